@@ -1,0 +1,65 @@
+/* json.h - strict JSON over cJSON: the only user of cJSON in the project.
+ *
+ * A scanner of our own (json_scan.c) checks the text first and refuses what cJSON lets pass: invalid UTF-8,
+ * raw control characters, \u0000, lone surrogates, duplicate keys, numbers that are not JSON's or not
+ * finite, trailing text, depth over 64. It also keeps the place of every member, so that a later
+ * check can say file:line:column. Thread rule: a document is read-only after opening.
+ */
+#ifndef TFR_BASE_JSON_H
+#define TFR_BASE_JSON_H
+
+#include <tfrun/types.h>
+
+struct tfr_json_doc; /* owns the text, the tree and the places */
+typedef struct cJSON tfr_json; /* a node; borrowed from its document */
+
+enum tfr_json_kind { TFR_JSON_NULL, TFR_JSON_BOOL, TFR_JSON_NUMBER, TFR_JSON_STRING, TFR_JSON_ARRAY, TFR_JSON_OBJECT };
+
+/* `name` is for messages ("gpt2.json"). Text need not be NUL-terminated. Failure: `status` (TFR_CONFIG,
+ * TFR_MODEL, ...) with "name:line:column: what". */
+enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const char *text, size_t size,
+                              enum tfr_status status);
+enum tfr_status tfr_json_open_file(struct tfr_json_doc **doc, const char *path, enum tfr_status status);
+void tfr_json_close(struct tfr_json_doc *doc);
+
+const tfr_json *tfr_json_root(const struct tfr_json_doc *doc);
+const char *tfr_json_name(const struct tfr_json_doc *doc);
+
+enum tfr_json_kind tfr_json_kind(const tfr_json *node);
+const char *tfr_json_kind_name(enum tfr_json_kind kind); /* "an object" */
+/* Member by exact (case-sensitive) key, NULL if absent or not an object. */
+const tfr_json *tfr_json_member(const tfr_json *object, const char *key);
+/* Children in order (members of an object, items of an array). */
+const tfr_json *tfr_json_first(const tfr_json *node);
+const tfr_json *tfr_json_next(const tfr_json *node);
+const char *tfr_json_key(const tfr_json *node); /* key of a member, NULL in arrays */
+size_t tfr_json_size(const tfr_json *node);
+
+const char *tfr_json_string(const tfr_json *node); /* NULL unless a string */
+bool tfr_json_bool(const tfr_json *node);
+double tfr_json_number(const tfr_json *node);
+/* Exact 64-bit integer taken from the text (cJSON's double loses bits): false if not an integer or out of range. */
+bool tfr_json_int64(const struct tfr_json_doc *doc, const tfr_json *node, int64_t *out);
+
+/* Line and column (from 1) of the value of a node. */
+void tfr_json_place(const struct tfr_json_doc *doc, const tfr_json *node, int *line, int *column);
+
+/* Strict scanner on its own: TFR_OK or a raised text. Used on everything that is parsed; fuzz target. */
+enum tfr_status tfr_json_scan(const char *name, const char *text, size_t size, enum tfr_status status);
+
+/* Append-only writer with correct escaping. */
+struct tfr_json_out {
+    char *text; /* NUL-terminated once anything was written; free with tfr_free */
+    size_t size, capacity;
+    bool comma, failed;
+};
+void tfr_json_put_raw(struct tfr_json_out *out, const char *text);
+void tfr_json_begin(struct tfr_json_out *out, const char *key, char bracket); /* '{' or '['; key NULL in arrays */
+void tfr_json_end(struct tfr_json_out *out, char bracket);                    /* '}' or ']' */
+void tfr_json_put_string(struct tfr_json_out *out, const char *key, const char *value, size_t size);
+void tfr_json_put_text(struct tfr_json_out *out, const char *key, const char *value);
+void tfr_json_put_int(struct tfr_json_out *out, const char *key, int64_t value);
+void tfr_json_put_number(struct tfr_json_out *out, const char *key, double value);
+void tfr_json_put_bool(struct tfr_json_out *out, const char *key, bool value);
+
+#endif

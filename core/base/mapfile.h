@@ -1,0 +1,43 @@
+/* mapfile.h - a file mapped read-only, and small files read whole or written atomically.
+ *
+ * Errors name the path and the system's reason. A mapping stays valid until closed; a file that
+ * another process truncates while mapped is outside what can be checked (docs/architecture.md).
+ * Thread rule: open and close on one thread; the bytes may be read by any.
+ */
+#ifndef TFR_BASE_MAPFILE_H
+#define TFR_BASE_MAPFILE_H
+
+#include <tfrun/types.h>
+
+struct tfr_mapfile {
+    const uint8_t *data;
+    size_t size;
+    char *path;
+};
+
+enum tfr_status tfr_mapfile_open(struct tfr_mapfile *file, const char *path);
+void tfr_mapfile_close(struct tfr_mapfile *file);
+/* Tells the kernel that [offset, offset + size) will not be read again soon: drops resident pages. */
+void tfr_mapfile_drop(const struct tfr_mapfile *file, size_t offset, size_t size);
+
+/* Whole file as NUL-terminated bytes (the NUL is not counted); free with tfr_free. Refuses files
+ * larger than `limit`. */
+enum tfr_status tfr_file_read(const char *path, size_t limit, char **text, size_t *size);
+
+/* A file that appears complete or not at all: written under a temporary name, renamed by commit. */
+struct tfr_outfile {
+    void *stream; /* FILE * */
+    char *path, *temporary;
+};
+enum tfr_status tfr_outfile_open(struct tfr_outfile *out, const char *path);
+enum tfr_status tfr_outfile_write(struct tfr_outfile *out, const void *data, size_t size);
+enum tfr_status tfr_outfile_commit(struct tfr_outfile *out); /* flush, fsync, rename; closes */
+void tfr_outfile_abandon(struct tfr_outfile *out);           /* removes the temporary; NULL-safe */
+
+bool tfr_path_is_directory(const char *path);
+bool tfr_path_exists(const char *path);
+/* "dir/name" unless name is absolute; the directory of a path ("." if none). Free with tfr_free. */
+char *tfr_path_join(const char *directory, const char *name);
+char *tfr_path_directory(const char *path);
+
+#endif

@@ -1,0 +1,231 @@
+/* tensor.c - the dtype table, dense views and scalar conversion, in integer arithmetic.
+ *
+ * Conversions work on bits, so they do not depend on the rounding mode or on flush-to-zero, and NaN
+ * payloads survive. Elements are read and written through memcpy: a mapped file may hold them unaligned.
+ */
+#include "base/tensor.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct dtype_info {
+    size_t bytes;
+    const char *file_name, *name;
+};
+
+static const struct dtype_info dtypes[] = {
+#define DTYPE_INFO(name, bytes, file_name, config_name) {bytes, file_name, config_name},
+    TFR_DTYPE_LIST(DTYPE_INFO)
+#undef DTYPE_INFO
+};
+
+static uint32_t float_bits(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+static float bits_float(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/* value / 2^shift, ties to even; 1 <= shift <= 31. */
+static uint32_t shift_to_even(uint32_t value, unsigned shift) {
+    uint32_t half = 1u << (shift - 1);
+    uint32_t odd = value >> shift & 1;
+    return (value + half - 1 + odd) >> shift;
+}
+
+size_t tfr_dtype_size(enum tfr_dtype dtype) {
+    return (unsigned)dtype < TFR_DTYPE_COUNT ? dtypes[dtype].bytes : 0;
+}
+
+const char *tfr_dtype_name(enum tfr_dtype dtype) {
+    return (unsigned)dtype < TFR_DTYPE_COUNT ? dtypes[dtype].name : "unknown";
+}
+
+const char *tfr_dtype_file_name(enum tfr_dtype dtype) {
+    return (unsigned)dtype < TFR_DTYPE_COUNT ? dtypes[dtype].file_name : "unknown";
+}
+
+bool tfr_dtype_parse(const char *name, enum tfr_dtype *out) {
+    for (int i = 0; i < TFR_DTYPE_COUNT; i++) {
+        if (strcmp(name, dtypes[i].name) == 0 || strcmp(name, dtypes[i].file_name) == 0) {
+            *out = (enum tfr_dtype)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+struct tfr_tensor tfr_tensor_make(void *data, enum tfr_dtype dtype, int rank, const int64_t *dim) {
+    struct tfr_tensor tensor = {.data = data, .dtype = dtype, .rank = rank};
+    int64_t stride = 1;
+    for (int i = rank - 1; i >= 0; i--) {
+        tensor.dim[i] = dim[i];
+        tensor.stride[i] = stride;
+        if (__builtin_mul_overflow(stride, dim[i], &stride)) {
+            stride = INT64_MAX; /* no such memory exists; tfr_tensor_count says so */
+        }
+    }
+    return tensor;
+}
+
+/* INT64_MAX when the product does not fit: larger than any limit it is compared with. */
+int64_t tfr_tensor_count(const struct tfr_tensor *tensor) {
+    int64_t count = 1;
+    bool overflow = false;
+    for (int i = 0; i < tensor->rank; i++) {
+        if (tensor->dim[i] == 0) {
+            return 0;
+        }
+        overflow |= __builtin_mul_overflow(count, tensor->dim[i], &count);
+    }
+    return overflow ? INT64_MAX : count;
+}
+
+size_t tfr_tensor_bytes(const struct tfr_tensor *tensor) {
+    size_t bytes;
+    if (__builtin_mul_overflow(tfr_tensor_count(tensor), tfr_dtype_size(tensor->dtype), &bytes)) {
+        return SIZE_MAX;
+    }
+    return bytes;
+}
+
+bool tfr_tensor_is_dense(const struct tfr_tensor *tensor) {
+    if (tfr_tensor_count(tensor) == 0) {
+        return true;
+    }
+    int64_t stride = 1;
+    for (int i = tensor->rank - 1; i >= 0; i--) {
+        if (tensor->dim[i] != 1 && tensor->stride[i] != stride) {
+            return false;
+        }
+        stride *= tensor->dim[i];
+    }
+    return true;
+}
+
+const char *tfr_shape_text(int rank, const int64_t *dim, char *text, size_t size) {
+    size_t used = 0;
+    for (int i = 0; i < rank && used < size; i++) {
+        const char *head = i == 0 ? "[" : ", ";
+        used += (size_t)snprintf(text + used, size - used, "%s%lld", head, (long long)dim[i]);
+    }
+    if (used < size) {
+        snprintf(text + used, size - used, rank == 0 ? "[]" : "]");
+    }
+    return text;
+}
+
+float tfr_bf16_to_f32(uint16_t bits) {
+    return bits_float((uint32_t)bits << 16);
+}
+
+uint16_t tfr_f32_to_bf16(float value) {
+    uint32_t bits = float_bits(value);
+    if ((bits & 0x7FFFFFFFu) > 0x7F800000u) {
+        /* The payload may sit in the half that is cut off: then the quiet bit keeps it a NaN. */
+        uint32_t high = bits >> 16;
+        return (uint16_t)((high & 0x7F) != 0 ? high : high | 0x40);
+    }
+    return (uint16_t)shift_to_even(bits, 16);
+}
+
+float tfr_f16_to_f32(uint16_t bits) {
+    uint32_t sign = (uint32_t)(bits & 0x8000) << 16;
+    uint32_t exponent = bits >> 10 & 0x1F, fraction = bits & 0x3FF;
+    if (exponent == 0) {
+        float magnitude = (float)fraction * 0x1p-24f;
+        return bits_float(sign | float_bits(magnitude));
+    }
+    uint32_t wide_exponent = exponent == 0x1F ? 0xFF : exponent + 127 - 15;
+    return bits_float(sign | wide_exponent << 23 | fraction << 13);
+}
+
+uint16_t tfr_f32_to_f16(float value) {
+    uint32_t bits = float_bits(value);
+    uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7FFFFFFFu;
+    if (magnitude > 0x7F800000u) {
+        uint32_t payload = magnitude >> 13 & 0x3FF;
+        return (uint16_t)(sign | 0x7C00 | (payload != 0 ? payload : 0x200));
+    }
+    if (magnitude >= 0x477FF000u) {
+        return (uint16_t)(sign | 0x7C00); /* 65520 and above round to infinity */
+    }
+    if (magnitude >= 0x38800000u) {
+        return (uint16_t)(sign | shift_to_even(magnitude - ((127u - 15u) << 23), 13));
+    }
+    if (magnitude <= 0x33000000u) {
+        return (uint16_t)sign; /* 2^-25, half of the smallest, ties to zero */
+    }
+    uint32_t significand = (magnitude & 0x7FFFFF) | 0x800000;
+    return (uint16_t)(sign | shift_to_even(significand, 126 - (magnitude >> 23)));
+}
+
+static void bf16_to_f32_many(float *to, const uint8_t *from, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t bits;
+        memcpy(&bits, from + 2 * i, sizeof(bits));
+        to[i] = tfr_bf16_to_f32(bits);
+    }
+}
+
+static void f16_to_f32_many(float *to, const uint8_t *from, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t bits;
+        memcpy(&bits, from + 2 * i, sizeof(bits));
+        to[i] = tfr_f16_to_f32(bits);
+    }
+}
+
+static void f64_to_f32_many(float *to, const uint8_t *from, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double value;
+        memcpy(&value, from + 8 * i, sizeof(value));
+        to[i] = (float)value;
+    }
+}
+
+void tfr_to_f32(float *to, const void *from, enum tfr_dtype dtype, int64_t n) {
+    if (n <= 0) {
+        return;
+    }
+    switch (dtype) {
+    case TFR_DTYPE_F32:
+        memcpy(to, from, (size_t)n * sizeof(float));
+        return;
+    case TFR_DTYPE_BF16:
+        bf16_to_f32_many(to, from, n);
+        return;
+    case TFR_DTYPE_F16:
+        f16_to_f32_many(to, from, n);
+        return;
+    case TFR_DTYPE_F64:
+        f64_to_f32_many(to, from, n);
+        return;
+    default:
+        /* A caller's mistake: NaN makes it visible at once, stale memory would not. */
+        for (int64_t i = 0; i < n; i++) {
+            to[i] = NAN;
+        }
+    }
+}
+
+void tfr_from_f32(void *to, const float *from, enum tfr_dtype dtype, int64_t n) {
+    if (n <= 0) {
+        return;
+    }
+    if (dtype == TFR_DTYPE_F32) {
+        memcpy(to, from, (size_t)n * sizeof(float));
+        return;
+    }
+    uint8_t *bytes = to;
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t bits = dtype == TFR_DTYPE_F16 ? tfr_f32_to_f16(from[i]) : tfr_f32_to_bf16(from[i]);
+        memcpy(bytes + 2 * i, &bits, sizeof(bits));
+    }
+}

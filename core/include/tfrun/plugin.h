@@ -1,0 +1,255 @@
+/* plugin.h - the kernel plugin ABI: all that a kernel may know of tfrun, and all that tfrun knows of a kernel.
+ *
+ * A plugin is a shared object (or the same source linked statically) that offers kernels: implementations of the ops of
+ * ops.def. The host asks each kernel at plan time whether it can serve a problem, what it needs, and then only runs it.
+ *
+ * Rules
+ *  - Records are static and constant; each begins with struct_size; new members come only at the end; a NULL function
+ *    pointer means the default written at the member.
+ *  - The host owns every byte: a kernel states sizes in `query` and allocates nothing in `pack` and `run`.
+ *    `init` may create vendor objects, which `release` frees.
+ *  - A kernel makes no threads, except class SELF through OpenMP. It logs nothing and does no I/O in `run`.
+ *  - A plugin is never unloaded (pool threads may still stand in its code).
+ *  - All activations are f32, rows dense: row r of an argument with N columns starts at element r * N. Buffers are 64-byte
+ *    aligned; weights given to `pack` and the tables of `embed` come straight from a file and may be unaligned.
+ */
+#ifndef TFRUN_PLUGIN_H
+#define TFRUN_PLUGIN_H
+
+#include <tfrun/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TFR_PLUGIN_ABI_MAJOR 1 /* other major: refused */
+#define TFR_PLUGIN_ABI_MINOR 0 /* newer minor than the host's: refused; older: accepted */
+
+enum tfr_op {
+#define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text) TFR_OP_##NAME,
+#include <tfrun/ops.def>
+#undef TFR_OP
+    TFR_OP_COUNT
+};
+
+/* Activations of Hugging Face's registry without parameters; formulas: docs/semantics.md, gpt2 activation registry. */
+enum tfr_activation {
+    TFR_ACT_NONE, /* no activation fused */
+    TFR_ACT_GELU_TANH, /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+    TFR_ACT_GELU_ERF, /* 0.5 x (1 + erf(x / sqrt 2)) */
+    TFR_ACT_GELU_CLIP10, /* GELU_ERF clipped to [-10, 10] */
+    TFR_ACT_QUICK_GELU, /* x sigmoid(1.702 x) */
+    TFR_ACT_RELU,
+    TFR_ACT_RELU2, /* relu squared */
+    TFR_ACT_RELU6, /* min(relu, 6) */
+    TFR_ACT_LEAKY_RELU, /* slope 0.01 below 0 */
+    TFR_ACT_SILU, /* x sigmoid(x) */
+    TFR_ACT_TANH,
+    TFR_ACT_SIGMOID,
+    TFR_ACT_LINEAR, /* y = x */
+    TFR_ACT_MISH, /* x tanh(softplus(x)) */
+    TFR_ACT_LAPLACE, /* 0.5 (1 + erf((x - 0.707107) / (0.282095 sqrt 2))) */
+    TFR_ACT_HARDSWISH, /* x relu6(x + 3) / 6 */
+    TFR_ACT_SQRTSOFTPLUS, /* sqrt(softplus(x)) */
+    TFR_ACT_COUNT
+};
+
+/* Instruction sets, as bits. A kernel with a bit set is offered only where CPU, system and the user's limit allow it. */
+enum tfr_isa {
+    TFR_ISA_AVX2 = 1 << 0, /* with FMA and F16C */
+    TFR_ISA_AVX512 = 1 << 1, /* F, BW, DQ, VL */
+    TFR_ISA_AVX512_BF16 = 1 << 2,
+    TFR_ISA_AVX512_VNNI = 1 << 3,
+    TFR_ISA_AMX_BF16 = 1 << 4, /* tiles usable, permission granted */
+    TFR_ISA_NEON = 1 << 5
+};
+
+/* In which order a linear adds its K products. Two kernels with equal orders give the same bits for the same row.
+ * The order of a row must not depend on rows, batch mix or thread count. */
+enum tfr_order_kind {
+    TFR_ORDER_ANY, /* in a problem: the kernel may choose */
+    TFR_ORDER_FMA, /* f32: K cut in blocks of k_block; in a block one chain of fused multiply-adds in the order of k, starting
+                      from zero; block sums added in order; then bias, activation, residual, each rounded once */
+    TFR_ORDER_DP_BF16, /* both factors rounded to bf16; as FMA, but the chain takes pairs (k+1 first, then k), as the
+                          instruction vdpbf16ps does; block sums added in order */
+    TFR_ORDER_OWN /* an order of the kernel's own: equal only to itself (k_block holds a number of its choice) */
+};
+struct tfr_order {
+    int32_t kind; /* enum tfr_order_kind */
+    int32_t k_block; /* elements of K per block; >= K: one block */
+};
+
+#define TFR_MAX_ARGS 6
+
+enum tfr_arg_flag {
+    TFR_ARG_ABSENT = 1, /* optional argument not given */
+    TFR_ARG_CONST = 2, /* a weight: never changes after packing */
+    TFR_ARG_VAR_ROWS = 4 /* dim[0] is the most rows there will be; `rows` of tfr_run_args says how many there are */
+};
+
+struct tfr_arg_desc {
+    int32_t dtype; /* enum tfr_dtype; weights: the type the weight is to be PACKED in (runtime.dtype) */
+    int32_t rank;
+    int64_t dim[TFR_MAX_RANK];
+    uint32_t flags;
+};
+
+struct tfr_attrs {
+    float epsilon; /* layer_norm */
+    float scale; /* attention: factor of q k^T, all scale flags folded in */
+    int32_t activation; /* linear, activation: enum tfr_activation */
+    int32_t transposed; /* linear: weight is stored [N,K] */
+    int32_t n_heads, head_dim; /* kv_append, attention */
+    int32_t layer; /* kv_append, attention: index into the tfr_kv array of a sequence (local to the rank) */
+    int32_t causal; /* attention */
+    int32_t peer, tag; /* send_hidden, recv_hidden */
+};
+
+/* What is asked of a kernel. Arguments stand in the order of ops.def, inputs first. */
+struct tfr_problem {
+    uint32_t struct_size;
+    int32_t op; /* enum tfr_op */
+    int32_t n_args;
+    int32_t n_threads; /* team size at run time */
+    struct tfr_arg_desc arg[TFR_MAX_ARGS];
+    struct tfr_attrs attrs;
+    int64_t rows_min, rows_max; /* rows of the output in one run */
+    int32_t deterministic; /* activation and residual rounded as TFR_ORDER_FMA says (own activation functions, see
+                              plugins/common/act.h), no choice that depends on rows or threads */
+    struct tfr_order order; /* linear: ANY, or the order to keep */
+};
+
+/* Answer of `query`. */
+struct tfr_needs {
+    size_t packed_bytes; /* size of the packed weight; 0: the kernel reads the weight argument where it is */
+    const char *pack_format; /* static string; equal format and equal weight share one packed copy */
+    size_t state_bytes; /* zeroed, 64-byte aligned, one per step: what `init` fills */
+    size_t scratch_bytes; /* one buffer per team, shared by its threads */
+    size_t scratch_per_thread_bytes; /* one buffer per thread */
+    struct tfr_order order; /* linear: the order the kernel keeps */
+};
+
+/* Prediction. time = max(flops / (peak * flop_fraction), bytes / (bandwidth * byte_fraction)) + overhead. The peak is that of the
+ * f32 units, or of the bf16 units for a linear on bf16 weights that does not add in TFR_ORDER_FMA (AMX's only where AMX is
+ * asked for or no ISA is named). */
+struct tfr_cost {
+    double flops, bytes_read, bytes_written;
+    double flop_fraction, byte_fraction; /* share of the machine's peaks that the kernel expects to reach, (0, 1] */
+    double overhead_ns;
+};
+
+/* The kv cache of one layer of one sequence, f32. Capacity is a multiple of TFR_KV_PANEL keys.
+ * K lies in panels of 16 keys, so that 16 scores are computed side by side in the same order for one row and for many:
+ *   key s, head h, element d:  k[((h * (capacity / 16) + s / 16) * head_dim + d) * 16 + s % 16]
+ *   value:                     v[(h * capacity + s) * head_dim + d] */
+#define TFR_KV_PANEL 16
+struct tfr_kv {
+    float *k, *v;
+    int64_t capacity;
+};
+
+/* One sequence in the step: rows [row0, row0 + n_rows) are its new tokens, at cache slots [past, past + n_rows). */
+struct tfr_batch_seq {
+    int64_t row0, n_rows, past;
+    const struct tfr_kv *kv; /* [layers of this rank] */
+};
+struct tfr_batch {
+    int64_t n_seqs;
+    const struct tfr_batch_seq *seq;
+};
+
+struct tfr_run_args {
+    void *const *arg; /* data of each argument, in order; NULL where absent; a packed weight stands at its argument */
+    int64_t rows; /* rows of the output, rows_min <= rows <= rows_max; the input has as many, but for gather_rows */
+    const struct tfr_batch *batch; /* kv_append and attention; NULL elsewhere */
+    void *state;
+};
+
+struct tfr_run_ctx {
+    int32_t tid, nth;
+    void *scratch; /* of the team */
+    void *thread_scratch; /* of this thread */
+    void (*barrier)(const struct tfr_run_ctx *ctx); /* TEAM only: all threads of the team */
+    void *team; /* the host's */
+};
+
+enum tfr_run_class {
+    TFR_RUN_SEQ, /* one thread calls run (tid 0, nth 1) */
+    TFR_RUN_TEAM, /* every thread of the team calls run with its tid; all must return */
+    TFR_RUN_SELF, /* run makes its own OpenMP region; called outside of any */
+    TFR_RUN_ASYNC /* run starts the work; poll says when it is done. One thread, always the same */
+};
+
+enum tfr_kernel_flag {
+    TFR_KERNEL_IN_PLACE = 1, /* first output may be the buffer of the residual (linear), of a (add), of x (others) */
+    TFR_KERNEL_SAME_BITS_ANY_TEAM = 2 /* same bits for any number of threads */
+};
+
+struct tfr_kernel {
+    uint32_t struct_size;
+    const char *name; /* "<op>.<dtype>.<plugin>.<isa>": linear.f32.gemv.avx512 */
+    int32_t op; /* enum tfr_op */
+    uint32_t dtypes; /* weight (or activation) dtypes served: bits 1 << enum tfr_dtype */
+    uint32_t isa; /* needed bits of enum tfr_isa, all of them */
+    int32_t run_class; /* enum tfr_run_class */
+    uint32_t flags; /* enum tfr_kernel_flag */
+    int32_t score; /* tie-break: ref 0, portable 10, avx2 20, avx512 30 */
+    /* True if served. Else false with a short reason ("needs rows <= 16, has 512") in `reason`. NULL: serves all that the
+     * static filter lets through. Any thread; must be quick and free of side effects on bits. */
+    bool (*supports)(const struct tfr_problem *problem, char *reason, size_t reason_size);
+    /* Fills fractions, may correct flops and bytes (they come in as the op table's least cost). NULL: fractions 1, no
+     * overhead. Must be a pure function of the problem: the choice of kernels follows from it. */
+    void (*cost)(const struct tfr_problem *problem, struct tfr_cost *cost);
+    /* NULL: needs nothing. False with a reason where the vendor library refuses after all. */
+    bool (*query)(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason, size_t reason_size);
+    /* Writes the packed form of `weight` (any of F32, BF16, F16, F64, in the file's layout, maybe unaligned). Called by every
+     * thread with its tid: each writes its own part, no barrier; first touch places the pages. NULL if nothing is packed. */
+    void (*pack)(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed, int tid, int nth);
+    /* Fills `state`. One thread, outside parallel regions. NULL: state stays zero. */
+    bool (*init)(const struct tfr_problem *problem, void *state, char *reason, size_t reason_size);
+    void (*run)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem);
+    /* ASYNC only: 1 done, 0 not yet, -1 failed. */
+    int (*poll)(const struct tfr_run_args *args, const struct tfr_problem *problem);
+    void (*release)(void *state); /* frees vendor objects; NULL: nothing to free */
+};
+
+/* Facts a plugin may ask the host for; valid during the whole process. */
+struct tfr_host {
+    uint32_t struct_size;
+    int32_t abi_major, abi_minor;
+    uint32_t isa; /* what kernels may use: CPU, system and user's limit together */
+    int32_t n_cores; /* cores this process may use */
+    int64_t l1d_bytes, l2_bytes, l3_bytes; /* per core, per core, shared; 0 unknown */
+    void (*log)(const char *plugin, const char *text); /* load time only */
+};
+
+struct tfr_plugin {
+    uint32_t struct_size;
+    int32_t abi_major, abi_minor; /* TFR_PLUGIN_ABI_* of the build */
+    const char *name; /* "gemv" */
+    const char *version; /* "0.1.0" */
+    const char *build; /* compiler, vendor library with version: shown by `tfrun plugins` */
+    int32_t n_kernels;
+    const struct tfr_kernel *kernels;
+};
+
+/* The one exported symbol. Returns NULL to decline, after a reason through host->log. */
+typedef const struct tfr_plugin *(*tfr_plugin_entry_fn)(const struct tfr_host *host);
+#define TFR_PLUGIN_SYMBOL "tfr_plugin_entry"
+
+/* Head of the entry function: one exported symbol in a shared plugin, a name of its own when linked statically.
+ *     TFR_PLUGIN_ENTRY(gemv) { (void)host; return &plugin; } */
+#ifdef TFR_PLUGIN_STATIC
+#define TFR_PLUGIN_ENTRY(name)                                                                     \
+    const struct tfr_plugin *tfr_plugin_entry_##name(const struct tfr_host *host);                 \
+    const struct tfr_plugin *tfr_plugin_entry_##name(const struct tfr_host *host)
+#else
+#define TFR_PLUGIN_ENTRY(name)                                                                     \
+    TFR_API const struct tfr_plugin *tfr_plugin_entry(const struct tfr_host *host);                \
+    const struct tfr_plugin *tfr_plugin_entry(const struct tfr_host *host)
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,182 @@
+/* tfrun.h - the application interface of tfrun: open an engine, run sessions on it, ask it to explain itself.
+ *
+ * In order of use: options, engine, sessions, whole generations, text and tokens, reports, checkpoints. The command `tfrun` is a
+ * client of this header like any other.
+ *
+ * Conventions
+ *  - Functions that can fail return enum tfr_status; tfr_last_error() has the sentence (several lines for a config with
+ *    several faults). Handles are opaque; NULL is allowed in every close.
+ *  - Strings that a function gives away are freed with tfr_string_free. Borrowed ones say until when.
+ *  - Ranks: started by mpirun, every rank opens the engine; rank 0 drives it, the others call tfr_engine_follow and
+ *    return when rank 0 closes. Without a launcher there is one rank and MPI is never touched.
+ *  - Thread rule: an engine and its sessions are driven by one thread (the one that opened it); tfr_engine_cancel may be called
+ *    from anywhere, signal handlers included.
+ */
+#ifndef TFRUN_TFRUN_H
+#define TFRUN_TFRUN_H
+
+#include <tfrun/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+TFR_API const char *tfr_version(void); /* "0.1.0" */
+/* Text of the last failure on this thread; valid until the next call that fails. */
+TFR_API const char *tfr_last_error(void);
+TFR_API int tfr_exit_code(enum tfr_status status);
+TFR_API void tfr_string_free(void *memory);
+
+/* ---- options -------------------------------------------------------------------------------------------- */
+
+/* One line of the option table (core/config/config.def): the JSON key under "tfrun", its type, and its flag. */
+struct tfr_option_info {
+    const char *key, *type, *default_text, *choices, *flag, *operand, *help;
+    char short_flag; /* 0 if none */
+    double min, max;
+};
+TFR_API const struct tfr_option_info *tfr_option_table(size_t *n);
+
+/* A value that beats the file: key as in the table, value as text. `origin` is for messages ("--threads"). */
+struct tfr_override {
+    const char *key, *value, *origin;
+};
+
+/* ---- engine --------------------------------------------------------------------------------------------- */
+
+struct tfr_engine;
+
+/* Config, model, machine, ranks, plugins: everything up to the first plan. `path` is a config file or a model folder. */
+TFR_API enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path,
+                                        const struct tfr_override *overrides, size_t n_overrides);
+TFR_API void tfr_engine_close(struct tfr_engine *engine);
+TFR_API int tfr_engine_rank(const struct tfr_engine *engine);
+TFR_API int tfr_engine_size(const struct tfr_engine *engine);
+/* Ranks other than 0: serve rank 0's steps until it closes. */
+TFR_API enum tfr_status tfr_engine_follow(struct tfr_engine *engine);
+/* The rank a launcher gives this process, 0 without one; usable before anything else. */
+TFR_API int tfr_launched_rank(void);
+/* Ends the whole job at once with this exit code, other ranks included; for a rank that cannot go on. Does not return. */
+TFR_API void tfr_engine_abort(struct tfr_engine *engine, int exit_code);
+/* Asks the running call to stop after the step it is in; it then returns TFR_CANCELLED. Async-signal-safe. */
+TFR_API void tfr_engine_cancel(void);
+
+TFR_API int64_t tfr_engine_vocab_size(const struct tfr_engine *engine);
+TFR_API int64_t tfr_engine_n_positions(const struct tfr_engine *engine);
+
+/* ---- sessions ------------------------------------------------------------------------------------------- */
+
+struct tfr_session; /* one sequence: its tokens, position, kv cache */
+
+/* `capacity` is the most positions it will hold (<= n_positions). At most runtime.max_batch sessions are open at once. */
+TFR_API enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity);
+TFR_API void tfr_session_close(struct tfr_session *session);
+TFR_API int64_t tfr_session_length(const struct tfr_session *session); /* positions in the cache */
+
+/* Feeds sessions as one ragged batch: session i takes n[i] new tokens ids[i][..] (n[i] >= 1) and gives the logits of its
+ * last keep[i] (0 .. n[i]) tokens. Long input is cut into steps of runtime.max_rows rows. The logits of all sessions stand one after the
+ * other in *logits [sum of keep, vocab_size], borrowed until the next call on the engine. */
+struct tfr_feed {
+    struct tfr_session *session;
+    const int32_t *ids;
+    int64_t n, keep;
+};
+TFR_API enum tfr_status tfr_engine_feed(struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n_feeds,
+                                        const float **logits);
+
+/* ---- whole generations ---------------------------------------------------------------------------------- */
+
+enum tfr_finish { TFR_FINISH_NONE, TFR_FINISH_LENGTH, TFR_FINISH_EOS, TFR_FINISH_STOP };
+
+struct tfr_generation {
+    char *text;       /* new text, without the prompt; NUL-terminated */
+    size_t text_size; /* bytes */
+    int32_t *prompt_ids, *ids;
+    size_t n_prompt_ids, n_ids;
+    enum tfr_finish finish;
+};
+struct tfr_generation_stats {
+    size_t prompt_tokens, output_tokens;
+    uint64_t load_ns, first_token_ns, prompt_ns, decode_ns; /* open; start to first token; prompt steps; the other steps */
+    int64_t seed;
+    uint64_t logits_digest; /* FNV-1a over the bits of all logits that tokens were chosen from, in order */
+    int64_t peak_memory_bytes; /* of this process */
+};
+
+/* New text of generation `index`, whole characters only. Return false to stop everything. */
+typedef bool (*tfr_text_fn)(void *user, size_t index, const char *text, size_t size);
+
+/* One prompt. `text` NULL: `ids` are taken as they are. */
+struct tfr_prompt {
+    const char *text;
+    size_t size;
+    const int32_t *ids;
+    size_t n_ids;
+};
+
+/* Continues the prompts as the config's sampling section says, as one ragged batch (in groups of runtime.max_batch).
+ * results[n] are filled; free with tfr_generation_free. `on_text` may be NULL. After TFR_CANCELLED the results hold what there was. */
+TFR_API enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n,
+                                     tfr_text_fn on_text, void *user, struct tfr_generation *results,
+                                     struct tfr_generation_stats *stats);
+TFR_API void tfr_generation_free(struct tfr_generation *generation);
+/* What the config itself asks for: its prompts (input.prompt, input.prompts, or the file) and where output goes. Borrowed. */
+struct tfr_task {
+    const char *prompt;
+    char *const *prompts;
+    size_t n_prompts;
+    const char *input_file, *output_file;
+    bool json, force, stats, echo;
+};
+TFR_API struct tfr_task tfr_engine_task(const struct tfr_engine *engine);
+
+/* Results and statistics as one JSON document ("schema": "tfrun-generate-1"). */
+TFR_API enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struct tfr_generation *results, size_t n,
+                                            const struct tfr_generation_stats *stats, char **text);
+/* A file that appears complete or not at all; an existing one is refused unless `force`. With `text` NULL nothing is written: only whether
+ * it could be is checked, so that long work does not end in a refusal. */
+TFR_API enum tfr_status tfr_result_write(const char *path, const char *text, size_t size, bool force);
+
+/* ---- text and tokens ------------------------------------------------------------------------------------ */
+
+struct tfr_vocabulary; /* a tokenizer on its own; any thread */
+
+/* From a config file, a model folder or a tokenizer.json. */
+TFR_API enum tfr_status tfr_vocabulary_open(struct tfr_vocabulary **vocabulary, const char *path,
+                                            const struct tfr_override *overrides, size_t n_overrides);
+TFR_API void tfr_vocabulary_close(struct tfr_vocabulary *vocabulary);
+/* *ids is freed with tfr_string_free. plain: special tokens spelled out are ordinary text. */
+TFR_API enum tfr_status tfr_vocabulary_encode(const struct tfr_vocabulary *vocabulary, const char *text, size_t size, bool plain,
+                                              int32_t **ids, size_t *n);
+TFR_API enum tfr_status tfr_vocabulary_decode(const struct tfr_vocabulary *vocabulary, const int32_t *ids, size_t n,
+                                              char **text, size_t *size);
+/* Bytes of one token, borrowed; NULL for an unknown id. */
+TFR_API const char *tfr_vocabulary_bytes(const struct tfr_vocabulary *vocabulary, int32_t id, size_t *size);
+
+/* ---- reports (text for people, or JSON) ----------------------------------------------------------------- */
+
+enum tfr_report_form { TFR_REPORT_TEXT, TFR_REPORT_JSON, TFR_REPORT_DOT };
+
+/* The plan of a config, without weights: every node with kernel, refusals, FLOPs, bytes, predicted time. rows = token rows of the step,
+ * context = cached positions; n_ranks plans for that many ranks and reports all of them. */
+struct tfr_plan_question {
+    int64_t rows, context;
+    int n_ranks;
+    bool refusals;
+};
+TFR_API enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                        const struct tfr_plan_question *question, enum tfr_report_form form, char **text);
+TFR_API enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enum tfr_report_form form, char **text);
+TFR_API enum tfr_status tfr_report_topology(enum tfr_report_form form, char **text);
+TFR_API enum tfr_status tfr_report_config(const char *path, const struct tfr_override *overrides, size_t n_overrides, char **text);
+
+/* ---- checkpoints ---------------------------------------------------------------------------------------- */
+
+/* Writes a randomly initialised checkpoint of a config into `directory`; dtype TFR_DTYPE_F32 or _BF16. */
+TFR_API enum tfr_status tfr_checkpoint_init(const char *config_path, const struct tfr_override *overrides, size_t n_overrides,
+                                            const char *directory, enum tfr_dtype dtype, uint64_t seed, bool force);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
