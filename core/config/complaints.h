@@ -1,0 +1,34 @@
+/* complaints.h - a list of problems that is raised as one text: everything wrong is said at once, in file
+ * order.
+ *
+ * Used by config (file:line:column: ...) and by model (one line per tensor). Adding never fails: a line that
+ * no memory is left for is counted instead. Thread rule: one list, one thread.
+ */
+#ifndef TFR_CONFIG_COMPLAINTS_H
+#define TFR_CONFIG_COMPLAINTS_H
+
+#include <tfrun/types.h>
+
+struct tfr_complaint {
+    enum tfr_status status;
+    int line, column; /* sort key; equal keys keep the order of adding */
+    size_t serial;
+    char *text;
+};
+
+struct tfr_complaints {
+    struct tfr_complaint *items;
+    size_t n, capacity, n_lost;
+};
+
+/* Line of problems that have no place in the file: they come last. */
+#define TFR_COMPLAINT_LAST_LINE 0x7fffffff
+
+void tfr_complaints_add(struct tfr_complaints *complaints, enum tfr_status status, int line, int column,
+                        const char *format, ...) TFR_PRINTF(5, 6);
+/* Raises up to `limit` lines and empties the list; TFR_OK if there are none. The status is TFR_UNSUPPORTED if
+ * every problem is, otherwise that of the first problem of another kind. */
+enum tfr_status tfr_complaints_raise(struct tfr_complaints *complaints, size_t limit);
+void tfr_complaints_clear(struct tfr_complaints *complaints);
+
+#endif

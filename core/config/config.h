@@ -1,0 +1,83 @@
+/* config.h - stage 1: a Hugging Face config.json plus the key "tfrun", as plain validated values.
+ *
+ * Three sources, in rising order: defaults of config.def, the file, overrides (command-line flags and
+ * --set a.b=c, which are the same thing: every flag is a key). All problems are reported at once, one line
+ * each, as "file:line:column: key = value: what is wrong; the fix".
+ * Thread rule: built on one thread, read-only afterwards.
+ */
+#ifndef TFR_CONFIG_CONFIG_H
+#define TFR_CONFIG_CONFIG_H
+
+#include <tfrun/tfrun.h>
+
+/* The activation registry of Hugging Face that has no parameters (gpt2-semantics 1.3).
+ * X(enum name, config name); several names may mean one function. */
+#define TFR_ACTIVATION_LIST(X)                                                                     \
+    X(GELU_TANH, "gelu_new") X(GELU_TANH, "gelu_accurate") X(GELU_TANH, "gelu_pytorch_tanh")       \
+    X(GELU_TANH, "gelu_python_tanh") X(GELU_TANH, "gelu_fast") X(GELU_ERF, "gelu")                 \
+    X(GELU_ERF, "gelu_python") X(GELU_CLIP10, "gelu_10") X(QUICK_GELU, "quick_gelu")               \
+    X(RELU, "relu") X(RELU2, "relu2") X(RELU6, "relu6") X(LEAKY_RELU, "leaky_relu")                \
+    X(SILU, "silu") X(SILU, "swish") X(TANH, "tanh") X(SIGMOID, "sigmoid") X(LINEAR, "linear")     \
+    X(MISH, "mish") X(LAPLACE, "laplace") X(HARDSWISH, "hardswish") X(SQRTSOFTPLUS, "sqrtsoftplus")
+
+/* Model fields of config.json, under Hugging Face's names (aliases accepted: hidden_size, ...). */
+struct tfr_hparams {
+    int64_t vocab_size, n_positions, n_embd, n_layer, n_head;
+    int64_t n_inner; /* never 0: 4 * n_embd where the file says null */
+    int activation;  /* enum tfr_activation of tfrun/plugin.h */
+    const char *activation_name;
+    double layer_norm_epsilon, initializer_range;
+    bool scale_attn_weights, scale_attn_by_inverse_layer_idx, reorder_and_upcast_attn;
+    bool tie_word_embeddings;
+    int32_t bos_token_id, eos_token_id, pad_token_id; /* -1 where null */
+};
+
+struct tfr_string_list {
+    char **items;
+    size_t n;
+};
+
+/* "device_map" in Hugging Face's parallelize form: device -> blocks. Empty (n_blocks 0) when not given. */
+struct tfr_device_map {
+    int *rank_of_block; /* [n_blocks] */
+    int64_t n_blocks;
+    int n_ranks; /* highest device named in the map + 1 */
+};
+
+/* One member per line of config.def: key "sampling.top_p" is member sampling_top_p.
+ * Types there: BOOL bool, INT int64_t, REAL double, TEXT char * (NULL where null), PATH char * (made absolute
+ * against the config's folder; NULL where null), CHOICE int (index into its choices), COUNT int64_t (0 = "auto"),
+ * SEED (int64_t, value -1 = null), LIST struct tfr_string_list. */
+struct tfr_options {
+#define TFR_CTYPE_BOOL bool
+#define TFR_CTYPE_INT int64_t
+#define TFR_CTYPE_REAL double
+#define TFR_CTYPE_TEXT char *
+#define TFR_CTYPE_PATH char *
+#define TFR_CTYPE_CHOICE int
+#define TFR_CTYPE_COUNT int64_t
+#define TFR_CTYPE_SEED int64_t
+#define TFR_CTYPE_LIST struct tfr_string_list
+#define TFR_OPTION(member, key, type, def, min, max, choices, flag, short_flag, operand, help) TFR_CTYPE_##type member;
+#include "config/config.def"
+#undef TFR_OPTION
+};
+
+struct tfr_config {
+    char *path;      /* as given: "gpt2.json", "DIR/config.json" */
+    char *directory; /* folder that relative paths start from */
+    struct tfr_hparams model;
+    struct tfr_options options;
+    struct tfr_device_map device_map;
+};
+
+/* `path` is a file or a model folder (its config.json is taken). On failure *config is NULL and the raised text
+ * holds all problems, one per line. */
+enum tfr_status tfr_config_load(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
+                                size_t n_overrides);
+void tfr_config_free(struct tfr_config *config);
+
+/* The table itself is offered by tfr_option_table of tfrun.h, defined in config_options.c. */
+const char *tfr_choice_name(const char *key, int index);
+
+#endif

@@ -1,0 +1,61 @@
+/* config_internal.h - what the files of core/config share; nobody else includes it. */
+#ifndef TFR_CONFIG_CONFIG_INTERNAL_H
+#define TFR_CONFIG_CONFIG_INTERNAL_H
+
+#include "base/json.h"
+#include "config/complaints.h"
+#include "config/config.h"
+
+/* One loading: the config being filled, the file it comes from and what is wrong so far. */
+struct tfr_config_reader {
+    struct tfr_config *config;
+    const struct tfr_json_doc *doc;
+    struct tfr_complaints complaints;
+};
+
+/* Adds "file:line:column: text" with the place of `node`'s value. */
+void tfr_config_complain(struct tfr_config_reader *reader, const tfr_json *node, enum tfr_status status,
+                         const char *format, ...) TFR_PRINTF(4, 5);
+
+/* config_options.c: the table. Options are named by their index in it; -1 is "not found". */
+enum tfr_option_type {
+    TFR_OPTION_BOOL,
+    TFR_OPTION_INT,
+    TFR_OPTION_REAL,
+    TFR_OPTION_TEXT,
+    TFR_OPTION_PATH,
+    TFR_OPTION_CHOICE,
+    TFR_OPTION_COUNT,
+    TFR_OPTION_SEED,
+    TFR_OPTION_LIST
+};
+int tfr_option_find(const char *key);
+enum tfr_option_type tfr_option_type(int option);
+/* Address of the option's member, to be cast by its type. */
+void *tfr_option_member(struct tfr_options *options, int option);
+/* True if `key` is the first part of some "key.rest". */
+bool tfr_option_is_section(const char *key);
+/* The known name that an unknown key under `prefix` ("" or "runtime.") probably means, into `text`; false if
+ * none. */
+bool tfr_option_nearest(const char *prefix, const char *name, char *text, size_t size);
+
+/* config_values.c: values into members. False after writing into `why` what is wrong, as in "1.4 is outside
+ * 0..1". */
+bool tfr_option_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size);
+bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why,
+                          size_t size);
+void tfr_options_set_defaults(struct tfr_options *options);
+void tfr_option_clear(struct tfr_options *options, int option);
+void tfr_options_free(struct tfr_options *options);
+/* A JSON value as it may stand in a message: 1.4, "high", {...}. */
+const char *tfr_json_value_text(const tfr_json *node, char *text, size_t size);
+
+/* config_model.c: the fields of Hugging Face. */
+void tfr_config_read_model(struct tfr_config_reader *reader, const tfr_json *root);
+bool tfr_config_is_model_field(const char *key);
+
+/* config_tfrun.c: the key "tfrun" and the device map. */
+void tfr_config_read_tfrun(struct tfr_config_reader *reader, const tfr_json *object);
+void tfr_config_read_device_map(struct tfr_config_reader *reader, const tfr_json *object);
+
+#endif

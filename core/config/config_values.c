@@ -1,0 +1,351 @@
+/* config_values.c - a value from text (command line) or from JSON into the member of an option. Knows types,
+ * ranges and choices; knows nothing of files, places and who asked. */
+#include "config/config_internal.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+
+static const struct tfr_option_info *info_of(int option) {
+    size_t n;
+    return &tfr_option_table(&n)[option];
+}
+
+static bool wrong(char *why, size_t size, const char *format, ...) TFR_PRINTF(3, 4);
+static bool wrong(char *why, size_t size, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(why, size, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+/* What a value of this type looks like, for "X is not ...". */
+static const char *type_words(enum tfr_option_type type) {
+    switch (type) {
+    case TFR_OPTION_BOOL:
+        return "true or false";
+    case TFR_OPTION_INT:
+        return "a whole number";
+    case TFR_OPTION_REAL:
+        return "a number";
+    case TFR_OPTION_COUNT:
+        return "a whole number or \"auto\"";
+    case TFR_OPTION_SEED:
+        return "a whole number or null";
+    case TFR_OPTION_LIST:
+        return "a list of texts";
+    default:
+        return "a text";
+    }
+}
+
+static bool in_range(int option, double value, const char *shown, char *why, size_t size) {
+    const struct tfr_option_info *info = info_of(option);
+    if (value >= info->min && value <= info->max) {
+        return true;
+    }
+    if (info->min == info->max) {
+        return wrong(why, size, "%s is not %.15g, the only value there is", shown, info->min);
+    }
+    return wrong(why, size, "%s is outside %.15g..%.15g", shown, info->min, info->max);
+}
+
+static bool store_integer(struct tfr_options *options, int option, int64_t value, char *why, size_t size) {
+    char shown[32];
+    snprintf(shown, sizeof(shown), "%lld", (long long)value);
+    if (!in_range(option, (double)value, shown, why, size)) {
+        return false;
+    }
+    *(int64_t *)tfr_option_member(options, option) = value;
+    return true;
+}
+
+static bool store_real(struct tfr_options *options, int option, double value, const char *shown, char *why,
+                       size_t size) {
+    if (!in_range(option, value, shown, why, size)) {
+        return false;
+    }
+    *(double *)tfr_option_member(options, option) = value;
+    return true;
+}
+
+static bool store_choice(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
+    const struct tfr_option_info *info = info_of(option);
+    const char *names[16];
+    size_t n = 0;
+    for (const char *name; n < TFR_COUNT_OF(names) && (name = tfr_choice_name(info->key, (int)n)) != NULL;
+         n++) {
+        names[n] = name;
+        if (strcmp(name, value) == 0) {
+            *(int *)tfr_option_member(options, option) = (int)n;
+            return true;
+        }
+    }
+    const char *nearest = tfr_nearest_name(value, names, n);
+    if (nearest != NULL) {
+        return wrong(why, size, "\"%s\" is not one of %s; did you mean \"%s\"?", value, info->choices,
+                     nearest);
+    }
+    return wrong(why, size, "\"%s\" is not one of %s", value, info->choices);
+}
+
+static bool store_text(struct tfr_options *options, int option, char *owned, char *why, size_t size) {
+    if (owned == NULL) {
+        return wrong(why, size, "no memory for the text");
+    }
+    char **member = tfr_option_member(options, option);
+    tfr_free(*member);
+    *member = owned;
+    return true;
+}
+
+static bool append_item(struct tfr_options *options, int option, const char *item, char *why, size_t size) {
+    struct tfr_string_list *list = tfr_option_member(options, option);
+    const double limit = info_of(option)->max;
+    if (limit > 0 && (double)list->n >= limit) {
+        return wrong(why, size, "more than %.15g items", limit);
+    }
+    char **items = tfr_realloc(list->items, list->n + 1, sizeof(*items));
+    if (items == NULL) {
+        return wrong(why, size, "no memory for the list");
+    }
+    list->items = items;
+    items[list->n] = tfr_strdup(item);
+    if (items[list->n] == NULL) {
+        return wrong(why, size, "no memory for the list");
+    }
+    list->n++;
+    return true;
+}
+
+/* Whole text is one decimal integer that fits. */
+static bool parse_integer(const char *text, int64_t *value) {
+    char *end;
+    errno = 0;
+    const long long parsed = strtoll(text, &end, 10);
+    *value = parsed;
+    return errno == 0 && end != text && *end == '\0' && text[0] != ' ' && text[0] != '+';
+}
+
+static bool parse_real(const char *text, double *value) {
+    if (text[strspn(text, "+-.0123456789eE")] != '\0') {
+        return false; /* strtod would take "nan", "inf", hexadecimal and leading blanks */
+    }
+    char *end;
+    *value = strtod(text, &end);
+    return end != text && *end == '\0' && isfinite(*value);
+}
+
+static bool parse_bool(const char *text, bool *value) {
+    static const char *const yes[] = {"true", "on", "1", "yes"}, *const no[] = {"false", "off", "0", "no"};
+    for (size_t i = 0; i < TFR_COUNT_OF(yes); i++) {
+        if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
+            *value = strcmp(text, yes[i]) == 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool number_from_text(struct tfr_options *options, int option, const char *value, char *why,
+                             size_t size) {
+    const enum tfr_option_type type = tfr_option_type(option);
+    if (type == TFR_OPTION_COUNT && strcmp(value, "auto") == 0) {
+        *(int64_t *)tfr_option_member(options, option) = 0;
+        return true;
+    }
+    if (type == TFR_OPTION_SEED && strcmp(value, "null") == 0) {
+        *(int64_t *)tfr_option_member(options, option) = -1;
+        return true;
+    }
+    double real;
+    int64_t integer;
+    if (type == TFR_OPTION_REAL && parse_real(value, &real)) {
+        return store_real(options, option, real, value, why, size);
+    }
+    if (type != TFR_OPTION_REAL && parse_integer(value, &integer)) {
+        return store_integer(options, option, integer, why, size);
+    }
+    return wrong(why, size, "\"%s\" is not %s", value, type_words(type));
+}
+
+bool tfr_option_from_text(struct tfr_options *options, int option, const char *value, char *why,
+                          size_t size) {
+    switch (tfr_option_type(option)) {
+    case TFR_OPTION_BOOL:
+        return parse_bool(value, tfr_option_member(options, option)) ||
+               wrong(why, size, "\"%s\" is not true or false", value);
+    case TFR_OPTION_INT:
+    case TFR_OPTION_REAL:
+    case TFR_OPTION_COUNT:
+    case TFR_OPTION_SEED:
+        return number_from_text(options, option, value, why, size);
+    case TFR_OPTION_CHOICE:
+        return store_choice(options, option, value, why, size);
+    case TFR_OPTION_PATH:
+        if (value[0] == '\0') {
+            return wrong(why, size, "the path is empty");
+        }
+        return store_text(options, option, tfr_strdup(value), why, size);
+    case TFR_OPTION_TEXT:
+        return store_text(options, option, tfr_strdup(value), why, size);
+    case TFR_OPTION_LIST:
+        return append_item(options, option, value, why, size);
+    }
+    return false;
+}
+
+static bool integer_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why,
+                              size_t size) {
+    struct tfr_options *options = &reader->config->options;
+    char shown[64];
+    int64_t value;
+    if (tfr_json_int64(reader->doc, node, &value)) {
+        return store_integer(options, option, value, why, size);
+    }
+    const char *text = tfr_json_string(node);
+    if (text != NULL && tfr_option_type(option) == TFR_OPTION_COUNT && strcmp(text, "auto") == 0) {
+        return number_from_text(options, option, text, why, size);
+    }
+    return wrong(why, size, "%s is not %s", tfr_json_value_text(node, shown, sizeof(shown)),
+                 type_words(tfr_option_type(option)));
+}
+
+static bool list_from_json(struct tfr_options *options, int option, const tfr_json *node, char *why,
+                           size_t size) {
+    char shown[64];
+    tfr_option_clear(options, option);
+    if (tfr_json_kind(node) == TFR_JSON_STRING) {
+        return append_item(options, option, tfr_json_string(node), why, size);
+    }
+    if (tfr_json_kind(node) != TFR_JSON_ARRAY) {
+        return wrong(why, size, "%s is not a list of texts", tfr_json_value_text(node, shown, sizeof(shown)));
+    }
+    size_t n = 0;
+    for (const tfr_json *item = tfr_json_first(node); item != NULL; item = tfr_json_next(item), n++) {
+        if (tfr_json_kind(item) != TFR_JSON_STRING) {
+            return wrong(why, size, "item %zu of the list is %s, not a text", n,
+                         tfr_json_value_text(item, shown, sizeof(shown)));
+        }
+        if (!append_item(options, option, tfr_json_string(item), why, size)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool path_from_json(struct tfr_config_reader *reader, int option, const char *path, char *why,
+                           size_t size) {
+    if (path[0] == '\0') {
+        return wrong(why, size, "\"\" is an empty path");
+    }
+    const bool is_stdin = strcmp(path, "-") == 0;
+    char *joined = is_stdin ? tfr_strdup(path) : tfr_path_join(reader->config->directory, path);
+    return store_text(&reader->config->options, option, joined, why, size);
+}
+
+bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why,
+                          size_t size) {
+    struct tfr_options *options = &reader->config->options;
+    const enum tfr_option_type type = tfr_option_type(option);
+    const enum tfr_json_kind kind = tfr_json_kind(node);
+    const bool has_null = type == TFR_OPTION_TEXT || type == TFR_OPTION_PATH || type == TFR_OPTION_SEED ||
+                          type == TFR_OPTION_LIST;
+    char shown[64];
+    if (kind == TFR_JSON_NULL && has_null) {
+        return true; /* null is the default of these types */
+    }
+    if (type == TFR_OPTION_INT || type == TFR_OPTION_COUNT || type == TFR_OPTION_SEED) {
+        return integer_from_json(reader, option, node, why, size);
+    }
+    if (type == TFR_OPTION_LIST) {
+        return list_from_json(options, option, node, why, size);
+    }
+    tfr_json_value_text(node, shown, sizeof(shown));
+    if (type == TFR_OPTION_BOOL && kind == TFR_JSON_BOOL) {
+        *(bool *)tfr_option_member(options, option) = tfr_json_bool(node);
+        return true;
+    }
+    if (type == TFR_OPTION_REAL && kind == TFR_JSON_NUMBER) {
+        return store_real(options, option, tfr_json_number(node), shown, why, size);
+    }
+    if (kind != TFR_JSON_STRING || type == TFR_OPTION_BOOL || type == TFR_OPTION_REAL) {
+        return wrong(why, size, "%s is not %s", shown, type_words(type));
+    }
+    const char *text = tfr_json_string(node);
+    if (type == TFR_OPTION_PATH) {
+        return path_from_json(reader, option, text, why, size);
+    }
+    return tfr_option_from_text(options, option, text, why, size);
+}
+
+void tfr_options_set_defaults(struct tfr_options *options) {
+    size_t n;
+    const struct tfr_option_info *infos = tfr_option_table(&n);
+    char why[256];
+    for (size_t i = 0; i < n; i++) {
+        if (tfr_option_type((int)i) == TFR_OPTION_SEED) {
+            *(int64_t *)tfr_option_member(options, (int)i) = -1;
+        }
+        if (infos[i].default_text != NULL) {
+            tfr_option_from_text(options, (int)i, infos[i].default_text, why, sizeof(why));
+        }
+    }
+}
+
+void tfr_option_clear(struct tfr_options *options, int option) {
+    const enum tfr_option_type type = tfr_option_type(option);
+    if (type == TFR_OPTION_TEXT || type == TFR_OPTION_PATH) {
+        char **member = tfr_option_member(options, option);
+        tfr_free(*member);
+        *member = NULL;
+    }
+    if (type == TFR_OPTION_LIST) {
+        struct tfr_string_list *list = tfr_option_member(options, option);
+        for (size_t i = 0; i < list->n; i++) {
+            tfr_free(list->items[i]);
+        }
+        tfr_free(list->items);
+        *list = (struct tfr_string_list){0};
+    }
+}
+
+void tfr_options_free(struct tfr_options *options) {
+    size_t n;
+    tfr_option_table(&n);
+    for (size_t i = 0; i < n; i++) {
+        tfr_option_clear(options, (int)i);
+    }
+}
+
+const char *tfr_json_value_text(const tfr_json *node, char *text, size_t size) {
+    switch (tfr_json_kind(node)) {
+    case TFR_JSON_NULL:
+        snprintf(text, size, "null");
+        break;
+    case TFR_JSON_BOOL:
+        snprintf(text, size, "%s", tfr_json_bool(node) ? "true" : "false");
+        break;
+    case TFR_JSON_NUMBER:
+        snprintf(text, size, "%.15g", tfr_json_number(node));
+        break;
+    case TFR_JSON_STRING:
+        snprintf(text, size, "\"%.40s\"", tfr_json_string(node));
+        break;
+    case TFR_JSON_ARRAY:
+        snprintf(text, size, "[...]");
+        break;
+    case TFR_JSON_OBJECT:
+        snprintf(text, size, "{...}");
+        break;
+    }
+    return text;
+}
