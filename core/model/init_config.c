@@ -1,0 +1,107 @@
+/* init_config.c - the config of a folder that `tfrun init` writes: the source, byte for byte, except that the
+ * values of tfrun.model.weights and tfrun.model.tokenizer, where they are set, now name the files beside it.
+ */
+#include "model/init_config.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+
+/* A config is text for people; a larger file is something else. */
+enum { MAX_CONFIG_BYTES = 16 << 20, MAX_CHANGES = 2 };
+
+/* One string value of the text and what takes its place. */
+struct change {
+    size_t begin, end;
+    const char *value; /* with quotes */
+};
+
+/* Columns count characters: bytes that continue one are passed over. */
+static size_t offset_of(const char *text, int line, int column) {
+    const char *at = text;
+    for (; line > 1; line--) {
+        at = strchr(at, '\n') + 1;
+    }
+    for (; column > 1; column--) {
+        do {
+            at++;
+        } while (((unsigned char)*at & 0xC0) == 0x80);
+    }
+    return (size_t)(at - text);
+}
+
+/* One past the closing quote of the string that starts at `begin`; the text was scanned, so there is one. */
+static size_t string_end(const char *text, size_t begin) {
+    size_t at = begin + 1;
+    while (text[at] != '"') {
+        at += text[at] == '\\' ? 2 : 1;
+    }
+    return at + 1;
+}
+
+static size_t find_changes(const struct tfr_json_doc *doc, const char *text, struct change *changes) {
+    static const struct {
+        const char *key, *value;
+    } keys[MAX_CHANGES] = {{"weights", "\"model.safetensors\""}, {"tokenizer", "\".\""}};
+    const tfr_json *tfrun = tfr_json_member(tfr_json_root(doc), "tfrun");
+    const tfr_json *model = tfrun == NULL ? NULL : tfr_json_member(tfrun, "model");
+    size_t n = 0;
+    for (size_t i = 0; model != NULL && i < MAX_CHANGES; i++) {
+        const tfr_json *node = tfr_json_member(model, keys[i].key);
+        if (node != NULL && tfr_json_kind(node) == TFR_JSON_STRING) {
+            int line, column;
+            tfr_json_place(doc, node, &line, &column);
+            const size_t begin = offset_of(text, line, column);
+            changes[n++] =
+                (struct change){.begin = begin, .end = string_end(text, begin), .value = keys[i].value};
+        }
+    }
+    if (n == 2 && changes[0].begin > changes[1].begin) {
+        const struct change first = changes[1];
+        changes[1] = changes[0];
+        changes[0] = first;
+    }
+    return n;
+}
+
+static enum tfr_status write_changed(struct tfr_outfile *out, const char *text, size_t size,
+                                     const struct change *changes, size_t n) {
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        TFR_TRY(tfr_outfile_write(out, text + at, changes[i].begin - at));
+        TFR_TRY(tfr_outfile_write(out, changes[i].value, strlen(changes[i].value)));
+        at = changes[i].end;
+    }
+    return tfr_outfile_write(out, text + at, size - at);
+}
+
+static enum tfr_status write_config(const char *path, const char *text, size_t size,
+                                    const struct tfr_json_doc *doc) {
+    struct change changes[MAX_CHANGES];
+    const size_t n = find_changes(doc, text, changes);
+    struct tfr_outfile out;
+    TFR_TRY(tfr_outfile_open(&out, path));
+    const enum tfr_status status = write_changed(&out, text, size, changes, n);
+    if (status != TFR_OK) {
+        tfr_outfile_abandon(&out);
+        return status;
+    }
+    return tfr_outfile_commit(&out);
+}
+
+enum tfr_status tfr_init_copy_config(const char *from, const char *to) {
+    char *text = NULL;
+    size_t size;
+    struct tfr_json_doc *doc = NULL;
+    TFR_TRY(tfr_file_read(from, MAX_CONFIG_BYTES, &text, &size));
+    enum tfr_status status = tfr_json_open(&doc, from, text, size, TFR_CONFIG);
+    if (status == TFR_OK) {
+        status = write_config(to, text, size, doc);
+        tfr_json_close(doc);
+    }
+    tfr_free(text);
+    return status;
+}

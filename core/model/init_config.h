@@ -1,0 +1,10 @@
+/* init_config.h - copies a config into a folder that holds its own weights and tokenizer. For the files of
+ * core/model. */
+#ifndef TFR_MODEL_INIT_CONFIG_H
+#define TFR_MODEL_INIT_CONFIG_H
+
+#include <tfrun/types.h>
+
+enum tfr_status tfr_init_copy_config(const char *from, const char *to);
+
+#endif

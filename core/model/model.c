@@ -1,0 +1,156 @@
+/* model.c - opens a model: finds the checkpoint, has it checked, opens the tokenizer. */
+#include "model/model.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+#include "model/model_check.h"
+#include "model/model_tensors.h"
+
+enum { MAX_NAME = 128 };
+
+/* Length of "transformer.": the bare name follows it. */
+enum { PREFIX_LENGTH = 12 };
+
+static bool has_file(const char *directory, const char *name) {
+    char *path = tfr_path_join(directory, name);
+    const bool exists = path != NULL && tfr_path_exists(path);
+    tfr_free(path);
+    return exists;
+}
+
+static enum tfr_status no_weights(const char *directory) {
+    if (has_file(directory, "pytorch_model.bin") || has_file(directory, "pytorch_model.bin.index.json")) {
+        return tfr_raise(
+            TFR_UNSUPPORTED,
+            "%s: only pytorch_model.bin is here, a pickle that can run code when it is read; convert it "
+            "with model.save_pretrained(DIR, safe_serialization=True)",
+            directory);
+    }
+    return tfr_raise(
+        TFR_RESOURCE,
+        "%s: no model.safetensors and no model.safetensors.index.json here; scripts/get_model.py "
+        "fetches a checkpoint, `tfrun init` makes a random one, --weights names one elsewhere",
+        directory);
+}
+
+static enum tfr_status find_weights(const struct tfr_config *config, char **path) {
+    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
+    const char *named = config->options.model_weights;
+    if (named != NULL && !tfr_path_exists(named)) {
+        return tfr_raise(
+            TFR_RESOURCE,
+            "%s: these weights are not there; scripts/get_model.py fetches a checkpoint, `tfrun init` makes "
+            "a random one, --weights names another file",
+            named);
+    }
+    if (named != NULL) {
+        *path = tfr_strdup(named);
+        return *path != NULL ? TFR_OK : TFR_RESOURCE;
+    }
+    for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
+        if (has_file(config->directory, names[i])) {
+            *path = tfr_path_join(config->directory, names[i]);
+            return *path != NULL ? TFR_OK : TFR_RESOURCE;
+        }
+    }
+    return no_weights(config->directory);
+}
+
+static enum tfr_status open_weights(struct tfr_model *model) {
+    char *path = NULL;
+    TFR_TRY(find_weights(model->config, &path));
+    enum tfr_status status = tfr_weights_open(&model->weights, path);
+    if (status == TFR_OK) {
+        status = tfr_model_check_tensors(model, path);
+    }
+    if (status == TFR_OK && model->config->options.model_check_weights) {
+        status = tfr_model_check_values(model);
+    }
+    tfr_free(path);
+    return status;
+}
+
+static bool has_tokenizer(const char *directory) {
+    return has_file(directory, "tokenizer.json") ||
+           (has_file(directory, "vocab.json") && has_file(directory, "merges.txt"));
+}
+
+static enum tfr_status open_tokenizer(struct tfr_model *model) {
+    const char *named = model->config->options.model_tokenizer;
+    const char *path = named != NULL ? named : model->config->directory;
+    if (named == NULL && !has_tokenizer(path)) {
+        return tfr_raise(TFR_RESOURCE,
+                         "%s: no tokenizer.json and no vocab.json with merges.txt here; --tokenizer "
+                         "names the folder of a tokenizer",
+                         path);
+    }
+    TFR_TRY(tfr_tokenizer_open(&model->tokenizer, path));
+    const int64_t n_tokens = tfr_tokenizer_vocab_size(model->tokenizer);
+    if (n_tokens > model->hparams.vocab_size) {
+        return tfr_raise(TFR_MODEL,
+                         "%s: the tokenizer has ids up to %lld but the config says vocab_size = %lld; it "
+                         "belongs to another model",
+                         path, (long long)n_tokens - 1, (long long)model->hparams.vocab_size);
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_model_open(struct tfr_model **model, const struct tfr_config *config, int parts) {
+    *model = NULL;
+    struct tfr_model *opened = tfr_alloc(1, sizeof(*opened));
+    if (opened == NULL) {
+        return TFR_RESOURCE;
+    }
+    opened->config = config;
+    opened->hparams = config->model;
+    opened->tied = config->model.tie_word_embeddings;
+    enum tfr_status status = TFR_OK;
+    if ((parts & TFR_MODEL_WEIGHTS) != 0) {
+        status = open_weights(opened);
+    }
+    if (status == TFR_OK && (parts & TFR_MODEL_TOKENIZER) != 0) {
+        status = open_tokenizer(opened);
+    }
+    if (status != TFR_OK) {
+        tfr_model_close(opened);
+        return status;
+    }
+    *model = opened;
+    return TFR_OK;
+}
+
+void tfr_model_close(struct tfr_model *model) {
+    if (model == NULL) {
+        return;
+    }
+    tfr_tokenizer_close(model->tokenizer);
+    tfr_weights_close(model->weights);
+    tfr_free(model);
+}
+
+/* Either name form; they are never mixed. */
+static const struct tfr_weight *find_param(const struct tfr_model *model, enum tfr_param param,
+                                           int64_t layer) {
+    char name[MAX_NAME];
+    tfr_model_param_name(param, layer, name, sizeof(name));
+    const struct tfr_weight *weight = tfr_weights_find(model->weights, name);
+    if (weight == NULL && param != TFR_PARAM_LM_HEAD) {
+        weight = tfr_weights_find(model->weights, name + PREFIX_LENGTH);
+    }
+    return weight;
+}
+
+const struct tfr_weight *tfr_model_param(const struct tfr_model *model, enum tfr_param param, int64_t layer) {
+    if (model->weights == NULL) {
+        return NULL;
+    }
+    if (!model->tied || (param != TFR_PARAM_WTE && param != TFR_PARAM_LM_HEAD)) {
+        return find_param(model, param, layer);
+    }
+    /* One matrix under either name; files saved with the head alone exist. */
+    const struct tfr_weight *wte = find_param(model, TFR_PARAM_WTE, 0);
+    return wte != NULL ? wte : find_param(model, TFR_PARAM_LM_HEAD, 0);
+}

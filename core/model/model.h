@@ -1,0 +1,55 @@
+/* model.h - stage 2: hyperparameters plus the checked tensors of a GPT-2 checkpoint.
+ *
+ * The tensor table (model_tensors.def) lists every parameter once: name, shape in the letters of types.h, initialisation. Opening
+ * checks each tensor against it by name; mask buffers of old versions (h.N.attn.bias, .masked_bias) are skipped by exact
+ * name; anything else unknown is refused. Both name forms ("h.0..." and "transformer.h.0...") are accepted, a mixture is not.
+ * Thread rule: built on one thread, read-only afterwards.
+ */
+#ifndef TFR_MODEL_MODEL_H
+#define TFR_MODEL_MODEL_H
+
+#include "config/config.h"
+#include "model/tokenizer.h"
+#include "model/weights.h"
+
+/* Parameters of one block, then those outside the blocks. */
+enum tfr_param {
+    TFR_PARAM_LN_1_WEIGHT, TFR_PARAM_LN_1_BIAS,
+    TFR_PARAM_C_ATTN_WEIGHT, TFR_PARAM_C_ATTN_BIAS,
+    TFR_PARAM_ATTN_PROJ_WEIGHT, TFR_PARAM_ATTN_PROJ_BIAS,
+    TFR_PARAM_LN_2_WEIGHT, TFR_PARAM_LN_2_BIAS,
+    TFR_PARAM_C_FC_WEIGHT, TFR_PARAM_C_FC_BIAS,
+    TFR_PARAM_MLP_PROJ_WEIGHT, TFR_PARAM_MLP_PROJ_BIAS,
+    TFR_PARAM_PER_BLOCK,
+    TFR_PARAM_WTE = TFR_PARAM_PER_BLOCK, TFR_PARAM_WPE, TFR_PARAM_LN_F_WEIGHT, TFR_PARAM_LN_F_BIAS, TFR_PARAM_LM_HEAD,
+    TFR_PARAM_COUNT
+};
+
+struct tfr_model {
+    const struct tfr_config *config; /* borrowed */
+    struct tfr_hparams hparams;      /* copy */
+    struct tfr_weights *weights;     /* owned; NULL for a model opened without a checkpoint (plan, cost) */
+    struct tfr_tokenizer *tokenizer; /* owned; NULL if the folder has none */
+    bool tied;                       /* lm_head is wte */
+};
+
+enum tfr_model_parts { TFR_MODEL_WEIGHTS = 1, TFR_MODEL_TOKENIZER = 2 };
+
+/* `parts` says what must be there; a missing part is an error that names the files looked for. */
+enum tfr_status tfr_model_open(struct tfr_model **model, const struct tfr_config *config, int parts);
+void tfr_model_close(struct tfr_model *model);
+
+/* The tensor of a parameter (layer ignored for those outside blocks); NULL without weights. Tied: LM_HEAD gives wte. */
+const struct tfr_weight *tfr_model_param(const struct tfr_model *model, enum tfr_param param, int64_t layer);
+/* Expected shape and Hugging Face name ("transformer.h.3.attn.c_attn.weight"). */
+int tfr_model_param_shape(const struct tfr_hparams *hparams, enum tfr_param param, int64_t *dim);
+const char *tfr_model_param_name(enum tfr_param param, int64_t layer, char *text, size_t size);
+int64_t tfr_model_param_count(const struct tfr_hparams *hparams); /* of the whole model, tied matrix once */
+
+/* `tfrun init`: writes DIR/config.json (the source config, untouched), DIR/model.safetensors and the tokenizer files if the
+ * config names a tokenizer. Rules of GPT2Config: normal(0, initializer_range); c_proj.weight normal(0, range / sqrt(2 L));
+ * biases 0, layer norms 1 and 0. Random numbers are counter based (seed, tensor, element): same file everywhere. */
+enum tfr_status tfr_model_init(const struct tfr_config *config, const char *directory, enum tfr_dtype dtype,
+                               uint64_t seed, bool force);
+
+#endif

@@ -1,0 +1,205 @@
+/* model_check.c - checks every tensor of a checkpoint by name against the table: nothing unknown, nothing
+ * missing, all shapes and dtypes right. Reads no data, except for a tied matrix that was stored twice and on
+ * request for NaN. */
+#include "model/model_check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "base/tensor.h"
+#include "config/complaints.h"
+#include "model/model_tensors.h"
+
+enum { MAX_LINES = 20, MAX_NAME = 128, PIECE = 16384 };
+
+static bool ends_with(const char *text, const char *end) {
+    const size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+/* What a tensor that GPT-2's language model does not have probably is. */
+static const char *hint_of(const char *name) {
+    static const struct {
+        const char *part, *hint;
+    } hints[] = {
+        {"crossattention.", "cross-attention is not supported yet"},
+        {"ln_cross_attn.", "cross-attention is not supported yet"},
+        {"score.", "this is the head of GPT2ForSequenceClassification, which is not supported yet"},
+        {"classifier.", "this is the head of GPT2ForTokenClassification, which is not supported yet"},
+        {"qa_outputs.", "this is the head of GPT2ForQuestionAnswering, which is not supported yet"},
+        {"multiple_choice_head.", "this is a head of GPT2DoubleHeadsModel, which is not supported yet"},
+        {"lora_", "adapters must be merged into the model first"},
+    };
+    if (ends_with(name, ".gamma") || ends_with(name, ".beta")) {
+        return "a layer norm of a very old file; rename gamma to weight and beta to bias";
+    }
+    for (size_t i = 0; i < TFR_COUNT_OF(hints); i++) {
+        if (strstr(name, hints[i].part) != NULL) {
+            return hints[i].hint;
+        }
+    }
+    return "no parameter of GPT2LMHeadModel has this name";
+}
+
+static bool is_known_dtype(enum tfr_dtype dtype) {
+    return dtype == TFR_DTYPE_F32 || dtype == TFR_DTYPE_F16 || dtype == TFR_DTYPE_BF16 ||
+           dtype == TFR_DTYPE_F64;
+}
+
+static void complain(struct tfr_complaints *complaints, const struct tfr_weight *weight, const char *text) {
+    tfr_complaints_add(complaints, TFR_MODEL, 0, 0, "%s: tensor %.200s %s", weight->file, weight->name, text);
+}
+
+static void check_form(struct tfr_complaints *complaints, const struct tfr_model *model,
+                       const struct tfr_weight *weight, enum tfr_param param) {
+    int64_t dim[2];
+    const int rank = tfr_model_param_shape(&model->hparams, param, dim);
+    const struct tfr_tensor *tensor = &weight->tensor;
+    char text[256], has[96], wants[96];
+    if (tensor->rank != rank || memcmp(tensor->dim, dim, (size_t)rank * sizeof(dim[0])) != 0) {
+        snprintf(text, sizeof(text), "has shape %s but the config says %s",
+                 tfr_shape_text(tensor->rank, tensor->dim, has, sizeof(has)),
+                 tfr_shape_text(rank, dim, wants, sizeof(wants)));
+        complain(complaints, weight, text);
+    }
+    if (!is_known_dtype(tensor->dtype)) {
+        snprintf(text, sizeof(text), "has dtype %s; weights must be F32, F16, BF16 or F64",
+                 tfr_dtype_file_name(tensor->dtype));
+        complain(complaints, weight, text);
+    }
+}
+
+static void check_tensor(struct tfr_complaints *complaints, const struct tfr_model *model,
+                         const struct tfr_weight *weight, const struct tfr_parsed_name *parsed) {
+    char text[192];
+    if (parsed->kind == TFR_NAME_OTHER) {
+        snprintf(text, sizeof(text), "is unknown: %s", hint_of(weight->name));
+        complain(complaints, weight, text);
+    } else if (parsed->kind == TFR_NAME_PARAM && parsed->layer >= model->hparams.n_layer) {
+        snprintf(text, sizeof(text), "is of block %lld, but the config says n_layer = %lld",
+                 (long long)parsed->layer, (long long)model->hparams.n_layer);
+        complain(complaints, weight, text);
+    } else if (parsed->kind == TFR_NAME_PARAM) {
+        check_form(complaints, model, weight, parsed->param);
+    }
+}
+
+/* Both name forms in one checkpoint could hide two models; the head has one name in both. */
+static enum tfr_status check_prefix(const struct tfr_model *model) {
+    size_t n;
+    const struct tfr_weight *all = tfr_weights_all(model->weights, &n), *prefixed = NULL, *bare = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const struct tfr_parsed_name parsed = tfr_model_parse_name(all[i].name);
+        if (parsed.kind == TFR_NAME_OTHER ||
+            (parsed.kind == TFR_NAME_PARAM && parsed.param == TFR_PARAM_LM_HEAD)) {
+            continue;
+        }
+        prefixed = parsed.has_prefix ? &all[i] : prefixed;
+        bare = parsed.has_prefix ? bare : &all[i];
+    }
+    if (prefixed != NULL && bare != NULL) {
+        return tfr_raise(
+            TFR_MODEL,
+            "%s: mixes names with and without \"transformer.\" (%.200s and %.200s); save the model "
+            "again with one form",
+            bare->file, prefixed->name, bare->name);
+    }
+    return TFR_OK;
+}
+
+static void check_missing(struct tfr_complaints *complaints, const struct tfr_model *model,
+                          const char *path) {
+    for (int param = 0; param < TFR_PARAM_COUNT; param++) {
+        const int64_t n = param < TFR_PARAM_PER_BLOCK ? model->hparams.n_layer : 1;
+        for (int64_t layer = 0; layer < n; layer++) {
+            char name[MAX_NAME];
+            int64_t dim[2];
+            if (tfr_model_param(model, (enum tfr_param)param, layer) != NULL) {
+                continue;
+            }
+            char shape[96];
+            const int rank = tfr_model_param_shape(&model->hparams, (enum tfr_param)param, dim);
+            const bool is_head = param == TFR_PARAM_LM_HEAD;
+            tfr_complaints_add(complaints, TFR_MODEL, 1, 0, "%s: tensor %s %s is missing%s", path,
+                               tfr_model_param_name((enum tfr_param)param, layer, name, sizeof(name)),
+                               tfr_shape_text(rank, dim, shape, sizeof(shape)),
+                               is_head ? ": the config says tie_word_embeddings = false" : "");
+        }
+    }
+}
+
+/* A tied matrix stored twice must be one matrix, otherwise nobody knows which one is meant. */
+static enum tfr_status check_tied(const struct tfr_model *model) {
+    const struct tfr_weight *wte = tfr_model_param(model, TFR_PARAM_WTE, 0);
+    const struct tfr_weight *head = tfr_weights_find(model->weights, "lm_head.weight");
+    if (!model->tied || head == NULL || wte == head) {
+        return TFR_OK;
+    }
+    const size_t bytes = tfr_tensor_bytes(&wte->tensor);
+    const bool is_same =
+        wte->tensor.dtype == head->tensor.dtype && memcmp(wte->tensor.data, head->tensor.data, bytes) == 0;
+    tfr_weights_drop(model->weights, wte);
+    tfr_weights_drop(model->weights, head);
+    if (!is_same) {
+        return tfr_raise(
+            TFR_MODEL,
+            "%s: lm_head.weight differs from %s, but the config says tie_word_embeddings = true; set "
+            "it to false if the head has weights of its own",
+            head->file, wte->name);
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_model_check_tensors(const struct tfr_model *model, const char *path) {
+    struct tfr_complaints complaints = {0};
+    size_t n;
+    const struct tfr_weight *all = tfr_weights_all(model->weights, &n);
+    TFR_TRY(check_prefix(model));
+    for (size_t i = 0; i < n; i++) {
+        const struct tfr_parsed_name parsed = tfr_model_parse_name(all[i].name);
+        check_tensor(&complaints, model, &all[i], &parsed);
+    }
+    check_missing(&complaints, model, path);
+    TFR_TRY(tfr_complaints_raise(&complaints, MAX_LINES));
+    return check_tied(model);
+}
+
+static enum tfr_status check_finite(const struct tfr_weight *weight, float *buffer) {
+    const struct tfr_tensor *tensor = &weight->tensor;
+    const int64_t count = tfr_tensor_count(tensor);
+    const size_t width = tfr_dtype_size(tensor->dtype);
+    for (int64_t first = 0; first < count; first += PIECE) {
+        const int64_t n = count - first < PIECE ? count - first : PIECE;
+        tfr_to_f32(buffer, (const uint8_t *)tensor->data + (size_t)first * width, tensor->dtype, n);
+        for (int64_t i = 0; i < n; i++) {
+            if (!isfinite(buffer[i])) {
+                return tfr_raise(TFR_MODEL,
+                                 "%s: tensor %s holds %s at element %lld; the checkpoint is damaged",
+                                 weight->file, weight->name, isnan(buffer[i]) ? "NaN" : "an infinity",
+                                 (long long)(first + i));
+            }
+        }
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_model_check_values(const struct tfr_model *model) {
+    size_t n;
+    const struct tfr_weight *all = tfr_weights_all(model->weights, &n);
+    float *buffer = tfr_alloc(PIECE, sizeof(*buffer));
+    if (buffer == NULL) {
+        return TFR_RESOURCE;
+    }
+    enum tfr_status status = TFR_OK;
+    for (size_t i = 0; i < n && status == TFR_OK; i++) {
+        if (tfr_model_parse_name(all[i].name).kind == TFR_NAME_PARAM) {
+            status = check_finite(&all[i], buffer);
+            tfr_weights_drop(model->weights, &all[i]);
+        }
+    }
+    tfr_free(buffer);
+    return status;
+}

@@ -1,0 +1,147 @@
+/* tokenizer_parts.c - what the readers of tokenizer files share: vocabulary, merges, added tokens, flags. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "model/tokenizer_internal.h"
+
+enum tfr_status tfr_tokenizer_raise_at(const struct tfr_json_doc *doc, const tfr_json *node,
+                                       const char *format, ...) {
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    int line, column;
+    tfr_json_place(doc, node, &line, &column);
+    return tfr_raise(TFR_MODEL, "%s:%d:%d: %s", tfr_json_name(doc), line, column, text);
+}
+
+/* Puts the place of `node` in front of a text that was raised without one. */
+static enum tfr_status prefix_place(const struct tfr_json_doc *doc, const tfr_json *node,
+                                    enum tfr_status status) {
+    int line, column;
+    tfr_json_place(doc, node, &line, &column);
+    return tfr_raise_prefix(status, "%s:%d:%d", tfr_json_name(doc), line, column);
+}
+
+enum tfr_status tfr_tokenizer_read_vocab(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
+                                         const tfr_json *object) {
+    if (tfr_json_kind(object) != TFR_JSON_OBJECT) {
+        return tfr_tokenizer_raise_at(doc, object,
+                                      "the vocabulary must be an object of token: id, this is %s",
+                                      tfr_json_kind_name(tfr_json_kind(object)));
+    }
+    TFR_TRY(tfr_vocab_open(&tokenizer->vocab, tfr_json_size(object)));
+    for (const tfr_json *node = tfr_json_first(object); node != NULL; node = tfr_json_next(node)) {
+        const char *name = tfr_json_key(node);
+        int64_t id;
+        if (!tfr_json_int64(doc, node, &id)) {
+            return tfr_tokenizer_raise_at(doc, node, "the id of token \"%.80s\" must be a whole number",
+                                          name);
+        }
+        const enum tfr_status status = tfr_vocab_add(&tokenizer->vocab, name, strlen(name), id);
+        if (status != TFR_OK) {
+            return prefix_place(doc, node, status);
+        }
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_tokenizer_add_merge(struct tfr_tokenizer *tokenizer, const char *left, size_t left_size,
+                                        const char *right, size_t right_size) {
+    const int32_t left_id = tfr_vocab_find(&tokenizer->vocab, left, left_size);
+    const int32_t right_id = tfr_vocab_find(&tokenizer->vocab, right, right_size);
+    if (left_id < 0 || right_id < 0) {
+        const size_t size = left_id < 0 ? left_size : right_size;
+        return tfr_raise(TFR_MODEL, "the merge names token \"%.*s\", which is not in the vocabulary",
+                         (int)(size < 80 ? size : 80), left_id < 0 ? left : right);
+    }
+    const int32_t merged = tfr_vocab_find_joined(&tokenizer->vocab, left_id, right_id);
+    if (merged < 0) {
+        return tfr_raise(
+            TFR_MODEL, "the merge of \"%.*s\" and \"%.*s\" makes a token that is not in the vocabulary",
+            (int)(left_size < 80 ? left_size : 80), left, (int)(right_size < 80 ? right_size : 80), right);
+    }
+    tfr_bpe_add(&tokenizer->bpe, left_id, right_id, merged);
+    return TFR_OK;
+}
+
+enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
+                                        const tfr_json *node, const struct tfr_added_spec *spec) {
+    struct tfr_vocab *vocab = &tokenizer->vocab;
+    const size_t size = strlen(spec->content);
+    if (size == 0) {
+        return tfr_tokenizer_raise_at(doc, node, "an added token must not be empty");
+    }
+    int32_t id = tfr_vocab_find(vocab, spec->content, size);
+    if (id < 0 && spec->id < 0) {
+        return tfr_tokenizer_raise_at(
+            doc, node,
+            "token \"%.80s\" has no id: name one of the vocabulary, or give it an id in added_tokens.json",
+            spec->content);
+    }
+    if (id < 0) {
+        const enum tfr_status status = tfr_vocab_add(vocab, spec->content, size, spec->id);
+        if (status != TFR_OK) {
+            return prefix_place(doc, node, status);
+        }
+        id = (int32_t)spec->id;
+    } else if (spec->id >= 0 && spec->id != id) {
+        return tfr_tokenizer_raise_at(doc, node, "token \"%.80s\" has id %lld here and id %d before",
+                                      spec->content, (long long)spec->id, id);
+    }
+    if (!vocab->entry[id].added) {
+        TFR_TRY(tfr_added_put(&tokenizer->added, spec->content, size, id, spec->normalized));
+    }
+    vocab->entry[id].added = true;
+    vocab->entry[id].special = vocab->entry[id].special || spec->special;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_tokenizer_read_flag(const struct tfr_json_doc *doc, const tfr_json *object,
+                                        const char *key, bool *value) {
+    const tfr_json *node = tfr_json_member(object, key);
+    if (tfr_json_kind(node) == TFR_JSON_NULL) {
+        return TFR_OK;
+    }
+    if (tfr_json_kind(node) != TFR_JSON_BOOL) {
+        return tfr_tokenizer_raise_at(doc, node, "%s must be true or false, this is %s", key,
+                                      tfr_json_kind_name(tfr_json_kind(node)));
+    }
+    *value = tfr_json_bool(node);
+    return TFR_OK;
+}
+
+enum tfr_status tfr_tokenizer_read_spec(const struct tfr_json_doc *doc, const tfr_json *node, bool special,
+                                        struct tfr_added_spec *spec) {
+    *spec = (struct tfr_added_spec){
+        .content = tfr_json_string(node), .id = -1, .special = special, .normalized = !special};
+    if (spec->content != NULL) {
+        return TFR_OK;
+    }
+    spec->content = tfr_json_string(tfr_json_member(node, "content"));
+    if (spec->content == NULL) {
+        return tfr_tokenizer_raise_at(doc, node,
+                                      "an added token must be a string or an object with \"content\"");
+    }
+    static const char *const refused[] = {"lstrip", "rstrip", "single_word"};
+    for (size_t i = 0; i < TFR_COUNT_OF(refused); i++) {
+        bool value = false;
+        TFR_TRY(tfr_tokenizer_read_flag(doc, node, refused[i], &value));
+        if (value) {
+            return tfr_tokenizer_raise_at(doc, node, "token \"%.80s\": %s is not supported; it must be false",
+                                          spec->content, refused[i]);
+        }
+    }
+    TFR_TRY(tfr_tokenizer_read_flag(doc, node, "special", &spec->special));
+    spec->normalized = !spec->special;
+    TFR_TRY(tfr_tokenizer_read_flag(doc, node, "normalized", &spec->normalized));
+    const tfr_json *id = tfr_json_member(node, "id");
+    if (id != NULL && (!tfr_json_int64(doc, id, &spec->id) || spec->id < 0)) {
+        return tfr_tokenizer_raise_at(doc, id, "the id of token \"%.80s\" must be a whole number from 0",
+                                      spec->content);
+    }
+    return TFR_OK;
+}

@@ -1,0 +1,41 @@
+/* weights.h - safetensors, one file or a sharded index, mapped read-only and checked before use.
+ *
+ * Checked: header length and JSON, known dtypes, shapes without overflow, size = product of shape x width, ranges that start
+ * at 0, touch exactly, do not overlap and end at the end of the file; no duplicate names across shards; shard names
+ * without '/' or '..'. Data may be unaligned: use tfr_to_f32 or memcpy, never a cast.
+ * Thread rule: open and close on one thread, look-ups by any.
+ */
+#ifndef TFR_MODEL_WEIGHTS_H
+#define TFR_MODEL_WEIGHTS_H
+
+#include <tfrun/types.h>
+
+struct tfr_weights; /* owns the mappings */
+
+struct tfr_weight {
+    const char *name; /* as in the file */
+    struct tfr_tensor tensor; /* dense view of the mapped bytes; .data is read-only */
+    const char *file; /* path of the shard, for messages */
+};
+
+enum tfr_status tfr_weights_open(struct tfr_weights **weights, const char *path); /* .safetensors or .index.json */
+void tfr_weights_close(struct tfr_weights *weights);
+const struct tfr_weight *tfr_weights_find(const struct tfr_weights *weights, const char *name);
+/* All tensors in the order of the files. */
+const struct tfr_weight *tfr_weights_all(const struct tfr_weights *weights, size_t *n);
+/* Drops the resident pages of one tensor (it was packed and will not be read again). */
+void tfr_weights_drop(const struct tfr_weights *weights, const struct tfr_weight *weight);
+
+/* Writer: the file appears complete or not at all. Tensors are written in the order given; `fill` is called
+ * once per tensor to produce its bytes piece by piece into `buffer` (n elements from element `first`). */
+struct tfr_weight_spec {
+    const char *name;
+    enum tfr_dtype dtype;
+    int rank;
+    int64_t dim[TFR_MAX_RANK];
+};
+typedef enum tfr_status (*tfr_weight_fill_fn)(void *user, size_t tensor, int64_t first, int64_t n, void *buffer);
+enum tfr_status tfr_weights_write(const char *path, const struct tfr_weight_spec *specs, size_t n,
+                                  tfr_weight_fill_fn fill, void *user);
+
+#endif
