@@ -1,0 +1,282 @@
+/* args.c - a small parser of its own, because flags come from a table at run time: --name value, --name=value, -n value, -nVALUE, --no-name
+ * for booleans, --set key=value, "--" ends options. */
+#include "app/cli/args.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HELP_COLUMN = 34, HELP_WIDTH = 100 };
+
+static bool fail(struct tfr_args *args, const char *what, const char *word, const char *hint) {
+    snprintf(args->error, sizeof args->error, "%s %s%s", word, what, hint);
+    return false;
+}
+
+static bool is_bool(const struct tfr_option_info *option) {
+    return strcmp(option->type, "BOOL") == 0;
+}
+
+static const struct tfr_option_info *find_option(const char *name, size_t length, char short_name) {
+    size_t n;
+    const struct tfr_option_info *table = tfr_option_table(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (short_name != 0 ? table[i].short_flag == short_name
+                            : table[i].flag != NULL && strlen(table[i].flag) == length && strncmp(table[i].flag, name, length) == 0) {
+            return &table[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct tfr_flag *find_flag(const struct tfr_flag *flags, size_t n, const char *name, size_t length, char short_name) {
+    for (size_t i = 0; i < n; i++) {
+        if (short_name != 0 ? flags[i].short_name == short_name
+                            : strlen(flags[i].name) == length && strncmp(flags[i].name, name, length) == 0) {
+            return &flags[i];
+        }
+    }
+    return NULL;
+}
+
+/* Levenshtein distance on short names, two rows. */
+static size_t distance(const char *a, const char *b) {
+    enum { LONGEST = 64 };
+    size_t row[LONGEST + 1], la = strnlen(a, LONGEST), lb = strnlen(b, LONGEST);
+    for (size_t j = 0; j <= lb; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; i <= la; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= lb; j++) {
+            size_t cost = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            size_t other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            row[j] = cost < other ? cost : other;
+        }
+    }
+    return row[lb];
+}
+
+static const char *nearest(const char *name, const struct tfr_flag *flags, size_t n_flags) {
+    size_t n, best = strlen(name) / 3 + 2;
+    const struct tfr_option_info *table = tfr_option_table(&n);
+    const char *found = NULL;
+    for (size_t i = 0; i < n + n_flags; i++) {
+        const char *candidate = i < n ? table[i].flag : flags[i - n].name;
+        if (candidate != NULL && distance(name, candidate) < best) {
+            best = distance(name, candidate);
+            found = candidate;
+        }
+    }
+    return found;
+}
+
+void tfr_args_add(struct tfr_args *args, const char *key, const char *value, const char *origin) {
+    if (args->n_overrides < TFR_MAX_ARGS_GIVEN) {
+        args->overrides[args->n_overrides++] = (struct tfr_override){.key = key, .value = value, .origin = origin};
+    }
+}
+
+static void add_flag(struct tfr_args *args, const struct tfr_flag *flag, const char *value) {
+    if (args->n_flags < TFR_MAX_ARGS_GIVEN) {
+        args->flags[args->n_flags++] = (struct tfr_flag_value){.flag = flag, .value = value};
+    }
+}
+
+struct words {
+    char **argv;
+    int argc, at;
+};
+
+/* The operand: after '=' if given, else the next word. */
+static const char *take_operand(struct words *words, const char *attached) {
+    if (attached != NULL) {
+        return attached;
+    }
+    return words->at + 1 < words->argc ? words->argv[++words->at] : NULL;
+}
+
+static bool take_set(struct tfr_args *args, const char *assignment) {
+    char *equals = assignment != NULL ? strchr(assignment, '=') : NULL;
+    if (equals == NULL || equals == assignment) {
+        return fail(args, "takes KEY=VALUE, such as runtime.dtype=bf16", "--set", "");
+    }
+    *equals = '\0';
+    tfr_args_add(args, assignment, equals + 1, "--set");
+    return true;
+}
+
+static bool take_option(struct tfr_args *args, struct words *words, const struct tfr_option_info *option, char *word,
+                        const char *attached, bool negated) {
+    if (is_bool(option)) {
+        tfr_args_add(args, option->key, attached != NULL ? attached : negated ? "false" : "true", word);
+        return true;
+    }
+    const char *value = negated ? NULL : take_operand(words, attached);
+    if (value == NULL) {
+        return fail(args, negated ? "is not a switch; there is no --no- form" : "needs a value", word, "");
+    }
+    tfr_args_add(args, option->key, value, word);
+    return true;
+}
+
+static bool take_flag(struct tfr_args *args, struct words *words, const struct tfr_flag *flag, const char *word, const char *attached) {
+    if (flag->operand == NULL) {
+        if (attached != NULL) {
+            return fail(args, "takes no value", word, "");
+        }
+        add_flag(args, flag, "");
+        return true;
+    }
+    const char *value = take_operand(words, attached);
+    if (value == NULL) {
+        return fail(args, "needs a value", word, "");
+    }
+    add_flag(args, flag, value);
+    return true;
+}
+
+static bool unknown(struct tfr_args *args, const char *word, const struct tfr_flag *flags, size_t n_flags) {
+    char hint[128] = "; `tfrun --help` lists all";
+    const char *near = nearest(word + strspn(word, "-"), flags, n_flags);
+    if (near != NULL) {
+        snprintf(hint, sizeof hint, "; did you mean --%s?", near);
+    }
+    return fail(args, "is not an option", word, hint);
+}
+
+static bool take_long(struct tfr_args *args, struct words *words, char *word, const struct tfr_flag *flags, size_t n_flags) {
+    char *equals = strchr(word, '=');
+    const char *attached = equals != NULL ? equals + 1 : NULL;
+    if (equals != NULL) {
+        *equals = '\0';
+    }
+    const char *name = word + 2;
+    bool negated = strncmp(name, "no-", 3) == 0;
+    const struct tfr_flag *flag = find_flag(flags, n_flags, name, strlen(name), 0);
+    const struct tfr_option_info *option = find_option(name, strlen(name), 0);
+    if (flag == NULL && option == NULL && negated) {
+        option = find_option(name + 3, strlen(name + 3), 0);
+    } else {
+        negated = false;
+    }
+    if (strcmp(name, "help") == 0) {
+        args->help = true;
+        return true;
+    }
+    if (strcmp(name, "set") == 0) {
+        return take_set(args, take_operand(words, attached));
+    }
+    if (flag != NULL) {
+        return take_flag(args, words, flag, word, attached);
+    }
+    return option != NULL ? take_option(args, words, option, word, attached, negated) : unknown(args, word, flags, n_flags);
+}
+
+static bool take_short(struct tfr_args *args, struct words *words, char *word, const struct tfr_flag *flags, size_t n_flags) {
+    const char *attached = word[2] != '\0' ? word + 2 : NULL;
+    const struct tfr_flag *flag = find_flag(flags, n_flags, NULL, 0, word[1]);
+    const struct tfr_option_info *option = find_option(NULL, 0, word[1]);
+    if (word[1] == 'h' && attached == NULL) {
+        args->help = true;
+        return true;
+    }
+    if (flag != NULL) {
+        return take_flag(args, words, flag, word, attached);
+    }
+    return option != NULL ? take_option(args, words, option, word, attached, false) : unknown(args, word, flags, n_flags);
+}
+
+bool tfr_args_parse(struct tfr_args *args, int argc, char **argv, const struct tfr_flag *flags, size_t n_flags) {
+    struct words words = {.argv = argv, .argc = argc};
+    bool only_operands = false;
+    *args = (struct tfr_args){0};
+    for (words.at = 1; words.at < argc; words.at++) {
+        char *word = argv[words.at];
+        if (!only_operands && strcmp(word, "--") == 0) {
+            only_operands = true;
+        } else if (!only_operands && word[0] == '-' && word[1] == '-') {
+            if (!take_long(args, &words, word, flags, n_flags)) {
+                return false;
+            }
+        } else if (!only_operands && word[0] == '-' && word[1] != '\0') {
+            if (!take_short(args, &words, word, flags, n_flags)) {
+                return false;
+            }
+        } else if (args->n_operands < (int)(sizeof args->operands / sizeof args->operands[0])) {
+            args->operands[args->n_operands++] = word;
+        }
+    }
+    if (args->n_overrides == TFR_MAX_ARGS_GIVEN || args->n_flags == TFR_MAX_ARGS_GIVEN) {
+        return fail(args, "options are more than this command takes", "these", "");
+    }
+    return true;
+}
+
+const char *tfr_args_flag(const struct tfr_args *args, const char *name) {
+    for (size_t i = args->n_flags; i > 0; i--) {
+        if (strcmp(args->flags[i - 1].flag->name, name) == 0) {
+            return args->flags[i - 1].value;
+        }
+    }
+    return NULL;
+}
+
+/* Words of `text` wrapped between the help column and the right margin. */
+static void print_wrapped(const char *text) {
+    size_t column = HELP_COLUMN;
+    while (*text != '\0') {
+        size_t word = strcspn(text, " ");
+        if (column + word + 1 > HELP_WIDTH) {
+            printf("\n%*s", HELP_COLUMN, "");
+            column = HELP_COLUMN;
+        }
+        printf(" %.*s", (int)word, text);
+        column += word + 1;
+        text += word + strspn(text + word, " ");
+    }
+    printf("\n");
+}
+
+static void print_line(char short_name, const char *name, const char *operand, const char *help) {
+    char left[128];
+    int n = short_name != 0 ? snprintf(left, sizeof left, "  -%c, --%s", short_name, name) : snprintf(left, sizeof left, "      --%s", name);
+    if (operand != NULL && n > 0 && (size_t)n < sizeof left) {
+        n += snprintf(left + n, sizeof left - (size_t)n, " %s", operand);
+    }
+    printf("%-*s", HELP_COLUMN, left);
+    if (n >= HELP_COLUMN) {
+        printf("\n%*s", HELP_COLUMN, "");
+    }
+    print_wrapped(help);
+}
+
+static void print_option(const struct tfr_option_info *option) {
+    char help[512];
+    int n = snprintf(help, sizeof help, "%s", option->help);
+    if (option->choices != NULL && n > 0 && (size_t)n < sizeof help) {
+        n += snprintf(help + n, sizeof help - (size_t)n, " (%s)", option->choices);
+    }
+    if (option->default_text != NULL && n > 0 && (size_t)n < sizeof help) {
+        snprintf(help + n, sizeof help - (size_t)n, " [%s]", option->default_text);
+    }
+    print_line(option->short_flag, option->flag, option->operand, help);
+}
+
+void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags) {
+    size_t n;
+    const struct tfr_option_info *table = tfr_option_table(&n);
+    for (size_t i = 0; i < n_flags; i++) {
+        print_line(flags[i].short_name, flags[i].name, flags[i].operand, flags[i].help);
+    }
+    printf("\nOptions of the config, each a key under \"tfrun\" (docs/config.md):\n");
+    for (size_t i = 0; i < n; i++) {
+        if (table[i].flag != NULL) {
+            print_option(&table[i]);
+        }
+    }
+    print_line(0, "set", "KEY=VALUE", "any key under \"tfrun\", such as runtime.dtype=bf16; may be given several times");
+    print_line('h', "help", NULL, "this text");
+}

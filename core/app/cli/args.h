@@ -1,0 +1,42 @@
+/* args.h - the command line, driven by the option table of tfrun.h: every option key is a flag, and --set reaches the rest.
+ *
+ * Errors name the flag and the nearest known one. Thread rule: main thread.
+ */
+#ifndef TFR_APP_ARGS_H
+#define TFR_APP_ARGS_H
+
+#include <tfrun/tfrun.h>
+
+/* Flags of a command that are not options of the config. */
+struct tfr_flag {
+    const char *name, *operand, *help; /* operand NULL: takes none */
+    char short_name;                   /* 0 if none */
+};
+
+struct tfr_flag_value {
+    const struct tfr_flag *flag;
+    const char *value; /* NULL when it takes none */
+};
+
+#define TFR_MAX_ARGS_GIVEN 256
+
+struct tfr_args {
+    const char *operands[16];
+    int n_operands;
+    struct tfr_override overrides[TFR_MAX_ARGS_GIVEN];
+    size_t n_overrides;
+    struct tfr_flag_value flags[TFR_MAX_ARGS_GIVEN];
+    size_t n_flags;
+    bool help;
+    char error[512]; /* one sentence when parsing failed */
+};
+
+/* False with args->error set. argv[0] is skipped. Strings are borrowed from argv (some are cut at '='). */
+bool tfr_args_parse(struct tfr_args *args, int argc, char **argv, const struct tfr_flag *flags, size_t n_flags);
+/* Last value given for a flag of the command; NULL if absent ("" for one without operand). */
+const char *tfr_args_flag(const struct tfr_args *args, const char *name);
+void tfr_args_add(struct tfr_args *args, const char *key, const char *value, const char *origin);
+/* The option table and the command's own flags, two columns in 100. */
+void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags);
+
+#endif

@@ -1,0 +1,105 @@
+/* cli.c - see cli.h. */
+#include "app/cli/cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+int tfr_cli_fail(enum tfr_status status) {
+    if (tfr_launched_rank() == 0) {
+        const char *text = tfr_last_error();
+        while (*text != '\0') {
+            size_t line = strcspn(text, "\n");
+            fprintf(stderr, "tfrun: %.*s\n", (int)line, text);
+            text += line + (text[line] == '\n');
+        }
+    }
+    return tfr_exit_code(status);
+}
+
+int tfr_cli_usage(const char *format, ...) {
+    if (tfr_launched_rank() == 0) {
+        va_list arguments;
+        va_start(arguments, format);
+        fputs("tfrun: ", stderr);
+        vfprintf(stderr, format, arguments);
+        fputc('\n', stderr);
+        va_end(arguments);
+    }
+    return tfr_exit_code(TFR_USAGE);
+}
+
+const char *tfr_cli_operand(const struct tfr_args *args, const char *what) {
+    if (args->n_operands == 1) {
+        return args->operands[0];
+    }
+    if (args->n_operands == 0) {
+        tfr_cli_usage("give %s; `tfrun --help` shows how", what);
+    } else {
+        tfr_cli_usage("one operand is enough (%s), \"%s\" is one too many; quote text with spaces", what, args->operands[1]);
+    }
+    return NULL;
+}
+
+int tfr_cli_print(char *text) {
+    size_t length = strlen(text);
+    fputs(text, stdout);
+    if (length == 0 || text[length - 1] != '\n') {
+        putchar('\n');
+    }
+    tfr_string_free(text);
+    return fflush(stdout) == 0 ? 0 : tfr_exit_code(TFR_RUNTIME);
+}
+
+bool tfr_cli_int(const struct tfr_args *args, const char *flag, int64_t min, int64_t max, int64_t *value) {
+    const char *text = tfr_args_flag(args, flag);
+    if (text == NULL) {
+        return true;
+    }
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || number < min || number > max) {
+        tfr_cli_usage("--%s: \"%s\" is not a whole number in %lld..%lld", flag, text, (long long)min, (long long)max);
+        return false;
+    }
+    *value = number;
+    return true;
+}
+
+static char *read_stream(FILE *stream, size_t *size) {
+    size_t capacity = 1 << 16;
+    char *text = malloc(capacity);
+    *size = 0;
+    while (text != NULL) {
+        *size += fread(text + *size, 1, capacity - *size - 1, stream);
+        if (*size < capacity - 1) {
+            break;
+        }
+        char *grown = realloc(text, capacity *= 2);
+        if (grown == NULL) {
+            free(text);
+        }
+        text = grown;
+    }
+    if (text == NULL || ferror(stream)) {
+        free(text);
+        return NULL;
+    }
+    text[*size] = '\0';
+    return text;
+}
+
+char *tfr_cli_read(const char *path, size_t *size) {
+    bool standard = strcmp(path, "-") == 0;
+    FILE *stream = standard ? stdin : fopen(path, "rb");
+    char *text = stream != NULL ? read_stream(stream, size) : NULL;
+    if (text == NULL) {
+        tfr_cli_usage("cannot read %s: %s", standard ? "stdin" : path, strerror(errno));
+    }
+    if (stream != NULL && !standard) {
+        fclose(stream);
+    }
+    return text;
+}

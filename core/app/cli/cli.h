@@ -1,0 +1,32 @@
+/* cli.h - what the commands share: their table entry, ending with an error, results on stdout or into a file. */
+#ifndef TFR_APP_CLI_H
+#define TFR_APP_CLI_H
+
+#include <stdio.h>
+
+#include "app/cli/args.h"
+
+struct tfr_command {
+    const char *name, *operands, *help;
+    const struct tfr_flag *flags;
+    size_t n_flags;
+    int (*run)(struct tfr_args *args); /* returns the process's exit code */
+};
+
+extern const struct tfr_command tfr_cmd_generate, tfr_cmd_tokenize, tfr_cmd_init, tfr_cmd_plan, tfr_cmd_plugins, tfr_cmd_topology,
+    tfr_cmd_config;
+
+/* Prints each line of the last error as "tfrun: ..." on stderr (rank 0 only) and returns the exit code of `status`. */
+int tfr_cli_fail(enum tfr_status status);
+/* One sentence about the command line; exit code 2. */
+int tfr_cli_usage(const char *format, ...) TFR_PRINTF(1, 2);
+/* The one operand of a command, or NULL after tfr_cli_usage. */
+const char *tfr_cli_operand(const struct tfr_args *args, const char *what);
+/* Whole text to stdout with a final newline; frees it. */
+int tfr_cli_print(char *text);
+/* A number of a flag in [min, max]; false after tfr_cli_usage. Absent: *value stays. */
+bool tfr_cli_int(const struct tfr_args *args, const char *flag, int64_t min, int64_t max, int64_t *value);
+/* All of a stream or file ("-" is stdin), NUL-terminated; free() it. NULL after tfr_cli_usage-like message. */
+char *tfr_cli_read(const char *path, size_t *size);
+
+#endif

@@ -1,0 +1,236 @@
+/* cmd_generate.c - `tfrun CONFIG`: prompts in, text out. Text streams to stdout for one prompt; several come whole, in order.
+ * Statistics are one line on stderr. Ranks other than 0 serve and print nothing. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/cli/cli.h"
+
+static const struct tfr_flag flags[] = {
+    {"prompt-ids", "IDS", "token ids instead of text, separated by commas", 0},
+    {"json", NULL, "one JSON document at the end instead of text", 0},
+    {"quiet", NULL, "no statistics, only errors on stderr", 'q'},
+    {"verbose", NULL, "more diagnostics; twice for more", 'v'},
+};
+
+struct job {
+    struct tfr_engine *engine;
+    struct tfr_task task;
+    struct tfr_prompt *prompts;
+    struct tfr_generation *results;
+    size_t n;
+    char *file_text;   /* owned text of the input file */
+    int32_t *given_ids; /* owned ids of --prompt-ids */
+    bool write_failed;
+};
+
+static bool parse_ids(const char *text, struct job *job) {
+    job->given_ids = malloc((strlen(text) / 2 + 1) * sizeof *job->given_ids);
+    size_t n = 0;
+    const char *at = text;
+    while (job->given_ids != NULL && *at != '\0') {
+        char *end;
+        errno = 0;
+        long value = strtol(at, &end, 10);
+        if (end == at || errno != 0 || value < 0 || value > INT32_MAX || (*end != ',' && *end != '\0')) {
+            tfr_cli_usage("--prompt-ids: \"%.20s\" is not a token id; give whole numbers separated by commas", at);
+            return false;
+        }
+        job->given_ids[n++] = (int32_t)value;
+        at = *end == ',' ? end + 1 : end;
+    }
+    job->prompts[0] = (struct tfr_prompt){.ids = job->given_ids, .n_ids = n};
+    job->n = 1;
+    return job->given_ids != NULL;
+}
+
+/* Where prompts come from: --prompt-ids, then the file, then the list, then the one prompt. */
+static bool collect_prompts(struct job *job, const struct tfr_args *args) {
+    const struct tfr_task *task = &job->task;
+    const char *ids = tfr_args_flag(args, "prompt-ids");
+    size_t room = task->n_prompts > 0 ? task->n_prompts : 1;
+    job->prompts = calloc(room, sizeof *job->prompts);
+    job->results = calloc(room, sizeof *job->results);
+    if (job->prompts == NULL || job->results == NULL) {
+        return false;
+    }
+    if (ids != NULL) {
+        return parse_ids(ids, job);
+    }
+    job->n = room;
+    for (size_t i = 0; i < task->n_prompts; i++) {
+        job->prompts[i] = (struct tfr_prompt){.text = task->prompts[i], .size = strlen(task->prompts[i])};
+    }
+    if (task->n_prompts == 0) {
+        size_t size = task->prompt != NULL ? strlen(task->prompt) : 0;
+        job->file_text = task->input_file != NULL ? tfr_cli_read(task->input_file, &size) : NULL;
+        if (task->input_file != NULL && job->file_text == NULL) {
+            return false;
+        }
+        const char *text = job->file_text != NULL ? job->file_text : task->prompt != NULL ? task->prompt : "";
+        job->prompts[0] = (struct tfr_prompt){.text = text, .size = size};
+    }
+    return true;
+}
+
+static bool put(struct job *job, const char *text, size_t size) {
+    if (fwrite(text, 1, size, stdout) != size || fflush(stdout) != 0) {
+        job->write_failed = true;
+    }
+    return !job->write_failed;
+}
+
+static bool on_text(void *user, size_t index, const char *text, size_t size) {
+    (void)index;
+    return put(user, text, size);
+}
+
+static bool streams(const struct job *job) {
+    return !job->task.json && job->task.output_file == NULL && job->n == 1;
+}
+
+static void echo_prompt(struct job *job, size_t i) {
+    if (job->task.echo && job->prompts[i].text != NULL) {
+        put(job, job->prompts[i].text, job->prompts[i].size);
+    }
+}
+
+/* All results as text, for a file or several prompts; NULL without memory. */
+static char *joined_text(const struct job *job, size_t *size) {
+    char *text = NULL;
+    FILE *stream = open_memstream(&text, size);
+    for (size_t i = 0; stream != NULL && i < job->n; i++) {
+        if (job->task.echo && job->prompts[i].text != NULL) {
+            fwrite(job->prompts[i].text, 1, job->prompts[i].size, stream);
+        }
+        fwrite(job->results[i].text, 1, job->results[i].text_size, stream);
+        fputc('\n', stream);
+    }
+    if (stream != NULL) {
+        fclose(stream);
+    }
+    return text;
+}
+
+static int deliver(struct job *job, const struct tfr_generation_stats *stats) {
+    size_t size = 0;
+    char *text = NULL;
+    if (job->task.json) {
+        enum tfr_status status = tfr_generation_json(job->engine, job->results, job->n, stats, &text);
+        if (status != TFR_OK) {
+            return tfr_cli_fail(status);
+        }
+        size = strlen(text);
+    } else {
+        text = joined_text(job, &size);
+    }
+    int code = 0;
+    if (job->task.output_file != NULL) {
+        enum tfr_status status = tfr_result_write(job->task.output_file, text, size, job->task.force);
+        code = status == TFR_OK ? 0 : tfr_cli_fail(status);
+    } else {
+        put(job, text, size);
+        if (job->task.json) {
+            put(job, "\n", 1);
+        }
+    }
+    free(text);
+    return code;
+}
+
+static void print_stats(const struct tfr_generation_stats *stats, const struct job *job) {
+    static const char *const reasons[] = {"cancelled", "length", "end of text", "stop text"};
+    size_t n_prompts = job->n;
+    double prompt_s = (double)stats->prompt_ns / 1e9, decode_s = (double)stats->decode_ns / 1e9;
+    double decoded = (double)stats->output_tokens - (double)n_prompts;
+    fprintf(stderr,
+            "tfrun: prompt %zu tok %.0f ms (%.0f/s) | output %zu tok (%.1f/s, %.2f ms/step) | first token %.0f ms | load %.0f ms | "
+            "memory %.0f MB | seed %lld | stop: %s\n",
+            stats->prompt_tokens, prompt_s * 1e3, prompt_s > 0 ? (double)stats->prompt_tokens / prompt_s : 0, stats->output_tokens,
+            decode_s > 0 && decoded > 0 ? decoded / decode_s : 0, decoded > 0 ? decode_s * 1e3 * (double)n_prompts / decoded : 0,
+            (double)stats->first_token_ns / 1e6, (double)stats->load_ns / 1e6, (double)stats->peak_memory_bytes / 1e6,
+            (long long)stats->seed, reasons[job->results[0].finish]);
+}
+
+static int run_job(struct job *job) {
+    if (job->task.output_file != NULL) {
+        enum tfr_status status = tfr_result_write(job->task.output_file, NULL, 0, job->task.force);
+        if (status != TFR_OK) {
+            return tfr_cli_fail(status);
+        }
+    }
+    if (streams(job)) {
+        echo_prompt(job, 0);
+    }
+    struct tfr_generation_stats stats;
+    enum tfr_status status = tfr_generate(job->engine, job->prompts, job->n, streams(job) ? on_text : NULL, job, job->results, &stats);
+    if (job->write_failed) {
+        return 0; /* the reader has left: nobody to tell */
+    }
+    if (streams(job)) {
+        put(job, "\n", 1);
+    }
+    if (status != TFR_OK && status != TFR_CANCELLED) {
+        return tfr_cli_fail(status);
+    }
+    int code = streams(job) ? 0 : deliver(job, &stats);
+    if (job->task.stats) {
+        print_stats(&stats, job);
+    }
+    return status == TFR_OK ? code : tfr_exit_code(status);
+}
+
+static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
+    struct job job = {.engine = engine, .task = tfr_engine_task(engine)};
+    int code = collect_prompts(&job, args) ? run_job(&job) : tfr_exit_code(TFR_USAGE);
+    for (size_t i = 0; job.results != NULL && i < job.n; i++) {
+        tfr_generation_free(&job.results[i]);
+    }
+    free(job.prompts);
+    free(job.results);
+    free(job.file_text);
+    free(job.given_ids);
+    return code;
+}
+
+static int follow(struct tfr_engine *engine) {
+    enum tfr_status status = tfr_engine_follow(engine);
+    return status == TFR_OK ? 0 : tfr_exit_code(status);
+}
+
+/* Flags that are short for an option. */
+static void apply_flags(struct tfr_args *args) {
+    int verbose = 0;
+    for (size_t i = 0; i < args->n_flags; i++) {
+        verbose += strcmp(args->flags[i].flag->name, "verbose") == 0;
+    }
+    if (verbose > 0) {
+        tfr_args_add(args, "observe.log", verbose > 1 ? "debug" : "info", "-v");
+    }
+    if (tfr_args_flag(args, "quiet") != NULL) {
+        tfr_args_add(args, "output.stats", "off", "-q");
+        tfr_args_add(args, "observe.log", "error", "-q");
+    }
+    if (tfr_args_flag(args, "json") != NULL) {
+        tfr_args_add(args, "output.format", "json", "--json");
+    }
+}
+
+static int run(struct tfr_args *args) {
+    const char *config = tfr_cli_operand(args, "a config");
+    if (config == NULL) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    apply_flags(args);
+    struct tfr_engine *engine;
+    enum tfr_status status = tfr_engine_open(&engine, config, args->overrides, args->n_overrides);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    int code = tfr_engine_rank(engine) == 0 ? drive(engine, args) : follow(engine);
+    tfr_engine_close(engine);
+    return code;
+}
+
+const struct tfr_command tfr_cmd_generate = {
+    "generate", "CONFIG", "continue a prompt (what `tfrun CONFIG` does)", flags, sizeof flags / sizeof flags[0], run};

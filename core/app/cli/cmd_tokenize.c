@@ -1,0 +1,145 @@
+/* cmd_tokenize.c - `tfrun tokenize`: text to ids, or ids to text with --decode. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/cli/cli.h"
+
+static const struct tfr_flag flags[] = {
+    {"decode", NULL, "input is ids (decimal, any separators), output is text", 0},
+    {"pieces", NULL, "one line a token: id and its bytes as a quoted string", 0},
+    {"plain", NULL, "special tokens spelled out in the text are ordinary text", 0},
+    {"count", NULL, "only the number of tokens", 0},
+};
+
+static const char *option(const struct tfr_args *args, const char *key) {
+    for (size_t i = args->n_overrides; i > 0; i--) {
+        if (strcmp(args->overrides[i - 1].key, key) == 0) {
+            return args->overrides[i - 1].value;
+        }
+    }
+    return NULL;
+}
+
+static void print_piece(const char *bytes, size_t size) {
+    putchar('"');
+    for (size_t i = 0; i < size; i++) {
+        unsigned char byte = (unsigned char)bytes[i];
+        if (byte == '"' || byte == '\\') {
+            printf("\\%c", byte);
+        } else if (byte >= 0x20 && byte < 0x7f) {
+            putchar(byte);
+        } else {
+            printf("\\x%02x", byte);
+        }
+    }
+    puts("\"");
+}
+
+static void print_ids(const struct tfr_vocabulary *vocabulary, const struct tfr_args *args, const int32_t *ids, size_t n) {
+    if (tfr_args_flag(args, "count") != NULL) {
+        printf("%zu\n", n);
+        return;
+    }
+    bool pieces = tfr_args_flag(args, "pieces") != NULL;
+    for (size_t i = 0; i < n; i++) {
+        size_t size;
+        if (pieces) {
+            const char *bytes = tfr_vocabulary_bytes(vocabulary, ids[i], &size);
+            printf("%d ", ids[i]);
+            print_piece(bytes, size);
+        } else {
+            printf(i > 0 ? " %d" : "%d", ids[i]);
+        }
+    }
+    if (!pieces) {
+        putchar('\n');
+    }
+}
+
+static int encode(const struct tfr_vocabulary *vocabulary, const struct tfr_args *args, const char *text, size_t size) {
+    int32_t *ids;
+    size_t n;
+    enum tfr_status status = tfr_vocabulary_encode(vocabulary, text, size, tfr_args_flag(args, "plain") != NULL, &ids, &n);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    print_ids(vocabulary, args, ids, n);
+    tfr_string_free(ids);
+    return 0;
+}
+
+/* Decimal numbers in any text; false after a message. */
+static bool parse_ids(char *text, int32_t **ids, size_t *n) {
+    *ids = malloc((strlen(text) / 2 + 1) * sizeof **ids);
+    *n = 0;
+    for (char *at = text; *ids != NULL && *at != '\0';) {
+        char *end;
+        errno = 0;
+        long value = strtol(at, &end, 10);
+        if (end == at) {
+            if (!isspace((unsigned char)*at) && strchr(",[]", *at) == NULL) {
+                tfr_cli_usage("\"%.20s\" is not a list of token ids", at);
+                free(*ids);
+                return false;
+            }
+            at++;
+            continue;
+        }
+        if (errno != 0 || value < 0 || value > INT32_MAX) {
+            tfr_cli_usage("token id %.*s is out of range", (int)(end - at), at);
+            free(*ids);
+            return false;
+        }
+        (*ids)[(*n)++] = (int32_t)value;
+        at = end;
+    }
+    return *ids != NULL;
+}
+
+static int decode(const struct tfr_vocabulary *vocabulary, char *text) {
+    int32_t *ids;
+    size_t n, size;
+    char *out;
+    if (!parse_ids(text, &ids, &n)) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    enum tfr_status status = tfr_vocabulary_decode(vocabulary, ids, n, &out, &size);
+    free(ids);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    fwrite(out, 1, size, stdout);
+    tfr_string_free(out);
+    return 0;
+}
+
+static int run(struct tfr_args *args) {
+    const char *config = tfr_cli_operand(args, "a config, a model folder or a tokenizer.json");
+    if (config == NULL) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    struct tfr_vocabulary *vocabulary;
+    enum tfr_status status = tfr_vocabulary_open(&vocabulary, config, args->overrides, args->n_overrides);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    const char *prompt = option(args, "input.prompt"), *file = option(args, "input.file");
+    size_t size = prompt != NULL ? strlen(prompt) : 0;
+    char *text = prompt != NULL ? strdup(prompt) : tfr_cli_read(file != NULL ? file : "-", &size);
+    int code = tfr_exit_code(TFR_RESOURCE);
+    if (text != NULL) {
+        code = tfr_args_flag(args, "decode") != NULL ? decode(vocabulary, text) : encode(vocabulary, args, text, size);
+    }
+    free(text);
+    tfr_vocabulary_close(vocabulary);
+    return code;
+}
+
+const struct tfr_command tfr_cmd_tokenize = {"tokenize",
+                                             "CONFIG",
+                                             "text (-p, -f or stdin) to token ids, or back with --decode",
+                                             flags,
+                                             sizeof flags / sizeof flags[0],
+                                             run};

@@ -1,0 +1,80 @@
+/* main.c - the subcommand table. `tfrun CONFIG` is `tfrun generate CONFIG`. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/cli/cli.h"
+
+static const struct tfr_command *const commands[] = {
+    &tfr_cmd_generate, &tfr_cmd_tokenize, &tfr_cmd_plan, &tfr_cmd_plugins, &tfr_cmd_topology, &tfr_cmd_config, &tfr_cmd_init,
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+static const struct tfr_command *find_command(const char *name) {
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(commands[i]->name, name) == 0) {
+            return commands[i];
+        }
+    }
+    return NULL;
+}
+
+static int print_help(const struct tfr_command *command) {
+    if (command != NULL) {
+        printf("Usage: tfrun %s %s [OPTIONS]\n%s\n\n", command->name, command->operands, command->help);
+        tfr_args_print_options(command->flags, command->n_flags);
+        return 0;
+    }
+    printf("tfrun %s runs GPT-2 models on CPUs.\n\n"
+           "Usage: tfrun CONFIG [OPTIONS]            do what the config says (generate)\n"
+           "       tfrun COMMAND ... [OPTIONS]\n"
+           "       mpirun -n N tfrun CONFIG ...      the same, blocks split over N ranks\n\n"
+           "CONFIG is a Hugging Face config.json with an optional key \"tfrun\", or a model folder.\n\nCommands:\n",
+           tfr_version());
+    for (int i = 0; i < N_COMMANDS; i++) {
+        printf("  %-10s %-14s %s\n", commands[i]->name, commands[i]->operands, commands[i]->help);
+    }
+    printf("\nOptions of generate (others: tfrun COMMAND --help):\n");
+    tfr_args_print_options(tfr_cmd_generate.flags, tfr_cmd_generate.n_flags);
+    return 0;
+}
+
+static void on_interrupt(int number) {
+    tfr_engine_cancel();
+    signal(number, SIG_DFL); /* a second one ends at once */
+}
+
+/* The command word, taken out of argv; `generate` when the first word is not one. */
+static const struct tfr_command *take_command(int *argc, char ***argv) {
+    const struct tfr_command *command = *argc > 1 ? find_command((*argv)[1]) : NULL;
+    if (command == NULL) {
+        return &tfr_cmd_generate;
+    }
+    (*argc)--;
+    (*argv)++;
+    return command;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_help(NULL);
+        return tfr_cli_usage("give a config or a command");
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("tfrun %s\n", tfr_version());
+        return 0;
+    }
+    bool named = find_command(argv[1]) != NULL;
+    const struct tfr_command *command = take_command(&argc, &argv);
+    struct tfr_args args;
+    if (!tfr_args_parse(&args, argc, argv, command->flags, command->n_flags)) {
+        return tfr_cli_usage("%s", args.error);
+    }
+    if (args.help) {
+        return print_help(named ? command : NULL);
+    }
+    signal(SIGINT, on_interrupt);
+    signal(SIGTERM, on_interrupt);
+    signal(SIGPIPE, SIG_IGN);
+    return command->run(&args);
+}

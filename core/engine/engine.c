@@ -1,0 +1,211 @@
+/* engine.c - tfr_engine_open: the whole flow in order. Start reading here.
+ *
+ * Every stage is opened on every rank; where one rank alone may fail, all agree before going on, so that no rank waits for one that gave
+ * up and rank 0 can tell why.
+ */
+#include "engine/engine.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+
+static volatile sig_atomic_t cancel_requested;
+
+static enum tfr_status open_comm(struct tfr_engine *engine) {
+    char **folders = tfr_registry_folders();
+    if (folders == NULL) {
+        return TFR_RESOURCE;
+    }
+    enum tfr_status status = tfr_comm_open(&engine->comm, (const char *const *)folders,
+                                           engine->config->options.parallel_timeout_s);
+    tfr_registry_free_folders(folders);
+    return status;
+}
+
+static void warn_about_limits(const struct tfr_engine *engine) {
+    if (engine->threads.oversubscribed) {
+        tfr_log(TFR_LOG_INFO, "topo", "more threads than cores on this node (%d ranks, %d cores): threads are not pinned",
+                tfr_comm_local_size(engine->comm), engine->machine->n_cores);
+    }
+    tfr_log(TFR_LOG_INFO, "topo", "%d threads: %s", engine->threads.n_threads, engine->threads.reason);
+}
+
+static enum tfr_status open_team(struct tfr_engine *engine) {
+    const struct tfr_options *options = &engine->config->options;
+    TFR_TRY(tfr_machine_read(&engine->machine));
+    tfr_machine_choose_threads(engine->machine, (int)options->runtime_threads, tfr_comm_local_rank(engine->comm),
+                               tfr_comm_local_size(engine->comm), &engine->threads);
+    int *pus = tfr_alloc((size_t)engine->threads.n_threads, sizeof *pus);
+    if (pus == NULL) {
+        return TFR_RESOURCE;
+    }
+    tfr_bind_plan(engine->machine, &engine->threads, (enum tfr_bind)options->runtime_bind, pus);
+    enum tfr_status status =
+        tfr_team_open(&engine->team, engine->threads.n_threads, pus, engine->threads.oversubscribed);
+    tfr_free(pus);
+    warn_about_limits(engine);
+    return status;
+}
+
+static enum tfr_status place_blocks(struct tfr_engine *engine) {
+    const int64_t n_layer = engine->config->model.n_layer;
+    engine->owner = tfr_alloc((size_t)n_layer, sizeof *engine->owner);
+    if (engine->owner == NULL) {
+        return TFR_RESOURCE;
+    }
+    TFR_TRY(tfr_engine_place_blocks(engine->config, engine->machine, engine->registry, tfr_engine_size(engine),
+                                    engine->owner, &engine->ln_f_rank));
+    for (int64_t i = 0; i < n_layer; i++) {
+        engine->n_local_layers += engine->owner[i] == tfr_engine_rank(engine);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status open_runtime(struct tfr_engine *engine) {
+    const struct tfr_options *options = &engine->config->options;
+    engine->max_rows = options->runtime_max_rows;
+    engine->max_batch = options->runtime_max_batch;
+    TFR_TRY(tfr_store_open(&engine->store, engine->model->weights, engine->team,
+                           (enum tfr_hugepages)options->runtime_hugepages));
+    TFR_TRY(tfr_exec_open(&engine->exec, engine->team, engine->comm));
+    TFR_TRY(tfr_step_open_buffers(engine));
+    return tfr_engine_fix_orders(engine);
+}
+
+/* What a rank opens on its own, in order. */
+static enum tfr_status open_local(struct tfr_engine *engine) {
+    TFR_TRY(open_team(engine));
+    TFR_TRY(tfr_model_open(&engine->model, engine->config, TFR_MODEL_WEIGHTS));
+    TFR_TRY(tfr_open_registry(&engine->registry, engine->config, engine->machine));
+    if (tfr_comm_size(engine->comm) > 1) {
+        TFR_TRY(tfr_registry_add(engine->registry, tfr_comm_plugin(engine->comm), ""));
+    }
+    TFR_TRY(place_blocks(engine));
+    return open_runtime(engine);
+}
+
+static enum tfr_status open_stages(struct tfr_engine *engine, const char *path,
+                                   const struct tfr_override *overrides, size_t n_overrides) {
+    TFR_TRY(tfr_config_load(&engine->config, path, overrides, n_overrides));
+    static const enum tfr_log_level levels[] = {TFR_LOG_ERROR, TFR_LOG_WARN, TFR_LOG_INFO, TFR_LOG_DEBUG, TFR_LOG_TRACE};
+    tfr_log_set_level(tfr_launched_rank() == 0 ? levels[engine->config->options.observe_log] : TFR_LOG_NONE);
+    TFR_TRY(open_comm(engine));
+    return tfr_comm_agree(engine->comm, open_local(engine));
+}
+
+enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, const struct tfr_override *overrides,
+                                size_t n_overrides) {
+    uint64_t start_ns = tfr_clock_ns();
+    *engine = tfr_alloc(1, sizeof **engine);
+    if (*engine == NULL) {
+        return TFR_RESOURCE;
+    }
+    enum tfr_status status = open_stages(*engine, path, overrides, n_overrides);
+    if (status != TFR_OK) {
+        tfr_engine_close(*engine);
+        *engine = NULL;
+        return status;
+    }
+    (*engine)->load_ns = tfr_clock_ns() - start_ns;
+    return TFR_OK;
+}
+
+/* Reverse order of opening; every close takes NULL. */
+void tfr_engine_close(struct tfr_engine *engine) {
+    if (engine == NULL) {
+        return;
+    }
+    if (engine->control != NULL) {
+        tfr_engine_end(engine);
+    }
+    for (int i = 0; i < engine->n_plans; i++) {
+        tfr_plan_free(engine->plans[i].plan);
+    }
+    tfr_step_close_buffers(engine);
+    tfr_exec_close(engine->exec);
+    tfr_store_close(engine->store);
+    tfr_registry_close(engine->registry);
+    tfr_tokenizer_close(engine->tokenizer);
+    tfr_model_close(engine->model);
+    tfr_team_close(engine->team);
+    tfr_machine_free(engine->machine);
+    tfr_comm_close(engine->comm);
+    tfr_free(engine->owner);
+    tfr_config_free(engine->config);
+    tfr_free(engine);
+}
+
+enum tfr_status tfr_engine_tokenizer(struct tfr_engine *engine, const struct tfr_tokenizer **tokenizer) {
+    if (engine->tokenizer == NULL) {
+        const struct tfr_config *config = engine->config;
+        const char *path = config->options.model_tokenizer;
+        TFR_TRY(tfr_tokenizer_open(&engine->tokenizer, path != NULL ? path : config->directory));
+        int64_t n = tfr_tokenizer_vocab_size(engine->tokenizer);
+        if (n > config->model.vocab_size) {
+            tfr_tokenizer_close(engine->tokenizer);
+            engine->tokenizer = NULL;
+            return tfr_raise(TFR_MODEL, "%s: the tokenizer has %lld tokens, vocab_size is %lld; take the model's own tokenizer",
+                             config->path, (long long)n, (long long)config->model.vocab_size);
+        }
+    }
+    *tokenizer = engine->tokenizer;
+    return TFR_OK;
+}
+
+int tfr_engine_rank(const struct tfr_engine *engine) {
+    return tfr_comm_rank(engine->comm);
+}
+
+int tfr_engine_size(const struct tfr_engine *engine) {
+    return tfr_comm_size(engine->comm);
+}
+
+int tfr_launched_rank(void) {
+    int rank = 0, size = 1;
+    return tfr_comm_launched(&rank, &size) ? rank : 0;
+}
+
+void tfr_engine_abort(struct tfr_engine *engine, int exit_code) {
+    tfr_comm_abort(engine->comm, exit_code);
+    _exit(exit_code);
+}
+
+void tfr_engine_cancel(void) {
+    cancel_requested = 1;
+}
+
+bool tfr_engine_cancelled(void) {
+    return cancel_requested != 0;
+}
+
+void tfr_engine_clear_cancel(void) {
+    cancel_requested = 0;
+}
+
+int64_t tfr_engine_vocab_size(const struct tfr_engine *engine) {
+    return engine->config->model.vocab_size;
+}
+
+int64_t tfr_engine_n_positions(const struct tfr_engine *engine) {
+    return engine->config->model.n_positions;
+}
+
+struct tfr_task tfr_engine_task(const struct tfr_engine *engine) {
+    const struct tfr_options *options = &engine->config->options;
+    return (struct tfr_task){
+        .prompt = options->input_prompt,
+        .prompts = options->input_prompts.items,
+        .n_prompts = options->input_prompts.n,
+        .input_file = options->input_file,
+        .output_file = options->output_file,
+        .json = options->output_format == 1,
+        .force = options->output_force,
+        .stats = options->output_stats != 2,
+        .echo = options->output_echo,
+    };
+}

@@ -1,0 +1,90 @@
+/* engine.h - what the files of this folder share: the one object that owns all others.
+ *
+ * engine.c opens it (the whole flow in order), plans.c keeps one plan per shape class, step.c runs a step on all ranks, session.c and
+ * generate.c are what callers use. Everything here is private to core/engine.
+ */
+#ifndef TFR_ENGINE_ENGINE_H
+#define TFR_ENGINE_ENGINE_H
+
+#include <tfrun/tfrun.h>
+
+#include "config/config.h"
+#include "exec/exec.h"
+#include "exec/kvcache.h"
+#include "model/model.h"
+#include "mpi/comm.h"
+#include "plan/plan.h"
+
+#define TFR_MAX_PLANS 128
+
+struct tfr_shape_plan {
+    int64_t rows, logits; /* the buckets */
+    struct tfr_plan *plan;
+};
+
+struct tfr_slot {
+    bool open;
+    struct tfr_kvcache kv;
+};
+
+struct tfr_engine {
+    struct tfr_config *config;
+    struct tfr_comm *comm;
+    struct tfr_machine *machine;
+    struct tfr_thread_choice threads;
+    struct tfr_team *team;
+    struct tfr_model *model;
+    struct tfr_tokenizer *tokenizer; /* opened when text is first used, rank 0 */
+    struct tfr_registry *registry;
+    struct tfr_store *store;
+    struct tfr_exec *exec;
+    int *owner; /* [n_layer] rank of each block */
+    int ln_f_rank;
+    int64_t n_local_layers;
+    struct tfr_order_book orders;
+    struct tfr_shape_plan plans[TFR_MAX_PLANS];
+    int n_plans;
+    struct tfr_slot *slots; /* [max_batch] */
+    int64_t max_batch, max_rows;
+    uint64_t load_ns;
+    /* of the step under way; sized in step.c */
+    struct tfr_control *control;
+    size_t control_bytes;
+    struct tfr_batch_seq *seqs;
+    int32_t *ids, *positions, *logit_rows;
+    struct tfr_block logits, gathered;
+};
+
+/* owners.c: which rank owns which block, from device_map or the split asked for. */
+enum tfr_status tfr_engine_place_blocks(const struct tfr_config *config, const struct tfr_machine *machine,
+                                        const struct tfr_registry *registry, int n_ranks, int *owner, int *ln_f_rank);
+
+/* plans.c: the plan for at least this many rows and logits, built (and its weights packed) on first use by all ranks together. */
+enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_plan **plan);
+int64_t tfr_bucket(int64_t rows, int64_t max_rows);
+/* Fills the order book from the largest class, before any real plan. */
+enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine);
+/* The registry of a config: built-in folders, the config's plugins, ISA limit, bans. */
+enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct tfr_config *config,
+                                  const struct tfr_machine *machine);
+
+/* step.c: rank 0 says what to do, every rank does it. */
+struct tfr_step_seq {
+    int32_t slot;
+    int32_t rows, keep; /* new rows; logits of the last `keep` */
+    int64_t past;
+};
+enum tfr_status tfr_step_open_buffers(struct tfr_engine *engine);
+void tfr_step_close_buffers(struct tfr_engine *engine);
+/* ids stand one sequence after the other; logits come back the same way in engine->logits. */
+enum tfr_status tfr_engine_step(struct tfr_engine *engine, const struct tfr_step_seq *seqs, int64_t n_seqs, const int32_t *ids);
+enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot);
+void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot);
+void tfr_engine_end(struct tfr_engine *engine);
+
+/* engine.c */
+enum tfr_status tfr_engine_tokenizer(struct tfr_engine *engine, const struct tfr_tokenizer **tokenizer);
+bool tfr_engine_cancelled(void);
+void tfr_engine_clear_cancel(void);
+
+#endif

@@ -1,0 +1,136 @@
+/* plans.c - one plan per shape class (rows, logit rows), made when first needed, over one store of packed weights.
+ *
+ * All ranks ask for the same class at the same time, so building is a collective act: they agree on success before running it.
+ */
+#include "engine/engine.h"
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/status.h"
+
+/* Waste by padding is at most a half below 16 and a third above. */
+static const int64_t buckets[] = {1,   2,   4,   8,   16,  32,   48,   64,   96,   128,  192,   256,
+                                  384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384, 32768, 65536};
+
+int64_t tfr_bucket(int64_t rows, int64_t max_rows) {
+    for (size_t i = 0; i < TFR_COUNT_OF(buckets); i++) {
+        if (buckets[i] >= rows) {
+            return buckets[i] < max_rows ? buckets[i] : max_rows;
+        }
+    }
+    return max_rows;
+}
+
+static enum tfr_isa isa_limit(int choice) {
+    static const uint32_t limits[] = {
+        UINT32_MAX,                                                                    /* auto */
+        0,                                                                             /* plain */
+        TFR_ISA_AVX2,                                                                  /* avx2 */
+        TFR_ISA_AVX2 | TFR_ISA_AVX512,                                                 /* avx512 */
+        TFR_ISA_AVX2 | TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16 | TFR_ISA_AVX512_VNNI,      /* avx512_bf16 */
+        UINT32_MAX,                                                                    /* amx */
+    };
+    return limits[choice];
+}
+
+enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct tfr_config *config,
+                                  const struct tfr_machine *machine) {
+    char **folders = tfr_registry_folders();
+    if (folders == NULL) {
+        return TFR_RESOURCE;
+    }
+    const struct tfr_options *options = &config->options;
+    const struct tfr_registry_request request = {
+        .isa = machine->isa & isa_limit(options->runtime_isa),
+        .n_cores = machine->n_cores,
+        .l1d_bytes = machine->l1d_bytes,
+        .l2_bytes = machine->l2_bytes,
+        .l3_bytes = machine->l3_bytes,
+        .folders = (const char *const *)folders,
+        .paths = options->plugins.items,
+        .n_paths = options->plugins.n,
+        .list = options->runtime_kernels,
+    };
+    enum tfr_status status = tfr_registry_open(registry, &request);
+    tfr_registry_free_folders(folders);
+    return status;
+}
+
+static enum tfr_status build(struct tfr_engine *engine, int64_t rows, int64_t logits, bool dry, struct tfr_plan **plan) {
+    const struct tfr_config *config = engine->config;
+    const struct tfr_gpt2_spec spec = {
+        .hparams = &config->model,
+        .model = dry ? NULL : engine->model,
+        .owner = engine->owner,
+        .rank = tfr_engine_rank(engine),
+        .n_ranks = tfr_engine_size(engine),
+        .ln_f_rank = engine->ln_f_rank,
+        .rows_max = rows,
+        .logits_max = logits,
+        .dtype = config->options.runtime_dtype == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
+    };
+    struct tfr_plan_request request = {
+        .registry = engine->registry,
+        .machine = engine->machine,
+        .store = dry ? NULL : engine->store,
+        .team = dry ? NULL : engine->team,
+        .n_threads = engine->threads.n_threads,
+        .deterministic = config->options.runtime_deterministic,
+        .orders = &engine->orders,
+        .context = (double)config->model.n_positions / 8,
+        .sequences = rows <= engine->max_batch ? (double)rows : 1,
+    };
+    TFR_TRY(tfr_gpt2_build(&request.graph, &spec));
+    enum tfr_status status = tfr_fuse(request.graph);
+    if (status != TFR_OK) {
+        tfr_graph_free(request.graph);
+        return status;
+    }
+    return tfr_plan_build(plan, &request);
+}
+
+enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine) {
+    if (!engine->config->options.runtime_deterministic) {
+        return TFR_OK;
+    }
+    struct tfr_plan *plan = NULL;
+    TFR_TRY(build(engine, engine->max_rows, engine->max_rows, true, &plan));
+    tfr_plan_free(plan);
+    return TFR_OK;
+}
+
+static const struct tfr_plan *find(const struct tfr_engine *engine, int64_t rows, int64_t logits) {
+    for (int i = 0; i < engine->n_plans; i++) {
+        if (engine->plans[i].rows == rows && engine->plans[i].logits == logits) {
+            return engine->plans[i].plan;
+        }
+    }
+    return NULL;
+}
+
+/* The book of plans is full only when a caller asks for ever new pairs of shapes: start it again. */
+static void make_space(struct tfr_engine *engine) {
+    if (engine->n_plans == TFR_MAX_PLANS) {
+        for (int i = 0; i < engine->n_plans; i++) {
+            tfr_plan_free(engine->plans[i].plan);
+        }
+        engine->n_plans = 0;
+    }
+}
+
+enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_plan **plan) {
+    rows = tfr_bucket(rows, engine->max_rows);
+    logits = tfr_bucket(logits > 0 ? logits : 1, engine->max_rows);
+    *plan = find(engine, rows, logits);
+    if (*plan != NULL) {
+        return TFR_OK;
+    }
+    make_space(engine);
+    struct tfr_plan *made = NULL;
+    TFR_TRY(tfr_comm_agree(engine->comm, build(engine, rows, logits, false, &made)));
+    tfr_log(TFR_LOG_DEBUG, "plan", "%lld rows, %lld logit rows: %d steps, %.2f MB of activations, predicted %.3f ms",
+            (long long)rows, (long long)logits, made->n_steps, (double)made->arena_bytes / 1e6, made->predicted_ns / 1e6);
+    engine->plans[engine->n_plans++] = (struct tfr_shape_plan){.rows = rows, .logits = logits, .plan = made};
+    *plan = made;
+    return TFR_OK;
+}

@@ -1,0 +1,265 @@
+/* report.c - the questions that need no weights: plan, plugins, topology, effective config; and `init`. */
+#include <tfrun/tfrun.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "engine/engine.h"
+
+/* Everything a dry plan needs. */
+struct dry {
+    struct tfr_config *config;
+    struct tfr_machine *machine;
+    struct tfr_registry *registry;
+    struct tfr_thread_choice threads;
+    struct tfr_order_book orders;
+    int *owner;
+    int ln_f_rank;
+};
+
+static void close_dry(struct dry *dry) {
+    tfr_free(dry->owner);
+    tfr_registry_close(dry->registry);
+    tfr_machine_free(dry->machine);
+    tfr_config_free(dry->config);
+}
+
+static enum tfr_status open_dry(struct dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                int n_ranks) {
+    TFR_TRY(tfr_config_load(&dry->config, path, overrides, n_overrides));
+    TFR_TRY(tfr_machine_read(&dry->machine));
+    tfr_machine_choose_threads(dry->machine, (int)dry->config->options.runtime_threads, 0, n_ranks, &dry->threads);
+    TFR_TRY(tfr_open_registry(&dry->registry, dry->config, dry->machine));
+    if (n_ranks > 1) {
+        TFR_TRY(tfr_registry_add(dry->registry, tfr_comm_plugin(NULL), ""));
+    }
+    dry->owner = tfr_alloc((size_t)dry->config->model.n_layer, sizeof *dry->owner);
+    if (dry->owner == NULL) {
+        return TFR_RESOURCE;
+    }
+    return tfr_engine_place_blocks(dry->config, dry->machine, dry->registry, n_ranks, dry->owner, &dry->ln_f_rank);
+}
+
+static enum tfr_status build_graph(const struct dry *dry, const struct tfr_plan_question *question, int rank, int64_t rows,
+                                   int64_t logits, struct tfr_graph **graph) {
+    const struct tfr_gpt2_spec spec = {
+        .hparams = &dry->config->model,
+        .owner = dry->owner,
+        .rank = rank,
+        .n_ranks = question->n_ranks,
+        .ln_f_rank = dry->ln_f_rank,
+        .rows_max = rows,
+        .logits_max = logits,
+        .dtype = dry->config->options.runtime_dtype == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
+    };
+    TFR_TRY(tfr_gpt2_build(graph, &spec));
+    enum tfr_status status = tfr_fuse(*graph);
+    if (status != TFR_OK) {
+        tfr_graph_free(*graph);
+    }
+    return status;
+}
+
+static enum tfr_status build_plan(struct dry *dry, const struct tfr_plan_question *question, int rank, int64_t rows,
+                                  int64_t logits, struct tfr_plan **plan) {
+    struct tfr_plan_request request = {
+        .registry = dry->registry,
+        .machine = dry->machine,
+        .n_threads = dry->threads.n_threads,
+        .deterministic = dry->config->options.runtime_deterministic,
+        .orders = &dry->orders,
+        .context = (double)question->context,
+        .sequences = 1,
+    };
+    TFR_TRY(build_graph(dry, question, rank, rows, logits, &request.graph));
+    return tfr_plan_build(plan, &request);
+}
+
+/* As the engine does: the largest class fixes the orders, then the plan that was asked for. */
+static enum tfr_status plan_of_rank(struct dry *dry, const struct tfr_plan_question *question, int rank, struct tfr_plan **plan) {
+    const int64_t max_rows = dry->config->options.runtime_max_rows;
+    dry->orders = (struct tfr_order_book){0};
+    struct tfr_plan *largest;
+    TFR_TRY(build_plan(dry, question, rank, max_rows, max_rows, &largest));
+    tfr_plan_free(largest);
+    return build_plan(dry, question, rank, tfr_bucket(question->rows, max_rows), 1, plan);
+}
+
+struct plan_report {
+    enum tfr_report_form form;
+    char *text; /* TEXT and DOT grow here */
+    struct tfr_json_out json;
+};
+
+static enum tfr_status append_text(struct plan_report *report, char *more) {
+    if (more == NULL) {
+        return TFR_RESOURCE;
+    }
+    char *joined = report->text == NULL ? tfr_strdup(more) : tfr_format("%s\n%s", report->text, more);
+    tfr_free(more);
+    tfr_free(report->text);
+    report->text = joined;
+    return joined != NULL ? TFR_OK : TFR_RESOURCE;
+}
+
+static enum tfr_status report_rank(struct plan_report *report, const struct tfr_plan *plan, const struct tfr_plan_question *question,
+                                   int rank) {
+    if (report->form == TFR_REPORT_JSON) {
+        tfr_plan_explain_json(plan, &report->json);
+        return TFR_OK;
+    }
+    if (report->form == TFR_REPORT_DOT) {
+        return append_text(report, tfr_graph_dot(plan->graph));
+    }
+    if (question->n_ranks > 1) {
+        TFR_TRY(append_text(report, tfr_format("rank %d of %d", rank, question->n_ranks)));
+    }
+    return append_text(report, tfr_plan_explain(plan, question->refusals));
+}
+
+static enum tfr_status report_ranks(struct plan_report *report, struct dry *dry, const struct tfr_plan_question *question) {
+    for (int rank = 0; rank < question->n_ranks; rank++) {
+        struct tfr_plan *plan;
+        TFR_TRY(plan_of_rank(dry, question, rank, &plan));
+        enum tfr_status status = report_rank(report, plan, question, rank);
+        tfr_plan_free(plan);
+        TFR_TRY(status);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status take_json(struct tfr_json_out *json, char **text) {
+    if (json->failed) {
+        tfr_free(json->text);
+        return TFR_RESOURCE;
+    }
+    *text = json->text;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                const struct tfr_plan_question *question, enum tfr_report_form form, char **text) {
+    struct dry dry = {0};
+    struct plan_report report = {.form = form};
+    tfr_json_begin(&report.json, NULL, '{');
+    tfr_json_put_text(&report.json, "schema", "tfrun-plan-1");
+    tfr_json_begin(&report.json, "ranks", '[');
+    enum tfr_status status = open_dry(&dry, path, overrides, n_overrides, question->n_ranks);
+    if (status == TFR_OK) {
+        status = report_ranks(&report, &dry, question);
+    }
+    tfr_json_end(&report.json, ']');
+    tfr_json_end(&report.json, '}');
+    close_dry(&dry);
+    if (status == TFR_OK && form == TFR_REPORT_JSON) {
+        return take_json(&report.json, text);
+    }
+    tfr_free(report.json.text);
+    if (status != TFR_OK) {
+        tfr_free(report.text);
+        return status;
+    }
+    *text = report.text;
+    return TFR_OK;
+}
+
+static const char *const run_class_names[] = {"seq", "team", "self", "async"};
+static const char *const op_names[] = {
+#define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text) name,
+#include <tfrun/ops.def>
+#undef TFR_OP
+};
+
+static bool cpu_has(const struct tfr_machine *machine, const struct tfr_kernel *kernel) {
+    return (kernel->isa & ~machine->isa) == 0;
+}
+
+static void plugin_json(struct tfr_json_out *out, const struct tfr_registry_entry *entry, const struct tfr_machine *machine) {
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_text(out, "name", entry->plugin->name);
+    tfr_json_put_text(out, "version", entry->plugin->version);
+    tfr_json_put_text(out, "build", entry->plugin->build);
+    tfr_json_put_text(out, "path", entry->path);
+    tfr_json_begin(out, "kernels", '[');
+    for (int i = 0; i < entry->plugin->n_kernels; i++) {
+        const struct tfr_kernel *kernel = &entry->plugin->kernels[i];
+        tfr_json_begin(out, NULL, '{');
+        tfr_json_put_text(out, "name", kernel->name);
+        tfr_json_put_text(out, "op", op_names[kernel->op]);
+        tfr_json_put_text(out, "class", run_class_names[kernel->run_class]);
+        tfr_json_put_bool(out, "runs_here", cpu_has(machine, kernel));
+        tfr_json_end(out, '}');
+    }
+    tfr_json_end(out, ']');
+    tfr_json_end(out, '}');
+}
+
+static void plugin_text(FILE *stream, const struct tfr_registry_entry *entry, const struct tfr_machine *machine) {
+    fprintf(stream, "%s %s  (%s)\n  %s\n", entry->plugin->name, entry->plugin->version, entry->plugin->build,
+            entry->path[0] != '\0' ? entry->path : "linked in");
+    for (int i = 0; i < entry->plugin->n_kernels; i++) {
+        const struct tfr_kernel *kernel = &entry->plugin->kernels[i];
+        fprintf(stream, "  %-12s %-40s %-5s %s\n", op_names[kernel->op], kernel->name, run_class_names[kernel->run_class],
+                cpu_has(machine, kernel) ? "" : "not on this CPU");
+    }
+}
+
+static enum tfr_status list_plugins(const struct tfr_registry *registry, const struct tfr_machine *machine,
+                                    enum tfr_report_form form, char **text) {
+    size_t n;
+    const struct tfr_registry_entry *entries = tfr_registry_plugins(registry, &n);
+    if (form == TFR_REPORT_JSON) {
+        struct tfr_json_out json = {0};
+        tfr_json_begin(&json, NULL, '[');
+        for (size_t i = 0; i < n; i++) {
+            plugin_json(&json, &entries[i], machine);
+        }
+        tfr_json_end(&json, ']');
+        return take_json(&json, text);
+    }
+    size_t size;
+    FILE *stream = open_memstream(text, &size);
+    if (stream == NULL) {
+        return tfr_raise(TFR_RESOURCE, "no memory for a report");
+    }
+    for (size_t i = 0; i < n; i++) {
+        plugin_text(stream, &entries[i], machine);
+    }
+    fclose(stream);
+    return TFR_OK;
+}
+
+enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enum tfr_report_form form, char **text) {
+    struct tfr_machine *machine;
+    TFR_TRY(tfr_machine_read(&machine));
+    char **folders = tfr_registry_folders();
+    struct tfr_registry *registry = NULL;
+    const struct tfr_registry_request request = {.isa = machine->isa,
+                                                 .n_cores = machine->n_cores,
+                                                 .l1d_bytes = machine->l1d_bytes,
+                                                 .l2_bytes = machine->l2_bytes,
+                                                 .l3_bytes = machine->l3_bytes,
+                                                 .folders = (const char *const *)folders,
+                                                 .paths = (char *const *)paths,
+                                                 .n_paths = n_paths};
+    enum tfr_status status = folders != NULL ? tfr_registry_open(&registry, &request) : TFR_RESOURCE;
+    if (status == TFR_OK) {
+        status = list_plugins(registry, machine, form, text);
+    }
+    tfr_registry_close(registry);
+    tfr_registry_free_folders(folders);
+    tfr_machine_free(machine);
+    return status;
+}
+
+enum tfr_status tfr_checkpoint_init(const char *config_path, const struct tfr_override *overrides, size_t n_overrides,
+                                    const char *directory, enum tfr_dtype dtype, uint64_t seed, bool force) {
+    struct tfr_config *config;
+    TFR_TRY(tfr_config_load(&config, config_path, overrides, n_overrides));
+    enum tfr_status status = tfr_model_init(config, directory, dtype, seed, force);
+    tfr_config_free(config);
+    return status;
+}

@@ -1,0 +1,200 @@
+/* step.c - one step on all ranks: rank 0 sends a control message of fixed size, everyone runs the plan for its shape.
+ *
+ * The message names sequences by slot; each rank keeps the kv cache of a slot for its own blocks. Token ids and positions stay on rank 0,
+ * which embeds. A step that fails on one rank alone (a broken message) cannot be mended: that rank ends the job.
+ */
+#include "engine/engine.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/status.h"
+
+enum control_kind { CONTROL_STEP, CONTROL_OPEN_SLOT, CONTROL_CLOSE_SLOT, CONTROL_END };
+
+struct tfr_control {
+    int32_t kind, n_seqs, slot, reserved;
+    int64_t capacity;
+    struct tfr_step_seq seq[];
+};
+
+static size_t logits_bytes(const struct tfr_engine *engine) {
+    return (size_t)engine->max_rows * (size_t)engine->config->model.vocab_size * sizeof(float);
+}
+
+enum tfr_status tfr_step_open_buffers(struct tfr_engine *engine) {
+    const size_t rows = (size_t)engine->max_rows, batch = (size_t)engine->max_batch;
+    engine->control_bytes = sizeof *engine->control + batch * sizeof(struct tfr_step_seq);
+    engine->slots = tfr_alloc(batch, sizeof *engine->slots);
+    engine->seqs = tfr_alloc(batch, sizeof *engine->seqs);
+    engine->ids = tfr_alloc(rows, sizeof *engine->ids);
+    engine->positions = tfr_alloc(rows, sizeof *engine->positions);
+    engine->logit_rows = tfr_alloc(rows, sizeof *engine->logit_rows);
+    if (engine->slots == NULL || engine->seqs == NULL || engine->ids == NULL || engine->positions == NULL ||
+        engine->logit_rows == NULL) {
+        return TFR_RESOURCE;
+    }
+    if (tfr_engine_rank(engine) == 0) {
+        TFR_TRY(tfr_block_open(&engine->logits, logits_bytes(engine), TFR_HUGEPAGES_OFF));
+    }
+    engine->control = tfr_alloc(1, engine->control_bytes);
+    return engine->control != NULL ? TFR_OK : TFR_RESOURCE;
+}
+
+void tfr_step_close_buffers(struct tfr_engine *engine) {
+    for (int64_t i = 0; engine->slots != NULL && i < engine->max_batch; i++) {
+        if (engine->slots[i].open) {
+            tfr_kvcache_close(&engine->slots[i].kv);
+        }
+    }
+    if (engine->logits.data != NULL) {
+        tfr_block_close(&engine->logits);
+    }
+    if (engine->gathered.data != NULL) {
+        tfr_block_close(&engine->gathered);
+    }
+    tfr_free(engine->slots);
+    tfr_free(engine->seqs);
+    tfr_free(engine->ids);
+    tfr_free(engine->positions);
+    tfr_free(engine->logit_rows);
+    tfr_free(engine->control);
+}
+
+/* What every rank does for a step: rows of each sequence, then the plan. */
+static void lay_out_batch(struct tfr_engine *engine, const struct tfr_control *control, int64_t *rows, int64_t *logits) {
+    *rows = *logits = 0;
+    for (int32_t i = 0; i < control->n_seqs; i++) {
+        const struct tfr_step_seq *seq = &control->seq[i];
+        engine->seqs[i] = (struct tfr_batch_seq){
+            .row0 = *rows, .n_rows = seq->rows, .past = seq->past, .kv = engine->slots[seq->slot].kv.layer};
+        for (int32_t r = seq->rows - seq->keep; r < seq->rows; r++) {
+            engine->logit_rows[(*logits)++] = (int32_t)(*rows + r);
+        }
+        *rows += seq->rows;
+    }
+}
+
+static enum tfr_status run_step(struct tfr_engine *engine, const struct tfr_control *control) {
+    int64_t rows, logits;
+    lay_out_batch(engine, control, &rows, &logits);
+    const struct tfr_plan *plan;
+    TFR_TRY(tfr_engine_plan(engine, rows, logits, &plan));
+    const struct tfr_batch batch = {.n_seqs = control->n_seqs, .seq = engine->seqs};
+    const struct tfr_exec_input input = {
+        .ids = engine->ids,
+        .positions = engine->positions,
+        .logit_rows = engine->logit_rows,
+        .logits = engine->logits.data,
+        .rows = rows,
+        .n_logits = logits,
+        .batch = &batch,
+    };
+    enum tfr_status status = tfr_exec_run(engine->exec, plan, &input);
+    if (status != TFR_OK && tfr_engine_size(engine) > 1) {
+        tfr_log_set_level(TFR_LOG_ERROR);
+        tfr_log(TFR_LOG_ERROR, "exec", "rank %d: %s", tfr_engine_rank(engine), tfr_failure_text());
+        tfr_comm_abort(engine->comm, tfr_status_exit_code(status));
+    }
+    return status;
+}
+
+static enum tfr_status open_slot(struct tfr_engine *engine, const struct tfr_control *control) {
+    const struct tfr_hparams *model = &engine->config->model;
+    struct tfr_slot *slot = &engine->slots[control->slot];
+    enum tfr_status status = tfr_comm_agree(
+        engine->comm, tfr_kvcache_open(&slot->kv, engine->n_local_layers, model->n_head, model->n_embd / model->n_head,
+                                       control->capacity));
+    if (status != TFR_OK) {
+        tfr_kvcache_close(&slot->kv);
+        return status;
+    }
+    slot->open = true;
+    return TFR_OK;
+}
+
+static void close_slot(struct tfr_engine *engine, const struct tfr_control *control) {
+    tfr_kvcache_close(&engine->slots[control->slot].kv);
+    engine->slots[control->slot].open = false;
+}
+
+static enum tfr_status obey(struct tfr_engine *engine, const struct tfr_control *control) {
+    switch ((enum control_kind)control->kind) {
+    case CONTROL_STEP:
+        return run_step(engine, control);
+    case CONTROL_OPEN_SLOT:
+        return open_slot(engine, control);
+    case CONTROL_CLOSE_SLOT:
+        close_slot(engine, control);
+        return TFR_OK;
+    case CONTROL_END:
+        break;
+    }
+    return TFR_OK;
+}
+
+/* Rank 0: tell the others, then do it. */
+static enum tfr_status command(struct tfr_engine *engine) {
+    if (tfr_engine_size(engine) > 1) {
+        TFR_TRY(tfr_comm_bcast(engine->comm, engine->control, engine->control_bytes));
+    }
+    return obey(engine, engine->control);
+}
+
+enum tfr_status tfr_engine_follow(struct tfr_engine *engine) {
+    struct tfr_control *control = engine->control;
+    for (;;) {
+        tfr_comm_set_timeout(engine->comm, 0); /* rank 0 may take its time between steps */
+        TFR_TRY(tfr_comm_bcast(engine->comm, control, engine->control_bytes));
+        tfr_comm_set_timeout(engine->comm, engine->config->options.parallel_timeout_s);
+        if (control->kind == CONTROL_END) {
+            return TFR_OK;
+        }
+        TFR_TRY(obey(engine, control));
+    }
+}
+
+void tfr_engine_end(struct tfr_engine *engine) {
+    if (tfr_engine_rank(engine) == 0 && tfr_engine_size(engine) > 1) {
+        engine->control->kind = CONTROL_END;
+        tfr_comm_bcast(engine->comm, engine->control, engine->control_bytes);
+    }
+}
+
+enum tfr_status tfr_engine_step(struct tfr_engine *engine, const struct tfr_step_seq *seqs, int64_t n_seqs,
+                                const int32_t *ids) {
+    struct tfr_control *control = engine->control;
+    control->kind = CONTROL_STEP;
+    control->n_seqs = (int32_t)n_seqs;
+    memcpy(control->seq, seqs, (size_t)n_seqs * sizeof *seqs);
+    int64_t row = 0;
+    for (int64_t i = 0; i < n_seqs; i++) {
+        for (int32_t r = 0; r < seqs[i].rows; r++, row++) {
+            engine->ids[row] = ids[row];
+            engine->positions[row] = (int32_t)(seqs[i].past + r);
+        }
+    }
+    return command(engine);
+}
+
+enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot) {
+    for (int32_t i = 0; i < engine->max_batch; i++) {
+        if (!engine->slots[i].open) {
+            engine->control->kind = CONTROL_OPEN_SLOT;
+            engine->control->slot = *slot = i;
+            engine->control->capacity = capacity;
+            return command(engine);
+        }
+    }
+    return tfr_raise(TFR_RESOURCE, "all %lld sequences are in use; raise tfrun.runtime.max_batch",
+                     (long long)engine->max_batch);
+}
+
+void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot) {
+    engine->control->kind = CONTROL_CLOSE_SLOT;
+    engine->control->slot = slot;
+    if (command(engine) != TFR_OK) {
+        tfr_log(TFR_LOG_ERROR, "engine", "%s", tfr_failure_text());
+    }
+}

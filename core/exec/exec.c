@@ -1,0 +1,348 @@
+/* exec.c - the step loop: pick, run by class, complete.
+ *
+ * Inside a region the workers stand in the team's barrier; the master collects them, completes the last step, picks the next and releases
+ * them. So a TEAM step costs one barrier, and scheduling happens while nobody computes. A failed message stops the walk: its
+ * status is returned once the region is left.
+ */
+#include "exec/exec.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "exec/sched.h"
+
+struct tfr_exec {
+    struct tfr_team *team;
+    struct tfr_comm *comm;
+    struct tfr_sched sched;
+    struct tfr_block arena, scratch;
+    size_t scratch_bytes, scratch_per_thread_bytes;
+    int *in_flight; /* asynchronous steps that were started */
+    int n_in_flight, step_capacity;
+    uint64_t *step_ns;
+    bool timing;
+    /* of the run under way */
+    const struct tfr_plan *plan;
+    const struct tfr_exec_input *input;
+    enum tfr_status status;
+    struct team_step {
+        int step; /* -1: leave the region */
+        void *arg[TFR_MAX_ARGS];
+        struct tfr_run_args args;
+    } current;
+};
+
+static int64_t step_rows(const struct tfr_exec_input *input, const struct tfr_step *step) {
+    return step->rows == TFR_ROWS_LOGITS ? input->n_logits : input->rows;
+}
+
+static void *io_data(const struct tfr_exec_input *input, enum tfr_io io) {
+    switch (io) {
+    case TFR_IO_IDS:
+        return (void *)input->ids;
+    case TFR_IO_POSITIONS:
+        return (void *)input->positions;
+    case TFR_IO_ROWS:
+        return (void *)input->logit_rows;
+    case TFR_IO_LOGITS:
+        return input->logits;
+    case TFR_IO_COUNT:
+        break;
+    }
+    return NULL;
+}
+
+static void *arg_data(const struct tfr_exec *exec, const struct tfr_step_arg *arg) {
+    switch (arg->place) {
+    case TFR_PLACE_ARENA:
+        return (uint8_t *)exec->arena.data + arg->offset;
+    case TFR_PLACE_CONST:
+        return (void *)arg->data;
+    case TFR_PLACE_IO:
+        return io_data(exec->input, arg->io);
+    case TFR_PLACE_NONE:
+        break;
+    }
+    return NULL;
+}
+
+/* Arguments of one step into exec->current. */
+static void load_step(struct tfr_exec *exec, int index) {
+    const struct tfr_step *step = &exec->plan->steps[index];
+    struct team_step *current = &exec->current;
+    for (int i = 0; i < step->n_args; i++) {
+        current->arg[i] = arg_data(exec, &step->arg[i]);
+    }
+    current->step = index;
+    current->args = (struct tfr_run_args){.arg = current->arg,
+                                          .rows = step_rows(exec->input, step),
+                                          .batch = exec->input->batch,
+                                          .state = step->state};
+}
+
+static void context_barrier(const struct tfr_run_ctx *ctx) {
+    struct tfr_exec *exec = ctx->team;
+    tfr_team_barrier(exec->team, ctx->tid);
+}
+
+static void run_current(struct tfr_exec *exec, int tid, int nth) {
+    const struct tfr_step *step = &exec->plan->steps[exec->current.step];
+    uint8_t *scratch = exec->scratch.data;
+    const struct tfr_run_ctx ctx = {
+        .tid = tid,
+        .nth = nth,
+        .scratch = scratch,
+        .thread_scratch = scratch + exec->scratch_bytes + (size_t)tid * exec->scratch_per_thread_bytes,
+        .barrier = context_barrier,
+        .team = exec,
+    };
+    step->kernel->run(&exec->current.args, &ctx, &step->problem);
+}
+
+static void finish_step(struct tfr_exec *exec, int step, uint64_t start_ns) {
+    if (exec->timing) {
+        exec->step_ns[step] = tfr_clock_ns() - start_ns;
+    }
+    tfr_sched_complete(&exec->sched, step);
+}
+
+static uint64_t start_time(const struct tfr_exec *exec) {
+    return exec->timing ? tfr_clock_ns() : 0;
+}
+
+/* Completes what has arrived. */
+static void poll_in_flight(struct tfr_exec *exec) {
+    for (int i = 0; i < exec->n_in_flight;) {
+        int index = exec->in_flight[i];
+        const struct tfr_step *step = &exec->plan->steps[index];
+        const struct tfr_run_args args = {.state = step->state, .rows = step_rows(exec->input, step)};
+        int done = step->kernel->poll(&args, &step->problem);
+        if (done < 0) {
+            exec->status = TFR_RUNTIME;
+            return;
+        }
+        if (done == 0) {
+            i++;
+            continue;
+        }
+        exec->in_flight[i] = exec->in_flight[--exec->n_in_flight];
+        tfr_sched_complete(&exec->sched, index);
+    }
+}
+
+static void run_on_master(struct tfr_exec *exec, int index) {
+    const struct tfr_step *step = &exec->plan->steps[index];
+    uint64_t start_ns = start_time(exec);
+    load_step(exec, index);
+    run_current(exec, 0, 1);
+    if (step->kernel->run_class == TFR_RUN_ASYNC) {
+        exec->in_flight[exec->n_in_flight++] = index;
+        poll_in_flight(exec);
+    } else {
+        finish_step(exec, index, start_ns);
+    }
+}
+
+/* A step without rows (no logits asked for) has nothing to do: its kernel is not called. */
+static bool is_empty(const struct tfr_exec *exec, int index) {
+    return step_rows(exec->input, &exec->plan->steps[index]) == 0;
+}
+
+/* The next step for the team, with all that the master can do alone done on the way; -1 when the region must be left (the step to
+ * go on with is in *leftover, -1 if none is ready). */
+static int next_team_step(struct tfr_exec *exec, int *leftover) {
+    *leftover = -1;
+    while (exec->status == TFR_OK) {
+        if (exec->n_in_flight > 0) {
+            poll_in_flight(exec);
+        }
+        int index = tfr_sched_pick(&exec->sched);
+        if (index < 0) {
+            return -1;
+        }
+        if (is_empty(exec, index)) {
+            tfr_sched_complete(&exec->sched, index);
+            continue;
+        }
+        switch (exec->plan->steps[index].kernel->run_class) {
+        case TFR_RUN_TEAM:
+            return index;
+        case TFR_RUN_SELF:
+            *leftover = index;
+            return -1;
+        default:
+            run_on_master(exec, index);
+        }
+    }
+    return -1;
+}
+
+struct region {
+    struct tfr_exec *exec;
+    int first, leftover;
+};
+
+/* The master's half of the barrier brackets its bookkeeping: nobody reads `current` while it changes. */
+static void master_loop(struct region *region) {
+    struct tfr_exec *exec = region->exec;
+    int index = region->first, previous = -1;
+    uint64_t start_ns = 0;
+    for (;;) {
+        tfr_team_collect(exec->team);
+        if (previous >= 0) {
+            finish_step(exec, previous, start_ns);
+            index = next_team_step(exec, &region->leftover);
+        }
+        exec->current.step = -1;
+        if (index >= 0) {
+            load_step(exec, index);
+        }
+        start_ns = start_time(exec);
+        tfr_team_release(exec->team);
+        if (index < 0) {
+            return;
+        }
+        run_current(exec, 0, exec->plan->n_threads);
+        previous = index;
+    }
+}
+
+static void worker_loop(struct tfr_exec *exec, int tid) {
+    for (;;) {
+        tfr_team_barrier(exec->team, tid);
+        if (exec->current.step < 0) {
+            return;
+        }
+        run_current(exec, tid, exec->plan->n_threads);
+    }
+}
+
+static void region_entry(void *arg, int tid, int nth) {
+    struct region *region = arg;
+    (void)nth;
+    if (tid == 0) {
+        master_loop(region);
+    } else {
+        worker_loop(region->exec, tid);
+    }
+}
+
+/* Runs steps until only messages can make progress, or all is done. */
+static void run_ready(struct tfr_exec *exec) {
+    int leftover = -1;
+    int index = next_team_step(exec, &leftover);
+    while (exec->status == TFR_OK && (index >= 0 || leftover >= 0)) {
+        if (leftover >= 0) {
+            run_on_master(exec, leftover);
+            index = next_team_step(exec, &leftover);
+            continue;
+        }
+        struct region region = {.exec = exec, .first = index, .leftover = -1};
+        tfr_team_run(exec->team, region_entry, &region);
+        leftover = region.leftover;
+        index = -1;
+    }
+}
+
+static enum tfr_status await_messages(struct tfr_exec *exec) {
+    struct tfr_backoff backoff = {0};
+    int before = exec->n_in_flight;
+    while (exec->status == TFR_OK && exec->n_in_flight == before) {
+        const struct tfr_step *step = &exec->plan->steps[exec->in_flight[0]];
+        TFR_TRY(tfr_comm_pause(exec->comm, &backoff, step->name));
+        poll_in_flight(exec);
+    }
+    return exec->status;
+}
+
+static enum tfr_status grow_block(struct tfr_block *block, size_t size) {
+    if (size <= block->size) {
+        return TFR_OK;
+    }
+    if (block->data != NULL) {
+        tfr_block_close(block);
+    }
+    *block = (struct tfr_block){0};
+    return tfr_block_open(block, size, TFR_HUGEPAGES_TRY);
+}
+
+static enum tfr_status grow_steps(struct tfr_exec *exec, int n_steps) {
+    if (n_steps <= exec->step_capacity) {
+        return TFR_OK;
+    }
+    tfr_free(exec->in_flight);
+    tfr_free(exec->step_ns);
+    exec->step_capacity = 0;
+    exec->in_flight = tfr_alloc((size_t)n_steps, sizeof *exec->in_flight);
+    exec->step_ns = tfr_alloc((size_t)n_steps, sizeof *exec->step_ns);
+    if (exec->in_flight == NULL || exec->step_ns == NULL) {
+        return TFR_RESOURCE;
+    }
+    exec->step_capacity = n_steps;
+    return TFR_OK;
+}
+
+static enum tfr_status make_room(struct tfr_exec *exec, const struct tfr_plan *plan) {
+    const size_t line = 64;
+    TFR_TRY(grow_steps(exec, plan->n_steps));
+    TFR_TRY(grow_block(&exec->arena, plan->arena_bytes));
+    exec->scratch_bytes = tfr_align_up(plan->scratch_bytes, line);
+    exec->scratch_per_thread_bytes = tfr_align_up(plan->scratch_per_thread_bytes, line);
+    return grow_block(&exec->scratch,
+                      exec->scratch_bytes + exec->scratch_per_thread_bytes * (size_t)plan->n_threads);
+}
+
+enum tfr_status tfr_exec_open(struct tfr_exec **exec, struct tfr_team *team, struct tfr_comm *comm) {
+    *exec = tfr_alloc(1, sizeof **exec);
+    if (*exec == NULL) {
+        return TFR_RESOURCE;
+    }
+    (*exec)->team = team;
+    (*exec)->comm = comm;
+    return TFR_OK;
+}
+
+void tfr_exec_close(struct tfr_exec *exec) {
+    if (exec == NULL) {
+        return;
+    }
+    tfr_sched_close(&exec->sched);
+    if (exec->arena.data != NULL) {
+        tfr_block_close(&exec->arena);
+    }
+    if (exec->scratch.data != NULL) {
+        tfr_block_close(&exec->scratch);
+    }
+    tfr_free(exec->in_flight);
+    tfr_free(exec->step_ns);
+    tfr_free(exec);
+}
+
+enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan,
+                             const struct tfr_exec_input *input) {
+    TFR_TRY(make_room(exec, plan));
+    TFR_TRY(tfr_sched_reset(&exec->sched, plan));
+    exec->plan = plan;
+    exec->input = input;
+    exec->status = TFR_OK;
+    exec->n_in_flight = 0;
+    for (;;) {
+        run_ready(exec);
+        if (exec->status != TFR_OK || tfr_sched_done(&exec->sched)) {
+            return exec->status;
+        }
+        TFR_TRY(await_messages(exec));
+    }
+}
+
+void tfr_exec_set_timing(struct tfr_exec *exec, bool on) {
+    exec->timing = on;
+}
+
+const uint64_t *tfr_exec_step_ns(const struct tfr_exec *exec) {
+    return exec->timing ? exec->step_ns : NULL;
+}
+
+size_t tfr_exec_bytes(const struct tfr_exec *exec) {
+    return exec->arena.size + exec->scratch.size;
+}

@@ -1,0 +1,33 @@
+/* exec.h - stage 5: walks a plan. It chooses nothing but the next ready step.
+ *
+ * One region of the team serves consecutive TEAM steps; the region is left for SELF steps (their kernels make their own) and while only
+ * messages are awaited. Thread rule: one thread drives an executor, and it is thread 0 of the team.
+ */
+#ifndef TFR_EXEC_EXEC_H
+#define TFR_EXEC_EXEC_H
+
+#include "mpi/comm.h"
+#include "plan/plan.h"
+#include "team/team.h"
+
+struct tfr_exec;
+
+/* comm may be NULL: a plan without asynchronous steps. */
+enum tfr_status tfr_exec_open(struct tfr_exec **exec, struct tfr_team *team, struct tfr_comm *comm);
+void tfr_exec_close(struct tfr_exec *exec);
+
+struct tfr_exec_input {
+    const int32_t *ids, *positions; /* [rows], on the rank that embeds */
+    const int32_t *logit_rows;      /* [logits] rows of the step whose logits are wanted */
+    float *logits;                  /* [plan->logits_max, V], on the rank of lm_head */
+    int64_t rows, n_logits;         /* how many of each there are: 1 .. plan's maximum; n_logits may be 0 */
+    const struct tfr_batch *batch;
+};
+enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan, const struct tfr_exec_input *input);
+
+/* Nanoseconds each step of the last run took: [n_steps], NULL unless switched on. */
+void tfr_exec_set_timing(struct tfr_exec *exec, bool on);
+const uint64_t *tfr_exec_step_ns(const struct tfr_exec *exec);
+size_t tfr_exec_bytes(const struct tfr_exec *exec); /* activations and scratch */
+
+#endif
