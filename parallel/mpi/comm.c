@@ -1,0 +1,200 @@
+/* comm.c - messages: the checks, the waiting forms with back-off and deadline, and the small getters.
+ *
+ * The choice of the back end is comm_open.c, collectives are comm_collect.c.
+ */
+#include "mpi/comm.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "mpi/comm_internal.h"
+
+/* On a core of its own a rank spins for the length of a decode step's hop, then lets others in; a rank that
+ * shares its core yields a few times (the peer may run there) and sleeps. A sleep takes an eighth of the time
+ * waited so far: late by 12 % at most, and an idle rank wakes a thousand times a second. */
+enum {
+    SPIN_NS = 50000,
+    YIELD_NS = 1000000,
+    OVERSUBSCRIBED_YIELDS = 20,
+    SLEEP_MIN_NS = 50000,
+    SLEEP_MAX_NS = 1000000,
+    SLEEP_SHARE = 8
+};
+
+int tfr_comm_rank(const struct tfr_comm *comm) {
+    return comm->backend->rank;
+}
+
+int tfr_comm_size(const struct tfr_comm *comm) {
+    return comm->backend->size;
+}
+
+int tfr_comm_local_rank(const struct tfr_comm *comm) {
+    return comm->backend->local_rank;
+}
+
+int tfr_comm_local_size(const struct tfr_comm *comm) {
+    return comm->backend->local_size;
+}
+
+const char *tfr_comm_describe(const struct tfr_comm *comm) {
+    return comm->backend->describe;
+}
+
+void tfr_comm_set_timeout(struct tfr_comm *comm, int64_t timeout_s) {
+    comm->timeout_s = timeout_s;
+}
+
+void tfr_comm_set_oversubscribed(struct tfr_comm *comm, bool oversubscribed) {
+    comm->oversubscribed = oversubscribed;
+}
+
+static enum tfr_status backend_failed(const struct tfr_comm *comm, const char *what, int peer) {
+    return tfr_raise(TFR_RUNTIME, "rank %d: %s rank %d failed: %s", comm->backend->rank, what, peer,
+                     comm->backend->error);
+}
+
+static enum tfr_status check_peer(const struct tfr_comm *comm, int peer) {
+    if (peer < 0 || peer >= comm->backend->size || peer == comm->backend->rank) {
+        return tfr_raise(TFR_RUNTIME, "rank %d of %d cannot exchange messages with rank %d",
+                         comm->backend->rank, comm->backend->size, peer);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status check_tag(int tag) {
+    if (tag < 0 || tag > TFR_COMM_MAX_TAG) {
+        return tfr_raise(TFR_RUNTIME, "message tag %d is not in 0 .. %d", tag, TFR_COMM_MAX_TAG);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status post_send(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
+                                 tfr_request *request) {
+    TFR_TRY(check_peer(comm, peer));
+    return comm->backend->isend(comm->backend, data, bytes, peer, tag, request)
+               ? TFR_OK
+               : backend_failed(comm, "sending to", peer);
+}
+
+static enum tfr_status post_recv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
+                                 tfr_request *request) {
+    TFR_TRY(check_peer(comm, peer));
+    return comm->backend->irecv(comm->backend, data, bytes, peer, tag, request)
+               ? TFR_OK
+               : backend_failed(comm, "receiving from", peer);
+}
+
+enum tfr_status tfr_comm_isend(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
+                               tfr_request *request) {
+    *request = -1;
+    TFR_TRY(check_tag(tag));
+    return post_send(comm, data, bytes, peer, tag, request);
+}
+
+enum tfr_status tfr_comm_irecv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
+                               tfr_request *request) {
+    *request = -1;
+    TFR_TRY(check_tag(tag));
+    return post_recv(comm, data, bytes, peer, tag, request);
+}
+
+enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_request request, bool *done) {
+    *done = false;
+    if (request < 0 || request >= TFR_COMM_MAX_REQUESTS) {
+        return tfr_raise(TFR_RUNTIME, "request %d does not exist", request);
+    }
+    if (!comm->backend->test(comm->backend, request, done)) {
+        return tfr_raise(TFR_RUNTIME, "rank %d: a message failed: %s", comm->backend->rank,
+                         comm->backend->error);
+    }
+    return TFR_OK;
+}
+
+static void pause_core(void) {
+#if defined(__x86_64__)
+    _mm_pause();
+#endif
+}
+
+static void sleep_ns(uint64_t ns) {
+    const struct timespec time = {.tv_sec = 0, .tv_nsec = (long)ns};
+    nanosleep(&time, NULL);
+}
+
+enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backoff, const char *awaited) {
+    const uint64_t now = tfr_clock_ns();
+    if (backoff->rounds == 0) {
+        backoff->start_ns = now;
+    }
+    backoff->rounds++;
+    const uint64_t waited = now - backoff->start_ns;
+    if (comm->timeout_s > 0 && waited > (uint64_t)comm->timeout_s * 1000000000u) {
+        return tfr_raise(TFR_RUNTIME,
+                         "rank %d waited %lld s for %s: a rank has died, hangs or is slower than the limit "
+                         "parallel.timeout_s",
+                         comm->backend->rank, (long long)comm->timeout_s, awaited);
+    }
+    if (!comm->oversubscribed && waited < SPIN_NS) {
+        pause_core();
+    } else if (comm->oversubscribed ? backoff->rounds <= OVERSUBSCRIBED_YIELDS : waited < YIELD_NS) {
+        sched_yield();
+    } else {
+        const uint64_t share = waited / SLEEP_SHARE;
+        sleep_ns(share < SLEEP_MIN_NS ? SLEEP_MIN_NS : share > SLEEP_MAX_NS ? SLEEP_MAX_NS : share);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status await(struct tfr_comm *comm, tfr_request request, const char *awaited, int peer) {
+    struct tfr_backoff backoff = {0};
+    char text[96];
+    bool done = false;
+    for (;;) {
+        TFR_TRY(tfr_comm_test(comm, request, &done));
+        if (done) {
+            return TFR_OK;
+        }
+        if (backoff.rounds == 0) {
+            snprintf(text, sizeof text, "%s rank %d", awaited, peer);
+        }
+        TFR_TRY(tfr_comm_pause(comm, &backoff, text));
+    }
+}
+
+enum tfr_status tfr_comm_send_tagged(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
+                                     const char *awaited) {
+    tfr_request request = -1;
+    TFR_TRY(post_send(comm, data, bytes, peer, tag, &request));
+    return await(comm, request, awaited, peer);
+}
+
+enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
+                                     const char *awaited) {
+    tfr_request request = -1;
+    TFR_TRY(post_recv(comm, data, bytes, peer, tag, &request));
+    return await(comm, request, awaited, peer);
+}
+
+enum tfr_status tfr_comm_send(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag) {
+    TFR_TRY(check_tag(tag));
+    return tfr_comm_send_tagged(comm, data, bytes, peer, tag, "a message to be taken by");
+}
+
+enum tfr_status tfr_comm_recv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag) {
+    TFR_TRY(check_tag(tag));
+    return tfr_comm_recv_tagged(comm, data, bytes, peer, tag, "a message from");
+}
+
+void tfr_comm_abort(struct tfr_comm *comm, int code) {
+    comm->backend->stop(comm->backend, code);
+}

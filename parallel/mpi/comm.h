@@ -1,0 +1,80 @@
+/* comm.h - the contract of ranks: who am I, post, test, agree, give up.
+ *
+ * Back ends: comm_self.c (one process), comm_mpi.c (a shared object of its own, the only file that includes
+ * mpi.h, loaded only when a launcher is visible, so that one process never initialises MPI). Funnelled: one
+ * thread calls all of it. No blocking MPI call is used after start-up: waits poll, then yield, then sleep, up
+ * to the deadline.
+ */
+#ifndef TFR_PARALLEL_COMM_H
+#define TFR_PARALLEL_COMM_H
+
+#include <tfrun/types.h>
+
+struct tfr_comm;
+#define TFR_COMM_MAX_REQUESTS 64
+typedef int tfr_request; /* index of a request in flight, -1 none */
+
+/* Looks for a launcher (OMPI_COMM_WORLD_SIZE, PMIX_RANK, PMI_RANK/PMI_SIZE); without one: a comm of size 1.
+ * `plugin_dirs` is a NULL-terminated list of folders where comm_mpi.so may lie (the kernel plugins' folders;
+ * its name keeps it out of their scan). A launcher with more than one rank and no MPI back end is an error
+ * that says what to install; tasks of an srun step that did not wire up (SLURM_STEP_NUM_TASKS > 1, size 1)
+ * are refused. One rank under a launcher needs no MPI. timeout_s 0 = never. */
+enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_dirs, int64_t timeout_s);
+/* A clean end: all ranks call it; it waits for them, with the deadline. NULL-safe. */
+void tfr_comm_close(struct tfr_comm *comm);
+/* True if the environment shows a launcher with more than one rank, and the rank it gives (0 without): usable
+ * before open. */
+bool tfr_comm_launched(int *rank, int *size);
+
+int tfr_comm_rank(const struct tfr_comm *comm);
+int tfr_comm_size(const struct tfr_comm *comm);
+int tfr_comm_local_rank(const struct tfr_comm *comm); /* among the ranks of this node */
+int tfr_comm_local_size(const struct tfr_comm *comm);
+const char *tfr_comm_describe(const struct tfr_comm *comm); /* "Open MPI 4.1.4, funneled" or "one process" */
+void tfr_comm_set_timeout(struct tfr_comm *comm, int64_t timeout_s);
+/* Waits give the core away at once. From the start: more ranks on this node than CPUs; the thread choice may
+ * know better. */
+void tfr_comm_set_oversubscribed(struct tfr_comm *comm, bool oversubscribed);
+
+/* Asynchronous, matched by (peer, tag); tags 0 .. 30000. */
+enum tfr_status tfr_comm_isend(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
+                               tfr_request *request);
+enum tfr_status tfr_comm_irecv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
+                               tfr_request *request);
+/* *done: the request finished (and is free again). A receive that got another size than asked is a failure.
+ */
+enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_request request, bool *done);
+
+/* Waiting forms, made of the above with the back-off. After a failure a request may still be in flight: the
+ * job is to be aborted. */
+enum tfr_status tfr_comm_send(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag);
+enum tfr_status tfr_comm_recv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag);
+struct tfr_backoff { /* zero to begin; lets a caller poll several things in turn */
+    uint64_t start_ns;
+    uint32_t rounds;
+};
+/* One pause of a polling loop: spin, then yield, then sleep 50 us to 1 ms. TFR_RUNTIME after the deadline,
+ * with what was awaited: "the rows of rank 2". */
+enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backoff, const char *awaited);
+
+/* Rank 0's bytes to all (tag space of its own). */
+enum tfr_status tfr_comm_bcast(struct tfr_comm *comm, void *data, size_t bytes);
+/* All ranks: the status of the lowest failing rank comes back on every rank (a cancelled rank counts only if
+ * no other failed). On rank 0 the failure text becomes that rank's, prefixed "rank N: " unless it is rank 0;
+ * other ranks that did not fail themselves get a text that names it. Call at every point where one rank alone
+ * may fail. */
+enum tfr_status tfr_comm_agree(struct tfr_comm *comm, enum tfr_status mine);
+/* Every rank's `bytes` to rank 0: all[size * bytes], NULL elsewhere. */
+enum tfr_status tfr_comm_gather(struct tfr_comm *comm, const void *mine, size_t bytes, void *all);
+/* Ranks with the same key: how many, and which of them this one is, in rank order. For dividing the cores of
+ * a node. */
+enum tfr_status tfr_comm_group(struct tfr_comm *comm, uint64_t key, int *index, int *size);
+/* The end without agreement: prints nothing, kills all ranks, exits with `code`. */
+void tfr_comm_abort(struct tfr_comm *comm, int code);
+
+/* Kernels send_hidden and recv_hidden over `comm` (comm_plugin.c); binding happens once, before plans are
+ * made. */
+struct tfr_plugin;
+const struct tfr_plugin *tfr_comm_plugin(struct tfr_comm *comm);
+
+#endif

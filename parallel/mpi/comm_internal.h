@@ -1,0 +1,24 @@
+/* comm_internal.h - the record behind struct tfr_comm, shared by comm.c (messages), comm_open.c (choice)
+ * and comm_collect.c (collectives). */
+#ifndef TFR_MPI_COMM_INTERNAL_H
+#define TFR_MPI_COMM_INTERNAL_H
+
+#include "mpi/comm_backend.h"
+
+struct tfr_comm {
+    struct tfr_comm_backend *backend;
+    int64_t timeout_s;
+    bool oversubscribed;
+};
+
+/* Tags of tfrun's own; callers end at TFR_COMM_MAX_TAG. MPI promises 32767. */
+#define TFR_COMM_MAX_TAG 30000
+enum { TFR_TAG_BCAST = TFR_COMM_MAX_TAG + 1, TFR_TAG_GATHER, TFR_TAG_AGREE };
+
+/* As the public forms, without the limit on tags; `awaited` is what a timeout names. */
+enum tfr_status tfr_comm_send_tagged(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
+                                     const char *awaited);
+enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
+                                     const char *awaited);
+
+#endif

@@ -1,0 +1,160 @@
+/* comm_open.c - which back end: one process, or MPI when a launcher is visible; and the end.
+ *
+ * comm_mpi.so is looked for only under a launcher, so that one process starts fast and needs no MPI
+ * installed.
+ */
+#include "mpi/comm.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "mpi/comm_internal.h"
+
+/* A number from the environment; -1 if there is none. */
+static int environment_number(const char *variable) {
+    const char *text = getenv(variable);
+    char *end;
+    if (text == NULL || *text == '\0') {
+        return -1;
+    }
+    const long value = strtol(text, &end, 10);
+    return *end == '\0' && value >= 0 && value <= INT_MAX ? (int)value : -1;
+}
+
+bool tfr_comm_launched(int *rank, int *size) {
+    /* Open MPI's mpirun; Hydra (MPICH, Intel MPI) and srun with PMI; anything with PMIx, which does not tell
+     * the size, but Slurm does. */
+    static const struct {
+        const char *rank, *size;
+    } launchers[] = {
+        {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+        {"PMI_RANK", "PMI_SIZE"},
+        {"PMIX_RANK", "SLURM_STEP_NUM_TASKS"},
+    };
+    for (size_t i = 0; i < TFR_COUNT_OF(launchers); i++) {
+        const int n = environment_number(launchers[i].size), me = environment_number(launchers[i].rank);
+        if (n > 1 && me >= 0) {
+            *rank = me;
+            *size = n;
+            return true;
+        }
+    }
+    *rank = 0;
+    *size = 1;
+    return false;
+}
+
+/* An srun step of several tasks without PMI: each would run the whole job and believe to be alone. The
+ * variable of the step, not of the job: a batch script's own commands are single processes inside a job of
+ * many tasks. */
+static enum tfr_status check_wired(void) {
+    const int n = environment_number("SLURM_STEP_NUM_TASKS");
+    if (n > 1) {
+        return tfr_raise(
+            TFR_RESOURCE,
+            "srun started %d tasks, but they cannot find each other (no PMI or PMIx in the environment): "
+            "use mpirun inside the allocation, or srun --mpi=pmix where Slurm has it",
+            n);
+    }
+    return TFR_OK;
+}
+
+/* Loads from the first folder that has the file; *found says whether any had. */
+static enum tfr_status load(const char *const *plugin_dirs, struct tfr_comm_backend **backend, bool *found) {
+    *found = false;
+    for (size_t i = 0; plugin_dirs != NULL && plugin_dirs[i] != NULL; i++) {
+        char path[PATH_MAX];
+        if (snprintf(path, sizeof path, "%s/" TFR_COMM_BACKEND_FILE, plugin_dirs[i]) >= (int)sizeof path ||
+            access(path, R_OK) != 0) {
+            continue;
+        }
+        *found = true;
+        /* Global: MPI libraries load parts of their own that look for the library's symbols. Never closed. */
+        void *handle = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+        if (handle == NULL) {
+            return tfr_raise(TFR_RESOURCE, "the MPI back end does not load: %s", dlerror());
+        }
+        tfr_comm_backend_fn entry;
+        *(void **)&entry = dlsym(handle, TFR_COMM_BACKEND_SYMBOL);
+        *backend = entry != NULL ? entry() : NULL;
+        if (*backend == NULL || (*backend)->version != TFR_COMM_BACKEND_VERSION) {
+            return tfr_raise(TFR_RESOURCE, "%s belongs to another version of tfrun: rebuild or reinstall it",
+                             path);
+        }
+        return TFR_OK;
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status no_backend(const char *const *plugin_dirs, int size) {
+    char folders[1024] = "";
+    for (size_t i = 0; plugin_dirs != NULL && plugin_dirs[i] != NULL; i++) {
+        const size_t used = strlen(folders);
+        snprintf(folders + used, sizeof folders - used, "%s%s", used > 0 ? ", " : "", plugin_dirs[i]);
+    }
+    return tfr_raise(TFR_RESOURCE,
+                     "%d ranks were started, but the MPI back end " TFR_COMM_BACKEND_FILE
+                     " is in no plugin folder (%s): "
+                     "build with -DTFRUN_WITH_MPI=ON (Debian package libopenmpi-dev)",
+                     size, folders);
+}
+
+static enum tfr_status open_mpi(const char *const *plugin_dirs, int size, struct tfr_comm_backend **backend) {
+    bool found = false;
+    TFR_TRY(load(plugin_dirs, backend, &found));
+    if (!found) {
+        return no_backend(plugin_dirs, size);
+    }
+    if (!(*backend)->open(*backend)) {
+        return tfr_raise(TFR_RESOURCE, "MPI does not start: %s", (*backend)->error);
+    }
+    if ((*backend)->size != size) {
+        return tfr_raise(TFR_RESOURCE,
+                         "the launcher started %d ranks, but the MPI library (%s) sees %d: the launcher "
+                         "belongs to another MPI",
+                         size, (*backend)->describe, (*backend)->size);
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_dirs, int64_t timeout_s) {
+    int rank = 0, size = 1;
+    struct tfr_comm_backend *backend = NULL;
+    *comm = NULL;
+    if (tfr_comm_launched(&rank, &size)) {
+        TFR_TRY(open_mpi(plugin_dirs, size, &backend));
+    } else {
+        TFR_TRY(check_wired());
+        backend = tfr_comm_backend_self();
+        backend->open(backend);
+    }
+    struct tfr_comm *made = tfr_alloc(1, sizeof *made);
+    if (made == NULL) {
+        return TFR_RESOURCE;
+    }
+    made->backend = backend;
+    made->timeout_s = timeout_s;
+    made->oversubscribed = backend->local_size > sysconf(_SC_NPROCESSORS_ONLN);
+    *comm = made;
+    return TFR_OK;
+}
+
+void tfr_comm_close(struct tfr_comm *comm) {
+    if (comm == NULL) {
+        return;
+    }
+    /* MPI's own end would spin, and for ever if a rank is gone: wait our way first. */
+    if (tfr_comm_agree(comm, TFR_OK) != TFR_OK) {
+        tfr_log(TFR_LOG_ERROR, "mpi", "%s", tfr_failure_text());
+        tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
+    }
+    comm->backend->close(comm->backend);
+    tfr_free(comm);
+}

@@ -1,0 +1,51 @@
+/* bind.c - which thread goes on which core, and the system call that puts it there. */
+#include "topo/topo.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/syscall.h>
+#endif
+
+#include "topo/topo_internal.h"
+
+void tfr_bind_plan(const struct tfr_machine *machine, const struct tfr_thread_choice *choice,
+                   enum tfr_bind bind, int *pus) {
+    const bool quota = machine->quota_cores > 0 && machine->quota_cores < machine->n_cores;
+    const bool bound = bind != TFR_BIND_NONE && !choice->oversubscribed && !quota && choice->n_cores > 0 &&
+                       choice->n_threads <= choice->n_cores;
+    for (int t = 0; t < choice->n_threads; t++) {
+        const int64_t step = bind == TFR_BIND_SCATTER ? (int64_t)t * choice->n_cores / choice->n_threads : t;
+        pus[t] = bound ? machine->cores[choice->first_core + step].pu : -1;
+    }
+}
+
+#if defined(__linux__)
+/* The raw calls, since the C library's cpu_set_t ends at 1024 CPUs. */
+bool tfr_bind_save(struct tfr_cpus *cpus) {
+    *cpus = (struct tfr_cpus){0};
+    return syscall(SYS_sched_getaffinity, 0, sizeof *cpus, cpus) > 0;
+}
+
+bool tfr_bind_restore(const struct tfr_cpus *cpus) {
+    return syscall(SYS_sched_setaffinity, 0, sizeof *cpus, cpus) == 0;
+}
+#else
+bool tfr_bind_save(struct tfr_cpus *cpus) {
+    *cpus = (struct tfr_cpus){0};
+    return false;
+}
+
+bool tfr_bind_restore(const struct tfr_cpus *cpus) {
+    (void)cpus;
+    return false;
+}
+#endif
+
+bool tfr_bind_self(int pu) {
+    struct tfr_cpus cpus = {0};
+    tfr_cpus_add(&cpus, pu);
+    return pu >= 0 && pu < TFR_CPUS_MAX && tfr_bind_restore(&cpus);
+}
