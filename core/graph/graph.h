@@ -1,0 +1,80 @@
+/* graph.h - stage 3: values and nodes of one step of one rank.
+ *
+ * A graph is built by gpt2_build.c, rewritten by fuse.c and then read by plan; it knows no kernel and no memory.
+ * Nodes stand in an order that respects their edges. Thread rule: built on one thread, read-only afterwards.
+ */
+#ifndef TFR_GRAPH_GRAPH_H
+#define TFR_GRAPH_GRAPH_H
+
+#include <tfrun/plugin.h>
+
+#include "model/model.h"
+
+enum tfr_value_kind {
+    TFR_VALUE_ACT,    /* produced and consumed inside the step */
+    TFR_VALUE_WEIGHT, /* constant; `weight` is the tensor, NULL when planned without a checkpoint */
+    TFR_VALUE_IO      /* given or taken by the caller of the step: enum tfr_io */
+};
+enum tfr_io { TFR_IO_IDS, TFR_IO_POSITIONS, TFR_IO_ROWS, TFR_IO_LOGITS, TFR_IO_COUNT };
+
+/* What dim[0] of a value counts. */
+enum tfr_rows_var { TFR_ROWS_NONE, TFR_ROWS_TOKENS, TFR_ROWS_LOGITS };
+
+struct tfr_value {
+    char name[64]; /* "h.3.attn.c_attn", "transformer.wte.weight" */
+    enum tfr_value_kind kind;
+    enum tfr_io io;
+    enum tfr_rows_var rows;
+    enum tfr_dtype dtype; /* weights: the type to pack in */
+    int rank;
+    int64_t dim[TFR_MAX_RANK]; /* dim[0] is the maximum where rows != NONE */
+    const struct tfr_weight *weight;
+    int producer; /* node, -1 for weights and IO inputs */
+};
+
+struct tfr_node {
+    char name[64];
+    enum tfr_op op;
+    int arg[TFR_MAX_ARGS]; /* value ids in the order of ops.def, -1 where absent */
+    int n_args;
+    struct tfr_attrs attrs;
+    enum tfr_rows_var rows;
+    int64_t layer; /* global block index, -1 outside blocks */
+    int after; /* a node that must run before without passing a value (kv_append before attention), -1 none */
+};
+
+struct tfr_graph {
+    struct tfr_value *values;
+    struct tfr_node *nodes;
+    int n_values, n_nodes, value_capacity, node_capacity;
+    int64_t rows_max, logits_max;
+};
+
+/* Building and rewriting. A value is copied in; its producer is set by the node. */
+enum tfr_status tfr_graph_create(struct tfr_graph **graph, int64_t rows_max, int64_t logits_max);
+enum tfr_status tfr_graph_add_value(struct tfr_graph *graph, const struct tfr_value *value, int *id);
+/* Copies `node` with its inputs; makes the output value by the op's shape rule, called like the node. `given`: kind, io and (recv_hidden)
+ * shape of the output, NULL for an ordinary one. *output is -1 for ops without output. */
+enum tfr_status tfr_graph_add_node(struct tfr_graph *graph, const struct tfr_node *node, const struct tfr_value *given,
+                                   int *output);
+/* Removes the nodes marked true and every value that nothing uses; ids change, `after` follows. */
+enum tfr_status tfr_graph_remove(struct tfr_graph *graph, const bool *dead);
+/* Picture in the DOT language; free with tfr_free. NULL after raising. */
+char *tfr_graph_dot(const struct tfr_graph *graph);
+
+/* Which part of the model, in which shape class. */
+struct tfr_gpt2_spec {
+    const struct tfr_hparams *hparams;
+    const struct tfr_model *model; /* tensors; NULL: a graph without data */
+    const int *owner;              /* [n_layer] rank of each block */
+    int rank, n_ranks, ln_f_rank;  /* embeddings and lm_head live on rank 0 */
+    int64_t rows_max, logits_max;  /* token rows and logit rows of the step */
+    enum tfr_dtype dtype;          /* of packed weights: f32 or bf16 */
+};
+enum tfr_status tfr_gpt2_build(struct tfr_graph **graph, const struct tfr_gpt2_spec *spec);
+/* linear + activation, linear + add: each rule one function. */
+enum tfr_status tfr_fuse(struct tfr_graph *graph);
+enum tfr_status tfr_graph_check(const struct tfr_graph *graph); /* shapes by the op table, order, single producer */
+void tfr_graph_free(struct tfr_graph *graph);
+
+#endif

@@ -1,0 +1,175 @@
+/* op.c - the op table as data: ops.def parsed once, and the cost of a problem by its formulas.
+ *
+ * A formula that does not parse is a mistake in ops.def, not of the user: it is logged at the first use and
+ * costs 0; test_op proves that there is none.
+ */
+#include "graph/op.h"
+
+#include <string.h>
+#include <threads.h>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "base/tensor.h"
+
+static const struct {
+    const char *name, *arguments, *flops, *bytes_read, *bytes_written, *text;
+    int n_in, n_out;
+} sources[] = {
+#define TFR_OP(NAME, op_name, in, out, args, f, r, w, what)                                                  \
+    {.name = (op_name),                                                                                      \
+     .arguments = (args),                                                                                    \
+     .flops = (f),                                                                                           \
+     .bytes_read = (r),                                                                                      \
+     .bytes_written = (w),                                                                                   \
+     .text = (what),                                                                                         \
+     .n_in = (in),                                                                                           \
+     .n_out = (out)},
+#include <tfrun/ops.def>
+#undef TFR_OP
+};
+
+static struct tfr_op_info table[TFR_OP_COUNT];
+static once_flag table_once = ONCE_FLAG_INIT;
+
+static void parse_cost(const char *op, struct tfr_poly *poly, const char *text) {
+    if (tfr_poly_parse(poly, text) != TFR_OK) {
+        tfr_log(TFR_LOG_ERROR, "graph", "ops.def: %s: %s", op, tfr_failure_text());
+        *poly = (struct tfr_poly){0};
+    }
+}
+
+/* "x weight bias? -> y": words around the arrow, '?' after an optional one. */
+static void parse_arguments(struct tfr_op_info *info, const char *text) {
+    int n = 0;
+    while (*text != '\0' && n < TFR_MAX_ARGS) {
+        size_t length = strcspn(text, " ");
+        if (length > 0 && strncmp(text, "->", length) != 0) {
+            struct tfr_op_argument *argument = &info->argument[n++];
+            argument->optional = text[length - 1] == '?';
+            size_t size = length - argument->optional;
+            size = size < sizeof(argument->name) ? size : sizeof(argument->name) - 1;
+            memcpy(argument->name, text, size);
+        }
+        text += length + (text[length] == ' ');
+    }
+    if (n != info->n_in + info->n_out) {
+        tfr_log(TFR_LOG_ERROR, "graph", "ops.def: %s names %d arguments, has %d", info->name, n,
+                info->n_in + info->n_out);
+    }
+}
+
+static void build_table(void) {
+    for (int op = 0; op < TFR_OP_COUNT; op++) {
+        struct tfr_op_info *info = &table[op];
+        info->name = sources[op].name;
+        info->text = sources[op].text;
+        info->n_in = sources[op].n_in;
+        info->n_out = sources[op].n_out;
+        parse_arguments(info, sources[op].arguments);
+        parse_cost(info->name, &info->flops, sources[op].flops);
+        parse_cost(info->name, &info->bytes_read, sources[op].bytes_read);
+        parse_cost(info->name, &info->bytes_written, sources[op].bytes_written);
+    }
+}
+
+static const struct {
+    const char *name;
+    double flops;
+} activations[TFR_ACT_COUNT] = {
+    [TFR_ACT_NONE] = {"none", 0},
+    [TFR_ACT_GELU_TANH] = {"gelu_tanh", 9},
+    [TFR_ACT_GELU_ERF] = {"gelu_erf", 5},
+    [TFR_ACT_GELU_CLIP10] = {"gelu_clip10", 7},
+    [TFR_ACT_QUICK_GELU] = {"quick_gelu", 4},
+    [TFR_ACT_RELU] = {"relu", 1},
+    [TFR_ACT_RELU2] = {"relu2", 2},
+    [TFR_ACT_RELU6] = {"relu6", 2},
+    [TFR_ACT_LEAKY_RELU] = {"leaky_relu", 2},
+    [TFR_ACT_SILU] = {"silu", 3},
+    [TFR_ACT_TANH] = {"tanh", 1},
+    [TFR_ACT_SIGMOID] = {"sigmoid", 3},
+    [TFR_ACT_LINEAR] = {"linear", 0},
+    [TFR_ACT_MISH] = {"mish", 5},
+    [TFR_ACT_LAPLACE] = {"laplace", 5},
+    [TFR_ACT_HARDSWISH] = {"hardswish", 5},
+    [TFR_ACT_SQRTSOFTPLUS] = {"sqrtsoftplus", 4},
+};
+
+static bool has_arg(const struct tfr_problem *problem, int arg) {
+    return arg < problem->n_args && (problem->arg[arg].flags & TFR_ARG_ABSENT) == 0;
+}
+
+static void bind_linear(const struct tfr_problem *problem, double value[TFR_DIM_COUNT]) {
+    const int64_t *weight = problem->arg[1].dim;
+    bool transposed = problem->attrs.transposed != 0;
+    value[TFR_DIM_K] = (double)weight[transposed ? 1 : 0];
+    value[TFR_DIM_N] = (double)weight[transposed ? 0 : 1];
+    value[TFR_DIM_EW] = (double)tfr_dtype_size(problem->arg[1].dtype);
+    value[TFR_DIM_BIAS] = has_arg(problem, 2);
+    value[TFR_DIM_RESIDUAL] = has_arg(problem, 3);
+}
+
+const struct tfr_op_info *tfr_op_info(enum tfr_op op) {
+    call_once(&table_once, build_table);
+    return &table[op];
+}
+
+enum tfr_op tfr_op_find(const char *name) {
+    int op = 0;
+    while (op < TFR_OP_COUNT && strcmp(sources[op].name, name) != 0) {
+        op++;
+    }
+    return (enum tfr_op)op;
+}
+
+double tfr_activation_flops(enum tfr_activation activation) {
+    return (unsigned)activation < TFR_ACT_COUNT ? activations[activation].flops : 0;
+}
+
+const char *tfr_activation_name(enum tfr_activation activation) {
+    return (unsigned)activation < TFR_ACT_COUNT ? activations[activation].name : "?";
+}
+
+struct tfr_op_facts tfr_op_facts_make(double rows, double sequences, double past) {
+    double n_seqs = sequences < 1 ? 1 : sequences > rows ? rows : sequences;
+    double new_rows = n_seqs > 0 ? rows / n_seqs : 0;
+    return (struct tfr_op_facts){
+        .rows = rows,
+        .pairs = n_seqs * (new_rows * past + new_rows * (new_rows + 1) / 2),
+        .keys = n_seqs * (past + new_rows),
+    };
+}
+
+void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *facts,
+                 double value[TFR_DIM_COUNT]) {
+    memset(value, 0, TFR_DIM_COUNT * sizeof(*value));
+    value[TFR_DIM_M] = facts->rows;
+    value[TFR_DIM_A] = facts->pairs;
+    value[TFR_DIM_X] = facts->keys;
+    value[TFR_DIM_EA] = sizeof(float);
+    value[TFR_DIM_EK] = sizeof(float);
+    value[TFR_DIM_EW] = sizeof(float);
+    value[TFR_DIM_H] = problem->attrs.n_heads;
+    value[TFR_DIM_ACT] = tfr_activation_flops(problem->attrs.activation);
+    double width = problem->n_args > 0 ? (double)problem->arg[0].dim[1] : 0;
+    value[TFR_DIM_C] = width;
+    value[TFR_DIM_N] = width;
+    if (problem->op == TFR_OP_LINEAR) {
+        bind_linear(problem, value);
+    } else if (problem->op == TFR_OP_EMBED) {
+        value[TFR_DIM_C] = (double)problem->arg[2].dim[1];
+        value[TFR_DIM_EW] = (double)tfr_dtype_size(problem->arg[2].dtype);
+    } else if (problem->op == TFR_OP_KV_APPEND || problem->op == TFR_OP_ATTENTION) {
+        value[TFR_DIM_C] = (double)problem->attrs.n_heads * problem->attrs.head_dim;
+    }
+}
+
+void tfr_op_cost(const struct tfr_problem *problem, const struct tfr_op_facts *facts, struct tfr_cost *cost) {
+    const struct tfr_op_info *info = tfr_op_info(problem->op);
+    double value[TFR_DIM_COUNT];
+    tfr_op_bind(problem, facts, value);
+    cost->flops = tfr_poly_eval(&info->flops, value);
+    cost->bytes_read = tfr_poly_eval(&info->bytes_read, value);
+    cost->bytes_written = tfr_poly_eval(&info->bytes_written, value);
+}

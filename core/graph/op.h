@@ -1,0 +1,58 @@
+/* op.h - facts about each op of ops.def: arguments, shape rule, least cost.
+ *
+ * The only reader of the cost formulas: plan, cost and profile ask here. The table is parsed once, at first
+ * use. Thread rule: any thread.
+ */
+#ifndef TFR_GRAPH_OP_H
+#define TFR_GRAPH_OP_H
+
+#include <tfrun/plugin.h>
+
+#include "graph/graph.h"
+#include "graph/poly.h"
+
+struct tfr_op_argument {
+    char name[16];
+    bool optional;
+};
+
+struct tfr_op_info {
+    const char *name, *text;
+    int n_in, n_out;
+    struct tfr_op_argument argument[TFR_MAX_ARGS]; /* inputs, then outputs */
+    struct tfr_poly flops, bytes_read, bytes_written;
+};
+
+const struct tfr_op_info *tfr_op_info(enum tfr_op op);
+/* The op of a name ("linear"), or TFR_OP_COUNT. */
+enum tfr_op tfr_op_find(const char *name);
+
+/* What a shape rule finds out about the output of a node. */
+struct tfr_shape {
+    enum tfr_dtype dtype;
+    enum tfr_rows_var rows;
+    int rank;
+    int64_t dim[TFR_MAX_RANK];
+};
+/* Checks the inputs of a node and gives its output shape (rank 0 when it has no output). For recv_hidden,
+ * whose output follows from no input, *shape comes in filled. */
+enum tfr_status tfr_op_shape(const struct tfr_graph *graph, const struct tfr_node *node,
+                             struct tfr_shape *shape);
+
+/* FLOPs of an activation per element, counted as in ops.def; erf and log count as one each. */
+double tfr_activation_flops(enum tfr_activation activation);
+const char *tfr_activation_name(enum tfr_activation activation); /* "gelu_tanh" */
+
+/* What a cost depends on besides the problem: rows in one run, visible pairs and keys read (attention). */
+struct tfr_op_facts {
+    double rows, pairs, keys;
+};
+/* `rows` new rows spread over `sequences`, each with `past` cached positions. */
+struct tfr_op_facts tfr_op_facts_make(double rows, double sequences, double past);
+/* Values of the names in the op's formulas for this problem. */
+void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *facts,
+                 double value[TFR_DIM_COUNT]);
+/* Fills flops, bytes_read and bytes_written with the least cost; the rest is left as it is. */
+void tfr_op_cost(const struct tfr_problem *problem, const struct tfr_op_facts *facts, struct tfr_cost *cost);
+
+#endif

@@ -1,0 +1,62 @@
+/* cost.c - predicted time of a kernel on a problem: a roofline over the machine's nominal peaks.
+ */
+#include "plan/cost.h"
+
+#include <math.h>
+
+#include "graph/op.h"
+#include "plan/problem.h"
+
+/* Threads that compute; more than there are cores add nothing. */
+static double working_threads(const struct tfr_outlook *outlook, const struct tfr_kernel *kernel,
+                              const struct tfr_problem *problem) {
+    if (kernel->run_class == TFR_RUN_SEQ || kernel->run_class == TFR_RUN_ASYNC) {
+        return 1;
+    }
+    return outlook->nominal ? TFR_NOMINAL_THREADS
+                            : fmax(1, fmin(problem->n_threads, outlook->machine->n_cores));
+}
+
+static double bandwidth(const struct tfr_outlook *outlook, double threads) {
+    const double alone = threads * outlook->machine->bytes_per_core;
+    return outlook->nominal ? alone : fmin(alone, outlook->machine->bytes_total);
+}
+
+/* Peak of the multipliers that the kernel uses: of bf16 only where both factors are bf16. A kernel that asks
+ * for AVX512-BF16 but not for AMX does two products where f32 does one. */
+static double peak_flops(const struct tfr_machine *machine, const struct tfr_kernel *kernel,
+                         const struct tfr_problem *problem, const struct tfr_order *order) {
+    if (tfr_problem_dtype(problem) != TFR_DTYPE_BF16 || order->kind == TFR_ORDER_FMA) {
+        return machine->flops_f32_per_core;
+    }
+    if ((kernel->isa & TFR_ISA_AVX512_BF16) != 0 && (kernel->isa & TFR_ISA_AMX_BF16) == 0) {
+        return fmin(machine->flops_bf16_per_core, 2 * machine->flops_f32_per_core);
+    }
+    return machine->flops_bf16_per_core;
+}
+
+static double safe_fraction(double fraction) {
+    return fraction > 0 && fraction <= 1 ? fraction : 1;
+}
+
+struct tfr_prediction tfr_cost_predict(const struct tfr_outlook *outlook, const struct tfr_kernel *kernel,
+                                       const struct tfr_problem *problem, const struct tfr_order *order) {
+    const struct tfr_machine *machine = outlook->machine;
+    struct tfr_prediction prediction = {.cost = {.flop_fraction = 1, .byte_fraction = 1}};
+    struct tfr_cost *cost = &prediction.cost;
+    struct tfr_op_facts facts =
+        tfr_op_facts_make((double)problem->rows_max, outlook->sequences, outlook->context);
+    tfr_op_cost(problem, &facts, cost);
+    if (kernel->cost != NULL) {
+        kernel->cost(problem, cost);
+    }
+    const double threads = working_threads(outlook, kernel, problem);
+    const double flops =
+        threads * peak_flops(machine, kernel, problem, order) * safe_fraction(cost->flop_fraction);
+    const double bytes = bandwidth(outlook, threads) * safe_fraction(cost->byte_fraction);
+    const double compute_ns = flops > 0 ? cost->flops / flops * 1e9 : 0;
+    const double memory_ns = bytes > 0 ? (cost->bytes_read + cost->bytes_written) / bytes * 1e9 : 0;
+    prediction.compute_bound = compute_ns > memory_ns;
+    prediction.time_ns = fmax(compute_ns, memory_ns) + cost->overhead_ns;
+    return prediction;
+}

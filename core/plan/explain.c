@@ -1,0 +1,226 @@
+/* explain.c - a plan as a table for people and as JSON for programs: what runs where, what it costs, and why
+ * not another kernel.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "base/tensor.h"
+#include "graph/op.h"
+#include "plan/plan.h"
+#include "plan/problem.h"
+#include "plan/select.h"
+
+enum { SHORT = 48 };
+
+/* "1.21 G": three digits and a prefix. */
+static const char *si_text(double value, const char *unit, char text[SHORT]) {
+    static const char *const prefixes[] = {"", "k", "M", "G", "T", "P"};
+    size_t p = 0;
+    while (value >= 999.5 && p + 1 < TFR_COUNT_OF(prefixes)) {
+        value /= 1000;
+        p++;
+    }
+    int decimals = value >= 99.95 || (p == 0 && value == (double)(int)value) ? 0 : value >= 9.995 ? 1 : 2;
+    snprintf(text, SHORT, "%.*f %s%s", decimals, value, prefixes[p], unit);
+    return text;
+}
+
+static const char *time_text(double ns, char text[SHORT]) {
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    size_t u = 0;
+    while (ns >= 999.5 && u + 1 < TFR_COUNT_OF(units)) {
+        ns /= 1000;
+        u++;
+    }
+    snprintf(text, SHORT, "%.*f %s", ns >= 99.95 || u == 0 ? 0 : ns >= 9.995 ? 1 : 2, ns, units[u]);
+    return text;
+}
+
+/* "h.0.mlp.c_fc+gelu_tanh" */
+static const char *node_text(const struct tfr_step *step, char *text, size_t size) {
+    bool linear = step->problem.op == TFR_OP_LINEAR;
+    int activation = linear ? step->problem.attrs.activation : TFR_ACT_NONE;
+    bool residual = linear && (step->problem.arg[3].flags & TFR_ARG_ABSENT) == 0;
+    snprintf(text, size, "%s%s%s%s", step->name, activation != TFR_ACT_NONE ? "+" : "",
+             activation != TFR_ACT_NONE ? tfr_activation_name(activation) : "", residual ? "+add" : "");
+    return text;
+}
+
+static void put_head(struct tfr_json_out *out, const struct tfr_plan *plan) {
+    char line[240];
+    snprintf(line, sizeof(line), "plan for up to %lld rows, logits of up to %lld, %d thread%s%s%s\n\n",
+             (long long)plan->rows_max, (long long)plan->logits_max, plan->n_threads,
+             plan->n_threads == 1 ? "" : "s", plan->deterministic ? ", deterministic" : "",
+             plan->dry ? ", dry" : "");
+    tfr_json_put_raw(out, line);
+    snprintf(line, sizeof(line), "%-25s %-31s %5s %9s %9s %9s %9s   %s\n", "node", "kernel", "rows", "FLOPs",
+             "read", "written", "time", "order");
+    tfr_json_put_raw(out, line);
+}
+
+/* C or M after the time: bound by compute or by memory. */
+static void put_step(struct tfr_json_out *out, const struct tfr_step *step) {
+    char line[240], node[80], flops[SHORT], bytes_read[SHORT], bytes_written[SHORT], time[SHORT], order[24];
+    const char *adds = "";
+    if (step->problem.op == TFR_OP_LINEAR) {
+        adds = tfr_order_text(&step->needs.order, order, sizeof(order));
+    }
+    snprintf(line, sizeof(line), "%-25s %-31s %5lld %9s %9s %9s %9s %c%s%s\n",
+             node_text(step, node, sizeof(node)), step->kernel->name, (long long)step->problem.rows_max,
+             si_text(step->cost.flops, "", flops), si_text(step->cost.bytes_read, "B", bytes_read),
+             si_text(step->cost.bytes_written, "B", bytes_written), time_text(step->predicted_ns, time),
+             step->compute_bound ? 'C' : 'M', adds[0] != '\0' ? " " : "", adds);
+    tfr_json_put_raw(out, line);
+}
+
+static struct tfr_cost total_cost(const struct tfr_plan *plan) {
+    struct tfr_cost total = {0};
+    for (int i = 0; i < plan->n_steps; i++) {
+        total.flops += plan->steps[i].cost.flops;
+        total.bytes_read += plan->steps[i].cost.bytes_read;
+        total.bytes_written += plan->steps[i].cost.bytes_written;
+    }
+    return total;
+}
+
+static void put_totals(struct tfr_json_out *out, const struct tfr_plan *plan) {
+    const struct tfr_cost total = total_cost(plan);
+    char line[240], a[SHORT], b[SHORT], c[SHORT], d[SHORT];
+    snprintf(line, sizeof(line), "%-25s %-31s %5s %9s %9s %9s %9s\n\n", "total", "", "",
+             si_text(total.flops, "", a), si_text(total.bytes_read, "B", b),
+             si_text(total.bytes_written, "B", c), time_text(plan->predicted_ns, d));
+    tfr_json_put_raw(out, line);
+    snprintf(line, sizeof(line), "activations %s, packed weights %s, scratch %s and %s per thread\n",
+             si_text((double)plan->arena_bytes, "B", a), si_text((double)plan->packed_bytes, "B", b),
+             si_text((double)plan->scratch_bytes, "B", c),
+             si_text((double)plan->scratch_per_thread_bytes, "B", d));
+    tfr_json_put_raw(out, line);
+    tfr_json_put_raw(
+        out, "time is predicted; C bound by compute, M by memory; order: how a linear adds its products\n");
+}
+
+static bool is_first_of_its_kind(const struct tfr_plan *plan, int index, int *n_alike) {
+    *n_alike = 0;
+    for (int i = 0; i < plan->n_steps; i++) {
+        if (!tfr_problem_same(&plan->steps[i].problem, &plan->steps[index].problem)) {
+            continue;
+        }
+        if (i < index) {
+            return false;
+        }
+        (*n_alike)++;
+    }
+    return true;
+}
+
+static void put_candidate(struct tfr_json_out *out, const struct tfr_candidate *candidate) {
+    char line[240], time[SHORT];
+    if (candidate->refusal[0] != '\0') {
+        snprintf(line, sizeof(line), "    %-31s %s\n", candidate->kernel->name, candidate->refusal);
+    } else {
+        snprintf(line, sizeof(line), "    %-31s could serve, predicted %s\n", candidate->kernel->name,
+                 time_text(candidate->predicted_ns, time));
+    }
+    tfr_json_put_raw(out, line);
+}
+
+/* Once for all nodes that ask the same. */
+static void put_refusals(struct tfr_json_out *out, const struct tfr_plan *plan) {
+    tfr_json_put_raw(out, "\nkernels not taken\n");
+    for (int i = 0; i < plan->n_steps; i++) {
+        const struct tfr_step *step = &plan->steps[i];
+        int n_alike;
+        if (!is_first_of_its_kind(plan, i, &n_alike) || step->n_candidates < 2) {
+            continue;
+        }
+        char line[240], node[80], more[32] = "";
+        if (n_alike > 1) {
+            snprintf(more, sizeof(more), " and %d more", n_alike - 1);
+        }
+        snprintf(line, sizeof(line), "  %s%s: %s\n", node_text(step, node, sizeof(node)), more,
+                 step->kernel->name);
+        tfr_json_put_raw(out, line);
+        for (int c = 1; c < step->n_candidates; c++) {
+            put_candidate(out, &step->candidates[c]);
+        }
+    }
+}
+
+static void put_json_candidates(struct tfr_json_out *out, const struct tfr_step *step) {
+    tfr_json_begin(out, "candidates", '[');
+    for (int c = 0; c < step->n_candidates; c++) {
+        const struct tfr_candidate *candidate = &step->candidates[c];
+        tfr_json_begin(out, NULL, '{');
+        tfr_json_put_text(out, "kernel", candidate->kernel->name);
+        tfr_json_put_text(out, "plugin", candidate->plugin);
+        if (candidate->refusal[0] != '\0') {
+            tfr_json_put_text(out, "refused", candidate->refusal);
+        } else {
+            tfr_json_put_number(out, "predicted_us", candidate->predicted_ns / 1e3);
+        }
+        tfr_json_end(out, '}');
+    }
+    tfr_json_end(out, ']');
+}
+
+static void put_json_step(struct tfr_json_out *out, const struct tfr_step *step) {
+    char order[24];
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_text(out, "node", step->name);
+    tfr_json_put_text(out, "op", tfr_op_info(step->problem.op)->name);
+    tfr_json_put_int(out, "layer", step->layer);
+    tfr_json_put_text(out, "kernel", step->kernel->name);
+    tfr_json_put_int(out, "rows", step->problem.rows_max);
+    tfr_json_put_number(out, "flops", step->cost.flops);
+    tfr_json_put_number(out, "bytes_read", step->cost.bytes_read);
+    tfr_json_put_number(out, "bytes_written", step->cost.bytes_written);
+    tfr_json_put_number(out, "predicted_us", step->predicted_ns / 1e3);
+    tfr_json_put_text(out, "bound", step->compute_bound ? "compute" : "memory");
+    if (step->problem.op == TFR_OP_LINEAR) {
+        tfr_json_put_text(out, "activation", tfr_activation_name(step->problem.attrs.activation));
+        tfr_json_put_bool(out, "residual", (step->problem.arg[3].flags & TFR_ARG_ABSENT) == 0);
+        tfr_json_put_text(out, "order", tfr_order_text(&step->needs.order, order, sizeof(order)));
+    }
+    put_json_candidates(out, step);
+    tfr_json_end(out, '}');
+}
+
+char *tfr_plan_explain(const struct tfr_plan *plan, bool refusals) {
+    struct tfr_json_out out = {0}; /* used as a growing text */
+    put_head(&out, plan);
+    for (int i = 0; i < plan->n_steps; i++) {
+        put_step(&out, &plan->steps[i]);
+    }
+    put_totals(&out, plan);
+    if (refusals) {
+        put_refusals(&out, plan);
+    }
+    if (out.failed) {
+        tfr_free(out.text);
+        return NULL;
+    }
+    return out.text;
+}
+
+void tfr_plan_explain_json(const struct tfr_plan *plan, struct tfr_json_out *out) {
+    const struct tfr_cost total = total_cost(plan);
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_int(out, "rows_max", plan->rows_max);
+    tfr_json_put_int(out, "logits_max", plan->logits_max);
+    tfr_json_put_int(out, "threads", plan->n_threads);
+    tfr_json_put_bool(out, "deterministic", plan->deterministic);
+    tfr_json_put_int(out, "activation_bytes", (int64_t)plan->arena_bytes);
+    tfr_json_put_int(out, "packed_bytes", (int64_t)plan->packed_bytes);
+    tfr_json_put_number(out, "flops", total.flops);
+    tfr_json_put_number(out, "bytes_read", total.bytes_read);
+    tfr_json_put_number(out, "bytes_written", total.bytes_written);
+    tfr_json_put_number(out, "predicted_us", plan->predicted_ns / 1e3);
+    tfr_json_begin(out, "steps", '[');
+    for (int i = 0; i < plan->n_steps; i++) {
+        put_json_step(out, &plan->steps[i]);
+    }
+    tfr_json_end(out, ']');
+    tfr_json_end(out, '}');
+}

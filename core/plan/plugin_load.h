@@ -1,0 +1,18 @@
+/* plugin_load.h - one shared object to a plugin record, or the sentence that says why not. Never unloads. */
+#ifndef TFR_PLAN_PLUGIN_LOAD_H
+#define TFR_PLAN_PLUGIN_LOAD_H
+
+#include <tfrun/plugin.h>
+
+/* Opens `path` and asks its entry function. Failure: TFR_RESOURCE with "plugin PATH: why". */
+enum tfr_status tfr_plugin_load(const struct tfr_plugin **plugin, const char *path,
+                                const struct tfr_host *host);
+/* Asks an entry function that is linked in; `path` is for messages. */
+enum tfr_status tfr_plugin_enter(const struct tfr_plugin **plugin, const char *path,
+                                 tfr_plugin_entry_fn entry, const struct tfr_host *host);
+/* ABI version and completeness of the record and of each kernel. */
+enum tfr_status tfr_plugin_check(const struct tfr_plugin *plugin, const char *path);
+/* The `log` member of a host record. */
+void tfr_plugin_log(const char *plugin, const char *text);
+
+#endif

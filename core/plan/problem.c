@@ -1,0 +1,98 @@
+/* problem.c - from a node of the graph to the question that kernels are asked.
+ */
+#include "plan/problem.h"
+
+#include <string.h>
+
+#include "graph/op.h"
+
+static struct tfr_arg_desc describe(const struct tfr_graph *graph, int id) {
+    if (id < 0) {
+        return (struct tfr_arg_desc){.dtype = TFR_DTYPE_F32, .flags = TFR_ARG_ABSENT};
+    }
+    const struct tfr_value *value = &graph->values[id];
+    struct tfr_arg_desc desc = {.dtype = value->dtype, .rank = value->rank};
+    memcpy(desc.dim, value->dim, sizeof(desc.dim));
+    if (value->kind == TFR_VALUE_WEIGHT) {
+        desc.flags |= TFR_ARG_CONST;
+    }
+    if (value->rows != TFR_ROWS_NONE) {
+        desc.flags |= TFR_ARG_VAR_ROWS;
+    }
+    return desc;
+}
+
+static bool same_arg(const struct tfr_arg_desc *a, const struct tfr_arg_desc *b) {
+    return a->dtype == b->dtype && a->rank == b->rank && a->flags == b->flags &&
+           memcmp(a->dim, b->dim, sizeof(a->dim)) == 0;
+}
+
+static bool same_attrs(const struct tfr_attrs *a, const struct tfr_attrs *b) {
+    return a->epsilon == b->epsilon && a->scale == b->scale && a->activation == b->activation &&
+           a->transposed == b->transposed && a->n_heads == b->n_heads && a->head_dim == b->head_dim &&
+           a->causal == b->causal;
+}
+
+struct tfr_problem tfr_problem_make(const struct tfr_graph *graph, const struct tfr_node *node, int n_threads,
+                                    bool deterministic) {
+    struct tfr_problem problem = {
+        .struct_size = sizeof(problem),
+        .op = node->op,
+        .n_args = node->n_args,
+        .n_threads = n_threads,
+        .attrs = node->attrs,
+        .rows_min = 1,
+        .rows_max = node->rows == TFR_ROWS_LOGITS ? graph->logits_max : graph->rows_max,
+        .deterministic = deterministic,
+    };
+    for (int a = 0; a < node->n_args; a++) {
+        problem.arg[a] = describe(graph, node->arg[a]);
+    }
+    return problem;
+}
+
+struct tfr_problem tfr_problem_resize(const struct tfr_problem *problem, int64_t rows, int n_threads) {
+    struct tfr_problem resized = *problem;
+    resized.rows_max = rows;
+    resized.n_threads = n_threads;
+    for (int a = 0; a < resized.n_args; a++) {
+        if (resized.arg[a].flags & TFR_ARG_VAR_ROWS) {
+            resized.arg[a].dim[0] = rows;
+        }
+    }
+    return resized;
+}
+
+bool tfr_problem_same(const struct tfr_problem *a, const struct tfr_problem *b) {
+    if (a->op != b->op || a->n_args != b->n_args || a->n_threads != b->n_threads ||
+        a->rows_min != b->rows_min || a->rows_max != b->rows_max || a->deterministic != b->deterministic ||
+        a->order.kind != b->order.kind || a->order.k_block != b->order.k_block ||
+        !same_attrs(&a->attrs, &b->attrs)) {
+        return false;
+    }
+    for (int i = 0; i < a->n_args; i++) {
+        if (!same_arg(&a->arg[i], &b->arg[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum tfr_dtype tfr_problem_dtype(const struct tfr_problem *problem) {
+    switch (problem->op) {
+    case TFR_OP_LINEAR:
+        return (enum tfr_dtype)problem->arg[1].dtype;
+    case TFR_OP_EMBED:
+        return (enum tfr_dtype)problem->arg[2].dtype;
+    default:
+        return TFR_DTYPE_F32;
+    }
+}
+
+int64_t tfr_problem_k(const struct tfr_problem *problem) {
+    return problem->arg[1].dim[problem->attrs.transposed ? 1 : 0];
+}
+
+int64_t tfr_problem_n(const struct tfr_problem *problem) {
+    return problem->arg[1].dim[problem->attrs.transposed ? 0 : 1];
+}

@@ -1,0 +1,173 @@
+/* store.c - packed weights, once per (tensor, pack format, type), in big blocks of huge pages.
+ *
+ * A block is a bump allocator; pages are touched first by the thread that packs them, so blocks may be larger
+ * than what is used. Nothing is freed before the store is closed.
+ */
+#include "plan/store.h"
+
+#include <string.h>
+
+#include "base/status.h"
+#include "base/tensor.h"
+
+static const size_t least_block_bytes = (size_t)64 << 20;
+static const size_t align_bytes = 64;
+
+struct item {
+    const struct tfr_weight *weight;
+    const char *format; /* the plugin's string, which lives as long as the process */
+    int32_t dtype;
+    void *data;
+};
+
+struct tfr_store {
+    const struct tfr_weights *weights;
+    struct tfr_team *team;
+    enum tfr_hugepages hugepages;
+    struct tfr_block *blocks;
+    size_t n_blocks;
+    struct tfr_bump bump; /* over the last block */
+    struct item *items;
+    size_t n_items;
+    size_t bytes;
+};
+
+struct pack_job {
+    const struct tfr_kernel *kernel;
+    const struct tfr_problem *problem;
+    const struct tfr_tensor *weight;
+    void *packed;
+};
+
+static void pack_part(void *arg, int tid, int nth) {
+    const struct pack_job *job = arg;
+    job->kernel->pack(job->problem, job->weight, job->packed, tid, nth);
+}
+
+static void *find(const struct tfr_store *store, const struct tfr_weight *weight, const char *format,
+                  int32_t dtype) {
+    for (size_t i = 0; i < store->n_items; i++) {
+        const struct item *item = &store->items[i];
+        if (item->weight == weight && item->dtype == dtype && strcmp(item->format, format) == 0) {
+            return item->data;
+        }
+    }
+    return NULL;
+}
+
+static enum tfr_status open_block(struct tfr_store *store, size_t bytes) {
+    size_t size = bytes > least_block_bytes ? bytes : least_block_bytes;
+    struct tfr_block *blocks = tfr_realloc(store->blocks, store->n_blocks + 1, sizeof(*blocks));
+    if (blocks == NULL) {
+        return TFR_RESOURCE;
+    }
+    store->blocks = blocks;
+    struct tfr_block *block = &blocks[store->n_blocks];
+    TFR_TRY(tfr_block_open(block, size, store->hugepages));
+    store->n_blocks++;
+    store->bump = (struct tfr_bump){.base = block->data, .size = size};
+    return TFR_OK;
+}
+
+static enum tfr_status take(struct tfr_store *store, size_t bytes, void **data) {
+    *data = store->n_blocks > 0 ? tfr_bump_take(&store->bump, bytes, align_bytes) : NULL;
+    if (*data == NULL) {
+        TFR_TRY(open_block(store, bytes));
+        *data = tfr_bump_take(&store->bump, bytes, align_bytes);
+    }
+    store->bytes += bytes;
+    return TFR_OK;
+}
+
+/* A new entry of the book with memory for `bytes`; what is to be written there is the caller's. */
+static enum tfr_status add(struct tfr_store *store, const struct tfr_weight *weight, const char *format,
+                           int32_t dtype, size_t bytes, void **data) {
+    struct item *items = tfr_realloc(store->items, store->n_items + 1, sizeof(*items));
+    if (items == NULL) {
+        return TFR_RESOURCE;
+    }
+    store->items = items;
+    TFR_TRY(take(store, bytes, data));
+    items[store->n_items++] =
+        (struct item){.weight = weight, .format = format, .dtype = dtype, .data = *data};
+    return TFR_OK;
+}
+
+static void drop(struct tfr_store *store, const struct tfr_weight *weight) {
+    if (store->weights != NULL) {
+        tfr_weights_drop(store->weights, weight);
+    }
+}
+
+/* Converts through f32 in pieces that stay in the cache. */
+static void convert(void *to, enum tfr_dtype dtype, const struct tfr_tensor *from) {
+    float piece[1024];
+    const int64_t n = tfr_tensor_count(from);
+    for (int64_t first = 0; first < n; first += (int64_t)TFR_COUNT_OF(piece)) {
+        int64_t count = n - first < (int64_t)TFR_COUNT_OF(piece) ? n - first : (int64_t)TFR_COUNT_OF(piece);
+        tfr_to_f32(piece, (const uint8_t *)from->data + (size_t)first * tfr_dtype_size(from->dtype),
+                   from->dtype, count);
+        tfr_from_f32((uint8_t *)to + (size_t)first * tfr_dtype_size(dtype), piece, dtype, count);
+    }
+}
+
+enum tfr_status tfr_store_open(struct tfr_store **store, const struct tfr_weights *weights,
+                               struct tfr_team *team, enum tfr_hugepages hugepages) {
+    *store = tfr_alloc(1, sizeof(**store));
+    if (*store == NULL) {
+        return TFR_RESOURCE;
+    }
+    **store = (struct tfr_store){.weights = weights, .team = team, .hugepages = hugepages};
+    return TFR_OK;
+}
+
+void tfr_store_close(struct tfr_store *store) {
+    if (store == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < store->n_blocks; i++) {
+        tfr_block_close(&store->blocks[i]);
+    }
+    tfr_free(store->items);
+    tfr_free(store->blocks);
+    tfr_free(store);
+}
+
+size_t tfr_store_bytes(const struct tfr_store *store) {
+    return store->bytes;
+}
+
+enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight *weight,
+                               const struct tfr_kernel *kernel, const struct tfr_problem *problem,
+                               const struct tfr_needs *needs, const void **packed) {
+    const int32_t dtype = problem->arg[1].dtype;
+    void *data = find(store, weight, needs->pack_format, dtype);
+    if (data == NULL) {
+        TFR_TRY(add(store, weight, needs->pack_format, dtype, needs->packed_bytes, &data));
+        struct pack_job job = {
+            .kernel = kernel, .problem = problem, .weight = &weight->tensor, .packed = data};
+        tfr_team_run(store->team, pack_part, &job);
+        drop(store, weight);
+    }
+    *packed = data;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight *weight,
+                                enum tfr_dtype dtype, const void **data) {
+    static const char plain[] = "plain";
+    void *copy = find(store, weight, plain, dtype);
+    if (copy == NULL) {
+        size_t bytes = (size_t)tfr_tensor_count(&weight->tensor) * tfr_dtype_size(dtype);
+        TFR_TRY(add(store, weight, plain, dtype, bytes, &copy));
+        convert(copy, dtype, &weight->tensor);
+        drop(store, weight);
+    }
+    *data = copy;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_store_plain_f32(struct tfr_store *store, const struct tfr_weight *weight,
+                                    const void **data) {
+    return tfr_store_plain(store, weight, TFR_DTYPE_F32, data);
+}

@@ -1,0 +1,32 @@
+/* store.h - packed weights, once per (tensor, pack format), in huge pages, shared by all plans.
+ *
+ * Also plain f32 copies of small constants (biases, layer norm parameters). A weight whose packed form is its file form
+ * (embedding tables) is used where it is mapped. After packing, the mapping's pages are dropped.
+ * Thread rule: filled while plans are built, on one thread; the bytes are read-only afterwards.
+ */
+#ifndef TFR_PLAN_STORE_H
+#define TFR_PLAN_STORE_H
+
+#include "base/arena.h"
+#include "model/weights.h"
+
+#include <tfrun/plugin.h>
+
+#include "team/team.h"
+
+struct tfr_store;
+
+enum tfr_status tfr_store_open(struct tfr_store **store, const struct tfr_weights *weights, struct tfr_team *team,
+                               enum tfr_hugepages hugepages);
+void tfr_store_close(struct tfr_store *store);
+size_t tfr_store_bytes(const struct tfr_store *store);
+
+/* Packed form for a kernel: makes it on first use with the team. */
+enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight *weight, const struct tfr_kernel *kernel,
+                               const struct tfr_problem *problem, const struct tfr_needs *needs, const void **packed);
+/* Plain copy as F32, BF16 or F16, 64-byte aligned. */
+enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight *weight, enum tfr_dtype dtype,
+                                const void **data);
+enum tfr_status tfr_store_plain_f32(struct tfr_store *store, const struct tfr_weight *weight, const void **data);
+
+#endif
