@@ -1,0 +1,302 @@
+/* attention_kernel.c - fused attention with an online softmax, compiled once per ISA; must equal
+ * tfr_ref_attention within rounding. No S x S matrix: a tile of query rows walks over blocks of 128 keys at
+ * fixed positions.
+ *
+ * The one invariant: the bits of a row depend on its query and its visible keys alone, not on the tile it is
+ * computed in. score    one chain of FMAs over d per key, then times scale block    maximum, then e^(score -
+ * maximum); sums kept in 16 lanes (key % 16), panels in order output   per element one chain of FMAs over
+ * keys in order, times e^(old maximum - new) at each block A tile shares loads of K and V between rows, never
+ * sums. Keys that only some rows of a tile see are added row by row, so an invisible key takes no part at all
+ * (its value may be anything, NaN too).
+ */
+#include "attention/attention.h"
+
+#include "common/act.h"
+
+/* Tile sizes per ISA: accumulators in registers, rows x vectors of 16 keys (scores) or of columns (values):
+ * 16 of 32 registers for AVX-512, 8 of 16 else. One row alone takes several panels side by side to hide the
+ * latency of its chains. */
+#if VW == 16
+enum { TILE_ROWS = 8, TILE_PANELS = 2, TILE_COLUMNS = 2, ONE_PANELS = 4, ONE_COLUMNS = 4 };
+#elif VW == 8
+enum { TILE_ROWS = 4, TILE_PANELS = 1, TILE_COLUMNS = 2, ONE_PANELS = 4, ONE_COLUMNS = 8 };
+#else
+enum { TILE_ROWS = 2, TILE_PANELS = 1, TILE_COLUMNS = 4, ONE_PANELS = 2, ONE_COLUMNS = 8 };
+#endif
+enum { KEYS = TFR_ATTENTION_KEYS, MAX_VECTORS = 8, MAX_ROWS = TFR_ATTENTION_ROWS };
+
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)") /* plain "unroll" acts before inlining, on unknown counts  \
+                                                   */
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* A few query rows of one head, and what is known of them so far. */
+struct tile {
+    const float *k, *v; /* of this head: panels [S/16][D][16], rows [S][D] */
+    int64_t head_dim, pitch;
+    int64_t visible; /* keys that row 0 sees; row r sees visible + r * causal */
+    int64_t causal;
+    float scale;
+    float *q, *acc, *score, *sum; /* in the scratch of the thread, see attention.h */
+    float top[MAX_ROWS];          /* largest score so far */
+    vf rescale[MAX_ROWS];         /* e^(top before the block - top after it) */
+};
+
+/* Scores of `rows` queries against `panels` panels of 16 keys. `rows` and `panels` are constants where this
+ * is inlined. */
+V_INLINE void score_panels(const struct tile *tile, const float *k, float *score, const int rows,
+                           const int panels) {
+    const int64_t head_dim = tile->head_dim, panel_size = head_dim * TFR_KV_PANEL;
+    const float *q = tile->q;
+    vf dot[MAX_ROWS][MAX_VECTORS];
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int i = 0; i < panels * V16; i++) {
+            dot[r][i] = v_zero();
+        }
+    }
+    for (int64_t d = 0; d < head_dim; d++) {
+        vf key[MAX_VECTORS];
+        UNROLL for (int i = 0; i < panels * V16; i++) {
+            key[i] = v_load(k + i / V16 * panel_size + d * TFR_KV_PANEL + i % V16 * VW);
+        }
+        UNROLL for (int r = 0; r < rows; r++) {
+            const vf query = v_set1(q[d * rows + r]);
+            UNROLL for (int i = 0; i < panels * V16; i++) {
+                dot[r][i] = v_fma(query, key[i], dot[r][i]);
+            }
+        }
+    }
+    const vf scale = v_set1(tile->scale);
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int i = 0; i < panels * V16; i++) {
+            v_store(score + r * KEYS + i * VW, v_mul(dot[r][i], scale));
+        }
+    }
+}
+
+V_INLINE void score_block(const struct tile *tile, int64_t start, int64_t n_panels, const int rows) {
+    const int side_by_side = rows == 1 ? ONE_PANELS : TILE_PANELS;
+    const float *k = tile->k + start * tile->head_dim;
+    int64_t p = 0;
+    for (; p + side_by_side <= n_panels; p += side_by_side) {
+        score_panels(tile, k + p * tile->head_dim * TFR_KV_PANEL, tile->score + p * TFR_KV_PANEL, rows,
+                     side_by_side);
+    }
+    for (; p < n_panels; p++) {
+        score_panels(tile, k + p * tile->head_dim * TFR_KV_PANEL, tile->score + p * TFR_KV_PANEL, rows, 1);
+    }
+}
+
+/* Scores become e^(score - top); the invisible end of the last panel becomes 0. */
+V_INLINE void softmax_row(struct tile *tile, int r, int64_t visible) {
+    float *score = tile->score + r * KEYS, *sum = tile->sum + r * 16;
+    const int64_t n = (visible + TFR_KV_PANEL - 1) / TFR_KV_PANEL * TFR_KV_PANEL;
+    for (int64_t s = visible / VW * VW; s < n; s += VW) {
+        const int lanes = visible > s ? (int)(visible - s) : 0;
+        v_store(score + s, v_blend(v_first(lanes), v_load(score + s), v_set1(-INFINITY)));
+    }
+    vf largest[V16], total[V16];
+    for (int i = 0; i < V16; i++) {
+        largest[i] = v_set1(tile->top[r]);
+    }
+    for (int64_t s = 0; s < n; s += TFR_KV_PANEL) {
+        for (int i = 0; i < V16; i++) {
+            largest[i] = v_max(largest[i], v_load(score + s + i * VW));
+        }
+    }
+    const float top = v_max16(largest);
+    tile->rescale[r] = v_exp(v_set1(tile->top[r] - top));
+    tile->top[r] = top;
+    for (int i = 0; i < V16; i++) {
+        total[i] = v_mul(v_load(sum + i * VW), tile->rescale[r]);
+    }
+    for (int64_t s = 0; s < n; s += TFR_KV_PANEL) {
+        for (int i = 0; i < V16; i++) {
+            const vf p = v_exp(v_sub(v_load(score + s + i * VW), v_set1(top)));
+            v_store(score + s + i * VW, p);
+            total[i] = v_add(total[i], p);
+        }
+    }
+    for (int i = 0; i < V16; i++) {
+        v_store(sum + i * VW, total[i]);
+    }
+}
+
+/* acc = acc * rescale + sum over keys [j, end) of p v, for `vectors` vectors of columns from c; `lanes` of
+ * the last vector lie inside the row. `with_rescale` 0: this block has rescaled the row already. */
+V_INLINE void value_columns(const struct tile *tile, int r0, const float *v, int64_t j, int64_t end,
+                            int64_t c, int lanes, const int rows, const int vectors, const int with_rescale) {
+    const float *score = tile->score + r0 * KEYS;
+    float *acc = tile->acc + r0 * tile->pitch + c;
+    vf sum[MAX_ROWS][MAX_VECTORS];
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int i = 0; i < vectors; i++) {
+            const vf old = v_load(acc + r * tile->pitch + i * VW);
+            sum[r][i] = with_rescale ? v_mul(old, tile->rescale[r0 + r]) : old;
+        }
+    }
+    for (; j < end; j++) {
+        const float *row = v + j * tile->head_dim + c;
+        vf value[MAX_VECTORS];
+        UNROLL for (int i = 0; i < vectors; i++) {
+            value[i] = i == vectors - 1 && lanes < VW ? v_load_n(row + i * VW, lanes) : v_load(row + i * VW);
+        }
+        UNROLL for (int r = 0; r < rows; r++) {
+            const vf p = v_set1(score[r * KEYS + j]);
+            UNROLL for (int i = 0; i < vectors; i++) {
+                sum[r][i] = v_fma(p, value[i], sum[r][i]);
+            }
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int i = 0; i < vectors; i++) {
+            v_store(acc + r * tile->pitch + i * VW, sum[r][i]);
+        }
+    }
+}
+
+/* Rows [r0, r0 + rows) take keys [j, end) of the block at `start`. */
+V_INLINE void value_rows(const struct tile *tile, int r0, int64_t start, int64_t j, int64_t end,
+                         const int rows, const int with_rescale) {
+    const int vectors = rows == 1 ? ONE_COLUMNS : TILE_COLUMNS;
+    const float *v = tile->v + start * tile->head_dim;
+    int64_t c = 0;
+    for (; c + vectors * VW <= tile->head_dim; c += vectors * VW) {
+        value_columns(tile, r0, v, j, end, c, VW, rows, vectors, with_rescale);
+    }
+    for (; c + VW <= tile->head_dim; c += VW) {
+        value_columns(tile, r0, v, j, end, c, VW, rows, 1, with_rescale);
+    }
+    if (c < tile->head_dim) {
+        value_columns(tile, r0, v, j, end, c, (int)(tile->head_dim - c), rows, 1, with_rescale);
+    }
+}
+
+static void value_tail(const struct tile *tile, int r, int64_t start, int64_t j, int64_t end) {
+    value_rows(tile, r, start, j, end, 1, 0);
+}
+
+V_INLINE int64_t clamp(int64_t n, int64_t most) {
+    return n < 0 ? 0 : n < most ? n : most;
+}
+
+/* One block of keys for all rows of the tile. */
+V_INLINE void attend_block(struct tile *tile, int64_t start, const int rows) {
+    const int64_t last = tile->visible + (rows - 1) * tile->causal - start;
+    score_block(tile, start, (clamp(last, KEYS) + TFR_KV_PANEL - 1) / TFR_KV_PANEL, rows);
+    for (int r = 0; r < rows; r++) {
+        const int64_t visible = clamp(tile->visible + r * tile->causal - start, KEYS);
+        if (visible > 0) {
+            softmax_row(tile, r, visible);
+        } else {
+            tile->rescale[r] = v_set1(1.0f);
+        }
+    }
+    const int64_t common = clamp(tile->visible - start, KEYS);
+    value_rows(tile, 0, start, 0, common, rows, 1);
+    for (int r = 1; r < rows; r++) {
+        const int64_t visible = clamp(tile->visible + r * tile->causal - start, KEYS);
+        if (visible > common) {
+            value_tail(tile, r, start, common, visible);
+        }
+    }
+}
+
+V_INLINE void attend(struct tile *tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch,
+                     const int rows) {
+    const int64_t head_dim = tile->head_dim;
+    for (int r = 0; r < rows; r++) {
+        for (int64_t d = 0; d < head_dim; d++) {
+            tile->q[d * rows + r] = q[r * q_pitch + d];
+        }
+        tile->top[r] = -INFINITY;
+    }
+    memset(tile->acc, 0, (size_t)(rows * tile->pitch) * sizeof(float));
+    memset(tile->sum, 0, (size_t)rows * 16 * sizeof(float));
+    const int64_t n_keys = tile->visible + (rows - 1) * tile->causal;
+    for (int64_t start = 0; start < n_keys; start += KEYS) {
+        attend_block(tile, start, rows);
+    }
+    for (int r = 0; r < rows; r++) {
+        vf part[V16];
+        for (int i = 0; i < V16; i++) {
+            part[i] = v_load(tile->sum + r * 16 + i * VW);
+        }
+        const vf total = v_set1(v_sum16(part));
+        for (int64_t d = 0; d < head_dim; d += VW) {
+            const int lanes = head_dim - d < VW ? (int)(head_dim - d) : VW;
+            v_store_n(o + r * o_pitch + d, v_div(v_load(tile->acc + r * tile->pitch + d), total), lanes);
+        }
+    }
+}
+
+static void attend_tile(struct tile *tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch) {
+    attend(tile, q, q_pitch, o, o_pitch, TILE_ROWS);
+}
+
+static void attend_one(struct tile *tile, const float *q, float *o) {
+    attend(tile, q, 0, o, 0, 1);
+}
+
+/* Rows [t, end) of one head of one sequence: whole tiles, then row by row. */
+static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                        const struct tfr_problem *problem, const struct tfr_batch_seq *seq, int64_t h,
+                        int64_t t, int64_t end) {
+    const int64_t head_dim = problem->attrs.head_dim, width = problem->attrs.n_heads * head_dim;
+    const struct tfr_kv *kv = &seq->kv[problem->attrs.layer];
+    struct tile tile = {.head_dim = head_dim,
+                        .pitch = tfr_attention_pitch(head_dim),
+                        .k = kv->k + h * kv->capacity * head_dim,
+                        .v = kv->v + h * kv->capacity * head_dim,
+                        .causal = problem->attrs.causal != 0,
+                        .scale = problem->attrs.scale};
+    tile.q = ctx->thread_scratch;
+    tile.acc = tile.q + MAX_ROWS * tile.pitch;
+    tile.score = tile.acc + MAX_ROWS * tile.pitch;
+    tile.sum = tile.score + MAX_ROWS * KEYS;
+    const float *q = (const float *)args->arg[0] + seq->row0 * 3 * width + h * head_dim;
+    float *o = (float *)args->arg[1] + seq->row0 * width + h * head_dim;
+    while (t < end) {
+        const int step = t + TILE_ROWS <= end ? TILE_ROWS : 1;
+        tile.visible = tile.causal ? seq->past + t + 1 : seq->past + seq->n_rows;
+        if (step == 1) {
+            attend_one(&tile, q + t * 3 * width, o + t * width);
+        } else {
+            attend_tile(&tile, q + t * 3 * width, 3 * width, o + t * width, width);
+        }
+        t += step;
+    }
+}
+
+/* (query, key) pairs of rows [t, end). */
+static int64_t count_pairs(const struct tfr_batch_seq *seq, bool is_causal, int64_t t, int64_t end) {
+    const int64_t n = end - t;
+    return is_causal ? n * (seq->past + t) + n * (n + 1) / 2 : n * (seq->past + seq->n_rows);
+}
+
+/* Work items are (sequence, head, tile of rows) in this order. A thread takes the items whose middle falls
+ * into its share of all pairs: a static split, balanced over the causal triangle. */
+void V_NAME(tfr_attention)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                           const struct tfr_problem *problem) {
+    const struct tfr_batch *batch = args->batch;
+    const bool is_causal = problem->attrs.causal != 0;
+    int64_t total = 0, before = 0;
+    for (int64_t b = 0; b < batch->n_seqs; b++) {
+        total += problem->attrs.n_heads * count_pairs(&batch->seq[b], is_causal, 0, batch->seq[b].n_rows);
+    }
+    for (int64_t b = 0; b < batch->n_seqs; b++) {
+        const struct tfr_batch_seq *seq = &batch->seq[b];
+        for (int64_t h = 0; h < problem->attrs.n_heads; h++) {
+            for (int64_t t = 0; t < seq->n_rows; t += TILE_ROWS) {
+                const int64_t end = t + TILE_ROWS < seq->n_rows ? t + TILE_ROWS : seq->n_rows;
+                const int64_t pairs = count_pairs(seq, is_causal, t, end);
+                if ((2 * before + pairs) * ctx->nth / (2 * total) == ctx->tid) {
+                    attend_rows(args, ctx, problem, seq, h, t, end);
+                }
+                before += pairs;
+            }
+        }
+    }
+}

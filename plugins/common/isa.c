@@ -1,0 +1,93 @@
+/* isa.c - CPU probe. Must never be compiled with ISA flags. */
+#include "common/isa.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+/* State components of XCR0 (Intel SDM volume 1, chapter 13). */
+enum { XCR0_AVX = 0x6, XCR0_AVX512 = 0xe6, XCR0_TILES = 0x60000 };
+
+static uint64_t read_xcr0(void) {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & bit_OSXSAVE)) {
+        return 0;
+    }
+    uint32_t low = 0, high = 0;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+/* Linux gives the tile state to a process only after it asked (arch_prctl, kernel 5.16 and later). */
+static bool tiles_permitted(void) {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
+static uint32_t probe_avx512(unsigned leaf7_ecx, unsigned leaf7_edx) {
+    uint32_t isa = TFR_ISA_AVX512;
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (leaf7_ecx & (1U << 11)) {
+        isa |= TFR_ISA_AVX512_VNNI;
+    }
+    if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & (1U << 5))) {
+        isa |= TFR_ISA_AVX512_BF16;
+    }
+    const unsigned amx = 1U << 22 | 1U << 24; /* AMX-BF16, AMX-TILE */
+    if ((leaf7_edx & amx) == amx && (read_xcr0() & XCR0_TILES) == XCR0_TILES && tiles_permitted()) {
+        isa |= TFR_ISA_AMX_BF16;
+    }
+    return isa;
+}
+
+uint32_t tfr_isa_probe(void) {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    const uint64_t xcr0 = read_xcr0();
+    if ((xcr0 & XCR0_AVX) != XCR0_AVX || !__get_cpuid(1, &eax, &ebx, &ecx, &edx)) {
+        return 0;
+    }
+    const unsigned fma_f16c = 1U << 12 | 1U << 29;
+    const bool has_fma_f16c = (ecx & fma_f16c) == fma_f16c;
+    if (!has_fma_f16c || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !(ebx & (1U << 5))) {
+        return 0;
+    }
+    uint32_t isa = TFR_ISA_AVX2;
+    const unsigned avx512 = 1U << 16 | 1U << 17 | 1U << 30 | 1U << 31; /* F, DQ, BW, VL */
+    if ((ebx & avx512) == avx512 && (xcr0 & XCR0_AVX512) == XCR0_AVX512) {
+        isa |= probe_avx512(ecx, edx);
+    }
+    return isa;
+}
+#elif defined(__aarch64__)
+uint32_t tfr_isa_probe(void) {
+    return TFR_ISA_NEON;
+}
+#else
+uint32_t tfr_isa_probe(void) {
+    return 0;
+}
+#endif
+
+void tfr_isa_text(uint32_t isa, char *text, size_t size) {
+    static const char *const names[] = {"avx2", "avx512", "avx512_bf16", "avx512_vnni", "amx_bf16", "neon"};
+    if (size == 0) {
+        return;
+    }
+    snprintf(text, size, "%s", isa == 0 ? "plain" : "");
+    for (size_t bit = 0; bit < sizeof names / sizeof names[0]; bit++) {
+        if (isa & (1U << bit)) {
+            const size_t used = strlen(text);
+            snprintf(text + used, size - used, "%s%s", used > 0 ? " " : "", names[bit]);
+        }
+    }
+}

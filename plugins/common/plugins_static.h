@@ -1,0 +1,12 @@
+/* plugins_static.h - the plugins that are linked in; empty when plugins are shared objects. The .c file is
+ * generated. */
+#ifndef TFR_PLUGINS_STATIC_H
+#define TFR_PLUGINS_STATIC_H
+
+#include <tfrun/plugin.h>
+
+/* tfr_n_static_plugins entries, then a NULL. */
+extern const tfr_plugin_entry_fn tfr_static_plugins[];
+extern const int tfr_n_static_plugins;
+
+#endif

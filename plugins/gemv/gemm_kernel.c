@@ -1,0 +1,65 @@
+/* gemm_kernel.c - linear for any number of rows: the same panels, the same order and so the same bits as gemv.
+ *
+ * Work is cut into items of one panel times a chunk of rows. Of an item, one block along K of the panel stays in L2 while
+ * all row groups of the chunk pass over it; the chunk's sums stay in a buffer of the thread. x is read in place: a group of
+ * rows times a block is a few streams that stay in L1. Compiled once per ISA.
+ */
+#include "gemv/gemv.h"
+
+#include "gemv/linear.h"
+
+#define AHEAD_BYTES 2048
+
+/* Rows of an item: as many as the thread's buffer holds, fewer where threads would idle. A multiple of TILE_ROWS. */
+static int64_t chunk_rows(int64_t rows, int64_t panels, int nth) {
+    const int64_t wanted = (4 * (int64_t)nth + panels - 1) / panels; /* chunks that give four items a thread */
+    const int64_t share = (rows + wanted - 1) / wanted;
+    const int64_t whole = (share + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+    return whole < TFR_GEMM_CHUNK_ROWS ? whole : TFR_GEMM_CHUNK_ROWS;
+}
+
+static void round_rows(const struct linear *l, const struct tfr_run_ctx *ctx) {
+    const int64_t stride = linear_rounded_stride(l->k);
+    int64_t row, row_end;
+    split_evenly(l->rows, ctx->tid, ctx->nth, &row, &row_end);
+    for (; row < row_end; row++) {
+        linear_round_row(l, row, (uint16_t *)ctx->scratch + row * stride);
+    }
+    ctx->barrier(ctx);
+}
+
+V_INLINE void run(const int kind, const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                  const struct tfr_problem *problem) {
+    const struct linear l = linear_of(args, problem);
+    const int64_t panels = panel_count(l.n), chunk = chunk_rows(l.rows, panels, ctx->nth);
+    const int64_t chunks = chunk > 0 ? (l.rows + chunk - 1) / chunk : 0;
+    const char *x = kind == TILE_DP ? ctx->scratch : (const void *)l.x;
+    const int64_t x_stride = kind == TILE_DP ? linear_rounded_stride(l.k) : l.k;
+    const size_t x_row_bytes = (size_t)x_stride * (kind == TILE_DP ? sizeof(uint16_t) : sizeof(float));
+    float *sum = ctx->thread_scratch;
+    int64_t item, item_end;
+    if (kind == TILE_DP) {
+        round_rows(&l, ctx);
+    }
+    split_evenly(panels * chunks, ctx->tid, ctx->nth, &item, &item_end);
+    for (; item < item_end; item++) {
+        const int64_t panel = item / chunks, row0 = item % chunks * chunk;
+        const int64_t rows = l.rows - row0 < chunk ? l.rows - row0 : chunk;
+        linear_panel(kind, &l, panel, x + (size_t)row0 * x_row_bytes, x_stride, rows, AHEAD_BYTES, sum);
+        linear_finish(&l, panel, row0, rows, sum);
+    }
+}
+
+#if defined(__AVX512BF16__)
+void V_NAME(tfr_gemm_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+    run(TILE_DP, args, ctx, problem);
+}
+#else
+void V_NAME(tfr_gemm_f32)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+    run(TILE_F32, args, ctx, problem);
+}
+
+void V_NAME(tfr_gemm_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+    run(TILE_BF16, args, ctx, problem);
+}
+#endif

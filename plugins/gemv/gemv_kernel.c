@@ -1,0 +1,45 @@
+/* gemv_kernel.c - linear for few rows: every thread streams its own panels once, front to back, at memory speed.
+ *
+ * The split is static and the panels of a thread lie side by side, so the hardware sees one stream per thread; the software
+ * prefetch carries it over the ends of pages and panels. Up to TILE_ROWS rows share one pass; more rows read the block again
+ * from L2. Compiled once per ISA.
+ */
+#include "gemv/gemv.h"
+
+#include "gemv/linear.h"
+
+#define AHEAD_BYTES 4096
+
+V_INLINE void run(const int kind, const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                  const struct tfr_problem *problem) {
+    const struct linear l = linear_of(args, problem);
+    float sum[TFR_GEMV_MAX_ROWS * TFR_PANEL_COLS] __attribute__((aligned(64)));
+    const void *x = l.x;
+    int64_t x_stride = l.k, panel, panel_end;
+    if (kind == TILE_DP) { /* every thread rounds for itself: cheaper than a barrier */
+        x = ctx->thread_scratch;
+        x_stride = linear_rounded_stride(l.k);
+        for (int64_t row = 0; row < l.rows; row++) {
+            linear_round_row(&l, row, (uint16_t *)ctx->thread_scratch + row * x_stride);
+        }
+    }
+    split_evenly(panel_count(l.n), ctx->tid, ctx->nth, &panel, &panel_end);
+    for (; panel < panel_end; panel++) {
+        linear_panel(kind, &l, panel, x, x_stride, l.rows, AHEAD_BYTES, sum);
+        linear_finish(&l, panel, 0, l.rows, sum);
+    }
+}
+
+#if defined(__AVX512BF16__)
+void V_NAME(tfr_gemv_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+    run(TILE_DP, args, ctx, problem);
+}
+#else
+void V_NAME(tfr_gemv_f32)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+    run(TILE_F32, args, ctx, problem);
+}
+
+void V_NAME(tfr_gemv_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+    run(TILE_BF16, args, ctx, problem);
+}
+#endif

@@ -1,0 +1,65 @@
+/* onednn.h - the parts of this plugin: the table of primitives, the probe of the order of additions, the linear itself.
+ *
+ * Primitives depend on shapes only, not on weights, so all blocks of a model share them: a table of the process holds one
+ * family for each distinct problem. Guarded by one mutex; never used inside `run`.
+ */
+#ifndef TFR_PLUGINS_ONEDNN_H
+#define TFR_PLUGINS_ONEDNN_H
+
+#include "onednn/onednn_compat.h"
+
+#define ONEDNN_MAX_BUCKETS 8
+
+struct onednn_key {
+    int64_t k, n, rows_max;
+    int32_t dtype, n_threads;
+    int32_t has_bias, adds; /* adds: y += result, for the residual */
+    int32_t activation; /* fused activation, or TFR_ACT_NONE */
+    int32_t is_plain; /* weights dense [K,N] instead of panel64 */
+};
+
+/* The primitive for up to `rows` rows. */
+struct onednn_bucket {
+    int64_t rows;
+    dnnl_primitive_desc_t desc;
+    dnnl_primitive_t primitive; /* NULL until the first onednn_family_take */
+    struct compat_desc x, y;
+};
+
+struct onednn_family {
+    struct onednn_key key;
+    struct onednn_family *next;
+    struct compat_desc weight, bias;
+    int n_buckets;
+    struct onednn_bucket bucket[ONEDNN_MAX_BUCKETS]; /* rows ascending; the last has rows_max */
+    size_t scratch_bytes; /* most of all buckets */
+    const char *implementation; /* the library's name of what runs rows_max */
+    int n_users;
+};
+
+dnnl_engine_t onednn_engine(void);
+dnnl_stream_t onednn_stream(void);
+bool onednn_open_engine(void);
+
+/* The family of `key`, made if need be; never freed. NULL with a reason where the library offers only its reference code. */
+struct onednn_family *onednn_family_find(const struct onednn_key *key, char *reason, size_t reason_size);
+/* Makes the primitives for the first user, frees them after the last. */
+bool onednn_family_take(struct onednn_family *family, char *reason, size_t reason_size);
+void onednn_family_leave(struct onednn_family *family);
+
+/* True if the library has a fused form of `activation`: sets its kind and parameters. */
+bool onednn_eltwise(int activation, dnnl_alg_kind_t *kind, float *alpha, float *beta);
+
+/* The order in which the library adds K products of this dtype and layout, found by comparing bits once per
+ * (dtype, K, layout); TFR_ORDER_OWN if no known order gives the same bits. */
+struct tfr_order onednn_order(int dtype, int64_t k, bool is_plain);
+
+typedef void tfr_onednn_act_fn(float *y, int64_t n, int activation);
+tfr_onednn_act_fn tfr_onednn_act_plain, tfr_onednn_act_avx2, tfr_onednn_act_avx512;
+/* y[i] = activation(y[i]), the same bits as every own kernel on this machine. Set by the plugin's entry. */
+extern tfr_onednn_act_fn *tfr_onednn_act;
+
+extern const struct tfr_kernel tfr_onednn_kernels[];
+extern const int32_t tfr_onednn_n_kernels;
+
+#endif

@@ -1,0 +1,345 @@
+/* onednn_linear.c - linear by oneDNN's matmul primitive, for many rows.
+ *
+ * Weights lie in panel64 (oneDNN's BA16a64b, BA16a64b2a), the packed form that gemv and gemm use too; only where the library
+ * has no fast code for it they lie dense. y = x W + bias is the primitive's; the residual is added by its `sum` post-op, so y
+ * holds the residual before. An activation is applied by own code after the primitive where bits must equal those of other
+ * kernels, else fused.
+ *
+ * A run computes whole buckets: with rows < rows_max some rows behind the last are read from x and written to y. Both
+ * buffers have room for rows_max rows, and nobody reads those of y.
+ */
+#include "onednn/onednn.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "common/dtype.h"
+#include "common/panel.h"
+
+#define MIN_SIDE 16 /* K and N below this: not worth the call */
+
+/* What one step holds: memory objects carry the pointers of a run, so steps cannot share them. */
+struct state {
+    struct onednn_family *family;
+    dnnl_memory_t weight, bias, scratch[ONEDNN_MAX_BUCKETS], x[ONEDNN_MAX_BUCKETS], y[ONEDNN_MAX_BUCKETS];
+};
+
+tfr_onednn_act_fn *tfr_onednn_act = tfr_onednn_act_plain;
+
+static bool refuse(char *reason, size_t size, const char *text) {
+    snprintf(reason, size, "%s", text);
+    return false;
+}
+
+static bool is_present(const struct tfr_problem *problem, int arg) {
+    return (problem->arg[arg].flags & TFR_ARG_ABSENT) == 0;
+}
+
+static bool has_activation(const struct tfr_problem *problem) {
+    return problem->attrs.activation != TFR_ACT_NONE && problem->attrs.activation != TFR_ACT_LINEAR;
+}
+
+/* Fused only where nobody counts on the bits. */
+static bool is_fused(const struct tfr_problem *problem) {
+    dnnl_alg_kind_t kind;
+    float alpha, beta;
+    return has_activation(problem) && !problem->deterministic && problem->order.kind == TFR_ORDER_ANY &&
+           onednn_eltwise(problem->attrs.activation, &kind, &alpha, &beta);
+}
+
+static struct onednn_key key_of(const struct tfr_problem *problem) {
+    return (struct onednn_key){
+        .k = problem->arg[0].dim[1],
+        .n = problem->arg[4].dim[1],
+        .rows_max = problem->rows_max,
+        .dtype = problem->arg[1].dtype,
+        .n_threads = problem->n_threads,
+        .has_bias = is_present(problem, 2),
+        .adds = is_present(problem, 3),
+        .activation = is_fused(problem) ? problem->attrs.activation : TFR_ACT_NONE,
+    };
+}
+
+/* Panel64 first, dense weights where the library has only slow code for it. */
+static struct onednn_family *family_of(const struct tfr_problem *problem, char *reason, size_t size) {
+    struct onednn_key key = key_of(problem);
+    struct onednn_family *family = onednn_family_find(&key, reason, size);
+    if (family == NULL) {
+        key.is_plain = 1;
+        family = onednn_family_find(&key, reason, size);
+    }
+    return family;
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* OWN orders are told apart by a number: here the version, and whether the activation is the library's. */
+static struct tfr_order order_of(const struct tfr_problem *problem, const struct onednn_family *family) {
+    struct tfr_order order = onednn_order(family->key.dtype, family->key.k, family->key.is_plain);
+    if (order.kind == TFR_ORDER_OWN || is_fused(problem)) {
+        order.kind = TFR_ORDER_OWN;
+        order.k_block = (DNNL_VERSION_MAJOR * 100 + DNNL_VERSION_MINOR) * 2 + (is_fused(problem) ? 1 : 0);
+    }
+    return order;
+}
+
+static bool keeps_order(const struct tfr_problem *problem, const struct onednn_family *family, char *reason, size_t size) {
+    const struct tfr_order *asked = &problem->order;
+    const struct tfr_order own = order_of(problem, family);
+    const int64_t k = family->key.k;
+    if (problem->deterministic && compat_has_amx() && family->key.dtype == TFR_DTYPE_BF16 && k > 768) {
+        return refuse(reason, size, "oneDNN's AMX code cuts K > 768 by rows and threads: bits would depend on them");
+    }
+    if (asked->kind == TFR_ORDER_ANY) {
+        return true;
+    }
+    if (asked->kind != own.kind || (own.kind == TFR_ORDER_OWN && asked->k_block != own.k_block)) {
+        return refuse(reason, size, "this oneDNN adds in another order");
+    }
+    if (own.kind != TFR_ORDER_OWN && smaller(asked->k_block, k) != smaller(own.k_block, k)) {
+        snprintf(reason, size, "this oneDNN adds in blocks of %d, asked is %d", own.k_block, asked->k_block);
+        return false;
+    }
+    return true;
+}
+
+static bool supports(const struct tfr_problem *problem, char *reason, size_t size) {
+    const struct onednn_key key = key_of(problem);
+    if (key.k < MIN_SIDE || key.n < MIN_SIDE) {
+        return refuse(reason, size, "K and N must be 16 at least");
+    }
+    if (key.n_threads < 1 || key.rows_max < 1) {
+        return refuse(reason, size, "needs a thread and a row");
+    }
+    if (has_activation(problem) && key.adds) {
+        return refuse(reason, size, "has either an activation or a residual, not both");
+    }
+    const struct onednn_family *family = family_of(problem, reason, size);
+    return family != NULL && keeps_order(problem, family, reason, size);
+}
+
+/* Floats rounded to bf16 stand behind the library's scratchpad. */
+static size_t scratchpad_bytes(const struct onednn_family *family) {
+    return (family->scratch_bytes + 63) / 64 * 64;
+}
+
+static bool query(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason, size_t size) {
+    const struct onednn_family *family = family_of(problem, reason, size);
+    if (family == NULL) {
+        return false;
+    }
+    const struct onednn_key *key = &family->key;
+    const bool is_bf16 = key->dtype == TFR_DTYPE_BF16;
+    needs->packed_bytes = panel_bytes(key->dtype, key->k, key->n);
+    needs->pack_format = panel_format(key->dtype);
+    if (key->is_plain) {
+        needs->packed_bytes = (size_t)(key->k * key->n) * panel_element_bytes(key->dtype);
+        needs->pack_format = is_bf16 ? "plain.bf16" : "plain.f32";
+    }
+    needs->state_bytes = sizeof(struct state);
+    needs->scratch_bytes = scratchpad_bytes(family);
+    if (is_bf16) {
+        needs->scratch_bytes += (size_t)(key->rows_max * key->k) * sizeof(uint16_t);
+    }
+    needs->order = order_of(problem, family);
+    return true;
+}
+
+/* Dense [K,N] in the packed dtype, rows split over the threads. */
+static void pack_plain(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed, int tid, int nth) {
+    const int64_t k_count = problem->arg[0].dim[1], n_count = problem->arg[4].dim[1];
+    const bool transposed = problem->attrs.transposed != 0;
+    const int64_t stride = weight->stride[0] > 0 ? weight->stride[0] : weight->dim[1];
+    int64_t k, k_end;
+    split_evenly(k_count, tid, nth, &k, &k_end);
+    for (; k < k_end; k++) {
+        for (int64_t n = 0; n < n_count; n++) {
+            const float value = load_as_f32(weight->data, weight->dtype, transposed ? n * stride + k : k * stride + n);
+            if (problem->arg[1].dtype == TFR_DTYPE_BF16) {
+                ((uint16_t *)packed)[k * n_count + n] = bf16_from_f32(value);
+            } else {
+                ((float *)packed)[k * n_count + n] = value;
+            }
+        }
+    }
+}
+
+static void pack(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed, int tid, int nth) {
+    char reason[128];
+    const struct onednn_family *family = family_of(problem, reason, sizeof reason);
+    if (family != NULL && family->key.is_plain) {
+        pack_plain(problem, weight, packed, tid, nth);
+    } else {
+        tfr_panel_pack(problem->arg[1].dtype, weight, problem->attrs.transposed != 0, packed, tid, nth);
+    }
+}
+
+static void free_memory(dnnl_memory_t *memory) {
+    if (*memory != NULL) {
+        dnnl_memory_destroy(*memory);
+        *memory = NULL;
+    }
+}
+
+static void release(void *state) {
+    struct state *s = state;
+    if (s->family == NULL) {
+        return;
+    }
+    for (int i = 0; i < ONEDNN_MAX_BUCKETS; i++) {
+        free_memory(&s->scratch[i]);
+        free_memory(&s->x[i]);
+        free_memory(&s->y[i]);
+    }
+    free_memory(&s->weight);
+    free_memory(&s->bias);
+    onednn_family_leave(s->family);
+    s->family = NULL;
+}
+
+static bool make_memory(struct state *s) {
+    const struct onednn_family *family = s->family;
+    bool is_made = compat_memory(&s->weight, onednn_engine(), &family->weight) &&
+                   compat_memory(&s->bias, onednn_engine(), &family->bias);
+    for (int i = 0; i < family->n_buckets && is_made; i++) {
+        const struct onednn_bucket *bucket = &family->bucket[i];
+        is_made = compat_memory(&s->x[i], onednn_engine(), &bucket->x) &&
+                  compat_memory(&s->y[i], onednn_engine(), &bucket->y) &&
+                  compat_scratch_memory(&s->scratch[i], onednn_engine(), bucket->desc);
+    }
+    return is_made;
+}
+
+static bool init(const struct tfr_problem *problem, void *state, char *reason, size_t size) {
+    struct state *s = state;
+    struct onednn_family *family = family_of(problem, reason, size);
+    if (family == NULL || !onednn_family_take(family, reason, size)) {
+        return false;
+    }
+    s->family = family;
+    if (!make_memory(s)) {
+        release(s);
+        return refuse(reason, size, "oneDNN fails to make memory objects");
+    }
+    return true;
+}
+
+static void round_rows(uint16_t *to, const float *from, int64_t count, int n_threads) {
+#pragma omp parallel num_threads(n_threads)
+    {
+        int64_t begin, end;
+        split_evenly((count + 63) / 64, omp_get_thread_num(), omp_get_num_threads(), &begin, &end);
+        end = smaller(end * 64, count);
+        if (begin * 64 < end) {
+            tfr_panel_round(to + begin * 64, from + begin * 64, end - begin * 64);
+        }
+    }
+}
+
+static void copy_rows(float *to, const float *from, int64_t count, int n_threads) {
+#pragma omp parallel num_threads(n_threads)
+    {
+        int64_t begin, end;
+        split_evenly(count, omp_get_thread_num(), omp_get_num_threads(), &begin, &end);
+        memcpy(to + begin, from + begin, (size_t)(end - begin) * sizeof *to);
+    }
+}
+
+static void activate(float *y, int64_t count, int activation, int n_threads) {
+#pragma omp parallel num_threads(n_threads)
+    {
+        int64_t begin, end;
+        split_evenly((count + 63) / 64, omp_get_thread_num(), omp_get_num_threads(), &begin, &end);
+        end = smaller(end * 64, count);
+        if (begin * 64 < end) {
+            tfr_onednn_act(y + begin * 64, end - begin * 64, activation);
+        }
+    }
+}
+
+static int bucket_for(const struct onednn_family *family, int64_t rows) {
+    int i = 0;
+    while (i + 1 < family->n_buckets && family->bucket[i].rows < rows) {
+        i++;
+    }
+    return i;
+}
+
+static void execute(const struct state *s, int bucket, const struct tfr_run_args *args, void *x, void *scratchpad) {
+    const dnnl_exec_arg_t exec[] = {{DNNL_ARG_SRC, s->x[bucket]},
+                                    {DNNL_ARG_WEIGHTS, s->weight},
+                                    {DNNL_ARG_DST, s->y[bucket]},
+                                    {DNNL_ARG_SCRATCHPAD, s->scratch[bucket]},
+                                    {DNNL_ARG_BIAS, s->bias}};
+    const int count = s->family->key.has_bias ? 5 : 4;
+    dnnl_memory_set_data_handle(s->x[bucket], x);
+    dnnl_memory_set_data_handle(s->weight, args->arg[1]);
+    dnnl_memory_set_data_handle(s->y[bucket], args->arg[4]);
+    dnnl_memory_set_data_handle(s->scratch[bucket], scratchpad);
+    if (s->family->key.has_bias) {
+        dnnl_memory_set_data_handle(s->bias, args->arg[2]);
+    }
+    dnnl_primitive_execute(s->family->bucket[bucket].primitive, onednn_stream(), count, exec);
+    dnnl_stream_wait(onednn_stream());
+}
+
+static void run(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+    const struct state *s = args->state;
+    const struct onednn_key *key = &s->family->key;
+    const int threads_before = omp_get_max_threads();
+    void *x = args->arg[0];
+    float *y = args->arg[4];
+    if (args->rows <= 0) {
+        return;
+    }
+    if (key->dtype == TFR_DTYPE_BF16) {
+        x = (char *)ctx->scratch + scratchpad_bytes(s->family);
+        round_rows(x, args->arg[0], args->rows * key->k, key->n_threads);
+    }
+    if (key->adds && args->arg[3] != args->arg[4]) {
+        copy_rows(y, args->arg[3], args->rows * key->n, key->n_threads);
+    }
+    if (threads_before != key->n_threads) {
+        omp_set_num_threads(key->n_threads);
+    }
+    execute(s, bucket_for(s->family, args->rows), args, x, ctx->scratch);
+    if (threads_before != key->n_threads) {
+        omp_set_num_threads(threads_before);
+    }
+    if (has_activation(problem) && key->activation == TFR_ACT_NONE) {
+        activate(y, args->rows * key->n, problem->attrs.activation, key->n_threads);
+    }
+}
+
+/* Shares of the peaks as measured (docs/performance.md). The call, its parallel region and, in bf16, the rounding of x cost
+ * a few microseconds; with few rows the library reads weights more slowly than gemv. */
+static void cost(const struct tfr_problem *problem, struct tfr_cost *out) {
+    const bool is_few = problem->rows_max <= 16;
+    out->flop_fraction = problem->arg[1].dtype == TFR_DTYPE_BF16 ? 0.78 : 0.85;
+    out->byte_fraction = is_few ? 0.6 : 0.8;
+    out->overhead_ns = has_activation(problem) && problem->deterministic ? 8000.0 : 5000.0;
+}
+
+#define RECORD(text, DTYPE)                                                                        \
+    {.struct_size = sizeof(struct tfr_kernel),                                                     \
+     .name = text,                                                                                 \
+     .op = TFR_OP_LINEAR,                                                                          \
+     .dtypes = 1U << TFR_DTYPE_##DTYPE,                                                            \
+     .run_class = TFR_RUN_SELF,                                                                    \
+     .flags = TFR_KERNEL_IN_PLACE | TFR_KERNEL_SAME_BITS_ANY_TEAM,                                 \
+     .score = 25,                                                                                  \
+     .supports = supports,                                                                         \
+     .cost = cost,                                                                                 \
+     .query = query,                                                                               \
+     .pack = pack,                                                                                 \
+     .init = init,                                                                                 \
+     .run = run,                                                                                   \
+     .release = release}
+
+const struct tfr_kernel tfr_onednn_kernels[] = {
+    RECORD("linear.f32.onednn.auto", F32),
+    RECORD("linear.bf16.onednn.auto", BF16),
+};
+const int32_t tfr_onednn_n_kernels = (int32_t)(sizeof tfr_onednn_kernels / sizeof tfr_onednn_kernels[0]);

@@ -1,0 +1,229 @@
+/* onednn_order.c - in which order does the installed library add? Asked by computing, since no document says.
+ *
+ * A small problem of pseudo-random numbers is multiplied by the library for a few row counts, and its bits are compared with
+ * the plain loops of enum tfr_order_kind for several block lengths. The answer is kept for the life of the process.
+ */
+#include "onednn/onednn.h"
+
+#include <math.h>
+#include <omp.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "common/dtype.h"
+#include "common/panel.h"
+
+#define PROBE_COLUMNS 64
+#define PROBE_ROWS    17
+#define MAX_ANSWERS   64
+
+struct probe {
+    int dtype;
+    int64_t k;
+    float *x, *w; /* [PROBE_ROWS][k], [k][PROBE_COLUMNS]; bf16 values when dtype is bf16 */
+    uint16_t *x_rounded;
+    void *packed, *scratch;
+    float *y; /* [PROBE_ROWS][PROBE_COLUMNS] */
+};
+
+static struct answer {
+    int dtype;
+    bool is_plain;
+    int64_t k;
+    struct tfr_order order;
+} answers[MAX_ANSWERS];
+static int n_answers;
+static pthread_mutex_t answers_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Uniform in [-1, 1), the same on every machine. */
+static float next_random(uint32_t *seed) {
+    *seed = *seed * 1664525U + 1013904223U;
+    return (float)(int32_t)(*seed >> 8) / 8388608.0f - 1.0f;
+}
+
+static float one_block_fma(const struct probe *p, const float *x, const float *w, int64_t k_begin, int64_t k_end) {
+    float sum = 0.0f;
+    (void)p;
+    for (int64_t k = k_begin; k < k_end; k++) {
+        sum = fmaf(x[k], w[k * PROBE_COLUMNS], sum);
+    }
+    return sum;
+}
+
+/* As the instruction vdpbf16ps: products of bf16 are exact in f32, the upper one of a pair is added first. */
+static float one_block_dp(const struct probe *p, const float *x, const float *w, int64_t k_begin, int64_t k_end) {
+    float sum = 0.0f;
+    for (int64_t k = k_begin; k < k_end; k += 2) {
+        if (k + 1 < p->k) {
+            sum += x[k + 1] * w[(k + 1) * PROBE_COLUMNS];
+        }
+        sum += x[k] * w[k * PROBE_COLUMNS];
+    }
+    return sum;
+}
+
+static float expected(const struct probe *p, int kind, int64_t k_block, int row, int column) {
+    const float *x = p->x + row * p->k, *w = p->w + column;
+    float total = 0.0f;
+    for (int64_t k = 0; k < p->k; k += k_block) {
+        const int64_t end = p->k - k < k_block ? p->k : k + k_block;
+        const float sum = kind == TFR_ORDER_DP_BF16 ? one_block_dp(p, x, w, k, end) : one_block_fma(p, x, w, k, end);
+        total = k == 0 ? sum : total + sum;
+    }
+    return total;
+}
+
+static bool is_order(const struct probe *p, int kind, int64_t k_block, int rows, int row_step, int column_step) {
+    for (int row = 0; row < rows; row += row_step) {
+        for (int column = 0; column < PROBE_COLUMNS; column += column_step) {
+            const float want = expected(p, kind, k_block, row, column);
+            if (memcmp(&want, p->y + row * PROBE_COLUMNS + column, sizeof want) != 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool execute(struct onednn_family *family, const struct probe *p) {
+    struct onednn_bucket *bucket = &family->bucket[family->n_buckets - 1];
+    dnnl_memory_t memory[4] = {NULL};
+    void *data[4] = {p->dtype == TFR_DTYPE_BF16 ? (void *)p->x_rounded : (void *)p->x, p->packed, p->y, p->scratch};
+    bool is_done = compat_memory(&memory[0], onednn_engine(), &bucket->x) &&
+                   compat_memory(&memory[1], onednn_engine(), &family->weight) &&
+                   compat_memory(&memory[2], onednn_engine(), &bucket->y) &&
+                   compat_scratch_memory(&memory[3], onednn_engine(), bucket->desc);
+    for (int i = 0; i < 4 && is_done; i++) {
+        is_done = dnnl_memory_set_data_handle(memory[i], data[i]) == dnnl_success;
+    }
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, memory[0]},
+                                    {DNNL_ARG_WEIGHTS, memory[1]},
+                                    {DNNL_ARG_DST, memory[2]},
+                                    {DNNL_ARG_SCRATCHPAD, memory[3]}};
+    is_done = is_done && dnnl_primitive_execute(bucket->primitive, onednn_stream(), 4, args) == dnnl_success &&
+              dnnl_stream_wait(onednn_stream()) == dnnl_success;
+    for (int i = 0; i < 4; i++) {
+        if (memory[i] != NULL) {
+            dnnl_memory_destroy(memory[i]);
+        }
+    }
+    return is_done;
+}
+
+/* y of the first `rows` rows. */
+static bool compute(struct probe *p, bool is_plain, int rows) {
+    const struct onednn_key key = {.k = p->k, .n = PROBE_COLUMNS, .rows_max = rows, .dtype = p->dtype,
+                                   .n_threads = omp_get_max_threads(), .is_plain = is_plain};
+    char reason[128];
+    struct onednn_family *family = onednn_family_find(&key, reason, sizeof reason);
+    if (family == NULL || !onednn_family_take(family, reason, sizeof reason)) {
+        return false;
+    }
+    p->scratch = aligned_alloc(64, (family->scratch_bytes + 64) / 64 * 64);
+    const bool is_done = p->scratch != NULL && execute(family, p);
+    free(p->scratch);
+    p->scratch = NULL;
+    onednn_family_leave(family);
+    return is_done;
+}
+
+static void fill(struct probe *p, bool is_plain) {
+    const bool is_bf16 = p->dtype == TFR_DTYPE_BF16;
+    uint32_t seed = 12345;
+    for (int64_t i = 0; i < PROBE_ROWS * p->k; i++) {
+        const float value = next_random(&seed);
+        p->x_rounded[i] = bf16_from_f32(value);
+        p->x[i] = is_bf16 ? bf16_to_f32(p->x_rounded[i]) : value;
+    }
+    for (int64_t i = 0; i < p->k * PROBE_COLUMNS; i++) {
+        const float value = next_random(&seed);
+        p->w[i] = is_bf16 ? bf16_to_f32(bf16_from_f32(value)) : value;
+    }
+    const struct tfr_tensor view = {
+        .data = p->w, .dtype = TFR_DTYPE_F32, .rank = 2, .dim = {p->k, PROBE_COLUMNS}, .stride = {PROBE_COLUMNS, 1}};
+    if (!is_plain) {
+        tfr_panel_pack(p->dtype, &view, false, p->packed, 0, 1);
+    } else if (is_bf16) {
+        tfr_panel_round(p->packed, p->w, p->k * PROBE_COLUMNS);
+    } else {
+        memcpy(p->packed, p->w, (size_t)p->k * PROBE_COLUMNS * sizeof(float));
+    }
+}
+
+/* The order that explains `rows` rows of y; `guess` (k_block > 0) is tried alone. */
+static struct tfr_order explain(const struct probe *p, int rows, int64_t guess) {
+    static const int32_t lengths[] = {512, 1024, 384, 256, 768, 1536, 2048, 128, 64, 192, 320, 640, 4096};
+    const int kind = p->dtype == TFR_DTYPE_BF16 ? TFR_ORDER_DP_BF16 : TFR_ORDER_FMA;
+    const size_t count = sizeof lengths / sizeof lengths[0];
+    for (size_t i = 0; i <= count; i++) {
+        const int64_t k_block = guess > 0 ? guess : i < count ? lengths[i] : p->k;
+        if (is_order(p, kind, k_block, 1, 1, 16) && is_order(p, kind, k_block, rows, 4, 7)) {
+            return (struct tfr_order){.kind = kind, .k_block = (int32_t)k_block};
+        }
+        if (guess > 0) {
+            break;
+        }
+    }
+    return (struct tfr_order){.kind = TFR_ORDER_OWN};
+}
+
+static struct tfr_order probe_order(struct probe *p, bool is_plain) {
+    static const int rows[] = {PROBE_ROWS, 1, 3};
+    struct tfr_order order = {.kind = TFR_ORDER_OWN};
+    fill(p, is_plain);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (!compute(p, is_plain, rows[i])) {
+            return (struct tfr_order){.kind = TFR_ORDER_OWN};
+        }
+        order = explain(p, rows[i], order.k_block);
+        if (order.kind == TFR_ORDER_OWN) {
+            return order;
+        }
+    }
+    return order;
+}
+
+static struct tfr_order find_order(int dtype, int64_t k, bool is_plain) {
+    const size_t x_count = (size_t)(PROBE_ROWS * k), w_count = (size_t)(panel_padded_k(dtype, k) * PROBE_COLUMNS);
+    struct probe p = {
+        .dtype = dtype,
+        .k = k,
+        .x = aligned_alloc(64, (x_count * sizeof(float) + 63) / 64 * 64),
+        .x_rounded = aligned_alloc(64, (x_count * sizeof(uint16_t) + 63) / 64 * 64),
+        .w = aligned_alloc(64, w_count * sizeof(float)),
+        .packed = aligned_alloc(64, w_count * sizeof(float)),
+        .y = aligned_alloc(64, sizeof(float) * PROBE_ROWS * PROBE_COLUMNS),
+    };
+    struct tfr_order order = {.kind = TFR_ORDER_OWN};
+    if (p.x != NULL && p.x_rounded != NULL && p.w != NULL && p.packed != NULL && p.y != NULL) {
+        order = probe_order(&p, is_plain);
+    }
+    free(p.x);
+    free(p.x_rounded);
+    free(p.w);
+    free(p.packed);
+    free(p.y);
+    return order;
+}
+
+struct tfr_order onednn_order(int dtype, int64_t k, bool is_plain) {
+    struct tfr_order order;
+    if (dtype == TFR_DTYPE_BF16 && compat_has_amx()) {
+        return (struct tfr_order){.kind = TFR_ORDER_OWN}; /* tiles add in an order of their own */
+    }
+    pthread_mutex_lock(&answers_lock);
+    int i = 0;
+    while (i < n_answers && (answers[i].dtype != dtype || answers[i].k != k || answers[i].is_plain != is_plain)) {
+        i++;
+    }
+    if (i < n_answers) {
+        order = answers[i].order;
+    } else {
+        order = find_order(dtype, k, is_plain);
+        if (n_answers < MAX_ANSWERS) {
+            answers[n_answers++] = (struct answer){.dtype = dtype, .is_plain = is_plain, .k = k, .order = order};
+        }
+    }
+    pthread_mutex_unlock(&answers_lock);
+    return order;
+}

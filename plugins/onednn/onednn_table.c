@@ -1,0 +1,253 @@
+/* onednn_table.c - families of matmul primitives, one per distinct problem.
+ *
+ * A primitive has a fixed number of rows. A family holds up to eight sizes of rows, an eighth of rows_max apart, so that
+ * short runs of a long plan pay for few rows too many. The library's own cache is off: this table is the cache.
+ */
+#include "onednn/onednn.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <string.h>
+
+static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct onednn_family *families;
+static dnnl_engine_t engine;
+static dnnl_stream_t stream;
+
+static bool refuse(char *reason, size_t size, const char *text) {
+    snprintf(reason, size, "%s", text);
+    return false;
+}
+
+bool onednn_open_engine(void) {
+    if (engine != NULL) {
+        return true;
+    }
+    dnnl_set_primitive_cache_capacity(0);
+    return dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success &&
+           dnnl_stream_create(&stream, engine, dnnl_stream_default_flags) == dnnl_success;
+}
+
+dnnl_engine_t onednn_engine(void) {
+    return engine;
+}
+
+dnnl_stream_t onednn_stream(void) {
+    return stream;
+}
+
+bool onednn_eltwise(int activation, dnnl_alg_kind_t *kind, float *alpha, float *beta) {
+    static const struct {
+        int activation;
+        dnnl_alg_kind_t kind;
+        float alpha, beta;
+    } known[] = {
+        {TFR_ACT_GELU_TANH, dnnl_eltwise_gelu_tanh, 0.0f, 0.0f}, {TFR_ACT_GELU_ERF, dnnl_eltwise_gelu_erf, 0.0f, 0.0f},
+        {TFR_ACT_RELU, dnnl_eltwise_relu, 0.0f, 0.0f},           {TFR_ACT_LEAKY_RELU, dnnl_eltwise_relu, 0.01f, 0.0f},
+        {TFR_ACT_TANH, dnnl_eltwise_tanh, 0.0f, 0.0f},           {TFR_ACT_SIGMOID, dnnl_eltwise_logistic, 0.0f, 0.0f},
+        {TFR_ACT_SILU, dnnl_eltwise_swish, 1.0f, 0.0f},          {TFR_ACT_QUICK_GELU, dnnl_eltwise_swish, 1.702f, 0.0f},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (known[i].activation == activation) {
+            *kind = known[i].kind;
+            *alpha = known[i].alpha;
+            *beta = known[i].beta;
+            return true;
+        }
+    }
+    return false;
+}
+
+static dnnl_format_tag_t weight_tag(const struct onednn_key *key) {
+    if (key->is_plain) {
+        return dnnl_ab;
+    }
+    return key->dtype == TFR_DTYPE_BF16 ? dnnl_BA16a64b2a : dnnl_BA16a64b;
+}
+
+static dnnl_data_type_t factor_type(const struct onednn_key *key) {
+    return key->dtype == TFR_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+static bool append_post_ops(const struct onednn_key *key, dnnl_post_ops_t ops) {
+    dnnl_alg_kind_t kind;
+    float alpha, beta;
+    if (key->adds && !compat_append_sum(ops)) {
+        return false;
+    }
+    return key->activation == TFR_ACT_NONE || (onednn_eltwise(key->activation, &kind, &alpha, &beta) &&
+                                               compat_append_eltwise(ops, kind, alpha, beta));
+}
+
+/* NULL on failure. User-mode scratchpad: the default one may only be used by the thread that made the primitive. */
+static dnnl_primitive_attr_t make_attr(const struct onednn_key *key) {
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_post_ops_t ops = NULL;
+    if (dnnl_primitive_attr_create(&attr) != dnnl_success) {
+        return NULL;
+    }
+    const bool is_made = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
+                         dnnl_post_ops_create(&ops) == dnnl_success && append_post_ops(key, ops) &&
+                         dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success;
+    if (ops != NULL) {
+        dnnl_post_ops_destroy(ops);
+    }
+    if (!is_made) {
+        dnnl_primitive_attr_destroy(attr);
+        return NULL;
+    }
+    return attr;
+}
+
+/* The library reads the caller's OpenMP setting when it makes a primitive and blocks for that many threads. */
+static bool make_bucket(struct onednn_family *family, struct onednn_bucket *bucket, const_dnnl_primitive_attr_t attr) {
+    const struct onednn_key *key = &family->key;
+    const int threads_before = omp_get_max_threads();
+    if (!compat_desc_make(&bucket->x, bucket->rows, key->k, factor_type(key), dnnl_ab) ||
+        !compat_desc_make(&bucket->y, bucket->rows, key->n, dnnl_f32, dnnl_ab)) {
+        return false;
+    }
+    omp_set_num_threads(key->n_threads);
+    const bool is_made = compat_matmul(&bucket->desc, engine, &bucket->x, &family->weight,
+                                       key->has_bias ? &family->bias : NULL, &bucket->y, attr);
+    omp_set_num_threads(threads_before);
+    return is_made;
+}
+
+static void free_bucket(struct onednn_bucket *bucket) {
+    if (bucket->desc != NULL) {
+        dnnl_primitive_desc_destroy(bucket->desc);
+    }
+    compat_desc_free(&bucket->x);
+    compat_desc_free(&bucket->y);
+    *bucket = (struct onednn_bucket){0};
+}
+
+/* Only fast code is taken: brgemm for panel64; anything but the reference loop for plain weights. */
+static bool is_fast(const struct onednn_key *key, const char *implementation) {
+    return key->is_plain ? strstr(implementation, "ref") == NULL : strstr(implementation, "brg") != NULL;
+}
+
+/* Row counts of the buckets: multiples of 16 about rows_max / 8 apart, and rows_max itself. */
+static int bucket_rows(int64_t rows_max, int64_t rows[ONEDNN_MAX_BUCKETS]) {
+    int count = 0;
+    for (int64_t i = 1; i < ONEDNN_MAX_BUCKETS; i++) {
+        const int64_t size = (rows_max * i / ONEDNN_MAX_BUCKETS + 15) / 16 * 16;
+        if (size < rows_max && size > (count > 0 ? rows[count - 1] : 0)) {
+            rows[count++] = size;
+        }
+    }
+    rows[count++] = rows_max;
+    return count;
+}
+
+static bool make_buckets(struct onednn_family *family, char *reason, size_t size) {
+    int64_t rows[ONEDNN_MAX_BUCKETS];
+    const int count = bucket_rows(family->key.rows_max, rows);
+    dnnl_primitive_attr_t attr = make_attr(&family->key);
+    if (attr == NULL) {
+        return refuse(reason, size, "oneDNN refuses the post-operations");
+    }
+    for (int i = 0; i < count; i++) {
+        struct onednn_bucket *bucket = &family->bucket[family->n_buckets];
+        bucket->rows = rows[i];
+        if (!make_bucket(family, bucket, attr) || !is_fast(&family->key, compat_implementation(bucket->desc))) {
+            const char *text = bucket->desc != NULL ? compat_implementation(bucket->desc) : "nothing";
+            snprintf(reason, size, "oneDNN offers only %s for %lld rows", text, (long long)rows[i]);
+            free_bucket(bucket);
+            continue;
+        }
+        const size_t scratch = compat_scratch_bytes(bucket->desc);
+        family->scratch_bytes = scratch > family->scratch_bytes ? scratch : family->scratch_bytes;
+        family->n_buckets++;
+    }
+    dnnl_primitive_attr_destroy(attr);
+    return family->n_buckets > 0 && family->bucket[family->n_buckets - 1].rows == family->key.rows_max;
+}
+
+static void free_family(struct onednn_family *family) {
+    for (int i = 0; i < family->n_buckets; i++) {
+        free_bucket(&family->bucket[i]);
+    }
+    compat_desc_free(&family->weight);
+    compat_desc_free(&family->bias);
+    free(family);
+}
+
+static struct onednn_family *make_family(const struct onednn_key *key, char *reason, size_t size) {
+    struct onednn_family *family = calloc(1, sizeof *family);
+    if (family == NULL) {
+        refuse(reason, size, "out of memory");
+        return NULL;
+    }
+    family->key = *key;
+    if (!compat_desc_make(&family->weight, key->k, key->n, factor_type(key), weight_tag(key)) ||
+        !compat_desc_make(&family->bias, 1, key->n, dnnl_f32, dnnl_ab)) {
+        refuse(reason, size, "oneDNN refuses the layout of the weights");
+        free_family(family);
+        return NULL;
+    }
+    if (!make_buckets(family, reason, size)) {
+        free_family(family);
+        return NULL;
+    }
+    family->implementation = compat_implementation(family->bucket[family->n_buckets - 1].desc);
+    return family;
+}
+
+static bool is_same_key(const struct onednn_key *a, const struct onednn_key *b) {
+    return a->k == b->k && a->n == b->n && a->rows_max == b->rows_max && a->dtype == b->dtype &&
+           a->n_threads == b->n_threads && a->has_bias == b->has_bias && a->adds == b->adds &&
+           a->activation == b->activation && a->is_plain == b->is_plain;
+}
+
+struct onednn_family *onednn_family_find(const struct onednn_key *key, char *reason, size_t reason_size) {
+    pthread_mutex_lock(&table_lock);
+    struct onednn_family *family = families;
+    while (family != NULL && !is_same_key(&family->key, key)) {
+        family = family->next;
+    }
+    if (family == NULL) {
+        family = make_family(key, reason, reason_size);
+        if (family != NULL) {
+            family->next = families;
+            families = family;
+        }
+    }
+    pthread_mutex_unlock(&table_lock);
+    return family;
+}
+
+static void free_primitives(struct onednn_family *family) {
+    for (int i = 0; i < family->n_buckets; i++) {
+        if (family->bucket[i].primitive != NULL) {
+            dnnl_primitive_destroy(family->bucket[i].primitive);
+            family->bucket[i].primitive = NULL;
+        }
+    }
+}
+
+bool onednn_family_take(struct onednn_family *family, char *reason, size_t reason_size) {
+    bool is_made = true;
+    pthread_mutex_lock(&table_lock);
+    for (int i = 0; i < family->n_buckets && is_made && family->n_users == 0; i++) {
+        is_made = dnnl_primitive_create(&family->bucket[i].primitive, family->bucket[i].desc) == dnnl_success;
+    }
+    if (is_made) {
+        family->n_users++;
+    } else {
+        free_primitives(family);
+        refuse(reason, reason_size, "oneDNN fails to make the primitive");
+    }
+    pthread_mutex_unlock(&table_lock);
+    return is_made;
+}
+
+void onednn_family_leave(struct onednn_family *family) {
+    pthread_mutex_lock(&table_lock);
+    family->n_users--;
+    if (family->n_users == 0) {
+        free_primitives(family);
+    }
+    pthread_mutex_unlock(&table_lock);
+}

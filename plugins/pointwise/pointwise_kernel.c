@@ -1,0 +1,162 @@
+/* pointwise_kernel.c - the ops that move or touch each element once, compiled once per ISA.
+ *
+ * Must equal the loops of ref_ops.c: to the bit for embed, add, gather_rows and kv_append (one rounding or
+ * none), within the error of act.h for activation. Work is split over the team by rows, elements or cache
+ * panels.
+ */
+#include "pointwise/pointwise.h"
+
+#include "common/act.h"
+#include "common/dtype.h"
+
+/* The part of n elements that a thread takes, cut at multiples of 16 so that no two threads share a cache
+ * line. */
+static void split_lines(int64_t n, const struct tfr_run_ctx *ctx, int64_t *begin, int64_t *end) {
+    split_evenly((n + 15) / 16, ctx->tid, ctx->nth, begin, end);
+    *begin *= 16;
+    *end = *end * 16 < n ? *end * 16 : n;
+}
+
+/* `lanes` elements of a table row of any stored type. Rows come from a file: maybe not even aligned to their
+ * elements. */
+V_INLINE vf load_table(const void *table, int dtype, int64_t at, int lanes) {
+    const void *first = (const char *)table + at * (int64_t)float_bytes(dtype);
+    float value[VW] = {0};
+    if (dtype == TFR_DTYPE_F32 && lanes == VW) {
+        return v_load(first);
+    }
+    if (dtype == TFR_DTYPE_BF16 && lanes == VW) {
+        return v_load_bf16(first);
+    }
+    for (int i = 0; i < lanes; i++) {
+        value[i] = load_as_f32(table, dtype, at + i);
+    }
+    return v_load(value);
+}
+
+void V_NAME(tfr_pointwise_embed)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                                 const struct tfr_problem *problem) {
+    const int32_t *ids = args->arg[0], *positions = args->arg[1];
+    const int64_t width = problem->arg[4].dim[1];
+    const int token_dtype = problem->arg[2].dtype, position_dtype = problem->arg[3].dtype;
+    int64_t begin, end;
+    split_evenly(args->rows, ctx->tid, ctx->nth, &begin, &end);
+    for (int64_t t = begin; t < end; t++) {
+        float *y = (float *)args->arg[4] + t * width;
+        int64_t c = 0;
+        for (; c + VW <= width; c += VW) {
+            const vf token = load_table(args->arg[2], token_dtype, ids[t] * width + c, VW);
+            v_store(y + c,
+                    v_add(token, load_table(args->arg[3], position_dtype, positions[t] * width + c, VW)));
+        }
+        const int lanes = (int)(width - c);
+        const vf token = load_table(args->arg[2], token_dtype, ids[t] * width + c, lanes);
+        v_store_n(y + c,
+                  v_add(token, load_table(args->arg[3], position_dtype, positions[t] * width + c, lanes)),
+                  lanes);
+    }
+}
+
+/* One loop per activation: the switch inside act_apply_vec is resolved at compile time. */
+V_INLINE void apply(const float *x, float *y, int64_t n, int activation) {
+    int64_t i = 0;
+    for (; i + VW <= n; i += VW) {
+        v_store(y + i, act_apply_vec(v_load(x + i), activation));
+    }
+    if (i < n) {
+        const int lanes = (int)(n - i);
+        v_store_n(y + i, act_apply_vec(v_load_n(x + i, lanes), activation), lanes);
+    }
+}
+
+void V_NAME(tfr_pointwise_activation)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                                      const struct tfr_problem *problem) {
+    int64_t begin, end;
+    split_lines(args->rows * problem->arg[1].dim[1], ctx, &begin, &end);
+    const float *x = (const float *)args->arg[0] + begin;
+    float *y = (float *)args->arg[1] + begin;
+    switch (problem->attrs.activation) {
+    case TFR_ACT_GELU_TANH:
+        apply(x, y, end - begin, TFR_ACT_GELU_TANH);
+        break;
+    case TFR_ACT_GELU_ERF:
+        apply(x, y, end - begin, TFR_ACT_GELU_ERF);
+        break;
+    default:
+        apply(x, y, end - begin, problem->attrs.activation);
+    }
+}
+
+void V_NAME(tfr_pointwise_add)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                               const struct tfr_problem *problem) {
+    const float *a = args->arg[0], *b = args->arg[1];
+    float *y = args->arg[2];
+    int64_t i, end;
+    split_lines(args->rows * problem->arg[2].dim[1], ctx, &i, &end);
+    for (; i + VW <= end; i += VW) {
+        v_store(y + i, v_add(v_load(a + i), v_load(b + i)));
+    }
+    if (i < end) {
+        const int lanes = (int)(end - i);
+        v_store_n(y + i, v_add(v_load_n(a + i, lanes), v_load_n(b + i, lanes)), lanes);
+    }
+}
+
+void V_NAME(tfr_pointwise_gather_rows)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                                       const struct tfr_problem *problem) {
+    const int32_t *rows = args->arg[1];
+    const int64_t width = problem->arg[2].dim[1];
+    int64_t begin, end;
+    split_evenly(args->rows, ctx->tid, ctx->nth, &begin, &end);
+    for (int64_t r = begin; r < end; r++) {
+        memcpy((float *)args->arg[2] + r * width, (const float *)args->arg[0] + rows[r] * width,
+               (size_t)width * sizeof(float));
+    }
+}
+
+/* Rows [t0, t1) of one head, all in one panel: K is transposed into it, V rows are copied. */
+static void append_panel(const float *qkv, const struct tfr_batch_seq *seq, const struct tfr_kv *kv,
+                         int64_t n_heads, int64_t head_dim, int64_t h, int64_t t0, int64_t t1) {
+    const int64_t width = n_heads * head_dim, slot = seq->past + t0;
+    const float *k_row = qkv + (seq->row0 + t0) * 3 * width + width + h * head_dim;
+    const int64_t panel = h * (kv->capacity / TFR_KV_PANEL) + slot / TFR_KV_PANEL;
+    float *k = kv->k + panel * head_dim * TFR_KV_PANEL + slot % TFR_KV_PANEL;
+    float *v = kv->v + (h * kv->capacity + slot) * head_dim;
+    for (int64_t d = 0; d < head_dim; d++) {
+        for (int64_t t = 0; t < t1 - t0; t++) {
+            k[d * TFR_KV_PANEL + t] = k_row[t * 3 * width + d];
+        }
+    }
+    for (int64_t t = 0; t < t1 - t0; t++) {
+        memcpy(v + t * head_dim, k_row + t * 3 * width + width, (size_t)head_dim * sizeof(float));
+    }
+}
+
+static int64_t n_panels(const struct tfr_batch_seq *seq) {
+    return (seq->past + seq->n_rows + TFR_KV_PANEL - 1) / TFR_KV_PANEL - seq->past / TFR_KV_PANEL;
+}
+
+/* The units of work are (sequence, head, panel), in this order; each thread takes a run of them. */
+void V_NAME(tfr_pointwise_kv_append)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                                     const struct tfr_problem *problem) {
+    const struct tfr_attrs *attrs = &problem->attrs;
+    int64_t total = 0, before = 0, begin, end;
+    for (int64_t b = 0; b < args->batch->n_seqs; b++) {
+        total += attrs->n_heads * n_panels(&args->batch->seq[b]);
+    }
+    split_evenly(total, ctx->tid, ctx->nth, &begin, &end);
+    for (int64_t b = 0; b < args->batch->n_seqs; b++) {
+        const struct tfr_batch_seq *seq = &args->batch->seq[b];
+        const int64_t panels = n_panels(seq), units = attrs->n_heads * panels;
+        const int64_t first = begin > before ? begin - before : 0;
+        const int64_t last = end - before < units ? end - before : units;
+        for (int64_t u = first; u < last; u++) {
+            const int64_t slot0 = (seq->past / TFR_KV_PANEL + u % panels) * TFR_KV_PANEL - seq->past;
+            const int64_t t0 = slot0 > 0 ? slot0 : 0;
+            const int64_t t1 = slot0 + TFR_KV_PANEL < seq->n_rows ? slot0 + TFR_KV_PANEL : seq->n_rows;
+            append_panel(args->arg[0], seq, &seq->kv[attrs->layer], attrs->n_heads, attrs->head_dim,
+                         u / panels, t0, t1);
+        }
+        before += units;
+    }
+}
