@@ -27,19 +27,24 @@ static enum tfr_status open_comm(struct tfr_engine *engine) {
     return status;
 }
 
-static void warn_about_limits(const struct tfr_engine *engine) {
-    if (engine->threads.oversubscribed) {
-        tfr_log(TFR_LOG_INFO, "topo", "more threads than cores on this node (%d ranks, %d cores): threads are not pinned",
-                tfr_comm_local_size(engine->comm), engine->machine->n_cores);
-    }
+/* Ranks that may use the same cores divide them; each says why it has as many threads as it has. */
+static enum tfr_status choose_threads(struct tfr_engine *engine) {
+    int index, size;
+    TFR_TRY(tfr_comm_group(engine->comm, tfr_machine_core_key(engine->machine), &index, &size));
+    tfr_machine_choose_threads(engine->machine, (int)engine->config->options.runtime_threads, index, size,
+                               &engine->threads);
+    tfr_comm_set_oversubscribed(engine->comm, engine->threads.oversubscribed);
     tfr_log(TFR_LOG_INFO, "topo", "%d threads: %s", engine->threads.n_threads, engine->threads.reason);
+    if (engine->threads.warning[0] != '\0') {
+        tfr_log(TFR_LOG_WARN, "topo", "%s", engine->threads.warning);
+    }
+    return TFR_OK;
 }
 
 static enum tfr_status open_team(struct tfr_engine *engine) {
     const struct tfr_options *options = &engine->config->options;
     TFR_TRY(tfr_machine_read(&engine->machine));
-    tfr_machine_choose_threads(engine->machine, (int)options->runtime_threads, tfr_comm_local_rank(engine->comm),
-                               tfr_comm_local_size(engine->comm), &engine->threads);
+    TFR_TRY(choose_threads(engine));
     int *pus = tfr_alloc((size_t)engine->threads.n_threads, sizeof *pus);
     if (pus == NULL) {
         return TFR_RESOURCE;
@@ -48,7 +53,6 @@ static enum tfr_status open_team(struct tfr_engine *engine) {
     enum tfr_status status =
         tfr_team_open(&engine->team, engine->threads.n_threads, pus, engine->threads.oversubscribed);
     tfr_free(pus);
-    warn_about_limits(engine);
     return status;
 }
 

@@ -291,13 +291,15 @@ enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt 
                              void *user, struct tfr_generation *results, struct tfr_generation_stats *stats) {
     *stats = (struct tfr_generation_stats){.load_ns = engine->load_ns, .logits_digest = fnv_offset};
     memset(results, 0, n * sizeof *results);
-    tfr_engine_clear_cancel();
     struct generation_run run = {
         .engine = engine, .on_text = on_text, .user = user, .stats = stats, .start_ns = tfr_clock_ns()};
     enum tfr_status status = open_run(&run, prompts, n);
     for (size_t first = 0; status == TFR_OK && first < n; first += (size_t)engine->max_batch) {
         size_t left = n - first, batch = (size_t)engine->max_batch;
         status = generate_group(&run, prompts, first, left < batch ? left : batch, results);
+    }
+    if (status == TFR_CANCELLED) {
+        tfr_engine_clear_cancel(); /* not at the start: a request that came between two calls counts */
     }
     tfr_sampler_close(&run.sampler);
     stats->peak_memory_bytes = peak_memory_bytes();

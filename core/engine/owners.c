@@ -62,7 +62,7 @@ static enum tfr_status split_balanced(const struct tfr_config *config, const str
     }
     enum tfr_status status = predict(config, machine, registry, &costs);
     if (status == TFR_OK) {
-        tfr_partition_balanced(costs.block, n_layer, costs.first, costs.last, n_ranks, owner);
+        status = tfr_partition_balanced(costs.block, n_layer, costs.first, costs.last, n_ranks, owner);
     }
     tfr_free(costs.block);
     return status;

@@ -50,7 +50,9 @@ enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struc
     tfr_json_begin(&out, NULL, '{');
     tfr_json_put_text(&out, "schema", "tfrun-generate-1");
     tfr_json_put_text(&out, "version", TFR_VERSION_TEXT);
-    tfr_json_put_text(&out, "model", engine->config->options.model_name);
+    if (engine->config->options.model_name != NULL) {
+        tfr_json_put_text(&out, "model", engine->config->options.model_name);
+    }
     tfr_json_put_int(&out, "ranks", tfr_engine_size(engine));
     tfr_json_put_int(&out, "threads", engine->threads.n_threads);
     tfr_json_put_int(&out, "seed", stats->seed);

@@ -21,7 +21,8 @@ struct job {
     size_t n;
     char *file_text;   /* owned text of the input file */
     int32_t *given_ids; /* owned ids of --prompt-ids */
-    bool write_failed;
+    bool echoed;
+    int write_error; /* errno of the first write that failed */
 };
 
 static bool parse_ids(const char *text, struct job *job) {
@@ -44,18 +45,18 @@ static bool parse_ids(const char *text, struct job *job) {
     return job->given_ids != NULL;
 }
 
-/* Where prompts come from: --prompt-ids, then the file, then the list, then the one prompt. */
-static bool collect_prompts(struct job *job, const struct tfr_args *args) {
+/* Where prompts come from: --prompt-ids, then the file, then the list, then the one prompt. A failure has been told. */
+static enum tfr_status collect_prompts(struct job *job, const struct tfr_args *args) {
     const struct tfr_task *task = &job->task;
     const char *ids = tfr_args_flag(args, "prompt-ids");
     size_t room = task->n_prompts > 0 ? task->n_prompts : 1;
     job->prompts = calloc(room, sizeof *job->prompts);
     job->results = calloc(room, sizeof *job->results);
     if (job->prompts == NULL || job->results == NULL) {
-        return false;
+        return TFR_RESOURCE;
     }
     if (ids != NULL) {
-        return parse_ids(ids, job);
+        return parse_ids(ids, job) ? TFR_OK : TFR_USAGE;
     }
     job->n = room;
     for (size_t i = 0; i < task->n_prompts; i++) {
@@ -65,34 +66,37 @@ static bool collect_prompts(struct job *job, const struct tfr_args *args) {
         size_t size = task->prompt != NULL ? strlen(task->prompt) : 0;
         job->file_text = task->input_file != NULL ? tfr_cli_read(task->input_file, &size) : NULL;
         if (task->input_file != NULL && job->file_text == NULL) {
-            return false;
+            return TFR_RESOURCE;
         }
         const char *text = job->file_text != NULL ? job->file_text : task->prompt != NULL ? task->prompt : "";
         job->prompts[0] = (struct tfr_prompt){.text = text, .size = size};
     }
-    return true;
+    return TFR_OK;
 }
 
 static bool put(struct job *job, const char *text, size_t size) {
-    if (fwrite(text, 1, size, stdout) != size || fflush(stdout) != 0) {
-        job->write_failed = true;
+    if (job->write_error == 0 && (fwrite(text, 1, size, stdout) != size || fflush(stdout) != 0)) {
+        job->write_error = errno;
     }
-    return !job->write_failed;
-}
-
-static bool on_text(void *user, size_t index, const char *text, size_t size) {
-    (void)index;
-    return put(user, text, size);
+    return job->write_error == 0;
 }
 
 static bool streams(const struct job *job) {
     return !job->task.json && job->task.output_file == NULL && job->n == 1;
 }
 
-static void echo_prompt(struct job *job, size_t i) {
-    if (job->task.echo && job->prompts[i].text != NULL) {
-        put(job, job->prompts[i].text, job->prompts[i].size);
+/* With the first token, not before: a prompt that is refused leaves stdout empty. */
+static void echo_prompt(struct job *job) {
+    if (!job->echoed && job->task.echo && job->prompts[0].text != NULL) {
+        put(job, job->prompts[0].text, job->prompts[0].size);
     }
+    job->echoed = true;
+}
+
+static bool on_text(void *user, size_t index, const char *text, size_t size) {
+    (void)index;
+    echo_prompt(user);
+    return put(user, text, size);
 }
 
 /* All results as text, for a file or several prompts; NULL without memory. */
@@ -152,6 +156,15 @@ static void print_stats(const struct tfr_generation_stats *stats, const struct j
             (long long)stats->seed, reasons[job->results[0].finish]);
 }
 
+/* A reader that left is no failure, and there is nobody to tell. */
+static int write_failure(const struct job *job) {
+    if (job->write_error == EPIPE) {
+        return 0;
+    }
+    fprintf(stderr, "tfrun: cannot write to stdout: %s\n", strerror(job->write_error));
+    return tfr_exit_code(TFR_RUNTIME);
+}
+
 static int run_job(struct job *job) {
     if (job->task.output_file != NULL) {
         enum tfr_status status = tfr_result_write(job->task.output_file, NULL, 0, job->task.force);
@@ -159,21 +172,20 @@ static int run_job(struct job *job) {
             return tfr_cli_fail(status);
         }
     }
-    if (streams(job)) {
-        echo_prompt(job, 0);
-    }
     struct tfr_generation_stats stats;
     enum tfr_status status = tfr_generate(job->engine, job->prompts, job->n, streams(job) ? on_text : NULL, job, job->results, &stats);
-    if (job->write_failed) {
-        return 0; /* the reader has left: nobody to tell */
-    }
-    if (streams(job)) {
+    const bool ended = status == TFR_OK || status == TFR_CANCELLED;
+    if (streams(job) && (ended || job->echoed)) {
+        echo_prompt(job);
         put(job, "\n", 1);
     }
-    if (status != TFR_OK && status != TFR_CANCELLED) {
+    if (!ended) {
         return tfr_cli_fail(status);
     }
     int code = streams(job) ? 0 : deliver(job, &stats);
+    if (job->write_error != 0) {
+        return write_failure(job);
+    }
     if (job->task.stats) {
         print_stats(&stats, job);
     }
@@ -182,7 +194,8 @@ static int run_job(struct job *job) {
 
 static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
     struct job job = {.engine = engine, .task = tfr_engine_task(engine)};
-    int code = collect_prompts(&job, args) ? run_job(&job) : tfr_exit_code(TFR_USAGE);
+    const enum tfr_status status = collect_prompts(&job, args);
+    int code = status == TFR_OK ? run_job(&job) : tfr_exit_code(status);
     for (size_t i = 0; job.results != NULL && i < job.n; i++) {
         tfr_generation_free(&job.results[i]);
     }

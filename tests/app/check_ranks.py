@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""check_ranks.py TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks give the ids and the logits' bits of one process.
+
+Runs CONFIG once without a launcher, then on N ranks with the balanced split, with --split hf, and with a
+device_map that deals the blocks out in turn. Compares ids, text and logits_digest of the --json output.
+Python's own library only.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+
+def generate(command, what):
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=140)
+    if ran.returncode != 0:
+        sys.exit(f"{what}: exit code {ran.returncode}\n{ran.stderr.decode(errors='replace')}")
+    result = json.loads(ran.stdout)
+    return result, {"logits_digest": result["logits_digest"], "choices": result["choices"]}
+
+
+def dealt_config(config_dir, n_ranks, folder):
+    """The same model with blocks 0, n, 2n, ... on device 0, blocks 1, n+1, ... on device 1, and so on."""
+    config = json.loads((config_dir / "config.json").read_text())
+    ours = config.setdefault("tfrun", {})
+    model = ours.setdefault("model", {})
+    single = config_dir / model.get("weights", "model.safetensors")
+    model["weights"] = str(single if single.exists() else config_dir / "model.safetensors.index.json")
+    model["tokenizer"] = str(config_dir)
+    blocks = range(config["n_layer"])
+    device_map = {str(r): list(blocks[r::n_ranks]) for r in range(n_ranks) if blocks[r::n_ranks]}
+    ours["parallel"] = {"device_map": device_map}
+    path = pathlib.Path(folder) / "config.json"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def main():
+    tfrun, mpiexec, n_ranks, config, *options = sys.argv[1:]
+    config_dir = pathlib.Path(config).resolve()
+    options = [*options, "--ignore-eos", "--temperature", "0", "--json"]
+    launch = [mpiexec, "-n", n_ranks, tfrun]
+    _, want = generate([tfrun, config_dir, *options], "one process")
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {"balanced": [*launch, config_dir, *options],
+                "hf": [*launch, config_dir, "--split", "hf", *options],
+                "dealt": [*launch, dealt_config(config_dir, int(n_ranks), folder), *options]}
+        for name, command in runs.items():
+            result, have = generate(command, name)
+            if result["ranks"] != int(n_ranks):
+                sys.exit(f"{name}: ran on {result['ranks']} ranks, not {n_ranks}")
+            if have != want:
+                sys.exit(f"{name}: {n_ranks} ranks give\n{have}\none process gives\n{want}")
+            print(f"{name}: logits_digest {have['logits_digest']} as one process")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

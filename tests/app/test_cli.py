@@ -1,0 +1,456 @@
+#!/usr/bin/env python3
+"""test_cli.py TFRUN NAME SOURCE_DIR: tfrun from outside, one behaviour a case.
+
+`test_cli.py --list` prints the names. Runs the demo model on few tokens. Python's own library only.
+"""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+PROMPT = "Once upon a time there was"
+CASES = {}
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+class Tfrun:
+    """The program and the folders that a case works with."""
+
+    def __init__(self, program, source_dir, folder):
+        self.program, self.source, self.folder = program, source_dir, folder
+        self.demo = source_dir / "configs" / "demo"
+
+    def run(self, *arguments, stdin=b"", code=0):
+        ran = subprocess.run([self.program, *map(str, arguments)], input=stdin, capture_output=True, timeout=120)
+        if ran.returncode != code:
+            raise AssertionError(f"exit code {ran.returncode}, expected {code}: {ran.stderr.decode()}")
+        return ran
+
+    def text(self, *arguments, **keywords):
+        return self.run(*arguments, **keywords).stdout.decode()
+
+    def json(self, *arguments, **keywords):
+        return json.loads(self.run(*arguments, "--json", **keywords).stdout)
+
+    def greedy(self, *arguments, n=12):
+        """One greedy generation as JSON; the demo's own sampling settings are put aside."""
+        return self.json(self.demo, "--temperature", 0, "-n", n, *arguments)
+
+    def options(self):
+        """(key, flag) of every line of the option table."""
+        text = (self.source / "core" / "config" / "config.def").read_text()
+        pattern = r'TFR_OPTION\(\w+,\s*"([^"]+)",\s*\w+,\s*(?:"[^"]*"|NULL),\s*[^,]+,\s*[^,]+,\s*(?:"[^"]*"|NULL),\s*(?:"([^"]+)"|NULL)'
+        return re.findall(pattern, text)
+
+
+def expect(truth, *what):
+    if not truth:
+        raise AssertionError(" ".join(map(repr, what)))
+
+
+def expect_same(have, want):
+    expect(have == want, have, "is not", want)
+
+
+# ---- help and reports
+
+
+@case
+def help_lists_every_flag(tfrun):
+    text = tfrun.text("--help")
+    options = tfrun.options()
+    expect(len(options) > 30, len(options), "options read from config.def")
+    for _, flag in options:
+        expect(not flag or re.search(rf"--{flag}\b", text), "no", flag)
+    expect("--set" in text and "--prompt-ids" in text and "--json" in text, text)
+
+
+@case
+def help_fits_110_columns(tfrun):
+    for command in ([], ["tokenize"], ["plan"], ["init"], ["plugins"], ["topology"], ["config"]):
+        for line in tfrun.text(*command, "--help").splitlines():
+            expect(len(line) <= 110, len(line), line)
+
+
+@case
+def help_of_a_command_names_its_flags(tfrun):
+    expect("--decode" in tfrun.text("tokenize", "--help"), "--decode")
+    expect("--explain" in tfrun.text("plan", "--help"), "--explain")
+
+
+@case
+def no_arguments_shows_help_and_fails(tfrun):
+    ran = tfrun.run(code=2)
+    expect_same(ran.stdout, tfrun.run("--help").stdout)
+    expect_same(ran.stderr.count(b"\n"), 1)
+
+
+@case
+def version_is_one_line(tfrun):
+    expect(re.fullmatch(r"tfrun \d+\.\d+\.\d+\n", tfrun.text("--version")), tfrun.text("--version"))
+
+
+@case
+def plan_shows_every_node_with_a_kernel(tfrun):
+    text = tfrun.text("plan", tfrun.source / "configs" / "gpt2.json", "--explain")
+    for layer in range(12):
+        expect(re.search(rf"\bh\.{layer}\.", text), "no node of block", layer)
+    for word in ("ln_f", "lm_head", "attention.f32.", "linear.f32.", "FLOPs", "read", "written", "time"):
+        expect(word in text, word)
+
+
+@case
+def plan_as_json_parses(tfrun):
+    json.loads(tfrun.text("plan", tfrun.demo, "--json", "--rows", 64))
+
+
+@case
+def plan_needs_no_weights(tfrun):
+    expect(tfrun.text("plan", tfrun.source / "configs" / "gpt2-xl.json", "--ranks", 4), "a plan")
+
+
+@case
+def plan_draws_the_graph(tfrun):
+    text = tfrun.text("plan", tfrun.demo, "--dot")
+    expect(text.startswith("digraph") and text.rstrip().endswith("}"), text[:100])
+
+
+@case
+def plugins_are_listed(tfrun):
+    text = tfrun.text("plugins")
+    for name in ("ref", "onednn", "attention", "layernorm", "pointwise", "gemv"):
+        expect(re.search(rf"\b{name}\b", text), name, "is not listed")
+    json.loads(tfrun.text("plugins", "--json"))
+
+
+@case
+def topology_is_told(tfrun):
+    expect("core" in tfrun.text("topology"), "cores")
+    json.loads(tfrun.text("topology", "--json"))
+
+
+@case
+def config_prints_effective_options(tfrun):
+    effective = json.loads(tfrun.text("config", tfrun.demo, "--threads", 1))
+    expect_same(effective["tfrun"]["runtime.threads"], 1)
+    expect_same(effective["tfrun"]["sampling.top_k"], 40)
+
+
+# ---- stdout and stderr
+
+
+@case
+def stdout_has_only_the_text(tfrun):
+    ran = tfrun.run(tfrun.demo, "-p", PROMPT, "-n", 5, "--temperature", 0)
+    text = ran.stdout.decode()
+    expect(text.startswith(PROMPT) and text.endswith("\n") and len(text) > len(PROMPT) + 2, text)
+    expect(re.fullmatch(rb"tfrun: prompt \d+ tok .*\n", ran.stderr), ran.stderr)
+
+
+@case
+def quiet_has_an_empty_stderr(tfrun):
+    expect_same(tfrun.run(tfrun.demo, "-p", PROMPT, "-n", 3, "-q").stderr, b"")
+
+
+@case
+def no_echo_leaves_the_prompt_out(tfrun):
+    with_prompt = tfrun.text(tfrun.demo, "-p", PROMPT, "-n", 5, "--seed", 3)
+    without = tfrun.text(tfrun.demo, "-p", PROMPT, "-n", 5, "--seed", 3, "--no-echo")
+    expect_same(with_prompt, PROMPT + without)
+
+
+@case
+def json_has_what_the_text_has(tfrun):
+    result = tfrun.greedy("-p", PROMPT)
+    choice = result["choices"][0]
+    expect_same(PROMPT + choice["text"] + "\n", tfrun.text(tfrun.demo, "-p", PROMPT, "-n", 12, "--temperature", 0))
+    expect_same(len(choice["ids"]), 12)
+    expect_same(choice["finish_reason"], "length")
+    expect(re.fullmatch(r"[0-9a-f]{16}", result["logits_digest"]), result["logits_digest"])
+    expect_same(result["stats"]["output_tokens"], 12)
+
+
+@case
+def a_reader_that_leaves_is_no_error(tfrun):
+    process = subprocess.Popen([tfrun.program, tfrun.demo, "-p", PROMPT, "-n", "200", "--ignore-eos"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    expect_same(process.stdout.read(1), PROMPT[:1].encode())
+    process.stdout.close()
+    error = process.stderr.read()
+    expect(process.wait(timeout=60) in (0, 128 + signal.SIGPIPE), process.returncode, error)
+    expect(b"tfrun: " not in error.replace(b"tfrun: prompt", b""), error)
+
+
+@case
+def a_full_disk_is_an_error(tfrun):
+    for flags in ([], ["--json"]):
+        with open("/dev/full", "wb") as full:
+            ran = subprocess.run([tfrun.program, tfrun.demo, "-p", PROMPT, "-n", "5", *flags], stdout=full,
+                                 stderr=subprocess.PIPE, timeout=120)
+        expect_same(ran.returncode, 1)
+        expect(b"cannot write to stdout: No space left" in ran.stderr, ran.stderr)
+
+
+@case
+def text_streams_as_it_comes(tfrun):
+    process = subprocess.Popen([tfrun.program, tfrun.demo, "-p", PROMPT, "-n", "60", "--ignore-eos", "-q"],
+                               stdout=subprocess.PIPE)
+    pieces = 0
+    while os.read(process.stdout.fileno(), 65536):
+        pieces += 1
+    expect_same(process.wait(timeout=60), 0)
+    expect(pieces > 5, pieces, "pieces")
+
+
+@case
+def interrupt_prints_what_is_there(tfrun):
+    process = subprocess.Popen([tfrun.program, tfrun.demo, "-p", PROMPT, "-n", "480", "--ignore-eos"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.read(process.stdout.fileno(), 1)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    expect_same(process.returncode, 130)
+    expect(out.endswith(b"\n") and b"cancelled" in error, out[-20:], error)
+
+
+@case
+def output_goes_to_a_file(tfrun):
+    out = tfrun.folder / "out.txt"
+    ran = tfrun.run(tfrun.demo, "-p", PROMPT, "-n", 4, "--temperature", 0, "-o", out)
+    expect_same(ran.stdout, b"")
+    expect(out.read_text().startswith(PROMPT), out.read_text())
+    tfrun.run(tfrun.demo, "-p", PROMPT, "-n", 4, "-o", out, "--force")
+    expect_same(sorted(p.name for p in tfrun.folder.iterdir()), ["out.txt"])
+
+
+# ---- where the prompt comes from
+
+
+@case
+def prompt_from_stdin(tfrun):
+    expect_same(tfrun.text(tfrun.demo, "-f", "-", "-n", 5, "--seed", 1, stdin=PROMPT.encode()),
+                tfrun.text(tfrun.demo, "-p", PROMPT, "-n", 5, "--seed", 1))
+
+
+@case
+def prompt_from_a_file(tfrun):
+    (tfrun.folder / "prompt.txt").write_text(PROMPT)
+    expect_same(tfrun.text(tfrun.demo, "-f", tfrun.folder / "prompt.txt", "-n", 5, "--seed", 1),
+                tfrun.text(tfrun.demo, "-p", PROMPT, "-n", 5, "--seed", 1))
+
+
+@case
+def prompt_of_the_config(tfrun):
+    config = json.loads((tfrun.demo / "config.json").read_text())
+    expect(tfrun.text(tfrun.demo, "-n", 1).startswith(config["tfrun"]["input"]["prompt"]), "the prompt of the config")
+
+
+@case
+def ids_equal_their_text(tfrun):
+    by_text = tfrun.greedy("-p", PROMPT)["choices"][0]
+    by_ids = tfrun.greedy("--prompt-ids", ",".join(map(str, by_text["prompt_ids"])))["choices"][0]
+    expect_same(by_ids["ids"], by_text["ids"])
+
+
+@case
+def a_model_without_tokenizer_takes_ids(tfrun):
+    golden = tfrun.source / "tests" / "model" / "golden" / "base"
+    choice = tfrun.json(golden, "--prompt-ids", "1,2,3", "-n", 4, "--ignore-eos")["choices"][0]
+    expect_same(len(choice["ids"]), 4)
+
+
+@case
+def several_prompts_equal_each_alone(tfrun):
+    prompts = [PROMPT, "The", '"Oh dear!" said the little old woman, and she']
+    settings = [word for prompt in prompts for word in ("--set", f"input.prompts={prompt}")]
+    together = tfrun.greedy(*settings)["choices"]
+    for prompt, choice in zip(prompts, together, strict=True):
+        expect_same(choice, tfrun.greedy("-p", prompt)["choices"][0])
+
+
+@case
+def more_prompts_than_the_batch_holds(tfrun):
+    settings = [word for i in range(5) for word in ("--set", f"input.prompts=Chapter {i}")]
+    wide, narrow = tfrun.greedy(*settings), tfrun.greedy(*settings, "--set", "runtime.max_batch=2")
+    expect_same(narrow["choices"], wide["choices"])
+
+
+@case
+def a_long_prompt_is_cut_on_request(tfrun):
+    long_prompt = "one two three four five " * 200
+    choice = tfrun.greedy("-p", long_prompt, "--truncate", "left")["choices"][0]
+    expect_same((len(choice["prompt_ids"]), len(choice["ids"])), (500, 12))
+    left = tfrun.greedy("-p", long_prompt, "--truncate", "right")["choices"][0]
+    expect_same(len(left["prompt_ids"]), 500)
+
+
+# ---- sampling and stopping
+
+
+@case
+def max_tokens_0_gives_the_prompt(tfrun):
+    expect_same(tfrun.text(tfrun.demo, "-p", PROMPT, "-n", 0), PROMPT + "\n")
+    expect_same(tfrun.greedy("-p", PROMPT, n=0)["choices"][0]["ids"], [])
+
+
+@case
+def stop_text_is_left_out(tfrun):
+    free = tfrun.greedy("-p", PROMPT, n=30)["choices"][0]["text"]
+    stop = free[10:14]
+    choice = tfrun.greedy("-p", PROMPT, "--stop", stop, n=30)["choices"][0]
+    expect_same((choice["text"], choice["finish_reason"]), (free[:free.index(stop)], "stop"))
+    streamed = tfrun.text(tfrun.demo, "-p", PROMPT, "-n", 30, "--temperature", 0, "--stop", stop, "--no-echo")
+    expect_same(streamed, free[:free.index(stop)] + "\n")
+
+
+@case
+def the_first_of_several_stop_texts_wins(tfrun):
+    free = tfrun.greedy("-p", PROMPT, n=30)["choices"][0]["text"]
+    choice = tfrun.greedy("-p", PROMPT, "--stop", free[20:26], "--stop", free[8:11], n=30)["choices"][0]
+    expect_same(choice["text"], free[:min(free.index(free[20:26]), free.index(free[8:11]))])
+
+
+@case
+def end_of_text_ends_unless_ignored(tfrun):
+    ids = tfrun.greedy("-p", PROMPT, n=5)["choices"][0]["ids"]
+    config = json.loads((tfrun.demo / "config.json").read_text())
+    config["eos_token_id"] = ids[2]
+    config["tfrun"]["model"] = {"weights": str(tfrun.demo / "model.safetensors"), "tokenizer": str(tfrun.demo)}
+    path = tfrun.folder / "config.json"
+    path.write_text(json.dumps(config))
+    ended = tfrun.json(path, "-p", PROMPT, "--temperature", 0, "-n", 5)["choices"][0]
+    expect_same((ended["ids"], ended["finish_reason"]), (ids[:ids.index(ids[2]) + 1], "eos"))
+    went_on = tfrun.json(path, "-p", PROMPT, "--temperature", 0, "-n", 5, "--ignore-eos")["choices"][0]
+    expect_same((went_on["ids"], went_on["finish_reason"]), (ids, "length"))
+
+
+@case
+def a_seed_repeats(tfrun):
+    def ids(seed):
+        return tfrun.json(tfrun.demo, "-p", PROMPT, "-n", 20, "--seed", seed)["choices"][0]["ids"]
+    expect_same(ids(5), ids(5))
+    expect(ids(5) != ids(6), "two seeds give one text")
+
+
+@case
+def a_drawn_seed_is_reported_and_repeats(tfrun):
+    config = json.loads((tfrun.demo / "config.json").read_text())
+    config["tfrun"]["sampling"].pop("seed")
+    config["tfrun"]["model"] = {"weights": str(tfrun.demo / "model.safetensors"), "tokenizer": str(tfrun.demo)}
+    path = tfrun.folder / "config.json"
+    path.write_text(json.dumps(config))
+    first = tfrun.json(path, "-p", PROMPT, "-n", 20)
+    again = tfrun.json(path, "-p", PROMPT, "-n", 20, "--seed", first["seed"])
+    expect_same(again["choices"], first["choices"])
+
+
+@case
+def top_k_1_and_tiny_top_p_are_greedy(tfrun):
+    greedy = tfrun.greedy("-p", PROMPT)["choices"][0]["ids"]
+    for flags in (("--top-k", 1), ("--top-k", 0, "--top-p", 0), ("--temperature", 1e-4)):
+        result = tfrun.json(tfrun.demo, "-p", PROMPT, "-n", 12, "--temperature", 1.5, *flags, "--seed", 9)
+        expect_same(result["choices"][0]["ids"], greedy)
+
+
+@case
+def a_flag_beats_set_and_the_file(tfrun):
+    counts = [tfrun.greedy("-p", PROMPT, "--set", "sampling.max_tokens=3", n=7), tfrun.json(tfrun.demo, "-p", PROMPT, "-n3")]
+    expect_same([r["stats"]["output_tokens"] for r in counts], [3, 3])  # the last one given counts
+    short = tfrun.json(tfrun.demo, "--prompt=The", "--max-tokens=2")["choices"][0]
+    expect_same(len(short["ids"]), 2)
+
+
+@case
+def all_faults_of_a_config_at_once(tfrun):
+    path = tfrun.folder / "config.json"
+    path.write_text('{\n "model_type": "gpt2",\n "n_head": 5,\n "activation_function": "gelo",\n'
+                    ' "tfrun": {"sampling": {"top_p": 2}}\n}\n')
+    lines = tfrun.run(path, code=3).stderr.decode().splitlines()
+    expect_same([re.sub(r"^.*config\.json:(\d+):\d+: .*$", r"\1", line) for line in lines], ["3", "4", "5"])
+
+
+# ---- tokens and checkpoints
+
+
+@case
+def tokens_come_back_as_text(tfrun):
+    text = "Hello,  world!\n\tIt's 1984\u2026 \u00e9\u00e8 \U0001f600 <|endoftext|> end "
+    ids = tfrun.text("tokenize", tfrun.demo, stdin=text.encode())
+    expect(re.fullmatch(r"[0-9 ]+\n", ids), ids)
+    expect_same(tfrun.text("tokenize", tfrun.demo, "--decode", stdin=ids.encode()), text)
+    expect_same(int(tfrun.text("tokenize", tfrun.demo, "--count", "-p", text)), len(ids.split()))
+
+
+@case
+def gpt2_tokens_are_the_published_ones(tfrun):
+    folder = tfrun.source / "configs" / "tokenizer" / "gpt2"
+    expect_same(tfrun.text("tokenize", folder, "-p", "Hello world"), "15496 995\n")
+    expect_same(tfrun.text("tokenize", folder, "-p", " Hello world"), "18435 995\n")
+    expect_same(tfrun.text("tokenize", folder, "-p", "<|endoftext|>"), "50256\n")
+    expect(tfrun.text("tokenize", folder, "--plain", "-p", "<|endoftext|>") != "50256\n", "--plain")
+
+
+@case
+def a_new_checkpoint_runs(tfrun):
+    for dtype in ("f32", "bf16"):
+        folder = tfrun.folder / dtype
+        config = tfrun.source / "tests" / "model" / "golden" / "mixed" / "config.json"
+        expect_same(tfrun.run("init", config, "-o", folder, "--seed", 7, "--dtype", dtype).stdout, b"")
+        result = tfrun.json(folder, "--prompt-ids", "1,2,3", "-n", 3, "--ignore-eos")
+        expect_same(len(result["choices"][0]["ids"]), 3)
+
+
+@case
+def a_new_checkpoint_depends_on_its_seed_alone(tfrun):
+    config = tfrun.source / "tests" / "model" / "golden" / "base" / "config.json"
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        tfrun.run("init", config, "-o", tfrun.folder / name, "--seed", seed)
+    a, b, c = ((tfrun.folder / name / "model.safetensors").read_bytes() for name in "abc")
+    expect(a == b, "one seed, two checkpoints")
+    expect(a != c, "two seeds, one checkpoint")
+
+
+@case
+def threads_do_not_change_the_logits(tfrun):
+    digests = {tfrun.greedy("-p", PROMPT, "--threads", n)["logits_digest"] for n in (1, 2, 3)}
+    expect_same(len(digests), 1)
+
+
+@case
+def an_idle_process_never_loads_mpi(tfrun):
+    process = subprocess.Popen([tfrun.program, tfrun.demo, "-p", PROMPT, "-n", "480", "--ignore-eos", "-q"],
+                               stdout=subprocess.PIPE)
+    os.read(process.stdout.fileno(), 1)
+    time.sleep(0.2)
+    maps = pathlib.Path(f"/proc/{process.pid}/maps").read_text()
+    process.kill()
+    process.communicate()
+    expect("libtfrun" in maps or "tfrun" in maps, "the maps of the process")
+    expect("libmpi" not in maps, "MPI is loaded without a launcher")
+
+
+def main():
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(CASES))
+        return 0
+    program, name, source_dir = sys.argv[1:4]
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            CASES[name](Tfrun(program, pathlib.Path(source_dir), pathlib.Path(folder)))
+        except AssertionError as failure:
+            print(f"{name}: {failure}")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

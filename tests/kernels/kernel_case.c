@@ -1,0 +1,359 @@
+/* kernel_case.c - case lines to problems. Data are pseudo-random from the case's name: the same on every
+ * machine. */
+#include "kernel_case.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/dtype.h"
+
+static const char *const op_names[] = {
+#define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text) name,
+#include <tfrun/ops.def>
+#undef TFR_OP
+};
+static const int op_inputs[] = {
+#define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text) n_in,
+#include <tfrun/ops.def>
+#undef TFR_OP
+};
+static const char *const act_names[TFR_ACT_COUNT] = {
+    "none",   "gelu_tanh", "gelu_erf",   "gelu_clip10", "quick_gelu",  "relu",
+    "relu2",  "relu6",     "leaky_relu", "silu",        "tanh",        "sigmoid",
+    "linear", "mish",      "laplace",    "hardswish",   "sqrtsoftplus"};
+static const char *const dtype_names[] = {"f32", "bf16", "f16", "f64"};
+
+static _Noreturn void bad_line(const char *what, const char *text) {
+    fprintf(stderr, "case file: %s: \"%s\"\n", what, text);
+    exit(2);
+}
+
+static int find_name(const char *what, const char *name, const char *const *names, int n) {
+    for (int i = 0; i < n; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return i;
+        }
+    }
+    bad_line(what, name);
+}
+
+const char *op_name(int op) {
+    return op_names[op];
+}
+
+void *must_alloc(size_t bytes) {
+    void *memory = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    if (memory == NULL) {
+        fprintf(stderr, "no memory for %zu bytes\n", bytes);
+        exit(2);
+    }
+    memset(memory, 0, (bytes + 127) / 64 * 64);
+    return memory;
+}
+
+static void parse_seqs(char *text, struct kernel_case *out) {
+    char *rest = NULL;
+    for (char *part = strtok_r(text, ",", &rest); part != NULL; part = strtok_r(NULL, ",", &rest)) {
+        char *plus = strchr(part, '+');
+        if (plus == NULL || out->n_seqs == CASE_MAX_SEQS) {
+            bad_line("seqs needs PAST+N, at most 16", part);
+        }
+        out->past[out->n_seqs] = atoll(part);
+        out->n_rows[out->n_seqs] = atoll(plus + 1);
+        out->rows += out->n_rows[out->n_seqs++];
+    }
+}
+
+static void parse_pair(const char *key, char *value, struct kernel_case *out) {
+    const struct {
+        const char *key;
+        int64_t *at;
+    } numbers[] = {{"rows", &out->rows},   {"max", &out->max}, {"k", &out->k},      {"n", &out->n},
+                   {"heads", &out->heads}, {"dim", &out->dim}, {"from", &out->from}};
+    const struct {
+        const char *key;
+        int32_t *at;
+    } flags[] = {{"bias", &out->bias},
+                 {"residual", &out->residual},
+                 {"transposed", &out->transposed},
+                 {"causal", &out->causal}};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (strcmp(key, numbers[i].key) == 0) {
+            *numbers[i].at = atoll(value);
+            return;
+        }
+    }
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        if (strcmp(key, flags[i].key) == 0) {
+            *flags[i].at = atoi(value);
+            return;
+        }
+    }
+    if (strcmp(key, "act") == 0) {
+        out->act = find_name("unknown activation", value, act_names, TFR_ACT_COUNT);
+    } else if (strcmp(key, "dtype") == 0) {
+        out->dtype = find_name("unknown dtype", value, dtype_names, 4);
+    } else if (strcmp(key, "stored") == 0) {
+        out->stored = find_name("unknown dtype", value, dtype_names, 4);
+    } else if (strcmp(key, "spread") == 0) {
+        out->spread = atof(value);
+    } else if (strcmp(key, "offset") == 0) {
+        out->offset = atof(value);
+    } else if (strcmp(key, "seqs") == 0) {
+        parse_seqs(value, out);
+    } else {
+        bad_line("unknown key", key);
+    }
+}
+
+bool case_parse(const char *line, struct kernel_case *out) {
+    char text[512];
+    snprintf(text, sizeof text, "%s", line);
+    text[strcspn(text, "#\r\n")] = 0;
+    char *rest = NULL;
+    const char *name = strtok_r(text, " \t", &rest);
+    if (name == NULL) {
+        return false;
+    }
+    const char *op = strtok_r(NULL, " \t", &rest);
+    if (op == NULL) {
+        bad_line("no op", line);
+    }
+    *out = (struct kernel_case){.bias = 1, .causal = 1, .spread = 1, .from = 64};
+    snprintf(out->name, sizeof out->name, "%s", name);
+    out->op = find_name("unknown op", op, op_names, TFR_OP_COUNT);
+    for (char *pair = strtok_r(NULL, " \t", &rest); pair != NULL; pair = strtok_r(NULL, " \t", &rest)) {
+        char *equals = strchr(pair, '=');
+        if (equals == NULL) {
+            bad_line("no '=' in", pair);
+        }
+        *equals = 0;
+        parse_pair(pair, equals + 1, out);
+    }
+    if (out->heads > 0) {
+        out->n = out->heads * out->dim;
+    }
+    if (out->rows < 1 || out->n < 1 || (out->op == TFR_OP_LINEAR && out->k < 1)) {
+        bad_line("needs rows, n (and k for linear)", line);
+    }
+    out->max = out->max > out->rows ? out->max : out->rows + 3;
+    return true;
+}
+
+static uint64_t next_random(uint64_t *state) { /* splitmix64 */
+    uint64_t z = (*state += 0x9e3779b97f4a7c15U);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebU;
+    return z ^ z >> 31;
+}
+
+static uint64_t seed_of(const char *name) {
+    uint64_t seed = 14695981039346656037U;
+    for (; *name != 0; name++) {
+        seed = (seed ^ (uint8_t)*name) * 1099511628211U;
+    }
+    return seed;
+}
+
+static void store_as(void *data, int dtype, int64_t i, double value) {
+    if (dtype == TFR_DTYPE_F32) {
+        ((float *)data)[i] = (float)value;
+    } else if (dtype == TFR_DTYPE_F64) {
+        ((double *)data)[i] = value;
+    } else if (dtype == TFR_DTYPE_BF16) {
+        ((uint16_t *)data)[i] = bf16_from_f32((float)value);
+    } else { /* f16 of a multiple of 1/64 below 16: exact, so that no rounding is needed here */
+        const int64_t n = llabs(llround(value * 64));
+        int shift = 0;
+        while (n >> (shift + 1) > 0) {
+            shift++;
+        }
+        const uint16_t sign = value < 0 ? 0x8000 : 0;
+        ((uint16_t *)data)[i] =
+            n == 0 ? sign : (uint16_t)(sign | (shift + 9) << 10 | ((n << (10 - shift)) & 0x3ff));
+    }
+}
+
+static void *random_floats(uint64_t *state, int dtype, int64_t n, double spread, double offset) {
+    void *data = must_alloc((size_t)n * float_bytes(dtype));
+    for (int64_t i = 0; i < n; i++) {
+        const double unit = (double)(next_random(state) >> 11) * 0x1p-53;
+        store_as(data, dtype, i, offset + spread * (2 * unit - 1));
+    }
+    return data;
+}
+
+static int32_t *random_ids(uint64_t *state, int64_t n, int64_t below) {
+    int32_t *ids = must_alloc((size_t)n * sizeof *ids);
+    for (int64_t i = 0; i < n; i++) {
+        ids[i] = (int32_t)(next_random(state) % (uint64_t)below);
+    }
+    ids[0] = (int32_t)(below - 1);
+    return ids;
+}
+
+static struct tfr_arg_desc describe(int dtype, int64_t rows, int64_t width, uint32_t flags) {
+    struct tfr_arg_desc desc = {.dtype = dtype, .rank = width > 0 ? 2 : 1, .flags = flags};
+    desc.dim[0] = rows;
+    desc.dim[1] = width;
+    return desc;
+}
+
+static void build_linear(const struct kernel_case *kase, struct kernel_data *data, uint64_t *state) {
+    struct tfr_arg_desc *arg = data->problem.arg;
+    const int64_t outer = kase->transposed ? kase->n : kase->k, inner = kase->transposed ? kase->k : kase->n;
+    arg[0] = describe(TFR_DTYPE_F32, kase->max, kase->k, TFR_ARG_VAR_ROWS);
+    arg[1] = describe(kase->dtype, outer, inner, TFR_ARG_CONST);
+    arg[2] = describe(TFR_DTYPE_F32, kase->n, 0, TFR_ARG_CONST | (kase->bias ? 0 : TFR_ARG_ABSENT));
+    arg[3] =
+        describe(TFR_DTYPE_F32, kase->max, kase->n, TFR_ARG_VAR_ROWS | (kase->residual ? 0 : TFR_ARG_ABSENT));
+    data->in[0] = random_floats(state, TFR_DTYPE_F32, kase->max * kase->k, kase->spread, kase->offset);
+    data->weight = (struct tfr_tensor){.data = random_floats(state, kase->stored, kase->k * kase->n, 1, 0),
+                                       .dtype = (enum tfr_dtype)kase->stored,
+                                       .rank = 2,
+                                       .dim = {outer, inner},
+                                       .stride = {inner, 1}};
+    data->in[2] = kase->bias ? random_floats(state, TFR_DTYPE_F32, kase->n, 1, 0) : NULL;
+    data->in[3] = kase->residual ? random_floats(state, TFR_DTYPE_F32, kase->max * kase->n, 1, 0) : NULL;
+}
+
+/* K and V of each sequence: random up to the last visible key, NaN behind it (attention) or everywhere
+ * (kv_append). */
+static void build_cache(const struct kernel_case *kase, struct kernel_data *data, uint64_t *state) {
+    int64_t row0 = 0;
+    for (int b = 0; b < kase->n_seqs; b++) {
+        const int64_t keys = kase->past[b] + kase->n_rows[b];
+        const int64_t capacity = (keys + 40) / TFR_KV_PANEL * TFR_KV_PANEL, size = capacity * kase->n;
+        struct tfr_kv *kv = &data->kv[b];
+        *kv = (struct tfr_kv){.capacity = capacity};
+        data->kv_floats[b] = size;
+        kv->k = random_floats(state, TFR_DTYPE_F32, size, kase->spread, 0);
+        kv->v = random_floats(state, TFR_DTYPE_F32, size, kase->spread, 0);
+        for (int64_t i = 0; i < size; i++) {
+            const int64_t slot_k =
+                i / (TFR_KV_PANEL * kase->dim) % (capacity / TFR_KV_PANEL) * TFR_KV_PANEL + i % TFR_KV_PANEL;
+            const bool is_new = kase->op == TFR_OP_KV_APPEND;
+            kv->k[i] = is_new || slot_k >= keys ? NAN : kv->k[i];
+            kv->v[i] = is_new || i / kase->dim % capacity >= keys ? NAN : kv->v[i];
+        }
+        data->seq[b] = (struct tfr_batch_seq){row0, kase->n_rows[b], kase->past[b], kv};
+        row0 += kase->n_rows[b];
+    }
+    data->batch = (struct tfr_batch){.n_seqs = kase->n_seqs, .seq = data->seq};
+}
+
+static void build_inputs(const struct kernel_case *kase, struct kernel_data *data, uint64_t *state) {
+    struct tfr_arg_desc *arg = data->problem.arg;
+    const int64_t max = kase->max, n = kase->n;
+    switch (kase->op) {
+    case TFR_OP_LINEAR:
+        build_linear(kase, data, state);
+        break;
+    case TFR_OP_EMBED:
+        for (int i = 0; i < 2; i++) {
+            arg[i] = describe(TFR_DTYPE_I32, max, 0, TFR_ARG_VAR_ROWS);
+            arg[i + 2] = describe(kase->stored, kase->from, n, TFR_ARG_CONST);
+            data->in[i] = random_ids(state, max, kase->from);
+            data->in[i + 2] = random_floats(state, kase->stored, kase->from * n, kase->spread, kase->offset);
+        }
+        break;
+    case TFR_OP_LAYER_NORM:
+        arg[1] = arg[2] = describe(TFR_DTYPE_F32, n, 0, TFR_ARG_CONST);
+        data->in[1] = random_floats(state, TFR_DTYPE_F32, n, 1, 0);
+        data->in[2] = random_floats(state, TFR_DTYPE_F32, n, 1, 0);
+        break;
+    case TFR_OP_ADD:
+        arg[1] = describe(TFR_DTYPE_F32, max, n, TFR_ARG_VAR_ROWS);
+        data->in[1] = random_floats(state, TFR_DTYPE_F32, max * n, kase->spread, kase->offset);
+        break;
+    case TFR_OP_GATHER_ROWS:
+        arg[1] = describe(TFR_DTYPE_I32, max, 0, TFR_ARG_VAR_ROWS);
+        data->in[1] = random_ids(state, max, kase->from);
+        break;
+    case TFR_OP_KV_APPEND:
+    case TFR_OP_ATTENTION:
+        build_cache(kase, data, state);
+        break;
+    default:
+        break;
+    }
+    if (data->in[0] == NULL) {
+        const int64_t width = kase->n_seqs > 0 ? 3 * n : n,
+                      rows = kase->op == TFR_OP_GATHER_ROWS ? kase->from : max;
+        arg[0] = describe(TFR_DTYPE_F32, rows, width, TFR_ARG_VAR_ROWS);
+        data->in[0] = random_floats(state, TFR_DTYPE_F32, rows * width, kase->spread, kase->offset);
+    }
+}
+
+void data_build(const struct kernel_case *kase, struct kernel_data *data) {
+    uint64_t state = seed_of(kase->name);
+    *data = (struct kernel_data){.n_in = op_inputs[kase->op], .rows = kase->rows};
+    struct tfr_problem *problem = &data->problem;
+    problem->struct_size = sizeof *problem;
+    problem->op = kase->op;
+    problem->n_threads = 1;
+    problem->rows_min = 1;
+    problem->rows_max = kase->max;
+    problem->deterministic = 1;
+    problem->attrs = (struct tfr_attrs){.epsilon = 1e-5f,
+                                        .scale = kase->dim > 0 ? (float)(1 / sqrt((double)kase->dim)) : 1,
+                                        .activation = kase->act,
+                                        .transposed = kase->transposed,
+                                        .n_heads = (int32_t)kase->heads,
+                                        .head_dim = (int32_t)kase->dim,
+                                        .causal = kase->causal};
+    build_inputs(kase, data, &state);
+    const bool has_output = kase->op != TFR_OP_KV_APPEND;
+    problem->n_args = data->n_in + has_output;
+    if (has_output) {
+        problem->arg[data->n_in] = describe(TFR_DTYPE_F32, kase->max, kase->n, TFR_ARG_VAR_ROWS);
+        data->out_bytes_max = kase->max * kase->n * (int64_t)sizeof(float);
+        data->out_bytes = kase->rows * kase->n * (int64_t)sizeof(float);
+    }
+    for (int b = 0; !has_output && b < kase->n_seqs; b++) {
+        data->out_bytes = data->out_bytes_max += 2 * data->kv_floats[b] * (int64_t)sizeof(float);
+    }
+}
+
+void data_free(struct kernel_data *data) {
+    for (int i = 0; i < TFR_MAX_ARGS; i++) {
+        free(data->in[i]);
+    }
+    for (int b = 0; b < data->batch.n_seqs; b++) {
+        free(data->kv[b].k);
+        free(data->kv[b].v);
+    }
+    free(data->weight.data);
+}
+
+/* Where each bound comes from:
+ *   linear f32   n roundings of 2^-24 grow like sqrt(K) when their signs are random; 8 more for luck, times
+ * sum |x w| linear bf16  x rounded to bf16 (relative error uniform in +-2^-9): 6 standard deviations of the
+ * sum attention    error of a score moves its weight by that factor; the output is a mean of values of at
+ * most `spread` layer_norm   mean and variance each within a few 2^-24 of |offset| + spread, relative to the
+ * deviation spread/sqrt(3) activation   act.h the others   no arithmetic, or one rounding that both do */
+double case_tolerance(const struct kernel_case *kase, double want) {
+    const double ulp = 0x1p-24, k = (double)kase->k, large = kase->spread + fabs(kase->offset);
+    const double size = fmax(fabs(want), 1);
+    switch (kase->op) {
+    case TFR_OP_LINEAR: {
+        const double gain =
+            kase->act == TFR_ACT_RELU2 ? 2 * sqrt(fabs(want) + 1) + 1 : 1.2; /* slope of the activation */
+        const double f32 = ulp * (8 + sqrt(k)) * k * large * 0.5;
+        const double bf16 =
+            kase->dtype == TFR_DTYPE_BF16 ? 6 * 0x1p-9 / sqrt(3) * sqrt(k) * large / sqrt(3) : 0;
+        return gain * (f32 + bf16) + 1e-6 * size;
+    }
+    case TFR_OP_ATTENTION: {
+        const double score = sqrt((double)kase->dim) * kase->spread * kase->spread;
+        return kase->spread * (2e-6 + 4 * ulp * score * sqrt((double)kase->dim));
+    }
+    case TFR_OP_LAYER_NORM:
+        return 16 * ulp * size * (1 + large / (kase->spread / sqrt(3) + 1e-5));
+    case TFR_OP_ACTIVATION:
+        return 1e-6 * size;
+    default:
+        return 0;
+    }
+}

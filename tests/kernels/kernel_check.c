@@ -1,0 +1,209 @@
+/* kernel_check.c - every kernel of every plugin against `ref`, case by case.
+ *
+ *   kernel_check check   PLUGINS FILE [CASE] [KERNEL]   results, sentinels, in place, 1/2/3 threads, same
+ * rows, same orders kernel_check support PLUGINS FILE [CASE] [KERNEL]   which kernel serves which case, and
+ * why not kernel_check perf    PLUGINS FILE [CASE] [KERNEL]   GFLOP/s and GB/s on 1 and 2 threads, best of
+ * many short rounds
+ *
+ * PLUGINS is a folder of shared plugins ("-": only those linked in). KERNEL is a part of kernel names. Exit
+ * status 6 when a check failed, 2 on bad usage.
+ */
+#include "kernel_check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void report(struct context *context, const struct kernel_setup *setup, const char *what) {
+    printf("FAIL %s: %s, %d threads: %s\n", context->kase->name, setup->kernel->name,
+           setup->problem.n_threads, what);
+    context->n_failures++;
+}
+
+bool is_candidate(const struct tfr_kernel *kernel, const struct kernel_data *data, const char *filter) {
+    const int op = data->problem.op;
+    const int at = op == TFR_OP_LINEAR ? 1 : op == TFR_OP_EMBED ? 2 : 0;
+    return kernel->op == op && (kernel->dtypes >> data->problem.arg[at].dtype & 1U) != 0 &&
+           (filter == NULL || strstr(kernel->name, filter) != NULL);
+}
+
+bool is_ref(const struct tfr_kernel *kernel) {
+    return strstr(kernel->name, ".ref.") != NULL;
+}
+
+float *run_fresh(struct kernel_setup *setup, void *const *in, int64_t rows, const struct tfr_batch *batch) {
+    const struct kernel_data *data = setup->data;
+    float *out = guarded_alloc((size_t)data->out_bytes_max);
+    if (data->problem.op != TFR_OP_KV_APPEND) {
+        setup_run(setup, in, rows, batch, out);
+        return out;
+    }
+    struct tfr_kv kv[CASE_MAX_SEQS];
+    struct tfr_batch_seq seq[CASE_MAX_SEQS];
+    float *next = out;
+    for (int b = 0; b < batch->n_seqs; b++) {
+        seq[b] = batch->seq[b];
+        kv[b] = (struct tfr_kv){next, next + data->kv_floats[b], data->kv[b].capacity};
+        memcpy(kv[b].k, data->kv[b].k, (size_t)data->kv_floats[b] * sizeof(float));
+        memcpy(kv[b].v, data->kv[b].v, (size_t)data->kv_floats[b] * sizeof(float));
+        next += 2 * data->kv_floats[b];
+        seq[b].kv = &kv[b];
+    }
+    const struct tfr_batch copies = {batch->n_seqs, seq};
+    setup_run(setup, in, rows, &copies, NULL);
+    return out;
+}
+
+static void compare_with_ref(struct context *context, const struct kernel_setup *setup, const float *got,
+                             const float *want) {
+    const int64_t n = context->data->out_bytes / (int64_t)sizeof(float);
+    for (int64_t i = 0; i < n; i++) {
+        const double error = fabs((double)got[i] - want[i]), most = case_tolerance(context->kase, want[i]);
+        const bool same = (isnan(got[i]) && isnan(want[i])) || got[i] == want[i];
+        if (!same && !(error <= most)) {
+            char text[160];
+            snprintf(
+                text, sizeof text, "element %lld of row %lld is %.9g, ref has %.9g, allowed difference %.2g",
+                (long long)(i % context->kase->n), (long long)(i / context->kase->n), got[i], want[i], most);
+            report(context, setup, text);
+            return;
+        }
+    }
+}
+
+static void check_guards(struct context *context, const struct kernel_setup *setup, const float *out) {
+    if (!guard_holds(out, (size_t)context->data->out_bytes_max)) {
+        report(context, setup, "wrote behind its output");
+    }
+    const char *buffer = setup_overrun(setup);
+    if (buffer != NULL) {
+        char text[64];
+        snprintf(text, sizeof text, "wrote behind its %s", buffer);
+        report(context, setup, text);
+    }
+}
+
+/* The first output in the buffer of the residual (linear), of a (add), of x (others): same bits as apart. */
+static void check_in_place(struct context *context, struct kernel_setup *setup, const float *want) {
+    const struct kernel_data *data = context->data;
+    const int at = data->problem.op == TFR_OP_LINEAR ? 3 : 0;
+    if (!(setup->kernel->flags & TFR_KERNEL_IN_PLACE) || data->in[at] == NULL) {
+        return;
+    }
+    void *in[TFR_MAX_ARGS];
+    memcpy(in, data->in, sizeof in);
+    float *both = guarded_alloc((size_t)data->out_bytes_max);
+    memcpy(both, in[at], (size_t)data->out_bytes_max);
+    in[at] = both;
+    setup_run(setup, in, data->rows, &data->batch, both);
+    if (memcmp(both, want, (size_t)data->out_bytes) != 0) {
+        report(context, setup, "in place gives other bits");
+    }
+    free(both);
+}
+
+static void check_kernel(struct context *context, const struct tfr_kernel *kernel, const float *want) {
+    float *first = NULL;
+    char reason[256];
+    for (int nth = 1; nth <= 3; nth++) {
+        struct kernel_setup setup;
+        if (!setup_open(kernel, context->data, nth, (struct tfr_order){TFR_ORDER_ANY, 0}, &setup, reason,
+                        sizeof reason)) {
+            printf("  %s: not served: %s\n", kernel->name, reason);
+            break;
+        }
+        float *out = run_fresh(&setup, context->data->in, context->data->rows, &context->data->batch);
+        compare_with_ref(context, &setup, out, want);
+        check_in_place(context, &setup, out);
+        if (first != NULL && (kernel->flags & TFR_KERNEL_SAME_BITS_ANY_TEAM) &&
+            memcmp(first, out, (size_t)context->data->out_bytes) != 0) {
+            report(context, &setup, "other bits than with one thread");
+        }
+        if (nth < 3) {
+            check_same_rows(context, &setup, out);
+        }
+        check_guards(context, &setup, out);
+        free(first != NULL ? out : NULL);
+        first = first != NULL ? first : out;
+        setup_close(&setup);
+    }
+    free(first);
+}
+
+static float *run_ref(struct context *context) {
+    char reason[256] = "no ref kernel";
+    for (int i = 0; i < context->list.n; i++) {
+        struct kernel_setup setup;
+        if (is_ref(context->list.kernel[i]) && is_candidate(context->list.kernel[i], context->data, NULL) &&
+            setup_open(context->list.kernel[i], context->data, 1, (struct tfr_order){TFR_ORDER_ANY, 0},
+                       &setup, reason, sizeof reason)) {
+            float *out = run_fresh(&setup, context->data->in, context->data->rows, &context->data->batch);
+            setup_close(&setup);
+            return out;
+        }
+    }
+    fprintf(stderr, "%s: no result to compare with: %s\n", context->kase->name, reason);
+    exit(2);
+}
+
+static void mode_check(struct context *context, const char *filter) {
+    float *want = run_ref(context);
+    int n_checked = 0;
+    for (int i = 0; i < context->list.n; i++) {
+        const struct tfr_kernel *kernel = context->list.kernel[i];
+        if (is_candidate(kernel, context->data, filter)) {
+            check_kernel(context, kernel, want);
+            n_checked++;
+        }
+    }
+    check_orders(context, filter);
+    printf("%s: %d kernels\n", context->kase->name, n_checked);
+    free(want);
+}
+
+static void run_case(struct context *context, const char *mode, const struct kernel_case *kase,
+                     const char *filter) {
+    struct kernel_data data;
+    data_build(kase, &data);
+    context->kase = kase;
+    context->data = &data;
+    if (strcmp(mode, "check") == 0) {
+        mode_check(context, filter);
+    } else if (strcmp(mode, "support") == 0) {
+        mode_support(context, filter);
+    } else {
+        mode_perf(context, filter);
+    }
+    data_free(&data);
+}
+
+int main(int argc, char **argv) {
+    const char *mode = argc > 3 ? argv[1] : "";
+    if (strcmp(mode, "check") != 0 && strcmp(mode, "support") != 0 && strcmp(mode, "perf") != 0) {
+        fprintf(stderr, "usage: kernel_check check|support|perf PLUGINS FILE [CASE] [KERNEL]\n");
+        return 2;
+    }
+    FILE *file = fopen(argv[3], "r");
+    if (file == NULL) {
+        fprintf(stderr, "cannot read %s\n", argv[3]);
+        return 2;
+    }
+    static struct context context;
+    kernels_load(strcmp(argv[2], "-") == 0 ? NULL : argv[2], &context.list);
+    const char *only = argc > 4 && argv[4][0] != 0 ? argv[4] : NULL;
+    int n_cases = 0;
+    char line[512];
+    while (fgets(line, sizeof line, file) != NULL) {
+        struct kernel_case kase;
+        if (case_parse(line, &kase) && (only == NULL || strcmp(only, kase.name) == 0)) {
+            run_case(&context, mode, &kase, argc > 5 ? argv[5] : NULL);
+            n_cases++;
+        }
+    }
+    fclose(file);
+    if (n_cases == 0) {
+        fprintf(stderr, "no case %s in %s\n", only != NULL ? only : "", argv[3]);
+        return 2;
+    }
+    return context.n_failures > 0 ? 6 : 0;
+}

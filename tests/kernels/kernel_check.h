@@ -1,0 +1,33 @@
+/* kernel_check.h - what the parts of kernel_check share. */
+#ifndef TFR_TEST_KERNEL_CHECK_H
+#define TFR_TEST_KERNEL_CHECK_H
+
+#include "kernel_run.h"
+
+struct context {
+    struct kernel_list list;
+    const struct kernel_case *kase;
+    const struct kernel_data *data;
+    int n_failures;
+};
+
+/* Prints a failure and counts it. */
+void report(struct context *context, const struct kernel_setup *setup, const char *what);
+/* Static filter of the host: op and dtype (of the weight where there is one, else of the activation), and
+ * KERNEL if given. */
+bool is_candidate(const struct tfr_kernel *kernel, const struct kernel_data *data, const char *filter);
+bool is_ref(const struct tfr_kernel *kernel);
+/* Output of one run in a fresh guarded buffer. kv_append writes into copies of the caches that lie in that
+ * buffer. */
+float *run_fresh(struct kernel_setup *setup, void *const *in, int64_t rows, const struct tfr_batch *batch);
+
+/* kernel_laws.c: rows in a run of their own have the bits they have among many (`whole`); equal orders give
+ * equal bits. */
+void check_same_rows(struct context *context, struct kernel_setup *setup, const float *whole);
+void check_orders(struct context *context, const char *filter);
+
+/* kernel_perf.c */
+void mode_support(struct context *context, const char *filter);
+void mode_perf(struct context *context, const char *filter);
+
+#endif

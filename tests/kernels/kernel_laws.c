@@ -1,0 +1,171 @@
+/* kernel_laws.c - laws between runs of kernels: a row's bits do not depend on its neighbours; equal orders,
+ * equal bits.
+ *
+ * TFR_ORDER_FMA is also held against its definition, element by element, with the C library's fmaf.
+ */
+#include "kernel_check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/dtype.h"
+
+/* A copy of one sequence's cache in which all keys from `n_keys` on are NaN. */
+static struct tfr_kv copy_cache(const struct kernel_data *data, int b, int64_t head_dim, int64_t n_keys) {
+    const struct tfr_kv *from = &data->kv[b];
+    const size_t bytes = (size_t)data->kv_floats[b] * sizeof(float);
+    const struct tfr_kv to = {must_alloc(bytes), must_alloc(bytes), from->capacity};
+    for (int64_t i = 0; i < data->kv_floats[b]; i++) {
+        const int64_t panel = i / (TFR_KV_PANEL * head_dim) % (to.capacity / TFR_KV_PANEL);
+        to.k[i] = panel * TFR_KV_PANEL + i % TFR_KV_PANEL < n_keys ? from->k[i] : NAN;
+        to.v[i] = i / head_dim % to.capacity < n_keys ? from->v[i] : NAN;
+    }
+    return to;
+}
+
+/* Rows [t, t + n) of sequence b (or of the matrix) in a run of their own: same bits as `whole` has for them.
+ */
+static void check_row_range(struct context *context, struct kernel_setup *setup, const float *whole, int b,
+                            int64_t t, int64_t n) {
+    const struct kernel_data *data = context->data;
+    const bool is_attention = data->problem.op == TFR_OP_ATTENTION;
+    const int64_t row = is_attention ? data->seq[b].row0 + t : t, width = context->kase->n;
+    void *in[TFR_MAX_ARGS], *copy[TFR_MAX_ARGS] = {0};
+    memcpy(in, data->in, sizeof in);
+    for (int i = 0; i < data->n_in; i++) {
+        const struct tfr_arg_desc *arg = &data->problem.arg[i];
+        if ((arg->flags & TFR_ARG_VAR_ROWS) && in[i] != NULL && arg->rank == 2) {
+            const size_t bytes = (size_t)arg->dim[1] * sizeof(float);
+            in[i] = copy[i] = must_alloc((size_t)arg->dim[0] * bytes);
+            memcpy(copy[i], (char *)data->in[i] + (size_t)row * bytes, (size_t)n * bytes);
+        }
+    }
+    struct tfr_kv kv = {0};
+    struct tfr_batch_seq seq = {.n_rows = n, .kv = &kv};
+    if (is_attention) {
+        seq.past = data->seq[b].past + t;
+        kv = copy_cache(data, b, context->kase->dim, seq.past + n);
+    }
+    const struct tfr_batch batch = {1, &seq};
+    float *out = run_fresh(setup, in, n, &batch);
+    if (memcmp(out, whole + row * width, (size_t)(n * width) * sizeof(float)) != 0) {
+        char text[96];
+        snprintf(text, sizeof text, "rows %lld..%lld alone have other bits than among many", (long long)row,
+                 (long long)(row + n - 1));
+        report(context, setup, text);
+    }
+    free(out);
+    free(kv.k);
+    free(kv.v);
+    for (int i = 0; i < TFR_MAX_ARGS; i++) {
+        free(copy[i]);
+    }
+}
+
+void check_same_rows(struct context *context, struct kernel_setup *setup, const float *whole) {
+    const struct kernel_case *kase = context->kase;
+    const bool is_attention = kase->op == TFR_OP_ATTENTION;
+    if (kase->op != TFR_OP_LINEAR && kase->op != TFR_OP_LAYER_NORM && kase->op != TFR_OP_ACTIVATION &&
+        !(is_attention && kase->causal)) {
+        return;
+    }
+    for (int b = 0; b < (is_attention ? kase->n_seqs : 1); b++) {
+        const int64_t n = is_attention ? kase->n_rows[b] : kase->rows;
+        const int64_t some[] = {0, 1, 6, 7, 8, n / 2, n - 1};
+        for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+            if (some[i] < n) {
+                check_row_range(context, setup, whole, b, some[i], 1);
+            }
+        }
+        if (n > 3) {
+            check_row_range(context, setup, whole, b, 1, n - 1); /* tiles begin at other rows */
+            check_row_range(context, setup, whole, b, n / 2, n - n / 2 - 1);
+        }
+    }
+}
+
+static float packed_weight(const struct kernel_data *data, int64_t k, int64_t n) {
+    const struct tfr_tensor *w = &data->weight;
+    const int64_t at = data->problem.attrs.transposed ? n * w->stride[0] + k : k * w->stride[0] + n;
+    const float value = load_as_f32(w->data, w->dtype, at);
+    return data->problem.arg[1].dtype == TFR_DTYPE_BF16 ? bf16_to_f32(bf16_from_f32(value)) : value;
+}
+
+/* What TFR_ORDER_FMA means for one element, by the words of plugin.h (no activation). */
+static float fma_order_element(const struct kernel_data *data, int64_t k_block, int64_t m, int64_t n) {
+    const int64_t n_in = data->problem.arg[0].dim[1], n_out = data->problem.arg[4].dim[1];
+    const float *x = (const float *)data->in[0] + m * n_in;
+    float sum = 0;
+    for (int64_t k0 = 0; k0 < n_in; k0 += k_block) {
+        float chain = 0;
+        for (int64_t k = k0; k < n_in && k < k0 + k_block; k++) {
+            chain = fmaf(x[k], packed_weight(data, k, n), chain);
+        }
+        sum = k0 == 0 ? chain : sum + chain;
+    }
+    sum = data->in[2] != NULL ? sum + ((const float *)data->in[2])[n] : sum;
+    return data->in[3] != NULL ? sum + ((const float *)data->in[3])[m * n_out + n] : sum;
+}
+
+static void check_fma_definition(struct context *context, const struct kernel_setup *setup, int64_t k_block,
+                                 const float *out) {
+    const int64_t n_out = context->kase->n, total = context->kase->rows * n_out;
+    const int64_t step = total / 97 + 1;
+    for (int64_t i = 0; context->kase->act == TFR_ACT_NONE && i < total; i += step) {
+        const float want = fma_order_element(context->data, k_block, i / n_out, i % n_out);
+        if (out[i] != want) {
+            char text[128];
+            snprintf(text, sizeof text, "order FMA %lld: element %lld is %.9g, by definition %.9g",
+                     (long long)k_block, (long long)i, out[i], want);
+            report(context, setup, text);
+            return;
+        }
+    }
+}
+
+/* All linear kernels that keep `order` give the same bits. */
+static void check_order(struct context *context, struct tfr_order order, const char *filter) {
+    float *first = NULL;
+    const char *first_name = NULL;
+    char reason[256];
+    for (int i = 0; i < context->list.n; i++) {
+        const struct tfr_kernel *kernel = context->list.kernel[i];
+        struct kernel_setup setup;
+        if (!is_candidate(kernel, context->data, filter) ||
+            !setup_open(kernel, context->data, 1 + i % 3, order, &setup, reason, sizeof reason)) {
+            continue;
+        }
+        const struct tfr_order kept = setup.needs.order;
+        const bool one_block = kept.k_block >= context->kase->k && order.k_block >= context->kase->k;
+        float *out = run_fresh(&setup, context->data->in, context->data->rows, NULL);
+        if (kept.kind != order.kind || (kept.k_block != order.k_block && !one_block)) {
+            report(context, &setup, "accepted an order and reports another");
+        }
+        if (order.kind == TFR_ORDER_FMA) {
+            check_fma_definition(context, &setup, order.k_block, out);
+        }
+        if (first != NULL && memcmp(first, out, (size_t)context->data->out_bytes) != 0) {
+            char text[160];
+            snprintf(text, sizeof text, "order (%d, %d) gives other bits than %s", order.kind, order.k_block,
+                     first_name);
+            report(context, &setup, text);
+        }
+        free(first != NULL ? out : NULL);
+        first_name = first != NULL ? first_name : kernel->name;
+        first = first != NULL ? first : out;
+        setup_close(&setup);
+    }
+    free(first);
+}
+
+void check_orders(struct context *context, const char *filter) {
+    const int32_t blocks[] = {64, 256, 512, 1024, (int32_t)context->kase->k};
+    if (context->kase->op != TFR_OP_LINEAR) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
+        check_order(context, (struct tfr_order){TFR_ORDER_FMA, blocks[i]}, filter);
+        check_order(context, (struct tfr_order){TFR_ORDER_DP_BF16, blocks[i]}, filter);
+    }
+}

@@ -1,0 +1,41 @@
+#!/bin/sh
+# check_symbols.sh SOURCE BUILD: libtfrun.so exports the TFR_API functions of tfrun.h and nothing else; each plugin exports
+# tfr_plugin_entry, the MPI back end tfr_comm_backend. Skipped (77) in a sanitizer build, which exports symbols of its own.
+set -eu
+source=$1
+build=$2
+if grep -q '^TFRUN_SANITIZE:STRING=.' "$build/CMakeCache.txt"; then
+    exit 77
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+# expect FILE SYMBOLS...: the defined dynamic symbols of FILE are those in $work/expected.
+expect() {
+    nm -D --defined-only "$1" | awk '{print $NF}' | LC_ALL=C sort >"$work/found"
+    if ! diff "$work/expected" "$work/found" >"$work/difference"; then
+        failed=1
+        echo "$1: < declared but not exported, > exported but not declared"
+        grep '^[<>]' "$work/difference"
+    fi
+}
+
+# A declaration starts with TFR_API; the function is the word before the first parenthesis.
+tr '\n' ' ' <"$source/core/include/tfrun/tfrun.h" | sed 's/TFR_API/\n&/g' |
+    sed -n 's/^TFR_API [^(;]*[ *]\(tfr_[a-z0-9_]*\)(.*/\1/p' | LC_ALL=C sort >"$work/expected"
+if [ "$(wc -l <"$work/expected")" -lt 20 ]; then
+    echo "tfrun.h: found only $(wc -l <"$work/expected") declarations; this script reads it wrongly"
+    exit 1
+fi
+expect "$build/lib/libtfrun.so"
+
+for plugin in "$build"/lib/tfrun/plugins/*.so; do
+    [ -e "$plugin" ] || continue # plugins linked statically
+    case $plugin in
+    */comm_*.so) echo tfr_comm_backend >"$work/expected" ;;
+    *) echo tfr_plugin_entry >"$work/expected" ;;
+    esac
+    expect "$plugin"
+done
+exit $failed

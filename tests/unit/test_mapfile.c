@@ -1,0 +1,253 @@
+/* test_mapfile.c - mapping, reading whole, atomic writing and paths, in a folder of its own. */
+#include "tfr_test.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+
+static char folder[256];
+
+static const char *in_folder(const char *name) {
+    static char path[512];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return path;
+}
+
+static int open_folder(void **state) {
+    (void)state;
+    snprintf(folder, sizeof(folder), "%s/test_mapfile.XXXXXX", TFR_BINARY_DIR);
+    return mkdtemp(folder) == NULL;
+}
+
+static int close_folder(void **state) {
+    (void)state;
+    static const char *const names[] = {"a", "b", "fifo", "link"};
+    for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
+        unlink(in_folder(names[i]));
+    }
+    return rmdir(folder);
+}
+
+static void put(const char *name, const char *text, size_t size) {
+    FILE *stream = fopen(in_folder(name), "wb");
+    assert_non_null(stream);
+    assert_int_equal(fwrite(text, 1, size, stream), size);
+    fclose(stream);
+}
+
+static void assert_content(const char *name, const char *expected) {
+    char *text;
+    size_t size;
+    assert_ok(tfr_file_read(in_folder(name), 1 << 20, &text, &size));
+    assert_string_equal(text, expected);
+    assert_int_equal(size, strlen(expected));
+    tfr_free(text);
+}
+
+TFR_TEST(mapping_shows_the_bytes) {
+    TFR_UNUSED_STATE;
+    put("a", "hello\0world", 11);
+    struct tfr_mapfile file;
+    assert_ok(tfr_mapfile_open(&file, in_folder("a")));
+    assert_int_equal(file.size, 11);
+    assert_memory_equal(file.data, "hello\0world", 11);
+    assert_string_equal(file.path, in_folder("a"));
+    tfr_mapfile_drop(&file, 0, 5);
+    tfr_mapfile_drop(&file, 3, SIZE_MAX);
+    tfr_mapfile_drop(&file, 100, 1);
+    assert_memory_equal(file.data, "hello\0world", 11);
+    tfr_mapfile_close(&file);
+    assert_null(file.path);
+}
+
+TFR_TEST(mapping_an_empty_file_is_legal) {
+    TFR_UNUSED_STATE;
+    put("a", "", 0);
+    struct tfr_mapfile file;
+    assert_ok(tfr_mapfile_open(&file, in_folder("a")));
+    assert_int_equal(file.size, 0);
+    assert_non_null(file.data);
+    tfr_mapfile_drop(&file, 0, 1);
+    tfr_mapfile_close(&file);
+}
+
+TFR_TEST(mapping_refuses_what_is_no_file) {
+    TFR_UNUSED_STATE;
+    struct tfr_mapfile file;
+    assert_refused(tfr_mapfile_open(&file, in_folder("none")), TFR_RESOURCE,
+                   "none: cannot open: No such file");
+    assert_refused(tfr_mapfile_open(&file, folder), TFR_RESOURCE, "is a directory");
+    assert_int_equal(mkfifo(in_folder("fifo"), 0600), 0);
+    assert_refused(tfr_mapfile_open(&file, in_folder("fifo")), TFR_RESOURCE, "fifo: is not a regular file");
+    tfr_mapfile_close(&file);
+}
+
+TFR_TEST(mapping_out_of_memory_leaks_nothing) {
+    TFR_UNUSED_STATE;
+    put("a", "x", 1);
+    struct tfr_mapfile file;
+    tfr_alloc_fail_after(1);
+    assert_int_equal(tfr_mapfile_open(&file, in_folder("a")), TFR_RESOURCE);
+    assert_null(file.data);
+}
+
+TFR_TEST(reading_ends_with_a_nul_that_is_not_counted) {
+    TFR_UNUSED_STATE;
+    put("a", "{\"a\":1}", 7);
+    assert_content("a", "{\"a\":1}");
+    put("a", "", 0);
+    assert_content("a", "");
+}
+
+TFR_TEST(reading_honours_the_limit_exactly) {
+    TFR_UNUSED_STATE;
+    char bytes[1000];
+    memset(bytes, 'x', sizeof(bytes));
+    put("a", bytes, sizeof(bytes));
+    char *text;
+    size_t size;
+    assert_ok(tfr_file_read(in_folder("a"), 1000, &text, &size));
+    assert_int_equal(size, 1000);
+    tfr_free(text);
+    assert_refused(tfr_file_read(in_folder("a"), 999, &text, &size), TFR_RESOURCE, "the limit of 999");
+    assert_null(text);
+    assert_refused(tfr_file_read(folder, 999, &text, &size), TFR_RESOURCE, "is a directory");
+}
+
+TFR_TEST(reading_works_where_the_size_is_unknown) {
+    TFR_UNUSED_STATE;
+    char *text;
+    size_t size;
+    assert_ok(tfr_file_read("/proc/self/smaps", 1 << 24, &text, &size));
+    assert_true(size > 1000);
+    assert_int_equal(strlen(text), size);
+    tfr_free(text);
+    assert_refused(tfr_file_read("/proc/self/smaps", 100, &text, &size), TFR_RESOURCE, "limit of 100");
+}
+
+TFR_TEST(outfile_appears_only_at_commit) {
+    TFR_UNUSED_STATE;
+    put("b", "old", 3);
+    struct tfr_outfile out;
+    assert_ok(tfr_outfile_open(&out, in_folder("b")));
+    assert_ok(tfr_outfile_write(&out, "brand ", 6));
+    assert_ok(tfr_outfile_write(&out, "new", 3));
+    assert_content("b", "old");
+    assert_ok(tfr_outfile_commit(&out));
+    assert_content("b", "brand new");
+}
+
+TFR_TEST(outfile_abandoned_leaves_no_trace) {
+    TFR_UNUSED_STATE;
+    struct tfr_outfile out;
+    assert_ok(tfr_outfile_open(&out, in_folder("b")));
+    assert_ok(tfr_outfile_write(&out, "x", 1));
+    char *temporary = tfr_strdup(out.temporary);
+    assert_true(tfr_path_exists(temporary));
+    tfr_outfile_abandon(&out);
+    assert_false(tfr_path_exists(temporary));
+    tfr_free(temporary);
+    tfr_outfile_abandon(&out);
+    tfr_outfile_abandon(NULL);
+}
+
+TFR_TEST(outfile_gets_the_mode_of_the_umask) {
+    TFR_UNUSED_STATE;
+    unlink(in_folder("b"));
+    mode_t before = umask(027);
+    struct tfr_outfile out;
+    assert_ok(tfr_outfile_open(&out, in_folder("b")));
+    assert_ok(tfr_outfile_commit(&out));
+    umask(before);
+    struct stat facts;
+    assert_int_equal(stat(in_folder("b"), &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0640);
+}
+
+TFR_TEST(outfile_follows_a_link_and_keeps_it) {
+    TFR_UNUSED_STATE;
+    put("b", "old", 3);
+    assert_int_equal(symlink("b", in_folder("link")), 0);
+    struct tfr_outfile out;
+    assert_ok(tfr_outfile_open(&out, in_folder("link")));
+    assert_ok(tfr_outfile_write(&out, "via", 3));
+    assert_ok(tfr_outfile_commit(&out));
+    struct stat facts;
+    assert_int_equal(lstat(in_folder("link"), &facts), 0);
+    assert_true(S_ISLNK(facts.st_mode));
+    assert_content("b", "via");
+}
+
+TFR_TEST(outfile_refuses_bad_places_and_spares_devices) {
+    TFR_UNUSED_STATE;
+    struct tfr_outfile out;
+    assert_refused(tfr_outfile_open(&out, folder), TFR_RESOURCE, "is a directory");
+    assert_refused(tfr_outfile_open(&out, in_folder("no/such")), TFR_RESOURCE,
+                   "no/such: cannot write: No such file");
+    assert_ok(tfr_outfile_open(&out, "/dev/null"));
+    assert_null(out.temporary);
+    assert_ok(tfr_outfile_write(&out, "x", 1));
+    assert_ok(tfr_outfile_commit(&out));
+    struct stat facts;
+    assert_int_equal(stat("/dev/null", &facts), 0);
+    assert_true(S_ISCHR(facts.st_mode));
+}
+
+TFR_TEST(outfile_reports_a_full_device) {
+    TFR_UNUSED_STATE;
+    struct tfr_outfile out;
+    assert_ok(tfr_outfile_open(&out, "/dev/full"));
+    assert_ok(tfr_outfile_write(&out, "x", 1));
+    assert_refused(tfr_outfile_commit(&out), TFR_RESOURCE, "/dev/full: cannot write: No space left");
+}
+
+static void assert_path(char *path, const char *expected) {
+    assert_non_null(path);
+    assert_string_equal(path, expected);
+    tfr_free(path);
+}
+
+TFR_TEST(paths_join_and_split) {
+    TFR_UNUSED_STATE;
+    assert_path(tfr_path_join("d", "f"), "d/f");
+    assert_path(tfr_path_join("d/", "f"), "d/f");
+    assert_path(tfr_path_join("/", "f"), "/f");
+    assert_path(tfr_path_join(".", "f"), "f");
+    assert_path(tfr_path_join("d", "/f"), "/f");
+    assert_path(tfr_path_directory("a/b.json"), "a");
+    assert_path(tfr_path_directory("/b"), "/");
+    assert_path(tfr_path_directory("b"), ".");
+    assert_path(tfr_path_directory("a/b/"), "a");
+    assert_path(tfr_path_directory("a//b"), "a");
+    assert_path(tfr_path_directory("/"), "/");
+    assert_path(tfr_path_directory(""), ".");
+    assert_true(tfr_path_is_directory(folder));
+    assert_false(tfr_path_is_directory(in_folder("none")));
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest cases[] = {
+        TFR_CASE(mapping_shows_the_bytes),
+        TFR_CASE(mapping_an_empty_file_is_legal),
+        TFR_CASE(mapping_refuses_what_is_no_file),
+        TFR_CASE(mapping_out_of_memory_leaks_nothing),
+        TFR_CASE(reading_ends_with_a_nul_that_is_not_counted),
+        TFR_CASE(reading_honours_the_limit_exactly),
+        TFR_CASE(reading_works_where_the_size_is_unknown),
+        TFR_CASE(outfile_appears_only_at_commit),
+        TFR_CASE(outfile_abandoned_leaves_no_trace),
+        TFR_CASE(outfile_gets_the_mode_of_the_umask),
+        TFR_CASE(outfile_follows_a_link_and_keeps_it),
+        TFR_CASE(outfile_refuses_bad_places_and_spares_devices),
+        TFR_CASE(outfile_reports_a_full_device),
+        TFR_CASE(paths_join_and_split),
+    };
+    if (argc > 1) {
+        cmocka_set_test_filter(argv[1]);
+    }
+    return cmocka_run_group_tests(cases, open_folder, close_folder);
+}

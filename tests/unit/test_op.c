@@ -1,0 +1,113 @@
+/* test_op.c - the op table: every row parses, arguments and costs are what the text says. */
+#include "graph/op.h"
+
+#include <math.h>
+
+#include "tfr_test.h"
+
+#include "base/status.h"
+
+static struct tfr_problem linear_problem(int64_t rows, int64_t k, int64_t n, bool residual,
+                                         int32_t activation) {
+    return (struct tfr_problem){
+        .op = TFR_OP_LINEAR,
+        .n_args = 5,
+        .rows_max = rows,
+        .attrs.activation = activation,
+        .arg = {{.dim = {rows, k}, .rank = 2},
+                {.dtype = TFR_DTYPE_BF16, .dim = {k, n}, .rank = 2},
+                {.dim = {n}, .rank = 1},
+                {.dim = {rows, n}, .rank = 2, .flags = residual ? 0 : TFR_ARG_ABSENT},
+                {.dim = {rows, n}, .rank = 2}},
+    };
+}
+
+TFR_TEST(every_formula_parses) {
+    TFR_UNUSED_STATE;
+    struct tfr_poly poly;
+#define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text)                                    \
+    assert_ok(tfr_poly_parse(&poly, flops));                                                                 \
+    assert_ok(tfr_poly_parse(&poly, read));                                                                  \
+    assert_ok(tfr_poly_parse(&poly, written));
+#include <tfrun/ops.def>
+#undef TFR_OP
+}
+
+TFR_TEST(every_argument_is_named) {
+    TFR_UNUSED_STATE;
+    for (int op = 0; op < TFR_OP_COUNT; op++) {
+        const struct tfr_op_info *info = tfr_op_info(op);
+        for (int a = 0; a < info->n_in + info->n_out; a++) {
+            assert_true(info->argument[a].name[0] != '\0');
+        }
+        assert_int_equal(tfr_op_find(info->name), op);
+    }
+    assert_int_equal(tfr_op_find("matmul"), TFR_OP_COUNT);
+}
+
+TFR_TEST(optional_arguments_are_marked) {
+    TFR_UNUSED_STATE;
+    const struct tfr_op_info *linear = tfr_op_info(TFR_OP_LINEAR);
+    assert_false(linear->argument[1].optional);
+    assert_true(linear->argument[2].optional);
+    assert_string_equal(linear->argument[3].name, "residual");
+    assert_string_equal(linear->argument[4].name, "y");
+}
+
+TFR_TEST(linear_cost_counts_bias_residual_and_activation) {
+    TFR_UNUSED_STATE;
+    struct tfr_cost cost = {0};
+    struct tfr_op_facts facts = {.rows = 4};
+    struct tfr_problem problem = linear_problem(4, 8, 16, true, TFR_ACT_RELU2);
+    tfr_op_cost(&problem, &facts, &cost);
+    assert_true(cost.flops == 2 * 4 * 8 * 16 + (1 + 1 + 2) * 4 * 16);
+    assert_true(cost.bytes_read == 4 * 4 * 8 + 2 * 8 * 16 + 4 * 16 + 4 * 4 * 16);
+    assert_true(cost.bytes_written == 4 * 4 * 16);
+}
+
+TFR_TEST(transposed_weight_swaps_inputs_and_outputs) {
+    TFR_UNUSED_STATE;
+    struct tfr_problem problem = linear_problem(1, 8, 16, false, TFR_ACT_NONE);
+    problem.attrs.transposed = 1;
+    double value[TFR_DIM_COUNT];
+    struct tfr_op_facts facts = {.rows = 1};
+    tfr_op_bind(&problem, &facts, value);
+    assert_true(value[TFR_DIM_K] == 16 && value[TFR_DIM_N] == 8);
+}
+
+TFR_TEST(attention_cost_follows_visible_pairs) {
+    TFR_UNUSED_STATE;
+    struct tfr_problem problem = {
+        .op = TFR_OP_ATTENTION, .n_args = 2, .attrs = {.n_heads = 12, .head_dim = 64}};
+    struct tfr_cost cost = {0};
+    struct tfr_op_facts facts = tfr_op_facts_make(1024, 1, 0);
+    tfr_op_cost(&problem, &facts, &cost);
+    double pairs = 1024.0 * 1025 / 2;
+    assert_true(cost.flops == 4 * pairs * 768 + 6 * pairs * 12);
+    assert_true(cost.bytes_read == 4.0 * 1024 * 768 + 2 * 4.0 * 1024 * 768);
+}
+
+TFR_TEST(facts_of_a_ragged_step) {
+    TFR_UNUSED_STATE;
+    struct tfr_op_facts facts = tfr_op_facts_make(8, 4, 100);
+    assert_true(facts.keys == 4 * 102);
+    assert_true(facts.pairs == 4 * (2 * 100 + 3));
+    facts = tfr_op_facts_make(2, 100, 10); /* never more sequences than rows */
+    assert_true(facts.keys == 2 * 11);
+}
+
+TFR_TEST(every_activation_has_a_name_and_a_cost) {
+    TFR_UNUSED_STATE;
+    for (int act = 1; act < TFR_ACT_COUNT; act++) {
+        assert_non_null(tfr_activation_name(act));
+        assert_true(tfr_activation_flops(act) > 0 || act == TFR_ACT_LINEAR);
+    }
+    assert_true(tfr_activation_flops(TFR_ACT_NONE) == 0);
+}
+
+TFR_TEST_MAIN(TFR_CASE(every_formula_parses), TFR_CASE(every_argument_is_named),
+              TFR_CASE(optional_arguments_are_marked),
+              TFR_CASE(linear_cost_counts_bias_residual_and_activation),
+              TFR_CASE(transposed_weight_swaps_inputs_and_outputs),
+              TFR_CASE(attention_cost_follows_visible_pairs), TFR_CASE(facts_of_a_ragged_step),
+              TFR_CASE(every_activation_has_a_name_and_a_cost))

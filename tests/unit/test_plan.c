@@ -1,0 +1,498 @@
+/* test_plan.c - plans of whole graphs with the kernels of the tree: costs, memory, packing, edges,
+ * explanation. */
+#include "plan/plan.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "tfr_test.h"
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "graph/op.h"
+#include "tfr_gpt2.h"
+
+#define PLUGINS TFR_BINARY_DIR "/lib/tfrun/plugins"
+
+/* send and recv belong to the transport; here they do nothing. */
+static void run_nothing(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                        const struct tfr_problem *problem) {
+    (void)args, (void)ctx, (void)problem;
+}
+static int poll_done(const struct tfr_run_args *args, const struct tfr_problem *problem) {
+    (void)args, (void)problem;
+    return 1;
+}
+static int n_inits, n_releases;
+static bool init_state(const struct tfr_problem *problem, void *state, char *reason, size_t size) {
+    (void)problem, (void)reason, (void)size;
+    assert_int_equal((uintptr_t)state % 64, 0);
+    n_inits++;
+    return true;
+}
+static bool init_fails(const struct tfr_problem *problem, void *state, char *reason, size_t size) {
+    (void)problem, (void)state;
+    snprintf(reason, size, "no luck");
+    return false;
+}
+static void release_state(void *state) {
+    assert_non_null(state);
+    n_releases++;
+}
+static bool query_state(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
+                        size_t size) {
+    (void)problem, (void)reason, (void)size;
+    needs->state_bytes = 24;
+    return true;
+}
+#define F32 (1U << TFR_DTYPE_F32)
+static const struct tfr_kernel hop_kernels[] = {
+    {.struct_size = sizeof(struct tfr_kernel),
+     .name = "send_hidden.f32.test.plain",
+     .op = TFR_OP_SEND_HIDDEN,
+     .dtypes = F32,
+     .run_class = TFR_RUN_ASYNC,
+     .run = run_nothing,
+     .poll = poll_done,
+     .query = query_state,
+     .init = init_state,
+     .release = release_state},
+    {.struct_size = sizeof(struct tfr_kernel),
+     .name = "recv_hidden.f32.test.plain",
+     .op = TFR_OP_RECV_HIDDEN,
+     .dtypes = F32,
+     .run_class = TFR_RUN_ASYNC,
+     .run = run_nothing,
+     .poll = poll_done,
+     .query = query_state,
+     .init = init_state,
+     .release = release_state},
+};
+static const struct tfr_plugin hops = {.struct_size = sizeof(hops),
+                                       .abi_major = TFR_PLUGIN_ABI_MAJOR,
+                                       .name = "test",
+                                       .n_kernels = 2,
+                                       .kernels = hop_kernels};
+static const struct tfr_kernel failing_kernels[] = {
+    {.struct_size = sizeof(struct tfr_kernel),
+     .name = "gather_rows.f32.failing.plain",
+     .op = TFR_OP_GATHER_ROWS,
+     .dtypes = F32,
+     .run = run_nothing,
+     .query = query_state,
+     .init = init_fails,
+     .release = release_state},
+};
+static const struct tfr_plugin failing = {.struct_size = sizeof(failing),
+                                          .abi_major = TFR_PLUGIN_ABI_MAJOR,
+                                          .name = "failing",
+                                          .n_kernels = 1,
+                                          .kernels = failing_kernels};
+
+/* The machine is fixed, so that a plan here does not depend on where the test runs; kernels are planned, not
+ * run. */
+static const struct tfr_machine machine = {.n_cores = 2,
+                                           .isa = TFR_ISA_AVX2,
+                                           .flops_f32_per_core = 1e11,
+                                           .flops_bf16_per_core = 1e11,
+                                           .bytes_per_core = 1e10,
+                                           .bytes_total = 2e10};
+
+static struct tfr_registry *open_registry(const char *list) {
+    const char *const folders[] = {PLUGINS, NULL};
+    const struct tfr_registry_request request = {
+        .folders = folders, .list = list, .isa = TFR_ISA_AVX2, .n_cores = 2};
+    struct tfr_registry *registry;
+    assert_ok(tfr_registry_open(&registry, &request));
+    assert_ok(tfr_registry_add(registry, &hops, ""));
+    return registry;
+}
+
+static struct tfr_plan *dry_plan(const struct tfr_registry *registry, const struct tfr_hparams *hparams,
+                                 int64_t rows, int64_t logits, enum tfr_dtype dtype, bool fused,
+                                 struct tfr_order_book *orders) {
+    struct tfr_graph *graph;
+    struct tfr_plan *plan;
+    assert_ok(gpt2_graph(&graph, hparams, rows, logits, dtype));
+    if (fused) {
+        assert_ok(tfr_fuse(graph));
+    }
+    const struct tfr_plan_request request = {.graph = graph,
+                                             .registry = registry,
+                                             .machine = &machine,
+                                             .n_threads = 2,
+                                             .deterministic = orders != NULL,
+                                             .orders = orders,
+                                             .sequences = 1};
+    assert_ok(tfr_plan_build(&plan, &request));
+    return plan;
+}
+
+static double sum_flops(const struct tfr_plan *plan, enum tfr_op op, bool in_blocks) {
+    double sum = 0;
+    for (int i = 0; i < plan->n_steps; i++) {
+        if (plan->steps[i].problem.op == (int32_t)op && (plan->steps[i].layer >= 0) == in_blocks) {
+            sum += plan->steps[i].cost.flops;
+        }
+    }
+    return sum;
+}
+
+TFR_TEST(gpt2_costs_what_the_formulas_say) {
+    TFR_UNUSED_STATE;
+    const struct tfr_hparams hparams = gpt2_124m();
+    struct tfr_registry *registry = open_registry(NULL);
+    struct tfr_plan *plan = dry_plan(registry, &hparams, 1024, 1, TFR_DTYPE_F32, false, NULL);
+    const double s = 1024, c = 768, l = 12;
+    double linear = sum_flops(plan, TFR_OP_LINEAR, true);
+    assert_true(linear == l * (24 * s * c * c + 9 * s * c)); /* 3C + C + 4C + C biases */
+    assert_true(fabs(linear - 174e9) < 1e9);
+    double attention = sum_flops(plan, TFR_OP_ATTENTION, true);
+    assert_true(attention == l * (4 * c + 6 * 12) * s * (s + 1) / 2);
+    assert_true(fabs(attention - 19.8e9) < 0.3e9);
+    assert_true(sum_flops(plan, TFR_OP_LINEAR, false) == 2 * c * 50257);
+    tfr_plan_free(plan);
+    tfr_registry_close(registry);
+}
+
+TFR_TEST(fusing_keeps_the_flops) {
+    TFR_UNUSED_STATE;
+    const struct tfr_hparams hparams = gpt2_124m();
+    struct tfr_registry *registry = open_registry(NULL);
+    double flops[2], bytes[2];
+    for (int fused = 0; fused < 2; fused++) {
+        struct tfr_plan *plan = dry_plan(registry, &hparams, 64, 1, TFR_DTYPE_F32, fused, NULL);
+        flops[fused] = bytes[fused] = 0;
+        for (int i = 0; i < plan->n_steps; i++) {
+            flops[fused] += plan->steps[i].cost.flops;
+            bytes[fused] += plan->steps[i].cost.bytes_read + plan->steps[i].cost.bytes_written;
+        }
+        tfr_plan_free(plan);
+    }
+    assert_true(flops[0] == flops[1]);
+    assert_true(bytes[0] > bytes[1]);
+    tfr_registry_close(registry);
+}
+
+TFR_TEST(decode_reads_the_weights_once) {
+    TFR_UNUSED_STATE;
+    const struct tfr_hparams hparams = gpt2_124m();
+    struct tfr_registry *registry = open_registry(NULL);
+    struct tfr_plan *plan = dry_plan(registry, &hparams, 1, 1, TFR_DTYPE_BF16, true, NULL);
+    double bytes = 0;
+    for (int i = 0; i < plan->n_steps; i++) {
+        bytes += plan->steps[i].cost.bytes_read;
+    }
+    assert_true(bytes > 0.5 * (340e6 + 154e6) &&
+                bytes < 0.5 * (340e6 + 154e6) * 1.02); /* gpt2-semantics 1.14 */
+    tfr_plan_free(plan);
+    tfr_registry_close(registry);
+}
+
+TFR_TEST(edges_and_priorities_fit_together) {
+    TFR_UNUSED_STATE;
+    const struct tfr_hparams hparams = gpt2_tiny(3);
+    struct tfr_registry *registry = open_registry(NULL);
+    struct tfr_plan *plan = dry_plan(registry, &hparams, 8, 2, TFR_DTYPE_F32, true, NULL);
+    int n_incoming[64] = {0};
+    for (int i = 0; i < plan->n_steps; i++) {
+        for (int s = 0; s < plan->steps[i].n_successors; s++) {
+            int to = plan->steps[i].successors[s];
+            assert_true(to > i);
+            assert_true(plan->steps[i].priority_ns >=
+                        plan->steps[to].priority_ns + plan->steps[i].predicted_ns);
+            n_incoming[to]++;
+        }
+    }
+    for (int i = 0; i < plan->n_steps; i++) {
+        assert_int_equal(n_incoming[i], plan->steps[i].n_predecessors);
+        assert_true(i == 0 || plan->steps[i].n_predecessors > 0);
+    }
+    assert_true(plan->steps[0].priority_ns <= plan->predicted_ns * (1 + 1e-9));
+    tfr_plan_free(plan);
+    tfr_registry_close(registry);
+}
+
+TFR_TEST(classes_keep_one_order_per_shape) {
+    TFR_UNUSED_STATE;
+    const struct tfr_hparams hparams = gpt2_124m();
+    static const int64_t classes[] = {512, 64, 8, 1};
+    for (int dtype = TFR_DTYPE_F32; dtype <= TFR_DTYPE_BF16; dtype++) {
+        struct tfr_registry *registry = open_registry(NULL);
+        struct tfr_order_book orders = {0};
+        struct tfr_plan *plan[4];
+        for (size_t c = 0; c < TFR_COUNT_OF(classes); c++) {
+            plan[c] = dry_plan(registry, &hparams, classes[c], 1, dtype, true, &orders);
+        }
+        for (size_t c = 1; c < TFR_COUNT_OF(classes); c++) {
+            for (int i = 0; i < plan[0]->n_steps; i++) {
+                const struct tfr_step *a = &plan[0]->steps[i], *b = &plan[c]->steps[i];
+                bool own = a->needs.order.kind == TFR_ORDER_OWN || a->problem.op != TFR_OP_LINEAR;
+                assert_int_equal(a->needs.order.kind, b->needs.order.kind);
+                assert_true(!own || a->kernel == b->kernel);
+                assert_true(own || a->needs.order.k_block == b->needs.order.k_block);
+            }
+        }
+        assert_int_equal(orders.n, 5);
+        for (size_t c = 0; c < TFR_COUNT_OF(classes); c++) {
+            tfr_plan_free(plan[c]);
+        }
+        tfr_registry_close(registry);
+    }
+}
+
+TFR_TEST(explanation_fits_and_names_everything) {
+    TFR_UNUSED_STATE;
+    const struct tfr_hparams hparams = gpt2_124m();
+    struct tfr_registry *registry = open_registry(NULL);
+    struct tfr_order_book orders = {0};
+    struct tfr_plan *plan = dry_plan(registry, &hparams, 512, 1, TFR_DTYPE_F32, true, &orders);
+    char *text = tfr_plan_explain(plan, true);
+    assert_non_null(text);
+    for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
+        if (strcspn(line, "\n") > 120) {
+            fail_msg("line of %zu columns: %.150s", strcspn(line, "\n"), line);
+        }
+    }
+    for (int i = 0; i < plan->n_steps; i++) {
+        assert_non_null(strstr(text, plan->steps[i].name));
+    }
+    assert_non_null(strstr(text, "linear.f32.ref.plain"));
+    assert_non_null(strstr(text, "total"));
+    assert_non_null(strstr(text, "does not serve f32 weights"));
+    tfr_free(text);
+    tfr_plan_free(plan);
+    tfr_registry_close(registry);
+}
+
+TFR_TEST(json_explanation_is_json) {
+    TFR_UNUSED_STATE;
+    const struct tfr_hparams hparams = gpt2_tiny(1);
+    struct tfr_registry *registry = open_registry(NULL);
+    struct tfr_plan *plan = dry_plan(registry, &hparams, 8, 1, TFR_DTYPE_F32, true, NULL);
+    struct tfr_json_out out = {0};
+    tfr_plan_explain_json(plan, &out);
+    assert_false(out.failed);
+    struct tfr_json_doc *doc;
+    assert_ok(tfr_json_open(&doc, "plan", out.text, out.size, TFR_RUNTIME));
+    const tfr_json *steps = tfr_json_member(tfr_json_root(doc), "steps");
+    assert_int_equal(tfr_json_size(steps), plan->n_steps);
+    assert_non_null(tfr_json_string(tfr_json_member(tfr_json_first(steps), "kernel")));
+    tfr_json_close(doc);
+    tfr_free(out.text);
+    tfr_plan_free(plan);
+    tfr_registry_close(registry);
+}
+
+/* Tensors in memory in place of a checkpoint. */
+struct fake_weights {
+    struct tfr_weight weight[128];
+    float *data;
+};
+
+static void give_weights(struct fake_weights *fake, struct tfr_graph *graph) {
+    int64_t most = 1;
+    for (int v = 0; v < graph->n_values; v++) {
+        int64_t n = graph->values[v].dim[0] * (graph->values[v].rank > 1 ? graph->values[v].dim[1] : 1);
+        most = graph->values[v].kind == TFR_VALUE_WEIGHT && n > most ? n : most;
+    }
+    fake->data = tfr_alloc((size_t)most + 1, sizeof(float));
+    for (int64_t i = 0; i < most; i++) {
+        fake->data[i] = (float)i;
+    }
+    for (int v = 0; v < graph->n_values; v++) {
+        struct tfr_value *value = &graph->values[v];
+        if (value->kind == TFR_VALUE_WEIGHT) {
+            fake->weight[v] = (struct tfr_weight){.name = value->name, .file = "memory"};
+            fake->weight[v].tensor = (struct tfr_tensor){.data = fake->data,
+                                                         .dtype = TFR_DTYPE_F32,
+                                                         .rank = value->rank,
+                                                         .dim = {value->dim[0], value->dim[1]},
+                                                         .stride = {value->rank > 1 ? value->dim[1] : 1, 1}};
+            value->weight = &fake->weight[v];
+        }
+    }
+}
+
+static struct tfr_plan *full_plan(const struct tfr_registry *registry, struct tfr_graph *graph,
+                                  struct tfr_store *store, struct tfr_team *team, enum tfr_status expected) {
+    struct tfr_plan *plan;
+    struct tfr_order_book orders = {0};
+    const struct tfr_plan_request request = {.graph = graph,
+                                             .registry = registry,
+                                             .machine = &machine,
+                                             .store = store,
+                                             .team = team,
+                                             .n_threads = 2,
+                                             .deterministic = true,
+                                             .orders = &orders};
+    assert_int_equal(tfr_plan_build(&plan, &request), expected);
+    return plan;
+}
+
+TFR_TEST(classes_share_packed_weights) {
+    TFR_UNUSED_STATE;
+    const struct tfr_hparams hparams = gpt2_tiny(2);
+    struct tfr_registry *registry = open_registry("gemv,ref");
+    struct tfr_team *team;
+    struct tfr_store *store;
+    assert_ok(tfr_team_open(&team, 2, NULL, true));
+    assert_ok(tfr_store_open(&store, NULL, team, TFR_HUGEPAGES_OFF));
+    struct tfr_graph *graph[2];
+    struct fake_weights fake;
+    assert_ok(gpt2_graph(&graph[0], &hparams, 32, 1, TFR_DTYPE_F32));
+    assert_ok(gpt2_graph(&graph[1], &hparams, 1, 1, TFR_DTYPE_F32));
+    give_weights(&fake, graph[0]);
+    for (int v = 0; v < graph[1]->n_values; v++) {
+        graph[1]->values[v].weight = graph[0]->values[v].weight;
+    }
+    struct tfr_plan *many = full_plan(registry, graph[0], store, team, TFR_OK);
+    size_t bytes = tfr_store_bytes(store);
+    struct tfr_plan *one = full_plan(registry, graph[1], store, team, TFR_OK);
+    assert_true(bytes > 0);
+    assert_int_equal(tfr_store_bytes(store), bytes);
+    for (int i = 0; i < one->n_steps; i++) {
+        for (int a = 0; a < one->steps[i].n_args; a++) {
+            const struct tfr_step_arg *arg = &one->steps[i].arg[a];
+            assert_ptr_equal(arg->data, many->steps[i].arg[a].data);
+            assert_true(arg->place != TFR_PLACE_CONST || arg->data != NULL);
+            if (one->steps[i].problem.op == TFR_OP_LAYER_NORM && arg->place == TFR_PLACE_CONST) {
+                assert_int_equal((uintptr_t)arg->data % 64, 0);
+                assert_true(((const float *)arg->data)[5] == 5.0F);
+            }
+        }
+    }
+    assert_ptr_equal(one->steps[0].arg[2].data, fake.data); /* the embedding table stays where it is */
+    tfr_plan_free(one);
+    tfr_plan_free(many);
+    tfr_store_close(store);
+    tfr_team_close(team);
+    tfr_free(fake.data);
+    tfr_registry_close(registry);
+}
+
+/* The graph of a rank in the middle: two hops, no embeddings, no head. */
+static struct tfr_graph *middle_rank(void) {
+    const struct tfr_hparams hparams = gpt2_tiny(3);
+    const struct tfr_gpt2_spec spec = {.hparams = &hparams,
+                                       .owner = (const int[]){0, 1, 2},
+                                       .rank = 1,
+                                       .n_ranks = 3,
+                                       .ln_f_rank = 2,
+                                       .rows_max = 4,
+                                       .logits_max = 1,
+                                       .dtype = TFR_DTYPE_F32};
+    struct tfr_graph *graph;
+    assert_ok(tfr_gpt2_build(&graph, &spec));
+    return graph;
+}
+
+TFR_TEST(states_are_made_and_released_once) {
+    TFR_UNUSED_STATE;
+    struct tfr_registry *registry = open_registry("ref");
+    struct tfr_team *team;
+    struct tfr_store *store;
+    assert_ok(tfr_team_open(&team, 1, NULL, true));
+    assert_ok(tfr_store_open(&store, NULL, team, TFR_HUGEPAGES_OFF));
+    struct fake_weights fake;
+    struct tfr_graph *graph = middle_rank();
+    give_weights(&fake, graph);
+    n_inits = n_releases = 0;
+    struct tfr_plan *plan = full_plan(registry, graph, store, team, TFR_OK);
+    assert_int_equal(n_inits, 2);
+    tfr_plan_free(plan);
+    assert_int_equal(n_releases, 2);
+    tfr_store_close(store);
+    tfr_team_close(team);
+    tfr_free(fake.data);
+    tfr_registry_close(registry);
+}
+
+TFR_TEST(failing_init_frees_everything) {
+    TFR_UNUSED_STATE;
+    struct tfr_registry *registry = open_registry("failing,ref");
+    assert_ok(tfr_registry_add(registry, &failing, ""));
+    struct tfr_team *team;
+    struct tfr_store *store;
+    assert_ok(tfr_team_open(&team, 1, NULL, true));
+    assert_ok(tfr_store_open(&store, NULL, team, TFR_HUGEPAGES_OFF));
+    const struct tfr_hparams hparams = gpt2_tiny(1);
+    struct tfr_graph *graph;
+    struct fake_weights fake;
+    assert_ok(gpt2_graph(&graph, &hparams, 4, 1, TFR_DTYPE_F32));
+    give_weights(&fake, graph);
+    n_releases = 0;
+    assert_null(full_plan(registry, graph, store, team, TFR_RUNTIME));
+    assert_non_null(strstr(tfr_failure_text(), "gather_rows.f32.failing.plain cannot be set up: no luck"));
+    assert_int_equal(n_releases, 0);
+    tfr_store_close(store);
+    tfr_team_close(team);
+    tfr_free(fake.data);
+    tfr_registry_close(registry);
+}
+
+TFR_TEST(graph_without_data_can_only_be_planned_dry) {
+    TFR_UNUSED_STATE;
+    struct tfr_registry *registry = open_registry("ref");
+    struct tfr_store *store;
+    assert_ok(tfr_store_open(&store, NULL, NULL, TFR_HUGEPAGES_OFF));
+    assert_null(full_plan(registry, middle_rank(), store, NULL, TFR_RUNTIME));
+    assert_non_null(strstr(tfr_failure_text(), "h.1.ln_1: transformer.h.1.ln_1.weight has no data"));
+    tfr_store_close(store);
+    tfr_registry_close(registry);
+}
+
+TFR_TEST(empty_rank_has_an_empty_plan) {
+    TFR_UNUSED_STATE;
+    struct tfr_registry *registry = open_registry(NULL);
+    struct tfr_graph *graph;
+    assert_ok(tfr_graph_create(&graph, 4, 1));
+    struct tfr_plan *plan = full_plan(registry, graph, NULL, NULL, TFR_OK);
+    assert_int_equal(plan->n_steps, 0);
+    assert_int_equal(plan->arena_bytes, 0);
+    char *text = tfr_plan_explain(plan, true);
+    assert_non_null(strstr(text, "total"));
+    tfr_free(text);
+    tfr_plan_free(plan);
+    tfr_registry_close(registry);
+}
+
+TFR_TEST(missing_kernel_names_the_node) {
+    TFR_UNUSED_STATE;
+    const struct tfr_registry_request nothing = {0};
+    struct tfr_registry *registry;
+    assert_ok(tfr_registry_open(&registry, &nothing));
+    assert_null(full_plan(registry, middle_rank(), NULL, NULL, TFR_UNSUPPORTED));
+    assert_non_null(strstr(tfr_failure_text(), "recv.1: no kernel serves recv_hidden"));
+    tfr_registry_close(registry);
+}
+
+TFR_TEST(failed_allocation_at_any_point_leaks_nothing) {
+    TFR_UNUSED_STATE;
+    struct tfr_registry *registry = open_registry(NULL);
+    for (uint64_t n = 1; n < 200; n++) {
+        struct tfr_graph *graph = middle_rank();
+        struct tfr_plan *plan;
+        struct tfr_order_book orders = {0};
+        const struct tfr_plan_request request = {.graph = graph,
+                                                 .registry = registry,
+                                                 .machine = &machine,
+                                                 .n_threads = 2,
+                                                 .deterministic = true,
+                                                 .orders = &orders};
+        tfr_alloc_fail_after(n);
+        enum tfr_status status = tfr_plan_build(&plan, &request);
+        tfr_alloc_fail_after(0);
+        assert_true(status == TFR_OK || (status == TFR_RESOURCE && plan == NULL));
+        tfr_plan_free(plan);
+    }
+    tfr_registry_close(registry);
+}
+
+TFR_TEST_MAIN(TFR_CASE(gpt2_costs_what_the_formulas_say), TFR_CASE(fusing_keeps_the_flops),
+              TFR_CASE(decode_reads_the_weights_once), TFR_CASE(edges_and_priorities_fit_together),
+              TFR_CASE(classes_keep_one_order_per_shape), TFR_CASE(explanation_fits_and_names_everything),
+              TFR_CASE(json_explanation_is_json), TFR_CASE(classes_share_packed_weights),
+              TFR_CASE(states_are_made_and_released_once), TFR_CASE(failing_init_frees_everything),
+              TFR_CASE(graph_without_data_can_only_be_planned_dry), TFR_CASE(empty_rank_has_an_empty_plan),
+              TFR_CASE(missing_kernel_names_the_node), TFR_CASE(failed_allocation_at_any_point_leaks_nothing))

@@ -1,0 +1,139 @@
+/* test_sampler.c - greedy ties, the filters' sets by hand-computed cases, and the draw against its distribution. */
+#include "tfr_test.h"
+
+#include <math.h>
+
+#include "base/status.h"
+#include "engine/sampler.h"
+
+enum { N = 6 };
+
+static int64_t filter(double temperature, int64_t top_k, double top_p, const float *logits, struct tfr_sampler *sampler) {
+    const struct tfr_sampling sampling = {.temperature = temperature, .top_k = top_k, .top_p = top_p, .seed = 1};
+    assert_ok(tfr_sampler_open(sampler, &sampling, N));
+    return tfr_sampler_filter(sampler, logits);
+}
+
+TFR_TEST(greedy_takes_the_lowest_id_among_ties) {
+    TFR_UNUSED_STATE;
+    const float logits[N] = {1, 3, 2, 3, 3, 0};
+    struct tfr_sampler sampler;
+    int32_t id;
+    assert_ok(tfr_sampler_open(&sampler, &(struct tfr_sampling){.top_p = 1}, N));
+    assert_ok(tfr_sampler_next(&sampler, logits, 0, &id));
+    assert_int_equal(id, 1);
+    tfr_sampler_close(&sampler);
+}
+
+TFR_TEST(nan_is_refused_by_position) {
+    TFR_UNUSED_STATE;
+    const float logits[N] = {1, 3, NAN, 3, 3, 0};
+    struct tfr_sampler sampler;
+    int32_t id;
+    assert_ok(tfr_sampler_open(&sampler, &(struct tfr_sampling){.top_p = 1}, N));
+    assert_refused(tfr_sampler_next(&sampler, logits, 17, &id), TFR_CHECK, "position 17");
+    tfr_sampler_close(&sampler);
+}
+
+TFR_TEST(top_k_keeps_all_ties_of_the_last) {
+    TFR_UNUSED_STATE;
+    const float logits[N] = {5, 1, 4, 4, 4, 0};
+    struct tfr_sampler sampler;
+    assert_int_equal(filter(1, 2, 1, logits, &sampler), 4);
+    assert_int_equal(sampler.choices[0].id, 0);
+    assert_int_equal(sampler.choices[1].id, 2);
+    tfr_sampler_close(&sampler);
+}
+
+/* Probabilities 0.5, 0.25, 0.15, 0.07, 0.02, 0.01: Hugging Face drops the low tail whose sum is at most 1 - top_p. */
+static void probabilities(float *logits) {
+    const double p[N] = {0.5, 0.25, 0.15, 0.07, 0.02, 0.01};
+    for (int i = 0; i < N; i++) {
+        logits[i] = (float)log(p[i]);
+    }
+}
+
+TFR_TEST(top_p_keeps_the_smallest_set_that_reaches_the_mass) {
+    TFR_UNUSED_STATE;
+    float logits[N];
+    struct tfr_sampler sampler;
+    probabilities(logits);
+    assert_int_equal(filter(1, 0, 0.7, logits, &sampler), 2);
+    tfr_sampler_close(&sampler);
+    assert_int_equal(filter(1, 0, 0.8, logits, &sampler), 3);
+    tfr_sampler_close(&sampler);
+    assert_int_equal(filter(1, 0, 0.0, logits, &sampler), 1);
+    tfr_sampler_close(&sampler);
+}
+
+TFR_TEST(top_p_works_on_what_top_k_left) {
+    TFR_UNUSED_STATE;
+    float logits[N];
+    struct tfr_sampler sampler;
+    probabilities(logits);
+    /* of 0.5 and 0.25 the first holds two thirds */
+    assert_int_equal(filter(1, 2, 0.6, logits, &sampler), 1);
+    tfr_sampler_close(&sampler);
+    assert_int_equal(filter(1, 2, 0.7, logits, &sampler), 2);
+    tfr_sampler_close(&sampler);
+}
+
+TFR_TEST(temperature_sharpens_before_top_p) {
+    TFR_UNUSED_STATE;
+    float logits[N];
+    struct tfr_sampler sampler;
+    probabilities(logits);
+    /* squared: 0.25, 0.0625, 0.0225, ...: the first holds 0.738 */
+    assert_int_equal(filter(0.5, 0, 0.73, logits, &sampler), 1);
+    tfr_sampler_close(&sampler);
+    assert_int_equal(filter(0.5, 0, 0.75, logits, &sampler), 2);
+    tfr_sampler_close(&sampler);
+}
+
+TFR_TEST(a_draw_depends_on_seed_and_position_alone) {
+    TFR_UNUSED_STATE;
+    float logits[N];
+    struct tfr_sampler a, b;
+    const struct tfr_sampling sampling = {.temperature = 1, .top_p = 1, .seed = 42};
+    probabilities(logits);
+    assert_ok(tfr_sampler_open(&a, &sampling, N));
+    assert_ok(tfr_sampler_open(&b, &sampling, N));
+    for (int64_t position = 0; position < 50; position++) {
+        int32_t x, y;
+        assert_ok(tfr_sampler_next(&a, logits, position, &x));
+        assert_ok(tfr_sampler_next(&b, logits, 49 - position, &y));
+        assert_ok(tfr_sampler_next(&b, logits, position, &y));
+        assert_int_equal(x, y);
+    }
+    tfr_sampler_close(&a);
+    tfr_sampler_close(&b);
+}
+
+/* Chi-square with 5 degrees of freedom: 20.5 is passed by chance once in a thousand; the draws are fixed, so this cannot flicker. */
+TFR_TEST(draws_follow_the_distribution) {
+    TFR_UNUSED_STATE;
+    enum { DRAWS = 100000 };
+    const double p[N] = {0.5, 0.25, 0.15, 0.07, 0.02, 0.01};
+    float logits[N];
+    struct tfr_sampler sampler;
+    int64_t count[N] = {0};
+    probabilities(logits);
+    assert_ok(tfr_sampler_open(&sampler, &(struct tfr_sampling){.temperature = 1, .top_p = 1, .seed = 7}, N));
+    for (int64_t i = 0; i < DRAWS; i++) {
+        int32_t id;
+        assert_ok(tfr_sampler_next(&sampler, logits, i, &id));
+        count[id]++;
+    }
+    double chi2 = 0;
+    for (int i = 0; i < N; i++) {
+        double expected = p[i] * DRAWS;
+        chi2 += ((double)count[i] - expected) * ((double)count[i] - expected) / expected;
+    }
+    assert_true(chi2 < 20.5);
+    tfr_sampler_close(&sampler);
+}
+
+TFR_TEST_MAIN(TFR_CASE(greedy_takes_the_lowest_id_among_ties), TFR_CASE(nan_is_refused_by_position),
+              TFR_CASE(top_k_keeps_all_ties_of_the_last), TFR_CASE(top_p_keeps_the_smallest_set_that_reaches_the_mass),
+              TFR_CASE(top_p_works_on_what_top_k_left), TFR_CASE(temperature_sharpens_before_top_p),
+              TFR_CASE(a_draw_depends_on_seed_and_position_alone), TFR_CASE(draws_follow_the_distribution))

@@ -1,0 +1,354 @@
+/* test_tokenizer_load.c - opening: which files count, what they may say, and what is refused with which
+ * words. */
+#include "base/status.h"
+#include "model/tokenizer.h"
+#include "tiny_tokenizer.h"
+
+static void check_encoding(const struct tfr_tokenizer *tokenizer, const char *text, const int32_t *expected,
+                           size_t n) {
+    struct tfr_ids ids = {0};
+    assert_ok(tfr_tokenizer_encode(tokenizer, text, strlen(text), TFR_SPECIAL_PARSE, &ids));
+    assert_int_equal(ids.n, n);
+    assert_true(n == 0 || memcmp(ids.data, expected, n * sizeof(*expected)) == 0);
+    tfr_ids_free(&ids);
+}
+#define CHECK_ENCODING(tokenizer, text, ...)                                                                 \
+    check_encoding(tokenizer, text, (const int32_t[]){__VA_ARGS__},                                          \
+                   sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
+
+static struct tfr_tokenizer *open_ok(const char *path) {
+    struct tfr_tokenizer *tokenizer;
+    assert_ok(tfr_tokenizer_open(&tokenizer, path));
+    return tokenizer;
+}
+
+/* Opening fails with TFR_MODEL and these words; the folder is removed. */
+static void check_refused(const char *folder, const char *words) {
+    struct tfr_tokenizer *tokenizer;
+    assert_refused(tfr_tokenizer_open(&tokenizer, folder), TFR_MODEL, words);
+    assert_null(tokenizer);
+    tiny_remove(folder);
+}
+
+static void check_plain_refused(const char *tail, const char *merges, const char *words) {
+    check_refused(tiny_plain(tail, merges), words);
+}
+
+/* A plain folder with one more file. */
+static const char *plain_and(const char *tail, const char *name, const char *content) {
+    const char *folder = tiny_plain(tail, TINY_MERGES);
+    tiny_write(folder, name, content);
+    return folder;
+}
+
+TFR_TEST(plain_files_open) {
+    TFR_UNUSED_STATE;
+    const char *folder = tiny_plain(TINY_VOCAB_TAIL ",\"<|endoftext|>\":258", TINY_MERGES);
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    assert_int_equal(tfr_tokenizer_vocab_size(tokenizer), 259);
+    assert_int_equal(tfr_tokenizer_eos(tokenizer), 258);
+    CHECK_ENCODING(tokenizer, "abcab<|endoftext|>\xff", 257, 256, 258, 255);
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+}
+
+TFR_TEST(without_end_of_text_there_is_no_eos) {
+    TFR_UNUSED_STATE;
+    const char *folder = tiny_plain(TINY_VOCAB_TAIL, TINY_MERGES);
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    assert_int_equal(tfr_tokenizer_eos(tokenizer), -1);
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+}
+
+TFR_TEST(holes_in_the_ids_have_no_token) {
+    TFR_UNUSED_STATE;
+    const char *folder = tiny_plain("\"ab\":300,\"abc\":257", TINY_MERGES);
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    size_t size;
+    assert_int_equal(tfr_tokenizer_vocab_size(tokenizer), 301);
+    assert_null(tfr_tokenizer_bytes(tokenizer, 299, &size));
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+}
+
+TFR_TEST(missing_files_are_named) {
+    TFR_UNUSED_STATE;
+    struct tfr_tokenizer *tokenizer;
+    const char *folder = tiny_folder();
+    assert_refused(tfr_tokenizer_open(&tokenizer, folder), TFR_RESOURCE,
+                   "needs tokenizer.json, or vocab.json");
+    tiny_write(folder, "vocab.json", "{}");
+    assert_refused(tfr_tokenizer_open(&tokenizer, folder), TFR_RESOURCE, "merges.txt is missing");
+    tiny_remove(folder);
+    assert_refused(tfr_tokenizer_open(&tokenizer, folder), TFR_RESOURCE, "tokenizer_");
+}
+
+TFR_TEST(bad_vocabularies_are_refused) {
+    TFR_UNUSED_STATE;
+    check_plain_refused("\"ab\":256,\"abc\":256", TINY_MERGES, "id 256 belongs to two tokens");
+    check_plain_refused("\"ab\":256,\"abc\":97", TINY_MERGES, "id 97 belongs to two tokens");
+    check_plain_refused("\"ab\":256,\"ab\":257", TINY_MERGES, "vocab.json:1:");
+    check_plain_refused("\"ab\":256,\"abc\":4194304", TINY_MERGES, "ids go from 0 to 4194303");
+    check_plain_refused("\"ab\":256,\"abc\":-1", TINY_MERGES, "has id -1");
+    check_plain_refused("\"ab\":256,\"abc\":257.5", TINY_MERGES, "must be a whole number");
+    check_plain_refused("\"ab\":256,\"abc\":\"257\"", TINY_MERGES, "must be a whole number");
+    check_plain_refused("\"ab\":256,", TINY_MERGES, "vocab.json:1:");
+    const char *folder = tiny_folder();
+    tiny_write(folder, "vocab.json", "{\"a\":0}");
+    tiny_write(folder, "merges.txt", "#version: 0.2\n");
+    check_refused(folder, "byte 0x00 has no token");
+    folder = tiny_folder();
+    tiny_write(folder, "vocab.json", "[1]");
+    tiny_write(folder, "merges.txt", "#version: 0.2\n");
+    check_refused(folder, "must be an object");
+}
+
+TFR_TEST(bad_merges_are_refused_with_their_line) {
+    TFR_UNUSED_STATE;
+    check_plain_refused(TINY_VOCAB_TAIL, "a b\nab c\n", "merges.txt:1: the first line must begin with");
+    check_plain_refused(TINY_VOCAB_TAIL, "", "merges.txt:1: the first line");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na b\nab c", "does not end with a newline");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na b\nab zz\n",
+                        "merges.txt:3: the merge names token \"zz\"");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\nqq b\n",
+                        "merges.txt:2: the merge names token \"qq\"");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\nb c\n",
+                        "makes a token that is not in the vocabulary");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na b c\n", "merges.txt:2: a merge is two tokens");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na b\n\n", "merges.txt:3: a merge is two tokens");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\n b\n", "a merge is two tokens");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na \n", "a merge is two tokens");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\r\na b\r\n",
+                        "merges.txt:2: the merge names token \"b\r\"");
+}
+
+TFR_TEST(files_beside_the_vocabulary_are_honoured) {
+    TFR_UNUSED_STATE;
+    const char *folder = plain_and(TINY_VOCAB_TAIL, "added_tokens.json", "{\"<x>\":258,\"<pad>\":259}");
+    tiny_write(folder, "special_tokens_map.json",
+               "{\"pad_token\":\"<pad>\",\"eos_token\":{\"content\":\"abc\"}}");
+    tiny_write(
+        folder, "tokenizer_config.json",
+        "{\"add_prefix_space\":true,\"eos_token\":\"</s>\",\"bos_token\":null,\"added_tokens_decoder\":"
+        "{\"260\":{\"content\":\"</"
+        "s>\",\"special\":true,\"lstrip\":false}},\"extra_special_tokens\":{\"x_token\":\"abc\"},"
+        "\"model_max_length\":1024}");
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    assert_int_equal(tfr_tokenizer_vocab_size(tokenizer), 261);
+    assert_int_equal(tfr_tokenizer_eos(tokenizer), 260);
+    assert_true(tfr_tokenizer_is_special(tokenizer, 259));
+    assert_true(tfr_tokenizer_is_special(tokenizer, 260));
+    assert_true(tfr_tokenizer_is_special(tokenizer, 257));
+    assert_false(tfr_tokenizer_is_special(tokenizer, 258));
+    assert_true(tfr_tokenizer_adds_prefix_space(tokenizer));
+    CHECK_ENCODING(tokenizer, "a<x>b</s><pad> c", ' ', 'a', 258, ' ', 'b', 260, 259, ' ', 'c');
+    check_encoding(tokenizer, "", NULL, 0);
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+}
+
+TFR_TEST(added_tokens_match_longest_and_special_ones_first) {
+    TFR_UNUSED_STATE;
+    const char *folder =
+        plain_and(TINY_VOCAB_TAIL, "added_tokens.json", "{\"<x>\":258,\"<x>y\":259,\"a b\":260,\"x<\":262}");
+    tiny_write(folder, "tokenizer_config.json",
+               "{\"added_tokens_decoder\":{\"261\":{\"content\":\"y<\",\"special\":true}}}");
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    CHECK_ENCODING(tokenizer, "<x>yz", 259, 'z');
+    CHECK_ENCODING(tokenizer, "<x>y<", 258, 261);
+    CHECK_ENCODING(tokenizer, "<x<xx", '<', 262, 'x', 'x');
+    CHECK_ENCODING(tokenizer, "a a b", 'a', ' ', 260);
+    size_t size;
+    assert_memory_equal(tfr_tokenizer_bytes(tokenizer, 260, &size), "a b",
+                        3); /* no names of bytes, but text */
+    assert_int_equal(size, 3);
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+}
+
+TFR_TEST(bad_files_beside_the_vocabulary_are_refused) {
+    TFR_UNUSED_STATE;
+    static const struct {
+        const char *file, *content, *words;
+    } cases[] = {
+        {"special_tokens_map.json", "{\"eos_token\":\"</s>\"}", "token \"</s>\" has no id"},
+        {"special_tokens_map.json", "{\"mask_token\":{\"content\":\"ab\",\"lstrip\":true}}",
+         "lstrip is not supported"},
+        {"special_tokens_map.json", "{\"eos_token\":\"\"}", "must not be empty"},
+        {"special_tokens_map.json", "{\"eos_token\":7}", "must be a string or an object"},
+        {"special_tokens_map.json", "[]", "must be an object"},
+        {"added_tokens.json", "{\"<x>\":97}", "id 97 belongs to two tokens"},
+        {"added_tokens.json", "{\"ab\":300}", "has id 300 here and id 256 before"},
+        {"added_tokens.json", "{\"<x>\":\"y\"}", "must be a whole number"},
+        {"tokenizer_config.json", "{\"add_bos_token\":true}", "add_bos_token is not supported"},
+        {"tokenizer_config.json", "{\"split_special_tokens\":true}", "split_special_tokens is not supported"},
+        {"tokenizer_config.json", "{\"add_prefix_space\":1}", "add_prefix_space must be true or false"},
+        {"tokenizer_config.json", "{\"errors\":\"strict\"}", "errors must be \"replace\""},
+        {"tokenizer_config.json", "{\"tokenizer_class\":\"RobertaTokenizer\"}", "this is RobertaTokenizer"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"ab\"}}}",
+         "\"x\" is not an id"},
+        {"tokenizer_config.json", "{\"additional_special_tokens\":[\"<y>\"]}", "token \"<y>\" has no id"},
+        {"tokenizer_config.json", "{", "tokenizer_config.json:1:"},
+    };
+    for (size_t i = 0; i < TFR_COUNT_OF(cases); i++) {
+        check_refused(plain_and(TINY_VOCAB_TAIL, cases[i].file, cases[i].content), cases[i].words);
+    }
+}
+
+#define STAGE "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}"
+#define JSON_HEAD                                                                                            \
+    "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[{\"id\":258,\"content\":"   \
+    "\"<s>\","                                                                                               \
+    "\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":true}],"       \
+    "\"normalizer\":null,\"pre_tokenizer\":" STAGE ",\"post_processor\":" STAGE ",\"decoder\":" STAGE        \
+    ",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":\"\","   \
+    "\"end_of_word_suffix\":\"\",\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":false,"        \
+    "\"vocab\":{"
+#define JSON_TAIL TINY_VOCAB_TAIL "},\"merges\":[\"a b\",[\"ab\",\"c\"]]}}"
+
+/* A tokenizer.json in which the first `from` of head or tail is `to`. */
+static const char *json_with(const char *from, const char *to) {
+    static const char *const parts[] = {JSON_HEAD, JSON_TAIL};
+    struct tfr_text text = {0};
+    bool changed = from[0] == '\0';
+    for (size_t i = 0; i < 2; i++) {
+        const char *place = changed ? NULL : strstr(parts[i], from);
+        if (place != NULL) {
+            assert_ok(tfr_text_append(&text, parts[i], (size_t)(place - parts[i])));
+            tiny_put(&text, to);
+            changed = true;
+        }
+        tiny_put(&text, place != NULL ? place + strlen(from) : parts[i]);
+        if (i == 0) {
+            tiny_put_bytes(&text);
+        }
+    }
+    assert_true(changed);
+    const char *folder = tiny_folder();
+    tiny_write(folder, "tokenizer.json", text.data);
+    tfr_text_free(&text);
+    return folder;
+}
+
+TFR_TEST(tokenizer_json_opens_from_folder_and_by_path) {
+    TFR_UNUSED_STATE;
+    const char *folder = json_with("", "");
+    char path[640];
+    snprintf(path, sizeof(path), "%s/tokenizer.json", folder);
+    const char *const paths[] = {folder, path};
+    for (size_t i = 0; i < 2; i++) {
+        struct tfr_tokenizer *tokenizer = open_ok(paths[i]);
+        assert_int_equal(tfr_tokenizer_vocab_size(tokenizer), 259);
+        assert_int_equal(tfr_tokenizer_eos(tokenizer), -1);
+        CHECK_ENCODING(tokenizer, "abc<s>ab a", 257, 258, 256, ' ', 'a');
+        tfr_tokenizer_close(tokenizer);
+    }
+    tiny_remove(folder);
+}
+
+TFR_TEST(tokenizer_json_wins_over_plain_files) {
+    TFR_UNUSED_STATE;
+    const char *folder = json_with("", "");
+    tiny_write(folder, "vocab.json", "{}");
+    tiny_write(folder, "merges.txt", "");
+    tfr_tokenizer_close(open_ok(folder));
+    tiny_remove(folder);
+}
+
+TFR_TEST(prefix_space_of_tokenizer_json) {
+    TFR_UNUSED_STATE;
+    const char *folder = json_with("\"add_prefix_space\":false", "\"add_prefix_space\":true");
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    CHECK_ENCODING(tokenizer, "a<s>b", ' ', 'a', 258, ' ', 'b');
+    CHECK_ENCODING(tokenizer, " a", ' ', 'a');
+    CHECK_ENCODING(tokenizer, "\na", ' ', '\n', 'a');
+    tfr_tokenizer_close(tokenizer);
+    tiny_write(folder, "tokenizer_config.json", "{\"add_prefix_space\":false}");
+    tokenizer = open_ok(folder);
+    CHECK_ENCODING(tokenizer, "a", 'a');
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+}
+
+TFR_TEST(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused) {
+    TFR_UNUSED_STATE;
+    static const struct {
+        const char *from, *to, *words;
+    } cases[] = {
+        {"\"truncation\":null", "\"truncation\":{\"max_length\":9}", "truncation is not supported"},
+        {"\"padding\":null", "\"padding\":{\"length\":9}", "padding is not supported"},
+        {"\"normalizer\":null", "\"normalizer\":{\"type\":\"NFC\"}", "normalizer is not supported"},
+        {"\"version\"", "\"flavour\":1,\"version\"", "\"flavour\" is not supported"},
+        {"\"pre_tokenizer\":{\"type\":\"ByteLevel\"", "\"pre_tokenizer\":{\"type\":\"Whitespace\"",
+         "this one is Whitespace"},
+        {"\"pre_tokenizer\":" STAGE, "\"pre_tokenizer\":null", "pre_tokenizer must be of type ByteLevel"},
+        {"\"add_prefix_space\":false,", "", "lacks add_prefix_space"},
+        {"\"use_regex\":true", "\"use_regex\":false", "use_regex false is not supported"},
+        {"\"post_processor\":{\"type\":\"ByteLevel\"", "\"post_processor\":{\"type\":\"TemplateProcessing\"",
+         "this one is TemplateProcessing"},
+        {"\"decoder\":" STAGE, "\"decoder\":null", "decoder must be of type ByteLevel"},
+        {"\"type\":\"BPE\"", "\"type\":\"Unigram\"", "type must be BPE"},
+        {"\"dropout\":null", "\"dropout\":0.1", "dropout is not supported"},
+        {"\"continuing_subword_prefix\":\"\"", "\"continuing_subword_prefix\":\"##\"",
+         "continuing_subword_prefix is not supported"},
+        {"\"end_of_word_suffix\":\"\"", "\"end_of_word_suffix\":\"</w>\"",
+         "end_of_word_suffix is not supported"},
+        {"\"byte_fallback\":false", "\"byte_fallback\":true", "byte_fallback is not supported"},
+        {"\"ignore_merges\":false", "\"ignore_merges\":true", "ignore_merges is not supported"},
+        {"\"lstrip\":false", "\"lstrip\":true", "lstrip is not supported"},
+        {"\"rstrip\":false", "\"rstrip\":true", "rstrip is not supported"},
+        {"\"single_word\":false", "\"single_word\":true", "single_word is not supported"},
+        {"\"id\":258", "\"id\":300", "must have the next free id 258, not 300"},
+        {"\"id\":258", "\"id\":-1", "must be a whole number from 0"},
+        {"\"content\":\"<s>\"", "\"content\":\"ab\"", "has id 258 here and id 256 before"},
+        {"[\"a b\",", "[\"a b\",\"a\",", "a merge is \"left right\""},
+        {"[\"ab\",\"c\"]", "[\"ab\",\"c\",\"d\"]", "a merge is \"left right\""},
+        {"[\"ab\",\"c\"]", "[\"ab\",\"zz\"]", "names token \"zz\""},
+        {"\"merges\":", "\"merges\":7,\"x\":", "\"x\" is not supported"},
+        {"\"merges\":[\"a b\",[\"ab\",\"c\"]]", "\"merges\":7", "merges must be an array"},
+        {"\"model\":{", "\"model\":7}", "tokenizer.json:1:"},
+        {"\"vocab\":{", "\"vocab\":[],\"unk_token2\":{", "\"unk_token2\" is not supported"},
+    };
+    for (size_t i = 0; i < TFR_COUNT_OF(cases); i++) {
+        check_refused(json_with(cases[i].from, cases[i].to), cases[i].words);
+    }
+}
+
+TFR_TEST(a_tokenizer_json_of_nothing_is_refused) {
+    TFR_UNUSED_STATE;
+    static const char *const texts[] = {"{}", "[]", "null", "{\"model\":{}}", ""};
+    for (size_t i = 0; i < TFR_COUNT_OF(texts); i++) {
+        const char *folder = tiny_folder();
+        tiny_write(folder, "tokenizer.json", texts[i]);
+        check_refused(folder, "tokenizer.json:1:");
+    }
+}
+
+TFR_TEST(lack_of_memory_while_opening_leaves_nothing) {
+    TFR_UNUSED_STATE;
+    const char *folder = plain_and(TINY_VOCAB_TAIL, "tokenizer_config.json", "{\"eos_token\":\"ab\"}");
+    enum tfr_status status = TFR_RESOURCE;
+    for (uint64_t n = 1; status != TFR_OK && n < 5000; n++) {
+        struct tfr_tokenizer *tokenizer;
+        tfr_alloc_fail_after(n);
+        status = tfr_tokenizer_open(&tokenizer, folder);
+        tfr_alloc_fail_after(0);
+        assert_true(status == TFR_OK || (status == TFR_RESOURCE && tokenizer == NULL));
+        tfr_tokenizer_close(tokenizer);
+    }
+    assert_int_equal(status, TFR_OK);
+    tiny_remove(folder);
+}
+
+TFR_TEST_MAIN(TFR_CASE(plain_files_open), TFR_CASE(without_end_of_text_there_is_no_eos),
+              TFR_CASE(holes_in_the_ids_have_no_token), TFR_CASE(missing_files_are_named),
+              TFR_CASE(bad_vocabularies_are_refused), TFR_CASE(bad_merges_are_refused_with_their_line),
+              TFR_CASE(files_beside_the_vocabulary_are_honoured),
+              TFR_CASE(added_tokens_match_longest_and_special_ones_first),
+              TFR_CASE(bad_files_beside_the_vocabulary_are_refused),
+              TFR_CASE(tokenizer_json_opens_from_folder_and_by_path),
+              TFR_CASE(tokenizer_json_wins_over_plain_files), TFR_CASE(prefix_space_of_tokenizer_json),
+              TFR_CASE(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused),
+              TFR_CASE(a_tokenizer_json_of_nothing_is_refused),
+              TFR_CASE(lack_of_memory_while_opening_leaves_nothing))
