@@ -53,8 +53,8 @@ struct tfr_graph {
 /* Building and rewriting. A value is copied in; its producer is set by the node. */
 enum tfr_status tfr_graph_create(struct tfr_graph **graph, int64_t rows_max, int64_t logits_max);
 enum tfr_status tfr_graph_add_value(struct tfr_graph *graph, const struct tfr_value *value, int *id);
-/* Copies `node` with its inputs; makes the output value by the op's shape rule, called like the node. `given`: kind, io and (recv_hidden)
- * shape of the output, NULL for an ordinary one. *output is -1 for ops without output. */
+/* Copies `node` with its inputs; makes the output value by the op's shape rule, called like the node. `given`: kind,
+ * io and (recv_hidden) shape of the output, NULL for an ordinary one. *output is -1 for ops without output. */
 enum tfr_status tfr_graph_add_node(struct tfr_graph *graph, const struct tfr_node *node, const struct tfr_value *given,
                                    int *output);
 /* Removes the nodes marked true and every value that nothing uses; ids change, `after` follows. */

@@ -1,7 +1,7 @@
 /* plan.h - stage 4: a graph becomes an array of steps with kernels, memory and packed weights. All choices are made here.
  *
- * plan.c runs select (kernels), memplan (offsets) and pack (weights); explain.c tells why. Plans of several shape classes share one
- * tfr_store of packed weights. Thread rule: built on one thread (packing uses the team), read-only afterwards.
+ * plan.c runs select (kernels), memplan (offsets) and store (weights); explain.c tells why. Plans of several shape
+ * classes share one tfr_store of packed weights. Thread rule: built on one thread (packing uses the team), read-only afterwards.
  */
 #ifndef TFR_PLAN_PLAN_H
 #define TFR_PLAN_PLAN_H
@@ -59,8 +59,9 @@ struct tfr_plan {
     void *state_memory; /* of all steps */
 };
 
-/* In deterministic mode a linear must add in the same order in every shape class, on every rank and for any number of threads: order.c
- * decides per shape, from nothing but the shape, the kernels and the machine; the book keeps what was decided. The engine owns it. */
+/* In deterministic mode a linear must add in the same order in every shape class, on every rank and for any number of
+ * threads: order.c decides per shape, from nothing but the shape, the kernels and the machine; the book keeps what was
+ * decided. The engine owns it. */
 struct tfr_order_book {
     struct tfr_order_entry {
         int64_t k, n;
@@ -89,7 +90,8 @@ struct tfr_plan_request {
 enum tfr_status tfr_plan_build(struct tfr_plan **plan, const struct tfr_plan_request *request);
 void tfr_plan_free(struct tfr_plan *plan);
 
-/* Table for people: node, kernel, rows, FLOPs, bytes, predicted time, order; refused kernels with reasons underneath. Free with tfr_free. */
+/* Table for people: node, kernel, rows, FLOPs, bytes, predicted time, order; kernels not taken with reasons underneath.
+ * Free with tfr_free. */
 char *tfr_plan_explain(const struct tfr_plan *plan, bool refusals);
 void tfr_plan_explain_json(const struct tfr_plan *plan, struct tfr_json_out *out);
 

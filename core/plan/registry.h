@@ -1,9 +1,10 @@
 /* registry.h - the plugins and kernels of the process: found once, never unloaded.
  *
- * Sources, in order: plugins linked statically, paths the user names, shared objects tfr_*.so (without tfr_comm_*) of the plugin
- * folders; of two found plugins of one name the first counts, so a named one takes the place of a found one. ABI and
- * records are checked before use; a wrong one is refused with a sentence (an error for a path the user named, a warning for a found one).
- * The user's list ("-onednn,gemv") bans by plugin name or kernel-name prefix with '-', prefers without; ref cannot be banned.
+ * Sources, in order: plugins linked statically, paths the user names, shared objects tfr_*.so (without tfr_comm_*) of
+ * the plugin folders; a found plugin whose name is already there is passed over, so a named one takes its place. ABI
+ * and records are checked before use; a wrong one is refused with a sentence (an error for a path the user named, a
+ * warning for a found one). The user's list ("-onednn,gemv") bans by plugin name or kernel-name prefix with '-',
+ * prefers without; ref cannot be banned.
  * Thread rule: opened and added to on one thread, then read by any.
  */
 #ifndef TFR_PLAN_REGISTRY_H
@@ -33,8 +34,8 @@ void tfr_registry_close(struct tfr_registry *registry); /* frees the book, keeps
 enum tfr_status tfr_registry_add(struct tfr_registry *registry, const struct tfr_plugin *plugin, const char *path);
 
 const struct tfr_registry_entry *tfr_registry_plugins(const struct tfr_registry *registry, size_t *n);
-/* Folders looked into by default: $TFRUN_PLUGIN_PATH (':'-separated), ../lib/tfrun/plugins beside the running program's folder, the installed
- * folder. NULL-terminated; free with tfr_registry_free_folders. */
+/* Folders looked into by default: $TFRUN_PLUGIN_PATH (':'-separated), ../lib/tfrun/plugins beside the running
+ * program's folder, the installed folder. NULL-terminated; free with tfr_registry_free_folders. */
 char **tfr_registry_folders(void);
 void tfr_registry_free_folders(char **folders);
 

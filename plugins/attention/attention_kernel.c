@@ -25,9 +25,9 @@ enum { TILE_ROWS = 2, TILE_PANELS = 1, TILE_COLUMNS = 4, ONE_PANELS = 2, ONE_COL
 #endif
 enum { KEYS = TFR_ATTENTION_KEYS, MAX_VECTORS = 8, MAX_ROWS = TFR_ATTENTION_ROWS };
 
+/* clang's plain "unroll" would act before inlining, where the counts are not yet known. */
 #if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)") /* plain "unroll" acts before inlining, on unknown counts  \
-                                                   */
+#define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif

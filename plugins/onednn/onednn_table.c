@@ -152,8 +152,8 @@ static bool make_buckets(struct onednn_family *family, char *reason, size_t size
         struct onednn_bucket *bucket = &family->bucket[family->n_buckets];
         bucket->rows = rows[i];
         if (!make_bucket(family, bucket, attr) || !is_fast(&family->key, compat_implementation(bucket->desc))) {
-            const char *text = bucket->desc != NULL ? compat_implementation(bucket->desc) : "nothing";
-            snprintf(reason, size, "oneDNN offers only %s for %lld rows", text, (long long)rows[i]);
+            const char *text = bucket->desc != NULL ? compat_implementation(bucket->desc) : "none";
+            snprintf(reason, size, "oneDNN has no fast code for %lld rows here: %s", (long long)rows[i], text);
             free_bucket(bucket);
             continue;
         }

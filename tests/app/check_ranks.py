@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""check_ranks.py TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks give the ids and the logits' bits of one process.
+"""check_ranks.py same TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks give the ids and the logits' bits of one process.
+check_ranks.py refused TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks refuse as one process does, in one line.
 
-Runs CONFIG once without a launcher, then on N ranks with the balanced split, with --split hf, and with a
-device_map that deals the blocks out in turn. Compares ids, text and logits_digest of the --json output.
+same runs CONFIG once without a launcher, then on N ranks with the balanced split, with --split hf, and with a
+device_map that deals the blocks out in turn, and compares ids, text and logits_digest of the --json output.
 Python's own library only.
 """
 import json
@@ -36,9 +37,7 @@ def dealt_config(config_dir, n_ranks, folder):
     return path
 
 
-def main():
-    tfrun, mpiexec, n_ranks, config, *options = sys.argv[1:]
-    config_dir = pathlib.Path(config).resolve()
+def check_same(tfrun, mpiexec, n_ranks, config_dir, options):
     options = [*options, "--ignore-eos", "--temperature", "0", "--json"]
     launch = [mpiexec, "-n", n_ranks, tfrun]
     _, want = generate([tfrun, config_dir, *options], "one process")
@@ -53,6 +52,26 @@ def main():
             if have != want:
                 sys.exit(f"{name}: {n_ranks} ranks give\n{have}\none process gives\n{want}")
             print(f"{name}: logits_digest {have['logits_digest']} as one process")
+
+
+def check_refused(tfrun, mpiexec, n_ranks, config_dir, options):
+    def refuse(*launch):
+        ran = subprocess.run([*launch, tfrun, config_dir, *options], stdin=subprocess.DEVNULL, capture_output=True,
+                             timeout=140)
+        ours = [line for line in ran.stderr.decode().splitlines() if line.startswith("tfrun: ")]
+        return ran.returncode, ran.stdout.strip(), ours
+    want, have = refuse(), refuse(mpiexec, "-n", n_ranks)
+    if want[0] == 0 or len(want[2]) != 1:
+        sys.exit(f"one process does not refuse: {want}")
+    if have != want:
+        sys.exit(f"{n_ranks} ranks say\n{have}\none process says\n{want}")
+    print(want[2][0])
+
+
+def main():
+    mode, tfrun, mpiexec, n_ranks, config, *options = sys.argv[1:]
+    check = {"same": check_same, "refused": check_refused}[mode]
+    check(tfrun, mpiexec, n_ranks, pathlib.Path(config).resolve(), options)
     return 0
 
 

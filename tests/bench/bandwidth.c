@@ -53,7 +53,7 @@ __attribute__((target_clones("avx512f", "avx2", "default"))) static uint64_t rea
 }
 
 double bench_read_seconds(const struct bench_buffer *buffer, int n_buffers, int n_threads) {
-    static volatile uint64_t sink;
+    static volatile uint64_t sink; /* keeps the loads alive */
     const double begin = bench_now();
 #pragma omp parallel num_threads(n_threads)
     {

@@ -7,13 +7,13 @@
 
 #include <tfrun/tfrun.h>
 
-enum { MAX_GOLDEN_TOKENS = 64, MAX_SETTINGS = 8 };
+enum { MAX_GOLDEN_TOKENS = 128, MAX_SETTINGS = 8 };
 
 struct golden_case {
     const char *folder;
     int64_t n, vocab_size;
     int32_t ids[MAX_GOLDEN_TOKENS];
-    float *logits; /* [n, vocab_size], of float64 eager attention */
+    float *logits; /* [n, vocab_size], of float64 eager attention; NULL if the folder has no golden.safetensors */
 };
 
 /* "runtime.threads=2", ...; NULL-terminated. */
@@ -21,6 +21,7 @@ struct golden_settings {
     const char *text[MAX_SETTINGS];
 };
 
+/* A folder without golden.safetensors, such as configs/demo, gives made-up ids: good for the laws. */
 void golden_read(struct golden_case *golden, const char *folder);
 void golden_free(struct golden_case *golden);
 
