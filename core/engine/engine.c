@@ -191,6 +191,19 @@ void tfr_engine_clear_cancel(void) {
     cancel_requested = 0;
 }
 
+struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine) {
+    struct tfr_memory memory = {.weights_bytes = (int64_t)tfr_store_bytes(engine->store),
+                                .activations_bytes = (int64_t)tfr_exec_bytes(engine->exec)};
+    for (int64_t i = 0; i < engine->max_batch; i++) {
+        memory.kv_bytes += engine->slots[i].open ? (int64_t)engine->slots[i].kv.block.size : 0;
+    }
+    return memory;
+}
+
+int tfr_engine_threads(const struct tfr_engine *engine) {
+    return engine->threads.n_threads;
+}
+
 int64_t tfr_engine_vocab_size(const struct tfr_engine *engine) {
     return engine->config->model.vocab_size;
 }

@@ -1,8 +1,9 @@
-/* gemm_kernel.c - linear for any number of rows: the same panels, the same order and so the same bits as gemv.
+/* gemm_kernel.c - linear for any number of rows: the same panels, the same order and so the same bits as
+ * gemv.
  *
- * Work is cut into items of one panel times a chunk of rows. Of an item, one block along K of the panel stays in L2 while
- * all row groups of the chunk pass over it; the chunk's sums stay in a buffer of the thread. x is read in place: a group of
- * rows times a block is a few streams that stay in L1. Compiled once per ISA.
+ * Work is cut into items of one panel times a chunk of rows. Of an item, one block along K of the panel stays
+ * in L2 while all row groups of the chunk pass over it; the chunk's sums stay in a buffer of the thread. x is
+ * read in place: a group of rows times a block is a few streams that stay in L1. Compiled once per ISA.
  */
 #include "gemv/gemv.h"
 
@@ -10,9 +11,11 @@
 
 #define AHEAD_BYTES 2048
 
-/* Rows of an item: as many as the thread's buffer holds, fewer where threads would idle. A multiple of TILE_ROWS. */
+/* Rows of an item: as many as the thread's buffer holds, fewer where threads would idle. A multiple of
+ * TILE_ROWS. */
 static int64_t chunk_rows(int64_t rows, int64_t panels, int nth) {
-    const int64_t wanted = (4 * (int64_t)nth + panels - 1) / panels; /* chunks that give four items a thread */
+    const int64_t wanted =
+        (4 * (int64_t)nth + panels - 1) / panels; /* chunks that give four items a thread */
     const int64_t share = (rows + wanted - 1) / wanted;
     const int64_t whole = (share + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     return whole < TFR_GEMM_CHUNK_ROWS ? whole : TFR_GEMM_CHUNK_ROWS;
@@ -51,15 +54,18 @@ V_INLINE void run(const int kind, const struct tfr_run_args *args, const struct 
 }
 
 #if defined(__AVX512BF16__)
-void V_NAME(tfr_gemm_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+void V_NAME(tfr_gemm_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                           const struct tfr_problem *problem) {
     run(TILE_DP, args, ctx, problem);
 }
 #else
-void V_NAME(tfr_gemm_f32)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+void V_NAME(tfr_gemm_f32)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                          const struct tfr_problem *problem) {
     run(TILE_F32, args, ctx, problem);
 }
 
-void V_NAME(tfr_gemm_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+void V_NAME(tfr_gemm_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                           const struct tfr_problem *problem) {
     run(TILE_BF16, args, ctx, problem);
 }
 #endif

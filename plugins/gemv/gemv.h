@@ -1,10 +1,11 @@
-/* gemv.h - the kernels of this plugin as each ISA variant exports them. Variants that were not built are never called. */
+/* gemv.h - the kernels of this plugin as each ISA variant exports them. Variants that were not built are
+ * never called. */
 #ifndef TFR_PLUGINS_GEMV_H
 #define TFR_PLUGINS_GEMV_H
 
 #include <tfrun/plugin.h>
 
-#define TFR_GEMV_MAX_ROWS 16
+#define TFR_GEMV_MAX_ROWS   16
 #define TFR_GEMM_CHUNK_ROWS 240 /* rows whose sums one thread holds: 60 KiB */
 
 typedef void tfr_linear_run_fn(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
@@ -12,7 +13,8 @@ typedef void tfr_linear_run_fn(const struct tfr_run_args *args, const struct tfr
 
 tfr_linear_run_fn tfr_gemv_f32_plain, tfr_gemv_f32_avx2, tfr_gemv_f32_avx512;
 tfr_linear_run_fn tfr_gemm_f32_plain, tfr_gemm_f32_avx2, tfr_gemm_f32_avx512;
-/* The avx512bf16 variants multiply in bf16 (TFR_ORDER_DP_BF16), the others widen the weights (TFR_ORDER_FMA). */
+/* The avx512bf16 variants multiply in bf16 (TFR_ORDER_DP_BF16), the others widen the weights (TFR_ORDER_FMA).
+ */
 tfr_linear_run_fn tfr_gemv_bf16_plain, tfr_gemv_bf16_avx2, tfr_gemv_bf16_avx512, tfr_gemv_bf16_avx512bf16;
 tfr_linear_run_fn tfr_gemm_bf16_plain, tfr_gemm_bf16_avx2, tfr_gemm_bf16_avx512, tfr_gemm_bf16_avx512bf16;
 

@@ -1,8 +1,9 @@
-/* gemv_kernel.c - linear for few rows: every thread streams its own panels once, front to back, at memory speed.
+/* gemv_kernel.c - linear for few rows: every thread streams its own panels once, front to back, at memory
+ * speed.
  *
- * The split is static and the panels of a thread lie side by side, so the hardware sees one stream per thread; the software
- * prefetch carries it over the ends of pages and panels. Up to TILE_ROWS rows share one pass; more rows read the block again
- * from L2. Compiled once per ISA.
+ * The split is static and the panels of a thread lie side by side, so the hardware sees one stream per
+ * thread; the software prefetch carries it over the ends of pages and panels. Up to TILE_ROWS rows share one
+ * pass; more rows read the block again from L2. Compiled once per ISA.
  */
 #include "gemv/gemv.h"
 
@@ -31,15 +32,18 @@ V_INLINE void run(const int kind, const struct tfr_run_args *args, const struct 
 }
 
 #if defined(__AVX512BF16__)
-void V_NAME(tfr_gemv_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+void V_NAME(tfr_gemv_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                           const struct tfr_problem *problem) {
     run(TILE_DP, args, ctx, problem);
 }
 #else
-void V_NAME(tfr_gemv_f32)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+void V_NAME(tfr_gemv_f32)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                          const struct tfr_problem *problem) {
     run(TILE_F32, args, ctx, problem);
 }
 
-void V_NAME(tfr_gemv_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+void V_NAME(tfr_gemv_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                           const struct tfr_problem *problem) {
     run(TILE_BF16, args, ctx, problem);
 }
 #endif

@@ -1,7 +1,7 @@
 /* gemv_plugin.c - linear by own code: "gemv" for few rows, "gemm" for any, on weights packed as panel64.
  *
- * Both follow TFR_ORDER_FMA (or TFR_ORDER_DP_BF16) with any block length along K, so a row gives the same bits in either of
- * them, for any number of threads, and in every other kernel that states the same order.
+ * Both follow TFR_ORDER_FMA (or TFR_ORDER_DP_BF16) with any block length along K, so a row gives the same
+ * bits in either of them, for any number of threads, and in every other kernel that states the same order.
  */
 #include "gemv/gemv.h"
 
@@ -10,7 +10,8 @@
 #include "common/panel.h"
 #include "common/simd.h"
 
-/* A build without fused multiply-add rounds twice, so its plain kernels keep an order of their own, named by a number. */
+/* A build without fused multiply-add rounds twice, so its plain kernels keep an order of their own, named by
+ * a number. */
 #define PLAIN_ORDER (V_HAS_FMA ? TFR_ORDER_FMA : TFR_ORDER_OWN)
 #define OWN_MARK    6464
 
@@ -33,9 +34,10 @@ static bool keeps_order(const struct tfr_problem *problem, int kind, char *reaso
         return true;
     }
     if (asked->kind != kind) {
-        return refuse(reason, size, kind == TFR_ORDER_DP_BF16 ? "adds in order dp_bf16 only"
-                                    : kind == TFR_ORDER_FMA   ? "adds in order fma only"
-                                                              : "has no fused multiply-add, adds in an order of its own");
+        return refuse(reason, size,
+                      kind == TFR_ORDER_DP_BF16 ? "adds in order dp_bf16 only"
+                      : kind == TFR_ORDER_FMA   ? "adds in order fma only"
+                                                : "has no fused multiply-add, adds in an order of its own");
     }
     if (kind == TFR_ORDER_OWN) {
         return asked->k_block == OWN_MARK || refuse(reason, size, "cannot keep the order of another kernel");
@@ -76,7 +78,8 @@ static void need_weight(const struct tfr_problem *problem, int kind, struct tfr_
 
 /* x rounded to bf16. */
 static size_t rounded_bytes(const struct tfr_problem *problem) {
-    return (size_t)problem->rows_max * (size_t)panel_padded_k(TFR_DTYPE_BF16, k_of(problem)) * sizeof(uint16_t);
+    return (size_t)problem->rows_max * (size_t)panel_padded_k(TFR_DTYPE_BF16, k_of(problem)) *
+           sizeof(uint16_t);
 }
 
 static bool query_gemv(const struct tfr_problem *problem, int kind, struct tfr_needs *needs) {
@@ -93,39 +96,47 @@ static bool query_gemm(const struct tfr_problem *problem, int kind, struct tfr_n
     return true;
 }
 
-static void pack(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed, int tid, int nth) {
+static void pack(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed, int tid,
+                 int nth) {
     tfr_panel_pack(problem->arg[1].dtype, weight, problem->attrs.transposed != 0, packed, tid, nth);
 }
 
-/* Shares of the peaks as measured (docs/performance.md): one row leaves the multipliers half idle, since the panel's
- * accumulators are too few to hide their latency; from four rows on the share stays where it is. */
-static void cost_of(const struct tfr_problem *problem, double flop_fraction, double byte_fraction, bool few_rows,
-                    struct tfr_cost *cost) {
+/* Vector width as a share of the machine's widest: the peaks that costs are compared with are those of the
+ * machine. Set once at load. */
+static double avx2_width = 1.0, plain_width = 1.0;
+static const double avx512_width = 1.0, avx512bf16_width = 1.0;
+
+/* Shares of the peaks as measured on AVX-512 with two threads. One row leaves the multipliers half idle,
+ * since the panel's accumulators are too few to hide their latency; from four rows on the share stays where
+ * it is. */
+static void cost_of(const struct tfr_problem *problem, double flop_fraction, double byte_fraction,
+                    bool few_rows, struct tfr_cost *cost) {
     const double rows = (double)(problem->rows_max < 4 ? problem->rows_max : 4);
     cost->flop_fraction = few_rows ? flop_fraction * (0.25 + 0.1875 * rows) : flop_fraction;
     cost->byte_fraction = byte_fraction;
-    cost->overhead_ns = few_rows ? 500.0 : 1000.0;
+    cost->overhead_ns = few_rows ? 500.0 : 1500.0;
 }
 
+/* clang-format off */
 /* X(family, dtype, ISA variant, dtype bit, ISA bits, order kind, score, flop fraction, byte fraction) */
-#define PLAIN_KERNELS(X)                                                                           \
-    X(gemv, f32, plain, F32, 0, PLAIN_ORDER, 10, 0.12, 0.3)                                        \
-    X(gemm, f32, plain, F32, 0, PLAIN_ORDER, 10, 0.12, 0.3)                                        \
-    X(gemv, bf16, plain, BF16, 0, PLAIN_ORDER, 10, 0.06, 0.2)                                      \
-    X(gemm, bf16, plain, BF16, 0, PLAIN_ORDER, 10, 0.06, 0.2)
-#define AVX2_KERNELS(X)                                                                            \
-    X(gemv, f32, avx2, F32, TFR_ISA_AVX2, TFR_ORDER_FMA, 20, 0.40, 0.9)                            \
-    X(gemm, f32, avx2, F32, TFR_ISA_AVX2, TFR_ORDER_FMA, 20, 0.40, 0.9)                            \
-    X(gemv, bf16, avx2, BF16, TFR_ISA_AVX2, TFR_ORDER_FMA, 20, 0.18, 0.85)                         \
-    X(gemm, bf16, avx2, BF16, TFR_ISA_AVX2, TFR_ORDER_FMA, 20, 0.18, 0.85)
-#define AVX512_KERNELS(X)                                                                          \
-    X(gemv, f32, avx512, F32, TFR_ISA_AVX512, TFR_ORDER_FMA, 30, 0.75, 0.95)                       \
-    X(gemm, f32, avx512, F32, TFR_ISA_AVX512, TFR_ORDER_FMA, 30, 0.75, 0.9)                        \
-    X(gemv, bf16, avx512, BF16, TFR_ISA_AVX512, TFR_ORDER_FMA, 30, 0.35, 0.9)                      \
-    X(gemm, bf16, avx512, BF16, TFR_ISA_AVX512, TFR_ORDER_FMA, 30, 0.35, 0.9)
-#define AVX512BF16_KERNELS(X)                                                                      \
-    X(gemv, bf16, avx512bf16, BF16, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, TFR_ORDER_DP_BF16, 40, 0.75, 0.95) \
-    X(gemm, bf16, avx512bf16, BF16, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, TFR_ORDER_DP_BF16, 40, 0.75, 0.9)
+#define PLAIN_KERNELS(X) \
+    X(gemv, f32, plain, F32, 0, PLAIN_ORDER, 10, 0.60, 0.50) \
+    X(gemm, f32, plain, F32, 0, PLAIN_ORDER, 10, 0.60, 0.50) \
+    X(gemv, bf16, plain, BF16, 0, PLAIN_ORDER, 10, 0.30, 0.40) \
+    X(gemm, bf16, plain, BF16, 0, PLAIN_ORDER, 10, 0.30, 0.40)
+#define AVX2_KERNELS(X) \
+    X(gemv, f32, avx2, F32, TFR_ISA_AVX2, TFR_ORDER_FMA, 20, 0.88, 0.90) \
+    X(gemm, f32, avx2, F32, TFR_ISA_AVX2, TFR_ORDER_FMA, 20, 0.85, 0.85) \
+    X(gemv, bf16, avx2, BF16, TFR_ISA_AVX2, TFR_ORDER_FMA, 20, 0.42, 0.85) \
+    X(gemm, bf16, avx2, BF16, TFR_ISA_AVX2, TFR_ORDER_FMA, 20, 0.40, 0.80)
+#define AVX512_KERNELS(X) \
+    X(gemv, f32, avx512, F32, TFR_ISA_AVX512, TFR_ORDER_FMA, 30, 0.90, 0.95) \
+    X(gemm, f32, avx512, F32, TFR_ISA_AVX512, TFR_ORDER_FMA, 30, 0.85, 0.85) \
+    X(gemv, bf16, avx512, BF16, TFR_ISA_AVX512, TFR_ORDER_FMA, 30, 0.43, 0.90) \
+    X(gemm, bf16, avx512, BF16, TFR_ISA_AVX512, TFR_ORDER_FMA, 30, 0.40, 0.85)
+#define AVX512BF16_KERNELS(X) \
+    X(gemv, bf16, avx512bf16, BF16, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, TFR_ORDER_DP_BF16, 40, 0.88, 0.95) \
+    X(gemm, bf16, avx512bf16, BF16, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, TFR_ORDER_DP_BF16, 40, 0.78, 0.85)
 
 #define SUPPORTS_gemv(problem, reason, size) has_few_rows(problem, reason, size)
 #define SUPPORTS_gemm(problem, reason, size) true
@@ -142,7 +153,7 @@ static void cost_of(const struct tfr_problem *problem, double flop_fraction, dou
         return query_##family(problem, order_kind, needs);                                         \
     }                                                                                              \
     static void cost_##family##_##dtype##_##variant(const struct tfr_problem *problem, struct tfr_cost *cost) { \
-        cost_of(problem, flop, byte, IS_FEW_##family, cost);                                       \
+        cost_of(problem, (flop)*variant##_width, byte, IS_FEW_##family, cost);                                       \
     }
 
 #define RECORD(family, dtype, variant, DTYPE, isa_bits, order_kind, kernel_score, flop, byte)      \
@@ -160,7 +171,6 @@ static void cost_of(const struct tfr_problem *problem, double flop_fraction, dou
      .pack = pack,                                                                                 \
      .run = tfr_##family##_##dtype##_##variant},
 
-/* clang-format off */
 PLAIN_KERNELS(FUNCTIONS)
 #ifdef TFR_HAVE_AVX2
 AVX2_KERNELS(FUNCTIONS)
@@ -198,6 +208,8 @@ static const struct tfr_plugin plugin = {
 };
 
 TFR_PLUGIN_ENTRY(gemv) {
-    (void)host;
+    const bool has_avx512 = (host->isa & TFR_ISA_AVX512) != 0, has_avx2 = (host->isa & TFR_ISA_AVX2) != 0;
+    avx2_width = has_avx512 ? 0.5 : 1.0;
+    plain_width = has_avx512 ? 0.125 : has_avx2 ? 0.25 : 1.0;
     return &plugin;
 }

@@ -1,9 +1,9 @@
 /* tile.h - the inner loop of gemv and gemm: up to TILE_ROWS rows of x times one block along K of a panel.
  *
- * Every output has one accumulator, so its chain of additions runs in the order of k whatever the number of rows, columns
- * or lanes: the order is that of enum tfr_order_kind by construction. The plain loop it equals, for one row and column:
- *     sum = 0; for (k = k_begin; k < k_end; k++) sum = fma(x[k], w[k], sum);
- * Included by sources that are compiled once per ISA.
+ * Every output has one accumulator, so its chain of additions runs in the order of k whatever the number of
+ * rows, columns or lanes: the order is that of enum tfr_order_kind by construction. The plain loop it equals,
+ * for one row and column: sum = 0; for (k = k_begin; k < k_end; k++) sum = fma(x[k], w[k], sum); Included by
+ * sources that are compiled once per ISA.
  */
 #ifndef TFR_PLUGINS_GEMV_TILE_H
 #define TFR_PLUGINS_GEMV_TILE_H
@@ -15,19 +15,19 @@
 
 /* How weights and x meet. */
 enum tile_kind {
-    TILE_F32, /* f32 weights */
+    TILE_F32,  /* f32 weights */
     TILE_BF16, /* bf16 weights widened to f32, x in f32: TFR_ORDER_FMA */
-    TILE_DP /* bf16 weights, x in bf16: TFR_ORDER_DP_BF16 by vdpbf16ps */
+    TILE_DP    /* bf16 weights, x in bf16: TFR_ORDER_DP_BF16 by vdpbf16ps */
 };
 
 /* One block of one panel. */
 struct tile {
-    const void *x; /* first row: f32, or bf16 for TILE_DP with a zero behind an odd K */
-    int64_t x_stride; /* elements between rows of x */
-    const void *panel; /* k = 0, column 0 of the panel */
+    const void *x;          /* first row: f32, or bf16 for TILE_DP with a zero behind an odd K */
+    int64_t x_stride;       /* elements between rows of x */
+    const void *panel;      /* k = 0, column 0 of the panel */
     int64_t k_begin, k_end; /* even begin for TILE_DP */
     int64_t ahead; /* bytes to prefetch ahead of the weights; 0: the lines just read, which costs nothing */
-    float *sum; /* [rows][64], taken over or, with `add`, added to */
+    float *sum;    /* [rows][64], taken over or, with `add`, added to */
     bool add;
 };
 
@@ -47,7 +47,8 @@ V_INLINE void tile_prefetch(const void *at, int64_t ahead, const bool is_first) 
 }
 
 /* sum[r][.] += x[r][k] w[k][.], w in registers. */
-V_INLINE void tile_step(const int rows, const int vectors, vf sum[][64 / VW], const float *x, int64_t stride, const vf *w) {
+V_INLINE void tile_step(const int rows, const int vectors, vf sum[][64 / VW], const float *x, int64_t stride,
+                        const vf *w) {
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
         const vf factor = v_set1(x[r * stride]);
@@ -58,8 +59,8 @@ V_INLINE void tile_step(const int rows, const int vectors, vf sum[][64 / VW], co
     }
 }
 
-V_INLINE void tile_run_f32(const int rows, const int vectors, const struct tile *t, int column, const bool is_first,
-                             vf sum[][64 / VW]) {
+V_INLINE void tile_run_f32(const int rows, const int vectors, const struct tile *t, int column,
+                           const bool is_first, vf sum[][64 / VW]) {
     const float *x = t->x, *w = (const float *)t->panel + column;
     for (int64_t k = t->k_begin; k < t->k_end; k++) {
         vf weights[64 / VW];
@@ -73,8 +74,8 @@ V_INLINE void tile_run_f32(const int rows, const int vectors, const struct tile 
 }
 
 /* One k of the pair in `words`: the lower or the upper half of each lane. */
-V_INLINE void tile_half(const int rows, const int vectors, const struct tile *t, const uint32_t *words, int64_t k, const bool upper,
-                        vf sum[][64 / VW]) {
+V_INLINE void tile_half(const int rows, const int vectors, const struct tile *t, const uint32_t *words,
+                        int64_t k, const bool upper, vf sum[][64 / VW]) {
     vf weights[64 / VW];
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; v++) {
@@ -84,8 +85,8 @@ V_INLINE void tile_half(const int rows, const int vectors, const struct tile *t,
     tile_step(rows, vectors, sum, (const float *)t->x + k, t->x_stride, weights);
 }
 
-V_INLINE void tile_run_bf16(const int rows, const int vectors, const struct tile *t, int column, const bool is_first,
-                              vf sum[][64 / VW]) {
+V_INLINE void tile_run_bf16(const int rows, const int vectors, const struct tile *t, int column,
+                            const bool is_first, vf sum[][64 / VW]) {
     const uint32_t *words = (const uint32_t *)t->panel + column;
     int64_t k = t->k_begin;
     if (k & 1) {
@@ -103,8 +104,8 @@ V_INLINE void tile_run_bf16(const int rows, const int vectors, const struct tile
 }
 
 #if defined(__AVX512BF16__)
-V_INLINE void tile_run_dp(const int rows, const int vectors, const struct tile *t, int column, const bool is_first,
-                            vf sum[][64 / VW]) {
+V_INLINE void tile_run_dp(const int rows, const int vectors, const struct tile *t, int column,
+                          const bool is_first, vf sum[][64 / VW]) {
     const uint16_t *x = t->x;
     const uint32_t *words = (const uint32_t *)t->panel + column;
     for (int64_t k = t->k_begin; k < t->k_end; k += 2) {

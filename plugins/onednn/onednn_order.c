@@ -1,7 +1,8 @@
 /* onednn_order.c - in which order does the installed library add? Asked by computing, since no document says.
  *
- * A small problem of pseudo-random numbers is multiplied by the library for a few row counts, and its bits are compared with
- * the plain loops of enum tfr_order_kind for several block lengths. The answer is kept for the life of the process.
+ * A small problem of pseudo-random numbers is multiplied by the library for a few row counts, and its bits
+ * are compared with the plain loops of enum tfr_order_kind for several block lengths. The answer is kept for
+ * the life of the process.
  */
 #include "onednn/onednn.h"
 
@@ -41,7 +42,8 @@ static float next_random(uint32_t *seed) {
     return (float)(int32_t)(*seed >> 8) / 8388608.0f - 1.0f;
 }
 
-static float one_block_fma(const struct probe *p, const float *x, const float *w, int64_t k_begin, int64_t k_end) {
+static float one_block_fma(const struct probe *p, const float *x, const float *w, int64_t k_begin,
+                           int64_t k_end) {
     float sum = 0.0f;
     (void)p;
     for (int64_t k = k_begin; k < k_end; k++) {
@@ -51,7 +53,8 @@ static float one_block_fma(const struct probe *p, const float *x, const float *w
 }
 
 /* As the instruction vdpbf16ps: products of bf16 are exact in f32, the upper one of a pair is added first. */
-static float one_block_dp(const struct probe *p, const float *x, const float *w, int64_t k_begin, int64_t k_end) {
+static float one_block_dp(const struct probe *p, const float *x, const float *w, int64_t k_begin,
+                          int64_t k_end) {
     float sum = 0.0f;
     for (int64_t k = k_begin; k < k_end; k += 2) {
         if (k + 1 < p->k) {
@@ -67,13 +70,15 @@ static float expected(const struct probe *p, int kind, int64_t k_block, int row,
     float total = 0.0f;
     for (int64_t k = 0; k < p->k; k += k_block) {
         const int64_t end = p->k - k < k_block ? p->k : k + k_block;
-        const float sum = kind == TFR_ORDER_DP_BF16 ? one_block_dp(p, x, w, k, end) : one_block_fma(p, x, w, k, end);
+        const float sum =
+            kind == TFR_ORDER_DP_BF16 ? one_block_dp(p, x, w, k, end) : one_block_fma(p, x, w, k, end);
         total = k == 0 ? sum : total + sum;
     }
     return total;
 }
 
-static bool is_order(const struct probe *p, int kind, int64_t k_block, int rows, int row_step, int column_step) {
+static bool is_order(const struct probe *p, int kind, int64_t k_block, int rows, int row_step,
+                     int column_step) {
     for (int row = 0; row < rows; row += row_step) {
         for (int column = 0; column < PROBE_COLUMNS; column += column_step) {
             const float want = expected(p, kind, k_block, row, column);
@@ -88,7 +93,8 @@ static bool is_order(const struct probe *p, int kind, int64_t k_block, int rows,
 static bool execute(struct onednn_family *family, const struct probe *p) {
     struct onednn_bucket *bucket = &family->bucket[family->n_buckets - 1];
     dnnl_memory_t memory[4] = {NULL};
-    void *data[4] = {p->dtype == TFR_DTYPE_BF16 ? (void *)p->x_rounded : (void *)p->x, p->packed, p->y, p->scratch};
+    void *data[4] = {p->dtype == TFR_DTYPE_BF16 ? (void *)p->x_rounded : (void *)p->x, p->packed, p->y,
+                     p->scratch};
     bool is_done = compat_memory(&memory[0], onednn_engine(), &bucket->x) &&
                    compat_memory(&memory[1], onednn_engine(), &family->weight) &&
                    compat_memory(&memory[2], onednn_engine(), &bucket->y) &&
@@ -100,7 +106,8 @@ static bool execute(struct onednn_family *family, const struct probe *p) {
                                     {DNNL_ARG_WEIGHTS, memory[1]},
                                     {DNNL_ARG_DST, memory[2]},
                                     {DNNL_ARG_SCRATCHPAD, memory[3]}};
-    is_done = is_done && dnnl_primitive_execute(bucket->primitive, onednn_stream(), 4, args) == dnnl_success &&
+    is_done = is_done &&
+              dnnl_primitive_execute(bucket->primitive, onednn_stream(), 4, args) == dnnl_success &&
               dnnl_stream_wait(onednn_stream()) == dnnl_success;
     for (int i = 0; i < 4; i++) {
         if (memory[i] != NULL) {
@@ -112,8 +119,12 @@ static bool execute(struct onednn_family *family, const struct probe *p) {
 
 /* y of the first `rows` rows. */
 static bool compute(struct probe *p, bool is_plain, int rows) {
-    const struct onednn_key key = {.k = p->k, .n = PROBE_COLUMNS, .rows_max = rows, .dtype = p->dtype,
-                                   .n_threads = omp_get_max_threads(), .is_plain = is_plain};
+    const struct onednn_key key = {.k = p->k,
+                                   .n = PROBE_COLUMNS,
+                                   .rows_max = rows,
+                                   .dtype = p->dtype,
+                                   .n_threads = omp_get_max_threads(),
+                                   .is_plain = is_plain};
     char reason[128];
     struct onednn_family *family = onednn_family_find(&key, reason, sizeof reason);
     if (family == NULL || !onednn_family_take(family, reason, sizeof reason)) {
@@ -139,8 +150,11 @@ static void fill(struct probe *p, bool is_plain) {
         const float value = next_random(&seed);
         p->w[i] = is_bf16 ? bf16_to_f32(bf16_from_f32(value)) : value;
     }
-    const struct tfr_tensor view = {
-        .data = p->w, .dtype = TFR_DTYPE_F32, .rank = 2, .dim = {p->k, PROBE_COLUMNS}, .stride = {PROBE_COLUMNS, 1}};
+    const struct tfr_tensor view = {.data = p->w,
+                                    .dtype = TFR_DTYPE_F32,
+                                    .rank = 2,
+                                    .dim = {p->k, PROBE_COLUMNS},
+                                    .stride = {PROBE_COLUMNS, 1}};
     if (!is_plain) {
         tfr_panel_pack(p->dtype, &view, false, p->packed, 0, 1);
     } else if (is_bf16) {
@@ -184,7 +198,8 @@ static struct tfr_order probe_order(struct probe *p, bool is_plain) {
 }
 
 static struct tfr_order find_order(int dtype, int64_t k, bool is_plain) {
-    const size_t x_count = (size_t)(PROBE_ROWS * k), w_count = (size_t)(panel_padded_k(dtype, k) * PROBE_COLUMNS);
+    const size_t x_count = (size_t)(PROBE_ROWS * k),
+                 w_count = (size_t)(panel_padded_k(dtype, k) * PROBE_COLUMNS);
     struct probe p = {
         .dtype = dtype,
         .k = k,
@@ -213,7 +228,8 @@ struct tfr_order onednn_order(int dtype, int64_t k, bool is_plain) {
     }
     pthread_mutex_lock(&answers_lock);
     int i = 0;
-    while (i < n_answers && (answers[i].dtype != dtype || answers[i].k != k || answers[i].is_plain != is_plain)) {
+    while (i < n_answers &&
+           (answers[i].dtype != dtype || answers[i].k != k || answers[i].is_plain != is_plain)) {
         i++;
     }
     if (i < n_answers) {
@@ -221,7 +237,8 @@ struct tfr_order onednn_order(int dtype, int64_t k, bool is_plain) {
     } else {
         order = find_order(dtype, k, is_plain);
         if (n_answers < MAX_ANSWERS) {
-            answers[n_answers++] = (struct answer){.dtype = dtype, .is_plain = is_plain, .k = k, .order = order};
+            answers[n_answers++] =
+                (struct answer){.dtype = dtype, .is_plain = is_plain, .k = k, .order = order};
         }
     }
     pthread_mutex_unlock(&answers_lock);

@@ -1,7 +1,8 @@
 /* onednn_table.c - families of matmul primitives, one per distinct problem.
  *
- * A primitive has a fixed number of rows. A family holds up to eight sizes of rows, an eighth of rows_max apart, so that
- * short runs of a long plan pay for few rows too many. The library's own cache is off: this table is the cache.
+ * A primitive has a fixed number of rows. A family holds up to eight sizes of rows, an eighth of rows_max
+ * apart, so that short runs of a long plan pay for few rows too many. The library's own cache is off: this
+ * table is the cache.
  */
 #include "onednn/onednn.h"
 
@@ -42,10 +43,14 @@ bool onednn_eltwise(int activation, dnnl_alg_kind_t *kind, float *alpha, float *
         dnnl_alg_kind_t kind;
         float alpha, beta;
     } known[] = {
-        {TFR_ACT_GELU_TANH, dnnl_eltwise_gelu_tanh, 0.0f, 0.0f}, {TFR_ACT_GELU_ERF, dnnl_eltwise_gelu_erf, 0.0f, 0.0f},
-        {TFR_ACT_RELU, dnnl_eltwise_relu, 0.0f, 0.0f},           {TFR_ACT_LEAKY_RELU, dnnl_eltwise_relu, 0.01f, 0.0f},
-        {TFR_ACT_TANH, dnnl_eltwise_tanh, 0.0f, 0.0f},           {TFR_ACT_SIGMOID, dnnl_eltwise_logistic, 0.0f, 0.0f},
-        {TFR_ACT_SILU, dnnl_eltwise_swish, 1.0f, 0.0f},          {TFR_ACT_QUICK_GELU, dnnl_eltwise_swish, 1.702f, 0.0f},
+        {TFR_ACT_GELU_TANH, dnnl_eltwise_gelu_tanh, 0.0f, 0.0f},
+        {TFR_ACT_GELU_ERF, dnnl_eltwise_gelu_erf, 0.0f, 0.0f},
+        {TFR_ACT_RELU, dnnl_eltwise_relu, 0.0f, 0.0f},
+        {TFR_ACT_LEAKY_RELU, dnnl_eltwise_relu, 0.01f, 0.0f},
+        {TFR_ACT_TANH, dnnl_eltwise_tanh, 0.0f, 0.0f},
+        {TFR_ACT_SIGMOID, dnnl_eltwise_logistic, 0.0f, 0.0f},
+        {TFR_ACT_SILU, dnnl_eltwise_swish, 1.0f, 0.0f},
+        {TFR_ACT_QUICK_GELU, dnnl_eltwise_swish, 1.702f, 0.0f},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (known[i].activation == activation) {
@@ -79,16 +84,18 @@ static bool append_post_ops(const struct onednn_key *key, dnnl_post_ops_t ops) {
                                                compat_append_eltwise(ops, kind, alpha, beta));
 }
 
-/* NULL on failure. User-mode scratchpad: the default one may only be used by the thread that made the primitive. */
+/* NULL on failure. User-mode scratchpad: the default one may only be used by the thread that made the
+ * primitive. */
 static dnnl_primitive_attr_t make_attr(const struct onednn_key *key) {
     dnnl_primitive_attr_t attr = NULL;
     dnnl_post_ops_t ops = NULL;
     if (dnnl_primitive_attr_create(&attr) != dnnl_success) {
         return NULL;
     }
-    const bool is_made = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
-                         dnnl_post_ops_create(&ops) == dnnl_success && append_post_ops(key, ops) &&
-                         dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success;
+    const bool is_made =
+        dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
+        dnnl_post_ops_create(&ops) == dnnl_success && append_post_ops(key, ops) &&
+        dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success;
     if (ops != NULL) {
         dnnl_post_ops_destroy(ops);
     }
@@ -99,8 +106,10 @@ static dnnl_primitive_attr_t make_attr(const struct onednn_key *key) {
     return attr;
 }
 
-/* The library reads the caller's OpenMP setting when it makes a primitive and blocks for that many threads. */
-static bool make_bucket(struct onednn_family *family, struct onednn_bucket *bucket, const_dnnl_primitive_attr_t attr) {
+/* The library reads the caller's OpenMP setting when it makes a primitive and blocks for that many threads.
+ */
+static bool make_bucket(struct onednn_family *family, struct onednn_bucket *bucket,
+                        const_dnnl_primitive_attr_t attr) {
     const struct onednn_key *key = &family->key;
     const int threads_before = omp_get_max_threads();
     if (!compat_desc_make(&bucket->x, bucket->rows, key->k, factor_type(key), dnnl_ab) ||
@@ -151,9 +160,11 @@ static bool make_buckets(struct onednn_family *family, char *reason, size_t size
     for (int i = 0; i < count; i++) {
         struct onednn_bucket *bucket = &family->bucket[family->n_buckets];
         bucket->rows = rows[i];
-        if (!make_bucket(family, bucket, attr) || !is_fast(&family->key, compat_implementation(bucket->desc))) {
+        if (!make_bucket(family, bucket, attr) ||
+            !is_fast(&family->key, compat_implementation(bucket->desc))) {
             const char *text = bucket->desc != NULL ? compat_implementation(bucket->desc) : "none";
-            snprintf(reason, size, "oneDNN has no fast code for %lld rows here: %s", (long long)rows[i], text);
+            snprintf(reason, size, "oneDNN has no fast code for %lld rows here: %s", (long long)rows[i],
+                     text);
             free_bucket(bucket);
             continue;
         }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""check_ranks.py same TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks give the ids and the logits' bits of one process.
+"""check_ranks.py same TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks give the ids and the bits of one process.
 check_ranks.py refused TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks refuse as one process does, in one line.
 
 same runs CONFIG once without a launcher, then on N ranks with the balanced split, with --split hf, and with a
@@ -56,8 +56,8 @@ def check_same(tfrun, mpiexec, n_ranks, config_dir, options):
 
 def check_refused(tfrun, mpiexec, n_ranks, config_dir, options):
     def refuse(*launch):
-        ran = subprocess.run([*launch, tfrun, config_dir, *options], stdin=subprocess.DEVNULL, capture_output=True,
-                             timeout=140)
+        ran = subprocess.run([*launch, tfrun, config_dir, *options], stdin=subprocess.DEVNULL,
+                             capture_output=True, timeout=140)
         ours = [line for line in ran.stderr.decode().splitlines() if line.startswith("tfrun: ")]
         return ran.returncode, ran.stdout.strip(), ours
     want, have = refuse(), refuse(mpiexec, "-n", n_ranks)

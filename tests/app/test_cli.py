@@ -30,7 +30,8 @@ class Tfrun:
         self.demo = source_dir / "configs" / "demo"
 
     def run(self, *arguments, stdin=b"", code=0):
-        ran = subprocess.run([self.program, *map(str, arguments)], input=stdin, capture_output=True, timeout=120)
+        command = [self.program, *map(str, arguments)]
+        ran = subprocess.run(command, input=stdin, capture_output=True, timeout=120)
         if ran.returncode != code:
             raise AssertionError(f"exit code {ran.returncode}, expected {code}: {ran.stderr.decode()}")
         return ran
@@ -45,10 +46,15 @@ class Tfrun:
         """One greedy generation as JSON; the demo's own sampling settings are put aside."""
         return self.json(self.demo, "--temperature", 0, "-n", n, *arguments)
 
+    def demo_files(self):
+        """"model" of a config elsewhere that uses the demo model."""
+        return {"weights": str(self.demo / "model.safetensors"), "tokenizer": str(self.demo)}
+
     def options(self):
         """(key, flag) of every line of the option table."""
         text = (self.source / "core" / "config" / "config.def").read_text()
-        pattern = r'TFR_OPTION\(\w+,\s*"([^"]+)",\s*\w+,\s*(?:"[^"]*"|NULL),\s*[^,]+,\s*[^,]+,\s*(?:"[^"]*"|NULL),\s*(?:"([^"]+)"|NULL)'
+        word, number = r'\s*(?:"[^"]*"|NULL),', r"[^,]+,"
+        pattern = rf'TFR_OPTION\(\w+,\s*"([^"]+)",\s*\w+,{word}{number}{number}{word}\s*(?:"([^"]+)"|NULL)'
         return re.findall(pattern, text)
 
 
@@ -172,7 +178,8 @@ def no_echo_leaves_the_prompt_out(tfrun):
 def json_has_what_the_text_has(tfrun):
     result = tfrun.greedy("-p", PROMPT)
     choice = result["choices"][0]
-    expect_same(PROMPT + choice["text"] + "\n", tfrun.text(tfrun.demo, "-p", PROMPT, "-n", 12, "--temperature", 0))
+    text = tfrun.text(tfrun.demo, "-p", PROMPT, "-n", 12, "--temperature", 0)
+    expect_same(PROMPT + choice["text"] + "\n", text)
     expect_same(len(choice["ids"]), 12)
     expect_same(choice["finish_reason"], "length")
     expect(re.fullmatch(r"[0-9a-f]{16}", result["logits_digest"]), result["logits_digest"])
@@ -251,7 +258,7 @@ def prompt_from_a_file(tfrun):
 @case
 def prompt_of_the_config(tfrun):
     config = json.loads((tfrun.demo / "config.json").read_text())
-    expect(tfrun.text(tfrun.demo, "-n", 1).startswith(config["tfrun"]["input"]["prompt"]), "the prompt of the config")
+    expect(tfrun.text(tfrun.demo, "-n", 1).startswith(config["tfrun"]["input"]["prompt"]), "another prompt")
 
 
 @case
@@ -324,7 +331,7 @@ def end_of_text_ends_unless_ignored(tfrun):
     ids = tfrun.greedy("-p", PROMPT, n=5)["choices"][0]["ids"]
     config = json.loads((tfrun.demo / "config.json").read_text())
     config["eos_token_id"] = ids[2]
-    config["tfrun"]["model"] = {"weights": str(tfrun.demo / "model.safetensors"), "tokenizer": str(tfrun.demo)}
+    config["tfrun"]["model"] = tfrun.demo_files()
     path = tfrun.folder / "config.json"
     path.write_text(json.dumps(config))
     ended = tfrun.json(path, "-p", PROMPT, "--temperature", 0, "-n", 5)["choices"][0]
@@ -345,7 +352,7 @@ def a_seed_repeats(tfrun):
 def a_drawn_seed_is_reported_and_repeats(tfrun):
     config = json.loads((tfrun.demo / "config.json").read_text())
     config["tfrun"]["sampling"].pop("seed")
-    config["tfrun"]["model"] = {"weights": str(tfrun.demo / "model.safetensors"), "tokenizer": str(tfrun.demo)}
+    config["tfrun"]["model"] = tfrun.demo_files()
     path = tfrun.folder / "config.json"
     path.write_text(json.dumps(config))
     first = tfrun.json(path, "-p", PROMPT, "-n", 20)
@@ -363,8 +370,9 @@ def top_k_1_and_tiny_top_p_are_greedy(tfrun):
 
 @case
 def a_flag_beats_set_and_the_file(tfrun):
-    counts = [tfrun.greedy("-p", PROMPT, "--set", "sampling.max_tokens=3", n=7), tfrun.json(tfrun.demo, "-p", PROMPT, "-n3")]
-    expect_same([r["stats"]["output_tokens"] for r in counts], [3, 3])  # the last one given counts
+    last = tfrun.greedy("-p", PROMPT, "--set", "sampling.max_tokens=3", n=7)  # the last one given counts
+    short = tfrun.json(tfrun.demo, "-p", PROMPT, "-n3")
+    expect_same((last["stats"]["output_tokens"], short["stats"]["output_tokens"]), (3, 3))
     short = tfrun.json(tfrun.demo, "--prompt=The", "--max-tokens=2")["choices"][0]
     expect_same(len(short["ids"]), 2)
 

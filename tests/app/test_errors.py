@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """test_errors.py TFRUN NAME SOURCE_DIR [BAD_ABI_PLUGIN]: one bad input, told in one line.
 
-Each case builds its input in a temporary folder from a tiny golden checkpoint or the demo model, runs tfrun, and
-expects: the exit code, nothing on stdout, one line on stderr that begins with "tfrun: " and holds the given words
-(the thing and the fix); one line per fault where there are several. `test_errors.py --list` prints the names. Python's own library only.
+Each case builds its input in a temporary folder from a tiny golden checkpoint or the demo model, runs tfrun,
+and expects: the exit code, nothing on stdout, one line on stderr that begins with "tfrun: " and holds the given
+words (the thing and the fix); one line per fault where there are several. `test_errors.py --list` prints the
+names. Python's own library only.
 """
 import json
 import pathlib
@@ -71,7 +72,7 @@ def wrong(arguments, code, *words, lines=1):
 
 @case
 def missing_config(box):
-    return wrong([box.folder / "nowhere.json", *IDS], RESOURCE, "nowhere.json", "there is no such file", "model folder")
+    return wrong([box.folder / "nowhere.json", *IDS], RESOURCE, "nowhere.json", "no such file", "model folder")
 
 
 @case
@@ -173,8 +174,8 @@ def missing_tensor(box):
     header, body = box.read_header()
     header["transformer.ln_g.weight"] = header.pop("transformer.ln_f.weight")
     box.write(header, body)
-    return wrong([box.model, *IDS], MODEL, "transformer.ln_g.weight is unknown", "transformer.ln_f.weight [20] is missing",
-                 lines=2)
+    return wrong([box.model, *IDS], MODEL, "transformer.ln_g.weight is unknown",
+                 "transformer.ln_f.weight [20] is missing", lines=2)
 
 
 @case
@@ -379,7 +380,8 @@ def merge_of_unknown_token(box):
 
 @case
 def unwritable_output(box):
-    return wrong([box.model, *IDS, "-o", box.folder / "none" / "out.txt"], RESOURCE, "none/out.txt", "not writable")
+    out = box.folder / "none" / "out.txt"
+    return wrong([box.model, *IDS, "-o", out], RESOURCE, "none/out.txt", "not writable")
 
 
 @case

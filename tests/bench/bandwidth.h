@@ -1,4 +1,5 @@
-/* bandwidth.h - memory for measuring, and the read bandwidth of given buffers. For programs under tests/bench only. */
+/* bandwidth.h - memory for measuring, and the read bandwidth of given buffers. For programs under tests/bench
+ * only. */
 #ifndef TFR_BENCH_BANDWIDTH_H
 #define TFR_BENCH_BANDWIDTH_H
 
@@ -10,14 +11,16 @@ struct bench_buffer {
     size_t bytes;
 };
 
-/* Zeroed memory in huge pages where the system gives them; aborts when there is none. Never freed: the process is short. */
+/* Zeroed memory in huge pages where the system gives them; aborts when there is none. Never freed: the
+ * process is short. */
 void *bench_huge_alloc(size_t bytes);
 
-/* Bytes of the process's anonymous memory that lie in huge pages, from /proc/self/smaps_rollup; 0 if unknown. */
+/* Bytes of the process's anonymous memory that lie in huge pages, from /proc/self/smaps_rollup; 0 if unknown.
+ */
 size_t bench_huge_bytes(void);
 
-/* Reads every byte of the buffers once with n_threads OpenMP threads (64-byte loads, prefetch 4 KiB ahead); each buffer is
- * split in one contiguous part per thread, as gemv does. Returns seconds. */
+/* Reads every byte of the buffers once with n_threads OpenMP threads (64-byte loads, prefetch 4 KiB ahead);
+ * each buffer is split in one contiguous part per thread, as gemv does. Returns seconds. */
 double bench_read_seconds(const struct bench_buffer *buffer, int n_buffers, int n_threads);
 
 double bench_now(void); /* seconds, monotonic */

@@ -20,10 +20,10 @@ const struct tfr_kernel *bench_kernel_find(const struct tfr_plugin *plugin, cons
 /* y[rows,n] = x[rows,k] w[k,n] + bias; no activation. */
 struct tfr_problem bench_linear_problem(int dtype, int64_t rows, int64_t k, int64_t n, int n_threads);
 
-/* Asks the kernel and packs `weight` (f32 [k,n]) with the team; with `packed` given, takes that instead. False with a text on
- * stderr when the kernel refuses. */
-bool bench_linear_open(struct bench_linear *linear, const struct tfr_kernel *kernel, const struct tfr_problem *problem,
-                       const float *weight, void *packed);
+/* Asks the kernel and packs `weight` (f32 [k,n]) with the team; with `packed` given, takes that instead.
+ * False with a text on stderr when the kernel refuses. */
+bool bench_linear_open(struct bench_linear *linear, const struct tfr_kernel *kernel,
+                       const struct tfr_problem *problem, const float *weight, void *packed);
 
 /* One call by the calling thread of a team (TEAM kernels), inside a parallel region. */
 void bench_linear_run_part(const struct bench_linear *linear, int64_t rows, const float *x, const float *bias,

@@ -1,8 +1,8 @@
 /* probe_decode.c - how close do the linears come to the machine? In one run, repetitions interleaved:
  *   decode   the 49 linears of one GPT-2 124M step, one row, by gemv, against reading the same bytes
- *   prefill  the four linears of a block, 512 rows, by the onednn plugin and by gemm, against oneDNN called directly
- * Only ratios within one run mean something: the machine may be shared. Uses the plugins' ABI, not the runtime.
- *     tfr_probe PLUGIN_FOLDER [threads] [repetitions]
+ *   prefill  the four linears of a block, 512 rows, by the onednn plugin and by gemm, against oneDNN called
+ * directly Only ratios within one run mean something: the machine may be shared. Uses the plugins' ABI, not
+ * the runtime. tfr_probe PLUGIN_FOLDER [threads] [repetitions]
  */
 #include <omp.h>
 #include <stdio.h>
@@ -16,9 +16,7 @@
 #define PREFILL_ROWS 512
 #define MAX_REPS     200
 
-static const struct {
-    int64_t k, n;
-} block_shape[4] = {{768, 2304}, {768, 768}, {768, 3072}, {3072, 768}};
+static const struct { int64_t k, n; } block_shape[4] = {{768, 2304}, {768, 768}, {768, 3072}, {3072, 768}};
 static const int64_t head_k = 768, head_n = 50257;
 
 /* All linears of a step, with weights of their own. */
@@ -39,8 +37,8 @@ static float *random_floats(int64_t count) {
     return data;
 }
 
-static bool add_linear(struct model *model, const struct tfr_kernel *kernel, int dtype, int64_t k, int64_t n, int n_threads,
-                       const float *weight) {
+static bool add_linear(struct model *model, const struct tfr_kernel *kernel, int dtype, int64_t k, int64_t n,
+                       int n_threads, const float *weight) {
     const struct tfr_problem problem = bench_linear_problem(dtype, 1, k, n, n_threads);
     struct bench_linear *linear = &model->linear[model->count];
     if (kernel == NULL || !bench_linear_open(linear, kernel, &problem, weight, NULL)) {
@@ -52,45 +50,79 @@ static bool add_linear(struct model *model, const struct tfr_kernel *kernel, int
     return true;
 }
 
-static bool open_model(struct model *model, const struct tfr_kernel *kernel, int dtype, int n_threads, const float *weight) {
+static bool open_model(struct model *model, const struct tfr_kernel *kernel, int dtype, int n_threads,
+                       const float *weight) {
     *model = (struct model){0};
     for (int i = 0; i < N_LAYERS * 4; i++) {
-        if (!add_linear(model, kernel, dtype, block_shape[i % 4].k, block_shape[i % 4].n, n_threads, weight)) {
+        if (!add_linear(model, kernel, dtype, block_shape[i % 4].k, block_shape[i % 4].n, n_threads,
+                        weight)) {
             return false;
         }
     }
     return add_linear(model, kernel, dtype, head_k, head_n, n_threads, weight);
 }
 
-/* One region for the whole step and a barrier after each linear, as the executor does it. */
-static double decode_seconds(const struct model *model, const float *x, const float *bias, float *y, int n_threads) {
+static void keep_best(double *best, double seconds) {
+    *best = *best == 0 || seconds < *best ? seconds : *best;
+}
+
+/* One region for the whole step and a barrier after each linear, as the executor does it. best[i]: of linear
+ * i. */
+static double decode_seconds(const struct model *model, const float *x, const float *bias, float *y,
+                             int n_threads, double *best) {
     const double begin = bench_now();
 #pragma omp parallel num_threads(n_threads)
     for (int i = 0; i < model->count; i++) {
+        const double start = bench_now();
         bench_linear_run_part(&model->linear[i], 1, x, bias, NULL, y, omp_get_thread_num(), n_threads);
 #pragma omp barrier
+        if (omp_get_thread_num() == 0) {
+            keep_best(&best[i], bench_now() - start);
+        }
     }
     return bench_now() - begin;
 }
 
-static void probe_decode(const char *name, const struct tfr_plugin *gemv, int dtype, int n_threads, int reps, const float *weight,
-                         float *y) {
+static double read_seconds(const struct model *model, int n_threads, double *best) {
+    double total = 0;
+    for (int i = 0; i < model->count; i++) {
+        const double seconds = bench_read_seconds(&model->weight[i], 1, n_threads);
+        keep_best(&best[i], seconds);
+        total += seconds;
+    }
+    return total;
+}
+
+static double sum_of(const double *value, int n) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) {
+        sum += value[i];
+    }
+    return sum;
+}
+
+static void probe_decode(const char *name, const struct tfr_plugin *gemv, int dtype, int n_threads, int reps,
+                         const float *weight, float *y) {
     static struct model model;
-    double read[MAX_REPS], step[MAX_REPS];
+    double read[MAX_REPS], step[MAX_REPS], best_read[N_LAYERS * 4 + 1] = {0},
+                                                                    best_step[N_LAYERS * 4 + 1] = {0};
     if (!open_model(&model, bench_kernel_find(gemv, name), dtype, n_threads, weight)) {
         printf("decode   %-32s not on this machine\n", name);
         return;
     }
     for (int i = 0; i < reps; i++) {
-        read[i] = bench_read_seconds(model.weight, model.count, n_threads);
-        step[i] = decode_seconds(&model, weight, weight, y, n_threads);
+        read[i] = read_seconds(&model, n_threads, best_read);
+        step[i] = decode_seconds(&model, weight, weight, y, n_threads, best_step);
     }
     const struct bench_summary r = bench_summarise(read, reps), s = bench_summarise(step, reps);
     const double gb = (double)model.bytes * 1e-9;
-    printf("decode   %-32s %.0f MB: read %.1f GB/s (best %.1f, spread %.0f %%), step %.2f ms, %.1f GB/s (best %.1f, spread %.0f %%)"
-           " -> step / read: median %.3f, best %.3f\n",
-           name, gb * 1e3, gb / r.median, gb / r.best, r.spread * 100, s.median * 1e3, gb / s.median, gb / s.best, s.spread * 100,
-           s.median / r.median, s.best / r.best);
+    const double quiet_read = sum_of(best_read, model.count), quiet_step = sum_of(best_step, model.count);
+    printf("decode   %-28s %.0f MB, median: read %.1f GB/s (spread %.0f %%), step %.2f ms %.1f GB/s (spread "
+           "%.0f %%), ratio %.3f\n",
+           name, gb * 1e3, gb / r.median, r.spread * 100, s.median * 1e3, gb / s.median, s.spread * 100,
+           s.median / r.median);
+    printf("         each linear's best: read %.1f GB/s, step %.2f ms %.1f GB/s, ratio %.3f\n",
+           gb / quiet_read, quiet_step * 1e3, gb / quiet_step, quiet_step / quiet_read);
 }
 
 static double seconds_of(const struct bench_linear *linear, const float *x, const float *bias, float *y) {
@@ -100,8 +132,8 @@ static double seconds_of(const struct bench_linear *linear, const float *x, cons
 }
 
 /* Runs the kernels and oneDNN in turn on one shape and prints GFLOP/s. */
-static void probe_shape(const struct tfr_kernel *const *kernel, int n_kernels, int dtype, int64_t k, int64_t n, int n_threads,
-                        int reps, const float *data, float *y) {
+static void probe_shape(const struct tfr_kernel *const *kernel, int n_kernels, int dtype, int64_t k,
+                        int64_t n, int n_threads, int reps, const float *data, float *y) {
     const struct tfr_problem problem = bench_linear_problem(dtype, PREFILL_ROWS, k, n, n_threads);
     struct probe_direct *direct = probe_direct_open(dtype, PREFILL_ROWS, k, n, n_threads, data, data, y);
     struct bench_linear linear[2];
@@ -116,13 +148,15 @@ static void probe_shape(const struct tfr_kernel *const *kernel, int n_kernels, i
         }
         time[2][r] = probe_direct_seconds(direct);
     }
-    printf("prefill  %dx%lldx%lld %s:", PREFILL_ROWS, (long long)k, (long long)n, dtype == TFR_DTYPE_BF16 ? "bf16" : "f32");
+    printf("prefill  %dx%lldx%lld %s:", PREFILL_ROWS, (long long)k, (long long)n,
+           dtype == TFR_DTYPE_BF16 ? "bf16" : "f32");
     for (int i = 2; i >= 0; i--) {
         const struct bench_summary s = bench_summarise(time[i], reps);
         const double gflop = 2e-9 * PREFILL_ROWS * (double)(k * n);
         median[i] = s.median;
         if (s.median > 0) {
-            printf("  %s %.0f GFLOP/s (best %.0f)", i == 2 ? "direct" : kernel[i]->name, gflop / s.median, gflop / s.best);
+            printf("  %s %.0f GFLOP/s (best %.0f)", i == 2 ? "direct" : kernel[i]->name, gflop / s.median,
+                   gflop / s.best);
             if (i < 2 && median[2] > 0) {
                 printf(" = %.2f of direct", median[2] / s.median);
             }
@@ -137,8 +171,8 @@ static void probe_shape(const struct tfr_kernel *const *kernel, int n_kernels, i
     probe_direct_close(direct);
 }
 
-static void probe_prefill(const struct tfr_plugin *gemv, const struct tfr_plugin *onednn, int dtype, int n_threads, int reps,
-                          const float *data, float *y) {
+static void probe_prefill(const struct tfr_plugin *gemv, const struct tfr_plugin *onednn, int dtype,
+                          int n_threads, int reps, const float *data, float *y) {
     const bool is_bf16 = dtype == TFR_DTYPE_BF16;
     const struct tfr_kernel *kernel[2] = {
         bench_kernel_find(onednn, is_bf16 ? "linear.bf16.onednn.auto" : "linear.f32.onednn.auto"),
@@ -155,7 +189,9 @@ int main(int argc, char **argv) {
         return 2;
     }
     const int n_threads = argc > 2 ? atoi(argv[2]) : omp_get_num_procs();
-    const int wanted = argc > 3 ? atoi(argv[3]) : 15, reps = wanted < 1 ? 1 : wanted > MAX_REPS ? MAX_REPS : wanted;
+    const int wanted = argc > 3 ? atoi(argv[3]) : 15, reps = wanted < 1          ? 1
+                                                             : wanted > MAX_REPS ? MAX_REPS
+                                                                                 : wanted;
     snprintf(path[0], sizeof path[0], "%s/tfr_gemv.so", argv[1]);
     snprintf(path[1], sizeof path[1], "%s/tfr_onednn.so", argv[1]);
     const struct tfr_plugin *gemv = bench_plugin_load(path[0]);

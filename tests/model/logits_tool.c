@@ -1,5 +1,6 @@
-/* logits_tool.c - `logits_tool CONFIG OUT ID,ID,... [KEY=VALUE ...]`: feeds the ids at once and writes the logits of all of them
- * to OUT as raw little-endian f32 [n, vocab_size]. For comparisons with other programs (scripts/compare_hf.py). */
+/* logits_tool.c - `logits_tool CONFIG OUT ID,ID,... [KEY=VALUE ...]`: feeds the ids at once and writes the
+ * logits of all of them to OUT as raw little-endian f32 [n, vocab_size]. For comparisons with other programs
+ * (scripts/compare_hf.py). */
 #include <tfrun/tfrun.h>
 
 #include <stdio.h>
@@ -42,7 +43,9 @@ static int run(struct tfr_engine *engine, const char *path, const int32_t *ids, 
     }
     const struct tfr_feed feed = {.session = session, .ids = ids, .n = n, .keep = n};
     const enum tfr_status status = tfr_engine_feed(engine, &feed, 1, &logits);
-    const int code = status == TFR_OK ? write_logits(path, logits, (size_t)(n * tfr_engine_vocab_size(engine))) : fail("feed");
+    const int code = status == TFR_OK
+                         ? write_logits(path, logits, (size_t)(n * tfr_engine_vocab_size(engine)))
+                         : fail("feed");
     tfr_session_close(session);
     return code;
 }
@@ -61,7 +64,8 @@ int main(int argc, char **argv) {
             return 2;
         }
         *equals = '\0';
-        overrides[n_overrides++] = (struct tfr_override){.key = argv[i], .value = equals + 1, .origin = "logits_tool"};
+        overrides[n_overrides++] =
+            (struct tfr_override){.key = argv[i], .value = equals + 1, .origin = "logits_tool"};
     }
     int32_t *ids = malloc((strlen(argv[3]) + 1) * sizeof *ids);
     const int64_t n = ids != NULL ? parse_ids(argv[3], ids) : -1;

@@ -1,6 +1,8 @@
-/* test_demo.c - `test_demo CONFIG GOLDEN INDEX`: prompt INDEX of the demo model gives the ids that transformers gave.
+/* test_demo.c - `test_demo CONFIG GOLDEN INDEX`: prompt INDEX of the demo model gives the ids that
+ * transformers gave.
  *
- * Greedy, f32, one process, past the end-of-text token, as scripts/make_demo_golden.py did it; the prompt's own ids are compared too.
+ * Greedy, f32, one process, past the end-of-text token, as scripts/make_demo_golden.py did it; the prompt's
+ * own ids are compared too.
  */
 #include <tfrun/tfrun.h>
 
@@ -37,7 +39,8 @@ static void expect_ids(const tfr_json *expected, const int32_t *ids, size_t n, c
     size_t i = 0;
     for (const tfr_json *node = tfr_json_first(expected); node != NULL; node = tfr_json_next(node), i++) {
         if (i >= n || ids[i] != (int32_t)tfr_json_number(node)) {
-            fail("%s: id %zu is %d, transformers has %d", what, i, i < n ? ids[i] : -1, (int)tfr_json_number(node));
+            fail("%s: id %zu is %d, transformers has %d", what, i, i < n ? ids[i] : -1,
+                 (int)tfr_json_number(node));
         }
     }
     if (i != n) {
@@ -48,8 +51,10 @@ static void expect_ids(const tfr_json *expected, const int32_t *ids, size_t n, c
 static void generate(const char *config, const char *text, size_t n_tokens, struct tfr_generation *result) {
     char count[24];
     snprintf(count, sizeof count, "%zu", n_tokens);
-    const struct tfr_override overrides[] = {{"sampling.max_tokens", count, "the test"},   {"sampling.temperature", "0", "the test"},
-                                             {"sampling.ignore_eos", "true", "the test"},  {"runtime.dtype", "f32", "the test"}};
+    const struct tfr_override overrides[] = {{"sampling.max_tokens", count, "the test"},
+                                             {"sampling.temperature", "0", "the test"},
+                                             {"sampling.ignore_eos", "true", "the test"},
+                                             {"runtime.dtype", "f32", "the test"}};
     struct tfr_engine *engine;
     struct tfr_generation_stats stats;
     const struct tfr_prompt prompt = {.text = text, .size = strlen(text)};

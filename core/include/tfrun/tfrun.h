@@ -64,6 +64,13 @@ TFR_API void tfr_engine_cancel(void);
 TFR_API int64_t tfr_engine_vocab_size(const struct tfr_engine *engine);
 TFR_API int64_t tfr_engine_n_positions(const struct tfr_engine *engine);
 
+/* Bytes that this rank holds now: packed weights, kv caches of open sessions, activations and scratch. */
+struct tfr_memory {
+    int64_t weights_bytes, kv_bytes, activations_bytes;
+};
+TFR_API struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine);
+TFR_API int tfr_engine_threads(const struct tfr_engine *engine);
+
 /* ---- sessions ------------------------------------------------------------------------------------------- */
 
 struct tfr_session; /* one sequence: its tokens, position, kv cache */

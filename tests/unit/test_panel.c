@@ -1,0 +1,101 @@
+/* test_panel.c - packing into panel64 against the formula in panel.h, one element at a time. */
+#include "tfr_test.h"
+
+#include "common/dtype.h"
+#include "common/panel.h"
+
+static uint32_t next_bits(uint32_t *seed) {
+    *seed = *seed * 1664525U + 1013904223U;
+    return *seed >> 4;
+}
+
+/* Random finite values of `dtype`, with a few infinities. */
+static void fill(char *to, int dtype, int64_t count) {
+    uint32_t seed = 7;
+    for (int64_t i = 0; i < count; i++) {
+        const float single = (float)(int32_t)(next_bits(&seed) - (1U << 27)) * 0x1p-30f;
+        const double wide = single;
+        uint16_t half = dtype == TFR_DTYPE_BF16 ? bf16_from_f32(single) : (uint16_t)(next_bits(&seed) & 0xbbffU);
+        half = i % 97 == 5 && dtype == TFR_DTYPE_F16 ? 0x7c00 : half;
+        const void *from = dtype == TFR_DTYPE_F32 ? (const void *)&single : dtype == TFR_DTYPE_F64 ? (const void *)&wide : &half;
+        memcpy(to + (size_t)i * float_bytes(dtype), from, float_bytes(dtype));
+    }
+}
+
+static void put(char *packed, int dtype, int64_t k_count, int64_t k, int64_t n, float value) {
+    const int64_t padded = panel_padded_k(dtype, k_count);
+    if (dtype == TFR_DTYPE_BF16) {
+        ((uint16_t *)(void *)packed)[(n / 64 * padded + k / 2 * 2) * 64 + n % 64 * 2 + k % 2] = bf16_from_f32(value);
+    } else {
+        ((float *)(void *)packed)[(n / 64 * padded + k) * 64 + n % 64] = value;
+    }
+}
+
+/* Packs [k,n] with `n_threads` parts from a source that is one byte off alignment, and compares every byte. */
+static void check(int dtype, int from_dtype, int64_t k_count, int64_t n_count, bool transposed, int n_threads) {
+    const size_t bytes = panel_bytes(dtype, k_count, n_count);
+    char *source = malloc((size_t)(k_count * n_count) * float_bytes(from_dtype) + 1), *from = source + 1;
+    char *packed = malloc(bytes), *want = calloc(1, bytes);
+    const int64_t rows = transposed ? n_count : k_count, columns = transposed ? k_count : n_count;
+    const struct tfr_tensor view = {.data = from, .dtype = from_dtype, .rank = 2, .dim = {rows, columns}, .stride = {columns, 1}};
+    fill(from, from_dtype, k_count * n_count);
+    memset(packed, 0xee, bytes);
+    for (int64_t k = 0; k < k_count; k++) {
+        for (int64_t n = 0; n < n_count; n++) {
+            const float value = load_as_f32(from, from_dtype, transposed ? n * columns + k : k * columns + n);
+            put(want, dtype, k_count, k, n, value);
+        }
+    }
+    for (int tid = 0; tid < n_threads; tid++) {
+        tfr_panel_pack(dtype, &view, transposed, packed, tid, n_threads);
+    }
+    assert_memory_equal(packed, want, bytes);
+    free(source);
+    free(packed);
+    free(want);
+}
+
+static void check_shapes(int dtype, bool transposed) {
+    static const int from[] = {TFR_DTYPE_F32, TFR_DTYPE_BF16, TFR_DTYPE_F16, TFR_DTYPE_F64};
+    static const int64_t shape[][2] = {{1, 1}, {16, 64}, {17, 65}, {31, 63}, {33, 128}, {50, 130}, {64, 1}};
+    for (size_t d = 0; d < 4; d++) {
+        for (size_t s = 0; s < sizeof shape / sizeof shape[0]; s++) {
+            check(dtype, from[d], shape[s][0], shape[s][1], transposed, 1 + (int)(s % 3));
+        }
+    }
+}
+
+TFR_TEST(f32_panels_hold_every_element_and_zero_padding) {
+    TFR_UNUSED_STATE;
+    check_shapes(TFR_DTYPE_F32, false);
+}
+
+TFR_TEST(bf16_panels_hold_pairs_of_k_and_zero_padding) {
+    TFR_UNUSED_STATE;
+    check_shapes(TFR_DTYPE_BF16, false);
+}
+
+TFR_TEST(transposed_sources_give_the_same_panels) {
+    TFR_UNUSED_STATE;
+    check_shapes(TFR_DTYPE_F32, true);
+    check_shapes(TFR_DTYPE_BF16, true);
+}
+
+TFR_TEST(rounding_rows_equals_rounding_elements) {
+    TFR_UNUSED_STATE;
+    float from[77];
+    uint16_t to[77];
+    uint32_t seed = 3;
+    for (size_t i = 0; i < 77; i++) {
+        const uint32_t bits = i == 0 ? 0x7f800001U : i == 1 ? 0x00018000U : i == 2 ? 0x3f808000U : next_bits(&seed) << 4;
+        memcpy(&from[i], &bits, sizeof bits);
+    }
+    tfr_panel_round(to, from, 77);
+    for (size_t i = 0; i < 77; i++) {
+        assert_int_equal(to[i], bf16_from_f32(from[i]));
+    }
+}
+
+TFR_TEST_MAIN(TFR_CASE(f32_panels_hold_every_element_and_zero_padding),
+              TFR_CASE(bf16_panels_hold_pairs_of_k_and_zero_padding), TFR_CASE(transposed_sources_give_the_same_panels),
+              TFR_CASE(rounding_rows_equals_rounding_elements))
