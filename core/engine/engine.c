@@ -6,7 +6,6 @@
 #include "engine/engine.h"
 
 #include <signal.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -99,7 +98,9 @@ static enum tfr_status open_stages(struct tfr_engine *engine, const char *path,
     static const enum tfr_log_level levels[] = {TFR_LOG_ERROR, TFR_LOG_WARN, TFR_LOG_INFO, TFR_LOG_DEBUG, TFR_LOG_TRACE};
     tfr_log_set_level(tfr_launched_rank() == 0 ? levels[engine->config->options.observe_log] : TFR_LOG_NONE);
     TFR_TRY(open_comm(engine));
-    return tfr_comm_agree(engine->comm, open_local(engine));
+    TFR_TRY(tfr_comm_agree(engine->comm, open_local(engine)));
+    engine->serving = true;
+    return TFR_OK;
 }
 
 enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, const struct tfr_override *overrides,
@@ -124,7 +125,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
     if (engine == NULL) {
         return;
     }
-    if (engine->control != NULL) {
+    if (engine->serving) {
         tfr_engine_end(engine);
     }
     for (int i = 0; i < engine->n_plans; i++) {
@@ -172,11 +173,6 @@ int tfr_engine_size(const struct tfr_engine *engine) {
 int tfr_launched_rank(void) {
     int rank = 0, size = 1;
     return tfr_comm_launched(&rank, &size) ? rank : 0;
-}
-
-void tfr_engine_abort(struct tfr_engine *engine, int exit_code) {
-    tfr_comm_abort(engine->comm, exit_code);
-    _exit(exit_code);
 }
 
 void tfr_engine_cancel(void) {

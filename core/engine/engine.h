@@ -42,6 +42,7 @@ struct tfr_engine {
     int ln_f_rank;
     int64_t n_local_layers;
     struct tfr_order_book orders;
+    bool serving; /* all ranks opened: the others now wait for control messages */
     struct tfr_shape_plan plans[TFR_MAX_PLANS];
     int n_plans;
     struct tfr_slot *slots; /* [max_batch] */

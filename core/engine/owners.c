@@ -39,11 +39,22 @@ static enum tfr_status predict(const struct tfr_config *config, const struct tfr
         .dtype = config->options.runtime_dtype == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
     };
     struct tfr_plan_request request = {
-        .registry = registry, .machine = machine, .n_threads = 1, .context = (double)config->model.n_positions / 8, .sequences = 1};
+        .registry = registry,
+        .machine = machine,
+        .n_threads = 1,
+        .deterministic = config->options.runtime_deterministic,
+        .context = (double)config->model.n_positions / 8,
+        .sequences = 1,
+    };
     struct tfr_plan *plan = NULL;
     enum tfr_status status = tfr_gpt2_build(&request.graph, &spec);
     if (status == TFR_OK) {
-        status = tfr_plan_build(&plan, &request);
+        status = tfr_fuse(request.graph);
+        if (status == TFR_OK) {
+            status = tfr_plan_build(&plan, &request);
+        } else {
+            tfr_graph_free(request.graph);
+        }
     }
     if (status == TFR_OK) {
         split_costs(plan, costs);

@@ -127,7 +127,11 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
     }
     make_space(engine);
     struct tfr_plan *made = NULL;
-    TFR_TRY(tfr_comm_agree(engine->comm, build(engine, rows, logits, false, &made)));
+    enum tfr_status status = tfr_comm_agree(engine->comm, build(engine, rows, logits, false, &made));
+    if (status != TFR_OK) {
+        tfr_plan_free(made);
+        return status;
+    }
     tfr_log(TFR_LOG_DEBUG, "plan", "%lld rows, %lld logit rows: %d steps, %.2f MB of activations, predicted %.3f ms",
             (long long)rows, (long long)logits, made->n_steps, (double)made->arena_bytes / 1e6, made->predicted_ns / 1e6);
     engine->plans[engine->n_plans++] = (struct tfr_shape_plan){.rows = rows, .logits = logits, .plan = made};

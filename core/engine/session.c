@@ -107,8 +107,7 @@ static int64_t fill_step(const struct tfr_engine *engine, const struct tfr_feed 
         seqs[n_seqs++] = (struct tfr_step_seq){.slot = feed->session->slot,
                                                .rows = (int32_t)take,
                                                .keep = (int32_t)keep,
-                                               .past = feed->session->length};
-        feed->session->length += take;
+                                               .past = feed->session->length + cursor->token};
         rows += take;
         *n_logits += keep;
         cursor->token += take;
@@ -172,6 +171,9 @@ enum tfr_status tfr_engine_feed(struct tfr_engine *engine, const struct tfr_feed
     enum tfr_status status = TFR_RESOURCE;
     if (seqs != NULL && ids != NULL) {
         status = run_steps(engine, feeds, n_feeds, several, seqs, ids);
+    }
+    for (size_t i = 0; status == TFR_OK && i < n_feeds; i++) {
+        feeds[i].session->length += feeds[i].n;
     }
     tfr_free(seqs);
     tfr_free(ids);

@@ -142,16 +142,19 @@ static enum tfr_status command(struct tfr_engine *engine) {
     return obey(engine, engine->control);
 }
 
+/* A failure that all ranks agreed on is rank 0's to report: this rank stays until it is told to end. */
 enum tfr_status tfr_engine_follow(struct tfr_engine *engine) {
     struct tfr_control *control = engine->control;
+    enum tfr_status first_failure = TFR_OK;
     for (;;) {
         tfr_comm_set_timeout(engine->comm, 0); /* rank 0 may take its time between steps */
         TFR_TRY(tfr_comm_bcast(engine->comm, control, engine->control_bytes));
         tfr_comm_set_timeout(engine->comm, engine->config->options.parallel_timeout_s);
         if (control->kind == CONTROL_END) {
-            return TFR_OK;
+            return first_failure;
         }
-        TFR_TRY(obey(engine, control));
+        enum tfr_status status = obey(engine, control);
+        first_failure = first_failure == TFR_OK ? status : first_failure;
     }
 }
 

@@ -122,7 +122,7 @@ static bool look_up(const struct tfr_order_book *book, struct tfr_order_entry *e
     for (int i = 0; book != NULL && i < book->n; i++) {
         const struct tfr_order_entry *known = &book->entry[i];
         if (known->k == entry->k && known->n == entry->n && known->dtype == entry->dtype &&
-            known->activation == entry->activation) {
+            known->activation == entry->activation && known->transposed == entry->transposed) {
             *entry = *known;
             return true;
         }
@@ -137,6 +137,7 @@ enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct
         .n = tfr_problem_n(problem),
         .dtype = tfr_problem_dtype(problem),
         .activation = problem->attrs.activation,
+        .transposed = problem->attrs.transposed,
     };
     if (look_up(chooser->orders, entry)) {
         return TFR_OK;

@@ -66,7 +66,7 @@ struct tfr_order_book {
     struct tfr_order_entry {
         int64_t k, n;
         enum tfr_dtype dtype;
-        int32_t activation;
+        int32_t activation, transposed;
         struct tfr_order order;
         const struct tfr_kernel *kernel; /* that decided; when order is TFR_ORDER_OWN: the one to use everywhere */
         const struct tfr_kernel *passed_over; /* faster with many rows, but one row would be slower; NULL none */

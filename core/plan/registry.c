@@ -233,8 +233,8 @@ static enum tfr_status fill(struct tfr_registry *registry, const struct tfr_regi
     return TFR_OK;
 }
 
-/* "beside the running program": PROGRAM_FOLDER/../lib/tfrun/plugins, or NULL. */
-static char *program_plugins(void) {
+/* "beside the running program": PROGRAM_FOLDER/../LIBRARIES/tfrun/plugins, or NULL. */
+static char *program_plugins(const char *libraries) {
     char program[4096];
     ssize_t size = readlink("/proc/self/exe", program, sizeof(program) - 1);
     if (size <= 0) {
@@ -246,7 +246,7 @@ static char *program_plugins(void) {
         return NULL;
     }
     *slash = '\0';
-    return tfr_format("%s/../lib/tfrun/plugins", program);
+    return tfr_format("%s/../%s/tfrun/plugins", program, libraries);
 }
 
 enum tfr_status tfr_registry_open(struct tfr_registry **registry,
@@ -299,7 +299,7 @@ char **tfr_registry_folders(void) {
     const char *variable = getenv(path_variable);
     char *given = tfr_strdup(variable != NULL ? variable : "");
     /* One folder per two bytes of the variable at most, then ours, then NULL. */
-    char **folders = given != NULL ? tfr_alloc(strlen(given) / 2 + 4, sizeof(*folders)) : NULL;
+    char **folders = given != NULL ? tfr_alloc(strlen(given) / 2 + 5, sizeof(*folders)) : NULL;
     if (folders == NULL) {
         tfr_free(given);
         return NULL;
@@ -311,8 +311,12 @@ char **tfr_registry_folders(void) {
         n += folders[n] != NULL;
     }
     tfr_free(given);
-    folders[n] = program_plugins();
+    folders[n] = program_plugins("lib"); /* the build folder */
     n += folders[n] != NULL;
+    if (strcmp(TFRUN_LIBDIR, "lib") != 0) {
+        folders[n] = program_plugins(TFRUN_LIBDIR); /* an installed copy, wherever it was moved to */
+        n += folders[n] != NULL;
+    }
     folders[n] = tfr_strdup(TFRUN_PLUGIN_FOLDER);
     return folders;
 }

@@ -83,6 +83,18 @@ static bool judge_linear(const struct tfr_chooser *chooser, const struct tfr_pro
     return false;
 }
 
+/* In deterministic mode a kernel must serve the nominal step too: otherwise the choice would depend on the rows. */
+static bool judge_other(const struct tfr_chooser *chooser, const struct tfr_problem *problem, struct rated *rated) {
+    struct tfr_candidate *c = &rated->candidate;
+    if (chooser->deterministic) {
+        const struct tfr_problem nominal = tfr_problem_resize(problem, TFR_NOMINAL_ROWS, TFR_NOMINAL_THREADS);
+        if (!tfr_candidate_judge(chooser, c, &nominal, &rated->needs, c->refusal, sizeof(c->refusal))) {
+            return false;
+        }
+    }
+    return tfr_candidate_judge(chooser, c, problem, &rated->needs, c->refusal, sizeof(c->refusal));
+}
+
 /* Time that decides: in deterministic mode of a step that does not depend on rows, threads or context. */
 static double deciding_time(const struct tfr_chooser *chooser, const struct tfr_problem *problem,
                             const struct rated *rated) {
@@ -99,8 +111,7 @@ static void rate(const struct tfr_chooser *chooser, const struct tfr_problem *pr
                  const struct tfr_order_entry *decided, struct rated *rated) {
     struct tfr_candidate *c = &rated->candidate;
     rated->served = decided != NULL ? judge_linear(chooser, problem, decided, rated)
-                                    : tfr_candidate_judge(chooser, c, problem, &rated->needs, c->refusal,
-                                                          sizeof(c->refusal));
+                                    : judge_other(chooser, problem, rated);
     if (!rated->served) {
         return;
     }

@@ -2,8 +2,7 @@
  * itself.
  *
  * Never measured and never the momentary clock: the choice of kernels follows from these numbers, and it must
- * be the same in every run on a machine. A machine that is unlike its nominal numbers is what `tfrun
- * calibrate` is for.
+ * be the same in every run on a machine.
  */
 #include "topo/topo_internal.h"
 

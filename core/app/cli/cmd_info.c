@@ -10,13 +10,28 @@ static enum tfr_report_form form_of(const struct tfr_args *args) {
     return tfr_args_flag(args, "json") != NULL ? TFR_REPORT_JSON : TFR_REPORT_TEXT;
 }
 
+/* These commands read no config: an option of it has nothing to act on, but for `allowed`. */
+static bool has_stray(const struct tfr_args *args, const char *allowed) {
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        if (strcmp(args->overrides[i].key, allowed) != 0) {
+            tfr_cli_usage("%s has no effect on this command; leave it out", args->overrides[i].origin);
+            return true;
+        }
+    }
+    if (args->n_operands > 0) {
+        tfr_cli_usage("\"%s\": this command takes no operand", args->operands[0]);
+    }
+    return args->n_operands > 0;
+}
+
 static int plugins(struct tfr_args *args) {
     const char *paths[TFR_MAX_ARGS_GIVEN];
     size_t n = 0;
-    for (size_t i = 0; i < args->n_overrides; i++) {
-        if (strcmp(args->overrides[i].key, "plugins") == 0) {
-            paths[n++] = args->overrides[i].value;
-        }
+    if (has_stray(args, "plugins")) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    for (; n < args->n_overrides; n++) {
+        paths[n] = args->overrides[n].value;
     }
     char *text;
     enum tfr_status status = tfr_report_plugins(paths, n, form_of(args), &text);
@@ -25,6 +40,9 @@ static int plugins(struct tfr_args *args) {
 
 static int topology(struct tfr_args *args) {
     char *text;
+    if (has_stray(args, "")) {
+        return tfr_exit_code(TFR_USAGE);
+    }
     enum tfr_status status = tfr_report_topology(form_of(args), &text);
     return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
 }

@@ -32,7 +32,7 @@ enum tfr_op {
     TFR_OP_COUNT
 };
 
-/* Activations of Hugging Face's registry without parameters; formulas: docs/semantics.md, gpt2 activation registry. */
+/* Activations of Hugging Face's registry without parameters; each with its formula where the name does not say it. */
 enum tfr_activation {
     TFR_ACT_NONE, /* no activation fused */
     TFR_ACT_GELU_TANH, /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */

@@ -56,8 +56,6 @@ TFR_API int tfr_engine_size(const struct tfr_engine *engine);
 TFR_API enum tfr_status tfr_engine_follow(struct tfr_engine *engine);
 /* The rank a launcher gives this process, 0 without one; usable before anything else. */
 TFR_API int tfr_launched_rank(void);
-/* Ends the whole job at once with this exit code, other ranks included; for a rank that cannot go on. Does not return. */
-TFR_API void tfr_engine_abort(struct tfr_engine *engine, int exit_code);
 /* Asks the running call to stop after the step it is in; it then returns TFR_CANCELLED. Async-signal-safe. */
 TFR_API void tfr_engine_cancel(void);
 
