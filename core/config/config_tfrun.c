@@ -47,8 +47,9 @@ static void read_members(struct tfr_config_reader *reader, const tfr_json *objec
             tfr_config_complain(reader, node, TFR_CONFIG, "tfrun.%s is %s; it must be an object", key,
                                 tfr_json_kind_name(tfr_json_kind(node)));
         } else {
-            strcat(key, ".");
-            read_members(reader, node, key);
+            char section[MAX_KEY + 1];
+            snprintf(section, sizeof(section), "%s.", key);
+            read_members(reader, node, section);
         }
     }
 }
@@ -90,7 +91,7 @@ static void list_number(char *list, size_t size, int64_t number) {
     if (used + 28 < size) {
         snprintf(list + used, size - used, "%s%lld", used > 0 ? ", " : "", (long long)number);
     } else if (used + 5 < size && strcmp(list + used - 3, "...") != 0) {
-        strcat(list, ", ...");
+        snprintf(list + used, size - used, ", ...");
     }
 }
 

@@ -1,7 +1,7 @@
 /* engine.c - tfr_engine_open: the whole flow in order. Start reading here.
  *
- * Every stage is opened on every rank; where one rank alone may fail, all agree before going on, so that no rank waits for one that gave
- * up and rank 0 can tell why.
+ * Every stage is opened on every rank; where one rank alone may fail, all agree before going on, so that no
+ * rank waits for one that gave up and rank 0 can tell why.
  */
 #include "engine/engine.h"
 

@@ -1,7 +1,7 @@
 /* engine.h - what the files of this folder share: the one object that owns all others.
  *
- * engine.c opens it (the whole flow in order), plans.c keeps one plan per shape class, step.c runs a step on all ranks, session.c and
- * generate.c are what callers use. Everything here is private to core/engine.
+ * engine.c opens it (the whole flow in order), plans.c keeps one plan per shape class, step.c runs a step on
+ * all ranks, session.c and generate.c are what callers use. Everything here is private to core/engine.
  */
 #ifndef TFR_ENGINE_ENGINE_H
 #define TFR_ENGINE_ENGINE_H

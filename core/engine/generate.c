@@ -209,7 +209,8 @@ static enum tfr_status run_group(struct generation_run *run, struct live *lives,
 
 /* Moves what a sequence holds into the caller's record. */
 static enum tfr_status hand_over(struct live *live, struct tfr_generation *result) {
-    *result = (struct tfr_generation){.finish = live->finish, .n_prompt_ids = live->n_prompt, .n_ids = live->ids.n - live->n_prompt};
+    *result = (struct tfr_generation){
+        .finish = live->finish, .n_prompt_ids = live->n_prompt, .n_ids = live->ids.n - live->n_prompt};
     result->prompt_ids = tfr_alloc(result->n_prompt_ids + 1, sizeof(int32_t));
     result->ids = tfr_alloc(result->n_ids + 1, sizeof(int32_t));
     result->text = tfr_strndup(live->stream.text.data != NULL ? live->stream.text.data : "", live->stream.text.size);

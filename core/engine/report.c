@@ -105,8 +105,8 @@ static enum tfr_status append_text(struct plan_report *report, char *more) {
     return joined != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
-static enum tfr_status report_rank(struct plan_report *report, const struct tfr_plan *plan, const struct tfr_plan_question *question,
-                                   int rank) {
+static enum tfr_status report_rank(struct plan_report *report, const struct tfr_plan *plan,
+                                   const struct tfr_plan_question *question, int rank) {
     if (report->form == TFR_REPORT_JSON) {
         tfr_plan_explain_json(plan, &report->json);
         return TFR_OK;

@@ -33,8 +33,8 @@ static void isa_text(FILE *stream, uint32_t isa) {
 }
 
 static void limits_text(FILE *stream, const struct tfr_machine *machine) {
-    fprintf(stream, "allowed   %d of %d logical CPUs: affinity %d, cpuset %d, CPU-time quota ", machine->n_cores, machine->n_pus_online,
-            machine->n_affinity, machine->n_cpuset);
+    fprintf(stream, "allowed   %d of %d logical CPUs: affinity %d, cpuset %d, CPU-time quota ",
+            machine->n_cores, machine->n_pus_online, machine->n_affinity, machine->n_cpuset);
     if (machine->quota_cores > 0) {
         fprintf(stream, "%.2f cores\n", machine->quota_cores);
     } else {
@@ -52,9 +52,11 @@ static void machine_text(FILE *stream, const struct tfr_machine *machine, const 
     fprintf(stream, "memory    %.1f GB, %.1f GB available\n", (double)machine->memory_total_bytes / 1e9,
             (double)machine->memory_available_bytes / 1e9);
     limits_text(stream, machine);
-    fprintf(stream, "nominal   %.2f GHz; per core %.0f GFLOP/s f32, %.0f bf16, %.0f GB/s; all cores %.0f GB/s (figures for plans, not measured)\n",
-            machine->ghz, machine->flops_f32_per_core / 1e9, machine->flops_bf16_per_core / 1e9, machine->bytes_per_core / 1e9,
-            machine->bytes_total / 1e9);
+    fprintf(stream,
+            "nominal   %.2f GHz; per core %.0f GFLOP/s f32, %.0f bf16, %.0f GB/s; all cores %.0f GB/s "
+            "(figures for plans, not measured)\n",
+            machine->ghz, machine->flops_f32_per_core / 1e9, machine->flops_bf16_per_core / 1e9,
+            machine->bytes_per_core / 1e9, machine->bytes_total / 1e9);
     fprintf(stream, "threads   %d (%s), %s\n", choice->n_threads, choice->reason, tfr_team_backend());
 }
 

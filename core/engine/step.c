@@ -1,7 +1,9 @@
-/* step.c - one step on all ranks: rank 0 sends a control message of fixed size, everyone runs the plan for its shape.
+/* step.c - one step on all ranks: rank 0 sends a control message of fixed size, everyone runs the plan for
+ * its shape.
  *
- * The message names sequences by slot; each rank keeps the kv cache of a slot for its own blocks. Token ids and positions stay on rank 0,
- * which embeds. A step that fails on one rank alone (a broken message) cannot be mended: that rank ends the job.
+ * The message names sequences by slot; each rank keeps the kv cache of a slot for its own blocks. Token ids
+ * and positions stay on rank 0, which embeds. A step that fails on one rank alone (a broken message) cannot
+ * be mended: that rank ends the job.
  */
 #include "engine/engine.h"
 

@@ -1,8 +1,8 @@
 /* exec.c - the step loop: pick, run by class, complete.
  *
- * Inside a region the workers stand in the team's barrier; the master collects them, completes the last step, picks the next and releases
- * them. So a TEAM step costs one barrier, and scheduling happens while nobody computes. A failed message stops the walk: its
- * status is returned once the region is left.
+ * Inside a region the workers stand in the team's barrier; the master collects them, completes the last step,
+ * picks the next and releases them. So a TEAM step costs one barrier, and scheduling happens while nobody
+ * computes. A failed message stops the walk: its status is returned once the region is left.
  */
 #include "exec/exec.h"
 

@@ -1,7 +1,8 @@
 /* exec.h - stage 5: walks a plan. It chooses nothing but the next ready step.
  *
- * One region of the team serves consecutive TEAM steps; the region is left for SELF steps (their kernels make their own) and while only
- * messages are awaited. Thread rule: one thread drives an executor, and it is thread 0 of the team.
+ * One region of the team serves consecutive TEAM steps; the region is left for SELF steps (their kernels make
+ * their own) and while only messages are awaited. Thread rule: one thread drives an executor, and it is
+ * thread 0 of the team.
  */
 #ifndef TFR_EXEC_EXEC_H
 #define TFR_EXEC_EXEC_H

@@ -106,7 +106,7 @@ static void pack(const struct tfr_problem *problem, const struct tfr_tensor *wei
 static double avx2_width = 1.0, plain_width = 1.0;
 static const double avx512_width = 1.0, avx512bf16_width = 1.0;
 
-/* Shares of the peaks as measured on AVX-512 with two threads. One row leaves the multipliers half idle,
+/* Shares of the peaks, set by hand after measurements on AVX-512 with two threads. One row leaves the multipliers half idle,
  * since the panel's accumulators are too few to hide their latency; from four rows on the share stays where
  * it is. */
 static void cost_of(const struct tfr_problem *problem, double flop_fraction, double byte_fraction,

@@ -326,7 +326,7 @@ static void run(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
     }
 }
 
-/* Shares of the peaks as measured on AVX-512 with two threads. The call, its parallel regions and, in bf16,
+/* Shares of the peaks, set by hand after measurements on AVX-512 with two threads. The call, its parallel regions and, in bf16,
  * the rounding of x cost a few microseconds; with few rows the library reads weights more slowly than gemv.
  */
 static void cost(const struct tfr_problem *problem, struct tfr_cost *out) {

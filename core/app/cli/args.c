@@ -1,5 +1,5 @@
-/* args.c - a small parser of its own, because flags come from a table at run time: --name value, --name=value, -n value, -nVALUE, --no-name
- * for booleans, --set key=value, "--" ends options. */
+/* args.c - a small parser of its own, because flags come from a table at run time: --name value,
+ * --name=value, -n value, -nVALUE, --no-name for booleans, --set key=value, "--" ends options. */
 #include "app/cli/args.h"
 
 #include <stdio.h>
@@ -22,7 +22,8 @@ static const struct tfr_option_info *find_option(const char *name, size_t length
     const struct tfr_option_info *table = tfr_option_table(&n);
     for (size_t i = 0; i < n; i++) {
         if (short_name != 0 ? table[i].short_flag == short_name
-                            : table[i].flag != NULL && strlen(table[i].flag) == length && strncmp(table[i].flag, name, length) == 0) {
+                            : table[i].flag != NULL && strlen(table[i].flag) == length &&
+                                  strncmp(table[i].flag, name, length) == 0) {
             return &table[i];
         }
     }
@@ -122,7 +123,8 @@ static bool take_option(struct tfr_args *args, struct words *words, const struct
     return true;
 }
 
-static bool take_flag(struct tfr_args *args, struct words *words, const struct tfr_flag *flag, const char *word, const char *attached) {
+static bool take_flag(struct tfr_args *args, struct words *words, const struct tfr_flag *flag,
+                      const char *word, const char *attached) {
     if (flag->operand == NULL) {
         if (attached != NULL) {
             return fail(args, "takes no value", word, "");
@@ -242,7 +244,8 @@ static void print_wrapped(const char *text) {
 
 static void print_line(char short_name, const char *name, const char *operand, const char *help) {
     char left[128];
-    int n = short_name != 0 ? snprintf(left, sizeof left, "  -%c, --%s", short_name, name) : snprintf(left, sizeof left, "      --%s", name);
+    int n = short_name != 0 ? snprintf(left, sizeof left, "  -%c, --%s", short_name, name)
+                            : snprintf(left, sizeof left, "      --%s", name);
     if (operand != NULL && n > 0 && (size_t)n < sizeof left) {
         n += snprintf(left + n, sizeof left - (size_t)n, " %s", operand);
     }

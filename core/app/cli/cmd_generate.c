@@ -173,7 +173,8 @@ static int run_job(struct job *job) {
         }
     }
     struct tfr_generation_stats stats;
-    enum tfr_status status = tfr_generate(job->engine, job->prompts, job->n, streams(job) ? on_text : NULL, job, job->results, &stats);
+    enum tfr_status status = tfr_generate(job->engine, job->prompts, job->n, streams(job) ? on_text : NULL,
+                                          job, job->results, &stats);
     const bool ended = status == TFR_OK || status == TFR_CANCELLED;
     if (streams(job) && (ended || job->echoed)) {
         echo_prompt(job);

@@ -78,9 +78,10 @@ TFR_API enum tfr_status tfr_session_open(struct tfr_session **session, struct tf
 TFR_API void tfr_session_close(struct tfr_session *session);
 TFR_API int64_t tfr_session_length(const struct tfr_session *session); /* positions in the cache */
 
-/* Feeds sessions as one ragged batch: session i takes n[i] new tokens ids[i][..] (n[i] >= 1) and gives the logits of its
- * last keep[i] (0 .. n[i]) tokens. Long input is cut into steps of runtime.max_rows rows. The logits of all sessions stand one after the
- * other in *logits [sum of keep, vocab_size], borrowed until the next call on the engine. */
+/* Feeds sessions as one ragged batch: session i takes n[i] new tokens ids[i][..] (n[i] >= 1) and gives the
+ * logits of its last keep[i] (0 .. n[i]) tokens. Long input is cut into steps of runtime.max_rows rows. The
+ * logits of all sessions stand one after the other in *logits [sum of keep, vocab_size], borrowed until the
+ * next call on the engine. */
 struct tfr_feed {
     struct tfr_session *session;
     const int32_t *ids;
@@ -119,8 +120,9 @@ struct tfr_prompt {
     size_t n_ids;
 };
 
-/* Continues the prompts as the config's sampling section says, as one ragged batch (in groups of runtime.max_batch).
- * results[n] are filled; free with tfr_generation_free. `on_text` may be NULL. After TFR_CANCELLED the results hold what there was. */
+/* Continues the prompts as the config's sampling section says, as one ragged batch (in groups of
+ * runtime.max_batch). results[n] are filled; free with tfr_generation_free. `on_text` may be NULL. After
+ * TFR_CANCELLED the results hold what there was. */
 TFR_API enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n,
                                      tfr_text_fn on_text, void *user, struct tfr_generation *results,
                                      struct tfr_generation_stats *stats);
@@ -138,8 +140,8 @@ TFR_API struct tfr_task tfr_engine_task(const struct tfr_engine *engine);
 /* Results and statistics as one JSON document ("schema": "tfrun-generate-1"). */
 TFR_API enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struct tfr_generation *results, size_t n,
                                             const struct tfr_generation_stats *stats, char **text);
-/* A file that appears complete or not at all; an existing one is refused unless `force`. With `text` NULL nothing is written: only whether
- * it could be is checked, so that long work does not end in a refusal. */
+/* A file that appears complete or not at all; an existing one is refused unless `force`. With `text` NULL
+ * nothing is written: only whether it could be is checked, so that long work does not end in a refusal. */
 TFR_API enum tfr_status tfr_result_write(const char *path, const char *text, size_t size, bool force);
 
 /* ---- text and tokens ------------------------------------------------------------------------------------ */
@@ -162,8 +164,9 @@ TFR_API const char *tfr_vocabulary_bytes(const struct tfr_vocabulary *vocabulary
 
 enum tfr_report_form { TFR_REPORT_TEXT, TFR_REPORT_JSON, TFR_REPORT_DOT };
 
-/* The plan of a config, without weights: every node with kernel, refusals, FLOPs, bytes, predicted time. rows = token rows of the step,
- * context = cached positions; n_ranks plans for that many ranks and reports all of them. */
+/* The plan of a config, without weights: every node with kernel, refusals, FLOPs, bytes, predicted time. rows
+ * = token rows of the step, context = cached positions; n_ranks plans for that many ranks and reports all of
+ * them. */
 struct tfr_plan_question {
     int64_t rows, context;
     int n_ranks;
