@@ -36,12 +36,13 @@ static void read_members(struct tfr_config_reader *reader, const tfr_json *objec
     for (const tfr_json *node = tfr_json_first(object); node != NULL; node = tfr_json_next(node)) {
         char key[MAX_KEY];
         snprintf(key, sizeof(key) - 1, "%s%s", prefix, tfr_json_key(node));
-        const int option = tfr_option_find(key);
+        const bool dotted = strchr(tfr_json_key(node), '.') != NULL; /* sections are objects, else two spellings could clash */
+        const int option = dotted ? -1 : tfr_option_find(key);
         if (option >= 0) {
             read_option(reader, option, node);
-        } else if (strcmp(key, "parallel.device_map") == 0) {
+        } else if (!dotted && strcmp(key, "parallel.device_map") == 0) {
             tfr_config_read_device_map(reader, node);
-        } else if (!tfr_option_is_section(key)) {
+        } else if (dotted || !tfr_option_is_section(key)) {
             unknown_key(reader, node, prefix);
         } else if (tfr_json_kind(node) != TFR_JSON_OBJECT) {
             tfr_config_complain(reader, node, TFR_CONFIG, "tfrun.%s is %s; it must be an object", key,
@@ -169,7 +170,9 @@ void tfr_config_read_device_map(struct tfr_config_reader *reader, const tfr_json
     struct tfr_config *config = reader->config;
     const int64_t n_layer = config->model.n_layer;
     struct map_reading reading = {.reader = reader};
-    if (tfr_json_kind(object) == TFR_JSON_NULL) {
+    if (tfr_json_kind(object) == TFR_JSON_NULL) { /* takes back the map of an earlier source */
+        tfr_free(config->device_map.rank_of_block);
+        config->device_map = (struct tfr_device_map){0};
         return;
     }
     if (tfr_json_kind(object) != TFR_JSON_OBJECT) {

@@ -5,7 +5,7 @@
  */
 #include "engine/engine.h"
 
-#include <signal.h>
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -13,17 +13,31 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 
-static volatile sig_atomic_t cancel_requested;
+static atomic_int cancel_requested; /* of the process; lock-free, so a signal handler may set it */
 
+enum { OPENING_TIMEOUT_S = 300 }; /* until the config is read */
+
+/* First of all, so that any later failure of one rank can be told by rank 0. Without a launcher nothing is loaded. */
 static enum tfr_status open_comm(struct tfr_engine *engine) {
     char **folders = tfr_registry_folders();
     if (folders == NULL) {
         return TFR_RESOURCE;
     }
-    enum tfr_status status = tfr_comm_open(&engine->comm, (const char *const *)folders,
-                                           engine->config->options.parallel_timeout_s);
+    enum tfr_status status = tfr_comm_open(&engine->comm, (const char *const *)folders, OPENING_TIMEOUT_S);
     tfr_registry_free_folders(folders);
     return status;
+}
+
+static enum tfr_status open_config(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
+                                   size_t n_overrides) {
+    static const enum tfr_log_level levels[] = {TFR_LOG_ERROR, TFR_LOG_WARN, TFR_LOG_INFO, TFR_LOG_DEBUG, TFR_LOG_TRACE};
+    tfr_log_set_level(tfr_engine_rank(engine) == 0 ? TFR_LOG_WARN : TFR_LOG_NONE);
+    TFR_TRY(tfr_comm_agree(engine->comm, tfr_config_load(&engine->config, path, overrides, n_overrides)));
+    if (tfr_engine_rank(engine) == 0) {
+        tfr_log_set_level(levels[engine->config->options.observe_log]);
+    }
+    tfr_comm_set_timeout(engine->comm, engine->config->options.parallel_timeout_s);
+    return TFR_OK;
 }
 
 /* Ranks that may use the same cores divide them; each says why it has as many threads as it has. */
@@ -42,27 +56,29 @@ static enum tfr_status choose_threads(struct tfr_engine *engine) {
 
 static enum tfr_status open_team(struct tfr_engine *engine) {
     const struct tfr_options *options = &engine->config->options;
-    TFR_TRY(tfr_machine_read(&engine->machine));
+    TFR_TRY(tfr_comm_agree(engine->comm, tfr_machine_read(&engine->machine)));
     TFR_TRY(choose_threads(engine));
     int *pus = tfr_alloc((size_t)engine->threads.n_threads, sizeof *pus);
-    if (pus == NULL) {
-        return TFR_RESOURCE;
-    }
+    TFR_TRY(tfr_comm_agree(engine->comm, pus != NULL ? TFR_OK : TFR_RESOURCE));
     tfr_bind_plan(engine->machine, &engine->threads, (enum tfr_bind)options->runtime_bind, pus);
     enum tfr_status status =
         tfr_team_open(&engine->team, engine->threads.n_threads, pus, engine->threads.oversubscribed);
     tfr_free(pus);
-    return status;
+    return tfr_comm_agree(engine->comm, status);
 }
 
+/* Rank 0 decides, from its own machine, and tells the others: ranks on unlike nodes must not split differently. */
 static enum tfr_status place_blocks(struct tfr_engine *engine) {
     const int64_t n_layer = engine->config->model.n_layer;
     engine->owner = tfr_alloc((size_t)n_layer, sizeof *engine->owner);
-    if (engine->owner == NULL) {
-        return TFR_RESOURCE;
+    enum tfr_status status = engine->owner != NULL ? TFR_OK : TFR_RESOURCE;
+    if (status == TFR_OK) {
+        status = tfr_engine_place_blocks(engine->config, engine->machine, engine->registry, tfr_engine_size(engine),
+                                         engine->owner, &engine->ln_f_rank);
     }
-    TFR_TRY(tfr_engine_place_blocks(engine->config, engine->machine, engine->registry, tfr_engine_size(engine),
-                                    engine->owner, &engine->ln_f_rank));
+    TFR_TRY(tfr_comm_agree(engine->comm, status));
+    TFR_TRY(tfr_comm_bcast(engine->comm, engine->owner, (size_t)n_layer * sizeof *engine->owner));
+    TFR_TRY(tfr_comm_bcast(engine->comm, &engine->ln_f_rank, sizeof engine->ln_f_rank));
     for (int64_t i = 0; i < n_layer; i++) {
         engine->n_local_layers += engine->owner[i] == tfr_engine_rank(engine);
     }
@@ -82,23 +98,24 @@ static enum tfr_status open_runtime(struct tfr_engine *engine) {
 
 /* What a rank opens on its own, in order. */
 static enum tfr_status open_local(struct tfr_engine *engine) {
-    TFR_TRY(open_team(engine));
     TFR_TRY(tfr_model_open(&engine->model, engine->config, TFR_MODEL_WEIGHTS));
     TFR_TRY(tfr_open_registry(&engine->registry, engine->config, engine->machine));
     if (tfr_comm_size(engine->comm) > 1) {
         TFR_TRY(tfr_registry_add(engine->registry, tfr_comm_plugin(engine->comm), ""));
     }
-    TFR_TRY(place_blocks(engine));
-    return open_runtime(engine);
+    return TFR_OK;
 }
 
 static enum tfr_status open_stages(struct tfr_engine *engine, const char *path,
                                    const struct tfr_override *overrides, size_t n_overrides) {
-    TFR_TRY(tfr_config_load(&engine->config, path, overrides, n_overrides));
-    static const enum tfr_log_level levels[] = {TFR_LOG_ERROR, TFR_LOG_WARN, TFR_LOG_INFO, TFR_LOG_DEBUG, TFR_LOG_TRACE};
-    tfr_log_set_level(tfr_launched_rank() == 0 ? levels[engine->config->options.observe_log] : TFR_LOG_NONE);
     TFR_TRY(open_comm(engine));
+    TFR_TRY(open_config(engine, path, overrides, n_overrides));
+    TFR_TRY(tfr_engine_same_config(engine));
+    TFR_TRY(open_team(engine));
     TFR_TRY(tfr_comm_agree(engine->comm, open_local(engine)));
+    TFR_TRY(place_blocks(engine));
+    TFR_TRY(tfr_comm_agree(engine->comm, open_runtime(engine)));
+    TFR_TRY(tfr_engine_same_orders(engine));
     engine->serving = true;
     return TFR_OK;
 }
@@ -176,15 +193,15 @@ int tfr_launched_rank(void) {
 }
 
 void tfr_engine_cancel(void) {
-    cancel_requested = 1;
+    atomic_store(&cancel_requested, 1);
 }
 
 bool tfr_engine_cancelled(void) {
-    return cancel_requested != 0;
+    return atomic_load(&cancel_requested) != 0;
 }
 
 void tfr_engine_clear_cancel(void) {
-    cancel_requested = 0;
+    atomic_store(&cancel_requested, 0);
 }
 
 struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine) {

@@ -60,6 +60,10 @@ struct tfr_engine {
 enum tfr_status tfr_engine_place_blocks(const struct tfr_config *config, const struct tfr_machine *machine,
                                         const struct tfr_registry *registry, int n_ranks, int *owner, int *ln_f_rank);
 
+/* same_job.c: all ranks compare what results depend on; a rank that differs is named, with the part in which it differs. */
+enum tfr_status tfr_engine_same_config(struct tfr_engine *engine);
+enum tfr_status tfr_engine_same_orders(struct tfr_engine *engine);
+
 /* plans.c: the plan for at least this many rows and logits, built (and its weights packed) on first use by all ranks together. */
 enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_plan **plan);
 int64_t tfr_bucket(int64_t rows, int64_t max_rows);
@@ -82,6 +86,9 @@ enum tfr_status tfr_engine_step(struct tfr_engine *engine, const struct tfr_step
 enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot);
 void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot);
 void tfr_engine_end(struct tfr_engine *engine);
+
+/* session.c */
+enum tfr_status tfr_engine_check_ids(const struct tfr_engine *engine, const int32_t *ids, int64_t n, size_t index);
 
 /* engine.c */
 enum tfr_status tfr_engine_tokenizer(struct tfr_engine *engine, const struct tfr_tokenizer **tokenizer);

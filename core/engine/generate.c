@@ -77,6 +77,7 @@ static enum tfr_status encode_prompt(struct generation_run *run, const struct tf
         }
         TFR_TRY(tfr_ids_append(&live->ids, bos));
     }
+    TFR_TRY(tfr_engine_check_ids(run->engine, live->ids.data, (int64_t)live->ids.n, live->index));
     return truncate_prompt(run->engine, live);
 }
 
@@ -277,7 +278,7 @@ static enum tfr_status open_run(struct generation_run *run, const struct tfr_pro
         text |= prompts[i].text != NULL;
     }
     enum tfr_status status = tfr_engine_tokenizer(run->engine, &run->tokenizer);
-    if (status != TFR_OK && text) {
+    if (status != TFR_OK && (text || status != TFR_RESOURCE)) { /* ids alone need no tokenizer; a broken one is an error */
         return status;
     }
     run->stats->seed = choose_seed(options);

@@ -1,4 +1,4 @@
-/* report.c - the questions that need no weights: plan, plugins, topology, effective config; and `init`. */
+/* report.c - the questions that need no weights: plan and plugins. */
 #include <tfrun/tfrun.h>
 
 #include <stdio.h>
@@ -252,14 +252,5 @@ enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enu
     tfr_registry_close(registry);
     tfr_registry_free_folders(folders);
     tfr_machine_free(machine);
-    return status;
-}
-
-enum tfr_status tfr_checkpoint_init(const char *config_path, const struct tfr_override *overrides, size_t n_overrides,
-                                    const char *directory, enum tfr_dtype dtype, uint64_t seed, bool force) {
-    struct tfr_config *config;
-    TFR_TRY(tfr_config_load(&config, config_path, overrides, n_overrides));
-    enum tfr_status status = tfr_model_init(config, directory, dtype, seed, force);
-    tfr_config_free(config);
     return status;
 }

@@ -46,12 +46,12 @@ int64_t tfr_session_length(const struct tfr_session *session) {
     return session->length;
 }
 
-static enum tfr_status check_ids(const struct tfr_engine *engine, const struct tfr_feed *feed, size_t index) {
+enum tfr_status tfr_engine_check_ids(const struct tfr_engine *engine, const int32_t *ids, int64_t n, size_t index) {
     const int64_t vocab_size = engine->config->model.vocab_size;
-    for (int64_t i = 0; i < feed->n; i++) {
-        if (feed->ids[i] < 0 || feed->ids[i] >= vocab_size) {
+    for (int64_t i = 0; i < n; i++) {
+        if (ids[i] < 0 || ids[i] >= vocab_size) {
             return tfr_raise(TFR_USAGE, "token id %d at position %lld of sequence %zu is outside 0..%lld (vocab_size - 1)",
-                             feed->ids[i], (long long)i, index, (long long)(vocab_size - 1));
+                             ids[i], (long long)i, index, (long long)(vocab_size - 1));
         }
     }
     return TFR_OK;
@@ -59,15 +59,18 @@ static enum tfr_status check_ids(const struct tfr_engine *engine, const struct t
 
 static enum tfr_status check_feed(const struct tfr_engine *engine, const struct tfr_feed *feed, size_t index) {
     const struct tfr_session *session = feed->session;
+    if (session->engine != engine) {
+        return tfr_raise(TFR_USAGE, "sequence %zu belongs to another engine", index);
+    }
     if (feed->n < 1 || feed->keep < 0 || feed->keep > feed->n) {
         return tfr_raise(TFR_USAGE, "sequence %zu: %lld new tokens with logits of the last %lld; give at least one token and at "
                          "most as many logits", index, (long long)feed->n, (long long)feed->keep);
     }
-    if (session->length + feed->n > session->capacity) {
+    if (feed->n > session->capacity - session->length) {
         return tfr_raise(TFR_USAGE, "sequence %zu: %lld cached and %lld new tokens exceed its %lld positions", index,
                          (long long)session->length, (long long)feed->n, (long long)session->capacity);
     }
-    return check_ids(engine, feed, index);
+    return tfr_engine_check_ids(engine, feed->ids, feed->n, index);
 }
 
 static enum tfr_status check_feeds(const struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n) {
@@ -147,6 +150,9 @@ static enum tfr_status run_steps(struct tfr_engine *engine, const struct tfr_fee
     struct cursor cursor = {0};
     uint8_t *to = engine->gathered.data;
     while (cursor.feed < n) {
+        if (tfr_engine_cancelled()) {
+            return tfr_raise(TFR_CANCELLED, "stopped on request");
+        }
         int64_t n_logits;
         int64_t n_seqs = fill_step(engine, feeds, n, &cursor, seqs, ids, &n_logits);
         TFR_TRY(tfr_engine_step(engine, seqs, n_seqs, ids));

@@ -96,7 +96,7 @@ static enum tfr_status run_step(struct tfr_engine *engine, const struct tfr_cont
     enum tfr_status status = tfr_exec_run(engine->exec, plan, &input);
     if (status != TFR_OK && tfr_engine_size(engine) > 1) {
         tfr_log_set_level(TFR_LOG_ERROR);
-        tfr_log(TFR_LOG_ERROR, "exec", "rank %d: %s", tfr_engine_rank(engine), tfr_failure_text());
+        tfr_log(TFR_LOG_ERROR, "exec", "%s", tfr_failure_text()); /* comm's text names the rank */
         tfr_comm_abort(engine->comm, tfr_status_exit_code(status));
     }
     return status;
@@ -150,8 +150,9 @@ enum tfr_status tfr_engine_follow(struct tfr_engine *engine) {
     enum tfr_status first_failure = TFR_OK;
     for (;;) {
         tfr_comm_set_timeout(engine->comm, 0); /* rank 0 may take its time between steps */
-        TFR_TRY(tfr_comm_bcast(engine->comm, control, engine->control_bytes));
+        enum tfr_status heard = tfr_comm_bcast(engine->comm, control, engine->control_bytes);
         tfr_comm_set_timeout(engine->comm, engine->config->options.parallel_timeout_s);
+        TFR_TRY(heard);
         if (control->kind == CONTROL_END) {
             return first_failure;
         }

@@ -7,7 +7,6 @@
 #include "exec/exec.h"
 
 #include "base/arena.h"
-#include "base/clock.h"
 #include "base/status.h"
 #include "exec/sched.h"
 
@@ -19,8 +18,6 @@ struct tfr_exec {
     size_t scratch_bytes, scratch_per_thread_bytes;
     int *in_flight; /* asynchronous steps that were started */
     int n_in_flight, step_capacity;
-    uint64_t *step_ns;
-    bool timing;
     /* of the run under way */
     const struct tfr_plan *plan;
     const struct tfr_exec_input *input;
@@ -99,17 +96,6 @@ static void run_current(struct tfr_exec *exec, int tid, int nth) {
     step->kernel->run(&exec->current.args, &ctx, &step->problem);
 }
 
-static void finish_step(struct tfr_exec *exec, int step, uint64_t start_ns) {
-    if (exec->timing) {
-        exec->step_ns[step] = tfr_clock_ns() - start_ns;
-    }
-    tfr_sched_complete(&exec->sched, step);
-}
-
-static uint64_t start_time(const struct tfr_exec *exec) {
-    return exec->timing ? tfr_clock_ns() : 0;
-}
-
 /* Completes what has arrived. */
 static void poll_in_flight(struct tfr_exec *exec) {
     for (int i = 0; i < exec->n_in_flight;) {
@@ -132,14 +118,13 @@ static void poll_in_flight(struct tfr_exec *exec) {
 
 static void run_on_master(struct tfr_exec *exec, int index) {
     const struct tfr_step *step = &exec->plan->steps[index];
-    uint64_t start_ns = start_time(exec);
     load_step(exec, index);
     run_current(exec, 0, 1);
     if (step->kernel->run_class == TFR_RUN_ASYNC) {
         exec->in_flight[exec->n_in_flight++] = index;
         poll_in_flight(exec);
     } else {
-        finish_step(exec, index, start_ns);
+        tfr_sched_complete(&exec->sched, index);
     }
 }
 
@@ -153,10 +138,8 @@ static bool is_empty(const struct tfr_exec *exec, int index) {
 static int next_team_step(struct tfr_exec *exec, int *leftover) {
     *leftover = -1;
     while (exec->status == TFR_OK) {
-        if (exec->n_in_flight > 0) {
-            poll_in_flight(exec);
-        }
-        int index = tfr_sched_pick(&exec->sched);
+        poll_in_flight(exec);
+        int index = exec->status == TFR_OK ? tfr_sched_pick(&exec->sched) : -1;
         if (index < 0) {
             return -1;
         }
@@ -186,18 +169,16 @@ struct region {
 static void master_loop(struct region *region) {
     struct tfr_exec *exec = region->exec;
     int index = region->first, previous = -1;
-    uint64_t start_ns = 0;
     for (;;) {
         tfr_team_collect(exec->team);
         if (previous >= 0) {
-            finish_step(exec, previous, start_ns);
+            tfr_sched_complete(&exec->sched, previous);
             index = next_team_step(exec, &region->leftover);
         }
         exec->current.step = -1;
         if (index >= 0) {
             load_step(exec, index);
         }
-        start_ns = start_time(exec);
         tfr_team_release(exec->team);
         if (index < 0) {
             return;
@@ -271,11 +252,9 @@ static enum tfr_status grow_steps(struct tfr_exec *exec, int n_steps) {
         return TFR_OK;
     }
     tfr_free(exec->in_flight);
-    tfr_free(exec->step_ns);
     exec->step_capacity = 0;
     exec->in_flight = tfr_alloc((size_t)n_steps, sizeof *exec->in_flight);
-    exec->step_ns = tfr_alloc((size_t)n_steps, sizeof *exec->step_ns);
-    if (exec->in_flight == NULL || exec->step_ns == NULL) {
+    if (exec->in_flight == NULL) {
         return TFR_RESOURCE;
     }
     exec->step_capacity = n_steps;
@@ -314,7 +293,6 @@ void tfr_exec_close(struct tfr_exec *exec) {
         tfr_block_close(&exec->scratch);
     }
     tfr_free(exec->in_flight);
-    tfr_free(exec->step_ns);
     tfr_free(exec);
 }
 
@@ -333,14 +311,6 @@ enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan,
         }
         TFR_TRY(await_messages(exec));
     }
-}
-
-void tfr_exec_set_timing(struct tfr_exec *exec, bool on) {
-    exec->timing = on;
-}
-
-const uint64_t *tfr_exec_step_ns(const struct tfr_exec *exec) {
-    return exec->timing ? exec->step_ns : NULL;
 }
 
 size_t tfr_exec_bytes(const struct tfr_exec *exec) {

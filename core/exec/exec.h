@@ -26,9 +26,6 @@ struct tfr_exec_input {
 };
 enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan, const struct tfr_exec_input *input);
 
-/* Nanoseconds each step of the last run took: [n_steps], NULL unless switched on. */
-void tfr_exec_set_timing(struct tfr_exec *exec, bool on);
-const uint64_t *tfr_exec_step_ns(const struct tfr_exec *exec);
 size_t tfr_exec_bytes(const struct tfr_exec *exec); /* activations and scratch */
 
 #endif

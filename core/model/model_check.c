@@ -132,18 +132,27 @@ static void check_missing(struct tfr_complaints *complaints, const struct tfr_mo
 }
 
 /* A tied matrix stored twice must be one matrix, otherwise nobody knows which one is meant. */
+/* In pieces, so that no rank ever holds two whole matrices. */
+static bool same_bytes(const struct tfr_model *model, const struct tfr_weight *a, const struct tfr_weight *b) {
+    enum { PIECE_BYTES = 8 << 20 };
+    const size_t bytes = tfr_tensor_bytes(&a->tensor);
+    bool is_same = a->tensor.dtype == b->tensor.dtype;
+    for (size_t at = 0; is_same && at < bytes; at += PIECE_BYTES) {
+        const size_t n = bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES;
+        is_same = memcmp((const uint8_t *)a->tensor.data + at, (const uint8_t *)b->tensor.data + at, n) == 0;
+        tfr_weights_drop(model->weights, a);
+        tfr_weights_drop(model->weights, b);
+    }
+    return is_same;
+}
+
 static enum tfr_status check_tied(const struct tfr_model *model) {
     const struct tfr_weight *wte = tfr_model_param(model, TFR_PARAM_WTE, 0);
     const struct tfr_weight *head = tfr_weights_find(model->weights, "lm_head.weight");
     if (!model->tied || head == NULL || wte == head) {
         return TFR_OK;
     }
-    const size_t bytes = tfr_tensor_bytes(&wte->tensor);
-    const bool is_same =
-        wte->tensor.dtype == head->tensor.dtype && memcmp(wte->tensor.data, head->tensor.data, bytes) == 0;
-    tfr_weights_drop(model->weights, wte);
-    tfr_weights_drop(model->weights, head);
-    if (!is_same) {
+    if (!same_bytes(model, wte, head)) {
         return tfr_raise(
             TFR_MODEL,
             "%s: lm_head.weight differs from %s, but the config says tie_word_embeddings = true; set "

@@ -30,7 +30,7 @@ static bool same_arg(const struct tfr_arg_desc *a, const struct tfr_arg_desc *b)
 static bool same_attrs(const struct tfr_attrs *a, const struct tfr_attrs *b) {
     return a->epsilon == b->epsilon && a->scale == b->scale && a->activation == b->activation &&
            a->transposed == b->transposed && a->n_heads == b->n_heads && a->head_dim == b->head_dim &&
-           a->causal == b->causal;
+           a->causal == b->causal && a->peer == b->peer && a->tag == b->tag;
 }
 
 struct tfr_problem tfr_problem_make(const struct tfr_graph *graph, const struct tfr_node *node, int n_threads,

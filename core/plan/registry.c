@@ -136,12 +136,10 @@ static enum tfr_status add_found(struct tfr_registry *registry, const char *path
     return append(registry, plugin, path);
 }
 
-/* tfr_*.so, but not the transports (tfr_comm_*.so), which are no kernel plugins and must not be loaded
- * without need. */
+/* tfr_*.so: other objects in the folder (the transport comm_mpi.so) are no kernel plugins. */
 static int is_plugin_file(const struct dirent *file) {
     size_t length = strlen(file->d_name);
-    return length > 7 && strncmp(file->d_name, "tfr_", 4) == 0 &&
-           strncmp(file->d_name, "tfr_comm_", 9) != 0 && strcmp(file->d_name + length - 3, ".so") == 0;
+    return length > 7 && strncmp(file->d_name, "tfr_", 4) == 0 && strcmp(file->d_name + length - 3, ".so") == 0;
 }
 
 /* In the order of the names, so that every run finds them alike. A folder that is not there is no error. */

@@ -1,6 +1,6 @@
 /* registry.h - the plugins and kernels of the process: found once, never unloaded.
  *
- * Sources, in order: plugins linked statically, paths the user names, shared objects tfr_*.so (without tfr_comm_*) of
+ * Sources, in order: plugins linked statically, paths the user names, shared objects tfr_*.so of
  * the plugin folders; a found plugin whose name is already there is passed over, so a named one takes its place. ABI
  * and records are checked before use; a wrong one is refused with a sentence (an error for a path the user named, a
  * warning for a found one). The user's list ("-onednn,gemv") bans by plugin name or kernel-name prefix with '-',

@@ -132,6 +132,8 @@ const struct tfr_plugin *tfr_comm_plugin(struct tfr_comm *comm) {
         .n_kernels = sizeof kernels / sizeof kernels[0],
         .kernels = kernels,
     };
-    bound = comm;
+    if (comm != NULL) { /* NULL: only the records are wanted, for a plan that will not run */
+        bound = comm;
+    }
     return &plugin;
 }

@@ -10,6 +10,7 @@
  */
 #include "onednn/onednn.h"
 
+#include <math.h>
 #include <omp.h>
 #include <string.h>
 
@@ -293,8 +294,10 @@ static void execute(const struct state *s, int bucket, const struct tfr_run_args
     if (s->family->key.has_bias) {
         dnnl_memory_set_data_handle(s->bias, args->arg[2]);
     }
-    dnnl_primitive_execute(s->family->bucket[bucket].primitive, onednn_stream(), count, exec);
-    dnnl_stream_wait(onednn_stream());
+    if (dnnl_primitive_execute(s->family->bucket[bucket].primitive, onednn_stream(), count, exec) != dnnl_success ||
+        dnnl_stream_wait(onednn_stream()) != dnnl_success) {
+        *(float *)args->arg[4] = NAN; /* run cannot fail: let the check for NaN downstream report it */
+    }
 }
 
 static void run(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,

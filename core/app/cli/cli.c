@@ -2,6 +2,7 @@
 #include "app/cli/cli.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,23 @@ bool tfr_cli_int(const struct tfr_args *args, const char *flag, int64_t min, int
     }
     *value = number;
     return true;
+}
+
+static volatile sig_atomic_t caught_signal;
+
+static void on_signal(int number) {
+    caught_signal = number;
+    tfr_engine_cancel();
+    signal(number, SIG_DFL); /* a second one ends at once */
+}
+
+void tfr_cli_catch_signals(void) {
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+}
+
+int tfr_cli_cancelled(void) {
+    return caught_signal != 0 ? 128 + (int)caught_signal : tfr_exit_code(TFR_CANCELLED);
 }
 
 static char *read_stream(FILE *stream, size_t *size) {

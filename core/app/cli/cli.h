@@ -10,6 +10,9 @@ struct tfr_command {
     const char *name, *operands, *help;
     const struct tfr_flag *flags;
     size_t n_flags;
+    /* Option keys that mean something to the command, or prefixes ending in '.'; NULL-terminated. NULL: all. Others are refused. */
+    const char *const *reads;
+    bool on_all_ranks; /* false: under a launcher rank 0 alone does it, the others end at once */
     int (*run)(struct tfr_args *args); /* returns the process's exit code */
 };
 
@@ -22,6 +25,11 @@ int tfr_cli_fail(enum tfr_status status);
 int tfr_cli_usage(const char *format, ...) TFR_PRINTF(1, 2);
 /* The one operand of a command, or NULL after tfr_cli_usage. */
 const char *tfr_cli_operand(const struct tfr_args *args, const char *what);
+/* From now on SIGINT and SIGTERM ask the engine to stop after the step it is in; a second one ends at once.
+ * For the time of long work on an engine only: elsewhere the signals keep their effect. */
+void tfr_cli_catch_signals(void);
+/* Exit code of work that was cancelled: 128 + the signal, or the status's own. */
+int tfr_cli_cancelled(void);
 /* Whole text to stdout with a final newline; frees it. */
 int tfr_cli_print(char *text);
 /* A number of a flag in [min, max]; false after tfr_cli_usage. Absent: *value stays. */

@@ -10,7 +10,7 @@ static const struct tfr_flag flags[] = {
     {"prompt-ids", "IDS", "token ids instead of text, separated by commas", 0},
     {"json", NULL, "one JSON document at the end instead of text", 0},
     {"quiet", NULL, "no statistics, only errors on stderr", 'q'},
-    {"verbose", NULL, "more diagnostics; twice for more", 'v'},
+    {"verbose", NULL, "more diagnostics; -v -v for still more", 'v'},
 };
 
 struct job {
@@ -38,7 +38,11 @@ static bool parse_ids(const char *text, struct job *job) {
             return false;
         }
         job->given_ids[n++] = (int32_t)value;
-        at = *end == ',' ? end + 1 : end;
+        at = *end == ',' && end[1] != '\0' ? end + 1 : end;
+        if (*end == ',' && end[1] == '\0') {
+            tfr_cli_usage("--prompt-ids: \"%.20s\" ends in a comma; is an id missing?", text);
+            return false;
+        }
     }
     job->prompts[0] = (struct tfr_prompt){.ids = job->given_ids, .n_ids = n};
     job->n = 1;
@@ -116,28 +120,37 @@ static char *joined_text(const struct job *job, size_t *size) {
     return text;
 }
 
-static int deliver(struct job *job, const struct tfr_generation_stats *stats) {
-    size_t size = 0;
-    char *text = NULL;
-    if (job->task.json) {
-        enum tfr_status status = tfr_generation_json(job->engine, job->results, job->n, stats, &text);
-        if (status != TFR_OK) {
-            return tfr_cli_fail(status);
-        }
-        size = strlen(text);
-    } else {
-        text = joined_text(job, &size);
-    }
-    int code = 0;
-    if (job->task.output_file != NULL) {
-        enum tfr_status status = tfr_result_write(job->task.output_file, text, size, job->task.force);
-        code = status == TFR_OK ? 0 : tfr_cli_fail(status);
-    } else {
+/* A whole result, to the file that was asked for or to stdout. */
+static int hand_out(struct job *job, const char *text, size_t size) {
+    if (job->task.output_file == NULL) {
         put(job, text, size);
-        if (job->task.json) {
-            put(job, "\n", 1);
-        }
+        return 0;
     }
+    enum tfr_status status = tfr_result_write(job->task.output_file, text, size, job->task.force);
+    return status == TFR_OK ? 0 : tfr_cli_fail(status);
+}
+
+static int deliver_json(struct job *job, const struct tfr_generation_stats *stats) {
+    char *text;
+    enum tfr_status status = tfr_generation_json(job->engine, job->results, job->n, stats, &text);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    int code = hand_out(job, text, strlen(text));
+    if (job->task.output_file == NULL) {
+        put(job, "\n", 1);
+    }
+    tfr_string_free(text);
+    return code;
+}
+
+static int deliver_text(struct job *job) {
+    size_t size;
+    char *text = joined_text(job, &size);
+    if (text == NULL) {
+        return tfr_exit_code(TFR_RESOURCE);
+    }
+    int code = hand_out(job, text, size);
     free(text);
     return code;
 }
@@ -153,7 +166,7 @@ static void print_stats(const struct tfr_generation_stats *stats, const struct j
             stats->prompt_tokens, prompt_s * 1e3, prompt_s > 0 ? (double)stats->prompt_tokens / prompt_s : 0, stats->output_tokens,
             decode_s > 0 && decoded > 0 ? decoded / decode_s : 0, decoded > 0 ? decode_s * 1e3 * (double)n_prompts / decoded : 0,
             (double)stats->first_token_ns / 1e6, (double)stats->load_ns / 1e6, (double)stats->peak_memory_bytes / 1e6,
-            (long long)stats->seed, reasons[job->results[0].finish]);
+            (long long)stats->seed, n_prompts == 1 ? reasons[job->results[0].finish] : "see --json");
 }
 
 /* A reader that left is no failure, and there is nobody to tell. */
@@ -173,6 +186,7 @@ static int run_job(struct job *job) {
         }
     }
     struct tfr_generation_stats stats;
+    tfr_cli_catch_signals();
     enum tfr_status status = tfr_generate(job->engine, job->prompts, job->n, streams(job) ? on_text : NULL,
                                           job, job->results, &stats);
     const bool ended = status == TFR_OK || status == TFR_CANCELLED;
@@ -183,14 +197,14 @@ static int run_job(struct job *job) {
     if (!ended) {
         return tfr_cli_fail(status);
     }
-    int code = streams(job) ? 0 : deliver(job, &stats);
+    int code = streams(job) ? 0 : job->task.json ? deliver_json(job, &stats) : deliver_text(job);
     if (job->write_error != 0) {
         return write_failure(job);
     }
     if (job->task.stats) {
         print_stats(&stats, job);
     }
-    return status == TFR_OK ? code : tfr_exit_code(status);
+    return status == TFR_OK ? code : tfr_cli_cancelled();
 }
 
 static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
@@ -230,9 +244,21 @@ static void apply_flags(struct tfr_args *args) {
     }
 }
 
+/* --prompt-ids beside a prompt of the command line: one of them would be passed over. */
+static bool has_two_prompts(const struct tfr_args *args) {
+    bool has_ids = tfr_args_flag(args, "prompt-ids") != NULL, has_text = false;
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        has_text |= strncmp(args->overrides[i].key, "input.", 6) == 0 && strcmp(args->overrides[i].key, "input.truncate") != 0;
+    }
+    if (has_ids && has_text) {
+        tfr_cli_usage("--prompt-ids and a prompt as text exclude each other; give one");
+    }
+    return has_ids && has_text;
+}
+
 static int run(struct tfr_args *args) {
     const char *config = tfr_cli_operand(args, "a config");
-    if (config == NULL) {
+    if (config == NULL || has_two_prompts(args)) {
         return tfr_exit_code(TFR_USAGE);
     }
     apply_flags(args);
@@ -247,4 +273,11 @@ static int run(struct tfr_args *args) {
 }
 
 const struct tfr_command tfr_cmd_generate = {
-    "generate", "CONFIG", "continue a prompt (what `tfrun CONFIG` does)", flags, sizeof flags / sizeof flags[0], run};
+    .name = "generate",
+    .operands = "CONFIG",
+    .help = "continue a prompt (what `tfrun CONFIG` does)",
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof flags[0],
+    .on_all_ranks = true,
+    .run = run,
+};

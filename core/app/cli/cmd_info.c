@@ -10,14 +10,10 @@ static enum tfr_report_form form_of(const struct tfr_args *args) {
     return tfr_args_flag(args, "json") != NULL ? TFR_REPORT_JSON : TFR_REPORT_TEXT;
 }
 
-/* These commands read no config: an option of it has nothing to act on, but for `allowed`. */
-static bool has_stray(const struct tfr_args *args, const char *allowed) {
-    for (size_t i = 0; i < args->n_overrides; i++) {
-        if (strcmp(args->overrides[i].key, allowed) != 0) {
-            tfr_cli_usage("%s has no effect on this command; leave it out", args->overrides[i].origin);
-            return true;
-        }
-    }
+static const char *const reads_plugins[] = {"plugins", NULL}, *const reads_nothing[] = {NULL};
+
+/* These commands read no config. */
+static bool has_operand(const struct tfr_args *args) {
     if (args->n_operands > 0) {
         tfr_cli_usage("\"%s\": this command takes no operand", args->operands[0]);
     }
@@ -27,7 +23,7 @@ static bool has_stray(const struct tfr_args *args, const char *allowed) {
 static int plugins(struct tfr_args *args) {
     const char *paths[TFR_MAX_ARGS_GIVEN];
     size_t n = 0;
-    if (has_stray(args, "plugins")) {
+    if (has_operand(args)) {
         return tfr_exit_code(TFR_USAGE);
     }
     for (; n < args->n_overrides; n++) {
@@ -40,7 +36,7 @@ static int plugins(struct tfr_args *args) {
 
 static int topology(struct tfr_args *args) {
     char *text;
-    if (has_stray(args, "")) {
+    if (has_operand(args)) {
         return tfr_exit_code(TFR_USAGE);
     }
     enum tfr_status status = tfr_report_topology(form_of(args), &text);
@@ -58,8 +54,28 @@ static int config(struct tfr_args *args) {
 }
 
 const struct tfr_command tfr_cmd_plugins = {
-    "plugins", "", "plugins and kernels, and which of them run on this CPU", flags, N_FLAGS, plugins};
+    .name = "plugins",
+    .operands = "",
+    .help = "plugins and kernels, and which of them run on this CPU",
+    .flags = flags,
+    .n_flags = N_FLAGS,
+    .reads = reads_plugins,
+    .run = plugins,
+};
 const struct tfr_command tfr_cmd_topology = {
-    "topology", "", "the machine, its limits, and where threads would go", flags, N_FLAGS, topology};
+    .name = "topology",
+    .operands = "",
+    .help = "the machine, its limits, and where threads would go",
+    .flags = flags,
+    .n_flags = N_FLAGS,
+    .reads = reads_nothing,
+    .run = topology,
+};
 const struct tfr_command tfr_cmd_config = {
-    "config", "CONFIG", "check a config and print the effective options as JSON", flags, N_FLAGS, config};
+    .name = "config",
+    .operands = "CONFIG",
+    .help = "check a config and print the effective options as JSON",
+    .flags = flags,
+    .n_flags = N_FLAGS,
+    .run = config,
+};

@@ -12,12 +12,17 @@ static const struct tfr_flag flags[] = {
     {"dot", NULL, "the graph in DOT instead (graphviz)", 0},
 };
 
+static const char *const reads[] = {"runtime.", "parallel.", "plugins", NULL};
+
 static int run(struct tfr_args *args) {
     const char *config = tfr_cli_operand(args, "a config");
     int64_t rows = 1, context = 128, ranks = 1;
     if (config == NULL || !tfr_cli_int(args, "rows", 1, 65536, &rows) || !tfr_cli_int(args, "context", 0, 1 << 20, &context) ||
         !tfr_cli_int(args, "ranks", 1, 4096, &ranks)) {
         return tfr_exit_code(TFR_USAGE);
+    }
+    if (tfr_args_flag(args, "json") != NULL && tfr_args_flag(args, "dot") != NULL) {
+        return tfr_cli_usage("--json and --dot exclude each other; give one");
     }
     const struct tfr_plan_question question = {
         .rows = rows, .context = context, .n_ranks = (int)ranks, .refusals = tfr_args_flag(args, "explain") != NULL};
@@ -29,9 +34,12 @@ static int run(struct tfr_args *args) {
     return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
 }
 
-const struct tfr_command tfr_cmd_plan = {"plan",
-                                         "CONFIG",
-                                         "every node with its kernel, FLOPs, bytes and predicted time",
-                                         flags,
-                                         sizeof flags / sizeof flags[0],
-                                         run};
+const struct tfr_command tfr_cmd_plan = {
+    .name = "plan",
+    .operands = "CONFIG",
+    .help = "every node with its kernel, FLOPs, bytes and predicted time",
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof flags[0],
+    .reads = reads,
+    .run = run,
+};

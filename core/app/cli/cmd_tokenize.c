@@ -13,6 +13,8 @@ static const struct tfr_flag flags[] = {
     {"count", NULL, "only the number of tokens", 0},
 };
 
+static const char *const reads[] = {"model.tokenizer", "input.prompt", "input.file", NULL};
+
 static const char *option(const struct tfr_args *args, const char *key) {
     for (size_t i = args->n_overrides; i > 0; i--) {
         if (strcmp(args->overrides[i - 1].key, key) == 0) {
@@ -137,9 +139,12 @@ static int run(struct tfr_args *args) {
     return code;
 }
 
-const struct tfr_command tfr_cmd_tokenize = {"tokenize",
-                                             "CONFIG",
-                                             "text (-p, -f or stdin) to token ids, or back with --decode",
-                                             flags,
-                                             sizeof flags / sizeof flags[0],
-                                             run};
+const struct tfr_command tfr_cmd_tokenize = {
+    .name = "tokenize",
+    .operands = "CONFIG",
+    .help = "text (-p, -f or stdin) to token ids, or back with --decode",
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof flags[0],
+    .reads = reads,
+    .run = run,
+};

@@ -39,9 +39,35 @@ static int print_help(const struct tfr_command *command) {
     return 0;
 }
 
-static void on_interrupt(int number) {
-    tfr_engine_cancel();
-    signal(number, SIG_DFL); /* a second one ends at once */
+static bool is_read(const struct tfr_command *command, const char *key) {
+    if (command->reads == NULL) {
+        return true;
+    }
+    if (strncmp(key, "tfrun.", 6) == 0) {
+        key += 6;
+    }
+    for (const char *const *read = command->reads; *read != NULL; read++) {
+        size_t length = strlen(*read);
+        bool is_section = length > 0 && (*read)[length - 1] == '.';
+        if (is_section ? strncmp(key, *read, length) == 0 : strcmp(key, *read) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An option that the command does not look at is refused, not passed over. */
+static bool has_stray(const struct tfr_command *command, const struct tfr_args *args) {
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        const struct tfr_override *override = &args->overrides[i];
+        if (!is_read(command, override->key)) {
+            bool by_set = strcmp(override->origin, "--set") == 0;
+            tfr_cli_usage("%s%s%s has no effect on `tfrun %s`; leave it out", override->origin, by_set ? " " : "",
+                          by_set ? override->key : "", command->name);
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The command word, taken out of argv; `generate` when the first word is not one. */
@@ -71,10 +97,14 @@ int main(int argc, char **argv) {
         return tfr_cli_usage("%s", args.error);
     }
     if (args.help) {
-        return print_help(named ? command : NULL);
+        return tfr_launched_rank() == 0 ? print_help(named ? command : NULL) : 0;
     }
-    signal(SIGINT, on_interrupt);
-    signal(SIGTERM, on_interrupt);
-    signal(SIGPIPE, SIG_IGN);
+    if (has_stray(command, &args)) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    if (!command->on_all_ranks && tfr_launched_rank() != 0) {
+        return 0;
+    }
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves shows as a failed write */
     return command->run(&args);
 }

@@ -11,7 +11,8 @@
  *  - A kernel makes no threads, except class SELF through OpenMP. It logs nothing and does no I/O in `run`.
  *  - A plugin is never unloaded (pool threads may still stand in its code).
  *  - All activations are f32, rows dense: row r of an argument with N columns starts at element r * N. Buffers are 64-byte
- *    aligned; weights given to `pack` and the tables of `embed` come straight from a file and may be unaligned.
+ *    aligned and have room for rows_max rows: a kernel may read and write rows beyond `rows`, which mean nothing.
+ *    Weights given to `pack` and the tables of `embed` come straight from a file and may be unaligned.
  */
 #ifndef TFRUN_PLUGIN_H
 #define TFRUN_PLUGIN_H

@@ -8,7 +8,8 @@
  *    several faults). Handles are opaque; NULL is allowed in every close.
  *  - Strings that a function gives away are freed with tfr_string_free. Borrowed ones say until when.
  *  - Ranks: started by mpirun, every rank opens the engine; rank 0 drives it, the others call tfr_engine_follow and
- *    return when rank 0 closes. Without a launcher there is one rank and MPI is never touched.
+ *    return when rank 0 closes. Without a launcher there is one rank and MPI is never touched. Under a launcher a process
+ *    opens one engine in its life.
  *  - Thread rule: an engine and its sessions are driven by one thread (the one that opened it); tfr_engine_cancel may be called
  *    from anywhere, signal handlers included.
  */
@@ -180,9 +181,10 @@ TFR_API enum tfr_status tfr_report_config(const char *path, const struct tfr_ove
 
 /* ---- checkpoints ---------------------------------------------------------------------------------------- */
 
-/* Writes a randomly initialised checkpoint of a config into `directory`; dtype TFR_DTYPE_F32 or _BF16. */
-TFR_API enum tfr_status tfr_checkpoint_init(const char *config_path, const struct tfr_override *overrides, size_t n_overrides,
-                                            const char *directory, enum tfr_dtype dtype, uint64_t seed, bool force);
+/* Writes a randomly initialised checkpoint of a config into the folder output.file, in runtime.dtype, with sampling.seed (null: 0);
+ * an existing checkpoint is refused unless output.force. *directory (may be NULL) is the folder; free with tfr_string_free. */
+TFR_API enum tfr_status tfr_checkpoint_init(const char *config_path, const struct tfr_override *overrides,
+                                            size_t n_overrides, char **directory);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,30 @@
+/* checkpoint.c - `tfrun init` as a function: all that it needs is in the config. */
+#include <tfrun/tfrun.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "config/config.h"
+#include "model/model.h"
+
+static enum tfr_status init(const struct tfr_config *config) {
+    const struct tfr_options *options = &config->options;
+    if (options->output_file == NULL) {
+        return tfr_raise(TFR_USAGE, "init needs -o DIR, the folder to write");
+    }
+    const enum tfr_dtype dtype = options->runtime_dtype == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16;
+    const uint64_t seed = options->sampling_seed >= 0 ? (uint64_t)options->sampling_seed : 0;
+    return tfr_model_init(config, options->output_file, dtype, seed, options->output_force);
+}
+
+enum tfr_status tfr_checkpoint_init(const char *config_path, const struct tfr_override *overrides, size_t n_overrides,
+                                    char **directory) {
+    struct tfr_config *config;
+    TFR_TRY(tfr_config_load(&config, config_path, overrides, n_overrides));
+    enum tfr_status status = init(config);
+    if (status == TFR_OK && directory != NULL) {
+        *directory = tfr_strdup(config->options.output_file);
+        status = *directory != NULL ? TFR_OK : TFR_RESOURCE;
+    }
+    tfr_config_free(config);
+    return status;
+}
