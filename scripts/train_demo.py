@@ -13,6 +13,9 @@ The defaults are those of the committed model.  Data, tokenizer and batches foll
 from --seed alone; the losses differ a little from machine to machine.  --minutes
 bounds the time: on a machine too slow for --steps the learning rate falls with
 the clock instead, and the run ends early but properly annealed.
+
+--resume trains the model of an earlier run in the same folder further: the same
+held-out text, fresh batches, a new schedule, and rows appended to the log.
 """
 import argparse
 import csv
@@ -215,14 +218,26 @@ def save_model(model, out):
         file.write(json.dumps(config, indent=2) + "\n")
 
 
+def earlier_run(args):
+    """Steps, tokens, best held-out loss and seconds of the run that --resume continues."""
+    if not args.resume:
+        return 0, 0, math.inf, 0
+    with open(os.path.join(args.out, "training_log.csv"), newline="") as file:
+        rows = list(csv.DictReader(file))
+    return (int(rows[-1]["step"]), int(rows[-1]["tokens"]),
+            min(float(row["heldout_loss"]) for row in rows), int(rows[-1]["seconds"]))
+
+
 def train_model(model, books, shares, heldout, rng, args):
     """Train, log each evaluation, and keep the best checkpoint in args.out."""
     optimizer = make_optimizer(model, args)
-    best, total, count, step, minutes = math.inf, 0.0, 0, 0, 0.0
+    steps_before, tokens_before, best, seconds_before = earlier_run(args)
+    total, count, step, minutes = 0.0, 0, 0, 0.0
     start = time.time()
-    with open(os.path.join(args.out, "training_log.csv"), "w", newline="") as file:
+    with open(os.path.join(args.out, "training_log.csv"), "a" if args.resume else "w", newline="") as file:
         log = csv.writer(file, lineterminator="\n")
-        log.writerow(["step", "tokens", "train_loss", "heldout_loss", "lr", "seconds"])
+        if not args.resume:
+            log.writerow(["step", "tokens", "train_loss", "heldout_loss", "lr", "seconds"])
         while step < args.steps and minutes < args.minutes:
             step += 1
             minutes = (time.time() - start) / 60
@@ -239,8 +254,9 @@ def train_model(model, books, shares, heldout, rng, args):
 
             if step % args.eval_every == 0 or step == args.steps or minutes >= args.minutes:
                 held = heldout_loss(model, heldout, args.context)
-                row = (step, step * args.batch * args.context, f"{total / count:.4f}",
-                       f"{held:.4f}", f"{lr:.2e}", round(time.time() - start))
+                row = (steps_before + step, tokens_before + step * args.batch * args.context,
+                       f"{total / count:.4f}", f"{held:.4f}", f"{lr:.2e}",
+                       seconds_before + round(time.time() - start))
                 log.writerow(row)
                 file.flush()
                 print(*row, flush=True)
@@ -270,6 +286,7 @@ def main():
     parser.add_argument("--eval-every", type=int, default=200, help="steps")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--resume", action="store_true", help="go on with the model in the folder")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -289,6 +306,9 @@ def main():
         print(f"{name:24} {len(ids):8} tokens, {share:5.1%} of the batches")
 
     model = make_model(args, tokenizer.eos_token_id)
+    if args.resume:
+        model.load_state_dict(GPT2LMHeadModel.from_pretrained(args.out, dtype=torch.float32).state_dict())
+        rng = np.random.default_rng([args.seed, earlier_run(args)[0]])
     print(f"{model.num_parameters()} parameters; held out: {len(heldout)} tokens,"
           f" {len(heldout_text.encode())} bytes", flush=True)
     best = train_model(model, books, shares, heldout, rng, args)
