@@ -1,0 +1,240 @@
+/* test_determinism.c - `test_determinism FOLDER DTYPE LAW`: one line of docs/determinism.md.
+ *
+ * Every law compares bits of whole rows of logits over the public interface. What needs a launcher (ranks) is
+ * in tests/app/check_ranks.py; tolerances against Hugging Face are in test_golden.c.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "golden_case.h"
+
+enum { STEPS_OF_A_LONG_ONE = 3 };
+
+/* What one test works with. */
+struct law {
+    const struct golden_case *golden;
+    const char *dtype; /* "runtime.dtype=..." */
+};
+
+static struct tfr_engine *open_engine(const struct law *law, const char *setting, const char *other) {
+    const struct golden_settings settings = {{law->dtype, setting, other}};
+    return golden_engine(law->golden, &settings);
+}
+
+static void expect_rows(const struct law *law, const float *have, const float *want, int64_t n, const char *what) {
+    golden_same_bits(have, want, n * law->golden->vocab_size, what);
+}
+
+/* `prefill` tokens at once, `steps` one by one, what is left at once: all logits; free() them. */
+static float *run_cut(const struct law *law, struct tfr_engine *engine, int64_t prefill, int64_t steps) {
+    const struct golden_case *golden = law->golden;
+    float *logits = golden_room(golden->n * golden->vocab_size);
+    struct tfr_session *session = golden_session(engine, golden->n);
+    int64_t done = 0;
+    while (done < golden->n) {
+        const int64_t left = golden->n - done, piece = done == 0 ? prefill : done < prefill + steps ? 1 : left;
+        golden_feed(engine, session, golden->ids + done, piece, piece, logits + done * golden->vocab_size);
+        done += piece;
+    }
+    tfr_session_close(session);
+    return logits;
+}
+
+static void expect_cut(const struct law *law, struct tfr_engine *engine, int64_t prefill, int64_t steps,
+                       const float *whole) {
+    char what[96];
+    snprintf(what, sizeof what, "%lld tokens, %lld steps, the rest", (long long)prefill, (long long)steps);
+    float *cut = run_cut(law, engine, prefill, steps);
+    expect_rows(law, cut, whole, law->golden->n, what);
+    free(cut);
+}
+
+/* Every position between prefill and what follows from the cache, in one piece and in steps. */
+static void law_split(const struct law *law) {
+    const int64_t n = law->golden->n;
+    struct tfr_engine *engine = open_engine(law, NULL, NULL);
+    float *whole = golden_run_ids(engine, law->golden->ids, n);
+    for (int64_t at = 1; at < n; at++) {
+        expect_cut(law, engine, at, 0, whole);
+        expect_cut(law, engine, at, n > 40 ? STEPS_OF_A_LONG_ONE : n - at, whole);
+    }
+    expect_cut(law, engine, 1, n - 1, whole);
+    free(whole);
+    tfr_engine_close(engine);
+}
+
+/* The last k logits alone are the last k rows of all, for every k. */
+static void law_keep(const struct law *law) {
+    const struct golden_case *golden = law->golden;
+    struct tfr_engine *engine = open_engine(law, NULL, NULL);
+    float *whole = golden_run_ids(engine, golden->ids, golden->n);
+    float *kept = golden_room(golden->n * golden->vocab_size);
+    for (int64_t keep = 0; keep <= golden->n; keep++) {
+        struct tfr_session *session = golden_session(engine, golden->n);
+        golden_feed(engine, session, golden->ids, golden->n, keep, kept);
+        char what[64];
+        snprintf(what, sizeof what, "last %lld", (long long)keep);
+        expect_rows(law, kept, whole + (golden->n - keep) * golden->vocab_size, keep, what);
+        tfr_session_close(session);
+    }
+    free(kept);
+    free(whole);
+    tfr_engine_close(engine);
+}
+
+/* 1, 2 and 4 threads, for many rows and for single ones. */
+static void law_threads(const struct law *law) {
+    static const char *const counts[] = {"runtime.threads=1", "runtime.threads=2", "runtime.threads=4"};
+    float *first = NULL;
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        struct tfr_engine *engine = open_engine(law, counts[i], NULL);
+        float *whole = golden_run_ids(engine, law->golden->ids, law->golden->n);
+        expect_rows(law, whole, first != NULL ? first : whole, law->golden->n, counts[i]);
+        expect_cut(law, engine, law->golden->n / 2 + 1, law->golden->n, whole);
+        tfr_engine_close(engine);
+        free(first != NULL ? whole : NULL);
+        first = first != NULL ? first : whole;
+    }
+    free(first);
+}
+
+/* Pieces of a long feed: the largest step changes nothing. */
+static void law_rows(const struct law *law) {
+    static const char *const sizes[] = {"runtime.max_rows=1", "runtime.max_rows=3", "runtime.max_rows=16",
+                                        "runtime.max_rows=40", "runtime.max_rows=512"};
+    float *first = NULL;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct tfr_engine *engine = open_engine(law, sizes[i], NULL);
+        float *whole = golden_run_ids(engine, law->golden->ids, law->golden->n);
+        expect_rows(law, whole, first != NULL ? first : whole, law->golden->n, sizes[i]);
+        tfr_engine_close(engine);
+        free(first != NULL ? whole : NULL);
+        first = first != NULL ? first : whole;
+    }
+    free(first);
+}
+
+/* Sequence s of a batch: the case's ids turned by s places, shorter with s, with `past` tokens fed before. */
+enum { MAX_COMPANY = 5 };
+struct member {
+    int32_t ids[MAX_GOLDEN_TOKENS];
+    int64_t n, past;
+    float *alone;
+};
+
+static void make_member(const struct law *law, struct tfr_engine *engine, struct member *member, int s) {
+    const struct golden_case *golden = law->golden;
+    member->n = golden->n / (s + 1) > 1 ? golden->n / (s + 1) : 1;
+    member->past = s == 1 ? member->n - 1 : s * 2 < member->n ? s * 2 : 0;
+    for (int64_t i = 0; i < member->n; i++) {
+        member->ids[i] = golden->ids[(i + 7 * s) % golden->n];
+    }
+    member->alone = golden_run_ids(engine, member->ids, member->n);
+}
+
+/* Members in this order in one call; each row has the bits that it has alone. */
+static void expect_together(const struct law *law, struct tfr_engine *engine, const struct member *members,
+                            const int *order, int n) {
+    struct tfr_feed feeds[MAX_COMPANY];
+    for (int i = 0; i < n; i++) {
+        const struct member *member = &members[order[i]];
+        struct tfr_session *session = golden_session(engine, member->n);
+        if (member->past > 0) {
+            golden_feed(engine, session, member->ids, member->past, 0, NULL);
+        }
+        const int64_t left = member->n - member->past;
+        feeds[i] = (struct tfr_feed){session, member->ids + member->past, left, left};
+    }
+    const float *logits;
+    golden_check(tfr_engine_feed(engine, feeds, (size_t)n, &logits), "feed");
+    for (int i = 0; i < n; i++) {
+        const struct member *member = &members[order[i]];
+        char what[64];
+        snprintf(what, sizeof what, "sequence %d at place %d of %d", order[i], i, n);
+        expect_rows(law, logits, member->alone + member->past * law->golden->vocab_size, feeds[i].n, what);
+        logits += feeds[i].n * law->golden->vocab_size;
+        tfr_session_close(feeds[i].session);
+    }
+}
+
+static void check_company(const struct law *law, const char *setting) {
+    static const int orders[][MAX_COMPANY] = {
+        {0, 1, 2, 3, 4}, {4, 3, 2, 1, 0}, {2, 0, 4, 1, 3}, {1, 4, 0, 3, 2}, {3, 2, 1, 0, 4}};
+    struct member members[MAX_COMPANY];
+    struct tfr_engine *engine = open_engine(law, setting, NULL);
+    for (int s = 0; s < MAX_COMPANY; s++) {
+        make_member(law, engine, &members[s], s);
+    }
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+        for (int n = 2; n <= MAX_COMPANY; n++) {
+            expect_together(law, engine, members, orders[i], n);
+        }
+    }
+    for (int s = 0; s < MAX_COMPANY; s++) {
+        free(members[s].alone);
+    }
+    tfr_engine_close(engine);
+}
+
+static void law_company(const struct law *law) {
+    check_company(law, NULL);
+    check_company(law, "runtime.max_rows=5"); /* steps end inside sequences */
+}
+
+/* Without deterministic mode one promise is left: the same calls give the same bits again. */
+static void law_repeat(const struct law *law) {
+    for (int64_t prefill = 1; prefill <= law->golden->n; prefill += law->golden->n / 3 + 1) {
+        struct tfr_engine *engine = open_engine(law, "runtime.deterministic=false", NULL);
+        struct tfr_engine *beside = open_engine(law, "runtime.deterministic=false", NULL);
+        float *first = run_cut(law, engine, prefill, 3), *again = run_cut(law, engine, prefill, 3);
+        float *other = run_cut(law, beside, prefill, 3);
+        expect_rows(law, again, first, law->golden->n, "again");
+        expect_rows(law, other, first, law->golden->n, "in a second engine");
+        free(first);
+        free(again);
+        free(other);
+        tfr_engine_close(engine);
+        tfr_engine_close(beside);
+    }
+}
+
+/* ... and the numbers stay those of the deterministic mode but for rounding. */
+static void law_free(const struct law *law) {
+    const int64_t count = law->golden->n * law->golden->vocab_size;
+    const bool is_bf16 = strstr(law->dtype, "bf16") != NULL;
+    struct tfr_engine *kept = open_engine(law, NULL, NULL);
+    struct tfr_engine *free_one = open_engine(law, "runtime.deterministic=false", NULL);
+    float *want = golden_run_ids(kept, law->golden->ids, law->golden->n);
+    float *have = golden_run_ids(free_one, law->golden->ids, law->golden->n);
+    golden_within(have, want, count, is_bf16 ? 0.2 : 6e-5, "deterministic=false");
+    free(want);
+    free(have);
+    tfr_engine_close(kept);
+    tfr_engine_close(free_one);
+}
+
+int main(int argc, char **argv) {
+    static const struct {
+        const char *name;
+        void (*check)(const struct law *law);
+    } laws[] = {{"split", law_split}, {"company", law_company}, {"keep", law_keep}, {"threads", law_threads},
+                {"rows", law_rows},   {"repeat", law_repeat},   {"free", law_free}};
+    if (argc != 4) {
+        golden_fail("usage: test_determinism FOLDER DTYPE LAW");
+    }
+    struct golden_case golden;
+    char dtype[64];
+    golden_read(&golden, argv[1]);
+    snprintf(dtype, sizeof dtype, "runtime.dtype=%s", argv[2]);
+    const struct law law = {&golden, dtype};
+    for (size_t i = 0; i < sizeof laws / sizeof laws[0]; i++) {
+        if (strcmp(laws[i].name, argv[3]) == 0) {
+            laws[i].check(&law);
+            golden_free(&golden);
+            return 0;
+        }
+    }
+    golden_fail("no law is called %s", argv[3]);
+    return 1;
+}
