@@ -163,3 +163,12 @@ void tfr_json_put_bool(struct tfr_json_out *out, const char *key, bool value) {
     open_value(out, key);
     tfr_json_put_raw(out, value ? "true" : "false");
 }
+
+void tfr_json_put_value(struct tfr_json_out *out, const char *key, const char *json) {
+    open_value(out, key);
+    tfr_json_put_raw(out, json);
+}
+
+void tfr_json_put_null(struct tfr_json_out *out, const char *key) {
+    tfr_json_put_value(out, key, "null");
+}

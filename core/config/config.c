@@ -172,8 +172,19 @@ static void apply_overrides(struct tfr_config_reader *reader, const struct tfr_o
     }
 }
 
+/* With `findings`, complaints become some of them and are not raised; a file that is no object still is. */
+static enum tfr_status settle(struct tfr_config_reader *reader, const struct tfr_override *overrides,
+                              size_t n_overrides, struct tfr_findings *findings) {
+    if (findings == NULL || tfr_json_kind(tfr_json_root(reader->doc)) != TFR_JSON_OBJECT) {
+        return tfr_complaints_raise(&reader->complaints, MAX_PROBLEMS);
+    }
+    const enum tfr_status status = tfr_config_collect(reader, overrides, n_overrides, findings);
+    tfr_complaints_clear(&reader->complaints);
+    return status;
+}
+
 static enum tfr_status load(struct tfr_config *config, const char *path, const struct tfr_override *overrides,
-                            size_t n_overrides) {
+                            size_t n_overrides, struct tfr_findings *findings) {
     TFR_TRY(resolve_path(config, path));
     tfr_options_set_defaults(&config->options);
     struct tfr_json_doc *doc = NULL;
@@ -181,25 +192,35 @@ static enum tfr_status load(struct tfr_config *config, const char *path, const s
     struct tfr_config_reader reader = {.config = config, .doc = doc};
     read_root(&reader);
     apply_overrides(&reader, overrides, n_overrides);
-    const enum tfr_status status = tfr_complaints_raise(&reader.complaints, MAX_PROBLEMS);
+    const enum tfr_status status = settle(&reader, overrides, n_overrides, findings);
     tfr_json_close(doc);
     return status;
 }
 
-enum tfr_status tfr_config_load(struct tfr_config **config, const char *path,
-                                const struct tfr_override *overrides, size_t n_overrides) {
+static enum tfr_status open_config(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
+                                   size_t n_overrides, struct tfr_findings *findings) {
     *config = NULL;
     struct tfr_config *loaded = tfr_alloc(1, sizeof(*loaded));
     if (loaded == NULL) {
         return TFR_RESOURCE;
     }
-    const enum tfr_status status = load(loaded, path, overrides, n_overrides);
+    const enum tfr_status status = load(loaded, path, overrides, n_overrides, findings);
     if (status != TFR_OK) {
         tfr_config_free(loaded);
         return status;
     }
     *config = loaded;
     return TFR_OK;
+}
+
+enum tfr_status tfr_config_load(struct tfr_config **config, const char *path,
+                                const struct tfr_override *overrides, size_t n_overrides) {
+    return open_config(config, path, overrides, n_overrides, NULL);
+}
+
+enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
+                                  size_t n_overrides, struct tfr_findings *findings) {
+    return open_config(config, path, overrides, n_overrides, findings);
 }
 
 void tfr_config_free(struct tfr_config *config) {

@@ -32,6 +32,8 @@ struct tfr_hparams {
     int32_t bos_token_id, eos_token_id, pad_token_id; /* -1 where null */
 };
 
+struct tfr_findings;
+
 struct tfr_string_list {
     char **items;
     size_t n;
@@ -75,6 +77,10 @@ struct tfr_config {
  * holds all problems, one per line. */
 enum tfr_status tfr_config_load(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
                                 size_t n_overrides);
+/* The same, for reporting: what is wrong with the values becomes findings and is no failure; *config has
+ * defaults in their place. Fails only where there is nothing to report on: no file, no JSON, no object. */
+enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
+                                  size_t n_overrides, struct tfr_findings *findings);
 void tfr_config_free(struct tfr_config *config);
 
 /* The table itself is offered by tfr_option_table of tfrun.h, defined in config_options.c. */

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "config/complaints.h"
 #include "config/config.h"
+#include "config/findings.h"
 
 /* One loading: the config being filled, the file it comes from and what is wrong so far. */
 struct tfr_config_reader {
@@ -50,9 +51,37 @@ void tfr_options_free(struct tfr_options *options);
 /* A JSON value as it may stand in a message: 1.4, "high", {...}. */
 const char *tfr_json_value_text(const tfr_json *node, char *text, size_t size);
 
-/* config_model.c: the fields of Hugging Face. */
+/* config_model.c: the fields of Hugging Face, a line each in model_fields.def. */
+struct tfr_model_field {
+    const char *name, *alias;
+    enum tfr_field_kind {
+        TFR_FIELD_INT,
+        TFR_FIELD_SIZE_OR_NULL,
+        TFR_FIELD_TOKEN,
+        TFR_FIELD_REAL,
+        TFR_FIELD_BOOL,
+        TFR_FIELD_OTHER
+    } kind;
+    size_t offset; /* in struct tfr_hparams, or TFR_NO_MEMBER */
+    double min, max;
+    const char *default_text; /* JSON; NULL: none */
+    enum tfr_field_effect { TFR_FIELD_NO_EFFECT, TFR_FIELD_HONOURED } effect;
+    enum tfr_field_refusal {
+        TFR_FIELD_NEVER,
+        TFR_FIELD_IF_TRUE,
+        TFR_FIELD_IF_FALSE,
+        TFR_FIELD_IF_NOT_EMPTY
+    } refused_if;
+    const char *why_refused, *meaning;
+};
+#define TFR_NO_MEMBER SIZE_MAX
+const struct tfr_model_field *tfr_config_model_fields(size_t *n);
 void tfr_config_read_model(struct tfr_config_reader *reader, const tfr_json *root);
 bool tfr_config_is_model_field(const char *key);
+
+/* config_check.c: fields, options and complaints as findings. */
+enum tfr_status tfr_config_collect(struct tfr_config_reader *reader, const struct tfr_override *overrides,
+                                   size_t n_overrides, struct tfr_findings *findings);
 
 /* config_tfrun.c: the key "tfrun" and the device map. */
 void tfr_config_read_tfrun(struct tfr_config_reader *reader, const tfr_json *object);

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <tfrun/plugin.h>
@@ -12,38 +13,25 @@
 #include "base/log.h"
 #include "base/status.h"
 
-enum field_kind { FIELD_INT, FIELD_SIZE_OR_NULL, FIELD_TOKEN, FIELD_REAL, FIELD_BOOL };
-
-/* Fields that are read and have no effect here go to no member. */
-#define NO_MEMBER    SIZE_MAX
+static const struct tfr_model_field fields[] = {
 #define MEMBER(name) offsetof(struct tfr_hparams, name)
-
-/* Upper limits are far above any GPT-2; they keep every product of two of them inside int64_t. */
-static const struct field {
-    const char *name, *alias;
-    enum field_kind kind;
-    size_t offset;
-    double min, max;
-} fields[] = {
-    {"vocab_size", NULL, FIELD_INT, MEMBER(vocab_size), 1, 1 << 24},
-    {"n_positions", "max_position_embeddings", FIELD_INT, MEMBER(n_positions), 1, 1 << 24},
-    {"n_embd", "hidden_size", FIELD_INT, MEMBER(n_embd), 1, 1 << 20},
-    {"n_layer", "num_hidden_layers", FIELD_INT, MEMBER(n_layer), 1, 1 << 16},
-    {"n_head", "num_attention_heads", FIELD_INT, MEMBER(n_head), 1, 1 << 16},
-    {"n_inner", NULL, FIELD_SIZE_OR_NULL, MEMBER(n_inner), 1, 1 << 22},
-    {"layer_norm_epsilon", NULL, FIELD_REAL, MEMBER(layer_norm_epsilon), 0, 1},
-    {"initializer_range", NULL, FIELD_REAL, MEMBER(initializer_range), 0, 1e3},
-    {"scale_attn_weights", NULL, FIELD_BOOL, MEMBER(scale_attn_weights), 0, 0},
-    {"scale_attn_by_inverse_layer_idx", NULL, FIELD_BOOL, MEMBER(scale_attn_by_inverse_layer_idx), 0, 0},
-    {"reorder_and_upcast_attn", NULL, FIELD_BOOL, MEMBER(reorder_and_upcast_attn), 0, 0},
-    {"tie_word_embeddings", NULL, FIELD_BOOL, MEMBER(tie_word_embeddings), 0, 0},
-    {"bos_token_id", NULL, FIELD_TOKEN, MEMBER(bos_token_id), -1, INT32_MAX},
-    {"eos_token_id", NULL, FIELD_TOKEN, MEMBER(eos_token_id), -1, INT32_MAX},
-    {"pad_token_id", NULL, FIELD_TOKEN, MEMBER(pad_token_id), -1, INT32_MAX},
-    {"resid_pdrop", NULL, FIELD_REAL, NO_MEMBER, 0, 1},
-    {"embd_pdrop", NULL, FIELD_REAL, NO_MEMBER, 0, 1},
-    {"attn_pdrop", NULL, FIELD_REAL, NO_MEMBER, 0, 1},
-    {"use_cache", NULL, FIELD_BOOL, NO_MEMBER, 0, 0},
+#define NONE         TFR_NO_MEMBER
+#define TFR_FIELD(name_, alias_, kind_, member_, min_, max_, default_, effect_, when_, why_, meaning_)       \
+    {.name = #name_,                                                                                         \
+     .alias = alias_,                                                                                        \
+     .kind = TFR_FIELD_##kind_,                                                                              \
+     .offset = member_,                                                                                      \
+     .min = min_,                                                                                            \
+     .max = max_,                                                                                            \
+     .default_text = default_,                                                                               \
+     .effect = TFR_FIELD_##effect_,                                                                          \
+     .refused_if = TFR_FIELD_##when_,                                                                        \
+     .why_refused = why_,                                                                                    \
+     .meaning = meaning_},
+#include "config/model_fields.def"
+#undef TFR_FIELD
+#undef NONE
+#undef MEMBER
 };
 
 static const struct {
@@ -55,23 +43,6 @@ static const struct {
 #undef ACTIVATION_ENTRY
 };
 
-static const struct tfr_hparams defaults = {
-    .vocab_size = 50257,
-    .n_positions = 1024,
-    .n_embd = 768,
-    .n_layer = 12,
-    .n_head = 12,
-    .activation = TFR_ACT_GELU_TANH,
-    .activation_name = "gelu_new",
-    .layer_norm_epsilon = 1e-5,
-    .initializer_range = 0.02,
-    .scale_attn_weights = true,
-    .tie_word_embeddings = true,
-    .bos_token_id = 50256,
-    .eos_token_id = 50256,
-    .pad_token_id = -1,
-};
-
 static void wrong_type(struct tfr_config_reader *reader, const tfr_json *node, const char *name,
                        const char *words) {
     char shown[64];
@@ -80,12 +51,12 @@ static void wrong_type(struct tfr_config_reader *reader, const tfr_json *node, c
 }
 
 /* False after a problem: `value` is left alone. */
-static bool read_integer(struct tfr_config_reader *reader, const struct field *field, const tfr_json *node,
+static bool read_integer(struct tfr_config_reader *reader, const struct tfr_model_field *field, const tfr_json *node,
                          int64_t *value) {
     int64_t parsed;
     if (!tfr_json_int64(reader->doc, node, &parsed)) {
         wrong_type(reader, node, field->name,
-                   field->kind == FIELD_INT ? "a whole number" : "a whole number or null");
+                   field->kind == TFR_FIELD_INT ? "a whole number" : "a whole number or null");
         return false;
     }
     if ((double)parsed < field->min || (double)parsed > field->max) {
@@ -98,7 +69,7 @@ static bool read_integer(struct tfr_config_reader *reader, const struct field *f
 }
 
 /* Newer configs may list several end tokens; one is all that can be honoured so far. */
-static void read_token(struct tfr_config_reader *reader, const struct field *field, const tfr_json *node,
+static void read_token(struct tfr_config_reader *reader, const struct tfr_model_field *field, const tfr_json *node,
                        int32_t *member) {
     if (tfr_json_kind(node) == TFR_JSON_ARRAY && tfr_json_size(node) > 1) {
         tfr_config_complain(reader, node, TFR_UNSUPPORTED,
@@ -115,7 +86,7 @@ static void read_token(struct tfr_config_reader *reader, const struct field *fie
     }
 }
 
-static void read_real(struct tfr_config_reader *reader, const struct field *field, const tfr_json *node,
+static void read_real(struct tfr_config_reader *reader, const struct tfr_model_field *field, const tfr_json *node,
                       double *member) {
     if (tfr_json_kind(node) != TFR_JSON_NUMBER) {
         wrong_type(reader, node, field->name, "a number");
@@ -130,33 +101,68 @@ static void read_real(struct tfr_config_reader *reader, const struct field *fiel
     *member = value;
 }
 
-static void read_field(struct tfr_config_reader *reader, const struct field *field, const tfr_json *node) {
+static void read_field(struct tfr_config_reader *reader, const struct tfr_model_field *field, const tfr_json *node) {
     double unused[1];
     char *base = (char *)&reader->config->model;
-    void *member = field->offset == NO_MEMBER ? (void *)unused : base + field->offset;
+    void *member = field->offset == TFR_NO_MEMBER ? (void *)unused : base + field->offset;
     switch (field->kind) {
-    case FIELD_SIZE_OR_NULL:
+    case TFR_FIELD_SIZE_OR_NULL:
         if (tfr_json_kind(node) == TFR_JSON_NULL) {
             return;
         }
         read_integer(reader, field, node, member);
         return;
-    case FIELD_INT:
+    case TFR_FIELD_INT:
         read_integer(reader, field, node, member);
         return;
-    case FIELD_TOKEN:
+    case TFR_FIELD_TOKEN:
         read_token(reader, field, node, member);
         return;
-    case FIELD_REAL:
+    case TFR_FIELD_REAL:
         read_real(reader, field, node, member);
         return;
-    case FIELD_BOOL:
+    case TFR_FIELD_BOOL:
         if (tfr_json_kind(node) != TFR_JSON_BOOL) {
             wrong_type(reader, node, field->name, "true or false");
             return;
         }
         *(bool *)member = tfr_json_bool(node);
         return;
+    case TFR_FIELD_OTHER:
+        return;
+    }
+}
+
+/* null is -1 for a token and 0, to be replaced, for a size. */
+static void set_default(struct tfr_hparams *model, const struct tfr_model_field *field) {
+    void *member = (char *)model + field->offset;
+    const double number = field->default_text != NULL ? strtod(field->default_text, NULL) : 0;
+    const bool is_null = field->default_text == NULL || strcmp(field->default_text, "null") == 0;
+    switch (field->kind) {
+    case TFR_FIELD_INT:
+    case TFR_FIELD_SIZE_OR_NULL:
+        *(int64_t *)member = (int64_t)number;
+        return;
+    case TFR_FIELD_TOKEN:
+        *(int32_t *)member = is_null ? -1 : (int32_t)number;
+        return;
+    case TFR_FIELD_REAL:
+        *(double *)member = number;
+        return;
+    case TFR_FIELD_BOOL:
+        *(bool *)member = strcmp(field->default_text, "true") == 0;
+        return;
+    case TFR_FIELD_OTHER:
+        return;
+    }
+}
+
+static void set_defaults(struct tfr_hparams *model) {
+    *model = (struct tfr_hparams){.activation = TFR_ACT_GELU_TANH, .activation_name = "gelu_new"};
+    for (size_t i = 0; i < TFR_COUNT_OF(fields); i++) {
+        if (fields[i].offset != TFR_NO_MEMBER) {
+            set_default(model, &fields[i]);
+        }
     }
 }
 
@@ -250,39 +256,31 @@ static void read_activation(struct tfr_config_reader *reader, const tfr_json *ro
                         nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
 }
 
-static bool is_true(const tfr_json *node) {
-    return tfr_json_kind(node) == TFR_JSON_BOOL && tfr_json_bool(node);
-}
-
-static bool is_false(const tfr_json *node) {
-    return tfr_json_kind(node) == TFR_JSON_BOOL && !tfr_json_bool(node);
-}
-
-static bool is_not_empty(const tfr_json *node) {
-    return tfr_json_size(node) > 0;
+static bool is_refused(const struct tfr_model_field *field, const tfr_json *node) {
+    const bool is_bool = tfr_json_kind(node) == TFR_JSON_BOOL;
+    switch (field->refused_if) {
+    case TFR_FIELD_IF_TRUE:
+        return is_bool && tfr_json_bool(node);
+    case TFR_FIELD_IF_FALSE:
+        return is_bool && !tfr_json_bool(node);
+    case TFR_FIELD_IF_NOT_EMPTY:
+        return tfr_json_size(node) > 0;
+    case TFR_FIELD_NEVER:
+        break;
+    }
+    return false;
 }
 
 /* Values that transformers would act on and tfrun cannot: running on would give other numbers than the
  * reference. */
 static void refuse_unsupported(struct tfr_config_reader *reader, const tfr_json *root) {
-    static const struct {
-        const char *name;
-        bool (*applies)(const tfr_json *node);
-        const char *reason;
-    } refusals[] = {
-        {"add_cross_attention", is_true,
-         "add_cross_attention = true is not supported: blocks have no cross-attention yet"},
-        {"is_encoder_decoder", is_true,
-         "is_encoder_decoder = true is not supported: there is no encoder to attend to"},
-        {"is_causal", is_false, "is_causal = false is not supported: attention is always causal"},
-        {"pruned_heads", is_not_empty, "pruned_heads is not supported: save the model with all its heads"},
-        {"quantization_config", is_not_empty,
-         "quantization_config is not supported: save the model in f32, f16 or bf16"},
-    };
-    for (size_t i = 0; i < TFR_COUNT_OF(refusals); i++) {
-        const tfr_json *node = tfr_json_member(root, refusals[i].name);
-        if (node != NULL && refusals[i].applies(node)) {
-            tfr_config_complain(reader, node, TFR_UNSUPPORTED, "%s", refusals[i].reason);
+    for (size_t i = 0; i < TFR_COUNT_OF(fields); i++) {
+        const tfr_json *node = tfr_json_member(root, fields[i].name);
+        if (node != NULL && is_refused(&fields[i], node)) {
+            static const char *const values[] = {
+                [TFR_FIELD_IF_TRUE] = " = true", [TFR_FIELD_IF_FALSE] = " = false", [TFR_FIELD_IF_NOT_EMPTY] = ""};
+            tfr_config_complain(reader, node, TFR_UNSUPPORTED, "%s%s is not supported: %s", fields[i].name,
+                                values[fields[i].refused_if], fields[i].why_refused);
         }
     }
 }
@@ -317,26 +315,23 @@ static void drop_tokens_outside(struct tfr_hparams *model) {
 }
 
 bool tfr_config_is_model_field(const char *key) {
-    static const char *const others[] = {"model_type",          "architectures", "activation_function",
-                                         "add_cross_attention", "is_causal",     "pruned_heads",
-                                         "torch_dtype",         "dtype",         "n_ctx"};
     for (size_t i = 0; i < TFR_COUNT_OF(fields); i++) {
         if (strcmp(key, fields[i].name) == 0 ||
             (fields[i].alias != NULL && strcmp(key, fields[i].alias) == 0)) {
             return true;
         }
     }
-    for (size_t i = 0; i < TFR_COUNT_OF(others); i++) {
-        if (strcmp(key, others[i]) == 0) {
-            return true;
-        }
-    }
     return false;
+}
+
+const struct tfr_model_field *tfr_config_model_fields(size_t *n) {
+    *n = TFR_COUNT_OF(fields);
+    return fields;
 }
 
 void tfr_config_read_model(struct tfr_config_reader *reader, const tfr_json *root) {
     struct tfr_hparams *model = &reader->config->model;
-    *model = defaults;
+    set_defaults(model);
     read_model_type(reader, root);
     read_architectures(reader, root);
     read_fields(reader, root);

@@ -36,7 +36,7 @@ static enum tfr_status no_weights(const char *directory) {
         directory);
 }
 
-static enum tfr_status find_weights(const struct tfr_config *config, char **path) {
+enum tfr_status tfr_model_find_weights(const struct tfr_config *config, char **path) {
     static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
     const char *named = config->options.model_weights;
     if (named != NULL && !tfr_path_exists(named)) {
@@ -61,7 +61,7 @@ static enum tfr_status find_weights(const struct tfr_config *config, char **path
 
 static enum tfr_status open_weights(struct tfr_model *model) {
     char *path = NULL;
-    TFR_TRY(find_weights(model->config, &path));
+    TFR_TRY(tfr_model_find_weights(model->config, &path));
     enum tfr_status status = tfr_weights_open(&model->weights, path);
     if (status == TFR_OK) {
         status = tfr_model_check_tensors(model, path);

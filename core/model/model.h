@@ -46,6 +46,11 @@ int tfr_model_param_shape(const struct tfr_hparams *hparams, enum tfr_param para
 const char *tfr_model_param_name(enum tfr_param param, int64_t layer, char *text, size_t size);
 int64_t tfr_model_param_count(const struct tfr_hparams *hparams); /* of the whole model, tied matrix once */
 
+/* `tfrun check`: every tensor of the checkpoint, and those that it lacks, as findings; reads no data. No checkpoint is a
+ * finding without effect, one that cannot be read a refusal. */
+struct tfr_findings;
+enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_findings *findings);
+
 /* `tfrun init`: writes DIR/config.json (the source config, untouched), DIR/model.safetensors and the tokenizer files if the
  * config names a tokenizer. Rules of GPT2Config: normal(0, initializer_range); c_proj.weight normal(0, range / sqrt(2 L));
  * biases 0, layer norms 1 and 0. Random numbers are counter based (seed, tensor, element): same file everywhere. */

@@ -72,8 +72,9 @@ static void check_form(struct tfr_complaints *complaints, const struct tfr_model
     }
 }
 
-static void check_tensor(struct tfr_complaints *complaints, const struct tfr_model *model,
-                         const struct tfr_weight *weight, const struct tfr_parsed_name *parsed) {
+void tfr_model_check_tensor(struct tfr_complaints *complaints, const struct tfr_model *model,
+                            const struct tfr_weight *weight) {
+    const struct tfr_parsed_name name = tfr_model_parse_name(weight->name), *parsed = &name;
     char text[192];
     if (parsed->kind == TFR_NAME_OTHER) {
         snprintf(text, sizeof(text), "is unknown: %s", hint_of(weight->name));
@@ -88,7 +89,7 @@ static void check_tensor(struct tfr_complaints *complaints, const struct tfr_mod
 }
 
 /* Both name forms in one checkpoint could hide two models; the head has one name in both. */
-static enum tfr_status check_prefix(const struct tfr_model *model) {
+enum tfr_status tfr_model_check_prefix(const struct tfr_model *model) {
     size_t n;
     const struct tfr_weight *all = tfr_weights_all(model->weights, &n), *prefixed = NULL, *bare = NULL;
     for (size_t i = 0; i < n; i++) {
@@ -110,25 +111,34 @@ static enum tfr_status check_prefix(const struct tfr_model *model) {
     return TFR_OK;
 }
 
-static void check_missing(struct tfr_complaints *complaints, const struct tfr_model *model,
-                          const char *path) {
+void tfr_model_each_missing(const struct tfr_model *model,
+                            void (*missing)(void *user, enum tfr_param param, int64_t layer), void *user) {
     for (int param = 0; param < TFR_PARAM_COUNT; param++) {
         const int64_t n = param < TFR_PARAM_PER_BLOCK ? model->hparams.n_layer : 1;
         for (int64_t layer = 0; layer < n; layer++) {
-            char name[MAX_NAME];
-            int64_t dim[2];
-            if (tfr_model_param(model, (enum tfr_param)param, layer) != NULL) {
-                continue;
+            const bool is_shared = model->tied && param == TFR_PARAM_LM_HEAD; /* missing as wte, once */
+            if (!is_shared && tfr_model_param(model, (enum tfr_param)param, layer) == NULL) {
+                missing(user, (enum tfr_param)param, layer);
             }
-            char shape[96];
-            const int rank = tfr_model_param_shape(&model->hparams, (enum tfr_param)param, dim);
-            const bool is_head = param == TFR_PARAM_LM_HEAD;
-            tfr_complaints_add(complaints, TFR_MODEL, 1, 0, "%s: tensor %s %s is missing%s", path,
-                               tfr_model_param_name((enum tfr_param)param, layer, name, sizeof(name)),
-                               tfr_shape_text(rank, dim, shape, sizeof(shape)),
-                               is_head ? ": the config says tie_word_embeddings = false" : "");
         }
     }
+}
+
+struct missing {
+    struct tfr_complaints *complaints;
+    const struct tfr_model *model;
+    const char *path;
+};
+
+static void complain_missing(void *user, enum tfr_param param, int64_t layer) {
+    const struct missing *missing = user;
+    char name[MAX_NAME], shape[96];
+    int64_t dim[2];
+    const int rank = tfr_model_param_shape(&missing->model->hparams, param, dim);
+    tfr_complaints_add(missing->complaints, TFR_MODEL, 1, 0, "%s: tensor %s %s is missing%s", missing->path,
+                       tfr_model_param_name(param, layer, name, sizeof(name)),
+                       tfr_shape_text(rank, dim, shape, sizeof(shape)),
+                       param == TFR_PARAM_LM_HEAD ? ": the config says tie_word_embeddings = false" : "");
 }
 
 /* A tied matrix stored twice must be one matrix, otherwise nobody knows which one is meant. */
@@ -166,12 +176,12 @@ enum tfr_status tfr_model_check_tensors(const struct tfr_model *model, const cha
     struct tfr_complaints complaints = {0};
     size_t n;
     const struct tfr_weight *all = tfr_weights_all(model->weights, &n);
-    TFR_TRY(check_prefix(model));
+    TFR_TRY(tfr_model_check_prefix(model));
     for (size_t i = 0; i < n; i++) {
-        const struct tfr_parsed_name parsed = tfr_model_parse_name(all[i].name);
-        check_tensor(&complaints, model, &all[i], &parsed);
+        tfr_model_check_tensor(&complaints, model, &all[i]);
     }
-    check_missing(&complaints, model, path);
+    struct missing missing = {&complaints, model, path};
+    tfr_model_each_missing(model, complain_missing, &missing);
     TFR_TRY(tfr_complaints_raise(&complaints, MAX_LINES));
     return check_tied(model);
 }

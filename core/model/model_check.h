@@ -2,12 +2,23 @@
 #ifndef TFR_MODEL_MODEL_CHECK_H
 #define TFR_MODEL_MODEL_CHECK_H
 
+#include "config/complaints.h"
 #include "model/model.h"
 
 /* Names, prefixes, shapes, dtypes and the tied matrix of model->weights; everything wrong is raised at once.
  * `path` is the file for messages about what is missing. */
 enum tfr_status tfr_model_check_tensors(const struct tfr_model *model, const char *path);
+/* Parts of it, for model_survey.c. Complains about one tensor of the file; raises if two name forms are mixed. */
+void tfr_model_check_tensor(struct tfr_complaints *complaints, const struct tfr_model *model,
+                            const struct tfr_weight *weight);
+enum tfr_status tfr_model_check_prefix(const struct tfr_model *model);
+/* Calls `missing` for every parameter that the checkpoint should have and has not. */
+void tfr_model_each_missing(const struct tfr_model *model,
+                            void (*missing)(void *user, enum tfr_param param, int64_t layer), void *user);
 /* Refuses NaN and infinity; reads every byte of every parameter. */
 enum tfr_status tfr_model_check_values(const struct tfr_model *model);
+
+/* model.c: the file of weights that the config means; *path is to be freed. */
+enum tfr_status tfr_model_find_weights(const struct tfr_config *config, char **path);
 
 #endif

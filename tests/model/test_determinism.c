@@ -1,4 +1,5 @@
-/* test_determinism.c - `test_determinism FOLDER DTYPE LAW`: one line of docs/determinism.md.
+/* test_determinism.c - `test_determinism FOLDER DTYPE LAW [SETTING]`: one line of docs/determinism.md, with
+ * `runtime.kernels=...` or the like if a SETTING is given.
  *
  * Every law compares bits of whole rows of logits over the public interface. What needs a launcher (ranks) is
  * in tests/app/check_ranks.py; tolerances against Hugging Face are in test_golden.c.
@@ -14,11 +15,17 @@ enum { STEPS_OF_A_LONG_ONE = 3 };
 /* What one test works with. */
 struct law {
     const struct golden_case *golden;
-    const char *dtype; /* "runtime.dtype=..." */
+    const char *dtype;   /* "runtime.dtype=..." */
+    const char *setting; /* NULL: none */
 };
 
-static struct tfr_engine *open_engine(const struct law *law, const char *setting, const char *other) {
-    const struct golden_settings settings = {{law->dtype, setting, other}};
+static struct tfr_engine *open_engine(const struct law *law, const char *setting) {
+    struct golden_settings settings = {{law->dtype}};
+    int n = 1;
+    if (law->setting != NULL) {
+        settings.text[n++] = law->setting;
+    }
+    settings.text[n] = setting;
     return golden_engine(law->golden, &settings);
 }
 
@@ -53,7 +60,7 @@ static void expect_cut(const struct law *law, struct tfr_engine *engine, int64_t
 /* Every position between prefill and what follows from the cache, in one piece and in steps. */
 static void law_split(const struct law *law) {
     const int64_t n = law->golden->n;
-    struct tfr_engine *engine = open_engine(law, NULL, NULL);
+    struct tfr_engine *engine = open_engine(law, NULL);
     float *whole = golden_run_ids(engine, law->golden->ids, n);
     for (int64_t at = 1; at < n; at++) {
         expect_cut(law, engine, at, 0, whole);
@@ -67,7 +74,7 @@ static void law_split(const struct law *law) {
 /* The last k logits alone are the last k rows of all, for every k. */
 static void law_keep(const struct law *law) {
     const struct golden_case *golden = law->golden;
-    struct tfr_engine *engine = open_engine(law, NULL, NULL);
+    struct tfr_engine *engine = open_engine(law, NULL);
     float *whole = golden_run_ids(engine, golden->ids, golden->n);
     float *kept = golden_room(golden->n * golden->vocab_size);
     for (int64_t keep = 0; keep <= golden->n; keep++) {
@@ -88,7 +95,7 @@ static void law_threads(const struct law *law) {
     static const char *const counts[] = {"runtime.threads=1", "runtime.threads=2", "runtime.threads=4"};
     float *first = NULL;
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
-        struct tfr_engine *engine = open_engine(law, counts[i], NULL);
+        struct tfr_engine *engine = open_engine(law, counts[i]);
         float *whole = golden_run_ids(engine, law->golden->ids, law->golden->n);
         expect_rows(law, whole, first != NULL ? first : whole, law->golden->n, counts[i]);
         expect_cut(law, engine, law->golden->n / 2 + 1, law->golden->n, whole);
@@ -105,7 +112,7 @@ static void law_rows(const struct law *law) {
                                         "runtime.max_rows=40", "runtime.max_rows=512"};
     float *first = NULL;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        struct tfr_engine *engine = open_engine(law, sizes[i], NULL);
+        struct tfr_engine *engine = open_engine(law, sizes[i]);
         float *whole = golden_run_ids(engine, law->golden->ids, law->golden->n);
         expect_rows(law, whole, first != NULL ? first : whole, law->golden->n, sizes[i]);
         tfr_engine_close(engine);
@@ -113,6 +120,35 @@ static void law_rows(const struct law *law) {
         first = first != NULL ? first : whole;
     }
     free(first);
+}
+
+/* Hundreds of rows at once, where kernels for many rows work, in pieces of other sizes, and single steps. */
+static void law_long(const struct law *law) {
+    enum { MAX_LONG = 400, TAIL = 6 };
+    static const int64_t pieces[] = {13, 64, 150, 257, MAX_LONG - TAIL};
+    struct tfr_engine *engine = open_engine(law, NULL);
+    const int64_t vocab_size = tfr_engine_vocab_size(engine), most = tfr_engine_n_positions(engine);
+    const int64_t n = most < MAX_LONG ? most : MAX_LONG;
+    int32_t ids[MAX_LONG];
+    for (int64_t i = 0; i < n; i++) {
+        ids[i] = (int32_t)((i * i * 31 + i * 17 + law->golden->ids[i % law->golden->n]) % vocab_size);
+    }
+    float *whole = golden_run_ids(engine, ids, n), *cut = golden_room(n * vocab_size);
+    for (size_t p = 0; p < sizeof pieces / sizeof pieces[0]; p++) {
+        struct tfr_session *session = golden_session(engine, n);
+        for (int64_t done = 0, piece; done < n; done += piece) {
+            const int64_t left = n - done;
+            piece = left <= TAIL ? 1 : left - TAIL < pieces[p] ? left - TAIL : pieces[p];
+            golden_feed(engine, session, ids + done, piece, piece, cut + done * vocab_size);
+        }
+        char what[64];
+        snprintf(what, sizeof what, "pieces of %lld", (long long)pieces[p]);
+        golden_same_bits(cut, whole, n * vocab_size, what);
+        tfr_session_close(session);
+    }
+    free(cut);
+    free(whole);
+    tfr_engine_close(engine);
 }
 
 /* Sequence s of a batch: the case's ids turned by s places, shorter with s, with `past` tokens fed before. */
@@ -162,7 +198,7 @@ static void check_company(const struct law *law, const char *setting) {
     static const int orders[][MAX_COMPANY] = {
         {0, 1, 2, 3, 4}, {4, 3, 2, 1, 0}, {2, 0, 4, 1, 3}, {1, 4, 0, 3, 2}, {3, 2, 1, 0, 4}};
     struct member members[MAX_COMPANY];
-    struct tfr_engine *engine = open_engine(law, setting, NULL);
+    struct tfr_engine *engine = open_engine(law, setting);
     for (int s = 0; s < MAX_COMPANY; s++) {
         make_member(law, engine, &members[s], s);
     }
@@ -185,8 +221,8 @@ static void law_company(const struct law *law) {
 /* Without deterministic mode one promise is left: the same calls give the same bits again. */
 static void law_repeat(const struct law *law) {
     for (int64_t prefill = 1; prefill <= law->golden->n; prefill += law->golden->n / 3 + 1) {
-        struct tfr_engine *engine = open_engine(law, "runtime.deterministic=false", NULL);
-        struct tfr_engine *beside = open_engine(law, "runtime.deterministic=false", NULL);
+        struct tfr_engine *engine = open_engine(law, "runtime.deterministic=false");
+        struct tfr_engine *beside = open_engine(law, "runtime.deterministic=false");
         float *first = run_cut(law, engine, prefill, 3), *again = run_cut(law, engine, prefill, 3);
         float *other = run_cut(law, beside, prefill, 3);
         expect_rows(law, again, first, law->golden->n, "again");
@@ -203,8 +239,8 @@ static void law_repeat(const struct law *law) {
 static void law_free(const struct law *law) {
     const int64_t count = law->golden->n * law->golden->vocab_size;
     const bool is_bf16 = strstr(law->dtype, "bf16") != NULL;
-    struct tfr_engine *kept = open_engine(law, NULL, NULL);
-    struct tfr_engine *free_one = open_engine(law, "runtime.deterministic=false", NULL);
+    struct tfr_engine *kept = open_engine(law, NULL);
+    struct tfr_engine *free_one = open_engine(law, "runtime.deterministic=false");
     float *want = golden_run_ids(kept, law->golden->ids, law->golden->n);
     float *have = golden_run_ids(free_one, law->golden->ids, law->golden->n);
     golden_within(have, want, count, is_bf16 ? 0.2 : 6e-5, "deterministic=false");
@@ -219,15 +255,16 @@ int main(int argc, char **argv) {
         const char *name;
         void (*check)(const struct law *law);
     } laws[] = {{"split", law_split}, {"company", law_company}, {"keep", law_keep}, {"threads", law_threads},
-                {"rows", law_rows},   {"repeat", law_repeat},   {"free", law_free}};
-    if (argc != 4) {
-        golden_fail("usage: test_determinism FOLDER DTYPE LAW");
+                {"rows", law_rows},   {"repeat", law_repeat},   {"free", law_free},
+                {"long", law_long}};
+    if (argc != 4 && argc != 5) {
+        golden_fail("usage: test_determinism FOLDER DTYPE LAW [SETTING]");
     }
     struct golden_case golden;
     char dtype[64];
     golden_read(&golden, argv[1]);
     snprintf(dtype, sizeof dtype, "runtime.dtype=%s", argv[2]);
-    const struct law law = {&golden, dtype};
+    const struct law law = {&golden, dtype, argv[4]};
     for (size_t i = 0; i < sizeof laws / sizeof laws[0]; i++) {
         if (strcmp(laws[i].name, argv[3]) == 0) {
             laws[i].check(&law);

@@ -178,6 +178,10 @@ TFR_API enum tfr_status tfr_report_plan(const char *path, const struct tfr_overr
 TFR_API enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enum tfr_report_form form, char **text);
 TFR_API enum tfr_status tfr_report_topology(enum tfr_report_form form, char **text);
 TFR_API enum tfr_status tfr_report_config(const char *path, const struct tfr_override *overrides, size_t n_overrides, char **text);
+/* Every field, option and tensor with what becomes of it; headers alone are read. *verdict is TFR_OK if nothing is refused,
+ * otherwise the status that opening would end in; the report is complete in either case. */
+TFR_API enum tfr_status tfr_report_check(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                         enum tfr_report_form form, char **text, enum tfr_status *verdict);
 
 /* ---- checkpoints ---------------------------------------------------------------------------------------- */
 

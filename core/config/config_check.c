@@ -1,0 +1,323 @@
+/* config_check.c - what a reading of a config found, as findings: every field of the table and of the file,
+ * every option. The readers only complain; a complaint belongs to the value in whose text its place lies. */
+#include "config/config_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+
+enum { MAX_KEY = 256 };
+
+/* One collecting. taken[i]: complaint i stands at some finding already. */
+struct collector {
+    struct tfr_config_reader *reader;
+    const struct tfr_override *overrides;
+    size_t n_overrides;
+    struct tfr_findings *findings;
+    bool *taken;
+};
+
+static void put_node(struct tfr_json_out *out, const struct tfr_json_doc *doc, const char *key, const tfr_json *node) {
+    const enum tfr_json_kind kind = tfr_json_kind(node);
+    int64_t integer;
+    if (kind == TFR_JSON_OBJECT || kind == TFR_JSON_ARRAY) {
+        tfr_json_begin(out, key, kind == TFR_JSON_OBJECT ? '{' : '[');
+        for (const tfr_json *child = tfr_json_first(node); child != NULL; child = tfr_json_next(child)) {
+            put_node(out, doc, tfr_json_key(child), child);
+        }
+        tfr_json_end(out, kind == TFR_JSON_OBJECT ? '}' : ']');
+    } else if (kind == TFR_JSON_STRING) {
+        tfr_json_put_text(out, key, tfr_json_string(node));
+    } else if (kind == TFR_JSON_BOOL) {
+        tfr_json_put_bool(out, key, tfr_json_bool(node));
+    } else if (kind == TFR_JSON_NULL) {
+        tfr_json_put_null(out, key);
+    } else if (tfr_json_int64(doc, node, &integer)) {
+        tfr_json_put_int(out, key, integer);
+    } else {
+        tfr_json_put_number(out, key, tfr_json_number(node));
+    }
+}
+
+static bool holds_place(const struct tfr_json_doc *doc, const tfr_json *node, int line, int column) {
+    int own_line, own_column;
+    tfr_json_place(doc, node, &own_line, &own_column);
+    if (own_line == line && own_column == column) {
+        return true;
+    }
+    for (const tfr_json *child = tfr_json_first(node); child != NULL; child = tfr_json_next(child)) {
+        if (holds_place(doc, child, line, column)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The sentence without "file:line:column: ", which stands in columns of its own or means nothing. */
+static const char *bare_text(const struct collector *collector, const struct tfr_complaint *complaint) {
+    char place[MAX_KEY * 2];
+    snprintf(place, sizeof(place), "%s:%d:%d: ", tfr_json_name(collector->reader->doc), complaint->line,
+             complaint->column);
+    const size_t length = strlen(place);
+    return strncmp(complaint->text, place, length) == 0 ? complaint->text + length : complaint->text;
+}
+
+/* Makes a refusal of the finding for each complaint about `node`; the last one counts if there are several. */
+static void refuse_for_node(struct collector *collector, const tfr_json *node, struct tfr_finding *finding) {
+    const struct tfr_complaints *complaints = &collector->reader->complaints;
+    for (size_t i = 0; node != NULL && i < complaints->n; i++) {
+        const struct tfr_complaint *complaint = &complaints->items[i];
+        if (!collector->taken[i] && holds_place(collector->reader->doc, node, complaint->line, complaint->column)) {
+            collector->taken[i] = true;
+            finding->verdict = TFR_VERDICT_REFUSED;
+            finding->status = complaint->status;
+            finding->reason = bare_text(collector, complaint);
+        }
+    }
+}
+
+static void add_with_node(struct collector *collector, struct tfr_finding *finding, const tfr_json *node) {
+    struct tfr_json_out value = {0};
+    if (node != NULL) {
+        put_node(&value, collector->reader->doc, NULL, node);
+        finding->value = value.text;
+        finding->source = "file";
+        refuse_for_node(collector, node, finding);
+    }
+    collector->findings->failed |= value.failed;
+    tfr_findings_add(collector->findings, finding);
+    tfr_free(value.text);
+}
+
+/* A token beyond the vocabulary is legal and means none. */
+static bool is_dropped_token(const struct collector *collector, const struct tfr_model_field *field,
+                             const tfr_json *node) {
+    if (field->kind != TFR_FIELD_TOKEN || (node != NULL && tfr_json_kind(node) != TFR_JSON_NUMBER)) {
+        return false;
+    }
+    int32_t id;
+    memcpy(&id, (const char *)&collector->reader->config->model + field->offset, sizeof(id));
+    const bool had_one = node != NULL ? tfr_json_number(node) >= 0 : strcmp(field->default_text, "null") != 0;
+    return id == -1 && had_one;
+}
+
+static void collect_field(struct collector *collector, const tfr_json *root, const struct tfr_model_field *field) {
+    const tfr_json *node = tfr_json_member(root, field->name);
+    const tfr_json *other = field->alias != NULL ? tfr_json_member(root, field->alias) : NULL;
+    struct tfr_finding finding = {.about = TFR_ABOUT_FIELD,
+                                  .verdict = field->effect == TFR_FIELD_HONOURED ? TFR_VERDICT_HONOURED
+                                                                                 : TFR_VERDICT_NO_EFFECT,
+                                  .name = field->name,
+                                  .value = field->default_text,
+                                  .source = field->default_text != NULL ? "default" : "absent",
+                                  .reason = field->meaning};
+    if (is_dropped_token(collector, field, node != NULL ? node : other)) {
+        finding.reason = "outside the vocabulary: taken as none";
+    }
+    refuse_for_node(collector, other, &finding);
+    add_with_node(collector, &finding, node != NULL ? node : other);
+}
+
+static void collect_fields(struct collector *collector, const tfr_json *root) {
+    size_t n;
+    const struct tfr_model_field *fields = tfr_config_model_fields(&n);
+    for (size_t i = 0; i < n; i++) {
+        collect_field(collector, root, &fields[i]);
+    }
+    for (const tfr_json *node = tfr_json_first(root); node != NULL; node = tfr_json_next(node)) {
+        const char *key = tfr_json_key(node);
+        if (!tfr_config_is_model_field(key) && strcmp(key, "tfrun") != 0) {
+            struct tfr_finding finding = {.about = TFR_ABOUT_FIELD,
+                                          .verdict = TFR_VERDICT_NO_EFFECT,
+                                          .name = key,
+                                          .reason = "GPT-2 has no such field"};
+            add_with_node(collector, &finding, node);
+        }
+    }
+}
+
+/* "runtime.threads" below the object of "tfrun"; NULL if the file does not say it. */
+static const tfr_json *find_option(const tfr_json *tfrun, const char *key) {
+    const char *dot = strchr(key, '.');
+    if (dot == NULL) {
+        return tfr_json_member(tfrun, key);
+    }
+    char section[MAX_KEY];
+    snprintf(section, sizeof(section), "%.*s", (int)(dot - key), key);
+    const tfr_json *below = tfr_json_member(tfrun, section);
+    return below != NULL ? find_option(below, dot + 1) : NULL;
+}
+
+/* As config.c begins its complaints about an override. */
+static bool is_about_override(const struct tfr_complaint *complaint, const struct tfr_override *override) {
+    char begin[MAX_KEY];
+    const bool is_set = strcmp(override->origin, "--set") == 0;
+    snprintf(begin, sizeof(begin), "%s%s%s: ", override->origin, is_set ? " " : "", is_set ? override->key : "");
+    return strncmp(complaint->text, begin, strlen(begin)) == 0;
+}
+
+/* An override of this option: the flag is the source, and a complaint that names the flag is about it. `text` keeps what was
+ * given if it is refused. */
+static void apply_override(struct collector *collector, const char *key, struct tfr_finding *finding,
+                           struct tfr_json_out *text) {
+    const struct tfr_complaints *complaints = &collector->reader->complaints;
+    for (size_t o = 0; o < collector->n_overrides; o++) {
+        const struct tfr_override *override = &collector->overrides[o];
+        const char *plain = strncmp(override->key, "tfrun.", 6) == 0 ? override->key + 6 : override->key;
+        if (strcmp(plain, key) != 0) {
+            continue;
+        }
+        finding->source = override->origin;
+        for (size_t i = 0; i < complaints->n; i++) {
+            const struct tfr_complaint *complaint = &complaints->items[i];
+            if (!collector->taken[i] && is_about_override(complaint, override)) {
+                text->size = 0;
+                text->comma = false;
+                tfr_json_put_text(text, NULL, override->value);
+                collector->taken[i] = true;
+                finding->value = text->text;
+                finding->verdict = TFR_VERDICT_REFUSED;
+                finding->status = complaint->status;
+                finding->reason = complaint->text;
+            }
+        }
+    }
+}
+
+static void collect_option(struct collector *collector, const tfr_json *tfrun, const char *key, const char *help,
+                           const char *value) {
+    const tfr_json *node = find_option(tfrun, key);
+    struct tfr_finding finding = {.about = TFR_ABOUT_OPTION,
+                                  .name = key,
+                                  .value = value,
+                                  .source = node != NULL ? "file" : "default",
+                                  .reason = help};
+    struct tfr_json_out refused = {0};
+    refuse_for_node(collector, node, &finding);
+    if (finding.verdict == TFR_VERDICT_REFUSED) { /* what was refused, not what stands in its place */
+        put_node(&refused, collector->reader->doc, NULL, node);
+        finding.value = refused.text;
+    }
+    apply_override(collector, key, &finding, &refused);
+    collector->findings->failed |= refused.failed;
+    tfr_findings_add(collector->findings, &finding);
+    tfr_free(refused.text);
+}
+
+static void put_device_map(struct tfr_json_out *out, const struct tfr_device_map *map) {
+    if (map->n_blocks == 0) {
+        tfr_json_put_null(out, NULL);
+        return;
+    }
+    tfr_json_begin(out, NULL, '[');
+    for (int64_t block = 0; block < map->n_blocks; block++) {
+        tfr_json_put_int(out, NULL, map->rank_of_block[block]);
+    }
+    tfr_json_end(out, ']');
+}
+
+static void put_list(struct tfr_json_out *out, const struct tfr_string_list *list) {
+    tfr_json_begin(out, NULL, '[');
+    for (size_t i = 0; i < list->n; i++) {
+        tfr_json_put_text(out, NULL, list->items[i]);
+    }
+    tfr_json_end(out, ']');
+}
+
+static void put_option(struct tfr_json_out *out, struct tfr_options *options, int option, const char *key) {
+    const void *member = tfr_option_member(options, option);
+    const enum tfr_option_type type = tfr_option_type(option);
+    if (type == TFR_OPTION_BOOL) {
+        tfr_json_put_bool(out, NULL, *(const bool *)member);
+    } else if (type == TFR_OPTION_REAL) {
+        tfr_json_put_number(out, NULL, *(const double *)member);
+    } else if (type == TFR_OPTION_CHOICE) {
+        tfr_json_put_text(out, NULL, tfr_choice_name(key, *(const int *)member));
+    } else if (type == TFR_OPTION_LIST) {
+        put_list(out, member);
+    } else if (type == TFR_OPTION_COUNT && *(const int64_t *)member == 0) {
+        tfr_json_put_text(out, NULL, "auto");
+    } else if (type == TFR_OPTION_SEED && *(const int64_t *)member < 0) {
+        tfr_json_put_null(out, NULL);
+    } else if (type == TFR_OPTION_INT || type == TFR_OPTION_COUNT || type == TFR_OPTION_SEED) {
+        tfr_json_put_int(out, NULL, *(const int64_t *)member);
+    } else if (*(char *const *)member != NULL) {
+        tfr_json_put_text(out, NULL, *(char *const *)member);
+    } else {
+        tfr_json_put_null(out, NULL);
+    }
+}
+
+static void collect_options(struct collector *collector, const tfr_json *tfrun) {
+    struct tfr_config *config = collector->reader->config;
+    size_t n;
+    const struct tfr_option_info *table = tfr_option_table(&n);
+    for (size_t i = 0; i <= n; i++) {
+        struct tfr_json_out value = {0};
+        if (i < n) {
+            put_option(&value, &config->options, (int)i, table[i].key);
+        } else {
+            put_device_map(&value, &config->device_map);
+        }
+        collector->findings->failed |= value.failed;
+        collect_option(collector, tfrun, i < n ? table[i].key : "parallel.device_map",
+                       i < n ? table[i].help : "rank of each block", value.text);
+        tfr_free(value.text);
+    }
+}
+
+/* "tfrun.sampling.top_q" for the deepest value at this place; false if there is none. */
+static bool path_of(const struct tfr_json_doc *doc, const tfr_json *node, int line, int column, char *path,
+                    size_t size) {
+    for (const tfr_json *child = tfr_json_first(node); child != NULL; child = tfr_json_next(child)) {
+        if (tfr_json_key(child) != NULL && holds_place(doc, child, line, column)) {
+            const size_t used = strlen(path);
+            snprintf(path + used, size - used, "%s%s", used > 0 ? "." : "", tfr_json_key(child));
+            path_of(doc, child, line, column, path, size);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Complaints about nothing in the tables: unknown options, the command line, the file as a whole. */
+static void collect_rest(struct collector *collector, const tfr_json *root) {
+    const struct tfr_complaints *complaints = &collector->reader->complaints;
+    for (size_t i = 0; i < complaints->n; i++) {
+        const struct tfr_complaint *complaint = &complaints->items[i];
+        char path[MAX_KEY] = "";
+        if (collector->taken[i]) {
+            continue;
+        }
+        const bool has_place = complaint->line != TFR_COMPLAINT_LAST_LINE;
+        const bool has_path = has_place && path_of(collector->reader->doc, root, complaint->line, complaint->column,
+                                                   path, sizeof(path));
+        const bool is_option = has_path && strstr(path, "tfrun.") == path;
+        const struct tfr_finding finding = {
+            .about = is_option ? TFR_ABOUT_OPTION : TFR_ABOUT_OTHER,
+            .verdict = TFR_VERDICT_REFUSED,
+            .status = complaint->status,
+            .name = is_option ? path + 6 : has_path ? path : has_place ? "config" : "command line",
+            .source = has_place ? "file" : "command line",
+            .reason = bare_text(collector, complaint)};
+        tfr_findings_add(collector->findings, &finding);
+    }
+}
+
+enum tfr_status tfr_config_collect(struct tfr_config_reader *reader, const struct tfr_override *overrides,
+                                   size_t n_overrides, struct tfr_findings *findings) {
+    const tfr_json *root = tfr_json_root(reader->doc);
+    struct collector collector = {
+        .reader = reader, .overrides = overrides, .n_overrides = n_overrides, .findings = findings};
+    collector.taken = tfr_alloc(reader->complaints.n + 1, sizeof(*collector.taken));
+    if (collector.taken == NULL) {
+        return TFR_RESOURCE;
+    }
+    collect_fields(&collector, root);
+    collect_options(&collector, tfr_json_member(root, "tfrun"));
+    collect_rest(&collector, root);
+    findings->failed |= reader->complaints.n_lost > 0;
+    tfr_free(collector.taken);
+    return findings->failed ? TFR_RESOURCE : TFR_OK;
+}
