@@ -182,6 +182,7 @@ static void law_memory(const struct golden_case *golden) {
         "runtime.max_batch=1",   "runtime.threads=1", "model.check_weights=true",
         "runtime.bind=compact",  "observe.log=error", NULL};
     expect_same(golden, ways, NULL);
+    expect_same(golden, ways, "runtime.dtype=bf16");
 }
 
 /* The last k logits alone are the last k rows of all. */
