@@ -233,6 +233,7 @@ struct tfr_task tfr_engine_task(const struct tfr_engine *engine) {
         .n_prompts = options->input_prompts.n,
         .input_file = options->input_file,
         .output_file = options->output_file,
+        .eval_data = options->eval_data,
         .json = options->output_format == 1,
         .force = options->output_force,
         .stats = options->output_stats != 2,
