@@ -6,8 +6,16 @@
 #include "app/cli/cli.h"
 
 static const struct tfr_command *const commands[] = {
-    &tfr_cmd_generate, &tfr_cmd_tokenize, &tfr_cmd_plan, &tfr_cmd_plugins,
-    &tfr_cmd_topology, &tfr_cmd_config,   &tfr_cmd_check, &tfr_cmd_init,
+    &tfr_cmd_generate,
+    &tfr_cmd_tokenize,
+    &tfr_cmd_eval,
+    &tfr_cmd_score,
+    &tfr_cmd_plan,
+    &tfr_cmd_check,
+    &tfr_cmd_plugins,
+    &tfr_cmd_topology,
+    &tfr_cmd_config,
+    &tfr_cmd_init,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

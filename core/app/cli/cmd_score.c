@@ -1,0 +1,147 @@
+/* cmd_score.c - `tfrun score CONFIG`: log-probability of a text, of pairs of context and continuation, or of
+ * choices. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/cli/measure.h"
+#include "app/cli/progress.h"
+
+static const struct tfr_flag flags[] = {
+    {"pairs", "FILE",
+     "JSON lines {\"context\", \"continuation\"}: log-probability of each continuation; - is stdin", 0},
+    {"choices", "FILE",
+     "JSON lines {\"context\", \"choices\", \"answer\"}: the likeliest choice, and a summary", 0},
+    {"per-token", NULL, "each token with its log-probability and the model's first choice", 0},
+    {"json", NULL, "the score of a text as JSON (pairs and choices always are)", 0},
+    {"quiet", NULL, "no progress, only errors on stderr", 'q'},
+    {"verbose", NULL, "more diagnostics", 'v'},
+};
+
+static const char *const reads[] = {"input.prompt", "input.file", "eval.ctx", "eval.stride", "eval.limit",
+                                    "eval.bos",     "model.",     "runtime.", "parallel.",   "plugins",
+                                    "output.",      "observe.",   NULL};
+
+struct lines_out {
+    FILE *stream; /* collects all lines when they go to a file, else stdout */
+    struct tfr_progress_line line;
+};
+
+static void on_progress(void *user, const struct tfr_progress *progress) {
+    tfr_progress_line_update(&((struct lines_out *)user)->line, progress);
+}
+
+static bool on_line(void *user, const char *text, size_t size) {
+    struct lines_out *out = user;
+    if (out->stream == stdout) {
+        tfr_progress_line_close(&out->line);
+    }
+    return fwrite(text, 1, size, out->stream) == size && fputc('\n', out->stream) != EOF;
+}
+
+static int score_lines(struct tfr_engine *engine, enum tfr_score_lines form, const char *path) {
+    const struct tfr_task task = tfr_engine_task(engine);
+    size_t size, collected_size = 0;
+    char *collected = NULL, *text = tfr_cli_read(path, &size);
+    if (text == NULL) {
+        return tfr_exit_code(TFR_RESOURCE);
+    }
+    struct lines_out out = {.stream = task.output_file != NULL ? open_memstream(&collected, &collected_size)
+                                                               : stdout};
+    tfr_progress_line_open(&out.line, !task.stats);
+    tfr_cli_catch_signals();
+    enum tfr_status status = TFR_RESOURCE;
+    if (out.stream != NULL) {
+        status = tfr_score_jsonl(engine, form, strcmp(path, "-") == 0 ? "stdin" : path, text, size, on_line,
+                                 on_progress, &out);
+    }
+    tfr_progress_line_close(&out.line);
+    if (out.stream != NULL && out.stream != stdout) {
+        fclose(out.stream);
+    }
+    const bool reader_left = status == TFR_CANCELLED && out.stream == stdout && ferror(stdout);
+    int code = reader_left ? 0
+               : status == TFR_OK
+                   ? tfr_measure_deliver(engine, collected != NULL ? collected : "", collected_size)
+                   : tfr_measure_fail(status);
+    free(collected);
+    free(text);
+    return code;
+}
+
+/* As for tokenize, the text is what this command line gives, else stdin: a config's own prompt is there to be
+ * continued. */
+static char *read_text(const struct tfr_args *args, size_t *size) {
+    const char *prompt = NULL, *file = "-";
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        const struct tfr_override *override = &args->overrides[i];
+        if (strcmp(override->key, "input.prompt") == 0) {
+            prompt = override->value;
+        } else if (strcmp(override->key, "input.file") == 0) {
+            file = override->value;
+        }
+    }
+    *size = prompt != NULL ? strlen(prompt) : 0;
+    return prompt != NULL ? strdup(prompt) : tfr_cli_read(file, size);
+}
+
+static int score_text(struct tfr_engine *engine, const struct tfr_args *args) {
+    const struct tfr_task task = tfr_engine_task(engine);
+    const bool per_token = tfr_args_flag(args, "per-token") != NULL;
+    struct lines_out out = {.stream = stdout};
+    struct tfr_evaluation evaluation;
+    size_t size;
+    char *text = read_text(args, &size), *report;
+    if (text == NULL) {
+        return tfr_exit_code(TFR_RESOURCE);
+    }
+    tfr_progress_line_open(&out.line, !task.stats);
+    tfr_cli_catch_signals();
+    enum tfr_status status = tfr_evaluate(engine, text, size, per_token, on_progress, &out, &evaluation);
+    tfr_progress_line_close(&out.line);
+    if (status == TFR_OK) {
+        status = tfr_report_score(engine, &evaluation, per_token,
+                                  task.json ? TFR_REPORT_JSON : TFR_REPORT_TEXT, &report);
+    }
+    free(text);
+    tfr_evaluation_free(&evaluation);
+    if (status != TFR_OK) {
+        return tfr_measure_fail(status);
+    }
+    int code = tfr_measure_deliver(engine, report, strlen(report));
+    tfr_string_free(report);
+    return code;
+}
+
+static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
+    const char *pairs = tfr_args_flag(args, "pairs"), *choices = tfr_args_flag(args, "choices");
+    if (pairs != NULL && choices != NULL) {
+        return tfr_cli_usage("--pairs and --choices are two jobs; give one");
+    }
+    if ((pairs != NULL || choices != NULL) && tfr_args_flag(args, "per-token") != NULL) {
+        return tfr_cli_usage("--per-token is for one text (-p, -f or stdin), not for lines");
+    }
+    int code = tfr_measure_check_output(engine);
+    if (code != 0) {
+        return code;
+    }
+    if (pairs != NULL) {
+        return score_lines(engine, TFR_SCORE_PAIRS, pairs);
+    }
+    return choices != NULL ? score_lines(engine, TFR_SCORE_CHOICES, choices) : score_text(engine, args);
+}
+
+static int run(struct tfr_args *args) {
+    tfr_measure_apply_flags(args);
+    return tfr_measure_run(args, drive);
+}
+
+const struct tfr_command tfr_cmd_score = {
+    .name = "score",
+    .operands = "CONFIG",
+    .help = "log-probability of a text (-p, -f or stdin), of --pairs or of --choices",
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof flags[0],
+    .reads = reads,
+    .on_all_ranks = true,
+    .run = run,
+};

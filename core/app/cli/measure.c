@@ -1,0 +1,68 @@
+/* measure.c - see measure.h. */
+#include "app/cli/measure.h"
+
+#include <errno.h>
+#include <string.h>
+
+void tfr_measure_apply_flags(struct tfr_args *args) {
+    if (tfr_args_flag(args, "quiet") != NULL) {
+        tfr_args_add(args, "output.stats", "off", "-q");
+        tfr_args_add(args, "observe.log", "error", "-q");
+    } else if (tfr_args_flag(args, "verbose") != NULL) {
+        tfr_args_add(args, "observe.log", "info", "-v");
+    }
+    if (tfr_args_flag(args, "json") != NULL) {
+        tfr_args_add(args, "output.format", "json", "--json");
+    }
+}
+
+int tfr_measure_run(const struct tfr_args *args,
+                    int (*drive)(struct tfr_engine *engine, const struct tfr_args *args)) {
+    const char *config = tfr_cli_operand(args, "a config");
+    if (config == NULL) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    struct tfr_engine *engine;
+    enum tfr_status status = tfr_engine_open(&engine, config, args->overrides, args->n_overrides);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    int code;
+    if (tfr_engine_rank(engine) == 0) {
+        code = drive(engine, args);
+    } else {
+        status = tfr_engine_follow(engine);
+        code = tfr_exit_code(status);
+    }
+    tfr_engine_close(engine);
+    return code;
+}
+
+int tfr_measure_fail(enum tfr_status status) {
+    const int code = tfr_cli_fail(status);
+    return status == TFR_CANCELLED ? tfr_cli_cancelled() : code;
+}
+
+int tfr_measure_check_output(const struct tfr_engine *engine) {
+    const struct tfr_task task = tfr_engine_task(engine);
+    const enum tfr_status status =
+        task.output_file != NULL ? tfr_result_write(task.output_file, NULL, 0, task.force) : TFR_OK;
+    return status == TFR_OK ? 0 : tfr_cli_fail(status);
+}
+
+int tfr_measure_deliver(const struct tfr_engine *engine, const char *text, size_t size) {
+    const struct tfr_task task = tfr_engine_task(engine);
+    if (task.output_file != NULL) {
+        const enum tfr_status status = tfr_result_write(task.output_file, text, size, task.force);
+        return status == TFR_OK ? 0 : tfr_cli_fail(status);
+    }
+    if (fwrite(text, 1, size, stdout) == size &&
+        (size == 0 || text[size - 1] == '\n' || putchar('\n') != EOF) && fflush(stdout) == 0) {
+        return 0;
+    }
+    if (errno == EPIPE) { /* a reader that left is no failure */
+        return 0;
+    }
+    fprintf(stderr, "tfrun: cannot write to stdout: %s\n", strerror(errno));
+    return tfr_exit_code(TFR_RUNTIME);
+}

@@ -1,0 +1,19 @@
+/* measure.h - what eval and score share: their flags, running on the engine's rank 0, delivering text. */
+#ifndef TFR_APP_MEASURE_H
+#define TFR_APP_MEASURE_H
+
+#include "app/cli/cli.h"
+
+/* -q, -v and --json as options of the config. */
+void tfr_measure_apply_flags(struct tfr_args *args);
+/* Opens the engine of the one operand; rank 0 calls `drive`, the others follow. Returns the exit code. */
+int tfr_measure_run(const struct tfr_args *args,
+                    int (*drive)(struct tfr_engine *engine, const struct tfr_args *args));
+/* tfr_cli_fail, with the exit code of the signal where work was stopped by one. */
+int tfr_measure_fail(enum tfr_status status);
+/* Whether the result could be written where the config says, before the work. Exit code. */
+int tfr_measure_check_output(const struct tfr_engine *engine);
+/* To stdout or the output file. Exit code. */
+int tfr_measure_deliver(const struct tfr_engine *engine, const char *text, size_t size);
+
+#endif
