@@ -82,7 +82,7 @@ def help_lists_every_flag(tfrun):
 
 @case
 def help_fits_110_columns(tfrun):
-    for command in ([], ["tokenize"], ["plan"], ["init"], ["plugins"], ["topology"], ["config"], ["check"]):
+    for command in ([], ["tokenize"], ["eval"], ["score"], ["plan"], ["check"], ["plugins"], ["topology"], ["config"], ["init"]):
         for line in tfrun.text(*command, "--help").splitlines():
             expect(len(line) <= 110, len(line), line)
 
