@@ -267,41 +267,53 @@ static void collect_options(struct collector *collector, const tfr_json *tfrun) 
     }
 }
 
-/* "tfrun.sampling.top_q" for the deepest value at this place; false if there is none. */
-static bool path_of(const struct tfr_json_doc *doc, const tfr_json *node, int line, int column, char *path,
-                    size_t size) {
+/* The deepest value at this place and its name, "tfrun.sampling.top_q"; NULL if there is none. */
+static const tfr_json *find_place(const struct tfr_json_doc *doc, const tfr_json *node, int line, int column, char *path,
+                                  size_t size) {
     for (const tfr_json *child = tfr_json_first(node); child != NULL; child = tfr_json_next(child)) {
         if (tfr_json_key(child) != NULL && holds_place(doc, child, line, column)) {
             const size_t used = strlen(path);
             snprintf(path + used, size - used, "%s%s", used > 0 ? "." : "", tfr_json_key(child));
-            path_of(doc, child, line, column, path, size);
-            return true;
+            const tfr_json *deeper = find_place(doc, child, line, column, path, size);
+            return deeper != NULL ? deeper : child;
         }
     }
-    return false;
+    return NULL;
+}
+
+static void add_rest(struct collector *collector, const tfr_json *root, const struct tfr_complaint *complaint) {
+    const struct tfr_json_doc *doc = collector->reader->doc;
+    char path[MAX_KEY] = "";
+    const bool has_place = complaint->line != TFR_COMPLAINT_LAST_LINE;
+    const tfr_json *node =
+        has_place ? find_place(doc, root, complaint->line, complaint->column, path, sizeof(path)) : NULL;
+    const bool is_option = node != NULL && strstr(path, "tfrun.") == path;
+    struct tfr_json_out value = {0};
+    if (node != NULL) {
+        put_node(&value, doc, NULL, node);
+    }
+    const struct tfr_finding finding = {.about = is_option ? TFR_ABOUT_OPTION : TFR_ABOUT_OTHER,
+                                        .verdict = TFR_VERDICT_REFUSED,
+                                        .status = complaint->status,
+                                        .name = is_option      ? path + 6
+                                                : node != NULL ? path
+                                                : has_place    ? "config"
+                                                               : "command line",
+                                        .value = value.text,
+                                        .source = has_place ? "file" : "command line",
+                                        .reason = bare_text(collector, complaint)};
+    collector->findings->failed |= value.failed;
+    tfr_findings_add(collector->findings, &finding);
+    tfr_free(value.text);
 }
 
 /* Complaints about nothing in the tables: unknown options, the command line, the file as a whole. */
 static void collect_rest(struct collector *collector, const tfr_json *root) {
     const struct tfr_complaints *complaints = &collector->reader->complaints;
     for (size_t i = 0; i < complaints->n; i++) {
-        const struct tfr_complaint *complaint = &complaints->items[i];
-        char path[MAX_KEY] = "";
-        if (collector->taken[i]) {
-            continue;
+        if (!collector->taken[i]) {
+            add_rest(collector, root, &complaints->items[i]);
         }
-        const bool has_place = complaint->line != TFR_COMPLAINT_LAST_LINE;
-        const bool has_path = has_place && path_of(collector->reader->doc, root, complaint->line, complaint->column,
-                                                   path, sizeof(path));
-        const bool is_option = has_path && strstr(path, "tfrun.") == path;
-        const struct tfr_finding finding = {
-            .about = is_option ? TFR_ABOUT_OPTION : TFR_ABOUT_OTHER,
-            .verdict = TFR_VERDICT_REFUSED,
-            .status = complaint->status,
-            .name = is_option ? path + 6 : has_path ? path : has_place ? "config" : "command line",
-            .source = has_place ? "file" : "command line",
-            .reason = bare_text(collector, complaint)};
-        tfr_findings_add(collector->findings, &finding);
     }
 }
 

@@ -195,6 +195,7 @@ def all_refusals_are_in_one_report(check):
     options = refused(report["options"])
     expect_same(set(options), {"sampling.top_p", "sampling.top_q", "runtime", "runtime.threads", "runtime.dtype"})
     expect("unknown key" in options["sampling.top_q"], options)
+    expect_same([by_name(report["options"])[name]["value"] for name in ("sampling.top_q", "runtime")], [1, 7])
     lines = by_name(report["options"])
     expect_same([lines[name]["value"] for name in ("sampling.top_p", "runtime.threads", "runtime.dtype")],
                 [2, "-3", "f8"])
