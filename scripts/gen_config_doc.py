@@ -81,7 +81,8 @@ def value_schema(option):
     if kind == "REAL":
         return {"type": "number", **bounds}
     if kind == "CHOICE":
-        return {"enum": option["choices"].split("|")}
+        names = option["choices"].split("|")
+        return {"enum": names + [name == "true" for name in names if name in ("true", "false")]}
     if kind == "COUNT":
         return {"anyOf": [{"type": "integer", **bounds}, {"const": "auto"}]}
     if kind == "SEED":
@@ -91,6 +92,8 @@ def value_schema(option):
         if option["max"] > 0:
             items["maxItems"] = plain(option["max"])
         return {"anyOf": [items, {"type": "string"}, {"type": "null"}]}
+    if kind == "JSON":
+        return {}
     if kind == "PATH":
         return {"type": ["string", "null"], "minLength": 1}
     return {"type": ["string", "null"]}
@@ -124,7 +127,7 @@ def schema(options):
     return json.dumps(document, indent=2) + "\n"
 
 
-VALUE_WORDS = {"BOOL": "true, false", "TEXT": "text", "PATH": "path", "LIST": "list of texts"}
+VALUE_WORDS = {"BOOL": "true, false", "TEXT": "text", "PATH": "path", "LIST": "list of texts", "JSON": "JSON"}
 
 
 def values(option):

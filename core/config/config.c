@@ -55,6 +55,8 @@ static void read_root(struct tfr_config_reader *reader) {
         return;
     }
     tfr_config_read_model(reader, root);
+    tfr_config_read_task_params(reader, root);
+    tfr_config_read_generation_file(reader);
     const tfr_json *tfrun = tfr_json_member(root, "tfrun");
     if (tfrun != NULL) {
         tfr_config_read_tfrun(reader, tfrun);
@@ -161,6 +163,8 @@ static void apply_overrides(struct tfr_config_reader *reader, const struct tfr_o
         make_way(options, overrides, i, option);
         if (!tfr_option_from_text(options, option, overrides[i].value, why, sizeof(why))) {
             override_problem(reader, &overrides[i], why);
+        } else {
+            reader->config->origin[option] = TFR_ORIGIN_OVERRIDE;
         }
     }
     const int n_inputs =
@@ -185,6 +189,12 @@ static enum tfr_status settle(struct tfr_config_reader *reader, const struct tfr
 
 static enum tfr_status load(struct tfr_config *config, const char *path, const struct tfr_override *overrides,
                             size_t n_overrides, struct tfr_findings *findings) {
+    size_t n_options;
+    tfr_option_table(&n_options);
+    config->origin = tfr_alloc(n_options, sizeof *config->origin);
+    if (config->origin == NULL) {
+        return TFR_RESOURCE;
+    }
     TFR_TRY(resolve_path(config, path));
     tfr_options_set_defaults(&config->options);
     struct tfr_json_doc *doc = NULL;
@@ -192,6 +202,7 @@ static enum tfr_status load(struct tfr_config *config, const char *path, const s
     struct tfr_config_reader reader = {.config = config, .doc = doc};
     read_root(&reader);
     apply_overrides(&reader, overrides, n_overrides);
+    tfr_config_settle_sampling(&reader);
     const enum tfr_status status = settle(&reader, overrides, n_overrides, findings);
     tfr_json_close(doc);
     return status;
@@ -231,5 +242,6 @@ void tfr_config_free(struct tfr_config *config) {
     tfr_free(config->device_map.rank_of_block);
     tfr_free(config->directory);
     tfr_free(config->path);
+    tfr_free(config->origin);
     tfr_free(config);
 }

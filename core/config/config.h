@@ -49,7 +49,7 @@ struct tfr_device_map {
 /* One member per line of config.def: key "sampling.top_p" is member sampling_top_p.
  * Types there: BOOL bool, INT int64_t, REAL double, TEXT char * (NULL where null), PATH char * (made absolute
  * against the config's folder; NULL where null), CHOICE int (index into its choices), COUNT int64_t (0 = "auto"),
- * SEED (int64_t, value -1 = null), LIST struct tfr_string_list. */
+ * SEED (int64_t, value -1 = null), LIST struct tfr_string_list, JSON char * (checked JSON text, NULL where null). */
 struct tfr_options {
 #define TFR_CTYPE_BOOL bool
 #define TFR_CTYPE_INT int64_t
@@ -60,9 +60,19 @@ struct tfr_options {
 #define TFR_CTYPE_COUNT int64_t
 #define TFR_CTYPE_SEED int64_t
 #define TFR_CTYPE_LIST struct tfr_string_list
+#define TFR_CTYPE_JSON char *
 #define TFR_OPTION(member, key, type, def, min, max, choices, flag, short_flag, operand, help) TFR_CTYPE_##type member;
 #include "config/config.def"
 #undef TFR_OPTION
+};
+
+/* Where the value of an option comes from, weakest first. */
+enum tfr_origin {
+    TFR_ORIGIN_DEFAULT,
+    TFR_ORIGIN_TASK_PARAMS, /* task_specific_params.text-generation of the config */
+    TFR_ORIGIN_GENERATION,  /* generation_config.json beside the config */
+    TFR_ORIGIN_FILE,        /* "tfrun" of the config */
+    TFR_ORIGIN_OVERRIDE     /* flags and --set */
 };
 
 struct tfr_config {
@@ -71,6 +81,7 @@ struct tfr_config {
     struct tfr_hparams model;
     struct tfr_options options;
     struct tfr_device_map device_map;
+    uint8_t *origin; /* enum tfr_origin of each option, in the order of the table */
 };
 
 /* `path` is a file or a model folder (its config.json is taken). On failure *config is NULL and the raised text
@@ -82,6 +93,8 @@ enum tfr_status tfr_config_load(struct tfr_config **config, const char *path, co
 enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
                                   size_t n_overrides, struct tfr_findings *findings);
 void tfr_config_free(struct tfr_config *config);
+/* Logs where each sampling option that is not the default comes from. */
+void tfr_config_log_sampling(const struct tfr_config *config);
 
 /* The table itself is offered by tfr_option_table of tfrun.h, defined in config_options.c. */
 const char *tfr_choice_name(const char *key, int index);

@@ -28,7 +28,8 @@ enum tfr_option_type {
     TFR_OPTION_CHOICE,
     TFR_OPTION_COUNT,
     TFR_OPTION_SEED,
-    TFR_OPTION_LIST
+    TFR_OPTION_LIST,
+    TFR_OPTION_JSON
 };
 int tfr_option_find(const char *key);
 enum tfr_option_type tfr_option_type(int option);
@@ -82,6 +83,15 @@ bool tfr_config_is_model_field(const char *key);
 /* config_check.c: fields, options and complaints as findings. */
 enum tfr_status tfr_config_collect(struct tfr_config_reader *reader, const struct tfr_override *overrides,
                                    size_t n_overrides, struct tfr_findings *findings);
+
+/* config_generation.c: generation settings under Hugging Face's names, weakest source first; then what they mean together. */
+void tfr_config_read_task_params(struct tfr_config_reader *reader, const tfr_json *root);
+void tfr_config_read_generation_file(struct tfr_config_reader *reader);
+/* eos_token_id of the model where it is a list. */
+void tfr_config_read_eos_list(struct tfr_config_reader *reader, const tfr_json *list);
+void tfr_config_settle_sampling(struct tfr_config_reader *reader);
+/* A node as JSON text; NULL without memory. */
+char *tfr_config_json_text(const struct tfr_json_doc *doc, const tfr_json *node);
 
 /* config_tfrun.c: the key "tfrun" and the device map. */
 void tfr_config_read_tfrun(struct tfr_config_reader *reader, const tfr_json *object);

@@ -68,9 +68,14 @@ static bool read_integer(struct tfr_config_reader *reader, const struct tfr_mode
     return true;
 }
 
-/* Newer configs may list several end tokens; one is all that can be honoured so far. */
+/* Newer configs may list several end tokens; the first stands here, all of them in sampling.eos_token_id. */
 static void read_token(struct tfr_config_reader *reader, const struct tfr_model_field *field, const tfr_json *node,
                        int32_t *member) {
+    if (tfr_json_kind(node) == TFR_JSON_ARRAY && tfr_json_size(node) > 1 &&
+        strcmp(field->name, "eos_token_id") == 0) {
+        tfr_config_read_eos_list(reader, node);
+        node = tfr_json_first(node);
+    }
     if (tfr_json_kind(node) == TFR_JSON_ARRAY && tfr_json_size(node) > 1) {
         tfr_config_complain(reader, node, TFR_UNSUPPORTED,
                             "%s is a list of %zu ids; only a single id is supported", field->name,

@@ -28,6 +28,8 @@ static void read_option(struct tfr_config_reader *reader, int option, const tfr_
     size_t n;
     if (!tfr_option_from_json(reader, option, node, why, sizeof(why))) {
         tfr_config_complain(reader, node, TFR_CONFIG, "tfrun.%s = %s", tfr_option_table(&n)[option].key, why);
+    } else if (tfr_json_kind(node) != TFR_JSON_NULL) {
+        reader->config->origin[option] = TFR_ORIGIN_FILE;
     }
 }
 

@@ -177,6 +177,17 @@ static bool number_from_text(struct tfr_options *options, int option, const char
     return wrong(why, size, "\"%s\" is not %s", value, type_words(type));
 }
 
+static bool json_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
+    if (tfr_json_scan("the value", value, strlen(value), TFR_CONFIG) != TFR_OK) {
+        return wrong(why, size, "\"%.60s\" is not JSON: %.200s", value, tfr_failure_text());
+    }
+    if (strcmp(value, "null") == 0) {
+        tfr_option_clear(options, option);
+        return true;
+    }
+    return store_text(options, option, tfr_strdup(value), why, size);
+}
+
 bool tfr_option_from_text(struct tfr_options *options, int option, const char *value, char *why,
                           size_t size) {
     switch (tfr_option_type(option)) {
@@ -197,6 +208,8 @@ bool tfr_option_from_text(struct tfr_options *options, int option, const char *v
         return store_text(options, option, tfr_strdup(value), why, size);
     case TFR_OPTION_TEXT:
         return store_text(options, option, tfr_strdup(value), why, size);
+    case TFR_OPTION_JSON:
+        return json_from_text(options, option, value, why, size);
     case TFR_OPTION_LIST:
         return append_item(options, option, value, why, size);
     }
@@ -258,7 +271,7 @@ bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tf
     const enum tfr_option_type type = tfr_option_type(option);
     const enum tfr_json_kind kind = tfr_json_kind(node);
     const bool has_null = type == TFR_OPTION_TEXT || type == TFR_OPTION_PATH || type == TFR_OPTION_SEED ||
-                          type == TFR_OPTION_LIST;
+                          type == TFR_OPTION_LIST || type == TFR_OPTION_JSON;
     char shown[64];
     if (kind == TFR_JSON_NULL && has_null) {
         return true; /* null is the default of these types */
@@ -269,7 +282,13 @@ bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tf
     if (type == TFR_OPTION_LIST) {
         return list_from_json(options, option, node, why, size);
     }
+    if (type == TFR_OPTION_JSON && kind != TFR_JSON_STRING) {
+        return store_text(options, option, tfr_config_json_text(reader->doc, node), why, size);
+    }
     tfr_json_value_text(node, shown, sizeof(shown));
+    if (type == TFR_OPTION_CHOICE && kind == TFR_JSON_BOOL) { /* of choices like true|false|never */
+        return store_choice(options, option, shown, why, size);
+    }
     if (type == TFR_OPTION_BOOL && kind == TFR_JSON_BOOL) {
         *(bool *)tfr_option_member(options, option) = tfr_json_bool(node);
         return true;
@@ -303,7 +322,7 @@ void tfr_options_set_defaults(struct tfr_options *options) {
 
 void tfr_option_clear(struct tfr_options *options, int option) {
     const enum tfr_option_type type = tfr_option_type(option);
-    if (type == TFR_OPTION_TEXT || type == TFR_OPTION_PATH) {
+    if (type == TFR_OPTION_TEXT || type == TFR_OPTION_PATH || type == TFR_OPTION_JSON) {
         char **member = tfr_option_member(options, option);
         tfr_free(*member);
         *member = NULL;

@@ -19,6 +19,10 @@ enum { OPENING_TIMEOUT_S = 300 }; /* until the config is read */
 
 /* First of all, so that any later failure of one rank can be told by rank 0. Without a launcher nothing is loaded. */
 static enum tfr_status open_comm(struct tfr_engine *engine) {
+    if (engine->lender != NULL) {
+        engine->comm = engine->lender->comm;
+        return TFR_OK;
+    }
     char **folders = tfr_registry_folders();
     if (folders == NULL) {
         return TFR_RESOURCE;
@@ -28,15 +32,42 @@ static enum tfr_status open_comm(struct tfr_engine *engine) {
     return status;
 }
 
-static enum tfr_status open_config(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
-                                   size_t n_overrides) {
+/* An assistant speaks and waits as the engine does that it drafts for. */
+static void start_log(const struct tfr_engine *engine) {
     static const enum tfr_log_level levels[] = {TFR_LOG_ERROR, TFR_LOG_WARN, TFR_LOG_INFO, TFR_LOG_DEBUG, TFR_LOG_TRACE};
-    tfr_log_set_level(tfr_engine_rank(engine) == 0 ? TFR_LOG_WARN : TFR_LOG_NONE);
-    TFR_TRY(tfr_comm_agree(engine->comm, tfr_config_load(&engine->config, path, overrides, n_overrides)));
     if (tfr_engine_rank(engine) == 0) {
         tfr_log_set_level(levels[engine->config->options.observe_log]);
     }
     tfr_comm_set_timeout(engine->comm, engine->config->options.parallel_timeout_s);
+    tfr_config_log_sampling(engine->config);
+}
+
+static enum tfr_status check_assistant(const struct tfr_engine *engine) {
+    if (engine->config->options.sampling_assistant != NULL && tfr_engine_size(engine) > 1) {
+        return tfr_raise(TFR_UNSUPPORTED,
+                         "sampling.assistant is not supported on %d ranks; run one rank, or use sampling.prompt_lookup",
+                         tfr_engine_size(engine));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_config(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
+                                   size_t n_overrides) {
+    TFR_TRY(tfr_config_load(&engine->config, path, overrides, n_overrides));
+    TFR_TRY(check_assistant(engine));
+    return tfr_scoring_open(&engine->scoring, &engine->config->options, engine->config->model.eos_token_id,
+                            engine->config->model.vocab_size);
+}
+
+static enum tfr_status open_config(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
+                                   size_t n_overrides) {
+    if (engine->lender == NULL) {
+        tfr_log_set_level(tfr_engine_rank(engine) == 0 ? TFR_LOG_WARN : TFR_LOG_NONE);
+    }
+    TFR_TRY(tfr_comm_agree(engine->comm, read_config(engine, path, overrides, n_overrides)));
+    if (engine->lender == NULL) {
+        start_log(engine);
+    }
     return TFR_OK;
 }
 
@@ -54,8 +85,19 @@ static enum tfr_status choose_threads(struct tfr_engine *engine) {
     return TFR_OK;
 }
 
+/* An assistant runs on the threads of the engine that it drafts for, between that one's steps. */
+static void borrow_team(struct tfr_engine *engine) {
+    engine->machine = engine->lender->machine;
+    engine->threads = engine->lender->threads;
+    engine->team = engine->lender->team;
+}
+
 static enum tfr_status open_team(struct tfr_engine *engine) {
     const struct tfr_options *options = &engine->config->options;
+    if (engine->lender != NULL) {
+        borrow_team(engine);
+        return TFR_OK;
+    }
     TFR_TRY(tfr_comm_agree(engine->comm, tfr_machine_read(&engine->machine)));
     TFR_TRY(choose_threads(engine));
     int *pus = tfr_alloc((size_t)engine->threads.n_threads, sizeof *pus);
@@ -120,6 +162,31 @@ static enum tfr_status open_stages(struct tfr_engine *engine, const char *path,
     return TFR_OK;
 }
 
+static enum tfr_status load_assistant(struct tfr_engine *engine, const char *path) {
+    struct tfr_engine *small = engine->assistant = tfr_alloc(1, sizeof *small);
+    if (small == NULL) {
+        return TFR_RESOURCE;
+    }
+    small->lender = engine;
+    enum tfr_status status = open_stages(small, path, NULL, 0);
+    if (status != TFR_OK) {
+        return tfr_raise_prefix(status, "assistant %s", path);
+    }
+    if (tfr_engine_vocab_size(small) != tfr_engine_vocab_size(engine)) {
+        return tfr_raise(TFR_MODEL, "assistant %s has vocab_size %lld, this model %lld; drafts need one vocabulary", path,
+                         (long long)tfr_engine_vocab_size(small), (long long)tfr_engine_vocab_size(engine));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status open_assistant(struct tfr_engine *engine) {
+    const char *path = engine->config->options.sampling_assistant;
+    if (path == NULL) {
+        return TFR_OK;
+    }
+    return load_assistant(engine, path);
+}
+
 enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, const struct tfr_override *overrides,
                                 size_t n_overrides) {
     uint64_t start_ns = tfr_clock_ns();
@@ -128,6 +195,7 @@ enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, co
         return TFR_RESOURCE;
     }
     enum tfr_status status = open_stages(*engine, path, overrides, n_overrides);
+    status = status == TFR_OK ? open_assistant(*engine) : status;
     if (status != TFR_OK) {
         tfr_engine_close(*engine);
         *engine = NULL;
@@ -142,6 +210,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
     if (engine == NULL) {
         return;
     }
+    tfr_engine_close(engine->assistant);
     if (engine->serving) {
         tfr_engine_end(engine);
     }
@@ -154,10 +223,13 @@ void tfr_engine_close(struct tfr_engine *engine) {
     tfr_registry_close(engine->registry);
     tfr_tokenizer_close(engine->tokenizer);
     tfr_model_close(engine->model);
-    tfr_team_close(engine->team);
-    tfr_machine_free(engine->machine);
-    tfr_comm_close(engine->comm);
+    if (engine->lender == NULL) {
+        tfr_team_close(engine->team);
+        tfr_machine_free(engine->machine);
+        tfr_comm_close(engine->comm);
+    }
     tfr_free(engine->owner);
+    tfr_scoring_close(&engine->scoring);
     tfr_config_free(engine->config);
     tfr_free(engine);
 }

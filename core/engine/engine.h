@@ -9,6 +9,7 @@
 #include <tfrun/tfrun.h>
 
 #include "config/config.h"
+#include "engine/scoring.h"
 #include "exec/exec.h"
 #include "exec/kvcache.h"
 #include "model/model.h"
@@ -48,6 +49,9 @@ struct tfr_engine {
     struct tfr_slot *slots; /* [max_batch] */
     int64_t max_batch, max_rows;
     uint64_t load_ns;
+    struct tfr_scoring scoring; /* the sampling section, parsed */
+    struct tfr_engine *lender;    /* of an assistant: whose team, machine and comm it borrows */
+    struct tfr_engine *assistant; /* drafts for this one; NULL without sampling.assistant */
     /* of the step under way; sized in step.c */
     struct tfr_control *control;
     size_t control_bytes;
@@ -85,6 +89,8 @@ void tfr_step_close_buffers(struct tfr_engine *engine);
 enum tfr_status tfr_engine_step(struct tfr_engine *engine, const struct tfr_step_seq *seqs, int64_t n_seqs, const int32_t *ids);
 enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot);
 void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot);
+/* The first n positions of slot `from` become those of slot `to`, on all ranks. */
+enum tfr_status tfr_engine_copy_slot(struct tfr_engine *engine, int32_t to, int32_t from, int64_t n);
 void tfr_engine_end(struct tfr_engine *engine);
 
 /* session.c */

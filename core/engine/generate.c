@@ -3,7 +3,7 @@
  * The loop: feed every live sequence (its prompt first, then the last token), choose a token from each row of logits, release text.
  * What a sequence gets depends on its own tokens and the seed alone.
  */
-#include <tfrun/tfrun.h>
+#include "engine/generation.h"
 
 #include <string.h>
 #include <sys/resource.h>
@@ -13,34 +13,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "engine/engine.h"
-#include "engine/sampler.h"
-#include "engine/stream.h"
 
 static const uint64_t fnv_offset = 0xcbf29ce484222325u, fnv_prime = 0x100000001b3u;
 
-/* One sequence under way. */
-struct live {
-    struct tfr_session *session;
-    struct tfr_ids ids; /* prompt, then output */
-    struct tfr_stream stream;
-    size_t index, n_prompt, shown;
-    int64_t max_tokens;
-    enum tfr_finish finish;
-};
-
-struct generation_run {
-    struct tfr_engine *engine;
-    const struct tfr_tokenizer *tokenizer; /* NULL when all prompts are ids and there is none */
-    struct tfr_sampler sampler;
-    tfr_text_fn on_text;
-    void *user;
-    struct tfr_generation_stats *stats;
-    uint64_t start_ns;
-    bool refused; /* the caller's on_text said stop */
-};
-
-static enum tfr_status truncate_prompt(const struct tfr_engine *engine, struct live *live) {
+static enum tfr_status truncate_prompt(const struct tfr_engine *engine, struct tfr_live *live) {
     enum { TRUNCATE_ERROR, TRUNCATE_LEFT, TRUNCATE_RIGHT };
     const struct tfr_options *options = &engine->config->options;
     const int64_t limit = engine->config->model.n_positions;
@@ -63,7 +39,7 @@ static enum tfr_status truncate_prompt(const struct tfr_engine *engine, struct l
     return TFR_OK;
 }
 
-static enum tfr_status encode_prompt(struct generation_run *run, const struct tfr_prompt *prompt, struct live *live) {
+static enum tfr_status encode_prompt(struct tfr_generation_run *run, const struct tfr_prompt *prompt, struct tfr_live *live) {
     if (prompt->text != NULL) {
         TFR_TRY(tfr_tokenizer_encode(run->tokenizer, prompt->text, prompt->size, TFR_SPECIAL_PARSE, &live->ids));
     }
@@ -81,38 +57,54 @@ static enum tfr_status encode_prompt(struct generation_run *run, const struct tf
     return truncate_prompt(run->engine, live);
 }
 
-static enum tfr_status open_live(struct generation_run *run, const struct tfr_prompt *prompt, size_t index, struct live *live) {
+/* max_length counts the prompt; where it stands, max_tokens does not count (config_generation.c settled that). */
+static enum tfr_status settle_length(const struct tfr_generation_run *run, struct tfr_live *live) {
     const struct tfr_config *config = run->engine->config;
-    *live = (struct live){.index = index};
-    tfr_stream_init(&live->stream, run->tokenizer, &config->options.sampling_stop);
-    TFR_TRY(encode_prompt(run, prompt, live));
-    live->n_prompt = live->ids.n;
-    int64_t room = config->model.n_positions - (int64_t)live->n_prompt;
+    const int64_t room = config->model.n_positions - (int64_t)live->n_prompt, max_length = config->options.sampling_max_length;
     live->max_tokens = config->options.sampling_max_tokens;
+    if (max_length > 0) {
+        live->max_tokens = max_length - (int64_t)live->n_prompt;
+        if (live->max_tokens <= 0) {
+            return tfr_raise(TFR_USAGE,
+                             "prompt %zu has %zu tokens and sampling.max_length is %lld, prompt included; give --max-tokens",
+                             live->index, live->n_prompt, (long long)max_length);
+        }
+    }
     if (live->max_tokens > room) {
         tfr_log(TFR_LOG_WARN, "engine", "prompt %zu has %zu tokens and context is %lld: at most %lld new tokens instead of %lld",
-                index, live->n_prompt, (long long)config->model.n_positions, (long long)room, (long long)live->max_tokens);
+                live->index, live->n_prompt, (long long)config->model.n_positions, (long long)room, (long long)live->max_tokens);
         live->max_tokens = room;
     }
-    if (live->max_tokens == 0) {
-        live->finish = TFR_FINISH_LENGTH;
-        return TFR_OK;
-    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_live_open(struct tfr_generation_run *run, const struct tfr_prompt *prompt, size_t index,
+                              struct tfr_live *live) {
+    *live = (struct tfr_live){.index = index};
+    tfr_stream_init(&live->stream, run->tokenizer, &run->engine->config->options.sampling_stop);
+    TFR_TRY(encode_prompt(run, prompt, live));
+    live->n_prompt = live->ids.n;
+    TFR_TRY(settle_length(run, live));
+    live->finish = live->max_tokens == 0 ? TFR_FINISH_LENGTH : TFR_FINISH_NONE;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_live_open_session(struct tfr_generation_run *run, struct tfr_live *live) {
     return tfr_session_open(&live->session, run->engine, (int64_t)live->n_prompt + live->max_tokens);
 }
 
-static void close_live(struct live *live) {
+static void close_live(struct tfr_live *live) {
     tfr_session_close(live->session);
     live->session = NULL;
 }
 
-static void free_live(struct live *live) {
+void tfr_live_free(struct tfr_live *live) {
     close_live(live);
     tfr_ids_free(&live->ids);
     tfr_stream_free(&live->stream);
 }
 
-static void show(struct generation_run *run, struct live *live) {
+static void show(struct tfr_generation_run *run, struct tfr_live *live) {
     size_t fresh = live->stream.released - live->shown;
     if (fresh > 0 && run->on_text != NULL) {
         run->refused |= !run->on_text(run->user, live->index, live->stream.text.data + live->shown, fresh);
@@ -120,9 +112,8 @@ static void show(struct generation_run *run, struct live *live) {
     live->shown = live->stream.released;
 }
 
-static enum tfr_finish finish_of(const struct generation_run *run, const struct live *live, int32_t id) {
-    const struct tfr_config *config = run->engine->config;
-    if (id == config->model.eos_token_id && !config->options.sampling_ignore_eos) {
+static enum tfr_finish finish_of(const struct tfr_generation_run *run, const struct tfr_live *live, int32_t id) {
+    if (tfr_scoring_ends(&run->engine->scoring, id)) {
         return TFR_FINISH_EOS;
     }
     if (live->stream.stopped) {
@@ -131,9 +122,7 @@ static enum tfr_finish finish_of(const struct generation_run *run, const struct 
     return (int64_t)(live->ids.n - live->n_prompt) >= live->max_tokens ? TFR_FINISH_LENGTH : TFR_FINISH_NONE;
 }
 
-static enum tfr_status take_token(struct generation_run *run, struct live *live, const float *logits) {
-    int32_t id;
-    TFR_TRY(tfr_sampler_next(&run->sampler, logits, (int64_t)live->ids.n, &id));
+enum tfr_status tfr_live_append(struct tfr_generation_run *run, struct tfr_live *live, int32_t id) {
     TFR_TRY(tfr_ids_append(&live->ids, id));
     if (run->tokenizer != NULL) {
         TFR_TRY(tfr_stream_push(&live->stream, id));
@@ -146,17 +135,43 @@ static enum tfr_status take_token(struct generation_run *run, struct live *live,
     return TFR_OK;
 }
 
-static void digest(struct tfr_generation_stats *stats, const float *logits, int64_t n) {
-    uint64_t hash = stats->logits_digest;
+struct tfr_score_row tfr_live_row(const struct tfr_live *live) {
+    return (struct tfr_score_row){.ids = live->ids.data,
+                                  .n = (int64_t)live->ids.n,
+                                  .n_prompt = (int64_t)live->n_prompt,
+                                  .max_length = (int64_t)live->n_prompt + live->max_tokens};
+}
+
+static enum tfr_status take_token(struct tfr_generation_run *run, struct tfr_live *live, const float *logits) {
+    int32_t id;
+    const struct tfr_score_row row = tfr_live_row(live);
+    TFR_TRY(tfr_sampler_next(&run->sampler, &row, logits, live->choice, &id));
+    return tfr_live_append(run, live, id);
+}
+
+void tfr_run_digest(struct tfr_generation_run *run, const float *logits, int64_t n) {
+    uint64_t hash = run->stats->logits_digest;
     for (int64_t i = 0; i < n; i++) {
         uint32_t bits;
         memcpy(&bits, &logits[i], sizeof bits);
         hash = (hash ^ bits) * fnv_prime;
     }
-    stats->logits_digest = hash;
+    run->stats->logits_digest = hash;
 }
 
-static size_t collect_feeds(struct live *lives, size_t n, struct tfr_feed *feeds, size_t *which) {
+void tfr_run_count_step(struct tfr_generation_run *run, uint64_t start_ns, bool prompt) {
+    const uint64_t end_ns = tfr_clock_ns();
+    *(prompt ? &run->stats->prompt_ns : &run->stats->decode_ns) += end_ns - start_ns;
+    if (run->stats->first_token_ns == 0) {
+        run->stats->first_token_ns = end_ns - run->start_ns;
+    }
+}
+
+enum tfr_status tfr_run_check_stop(const struct tfr_generation_run *run) {
+    return run->refused || tfr_engine_cancelled() ? tfr_raise(TFR_CANCELLED, "stopped on request") : TFR_OK;
+}
+
+static size_t collect_feeds(struct tfr_live *lives, size_t n, struct tfr_feed *feeds, size_t *which) {
     size_t n_feeds = 0;
     for (size_t i = 0; i < n; i++) {
         if (lives[i].finish == TFR_FINISH_NONE) {
@@ -170,7 +185,8 @@ static size_t collect_feeds(struct live *lives, size_t n, struct tfr_feed *feeds
 }
 
 /* One round for all live sequences. */
-static enum tfr_status advance(struct generation_run *run, struct live *lives, const struct tfr_feed *feeds, const size_t *which,
+static enum tfr_status advance(struct tfr_generation_run *run, struct tfr_live *lives, const struct tfr_feed *feeds,
+                               const size_t *which,
                                size_t n_feeds) {
     const int64_t vocab_size = run->engine->config->model.vocab_size;
     uint64_t start_ns = tfr_clock_ns();
@@ -178,27 +194,22 @@ static enum tfr_status advance(struct generation_run *run, struct live *lives, c
     const float *logits;
     TFR_TRY(tfr_engine_feed(run->engine, feeds, n_feeds, &logits));
     for (size_t i = 0; i < n_feeds; i++) {
-        digest(run->stats, logits + (int64_t)i * vocab_size, vocab_size);
+        tfr_run_digest(run, logits + (int64_t)i * vocab_size, vocab_size);
         TFR_TRY(take_token(run, &lives[which[i]], logits + (int64_t)i * vocab_size));
     }
-    uint64_t end_ns = tfr_clock_ns();
-    *(prompt ? &run->stats->prompt_ns : &run->stats->decode_ns) += end_ns - start_ns;
-    if (run->stats->first_token_ns == 0) {
-        run->stats->first_token_ns = end_ns - run->start_ns;
-    }
+    tfr_run_count_step(run, start_ns, prompt);
     run->stats->output_tokens += n_feeds;
     return TFR_OK;
 }
 
-static enum tfr_status run_group(struct generation_run *run, struct live *lives, size_t n, struct tfr_feed *feeds, size_t *which) {
+static enum tfr_status run_group(struct tfr_generation_run *run, struct tfr_live *lives, size_t n, struct tfr_feed *feeds,
+                                 size_t *which) {
     for (;;) {
         size_t n_feeds = collect_feeds(lives, n, feeds, which);
         if (n_feeds == 0) {
             return TFR_OK;
         }
-        if (run->refused || tfr_engine_cancelled()) {
-            return tfr_raise(TFR_CANCELLED, "stopped on request");
-        }
+        TFR_TRY(tfr_run_check_stop(run));
         TFR_TRY(advance(run, lives, feeds, which, n_feeds));
         for (size_t i = 0; i < n_feeds; i++) {
             if (lives[which[i]].finish != TFR_FINISH_NONE) {
@@ -209,7 +220,7 @@ static enum tfr_status run_group(struct generation_run *run, struct live *lives,
 }
 
 /* Moves what a sequence holds into the caller's record. */
-static enum tfr_status hand_over(struct live *live, struct tfr_generation *result) {
+static enum tfr_status hand_over(struct tfr_live *live, struct tfr_generation *result) {
     *result = (struct tfr_generation){
         .finish = live->finish, .n_prompt_ids = live->n_prompt, .n_ids = live->ids.n - live->n_prompt};
     result->prompt_ids = tfr_alloc(result->n_prompt_ids + 1, sizeof(int32_t));
@@ -226,33 +237,95 @@ static enum tfr_status hand_over(struct live *live, struct tfr_generation *resul
     return TFR_OK;
 }
 
-static enum tfr_status open_and_run(struct generation_run *run, const struct tfr_prompt *prompts, size_t first, size_t n,
-                                    struct live *lives, struct tfr_feed *feeds, size_t *which) {
-    for (size_t i = 0; i < n; i++) {
-        TFR_TRY(open_live(run, &prompts[first + i], first + i, &lives[i]));
-        run->stats->prompt_tokens += lives[i].n_prompt;
+/* A group of results; each prompt has n_choices of them, one after the other. */
+struct group {
+    const struct tfr_prompt *prompts;
+    size_t n_choices, first, n;
+    struct tfr_live *lives; /* [n] */
+    struct tfr_feed *feeds; /* [n] */
+    size_t *which;          /* [n] */
+};
+
+static enum tfr_status open_lives(struct tfr_generation_run *run, const struct group *group) {
+    for (size_t i = 0; i < group->n; i++) {
+        const size_t index = group->first + i;
+        TFR_TRY(tfr_live_open(run, &group->prompts[index / group->n_choices], index, &group->lives[i]));
+        group->lives[i].choice = index % group->n_choices;
+        run->stats->prompt_tokens += group->lives[i].choice == 0 ? group->lives[i].n_prompt : 0;
     }
-    return run_group(run, lives, n, feeds, which);
+    return TFR_OK;
 }
 
-static enum tfr_status generate_group(struct generation_run *run, const struct tfr_prompt *prompts, size_t first, size_t n,
-                                      struct tfr_generation *results) {
-    struct live *lives = tfr_alloc(n, sizeof *lives);
-    struct tfr_feed *feeds = tfr_alloc(n, sizeof *feeds);
-    size_t *which = tfr_alloc(n, sizeof *which);
-    enum tfr_status status = TFR_RESOURCE;
-    if (lives != NULL && feeds != NULL && which != NULL) {
-        status = open_and_run(run, prompts, first, n, lives, feeds, which);
-        for (size_t i = 0; i < n; i++) {
-            enum tfr_status handed = hand_over(&lives[i], &results[first + i]);
-            status = status == TFR_OK ? handed : status;
-            free_live(&lives[i]);
+/* Several samples of one prompt read it once: all but its last token is fed to the first of them and copied to the others. */
+static enum tfr_status share_prompt(struct tfr_generation_run *run, struct tfr_live *live, struct tfr_live *before) {
+    const int64_t n = (int64_t)live->n_prompt - 1;
+    const uint64_t start_ns = tfr_clock_ns();
+    if (n == 0) {
+        return TFR_OK;
+    }
+    if (before != NULL) {
+        return tfr_session_copy(live->session, before->session, n);
+    }
+    const struct tfr_feed feed = {.session = live->session, .ids = live->ids.data, .n = n, .keep = 0};
+    const float *logits;
+    TFR_TRY(tfr_engine_feed(run->engine, &feed, 1, &logits));
+    run->stats->prompt_ns += tfr_clock_ns() - start_ns;
+    return TFR_OK;
+}
+
+/* Side by side, one token a step. */
+static enum tfr_status run_batch(struct tfr_generation_run *run, const struct group *group) {
+    for (size_t i = 0; i < group->n; i++) {
+        struct tfr_live *live = &group->lives[i];
+        if (live->finish != TFR_FINISH_NONE) {
+            continue;
+        }
+        TFR_TRY(tfr_live_open_session(run, live));
+        if (group->n_choices > 1) {
+            TFR_TRY(share_prompt(run, live, i > 0 && live->choice > 0 ? live - 1 : NULL));
         }
     }
-    tfr_free(lives);
-    tfr_free(feeds);
-    tfr_free(which);
+    return run_group(run, group->lives, group->n, group->feeds, group->which);
+}
+
+static enum tfr_status open_and_run(struct tfr_generation_run *run, const struct group *group) {
+    const struct tfr_options *options = &run->engine->config->options;
+    TFR_TRY(open_lives(run, group));
+    if (options->sampling_num_beams > 1) {
+        return group->lives[0].finish == TFR_FINISH_NONE ? tfr_beam_generate(run, group->lives, group->n) : TFR_OK;
+    }
+    if (options->sampling_assistant != NULL || options->sampling_prompt_lookup > 0) {
+        return group->lives[0].finish == TFR_FINISH_NONE ? tfr_assist_generate(run, group->lives) : TFR_OK;
+    }
+    return run_batch(run, group);
+}
+
+static enum tfr_status generate_group(struct tfr_generation_run *run, struct group *group, struct tfr_generation *results) {
+    group->lives = tfr_alloc(group->n, sizeof *group->lives);
+    group->feeds = tfr_alloc(group->n, sizeof *group->feeds);
+    group->which = tfr_alloc(group->n, sizeof *group->which);
+    enum tfr_status status = TFR_RESOURCE;
+    if (group->lives != NULL && group->feeds != NULL && group->which != NULL) {
+        status = open_and_run(run, group);
+        for (size_t i = 0; i < group->n; i++) {
+            enum tfr_status handed = hand_over(&group->lives[i], &results[group->first + i]);
+            status = status == TFR_OK ? handed : status;
+            tfr_live_free(&group->lives[i]);
+        }
+    }
+    tfr_free(group->lives);
+    tfr_free(group->feeds);
+    tfr_free(group->which);
     return status;
+}
+
+/* How many results go together: beams and drafts have one prompt at a time, the rest as many sequences as fit. */
+static size_t group_size(const struct tfr_engine *engine) {
+    const struct tfr_options *options = &engine->config->options;
+    if (options->sampling_num_beams > 1) {
+        return tfr_generate_choices(engine);
+    }
+    return options->sampling_assistant != NULL || options->sampling_prompt_lookup > 0 ? 1 : (size_t)engine->max_batch;
 }
 
 static int64_t peak_memory_bytes(void) {
@@ -271,7 +344,7 @@ static int64_t choose_seed(const struct tfr_options *options) {
     return ((int64_t)now.tv_sec * 1000003 + now.tv_nsec) & INT64_C(0xffffffff);
 }
 
-static enum tfr_status open_run(struct generation_run *run, const struct tfr_prompt *prompts, size_t n) {
+static enum tfr_status open_run(struct tfr_generation_run *run, const struct tfr_prompt *prompts, size_t n) {
     const struct tfr_options *options = &run->engine->config->options;
     bool text = options->sampling_stop.n > 0;
     for (size_t i = 0; i < n; i++) {
@@ -282,23 +355,26 @@ static enum tfr_status open_run(struct generation_run *run, const struct tfr_pro
         return status;
     }
     run->stats->seed = choose_seed(options);
-    const struct tfr_sampling sampling = {.temperature = options->sampling_temperature,
-                                          .top_k = options->sampling_top_k,
-                                          .top_p = options->sampling_top_p,
-                                          .seed = (uint64_t)run->stats->seed};
-    return tfr_sampler_open(&run->sampler, &sampling, run->engine->config->model.vocab_size);
+    return tfr_sampler_open(&run->sampler, &run->engine->scoring, (uint64_t)run->stats->seed,
+                            run->engine->config->model.vocab_size);
+}
+
+size_t tfr_generate_choices(const struct tfr_engine *engine) {
+    return (size_t)engine->config->options.sampling_num_return_sequences;
 }
 
 enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n, tfr_text_fn on_text,
                              void *user, struct tfr_generation *results, struct tfr_generation_stats *stats) {
     *stats = (struct tfr_generation_stats){.load_ns = engine->load_ns, .logits_digest = fnv_offset};
-    memset(results, 0, n * sizeof *results);
-    struct generation_run run = {
+    const size_t n_choices = tfr_generate_choices(engine), n_results = n * n_choices, batch = group_size(engine);
+    memset(results, 0, n_results * sizeof *results);
+    struct tfr_generation_run run = {
         .engine = engine, .on_text = on_text, .user = user, .stats = stats, .start_ns = tfr_clock_ns()};
     enum tfr_status status = open_run(&run, prompts, n);
-    for (size_t first = 0; status == TFR_OK && first < n; first += (size_t)engine->max_batch) {
-        size_t left = n - first, batch = (size_t)engine->max_batch;
-        status = generate_group(&run, prompts, first, left < batch ? left : batch, results);
+    for (size_t first = 0; status == TFR_OK && first < n_results; first += batch) {
+        const size_t left = n_results - first;
+        struct group group = {.prompts = prompts, .n_choices = n_choices, .first = first, .n = left < batch ? left : batch};
+        status = generate_group(&run, &group, results);
     }
     if (status == TFR_CANCELLED) {
         tfr_engine_clear_cancel(); /* not at the start: a request that came between two calls counts */

@@ -41,6 +41,7 @@ static void put_seed(struct tfr_json_out *out, const char *key, int64_t value) {
 #define PUT_REAL(key, value) tfr_json_put_number(out, key, value)
 #define PUT_TEXT(key, value) put_text(out, key, value)
 #define PUT_PATH(key, value) put_text(out, key, value)
+#define PUT_JSON(key, value) put_text(out, key, value)
 #define PUT_CHOICE(key, value) tfr_json_put_text(out, key, tfr_choice_name(key, value))
 #define PUT_COUNT(key, value) put_count(out, key, value)
 #define PUT_SEED(key, value) put_seed(out, key, value)

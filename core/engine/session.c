@@ -46,6 +46,30 @@ int64_t tfr_session_length(const struct tfr_session *session) {
     return session->length;
 }
 
+enum tfr_status tfr_session_crop(struct tfr_session *session, int64_t length) {
+    if (length < 0 || length > session->length) {
+        return tfr_raise(TFR_USAGE, "a session of %lld positions cannot be cut to %lld", (long long)session->length,
+                         (long long)length);
+    }
+    session->length = length;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_session_copy(struct tfr_session *to, const struct tfr_session *from, int64_t n) {
+    if (to == from || to->engine != from->engine) {
+        return tfr_raise(TFR_USAGE, "a session is copied into another one of the same engine");
+    }
+    if (n < 0 || n > from->length || n > to->capacity) {
+        return tfr_raise(TFR_USAGE, "%lld positions cannot be copied from a session that has %lld to one with room for %lld",
+                         (long long)n, (long long)from->length, (long long)to->capacity);
+    }
+    if (n > 0) {
+        TFR_TRY(tfr_engine_copy_slot(to->engine, to->slot, from->slot, n));
+    }
+    to->length = n;
+    return TFR_OK;
+}
+
 enum tfr_status tfr_engine_check_ids(const struct tfr_engine *engine, const int32_t *ids, int64_t n, size_t index) {
     const int64_t vocab_size = engine->config->model.vocab_size;
     for (int64_t i = 0; i < n; i++) {

@@ -13,11 +13,11 @@
 #include "base/log.h"
 #include "base/status.h"
 
-enum control_kind { CONTROL_STEP, CONTROL_OPEN_SLOT, CONTROL_CLOSE_SLOT, CONTROL_END };
+enum control_kind { CONTROL_STEP, CONTROL_OPEN_SLOT, CONTROL_CLOSE_SLOT, CONTROL_COPY_SLOT, CONTROL_END };
 
 struct tfr_control {
-    int32_t kind, n_seqs, slot, reserved;
-    int64_t capacity;
+    int32_t kind, n_seqs, slot, from; /* from: the slot that is copied to `slot` */
+    int64_t capacity;                 /* or how many positions to copy */
     struct tfr_step_seq seq[];
 };
 
@@ -121,6 +121,12 @@ static void close_slot(struct tfr_engine *engine, const struct tfr_control *cont
     engine->slots[control->slot].open = false;
 }
 
+static void copy_slot(struct tfr_engine *engine, const struct tfr_control *control) {
+    const struct tfr_hparams *model = &engine->config->model;
+    tfr_kvcache_copy(&engine->slots[control->slot].kv, &engine->slots[control->from].kv, model->n_head,
+                     model->n_embd / model->n_head, control->capacity);
+}
+
 static enum tfr_status obey(struct tfr_engine *engine, const struct tfr_control *control) {
     switch ((enum control_kind)control->kind) {
     case CONTROL_STEP:
@@ -129,6 +135,9 @@ static enum tfr_status obey(struct tfr_engine *engine, const struct tfr_control 
         return open_slot(engine, control);
     case CONTROL_CLOSE_SLOT:
         close_slot(engine, control);
+        return TFR_OK;
+    case CONTROL_COPY_SLOT:
+        copy_slot(engine, control);
         return TFR_OK;
     case CONTROL_END:
         break;
@@ -203,4 +212,12 @@ void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot) {
     if (command(engine) != TFR_OK) {
         tfr_log(TFR_LOG_ERROR, "engine", "%s", tfr_failure_text());
     }
+}
+
+enum tfr_status tfr_engine_copy_slot(struct tfr_engine *engine, int32_t to, int32_t from, int64_t n) {
+    engine->control->kind = CONTROL_COPY_SLOT;
+    engine->control->slot = to;
+    engine->control->from = from;
+    engine->control->capacity = n;
+    return command(engine);
 }

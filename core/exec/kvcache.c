@@ -46,3 +46,17 @@ void tfr_kvcache_close(struct tfr_kvcache *cache) {
     tfr_free(cache->layer);
     *cache = (struct tfr_kvcache){0};
 }
+
+static void copy_layer(const struct tfr_kv *to, const struct tfr_kv *from, int64_t n_heads, int64_t head_dim, int64_t n) {
+    const size_t k_bytes = (size_t)(panels_up(n) * head_dim) * sizeof(float), v_bytes = (size_t)(n * head_dim) * sizeof(float);
+    for (int64_t h = 0; h < n_heads; h++) {
+        memcpy(to->k + h * to->capacity * head_dim, from->k + h * from->capacity * head_dim, k_bytes);
+        memcpy(to->v + h * to->capacity * head_dim, from->v + h * from->capacity * head_dim, v_bytes);
+    }
+}
+
+void tfr_kvcache_copy(struct tfr_kvcache *to, const struct tfr_kvcache *from, int64_t n_heads, int64_t head_dim, int64_t n) {
+    for (int64_t i = 0; i < to->n_layers; i++) {
+        copy_layer(&to->layer[i], &from->layer[i], n_heads, head_dim, n);
+    }
+}

@@ -20,5 +20,7 @@ struct tfr_kvcache {
 enum tfr_status tfr_kvcache_open(struct tfr_kvcache *cache, int64_t n_layers, int64_t n_heads, int64_t head_dim,
                                  int64_t capacity);
 void tfr_kvcache_close(struct tfr_kvcache *cache);
+/* The first n positions of every layer; both have room for them, and the same layers. */
+void tfr_kvcache_copy(struct tfr_kvcache *to, const struct tfr_kvcache *from, int64_t n_heads, int64_t head_dim, int64_t n);
 
 #endif

@@ -369,6 +369,47 @@ def top_k_1_and_tiny_top_p_are_greedy(tfrun):
 
 
 @case
+def beams_come_best_first_and_as_many_as_asked(tfrun):
+    flags = ("-p", PROMPT, "-n", 8, "--temperature", 0, "--num-beams", 4, "--ignore-eos")
+    four = tfrun.json(tfrun.demo, *flags, "--num-return-sequences", 4)["choices"]
+    expect_same(len({tuple(choice["ids"]) for choice in four}), 4)
+    expect_same(tfrun.json(tfrun.demo, *flags)["choices"], four[:1])
+    expect_same(tfrun.text(tfrun.demo, *flags, "--no-echo"), four[0]["text"] + "\n")
+
+
+@case
+def samples_of_a_prompt_differ_and_repeat(tfrun):
+    def samples(*flags):
+        return tfrun.json(tfrun.demo, "-p", PROMPT, "-n", 12, "--temperature", 1, "--seed", 3, *flags)["choices"]
+    three = samples("--num-return-sequences", 3)
+    expect_same(len({tuple(choice["ids"]) for choice in three}), 3)
+    expect_same(samples()[0], three[0])
+    expect_same(samples("--num-return-sequences", 3, "--max-batch", 2), three)
+
+
+@case
+def drafts_change_no_greedy_id(tfrun):
+    plain = tfrun.greedy("-p", PROMPT, n=40)["choices"]
+    expect_same(tfrun.greedy("-p", PROMPT, "--prompt-lookup", 5, n=40)["choices"], plain)
+    expect_same(tfrun.greedy("-p", PROMPT, "--assistant", tfrun.demo, n=40)["choices"], plain)
+
+
+@case
+def bans_reach_the_text(tfrun):
+    ids = tfrun.greedy("-p", PROMPT, n=6)["choices"][0]["ids"]
+    banned = tfrun.greedy("-p", PROMPT, "--suppress-tokens", json.dumps(ids[:1]), n=6)["choices"][0]["ids"]
+    expect(ids[0] not in banned, "a suppressed token came")
+    biased = tfrun.greedy("-p", PROMPT, "--logit-bias", json.dumps({str(ids[0]): 1000}), n=4)["choices"][0]["ids"]
+    expect_same(biased, [ids[0]] * 4)
+
+
+@case
+def verbose_says_where_settings_come_from(tfrun):
+    said = tfrun.run(tfrun.demo, "-p", PROMPT, "-n", 1, "--temperature", 1, "-v").stderr.decode()
+    expect("sampling.temperature = 1, from the command line" in said, said)
+
+
+@case
 def a_flag_beats_set_and_the_file(tfrun):
     last = tfrun.greedy("-p", PROMPT, "--set", "sampling.max_tokens=3", n=7)  # the last one given counts
     short = tfrun.json(tfrun.demo, "-p", PROMPT, "-n3")

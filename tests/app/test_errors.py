@@ -253,6 +253,27 @@ def unknown_activation(box):
 
 
 @case
+def bad_words_outside_the_vocabulary(box):
+    return wrong([box.model, *IDS, "--bad-words", "[[1], [99]]"], CONFIG, "sampling.bad_words_ids", "token 99")
+
+
+@case
+def many_greedy_sequences(box):
+    return wrong([box.model, *IDS, "--num-return-sequences", "2"], CONFIG, "num_return_sequences = 2", "num_beams")
+
+
+@case
+def generation_setting_that_is_not_built(box):
+    (box.model / "generation_config.json").write_text('{"penalty_alpha": 0.5}')
+    return wrong([box.model, *IDS], MODEL, "generation_config.json:1:", "penalty_alpha")
+
+
+@case
+def prompt_as_long_as_max_length(box):
+    return wrong([box.model, *IDS[:2], "--max-length", "1"], USAGE, "sampling.max_length is 1", "--max-tokens")
+
+
+@case
 def heads_do_not_divide(box):
     box.set_config(n_head=3)
     return wrong([box.model, *IDS], CONFIG, "config.json:", "n_embd = 20", "n_head = 3")

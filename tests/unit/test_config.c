@@ -152,8 +152,16 @@ TFR_TEST(tokens_outside_the_vocabulary_are_none) {
     assert_int_equal(config->model.bos_token_id, -1);
     assert_int_equal(config->model.eos_token_id, -1);
     assert_int_equal(config->model.pad_token_id, -1);
-    assert_refused(load("{\"model_type\": \"gpt2\", \"eos_token_id\": [1, 2]}"), TFR_UNSUPPORTED,
-                   "eos_token_id is a list of 2 ids");
+    assert_refused(load("{\"model_type\": \"gpt2\", \"bos_token_id\": [1, 2]}"), TFR_UNSUPPORTED,
+                   "bos_token_id is a list of 2 ids");
+    done();
+}
+
+TFR_TEST(several_end_tokens_are_all_kept) {
+    TFR_UNUSED_STATE;
+    assert_ok(load("{\"model_type\": \"gpt2\", \"eos_token_id\": [1, 2]}"));
+    assert_int_equal(config->model.eos_token_id, 1);
+    assert_string_equal(config->options.sampling_eos_token_id, "[1,2]");
     done();
 }
 
@@ -291,7 +299,8 @@ TFR_TEST_MAIN(TFR_CASE(no_leak_when_memory_ends), TFR_CASE(defaults_are_those_of
               TFR_CASE(every_activation_of_the_registry_is_known),
               TFR_CASE(unknown_activation_names_the_nearest), TFR_CASE(n_embd_must_divide_by_n_head),
               TFR_CASE(sizes_outside_their_limits_are_refused), TFR_CASE(wrong_types_are_refused),
-              TFR_CASE(tokens_outside_the_vocabulary_are_none), TFR_CASE(other_models_are_refused_by_name),
+              TFR_CASE(tokens_outside_the_vocabulary_are_none), TFR_CASE(several_end_tokens_are_all_kept),
+                  TFR_CASE(other_models_are_refused_by_name),
               TFR_CASE(unsupported_values_are_refused_by_name), TFR_CASE(bad_json_has_line_and_column),
               TFR_CASE(missing_files_and_folders_are_named), TFR_CASE(a_folder_stands_for_its_config),
               TFR_CASE(all_problems_come_at_once_in_file_order), TFR_CASE(committed_configs_load))

@@ -8,19 +8,33 @@
 
 enum { N = 6 };
 
+static const struct tfr_score_row no_row = {.n = 0};
+
+/* How many tokens the pipeline leaves. */
 static int64_t filter(double temperature, int64_t top_k, double top_p, const float *logits, struct tfr_sampler *sampler) {
-    const struct tfr_sampling sampling = {.temperature = temperature, .top_k = top_k, .top_p = top_p, .seed = 1};
-    assert_ok(tfr_sampler_open(sampler, &sampling, N));
-    return tfr_sampler_filter(sampler, logits);
+    static struct tfr_scoring scoring;
+    scoring = tfr_scoring_neutral();
+    scoring.do_sample = true;
+    scoring.temperature = temperature;
+    scoring.top_k = top_k;
+    scoring.top_p = top_p;
+    assert_ok(tfr_sampler_open(sampler, &scoring, 1, N));
+    assert_ok(tfr_sampler_score(sampler, &no_row, logits));
+    int64_t left = 0;
+    for (int i = 0; i < N; i++) {
+        left += sampler->scores[i] != -INFINITY;
+    }
+    return left;
 }
 
 TFR_TEST(greedy_takes_the_lowest_id_among_ties) {
     TFR_UNUSED_STATE;
     const float logits[N] = {1, 3, 2, 3, 3, 0};
+    const struct tfr_scoring scoring = tfr_scoring_neutral();
     struct tfr_sampler sampler;
     int32_t id;
-    assert_ok(tfr_sampler_open(&sampler, &(struct tfr_sampling){.top_p = 1}, N));
-    assert_ok(tfr_sampler_next(&sampler, logits, 0, &id));
+    assert_ok(tfr_sampler_open(&sampler, &scoring, 0, N));
+    assert_ok(tfr_sampler_next(&sampler, &no_row, logits, 0, &id));
     assert_int_equal(id, 1);
     tfr_sampler_close(&sampler);
 }
@@ -28,10 +42,24 @@ TFR_TEST(greedy_takes_the_lowest_id_among_ties) {
 TFR_TEST(nan_is_refused_by_position) {
     TFR_UNUSED_STATE;
     const float logits[N] = {1, 3, NAN, 3, 3, 0};
+    const struct tfr_scoring scoring = tfr_scoring_neutral();
+    const struct tfr_score_row row = {.n = 17};
     struct tfr_sampler sampler;
     int32_t id;
-    assert_ok(tfr_sampler_open(&sampler, &(struct tfr_sampling){.top_p = 1}, N));
-    assert_refused(tfr_sampler_next(&sampler, logits, 17, &id), TFR_CHECK, "position 17");
+    assert_ok(tfr_sampler_open(&sampler, &scoring, 0, N));
+    assert_refused(tfr_sampler_next(&sampler, &row, logits, 0, &id), TFR_CHECK, "position 17");
+    tfr_sampler_close(&sampler);
+}
+
+TFR_TEST(bans_of_every_token_are_refused) {
+    TFR_UNUSED_STATE;
+    const float logits[N] = {1, 3, 2, 3, 3, 0};
+    int32_t all[N] = {0, 1, 2, 3, 4, 5}, id;
+    struct tfr_scoring scoring = tfr_scoring_neutral();
+    struct tfr_sampler sampler;
+    scoring.suppress = (struct tfr_id_list){.ids = all, .n = N};
+    assert_ok(tfr_sampler_open(&sampler, &scoring, 0, N));
+    assert_refused(tfr_sampler_next(&sampler, &no_row, logits, 0, &id), TFR_CHECK, "no token is left");
     tfr_sampler_close(&sampler);
 }
 
@@ -40,8 +68,7 @@ TFR_TEST(top_k_keeps_all_ties_of_the_last) {
     const float logits[N] = {5, 1, 4, 4, 4, 0};
     struct tfr_sampler sampler;
     assert_int_equal(filter(1, 2, 1, logits, &sampler), 4);
-    assert_int_equal(sampler.choices[0].id, 0);
-    assert_int_equal(sampler.choices[1].id, 2);
+    assert_true(sampler.scores[0] == 5 && sampler.scores[1] == -INFINITY);
     tfr_sampler_close(&sampler);
 }
 
@@ -90,39 +117,53 @@ TFR_TEST(temperature_sharpens_before_top_p) {
     tfr_sampler_close(&sampler);
 }
 
-TFR_TEST(a_draw_depends_on_seed_and_position_alone) {
+static struct tfr_scoring plain_sampling(void) {
+    struct tfr_scoring scoring = tfr_scoring_neutral();
+    scoring.do_sample = true;
+    return scoring;
+}
+
+static int32_t draw_at(struct tfr_sampler *sampler, const float *logits, int64_t position, uint64_t choice) {
+    const struct tfr_score_row row = {.n = position};
+    int32_t id;
+    assert_ok(tfr_sampler_next(sampler, &row, logits, choice, &id));
+    return id;
+}
+
+TFR_TEST(a_draw_depends_on_seed_choice_and_position_alone) {
     TFR_UNUSED_STATE;
     float logits[N];
     struct tfr_sampler a, b;
-    const struct tfr_sampling sampling = {.temperature = 1, .top_p = 1, .seed = 42};
+    const struct tfr_scoring scoring = plain_sampling();
     probabilities(logits);
-    assert_ok(tfr_sampler_open(&a, &sampling, N));
-    assert_ok(tfr_sampler_open(&b, &sampling, N));
+    assert_ok(tfr_sampler_open(&a, &scoring, 42, N));
+    assert_ok(tfr_sampler_open(&b, &scoring, 42, N));
+    int other = 0;
     for (int64_t position = 0; position < 50; position++) {
-        int32_t x, y;
-        assert_ok(tfr_sampler_next(&a, logits, position, &x));
-        assert_ok(tfr_sampler_next(&b, logits, 49 - position, &y));
-        assert_ok(tfr_sampler_next(&b, logits, position, &y));
-        assert_int_equal(x, y);
+        const int32_t x = draw_at(&a, logits, position, 0);
+        draw_at(&b, logits, 49 - position, 0);
+        other += draw_at(&b, logits, position, 1) != x;
+        assert_int_equal(draw_at(&b, logits, position, 0), x);
     }
+    assert_true(other > 10);
     tfr_sampler_close(&a);
     tfr_sampler_close(&b);
 }
 
-/* Chi-square with 5 degrees of freedom: 20.5 is passed by chance once in a thousand; the draws are fixed, so this cannot flicker. */
+/* Chi-square with 5 degrees of freedom: 20.5 is passed by chance once in a thousand; the draws are fixed, so this cannot
+ * flicker. */
 TFR_TEST(draws_follow_the_distribution) {
     TFR_UNUSED_STATE;
     enum { DRAWS = 100000 };
     const double p[N] = {0.5, 0.25, 0.15, 0.07, 0.02, 0.01};
+    const struct tfr_scoring scoring = plain_sampling();
     float logits[N];
     struct tfr_sampler sampler;
     int64_t count[N] = {0};
     probabilities(logits);
-    assert_ok(tfr_sampler_open(&sampler, &(struct tfr_sampling){.temperature = 1, .top_p = 1, .seed = 7}, N));
+    assert_ok(tfr_sampler_open(&sampler, &scoring, 7, N));
     for (int64_t i = 0; i < DRAWS; i++) {
-        int32_t id;
-        assert_ok(tfr_sampler_next(&sampler, logits, i, &id));
-        count[id]++;
+        count[draw_at(&sampler, logits, i, 0)]++;
     }
     double chi2 = 0;
     for (int i = 0; i < N; i++) {
@@ -134,6 +175,7 @@ TFR_TEST(draws_follow_the_distribution) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(greedy_takes_the_lowest_id_among_ties), TFR_CASE(nan_is_refused_by_position),
+              TFR_CASE(bans_of_every_token_are_refused),
               TFR_CASE(top_k_keeps_all_ties_of_the_last), TFR_CASE(top_p_keeps_the_smallest_set_that_reaches_the_mass),
               TFR_CASE(top_p_works_on_what_top_k_left), TFR_CASE(temperature_sharpens_before_top_p),
-              TFR_CASE(a_draw_depends_on_seed_and_position_alone), TFR_CASE(draws_follow_the_distribution))
+              TFR_CASE(a_draw_depends_on_seed_choice_and_position_alone), TFR_CASE(draws_follow_the_distribution))

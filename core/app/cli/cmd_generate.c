@@ -18,7 +18,7 @@ struct job {
     struct tfr_task task;
     struct tfr_prompt *prompts;
     struct tfr_generation *results;
-    size_t n;
+    size_t n, n_choices; /* prompts; results of each */
     char *file_text;   /* owned text of the input file */
     int32_t *given_ids; /* owned ids of --prompt-ids */
     bool echoed;
@@ -55,7 +55,7 @@ static enum tfr_status collect_prompts(struct job *job, const struct tfr_args *a
     const char *ids = tfr_args_flag(args, "prompt-ids");
     size_t room = task->n_prompts > 0 ? task->n_prompts : 1;
     job->prompts = calloc(room, sizeof *job->prompts);
-    job->results = calloc(room, sizeof *job->results);
+    job->results = calloc(room * job->n_choices, sizeof *job->results);
     if (job->prompts == NULL || job->results == NULL) {
         return TFR_RESOURCE;
     }
@@ -86,7 +86,7 @@ static bool put(struct job *job, const char *text, size_t size) {
 }
 
 static bool streams(const struct job *job) {
-    return !job->task.json && job->task.output_file == NULL && job->n == 1;
+    return !job->task.json && job->task.output_file == NULL && job->n * job->n_choices == 1;
 }
 
 /* With the first token, not before: a prompt that is refused leaves stdout empty. */
@@ -107,9 +107,10 @@ static bool on_text(void *user, size_t index, const char *text, size_t size) {
 static char *joined_text(const struct job *job, size_t *size) {
     char *text = NULL;
     FILE *stream = open_memstream(&text, size);
-    for (size_t i = 0; stream != NULL && i < job->n; i++) {
-        if (job->task.echo && job->prompts[i].text != NULL) {
-            fwrite(job->prompts[i].text, 1, job->prompts[i].size, stream);
+    for (size_t i = 0; stream != NULL && i < job->n * job->n_choices; i++) {
+        const struct tfr_prompt *prompt = &job->prompts[i / job->n_choices];
+        if (job->task.echo && prompt->text != NULL) {
+            fwrite(prompt->text, 1, prompt->size, stream);
         }
         fwrite(job->results[i].text, 1, job->results[i].text_size, stream);
         fputc('\n', stream);
@@ -132,7 +133,7 @@ static int hand_out(struct job *job, const char *text, size_t size) {
 
 static int deliver_json(struct job *job, const struct tfr_generation_stats *stats) {
     char *text;
-    enum tfr_status status = tfr_generation_json(job->engine, job->results, job->n, stats, &text);
+    enum tfr_status status = tfr_generation_json(job->engine, job->results, job->n * job->n_choices, stats, &text);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
@@ -157,7 +158,7 @@ static int deliver_text(struct job *job) {
 
 static void print_stats(const struct tfr_generation_stats *stats, const struct job *job) {
     static const char *const reasons[] = {"cancelled", "length", "end of text", "stop text"};
-    size_t n_prompts = job->n;
+    size_t n_prompts = job->n * job->n_choices;
     double prompt_s = (double)stats->prompt_ns / 1e9, decode_s = (double)stats->decode_ns / 1e9;
     double decoded = (double)stats->output_tokens - (double)n_prompts;
     fprintf(stderr,
@@ -208,10 +209,10 @@ static int run_job(struct job *job) {
 }
 
 static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
-    struct job job = {.engine = engine, .task = tfr_engine_task(engine)};
+    struct job job = {.engine = engine, .task = tfr_engine_task(engine), .n_choices = tfr_generate_choices(engine)};
     const enum tfr_status status = collect_prompts(&job, args);
     int code = status == TFR_OK ? run_job(&job) : tfr_exit_code(status);
-    for (size_t i = 0; job.results != NULL && i < job.n; i++) {
+    for (size_t i = 0; job.results != NULL && i < job.n * job.n_choices; i++) {
         tfr_generation_free(&job.results[i]);
     }
     free(job.prompts);

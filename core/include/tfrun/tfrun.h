@@ -79,6 +79,11 @@ TFR_API enum tfr_status tfr_session_open(struct tfr_session **session, struct tf
 TFR_API void tfr_session_close(struct tfr_session *session);
 TFR_API int64_t tfr_session_length(const struct tfr_session *session); /* positions in the cache */
 
+/* Forgets all but the first `length` positions (0 .. its length). */
+TFR_API enum tfr_status tfr_session_crop(struct tfr_session *session, int64_t length);
+/* `to` becomes the first n positions of `from`, another session of the same engine. */
+TFR_API enum tfr_status tfr_session_copy(struct tfr_session *to, const struct tfr_session *from, int64_t n);
+
 /* Feeds sessions as one ragged batch: session i takes n[i] new tokens ids[i][..] (n[i] >= 1) and gives the
  * logits of its last keep[i] (0 .. n[i]) tokens. Long input is cut into steps of runtime.max_rows rows. The
  * logits of all sessions stand one after the other in *logits [sum of keep, vocab_size], borrowed until the
@@ -121,9 +126,12 @@ struct tfr_prompt {
     size_t n_ids;
 };
 
+/* Continuations of each prompt: sampling.num_return_sequences. */
+TFR_API size_t tfr_generate_choices(const struct tfr_engine *engine);
 /* Continues the prompts as the config's sampling section says, as one ragged batch (in groups of
- * runtime.max_batch). results[n] are filled; free with tfr_generation_free. `on_text` may be NULL. After
- * TFR_CANCELLED the results hold what there was. */
+ * runtime.max_batch). results[n * tfr_generate_choices] are filled, those of one prompt together, the best first
+ * where they are ranked; free with tfr_generation_free. `on_text` may be NULL. After TFR_CANCELLED the results
+ * hold what there was. */
 TFR_API enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n,
                                      tfr_text_fn on_text, void *user, struct tfr_generation *results,
                                      struct tfr_generation_stats *stats);

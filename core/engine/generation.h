@@ -1,0 +1,52 @@
+/* generation.h - what generate.c, beam.c and assist.c share: one run of tfr_generate, and one sequence of it as it grows.
+ * Private to core/engine. Thread rule: the engine's thread. */
+#ifndef TFR_ENGINE_GENERATION_H
+#define TFR_ENGINE_GENERATION_H
+
+#include "engine/engine.h"
+#include "engine/sampler.h"
+#include "engine/stream.h"
+
+/* One sequence under way. */
+struct tfr_live {
+    struct tfr_session *session; /* NULL before and after its steps */
+    struct tfr_ids ids;          /* prompt, then output */
+    struct tfr_stream stream;
+    size_t index, n_prompt, shown; /* index: of its result */
+    uint64_t choice;               /* which sample of its prompt */
+    int64_t max_tokens;
+    enum tfr_finish finish;
+};
+
+struct tfr_generation_run {
+    struct tfr_engine *engine;
+    const struct tfr_tokenizer *tokenizer; /* NULL when all prompts are ids and there is none */
+    struct tfr_sampler sampler;
+    tfr_text_fn on_text;
+    void *user;
+    struct tfr_generation_stats *stats;
+    uint64_t start_ns;
+    bool refused; /* the caller's on_text said stop */
+};
+
+/* generate.c. Opening encodes the prompt and settles how long the sequence may become; finish is LENGTH at once where that is
+ * nothing. */
+enum tfr_status tfr_live_open(struct tfr_generation_run *run, const struct tfr_prompt *prompt, size_t index, struct tfr_live *live);
+enum tfr_status tfr_live_open_session(struct tfr_generation_run *run, struct tfr_live *live);
+void tfr_live_free(struct tfr_live *live);
+/* A token was chosen: text, end, and what may be shown. */
+enum tfr_status tfr_live_append(struct tfr_generation_run *run, struct tfr_live *live, int32_t id);
+struct tfr_score_row tfr_live_row(const struct tfr_live *live);
+void tfr_run_digest(struct tfr_generation_run *run, const float *logits, int64_t n);
+/* Adds the time since `start_ns` to the prompt's or the other steps', and marks the first token. */
+void tfr_run_count_step(struct tfr_generation_run *run, uint64_t start_ns, bool prompt);
+/* TFR_CANCELLED once somebody asked to stop. */
+enum tfr_status tfr_run_check_stop(const struct tfr_generation_run *run);
+
+/* beam.c: the best n_lives sequences of num_beams beams. All lives are opened on the same prompt. */
+enum tfr_status tfr_beam_generate(struct tfr_generation_run *run, struct tfr_live *lives, size_t n_lives);
+
+/* assist.c: one sequence whose tokens are drafted cheaply and checked several at a time. */
+enum tfr_status tfr_assist_generate(struct tfr_generation_run *run, struct tfr_live *live);
+
+#endif
