@@ -185,13 +185,26 @@ static void apply_override(struct collector *collector, const char *key, struct 
     }
 }
 
+/* Of an option that neither "tfrun" nor the command line names. */
+static const char *weaker_source(const struct tfr_config *config, const char *key) {
+    const int option = tfr_option_find(key);
+    switch (option >= 0 ? (enum tfr_origin)config->origin[option] : TFR_ORIGIN_DEFAULT) {
+    case TFR_ORIGIN_GENERATION:
+        return "generation";
+    case TFR_ORIGIN_TASK_PARAMS:
+        return "task params";
+    default:
+        return "default";
+    }
+}
+
 static void collect_option(struct collector *collector, const tfr_json *tfrun, const char *key, const char *help,
                            const char *value) {
     const tfr_json *node = find_option(tfrun, key);
     struct tfr_finding finding = {.about = TFR_ABOUT_OPTION,
                                   .name = key,
                                   .value = value,
-                                  .source = node != NULL ? "file" : "default",
+                                  .source = node != NULL ? "file" : weaker_source(collector->reader->config, key),
                                   .reason = help};
     struct tfr_json_out refused = {0};
     refuse_for_node(collector, node, &finding);

@@ -16,7 +16,8 @@ struct tfr_finding {
     enum tfr_status status; /* of a refusal */
     const char *name;
     const char *value;  /* JSON; the shape of a tensor; NULL where there is none */
-    const char *source; /* "file", "default", the flag; of a tensor: "parameter", "mask buffer", ... */
+    /* "file", "default", "generation" (generation_config.json), "task params", the flag; of a tensor: "parameter", ... */
+    const char *source;
     const char *dtype;  /* of a tensor in the file; NULL otherwise */
     const char *reason;
 };
