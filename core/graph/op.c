@@ -160,6 +160,8 @@ void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *f
     } else if (problem->op == TFR_OP_EMBED) {
         value[TFR_DIM_C] = (double)problem->arg[2].dim[1];
         value[TFR_DIM_EW] = (double)tfr_dtype_size(problem->arg[2].dtype);
+    } else if (problem->op == TFR_OP_LOOKUP_ADD) {
+        value[TFR_DIM_EW] = (double)tfr_dtype_size(problem->arg[2].dtype);
     } else if (problem->op == TFR_OP_KV_APPEND || problem->op == TFR_OP_ATTENTION) {
         value[TFR_DIM_C] = (double)problem->attrs.n_heads * problem->attrs.head_dim;
     }

@@ -111,11 +111,16 @@ static enum tfr_status shape_linear(const struct tfr_graph *graph, const struct 
     return input(graph, node, 3) != NULL ? check_like(graph, node, 3, shape) : TFR_OK;
 }
 
-static enum tfr_status check_qkv(const struct tfr_graph *graph, const struct tfr_node *node) {
+/* q, k and v side by side; of an encoder k and v (2 parts), of a query for it q alone (1). */
+static enum tfr_status check_qkv(const struct tfr_graph *graph, const struct tfr_node *node, int parts) {
     TFR_TRY(check_rows(graph, node, 0));
     const struct tfr_value *qkv = input(graph, node, 0);
-    if (node->attrs.n_heads < 1 || qkv->dim[1] != 3 * (int64_t)node->attrs.n_heads * node->attrs.head_dim) {
-        return refuse(node, 0, qkv, "[rows, 3 n_heads head_dim]");
+    const int64_t width = (int64_t)node->attrs.n_heads * node->attrs.head_dim;
+    if (node->attrs.n_heads < 1 || qkv->dim[1] != parts * width) {
+        return refuse(node, 0, qkv,
+                      parts == 3   ? "[rows, 3 n_heads head_dim]"
+                      : parts == 2 ? "[rows, 2 n_heads head_dim]"
+                                   : "[rows, n_heads head_dim]");
     }
     return TFR_OK;
 }
@@ -123,14 +128,13 @@ static enum tfr_status check_qkv(const struct tfr_graph *graph, const struct tfr
 static enum tfr_status shape_kv_append(const struct tfr_graph *graph, const struct tfr_node *node,
                                        struct tfr_shape *shape) {
     *shape = (struct tfr_shape){0};
-    return check_qkv(graph, node);
+    return check_qkv(graph, node, node->attrs.cross ? 2 : 3);
 }
 
 static enum tfr_status shape_attention(const struct tfr_graph *graph, const struct tfr_node *node,
                                        struct tfr_shape *shape) {
-    TFR_TRY(check_qkv(graph, node));
-    const struct tfr_value *qkv = input(graph, node, 0);
-    *shape = rows_shape(qkv, qkv->dim[1] / 3);
+    TFR_TRY(check_qkv(graph, node, node->attrs.cross ? 1 : 3));
+    *shape = rows_shape(input(graph, node, 0), (int64_t)node->attrs.n_heads * node->attrs.head_dim);
     return TFR_OK;
 }
 
@@ -139,6 +143,17 @@ static enum tfr_status shape_activation(const struct tfr_graph *graph, const str
     TFR_TRY(check_rows(graph, node, 0));
     const struct tfr_value *x = input(graph, node, 0);
     *shape = rows_shape(x, x->dim[1]);
+    return TFR_OK;
+}
+
+static enum tfr_status shape_lookup_add(const struct tfr_graph *graph, const struct tfr_node *node,
+                                        struct tfr_shape *shape) {
+    TFR_TRY(shape_activation(graph, node, shape));
+    TFR_TRY(check_indices(graph, node, 1));
+    const struct tfr_value *table = input(graph, node, 2);
+    if (table->rank != 2 || table->dim[1] != shape->dim[1]) {
+        return refuse(node, 2, table, "a table as wide as the rows");
+    }
     return TFR_OK;
 }
 
@@ -184,6 +199,8 @@ static const shape_fn rules[TFR_OP_COUNT] = {
     [TFR_OP_GATHER_ROWS] = shape_gather_rows,
     [TFR_OP_SEND_HIDDEN] = shape_send,
     [TFR_OP_RECV_HIDDEN] = shape_recv,
+    [TFR_OP_LOOKUP_ADD] = shape_lookup_add,
+    [TFR_OP_COPY] = shape_activation,
 };
 
 enum tfr_status tfr_op_shape(const struct tfr_graph *graph, const struct tfr_node *node,

@@ -30,7 +30,9 @@ static bool same_arg(const struct tfr_arg_desc *a, const struct tfr_arg_desc *b)
 static bool same_attrs(const struct tfr_attrs *a, const struct tfr_attrs *b) {
     return a->epsilon == b->epsilon && a->scale == b->scale && a->activation == b->activation &&
            a->transposed == b->transposed && a->n_heads == b->n_heads && a->head_dim == b->head_dim &&
-           a->causal == b->causal && a->peer == b->peer && a->tag == b->tag;
+           a->causal == b->causal && a->peer == b->peer && a->tag == b->tag && a->cross == b->cross &&
+           a->has_mask == b->has_mask && a->has_head_mask == b->has_head_mask && a->wants_weights == b->wants_weights &&
+           a->attention == b->attention;
 }
 
 struct tfr_problem tfr_problem_make(const struct tfr_graph *graph, const struct tfr_node *node, int n_threads,
@@ -83,6 +85,7 @@ enum tfr_dtype tfr_problem_dtype(const struct tfr_problem *problem) {
     case TFR_OP_LINEAR:
         return (enum tfr_dtype)problem->arg[1].dtype;
     case TFR_OP_EMBED:
+    case TFR_OP_LOOKUP_ADD:
         return (enum tfr_dtype)problem->arg[2].dtype;
     default:
         return TFR_DTYPE_F32;

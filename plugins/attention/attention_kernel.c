@@ -224,7 +224,8 @@ V_INLINE void attend(struct tile *tile, const float *q, int64_t q_pitch, float *
         for (int i = 0; i < V16; i++) {
             part[i] = v_load(tile->sum + r * 16 + i * VW);
         }
-        const vf total = v_set1(v_sum16(part));
+        const float all = v_sum16(part);
+        const vf total = v_set1(n_keys > 0 ? all : 1.0f); /* no key to see: zeros */
         for (int64_t d = 0; d < head_dim; d += VW) {
             const int lanes = head_dim - d < VW ? (int)(head_dim - d) : VW;
             v_store_n(o + r * o_pitch + d, v_div(v_load(tile->acc + r * tile->pitch + d), total), lanes);
@@ -240,40 +241,51 @@ static void attend_one(struct tile *tile, const float *q, float *o) {
     attend(tile, q, 0, o, 0, 1);
 }
 
+static int64_t count_keys(const struct tfr_batch_seq *seq, bool is_cross) {
+    return is_cross ? seq->n_cross : seq->past + (seq->query_only ? 0 : seq->n_rows);
+}
+
+/* True if each row sees one key more than the row before it. */
+static bool sees_growing(const struct tfr_batch_seq *seq, const struct tfr_problem *problem) {
+    return problem->attrs.causal && !problem->attrs.cross && !seq->query_only;
+}
+
 /* Rows [t, end) of one head of one sequence: whole tiles, then row by row. */
 static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
                         const struct tfr_problem *problem, const struct tfr_batch_seq *seq, int64_t h,
                         int64_t t, int64_t end) {
     const int64_t head_dim = problem->attrs.head_dim, width = problem->attrs.n_heads * head_dim;
-    const struct tfr_kv *kv = &seq->kv[problem->attrs.layer];
+    const int64_t pitch = problem->arg[0].dim[1]; /* q alone or qkv */
+    const bool is_cross = problem->attrs.cross != 0;
+    const struct tfr_kv *kv = is_cross ? &seq->cross_kv[problem->attrs.layer] : &seq->kv[problem->attrs.layer];
     struct tile tile = {.head_dim = head_dim,
                         .pitch = tfr_attention_pitch(head_dim),
                         .k = kv->k + h * kv->capacity * head_dim,
                         .v = kv->v + h * kv->capacity * head_dim,
-                        .causal = problem->attrs.causal != 0,
+                        .causal = sees_growing(seq, problem),
                         .scale = problem->attrs.scale};
     tile.q = ctx->thread_scratch;
     tile.acc = tile.q + MAX_ROWS * tile.pitch;
     tile.score = tile.acc + MAX_ROWS * tile.pitch;
     tile.sum = tile.score + MAX_ROWS * KEYS;
-    const float *q = (const float *)args->arg[0] + seq->row0 * 3 * width + h * head_dim;
+    const float *q = (const float *)args->arg[0] + seq->row0 * pitch + h * head_dim;
     float *o = (float *)args->arg[1] + seq->row0 * width + h * head_dim;
     while (t < end) {
         const int step = t + TILE_ROWS <= end ? TILE_ROWS : 1;
-        tile.visible = tile.causal ? seq->past + t + 1 : seq->past + seq->n_rows;
+        tile.visible = tile.causal ? seq->past + t + 1 : count_keys(seq, is_cross);
         if (step == 1) {
-            attend_one(&tile, q + t * 3 * width, o + t * width);
+            attend_one(&tile, q + t * pitch, o + t * width);
         } else {
-            attend_tile(&tile, q + t * 3 * width, 3 * width, o + t * width, width);
+            attend_tile(&tile, q + t * pitch, pitch, o + t * width, width);
         }
         t += step;
     }
 }
 
-/* (query, key) pairs of rows [t, end). */
-static int64_t count_pairs(const struct tfr_batch_seq *seq, bool is_causal, int64_t t, int64_t end) {
-    const int64_t n = end - t;
-    return is_causal ? n * (seq->past + t) + n * (n + 1) / 2 : n * (seq->past + seq->n_rows);
+/* (query, key) pairs of rows [t, end), at least one each: a row without keys is work too. */
+static int64_t count_pairs(const struct tfr_batch_seq *seq, const struct tfr_problem *problem, int64_t t, int64_t end) {
+    const int64_t n = end - t, n_keys = count_keys(seq, problem->attrs.cross != 0);
+    return sees_growing(seq, problem) ? n * (seq->past + t) + n * (n + 1) / 2 : n * (n_keys > 0 ? n_keys : 1);
 }
 
 /* Work items are (sequence, head, tile of rows) in this order. A thread takes the items whose middle falls
@@ -281,17 +293,16 @@ static int64_t count_pairs(const struct tfr_batch_seq *seq, bool is_causal, int6
 void V_NAME(tfr_attention)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
                            const struct tfr_problem *problem) {
     const struct tfr_batch *batch = args->batch;
-    const bool is_causal = problem->attrs.causal != 0;
     int64_t total = 0, before = 0;
     for (int64_t b = 0; b < batch->n_seqs; b++) {
-        total += problem->attrs.n_heads * count_pairs(&batch->seq[b], is_causal, 0, batch->seq[b].n_rows);
+        total += problem->attrs.n_heads * count_pairs(&batch->seq[b], problem, 0, batch->seq[b].n_rows);
     }
     for (int64_t b = 0; b < batch->n_seqs; b++) {
         const struct tfr_batch_seq *seq = &batch->seq[b];
         for (int64_t h = 0; h < problem->attrs.n_heads; h++) {
             for (int64_t t = 0; t < seq->n_rows; t += TILE_ROWS) {
                 const int64_t end = t + TILE_ROWS < seq->n_rows ? t + TILE_ROWS : seq->n_rows;
-                const int64_t pairs = count_pairs(seq, is_causal, t, end);
+                const int64_t pairs = count_pairs(seq, problem, t, end);
                 if ((2 * before + pairs) * ctx->nth / (2 * total) == ctx->tid) {
                     attend_rows(args, ctx, problem, seq, h, t, end);
                 }

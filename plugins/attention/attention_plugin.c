@@ -3,7 +3,21 @@
 
 #include <stdio.h>
 
+/* What the fused kernel has no place for, in words; NULL: nothing. */
+static const char *missing_feature(const struct tfr_attrs *attrs) {
+    return attrs->wants_weights                        ? "never holds the attention weights that are asked for"
+           : attrs->has_mask                           ? "takes no additive mask (4-D attention mask, per-query encoder mask)"
+           : attrs->has_head_mask                      ? "takes no head mask"
+           : attrs->attention == TFR_ATTENTION_EAGER   ? "is fused, and eager attention was asked for"
+                                                       : NULL;
+}
+
 static bool supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
+    const char *missing = missing_feature(&problem->attrs);
+    if (missing != NULL) {
+        snprintf(reason, reason_size, "%s", missing);
+        return false;
+    }
     if (problem->attrs.head_dim >= 1 && problem->attrs.n_heads >= 1) {
         return true;
     }
@@ -42,6 +56,32 @@ static void cost_avx512(const struct tfr_problem *problem, struct tfr_cost *cost
     cost->overhead_ns = 200;
 }
 
+static bool eager_supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
+    if (problem->attrs.attention != TFR_ATTENTION_FUSED) {
+        return true;
+    }
+    snprintf(reason, reason_size, "is not fused, and fused attention was asked for");
+    return false;
+}
+
+static bool eager_query(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason, size_t reason_size) {
+    needs->scratch_per_thread_bytes = (size_t)problem->attrs.head_dim * sizeof(double);
+    return true;
+}
+
+static void cost_eager(const struct tfr_problem *problem, struct tfr_cost *cost) {
+    cost->flop_fraction = 0.03;
+    cost->byte_fraction = 0.3;
+    cost->overhead_ns = 200;
+}
+
+#define EAGER(variant, isa_bits, rank)                                                                       \
+    {                                                                                                        \
+        .struct_size = sizeof(struct tfr_kernel), .name = "attention.f32.eager." #variant,                   \
+        .op = TFR_OP_ATTENTION, .dtypes = 1U << TFR_DTYPE_F32, .isa = isa_bits, .run_class = TFR_RUN_TEAM,   \
+        .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = rank, .supports = eager_supports,                   \
+        .cost = cost_eager, .query = eager_query, .run = tfr_attention_eager_##variant                       \
+    }
 #define RECORD(variant, isa_bits, rank)                                                                      \
     {                                                                                                        \
         .struct_size = sizeof(struct tfr_kernel), .name = "attention.f32.attention." #variant,               \
@@ -58,6 +98,13 @@ static const struct tfr_kernel kernels[] = {
     RECORD(avx2, TFR_ISA_AVX2, 20),
 #endif
     RECORD(plain, 0, 10),
+#ifdef TFR_HAVE_AVX512
+    EAGER(avx512, TFR_ISA_AVX512, 3),
+#endif
+#ifdef TFR_HAVE_AVX2
+    EAGER(avx2, TFR_ISA_AVX2, 2),
+#endif
+    EAGER(plain, 0, 1),
 };
 
 static const struct tfr_plugin plugin = {

@@ -57,6 +57,33 @@ void V_NAME(tfr_pointwise_embed)(const struct tfr_run_args *args, const struct t
     }
 }
 
+void V_NAME(tfr_pointwise_lookup_add)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                                      const struct tfr_problem *problem) {
+    const int32_t *ids = args->arg[1];
+    const int64_t width = problem->arg[3].dim[1];
+    const int dtype = problem->arg[2].dtype;
+    int64_t begin, end;
+    split_evenly(args->rows, ctx->tid, ctx->nth, &begin, &end);
+    for (int64_t t = begin; t < end; t++) {
+        const float *x = (const float *)args->arg[0] + t * width;
+        float *y = (float *)args->arg[3] + t * width;
+        for (int64_t c = 0; c < width; c += VW) {
+            const int lanes = width - c < VW ? (int)(width - c) : VW;
+            const vf row = load_table(args->arg[2], dtype, ids[t] * width + c, lanes);
+            v_store_n(y + c, v_add(v_load_n(x + c, lanes), row), lanes);
+        }
+    }
+}
+
+void V_NAME(tfr_pointwise_copy)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                                const struct tfr_problem *problem) {
+    int64_t begin, end;
+    split_lines(args->rows * problem->arg[1].dim[1], ctx, &begin, &end);
+    if (begin < end) {
+        memcpy((float *)args->arg[1] + begin, (const float *)args->arg[0] + begin, (size_t)(end - begin) * sizeof(float));
+    }
+}
+
 /* One loop per activation: the switch inside act_apply_vec is resolved at compile time. */
 V_INLINE void apply(const float *x, float *y, int64_t n, int activation) {
     int64_t i = 0;
@@ -115,24 +142,27 @@ void V_NAME(tfr_pointwise_gather_rows)(const struct tfr_run_args *args, const st
 }
 
 /* Rows [t0, t1) of one head, all in one panel: K is transposed into it, V rows are copied. */
-static void append_panel(const float *qkv, const struct tfr_batch_seq *seq, const struct tfr_kv *kv,
+static void append_panel(const float *qkv, int64_t pitch, const struct tfr_batch_seq *seq, const struct tfr_kv *kv,
                          int64_t n_heads, int64_t head_dim, int64_t h, int64_t t0, int64_t t1) {
     const int64_t width = n_heads * head_dim, slot = seq->past + t0;
-    const float *k_row = qkv + (seq->row0 + t0) * 3 * width + width + h * head_dim;
+    const float *k_row = qkv + (seq->row0 + t0) * pitch + pitch - 2 * width + h * head_dim;
     const int64_t panel = h * (kv->capacity / TFR_KV_PANEL) + slot / TFR_KV_PANEL;
     float *k = kv->k + panel * head_dim * TFR_KV_PANEL + slot % TFR_KV_PANEL;
     float *v = kv->v + (h * kv->capacity + slot) * head_dim;
     for (int64_t d = 0; d < head_dim; d++) {
         for (int64_t t = 0; t < t1 - t0; t++) {
-            k[d * TFR_KV_PANEL + t] = k_row[t * 3 * width + d];
+            k[d * TFR_KV_PANEL + t] = k_row[t * pitch + d];
         }
     }
     for (int64_t t = 0; t < t1 - t0; t++) {
-        memcpy(v + t * head_dim, k_row + t * 3 * width + width, (size_t)head_dim * sizeof(float));
+        memcpy(v + t * head_dim, k_row + t * pitch + width, (size_t)head_dim * sizeof(float));
     }
 }
 
 static int64_t n_panels(const struct tfr_batch_seq *seq) {
+    if (seq->query_only) {
+        return 0;
+    }
     return (seq->past + seq->n_rows + TFR_KV_PANEL - 1) / TFR_KV_PANEL - seq->past / TFR_KV_PANEL;
 }
 
@@ -154,7 +184,7 @@ void V_NAME(tfr_pointwise_kv_append)(const struct tfr_run_args *args, const stru
             const int64_t slot0 = (seq->past / TFR_KV_PANEL + u % panels) * TFR_KV_PANEL - seq->past;
             const int64_t t0 = slot0 > 0 ? slot0 : 0;
             const int64_t t1 = slot0 + TFR_KV_PANEL < seq->n_rows ? slot0 + TFR_KV_PANEL : seq->n_rows;
-            append_panel(args->arg[0], seq, &seq->kv[attrs->layer], attrs->n_heads, attrs->head_dim,
+            append_panel(args->arg[0], problem->arg[0].dim[1], seq, &seq->kv[attrs->layer], attrs->n_heads, attrs->head_dim,
                          u / panels, t0, t1);
         }
         before += units;

@@ -37,6 +37,8 @@ static void cost_avx512(const struct tfr_problem *problem, struct tfr_cost *cost
                rank),                                                                                        \
         RECORD(ADD, "add.f32", add, F32_ONLY, TFR_KERNEL_IN_PLACE, variant, isa_bits, rank),                 \
         RECORD(GATHER_ROWS, "gather_rows.f32", gather_rows, F32_ONLY, 0, variant, isa_bits, rank),           \
+        RECORD(LOOKUP_ADD, "lookup_add.any", lookup_add, TABLES, TFR_KERNEL_IN_PLACE, variant, isa_bits, rank), \
+        RECORD(COPY, "copy.f32", copy, F32_ONLY, 0, variant, isa_bits, rank),                                \
         RECORD(KV_APPEND, "kv_append.f32", kv_append, F32_ONLY, 0, variant, isa_bits, rank)
 
 static const struct tfr_kernel kernels[] = {

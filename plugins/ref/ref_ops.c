@@ -7,6 +7,7 @@
 #include "ref/ref.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "common/dtype.h"
 
@@ -134,6 +135,25 @@ void tfr_ref_linear(const struct tfr_run_args *args, const struct tfr_run_ctx *c
     }
 }
 
+void tfr_ref_lookup_add(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                        const struct tfr_problem *problem) {
+    const int32_t *ids = args->arg[1];
+    const int64_t width = problem->arg[3].dim[1];
+    const float *x = args->arg[0];
+    float *y = args->arg[3];
+    for (int64_t t = 0; t < args->rows; t++) {
+        for (int64_t c = 0; c < width; c++) {
+            y[t * width + c] =
+                x[t * width + c] + load_as_f32(args->arg[2], problem->arg[2].dtype, ids[t] * width + c);
+        }
+    }
+}
+
+void tfr_ref_copy(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                  const struct tfr_problem *problem) {
+    memcpy(args->arg[1], args->arg[0], (size_t)(args->rows * problem->arg[1].dim[1]) * sizeof(float));
+}
+
 static int64_t k_index(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, int64_t d) {
     const int64_t panel = h * (kv->capacity / TFR_KV_PANEL) + s / TFR_KV_PANEL;
     return (panel * head_dim + d) * TFR_KV_PANEL + s % TFR_KV_PANEL;
@@ -142,15 +162,16 @@ static int64_t k_index(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int
 void tfr_ref_kv_append(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
                        const struct tfr_problem *problem) {
     const int64_t head_dim = problem->attrs.head_dim, width = problem->attrs.n_heads * head_dim;
+    const int64_t pitch = problem->arg[0].dim[1];
     for (int64_t b = 0; b < args->batch->n_seqs; b++) {
         const struct tfr_batch_seq *seq = &args->batch->seq[b];
         const struct tfr_kv *kv = &seq->kv[problem->attrs.layer];
-        for (int64_t t = 0; t < seq->n_rows; t++) {
-            const float *row = (const float *)args->arg[0] + (seq->row0 + t) * 3 * width;
+        for (int64_t t = 0; t < seq->n_rows && !seq->query_only; t++) {
+            const float *k_row = (const float *)args->arg[0] + (seq->row0 + t) * pitch + pitch - 2 * width;
             for (int64_t c = 0; c < width; c++) {
                 const int64_t h = c / head_dim, d = c % head_dim, s = seq->past + t;
-                kv->k[k_index(kv, head_dim, h, s, d)] = row[width + c];
-                kv->v[(h * kv->capacity + s) * head_dim + d] = row[2 * width + c];
+                kv->k[k_index(kv, head_dim, h, s, d)] = k_row[c];
+                kv->v[(h * kv->capacity + s) * head_dim + d] = k_row[width + c];
             }
         }
     }
@@ -164,26 +185,60 @@ static double score_of(const float *q, const struct tfr_kv *kv, int64_t head_dim
     return sum;
 }
 
-/* One query row of one head over n_keys keys. Scores are computed twice, so that no buffer bounds the
- * context; `sum` is scratch for head_dim doubles. */
-static void attend_row(const float *q, const struct tfr_kv *kv, int64_t h, int64_t head_dim, int64_t n_keys,
-                       double scale, double *sum, float *o) {
-    double largest = -INFINITY, total = 0;
-    for (int64_t s = 0; s < n_keys; s++) {
-        const double score = score_of(q, kv, head_dim, h, s) * scale;
-        largest = score > largest ? score : largest;
+/* One query row of one head, and what bears on it. */
+struct query {
+    const float *q;
+    const struct tfr_kv *kv;
+    const float *mask; /* [n_keys] or NULL */
+    float *weights;    /* [n_keys] or NULL; zeros where nothing is written */
+    int64_t h, head_dim, n_visible;
+    double scale, factor; /* of the scores, of the probabilities */
+};
+
+/* The score of a key; false if the mask hides it. */
+static bool score_key(const struct query *query, int64_t s, double *score) {
+    if (query->mask != NULL && query->mask[s] <= TFR_MASK_INVISIBLE) {
+        return false;
     }
-    memset(sum, 0, (size_t)head_dim * sizeof *sum);
-    for (int64_t s = 0; s < n_keys; s++) {
-        const double p = exp(score_of(q, kv, head_dim, h, s) * scale - largest);
-        total += p;
-        for (int64_t d = 0; d < head_dim; d++) {
-            sum[d] += p * kv->v[(h * kv->capacity + s) * head_dim + d];
+    *score = score_of(query->q, query->kv, query->head_dim, query->h, s) * query->scale;
+    *score += query->mask != NULL ? query->mask[s] : 0;
+    return true;
+}
+
+/* Scores are computed twice, so that no buffer bounds the context; `sum` is scratch for head_dim doubles. */
+static void attend_row(const struct query *query, double *sum, float *o) {
+    double largest = -INFINITY, total = 0, score;
+    for (int64_t s = 0; s < query->n_visible; s++) {
+        if (score_key(query, s, &score)) {
+            largest = score > largest ? score : largest;
         }
     }
-    for (int64_t d = 0; d < head_dim; d++) {
-        o[d] = (float)(sum[d] / total);
+    memset(sum, 0, (size_t)query->head_dim * sizeof *sum);
+    for (int64_t s = 0; s < query->n_visible; s++) {
+        const double p = score_key(query, s, &score) ? exp(score - largest) : 0;
+        total += p;
+        if (query->weights != NULL) {
+            query->weights[s] = (float)p;
+        }
+        for (int64_t d = 0; d < query->head_dim && p > 0; d++) {
+            sum[d] += p * query->kv->v[(query->h * query->kv->capacity + s) * query->head_dim + d];
+        }
     }
+    const double factor = total > 0 ? query->factor / total : 0;
+    for (int64_t d = 0; d < query->head_dim; d++) {
+        o[d] = (float)(sum[d] * factor);
+    }
+    for (int64_t s = 0; s < query->n_visible && query->weights != NULL; s++) {
+        query->weights[s] = (float)(query->weights[s] * factor);
+    }
+}
+
+bool tfr_ref_attention_supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
+    if (problem->attrs.attention != TFR_ATTENTION_FUSED) {
+        return true;
+    }
+    snprintf(reason, reason_size, "is not fused, and fused attention was asked for");
+    return false;
 }
 
 bool tfr_ref_attention_query(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
@@ -192,20 +247,43 @@ bool tfr_ref_attention_query(const struct tfr_problem *problem, struct tfr_needs
     return true;
 }
 
+/* All heads of row t of a sequence. */
+static void attend_heads(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                         const struct tfr_problem *problem, const struct tfr_batch_seq *seq, int64_t t) {
+    const struct tfr_attrs *attrs = &problem->attrs;
+    const struct tfr_attention_extra *extra = attrs->cross ? &seq->cross : &seq->self;
+    const int64_t head_dim = attrs->head_dim, width = attrs->n_heads * head_dim, row = seq->row0 + t;
+    const int64_t n_keys = attrs->cross ? seq->n_cross : seq->past + (seq->query_only ? 0 : seq->n_rows);
+    const bool is_causal = attrs->causal && !attrs->cross && !seq->query_only;
+    for (int64_t h = 0; h < attrs->n_heads; h++) {
+        const int64_t mask_row = (extra->mask_heads > 1 ? h : 0) * seq->n_rows + t;
+        struct query query = {.q = (const float *)args->arg[0] + row * problem->arg[0].dim[1] + h * head_dim,
+                              .kv = attrs->cross ? &seq->cross_kv[attrs->layer] : &seq->kv[attrs->layer],
+                              .h = h,
+                              .head_dim = head_dim,
+                              .n_visible = is_causal ? seq->past + t + 1 : n_keys,
+                              .scale = attrs->scale,
+                              .factor = 1};
+        if (attrs->has_mask) {
+            query.mask = extra->mask + mask_row * n_keys;
+        }
+        if (attrs->has_head_mask) {
+            query.factor = extra->head_mask[attrs->layer * attrs->n_heads + h];
+        }
+        if (attrs->wants_weights) {
+            query.weights =
+                extra->weights[attrs->layer] + extra->weights_offset + (h * seq->n_rows + t) * n_keys;
+            memset(query.weights, 0, (size_t)n_keys * sizeof(float));
+        }
+        attend_row(&query, ctx->scratch, (float *)args->arg[1] + row * width + h * head_dim);
+    }
+}
+
 void tfr_ref_attention(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
                        const struct tfr_problem *problem) {
-    const int64_t head_dim = problem->attrs.head_dim, width = problem->attrs.n_heads * head_dim;
     for (int64_t b = 0; b < args->batch->n_seqs; b++) {
-        const struct tfr_batch_seq *seq = &args->batch->seq[b];
-        const struct tfr_kv *kv = &seq->kv[problem->attrs.layer];
-        for (int64_t t = 0; t < seq->n_rows; t++) {
-            const int64_t row = seq->row0 + t;
-            const int64_t n_keys = seq->past + (problem->attrs.causal ? t + 1 : seq->n_rows);
-            for (int64_t h = 0; h < problem->attrs.n_heads; h++) {
-                attend_row((const float *)args->arg[0] + row * 3 * width + h * head_dim, kv, h, head_dim,
-                           n_keys, problem->attrs.scale, ctx->scratch,
-                           (float *)args->arg[1] + row * width + h * head_dim);
-            }
+        for (int64_t t = 0; t < args->batch->seq[b].n_rows; t++) {
+            attend_heads(args, ctx, problem, &args->batch->seq[b], t);
         }
     }
 }

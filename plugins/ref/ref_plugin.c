@@ -30,11 +30,13 @@ static const struct tfr_kernel kernels[] = {
            LINEAR),
     RECORD(KV_APPEND, "kv_append.f32.ref.plain", F32_ONLY, 0, tfr_ref_kv_append, .score = 0),
     RECORD(ATTENTION, "attention.f32.ref.plain", F32_ONLY, 0, tfr_ref_attention,
-           .query = tfr_ref_attention_query),
+           .supports = tfr_ref_attention_supports, .query = tfr_ref_attention_query),
     RECORD(ACTIVATION, "activation.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_activation,
            .score = 0),
     RECORD(ADD, "add.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_add, .score = 0),
     RECORD(GATHER_ROWS, "gather_rows.f32.ref.plain", F32_ONLY, 0, tfr_ref_gather_rows, .score = 0),
+    RECORD(LOOKUP_ADD, "lookup_add.any.ref.plain", TABLES, TFR_KERNEL_IN_PLACE, tfr_ref_lookup_add, .score = 0),
+    RECORD(COPY, "copy.f32.ref.plain", F32_ONLY, 0, tfr_ref_copy, .score = 0),
 };
 
 static const struct tfr_plugin plugin = {

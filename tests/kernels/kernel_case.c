@@ -237,7 +237,7 @@ static void build_cache(const struct kernel_case *kase, struct kernel_data *data
             kv->k[i] = is_new || slot_k >= keys ? NAN : kv->k[i];
             kv->v[i] = is_new || i / kase->dim % capacity >= keys ? NAN : kv->v[i];
         }
-        data->seq[b] = (struct tfr_batch_seq){row0, kase->n_rows[b], kase->past[b], kv};
+        data->seq[b] = (struct tfr_batch_seq){.row0 = row0, .n_rows = kase->n_rows[b], .past = kase->past[b], .kv = kv};
         row0 += kase->n_rows[b];
     }
     data->batch = (struct tfr_batch){.n_seqs = kase->n_seqs, .seq = data->seq};
@@ -266,6 +266,12 @@ static void build_inputs(const struct kernel_case *kase, struct kernel_data *dat
     case TFR_OP_ADD:
         arg[1] = describe(TFR_DTYPE_F32, max, n, TFR_ARG_VAR_ROWS);
         data->in[1] = random_floats(state, TFR_DTYPE_F32, max * n, kase->spread, kase->offset);
+        break;
+    case TFR_OP_LOOKUP_ADD:
+        arg[1] = describe(TFR_DTYPE_I32, max, 0, TFR_ARG_VAR_ROWS);
+        arg[2] = describe(kase->stored, kase->from, n, TFR_ARG_CONST);
+        data->in[1] = random_ids(state, max, kase->from);
+        data->in[2] = random_floats(state, kase->stored, kase->from * n, kase->spread, kase->offset);
         break;
     case TFR_OP_GATHER_ROWS:
         arg[1] = describe(TFR_DTYPE_I32, max, 0, TFR_ARG_VAR_ROWS);

@@ -95,6 +95,9 @@ struct tfr_arg_desc {
     uint32_t flags;
 };
 
+/* runtime.attn: which kind of attention kernel may serve. Fused kernels never hold a row of scores, eager ones do. */
+enum tfr_attention_choice { TFR_ATTENTION_ANY, TFR_ATTENTION_EAGER, TFR_ATTENTION_FUSED };
+
 struct tfr_attrs {
     float epsilon; /* layer_norm */
     float scale; /* attention: factor of q k^T, all scale flags folded in */
@@ -102,8 +105,11 @@ struct tfr_attrs {
     int32_t transposed; /* linear: weight is stored [N,K] */
     int32_t n_heads, head_dim; /* kv_append, attention */
     int32_t layer; /* kv_append, attention: index into the tfr_kv array of a sequence (local to the rank) */
-    int32_t causal; /* attention */
+    int32_t causal; /* attention: row t of a sequence sees the keys [0, past + t], else all keys of its sequence */
     int32_t peer, tag; /* send_hidden, recv_hidden */
+    int32_t cross; /* attention: q is [T, C] alone, keys and values are the encoder's (cross_kv), all of them visible */
+    int32_t has_mask, has_head_mask, wants_weights; /* attention: members of struct tfr_attention_extra that are set */
+    int32_t attention; /* enum tfr_attention_choice: a kernel of another kind refuses */
 };
 
 /* What is asked of a kernel. Arguments stand in the order of ops.def, inputs first. */
@@ -149,10 +155,26 @@ struct tfr_kv {
     int64_t capacity;
 };
 
-/* One sequence in the step: rows [row0, row0 + n_rows) are its new tokens, at cache slots [past, past + n_rows). */
+/* What an attention may have beside its keys; each member is read only where the attrs say so. n_keys is past + n_rows,
+ * past where query_only, n_cross for cross-attention. */
+#define TFR_MASK_INVISIBLE (-3.0e38f) /* a mask entry this low or lower hides the key, whatever the other scores are */
+struct tfr_attention_extra {
+    const float *mask; /* has_mask: added to the scaled scores, [mask_heads][n_rows][n_keys] */
+    int64_t mask_heads; /* 1 or n_heads */
+    const float *head_mask; /* has_head_mask: factor of the probabilities after softmax, [layers of this rank][n_heads] */
+    float *const *weights; /* wants_weights: [layers of this rank]; each takes the probabilities times the head mask, */
+    int64_t weights_offset; /* from this element on as [n_heads][n_rows][n_keys]; 0 for invisible keys */
+};
+
+/* One sequence in the step: rows [row0, row0 + n_rows) are its new tokens, at cache slots [past, past + n_rows).
+ * A row that sees no key at all gives zeros. */
 struct tfr_batch_seq {
     int64_t row0, n_rows, past;
     const struct tfr_kv *kv; /* [layers of this rank] */
+    int64_t query_only; /* 1: the rows only ask: nothing is appended, each sees the keys [0, past) and no other */
+    int64_t n_cross; /* keys of the encoder */
+    const struct tfr_kv *cross_kv; /* [layers of this rank] */
+    struct tfr_attention_extra self, cross;
 };
 struct tfr_batch {
     int64_t n_seqs;

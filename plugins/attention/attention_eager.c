@@ -1,0 +1,139 @@
+/* attention_eager.c - attention row by row with every option: additive mask, head mask, weights as an output;
+ * must equal tfr_ref_attention within rounding. Compiled once per ISA; plain loops over panels of 16 keys
+ * that the compiler turns into vectors.
+ *
+ * The one invariant: the bits of a row depend on its query, its keys and its masks alone. Scores are computed
+ * twice (once for the largest, once for the sum), so that no buffer bounds the context; sums are in double.
+ */
+#include "attention/attention.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "common/dtype.h"
+#include "common/simd.h"
+
+/* One query row of one head, and what bears on it. */
+struct query {
+    const float *q, *k, *v; /* k: panels [S/16][D][16], v: rows [S][D] of this head */
+    const float *mask;      /* [n_keys] or NULL */
+    float *weights;         /* [n_keys] or NULL */
+    int64_t head_dim, n_keys, n_visible;
+    float scale, factor; /* of the scores, of the probabilities */
+    double *sum;         /* [head_dim] scratch */
+};
+
+/* Scores of the panel that starts at key s0; -infinity for keys that are not to be seen. */
+static void score_panel(const struct query *query, int64_t s0, float score[TFR_KV_PANEL]) {
+    const float *k = query->k + s0 * query->head_dim;
+    float dot[TFR_KV_PANEL] = {0};
+    for (int64_t d = 0; d < query->head_dim; d++) {
+        const float factor = query->q[d];
+        for (int i = 0; i < TFR_KV_PANEL; i++) {
+            dot[i] += factor * k[d * TFR_KV_PANEL + i];
+        }
+    }
+    for (int i = 0; i < TFR_KV_PANEL; i++) {
+        const int64_t s = s0 + i;
+        const float mask = query->mask != NULL && s < query->n_visible ? query->mask[s] : 0.0f;
+        const bool is_hidden = s >= query->n_visible || mask <= TFR_MASK_INVISIBLE;
+        score[i] = is_hidden ? -INFINITY : dot[i] * query->scale + mask;
+    }
+}
+
+static float largest_score(const struct query *query) {
+    float largest = -INFINITY, score[TFR_KV_PANEL];
+    for (int64_t s = 0; s < query->n_visible; s += TFR_KV_PANEL) {
+        score_panel(query, s, score);
+        for (int i = 0; i < TFR_KV_PANEL; i++) {
+            largest = score[i] > largest ? score[i] : largest;
+        }
+    }
+    return largest;
+}
+
+/* Probabilities of one panel, not yet divided by their total, into the sums and the weights. */
+static double add_panel(const struct query *query, int64_t s0, float largest) {
+    float score[TFR_KV_PANEL];
+    double total = 0;
+    score_panel(query, s0, score);
+    for (int i = 0; i < TFR_KV_PANEL && s0 + i < query->n_visible; i++) {
+        const float p = score[i] > -INFINITY ? expf(score[i] - largest) : 0.0f;
+        const float *v = query->v + (s0 + i) * query->head_dim;
+        total += p;
+        if (query->weights != NULL) {
+            query->weights[s0 + i] = p;
+        }
+        for (int64_t d = 0; d < query->head_dim && p > 0; d++) { /* a hidden value may be anything, NaN too */
+            query->sum[d] += (double)p * v[d];
+        }
+    }
+    return total;
+}
+
+static void attend_row(const struct query *query, float *o) {
+    const float largest = largest_score(query);
+    double total = 0;
+    memset(query->sum, 0, (size_t)query->head_dim * sizeof *query->sum);
+    for (int64_t s = 0; s < query->n_visible && largest > -INFINITY; s += TFR_KV_PANEL) {
+        total += add_panel(query, s, largest);
+    }
+    const double factor = total > 0 ? query->factor / total : 0;
+    for (int64_t d = 0; d < query->head_dim; d++) {
+        o[d] = (float)(query->sum[d] * factor);
+    }
+    if (query->weights == NULL) {
+        return;
+    }
+    for (int64_t s = 0; s < query->n_visible; s++) {
+        query->weights[s] = total > 0 ? (float)(query->weights[s] * factor) : 0.0f;
+    }
+    memset(query->weights + query->n_visible, 0, (size_t)(query->n_keys - query->n_visible) * sizeof(float));
+}
+
+/* Row t of one head of one sequence. */
+static void attend(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                   const struct tfr_problem *problem, const struct tfr_batch_seq *seq, int64_t h, int64_t t) {
+    const struct tfr_attrs *attrs = &problem->attrs;
+    const struct tfr_attention_extra *extra = attrs->cross ? &seq->cross : &seq->self;
+    const struct tfr_kv *kv = attrs->cross ? &seq->cross_kv[attrs->layer] : &seq->kv[attrs->layer];
+    const int64_t head_dim = attrs->head_dim, width = attrs->n_heads * head_dim, row = seq->row0 + t;
+    const int64_t n_keys = attrs->cross ? seq->n_cross : seq->past + (seq->query_only ? 0 : seq->n_rows);
+    const bool is_causal = attrs->causal && !attrs->cross && !seq->query_only;
+    struct query query = {.q = (const float *)args->arg[0] + row * problem->arg[0].dim[1] + h * head_dim,
+                          .k = kv->k + h * kv->capacity * head_dim,
+                          .v = kv->v + h * kv->capacity * head_dim,
+                          .head_dim = head_dim,
+                          .n_keys = n_keys,
+                          .n_visible = is_causal ? seq->past + t + 1 : n_keys,
+                          .scale = attrs->scale,
+                          .factor = 1,
+                          .sum = ctx->thread_scratch};
+    if (attrs->has_mask) {
+        query.mask = extra->mask + ((extra->mask_heads > 1 ? h : 0) * seq->n_rows + t) * n_keys;
+    }
+    if (attrs->has_head_mask) {
+        query.factor = extra->head_mask[attrs->layer * attrs->n_heads + h];
+    }
+    if (attrs->wants_weights) {
+        query.weights = extra->weights[attrs->layer] + extra->weights_offset + (h * seq->n_rows + t) * n_keys;
+    }
+    attend_row(&query, (float *)args->arg[1] + row * width + h * head_dim);
+}
+
+/* The units of work are (sequence, row, head); neighbours go to different threads, which evens out the causal
+ * triangle. */
+void V_NAME(tfr_attention_eager)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
+                                 const struct tfr_problem *problem) {
+    int64_t unit = 0;
+    for (int64_t b = 0; b < args->batch->n_seqs; b++) {
+        const struct tfr_batch_seq *seq = &args->batch->seq[b];
+        for (int64_t t = 0; t < seq->n_rows; t++) {
+            for (int64_t h = 0; h < problem->attrs.n_heads; h++, unit++) {
+                if (unit % ctx->nth == ctx->tid) {
+                    attend(args, ctx, problem, seq, h, t);
+                }
+            }
+        }
+    }
+}
