@@ -203,6 +203,7 @@ static enum tfr_status load(struct tfr_config *config, const char *path, const s
     read_root(&reader);
     apply_overrides(&reader, overrides, n_overrides);
     tfr_config_settle_sampling(&reader);
+    config->model.allow_missing_head = config->options.model_allow_missing_head;
     const enum tfr_status status = settle(&reader, overrides, n_overrides, findings);
     tfr_json_close(doc);
     return status;

@@ -20,6 +20,11 @@
     X(SILU, "silu") X(SILU, "swish") X(TANH, "tanh") X(SIGMOID, "sigmoid") X(LINEAR, "linear")     \
     X(MISH, "mish") X(LAPLACE, "laplace") X(HARDSWISH, "hardswish") X(SQRTSOFTPLUS, "sqrtsoftplus")
 
+/* What stands on the trunk: GPT2LMHeadModel, GPT2Model, GPT2DoubleHeadsModel, GPT2ForSequenceClassification, ... */
+enum tfr_head { TFR_HEAD_LM, TFR_HEAD_NONE, TFR_HEAD_DOUBLE, TFR_HEAD_SEQUENCE, TFR_HEAD_TOKEN, TFR_HEAD_QA };
+enum tfr_problem_type { TFR_PROBLEM_INFERRED, TFR_PROBLEM_REGRESSION, TFR_PROBLEM_SINGLE_LABEL, TFR_PROBLEM_MULTI_LABEL };
+enum tfr_summary_type { TFR_SUMMARY_CLS_INDEX, TFR_SUMMARY_LAST, TFR_SUMMARY_FIRST, TFR_SUMMARY_MEAN };
+
 /* Model fields of config.json, under Hugging Face's names (aliases accepted: hidden_size, ...). */
 struct tfr_hparams {
     int64_t vocab_size, n_positions, n_embd, n_layer, n_head;
@@ -30,6 +35,15 @@ struct tfr_hparams {
     bool scale_attn_weights, scale_attn_by_inverse_layer_idx, reorder_and_upcast_attn;
     bool tie_word_embeddings;
     int32_t bos_token_id, eos_token_id, pad_token_id; /* -1 where null */
+    bool add_cross_attention, is_causal;
+    int head; /* enum tfr_head, from "architectures" */
+    int64_t num_labels; /* at least 1; 1 for DoubleHeads, whatever the file says */
+    int problem_type;   /* enum tfr_problem_type */
+    int summary_type;   /* enum tfr_summary_type */
+    bool summary_use_proj, summary_proj_to_labels;
+    int summary_activation; /* enum tfr_activation, TFR_ACT_NONE for null */
+    bool output_attentions, output_hidden_states; /* defaults of the forward flags */
+    bool allow_missing_head; /* model.allow_missing_head: a head without tensors is left out */
 };
 
 struct tfr_findings;

@@ -206,6 +206,30 @@ static void read_model_type(struct tfr_config_reader *reader, const tfr_json *ro
     }
 }
 
+struct named_value {
+    const char *name;
+    int value;
+};
+
+/* Index of a name, -1 if unknown. */
+static int find_name(const char *name, const struct named_value *names, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(name, names[i].name) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static const struct named_value heads[] = {
+    {"GPT2LMHeadModel", TFR_HEAD_LM},
+    {"GPT2Model", TFR_HEAD_NONE},
+    {"GPT2DoubleHeadsModel", TFR_HEAD_DOUBLE},
+    {"GPT2ForSequenceClassification", TFR_HEAD_SEQUENCE},
+    {"GPT2ForTokenClassification", TFR_HEAD_TOKEN},
+    {"GPT2ForQuestionAnswering", TFR_HEAD_QA},
+};
+
 static void read_architectures(struct tfr_config_reader *reader, const tfr_json *root) {
     const tfr_json *list = tfr_json_member(root, "architectures");
     if (list == NULL || tfr_json_kind(list) == TFR_JSON_NULL) {
@@ -219,12 +243,68 @@ static void read_architectures(struct tfr_config_reader *reader, const tfr_json 
         const char *name = tfr_json_string(item);
         if (name == NULL) {
             wrong_type(reader, item, "architectures", "a list of class names");
-        } else if (strcmp(name, "GPT2LMHeadModel") != 0) {
+            return;
+        }
+        int head = find_name(name, heads, TFR_COUNT_OF(heads));
+        if (head < 0) {
             tfr_config_complain(reader, item, TFR_UNSUPPORTED,
-                                "architecture %s is not supported; so far tfrun runs GPT2LMHeadModel only",
+                                "architecture %s is not supported; tfrun runs GPT2LMHeadModel, GPT2Model, "
+                                "GPT2DoubleHeadsModel and GPT2For(Sequence|Token)Classification, -QuestionAnswering",
                                 name);
+        } else if (item == tfr_json_first(list)) {
+            reader->config->model.head = heads[head].value;
         }
     }
+}
+
+/* id2label, where given, decides the number of labels, as in Hugging Face's config class. */
+static void read_labels(struct tfr_config_reader *reader, const tfr_json *root) {
+    struct tfr_hparams *model = &reader->config->model;
+    const tfr_json *map = tfr_json_member(root, "id2label");
+    if (map != NULL && tfr_json_kind(map) == TFR_JSON_OBJECT && tfr_json_size(map) > 0) {
+        model->num_labels = (int64_t)tfr_json_size(map);
+    }
+    if (model->head == TFR_HEAD_DOUBLE) {
+        model->num_labels = 1; /* GPT2DoubleHeadsModel sets it so before it makes its summary */
+    }
+}
+
+/* A field that is null or one of a few names. */
+static void read_choice(struct tfr_config_reader *reader, const tfr_json *root, const char *field,
+                        const struct named_value *names, size_t n, int *member) {
+    const tfr_json *node = tfr_json_member(root, field);
+    if (node == NULL || tfr_json_kind(node) == TFR_JSON_NULL) {
+        return;
+    }
+    const char *name = tfr_json_string(node);
+    int at = name != NULL ? find_name(name, names, n) : -1;
+    if (at >= 0) {
+        *member = names[at].value;
+    } else {
+        char shown[64];
+        tfr_config_complain(reader, node, TFR_UNSUPPORTED, "%s = %s is not supported; known are %s to %s", field,
+                            tfr_json_value_text(node, shown, sizeof(shown)), names[0].name, names[n - 1].name);
+    }
+}
+
+static void read_head_fields(struct tfr_config_reader *reader, const tfr_json *root) {
+    static const struct named_value problems[] = {{"regression", TFR_PROBLEM_REGRESSION},
+                                                  {"single_label_classification", TFR_PROBLEM_SINGLE_LABEL},
+                                                  {"multi_label_classification", TFR_PROBLEM_MULTI_LABEL}};
+    static const struct named_value summaries[] = {{"cls_index", TFR_SUMMARY_CLS_INDEX},
+                                                   {"first", TFR_SUMMARY_FIRST},
+                                                   {"last", TFR_SUMMARY_LAST},
+                                                   {"mean", TFR_SUMMARY_MEAN}};
+    static const struct named_value functions[] = {
+#define ACTIVATION_ENTRY(enum_name, config_name) {config_name, TFR_ACT_##enum_name},
+        TFR_ACTIVATION_LIST(ACTIVATION_ENTRY)
+#undef ACTIVATION_ENTRY
+    };
+    struct tfr_hparams *model = &reader->config->model;
+    read_labels(reader, root);
+    read_choice(reader, root, "problem_type", problems, TFR_COUNT_OF(problems), &model->problem_type);
+    read_choice(reader, root, "summary_type", summaries, TFR_COUNT_OF(summaries), &model->summary_type);
+    read_choice(reader, root, "summary_activation", functions, TFR_COUNT_OF(functions), &model->summary_activation);
 }
 
 static void read_activation(struct tfr_config_reader *reader, const tfr_json *root) {
@@ -341,6 +421,7 @@ void tfr_config_read_model(struct tfr_config_reader *reader, const tfr_json *roo
     read_architectures(reader, root);
     read_fields(reader, root);
     read_activation(reader, root);
+    read_head_fields(reader, root);
     refuse_unsupported(reader, root);
     check_heads(reader, root);
     drop_tokens_outside(model);

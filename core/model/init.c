@@ -65,13 +65,18 @@ static enum tfr_status make_plan(struct plan *plan, const struct tfr_hparams *hp
     add_tensor(plan, hparams, TFR_PARAM_WPE, 0, dtype);
     for (int64_t layer = 0; layer < hparams->n_layer; layer++) {
         for (int param = 0; param < TFR_PARAM_PER_BLOCK; param++) {
-            add_tensor(plan, hparams, (enum tfr_param)param, layer, dtype);
+            if (tfr_model_has_param(hparams, (enum tfr_param)param)) {
+                add_tensor(plan, hparams, (enum tfr_param)param, layer, dtype);
+            }
         }
     }
     add_tensor(plan, hparams, TFR_PARAM_LN_F_WEIGHT, 0, dtype);
     add_tensor(plan, hparams, TFR_PARAM_LN_F_BIAS, 0, dtype);
-    if (!hparams->tie_word_embeddings) {
-        add_tensor(plan, hparams, TFR_PARAM_LM_HEAD, 0, dtype);
+    for (int param = TFR_PARAM_LM_HEAD; param < TFR_PARAM_COUNT; param++) {
+        const bool is_shared = param == TFR_PARAM_LM_HEAD && hparams->tie_word_embeddings;
+        if (tfr_model_has_param(hparams, (enum tfr_param)param) && !is_shared) {
+            add_tensor(plan, hparams, (enum tfr_param)param, 0, dtype);
+        }
     }
     return TFR_OK;
 }

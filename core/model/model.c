@@ -137,7 +137,7 @@ static const struct tfr_weight *find_param(const struct tfr_model *model, enum t
     char name[MAX_NAME];
     tfr_model_param_name(param, layer, name, sizeof(name));
     const struct tfr_weight *weight = tfr_weights_find(model->weights, name);
-    if (weight == NULL && param != TFR_PARAM_LM_HEAD) {
+    if (weight == NULL && param < TFR_PARAM_LM_HEAD) {
         weight = tfr_weights_find(model->weights, name + PREFIX_LENGTH);
     }
     return weight;

@@ -20,8 +20,15 @@ enum tfr_param {
     TFR_PARAM_LN_2_WEIGHT, TFR_PARAM_LN_2_BIAS,
     TFR_PARAM_C_FC_WEIGHT, TFR_PARAM_C_FC_BIAS,
     TFR_PARAM_MLP_PROJ_WEIGHT, TFR_PARAM_MLP_PROJ_BIAS,
+    TFR_PARAM_LN_CROSS_WEIGHT, TFR_PARAM_LN_CROSS_BIAS,
+    TFR_PARAM_CROSS_ATTN_WEIGHT, TFR_PARAM_CROSS_ATTN_BIAS,
+    TFR_PARAM_Q_ATTN_WEIGHT, TFR_PARAM_Q_ATTN_BIAS,
+    TFR_PARAM_CROSS_PROJ_WEIGHT, TFR_PARAM_CROSS_PROJ_BIAS,
     TFR_PARAM_PER_BLOCK,
-    TFR_PARAM_WTE = TFR_PARAM_PER_BLOCK, TFR_PARAM_WPE, TFR_PARAM_LN_F_WEIGHT, TFR_PARAM_LN_F_BIAS, TFR_PARAM_LM_HEAD,
+    TFR_PARAM_WTE = TFR_PARAM_PER_BLOCK, TFR_PARAM_WPE, TFR_PARAM_LN_F_WEIGHT, TFR_PARAM_LN_F_BIAS,
+    TFR_PARAM_LM_HEAD, /* from here on: heads, never below "transformer." */
+    TFR_PARAM_SCORE, TFR_PARAM_CLASSIFIER_WEIGHT, TFR_PARAM_CLASSIFIER_BIAS, TFR_PARAM_QA_WEIGHT, TFR_PARAM_QA_BIAS,
+    TFR_PARAM_SUMMARY_WEIGHT, TFR_PARAM_SUMMARY_BIAS,
     TFR_PARAM_COUNT
 };
 
@@ -41,6 +48,10 @@ void tfr_model_close(struct tfr_model *model);
 
 /* The tensor of a parameter (layer ignored for those outside blocks); NULL without weights. Tied: LM_HEAD gives wte. */
 const struct tfr_weight *tfr_model_param(const struct tfr_model *model, enum tfr_param param, int64_t layer);
+/* True if a model of this config has the parameter: cross-attention and heads are not in all. */
+bool tfr_model_has_param(const struct tfr_hparams *hparams, enum tfr_param param);
+/* Width of the pooled output of GPT2DoubleHeadsModel. */
+int64_t tfr_model_summary_width(const struct tfr_hparams *hparams);
 /* Expected shape and Hugging Face name ("transformer.h.3.attn.c_attn.weight"). */
 int tfr_model_param_shape(const struct tfr_hparams *hparams, enum tfr_param param, int64_t *dim);
 const char *tfr_model_param_name(enum tfr_param param, int64_t layer, char *text, size_t size);

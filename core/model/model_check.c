@@ -25,12 +25,12 @@ static const char *hint_of(const char *name) {
     static const struct {
         const char *part, *hint;
     } hints[] = {
-        {"crossattention.", "cross-attention is not supported yet"},
-        {"ln_cross_attn.", "cross-attention is not supported yet"},
-        {"score.", "this is the head of GPT2ForSequenceClassification, which is not supported yet"},
-        {"classifier.", "this is the head of GPT2ForTokenClassification, which is not supported yet"},
-        {"qa_outputs.", "this is the head of GPT2ForQuestionAnswering, which is not supported yet"},
-        {"multiple_choice_head.", "this is a head of GPT2DoubleHeadsModel, which is not supported yet"},
+        {"crossattention.", "cross-attention needs add_cross_attention = true in the config"},
+        {"ln_cross_attn.", "cross-attention needs add_cross_attention = true in the config"},
+        {"score.", "this is the head of GPT2ForSequenceClassification, which architectures does not name"},
+        {"classifier.", "this is the head of GPT2ForTokenClassification, which architectures does not name"},
+        {"qa_outputs.", "this is the head of GPT2ForQuestionAnswering, which architectures does not name"},
+        {"multiple_choice_head.", "this is a head of GPT2DoubleHeadsModel, which architectures does not name"},
         {"lora_", "adapters must be merged into the model first"},
     };
     if (ends_with(name, ".gamma") || ends_with(name, ".beta")) {
@@ -76,7 +76,9 @@ void tfr_model_check_tensor(struct tfr_complaints *complaints, const struct tfr_
                             const struct tfr_weight *weight) {
     const struct tfr_parsed_name name = tfr_model_parse_name(weight->name), *parsed = &name;
     char text[192];
-    if (parsed->kind == TFR_NAME_OTHER) {
+    const bool is_foreign = parsed->kind == TFR_NAME_PARAM && parsed->param != TFR_PARAM_LM_HEAD &&
+                            !tfr_model_has_param(&model->hparams, parsed->param);
+    if (parsed->kind == TFR_NAME_OTHER || is_foreign) {
         snprintf(text, sizeof(text), "is unknown: %s", hint_of(weight->name));
         complain(complaints, weight, text);
     } else if (parsed->kind == TFR_NAME_PARAM && parsed->layer >= model->hparams.n_layer) {
@@ -95,7 +97,7 @@ enum tfr_status tfr_model_check_prefix(const struct tfr_model *model) {
     for (size_t i = 0; i < n; i++) {
         const struct tfr_parsed_name parsed = tfr_model_parse_name(all[i].name);
         if (parsed.kind == TFR_NAME_OTHER ||
-            (parsed.kind == TFR_NAME_PARAM && parsed.param == TFR_PARAM_LM_HEAD)) {
+            (parsed.kind == TFR_NAME_PARAM && parsed.param >= TFR_PARAM_LM_HEAD)) {
             continue;
         }
         prefixed = parsed.has_prefix ? &all[i] : prefixed;
@@ -117,7 +119,9 @@ void tfr_model_each_missing(const struct tfr_model *model,
         const int64_t n = param < TFR_PARAM_PER_BLOCK ? model->hparams.n_layer : 1;
         for (int64_t layer = 0; layer < n; layer++) {
             const bool is_shared = model->tied && param == TFR_PARAM_LM_HEAD; /* missing as wte, once */
-            if (!is_shared && tfr_model_param(model, (enum tfr_param)param, layer) == NULL) {
+            const bool is_wanted = tfr_model_has_param(&model->hparams, (enum tfr_param)param) &&
+                                   !(param > TFR_PARAM_LM_HEAD && model->hparams.allow_missing_head);
+            if (is_wanted && !is_shared && tfr_model_param(model, (enum tfr_param)param, layer) == NULL) {
                 missing(user, (enum tfr_param)param, layer);
             }
         }
@@ -138,7 +142,9 @@ static void complain_missing(void *user, enum tfr_param param, int64_t layer) {
     tfr_complaints_add(missing->complaints, TFR_MODEL, 1, 0, "%s: tensor %s %s is missing%s", missing->path,
                        tfr_model_param_name(param, layer, name, sizeof(name)),
                        tfr_shape_text(rank, dim, shape, sizeof(shape)),
-                       param == TFR_PARAM_LM_HEAD ? ": the config says tie_word_embeddings = false" : "");
+                       param == TFR_PARAM_LM_HEAD  ? ": the config says tie_word_embeddings = false"
+                       : param > TFR_PARAM_LM_HEAD ? ": architectures names this head; --allow-missing-head runs the model without it"
+                                                   : "");
 }
 
 /* A tied matrix stored twice must be one matrix, otherwise nobody knows which one is meant. */

@@ -73,9 +73,43 @@ enum tfr_param_init tfr_model_param_init(enum tfr_param param) {
     return params[param].init;
 }
 
+int64_t tfr_model_summary_width(const struct tfr_hparams *hparams) {
+    const bool to_labels = hparams->summary_proj_to_labels && hparams->num_labels > 0;
+    return hparams->summary_use_proj && to_labels ? hparams->num_labels : hparams->n_embd;
+}
+
+bool tfr_model_has_param(const struct tfr_hparams *hparams, enum tfr_param param) {
+    switch (param) {
+    case TFR_PARAM_LN_CROSS_WEIGHT:
+    case TFR_PARAM_LN_CROSS_BIAS:
+    case TFR_PARAM_CROSS_ATTN_WEIGHT:
+    case TFR_PARAM_CROSS_ATTN_BIAS:
+    case TFR_PARAM_Q_ATTN_WEIGHT:
+    case TFR_PARAM_Q_ATTN_BIAS:
+    case TFR_PARAM_CROSS_PROJ_WEIGHT:
+    case TFR_PARAM_CROSS_PROJ_BIAS:
+        return hparams->add_cross_attention;
+    case TFR_PARAM_LM_HEAD:
+        return hparams->head == TFR_HEAD_LM || hparams->head == TFR_HEAD_DOUBLE;
+    case TFR_PARAM_SCORE:
+        return hparams->head == TFR_HEAD_SEQUENCE;
+    case TFR_PARAM_CLASSIFIER_WEIGHT:
+    case TFR_PARAM_CLASSIFIER_BIAS:
+        return hparams->head == TFR_HEAD_TOKEN;
+    case TFR_PARAM_QA_WEIGHT:
+    case TFR_PARAM_QA_BIAS:
+        return hparams->head == TFR_HEAD_QA;
+    case TFR_PARAM_SUMMARY_WEIGHT:
+    case TFR_PARAM_SUMMARY_BIAS:
+        return hparams->head == TFR_HEAD_DOUBLE && hparams->summary_use_proj;
+    default:
+        return true;
+    }
+}
+
 int tfr_model_param_shape(const struct tfr_hparams *hparams, enum tfr_param param, int64_t *dim) {
     const int64_t C = hparams->n_embd, F = hparams->n_inner, V = hparams->vocab_size,
-                  N = hparams->n_positions;
+                  N = hparams->n_positions, K = hparams->num_labels, Y = tfr_model_summary_width(hparams);
     switch (param) {
 #define TFR_PARAM(enum_name, name, rank, rows, columns, init)                                                \
     case TFR_PARAM_##enum_name:                                                                              \
@@ -93,7 +127,7 @@ const char *tfr_model_param_name(enum tfr_param param, int64_t layer, char *text
     if (param < TFR_PARAM_PER_BLOCK) {
         snprintf(text, size, "%sh.%lld.%s", prefix, (long long)layer, params[param].name);
     } else {
-        snprintf(text, size, "%s%s", param == TFR_PARAM_LM_HEAD ? "" : prefix, params[param].name);
+        snprintf(text, size, "%s%s", param >= TFR_PARAM_LM_HEAD ? "" : prefix, params[param].name);
     }
     return text;
 }
@@ -102,6 +136,9 @@ int64_t tfr_model_param_count(const struct tfr_hparams *hparams) {
     int64_t total = 0;
     for (int param = 0; param < TFR_PARAM_COUNT; param++) {
         int64_t dim[2];
+        if (!tfr_model_has_param(hparams, (enum tfr_param)param)) {
+            continue;
+        }
         const int rank = tfr_model_param_shape(hparams, (enum tfr_param)param, dim);
         const int64_t count = rank == 1 ? dim[0] : dim[0] * dim[1];
         const bool is_shared = param == TFR_PARAM_LM_HEAD && hparams->tie_word_embeddings;

@@ -20,7 +20,9 @@ static enum tfr_status read_length(const char *file, const uint8_t *data, size_t
         return tfr_raise(TFR_MODEL, "%s: %zu bytes are too few for a safetensors file; fetch it again", file,
                          size);
     }
-    if (memcmp(data, "PK\003\004", 4) == 0 || (data[0] == 0x80 && data[1] >= 2 && data[1] <= 5)) {
+    /* A header of 0x280 to 0x5ff bytes begins with the bytes of a pickle too, but no honest length fills its upper half. */
+    const bool is_long = (data[4] | data[5] | data[6] | data[7]) != 0;
+    if (memcmp(data, "PK\003\004", 4) == 0 || (data[0] == 0x80 && data[1] >= 2 && data[1] <= 5 && is_long)) {
         return tfr_raise(TFR_UNSUPPORTED,
                          "%s: this is a PyTorch pickle, which can run code when it is read; convert it with "
                          "model.save_pretrained(DIR, safe_serialization=True)",

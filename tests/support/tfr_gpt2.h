@@ -16,7 +16,9 @@ static inline struct tfr_hparams gpt2_124m(void) {
                                 .layer_norm_epsilon = 1e-5,
                                 .initializer_range = 0.02,
                                 .scale_attn_weights = true,
-                                .tie_word_embeddings = true};
+                                .tie_word_embeddings = true,
+                                .is_causal = true,
+                                .num_labels = 2};
 }
 
 static inline struct tfr_hparams gpt2_tiny(int64_t n_layer) {
@@ -31,7 +33,9 @@ static inline struct tfr_hparams gpt2_tiny(int64_t n_layer) {
                                 .layer_norm_epsilon = 1e-5,
                                 .initializer_range = 0.02,
                                 .scale_attn_weights = true,
-                                .tie_word_embeddings = true};
+                                .tie_word_embeddings = true,
+                                .is_causal = true,
+                                .num_labels = 2};
 }
 
 /* All blocks on rank 0. */

@@ -169,22 +169,36 @@ TFR_TEST(other_models_are_refused_by_name) {
     TFR_UNUSED_STATE;
     assert_refused(load("{\"model_type\": \"llama\"}"), TFR_UNSUPPORTED,
                    "model_type = \"llama\" is not supported");
-    assert_refused(load("{\"model_type\": \"gpt2\", \"architectures\": [\"GPT2ForSequenceClassification\"]}"),
-                   TFR_UNSUPPORTED,
-                   "architecture GPT2ForSequenceClassification is not supported; so far tfrun runs "
-                   "GPT2LMHeadModel only");
+    assert_refused(load("{\"model_type\": \"gpt2\", \"architectures\": [\"GPT2ForEverything\"]}"), TFR_UNSUPPORTED,
+                   "architecture GPT2ForEverything is not supported; tfrun runs GPT2LMHeadModel, GPT2Model");
     assert_refused(load("{\"vocab_size\": 5}"), TFR_CONFIG, "no model_type");
     assert_ok(load("{\"architectures\": [\"GPT2LMHeadModel\"]}"));
     assert_ok(load("{\"model_type\": \"gpt2\", \"architectures\": null}"));
     done();
 }
 
+TFR_TEST(the_head_is_read_from_architectures) {
+    TFR_UNUSED_STATE;
+    assert_ok(load("{\"architectures\": [\"GPT2ForSequenceClassification\"], \"num_labels\": 4,"
+                   "\"id2label\": {\"0\": \"A\", \"1\": \"B\", \"2\": \"C\"}, \"problem_type\": \"regression\"}"));
+    assert_int_equal(config->model.head, TFR_HEAD_SEQUENCE);
+    assert_int_equal(config->model.num_labels, 3); /* id2label counts */
+    assert_int_equal(config->model.problem_type, TFR_PROBLEM_REGRESSION);
+    assert_ok(load("{\"architectures\": [\"GPT2DoubleHeadsModel\"], \"num_labels\": 4, \"summary_type\": \"mean\","
+                   "\"summary_activation\": \"tanh\", \"add_cross_attention\": true, \"is_causal\": false}"));
+    assert_int_equal(config->model.head, TFR_HEAD_DOUBLE);
+    assert_int_equal(config->model.num_labels, 1);
+    assert_int_equal(config->model.summary_type, TFR_SUMMARY_MEAN);
+    assert_int_equal(config->model.summary_activation, TFR_ACT_TANH);
+    assert_true(config->model.add_cross_attention);
+    assert_false(config->model.is_causal);
+    assert_refused(load("{\"model_type\": \"gpt2\", \"summary_type\": \"attn\"}"), TFR_UNSUPPORTED,
+                   "summary_type = \"attn\" is not supported");
+    done();
+}
+
 TFR_TEST(unsupported_values_are_refused_by_name) {
     TFR_UNUSED_STATE;
-    assert_refused(load("{\"model_type\": \"gpt2\", \"add_cross_attention\": true}"), TFR_UNSUPPORTED,
-                   "add_cross_attention = true");
-    assert_refused(load("{\"model_type\": \"gpt2\", \"is_causal\": false}"), TFR_UNSUPPORTED,
-                   "is_causal = false");
     assert_refused(load("{\"model_type\": \"gpt2\", \"pruned_heads\": {\"0\": [1]}}"), TFR_UNSUPPORTED,
                    "pruned_heads");
     assert_refused(load("{\"model_type\": \"gpt2\", \"quantization_config\": {\"bits\": 4}}"),
@@ -234,11 +248,11 @@ TFR_TEST(all_problems_come_at_once_in_file_order) {
     TFR_UNUSED_STATE;
     assert_refused(
         load("{\n \"tfrun\": {\"sampling\": {\"top_p\": 1.4}},\n \"n_layer\": 0,\n"
-             " \"activation_function\": \"gelo\",\n \"model_type\": \"gpt2\", \"is_causal\": false}"),
+             " \"activation_function\": \"gelo\",\n \"model_type\": \"gpt2\", \"pruned_heads\": {\"0\": [1]}}"),
         TFR_CONFIG, "config.json:2:34: tfrun.sampling.top_p = 1.4 is outside 0..1\n");
     expect_words("config.json:3:13: n_layer = 0 is outside");
     expect_words("config.json:4:25: unknown activation_function");
-    expect_words("config.json:5:37: is_causal = false");
+    expect_words("config.json:5:40: pruned_heads");
     const char *text = tfr_failure_text();
     assert_true(strstr(text, "top_p") < strstr(text, "n_layer"));
     assert_true(strstr(text, "n_layer") < strstr(text, "activation_function"));
@@ -300,7 +314,7 @@ TFR_TEST_MAIN(TFR_CASE(no_leak_when_memory_ends), TFR_CASE(defaults_are_those_of
               TFR_CASE(unknown_activation_names_the_nearest), TFR_CASE(n_embd_must_divide_by_n_head),
               TFR_CASE(sizes_outside_their_limits_are_refused), TFR_CASE(wrong_types_are_refused),
               TFR_CASE(tokens_outside_the_vocabulary_are_none), TFR_CASE(several_end_tokens_are_all_kept),
-                  TFR_CASE(other_models_are_refused_by_name),
-              TFR_CASE(unsupported_values_are_refused_by_name), TFR_CASE(bad_json_has_line_and_column),
+              TFR_CASE(other_models_are_refused_by_name), TFR_CASE(unsupported_values_are_refused_by_name),
+              TFR_CASE(the_head_is_read_from_architectures), TFR_CASE(bad_json_has_line_and_column),
               TFR_CASE(missing_files_and_folders_are_named), TFR_CASE(a_folder_stands_for_its_config),
               TFR_CASE(all_problems_come_at_once_in_file_order), TFR_CASE(committed_configs_load))
