@@ -20,12 +20,15 @@
 
 struct tfr_shape_plan {
     int64_t rows, logits; /* the buckets */
+    struct tfr_gpt2_features features;
     struct tfr_plan *plan;
 };
 
 struct tfr_slot {
     bool open;
     struct tfr_kvcache kv;
+    struct tfr_kvcache cross; /* keys and values of the encoder's states; empty without them */
+    int64_t n_cross;
 };
 
 struct tfr_engine {
@@ -58,6 +61,8 @@ struct tfr_engine {
     struct tfr_batch_seq *seqs;
     int32_t *ids, *positions, *logit_rows;
     struct tfr_block logits, gathered;
+    void *payload; /* of the command under way, rank 0 */
+    struct tfr_payload_side *payload_side; /* what stays on rank 0 of it: payload.c */
 };
 
 /* owners.c: which rank owns which block, from device_map or the split asked for. */
@@ -69,7 +74,12 @@ enum tfr_status tfr_engine_same_config(struct tfr_engine *engine);
 enum tfr_status tfr_engine_same_orders(struct tfr_engine *engine);
 
 /* plans.c: the plan for at least this many rows and logits, built (and its weights packed) on first use by all ranks together. */
-enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_plan **plan);
+enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features,
+                                const struct tfr_plan **plan);
+/* What generation asks of a step: token ids to logits, attention as the config says. */
+struct tfr_gpt2_features tfr_engine_features(const struct tfr_engine *engine);
+/* Floats of the widest row of logits of any head. */
+int64_t tfr_engine_logit_width(const struct tfr_engine *engine);
 int64_t tfr_bucket(int64_t rows, int64_t max_rows);
 /* Fills the order book from the largest class, before any real plan. */
 enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine);
@@ -92,6 +102,9 @@ void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot);
 /* The first n positions of slot `from` become those of slot `to`, on all ranks. */
 enum tfr_status tfr_engine_copy_slot(struct tfr_engine *engine, int32_t to, int32_t from, int64_t n);
 void tfr_engine_end(struct tfr_engine *engine);
+/* A command with a body, sent in a message of its own; tfr_payload_obey (payload.c) runs on every rank. */
+enum tfr_status tfr_engine_command_payload(struct tfr_engine *engine, void *payload, size_t bytes);
+enum tfr_status tfr_payload_obey(struct tfr_engine *engine, void *payload);
 
 /* session.c */
 enum tfr_status tfr_engine_check_ids(const struct tfr_engine *engine, const int32_t *ids, int64_t n, size_t index);

@@ -4,6 +4,8 @@
  */
 #include "engine/engine.h"
 
+#include <string.h>
+
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -56,7 +58,12 @@ enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct t
     return status;
 }
 
-static enum tfr_status build(struct tfr_engine *engine, int64_t rows, int64_t logits, bool dry, struct tfr_plan **plan) {
+struct tfr_gpt2_features tfr_engine_features(const struct tfr_engine *engine) {
+    return (struct tfr_gpt2_features){.attention = engine->config->options.runtime_attn};
+}
+
+static enum tfr_status build(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features,
+                             bool dry, struct tfr_plan **plan) {
     const struct tfr_config *config = engine->config;
     const struct tfr_gpt2_spec spec = {
         .hparams = &config->model,
@@ -68,6 +75,7 @@ static enum tfr_status build(struct tfr_engine *engine, int64_t rows, int64_t lo
         .rows_max = rows,
         .logits_max = logits,
         .dtype = config->options.runtime_dtype == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
+        .features = *features,
     };
     struct tfr_plan_request request = {
         .registry = engine->registry,
@@ -94,14 +102,17 @@ enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine) {
         return TFR_OK;
     }
     struct tfr_plan *plan = NULL;
-    TFR_TRY(build(engine, engine->max_rows, engine->max_rows, true, &plan));
+    const struct tfr_gpt2_features features = tfr_engine_features(engine);
+    TFR_TRY(build(engine, engine->max_rows, engine->max_rows, &features, true, &plan));
     tfr_plan_free(plan);
     return TFR_OK;
 }
 
-static const struct tfr_plan *find(const struct tfr_engine *engine, int64_t rows, int64_t logits) {
+static const struct tfr_plan *find(const struct tfr_engine *engine, int64_t rows, int64_t logits,
+                                   const struct tfr_gpt2_features *features) {
     for (int i = 0; i < engine->n_plans; i++) {
-        if (engine->plans[i].rows == rows && engine->plans[i].logits == logits) {
+        if (engine->plans[i].rows == rows && engine->plans[i].logits == logits &&
+            memcmp(&engine->plans[i].features, features, sizeof *features) == 0) {
             return engine->plans[i].plan;
         }
     }
@@ -118,23 +129,45 @@ static void make_space(struct tfr_engine *engine) {
     }
 }
 
-enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_plan **plan) {
+/* Says why attention is not fused, once per plan. */
+static void explain_attention(const struct tfr_plan *plan) {
+    for (int i = 0; i < plan->n_steps; i++) {
+        const struct tfr_step *step = &plan->steps[i];
+        if (step->problem.op != TFR_OP_ATTENTION) {
+            continue;
+        }
+        for (int c = 0; c < step->n_candidates; c++) {
+            const struct tfr_candidate *candidate = &step->candidates[c];
+            const bool is_fused = strncmp(candidate->kernel->name, "attention.f32.attention", 23) == 0;
+            if (is_fused && candidate->refusal[0] != '\0') {
+                tfr_log(TFR_LOG_INFO, "plan", "%s runs %s: the fused kernel %s", step->name, step->kernel->name,
+                        candidate->refusal);
+                return;
+            }
+        }
+        return;
+    }
+}
+
+enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features,
+                                const struct tfr_plan **plan) {
     rows = tfr_bucket(rows, engine->max_rows);
     logits = tfr_bucket(logits > 0 ? logits : 1, engine->max_rows);
-    *plan = find(engine, rows, logits);
+    *plan = find(engine, rows, logits, features);
     if (*plan != NULL) {
         return TFR_OK;
     }
     make_space(engine);
     struct tfr_plan *made = NULL;
-    enum tfr_status status = tfr_comm_agree(engine->comm, build(engine, rows, logits, false, &made));
+    enum tfr_status status = tfr_comm_agree(engine->comm, build(engine, rows, logits, features, false, &made));
     if (status != TFR_OK) {
         tfr_plan_free(made);
         return status;
     }
     tfr_log(TFR_LOG_DEBUG, "plan", "%lld rows, %lld logit rows: %d steps, %.2f MB of activations, predicted %.3f ms",
             (long long)rows, (long long)logits, made->n_steps, (double)made->arena_bytes / 1e6, made->predicted_ns / 1e6);
-    engine->plans[engine->n_plans++] = (struct tfr_shape_plan){.rows = rows, .logits = logits, .plan = made};
+    engine->plans[engine->n_plans++] = (struct tfr_shape_plan){.rows = rows, .logits = logits, .features = *features, .plan = made};
+    explain_attention(made);
     *plan = made;
     return TFR_OK;
 }

@@ -13,7 +13,14 @@
 #include "base/log.h"
 #include "base/status.h"
 
-enum control_kind { CONTROL_STEP, CONTROL_OPEN_SLOT, CONTROL_CLOSE_SLOT, CONTROL_COPY_SLOT, CONTROL_END };
+enum control_kind {
+    CONTROL_STEP,
+    CONTROL_OPEN_SLOT,
+    CONTROL_CLOSE_SLOT,
+    CONTROL_COPY_SLOT,
+    CONTROL_PAYLOAD,
+    CONTROL_END
+};
 
 struct tfr_control {
     int32_t kind, n_seqs, slot, from; /* from: the slot that is copied to `slot` */
@@ -21,8 +28,14 @@ struct tfr_control {
     struct tfr_step_seq seq[];
 };
 
+int64_t tfr_engine_logit_width(const struct tfr_engine *engine) {
+    const struct tfr_hparams *model = &engine->config->model;
+    int64_t widest = model->vocab_size > model->num_labels ? model->vocab_size : model->num_labels;
+    return widest > model->n_embd ? widest : model->n_embd;
+}
+
 static size_t logits_bytes(const struct tfr_engine *engine) {
-    return (size_t)engine->max_rows * (size_t)engine->config->model.vocab_size * sizeof(float);
+    return (size_t)engine->max_rows * (size_t)tfr_engine_logit_width(engine) * sizeof(float);
 }
 
 enum tfr_status tfr_step_open_buffers(struct tfr_engine *engine) {
@@ -48,6 +61,7 @@ void tfr_step_close_buffers(struct tfr_engine *engine) {
     for (int64_t i = 0; engine->slots != NULL && i < engine->max_batch; i++) {
         if (engine->slots[i].open) {
             tfr_kvcache_close(&engine->slots[i].kv);
+            tfr_kvcache_close(&engine->slots[i].cross);
         }
     }
     if (engine->logits.data != NULL) {
@@ -82,7 +96,8 @@ static enum tfr_status run_step(struct tfr_engine *engine, const struct tfr_cont
     int64_t rows, logits;
     lay_out_batch(engine, control, &rows, &logits);
     const struct tfr_plan *plan;
-    TFR_TRY(tfr_engine_plan(engine, rows, logits, &plan));
+    const struct tfr_gpt2_features features = tfr_engine_features(engine);
+    TFR_TRY(tfr_engine_plan(engine, rows, logits, &features, &plan));
     const struct tfr_batch batch = {.n_seqs = control->n_seqs, .seq = engine->seqs};
     const struct tfr_exec_input input = {
         .ids = engine->ids,
@@ -118,6 +133,8 @@ static enum tfr_status open_slot(struct tfr_engine *engine, const struct tfr_con
 
 static void close_slot(struct tfr_engine *engine, const struct tfr_control *control) {
     tfr_kvcache_close(&engine->slots[control->slot].kv);
+    tfr_kvcache_close(&engine->slots[control->slot].cross);
+    engine->slots[control->slot].n_cross = 0;
     engine->slots[control->slot].open = false;
 }
 
@@ -125,6 +142,27 @@ static void copy_slot(struct tfr_engine *engine, const struct tfr_control *contr
     const struct tfr_hparams *model = &engine->config->model;
     tfr_kvcache_copy(&engine->slots[control->slot].kv, &engine->slots[control->from].kv, model->n_head,
                      model->n_embd / model->n_head, control->capacity);
+}
+
+/* Rank 0 has the body at engine->payload, the others get it here; control->capacity is its size. */
+static enum tfr_status take_payload(struct tfr_engine *engine, const struct tfr_control *control) {
+    const size_t bytes = (size_t)control->capacity;
+    const bool is_first = tfr_engine_rank(engine) == 0;
+    if (tfr_engine_size(engine) == 1) {
+        return tfr_payload_obey(engine, engine->payload);
+    }
+    void *payload = is_first ? engine->payload : tfr_alloc(1, bytes);
+    enum tfr_status status = tfr_comm_agree(engine->comm, payload != NULL ? TFR_OK : TFR_RESOURCE);
+    if (status == TFR_OK) {
+        status = tfr_comm_bcast(engine->comm, payload, bytes);
+    }
+    if (status == TFR_OK) {
+        status = tfr_payload_obey(engine, payload);
+    }
+    if (!is_first) {
+        tfr_free(payload);
+    }
+    return status;
 }
 
 static enum tfr_status obey(struct tfr_engine *engine, const struct tfr_control *control) {
@@ -139,6 +177,8 @@ static enum tfr_status obey(struct tfr_engine *engine, const struct tfr_control 
     case CONTROL_COPY_SLOT:
         copy_slot(engine, control);
         return TFR_OK;
+    case CONTROL_PAYLOAD:
+        return take_payload(engine, control);
     case CONTROL_END:
         break;
     }
@@ -190,6 +230,13 @@ enum tfr_status tfr_engine_step(struct tfr_engine *engine, const struct tfr_step
             engine->positions[row] = (int32_t)(seqs[i].past + r);
         }
     }
+    return command(engine);
+}
+
+enum tfr_status tfr_engine_command_payload(struct tfr_engine *engine, void *payload, size_t bytes) {
+    engine->payload = payload;
+    engine->control->kind = CONTROL_PAYLOAD;
+    engine->control->capacity = (int64_t)bytes;
     return command(engine);
 }
 

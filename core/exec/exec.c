@@ -33,8 +33,8 @@ static int64_t step_rows(const struct tfr_exec_input *input, const struct tfr_st
     return step->rows == TFR_ROWS_LOGITS ? input->n_logits : input->rows;
 }
 
-static void *io_data(const struct tfr_exec_input *input, enum tfr_io io) {
-    switch (io) {
+static void *io_data(const struct tfr_exec_input *input, const struct tfr_step_arg *arg) {
+    switch (arg->io) {
     case TFR_IO_IDS:
         return (void *)input->ids;
     case TFR_IO_POSITIONS:
@@ -43,6 +43,12 @@ static void *io_data(const struct tfr_exec_input *input, enum tfr_io io) {
         return (void *)input->logit_rows;
     case TFR_IO_LOGITS:
         return input->logits;
+    case TFR_IO_TOKEN_TYPES:
+        return (void *)input->token_types;
+    case TFR_IO_EMBEDS:
+        return (void *)input->embeds;
+    case TFR_IO_HIDDEN:
+        return input->hidden[arg->io_index];
     case TFR_IO_COUNT:
         break;
     }
@@ -56,7 +62,7 @@ static void *arg_data(const struct tfr_exec *exec, const struct tfr_step_arg *ar
     case TFR_PLACE_CONST:
         return (void *)arg->data;
     case TFR_PLACE_IO:
-        return io_data(exec->input, arg->io);
+        return io_data(exec->input, arg);
     case TFR_PLACE_NONE:
         break;
     }

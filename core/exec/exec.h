@@ -23,6 +23,9 @@ struct tfr_exec_input {
     float *logits;                  /* [plan->logits_max, V], on the rank of lm_head */
     int64_t rows, n_logits;         /* how many of each there are: 1 .. plan's maximum; n_logits may be 0 */
     const struct tfr_batch *batch;
+    const int32_t *token_types; /* [rows]; where the graph has them, as all below */
+    const float *embeds;        /* [rows, C] */
+    float *const *hidden;       /* [n_layer + 1] each [rows, C]; NULL for items of other ranks */
 };
 enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan, const struct tfr_exec_input *input);
 

@@ -81,7 +81,36 @@ static int io_input(struct builder *b, enum tfr_io io, const char *name, enum tf
     return add_value(b, &value);
 }
 
-static int embed(struct builder *b) {
+/* Rows of activations that come from outside the step. */
+static int rows_input(struct builder *b, const char *name) {
+    struct tfr_value value = {
+        .kind = TFR_VALUE_IO, .io = TFR_IO_EMBEDS, .rows = TFR_ROWS_TOKENS, .dtype = TFR_DTYPE_F32, .rank = 2};
+    value.dim[0] = b->spec->rows_max;
+    value.dim[1] = b->hparams->n_embd;
+    snprintf(value.name, sizeof(value.name), "%s", name);
+    return add_value(b, &value);
+}
+
+/* Hands the rows of x to the caller as item `index` of hidden_states. */
+static void show(struct builder *b, int x, int64_t index) {
+    char name[48];
+    snprintf(name, sizeof(name), "hidden_states.%lld", (long long)index);
+    struct tfr_node node = node_make(b, TFR_OP_COPY, name);
+    const struct tfr_value given = {.kind = TFR_VALUE_IO, .io = TFR_IO_HIDDEN, .io_index = (int)index};
+    node.arg[0] = x;
+    add_node(b, &node, &given);
+}
+
+static int lookup_add(struct builder *b, const char *name, int x, enum tfr_io ids, const char *ids_name,
+                      enum tfr_param which) {
+    struct tfr_node node = node_make(b, TFR_OP_LOOKUP_ADD, name);
+    node.arg[0] = x;
+    node.arg[1] = io_input(b, ids, ids_name, TFR_ROWS_TOKENS);
+    node.arg[2] = table(b, which);
+    return add_node(b, &node, NULL);
+}
+
+static int embed_tokens(struct builder *b) {
     struct tfr_node node = node_make(b, TFR_OP_EMBED, "embed");
     node.arg[0] = io_input(b, TFR_IO_IDS, "ids", TFR_ROWS_TOKENS);
     node.arg[1] = io_input(b, TFR_IO_POSITIONS, "positions", TFR_ROWS_TOKENS);
@@ -90,14 +119,28 @@ static int embed(struct builder *b) {
     return add_node(b, &node, NULL);
 }
 
+static int embed(struct builder *b) {
+    const struct tfr_gpt2_features *features = &b->spec->features;
+    int x = features->embeds ? lookup_add(b, "embed_positions", rows_input(b, "inputs_embeds"), TFR_IO_POSITIONS,
+                                          "positions", TFR_PARAM_WPE)
+                             : embed_tokens(b);
+    if (features->token_types) {
+        x = lookup_add(b, "embed_token_types", x, TFR_IO_TOKEN_TYPES, "token_types", TFR_PARAM_WTE);
+    }
+    if (features->hidden_states) {
+        show(b, x, 0);
+    }
+    return x;
+}
+
 /* `weight` names the first of a pair; its bias follows in enum tfr_param. */
-static int layer_norm(struct builder *b, const char *name, int x, enum tfr_param weight) {
+static int layer_norm(struct builder *b, const char *name, int x, enum tfr_param weight, const struct tfr_value *given) {
     struct tfr_node node = node_make(b, TFR_OP_LAYER_NORM, name);
     node.arg[0] = x;
     node.arg[1] = param(b, weight, TFR_DTYPE_F32);
     node.arg[2] = param(b, weight + 1, TFR_DTYPE_F32);
     node.attrs.epsilon = (float)b->hparams->layer_norm_epsilon;
-    return add_node(b, &node, NULL);
+    return add_node(b, &node, given);
 }
 
 static int linear(struct builder *b, const char *name, int x, enum tfr_param weight) {
@@ -133,30 +176,61 @@ static double attention_scale(const struct builder *b) {
     return scale;
 }
 
-/* New keys and values go to the cache first; the attention then reads all of them from there. */
-static int self_attention(struct builder *b, int qkv) {
-    struct tfr_node append = node_make(b, TFR_OP_KV_APPEND, "attn.kv_append");
-    append.arg[0] = qkv;
+/* Attributes of an attention, self or cross. */
+static void set_attention(const struct builder *b, struct tfr_attrs *attrs, bool is_cross) {
+    const struct tfr_gpt2_features *features = &b->spec->features;
+    attrs->n_heads = (int32_t)b->hparams->n_head;
+    attrs->head_dim = (int32_t)(b->hparams->n_embd / b->hparams->n_head);
+    attrs->layer = b->local_block;
+    attrs->scale = (float)attention_scale(b);
+    attrs->causal = !is_cross && b->hparams->is_causal;
+    attrs->cross = is_cross;
+    attrs->has_mask = is_cross ? features->cross_mask : features->mask;
+    attrs->has_head_mask = features->head_mask;
+    attrs->wants_weights = features->weights;
+    attrs->attention = features->attention;
+}
+
+static void kv_append(struct builder *b, const char *name, int kv, bool is_cross) {
+    struct tfr_node append = node_make(b, TFR_OP_KV_APPEND, name);
+    append.arg[0] = kv;
     append.attrs.n_heads = (int32_t)b->hparams->n_head;
     append.attrs.head_dim = (int32_t)(b->hparams->n_embd / b->hparams->n_head);
     append.attrs.layer = b->local_block;
+    append.attrs.cross = is_cross;
     add_node(b, &append, NULL);
+}
+
+/* New keys and values go to the cache first; the attention then reads all of them from there. */
+static int self_attention(struct builder *b, int qkv) {
+    kv_append(b, "attn.kv_append", qkv, false);
     struct tfr_node attention = node_make(b, TFR_OP_ATTENTION, "attn");
     attention.arg[0] = qkv;
-    attention.attrs = append.attrs;
-    attention.attrs.scale = (float)attention_scale(b);
-    attention.attrs.causal = 1;
+    set_attention(b, &attention.attrs, false);
     attention.after = b->graph->n_nodes - 1;
     return add_node(b, &attention, NULL);
 }
 
+/* Only with encoder states: their keys and values lie in the cross cache since TFR_PART_ENCODER ran. */
+static int cross_attention(struct builder *b, int x) {
+    int a = layer_norm(b, "ln_cross_attn", x, TFR_PARAM_LN_CROSS_WEIGHT, NULL);
+    struct tfr_node attention = node_make(b, TFR_OP_ATTENTION, "crossattention");
+    attention.arg[0] = linear(b, "crossattention.q_attn", a, TFR_PARAM_Q_ATTN_WEIGHT);
+    set_attention(b, &attention.attrs, true);
+    int o = add_node(b, &attention, NULL);
+    return add(b, "crossattention.add", x, linear(b, "crossattention.c_proj", o, TFR_PARAM_CROSS_PROJ_WEIGHT));
+}
+
 static int block(struct builder *b, int x) {
-    int a = layer_norm(b, "ln_1", x, TFR_PARAM_LN_1_WEIGHT);
+    int a = layer_norm(b, "ln_1", x, TFR_PARAM_LN_1_WEIGHT, NULL);
     int qkv = linear(b, "attn.c_attn", a, TFR_PARAM_C_ATTN_WEIGHT);
     int o = self_attention(b, qkv);
     x = add(b, "attn.add", x, linear(b, "attn.c_proj", o, TFR_PARAM_ATTN_PROJ_WEIGHT));
 
-    int m = layer_norm(b, "ln_2", x, TFR_PARAM_LN_2_WEIGHT);
+    if (b->spec->features.cross) {
+        x = cross_attention(b, x);
+    }
+    int m = layer_norm(b, "ln_2", x, TFR_PARAM_LN_2_WEIGHT, NULL);
     m = activation(b, "mlp.act", linear(b, "mlp.c_fc", m, TFR_PARAM_C_FC_WEIGHT));
     return add(b, "mlp.add", x, linear(b, "mlp.c_proj", m, TFR_PARAM_MLP_PROJ_WEIGHT));
 }
@@ -168,13 +242,63 @@ static int gather_rows(struct builder *b, int x) {
     return add_node(b, &node, NULL);
 }
 
-static void lm_head(struct builder *b, int x) {
-    struct tfr_node node = node_make(b, TFR_OP_LINEAR, "lm_head");
-    struct tfr_value logits = {.kind = TFR_VALUE_IO, .io = TFR_IO_LOGITS};
+/* A torch Linear: its weight is [outputs, inputs]; `bias` may be TFR_PARAM_COUNT for none. */
+static int head_linear(struct builder *b, const char *name, int x, enum tfr_param weight, enum tfr_param bias,
+                       const struct tfr_value *given) {
+    struct tfr_node node = node_make(b, TFR_OP_LINEAR, name);
     node.arg[0] = x;
-    node.arg[1] = param(b, TFR_PARAM_LM_HEAD, b->spec->dtype);
+    node.arg[1] = param(b, weight, b->spec->dtype);
+    node.arg[2] = bias != TFR_PARAM_COUNT ? param(b, bias, TFR_DTYPE_F32) : -1;
     node.attrs.transposed = 1;
-    add_node(b, &node, &logits);
+    return add_node(b, &node, given);
+}
+
+static const struct tfr_value logits_value = {.kind = TFR_VALUE_IO, .io = TFR_IO_LOGITS};
+
+static void head(struct builder *b, int x) {
+    static const struct {
+        const char *name;
+        enum tfr_param weight, bias;
+    } heads[] = {
+        [TFR_HEAD_LM] = {"lm_head", TFR_PARAM_LM_HEAD, TFR_PARAM_COUNT},
+        [TFR_HEAD_DOUBLE] = {"lm_head", TFR_PARAM_LM_HEAD, TFR_PARAM_COUNT},
+        [TFR_HEAD_SEQUENCE] = {"score", TFR_PARAM_SCORE, TFR_PARAM_COUNT},
+        [TFR_HEAD_TOKEN] = {"classifier", TFR_PARAM_CLASSIFIER_WEIGHT, TFR_PARAM_CLASSIFIER_BIAS},
+        [TFR_HEAD_QA] = {"qa_outputs", TFR_PARAM_QA_WEIGHT, TFR_PARAM_QA_BIAS},
+    };
+    const int which = b->spec->features.head;
+    head_linear(b, heads[which].name, x, heads[which].weight, heads[which].bias, &logits_value);
+}
+
+/* The second head of GPT2DoubleHeadsModel, on rows that were pooled before. */
+static void summary(struct builder *b) {
+    const bool is_activated = b->hparams->summary_activation != TFR_ACT_NONE;
+    int x = rows_input(b, "pooled");
+    if (b->hparams->summary_use_proj) {
+        x = head_linear(b, "multiple_choice_head.summary", x, TFR_PARAM_SUMMARY_WEIGHT, TFR_PARAM_SUMMARY_BIAS,
+                        is_activated ? NULL : &logits_value);
+    }
+    if (is_activated) {
+        struct tfr_node node = node_make(b, TFR_OP_ACTIVATION, "multiple_choice_head.activation");
+        node.arg[0] = x;
+        node.attrs.activation = b->hparams->summary_activation;
+        add_node(b, &node, &logits_value);
+    }
+}
+
+/* Keys and values of the encoder's states for every block of this rank. */
+static void encoder(struct builder *b) {
+    int states = rows_input(b, "encoder_hidden_states");
+    for (int64_t i = 0; i < b->hparams->n_layer; i++) {
+        if (b->spec->owner[i] != b->spec->rank) {
+            continue;
+        }
+        b->block = i;
+        kv_append(b, "crossattention.kv_append",
+                  linear(b, "crossattention.c_attn", states, TFR_PARAM_CROSS_ATTN_WEIGHT), true);
+        b->block = -1;
+        b->local_block++;
+    }
 }
 
 /* The hidden states go from rank `from`, where they are value x, to rank `to`; gives their value there. */
@@ -198,6 +322,18 @@ static int hop(struct builder *b, int x, int from, int to, int64_t tag, enum tfr
     return add_node(b, &node, &given);
 }
 
+/* Of the rows whose logits are wanted, or of all where the caller wants to see them: a row's bits are the same. */
+static int final_norm(struct builder *b, int x) {
+    const struct tfr_gpt2_features *features = &b->spec->features;
+    if (!features->hidden_states && !features->last_hidden && features->head != TFR_HEAD_NONE) {
+        return layer_norm(b, "ln_f", gather_rows(b, x), TFR_PARAM_LN_F_WEIGHT, NULL);
+    }
+    const struct tfr_value all = {
+        .kind = TFR_VALUE_IO, .io = TFR_IO_HIDDEN, .io_index = (int)b->hparams->n_layer};
+    x = layer_norm(b, "ln_f", x, TFR_PARAM_LN_F_WEIGHT, &all);
+    return features->head != TFR_HEAD_NONE ? gather_rows(b, x) : x;
+}
+
 static void model(struct builder *b) {
     const struct tfr_gpt2_spec *spec = b->spec;
     const int64_t n_layer = b->hparams->n_layer;
@@ -211,15 +347,21 @@ static void model(struct builder *b) {
             x = block(b, x);
             b->block = -1;
             b->local_block++;
+            if (spec->features.hidden_states && i + 1 < n_layer) {
+                show(b, x, i + 1);
+            }
         }
     }
     x = hop(b, x, at, spec->ln_f_rank, n_layer, TFR_ROWS_TOKENS);
     if (spec->rank == spec->ln_f_rank) {
-        x = layer_norm(b, "ln_f", gather_rows(b, x), TFR_PARAM_LN_F_WEIGHT);
+        x = final_norm(b, x);
+    }
+    if (spec->features.head == TFR_HEAD_NONE) {
+        return;
     }
     x = hop(b, x, spec->ln_f_rank, 0, n_layer + 1, TFR_ROWS_LOGITS);
     if (spec->rank == 0) {
-        lm_head(b, x);
+        head(b, x);
     }
 }
 
@@ -245,7 +387,13 @@ enum tfr_status tfr_gpt2_build(struct tfr_graph **graph, const struct tfr_gpt2_s
     TFR_TRY(check_spec(spec));
     struct builder b = {.spec = spec, .hparams = spec->hparams, .block = -1};
     TFR_TRY(tfr_graph_create(&b.graph, spec->rows_max, spec->logits_max));
-    model(&b);
+    if (spec->features.part == TFR_PART_ENCODER) {
+        encoder(&b);
+    } else if (spec->features.part == TFR_PART_SUMMARY && spec->rank == 0) {
+        summary(&b);
+    } else if (spec->features.part == TFR_PART_MODEL) {
+        model(&b);
+    }
     if (b.status == TFR_OK) {
         b.status = tfr_graph_check(b.graph);
     }

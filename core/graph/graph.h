@@ -15,7 +15,16 @@ enum tfr_value_kind {
     TFR_VALUE_WEIGHT, /* constant; `weight` is the tensor, NULL when planned without a checkpoint */
     TFR_VALUE_IO      /* given or taken by the caller of the step: enum tfr_io */
 };
-enum tfr_io { TFR_IO_IDS, TFR_IO_POSITIONS, TFR_IO_ROWS, TFR_IO_LOGITS, TFR_IO_COUNT };
+enum tfr_io {
+    TFR_IO_IDS,
+    TFR_IO_POSITIONS,
+    TFR_IO_ROWS,
+    TFR_IO_LOGITS,
+    TFR_IO_TOKEN_TYPES,
+    TFR_IO_EMBEDS, /* f32 rows [T, C] that come from outside: inputs_embeds, encoder states, pooled rows */
+    TFR_IO_HIDDEN, /* item io_index of hidden_states, [T, C] */
+    TFR_IO_COUNT
+};
 
 /* What dim[0] of a value counts. */
 enum tfr_rows_var { TFR_ROWS_NONE, TFR_ROWS_TOKENS, TFR_ROWS_LOGITS };
@@ -24,6 +33,7 @@ struct tfr_value {
     char name[64]; /* "h.3.attn.c_attn", "transformer.wte.weight" */
     enum tfr_value_kind kind;
     enum tfr_io io;
+    int io_index;
     enum tfr_rows_var rows;
     enum tfr_dtype dtype; /* weights: the type to pack in */
     int rank;
@@ -62,6 +72,22 @@ enum tfr_status tfr_graph_remove(struct tfr_graph *graph, const bool *dead);
 /* Picture in the DOT language; free with tfr_free. NULL after raising. */
 char *tfr_graph_dot(const struct tfr_graph *graph);
 
+/* What a step is, beside its shape. All zero: token ids to logits of the language model. Plain integers: part of what a plan is found
+ * by, and sent to other ranks as bytes. */
+enum tfr_gpt2_part {
+    TFR_PART_MODEL,
+    TFR_PART_ENCODER, /* encoder states to the cross caches of all blocks: the caches stand at `kv` of the batch */
+    TFR_PART_SUMMARY  /* pooled rows to mc_logits, on rank 0 */
+};
+struct tfr_gpt2_features {
+    int32_t part, head; /* enum tfr_gpt2_part, enum tfr_head (DOUBLE is the language model's head here) */
+    int32_t embeds, token_types; /* inputs_embeds instead of ids; token_type_ids are given */
+    int32_t hidden_states, last_hidden; /* outputs: all L + 1 items; the last alone */
+    int32_t cross; /* blocks attend to the encoder too */
+    int32_t weights, mask, cross_mask, head_mask; /* of attention: attrs of the same names */
+    int32_t attention; /* enum tfr_attention_choice */
+};
+
 /* Which part of the model, in which shape class. */
 struct tfr_gpt2_spec {
     const struct tfr_hparams *hparams;
@@ -70,6 +96,7 @@ struct tfr_gpt2_spec {
     int rank, n_ranks, ln_f_rank;  /* embeddings and lm_head live on rank 0 */
     int64_t rows_max, logits_max;  /* token rows and logit rows of the step */
     enum tfr_dtype dtype;          /* of packed weights: f32 or bf16 */
+    struct tfr_gpt2_features features;
 };
 enum tfr_status tfr_gpt2_build(struct tfr_graph **graph, const struct tfr_gpt2_spec *spec);
 /* linear + activation, linear + add: each rule one function. */

@@ -129,7 +129,7 @@ static void place_args(struct tfr_plan *plan, const struct tfr_memplan *memory) 
             if (value->kind == TFR_VALUE_WEIGHT) {
                 step->arg[a].place = TFR_PLACE_CONST;
             } else if (value->kind == TFR_VALUE_IO) {
-                step->arg[a] = (struct tfr_step_arg){.place = TFR_PLACE_IO, .io = value->io};
+                step->arg[a] = (struct tfr_step_arg){.place = TFR_PLACE_IO, .io = value->io, .io_index = value->io_index};
             } else {
                 step->arg[a] = (struct tfr_step_arg){.place = TFR_PLACE_ARENA, .offset = memory->offset[id]};
             }
@@ -202,7 +202,8 @@ static bool is_usable_in_place(const struct tfr_step *step, int arg, const struc
     if ((int32_t)weight->tensor.dtype != step->problem.arg[arg].dtype || weight->tensor.rank < 2) {
         return false;
     }
-    return step->problem.op == TFR_OP_EMBED || (uintptr_t)weight->tensor.data % TFR_ARENA_ALIGN == 0;
+    return step->problem.op == TFR_OP_EMBED || step->problem.op == TFR_OP_LOOKUP_ADD ||
+           (uintptr_t)weight->tensor.data % TFR_ARENA_ALIGN == 0;
 }
 
 static enum tfr_status provide_weight(struct tfr_store *store, struct tfr_step *step, int arg,

@@ -19,6 +19,7 @@ struct tfr_step_arg {
     size_t offset;    /* ARENA */
     const void *data; /* CONST: packed or plain weight; NULL in a dry plan */
     enum tfr_io io;   /* IO */
+    int io_index;
 };
 
 struct tfr_candidate {

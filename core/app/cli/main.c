@@ -7,6 +7,7 @@
 
 static const struct tfr_command *const commands[] = {
     &tfr_cmd_generate,
+    &tfr_cmd_forward,
     &tfr_cmd_tokenize,
     &tfr_cmd_eval,
     &tfr_cmd_score,

@@ -219,6 +219,38 @@ TFR_API enum tfr_status tfr_score_jsonl(struct tfr_engine *engine, enum tfr_scor
                                         const char *name, const char *text, size_t size, tfr_line_fn on_line,
                                         tfr_progress_fn progress, void *user);
 
+/* ---- one forward pass ----------------------------------------------------------------------------------- */
+
+/* Tensors in and out under Hugging Face's names (docs/semantics.md): input_ids or inputs_embeds, attention_mask, token_type_ids,
+ * position_ids, head_mask, encoder_hidden_states, encoder_attention_mask, past_key_values.{i}.key, .value, .cross_key, .cross_value, labels,
+ * mc_token_ids, mc_labels, start_positions, end_positions, logits_to_keep. Integers are I64 or I32, masks also BOOL, U8 or F32, floats F32,
+ * F16 or BF16; data are dense and may be unaligned. Results are F32. */
+struct tfr_named_tensor {
+    const char *name;
+    struct tfr_tensor tensor;
+};
+
+enum tfr_attention { TFR_ATTN_AUTO, TFR_ATTN_EAGER, TFR_ATTN_FUSED };
+
+struct tfr_forward_options {
+    bool use_cache, output_attentions, output_hidden_states;
+    bool auto_positions;    /* positions count the visible tokens of attention_mask, as generation does */
+    int64_t logits_to_keep; /* logits of the last so many positions; 0 all */
+    int attn;               /* enum tfr_attention; AUTO leaves the choice to the config (runtime.attn) */
+};
+
+struct tfr_forward_reply; /* owns its tensors */
+
+/* Rank 0 calls; the head is the one that the config's architectures name. */
+TFR_API enum tfr_status tfr_forward(struct tfr_engine *engine, const struct tfr_named_tensor *inputs, size_t n_inputs,
+                                    const struct tfr_forward_options *options, struct tfr_forward_reply **reply);
+TFR_API size_t tfr_forward_reply_count(const struct tfr_forward_reply *reply);
+TFR_API const struct tfr_named_tensor *tfr_forward_reply_at(const struct tfr_forward_reply *reply, size_t index);
+TFR_API void tfr_forward_reply_close(struct tfr_forward_reply *reply);
+/* The same from a safetensors file to a safetensors file, which appears complete or not at all. */
+TFR_API enum tfr_status tfr_forward_file(struct tfr_engine *engine, const char *in_path, const char *out_path,
+                                         const struct tfr_forward_options *options);
+
 /* ---- text and tokens ------------------------------------------------------------------------------------ */
 
 struct tfr_vocabulary; /* a tokenizer on its own; any thread */

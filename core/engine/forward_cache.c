@@ -1,0 +1,164 @@
+/* forward_cache.c - keys and values in Hugging Face's layout [B,H,T,D] into and out of the caches, and the
+ * encoder's states into theirs. Masked positions are left out on the way in and stay zero on the way out. */
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "engine/forward.h"
+
+struct tfr_payload *tfr_payload_make(const struct tfr_payload *shape) {
+    struct tfr_payload *payload = tfr_alloc(1, tfr_payload_bytes(shape));
+    if (payload != NULL) {
+        *payload = *shape;
+    }
+    return payload;
+}
+
+static enum tfr_status run_bare(struct tfr_engine *engine, const struct tfr_payload *shape,
+                                struct tfr_step_outputs *outputs) {
+    struct tfr_payload payload = *shape;
+    return tfr_payload_run(engine, &payload, NULL, outputs);
+}
+
+/* Kept positions of sequence b, in order. */
+struct kept {
+    const int32_t *of;
+    int64_t n, width; /* kept ones, all of them */
+};
+
+static struct kept kept_keys(const struct tfr_request *request, const struct tfr_row_plan *plan, int64_t b,
+                             bool is_cross) {
+    if (is_cross) {
+        return (struct kept){
+            .of = plan->cross_of + b * request->E, .n = plan->n_cross[b], .width = request->E};
+    }
+    return (struct kept){.of = plan->key_of + b * request->T, .n = plan->n_keys[b], .width = request->T};
+}
+
+/* One of keys or values between a slot's dense [H][n][D] and sequence b of [B,H,width,D]. */
+static void move(const struct tfr_hparams *model, float *dense, float *all, int64_t b,
+                 const struct kept *kept, int64_t n, int64_t width, bool is_load) {
+    const int64_t D = model->n_embd / model->n_head;
+    for (int64_t h = 0; h < model->n_head; h++) {
+        for (int64_t s = 0; s < n; s++) {
+            float *slot = dense + (h * n + s) * D,
+                  *outside = all + ((b * model->n_head + h) * width + kept->of[s]) * D;
+            memcpy(is_load ? slot : outside, is_load ? outside : slot, (size_t)D * sizeof(float));
+        }
+    }
+}
+
+static enum tfr_status load_block(const struct tfr_request *request, const struct tfr_row_plan *plan,
+                                  int32_t slot, int64_t b, int64_t layer, bool is_cross) {
+    const struct tfr_hparams *model = request->model;
+    const struct kept kept = kept_keys(request, plan, b, is_cross);
+    const int64_t n = is_cross ? kept.n : plan->n_past[b];
+    const struct tfr_payload shape = {.kind = TFR_PAYLOAD_LOAD,
+                                      .slot = slot,
+                                      .is_cross = is_cross,
+                                      .layer = layer,
+                                      .n = n,
+                                      .n_floats = 2 * n * model->n_embd};
+    struct tfr_payload *payload = tfr_payload_make(&shape);
+    if (payload == NULL) {
+        return TFR_RESOURCE;
+    }
+    float *keys = tfr_payload_parts(payload).floats;
+    float *const *past = request->past + 4 * layer + (is_cross ? 2 : 0);
+    const int64_t width = is_cross ? request->E : request->P;
+    move(model, keys, past[0], b, &kept, n, width, true);
+    move(model, keys + n * model->n_embd, past[1], b, &kept, n, width, true);
+    enum tfr_status status = tfr_payload_run(request->engine, payload, NULL, NULL);
+    tfr_free(payload);
+    return status;
+}
+
+static enum tfr_status open_cross(const struct tfr_request *request, int32_t slot, int64_t n) {
+    const struct tfr_payload shape = {.kind = TFR_PAYLOAD_OPEN_CROSS, .slot = slot, .n = n > 0 ? n : 1};
+    return run_bare(request->engine, &shape, NULL);
+}
+
+enum tfr_status tfr_caches_load(const struct tfr_request *request, const struct tfr_row_plan *plan,
+                                const int32_t *slot, int64_t b0, int64_t n) {
+    for (int64_t b = b0; b < b0 + n; b++) {
+        if (request->has_cross) {
+            TFR_TRY(open_cross(request, slot[b - b0], plan->n_cross[b]));
+        }
+        for (int64_t layer = 0; layer < request->model->n_layer; layer++) {
+            if (request->has_past) {
+                TFR_TRY(load_block(request, plan, slot[b - b0], b, layer, false));
+            }
+            if (request->has_cross_past) {
+                TFR_TRY(load_block(request, plan, slot[b - b0], b, layer, true));
+            }
+        }
+    }
+    return TFR_OK;
+}
+
+/* At most max_rows kept positions of sequence b, from the one numbered `first` on. */
+static enum tfr_status encode_some(const struct tfr_request *request, const struct kept *kept, int32_t slot,
+                                   int64_t b, int64_t first, int64_t rows) {
+    const int64_t C = request->model->n_embd;
+    const struct tfr_payload shape = {.kind = TFR_PAYLOAD_STEP,
+                                      .n_embeds = 1,
+                                      .features = {.part = TFR_PART_ENCODER},
+                                      .n_entries = 1,
+                                      .n_rows = rows,
+                                      .n_floats = rows * C};
+    struct tfr_payload *payload = tfr_payload_make(&shape);
+    if (payload == NULL) {
+        return TFR_RESOURCE;
+    }
+    const struct tfr_payload_parts parts = tfr_payload_parts(payload);
+    parts.entries[0] = (struct tfr_payload_entry){.slot = slot, .rows = rows, .past = first};
+    for (int64_t r = 0; r < rows; r++) {
+        memcpy(parts.floats + r * C, request->encoder + (b * request->E + kept->of[first + r]) * C,
+               (size_t)C * sizeof(float));
+    }
+    enum tfr_status status = tfr_payload_run(request->engine, payload, NULL, NULL);
+    tfr_free(payload);
+    return status;
+}
+
+enum tfr_status tfr_caches_encode(const struct tfr_request *request, const struct tfr_row_plan *plan,
+                                  const int32_t *slot, int64_t b0, int64_t n) {
+    const int64_t most = request->engine->max_rows;
+    for (int64_t b = b0; b < b0 + n && request->encoder != NULL; b++) {
+        const struct kept kept = kept_keys(request, plan, b, true);
+        for (int64_t first = 0; first < kept.n; first += most) {
+            const int64_t left = kept.n - first;
+            TFR_TRY(encode_some(request, &kept, slot[b - b0], b, first, left < most ? left : most));
+        }
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status store_block(const struct tfr_request *request, const struct tfr_row_plan *plan,
+                                   int32_t slot, int64_t b, int64_t layer, bool is_cross,
+                                   float *const *past) {
+    const struct kept kept = kept_keys(request, plan, b, is_cross);
+    const struct tfr_payload shape = {
+        .kind = TFR_PAYLOAD_STORE, .slot = slot, .is_cross = is_cross, .layer = layer, .n = kept.n};
+    struct tfr_step_outputs outputs = {0};
+    TFR_TRY(run_bare(request->engine, &shape, &outputs));
+    float *keys = outputs.hidden[0];
+    float *const *to = past + 4 * layer + (is_cross ? 2 : 0);
+    move(request->model, keys, to[0], b, &kept, kept.n, kept.width, false);
+    move(request->model, keys + kept.n * request->model->n_embd, to[1], b, &kept, kept.n, kept.width, false);
+    tfr_step_outputs_close(&outputs);
+    return TFR_OK;
+}
+
+enum tfr_status tfr_caches_store(const struct tfr_request *request, const struct tfr_row_plan *plan,
+                                 const int32_t *slot, int64_t b0, int64_t n, float *const *past) {
+    for (int64_t b = b0; b < b0 + n; b++) {
+        for (int64_t layer = 0; layer < request->model->n_layer; layer++) {
+            TFR_TRY(store_block(request, plan, slot[b - b0], b, layer, false, past));
+            if (request->has_cross) {
+                TFR_TRY(store_block(request, plan, slot[b - b0], b, layer, true, past));
+            }
+        }
+    }
+    return TFR_OK;
+}
