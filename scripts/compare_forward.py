@@ -6,7 +6,8 @@
 The reference is transformers 4.57 with eager attention in float64, on the same float32 weights and inputs. Each case names what it
 asks; the first cases ask for one argument each, the others for random combinations. Reported: the largest absolute difference
 of every kind of output, and the cases that exceed --tolerance. Rows that see no key are left out (gpt2-semantics: tfrun gives zeros).
---golden DIR writes the cases as golden folders instead of running tfrun. Needs torch, transformers and safetensors.
+--golden DIR writes the cases as golden folders instead of running tfrun; the committed ones are
+`--golden tests/model/forward --cases 111`: each argument alone and 60 random combinations. Needs torch, transformers and safetensors.
 """
 import argparse
 import json
@@ -86,11 +87,13 @@ def random_case(r):
     return name, tuple(sorted(asked))
 
 
-def make_model(r, g, name, asked, folder):
+def make_model(r, g, name, asked, folder, small):
     heads, width = r.randint(1, 5), r.choice([4, 5, 8, 16])
+    layers, vocab = r.randint(1, 3), r.randint(20, 90)
+    if small:
+        heads, width, layers, vocab = min(heads, 3), min(width, 5), min(layers, 2), 20 + vocab % 8
     cross = bool(set(asked) & {"cross", "cross_mask", "cross_mask3", "cross_past"})
-    vocab = r.randint(20, 90)
-    fields = dict(n_embd=heads * width, n_head=heads, n_layer=r.randint(1, 3), n_positions=r.randint(24, 40), vocab_size=vocab,
+    fields = dict(n_embd=heads * width, n_head=heads, n_layer=layers, n_positions=r.randint(24, 40), vocab_size=vocab,
                   n_inner=r.choice([None, 12, 33]), activation_function=r.choice(ACTIVATIONS), scale_attn_weights=r.random() < .8,
                   scale_attn_by_inverse_layer_idx=r.random() < .3, add_cross_attention=cross, layer_norm_epsilon=r.choice([1e-5, 1e-3]),
                   tie_word_embeddings=r.random() < .8, pad_token_id=vocab - 1, bos_token_id=0, eos_token_id=0)
@@ -354,12 +357,12 @@ def full_shape(tensor, select, rows):
 def run_case(args, index, name, asked, root):
     r, g = random.Random(args.seed * 100003 + index), torch.Generator().manual_seed(args.seed * 100003 + index)
     folder = root / f"case_{index}"
-    model, config = make_model(r, g, name, asked, folder)
+    model, config = make_model(r, g, name, asked, folder, bool(args.golden))
     t, flags, shape = make_request(r, g, name, asked, config)
     ref = reference(model, config, name, asked, t, flags, shape)
     save_file({k: v.contiguous() for k, v in t.items()}, folder / "request.safetensors")
     if args.golden:
-        return write_golden(args, folder, name, asked, t, flags, shape, ref)
+        return write_golden(args, index, folder, name, asked, t, flags, shape, ref)
     command = [args.tfrun, "forward", str(folder), "--in", str(folder / "request.safetensors"), "--out", str(folder / "reply.safetensors"),
                *flags, *args.options]
     if args.ranks > 1:
@@ -370,7 +373,11 @@ def run_case(args, index, name, asked, root):
     return list(differences(name, asked, t, flags, shape, ref, load_file(folder / "reply.safetensors")))
 
 
-def write_golden(args, folder, name, asked, t, flags, shape, ref):
+SHORT = {"GPT2LMHeadModel": "lm", "GPT2Model": "base", "GPT2DoubleHeadsModel": "double", "GPT2ForSequenceClassification": "sequence",
+         "GPT2ForTokenClassification": "token", "GPT2ForQuestionAnswering": "qa"}
+
+
+def write_golden(args, index, folder, name, asked, t, flags, shape, ref):
     """The request, the flags and what is compared, as float32; elements that are not compared are NaN."""
     out = {}
     for key in expected_names(name, asked, ref):
@@ -385,7 +392,9 @@ def write_golden(args, folder, name, asked, t, flags, shape, ref):
     save_file(out, folder / "expected.safetensors")
     (folder / "case.json").write_text(json.dumps({"class": name, "asks": list(asked), "flags": flags}, indent=1) + "\n")
     (folder / "generation_config.json").unlink(missing_ok=True)
-    target = pathlib.Path(args.golden) / ("_".join([name.replace("GPT2", "").replace("For", ""), *asked]).lower() or "model")
+    combined = index >= len(SINGLE)
+    words = [f"mix_{index - len(SINGLE):02d}"] if combined else [SHORT[name], *asked]
+    target = pathlib.Path(args.golden) / "_".join(words)
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(folder, target)
     return [("written", 0.0)]

@@ -72,8 +72,8 @@ enum tfr_status tfr_graph_remove(struct tfr_graph *graph, const bool *dead);
 /* Picture in the DOT language; free with tfr_free. NULL after raising. */
 char *tfr_graph_dot(const struct tfr_graph *graph);
 
-/* What a step is, beside its shape. All zero: token ids to logits of the language model. Plain integers: part of what a plan is found
- * by, and sent to other ranks as bytes. */
+/* What a step is, beside its shape. All zero: token ids to logits of the language model. Plain integers: part of what a plan
+ * is found by, and sent to other ranks as bytes. */
 enum tfr_gpt2_part {
     TFR_PART_MODEL,
     TFR_PART_ENCODER, /* encoder states to the cross caches of all blocks: the caches stand at `kv` of the batch */

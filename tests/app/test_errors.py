@@ -288,7 +288,7 @@ def other_model_type(box):
 @case
 def cross_attention(box):
     box.set_config(add_cross_attention=True)
-    return wrong([box.model, *IDS], MODEL, "crossattention.c_attn.weight", "is missing", lines=16)
+    return wrong([box.model, *IDS], MODEL, "crossattention.c_attn.weight", "is missing", lines=8)
 
 
 @case

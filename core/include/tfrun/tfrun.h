@@ -222,9 +222,9 @@ TFR_API enum tfr_status tfr_score_jsonl(struct tfr_engine *engine, enum tfr_scor
 /* ---- one forward pass ----------------------------------------------------------------------------------- */
 
 /* Tensors in and out under Hugging Face's names (docs/semantics.md): input_ids or inputs_embeds, attention_mask, token_type_ids,
- * position_ids, head_mask, encoder_hidden_states, encoder_attention_mask, past_key_values.{i}.key, .value, .cross_key, .cross_value, labels,
- * mc_token_ids, mc_labels, start_positions, end_positions, logits_to_keep. Integers are I64 or I32, masks also BOOL, U8 or F32, floats F32,
- * F16 or BF16; data are dense and may be unaligned. Results are F32. */
+ * position_ids, head_mask, encoder_hidden_states, encoder_attention_mask, past_key_values.{i}.key, .value, .cross_key,
+ * .cross_value, labels, mc_token_ids, mc_labels, start_positions, end_positions, logits_to_keep. Integers are I64 or I32, masks
+ * also BOOL, U8 or F32, floats F32, F16 or BF16; data are dense and may be unaligned. Results are F32. */
 struct tfr_named_tensor {
     const char *name;
     struct tfr_tensor tensor;
