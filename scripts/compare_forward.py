@@ -7,7 +7,7 @@ The reference is transformers 4.57 with eager attention in float64, on the same 
 asks; the first cases ask for one argument each, the others for random combinations. Reported: the largest absolute difference
 of every kind of output, and the cases that exceed --tolerance. Rows that see no key are left out (gpt2-semantics: tfrun gives zeros).
 --golden DIR writes the cases as golden folders instead of running tfrun; the committed ones are
-`--golden tests/model/forward --cases 111`: each argument alone and 60 random combinations. Needs torch, transformers and safetensors.
+`--golden tests/model/forward --cases 113`: each argument alone and 60 random combinations. Needs torch, transformers and safetensors.
 """
 import argparse
 import json
@@ -41,7 +41,8 @@ SINGLE = [(c, ()) for c in CLASSES] + [(c, (w,)) for w in (
     ("GPT2ForSequenceClassification", ("labels", "regression")), ("GPT2ForSequenceClassification", ("labels", "multi_label")),
     ("GPT2ForSequenceClassification", ("mask_left",)), ("GPT2ForSequenceClassification", ("embeds", "one_row")),
     ("GPT2ForTokenClassification", ("labels",)), ("GPT2ForTokenClassification", ("labels", "mask_right")),
-    ("GPT2ForQuestionAnswering", ("span",)), ("GPT2ForQuestionAnswering", ("span", "mask_right")),
+    ("GPT2ForQuestionAnswering", ("span",)), ("GPT2ForQuestionAnswering", ("span", "mask_right")), ("GPT2LMHeadModel", ("bidirectional",)),
+    ("GPT2LMHeadModel", ("bidirectional", "mask_holes", "attentions")),
 ]
 
 
@@ -54,6 +55,7 @@ def random_case(r):
             asked.add(r.choice(words))
     maybe(.5, "mask_left", "mask_right", "mask_holes", "mask4")
     maybe(.3, "positions", "positions_shared")
+    maybe(.1, "bidirectional")
     maybe(.3, "token_types")
     maybe(.2, "embeds")
     maybe(.3, "hidden_states")
@@ -87,7 +89,7 @@ def random_case(r):
     return name, tuple(sorted(asked))
 
 
-def make_model(r, g, name, asked, folder, small):
+def make_model(r, g, name, asked, folder, small, shape):
     heads, width = r.randint(1, 5), r.choice([4, 5, 8, 16])
     layers, vocab = r.randint(1, 3), r.randint(20, 90)
     if small:
@@ -97,6 +99,10 @@ def make_model(r, g, name, asked, folder, small):
                   n_inner=r.choice([None, 12, 33]), activation_function=r.choice(ACTIVATIONS), scale_attn_weights=r.random() < .8,
                   scale_attn_by_inverse_layer_idx=r.random() < .3, add_cross_attention=cross, layer_norm_epsilon=r.choice([1e-5, 1e-3]),
                   tie_word_embeddings=r.random() < .8, pad_token_id=vocab - 1, bos_token_id=0, eos_token_id=0)
+    if shape:  # sizes of a real model, with weights as transformers draws them
+        given = json.loads(pathlib.Path(shape).read_text())
+        fields.update({k: given[k] for k in ("n_embd", "n_head", "n_layer", "n_positions", "vocab_size", "activation_function")},
+                      n_inner=None, pad_token_id=given["vocab_size"] - 1)
     if name == "GPT2DoubleHeadsModel":
         fields.update(summary_use_proj=True, summary_activation=r.choice([None, "tanh", "gelu"]), summary_proj_to_labels=r.random() < .7)
         if "mc_labels" in asked:
@@ -113,9 +119,11 @@ def make_model(r, g, name, asked, folder, small):
     model = CLASSES[name](GPT2Config(attn_implementation="eager", **fields)).eval()
     with torch.no_grad():
         for key, value in model.named_parameters():
-            value.copy_(torch.randn(value.shape, generator=g) * .2 + (1 if "ln_" in key and key.endswith("weight") else 0))
+            value.copy_(torch.randn(value.shape, generator=g) * (.02 if shape else .2) + (1 if "ln_" in key and key.endswith("weight") else 0))
     if fields["tie_word_embeddings"]:
         model.tie_weights()
+    if "bidirectional" in asked:
+        model.config.is_causal = False
     model.save_pretrained(folder)
     return model.double(), model.config
 
@@ -219,7 +227,7 @@ def make_request(r, g, name, asked, config):
         args += ["--logits-to-keep", str(r.randint(1, S + 2))]
     if has("eager"):
         args += ["--attn", "eager"]
-    if has("small_steps"):
+    if has("small_steps") and not has("bidirectional"):  # which needs all tokens of a row in one step
         args += ["--set", f"runtime.max_rows={r.randint(1, 5)}", "--set", f"runtime.max_batch={r.randint(1, 3)}"]
     return t, args, (rows, S, P)
 
@@ -242,6 +250,13 @@ def reference(model, config, name, asked, t, args, shape):
     if "auto_positions" in asked:
         m = kw["attention_mask"].view(rows, -1)
         kw["position_ids"] = (m.cumsum(-1) - 1).masked_fill(m == 0, 1)[:, -S:].view(*kw["attention_mask"].shape[:-1], S)
+    if "bidirectional" in asked:  # what transformers 5 does: no causal rule, neither in the mask nor in the layers
+        for block in getattr(model, "transformer", model).h:
+            block.attn.bias.fill_(True)
+        m = kw.get("attention_mask", torch.ones(rows, P + S, dtype=torch.long))
+        if m.dim() < 4:
+            low = torch.finfo(torch.float64).min
+            kw["attention_mask"] = ((1 - m.view(rows, 1, 1, P + S).double()) * low).expand(rows, 1, S, P + S)
     past = lambda a, b: tuple((wide(t[f"past_key_values.{i}.{a}"]), wide(t[f"past_key_values.{i}.{b}"])) for i in range(config.n_layer))
     cache = None
     if "past" in asked:
@@ -299,7 +314,7 @@ def expected_names(name, asked, ref):
     return {k for k in ref if k.split(".")[0] not in skip}
 
 
-def kept(name, key, t, args, shape):
+def kept(name, key, asked, t, args, shape):
     """Boolean selection of the rows of an output that are compared, or None for all."""
     rows, S, P = shape
     m = t.get("attention_mask")
@@ -310,6 +325,8 @@ def kept(name, key, t, args, shape):
         return None
     m = m.view(rows, P + S) != 0
     sees = m.long().cumsum(-1)[:, P:] > 0
+    if "bidirectional" in asked:
+        sees = m.any(-1, keepdim=True).expand(rows, S)
     if key.startswith("past_key_values"):
         return m[:, None, :, None]
     if key.startswith(("hidden_states", "last_hidden")):
@@ -333,7 +350,7 @@ def differences(name, asked, t, args, shape, ref, got):
     names = expected_names(name, asked, ref)
     for key in sorted(names):
         mine, theirs = got.get(key), ref[key]
-        select = kept(name, key, t, args, shape)
+        select = kept(name, key, asked, t, args, shape)
         if mine is None or mine.numel() != theirs.numel():
             yield key, float("inf")
             continue
@@ -357,7 +374,7 @@ def full_shape(tensor, select, rows):
 def run_case(args, index, name, asked, root):
     r, g = random.Random(args.seed * 100003 + index), torch.Generator().manual_seed(args.seed * 100003 + index)
     folder = root / f"case_{index}"
-    model, config = make_model(r, g, name, asked, folder, bool(args.golden))
+    model, config = make_model(r, g, name, asked, folder, bool(args.golden), args.shape)
     t, flags, shape = make_request(r, g, name, asked, config)
     ref = reference(model, config, name, asked, t, flags, shape)
     save_file({k: v.contiguous() for k, v in t.items()}, folder / "request.safetensors")
@@ -381,7 +398,7 @@ def write_golden(args, index, folder, name, asked, t, flags, shape, ref):
     """The request, the flags and what is compared, as float32; elements that are not compared are NaN."""
     out = {}
     for key in expected_names(name, asked, ref):
-        select = kept(name, key, t, flags, shape)
+        select = kept(name, key, asked, t, flags, shape)
         value = ref[key].double().clone()
         if select is False:
             value.fill_(float("nan"))
@@ -408,6 +425,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--tolerance", type=float, default=1e-4)
+    parser.add_argument("--shape", help="a config.json whose sizes to take instead of tiny ones")
     parser.add_argument("--golden", help="write golden cases into this folder")
     parser.add_argument("--keep", help="keep models, requests and replies in this folder")
     parser.add_argument("options", nargs="*")

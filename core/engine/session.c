@@ -15,7 +15,13 @@ struct tfr_session {
 
 enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity) {
     const int64_t limit = engine->config->model.n_positions;
+    const int head = engine->config->model.head;
     *session = NULL;
+    if (head == TFR_HEAD_SEQUENCE || head == TFR_HEAD_TOKEN || head == TFR_HEAD_QA ||
+        tfr_model_param(engine->model, TFR_PARAM_LM_HEAD, 0) == NULL) {
+        return tfr_raise(TFR_UNSUPPORTED, "%s: this model has no language model head to go on with text; `tfrun forward` runs it",
+                         engine->config->path);
+    }
     if (capacity < 1 || capacity > limit) {
         return tfr_raise(TFR_USAGE, "a sequence of %lld positions is outside 1..%lld (n_positions)", (long long)capacity,
                          (long long)limit);

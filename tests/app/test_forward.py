@@ -174,6 +174,39 @@ def law_zero_head_mask_is_no_attention(box):
     check(bytes(ones[2]) == bytes(box.run(LM, {"input_ids": ids(TOKENS)}, "--attn", "eager")["logits"][2]), "a head mask of ones is not neutral")
 
 
+@case
+def law_rows_without_keys_give_zeros(box):
+    width = config_of(LM)["vocab_size"]
+    request = {"input_ids": ids([1, 2, 3]), "attention_mask": ids([0, 0, 1])}
+    logits = box.run(LM, request, "--use-cache")
+    check(not any(logits["logits"][2][:2 * width]) and any(logits["logits"][2][2 * width:]), "rows that see nothing are not zero")
+    check(not any(rows_of(logits["past_key_values.0.key"], 0)[0]), "a masked token left a key")
+    hidden = ("F32", [1, 1, 3, 3], [-math.inf] * 3 + [0.0, -math.inf, -math.inf] + [0.0] * 3)
+    got = box.run(LM, {"input_ids": ids([1, 2, 3]), "attention_mask": hidden}, "--output-attentions")
+    for name, (_, _, values) in got.items():
+        check(all(map(math.isfinite, values)), f"{name} is not finite where a row sees nothing")
+    check(not any(got["attentions.0"][2][:3]), "weights of a row that sees nothing are not zero")
+
+
+@case
+def law_mask_of_ones_and_causal_mask_are_neutral(box):
+    plain = box.run(LM, {"input_ids": ids(TOKENS)}, "--attn", "eager")
+    n = len(TOKENS)
+    causal = ("BOOL", [1, 1, n, n], [int(j <= i) for i in range(n) for j in range(n)])
+    same(plain, box.run(LM, {"input_ids": ids(TOKENS), "attention_mask": causal}), "with a causal mask of rank 4")
+    fused = box.run(LM, {"input_ids": ids(TOKENS)})
+    same(fused, box.run(LM, {"input_ids": ids(TOKENS), "attention_mask": ids([1] * n)}), "with a mask of ones")
+    compare(plain, fused, 1e-5)
+
+
+@case
+def law_embeds_of_tokens_are_tokens(box):
+    _, shape, table = read_tensors(GOLDEN / LM / "model.safetensors")["transformer.wte.weight"]
+    rows = [x for i in TOKENS for x in table[i * shape[1]:(i + 1) * shape[1]]]
+    embeds = box.run(LM, {"inputs_embeds": ("F32", [1, len(TOKENS), shape[1]], rows)})
+    same(box.run(LM, {"input_ids": ids(TOKENS)}), embeds, "from inputs_embeds")
+
+
 def every(box, *more, tolerance=TOLERANCE):
     for name in golden_names():
         golden(box, name, *more, tolerance=tolerance)
