@@ -121,7 +121,7 @@ enum tfr_status tfr_head_finish(const struct tfr_request *request, const struct 
  */
 double tfr_cross_entropy(const float *logits, int64_t n, int64_t width, const int64_t *labels,
                          int64_t ignored);
-enum tfr_status tfr_loss_add(struct tfr_forward_reply *reply, const char *name, double loss);
+enum tfr_status tfr_reply_add_loss(struct tfr_forward_reply *reply, const char *name, double loss);
 enum tfr_status tfr_labels_check(const char *name, const int64_t *labels, int64_t n, int64_t limit,
                                  int64_t ignored);
 

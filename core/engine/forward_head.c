@@ -208,7 +208,7 @@ static enum tfr_status add_loss(const struct tfr_request *request, const struct 
     if (isnan(loss)) {
         tfr_log(TFR_LOG_WARN, "forward", "labels name no target: the loss is NaN");
     }
-    return tfr_loss_add(reply, "loss", loss);
+    return tfr_reply_add_loss(reply, "loss", loss);
 }
 
 /* Cross entropy of one of the two columns over the S positions; positions are clamped to [0, S], S is not
@@ -248,7 +248,7 @@ static enum tfr_status finish_spans(const struct tfr_request *request, const str
             TFR_TRY(span_loss(request, targets[c], logits, &loss[c]));
         }
     }
-    return has_loss ? tfr_loss_add(reply, "loss", (loss[0] + loss[1]) / 2) : TFR_OK;
+    return has_loss ? tfr_reply_add_loss(reply, "loss", (loss[0] + loss[1]) / 2) : TFR_OK;
 }
 
 /* One row [C] per sequence out of the last hidden states. */
@@ -327,7 +327,7 @@ static enum tfr_status add_mc_loss(const struct tfr_request *request, const floa
     TFR_TRY(tfr_input_integers("mc_labels", tensor, &labels));
     enum tfr_status status = tfr_labels_check("mc_labels", labels, n, width, -100);
     if (status == TFR_OK) {
-        status = tfr_loss_add(reply, "mc_loss", tfr_cross_entropy(mc_logits, n, width, labels, -100));
+        status = tfr_reply_add_loss(reply, "mc_loss", tfr_cross_entropy(mc_logits, n, width, labels, -100));
     }
     tfr_free(labels);
     return status;

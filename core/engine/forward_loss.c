@@ -3,18 +3,7 @@
 
 #include "base/status.h"
 #include "engine/forward.h"
-
-/* log of the sum of exponentials. */
-static double log_sum(const float *logits, int64_t width) {
-    double largest = logits[0], sum = 0;
-    for (int64_t i = 1; i < width; i++) {
-        largest = logits[i] > largest ? logits[i] : largest;
-    }
-    for (int64_t i = 0; i < width; i++) {
-        sum += exp(logits[i] - largest);
-    }
-    return largest + log(sum);
-}
+#include "engine/loss.h"
 
 double tfr_cross_entropy(const float *logits, int64_t n, int64_t width, const int64_t *labels,
                          int64_t ignored) {
@@ -23,7 +12,7 @@ double tfr_cross_entropy(const float *logits, int64_t n, int64_t width, const in
     for (int64_t i = 0; i < n; i++) {
         const float *row = logits + i * width;
         if (labels[i] != -100 && labels[i] != ignored) {
-            total += log_sum(row, width) - row[labels[i]];
+            total += tfr_log_sum_exp(row, width) - row[labels[i]];
             counted++;
         }
     }
@@ -42,7 +31,7 @@ enum tfr_status tfr_labels_check(const char *name, const int64_t *labels, int64_
     return TFR_OK;
 }
 
-enum tfr_status tfr_loss_add(struct tfr_forward_reply *reply, const char *name, double loss) {
+enum tfr_status tfr_reply_add_loss(struct tfr_forward_reply *reply, const char *name, double loss) {
     float *data;
     TFR_TRY(tfr_reply_add(reply, name, 0, NULL, &data));
     *data = (float)loss;

@@ -142,9 +142,10 @@ static void complain_missing(void *user, enum tfr_param param, int64_t layer) {
     tfr_complaints_add(missing->complaints, TFR_MODEL, 1, 0, "%s: tensor %s %s is missing%s", missing->path,
                        tfr_model_param_name(param, layer, name, sizeof(name)),
                        tfr_shape_text(rank, dim, shape, sizeof(shape)),
-                       param == TFR_PARAM_LM_HEAD  ? ": the config says tie_word_embeddings = false"
-                       : param > TFR_PARAM_LM_HEAD ? ": architectures names this head; --allow-missing-head runs the model without it"
-                                                   : "");
+                       param == TFR_PARAM_LM_HEAD ? ": the config says tie_word_embeddings = false"
+                       : param > TFR_PARAM_LM_HEAD
+                           ? ": architectures names this head; --allow-missing-head runs the model without it"
+                           : "");
 }
 
 /* A tied matrix stored twice must be one matrix, otherwise nobody knows which one is meant. */

@@ -54,6 +54,15 @@ static int run(struct tfr_args *args) {
     return code;
 }
 
+static const char *const reads[] = {"model.", "runtime.", "parallel.", "plugins", "observe.", NULL};
+
 const struct tfr_command tfr_cmd_forward = {
-    "forward", "CONFIG --in FILE --out FILE",  "one forward pass: tensors in, tensors out",
-    flags,     sizeof flags / sizeof flags[0], run};
+    .name = "forward",
+    .operands = "CONFIG --in FILE --out FILE",
+    .help = "one forward pass: tensors in, tensors out",
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof flags[0],
+    .reads = reads,
+    .on_all_ranks = true,
+    .run = run,
+};
