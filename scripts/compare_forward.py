@@ -176,7 +176,7 @@ def make_request(r, g, name, asked, config):
         hidden[..., torch.arange(S), P + torch.arange(S)] = False
         t["attention_mask"] = m.masked_fill(hidden, r.choice([-1e9, torch.finfo(torch.float32).min]))
     if has("positions"):
-        t["position_ids"] = randint(config.n_positions, *lead, S)
+        t["position_ids"] = randint(config.n_positions, rows, S)  # transformers does not flatten these
     if has("positions_shared"):
         t["position_ids"] = randint(config.n_positions, 1, S)
     if has("token_types"):
@@ -249,7 +249,7 @@ def reference(model, config, name, asked, t, args, shape):
         kw["logits_to_keep"] = int(args[args.index("--logits-to-keep") + 1])
     if "auto_positions" in asked:
         m = kw["attention_mask"].view(rows, -1)
-        kw["position_ids"] = (m.cumsum(-1) - 1).masked_fill(m == 0, 1)[:, -S:].view(*kw["attention_mask"].shape[:-1], S)
+        kw["position_ids"] = (m.cumsum(-1) - 1).masked_fill(m == 0, 1)[:, -S:]
     if "bidirectional" in asked:  # what transformers 5 does: no causal rule, neither in the mask nor in the layers
         for block in getattr(model, "transformer", model).h:
             block.attn.bias.fill_(True)
