@@ -148,7 +148,8 @@ def topology_is_told(tfrun):
 def config_prints_effective_options(tfrun):
     effective = json.loads(tfrun.text("config", tfrun.demo, "--threads", 1))
     expect_same(effective["tfrun"]["runtime.threads"], 1)
-    expect_same(effective["tfrun"]["sampling.top_k"], 40)
+    with open(os.path.join(tfrun.demo, "config.json"), encoding="utf-8") as file:
+        expect_same(effective["tfrun"]["sampling.top_k"], json.load(file)["tfrun"]["sampling"]["top_k"])
 
 
 # ---- stdout and stderr
