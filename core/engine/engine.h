@@ -73,6 +73,23 @@ enum tfr_status tfr_engine_place_blocks(const struct tfr_config *config, const s
 enum tfr_status tfr_engine_same_config(struct tfr_engine *engine);
 enum tfr_status tfr_engine_same_orders(struct tfr_engine *engine);
 
+/* Who plans a step, and with what: an engine, a report without weights, the split of the blocks. */
+struct tfr_planner {
+    const struct tfr_config *config;
+    const struct tfr_model *model; /* NULL with store and team: a dry plan */
+    const struct tfr_machine *machine;
+    const struct tfr_registry *registry;
+    struct tfr_store *store;
+    struct tfr_team *team;
+    struct tfr_order_book *orders;
+    const int *owner;
+    int rank, n_ranks, ln_f_rank, n_threads;
+    int64_t context; /* cached positions assumed for predictions; -1: an eighth of n_positions */
+    struct tfr_gpt2_features features;
+};
+/* plans.c: the one way from a step's shape to a plan: graph, fusion, plan. */
+enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, int64_t logits, struct tfr_plan **plan);
+
 /* plans.c: the plan for at least this many rows and logits, built (and its weights packed) on first use by all ranks together. */
 enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features,
                                 const struct tfr_plan **plan);

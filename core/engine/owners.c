@@ -30,32 +30,10 @@ static enum tfr_status predict(const struct tfr_config *config, const struct tfr
     if (alone == NULL) {
         return TFR_RESOURCE;
     }
-    const struct tfr_gpt2_spec spec = {
-        .hparams = &config->model,
-        .owner = alone,
-        .n_ranks = 1,
-        .rows_max = 1,
-        .logits_max = 1,
-        .dtype = config->options.runtime_dtype == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
-    };
-    struct tfr_plan_request request = {
-        .registry = registry,
-        .machine = machine,
-        .n_threads = 1,
-        .deterministic = config->options.runtime_deterministic,
-        .context = (double)config->model.n_positions / 8,
-        .sequences = 1,
-    };
+    const struct tfr_planner planner = {
+        .config = config, .machine = machine, .registry = registry, .owner = alone, .n_ranks = 1, .n_threads = 1, .context = -1};
     struct tfr_plan *plan = NULL;
-    enum tfr_status status = tfr_gpt2_build(&request.graph, &spec);
-    if (status == TFR_OK) {
-        status = tfr_fuse(request.graph);
-        if (status == TFR_OK) {
-            status = tfr_plan_build(&plan, &request);
-        } else {
-            tfr_graph_free(request.graph);
-        }
-    }
+    enum tfr_status status = tfr_plan_step(&planner, 1, 1, &plan);
     if (status == TFR_OK) {
         split_costs(plan, costs);
         tfr_plan_free(plan);

@@ -62,31 +62,30 @@ struct tfr_gpt2_features tfr_engine_features(const struct tfr_engine *engine) {
     return (struct tfr_gpt2_features){.attention = engine->config->options.runtime_attn};
 }
 
-static enum tfr_status build(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features,
-                             bool dry, struct tfr_plan **plan) {
-    const struct tfr_config *config = engine->config;
+enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, int64_t logits, struct tfr_plan **plan) {
+    const struct tfr_config *config = planner->config;
     const struct tfr_gpt2_spec spec = {
         .hparams = &config->model,
-        .model = dry ? NULL : engine->model,
-        .owner = engine->owner,
-        .rank = tfr_engine_rank(engine),
-        .n_ranks = tfr_engine_size(engine),
-        .ln_f_rank = engine->ln_f_rank,
+        .model = planner->model,
+        .owner = planner->owner,
+        .rank = planner->rank,
+        .n_ranks = planner->n_ranks,
+        .ln_f_rank = planner->ln_f_rank,
         .rows_max = rows,
         .logits_max = logits,
         .dtype = config->options.runtime_dtype == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
-        .features = *features,
+        .features = planner->features,
     };
     struct tfr_plan_request request = {
-        .registry = engine->registry,
-        .machine = engine->machine,
-        .store = dry ? NULL : engine->store,
-        .team = dry ? NULL : engine->team,
-        .n_threads = engine->threads.n_threads,
+        .registry = planner->registry,
+        .machine = planner->machine,
+        .store = planner->store,
+        .team = planner->team,
+        .n_threads = planner->n_threads,
         .deterministic = config->options.runtime_deterministic,
-        .orders = &engine->orders,
-        .context = (double)config->model.n_positions / 8,
-        .sequences = rows <= engine->max_batch ? (double)rows : 1,
+        .orders = planner->orders,
+        .context = planner->context >= 0 ? (double)planner->context : (double)config->model.n_positions / 8,
+        .sequences = rows <= config->options.runtime_max_batch ? (double)rows : 1,
     };
     TFR_TRY(tfr_gpt2_build(&request.graph, &spec));
     enum tfr_status status = tfr_fuse(request.graph);
@@ -95,6 +94,27 @@ static enum tfr_status build(struct tfr_engine *engine, int64_t rows, int64_t lo
         return status;
     }
     return tfr_plan_build(plan, &request);
+}
+
+static enum tfr_status build(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features,
+                             bool dry, struct tfr_plan **plan) {
+    const struct tfr_planner planner = {
+        .config = engine->config,
+        .model = dry ? NULL : engine->model,
+        .machine = engine->machine,
+        .registry = engine->registry,
+        .store = dry ? NULL : engine->store,
+        .team = dry ? NULL : engine->team,
+        .orders = &engine->orders,
+        .owner = engine->owner,
+        .rank = tfr_engine_rank(engine),
+        .n_ranks = tfr_engine_size(engine),
+        .ln_f_rank = engine->ln_f_rank,
+        .n_threads = engine->threads.n_threads,
+        .context = -1,
+        .features = *features,
+    };
+    return tfr_plan_step(&planner, rows, logits, plan);
 }
 
 enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine) {

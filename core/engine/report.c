@@ -43,39 +43,22 @@ static enum tfr_status open_dry(struct dry *dry, const char *path, const struct 
     return tfr_engine_place_blocks(dry->config, dry->machine, dry->registry, n_ranks, dry->owner, &dry->ln_f_rank);
 }
 
-static enum tfr_status build_graph(const struct dry *dry, const struct tfr_plan_question *question, int rank, int64_t rows,
-                                   int64_t logits, struct tfr_graph **graph) {
-    const struct tfr_gpt2_spec spec = {
-        .hparams = &dry->config->model,
+static enum tfr_status build_plan(struct dry *dry, const struct tfr_plan_question *question, int rank, int64_t rows,
+                                  int64_t logits, struct tfr_plan **plan) {
+    const struct tfr_planner planner = {
+        .config = dry->config,
+        .machine = dry->machine,
+        .registry = dry->registry,
+        .orders = &dry->orders,
         .owner = dry->owner,
         .rank = rank,
         .n_ranks = question->n_ranks,
         .ln_f_rank = dry->ln_f_rank,
-        .rows_max = rows,
-        .logits_max = logits,
-        .dtype = dry->config->options.runtime_dtype == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
-    };
-    TFR_TRY(tfr_gpt2_build(graph, &spec));
-    enum tfr_status status = tfr_fuse(*graph);
-    if (status != TFR_OK) {
-        tfr_graph_free(*graph);
-    }
-    return status;
-}
-
-static enum tfr_status build_plan(struct dry *dry, const struct tfr_plan_question *question, int rank, int64_t rows,
-                                  int64_t logits, struct tfr_plan **plan) {
-    struct tfr_plan_request request = {
-        .registry = dry->registry,
-        .machine = dry->machine,
         .n_threads = dry->threads.n_threads,
-        .deterministic = dry->config->options.runtime_deterministic,
-        .orders = &dry->orders,
-        .context = (double)question->context,
-        .sequences = 1,
+        .context = question->context,
+        .features = {.attention = dry->config->options.runtime_attn},
     };
-    TFR_TRY(build_graph(dry, question, rank, rows, logits, &request.graph));
-    return tfr_plan_build(plan, &request);
+    return tfr_plan_step(&planner, rows, logits, plan);
 }
 
 /* As the engine does: the largest class fixes the orders, then the plan that was asked for. */

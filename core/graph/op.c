@@ -77,23 +77,9 @@ static const struct {
     const char *name;
     double flops;
 } activations[TFR_ACT_COUNT] = {
-    [TFR_ACT_NONE] = {"none", 0},
-    [TFR_ACT_GELU_TANH] = {"gelu_tanh", 9},
-    [TFR_ACT_GELU_ERF] = {"gelu_erf", 5},
-    [TFR_ACT_GELU_CLIP10] = {"gelu_clip10", 7},
-    [TFR_ACT_QUICK_GELU] = {"quick_gelu", 4},
-    [TFR_ACT_RELU] = {"relu", 1},
-    [TFR_ACT_RELU2] = {"relu2", 2},
-    [TFR_ACT_RELU6] = {"relu6", 2},
-    [TFR_ACT_LEAKY_RELU] = {"leaky_relu", 2},
-    [TFR_ACT_SILU] = {"silu", 3},
-    [TFR_ACT_TANH] = {"tanh", 1},
-    [TFR_ACT_SIGMOID] = {"sigmoid", 3},
-    [TFR_ACT_LINEAR] = {"linear", 0},
-    [TFR_ACT_MISH] = {"mish", 5},
-    [TFR_ACT_LAPLACE] = {"laplace", 5},
-    [TFR_ACT_HARDSWISH] = {"hardswish", 5},
-    [TFR_ACT_SQRTSOFTPLUS] = {"sqrtsoftplus", 4},
+#define TFR_ACTIVATION(NAME, name, flops, formula) {name, flops},
+#include <tfrun/activations.def>
+#undef TFR_ACTIVATION
 };
 
 static bool has_arg(const struct tfr_problem *problem, int arg) {

@@ -1,4 +1,4 @@
-/* act.h - the activations of enum tfr_activation on vectors, and what each costs.
+/* act.h - the activations of enum tfr_activation on vectors.
  *
  * Same bits on every build with V_HAS_FMA, one vector or many: every kernel that fuses an activation uses
  * these. Errors against float64 stay below 1e-6 of max(|y|, 1) (measured by tests/unit/test_act.c). NaN in
@@ -11,16 +11,6 @@
 #include <tfrun/plugin.h>
 
 #include "common/simd.h"
-
-/* FLOPs per element as ops.def counts them (+ - * / max compare exp tanh erf log sqrt are one each). */
-static inline int act_flops(int activation) {
-    static const int flops[TFR_ACT_COUNT] = {
-        [TFR_ACT_GELU_TANH] = 9, [TFR_ACT_GELU_ERF] = 5,  [TFR_ACT_GELU_CLIP10] = 7, [TFR_ACT_QUICK_GELU] = 5,
-        [TFR_ACT_RELU] = 1,      [TFR_ACT_RELU2] = 2,     [TFR_ACT_RELU6] = 2,       [TFR_ACT_LEAKY_RELU] = 2,
-        [TFR_ACT_SILU] = 4,      [TFR_ACT_TANH] = 1,      [TFR_ACT_SIGMOID] = 3,     [TFR_ACT_MISH] = 5,
-        [TFR_ACT_LAPLACE] = 5,   [TFR_ACT_HARDSWISH] = 5, [TFR_ACT_SQRTSOFTPLUS] = 4};
-    return activation > 0 && activation < TFR_ACT_COUNT ? flops[activation] : 0;
-}
 
 /* e^x, within 2 ulp; 0 below -104, inf above 88.73, subnormals kept. */
 V_INLINE vf v_exp(vf x) {

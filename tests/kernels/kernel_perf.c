@@ -5,8 +5,13 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "common/act.h"
 #include "common/dtype.h"
+
+static const int activation_flops[] = {
+#define TFR_ACTIVATION(NAME, name, flops, formula) flops,
+#include <tfrun/activations.def>
+#undef TFR_ACTIVATION
+};
 
 void mode_support(struct context *context, const char *filter) {
     for (int i = 0; i < context->list.n; i++) {
@@ -41,7 +46,7 @@ static void count_work(const struct kernel_case *kase, double *flops, double *by
     *flops = 0;
     *bytes = 8 * m * n;
     if (kase->op == TFR_OP_LINEAR) {
-        *flops = 2 * m * k * n + m * n * (kase->bias + kase->residual + act_flops(kase->act));
+        *flops = 2 * m * k * n + m * n * (kase->bias + kase->residual + activation_flops[kase->act]);
         *bytes = 4 * m * k + (double)float_bytes(kase->dtype) * k * n + 4 * n * kase->bias +
                  4 * m * n * (1 + kase->residual);
     } else if (kase->op == TFR_OP_ATTENTION) {
@@ -50,7 +55,7 @@ static void count_work(const struct kernel_case *kase, double *flops, double *by
     } else if (kase->op == TFR_OP_LAYER_NORM) {
         *flops = 7 * m * n + 5 * m;
     } else if (kase->op == TFR_OP_ACTIVATION) {
-        *flops = m * n * act_flops(kase->act);
+        *flops = m * n * activation_flops[kase->act];
     } else if (kase->op == TFR_OP_KV_APPEND) {
         *bytes = 16 * m * n;
     } else if (kase->op != TFR_OP_GATHER_ROWS) {

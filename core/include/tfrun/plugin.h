@@ -33,25 +33,11 @@ enum tfr_op {
     TFR_OP_COUNT
 };
 
-/* Activations of Hugging Face's registry without parameters; each with its formula where the name does not say it. */
+/* Activations: names, formulas and costs in activations.def. */
 enum tfr_activation {
-    TFR_ACT_NONE, /* no activation fused */
-    TFR_ACT_GELU_TANH, /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
-    TFR_ACT_GELU_ERF, /* 0.5 x (1 + erf(x / sqrt 2)) */
-    TFR_ACT_GELU_CLIP10, /* GELU_ERF clipped to [-10, 10] */
-    TFR_ACT_QUICK_GELU, /* x sigmoid(1.702 x) */
-    TFR_ACT_RELU,
-    TFR_ACT_RELU2, /* relu squared */
-    TFR_ACT_RELU6, /* min(relu, 6) */
-    TFR_ACT_LEAKY_RELU, /* slope 0.01 below 0 */
-    TFR_ACT_SILU, /* x sigmoid(x) */
-    TFR_ACT_TANH,
-    TFR_ACT_SIGMOID,
-    TFR_ACT_LINEAR, /* y = x */
-    TFR_ACT_MISH, /* x tanh(softplus(x)) */
-    TFR_ACT_LAPLACE, /* 0.5 (1 + erf((x - 0.707107) / (0.282095 sqrt 2))) */
-    TFR_ACT_HARDSWISH, /* x relu6(x + 3) / 6 */
-    TFR_ACT_SQRTSOFTPLUS, /* sqrt(softplus(x)) */
+#define TFR_ACTIVATION(NAME, name, flops, formula) TFR_ACT_##NAME,
+#include <tfrun/activations.def>
+#undef TFR_ACTIVATION
     TFR_ACT_COUNT
 };
 
