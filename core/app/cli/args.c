@@ -265,7 +265,9 @@ static void print_option(const struct tfr_option_info *option) {
     if (option->default_text != NULL && n > 0 && (size_t)n < sizeof help) {
         snprintf(help + n, sizeof help - (size_t)n, " [%s]", option->default_text);
     }
-    print_line(option->short_flag, option->flag, option->operand, help);
+    char name[64];
+    snprintf(name, sizeof name, is_bool(option) ? "%s, --no-%s" : "%s", option->flag, option->flag);
+    print_line(option->short_flag, name, option->operand, help);
 }
 
 void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags) {

@@ -6,9 +6,18 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+/* A launcher ends all ranks when the first one leaves with a failure: rank 0 gets the time to say why. */
+static void let_rank_0_speak(void) {
+    const struct timespec pause = {.tv_nsec = 500000000};
+    nanosleep(&pause, NULL);
+}
 
 int tfr_cli_fail(enum tfr_status status) {
-    if (tfr_launched_rank() == 0) {
+    if (tfr_launched_rank() != 0) {
+        let_rank_0_speak();
+    } else {
         const char *text = tfr_last_error();
         while (*text != '\0') {
             size_t line = strcspn(text, "\n");

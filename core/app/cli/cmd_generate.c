@@ -224,7 +224,7 @@ static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
 
 static int follow(struct tfr_engine *engine) {
     enum tfr_status status = tfr_engine_follow(engine);
-    return status == TFR_OK ? 0 : tfr_exit_code(status);
+    return status == TFR_OK ? 0 : tfr_cli_fail(status);
 }
 
 /* Flags that are short for an option. */

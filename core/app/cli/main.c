@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/cli/cli.h"
 
@@ -108,6 +109,13 @@ int main(int argc, char **argv) {
     }
     if (args.help) {
         return tfr_launched_rank() == 0 ? print_help(named ? command : NULL) : 0;
+    }
+    if (!named && args.n_operands > 1 && find_command(args.operands[1]) != NULL) {
+        return tfr_cli_usage("the command comes first: tfrun %s %s", args.operands[1], args.operands[0]);
+    }
+    if (!named && args.n_operands > 1 && access(args.operands[0], F_OK) != 0) {
+        return tfr_cli_usage("\"%s\" is not a command, and one config is enough; `tfrun --help` lists the commands",
+                             args.operands[0]);
     }
     if (has_stray(command, &args)) {
         return tfr_exit_code(TFR_USAGE);
