@@ -23,8 +23,8 @@ const char *tfr_status_text(enum tfr_status status); /* one line in words */
 int tfr_status_exit_code(enum tfr_status status);
 
 /* Nearest of `n` names to `word` by edit distance (at most a third of its length), or NULL. For
- * "did you mean" lines. */
-const char *tfr_nearest_name(const char *word, const char *const *names, size_t n);
+ * "did you mean" lines; tfrun.h offers it too. */
+TFR_API const char *tfr_nearest_name(const char *word, const char *const *names, size_t n);
 
 #define TFR_TRY(call)                                                                              \
     do {                                                                                           \

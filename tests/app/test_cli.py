@@ -69,9 +69,17 @@ def expect_same(have, want):
 # ---- help and reports
 
 
+def commands(text):
+    """The commands that --help lists."""
+    names = re.findall(r"^  ([a-z]+) ", text[text.index("Commands:"):text.index("Options of")], re.M)
+    expect("generate" in names and "plan" in names, names)
+    return names
+
+
 @case
 def help_lists_every_flag(tfrun):
     text = tfrun.text("--help")
+    text += "".join(tfrun.text(command, "--help") for command in commands(text))
     options = tfrun.options()
     expect(len(options) > 30, len(options), "options read from config.def")
     for _, flag in options:
@@ -81,9 +89,9 @@ def help_lists_every_flag(tfrun):
 
 @case
 def help_fits_110_columns(tfrun):
-    for command in ([], ["tokenize"], ["eval"], ["score"], ["plan"], ["check"], ["plugins"], ["topology"], ["config"], ["init"]):
-        for line in tfrun.text(*command, "--help").splitlines():
-            expect(len(line) <= 110, len(line), line)
+    text = tfrun.text("--help")
+    for line in "\n".join([text, *(tfrun.text(command, "--help") for command in commands(text))]).splitlines():
+        expect(len(line) <= 110, len(line), line)
 
 
 @case
@@ -227,6 +235,20 @@ def interrupt_prints_what_is_there(tfrun):
     out, error = process.communicate(timeout=60)
     expect_same(process.returncode, 130)
     expect(out.endswith(b"\n") and b"cancelled" in error, out[-20:], error)
+
+
+@case
+def several_prompts_are_one_batch(tfrun):
+    both = tfrun.greedy("-p", PROMPT, "-p", "The sea")["choices"]
+    expect_same(both, [tfrun.greedy("-p", prompt)["choices"][0] for prompt in (PROMPT, "The sea")])
+
+
+@case
+def help_shows_what_the_command_reads(tfrun):
+    text = tfrun.text("plugins", "--help")
+    expect("--plugin PATH" in text and "--temperature" not in text, text)
+    text = tfrun.text("generate", "--help")
+    expect("--temperature" in text and "--stride" not in text, text)
 
 
 @case

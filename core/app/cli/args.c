@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELP_COLUMN = 34, HELP_WIDTH = 100 };
+enum { HELP_COLUMN = 34, HELP_WIDTH = 100, MAX_FLAGS = 256 };
 
 static bool fail(struct tfr_args *args, const char *what, const char *word, const char *hint) {
     snprintf(args->error, sizeof args->error, "%s %s%s", word, what, hint);
@@ -40,38 +40,19 @@ static const struct tfr_flag *find_flag(const struct tfr_flag *flags, size_t n, 
     return NULL;
 }
 
-/* Levenshtein distance on short names, two rows. */
-static size_t distance(const char *a, const char *b) {
-    enum { LONGEST = 64 };
-    size_t row[LONGEST + 1], la = strnlen(a, LONGEST), lb = strnlen(b, LONGEST);
-    for (size_t j = 0; j <= lb; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= la; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= lb; j++) {
-            size_t cost = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            size_t other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            row[j] = cost < other ? cost : other;
-        }
-    }
-    return row[lb];
-}
-
 static const char *nearest(const char *name, const struct tfr_flag *flags, size_t n_flags) {
-    size_t n, best = strlen(name) / 3 + 2;
-    const struct tfr_option_info *table = tfr_option_table(&n);
-    const char *found = NULL;
-    for (size_t i = 0; i < n + n_flags; i++) {
-        const char *candidate = i < n ? table[i].flag : flags[i - n].name;
-        if (candidate != NULL && distance(name, candidate) < best) {
-            best = distance(name, candidate);
-            found = candidate;
+    const char *names[MAX_FLAGS];
+    size_t n_options, n = 0;
+    const struct tfr_option_info *table = tfr_option_table(&n_options);
+    for (size_t i = 0; i < n_options && n < MAX_FLAGS; i++) {
+        if (table[i].flag != NULL) {
+            names[n++] = table[i].flag;
         }
     }
-    return found;
+    for (size_t i = 0; i < n_flags && n < MAX_FLAGS; i++) {
+        names[n++] = flags[i].name;
+    }
+    return tfr_nearest_name(name, names, n);
 }
 
 void tfr_args_add(struct tfr_args *args, const char *key, const char *value, const char *origin) {
@@ -226,6 +207,14 @@ const char *tfr_args_flag(const struct tfr_args *args, const char *name) {
     return NULL;
 }
 
+size_t tfr_args_count(const struct tfr_args *args, const char *name) {
+    size_t count = 0;
+    for (size_t i = 0; i < args->n_flags; i++) {
+        count += strcmp(args->flags[i].flag->name, name) == 0;
+    }
+    return count;
+}
+
 /* Words of `text` wrapped between the help column and the right margin. */
 static void print_wrapped(const char *text) {
     size_t column = HELP_COLUMN;
@@ -270,18 +259,23 @@ static void print_option(const struct tfr_option_info *option) {
     print_line(option->short_flag, name, option->operand, help);
 }
 
-void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags) {
-    size_t n;
+void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags, tfr_args_reads_fn reads, const void *user) {
+    size_t n, n_read = 0;
     const struct tfr_option_info *table = tfr_option_table(&n);
     for (size_t i = 0; i < n_flags; i++) {
         print_line(flags[i].short_name, flags[i].name, flags[i].operand, flags[i].help);
     }
-    printf("\nOptions of the config, each a key under \"tfrun\" (docs/config.md):\n");
     for (size_t i = 0; i < n; i++) {
-        if (table[i].flag != NULL) {
-            print_option(&table[i]);
+        if (table[i].flag == NULL || !reads(user, table[i].key)) {
+            continue;
         }
+        if (n_read++ == 0) {
+            printf("\nOptions of the config, each a key under \"tfrun\" (docs/config.md); the last of two counts, lists grow:\n");
+        }
+        print_option(&table[i]);
     }
-    print_line(0, "set", "KEY=VALUE", "any key under \"tfrun\", such as runtime.dtype=bf16; may be given several times");
+    if (n_read > 0) {
+        print_line(0, "set", "KEY=VALUE", "any key under \"tfrun\", such as runtime.dtype=bf16; may be given several times");
+    }
     print_line('h', "help", NULL, "this text");
 }

@@ -36,7 +36,10 @@ bool tfr_args_parse(struct tfr_args *args, int argc, char **argv, const struct t
 /* Last value given for a flag of the command; NULL if absent ("" for one without operand). */
 const char *tfr_args_flag(const struct tfr_args *args, const char *name);
 void tfr_args_add(struct tfr_args *args, const char *key, const char *value, const char *origin);
-/* The option table and the command's own flags, two columns in 100. */
-void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags);
+/* How often a flag of the command was given. */
+size_t tfr_args_count(const struct tfr_args *args, const char *name);
+/* The command's own flags, then the options of the table that it reads, two columns in 100. */
+typedef bool (*tfr_args_reads_fn)(const void *user, const char *key);
+void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags, tfr_args_reads_fn reads, const void *user);
 
 #endif

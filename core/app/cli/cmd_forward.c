@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/cli/cli.h"
+#include "app/cli/measure.h"
 
 static const struct tfr_flag flags[] = {
     {"in", "FILE", "safetensors file with the inputs: input_ids, attention_mask, past_key_values.0.key, ...",
@@ -31,27 +31,10 @@ static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
 }
 
 static int run(struct tfr_args *args) {
-    const char *config = tfr_cli_operand(args, "a config");
-    if (config == NULL) {
-        return tfr_exit_code(TFR_USAGE);
-    }
     if (tfr_args_flag(args, "in") == NULL || tfr_args_flag(args, "out") == NULL) {
         return tfr_cli_usage("forward needs --in FILE and --out FILE");
     }
-    struct tfr_engine *engine;
-    enum tfr_status status = tfr_engine_open(&engine, config, args->overrides, args->n_overrides);
-    if (status != TFR_OK) {
-        return tfr_cli_fail(status);
-    }
-    int code;
-    if (tfr_engine_rank(engine) == 0) {
-        code = drive(engine, args);
-    } else {
-        status = tfr_engine_follow(engine);
-        code = status == TFR_OK ? 0 : tfr_exit_code(status);
-    }
-    tfr_engine_close(engine);
-    return code;
+    return tfr_measure_run(args, drive);
 }
 
 static const char *const reads[] = {"model.", "runtime.", "parallel.", "plugins", "observe.", NULL};

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/cli/cli.h"
+#include "app/cli/measure.h"
 
 static const struct tfr_flag flags[] = {
     {"prompt-ids", "IDS", "token ids instead of text, separated by commas", 0},
@@ -222,29 +222,6 @@ static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
     return code;
 }
 
-static int follow(struct tfr_engine *engine) {
-    enum tfr_status status = tfr_engine_follow(engine);
-    return status == TFR_OK ? 0 : tfr_cli_fail(status);
-}
-
-/* Flags that are short for an option. */
-static void apply_flags(struct tfr_args *args) {
-    int verbose = 0;
-    for (size_t i = 0; i < args->n_flags; i++) {
-        verbose += strcmp(args->flags[i].flag->name, "verbose") == 0;
-    }
-    if (verbose > 0) {
-        tfr_args_add(args, "observe.log", verbose > 1 ? "debug" : "info", "-v");
-    }
-    if (tfr_args_flag(args, "quiet") != NULL) {
-        tfr_args_add(args, "output.stats", "off", "-q");
-        tfr_args_add(args, "observe.log", "error", "-q");
-    }
-    if (tfr_args_flag(args, "json") != NULL) {
-        tfr_args_add(args, "output.format", "json", "--json");
-    }
-}
-
 /* --prompt-ids beside a prompt of the command line: one of them would be passed over. */
 static bool has_two_prompts(const struct tfr_args *args) {
     bool has_ids = tfr_args_flag(args, "prompt-ids") != NULL, has_text = false;
@@ -257,21 +234,30 @@ static bool has_two_prompts(const struct tfr_args *args) {
     return has_ids && has_text;
 }
 
+/* Several -p are several prompts. */
+static void list_prompts(struct tfr_args *args) {
+    size_t n = 0;
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        n += strcmp(args->overrides[i].key, "input.prompt") == 0;
+    }
+    for (size_t i = 0; n > 1 && i < args->n_overrides; i++) {
+        if (strcmp(args->overrides[i].key, "input.prompt") == 0) {
+            args->overrides[i].key = "input.prompts";
+        }
+    }
+}
+
 static int run(struct tfr_args *args) {
-    const char *config = tfr_cli_operand(args, "a config");
-    if (config == NULL || has_two_prompts(args)) {
+    if (has_two_prompts(args)) {
         return tfr_exit_code(TFR_USAGE);
     }
-    apply_flags(args);
-    struct tfr_engine *engine;
-    enum tfr_status status = tfr_engine_open(&engine, config, args->overrides, args->n_overrides);
-    if (status != TFR_OK) {
-        return tfr_cli_fail(status);
-    }
-    int code = tfr_engine_rank(engine) == 0 ? drive(engine, args) : follow(engine);
-    tfr_engine_close(engine);
-    return code;
+    list_prompts(args);
+    tfr_measure_apply_flags(args);
+    return tfr_measure_run(args, drive);
 }
+
+static const char *const reads[] = {"version",   "task",    "model.",  "input.",   "sampling.", "runtime.",
+                                    "parallel.", "plugins", "output.", "observe.",  NULL};
 
 const struct tfr_command tfr_cmd_generate = {
     .name = "generate",
@@ -279,6 +265,7 @@ const struct tfr_command tfr_cmd_generate = {
     .help = "continue a prompt (what `tfrun CONFIG` does)",
     .flags = flags,
     .n_flags = sizeof flags / sizeof flags[0],
+    .reads = reads,
     .on_all_ranks = true,
     .run = run,
 };

@@ -30,27 +30,8 @@ static const struct tfr_command *find_command(const char *name) {
     return NULL;
 }
 
-static int print_help(const struct tfr_command *command) {
-    if (command != NULL) {
-        printf("Usage: tfrun %s %s [OPTIONS]\n%s\n\n", command->name, command->operands, command->help);
-        tfr_args_print_options(command->flags, command->n_flags);
-        return 0;
-    }
-    printf("tfrun %s runs GPT-2 models on CPUs.\n\n"
-           "Usage: tfrun CONFIG [OPTIONS]            do what the config says (generate)\n"
-           "       tfrun COMMAND ... [OPTIONS]\n"
-           "       mpirun -n N tfrun CONFIG ...      the same, blocks split over N ranks\n\n"
-           "CONFIG is a Hugging Face config.json with an optional key \"tfrun\", or a model folder.\n\nCommands:\n",
-           tfr_version());
-    for (int i = 0; i < N_COMMANDS; i++) {
-        printf("  %-10s %-14s %s\n", commands[i]->name, commands[i]->operands, commands[i]->help);
-    }
-    printf("\nOptions of generate (others: tfrun COMMAND --help):\n");
-    tfr_args_print_options(tfr_cmd_generate.flags, tfr_cmd_generate.n_flags);
-    return 0;
-}
-
-static bool is_read(const struct tfr_command *command, const char *key) {
+static bool is_read(const void *user, const char *key) {
+    const struct tfr_command *command = user;
     if (command->reads == NULL) {
         return true;
     }
@@ -67,14 +48,51 @@ static bool is_read(const struct tfr_command *command, const char *key) {
     return false;
 }
 
+static int print_help(const struct tfr_command *command) {
+    if (command != NULL) {
+        const char *gap = command->operands[0] != '\0' ? " " : "";
+        printf("Usage: tfrun %s%s%s [OPTIONS]\n%s\n\n", command->name, gap, command->operands, command->help);
+        tfr_args_print_options(command->flags, command->n_flags, is_read, command);
+        return 0;
+    }
+    printf("tfrun %s runs GPT-2 models on CPUs.\n\n"
+           "Usage: tfrun CONFIG [OPTIONS]            do what the config says (generate)\n"
+           "       tfrun COMMAND ... [OPTIONS]\n"
+           "       mpirun -n N tfrun CONFIG ...      the same, blocks split over N ranks\n\n"
+           "CONFIG is a Hugging Face config.json with an optional key \"tfrun\", or a model folder.\n\nCommands:\n",
+           tfr_version());
+    for (int i = 0; i < N_COMMANDS; i++) {
+        printf("  %-10s %-14s %s\n", commands[i]->name, commands[i]->operands, commands[i]->help);
+    }
+    printf("\nOptions of generate (others: tfrun COMMAND --help):\n");
+    tfr_args_print_options(tfr_cmd_generate.flags, tfr_cmd_generate.n_flags, is_read, &tfr_cmd_generate);
+    return 0;
+}
+
+/* " (it belongs to eval, score)", or nothing. */
+static void name_readers(const char *key, char *text, size_t size) {
+    size_t n = 0;
+    text[0] = '\0';
+    for (int i = 0; i < N_COMMANDS && n < size; i++) {
+        if (commands[i]->reads != NULL && is_read(commands[i], key)) {
+            n += (size_t)snprintf(text + n, size - n, "%s%s", n == 0 ? " (it belongs to " : ", ", commands[i]->name);
+        }
+    }
+    if (n > 0 && n < size) {
+        snprintf(text + n, size - n, ")");
+    }
+}
+
 /* An option that the command does not look at is refused, not passed over. */
 static bool has_stray(const struct tfr_command *command, const struct tfr_args *args) {
     for (size_t i = 0; i < args->n_overrides; i++) {
         const struct tfr_override *override = &args->overrides[i];
         if (!is_read(command, override->key)) {
             bool by_set = strcmp(override->origin, "--set") == 0;
-            tfr_cli_usage("%s%s%s has no effect on `tfrun %s`; leave it out", override->origin, by_set ? " " : "",
-                          by_set ? override->key : "", command->name);
+            char readers[128];
+            name_readers(override->key, readers, sizeof readers);
+            tfr_cli_usage("%s%s%s has no effect on `tfrun %s`%s; leave it out", override->origin, by_set ? " " : "",
+                          by_set ? override->key : "", command->name, readers);
             return true;
         }
     }

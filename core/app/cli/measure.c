@@ -5,11 +5,12 @@
 #include <string.h>
 
 void tfr_measure_apply_flags(struct tfr_args *args) {
-    if (tfr_args_flag(args, "quiet") != NULL) {
+    const size_t verbose = tfr_args_count(args, "verbose");
+    if (tfr_args_count(args, "quiet") > 0) {
         tfr_args_add(args, "output.stats", "off", "-q");
         tfr_args_add(args, "observe.log", "error", "-q");
-    } else if (tfr_args_flag(args, "verbose") != NULL) {
-        tfr_args_add(args, "observe.log", "info", "-v");
+    } else if (verbose > 0) {
+        tfr_args_add(args, "observe.log", verbose > 1 ? "debug" : "info", "-v");
     }
     if (tfr_args_flag(args, "json") != NULL) {
         tfr_args_add(args, "output.format", "json", "--json");
@@ -32,7 +33,7 @@ int tfr_measure_run(const struct tfr_args *args,
         code = drive(engine, args);
     } else {
         status = tfr_engine_follow(engine);
-        code = tfr_exit_code(status);
+        code = status == TFR_OK ? 0 : tfr_cli_fail(status);
     }
     tfr_engine_close(engine);
     return code;

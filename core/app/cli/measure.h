@@ -1,10 +1,10 @@
-/* measure.h - what eval and score share: their flags, running on the engine's rank 0, delivering text. */
+/* measure.h - what the commands that run a model share: their flags, running on rank 0, delivering text. */
 #ifndef TFR_APP_MEASURE_H
 #define TFR_APP_MEASURE_H
 
 #include "app/cli/cli.h"
 
-/* -q, -v and --json as options of the config. */
+/* -q, -v (twice: more) and --json as options of the config. */
 void tfr_measure_apply_flags(struct tfr_args *args);
 /* Opens the engine of the one operand; rank 0 calls `drive`, the others follow. Returns the exit code. */
 int tfr_measure_run(const struct tfr_args *args,

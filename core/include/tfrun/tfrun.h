@@ -26,6 +26,8 @@ TFR_API const char *tfr_version(void); /* "0.1.0" */
 /* Text of the last failure on this thread; valid until the next call that fails. */
 TFR_API const char *tfr_last_error(void);
 TFR_API int tfr_exit_code(enum tfr_status status);
+/* Nearest of `n` names to `word` by edit distance (at most a third of its length), or NULL: for "did you mean". */
+TFR_API const char *tfr_nearest_name(const char *word, const char *const *names, size_t n);
 TFR_API void tfr_string_free(void *memory);
 
 /* ---- options -------------------------------------------------------------------------------------------- */
