@@ -10,6 +10,8 @@
 
 #include <tfrun/tfrun.h>
 
+#include "config/choices.h"
+
 /* The activation registry of Hugging Face that has no parameters (gpt2-semantics 1.3).
  * X(enum name, config name); several names may mean one function. */
 #define TFR_ACTIVATION_LIST(X)                                                                     \

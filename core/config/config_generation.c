@@ -12,8 +12,6 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 
-enum { DO_SAMPLE_AUTO, DO_SAMPLE_TRUE, DO_SAMPLE_FALSE };
-
 /* What transformers takes where sampling is asked for and nothing is said about top_k. */
 static const int64_t default_top_k = 50;
 
@@ -180,14 +178,14 @@ static void settle_mode(struct tfr_config_reader *reader) {
     struct tfr_options *options = &reader->config->options;
     const uint8_t flag = *origin_of(reader->config, "sampling.do_sample");
     const uint8_t heat = *origin_of(reader->config, "sampling.temperature");
-    const bool from_temperature = options->sampling_do_sample == DO_SAMPLE_AUTO || (heat > flag && heat >= TFR_ORIGIN_FILE);
+    const bool from_temperature = options->sampling_do_sample == TFR_SAMPLE_AUTO || (heat > flag && heat >= TFR_ORIGIN_FILE);
     if (from_temperature) {
         const bool hot = heat >= TFR_ORIGIN_FILE && options->sampling_temperature > 0;
-        options->sampling_do_sample = hot ? DO_SAMPLE_TRUE : DO_SAMPLE_FALSE;
+        options->sampling_do_sample = hot ? TFR_SAMPLE_TRUE : TFR_SAMPLE_FALSE;
         *origin_of(reader->config, "sampling.do_sample") = heat;
         return;
     }
-    if (options->sampling_do_sample == DO_SAMPLE_TRUE && options->sampling_temperature == 0) {
+    if (options->sampling_do_sample == TFR_SAMPLE_TRUE && options->sampling_temperature == 0) {
         if (heat == flag) {
             tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0,
                                "%s gives sampling.do_sample = true and sampling.temperature = 0; give a temperature above 0",
@@ -202,7 +200,7 @@ static void settle_mode(struct tfr_config_reader *reader) {
 static void settle_sampling_defaults(struct tfr_config *config) {
     const uint8_t flag = *origin_of(config, "sampling.do_sample");
     const bool from_files = flag == TFR_ORIGIN_TASK_PARAMS || flag == TFR_ORIGIN_GENERATION;
-    if (config->options.sampling_do_sample != DO_SAMPLE_TRUE || !from_files) {
+    if (config->options.sampling_do_sample != TFR_SAMPLE_TRUE || !from_files) {
         return;
     }
     if (*origin_of(config, "sampling.top_k") == TFR_ORIGIN_DEFAULT) {
@@ -237,7 +235,7 @@ static void check_modes(struct tfr_config_reader *reader) {
     if (o->sampling_num_beams > 1 && o->sampling_num_return_sequences > o->sampling_num_beams) {
         snprintf(text, sizeof text, "sampling.num_return_sequences = %lld is more than sampling.num_beams = %lld",
                  (long long)o->sampling_num_return_sequences, (long long)o->sampling_num_beams);
-    } else if (o->sampling_num_beams == 1 && o->sampling_num_return_sequences > 1 && o->sampling_do_sample == DO_SAMPLE_FALSE) {
+    } else if (o->sampling_num_beams == 1 && o->sampling_num_return_sequences > 1 && o->sampling_do_sample == TFR_SAMPLE_FALSE) {
         snprintf(text, sizeof text,
                  "sampling.num_return_sequences = %lld with greedy decoding would give one text many times; set a temperature or "
                  "num_beams",

@@ -16,8 +16,6 @@
 
 static const float ineligible = -1e9f;
 
-enum early_stopping { EARLY_FALSE, EARLY_TRUE, EARLY_NEVER };
-
 struct candidate {
     float score, key; /* key: what it is ranked by, the score or a draw */
     int32_t beam, id;
@@ -286,7 +284,7 @@ static void swap(struct beams *a, struct beams *b) {
 /* The finished ones so far and the candidates that end here, if they are among the first num_beams, compete for num_beams
  * places. */
 static void update_finished(struct search *search, struct candidate *merged) {
-    const bool full = all_done(search) && search->options->sampling_early_stopping == EARLY_TRUE;
+    const bool full = all_done(search) && search->options->sampling_early_stopping == TFR_EARLY_TRUE;
     int64_t n = 0;
     for (int64_t b = 0; b < search->n_beams; b++) {
         const struct candidate old = {.key = search->finished.score[b], .beam = (int32_t)b, .id = -1};
@@ -330,7 +328,7 @@ static void update_running(struct search *search, struct candidate *chosen) {
 
 static bool check_improvement(const struct search *search) {
     const double penalty = search->options->sampling_length_penalty;
-    const bool farthest = search->options->sampling_early_stopping == EARLY_NEVER && penalty > 0;
+    const bool farthest = search->options->sampling_early_stopping == TFR_EARLY_NEVER && penalty > 0;
     const int64_t generated = (farthest ? search->max_length : search->length) - search->n_prompt;
     const float best = normalised(search, search->running.score[0], generated);
     float worst = search->finished.score[0];
@@ -362,7 +360,7 @@ static enum tfr_status run_search(struct search *search, struct candidate *work)
         update_running(search, work);
         search->length++;
         search->may_improve = search->may_improve && check_improvement(search);
-        const bool full = all_done(search) && search->options->sampling_early_stopping == EARLY_TRUE;
+        const bool full = all_done(search) && search->options->sampling_early_stopping == TFR_EARLY_TRUE;
         goes_on = search->may_improve && !full && !all_end(search);
     }
     return TFR_OK;

@@ -11,7 +11,7 @@ static enum tfr_status init(const struct tfr_config *config) {
     if (options->output_file == NULL) {
         return tfr_raise(TFR_USAGE, "init needs -o DIR, the folder to write");
     }
-    const enum tfr_dtype dtype = options->runtime_dtype == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16;
+    const enum tfr_dtype dtype = options->runtime_dtype == TFR_PACK_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16;
     const uint64_t seed = options->sampling_seed >= 0 ? (uint64_t)options->sampling_seed : 0;
     return tfr_model_init(config, options->output_file, dtype, seed, options->output_force);
 }

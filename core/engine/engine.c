@@ -34,7 +34,10 @@ static enum tfr_status open_comm(struct tfr_engine *engine) {
 
 /* An assistant speaks and waits as the engine does that it drafts for. */
 static void start_log(const struct tfr_engine *engine) {
-    static const enum tfr_log_level levels[] = {TFR_LOG_ERROR, TFR_LOG_WARN, TFR_LOG_INFO, TFR_LOG_DEBUG, TFR_LOG_TRACE};
+    static const enum tfr_log_level levels[] = {
+        [TFR_SAY_ERROR] = TFR_LOG_ERROR, [TFR_SAY_WARN] = TFR_LOG_WARN,   [TFR_SAY_INFO] = TFR_LOG_INFO,
+        [TFR_SAY_DEBUG] = TFR_LOG_DEBUG, [TFR_SAY_TRACE] = TFR_LOG_TRACE,
+    };
     if (tfr_engine_rank(engine) == 0) {
         tfr_log_set_level(levels[engine->config->options.observe_log]);
     }
@@ -306,9 +309,9 @@ struct tfr_task tfr_engine_task(const struct tfr_engine *engine) {
         .input_file = options->input_file,
         .output_file = options->output_file,
         .eval_data = options->eval_data,
-        .json = options->output_format == 1,
+        .json = options->output_format == TFR_FORMAT_JSON,
         .force = options->output_force,
-        .stats = options->output_stats != 2,
+        .stats = options->output_stats != TFR_STATS_OFF,
         .echo = options->output_echo,
     };
 }

@@ -17,7 +17,6 @@
 static const uint64_t fnv_offset = 0xcbf29ce484222325u, fnv_prime = 0x100000001b3u;
 
 static enum tfr_status truncate_prompt(const struct tfr_engine *engine, struct tfr_live *live) {
-    enum { TRUNCATE_ERROR, TRUNCATE_LEFT, TRUNCATE_RIGHT };
     const struct tfr_options *options = &engine->config->options;
     const int64_t limit = engine->config->model.n_positions;
     int64_t wanted = options->sampling_max_tokens < limit ? options->sampling_max_tokens : limit - 1;
@@ -27,11 +26,11 @@ static enum tfr_status truncate_prompt(const struct tfr_engine *engine, struct t
                                              : tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld; shorten it",
                                                          live->ids.n, (long long)limit);
     }
-    if (options->input_truncate == TRUNCATE_ERROR) {
+    if (options->input_truncate == TFR_TRUNCATE_ERROR) {
         return tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld; shorten it or pass --truncate left|right",
                          live->ids.n, (long long)limit);
     }
-    if (options->input_truncate == TRUNCATE_LEFT) {
+    if (options->input_truncate == TFR_TRUNCATE_LEFT) {
         memmove(live->ids.data, live->ids.data + live->ids.n - room, room * sizeof *live->ids.data);
     }
     tfr_log(TFR_LOG_WARN, "engine", "prompt cut from %zu to %zu tokens", live->ids.n, room);

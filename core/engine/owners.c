@@ -91,7 +91,7 @@ enum tfr_status tfr_engine_place_blocks(const struct tfr_config *config, const s
     const int64_t n_layer = config->model.n_layer;
     if (config->device_map.n_blocks > 0) {
         TFR_TRY(take_map(config, n_ranks, owner));
-    } else if (n_ranks > 1 && config->options.parallel_split == 0) {
+    } else if (n_ranks > 1 && config->options.parallel_split == TFR_SPLIT_BALANCED) {
         TFR_TRY(split_balanced(config, machine, registry, n_ranks, owner));
     } else {
         tfr_partition_hf(n_layer, n_ranks, owner);

@@ -25,12 +25,12 @@ int64_t tfr_bucket(int64_t rows, int64_t max_rows) {
 
 static enum tfr_isa isa_limit(int choice) {
     static const uint32_t limits[] = {
-        UINT32_MAX,                                                                    /* auto */
-        0,                                                                             /* plain */
-        TFR_ISA_AVX2,                                                                  /* avx2 */
-        TFR_ISA_AVX2 | TFR_ISA_AVX512,                                                 /* avx512 */
-        TFR_ISA_AVX2 | TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16 | TFR_ISA_AVX512_VNNI,      /* avx512_bf16 */
-        UINT32_MAX,                                                                    /* amx */
+        [TFR_LIMIT_AUTO] = UINT32_MAX,
+        [TFR_LIMIT_PLAIN] = 0,
+        [TFR_LIMIT_AVX2] = TFR_ISA_AVX2,
+        [TFR_LIMIT_AVX512] = TFR_ISA_AVX2 | TFR_ISA_AVX512,
+        [TFR_LIMIT_AVX512_BF16] = TFR_ISA_AVX2 | TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16 | TFR_ISA_AVX512_VNNI,
+        [TFR_LIMIT_AMX] = UINT32_MAX,
     };
     return limits[choice];
 }
@@ -73,7 +73,7 @@ enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, i
         .ln_f_rank = planner->ln_f_rank,
         .rows_max = rows,
         .logits_max = logits,
-        .dtype = config->options.runtime_dtype == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
+        .dtype = config->options.runtime_dtype == TFR_PACK_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
         .features = planner->features,
     };
     struct tfr_plan_request request = {

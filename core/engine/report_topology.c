@@ -9,27 +9,11 @@
 #include "team/team.h"
 #include "topo/topo.h"
 
-static const struct {
-    uint32_t bit;
-    const char *name;
-} isa_names[] = {
-    {TFR_ISA_AVX2, "avx2"},
-    {TFR_ISA_AVX512, "avx512"},
-    {TFR_ISA_AVX512_BF16, "avx512_bf16"},
-    {TFR_ISA_AVX512_VNNI, "avx512_vnni"},
-    {TFR_ISA_AMX_BF16, "amx_bf16"},
-    {TFR_ISA_NEON, "neon"},
-};
-
 static void isa_text(FILE *stream, uint32_t isa) {
-    bool any = false;
-    for (size_t i = 0; i < TFR_COUNT_OF(isa_names); i++) {
-        if (isa & isa_names[i].bit) {
-            fprintf(stream, " %s", isa_names[i].name);
-            any = true;
-        }
+    for (uint32_t left = isa; left != 0; left &= left - 1) {
+        fprintf(stream, " %s", tfr_isa_name(left));
     }
-    fprintf(stream, "%s\n", any ? "" : " plain C only");
+    fprintf(stream, "%s\n", isa == 0 ? " plain C only" : "");
 }
 
 static void limits_text(FILE *stream, const struct tfr_machine *machine) {
@@ -80,10 +64,8 @@ static void machine_json(struct tfr_json_out *out, const struct tfr_machine *mac
     tfr_json_put_text(out, "cpu", machine->cpu_name);
     tfr_json_put_text(out, "source", machine->source);
     tfr_json_begin(out, "isa", '[');
-    for (size_t i = 0; i < TFR_COUNT_OF(isa_names); i++) {
-        if (machine->isa & isa_names[i].bit) {
-            tfr_json_put_text(out, NULL, isa_names[i].name);
-        }
+    for (uint32_t left = machine->isa; left != 0; left &= left - 1) {
+        tfr_json_put_text(out, NULL, tfr_isa_name(left));
     }
     tfr_json_end(out, ']');
     tfr_json_put_int(out, "cores", machine->n_cores);

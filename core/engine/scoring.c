@@ -8,8 +8,6 @@
 #include "base/json.h"
 #include "base/status.h"
 
-enum { DO_SAMPLE_AUTO, DO_SAMPLE_TRUE };
-
 /* One list under reading. */
 struct list_text {
     const char *key; /* "bad_words_ids" */
@@ -269,8 +267,8 @@ static enum tfr_status choose_end_tokens(struct tfr_scoring *scoring, const stru
 
 static void take_numbers(struct tfr_scoring *scoring, const struct tfr_options *o) {
     *scoring = tfr_scoring_neutral();
-    scoring->do_sample = o->sampling_do_sample == DO_SAMPLE_TRUE ||
-                         (o->sampling_do_sample == DO_SAMPLE_AUTO && o->sampling_temperature > 0);
+    scoring->do_sample = o->sampling_do_sample == TFR_SAMPLE_TRUE ||
+                         (o->sampling_do_sample == TFR_SAMPLE_AUTO && o->sampling_temperature > 0);
     scoring->temperature = o->sampling_temperature > 0 ? o->sampling_temperature : 1;
     scoring->top_k = o->sampling_top_k;
     scoring->top_p = o->sampling_top_p;

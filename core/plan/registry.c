@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "common/plugins_static.h"
 #include "plan/plugin_load.h"
+#include "topo/topo.h"
 
 static const char path_variable[] = "TFRUN_PLUGIN_PATH";
 
@@ -326,30 +327,10 @@ void tfr_registry_free_folders(char **folders) {
     tfr_free(folders);
 }
 
-static const char *isa_name(uint32_t missing) {
-    static const struct {
-        uint32_t bit;
-        const char *name;
-    } names[] = {
-        {TFR_ISA_AVX2, "avx2"},
-        {TFR_ISA_AVX512, "avx512"},
-        {TFR_ISA_AVX512_BF16, "avx512_bf16"},
-        {TFR_ISA_AVX512_VNNI, "avx512_vnni"},
-        {TFR_ISA_AMX_BF16, "amx_bf16"},
-        {TFR_ISA_NEON, "neon"},
-    };
-    for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
-        if (missing & names[i].bit) {
-            return names[i].name;
-        }
-    }
-    return "an instruction set unknown to this tfrun";
-}
-
 bool tfr_registry_allows(const struct tfr_registry *registry, const struct tfr_kernel *kernel,
                          const char *plugin, char *reason, size_t reason_size) {
     if (kernel->isa & ~registry->isa) {
-        snprintf(reason, reason_size, "needs %s", isa_name(kernel->isa & ~registry->isa));
+        snprintf(reason, reason_size, "needs %s", tfr_isa_name(kernel->isa & ~registry->isa));
         return false;
     }
     for (size_t i = 0; i < registry->n_rules && strcmp(plugin, "ref") != 0; i++) {

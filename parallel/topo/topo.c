@@ -147,3 +147,13 @@ uint64_t tfr_machine_core_key(const struct tfr_machine *machine) {
     }
     return key;
 }
+
+const char *tfr_isa_name(uint32_t isa) {
+#define ISA_NAME(NAME, bit, name)                                                                  \
+    if (isa & TFR_ISA_##NAME) {                                                                    \
+        return name;                                                                               \
+    }
+    TFR_ISA_LIST(ISA_NAME)
+#undef ISA_NAME
+    return "an instruction set unknown to this tfrun";
+}

@@ -41,6 +41,9 @@ struct tfr_machine {
 enum tfr_status tfr_machine_read(struct tfr_machine **machine);
 void tfr_machine_free(struct tfr_machine *machine);
 
+/* Name of the lowest bit of a set of enum tfr_isa. */
+const char *tfr_isa_name(uint32_t isa);
+
 /* Same number on all ranks that may use exactly the same cores of the same host: ranks with equal keys share
  * their cores, ranks with different keys were bound apart by the launcher (tfr_comm_group counts them). */
 uint64_t tfr_machine_core_key(const struct tfr_machine *machine);

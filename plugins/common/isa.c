@@ -1,9 +1,6 @@
 /* isa.c - CPU probe. Must never be compiled with ISA flags. */
 #include "common/isa.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #if defined(__x86_64__)
 #include <cpuid.h>
 #if defined(__linux__)
@@ -77,17 +74,3 @@ uint32_t tfr_isa_probe(void) {
     return 0;
 }
 #endif
-
-void tfr_isa_text(uint32_t isa, char *text, size_t size) {
-    static const char *const names[] = {"avx2", "avx512", "avx512_bf16", "avx512_vnni", "amx_bf16", "neon"};
-    if (size == 0) {
-        return;
-    }
-    snprintf(text, size, "%s", isa == 0 ? "plain" : "");
-    for (size_t bit = 0; bit < sizeof names / sizeof names[0]; bit++) {
-        if (isa & (1U << bit)) {
-            const size_t used = strlen(text);
-            snprintf(text + used, size - used, "%s%s", used > 0 ? " " : "", names[bit]);
-        }
-    }
-}

@@ -12,7 +12,4 @@
  * thread. */
 uint32_t tfr_isa_probe(void);
 
-/* Writes "avx2 avx512 ..." (or "plain") for the bits; always ends with a zero byte. */
-void tfr_isa_text(uint32_t isa, char *text, size_t size);
-
 #endif

@@ -253,9 +253,31 @@ TFR_TEST(option_table_is_consistent) {
     assert_null(tfr_choice_name("nothing", 0));
 }
 
+static void expect_choices(const char *key, const char *choices, size_t n_members) {
+    size_t n, n_words = 1;
+    const struct tfr_option_info *table = tfr_option_table(&n), *found = NULL;
+    for (size_t i = 0; i < n; i++) {
+        found = strcmp(table[i].key, key) == 0 ? &table[i] : found;
+    }
+    assert_non_null(found);
+    assert_string_equal(found->choices, choices);
+    for (const char *at = choices; (at = strchr(at, '|')) != NULL; at++) {
+        n_words++;
+    }
+    assert_int_equal(n_words, n_members);
+}
+
+TFR_TEST(choices_are_numbered_as_in_the_table) {
+    TFR_UNUSED_STATE;
+#define EXPECT_CHOICES(key, choices, ...) expect_choices(key, choices, sizeof((int[]){__VA_ARGS__}) / sizeof(int));
+    TFR_CHOICES(EXPECT_CHOICES)
+#undef EXPECT_CHOICES
+}
+
 TFR_TEST_MAIN(TFR_CASE(every_type_is_read), TFR_CASE(null_is_the_default_where_it_may_stand),
               TFR_CASE(unknown_keys_name_the_nearest), TFR_CASE(wrong_values_say_what_is_wanted),
               TFR_CASE(one_source_of_the_prompt), TFR_CASE(overrides_win_over_the_file),
               TFR_CASE(overrides_of_a_list_append_to_each_other), TFR_CASE(wrong_overrides_name_their_origin),
               TFR_CASE(problems_of_overrides_come_after_those_of_the_file), TFR_CASE(device_map_is_read),
-              TFR_CASE(device_map_is_checked_in_order), TFR_CASE(option_table_is_consistent))
+              TFR_CASE(device_map_is_checked_in_order), TFR_CASE(option_table_is_consistent),
+              TFR_CASE(choices_are_numbered_as_in_the_table))

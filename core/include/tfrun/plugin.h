@@ -42,13 +42,17 @@ enum tfr_activation {
 };
 
 /* Instruction sets, as bits. A kernel with a bit set is offered only where CPU, system and the user's limit allow it. */
+#define TFR_ISA_LIST(X)                                                                            \
+    X(AVX2, 0, "avx2") /* with FMA and F16C */                                                     \
+    X(AVX512, 1, "avx512") /* F, BW, DQ, VL */                                                     \
+    X(AVX512_BF16, 2, "avx512_bf16")                                                               \
+    X(AVX512_VNNI, 3, "avx512_vnni")                                                               \
+    X(AMX_BF16, 4, "amx_bf16") /* tiles usable, permission granted */                              \
+    X(NEON, 5, "neon")
 enum tfr_isa {
-    TFR_ISA_AVX2 = 1 << 0, /* with FMA and F16C */
-    TFR_ISA_AVX512 = 1 << 1, /* F, BW, DQ, VL */
-    TFR_ISA_AVX512_BF16 = 1 << 2,
-    TFR_ISA_AVX512_VNNI = 1 << 3,
-    TFR_ISA_AMX_BF16 = 1 << 4, /* tiles usable, permission granted */
-    TFR_ISA_NEON = 1 << 5
+#define TFR_ISA_BIT(NAME, bit, name) TFR_ISA_##NAME = 1 << (bit),
+    TFR_ISA_LIST(TFR_ISA_BIT)
+#undef TFR_ISA_BIT
 };
 
 /* In which order a linear adds its K products. Two kernels with equal orders give the same bits for the same row.
