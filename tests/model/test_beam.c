@@ -1,4 +1,5 @@
-/* test_beam.c - `test_beam FOLDER GOLDEN [LAW]`: beam search gives the ids of transformers; laws that need no reference.
+/* test_beam.c - `test_beam FOLDER GOLDEN [NAME]`: generation gives the ids of transformers (all cases, or those of one
+ * name); `test_beam CASE - LAW`: laws that need no reference.
  *
  * FOLDER/<model> holds each case's model ("demo": FOLDER itself). Laws: sessions copy and crop to the same bits; beam sampling
  * depends on the seed alone; one beam is greedy; samples of one prompt differ and repeat.
@@ -16,7 +17,7 @@ enum { MAX_OVERRIDES = 16, MAX_RESULTS = 16 };
 
 struct overrides {
     struct tfr_override item[MAX_OVERRIDES];
-    char text[MAX_OVERRIDES][1024];
+    char text[MAX_OVERRIDES][4096];
     size_t n;
 };
 
@@ -98,7 +99,8 @@ static void check_case(const char *folder, const tfr_json *item, int index) {
     add(&list, "sampling.temperature", "0");
     add_eos(&list, tfr_json_member(item, "eos"));
     for (const tfr_json *node = tfr_json_first(tfr_json_member(item, "settings")); node != NULL; node = tfr_json_next(node)) {
-        add_node(&list, node);
+        const bool drafts = strcmp(tfr_json_key(node), "sampling.assistant") == 0;
+        drafts ? add(&list, "sampling.assistant", path) : add_node(&list, node);
     }
     int32_t ids[MAX_GOLDEN_TOKENS];
     size_t n_ids = 0;
@@ -118,18 +120,21 @@ static void check_case(const char *folder, const tfr_json *item, int index) {
     free_results(results, n);
 }
 
-static void check_golden(const char *folder, const char *golden) {
+/* Cases of that name; all where it is NULL. */
+static void check_golden(const char *folder, const char *golden, const char *name) {
     struct tfr_json_doc *doc;
     if (tfr_json_open_file(&doc, golden, TFR_MODEL) != TFR_OK) {
         golden_fail("%s", tfr_failure_text());
     }
     int index = 0;
-    for (const tfr_json *item = tfr_json_first(tfr_json_member(tfr_json_root(doc),
-                                                               "cases")); item != NULL; item = tfr_json_next(item)) {
-        check_case(folder, item, index++);
+    const tfr_json *cases = tfr_json_member(tfr_json_root(doc), "cases");
+    for (const tfr_json *item = tfr_json_first(cases); item != NULL; item = tfr_json_next(item)) {
+        if (name == NULL || strcmp(tfr_json_string(tfr_json_member(item, "name")), name) == 0) {
+            check_case(folder, item, index++);
+        }
     }
     if (index == 0) {
-        golden_fail("%s has no cases", golden);
+        golden_fail("%s has no such cases", golden);
     }
     printf("%d cases\n", index);
     tfr_json_close(doc);
@@ -237,8 +242,8 @@ static void law_assist(const struct golden_case *golden, const char *assistant) 
 }
 
 int main(int argc, char **argv) {
-    if (argc == 3) {
-        check_golden(argv[1], argv[2]);
+    if (argc == 3 || (argc == 4 && strcmp(argv[2], "-") != 0)) {
+        check_golden(argv[1], argv[2], argv[3]);
         return 0;
     }
     struct golden_case golden;
@@ -250,7 +255,7 @@ int main(int argc, char **argv) {
     } else if (argc == 4 && strncmp(argv[3], "assist=", 7) == 0) {
         law_assist(&golden, argv[3] + 7);
     } else {
-        golden_fail("usage: test_beam FOLDER GOLDEN, or test_beam CASE - copy|seed|assist=CASE");
+        golden_fail("usage: test_beam FOLDER GOLDEN [NAME], or test_beam CASE - copy|seed|assist=CASE");
     }
     golden_free(&golden);
     return 0;
