@@ -22,30 +22,49 @@ void tfr_bind_plan(const struct tfr_machine *machine, const struct tfr_thread_ch
     }
 }
 
-#if defined(__linux__)
 /* The raw calls, since the C library's cpu_set_t ends at 1024 CPUs. */
-bool tfr_bind_save(struct tfr_cpus *cpus) {
-    *cpus = (struct tfr_cpus){0};
+#if defined(__linux__)
+static bool get_affinity(struct tfr_cpus *cpus) {
     return syscall(SYS_sched_getaffinity, 0, sizeof *cpus, cpus) > 0;
 }
 
-bool tfr_bind_restore(const struct tfr_cpus *cpus) {
+static bool set_affinity(const struct tfr_cpus *cpus) {
     return syscall(SYS_sched_setaffinity, 0, sizeof *cpus, cpus) == 0;
 }
 #else
-bool tfr_bind_save(struct tfr_cpus *cpus) {
-    *cpus = (struct tfr_cpus){0};
+static bool get_affinity(struct tfr_cpus *cpus) {
+    (void)cpus;
     return false;
 }
 
-bool tfr_bind_restore(const struct tfr_cpus *cpus) {
+static bool set_affinity(const struct tfr_cpus *cpus) {
     (void)cpus;
     return false;
 }
 #endif
 
+/* What this thread had before it was bound here: a second engine must not take that for the machine's limit. */
+static _Thread_local struct {
+    bool is_bound;
+    struct tfr_cpus before;
+} own;
+
+bool tfr_bind_save(struct tfr_cpus *cpus) {
+    *cpus = own.before;
+    return own.is_bound || get_affinity(cpus);
+}
+
+bool tfr_bind_restore(const struct tfr_cpus *cpus) {
+    own.is_bound = false;
+    own.before = (struct tfr_cpus){0};
+    return set_affinity(cpus);
+}
+
 bool tfr_bind_self(int pu) {
     struct tfr_cpus cpus = {0};
     tfr_cpus_add(&cpus, pu);
-    return pu >= 0 && pu < TFR_CPUS_MAX && tfr_bind_restore(&cpus);
+    if (!own.is_bound) {
+        own.is_bound = get_affinity(&own.before);
+    }
+    return pu >= 0 && pu < TFR_CPUS_MAX && set_affinity(&cpus);
 }

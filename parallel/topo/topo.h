@@ -71,7 +71,7 @@ void tfr_bind_plan(const struct tfr_machine *machine, const struct tfr_thread_ch
                    enum tfr_bind bind, int *pus);
 /* Binds the calling thread; failure is a warning, not an error. */
 bool tfr_bind_self(int pu);
-/* The calling thread's affinity, to be put back later: threads inherit the affinity of their creator. */
+/* The calling thread's affinity, to be put back later; what it was before tfr_bind_self where that bound it. */
 struct tfr_cpus {
     uint64_t word[TFR_CPUS_MAX / 64];
 };

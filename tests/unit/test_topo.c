@@ -295,14 +295,15 @@ TFR_TEST(an_affinity_is_seen_as_the_limit) {
     TFR_UNUSED_STATE;
     struct tfr_machine *before, *after;
     struct tfr_thread_choice choice;
-    struct tfr_cpus saved;
+    struct tfr_cpus saved, one = {0};
     assert_ok(tfr_machine_read(&before));
     if (before->n_cores < 2 || !tfr_bind_save(&saved)) {
         tfr_machine_free(before);
         skip();
     }
     const int pu = before->cores[1].pu;
-    assert_true(tfr_bind_self(pu));
+    tfr_cpus_add(&one, pu);
+    assert_true(tfr_bind_restore(&one));
     assert_ok(tfr_machine_read(&after));
     assert_true(tfr_bind_restore(&saved));
     assert_int_equal(after->n_cores, 1);
@@ -316,6 +317,26 @@ TFR_TEST(an_affinity_is_seen_as_the_limit) {
     tfr_machine_free(after);
 }
 
+TFR_TEST(own_binding_is_no_limit_for_a_second_engine) {
+    TFR_UNUSED_STATE;
+    struct tfr_machine *before, *bound;
+    struct tfr_cpus saved, again;
+    assert_ok(tfr_machine_read(&before));
+    if (before->n_cores < 2 || !tfr_bind_save(&saved)) {
+        tfr_machine_free(before);
+        skip();
+    }
+    assert_true(tfr_bind_self(before->cores[1].pu));
+    assert_true(tfr_bind_self(before->cores[0].pu));
+    assert_ok(tfr_machine_read(&bound));
+    assert_true(tfr_bind_save(&again));
+    assert_true(tfr_bind_restore(&saved));
+    assert_int_equal(bound->n_cores, before->n_cores);
+    assert_memory_equal(&again, &saved, sizeof saved);
+    tfr_machine_free(before);
+    tfr_machine_free(bound);
+}
+
 TFR_TEST_MAIN(TFR_CASE(thread_choice_table), TFR_CASE(warnings_say_what_to_do),
               TFR_CASE(ranks_that_fill_the_node_are_not_warned),
               TFR_CASE(chunks_of_all_ranks_are_disjoint_and_cover_the_cores),
@@ -326,4 +347,5 @@ TFR_TEST_MAIN(TFR_CASE(thread_choice_table), TFR_CASE(warnings_say_what_to_do),
               TFR_CASE(flat_reader_keeps_to_the_allowed_cpus),
               TFR_CASE(flat_reader_counts_every_cpu_where_sys_is_hidden),
               TFR_CASE(clock_is_nominal_and_rounded), TFR_CASE(this_machine_reads_the_same_twice),
-              TFR_CASE(an_affinity_is_seen_as_the_limit))
+              TFR_CASE(an_affinity_is_seen_as_the_limit),
+              TFR_CASE(own_binding_is_no_limit_for_a_second_engine))
