@@ -24,7 +24,8 @@ void tfr_bind_plan(const struct tfr_machine *machine, const struct tfr_thread_ch
 
 /* The raw calls, since the C library's cpu_set_t ends at 1024 CPUs. */
 #if defined(__linux__)
-static bool get_affinity(struct tfr_cpus *cpus) {
+bool tfr_bind_current(struct tfr_cpus *cpus) {
+    *cpus = (struct tfr_cpus){0};
     return syscall(SYS_sched_getaffinity, 0, sizeof *cpus, cpus) > 0;
 }
 
@@ -32,8 +33,8 @@ static bool set_affinity(const struct tfr_cpus *cpus) {
     return syscall(SYS_sched_setaffinity, 0, sizeof *cpus, cpus) == 0;
 }
 #else
-static bool get_affinity(struct tfr_cpus *cpus) {
-    (void)cpus;
+bool tfr_bind_current(struct tfr_cpus *cpus) {
+    *cpus = (struct tfr_cpus){0};
     return false;
 }
 
@@ -51,7 +52,7 @@ static _Thread_local struct {
 
 bool tfr_bind_save(struct tfr_cpus *cpus) {
     *cpus = own.before;
-    return own.is_bound || get_affinity(cpus);
+    return own.is_bound || tfr_bind_current(cpus);
 }
 
 bool tfr_bind_restore(const struct tfr_cpus *cpus) {
@@ -64,7 +65,7 @@ bool tfr_bind_self(int pu) {
     struct tfr_cpus cpus = {0};
     tfr_cpus_add(&cpus, pu);
     if (!own.is_bound) {
-        own.is_bound = get_affinity(&own.before);
+        own.is_bound = tfr_bind_current(&own.before);
     }
     return pu >= 0 && pu < TFR_CPUS_MAX && set_affinity(&cpus);
 }

@@ -22,6 +22,9 @@ struct tfr_cpus tfr_cpus_and(const struct tfr_cpus *a, const struct tfr_cpus *b)
 /* Adds the CPUs of a list such as "0-3,8,10-11"; false if it is not one. An empty list is fine. */
 bool tfr_cpus_parse(struct tfr_cpus *cpus, const char *list);
 
+/* The calling thread's affinity as it is now, own binding included (tfr_bind_save: without). */
+bool tfr_bind_current(struct tfr_cpus *cpus);
+
 /* Reads at most size - 1 bytes of root + path (a printf format); false if it cannot be read. */
 bool tfr_topo_slurp(char *text, size_t size, const char *root, const char *format, ...) TFR_PRINTF(4, 5);
 /* The same for a file that holds one number. */

@@ -137,7 +137,7 @@ TFR_TEST(teams_of_different_sizes_in_any_order) {
 static void note_affinity(void *arg, int tid, int nth) {
     struct tfr_cpus *masks = arg;
     (void)nth;
-    tfr_bind_save(&masks[tid]);
+    tfr_bind_current(&masks[tid]);
 }
 
 TFR_TEST(threads_are_pinned_while_the_team_is_open_only) {
@@ -162,7 +162,7 @@ TFR_TEST(threads_are_pinned_while_the_team_is_open_only) {
         assert_true(tfr_cpus_has(&masks[t], pus[t]));
     }
     tfr_team_close(team);
-    assert_true(tfr_bind_save(&after));
+    assert_true(tfr_bind_current(&after));
     assert_true(tfr_cpus_equal(&before, &after));
 
     /* A later team is as free as the process. */
