@@ -1,7 +1,8 @@
 /* topo_hwloc.c - the machine through hwloc; the only file that includes it.
  *
- * Devices are filtered out: scanning PCI can take seconds. Asked to leave the binding of threads alone, and
- * not to show what this process may not use. Any failure is a quiet false: the flat reader takes over.
+ * Devices are filtered out: scanning PCI can take seconds. Asked to leave the binding of threads alone. Which
+ * cores this process may use is the caller's to say: hwloc would take a binding of ours for a limit. Any
+ * failure is a quiet false: the flat reader takes over.
  */
 #include "topo/topo_internal.h"
 
@@ -12,7 +13,7 @@
 static unsigned long flags_known(void) {
     unsigned long flags = HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM;
 #if HWLOC_API_VERSION >= 0x00020500
-    flags |= HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING | HWLOC_TOPOLOGY_FLAG_DONT_CHANGE_BINDING;
+    flags |= HWLOC_TOPOLOGY_FLAG_DONT_CHANGE_BINDING;
 #endif
     return flags;
 }
