@@ -161,7 +161,7 @@ def main():
     arguments = parser.parse_args()
     repository = REPOSITORIES[arguments.name]
     directory = arguments.output or os.path.join(ROOT, "configs", arguments.name)
-    url = HUB
+    url, is_new = HUB, not os.path.isdir(directory)
     try:
         os.makedirs(directory, exist_ok=True)
         for file in FILES:
@@ -176,6 +176,9 @@ def main():
             sys.exit(f"{error.filename}: {error.strerror}")
         reason = getattr(error, "reason", None) or error
         sys.exit(f"cannot fetch {url}: {reason}\n{what_to_do(arguments.name, repository, directory)}")
+    finally:
+        if is_new and os.path.isdir(directory) and not os.listdir(directory):
+            os.rmdir(directory)
     print(f"{arguments.name} is in {directory}: run it with `tfrun {directory}`"
           + ("" if arguments.output else f" or `tfrun configs/{arguments.name}.json`"), file=sys.stderr)
 

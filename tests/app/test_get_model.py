@@ -132,6 +132,13 @@ class GetModel(unittest.TestCase):
         with self.assertRaisesRegex(SystemExit, "(?s)cannot fetch .*What you can do:.*tfrun init configs/gpt2.json"):
             self.call()
 
+    def test_a_failure_leaves_no_empty_folder(self):
+        get_model.HUB, folder = "http://127.0.0.1:9", self.path("new")
+        sys.argv = ["get_model.py", "gpt2", "-o", folder]
+        with self.assertRaises(SystemExit):
+            get_model.main()
+        self.assertFalse(os.path.exists(folder))
+
 
 if __name__ == "__main__":
     unittest.main()
