@@ -4,31 +4,16 @@
 `test_check.py --list` prints the names. Python's own library only.
 """
 import json
-import pathlib
 import re
 import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 
-CASES = {}
+from cases import case, expect, expect_same, main
+
 STATUSES = {"honoured", "no effect", "refused"}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
-
-
-def expect(truth, *what):
-    if not truth:
-        raise AssertionError(" ".join(map(repr, what)))
-
-
-def expect_same(have, want):
-    expect(have == want, have, "is not", want)
 
 
 def read_tensors(path):
@@ -336,19 +321,5 @@ def a_large_checkpoint_costs_its_header(check):
     expect(time.monotonic() - start < 2, time.monotonic() - start, "s")
 
 
-def main():
-    if sys.argv[1:] == ["--list"]:
-        print("\n".join(CASES))
-        return 0
-    program, name, source_dir = sys.argv[1:4]
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            CASES[name](Check(program, pathlib.Path(source_dir), pathlib.Path(folder)))
-        except AssertionError as failure:
-            print(f"{name}: {failure}")
-            return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Check))

@@ -5,20 +5,14 @@
 """
 import json
 import os
-import pathlib
 import re
 import signal
 import subprocess
 import sys
-import tempfile
+
+from cases import case, expect, expect_same, main
 
 PROMPT = "Once upon a time there was"
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
 
 
 class Tfrun:
@@ -55,15 +49,6 @@ class Tfrun:
         word, number = r'\s*(?:"[^"]*"|NULL),', r"[^,]+,"
         pattern = rf'TFR_OPTION\(\w+,\s*"([^"]+)",\s*\w+,{word}{number}{number}{word}\s*(?:"([^"]+)"|NULL)'
         return re.findall(pattern, text)
-
-
-def expect(truth, *what):
-    if not truth:
-        raise AssertionError(" ".join(map(repr, what)))
-
-
-def expect_same(have, want):
-    expect(have == want, have, "is not", want)
 
 
 # ---- help and reports
@@ -508,19 +493,5 @@ def a_process_without_a_launcher_never_loads_mpi(tfrun):
     expect("libmpi" not in loaded, "MPI is loaded without a launcher")
 
 
-def main():
-    if sys.argv[1:] == ["--list"]:
-        print("\n".join(CASES))
-        return 0
-    program, name, source_dir = sys.argv[1:4]
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            CASES[name](Tfrun(program, pathlib.Path(source_dir), pathlib.Path(folder)))
-        except AssertionError as failure:
-            print(f"{name}: {failure}")
-            return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Tfrun))

@@ -5,31 +5,16 @@
 """
 import json
 import math
-import pathlib
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
+
+from cases import case, expect, expect_same, main
 
 USAGE, MODEL, RESOURCE, CHECK = 2, 4, 5, 6
 TEXT = "Once upon a time there was a little girl who lived with her grandmother at the edge of a great forest."
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
-
-
-def expect(truth, *what):
-    if not truth:
-        raise AssertionError(" ".join(map(repr, what)))
-
-
-def expect_same(have, want):
-    expect(have == want, have, "is not", want)
 
 
 def expect_near(have, want, tolerance=1e-9):
@@ -426,19 +411,5 @@ def bos_needs_an_id_in_the_config(tfrun):
     tfrun.refused(USAGE, "line 1", "score", path, "--pairs", tfrun.file("p.jsonl", '{"context": "", "continuation": "b"}'))
 
 
-def main():
-    if sys.argv[1:] == ["--list"]:
-        print("\n".join(CASES))
-        return 0
-    program, name, source_dir = sys.argv[1:4]
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            CASES[name](Tfrun(program, pathlib.Path(source_dir), pathlib.Path(folder)))
-        except AssertionError as failure:
-            print(f"{name}: {failure}")
-            return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Tfrun))
