@@ -21,8 +21,10 @@ struct tfr_complaints {
     size_t n, capacity, n_lost;
 };
 
-/* Line of problems that have no place in the file: they come last. */
-#define TFR_COMPLAINT_LAST_LINE 0x7fffffff
+/* Lines of problems that have no place in the file: they come last, in this order. */
+#define TFR_COMPLAINT_GENERATION_LINE 0x7ffffffd /* in generation_config.json */
+#define TFR_COMPLAINT_TOGETHER_LINE 0x7ffffffe   /* of settings that do not go together, from wherever they are */
+#define TFR_COMPLAINT_LAST_LINE 0x7fffffff       /* on the command line */
 
 void tfr_complaints_add(struct tfr_complaints *complaints, enum tfr_status status, int line, int column,
                         const char *format, ...) TFR_PRINTF(5, 6);

@@ -297,7 +297,10 @@ static const tfr_json *find_place(const struct tfr_json_doc *doc, const tfr_json
 static void add_rest(struct collector *collector, const tfr_json *root, const struct tfr_complaint *complaint) {
     const struct tfr_json_doc *doc = collector->reader->doc;
     char path[MAX_KEY] = "";
-    const bool has_place = complaint->line != TFR_COMPLAINT_LAST_LINE;
+    const bool has_place = complaint->line < TFR_COMPLAINT_GENERATION_LINE;
+    const char *elsewhere = complaint->line == TFR_COMPLAINT_GENERATION_LINE ? "generation_config.json"
+                            : complaint->line == TFR_COMPLAINT_TOGETHER_LINE ? "sampling"
+                                                                             : "command line";
     const tfr_json *node =
         has_place ? find_place(doc, root, complaint->line, complaint->column, path, sizeof(path)) : NULL;
     const bool is_option = node != NULL && strstr(path, "tfrun.") == path;
@@ -311,9 +314,9 @@ static void add_rest(struct collector *collector, const tfr_json *root, const st
                                         .name = is_option      ? path + 6
                                                 : node != NULL ? path
                                                 : has_place    ? "config"
-                                                               : "command line",
+                                                               : elsewhere,
                                         .value = value.text,
-                                        .source = has_place ? "file" : "command line",
+                                        .source = has_place ? "file" : elsewhere,
                                         .reason = bare_text(collector, complaint)};
     collector->findings->failed |= value.failed;
     tfr_findings_add(collector->findings, &finding);

@@ -78,6 +78,9 @@ static bool is_neutral(const tfr_json *node, double neutral) {
         return !tfr_json_bool(node);
     case TFR_JSON_NUMBER:
         return tfr_json_number(node) == neutral;
+    case TFR_JSON_ARRAY:
+    case TFR_JSON_OBJECT:
+        return tfr_json_size(node) == 0;
     default:
         return false;
     }
@@ -101,6 +104,9 @@ static void read_bos(struct tfr_config_reader *reader, const tfr_json *node) {
     int64_t id;
     if (tfr_json_int64(reader->doc, node, &id) && id >= 0 && id < reader->config->model.vocab_size) {
         reader->config->model.bos_token_id = (int32_t)id;
+    } else if (tfr_json_kind(node) != TFR_JSON_NULL) {
+        tfr_config_complain(reader, node, TFR_CONFIG, "bos_token_id must be a token id below vocab_size = %lld, or null",
+                            (long long)reader->config->model.vocab_size);
     }
 }
 
@@ -142,7 +148,7 @@ static void read_generation_doc(struct tfr_config_reader *outer, const struct tf
     }
     const enum tfr_status status = tfr_complaints_raise(&reader.complaints, 40);
     if (status != TFR_OK) {
-        tfr_complaints_add(&outer->complaints, status, TFR_COMPLAINT_LAST_LINE, 0, "%s", tfr_failure_text());
+        tfr_complaints_add(&outer->complaints, status, TFR_COMPLAINT_GENERATION_LINE, 0, "%s", tfr_failure_text());
     }
 }
 
@@ -154,7 +160,7 @@ void tfr_config_read_generation_file(struct tfr_config_reader *reader) {
         if (status == TFR_OK) {
             read_generation_doc(reader, doc);
         } else {
-            tfr_complaints_add(&reader->complaints, status, TFR_COMPLAINT_LAST_LINE, 0, "%s", tfr_failure_text());
+            tfr_complaints_add(&reader->complaints, status, TFR_COMPLAINT_GENERATION_LINE, 0, "%s", tfr_failure_text());
         }
     }
     tfr_json_close(doc);
@@ -166,6 +172,34 @@ void tfr_config_read_eos_list(struct tfr_config_reader *reader, const tfr_json *
     char **member = tfr_option_member(&reader->config->options, tfr_option_find("sampling.eos_token_id"));
     tfr_free(*member);
     *member = text;
+}
+
+static void value_text(struct tfr_options *options, int option, char *text, size_t size) {
+    size_t n;
+    const void *member = tfr_option_member(options, option);
+    const char *words;
+    switch (tfr_option_type(option)) {
+    case TFR_OPTION_BOOL:
+        snprintf(text, size, "%s", *(const bool *)member ? "true" : "false");
+        break;
+    case TFR_OPTION_REAL:
+        snprintf(text, size, "%g", *(const double *)member);
+        break;
+    case TFR_OPTION_CHOICE:
+        snprintf(text, size, "%s", tfr_choice_name(tfr_option_table(&n)[option].key, *(const int *)member));
+        break;
+    case TFR_OPTION_INT:
+    case TFR_OPTION_COUNT:
+    case TFR_OPTION_SEED:
+        snprintf(text, size, "%lld", (long long)*(const int64_t *)member);
+        break;
+    case TFR_OPTION_LIST:
+        snprintf(text, size, "%zu texts", ((const struct tfr_string_list *)member)->n);
+        break;
+    default:
+        words = *(char *const *)member;
+        snprintf(text, size, "%.100s", words != NULL ? words : "null");
+    }
 }
 
 static uint8_t *origin_of(struct tfr_config *config, const char *key) {
@@ -187,7 +221,7 @@ static void settle_mode(struct tfr_config_reader *reader) {
     }
     if (options->sampling_do_sample == TFR_SAMPLE_TRUE && options->sampling_temperature == 0) {
         if (heat == flag) {
-            tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0,
+            tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_TOGETHER_LINE, 0,
                                "%s gives sampling.do_sample = true and sampling.temperature = 0; give a temperature above 0",
                                source_name((enum tfr_origin)flag));
         }
@@ -227,6 +261,44 @@ static void settle_lengths(struct tfr_config *config) {
     }
 }
 
+/* Whether the command line gives an option a value that is not its default. */
+static bool is_asked_for(struct tfr_config *config, int option) {
+    size_t n;
+    const char *usual = tfr_option_table(&n)[option].default_text;
+    char text[128];
+    value_text(&config->options, option, text, sizeof text);
+    return config->origin[option] == TFR_ORIGIN_OVERRIDE && (usual == NULL || strcmp(text, usual) != 0);
+}
+
+/* A flag that the way of generating leaves without effect is refused; a file may hold settings for several ways. */
+static void check_idle_flags(struct tfr_config_reader *reader) {
+    const struct tfr_options *o = &reader->config->options;
+    const bool samples = o->sampling_do_sample == TFR_SAMPLE_TRUE;
+    const struct {
+        const char *key, *flag, *fix;
+        bool has_effect;
+    } needs[] = {
+        {"sampling.top_k", "--top-k", "sampling; give --temperature 1 too", samples},
+        {"sampling.top_p", "--top-p", "sampling; give --temperature 1 too", samples},
+        {"sampling.min_p", "--min-p", "sampling; give --temperature 1 too", samples},
+        {"sampling.typical_p", "--typical-p", "sampling; give --temperature 1 too", samples},
+        {"sampling.epsilon_cutoff", "--epsilon-cutoff", "sampling; give --temperature 1 too", samples},
+        {"sampling.eta_cutoff", "--eta-cutoff", "sampling; give --temperature 1 too", samples},
+        {"sampling.length_penalty", "--length-penalty", "beams; give --num-beams too", o->sampling_num_beams > 1},
+        {"sampling.early_stopping", "--early-stopping", "beams; give --num-beams too", o->sampling_num_beams > 1},
+        {"sampling.num_assistant_tokens", "--assistant-tokens", "a draft model; give --assistant too",
+         o->sampling_assistant != NULL},
+        {"sampling.max_matching_ngram_size", "--set sampling.max_matching_ngram_size",
+         "prompt lookup; give --prompt-lookup too", o->sampling_prompt_lookup > 0},
+    };
+    for (size_t i = 0; i < TFR_COUNT_OF(needs); i++) {
+        if (!needs[i].has_effect && is_asked_for(reader->config, tfr_option_find(needs[i].key))) {
+            tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s does nothing without %s",
+                               needs[i].flag, needs[i].fix);
+        }
+    }
+}
+
 /* Ways of generating that exclude each other. */
 static void check_modes(struct tfr_config_reader *reader) {
     const struct tfr_options *o = &reader->config->options;
@@ -253,7 +325,7 @@ static void check_modes(struct tfr_config_reader *reader) {
         snprintf(text, sizeof text, "sampling.assistant and sampling.prompt_lookup are two ways to draft; give one");
     }
     if (text[0] != '\0') {
-        tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0, "%s", text);
+        tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_TOGETHER_LINE, 0, "%s", text);
     }
 }
 
@@ -261,35 +333,8 @@ void tfr_config_settle_sampling(struct tfr_config_reader *reader) {
     settle_mode(reader);
     settle_sampling_defaults(reader->config);
     settle_lengths(reader->config);
+    check_idle_flags(reader);
     check_modes(reader);
-}
-
-static void value_text(struct tfr_options *options, int option, char *text, size_t size) {
-    size_t n;
-    const void *member = tfr_option_member(options, option);
-    const char *words;
-    switch (tfr_option_type(option)) {
-    case TFR_OPTION_BOOL:
-        snprintf(text, size, "%s", *(const bool *)member ? "true" : "false");
-        break;
-    case TFR_OPTION_REAL:
-        snprintf(text, size, "%g", *(const double *)member);
-        break;
-    case TFR_OPTION_CHOICE:
-        snprintf(text, size, "%s", tfr_choice_name(tfr_option_table(&n)[option].key, *(const int *)member));
-        break;
-    case TFR_OPTION_INT:
-    case TFR_OPTION_COUNT:
-    case TFR_OPTION_SEED:
-        snprintf(text, size, "%lld", (long long)*(const int64_t *)member);
-        break;
-    case TFR_OPTION_LIST:
-        snprintf(text, size, "%zu texts", ((const struct tfr_string_list *)member)->n);
-        break;
-    default:
-        words = *(char *const *)member;
-        snprintf(text, size, "%.100s", words != NULL ? words : "null");
-    }
 }
 
 void tfr_config_log_sampling(const struct tfr_config *config) {

@@ -3,6 +3,7 @@
 #include "config/config_internal.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -110,6 +111,9 @@ static bool store_text(struct tfr_options *options, int option, char *owned, cha
 static bool append_item(struct tfr_options *options, int option, const char *item, char *why, size_t size) {
     struct tfr_string_list *list = tfr_option_member(options, option);
     const double limit = info_of(option)->max;
+    if (item[0] == '\0' && strcmp(info_of(option)->key, "input.prompts") != 0) {
+        return wrong(why, size, "an empty item; leave it out");
+    }
     if (limit > 0 && (double)list->n >= limit) {
         return wrong(why, size, "more than %.15g items", limit);
     }
@@ -139,8 +143,13 @@ static bool parse_real(const char *text, double *value) {
     if (text[strspn(text, "+-.0123456789eE")] != '\0') {
         return false; /* strtod would take "nan", "inf", hexadecimal and leading blanks */
     }
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* a host program may have a decimal comma */
+    if (plain == (locale_t)0) {
+        return false;
+    }
     char *end;
-    *value = strtod(text, &end);
+    *value = strtod_l(text, &end, plain);
+    freelocale(plain);
     return end != text && *end == '\0' && isfinite(*value);
 }
 

@@ -369,6 +369,10 @@ static enum tfr_status run_search(struct search *search, struct candidate *work)
 static enum tfr_status report(const struct search *search, struct tfr_live *lives, size_t n_lives) {
     for (size_t i = 0; i < n_lives; i++) {
         const int32_t *ids = search->finished.ids + (int64_t)i * search->max_length;
+        if (search->finished.n[i] == 0) {
+            return tfr_raise(TFR_CHECK, "beams found %zu of %zu sequences: what is forced or banned leaves no other; lower "
+                             "sampling.num_return_sequences", i, n_lives);
+        }
         for (int64_t at = search->n_prompt; at < search->finished.n[i]; at++) {
             TFR_TRY(tfr_live_append(search->run, &lives[i], ids[at]));
         }

@@ -224,11 +224,14 @@ static enum tfr_status hand_over(struct tfr_live *live, struct tfr_generation *r
         .finish = live->finish, .n_prompt_ids = live->n_prompt, .n_ids = live->ids.n - live->n_prompt};
     result->prompt_ids = tfr_alloc(result->n_prompt_ids + 1, sizeof(int32_t));
     result->ids = tfr_alloc(result->n_ids + 1, sizeof(int32_t));
-    result->text = tfr_strndup(live->stream.text.data != NULL ? live->stream.text.data : "", live->stream.text.size);
+    result->text = tfr_alloc(live->stream.text.size + 1, 1);
     if (result->prompt_ids == NULL || result->ids == NULL || result->text == NULL) {
         return TFR_RESOURCE;
     }
-    result->text_size = live->stream.text.size;
+    result->text_size = live->stream.text.size; /* a token may be the byte 0 */
+    if (result->text_size > 0) {
+        memcpy(result->text, live->stream.text.data, result->text_size);
+    }
     if (live->ids.n > 0) {
         memcpy(result->prompt_ids, live->ids.data, live->n_prompt * sizeof(int32_t));
         memcpy(result->ids, live->ids.data + live->n_prompt, result->n_ids * sizeof(int32_t));

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "config/config.h"
 #include "config/findings.h"
+#include "engine/scoring.h"
 #include "model/model.h"
 
 enum { VALUE_WIDTH = 32 };
@@ -141,6 +142,24 @@ static enum tfr_status as_text(const char *path, const struct tfr_findings *find
     return TFR_OK;
 }
 
+/* What the values under sampling mean: lists of ids, ids outside the vocabulary. */
+static void survey_sampling(const struct tfr_config *config, struct tfr_findings *findings) {
+    struct tfr_scoring scoring;
+    const struct tfr_hparams *model = &config->model;
+    const enum tfr_status status = tfr_scoring_open(&scoring, &config->options, model->eos_token_id, model->vocab_size);
+    if (status == TFR_OK) {
+        tfr_scoring_close(&scoring);
+        return;
+    }
+    const struct tfr_finding finding = {.about = TFR_ABOUT_OPTION,
+                                        .verdict = TFR_VERDICT_REFUSED,
+                                        .status = status,
+                                        .name = "sampling",
+                                        .source = "values",
+                                        .reason = tfr_failure_text()};
+    tfr_findings_add(findings, &finding);
+}
+
 enum tfr_status tfr_report_check(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                  enum tfr_report_form form, char **text, enum tfr_status *verdict) {
     struct tfr_findings findings = {0};
@@ -150,6 +169,7 @@ enum tfr_status tfr_report_check(const char *path, const struct tfr_override *ov
         status = tfr_model_survey(config, &findings);
     }
     if (status == TFR_OK) {
+        survey_sampling(config, &findings);
         *verdict = tfr_findings_status(&findings);
         status = form == TFR_REPORT_JSON ? as_json(config->path, &findings, text)
                                          : as_text(config->path, &findings, text);

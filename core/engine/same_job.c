@@ -34,7 +34,9 @@ static uint64_t model_fingerprint(const struct tfr_hparams *m) {
     const double numbers[] = {
         (double)m->vocab_size, (double)m->n_positions, (double)m->n_embd, (double)m->n_layer, (double)m->n_head,
         (double)m->n_inner, m->activation, m->layer_norm_epsilon, m->scale_attn_weights,
-        m->scale_attn_by_inverse_layer_idx, m->reorder_and_upcast_attn, m->tie_word_embeddings};
+        m->scale_attn_by_inverse_layer_idx, m->reorder_and_upcast_attn, m->tie_word_embeddings, m->add_cross_attention,
+        m->is_causal, m->head, (double)m->num_labels, m->summary_type, m->summary_use_proj, m->summary_proj_to_labels,
+        m->allow_missing_head};
     uint64_t hash = 0;
     for (size_t i = 0; i < TFR_COUNT_OF(numbers); i++) {
         hash = mix_number(hash, numbers[i]);
@@ -44,7 +46,7 @@ static uint64_t model_fingerprint(const struct tfr_hparams *m) {
 
 static uint64_t runtime_fingerprint(const struct tfr_options *o) {
     uint64_t hash = mix_text(0, o->runtime_kernels);
-    const double numbers[] = {o->runtime_dtype, o->runtime_isa, o->runtime_deterministic, (double)o->runtime_max_rows,
+    const double numbers[] = {o->runtime_dtype, o->runtime_isa, o->runtime_attn, o->runtime_deterministic, (double)o->runtime_max_rows,
                               (double)o->runtime_max_batch};
     for (size_t i = 0; i < TFR_COUNT_OF(numbers); i++) {
         hash = mix_number(hash, numbers[i]);

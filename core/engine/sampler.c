@@ -42,6 +42,21 @@ static enum tfr_status check_nan(const float *scores, int64_t n, int64_t positio
     return TFR_OK;
 }
 
+/* The best score must be a number that others can be compared with. Without any token left, normalising makes NaN. */
+static enum tfr_status check_best(const struct tfr_sampler *sampler, int64_t position) {
+    const struct tfr_processors *processors = &sampler->processors;
+    const float best = sampler->scores[tfr_best_id(sampler->scores, processors->vocab_size)];
+    if (best == INFINITY && processors->scoring->do_sample) {
+        return tfr_raise(TFR_CHECK, "the scores for position %lld hold infinity; raise sampling.temperature (it is %g) or look for "
+                         "it in the weights with --check-weights", (long long)position, processors->scoring->temperature);
+    }
+    if (best == -INFINITY || has_nan(sampler->scores, processors->vocab_size)) {
+        return tfr_raise(TFR_CHECK, "no token is left for position %lld: the bans of the sampling section exclude all of them",
+                         (long long)position);
+    }
+    return TFR_OK;
+}
+
 enum tfr_status tfr_sampler_score(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits) {
     const int64_t n = sampler->processors.vocab_size;
     if (!sampler->processors.scoring->remove_invalid_values) {
@@ -49,12 +64,7 @@ enum tfr_status tfr_sampler_score(struct tfr_sampler *sampler, const struct tfr_
     }
     memcpy(sampler->scores, logits, (size_t)n * sizeof *logits);
     tfr_processors_apply(&sampler->processors, row, sampler->scores);
-    TFR_TRY(check_nan(sampler->scores, n, row->n));
-    if (sampler->scores[tfr_best_id(sampler->scores, n)] == -INFINITY) {
-        return tfr_raise(TFR_CHECK, "no token is left for position %lld: the bans of the sampling section exclude all of them",
-                         (long long)row->n);
-    }
-    return TFR_OK;
+    return check_best(sampler, row->n);
 }
 
 int32_t tfr_draw(const float *weights, int64_t n, double uniform) {

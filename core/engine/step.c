@@ -30,8 +30,12 @@ struct tfr_control {
 
 int64_t tfr_engine_logit_width(const struct tfr_engine *engine) {
     const struct tfr_hparams *model = &engine->config->model;
-    int64_t widest = model->vocab_size > model->num_labels ? model->vocab_size : model->num_labels;
-    return widest > model->n_embd ? widest : model->n_embd;
+    const int64_t widths[] = {model->vocab_size, model->num_labels, model->n_embd, 2 /* question answering */};
+    int64_t widest = 0;
+    for (size_t i = 0; i < TFR_COUNT_OF(widths); i++) {
+        widest = widths[i] > widest ? widths[i] : widest;
+    }
+    return widest;
 }
 
 static size_t logits_bytes(const struct tfr_engine *engine) {

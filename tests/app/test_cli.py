@@ -192,10 +192,10 @@ def a_reader_that_leaves_is_no_error(tfrun):
 
 @case
 def a_full_disk_is_an_error(tfrun):
-    for flags in ([], ["--json"]):
+    jobs = [tfrun.demo, "-n", "5"], [tfrun.demo, "-n", "5", "--json"], ["tokenize", tfrun.demo], ["score", tfrun.demo]
+    for job in jobs:
         with open("/dev/full", "wb") as full:
-            ran = subprocess.run([tfrun.program, tfrun.demo, "-p", PROMPT, "-n", "5", *flags], stdout=full,
-                                 stderr=subprocess.PIPE, timeout=120)
+            ran = subprocess.run([tfrun.program, *job, "-p", PROMPT], stdout=full, stderr=subprocess.PIPE, timeout=120)
         expect_same(ran.returncode, 1)
         expect(b"cannot write to stdout: No space left" in ran.stderr, ran.stderr)
 
@@ -234,6 +234,17 @@ def help_shows_what_the_command_reads(tfrun):
     expect("--plugin PATH" in text and "--temperature" not in text, text)
     text = tfrun.text("generate", "--help")
     expect("--temperature" in text and "--stride" not in text, text)
+
+
+@case
+def a_byte_0_is_text_like_any_other(tfrun):
+    ids = json.loads((tfrun.demo / "vocab.json").read_text())
+    zero = ids["\u0100"]
+    out = tfrun.folder / "zero.txt"
+    arguments = ["-n", 3, "--temperature", 0, "--logit-bias", json.dumps({zero: 1000})]
+    expect_same(tfrun.json(tfrun.demo, "-p", "x", *arguments)["choices"][0]["text"], "\0" * 3)
+    tfrun.run(tfrun.demo, "-p", "x", *arguments, "-o", out)
+    expect_same(out.read_bytes(), b"x" + b"\0" * 3 + b"\n")
 
 
 @case

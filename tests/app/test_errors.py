@@ -269,6 +269,42 @@ def generation_setting_that_is_not_built(box):
 
 
 @case
+def sampling_filter_without_sampling(box):
+    return wrong([box.model, *IDS, "--top-p", "0.9"], USAGE, "--top-p does nothing without sampling", "--temperature 1")
+
+
+@case
+def empty_stop_text(box):
+    return wrong([box.model, *IDS, "--stop", ""], CONFIG, "--stop", "empty item")
+
+
+@case
+def infinite_scores(box):
+    return wrong([box.model, *IDS, "--temperature", "1e-45"], CHECK, "infinity", "raise sampling.temperature")
+
+
+@case
+def beams_that_cannot_differ(box):
+    return wrong([box.model, "--prompt-ids", "1", "-n", "1", "--num-beams", "2", "--num-return-sequences", "2", "--forced-eos",
+                  "0"], CHECK, "beams found 1 of 2 sequences", "num_return_sequences")
+
+
+@case
+def text_options_beside_pairs(box):
+    return wrong(["score", box.demo, "--pairs", "pairs.jsonl", "--ctx", "4"], USAGE, "--ctx", "--pairs")
+
+
+@case
+def decode_and_count(box):
+    return wrong(["tokenize", box.demo, "-p", "1", "--decode", "--count"], USAGE, "--decode", "--count")
+
+
+@case
+def two_texts_to_tokenize(box):
+    return wrong(["tokenize", box.demo, "-p", "1", "-f", "x"], USAGE, "--prompt and --file")
+
+
+@case
 def prompt_as_long_as_max_length(box):
     return wrong([box.model, *IDS[:2], "--max-length", "1"], USAGE, "sampling.max_length is 1", "--max-tokens")
 

@@ -57,7 +57,7 @@ TFR_TEST(the_stronger_source_wins_key_by_key) {
     TFR_UNUSED_STATE;
     const struct tfr_override flag = {.key = "sampling.top_p", .value = "0.4", .origin = "--top-p"};
     assert_ok(load_with("{\"top_p\": 0.1, \"top_k\": 1, \"min_p\": 0.1, \"typical_p\": 0.1}",
-                        "{\"top_p\": 0.2, \"top_k\": 2, \"min_p\": 0.2}", "{\"top_p\": 0.3, \"top_k\": 3}", &flag, 1));
+                        "{\"top_p\": 0.2, \"top_k\": 2, \"min_p\": 0.2}", "{\"top_p\": 0.3, \"top_k\": 3, \"temperature\": 1}", &flag, 1));
     assert_true(config->options.sampling_top_p == 0.4);
     assert_int_equal(config->options.sampling_top_k, 3);
     assert_true(config->options.sampling_min_p == 0.2);
@@ -145,6 +145,26 @@ TFR_TEST(what_is_not_built_is_refused_by_name) {
     done();
 }
 
+TFR_TEST(flags_without_effect_are_refused_and_file_settings_are_not) {
+    TFR_UNUSED_STATE;
+    assert_refused(load_flag(NULL, "sampling.top_k", "5"), TFR_USAGE, "--top-k does nothing without sampling");
+    assert_refused(load_flag(NULL, "sampling.length_penalty", "2"), TFR_USAGE, "without beams");
+    assert_refused(load_flag(NULL, "sampling.num_assistant_tokens", "3"), TFR_USAGE, "without a draft model");
+    assert_ok(load_flag("{\"do_sample\": true}", "sampling.top_k", "5"));
+    assert_ok(load_flag("{\"num_beams\": 2}", "sampling.length_penalty", "2"));
+    assert_ok(load_flag(NULL, "sampling.top_p", "1"));
+    assert_ok(load(NULL, "{\"top_k\": 5, \"length_penalty\": 2.0}", "{\"top_p\": 0.5}"));
+    done();
+}
+
+TFR_TEST(empty_lists_are_neutral_and_empty_texts_are_not) {
+    TFR_UNUSED_STATE;
+    assert_ok(load(NULL, "{\"constraints\": [], \"force_words_ids\": [], \"watermarking_config\": {}}", NULL));
+    assert_refused(load(NULL, NULL, "{\"stop\": [\"x\", \"\"]}"), TFR_CONFIG, "empty item");
+    assert_refused(load(NULL, "{\"bos_token_id\": 50257}", NULL), TFR_CONFIG, "bos_token_id must be a token id");
+    done();
+}
+
 TFR_TEST(modes_that_exclude_each_other_are_refused) {
     TFR_UNUSED_STATE;
     assert_refused(load(NULL, NULL, "{\"num_return_sequences\": 2}"), TFR_CONFIG, "greedy decoding would give one text many times");
@@ -164,4 +184,5 @@ TFR_TEST_MAIN(TFR_CASE(without_settings_it_is_greedy), TFR_CASE(the_stronger_sou
               TFR_CASE(sampling_of_the_task_alone_has_seed_0_and_top_k_50), TFR_CASE(a_temperature_of_a_stronger_source_decides),
               TFR_CASE(do_sample_false_is_greedy_whatever_the_temperature), TFR_CASE(max_tokens_beats_max_length_unless_weaker),
               TFR_CASE(lists_are_read_from_hugging_face_files), TFR_CASE(what_is_not_built_is_refused_by_name),
-              TFR_CASE(modes_that_exclude_each_other_are_refused))
+              TFR_CASE(flags_without_effect_are_refused_and_file_settings_are_not),
+              TFR_CASE(empty_lists_are_neutral_and_empty_texts_are_not), TFR_CASE(modes_that_exclude_each_other_are_refused))

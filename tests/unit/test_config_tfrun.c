@@ -134,7 +134,7 @@ TFR_TEST(overrides_win_over_the_file) {
         {.key = "model.weights", .value = "here.safetensors", .origin = "--weights"},
         {.key = "model.check_weights", .value = "on", .origin = "--set"},
     };
-    assert_ok(load_with("{\"sampling\": {\"top_p\": 0.5}, \"runtime\": {\"threads\": 2}}", overrides, 2));
+    assert_ok(load_with("{\"sampling\": {\"top_p\": 0.5, \"temperature\": 1}, \"runtime\": {\"threads\": 2}}", overrides, 2));
     assert_true(config->options.sampling_top_p == 0.25);
     assert_int_equal(config->options.runtime_threads, 0);
     assert_refused(load_with("{}", overrides, 3), TFR_CONFIG, "--seed: 9007199254740993 is outside 0..9e+15");

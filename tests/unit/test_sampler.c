@@ -51,6 +51,19 @@ TFR_TEST(nan_is_refused_by_position) {
     tfr_sampler_close(&sampler);
 }
 
+TFR_TEST(infinity_is_refused_where_it_would_be_drawn_from) {
+    TFR_UNUSED_STATE;
+    const float logits[N] = {1, 3, INFINITY, 3, 3, 0};
+    struct tfr_scoring scoring = tfr_scoring_neutral();
+    struct tfr_sampler sampler;
+    int32_t id;
+    scoring.do_sample = true;
+    scoring.temperature = 1;
+    assert_ok(tfr_sampler_open(&sampler, &scoring, 0, N));
+    assert_refused(tfr_sampler_next(&sampler, &no_row, logits, 0, &id), TFR_CHECK, "infinity");
+    tfr_sampler_close(&sampler);
+}
+
 TFR_TEST(bans_of_every_token_are_refused) {
     TFR_UNUSED_STATE;
     const float logits[N] = {1, 3, 2, 3, 3, 0};
@@ -175,6 +188,7 @@ TFR_TEST(draws_follow_the_distribution) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(greedy_takes_the_lowest_id_among_ties), TFR_CASE(nan_is_refused_by_position),
+              TFR_CASE(infinity_is_refused_where_it_would_be_drawn_from),
               TFR_CASE(bans_of_every_token_are_refused),
               TFR_CASE(top_k_keeps_all_ties_of_the_last), TFR_CASE(top_p_keeps_the_smallest_set_that_reaches_the_mass),
               TFR_CASE(top_p_works_on_what_top_k_left), TFR_CASE(temperature_sharpens_before_top_p),

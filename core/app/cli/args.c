@@ -7,6 +7,8 @@
 #include <string.h>
 
 enum { HELP_COLUMN = 34, HELP_WIDTH = 100, MAX_FLAGS = 256 };
+/* Overrides that commands add for their flags (-q, --json). */
+enum { ROOM_FOR_FLAGS = 8 };
 
 static bool fail(struct tfr_args *args, const char *what, const char *word, const char *hint) {
     snprintf(args->error, sizeof args->error, "%s %s%s", word, what, hint);
@@ -192,7 +194,7 @@ bool tfr_args_parse(struct tfr_args *args, int argc, char **argv, const struct t
             args->operands[args->n_operands++] = word;
         }
     }
-    if (args->n_overrides == TFR_MAX_ARGS_GIVEN || args->n_flags == TFR_MAX_ARGS_GIVEN) {
+    if (args->n_overrides > TFR_MAX_ARGS_GIVEN - ROOM_FOR_FLAGS || args->n_flags == TFR_MAX_ARGS_GIVEN) {
         return fail(args, "options are more than this command takes", "these", "");
     }
     return true;

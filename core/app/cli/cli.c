@@ -52,6 +52,14 @@ const char *tfr_cli_operand(const struct tfr_args *args, const char *what) {
     return NULL;
 }
 
+int tfr_cli_flush(void) {
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE) {
+        return 0;
+    }
+    fprintf(stderr, "tfrun: cannot write to stdout: %s\n", strerror(errno));
+    return tfr_exit_code(TFR_RUNTIME);
+}
+
 int tfr_cli_print(char *text) {
     size_t length = strlen(text);
     fputs(text, stdout);
@@ -59,7 +67,7 @@ int tfr_cli_print(char *text) {
         putchar('\n');
     }
     tfr_string_free(text);
-    return fflush(stdout) == 0 ? 0 : tfr_exit_code(TFR_RUNTIME);
+    return tfr_cli_flush();
 }
 
 bool tfr_cli_int(const struct tfr_args *args, const char *flag, int64_t min, int64_t max, int64_t *value) {

@@ -112,6 +112,20 @@ static int score_text(struct tfr_engine *engine, const struct tfr_args *args) {
     return code;
 }
 
+/* What is about one text would be passed over where lines are scored. */
+static bool names_a_text(const struct tfr_args *args) {
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        const struct tfr_override *override = &args->overrides[i];
+        const bool is_of_text = strncmp(override->key, "input.", 6) == 0 ||
+                                (strncmp(override->key, "eval.", 5) == 0 && strcmp(override->key, "eval.bos") != 0);
+        if (is_of_text) {
+            tfr_cli_usage("%s is about one text, not about the lines of --pairs or --choices; leave it out", override->origin);
+            return true;
+        }
+    }
+    return false;
+}
+
 static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
     const char *pairs = tfr_args_flag(args, "pairs"), *choices = tfr_args_flag(args, "choices");
     if (pairs != NULL && choices != NULL) {
@@ -119,6 +133,9 @@ static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
     }
     if ((pairs != NULL || choices != NULL) && tfr_args_flag(args, "per-token") != NULL) {
         return tfr_cli_usage("--per-token is for one text (-p, -f or stdin), not for lines");
+    }
+    if ((pairs != NULL || choices != NULL) && names_a_text(args)) {
+        return tfr_exit_code(TFR_USAGE);
     }
     int code = tfr_measure_check_output(engine);
     if (code != 0) {

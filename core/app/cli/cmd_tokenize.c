@@ -117,9 +117,25 @@ static int decode(const struct tfr_vocabulary *vocabulary, char *text) {
     return 0;
 }
 
+static bool go_together(const struct tfr_args *args, const char *prompt, const char *file) {
+    static const char *const of_ids[] = {"count", "pieces", "plain"};
+    for (size_t i = 0; i < sizeof of_ids / sizeof of_ids[0]; i++) {
+        if (tfr_args_flag(args, "decode") != NULL && tfr_args_flag(args, of_ids[i]) != NULL) {
+            tfr_cli_usage("--decode gives text; --%s is about token ids: leave one of them out", of_ids[i]);
+            return false;
+        }
+    }
+    if (prompt != NULL && file != NULL) {
+        tfr_cli_usage("--prompt and --file are two sources of the text; give one");
+        return false;
+    }
+    return true;
+}
+
 static int run(struct tfr_args *args) {
     const char *config = tfr_cli_operand(args, "a config, a model folder or a tokenizer.json");
-    if (config == NULL) {
+    const char *prompt = option(args, "input.prompt"), *file = option(args, "input.file");
+    if (config == NULL || !go_together(args, prompt, file)) {
         return tfr_exit_code(TFR_USAGE);
     }
     struct tfr_vocabulary *vocabulary;
@@ -127,7 +143,6 @@ static int run(struct tfr_args *args) {
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
-    const char *prompt = option(args, "input.prompt"), *file = option(args, "input.file");
     size_t size = prompt != NULL ? strlen(prompt) : 0;
     char *text = prompt != NULL ? strdup(prompt) : tfr_cli_read(file != NULL ? file : "-", &size);
     int code = tfr_exit_code(TFR_RESOURCE);
@@ -136,7 +151,7 @@ static int run(struct tfr_args *args) {
     }
     free(text);
     tfr_vocabulary_close(vocabulary);
-    return code;
+    return code == 0 ? tfr_cli_flush() : code;
 }
 
 const struct tfr_command tfr_cmd_tokenize = {

@@ -1,7 +1,6 @@
 /* measure.c - see measure.h. */
 #include "app/cli/measure.h"
 
-#include <errno.h>
 #include <string.h>
 
 void tfr_measure_apply_flags(struct tfr_args *args) {
@@ -57,13 +56,9 @@ int tfr_measure_deliver(const struct tfr_engine *engine, const char *text, size_
         const enum tfr_status status = tfr_result_write(task.output_file, text, size, task.force);
         return status == TFR_OK ? 0 : tfr_cli_fail(status);
     }
-    if (fwrite(text, 1, size, stdout) == size &&
-        (size == 0 || text[size - 1] == '\n' || putchar('\n') != EOF) && fflush(stdout) == 0) {
-        return 0;
+    fwrite(text, 1, size, stdout);
+    if (size > 0 && text[size - 1] != '\n') {
+        putchar('\n');
     }
-    if (errno == EPIPE) { /* a reader that left is no failure */
-        return 0;
-    }
-    fprintf(stderr, "tfrun: cannot write to stdout: %s\n", strerror(errno));
-    return tfr_exit_code(TFR_RUNTIME);
+    return tfr_cli_flush();
 }
