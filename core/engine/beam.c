@@ -1,8 +1,7 @@
 /* beam.c - beam search and beam sampling over one prompt, by the rules of transformers.
  *
  * Every step: the num_beams running sequences give num_beams * vocab_size continuations, the best `keep` of them are looked at,
- * those that end may join the finished ones, the best others run on. A beam has a session; a beam that branches is copied into the
- * session of one that died. Scores are float32 and "not eligible" is -1e9, as in the reference, so that the same sequences win.
+ * those that end may join the finished ones, the best others run on. A beam has a session, which follows its parent. Scores are float32 and "not eligible" is -1e9, as in the reference, so that the same sequences win.
  */
 #include "engine/generation.h"
 
@@ -34,7 +33,7 @@ struct search {
     struct tfr_generation_run *run;
     const struct tfr_options *options;
     int64_t n_beams, keep, vocab_size, n_prompt, max_length, length;
-    struct tfr_session **session, **spare; /* [num_beams] */
+    struct tfr_session **session; /* [num_beams] */
     struct beams running, finished, next;
     int32_t *parent;              /* [num_beams] of the running ones, in the step before */
     float *scores;                /* [num_beams, vocab_size] */
@@ -86,7 +85,6 @@ static enum tfr_status open_search(struct search *search, struct tfr_generation_
     }
     const size_t n = (size_t)n_beams;
     search->session = tfr_alloc(n, sizeof *search->session);
-    search->spare = tfr_alloc(n, sizeof *search->spare);
     search->parent = tfr_alloc(n, sizeof *search->parent);
     search->feeds = tfr_alloc(n, sizeof *search->feeds);
     search->scores = tfr_alloc(n * (size_t)search->vocab_size, sizeof *search->scores);
@@ -94,7 +92,7 @@ static enum tfr_status open_search(struct search *search, struct tfr_generation_
     const bool opened = open_beams(&search->running, n_beams, search->max_length) &&
                         open_beams(&search->finished, n_beams, search->max_length) &&
                         open_beams(&search->next, n_beams, search->max_length);
-    if (!opened || search->session == NULL || search->spare == NULL || search->parent == NULL || search->feeds == NULL ||
+    if (!opened || search->session == NULL || search->parent == NULL || search->feeds == NULL ||
         search->scores == NULL || search->candidates == NULL) {
         return TFR_RESOURCE;
     }
@@ -113,51 +111,10 @@ static void close_search(struct search *search) {
     close_beams(&search->finished);
     close_beams(&search->next);
     tfr_free(search->session);
-    tfr_free(search->spare);
     tfr_free(search->parent);
     tfr_free(search->feeds);
     tfr_free(search->scores);
     tfr_free(search->candidates);
-}
-
-/* Gives every running beam a session that holds its parent's positions: the first child takes the parent's own, the others copy it
- * into sessions whose beams died. No session is written before its last reader, because those read from are never among the
- * dead. */
-static enum tfr_status follow_parents(struct search *search) {
-    struct tfr_session **old = search->session, **new = search->spare;
-    memset(new, 0, (size_t)search->n_beams * sizeof *new);
-    struct tfr_feed *kept = search->feeds; /* [parent].session: taken over by its first child */
-    for (int64_t b = 0; b < search->n_beams; b++) {
-        kept[b].session = NULL;
-    }
-    for (int64_t b = 0; b < search->n_beams; b++) {
-        const int32_t p = search->parent[b];
-        if (kept[p].session == NULL) {
-            new[b] = kept[p].session = old[p];
-        }
-    }
-    int64_t dead = 0;
-    for (int64_t b = 0; b < search->n_beams; b++) {
-        if (new[b] != NULL) {
-            continue;
-        }
-        while (kept[dead].session != NULL) {
-            dead++;
-        }
-        new[b] = kept[dead].session = old[dead];
-    }
-    for (int64_t b = 0; b < search->n_beams; b++) {
-        const struct tfr_session *parent = old[search->parent[b]];
-        if (new[b] != parent) {
-            enum tfr_status status = tfr_session_copy(new[b], parent, search->length - 1);
-            if (status != TFR_OK) {
-                return status; /* `old` still holds every session once */
-            }
-        }
-    }
-    search->session = new;
-    search->spare = old;
-    return TFR_OK;
 }
 
 /* Log-probabilities of the running beams, run through the pipeline, plus what the beams have so far. */
@@ -189,7 +146,7 @@ static enum tfr_status step_model(struct search *search) {
     const bool first = search->length == search->n_prompt;
     const uint64_t start_ns = tfr_clock_ns();
     if (!first) {
-        TFR_TRY(follow_parents(search));
+        TFR_TRY(tfr_session_reorder(search->session, (size_t)search->n_beams, search->parent));
     }
     const int64_t n_feeds = first ? 1 : search->n_beams;
     for (int64_t b = 0; b < n_feeds; b++) {

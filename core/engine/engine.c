@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mapfile.h"
 #include "base/status.h"
+#include "engine/prefix.h"
 
 static atomic_int cancel_requested; /* of the process; lock-free, so a signal handler may set it */
 
@@ -161,6 +162,7 @@ static enum tfr_status open_stages(struct tfr_engine *engine, const char *path,
     TFR_TRY(place_blocks(engine));
     TFR_TRY(tfr_comm_agree(engine->comm, open_runtime(engine)));
     TFR_TRY(tfr_engine_same_orders(engine));
+    TFR_TRY(tfr_prefix_load(engine));
     engine->serving = true;
     return TFR_OK;
 }
@@ -282,7 +284,7 @@ void tfr_engine_clear_cancel(void) {
 struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine) {
     struct tfr_memory memory = {.weights_bytes = (int64_t)tfr_store_bytes(engine->store),
                                 .activations_bytes = (int64_t)tfr_exec_bytes(engine->exec)};
-    for (int64_t i = 0; i < engine->max_batch; i++) {
+    for (int64_t i = 0; i <= engine->max_batch; i++) {
         memory.kv_bytes += engine->slots[i].open ? (int64_t)engine->slots[i].kv.block.size : 0;
     }
     return memory;
@@ -297,7 +299,7 @@ int64_t tfr_engine_vocab_size(const struct tfr_engine *engine) {
 }
 
 int64_t tfr_engine_n_positions(const struct tfr_engine *engine) {
-    return engine->config->model.n_positions;
+    return engine->config->model.n_positions - engine->n_prefix;
 }
 
 struct tfr_task tfr_engine_task(const struct tfr_engine *engine) {

@@ -49,8 +49,10 @@ struct tfr_engine {
     bool serving; /* all ranks opened: the others now wait for control messages */
     struct tfr_shape_plan plans[TFR_MAX_PLANS];
     int n_plans;
-    struct tfr_slot *slots; /* [max_batch] */
+    struct tfr_slot *slots; /* [max_batch], and one more for the prefix */
     int64_t max_batch, max_rows;
+    int64_t n_prefix;     /* positions before every sequence; 0 without model.prefix */
+    uint64_t prefix_hash; /* of their keys and values; rank 0 */
     uint64_t load_ns;
     struct tfr_scoring scoring; /* the sampling section, parsed */
     struct tfr_engine *lender;    /* of an assistant: whose team, machine and comm it borrows */
@@ -65,6 +67,13 @@ struct tfr_engine {
     struct tfr_payload_side *payload_side; /* what stays on rank 0 of it: payload.c */
 };
 
+/* One sequence. Its slot holds the prefix first, which length and capacity do not count. */
+struct tfr_session {
+    struct tfr_engine *engine;
+    int32_t slot;
+    int64_t length, capacity;
+};
+
 /* owners.c: which rank owns which block, from device_map or the split asked for. */
 enum tfr_status tfr_engine_place_blocks(const struct tfr_config *config, const struct tfr_machine *machine,
                                         const struct tfr_registry *registry, int n_ranks, int *owner, int *ln_f_rank);
@@ -72,6 +81,7 @@ enum tfr_status tfr_engine_place_blocks(const struct tfr_config *config, const s
 /* same_job.c: all ranks compare what results depend on; a rank that differs is named, with the part in which it differs. */
 enum tfr_status tfr_engine_same_config(struct tfr_engine *engine);
 enum tfr_status tfr_engine_same_orders(struct tfr_engine *engine);
+uint64_t tfr_hparams_fingerprint(const struct tfr_hparams *hparams);
 
 /* Who plans a step, and with what: an engine, a report without weights, the split of the blocks. */
 struct tfr_planner {
@@ -124,6 +134,7 @@ enum tfr_status tfr_engine_command_payload(struct tfr_engine *engine, void *payl
 enum tfr_status tfr_payload_obey(struct tfr_engine *engine, void *payload);
 
 /* session.c */
+int64_t tfr_session_past(const struct tfr_session *session); /* positions of its slot in use, prefix included */
 enum tfr_status tfr_engine_check_ids(const struct tfr_engine *engine, const int32_t *ids, int64_t n, size_t index);
 
 /* engine.c */

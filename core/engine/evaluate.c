@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "engine/prefix.h"
 #include "engine/score.h"
 
 struct window_sum {
@@ -36,13 +37,13 @@ struct evaluating {
 
 static enum tfr_status choose_window(struct evaluating *run) {
     const struct tfr_options *options = &run->engine->config->options;
-    const int64_t limit = run->engine->config->model.n_positions;
+    const int64_t limit = tfr_engine_n_positions(run->engine);
     struct tfr_evaluation *result = run->result;
     result->ctx = options->eval_ctx > 0 ? options->eval_ctx : limit;
     if (result->ctx > limit) {
         return tfr_raise(
-            TFR_USAGE, "eval.ctx = %lld is more than the model's n_positions = %lld; pass --ctx %lld or less",
-            (long long)result->ctx, (long long)limit, (long long)limit);
+            TFR_USAGE, "eval.ctx = %lld is more than the model's %s = %lld; pass --ctx %lld or less",
+            (long long)result->ctx, tfr_engine_positions_name(run->engine), (long long)limit, (long long)limit);
     }
     result->stride = options->eval_stride > 0 ? options->eval_stride : (result->ctx + 1) / 2;
     if (result->stride > result->ctx) {

@@ -35,6 +35,7 @@ struct tfr_request {
     float *cross_mask;     /* [B,S,E] additive */
     float **past;          /* [4 L]: key, value, cross_key, cross_value of each block; each [B,H,P or E,D] */
     bool has_past, has_cross_past, has_cross;
+    bool has_prefix; /* model.prefix: P positions that all rows share */
     int64_t *keep; /* [n_keep] positions whose logits are given */
     int64_t n_keep;
 };
@@ -56,6 +57,11 @@ bool tfr_input_is_integer(enum tfr_dtype dtype);
 /* forward_request.c */
 enum tfr_status tfr_request_open(struct tfr_request *request);
 void tfr_request_close(struct tfr_request *request);
+
+/* forward_prefix.c: what changes where model.prefix is loaded. */
+enum tfr_status tfr_request_check_prefix(struct tfr_request *request);
+/* attention_mask over the new tokens, or over the prefix (ones) and them. */
+enum tfr_status tfr_request_prefix_mask(struct tfr_request *request, const struct tfr_tensor *tensor);
 
 /* forward_reply.c */
 struct tfr_forward_reply {
@@ -94,8 +100,6 @@ enum tfr_status tfr_caches_encode(const struct tfr_request *request, const struc
 /* past[4 L] as in the request, each [B,H,T or E,D]. */
 enum tfr_status tfr_caches_store(const struct tfr_request *request, const struct tfr_row_plan *plan,
                                  const int32_t *slot, int64_t b0, int64_t n, float *const *past);
-/* A body with room for its arrays; free with tfr_free. */
-struct tfr_payload *tfr_payload_make(const struct tfr_payload *shape);
 
 /* Where results go while steps run. */
 struct tfr_result {

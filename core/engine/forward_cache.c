@@ -5,14 +5,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "engine/forward.h"
-
-struct tfr_payload *tfr_payload_make(const struct tfr_payload *shape) {
-    struct tfr_payload *payload = tfr_alloc(1, tfr_payload_bytes(shape));
-    if (payload != NULL) {
-        *payload = *shape;
-    }
-    return payload;
-}
+#include "engine/prefix.h"
 
 static enum tfr_status run_bare(struct tfr_engine *engine, const struct tfr_payload *shape,
                                 struct tfr_step_outputs *outputs) {
@@ -83,6 +76,9 @@ enum tfr_status tfr_caches_load(const struct tfr_request *request, const struct 
     for (int64_t b = b0; b < b0 + n; b++) {
         if (request->has_cross) {
             TFR_TRY(open_cross(request, slot[b - b0], plan->n_cross[b]));
+        }
+        if (request->has_prefix) {
+            TFR_TRY(tfr_prefix_copy(request->engine, slot[b - b0]));
         }
         for (int64_t layer = 0; layer < request->model->n_layer; layer++) {
             if (request->has_past) {

@@ -124,7 +124,7 @@ static enum tfr_status read_past(struct tfr_request *request) {
     }
     request->has_past = key != NULL;
     request->has_cross_past = cross != NULL;
-    request->P = key != NULL && key->rank == 4 ? key->dim[2] : 0;
+    request->P = key != NULL && key->rank == 4 ? key->dim[2] : request->engine->n_prefix;
     request->E = cross != NULL && cross->rank == 4 ? cross->dim[2] : 0;
     request->T = request->P + request->S;
     if (cross != NULL && !request->model->add_cross_attention) {
@@ -190,6 +190,9 @@ static enum tfr_status read_mask(struct tfr_request *request) {
     }
     if (tensor->rank == 4) {
         return read_mask4(request, tensor);
+    }
+    if (request->has_prefix) {
+        return tfr_request_prefix_mask(request, tensor);
     }
     if (tensor->rank == 2 && request->P > 0 && tensor->dim[1] == request->S) {
         return tfr_raise(
@@ -368,6 +371,7 @@ static enum tfr_status read_encoder(struct tfr_request *request) {
 
 enum tfr_status tfr_request_open(struct tfr_request *request) {
     TFR_TRY(check_names(request));
+    TFR_TRY(tfr_request_check_prefix(request));
     TFR_TRY(read_tokens(request));
     TFR_TRY(read_past(request));
     TFR_TRY(read_mask(request));

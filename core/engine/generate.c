@@ -13,22 +13,23 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "engine/prefix.h"
 
 static const uint64_t fnv_offset = 0xcbf29ce484222325u, fnv_prime = 0x100000001b3u;
 
 static enum tfr_status truncate_prompt(const struct tfr_engine *engine, struct tfr_live *live) {
     const struct tfr_options *options = &engine->config->options;
-    const int64_t limit = engine->config->model.n_positions;
+    const int64_t limit = tfr_engine_n_positions(engine);
     int64_t wanted = options->sampling_max_tokens < limit ? options->sampling_max_tokens : limit - 1;
     size_t room = (size_t)(limit - (wanted > 0 ? wanted : 0));
     if ((int64_t)live->ids.n < limit || options->sampling_max_tokens == 0) {
         return (int64_t)live->ids.n <= limit ? TFR_OK
-                                             : tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld; shorten it",
-                                                         live->ids.n, (long long)limit);
+                                             : tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld (%s); shorten it",
+                                                         live->ids.n, (long long)limit, tfr_engine_positions_name(engine));
     }
     if (options->input_truncate == TFR_TRUNCATE_ERROR) {
-        return tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld; shorten it or pass --truncate left|right",
-                         live->ids.n, (long long)limit);
+        return tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld (%s); shorten it or pass --truncate left|right",
+                         live->ids.n, (long long)limit, tfr_engine_positions_name(engine));
     }
     if (options->input_truncate == TFR_TRUNCATE_LEFT) {
         memmove(live->ids.data, live->ids.data + live->ids.n - room, room * sizeof *live->ids.data);
@@ -59,7 +60,8 @@ static enum tfr_status encode_prompt(struct tfr_generation_run *run, const struc
 /* max_length counts the prompt; where it stands, max_tokens does not count (config_generation.c settled that). */
 static enum tfr_status settle_length(const struct tfr_generation_run *run, struct tfr_live *live) {
     const struct tfr_config *config = run->engine->config;
-    const int64_t room = config->model.n_positions - (int64_t)live->n_prompt, max_length = config->options.sampling_max_length;
+    const int64_t limit = tfr_engine_n_positions(run->engine), room = limit - (int64_t)live->n_prompt,
+                  max_length = config->options.sampling_max_length;
     live->max_tokens = config->options.sampling_max_tokens;
     if (max_length > 0) {
         live->max_tokens = max_length - (int64_t)live->n_prompt;
@@ -70,8 +72,8 @@ static enum tfr_status settle_length(const struct tfr_generation_run *run, struc
         }
     }
     if (live->max_tokens > room) {
-        tfr_log(TFR_LOG_WARN, "engine", "prompt %zu has %zu tokens and context is %lld: at most %lld new tokens instead of %lld",
-                live->index, live->n_prompt, (long long)config->model.n_positions, (long long)room, (long long)live->max_tokens);
+        tfr_log(TFR_LOG_WARN, "engine", "prompt %zu has %zu tokens and context is %lld (%s): at most %lld new tokens instead of %lld",
+                live->index, live->n_prompt, (long long)limit, tfr_engine_positions_name(run->engine), (long long)room, (long long)live->max_tokens);
         live->max_tokens = room;
     }
     return TFR_OK;

@@ -38,6 +38,14 @@ size_t tfr_payload_bytes(const struct tfr_payload *payload) {
            logit_rows_bytes(payload) + (size_t)payload->n_floats * sizeof(float);
 }
 
+struct tfr_payload *tfr_payload_make(const struct tfr_payload *shape) {
+    struct tfr_payload *payload = tfr_alloc(1, tfr_payload_bytes(shape));
+    if (payload != NULL) {
+        *payload = *shape;
+    }
+    return payload;
+}
+
 struct tfr_payload_parts tfr_payload_parts(struct tfr_payload *payload) {
     uint8_t *at = (uint8_t *)(payload + 1);
     struct tfr_payload_parts parts = {.entries = (void *)at};
@@ -320,16 +328,16 @@ static enum tfr_status open_cross(struct tfr_engine *engine, const struct tfr_pa
     return status;
 }
 
-/* Between the panels of a cache and dense [H][n][D]. */
-static void move_keys(const struct tfr_hparams *model, const struct tfr_kv *kv, int64_t n, float *keys,
-                      bool is_load) {
+/* Between positions [first, first + n) of the panels of a cache and dense [H][n][D]. */
+static void move_keys(const struct tfr_hparams *model, const struct tfr_kv *kv, int64_t first, int64_t n,
+                      float *keys, bool is_load) {
     const int64_t head_dim = model->n_embd / model->n_head;
     float *values = keys + model->n_head * n * head_dim;
     for (int64_t h = 0; h < model->n_head; h++) {
         for (int64_t s = 0; s < n; s++) {
-            const int64_t panel = h * (kv->capacity / TFR_KV_PANEL) + s / TFR_KV_PANEL;
-            float *k = kv->k + panel * head_dim * TFR_KV_PANEL + s % TFR_KV_PANEL;
-            float *v = kv->v + (h * kv->capacity + s) * head_dim;
+            const int64_t at = first + s, panel = h * (kv->capacity / TFR_KV_PANEL) + at / TFR_KV_PANEL;
+            float *k = kv->k + panel * head_dim * TFR_KV_PANEL + at % TFR_KV_PANEL;
+            float *v = kv->v + (h * kv->capacity + at) * head_dim;
             float *dense_k = keys + (h * n + s) * head_dim, *dense_v = values + (h * n + s) * head_dim;
             for (int64_t d = 0; d < head_dim; d++) {
                 *(is_load ? &k[d * TFR_KV_PANEL] : &dense_k[d]) = is_load ? dense_k[d] : k[d * TFR_KV_PANEL];
@@ -353,7 +361,7 @@ static enum tfr_status load(struct tfr_engine *engine, struct tfr_payload *paylo
         engine->slots[payload->slot].n_cross = payload->n;
     }
     if (engine->owner[payload->layer] == tfr_engine_rank(engine)) {
-        move_keys(&engine->config->model, local_cache(engine, payload), payload->n,
+        move_keys(&engine->config->model, local_cache(engine, payload), payload->first, payload->n,
                   tfr_payload_parts(payload).floats, true);
     }
     return TFR_OK;
@@ -374,7 +382,8 @@ static enum tfr_status store(struct tfr_engine *engine, struct tfr_payload *payl
     if (status == TFR_OK) {
         run.outputs.hidden[0] = run.outputs.block.data;
         if (owner == rank) {
-            move_keys(model, local_cache(engine, payload), payload->n, run.outputs.hidden[0], false);
+            move_keys(model, local_cache(engine, payload), payload->first, payload->n,
+                      run.outputs.hidden[0], false);
         }
         status = collect(&run, run.outputs.hidden[0], n_floats, owner, 0);
     }

@@ -12,7 +12,7 @@
 enum tfr_payload_kind {
     TFR_PAYLOAD_STEP,
     TFR_PAYLOAD_OPEN_CROSS, /* room for `n` encoder positions in `slot` */
-    TFR_PAYLOAD_LOAD,       /* `n` keys and values of block `layer` into `slot` */
+    TFR_PAYLOAD_LOAD,       /* `n` keys and values of block `layer` into `slot`, from position `first` on */
     TFR_PAYLOAD_STORE       /* and out of it */
 };
 
@@ -24,7 +24,7 @@ struct tfr_payload_entry {
 
 struct tfr_payload {
     int32_t kind, slot, is_cross, n_embeds; /* n_embeds: 1 if the floats begin with rows [n_rows, C] */
-    int64_t layer, n;
+    int64_t layer, first, n;
     struct tfr_gpt2_features features;
     int64_t n_entries, n_rows, n_logits, n_floats;
     /* entries[n_entries], logit_rows[n_logits rounded up to even], floats[n_floats]: head mask first where
@@ -37,6 +37,8 @@ struct tfr_payload_parts {
     int32_t *logit_rows;
     float *floats;
 };
+/* A body with room for its arrays; free with tfr_free. */
+struct tfr_payload *tfr_payload_make(const struct tfr_payload *shape);
 size_t tfr_payload_bytes(const struct tfr_payload *payload);
 struct tfr_payload_parts tfr_payload_parts(struct tfr_payload *payload);
 

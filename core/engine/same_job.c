@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/hash.h"
 #include "base/status.h"
 
 enum { PARTS = 3 };
@@ -14,23 +15,15 @@ struct fingerprints {
     uint64_t part[PARTS];
 };
 
-/* FNV-1a. */
-static uint64_t mix(uint64_t hash, const void *data, size_t size) {
-    for (size_t i = 0; i < size; i++) {
-        hash = (hash ^ ((const uint8_t *)data)[i]) * 0x100000001b3u;
-    }
-    return hash;
-}
-
 static uint64_t mix_number(uint64_t hash, double number) {
-    return mix(hash, &number, sizeof number);
+    return tfr_hash(hash, &number, sizeof number);
 }
 
 static uint64_t mix_text(uint64_t hash, const char *text) {
-    return text != NULL ? mix(hash, text, strlen(text) + 1) : mix(hash, "", 1);
+    return text != NULL ? tfr_hash(hash, text, strlen(text) + 1) : tfr_hash(hash, "", 1);
 }
 
-static uint64_t model_fingerprint(const struct tfr_hparams *m) {
+uint64_t tfr_hparams_fingerprint(const struct tfr_hparams *m) {
     const double numbers[] = {
         (double)m->vocab_size, (double)m->n_positions, (double)m->n_embd, (double)m->n_layer, (double)m->n_head,
         (double)m->n_inner, m->activation, m->layer_norm_epsilon, m->scale_attn_weights,
@@ -57,7 +50,7 @@ static uint64_t runtime_fingerprint(const struct tfr_options *o) {
 static uint64_t split_fingerprint(const struct tfr_config *config) {
     const struct tfr_device_map *map = &config->device_map;
     uint64_t hash = mix_number(0, config->options.parallel_split);
-    return mix(hash, map->rank_of_block, (size_t)map->n_blocks * sizeof *map->rank_of_block);
+    return tfr_hash(hash, map->rank_of_block, (size_t)map->n_blocks * sizeof *map->rank_of_block);
 }
 
 /* Rank 0 looks through everybody's; the verdict comes back through agree. */
@@ -93,7 +86,7 @@ enum tfr_status tfr_engine_same_config(struct tfr_engine *engine) {
     static const char *const names[PARTS] = {"another model", "other options under tfrun.runtime", "another split of the blocks"};
     const struct tfr_config *config = engine->config;
     const struct fingerprints mine = {
-        {model_fingerprint(&config->model), runtime_fingerprint(&config->options), split_fingerprint(config)}};
+        {tfr_hparams_fingerprint(&config->model), runtime_fingerprint(&config->options), split_fingerprint(config)}};
     return exchange(engine, &mine, names);
 }
 

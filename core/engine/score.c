@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "engine/loss.h"
+#include "engine/prefix.h"
 
 /* Positions [first, first + n) of one item in the step; the last `keep` of them predict tokens that count. */
 struct part {
@@ -35,7 +36,7 @@ struct scoring {
 static enum tfr_status check_item(const struct tfr_engine *engine, const struct tfr_score_item *item,
                                   size_t index) {
     const int64_t vocab_size = engine->config->model.vocab_size,
-                  limit = engine->config->model.n_positions + 1;
+                  limit = tfr_engine_n_positions(engine) + 1;
     if (item->n < 1 || item->n_context < 1 || item->n_context > item->n) {
         return tfr_raise(
             TFR_USAGE,
@@ -45,8 +46,8 @@ static enum tfr_status check_item(const struct tfr_engine *engine, const struct 
     if ((int64_t)item->n > limit) {
         return tfr_raise(
             TFR_USAGE,
-            "item %zu has %zu tokens, at most %lld (n_positions + 1) can be scored at once; cut it", index,
-            item->n, (long long)limit);
+            "item %zu has %zu tokens, at most %lld (%s + 1) can be scored at once; cut it", index, item->n,
+            (long long)limit, tfr_engine_positions_name(engine));
     }
     for (size_t i = 0; i < item->n; i++) {
         if (item->ids[i] < 0 || item->ids[i] >= vocab_size) {

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "engine/prefix.h"
 #include "engine/score.h"
 
 /* One continuation with its context. */
@@ -63,14 +64,14 @@ static enum tfr_status grow(void **array, size_t n, size_t *room, size_t size) {
 
 /* Drops the oldest tokens of what the model cannot see at once. */
 static enum tfr_status fit(const struct lines *lines, struct candidate *candidate) {
-    const size_t limit = (size_t)lines->engine->config->model.n_positions + 1;
+    const size_t limit = (size_t)tfr_engine_n_positions(lines->engine) + 1;
     if (candidate->ids.n <= limit) {
         return TFR_OK;
     }
     const size_t drop = candidate->ids.n - limit;
     if (candidate->n_context <= drop) {
-        return tfr_raise(TFR_MODEL, "the continuation has %zu tokens, n_positions is %zu; shorten it",
-                         candidate->ids.n - candidate->n_context, limit - 1);
+        return tfr_raise(TFR_MODEL, "the continuation has %zu tokens, %s is %zu; shorten it",
+                         candidate->ids.n - candidate->n_context, tfr_engine_positions_name(lines->engine), limit - 1);
     }
     memmove(candidate->ids.data, candidate->ids.data + drop, limit * sizeof *candidate->ids.data);
     candidate->ids.n = limit;

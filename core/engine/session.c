@@ -6,15 +6,10 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "engine/engine.h"
-
-struct tfr_session {
-    struct tfr_engine *engine;
-    int32_t slot;
-    int64_t length, capacity;
-};
+#include "engine/prefix.h"
 
 enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity) {
-    const int64_t limit = engine->config->model.n_positions;
+    const int64_t limit = tfr_engine_n_positions(engine);
     const int head = engine->config->model.head;
     *session = NULL;
     if (head == TFR_HEAD_SEQUENCE || head == TFR_HEAD_TOKEN || head == TFR_HEAD_QA ||
@@ -23,8 +18,8 @@ enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine
                          engine->config->path);
     }
     if (capacity < 1 || capacity > limit) {
-        return tfr_raise(TFR_USAGE, "a sequence of %lld positions is outside 1..%lld (n_positions)", (long long)capacity,
-                         (long long)limit);
+        return tfr_raise(TFR_USAGE, "a sequence of %lld positions is outside 1..%lld (%s)", (long long)capacity,
+                         (long long)limit, tfr_engine_positions_name(engine));
     }
     struct tfr_session *made = tfr_alloc(1, sizeof *made);
     if (made == NULL) {
@@ -32,9 +27,14 @@ enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine
     }
     made->engine = engine;
     made->capacity = capacity;
-    enum tfr_status status = tfr_engine_open_slot(engine, capacity, &made->slot);
+    enum tfr_status status = tfr_engine_open_slot(engine, engine->n_prefix + capacity, &made->slot);
     if (status != TFR_OK) {
         tfr_free(made);
+        return status;
+    }
+    status = tfr_prefix_copy(engine, made->slot);
+    if (status != TFR_OK) {
+        tfr_session_close(made);
         return status;
     }
     *session = made;
@@ -46,6 +46,10 @@ void tfr_session_close(struct tfr_session *session) {
         tfr_engine_close_slot(session->engine, session->slot);
         tfr_free(session);
     }
+}
+
+int64_t tfr_session_past(const struct tfr_session *session) {
+    return session->engine->n_prefix + session->length;
 }
 
 int64_t tfr_session_length(const struct tfr_session *session) {
@@ -70,10 +74,79 @@ enum tfr_status tfr_session_copy(struct tfr_session *to, const struct tfr_sessio
                          (long long)n, (long long)from->length, (long long)to->capacity);
     }
     if (n > 0) {
-        TFR_TRY(tfr_engine_copy_slot(to->engine, to->slot, from->slot, n));
+        TFR_TRY(tfr_engine_copy_slot(to->engine, to->slot, from->slot, from->engine->n_prefix + n));
     }
     to->length = n;
     return TFR_OK;
+}
+
+static enum tfr_status check_reorder(struct tfr_session *const *sessions, size_t n, const int32_t *source) {
+    for (size_t i = 0; i < n; i++) {
+        if (source[i] < 0 || (size_t)source[i] >= n) {
+            return tfr_raise(TFR_USAGE, "source %d of session %zu is outside 0..%zu", source[i], i, n - 1);
+        }
+        if (sessions[i]->engine != sessions[0]->engine || sessions[i]->capacity != sessions[0]->capacity) {
+            return tfr_raise(TFR_USAGE, "session %zu has another engine or capacity than session 0; open all of them alike", i);
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (sessions[j] == sessions[i]) {
+                return tfr_raise(TFR_USAGE, "sessions %zu and %zu are the same session", j, i);
+            }
+        }
+    }
+    return TFR_OK;
+}
+
+/* Who owns which slot afterwards: the first session that wants a source takes its slot over, the others get slots that nobody
+ * wants. No slot is written before its last reader, because those read from are never among the unwanted. */
+static void deal_slots(const struct tfr_session *old, size_t n, const int32_t *source, bool *wanted, int32_t *slot) {
+    size_t unwanted = 0;
+    for (size_t i = 0; i < n; i++) {
+        slot[i] = wanted[source[i]] ? -1 : old[source[i]].slot;
+        wanted[source[i]] = true;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (slot[i] < 0) {
+            while (wanted[unwanted]) {
+                unwanted++;
+            }
+            slot[i] = old[unwanted++].slot;
+        }
+    }
+}
+
+static enum tfr_status move_sessions(struct tfr_session *const *sessions, size_t n, const int32_t *source,
+                                     const struct tfr_session *old, const int32_t *slot) {
+    for (size_t i = 0; i < n; i++) {
+        sessions[i]->slot = slot[i];
+        sessions[i]->length = old[source[i]].length;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct tfr_session *from = &old[source[i]];
+        if (slot[i] != from->slot && from->length > 0) {
+            TFR_TRY(tfr_engine_copy_slot(from->engine, slot[i], from->slot, tfr_session_past(from)));
+        }
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_session_reorder(struct tfr_session *const *sessions, size_t n, const int32_t *source) {
+    TFR_TRY(check_reorder(sessions, n, source));
+    struct tfr_session *old = tfr_alloc(n + 1, sizeof *old);
+    bool *wanted = tfr_alloc(n + 1, sizeof *wanted);
+    int32_t *slot = tfr_alloc(n + 1, sizeof *slot);
+    enum tfr_status status = TFR_RESOURCE;
+    if (old != NULL && wanted != NULL && slot != NULL) {
+        for (size_t i = 0; i < n; i++) {
+            old[i] = *sessions[i];
+        }
+        deal_slots(old, n, source, wanted, slot);
+        status = move_sessions(sessions, n, source, old, slot);
+    }
+    tfr_free(old);
+    tfr_free(wanted);
+    tfr_free(slot);
+    return status;
 }
 
 enum tfr_status tfr_engine_check_ids(const struct tfr_engine *engine, const int32_t *ids, int64_t n, size_t index) {
@@ -140,7 +213,7 @@ static int64_t fill_step(const struct tfr_engine *engine, const struct tfr_feed 
         seqs[n_seqs++] = (struct tfr_step_seq){.slot = feed->session->slot,
                                                .rows = (int32_t)take,
                                                .keep = (int32_t)keep,
-                                               .past = feed->session->length + cursor->token};
+                                               .past = tfr_session_past(feed->session) + cursor->token};
         rows += take;
         *n_logits += keep;
         cursor->token += take;

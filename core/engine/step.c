@@ -45,7 +45,7 @@ static size_t logits_bytes(const struct tfr_engine *engine) {
 enum tfr_status tfr_step_open_buffers(struct tfr_engine *engine) {
     const size_t rows = (size_t)engine->max_rows, batch = (size_t)engine->max_batch;
     engine->control_bytes = sizeof *engine->control + batch * sizeof(struct tfr_step_seq);
-    engine->slots = tfr_alloc(batch, sizeof *engine->slots);
+    engine->slots = tfr_alloc(batch + 1, sizeof *engine->slots);
     engine->seqs = tfr_alloc(batch, sizeof *engine->seqs);
     engine->ids = tfr_alloc(rows, sizeof *engine->ids);
     engine->positions = tfr_alloc(rows, sizeof *engine->positions);
@@ -62,7 +62,7 @@ enum tfr_status tfr_step_open_buffers(struct tfr_engine *engine) {
 }
 
 void tfr_step_close_buffers(struct tfr_engine *engine) {
-    for (int64_t i = 0; engine->slots != NULL && i < engine->max_batch; i++) {
+    for (int64_t i = 0; engine->slots != NULL && i <= engine->max_batch; i++) {
         if (engine->slots[i].open) {
             tfr_kvcache_close(&engine->slots[i].kv);
             tfr_kvcache_close(&engine->slots[i].cross);

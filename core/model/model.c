@@ -60,9 +60,13 @@ enum tfr_status tfr_model_find_weights(const struct tfr_config *config, char **p
 }
 
 static enum tfr_status open_weights(struct tfr_model *model) {
+    const char *prefix = model->config->options.model_prefix;
     char *path = NULL;
     TFR_TRY(tfr_model_find_weights(model->config, &path));
     enum tfr_status status = tfr_weights_open(&model->weights, path);
+    if (status == TFR_OK && prefix != NULL) {
+        status = tfr_adapter_open(&model->adapter, prefix, &model->hparams);
+    }
     if (status == TFR_OK) {
         status = tfr_model_check_tensors(model, path);
     }
@@ -128,6 +132,7 @@ void tfr_model_close(struct tfr_model *model) {
     }
     tfr_tokenizer_close(model->tokenizer);
     tfr_weights_close(model->weights);
+    tfr_adapter_close(model->adapter);
     tfr_free(model);
 }
 
@@ -136,7 +141,8 @@ static const struct tfr_weight *find_param(const struct tfr_model *model, enum t
                                            int64_t layer) {
     char name[MAX_NAME];
     tfr_model_param_name(param, layer, name, sizeof(name));
-    const struct tfr_weight *weight = tfr_weights_find(model->weights, name);
+    const struct tfr_weight *weight = param > TFR_PARAM_LM_HEAD ? tfr_adapter_head(model->adapter, name) : NULL;
+    weight = weight != NULL ? weight : tfr_weights_find(model->weights, name);
     if (weight == NULL && param < TFR_PARAM_LM_HEAD) {
         weight = tfr_weights_find(model->weights, name + PREFIX_LENGTH);
     }

@@ -9,6 +9,7 @@
 #define TFR_MODEL_MODEL_H
 
 #include "config/config.h"
+#include "model/adapter.h"
 #include "model/tokenizer.h"
 #include "model/weights.h"
 
@@ -36,6 +37,7 @@ struct tfr_model {
     const struct tfr_config *config; /* borrowed */
     struct tfr_hparams hparams;      /* copy */
     struct tfr_weights *weights;     /* owned; NULL for a model opened without a checkpoint (plan, cost) */
+    struct tfr_adapter *adapter;     /* owned; NULL without model.prefix. Its head, if it has one, replaces the checkpoint's */
     struct tfr_tokenizer *tokenizer; /* owned; NULL if the folder has none */
     bool tied;                       /* lm_head is wte */
 };

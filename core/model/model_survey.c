@@ -99,6 +99,24 @@ static void add_tied(struct survey *survey) {
                                            .reason = reason});
 }
 
+/* A prefix's head stands in for one that the checkpoint lacks, so it comes first. */
+static void open_adapter(struct survey *survey) {
+    const char *path = survey->model.config->options.model_prefix;
+    if (path == NULL) {
+        return;
+    }
+    const enum tfr_status status = tfr_adapter_open(&survey->model.adapter, path, &survey->model.hparams);
+    if (status != TFR_OK) {
+        refuse(survey, TFR_ABOUT_OTHER, "prefix", "file", status, tfr_failure_text());
+    } else {
+        tfr_findings_add(survey->findings, &(struct tfr_finding){.about = TFR_ABOUT_OTHER,
+                                                                 .verdict = TFR_VERDICT_HONOURED,
+                                                                 .name = "prefix",
+                                                                 .source = "file",
+                                                                 .reason = "stands before every sequence"});
+    }
+}
+
 static void survey_tensors(struct survey *survey) {
     size_t n;
     const struct tfr_weight *all = tfr_weights_all(survey->model.weights, &n);
@@ -127,12 +145,14 @@ enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_fin
     } else if (status == TFR_OK) {
         status = tfr_weights_open(&survey.model.weights, path);
     }
+    open_adapter(&survey);
     if (status == TFR_OK) {
         survey_tensors(&survey);
     } else if (status != TFR_RESOURCE || path != NULL) {
         refuse(&survey, TFR_ABOUT_OTHER, "checkpoint", "file", status, tfr_failure_text());
     }
     tfr_weights_close(survey.model.weights);
+    tfr_adapter_close(survey.model.adapter);
     tfr_free(path);
     return findings->failed ? TFR_RESOURCE : TFR_OK;
 }

@@ -63,6 +63,7 @@ TFR_API int tfr_launched_rank(void);
 TFR_API void tfr_engine_cancel(void);
 
 TFR_API int64_t tfr_engine_vocab_size(const struct tfr_engine *engine);
+/* The longest sequence: the model's n_positions, less those of model.prefix. */
 TFR_API int64_t tfr_engine_n_positions(const struct tfr_engine *engine);
 
 /* Bytes that this rank holds now: packed weights, kv caches of open sessions, activations and scratch. */
@@ -76,7 +77,7 @@ TFR_API int tfr_engine_threads(const struct tfr_engine *engine);
 
 struct tfr_session; /* one sequence: its tokens, position, kv cache */
 
-/* `capacity` is the most positions it will hold (<= n_positions). At most runtime.max_batch sessions are open at once. */
+/* `capacity` is the most positions it will hold (<= tfr_engine_n_positions). At most runtime.max_batch sessions are open at once. */
 TFR_API enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity);
 TFR_API void tfr_session_close(struct tfr_session *session);
 TFR_API int64_t tfr_session_length(const struct tfr_session *session); /* positions in the cache */
@@ -85,6 +86,10 @@ TFR_API int64_t tfr_session_length(const struct tfr_session *session); /* positi
 TFR_API enum tfr_status tfr_session_crop(struct tfr_session *session, int64_t length);
 /* `to` becomes the first n positions of `from`, another session of the same engine. */
 TFR_API enum tfr_status tfr_session_copy(struct tfr_session *to, const struct tfr_session *from, int64_t n);
+/* Session i becomes what session source[i] was, for all n at once: all of one engine and capacity, source[i] in 0 .. n - 1.
+ * A source wanted once moves without a copy, so a permutation copies nothing. Repeat: open n * times sessions, feed the
+ * first n, source[i] = i / times. Select: source[i] = the i-th chosen one, then close those behind the chosen. */
+TFR_API enum tfr_status tfr_session_reorder(struct tfr_session *const *sessions, size_t n, const int32_t *source);
 
 /* Feeds sessions as one ragged batch: session i takes n[i] new tokens ids[i][..] (n[i] >= 1) and gives the
  * logits of its last keep[i] (0 .. n[i]) tokens. Long input is cut into steps of runtime.max_rows rows. The

@@ -1,0 +1,17 @@
+/* hash.h - FNV-1a of 64 bits, for fingerprints: equal bytes, equal number. No protection against intent. */
+#ifndef TFR_BASE_HASH_H
+#define TFR_BASE_HASH_H
+
+#include <tfrun/types.h>
+
+#define TFR_HASH_START UINT64_C(0xcbf29ce484222325)
+
+/* Goes on from `hash`, at first TFR_HASH_START. */
+static inline uint64_t tfr_hash(uint64_t hash, const void *data, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        hash = (hash ^ ((const uint8_t *)data)[i]) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+#endif
