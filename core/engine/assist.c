@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/status.h"
+#include "engine/cache.h"
 #include "engine/generation.h"
 
 /* Random numbers beside those of plain sampling: one family for each use. */
@@ -166,7 +167,7 @@ static enum tfr_status advance(struct assist *assist) {
     TFR_TRY(take_tokens(assist, logits, n_drafts));
     TFR_TRY(cut_session(live->session, (int64_t)live->ids.n));
     TFR_TRY(cut_session(assist->session, (int64_t)live->ids.n));
-    tfr_run_count_step(assist->run, start_ns, known == 0);
+    tfr_run_count_step(assist->run, start_ns, known < (int64_t)live->n_prompt);
     return TFR_OK;
 }
 
@@ -195,6 +196,7 @@ static enum tfr_status open_assist(struct assist *assist, struct tfr_generation_
         return TFR_RESOURCE;
     }
     TFR_TRY(tfr_live_open_session(run, live));
+    TFR_TRY(tfr_run_take_cached(run, live, live->session));
     return run->engine->assistant != NULL ? open_draft_model(assist) : TFR_OK;
 }
 

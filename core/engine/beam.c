@@ -1,7 +1,8 @@
 /* beam.c - beam search and beam sampling over one prompt, by the rules of transformers.
  *
  * Every step: the num_beams running sequences give num_beams * vocab_size continuations, the best `keep` of them are looked at,
- * those that end may join the finished ones, the best others run on. A beam has a session, which follows its parent. Scores are float32 and "not eligible" is -1e9, as in the reference, so that the same sequences win.
+ * those that end may join the finished ones, the best others run on. A beam has a session, which follows its parent. Scores are
+ * float32 and "not eligible" is -1e9, as in the reference, so that the same sequences win.
  */
 #include "engine/generation.h"
 
@@ -12,6 +13,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/status.h"
+#include "engine/cache.h"
 
 static const float ineligible = -1e9f;
 
@@ -99,6 +101,7 @@ static enum tfr_status open_search(struct search *search, struct tfr_generation_
     for (int64_t b = 0; b < n_beams; b++) {
         TFR_TRY(tfr_session_open(&search->session[b], run->engine, search->max_length));
     }
+    TFR_TRY(tfr_run_take_cached(run, live, search->session[0]));
     start(search, live);
     return TFR_OK;
 }
@@ -150,10 +153,10 @@ static enum tfr_status step_model(struct search *search) {
     }
     const int64_t n_feeds = first ? 1 : search->n_beams;
     for (int64_t b = 0; b < n_feeds; b++) {
-        const int32_t *ids = search->running.ids + b * search->max_length;
+        const int64_t known = tfr_session_length(search->session[b]);
         search->feeds[b] = (struct tfr_feed){.session = search->session[b],
-                                             .ids = first ? ids : ids + search->length - 1,
-                                             .n = first ? search->n_prompt : 1,
+                                             .ids = search->running.ids + b * search->max_length + known,
+                                             .n = search->length - known,
                                              .keep = 1};
     }
     const float *logits;
@@ -338,6 +341,13 @@ static enum tfr_status report(const struct search *search, struct tfr_live *live
     return TFR_OK;
 }
 
+/* All beams begin with the prompt: one of their sessions, cut to it, is what output.cache_save keeps. */
+static enum tfr_status leave_prompt(struct search *search, struct tfr_live *live) {
+    live->session = search->session[0];
+    search->session[0] = NULL;
+    return tfr_session_crop(live->session, search->n_prompt);
+}
+
 enum tfr_status tfr_beam_generate(struct tfr_generation_run *run, struct tfr_live *lives, size_t n_lives) {
     struct search search;
     struct candidate *work = tfr_alloc((size_t)run->engine->config->options.sampling_num_beams, sizeof *work);
@@ -347,6 +357,7 @@ enum tfr_status tfr_beam_generate(struct tfr_generation_run *run, struct tfr_liv
     }
     status = status == TFR_OK ? run_search(&search, work) : status;
     status = status == TFR_OK ? report(&search, lives, n_lives) : status;
+    status = status == TFR_OK ? leave_prompt(&search, &lives[0]) : status;
     close_search(&search);
     tfr_free(work);
     return status;

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "engine/cache.h"
 #include "engine/prefix.h"
 
 static const uint64_t fnv_offset = 0xcbf29ce484222325u, fnv_prime = 0x100000001b3u;
@@ -60,8 +61,8 @@ static enum tfr_status encode_prompt(struct tfr_generation_run *run, const struc
 /* max_length counts the prompt; where it stands, max_tokens does not count (config_generation.c settled that). */
 static enum tfr_status settle_length(const struct tfr_generation_run *run, struct tfr_live *live) {
     const struct tfr_config *config = run->engine->config;
-    const int64_t limit = tfr_engine_n_positions(run->engine), room = limit - (int64_t)live->n_prompt,
-                  max_length = config->options.sampling_max_length;
+    const int64_t limit = tfr_engine_n_positions(run->engine), room = limit - (int64_t)live->n_prompt;
+    const int64_t max_length = config->options.sampling_max_length;
     live->max_tokens = config->options.sampling_max_tokens;
     if (max_length > 0) {
         live->max_tokens = max_length - (int64_t)live->n_prompt;
@@ -72,8 +73,10 @@ static enum tfr_status settle_length(const struct tfr_generation_run *run, struc
         }
     }
     if (live->max_tokens > room) {
-        tfr_log(TFR_LOG_WARN, "engine", "prompt %zu has %zu tokens and context is %lld (%s): at most %lld new tokens instead of %lld",
-                live->index, live->n_prompt, (long long)limit, tfr_engine_positions_name(run->engine), (long long)room, (long long)live->max_tokens);
+        tfr_log(TFR_LOG_WARN, "engine",
+                "prompt %zu has %zu tokens and context is %lld (%s): at most %lld new tokens instead of %lld", live->index,
+                live->n_prompt, (long long)limit, tfr_engine_positions_name(run->engine), (long long)room,
+                (long long)live->max_tokens);
         live->max_tokens = room;
     }
     return TFR_OK;
@@ -191,7 +194,7 @@ static enum tfr_status advance(struct tfr_generation_run *run, struct tfr_live *
                                size_t n_feeds) {
     const int64_t vocab_size = run->engine->config->model.vocab_size;
     uint64_t start_ns = tfr_clock_ns();
-    bool prompt = feeds[0].n > 1 || tfr_session_length(feeds[0].session) == 0;
+    bool prompt = tfr_session_length(feeds[0].session) < (int64_t)lives[which[0]].n_prompt;
     const float *logits;
     TFR_TRY(tfr_engine_feed(run->engine, feeds, n_feeds, &logits));
     for (size_t i = 0; i < n_feeds; i++) {
@@ -201,6 +204,11 @@ static enum tfr_status advance(struct tfr_generation_run *run, struct tfr_live *
     tfr_run_count_step(run, start_ns, prompt);
     run->stats->output_tokens += n_feeds;
     return TFR_OK;
+}
+
+/* The sequence that output.cache_save is about stays open to the end of its group. */
+static bool is_kept(const struct tfr_generation_run *run, const struct tfr_live *live) {
+    return live->index == 0 && run->engine->config->options.output_cache_save != NULL;
 }
 
 static enum tfr_status run_group(struct tfr_generation_run *run, struct tfr_live *lives, size_t n, struct tfr_feed *feeds,
@@ -213,7 +221,7 @@ static enum tfr_status run_group(struct tfr_generation_run *run, struct tfr_live
         TFR_TRY(tfr_run_check_stop(run));
         TFR_TRY(advance(run, lives, feeds, which, n_feeds));
         for (size_t i = 0; i < n_feeds; i++) {
-            if (lives[which[i]].finish != TFR_FINISH_NONE) {
+            if (lives[which[i]].finish != TFR_FINISH_NONE && !is_kept(run, &lives[which[i]])) {
                 close_live(&lives[which[i]]);
             }
         }
@@ -264,13 +272,15 @@ static enum tfr_status open_lives(struct tfr_generation_run *run, const struct g
 static enum tfr_status share_prompt(struct tfr_generation_run *run, struct tfr_live *live, struct tfr_live *before) {
     const int64_t n = (int64_t)live->n_prompt - 1;
     const uint64_t start_ns = tfr_clock_ns();
-    if (n == 0) {
+    if (before != NULL) {
+        return n > 0 ? tfr_session_copy(live->session, before->session, n) : TFR_OK;
+    }
+    TFR_TRY(tfr_run_take_cached(run, live, live->session));
+    const int64_t known = tfr_session_length(live->session);
+    if (known == n) {
         return TFR_OK;
     }
-    if (before != NULL) {
-        return tfr_session_copy(live->session, before->session, n);
-    }
-    const struct tfr_feed feed = {.session = live->session, .ids = live->ids.data, .n = n, .keep = 0};
+    const struct tfr_feed feed = {.session = live->session, .ids = live->ids.data + known, .n = n - known, .keep = 0};
     const float *logits;
     TFR_TRY(tfr_engine_feed(run->engine, &feed, 1, &logits));
     run->stats->prompt_ns += tfr_clock_ns() - start_ns;
@@ -285,9 +295,8 @@ static enum tfr_status run_batch(struct tfr_generation_run *run, const struct gr
             continue;
         }
         TFR_TRY(tfr_live_open_session(run, live));
-        if (group->n_choices > 1) {
-            TFR_TRY(share_prompt(run, live, i > 0 && live->choice > 0 ? live - 1 : NULL));
-        }
+        TFR_TRY(group->n_choices > 1 ? share_prompt(run, live, i > 0 && live->choice > 0 ? live - 1 : NULL)
+                                     : tfr_run_take_cached(run, live, live->session));
     }
     return run_group(run, group->lives, group->n, group->feeds, group->which);
 }
@@ -311,6 +320,7 @@ static enum tfr_status generate_group(struct tfr_generation_run *run, struct gro
     enum tfr_status status = TFR_RESOURCE;
     if (group->lives != NULL && group->feeds != NULL && group->which != NULL) {
         status = open_and_run(run, group);
+        status = status == TFR_OK && is_kept(run, &group->lives[0]) ? tfr_run_save_cache(run, &group->lives[0]) : status;
         for (size_t i = 0; i < group->n; i++) {
             enum tfr_status handed = hand_over(&group->lives[i], &results[group->first + i]);
             status = status == TFR_OK ? handed : status;
@@ -374,7 +384,8 @@ enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt 
     memset(results, 0, n_results * sizeof *results);
     struct tfr_generation_run run = {
         .engine = engine, .on_text = on_text, .user = user, .stats = stats, .start_ns = tfr_clock_ns()};
-    enum tfr_status status = open_run(&run, prompts, n);
+    enum tfr_status status = tfr_run_check_cache(engine, n);
+    status = status == TFR_OK ? open_run(&run, prompts, n) : status;
     for (size_t first = 0; status == TFR_OK && first < n_results; first += batch) {
         const size_t left = n_results - first;
         struct group group = {.prompts = prompts, .n_choices = n_choices, .first = first, .n = left < batch ? left : batch};

@@ -33,6 +33,7 @@ static void put_generation(struct tfr_json_out *out, const struct tfr_generation
 static void put_stats(struct tfr_json_out *out, const struct tfr_generation_stats *stats) {
     tfr_json_begin(out, "stats", '{');
     tfr_json_put_int(out, "prompt_tokens", (int64_t)stats->prompt_tokens);
+    tfr_json_put_int(out, "cached_tokens", (int64_t)stats->cached_tokens);
     tfr_json_put_int(out, "output_tokens", (int64_t)stats->output_tokens);
     tfr_json_put_number(out, "load_ms", (double)stats->load_ns / 1e6);
     tfr_json_put_number(out, "first_token_ms", (double)stats->first_token_ns / 1e6);

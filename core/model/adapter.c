@@ -1,4 +1,5 @@
-/* adapter.c - the tensors of a prefix: which there must be, and those of a block as keys and values. See adapter.h. */
+/* adapter.c - the tensors of a prefix: which there must be, and those of a block as keys and values. See
+ * adapter.h. */
 #include "model/adapter.h"
 
 #include <math.h>
@@ -25,8 +26,8 @@ struct tfr_adapter {
 static enum tfr_status check_dtype(const struct tfr_weight *weight) {
     const enum tfr_dtype dtype = weight->tensor.dtype;
     if (dtype != TFR_DTYPE_F32 && dtype != TFR_DTYPE_F16 && dtype != TFR_DTYPE_BF16) {
-        return tfr_raise(TFR_MODEL, "%s: tensor %.100s has dtype %s; a prefix must be F32, F16 or BF16", weight->file, weight->name,
-                         tfr_dtype_file_name(dtype));
+        return tfr_raise(TFR_MODEL, "%s: tensor %.100s has dtype %s; a prefix must be F32, F16 or BF16",
+                         weight->file, weight->name, tfr_dtype_file_name(dtype));
     }
     return TFR_OK;
 }
@@ -35,14 +36,15 @@ static enum tfr_status check_shape(const struct tfr_weight *weight, int rank, co
     const struct tfr_tensor *tensor = &weight->tensor;
     char has[96], wants[96];
     if (tensor->rank != rank || memcmp(tensor->dim, dim, (size_t)rank * sizeof *dim) != 0) {
-        return tfr_raise(TFR_MODEL, "%s: tensor %.100s has shape %s but the model needs %s", weight->file, weight->name,
-                         tfr_shape_text(tensor->rank, tensor->dim, has, sizeof has),
+        return tfr_raise(TFR_MODEL, "%s: tensor %.100s has shape %s but the model needs %s", weight->file,
+                         weight->name, tfr_shape_text(tensor->rank, tensor->dim, has, sizeof has),
                          tfr_shape_text(rank, dim, wants, sizeof wants));
     }
     return check_dtype(weight);
 }
 
-/* Name in the model of a head's tensor in an adapter: behind "base_model.", of old versions behind "base_model.model.". */
+/* Name in the model of a head's tensor in an adapter: behind "base_model.", of old versions behind
+ * "base_model.model.". */
 static const char *head_name(const char *name) {
     static const char *const fronts[] = {"base_model.model.", "base_model."};
     for (size_t i = 0; i < TFR_COUNT_OF(fronts); i++) {
@@ -61,7 +63,8 @@ static enum tfr_status check_head(const struct tfr_adapter *adapter, const struc
     if (parsed.kind != TFR_NAME_PARAM || parsed.param <= TFR_PARAM_LM_HEAD ||
         !tfr_model_has_param(&adapter->hparams, parsed.param)) {
         return tfr_raise(TFR_UNSUPPORTED,
-                         "%s: tensor %.200s is neither the prefix nor part of the head that the config's architectures name",
+                         "%s: tensor %.200s is neither the prefix nor part of the head that the config's "
+                         "architectures name",
                          weight->file, weight->name);
     }
     return check_shape(weight, tfr_model_param_shape(&adapter->hparams, parsed.param, dim), dim);
@@ -74,7 +77,9 @@ static enum tfr_status check_peft(struct tfr_adapter *adapter, const char *path)
     const struct tfr_weight *all = tfr_weights_all(adapter->weights, &n);
     adapter->prompt = tfr_weights_find(adapter->weights, "prompt_embeddings");
     if (adapter->prompt == NULL) {
-        return tfr_raise(TFR_MODEL, "%s: tensor prompt_embeddings is missing; save the adapter again with save_pretrained", path);
+        return tfr_raise(
+            TFR_MODEL, "%s: tensor prompt_embeddings is missing; save the adapter again with save_pretrained",
+            path);
     }
     TFR_TRY(check_shape(adapter->prompt, 2, dim));
     for (size_t i = 0; i < n; i++) {
@@ -93,8 +98,10 @@ static enum tfr_status open_peft(struct tfr_adapter *adapter, const char *direct
     if (status == TFR_OK && !tfr_path_exists(path)) {
         status = tfr_path_exists(pickle)
                      ? tfr_raise(TFR_UNSUPPORTED,
-                                 "%s: only adapter_model.bin is here, a pickle that can run code when it is read; save the adapter "
-                                 "again with save_pretrained(DIR, safe_serialization=True)", directory)
+                                 "%s: only adapter_model.bin is here, a pickle that can run code when it is "
+                                 "read; save the adapter "
+                                 "again with save_pretrained(DIR, safe_serialization=True)",
+                                 directory)
                      : tfr_raise(TFR_RESOURCE, "%s: no adapter_model.safetensors here", directory);
     }
     if (status == TFR_OK) {
@@ -121,34 +128,42 @@ static enum tfr_status check_past(struct tfr_adapter *adapter, const char *path)
     tfr_weights_all(adapter->weights, &n);
     if (first == NULL) {
         return tfr_raise(TFR_MODEL,
-                         "%s: tensor past_key_values.0.key is missing; model.prefix is a folder of PEFT or a file with key and value of "
-                         "every block", path);
+                         "%s: tensor past_key_values.0.key is missing; model.prefix is a folder of PEFT or a "
+                         "file with key and value of "
+                         "every block",
+                         path);
     }
     if (first->tensor.rank == 4 && first->tensor.dim[0] > 1) {
         return tfr_raise(TFR_UNSUPPORTED,
-                         "%s: past_key_values.0.key is for %lld rows, a prefix is for all rows alike: keep one; `tfrun forward` takes "
-                         "rows of their own as inputs", path, (long long)first->tensor.dim[0]);
+                         "%s: past_key_values.0.key is for %lld rows, a prefix is for all rows alike: keep "
+                         "one; `tfrun forward` takes "
+                         "rows of their own as inputs",
+                         path, (long long)first->tensor.dim[0]);
     }
     adapter->n = first->tensor.rank == 4 ? first->tensor.dim[2] : 0;
     const int64_t dim[] = {1, model->n_head, adapter->n, model->n_embd / model->n_head};
     for (int64_t i = 0; i < 2 * model->n_layer; i++) {
         const struct tfr_weight *weight = find_past(adapter, i / 2, i % 2 == 1);
         if (weight == NULL) {
-            return tfr_raise(TFR_MODEL, "%s: tensor past_key_values.%lld.%s is missing", path, (long long)(i / 2),
-                             i % 2 == 1 ? "value" : "key");
+            return tfr_raise(TFR_MODEL, "%s: tensor past_key_values.%lld.%s is missing", path,
+                             (long long)(i / 2), i % 2 == 1 ? "value" : "key");
         }
         TFR_TRY(check_shape(weight, 4, dim));
     }
     if ((int64_t)n != 2 * model->n_layer) {
-        return tfr_raise(TFR_MODEL, "%s: %zu tensors, but a prefix has %lld: key and value of each of the model's %lld blocks", path, n,
-                         (long long)(2 * model->n_layer), (long long)model->n_layer);
+        return tfr_raise(
+            TFR_MODEL,
+            "%s: %zu tensors, but a prefix has %lld: key and value of each of the model's %lld blocks", path,
+            n, (long long)(2 * model->n_layer), (long long)model->n_layer);
     }
     return TFR_OK;
 }
 
 static enum tfr_status open_any(struct tfr_adapter *adapter, const char *path) {
     if (!tfr_path_exists(path)) {
-        return tfr_raise(TFR_RESOURCE, "%s: this prefix is not there; name a folder that PEFT wrote or a safetensors file", path);
+        return tfr_raise(TFR_RESOURCE,
+                         "%s: this prefix is not there; name a folder that PEFT wrote or a safetensors file",
+                         path);
     }
     if (tfr_path_is_directory(path)) {
         TFR_TRY(open_peft(adapter, path));
@@ -157,13 +172,16 @@ static enum tfr_status open_any(struct tfr_adapter *adapter, const char *path) {
         TFR_TRY(check_past(adapter, path));
     }
     if (adapter->n < 1 || adapter->n >= adapter->hparams.n_positions) {
-        return tfr_raise(TFR_MODEL, "%s: a prefix of %lld positions is outside 1..%lld (n_positions - 1): a token must fit behind it",
-                         path, (long long)adapter->n, (long long)(adapter->hparams.n_positions - 1));
+        return tfr_raise(
+            TFR_MODEL,
+            "%s: a prefix of %lld positions is outside 1..%lld (n_positions - 1): a token must fit behind it",
+            path, (long long)adapter->n, (long long)(adapter->hparams.n_positions - 1));
     }
     return TFR_OK;
 }
 
-enum tfr_status tfr_adapter_open(struct tfr_adapter **adapter, const char *path, const struct tfr_hparams *hparams) {
+enum tfr_status tfr_adapter_open(struct tfr_adapter **adapter, const char *path,
+                                 const struct tfr_hparams *hparams) {
     *adapter = NULL;
     struct tfr_adapter *opened = tfr_alloc(1, sizeof *opened);
     if (opened == NULL) {
@@ -196,8 +214,9 @@ static enum tfr_status read_floats(const struct tfr_weight *weight, int64_t firs
     tfr_to_f32(to, (const uint8_t *)weight->tensor.data + (size_t)first * tfr_dtype_size(dtype), dtype, n);
     for (int64_t i = 0; i < n; i++) {
         if (!isfinite(to[i])) {
-            return tfr_raise(TFR_MODEL, "model.prefix: %s: tensor %.100s holds %s at element %lld; the adapter is damaged", weight->file,
-                             weight->name, isnan(to[i]) ? "NaN" : "an infinity", (long long)(first + i));
+            return tfr_raise(
+                TFR_MODEL, "model.prefix: %s: tensor %.100s holds %s at element %lld; the adapter is damaged",
+                weight->file, weight->name, isnan(to[i]) ? "NaN" : "an infinity", (long long)(first + i));
         }
     }
     return TFR_OK;
@@ -224,7 +243,8 @@ enum tfr_status tfr_adapter_block(const struct tfr_adapter *adapter, int64_t lay
 
 const struct tfr_weight *tfr_adapter_head(const struct tfr_adapter *adapter, const char *name) {
     size_t n = 0;
-    const struct tfr_weight *all = adapter != NULL && adapter->prompt != NULL ? tfr_weights_all(adapter->weights, &n) : NULL;
+    const struct tfr_weight *all =
+        adapter != NULL && adapter->prompt != NULL ? tfr_weights_all(adapter->weights, &n) : NULL;
     for (size_t i = 0; i < n; i++) {
         const char *own = head_name(all[i].name);
         if (own != NULL && strcmp(own, name) == 0) {

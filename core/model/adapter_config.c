@@ -8,12 +8,14 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 
-/* Keys that say how the adapter was trained or found. encoder_* and prefix_projection: PEFT saves the projected result. */
-static const char *const without_effect[] = {"auto_mapping",        "base_model_name_or_path", "encoder_dropout", "encoder_hidden_size",
-                                             "inference_mode",      "init_weights",            "modules_to_save", "peft_version",
-                                             "prefix_projection",   "revision"};
-static const char *const honoured[] = {"peft_type",           "task_type",   "num_virtual_tokens", "num_layers",
-                                       "num_attention_heads", "token_dim",   "num_transformer_submodules"};
+/* Keys that say how the adapter was trained or found. encoder_* and prefix_projection: PEFT saves the
+ * projected result. */
+static const char *const without_effect[] = {
+    "auto_mapping", "base_model_name_or_path", "encoder_dropout", "encoder_hidden_size", "inference_mode",
+    "init_weights", "modules_to_save",         "peft_version",    "prefix_projection",   "revision"};
+static const char *const honoured[] = {
+    "peft_type",           "task_type", "num_virtual_tokens",        "num_layers",
+    "num_attention_heads", "token_dim", "num_transformer_submodules"};
 
 static bool is_among(const char *key, const char *const *keys, size_t n) {
     for (size_t i = 0; i < n; i++) {
@@ -25,11 +27,14 @@ static bool is_among(const char *key, const char *const *keys, size_t n) {
 }
 
 static enum tfr_status check_keys(const struct tfr_json_doc *doc) {
-    for (const tfr_json *node = tfr_json_first(tfr_json_root(doc)); node != NULL; node = tfr_json_next(node)) {
+    for (const tfr_json *node = tfr_json_first(tfr_json_root(doc)); node != NULL;
+         node = tfr_json_next(node)) {
         const char *key = tfr_json_key(node);
-        if (!is_among(key, without_effect, TFR_COUNT_OF(without_effect)) && !is_among(key, honoured, TFR_COUNT_OF(honoured))) {
+        if (!is_among(key, without_effect, TFR_COUNT_OF(without_effect)) &&
+            !is_among(key, honoured, TFR_COUNT_OF(honoured))) {
             return tfr_raise(TFR_UNSUPPORTED,
-                             "%s: %.64s is no key of a prefix that tfrun knows; take it out if it does not change what the model computes",
+                             "%s: %.64s is no key of a prefix that tfrun knows; take it out if it does not "
+                             "change what the model computes",
                              tfr_json_name(doc), key);
         }
     }
@@ -38,8 +43,9 @@ static enum tfr_status check_keys(const struct tfr_json_doc *doc) {
 
 /* Each kind with the way to run it all the same. */
 static enum tfr_status check_type(const struct tfr_json_doc *doc) {
-    static const char *const mergeable[] = {"LORA", "ADALORA", "LOHA", "LOKR", "OFT", "BOFT", "IA3", "VERA", "FOURIERFT", "HRA",
-                                            "XLORA", "LN_TUNING", "BONE", "RANDLORA", "SHIRA", "C3A", "MISS"};
+    static const char *const mergeable[] = {"LORA", "ADALORA",  "LOHA",      "LOKR", "OFT",   "BOFT",
+                                            "IA3",  "VERA",     "FOURIERFT", "HRA",  "XLORA", "LN_TUNING",
+                                            "BONE", "RANDLORA", "SHIRA",     "C3A",  "MISS"};
     const tfr_json *node = tfr_json_member(tfr_json_root(doc), "peft_type");
     const char *type = node != NULL ? tfr_json_string(node) : NULL;
     if (type != NULL && strcmp(type, "PREFIX_TUNING") == 0) {
@@ -47,17 +53,20 @@ static enum tfr_status check_type(const struct tfr_json_doc *doc) {
     }
     if (type != NULL && is_among(type, mergeable, TFR_COUNT_OF(mergeable))) {
         return tfr_raise(TFR_UNSUPPORTED,
-                         "%s: peft_type = %.32s is not a prefix; merge it into the model with merge_and_unload() and save_pretrained",
+                         "%s: peft_type = %.32s is not a prefix; merge it into the model with "
+                         "merge_and_unload() and save_pretrained",
                          tfr_json_name(doc), type);
     }
     if (type != NULL && (strcmp(type, "PROMPT_TUNING") == 0 || strcmp(type, "P_TUNING") == 0 ||
                          strcmp(type, "MULTITASK_PROMPT_TUNING") == 0)) {
         return tfr_raise(TFR_UNSUPPORTED,
-                         "%s: peft_type = %.32s puts embeddings before the text, which is no prefix of keys and values; pass them with the "
-                         "text's own as inputs_embeds of `tfrun forward`", tfr_json_name(doc), type);
+                         "%s: peft_type = %.32s puts embeddings before the text, which is no prefix of keys "
+                         "and values; pass them with the "
+                         "text's own as inputs_embeds of `tfrun forward`",
+                         tfr_json_name(doc), type);
     }
-    return tfr_raise(TFR_UNSUPPORTED, "%s: peft_type = %.32s; only PREFIX_TUNING is supported", tfr_json_name(doc),
-                     type != NULL ? type : "(missing)");
+    return tfr_raise(TFR_UNSUPPORTED, "%s: peft_type = %.32s; only PREFIX_TUNING is supported",
+                     tfr_json_name(doc), type != NULL ? type : "(missing)");
 }
 
 static enum tfr_status check_task(const struct tfr_json_doc *doc, const struct tfr_hparams *hparams) {
@@ -80,15 +89,18 @@ static enum tfr_status check_task(const struct tfr_json_doc *doc, const struct t
         if (strcmp(task, tasks[i].task) == 0) {
             return (tasks[i].heads >> hparams->head & 1) != 0
                        ? TFR_OK
-                       : tfr_raise(TFR_MODEL, "%s: task_type = %s is for %s, but the model's config names another class in architectures",
+                       : tfr_raise(TFR_MODEL,
+                                   "%s: task_type = %s is for %s, but the model's config names another class "
+                                   "in architectures",
                                    tfr_json_name(doc), task, tasks[i].class);
         }
     }
-    return tfr_raise(TFR_UNSUPPORTED, "%s: task_type = %.32s is none that a GPT-2 model has", tfr_json_name(doc),
-                     task != NULL ? task : "(no text)");
+    return tfr_raise(TFR_UNSUPPORTED, "%s: task_type = %.32s is none that a GPT-2 model has",
+                     tfr_json_name(doc), task != NULL ? task : "(no text)");
 }
 
-static enum tfr_status check_numbers(const struct tfr_json_doc *doc, const struct tfr_hparams *hparams, int64_t *n) {
+static enum tfr_status check_numbers(const struct tfr_json_doc *doc, const struct tfr_hparams *hparams,
+                                     int64_t *n) {
     const struct {
         const char *key, *name;
         int64_t wanted; /* -1: anything */
@@ -106,8 +118,10 @@ static enum tfr_status check_numbers(const struct tfr_json_doc *doc, const struc
             return tfr_raise(TFR_MODEL, "%s: %s must be a whole number", tfr_json_name(doc), numbers[i].key);
         }
         if (numbers[i].wanted >= 0 && value != numbers[i].wanted) {
-            return tfr_raise(TFR_MODEL, "%s: %s = %lld, but the model has %s = %lld; the adapter belongs to another model",
-                             tfr_json_name(doc), numbers[i].key, (long long)value, numbers[i].name, (long long)numbers[i].wanted);
+            return tfr_raise(
+                TFR_MODEL, "%s: %s = %lld, but the model has %s = %lld; the adapter belongs to another model",
+                tfr_json_name(doc), numbers[i].key, (long long)value, numbers[i].name,
+                (long long)numbers[i].wanted);
         }
         *n = i == 0 ? value : *n;
     }
@@ -124,12 +138,14 @@ static enum tfr_status check(const struct tfr_json_doc *doc, const struct tfr_hp
     return check_numbers(doc, hparams, n);
 }
 
-enum tfr_status tfr_adapter_read_config(const char *directory, const struct tfr_hparams *hparams, int64_t *n) {
+enum tfr_status tfr_adapter_read_config(const char *directory, const struct tfr_hparams *hparams,
+                                        int64_t *n) {
     char *path = tfr_path_join(directory, "adapter_config.json");
     struct tfr_json_doc *doc = NULL;
     enum tfr_status status = path != NULL ? TFR_OK : TFR_RESOURCE;
     if (status == TFR_OK && !tfr_path_exists(path)) {
-        status = tfr_raise(TFR_RESOURCE, "%s: no adapter_config.json here; this is not a folder that PEFT wrote", directory);
+        status = tfr_raise(
+            TFR_RESOURCE, "%s: no adapter_config.json here; this is not a folder that PEFT wrote", directory);
     }
     if (status == TFR_OK) {
         status = tfr_json_open_file(&doc, path, TFR_MODEL);

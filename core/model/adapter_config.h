@@ -1,4 +1,5 @@
-/* adapter_config.h - adapter_config.json of a folder that PEFT wrote: every key honoured, without effect, or refused. */
+/* adapter_config.h - adapter_config.json of a folder that PEFT wrote: every key honoured, without effect, or
+ * refused. */
 #ifndef TFR_MODEL_ADAPTER_CONFIG_H
 #define TFR_MODEL_ADAPTER_CONFIG_H
 

@@ -47,13 +47,23 @@ static enum tfr_status read_length(const char *file, const uint8_t *data, size_t
     return TFR_OK;
 }
 
-static enum tfr_status check_metadata(const char *file, const tfr_json *object) {
+static enum tfr_status read_metadata(struct tfr_safetensors_header *header, const char *file, const tfr_json *object) {
     if (tfr_json_kind(object) != TFR_JSON_OBJECT) {
         return tfr_raise(TFR_MODEL, "%s: __metadata__ must be an object of texts", file);
+    }
+    header->notes = tfr_alloc(tfr_json_size(object) + 1, sizeof(header->notes[0]));
+    if (header->notes == NULL) {
+        return TFR_RESOURCE;
     }
     for (const tfr_json *node = tfr_json_first(object); node != NULL; node = tfr_json_next(node)) {
         if (tfr_json_kind(node) != TFR_JSON_STRING) {
             return tfr_raise(TFR_MODEL, "%s: __metadata__.%s must be a text", file, tfr_json_key(node));
+        }
+        struct tfr_safetensors_note *note = &header->notes[header->n_notes++];
+        note->key = tfr_strdup(tfr_json_key(node));
+        note->value = tfr_strdup(tfr_json_string(node));
+        if (note->key == NULL || note->value == NULL) {
+            return TFR_RESOURCE;
         }
     }
     return TFR_OK;
@@ -157,7 +167,7 @@ static enum tfr_status read_entries(struct tfr_safetensors_header *header, const
     }
     for (const tfr_json *node = tfr_json_first(root); node != NULL; node = tfr_json_next(node)) {
         if (strcmp(tfr_json_key(node), "__metadata__") == 0) {
-            TFR_TRY(check_metadata(file, node));
+            TFR_TRY(read_metadata(header, file, node));
         } else {
             header->n++; /* before reading, so that a failure frees this one too */
             TFR_TRY(read_entry(&header->entries[header->n - 1], file, doc, node));
@@ -239,6 +249,11 @@ void tfr_safetensors_clear(struct tfr_safetensors_header *header) {
     for (size_t i = 0; i < header->n; i++) {
         tfr_free(header->entries[i].name);
     }
+    for (size_t i = 0; i < header->n_notes; i++) {
+        tfr_free(header->notes[i].key);
+        tfr_free(header->notes[i].value);
+    }
     tfr_free(header->entries);
+    tfr_free(header->notes);
     *header = (struct tfr_safetensors_header){0};
 }

@@ -16,9 +16,16 @@ struct tfr_safetensors_entry {
     uint64_t begin, end; /* bytes, from the start of the file */
 };
 
+/* A member of __metadata__. */
+struct tfr_safetensors_note {
+    char *key, *value;
+};
+
 struct tfr_safetensors_header {
     struct tfr_safetensors_entry *entries; /* in the order of their data */
     size_t n;
+    struct tfr_safetensors_note *notes;
+    size_t n_notes;
     size_t data_offset;
 };
 

@@ -23,6 +23,8 @@ struct tfr_weights {
     size_t n_files, file_capacity;
     struct tfr_weight *items;
     size_t n;
+    struct tfr_safetensors_note *notes; /* of a single file */
+    size_t n_notes;
     size_t *slots;  /* open addressing: index + 1 of an item, 0 empty */
     size_t n_slots; /* power of two */
 };
@@ -122,6 +124,12 @@ static enum tfr_status add_file(struct tfr_weights *weights, const char *path, c
     struct tfr_safetensors_header header;
     TFR_TRY(tfr_safetensors_parse(&header, path, file.data, file.size));
     const enum tfr_status status = take_entries(weights, &header, &file);
+    if (shard_name == NULL) {
+        weights->notes = header.notes;
+        weights->n_notes = header.n_notes;
+        header.notes = NULL;
+        header.n_notes = 0;
+    }
     tfr_safetensors_clear(&header);
     return status;
 }
@@ -267,6 +275,11 @@ void tfr_weights_close(struct tfr_weights *weights) {
         tfr_mapfile_close(&weights->files[i]);
         tfr_free(weights->shard_names[i]);
     }
+    for (size_t i = 0; i < weights->n_notes; i++) {
+        tfr_free(weights->notes[i].key);
+        tfr_free(weights->notes[i].value);
+    }
+    tfr_free(weights->notes);
     tfr_free(weights->slots);
     tfr_free(weights->items);
     tfr_free(weights->shard_names);
@@ -282,6 +295,15 @@ const struct tfr_weight *tfr_weights_find(const struct tfr_weights *weights, con
 const struct tfr_weight *tfr_weights_all(const struct tfr_weights *weights, size_t *n) {
     *n = weights->n;
     return weights->items;
+}
+
+const char *tfr_weights_note(const struct tfr_weights *weights, const char *key) {
+    for (size_t i = 0; i < weights->n_notes; i++) {
+        if (strcmp(weights->notes[i].key, key) == 0) {
+            return weights->notes[i].value;
+        }
+    }
+    return NULL;
 }
 
 void tfr_weights_drop(const struct tfr_weights *weights, const struct tfr_weight *weight) {

@@ -23,6 +23,8 @@ void tfr_weights_close(struct tfr_weights *weights);
 const struct tfr_weight *tfr_weights_find(const struct tfr_weights *weights, const char *name);
 /* All tensors in the order of the files. */
 const struct tfr_weight *tfr_weights_all(const struct tfr_weights *weights, size_t *n);
+/* A text of the file's __metadata__, NULL if it has none of that key; of a sharded model, none. */
+const char *tfr_weights_note(const struct tfr_weights *weights, const char *key);
 /* Drops the resident pages of one tensor (it was packed and will not be read again). */
 void tfr_weights_drop(const struct tfr_weights *weights, const struct tfr_weight *weight);
 
@@ -37,5 +39,11 @@ struct tfr_weight_spec {
 typedef enum tfr_status (*tfr_weight_fill_fn)(void *user, size_t tensor, int64_t first, int64_t n, void *buffer);
 enum tfr_status tfr_weights_write(const char *path, const struct tfr_weight_spec *specs, size_t n,
                                   tfr_weight_fill_fn fill, void *user);
+/* The same with members of __metadata__ beside "format". */
+struct tfr_weight_note {
+    const char *key, *value;
+};
+enum tfr_status tfr_weights_write_noted(const char *path, const struct tfr_weight_note *notes, size_t n_notes,
+                                        const struct tfr_weight_spec *specs, size_t n, tfr_weight_fill_fn fill, void *user);
 
 #endif

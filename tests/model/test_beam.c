@@ -1,8 +1,8 @@
 /* test_beam.c - `test_beam FOLDER GOLDEN [NAME]`: generation gives the ids of transformers (all cases, or those of one
  * name); `test_beam CASE - LAW`: laws that need no reference.
  *
- * FOLDER/<model> holds each case's model ("demo": FOLDER itself). Laws: sessions copy and crop to the same bits; beam sampling
- * depends on the seed alone; one beam is greedy; samples of one prompt differ and repeat.
+ * FOLDER/<model> holds each case's model ("demo": FOLDER itself). Laws: beam sampling depends on the seed alone; one beam is
+ * greedy; samples of one prompt differ and repeat.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,33 +147,6 @@ static void same_result(const struct tfr_generation *a, const struct tfr_generat
     }
 }
 
-/* After a copy, or a cut and new tokens, a session goes on as one that was fed from the start. */
-static void law_copy(const struct golden_case *golden) {
-    const int64_t n = golden->n, half = n / 2, v = golden->vocab_size;
-    struct tfr_engine *engine = golden_engine(golden, NULL);
-    float *whole = golden_run_ids(engine, golden->ids, n), *got = golden_room(n * v);
-    struct tfr_session *from = golden_session(engine, n), *to = golden_session(engine, n > 2 ? n + 1 : n);
-    golden_feed(engine, from, golden->ids, n, 0, NULL);
-    for (int64_t at = 1; at < n; at++) {
-        golden_check(tfr_session_copy(to, from, at), "copy");
-        golden_feed(engine, to, golden->ids + at, n - at, n - at, got);
-        golden_same_bits(got, whole + at * v, (n - at) * v, "after a copy");
-    }
-    golden_check(tfr_session_crop(from, half), "crop");
-    if (tfr_session_length(from) != half || tfr_session_crop(from, half + 1) == TFR_OK || tfr_session_copy(from, from,
-            1) == TFR_OK ||
-        tfr_session_copy(to, from, half + 1) == TFR_OK) {
-        golden_fail("a wrong cut or copy was allowed");
-    }
-    golden_feed(engine, from, golden->ids + half, n - half, n - half, got);
-    golden_same_bits(got, whole + half * v, (n - half) * v, "after a cut");
-    tfr_session_close(from);
-    tfr_session_close(to);
-    free(whole);
-    free(got);
-    tfr_engine_close(engine);
-}
-
 static size_t run_law(const struct golden_case *golden, const char *const *settings, struct tfr_generation *results) {
     struct overrides list = {.n = 0};
     char key[MAX_OVERRIDES][64];
@@ -248,14 +221,12 @@ int main(int argc, char **argv) {
     }
     struct golden_case golden;
     golden_read(&golden, argv[1]);
-    if (argc == 4 && strcmp(argv[3], "copy") == 0) {
-        law_copy(&golden);
-    } else if (argc == 4 && strcmp(argv[3], "seed") == 0) {
+    if (argc == 4 && strcmp(argv[3], "seed") == 0) {
         law_seed(&golden);
     } else if (argc == 4 && strncmp(argv[3], "assist=", 7) == 0) {
         law_assist(&golden, argv[3] + 7);
     } else {
-        golden_fail("usage: test_beam FOLDER GOLDEN [NAME], or test_beam CASE - copy|seed|assist=CASE");
+        golden_fail("usage: test_beam FOLDER GOLDEN [NAME], or test_beam CASE - seed|assist=CASE");
     }
     golden_free(&golden);
     return 0;

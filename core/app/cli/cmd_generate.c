@@ -161,10 +161,15 @@ static void print_stats(const struct tfr_generation_stats *stats, const struct j
     size_t n_prompts = job->n * job->n_choices;
     double prompt_s = (double)stats->prompt_ns / 1e9, decode_s = (double)stats->decode_ns / 1e9;
     double decoded = (double)stats->output_tokens - (double)n_prompts;
+    double computed = (double)(stats->prompt_tokens - stats->cached_tokens);
+    char cached[48] = "";
+    if (stats->cached_tokens > 0) {
+        snprintf(cached, sizeof cached, " (%zu cached)", stats->cached_tokens);
+    }
     fprintf(stderr,
-            "tfrun: prompt %zu tok %.0f ms (%.0f/s) | output %zu tok (%.1f/s, %.2f ms/step) | first token %.0f ms | load %.0f ms | "
-            "memory %.0f MB | seed %lld | stop: %s\n",
-            stats->prompt_tokens, prompt_s * 1e3, prompt_s > 0 ? (double)stats->prompt_tokens / prompt_s : 0, stats->output_tokens,
+            "tfrun: prompt %zu tok%s %.0f ms (%.0f/s) | output %zu tok (%.1f/s, %.2f ms/step) | first token %.0f ms | "
+            "load %.0f ms | memory %.0f MB | seed %lld | stop: %s\n",
+            stats->prompt_tokens, cached, prompt_s * 1e3, prompt_s > 0 ? computed / prompt_s : 0, stats->output_tokens,
             decode_s > 0 && decoded > 0 ? decoded / decode_s : 0, decoded > 0 ? decode_s * 1e3 * (double)n_prompts / decoded : 0,
             (double)stats->first_token_ns / 1e6, (double)stats->load_ns / 1e6, (double)stats->peak_memory_bytes / 1e6,
             (long long)stats->seed, n_prompts == 1 ? reasons[job->results[0].finish] : "see --json");
@@ -222,11 +227,15 @@ static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
     return code;
 }
 
+static bool is_prompt(const char *key) {
+    return strcmp(key, "input.prompt") == 0 || strcmp(key, "input.prompts") == 0 || strcmp(key, "input.file") == 0;
+}
+
 /* --prompt-ids beside a prompt of the command line: one of them would be passed over. */
 static bool has_two_prompts(const struct tfr_args *args) {
     bool has_ids = tfr_args_flag(args, "prompt-ids") != NULL, has_text = false;
     for (size_t i = 0; i < args->n_overrides; i++) {
-        has_text |= strncmp(args->overrides[i].key, "input.", 6) == 0 && strcmp(args->overrides[i].key, "input.truncate") != 0;
+        has_text |= is_prompt(args->overrides[i].key);
     }
     if (has_ids && has_text) {
         tfr_cli_usage("--prompt-ids and a prompt as text exclude each other; give one");

@@ -77,7 +77,8 @@ TFR_API int tfr_engine_threads(const struct tfr_engine *engine);
 
 struct tfr_session; /* one sequence: its tokens, position, kv cache */
 
-/* `capacity` is the most positions it will hold (<= tfr_engine_n_positions). At most runtime.max_batch sessions are open at once. */
+/* `capacity` is the most positions it will hold (<= tfr_engine_n_positions). At most runtime.max_batch sessions are open
+ * at once. */
 TFR_API enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity);
 TFR_API void tfr_session_close(struct tfr_session *session);
 TFR_API int64_t tfr_session_length(const struct tfr_session *session); /* positions in the cache */
@@ -90,6 +91,15 @@ TFR_API enum tfr_status tfr_session_copy(struct tfr_session *to, const struct tf
  * A source wanted once moves without a copy, so a permutation copies nothing. Repeat: open n * times sessions, feed the
  * first n, source[i] = i / times. Select: source[i] = the i-th chosen one, then close those behind the chosen. */
 TFR_API enum tfr_status tfr_session_reorder(struct tfr_session *const *sessions, size_t n, const int32_t *source);
+
+/* The positions of a session as a safetensors file, complete or not at all (an existing one is refused unless `force`):
+ * input_ids I64 [T], past_key_values.{i}.key and .value F32 [1, H, T, n_embd / H] of every block, T its length. ids[T] are the
+ * tokens that it was fed. A prefix is not in the file. The file is the same for any number of ranks. */
+TFR_API enum tfr_status tfr_session_save(const struct tfr_session *session, const int32_t *ids, const char *path, bool force);
+/* The session becomes as many positions of a saved one as its tokens and ids[n] begin alike, at most its capacity;
+ * tfr_session_length says how many, 0 if the first differs. What follows has the bits that it has after feeding those
+ * tokens. A file of another model, prefix, runtime.dtype or layout is refused (TFR_MODEL); the session is empty then. */
+TFR_API enum tfr_status tfr_session_load(struct tfr_session *session, const char *path, const int32_t *ids, int64_t n);
 
 /* Feeds sessions as one ragged batch: session i takes n[i] new tokens ids[i][..] (n[i] >= 1) and gives the
  * logits of its last keep[i] (0 .. n[i]) tokens. Long input is cut into steps of runtime.max_rows rows. The
@@ -120,6 +130,7 @@ struct tfr_generation_stats {
     int64_t seed;
     uint64_t logits_digest; /* FNV-1a over the bits of all logits that tokens were chosen from, in order */
     int64_t peak_memory_bytes; /* of this process */
+    size_t cached_tokens;      /* of the prompts' tokens, those that input.cache_load had */
 };
 
 /* New text of generation `index`, whole characters only. Return false to stop everything. */

@@ -1,0 +1,54 @@
+/* generation_cache.c - prompts that begin like a saved cache do not pay for its positions again: see cache.h.
+ */
+#include "engine/cache.h"
+
+#include "base/log.h"
+#include "base/status.h"
+#include "engine/generation.h"
+
+enum tfr_status tfr_run_check_cache(const struct tfr_engine *engine, size_t n_prompts) {
+    const char *path = engine->config->options.output_cache_save;
+    if (path == NULL) {
+        return TFR_OK;
+    }
+    if (n_prompts != 1) {
+        return tfr_raise(
+            TFR_USAGE, "output.cache_save keeps one sequence and there are %zu prompts; give one", n_prompts);
+    }
+    return tfr_result_write(path, NULL, 0, engine->config->options.output_force);
+}
+
+enum tfr_status tfr_run_take_cached(struct tfr_generation_run *run, const struct tfr_live *live,
+                                    struct tfr_session *session) {
+    const char *path = run->engine->config->options.input_cache_load;
+    if (path == NULL) {
+        return TFR_OK;
+    }
+    TFR_TRY(tfr_session_load(session, path, live->ids.data, (int64_t)live->n_prompt - 1));
+    const int64_t taken = tfr_session_length(session);
+    if (taken == 0 && live->n_prompt > 1) {
+        tfr_log(TFR_LOG_WARN, "engine",
+                "prompt %zu begins with another token than %s: nothing is taken from it", live->index, path);
+    }
+    run->stats->cached_tokens += live->choice == 0 ? (size_t)taken : 0; /* as prompt_tokens counts */
+    return TFR_OK;
+}
+
+/* What of the sequence its session lacks, up to the prompt's end. */
+static enum tfr_status feed_prompt(struct tfr_generation_run *run, struct tfr_live *live) {
+    TFR_TRY(tfr_live_open_session(run, live));
+    TFR_TRY(tfr_run_take_cached(run, live, live->session));
+    const int64_t known = tfr_session_length(live->session);
+    const struct tfr_feed feed = {
+        .session = live->session, .ids = live->ids.data + known, .n = (int64_t)live->n_prompt - known};
+    const float *logits;
+    return tfr_engine_feed(run->engine, &feed, 1, &logits);
+}
+
+enum tfr_status tfr_run_save_cache(struct tfr_generation_run *run, struct tfr_live *live) {
+    const struct tfr_options *options = &run->engine->config->options;
+    if (live->session == NULL) {
+        TFR_TRY(feed_prompt(run, live));
+    }
+    return tfr_session_save(live->session, live->ids.data, options->output_cache_save, options->output_force);
+}
