@@ -81,6 +81,21 @@ TFR_TEST(written_tensors_are_read_back) {
     done();
 }
 
+TFR_TEST(notes_are_read_back_from_a_single_file) {
+    TFR_UNUSED_STATE;
+    const struct tfr_weight_spec spec = {.name = "a", .dtype = TFR_DTYPE_F32, .rank = 1, .dim = {3}};
+    const struct tfr_weight_note notes[] = {{"kind", "a \"kind\""}, {"empty", ""}};
+    tfr_test_folder("weights");
+    const char *path = tfr_test_path("w.safetensors");
+    assert_ok(tfr_weights_write_noted(path, notes, 2, &spec, 1, fill_counting, NULL));
+    assert_ok(tfr_weights_open(&weights, path));
+    assert_string_equal(tfr_weights_note(weights, "kind"), "a \"kind\"");
+    assert_string_equal(tfr_weights_note(weights, "empty"), "");
+    assert_string_equal(tfr_weights_note(weights, "format"), "pt");
+    assert_null(tfr_weights_note(weights, "king"));
+    done();
+}
+
 TFR_TEST(a_failed_writing_leaves_no_file) {
     TFR_UNUSED_STATE;
     const struct tfr_weight_spec spec = {.name = "a", .dtype = TFR_DTYPE_F32, .rank = 1, .dim = {3}};
@@ -270,7 +285,7 @@ TFR_TEST(no_leak_when_memory_ends) {
     fail_msg("opening never succeeded");
 }
 
-TFR_TEST_MAIN(TFR_CASE(written_tensors_are_read_back), TFR_CASE(a_failed_writing_leaves_no_file),
+TFR_TEST_MAIN(TFR_CASE(written_tensors_are_read_back), TFR_CASE(notes_are_read_back_from_a_single_file), TFR_CASE(a_failed_writing_leaves_no_file),
               TFR_CASE(tensors_stand_in_the_order_of_their_data), TFR_CASE(truncated_files_are_refused),
               TFR_CASE(header_length_is_capped), TFR_CASE(ranges_must_fill_the_data),
               TFR_CASE(headers_must_be_right), TFR_CASE(pickles_are_refused_with_a_way_out),

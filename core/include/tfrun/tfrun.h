@@ -81,7 +81,7 @@ struct tfr_session; /* one sequence: its tokens, position, kv cache */
  * at once. */
 TFR_API enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity);
 TFR_API void tfr_session_close(struct tfr_session *session);
-TFR_API int64_t tfr_session_length(const struct tfr_session *session); /* positions in the cache */
+TFR_API int64_t tfr_session_length(const struct tfr_session *session); /* tokens in the cache; a prefix does not count */
 
 /* Forgets all but the first `length` positions (0 .. its length). */
 TFR_API enum tfr_status tfr_session_crop(struct tfr_session *session, int64_t length);
