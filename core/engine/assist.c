@@ -14,8 +14,8 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/status.h"
-#include "engine/cache.h"
 #include "engine/generation.h"
+#include "engine/saved_cache.h"
 
 /* Random numbers beside those of plain sampling: one family for each use. */
 static const uint64_t draft_family = UINT64_C(1) << 32, accept_family = UINT64_C(2) << 32, residual_family = UINT64_C(3) << 32;

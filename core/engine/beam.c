@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/status.h"
-#include "engine/cache.h"
+#include "engine/saved_cache.h"
 
 static const float ineligible = -1e9f;
 

@@ -4,7 +4,7 @@
 
 #include "base/hash.h"
 #include "base/tensor.h"
-#include "engine/cache.h"
+#include "engine/saved_cache.h"
 
 enum { SAMPLE_BYTES = 4096, N_SAMPLES = 8 };
 

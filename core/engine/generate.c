@@ -13,8 +13,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "engine/cache.h"
 #include "engine/prefix.h"
+#include "engine/saved_cache.h"
 
 static const uint64_t fnv_offset = 0xcbf29ce484222325u, fnv_prime = 0x100000001b3u;
 

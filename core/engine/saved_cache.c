@@ -1,15 +1,14 @@
-/* cache.c - tfr_session_save and tfr_session_load: a session's tokens, keys and values as a safetensors file.
+/* saved_cache.c - tfr_session_save and tfr_session_load: a session's tokens, keys and values as a safetensors file.
  *
  * Blocks are fetched one at a time from the ranks that own them, so the file is the same for any number of
  * ranks and rank 0 never holds more than one block of it.
  */
-#include "engine/cache.h"
+#include "engine/saved_cache.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/mapfile.h"
 #include "base/status.h"
 #include "base/tensor.h"
 #include "engine/payload.h"

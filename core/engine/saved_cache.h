@@ -1,6 +1,6 @@
-/* cache.h - saved caches: the positions of a session as a file, for a session of the same model later on. */
-#ifndef TFR_ENGINE_CACHE_H
-#define TFR_ENGINE_CACHE_H
+/* saved_cache.h - saved caches: the positions of a session as a file, for a session of the same model later on. */
+#ifndef TFR_ENGINE_SAVED_CACHE_H
+#define TFR_ENGINE_SAVED_CACHE_H
 
 #include "engine/engine.h"
 
@@ -11,7 +11,7 @@ struct tfr_live;
  * prefix. Rank 0. */
 uint64_t tfr_engine_fingerprint(const struct tfr_engine *engine);
 
-/* generation_cache.c: input.cache_load and output.cache_save around tfr_generate. */
+/* saved_cache_run.c: input.cache_load and output.cache_save around tfr_generate. */
 /* Whether what is asked can be done; before any work. */
 enum tfr_status tfr_run_check_cache(const struct tfr_engine *engine, size_t n_prompts);
 /* An empty session of a sequence takes what the saved cache shares with its prompt, but its last token. */

@@ -1,6 +1,5 @@
-/* generation_cache.c - prompts that begin like a saved cache do not pay for its positions again: see cache.h.
- */
-#include "engine/cache.h"
+/* saved_cache_run.c - prompts that begin like a saved cache do not pay for its positions again: see saved_cache.h. */
+#include "engine/saved_cache.h"
 
 #include "base/log.h"
 #include "base/status.h"
