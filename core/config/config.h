@@ -44,7 +44,7 @@ struct tfr_hparams {
     int summary_type;   /* enum tfr_summary_type */
     bool summary_use_proj, summary_proj_to_labels;
     int summary_activation; /* enum tfr_activation, TFR_ACT_NONE for null */
-    bool output_attentions, output_hidden_states; /* defaults of the forward flags */
+    bool use_cache, output_attentions, output_hidden_states; /* defaults of the forward flags */
     bool allow_missing_head; /* model.allow_missing_head: a head without tensors is left out */
 };
 

@@ -7,8 +7,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 
-/* The head of the config; none where its tensors are missing and the config allows that. */
-static int head_of(const struct tfr_engine *engine) {
+int tfr_forward_head(const struct tfr_engine *engine) {
     static const enum tfr_param params[] = {[TFR_HEAD_SEQUENCE] = TFR_PARAM_SCORE,
                                             [TFR_HEAD_TOKEN] = TFR_PARAM_CLASSIFIER_WEIGHT,
                                             [TFR_HEAD_QA] = TFR_PARAM_QA_WEIGHT};
@@ -196,6 +195,10 @@ static enum tfr_status answer(const struct tfr_request *request, struct tfr_forw
     return status;
 }
 
+static void settle_switch(int *asked, bool by_config) {
+    *asked = *asked == TFR_SWITCH_CONFIG ? by_config : *asked > 0;
+}
+
 enum tfr_status tfr_forward(struct tfr_engine *engine, const struct tfr_named_tensor *inputs, size_t n_inputs,
                             const struct tfr_forward_options *options, struct tfr_forward_reply **reply) {
     struct tfr_request request = {.engine = engine,
@@ -203,9 +206,11 @@ enum tfr_status tfr_forward(struct tfr_engine *engine, const struct tfr_named_te
                                   .inputs = inputs,
                                   .n_inputs = n_inputs,
                                   .options = *options,
-                                  .head = head_of(engine)};
-    request.options.output_attentions |= request.model->output_attentions;
-    request.options.output_hidden_states |= request.model->output_hidden_states;
+                                  .head = tfr_forward_head(engine)};
+    const struct tfr_hparams *model = request.model;
+    settle_switch(&request.options.use_cache, model->use_cache);
+    settle_switch(&request.options.output_attentions, model->output_attentions);
+    settle_switch(&request.options.output_hidden_states, model->output_hidden_states);
     *reply = tfr_alloc(1, sizeof **reply);
     if (*reply == NULL) {
         return TFR_RESOURCE;
@@ -213,6 +218,9 @@ enum tfr_status tfr_forward(struct tfr_engine *engine, const struct tfr_named_te
     enum tfr_status status = tfr_request_open(&request);
     if (status == TFR_OK) {
         status = answer(&request, *reply);
+    }
+    if (status == TFR_OK) {
+        tfr_reply_narrow(*reply, options->out_dtype);
     }
     tfr_request_close(&request);
     if (status != TFR_OK) {

@@ -63,6 +63,14 @@ enum tfr_status tfr_request_check_prefix(struct tfr_request *request);
 /* attention_mask over the new tokens, or over the prefix (ones) and them. */
 enum tfr_status tfr_request_prefix_mask(struct tfr_request *request, const struct tfr_tensor *tensor);
 
+/* forward_positions.c: request->positions, and the mask of packed sequences. A token's input is [B,S], with choices also
+ * [B,choices,S]. */
+enum tfr_status tfr_request_positions(struct tfr_request *request);
+enum tfr_status tfr_request_token_shape(const struct tfr_request *request, const char *name, const struct tfr_tensor *tensor);
+
+/* forward.c: enum tfr_head of the config; NONE where its tensors are missing and the config allows that. */
+int tfr_forward_head(const struct tfr_engine *engine);
+
 /* forward_reply.c */
 struct tfr_forward_reply {
     struct tfr_named_tensor *tensors;
@@ -71,6 +79,8 @@ struct tfr_forward_reply {
 /* Adds a zeroed f32 tensor; borrowed data in *data. */
 enum tfr_status tfr_reply_add(struct tfr_forward_reply *reply, const char *name, int rank, const int64_t *dim,
                               float **data);
+/* All tensors to F32, F16 or BF16, once they are complete. */
+void tfr_reply_narrow(struct tfr_forward_reply *reply, enum tfr_dtype dtype);
 
 /* forward_rows.c: rows in the order they are computed, and the runs they form. */
 struct tfr_row {

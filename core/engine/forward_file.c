@@ -9,7 +9,9 @@
 
 static enum tfr_status fill_from_reply(void *user, size_t tensor, int64_t first, int64_t n, void *buffer) {
     const struct tfr_forward_reply *reply = user;
-    memcpy(buffer, (const float *)reply->tensors[tensor].tensor.data + first, (size_t)n * sizeof(float));
+    const struct tfr_tensor *from = &reply->tensors[tensor].tensor;
+    const size_t width = tfr_dtype_size(from->dtype);
+    memcpy(buffer, (const uint8_t *)from->data + (size_t)first * width, (size_t)n * width);
     return TFR_OK;
 }
 

@@ -25,10 +25,17 @@ static enum tfr_status read_keep(struct tfr_request *request, const struct tfr_t
     return TFR_OK;
 }
 
+static bool is_padding(const struct tfr_request *request, int64_t b, int64_t t) {
+    const int32_t pad = request->model->pad_token_id;
+    const bool is_hidden = request->key_mask != NULL && request->key_mask[b * request->T + request->P + t] == 0;
+    return (request->options.ragged && is_hidden) ||
+           (pad >= 0 && request->ids != NULL && request->ids[b * request->S + t] == pad);
+}
+
 /* Rightmost token that is not padding; one per sequence. */
 static enum tfr_status find_last_tokens(struct tfr_request *request) {
     const int32_t pad = request->model->pad_token_id;
-    if (pad < 0 && request->B > 1) {
+    if (pad < 0 && request->B > 1 && !request->options.ragged) {
         return tfr_raise(TFR_USAGE,
                          "%lld rows for sequence classification, but the config has no pad_token_id to find "
                          "their last tokens by; "
@@ -43,8 +50,7 @@ static enum tfr_status find_last_tokens(struct tfr_request *request) {
     request->keep = tfr_alloc((size_t)request->B, sizeof *request->keep);
     for (int64_t b = 0; b < request->B && request->keep != NULL; b++) {
         request->keep[b] = request->S - 1;
-        while (pad >= 0 && request->ids != NULL && request->keep[b] > 0 &&
-               request->ids[b * request->S + request->keep[b]] == pad) {
+        while (request->keep[b] > 0 && is_padding(request, b, request->keep[b])) {
             request->keep[b]--;
         }
     }
@@ -79,10 +85,26 @@ static enum tfr_status check_head_inputs(const struct tfr_request *request) {
     return TFR_OK;
 }
 
+/* Inputs that mean something only with another, or not with every config. */
+static enum tfr_status check_loss_inputs(const struct tfr_request *request) {
+    const bool has_start = tfr_input_find(request, "start_positions") != NULL;
+    if (has_start != (tfr_input_find(request, "end_positions") != NULL)) {
+        return tfr_raise(TFR_USAGE, "%s_positions are given without %s_positions; the loss needs both", has_start ? "start" : "end",
+                         has_start ? "end" : "start");
+    }
+    const int64_t width = tfr_model_summary_width(request->model);
+    if (tfr_input_find(request, "mc_labels") != NULL && width != 1) {
+        return tfr_raise(TFR_USAGE, "mc_labels are given, but the summary of this config gives %lld numbers for a choice, not one",
+                         (long long)width);
+    }
+    return TFR_OK;
+}
+
 enum tfr_status tfr_head_positions(struct tfr_request *request) {
     const struct tfr_tensor *vector = tfr_input_find(request, "logits_to_keep");
     const int64_t last = request->options.logits_to_keep;
     TFR_TRY(check_head_inputs(request));
+    TFR_TRY(check_loss_inputs(request));
     if (last < 0 || (last > 0 && vector != NULL) || (last > 0 && request->head != TFR_HEAD_LM)) {
         return tfr_raise(TFR_USAGE, last < 0 ? "logits_to_keep is negative; 0 keeps all, K the last K"
                                     : vector != NULL
@@ -236,8 +258,7 @@ static enum tfr_status finish_spans(const struct tfr_request *request, const str
                                                                                            "end_positions"};
     const int64_t dim[] = {request->B, request->S};
     double loss[2] = {0};
-    const bool has_loss =
-        tfr_input_find(request, targets[0]) != NULL && tfr_input_find(request, targets[1]) != NULL;
+    const bool has_loss = tfr_input_find(request, targets[0]) != NULL;
     for (int c = 0; c < 2; c++) {
         float *logits;
         TFR_TRY(tfr_reply_add(reply, names[c], 2, dim, &logits));
@@ -350,7 +371,7 @@ static enum tfr_status finish_choices(const struct tfr_request *request, const s
         status = summarise(request, pooled, mc_logits, width);
     }
     tfr_free(pooled);
-    return status == TFR_OK && width == 1 ? add_mc_loss(request, mc_logits, reply) : status;
+    return status == TFR_OK ? add_mc_loss(request, mc_logits, reply) : status;
 }
 
 enum tfr_status tfr_head_finish(const struct tfr_request *request, const struct tfr_result *result,

@@ -31,6 +31,21 @@ enum tfr_status tfr_reply_add(struct tfr_forward_reply *reply, const char *name,
     return TFR_OK;
 }
 
+void tfr_reply_narrow(struct tfr_forward_reply *reply, enum tfr_dtype dtype) {
+    for (size_t i = 0; i < reply->n && dtype != TFR_DTYPE_F32; i++) {
+        struct tfr_tensor *tensor = &reply->tensors[i].tensor;
+        const int64_t n = tfr_tensor_count(tensor);
+        for (int64_t at = 0; at < n; at++) { /* in place: a narrow element never reaches a wide one to come */
+            float wide;
+            uint16_t narrow;
+            memcpy(&wide, (const uint8_t *)tensor->data + at * (int64_t)sizeof wide, sizeof wide);
+            tfr_from_f32(&narrow, &wide, dtype, 1);
+            memcpy((uint8_t *)tensor->data + at * (int64_t)sizeof narrow, &narrow, sizeof narrow);
+        }
+        tensor->dtype = dtype;
+    }
+}
+
 size_t tfr_forward_reply_count(const struct tfr_forward_reply *reply) {
     return reply->n;
 }

@@ -209,93 +209,14 @@ static enum tfr_status read_mask(struct tfr_request *request) {
     return tfr_input_mask("attention_mask", tensor, &request->key_mask);
 }
 
-/* [B,S], or for choices [B,choices,S]. */
-static enum tfr_status check_token_shape(const struct tfr_request *request, const char *name,
-                                         const struct tfr_tensor *tensor) {
-    const int64_t flat[] = {request->B, request->S};
-    const int64_t choices = request->choices;
-    const int64_t deep[] = {choices > 0 ? request->B / choices : 0, choices, request->S};
-    return choices > 0 && tensor->rank == 3 ? tfr_input_shape(name, tensor, 3, deep)
-                                            : tfr_input_shape(name, tensor, 2, flat);
-}
-
 static enum tfr_status read_token_types(struct tfr_request *request) {
     const struct tfr_tensor *tensor = tfr_input_find(request, "token_type_ids");
     if (tensor == NULL) {
         return TFR_OK;
     }
-    TFR_TRY(check_token_shape(request, "token_type_ids", tensor));
+    TFR_TRY(tfr_request_token_shape(request, "token_type_ids", tensor));
     return tfr_input_indices("token_type_ids", tensor, request->S, request->model->vocab_size, "vocab_size",
                              &request->token_types);
-}
-
-/* Visible tokens before each one, as generation counts; hidden ones get 1, as there. */
-static void count_positions(const struct tfr_request *request) {
-    for (int64_t b = 0; b < request->B; b++) {
-        int32_t seen = 0;
-        for (int64_t j = 0; j < request->T; j++) {
-            const bool is_visible = request->key_mask == NULL || request->key_mask[b * request->T + j];
-            seen += is_visible;
-            if (j >= request->P) {
-                request->positions[b * request->S + j - request->P] = is_visible ? seen - 1 : 1;
-            }
-        }
-    }
-}
-
-static enum tfr_status make_positions(struct tfr_request *request) {
-    const int64_t limit = request->model->n_positions;
-    request->positions = tfr_alloc((size_t)(request->B * request->S), sizeof *request->positions);
-    if (request->positions == NULL) {
-        return TFR_RESOURCE;
-    }
-    for (int64_t i = 0; i < request->B * request->S; i++) {
-        request->positions[i] = (int32_t)(request->P + i % request->S);
-    }
-    if (request->options.auto_positions) {
-        count_positions(request);
-    }
-    for (int64_t i = 0; i < request->B * request->S; i++) {
-        if (request->positions[i] >= limit) {
-            return tfr_raise(TFR_USAGE,
-                             "position %d at row %lld, column %lld is outside 0..%lld (n_positions - 1); "
-                             "shorten the input",
-                             request->positions[i], (long long)(i / request->S), (long long)(i % request->S),
-                             (long long)(limit - 1));
-        }
-    }
-    return TFR_OK;
-}
-
-static enum tfr_status read_positions(struct tfr_request *request) {
-    const struct tfr_tensor *tensor = tfr_input_find(request, "position_ids");
-    if (tensor == NULL) {
-        return make_positions(request);
-    }
-    if (request->options.auto_positions) {
-        return tfr_raise(TFR_USAGE,
-                         "position_ids are given and automatic positions are asked for; choose one");
-    }
-    const int64_t limit = request->model->n_positions;
-    const bool is_shared =
-        tensor->rank == 2 && tensor->dim[0] == 1 && tensor->dim[1] == request->S && request->B > 1;
-    if (!is_shared) {
-        TFR_TRY(check_token_shape(request, "position_ids", tensor));
-        return tfr_input_indices("position_ids", tensor, request->S, limit, "n_positions",
-                                 &request->positions);
-    }
-    int32_t *row = NULL;
-    enum tfr_status status =
-        tfr_input_indices("position_ids", tensor, request->S, limit, "n_positions", &row);
-    if (status == TFR_OK) {
-        request->positions = tfr_alloc((size_t)(request->B * request->S), sizeof *request->positions);
-        status = request->positions != NULL ? TFR_OK : TFR_RESOURCE;
-    }
-    for (int64_t b = 0; b < request->B && status == TFR_OK; b++) {
-        memcpy(request->positions + b * request->S, row, (size_t)request->S * sizeof *row);
-    }
-    tfr_free(row);
-    return status;
 }
 
 static enum tfr_status read_head_mask(struct tfr_request *request) {
@@ -376,7 +297,7 @@ enum tfr_status tfr_request_open(struct tfr_request *request) {
     TFR_TRY(read_past(request));
     TFR_TRY(read_mask(request));
     TFR_TRY(read_token_types(request));
-    TFR_TRY(read_positions(request));
+    TFR_TRY(tfr_request_positions(request));
     TFR_TRY(read_head_mask(request));
     TFR_TRY(read_encoder(request));
     return tfr_head_positions(request);

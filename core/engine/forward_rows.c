@@ -1,7 +1,7 @@
 /* forward_rows.c - which rows of a request are computed, in which steps, and where their results go.
  *
  * Of each sequence the visible tokens come first, as one run over the cache; then the masked ones that still
- * see keys, as queries alone. Steps are cut at max_rows rows, anywhere: a row's bits do not depend on it.
+ * see keys, as queries alone (unless options.ragged). Steps are cut at max_rows rows, anywhere: a row's bits do not depend on it.
  */
 #include <string.h>
 
@@ -50,7 +50,7 @@ static void add_rows(struct tfr_row_plan *plan, const struct tfr_request *reques
         }
     }
     int64_t before = plan->n_past[b];
-    for (int64_t t = 0; t < request->S; t++) {
+    for (int64_t t = 0; t < request->S && !request->options.ragged; t++) {
         const bool visible = is_visible(request, b, request->P + t);
         const int64_t seen = request->model->is_causal ? before : plan->n_keys[b];
         before += visible;

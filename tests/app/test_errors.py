@@ -316,6 +316,12 @@ def heads_do_not_divide(box):
 
 
 @case
+def summary_by_attention(box):
+    box.set_config(architectures=["GPT2DoubleHeadsModel"], summary_type="attn")
+    return wrong([box.model, *IDS], MODEL, "config.json:", 'summary_type = "attn" is not supported', "cls_index")
+
+
+@case
 def other_model_type(box):
     box.set_config(model_type="bert")
     return wrong([box.model, *IDS], MODEL, "bert", "gpt2")

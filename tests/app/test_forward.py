@@ -8,45 +8,21 @@ import array
 import json
 import math
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
 
+from tensors import read_tensors, write_tensors
+
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "model" / "forward"
 TOLERANCE = 3e-5  # as tests/model/test_golden.c: float32 against float64
-CODES = {"F32": "f", "I64": "q", "I32": "i", "U8": "B", "BOOL": "B"}
 cases = {}
 
 
 def case(function):
     cases[function.__name__] = function
     return function
-
-
-def read_tensors(path):
-    """name -> (dtype, shape, values)"""
-    data = pathlib.Path(path).read_bytes()
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:8 + size])
-    out = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            begin, end = entry["data_offsets"]
-            raw = data[8 + size + begin:8 + size + end]
-            values = array.array(CODES[entry["dtype"]], raw) if entry["dtype"] in CODES else raw
-            out[name] = (entry["dtype"], entry["shape"], values)
-    return out
-
-
-def write_tensors(path, tensors):
-    header, body = {}, b""
-    for name, (dtype, shape, values) in tensors.items():
-        raw = array.array(CODES[dtype], values).tobytes() if not isinstance(values, bytes) else values
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(body), len(body) + len(raw)]}
-        body += raw
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    pathlib.Path(path).write_bytes(len(text).to_bytes(8, "little") + text + body)
 
 
 def ids(*rows):
@@ -69,6 +45,8 @@ class Box:
         return subprocess.run(command, capture_output=True, text=True)
 
     def run(self, model, tensors, *flags, ranks=1):
+        if "--use-cache" not in flags and "--no-use-cache" not in flags:
+            flags = ("--no-use-cache", *flags)
         done = self.start(model, tensors, *flags, ranks=ranks)
         if done.returncode != 0:
             sys.exit(f"tfrun forward failed: {done.stderr}")
@@ -291,21 +269,224 @@ REFUSALS = {
 }
 
 
+def numbers(*shape):
+    return "I64", list(shape), [1] * math.prod(shape)
+
+
+def cross(c, E=3):
+    return {"input_ids": ids([1, 2]), "encoder_hidden_states": floats(1, E, c["n_embd"])}
+
+
+def n_labels(c):
+    return len(c.get("id2label", "12"))
+
+
+# Of other models than LM, and with flags: model, flags, request, words.
+MORE_REFUSALS = {
+    "ids_of_rank_4": (LM, (), lambda c: {"input_ids": numbers(1, 1, 1, 2)}, "input_ids has shape [1, 1, 1, 2]", "[B, S]"),
+    "choices_of_a_classifier": ("sequence", (), lambda c: {"input_ids": numbers(1, 2, 2)}, "input_ids has shape [1, 2, 2], needs [B, S]"),
+    "embeds_width": (LM, (), lambda c: {"inputs_embeds": floats(1, 2, c["n_embd"] + 1)}, "inputs_embeds has shape"),
+    "positions_shape": (LM, (), lambda c: {"input_ids": ids([1, 2]), "position_ids": ids([0])}, "position_ids has shape [1, 1], needs [1, 2]"),
+    "position_negative": (LM, (), lambda c: {"input_ids": ids([1]), "position_ids": ids([-1])}, "position_ids: -1 at row 0, column 0"),
+    "token_types_shape": (LM, (), lambda c: {"input_ids": ids([1, 2]), "token_type_ids": ids([0])}, "token_type_ids has shape [1, 1], needs [1, 2]"),
+    "head_mask_rank": (LM, (), lambda c: {"input_ids": ids([1]), "head_mask": floats(1, 1, 1)}, "head_mask has shape [1, 1, 1]"),
+    "mask_rank_3": (LM, (), lambda c: {"input_ids": ids([1, 2]), "attention_mask": numbers(1, 2, 2)}, "attention_mask has shape [1, 2, 2], needs [1, 2]"),
+    "mask_rows": (LM, (), lambda c: {"input_ids": ids([1, 2]), "attention_mask": numbers(2, 2)}, "attention_mask has shape [2, 2], needs [1, 2]"),
+    "encoder_width": ("lm_cross", (), lambda c: {"input_ids": ids([1]), "encoder_hidden_states": floats(1, 2, c["n_embd"] + 1)},
+                      "encoder_hidden_states has shape"),
+    "encoder_rows": ("lm_cross", (), lambda c: {"input_ids": ids([1]), "encoder_hidden_states": floats(2, 2, c["n_embd"])},
+                     "encoder_hidden_states has shape [2, 2,", "needs [1, any,"),
+    "encoder_mask_length": ("lm_cross", (), lambda c: {**cross(c), "encoder_attention_mask": numbers(1, 2)},
+                            "encoder_attention_mask has shape [1, 2], needs [1, 3]"),
+    "encoder_mask_rank_4": ("lm_cross", (), lambda c: {**cross(c), "encoder_attention_mask": numbers(1, 1, 2, 3)},
+                            "encoder_attention_mask has shape [1, 1, 2, 3], needs [1, 2, 3]"),
+    "encoder_mask_rank_1": ("lm_cross", (), lambda c: {**cross(c), "encoder_attention_mask": numbers(3)},
+                            "encoder_attention_mask has shape [3], needs"),
+    "cross_past_without_layers": (LM, (), lambda c: {"input_ids": ids([1]), **{k.replace("key", "cross_key", 2).replace("past_cross_key", "past_key"): v
+                                                                             for k, v in past(c, 1, 3).items() if k.endswith("key")}},
+                                  "cross_key is given, but the model has no cross-attention"),
+    "auto_positions_beside_positions": (LM, ("--auto-positions",), lambda c: {"input_ids": ids([1]), "position_ids": ids([0])}, "choose one"),
+    "packed_without_positions": (LM, ("--packed",), lambda c: {"input_ids": ids([1, 2])}, "told apart by position_ids, which are not given"),
+    "packed_with_mask": (LM, ("--packed",), lambda c: {"input_ids": ids([1, 2]), "position_ids": ids([0, 0]), "attention_mask": ids([1, 1])},
+                         "packed sequences take no attention_mask"),
+    "packed_with_past": (LM, ("--packed",), lambda c: {"input_ids": ids([1]), "position_ids": ids([0]), **past(c, 1, 2)},
+                         "packed sequences take no past_key_values"),
+    "keep_of_a_classifier": ("token", ("--logits-to-keep", "1"), lambda c: {"input_ids": ids([1, 2])}, "only GPT2LMHeadModel takes it"),
+    "keep_twice": (LM, ("--logits-to-keep", "1"), lambda c: {"input_ids": ids([1, 2]), "logits_to_keep": ("I64", [1], [0])},
+                   "both as a tensor and as a number"),
+    "labels_of_the_bare_model": ("base", (), lambda c: {"input_ids": ids([1]), "labels": ids([1])}, "labels is given, but the head"),
+    "sequence_labels_shape": ("sequence_labels", (), lambda c: {"input_ids": ids([1]), "labels": numbers(2)}, "labels has 2 elements, needs 1"),
+    "sequence_labels_outside": ("sequence_labels", (), lambda c: {"input_ids": ids([1]), "labels": ("I64", [1], [n_labels(c)])},
+                                "labels:", "at element 0 is outside"),
+    "multi_labels_shape": ("sequence_labels_multi_label", (), lambda c: {"input_ids": ids([1]), "labels": floats(1, 1)},
+                           "one for each logit"),
+    "token_labels_outside": ("token_labels", (), lambda c: {"input_ids": ids([1]), "labels": ids([n_labels(c)])}, "labels:", "not -100"),
+    "one_end_of_a_span": ("qa", (), lambda c: {"input_ids": ids([1, 2]), "start_positions": numbers(1)}, "without end_positions", "needs both"),
+    "span_shape": ("qa", (), lambda c: {"input_ids": ids([1, 2]), "start_positions": numbers(2), "end_positions": numbers(2)},
+                   "start_positions has 2 elements, needs one for each of 1 rows"),
+    "span_of_lm": (LM, (), lambda c: {"input_ids": ids([1]), "start_positions": numbers(1), "end_positions": numbers(1)}, "start_positions is given, but the head"),
+    "mc_ids_shape": ("double", (), lambda c: {"input_ids": ids([1, 2]), "mc_token_ids": numbers(3)}, "mc_token_ids has 3 elements"),
+    "mc_id_outside": ("double", (), lambda c: {"input_ids": ids([1, 2]), "mc_token_ids": ("I64", [1, 1], [2])}, "mc_token_ids: 2"),
+    "mc_labels_shape": ("double_choices_mc_labels_labels", (), lambda c: {"input_ids": numbers(1, 2, 2), "mc_labels": numbers(2)},
+                        "mc_labels has 2 elements, needs 1"),
+    "mc_label_outside": ("double_choices_mc_labels_labels", (), lambda c: {"input_ids": numbers(1, 2, 2), "mc_labels": ("I64", [1], [2])},
+                         "mc_labels: 2"),
+    "other_out_dtype": (LM, ("--out-dtype", "f64"), lambda c: {"input_ids": ids([1])}, '--out-dtype: "f64" is not one of f32, f16, bf16'),
+    "other_switch_value": (LM, ("--use-cache=maybe",), lambda c: {"input_ids": ids([1])}, "--use-cache is true or false"),
+}
+
+
+def warned(box, model, tensors, *words, flags=()):
+    done = box.start(model, tensors, *flags)
+    check(done.returncode == 0, f"exit code {done.returncode}: {done.stderr}")
+    for word in words:
+        check(word in done.stderr, f'"{done.stderr.strip()}" lacks "{word}"')
+    return done
+
+
+def silent(box, model, tensors, *flags):
+    done = box.start(model, tensors, *flags)
+    check(done.returncode == 0 and done.stderr == "", f"exit code {done.returncode}, stderr {done.stderr}")
+
+
+@case
+def warned_of_padding_without_a_mask(box):
+    pad = config_of(LM)["pad_token_id"]
+    words = f"row 1 begins or ends with pad_token_id {pad} and there is no attention_mask"
+    for row in ([pad, 1, 2], [1, 2, pad]):
+        warned(box, LM, {"input_ids": ids([1, 2, 3], row)}, words)
+        silent(box, LM, {"input_ids": ids([1, 2, 3], row), "attention_mask": ids([1] * 3, [1] * 3)})
+    silent(box, LM, {"input_ids": ids([1, pad, 3])})
+
+
+@case
+def warned_of_embeds_of_a_classifier(box):
+    warned(box, "sequence", {"inputs_embeds": floats(2, 3, config_of("sequence")["n_embd"])}, "inputs_embeds show no padding: the last position")
+
+
+@case
+def warned_of_labels_that_name_no_target(box):
+    warned(box, LM, {"input_ids": ids([1, 2]), "labels": ids([-100, -100])}, "labels name no target: the loss is NaN")
+
+
+@case
+def warned_of_positions_that_restart(box):
+    request = {"input_ids": ids([1, 2, 3], [1, 2, 3]), "position_ids": ids([0, 1, 2], [0, 1, 0])}
+    warned(box, LM, request, "position_ids of row 1 do not go on by one at column 2", "--packed")
+    silent(box, LM, request, "--packed")
+    silent(box, LM, {**request, "attention_mask": ids([1] * 3, [1] * 3)})
+    silent(box, LM, {"input_ids": ids([1, 2, 3]), "position_ids": ids([4, 5, 6])})
+
+
+# ---- packed sequences, defaults of the config, types of the results
+
+@case
+def law_packed_sequences_are_alone(box):
+    """Three sequences in a row give what each gives alone (another order of addition: not to the bit); company changes no bit."""
+    parts = [([3, 1, 4], 0), ([1, 5], 0), ([9, 2, 6], 4)]
+    row, positions = [i for part, _ in parts for i in part], [p for part, first in parts for p in range(first, first + len(part))]
+    packed = {"input_ids": ids(row), "position_ids": ids(positions)}
+    got = box.run(LM, packed, "--packed", "--attn", "eager")
+    rows = array.array("f", b"".join(rows_of(got["logits"], 0)))
+    want = array.array("f")
+    for part, first in parts:
+        alone = box.run(LM, {"input_ids": ids(part), "position_ids": ids(list(range(first, first + len(part))))}, "--attn", "eager")
+        want += alone["logits"][2]
+    worst = max(abs(a - b) for a, b in zip(rows, want))
+    check(worst <= 1e-5, f"a packed sequence differs from itself alone by {worst}")
+    check(bytes(box.run(LM, packed)["logits"][2]) != bytes(got["logits"][2]), "without --packed nothing changes")
+    two = box.run(LM, {"input_ids": ids(row[::-1], row), "position_ids": ids([0, 1, 0, 1, 2, 3, 4, 5], positions)}, "--packed", "--attn", "eager",
+                  "--set", "runtime.max_rows=3")
+    check(rows_of(two["logits"], 1) == rows_of(got["logits"], 0), "company or steps change a packed row")
+
+
+@case
+def law_positions_that_go_on_are_not_packed(box):
+    request = {"input_ids": ids(TOKENS), "position_ids": ids(list(range(8)))}
+    same(box.run(LM, request, "--packed", "--attn", "eager"), box.run(LM, request, "--attn", "eager"), "with --packed")
+
+
+@case
+def law_ragged_leaves_masked_tokens_out(box):
+    request = {"input_ids": ids([7, 7] + TOKENS, TOKENS + [7, 7]), "attention_mask": ids([0, 0] + [1] * 8, [1] * 8 + [0, 0])}
+    full, ragged = box.run(LM, request), box.run(LM, request, "--ragged")
+    check(rows_of(ragged["logits"], 1)[:8] == rows_of(full["logits"], 1)[:8], "--ragged changes visible tokens")
+    check(rows_of(ragged["logits"], 0)[2:] == rows_of(full["logits"], 0)[2:], "--ragged changes visible tokens")
+    check(any(b"".join(rows_of(full["logits"], 1)[8:])) and not any(b"".join(rows_of(ragged["logits"], 1)[8:])), "masked tokens are computed")
+
+
+@case
+def law_ragged_classifies_the_last_visible_token(box):
+    model = without_pad(box)
+    alone = box.run(model, {"input_ids": ids([1, 2, 3])})["logits"][2]
+    both = box.run(model, {"input_ids": ids([1, 2, 3, 0], [1, 2, 3, 4]), "attention_mask": ids([1, 1, 1, 0], [1] * 4)}, "--ragged")["logits"]
+    check(bytes(both[2][:both[1][1]]) == bytes(alone), "the last visible token is not the one that is classified")
+
+
+@case
+def config_defaults_of_the_outputs(box):
+    model = box.folder / "model"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes((GOLDEN / LM / "model.safetensors").read_bytes())
+    config = config_of(LM)
+    request = {"input_ids": ids([1, 2])}
+
+    def kinds(*flags, **fields):
+        (model / "config.json").write_text(json.dumps({**config, **fields}))
+        done = box.start(model, request, *flags)
+        check(done.returncode == 0, done.stderr)
+        return {name.split(".")[0] for name in read_tensors(box.folder / "out.safetensors")}
+
+    del config["use_cache"]
+    check(kinds() == {"logits", "past_key_values"}, "use_cache is true where the config says nothing, as in its class")
+    check(kinds(use_cache=False) == {"logits"}, "use_cache = false is passed over")
+    check(kinds("--use-cache", use_cache=False) == {"logits", "past_key_values"}, "--use-cache does not beat the config")
+    for flag in ("--no-use-cache", "--use-cache=false"):
+        check(kinds(flag) == {"logits"}, f"{flag} does not beat the config")
+    for field, kind in (("output_attentions", "attentions"), ("output_hidden_states", "hidden_states")):
+        flag = field.replace("_", "-")
+        check(kinds("--no-use-cache", **{field: True}) == {"logits", kind}, f"{field} = true is passed over")
+        for off in (f"--no-{flag}", f"--{flag}=false"):
+            check(kinds("--no-use-cache", off, **{field: True}) == {"logits"}, f"{off} does not beat the config")
+        check(kinds("--no-use-cache", f"--{flag}=true") == {"logits", kind}, f"--{flag}=true does nothing")
+
+
+def nearest_even(bits, low):
+    """The bits of a float without the `low` lowest, rounded to nearest even."""
+    half = 1 << (low - 1)
+    return (bits + half - 1 + (bits >> low & 1)) >> low
+
+
+@case
+def out_dtype_rounds_to_nearest_even(box):
+    request = {"input_ids": ids(TOKENS)}
+    flags = ("--use-cache", "--output-hidden-states", "--output-attentions", "--dtype", "f32")
+    whole = box.run(LM, request, *flags)
+    bf16, f16 = (box.run(LM, request, *flags, "--out-dtype", t) for t in ("bf16", "f16"))
+    same(whole, box.run(LM, request, *flags, "--out-dtype", "f32"), "with --out-dtype f32")
+    for name, (_, shape, values) in whole.items():
+        check(bf16[name][:2] == ("BF16", shape) and f16[name][:2] == ("F16", shape), f"{name} has type {bf16[name][0]}, {f16[name][0]}")
+        bits = array.array("I", values.tobytes())
+        check(list(array.array("H", bf16[name][2])) == [nearest_even(b, 16) for b in bits], f"{name} is not rounded to bf16")
+        check(bytes(f16[name][2]) == struct.pack(f"<{len(values)}e", *values), f"{name} is not rounded to f16")
+
+
 def past(c, rows, n):
     shape = (rows, c["n_head"], n, c["n_embd"] // c["n_head"])
     return {f"past_key_values.{i}.{kind}": floats(*shape) for i in range(c["n_layer"]) for kind in ("key", "value")}
 
 
-@case
-def refused_sequence_rows_without_pad(box):
+def without_pad(box):
     model = box.folder / "model"
     model.mkdir()
-    source = GOLDEN / "sequence"
-    (model / "model.safetensors").write_bytes((source / "model.safetensors").read_bytes())
-    config = config_of("sequence")
-    config["pad_token_id"] = None
-    (model / "config.json").write_text(json.dumps(config))
-    refused(box, model, {"input_ids": ids([1], [2])}, "2 rows for sequence classification", "pad_token_id")
+    (model / "model.safetensors").write_bytes((GOLDEN / "sequence" / "model.safetensors").read_bytes())
+    (model / "config.json").write_text(json.dumps({**config_of("sequence"), "pad_token_id": None}))
+    return model
+
+
+@case
+def refused_sequence_rows_without_pad(box):
+    refused(box, without_pad(box), {"input_ids": ids([1], [2])}, "2 rows for sequence classification", "pad_token_id")
 
 
 @case
@@ -316,8 +497,14 @@ def refused_fused_attention_with_weights(box):
 
 
 @case
-def refused_positions_twice(box):
-    refused(box, LM, {"input_ids": ids([1]), "position_ids": ids([0])}, "choose one", flags=("--auto-positions",))
+def refused_labels_of_several_summaries(box):
+    model = box.folder / "model"
+    model.mkdir()
+    tensors = read_tensors(GOLDEN / "double" / "model.safetensors")
+    config = {**config_of("double"), "summary_use_proj": False}
+    write_tensors(model / "model.safetensors", {k: v for k, v in tensors.items() if "summary" not in k})
+    (model / "config.json").write_text(json.dumps(config))
+    refused(box, model, {"input_ids": ids([1, 2]), "mc_labels": numbers(1)}, "mc_labels are given", f"gives {config['n_embd']} numbers for a choice")
 
 
 @case
@@ -339,7 +526,7 @@ def golden_names():
 
 
 def all_names():
-    return [f"golden_{n}" for n in golden_names()] + list(cases) + [f"refused_{n}" for n in REFUSALS]
+    return [f"golden_{n}" for n in golden_names()] + list(cases) + [f"refused_{n}" for n in [*REFUSALS, *MORE_REFUSALS]]
 
 
 def main():
@@ -354,6 +541,9 @@ def main():
             cases[name](box)
         elif name.startswith("golden_"):
             golden(box, name[7:])
+        elif name[8:] in MORE_REFUSALS:
+            model, flags, request, *words = MORE_REFUSALS[name[8:]]
+            refused(box, model, request(config_of(model)), *words, flags=flags)
         else:
             request, *words = REFUSALS[name[8:]](config_of(LM))
             refused(box, LM, request, *words)

@@ -19,6 +19,10 @@ static bool is_bool(const struct tfr_option_info *option) {
     return strcmp(option->type, "BOOL") == 0;
 }
 
+static bool is_switch(const struct tfr_flag *flag) {
+    return flag->operand != NULL && flag->operand[0] == '\0';
+}
+
 static const struct tfr_option_info *find_option(const char *name, size_t length, char short_name) {
     size_t n;
     const struct tfr_option_info *table = tfr_option_table(&n);
@@ -106,6 +110,15 @@ static bool take_option(struct tfr_args *args, struct words *words, const struct
     return true;
 }
 
+static bool take_switch(struct tfr_args *args, const struct tfr_flag *flag, const char *word, const char *attached,
+                        bool negated) {
+    if (attached != NULL && (negated || (strcmp(attached, "true") != 0 && strcmp(attached, "false") != 0))) {
+        return fail(args, negated ? "takes no value" : "is true or false", word, "");
+    }
+    add_flag(args, flag, attached != NULL ? attached : negated ? "false" : "true");
+    return true;
+}
+
 static bool take_flag(struct tfr_args *args, struct words *words, const struct tfr_flag *flag,
                       const char *word, const char *attached) {
     if (flag->operand == NULL) {
@@ -143,6 +156,8 @@ static bool take_long(struct tfr_args *args, struct words *words, char *word, co
     const struct tfr_flag *flag = find_flag(flags, n_flags, name, strlen(name), 0);
     const struct tfr_option_info *option = find_option(name, strlen(name), 0);
     if (flag == NULL && option == NULL && negated) {
+        flag = find_flag(flags, n_flags, name + 3, strlen(name + 3), 0);
+        flag = flag != NULL && is_switch(flag) ? flag : NULL;
         option = find_option(name + 3, strlen(name + 3), 0);
     } else {
         negated = false;
@@ -153,6 +168,9 @@ static bool take_long(struct tfr_args *args, struct words *words, char *word, co
     }
     if (strcmp(name, "set") == 0) {
         return take_set(args, take_operand(words, attached));
+    }
+    if (flag != NULL && is_switch(flag)) {
+        return take_switch(args, flag, word, attached, negated);
     }
     if (flag != NULL) {
         return take_flag(args, words, flag, word, attached);
@@ -217,6 +235,11 @@ size_t tfr_args_count(const struct tfr_args *args, const char *name) {
     return count;
 }
 
+int tfr_args_switch(const struct tfr_args *args, const char *name) {
+    const char *value = tfr_args_flag(args, name);
+    return value == NULL ? TFR_SWITCH_CONFIG : strcmp(value, "true") == 0 ? TFR_SWITCH_ON : TFR_SWITCH_OFF;
+}
+
 /* Words of `text` wrapped between the help column and the right margin. */
 static void print_wrapped(const char *text) {
     size_t column = HELP_COLUMN;
@@ -247,6 +270,12 @@ static void print_line(char short_name, const char *name, const char *operand, c
     print_wrapped(help);
 }
 
+static void print_flag(const struct tfr_flag *flag) {
+    char name[64];
+    snprintf(name, sizeof name, is_switch(flag) ? "%s, --no-%s" : "%s", flag->name, flag->name);
+    print_line(flag->short_name, name, is_switch(flag) ? NULL : flag->operand, flag->help);
+}
+
 static void print_option(const struct tfr_option_info *option) {
     char help[512];
     int n = snprintf(help, sizeof help, "%s", option->help);
@@ -265,7 +294,7 @@ void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags, tfr_ar
     size_t n, n_read = 0;
     const struct tfr_option_info *table = tfr_option_table(&n);
     for (size_t i = 0; i < n_flags; i++) {
-        print_line(flags[i].short_name, flags[i].name, flags[i].operand, flags[i].help);
+        print_flag(&flags[i]);
     }
     for (size_t i = 0; i < n; i++) {
         if (table[i].flag == NULL || !reads(user, table[i].key)) {

@@ -9,7 +9,7 @@
 
 /* Flags of a command that are not options of the config. */
 struct tfr_flag {
-    const char *name, *operand, *help; /* operand NULL: takes none */
+    const char *name, *operand, *help; /* operand NULL: takes none; "": a switch, also --no-NAME and --NAME=true|false */
     char short_name;                   /* 0 if none */
 };
 
@@ -33,8 +33,11 @@ struct tfr_args {
 
 /* False with args->error set. argv[0] is skipped. Strings are borrowed from argv (some are cut at '='). */
 bool tfr_args_parse(struct tfr_args *args, int argc, char **argv, const struct tfr_flag *flags, size_t n_flags);
-/* Last value given for a flag of the command; NULL if absent ("" for one without operand). */
+/* Last value given for a flag of the command; NULL if absent ("" for one without operand, "true" or "false"
+ * for a switch). */
 const char *tfr_args_flag(const struct tfr_args *args, const char *name);
+/* Of a switch: enum tfr_switch, CONFIG if absent. */
+int tfr_args_switch(const struct tfr_args *args, const char *name);
 void tfr_args_add(struct tfr_args *args, const char *key, const char *value, const char *origin);
 /* How often a flag of the command was given. */
 size_t tfr_args_count(const struct tfr_args *args, const char *name);

@@ -243,7 +243,8 @@ TFR_API enum tfr_status tfr_score_jsonl(struct tfr_engine *engine, enum tfr_scor
 /* Tensors in and out under Hugging Face's names (docs/semantics.md): input_ids or inputs_embeds, attention_mask, token_type_ids,
  * position_ids, head_mask, encoder_hidden_states, encoder_attention_mask, past_key_values.{i}.key, .value, .cross_key,
  * .cross_value, labels, mc_token_ids, mc_labels, start_positions, end_positions, logits_to_keep. Integers are I64 or I32, masks
- * also BOOL, U8 or F32, floats F32, F16 or BF16; data are dense and may be unaligned. Results are F32. */
+ * also BOOL, U8 or F32, floats F32, F16 or BF16; data are dense and may be unaligned. Results are
+ * F32 unless asked otherwise. */
 struct tfr_named_tensor {
     const char *name;
     struct tfr_tensor tensor;
@@ -251,11 +252,17 @@ struct tfr_named_tensor {
 
 enum tfr_attention { TFR_ATTN_AUTO, TFR_ATTN_EAGER, TFR_ATTN_FUSED };
 
+/* Of an option that the config has a default for. */
+enum tfr_switch { TFR_SWITCH_OFF = -1, TFR_SWITCH_CONFIG, TFR_SWITCH_ON };
+
 struct tfr_forward_options {
-    bool use_cache, output_attentions, output_hidden_states;
-    bool auto_positions;    /* positions count the visible tokens of attention_mask, as generation does */
-    int64_t logits_to_keep; /* logits of the last so many positions; 0 all */
-    int attn;               /* enum tfr_attention; AUTO leaves the choice to the config (runtime.attn) */
+    int use_cache, output_attentions, output_hidden_states; /* enum tfr_switch; the config's fields have these names */
+    bool auto_positions;      /* positions count the visible tokens of attention_mask, as generation does */
+    bool packed;              /* position_ids that do not go on by one begin another sequence of the row */
+    bool ragged;              /* masked tokens are not computed (zeros in all results) and are no row's last token */
+    int64_t logits_to_keep;   /* logits of the last so many positions; 0 all */
+    int attn;                 /* enum tfr_attention; AUTO leaves the choice to the config (runtime.attn) */
+    enum tfr_dtype out_dtype; /* F32, F16 or BF16 (to the nearest, ties to even) */
 };
 
 struct tfr_forward_reply; /* owns its tensors */
