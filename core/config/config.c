@@ -174,6 +174,10 @@ static void apply_overrides(struct tfr_config_reader *reader, const struct tfr_o
                            "the command line names %d sources of the prompt; give one of --prompt and --file",
                            n_inputs);
     }
+    if (options->input_encoder_states != NULL && !reader->config->model.add_cross_attention) {
+        tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0,
+                           "input.encoder_states is given, but the model has no cross-attention (add_cross_attention)");
+    }
 }
 
 /* With `findings`, complaints become some of them and are not raised; a file that is no object still is. */

@@ -196,7 +196,7 @@ static enum tfr_status open_assist(struct assist *assist, struct tfr_generation_
         return TFR_RESOURCE;
     }
     TFR_TRY(tfr_live_open_session(run, live));
-    TFR_TRY(tfr_run_take_cached(run, live, live->session));
+    TFR_TRY(tfr_live_prepare(run, live, live->session));
     return run->engine->assistant != NULL ? open_draft_model(assist) : TFR_OK;
 }
 

@@ -101,9 +101,8 @@ static enum tfr_status open_search(struct search *search, struct tfr_generation_
     for (int64_t b = 0; b < n_beams; b++) {
         TFR_TRY(tfr_session_open(&search->session[b], run->engine, search->max_length));
     }
-    TFR_TRY(tfr_run_take_cached(run, live, search->session[0]));
     start(search, live);
-    return TFR_OK;
+    return tfr_live_prepare(run, live, search->session[0]); /* the others get it when they branch off */
 }
 
 static void close_search(struct search *search) {

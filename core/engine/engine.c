@@ -3,7 +3,7 @@
  * Every stage is opened on every rank; where one rank alone may fail, all agree before going on, so that no
  * rank waits for one that gave up and rank 0 can tell why.
  */
-#include "engine/engine.h"
+#include "engine/encoder.h"
 
 #include <stdatomic.h>
 
@@ -281,11 +281,22 @@ void tfr_engine_clear_cancel(void) {
     atomic_store(&cancel_requested, 0);
 }
 
+/* Keys and values of encoder states, counted at the first slot that has them. */
+static int64_t cross_bytes(const struct tfr_engine *engine, int64_t at) {
+    const struct tfr_cross *cross = engine->slots[at].cross;
+    for (int64_t i = 0; i < at && cross != NULL; i++) {
+        if (engine->slots[i].cross == cross) {
+            return 0;
+        }
+    }
+    return cross != NULL ? (int64_t)cross->kv.block.size : 0;
+}
+
 struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine) {
     struct tfr_memory memory = {.weights_bytes = (int64_t)tfr_store_bytes(engine->store),
                                 .activations_bytes = (int64_t)tfr_exec_bytes(engine->exec)};
     for (int64_t i = 0; i <= engine->max_batch; i++) {
-        memory.kv_bytes += engine->slots[i].open ? (int64_t)engine->slots[i].kv.block.size : 0;
+        memory.kv_bytes += engine->slots[i].open ? (int64_t)engine->slots[i].kv.block.size + cross_bytes(engine, i) : 0;
     }
     return memory;
 }

@@ -27,8 +27,7 @@ struct tfr_shape_plan {
 struct tfr_slot {
     bool open;
     struct tfr_kvcache kv;
-    struct tfr_kvcache cross; /* keys and values of the encoder's states; empty without them */
-    int64_t n_cross;
+    struct tfr_cross *cross; /* keys and values of encoder states (encoder.h); NULL: cross-attention is passed by */
 };
 
 struct tfr_engine {
@@ -72,6 +71,7 @@ struct tfr_session {
     struct tfr_engine *engine;
     int32_t slot;
     int64_t length, capacity;
+    bool encoded; /* has encoder states */
 };
 
 /* owners.c: which rank owns which block, from device_map or the split asked for. */
@@ -126,7 +126,7 @@ void tfr_step_close_buffers(struct tfr_engine *engine);
 enum tfr_status tfr_engine_step(struct tfr_engine *engine, const struct tfr_step_seq *seqs, int64_t n_seqs, const int32_t *ids);
 enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot);
 void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot);
-/* The first n positions of slot `from` become those of slot `to`, on all ranks. */
+/* The first n positions of slot `from` become those of slot `to`, on all ranks; encoder states are shared. */
 enum tfr_status tfr_engine_copy_slot(struct tfr_engine *engine, int32_t to, int32_t from, int64_t n);
 void tfr_engine_end(struct tfr_engine *engine);
 /* A command with a body, sent in a message of its own; tfr_payload_obey (payload.c) runs on every rank. */

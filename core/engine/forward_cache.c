@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "engine/encoder.h"
 #include "engine/forward.h"
 #include "engine/prefix.h"
 
@@ -66,16 +67,11 @@ static enum tfr_status load_block(const struct tfr_request *request, const struc
     return status;
 }
 
-static enum tfr_status open_cross(const struct tfr_request *request, int32_t slot, int64_t n) {
-    const struct tfr_payload shape = {.kind = TFR_PAYLOAD_OPEN_CROSS, .slot = slot, .n = n > 0 ? n : 1};
-    return run_bare(request->engine, &shape, NULL);
-}
-
 enum tfr_status tfr_caches_load(const struct tfr_request *request, const struct tfr_row_plan *plan,
                                 const int32_t *slot, int64_t b0, int64_t n) {
     for (int64_t b = b0; b < b0 + n; b++) {
         if (request->has_cross) {
-            TFR_TRY(open_cross(request, slot[b - b0], plan->n_cross[b]));
+            TFR_TRY(tfr_encoder_open(request->engine, slot[b - b0], plan->n_cross[b]));
         }
         if (request->has_prefix) {
             TFR_TRY(tfr_prefix_copy(request->engine, slot[b - b0]));
@@ -92,40 +88,12 @@ enum tfr_status tfr_caches_load(const struct tfr_request *request, const struct 
     return TFR_OK;
 }
 
-/* At most max_rows kept positions of sequence b, from the one numbered `first` on. */
-static enum tfr_status encode_some(const struct tfr_request *request, const struct kept *kept, int32_t slot,
-                                   int64_t b, int64_t first, int64_t rows) {
-    const int64_t C = request->model->n_embd;
-    const struct tfr_payload shape = {.kind = TFR_PAYLOAD_STEP,
-                                      .n_embeds = 1,
-                                      .features = {.part = TFR_PART_ENCODER},
-                                      .n_entries = 1,
-                                      .n_rows = rows,
-                                      .n_floats = rows * C};
-    struct tfr_payload *payload = tfr_payload_make(&shape);
-    if (payload == NULL) {
-        return TFR_RESOURCE;
-    }
-    const struct tfr_payload_parts parts = tfr_payload_parts(payload);
-    parts.entries[0] = (struct tfr_payload_entry){.slot = slot, .rows = rows, .past = first};
-    for (int64_t r = 0; r < rows; r++) {
-        memcpy(parts.floats + r * C, request->encoder + (b * request->E + kept->of[first + r]) * C,
-               (size_t)C * sizeof(float));
-    }
-    enum tfr_status status = tfr_payload_run(request->engine, payload, NULL, NULL);
-    tfr_free(payload);
-    return status;
-}
-
 enum tfr_status tfr_caches_encode(const struct tfr_request *request, const struct tfr_row_plan *plan,
                                   const int32_t *slot, int64_t b0, int64_t n) {
-    const int64_t most = request->engine->max_rows;
+    const int64_t row = request->E * request->model->n_embd;
     for (int64_t b = b0; b < b0 + n && request->encoder != NULL; b++) {
         const struct kept kept = kept_keys(request, plan, b, true);
-        for (int64_t first = 0; first < kept.n; first += most) {
-            const int64_t left = kept.n - first;
-            TFR_TRY(encode_some(request, &kept, slot[b - b0], b, first, left < most ? left : most));
-        }
+        TFR_TRY(tfr_encoder_run(request->engine, slot[b - b0], request->encoder + b * row, kept.of, kept.n));
     }
     return TFR_OK;
 }

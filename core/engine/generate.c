@@ -18,85 +18,6 @@
 
 static const uint64_t fnv_offset = 0xcbf29ce484222325u, fnv_prime = 0x100000001b3u;
 
-static enum tfr_status truncate_prompt(const struct tfr_engine *engine, struct tfr_live *live) {
-    const struct tfr_options *options = &engine->config->options;
-    const int64_t limit = tfr_engine_n_positions(engine);
-    int64_t wanted = options->sampling_max_tokens < limit ? options->sampling_max_tokens : limit - 1;
-    size_t room = (size_t)(limit - (wanted > 0 ? wanted : 0));
-    if ((int64_t)live->ids.n < limit || options->sampling_max_tokens == 0) {
-        return (int64_t)live->ids.n <= limit ? TFR_OK
-                                             : tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld (%s); shorten it",
-                                                         live->ids.n, (long long)limit, tfr_engine_positions_name(engine));
-    }
-    if (options->input_truncate == TFR_TRUNCATE_ERROR) {
-        return tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld (%s); shorten it or pass --truncate left|right",
-                         live->ids.n, (long long)limit, tfr_engine_positions_name(engine));
-    }
-    if (options->input_truncate == TFR_TRUNCATE_LEFT) {
-        memmove(live->ids.data, live->ids.data + live->ids.n - room, room * sizeof *live->ids.data);
-    }
-    tfr_log(TFR_LOG_WARN, "engine", "prompt cut from %zu to %zu tokens", live->ids.n, room);
-    live->ids.n = room;
-    return TFR_OK;
-}
-
-static enum tfr_status encode_prompt(struct tfr_generation_run *run, const struct tfr_prompt *prompt, struct tfr_live *live) {
-    if (prompt->text != NULL) {
-        TFR_TRY(tfr_tokenizer_encode(run->tokenizer, prompt->text, prompt->size, TFR_SPECIAL_PARSE, &live->ids));
-    }
-    for (size_t i = 0; prompt->text == NULL && i < prompt->n_ids; i++) {
-        TFR_TRY(tfr_ids_append(&live->ids, prompt->ids[i]));
-    }
-    if (live->ids.n == 0) {
-        int32_t bos = run->engine->config->model.bos_token_id;
-        if (bos < 0) {
-            return tfr_raise(TFR_USAGE, "the prompt is empty and the config has no bos_token_id to start from; give a prompt");
-        }
-        TFR_TRY(tfr_ids_append(&live->ids, bos));
-    }
-    TFR_TRY(tfr_engine_check_ids(run->engine, live->ids.data, (int64_t)live->ids.n, live->index));
-    return truncate_prompt(run->engine, live);
-}
-
-/* max_length counts the prompt; where it stands, max_tokens does not count (config_generation.c settled that). */
-static enum tfr_status settle_length(const struct tfr_generation_run *run, struct tfr_live *live) {
-    const struct tfr_config *config = run->engine->config;
-    const int64_t limit = tfr_engine_n_positions(run->engine), room = limit - (int64_t)live->n_prompt;
-    const int64_t max_length = config->options.sampling_max_length;
-    live->max_tokens = config->options.sampling_max_tokens;
-    if (max_length > 0) {
-        live->max_tokens = max_length - (int64_t)live->n_prompt;
-        if (live->max_tokens <= 0) {
-            return tfr_raise(TFR_USAGE,
-                             "prompt %zu has %zu tokens and sampling.max_length is %lld, prompt included; give --max-tokens",
-                             live->index, live->n_prompt, (long long)max_length);
-        }
-    }
-    if (live->max_tokens > room) {
-        tfr_log(TFR_LOG_WARN, "engine",
-                "prompt %zu has %zu tokens and context is %lld (%s): at most %lld new tokens instead of %lld", live->index,
-                live->n_prompt, (long long)limit, tfr_engine_positions_name(run->engine), (long long)room,
-                (long long)live->max_tokens);
-        live->max_tokens = room;
-    }
-    return TFR_OK;
-}
-
-enum tfr_status tfr_live_open(struct tfr_generation_run *run, const struct tfr_prompt *prompt, size_t index,
-                              struct tfr_live *live) {
-    *live = (struct tfr_live){.index = index};
-    tfr_stream_init(&live->stream, run->tokenizer, &run->engine->config->options.sampling_stop);
-    TFR_TRY(encode_prompt(run, prompt, live));
-    live->n_prompt = live->ids.n;
-    TFR_TRY(settle_length(run, live));
-    live->finish = live->max_tokens == 0 ? TFR_FINISH_LENGTH : TFR_FINISH_NONE;
-    return TFR_OK;
-}
-
-enum tfr_status tfr_live_open_session(struct tfr_generation_run *run, struct tfr_live *live) {
-    return tfr_session_open(&live->session, run->engine, (int64_t)live->n_prompt + live->max_tokens);
-}
-
 static void close_live(struct tfr_live *live) {
     tfr_session_close(live->session);
     live->session = NULL;
@@ -262,7 +183,6 @@ static enum tfr_status open_lives(struct tfr_generation_run *run, const struct g
     for (size_t i = 0; i < group->n; i++) {
         const size_t index = group->first + i;
         TFR_TRY(tfr_live_open(run, &group->prompts[index / group->n_choices], index, &group->lives[i]));
-        group->lives[i].choice = index % group->n_choices;
         run->stats->prompt_tokens += group->lives[i].choice == 0 ? group->lives[i].n_prompt : 0;
     }
     return TFR_OK;
@@ -273,9 +193,9 @@ static enum tfr_status share_prompt(struct tfr_generation_run *run, struct tfr_l
     const int64_t n = (int64_t)live->n_prompt - 1;
     const uint64_t start_ns = tfr_clock_ns();
     if (before != NULL) {
-        return n > 0 ? tfr_session_copy(live->session, before->session, n) : TFR_OK;
+        return tfr_session_copy(live->session, before->session, n);
     }
-    TFR_TRY(tfr_run_take_cached(run, live, live->session));
+    TFR_TRY(tfr_live_prepare(run, live, live->session));
     const int64_t known = tfr_session_length(live->session);
     if (known == n) {
         return TFR_OK;
@@ -296,7 +216,7 @@ static enum tfr_status run_batch(struct tfr_generation_run *run, const struct gr
         }
         TFR_TRY(tfr_live_open_session(run, live));
         TFR_TRY(group->n_choices > 1 ? share_prompt(run, live, i > 0 && live->choice > 0 ? live - 1 : NULL)
-                                     : tfr_run_take_cached(run, live, live->session));
+                                     : tfr_live_prepare(run, live, live->session));
     }
     return run_group(run, group->lives, group->n, group->feeds, group->which);
 }
@@ -368,6 +288,7 @@ static enum tfr_status open_run(struct tfr_generation_run *run, const struct tfr
     if (status != TFR_OK && (text || status != TFR_RESOURCE)) { /* ids alone need no tokenizer; a broken one is an error */
         return status;
     }
+    TFR_TRY(tfr_encoder_file_open(&run->encoder, run->engine, n));
     run->stats->seed = choose_seed(options);
     return tfr_sampler_open(&run->sampler, &run->engine->scoring, (uint64_t)run->stats->seed,
                             run->engine->config->model.vocab_size);
@@ -395,6 +316,7 @@ enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt 
         tfr_engine_clear_cancel(); /* not at the start: a request that came between two calls counts */
     }
     tfr_sampler_close(&run.sampler);
+    tfr_encoder_file_close(&run.encoder);
     stats->peak_memory_bytes = peak_memory_bytes();
     return status;
 }

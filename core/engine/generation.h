@@ -3,7 +3,7 @@
 #ifndef TFR_ENGINE_GENERATION_H
 #define TFR_ENGINE_GENERATION_H
 
-#include "engine/engine.h"
+#include "engine/encoder.h"
 #include "engine/sampler.h"
 #include "engine/stream.h"
 
@@ -14,6 +14,7 @@ struct tfr_live {
     struct tfr_stream stream;
     size_t index, n_prompt, shown; /* index: of its result */
     uint64_t choice;               /* which sample of its prompt */
+    struct tfr_encoder_states encoder; /* states NULL: none */
     int64_t max_tokens;
     enum tfr_finish finish;
 };
@@ -22,6 +23,7 @@ struct tfr_generation_run {
     struct tfr_engine *engine;
     const struct tfr_tokenizer *tokenizer; /* NULL when all prompts are ids and there is none */
     struct tfr_sampler sampler;
+    struct tfr_encoder_file encoder;
     tfr_text_fn on_text;
     void *user;
     struct tfr_generation_stats *stats;
@@ -29,10 +31,17 @@ struct tfr_generation_run {
     bool refused; /* the caller's on_text said stop */
 };
 
-/* generate.c. Opening encodes the prompt and settles how long the sequence may become; finish is LENGTH at once where that is
+/* prompt.c. A prompt's ids, by its text or as they are; cut to `room` of them on one side (input.truncate). */
+enum tfr_status tfr_prompt_ids(const struct tfr_tokenizer *tokenizer, const struct tfr_prompt *prompt, struct tfr_ids *ids);
+void tfr_ids_cut(struct tfr_ids *ids, size_t room, int where);
+/* Opening encodes the prompt and settles how long the sequence may become; finish is LENGTH at once where that is
  * nothing. */
 enum tfr_status tfr_live_open(struct tfr_generation_run *run, const struct tfr_prompt *prompt, size_t index, struct tfr_live *live);
 enum tfr_status tfr_live_open_session(struct tfr_generation_run *run, struct tfr_live *live);
+/* Its encoder states, if there are any, into a session that has no tokens yet. */
+enum tfr_status tfr_live_prepare(struct tfr_generation_run *run, const struct tfr_live *live, struct tfr_session *session);
+
+/* generate.c */
 void tfr_live_free(struct tfr_live *live);
 /* A token was chosen: text, end, and what may be shown. */
 enum tfr_status tfr_live_append(struct tfr_generation_run *run, struct tfr_live *live, int32_t id);

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "engine/encoder.h"
 
 enum { FIRST_TAG = 20000, N_TAGS = 10000, LINE_FLOATS = 16 };
 
@@ -53,6 +54,14 @@ struct tfr_payload_parts tfr_payload_parts(struct tfr_payload *payload) {
     parts.logit_rows = (void *)at;
     parts.floats = (void *)(at + logit_rows_bytes(payload));
     return parts;
+}
+
+struct tfr_payload *tfr_payload_make(const struct tfr_payload *shape) {
+    struct tfr_payload *payload = tfr_alloc(1, tfr_payload_bytes(shape));
+    if (payload != NULL) {
+        *payload = *shape;
+    }
+    return payload;
 }
 
 void tfr_step_outputs_close(struct tfr_step_outputs *outputs) {
@@ -115,7 +124,7 @@ static void count_weights(struct step_run *run) {
         const struct tfr_payload_entry *entry = &run->parts.entries[e];
         run->n_weights += n_heads * entry->rows * tfr_entry_keys(entry);
         if (run->payload->features.cross) {
-            run->n_cross_weights += n_heads * entry->rows * run->engine->slots[entry->slot].n_cross;
+            run->n_cross_weights += n_heads * entry->rows * run->engine->slots[entry->slot].cross->n;
         }
     }
 }
@@ -202,15 +211,17 @@ static void lay_out_seqs(struct step_run *run) {
     int64_t row = 0, weights_at = 0, cross_at = 0;
     for (int64_t e = 0; e < run->payload->n_entries; e++) {
         const struct tfr_payload_entry *entry = &run->parts.entries[e];
-        struct tfr_slot *slot = &run->engine->slots[entry->slot];
+        const struct tfr_slot *slot = &run->engine->slots[entry->slot];
+        const int64_t n_cross = slot->cross != NULL ? slot->cross->n : 0;
+        const struct tfr_kv *cross_kv = slot->cross != NULL ? slot->cross->kv.layer : NULL;
         run->seqs[e] = (struct tfr_batch_seq){
             .row0 = row,
             .n_rows = entry->rows,
             .past = entry->past,
-            .kv = is_encoder ? slot->cross.layer : slot->kv.layer,
+            .kv = is_encoder ? cross_kv : slot->kv.layer,
             .query_only = entry->query_only,
-            .n_cross = slot->n_cross,
-            .cross_kv = slot->cross.layer,
+            .n_cross = n_cross,
+            .cross_kv = cross_kv,
             .self = {.mask = run->parts.floats + entry->mask_at,
                      .mask_heads = entry->mask_heads,
                      .head_mask = run->head_mask,
@@ -224,9 +235,9 @@ static void lay_out_seqs(struct step_run *run) {
         };
         row += entry->rows;
         weights_at += n_heads * entry->rows * tfr_entry_keys(entry);
-        cross_at += n_heads * entry->rows * slot->n_cross;
+        cross_at += n_heads * entry->rows * n_cross;
         if (is_encoder) {
-            slot->n_cross = entry->past + entry->rows;
+            slot->cross->n = entry->past + entry->rows;
         }
     }
 }
@@ -315,19 +326,6 @@ static enum tfr_status run_step(struct tfr_engine *engine, struct tfr_payload *p
     return status;
 }
 
-static enum tfr_status open_cross(struct tfr_engine *engine, const struct tfr_payload *payload) {
-    const struct tfr_hparams *model = &engine->config->model;
-    struct tfr_slot *slot = &engine->slots[payload->slot];
-    slot->n_cross = 0;
-    enum tfr_status status =
-        tfr_comm_agree(engine->comm, tfr_kvcache_open(&slot->cross, engine->n_local_layers, model->n_head,
-                                                      model->n_embd / model->n_head, payload->n));
-    if (status != TFR_OK) {
-        tfr_kvcache_close(&slot->cross);
-    }
-    return status;
-}
-
 /* Between positions [first, first + n) of the panels of a cache and dense [H][n][D]. */
 static void move_keys(const struct tfr_hparams *model, const struct tfr_kv *kv, int64_t first, int64_t n,
                       float *keys, bool is_load) {
@@ -353,12 +351,12 @@ static const struct tfr_kv *local_cache(const struct tfr_engine *engine, const s
     for (int64_t i = 0; i < payload->layer; i++) {
         local += engine->owner[i] == tfr_engine_rank(engine);
     }
-    return payload->is_cross ? &slot->cross.layer[local] : &slot->kv.layer[local];
+    return payload->is_cross ? &slot->cross->kv.layer[local] : &slot->kv.layer[local];
 }
 
 static enum tfr_status load(struct tfr_engine *engine, struct tfr_payload *payload) {
     if (payload->is_cross) {
-        engine->slots[payload->slot].n_cross = payload->n;
+        engine->slots[payload->slot].cross->n = payload->n;
     }
     if (engine->owner[payload->layer] == tfr_engine_rank(engine)) {
         move_keys(&engine->config->model, local_cache(engine, payload), payload->first, payload->n,
@@ -400,7 +398,7 @@ enum tfr_status tfr_payload_obey(struct tfr_engine *engine, void *body) {
     case TFR_PAYLOAD_STEP:
         return run_step(engine, payload);
     case TFR_PAYLOAD_OPEN_CROSS:
-        return open_cross(engine, payload);
+        return tfr_cross_open(engine, &engine->slots[payload->slot], payload->n);
     case TFR_PAYLOAD_LOAD:
         return load(engine, payload);
     case TFR_PAYLOAD_STORE:

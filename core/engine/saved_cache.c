@@ -120,9 +120,15 @@ static void describe(const struct tfr_session *session, struct tfr_weight_spec *
     }
 }
 
+/* Keys and values behind cross-attention belong to encoder states, which the file does not hold. */
+static enum tfr_status check_plain(const struct tfr_session *session, const char *path) {
+    return session->encoded ? tfr_raise(TFR_USAGE, "%s: a session with encoder states is neither saved nor loaded", path) : TFR_OK;
+}
+
 enum tfr_status tfr_session_save(const struct tfr_session *session, const int32_t *ids, const char *path,
                                  bool force) {
     const size_t n = 1 + 2 * (size_t)session->engine->config->model.n_layer;
+    TFR_TRY(check_plain(session, path));
     if (session->length == 0) {
         return tfr_raise(TFR_USAGE, "%s: an empty session has nothing to save; feed it first", path);
     }
@@ -241,6 +247,7 @@ enum tfr_status tfr_session_load(struct tfr_session *session, const char *path, 
                                  int64_t n) {
     struct tfr_weights *file = NULL;
     int64_t length = 0;
+    TFR_TRY(check_plain(session, path));
     TFR_TRY(tfr_weights_open(&file, path));
     enum tfr_status status = check_file(session->engine, file, path, &length);
     if (status == TFR_OK) {

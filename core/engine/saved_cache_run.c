@@ -6,7 +6,12 @@
 #include "engine/generation.h"
 
 enum tfr_status tfr_run_check_cache(const struct tfr_engine *engine, size_t n_prompts) {
-    const char *path = engine->config->options.output_cache_save;
+    const struct tfr_options *options = &engine->config->options;
+    const char *path = options->output_cache_save;
+    if (options->input_encoder_states != NULL && (path != NULL || options->input_cache_load != NULL)) {
+        return tfr_raise(TFR_USAGE, "input.encoder_states does not go with %s: a saved cache is of text alone; leave one of them out",
+                         path != NULL ? "output.cache_save" : "input.cache_load");
+    }
     if (path == NULL) {
         return TFR_OK;
     }
@@ -36,7 +41,7 @@ enum tfr_status tfr_run_take_cached(struct tfr_generation_run *run, const struct
 /* What of the sequence its session lacks, up to the prompt's end. */
 static enum tfr_status feed_prompt(struct tfr_generation_run *run, struct tfr_live *live) {
     TFR_TRY(tfr_live_open_session(run, live));
-    TFR_TRY(tfr_run_take_cached(run, live, live->session));
+    TFR_TRY(tfr_live_prepare(run, live, live->session));
     const int64_t known = tfr_session_length(live->session);
     const struct tfr_feed feed = {
         .session = live->session, .ids = live->ids.data + known, .n = (int64_t)live->n_prompt - known};

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "engine/encoder.h"
 #include "engine/loss.h"
 #include "engine/prefix.h"
 
@@ -184,6 +185,7 @@ static enum tfr_status run_all(struct scoring *run, tfr_score_sink sink, void *u
 
 enum tfr_status tfr_score_stream(struct tfr_engine *engine, const struct tfr_score_item *items, size_t n,
                                  tfr_score_sink sink, void *user) {
+    TFR_TRY(tfr_encoder_refuse_file(engine, "scoring a text"));
     for (size_t i = 0; i < n; i++) {
         TFR_TRY(check_item(engine, &items[i], i));
     }

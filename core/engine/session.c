@@ -5,7 +5,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
-#include "engine/engine.h"
+#include "engine/encoder.h"
 #include "engine/prefix.h"
 
 enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity) {
@@ -73,10 +73,27 @@ enum tfr_status tfr_session_copy(struct tfr_session *to, const struct tfr_sessio
         return tfr_raise(TFR_USAGE, "%lld positions cannot be copied from a session that has %lld to one with room for %lld",
                          (long long)n, (long long)from->length, (long long)to->capacity);
     }
-    if (n > 0) {
+    if (n > 0 || to->encoded || from->encoded) {
         TFR_TRY(tfr_engine_copy_slot(to->engine, to->slot, from->slot, from->engine->n_prefix + n));
     }
     to->length = n;
+    to->encoded = from->encoded;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_session_encode(struct tfr_session *session, const struct tfr_encoder_states *encoder) {
+    if (!session->engine->config->model.add_cross_attention) {
+        return tfr_raise(TFR_USAGE, "encoder states are given, but the model has no cross-attention (add_cross_attention)");
+    }
+    if (session->length > 0) {
+        return tfr_raise(TFR_USAGE, "a session of %lld positions takes no encoder states: they come before its first token",
+                         (long long)session->length);
+    }
+    if (encoder->n < 1) {
+        return tfr_raise(TFR_USAGE, "%lld encoder positions; give at least one", (long long)encoder->n);
+    }
+    TFR_TRY(tfr_encoder_fill(session->engine, session->slot, encoder));
+    session->encoded = true;
     return TFR_OK;
 }
 
@@ -120,10 +137,12 @@ static enum tfr_status move_sessions(struct tfr_session *const *sessions, size_t
     for (size_t i = 0; i < n; i++) {
         sessions[i]->slot = slot[i];
         sessions[i]->length = old[source[i]].length;
+        sessions[i]->encoded = old[source[i]].encoded;
     }
     for (size_t i = 0; i < n; i++) {
         const struct tfr_session *from = &old[source[i]];
-        if (slot[i] != from->slot && from->length > 0) {
+        const bool has_cross = from->engine->config->model.add_cross_attention; /* the slot's last owner may have had states */
+        if (slot[i] != from->slot && (from->length > 0 || has_cross)) {
             TFR_TRY(tfr_engine_copy_slot(from->engine, slot[i], from->slot, tfr_session_past(from)));
         }
     }
@@ -187,6 +206,9 @@ static enum tfr_status check_feeds(const struct tfr_engine *engine, const struct
             if (feeds[j].session == feeds[i].session) {
                 return tfr_raise(TFR_USAGE, "sequences %zu and %zu of one call are the same session", j, i);
             }
+        }
+        if (feeds[i].session->encoded != feeds[0].session->encoded) {
+            return tfr_raise(TFR_USAGE, "of sequences 0 and %zu one has encoder states and one has not; feed them apart", i);
         }
     }
     return TFR_OK;

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "engine/encoder.h"
 
 enum control_kind {
     CONTROL_STEP,
@@ -65,7 +66,7 @@ void tfr_step_close_buffers(struct tfr_engine *engine) {
     for (int64_t i = 0; engine->slots != NULL && i <= engine->max_batch; i++) {
         if (engine->slots[i].open) {
             tfr_kvcache_close(&engine->slots[i].kv);
-            tfr_kvcache_close(&engine->slots[i].cross);
+            tfr_cross_release(&engine->slots[i]);
         }
     }
     if (engine->logits.data != NULL) {
@@ -87,8 +88,13 @@ static void lay_out_batch(struct tfr_engine *engine, const struct tfr_control *c
     *rows = *logits = 0;
     for (int32_t i = 0; i < control->n_seqs; i++) {
         const struct tfr_step_seq *seq = &control->seq[i];
-        engine->seqs[i] = (struct tfr_batch_seq){
-            .row0 = *rows, .n_rows = seq->rows, .past = seq->past, .kv = engine->slots[seq->slot].kv.layer};
+        const struct tfr_slot *slot = &engine->slots[seq->slot];
+        engine->seqs[i] =
+            (struct tfr_batch_seq){.row0 = *rows, .n_rows = seq->rows, .past = seq->past, .kv = slot->kv.layer};
+        if (slot->cross != NULL) {
+            engine->seqs[i].n_cross = slot->cross->n;
+            engine->seqs[i].cross_kv = slot->cross->kv.layer;
+        }
         for (int32_t r = seq->rows - seq->keep; r < seq->rows; r++) {
             engine->logit_rows[(*logits)++] = (int32_t)(*rows + r);
         }
@@ -100,7 +106,8 @@ static enum tfr_status run_step(struct tfr_engine *engine, const struct tfr_cont
     int64_t rows, logits;
     lay_out_batch(engine, control, &rows, &logits);
     const struct tfr_plan *plan;
-    const struct tfr_gpt2_features features = tfr_engine_features(engine);
+    struct tfr_gpt2_features features = tfr_engine_features(engine);
+    features.cross = engine->slots[control->seq[0].slot].cross != NULL; /* all have encoder states, or none */
     TFR_TRY(tfr_engine_plan(engine, rows, logits, &features, &plan));
     const struct tfr_batch batch = {.n_seqs = control->n_seqs, .seq = engine->seqs};
     const struct tfr_exec_input input = {
@@ -137,15 +144,16 @@ static enum tfr_status open_slot(struct tfr_engine *engine, const struct tfr_con
 
 static void close_slot(struct tfr_engine *engine, const struct tfr_control *control) {
     tfr_kvcache_close(&engine->slots[control->slot].kv);
-    tfr_kvcache_close(&engine->slots[control->slot].cross);
-    engine->slots[control->slot].n_cross = 0;
+    tfr_cross_release(&engine->slots[control->slot]);
     engine->slots[control->slot].open = false;
 }
 
 static void copy_slot(struct tfr_engine *engine, const struct tfr_control *control) {
     const struct tfr_hparams *model = &engine->config->model;
-    tfr_kvcache_copy(&engine->slots[control->slot].kv, &engine->slots[control->from].kv, model->n_head,
-                     model->n_embd / model->n_head, control->capacity);
+    struct tfr_slot *to = &engine->slots[control->slot];
+    const struct tfr_slot *from = &engine->slots[control->from];
+    tfr_kvcache_copy(&to->kv, &from->kv, model->n_head, model->n_embd / model->n_head, control->capacity);
+    tfr_cross_share(to, from);
 }
 
 /* Rank 0 has the body at engine->payload, the others get it here; control->capacity is its size. */

@@ -85,7 +85,7 @@ TFR_API int64_t tfr_session_length(const struct tfr_session *session); /* tokens
 
 /* Forgets all but the first `length` positions (0 .. its length). */
 TFR_API enum tfr_status tfr_session_crop(struct tfr_session *session, int64_t length);
-/* `to` becomes the first n positions of `from`, another session of the same engine. */
+/* `to` becomes the first n positions of `from`, another session of the same engine. Encoder states are shared, not copied. */
 TFR_API enum tfr_status tfr_session_copy(struct tfr_session *to, const struct tfr_session *from, int64_t n);
 /* Session i becomes what session source[i] was, for all n at once: all of one engine and capacity, source[i] in 0 .. n - 1.
  * A source wanted once moves without a copy, so a permutation copies nothing. Repeat: open n * times sessions, feed the
@@ -100,6 +100,16 @@ TFR_API enum tfr_status tfr_session_save(const struct tfr_session *session, cons
  * tfr_session_length says how many, 0 if the first differs. What follows has the bits that it has after feeding those
  * tokens. A file of another model, prefix, runtime.dtype or layout is refused (TFR_MODEL); the session is empty then. */
 TFR_API enum tfr_status tfr_session_load(struct tfr_session *session, const char *path, const int32_t *ids, int64_t n);
+
+/* What cross-attention sees: states [n, n_embd], and a mask [n] of 0 (hidden) and 1, or NULL. */
+struct tfr_encoder_states {
+    const float *states;
+    const uint8_t *mask;
+    int64_t n;
+};
+/* Only for a model with cross-attention, and before the session's first token: keys and values of the states are computed here,
+ * once. Without this call the session's blocks pass cross-attention by. Sessions with and without states are fed apart. */
+TFR_API enum tfr_status tfr_session_encode(struct tfr_session *session, const struct tfr_encoder_states *encoder);
 
 /* Feeds sessions as one ragged batch: session i takes n[i] new tokens ids[i][..] (n[i] >= 1) and gives the
  * logits of its last keep[i] (0 .. n[i]) tokens. Long input is cut into steps of runtime.max_rows rows. The
@@ -142,6 +152,7 @@ struct tfr_prompt {
     size_t size;
     const int32_t *ids;
     size_t n_ids;
+    const struct tfr_encoder_states *encoder;
 };
 
 /* Continuations of each prompt: sampling.num_return_sequences. */
