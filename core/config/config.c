@@ -244,6 +244,7 @@ void tfr_config_free(struct tfr_config *config) {
         return;
     }
     tfr_options_free(&config->options);
+    tfr_config_free_labels(&config->labels);
     tfr_free(config->device_map.rank_of_block);
     tfr_free(config->directory);
     tfr_free(config->path);

@@ -97,6 +97,7 @@ struct tfr_config {
     struct tfr_hparams model;
     struct tfr_options options;
     struct tfr_device_map device_map;
+    struct tfr_string_list labels; /* [num_labels] names by id2label, of a classification head */
     uint8_t *origin; /* enum tfr_origin of each option, in the order of the table */
 };
 

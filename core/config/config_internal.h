@@ -78,6 +78,9 @@ struct tfr_model_field {
 #define TFR_NO_MEMBER SIZE_MAX
 const struct tfr_model_field *tfr_config_model_fields(size_t *n);
 void tfr_config_read_model(struct tfr_config_reader *reader, const tfr_json *root);
+/* config_labels.c: id2label, where given, decides the number of labels, as in Hugging Face's config class. */
+void tfr_config_read_labels(struct tfr_config_reader *reader, const tfr_json *root);
+void tfr_config_free_labels(struct tfr_string_list *labels);
 bool tfr_config_is_model_field(const char *key);
 
 /* config_check.c: fields, options and complaints as findings. */

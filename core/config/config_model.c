@@ -257,18 +257,6 @@ static void read_architectures(struct tfr_config_reader *reader, const tfr_json 
     }
 }
 
-/* id2label, where given, decides the number of labels, as in Hugging Face's config class. */
-static void read_labels(struct tfr_config_reader *reader, const tfr_json *root) {
-    struct tfr_hparams *model = &reader->config->model;
-    const tfr_json *map = tfr_json_member(root, "id2label");
-    if (map != NULL && tfr_json_kind(map) == TFR_JSON_OBJECT && tfr_json_size(map) > 0) {
-        model->num_labels = (int64_t)tfr_json_size(map);
-    }
-    if (model->head == TFR_HEAD_DOUBLE) {
-        model->num_labels = 1; /* GPT2DoubleHeadsModel sets it so before it makes its summary */
-    }
-}
-
 /* A field that is null or one of a few names. */
 static void read_choice(struct tfr_config_reader *reader, const tfr_json *root, const char *field,
                         const struct named_value *names, size_t n, int *member) {
@@ -301,7 +289,7 @@ static void read_head_fields(struct tfr_config_reader *reader, const tfr_json *r
 #undef ACTIVATION_ENTRY
     };
     struct tfr_hparams *model = &reader->config->model;
-    read_labels(reader, root);
+    tfr_config_read_labels(reader, root);
     read_choice(reader, root, "problem_type", problems, TFR_COUNT_OF(problems), &model->problem_type);
     read_choice(reader, root, "summary_type", summaries, TFR_COUNT_OF(summaries), &model->summary_type);
     read_choice(reader, root, "summary_activation", functions, TFR_COUNT_OF(functions), &model->summary_activation);

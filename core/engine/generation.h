@@ -38,7 +38,7 @@ void tfr_ids_cut(struct tfr_ids *ids, size_t room, int where);
  * nothing. */
 enum tfr_status tfr_live_open(struct tfr_generation_run *run, const struct tfr_prompt *prompt, size_t index, struct tfr_live *live);
 enum tfr_status tfr_live_open_session(struct tfr_generation_run *run, struct tfr_live *live);
-/* Its encoder states, if there are any, into a session that has no tokens yet. */
+/* Into a session that has no tokens yet: its encoder states, or what a saved cache has of its prompt. */
 enum tfr_status tfr_live_prepare(struct tfr_generation_run *run, const struct tfr_live *live, struct tfr_session *session);
 
 /* generate.c */

@@ -56,14 +56,6 @@ struct tfr_payload_parts tfr_payload_parts(struct tfr_payload *payload) {
     return parts;
 }
 
-struct tfr_payload *tfr_payload_make(const struct tfr_payload *shape) {
-    struct tfr_payload *payload = tfr_alloc(1, tfr_payload_bytes(shape));
-    if (payload != NULL) {
-        *payload = *shape;
-    }
-    return payload;
-}
-
 void tfr_step_outputs_close(struct tfr_step_outputs *outputs) {
     if (outputs->block.data != NULL) {
         tfr_block_close(&outputs->block);

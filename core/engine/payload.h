@@ -41,8 +41,6 @@ struct tfr_payload_parts {
 struct tfr_payload *tfr_payload_make(const struct tfr_payload *shape);
 size_t tfr_payload_bytes(const struct tfr_payload *payload);
 struct tfr_payload_parts tfr_payload_parts(struct tfr_payload *payload);
-/* A body with room for its arrays; free with tfr_free. */
-struct tfr_payload *tfr_payload_make(const struct tfr_payload *shape);
 
 /* Inputs and results of a step that live on rank 0 only. */
 struct tfr_step_inputs {

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "engine/generation.h"
+#include "engine/prefix.h"
 #include "engine/saved_cache.h"
 #include "model/tokenizer.h"
 

@@ -96,8 +96,7 @@ enum tfr_status tfr_report_evaluation(struct tfr_engine *engine, const struct tf
                                    : evaluation_text(evaluation, text);
 }
 
-static void put_token(struct tfr_json_out *out, const struct tfr_tokenizer *tokenizer, const char *key,
-                      int32_t id) {
+void tfr_put_piece(struct tfr_json_out *out, const struct tfr_tokenizer *tokenizer, const char *key, int32_t id) {
     size_t size = 0;
     const char *bytes = tfr_tokenizer_bytes(tokenizer, id, &size);
     tfr_json_put_string(out, key, bytes != NULL ? bytes : "", size);
@@ -115,11 +114,11 @@ static enum tfr_status score_json(const struct tfr_engine *engine, const struct 
             const struct tfr_token_score *token = &evaluation->tokens[i];
             tfr_json_begin(&out, NULL, '{');
             tfr_json_put_int(&out, "id", token->id);
-            put_token(&out, tokenizer, "text", token->id);
+            tfr_put_piece(&out, tokenizer, "text", token->id);
             tfr_put_real(&out, "logprob", token->logprob);
             tfr_json_put_bool(&out, "is_greedy", token->id == token->best_id);
             tfr_json_put_int(&out, "best_id", token->best_id);
-            put_token(&out, tokenizer, "best_text", token->best_id);
+            tfr_put_piece(&out, tokenizer, "best_text", token->best_id);
             tfr_put_real(&out, "best_logprob", token->best_logprob);
             tfr_json_end(&out, '}');
         }
@@ -129,8 +128,7 @@ static enum tfr_status score_json(const struct tfr_engine *engine, const struct 
     return finish_json(&out, text);
 }
 
-/* A token's bytes in quotes, all but printable ASCII escaped, so that columns stay. */
-static void print_piece(FILE *stream, const struct tfr_tokenizer *tokenizer, int32_t id) {
+void tfr_print_piece(FILE *stream, const struct tfr_tokenizer *tokenizer, int32_t id) {
     size_t size = 0;
     const char *bytes = tfr_tokenizer_bytes(tokenizer, id, &size);
     fputc('"', stream);
@@ -155,10 +153,10 @@ static void print_tokens(FILE *stream, const struct tfr_tokenizer *tokenizer,
         const struct tfr_token_score *token = &evaluation->tokens[i];
         fprintf(stream, "%-6zu %-8d %-8.4f %-8d %-16.4f ", i + 1, token->id, token->logprob, token->best_id,
                 token->best_logprob);
-        print_piece(stream, tokenizer, token->id);
+        tfr_print_piece(stream, tokenizer, token->id);
         if (token->id != token->best_id) {
             fputc(' ', stream);
-            print_piece(stream, tokenizer, token->best_id);
+            tfr_print_piece(stream, tokenizer, token->best_id);
         }
         fputc('\n', stream);
     }

@@ -5,8 +5,11 @@
 #ifndef TFR_ENGINE_SCORE_H
 #define TFR_ENGINE_SCORE_H
 
+#include <stdio.h>
+
 #include "base/json.h"
 #include "engine/engine.h"
+#include "model/tokenizer.h"
 
 /* Scores [first, first + n) of items[item], counted from its n_context. */
 typedef enum tfr_status (*tfr_score_sink)(void *user, size_t item, size_t first,
@@ -19,7 +22,10 @@ enum tfr_status tfr_score_stream(struct tfr_engine *engine, const struct tfr_sco
 /* Appends the token that stands before everything: bos_token_id. TFR_USAGE if the config has none. */
 enum tfr_status tfr_append_bos(const struct tfr_engine *engine, struct tfr_ids *ids);
 
-/* report_evaluation.c: a number, or the texts "Infinity" and "-Infinity", for which JSON has none. */
+/* report_evaluation.c: a token's bytes in quotes, all but printable ASCII escaped, so that columns stay; as a member of JSON; and a
+ * number, or the texts "Infinity" and "-Infinity", for which JSON has none. */
+void tfr_print_piece(FILE *stream, const struct tfr_tokenizer *tokenizer, int32_t id);
+void tfr_put_piece(struct tfr_json_out *out, const struct tfr_tokenizer *tokenizer, const char *key, int32_t id);
 void tfr_put_real(struct tfr_json_out *out, const char *key, double value);
 
 #endif

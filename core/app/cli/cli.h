@@ -17,7 +17,7 @@ struct tfr_command {
 };
 
 extern const struct tfr_command tfr_cmd_generate, tfr_cmd_tokenize, tfr_cmd_init, tfr_cmd_plan, tfr_cmd_plugins, tfr_cmd_topology,
-    tfr_cmd_config, tfr_cmd_check, tfr_cmd_eval, tfr_cmd_score, tfr_cmd_forward;
+    tfr_cmd_config, tfr_cmd_check, tfr_cmd_eval, tfr_cmd_score, tfr_cmd_classify, tfr_cmd_forward;
 
 /* Prints each line of the last error as "tfrun: ..." on stderr (rank 0 only) and returns the exit code of `status`. */
 int tfr_cli_fail(enum tfr_status status);

@@ -12,6 +12,7 @@ static const struct tfr_command *const commands[] = {
     &tfr_cmd_tokenize,
     &tfr_cmd_eval,
     &tfr_cmd_score,
+    &tfr_cmd_classify,
     &tfr_cmd_plan,
     &tfr_cmd_check,
     &tfr_cmd_plugins,

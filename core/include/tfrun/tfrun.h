@@ -45,6 +45,8 @@ struct tfr_override {
     const char *key, *value, *origin;
 };
 
+enum tfr_report_form { TFR_REPORT_TEXT, TFR_REPORT_JSON, TFR_REPORT_DOT };
+
 /* ---- engine --------------------------------------------------------------------------------------------- */
 
 struct tfr_engine;
@@ -146,7 +148,7 @@ struct tfr_generation_stats {
 /* New text of generation `index`, whole characters only. Return false to stop everything. */
 typedef bool (*tfr_text_fn)(void *user, size_t index, const char *text, size_t size);
 
-/* One prompt. `text` NULL: `ids` are taken as they are. */
+/* One prompt. `text` NULL: `ids` are taken as they are. `encoder` NULL: the states of input.encoder_states, if it is set. */
 struct tfr_prompt {
     const char *text;
     size_t size;
@@ -249,6 +251,33 @@ TFR_API enum tfr_status tfr_score_jsonl(struct tfr_engine *engine, enum tfr_scor
                                         const char *name, const char *text, size_t size, tfr_line_fn on_line,
                                         tfr_progress_fn progress, void *user);
 
+/* ---- classification ------------------------------------------------------------------------------------- */
+
+struct tfr_label_score {
+    const char *name; /* by id2label; borrowed from the engine */
+    int32_t label;
+    float logit;
+    double score; /* softmax of the logits for one label of several, sigmoid for labels apart (problem_type
+                     multi_label_classification), the logit itself for regression */
+};
+struct tfr_classification {
+    int32_t *ids; /* [n_ids] tokens of the text */
+    size_t n_ids;
+    struct tfr_label_score *scores; /* [n_rows, n_labels], each row best first */
+    size_t n_rows, n_labels;        /* one row, or one for each token (is_per_token) */
+    bool is_per_token;
+};
+/* Labels of texts by a GPT2ForSequenceClassification or GPT2ForTokenClassification, as ragged batches of
+ * runtime.max_batch; another head is refused. A result depends on its text alone, to the bit. results[n] are filled;
+ * free with tfr_classification_free. Prompts' encoder states are refused. */
+TFR_API enum tfr_status tfr_classify(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n,
+                                     struct tfr_classification *results);
+TFR_API void tfr_classification_free(struct tfr_classification *classification);
+/* As text, or as one line of JSON ("schema": "tfrun-classify-1"), with the best `n_labels` labels of each row (0: all). */
+TFR_API enum tfr_status tfr_report_classification(struct tfr_engine *engine, const struct tfr_prompt *prompt,
+                                                  const struct tfr_classification *classification, size_t n_labels,
+                                                  enum tfr_report_form form, char **text);
+
 /* ---- one forward pass ----------------------------------------------------------------------------------- */
 
 /* Tensors in and out under Hugging Face's names (docs/semantics.md): input_ids or inputs_embeds, attention_mask, token_type_ids,
@@ -305,8 +334,6 @@ TFR_API enum tfr_status tfr_vocabulary_decode(const struct tfr_vocabulary *vocab
 TFR_API const char *tfr_vocabulary_bytes(const struct tfr_vocabulary *vocabulary, int32_t id, size_t *size);
 
 /* ---- reports (text for people, or JSON) ----------------------------------------------------------------- */
-
-enum tfr_report_form { TFR_REPORT_TEXT, TFR_REPORT_JSON, TFR_REPORT_DOT };
 
 /* The plan of a config, without weights: every node with kernel, refusals, FLOPs, bytes, predicted time. rows
  * = token rows of the step, context = cached positions; n_ranks plans for that many ranks and reports all of

@@ -1,0 +1,68 @@
+/* config_labels.c - id2label: how many labels a classification head has, and what they are called. */
+#include "config/config_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+
+/* Label of one member of id2label; false where there is none. */
+static bool read_name(const tfr_json *item, struct tfr_string_list *labels) {
+    char *end;
+    const long long at = strtoll(tfr_json_key(item), &end, 10);
+    const char *name = tfr_json_string(item);
+    if (*end != '\0' || at < 0 || (size_t)at >= labels->n || name == NULL) {
+        return false;
+    }
+    tfr_free(labels->items[at]);
+    labels->items[at] = tfr_strdup(name);
+    return labels->items[at] != NULL;
+}
+
+/* Hugging Face's names for labels that have none. */
+static bool name_the_others(struct tfr_string_list *labels) {
+    for (size_t i = 0; i < labels->n; i++) {
+        if (labels->items[i] == NULL) {
+            labels->items[i] = tfr_format("LABEL_%zu", i);
+        }
+        if (labels->items[i] == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void tfr_config_read_labels(struct tfr_config_reader *reader, const tfr_json *root) {
+    struct tfr_hparams *model = &reader->config->model;
+    struct tfr_string_list *labels = &reader->config->labels;
+    const tfr_json *map = tfr_json_member(root, "id2label");
+    const bool has_map = map != NULL && tfr_json_kind(map) == TFR_JSON_OBJECT && tfr_json_size(map) > 0;
+    if (has_map) {
+        model->num_labels = (int64_t)tfr_json_size(map);
+    }
+    if (model->head == TFR_HEAD_DOUBLE) {
+        model->num_labels = 1; /* GPT2DoubleHeadsModel sets it so before it makes its summary */
+    }
+    if (model->head != TFR_HEAD_SEQUENCE && model->head != TFR_HEAD_TOKEN) {
+        return;
+    }
+    labels->items = tfr_alloc((size_t)model->num_labels, sizeof *labels->items);
+    labels->n = labels->items != NULL ? (size_t)model->num_labels : 0;
+    bool is_good = labels->items != NULL;
+    for (const tfr_json *item = has_map ? tfr_json_first(map) : NULL; item != NULL && is_good;
+         item = tfr_json_next(item)) {
+        is_good = read_name(item, labels);
+    }
+    if (!is_good || !name_the_others(labels)) {
+        tfr_config_complain(reader, has_map ? map : root, TFR_CONFIG,
+                            "id2label does not map \"0\" to \"%lld\" to texts",
+                            (long long)model->num_labels - 1);
+    }
+}
+
+void tfr_config_free_labels(struct tfr_string_list *labels) {
+    for (size_t i = 0; i < labels->n; i++) {
+        tfr_free(labels->items[i]);
+    }
+    tfr_free(labels->items);
+}
