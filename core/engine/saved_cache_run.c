@@ -9,7 +9,7 @@ enum tfr_status tfr_run_check_cache(const struct tfr_engine *engine, size_t n_pr
     const struct tfr_options *options = &engine->config->options;
     const char *path = options->output_cache_save;
     if (options->input_encoder_states != NULL && (path != NULL || options->input_cache_load != NULL)) {
-        return tfr_raise(TFR_USAGE, "input.encoder_states does not go with %s: a saved cache is of text alone; leave one of them out",
+        return tfr_raise(TFR_USAGE, "input.encoder_states does not go with %s: a saved cache is of text alone; leave one out",
                          path != NULL ? "output.cache_save" : "input.cache_load");
     }
     if (path == NULL) {

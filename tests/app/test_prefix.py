@@ -82,7 +82,8 @@ def prefix_flags(name):
 def golden(box, name, *more, ranks=1):
     """Logits and greedy ids as PEFT has them."""
     case, flags = case_of(name), prefix_flags(name)
-    got = box.forward(case["config"], GOLDEN / name / "request.safetensors", *case["flags"], *flags, *more, ranks=ranks)
+    cache = [] if "--use-cache" in case["flags"] else ["--no-use-cache"]
+    got = box.forward(case["config"], GOLDEN / name / "request.safetensors", *case["flags"], *cache, *flags, *more, ranks=ranks)
     compare(got, read_tensors(GOLDEN / name / "expected.safetensors"), TOLERANCE)
     generation = None
     if "ids" in case:
