@@ -15,6 +15,8 @@
     X("runtime.dtype", "f32|bf16", TFR_PACK_F32, TFR_PACK_BF16)                                    \
     X("runtime.isa", "auto|plain|avx2|avx512|avx512_bf16|amx", TFR_LIMIT_AUTO, TFR_LIMIT_PLAIN,    \
       TFR_LIMIT_AVX2, TFR_LIMIT_AVX512, TFR_LIMIT_AVX512_BF16, TFR_LIMIT_AMX)                      \
+    X("runtime.kv_dtype", "f32|int8", TFR_KV_F32, TFR_KV_INT8)                                     \
+    X("runtime.kv_cache", "growing|static", TFR_KV_GROWING, TFR_KV_STATIC)                         \
     X("parallel.split", "balanced|hf", TFR_SPLIT_BALANCED, TFR_SPLIT_HF)                           \
     X("output.format", "text|json", TFR_FORMAT_TEXT, TFR_FORMAT_JSON)                              \
     X("output.stats", "auto|on|off", TFR_STATS_AUTO, TFR_STATS_ON, TFR_STATS_OFF)                  \

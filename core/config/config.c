@@ -180,6 +180,15 @@ static void apply_overrides(struct tfr_config_reader *reader, const struct tfr_o
     }
 }
 
+static void check_capacity(struct tfr_config_reader *reader) {
+    const int64_t capacity = reader->config->options.runtime_kv_capacity, limit = reader->config->model.n_positions;
+    if (reader->complaints.n == 0 && capacity > limit) {
+        tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0,
+                           "%s: tfrun.runtime.kv_capacity = %lld is more than n_positions = %lld; take at most that, or 0 for all",
+                           reader->config->path, (long long)capacity, (long long)limit);
+    }
+}
+
 /* With `findings`, complaints become some of them and are not raised; a file that is no object still is. */
 static enum tfr_status settle(struct tfr_config_reader *reader, const struct tfr_override *overrides,
                               size_t n_overrides, struct tfr_findings *findings) {
@@ -207,6 +216,7 @@ static enum tfr_status load(struct tfr_config *config, const char *path, const s
     read_root(&reader);
     apply_overrides(&reader, overrides, n_overrides);
     tfr_config_settle_sampling(&reader);
+    check_capacity(&reader);
     config->model.allow_missing_head = config->options.model_allow_missing_head;
     const enum tfr_status status = settle(&reader, overrides, n_overrides, findings);
     tfr_json_close(doc);

@@ -11,18 +11,12 @@
 /* ---- on every rank */
 
 enum tfr_status tfr_cross_open(struct tfr_engine *engine, struct tfr_slot *slot, int64_t capacity) {
-    const struct tfr_hparams *model = &engine->config->model;
     struct tfr_cross *cross = tfr_alloc(1, sizeof *cross);
-    enum tfr_status status = cross == NULL ? TFR_RESOURCE : TFR_OK;
+    enum tfr_status status = tfr_comm_agree(engine->comm, cross == NULL ? TFR_RESOURCE : TFR_OK);
     if (status == TFR_OK) {
-        status = tfr_kvcache_open(&cross->kv, engine->n_local_layers, model->n_head,
-                                  model->n_embd / model->n_head, capacity);
+        status = tfr_engine_open_fixed_kv(engine, &cross->kv, capacity);
     }
-    status = tfr_comm_agree(engine->comm, status);
     if (status != TFR_OK) {
-        if (cross != NULL) {
-            tfr_kvcache_close(&cross->kv);
-        }
         tfr_free(cross);
         return status;
     }

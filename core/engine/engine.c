@@ -310,7 +310,7 @@ int64_t tfr_engine_vocab_size(const struct tfr_engine *engine) {
 }
 
 int64_t tfr_engine_n_positions(const struct tfr_engine *engine) {
-    return engine->config->model.n_positions - engine->n_prefix;
+    return tfr_kv_capacity(engine->config) - engine->n_prefix;
 }
 
 struct tfr_task tfr_engine_task(const struct tfr_engine *engine) {

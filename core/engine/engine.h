@@ -129,6 +129,15 @@ void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot);
 /* The first n positions of slot `from` become those of slot `to`, on all ranks; encoder states are shared. */
 enum tfr_status tfr_engine_copy_slot(struct tfr_engine *engine, int32_t to, int32_t from, int64_t n);
 void tfr_engine_end(struct tfr_engine *engine);
+/* caches.c: what runtime.kv_* say. */
+enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config);
+int64_t tfr_kv_capacity(const struct tfr_config *config);
+struct tfr_kvcache_spec tfr_kv_spec(const struct tfr_config *config, int64_t n_layers);
+/* Fails for `n_past` cached and `n_new` new positions that a cache of this engine is not to hold; those of a prefix are cached ones. */
+enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64_t n_past, int64_t n_new);
+/* The cache of a sequence, and one that does not grow (of encoder states, of a prefix), for the blocks of this rank; all ranks agree on success. */
+enum tfr_status tfr_engine_open_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t capacity);
+enum tfr_status tfr_engine_open_fixed_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t n);
 /* A command with a body, sent in a message of its own; tfr_payload_obey (payload.c) runs on every rank. */
 enum tfr_status tfr_engine_command_payload(struct tfr_engine *engine, void *payload, size_t bytes);
 enum tfr_status tfr_payload_obey(struct tfr_engine *engine, void *payload);

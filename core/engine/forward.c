@@ -152,8 +152,9 @@ static enum tfr_status run_group(const struct tfr_request *request, const struct
     int64_t opened = 0;
     enum tfr_status status = TFR_OK;
     while (opened < n && status == TFR_OK) {
-        const int64_t keys = plan->n_keys[b0 + opened];
-        status = tfr_engine_open_slot(request->engine, keys > 0 ? keys : 1, &slot[opened]);
+        const int64_t keys = plan->n_keys[b0 + opened], past = plan->n_past[b0 + opened];
+        status = tfr_engine_check_capacity(request->engine, past, keys - past);
+        status = status == TFR_OK ? tfr_engine_open_slot(request->engine, keys > 0 ? keys : 1, &slot[opened]) : status;
         opened += status == TFR_OK;
     }
     if (status == TFR_OK) {

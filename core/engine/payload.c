@@ -318,32 +318,14 @@ static enum tfr_status run_step(struct tfr_engine *engine, struct tfr_payload *p
     return status;
 }
 
-/* Between positions [first, first + n) of the panels of a cache and dense [H][n][D]. */
-static void move_keys(const struct tfr_hparams *model, const struct tfr_kv *kv, int64_t first, int64_t n,
-                      float *keys, bool is_load) {
-    const int64_t head_dim = model->n_embd / model->n_head;
-    float *values = keys + model->n_head * n * head_dim;
-    for (int64_t h = 0; h < model->n_head; h++) {
-        for (int64_t s = 0; s < n; s++) {
-            const int64_t at = first + s, panel = h * (kv->capacity / TFR_KV_PANEL) + at / TFR_KV_PANEL;
-            float *k = kv->k + panel * head_dim * TFR_KV_PANEL + at % TFR_KV_PANEL;
-            float *v = kv->v + (h * kv->capacity + at) * head_dim;
-            float *dense_k = keys + (h * n + s) * head_dim, *dense_v = values + (h * n + s) * head_dim;
-            for (int64_t d = 0; d < head_dim; d++) {
-                *(is_load ? &k[d * TFR_KV_PANEL] : &dense_k[d]) = is_load ? dense_k[d] : k[d * TFR_KV_PANEL];
-            }
-            memcpy(is_load ? v : dense_v, is_load ? dense_v : v, (size_t)head_dim * sizeof(float));
-        }
-    }
-}
-
-static const struct tfr_kv *local_cache(const struct tfr_engine *engine, const struct tfr_payload *payload) {
-    const struct tfr_slot *slot = &engine->slots[payload->slot];
-    int64_t local = 0;
+/* The cache that a body is about, and which of its layers. */
+static struct tfr_kvcache *local_cache(const struct tfr_engine *engine, const struct tfr_payload *payload, int64_t *layer) {
+    struct tfr_slot *slot = &engine->slots[payload->slot];
+    *layer = 0;
     for (int64_t i = 0; i < payload->layer; i++) {
-        local += engine->owner[i] == tfr_engine_rank(engine);
+        *layer += engine->owner[i] == tfr_engine_rank(engine);
     }
-    return payload->is_cross ? &slot->cross->kv.layer[local] : &slot->kv.layer[local];
+    return payload->is_cross ? &slot->cross->kv : &slot->kv;
 }
 
 static enum tfr_status load(struct tfr_engine *engine, struct tfr_payload *payload) {
@@ -351,8 +333,10 @@ static enum tfr_status load(struct tfr_engine *engine, struct tfr_payload *paylo
         engine->slots[payload->slot].cross->n = payload->n;
     }
     if (engine->owner[payload->layer] == tfr_engine_rank(engine)) {
-        move_keys(&engine->config->model, local_cache(engine, payload), payload->first, payload->n,
-                  tfr_payload_parts(payload).floats, true);
+        int64_t layer;
+        struct tfr_kvcache *cache = local_cache(engine, payload, &layer);
+        const float *keys = tfr_payload_parts(payload).floats;
+        tfr_kvcache_load(cache, layer, payload->first, payload->n, keys, keys + payload->n * engine->config->model.n_embd);
     }
     return TFR_OK;
 }
@@ -372,8 +356,10 @@ static enum tfr_status store(struct tfr_engine *engine, struct tfr_payload *payl
     if (status == TFR_OK) {
         run.outputs.hidden[0] = run.outputs.block.data;
         if (owner == rank) {
-            move_keys(model, local_cache(engine, payload), payload->first, payload->n,
-                      run.outputs.hidden[0], false);
+            int64_t layer;
+            const struct tfr_kvcache *cache = local_cache(engine, payload, &layer);
+            float *keys = run.outputs.hidden[0];
+            tfr_kvcache_store(cache, layer, payload->first, payload->n, keys, keys + payload->n * model->n_embd);
         }
         status = collect(&run, run.outputs.hidden[0], n_floats, owner, 0);
     }

@@ -74,6 +74,7 @@ enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, i
         .rows_max = rows,
         .logits_max = logits,
         .dtype = config->options.runtime_dtype == TFR_PACK_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
+        .kv_dtype = tfr_kv_dtype(config),
         .features = planner->features,
     };
     struct tfr_plan_request request = {

@@ -38,15 +38,13 @@ static enum tfr_status load_blocks(struct tfr_engine *engine) {
 }
 
 enum tfr_status tfr_prefix_load(struct tfr_engine *engine) {
-    const struct tfr_hparams *model = &engine->config->model;
     int64_t n = engine->model->adapter != NULL ? tfr_adapter_positions(engine->model->adapter) : 0;
     TFR_TRY(tfr_comm_bcast(engine->comm, &n, sizeof n));
     if (n == 0) {
         return TFR_OK;
     }
     struct tfr_slot *slot = &engine->slots[engine->max_batch];
-    TFR_TRY(tfr_comm_agree(engine->comm, tfr_kvcache_open(&slot->kv, engine->n_local_layers, model->n_head,
-                                                          model->n_embd / model->n_head, n)));
+    TFR_TRY(tfr_engine_open_fixed_kv(engine, &slot->kv, n));
     slot->open = true;
     engine->n_prefix = n;
     engine->prefix_hash = TFR_HASH_START;
@@ -59,8 +57,4 @@ enum tfr_status tfr_prefix_copy(struct tfr_engine *engine, int32_t slot) {
     return engine->n_prefix > 0
                ? tfr_engine_copy_slot(engine, slot, (int32_t)engine->max_batch, engine->n_prefix)
                : TFR_OK;
-}
-
-const char *tfr_engine_positions_name(const struct tfr_engine *engine) {
-    return engine->n_prefix > 0 ? "n_positions - prefix" : "n_positions";
 }

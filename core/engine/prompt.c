@@ -81,6 +81,9 @@ static enum tfr_status settle_length(const struct tfr_generation_run *run, struc
                              live->index, live->n_prompt, (long long)max_length);
         }
     }
+    if (config->options.runtime_kv_capacity > 0) { /* a limit that somebody set: kept or refused, never worked around */
+        return tfr_engine_check_capacity(run->engine, run->engine->n_prefix + (int64_t)live->n_prompt, live->max_tokens);
+    }
     if (live->max_tokens > room) {
         tfr_log(TFR_LOG_WARN, "engine",
                 "prompt %zu has %zu tokens and context is %lld (%s): at most %lld new tokens instead of %lld", live->index,

@@ -88,7 +88,40 @@ static enum tfr_status append_text(struct plan_report *report, char *more) {
     return joined != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
-static enum tfr_status report_rank(struct plan_report *report, const struct tfr_plan *plan,
+/* Of the blocks of a rank. */
+static int64_t position_bytes(const struct dry *dry, int rank) {
+    int64_t n_layers = 0;
+    for (int64_t i = 0; i < dry->config->model.n_layer; i++) {
+        n_layers += dry->owner[i] == rank;
+    }
+    const struct tfr_kvcache_spec spec = tfr_kv_spec(dry->config, n_layers);
+    return (int64_t)tfr_kvcache_position_bytes(&spec);
+}
+
+static enum tfr_status append_caches(struct plan_report *report, const struct dry *dry, int rank) {
+    const struct tfr_options *options = &dry->config->options;
+    const int64_t capacity = tfr_kv_capacity(dry->config), bytes = position_bytes(dry, rank);
+    return append_text(report, tfr_format("kv cache of a sequence: %s, %s, %lld bytes a position, %.2f MB for %lld positions\n",
+                                          tfr_choice_name("runtime.kv_dtype", options->runtime_kv_dtype),
+                                          tfr_choice_name("runtime.kv_cache", options->runtime_kv_cache), (long long)bytes,
+                                          (double)(bytes * capacity) / 1e6, (long long)capacity));
+}
+
+static void put_caches(struct plan_report *report, const struct dry *dry, int n_ranks) {
+    struct tfr_json_out *out = &report->json;
+    tfr_json_begin(out, "kv_cache", '{');
+    tfr_json_put_text(out, "dtype", tfr_choice_name("runtime.kv_dtype", dry->config->options.runtime_kv_dtype));
+    tfr_json_put_text(out, "kind", tfr_choice_name("runtime.kv_cache", dry->config->options.runtime_kv_cache));
+    tfr_json_put_int(out, "capacity", tfr_kv_capacity(dry->config));
+    tfr_json_begin(out, "position_bytes", '[');
+    for (int rank = 0; rank < n_ranks; rank++) {
+        tfr_json_put_int(out, NULL, position_bytes(dry, rank));
+    }
+    tfr_json_end(out, ']');
+    tfr_json_end(out, '}');
+}
+
+static enum tfr_status report_rank(struct plan_report *report, const struct dry *dry, const struct tfr_plan *plan,
                                    const struct tfr_plan_question *question, int rank) {
     if (report->form == TFR_REPORT_JSON) {
         tfr_plan_explain_json(plan, &report->json);
@@ -100,14 +133,15 @@ static enum tfr_status report_rank(struct plan_report *report, const struct tfr_
     if (question->n_ranks > 1) {
         TFR_TRY(append_text(report, tfr_format("rank %d of %d", rank, question->n_ranks)));
     }
-    return append_text(report, tfr_plan_explain(plan, question->refusals));
+    TFR_TRY(append_text(report, tfr_plan_explain(plan, question->refusals)));
+    return append_caches(report, dry, rank);
 }
 
 static enum tfr_status report_ranks(struct plan_report *report, struct dry *dry, const struct tfr_plan_question *question) {
     for (int rank = 0; rank < question->n_ranks; rank++) {
         struct tfr_plan *plan;
         TFR_TRY(plan_of_rank(dry, question, rank, &plan));
-        enum tfr_status status = report_rank(report, plan, question, rank);
+        enum tfr_status status = report_rank(report, dry, plan, question, rank);
         tfr_plan_free(plan);
         TFR_TRY(status);
     }
@@ -135,6 +169,9 @@ enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *ove
         status = report_ranks(&report, &dry, question);
     }
     tfr_json_end(&report.json, ']');
+    if (status == TFR_OK) {
+        put_caches(&report, &dry, question->n_ranks);
+    }
     tfr_json_end(&report.json, '}');
     close_dry(&dry);
     if (status == TFR_OK && form == TFR_REPORT_JSON) {

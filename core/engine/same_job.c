@@ -39,9 +39,15 @@ uint64_t tfr_hparams_fingerprint(const struct tfr_hparams *m) {
 
 static uint64_t runtime_fingerprint(const struct tfr_options *o) {
     uint64_t hash = mix_text(0, o->runtime_kernels);
-    const double numbers[] = {o->runtime_dtype,         o->runtime_isa,
-                              o->runtime_attn,          o->runtime_deterministic,
-                              (double)o->runtime_max_rows, (double)o->runtime_max_batch};
+    const double numbers[] = {o->runtime_dtype,
+                              o->runtime_isa,
+                              o->runtime_attn,
+                              o->runtime_deterministic,
+                              (double)o->runtime_max_rows,
+                              (double)o->runtime_max_batch,
+                              o->runtime_kv_dtype,
+                              o->runtime_kv_cache,
+                              (double)o->runtime_kv_capacity};
     for (size_t i = 0; i < TFR_COUNT_OF(numbers); i++) {
         hash = mix_number(hash, numbers[i]);
     }

@@ -129,15 +129,8 @@ static enum tfr_status run_step(struct tfr_engine *engine, const struct tfr_cont
 }
 
 static enum tfr_status open_slot(struct tfr_engine *engine, const struct tfr_control *control) {
-    const struct tfr_hparams *model = &engine->config->model;
     struct tfr_slot *slot = &engine->slots[control->slot];
-    enum tfr_status status = tfr_comm_agree(
-        engine->comm, tfr_kvcache_open(&slot->kv, engine->n_local_layers, model->n_head, model->n_embd / model->n_head,
-                                       control->capacity));
-    if (status != TFR_OK) {
-        tfr_kvcache_close(&slot->kv);
-        return status;
-    }
+    TFR_TRY(tfr_engine_open_kv(engine, &slot->kv, control->capacity));
     slot->open = true;
     return TFR_OK;
 }
@@ -149,10 +142,9 @@ static void close_slot(struct tfr_engine *engine, const struct tfr_control *cont
 }
 
 static void copy_slot(struct tfr_engine *engine, const struct tfr_control *control) {
-    const struct tfr_hparams *model = &engine->config->model;
     struct tfr_slot *to = &engine->slots[control->slot];
     const struct tfr_slot *from = &engine->slots[control->from];
-    tfr_kvcache_copy(&to->kv, &from->kv, model->n_head, model->n_embd / model->n_head, control->capacity);
+    tfr_kvcache_copy(&to->kv, &from->kv, control->capacity);
     tfr_cross_share(to, from);
 }
 

@@ -3,60 +3,133 @@
 
 #include <string.h>
 
+#include <tfrun/kv.h>
+
 #include "base/status.h"
+
+enum { LINE = 64 };
 
 static int64_t panels_up(int64_t capacity) {
     return (capacity + TFR_KV_PANEL - 1) / TFR_KV_PANEL * TFR_KV_PANEL;
 }
 
-static void layer_views(struct tfr_kvcache *cache, size_t floats) {
-    float *next = cache->block.data;
-    for (int64_t i = 0; i < cache->n_layers; i++) {
-        cache->layer[i] = (struct tfr_kv){.k = next, .v = next + floats, .capacity = cache->capacity};
-        next += 2 * floats;
+/* Of K, and of V; scales are there in an int8 cache only. */
+struct sizes {
+    size_t elements, scales; /* bytes, whole lines */
+};
+
+static struct sizes layer_sizes(const struct tfr_kvcache_spec *spec, int64_t capacity) {
+    const size_t vectors = (size_t)spec->n_heads * (size_t)capacity, elements = vectors * (size_t)spec->head_dim;
+    const bool is_int8 = spec->dtype == TFR_DTYPE_I8;
+    return (struct sizes){.elements = tfr_align_up(elements * (is_int8 ? sizeof(int8_t) : sizeof(float)), LINE),
+                          .scales = is_int8 ? vectors * sizeof(float) : 0};
+}
+
+size_t tfr_kvcache_position_bytes(const struct tfr_kvcache_spec *spec) {
+    const bool is_int8 = spec->dtype == TFR_DTYPE_I8;
+    const size_t vector = (size_t)spec->head_dim * (is_int8 ? sizeof(int8_t) : sizeof(float)) + (is_int8 ? sizeof(float) : 0);
+    return 2 * (size_t)(spec->n_layers * spec->n_heads) * vector;
+}
+
+static void layer_views(struct tfr_kvcache *cache, const struct sizes *sizes) {
+    const bool is_int8 = cache->spec.dtype == TFR_DTYPE_I8;
+    uint8_t *next = cache->block.data;
+    for (int64_t i = 0; i < cache->spec.n_layers; i++) {
+        struct tfr_kv *kv = &cache->layer[i];
+        *kv = (struct tfr_kv){.capacity = cache->capacity};
+        if (is_int8) {
+            kv->k8 = (int8_t *)next;
+            kv->v8 = (int8_t *)(next + sizes->elements);
+            kv->k_scale = (float *)(void *)(next + 2 * sizes->elements);
+            kv->v_scale = (float *)(void *)(next + 2 * sizes->elements + sizes->scales);
+        } else {
+            kv->k = (float *)(void *)next;
+            kv->v = (float *)(void *)(next + sizes->elements);
+        }
+        next += 2 * (sizes->elements + sizes->scales);
     }
 }
 
-enum tfr_status tfr_kvcache_open(struct tfr_kvcache *cache, int64_t n_layers, int64_t n_heads, int64_t head_dim,
-                                 int64_t capacity) {
-    *cache = (struct tfr_kvcache){.n_layers = n_layers, .capacity = panels_up(capacity)};
-    if (n_layers == 0) {
+enum tfr_status tfr_kvcache_open(struct tfr_kvcache *cache, const struct tfr_kvcache_spec *spec, int64_t capacity) {
+    *cache = (struct tfr_kvcache){.spec = *spec, .capacity = panels_up(capacity)};
+    if (spec->n_layers == 0) {
         return TFR_OK;
     }
-    size_t floats = (size_t)(n_heads * head_dim) * (size_t)cache->capacity;
-    cache->layer = tfr_alloc((size_t)n_layers, sizeof *cache->layer);
+    const struct sizes sizes = layer_sizes(spec, cache->capacity);
+    const size_t bytes = 2 * (size_t)spec->n_layers * (sizes.elements + sizes.scales);
+    cache->layer = tfr_alloc((size_t)spec->n_layers, sizeof *cache->layer);
     if (cache->layer == NULL) {
+        *cache = (struct tfr_kvcache){0};
         return TFR_RESOURCE;
     }
-    enum tfr_status status =
-        tfr_block_open(&cache->block, 2 * floats * (size_t)n_layers * sizeof(float), TFR_HUGEPAGES_OFF);
+    enum tfr_status status = tfr_block_open(&cache->block, bytes, TFR_HUGEPAGES_OFF);
     if (status != TFR_OK) {
         tfr_free(cache->layer);
         *cache = (struct tfr_kvcache){0};
         return tfr_raise_prefix(status, "kv cache of %lld positions", (long long)capacity);
     }
-    layer_views(cache, floats);
+    if (spec->touch) {
+        memset(cache->block.data, 0, bytes);
+    }
+    layer_views(cache, &sizes);
     return TFR_OK;
 }
 
 void tfr_kvcache_close(struct tfr_kvcache *cache) {
-    if (cache->n_layers > 0) {
-        tfr_block_close(&cache->block);
-    }
+    tfr_block_close(&cache->block);
     tfr_free(cache->layer);
     *cache = (struct tfr_kvcache){0};
 }
 
-static void copy_layer(const struct tfr_kv *to, const struct tfr_kv *from, int64_t n_heads, int64_t head_dim, int64_t n) {
-    const size_t k_bytes = (size_t)(panels_up(n) * head_dim) * sizeof(float), v_bytes = (size_t)(n * head_dim) * sizeof(float);
-    for (int64_t h = 0; h < n_heads; h++) {
-        memcpy(to->k + h * to->capacity * head_dim, from->k + h * from->capacity * head_dim, k_bytes);
-        memcpy(to->v + h * to->capacity * head_dim, from->v + h * from->capacity * head_dim, v_bytes);
+/* `rows` rows of `bytes` bytes each; `to_pitch` and `from_pitch` from one to the next. */
+static void copy_rows(void *to, size_t to_pitch, const void *from, size_t from_pitch, int64_t rows, size_t bytes) {
+    for (int64_t r = 0; r < rows; r++) {
+        memcpy((uint8_t *)to + (size_t)r * to_pitch, (const uint8_t *)from + (size_t)r * from_pitch, bytes);
     }
 }
 
-void tfr_kvcache_copy(struct tfr_kvcache *to, const struct tfr_kvcache *from, int64_t n_heads, int64_t head_dim, int64_t n) {
-    for (int64_t i = 0; i < to->n_layers; i++) {
-        copy_layer(&to->layer[i], &from->layer[i], n_heads, head_dim, n);
+static void copy_layer(const struct tfr_kvcache_spec *spec, const struct tfr_kv *to, const struct tfr_kv *from, int64_t n) {
+    const bool is_int8 = spec->dtype == TFR_DTYPE_I8;
+    const size_t row = (size_t)spec->head_dim * (is_int8 ? sizeof(int8_t) : sizeof(float)), scale = sizeof(float);
+    const size_t to_room = (size_t)to->capacity, from_room = (size_t)from->capacity;
+    const size_t k_bytes = (size_t)panels_up(n) * row, v_bytes = (size_t)n * row;
+    if (!is_int8) {
+        copy_rows(to->k, to_room * row, from->k, from_room * row, spec->n_heads, k_bytes);
+        copy_rows(to->v, to_room * row, from->v, from_room * row, spec->n_heads, v_bytes);
+        return;
+    }
+    copy_rows(to->k8, to_room * row, from->k8, from_room * row, spec->n_heads, k_bytes);
+    copy_rows(to->v8, to_room * row, from->v8, from_room * row, spec->n_heads, v_bytes);
+    copy_rows(to->k_scale, to_room * scale, from->k_scale, from_room * scale, spec->n_heads, (size_t)n * scale);
+    copy_rows(to->v_scale, to_room * scale, from->v_scale, from_room * scale, spec->n_heads, (size_t)n * scale);
+}
+
+void tfr_kvcache_copy(struct tfr_kvcache *to, const struct tfr_kvcache *from, int64_t n) {
+    for (int64_t i = 0; i < to->spec.n_layers; i++) {
+        copy_layer(&to->spec, &to->layer[i], &from->layer[i], n);
+    }
+}
+
+void tfr_kvcache_load(struct tfr_kvcache *cache, int64_t layer, int64_t first, int64_t n, const float *keys, const float *values) {
+    const int64_t head_dim = cache->spec.head_dim;
+    for (int64_t h = 0; h < cache->spec.n_heads; h++) {
+        for (int64_t s = 0; s < n; s++) {
+            const int64_t at = (h * n + s) * head_dim;
+            tfr_kv_put(&cache->layer[layer], head_dim, h, first + s, keys + at, values + at);
+        }
+    }
+}
+
+void tfr_kvcache_store(const struct tfr_kvcache *cache, int64_t layer, int64_t first, int64_t n, float *keys, float *values) {
+    const struct tfr_kv *kv = &cache->layer[layer];
+    const int64_t head_dim = cache->spec.head_dim;
+    for (int64_t h = 0; h < cache->spec.n_heads; h++) {
+        for (int64_t s = 0; s < n; s++) {
+            for (int64_t d = 0; d < head_dim; d++) {
+                const int64_t at = (h * n + s) * head_dim + d;
+                keys[at] = tfr_kv_key(kv, head_dim, h, first + s, d);
+                values[at] = tfr_kv_value(kv, head_dim, h, first + s, d);
+            }
+        }
     }
 }

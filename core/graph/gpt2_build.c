@@ -189,6 +189,7 @@ static void set_attention(const struct builder *b, struct tfr_attrs *attrs, bool
     attrs->has_head_mask = features->head_mask;
     attrs->wants_weights = features->weights;
     attrs->attention = features->attention;
+    attrs->kv_dtype = b->spec->kv_dtype;
 }
 
 static void kv_append(struct builder *b, const char *name, int kv, bool is_cross) {
@@ -198,6 +199,7 @@ static void kv_append(struct builder *b, const char *name, int kv, bool is_cross
     append.attrs.head_dim = (int32_t)(b->hparams->n_embd / b->hparams->n_head);
     append.attrs.layer = b->local_block;
     append.attrs.cross = is_cross;
+    append.attrs.kv_dtype = b->spec->kv_dtype;
     add_node(b, &append, NULL);
 }
 

@@ -96,6 +96,7 @@ struct tfr_gpt2_spec {
     int rank, n_ranks, ln_f_rank;  /* embeddings and lm_head live on rank 0 */
     int64_t rows_max, logits_max;  /* token rows and logit rows of the step */
     enum tfr_dtype dtype;          /* of packed weights: f32 or bf16 */
+    enum tfr_dtype kv_dtype;       /* of the kv caches: f32 or i8 */
     struct tfr_gpt2_features features;
 };
 enum tfr_status tfr_gpt2_build(struct tfr_graph **graph, const struct tfr_gpt2_spec *spec);

@@ -96,6 +96,11 @@ static void bind_linear(const struct tfr_problem *problem, double value[TFR_DIM_
     value[TFR_DIM_RESIDUAL] = has_arg(problem, 3);
 }
 
+/* With the share of the scale that an int8 vector has. */
+static double kv_element_bytes(const struct tfr_attrs *attrs) {
+    return attrs->kv_dtype == TFR_DTYPE_I8 ? 1 + sizeof(float) / (double)attrs->head_dim : sizeof(float);
+}
+
 const struct tfr_op_info *tfr_op_info(enum tfr_op op) {
     call_once(&table_once, build_table);
     return &table[op];
@@ -150,6 +155,7 @@ void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *f
         value[TFR_DIM_EW] = (double)tfr_dtype_size(problem->arg[2].dtype);
     } else if (problem->op == TFR_OP_KV_APPEND || problem->op == TFR_OP_ATTENTION) {
         value[TFR_DIM_C] = (double)problem->attrs.n_heads * problem->attrs.head_dim;
+        value[TFR_DIM_EK] = kv_element_bytes(&problem->attrs);
     }
 }
 

@@ -32,7 +32,7 @@ static bool same_attrs(const struct tfr_attrs *a, const struct tfr_attrs *b) {
            a->transposed == b->transposed && a->n_heads == b->n_heads && a->head_dim == b->head_dim &&
            a->causal == b->causal && a->peer == b->peer && a->tag == b->tag && a->cross == b->cross &&
            a->has_mask == b->has_mask && a->has_head_mask == b->has_head_mask && a->wants_weights == b->wants_weights &&
-           a->attention == b->attention;
+           a->attention == b->attention && a->kv_dtype == b->kv_dtype;
 }
 
 struct tfr_problem tfr_problem_make(const struct tfr_graph *graph, const struct tfr_node *node, int n_threads,

@@ -10,12 +10,16 @@
 #include <math.h>
 #include <string.h>
 
+#include <tfrun/kv.h>
+
 #include "common/dtype.h"
 #include "common/simd.h"
 
 /* One query row of one head, and what bears on it. */
 struct query {
     const float *q, *k, *v; /* k: panels [S/16][D][16], v: rows [S][D] of this head */
+    const int8_t *k8, *v8;  /* int8 caches: these, with a scale for each key, instead of k and v */
+    const float *k_scale, *v_scale;
     const float *mask;      /* [n_keys] or NULL */
     float *weights;         /* [n_keys] or NULL */
     int64_t head_dim, n_keys, n_visible;
@@ -23,15 +27,34 @@ struct query {
     double *sum;         /* [head_dim] scratch */
 };
 
-/* Scores of the panel that starts at key s0; -infinity for keys that are not to be seen. */
-static void score_panel(const struct query *query, int64_t s0, float score[TFR_KV_PANEL]) {
+static void dot_panel(const struct query *query, int64_t s0, float dot[TFR_KV_PANEL]) {
     const float *k = query->k + s0 * query->head_dim;
-    float dot[TFR_KV_PANEL] = {0};
     for (int64_t d = 0; d < query->head_dim; d++) {
         const float factor = query->q[d];
         for (int i = 0; i < TFR_KV_PANEL; i++) {
             dot[i] += factor * k[d * TFR_KV_PANEL + i];
         }
+    }
+}
+
+static void dot_panel_int8(const struct query *query, int64_t s0, float dot[TFR_KV_PANEL]) {
+    const int8_t *k = query->k8 + s0 * query->head_dim;
+    const float *scale = query->k_scale + s0;
+    for (int64_t d = 0; d < query->head_dim; d++) {
+        const float factor = query->q[d];
+        for (int i = 0; i < TFR_KV_PANEL; i++) {
+            dot[i] += factor * tfr_kv_dequantise(k[d * TFR_KV_PANEL + i], scale[i]);
+        }
+    }
+}
+
+/* Scores of the panel that starts at key s0; -infinity for keys that are not to be seen. */
+static void score_panel(const struct query *query, int64_t s0, float score[TFR_KV_PANEL]) {
+    float dot[TFR_KV_PANEL] = {0};
+    if (query->k8 != NULL) {
+        dot_panel_int8(query, s0, dot);
+    } else {
+        dot_panel(query, s0, dot);
     }
     for (int i = 0; i < TFR_KV_PANEL; i++) {
         const int64_t s = s0 + i;
@@ -52,6 +75,19 @@ static float largest_score(const struct query *query) {
     return largest;
 }
 
+static void add_value(const struct query *query, int64_t s, float p) {
+    const int64_t first = s * query->head_dim;
+    if (query->v8 == NULL) {
+        for (int64_t d = 0; d < query->head_dim; d++) {
+            query->sum[d] += (double)p * query->v[first + d];
+        }
+        return;
+    }
+    for (int64_t d = 0; d < query->head_dim; d++) {
+        query->sum[d] += (double)p * tfr_kv_dequantise(query->v8[first + d], query->v_scale[s]);
+    }
+}
+
 /* Probabilities of one panel, not yet divided by their total, into the sums and the weights. */
 static double add_panel(const struct query *query, int64_t s0, float largest) {
     float score[TFR_KV_PANEL];
@@ -59,13 +95,12 @@ static double add_panel(const struct query *query, int64_t s0, float largest) {
     score_panel(query, s0, score);
     for (int i = 0; i < TFR_KV_PANEL && s0 + i < query->n_visible; i++) {
         const float p = score[i] > -INFINITY ? expf(score[i] - largest) : 0.0f;
-        const float *v = query->v + (s0 + i) * query->head_dim;
         total += p;
         if (query->weights != NULL) {
             query->weights[s0 + i] = p;
         }
-        for (int64_t d = 0; d < query->head_dim && p > 0; d++) { /* a hidden value may be anything, NaN too */
-            query->sum[d] += (double)p * v[d];
+        if (p > 0) { /* a hidden value may be anything, NaN too */
+            add_value(query, s0 + i, p);
         }
     }
     return total;
@@ -91,6 +126,19 @@ static void attend_row(const struct query *query, float *o) {
     memset(query->weights + query->n_visible, 0, (size_t)(query->n_keys - query->n_visible) * sizeof(float));
 }
 
+static void point_to_head(struct query *query, const struct tfr_kv *kv, int64_t h) {
+    const int64_t first = h * kv->capacity;
+    if (kv->k8 == NULL) {
+        query->k = kv->k + first * query->head_dim;
+        query->v = kv->v + first * query->head_dim;
+        return;
+    }
+    query->k8 = kv->k8 + first * query->head_dim;
+    query->v8 = kv->v8 + first * query->head_dim;
+    query->k_scale = kv->k_scale + first;
+    query->v_scale = kv->v_scale + first;
+}
+
 /* Row t of one head of one sequence. */
 static void attend(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
                    const struct tfr_problem *problem, const struct tfr_batch_seq *seq, int64_t h, int64_t t) {
@@ -101,14 +149,13 @@ static void attend(const struct tfr_run_args *args, const struct tfr_run_ctx *ct
     const int64_t n_keys = attrs->cross ? seq->n_cross : seq->past + (seq->query_only ? 0 : seq->n_rows);
     const bool is_causal = attrs->causal && !attrs->cross && !seq->query_only;
     struct query query = {.q = (const float *)args->arg[0] + row * problem->arg[0].dim[1] + h * head_dim,
-                          .k = kv->k + h * kv->capacity * head_dim,
-                          .v = kv->v + h * kv->capacity * head_dim,
                           .head_dim = head_dim,
                           .n_keys = n_keys,
                           .n_visible = is_causal ? seq->past + t + 1 : n_keys,
                           .scale = attrs->scale,
                           .factor = 1,
                           .sum = ctx->thread_scratch};
+    point_to_head(&query, kv, h);
     if (attrs->has_mask) {
         query.mask = extra->mask + ((extra->mask_heads > 1 ? h : 0) * seq->n_rows + t) * n_keys;
     }

@@ -34,7 +34,9 @@ enum { KEYS = TFR_ATTENTION_KEYS, MAX_VECTORS = 8, MAX_ROWS = TFR_ATTENTION_ROWS
 
 /* A few query rows of one head, and what is known of them so far. */
 struct tile {
-    const float *k, *v; /* of this head: panels [S/16][D][16], rows [S][D] */
+    const float *k, *v;   /* of this head: panels [S/16][D][16], rows [S][D] */
+    const int8_t *k8, *v8; /* int8 cache: these instead, with a scale for each key */
+    const float *k_scale, *v_scale;
     int64_t head_dim, pitch;
     int64_t visible; /* keys that row 0 sees; row r sees visible + r * causal */
     int64_t causal;
@@ -44,12 +46,28 @@ struct tile {
     vf rescale[MAX_ROWS];         /* e^(top before the block - top after it) */
 };
 
-/* Scores of `rows` queries against `panels` panels of 16 keys. `rows` and `panels` are constants where this
- * is inlined. */
-V_INLINE void score_panels(const struct tile *tile, const float *k, float *score, const int rows,
-                           const int panels) {
-    const int64_t head_dim = tile->head_dim, panel_size = head_dim * TFR_KV_PANEL;
+/* Elements of K and V from `at` on, as f32: an int8 one times its scale, which is exact. */
+V_INLINE vf load_key(const struct tile *tile, int64_t at, vf scale, const int is_int8) {
+    return is_int8 ? v_mul(v_load_i8(tile->k8 + at), scale) : v_load(tile->k + at);
+}
+
+V_INLINE vf load_value(const struct tile *tile, int64_t at, vf scale, int lanes, const int is_int8) {
+    if (is_int8) {
+        return v_mul(lanes < VW ? v_load_i8_n(tile->v8 + at, lanes) : v_load_i8(tile->v8 + at), scale);
+    }
+    return lanes < VW ? v_load_n(tile->v + at, lanes) : v_load(tile->v + at);
+}
+
+/* Scores of `rows` queries against `panels` panels of 16 keys, from key `first` on. `rows`, `panels` and
+ * `is_int8` are constants where this is inlined. */
+V_INLINE void score_panels(const struct tile *tile, int64_t first, float *score, const int rows,
+                           const int panels, const int is_int8) {
+    const int64_t head_dim = tile->head_dim, panel_size = head_dim * TFR_KV_PANEL, k = first * head_dim;
     const float *q = tile->q;
+    vf key_scale[MAX_VECTORS];
+    UNROLL for (int i = 0; i < panels * V16; i++) {
+        key_scale[i] = is_int8 ? v_load(tile->k_scale + first + i * VW) : v_zero();
+    }
     vf dot[MAX_ROWS][MAX_VECTORS];
     UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int i = 0; i < panels * V16; i++) {
@@ -59,7 +77,8 @@ V_INLINE void score_panels(const struct tile *tile, const float *k, float *score
     for (int64_t d = 0; d < head_dim; d++) {
         vf key[MAX_VECTORS];
         UNROLL for (int i = 0; i < panels * V16; i++) {
-            key[i] = v_load(k + i / V16 * panel_size + d * TFR_KV_PANEL + i % V16 * VW);
+            const int64_t at = k + i / V16 * panel_size + d * TFR_KV_PANEL + i % V16 * VW;
+            key[i] = load_key(tile, at, key_scale[i], is_int8);
         }
         UNROLL for (int r = 0; r < rows; r++) {
             const vf query = v_set1(q[d * rows + r]);
@@ -76,16 +95,15 @@ V_INLINE void score_panels(const struct tile *tile, const float *k, float *score
     }
 }
 
-V_INLINE void score_block(const struct tile *tile, int64_t start, int64_t n_panels, const int rows) {
+V_INLINE void score_block(const struct tile *tile, int64_t start, int64_t n_panels, const int rows,
+                          const int is_int8) {
     const int side_by_side = rows == 1 ? ONE_PANELS : TILE_PANELS;
-    const float *k = tile->k + start * tile->head_dim;
     int64_t p = 0;
     for (; p + side_by_side <= n_panels; p += side_by_side) {
-        score_panels(tile, k + p * tile->head_dim * TFR_KV_PANEL, tile->score + p * TFR_KV_PANEL, rows,
-                     side_by_side);
+        score_panels(tile, start + p * TFR_KV_PANEL, tile->score + p * TFR_KV_PANEL, rows, side_by_side, is_int8);
     }
     for (; p < n_panels; p++) {
-        score_panels(tile, k + p * tile->head_dim * TFR_KV_PANEL, tile->score + p * TFR_KV_PANEL, rows, 1);
+        score_panels(tile, start + p * TFR_KV_PANEL, tile->score + p * TFR_KV_PANEL, rows, 1, is_int8);
     }
 }
 
@@ -124,10 +142,11 @@ V_INLINE void softmax_row(struct tile *tile, int r, int64_t visible) {
     }
 }
 
-/* acc = acc * rescale + sum over keys [j, end) of p v, for `vectors` vectors of columns from c; `lanes` of
+/* acc = acc * rescale + sum over keys [j, end) of the block at `start` of p v, for `vectors` vectors of columns from c; `lanes` of
  * the last vector lie inside the row. `with_rescale` 0: this block has rescaled the row already. */
-V_INLINE void value_columns(const struct tile *tile, int r0, const float *v, int64_t j, int64_t end,
-                            int64_t c, int lanes, const int rows, const int vectors, const int with_rescale) {
+V_INLINE void value_columns(const struct tile *tile, int r0, int64_t start, int64_t j, int64_t end, int64_t c,
+                            int lanes, const int rows, const int vectors, const int with_rescale,
+                            const int is_int8) {
     const float *score = tile->score + r0 * KEYS;
     float *acc = tile->acc + r0 * tile->pitch + c;
     vf sum[MAX_ROWS][MAX_VECTORS];
@@ -138,10 +157,11 @@ V_INLINE void value_columns(const struct tile *tile, int r0, const float *v, int
         }
     }
     for (; j < end; j++) {
-        const float *row = v + j * tile->head_dim + c;
+        const int64_t row = (start + j) * tile->head_dim + c;
+        const vf value_scale = is_int8 ? v_set1(tile->v_scale[start + j]) : v_zero();
         vf value[MAX_VECTORS];
         UNROLL for (int i = 0; i < vectors; i++) {
-            value[i] = i == vectors - 1 && lanes < VW ? v_load_n(row + i * VW, lanes) : v_load(row + i * VW);
+            value[i] = load_value(tile, row + i * VW, value_scale, i == vectors - 1 ? lanes : VW, is_int8);
         }
         UNROLL for (int r = 0; r < rows; r++) {
             const vf p = v_set1(score[r * KEYS + j]);
@@ -159,23 +179,26 @@ V_INLINE void value_columns(const struct tile *tile, int r0, const float *v, int
 
 /* Rows [r0, r0 + rows) take keys [j, end) of the block at `start`. */
 V_INLINE void value_rows(const struct tile *tile, int r0, int64_t start, int64_t j, int64_t end,
-                         const int rows, const int with_rescale) {
+                         const int rows, const int with_rescale, const int is_int8) {
     const int vectors = rows == 1 ? ONE_COLUMNS : TILE_COLUMNS;
-    const float *v = tile->v + start * tile->head_dim;
     int64_t c = 0;
     for (; c + vectors * VW <= tile->head_dim; c += vectors * VW) {
-        value_columns(tile, r0, v, j, end, c, VW, rows, vectors, with_rescale);
+        value_columns(tile, r0, start, j, end, c, VW, rows, vectors, with_rescale, is_int8);
     }
     for (; c + VW <= tile->head_dim; c += VW) {
-        value_columns(tile, r0, v, j, end, c, VW, rows, 1, with_rescale);
+        value_columns(tile, r0, start, j, end, c, VW, rows, 1, with_rescale, is_int8);
     }
     if (c < tile->head_dim) {
-        value_columns(tile, r0, v, j, end, c, (int)(tile->head_dim - c), rows, 1, with_rescale);
+        value_columns(tile, r0, start, j, end, c, (int)(tile->head_dim - c), rows, 1, with_rescale, is_int8);
     }
 }
 
 static void value_tail(const struct tile *tile, int r, int64_t start, int64_t j, int64_t end) {
-    value_rows(tile, r, start, j, end, 1, 0);
+    value_rows(tile, r, start, j, end, 1, 0, 0);
+}
+
+static void value_tail_int8(const struct tile *tile, int r, int64_t start, int64_t j, int64_t end) {
+    value_rows(tile, r, start, j, end, 1, 0, 1);
 }
 
 V_INLINE int64_t clamp(int64_t n, int64_t most) {
@@ -183,9 +206,9 @@ V_INLINE int64_t clamp(int64_t n, int64_t most) {
 }
 
 /* One block of keys for all rows of the tile. */
-V_INLINE void attend_block(struct tile *tile, int64_t start, const int rows) {
+V_INLINE void attend_block(struct tile *tile, int64_t start, const int rows, const int is_int8) {
     const int64_t last = tile->visible + (rows - 1) * tile->causal - start;
-    score_block(tile, start, (clamp(last, KEYS) + TFR_KV_PANEL - 1) / TFR_KV_PANEL, rows);
+    score_block(tile, start, (clamp(last, KEYS) + TFR_KV_PANEL - 1) / TFR_KV_PANEL, rows, is_int8);
     for (int r = 0; r < rows; r++) {
         const int64_t visible = clamp(tile->visible + r * tile->causal - start, KEYS);
         if (visible > 0) {
@@ -195,17 +218,19 @@ V_INLINE void attend_block(struct tile *tile, int64_t start, const int rows) {
         }
     }
     const int64_t common = clamp(tile->visible - start, KEYS);
-    value_rows(tile, 0, start, 0, common, rows, 1);
+    value_rows(tile, 0, start, 0, common, rows, 1, is_int8);
     for (int r = 1; r < rows; r++) {
         const int64_t visible = clamp(tile->visible + r * tile->causal - start, KEYS);
-        if (visible > common) {
+        if (visible > common && is_int8) {
+            value_tail_int8(tile, r, start, common, visible);
+        } else if (visible > common) {
             value_tail(tile, r, start, common, visible);
         }
     }
 }
 
 V_INLINE void attend(struct tile *tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch,
-                     const int rows) {
+                     const int rows, const int is_int8) {
     const int64_t head_dim = tile->head_dim;
     for (int r = 0; r < rows; r++) {
         for (int64_t d = 0; d < head_dim; d++) {
@@ -217,7 +242,7 @@ V_INLINE void attend(struct tile *tile, const float *q, int64_t q_pitch, float *
     memset(tile->sum, 0, (size_t)rows * 16 * sizeof(float));
     const int64_t n_keys = tile->visible + (rows - 1) * tile->causal;
     for (int64_t start = 0; start < n_keys; start += KEYS) {
-        attend_block(tile, start, rows);
+        attend_block(tile, start, rows, is_int8);
     }
     for (int r = 0; r < rows; r++) {
         vf part[V16];
@@ -234,11 +259,32 @@ V_INLINE void attend(struct tile *tile, const float *q, int64_t q_pitch, float *
 }
 
 static void attend_tile(struct tile *tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch) {
-    attend(tile, q, q_pitch, o, o_pitch, TILE_ROWS);
+    attend(tile, q, q_pitch, o, o_pitch, TILE_ROWS, 0);
+}
+
+static void attend_tile_int8(struct tile *tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch) {
+    attend(tile, q, q_pitch, o, o_pitch, TILE_ROWS, 1);
 }
 
 static void attend_one(struct tile *tile, const float *q, float *o) {
-    attend(tile, q, 0, o, 0, 1);
+    attend(tile, q, 0, o, 0, 1, 0);
+}
+
+static void attend_one_int8(struct tile *tile, const float *q, float *o) {
+    attend(tile, q, 0, o, 0, 1, 1);
+}
+
+static void point_to_head(struct tile *tile, const struct tfr_kv *kv, int64_t h) {
+    const int64_t first = h * kv->capacity;
+    if (kv->k8 == NULL) {
+        tile->k = kv->k + first * tile->head_dim;
+        tile->v = kv->v + first * tile->head_dim;
+        return;
+    }
+    tile->k8 = kv->k8 + first * tile->head_dim;
+    tile->v8 = kv->v8 + first * tile->head_dim;
+    tile->k_scale = kv->k_scale + first;
+    tile->v_scale = kv->v_scale + first;
 }
 
 static int64_t count_keys(const struct tfr_batch_seq *seq, bool is_cross) {
@@ -260,10 +306,10 @@ static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ct
     const struct tfr_kv *kv = is_cross ? &seq->cross_kv[problem->attrs.layer] : &seq->kv[problem->attrs.layer];
     struct tile tile = {.head_dim = head_dim,
                         .pitch = tfr_attention_pitch(head_dim),
-                        .k = kv->k + h * kv->capacity * head_dim,
-                        .v = kv->v + h * kv->capacity * head_dim,
                         .causal = sees_growing(seq, problem),
                         .scale = problem->attrs.scale};
+    point_to_head(&tile, kv, h);
+    const bool is_int8 = tile.k8 != NULL;
     tile.q = ctx->thread_scratch;
     tile.acc = tile.q + MAX_ROWS * tile.pitch;
     tile.score = tile.acc + MAX_ROWS * tile.pitch;
@@ -274,9 +320,9 @@ static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ct
         const int step = t + TILE_ROWS <= end ? TILE_ROWS : 1;
         tile.visible = tile.causal ? seq->past + t + 1 : count_keys(seq, is_cross);
         if (step == 1) {
-            attend_one(&tile, q + t * pitch, o + t * width);
+            (is_int8 ? attend_one_int8 : attend_one)(&tile, q + t * pitch, o + t * width);
         } else {
-            attend_tile(&tile, q + t * pitch, pitch, o + t * width, width);
+            (is_int8 ? attend_tile_int8 : attend_tile)(&tile, q + t * pitch, pitch, o + t * width, width);
         }
         t += step;
     }

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "common/kv_served.h"
+
 /* What the fused kernel has no place for, in words; NULL: nothing. */
 static const char *missing_feature(const struct tfr_attrs *attrs) {
     return attrs->wants_weights                        ? "never holds the attention weights that are asked for"
@@ -19,7 +21,7 @@ static bool supports(const struct tfr_problem *problem, char *reason, size_t rea
         return false;
     }
     if (problem->attrs.head_dim >= 1 && problem->attrs.n_heads >= 1) {
-        return true;
+        return kv_dtype_served(problem, reason, reason_size);
     }
     snprintf(reason, reason_size, "needs n_heads and head_dim of at least 1, has %d and %d",
              problem->attrs.n_heads, problem->attrs.head_dim);
@@ -58,7 +60,7 @@ static void cost_avx512(const struct tfr_problem *problem, struct tfr_cost *cost
 
 static bool eager_supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
     if (problem->attrs.attention != TFR_ATTENTION_FUSED) {
-        return true;
+        return kv_dtype_served(problem, reason, reason_size);
     }
     snprintf(reason, reason_size, "is not fused, and fused attention was asked for");
     return false;

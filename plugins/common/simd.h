@@ -96,6 +96,9 @@ V_INLINE vf v_load_bf16(const uint16_t *p) {
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
+V_INLINE vf v_load_i8(const int8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
 /* p * 2^n for an integral n in [-150, 128]; `shifted` is n + V_ROUND. */
 V_INLINE vf v_scale2(vf p, vf n, vf shifted) {
     (void)shifted;
@@ -187,6 +190,9 @@ V_INLINE vf v_load_bf16(const uint16_t *p) {
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
+V_INLINE vf v_load_i8(const int8_t *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
 /* p * 2^n for an integral n in [-150, 128]; `shifted` is n + V_ROUND. In two halves, so that neither factor
  * overflows and a subnormal result is rounded once: the same bits as the scalef instruction. */
 V_INLINE vf v_scale2(vf p, vf n, vf shifted) {
@@ -210,6 +216,9 @@ V_INLINE float v_fold_max(vf a) {
 
 #else
 /* Plain C: 4 lanes through the vector extension of gcc and clang (SSE2, NEON, or scalars). */
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 #define VW 4
 #if defined(__FMA__) || defined(FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA)
 #define V_HAS_FMA 1
@@ -300,6 +309,19 @@ V_INLINE vf v_load_bf16(const uint16_t *p) {
                      (int32_t)((uint32_t)h[2] << 16), (int32_t)((uint32_t)h[3] << 16)};
     return (vf)bits;
 }
+V_INLINE vf v_load_i8(const int8_t *p) {
+#if defined(__SSE2__) /* gcc makes scalar code of the conversion below */
+    int32_t bits;
+    memcpy(&bits, p, sizeof bits);
+    const __m128i bytes = _mm_cvtsi32_si128(bits), pairs = _mm_unpacklo_epi8(bytes, bytes);
+    return (vf)_mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(pairs, pairs), 24));
+#else
+    typedef int8_t vb __attribute__((vector_size(4)));
+    vb bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    return __builtin_convertvector(__builtin_convertvector(bytes, vm), vf);
+#endif
+}
 /* p * 2^n for an integral n in [-150, 128]; `shifted` is n + V_ROUND: its low bits are n. In two halves, so
  * that neither factor overflows and a subnormal result is rounded once. A NaN lane gives some number times
  * NaN. */
@@ -348,6 +370,12 @@ V_INLINE vf v_load_bf16_n(const uint16_t *p, int n) {
     uint16_t whole[VW] = {0};
     memcpy(whole, p, (size_t)n * sizeof *p);
     return v_load_bf16(whole);
+}
+
+V_INLINE vf v_load_i8_n(const int8_t *p, int n) {
+    int8_t whole[VW] = {0};
+    memcpy(whole, p, (size_t)n);
+    return v_load_i8(whole);
 }
 
 /* Name of a function in a source that is compiled once per ISA: V_NAME(tfr_add) is tfr_add_avx2 with

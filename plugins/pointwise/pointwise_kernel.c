@@ -6,6 +6,8 @@
  */
 #include "pointwise/pointwise.h"
 
+#include <tfrun/kv.h>
+
 #include "common/act.h"
 #include "common/dtype.h"
 
@@ -141,14 +143,46 @@ void V_NAME(tfr_pointwise_gather_rows)(const struct tfr_run_args *args, const st
     }
 }
 
+/* One vector as int8, its elements `step` apart; its scale. 16 at a time, so that the division is done on vectors. */
+V_INLINE float quantise_row(const float *x, int64_t head_dim, int8_t *q, const int64_t step) {
+    const float scale = tfr_kv_scale(x, head_dim);
+    int64_t d = 0;
+    for (; d + 16 <= head_dim; d += 16) {
+        int8_t some[16];
+        for (int i = 0; i < 16; i++) {
+            some[i] = tfr_kv_quantise(x[d + i], scale);
+        }
+        for (int i = 0; i < 16; i++) {
+            q[(d + i) * step] = some[i];
+        }
+    }
+    for (; d < head_dim; d++) {
+        q[d * step] = tfr_kv_quantise(x[d], scale);
+    }
+    return scale;
+}
+
+/* As append_panel, into an int8 cache. */
+static void append_panel_int8(const float *k_row, int64_t pitch, int64_t width, const struct tfr_kv *kv, int64_t head_dim,
+                              int64_t h, int64_t slot, int64_t n) {
+    for (int64_t t = 0; t < n; t++, k_row += pitch) {
+        const int64_t s = slot + t, at = tfr_kv_scale_index(kv, h, s);
+        int8_t *k = kv->k8 + tfr_kv_k_index(kv, head_dim, h, s, 0), *v = kv->v8 + tfr_kv_v_index(kv, head_dim, h, s);
+        kv->k_scale[at] = quantise_row(k_row, head_dim, k, TFR_KV_PANEL);
+        kv->v_scale[at] = quantise_row(k_row + width, head_dim, v, 1);
+    }
+}
+
 /* Rows [t0, t1) of one head, all in one panel: K is transposed into it, V rows are copied. */
 static void append_panel(const float *qkv, int64_t pitch, const struct tfr_batch_seq *seq, const struct tfr_kv *kv,
                          int64_t n_heads, int64_t head_dim, int64_t h, int64_t t0, int64_t t1) {
     const int64_t width = n_heads * head_dim, slot = seq->past + t0;
     const float *k_row = qkv + (seq->row0 + t0) * pitch + pitch - 2 * width + h * head_dim;
-    const int64_t panel = h * (kv->capacity / TFR_KV_PANEL) + slot / TFR_KV_PANEL;
-    float *k = kv->k + panel * head_dim * TFR_KV_PANEL + slot % TFR_KV_PANEL;
-    float *v = kv->v + (h * kv->capacity + slot) * head_dim;
+    if (kv->k8 != NULL) {
+        append_panel_int8(k_row, pitch, width, kv, head_dim, h, slot, t1 - t0);
+        return;
+    }
+    float *k = kv->k + tfr_kv_k_index(kv, head_dim, h, slot, 0), *v = kv->v + tfr_kv_v_index(kv, head_dim, h, slot);
     for (int64_t d = 0; d < head_dim; d++) {
         for (int64_t t = 0; t < t1 - t0; t++) {
             k[d * TFR_KV_PANEL + t] = k_row[t * pitch + d];

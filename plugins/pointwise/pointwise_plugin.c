@@ -1,6 +1,8 @@
 /* pointwise_plugin.c - the kernel records of pointwise. */
 #include "pointwise/pointwise.h"
 
+#include "common/kv_served.h"
+
 static void cost_plain(const struct tfr_problem *problem, struct tfr_cost *cost) {
     cost->flop_fraction = 0.05;
     cost->byte_fraction = 0.5;
@@ -24,22 +26,30 @@ static void cost_avx512(const struct tfr_problem *problem, struct tfr_cost *cost
     (1U << TFR_DTYPE_F32 | 1U << TFR_DTYPE_BF16 | 1U << TFR_DTYPE_F16 |                                      \
      1U << TFR_DTYPE_F64) /* read where it lies */
 
-#define RECORD(OP, op_text, function, dtype_bits, flag_bits, variant, isa_bits, rank)                        \
+static bool kv_append_supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
+    return kv_dtype_served(problem, reason, reason_size);
+}
+
+#define RECORD(OP, op_text, function, dtype_bits, flag_bits, variant, isa_bits, rank, ...)                   \
     {                                                                                                        \
         .struct_size = sizeof(struct tfr_kernel), .name = op_text ".pointwise." #variant, .op = TFR_OP_##OP, \
         .dtypes = dtype_bits, .isa = isa_bits, .run_class = TFR_RUN_TEAM,                                    \
         .flags = (flag_bits) | TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = rank, .cost = cost_##variant,         \
-        .run = tfr_pointwise_##function##_##variant                                                          \
+        .run = tfr_pointwise_##function##_##variant, __VA_ARGS__                                             \
     }
+#define SERVES_ALL .supports = NULL
 #define RECORDS(variant, isa_bits, rank)                                                                     \
-    RECORD(EMBED, "embed.any", embed, TABLES, 0, variant, isa_bits, rank),                                   \
+    RECORD(EMBED, "embed.any", embed, TABLES, 0, variant, isa_bits, rank, SERVES_ALL),                       \
         RECORD(ACTIVATION, "activation.f32", activation, F32_ONLY, TFR_KERNEL_IN_PLACE, variant, isa_bits,   \
-               rank),                                                                                        \
-        RECORD(ADD, "add.f32", add, F32_ONLY, TFR_KERNEL_IN_PLACE, variant, isa_bits, rank),                 \
-        RECORD(GATHER_ROWS, "gather_rows.f32", gather_rows, F32_ONLY, 0, variant, isa_bits, rank),           \
-        RECORD(LOOKUP_ADD, "lookup_add.any", lookup_add, TABLES, TFR_KERNEL_IN_PLACE, variant, isa_bits, rank), \
-        RECORD(COPY, "copy.f32", copy, F32_ONLY, 0, variant, isa_bits, rank),                                \
-        RECORD(KV_APPEND, "kv_append.f32", kv_append, F32_ONLY, 0, variant, isa_bits, rank)
+               rank, SERVES_ALL),                                                                            \
+        RECORD(ADD, "add.f32", add, F32_ONLY, TFR_KERNEL_IN_PLACE, variant, isa_bits, rank, SERVES_ALL),     \
+        RECORD(GATHER_ROWS, "gather_rows.f32", gather_rows, F32_ONLY, 0, variant, isa_bits, rank,            \
+               SERVES_ALL),                                                                                  \
+        RECORD(LOOKUP_ADD, "lookup_add.any", lookup_add, TABLES, TFR_KERNEL_IN_PLACE, variant, isa_bits,     \
+               rank, SERVES_ALL),                                                                            \
+        RECORD(COPY, "copy.f32", copy, F32_ONLY, 0, variant, isa_bits, rank, SERVES_ALL),                    \
+        RECORD(KV_APPEND, "kv_append.f32", kv_append, F32_ONLY, 0, variant, isa_bits, rank,                  \
+               .supports = kv_append_supports)
 
 static const struct tfr_kernel kernels[] = {
 #ifdef TFR_HAVE_AVX512

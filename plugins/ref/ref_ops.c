@@ -9,7 +9,10 @@
 #include <math.h>
 #include <stdio.h>
 
+#include <tfrun/kv.h>
+
 #include "common/dtype.h"
+#include "common/kv_served.h"
 
 static double clip(double x, double low, double high) {
     return x < low ? low : x > high ? high : x; /* NaN passes */
@@ -154,9 +157,8 @@ void tfr_ref_copy(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx
     memcpy(args->arg[1], args->arg[0], (size_t)(args->rows * problem->arg[1].dim[1]) * sizeof(float));
 }
 
-static int64_t k_index(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, int64_t d) {
-    const int64_t panel = h * (kv->capacity / TFR_KV_PANEL) + s / TFR_KV_PANEL;
-    return (panel * head_dim + d) * TFR_KV_PANEL + s % TFR_KV_PANEL;
+bool tfr_ref_kv_append_supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
+    return kv_dtype_served(problem, reason, reason_size);
 }
 
 void tfr_ref_kv_append(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
@@ -168,10 +170,9 @@ void tfr_ref_kv_append(const struct tfr_run_args *args, const struct tfr_run_ctx
         const struct tfr_kv *kv = &seq->kv[problem->attrs.layer];
         for (int64_t t = 0; t < seq->n_rows && !seq->query_only; t++) {
             const float *k_row = (const float *)args->arg[0] + (seq->row0 + t) * pitch + pitch - 2 * width;
-            for (int64_t c = 0; c < width; c++) {
-                const int64_t h = c / head_dim, d = c % head_dim, s = seq->past + t;
-                kv->k[k_index(kv, head_dim, h, s, d)] = k_row[c];
-                kv->v[(h * kv->capacity + s) * head_dim + d] = k_row[width + c];
+            for (int64_t h = 0; h < problem->attrs.n_heads; h++) {
+                const float *k = k_row + h * head_dim;
+                tfr_kv_put(kv, head_dim, h, seq->past + t, k, k + width);
             }
         }
     }
@@ -180,7 +181,7 @@ void tfr_ref_kv_append(const struct tfr_run_args *args, const struct tfr_run_ctx
 static double score_of(const float *q, const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s) {
     double sum = 0;
     for (int64_t d = 0; d < head_dim; d++) {
-        sum += (double)q[d] * kv->k[k_index(kv, head_dim, h, s, d)];
+        sum += (double)q[d] * tfr_kv_key(kv, head_dim, h, s, d);
     }
     return sum;
 }
@@ -221,7 +222,7 @@ static void attend_row(const struct query *query, double *sum, float *o) {
             query->weights[s] = (float)p;
         }
         for (int64_t d = 0; d < query->head_dim && p > 0; d++) {
-            sum[d] += p * query->kv->v[(query->h * query->kv->capacity + s) * query->head_dim + d];
+            sum[d] += p * tfr_kv_value(query->kv, query->head_dim, query->h, s, d);
         }
     }
     const double factor = total > 0 ? query->factor / total : 0;
@@ -235,7 +236,7 @@ static void attend_row(const struct query *query, double *sum, float *o) {
 
 bool tfr_ref_attention_supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
     if (problem->attrs.attention != TFR_ATTENTION_FUSED) {
-        return true;
+        return kv_dtype_served(problem, reason, reason_size);
     }
     snprintf(reason, reason_size, "is not fused, and fused attention was asked for");
     return false;

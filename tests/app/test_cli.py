@@ -112,6 +112,16 @@ def plan_as_json_parses(tfrun):
 
 
 @case
+def plan_tells_the_bytes_of_caches(tfrun):
+    model = tfrun.source / "configs" / "gpt2.json"
+    expect("kv cache of a sequence: f32, growing, 73728 bytes a position, 75.50 MB for 1024 positions" in tfrun.text("plan", model),
+           "f32")
+    cache = json.loads(tfrun.text("plan", model, "--json", "--kv-dtype", "int8", "--kv-capacity", 500, "--ranks", 2))["kv_cache"]
+    expect(sum(cache.pop("position_bytes")) == 19584, "int8")
+    expect(cache == {"dtype": "int8", "kind": "growing", "capacity": 500}, cache)
+
+
+@case
 def plan_needs_no_weights(tfrun):
     expect(tfrun.text("plan", tfrun.source / "configs" / "gpt2-xl.json", "--ranks", 4), "a plan")
 

@@ -528,6 +528,40 @@ def too_many_operands(box):
 
 
 @case
+def new_tokens_beyond_the_capacity(box):
+    return wrong([box.model, "--prompt-ids", "1,2,3", "-n", "6", "--kv-capacity", "8"], USAGE, "3 tokens before and 6 new ones",
+                 "9 positions", "holds 8 (tfrun.runtime.kv_capacity)", "ask for fewer new tokens, or raise --kv-capacity")
+
+
+@case
+def static_beyond_the_capacity(box):
+    return wrong([box.model, "--prompt-ids", "1,2,3", "-n", "6", "--kv-capacity", "8", "--kv-cache", "static"], USAGE, "9 positions")
+
+
+@case
+def prompt_beyond_the_capacity(box):
+    return wrong([box.model, "--prompt-ids", "1,2,3,4", "-n", "1", "--kv-capacity", "4"], USAGE, "prompt has 4 tokens",
+                 "context is 4 (tfrun.runtime.kv_capacity)", "--truncate")
+
+
+@case
+def capacity_beyond_the_positions(box):
+    n = json.loads(box.config.read_text())["n_positions"]
+    return wrong([box.model, *IDS, "--kv-capacity", str(n + 1)], CONFIG, f"kv_capacity = {n + 1}", f"n_positions = {n}", "at most that")
+
+
+@case
+def unknown_cache_type(box):
+    return wrong([box.model, *IDS, "--kv-dtype", "f16"], CONFIG, "--kv-dtype", "f16", "f32|int8")
+
+
+@case
+def window_beyond_the_capacity(box):
+    return wrong(["eval", box.demo, "--data", box.demo / "heldout.txt", "--kv-capacity", "64", "--ctx", "65"], USAGE,
+                 "eval.ctx = 65", "tfrun.runtime.kv_capacity = 64")
+
+
+@case
 def plan_with_bad_rows(box):
     return wrong(["plan", box.config, "--rows", "0"], USAGE, "--rows", "0")
 

@@ -128,6 +128,75 @@ def law_company_and_steps(box):
             check(rows_of(got["logits"], order.index(TOKENS)) == alone, f"company of {len(order)} with steps of {size} changes bits")
 
 
+INT8 = ("--kv-dtype", "int8")
+
+
+@case
+def law_int8_cache_is_stored_and_loaded_unchanged(box):
+    whole = box.run(LM, {"input_ids": ids(TOKENS)}, "--use-cache", *INT8)
+    again = box.run(LM, {"input_ids": ids(TOKENS[-1:]), **{name: cut_last(t) for name, t in whole.items() if name.startswith("past_")}},
+                    "--use-cache", *INT8)
+    check(rows_of(again["logits"], 0) == rows_of(whole["logits"], 0)[-1:], "a cache given back changes bits")
+    same({k: v for k, v in again.items() if k != "logits"}, whole, "after a cache went out and in")
+    plain = box.run(LM, {"input_ids": ids(TOKENS)}, "--use-cache")
+    for name, (_, shape, values) in whole.items():
+        vectors = rows_of(("F32", [1, math.prod(shape) // shape[-1], shape[-1]], values), 0)
+        if name == "past_key_values.0.key":  # nothing has been rounded before it
+            for have, want in zip(vectors, rows_of(("F32", [1, math.prod(shape) // shape[-1], shape[-1]], plain[name][2]), 0)):
+                have, want = array.array("f", have), array.array("f", want)
+                largest = max(map(abs, want))
+                check(all(abs(a - b) <= largest / 253.9 for a, b in zip(have, want)), f"{name} is off by more than half a step")
+                steps = [x / max(map(abs, have)) * 127 for x in have]
+                check(all(abs(x - round(x)) < 1e-4 for x in steps), f"{name} is not a whole number of steps")
+
+
+def cut_last(tensor):
+    """[B,H,P,D] without the last position."""
+    dtype, (b, h, n, d), values = tensor
+    return dtype, [b, h, n - 1, d], [x for i in range(b * h) for x in values[i * n * d:(i * n + n - 1) * d]]
+
+
+@case
+def law_int8_split_at_every_position(box):
+    whole = box.run(LM, {"input_ids": ids(TOKENS)}, "--use-cache", *INT8)
+    for at in range(1, 8):
+        first = box.run(LM, {"input_ids": ids(TOKENS[:at])}, "--use-cache", *INT8)
+        rest = {name: t for name, t in first.items() if name.startswith("past_")}
+        second = box.run(LM, {"input_ids": ids(TOKENS[at:]), **rest}, "--use-cache", *INT8)
+        check(rows_of(first["logits"], 0) + rows_of(second["logits"], 0) == rows_of(whole["logits"], 0), f"cut after {at} changes bits")
+        same({k: v for k, v in second.items() if k != "logits"}, whole, f"in the cache after a cut at {at}")
+
+
+@case
+def law_int8_is_near_f32(box):
+    every(box, *INT8, tolerance=0.2)  # as INT8_TOLERANCE of tests/model/test_golden.c
+
+
+@case
+def law_int8_cross_cache_is_given_back(box):
+    tensors = read_tensors(GOLDEN / "lm_cross" / "request.safetensors")
+    whole = box.run("lm_cross", tensors, "--use-cache", *INT8)
+    given = {k: v for k, v in whole.items() if "cross_" in k and k.startswith("past_")}
+    check(bool(given), "no cross cache came out")
+    request = {"input_ids": tensors["input_ids"], **given, **{k: v for k, v in tensors.items() if k == "encoder_attention_mask"}}
+    same(box.run("lm_cross", request, "--use-cache", *INT8), whole, "from a cross cache given back")
+
+
+@case
+def law_static_caches_change_no_bit(box):
+    for name in ("lm_use_cache", "lm_past_mask_left", "lm_cross_past", "base_cross_attentions", "mix_03", "mix_11"):
+        same(golden(box, name, "--kv-cache", "static"), golden(box, name), "with a static cache")
+
+
+@case
+def refused_beyond_the_capacity(box):
+    c = config_of(LM)
+    words = "5 tokens before and 2 new ones make 7 positions", "holds 6 (tfrun.runtime.kv_capacity)", "raise --kv-capacity"
+    for how in ("growing", "static"):
+        refused(box, LM, {"input_ids": ids([1, 2]), **past(c, 1, 5)}, *words, flags=("--kv-capacity", "6", "--kv-cache", how))
+    box.run(LM, {"input_ids": ids([1, 2]), **past(c, 1, 5)}, "--kv-capacity", "7")
+
+
 @case
 def law_keep_is_a_slice(box):
     whole = rows_of(box.run(LM, {"input_ids": ids(TOKENS)})["logits"], 0)
@@ -216,6 +285,10 @@ def law_ranks(box):
         alone = golden(box, name)
         for ranks in (2, 3):
             same(golden(box, name, ranks=ranks), alone, f"on {ranks} ranks")
+    for name in ("lm_use_cache", "lm_cross_past", "lm_past_mask4"):
+        alone = golden(box, name, *INT8, tolerance=0.2)
+        for ranks in (2, 3):
+            same(golden(box, name, *INT8, "--kv-cache", "static", ranks=ranks, tolerance=0.2), alone, f"with int8 caches on {ranks} ranks")
 
 
 # ---- refusals: model, request, words of the sentence

@@ -1,11 +1,12 @@
 /* probe_engine.c - the whole runtime against the machine, in one run: decode against reading the same bytes,
  * prefill in GFLOP/s.
  *
- *     probe_engine MODEL_DIR [f32|bf16] [repetitions]
+ *     probe_engine MODEL_DIR [f32|bf16] [repetitions] [context]
  *
  * Decode: one sequence at context 128; every token is followed by one pass over buffers of as many bytes as
  * the packed weights and the kv cache hold, with the same threads, in huge pages. Prefill: 512 tokens, logits
- * of the last. Prints medians and ratios.
+ * of the last. With a context: instead, decode there with an int8 kv cache against one of f32, token by token. Prints
+ * medians and ratios.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 #include "bandwidth.h"
 #include "probe_direct.h"
 
-enum { CONTEXT = 128, PREFILL = 512, MOST = 1000 };
+enum { CONTEXT = 128, PREFILL = 512, MOST = 1000, MOST_IDS = 16384 };
 
 static void check(enum tfr_status status) {
     if (status != TFR_OK) {
@@ -25,10 +26,10 @@ static void check(enum tfr_status status) {
     }
 }
 
-static struct tfr_engine *open_engine(const char *path, const char *dtype) {
-    const struct tfr_override overrides[] = {{"runtime.dtype", dtype, "probe"}};
+static struct tfr_engine *open_engine(const char *path, const char *dtype, const char *kv_dtype) {
+    const struct tfr_override overrides[] = {{"runtime.dtype", dtype, "probe"}, {"runtime.kv_dtype", kv_dtype, "probe"}};
     struct tfr_engine *engine;
-    check(tfr_engine_open(&engine, path, overrides, 1));
+    check(tfr_engine_open(&engine, path, overrides, 2));
     return engine;
 }
 
@@ -136,20 +137,54 @@ static void probe_prefill(struct tfr_engine *engine, const int32_t *ids, int n, 
     }
 }
 
+static void probe_caches(const char *path, const char *dtype, const int32_t *ids, int n, int context) {
+    static const char *const kinds[] = {"f32", "int8"};
+    static double token[2][MOST], ratio[MOST];
+    struct tfr_engine *engine[2];
+    struct tfr_session *session[2];
+    for (int k = 0; k < 2; k++) {
+        engine[k] = open_engine(path, dtype, kinds[k]);
+        check(tfr_session_open(&session[k], engine[k], context + n));
+        feed(engine[k], session[k], ids, context);
+    }
+    for (int i = 0; i < n; i++) {
+        for (int k = 0; k < 2; k++) {
+            const double start = bench_now();
+            feed(engine[k], session[k], ids + i, 1);
+            token[k][i] = bench_now() - start;
+        }
+        ratio[i] = token[1][i] / token[0][i];
+    }
+    printf("decode, %d to %d tokens in the cache\n", context, context + n);
+    print_row("a token, f32 kv cache", bench_summarise(token[0], n), 1e3, "ms");
+    print_row("a token, int8 kv cache", bench_summarise(token[1], n), 1e3, "ms");
+    print_row("int8 / f32, pair by pair", bench_summarise(ratio, n), 1, "x ");
+    for (int k = 0; k < 2; k++) {
+        tfr_session_close(session[k]);
+        tfr_engine_close(engine[k]);
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) {
-        fprintf(stderr, "usage: probe_engine MODEL_DIR [f32|bf16] [repetitions]\n");
+        fprintf(stderr, "usage: probe_engine MODEL_DIR [f32|bf16] [repetitions] [context]\n");
         return 2;
     }
     const char *dtype = argc > 2 ? argv[2] : "f32";
     int n = argc > 3 ? atoi(argv[3]) : 60;
     n = n < 1 || n > MOST ? 60 : n;
-    struct tfr_engine *engine = open_engine(argv[1], dtype);
-    int32_t ids[PREFILL];
-    for (int i = 0; i < PREFILL; i++) {
+    struct tfr_engine *engine = open_engine(argv[1], dtype, "f32");
+    const int context = argc > 4 ? atoi(argv[4]) : 0;
+    static int32_t ids[MOST_IDS];
+    for (int i = 0; i < MOST_IDS; i++) {
         ids[i] = (int32_t)((i * 7919 + 13) % tfr_engine_vocab_size(engine));
     }
     printf("%s, %s, %d threads\n", argv[1], dtype, tfr_engine_threads(engine));
+    if (context > 0 && context <= MOST_IDS) {
+        tfr_engine_close(engine);
+        probe_caches(argv[1], dtype, ids, n, context);
+        return 0;
+    }
     probe_decode(engine, ids, n);
     probe_prefill(engine, ids, n > 12 ? 12 : n, dtype);
     tfr_engine_close(engine);

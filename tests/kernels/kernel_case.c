@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/dtype.h"
+#include "kernel_cache.h"
 
 static const char *const op_names[] = {
 #define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text) name,
@@ -23,6 +24,7 @@ static const char *const act_names[TFR_ACT_COUNT] = {
     "relu2",  "relu6",     "leaky_relu", "silu",        "tanh",        "sigmoid",
     "linear", "mish",      "laplace",    "hardswish",   "sqrtsoftplus"};
 static const char *const dtype_names[] = {"f32", "bf16", "f16", "f64"};
+static const char *const cache_names[] = {"f32", "i8"};
 
 static _Noreturn void bad_line(const char *what, const char *text) {
     fprintf(stderr, "case file: %s: \"%s\"\n", what, text);
@@ -70,14 +72,19 @@ static void parse_pair(const char *key, char *value, struct kernel_case *out) {
         const char *key;
         int64_t *at;
     } numbers[] = {{"rows", &out->rows},   {"max", &out->max}, {"k", &out->k},      {"n", &out->n},
-                   {"heads", &out->heads}, {"dim", &out->dim}, {"from", &out->from}};
+                   {"heads", &out->heads}, {"dim", &out->dim}, {"from", &out->from},
+                 {"cross", &out->cross}};
     const struct {
         const char *key;
         int32_t *at;
     } flags[] = {{"bias", &out->bias},
                  {"residual", &out->residual},
                  {"transposed", &out->transposed},
-                 {"causal", &out->causal}};
+                 {"causal", &out->causal},
+                 {"query_only", &out->query_only},
+                 {"mask", &out->mask},
+                 {"head_mask", &out->head_mask},
+                 {"weights", &out->weights}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (strcmp(key, numbers[i].key) == 0) {
             *numbers[i].at = atoll(value);
@@ -96,6 +103,8 @@ static void parse_pair(const char *key, char *value, struct kernel_case *out) {
         out->dtype = find_name("unknown dtype", value, dtype_names, 4);
     } else if (strcmp(key, "stored") == 0) {
         out->stored = find_name("unknown dtype", value, dtype_names, 4);
+    } else if (strcmp(key, "kv") == 0) {
+        out->kv = find_name("unknown dtype", value, cache_names, 2) == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_I8;
     } else if (strcmp(key, "spread") == 0) {
         out->spread = atof(value);
     } else if (strcmp(key, "offset") == 0) {
@@ -175,7 +184,7 @@ static void store_as(void *data, int dtype, int64_t i, double value) {
     }
 }
 
-static void *random_floats(uint64_t *state, int dtype, int64_t n, double spread, double offset) {
+void *random_floats(uint64_t *state, int dtype, int64_t n, double spread, double offset) {
     void *data = must_alloc((size_t)n * float_bytes(dtype));
     for (int64_t i = 0; i < n; i++) {
         const double unit = (double)(next_random(state) >> 11) * 0x1p-53;
@@ -218,29 +227,10 @@ static void build_linear(const struct kernel_case *kase, struct kernel_data *dat
     data->in[3] = kase->residual ? random_floats(state, TFR_DTYPE_F32, kase->max * kase->n, 1, 0) : NULL;
 }
 
-/* K and V of each sequence: random up to the last visible key, NaN behind it (attention) or everywhere
- * (kv_append). */
-static void build_cache(const struct kernel_case *kase, struct kernel_data *data, uint64_t *state) {
-    int64_t row0 = 0;
-    for (int b = 0; b < kase->n_seqs; b++) {
-        const int64_t keys = kase->past[b] + kase->n_rows[b];
-        const int64_t capacity = (keys + 40) / TFR_KV_PANEL * TFR_KV_PANEL, size = capacity * kase->n;
-        struct tfr_kv *kv = &data->kv[b];
-        *kv = (struct tfr_kv){.capacity = capacity};
-        data->kv_floats[b] = size;
-        kv->k = random_floats(state, TFR_DTYPE_F32, size, kase->spread, 0);
-        kv->v = random_floats(state, TFR_DTYPE_F32, size, kase->spread, 0);
-        for (int64_t i = 0; i < size; i++) {
-            const int64_t slot_k =
-                i / (TFR_KV_PANEL * kase->dim) % (capacity / TFR_KV_PANEL) * TFR_KV_PANEL + i % TFR_KV_PANEL;
-            const bool is_new = kase->op == TFR_OP_KV_APPEND;
-            kv->k[i] = is_new || slot_k >= keys ? NAN : kv->k[i];
-            kv->v[i] = is_new || i / kase->dim % capacity >= keys ? NAN : kv->v[i];
-        }
-        data->seq[b] = (struct tfr_batch_seq){.row0 = row0, .n_rows = kase->n_rows[b], .past = kase->past[b], .kv = kv};
-        row0 += kase->n_rows[b];
-    }
-    data->batch = (struct tfr_batch){.n_seqs = kase->n_seqs, .seq = data->seq};
+/* qkv, or with cross-attention q alone, and k and v alone. */
+static int64_t input_width(const struct kernel_case *kase) {
+    const int64_t parts = kase->n_seqs == 0 ? 1 : kase->cross == 0 ? 3 : kase->op == TFR_OP_KV_APPEND ? 2 : 1;
+    return parts * kase->n;
 }
 
 static void build_inputs(const struct kernel_case *kase, struct kernel_data *data, uint64_t *state) {
@@ -279,14 +269,13 @@ static void build_inputs(const struct kernel_case *kase, struct kernel_data *dat
         break;
     case TFR_OP_KV_APPEND:
     case TFR_OP_ATTENTION:
-        build_cache(kase, data, state);
+        cache_build(kase, data, state);
         break;
     default:
         break;
     }
     if (data->in[0] == NULL) {
-        const int64_t width = kase->n_seqs > 0 ? 3 * n : n,
-                      rows = kase->op == TFR_OP_GATHER_ROWS ? kase->from : max;
+        const int64_t width = input_width(kase), rows = kase->op == TFR_OP_GATHER_ROWS ? kase->from : max;
         arg[0] = describe(TFR_DTYPE_F32, rows, width, TFR_ARG_VAR_ROWS);
         data->in[0] = random_floats(state, TFR_DTYPE_F32, rows * width, kase->spread, kase->offset);
     }
@@ -314,11 +303,11 @@ void data_build(const struct kernel_case *kase, struct kernel_data *data) {
     problem->n_args = data->n_in + has_output;
     if (has_output) {
         problem->arg[data->n_in] = describe(TFR_DTYPE_F32, kase->max, kase->n, TFR_ARG_VAR_ROWS);
-        data->out_bytes_max = kase->max * kase->n * (int64_t)sizeof(float);
-        data->out_bytes = kase->rows * kase->n * (int64_t)sizeof(float);
+        data->out_bytes_max = (data->weights_floats + kase->max * kase->n) * (int64_t)sizeof(float);
+        data->out_bytes = (data->weights_floats + kase->rows * kase->n) * (int64_t)sizeof(float);
     }
     for (int b = 0; !has_output && b < kase->n_seqs; b++) {
-        data->out_bytes = data->out_bytes_max += 2 * data->kv_floats[b] * (int64_t)sizeof(float);
+        data->out_bytes = data->out_bytes_max += (int64_t)data->kv_bytes[b];
     }
 }
 
@@ -326,10 +315,7 @@ void data_free(struct kernel_data *data) {
     for (int i = 0; i < TFR_MAX_ARGS; i++) {
         free(data->in[i]);
     }
-    for (int b = 0; b < data->batch.n_seqs; b++) {
-        free(data->kv[b].k);
-        free(data->kv[b].v);
-    }
+    cache_free(data);
     free(data->weight.data);
 }
 

@@ -3,6 +3,7 @@
  * Line: NAME OP key=value ...  ('#' starts a comment). Keys, all optional:
  *   rows=N   max=N (rows_max, default rows + 3)   k=N n=N (linear: inputs, outputs; else n is the width)
  *   heads=N dim=N seqs=PAST+N,PAST+N,... causal=0|1   act=NAME   dtype=f32|bf16 (packed)
+ *   kv=f32|i8 (cache)   cross=N (keys of the encoder)   query_only=0|1   mask=HEADS head_mask=0|1 weights=0|1
  * stored=f32|bf16|f16|f64 bias=0|1 residual=0|1 transposed=0|1   spread=X (inputs lie in [-X, X])   offset=X
  * (is added)   from=N (rows of a table)
  */
@@ -20,6 +21,8 @@ struct kernel_case {
     int32_t op, act, dtype, stored;
     int64_t rows, max, k, n, heads, dim, from;
     int32_t bias, residual, transposed, causal, n_seqs;
+    int32_t kv, query_only, mask, head_mask, weights;
+    int64_t cross;
     int64_t past[CASE_MAX_SEQS], n_rows[CASE_MAX_SEQS];
     double spread, offset;
 };
@@ -31,13 +34,15 @@ struct kernel_data {
     void *in[TFR_MAX_ARGS]; /* the raw weight of linear stands in `weight` instead */
     struct tfr_tensor weight;
     int64_t rows;
-    int64_t out_bytes_max; /* of the output at rows_max; kv_append: k and v of all sequences, one after the
-                              other */
+    int64_t out_bytes_max; /* of the output at rows_max; kv_append: the caches, one after the other */
     int64_t out_bytes;     /* at `rows` */
     struct tfr_batch batch;
     struct tfr_batch_seq seq[CASE_MAX_SEQS];
     struct tfr_kv kv[CASE_MAX_SEQS];
-    int64_t kv_floats[CASE_MAX_SEQS]; /* of k, and of v */
+    void *kv_memory[CASE_MAX_SEQS]; /* one block holds all of a cache */
+    size_t kv_bytes[CASE_MAX_SEQS];
+    float *mask[CASE_MAX_SEQS], *head_mask;
+    int64_t weights_floats; /* stand before the rows in an output */
 };
 
 /* Exits with a message on a line that is not a case. False: no case on this line. */
@@ -46,6 +51,8 @@ void data_build(const struct kernel_case *kase, struct kernel_data *data);
 void data_free(struct kernel_data *data);
 /* Largest |kernel - ref| allowed for a result `want`. */
 double case_tolerance(const struct kernel_case *kase, double want);
+/* n values of a dtype in [offset - spread, offset + spread]; free them. */
+void *random_floats(uint64_t *state, int dtype, int64_t n, double spread, double offset);
 /* Zeroed, 64-byte aligned; exits without memory. */
 void *must_alloc(size_t bytes);
 const char *op_name(int op);

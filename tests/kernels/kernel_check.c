@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel_cache.h"
+
 void report(struct context *context, const struct kernel_setup *setup, const char *what) {
     printf("FAIL %s: %s, %d threads: %s\n", context->kase->name, setup->kernel->name,
            setup->problem.n_threads, what);
@@ -31,32 +33,46 @@ bool is_ref(const struct tfr_kernel *kernel) {
     return strstr(kernel->name, ".ref.") != NULL;
 }
 
-float *run_fresh(struct kernel_setup *setup, void *const *in, int64_t rows, const struct tfr_batch *batch) {
-    const struct kernel_data *data = setup->data;
-    float *out = guarded_alloc((size_t)data->out_bytes_max);
-    if (data->problem.op != TFR_OP_KV_APPEND) {
-        setup_run(setup, in, rows, batch, out);
-        return out;
-    }
-    struct tfr_kv kv[CASE_MAX_SEQS];
-    struct tfr_batch_seq seq[CASE_MAX_SEQS];
-    float *next = out;
+/* The batch with its caches (kv_append) or weights (attention) in `out`. */
+static struct tfr_batch place_results(const struct kernel_data *data, const struct tfr_batch *batch, float **out,
+                                      struct tfr_batch_seq *seq, struct tfr_kv *kv) {
+    uint8_t *next = (uint8_t *)*out;
     for (int b = 0; b < batch->n_seqs; b++) {
         seq[b] = batch->seq[b];
-        kv[b] = (struct tfr_kv){next, next + data->kv_floats[b], data->kv[b].capacity};
-        memcpy(kv[b].k, data->kv[b].k, (size_t)data->kv_floats[b] * sizeof(float));
-        memcpy(kv[b].v, data->kv[b].v, (size_t)data->kv_floats[b] * sizeof(float));
-        next += 2 * data->kv_floats[b];
-        seq[b].kv = &kv[b];
+        seq[b].self.weights = seq[b].cross.weights = out;
+        if (data->problem.op == TFR_OP_KV_APPEND) {
+            memcpy(next, data->kv_memory[b], data->kv_bytes[b]);
+            kv[b] = cache_at(data, b, next);
+            seq[b].kv = &kv[b];
+            next += data->kv_bytes[b];
+        }
     }
-    const struct tfr_batch copies = {batch->n_seqs, seq};
-    setup_run(setup, in, rows, &copies, NULL);
+    return (struct tfr_batch){batch->n_seqs, seq};
+}
+
+float *run_fresh(struct kernel_setup *setup, void *const *in, int64_t rows, const struct tfr_batch *batch) {
+    const struct kernel_data *data = setup->data;
+    const bool is_append = data->problem.op == TFR_OP_KV_APPEND, has_seqs = batch != NULL && batch->n_seqs > 0;
+    float *out = guarded_alloc((size_t)data->out_bytes_max);
+    struct tfr_kv kv[CASE_MAX_SEQS];
+    struct tfr_batch_seq seq[CASE_MAX_SEQS];
+    struct tfr_batch placed = {0};
+    if (has_seqs) {
+        placed = place_results(data, batch, &out, seq, kv);
+    }
+    setup_run(setup, in, rows, has_seqs ? &placed : batch, is_append ? NULL : out + data->weights_floats);
     return out;
 }
 
 static void compare_with_ref(struct context *context, const struct kernel_setup *setup, const float *got,
                              const float *want) {
     const int64_t n = context->data->out_bytes / (int64_t)sizeof(float);
+    if (context->kase->op == TFR_OP_KV_APPEND) {
+        if (memcmp(got, want, (size_t)context->data->out_bytes) != 0) {
+            report(context, setup, "the caches differ from those of ref");
+        }
+        return;
+    }
     for (int64_t i = 0; i < n; i++) {
         const double error = fabs((double)got[i] - want[i]), most = case_tolerance(context->kase, want[i]);
         const bool same = (isnan(got[i]) && isnan(want[i])) || got[i] == want[i];
@@ -119,8 +135,10 @@ static void check_kernel(struct context *context, const struct tfr_kernel *kerne
             memcmp(first, out, (size_t)context->data->out_bytes) != 0) {
             report(context, &setup, "other bits than with one thread");
         }
+        check_refuses_other_caches(context, &setup);
         if (nth < 3) {
             check_same_rows(context, &setup, out);
+            check_dequantised(context, &setup, out);
         }
         check_guards(context, &setup, out);
         free(first != NULL ? out : NULL);

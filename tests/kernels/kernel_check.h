@@ -24,6 +24,10 @@ float *run_fresh(struct kernel_setup *setup, void *const *in, int64_t rows, cons
 /* kernel_laws.c: rows in a run of their own have the bits they have among many (`whole`); equal orders give
  * equal bits. */
 void check_same_rows(struct context *context, struct kernel_setup *setup, const float *whole);
+/* A kernel that reads or writes caches refuses types that it does not know, with a reason. */
+void check_refuses_other_caches(struct context *context, const struct kernel_setup *setup);
+/* An int8 cache gives the bits that an f32 cache of the same keys and values gives. */
+void check_dequantised(struct context *context, struct kernel_setup *setup, const float *want);
 void check_orders(struct context *context, const char *filter);
 
 /* kernel_perf.c */

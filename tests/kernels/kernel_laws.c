@@ -10,19 +10,7 @@
 #include <string.h>
 
 #include "common/dtype.h"
-
-/* A copy of one sequence's cache in which all keys from `n_keys` on are NaN. */
-static struct tfr_kv copy_cache(const struct kernel_data *data, int b, int64_t head_dim, int64_t n_keys) {
-    const struct tfr_kv *from = &data->kv[b];
-    const size_t bytes = (size_t)data->kv_floats[b] * sizeof(float);
-    const struct tfr_kv to = {must_alloc(bytes), must_alloc(bytes), from->capacity};
-    for (int64_t i = 0; i < data->kv_floats[b]; i++) {
-        const int64_t panel = i / (TFR_KV_PANEL * head_dim) % (to.capacity / TFR_KV_PANEL);
-        to.k[i] = panel * TFR_KV_PANEL + i % TFR_KV_PANEL < n_keys ? from->k[i] : NAN;
-        to.v[i] = i / head_dim % to.capacity < n_keys ? from->v[i] : NAN;
-    }
-    return to;
-}
+#include "kernel_cache.h"
 
 /* Rows [t, t + n) of sequence b (or of the matrix) in a run of their own: same bits as `whole` has for them.
  */
@@ -42,10 +30,11 @@ static void check_row_range(struct context *context, struct kernel_setup *setup,
         }
     }
     struct tfr_kv kv = {0};
+    void *kv_memory = NULL;
     struct tfr_batch_seq seq = {.n_rows = n, .kv = &kv};
     if (is_attention) {
         seq.past = data->seq[b].past + t;
-        kv = copy_cache(data, b, context->kase->dim, seq.past + n);
+        kv = cache_copy(data, b, seq.past + n, &kv_memory);
     }
     const struct tfr_batch batch = {1, &seq};
     float *out = run_fresh(setup, in, n, &batch);
@@ -56,18 +45,21 @@ static void check_row_range(struct context *context, struct kernel_setup *setup,
         report(context, setup, text);
     }
     free(out);
-    free(kv.k);
-    free(kv.v);
+    free(kv_memory);
     for (int i = 0; i < TFR_MAX_ARGS; i++) {
         free(copy[i]);
     }
+}
+
+static bool is_plain_causal(const struct kernel_case *kase) {
+    return kase->causal && kase->cross == 0 && !kase->query_only && !kase->mask && !kase->head_mask && !kase->weights;
 }
 
 void check_same_rows(struct context *context, struct kernel_setup *setup, const float *whole) {
     const struct kernel_case *kase = context->kase;
     const bool is_attention = kase->op == TFR_OP_ATTENTION;
     if (kase->op != TFR_OP_LINEAR && kase->op != TFR_OP_LAYER_NORM && kase->op != TFR_OP_ACTIVATION &&
-        !(is_attention && kase->causal)) {
+        !(is_attention && is_plain_causal(kase))) {
         return;
     }
     for (int b = 0; b < (is_attention ? kase->n_seqs : 1); b++) {
@@ -82,6 +74,47 @@ void check_same_rows(struct context *context, struct kernel_setup *setup, const 
             check_row_range(context, setup, whole, b, 1, n - 1); /* tiles begin at other rows */
             check_row_range(context, setup, whole, b, n / 2, n - n / 2 - 1);
         }
+    }
+}
+
+void check_refuses_other_caches(struct context *context, const struct kernel_setup *setup) {
+    const int op = context->kase->op;
+    if (op != TFR_OP_ATTENTION && op != TFR_OP_KV_APPEND) {
+        return;
+    }
+    struct tfr_problem problem = setup->problem;
+    char reason[256] = "";
+    problem.attrs.kv_dtype = TFR_DTYPE_F16;
+    const bool is_served =
+        setup->kernel->supports == NULL || setup->kernel->supports(&problem, reason, sizeof reason);
+    if (is_served || reason[0] == '\0') {
+        report(context, setup, "does not refuse a cache of another type, or gives no reason");
+    }
+}
+
+void check_dequantised(struct context *context, struct kernel_setup *setup, const float *want) {
+    const struct kernel_data *data = context->data;
+    if (context->kase->op != TFR_OP_ATTENTION || context->kase->kv != TFR_DTYPE_I8) {
+        return;
+    }
+    struct tfr_kv kv[CASE_MAX_SEQS];
+    void *memory[CASE_MAX_SEQS];
+    struct tfr_batch_seq seq[CASE_MAX_SEQS];
+    for (int b = 0; b < context->kase->n_seqs; b++) {
+        kv[b] = cache_as_f32(data, b, &memory[b]);
+        seq[b] = data->seq[b];
+        seq[b].kv = seq[b].cross_kv = &kv[b];
+    }
+    const struct tfr_batch batch = {context->kase->n_seqs, seq};
+    setup->problem.attrs.kv_dtype = TFR_DTYPE_F32;
+    float *out = run_fresh(setup, data->in, data->rows, &batch);
+    setup->problem.attrs.kv_dtype = TFR_DTYPE_I8;
+    if (memcmp(out, want, (size_t)data->out_bytes) != 0) {
+        report(context, setup, "an int8 cache gives other bits than the same keys and values in f32");
+    }
+    free(out);
+    for (int b = 0; b < context->kase->n_seqs; b++) {
+        free(memory[b]);
     }
 }
 

@@ -51,7 +51,7 @@ static void count_work(const struct kernel_case *kase, double *flops, double *by
                  4 * m * n * (1 + kase->residual);
     } else if (kase->op == TFR_OP_ATTENTION) {
         *flops = 4 * pairs * n + 6 * pairs * (double)kase->heads;
-        *bytes = 8 * m * n + 8 * keys * n;
+        *bytes = 8 * m * n + 2 * keys * n * (kase->kv == TFR_DTYPE_I8 ? 1 + 4.0 / (double)kase->dim : 4);
     } else if (kase->op == TFR_OP_LAYER_NORM) {
         *flops = 7 * m * n + 5 * m;
     } else if (kase->op == TFR_OP_ACTIVATION) {

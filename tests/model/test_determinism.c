@@ -239,6 +239,28 @@ static void check_again(const struct law *law, const char *setting) {
     tfr_engine_close(beside);
 }
 
+/* A cache whose memory is there from the start, and one that ends where the sequence does, give what a growing one gives. */
+static void law_static(const struct law *law) {
+    char capacity[64];
+    snprintf(capacity, sizeof capacity, "runtime.kv_capacity=%lld", (long long)law->golden->n);
+    struct tfr_engine *growing = open_engine(law, "runtime.kv_cache=growing");
+    float *whole = golden_run_ids(growing, law->golden->ids, law->golden->n);
+    tfr_engine_close(growing);
+    const char *const others[] = {"runtime.kv_cache=static", capacity};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        struct tfr_engine *engine = open_engine(law, others[i]);
+        for (int64_t at = 1; at < law->golden->n; at += law->golden->n / 3 + 1) {
+            expect_cut(law, engine, at, 3, whole);
+        }
+        struct tfr_session *longer;
+        if (i == 1 && tfr_session_open(&longer, engine, law->golden->n + 1) != TFR_USAGE) {
+            golden_fail("a session beyond runtime.kv_capacity was opened");
+        }
+        tfr_engine_close(engine);
+    }
+    free(whole);
+}
+
 static void law_reuse(const struct law *law) {
     check_again(law, NULL);
 }
@@ -271,7 +293,7 @@ int main(int argc, char **argv) {
         void (*check)(const struct law *law);
     } laws[] = {{"split", law_split}, {"company", law_company}, {"keep", law_keep}, {"threads", law_threads},
                 {"rows", law_rows},   {"reuse", law_reuse},     {"repeat", law_repeat}, {"free", law_free},
-                {"long", law_long}};
+                {"long", law_long},   {"static", law_static}};
     if (argc != 4 && argc != 5) {
         golden_fail("usage: test_determinism FOLDER DTYPE LAW [SETTING]");
     }

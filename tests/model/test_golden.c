@@ -221,6 +221,17 @@ static void law_bf16(const struct golden_case *golden) {
     expect_within(golden, types, BF16_TOLERANCE);
 }
 
+/* A cached number is off by at most 1/254 of the largest of its vector (kv.h), so by 0.0023 of it as a root mean square and
+ * about 0.006 of the vector's own: what 2 L sublayers add grows like a root of their number, to 2 % of the part of the
+ * residual that came through attention, at most about half of it. Logits have deviations of about 2.5, so theirs is 0.025;
+ * the largest of some thousands lies at four times that. Twice more for luck. Seen: up to 0.055. */
+static const double INT8_TOLERANCE = 0.2;
+
+static void law_int8(const struct golden_case *golden) {
+    static const char *const types[] = {"runtime.kv_dtype=int8", NULL};
+    expect_within(golden, types, INT8_TOLERANCE);
+}
+
 static void law_isa(const struct golden_case *golden) {
     static const char *const sets[] = {"runtime.isa=plain", "runtime.isa=avx2", "runtime.isa=avx512",
                                        "runtime.isa=auto", NULL};
@@ -317,7 +328,7 @@ int main(int argc, char **argv) {
     } checks[] = {
         {"golden", check_golden}, {"split", law_split}, {"company", law_company},
         {"threads", law_threads}, {"rows", law_rows},   {"memory", law_memory},
-        {"keep", law_keep},       {"bf16", law_bf16},   {"isa", law_isa},
+        {"keep", law_keep},       {"bf16", law_bf16},   {"int8", law_int8}, {"isa", law_isa},
         {"kernels", law_kernels}, {"reuse", law_reuse}, {"refusal", law_refusal},
     };
     if (argc != 3) {

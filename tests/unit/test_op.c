@@ -85,6 +85,9 @@ TFR_TEST(attention_cost_follows_visible_pairs) {
     double pairs = 1024.0 * 1025 / 2;
     assert_true(cost.flops == 4 * pairs * 768 + 6 * pairs * 12);
     assert_true(cost.bytes_read == 4.0 * 1024 * 768 + 2 * 4.0 * 1024 * 768);
+    problem.attrs.kv_dtype = TFR_DTYPE_I8; /* one byte, and a scale for each vector of 64 */
+    tfr_op_cost(&problem, &facts, &cost);
+    assert_true(cost.bytes_read == 4.0 * 1024 * 768 + 2 * 1024 * 12 * (64 + 4.0));
 }
 
 TFR_TEST(facts_of_a_ragged_step) {

@@ -100,6 +100,7 @@ struct tfr_attrs {
     int32_t cross; /* attention: q is [T, C] alone, keys and values are the encoder's (cross_kv), all of them visible */
     int32_t has_mask, has_head_mask, wants_weights; /* attention: members of struct tfr_attention_extra that are set */
     int32_t attention; /* enum tfr_attention_choice: a kernel of another kind refuses */
+    int32_t kv_dtype; /* kv_append, attention: TFR_DTYPE_F32 or TFR_DTYPE_I8, which members of struct tfr_kv are set */
 };
 
 /* What is asked of a kernel. Arguments stand in the order of ops.def, inputs first. */
@@ -135,14 +136,19 @@ struct tfr_cost {
     double overhead_ns;
 };
 
-/* The kv cache of one layer of one sequence, f32. Capacity is a multiple of TFR_KV_PANEL keys.
+/* The kv cache of one layer of one sequence. Capacity is a multiple of TFR_KV_PANEL keys.
  * K lies in panels of 16 keys, so that 16 scores are computed side by side in the same order for one row and for many:
  *   key s, head h, element d:  k[((h * (capacity / 16) + s / 16) * head_dim + d) * 16 + s % 16]
- *   value:                     v[(h * capacity + s) * head_dim + d] */
+ *   value:                     v[(h * capacity + s) * head_dim + d]
+ * attrs.kv_dtype says which members are set: k and v (f32), or the others (int8). k8 and v8 lie as k and v do, and stand for
+ *   k8[..] * k_scale[h * capacity + s],  v8[..] * v_scale[h * capacity + s]
+ * where the product is exact in f32. How a vector becomes int8 is defined in tfrun/kv.h. */
 #define TFR_KV_PANEL 16
 struct tfr_kv {
     float *k, *v;
     int64_t capacity;
+    int8_t *k8, *v8;
+    float *k_scale, *v_scale;
 };
 
 /* What an attention may have beside its keys; each member is read only where the attrs say so. n_keys is past + n_rows,

@@ -65,10 +65,11 @@ TFR_API int tfr_launched_rank(void);
 TFR_API void tfr_engine_cancel(void);
 
 TFR_API int64_t tfr_engine_vocab_size(const struct tfr_engine *engine);
-/* The longest sequence: the model's n_positions, less those of model.prefix. */
+/* The longest sequence: runtime.kv_capacity, or the model's n_positions where that is 0, less those of model.prefix. */
 TFR_API int64_t tfr_engine_n_positions(const struct tfr_engine *engine);
 
-/* Bytes that this rank holds now: packed weights, kv caches of open sessions, activations and scratch. */
+/* Bytes that this rank holds now: packed weights, kv caches of open sessions with those of encoders (all of their room, touched
+ * or not), activations and scratch. */
 struct tfr_memory {
     int64_t weights_bytes, kv_bytes, activations_bytes;
 };
