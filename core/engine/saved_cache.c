@@ -34,7 +34,7 @@ static void make_identity(struct identity *identity, const struct tfr_engine *en
         {"layout", LAYOUT},
         {"model", identity->model},
         {"dtype", tfr_choice_name("runtime.dtype", engine->config->options.runtime_dtype)},
-        {"kv", "f32"},
+        {"kv", tfr_choice_name("runtime.kv_dtype", engine->config->options.runtime_kv_dtype)},
     };
     memcpy(identity->notes, notes, sizeof notes);
 }
@@ -46,7 +46,7 @@ static enum tfr_status check_identity(const struct tfr_engine *engine, const str
         "has a layout of another version of tfrun; save it again",
         "was saved from another model or prefix; save it again with this one",
         "was saved with another runtime.dtype; run with that --dtype, or save it again",
-        "was saved with other keys and values than runtime's; save it again",
+        "was saved with another runtime.kv_dtype; run with that --kv-dtype, or save it again",
     };
     struct identity own;
     make_identity(&own, engine);

@@ -190,6 +190,15 @@ def bf16_and_prefix(box):
 
 
 @case
+def int8_and_static(box):
+    box.save(PROMPT, "--kv-dtype", "int8")
+    plain = box.run(PROMPT, "--kv-dtype", "int8")
+    same_text(box.load(PROMPT, "--kv-dtype", "int8"), plain, "int8")
+    same_text(box.load(PROMPT, "--kv-dtype", "int8", "--kv-cache", "static"), plain, "a static cache of int8")
+    box.refused(4, "another runtime.kv_dtype", "kv is int8, needs f32", flags=("--cache-load", box.file))
+
+
+@case
 def ranks_save_and_load_the_same(box):
     if not box.mpiexec:
         sys.exit(77)

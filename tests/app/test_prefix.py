@@ -134,6 +134,19 @@ def law_a_prefix_of_tokens_is_those_tokens(box):
 
 
 @case
+def law_int8_and_static_caches_take_it(box):
+    """A prefix of keys and values that an int8 cache gave out is the same cache again."""
+    head, rest, int8 = TOKENS[:P], TOKENS[P:], ("--kv-dtype", "int8")
+    cache = box.forward("config.json", {"input_ids": ids(head)}, "--use-cache", *int8)
+    path = box.folder / "text.safetensors"
+    write_tensors(path, {name: t for name, t in cache.items() if name.startswith("past_")})
+    whole = box.generate(TOKENS, 8, *int8)
+    for how in ("growing", "static"):
+        behind = box.generate(rest, 8, "--prefix", path, *int8, "--kv-cache", how, "--kv-capacity", str(len(TOKENS) + 8))
+        check(whole["logits_digest"] == behind["logits_digest"], f"other bits behind a prefix, {how}")
+
+
+@case
 def law_batches_steps_and_drafts(box):
     flags = prefix_flags("lm")
     plain = box.generate(TOKENS, 12, *flags)
