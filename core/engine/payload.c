@@ -39,6 +39,14 @@ size_t tfr_payload_bytes(const struct tfr_payload *payload) {
            logit_rows_bytes(payload) + (size_t)payload->n_floats * sizeof(float);
 }
 
+struct tfr_payload *tfr_payload_make(const struct tfr_payload *shape) {
+    struct tfr_payload *payload = tfr_alloc(1, tfr_payload_bytes(shape));
+    if (payload != NULL) {
+        *payload = *shape;
+    }
+    return payload;
+}
+
 struct tfr_payload_parts tfr_payload_parts(struct tfr_payload *payload) {
     uint8_t *at = (uint8_t *)(payload + 1);
     struct tfr_payload_parts parts = {.entries = (void *)at};
