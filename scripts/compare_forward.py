@@ -413,7 +413,7 @@ def run_case(args, index, name, asked, root):
     save_file({k: v.contiguous() for k, v in t.items()}, folder / "request.safetensors")
     if args.golden:
         return write_golden(args, index, folder, name, asked, t, flags, shape, ref)
-    command = [args.tfrun, "forward", str(folder), "--in", str(folder / "request.safetensors"), "--out", str(folder / "reply.safetensors"),
+    command = [args.tfrun, "forward", str(folder), "--in", str(folder / "request.safetensors"), "--out", str(folder / "reply.safetensors"), "--force",
                *flags, *args.options]
     if args.ranks > 1:
         command = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", str(args.ranks), *command]

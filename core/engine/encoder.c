@@ -57,7 +57,7 @@ static enum tfr_status encode_some(struct tfr_engine *engine, int32_t slot, cons
                                    const int32_t *kept, int64_t first, int64_t rows) {
     const int64_t C = engine->config->model.n_embd;
     const struct tfr_payload shape = {.kind = TFR_PAYLOAD_STEP,
-                                      .n_embeds = 1,
+                                      .has_embeds = 1,
                                       .features = {.part = TFR_PART_ENCODER},
                                       .n_entries = 1,
                                       .n_rows = rows,

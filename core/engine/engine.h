@@ -125,6 +125,7 @@ void tfr_step_close_buffers(struct tfr_engine *engine);
 /* ids stand one sequence after the other; logits come back the same way in engine->logits. */
 enum tfr_status tfr_engine_step(struct tfr_engine *engine, const struct tfr_step_seq *seqs, int64_t n_seqs, const int32_t *ids);
 enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot);
+int64_t tfr_engine_free_slots(const struct tfr_engine *engine);
 void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot);
 /* The first n positions of slot `from` become those of slot `to`, on all ranks; encoder states are shared. */
 enum tfr_status tfr_engine_copy_slot(struct tfr_engine *engine, int32_t to, int32_t from, int64_t n);
@@ -133,9 +134,11 @@ void tfr_engine_end(struct tfr_engine *engine);
 enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config);
 int64_t tfr_kv_capacity(const struct tfr_config *config);
 struct tfr_kvcache_spec tfr_kv_spec(const struct tfr_config *config, int64_t n_layers);
-/* Fails for `n_past` cached and `n_new` new positions that a cache of this engine is not to hold; those of a prefix are cached ones. */
+/* Fails for `n_past` cached and `n_new` new positions that a cache of this engine is not to hold; those of a prefix are cached
+ * ones. */
 enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64_t n_past, int64_t n_new);
-/* The cache of a sequence, and one that does not grow (of encoder states, of a prefix), for the blocks of this rank; all ranks agree on success. */
+/* The cache of a sequence, and one that does not grow (of encoder states, of a prefix), for the blocks of this rank; all ranks
+ * agree on success. */
 enum tfr_status tfr_engine_open_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t capacity);
 enum tfr_status tfr_engine_open_fixed_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t n);
 /* A command with a body, sent in a message of its own; tfr_payload_obey (payload.c) runs on every rank. */

@@ -146,7 +146,7 @@ static enum tfr_status run_slots(const struct tfr_request *request, const struct
     return result->past != NULL ? tfr_caches_store(request, plan, slot, b0, n, result->past) : TFR_OK;
 }
 
-/* As many sequences at a time as there are free slots allowed by max_batch. */
+/* As many sequences at a time as there are slots that no session holds. */
 static enum tfr_status run_group(const struct tfr_request *request, const struct tfr_row_plan *plan,
                                  int32_t *slot, int64_t b0, int64_t n, const struct tfr_result *result) {
     int64_t opened = 0;
@@ -168,7 +168,7 @@ static enum tfr_status run_group(const struct tfr_request *request, const struct
 
 static enum tfr_status run_groups(const struct tfr_request *request, const struct tfr_result *result) {
     struct tfr_row_plan plan;
-    const int64_t most = request->engine->max_batch;
+    const int64_t free_slots = tfr_engine_free_slots(request->engine), most = free_slots > 0 ? free_slots : 1;
     int32_t *slot = tfr_alloc((size_t)most, sizeof *slot);
     enum tfr_status status = tfr_row_plan_open(&plan, request);
     if (slot == NULL) {
@@ -209,6 +209,9 @@ enum tfr_status tfr_forward(struct tfr_engine *engine, const struct tfr_named_te
                                   .options = *options,
                                   .head = tfr_forward_head(engine)};
     const struct tfr_hparams *model = request.model;
+    if (options->attn < TFR_ATTN_AUTO || options->attn > TFR_ATTN_FUSED) {
+        return tfr_raise(TFR_USAGE, "attn = %d is none of enum tfr_attention", options->attn);
+    }
     settle_switch(&request.options.use_cache, model->use_cache);
     settle_switch(&request.options.output_attentions, model->output_attentions);
     settle_switch(&request.options.output_hidden_states, model->output_hidden_states);
@@ -224,6 +227,9 @@ enum tfr_status tfr_forward(struct tfr_engine *engine, const struct tfr_named_te
         tfr_reply_narrow(*reply, options->out_dtype);
     }
     tfr_request_close(&request);
+    if (status == TFR_CANCELLED) {
+        tfr_engine_clear_cancel();
+    }
     if (status != TFR_OK) {
         tfr_forward_reply_close(*reply);
         *reply = NULL;

@@ -1,8 +1,8 @@
 /* forward.h - one forward pass as Hugging Face defines it: what the forward_*.c files share.
  *
  * forward_request.c turns named tensors into a checked struct tfr_request; forward_rows.c decides which rows
- * are computed and cuts them into steps; forward_cache.c moves keys and values; forward_head.c and
- * forward_loss.c do what stands on the trunk; forward_reply.c owns the results. forward.c is the order of it
+ * are computed and cuts them into steps; forward_cache.c moves keys and values; forward_targets.c,
+ * forward_head.c and forward_loss.c do what stands on the trunk; forward_reply.c owns the results. forward.c is the order of it
  * all. Everything runs on rank 0; payload.c reaches the others.
  *
  * Masked tokens never become keys: their rows are left out of the cache, so that a row's result cannot depend
@@ -13,6 +13,16 @@
 #define TFR_ENGINE_FORWARD_H
 
 #include "engine/payload.h"
+
+/* What results are compared with, checked before anything is computed; NULL where not given. */
+struct tfr_targets {
+    int64_t *labels;     /* classes: [B,S], of a sequence head [B] */
+    float *numbers;      /* or numbers: [B, num_labels] */
+    int problem_type;    /* enum tfr_problem_type of a sequence head's labels, not INFERRED */
+    int32_t *mc_tokens;  /* [B] */
+    int64_t *mc_labels;  /* [B / choices] */
+    int64_t *span[2];    /* [B] start and end, clamped to [0, S] */
+};
 
 /* Everything asked, in plain dense arrays of one type; NULL where not given. */
 struct tfr_request {
@@ -36,6 +46,7 @@ struct tfr_request {
     float **past;          /* [4 L]: key, value, cross_key, cross_value of each block; each [B,H,P or E,D] */
     bool has_past, has_cross_past, has_cross;
     bool has_prefix; /* model.prefix: P positions that all rows share */
+    struct tfr_targets targets;
     int64_t *keep; /* [n_keep] positions whose logits are given */
     int64_t n_keep;
 };
@@ -131,12 +142,21 @@ int64_t tfr_head_position(const struct tfr_request *request, int64_t b, int64_t 
 enum tfr_status tfr_head_finish(const struct tfr_request *request, const struct tfr_result *result,
                                 struct tfr_forward_reply *reply);
 
-/* forward_loss.c: mean over counted targets in double; -100 and `ignored` are not counted; NaN when none is.
- */
-double tfr_cross_entropy(const float *logits, int64_t n, int64_t width, const int64_t *labels,
-                         int64_t ignored);
-enum tfr_status tfr_reply_add_loss(struct tfr_forward_reply *reply, const char *name, double loss);
-enum tfr_status tfr_labels_check(const char *name, const int64_t *labels, int64_t n, int64_t limit,
-                                 int64_t ignored);
+/* Whether there is a multiple-choice head that runs. */
+bool tfr_has_summary(const struct tfr_request *request);
+
+/* forward_targets.c */
+enum tfr_status tfr_targets_open(struct tfr_request *request);
+void tfr_targets_close(struct tfr_targets *targets);
+
+/* forward_loss.c: a mean over what counts (-100 does not), NaN when nothing does; nothing without targets. */
+enum tfr_status tfr_labels_check(const char *name, const int64_t *labels, int64_t n, int64_t limit);
+enum tfr_status tfr_add_loss(const struct tfr_request *request, const struct tfr_result *result,
+                             struct tfr_forward_reply *reply);
+enum tfr_status tfr_add_choice_loss(const struct tfr_request *request, const float *mc_logits,
+                                    struct tfr_forward_reply *reply);
+/* logits[2]: [B,S] of starts and of ends. */
+enum tfr_status tfr_add_span_loss(const struct tfr_request *request, float *const *logits,
+                                  struct tfr_forward_reply *reply);
 
 #endif

@@ -55,6 +55,7 @@ static enum tfr_status forward_weights(struct tfr_engine *engine, const struct t
 enum tfr_status tfr_forward_file(struct tfr_engine *engine, const char *in_path, const char *out_path,
                                  const struct tfr_forward_options *options) {
     struct tfr_weights *weights = NULL;
+    TFR_TRY(tfr_result_write(out_path, NULL, 0, engine->config->options.output_force));
     TFR_TRY(tfr_weights_open(&weights, in_path));
     enum tfr_status status = forward_weights(engine, weights, out_path, options);
     tfr_weights_close(weights);

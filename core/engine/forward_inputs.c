@@ -58,7 +58,7 @@ static double element(const struct tfr_tensor *tensor, int64_t i) {
 
 enum tfr_status tfr_input_floats(const char *name, const struct tfr_tensor *tensor, float **values) {
     if (!is_float(tensor->dtype)) {
-        return wrong_type(name, tensor, "F32, F16 or BF16");
+        return wrong_type(name, tensor, "F32, F16, BF16 or F64");
     }
     const int64_t n = count_of(tensor);
     *values = tfr_alloc((size_t)(n > 0 ? n : 1), sizeof **values);
@@ -109,6 +109,10 @@ enum tfr_status tfr_input_indices(const char *name, const struct tfr_tensor *ten
         }
     }
     tfr_free(wide);
+    if (status != TFR_OK) {
+        tfr_free(*values);
+        *values = NULL;
+    }
     return status;
 }
 
@@ -126,6 +130,8 @@ enum tfr_status tfr_input_mask(const char *name, const struct tfr_tensor *tensor
     for (int64_t i = 0; i < n; i++) {
         const double value = element(tensor, i);
         if (value != 0 && value != 1) {
+            tfr_free(*values);
+            *values = NULL;
             return tfr_raise(TFR_USAGE,
                              "%s: %g at row %lld, column %lld is neither 0 nor 1; additive masks have rank 4",
                              name, value, (long long)(i / width), (long long)(i % width));

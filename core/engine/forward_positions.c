@@ -32,6 +32,10 @@ static void count_positions(const struct tfr_request *request) {
 
 static enum tfr_status make_positions(struct tfr_request *request) {
     const int64_t limit = request->model->n_positions;
+    if (request->options.auto_positions && request->mask != NULL) {
+        return tfr_raise(TFR_USAGE, "auto-positions count the visible tokens of an attention_mask [B, P+S]; this one has rank 4: "
+                                    "give position_ids");
+    }
     request->positions = tfr_alloc((size_t)(request->B * request->S), sizeof *request->positions);
     if (request->positions == NULL) {
         return TFR_RESOURCE;

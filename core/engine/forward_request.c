@@ -1,5 +1,6 @@
 /* forward_request.c - named tensors to a checked request: every input honoured or refused by name
  * (gpt2-semantics 1.4). */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +23,15 @@ static const char *const known_names[] = {
 /* "past_key_values.3.cross_key" of an existing block. */
 static bool is_past_name(const struct tfr_request *request, const char *name) {
     static const char prefix[] = "past_key_values.";
-    char *end;
     if (strncmp(name, prefix, sizeof prefix - 1) != 0) {
         return false;
     }
-    const long long layer = strtoll(name + sizeof prefix - 1, &end, 10);
+    const long long layer = strtoll(name + sizeof prefix - 1, NULL, 10);
     bool known = false;
-    for (int k = 0; k < N_KINDS && *end == '.'; k++) {
-        known |= strcmp(end + 1, past_kinds[k]) == 0;
+    for (int k = 0; k < N_KINDS; k++) {
+        char exact[64]; /* the one spelling that will be looked for */
+        snprintf(exact, sizeof exact, "%s%lld.%s", prefix, layer, past_kinds[k]);
+        known |= strcmp(name, exact) == 0;
     }
     return known && layer >= 0 && layer < request->model->n_layer;
 }
@@ -139,6 +141,17 @@ static enum tfr_status read_past(struct tfr_request *request) {
     return TFR_OK;
 }
 
+/* Minus infinity hides a key; nothing can be added to NaN or infinity. */
+static enum tfr_status check_additive(const struct tfr_request *request, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        if (!(request->mask[i] < INFINITY)) {
+            return tfr_raise(TFR_USAGE, "attention_mask: element %lld is %g; give finite numbers, or -inf for a hidden key",
+                             (long long)i, (double)request->mask[i]);
+        }
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status read_mask4(struct tfr_request *request, const struct tfr_tensor *tensor) {
     const int64_t dim[] = {-1, -1, request->S, request->T};
     TFR_TRY(tfr_input_shape("attention_mask", tensor, 4, dim));
@@ -155,7 +168,8 @@ static enum tfr_status read_mask4(struct tfr_request *request, const struct tfr_
     const bool is_flag = tfr_input_is_integer(tensor->dtype) || tensor->dtype == TFR_DTYPE_BOOL ||
                          tensor->dtype == TFR_DTYPE_U8;
     if (!is_flag) {
-        return tfr_input_floats("attention_mask", tensor, &request->mask);
+        TFR_TRY(tfr_input_floats("attention_mask", tensor, &request->mask));
+        return check_additive(request, tfr_tensor_count(tensor));
     }
     uint8_t *flags = NULL;
     enum tfr_status status = tfr_input_mask("attention_mask", tensor, &flags);
@@ -300,6 +314,7 @@ enum tfr_status tfr_request_open(struct tfr_request *request) {
     TFR_TRY(tfr_request_positions(request));
     TFR_TRY(read_head_mask(request));
     TFR_TRY(read_encoder(request));
+    TFR_TRY(tfr_targets_open(request));
     return tfr_head_positions(request);
 }
 
@@ -319,4 +334,5 @@ void tfr_request_close(struct tfr_request *request) {
     tfr_free(request->encoder_mask);
     tfr_free(request->cross_mask);
     tfr_free(request->keep);
+    tfr_targets_close(&request->targets);
 }

@@ -391,7 +391,7 @@ enum tfr_status tfr_rows_run(const struct tfr_request *request, const struct tfr
     }
     enum tfr_status status = open_walk(&walk);
     while (status == TFR_OK && next_step(&walk)) {
-        status = run_one(&walk, result);
+        status = tfr_engine_cancelled() ? tfr_raise(TFR_CANCELLED, "stopped on request") : run_one(&walk, result);
     }
     if (walk.embeds.data != NULL) {
         tfr_block_close(&walk.embeds);

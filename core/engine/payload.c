@@ -123,7 +123,7 @@ static void count_weights(struct step_run *run) {
 
 static int64_t count_floats(const struct step_run *run) {
     const struct tfr_hparams *model = &run->engine->config->model;
-    int64_t total = LINE_FLOATS + (run->payload->n_embeds ? padded(run->payload->n_rows * model->n_embd) : 0);
+    int64_t total = LINE_FLOATS + (run->payload->has_embeds ? padded(run->payload->n_rows * model->n_embd) : 0);
     for (int64_t i = 0; i <= model->n_layer; i++) {
         if (is_hidden_asked(run, i) && has_room(run->engine, hidden_owner(run->engine, i))) {
             total += padded(run->payload->n_rows * model->n_embd);
@@ -140,7 +140,7 @@ static void hand_out(struct step_run *run) {
     const struct tfr_hparams *model = &engine->config->model;
     int64_t local = 0;
     run->next = run->outputs.block.data;
-    if (run->payload->n_embeds) {
+    if (run->payload->has_embeds) {
         const int64_t n = run->payload->n_rows * model->n_embd;
         run->embeds = take(run, n);
         memcpy(run->embeds, run->parts.floats, (size_t)n * sizeof(float));
@@ -266,7 +266,7 @@ static enum tfr_status collect_all(const struct step_run *run) {
     return TFR_OK;
 }
 
-/* Once the plan is there nothing can fail on one rank alone but a message: that ends the job. */
+/* Once the plan is there a failure of one rank alone (a broken message, no memory) cannot be mended: it ends the job. */
 static enum tfr_status execute(struct step_run *run) {
     const struct tfr_payload *payload = run->payload;
     const struct tfr_payload_side *side = run->engine->payload_side;
@@ -287,7 +287,7 @@ static enum tfr_status execute(struct step_run *run) {
         input.token_types = side->inputs->token_types;
         input.embeds = side->inputs->embeds;
     }
-    if (payload->n_embeds) {
+    if (payload->has_embeds) {
         input.embeds = run->embeds;
     }
     enum tfr_status status = tfr_exec_run(run->engine->exec, plan, &input);

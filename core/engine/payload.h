@@ -23,7 +23,7 @@ struct tfr_payload_entry {
 };
 
 struct tfr_payload {
-    int32_t kind, slot, is_cross, n_embeds; /* n_embeds: 1 if the floats begin with rows [n_rows, C] */
+    int32_t kind, slot, is_cross, has_embeds; /* has_embeds: the floats begin with rows [n_rows, C] */
     int64_t layer, first, n;
     struct tfr_gpt2_features features;
     int64_t n_entries, n_rows, n_logits, n_floats;

@@ -27,9 +27,12 @@ void tfr_ids_cut(struct tfr_ids *ids, size_t room, int where) {
 
 static enum tfr_status truncate_prompt(const struct tfr_engine *engine, struct tfr_live *live) {
     const struct tfr_options *options = &engine->config->options;
-    const int64_t limit = tfr_engine_n_positions(engine);
-    int64_t wanted = options->sampling_max_tokens < limit ? options->sampling_max_tokens : limit - 1;
-    size_t room = (size_t)(limit - (wanted > 0 ? wanted : 0));
+    const int64_t most = tfr_engine_n_positions(engine), max_length = options->sampling_max_length;
+    const bool cuts = options->input_truncate != TFR_TRUNCATE_ERROR;
+    const int64_t limit = cuts && max_length > 0 && max_length < most ? max_length : most;
+    /* What is left for new tokens after a cut; a prompt keeps half of the context, however many are asked for. */
+    const int64_t wanted = max_length > 0 ? 1 : options->sampling_max_tokens;
+    const size_t room = (size_t)(limit - (wanted < limit / 2 ? wanted : limit / 2));
     if ((int64_t)live->ids.n < limit || options->sampling_max_tokens == 0) {
         return (int64_t)live->ids.n <= limit ? TFR_OK
                                              : tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld (%s); shorten it",

@@ -17,6 +17,11 @@ enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine
         return tfr_raise(TFR_UNSUPPORTED, "%s: this model has no language model head to go on with text; `tfrun forward` runs it",
                          engine->config->path);
     }
+    if (!engine->config->model.is_causal) {
+        return tfr_raise(TFR_UNSUPPORTED,
+                         "%s: is_causal = false lets every token see later ones, so no text can be continued or scored token by "
+                         "token; `tfrun forward` runs it", engine->config->path);
+    }
     if (capacity < 1 || capacity > limit) {
         return tfr_raise(TFR_USAGE, "a sequence of %lld positions is outside 1..%lld (%s)", (long long)capacity,
                          (long long)limit, tfr_engine_positions_name(engine));
@@ -276,6 +281,7 @@ static enum tfr_status run_steps(struct tfr_engine *engine, const struct tfr_fee
     uint8_t *to = engine->gathered.data;
     while (cursor.feed < n) {
         if (tfr_engine_cancelled()) {
+            tfr_engine_clear_cancel();
             return tfr_raise(TFR_CANCELLED, "stopped on request");
         }
         int64_t n_logits;

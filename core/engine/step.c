@@ -257,6 +257,14 @@ enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity
                      (long long)engine->max_batch);
 }
 
+int64_t tfr_engine_free_slots(const struct tfr_engine *engine) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < engine->max_batch; i++) {
+        n += !engine->slots[i].open;
+    }
+    return n;
+}
+
 void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot) {
     engine->control->kind = CONTROL_CLOSE_SLOT;
     engine->control->slot = slot;

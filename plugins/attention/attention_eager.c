@@ -94,12 +94,12 @@ static double add_panel(const struct query *query, int64_t s0, float largest) {
     double total = 0;
     score_panel(query, s0, score);
     for (int i = 0; i < TFR_KV_PANEL && s0 + i < query->n_visible; i++) {
-        const float p = score[i] > -INFINITY ? expf(score[i] - largest) : 0.0f;
+        const float p = score[i] != -INFINITY ? expf(score[i] - largest) : 0.0f; /* of NaN it is NaN */
         total += p;
         if (query->weights != NULL) {
             query->weights[s0 + i] = p;
         }
-        if (p > 0) { /* a hidden value may be anything, NaN too */
+        if (p != 0) { /* a hidden value may be anything, NaN too */
             add_value(query, s0 + i, p);
         }
     }
@@ -113,7 +113,7 @@ static void attend_row(const struct query *query, float *o) {
     for (int64_t s = 0; s < query->n_visible && largest > -INFINITY; s += TFR_KV_PANEL) {
         total += add_panel(query, s, largest);
     }
-    const double factor = total > 0 ? query->factor / total : 0;
+    const double factor = total != 0 ? query->factor / total : 0;
     for (int64_t d = 0; d < query->head_dim; d++) {
         o[d] = (float)(query->sum[d] * factor);
     }
@@ -121,7 +121,7 @@ static void attend_row(const struct query *query, float *o) {
         return;
     }
     for (int64_t s = 0; s < query->n_visible; s++) {
-        query->weights[s] = total > 0 ? (float)(query->weights[s] * factor) : 0.0f;
+        query->weights[s] = total != 0 ? (float)(query->weights[s] * factor) : 0.0f;
     }
     memset(query->weights + query->n_visible, 0, (size_t)(query->n_keys - query->n_visible) * sizeof(float));
 }

@@ -216,16 +216,17 @@ static void attend_row(const struct query *query, double *sum, float *o) {
     }
     memset(sum, 0, (size_t)query->head_dim * sizeof *sum);
     for (int64_t s = 0; s < query->n_visible; s++) {
-        const double p = score_key(query, s, &score) ? exp(score - largest) : 0;
+        const bool counts = score_key(query, s, &score) && score != -INFINITY;
+        const double p = counts ? exp(score - largest) : 0; /* of NaN it is NaN */
         total += p;
         if (query->weights != NULL) {
             query->weights[s] = (float)p;
         }
-        for (int64_t d = 0; d < query->head_dim && p > 0; d++) {
+        for (int64_t d = 0; d < query->head_dim && p != 0; d++) {
             sum[d] += p * tfr_kv_value(query->kv, query->head_dim, query->h, s, d);
         }
     }
-    const double factor = total > 0 ? query->factor / total : 0;
+    const double factor = total != 0 ? query->factor / total : 0;
     for (int64_t d = 0; d < query->head_dim; d++) {
         o[d] = (float)(sum[d] * factor);
     }

@@ -269,6 +269,19 @@ def generation_setting_that_is_not_built(box):
 
 
 @case
+def text_of_a_model_that_is_not_causal(box):
+    box.set_config(is_causal=False)
+    return wrong([box.model, *IDS], MODEL, "is_causal = false", "tfrun forward")
+
+
+@case
+def existing_output_of_forward(box):
+    reply = box.folder / "reply.safetensors"
+    reply.write_text("mine")
+    return wrong(["forward", box.model, "--in", box.folder / "none", "--out", reply], USAGE, "reply.safetensors", "--force")
+
+
+@case
 def sampling_filter_without_sampling(box):
     return wrong([box.model, *IDS, "--top-p", "0.9"], USAGE, "--top-p does nothing without sampling", "--temperature 1")
 

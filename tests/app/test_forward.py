@@ -39,7 +39,7 @@ class Box:
         if isinstance(tensors, dict):
             write_tensors(self.folder / "in.safetensors", tensors)
             tensors = self.folder / "in.safetensors"
-        command = [self.tfrun, "forward", str(GOLDEN / model), "--in", str(tensors), "--out", str(self.folder / "out.safetensors"), *flags]
+        command = [self.tfrun, "forward", str(GOLDEN / model), "--in", str(tensors), "--out", str(self.folder / "out.safetensors"), "--force", *flags]
         if ranks > 1:
             command = [self.mpiexec, "-n", str(ranks), *command]
         return subprocess.run(command, capture_output=True, text=True)
@@ -222,6 +222,19 @@ def law_zero_head_mask_is_no_attention(box):
 
 
 @case
+def law_nan_is_never_hidden(box):
+    """A NaN is in every row that sees it and in no other, whatever kernel serves."""
+    c = config_of(LM)
+    values = [0.25] * (4 * c["n_embd"])
+    values[c["n_embd"] + 1] = math.nan
+    for flags in (["--attn", "eager", "--output-attentions"], ["--attn", "fused"], ["--kernels", "ref"]):
+        _, (_, n, width), logits = box.run(LM, {"inputs_embeds": ("F32", [1, 4, c["n_embd"]], values)}, *flags)["logits"]
+        for t in range(n):
+            n_nan = sum(map(math.isnan, logits[t * width:(t + 1) * width]))
+            check(n_nan == (width if t > 0 else 0), f"row {t} has {n_nan} NaN of {width} with {flags}")
+
+
+@case
 def law_rows_without_keys_give_zeros(box):
     width = config_of(LM)["vocab_size"]
     request = {"input_ids": ids([1, 2, 3]), "attention_mask": ids([0, 0, 1])}
@@ -334,7 +347,11 @@ REFUSALS = {
     "past_wrong_rows": lambda c: ({"input_ids": ids([1]), **past(c, 2, 3)}, "past_key_values.0.key has shape [2,"),
     "unknown_input": lambda c: ({"input_ids": ids([1]), "attention_masks": ids([1])}, "attention_masks is not an input", "did you mean attention_mask?"),
     "past_of_no_block": lambda c: ({"input_ids": ids([1]), "past_key_values.9.key": floats(1)}, "past_key_values.9.key is not an input"),
-    "labels_shape": lambda c: ({"input_ids": ids([1, 2]), "labels": ids([1])}, "labels has 1 elements, needs 2"),
+    "labels_shape": lambda c: ({"input_ids": ids([1, 2]), "labels": ids([1])}, "labels has shape [1, 1], needs [1, 2]"),
+    "labels_transposed": lambda c: ({"input_ids": ids([1], [2]), "labels": ids([1, 2])}, "labels has shape [1, 2], needs [2, 1]"),
+    "padded_past_name": lambda c: ({"input_ids": ids([1]), "past_key_values.00.key": floats(1)}, "past_key_values.00.key is not an input"),
+    "mask_of_nan": lambda c: ({"input_ids": ids([1]), "attention_mask": ("F32", [1, 1, 1, 1], [math.nan])}, "attention_mask: element 0 is nan"),
+    "head_mask_of_twos": lambda c: ({"input_ids": ids([1]), "head_mask": ("I64", [c["n_head"]], [2] * c["n_head"])}, "head_mask: 2 at row 0"),
     "labels_outside": lambda c: ({"input_ids": ids([1, 2]), "labels": ids([1, c["vocab_size"]])}, "labels:", "not -100"),
     "keep_outside": lambda c: ({"input_ids": ids([1, 2]), "logits_to_keep": ("I64", [1], [2])}, "logits_to_keep: element 0"),
     "labels_with_keep": lambda c: ({"input_ids": ids([1, 2]), "labels": ids([1, 1]), "logits_to_keep": ("I64", [1], [1])}, "leave logits_to_keep out"),
@@ -378,6 +395,8 @@ MORE_REFUSALS = {
     "cross_past_without_layers": (LM, (), lambda c: {"input_ids": ids([1]), **{k.replace("key", "cross_key", 2).replace("past_cross_key", "past_key"): v
                                                                              for k, v in past(c, 1, 3).items() if k.endswith("key")}},
                                   "cross_key is given, but the model has no cross-attention"),
+    "auto_positions_of_an_additive_mask": (LM, ("--auto-positions",), lambda c: {"input_ids": ids([1]), "attention_mask": floats(1, 1, 1, 1)},
+                                           "this one has rank 4"),
     "auto_positions_beside_positions": (LM, ("--auto-positions",), lambda c: {"input_ids": ids([1]), "position_ids": ids([0])}, "choose one"),
     "packed_without_positions": (LM, ("--packed",), lambda c: {"input_ids": ids([1, 2])}, "told apart by position_ids, which are not given"),
     "packed_with_mask": (LM, ("--packed",), lambda c: {"input_ids": ids([1, 2]), "position_ids": ids([0, 0]), "attention_mask": ids([1, 1])},
@@ -388,20 +407,21 @@ MORE_REFUSALS = {
     "keep_twice": (LM, ("--logits-to-keep", "1"), lambda c: {"input_ids": ids([1, 2]), "logits_to_keep": ("I64", [1], [0])},
                    "both as a tensor and as a number"),
     "labels_of_the_bare_model": ("base", (), lambda c: {"input_ids": ids([1]), "labels": ids([1])}, "labels is given, but the head"),
-    "sequence_labels_shape": ("sequence_labels", (), lambda c: {"input_ids": ids([1]), "labels": numbers(2)}, "labels has 2 elements, needs 1"),
+    "sequence_labels_shape": ("sequence_labels", (), lambda c: {"input_ids": ids([1]), "labels": numbers(2)}, "labels has shape [2], needs [1]"),
     "sequence_labels_outside": ("sequence_labels", (), lambda c: {"input_ids": ids([1]), "labels": ("I64", [1], [n_labels(c)])},
                                 "labels:", "at element 0 is outside"),
     "multi_labels_shape": ("sequence_labels_multi_label", (), lambda c: {"input_ids": ids([1]), "labels": floats(1, 1)},
-                           "one for each logit"),
+                           "labels has shape [1, 1], needs [1, "),
     "token_labels_outside": ("token_labels", (), lambda c: {"input_ids": ids([1]), "labels": ids([n_labels(c)])}, "labels:", "not -100"),
     "one_end_of_a_span": ("qa", (), lambda c: {"input_ids": ids([1, 2]), "start_positions": numbers(1)}, "without end_positions", "needs both"),
     "span_shape": ("qa", (), lambda c: {"input_ids": ids([1, 2]), "start_positions": numbers(2), "end_positions": numbers(2)},
-                   "start_positions has 2 elements, needs one for each of 1 rows"),
+                   "start_positions has shape [2], needs [1]"),
     "span_of_lm": (LM, (), lambda c: {"input_ids": ids([1]), "start_positions": numbers(1), "end_positions": numbers(1)}, "start_positions is given, but the head"),
-    "mc_ids_shape": ("double", (), lambda c: {"input_ids": ids([1, 2]), "mc_token_ids": numbers(3)}, "mc_token_ids has 3 elements"),
-    "mc_id_outside": ("double", (), lambda c: {"input_ids": ids([1, 2]), "mc_token_ids": ("I64", [1, 1], [2])}, "mc_token_ids: 2"),
+    "mc_ids_shape": ("double_mc_ids", (), lambda c: {"input_ids": ids([1, 2]), "mc_token_ids": numbers(3)}, "mc_token_ids has shape [3], needs [1]"),
+    "mc_ids_of_another_summary": ("double", (), lambda c: {"input_ids": ids([1, 2]), "mc_token_ids": numbers(1)}, "summary_type of the config is not cls_index"),
+    "mc_id_outside": ("double_mc_ids", (), lambda c: {"input_ids": ids([1, 2]), "mc_token_ids": ("I64", [1, 1], [2])}, "mc_token_ids: 2"),
     "mc_labels_shape": ("double_choices_mc_labels_labels", (), lambda c: {"input_ids": numbers(1, 2, 2), "mc_labels": numbers(2)},
-                        "mc_labels has 2 elements, needs 1"),
+                        "mc_labels has shape [2], needs [1]"),
     "mc_label_outside": ("double_choices_mc_labels_labels", (), lambda c: {"input_ids": numbers(1, 2, 2), "mc_labels": ("I64", [1], [2])},
                          "mc_labels: 2"),
     "other_out_dtype": (LM, ("--out-dtype", "f64"), lambda c: {"input_ids": ids([1])}, '--out-dtype: "f64" is not one of f32, f16, bf16'),
@@ -439,7 +459,7 @@ def warned_of_embeds_of_a_classifier(box):
 
 @case
 def warned_of_labels_that_name_no_target(box):
-    warned(box, LM, {"input_ids": ids([1, 2]), "labels": ids([-100, -100])}, "labels name no target: the loss is NaN")
+    warned(box, LM, {"input_ids": ids([1, 2]), "labels": ids([-100, -100])}, "no label counts", "the loss is NaN")
 
 
 @case

@@ -46,7 +46,7 @@ class Box:
         if isinstance(tensors, dict):
             write_tensors(self.folder / "in.safetensors", tensors)
             tensors = self.folder / "in.safetensors"
-        self.ok("forward", GOLDEN / "model" / config, "--in", tensors, "--out", self.folder / "out.safetensors", *flags, ranks=ranks)
+        self.ok("forward", GOLDEN / "model" / config, "--in", tensors, "--out", self.folder / "out.safetensors", "--force", *flags, ranks=ranks)
         return read_tensors(self.folder / "out.safetensors")
 
     def generate(self, prompt, n, *flags, ranks=1):

@@ -59,7 +59,7 @@ static int run(struct tfr_args *args) {
     return tfr_measure_run(args, drive);
 }
 
-static const char *const reads[] = {"model.", "runtime.", "parallel.", "plugins", "observe.", NULL};
+static const char *const reads[] = {"model.", "runtime.", "parallel.", "plugins", "output.force", "observe.", NULL};
 
 const struct tfr_command tfr_cmd_forward = {
     .name = "forward",

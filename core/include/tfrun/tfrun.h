@@ -284,7 +284,7 @@ TFR_API enum tfr_status tfr_report_classification(struct tfr_engine *engine, con
 /* Tensors in and out under Hugging Face's names (docs/semantics.md): input_ids or inputs_embeds, attention_mask, token_type_ids,
  * position_ids, head_mask, encoder_hidden_states, encoder_attention_mask, past_key_values.{i}.key, .value, .cross_key,
  * .cross_value, labels, mc_token_ids, mc_labels, start_positions, end_positions, logits_to_keep. Integers are I64 or I32, masks
- * also BOOL, U8 or F32, floats F32, F16 or BF16; data are dense and may be unaligned. Results are
+ * also BOOL, U8 or F32, floats F32, F16, BF16 or F64; data are dense and may be unaligned. Results are
  * F32 unless asked otherwise. */
 struct tfr_named_tensor {
     const char *name;
