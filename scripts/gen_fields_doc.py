@@ -17,7 +17,7 @@ from gen_config_doc import split_arguments
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TABLE = os.path.join(ROOT, "core", "config", "model_fields.def")
 PAGE = os.path.join(ROOT, "docs", "fields.md")
-COLUMNS = ("name", "alias", "kind", "member", "min", "max", "default", "effect", "refused_if", "why", "meaning")
+COLUMNS = ("name", "alias", "kind", "member", "min", "max", "default", "effect", "refused_if", "why", "meaning", "tests")
 CONDITIONS = {"NEVER": "", "IF_TRUE": "true", "IF_FALSE": "false", "IF_NOT_EMPTY": "any entry"}
 
 HEAD = """# Fields of config.json
@@ -29,11 +29,11 @@ values, its options under `tfrun` and its tensors, and ends with an exit code th
 
 - **honoured**: the numbers follow it. **no effect**: legal, read by nobody here, changes no number of a forward pass.
 - A value of the wrong type or out of range is refused too (exit code 3); so is an architecture or an activation that
-  tfrun does not run (exit code 4). The last column names the legal values that are refused, and why.
+  tfrun does not run (exit code 4). "Refused" names the legal values that are, and why.
 - A key that is not listed is one that GPT-2 does not have: no effect.
 
-| Field | Default | Status | Meaning | Refused |
-|---|---|---|---|---|
+| Field | Default | Status | Meaning | Refused | Tests |
+|---|---|---|---|---|---|
 """
 
 
@@ -52,7 +52,7 @@ def read_table():
             if len(parts) != len(COLUMNS):
                 sys.exit(f"{TABLE}:{number}: {len(parts)} arguments, expected {len(COLUMNS)}")
             field = dict(zip(COLUMNS, parts))
-            field.update({name: text_of(field[name]) for name in ("alias", "default", "why", "meaning")})
+            field.update({name: text_of(field[name]) for name in ("alias", "default", "why", "meaning", "tests")})
             fields.append(field)
     return fields
 
@@ -62,7 +62,8 @@ def row(field):
     default = f"`{field['default']}`" if field["default"] else ""
     status = {"HONOURED": "honoured", "NO_EFFECT": "no effect"}[field["effect"]]
     condition = CONDITIONS[field["refused_if"]]
-    cells = (name, default, status, field["meaning"], f"{condition}: {field['why']}" if condition else "")
+    cells = (name, default, status, field["meaning"], f"{condition}: {field['why']}" if condition else "",
+             ", ".join(f"`{test}`" for test in field["tests"].split()))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 

@@ -16,7 +16,7 @@
 static const struct tfr_model_field fields[] = {
 #define MEMBER(name) offsetof(struct tfr_hparams, name)
 #define NONE         TFR_NO_MEMBER
-#define TFR_FIELD(name_, alias_, kind_, member_, min_, max_, default_, effect_, when_, why_, meaning_)       \
+#define TFR_FIELD(name_, alias_, kind_, member_, min_, max_, default_, effect_, when_, why_, meaning_, tests_) \
     {.name = #name_,                                                                                         \
      .alias = alias_,                                                                                        \
      .kind = TFR_FIELD_##kind_,                                                                              \

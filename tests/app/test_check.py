@@ -171,6 +171,33 @@ def each_refused_field_is_named(check):
         expect_same(ran.returncode, code)
 
 
+OTHER_VALUES = {str: "other", bool: True, int: 7, float: 0.5, type(None): 3, dict: {"a": 1}}
+
+
+@case
+def fields_without_effect_change_no_bit(check):
+    """Every such field at once, each with a value that is not its default."""
+    text = (check.source / "core" / "config" / "model_fields.def").read_text()
+    page = (check.source / "docs" / "fields.md").read_text()
+    names = [name for name in re.findall(r"^TFR_FIELD\((\w+),.*NO_EFFECT", text, re.MULTILINE) if name != "initializer_range"]
+    folder = check.copy("base")
+    config = json.loads((folder / "config.json").read_text())
+    defaults = dict(re.findall(r"^\| `(\w+)`[^|]*\| `([^`]*)` \|", page, re.MULTILINE))
+
+    def digest():
+        ran = subprocess.run([check.program, folder, "--prompt-ids", "1,2,3,4,5", "-n", "4", "--json", "-q"], capture_output=True)
+        expect_same(ran.stderr, b"")
+        return json.loads(ran.stdout)["logits_digest"]
+
+    before = digest()
+    for name in names:
+        default = json.loads(defaults.get(name, "null"))
+        config[name] = (not default) if isinstance(default, bool) else OTHER_VALUES[type(default)]
+    expect(len(names) > 25, names)
+    (folder / "config.json").write_text(json.dumps(config))
+    expect_same(digest(), before)
+
+
 @case
 def all_refusals_are_in_one_report(check):
     path = check.config(n_head=5, activation_function="gelo", pruned_heads={"0": [1]},
