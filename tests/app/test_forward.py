@@ -8,6 +8,7 @@ import array
 import json
 import math
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -97,25 +98,34 @@ LM = "lm_use_cache"
 TOKENS = [3, 1, 4, 1, 5, 9, 2, 6]
 
 
-@case
-def law_left_padding_changes_no_bit(box):
-    plain = rows_of(box.run(LM, {"input_ids": ids(TOKENS)})["logits"], 0)
+INT8 = ("--kv-dtype", "int8")
+
+# What the kernels and their rounding depend on; a row keeps its bits within each of them.
+MODES = {"f32": [], "bf16": ["--dtype", "bf16"], "eager": ["--attn", "eager"], "int8": INT8, "four_threads": ["--threads", "4"]}
+
+
+def left_padding(box, flags):
+    plain = rows_of(box.run(LM, {"input_ids": ids(TOKENS)}, *flags)["logits"], 0)
     for n in range(8):
         request = {"input_ids": ids([7] * n + TOKENS, TOKENS + [7] * n), "attention_mask": ids([0] * n + [1] * 8, [1] * 8 + [0] * n)}
-        logits = box.run(LM, request, "--auto-positions")["logits"]
+        logits = box.run(LM, request, "--auto-positions", *flags)["logits"]
         check(rows_of(logits, 0)[n:] == plain, f"{n} pads on the left change bits")
         check(rows_of(logits, 1)[:8] == plain, f"{n} pads on the right change bits")
 
 
-@case
-def law_split_at_every_position(box):
-    whole = box.run(LM, {"input_ids": ids(TOKENS)}, "--use-cache")
+def splits(box, flags):
+    whole = box.run(LM, {"input_ids": ids(TOKENS)}, "--use-cache", *flags)
     for at in range(1, 8):
-        first = box.run(LM, {"input_ids": ids(TOKENS[:at])}, "--use-cache")
+        first = box.run(LM, {"input_ids": ids(TOKENS[:at])}, "--use-cache", *flags)
         rest = {name: t for name, t in first.items() if name.startswith("past_")}
-        second = box.run(LM, {"input_ids": ids(TOKENS[at:]), **rest}, "--use-cache")
+        second = box.run(LM, {"input_ids": ids(TOKENS[at:]), **rest}, "--use-cache", *flags)
         check(rows_of(first["logits"], 0) + rows_of(second["logits"], 0) == rows_of(whole["logits"], 0), f"cut after {at} changes bits")
         same({k: v for k, v in second.items() if k != "logits"}, whole, f"in the cache after a cut at {at}")
+
+
+for mode, mode_flags in MODES.items():
+    cases[f"law_left_padding_changes_no_bit_{mode}"] = lambda box, flags=mode_flags: left_padding(box, flags)
+    cases[f"law_split_at_every_position_{mode}"] = lambda box, flags=mode_flags: splits(box, flags)
 
 
 @case
@@ -126,9 +136,6 @@ def law_company_and_steps(box):
         for size in (1, 3, 512):
             got = box.run(LM, {"input_ids": ids(*order)}, "--set", f"runtime.max_rows={size}", "--set", "runtime.max_batch=2")
             check(rows_of(got["logits"], order.index(TOKENS)) == alone, f"company of {len(order)} with steps of {size} changes bits")
-
-
-INT8 = ("--kv-dtype", "int8")
 
 
 @case
@@ -154,17 +161,6 @@ def cut_last(tensor):
     """[B,H,P,D] without the last position."""
     dtype, (b, h, n, d), values = tensor
     return dtype, [b, h, n - 1, d], [x for i in range(b * h) for x in values[i * n * d:(i * n + n - 1) * d]]
-
-
-@case
-def law_int8_split_at_every_position(box):
-    whole = box.run(LM, {"input_ids": ids(TOKENS)}, "--use-cache", *INT8)
-    for at in range(1, 8):
-        first = box.run(LM, {"input_ids": ids(TOKENS[:at])}, "--use-cache", *INT8)
-        rest = {name: t for name, t in first.items() if name.startswith("past_")}
-        second = box.run(LM, {"input_ids": ids(TOKENS[at:]), **rest}, "--use-cache", *INT8)
-        check(rows_of(first["logits"], 0) + rows_of(second["logits"], 0) == rows_of(whole["logits"], 0), f"cut after {at} changes bits")
-        same({k: v for k, v in second.items() if k != "logits"}, whole, f"in the cache after a cut at {at}")
 
 
 @case
@@ -219,6 +215,20 @@ def law_zero_head_mask_is_no_attention(box):
     request = {"input_ids": ids(TOKENS), "head_mask": ("F32", [n_head], [1.0] * n_head)}
     ones = box.run(LM, request)["logits"]
     check(bytes(ones[2]) == bytes(box.run(LM, {"input_ids": ids(TOKENS)}, "--attn", "eager")["logits"][2]), "a head mask of ones is not neutral")
+
+
+@case
+def law_a_summary_without_projection_is_the_pooled_row(box):
+    folder = box.folder / "double"
+    shutil.copytree(GOLDEN / LM, folder)
+    config = {**config_of(LM), "architectures": ["GPT2DoubleHeadsModel"], "summary_use_proj": False, "summary_type": "first"}
+    (folder / "config.json").write_text(json.dumps(config))
+    reply = box.run(folder, {"input_ids": ids([1, 2, 3], [4, 5, 6])}, "--output-hidden-states")
+    last, (_, shape, pooled) = reply[f"hidden_states.{config['n_layer']}"], reply["mc_logits"]
+    check(shape == [2, config["n_embd"]], f"mc_logits has shape {shape}")
+    for b in range(2):
+        start = b * 3 * config["n_embd"]
+        check(pooled[b * config["n_embd"]:(b + 1) * config["n_embd"]] == last[2][start:start + config["n_embd"]], f"row {b}")
 
 
 @case
