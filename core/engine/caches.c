@@ -41,11 +41,11 @@ enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64
         return TFR_OK;
     }
     return tfr_raise(TFR_USAGE,
-                     "%lld tokens before and %lld new ones make %lld positions, a kv cache of this run holds %lld (%s); shorten "
-                     "the text, ask for fewer new tokens, or raise --kv-capacity (n_positions is %lld)",
+                     "%lld positions before and %lld new ones make %lld, a kv cache of this run holds %lld (%s); shorten "
+                     "the text or ask for fewer new tokens%s",
                      (long long)n_past, (long long)n_new, (long long)(n_past + n_new), (long long)capacity,
                      engine->config->options.runtime_kv_capacity > 0 ? "tfrun.runtime.kv_capacity" : "n_positions",
-                     (long long)engine->config->model.n_positions);
+                     capacity < engine->config->model.n_positions ? ", or raise --kv-capacity" : "");
 }
 
 static enum tfr_status open_cache(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t capacity) {

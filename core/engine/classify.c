@@ -10,6 +10,7 @@
 #include "base/tensor.h"
 #include "engine/forward.h"
 #include "engine/generation.h"
+#include "engine/prefix.h"
 
 static enum tfr_status check_head(const struct tfr_engine *engine) {
     const int head = tfr_forward_head(engine);
@@ -24,15 +25,15 @@ static enum tfr_status check_head(const struct tfr_engine *engine) {
 }
 
 static enum tfr_status truncate_text(const struct tfr_engine *engine, size_t index, struct tfr_ids *ids) {
-    const size_t limit = (size_t)engine->config->model.n_positions;
+    const size_t limit = (size_t)tfr_engine_n_positions(engine);
     const int where = engine->config->options.input_truncate;
     if (ids->n <= limit) {
         return TFR_OK;
     }
     if (where == TFR_TRUNCATE_ERROR) {
         return tfr_raise(TFR_USAGE,
-                         "text %zu has %zu tokens, context is %zu; shorten it or pass --truncate left|right",
-                         index + 1, ids->n, limit);
+                         "text %zu has %zu tokens, context is %zu (%s); shorten it or pass --truncate left|right",
+                         index + 1, ids->n, limit, tfr_engine_positions_name(engine));
     }
     tfr_log(TFR_LOG_WARN, "classify", "text %zu cut from %zu to %zu tokens", index + 1, ids->n, limit);
     tfr_ids_cut(ids, limit, where);

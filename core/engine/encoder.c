@@ -1,7 +1,8 @@
 /* encoder.c - encoder states of a sequence: their keys and values, computed once and shared by the slots of
- * one prompt. Also sessions that have them. Thread rule: the engine's thread. */
+ * one prompt. Thread rule: the engine's thread. */
 #include "engine/encoder.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -101,6 +102,13 @@ enum tfr_status tfr_encoder_fill(struct tfr_engine *engine, int32_t slot,
     enum tfr_status status = tfr_encoder_open(engine, slot, n);
     if (status == TFR_OK) {
         status = tfr_encoder_run(engine, slot, encoder->states, kept, n);
+    }
+    if (status != TFR_OK) { /* half of the states is worse than none; what failed is told by the first failure */
+        char why[512];
+        snprintf(why, sizeof why, "%s", tfr_failure_text());
+        struct tfr_payload nothing = {.kind = TFR_PAYLOAD_OPEN_CROSS, .slot = slot};
+        tfr_payload_run(engine, &nothing, NULL, NULL);
+        tfr_raise(status, "%s", why);
     }
     tfr_free(kept);
     return status;

@@ -51,6 +51,7 @@ struct tfr_engine {
     struct tfr_slot *slots; /* [max_batch], and one more for the prefix */
     int64_t max_batch, max_rows;
     int64_t n_prefix;     /* positions before every sequence; 0 without model.prefix */
+    uint64_t fingerprint; /* of model and prefix, once a saved cache asked for it; else 0 */
     uint64_t prefix_hash; /* of their keys and values; rank 0 */
     uint64_t load_ns;
     struct tfr_scoring scoring; /* the sampling section, parsed */

@@ -152,9 +152,8 @@ static enum tfr_status run_group(const struct tfr_request *request, const struct
     int64_t opened = 0;
     enum tfr_status status = TFR_OK;
     while (opened < n && status == TFR_OK) {
-        const int64_t keys = plan->n_keys[b0 + opened], past = plan->n_past[b0 + opened];
-        status = tfr_engine_check_capacity(request->engine, past, keys - past);
-        status = status == TFR_OK ? tfr_engine_open_slot(request->engine, keys > 0 ? keys : 1, &slot[opened]) : status;
+        const int64_t keys = plan->n_keys[b0 + opened];
+        status = tfr_engine_open_slot(request->engine, keys > 0 ? keys : 1, &slot[opened]);
         opened += status == TFR_OK;
     }
     if (status == TFR_OK) {
@@ -173,6 +172,9 @@ static enum tfr_status run_groups(const struct tfr_request *request, const struc
     enum tfr_status status = tfr_row_plan_open(&plan, request);
     if (slot == NULL) {
         status = TFR_RESOURCE;
+    }
+    for (int64_t b = 0; b < request->B && status == TFR_OK; b++) { /* all of them, before any is computed */
+        status = tfr_engine_check_capacity(request->engine, plan.n_past[b], plan.n_keys[b] - plan.n_past[b]);
     }
     for (int64_t b = 0; b < request->B && status == TFR_OK; b += most) {
         status = run_group(request, &plan, slot, b, request->B - b < most ? request->B - b : most, result);
@@ -209,6 +211,7 @@ enum tfr_status tfr_forward(struct tfr_engine *engine, const struct tfr_named_te
                                   .options = *options,
                                   .head = tfr_forward_head(engine)};
     const struct tfr_hparams *model = request.model;
+    *reply = NULL;
     if (options->attn < TFR_ATTN_AUTO || options->attn > TFR_ATTN_FUSED) {
         return tfr_raise(TFR_USAGE, "attn = %d is none of enum tfr_attention", options->attn);
     }

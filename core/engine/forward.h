@@ -14,6 +14,9 @@
 
 #include "engine/payload.h"
 
+/* In an additive mask: hides a key; minus infinity hides as well. */
+#define TFR_HIDDEN (2 * TFR_MASK_INVISIBLE)
+
 /* What results are compared with, checked before anything is computed; NULL where not given. */
 struct tfr_targets {
     int64_t *labels;     /* classes: [B,S], of a sequence head [B] */

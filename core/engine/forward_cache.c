@@ -70,11 +70,11 @@ static enum tfr_status load_block(const struct tfr_request *request, const struc
 enum tfr_status tfr_caches_load(const struct tfr_request *request, const struct tfr_row_plan *plan,
                                 const int32_t *slot, int64_t b0, int64_t n) {
     for (int64_t b = b0; b < b0 + n; b++) {
+        if (request->has_prefix) { /* first: a copied slot shares the other's encoder states, and a prefix has none */
+            TFR_TRY(tfr_prefix_copy(request->engine, slot[b - b0]));
+        }
         if (request->has_cross) {
             TFR_TRY(tfr_encoder_open(request->engine, slot[b - b0], plan->n_cross[b]));
-        }
-        if (request->has_prefix) {
-            TFR_TRY(tfr_prefix_copy(request->engine, slot[b - b0]));
         }
         for (int64_t layer = 0; layer < request->model->n_layer; layer++) {
             if (request->has_past) {

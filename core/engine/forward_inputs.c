@@ -26,10 +26,6 @@ static bool is_float(enum tfr_dtype dtype) {
            dtype == TFR_DTYPE_F64;
 }
 
-static int64_t count_of(const struct tfr_tensor *tensor) {
-    return tfr_tensor_count(tensor);
-}
-
 static enum tfr_status wrong_type(const char *name, const struct tfr_tensor *tensor, const char *allowed) {
     return tfr_raise(TFR_USAGE, "%s is %s; it must be %s", name, tfr_dtype_file_name(tensor->dtype), allowed);
 }
@@ -60,7 +56,7 @@ enum tfr_status tfr_input_floats(const char *name, const struct tfr_tensor *tens
     if (!is_float(tensor->dtype)) {
         return wrong_type(name, tensor, "F32, F16, BF16 or F64");
     }
-    const int64_t n = count_of(tensor);
+    const int64_t n = tfr_tensor_count(tensor);
     *values = tfr_alloc((size_t)(n > 0 ? n : 1), sizeof **values);
     if (*values == NULL) {
         return TFR_RESOURCE;
@@ -73,7 +69,7 @@ enum tfr_status tfr_input_integers(const char *name, const struct tfr_tensor *te
     if (!tfr_input_is_integer(tensor->dtype)) {
         return wrong_type(name, tensor, "I64 or I32");
     }
-    const int64_t n = count_of(tensor);
+    const int64_t n = tfr_tensor_count(tensor);
     *values = tfr_alloc((size_t)(n > 0 ? n : 1), sizeof **values);
     if (*values == NULL) {
         return TFR_RESOURCE;
@@ -94,7 +90,7 @@ enum tfr_status tfr_input_indices(const char *name, const struct tfr_tensor *ten
                                   int64_t limit, const char *limit_name, int32_t **values) {
     int64_t *wide = NULL;
     TFR_TRY(tfr_input_integers(name, tensor, &wide));
-    const int64_t n = count_of(tensor);
+    const int64_t n = tfr_tensor_count(tensor);
     enum tfr_status status = TFR_OK;
     *values = tfr_alloc((size_t)(n > 0 ? n : 1), sizeof **values);
     if (*values == NULL) {
@@ -122,7 +118,7 @@ enum tfr_status tfr_input_mask(const char *name, const struct tfr_tensor *tensor
     if (!is_known) {
         return wrong_type(name, tensor, "BOOL, U8, I32, I64 or a float type");
     }
-    const int64_t n = count_of(tensor), width = tensor->dim[tensor->rank - 1];
+    const int64_t n = tfr_tensor_count(tensor), width = tensor->dim[tensor->rank - 1];
     *values = tfr_alloc((size_t)(n > 0 ? n : 1), 1);
     if (*values == NULL) {
         return TFR_RESOURCE;

@@ -109,7 +109,7 @@ static enum tfr_status make_packed_mask(struct tfr_request *request) {
         for (int64_t at = 0; at < S * S; at++) {
             const bool is_own = sequence[at / S] == sequence[at % S];
             request->mask[b * S * S + at] =
-                is_own ? 0.0f : 2 * TFR_MASK_INVISIBLE; /* -infinity hides as well */
+                is_own ? 0.0f : TFR_HIDDEN; /* -infinity hides as well */
         }
     }
     const bool is_made = request->mask != NULL && sequence != NULL;

@@ -176,7 +176,7 @@ static enum tfr_status read_mask4(struct tfr_request *request, const struct tfr_
     const int64_t n = tfr_tensor_count(tensor);
     request->mask = status == TFR_OK ? tfr_alloc((size_t)n, sizeof(float)) : NULL;
     for (int64_t i = 0; i < n && request->mask != NULL; i++) {
-        request->mask[i] = flags[i] ? 0.0f : 2 * TFR_MASK_INVISIBLE; /* -infinity hides as well */
+        request->mask[i] = flags[i] ? 0.0f : TFR_HIDDEN;
     }
     tfr_free(flags);
     return status == TFR_OK && request->mask == NULL ? TFR_RESOURCE : status;
@@ -279,7 +279,7 @@ static enum tfr_status read_encoder_mask(struct tfr_request *request) {
     const int64_t n = tfr_tensor_count(tensor);
     request->cross_mask = status == TFR_OK ? tfr_alloc((size_t)(n > 0 ? n : 1), sizeof(float)) : NULL;
     for (int64_t i = 0; i < n && request->cross_mask != NULL; i++) {
-        request->cross_mask[i] = flags[i] ? 0.0f : 2 * TFR_MASK_INVISIBLE;
+        request->cross_mask[i] = flags[i] ? 0.0f : TFR_HIDDEN;
     }
     tfr_free(flags);
     return status == TFR_OK && request->cross_mask == NULL ? TFR_RESOURCE : status;

@@ -305,7 +305,7 @@ enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt 
     memset(results, 0, n_results * sizeof *results);
     struct tfr_generation_run run = {
         .engine = engine, .on_text = on_text, .user = user, .stats = stats, .start_ns = tfr_clock_ns()};
-    enum tfr_status status = tfr_run_check_cache(engine, n);
+    enum tfr_status status = tfr_run_check_cache(engine, prompts, n);
     status = status == TFR_OK ? open_run(&run, prompts, n) : status;
     for (size_t first = 0; status == TFR_OK && first < n_results; first += batch) {
         const size_t left = n_results - first;

@@ -16,14 +16,12 @@ struct tfr_payload_side {
     struct tfr_step_outputs *outputs;
 };
 
-/* Gives what was made to the caller; false where there is none. */
-static bool deliver(const struct tfr_engine *engine, struct tfr_step_outputs *made) {
-    if (engine->payload_side == NULL || engine->payload_side->outputs == NULL) {
-        return false;
+/* Gives what was made to the caller, where there is one. */
+static void deliver(const struct tfr_engine *engine, struct tfr_step_outputs *made) {
+    if (engine->payload_side != NULL && engine->payload_side->outputs != NULL) {
+        *engine->payload_side->outputs = *made;
+        *made = (struct tfr_step_outputs){0};
     }
-    *engine->payload_side->outputs = *made;
-    *made = (struct tfr_step_outputs){0};
-    return true;
 }
 
 int64_t tfr_entry_keys(const struct tfr_payload_entry *entry) {
@@ -376,7 +374,11 @@ enum tfr_status tfr_payload_obey(struct tfr_engine *engine, void *body) {
     case TFR_PAYLOAD_STEP:
         return run_step(engine, payload);
     case TFR_PAYLOAD_OPEN_CROSS:
-        return tfr_cross_open(engine, &engine->slots[payload->slot], payload->n);
+        if (payload->n > 0) {
+            return tfr_cross_open(engine, &engine->slots[payload->slot], payload->n);
+        }
+        tfr_cross_release(&engine->slots[payload->slot]);
+        return TFR_OK;
     case TFR_PAYLOAD_LOAD:
         return load(engine, payload);
     case TFR_PAYLOAD_STORE:

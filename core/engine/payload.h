@@ -11,7 +11,7 @@
 
 enum tfr_payload_kind {
     TFR_PAYLOAD_STEP,
-    TFR_PAYLOAD_OPEN_CROSS, /* room for `n` encoder positions in `slot` */
+    TFR_PAYLOAD_OPEN_CROSS, /* room for `n` encoder positions in `slot`; 0: none any more */
     TFR_PAYLOAD_LOAD,       /* `n` keys and values of block `layer` into `slot`, from position `first` on */
     TFR_PAYLOAD_STORE       /* and out of it */
 };

@@ -43,6 +43,11 @@ enum tfr_status tfr_prefix_load(struct tfr_engine *engine) {
     if (n == 0) {
         return TFR_OK;
     }
+    if (n >= tfr_kv_capacity(engine->config)) { /* the same verdict on every rank */
+        return tfr_raise(TFR_MODEL, "%s: a prefix of %lld positions leaves none of %lld (%s) for tokens",
+                         engine->config->options.model_prefix, (long long)n, (long long)tfr_kv_capacity(engine->config),
+                         tfr_engine_positions_name(engine));
+    }
     struct tfr_slot *slot = &engine->slots[engine->max_batch];
     TFR_TRY(tfr_engine_open_fixed_kv(engine, &slot->kv, n));
     slot->open = true;

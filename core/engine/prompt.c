@@ -30,10 +30,12 @@ static enum tfr_status truncate_prompt(const struct tfr_engine *engine, struct t
     const int64_t most = tfr_engine_n_positions(engine), max_length = options->sampling_max_length;
     const bool cuts = options->input_truncate != TFR_TRUNCATE_ERROR;
     const int64_t limit = cuts && max_length > 0 && max_length < most ? max_length : most;
-    /* What is left for new tokens after a cut; a prompt keeps half of the context, however many are asked for. */
+    /* What is left for new tokens after a cut: as many as a bounded cache must hold, else at most half of the context. */
+    const bool bounded = options->runtime_kv_capacity > 0;
     const int64_t wanted = max_length > 0 ? 1 : options->sampling_max_tokens;
-    const size_t room = (size_t)(limit - (wanted < limit / 2 ? wanted : limit / 2));
-    if ((int64_t)live->ids.n < limit || options->sampling_max_tokens == 0) {
+    const int64_t left = bounded ? limit - 1 : limit / 2, room = limit - (wanted < left ? wanted : left);
+    const bool fits = (int64_t)live->ids.n < limit && !(cuts && bounded && (int64_t)live->ids.n > room);
+    if (fits || options->sampling_max_tokens == 0) {
         return (int64_t)live->ids.n <= limit ? TFR_OK
                                              : tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld (%s); shorten it",
                                                          live->ids.n, (long long)limit, tfr_engine_positions_name(engine));
@@ -42,8 +44,8 @@ static enum tfr_status truncate_prompt(const struct tfr_engine *engine, struct t
         return tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld (%s); shorten it or pass --truncate left|right",
                          live->ids.n, (long long)limit, tfr_engine_positions_name(engine));
     }
-    tfr_log(TFR_LOG_WARN, "engine", "prompt cut from %zu to %zu tokens", live->ids.n, room);
-    tfr_ids_cut(&live->ids, room, options->input_truncate);
+    tfr_log(TFR_LOG_WARN, "engine", "prompt cut from %zu to %lld tokens", live->ids.n, (long long)room);
+    tfr_ids_cut(&live->ids, (size_t)room, options->input_truncate);
     return TFR_OK;
 }
 

@@ -38,7 +38,7 @@ uint64_t tfr_hparams_fingerprint(const struct tfr_hparams *m) {
 }
 
 static uint64_t runtime_fingerprint(const struct tfr_options *o) {
-    uint64_t hash = mix_text(0, o->runtime_kernels);
+    uint64_t hash = mix_text(mix_text(0, o->runtime_kernels), o->model_prefix);
     const double numbers[] = {o->runtime_dtype,
                               o->runtime_isa,
                               o->runtime_attn,

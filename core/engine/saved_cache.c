@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/hash.h"
 #include "base/status.h"
 #include "base/tensor.h"
 #include "engine/payload.h"
@@ -18,17 +19,17 @@
 
 enum { MAX_NAME = 64 };
 
-/* ---- what the file says about itself
- * ------------------------------------------------------------------------- */
-
+/* What the file says about itself. */
 struct identity {
     char model[24];
     struct tfr_weight_note notes[5];
 };
 
-static void make_identity(struct identity *identity, const struct tfr_engine *engine) {
-    snprintf(identity->model, sizeof identity->model, "%016llx",
-             (unsigned long long)tfr_engine_fingerprint(engine));
+static void make_identity(struct identity *identity, struct tfr_engine *engine) {
+    if (engine->fingerprint == 0) { /* not yet known; samples of every tensor are read for it */
+        engine->fingerprint = tfr_engine_fingerprint(engine);
+    }
+    snprintf(identity->model, sizeof identity->model, "%016llx", (unsigned long long)engine->fingerprint);
     const struct tfr_weight_note notes[] = {
         {"kind", KIND},
         {"layout", LAYOUT},
@@ -39,7 +40,7 @@ static void make_identity(struct identity *identity, const struct tfr_engine *en
     memcpy(identity->notes, notes, sizeof notes);
 }
 
-static enum tfr_status check_identity(const struct tfr_engine *engine, const struct tfr_weights *file,
+static enum tfr_status check_identity(struct tfr_engine *engine, const struct tfr_weights *file,
                                       const char *path) {
     static const char *const meanings[] = {
         "is no cache that tfrun saved; give a file of --cache-save",
@@ -66,14 +67,12 @@ static const char *tensor_name(int64_t index, char *name) {
     return name;
 }
 
-/* ---- save
- * ---------------------------------------------------------------------------------------------------- */
-
 struct save {
     const struct tfr_session *session;
     const int32_t *ids;
     int64_t layer; /* whose keys and values are in `block`; -1 none */
     struct tfr_step_outputs block;
+    uint64_t digest; /* of all that was written so far */
 };
 
 static enum tfr_status fetch_block(struct save *save, int64_t layer) {
@@ -88,21 +87,31 @@ static enum tfr_status fetch_block(struct save *save, int64_t layer) {
     return tfr_payload_run(session->engine, &payload, NULL, &save->block);
 }
 
-/* Tensor 0 is input_ids, then key and value of each block. */
+static enum tfr_status fill_floats(struct save *save, int64_t index, int64_t first, int64_t n, float *buffer) {
+    if (save->layer != index / 2) {
+        TFR_TRY(fetch_block(save, index / 2));
+    }
+    const int64_t at = index % 2 * save->session->length * save->session->engine->config->model.n_embd + first;
+    memcpy(buffer, save->block.hidden[0] + at, (size_t)n * sizeof(float));
+    save->digest = tfr_hash(save->digest, buffer, (size_t)n * sizeof(float));
+    return TFR_OK;
+}
+
+/* Tensor 0 is input_ids, then key and value of each block, then the digest; they are asked for in this order. */
 static enum tfr_status fill(void *user, size_t tensor, int64_t first, int64_t n, void *buffer) {
     struct save *save = user;
-    if (tensor == 0) {
-        for (int64_t i = 0; i < n; i++) {
-            ((int64_t *)buffer)[i] = save->ids[first + i];
-        }
+    int64_t *integers = buffer;
+    if (tensor == 2 * (size_t)save->session->engine->config->model.n_layer + 1) {
+        memcpy(integers, &save->digest, sizeof save->digest);
         return TFR_OK;
     }
-    const int64_t layer = (int64_t)(tensor - 1) / 2, is_value = (int64_t)(tensor - 1) % 2;
-    if (save->layer != layer) {
-        TFR_TRY(fetch_block(save, layer));
+    if (tensor > 0) {
+        return fill_floats(save, (int64_t)tensor - 1, first, n, buffer);
     }
-    const int64_t at = is_value * save->session->length * save->session->engine->config->model.n_embd + first;
-    memcpy(buffer, save->block.hidden[0] + at, (size_t)n * sizeof(float));
+    for (int64_t i = 0; i < n; i++) {
+        integers[i] = save->ids[first + i];
+    }
+    save->digest = tfr_hash(save->digest, integers, (size_t)n * sizeof *integers);
     return TFR_OK;
 }
 
@@ -118,23 +127,27 @@ static void describe(const struct tfr_session *session, struct tfr_weight_spec *
             .rank = 4,
             .dim = {1, model->n_head, session->length, model->n_embd / model->n_head}};
     }
+    specs[1 + 2 * model->n_layer] =
+        (struct tfr_weight_spec){.name = "digest", .dtype = TFR_DTYPE_I64, .rank = 1, .dim = {1}};
 }
 
 /* Keys and values behind cross-attention belong to encoder states, which the file does not hold. */
 static enum tfr_status check_plain(const struct tfr_session *session, const char *path) {
-    return session->encoded ? tfr_raise(TFR_USAGE, "%s: a session with encoder states is neither saved nor loaded", path) : TFR_OK;
+    return session->encoded
+               ? tfr_raise(TFR_USAGE, "%s: a session with encoder states is neither saved nor loaded", path)
+               : TFR_OK;
 }
 
 enum tfr_status tfr_session_save(const struct tfr_session *session, const int32_t *ids, const char *path,
                                  bool force) {
-    const size_t n = 1 + 2 * (size_t)session->engine->config->model.n_layer;
+    const size_t n = 2 + 2 * (size_t)session->engine->config->model.n_layer;
     TFR_TRY(check_plain(session, path));
     if (session->length == 0) {
         return tfr_raise(TFR_USAGE, "%s: an empty session has nothing to save; feed it first", path);
     }
     TFR_TRY(tfr_result_write(path, NULL, 0, force));
     TFR_TRY(tfr_engine_check_ids(session->engine, ids, session->length, 0));
-    struct save save = {.session = session, .ids = ids, .layer = -1};
+    struct save save = {.session = session, .ids = ids, .layer = -1, .digest = TFR_HASH_START};
     struct identity identity;
     make_identity(&identity, session->engine);
     struct tfr_weight_spec *specs = tfr_alloc(n, sizeof *specs);
@@ -150,9 +163,6 @@ enum tfr_status tfr_session_save(const struct tfr_session *session, const int32_
     tfr_free(names);
     return status;
 }
-
-/* ---- load
- * ---------------------------------------------------------------------------------------------------- */
 
 static enum tfr_status check_tensor(const struct tfr_weights *file, const char *path, const char *name,
                                     enum tfr_dtype dtype, int rank, const int64_t *dim) {
@@ -175,8 +185,25 @@ static int64_t id_at(const struct tfr_weight *ids, int64_t i) {
     return id;
 }
 
+/* The bytes are those that were written. */
+static enum tfr_status check_digest(const struct tfr_engine *engine, const struct tfr_weights *file, const char *path) {
+    const int64_t one = 1, n_layer = engine->config->model.n_layer;
+    uint64_t digest = TFR_HASH_START, wanted;
+    TFR_TRY(check_tensor(file, path, "digest", TFR_DTYPE_I64, 1, &one));
+    for (int64_t i = -1; i < 2 * n_layer; i++) {
+        char name[MAX_NAME];
+        const struct tfr_weight *weight = tfr_weights_find(file, i < 0 ? "input_ids" : tensor_name(i, name));
+        digest = tfr_hash(digest, weight->tensor.data,
+                          (size_t)tfr_tensor_count(&weight->tensor) * tfr_dtype_size(weight->tensor.dtype));
+    }
+    memcpy(&wanted, tfr_weights_find(file, "digest")->tensor.data, sizeof wanted);
+    return digest == wanted
+               ? TFR_OK
+               : tfr_raise(TFR_MODEL, "%s: the bytes are not those that were saved; the file is damaged", path);
+}
+
 /* Every tensor and every id; *length is how many tokens the file holds. */
-static enum tfr_status check_file(const struct tfr_engine *engine, const struct tfr_weights *file,
+static enum tfr_status check_file(struct tfr_engine *engine, const struct tfr_weights *file,
                                   const char *path, int64_t *length) {
     const struct tfr_hparams *model = &engine->config->model;
     TFR_TRY(check_identity(engine, file, path));
@@ -243,11 +270,24 @@ static enum tfr_status load_blocks(struct tfr_session *session, const struct tfr
     return status;
 }
 
+enum tfr_status tfr_saved_cache_check(struct tfr_engine *engine, const char *path) {
+    struct tfr_weights *file = NULL;
+    int64_t length;
+    TFR_TRY(tfr_weights_open(&file, path));
+    enum tfr_status status = check_file(engine, file, path, &length);
+    if (status == TFR_OK) {
+        status = check_digest(engine, file, path);
+    }
+    tfr_weights_close(file);
+    return status;
+}
+
 enum tfr_status tfr_session_load(struct tfr_session *session, const char *path, const int32_t *ids,
                                  int64_t n) {
     struct tfr_weights *file = NULL;
     int64_t length = 0;
     TFR_TRY(check_plain(session, path));
+    session->length = 0;
     TFR_TRY(tfr_weights_open(&file, path));
     enum tfr_status status = check_file(session->engine, file, path, &length);
     if (status == TFR_OK) {

@@ -10,10 +10,12 @@ struct tfr_live;
 /* Of what keys and values depend on: sizes, every tensor's name, dtype, shape and samples of its bytes, the
  * prefix. Rank 0. */
 uint64_t tfr_engine_fingerprint(const struct tfr_engine *engine);
+/* Whether a file is a whole saved cache of this model. Every byte of it is read. */
+enum tfr_status tfr_saved_cache_check(struct tfr_engine *engine, const char *path);
 
 /* saved_cache_run.c: input.cache_load and output.cache_save around tfr_generate. */
 /* Whether what is asked can be done; before any work. */
-enum tfr_status tfr_run_check_cache(const struct tfr_engine *engine, size_t n_prompts);
+enum tfr_status tfr_run_check_cache(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n_prompts);
 /* An empty session of a sequence takes what the saved cache shares with its prompt, but its last token. */
 enum tfr_status tfr_run_take_cached(struct tfr_generation_run *run, const struct tfr_live *live,
                                     struct tfr_session *session);

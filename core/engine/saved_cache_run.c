@@ -5,12 +5,23 @@
 #include "base/status.h"
 #include "engine/generation.h"
 
-enum tfr_status tfr_run_check_cache(const struct tfr_engine *engine, size_t n_prompts) {
+static bool has_encoder_states(const struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n) {
+    bool has = engine->config->options.input_encoder_states != NULL;
+    for (size_t i = 0; i < n; i++) {
+        has |= prompts[i].encoder != NULL;
+    }
+    return has;
+}
+
+enum tfr_status tfr_run_check_cache(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n_prompts) {
     const struct tfr_options *options = &engine->config->options;
-    const char *path = options->output_cache_save;
-    if (options->input_encoder_states != NULL && (path != NULL || options->input_cache_load != NULL)) {
-        return tfr_raise(TFR_USAGE, "input.encoder_states does not go with %s: a saved cache is of text alone; leave one out",
+    const char *path = options->output_cache_save, *loaded = options->input_cache_load;
+    if ((path != NULL || loaded != NULL) && has_encoder_states(engine, prompts, n_prompts)) {
+        return tfr_raise(TFR_USAGE, "encoder states do not go with %s: a saved cache is of text alone; leave one out",
                          path != NULL ? "output.cache_save" : "input.cache_load");
+    }
+    if (loaded != NULL) {
+        TFR_TRY(tfr_saved_cache_check(engine, loaded));
     }
     if (path == NULL) {
         return TFR_OK;

@@ -97,9 +97,9 @@ enum tfr_status tfr_session_encode(struct tfr_session *session, const struct tfr
     if (encoder->n < 1) {
         return tfr_raise(TFR_USAGE, "%lld encoder positions; give at least one", (long long)encoder->n);
     }
-    TFR_TRY(tfr_encoder_fill(session->engine, session->slot, encoder));
-    session->encoded = true;
-    return TFR_OK;
+    const enum tfr_status status = tfr_encoder_fill(session->engine, session->slot, encoder);
+    session->encoded = status == TFR_OK;
+    return status;
 }
 
 static enum tfr_status check_reorder(struct tfr_session *const *sessions, size_t n, const int32_t *source) {

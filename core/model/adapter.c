@@ -70,6 +70,15 @@ static enum tfr_status check_head(const struct tfr_adapter *adapter, const struc
     return check_shape(weight, tfr_model_param_shape(&adapter->hparams, parsed.param, dim), dim);
 }
 
+/* A head comes whole and once, or not at all: the rest would be the checkpoint's. */
+static enum tfr_status check_head_count(const struct tfr_adapter *adapter, const char *path, size_t n) {
+    const size_t whole = adapter->hparams.head == TFR_HEAD_SEQUENCE ? 1 : 2;
+    return n == 0 || n == whole
+               ? TFR_OK
+               : tfr_raise(TFR_MODEL, "%s: %zu tensors of a head that has %zu; save the adapter again with save_pretrained",
+                           path, n, whole);
+}
+
 /* What PEFT wrote: the prefix, and possibly a head. */
 static enum tfr_status check_peft(struct tfr_adapter *adapter, const char *path) {
     const int64_t dim[] = {adapter->n, 2 * adapter->hparams.n_layer * adapter->hparams.n_embd};
@@ -87,7 +96,7 @@ static enum tfr_status check_peft(struct tfr_adapter *adapter, const char *path)
             TFR_TRY(check_head(adapter, &all[i]));
         }
     }
-    return TFR_OK;
+    return check_head_count(adapter, path, n - 1);
 }
 
 static enum tfr_status open_peft(struct tfr_adapter *adapter, const char *directory) {

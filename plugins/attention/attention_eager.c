@@ -110,7 +110,7 @@ static void attend_row(const struct query *query, float *o) {
     const float largest = largest_score(query);
     double total = 0;
     memset(query->sum, 0, (size_t)query->head_dim * sizeof *query->sum);
-    for (int64_t s = 0; s < query->n_visible && largest > -INFINITY; s += TFR_KV_PANEL) {
+    for (int64_t s = 0; s < query->n_visible; s += TFR_KV_PANEL) {
         total += add_panel(query, s, largest);
     }
     const double factor = total != 0 ? query->factor / total : 0;

@@ -26,10 +26,6 @@ static void cost_avx512(const struct tfr_problem *problem, struct tfr_cost *cost
     (1U << TFR_DTYPE_F32 | 1U << TFR_DTYPE_BF16 | 1U << TFR_DTYPE_F16 |                                      \
      1U << TFR_DTYPE_F64) /* read where it lies */
 
-static bool kv_append_supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
-    return kv_dtype_served(problem, reason, reason_size);
-}
-
 #define RECORD(OP, op_text, function, dtype_bits, flag_bits, variant, isa_bits, rank, ...)                   \
     {                                                                                                        \
         .struct_size = sizeof(struct tfr_kernel), .name = op_text ".pointwise." #variant, .op = TFR_OP_##OP, \
@@ -49,7 +45,7 @@ static bool kv_append_supports(const struct tfr_problem *problem, char *reason, 
                rank, SERVES_ALL),                                                                            \
         RECORD(COPY, "copy.f32", copy, F32_ONLY, 0, variant, isa_bits, rank, SERVES_ALL),                    \
         RECORD(KV_APPEND, "kv_append.f32", kv_append, F32_ONLY, 0, variant, isa_bits, rank,                  \
-               .supports = kv_append_supports)
+               .supports = kv_dtype_served)
 
 static const struct tfr_kernel kernels[] = {
 #ifdef TFR_HAVE_AVX512

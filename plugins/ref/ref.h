@@ -16,7 +16,6 @@ bool tfr_ref_linear_query(const struct tfr_problem *problem, struct tfr_needs *n
                           size_t reason_size);
 void tfr_ref_linear_pack(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed,
                          int tid, int nth);
-bool tfr_ref_kv_append_supports(const struct tfr_problem *problem, char *reason, size_t reason_size);
 bool tfr_ref_attention_supports(const struct tfr_problem *problem, char *reason, size_t reason_size);
 bool tfr_ref_attention_query(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
                              size_t reason_size);

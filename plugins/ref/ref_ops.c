@@ -157,10 +157,6 @@ void tfr_ref_copy(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx
     memcpy(args->arg[1], args->arg[0], (size_t)(args->rows * problem->arg[1].dim[1]) * sizeof(float));
 }
 
-bool tfr_ref_kv_append_supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
-    return kv_dtype_served(problem, reason, reason_size);
-}
-
 void tfr_ref_kv_append(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
                        const struct tfr_problem *problem) {
     const int64_t head_dim = problem->attrs.head_dim, width = problem->attrs.n_heads * head_dim;

@@ -1,5 +1,6 @@
 /* ref_plugin.c - the kernel records of ref: every op but send_hidden and recv_hidden, which belong to the
  * transport. */
+#include "common/kv_served.h"
 #include "ref/ref.h"
 
 static void cost_slow(const struct tfr_problem *problem, struct tfr_cost *cost) {
@@ -29,7 +30,7 @@ static const struct tfr_kernel kernels[] = {
     RECORD(LINEAR, "linear.bf16.ref.plain", 1U << TFR_DTYPE_BF16, TFR_KERNEL_IN_PLACE, tfr_ref_linear,
            LINEAR),
     RECORD(KV_APPEND, "kv_append.f32.ref.plain", F32_ONLY, 0, tfr_ref_kv_append,
-           .supports = tfr_ref_kv_append_supports),
+           .supports = kv_dtype_served),
     RECORD(ATTENTION, "attention.f32.ref.plain", F32_ONLY, 0, tfr_ref_attention,
            .supports = tfr_ref_attention_supports, .query = tfr_ref_attention_query),
     RECORD(ACTIVATION, "activation.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_activation,

@@ -75,10 +75,10 @@ def file_is_what_it_says(box):
     tensors = read_tensors(box.file)
     fed = PROMPT + run["choices"][0]["ids"][:-1]
     check(tensors["input_ids"][:2] == ("I64", [16]) and list(tensors["input_ids"][2]) == fed, tensors["input_ids"])
-    check(len(tensors) == 11 and tensors["past_key_values.4.value"][1][2] == 16, "not key and value of every block")
+    check(len(tensors) == 12 and tensors["digest"][:2] == ("I64", [1]) and tensors["past_key_values.4.value"][1][2] == 16, "not key and value of every block")
     box.ok("forward", MODEL, "--in", request(box, fed), "--out", box.folder / "o", "--use-cache")
     past = {name: t for name, t in read_tensors(box.folder / "o").items() if name.startswith("past_")}
-    del tensors["input_ids"]
+    del tensors["input_ids"], tensors["digest"]
     check({n: bytes(t[2]) for n, t in past.items()} == {n: bytes(t[2]) for n, t in tensors.items()}, "not the bits of tfrun forward --use-cache")
 
 
@@ -294,6 +294,22 @@ def refused_truncated(box):
     for n in (len(data) - 1, len(data) // 2, 100, 3):
         box.file.write_bytes(data[:n])
         box.refused(4, "cache.safetensors", "fetch it again" if n > 7 else "too few")
+
+
+@case
+def refused_changed_bytes(box):
+    box.save()
+    data = bytearray(box.file.read_bytes())
+    for at in (len(data) - 100, len(data) - 1):  # a value, the digest
+        data[at] ^= 1
+        box.file.write_bytes(data)
+        box.refused(4, "cache.safetensors", "not those that were saved")
+        data[at] ^= 1
+
+
+@case
+def refused_without_a_token_to_generate(box):
+    box.refused(5, "No such file", flags=("--cache-load", box.folder / "none", "-n", "0"))
 
 
 @case

@@ -332,6 +332,16 @@ def a_long_prompt_is_cut_on_request(tfrun):
 
 
 @case
+def a_cut_leaves_room_in_a_bounded_cache(tfrun):
+    for length in (10, 25, 33, 60):
+        ids = ",".join(map(str, range(1, length + 1)))
+        result = tfrun.json(tfrun.demo, "--prompt-ids", ids, "-n", 12, "--kv-capacity", 32, "--truncate", "left", "--ignore-eos",
+                            "--temperature", 0)
+        expect_same(len(result["choices"][0]["ids"]), 12)
+        expect_same(result["choices"][0]["prompt_ids"], list(range(1, length + 1))[-20:])
+
+
+@case
 def max_tokens_0_gives_the_prompt(tfrun):
     expect_same(tfrun.text(tfrun.demo, "-p", PROMPT, "-n", 0), PROMPT + "\n")
     expect_same(tfrun.greedy("-p", PROMPT, n=0)["choices"][0]["ids"], [])

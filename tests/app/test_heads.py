@@ -145,6 +145,7 @@ def encoder_key_of_the_config(box):
 def encoder_flag_of_other_commands(box):
     for command in ("eval", "score", "forward", "classify"):
         box.refused(2, ["--encoder-states has no effect on `tfrun " + command], command, TEXT / "cross", "--encoder-states", "x")
+        box.refused(2, ["--cache-save has no effect on `tfrun " + command], command, TEXT / "cross", "--cache-save", "x")
 
 
 @case
@@ -294,6 +295,9 @@ def classify_truncates(box):
     for side, rest in (("left", " the" * 63 + " "), ("right", "the" + " the" * 62)):
         got = [json.loads(box.run("classify", TEXT / "single", "--json", *words)) for words in (["--truncate", side, "-p", long], ["-p", rest])]
         check(got[0]["n_tokens"] == got[1]["n_tokens"] == 64 and got[0]["labels"] == got[1]["labels"], side, got)
+    short = json.loads(box.run("classify", TEXT / "single", "--json", "--truncate", "left", "--kv-capacity", 16, "-p", long))
+    check(short["n_tokens"] == 16, short)
+    box.refused(2, ["context is 16 (tfrun.runtime.kv_capacity)"], "classify", TEXT / "single", "--kv-capacity", 16, "-p", long)
 
 
 @case

@@ -303,6 +303,36 @@ def refused_long_prefix(box):
 
 
 @case
+def refused_prefix_that_fills_the_cache(box):
+    for capacity in ("4", "5"):
+        box.refused(4, "a prefix of 5 positions leaves none", "tfrun.runtime.kv_capacity", prefix=GOLDEN / "lm" / "adapter",
+                    flags=("--kv-capacity", capacity))
+
+
+@case
+def refused_half_a_head(box):
+    adapter = box.adapter("token") / "adapter_model.safetensors"
+    tensors = read_tensors(adapter)
+    write_tensors(adapter, {name: t for name, t in tensors.items() if not name.endswith(".bias")})
+    box.refused(4, "1 tensors of a head that has 2", prefix=adapter.parent, config="token.json")
+
+
+@case
+def law_a_prefix_goes_with_encoder_states(box):
+    """The same keys and values as a prefix and as past_key_values of a request, beside encoder states."""
+    model = GOLDEN.parents[1] / "forward" / "lm_cross"
+    c = json.loads((model / "config.json").read_text())
+    part, n = c["n_embd"] // c["n_head"], c["n_embd"] * 4
+    past = {f"past_key_values.{i}.{kind}": ("F32", [1, c["n_head"], 4, part], [math.sin(i + 2 * j) for j in range(n)])
+            for i in range(c["n_layer"]) for kind in ("key", "value")}
+    write_tensors(box.folder / "p.safetensors", past)
+    request = {"input_ids": ids([1, 2, 3]), "encoder_hidden_states": ("F32", [1, 3, c["n_embd"]], [math.cos(j) for j in range(3 * c["n_embd"])])}
+    for ranks in (1, 2) if box.mpiexec else (1,):
+        same(box.forward(model, {**request, **past}, ranks=ranks),
+             box.forward(model, request, "--prefix", box.folder / "p.safetensors", ranks=ranks), f"as model.prefix on {ranks} ranks")
+
+
+@case
 def refused_files(box):
     past = read_tensors(GOLDEN / "lm_file" / "prefix.safetensors")
     path = box.folder / "p.safetensors"

@@ -11,8 +11,10 @@ static const struct tfr_flag flags[] = {
     {"verbose", NULL, "more diagnostics", 'v'},
 };
 
-static const char *const reads[] = {"input.prompt", "input.file", "input.truncate", "model.",   "runtime.",
-                                    "parallel.",    "plugins",    "output.",        "observe.", NULL};
+static const char *const reads[] = {
+    "input.prompt", "input.file", "input.truncate", "model.", "runtime.", "parallel.", "plugins",
+    "observe.", "output.file", "output.force", "output.format", "output.stats", NULL,
+};
 
 struct job {
     struct tfr_engine *engine;

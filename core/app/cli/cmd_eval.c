@@ -15,8 +15,10 @@ static const struct tfr_flag flags[] = {
     {"verbose", NULL, "more diagnostics", 'v'},
 };
 
-static const char *const reads[] = {"eval.",   "model.",  "runtime.", "parallel.",
-                                    "plugins", "output.", "observe.", NULL};
+static const char *const reads[] = {
+    "eval.", "model.", "runtime.", "parallel.", "plugins", "observe.", "output.file",
+    "output.force", "output.format", "output.stats", NULL,
+};
 
 struct expectation {
     bool given;

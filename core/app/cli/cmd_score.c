@@ -17,9 +17,11 @@ static const struct tfr_flag flags[] = {
     {"verbose", NULL, "more diagnostics", 'v'},
 };
 
-static const char *const reads[] = {"input.prompt", "input.file", "eval.ctx", "eval.stride", "eval.limit",
-                                    "eval.bos",     "model.",     "runtime.", "parallel.",   "plugins",
-                                    "output.",      "observe.",   NULL};
+static const char *const reads[] = {
+    "input.prompt", "input.file", "eval.ctx", "eval.stride", "eval.limit", "eval.bos", "model.",
+    "runtime.", "parallel.", "plugins", "observe.", "output.file", "output.force", "output.format",
+    "output.stats", NULL,
+};
 
 struct lines_out {
     FILE *stream; /* collects all lines when they go to a file, else stdout */
