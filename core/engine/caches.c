@@ -41,7 +41,7 @@ enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64
         return TFR_OK;
     }
     return tfr_raise(TFR_USAGE,
-                     "%lld positions before and %lld new ones make %lld, a kv cache of this run holds %lld (%s); shorten "
+                     "%lld before and %lld new ones make %lld positions, a kv cache of this run holds %lld (%s); shorten "
                      "the text or ask for fewer new tokens%s",
                      (long long)n_past, (long long)n_new, (long long)(n_past + n_new), (long long)capacity,
                      engine->config->options.runtime_kv_capacity > 0 ? "tfrun.runtime.kv_capacity" : "n_positions",

@@ -542,7 +542,7 @@ def too_many_operands(box):
 
 @case
 def new_tokens_beyond_the_capacity(box):
-    return wrong([box.model, "--prompt-ids", "1,2,3", "-n", "6", "--kv-capacity", "8"], USAGE, "3 tokens before and 6 new ones",
+    return wrong([box.model, "--prompt-ids", "1,2,3", "-n", "6", "--kv-capacity", "8"], USAGE, "3 before and 6 new ones",
                  "9 positions", "holds 8 (tfrun.runtime.kv_capacity)", "ask for fewer new tokens, or raise --kv-capacity")
 
 

@@ -187,7 +187,7 @@ def law_static_caches_change_no_bit(box):
 @case
 def refused_beyond_the_capacity(box):
     c = config_of(LM)
-    words = "5 tokens before and 2 new ones make 7 positions", "holds 6 (tfrun.runtime.kv_capacity)", "raise --kv-capacity"
+    words = "5 before and 2 new ones make 7 positions", "holds 6 (tfrun.runtime.kv_capacity)", "raise --kv-capacity"
     for how in ("growing", "static"):
         refused(box, LM, {"input_ids": ids([1, 2]), **past(c, 1, 5)}, *words, flags=("--kv-capacity", "6", "--kv-cache", how))
     box.run(LM, {"input_ids": ids([1, 2]), **past(c, 1, 5)}, "--kv-capacity", "7")
