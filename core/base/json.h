@@ -61,6 +61,8 @@ void tfr_json_put_text(struct tfr_json_out *out, const char *key, const char *va
 void tfr_json_put_int(struct tfr_json_out *out, const char *key, int64_t value);
 void tfr_json_put_number(struct tfr_json_out *out, const char *key, double value);
 void tfr_json_put_bool(struct tfr_json_out *out, const char *key, bool value);
+/* A value as it was read, with all that is in it. */
+void tfr_json_put_node(struct tfr_json_out *out, const char *key, const struct tfr_json_doc *doc, const tfr_json *node);
 /* JSON text of a whole value, as another writer made it. */
 void tfr_json_put_value(struct tfr_json_out *out, const char *key, const char *json);
 void tfr_json_put_null(struct tfr_json_out *out, const char *key);

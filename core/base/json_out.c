@@ -172,3 +172,26 @@ void tfr_json_put_value(struct tfr_json_out *out, const char *key, const char *j
 void tfr_json_put_null(struct tfr_json_out *out, const char *key) {
     tfr_json_put_value(out, key, "null");
 }
+
+void tfr_json_put_node(struct tfr_json_out *out, const char *key, const struct tfr_json_doc *doc,
+                       const tfr_json *node) {
+    const enum tfr_json_kind kind = tfr_json_kind(node);
+    int64_t integer;
+    if (kind == TFR_JSON_OBJECT || kind == TFR_JSON_ARRAY) {
+        tfr_json_begin(out, key, kind == TFR_JSON_OBJECT ? '{' : '[');
+        for (const tfr_json *child = tfr_json_first(node); child != NULL; child = tfr_json_next(child)) {
+            tfr_json_put_node(out, tfr_json_key(child), doc, child);
+        }
+        tfr_json_end(out, kind == TFR_JSON_OBJECT ? '}' : ']');
+    } else if (kind == TFR_JSON_STRING) {
+        tfr_json_put_text(out, key, tfr_json_string(node));
+    } else if (kind == TFR_JSON_BOOL) {
+        tfr_json_put_bool(out, key, tfr_json_bool(node));
+    } else if (kind == TFR_JSON_NULL) {
+        tfr_json_put_null(out, key);
+    } else if (tfr_json_int64(doc, node, &integer)) {
+        tfr_json_put_int(out, key, integer);
+    } else {
+        tfr_json_put_number(out, key, tfr_json_number(node));
+    }
+}

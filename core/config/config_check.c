@@ -18,28 +18,6 @@ struct collector {
     bool *taken;
 };
 
-static void put_node(struct tfr_json_out *out, const struct tfr_json_doc *doc, const char *key, const tfr_json *node) {
-    const enum tfr_json_kind kind = tfr_json_kind(node);
-    int64_t integer;
-    if (kind == TFR_JSON_OBJECT || kind == TFR_JSON_ARRAY) {
-        tfr_json_begin(out, key, kind == TFR_JSON_OBJECT ? '{' : '[');
-        for (const tfr_json *child = tfr_json_first(node); child != NULL; child = tfr_json_next(child)) {
-            put_node(out, doc, tfr_json_key(child), child);
-        }
-        tfr_json_end(out, kind == TFR_JSON_OBJECT ? '}' : ']');
-    } else if (kind == TFR_JSON_STRING) {
-        tfr_json_put_text(out, key, tfr_json_string(node));
-    } else if (kind == TFR_JSON_BOOL) {
-        tfr_json_put_bool(out, key, tfr_json_bool(node));
-    } else if (kind == TFR_JSON_NULL) {
-        tfr_json_put_null(out, key);
-    } else if (tfr_json_int64(doc, node, &integer)) {
-        tfr_json_put_int(out, key, integer);
-    } else {
-        tfr_json_put_number(out, key, tfr_json_number(node));
-    }
-}
-
 static bool holds_place(const struct tfr_json_doc *doc, const tfr_json *node, int line, int column) {
     int own_line, own_column;
     tfr_json_place(doc, node, &own_line, &own_column);
@@ -80,7 +58,7 @@ static void refuse_for_node(struct collector *collector, const tfr_json *node, s
 static void add_with_node(struct collector *collector, struct tfr_finding *finding, const tfr_json *node) {
     struct tfr_json_out value = {0};
     if (node != NULL) {
-        put_node(&value, collector->reader->doc, NULL, node);
+        tfr_json_put_node(&value, NULL, collector->reader->doc, node);
         finding->value = value.text;
         finding->source = "file";
         refuse_for_node(collector, node, finding);
@@ -209,7 +187,7 @@ static void collect_option(struct collector *collector, const tfr_json *tfrun, c
     struct tfr_json_out refused = {0};
     refuse_for_node(collector, node, &finding);
     if (finding.verdict == TFR_VERDICT_REFUSED) { /* what was refused, not what stands in its place */
-        put_node(&refused, collector->reader->doc, NULL, node);
+        tfr_json_put_node(&refused, NULL, collector->reader->doc, node);
         finding.value = refused.text;
     }
     apply_override(collector, key, &finding, &refused);
@@ -306,7 +284,7 @@ static void add_rest(struct collector *collector, const tfr_json *root, const st
     const bool is_option = node != NULL && strstr(path, "tfrun.") == path;
     struct tfr_json_out value = {0};
     if (node != NULL) {
-        put_node(&value, doc, NULL, node);
+        tfr_json_put_node(&value, NULL, doc, node);
     }
     const struct tfr_finding finding = {.about = is_option ? TFR_ABOUT_OPTION : TFR_ABOUT_OTHER,
                                         .verdict = TFR_VERDICT_REFUSED,

@@ -354,41 +354,9 @@ void tfr_config_log_sampling(const struct tfr_config *config) {
     }
 }
 
-static void put_node(struct tfr_json_out *out, const struct tfr_json_doc *doc, const tfr_json *node, const char *key) {
-    int64_t whole;
-    switch (tfr_json_kind(node)) {
-    case TFR_JSON_NULL:
-        tfr_json_put_text(out, key, "null"); /* nowhere a value that any setting takes */
-        break;
-    case TFR_JSON_BOOL:
-        tfr_json_put_bool(out, key, tfr_json_bool(node));
-        break;
-    case TFR_JSON_NUMBER:
-        if (tfr_json_int64(doc, node, &whole)) {
-            tfr_json_put_int(out, key, whole);
-        } else {
-            tfr_json_put_number(out, key, tfr_json_number(node));
-        }
-        break;
-    case TFR_JSON_STRING:
-        tfr_json_put_text(out, key, tfr_json_string(node));
-        break;
-    case TFR_JSON_ARRAY:
-    case TFR_JSON_OBJECT: {
-        const bool is_array = tfr_json_kind(node) == TFR_JSON_ARRAY;
-        tfr_json_begin(out, key, is_array ? '[' : '{');
-        for (const tfr_json *item = tfr_json_first(node); item != NULL; item = tfr_json_next(item)) {
-            put_node(out, doc, item, is_array ? NULL : tfr_json_key(item));
-        }
-        tfr_json_end(out, is_array ? ']' : '}');
-        break;
-    }
-    }
-}
-
 char *tfr_config_json_text(const struct tfr_json_doc *doc, const tfr_json *node) {
     struct tfr_json_out out = {0};
-    put_node(&out, doc, node, NULL);
+    tfr_json_put_node(&out, NULL, doc, node);
     if (out.failed) {
         tfr_free(out.text);
         return NULL;

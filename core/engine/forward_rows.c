@@ -186,13 +186,21 @@ static int64_t cross_mask_floats(const struct walk *walk, const struct tfr_run *
     return walk->request->cross_mask != NULL ? piece->n * walk->plan->n_cross[piece->b] : 0;
 }
 
-static bool wants_logits(const struct tfr_request *request, struct tfr_row row) {
-    for (int64_t j = 0; j < request->n_keep; j++) {
-        if (tfr_head_position(request, row.b, j) == row.t) {
-            return true;
-        }
+/* First index from `from` on whose logits are those of a row, n_keep if there is none. The last n_keep positions are
+ * kept in order; a list given may name a position several times. */
+static int64_t kept_at(const struct tfr_request *request, struct tfr_row row, int64_t from) {
+    if (request->keep == NULL) {
+        const int64_t j = row.t - (request->S - request->n_keep);
+        return j >= from ? j : request->n_keep;
     }
-    return false;
+    while (from < request->n_keep && tfr_head_position(request, row.b, from) != row.t) {
+        from++;
+    }
+    return from;
+}
+
+static bool wants_logits(const struct tfr_request *request, struct tfr_row row) {
+    return kept_at(request, row, 0) < request->n_keep;
 }
 
 static void copy_masks(const struct walk *walk, const struct tfr_run *piece, float *self, float *cross) {
@@ -289,11 +297,9 @@ static void scatter_logits(const struct walk *walk, struct tfr_payload *payload,
     const float *logits = request->engine->logits.data;
     for (int64_t i = 0; i < payload->n_logits; i++) {
         const struct tfr_row row = row_at(walk, parts.logit_rows[i]);
-        for (int64_t j = 0; j < request->n_keep; j++) {
-            if (tfr_head_position(request, row.b, j) == row.t) {
-                memcpy(result->logits + (row.b * request->n_keep + j) * result->width,
-                       logits + i * result->width, (size_t)result->width * sizeof(float));
-            }
+        for (int64_t j = kept_at(request, row, 0); j < request->n_keep; j = kept_at(request, row, j + 1)) {
+            memcpy(result->logits + (row.b * request->n_keep + j) * result->width, logits + i * result->width,
+                   (size_t)result->width * sizeof(float));
         }
     }
 }
