@@ -165,8 +165,8 @@ file, the command line (`--flag` or `--set section.key=value`).
 
 - A key under `tfrun` that is not listed here is an error; unknown keys beside it are left to Hugging Face.
 - All problems are reported at once, each as `file:line:column: key = value`: what is wrong.
-- A relative path in the file starts from the folder of the file; on the command line, from the current folder. `-` is stdin or
-  stdout.
+- A relative path in the file starts from the folder of the file; on the command line, from the current folder. `-` is stdin
+  for `input.file` and `eval.data`; results go to stdout where no output is named.
 - Where the value may be null, null means the default.
 - On the command line true and false are also `on`, `off`, `1`, `0`; the first value of a list replaces the list of the
   file, further ones are appended; the source of the prompt given there replaces the one in the file.

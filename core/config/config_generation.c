@@ -313,8 +313,12 @@ static void check_modes(struct tfr_config_reader *reader) {
                  "num_beams",
                  (long long)o->sampling_num_return_sequences);
     } else if (o->sampling_num_beams > o->runtime_max_batch) {
-        snprintf(text, sizeof text, "sampling.num_beams = %lld needs runtime.max_batch of at least as much, it is %lld",
+        snprintf(text, sizeof text,
+                 "sampling.num_beams = %lld needs runtime.max_batch of at least as much, it is %lld; raise --max-batch",
                  (long long)o->sampling_num_beams, (long long)o->runtime_max_batch);
+    } else if (o->sampling_max_length == 0 && o->sampling_min_tokens > o->sampling_max_tokens) {
+        snprintf(text, sizeof text, "sampling.min_tokens = %lld is more than sampling.max_tokens = %lld",
+                 (long long)o->sampling_min_tokens, (long long)o->sampling_max_tokens);
     } else if (o->sampling_num_beams > 1 && o->sampling_stop.n > 0) {
         snprintf(text, sizeof text, "sampling.stop with num_beams = %lld is not supported; beams end at end tokens and lengths",
                  (long long)o->sampling_num_beams);

@@ -301,6 +301,11 @@ struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine) {
     return memory;
 }
 
+bool tfr_engine_has_tokenizer(struct tfr_engine *engine) {
+    const struct tfr_tokenizer *tokenizer;
+    return tfr_engine_tokenizer(engine, &tokenizer) == TFR_OK;
+}
+
 int tfr_engine_threads(const struct tfr_engine *engine) {
     return engine->threads.n_threads;
 }

@@ -1,5 +1,6 @@
 /* forward_file.c - a forward pass from a safetensors file to a safetensors file. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "base/status.h"
@@ -52,9 +53,17 @@ static enum tfr_status forward_weights(struct tfr_engine *engine, const struct t
     return status;
 }
 
+static bool is_same_file(const char *a, const char *b) {
+    struct stat one, other;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 enum tfr_status tfr_forward_file(struct tfr_engine *engine, const char *in_path, const char *out_path,
                                  const struct tfr_forward_options *options) {
     struct tfr_weights *weights = NULL;
+    if (is_same_file(in_path, out_path)) {
+        return tfr_raise(TFR_USAGE, "%s is both the request and where the reply goes; give another file for the reply", in_path);
+    }
     TFR_TRY(tfr_result_write(out_path, NULL, 0, engine->config->options.output_force));
     TFR_TRY(tfr_weights_open(&weights, in_path));
     enum tfr_status status = forward_weights(engine, weights, out_path, options);

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/mapfile.h"
 #include "base/status.h"
 #include "config/config.h"
 #include "config/findings.h"
@@ -160,6 +161,27 @@ static void survey_sampling(const struct tfr_config *config, struct tfr_findings
     tfr_findings_add(findings, &finding);
 }
 
+/* Files that the run would open. */
+static void survey_files(const struct tfr_options *options, struct tfr_findings *findings) {
+    const struct {
+        const char *name, *path;
+    } files[] = {{"input.cache_load", options->input_cache_load},
+                 {"input.encoder_states", options->input_encoder_states},
+                 {"sampling.assistant", options->sampling_assistant}};
+    for (size_t i = 0; i < TFR_COUNT_OF(files); i++) {
+        if (files[i].path == NULL || tfr_path_exists(files[i].path)) {
+            continue;
+        }
+        const struct tfr_finding finding = {.about = TFR_ABOUT_OPTION,
+                                            .verdict = TFR_VERDICT_REFUSED,
+                                            .status = TFR_RESOURCE,
+                                            .name = files[i].name,
+                                            .source = "values",
+                                            .reason = "there is no such file"};
+        tfr_findings_add(findings, &finding);
+    }
+}
+
 enum tfr_status tfr_report_check(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                  enum tfr_report_form form, char **text, enum tfr_status *verdict) {
     struct tfr_findings findings = {0};
@@ -170,6 +192,7 @@ enum tfr_status tfr_report_check(const char *path, const struct tfr_override *ov
     }
     if (status == TFR_OK) {
         survey_sampling(config, &findings);
+        survey_files(&config->options, &findings);
         *verdict = tfr_findings_status(&findings);
         status = form == TFR_REPORT_JSON ? as_json(config->path, &findings, text)
                                          : as_text(config->path, &findings, text);

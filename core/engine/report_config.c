@@ -1,6 +1,8 @@
 /* report_config.c - the effective options of a config as JSON, one member per line of the option table. */
 #include <tfrun/tfrun.h>
 
+#include <string.h>
+
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/status.h"
@@ -30,9 +32,17 @@ static void put_count(struct tfr_json_out *out, const char *key, int64_t value) 
 
 static void put_seed(struct tfr_json_out *out, const char *key, int64_t value) {
     if (value < 0) {
-        tfr_json_put_text(out, key, "drawn");
+        tfr_json_put_null(out, key);
     } else {
         tfr_json_put_int(out, key, value);
+    }
+}
+
+static void put_json(struct tfr_json_out *out, const char *key, const char *text) {
+    struct tfr_json_doc *doc;
+    if (text != NULL && tfr_json_open(&doc, key, text, strlen(text), TFR_CONFIG) == TFR_OK) {
+        tfr_json_put_node(out, key, doc, tfr_json_root(doc));
+        tfr_json_close(doc);
     }
 }
 
@@ -41,7 +51,7 @@ static void put_seed(struct tfr_json_out *out, const char *key, int64_t value) {
 #define PUT_REAL(key, value) tfr_json_put_number(out, key, value)
 #define PUT_TEXT(key, value) put_text(out, key, value)
 #define PUT_PATH(key, value) put_text(out, key, value)
-#define PUT_JSON(key, value) put_text(out, key, value)
+#define PUT_JSON(key, value) put_json(out, key, value)
 #define PUT_CHOICE(key, value) tfr_json_put_text(out, key, tfr_choice_name(key, value))
 #define PUT_COUNT(key, value) put_count(out, key, value)
 #define PUT_SEED(key, value) put_seed(out, key, value)

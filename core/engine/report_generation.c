@@ -74,6 +74,9 @@ enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struc
 }
 
 static enum tfr_status check_target(const char *path, bool force) {
+    if (strcmp(path, "-") == 0) {
+        return tfr_raise(TFR_USAGE, "- is no file to write; results go to stdout where no output is named");
+    }
     if (tfr_path_is_directory(path)) {
         return tfr_raise(TFR_RESOURCE, "%s is a folder; name a file to write", path);
     }

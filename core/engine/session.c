@@ -14,7 +14,9 @@ enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine
     *session = NULL;
     if (head == TFR_HEAD_SEQUENCE || head == TFR_HEAD_TOKEN || head == TFR_HEAD_QA ||
         tfr_model_param(engine->model, TFR_PARAM_LM_HEAD, 0) == NULL) {
-        return tfr_raise(TFR_UNSUPPORTED, "%s: this model has no language model head to go on with text; `tfrun forward` runs it",
+        return tfr_raise(TFR_UNSUPPORTED,
+                         "%s: this model has no language model head, so no text is continued or scored by it; `tfrun forward` "
+                         "runs it, and `tfrun classify` if it is a classifier",
                          engine->config->path);
     }
     if (!engine->config->model.is_causal) {

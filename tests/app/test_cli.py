@@ -239,6 +239,21 @@ def several_prompts_are_one_batch(tfrun):
 
 
 @case
+def several_id_prompts_are_one_batch(tfrun):
+    ids = "3,4", "5,6,7"
+    both = tfrun.greedy(*(word for one in ids for word in ("--prompt-ids", one)))["choices"]
+    expect_same(both, [tfrun.greedy("--prompt-ids", one)["choices"][0] for one in ids])
+
+
+@case
+def without_a_tokenizer_the_answer_is_ids(tfrun):
+    model = tfrun.source / "tests" / "model" / "golden" / "base"
+    arguments = [model, "--prompt-ids", "1,2,3", "-n", 4, "--ignore-eos"]
+    ids = tfrun.json(*arguments)["choices"][0]["ids"]
+    expect_same(tfrun.text(*arguments), " ".join(map(str, ids)) + "\n")
+
+
+@case
 def help_shows_what_the_command_reads(tfrun):
     text = tfrun.text("plugins", "--help")
     expect("--plugin PATH" in text and "--temperature" not in text, text)

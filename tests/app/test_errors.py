@@ -303,6 +303,40 @@ def beams_that_cannot_differ(box):
 
 
 @case
+def stdout_as_an_output_file(box):
+    return wrong([box.model, *IDS, "-o", "-"], USAGE, "- is no file to write", "stdout")
+
+
+@case
+def reply_over_its_request(box):
+    request = box.folder / "request.safetensors"
+    shutil.copy(box.weights, request)
+    return wrong(["forward", box.model, "--in", request, "--out", request, "--force"], USAGE, "both the request", "another file")
+
+
+@case
+def two_texts_to_score(box):
+    return wrong(["score", box.demo, "-p", "a", "-p", "b"], USAGE, "--prompt is given 2 times")
+
+
+@case
+def misspelt_command(box):
+    return wrong(["genrate", box.demo], USAGE, "did you mean generate?")
+
+
+@case
+def fewer_tokens_than_the_minimum(box):
+    return wrong([box.model, *IDS, "--min-tokens", "9"], CONFIG, "min_tokens = 9 is more than sampling.max_tokens = 2")
+
+
+@case
+def nothing_to_classify(box):
+    (box.folder / "empty").write_text("")
+    return wrong(["classify", box.demo.parents[1] / "tests" / "model" / "text" / "single", "-f", box.folder / "empty"], USAGE,
+                 "no text to classify")
+
+
+@case
 def text_options_beside_pairs(box):
     return wrong(["score", box.demo, "--pairs", "pairs.jsonl", "--ctx", "4"], USAGE, "--ctx", "--pairs")
 

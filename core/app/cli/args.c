@@ -137,7 +137,7 @@ static bool take_flag(struct tfr_args *args, struct words *words, const struct t
 }
 
 static bool unknown(struct tfr_args *args, const char *word, const struct tfr_flag *flags, size_t n_flags) {
-    char hint[128] = "; `tfrun --help` lists all";
+    char hint[128] = "; `tfrun COMMAND --help` lists those of a command";
     const char *near = nearest(word + strspn(word, "-"), flags, n_flags);
     if (near != NULL) {
         snprintf(hint, sizeof hint, "; did you mean --%s?", near);
@@ -222,6 +222,15 @@ const char *tfr_args_flag(const struct tfr_args *args, const char *name) {
     for (size_t i = args->n_flags; i > 0; i--) {
         if (strcmp(args->flags[i - 1].flag->name, name) == 0) {
             return args->flags[i - 1].value;
+        }
+    }
+    return NULL;
+}
+
+const char *tfr_args_nth(const struct tfr_args *args, const char *name, size_t index) {
+    for (size_t i = 0; i < args->n_flags; i++) {
+        if (strcmp(args->flags[i].flag->name, name) == 0 && index-- == 0) {
+            return args->flags[i].value;
         }
     }
     return NULL;

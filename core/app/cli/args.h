@@ -39,6 +39,8 @@ const char *tfr_args_flag(const struct tfr_args *args, const char *name);
 /* Of a switch: enum tfr_switch, CONFIG if absent. */
 int tfr_args_switch(const struct tfr_args *args, const char *name);
 void tfr_args_add(struct tfr_args *args, const char *key, const char *value, const char *origin);
+/* Value of the index-th time a flag of the command was given; NULL beyond. */
+const char *tfr_args_nth(const struct tfr_args *args, const char *name, size_t index);
 /* How often a flag of the command was given. */
 size_t tfr_args_count(const struct tfr_args *args, const char *name);
 /* The command's own flags, then the options of the table that it reads, two columns in 100. */

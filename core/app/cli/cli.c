@@ -47,7 +47,8 @@ const char *tfr_cli_operand(const struct tfr_args *args, const char *what) {
     if (args->n_operands == 0) {
         tfr_cli_usage("give %s; `tfrun --help` shows how", what);
     } else {
-        tfr_cli_usage("one operand is enough (%s), \"%s\" is one too many; quote text with spaces", what, args->operands[1]);
+        tfr_cli_usage("one operand is enough (%s), \"%s\" is one too many; quote text with spaces, and give a switch its value "
+                      "with = (--echo=false)", what, args->operands[1]);
     }
     return NULL;
 }
@@ -68,6 +69,17 @@ int tfr_cli_print(char *text) {
     }
     tfr_string_free(text);
     return tfr_cli_flush();
+}
+
+bool tfr_cli_one_prompt(const struct tfr_args *args) {
+    size_t n = 0;
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        n += strcmp(args->overrides[i].key, "input.prompt") == 0;
+    }
+    if (n > 1) {
+        tfr_cli_usage("--prompt is given %zu times; this command takes one text", n);
+    }
+    return n <= 1;
 }
 
 bool tfr_cli_int(const struct tfr_args *args, const char *flag, int64_t min, int64_t max, int64_t *value) {

@@ -34,6 +34,8 @@ int tfr_cli_cancelled(void);
 int tfr_cli_flush(void);
 /* Whole text to stdout with a final newline; frees it. */
 int tfr_cli_print(char *text);
+/* False after tfr_cli_usage where -p is given several times to a command that takes one text. */
+bool tfr_cli_one_prompt(const struct tfr_args *args);
 /* A number of a flag in [min, max]; false after tfr_cli_usage. Absent: *value stays. */
 bool tfr_cli_int(const struct tfr_args *args, const char *flag, int64_t min, int64_t max, int64_t *value);
 /* All of a stream or file ("-" is stdin), NUL-terminated; free() it. NULL after tfr_cli_usage-like message. */

@@ -104,7 +104,10 @@ static int deliver(const struct job *job) {
 }
 
 static int classify(struct job *job) {
-    job->results = calloc(job->n > 0 ? job->n : 1, sizeof *job->results);
+    if (job->n == 0) {
+        return tfr_cli_usage("there is no text to classify; give -p, or a file or stdin with a text in each line");
+    }
+    job->results = calloc(job->n, sizeof *job->results);
     if (job->results == NULL) {
         return tfr_exit_code(TFR_RESOURCE);
     }

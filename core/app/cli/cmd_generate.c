@@ -7,7 +7,7 @@
 #include "app/cli/measure.h"
 
 static const struct tfr_flag flags[] = {
-    {"prompt-ids", "IDS", "token ids instead of text, separated by commas", 0},
+    {"prompt-ids", "IDS", "token ids instead of text, separated by commas; each time it is given: a prompt", 0},
     {"json", NULL, "one JSON document at the end instead of text", 0},
     {"quiet", NULL, "no statistics, only errors on stderr", 'q'},
     {"verbose", NULL, "more diagnostics; -v -v for still more", 'v'},
@@ -20,16 +20,18 @@ struct job {
     struct tfr_generation *results;
     size_t n, n_choices; /* prompts; results of each */
     char *file_text;   /* owned text of the input file */
-    int32_t *given_ids; /* owned ids of --prompt-ids */
+    int32_t *given_ids; /* owned ids of every --prompt-ids, one behind the other */
+    size_t n_given;
+    bool has_text; /* there is a tokenizer; else the answer is ids */
     bool echoed;
     int write_error; /* errno of the first write that failed */
 };
 
-static bool parse_ids(const char *text, struct job *job) {
-    job->given_ids = malloc((strlen(text) / 2 + 1) * sizeof *job->given_ids);
-    size_t n = 0;
+/* Ids behind those that are there already. */
+static bool parse_ids(const char *text, struct job *job, struct tfr_prompt *prompt) {
+    int32_t *first = job->given_ids + job->n_given;
     const char *at = text;
-    while (job->given_ids != NULL && *at != '\0') {
+    while (*at != '\0') {
         char *end;
         errno = 0;
         long value = strtol(at, &end, 10);
@@ -37,32 +39,49 @@ static bool parse_ids(const char *text, struct job *job) {
             tfr_cli_usage("--prompt-ids: \"%.20s\" is not a token id; give whole numbers separated by commas", at);
             return false;
         }
-        job->given_ids[n++] = (int32_t)value;
+        job->given_ids[job->n_given++] = (int32_t)value;
         at = *end == ',' && end[1] != '\0' ? end + 1 : end;
         if (*end == ',' && end[1] == '\0') {
             tfr_cli_usage("--prompt-ids: \"%.20s\" ends in a comma; is an id missing?", text);
             return false;
         }
     }
-    job->prompts[0] = (struct tfr_prompt){.ids = job->given_ids, .n_ids = n};
-    job->n = 1;
-    return job->given_ids != NULL;
+    *prompt = (struct tfr_prompt){.ids = first, .n_ids = (size_t)(job->given_ids + job->n_given - first)};
+    return true;
+}
+
+/* Every --prompt-ids is a prompt. */
+static enum tfr_status take_ids(struct job *job, const struct tfr_args *args) {
+    size_t room = 1;
+    for (size_t i = 0; i < job->n; i++) {
+        room += strlen(tfr_args_nth(args, "prompt-ids", i)) / 2 + 1;
+    }
+    job->given_ids = malloc(room * sizeof *job->given_ids);
+    if (job->given_ids == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (size_t i = 0; i < job->n; i++) {
+        if (!parse_ids(tfr_args_nth(args, "prompt-ids", i), job, &job->prompts[i])) {
+            return TFR_USAGE;
+        }
+    }
+    return TFR_OK;
 }
 
 /* Where prompts come from: --prompt-ids, then the file, then the list, then the one prompt. A failure has been told. */
 static enum tfr_status collect_prompts(struct job *job, const struct tfr_args *args) {
     const struct tfr_task *task = &job->task;
-    const char *ids = tfr_args_flag(args, "prompt-ids");
-    size_t room = task->n_prompts > 0 ? task->n_prompts : 1;
+    const size_t n_ids = tfr_args_count(args, "prompt-ids");
+    const size_t room = n_ids > 0 ? n_ids : task->n_prompts > 0 ? task->n_prompts : 1;
     job->prompts = calloc(room, sizeof *job->prompts);
     job->results = calloc(room * job->n_choices, sizeof *job->results);
     if (job->prompts == NULL || job->results == NULL) {
         return TFR_RESOURCE;
     }
-    if (ids != NULL) {
-        return parse_ids(ids, job) ? TFR_OK : TFR_USAGE;
-    }
     job->n = room;
+    if (n_ids > 0) {
+        return take_ids(job, args);
+    }
     for (size_t i = 0; i < task->n_prompts; i++) {
         job->prompts[i] = (struct tfr_prompt){.text = task->prompts[i], .size = strlen(task->prompts[i])};
     }
@@ -86,7 +105,8 @@ static bool put(struct job *job, const char *text, size_t size) {
 }
 
 static bool streams(const struct job *job) {
-    return !job->task.json && job->task.output_file == NULL && job->n * job->n_choices == 1;
+    return !job->task.json && job->task.output_file == NULL && job->n * job->n_choices == 1 &&
+           job->has_text;
 }
 
 /* With the first token, not before: a prompt that is refused leaves stdout empty. */
@@ -103,6 +123,17 @@ static bool on_text(void *user, size_t index, const char *text, size_t size) {
     return put(user, text, size);
 }
 
+/* New text, or new ids where there is no tokenizer. */
+static void write_result(const struct job *job, const struct tfr_generation *result, FILE *stream) {
+    if (job->has_text) {
+        fwrite(result->text, 1, result->text_size, stream);
+        return;
+    }
+    for (size_t i = 0; i < result->n_ids; i++) {
+        fprintf(stream, i > 0 ? " %d" : "%d", result->ids[i]);
+    }
+}
+
 /* All results as text, for a file or several prompts; NULL without memory. */
 static char *joined_text(const struct job *job, size_t *size) {
     char *text = NULL;
@@ -112,7 +143,7 @@ static char *joined_text(const struct job *job, size_t *size) {
         if (job->task.echo && prompt->text != NULL) {
             fwrite(prompt->text, 1, prompt->size, stream);
         }
-        fwrite(job->results[i].text, 1, job->results[i].text_size, stream);
+        write_result(job, &job->results[i], stream);
         fputc('\n', stream);
     }
     if (stream != NULL) {
@@ -214,7 +245,10 @@ static int run_job(struct job *job) {
 }
 
 static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
-    struct job job = {.engine = engine, .task = tfr_engine_task(engine), .n_choices = tfr_generate_choices(engine)};
+    struct job job = {.engine = engine,
+                      .task = tfr_engine_task(engine),
+                      .n_choices = tfr_generate_choices(engine),
+                      .has_text = tfr_engine_has_tokenizer(engine)};
     const enum tfr_status status = collect_prompts(&job, args);
     int code = status == TFR_OK ? run_job(&job) : tfr_exit_code(status);
     for (size_t i = 0; job.results != NULL && i < job.n * job.n_choices; i++) {

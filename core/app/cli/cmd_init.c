@@ -1,7 +1,7 @@
 /* cmd_init.c - `tfrun init`: a randomly initialised checkpoint of any config. */
 #include "app/cli/cli.h"
 
-static const char *const reads[] = {"output.file", "output.force", "runtime.dtype", "sampling.seed", "model.", NULL};
+static const char *const reads[] = {"output.file", "output.force", "runtime.dtype", "sampling.seed", "model.tokenizer", NULL};
 
 static int run(struct tfr_args *args) {
     const char *config = tfr_cli_operand(args, "a config");
@@ -13,7 +13,11 @@ static int run(struct tfr_args *args) {
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
-    fprintf(stderr, "tfrun: wrote %s; next: tfrun %s -p \"Hello\"\n", directory, directory);
+    const char *ways[] = {"-p \"Hello\"", "--prompt-ids 1,2,3"}; /* the second where no tokenizer came along */
+    struct tfr_vocabulary *vocabulary = NULL;
+    const bool has_text = tfr_vocabulary_open(&vocabulary, directory, NULL, 0) == TFR_OK;
+    tfr_vocabulary_close(vocabulary);
+    fprintf(stderr, "tfrun: wrote %s; next: tfrun %s %s\n", directory, directory, ways[has_text ? 0 : 1]);
     tfr_string_free(directory);
     return 0;
 }

@@ -150,6 +150,9 @@ static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
 }
 
 static int run(struct tfr_args *args) {
+    if (!tfr_cli_one_prompt(args)) {
+        return tfr_exit_code(TFR_USAGE);
+    }
     tfr_measure_apply_flags(args);
     return tfr_measure_run(args, drive);
 }

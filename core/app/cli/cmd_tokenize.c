@@ -135,7 +135,7 @@ static bool go_together(const struct tfr_args *args, const char *prompt, const c
 static int run(struct tfr_args *args) {
     const char *config = tfr_cli_operand(args, "a config, a model folder or a tokenizer.json");
     const char *prompt = option(args, "input.prompt"), *file = option(args, "input.file");
-    if (config == NULL || !go_together(args, prompt, file)) {
+    if (config == NULL || !tfr_cli_one_prompt(args) || !go_together(args, prompt, file)) {
         return tfr_exit_code(TFR_USAGE);
     }
     struct tfr_vocabulary *vocabulary;

@@ -84,11 +84,24 @@ static void name_readers(const char *key, char *text, size_t size) {
     }
 }
 
+/* An unknown key is told by whoever reads the config, with the nearest one. */
+static bool is_known(const char *key) {
+    size_t n;
+    const struct tfr_option_info *table = tfr_option_table(&n);
+    key += strncmp(key, "tfrun.", 6) == 0 ? 6 : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(table[i].key, key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* An option that the command does not look at is refused, not passed over. */
 static bool has_stray(const struct tfr_command *command, const struct tfr_args *args) {
     for (size_t i = 0; i < args->n_overrides; i++) {
         const struct tfr_override *override = &args->overrides[i];
-        if (!is_read(command, override->key)) {
+        if (is_known(override->key) && !is_read(command, override->key)) {
             bool by_set = strcmp(override->origin, "--set") == 0;
             char readers[128];
             name_readers(override->key, readers, sizeof readers);
@@ -98,6 +111,14 @@ static bool has_stray(const struct tfr_command *command, const struct tfr_args *
         }
     }
     return false;
+}
+
+static const char *nearest_command(const char *word) {
+    const char *names[N_COMMANDS];
+    for (int i = 0; i < N_COMMANDS; i++) {
+        names[i] = commands[i]->name;
+    }
+    return tfr_nearest_name(word, names, N_COMMANDS);
 }
 
 /* The command word, taken out of argv; `generate` when the first word is not one. */
@@ -120,6 +141,9 @@ int main(int argc, char **argv) {
         printf("tfrun %s\n", tfr_version());
         return 0;
     }
+    if (strcmp(argv[1], "help") == 0 && access(argv[1], F_OK) != 0) {
+        return print_help(argc > 2 ? find_command(argv[2]) : NULL);
+    }
     bool named = find_command(argv[1]) != NULL;
     const struct tfr_command *command = take_command(&argc, &argv);
     struct tfr_args args;
@@ -132,9 +156,15 @@ int main(int argc, char **argv) {
     if (!named && args.n_operands > 1 && find_command(args.operands[1]) != NULL) {
         return tfr_cli_usage("the command comes first: tfrun %s %s", args.operands[1], args.operands[0]);
     }
-    if (!named && args.n_operands > 1 && access(args.operands[0], F_OK) != 0) {
-        return tfr_cli_usage("\"%s\" is not a command, and one config is enough; `tfrun --help` lists the commands",
-                             args.operands[0]);
+    if (!named && args.n_operands > 0 && access(args.operands[0], F_OK) != 0) {
+        const char *near = nearest_command(args.operands[0]);
+        if (near != NULL) {
+            return tfr_cli_usage("\"%s\" is neither a command nor a file; did you mean %s?", args.operands[0], near);
+        }
+        if (args.n_operands > 1) {
+            return tfr_cli_usage("\"%s\" is not a command, and one config is enough; `tfrun --help` lists the commands",
+                                 args.operands[0]);
+        }
     }
     if (has_stray(command, &args)) {
         return tfr_exit_code(TFR_USAGE);

@@ -74,6 +74,8 @@ struct tfr_memory {
     int64_t weights_bytes, kv_bytes, activations_bytes;
 };
 TFR_API struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine);
+/* Rank 0. Without a tokenizer prompts are ids, and generations have ids and no text. */
+TFR_API bool tfr_engine_has_tokenizer(struct tfr_engine *engine);
 TFR_API int tfr_engine_threads(const struct tfr_engine *engine);
 
 /* ---- sessions ------------------------------------------------------------------------------------------- */
