@@ -316,9 +316,6 @@ static void check_modes(struct tfr_config_reader *reader) {
         snprintf(text, sizeof text,
                  "sampling.num_beams = %lld needs runtime.max_batch of at least as much, it is %lld; raise --max-batch",
                  (long long)o->sampling_num_beams, (long long)o->runtime_max_batch);
-    } else if (o->sampling_max_length == 0 && o->sampling_min_tokens > o->sampling_max_tokens) {
-        snprintf(text, sizeof text, "sampling.min_tokens = %lld is more than sampling.max_tokens = %lld",
-                 (long long)o->sampling_min_tokens, (long long)o->sampling_max_tokens);
     } else if (o->sampling_num_beams > 1 && o->sampling_stop.n > 0) {
         snprintf(text, sizeof text, "sampling.stop with num_beams = %lld is not supported; beams end at end tokens and lengths",
                  (long long)o->sampling_num_beams);
@@ -344,6 +341,11 @@ void tfr_config_settle_sampling(struct tfr_config_reader *reader) {
 void tfr_config_log_sampling(const struct tfr_config *config) {
     size_t n;
     const struct tfr_option_info *table = tfr_option_table(&n);
+    if (config->options.sampling_max_length == 0 && config->options.sampling_min_tokens > config->options.sampling_max_tokens) {
+        tfr_log(TFR_LOG_WARN, "config",
+                "sampling.min_tokens = %lld is more than sampling.max_tokens = %lld: no end of the text is allowed",
+                (long long)config->options.sampling_min_tokens, (long long)config->options.sampling_max_tokens);
+    }
     struct tfr_options options = config->options; /* a view: members are looked up in something that is not const */
     for (size_t i = 0; i < n; i++) {
         if (strncmp(table[i].key, "sampling.", 9) != 0 || config->origin[i] == TFR_ORIGIN_DEFAULT) {

@@ -254,6 +254,12 @@ def without_a_tokenizer_the_answer_is_ids(tfrun):
 
 
 @case
+def a_minimum_above_the_maximum_is_told(tfrun):
+    ran = tfrun.run(tfrun.demo, "-p", PROMPT, "-n", 2, "--min-tokens", 9)
+    expect(b"min_tokens = 9 is more than sampling.max_tokens = 2" in ran.stderr, ran.stderr)
+
+
+@case
 def help_shows_what_the_command_reads(tfrun):
     text = tfrun.text("plugins", "--help")
     expect("--plugin PATH" in text and "--temperature" not in text, text)

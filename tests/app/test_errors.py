@@ -325,11 +325,6 @@ def misspelt_command(box):
 
 
 @case
-def fewer_tokens_than_the_minimum(box):
-    return wrong([box.model, *IDS, "--min-tokens", "9"], CONFIG, "min_tokens = 9 is more than sampling.max_tokens = 2")
-
-
-@case
 def nothing_to_classify(box):
     (box.folder / "empty").write_text("")
     return wrong(["classify", box.demo.parents[1] / "tests" / "model" / "text" / "single", "-f", box.folder / "empty"], USAGE,
