@@ -6,7 +6,7 @@
 The reference is transformers, 4.57 or 5.x, with eager attention in float64, on the same float32 weights and inputs; 5.x has no
 head_mask and no mask of rank 3 for encoder positions, so cases that ask for these are skipped and counted. Each case names what it
 asks; the first cases ask for one argument each, the others for random combinations. Reported: the largest absolute difference
-of every kind of output, and the cases that exceed --tolerance. Rows that see no key are left out (gpt2-semantics: tfrun gives zeros).
+of every kind of output, and the cases that exceed --tolerance. Rows that see no key are left out (docs/semantics.md: tfrun gives zeros).
 --golden DIR writes the cases as golden folders instead of running tfrun; the committed ones are
 `--golden tests/model/forward --cases 113` by 4.57: each argument alone, 60 random combinations, and packed sequences. Needs torch, transformers and safetensors.
 """

@@ -12,7 +12,7 @@
 
 #include "config/choices.h"
 
-/* The activation registry of Hugging Face that has no parameters (gpt2-semantics 1.3).
+/* The activation registry of Hugging Face that has no parameters.
  * X(enum name, config name); several names may mean one function. */
 #define TFR_ACTIVATION_LIST(X)                                                                     \
     X(GELU_TANH, "gelu_new") X(GELU_TANH, "gelu_accurate") X(GELU_TANH, "gelu_pytorch_tanh")       \

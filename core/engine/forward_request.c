@@ -1,5 +1,5 @@
 /* forward_request.c - named tensors to a checked request: every input honoured or refused by name
- * (gpt2-semantics 1.4). */
+ * (docs/semantics.md). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -98,7 +98,7 @@ static enum tfr_status read_numbers(struct tfr_request *request, const struct tf
     return request->targets.numbers != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
-/* What kind of labels they are follows from the config, else from their number and type (gpt2-semantics 1.10). */
+/* What kind of labels they are follows from the config, else from their number and type. */
 static enum tfr_status read_sequence_labels(struct tfr_request *request, const struct tfr_tensor *tensor) {
     int type = request->model->problem_type;
     if (type == TFR_PROBLEM_INFERRED) {
