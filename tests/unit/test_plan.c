@@ -184,7 +184,7 @@ TFR_TEST(decode_reads_the_weights_once) {
         bytes += plan->steps[i].cost.bytes_read;
     }
     assert_true(bytes > 0.5 * (340e6 + 154e6) &&
-                bytes < 0.5 * (340e6 + 154e6) * 1.02);/* half: bf16; 340 MB of blocks, 154 MB of head in f32 */
+                bytes < 0.5 * (340e6 + 154e6) * 1.02); /* half: bf16; 340 MB of blocks, 154 MB of head in f32 */
     tfr_plan_free(plan);
     tfr_registry_close(registry);
 }
