@@ -34,19 +34,25 @@ def value_of(text):
     return text
 
 
-def read_table():
-    options = []
-    with open(TABLE, encoding="utf-8") as file:
+def read_rows(table, macro, columns):
+    """The arguments of every line MACRO(...) of a table, by column, as they are written."""
+    with open(table, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
-            found = re.match(r"TFR_OPTION\((.*)\)\s*$", line)
+            found = re.match(rf"{macro}\((.*)\)\s*$", line)
             if not found:
                 continue
             parts = split_arguments(found.group(1))
-            if len(parts) != len(FIELDS):
-                sys.exit(f"{TABLE}:{number}: {len(parts)} arguments, expected {len(FIELDS)}")
-            option = {name: value_of(part) for name, part in zip(FIELDS, parts)}
-            option["min"], option["max"] = float(parts[4]), float(parts[5])
-            options.append(option)
+            if len(parts) != len(columns):
+                sys.exit(f"{table}:{number}: {len(parts)} arguments, expected {len(columns)}")
+            yield dict(zip(columns, parts))
+
+
+def read_table():
+    options = []
+    for row in read_rows(TABLE, "TFR_OPTION", FIELDS):
+        option = {name: value_of(part) for name, part in row.items()}
+        option["min"], option["max"] = float(row["min"]), float(row["max"])
+        options.append(option)
     return sorted(options, key=lambda option: "." in option["key"])  # top level first, otherwise as in the table
 
 

@@ -9,10 +9,9 @@ The table is the only list of the fields: the reader, `tfrun check` and this pag
 import argparse
 import ast
 import os
-import re
 import sys
 
-from gen_config_doc import split_arguments
+from gen_config_doc import read_rows
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TABLE = os.path.join(ROOT, "core", "config", "model_fields.def")
@@ -42,18 +41,9 @@ def text_of(argument):
 
 
 def read_table():
-    fields = []
-    with open(TABLE, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            found = re.match(r"TFR_FIELD\((.*)\)\s*$", line)
-            if not found:
-                continue
-            parts = split_arguments(found.group(1))
-            if len(parts) != len(COLUMNS):
-                sys.exit(f"{TABLE}:{number}: {len(parts)} arguments, expected {len(COLUMNS)}")
-            field = dict(zip(COLUMNS, parts))
-            field.update({name: text_of(field[name]) for name in ("alias", "default", "why", "meaning", "tests")})
-            fields.append(field)
+    fields = list(read_rows(TABLE, "TFR_FIELD", COLUMNS))
+    for field in fields:
+        field.update({name: text_of(field[name]) for name in ("alias", "default", "why", "meaning", "tests")})
     return fields
 
 

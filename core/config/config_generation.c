@@ -274,27 +274,29 @@ static bool is_asked_for(struct tfr_config *config, int option) {
 static void check_idle_flags(struct tfr_config_reader *reader) {
     const struct tfr_options *o = &reader->config->options;
     const bool samples = o->sampling_do_sample == TFR_SAMPLE_TRUE;
+    size_t n;
     const struct {
-        const char *key, *flag, *fix;
+        const char *key, *fix;
         bool has_effect;
     } needs[] = {
-        {"sampling.top_k", "--top-k", "sampling; give --temperature 1 too", samples},
-        {"sampling.top_p", "--top-p", "sampling; give --temperature 1 too", samples},
-        {"sampling.min_p", "--min-p", "sampling; give --temperature 1 too", samples},
-        {"sampling.typical_p", "--typical-p", "sampling; give --temperature 1 too", samples},
-        {"sampling.epsilon_cutoff", "--epsilon-cutoff", "sampling; give --temperature 1 too", samples},
-        {"sampling.eta_cutoff", "--eta-cutoff", "sampling; give --temperature 1 too", samples},
-        {"sampling.length_penalty", "--length-penalty", "beams; give --num-beams too", o->sampling_num_beams > 1},
-        {"sampling.early_stopping", "--early-stopping", "beams; give --num-beams too", o->sampling_num_beams > 1},
-        {"sampling.num_assistant_tokens", "--assistant-tokens", "a draft model; give --assistant too",
+        {"sampling.top_k", "sampling; give --temperature 1 too", samples},
+        {"sampling.top_p", "sampling; give --temperature 1 too", samples},
+        {"sampling.min_p", "sampling; give --temperature 1 too", samples},
+        {"sampling.typical_p", "sampling; give --temperature 1 too", samples},
+        {"sampling.epsilon_cutoff", "sampling; give --temperature 1 too", samples},
+        {"sampling.eta_cutoff", "sampling; give --temperature 1 too", samples},
+        {"sampling.length_penalty", "beams; give --num-beams too", o->sampling_num_beams > 1},
+        {"sampling.early_stopping", "beams; give --num-beams too", o->sampling_num_beams > 1},
+        {"sampling.num_assistant_tokens", "a draft model; give --assistant too",
          o->sampling_assistant != NULL},
-        {"sampling.max_matching_ngram_size", "--set sampling.max_matching_ngram_size",
-         "prompt lookup; give --prompt-lookup too", o->sampling_prompt_lookup > 0},
+        {"sampling.max_matching_ngram_size", "prompt lookup; give --prompt-lookup too", o->sampling_prompt_lookup > 0},
     };
     for (size_t i = 0; i < TFR_COUNT_OF(needs); i++) {
-        if (!needs[i].has_effect && is_asked_for(reader->config, tfr_option_find(needs[i].key))) {
-            tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s does nothing without %s",
-                               needs[i].flag, needs[i].fix);
+        const int option = tfr_option_find(needs[i].key);
+        const char *flag = tfr_option_table(&n)[option].flag;
+        if (!needs[i].has_effect && is_asked_for(reader->config, option)) {
+            tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s%s does nothing without %s",
+                               flag != NULL ? "--" : "", flag != NULL ? flag : needs[i].key, needs[i].fix);
         }
     }
 }

@@ -282,11 +282,10 @@ enum tfr_status tfr_saved_cache_check(struct tfr_engine *engine, const char *pat
     return status;
 }
 
-enum tfr_status tfr_session_load(struct tfr_session *session, const char *path, const int32_t *ids,
-                                 int64_t n) {
+enum tfr_status tfr_saved_cache_take(struct tfr_session *session, const char *path, const int32_t *ids,
+                                     int64_t n) {
     struct tfr_weights *file = NULL;
     int64_t length = 0;
-    TFR_TRY(check_plain(session, path));
     session->length = 0;
     TFR_TRY(tfr_weights_open(&file, path));
     enum tfr_status status = check_file(session->engine, file, path, &length);
@@ -300,4 +299,12 @@ enum tfr_status tfr_session_load(struct tfr_session *session, const char *path, 
     }
     tfr_weights_close(file);
     return status;
+}
+
+enum tfr_status tfr_session_load(struct tfr_session *session, const char *path, const int32_t *ids,
+                                 int64_t n) {
+    TFR_TRY(check_plain(session, path));
+    session->length = 0;
+    TFR_TRY(tfr_saved_cache_check(session->engine, path));
+    return tfr_saved_cache_take(session, path, ids, n);
 }

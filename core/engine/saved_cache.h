@@ -12,6 +12,8 @@ struct tfr_live;
 uint64_t tfr_engine_fingerprint(const struct tfr_engine *engine);
 /* Whether a file is a whole saved cache of this model. Every byte of it is read. */
 enum tfr_status tfr_saved_cache_check(struct tfr_engine *engine, const char *path);
+/* tfr_session_load from a file that was checked already, into a session without encoder states. */
+enum tfr_status tfr_saved_cache_take(struct tfr_session *session, const char *path, const int32_t *ids, int64_t n);
 
 /* saved_cache_run.c: input.cache_load and output.cache_save around tfr_generate. */
 /* Whether what is asked can be done; before any work. */

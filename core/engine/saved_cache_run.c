@@ -39,7 +39,7 @@ enum tfr_status tfr_run_take_cached(struct tfr_generation_run *run, const struct
     if (path == NULL) {
         return TFR_OK;
     }
-    TFR_TRY(tfr_session_load(session, path, live->ids.data, (int64_t)live->n_prompt - 1));
+    TFR_TRY(tfr_saved_cache_take(session, path, live->ids.data, (int64_t)live->n_prompt - 1));
     const int64_t taken = tfr_session_length(session);
     if (taken == 0 && live->n_prompt > 1) {
         tfr_log(TFR_LOG_WARN, "engine",

@@ -53,12 +53,16 @@ const char *tfr_cli_operand(const struct tfr_args *args, const char *what) {
     return NULL;
 }
 
-int tfr_cli_flush(void) {
-    if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE) {
+int tfr_cli_write_failure(int error) {
+    if (error == EPIPE) {
         return 0;
     }
-    fprintf(stderr, "tfrun: cannot write to stdout: %s\n", strerror(errno));
+    fprintf(stderr, "tfrun: cannot write to stdout: %s\n", strerror(error));
     return tfr_exit_code(TFR_RUNTIME);
+}
+
+int tfr_cli_flush(void) {
+    return fflush(stdout) == 0 && !ferror(stdout) ? 0 : tfr_cli_write_failure(errno);
 }
 
 int tfr_cli_print(char *text) {

@@ -30,6 +30,8 @@ const char *tfr_cli_operand(const struct tfr_args *args, const char *what);
 void tfr_cli_catch_signals(void);
 /* Exit code of work that was cancelled: 128 + the signal, or the status's own. */
 int tfr_cli_cancelled(void);
+/* Exit code of a write to stdout that failed with this errno, after a message. A reader that left is no failure: 0. */
+int tfr_cli_write_failure(int error);
 /* What was written to stdout has arrived, or nobody reads any more: 0; else an exit code, after a message. */
 int tfr_cli_flush(void);
 /* Whole text to stdout with a final newline; frees it. */

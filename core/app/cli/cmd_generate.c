@@ -206,21 +206,10 @@ static void print_stats(const struct tfr_generation_stats *stats, const struct j
             (long long)stats->seed, n_prompts == 1 ? reasons[job->results[0].finish] : "see --json");
 }
 
-/* A reader that left is no failure, and there is nobody to tell. */
-static int write_failure(const struct job *job) {
-    if (job->write_error == EPIPE) {
-        return 0;
-    }
-    fprintf(stderr, "tfrun: cannot write to stdout: %s\n", strerror(job->write_error));
-    return tfr_exit_code(TFR_RUNTIME);
-}
-
 static int run_job(struct job *job) {
-    if (job->task.output_file != NULL) {
-        enum tfr_status status = tfr_result_write(job->task.output_file, NULL, 0, job->task.force);
-        if (status != TFR_OK) {
-            return tfr_cli_fail(status);
-        }
+    const int writable = tfr_measure_check_output(job->engine);
+    if (writable != 0) {
+        return writable;
     }
     struct tfr_generation_stats stats;
     tfr_cli_catch_signals();
@@ -236,7 +225,7 @@ static int run_job(struct job *job) {
     }
     int code = streams(job) ? 0 : job->task.json ? deliver_json(job, &stats) : deliver_text(job);
     if (job->write_error != 0) {
-        return write_failure(job);
+        return tfr_cli_write_failure(job->write_error);
     }
     if (job->task.stats) {
         print_stats(&stats, job);

@@ -103,7 +103,8 @@ TFR_API enum tfr_status tfr_session_reorder(struct tfr_session *const *sessions,
 TFR_API enum tfr_status tfr_session_save(const struct tfr_session *session, const int32_t *ids, const char *path, bool force);
 /* The session becomes as many positions of a saved one as its tokens and ids[n] begin alike, at most its capacity;
  * tfr_session_length says how many, 0 if the first differs. What follows has the bits that it has after feeding those
- * tokens. A file of another model, prefix, runtime.dtype or layout is refused (TFR_MODEL); the session is empty then. */
+ * tokens. A damaged file and one of another model, prefix, runtime.dtype or layout are refused (TFR_MODEL); the session is
+ * empty then. */
 TFR_API enum tfr_status tfr_session_load(struct tfr_session *session, const char *path, const int32_t *ids, int64_t n);
 
 /* What cross-attention sees: states [n, n_embd], and a mask [n] of 0 (hidden) and 1, or NULL. */
