@@ -6,8 +6,8 @@
 
 #include "base/rng.h"
 #include "base/status.h"
-#include "engine/assist.h"
-#include "engine/generation.h"
+#include "generation/assist.h"
+#include "generation/generation.h"
 
 #define GOLDEN TFR_SOURCE_DIR "/tests/model/golden/"
 

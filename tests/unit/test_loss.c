@@ -6,7 +6,7 @@
 
 #include "base/rng.h"
 #include "base/status.h"
-#include "engine/loss.h"
+#include "scoring/loss.h"
 
 enum { V = 257, ROWS = 24 };
 

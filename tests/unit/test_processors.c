@@ -9,8 +9,8 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "config/config_internal.h"
-#include "engine/sampler.h"
-#include "engine/scoring.h"
+#include "generation/sampler.h"
+#include "generation/settings.h"
 
 enum { V = 50, MAX_IDS = 64 };
 

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "base/status.h"
-#include "engine/sampler.h"
+#include "generation/sampler.h"
 
 enum { N = 6 };
 

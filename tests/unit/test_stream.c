@@ -2,7 +2,7 @@
 #include "tfr_test.h"
 
 #include "base/status.h"
-#include "engine/stream.h"
+#include "generation/stream.h"
 #include "tiny_tokenizer.h"
 
 struct fixture {

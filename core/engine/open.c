@@ -1,0 +1,335 @@
+/* open.c - tfr_engine_open: the whole flow in order. Start reading here.
+ *
+ * Every stage is opened on every rank; where one rank alone may fail, all agree before going on, so that no
+ * rank waits for one that gave up and rank 0 can tell why.
+ */
+#include "session/encoder.h"
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+#include "session/prefix.h"
+
+static atomic_int cancel_requested; /* of the process; lock-free, so a signal handler may set it */
+
+enum { OPENING_TIMEOUT_S = 300 }; /* until the config is read */
+
+/* First of all, so that any later failure of one rank can be told by rank 0. Without a launcher nothing is loaded. */
+static enum tfr_status open_comm(struct tfr_engine *engine) {
+    if (engine->lender != NULL) {
+        engine->comm = engine->lender->comm;
+        return TFR_OK;
+    }
+    char **folders = tfr_registry_folders();
+    if (folders == NULL) {
+        return TFR_RESOURCE;
+    }
+    enum tfr_status status = tfr_comm_open(&engine->comm, (const char *const *)folders, OPENING_TIMEOUT_S);
+    tfr_registry_free_folders(folders);
+    return status;
+}
+
+/* An assistant speaks and waits as the engine does that it drafts for. */
+static void start_log(const struct tfr_engine *engine) {
+    static const enum tfr_log_level levels[] = {
+        [TFR_SAY_ERROR] = TFR_LOG_ERROR, [TFR_SAY_WARN] = TFR_LOG_WARN,   [TFR_SAY_INFO] = TFR_LOG_INFO,
+        [TFR_SAY_DEBUG] = TFR_LOG_DEBUG, [TFR_SAY_TRACE] = TFR_LOG_TRACE,
+    };
+    if (tfr_engine_rank(engine) == 0) {
+        tfr_log_set_level(levels[engine->config->options.observe_log]);
+    }
+    tfr_comm_set_timeout(engine->comm, engine->config->options.parallel_timeout_s);
+    tfr_config_log_sampling(engine->config);
+}
+
+static enum tfr_status check_assistant(const struct tfr_engine *engine) {
+    if (engine->config->options.sampling_assistant != NULL && tfr_engine_size(engine) > 1) {
+        return tfr_raise(TFR_UNSUPPORTED,
+                         "sampling.assistant is not supported on %d ranks; run one rank, or use sampling.prompt_lookup",
+                         tfr_engine_size(engine));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_config(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
+                                   size_t n_overrides) {
+    TFR_TRY(tfr_config_load(&engine->config, path, overrides, n_overrides));
+    TFR_TRY(check_assistant(engine));
+    return tfr_scoring_open(&engine->scoring, &engine->config->options, engine->config->model.eos_token_id,
+                            engine->config->model.vocab_size);
+}
+
+static enum tfr_status open_config(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
+                                   size_t n_overrides) {
+    if (engine->lender == NULL) {
+        tfr_log_set_level(tfr_engine_rank(engine) == 0 ? TFR_LOG_WARN : TFR_LOG_NONE);
+    }
+    TFR_TRY(tfr_comm_agree(engine->comm, read_config(engine, path, overrides, n_overrides)));
+    if (engine->lender == NULL) {
+        start_log(engine);
+    }
+    return TFR_OK;
+}
+
+/* Ranks that may use the same cores divide them; each says why it has as many threads as it has. */
+static enum tfr_status choose_threads(struct tfr_engine *engine) {
+    int index, size;
+    TFR_TRY(tfr_comm_group(engine->comm, tfr_machine_core_key(engine->machine), &index, &size));
+    tfr_machine_choose_threads(engine->machine, (int)engine->config->options.runtime_threads, index, size,
+                               &engine->threads);
+    tfr_comm_set_oversubscribed(engine->comm, engine->threads.oversubscribed);
+    tfr_log(TFR_LOG_INFO, "topo", "%d threads: %s", engine->threads.n_threads, engine->threads.reason);
+    if (engine->threads.warning[0] != '\0') {
+        tfr_log(TFR_LOG_WARN, "topo", "%s", engine->threads.warning);
+    }
+    return TFR_OK;
+}
+
+/* An assistant runs on the threads of the engine that it drafts for, between that one's steps. */
+static void borrow_team(struct tfr_engine *engine) {
+    engine->machine = engine->lender->machine;
+    engine->threads = engine->lender->threads;
+    engine->team = engine->lender->team;
+}
+
+static enum tfr_status open_team(struct tfr_engine *engine) {
+    const struct tfr_options *options = &engine->config->options;
+    if (engine->lender != NULL) {
+        borrow_team(engine);
+        return TFR_OK;
+    }
+    TFR_TRY(tfr_comm_agree(engine->comm, tfr_machine_read(&engine->machine)));
+    TFR_TRY(choose_threads(engine));
+    int *pus = tfr_alloc((size_t)engine->threads.n_threads, sizeof *pus);
+    TFR_TRY(tfr_comm_agree(engine->comm, pus != NULL ? TFR_OK : TFR_RESOURCE));
+    tfr_bind_plan(engine->machine, &engine->threads, (enum tfr_bind)options->runtime_bind, pus);
+    enum tfr_status status =
+        tfr_team_open(&engine->team, engine->threads.n_threads, pus, engine->threads.oversubscribed);
+    tfr_free(pus);
+    return tfr_comm_agree(engine->comm, status);
+}
+
+/* Rank 0 decides, from its own machine, and tells the others: ranks on unlike nodes must not split differently. */
+static enum tfr_status place_blocks(struct tfr_engine *engine) {
+    const int64_t n_layer = engine->config->model.n_layer;
+    engine->owner = tfr_alloc((size_t)n_layer, sizeof *engine->owner);
+    enum tfr_status status = engine->owner != NULL ? TFR_OK : TFR_RESOURCE;
+    if (status == TFR_OK) {
+        status = tfr_engine_place_blocks(engine->config, engine->machine, engine->registry, tfr_engine_size(engine),
+                                         engine->owner, &engine->ln_f_rank);
+    }
+    TFR_TRY(tfr_comm_agree(engine->comm, status));
+    TFR_TRY(tfr_comm_bcast(engine->comm, engine->owner, (size_t)n_layer * sizeof *engine->owner));
+    TFR_TRY(tfr_comm_bcast(engine->comm, &engine->ln_f_rank, sizeof engine->ln_f_rank));
+    for (int64_t i = 0; i < n_layer; i++) {
+        engine->n_local_layers += engine->owner[i] == tfr_engine_rank(engine);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status open_runtime(struct tfr_engine *engine) {
+    const struct tfr_options *options = &engine->config->options;
+    engine->max_rows = options->runtime_max_rows;
+    engine->max_batch = options->runtime_max_batch;
+    TFR_TRY(tfr_store_open(&engine->store, engine->model->weights, engine->team,
+                           (enum tfr_hugepages)options->runtime_hugepages));
+    TFR_TRY(tfr_exec_open(&engine->exec, engine->team, engine->comm));
+    TFR_TRY(tfr_step_open_buffers(engine));
+    return tfr_engine_fix_orders(engine);
+}
+
+/* What a rank opens on its own, in order. */
+static enum tfr_status open_local(struct tfr_engine *engine) {
+    TFR_TRY(tfr_model_open(&engine->model, engine->config, TFR_MODEL_WEIGHTS));
+    TFR_TRY(tfr_open_registry(&engine->registry, engine->config, engine->machine));
+    if (tfr_comm_size(engine->comm) > 1) {
+        TFR_TRY(tfr_registry_add(engine->registry, tfr_comm_plugin(engine->comm), ""));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status open_stages(struct tfr_engine *engine, const char *path,
+                                   const struct tfr_override *overrides, size_t n_overrides) {
+    TFR_TRY(open_comm(engine));
+    TFR_TRY(open_config(engine, path, overrides, n_overrides));
+    TFR_TRY(tfr_engine_same_config(engine));
+    TFR_TRY(open_team(engine));
+    TFR_TRY(tfr_comm_agree(engine->comm, open_local(engine)));
+    TFR_TRY(place_blocks(engine));
+    TFR_TRY(tfr_comm_agree(engine->comm, open_runtime(engine)));
+    TFR_TRY(tfr_engine_same_orders(engine));
+    TFR_TRY(tfr_prefix_load(engine));
+    engine->serving = true;
+    return TFR_OK;
+}
+
+static enum tfr_status load_assistant(struct tfr_engine *engine, const char *path) {
+    struct tfr_engine *small = engine->assistant = tfr_alloc(1, sizeof *small);
+    if (small == NULL) {
+        return TFR_RESOURCE;
+    }
+    small->lender = engine;
+    enum tfr_status status = open_stages(small, path, NULL, 0);
+    if (status != TFR_OK) {
+        return tfr_raise_prefix(status, "assistant %s", path);
+    }
+    if (tfr_engine_vocab_size(small) != tfr_engine_vocab_size(engine)) {
+        return tfr_raise(TFR_MODEL, "assistant %s has vocab_size %lld, this model %lld; drafts need one vocabulary", path,
+                         (long long)tfr_engine_vocab_size(small), (long long)tfr_engine_vocab_size(engine));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status open_assistant(struct tfr_engine *engine) {
+    const char *path = engine->config->options.sampling_assistant;
+    if (path == NULL) {
+        return TFR_OK;
+    }
+    return load_assistant(engine, path);
+}
+
+enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, const struct tfr_override *overrides,
+                                size_t n_overrides) {
+    uint64_t start_ns = tfr_clock_ns();
+    *engine = tfr_alloc(1, sizeof **engine);
+    if (*engine == NULL) {
+        return TFR_RESOURCE;
+    }
+    enum tfr_status status = open_stages(*engine, path, overrides, n_overrides);
+    status = status == TFR_OK ? open_assistant(*engine) : status;
+    if (status != TFR_OK) {
+        tfr_engine_close(*engine);
+        *engine = NULL;
+        return status;
+    }
+    (*engine)->load_ns = tfr_clock_ns() - start_ns;
+    return TFR_OK;
+}
+
+/* Reverse order of opening; every close takes NULL. */
+void tfr_engine_close(struct tfr_engine *engine) {
+    if (engine == NULL) {
+        return;
+    }
+    tfr_engine_close(engine->assistant);
+    if (engine->serving) {
+        tfr_engine_end(engine);
+    }
+    for (int i = 0; i < engine->n_plans; i++) {
+        tfr_plan_free(engine->plans[i].plan);
+    }
+    tfr_step_close_buffers(engine);
+    tfr_exec_close(engine->exec);
+    tfr_store_close(engine->store);
+    tfr_registry_close(engine->registry);
+    tfr_tokenizer_close(engine->tokenizer);
+    tfr_model_close(engine->model);
+    if (engine->lender == NULL) {
+        tfr_team_close(engine->team);
+        tfr_machine_free(engine->machine);
+        tfr_comm_close(engine->comm);
+    }
+    tfr_free(engine->owner);
+    tfr_scoring_close(&engine->scoring);
+    tfr_config_free(engine->config);
+    tfr_free(engine);
+}
+
+enum tfr_status tfr_engine_tokenizer(struct tfr_engine *engine, const struct tfr_tokenizer **tokenizer) {
+    if (engine->tokenizer == NULL) {
+        const struct tfr_config *config = engine->config;
+        const char *path = config->options.model_tokenizer;
+        TFR_TRY(tfr_tokenizer_open(&engine->tokenizer, path != NULL ? path : config->directory));
+        int64_t n = tfr_tokenizer_vocab_size(engine->tokenizer);
+        if (n > config->model.vocab_size) {
+            tfr_tokenizer_close(engine->tokenizer);
+            engine->tokenizer = NULL;
+            return tfr_raise(TFR_MODEL, "%s: the tokenizer has %lld tokens, vocab_size is %lld; take the model's own tokenizer",
+                             config->path, (long long)n, (long long)config->model.vocab_size);
+        }
+    }
+    *tokenizer = engine->tokenizer;
+    return TFR_OK;
+}
+
+int tfr_engine_rank(const struct tfr_engine *engine) {
+    return tfr_comm_rank(engine->comm);
+}
+
+int tfr_engine_size(const struct tfr_engine *engine) {
+    return tfr_comm_size(engine->comm);
+}
+
+int tfr_launched_rank(void) {
+    int rank = 0, size = 1;
+    return tfr_comm_launched(&rank, &size) ? rank : 0;
+}
+
+void tfr_engine_cancel(void) {
+    atomic_store(&cancel_requested, 1);
+}
+
+bool tfr_engine_cancelled(void) {
+    return atomic_load(&cancel_requested) != 0;
+}
+
+void tfr_engine_clear_cancel(void) {
+    atomic_store(&cancel_requested, 0);
+}
+
+/* Keys and values of encoder states, counted at the first slot that has them. */
+static int64_t cross_bytes(const struct tfr_engine *engine, int64_t at) {
+    const struct tfr_cross *cross = engine->slots[at].cross;
+    for (int64_t i = 0; i < at && cross != NULL; i++) {
+        if (engine->slots[i].cross == cross) {
+            return 0;
+        }
+    }
+    return cross != NULL ? (int64_t)cross->kv.block.size : 0;
+}
+
+struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine) {
+    struct tfr_memory memory = {.weights_bytes = (int64_t)tfr_store_bytes(engine->store),
+                                .activations_bytes = (int64_t)tfr_exec_bytes(engine->exec)};
+    for (int64_t i = 0; i <= engine->max_batch; i++) {
+        memory.kv_bytes += engine->slots[i].open ? (int64_t)engine->slots[i].kv.block.size + cross_bytes(engine, i) : 0;
+    }
+    return memory;
+}
+
+bool tfr_engine_has_tokenizer(struct tfr_engine *engine) {
+    const struct tfr_tokenizer *tokenizer;
+    return tfr_engine_tokenizer(engine, &tokenizer) == TFR_OK;
+}
+
+int tfr_engine_threads(const struct tfr_engine *engine) {
+    return engine->threads.n_threads;
+}
+
+int64_t tfr_engine_vocab_size(const struct tfr_engine *engine) {
+    return engine->config->model.vocab_size;
+}
+
+int64_t tfr_engine_n_positions(const struct tfr_engine *engine) {
+    return tfr_kv_capacity(engine->config) - engine->n_prefix;
+}
+
+struct tfr_task tfr_engine_task(const struct tfr_engine *engine) {
+    const struct tfr_options *options = &engine->config->options;
+    return (struct tfr_task){
+        .prompt = options->input_prompt,
+        .prompts = options->input_prompts.items,
+        .n_prompts = options->input_prompts.n,
+        .input_file = options->input_file,
+        .output_file = options->output_file,
+        .eval_data = options->eval_data,
+        .json = options->output_format == TFR_FORMAT_JSON,
+        .force = options->output_force,
+        .stats = options->output_stats != TFR_STATS_OFF,
+        .echo = options->output_echo,
+    };
+}

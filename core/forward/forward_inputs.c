@@ -1,0 +1,160 @@
+/* forward_inputs.c - one input tensor at a time: found by name, its shape checked, its values converted. Data
+ * may be unaligned. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "base/tensor.h"
+#include "forward/forward.h"
+
+const struct tfr_tensor *tfr_input_find(const struct tfr_request *request, const char *name) {
+    for (size_t i = 0; i < request->n_inputs; i++) {
+        if (strcmp(request->inputs[i].name, name) == 0) {
+            return &request->inputs[i].tensor;
+        }
+    }
+    return NULL;
+}
+
+bool tfr_input_is_integer(enum tfr_dtype dtype) {
+    return dtype == TFR_DTYPE_I64 || dtype == TFR_DTYPE_I32;
+}
+
+static bool is_float(enum tfr_dtype dtype) {
+    return dtype == TFR_DTYPE_F32 || dtype == TFR_DTYPE_F16 || dtype == TFR_DTYPE_BF16 ||
+           dtype == TFR_DTYPE_F64;
+}
+
+static enum tfr_status wrong_type(const char *name, const struct tfr_tensor *tensor, const char *allowed) {
+    return tfr_raise(TFR_USAGE, "%s is %s; it must be %s", name, tfr_dtype_file_name(tensor->dtype), allowed);
+}
+
+/* Element i of any integer or float type. */
+static double element(const struct tfr_tensor *tensor, int64_t i) {
+    const uint8_t *at = (const uint8_t *)tensor->data + (size_t)i * tfr_dtype_size(tensor->dtype);
+    int64_t wide;
+    int32_t narrow;
+    float single;
+    switch (tensor->dtype) {
+    case TFR_DTYPE_I64:
+        memcpy(&wide, at, sizeof wide);
+        return (double)wide;
+    case TFR_DTYPE_I32:
+        memcpy(&narrow, at, sizeof narrow);
+        return narrow;
+    case TFR_DTYPE_U8:
+    case TFR_DTYPE_BOOL:
+        return *at;
+    default:
+        tfr_to_f32(&single, at, tensor->dtype, 1);
+        return single;
+    }
+}
+
+enum tfr_status tfr_input_floats(const char *name, const struct tfr_tensor *tensor, float **values) {
+    if (!is_float(tensor->dtype)) {
+        return wrong_type(name, tensor, "F32, F16, BF16 or F64");
+    }
+    const int64_t n = tfr_tensor_count(tensor);
+    *values = tfr_alloc((size_t)(n > 0 ? n : 1), sizeof **values);
+    if (*values == NULL) {
+        return TFR_RESOURCE;
+    }
+    tfr_to_f32(*values, tensor->data, tensor->dtype, n);
+    return TFR_OK;
+}
+
+enum tfr_status tfr_input_integers(const char *name, const struct tfr_tensor *tensor, int64_t **values) {
+    if (!tfr_input_is_integer(tensor->dtype)) {
+        return wrong_type(name, tensor, "I64 or I32");
+    }
+    const int64_t n = tfr_tensor_count(tensor);
+    *values = tfr_alloc((size_t)(n > 0 ? n : 1), sizeof **values);
+    if (*values == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int32_t narrow;
+        if (tensor->dtype == TFR_DTYPE_I64) {
+            memcpy(&(*values)[i], (const uint8_t *)tensor->data + 8 * i, sizeof **values);
+        } else {
+            memcpy(&narrow, (const uint8_t *)tensor->data + 4 * i, sizeof narrow);
+            (*values)[i] = narrow;
+        }
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_input_indices(const char *name, const struct tfr_tensor *tensor, int64_t width,
+                                  int64_t limit, const char *limit_name, int32_t **values) {
+    int64_t *wide = NULL;
+    TFR_TRY(tfr_input_integers(name, tensor, &wide));
+    const int64_t n = tfr_tensor_count(tensor);
+    enum tfr_status status = TFR_OK;
+    *values = tfr_alloc((size_t)(n > 0 ? n : 1), sizeof **values);
+    if (*values == NULL) {
+        status = TFR_RESOURCE;
+    }
+    for (int64_t i = 0; i < n && status == TFR_OK; i++) {
+        (*values)[i] = (int32_t)wide[i];
+        if (wide[i] < 0 || wide[i] >= limit) {
+            status = tfr_raise(TFR_USAGE, "%s: %lld at row %lld, column %lld is outside 0..%lld (%s - 1)",
+                               name, (long long)wide[i], (long long)(i / width), (long long)(i % width),
+                               (long long)(limit - 1), limit_name);
+        }
+    }
+    tfr_free(wide);
+    if (status != TFR_OK) {
+        tfr_free(*values);
+        *values = NULL;
+    }
+    return status;
+}
+
+enum tfr_status tfr_input_mask(const char *name, const struct tfr_tensor *tensor, uint8_t **values) {
+    const bool is_known = tfr_input_is_integer(tensor->dtype) || is_float(tensor->dtype) ||
+                          tensor->dtype == TFR_DTYPE_U8 || tensor->dtype == TFR_DTYPE_BOOL;
+    if (!is_known) {
+        return wrong_type(name, tensor, "BOOL, U8, I32, I64 or a float type");
+    }
+    const int64_t n = tfr_tensor_count(tensor), width = tensor->dim[tensor->rank - 1];
+    *values = tfr_alloc((size_t)(n > 0 ? n : 1), 1);
+    if (*values == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const double value = element(tensor, i);
+        if (value != 0 && value != 1) {
+            tfr_free(*values);
+            *values = NULL;
+            return tfr_raise(TFR_USAGE,
+                             "%s: %g at row %lld, column %lld is neither 0 nor 1; additive masks have rank 4",
+                             name, value, (long long)(i / width), (long long)(i % width));
+        }
+        (*values)[i] = value != 0;
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_input_shape(const char *name, const struct tfr_tensor *tensor, int rank,
+                                const int64_t *dim) {
+    bool fits = tensor->rank == rank;
+    for (int i = 0; i < rank && fits; i++) {
+        fits = dim[i] < 0 || tensor->dim[i] == dim[i];
+    }
+    if (fits) {
+        return TFR_OK;
+    }
+    char has[96], wants[96] = "[";
+    for (int i = 0; i < rank; i++) {
+        char text[24] = "any";
+        if (dim[i] >= 0) {
+            snprintf(text, sizeof text, "%lld", (long long)dim[i]);
+        }
+        const size_t used = strlen(wants);
+        snprintf(wants + used, sizeof wants - used, "%s%s", i > 0 ? ", " : "", text);
+    }
+    return tfr_raise(TFR_USAGE, "%s has shape %s, needs %s]", name,
+                     tfr_shape_text(tensor->rank, tensor->dim, has, sizeof has), wants);
+}

@@ -1,0 +1,111 @@
+/* sampler.c - runs the pipeline over one row of logits, then takes the best or makes one counter-based draw. */
+#include "generation/sampler.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/rng.h"
+#include "base/status.h"
+
+enum tfr_status tfr_sampler_open(struct tfr_sampler *sampler, const struct tfr_scoring *scoring, uint64_t seed,
+                                 int64_t vocab_size) {
+    *sampler = (struct tfr_sampler){.seed = seed};
+    TFR_TRY(tfr_processors_open(&sampler->processors, scoring, vocab_size));
+    sampler->scores = tfr_alloc((size_t)vocab_size, sizeof *sampler->scores);
+    if (sampler->scores == NULL) {
+        tfr_sampler_close(sampler);
+        return TFR_RESOURCE;
+    }
+    return TFR_OK;
+}
+
+void tfr_sampler_close(struct tfr_sampler *sampler) {
+    tfr_processors_close(&sampler->processors);
+    tfr_free(sampler->scores);
+    sampler->scores = NULL;
+}
+
+static bool has_nan(const float *scores, int64_t n) {
+    bool nan = false;
+    for (int64_t i = 0; i < n; i++) {
+        nan |= scores[i] != scores[i];
+    }
+    return nan;
+}
+
+static enum tfr_status check_nan(const float *scores, int64_t n, int64_t position) {
+    if (has_nan(scores, n)) {
+        return tfr_raise(TFR_CHECK, "the logits for position %lld hold NaN; look for it in the weights with --check-weights",
+                         (long long)position);
+    }
+    return TFR_OK;
+}
+
+/* The best score must be a number that others can be compared with. Without any token left, normalising makes NaN. */
+static enum tfr_status check_best(const struct tfr_sampler *sampler, int64_t position) {
+    const struct tfr_processors *processors = &sampler->processors;
+    const float best = sampler->scores[tfr_best_id(sampler->scores, processors->vocab_size)];
+    if (best == INFINITY && processors->scoring->do_sample) {
+        return tfr_raise(TFR_CHECK, "the scores for position %lld hold infinity; raise sampling.temperature (it is %g) or look for "
+                         "it in the weights with --check-weights", (long long)position, processors->scoring->temperature);
+    }
+    if (best == -INFINITY || has_nan(sampler->scores, processors->vocab_size)) {
+        return tfr_raise(TFR_CHECK, "no token is left for position %lld: the bans of the sampling section exclude all of them",
+                         (long long)position);
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_sampler_score(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits) {
+    const int64_t n = sampler->processors.vocab_size;
+    if (!sampler->processors.scoring->remove_invalid_values) {
+        TFR_TRY(check_nan(logits, n, row->n)); /* before the filters, which would sort it anywhere */
+    }
+    memcpy(sampler->scores, logits, (size_t)n * sizeof *logits);
+    tfr_processors_apply(&sampler->processors, row, sampler->scores);
+    return check_best(sampler, row->n);
+}
+
+int32_t tfr_draw(const float *weights, int64_t n, double uniform) {
+    double total = 0, reached = 0;
+    int32_t last = 0;
+    for (int64_t i = 0; i < n; i++) {
+        total += (double)weights[i];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        reached += (double)weights[i];
+        last = weights[i] > 0 ? (int32_t)i : last;
+        if (uniform * total < reached) {
+            return (int32_t)i;
+        }
+    }
+    return last;
+}
+
+void tfr_probabilities(const float *scores, int64_t n, float *p) {
+    memmove(p, scores, (size_t)n * sizeof *p);
+    tfr_scores_normalise(p, n);
+    for (int64_t i = 0; i < n; i++) {
+        p[i] = expf(p[i]);
+    }
+}
+
+enum tfr_status tfr_sampler_next(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits, uint64_t choice,
+                                 int32_t *id) {
+    const int64_t n = sampler->processors.vocab_size;
+    const bool plain = tfr_processors_idle(&sampler->processors) && !sampler->processors.scoring->do_sample;
+    if (plain) {
+        TFR_TRY(check_nan(logits, n, row->n));
+        *id = tfr_best_id(logits, n);
+        return TFR_OK;
+    }
+    TFR_TRY(tfr_sampler_score(sampler, row, logits));
+    if (!sampler->processors.scoring->do_sample) {
+        *id = tfr_best_id(sampler->scores, n);
+        return TFR_OK;
+    }
+    tfr_probabilities(sampler->scores, n, sampler->processors.p);
+    *id = tfr_draw(sampler->processors.p, n, tfr_philox_uniform(sampler->seed, choice, (uint64_t)row->n));
+    return TFR_OK;
+}

@@ -1,0 +1,328 @@
+/* settings.c - numbers are taken over, lists are parsed from their JSON text and checked against the vocabulary. */
+#include "generation/settings.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/status.h"
+
+/* One list under reading. */
+struct list_text {
+    const char *key; /* "bad_words_ids" */
+    int64_t vocab_size;
+    const struct tfr_json_doc *doc;
+};
+
+static enum tfr_status bad_list(const struct list_text *list, const char *form) {
+    return tfr_raise(TFR_CONFIG, "sampling.%s must be %s", list->key, form);
+}
+
+static enum tfr_status read_id(const struct list_text *list, const tfr_json *node, int32_t *id) {
+    int64_t value;
+    if (!tfr_json_int64(list->doc, node, &value)) {
+        return tfr_raise(TFR_CONFIG, "sampling.%s holds something that is not a token id", list->key);
+    }
+    if (value < 0 || value >= list->vocab_size) {
+        return tfr_raise(TFR_CONFIG, "sampling.%s holds token %lld, outside 0..%lld (vocab_size - 1)", list->key, (long long)value,
+                         (long long)(list->vocab_size - 1));
+    }
+    *id = (int32_t)value;
+    return TFR_OK;
+}
+
+/* An array of ids, or one id alone. */
+static enum tfr_status read_ids(const struct list_text *list, const tfr_json *node, struct tfr_id_list *ids) {
+    const bool single = tfr_json_kind(node) == TFR_JSON_NUMBER;
+    if (!single && (tfr_json_kind(node) != TFR_JSON_ARRAY || tfr_json_size(node) == 0)) {
+        return bad_list(list, "a list of token ids, such as [1, 2]");
+    }
+    ids->ids = tfr_alloc(single ? 1 : tfr_json_size(node), sizeof *ids->ids);
+    if (ids->ids == NULL) {
+        return TFR_RESOURCE;
+    }
+    if (single) {
+        ids->n = 1;
+        return read_id(list, node, ids->ids);
+    }
+    for (const tfr_json *item = tfr_json_first(node); item != NULL; item = tfr_json_next(item)) {
+        TFR_TRY(read_id(list, item, &ids->ids[ids->n]));
+        ids->n++;
+    }
+    return TFR_OK;
+}
+
+static bool same_ids(const struct tfr_id_list *a, const struct tfr_id_list *b) {
+    return a->n == b->n && memcmp(a->ids, b->ids, a->n * sizeof *a->ids) == 0;
+}
+
+/* The phrase just read at items[n]; one that is there already gets the new bias, as in a dictionary. */
+static void keep_phrase(struct tfr_phrase_list *phrases) {
+    struct tfr_phrase *fresh = &phrases->items[phrases->n];
+    for (size_t i = 0; i < phrases->n; i++) {
+        if (same_ids(&phrases->items[i].tokens, &fresh->tokens)) {
+            phrases->items[i].bias = fresh->bias;
+            tfr_free(fresh->tokens.ids);
+            *fresh = (struct tfr_phrase){0};
+            return;
+        }
+    }
+    phrases->n++;
+}
+
+static enum tfr_status open_phrases(struct tfr_phrase_list *phrases, const tfr_json *root) {
+    phrases->items = tfr_alloc(tfr_json_size(root) + 1, sizeof *phrases->items);
+    return phrases->items != NULL ? TFR_OK : TFR_RESOURCE;
+}
+
+static enum tfr_status read_bias_pairs(const struct list_text *list, const tfr_json *root, struct tfr_phrase_list *phrases) {
+    static const char form[] = "a list of pairs, such as [[[1, 2], -1.5], [[7], 2]]";
+    if (tfr_json_kind(root) != TFR_JSON_ARRAY) {
+        return bad_list(list, form);
+    }
+    TFR_TRY(open_phrases(phrases, root));
+    for (const tfr_json *pair = tfr_json_first(root); pair != NULL; pair = tfr_json_next(pair)) {
+        const tfr_json *ids = tfr_json_first(pair), *bias = ids != NULL ? tfr_json_next(ids) : NULL;
+        if (tfr_json_size(pair) != 2 || tfr_json_kind(bias) != TFR_JSON_NUMBER || tfr_json_kind(ids) != TFR_JSON_ARRAY) {
+            return bad_list(list, form);
+        }
+        phrases->items[phrases->n].bias = (float)tfr_json_number(bias);
+        TFR_TRY(read_ids(list, ids, &phrases->items[phrases->n].tokens));
+        keep_phrase(phrases);
+    }
+    return TFR_OK;
+}
+
+/* An end token alone is no bad word: without it nothing would end. */
+static bool is_end(const struct tfr_scoring *scoring, const struct tfr_id_list *ids) {
+    return ids->n == 1 && tfr_scoring_ends(scoring, ids->ids[0]);
+}
+
+static enum tfr_status read_bad_words(const struct list_text *list, const tfr_json *root, struct tfr_scoring *scoring) {
+    struct tfr_phrase_list *phrases = &scoring->bad_words;
+    if (tfr_json_kind(root) != TFR_JSON_ARRAY) {
+        return bad_list(list, "a list of lists of token ids, such as [[1, 2], [7]]");
+    }
+    TFR_TRY(open_phrases(phrases, root));
+    for (const tfr_json *ids = tfr_json_first(root); ids != NULL; ids = tfr_json_next(ids)) {
+        struct tfr_phrase *phrase = &phrases->items[phrases->n];
+        if (tfr_json_kind(ids) != TFR_JSON_ARRAY) {
+            return bad_list(list, "a list of lists of token ids, such as [[1, 2], [7]]");
+        }
+        phrase->bias = -INFINITY;
+        TFR_TRY(read_ids(list, ids, &phrase->tokens));
+        if (is_end(scoring, &phrase->tokens)) {
+            tfr_free(phrase->tokens.ids);
+            *phrase = (struct tfr_phrase){0};
+        } else {
+            keep_phrase(phrases);
+        }
+    }
+    return TFR_OK;
+}
+
+static bool parse_key(const char *key, int64_t limit, int32_t *id) {
+    int64_t value = 0;
+    for (const char *at = key; *at != '\0'; at++) {
+        if (*at < '0' || *at > '9' || (value = 10 * value + (*at - '0')) >= limit) {
+            return false;
+        }
+    }
+    *id = (int32_t)value;
+    return key[0] != '\0';
+}
+
+static enum tfr_status read_logit_bias(const struct list_text *list, const tfr_json *root, struct tfr_phrase_list *phrases) {
+    if (tfr_json_kind(root) != TFR_JSON_OBJECT) {
+        return bad_list(list, "an object of token id to bias, such as {\"50256\": -100}");
+    }
+    TFR_TRY(open_phrases(phrases, root));
+    for (const tfr_json *node = tfr_json_first(root); node != NULL; node = tfr_json_next(node)) {
+        struct tfr_phrase *phrase = &phrases->items[phrases->n];
+        phrase->tokens.ids = tfr_alloc(1, sizeof *phrase->tokens.ids);
+        if (phrase->tokens.ids == NULL) {
+            return TFR_RESOURCE;
+        }
+        phrase->tokens.n = 1;
+        phrases->n++;
+        if (tfr_json_kind(node) != TFR_JSON_NUMBER || !parse_key(tfr_json_key(node), list->vocab_size, phrase->tokens.ids)) {
+            return tfr_raise(TFR_CONFIG, "sampling.logit_bias: \"%.20s\" is not a token id in 0..%lld with a number",
+                             tfr_json_key(node),
+                             (long long)(list->vocab_size - 1));
+        }
+        phrase->bias = (float)tfr_json_number(node);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_decay(const struct list_text *list, const tfr_json *root, struct tfr_scoring *scoring) {
+    const tfr_json *start = tfr_json_kind(root) == TFR_JSON_ARRAY ? tfr_json_first(root) : NULL;
+    const tfr_json *factor = start != NULL ? tfr_json_next(start) : NULL;
+    if (factor == NULL || tfr_json_size(root) != 2 || !tfr_json_int64(list->doc, start, &scoring->decay_start) ||
+        scoring->decay_start < 0 || tfr_json_kind(factor) != TFR_JSON_NUMBER || tfr_json_number(factor) <= 0) {
+        return bad_list(list, "a pair of new tokens and a factor above 0, such as [20, 1.05]");
+    }
+    if (scoring->eos.n == 0) {
+        return tfr_raise(TFR_CONFIG, "sampling.%s needs an end token, and there is none", list->key);
+    }
+    scoring->decay_factor = tfr_json_number(factor);
+    scoring->has_decay = true;
+    return TFR_OK;
+}
+
+/* End tokens outside the vocabulary can never come and are left out, as the config does with its single one. */
+static enum tfr_status read_end_tokens(const struct list_text *list, const tfr_json *root, struct tfr_scoring *scoring) {
+    const struct list_text any = {.key = list->key, .vocab_size = INT32_MAX, .doc = list->doc};
+    TFR_TRY(read_ids(&any, root, &scoring->eos));
+    size_t n = 0;
+    for (size_t i = 0; i < scoring->eos.n; i++) {
+        const int32_t id = scoring->eos.ids[i];
+        const struct tfr_id_list before = {.ids = scoring->eos.ids, .n = n};
+        bool known = false;
+        for (size_t j = 0; j < before.n; j++) {
+            known |= before.ids[j] == id;
+        }
+        if (id < list->vocab_size && !known) {
+            scoring->eos.ids[n++] = id;
+        }
+    }
+    scoring->eos.n = n;
+    return TFR_OK;
+}
+
+enum what { END_TOKENS, SEQUENCE_BIAS, BAD_WORDS, LOGIT_BIAS, SUPPRESS, BEGIN_SUPPRESS, FORCED_EOS, DECAY };
+
+static enum tfr_status read_parsed(struct tfr_scoring *scoring, enum what what, const struct list_text *list) {
+    const tfr_json *root = tfr_json_root(list->doc);
+    switch (what) {
+    case END_TOKENS:
+        return read_end_tokens(list, root, scoring);
+    case SEQUENCE_BIAS:
+        return read_bias_pairs(list, root, &scoring->sequence_bias);
+    case BAD_WORDS:
+        return read_bad_words(list, root, scoring);
+    case LOGIT_BIAS:
+        return read_logit_bias(list, root, &scoring->logit_bias);
+    case SUPPRESS:
+        return read_ids(list, root, &scoring->suppress);
+    case BEGIN_SUPPRESS:
+        return read_ids(list, root, &scoring->begin_suppress);
+    case FORCED_EOS:
+        return read_ids(list, root, &scoring->forced_eos);
+    case DECAY:
+        return read_decay(list, root, scoring);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_list(struct tfr_scoring *scoring, enum what what, const char *key, const char *text,
+                                 int64_t vocab_size) {
+    if (text == NULL) {
+        return TFR_OK;
+    }
+    struct tfr_json_doc *doc;
+    TFR_TRY(tfr_json_open(&doc, key, text, strlen(text), TFR_CONFIG));
+    const struct list_text list = {.key = key, .vocab_size = vocab_size, .doc = doc};
+    const enum tfr_status status = read_parsed(scoring, what, &list);
+    tfr_json_close(doc);
+    return status;
+}
+
+static enum tfr_status read_lists(struct tfr_scoring *scoring, const struct tfr_options *o, int64_t vocab_size) {
+    TFR_TRY(read_list(scoring, SEQUENCE_BIAS, "sequence_bias", o->sampling_sequence_bias, vocab_size));
+    TFR_TRY(read_list(scoring, BAD_WORDS, "bad_words_ids", o->sampling_bad_words_ids, vocab_size));
+    TFR_TRY(read_list(scoring, LOGIT_BIAS, "logit_bias", o->sampling_logit_bias, vocab_size));
+    TFR_TRY(read_list(scoring, SUPPRESS, "suppress_tokens", o->sampling_suppress_tokens, vocab_size));
+    TFR_TRY(read_list(scoring, BEGIN_SUPPRESS, "begin_suppress_tokens", o->sampling_begin_suppress_tokens, vocab_size));
+    TFR_TRY(read_list(scoring, FORCED_EOS, "forced_eos_token_id", o->sampling_forced_eos_token_id, vocab_size));
+    TFR_TRY(read_list(scoring, DECAY, "exponential_decay_length_penalty", o->sampling_exponential_decay_length_penalty,
+                      vocab_size));
+    if (o->sampling_forced_bos_token_id >= vocab_size) {
+        return tfr_raise(TFR_CONFIG, "sampling.forced_bos_token_id = %lld is outside 0..%lld (vocab_size - 1)",
+                         (long long)o->sampling_forced_bos_token_id, (long long)(vocab_size - 1));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status choose_end_tokens(struct tfr_scoring *scoring, const struct tfr_options *options, int32_t eos,
+                                         int64_t vocab_size) {
+    if (options->sampling_ignore_eos) {
+        return TFR_OK;
+    }
+    if (options->sampling_eos_token_id != NULL) {
+        return read_list(scoring, END_TOKENS, "eos_token_id", options->sampling_eos_token_id, vocab_size);
+    }
+    if (eos < 0 || eos >= vocab_size) {
+        return TFR_OK;
+    }
+    scoring->eos.ids = tfr_alloc(1, sizeof *scoring->eos.ids);
+    if (scoring->eos.ids == NULL) {
+        return TFR_RESOURCE;
+    }
+    scoring->eos.ids[0] = eos;
+    scoring->eos.n = 1;
+    return TFR_OK;
+}
+
+static void take_numbers(struct tfr_scoring *scoring, const struct tfr_options *o) {
+    *scoring = tfr_scoring_neutral();
+    scoring->do_sample = o->sampling_do_sample == TFR_SAMPLE_TRUE ||
+                         (o->sampling_do_sample == TFR_SAMPLE_AUTO && o->sampling_temperature > 0);
+    scoring->temperature = o->sampling_temperature > 0 ? o->sampling_temperature : 1;
+    scoring->top_k = o->sampling_top_k;
+    scoring->top_p = o->sampling_top_p;
+    scoring->min_p = o->sampling_min_p;
+    scoring->typical_p = o->sampling_typical_p;
+    scoring->epsilon_cutoff = o->sampling_epsilon_cutoff;
+    scoring->eta_cutoff = o->sampling_eta_cutoff;
+    scoring->renormalize = o->sampling_renormalize_logits;
+    scoring->repetition_penalty = o->sampling_repetition_penalty;
+    scoring->presence_penalty = o->sampling_presence_penalty;
+    scoring->frequency_penalty = o->sampling_frequency_penalty;
+    scoring->no_repeat_ngram_size = o->sampling_no_repeat_ngram_size;
+    scoring->min_length = o->sampling_min_length;
+    scoring->min_tokens = o->sampling_min_tokens;
+    scoring->forced_bos = (int32_t)o->sampling_forced_bos_token_id;
+    scoring->remove_invalid_values = o->sampling_remove_invalid_values;
+}
+
+enum tfr_status tfr_scoring_open(struct tfr_scoring *scoring, const struct tfr_options *options, int32_t eos, int64_t vocab_size) {
+    take_numbers(scoring, options);
+    enum tfr_status status = choose_end_tokens(scoring, options, eos, vocab_size);
+    status = status == TFR_OK ? read_lists(scoring, options, vocab_size) : status;
+    if (options->sampling_num_beams > 1) {
+        scoring->min_keep = scoring->eos.n > 0 ? (int64_t)scoring->eos.n + 1 : 2;
+    }
+    if (status != TFR_OK) {
+        tfr_scoring_close(scoring);
+    }
+    return status;
+}
+
+static void free_phrases(struct tfr_phrase_list *phrases) {
+    for (size_t i = 0; phrases->items != NULL && i <= phrases->n; i++) { /* one more: a phrase that was being read */
+        tfr_free(phrases->items[i].tokens.ids);
+    }
+    tfr_free(phrases->items);
+}
+
+void tfr_scoring_close(struct tfr_scoring *scoring) {
+    free_phrases(&scoring->sequence_bias);
+    free_phrases(&scoring->bad_words);
+    free_phrases(&scoring->logit_bias);
+    tfr_free(scoring->eos.ids);
+    tfr_free(scoring->suppress.ids);
+    tfr_free(scoring->begin_suppress.ids);
+    tfr_free(scoring->forced_eos.ids);
+    *scoring = tfr_scoring_neutral();
+}
+
+bool tfr_scoring_ends(const struct tfr_scoring *scoring, int32_t id) {
+    for (size_t i = 0; i < scoring->eos.n; i++) {
+        if (scoring->eos.ids[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}

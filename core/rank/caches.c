@@ -1,0 +1,66 @@
+/* caches.c - what the options runtime.kv_* make of the caches: their type, when memory is touched, how long a sequence
+ * may be. */
+#include "rank/rank.h"
+
+#include "base/status.h"
+#include "session/prefix.h"
+
+enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config) {
+    return config->options.runtime_kv_dtype == TFR_KV_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_I8;
+}
+
+int64_t tfr_kv_capacity(const struct tfr_config *config) {
+    const int64_t wanted = config->options.runtime_kv_capacity;
+    return wanted > 0 ? wanted : config->model.n_positions;
+}
+
+struct tfr_kvcache_spec tfr_kv_spec(const struct tfr_config *config, int64_t n_layers) {
+    return (struct tfr_kvcache_spec){.n_layers = n_layers,
+                                     .n_heads = config->model.n_head,
+                                     .head_dim = config->model.n_embd / config->model.n_head,
+                                     .dtype = tfr_kv_dtype(config),
+                                     .touch = config->options.runtime_kv_cache == TFR_KV_STATIC};
+}
+
+static bool is_static(const struct tfr_engine *engine) {
+    return engine->config->options.runtime_kv_cache == TFR_KV_STATIC;
+}
+
+const char *tfr_engine_positions_name(const struct tfr_engine *engine) {
+    if (engine->config->options.runtime_kv_capacity > 0) {
+        return engine->n_prefix > 0 ? "tfrun.runtime.kv_capacity - prefix" : "tfrun.runtime.kv_capacity";
+    }
+    return engine->n_prefix > 0 ? "n_positions - prefix" : "n_positions";
+}
+
+/* A growing cache without a capacity has no bound of its own: positions are checked where they are given. */
+enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64_t n_past, int64_t n_new) {
+    const int64_t capacity = tfr_kv_capacity(engine->config);
+    const bool is_bound = is_static(engine) || engine->config->options.runtime_kv_capacity > 0;
+    if (!is_bound || n_past + n_new <= capacity) {
+        return TFR_OK;
+    }
+    return tfr_raise(TFR_USAGE,
+                     "%lld before and %lld new ones make %lld positions, a kv cache of this run holds %lld (%s); shorten "
+                     "the text or ask for fewer new tokens%s",
+                     (long long)n_past, (long long)n_new, (long long)(n_past + n_new), (long long)capacity,
+                     engine->config->options.runtime_kv_capacity > 0 ? "tfrun.runtime.kv_capacity" : "n_positions",
+                     capacity < engine->config->model.n_positions ? ", or raise --kv-capacity" : "");
+}
+
+static enum tfr_status open_cache(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t capacity) {
+    const struct tfr_kvcache_spec spec = tfr_kv_spec(engine->config, engine->n_local_layers);
+    enum tfr_status status = tfr_comm_agree(engine->comm, tfr_kvcache_open(cache, &spec, capacity));
+    if (status != TFR_OK) {
+        tfr_kvcache_close(cache);
+    }
+    return status;
+}
+
+enum tfr_status tfr_engine_open_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t capacity) {
+    return open_cache(engine, cache, is_static(engine) ? tfr_kv_capacity(engine->config) : capacity);
+}
+
+enum tfr_status tfr_engine_open_fixed_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t n) {
+    return open_cache(engine, cache, n);
+}

@@ -1,0 +1,101 @@
+/* owners.c - which rank owns which block: the user's device_map, Hugging Face's rule, or the balance of predicted times. */
+#include "rank/rank.h"
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "mpi/partition.h"
+
+struct stage_costs {
+    double *block; /* [n_layer] */
+    double first, last;
+};
+
+/* Predicted time of one decoded token on one rank, by block; embeddings and lm_head weigh on rank 0. */
+static void split_costs(const struct tfr_plan *plan, struct stage_costs *costs) {
+    for (int i = 0; i < plan->n_steps; i++) {
+        const struct tfr_step *step = &plan->steps[i];
+        if (step->layer >= 0) {
+            costs->block[step->layer] += step->predicted_ns;
+        } else if (step->problem.op == TFR_OP_LAYER_NORM || step->problem.op == TFR_OP_GATHER_ROWS) {
+            costs->last += step->predicted_ns;
+        } else {
+            costs->first += step->predicted_ns;
+        }
+    }
+}
+
+static enum tfr_status predict(const struct tfr_config *config, const struct tfr_machine *machine,
+                               const struct tfr_registry *registry, struct stage_costs *costs) {
+    int *alone = tfr_alloc((size_t)config->model.n_layer, sizeof *alone);
+    if (alone == NULL) {
+        return TFR_RESOURCE;
+    }
+    const struct tfr_planner planner = {
+        .config = config, .machine = machine, .registry = registry, .owner = alone, .n_ranks = 1, .n_threads = 1, .context = -1};
+    struct tfr_plan *plan = NULL;
+    enum tfr_status status = tfr_plan_step(&planner, 1, 1, &plan);
+    if (status == TFR_OK) {
+        split_costs(plan, costs);
+        tfr_plan_free(plan);
+    }
+    tfr_free(alone);
+    return status;
+}
+
+static enum tfr_status split_balanced(const struct tfr_config *config, const struct tfr_machine *machine,
+                                      const struct tfr_registry *registry, int n_ranks, int *owner) {
+    const int64_t n_layer = config->model.n_layer;
+    struct stage_costs costs = {.block = tfr_alloc((size_t)n_layer, sizeof(double))};
+    if (costs.block == NULL) {
+        return TFR_RESOURCE;
+    }
+    enum tfr_status status = predict(config, machine, registry, &costs);
+    if (status == TFR_OK) {
+        status = tfr_partition_balanced(costs.block, n_layer, costs.first, costs.last, n_ranks, owner);
+    }
+    tfr_free(costs.block);
+    return status;
+}
+
+static enum tfr_status take_map(const struct tfr_config *config, int n_ranks, int *owner) {
+    const struct tfr_device_map *map = &config->device_map;
+    bool names_first = false;
+    for (int64_t i = 0; i < map->n_blocks; i++) {
+        owner[i] = map->rank_of_block[i];
+        names_first |= owner[i] == 0;
+        if (owner[i] >= n_ranks) {
+            return tfr_raise(TFR_CONFIG,
+                             "%s: tfrun.parallel.device_map gives block %lld to device %d, but there are %d ranks; start at "
+                             "least %d (mpirun -n %d) or change the map",
+                             config->path, (long long)i, owner[i], n_ranks, owner[i] + 1, owner[i] + 1);
+        }
+    }
+    if (!names_first) {
+        return tfr_raise(TFR_CONFIG, "%s: tfrun.parallel.device_map has no device 0, which holds the embeddings and lm_head; "
+                         "number the devices from 0", config->path);
+    }
+    return TFR_OK;
+}
+
+/* ln_f stands on the last device that has blocks, as Hugging Face's parallelize puts it. */
+static int last_owner(const int *owner, int64_t n_layer) {
+    int last = 0;
+    for (int64_t i = 0; i < n_layer; i++) {
+        last = owner[i] > last ? owner[i] : last;
+    }
+    return last;
+}
+
+enum tfr_status tfr_engine_place_blocks(const struct tfr_config *config, const struct tfr_machine *machine,
+                                        const struct tfr_registry *registry, int n_ranks, int *owner, int *ln_f_rank) {
+    const int64_t n_layer = config->model.n_layer;
+    if (config->device_map.n_blocks > 0) {
+        TFR_TRY(take_map(config, n_ranks, owner));
+    } else if (n_ranks > 1 && config->options.parallel_split == TFR_SPLIT_BALANCED) {
+        TFR_TRY(split_balanced(config, machine, registry, n_ranks, owner));
+    } else {
+        tfr_partition_hf(n_layer, n_ranks, owner);
+    }
+    *ln_f_rank = last_owner(owner, n_layer);
+    return TFR_OK;
+}

@@ -1,0 +1,194 @@
+/* plans.c - one plan per shape class (rows, logit rows), made when first needed, over one store of packed weights.
+ *
+ * All ranks ask for the same class at the same time, so building is a collective act: they agree on success before running it.
+ */
+#include "rank/rank.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/status.h"
+
+/* Waste by padding is at most a half below 16 and a third above. */
+static const int64_t buckets[] = {1,   2,   4,   8,   16,  32,   48,   64,   96,   128,  192,   256,
+                                  384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384, 32768, 65536};
+
+int64_t tfr_bucket(int64_t rows, int64_t max_rows) {
+    for (size_t i = 0; i < TFR_COUNT_OF(buckets); i++) {
+        if (buckets[i] >= rows) {
+            return buckets[i] < max_rows ? buckets[i] : max_rows;
+        }
+    }
+    return max_rows;
+}
+
+static enum tfr_isa isa_limit(int choice) {
+    static const uint32_t limits[] = {
+        [TFR_LIMIT_AUTO] = UINT32_MAX,
+        [TFR_LIMIT_PLAIN] = 0,
+        [TFR_LIMIT_AVX2] = TFR_ISA_AVX2,
+        [TFR_LIMIT_AVX512] = TFR_ISA_AVX2 | TFR_ISA_AVX512,
+        [TFR_LIMIT_AVX512_BF16] = TFR_ISA_AVX2 | TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16 | TFR_ISA_AVX512_VNNI,
+        [TFR_LIMIT_AMX] = UINT32_MAX,
+    };
+    return limits[choice];
+}
+
+enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct tfr_config *config,
+                                  const struct tfr_machine *machine) {
+    char **folders = tfr_registry_folders();
+    if (folders == NULL) {
+        return TFR_RESOURCE;
+    }
+    const struct tfr_options *options = &config->options;
+    const struct tfr_registry_request request = {
+        .isa = machine->isa & isa_limit(options->runtime_isa),
+        .n_cores = machine->n_cores,
+        .l1d_bytes = machine->l1d_bytes,
+        .l2_bytes = machine->l2_bytes,
+        .l3_bytes = machine->l3_bytes,
+        .folders = (const char *const *)folders,
+        .paths = options->plugins.items,
+        .n_paths = options->plugins.n,
+        .list = options->runtime_kernels,
+    };
+    enum tfr_status status = tfr_registry_open(registry, &request);
+    tfr_registry_free_folders(folders);
+    return status;
+}
+
+struct tfr_gpt2_features tfr_engine_features(const struct tfr_engine *engine) {
+    return (struct tfr_gpt2_features){.attention = engine->config->options.runtime_attn};
+}
+
+enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, int64_t logits, struct tfr_plan **plan) {
+    const struct tfr_config *config = planner->config;
+    const struct tfr_gpt2_spec spec = {
+        .hparams = &config->model,
+        .model = planner->model,
+        .owner = planner->owner,
+        .rank = planner->rank,
+        .n_ranks = planner->n_ranks,
+        .ln_f_rank = planner->ln_f_rank,
+        .rows_max = rows,
+        .logits_max = logits,
+        .dtype = config->options.runtime_dtype == TFR_PACK_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
+        .kv_dtype = tfr_kv_dtype(config),
+        .features = planner->features,
+    };
+    struct tfr_plan_request request = {
+        .registry = planner->registry,
+        .machine = planner->machine,
+        .store = planner->store,
+        .team = planner->team,
+        .n_threads = planner->n_threads,
+        .deterministic = config->options.runtime_deterministic,
+        .orders = planner->orders,
+        .context = planner->context >= 0 ? (double)planner->context : (double)config->model.n_positions / 8,
+        .sequences = rows <= config->options.runtime_max_batch ? (double)rows : 1,
+    };
+    TFR_TRY(tfr_gpt2_build(&request.graph, &spec));
+    enum tfr_status status = tfr_fuse(request.graph);
+    if (status != TFR_OK) {
+        tfr_graph_free(request.graph);
+        return status;
+    }
+    return tfr_plan_build(plan, &request);
+}
+
+static enum tfr_status build(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features,
+                             bool dry, struct tfr_plan **plan) {
+    const struct tfr_planner planner = {
+        .config = engine->config,
+        .model = dry ? NULL : engine->model,
+        .machine = engine->machine,
+        .registry = engine->registry,
+        .store = dry ? NULL : engine->store,
+        .team = dry ? NULL : engine->team,
+        .orders = &engine->orders,
+        .owner = engine->owner,
+        .rank = tfr_engine_rank(engine),
+        .n_ranks = tfr_engine_size(engine),
+        .ln_f_rank = engine->ln_f_rank,
+        .n_threads = engine->threads.n_threads,
+        .context = -1,
+        .features = *features,
+    };
+    return tfr_plan_step(&planner, rows, logits, plan);
+}
+
+enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine) {
+    if (!engine->config->options.runtime_deterministic) {
+        return TFR_OK;
+    }
+    struct tfr_plan *plan = NULL;
+    const struct tfr_gpt2_features features = tfr_engine_features(engine);
+    TFR_TRY(build(engine, engine->max_rows, engine->max_rows, &features, true, &plan));
+    tfr_plan_free(plan);
+    return TFR_OK;
+}
+
+static const struct tfr_plan *find(const struct tfr_engine *engine, int64_t rows, int64_t logits,
+                                   const struct tfr_gpt2_features *features) {
+    for (int i = 0; i < engine->n_plans; i++) {
+        if (engine->plans[i].rows == rows && engine->plans[i].logits == logits &&
+            memcmp(&engine->plans[i].features, features, sizeof *features) == 0) {
+            return engine->plans[i].plan;
+        }
+    }
+    return NULL;
+}
+
+/* The book of plans is full only when a caller asks for ever new pairs of shapes: start it again. */
+static void make_space(struct tfr_engine *engine) {
+    if (engine->n_plans == TFR_MAX_PLANS) {
+        for (int i = 0; i < engine->n_plans; i++) {
+            tfr_plan_free(engine->plans[i].plan);
+        }
+        engine->n_plans = 0;
+    }
+}
+
+/* Says why attention is not fused, once per plan. */
+static void explain_attention(const struct tfr_plan *plan) {
+    for (int i = 0; i < plan->n_steps; i++) {
+        const struct tfr_step *step = &plan->steps[i];
+        if (step->problem.op != TFR_OP_ATTENTION) {
+            continue;
+        }
+        for (int c = 0; c < step->n_candidates; c++) {
+            const struct tfr_candidate *candidate = &step->candidates[c];
+            const bool is_fused = strncmp(candidate->kernel->name, "attention.f32.attention", 23) == 0;
+            if (is_fused && candidate->refusal[0] != '\0') {
+                tfr_log(TFR_LOG_INFO, "plan", "%s runs %s: the fused kernel %s", step->name, step->kernel->name,
+                        candidate->refusal);
+                return;
+            }
+        }
+        return;
+    }
+}
+
+enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features,
+                                const struct tfr_plan **plan) {
+    rows = tfr_bucket(rows, engine->max_rows);
+    logits = tfr_bucket(logits > 0 ? logits : 1, engine->max_rows);
+    *plan = find(engine, rows, logits, features);
+    if (*plan != NULL) {
+        return TFR_OK;
+    }
+    make_space(engine);
+    struct tfr_plan *made = NULL;
+    enum tfr_status status = tfr_comm_agree(engine->comm, build(engine, rows, logits, features, false, &made));
+    if (status != TFR_OK) {
+        tfr_plan_free(made);
+        return status;
+    }
+    tfr_log(TFR_LOG_DEBUG, "plan", "%lld rows, %lld logit rows: %d steps, %.2f MB of activations, predicted %.3f ms",
+            (long long)rows, (long long)logits, made->n_steps, (double)made->arena_bytes / 1e6, made->predicted_ns / 1e6);
+    engine->plans[engine->n_plans++] = (struct tfr_shape_plan){.rows = rows, .logits = logits, .features = *features, .plan = made};
+    explain_attention(made);
+    *plan = made;
+    return TFR_OK;
+}

@@ -1,0 +1,276 @@
+/* report.c - the questions that need no weights: plan and plugins. */
+#include <tfrun/tfrun.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "rank/rank.h"
+
+/* Everything a dry plan needs. */
+struct dry {
+    struct tfr_config *config;
+    struct tfr_machine *machine;
+    struct tfr_registry *registry;
+    struct tfr_thread_choice threads;
+    struct tfr_order_book orders;
+    int *owner;
+    int ln_f_rank;
+};
+
+static void close_dry(struct dry *dry) {
+    tfr_free(dry->owner);
+    tfr_registry_close(dry->registry);
+    tfr_machine_free(dry->machine);
+    tfr_config_free(dry->config);
+}
+
+static enum tfr_status open_dry(struct dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                int n_ranks) {
+    TFR_TRY(tfr_config_load(&dry->config, path, overrides, n_overrides));
+    TFR_TRY(tfr_machine_read(&dry->machine));
+    tfr_machine_choose_threads(dry->machine, (int)dry->config->options.runtime_threads, 0, n_ranks, &dry->threads);
+    TFR_TRY(tfr_open_registry(&dry->registry, dry->config, dry->machine));
+    if (n_ranks > 1) {
+        TFR_TRY(tfr_registry_add(dry->registry, tfr_comm_plugin(NULL), ""));
+    }
+    dry->owner = tfr_alloc((size_t)dry->config->model.n_layer, sizeof *dry->owner);
+    if (dry->owner == NULL) {
+        return TFR_RESOURCE;
+    }
+    return tfr_engine_place_blocks(dry->config, dry->machine, dry->registry, n_ranks, dry->owner, &dry->ln_f_rank);
+}
+
+static enum tfr_status build_plan(struct dry *dry, const struct tfr_plan_question *question, int rank, int64_t rows,
+                                  int64_t logits, struct tfr_plan **plan) {
+    const struct tfr_planner planner = {
+        .config = dry->config,
+        .machine = dry->machine,
+        .registry = dry->registry,
+        .orders = &dry->orders,
+        .owner = dry->owner,
+        .rank = rank,
+        .n_ranks = question->n_ranks,
+        .ln_f_rank = dry->ln_f_rank,
+        .n_threads = dry->threads.n_threads,
+        .context = question->context,
+        .features = {.attention = dry->config->options.runtime_attn},
+    };
+    return tfr_plan_step(&planner, rows, logits, plan);
+}
+
+/* As the engine does: the largest class fixes the orders, then the plan that was asked for. */
+static enum tfr_status plan_of_rank(struct dry *dry, const struct tfr_plan_question *question, int rank, struct tfr_plan **plan) {
+    const int64_t max_rows = dry->config->options.runtime_max_rows;
+    dry->orders = (struct tfr_order_book){0};
+    struct tfr_plan *largest;
+    TFR_TRY(build_plan(dry, question, rank, max_rows, max_rows, &largest));
+    tfr_plan_free(largest);
+    return build_plan(dry, question, rank, tfr_bucket(question->rows, max_rows), 1, plan);
+}
+
+struct plan_report {
+    enum tfr_report_form form;
+    char *text; /* TEXT and DOT grow here */
+    struct tfr_json_out json;
+};
+
+static enum tfr_status append_text(struct plan_report *report, char *more) {
+    if (more == NULL) {
+        return TFR_RESOURCE;
+    }
+    char *joined = report->text == NULL ? tfr_strdup(more) : tfr_format("%s\n%s", report->text, more);
+    tfr_free(more);
+    tfr_free(report->text);
+    report->text = joined;
+    return joined != NULL ? TFR_OK : TFR_RESOURCE;
+}
+
+/* Of the blocks of a rank. */
+static int64_t position_bytes(const struct dry *dry, int rank) {
+    int64_t n_layers = 0;
+    for (int64_t i = 0; i < dry->config->model.n_layer; i++) {
+        n_layers += dry->owner[i] == rank;
+    }
+    const struct tfr_kvcache_spec spec = tfr_kv_spec(dry->config, n_layers);
+    return (int64_t)tfr_kvcache_position_bytes(&spec);
+}
+
+static enum tfr_status append_caches(struct plan_report *report, const struct dry *dry, int rank) {
+    const struct tfr_options *options = &dry->config->options;
+    const int64_t capacity = tfr_kv_capacity(dry->config), bytes = position_bytes(dry, rank);
+    return append_text(report, tfr_format("kv cache of a sequence: %s, %s, %lld bytes a position, %.2f MB for %lld positions\n",
+                                          tfr_choice_name("runtime.kv_dtype", options->runtime_kv_dtype),
+                                          tfr_choice_name("runtime.kv_cache", options->runtime_kv_cache), (long long)bytes,
+                                          (double)(bytes * capacity) / 1e6, (long long)capacity));
+}
+
+static void put_caches(struct plan_report *report, const struct dry *dry, int n_ranks) {
+    struct tfr_json_out *out = &report->json;
+    tfr_json_begin(out, "kv_cache", '{');
+    tfr_json_put_text(out, "dtype", tfr_choice_name("runtime.kv_dtype", dry->config->options.runtime_kv_dtype));
+    tfr_json_put_text(out, "kind", tfr_choice_name("runtime.kv_cache", dry->config->options.runtime_kv_cache));
+    tfr_json_put_int(out, "capacity", tfr_kv_capacity(dry->config));
+    tfr_json_begin(out, "position_bytes", '[');
+    for (int rank = 0; rank < n_ranks; rank++) {
+        tfr_json_put_int(out, NULL, position_bytes(dry, rank));
+    }
+    tfr_json_end(out, ']');
+    tfr_json_end(out, '}');
+}
+
+static enum tfr_status report_rank(struct plan_report *report, const struct dry *dry, const struct tfr_plan *plan,
+                                   const struct tfr_plan_question *question, int rank) {
+    if (report->form == TFR_REPORT_JSON) {
+        tfr_plan_explain_json(plan, &report->json);
+        return TFR_OK;
+    }
+    if (report->form == TFR_REPORT_DOT) {
+        return append_text(report, tfr_graph_dot(plan->graph));
+    }
+    if (question->n_ranks > 1) {
+        TFR_TRY(append_text(report, tfr_format("rank %d of %d", rank, question->n_ranks)));
+    }
+    TFR_TRY(append_text(report, tfr_plan_explain(plan, question->refusals)));
+    return append_caches(report, dry, rank);
+}
+
+static enum tfr_status report_ranks(struct plan_report *report, struct dry *dry, const struct tfr_plan_question *question) {
+    for (int rank = 0; rank < question->n_ranks; rank++) {
+        struct tfr_plan *plan;
+        TFR_TRY(plan_of_rank(dry, question, rank, &plan));
+        enum tfr_status status = report_rank(report, dry, plan, question, rank);
+        tfr_plan_free(plan);
+        TFR_TRY(status);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status take_json(struct tfr_json_out *json, char **text) {
+    if (json->failed) {
+        tfr_free(json->text);
+        return TFR_RESOURCE;
+    }
+    *text = json->text;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                const struct tfr_plan_question *question, enum tfr_report_form form, char **text) {
+    struct dry dry = {0};
+    struct plan_report report = {.form = form};
+    tfr_json_begin(&report.json, NULL, '{');
+    tfr_json_put_text(&report.json, "schema", "tfrun-plan-1");
+    tfr_json_begin(&report.json, "ranks", '[');
+    enum tfr_status status = open_dry(&dry, path, overrides, n_overrides, question->n_ranks);
+    if (status == TFR_OK) {
+        status = report_ranks(&report, &dry, question);
+    }
+    tfr_json_end(&report.json, ']');
+    if (status == TFR_OK) {
+        put_caches(&report, &dry, question->n_ranks);
+    }
+    tfr_json_end(&report.json, '}');
+    close_dry(&dry);
+    if (status == TFR_OK && form == TFR_REPORT_JSON) {
+        return take_json(&report.json, text);
+    }
+    tfr_free(report.json.text);
+    if (status != TFR_OK) {
+        tfr_free(report.text);
+        return status;
+    }
+    *text = report.text;
+    return TFR_OK;
+}
+
+static const char *const run_class_names[] = {"seq", "team", "self", "async"};
+static const char *const op_names[] = {
+#define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text) name,
+#include <tfrun/ops.def>
+#undef TFR_OP
+};
+
+static bool cpu_has(const struct tfr_machine *machine, const struct tfr_kernel *kernel) {
+    return (kernel->isa & ~machine->isa) == 0;
+}
+
+static void plugin_json(struct tfr_json_out *out, const struct tfr_registry_entry *entry, const struct tfr_machine *machine) {
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_text(out, "name", entry->plugin->name);
+    tfr_json_put_text(out, "version", entry->plugin->version);
+    tfr_json_put_text(out, "build", entry->plugin->build);
+    tfr_json_put_text(out, "path", entry->path);
+    tfr_json_begin(out, "kernels", '[');
+    for (int i = 0; i < entry->plugin->n_kernels; i++) {
+        const struct tfr_kernel *kernel = &entry->plugin->kernels[i];
+        tfr_json_begin(out, NULL, '{');
+        tfr_json_put_text(out, "name", kernel->name);
+        tfr_json_put_text(out, "op", op_names[kernel->op]);
+        tfr_json_put_text(out, "class", run_class_names[kernel->run_class]);
+        tfr_json_put_bool(out, "runs_here", cpu_has(machine, kernel));
+        tfr_json_end(out, '}');
+    }
+    tfr_json_end(out, ']');
+    tfr_json_end(out, '}');
+}
+
+static void plugin_text(FILE *stream, const struct tfr_registry_entry *entry, const struct tfr_machine *machine) {
+    fprintf(stream, "%s %s  (%s)\n  %s\n", entry->plugin->name, entry->plugin->version, entry->plugin->build,
+            entry->path[0] != '\0' ? entry->path : "linked in");
+    for (int i = 0; i < entry->plugin->n_kernels; i++) {
+        const struct tfr_kernel *kernel = &entry->plugin->kernels[i];
+        fprintf(stream, "  %-12s %-40s %-5s %s\n", op_names[kernel->op], kernel->name, run_class_names[kernel->run_class],
+                cpu_has(machine, kernel) ? "" : "not on this CPU");
+    }
+}
+
+static enum tfr_status list_plugins(const struct tfr_registry *registry, const struct tfr_machine *machine,
+                                    enum tfr_report_form form, char **text) {
+    size_t n;
+    const struct tfr_registry_entry *entries = tfr_registry_plugins(registry, &n);
+    if (form == TFR_REPORT_JSON) {
+        struct tfr_json_out json = {0};
+        tfr_json_begin(&json, NULL, '[');
+        for (size_t i = 0; i < n; i++) {
+            plugin_json(&json, &entries[i], machine);
+        }
+        tfr_json_end(&json, ']');
+        return take_json(&json, text);
+    }
+    size_t size;
+    FILE *stream = open_memstream(text, &size);
+    if (stream == NULL) {
+        return tfr_raise(TFR_RESOURCE, "no memory for a report");
+    }
+    for (size_t i = 0; i < n; i++) {
+        plugin_text(stream, &entries[i], machine);
+    }
+    fclose(stream);
+    return TFR_OK;
+}
+
+enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enum tfr_report_form form, char **text) {
+    struct tfr_machine *machine;
+    TFR_TRY(tfr_machine_read(&machine));
+    char **folders = tfr_registry_folders();
+    struct tfr_registry *registry = NULL;
+    const struct tfr_registry_request request = {.isa = machine->isa,
+                                                 .n_cores = machine->n_cores,
+                                                 .l1d_bytes = machine->l1d_bytes,
+                                                 .l2_bytes = machine->l2_bytes,
+                                                 .l3_bytes = machine->l3_bytes,
+                                                 .folders = (const char *const *)folders,
+                                                 .paths = (char *const *)paths,
+                                                 .n_paths = n_paths};
+    enum tfr_status status = folders != NULL ? tfr_registry_open(&registry, &request) : TFR_RESOURCE;
+    if (status == TFR_OK) {
+        status = list_plugins(registry, machine, form, text);
+    }
+    tfr_registry_close(registry);
+    tfr_registry_free_folders(folders);
+    tfr_machine_free(machine);
+    return status;
+}

@@ -1,0 +1,110 @@
+/* report_generation.c - generations as JSON, and result files that appear complete or not at all. */
+#include <tfrun/tfrun.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+#include "rank/rank.h"
+
+static const char *const finish_names[] = {"cancelled", "length", "eos", "stop"};
+
+static void put_ids(struct tfr_json_out *out, const char *key, const int32_t *ids, size_t n) {
+    tfr_json_begin(out, key, '[');
+    for (size_t i = 0; i < n; i++) {
+        tfr_json_put_int(out, NULL, ids[i]);
+    }
+    tfr_json_end(out, ']');
+}
+
+static void put_generation(struct tfr_json_out *out, const struct tfr_generation *generation) {
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_string(out, "text", generation->text, generation->text_size);
+    tfr_json_put_text(out, "finish_reason", finish_names[generation->finish]);
+    put_ids(out, "prompt_ids", generation->prompt_ids, generation->n_prompt_ids);
+    put_ids(out, "ids", generation->ids, generation->n_ids);
+    tfr_json_end(out, '}');
+}
+
+static void put_stats(struct tfr_json_out *out, const struct tfr_generation_stats *stats) {
+    tfr_json_begin(out, "stats", '{');
+    tfr_json_put_int(out, "prompt_tokens", (int64_t)stats->prompt_tokens);
+    tfr_json_put_int(out, "cached_tokens", (int64_t)stats->cached_tokens);
+    tfr_json_put_int(out, "output_tokens", (int64_t)stats->output_tokens);
+    tfr_json_put_number(out, "load_ms", (double)stats->load_ns / 1e6);
+    tfr_json_put_number(out, "first_token_ms", (double)stats->first_token_ns / 1e6);
+    tfr_json_put_number(out, "prompt_ms", (double)stats->prompt_ns / 1e6);
+    tfr_json_put_number(out, "decode_ms", (double)stats->decode_ns / 1e6);
+    tfr_json_put_int(out, "peak_memory_bytes", stats->peak_memory_bytes);
+    tfr_json_end(out, '}');
+}
+
+enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struct tfr_generation *results, size_t n,
+                                    const struct tfr_generation_stats *stats, char **text) {
+    struct tfr_json_out out = {0};
+    char digest[24];
+    snprintf(digest, sizeof digest, "%016llx", (unsigned long long)stats->logits_digest);
+    tfr_json_begin(&out, NULL, '{');
+    tfr_json_put_text(&out, "schema", "tfrun-generate-1");
+    tfr_json_put_text(&out, "version", TFR_VERSION_TEXT);
+    if (engine->config->options.model_name != NULL) {
+        tfr_json_put_text(&out, "model", engine->config->options.model_name);
+    }
+    tfr_json_put_int(&out, "ranks", tfr_engine_size(engine));
+    tfr_json_put_int(&out, "threads", engine->threads.n_threads);
+    tfr_json_put_int(&out, "seed", stats->seed);
+    tfr_json_put_text(&out, "logits_digest", digest);
+    tfr_json_begin(&out, "choices", '[');
+    for (size_t i = 0; i < n; i++) {
+        put_generation(&out, &results[i]);
+    }
+    tfr_json_end(&out, ']');
+    put_stats(&out, stats);
+    tfr_json_end(&out, '}');
+    if (out.failed) {
+        tfr_free(out.text);
+        return TFR_RESOURCE;
+    }
+    *text = out.text;
+    return TFR_OK;
+}
+
+static enum tfr_status check_target(const char *path, bool force) {
+    if (strcmp(path, "-") == 0) {
+        return tfr_raise(TFR_USAGE, "- is no file to write; results go to stdout where no output is named");
+    }
+    if (tfr_path_is_directory(path)) {
+        return tfr_raise(TFR_RESOURCE, "%s is a folder; name a file to write", path);
+    }
+    if (tfr_path_exists(path) && !force) {
+        return tfr_raise(TFR_USAGE, "%s exists; pass --force to overwrite it", path);
+    }
+    char *directory = tfr_path_directory(path);
+    if (directory == NULL) {
+        return TFR_RESOURCE;
+    }
+    bool writable = access(directory, W_OK) == 0;
+    enum tfr_status status =
+        writable ? TFR_OK : tfr_raise(TFR_RESOURCE, "cannot write %s: its folder %s is missing or not writable", path, directory);
+    tfr_free(directory);
+    return status;
+}
+
+enum tfr_status tfr_result_write(const char *path, const char *text, size_t size, bool force) {
+    TFR_TRY(check_target(path, force));
+    if (text == NULL) {
+        return TFR_OK;
+    }
+    struct tfr_outfile out;
+    TFR_TRY(tfr_outfile_open(&out, path));
+    enum tfr_status status = tfr_outfile_write(&out, text, size);
+    if (status != TFR_OK) {
+        tfr_outfile_abandon(&out);
+        return status;
+    }
+    return tfr_outfile_commit(&out);
+}

@@ -1,0 +1,65 @@
+/* prefix.c - loads the prefix of model.prefix and copies it into slots: see prefix.h. */
+#include "session/prefix.h"
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "step/payload.h"
+#include "model/adapter.h"
+
+/* One block: rank 0 reads, all hear, the owner keeps. */
+static enum tfr_status load_block(struct tfr_engine *engine, struct tfr_payload *payload, int64_t layer) {
+    float *keys = tfr_payload_parts(payload).floats;
+    enum tfr_status status = TFR_OK;
+    payload->layer = layer;
+    if (tfr_engine_rank(engine) == 0) {
+        status = tfr_adapter_block(engine->model->adapter, layer, keys);
+        engine->prefix_hash = tfr_hash(engine->prefix_hash, keys, (size_t)payload->n_floats * sizeof *keys);
+    }
+    TFR_TRY(tfr_comm_agree(engine->comm, status));
+    TFR_TRY(tfr_comm_bcast(engine->comm, payload, tfr_payload_bytes(payload)));
+    return tfr_payload_obey(engine, payload);
+}
+
+static enum tfr_status load_blocks(struct tfr_engine *engine) {
+    const struct tfr_hparams *model = &engine->config->model;
+    const struct tfr_payload shape = {.kind = TFR_PAYLOAD_LOAD,
+                                      .slot = (int32_t)engine->max_batch,
+                                      .n = engine->n_prefix,
+                                      .n_floats = 2 * engine->n_prefix * model->n_embd};
+    struct tfr_payload *payload = tfr_payload_make(&shape);
+    enum tfr_status status = tfr_comm_agree(engine->comm, payload != NULL ? TFR_OK : TFR_RESOURCE);
+    for (int64_t layer = 0; layer < model->n_layer && status == TFR_OK; layer++) {
+        status = load_block(engine, payload, layer);
+    }
+    tfr_free(payload);
+    return status;
+}
+
+enum tfr_status tfr_prefix_load(struct tfr_engine *engine) {
+    int64_t n = engine->model->adapter != NULL ? tfr_adapter_positions(engine->model->adapter) : 0;
+    TFR_TRY(tfr_comm_bcast(engine->comm, &n, sizeof n));
+    if (n == 0) {
+        return TFR_OK;
+    }
+    if (n >= tfr_kv_capacity(engine->config)) { /* the same verdict on every rank */
+        return tfr_raise(TFR_MODEL, "%s: a prefix of %lld positions leaves none of %lld (%s) for tokens",
+                         engine->config->options.model_prefix, (long long)n, (long long)tfr_kv_capacity(engine->config),
+                         tfr_engine_positions_name(engine));
+    }
+    struct tfr_slot *slot = &engine->slots[engine->max_batch];
+    TFR_TRY(tfr_engine_open_fixed_kv(engine, &slot->kv, n));
+    slot->open = true;
+    engine->n_prefix = n;
+    engine->prefix_hash = TFR_HASH_START;
+    tfr_log(TFR_LOG_INFO, "engine", "prefix of %lld positions: %lld are left for tokens", (long long)n,
+            (long long)tfr_engine_n_positions(engine));
+    return load_blocks(engine);
+}
+
+enum tfr_status tfr_prefix_copy(struct tfr_engine *engine, int32_t slot) {
+    return engine->n_prefix > 0
+               ? tfr_engine_copy_slot(engine, slot, (int32_t)engine->max_batch, engine->n_prefix)
+               : TFR_OK;
+}
