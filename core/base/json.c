@@ -11,8 +11,8 @@
 
 #include "base/arena.h"
 #include "base/json_scan.h"
-#include "base/mapfile.h"
 #include "base/status.h"
+#include "base/textfile.h"
 
 struct tfr_json_doc {
     char *name;
@@ -108,7 +108,7 @@ enum tfr_status tfr_json_open_file(struct tfr_json_doc **doc, const char *path, 
     *doc = NULL;
     char *text;
     size_t size;
-    TFR_TRY(tfr_file_read(path, TFR_JSON_MAX_BYTES, &text, &size));
+    TFR_TRY(tfr_textfile_read(path, TFR_JSON_MAX_BYTES, status, &text, &size));
     return open_owned(doc, path, text, size, status);
 }
 

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/mapfile.h"
 #include "base/status.h"
+#include "base/textfile.h"
 #include "model/tokenizer_internal.h"
 
 #define MERGES_MAX_BYTES ((size_t)1 << 28)
@@ -63,7 +64,7 @@ static enum tfr_status parse_merges(struct tfr_tokenizer *tokenizer, const char 
 static enum tfr_status load_merges(struct tfr_tokenizer *tokenizer, const char *path) {
     char *text;
     size_t size;
-    TFR_TRY(tfr_file_read(path, MERGES_MAX_BYTES, &text, &size));
+    TFR_TRY(tfr_textfile_read(path, MERGES_MAX_BYTES, TFR_MODEL, &text, &size));
     const enum tfr_status status = parse_merges(tokenizer, path, text, size);
     tfr_free(text);
     return status;
