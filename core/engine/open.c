@@ -318,9 +318,9 @@ int64_t tfr_engine_n_positions(const struct tfr_engine *engine) {
     return tfr_kv_capacity(engine->config) - engine->n_prefix;
 }
 
-struct tfr_task tfr_engine_task(const struct tfr_engine *engine) {
+struct tfr_engine_io tfr_engine_io(const struct tfr_engine *engine) {
     const struct tfr_options *options = &engine->config->options;
-    return (struct tfr_task){
+    return (struct tfr_engine_io){
         .prompt = options->input_prompt,
         .prompts = options->input_prompts.items,
         .n_prompts = options->input_prompts.n,

@@ -1,7 +1,7 @@
-/* exec.c - the step loop: pick, run by class, complete.
+/* exec.c - the task loop: pick, run by class, complete.
  *
- * Inside a region the workers stand in the team's barrier; the master collects them, completes the last step,
- * picks the next and releases them. So a TEAM step costs one barrier, and scheduling happens while nobody
+ * Inside a region the workers stand in the team's barrier; the master collects them, completes the last task,
+ * picks the next and releases them. So a TEAM task costs one barrier, and scheduling happens while nobody
  * computes. A failed message stops the walk: its status is returned once the region is left.
  */
 #include "exec/exec.h"
@@ -16,24 +16,24 @@ struct tfr_exec {
     struct tfr_sched sched;
     struct tfr_block arena, scratch;
     size_t scratch_bytes, scratch_per_thread_bytes;
-    int *in_flight; /* asynchronous steps that were started */
-    int n_in_flight, step_capacity;
+    int *in_flight; /* asynchronous tasks that were started */
+    int n_in_flight, task_capacity;
     /* of the run under way */
     const struct tfr_plan *plan;
     const struct tfr_exec_input *input;
     enum tfr_status status;
-    struct team_step {
-        int step; /* -1: leave the region */
+    struct team_task {
+        int task; /* -1: leave the region */
         void *arg[TFR_MAX_ARGS];
         struct tfr_run_args args;
     } current;
 };
 
-static int64_t step_rows(const struct tfr_exec_input *input, const struct tfr_step *step) {
-    return step->rows == TFR_ROWS_LOGITS ? input->n_logits : input->rows;
+static int64_t task_rows(const struct tfr_exec_input *input, const struct tfr_task *task) {
+    return task->rows == TFR_ROWS_LOGITS ? input->n_logits : input->rows;
 }
 
-static void *io_data(const struct tfr_exec_input *input, const struct tfr_step_arg *arg) {
+static void *io_data(const struct tfr_exec_input *input, const struct tfr_task_arg *arg) {
     switch (arg->io) {
     case TFR_IO_IDS:
         return (void *)input->ids;
@@ -55,7 +55,7 @@ static void *io_data(const struct tfr_exec_input *input, const struct tfr_step_a
     return NULL;
 }
 
-static void *arg_data(const struct tfr_exec *exec, const struct tfr_step_arg *arg) {
+static void *arg_data(const struct tfr_exec *exec, const struct tfr_task_arg *arg) {
     switch (arg->place) {
     case TFR_PLACE_ARENA:
         return (uint8_t *)exec->arena.data + arg->offset;
@@ -69,18 +69,18 @@ static void *arg_data(const struct tfr_exec *exec, const struct tfr_step_arg *ar
     return NULL;
 }
 
-/* Arguments of one step into exec->current. */
-static void load_step(struct tfr_exec *exec, int index) {
-    const struct tfr_step *step = &exec->plan->steps[index];
-    struct team_step *current = &exec->current;
-    for (int i = 0; i < step->n_args; i++) {
-        current->arg[i] = arg_data(exec, &step->arg[i]);
+/* Arguments of one task into exec->current. */
+static void load_task(struct tfr_exec *exec, int index) {
+    const struct tfr_task *task = &exec->plan->tasks[index];
+    struct team_task *current = &exec->current;
+    for (int i = 0; i < task->n_args; i++) {
+        current->arg[i] = arg_data(exec, &task->arg[i]);
     }
-    current->step = index;
+    current->task = index;
     current->args = (struct tfr_run_args){.arg = current->arg,
-                                          .rows = step_rows(exec->input, step),
+                                          .rows = task_rows(exec->input, task),
                                           .batch = exec->input->batch,
-                                          .state = step->state};
+                                          .state = task->state};
 }
 
 static void context_barrier(const struct tfr_run_ctx *ctx) {
@@ -89,7 +89,7 @@ static void context_barrier(const struct tfr_run_ctx *ctx) {
 }
 
 static void run_current(struct tfr_exec *exec, int tid, int nth) {
-    const struct tfr_step *step = &exec->plan->steps[exec->current.step];
+    const struct tfr_task *task = &exec->plan->tasks[exec->current.task];
     uint8_t *scratch = exec->scratch.data;
     const struct tfr_run_ctx ctx = {
         .tid = tid,
@@ -99,16 +99,16 @@ static void run_current(struct tfr_exec *exec, int tid, int nth) {
         .barrier = context_barrier,
         .team = exec,
     };
-    step->kernel->run(&exec->current.args, &ctx, &step->problem);
+    task->kernel->run(&exec->current.args, &ctx, &task->problem);
 }
 
 /* Completes what has arrived. */
 static void poll_in_flight(struct tfr_exec *exec) {
     for (int i = 0; i < exec->n_in_flight;) {
         int index = exec->in_flight[i];
-        const struct tfr_step *step = &exec->plan->steps[index];
-        const struct tfr_run_args args = {.state = step->state, .rows = step_rows(exec->input, step)};
-        int done = step->kernel->poll(&args, &step->problem);
+        const struct tfr_task *task = &exec->plan->tasks[index];
+        const struct tfr_run_args args = {.state = task->state, .rows = task_rows(exec->input, task)};
+        int done = task->kernel->poll(&args, &task->problem);
         if (done < 0) {
             exec->status = TFR_RUNTIME;
             return;
@@ -123,10 +123,10 @@ static void poll_in_flight(struct tfr_exec *exec) {
 }
 
 static void run_on_master(struct tfr_exec *exec, int index) {
-    const struct tfr_step *step = &exec->plan->steps[index];
-    load_step(exec, index);
+    const struct tfr_task *task = &exec->plan->tasks[index];
+    load_task(exec, index);
     run_current(exec, 0, 1);
-    if (step->kernel->run_class == TFR_RUN_ASYNC) {
+    if (task->kernel->run_class == TFR_RUN_ASYNC) {
         exec->in_flight[exec->n_in_flight++] = index;
         poll_in_flight(exec);
     } else {
@@ -134,14 +134,14 @@ static void run_on_master(struct tfr_exec *exec, int index) {
     }
 }
 
-/* A step without rows (no logits asked for) has nothing to do: its kernel is not called. */
+/* A task without rows (no logits asked for) has nothing to do: its kernel is not called. */
 static bool is_empty(const struct tfr_exec *exec, int index) {
-    return step_rows(exec->input, &exec->plan->steps[index]) == 0;
+    return task_rows(exec->input, &exec->plan->tasks[index]) == 0;
 }
 
-/* The next step for the team, with all that the master can do alone done on the way; -1 when the region must be left (the step to
+/* The next task for the team, with all that the master can do alone done on the way; -1 when the region must be left (the task to
  * go on with is in *leftover, -1 if none is ready). */
-static int next_team_step(struct tfr_exec *exec, int *leftover) {
+static int next_team_task(struct tfr_exec *exec, int *leftover) {
     *leftover = -1;
     while (exec->status == TFR_OK) {
         poll_in_flight(exec);
@@ -153,7 +153,7 @@ static int next_team_step(struct tfr_exec *exec, int *leftover) {
             tfr_sched_complete(&exec->sched, index);
             continue;
         }
-        switch (exec->plan->steps[index].kernel->run_class) {
+        switch (exec->plan->tasks[index].kernel->run_class) {
         case TFR_RUN_TEAM:
             return index;
         case TFR_RUN_SELF:
@@ -179,11 +179,11 @@ static void master_loop(struct region *region) {
         tfr_team_collect(exec->team);
         if (previous >= 0) {
             tfr_sched_complete(&exec->sched, previous);
-            index = next_team_step(exec, &region->leftover);
+            index = next_team_task(exec, &region->leftover);
         }
-        exec->current.step = -1;
+        exec->current.task = -1;
         if (index >= 0) {
-            load_step(exec, index);
+            load_task(exec, index);
         }
         tfr_team_release(exec->team);
         if (index < 0) {
@@ -197,7 +197,7 @@ static void master_loop(struct region *region) {
 static void worker_loop(struct tfr_exec *exec, int tid) {
     for (;;) {
         tfr_team_barrier(exec->team, tid);
-        if (exec->current.step < 0) {
+        if (exec->current.task < 0) {
             return;
         }
         run_current(exec, tid, exec->plan->n_threads);
@@ -214,14 +214,14 @@ static void region_entry(void *arg, int tid, int nth) {
     }
 }
 
-/* Runs steps until only messages can make progress, or all is done. */
+/* Runs tasks until only messages can make progress, or all is done. */
 static void run_ready(struct tfr_exec *exec) {
     int leftover = -1;
-    int index = next_team_step(exec, &leftover);
+    int index = next_team_task(exec, &leftover);
     while (exec->status == TFR_OK && (index >= 0 || leftover >= 0)) {
         if (leftover >= 0) {
             run_on_master(exec, leftover);
-            index = next_team_step(exec, &leftover);
+            index = next_team_task(exec, &leftover);
             continue;
         }
         struct region region = {.exec = exec, .first = index, .leftover = -1};
@@ -235,8 +235,8 @@ static enum tfr_status await_messages(struct tfr_exec *exec) {
     struct tfr_backoff backoff = {0};
     int before = exec->n_in_flight;
     while (exec->status == TFR_OK && exec->n_in_flight == before) {
-        const struct tfr_step *step = &exec->plan->steps[exec->in_flight[0]];
-        TFR_TRY(tfr_comm_pause(exec->comm, &backoff, step->name));
+        const struct tfr_task *task = &exec->plan->tasks[exec->in_flight[0]];
+        TFR_TRY(tfr_comm_pause(exec->comm, &backoff, task->name));
         poll_in_flight(exec);
     }
     return exec->status;
@@ -253,23 +253,23 @@ static enum tfr_status grow_block(struct tfr_block *block, size_t size) {
     return tfr_block_open(block, size, TFR_HUGEPAGES_TRY);
 }
 
-static enum tfr_status grow_steps(struct tfr_exec *exec, int n_steps) {
-    if (n_steps <= exec->step_capacity) {
+static enum tfr_status grow_tasks(struct tfr_exec *exec, int n_tasks) {
+    if (n_tasks <= exec->task_capacity) {
         return TFR_OK;
     }
     tfr_free(exec->in_flight);
-    exec->step_capacity = 0;
-    exec->in_flight = tfr_alloc((size_t)n_steps, sizeof *exec->in_flight);
+    exec->task_capacity = 0;
+    exec->in_flight = tfr_alloc((size_t)n_tasks, sizeof *exec->in_flight);
     if (exec->in_flight == NULL) {
         return TFR_RESOURCE;
     }
-    exec->step_capacity = n_steps;
+    exec->task_capacity = n_tasks;
     return TFR_OK;
 }
 
 static enum tfr_status make_room(struct tfr_exec *exec, const struct tfr_plan *plan) {
     const size_t line = 64;
-    TFR_TRY(grow_steps(exec, plan->n_steps));
+    TFR_TRY(grow_tasks(exec, plan->n_tasks));
     TFR_TRY(grow_block(&exec->arena, plan->arena_bytes));
     exec->scratch_bytes = tfr_align_up(plan->scratch_bytes, line);
     exec->scratch_per_thread_bytes = tfr_align_up(plan->scratch_per_thread_bytes, line);

@@ -1,6 +1,6 @@
-/* exec.h - stage 5: walks a plan. It chooses nothing but the next ready step.
+/* exec.h - stage 5: walks a plan. It chooses nothing but the next ready task.
  *
- * One region of the team serves consecutive TEAM steps; the region is left for SELF steps (their kernels make
+ * One region of the team serves consecutive TEAM tasks; the region is left for SELF tasks (their kernels make
  * their own) and while only messages are awaited. Thread rule: one thread drives an executor, and it is
  * thread 0 of the team.
  */
@@ -13,7 +13,7 @@
 
 struct tfr_exec;
 
-/* comm may be NULL: a plan without asynchronous steps. */
+/* comm may be NULL: a plan without asynchronous tasks. */
 enum tfr_status tfr_exec_open(struct tfr_exec **exec, struct tfr_team *team, struct tfr_comm *comm);
 void tfr_exec_close(struct tfr_exec *exec);
 

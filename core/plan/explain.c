@@ -39,11 +39,11 @@ static const char *time_text(double ns, char text[SHORT]) {
 }
 
 /* "h.0.mlp.c_fc+gelu_tanh" */
-static const char *node_text(const struct tfr_step *step, char *text, size_t size) {
-    bool linear = step->problem.op == TFR_OP_LINEAR;
-    int activation = linear ? step->problem.attrs.activation : TFR_ACT_NONE;
-    bool residual = linear && (step->problem.arg[3].flags & TFR_ARG_ABSENT) == 0;
-    snprintf(text, size, "%s%s%s%s", step->name, activation != TFR_ACT_NONE ? "+" : "",
+static const char *node_text(const struct tfr_task *task, char *text, size_t size) {
+    bool linear = task->problem.op == TFR_OP_LINEAR;
+    int activation = linear ? task->problem.attrs.activation : TFR_ACT_NONE;
+    bool residual = linear && (task->problem.arg[3].flags & TFR_ARG_ABSENT) == 0;
+    snprintf(text, size, "%s%s%s%s", task->name, activation != TFR_ACT_NONE ? "+" : "",
              activation != TFR_ACT_NONE ? tfr_activation_name(activation) : "", residual ? "+add" : "");
     return text;
 }
@@ -61,26 +61,26 @@ static void put_head(struct tfr_json_out *out, const struct tfr_plan *plan) {
 }
 
 /* C or M after the time: bound by compute or by memory. */
-static void put_step(struct tfr_json_out *out, const struct tfr_step *step) {
+static void put_task(struct tfr_json_out *out, const struct tfr_task *task) {
     char line[240], node[80], flops[SHORT], bytes_read[SHORT], bytes_written[SHORT], time[SHORT], order[24];
     const char *adds = "";
-    if (step->problem.op == TFR_OP_LINEAR) {
-        adds = tfr_order_text(&step->needs.order, order, sizeof(order));
+    if (task->problem.op == TFR_OP_LINEAR) {
+        adds = tfr_order_text(&task->needs.order, order, sizeof(order));
     }
     snprintf(line, sizeof(line), "%-25s %-31s %5lld %9s %9s %9s %9s %c%s%s\n",
-             node_text(step, node, sizeof(node)), step->kernel->name, (long long)step->problem.rows_max,
-             si_text(step->cost.flops, "", flops), si_text(step->cost.bytes_read, "B", bytes_read),
-             si_text(step->cost.bytes_written, "B", bytes_written), time_text(step->predicted_ns, time),
-             step->compute_bound ? 'C' : 'M', adds[0] != '\0' ? " " : "", adds);
+             node_text(task, node, sizeof(node)), task->kernel->name, (long long)task->problem.rows_max,
+             si_text(task->cost.flops, "", flops), si_text(task->cost.bytes_read, "B", bytes_read),
+             si_text(task->cost.bytes_written, "B", bytes_written), time_text(task->predicted_ns, time),
+             task->compute_bound ? 'C' : 'M', adds[0] != '\0' ? " " : "", adds);
     tfr_json_put_raw(out, line);
 }
 
 static struct tfr_cost total_cost(const struct tfr_plan *plan) {
     struct tfr_cost total = {0};
-    for (int i = 0; i < plan->n_steps; i++) {
-        total.flops += plan->steps[i].cost.flops;
-        total.bytes_read += plan->steps[i].cost.bytes_read;
-        total.bytes_written += plan->steps[i].cost.bytes_written;
+    for (int i = 0; i < plan->n_tasks; i++) {
+        total.flops += plan->tasks[i].cost.flops;
+        total.bytes_read += plan->tasks[i].cost.bytes_read;
+        total.bytes_written += plan->tasks[i].cost.bytes_written;
     }
     return total;
 }
@@ -103,8 +103,8 @@ static void put_totals(struct tfr_json_out *out, const struct tfr_plan *plan) {
 
 static bool is_first_of_its_kind(const struct tfr_plan *plan, int index, int *n_alike) {
     *n_alike = 0;
-    for (int i = 0; i < plan->n_steps; i++) {
-        if (!tfr_problem_same(&plan->steps[i].problem, &plan->steps[index].problem)) {
+    for (int i = 0; i < plan->n_tasks; i++) {
+        if (!tfr_problem_same(&plan->tasks[i].problem, &plan->tasks[index].problem)) {
             continue;
         }
         if (i < index) {
@@ -129,29 +129,29 @@ static void put_candidate(struct tfr_json_out *out, const struct tfr_candidate *
 /* Once for all nodes that ask the same. */
 static void put_refusals(struct tfr_json_out *out, const struct tfr_plan *plan) {
     tfr_json_put_raw(out, "\nkernels not taken\n");
-    for (int i = 0; i < plan->n_steps; i++) {
-        const struct tfr_step *step = &plan->steps[i];
+    for (int i = 0; i < plan->n_tasks; i++) {
+        const struct tfr_task *task = &plan->tasks[i];
         int n_alike;
-        if (!is_first_of_its_kind(plan, i, &n_alike) || step->n_candidates < 2) {
+        if (!is_first_of_its_kind(plan, i, &n_alike) || task->n_candidates < 2) {
             continue;
         }
         char line[240], node[80], more[32] = "";
         if (n_alike > 1) {
             snprintf(more, sizeof(more), " and %d more", n_alike - 1);
         }
-        snprintf(line, sizeof(line), "  %s%s: %s\n", node_text(step, node, sizeof(node)), more,
-                 step->kernel->name);
+        snprintf(line, sizeof(line), "  %s%s: %s\n", node_text(task, node, sizeof(node)), more,
+                 task->kernel->name);
         tfr_json_put_raw(out, line);
-        for (int c = 1; c < step->n_candidates; c++) {
-            put_candidate(out, &step->candidates[c]);
+        for (int c = 1; c < task->n_candidates; c++) {
+            put_candidate(out, &task->candidates[c]);
         }
     }
 }
 
-static void put_json_candidates(struct tfr_json_out *out, const struct tfr_step *step) {
+static void put_json_candidates(struct tfr_json_out *out, const struct tfr_task *task) {
     tfr_json_begin(out, "candidates", '[');
-    for (int c = 0; c < step->n_candidates; c++) {
-        const struct tfr_candidate *candidate = &step->candidates[c];
+    for (int c = 0; c < task->n_candidates; c++) {
+        const struct tfr_candidate *candidate = &task->candidates[c];
         tfr_json_begin(out, NULL, '{');
         tfr_json_put_text(out, "kernel", candidate->kernel->name);
         tfr_json_put_text(out, "plugin", candidate->plugin);
@@ -165,33 +165,33 @@ static void put_json_candidates(struct tfr_json_out *out, const struct tfr_step 
     tfr_json_end(out, ']');
 }
 
-static void put_json_step(struct tfr_json_out *out, const struct tfr_step *step) {
+static void put_json_task(struct tfr_json_out *out, const struct tfr_task *task) {
     char order[24];
     tfr_json_begin(out, NULL, '{');
-    tfr_json_put_text(out, "node", step->name);
-    tfr_json_put_text(out, "op", tfr_op_info(step->problem.op)->name);
-    tfr_json_put_int(out, "layer", step->layer);
-    tfr_json_put_text(out, "kernel", step->kernel->name);
-    tfr_json_put_int(out, "rows", step->problem.rows_max);
-    tfr_json_put_number(out, "flops", step->cost.flops);
-    tfr_json_put_number(out, "bytes_read", step->cost.bytes_read);
-    tfr_json_put_number(out, "bytes_written", step->cost.bytes_written);
-    tfr_json_put_number(out, "predicted_us", step->predicted_ns / 1e3);
-    tfr_json_put_text(out, "bound", step->compute_bound ? "compute" : "memory");
-    if (step->problem.op == TFR_OP_LINEAR) {
-        tfr_json_put_text(out, "activation", tfr_activation_name(step->problem.attrs.activation));
-        tfr_json_put_bool(out, "residual", (step->problem.arg[3].flags & TFR_ARG_ABSENT) == 0);
-        tfr_json_put_text(out, "order", tfr_order_text(&step->needs.order, order, sizeof(order)));
+    tfr_json_put_text(out, "node", task->name);
+    tfr_json_put_text(out, "op", tfr_op_info(task->problem.op)->name);
+    tfr_json_put_int(out, "layer", task->layer);
+    tfr_json_put_text(out, "kernel", task->kernel->name);
+    tfr_json_put_int(out, "rows", task->problem.rows_max);
+    tfr_json_put_number(out, "flops", task->cost.flops);
+    tfr_json_put_number(out, "bytes_read", task->cost.bytes_read);
+    tfr_json_put_number(out, "bytes_written", task->cost.bytes_written);
+    tfr_json_put_number(out, "predicted_us", task->predicted_ns / 1e3);
+    tfr_json_put_text(out, "bound", task->compute_bound ? "compute" : "memory");
+    if (task->problem.op == TFR_OP_LINEAR) {
+        tfr_json_put_text(out, "activation", tfr_activation_name(task->problem.attrs.activation));
+        tfr_json_put_bool(out, "residual", (task->problem.arg[3].flags & TFR_ARG_ABSENT) == 0);
+        tfr_json_put_text(out, "order", tfr_order_text(&task->needs.order, order, sizeof(order)));
     }
-    put_json_candidates(out, step);
+    put_json_candidates(out, task);
     tfr_json_end(out, '}');
 }
 
 char *tfr_plan_explain(const struct tfr_plan *plan, bool refusals) {
     struct tfr_json_out out = {0}; /* used as a growing text */
     put_head(&out, plan);
-    for (int i = 0; i < plan->n_steps; i++) {
-        put_step(&out, &plan->steps[i]);
+    for (int i = 0; i < plan->n_tasks; i++) {
+        put_task(&out, &plan->tasks[i]);
     }
     put_totals(&out, plan);
     if (refusals) {
@@ -217,9 +217,9 @@ void tfr_plan_explain_json(const struct tfr_plan *plan, struct tfr_json_out *out
     tfr_json_put_number(out, "bytes_read", total.bytes_read);
     tfr_json_put_number(out, "bytes_written", total.bytes_written);
     tfr_json_put_number(out, "predicted_us", plan->predicted_ns / 1e3);
-    tfr_json_begin(out, "steps", '[');
-    for (int i = 0; i < plan->n_steps; i++) {
-        put_json_step(out, &plan->steps[i]);
+    tfr_json_begin(out, "tasks", '[');
+    for (int i = 0; i < plan->n_tasks; i++) {
+        put_json_task(out, &plan->tasks[i]);
     }
     tfr_json_end(out, ']');
     tfr_json_end(out, '}');

@@ -1,6 +1,6 @@
-/* plan.c - a graph becomes an array of steps: kernels chosen, memory laid out, weights packed, states made.
+/* plan.c - a graph becomes an array of tasks: kernels chosen, memory laid out, weights packed, states made.
  *
- * tfr_plan_build is the list of the stages; each fills its part of the steps. A failure at any point frees
+ * tfr_plan_build is the list of the stages; each fills its part of the tasks. A failure at any point frees
  * everything through tfr_plan_free, which therefore copes with a half-built plan.
  */
 #include "plan/plan.h"
@@ -50,31 +50,31 @@ static enum tfr_status choose(struct memo *memo, const struct tfr_chooser *choos
     return TFR_OK;
 }
 
-static enum tfr_status fill_step(struct tfr_step *step, const struct tfr_node *node,
+static enum tfr_status fill_task(struct tfr_task *task, const struct tfr_node *node,
                                  const struct tfr_problem *problem, const struct tfr_choice *choice) {
-    step->name = node->name;
-    step->kernel = choice->kernel;
-    step->problem = *problem;
-    step->problem.order = choice->problem.order;
-    step->n_args = node->n_args;
-    step->rows = node->rows;
-    step->layer = node->layer;
-    step->cost = choice->prediction.cost;
-    step->predicted_ns = choice->prediction.time_ns;
-    step->compute_bound = choice->prediction.compute_bound;
-    step->needs = choice->needs;
-    step->n_candidates = choice->n_candidates;
-    step->candidates = tfr_alloc((size_t)choice->n_candidates, sizeof(*step->candidates));
-    if (step->candidates == NULL) {
+    task->name = node->name;
+    task->kernel = choice->kernel;
+    task->problem = *problem;
+    task->problem.order = choice->problem.order;
+    task->n_args = node->n_args;
+    task->rows = node->rows;
+    task->layer = node->layer;
+    task->cost = choice->prediction.cost;
+    task->predicted_ns = choice->prediction.time_ns;
+    task->compute_bound = choice->prediction.compute_bound;
+    task->needs = choice->needs;
+    task->n_candidates = choice->n_candidates;
+    task->candidates = tfr_alloc((size_t)choice->n_candidates, sizeof(*task->candidates));
+    if (task->candidates == NULL) {
         return TFR_RESOURCE;
     }
-    memcpy(step->candidates, choice->candidates, (size_t)choice->n_candidates * sizeof(*step->candidates));
+    memcpy(task->candidates, choice->candidates, (size_t)choice->n_candidates * sizeof(*task->candidates));
     return TFR_OK;
 }
 
 static enum tfr_status select_all(struct tfr_plan *plan, const struct tfr_chooser *chooser,
                                   struct memo *memo) {
-    for (int i = 0; i < plan->n_steps; i++) {
+    for (int i = 0; i < plan->n_tasks; i++) {
         const struct tfr_node *node = &plan->graph->nodes[i];
         const struct tfr_problem problem =
             tfr_problem_make(plan->graph, node, plan->n_threads, plan->deterministic);
@@ -83,7 +83,7 @@ static enum tfr_status select_all(struct tfr_plan *plan, const struct tfr_choose
         if (status != TFR_OK) {
             return tfr_raise_prefix(status, "%s", node->name);
         }
-        TFR_TRY(fill_step(&plan->steps[i], node, &problem, choice));
+        TFR_TRY(fill_task(&plan->tasks[i], node, &problem, choice));
     }
     return TFR_OK;
 }
@@ -97,15 +97,15 @@ static enum tfr_status select_kernels(struct tfr_plan *plan, const struct tfr_pl
         .deterministic = request->deterministic,
         .orders = request->orders,
     };
-    struct memo memo = {.known = tfr_alloc((size_t)plan->n_steps, sizeof(struct known))};
+    struct memo memo = {.known = tfr_alloc((size_t)plan->n_tasks, sizeof(struct known))};
     enum tfr_status status = memo.known != NULL ? select_all(plan, &chooser, &memo) : TFR_RESOURCE;
     memo_free(&memo);
     return status;
 }
 
 static void add_totals(struct tfr_plan *plan) {
-    for (int i = 0; i < plan->n_steps; i++) {
-        const struct tfr_needs *needs = &plan->steps[i].needs;
+    for (int i = 0; i < plan->n_tasks; i++) {
+        const struct tfr_needs *needs = &plan->tasks[i].needs;
         if (needs->scratch_bytes > plan->scratch_bytes) {
             plan->scratch_bytes = needs->scratch_bytes;
         }
@@ -113,37 +113,37 @@ static void add_totals(struct tfr_plan *plan) {
             plan->scratch_per_thread_bytes = needs->scratch_per_thread_bytes;
         }
         plan->packed_bytes += needs->packed_bytes;
-        plan->predicted_ns += plan->steps[i].predicted_ns;
+        plan->predicted_ns += plan->tasks[i].predicted_ns;
     }
 }
 
 static void place_args(struct tfr_plan *plan, const struct tfr_memplan *memory) {
-    for (int i = 0; i < plan->n_steps; i++) {
-        struct tfr_step *step = &plan->steps[i];
-        for (int a = 0; a < step->n_args; a++) {
+    for (int i = 0; i < plan->n_tasks; i++) {
+        struct tfr_task *task = &plan->tasks[i];
+        for (int a = 0; a < task->n_args; a++) {
             int id = plan->graph->nodes[i].arg[a];
             if (id < 0) {
                 continue;
             }
             const struct tfr_value *value = &plan->graph->values[id];
             if (value->kind == TFR_VALUE_WEIGHT) {
-                step->arg[a].place = TFR_PLACE_CONST;
+                task->arg[a].place = TFR_PLACE_CONST;
             } else if (value->kind == TFR_VALUE_IO) {
-                step->arg[a] = (struct tfr_step_arg){.place = TFR_PLACE_IO, .io = value->io, .io_index = value->io_index};
+                task->arg[a] = (struct tfr_task_arg){.place = TFR_PLACE_IO, .io = value->io, .io_index = value->io_index};
             } else {
-                step->arg[a] = (struct tfr_step_arg){.place = TFR_PLACE_ARENA, .offset = memory->offset[id]};
+                task->arg[a] = (struct tfr_task_arg){.place = TFR_PLACE_ARENA, .offset = memory->offset[id]};
             }
         }
     }
 }
 
 static enum tfr_status lay_out_memory(struct tfr_plan *plan) {
-    bool *in_place = tfr_alloc((size_t)plan->n_steps, sizeof(*in_place));
+    bool *in_place = tfr_alloc((size_t)plan->n_tasks, sizeof(*in_place));
     if (in_place == NULL) {
         return TFR_RESOURCE;
     }
-    for (int i = 0; i < plan->n_steps; i++) {
-        in_place[i] = (plan->steps[i].kernel->flags & TFR_KERNEL_IN_PLACE) != 0;
+    for (int i = 0; i < plan->n_tasks; i++) {
+        in_place[i] = (plan->tasks[i].kernel->flags & TFR_KERNEL_IN_PLACE) != 0;
     }
     struct tfr_memplan memory;
     enum tfr_status status = tfr_memplan_build(&memory, plan->graph, in_place);
@@ -156,26 +156,26 @@ static enum tfr_status lay_out_memory(struct tfr_plan *plan) {
     return status;
 }
 
-static enum tfr_status link_steps(struct tfr_plan *plan) {
+static enum tfr_status link_tasks(struct tfr_plan *plan) {
     int list[TFR_MAX_ARGS + 1];
-    for (int i = 0; i < plan->n_steps; i++) {
-        plan->steps[i].n_predecessors = tfr_node_predecessors(plan->graph, i, list);
-        for (int j = 0; j < plan->steps[i].n_predecessors; j++) {
-            plan->steps[list[j]].n_successors++;
+    for (int i = 0; i < plan->n_tasks; i++) {
+        plan->tasks[i].n_predecessors = tfr_node_predecessors(plan->graph, i, list);
+        for (int j = 0; j < plan->tasks[i].n_predecessors; j++) {
+            plan->tasks[list[j]].n_successors++;
         }
     }
-    for (int i = 0; i < plan->n_steps; i++) {
-        struct tfr_step *step = &plan->steps[i];
-        step->successors = tfr_alloc((size_t)step->n_successors, sizeof(*step->successors));
-        if (step->successors == NULL) {
+    for (int i = 0; i < plan->n_tasks; i++) {
+        struct tfr_task *task = &plan->tasks[i];
+        task->successors = tfr_alloc((size_t)task->n_successors, sizeof(*task->successors));
+        if (task->successors == NULL) {
             return TFR_RESOURCE;
         }
-        step->n_successors = 0;
+        task->n_successors = 0;
     }
-    for (int i = 0; i < plan->n_steps; i++) {
+    for (int i = 0; i < plan->n_tasks; i++) {
         int n = tfr_node_predecessors(plan->graph, i, list);
         for (int j = 0; j < n; j++) {
-            struct tfr_step *from = &plan->steps[list[j]];
+            struct tfr_task *from = &plan->tasks[list[j]];
             from->successors[from->n_successors++] = i;
         }
     }
@@ -184,46 +184,46 @@ static enum tfr_status link_steps(struct tfr_plan *plan) {
 
 /* Steps stand behind their predecessors, so one pass from the end finds the longest paths. */
 static void set_priorities(struct tfr_plan *plan) {
-    for (int i = plan->n_steps - 1; i >= 0; i--) {
-        struct tfr_step *step = &plan->steps[i];
+    for (int i = plan->n_tasks - 1; i >= 0; i--) {
+        struct tfr_task *task = &plan->tasks[i];
         double longest = 0;
-        for (int s = 0; s < step->n_successors; s++) {
-            double path = plan->steps[step->successors[s]].priority_ns;
+        for (int s = 0; s < task->n_successors; s++) {
+            double path = plan->tasks[task->successors[s]].priority_ns;
             longest = path > longest ? path : longest;
         }
-        step->priority_ns = step->predicted_ns + longest;
+        task->priority_ns = task->predicted_ns + longest;
     }
 }
 
 /* Tables and weights that a kernel reads unpacked stay where the file is mapped if they have the right type;
  * a linear may in addition count on alignment. Vectors are copied: they are small, and mostly stored
  * unaligned. */
-static bool is_usable_in_place(const struct tfr_step *step, int arg, const struct tfr_weight *weight) {
-    if ((int32_t)weight->tensor.dtype != step->problem.arg[arg].dtype || weight->tensor.rank < 2) {
+static bool is_usable_in_place(const struct tfr_task *task, int arg, const struct tfr_weight *weight) {
+    if ((int32_t)weight->tensor.dtype != task->problem.arg[arg].dtype || weight->tensor.rank < 2) {
         return false;
     }
-    return step->problem.op == TFR_OP_EMBED || step->problem.op == TFR_OP_LOOKUP_ADD ||
+    return task->problem.op == TFR_OP_EMBED || task->problem.op == TFR_OP_LOOKUP_ADD ||
            (uintptr_t)weight->tensor.data % TFR_ARENA_ALIGN == 0;
 }
 
-static enum tfr_status provide_weight(struct tfr_store *store, struct tfr_step *step, int arg,
+static enum tfr_status provide_weight(struct tfr_store *store, struct tfr_task *task, int arg,
                                       const struct tfr_weight *weight) {
-    const void **data = &step->arg[arg].data;
-    if (step->problem.op == TFR_OP_LINEAR && arg == LINEAR_WEIGHT && step->needs.packed_bytes > 0) {
-        return tfr_store_pack(store, weight, step->kernel, &step->problem, &step->needs, data);
+    const void **data = &task->arg[arg].data;
+    if (task->problem.op == TFR_OP_LINEAR && arg == LINEAR_WEIGHT && task->needs.packed_bytes > 0) {
+        return tfr_store_pack(store, weight, task->kernel, &task->problem, &task->needs, data);
     }
-    if (is_usable_in_place(step, arg, weight)) {
+    if (is_usable_in_place(task, arg, weight)) {
         *data = weight->tensor.data;
         return TFR_OK;
     }
-    return tfr_store_plain(store, weight, (enum tfr_dtype)step->problem.arg[arg].dtype, data);
+    return tfr_store_plain(store, weight, (enum tfr_dtype)task->problem.arg[arg].dtype, data);
 }
 
 static enum tfr_status provide_weights(struct tfr_plan *plan, struct tfr_store *store) {
-    for (int i = 0; i < plan->n_steps; i++) {
-        struct tfr_step *step = &plan->steps[i];
-        for (int a = 0; a < step->n_args; a++) {
-            if (step->arg[a].place != TFR_PLACE_CONST) {
+    for (int i = 0; i < plan->n_tasks; i++) {
+        struct tfr_task *task = &plan->tasks[i];
+        for (int a = 0; a < task->n_args; a++) {
+            if (task->arg[a].place != TFR_PLACE_CONST) {
                 continue;
             }
             const struct tfr_value *value = &plan->graph->values[plan->graph->nodes[i].arg[a]];
@@ -231,49 +231,49 @@ static enum tfr_status provide_weights(struct tfr_plan *plan, struct tfr_store *
                 return tfr_raise(TFR_RUNTIME,
                                  "%s: %s has no data: a graph built without a checkpoint can only be "
                                  "planned dry",
-                                 step->name, value->name);
+                                 task->name, value->name);
             }
-            TFR_TRY(provide_weight(store, step, a, value->weight));
+            TFR_TRY(provide_weight(store, task, a, value->weight));
         }
     }
     return TFR_OK;
 }
 
-static enum tfr_status make_state(struct tfr_step *step, void *state) {
+static enum tfr_status make_state(struct tfr_task *task, void *state) {
     char reason[200] = "";
-    if (step->kernel->init != NULL && !step->kernel->init(&step->problem, state, reason, sizeof(reason))) {
-        return tfr_raise(TFR_RUNTIME, "%s: %s cannot be set up: %s", step->name, step->kernel->name, reason);
+    if (task->kernel->init != NULL && !task->kernel->init(&task->problem, state, reason, sizeof(reason))) {
+        return tfr_raise(TFR_RUNTIME, "%s: %s cannot be set up: %s", task->name, task->kernel->name, reason);
     }
-    step->state = state;
+    task->state = state;
     return TFR_OK;
 }
 
 static enum tfr_status make_states(struct tfr_plan *plan) {
     size_t bytes = STATE_ALIGN;
-    for (int i = 0; i < plan->n_steps; i++) {
-        bytes += tfr_align_up(plan->steps[i].needs.state_bytes, STATE_ALIGN);
+    for (int i = 0; i < plan->n_tasks; i++) {
+        bytes += tfr_align_up(plan->tasks[i].needs.state_bytes, STATE_ALIGN);
     }
     plan->state_memory = tfr_alloc(bytes, 1);
     if (plan->state_memory == NULL) {
         return TFR_RESOURCE;
     }
     struct tfr_bump bump = {.base = plan->state_memory, .size = bytes};
-    for (int i = 0; i < plan->n_steps; i++) {
-        size_t size = plan->steps[i].needs.state_bytes;
-        TFR_TRY(make_state(&plan->steps[i], size > 0 ? tfr_bump_take(&bump, size, STATE_ALIGN) : NULL));
+    for (int i = 0; i < plan->n_tasks; i++) {
+        size_t size = plan->tasks[i].needs.state_bytes;
+        TFR_TRY(make_state(&plan->tasks[i], size > 0 ? tfr_bump_take(&bump, size, STATE_ALIGN) : NULL));
     }
     return TFR_OK;
 }
 
 static enum tfr_status build(struct tfr_plan *plan, const struct tfr_plan_request *request) {
-    plan->steps = tfr_alloc((size_t)plan->n_steps, sizeof(*plan->steps));
-    if (plan->steps == NULL) {
+    plan->tasks = tfr_alloc((size_t)plan->n_tasks, sizeof(*plan->tasks));
+    if (plan->tasks == NULL) {
         return TFR_RESOURCE;
     }
     TFR_TRY(select_kernels(plan, request));
     add_totals(plan);
     TFR_TRY(lay_out_memory(plan));
-    TFR_TRY(link_steps(plan));
+    TFR_TRY(link_tasks(plan));
     set_priorities(plan);
     if (plan->dry) {
         return TFR_OK;
@@ -291,7 +291,7 @@ enum tfr_status tfr_plan_build(struct tfr_plan **plan, const struct tfr_plan_req
     }
     *made = (struct tfr_plan){
         .graph = request->graph,
-        .n_steps = request->graph->n_nodes,
+        .n_tasks = request->graph->n_nodes,
         .n_threads = request->n_threads,
         .rows_max = request->graph->rows_max,
         .logits_max = request->graph->logits_max,
@@ -304,7 +304,7 @@ enum tfr_status tfr_plan_build(struct tfr_plan **plan, const struct tfr_plan_req
         return status;
     }
     tfr_log(TFR_LOG_DEBUG, "plan",
-            "%d steps for up to %lld rows: %.1f MB of activations, %.1f MB of packed weights", made->n_steps,
+            "%d tasks for up to %lld rows: %.1f MB of activations, %.1f MB of packed weights", made->n_tasks,
             (long long)made->rows_max, (double)made->arena_bytes / 1e6, (double)made->packed_bytes / 1e6);
     *plan = made;
     return TFR_OK;
@@ -314,16 +314,16 @@ void tfr_plan_free(struct tfr_plan *plan) {
     if (plan == NULL) {
         return;
     }
-    for (int i = 0; plan->steps != NULL && i < plan->n_steps; i++) {
-        struct tfr_step *step = &plan->steps[i];
-        if (step->state != NULL && step->kernel->release != NULL) {
-            step->kernel->release(step->state);
+    for (int i = 0; plan->tasks != NULL && i < plan->n_tasks; i++) {
+        struct tfr_task *task = &plan->tasks[i];
+        if (task->state != NULL && task->kernel->release != NULL) {
+            task->kernel->release(task->state);
         }
-        tfr_free(step->successors);
-        tfr_free(step->candidates);
+        tfr_free(task->successors);
+        tfr_free(task->candidates);
     }
     tfr_free(plan->state_memory);
-    tfr_free(plan->steps);
+    tfr_free(plan->tasks);
     tfr_graph_free(plan->graph);
     tfr_free(plan);
 }

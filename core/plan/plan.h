@@ -1,4 +1,4 @@
-/* plan.h - stage 4: a graph becomes an array of steps with kernels, memory and packed weights. All choices are made here.
+/* plan.h - stage 4: a graph becomes an array of tasks with kernels, memory and packed weights. All choices are made here.
  *
  * plan.c runs select (kernels), memplan (offsets) and store (weights); explain.c tells why. Plans of several shape
  * classes share one tfr_store of packed weights. Thread rule: built on one thread (packing uses the team), read-only afterwards.
@@ -14,7 +14,7 @@
 #include "topo/topo.h"
 
 enum tfr_place { TFR_PLACE_NONE, TFR_PLACE_ARENA, TFR_PLACE_CONST, TFR_PLACE_IO };
-struct tfr_step_arg {
+struct tfr_task_arg {
     enum tfr_place place;
     size_t offset;    /* ARENA */
     const void *data; /* CONST: packed or plain weight; NULL in a dry plan */
@@ -29,11 +29,11 @@ struct tfr_candidate {
     char refusal[96];    /* "" when it could serve */
 };
 
-struct tfr_step {
+struct tfr_task {
     const char *name; /* of the node; borrowed from the graph */
     const struct tfr_kernel *kernel;
     struct tfr_problem problem;
-    struct tfr_step_arg arg[TFR_MAX_ARGS];
+    struct tfr_task_arg arg[TFR_MAX_ARGS];
     int n_args;
     void *state;
     enum tfr_rows_var rows;
@@ -51,13 +51,13 @@ struct tfr_step {
 
 struct tfr_plan {
     struct tfr_graph *graph; /* owned */
-    struct tfr_step *steps;  /* in the order of the graph's nodes */
-    int n_steps, n_threads;
+    struct tfr_task *tasks;  /* in the order of the graph's nodes */
+    int n_tasks, n_threads;
     int64_t rows_max, logits_max;
     size_t arena_bytes, scratch_bytes, scratch_per_thread_bytes, packed_bytes;
     double predicted_ns;
     bool dry, deterministic;
-    void *state_memory; /* of all steps */
+    void *state_memory; /* of all tasks */
 };
 
 /* In deterministic mode a linear must add in the same order in every shape class, on every rank and for any number of

@@ -12,14 +12,14 @@ struct stage_costs {
 
 /* Predicted time of one decoded token on one rank, by block; embeddings and lm_head weigh on rank 0. */
 static void split_costs(const struct tfr_plan *plan, struct stage_costs *costs) {
-    for (int i = 0; i < plan->n_steps; i++) {
-        const struct tfr_step *step = &plan->steps[i];
-        if (step->layer >= 0) {
-            costs->block[step->layer] += step->predicted_ns;
-        } else if (step->problem.op == TFR_OP_LAYER_NORM || step->problem.op == TFR_OP_GATHER_ROWS) {
-            costs->last += step->predicted_ns;
+    for (int i = 0; i < plan->n_tasks; i++) {
+        const struct tfr_task *task = &plan->tasks[i];
+        if (task->layer >= 0) {
+            costs->block[task->layer] += task->predicted_ns;
+        } else if (task->problem.op == TFR_OP_LAYER_NORM || task->problem.op == TFR_OP_GATHER_ROWS) {
+            costs->last += task->predicted_ns;
         } else {
-            costs->first += step->predicted_ns;
+            costs->first += task->predicted_ns;
         }
     }
 }

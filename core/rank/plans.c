@@ -152,16 +152,16 @@ static void make_space(struct tfr_engine *engine) {
 
 /* Says why attention is not fused, once per plan. */
 static void explain_attention(const struct tfr_plan *plan) {
-    for (int i = 0; i < plan->n_steps; i++) {
-        const struct tfr_step *step = &plan->steps[i];
-        if (step->problem.op != TFR_OP_ATTENTION) {
+    for (int i = 0; i < plan->n_tasks; i++) {
+        const struct tfr_task *task = &plan->tasks[i];
+        if (task->problem.op != TFR_OP_ATTENTION) {
             continue;
         }
-        for (int c = 0; c < step->n_candidates; c++) {
-            const struct tfr_candidate *candidate = &step->candidates[c];
+        for (int c = 0; c < task->n_candidates; c++) {
+            const struct tfr_candidate *candidate = &task->candidates[c];
             const bool is_fused = strncmp(candidate->kernel->name, "attention.f32.attention", 23) == 0;
             if (is_fused && candidate->refusal[0] != '\0') {
-                tfr_log(TFR_LOG_INFO, "plan", "%s runs %s: the fused kernel %s", step->name, step->kernel->name,
+                tfr_log(TFR_LOG_INFO, "plan", "%s runs %s: the fused kernel %s", task->name, task->kernel->name,
                         candidate->refusal);
                 return;
             }
@@ -185,8 +185,8 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
         tfr_plan_free(made);
         return status;
     }
-    tfr_log(TFR_LOG_DEBUG, "plan", "%lld rows, %lld logit rows: %d steps, %.2f MB of activations, predicted %.3f ms",
-            (long long)rows, (long long)logits, made->n_steps, (double)made->arena_bytes / 1e6, made->predicted_ns / 1e6);
+    tfr_log(TFR_LOG_DEBUG, "plan", "%lld rows, %lld logit rows: %d tasks, %.2f MB of activations, predicted %.3f ms",
+            (long long)rows, (long long)logits, made->n_tasks, (double)made->arena_bytes / 1e6, made->predicted_ns / 1e6);
     engine->plans[engine->n_plans++] = (struct tfr_shape_plan){.rows = rows, .logits = logits, .features = *features, .plan = made};
     explain_attention(made);
     *plan = made;

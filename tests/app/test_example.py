@@ -59,7 +59,7 @@ def main():
         check(kernel in run(tfrun, "plugins", "--plugin", plugin), "tfrun plugins lists the kernel")
 
         def plan(*more):
-            steps = json.loads(run(tfrun, "plan", demo, "--json", "--plugin", plugin, *more))["ranks"][0]["steps"]
+            steps = json.loads(run(tfrun, "plan", demo, "--json", "--plugin", plugin, *more))["ranks"][0]["tasks"]
             return {step["kernel"] for step in steps if step["op"] == "layer_norm"}
 
         check(plan("--kernels", "example") == {kernel}, "preferred, it serves every layer_norm")

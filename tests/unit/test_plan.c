@@ -130,9 +130,9 @@ static struct tfr_plan *dry_plan(const struct tfr_registry *registry, const stru
 
 static double sum_flops(const struct tfr_plan *plan, enum tfr_op op, bool in_blocks) {
     double sum = 0;
-    for (int i = 0; i < plan->n_steps; i++) {
-        if (plan->steps[i].problem.op == (int32_t)op && (plan->steps[i].layer >= 0) == in_blocks) {
-            sum += plan->steps[i].cost.flops;
+    for (int i = 0; i < plan->n_tasks; i++) {
+        if (plan->tasks[i].problem.op == (int32_t)op && (plan->tasks[i].layer >= 0) == in_blocks) {
+            sum += plan->tasks[i].cost.flops;
         }
     }
     return sum;
@@ -163,9 +163,9 @@ TFR_TEST(fusing_keeps_the_flops) {
     for (int fused = 0; fused < 2; fused++) {
         struct tfr_plan *plan = dry_plan(registry, &hparams, 64, 1, TFR_DTYPE_F32, fused, NULL);
         flops[fused] = bytes[fused] = 0;
-        for (int i = 0; i < plan->n_steps; i++) {
-            flops[fused] += plan->steps[i].cost.flops;
-            bytes[fused] += plan->steps[i].cost.bytes_read + plan->steps[i].cost.bytes_written;
+        for (int i = 0; i < plan->n_tasks; i++) {
+            flops[fused] += plan->tasks[i].cost.flops;
+            bytes[fused] += plan->tasks[i].cost.bytes_read + plan->tasks[i].cost.bytes_written;
         }
         tfr_plan_free(plan);
     }
@@ -180,8 +180,8 @@ TFR_TEST(decode_reads_the_weights_once) {
     struct tfr_registry *registry = open_registry(NULL);
     struct tfr_plan *plan = dry_plan(registry, &hparams, 1, 1, TFR_DTYPE_BF16, true, NULL);
     double bytes = 0;
-    for (int i = 0; i < plan->n_steps; i++) {
-        bytes += plan->steps[i].cost.bytes_read;
+    for (int i = 0; i < plan->n_tasks; i++) {
+        bytes += plan->tasks[i].cost.bytes_read;
     }
     assert_true(bytes > 0.5 * (340e6 + 154e6) &&
                 bytes < 0.5 * (340e6 + 154e6) * 1.02); /* half: bf16; 340 MB of blocks, 154 MB of head in f32 */
@@ -195,20 +195,20 @@ TFR_TEST(edges_and_priorities_fit_together) {
     struct tfr_registry *registry = open_registry(NULL);
     struct tfr_plan *plan = dry_plan(registry, &hparams, 8, 2, TFR_DTYPE_F32, true, NULL);
     int n_incoming[64] = {0};
-    for (int i = 0; i < plan->n_steps; i++) {
-        for (int s = 0; s < plan->steps[i].n_successors; s++) {
-            int to = plan->steps[i].successors[s];
+    for (int i = 0; i < plan->n_tasks; i++) {
+        for (int s = 0; s < plan->tasks[i].n_successors; s++) {
+            int to = plan->tasks[i].successors[s];
             assert_true(to > i);
-            assert_true(plan->steps[i].priority_ns >=
-                        plan->steps[to].priority_ns + plan->steps[i].predicted_ns);
+            assert_true(plan->tasks[i].priority_ns >=
+                        plan->tasks[to].priority_ns + plan->tasks[i].predicted_ns);
             n_incoming[to]++;
         }
     }
-    for (int i = 0; i < plan->n_steps; i++) {
-        assert_int_equal(n_incoming[i], plan->steps[i].n_predecessors);
-        assert_true(i == 0 || plan->steps[i].n_predecessors > 0);
+    for (int i = 0; i < plan->n_tasks; i++) {
+        assert_int_equal(n_incoming[i], plan->tasks[i].n_predecessors);
+        assert_true(i == 0 || plan->tasks[i].n_predecessors > 0);
     }
-    assert_true(plan->steps[0].priority_ns <= plan->predicted_ns * (1 + 1e-9));
+    assert_true(plan->tasks[0].priority_ns <= plan->predicted_ns * (1 + 1e-9));
     tfr_plan_free(plan);
     tfr_registry_close(registry);
 }
@@ -225,8 +225,8 @@ TFR_TEST(classes_keep_one_order_per_shape) {
             plan[c] = dry_plan(registry, &hparams, classes[c], 1, dtype, true, &orders);
         }
         for (size_t c = 1; c < TFR_COUNT_OF(classes); c++) {
-            for (int i = 0; i < plan[0]->n_steps; i++) {
-                const struct tfr_step *a = &plan[0]->steps[i], *b = &plan[c]->steps[i];
+            for (int i = 0; i < plan[0]->n_tasks; i++) {
+                const struct tfr_task *a = &plan[0]->tasks[i], *b = &plan[c]->tasks[i];
                 bool own = a->needs.order.kind == TFR_ORDER_OWN || a->problem.op != TFR_OP_LINEAR;
                 assert_int_equal(a->needs.order.kind, b->needs.order.kind);
                 assert_true(!own || a->kernel == b->kernel);
@@ -254,8 +254,8 @@ TFR_TEST(explanation_fits_and_names_everything) {
             fail_msg("line of %zu columns: %.150s", strcspn(line, "\n"), line);
         }
     }
-    for (int i = 0; i < plan->n_steps; i++) {
-        assert_non_null(strstr(text, plan->steps[i].name));
+    for (int i = 0; i < plan->n_tasks; i++) {
+        assert_non_null(strstr(text, plan->tasks[i].name));
     }
     assert_non_null(strstr(text, "linear.f32.ref.plain"));
     assert_non_null(strstr(text, "total"));
@@ -275,9 +275,9 @@ TFR_TEST(json_explanation_is_json) {
     assert_false(out.failed);
     struct tfr_json_doc *doc;
     assert_ok(tfr_json_open(&doc, "plan", out.text, out.size, TFR_RUNTIME));
-    const tfr_json *steps = tfr_json_member(tfr_json_root(doc), "steps");
-    assert_int_equal(tfr_json_size(steps), plan->n_steps);
-    assert_non_null(tfr_json_string(tfr_json_member(tfr_json_first(steps), "kernel")));
+    const tfr_json *tasks = tfr_json_member(tfr_json_root(doc), "tasks");
+    assert_int_equal(tfr_json_size(tasks), plan->n_tasks);
+    assert_non_null(tfr_json_string(tfr_json_member(tfr_json_first(tasks), "kernel")));
     tfr_json_close(doc);
     tfr_free(out.text);
     tfr_plan_free(plan);
@@ -351,18 +351,18 @@ TFR_TEST(classes_share_packed_weights) {
     struct tfr_plan *one = full_plan(registry, graph[1], store, team, TFR_OK);
     assert_true(bytes > 0);
     assert_int_equal(tfr_store_bytes(store), bytes);
-    for (int i = 0; i < one->n_steps; i++) {
-        for (int a = 0; a < one->steps[i].n_args; a++) {
-            const struct tfr_step_arg *arg = &one->steps[i].arg[a];
-            assert_ptr_equal(arg->data, many->steps[i].arg[a].data);
+    for (int i = 0; i < one->n_tasks; i++) {
+        for (int a = 0; a < one->tasks[i].n_args; a++) {
+            const struct tfr_task_arg *arg = &one->tasks[i].arg[a];
+            assert_ptr_equal(arg->data, many->tasks[i].arg[a].data);
             assert_true(arg->place != TFR_PLACE_CONST || arg->data != NULL);
-            if (one->steps[i].problem.op == TFR_OP_LAYER_NORM && arg->place == TFR_PLACE_CONST) {
+            if (one->tasks[i].problem.op == TFR_OP_LAYER_NORM && arg->place == TFR_PLACE_CONST) {
                 assert_int_equal((uintptr_t)arg->data % 64, 0);
                 assert_true(((const float *)arg->data)[5] == 5.0F);
             }
         }
     }
-    assert_ptr_equal(one->steps[0].arg[2].data, fake.data); /* the embedding table stays where it is */
+    assert_ptr_equal(one->tasks[0].arg[2].data, fake.data); /* the embedding table stays where it is */
     tfr_plan_free(one);
     tfr_plan_free(many);
     tfr_store_close(store);
@@ -448,7 +448,7 @@ TFR_TEST(empty_rank_has_an_empty_plan) {
     struct tfr_graph *graph;
     assert_ok(tfr_graph_create(&graph, 4, 1));
     struct tfr_plan *plan = full_plan(registry, graph, NULL, NULL, TFR_OK);
-    assert_int_equal(plan->n_steps, 0);
+    assert_int_equal(plan->n_tasks, 0);
     assert_int_equal(plan->arena_bytes, 0);
     char *text = tfr_plan_explain(plan, true);
     assert_non_null(strstr(text, "total"));

@@ -1,4 +1,4 @@
-/* test_sched.c - the ready list: dependencies, priorities, ties, asynchronous steps first. */
+/* test_sched.c - the ready list: dependencies, priorities, ties, asynchronous tasks first. */
 #include "tfr_test.h"
 
 #include "exec/sched.h"
@@ -8,7 +8,7 @@ static const struct tfr_kernel team_kernel = {.run_class = TFR_RUN_TEAM}, async_
 /* 0 -> 1 -> 3, 0 -> 2 -> 3, and 4 on its own. */
 struct diamond {
     struct tfr_plan plan;
-    struct tfr_step steps[5];
+    struct tfr_task tasks[5];
     int to[4][2];
 };
 
@@ -17,18 +17,18 @@ static void make_diamond(struct diamond *d) {
     const int n_before[] = {0, 1, 1, 2, 0}, n_after[] = {2, 1, 1, 0, 0};
     const double priority[] = {10, 4, 7, 1, 2};
     for (int i = 0; i < 5; i++) {
-        d->steps[i] = (struct tfr_step){.kernel = &team_kernel,
+        d->tasks[i] = (struct tfr_task){.kernel = &team_kernel,
                                         .n_predecessors = n_before[i],
                                         .n_successors = n_after[i],
                                         .successors = d->to[i < 4 ? i : 3],
                                         .priority_ns = priority[i]};
     }
-    d->plan = (struct tfr_plan){.steps = d->steps, .n_steps = 5};
+    d->plan = (struct tfr_plan){.tasks = d->tasks, .n_tasks = 5};
 }
 
 static void run_all(struct tfr_sched *sched, const struct tfr_plan *plan, int *order) {
     assert_int_equal(tfr_sched_reset(sched, plan), TFR_OK);
-    for (int i = 0; i < plan->n_steps; i++) {
+    for (int i = 0; i < plan->n_tasks; i++) {
         order[i] = tfr_sched_pick(sched);
         assert_true(order[i] >= 0);
         tfr_sched_complete(sched, order[i]);
@@ -56,7 +56,7 @@ TFR_TEST(equal_priorities_run_by_index) {
     int order[5];
     make_diamond(&d);
     for (int i = 0; i < 5; i++) {
-        d.steps[i].priority_ns = 1;
+        d.tasks[i].priority_ns = 1;
     }
     run_all(&sched, &d.plan, order);
     const int expected[] = {0, 1, 2, 3, 4};
@@ -69,7 +69,7 @@ TFR_TEST(asynchronous_steps_come_first) {
     struct diamond d;
     struct tfr_sched sched = {0};
     make_diamond(&d);
-    d.steps[4].kernel = &async_kernel;
+    d.tasks[4].kernel = &async_kernel;
     assert_int_equal(tfr_sched_reset(&sched, &d.plan), TFR_OK);
     assert_int_equal(tfr_sched_pick(&sched), 4);
     assert_int_equal(tfr_sched_pick(&sched), 0);

@@ -72,7 +72,7 @@ static bool collect_texts(struct job *job, const struct tfr_args *args) {
 
 /* Tokens come one a line: an empty line stands after each text but the last. */
 static enum tfr_status print_results(const struct job *job, FILE *stream) {
-    const bool json = tfr_engine_task(job->engine).json;
+    const bool json = tfr_engine_io(job->engine).json;
     for (size_t i = 0; i < job->n; i++) {
         char *text;
         const enum tfr_status status =

@@ -54,7 +54,7 @@ static void on_progress(void *user, const struct tfr_progress *progress) {
 }
 
 static int deliver(struct tfr_engine *engine, const struct tfr_evaluation *evaluation) {
-    const bool json = tfr_engine_task(engine).json;
+    const bool json = tfr_engine_io(engine).json;
     char *text;
     enum tfr_status status =
         tfr_report_evaluation(engine, evaluation, json ? TFR_REPORT_JSON : TFR_REPORT_TEXT, &text);
@@ -80,7 +80,7 @@ static int evaluate(struct tfr_engine *engine, const char *text, size_t size,
                     const struct expectation *expected) {
     struct tfr_progress_line line;
     struct tfr_evaluation evaluation;
-    tfr_progress_line_open(&line, !tfr_engine_task(engine).stats);
+    tfr_progress_line_open(&line, !tfr_engine_io(engine).stats);
     tfr_cli_catch_signals();
     enum tfr_status status = tfr_evaluate(engine, text, size, false, on_progress, &line, &evaluation);
     tfr_progress_line_close(&line);
@@ -97,7 +97,7 @@ static int evaluate(struct tfr_engine *engine, const char *text, size_t size,
 }
 
 static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
-    const struct tfr_task task = tfr_engine_task(engine);
+    const struct tfr_engine_io task = tfr_engine_io(engine);
     struct expectation expected;
     if (!read_expectation(args, &expected)) {
         return tfr_exit_code(TFR_USAGE);

@@ -15,7 +15,7 @@ static const struct tfr_flag flags[] = {
 
 struct job {
     struct tfr_engine *engine;
-    struct tfr_task task;
+    struct tfr_engine_io task;
     struct tfr_prompt *prompts;
     struct tfr_generation *results;
     size_t n, n_choices; /* prompts; results of each */
@@ -70,7 +70,7 @@ static enum tfr_status take_ids(struct job *job, const struct tfr_args *args) {
 
 /* Where prompts come from: --prompt-ids, then the file, then the list, then the one prompt. A failure has been told. */
 static enum tfr_status collect_prompts(struct job *job, const struct tfr_args *args) {
-    const struct tfr_task *task = &job->task;
+    const struct tfr_engine_io *task = &job->task;
     const size_t n_ids = tfr_args_count(args, "prompt-ids");
     const size_t room = n_ids > 0 ? n_ids : task->n_prompts > 0 ? task->n_prompts : 1;
     job->prompts = calloc(room, sizeof *job->prompts);
@@ -235,7 +235,7 @@ static int run_job(struct job *job) {
 
 static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
     struct job job = {.engine = engine,
-                      .task = tfr_engine_task(engine),
+                      .task = tfr_engine_io(engine),
                       .n_choices = tfr_generate_choices(engine),
                       .has_text = tfr_engine_has_tokenizer(engine)};
     const enum tfr_status status = collect_prompts(&job, args);

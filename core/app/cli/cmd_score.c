@@ -41,7 +41,7 @@ static bool on_line(void *user, const char *text, size_t size) {
 }
 
 static int score_lines(struct tfr_engine *engine, enum tfr_score_lines form, const char *path) {
-    const struct tfr_task task = tfr_engine_task(engine);
+    const struct tfr_engine_io task = tfr_engine_io(engine);
     size_t size, collected_size = 0;
     char *collected = NULL, *text = tfr_cli_read(path, &size);
     if (text == NULL) {
@@ -87,7 +87,7 @@ static char *read_text(const struct tfr_args *args, size_t *size) {
 }
 
 static int score_text(struct tfr_engine *engine, const struct tfr_args *args) {
-    const struct tfr_task task = tfr_engine_task(engine);
+    const struct tfr_engine_io task = tfr_engine_io(engine);
     const bool per_token = tfr_args_flag(args, "per-token") != NULL;
     struct lines_out out = {.stream = stdout};
     struct tfr_evaluation evaluation;

@@ -44,14 +44,14 @@ int tfr_measure_fail(enum tfr_status status) {
 }
 
 int tfr_measure_check_output(const struct tfr_engine *engine) {
-    const struct tfr_task task = tfr_engine_task(engine);
+    const struct tfr_engine_io task = tfr_engine_io(engine);
     const enum tfr_status status =
         task.output_file != NULL ? tfr_result_write(task.output_file, NULL, 0, task.force) : TFR_OK;
     return status == TFR_OK ? 0 : tfr_cli_fail(status);
 }
 
 int tfr_measure_deliver(const struct tfr_engine *engine, const char *text, size_t size) {
-    const struct tfr_task task = tfr_engine_task(engine);
+    const struct tfr_engine_io task = tfr_engine_io(engine);
     if (task.output_file != NULL) {
         const enum tfr_status status = tfr_result_write(task.output_file, text, size, task.force);
         return status == TFR_OK ? 0 : tfr_cli_fail(status);

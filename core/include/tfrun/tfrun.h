@@ -173,14 +173,14 @@ TFR_API enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr
                                      struct tfr_generation_stats *stats);
 TFR_API void tfr_generation_free(struct tfr_generation *generation);
 /* What the config itself asks for: its prompts (input.prompt, input.prompts, or the file) and where output goes. Borrowed. */
-struct tfr_task {
+struct tfr_engine_io {
     const char *prompt;
     char *const *prompts;
     size_t n_prompts;
     const char *input_file, *output_file, *eval_data;
     bool json, force, stats, echo;
 };
-TFR_API struct tfr_task tfr_engine_task(const struct tfr_engine *engine);
+TFR_API struct tfr_engine_io tfr_engine_io(const struct tfr_engine *engine);
 
 /* Results and statistics as one JSON document ("schema": "tfrun-generate-1"). */
 TFR_API enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struct tfr_generation *results, size_t n,
