@@ -31,7 +31,7 @@ static enum tfr_status add_series(struct tfr_forward_reply *reply, const char *p
     return TFR_OK;
 }
 
-static enum tfr_status add_past(const struct tfr_request *request, struct tfr_forward_reply *reply,
+static enum tfr_status add_past(const struct tfr_forward_request *request, struct tfr_forward_reply *reply,
                                 float ***past) {
     static const char *const kinds[] = {"key", "value", "cross_key", "cross_value"};
     const struct tfr_hparams *model = request->model;
@@ -53,7 +53,7 @@ static enum tfr_status add_past(const struct tfr_request *request, struct tfr_fo
 }
 
 /* Logits stand in the reply, but for question answering, whose two columns are taken apart afterwards. */
-static enum tfr_status add_logits(const struct tfr_request *request, struct tfr_forward_reply *reply,
+static enum tfr_status add_logits(const struct tfr_forward_request *request, struct tfr_forward_reply *reply,
                                   struct tfr_result *result) {
     int64_t dim[TFR_MAX_RANK] = {request->B};
     int rank = 1;
@@ -75,8 +75,8 @@ static enum tfr_status add_logits(const struct tfr_request *request, struct tfr_
 }
 
 /* last_hidden_state is an output of the bare model and the input of the summary of GPT2DoubleHeadsModel. */
-static enum tfr_status add_last_hidden(const struct tfr_request *request, struct tfr_forward_reply *reply,
-                                       struct tfr_result *result) {
+static enum tfr_status add_last_hidden(const struct tfr_forward_request *request,
+                                       struct tfr_forward_reply *reply, struct tfr_result *result) {
     const int64_t B = request->B, S = request->S, C = request->model->n_embd;
     if (request->head == TFR_HEAD_NONE) {
         int64_t dim[TFR_MAX_RANK] = {B, S, C};
@@ -93,14 +93,14 @@ static enum tfr_status add_last_hidden(const struct tfr_request *request, struct
 }
 
 /* With all hidden states asked for, the last of them is written instead; copied where both are wanted. */
-static void share_last_hidden(const struct tfr_request *request, const struct tfr_result *result) {
+static void share_last_hidden(const struct tfr_forward_request *request, const struct tfr_result *result) {
     if (result->hidden != NULL && result->last_hidden != NULL) {
         memcpy(result->last_hidden, result->hidden[request->model->n_layer],
                (size_t)(request->B * request->S * request->model->n_embd) * sizeof(float));
     }
 }
 
-static enum tfr_status open_result(const struct tfr_request *request, struct tfr_forward_reply *reply,
+static enum tfr_status open_result(const struct tfr_forward_request *request, struct tfr_forward_reply *reply,
                                    struct tfr_result *result) {
     const struct tfr_hparams *model = request->model;
     const int64_t hidden[] = {request->B, request->S, model->n_embd};
@@ -124,7 +124,7 @@ static enum tfr_status open_result(const struct tfr_request *request, struct tfr
 }
 
 /* What the reply does not own. */
-static void close_result(const struct tfr_request *request, struct tfr_result *result) {
+static void close_result(const struct tfr_forward_request *request, struct tfr_result *result) {
     if (request->head == TFR_HEAD_NONE || request->head == TFR_HEAD_QA) {
         tfr_free(result->logits);
     }
@@ -137,7 +137,7 @@ static void close_result(const struct tfr_request *request, struct tfr_result *r
     tfr_free(result->cross);
 }
 
-static enum tfr_status run_slots(const struct tfr_request *request, const struct tfr_row_plan *plan,
+static enum tfr_status run_slots(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
                                  const int32_t *slot, int64_t b0, int64_t n,
                                  const struct tfr_result *result) {
     TFR_TRY(tfr_caches_load(request, plan, slot, b0, n));
@@ -147,7 +147,7 @@ static enum tfr_status run_slots(const struct tfr_request *request, const struct
 }
 
 /* As many sequences at a time as there are slots that no session holds. */
-static enum tfr_status run_group(const struct tfr_request *request, const struct tfr_row_plan *plan,
+static enum tfr_status run_group(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
                                  int32_t *slot, int64_t b0, int64_t n, const struct tfr_result *result) {
     int64_t opened = 0;
     enum tfr_status status = TFR_OK;
@@ -165,7 +165,8 @@ static enum tfr_status run_group(const struct tfr_request *request, const struct
     return status;
 }
 
-static enum tfr_status run_groups(const struct tfr_request *request, const struct tfr_result *result) {
+static enum tfr_status run_groups(const struct tfr_forward_request *request,
+                                  const struct tfr_result *result) {
     struct tfr_row_plan plan;
     const int64_t free_slots = tfr_engine_free_slots(request->engine), most = free_slots > 0 ? free_slots : 1;
     int32_t *slot = tfr_alloc((size_t)most, sizeof *slot);
@@ -184,7 +185,7 @@ static enum tfr_status run_groups(const struct tfr_request *request, const struc
     return status;
 }
 
-static enum tfr_status answer(const struct tfr_request *request, struct tfr_forward_reply *reply) {
+static enum tfr_status answer(const struct tfr_forward_request *request, struct tfr_forward_reply *reply) {
     struct tfr_result result = {0};
     enum tfr_status status = open_result(request, reply, &result);
     if (status == TFR_OK) {
@@ -204,12 +205,12 @@ static void settle_switch(int *asked, bool by_config) {
 
 enum tfr_status tfr_forward(struct tfr_engine *engine, const struct tfr_named_tensor *inputs, size_t n_inputs,
                             const struct tfr_forward_options *options, struct tfr_forward_reply **reply) {
-    struct tfr_request request = {.engine = engine,
-                                  .model = &engine->config->model,
-                                  .inputs = inputs,
-                                  .n_inputs = n_inputs,
-                                  .options = *options,
-                                  .head = tfr_forward_head(engine)};
+    struct tfr_forward_request request = {.engine = engine,
+                                          .model = &engine->config->model,
+                                          .inputs = inputs,
+                                          .n_inputs = n_inputs,
+                                          .options = *options,
+                                          .head = tfr_forward_head(engine)};
     const struct tfr_hparams *model = request.model;
     *reply = NULL;
     if (options->attn < TFR_ATTN_AUTO || options->attn > TFR_ATTN_FUSED) {
@@ -222,14 +223,14 @@ enum tfr_status tfr_forward(struct tfr_engine *engine, const struct tfr_named_te
     if (*reply == NULL) {
         return TFR_RESOURCE;
     }
-    enum tfr_status status = tfr_request_open(&request);
+    enum tfr_status status = tfr_forward_request_open(&request);
     if (status == TFR_OK) {
         status = answer(&request, *reply);
     }
     if (status == TFR_OK) {
         tfr_reply_narrow(*reply, options->out_dtype);
     }
-    tfr_request_close(&request);
+    tfr_forward_request_close(&request);
     if (status == TFR_CANCELLED) {
         tfr_engine_clear_cancel();
     }

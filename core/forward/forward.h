@@ -1,9 +1,9 @@
 /* forward.h - one forward pass as Hugging Face defines it: what the forward_*.c files share.
  *
- * forward_request.c turns named tensors into a checked struct tfr_request; forward_rows.c decides which rows
- * are computed and cuts them into steps; forward_cache.c moves keys and values; forward_targets.c,
- * forward_head.c and forward_loss.c do what stands on the trunk; forward_reply.c owns the results. forward.c is the order of it
- * all. Everything runs on rank 0; payload.c reaches the others.
+ * forward_request.c turns named tensors into a checked struct tfr_forward_request; forward_rows.c decides
+ * which rows are computed and cuts them into steps; forward_cache.c moves keys and values; forward_targets.c,
+ * forward_head.c and forward_loss.c do what stands on the trunk; forward_reply.c owns the results. forward.c
+ * is the order of it all. Everything runs on rank 0; payload.c reaches the others.
  *
  * Masked tokens never become keys: their rows are left out of the cache, so that a row's result cannot depend
  * on its padding. A masked token that still sees keys is computed as a query alone; one that sees none gives
@@ -28,7 +28,7 @@ struct tfr_targets {
 };
 
 /* Everything asked, in plain dense arrays of one type; NULL where not given. */
-struct tfr_request {
+struct tfr_forward_request {
     struct tfr_engine *engine;
     const struct tfr_hparams *model;
     const struct tfr_named_tensor *inputs;
@@ -55,7 +55,7 @@ struct tfr_request {
 };
 
 /* forward_inputs.c: single tensors. */
-const struct tfr_tensor *tfr_input_find(const struct tfr_request *request, const char *name);
+const struct tfr_tensor *tfr_input_find(const struct tfr_forward_request *request, const char *name);
 enum tfr_status tfr_input_floats(const char *name, const struct tfr_tensor *tensor, float **values);
 enum tfr_status tfr_input_integers(const char *name, const struct tfr_tensor *tensor, int64_t **values);
 /* Integers in [0, limit), else an error that names row, column and limit. `width` is the length of a row. */
@@ -69,18 +69,20 @@ enum tfr_status tfr_input_shape(const char *name, const struct tfr_tensor *tenso
 bool tfr_input_is_integer(enum tfr_dtype dtype);
 
 /* forward_request.c */
-enum tfr_status tfr_request_open(struct tfr_request *request);
-void tfr_request_close(struct tfr_request *request);
+enum tfr_status tfr_forward_request_open(struct tfr_forward_request *request);
+void tfr_forward_request_close(struct tfr_forward_request *request);
 
 /* forward_prefix.c: what changes where model.prefix is loaded. */
-enum tfr_status tfr_request_check_prefix(struct tfr_request *request);
+enum tfr_status tfr_forward_request_check_prefix(struct tfr_forward_request *request);
 /* attention_mask over the new tokens, or over the prefix (ones) and them. */
-enum tfr_status tfr_request_prefix_mask(struct tfr_request *request, const struct tfr_tensor *tensor);
+enum tfr_status tfr_forward_request_prefix_mask(struct tfr_forward_request *request,
+                                                const struct tfr_tensor *tensor);
 
 /* forward_positions.c: request->positions, and the mask of packed sequences. A token's input is [B,S], with choices also
  * [B,choices,S]. */
-enum tfr_status tfr_request_positions(struct tfr_request *request);
-enum tfr_status tfr_request_token_shape(const struct tfr_request *request, const char *name, const struct tfr_tensor *tensor);
+enum tfr_status tfr_forward_request_positions(struct tfr_forward_request *request);
+enum tfr_status tfr_forward_request_token_shape(const struct tfr_forward_request *request, const char *name,
+                                                const struct tfr_tensor *tensor);
 
 /* forward.c: enum tfr_head of the config; NONE where its tensors are missing and the config allows that. */
 int tfr_forward_head(const struct tfr_engine *engine);
@@ -113,16 +115,16 @@ struct tfr_row_plan {
     int32_t *n_past; /* [B] */
     int32_t *cross_of, *n_cross; /* [B][E], [B] the same of the encoder's positions */
 };
-enum tfr_status tfr_row_plan_open(struct tfr_row_plan *plan, const struct tfr_request *request);
+enum tfr_status tfr_row_plan_open(struct tfr_row_plan *plan, const struct tfr_forward_request *request);
 void tfr_row_plan_close(struct tfr_row_plan *plan);
 
 /* forward_cache.c. slot[b] is the slot of sequence b0 + b. */
-enum tfr_status tfr_caches_load(const struct tfr_request *request, const struct tfr_row_plan *plan,
+enum tfr_status tfr_caches_load(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
                                 const int32_t *slot, int64_t b0, int64_t n);
-enum tfr_status tfr_caches_encode(const struct tfr_request *request, const struct tfr_row_plan *plan,
+enum tfr_status tfr_caches_encode(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
                                   const int32_t *slot, int64_t b0, int64_t n);
 /* past[4 L] as in the request, each [B,H,T or E,D]. */
-enum tfr_status tfr_caches_store(const struct tfr_request *request, const struct tfr_row_plan *plan,
+enum tfr_status tfr_caches_store(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
                                  const int32_t *slot, int64_t b0, int64_t n, float *const *past);
 
 /* Where results go while steps run. */
@@ -134,32 +136,32 @@ struct tfr_result {
     float **past;             /* [4 L], or NULL */
     float *last_hidden;       /* hidden[L], also where the others are not wanted; may be NULL */
 };
-enum tfr_status tfr_rows_run(const struct tfr_request *request, const struct tfr_row_plan *plan,
+enum tfr_status tfr_rows_run(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
                              const int32_t *slot, int64_t b0, int64_t n, const struct tfr_result *result);
 
 /* forward_head.c: which positions have logits, how wide they are, and the results under their names. */
-enum tfr_status tfr_head_positions(struct tfr_request *request);
-int64_t tfr_head_width(const struct tfr_request *request);
+enum tfr_status tfr_head_positions(struct tfr_forward_request *request);
+int64_t tfr_head_width(const struct tfr_forward_request *request);
 /* Position of sequence b whose logits stand at index j of n_keep. */
-int64_t tfr_head_position(const struct tfr_request *request, int64_t b, int64_t j);
-enum tfr_status tfr_head_finish(const struct tfr_request *request, const struct tfr_result *result,
+int64_t tfr_head_position(const struct tfr_forward_request *request, int64_t b, int64_t j);
+enum tfr_status tfr_head_finish(const struct tfr_forward_request *request, const struct tfr_result *result,
                                 struct tfr_forward_reply *reply);
 
 /* Whether there is a multiple-choice head that runs. */
-bool tfr_has_summary(const struct tfr_request *request);
+bool tfr_has_summary(const struct tfr_forward_request *request);
 
 /* forward_targets.c */
-enum tfr_status tfr_targets_open(struct tfr_request *request);
+enum tfr_status tfr_targets_open(struct tfr_forward_request *request);
 void tfr_targets_close(struct tfr_targets *targets);
 
 /* forward_loss.c: a mean over what counts (-100 does not), NaN when nothing does; nothing without targets. */
 enum tfr_status tfr_labels_check(const char *name, const int64_t *labels, int64_t n, int64_t limit);
-enum tfr_status tfr_add_loss(const struct tfr_request *request, const struct tfr_result *result,
+enum tfr_status tfr_add_loss(const struct tfr_forward_request *request, const struct tfr_result *result,
                              struct tfr_forward_reply *reply);
-enum tfr_status tfr_add_choice_loss(const struct tfr_request *request, const float *mc_logits,
+enum tfr_status tfr_add_choice_loss(const struct tfr_forward_request *request, const float *mc_logits,
                                     struct tfr_forward_reply *reply);
 /* logits[2]: [B,S] of starts and of ends. */
-enum tfr_status tfr_add_span_loss(const struct tfr_request *request, float *const *logits,
+enum tfr_status tfr_add_span_loss(const struct tfr_forward_request *request, float *const *logits,
                                   struct tfr_forward_reply *reply);
 
 #endif

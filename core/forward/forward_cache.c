@@ -20,8 +20,8 @@ struct kept {
     int64_t n, width; /* kept ones, all of them */
 };
 
-static struct kept kept_keys(const struct tfr_request *request, const struct tfr_row_plan *plan, int64_t b,
-                             bool is_cross) {
+static struct kept kept_keys(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
+                             int64_t b, bool is_cross) {
     if (is_cross) {
         return (struct kept){
             .of = plan->cross_of + b * request->E, .n = plan->n_cross[b], .width = request->E};
@@ -42,7 +42,7 @@ static void move(const struct tfr_hparams *model, float *dense, float *all, int6
     }
 }
 
-static enum tfr_status load_block(const struct tfr_request *request, const struct tfr_row_plan *plan,
+static enum tfr_status load_block(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
                                   int32_t slot, int64_t b, int64_t layer, bool is_cross) {
     const struct tfr_hparams *model = request->model;
     const struct kept kept = kept_keys(request, plan, b, is_cross);
@@ -67,7 +67,7 @@ static enum tfr_status load_block(const struct tfr_request *request, const struc
     return status;
 }
 
-enum tfr_status tfr_caches_load(const struct tfr_request *request, const struct tfr_row_plan *plan,
+enum tfr_status tfr_caches_load(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
                                 const int32_t *slot, int64_t b0, int64_t n) {
     for (int64_t b = b0; b < b0 + n; b++) {
         if (request->has_prefix) { /* first: a copied slot shares the other's encoder states, and a prefix has none */
@@ -88,7 +88,7 @@ enum tfr_status tfr_caches_load(const struct tfr_request *request, const struct 
     return TFR_OK;
 }
 
-enum tfr_status tfr_caches_encode(const struct tfr_request *request, const struct tfr_row_plan *plan,
+enum tfr_status tfr_caches_encode(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
                                   const int32_t *slot, int64_t b0, int64_t n) {
     const int64_t row = request->E * request->model->n_embd;
     for (int64_t b = b0; b < b0 + n && request->encoder != NULL; b++) {
@@ -98,7 +98,7 @@ enum tfr_status tfr_caches_encode(const struct tfr_request *request, const struc
     return TFR_OK;
 }
 
-static enum tfr_status store_block(const struct tfr_request *request, const struct tfr_row_plan *plan,
+static enum tfr_status store_block(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
                                    int32_t slot, int64_t b, int64_t layer, bool is_cross,
                                    float *const *past) {
     const struct kept kept = kept_keys(request, plan, b, is_cross);
@@ -114,7 +114,7 @@ static enum tfr_status store_block(const struct tfr_request *request, const stru
     return TFR_OK;
 }
 
-enum tfr_status tfr_caches_store(const struct tfr_request *request, const struct tfr_row_plan *plan,
+enum tfr_status tfr_caches_store(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
                                  const int32_t *slot, int64_t b0, int64_t n, float *const *past) {
     for (int64_t b = b0; b < b0 + n; b++) {
         for (int64_t layer = 0; layer < request->model->n_layer; layer++) {

@@ -9,7 +9,7 @@
 #include "forward/forward.h"
 
 /* The given positions, negative ones from the end. */
-static enum tfr_status read_keep(struct tfr_request *request, const struct tfr_tensor *tensor) {
+static enum tfr_status read_keep(struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
     const int64_t dim[] = {-1};
     TFR_TRY(tfr_input_shape("logits_to_keep", tensor, 1, dim));
     TFR_TRY(tfr_input_integers("logits_to_keep", tensor, &request->keep));
@@ -24,7 +24,7 @@ static enum tfr_status read_keep(struct tfr_request *request, const struct tfr_t
     return TFR_OK;
 }
 
-static bool is_padding(const struct tfr_request *request, int64_t b, int64_t t) {
+static bool is_padding(const struct tfr_forward_request *request, int64_t b, int64_t t) {
     const int32_t pad = request->model->pad_token_id;
     const bool is_hidden = request->key_mask != NULL && request->key_mask[b * request->T + request->P + t] == 0;
     return (request->options.ragged && is_hidden) ||
@@ -32,7 +32,7 @@ static bool is_padding(const struct tfr_request *request, int64_t b, int64_t t) 
 }
 
 /* Rightmost token that is not padding; one per sequence. */
-static enum tfr_status find_last_tokens(struct tfr_request *request) {
+static enum tfr_status find_last_tokens(struct tfr_forward_request *request) {
     const int32_t pad = request->model->pad_token_id;
     if (pad < 0 && request->B > 1 && !request->options.ragged) {
         return tfr_raise(TFR_USAGE,
@@ -56,11 +56,11 @@ static enum tfr_status find_last_tokens(struct tfr_request *request) {
     return request->keep != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
-static bool is_lm(const struct tfr_request *request) {
+static bool is_lm(const struct tfr_forward_request *request) {
     return request->head == TFR_HEAD_LM || request->head == TFR_HEAD_DOUBLE;
 }
 
-enum tfr_status tfr_head_positions(struct tfr_request *request) {
+enum tfr_status tfr_head_positions(struct tfr_forward_request *request) {
     const struct tfr_tensor *vector = tfr_input_find(request, "logits_to_keep");
     const int64_t last = request->options.logits_to_keep;
     if (last < 0 || (last > 0 && vector != NULL) || (last > 0 && request->head != TFR_HEAD_LM)) {
@@ -82,14 +82,14 @@ enum tfr_status tfr_head_positions(struct tfr_request *request) {
     return TFR_OK;
 }
 
-int64_t tfr_head_position(const struct tfr_request *request, int64_t b, int64_t j) {
+int64_t tfr_head_position(const struct tfr_forward_request *request, int64_t b, int64_t j) {
     if (request->head == TFR_HEAD_SEQUENCE) {
         return request->keep[b];
     }
     return request->keep != NULL ? request->keep[j] : request->S - request->n_keep + j;
 }
 
-int64_t tfr_head_width(const struct tfr_request *request) {
+int64_t tfr_head_width(const struct tfr_forward_request *request) {
     return request->head == TFR_HEAD_NONE ? 0
            : is_lm(request)               ? request->model->vocab_size
            : request->head == TFR_HEAD_QA ? 2
@@ -97,14 +97,14 @@ int64_t tfr_head_width(const struct tfr_request *request) {
 }
 
 /* Dims of a result that has one item per sequence: [B] or [B / choices, choices], then those given. */
-static int lead_dims(const struct tfr_request *request, int64_t *dim) {
+static int lead_dims(const struct tfr_forward_request *request, int64_t *dim) {
     dim[0] = request->choices > 0 ? request->B / request->choices : request->B;
     dim[1] = request->choices;
     return request->choices > 0 ? 2 : 1;
 }
 
-static enum tfr_status finish_spans(const struct tfr_request *request, const struct tfr_result *result,
-                                    struct tfr_forward_reply *reply) {
+static enum tfr_status finish_spans(const struct tfr_forward_request *request,
+                                    const struct tfr_result *result, struct tfr_forward_reply *reply) {
     static const char *const names[] = {"start_logits", "end_logits"};
     const int64_t dim[] = {request->B, request->S};
     float *logits[2];
@@ -118,7 +118,7 @@ static enum tfr_status finish_spans(const struct tfr_request *request, const str
 }
 
 /* One row [C] per sequence out of the last hidden states. */
-static void pool(const struct tfr_request *request, const struct tfr_result *result, float *pooled) {
+static void pool(const struct tfr_forward_request *request, const struct tfr_result *result, float *pooled) {
     const struct tfr_hparams *model = request->model;
     const int64_t S = request->S, C = model->n_embd;
     const int32_t *at = request->targets.mc_tokens;
@@ -137,8 +137,8 @@ static void pool(const struct tfr_request *request, const struct tfr_result *res
 }
 
 /* The summary's linear and activation, max_rows sequences at a time. */
-static enum tfr_status summarise(const struct tfr_request *request, const float *pooled, float *mc_logits,
-                                 int64_t width) {
+static enum tfr_status summarise(const struct tfr_forward_request *request, const float *pooled,
+                                 float *mc_logits, int64_t width) {
     const struct tfr_hparams *model = request->model;
     const int64_t C = model->n_embd, most = request->engine->max_rows;
     if (!model->summary_use_proj && model->summary_activation == 0) {
@@ -165,8 +165,8 @@ static enum tfr_status summarise(const struct tfr_request *request, const float 
     return TFR_OK;
 }
 
-static enum tfr_status finish_choices(const struct tfr_request *request, const struct tfr_result *result,
-                                      struct tfr_forward_reply *reply) {
+static enum tfr_status finish_choices(const struct tfr_forward_request *request,
+                                      const struct tfr_result *result, struct tfr_forward_reply *reply) {
     const int64_t width = tfr_model_summary_width(request->model);
     int64_t dim[TFR_MAX_RANK];
     int rank = lead_dims(request, dim);
@@ -184,13 +184,13 @@ static enum tfr_status finish_choices(const struct tfr_request *request, const s
     return status == TFR_OK ? tfr_add_choice_loss(request, mc_logits, reply) : status;
 }
 
-bool tfr_has_summary(const struct tfr_request *request) {
+bool tfr_has_summary(const struct tfr_forward_request *request) {
     return request->head == TFR_HEAD_DOUBLE &&
            (!request->model->summary_use_proj ||
             tfr_model_param(request->engine->model, TFR_PARAM_SUMMARY_WEIGHT, 0) != NULL);
 }
 
-enum tfr_status tfr_head_finish(const struct tfr_request *request, const struct tfr_result *result,
+enum tfr_status tfr_head_finish(const struct tfr_forward_request *request, const struct tfr_result *result,
                                 struct tfr_forward_reply *reply) {
     if (request->head == TFR_HEAD_QA) {
         return finish_spans(request, result, reply);

@@ -8,7 +8,7 @@
 #include "base/tensor.h"
 #include "forward/forward.h"
 
-const struct tfr_tensor *tfr_input_find(const struct tfr_request *request, const char *name) {
+const struct tfr_tensor *tfr_input_find(const struct tfr_forward_request *request, const char *name) {
     for (size_t i = 0; i < request->n_inputs; i++) {
         if (strcmp(request->inputs[i].name, name) == 0) {
             return &request->inputs[i].tensor;

@@ -34,7 +34,7 @@ static double cross_entropy(const float *logits, int64_t n, int64_t width, const
 }
 
 /* Label of position t + 1 for the logits of position t. */
-static enum tfr_status lm_loss(const struct tfr_request *request, const struct tfr_result *result,
+static enum tfr_status lm_loss(const struct tfr_forward_request *request, const struct tfr_result *result,
                                double *loss) {
     const int64_t S = request->S, n = request->B * S;
     int64_t *shifted = tfr_alloc((size_t)n, sizeof *shifted);
@@ -50,7 +50,7 @@ static enum tfr_status lm_loss(const struct tfr_request *request, const struct t
 }
 
 /* Mean squared error, or binary cross entropy with logits, of one number for each logit. */
-static double number_loss(const struct tfr_request *request, const struct tfr_result *result) {
+static double number_loss(const struct tfr_forward_request *request, const struct tfr_result *result) {
     const int64_t n = request->B * result->width;
     const bool is_regression = request->targets.problem_type == TFR_PROBLEM_REGRESSION;
     double total = 0;
@@ -71,7 +71,7 @@ static enum tfr_status add(struct tfr_forward_reply *reply, const char *name, do
     return TFR_OK;
 }
 
-enum tfr_status tfr_add_loss(const struct tfr_request *request, const struct tfr_result *result,
+enum tfr_status tfr_add_loss(const struct tfr_forward_request *request, const struct tfr_result *result,
                              struct tfr_forward_reply *reply) {
     const struct tfr_targets *targets = &request->targets;
     const int64_t n = request->B * request->n_keep;
@@ -90,7 +90,7 @@ enum tfr_status tfr_add_loss(const struct tfr_request *request, const struct tfr
     return add(reply, "loss", loss);
 }
 
-enum tfr_status tfr_add_choice_loss(const struct tfr_request *request, const float *mc_logits,
+enum tfr_status tfr_add_choice_loss(const struct tfr_forward_request *request, const float *mc_logits,
                                     struct tfr_forward_reply *reply) {
     const int64_t *labels = request->targets.mc_labels;
     const int64_t width = request->choices > 0 ? request->choices : 1;
@@ -99,7 +99,7 @@ enum tfr_status tfr_add_choice_loss(const struct tfr_request *request, const flo
                                 cross_entropy(mc_logits, request->B / width, width, labels, TFR_IGNORED_LABEL));
 }
 
-enum tfr_status tfr_add_span_loss(const struct tfr_request *request, float *const *logits,
+enum tfr_status tfr_add_span_loss(const struct tfr_forward_request *request, float *const *logits,
                                   struct tfr_forward_reply *reply) {
     const int64_t B = request->B, S = request->S;
     int64_t *const *span = request->targets.span;

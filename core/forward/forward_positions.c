@@ -7,8 +7,8 @@
 #include "base/status.h"
 #include "forward/forward.h"
 
-enum tfr_status tfr_request_token_shape(const struct tfr_request *request, const char *name,
-                                        const struct tfr_tensor *tensor) {
+enum tfr_status tfr_forward_request_token_shape(const struct tfr_forward_request *request, const char *name,
+                                                const struct tfr_tensor *tensor) {
     const int64_t flat[] = {request->B, request->S};
     const int64_t choices = request->choices;
     const int64_t deep[] = {choices > 0 ? request->B / choices : 0, choices, request->S};
@@ -17,7 +17,7 @@ enum tfr_status tfr_request_token_shape(const struct tfr_request *request, const
 }
 
 /* Visible tokens before each one, as generation counts; hidden ones get 1, as there. */
-static void count_positions(const struct tfr_request *request) {
+static void count_positions(const struct tfr_forward_request *request) {
     for (int64_t b = 0; b < request->B; b++) {
         int32_t seen = 0;
         for (int64_t j = 0; j < request->T; j++) {
@@ -30,7 +30,7 @@ static void count_positions(const struct tfr_request *request) {
     }
 }
 
-static enum tfr_status make_positions(struct tfr_request *request) {
+static enum tfr_status make_positions(struct tfr_forward_request *request) {
     const int64_t limit = request->model->n_positions;
     if (request->options.auto_positions && request->mask != NULL) {
         return tfr_raise(TFR_USAGE, "auto-positions count the visible tokens of an attention_mask [B, P+S]; this one has rank 4: "
@@ -58,7 +58,7 @@ static enum tfr_status make_positions(struct tfr_request *request) {
     return TFR_OK;
 }
 
-static enum tfr_status read_positions(struct tfr_request *request) {
+static enum tfr_status read_positions(struct tfr_forward_request *request) {
     const struct tfr_tensor *tensor = tfr_input_find(request, "position_ids");
     if (tensor == NULL) {
         return make_positions(request);
@@ -71,7 +71,7 @@ static enum tfr_status read_positions(struct tfr_request *request) {
     const bool is_shared =
         tensor->rank == 2 && tensor->dim[0] == 1 && tensor->dim[1] == request->S && request->B > 1;
     if (!is_shared) {
-        TFR_TRY(tfr_request_token_shape(request, "position_ids", tensor));
+        TFR_TRY(tfr_forward_request_token_shape(request, "position_ids", tensor));
         return tfr_input_indices("position_ids", tensor, request->S, limit, "n_positions",
                                  &request->positions);
     }
@@ -90,13 +90,13 @@ static enum tfr_status read_positions(struct tfr_request *request) {
 }
 
 /* Whether position t of row b is not the one after its neighbour's. */
-static bool is_restart(const struct tfr_request *request, int64_t b, int64_t t) {
+static bool is_restart(const struct tfr_forward_request *request, int64_t b, int64_t t) {
     const int32_t *row = request->positions + b * request->S;
     return t > 0 && row[t] != row[t - 1] + 1;
 }
 
 /* A mask of rank 4 that lets a token see its own sequence alone, as transformers 5 makes it. */
-static enum tfr_status make_packed_mask(struct tfr_request *request) {
+static enum tfr_status make_packed_mask(struct tfr_forward_request *request) {
     const int64_t S = request->S;
     request->mask_batch = request->B;
     request->mask_heads = 1;
@@ -117,7 +117,7 @@ static enum tfr_status make_packed_mask(struct tfr_request *request) {
     return is_made ? TFR_OK : TFR_RESOURCE;
 }
 
-static enum tfr_status pack(struct tfr_request *request) {
+static enum tfr_status pack(struct tfr_forward_request *request) {
     if (tfr_input_find(request, "position_ids") == NULL) {
         return tfr_raise(TFR_USAGE, "packed sequences are told apart by position_ids, which are not given");
     }
@@ -130,7 +130,7 @@ static enum tfr_status pack(struct tfr_request *request) {
 
 /* transformers 5 takes such a row for several sequences (where it keeps no cache), transformers 4 does not.
  */
-static void warn_restarts(const struct tfr_request *request) {
+static void warn_restarts(const struct tfr_forward_request *request) {
     if (tfr_input_find(request, "position_ids") == NULL ||
         tfr_input_find(request, "attention_mask") != NULL || request->has_past) {
         return;
@@ -147,7 +147,7 @@ static void warn_restarts(const struct tfr_request *request) {
     }
 }
 
-enum tfr_status tfr_request_positions(struct tfr_request *request) {
+enum tfr_status tfr_forward_request_positions(struct tfr_forward_request *request) {
     TFR_TRY(read_positions(request));
     if (request->options.packed) {
         return pack(request);

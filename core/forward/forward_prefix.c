@@ -5,7 +5,7 @@
 #include "forward/forward.h"
 
 /* PEFT passes over the last two with a warning; a result that ignores an input is none here. */
-enum tfr_status tfr_request_check_prefix(struct tfr_request *request) {
+enum tfr_status tfr_forward_request_check_prefix(struct tfr_forward_request *request) {
     static const struct {
         const char *name, *why;
     } refused[] = {
@@ -24,7 +24,7 @@ enum tfr_status tfr_request_check_prefix(struct tfr_request *request) {
     return TFR_OK;
 }
 
-static enum tfr_status check_shape(const struct tfr_request *request, const struct tfr_tensor *tensor,
+static enum tfr_status check_shape(const struct tfr_forward_request *request, const struct tfr_tensor *tensor,
                                    int64_t width) {
     const int64_t choices = request->choices;
     const int64_t flat[] = {request->B, width},
@@ -34,7 +34,7 @@ static enum tfr_status check_shape(const struct tfr_request *request, const stru
 }
 
 /* The positions of the prefix lie in one piece before the tokens: none can be hidden. */
-static enum tfr_status check_visible(const struct tfr_request *request) {
+static enum tfr_status check_visible(const struct tfr_forward_request *request) {
     for (int64_t i = 0; i < request->B * request->T; i++) {
         if (i % request->T < request->P && !request->key_mask[i]) {
             return tfr_raise(TFR_USAGE,
@@ -46,7 +46,8 @@ static enum tfr_status check_visible(const struct tfr_request *request) {
     return TFR_OK;
 }
 
-enum tfr_status tfr_request_prefix_mask(struct tfr_request *request, const struct tfr_tensor *tensor) {
+enum tfr_status tfr_forward_request_prefix_mask(struct tfr_forward_request *request,
+                                                const struct tfr_tensor *tensor) {
     const int64_t B = request->B, S = request->S, T = request->T,
                   width = tensor->rank > 0 ? tensor->dim[tensor->rank - 1] : 0;
     uint8_t *of_tokens = NULL;

@@ -21,7 +21,7 @@ static const char *const known_names[] = {
 };
 
 /* "past_key_values.3.cross_key" of an existing block. */
-static bool is_past_name(const struct tfr_request *request, const char *name) {
+static bool is_past_name(const struct tfr_forward_request *request, const char *name) {
     static const char prefix[] = "past_key_values.";
     if (strncmp(name, prefix, sizeof prefix - 1) != 0) {
         return false;
@@ -36,7 +36,7 @@ static bool is_past_name(const struct tfr_request *request, const char *name) {
     return known && layer >= 0 && layer < request->model->n_layer;
 }
 
-static enum tfr_status check_names(const struct tfr_request *request) {
+static enum tfr_status check_names(const struct tfr_forward_request *request) {
     for (size_t i = 0; i < request->n_inputs; i++) {
         const char *name = request->inputs[i].name;
         bool known = is_past_name(request, name);
@@ -53,7 +53,7 @@ static enum tfr_status check_names(const struct tfr_request *request) {
     return TFR_OK;
 }
 
-static enum tfr_status check_sizes(const struct tfr_request *request, const char *name) {
+static enum tfr_status check_sizes(const struct tfr_forward_request *request, const char *name) {
     if (request->B < 1 || request->S < 1) {
         return tfr_raise(TFR_USAGE, "%s is empty: %lld rows of %lld tokens; give at least one token", name,
                          (long long)request->B, (long long)request->S);
@@ -61,7 +61,7 @@ static enum tfr_status check_sizes(const struct tfr_request *request, const char
     return TFR_OK;
 }
 
-static enum tfr_status read_tokens(struct tfr_request *request) {
+static enum tfr_status read_tokens(struct tfr_forward_request *request) {
     const struct tfr_tensor *ids = tfr_input_find(request, "input_ids"),
                             *embeds = tfr_input_find(request, "inputs_embeds");
     if ((ids == NULL) == (embeds == NULL)) {
@@ -94,7 +94,7 @@ static enum tfr_status read_tokens(struct tfr_request *request) {
 }
 
 /* The four tensors of a block: all or none of a pair, the same pairs in every block. */
-static enum tfr_status read_past_tensor(struct tfr_request *request, int64_t layer, int kind) {
+static enum tfr_status read_past_tensor(struct tfr_forward_request *request, int64_t layer, int kind) {
     const struct tfr_hparams *model = request->model;
     const bool is_cross = kind >= 2;
     char name[64];
@@ -117,7 +117,7 @@ static enum tfr_status read_past_tensor(struct tfr_request *request, int64_t lay
     return tfr_input_floats(name, tensor, &request->past[4 * layer + kind]);
 }
 
-static enum tfr_status read_past(struct tfr_request *request) {
+static enum tfr_status read_past(struct tfr_forward_request *request) {
     const struct tfr_tensor *key = tfr_input_find(request, "past_key_values.0.key");
     const struct tfr_tensor *cross = tfr_input_find(request, "past_key_values.0.cross_key");
     request->past = tfr_alloc((size_t)(4 * request->model->n_layer), sizeof(float *));
@@ -142,7 +142,7 @@ static enum tfr_status read_past(struct tfr_request *request) {
 }
 
 /* Minus infinity hides a key; nothing can be added to NaN or infinity. */
-static enum tfr_status check_additive(const struct tfr_request *request, int64_t n) {
+static enum tfr_status check_additive(const struct tfr_forward_request *request, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         if (!(request->mask[i] < INFINITY)) {
             return tfr_raise(TFR_USAGE, "attention_mask: element %lld is %g; give finite numbers, or -inf for a hidden key",
@@ -152,7 +152,7 @@ static enum tfr_status check_additive(const struct tfr_request *request, int64_t
     return TFR_OK;
 }
 
-static enum tfr_status read_mask4(struct tfr_request *request, const struct tfr_tensor *tensor) {
+static enum tfr_status read_mask4(struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
     const int64_t dim[] = {-1, -1, request->S, request->T};
     TFR_TRY(tfr_input_shape("attention_mask", tensor, 4, dim));
     request->mask_batch = tensor->dim[0];
@@ -182,7 +182,7 @@ static enum tfr_status read_mask4(struct tfr_request *request, const struct tfr_
     return status == TFR_OK && request->mask == NULL ? TFR_RESOURCE : status;
 }
 
-static void warn_padding(const struct tfr_request *request) {
+static void warn_padding(const struct tfr_forward_request *request) {
     const int32_t pad = request->model->pad_token_id;
     for (int64_t b = 0; b < request->B && request->ids != NULL && pad >= 0; b++) {
         if (request->ids[b * request->S] == pad || request->ids[(b + 1) * request->S - 1] == pad) {
@@ -196,7 +196,7 @@ static void warn_padding(const struct tfr_request *request) {
     }
 }
 
-static enum tfr_status read_mask(struct tfr_request *request) {
+static enum tfr_status read_mask(struct tfr_forward_request *request) {
     const struct tfr_tensor *tensor = tfr_input_find(request, "attention_mask");
     if (tensor == NULL) {
         warn_padding(request);
@@ -206,7 +206,7 @@ static enum tfr_status read_mask(struct tfr_request *request) {
         return read_mask4(request, tensor);
     }
     if (request->has_prefix) {
-        return tfr_request_prefix_mask(request, tensor);
+        return tfr_forward_request_prefix_mask(request, tensor);
     }
     if (tensor->rank == 2 && request->P > 0 && tensor->dim[1] == request->S) {
         return tfr_raise(
@@ -223,17 +223,17 @@ static enum tfr_status read_mask(struct tfr_request *request) {
     return tfr_input_mask("attention_mask", tensor, &request->key_mask);
 }
 
-static enum tfr_status read_token_types(struct tfr_request *request) {
+static enum tfr_status read_token_types(struct tfr_forward_request *request) {
     const struct tfr_tensor *tensor = tfr_input_find(request, "token_type_ids");
     if (tensor == NULL) {
         return TFR_OK;
     }
-    TFR_TRY(tfr_request_token_shape(request, "token_type_ids", tensor));
+    TFR_TRY(tfr_forward_request_token_shape(request, "token_type_ids", tensor));
     return tfr_input_indices("token_type_ids", tensor, request->S, request->model->vocab_size, "vocab_size",
                              &request->token_types);
 }
 
-static enum tfr_status read_head_mask(struct tfr_request *request) {
+static enum tfr_status read_head_mask(struct tfr_forward_request *request) {
     const struct tfr_tensor *tensor = tfr_input_find(request, "head_mask");
     const int64_t L = request->model->n_layer, H = request->model->n_head;
     if (tensor == NULL) {
@@ -259,7 +259,7 @@ static enum tfr_status read_head_mask(struct tfr_request *request) {
 }
 
 /* [B,E] hides positions for all queries, [B,S,E] for each on its own. */
-static enum tfr_status read_encoder_mask(struct tfr_request *request) {
+static enum tfr_status read_encoder_mask(struct tfr_forward_request *request) {
     const struct tfr_tensor *tensor = tfr_input_find(request, "encoder_attention_mask");
     if (tensor == NULL) {
         return TFR_OK;
@@ -285,7 +285,7 @@ static enum tfr_status read_encoder_mask(struct tfr_request *request) {
     return status == TFR_OK && request->cross_mask == NULL ? TFR_RESOURCE : status;
 }
 
-static enum tfr_status read_encoder(struct tfr_request *request) {
+static enum tfr_status read_encoder(struct tfr_forward_request *request) {
     const struct tfr_tensor *tensor = tfr_input_find(request, "encoder_hidden_states");
     if (tensor != NULL && !request->model->add_cross_attention) {
         return tfr_raise(
@@ -304,21 +304,21 @@ static enum tfr_status read_encoder(struct tfr_request *request) {
     return read_encoder_mask(request);
 }
 
-enum tfr_status tfr_request_open(struct tfr_request *request) {
+enum tfr_status tfr_forward_request_open(struct tfr_forward_request *request) {
     TFR_TRY(check_names(request));
-    TFR_TRY(tfr_request_check_prefix(request));
+    TFR_TRY(tfr_forward_request_check_prefix(request));
     TFR_TRY(read_tokens(request));
     TFR_TRY(read_past(request));
     TFR_TRY(read_mask(request));
     TFR_TRY(read_token_types(request));
-    TFR_TRY(tfr_request_positions(request));
+    TFR_TRY(tfr_forward_request_positions(request));
     TFR_TRY(read_head_mask(request));
     TFR_TRY(read_encoder(request));
     TFR_TRY(tfr_targets_open(request));
     return tfr_head_positions(request);
 }
 
-void tfr_request_close(struct tfr_request *request) {
+void tfr_forward_request_close(struct tfr_forward_request *request) {
     for (int64_t i = 0; request->past != NULL && i < 4 * request->model->n_layer; i++) {
         tfr_free(request->past[i]);
     }

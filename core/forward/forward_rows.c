@@ -9,7 +9,7 @@
 #include "base/status.h"
 #include "forward/forward.h"
 
-static bool is_visible(const struct tfr_request *request, int64_t b, int64_t j) {
+static bool is_visible(const struct tfr_forward_request *request, int64_t b, int64_t j) {
     return request->key_mask == NULL || request->key_mask[b * request->T + j] != 0;
 }
 
@@ -28,7 +28,7 @@ static void add_row(struct tfr_row_plan *plan, int64_t b, int64_t t, int64_t pas
 }
 
 /* Kept keys of sequence b, cached ones first. */
-static void keep_keys(struct tfr_row_plan *plan, const struct tfr_request *request, int64_t b) {
+static void keep_keys(struct tfr_row_plan *plan, const struct tfr_forward_request *request, int64_t b) {
     int32_t *of = plan->key_of + b * request->T;
     for (int64_t j = 0; j < request->T; j++) {
         if (is_visible(request, b, j)) {
@@ -43,7 +43,7 @@ static void keep_keys(struct tfr_row_plan *plan, const struct tfr_request *reque
     }
 }
 
-static void add_rows(struct tfr_row_plan *plan, const struct tfr_request *request, int64_t b) {
+static void add_rows(struct tfr_row_plan *plan, const struct tfr_forward_request *request, int64_t b) {
     for (int64_t t = 0; t < request->S; t++) {
         if (is_visible(request, b, request->P + t)) {
             add_row(plan, b, t, plan->n_past[b], false);
@@ -60,7 +60,7 @@ static void add_rows(struct tfr_row_plan *plan, const struct tfr_request *reques
     }
 }
 
-enum tfr_status tfr_row_plan_open(struct tfr_row_plan *plan, const struct tfr_request *request) {
+enum tfr_status tfr_row_plan_open(struct tfr_row_plan *plan, const struct tfr_forward_request *request) {
     const size_t B = (size_t)request->B, rows = B * (size_t)request->S;
     *plan = (struct tfr_row_plan){
         .rows = tfr_alloc(rows, sizeof *plan->rows),
@@ -103,7 +103,7 @@ void tfr_row_plan_close(struct tfr_row_plan *plan) {
 
 /* Walk over the runs of some sequences: the run under way and the rows of it that are done. */
 struct walk {
-    const struct tfr_request *request;
+    const struct tfr_forward_request *request;
     const struct tfr_row_plan *plan;
     const int32_t *slot;
     int64_t b0, run, done, end_run;
@@ -155,7 +155,7 @@ static struct tfr_row row_at(const struct walk *walk, int64_t r) {
 }
 
 static void gather_inputs(struct walk *walk) {
-    const struct tfr_request *request = walk->request;
+    const struct tfr_forward_request *request = walk->request;
     const int64_t C = request->model->n_embd;
     for (int64_t r = 0; r < walk->n_rows; r++) {
         const struct tfr_row row = row_at(walk, r);
@@ -178,7 +178,7 @@ static void gather_inputs(struct walk *walk) {
 }
 
 /* Floats of the masks of one piece. */
-static int64_t self_mask_floats(const struct tfr_request *request, const struct tfr_run *piece) {
+static int64_t self_mask_floats(const struct tfr_forward_request *request, const struct tfr_run *piece) {
     return request->mask != NULL ? request->mask_heads * piece->n * piece_keys(piece) : 0;
 }
 
@@ -188,7 +188,7 @@ static int64_t cross_mask_floats(const struct walk *walk, const struct tfr_run *
 
 /* First index from `from` on whose logits are those of a row, n_keep if there is none. The last n_keep positions are
  * kept in order; a list given may name a position several times. */
-static int64_t kept_at(const struct tfr_request *request, struct tfr_row row, int64_t from) {
+static int64_t kept_at(const struct tfr_forward_request *request, struct tfr_row row, int64_t from) {
     if (request->keep == NULL) {
         const int64_t j = row.t - (request->S - request->n_keep);
         return j >= from ? j : request->n_keep;
@@ -199,12 +199,12 @@ static int64_t kept_at(const struct tfr_request *request, struct tfr_row row, in
     return from;
 }
 
-static bool wants_logits(const struct tfr_request *request, struct tfr_row row) {
+static bool wants_logits(const struct tfr_forward_request *request, struct tfr_row row) {
     return kept_at(request, row, 0) < request->n_keep;
 }
 
 static void copy_masks(const struct walk *walk, const struct tfr_run *piece, float *self, float *cross) {
-    const struct tfr_request *request = walk->request;
+    const struct tfr_forward_request *request = walk->request;
     const int64_t T = request->T, n_keys = piece_keys(piece), n_cross = walk->plan->n_cross[piece->b];
     const int64_t from_b = request->mask_batch > 1 ? piece->b : 0;
     for (int64_t r = 0; r < piece->n; r++) {
@@ -221,7 +221,7 @@ static void copy_masks(const struct walk *walk, const struct tfr_run *piece, flo
 }
 
 static void fill_entries(const struct walk *walk, struct tfr_payload *payload) {
-    const struct tfr_request *request = walk->request;
+    const struct tfr_forward_request *request = walk->request;
     const struct tfr_payload_parts parts = tfr_payload_parts(payload);
     int64_t at = 0;
     if (request->head_mask != NULL) {
@@ -248,7 +248,7 @@ static void fill_entries(const struct walk *walk, struct tfr_payload *payload) {
     }
 }
 
-static struct tfr_gpt2_features features_of(const struct tfr_request *request,
+static struct tfr_gpt2_features features_of(const struct tfr_forward_request *request,
                                             const struct tfr_result *result) {
     struct tfr_gpt2_features features = tfr_engine_features(request->engine);
     features.head = request->head == TFR_HEAD_DOUBLE ? TFR_HEAD_LM : request->head;
@@ -268,7 +268,7 @@ static struct tfr_gpt2_features features_of(const struct tfr_request *request,
 }
 
 static struct tfr_payload *make_step(const struct walk *walk, const struct tfr_result *result) {
-    const struct tfr_request *request = walk->request;
+    const struct tfr_forward_request *request = walk->request;
     struct tfr_payload shape = {.kind = TFR_PAYLOAD_STEP,
                                 .features = features_of(request, result),
                                 .n_entries = walk->n_pieces,
@@ -292,7 +292,7 @@ static struct tfr_payload *make_step(const struct walk *walk, const struct tfr_r
 
 static void scatter_logits(const struct walk *walk, struct tfr_payload *payload,
                            const struct tfr_result *result) {
-    const struct tfr_request *request = walk->request;
+    const struct tfr_forward_request *request = walk->request;
     const struct tfr_payload_parts parts = tfr_payload_parts(payload);
     const float *logits = request->engine->logits.data;
     for (int64_t i = 0; i < payload->n_logits; i++) {
@@ -306,7 +306,7 @@ static void scatter_logits(const struct walk *walk, struct tfr_payload *payload,
 
 static void scatter_hidden(const struct walk *walk, const struct tfr_step_outputs *outputs,
                            const struct tfr_result *result) {
-    const struct tfr_request *request = walk->request;
+    const struct tfr_forward_request *request = walk->request;
     const int64_t C = request->model->n_embd, L = request->model->n_layer;
     for (int64_t i = 0; i <= L; i++) {
         float *to = result->hidden != NULL ? result->hidden[i] : i == L ? result->last_hidden : NULL;
@@ -334,7 +334,7 @@ static void scatter_weights(const struct walk *walk, const struct tfr_run *piece
 
 static void scatter_all_weights(const struct walk *walk, const struct tfr_step_outputs *outputs,
                                 const struct tfr_result *result) {
-    const struct tfr_request *request = walk->request;
+    const struct tfr_forward_request *request = walk->request;
     const int64_t H = request->model->n_head;
     for (int64_t layer = 0; layer < request->model->n_layer && result->weights != NULL; layer++) {
         const float *self = outputs->weights[layer], *cross = outputs->cross_weights[layer];
@@ -386,7 +386,7 @@ static enum tfr_status open_walk(struct walk *walk) {
                           TFR_HUGEPAGES_OFF);
 }
 
-enum tfr_status tfr_rows_run(const struct tfr_request *request, const struct tfr_row_plan *plan,
+enum tfr_status tfr_rows_run(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
                              const int32_t *slot, int64_t b0, int64_t n, const struct tfr_result *result) {
     struct walk walk = {.request = request, .plan = plan, .slot = slot, .b0 = b0};
     while (walk.run < plan->n_runs && plan->runs[walk.run].b < b0) {

@@ -6,7 +6,7 @@
 #include "forward/forward.h"
 
 /* Inputs that only some heads have. */
-static enum tfr_status check_heads(const struct tfr_request *request) {
+static enum tfr_status check_heads(const struct tfr_forward_request *request) {
     static const struct {
         const char *name;
         unsigned heads;
@@ -30,7 +30,7 @@ static enum tfr_status check_heads(const struct tfr_request *request) {
 }
 
 /* Inputs that mean something only with another, or not with every config. */
-static enum tfr_status check_company(const struct tfr_request *request) {
+static enum tfr_status check_company(const struct tfr_forward_request *request) {
     const bool has_start = tfr_input_find(request, "start_positions") != NULL;
     const bool has_mc_labels = tfr_input_find(request, "mc_labels") != NULL;
     const bool has_mc_ids = tfr_input_find(request, "mc_token_ids") != NULL;
@@ -55,14 +55,14 @@ static enum tfr_status check_company(const struct tfr_request *request) {
 }
 
 /* One number a row: [B], or [B,1]. */
-static enum tfr_status row_shape(const struct tfr_request *request, const char *name,
+static enum tfr_status row_shape(const struct tfr_forward_request *request, const char *name,
                                  const struct tfr_tensor *tensor) {
     const int64_t dim[] = {request->B, 1};
     return tfr_input_shape(name, tensor, tensor->rank == 2 ? 2 : 1, dim);
 }
 
 /* One number a choice: [B / choices, choices], or one a row without choices. */
-static enum tfr_status choice_shape(const struct tfr_request *request, const char *name,
+static enum tfr_status choice_shape(const struct tfr_forward_request *request, const char *name,
                                     const struct tfr_tensor *tensor) {
     const int64_t choices = request->choices;
     if (choices == 0) {
@@ -72,16 +72,17 @@ static enum tfr_status choice_shape(const struct tfr_request *request, const cha
     return tfr_input_shape(name, tensor, 2, dim);
 }
 
-static enum tfr_status read_token_labels(struct tfr_request *request, const struct tfr_tensor *tensor) {
+static enum tfr_status read_token_labels(struct tfr_forward_request *request,
+                                         const struct tfr_tensor *tensor) {
     const bool is_token_head = request->head == TFR_HEAD_TOKEN;
-    TFR_TRY(tfr_request_token_shape(request, "labels", tensor));
+    TFR_TRY(tfr_forward_request_token_shape(request, "labels", tensor));
     TFR_TRY(tfr_input_integers("labels", tensor, &request->targets.labels));
     return tfr_labels_check("labels", request->targets.labels, request->B * request->S,
                             is_token_head ? request->model->num_labels : request->model->vocab_size);
 }
 
 /* Numbers of any type, one for each logit. */
-static enum tfr_status read_numbers(struct tfr_request *request, const struct tfr_tensor *tensor) {
+static enum tfr_status read_numbers(struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
     const int64_t width = request->model->num_labels, n = request->B * width;
     const int64_t dim[] = {request->B, width};
     TFR_TRY(width == 1 ? row_shape(request, "labels", tensor) : tfr_input_shape("labels", tensor, 2, dim));
@@ -99,7 +100,8 @@ static enum tfr_status read_numbers(struct tfr_request *request, const struct tf
 }
 
 /* What kind of labels they are follows from the config, else from their number and type. */
-static enum tfr_status read_sequence_labels(struct tfr_request *request, const struct tfr_tensor *tensor) {
+static enum tfr_status read_sequence_labels(struct tfr_forward_request *request,
+                                            const struct tfr_tensor *tensor) {
     int type = request->model->problem_type;
     if (type == TFR_PROBLEM_INFERRED) {
         type = request->model->num_labels == 1       ? TFR_PROBLEM_REGRESSION
@@ -115,7 +117,7 @@ static enum tfr_status read_sequence_labels(struct tfr_request *request, const s
     return tfr_labels_check("labels", request->targets.labels, request->B, request->model->num_labels);
 }
 
-static enum tfr_status read_labels(struct tfr_request *request) {
+static enum tfr_status read_labels(struct tfr_forward_request *request) {
     const struct tfr_tensor *tensor = tfr_input_find(request, "labels");
     if (tensor == NULL) {
         return TFR_OK;
@@ -124,7 +126,7 @@ static enum tfr_status read_labels(struct tfr_request *request) {
                                               : read_token_labels(request, tensor);
 }
 
-static enum tfr_status read_choices(struct tfr_request *request) {
+static enum tfr_status read_choices(struct tfr_forward_request *request) {
     const struct tfr_tensor *ids = tfr_input_find(request, "mc_token_ids");
     const struct tfr_tensor *labels = tfr_input_find(request, "mc_labels");
     const int64_t choices = request->choices > 0 ? request->choices : 1;
@@ -143,7 +145,7 @@ static enum tfr_status read_choices(struct tfr_request *request) {
 }
 
 /* Clamped to [0, S], as in the reference; S is not counted. */
-static enum tfr_status read_spans(struct tfr_request *request) {
+static enum tfr_status read_spans(struct tfr_forward_request *request) {
     static const char *const names[] = {"start_positions", "end_positions"};
     for (int i = 0; i < 2; i++) {
         const struct tfr_tensor *tensor = tfr_input_find(request, names[i]);
@@ -160,7 +162,7 @@ static enum tfr_status read_spans(struct tfr_request *request) {
     return TFR_OK;
 }
 
-enum tfr_status tfr_targets_open(struct tfr_request *request) {
+enum tfr_status tfr_targets_open(struct tfr_forward_request *request) {
     TFR_TRY(check_heads(request));
     TFR_TRY(check_company(request));
     TFR_TRY(read_labels(request));

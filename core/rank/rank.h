@@ -124,7 +124,8 @@ struct tfr_step_seq {
 enum tfr_status tfr_step_open_buffers(struct tfr_engine *engine);
 void tfr_step_close_buffers(struct tfr_engine *engine);
 /* ids stand one sequence after the other; logits come back the same way in engine->logits. */
-enum tfr_status tfr_engine_step(struct tfr_engine *engine, const struct tfr_step_seq *seqs, int64_t n_seqs, const int32_t *ids);
+enum tfr_status tfr_engine_run_step(struct tfr_engine *engine, const struct tfr_step_seq *seqs,
+                                    int64_t n_seqs, const int32_t *ids);
 enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot);
 int64_t tfr_engine_free_slots(const struct tfr_engine *engine);
 void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot);

@@ -288,7 +288,7 @@ static enum tfr_status run_steps(struct tfr_engine *engine, const struct tfr_fee
         }
         int64_t n_logits;
         int64_t n_seqs = fill_step(engine, feeds, n, &cursor, seqs, ids, &n_logits);
-        TFR_TRY(tfr_engine_step(engine, seqs, n_seqs, ids));
+        TFR_TRY(tfr_engine_run_step(engine, seqs, n_seqs, ids));
         if (several && n_logits > 0) {
             memcpy(to, engine->logits.data, (size_t)n_logits * row_bytes);
             to += (size_t)n_logits * row_bytes;

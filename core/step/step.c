@@ -221,8 +221,8 @@ void tfr_engine_end(struct tfr_engine *engine) {
     }
 }
 
-enum tfr_status tfr_engine_step(struct tfr_engine *engine, const struct tfr_step_seq *seqs, int64_t n_seqs,
-                                const int32_t *ids) {
+enum tfr_status tfr_engine_run_step(struct tfr_engine *engine, const struct tfr_step_seq *seqs,
+                                    int64_t n_seqs, const int32_t *ids) {
     struct tfr_control *control = engine->control;
     control->kind = CONTROL_STEP;
     control->n_seqs = (int32_t)n_seqs;

@@ -79,7 +79,7 @@ static enum tfr_status check_tag(int tag) {
 }
 
 static enum tfr_status post_send(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
-                                 tfr_request *request) {
+                                 tfr_comm_request *request) {
     TFR_TRY(check_peer(comm, peer));
     return comm->backend->isend(comm->backend, data, bytes, peer, tag, request)
                ? TFR_OK
@@ -87,7 +87,7 @@ static enum tfr_status post_send(struct tfr_comm *comm, const void *data, size_t
 }
 
 static enum tfr_status post_recv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
-                                 tfr_request *request) {
+                                 tfr_comm_request *request) {
     TFR_TRY(check_peer(comm, peer));
     return comm->backend->irecv(comm->backend, data, bytes, peer, tag, request)
                ? TFR_OK
@@ -95,20 +95,20 @@ static enum tfr_status post_recv(struct tfr_comm *comm, void *data, size_t bytes
 }
 
 enum tfr_status tfr_comm_isend(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
-                               tfr_request *request) {
+                               tfr_comm_request *request) {
     *request = -1;
     TFR_TRY(check_tag(tag));
     return post_send(comm, data, bytes, peer, tag, request);
 }
 
 enum tfr_status tfr_comm_irecv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
-                               tfr_request *request) {
+                               tfr_comm_request *request) {
     *request = -1;
     TFR_TRY(check_tag(tag));
     return post_recv(comm, data, bytes, peer, tag, request);
 }
 
-enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_request request, bool *done) {
+enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_comm_request request, bool *done) {
     *done = false;
     if (request < 0 || request >= TFR_COMM_MAX_REQUESTS) {
         return tfr_raise(TFR_RUNTIME, "request %d does not exist", request);
@@ -155,7 +155,7 @@ enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backof
     return TFR_OK;
 }
 
-static enum tfr_status await(struct tfr_comm *comm, tfr_request request, const char *awaited, int peer) {
+static enum tfr_status await(struct tfr_comm *comm, tfr_comm_request request, const char *awaited, int peer) {
     struct tfr_backoff backoff = {0};
     char text[96];
     bool done = false;
@@ -173,14 +173,14 @@ static enum tfr_status await(struct tfr_comm *comm, tfr_request request, const c
 
 enum tfr_status tfr_comm_send_tagged(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
                                      const char *awaited) {
-    tfr_request request = -1;
+    tfr_comm_request request = -1;
     TFR_TRY(post_send(comm, data, bytes, peer, tag, &request));
     return await(comm, request, awaited, peer);
 }
 
 enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
                                      const char *awaited) {
-    tfr_request request = -1;
+    tfr_comm_request request = -1;
     TFR_TRY(post_recv(comm, data, bytes, peer, tag, &request));
     return await(comm, request, awaited, peer);
 }

@@ -12,7 +12,7 @@
 
 struct tfr_comm;
 #define TFR_COMM_MAX_REQUESTS 64
-typedef int tfr_request; /* index of a request in flight, -1 none */
+typedef int tfr_comm_request; /* index of a request in flight, -1 none */
 
 /* Looks for a launcher (OMPI_COMM_WORLD_SIZE, PMIX_RANK, PMI_RANK/PMI_SIZE); without one: a comm of size 1.
  * `plugin_dirs` is a NULL-terminated list of folders where comm_mpi.so may lie (the kernel plugins' folders;
@@ -38,12 +38,12 @@ void tfr_comm_set_oversubscribed(struct tfr_comm *comm, bool oversubscribed);
 
 /* Asynchronous, matched by (peer, tag); tags 0 .. 30000. */
 enum tfr_status tfr_comm_isend(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
-                               tfr_request *request);
+                               tfr_comm_request *request);
 enum tfr_status tfr_comm_irecv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
-                               tfr_request *request);
+                               tfr_comm_request *request);
 /* *done: the request finished (and is free again). A receive that got another size than asked is a failure.
  */
-enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_request request, bool *done);
+enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_comm_request request, bool *done);
 
 /* Waiting forms, made of the above with the back-off. After a failure a request may still be in flight: the
  * job is to be aborted. */

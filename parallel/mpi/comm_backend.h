@@ -21,10 +21,10 @@ struct tfr_comm_backend {
     bool (*open)(struct tfr_comm_backend *backend);
     void (*close)(struct tfr_comm_backend *backend);
     bool (*isend)(struct tfr_comm_backend *backend, const void *data, size_t bytes, int peer, int tag,
-                  tfr_request *request);
+                  tfr_comm_request *request);
     bool (*irecv)(struct tfr_comm_backend *backend, void *data, size_t bytes, int peer, int tag,
-                  tfr_request *request);
-    bool (*test)(struct tfr_comm_backend *backend, tfr_request request, bool *done);
+                  tfr_comm_request *request);
+    bool (*test)(struct tfr_comm_backend *backend, tfr_comm_request request, bool *done);
     void (*stop)(struct tfr_comm_backend *backend, int code); /* kills all ranks, does not return */
 };
 

@@ -112,7 +112,7 @@ static int take_slot(struct tfr_comm_backend *backend, size_t bytes) {
 }
 
 static bool mpi_isend(struct tfr_comm_backend *backend, const void *data, size_t bytes, int peer, int tag,
-                      tfr_request *request) {
+                      tfr_comm_request *request) {
     const int i = take_slot(backend, bytes);
     if (i < 0) {
         return false;
@@ -126,7 +126,7 @@ static bool mpi_isend(struct tfr_comm_backend *backend, const void *data, size_t
 }
 
 static bool mpi_irecv(struct tfr_comm_backend *backend, void *data, size_t bytes, int peer, int tag,
-                      tfr_request *request) {
+                      tfr_comm_request *request) {
     const int i = take_slot(backend, bytes);
     if (i < 0) {
         return false;
@@ -139,7 +139,7 @@ static bool mpi_irecv(struct tfr_comm_backend *backend, void *data, size_t bytes
     return true;
 }
 
-static bool mpi_test(struct tfr_comm_backend *backend, tfr_request request, bool *done) {
+static bool mpi_test(struct tfr_comm_backend *backend, tfr_comm_request request, bool *done) {
     struct slot *slot = &slots[request];
     MPI_Status status;
     int flag = 0, got = 0;

@@ -16,7 +16,7 @@
 static struct tfr_comm *bound; /* set by tfr_comm_plugin, constant afterwards */
 
 struct message {
-    tfr_request request;
+    tfr_comm_request request;
     bool posted, failed;
 };
 

@@ -24,18 +24,18 @@ static bool refuse(struct tfr_comm_backend *backend) {
 }
 
 static bool self_isend(struct tfr_comm_backend *backend, const void *data, size_t bytes, int peer, int tag,
-                       tfr_request *request) {
+                       tfr_comm_request *request) {
     (void)data, (void)bytes, (void)peer, (void)tag, (void)request;
     return refuse(backend);
 }
 
 static bool self_irecv(struct tfr_comm_backend *backend, void *data, size_t bytes, int peer, int tag,
-                       tfr_request *request) {
+                       tfr_comm_request *request) {
     (void)data, (void)bytes, (void)peer, (void)tag, (void)request;
     return refuse(backend);
 }
 
-static bool self_test(struct tfr_comm_backend *backend, tfr_request request, bool *done) {
+static bool self_test(struct tfr_comm_backend *backend, tfr_comm_request request, bool *done) {
     (void)request, (void)done;
     return refuse(backend);
 }

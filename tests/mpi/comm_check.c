@@ -28,7 +28,7 @@ static struct tfr_comm *comm;
     } while (0)
 #define CHECK_OK(call) CHECK((call) == TFR_OK)
 
-static void wait_for(tfr_request request) {
+static void wait_for(tfr_comm_request request) {
     struct tfr_backoff backoff = {0};
     bool done = false;
     CHECK_OK(tfr_comm_test(comm, request, &done));
@@ -52,7 +52,7 @@ static void check_ring(int rank, int size) {
     CHECK(out != NULL && in != NULL && expected != NULL);
     const int next = (rank + 1) % size, before = (rank + size - 1) % size;
     for (size_t i = 0; i < TFR_COUNT_OF(sizes) && size > 1; i++) {
-        tfr_request requests[2];
+        tfr_comm_request requests[2];
         fill(out, sizes[i], rank);
         fill(expected, sizes[i], before);
         memset(in, 0xEE, most);
@@ -72,7 +72,7 @@ static void check_ring(int rank, int size) {
 static void check_tags(int rank, int size) {
     enum { N = TFR_COMM_MAX_REQUESTS / 2 };
     int values[N], got[N];
-    tfr_request sends[N], recvs[N], one_more;
+    tfr_comm_request sends[N], recvs[N], one_more;
     const int next = (rank + 1) % size, before = (rank + size - 1) % size;
     if (size == 1) {
         return;

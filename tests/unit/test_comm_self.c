@@ -64,7 +64,7 @@ TFR_TEST(agree_keeps_the_own_failure_and_its_text) {
 TFR_TEST(messages_to_oneself_or_nobody_are_refused) {
     TFR_UNUSED_STATE;
     struct tfr_comm *comm = open_self();
-    tfr_request request = 0;
+    tfr_comm_request request = 0;
     bool done = false;
     char byte = 0;
     assert_refused(tfr_comm_isend(comm, &byte, 1, 0, 1, &request), TFR_RUNTIME,
