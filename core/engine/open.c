@@ -5,16 +5,12 @@
  */
 #include "session/encoder.h"
 
-#include <stdatomic.h>
-
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "session/prefix.h"
-
-static atomic_int cancel_requested; /* of the process; lock-free, so a signal handler may set it */
 
 enum { OPENING_TIMEOUT_S = 300 }; /* until the config is read */
 
@@ -237,85 +233,6 @@ void tfr_engine_close(struct tfr_engine *engine) {
     tfr_scoring_close(&engine->scoring);
     tfr_config_free(engine->config);
     tfr_free(engine);
-}
-
-enum tfr_status tfr_engine_tokenizer(struct tfr_engine *engine, const struct tfr_tokenizer **tokenizer) {
-    if (engine->tokenizer == NULL) {
-        const struct tfr_config *config = engine->config;
-        const char *path = config->options.model_tokenizer;
-        TFR_TRY(tfr_tokenizer_open(&engine->tokenizer, path != NULL ? path : config->directory));
-        int64_t n = tfr_tokenizer_vocab_size(engine->tokenizer);
-        if (n > config->model.vocab_size) {
-            tfr_tokenizer_close(engine->tokenizer);
-            engine->tokenizer = NULL;
-            return tfr_raise(TFR_MODEL, "%s: the tokenizer has %lld tokens, vocab_size is %lld; take the model's own tokenizer",
-                             config->path, (long long)n, (long long)config->model.vocab_size);
-        }
-    }
-    *tokenizer = engine->tokenizer;
-    return TFR_OK;
-}
-
-int tfr_engine_rank(const struct tfr_engine *engine) {
-    return tfr_comm_rank(engine->comm);
-}
-
-int tfr_engine_size(const struct tfr_engine *engine) {
-    return tfr_comm_size(engine->comm);
-}
-
-int tfr_launched_rank(void) {
-    int rank = 0, size = 1;
-    return tfr_comm_launched(&rank, &size) ? rank : 0;
-}
-
-void tfr_engine_cancel(void) {
-    atomic_store(&cancel_requested, 1);
-}
-
-bool tfr_engine_cancelled(void) {
-    return atomic_load(&cancel_requested) != 0;
-}
-
-void tfr_engine_clear_cancel(void) {
-    atomic_store(&cancel_requested, 0);
-}
-
-/* Keys and values of encoder states, counted at the first slot that has them. */
-static int64_t cross_bytes(const struct tfr_engine *engine, int64_t at) {
-    const struct tfr_cross *cross = engine->slots[at].cross;
-    for (int64_t i = 0; i < at && cross != NULL; i++) {
-        if (engine->slots[i].cross == cross) {
-            return 0;
-        }
-    }
-    return cross != NULL ? (int64_t)cross->kv.block.size : 0;
-}
-
-struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine) {
-    struct tfr_memory memory = {.weights_bytes = (int64_t)tfr_store_bytes(engine->store),
-                                .activations_bytes = (int64_t)tfr_exec_bytes(engine->exec)};
-    for (int64_t i = 0; i <= engine->max_batch; i++) {
-        memory.kv_bytes += engine->slots[i].open ? (int64_t)engine->slots[i].kv.block.size + cross_bytes(engine, i) : 0;
-    }
-    return memory;
-}
-
-bool tfr_engine_has_tokenizer(struct tfr_engine *engine) {
-    const struct tfr_tokenizer *tokenizer;
-    return tfr_engine_tokenizer(engine, &tokenizer) == TFR_OK;
-}
-
-int tfr_engine_threads(const struct tfr_engine *engine) {
-    return engine->threads.n_threads;
-}
-
-int64_t tfr_engine_vocab_size(const struct tfr_engine *engine) {
-    return engine->config->model.vocab_size;
-}
-
-int64_t tfr_engine_n_positions(const struct tfr_engine *engine) {
-    return tfr_kv_capacity(engine->config) - engine->n_prefix;
 }
 
 struct tfr_engine_io tfr_engine_io(const struct tfr_engine *engine) {

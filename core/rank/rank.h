@@ -132,7 +132,7 @@ void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot);
 /* The first n positions of slot `from` become those of slot `to`, on all ranks; encoder states are shared. */
 enum tfr_status tfr_engine_copy_slot(struct tfr_engine *engine, int32_t to, int32_t from, int64_t n);
 void tfr_engine_end(struct tfr_engine *engine);
-/* caches.c: what runtime.kv_* say. */
+/* limits.c: what runtime.kv_* say. */
 enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config);
 int64_t tfr_kv_capacity(const struct tfr_config *config);
 struct tfr_kvcache_spec tfr_kv_spec(const struct tfr_config *config, int64_t n_layers);
@@ -151,7 +151,7 @@ enum tfr_status tfr_payload_obey(struct tfr_engine *engine, void *payload);
 int64_t tfr_session_past(const struct tfr_session *session); /* positions of its slot in use, prefix included */
 enum tfr_status tfr_engine_check_ids(const struct tfr_engine *engine, const int32_t *ids, int64_t n, size_t index);
 
-/* engine.c */
+/* rank.c */
 enum tfr_status tfr_engine_tokenizer(struct tfr_engine *engine, const struct tfr_tokenizer **tokenizer);
 bool tfr_engine_cancelled(void);
 void tfr_engine_clear_cancel(void);

@@ -1,4 +1,4 @@
-/* caches.c - what the options runtime.kv_* make of the caches: their type, when memory is touched, how long a sequence
+/* limits.c - what the options runtime.kv_* make of the caches: their type, when memory is touched, how long a sequence
  * may be. */
 #include "rank/rank.h"
 
