@@ -74,6 +74,7 @@ struct step_run {
     float **local_weights, **local_cross; /* [local layers] into outputs */
     float *head_mask;                     /* [local layers][H] */
     int64_t n_weights, n_cross_weights;   /* floats of one block's weights */
+    int64_t rows_floats; /* of a buffer [n_rows, C], with the room that kernels count on: rows_max of the plan */
     float *embeds;                        /* of the body, on a 64-byte line as kernels want them */
     float *next;
 };
@@ -121,10 +122,10 @@ static void count_weights(struct step_run *run) {
 
 static int64_t count_floats(const struct step_run *run) {
     const struct tfr_hparams *model = &run->engine->config->model;
-    int64_t total = LINE_FLOATS + (run->payload->has_embeds ? padded(run->payload->n_rows * model->n_embd) : 0);
+    int64_t total = LINE_FLOATS + (run->payload->has_embeds ? padded(run->rows_floats) : 0);
     for (int64_t i = 0; i <= model->n_layer; i++) {
         if (is_hidden_asked(run, i) && has_room(run->engine, hidden_owner(run->engine, i))) {
-            total += padded(run->payload->n_rows * model->n_embd);
+            total += padded(run->rows_floats);
         }
         if (i < model->n_layer && has_room(run->engine, run->engine->owner[i])) {
             total += padded(run->n_weights) + padded(run->n_cross_weights);
@@ -139,13 +140,12 @@ static void hand_out(struct step_run *run) {
     int64_t local = 0;
     run->next = run->outputs.block.data;
     if (run->payload->has_embeds) {
-        const int64_t n = run->payload->n_rows * model->n_embd;
-        run->embeds = take(run, n);
-        memcpy(run->embeds, run->parts.floats, (size_t)n * sizeof(float));
+        run->embeds = take(run, run->rows_floats); /* zeros, as the block is new */
+        memcpy(run->embeds, run->parts.floats, (size_t)(run->payload->n_rows * model->n_embd) * sizeof(float));
     }
     for (int64_t i = 0; i <= model->n_layer; i++) {
         if (is_hidden_asked(run, i) && has_room(engine, hidden_owner(engine, i))) {
-            run->outputs.hidden[i] = take(run, run->payload->n_rows * model->n_embd);
+            run->outputs.hidden[i] = take(run, run->rows_floats);
         }
         if (i == model->n_layer || !has_room(engine, engine->owner[i])) {
             continue;
@@ -168,6 +168,7 @@ static enum tfr_status open_run(struct step_run *run) {
     const struct tfr_hparams *model = &run->engine->config->model;
     const size_t n = (size_t)model->n_layer + 1;
     count_weights(run);
+    run->rows_floats = tfr_bucket(run->payload->n_rows, run->engine->max_rows) * model->n_embd;
     run->outputs.hidden = tfr_alloc(n, sizeof(float *));
     run->outputs.weights = tfr_alloc(n, sizeof(float *));
     run->outputs.cross_weights = tfr_alloc(n, sizeof(float *));
@@ -271,8 +272,10 @@ static enum tfr_status execute(struct step_run *run) {
     const struct tfr_plan *plan;
     TFR_TRY(tfr_engine_plan(run->engine, payload->n_rows, payload->n_logits, &payload->features, &plan));
     const struct tfr_batch batch = {.n_seqs = payload->n_entries, .seq = run->seqs};
+    memset(run->engine->logit_rows, 0, (size_t)run->engine->max_rows * sizeof *run->engine->logit_rows);
+    memcpy(run->engine->logit_rows, run->parts.logit_rows, (size_t)payload->n_logits * sizeof *run->parts.logit_rows);
     struct tfr_exec_input input = {
-        .logit_rows = run->parts.logit_rows,
+        .logit_rows = run->engine->logit_rows, /* the body's has no room behind its last */
         .logits = run->engine->logits.data,
         .rows = payload->n_rows,
         .n_logits = payload->n_logits,
