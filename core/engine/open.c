@@ -55,8 +55,8 @@ static enum tfr_status read_config(struct tfr_engine *engine, const char *path, 
                                    size_t n_overrides) {
     TFR_TRY(tfr_config_load(&engine->config, path, overrides, n_overrides));
     TFR_TRY(check_assistant(engine));
-    return tfr_scoring_open(&engine->scoring, &engine->config->options, engine->config->model.eos_token_id,
-                            engine->config->model.vocab_size);
+    return tfr_pipeline_open(&engine->pipeline, &engine->config->options, engine->config->model.eos_token_id,
+                             engine->config->model.vocab_size);
 }
 
 static enum tfr_status open_config(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
@@ -230,7 +230,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
         tfr_comm_close(engine->comm);
     }
     tfr_free(engine->owner);
-    tfr_scoring_close(&engine->scoring);
+    tfr_pipeline_close(&engine->pipeline);
     tfr_config_free(engine->config);
     tfr_free(engine);
 }

@@ -95,7 +95,7 @@ static enum tfr_status draft_tokens(struct assist *assist, int64_t n, int64_t li
     limit = limit < room ? limit : room;
     for (*n_drafts = 0; *n_drafts < limit; ++*n_drafts) {
         TFR_TRY(draft_token(assist, n + *n_drafts, *n_drafts));
-        if (tfr_scoring_ends(&assist->run->engine->scoring, assist->ids[n + *n_drafts])) {
+        if (tfr_pipeline_ends(&assist->run->engine->pipeline, assist->ids[n + *n_drafts])) {
             ++*n_drafts;
             break;
         }
@@ -122,7 +122,7 @@ static enum tfr_status choose(struct assist *assist, const float *logits, int64_
     const int64_t n = (int64_t)assist->live->ids.n;
     const struct tfr_score_row row = tfr_live_row(assist->live);
     tfr_run_digest(run, logits, assist->vocab_size);
-    if (index == n_drafts || !run->engine->scoring.do_sample) {
+    if (index == n_drafts || !run->engine->pipeline.do_sample) {
         return tfr_sampler_next(&run->sampler, &row, logits, 0, id);
     }
     TFR_TRY(tfr_sampler_score(&run->sampler, &row, logits));
@@ -174,13 +174,13 @@ static enum tfr_status advance(struct assist *assist) {
 static enum tfr_status open_draft_model(struct assist *assist) {
     struct tfr_engine *small = assist->run->engine->assistant;
     const int64_t limit = tfr_engine_n_positions(small), n_drafts = assist->options->sampling_num_assistant_tokens;
-    if (assist->run->engine->scoring.do_sample) {
+    if (assist->run->engine->pipeline.do_sample) {
         assist->q = tfr_alloc((size_t)n_drafts * (size_t)assist->vocab_size, sizeof *assist->q);
         if (assist->q == NULL) {
             return TFR_RESOURCE;
         }
     }
-    TFR_TRY(tfr_sampler_open(&assist->sampler, &assist->run->engine->scoring, 0, assist->vocab_size));
+    TFR_TRY(tfr_sampler_open(&assist->sampler, &assist->run->engine->pipeline, 0, assist->vocab_size));
     return tfr_session_open(&assist->session, small, assist->capacity < limit ? assist->capacity : limit);
 }
 

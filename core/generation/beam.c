@@ -72,7 +72,7 @@ static void start(struct search *search, const struct tfr_live *live) {
 
 static enum tfr_status open_search(struct search *search, struct tfr_generation_run *run, const struct tfr_live *live) {
     const struct tfr_options *options = &run->engine->config->options;
-    const int64_t n_ends = (int64_t)run->engine->scoring.eos.n, n_beams = options->sampling_num_beams;
+    const int64_t n_ends = (int64_t)run->engine->pipeline.eos.n, n_beams = options->sampling_num_beams;
     *search = (struct search){.run = run,
                               .options = options,
                               .n_beams = n_beams,
@@ -167,7 +167,7 @@ static enum tfr_status step_model(struct search *search) {
 
 /* With Gumbel noise added, the best k are a draw of k without replacement. Every token of every beam has a number of its own. */
 static float ranking_key(const struct search *search, float score, int64_t beam, int64_t id) {
-    if (!search->run->engine->scoring.do_sample || score == -INFINITY) {
+    if (!search->run->engine->pipeline.do_sample || score == -INFINITY) {
         return score;
     }
     const double uniform = tfr_philox_uniform(search->run->sampler.seed, (uint64_t)beam + 1,
@@ -197,12 +197,13 @@ static void choose_candidates(struct search *search) {
             if (n == search->keep && !(key > search->candidates[n - 1].key)) {
                 continue; /* nearly all of them */
             }
-            const struct candidate fresh = {.score = score,
-                                            .key = key,
-                                            .beam = (int32_t)b,
-                                            .id = (int32_t)i,
-                                            .ends = search->length + 1 >= search->max_length ||
-                                                    tfr_scoring_ends(&search->run->engine->scoring, (int32_t)i)};
+            const struct candidate fresh = {
+                .score = score,
+                .key = key,
+                .beam = (int32_t)b,
+                .id = (int32_t)i,
+                .ends = search->length + 1 >= search->max_length ||
+                        tfr_pipeline_ends(&search->run->engine->pipeline, (int32_t)i)};
             n = insert(search->candidates, n, search->keep, &fresh);
         }
     }

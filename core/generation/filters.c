@@ -106,40 +106,41 @@ static float edge(struct tfr_processors *processors, const float *scores, int64_
     return kth_largest(processors->work, n, keep < n ? keep : n);
 }
 
-bool tfr_wants_temperature(const struct tfr_scoring *scoring) {
-    return scoring->do_sample && scoring->temperature != 1;
+bool tfr_wants_temperature(const struct tfr_pipeline *pipeline) {
+    return pipeline->do_sample && pipeline->temperature != 1;
 }
 
 void tfr_apply_temperature(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
     (void)row;
     for (int64_t i = 0; i < processors->vocab_size; i++) {
-        scores[i] /= (float)processors->scoring->temperature;
+        scores[i] /= (float)processors->pipeline->temperature;
     }
 }
 
-bool tfr_wants_top_k(const struct tfr_scoring *scoring) {
-    return scoring->do_sample && scoring->top_k > 0;
+bool tfr_wants_top_k(const struct tfr_pipeline *pipeline) {
+    return pipeline->do_sample && pipeline->top_k > 0;
 }
 
 void tfr_apply_top_k(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
     (void)row;
-    const struct tfr_scoring *scoring = processors->scoring;
-    const float last = edge(processors, scores, scoring->top_k > scoring->min_keep ? scoring->top_k : scoring->min_keep);
+    const struct tfr_pipeline *pipeline = processors->pipeline;
+    const float last =
+        edge(processors, scores, pipeline->top_k > pipeline->min_keep ? pipeline->top_k : pipeline->min_keep);
     for (int64_t i = 0; i < processors->vocab_size; i++) {
         scores[i] = scores[i] < last ? -INFINITY : scores[i];
     }
 }
 
-bool tfr_wants_top_p(const struct tfr_scoring *scoring) {
-    return scoring->do_sample && scoring->top_p < 1;
+bool tfr_wants_top_p(const struct tfr_pipeline *pipeline) {
+    return pipeline->do_sample && pipeline->top_p < 1;
 }
 
 /* From the worst token up: dropped while all so far hold at most 1 - top_p together. V tokens of at most a V-th of that do so
  * without being sorted, which leaves few of a real distribution. */
 void tfr_apply_top_p(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
     (void)row;
-    const int64_t keep = processors->scoring->min_keep;
-    const float tail = (float)(1 - processors->scoring->top_p);
+    const int64_t keep = processors->pipeline->min_keep;
+    const float tail = (float)(1 - processors->pipeline->top_p);
     float least = tail / (float)processors->vocab_size * 0.99f;
     double sum;
     weigh(processors, scores);
@@ -161,24 +162,25 @@ void tfr_apply_top_p(struct tfr_processors *processors, const struct tfr_score_r
     }
 }
 
-bool tfr_wants_min_p(const struct tfr_scoring *scoring) {
-    return scoring->do_sample && scoring->min_p > 0;
+bool tfr_wants_min_p(const struct tfr_pipeline *pipeline) {
+    return pipeline->do_sample && pipeline->min_p > 0;
 }
 
 /* Probabilities and scores have one order, so the min_keep best are those that reach an edge: all ties of it, where transformers
  * keeps some. */
 void tfr_apply_min_p(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
     (void)row;
-    const float last = edge(processors, scores, processors->scoring->min_keep);
+    const float last = edge(processors, scores, processors->pipeline->min_keep);
     weigh(processors, scores);
-    const float least = processors->p[tfr_best_id(scores, processors->vocab_size)] * (float)processors->scoring->min_p;
+    const float least =
+        processors->p[tfr_best_id(scores, processors->vocab_size)] * (float)processors->pipeline->min_p;
     for (int64_t i = 0; i < processors->vocab_size; i++) {
         scores[i] = processors->p[i] < least && scores[i] < last ? -INFINITY : scores[i];
     }
 }
 
-bool tfr_wants_typical_p(const struct tfr_scoring *scoring) {
-    return scoring->do_sample && scoring->typical_p < 1;
+bool tfr_wants_typical_p(const struct tfr_pipeline *pipeline) {
+    return pipeline->do_sample && pipeline->typical_p < 1;
 }
 
 /* How far a token's surprise is from the entropy, negated so that best_first puts the most typical first. Sorted; returns how
@@ -206,7 +208,7 @@ void tfr_apply_typical_p(struct tfr_processors *processors, const struct tfr_sco
     const struct tfr_choice *sorted = processors->sorted;
     const int64_t n = sort_typical(processors, scores);
     weigh(processors, scores);
-    const float mass = (float)processors->scoring->typical_p;
+    const float mass = (float)processors->pipeline->typical_p;
     double sum = 0;
     int64_t last = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -215,7 +217,7 @@ void tfr_apply_typical_p(struct tfr_processors *processors, const struct tfr_sco
     }
     last = last < n ? last : n - 1;
     const float far = sorted[last].score; /* what is exactly as far stays */
-    for (int64_t i = processors->scoring->min_keep; i < n; i++) {
+    for (int64_t i = processors->pipeline->min_keep; i < n; i++) {
         if (sorted[i].score < far) {
             scores[sorted[i].id] = -INFINITY;
         }
@@ -224,24 +226,24 @@ void tfr_apply_typical_p(struct tfr_processors *processors, const struct tfr_sco
 
 /* Drops what is less probable than `least`, but for the min_keep best. */
 static void cut_off(struct tfr_processors *processors, float *scores, float least) {
-    const float last = edge(processors, scores, processors->scoring->min_keep);
+    const float last = edge(processors, scores, processors->pipeline->min_keep);
     for (int64_t i = 0; i < processors->vocab_size; i++) {
         scores[i] = processors->p[i] < least && scores[i] < last ? -INFINITY : scores[i];
     }
 }
 
-bool tfr_wants_epsilon_cutoff(const struct tfr_scoring *scoring) {
-    return scoring->do_sample && scoring->epsilon_cutoff > 0 && scoring->epsilon_cutoff < 1;
+bool tfr_wants_epsilon_cutoff(const struct tfr_pipeline *pipeline) {
+    return pipeline->do_sample && pipeline->epsilon_cutoff > 0 && pipeline->epsilon_cutoff < 1;
 }
 
 void tfr_apply_epsilon_cutoff(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
     (void)row;
     weigh(processors, scores);
-    cut_off(processors, scores, (float)processors->scoring->epsilon_cutoff);
+    cut_off(processors, scores, (float)processors->pipeline->epsilon_cutoff);
 }
 
-bool tfr_wants_eta_cutoff(const struct tfr_scoring *scoring) {
-    return scoring->do_sample && scoring->eta_cutoff > 0 && scoring->eta_cutoff < 1;
+bool tfr_wants_eta_cutoff(const struct tfr_pipeline *pipeline) {
+    return pipeline->do_sample && pipeline->eta_cutoff > 0 && pipeline->eta_cutoff < 1;
 }
 
 void tfr_apply_eta_cutoff(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
@@ -253,12 +255,12 @@ void tfr_apply_eta_cutoff(struct tfr_processors *processors, const struct tfr_sc
     for (int64_t i = 0; i < processors->vocab_size; i++) {
         entropy -= processors->p[i] > 0 ? (double)(processors->p[i] * processors->work[i]) : 0;
     }
-    const float epsilon = (float)processors->scoring->eta_cutoff;
+    const float epsilon = (float)processors->pipeline->eta_cutoff;
     cut_off(processors, scores, fminf(epsilon, sqrtf(epsilon) * expf(-(float)entropy)));
 }
 
-bool tfr_wants_renormalize(const struct tfr_scoring *scoring) {
-    return scoring->renormalize;
+bool tfr_wants_renormalize(const struct tfr_pipeline *pipeline) {
+    return pipeline->renormalize;
 }
 
 void tfr_apply_renormalize(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {

@@ -38,7 +38,7 @@ static void show(struct tfr_generation_run *run, struct tfr_live *live) {
 }
 
 static enum tfr_finish finish_of(const struct tfr_generation_run *run, const struct tfr_live *live, int32_t id) {
-    if (tfr_scoring_ends(&run->engine->scoring, id)) {
+    if (tfr_pipeline_ends(&run->engine->pipeline, id)) {
         return TFR_FINISH_EOS;
     }
     if (live->stream.stopped) {
@@ -290,7 +290,7 @@ static enum tfr_status open_run(struct tfr_generation_run *run, const struct tfr
     }
     TFR_TRY(tfr_encoder_file_open(&run->encoder, run->engine, n));
     run->stats->seed = choose_seed(options);
-    return tfr_sampler_open(&run->sampler, &run->engine->scoring, (uint64_t)run->stats->seed,
+    return tfr_sampler_open(&run->sampler, &run->engine->pipeline, (uint64_t)run->stats->seed,
                             run->engine->config->model.vocab_size);
 }
 

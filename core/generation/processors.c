@@ -11,7 +11,7 @@
 
 static const struct {
     const char *name, *option;
-    bool (*wants)(const struct tfr_scoring *scoring);
+    bool (*wants)(const struct tfr_pipeline *pipeline);
     void (*apply)(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores);
 } table[] = {
 #define TFR_PROCESSOR(name_, option_) {#name_, option_, tfr_wants_##name_, tfr_apply_##name_},
@@ -22,14 +22,14 @@ static const struct {
 enum { N_PROCESSORS = sizeof table / sizeof table[0] };
 _Static_assert(N_PROCESSORS <= 64, "one bit each");
 
-struct tfr_scoring tfr_scoring_neutral(void) {
-    return (struct tfr_scoring){.forced_bos = -1,
-                                .repetition_penalty = 1,
-                                .decay_factor = 1,
-                                .temperature = 1,
-                                .top_p = 1,
-                                .typical_p = 1,
-                                .min_keep = 1};
+struct tfr_pipeline tfr_pipeline_neutral(void) {
+    return (struct tfr_pipeline){.forced_bos = -1,
+                                 .repetition_penalty = 1,
+                                 .decay_factor = 1,
+                                 .temperature = 1,
+                                 .top_p = 1,
+                                 .typical_p = 1,
+                                 .min_keep = 1};
 }
 
 const char *tfr_processor_name(size_t index, const char **option) {
@@ -40,11 +40,18 @@ const char *tfr_processor_name(size_t index, const char **option) {
     return table[index].name;
 }
 
-enum tfr_status tfr_processors_open(struct tfr_processors *processors, const struct tfr_scoring *scoring, int64_t vocab_size) {
-    *processors = (struct tfr_processors){.scoring = scoring, .vocab_size = vocab_size};
+void tfr_processors_use(struct tfr_processors *processors, const struct tfr_pipeline *pipeline) {
+    processors->pipeline = pipeline;
+    processors->active = 0;
     for (size_t i = 0; i < N_PROCESSORS; i++) {
-        processors->active |= table[i].wants(scoring) ? UINT64_C(1) << i : 0;
+        processors->active |= table[i].wants(pipeline) ? UINT64_C(1) << i : 0;
     }
+}
+
+enum tfr_status tfr_processors_open(struct tfr_processors *processors, const struct tfr_pipeline *pipeline,
+                                    int64_t vocab_size) {
+    *processors = (struct tfr_processors){.vocab_size = vocab_size};
+    tfr_processors_use(processors, pipeline);
     processors->p = tfr_alloc((size_t)vocab_size, sizeof *processors->p);
     processors->work = tfr_alloc((size_t)vocab_size, sizeof *processors->work);
     processors->sorted = tfr_alloc((size_t)vocab_size, sizeof *processors->sorted);
@@ -120,21 +127,21 @@ static void add_phrases(struct tfr_processors *processors, const struct tfr_phra
     }
 }
 
-bool tfr_wants_sequence_bias(const struct tfr_scoring *scoring) {
-    return scoring->sequence_bias.n > 0;
+bool tfr_wants_sequence_bias(const struct tfr_pipeline *pipeline) {
+    return pipeline->sequence_bias.n > 0;
 }
 
 void tfr_apply_sequence_bias(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
-    add_phrases(processors, &processors->scoring->sequence_bias, row, scores);
+    add_phrases(processors, &processors->pipeline->sequence_bias, row, scores);
 }
 
-bool tfr_wants_repetition_penalty(const struct tfr_scoring *scoring) {
-    return scoring->repetition_penalty != 1;
+bool tfr_wants_repetition_penalty(const struct tfr_pipeline *pipeline) {
+    return pipeline->repetition_penalty != 1;
 }
 
 /* Once per id, however often it stands in the row: the old score is kept aside. */
 void tfr_apply_repetition_penalty(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
-    const float penalty = (float)processors->scoring->repetition_penalty;
+    const float penalty = (float)processors->pipeline->repetition_penalty;
     for (int64_t i = 0; i < row->n; i++) {
         processors->work[row->ids[i]] = scores[row->ids[i]];
     }
@@ -144,12 +151,12 @@ void tfr_apply_repetition_penalty(struct tfr_processors *processors, const struc
     }
 }
 
-bool tfr_wants_no_repeat_ngram(const struct tfr_scoring *scoring) {
-    return scoring->no_repeat_ngram_size > 0;
+bool tfr_wants_no_repeat_ngram(const struct tfr_pipeline *pipeline) {
+    return pipeline->no_repeat_ngram_size > 0;
 }
 
 void tfr_apply_no_repeat_ngram(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
-    const int64_t size = processors->scoring->no_repeat_ngram_size, prefix = size - 1;
+    const int64_t size = processors->pipeline->no_repeat_ngram_size, prefix = size - 1;
     if (row->n < size) {
         return;
     }
@@ -161,56 +168,57 @@ void tfr_apply_no_repeat_ngram(struct tfr_processors *processors, const struct t
     }
 }
 
-bool tfr_wants_bad_words(const struct tfr_scoring *scoring) {
-    return scoring->bad_words.n > 0;
+bool tfr_wants_bad_words(const struct tfr_pipeline *pipeline) {
+    return pipeline->bad_words.n > 0;
 }
 
 void tfr_apply_bad_words(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
-    add_phrases(processors, &processors->scoring->bad_words, row, scores);
+    add_phrases(processors, &processors->pipeline->bad_words, row, scores);
 }
 
-bool tfr_wants_min_length(const struct tfr_scoring *scoring) {
-    return scoring->min_length > 0 && scoring->eos.n > 0;
+bool tfr_wants_min_length(const struct tfr_pipeline *pipeline) {
+    return pipeline->min_length > 0 && pipeline->eos.n > 0;
 }
 
 void tfr_apply_min_length(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
-    if (row->n < processors->scoring->min_length) {
-        ban(&processors->scoring->eos, scores);
+    if (row->n < processors->pipeline->min_length) {
+        ban(&processors->pipeline->eos, scores);
     }
 }
 
-bool tfr_wants_min_tokens(const struct tfr_scoring *scoring) {
-    return scoring->min_tokens > 0 && scoring->eos.n > 0;
+bool tfr_wants_min_tokens(const struct tfr_pipeline *pipeline) {
+    return pipeline->min_tokens > 0 && pipeline->eos.n > 0;
 }
 
 void tfr_apply_min_tokens(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
-    if (row->n - row->n_prompt < processors->scoring->min_tokens) {
-        ban(&processors->scoring->eos, scores);
+    if (row->n - row->n_prompt < processors->pipeline->min_tokens) {
+        ban(&processors->pipeline->eos, scores);
     }
 }
 
-bool tfr_wants_forced_bos(const struct tfr_scoring *scoring) {
-    return scoring->forced_bos >= 0;
+bool tfr_wants_forced_bos(const struct tfr_pipeline *pipeline) {
+    return pipeline->forced_bos >= 0;
 }
 
 void tfr_apply_forced_bos(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
     if (row->n == 1) {
-        force(&processors->scoring->forced_bos, 1, scores, processors->vocab_size);
+        force(&processors->pipeline->forced_bos, 1, scores, processors->vocab_size);
     }
 }
 
-bool tfr_wants_forced_eos(const struct tfr_scoring *scoring) {
-    return scoring->forced_eos.n > 0;
+bool tfr_wants_forced_eos(const struct tfr_pipeline *pipeline) {
+    return pipeline->forced_eos.n > 0;
 }
 
 void tfr_apply_forced_eos(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
     if (row->n == row->max_length - 1) {
-        force(processors->scoring->forced_eos.ids, processors->scoring->forced_eos.n, scores, processors->vocab_size);
+        force(processors->pipeline->forced_eos.ids, processors->pipeline->forced_eos.n, scores,
+              processors->vocab_size);
     }
 }
 
-bool tfr_wants_remove_invalid(const struct tfr_scoring *scoring) {
-    return scoring->remove_invalid_values;
+bool tfr_wants_remove_invalid(const struct tfr_pipeline *pipeline) {
+    return pipeline->remove_invalid_values;
 }
 
 void tfr_apply_remove_invalid(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
@@ -224,56 +232,56 @@ void tfr_apply_remove_invalid(struct tfr_processors *processors, const struct tf
     }
 }
 
-bool tfr_wants_exponential_decay(const struct tfr_scoring *scoring) {
-    return scoring->has_decay && scoring->eos.n > 0;
+bool tfr_wants_exponential_decay(const struct tfr_pipeline *pipeline) {
+    return pipeline->has_decay && pipeline->eos.n > 0;
 }
 
 /* An end token that is banned stays so: minus infinity and a growing bonus would give NaN. */
 void tfr_apply_exponential_decay(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
-    const struct tfr_scoring *scoring = processors->scoring;
-    const int64_t over = row->n - row->n_prompt - scoring->decay_start;
+    const struct tfr_pipeline *pipeline = processors->pipeline;
+    const int64_t over = row->n - row->n_prompt - pipeline->decay_start;
     if (over <= 0) {
         return;
     }
-    const float gain = (float)(pow(scoring->decay_factor, (double)over) - 1);
-    for (size_t i = 0; i < scoring->eos.n; i++) {
-        float *score = &scores[scoring->eos.ids[i]];
+    const float gain = (float)(pow(pipeline->decay_factor, (double)over) - 1);
+    for (size_t i = 0; i < pipeline->eos.n; i++) {
+        float *score = &scores[pipeline->eos.ids[i]];
         *score = isinf(*score) ? *score : *score + fabsf(*score) * gain;
     }
 }
 
-bool tfr_wants_suppress(const struct tfr_scoring *scoring) {
-    return scoring->suppress.n > 0;
+bool tfr_wants_suppress(const struct tfr_pipeline *pipeline) {
+    return pipeline->suppress.n > 0;
 }
 
 void tfr_apply_suppress(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
     (void)row;
-    ban(&processors->scoring->suppress, scores);
+    ban(&processors->pipeline->suppress, scores);
 }
 
-bool tfr_wants_begin_suppress(const struct tfr_scoring *scoring) {
-    return scoring->begin_suppress.n > 0;
+bool tfr_wants_begin_suppress(const struct tfr_pipeline *pipeline) {
+    return pipeline->begin_suppress.n > 0;
 }
 
 /* Of a prompt of one token with a forced first one, the output begins after that. */
 void tfr_apply_begin_suppress(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
-    const struct tfr_scoring *scoring = processors->scoring;
-    const int64_t begin = row->n_prompt > 1 || scoring->forced_bos < 0 ? row->n_prompt : row->n_prompt + 1;
+    const struct tfr_pipeline *pipeline = processors->pipeline;
+    const int64_t begin = row->n_prompt > 1 || pipeline->forced_bos < 0 ? row->n_prompt : row->n_prompt + 1;
     if (row->n == begin) {
-        ban(&scoring->begin_suppress, scores);
+        ban(&pipeline->begin_suppress, scores);
     }
 }
 
-bool tfr_wants_logit_bias(const struct tfr_scoring *scoring) {
-    return scoring->logit_bias.n > 0;
+bool tfr_wants_logit_bias(const struct tfr_pipeline *pipeline) {
+    return pipeline->logit_bias.n > 0;
 }
 
 void tfr_apply_logit_bias(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
-    add_phrases(processors, &processors->scoring->logit_bias, row, scores);
+    add_phrases(processors, &processors->pipeline->logit_bias, row, scores);
 }
 
-bool tfr_wants_frequency_penalty(const struct tfr_scoring *scoring) {
-    return scoring->frequency_penalty != 0;
+bool tfr_wants_frequency_penalty(const struct tfr_pipeline *pipeline) {
+    return pipeline->frequency_penalty != 0;
 }
 
 /* penalty * count, counts being small whole numbers that float32 holds exactly. */
@@ -286,13 +294,13 @@ void tfr_apply_frequency_penalty(struct tfr_processors *processors, const struct
         count[row->ids[i]]++;
     }
     for (int64_t i = row->n_prompt; i < row->n; i++) {
-        scores[row->ids[i]] -= (float)processors->scoring->frequency_penalty * count[row->ids[i]];
+        scores[row->ids[i]] -= (float)processors->pipeline->frequency_penalty * count[row->ids[i]];
         count[row->ids[i]] = 0;
     }
 }
 
-bool tfr_wants_presence_penalty(const struct tfr_scoring *scoring) {
-    return scoring->presence_penalty != 0;
+bool tfr_wants_presence_penalty(const struct tfr_pipeline *pipeline) {
+    return pipeline->presence_penalty != 0;
 }
 
 void tfr_apply_presence_penalty(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
@@ -300,6 +308,6 @@ void tfr_apply_presence_penalty(struct tfr_processors *processors, const struct 
         processors->work[row->ids[i]] = scores[row->ids[i]];
     }
     for (int64_t i = row->n_prompt; i < row->n; i++) {
-        scores[row->ids[i]] = processors->work[row->ids[i]] - (float)processors->scoring->presence_penalty;
+        scores[row->ids[i]] = processors->work[row->ids[i]] - (float)processors->pipeline->presence_penalty;
     }
 }

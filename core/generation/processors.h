@@ -1,8 +1,10 @@
-/* processors.h - the score pipeline between logits and the choice of a token, in Hugging Face's order (processors.def).
+/* processors.h - the score pipeline between logits and the choice of a token, in Hugging Face's order
+ * (processors.def).
  *
- * A processor reads the tokens so far and changes one row of scores in place, in float32 as transformers does; a banned token has
- * minus infinity. Settings are plain values: scoring.c makes them from the options of a config, tests make them by hand.
- * Thread rule: settings are read-only; one thread per struct tfr_processors (it owns working memory).
+ * A processor reads the tokens so far and changes one row of scores in place, in float32 as transformers
+ * does; a banned token has minus infinity. Settings are plain values: pipeline.c makes them from the options
+ * of a config, tests make them by hand. Thread rule: settings are read-only; one thread per struct
+ * tfr_processors (it owns working memory).
  */
 #ifndef TFR_GENERATION_PROCESSORS_H
 #define TFR_GENERATION_PROCESSORS_H
@@ -24,7 +26,7 @@ struct tfr_phrase_list {
     size_t n;
 };
 
-struct tfr_scoring {
+struct tfr_pipeline {
     bool do_sample; /* false: greedy, or plain beam search */
     struct tfr_id_list eos;
     struct tfr_phrase_list sequence_bias, bad_words, logit_bias;
@@ -43,7 +45,7 @@ struct tfr_scoring {
 };
 
 /* Settings that change nothing: greedy, no end token. */
-struct tfr_scoring tfr_scoring_neutral(void);
+struct tfr_pipeline tfr_pipeline_neutral(void);
 
 /* One sequence at one step: n tokens, of which the first n_prompt are the prompt; it ends at max_length at the latest. */
 struct tfr_score_row {
@@ -57,14 +59,17 @@ struct tfr_choice {
 };
 
 struct tfr_processors {
-    const struct tfr_scoring *scoring;
+    const struct tfr_pipeline *pipeline;
     int64_t vocab_size;
     float *p, *work;           /* [vocab_size] */
     struct tfr_choice *sorted; /* [vocab_size] */
     uint64_t active;           /* bit i: line i of processors.def has something to do */
 };
 
-enum tfr_status tfr_processors_open(struct tfr_processors *processors, const struct tfr_scoring *scoring, int64_t vocab_size);
+enum tfr_status tfr_processors_open(struct tfr_processors *processors, const struct tfr_pipeline *pipeline,
+                                    int64_t vocab_size);
+/* Working memory serves any number of settings, one after the other. */
+void tfr_processors_use(struct tfr_processors *processors, const struct tfr_pipeline *pipeline);
 void tfr_processors_close(struct tfr_processors *processors);
 bool tfr_processors_idle(const struct tfr_processors *processors);
 void tfr_processors_apply(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores);
@@ -72,8 +77,8 @@ void tfr_processors_apply(struct tfr_processors *processors, const struct tfr_sc
 const char *tfr_processor_name(size_t index, const char **option);
 
 /* Of every line of the table: whether the settings ask for it, and what it does to one row. processors.c, filters.c. */
-#define TFR_PROCESSOR(name, option)                                                                                   \
-    bool tfr_wants_##name(const struct tfr_scoring *scoring);                                                         \
+#define TFR_PROCESSOR(name, option)                                                                          \
+    bool tfr_wants_##name(const struct tfr_pipeline *pipeline);                                              \
     void tfr_apply_##name(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores);
 #include "generation/processors.def"
 #undef TFR_PROCESSOR

@@ -8,16 +8,21 @@
 #include "base/rng.h"
 #include "base/status.h"
 
-enum tfr_status tfr_sampler_open(struct tfr_sampler *sampler, const struct tfr_scoring *scoring, uint64_t seed,
-                                 int64_t vocab_size) {
+enum tfr_status tfr_sampler_open(struct tfr_sampler *sampler, const struct tfr_pipeline *pipeline,
+                                 uint64_t seed, int64_t vocab_size) {
     *sampler = (struct tfr_sampler){.seed = seed};
-    TFR_TRY(tfr_processors_open(&sampler->processors, scoring, vocab_size));
+    TFR_TRY(tfr_processors_open(&sampler->processors, pipeline, vocab_size));
     sampler->scores = tfr_alloc((size_t)vocab_size, sizeof *sampler->scores);
     if (sampler->scores == NULL) {
         tfr_sampler_close(sampler);
         return TFR_RESOURCE;
     }
     return TFR_OK;
+}
+
+void tfr_sampler_use(struct tfr_sampler *sampler, const struct tfr_pipeline *pipeline, uint64_t seed) {
+    tfr_processors_use(&sampler->processors, pipeline);
+    sampler->seed = seed;
 }
 
 void tfr_sampler_close(struct tfr_sampler *sampler) {
@@ -46,9 +51,12 @@ static enum tfr_status check_nan(const float *scores, int64_t n, int64_t positio
 static enum tfr_status check_best(const struct tfr_sampler *sampler, int64_t position) {
     const struct tfr_processors *processors = &sampler->processors;
     const float best = sampler->scores[tfr_best_id(sampler->scores, processors->vocab_size)];
-    if (best == INFINITY && processors->scoring->do_sample) {
-        return tfr_raise(TFR_CHECK, "the scores for position %lld hold infinity; raise sampling.temperature (it is %g) or look for "
-                         "it in the weights with --check-weights", (long long)position, processors->scoring->temperature);
+    if (best == INFINITY && processors->pipeline->do_sample) {
+        return tfr_raise(
+            TFR_CHECK,
+            "the scores for position %lld hold infinity; raise sampling.temperature (it is %g) or look for "
+            "it in the weights with --check-weights",
+            (long long)position, processors->pipeline->temperature);
     }
     if (best == -INFINITY || has_nan(sampler->scores, processors->vocab_size)) {
         return tfr_raise(TFR_CHECK, "no token is left for position %lld: the bans of the sampling section exclude all of them",
@@ -59,7 +67,7 @@ static enum tfr_status check_best(const struct tfr_sampler *sampler, int64_t pos
 
 enum tfr_status tfr_sampler_score(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits) {
     const int64_t n = sampler->processors.vocab_size;
-    if (!sampler->processors.scoring->remove_invalid_values) {
+    if (!sampler->processors.pipeline->remove_invalid_values) {
         TFR_TRY(check_nan(logits, n, row->n)); /* before the filters, which would sort it anywhere */
     }
     memcpy(sampler->scores, logits, (size_t)n * sizeof *logits);
@@ -94,14 +102,14 @@ void tfr_probabilities(const float *scores, int64_t n, float *p) {
 enum tfr_status tfr_sampler_next(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits, uint64_t choice,
                                  int32_t *id) {
     const int64_t n = sampler->processors.vocab_size;
-    const bool plain = tfr_processors_idle(&sampler->processors) && !sampler->processors.scoring->do_sample;
+    const bool plain = tfr_processors_idle(&sampler->processors) && !sampler->processors.pipeline->do_sample;
     if (plain) {
         TFR_TRY(check_nan(logits, n, row->n));
         *id = tfr_best_id(logits, n);
         return TFR_OK;
     }
     TFR_TRY(tfr_sampler_score(sampler, row, logits));
-    if (!sampler->processors.scoring->do_sample) {
+    if (!sampler->processors.pipeline->do_sample) {
         *id = tfr_best_id(sampler->scores, n);
         return TFR_OK;
     }

@@ -15,8 +15,11 @@ struct tfr_sampler {
     float *scores; /* [vocab_size] the row as the pipeline left it */
 };
 
-/* `scoring` must outlive the sampler. */
-enum tfr_status tfr_sampler_open(struct tfr_sampler *sampler, const struct tfr_scoring *scoring, uint64_t seed, int64_t vocab_size);
+/* `pipeline` must live as long as it is used. */
+enum tfr_status tfr_sampler_open(struct tfr_sampler *sampler, const struct tfr_pipeline *pipeline,
+                                 uint64_t seed, int64_t vocab_size);
+/* From here on for these settings and this seed; the working memory stays. */
+void tfr_sampler_use(struct tfr_sampler *sampler, const struct tfr_pipeline *pipeline, uint64_t seed);
 void tfr_sampler_close(struct tfr_sampler *sampler);
 /* Runs the pipeline: sampler->scores. NaN left in them, or no token left: TFR_CHECK. */
 enum tfr_status tfr_sampler_score(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits);

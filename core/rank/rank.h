@@ -9,9 +9,9 @@
 #include <tfrun/tfrun.h>
 
 #include "config/config.h"
-#include "generation/settings.h"
 #include "exec/exec.h"
 #include "exec/kvcache.h"
+#include "generation/pipeline.h"
 #include "model/model.h"
 #include "mpi/comm.h"
 #include "plan/plan.h"
@@ -54,7 +54,7 @@ struct tfr_engine {
     uint64_t fingerprint; /* of model and prefix, once a saved cache asked for it; else 0 */
     uint64_t prefix_hash; /* of their keys and values; rank 0 */
     uint64_t load_ns;
-    struct tfr_scoring scoring; /* the sampling section, parsed */
+    struct tfr_pipeline pipeline; /* the sampling section, parsed */
     struct tfr_engine *lender;    /* of an assistant: whose team, machine and comm it borrows */
     struct tfr_engine *assistant; /* drafts for this one; NULL without sampling.assistant */
     /* of the step under way; sized in step.c */

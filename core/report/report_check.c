@@ -11,7 +11,7 @@
 #include "base/status.h"
 #include "config/config.h"
 #include "config/findings.h"
-#include "generation/settings.h"
+#include "generation/pipeline.h"
 #include "model/model.h"
 
 enum { VALUE_WIDTH = 32 };
@@ -145,11 +145,12 @@ static enum tfr_status as_text(const char *path, const struct tfr_findings *find
 
 /* What the values under sampling mean: lists of ids, ids outside the vocabulary. */
 static void survey_sampling(const struct tfr_config *config, struct tfr_findings *findings) {
-    struct tfr_scoring scoring;
+    struct tfr_pipeline pipeline;
     const struct tfr_hparams *model = &config->model;
-    const enum tfr_status status = tfr_scoring_open(&scoring, &config->options, model->eos_token_id, model->vocab_size);
+    const enum tfr_status status =
+        tfr_pipeline_open(&pipeline, &config->options, model->eos_token_id, model->vocab_size);
     if (status == TFR_OK) {
-        tfr_scoring_close(&scoring);
+        tfr_pipeline_close(&pipeline);
         return;
     }
     const struct tfr_finding finding = {.about = TFR_ABOUT_OPTION,

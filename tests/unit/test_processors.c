@@ -9,8 +9,8 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "config/config_internal.h"
+#include "generation/pipeline.h"
 #include "generation/sampler.h"
-#include "generation/settings.h"
 
 enum { V = 50, MAX_IDS = 64 };
 
@@ -69,7 +69,7 @@ static void expect_row(const float *got, const float *expected, int index, const
 
 static void check_case(const struct tfr_json_doc *doc, const tfr_json *item, int index) {
     struct tfr_options options = {0};
-    struct tfr_scoring scoring;
+    struct tfr_pipeline pipeline;
     struct tfr_processors processors;
     int32_t ids[MAX_IDS];
     float scores[V], expected[V];
@@ -78,15 +78,15 @@ static void check_case(const struct tfr_json_doc *doc, const tfr_json *item, int
         ids[row.n++] = (int32_t)tfr_json_number(id);
     }
     take_settings(&options, doc, item);
-    assert_ok(tfr_scoring_open(&scoring, &options, -1, V));
-    assert_ok(tfr_processors_open(&processors, &scoring, V));
+    assert_ok(tfr_pipeline_open(&pipeline, &options, -1, V));
+    assert_ok(tfr_processors_open(&processors, &pipeline, V));
     read_row(tfr_json_member(item, "before"), scores);
     read_row(tfr_json_member(item, "after"), expected);
     assert_false(tfr_processors_idle(&processors));
     tfr_processors_apply(&processors, &row, scores);
     expect_row(scores, expected, index, tfr_json_string(tfr_json_first(tfr_json_member(item, "processors"))));
     tfr_processors_close(&processors);
-    tfr_scoring_close(&scoring);
+    tfr_pipeline_close(&pipeline);
     tfr_options_free(&options);
 }
 
@@ -119,16 +119,16 @@ TFR_TEST(random_combinations_give_the_scores_of_transformers) {
 
 static void apply_text(const char *key, const char *value, const int32_t *ids, int64_t n, int64_t n_prompt, float *scores) {
     struct tfr_options options = {0};
-    struct tfr_scoring scoring;
+    struct tfr_pipeline pipeline;
     struct tfr_processors processors;
     tfr_options_set_defaults(&options);
     set(&options, key, value);
-    assert_ok(tfr_scoring_open(&scoring, &options, 0, V));
-    assert_ok(tfr_processors_open(&processors, &scoring, V));
+    assert_ok(tfr_pipeline_open(&pipeline, &options, 0, V));
+    assert_ok(tfr_processors_open(&processors, &pipeline, V));
     const struct tfr_score_row row = {.ids = ids, .n = n, .n_prompt = n_prompt, .max_length = n + 5};
     tfr_processors_apply(&processors, &row, scores);
     tfr_processors_close(&processors);
-    tfr_scoring_close(&scoring);
+    tfr_pipeline_close(&pipeline);
     tfr_options_free(&options);
 }
 
@@ -176,10 +176,10 @@ TFR_TEST(lists_that_are_none_are_refused_by_key) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct tfr_options options = {0};
-        struct tfr_scoring scoring;
+        struct tfr_pipeline pipeline;
         tfr_options_set_defaults(&options);
         set(&options, cases[i].key, cases[i].value);
-        assert_refused(tfr_scoring_open(&scoring, &options, 0, V), TFR_CONFIG, cases[i].words);
+        assert_refused(tfr_pipeline_open(&pipeline, &options, 0, V), TFR_CONFIG, cases[i].words);
         tfr_options_free(&options);
     }
 }

@@ -12,13 +12,13 @@ static const struct tfr_score_row no_row = {.n = 0};
 
 /* How many tokens the pipeline leaves. */
 static int64_t filter(double temperature, int64_t top_k, double top_p, const float *logits, struct tfr_sampler *sampler) {
-    static struct tfr_scoring scoring;
-    scoring = tfr_scoring_neutral();
-    scoring.do_sample = true;
-    scoring.temperature = temperature;
-    scoring.top_k = top_k;
-    scoring.top_p = top_p;
-    assert_ok(tfr_sampler_open(sampler, &scoring, 1, N));
+    static struct tfr_pipeline pipeline;
+    pipeline = tfr_pipeline_neutral();
+    pipeline.do_sample = true;
+    pipeline.temperature = temperature;
+    pipeline.top_k = top_k;
+    pipeline.top_p = top_p;
+    assert_ok(tfr_sampler_open(sampler, &pipeline, 1, N));
     assert_ok(tfr_sampler_score(sampler, &no_row, logits));
     int64_t left = 0;
     for (int i = 0; i < N; i++) {
@@ -30,10 +30,10 @@ static int64_t filter(double temperature, int64_t top_k, double top_p, const flo
 TFR_TEST(greedy_takes_the_lowest_id_among_ties) {
     TFR_UNUSED_STATE;
     const float logits[N] = {1, 3, 2, 3, 3, 0};
-    const struct tfr_scoring scoring = tfr_scoring_neutral();
+    const struct tfr_pipeline pipeline = tfr_pipeline_neutral();
     struct tfr_sampler sampler;
     int32_t id;
-    assert_ok(tfr_sampler_open(&sampler, &scoring, 0, N));
+    assert_ok(tfr_sampler_open(&sampler, &pipeline, 0, N));
     assert_ok(tfr_sampler_next(&sampler, &no_row, logits, 0, &id));
     assert_int_equal(id, 1);
     tfr_sampler_close(&sampler);
@@ -42,11 +42,11 @@ TFR_TEST(greedy_takes_the_lowest_id_among_ties) {
 TFR_TEST(nan_is_refused_by_position) {
     TFR_UNUSED_STATE;
     const float logits[N] = {1, 3, NAN, 3, 3, 0};
-    const struct tfr_scoring scoring = tfr_scoring_neutral();
+    const struct tfr_pipeline pipeline = tfr_pipeline_neutral();
     const struct tfr_score_row row = {.n = 17};
     struct tfr_sampler sampler;
     int32_t id;
-    assert_ok(tfr_sampler_open(&sampler, &scoring, 0, N));
+    assert_ok(tfr_sampler_open(&sampler, &pipeline, 0, N));
     assert_refused(tfr_sampler_next(&sampler, &row, logits, 0, &id), TFR_CHECK, "position 17");
     tfr_sampler_close(&sampler);
 }
@@ -54,12 +54,12 @@ TFR_TEST(nan_is_refused_by_position) {
 TFR_TEST(infinity_is_refused_where_it_would_be_drawn_from) {
     TFR_UNUSED_STATE;
     const float logits[N] = {1, 3, INFINITY, 3, 3, 0};
-    struct tfr_scoring scoring = tfr_scoring_neutral();
+    struct tfr_pipeline pipeline = tfr_pipeline_neutral();
     struct tfr_sampler sampler;
     int32_t id;
-    scoring.do_sample = true;
-    scoring.temperature = 1;
-    assert_ok(tfr_sampler_open(&sampler, &scoring, 0, N));
+    pipeline.do_sample = true;
+    pipeline.temperature = 1;
+    assert_ok(tfr_sampler_open(&sampler, &pipeline, 0, N));
     assert_refused(tfr_sampler_next(&sampler, &no_row, logits, 0, &id), TFR_CHECK, "infinity");
     tfr_sampler_close(&sampler);
 }
@@ -68,10 +68,10 @@ TFR_TEST(bans_of_every_token_are_refused) {
     TFR_UNUSED_STATE;
     const float logits[N] = {1, 3, 2, 3, 3, 0};
     int32_t all[N] = {0, 1, 2, 3, 4, 5}, id;
-    struct tfr_scoring scoring = tfr_scoring_neutral();
+    struct tfr_pipeline pipeline = tfr_pipeline_neutral();
     struct tfr_sampler sampler;
-    scoring.suppress = (struct tfr_id_list){.ids = all, .n = N};
-    assert_ok(tfr_sampler_open(&sampler, &scoring, 0, N));
+    pipeline.suppress = (struct tfr_id_list){.ids = all, .n = N};
+    assert_ok(tfr_sampler_open(&sampler, &pipeline, 0, N));
     assert_refused(tfr_sampler_next(&sampler, &no_row, logits, 0, &id), TFR_CHECK, "no token is left");
     tfr_sampler_close(&sampler);
 }
@@ -130,10 +130,10 @@ TFR_TEST(temperature_sharpens_before_top_p) {
     tfr_sampler_close(&sampler);
 }
 
-static struct tfr_scoring plain_sampling(void) {
-    struct tfr_scoring scoring = tfr_scoring_neutral();
-    scoring.do_sample = true;
-    return scoring;
+static struct tfr_pipeline plain_sampling(void) {
+    struct tfr_pipeline pipeline = tfr_pipeline_neutral();
+    pipeline.do_sample = true;
+    return pipeline;
 }
 
 static int32_t draw_at(struct tfr_sampler *sampler, const float *logits, int64_t position, uint64_t choice) {
@@ -147,10 +147,10 @@ TFR_TEST(a_draw_depends_on_seed_choice_and_position_alone) {
     TFR_UNUSED_STATE;
     float logits[N];
     struct tfr_sampler a, b;
-    const struct tfr_scoring scoring = plain_sampling();
+    const struct tfr_pipeline pipeline = plain_sampling();
     probabilities(logits);
-    assert_ok(tfr_sampler_open(&a, &scoring, 42, N));
-    assert_ok(tfr_sampler_open(&b, &scoring, 42, N));
+    assert_ok(tfr_sampler_open(&a, &pipeline, 42, N));
+    assert_ok(tfr_sampler_open(&b, &pipeline, 42, N));
     int other = 0;
     for (int64_t position = 0; position < 50; position++) {
         const int32_t x = draw_at(&a, logits, position, 0);
@@ -169,12 +169,12 @@ TFR_TEST(draws_follow_the_distribution) {
     TFR_UNUSED_STATE;
     enum { DRAWS = 100000 };
     const double p[N] = {0.5, 0.25, 0.15, 0.07, 0.02, 0.01};
-    const struct tfr_scoring scoring = plain_sampling();
+    const struct tfr_pipeline pipeline = plain_sampling();
     float logits[N];
     struct tfr_sampler sampler;
     int64_t count[N] = {0};
     probabilities(logits);
-    assert_ok(tfr_sampler_open(&sampler, &scoring, 7, N));
+    assert_ok(tfr_sampler_open(&sampler, &pipeline, 7, N));
     for (int64_t i = 0; i < DRAWS; i++) {
         count[draw_at(&sampler, logits, i, 0)]++;
     }

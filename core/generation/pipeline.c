@@ -1,5 +1,6 @@
-/* settings.c - numbers are taken over, lists are parsed from their JSON text and checked against the vocabulary. */
-#include "generation/settings.h"
+/* pipeline.c - the settings of the score pipeline: numbers are taken over, lists are parsed from their JSON
+ * text and checked against the vocabulary. */
+#include "generation/pipeline.h"
 
 #include <math.h>
 #include <string.h>
@@ -95,12 +96,13 @@ static enum tfr_status read_bias_pairs(const struct list_text *list, const tfr_j
 }
 
 /* An end token alone is no bad word: without it nothing would end. */
-static bool is_end(const struct tfr_scoring *scoring, const struct tfr_id_list *ids) {
-    return ids->n == 1 && tfr_scoring_ends(scoring, ids->ids[0]);
+static bool is_end(const struct tfr_pipeline *pipeline, const struct tfr_id_list *ids) {
+    return ids->n == 1 && tfr_pipeline_ends(pipeline, ids->ids[0]);
 }
 
-static enum tfr_status read_bad_words(const struct list_text *list, const tfr_json *root, struct tfr_scoring *scoring) {
-    struct tfr_phrase_list *phrases = &scoring->bad_words;
+static enum tfr_status read_bad_words(const struct list_text *list, const tfr_json *root,
+                                      struct tfr_pipeline *pipeline) {
+    struct tfr_phrase_list *phrases = &pipeline->bad_words;
     if (tfr_json_kind(root) != TFR_JSON_ARRAY) {
         return bad_list(list, "a list of lists of token ids, such as [[1, 2], [7]]");
     }
@@ -112,7 +114,7 @@ static enum tfr_status read_bad_words(const struct list_text *list, const tfr_js
         }
         phrase->bias = -INFINITY;
         TFR_TRY(read_ids(list, ids, &phrase->tokens));
-        if (is_end(scoring, &phrase->tokens)) {
+        if (is_end(pipeline, &phrase->tokens)) {
             tfr_free(phrase->tokens.ids);
             *phrase = (struct tfr_phrase){0};
         } else {
@@ -156,88 +158,95 @@ static enum tfr_status read_logit_bias(const struct list_text *list, const tfr_j
     return TFR_OK;
 }
 
-static enum tfr_status read_decay(const struct list_text *list, const tfr_json *root, struct tfr_scoring *scoring) {
+static enum tfr_status read_decay(const struct list_text *list, const tfr_json *root,
+                                  struct tfr_pipeline *pipeline) {
     const tfr_json *start = tfr_json_kind(root) == TFR_JSON_ARRAY ? tfr_json_first(root) : NULL;
     const tfr_json *factor = start != NULL ? tfr_json_next(start) : NULL;
-    if (factor == NULL || tfr_json_size(root) != 2 || !tfr_json_int64(list->doc, start, &scoring->decay_start) ||
-        scoring->decay_start < 0 || tfr_json_kind(factor) != TFR_JSON_NUMBER || tfr_json_number(factor) <= 0) {
+    if (factor == NULL || tfr_json_size(root) != 2 ||
+        !tfr_json_int64(list->doc, start, &pipeline->decay_start) || pipeline->decay_start < 0 ||
+        tfr_json_kind(factor) != TFR_JSON_NUMBER || tfr_json_number(factor) <= 0) {
         return bad_list(list, "a pair of new tokens and a factor above 0, such as [20, 1.05]");
     }
-    if (scoring->eos.n == 0) {
+    if (pipeline->eos.n == 0) {
         return tfr_raise(TFR_CONFIG, "sampling.%s needs an end token, and there is none", list->key);
     }
-    scoring->decay_factor = tfr_json_number(factor);
-    scoring->has_decay = true;
+    pipeline->decay_factor = tfr_json_number(factor);
+    pipeline->has_decay = true;
     return TFR_OK;
 }
 
 /* End tokens outside the vocabulary can never come and are left out, as the config does with its single one. */
-static enum tfr_status read_end_tokens(const struct list_text *list, const tfr_json *root, struct tfr_scoring *scoring) {
+static enum tfr_status read_end_tokens(const struct list_text *list, const tfr_json *root,
+                                       struct tfr_pipeline *pipeline) {
     const struct list_text any = {.key = list->key, .vocab_size = INT32_MAX, .doc = list->doc};
-    TFR_TRY(read_ids(&any, root, &scoring->eos));
+    TFR_TRY(read_ids(&any, root, &pipeline->eos));
     size_t n = 0;
-    for (size_t i = 0; i < scoring->eos.n; i++) {
-        const int32_t id = scoring->eos.ids[i];
-        const struct tfr_id_list before = {.ids = scoring->eos.ids, .n = n};
+    for (size_t i = 0; i < pipeline->eos.n; i++) {
+        const int32_t id = pipeline->eos.ids[i];
+        const struct tfr_id_list before = {.ids = pipeline->eos.ids, .n = n};
         bool known = false;
         for (size_t j = 0; j < before.n; j++) {
             known |= before.ids[j] == id;
         }
         if (id < list->vocab_size && !known) {
-            scoring->eos.ids[n++] = id;
+            pipeline->eos.ids[n++] = id;
         }
     }
-    scoring->eos.n = n;
+    pipeline->eos.n = n;
     return TFR_OK;
 }
 
 enum what { END_TOKENS, SEQUENCE_BIAS, BAD_WORDS, LOGIT_BIAS, SUPPRESS, BEGIN_SUPPRESS, FORCED_EOS, DECAY };
 
-static enum tfr_status read_parsed(struct tfr_scoring *scoring, enum what what, const struct list_text *list) {
+static enum tfr_status read_parsed(struct tfr_pipeline *pipeline, enum what what,
+                                   const struct list_text *list) {
     const tfr_json *root = tfr_json_root(list->doc);
     switch (what) {
     case END_TOKENS:
-        return read_end_tokens(list, root, scoring);
+        return read_end_tokens(list, root, pipeline);
     case SEQUENCE_BIAS:
-        return read_bias_pairs(list, root, &scoring->sequence_bias);
+        return read_bias_pairs(list, root, &pipeline->sequence_bias);
     case BAD_WORDS:
-        return read_bad_words(list, root, scoring);
+        return read_bad_words(list, root, pipeline);
     case LOGIT_BIAS:
-        return read_logit_bias(list, root, &scoring->logit_bias);
+        return read_logit_bias(list, root, &pipeline->logit_bias);
     case SUPPRESS:
-        return read_ids(list, root, &scoring->suppress);
+        return read_ids(list, root, &pipeline->suppress);
     case BEGIN_SUPPRESS:
-        return read_ids(list, root, &scoring->begin_suppress);
+        return read_ids(list, root, &pipeline->begin_suppress);
     case FORCED_EOS:
-        return read_ids(list, root, &scoring->forced_eos);
+        return read_ids(list, root, &pipeline->forced_eos);
     case DECAY:
-        return read_decay(list, root, scoring);
+        return read_decay(list, root, pipeline);
     }
     return TFR_OK;
 }
 
-static enum tfr_status read_list(struct tfr_scoring *scoring, enum what what, const char *key, const char *text,
-                                 int64_t vocab_size) {
+static enum tfr_status read_list(struct tfr_pipeline *pipeline, enum what what, const char *key,
+                                 const char *text, int64_t vocab_size) {
     if (text == NULL) {
         return TFR_OK;
     }
     struct tfr_json_doc *doc;
     TFR_TRY(tfr_json_open(&doc, key, text, strlen(text), TFR_CONFIG));
     const struct list_text list = {.key = key, .vocab_size = vocab_size, .doc = doc};
-    const enum tfr_status status = read_parsed(scoring, what, &list);
+    const enum tfr_status status = read_parsed(pipeline, what, &list);
     tfr_json_close(doc);
     return status;
 }
 
-static enum tfr_status read_lists(struct tfr_scoring *scoring, const struct tfr_options *o, int64_t vocab_size) {
-    TFR_TRY(read_list(scoring, SEQUENCE_BIAS, "sequence_bias", o->sampling_sequence_bias, vocab_size));
-    TFR_TRY(read_list(scoring, BAD_WORDS, "bad_words_ids", o->sampling_bad_words_ids, vocab_size));
-    TFR_TRY(read_list(scoring, LOGIT_BIAS, "logit_bias", o->sampling_logit_bias, vocab_size));
-    TFR_TRY(read_list(scoring, SUPPRESS, "suppress_tokens", o->sampling_suppress_tokens, vocab_size));
-    TFR_TRY(read_list(scoring, BEGIN_SUPPRESS, "begin_suppress_tokens", o->sampling_begin_suppress_tokens, vocab_size));
-    TFR_TRY(read_list(scoring, FORCED_EOS, "forced_eos_token_id", o->sampling_forced_eos_token_id, vocab_size));
-    TFR_TRY(read_list(scoring, DECAY, "exponential_decay_length_penalty", o->sampling_exponential_decay_length_penalty,
+static enum tfr_status read_lists(struct tfr_pipeline *pipeline, const struct tfr_options *o,
+                                  int64_t vocab_size) {
+    TFR_TRY(read_list(pipeline, SEQUENCE_BIAS, "sequence_bias", o->sampling_sequence_bias, vocab_size));
+    TFR_TRY(read_list(pipeline, BAD_WORDS, "bad_words_ids", o->sampling_bad_words_ids, vocab_size));
+    TFR_TRY(read_list(pipeline, LOGIT_BIAS, "logit_bias", o->sampling_logit_bias, vocab_size));
+    TFR_TRY(read_list(pipeline, SUPPRESS, "suppress_tokens", o->sampling_suppress_tokens, vocab_size));
+    TFR_TRY(read_list(pipeline, BEGIN_SUPPRESS, "begin_suppress_tokens", o->sampling_begin_suppress_tokens,
                       vocab_size));
+    TFR_TRY(
+        read_list(pipeline, FORCED_EOS, "forced_eos_token_id", o->sampling_forced_eos_token_id, vocab_size));
+    TFR_TRY(read_list(pipeline, DECAY, "exponential_decay_length_penalty",
+                      o->sampling_exponential_decay_length_penalty, vocab_size));
     if (o->sampling_forced_bos_token_id >= vocab_size) {
         return tfr_raise(TFR_CONFIG, "sampling.forced_bos_token_id = %lld is outside 0..%lld (vocab_size - 1)",
                          (long long)o->sampling_forced_bos_token_id, (long long)(vocab_size - 1));
@@ -245,57 +254,58 @@ static enum tfr_status read_lists(struct tfr_scoring *scoring, const struct tfr_
     return TFR_OK;
 }
 
-static enum tfr_status choose_end_tokens(struct tfr_scoring *scoring, const struct tfr_options *options, int32_t eos,
-                                         int64_t vocab_size) {
+static enum tfr_status choose_end_tokens(struct tfr_pipeline *pipeline, const struct tfr_options *options,
+                                         int32_t eos, int64_t vocab_size) {
     if (options->sampling_ignore_eos) {
         return TFR_OK;
     }
     if (options->sampling_eos_token_id != NULL) {
-        return read_list(scoring, END_TOKENS, "eos_token_id", options->sampling_eos_token_id, vocab_size);
+        return read_list(pipeline, END_TOKENS, "eos_token_id", options->sampling_eos_token_id, vocab_size);
     }
     if (eos < 0 || eos >= vocab_size) {
         return TFR_OK;
     }
-    scoring->eos.ids = tfr_alloc(1, sizeof *scoring->eos.ids);
-    if (scoring->eos.ids == NULL) {
+    pipeline->eos.ids = tfr_alloc(1, sizeof *pipeline->eos.ids);
+    if (pipeline->eos.ids == NULL) {
         return TFR_RESOURCE;
     }
-    scoring->eos.ids[0] = eos;
-    scoring->eos.n = 1;
+    pipeline->eos.ids[0] = eos;
+    pipeline->eos.n = 1;
     return TFR_OK;
 }
 
-static void take_numbers(struct tfr_scoring *scoring, const struct tfr_options *o) {
-    *scoring = tfr_scoring_neutral();
-    scoring->do_sample = o->sampling_do_sample == TFR_SAMPLE_TRUE ||
-                         (o->sampling_do_sample == TFR_SAMPLE_AUTO && o->sampling_temperature > 0);
-    scoring->temperature = o->sampling_temperature > 0 ? o->sampling_temperature : 1;
-    scoring->top_k = o->sampling_top_k;
-    scoring->top_p = o->sampling_top_p;
-    scoring->min_p = o->sampling_min_p;
-    scoring->typical_p = o->sampling_typical_p;
-    scoring->epsilon_cutoff = o->sampling_epsilon_cutoff;
-    scoring->eta_cutoff = o->sampling_eta_cutoff;
-    scoring->renormalize = o->sampling_renormalize_logits;
-    scoring->repetition_penalty = o->sampling_repetition_penalty;
-    scoring->presence_penalty = o->sampling_presence_penalty;
-    scoring->frequency_penalty = o->sampling_frequency_penalty;
-    scoring->no_repeat_ngram_size = o->sampling_no_repeat_ngram_size;
-    scoring->min_length = o->sampling_min_length;
-    scoring->min_tokens = o->sampling_min_tokens;
-    scoring->forced_bos = (int32_t)o->sampling_forced_bos_token_id;
-    scoring->remove_invalid_values = o->sampling_remove_invalid_values;
+static void take_numbers(struct tfr_pipeline *pipeline, const struct tfr_options *o) {
+    *pipeline = tfr_pipeline_neutral();
+    pipeline->do_sample = o->sampling_do_sample == TFR_SAMPLE_TRUE ||
+                          (o->sampling_do_sample == TFR_SAMPLE_AUTO && o->sampling_temperature > 0);
+    pipeline->temperature = o->sampling_temperature > 0 ? o->sampling_temperature : 1;
+    pipeline->top_k = o->sampling_top_k;
+    pipeline->top_p = o->sampling_top_p;
+    pipeline->min_p = o->sampling_min_p;
+    pipeline->typical_p = o->sampling_typical_p;
+    pipeline->epsilon_cutoff = o->sampling_epsilon_cutoff;
+    pipeline->eta_cutoff = o->sampling_eta_cutoff;
+    pipeline->renormalize = o->sampling_renormalize_logits;
+    pipeline->repetition_penalty = o->sampling_repetition_penalty;
+    pipeline->presence_penalty = o->sampling_presence_penalty;
+    pipeline->frequency_penalty = o->sampling_frequency_penalty;
+    pipeline->no_repeat_ngram_size = o->sampling_no_repeat_ngram_size;
+    pipeline->min_length = o->sampling_min_length;
+    pipeline->min_tokens = o->sampling_min_tokens;
+    pipeline->forced_bos = (int32_t)o->sampling_forced_bos_token_id;
+    pipeline->remove_invalid_values = o->sampling_remove_invalid_values;
 }
 
-enum tfr_status tfr_scoring_open(struct tfr_scoring *scoring, const struct tfr_options *options, int32_t eos, int64_t vocab_size) {
-    take_numbers(scoring, options);
-    enum tfr_status status = choose_end_tokens(scoring, options, eos, vocab_size);
-    status = status == TFR_OK ? read_lists(scoring, options, vocab_size) : status;
+enum tfr_status tfr_pipeline_open(struct tfr_pipeline *pipeline, const struct tfr_options *options,
+                                  int32_t eos, int64_t vocab_size) {
+    take_numbers(pipeline, options);
+    enum tfr_status status = choose_end_tokens(pipeline, options, eos, vocab_size);
+    status = status == TFR_OK ? read_lists(pipeline, options, vocab_size) : status;
     if (options->sampling_num_beams > 1) {
-        scoring->min_keep = scoring->eos.n > 0 ? (int64_t)scoring->eos.n + 1 : 2;
+        pipeline->min_keep = pipeline->eos.n > 0 ? (int64_t)pipeline->eos.n + 1 : 2;
     }
     if (status != TFR_OK) {
-        tfr_scoring_close(scoring);
+        tfr_pipeline_close(pipeline);
     }
     return status;
 }
@@ -307,20 +317,20 @@ static void free_phrases(struct tfr_phrase_list *phrases) {
     tfr_free(phrases->items);
 }
 
-void tfr_scoring_close(struct tfr_scoring *scoring) {
-    free_phrases(&scoring->sequence_bias);
-    free_phrases(&scoring->bad_words);
-    free_phrases(&scoring->logit_bias);
-    tfr_free(scoring->eos.ids);
-    tfr_free(scoring->suppress.ids);
-    tfr_free(scoring->begin_suppress.ids);
-    tfr_free(scoring->forced_eos.ids);
-    *scoring = tfr_scoring_neutral();
+void tfr_pipeline_close(struct tfr_pipeline *pipeline) {
+    free_phrases(&pipeline->sequence_bias);
+    free_phrases(&pipeline->bad_words);
+    free_phrases(&pipeline->logit_bias);
+    tfr_free(pipeline->eos.ids);
+    tfr_free(pipeline->suppress.ids);
+    tfr_free(pipeline->begin_suppress.ids);
+    tfr_free(pipeline->forced_eos.ids);
+    *pipeline = tfr_pipeline_neutral();
 }
 
-bool tfr_scoring_ends(const struct tfr_scoring *scoring, int32_t id) {
-    for (size_t i = 0; i < scoring->eos.n; i++) {
-        if (scoring->eos.ids[i] == id) {
+bool tfr_pipeline_ends(const struct tfr_pipeline *pipeline, int32_t id) {
+    for (size_t i = 0; i < pipeline->eos.n; i++) {
+        if (pipeline->eos.ids[i] == id) {
             return true;
         }
     }
