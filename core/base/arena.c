@@ -149,6 +149,14 @@ void tfr_block_close(struct tfr_block *block) {
     *block = (struct tfr_block){0};
 }
 
+enum tfr_status tfr_block_reserve(struct tfr_block *block, size_t size, enum tfr_hugepages mode) {
+    if (size <= block->size) {
+        return TFR_OK;
+    }
+    tfr_block_close(block);
+    return tfr_block_open(block, size, mode);
+}
+
 void *tfr_bump_take(struct tfr_bump *bump, size_t size, size_t align) {
     uintptr_t next = (uintptr_t)bump->base + bump->used;
     size_t padding = tfr_align_up(next, align) - next;

@@ -33,6 +33,8 @@ enum tfr_hugepages { TFR_HUGEPAGES_OFF, TFR_HUGEPAGES_TRY };
 
 enum tfr_status tfr_block_open(struct tfr_block *block, size_t size, enum tfr_hugepages mode);
 void tfr_block_close(struct tfr_block *block);
+/* At least `size` bytes; what a smaller block held is lost. A zeroed block may be reserved. */
+enum tfr_status tfr_block_reserve(struct tfr_block *block, size_t size, enum tfr_hugepages mode);
 
 /* A bump allocator over caller memory: `tfr_bump_take` hands out aligned pieces, NULL when full. */
 struct tfr_bump {

@@ -3,13 +3,12 @@
  * Every stage is opened on every rank; where one rank alone may fail, all agree before going on, so that no
  * rank waits for one that gave up and rank 0 can tell why.
  */
-#include "session/encoder.h"
-
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mapfile.h"
 #include "base/status.h"
+#include "job/command.h"
 #include "session/prefix.h"
 
 enum { OPENING_TIMEOUT_S = 300 }; /* until the config is read */
@@ -134,7 +133,9 @@ static enum tfr_status open_runtime(struct tfr_engine *engine) {
     TFR_TRY(tfr_store_open(&engine->store, engine->model->weights, engine->team,
                            (enum tfr_hugepages)options->runtime_hugepages));
     TFR_TRY(tfr_exec_open(&engine->exec, engine->team, engine->comm));
-    TFR_TRY(tfr_step_open_buffers(engine));
+    TFR_TRY(tfr_slots_open(engine));
+    TFR_TRY(tfr_step_memory_open(engine));
+    TFR_TRY(tfr_job_open(engine));
     return tfr_engine_fix_orders(engine);
 }
 
@@ -213,12 +214,14 @@ void tfr_engine_close(struct tfr_engine *engine) {
     }
     tfr_engine_close(engine->assistant);
     if (engine->serving) {
-        tfr_engine_end(engine);
+        tfr_command_end(engine);
     }
     for (int i = 0; i < engine->n_plans; i++) {
         tfr_plan_free(engine->plans[i].plan);
     }
-    tfr_step_close_buffers(engine);
+    tfr_job_close(engine);
+    tfr_step_memory_close(engine);
+    tfr_slots_close(engine);
     tfr_exec_close(engine->exec);
     tfr_store_close(engine->store);
     tfr_registry_close(engine->registry);

@@ -3,7 +3,7 @@
  * forward_request.c turns named tensors into a checked struct tfr_forward_request; forward_rows.c decides
  * which rows are computed and cuts them into steps; forward_cache.c moves keys and values; forward_targets.c,
  * forward_head.c and forward_loss.c do what stands on the trunk; forward_reply.c owns the results. forward.c
- * is the order of it all. Everything runs on rank 0; payload.c reaches the others.
+ * is the order of it all. Everything runs on rank 0.
  *
  * Masked tokens never become keys: their rows are left out of the cache, so that a row's result cannot depend
  * on its padding. A masked token that still sees keys is computed as a query alone; one that sees none gives
@@ -12,7 +12,8 @@
 #ifndef TFR_FORWARD_FORWARD_H
 #define TFR_FORWARD_FORWARD_H
 
-#include "step/payload.h"
+#include "job/command.h"
+#include "session/session.h"
 
 /* In an additive mask: hides a key; minus infinity hides as well. */
 #define TFR_HIDDEN (2 * TFR_MASK_INVISIBLE)
@@ -102,13 +103,13 @@ void tfr_reply_narrow(struct tfr_forward_reply *reply, enum tfr_dtype dtype);
 struct tfr_row {
     int32_t b, t;
 };
-struct tfr_run {
+struct tfr_row_run {
     int64_t b, n, past, first; /* sequence, rows, keys before them, first row */
     bool query_only;
 };
 struct tfr_row_plan {
     struct tfr_row *rows;
-    struct tfr_run *runs;
+    struct tfr_row_run *runs;
     int64_t n_rows, n_runs;
     int32_t *key_of,
         *n_keys;     /* [B][T] original index of each kept key; [B] how many, of which n_past are cached */

@@ -8,12 +8,6 @@
 #include "forward/forward.h"
 #include "session/prefix.h"
 
-static enum tfr_status run_bare(struct tfr_engine *engine, const struct tfr_payload *shape,
-                                struct tfr_step_outputs *outputs) {
-    struct tfr_payload payload = *shape;
-    return tfr_payload_run(engine, &payload, NULL, outputs);
-}
-
 /* Kept positions of sequence b, in order. */
 struct kept {
     const int32_t *of;
@@ -29,15 +23,29 @@ static struct kept kept_keys(const struct tfr_forward_request *request, const st
     return (struct kept){.of = plan->key_of + b * request->T, .n = plan->n_keys[b], .width = request->T};
 }
 
-/* One of keys or values between a slot's dense [H][n][D] and sequence b of [B,H,width,D]. */
-static void move(const struct tfr_hparams *model, float *dense, float *all, int64_t b,
-                 const struct kept *kept, int64_t n, int64_t width, bool is_load) {
+/* Where head h and kept position s of sequence b stand in [B,H,width,D]. */
+static int64_t outside_at(const struct tfr_hparams *model, const struct kept *kept, int64_t b, int64_t h, int64_t s,
+                          int64_t width) {
+    return ((b * model->n_head + h) * width + kept->of[s]) * (model->n_embd / model->n_head);
+}
+
+/* One of keys or values of sequence b from [B,H,width,D] to a slot's dense [H][n][D]. */
+static void gather(const struct tfr_hparams *model, float *dense, const float *all, int64_t b, const struct kept *kept, int64_t n,
+                   int64_t width) {
     const int64_t D = model->n_embd / model->n_head;
     for (int64_t h = 0; h < model->n_head; h++) {
         for (int64_t s = 0; s < n; s++) {
-            float *slot = dense + (h * n + s) * D,
-                  *outside = all + ((b * model->n_head + h) * width + kept->of[s]) * D;
-            memcpy(is_load ? slot : outside, is_load ? outside : slot, (size_t)D * sizeof(float));
+            memcpy(dense + (h * n + s) * D, all + outside_at(model, kept, b, h, s, width), (size_t)D * sizeof(float));
+        }
+    }
+}
+
+/* And back, all kept positions. */
+static void scatter(const struct tfr_hparams *model, const float *dense, float *all, int64_t b, const struct kept *kept) {
+    const int64_t D = model->n_embd / model->n_head;
+    for (int64_t h = 0; h < model->n_head; h++) {
+        for (int64_t s = 0; s < kept->n; s++) {
+            memcpy(all + outside_at(model, kept, b, h, s, kept->width), dense + (h * kept->n + s) * D, (size_t)D * sizeof(float));
         }
     }
 }
@@ -47,24 +55,17 @@ static enum tfr_status load_block(const struct tfr_forward_request *request, con
     const struct tfr_hparams *model = request->model;
     const struct kept kept = kept_keys(request, plan, b, is_cross);
     const int64_t n = is_cross ? kept.n : plan->n_past[b];
-    const struct tfr_payload shape = {.kind = TFR_PAYLOAD_LOAD,
-                                      .slot = slot,
-                                      .is_cross = is_cross,
-                                      .layer = layer,
-                                      .n = n,
-                                      .n_floats = 2 * n * model->n_embd};
-    struct tfr_payload *payload = tfr_payload_make(&shape);
-    if (payload == NULL) {
+    const struct tfr_kv_part part = {.slot = slot, .is_cross = is_cross, .layer = layer, .n = n};
+    struct tfr_message *message = tfr_engine_load_kv(request->engine, &part);
+    if (message == NULL) {
         return TFR_RESOURCE;
     }
-    float *keys = tfr_payload_parts(payload).floats;
+    float *keys = tfr_message_body(message);
     float *const *past = request->past + 4 * layer + (is_cross ? 2 : 0);
     const int64_t width = is_cross ? request->E : request->P;
-    move(model, keys, past[0], b, &kept, n, width, true);
-    move(model, keys + n * model->n_embd, past[1], b, &kept, n, width, true);
-    enum tfr_status status = tfr_payload_run(request->engine, payload, NULL, NULL);
-    tfr_free(payload);
-    return status;
+    gather(model, keys, past[0], b, &kept, n, width);
+    gather(model, keys + n * model->n_embd, past[1], b, &kept, n, width);
+    return tfr_command(request->engine, message);
 }
 
 enum tfr_status tfr_caches_load(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
@@ -74,7 +75,7 @@ enum tfr_status tfr_caches_load(const struct tfr_forward_request *request, const
             TFR_TRY(tfr_prefix_copy(request->engine, slot[b - b0]));
         }
         if (request->has_cross) {
-            TFR_TRY(tfr_encoder_open(request->engine, slot[b - b0], plan->n_cross[b]));
+            TFR_TRY(tfr_engine_open_cross(request->engine, slot[b - b0], plan->n_cross[b] > 0 ? plan->n_cross[b] : 1));
         }
         for (int64_t layer = 0; layer < request->model->n_layer; layer++) {
             if (request->has_past) {
@@ -102,15 +103,12 @@ static enum tfr_status store_block(const struct tfr_forward_request *request, co
                                    int32_t slot, int64_t b, int64_t layer, bool is_cross,
                                    float *const *past) {
     const struct kept kept = kept_keys(request, plan, b, is_cross);
-    const struct tfr_payload shape = {
-        .kind = TFR_PAYLOAD_STORE, .slot = slot, .is_cross = is_cross, .layer = layer, .n = kept.n};
-    struct tfr_step_outputs outputs = {0};
-    TFR_TRY(run_bare(request->engine, &shape, &outputs));
-    float *keys = outputs.hidden[0];
+    const struct tfr_kv_part part = {.slot = slot, .is_cross = is_cross, .layer = layer, .n = kept.n};
+    const float *keys;
+    TFR_TRY(tfr_engine_fetch_kv(request->engine, &part, &keys));
     float *const *to = past + 4 * layer + (is_cross ? 2 : 0);
-    move(request->model, keys, to[0], b, &kept, kept.n, kept.width, false);
-    move(request->model, keys + kept.n * request->model->n_embd, to[1], b, &kept, kept.n, kept.width, false);
-    tfr_step_outputs_close(&outputs);
+    scatter(request->model, keys, to[0], b, &kept);
+    scatter(request->model, keys + kept.n * request->model->n_embd, to[1], b, &kept);
     return TFR_OK;
 }
 

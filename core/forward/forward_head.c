@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "base/tensor.h"
 #include "forward/forward.h"
+#include "step/step.h"
 
 /* The given positions, negative ones from the end. */
 static enum tfr_status read_keep(struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
@@ -136,33 +137,27 @@ static void pool(const struct tfr_forward_request *request, const struct tfr_res
     }
 }
 
-/* The summary's linear and activation, max_rows sequences at a time. */
+/* The summary's linear and activation; a sequence is a row here. */
 static enum tfr_status summarise(const struct tfr_forward_request *request, const float *pooled,
                                  float *mc_logits, int64_t width) {
     const struct tfr_hparams *model = request->model;
-    const int64_t C = model->n_embd, most = request->engine->max_rows;
+    const int64_t C = model->n_embd;
     if (!model->summary_use_proj && model->summary_activation == 0) {
         memcpy(mc_logits, pooled, (size_t)(request->B * C) * sizeof(float));
         return TFR_OK;
     }
-    for (int64_t b = 0; b < request->B; b += most) {
-        const int64_t rows = request->B - b < most ? request->B - b : most;
-        const struct tfr_payload shape = {.kind = TFR_PAYLOAD_STEP,
-                                          .has_embeds = 1,
-                                          .features = {.part = TFR_PART_SUMMARY},
-                                          .n_rows = rows,
-                                          .n_floats = rows * C};
-        struct tfr_payload *payload = tfr_payload_make(&shape);
-        if (payload == NULL) {
-            return TFR_RESOURCE;
+    const struct tfr_gpt2_features features = {.part = TFR_PART_SUMMARY};
+    const struct tfr_piece piece = {.n = request->B, .features = &features, .embeds = pooled};
+    struct tfr_step step;
+    enum tfr_status status = tfr_step_open(&step, request->engine, &piece, 1);
+    while (status == TFR_OK && tfr_step_cut(&step)) {
+        status = tfr_step_run(&step);
+        if (status == TFR_OK) {
+            memcpy(mc_logits + step.cuts[0].first * width, step.logits, (size_t)(step.n_rows * width) * sizeof(float));
         }
-        memcpy(tfr_payload_parts(payload).floats, pooled + b * C, (size_t)(rows * C) * sizeof(float));
-        enum tfr_status status = tfr_payload_run(request->engine, payload, NULL, NULL);
-        tfr_free(payload);
-        TFR_TRY(status);
-        memcpy(mc_logits + b * width, request->engine->logits.data, (size_t)(rows * width) * sizeof(float));
     }
-    return TFR_OK;
+    tfr_step_close(&step);
+    return status;
 }
 
 static enum tfr_status finish_choices(const struct tfr_forward_request *request,

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "generation/generation.h"
+#include "session/session.h"
 #include "session/prefix.h"
 #include "session/saved_cache.h"
 #include "model/tokenizer.h"

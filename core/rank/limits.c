@@ -1,9 +1,7 @@
 /* limits.c - what the options runtime.kv_* make of the caches: their type, when memory is touched, how long a sequence
  * may be. */
-#include "rank/rank.h"
-
 #include "base/status.h"
-#include "session/prefix.h"
+#include "rank/rank.h"
 
 enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config) {
     return config->options.runtime_kv_dtype == TFR_KV_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_I8;

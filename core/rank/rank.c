@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 
 #include "base/status.h"
-#include "session/encoder.h"
+#include "model/tokenizer.h"
 
 static atomic_int cancel_requested; /* of the process; lock-free, so a signal handler may set it */
 
@@ -85,4 +85,14 @@ int64_t tfr_engine_vocab_size(const struct tfr_engine *engine) {
 
 int64_t tfr_engine_n_positions(const struct tfr_engine *engine) {
     return tfr_kv_capacity(engine->config) - engine->n_prefix;
+}
+
+int64_t tfr_engine_logit_width(const struct tfr_engine *engine) {
+    const struct tfr_hparams *model = &engine->config->model;
+    const int64_t widths[] = {model->vocab_size, model->num_labels, model->n_embd, 2 /* question answering */};
+    int64_t widest = 0;
+    for (size_t i = 0; i < TFR_COUNT_OF(widths); i++) {
+        widest = widths[i] > widest ? widths[i] : widest;
+    }
+    return widest;
 }

@@ -1,7 +1,8 @@
-/* rank.h - what the files of this folder share: the one object that owns all others.
+/* rank.h - what one process owns: struct tfr_engine, the one object that holds all others. tfrun.h shows it as a handle.
  *
- * engine/open.c opens it (the whole flow in order), plans.c keeps one plan per shape class, step.c runs a step on
- * all ranks, session.c and generate.c are what callers use. Everything here is private to core.
+ * engine/open.c opens it (the whole flow in order), plans.c keeps one plan for each shape class, slots.c the caches, step_run.c
+ * runs a step on this rank. The folders after this one give it faces: job speaks to the other ranks, step cuts rows, session and
+ * all above are what callers use. Private to core. Thread rule: the engine's thread.
  */
 #ifndef TFR_RANK_RANK_H
 #define TFR_RANK_RANK_H
@@ -15,6 +16,8 @@
 #include "model/model.h"
 #include "mpi/comm.h"
 #include "plan/plan.h"
+#include "rank/slots.h"
+#include "rank/step_run.h"
 
 #define TFR_MAX_PLANS 128
 
@@ -22,12 +25,6 @@ struct tfr_shape_plan {
     int64_t rows, logits; /* the buckets */
     struct tfr_gpt2_features features;
     struct tfr_plan *plan;
-};
-
-struct tfr_slot {
-    bool open;
-    struct tfr_kvcache kv;
-    struct tfr_cross *cross; /* keys and values of encoder states (encoder.h); NULL: cross-attention is passed by */
 };
 
 struct tfr_engine {
@@ -57,22 +54,10 @@ struct tfr_engine {
     struct tfr_pipeline pipeline; /* the sampling section, parsed */
     struct tfr_engine *lender;    /* of an assistant: whose team, machine and comm it borrows */
     struct tfr_engine *assistant; /* drafts for this one; NULL without sampling.assistant */
-    /* of the step under way; sized in step.c */
-    struct tfr_control *control;
-    size_t control_bytes;
-    struct tfr_batch_seq *seqs;
-    int32_t *ids, *positions, *logit_rows;
-    struct tfr_block logits, gathered;
-    void *payload; /* of the command under way, rank 0 */
-    struct tfr_payload_side *payload_side; /* what stays on rank 0 of it: payload.c */
-};
-
-/* One sequence. Its slot holds the prefix first, which length and capacity do not count. */
-struct tfr_session {
-    struct tfr_engine *engine;
-    int32_t slot;
-    int64_t length, capacity;
-    bool encoded; /* has encoder states */
+    struct tfr_step_memory step;
+    struct tfr_job *job; /* job/message.c: what rank 0 says to the others */
+    struct tfr_block gathered; /* logits of a call that took several steps */
+    struct tfr_block fetched;  /* keys and values on their way to rank 0 */
 };
 
 /* owners.c: which rank owns which block, from device_map or the split asked for. */
@@ -115,23 +100,6 @@ enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine);
 enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct tfr_config *config,
                                   const struct tfr_machine *machine);
 
-/* step.c: rank 0 says what to do, every rank does it. */
-struct tfr_step_seq {
-    int32_t slot;
-    int32_t rows, keep; /* new rows; logits of the last `keep` */
-    int64_t past;
-};
-enum tfr_status tfr_step_open_buffers(struct tfr_engine *engine);
-void tfr_step_close_buffers(struct tfr_engine *engine);
-/* ids stand one sequence after the other; logits come back the same way in engine->logits. */
-enum tfr_status tfr_engine_run_step(struct tfr_engine *engine, const struct tfr_step_seq *seqs,
-                                    int64_t n_seqs, const int32_t *ids);
-enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot);
-int64_t tfr_engine_free_slots(const struct tfr_engine *engine);
-void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot);
-/* The first n positions of slot `from` become those of slot `to`, on all ranks; encoder states are shared. */
-enum tfr_status tfr_engine_copy_slot(struct tfr_engine *engine, int32_t to, int32_t from, int64_t n);
-void tfr_engine_end(struct tfr_engine *engine);
 /* limits.c: what runtime.kv_* say. */
 enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config);
 int64_t tfr_kv_capacity(const struct tfr_config *config);
@@ -143,15 +111,9 @@ enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64
  * agree on success. */
 enum tfr_status tfr_engine_open_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t capacity);
 enum tfr_status tfr_engine_open_fixed_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t n);
-/* A command with a body, sent in a message of its own; tfr_payload_obey (payload.c) runs on every rank. */
-enum tfr_status tfr_engine_command_payload(struct tfr_engine *engine, void *payload, size_t bytes);
-enum tfr_status tfr_payload_obey(struct tfr_engine *engine, void *payload);
-
-/* session.c */
-int64_t tfr_session_past(const struct tfr_session *session); /* positions of its slot in use, prefix included */
-enum tfr_status tfr_engine_check_ids(const struct tfr_engine *engine, const int32_t *ids, int64_t n, size_t index);
-
 /* rank.c */
+/* What tfr_engine_n_positions is in the words of a message (limits.c). */
+const char *tfr_engine_positions_name(const struct tfr_engine *engine);
 enum tfr_status tfr_engine_tokenizer(struct tfr_engine *engine, const struct tfr_tokenizer **tokenizer);
 bool tfr_engine_cancelled(void);
 void tfr_engine_clear_cancel(void);

@@ -1,29 +1,16 @@
-/* encoder.h - keys and values of encoder states: struct tfr_cross on every rank, and what rank 0 does to fill
- * it. Private to core. Thread rule: the engine's thread. */
+/* encoder.h - encoder states of a sequence: from a file or a caller to keys and values on all ranks, computed once.
+ * Rank 0 only. Thread rule: the engine's thread. */
 #ifndef TFR_SESSION_ENCODER_H
 #define TFR_SESSION_ENCODER_H
 
-#include "rank/rank.h"
+#include <tfrun/tfrun.h>
 
-/* Keys and values of one set of encoder states for the blocks of this rank. */
-struct tfr_cross {
-    struct tfr_kvcache kv;
-    int64_t n; /* positions filled */
-    int users; /* slots that read it */
-};
+struct tfr_engine;
 
-/* On every rank. A slot that has one loses it. */
-enum tfr_status tfr_cross_open(struct tfr_engine *engine, struct tfr_slot *slot, int64_t capacity);
-void tfr_cross_share(struct tfr_slot *to, const struct tfr_slot *from);
-void tfr_cross_release(struct tfr_slot *slot);
-
-/* On rank 0, for all ranks: room for n positions, then the positions kept[n] of states [.., C]. */
-enum tfr_status tfr_encoder_open(struct tfr_engine *engine, int32_t slot, int64_t n);
-enum tfr_status tfr_encoder_run(struct tfr_engine *engine, int32_t slot, const float *states,
-                                const int32_t *kept, int64_t n);
-/* Both, for the positions that the mask leaves. */
-enum tfr_status tfr_encoder_fill(struct tfr_engine *engine, int32_t slot,
-                                 const struct tfr_encoder_states *encoder);
+/* The positions kept[n] of states [.., C] into a slot that has room for them (tfr_engine_open_cross). */
+enum tfr_status tfr_encoder_run(struct tfr_engine *engine, int32_t slot, const float *states, const int32_t *kept, int64_t n);
+/* Room and states, for the positions that the mask leaves. */
+enum tfr_status tfr_encoder_fill(struct tfr_engine *engine, int32_t slot, const struct tfr_encoder_states *encoder);
 
 /* encoder_file.c: a safetensors file with encoder_hidden_states and perhaps encoder_attention_mask. */
 struct tfr_encoder_file {

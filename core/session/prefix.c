@@ -5,35 +5,31 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "step/payload.h"
+#include "job/command.h"
 #include "model/adapter.h"
 
 /* One block: rank 0 reads, all hear, the owner keeps. */
-static enum tfr_status load_block(struct tfr_engine *engine, struct tfr_payload *payload, int64_t layer) {
-    float *keys = tfr_payload_parts(payload).floats;
+static enum tfr_status load_block(struct tfr_engine *engine, const struct tfr_kv_part *part, float *keys) {
+    const size_t bytes = (size_t)tfr_kv_part_floats(engine, part) * sizeof *keys;
     enum tfr_status status = TFR_OK;
-    payload->layer = layer;
     if (tfr_engine_rank(engine) == 0) {
-        status = tfr_adapter_block(engine->model->adapter, layer, keys);
-        engine->prefix_hash = tfr_hash(engine->prefix_hash, keys, (size_t)payload->n_floats * sizeof *keys);
+        status = tfr_adapter_block(engine->model->adapter, part->layer, keys);
+        engine->prefix_hash = tfr_hash(engine->prefix_hash, keys, bytes);
     }
     TFR_TRY(tfr_comm_agree(engine->comm, status));
-    TFR_TRY(tfr_comm_bcast(engine->comm, payload, tfr_payload_bytes(payload)));
-    return tfr_payload_obey(engine, payload);
+    TFR_TRY(tfr_comm_bcast(engine->comm, keys, bytes));
+    tfr_kv_part_load(engine, part, keys);
+    return TFR_OK;
 }
 
 static enum tfr_status load_blocks(struct tfr_engine *engine) {
-    const struct tfr_hparams *model = &engine->config->model;
-    const struct tfr_payload shape = {.kind = TFR_PAYLOAD_LOAD,
-                                      .slot = (int32_t)engine->max_batch,
-                                      .n = engine->n_prefix,
-                                      .n_floats = 2 * engine->n_prefix * model->n_embd};
-    struct tfr_payload *payload = tfr_payload_make(&shape);
-    enum tfr_status status = tfr_comm_agree(engine->comm, payload != NULL ? TFR_OK : TFR_RESOURCE);
-    for (int64_t layer = 0; layer < model->n_layer && status == TFR_OK; layer++) {
-        status = load_block(engine, payload, layer);
+    struct tfr_kv_part part = {.slot = (int32_t)engine->max_batch, .n = engine->n_prefix};
+    float *keys = tfr_alloc((size_t)tfr_kv_part_floats(engine, &part), sizeof *keys);
+    enum tfr_status status = tfr_comm_agree(engine->comm, keys != NULL ? TFR_OK : TFR_RESOURCE);
+    for (; part.layer < engine->config->model.n_layer && status == TFR_OK; part.layer++) {
+        status = load_block(engine, &part, keys);
     }
-    tfr_free(payload);
+    tfr_free(keys);
     return status;
 }
 

@@ -14,7 +14,5 @@
 enum tfr_status tfr_prefix_load(struct tfr_engine *engine);
 /* Rank 0: the prefix becomes the first positions of a slot. */
 enum tfr_status tfr_prefix_copy(struct tfr_engine *engine, int32_t slot);
-/* What tfr_engine_n_positions is in the words of a message. */
-const char *tfr_engine_positions_name(const struct tfr_engine *engine);
 
 #endif

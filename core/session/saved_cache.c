@@ -12,7 +12,7 @@
 #include "base/hash.h"
 #include "base/status.h"
 #include "base/tensor.h"
-#include "step/payload.h"
+#include "session/session.h"
 
 #define KIND   "tfrun-cache"
 #define LAYOUT "1" /* changes when older readers would misread the file */
@@ -70,21 +70,17 @@ static const char *tensor_name(int64_t index, char *name) {
 struct save {
     const struct tfr_session *session;
     const int32_t *ids;
-    int64_t layer; /* whose keys and values are in `block`; -1 none */
-    struct tfr_step_outputs block;
+    int64_t layer; /* whose keys and values are at `keys`; -1 none */
+    const float *keys; /* borrowed until the next command */
     uint64_t digest; /* of all that was written so far */
 };
 
 static enum tfr_status fetch_block(struct save *save, int64_t layer) {
     const struct tfr_session *session = save->session;
-    struct tfr_payload payload = {.kind = TFR_PAYLOAD_STORE,
-                                  .slot = session->slot,
-                                  .layer = layer,
-                                  .first = session->engine->n_prefix,
-                                  .n = session->length};
-    tfr_step_outputs_close(&save->block);
+    const struct tfr_kv_part part = {
+        .slot = session->slot, .layer = layer, .first = session->engine->n_prefix, .n = session->length};
     save->layer = layer;
-    return tfr_payload_run(session->engine, &payload, NULL, &save->block);
+    return tfr_engine_fetch_kv(session->engine, &part, &save->keys);
 }
 
 static enum tfr_status fill_floats(struct save *save, int64_t index, int64_t first, int64_t n, float *buffer) {
@@ -92,7 +88,7 @@ static enum tfr_status fill_floats(struct save *save, int64_t index, int64_t fir
         TFR_TRY(fetch_block(save, index / 2));
     }
     const int64_t at = index % 2 * save->session->length * save->session->engine->config->model.n_embd + first;
-    memcpy(buffer, save->block.hidden[0] + at, (size_t)n * sizeof(float));
+    memcpy(buffer, save->keys + at, (size_t)n * sizeof(float));
     save->digest = tfr_hash(save->digest, buffer, (size_t)n * sizeof(float));
     return TFR_OK;
 }
@@ -158,7 +154,6 @@ enum tfr_status tfr_session_save(const struct tfr_session *session, const int32_
         status = tfr_weights_write_noted(path, identity.notes, TFR_COUNT_OF(identity.notes), specs, n, fill,
                                          &save);
     }
-    tfr_step_outputs_close(&save.block);
     tfr_free(specs);
     tfr_free(names);
     return status;
@@ -244,30 +239,21 @@ static void take_heads(const struct tfr_hparams *model, const struct tfr_weight 
     }
 }
 
-static enum tfr_status load_blocks(struct tfr_session *session, const struct tfr_weights *file,
-                                   int64_t length, int64_t n) {
+static enum tfr_status load_blocks(struct tfr_session *session, const struct tfr_weights *file, int64_t length, int64_t n) {
     const struct tfr_hparams *model = &session->engine->config->model;
-    const struct tfr_payload shape = {.kind = TFR_PAYLOAD_LOAD,
-                                      .slot = session->slot,
-                                      .first = session->engine->n_prefix,
-                                      .n = n,
-                                      .n_floats = 2 * n * model->n_embd};
-    struct tfr_payload *payload = tfr_payload_make(&shape);
-    if (payload == NULL) {
-        return TFR_RESOURCE;
-    }
-    float *keys = tfr_payload_parts(payload).floats;
-    enum tfr_status status = TFR_OK;
-    for (int64_t layer = 0; layer < model->n_layer && status == TFR_OK; layer++) {
+    struct tfr_kv_part part = {.slot = session->slot, .first = session->engine->n_prefix, .n = n};
+    for (; part.layer < model->n_layer; part.layer++) {
         char name[MAX_NAME];
-        payload->layer = layer;
-        take_heads(model, tfr_weights_find(file, tensor_name(2 * layer, name)), length, n, keys);
-        take_heads(model, tfr_weights_find(file, tensor_name(2 * layer + 1, name)), length, n,
-                   keys + n * model->n_embd);
-        status = tfr_payload_run(session->engine, payload, NULL, NULL);
+        struct tfr_message *message = tfr_engine_load_kv(session->engine, &part);
+        if (message == NULL) {
+            return TFR_RESOURCE;
+        }
+        float *keys = tfr_message_body(message);
+        take_heads(model, tfr_weights_find(file, tensor_name(2 * part.layer, name)), length, n, keys);
+        take_heads(model, tfr_weights_find(file, tensor_name(2 * part.layer + 1, name)), length, n, keys + n * model->n_embd);
+        TFR_TRY(tfr_command(session->engine, message));
     }
-    tfr_free(payload);
-    return status;
+    return TFR_OK;
 }
 
 enum tfr_status tfr_saved_cache_check(struct tfr_engine *engine, const char *path) {

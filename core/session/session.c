@@ -1,12 +1,10 @@
-/* session.c - sequences and feeding them: a call becomes steps of at most max_rows rows. */
-#include <tfrun/tfrun.h>
-
-#include <string.h>
+/* session.c - sequences: open, cut, copied, reordered, given encoder states. Feeding them is feed.c. */
 
 #include "base/arena.h"
 #include "base/status.h"
 #include "session/encoder.h"
 #include "session/prefix.h"
+#include "session/session.h"
 
 enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity) {
     const int64_t limit = tfr_engine_n_positions(engine);
@@ -172,150 +170,5 @@ enum tfr_status tfr_session_reorder(struct tfr_session *const *sessions, size_t 
     tfr_free(old);
     tfr_free(wanted);
     tfr_free(slot);
-    return status;
-}
-
-enum tfr_status tfr_engine_check_ids(const struct tfr_engine *engine, const int32_t *ids, int64_t n, size_t index) {
-    const int64_t vocab_size = engine->config->model.vocab_size;
-    for (int64_t i = 0; i < n; i++) {
-        if (ids[i] < 0 || ids[i] >= vocab_size) {
-            return tfr_raise(TFR_USAGE, "token id %d at position %lld of sequence %zu is outside 0..%lld (vocab_size - 1)",
-                             ids[i], (long long)i, index, (long long)(vocab_size - 1));
-        }
-    }
-    return TFR_OK;
-}
-
-static enum tfr_status check_feed(const struct tfr_engine *engine, const struct tfr_feed *feed, size_t index) {
-    const struct tfr_session *session = feed->session;
-    if (session->engine != engine) {
-        return tfr_raise(TFR_USAGE, "sequence %zu belongs to another engine", index);
-    }
-    if (feed->n < 1 || feed->keep < 0 || feed->keep > feed->n) {
-        return tfr_raise(TFR_USAGE, "sequence %zu: %lld new tokens with logits of the last %lld; give at least one token and at "
-                         "most as many logits", index, (long long)feed->n, (long long)feed->keep);
-    }
-    if (feed->n > session->capacity - session->length) {
-        return tfr_raise(TFR_USAGE, "sequence %zu: %lld cached and %lld new tokens exceed its %lld positions", index,
-                         (long long)session->length, (long long)feed->n, (long long)session->capacity);
-    }
-    return tfr_engine_check_ids(engine, feed->ids, feed->n, index);
-}
-
-static enum tfr_status check_feeds(const struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n) {
-    if (n < 1 || n > (size_t)engine->max_batch) {
-        return tfr_raise(TFR_USAGE, "%zu sequences in one call; 1..%lld are possible (tfrun.runtime.max_batch)", n,
-                         (long long)engine->max_batch);
-    }
-    for (size_t i = 0; i < n; i++) {
-        TFR_TRY(check_feed(engine, &feeds[i], i));
-        for (size_t j = 0; j < i; j++) {
-            if (feeds[j].session == feeds[i].session) {
-                return tfr_raise(TFR_USAGE, "sequences %zu and %zu of one call are the same session", j, i);
-            }
-        }
-        if (feeds[i].session->encoded != feeds[0].session->encoded) {
-            return tfr_raise(TFR_USAGE, "of sequences 0 and %zu one has encoder states and one has not; feed them apart", i);
-        }
-    }
-    return TFR_OK;
-}
-
-/* How far a call has come: the sequence under way and its tokens already fed. */
-struct cursor {
-    size_t feed;
-    int64_t token;
-};
-
-/* Fills one step from where the cursor stands. A token's logits are kept if it is among the last `keep` of its feed. */
-static int64_t fill_step(const struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n, struct cursor *cursor,
-                         struct tfr_step_seq *seqs, int32_t *ids, int64_t *n_logits) {
-    int64_t rows = 0, n_seqs = 0;
-    *n_logits = 0;
-    while (cursor->feed < n && rows < engine->max_rows) {
-        const struct tfr_feed *feed = &feeds[cursor->feed];
-        int64_t left = feed->n - cursor->token, room = engine->max_rows - rows;
-        int64_t take = left < room ? left : room;
-        int64_t skipped = feed->n - feed->keep - cursor->token;
-        int64_t keep = skipped >= take ? 0 : skipped <= 0 ? take : take - skipped;
-        memcpy(ids + rows, feed->ids + cursor->token, (size_t)take * sizeof *ids);
-        seqs[n_seqs++] = (struct tfr_step_seq){.slot = feed->session->slot,
-                                               .rows = (int32_t)take,
-                                               .keep = (int32_t)keep,
-                                               .past = tfr_session_past(feed->session) + cursor->token};
-        rows += take;
-        *n_logits += keep;
-        cursor->token += take;
-        if (cursor->token == feed->n) {
-            *cursor = (struct cursor){.feed = cursor->feed + 1};
-        }
-    }
-    return n_seqs;
-}
-
-static int64_t total_rows(const struct tfr_feed *feeds, size_t n, int64_t *keep) {
-    int64_t rows = 0;
-    *keep = 0;
-    for (size_t i = 0; i < n; i++) {
-        rows += feeds[i].n;
-        *keep += feeds[i].keep;
-    }
-    return rows;
-}
-
-static enum tfr_status reserve_gathered(struct tfr_engine *engine, int64_t rows) {
-    size_t bytes = (size_t)rows * (size_t)engine->config->model.vocab_size * sizeof(float);
-    if (bytes <= engine->gathered.size) {
-        return TFR_OK;
-    }
-    if (engine->gathered.data != NULL) {
-        tfr_block_close(&engine->gathered);
-        engine->gathered = (struct tfr_block){0};
-    }
-    return tfr_block_open(&engine->gathered, bytes, TFR_HUGEPAGES_OFF);
-}
-
-/* Runs all steps of a call; logits of several steps are collected in engine->gathered. */
-static enum tfr_status run_steps(struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n, bool several,
-                                 struct tfr_step_seq *seqs, int32_t *ids) {
-    const size_t row_bytes = (size_t)engine->config->model.vocab_size * sizeof(float);
-    struct cursor cursor = {0};
-    uint8_t *to = engine->gathered.data;
-    while (cursor.feed < n) {
-        if (tfr_engine_cancelled()) {
-            tfr_engine_clear_cancel();
-            return tfr_raise(TFR_CANCELLED, "stopped on request");
-        }
-        int64_t n_logits;
-        int64_t n_seqs = fill_step(engine, feeds, n, &cursor, seqs, ids, &n_logits);
-        TFR_TRY(tfr_engine_run_step(engine, seqs, n_seqs, ids));
-        if (several && n_logits > 0) {
-            memcpy(to, engine->logits.data, (size_t)n_logits * row_bytes);
-            to += (size_t)n_logits * row_bytes;
-        }
-    }
-    return TFR_OK;
-}
-
-enum tfr_status tfr_engine_feed(struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n_feeds,
-                                const float **logits) {
-    TFR_TRY(check_feeds(engine, feeds, n_feeds));
-    int64_t keep;
-    bool several = total_rows(feeds, n_feeds, &keep) > engine->max_rows;
-    if (several && keep > 0) {
-        TFR_TRY(reserve_gathered(engine, keep));
-    }
-    struct tfr_step_seq *seqs = tfr_alloc(n_feeds, sizeof *seqs);
-    int32_t *ids = tfr_alloc((size_t)engine->max_rows, sizeof *ids);
-    enum tfr_status status = TFR_RESOURCE;
-    if (seqs != NULL && ids != NULL) {
-        status = run_steps(engine, feeds, n_feeds, several, seqs, ids);
-    }
-    for (size_t i = 0; status == TFR_OK && i < n_feeds; i++) {
-        feeds[i].session->length += feeds[i].n;
-    }
-    tfr_free(seqs);
-    tfr_free(ids);
-    *logits = several ? engine->gathered.data : engine->logits.data;
     return status;
 }

@@ -11,7 +11,7 @@
 #include <tfrun/types.h>
 
 struct tfr_comm;
-#define TFR_COMM_MAX_REQUESTS 64
+#define TFR_COMM_MAX_REQUESTS 1024
 typedef int tfr_comm_request; /* index of a request in flight, -1 none */
 
 /* Looks for a launcher (OMPI_COMM_WORLD_SIZE, PMIX_RANK, PMI_RANK/PMI_SIZE); without one: a comm of size 1.
@@ -36,7 +36,14 @@ void tfr_comm_set_timeout(struct tfr_comm *comm, int64_t timeout_s);
  * know better. */
 void tfr_comm_set_oversubscribed(struct tfr_comm *comm, bool oversubscribed);
 
-/* Asynchronous, matched by (peer, tag); tags 0 .. 30000. */
+/* Who uses which tags. Below: messages of the graph, by block. */
+enum tfr_comm_tag {
+    TFR_TAG_COLLECT = 20000, /* results of a step on their way to rank 0; as many tags as TFR_N_COLLECT_TAGS */
+    TFR_N_COLLECT_TAGS = 9000,
+    TFR_TAG_COMMAND = 29990, /* what rank 0 says: its first bytes, and the rest */
+    TFR_TAG_COMMAND_REST
+};
+/* Asynchronous, matched by (peer, tag) in the order of posting; tags 0 .. 30000. */
 enum tfr_status tfr_comm_isend(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
                                tfr_comm_request *request);
 enum tfr_status tfr_comm_irecv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "generation/assist.h"
 #include "generation/generation.h"
+#include "rank/rank.h"
 
 #define GOLDEN TFR_SOURCE_DIR "/tests/model/golden/"
 

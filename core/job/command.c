@@ -1,0 +1,81 @@
+/* command.c - what every rank does for each kind of message, and the loop of the ranks that follow: see command.h. */
+#include "base/status.h"
+#include "job/command.h"
+
+#include "rank/step_run.h"
+
+static enum tfr_status obey_step(struct tfr_engine *engine, struct tfr_message *message) {
+    return tfr_rank_step(engine, tfr_message_body(message));
+}
+
+static enum tfr_status obey_open_slot(struct tfr_engine *engine, struct tfr_message *message) {
+    return tfr_slot_open(engine, message->part.slot, message->part.n);
+}
+
+static enum tfr_status obey_close_slot(struct tfr_engine *engine, struct tfr_message *message) {
+    tfr_slot_close(engine, message->part.slot);
+    return TFR_OK;
+}
+
+static enum tfr_status obey_copy_slot(struct tfr_engine *engine, struct tfr_message *message) {
+    tfr_slot_copy(engine, message->part.slot, message->from, message->part.n);
+    return TFR_OK;
+}
+
+static enum tfr_status obey_open_cross(struct tfr_engine *engine, struct tfr_message *message) {
+    return tfr_slot_open_cross(engine, message->part.slot, message->part.n);
+}
+
+static enum tfr_status obey_load_kv(struct tfr_engine *engine, struct tfr_message *message) {
+    tfr_kv_part_load(engine, &message->part, tfr_message_body(message));
+    return TFR_OK;
+}
+
+static enum tfr_status obey_fetch_kv(struct tfr_engine *engine, struct tfr_message *message) {
+    const float *keys;
+    return tfr_kv_part_fetch(engine, &message->part, &keys);
+}
+
+static enum tfr_status obey_end(struct tfr_engine *engine, struct tfr_message *message) {
+    (void)engine, (void)message;
+    return TFR_OK;
+}
+
+static enum tfr_status obey(struct tfr_engine *engine, struct tfr_message *message) {
+    static enum tfr_status (*const table[])(struct tfr_engine *, struct tfr_message *) = {
+#define TFR_OBEY(name, function) [TFR_MESSAGE_##name] = function,
+        TFR_EACH_MESSAGE(TFR_OBEY)
+#undef TFR_OBEY
+    };
+    return table[message->kind](engine, message);
+}
+
+enum tfr_status tfr_command(struct tfr_engine *engine, struct tfr_message *message) {
+    TFR_TRY(tfr_message_post(engine, message));
+    return obey(engine, message);
+}
+
+void tfr_command_end(struct tfr_engine *engine) {
+    if (tfr_engine_rank(engine) == 0 && tfr_engine_size(engine) > 1) {
+        struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_END, 0);
+        if (message != NULL) {
+            (void)tfr_command(engine, message);
+        }
+    }
+}
+
+enum tfr_status tfr_engine_follow(struct tfr_engine *engine) {
+    enum tfr_status first_failure = TFR_OK;
+    for (;;) {
+        struct tfr_message *message;
+        tfr_comm_set_timeout(engine->comm, 0); /* rank 0 may take its time between steps */
+        const enum tfr_status heard = tfr_message_next(engine, &message);
+        tfr_comm_set_timeout(engine->comm, engine->config->options.parallel_timeout_s);
+        TFR_TRY(heard);
+        if (message->kind == TFR_MESSAGE_END) {
+            return first_failure;
+        }
+        const enum tfr_status status = obey(engine, message);
+        first_failure = first_failure == TFR_OK ? status : first_failure;
+    }
+}

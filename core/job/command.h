@@ -1,0 +1,28 @@
+/* command.h - rank 0 says what to do and does it, every other rank does it too. Thread rule: the engine's thread.
+ *
+ * A command that fails on all ranks alike (they agreed) is rank 0's to report; the others stay until they are told to end.
+ */
+#ifndef TFR_JOB_COMMAND_H
+#define TFR_JOB_COMMAND_H
+
+#include "job/message.h"
+
+/* Sends a message of tfr_message_new, then does what it says. */
+enum tfr_status tfr_command(struct tfr_engine *engine, struct tfr_message *message);
+/* The last one. */
+void tfr_command_end(struct tfr_engine *engine);
+
+/* slot_commands.c: slots on all ranks. */
+enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot);
+int64_t tfr_engine_free_slots(const struct tfr_engine *engine);
+void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot);
+/* The first n positions of slot `from` become those of slot `to`; encoder states are shared. */
+enum tfr_status tfr_engine_copy_slot(struct tfr_engine *engine, int32_t to, int32_t from, int64_t n);
+/* Room for n encoder positions in a slot; 0: none any more. */
+enum tfr_status tfr_engine_open_cross(struct tfr_engine *engine, int32_t slot, int64_t n);
+/* A message whose body takes the keys [H][n][D] and values of `part`, to be filled and commanded; NULL after raising. */
+struct tfr_message *tfr_engine_load_kv(struct tfr_engine *engine, const struct tfr_kv_part *part);
+/* Keys, then values; borrowed until the next command. */
+enum tfr_status tfr_engine_fetch_kv(struct tfr_engine *engine, const struct tfr_kv_part *part, const float **keys);
+
+#endif

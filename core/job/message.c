@@ -1,0 +1,189 @@
+/* message.c - the ring of posted copies on rank 0, and the posted receive on the others: see message.h. */
+#include "job/message.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+
+enum { RING = 4 };
+
+/* MPI counts in int; the rest of a longer message goes in pieces, of which all but the last are waited for. */
+static const size_t piece_bytes = (size_t)1 << 30;
+
+/* Bytes of one message, and on rank 0 its sends in flight: two for each other rank. */
+struct copy {
+    struct tfr_message *message;
+    size_t room;
+    tfr_comm_request *requests;
+    int n_requests;
+};
+
+struct tfr_job {
+    struct copy ring[RING]; /* other ranks: the first two hold first parts, the third whole messages */
+    int next;
+    uint32_t number; /* of the last message */
+    tfr_comm_request posted; /* the receive into ring[next]; -1 none */
+};
+
+static enum tfr_status reserve(struct copy *copy, size_t bytes) {
+    const size_t wanted = bytes > TFR_MESSAGE_INLINE ? bytes : TFR_MESSAGE_INLINE;
+    if (wanted <= copy->room) {
+        return TFR_OK;
+    }
+    void *grown = tfr_alloc(1, wanted);
+    if (grown == NULL) {
+        return TFR_RESOURCE;
+    }
+    tfr_free(copy->message);
+    copy->message = grown;
+    copy->room = wanted;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_job_open(struct tfr_engine *engine) {
+    const size_t most = 2 * (size_t)tfr_engine_size(engine);
+    struct tfr_job *job = engine->job = tfr_alloc(1, sizeof *job);
+    if (job == NULL) {
+        return TFR_RESOURCE;
+    }
+    job->posted = -1;
+    for (int i = 0; i < RING; i++) {
+        job->ring[i].requests = tfr_alloc(most, sizeof(tfr_comm_request));
+        if (job->ring[i].requests == NULL) {
+            return TFR_RESOURCE;
+        }
+        TFR_TRY(reserve(&job->ring[i], TFR_MESSAGE_INLINE));
+    }
+    return TFR_OK;
+}
+
+/* Until all sends of a copy are done. */
+static enum tfr_status settle(struct tfr_engine *engine, struct copy *copy) {
+    struct tfr_backoff backoff = {0};
+    while (copy->n_requests > 0) {
+        bool done;
+        TFR_TRY(tfr_comm_test(engine->comm, copy->requests[copy->n_requests - 1], &done));
+        if (done) {
+            copy->n_requests--;
+        } else {
+            TFR_TRY(tfr_comm_pause(engine->comm, &backoff, "a command to be taken by the other ranks"));
+        }
+    }
+    return TFR_OK;
+}
+
+void tfr_job_close(struct tfr_engine *engine) {
+    struct tfr_job *job = engine->job;
+    if (job == NULL) {
+        return;
+    }
+    for (int i = 0; i < RING; i++) {
+        if (job->ring[i].requests != NULL) {
+            (void)settle(engine, &job->ring[i]); /* a rank that is gone has been told of elsewhere */
+        }
+        tfr_free(job->ring[i].requests);
+        tfr_free(job->ring[i].message);
+    }
+    tfr_free(job);
+    engine->job = NULL;
+}
+
+struct tfr_message *tfr_message_new(struct tfr_engine *engine, enum tfr_message_kind kind, size_t body_bytes) {
+    struct tfr_job *job = engine->job;
+    struct copy *copy = &job->ring[job->next];
+    if (settle(engine, copy) != TFR_OK || reserve(copy, sizeof *copy->message + body_bytes) != TFR_OK) {
+        return NULL;
+    }
+    *copy->message = (struct tfr_message){.kind = kind, .body_bytes = (int64_t)body_bytes};
+    return copy->message;
+}
+
+static enum tfr_status post_rest(struct tfr_engine *engine, struct copy *copy, int peer) {
+    const uint8_t *at = (const uint8_t *)copy->message + TFR_MESSAGE_INLINE;
+    const size_t total = sizeof *copy->message + (size_t)copy->message->body_bytes;
+    size_t left = total > TFR_MESSAGE_INLINE ? total - TFR_MESSAGE_INLINE : 0;
+    for (; left > piece_bytes; left -= piece_bytes, at += piece_bytes) {
+        TFR_TRY(tfr_comm_send(engine->comm, at, piece_bytes, peer, TFR_TAG_COMMAND_REST));
+    }
+    if (left == 0) {
+        return TFR_OK;
+    }
+    return tfr_comm_isend(engine->comm, at, left, peer, TFR_TAG_COMMAND_REST, &copy->requests[copy->n_requests++]);
+}
+
+enum tfr_status tfr_message_post(struct tfr_engine *engine, struct tfr_message *message) {
+    struct tfr_job *job = engine->job;
+    struct copy *copy = &job->ring[job->next];
+    const int size = tfr_engine_size(engine);
+    message->number = ++job->number;
+    if (size == 1) {
+        return TFR_OK;
+    }
+    job->next = (job->next + 1) % RING;
+    for (int peer = 1; peer < size; peer++) {
+        TFR_TRY(tfr_comm_isend(engine->comm, message, TFR_MESSAGE_INLINE, peer, TFR_TAG_COMMAND,
+                               &copy->requests[copy->n_requests++]));
+    }
+    for (int peer = 1; peer < size; peer++) {
+        TFR_TRY(post_rest(engine, copy, peer));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status post_receive(struct tfr_engine *engine) {
+    struct tfr_job *job = engine->job;
+    return tfr_comm_irecv(engine->comm, job->ring[job->next].message, TFR_MESSAGE_INLINE, 0, TFR_TAG_COMMAND, &job->posted);
+}
+
+static enum tfr_status await(struct tfr_engine *engine) {
+    struct tfr_job *job = engine->job;
+    struct tfr_backoff backoff = {0};
+    bool done = false;
+    while (!done) {
+        TFR_TRY(tfr_comm_test(engine->comm, job->posted, &done));
+        if (!done) {
+            TFR_TRY(tfr_comm_pause(engine->comm, &backoff, "a command of rank 0"));
+        }
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status take_rest(struct tfr_engine *engine, struct copy *whole, const struct tfr_message *first) {
+    const size_t total = sizeof *first + (size_t)first->body_bytes;
+    TFR_TRY(reserve(whole, total));
+    memcpy(whole->message, first, TFR_MESSAGE_INLINE);
+    uint8_t *at = (uint8_t *)whole->message + TFR_MESSAGE_INLINE;
+    for (size_t left = total - TFR_MESSAGE_INLINE; left > 0;) {
+        const size_t n = left < piece_bytes ? left : piece_bytes;
+        TFR_TRY(tfr_comm_recv(engine->comm, at, n, 0, TFR_TAG_COMMAND_REST));
+        at += n;
+        left -= n;
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_message_next(struct tfr_engine *engine, struct tfr_message **message) {
+    struct tfr_job *job = engine->job;
+    if (job->posted < 0) {
+        TFR_TRY(post_receive(engine));
+    }
+    TFR_TRY(await(engine));
+    struct tfr_message *first = job->ring[job->next].message;
+    if (first->number != ++job->number || first->kind < 0 || first->kind >= TFR_N_MESSAGES) {
+        return tfr_raise(TFR_RUNTIME, "rank %d got command %u of kind %d where number %u was due: the ranks have lost each other",
+                         tfr_engine_rank(engine), first->number, first->kind, job->number);
+    }
+    job->next = 1 - job->next;
+    job->posted = -1;
+    if (first->kind != TFR_MESSAGE_END) {
+        TFR_TRY(post_receive(engine));
+    }
+    *message = first;
+    if (sizeof *first + (size_t)first->body_bytes > TFR_MESSAGE_INLINE) {
+        TFR_TRY(take_rest(engine, &job->ring[2], first));
+        *message = job->ring[2].message;
+    }
+    return TFR_OK;
+}

@@ -1,0 +1,57 @@
+/* message.h - what rank 0 says to the others: one fixed record and a body, with a number; the others answer by doing.
+ *
+ * Messages are posted: rank 0 writes each into a ring of buffers and goes on while they are on the way; the others keep the
+ * receive of the next one posted while they do what the last one said. The first TFR_MESSAGE_INLINE bytes go in one message, so
+ * that a decode step is one message a rank; a longer body follows in a second. They arrive in the order of their numbers, because
+ * MPI keeps the order of one sender and tag. Thread rule: the engine's thread.
+ */
+#ifndef TFR_JOB_MESSAGE_H
+#define TFR_JOB_MESSAGE_H
+
+#include "rank/rank.h"
+#include "rank/slots.h"
+
+/* Every kind, with the function of command.c that every rank runs for it. */
+#define TFR_EACH_MESSAGE(EACH)                                                                                        \
+    EACH(STEP, obey_step)             /* body: struct tfr_step_body */                                               \
+    EACH(OPEN_SLOT, obey_open_slot)   /* part.slot, with room for part.n positions */                                \
+    EACH(CLOSE_SLOT, obey_close_slot) /* part.slot */                                                                \
+    EACH(COPY_SLOT, obey_copy_slot)   /* the first part.n positions of slot `from` into part.slot */                 \
+    EACH(OPEN_CROSS, obey_open_cross) /* room for part.n encoder positions in part.slot; 0: none any more */         \
+    EACH(LOAD_KV, obey_load_kv)       /* body: keys and values of `part` */                                          \
+    EACH(FETCH_KV, obey_fetch_kv)     /* `part` to rank 0 */                                                         \
+    EACH(END, obey_end)
+
+enum tfr_message_kind {
+#define TFR_MESSAGE_KIND(name, function) TFR_MESSAGE_##name,
+    TFR_EACH_MESSAGE(TFR_MESSAGE_KIND)
+#undef TFR_MESSAGE_KIND
+    TFR_N_MESSAGES
+};
+
+struct tfr_message {
+    uint32_t number; /* counts from 1 */
+    int32_t kind, from, unused;
+    struct tfr_kv_part part;
+    int64_t body_bytes;
+};
+
+enum { TFR_MESSAGE_INLINE = 1024 }; /* of a message and its body; below every transport's limit for sending at once */
+
+struct tfr_job;
+enum tfr_status tfr_job_open(struct tfr_engine *engine);
+/* Waits until what was sent is taken. */
+void tfr_job_close(struct tfr_engine *engine);
+
+/* Rank 0: the next message, zeroed but for its kind and body_bytes; NULL after raising. Borrowed until it is sent. */
+struct tfr_message *tfr_message_new(struct tfr_engine *engine, enum tfr_message_kind kind, size_t body_bytes);
+static inline void *tfr_message_body(struct tfr_message *message) {
+    return message + 1;
+}
+/* Posts it to all other ranks. */
+enum tfr_status tfr_message_post(struct tfr_engine *engine, struct tfr_message *message);
+/* Other ranks: posts the receive of the first message, waits for it, and posts that of the next one. Borrowed until the next
+ * call. */
+enum tfr_status tfr_message_next(struct tfr_engine *engine, struct tfr_message **message);
+
+#endif

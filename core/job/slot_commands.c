@@ -1,0 +1,66 @@
+/* slot_commands.c - slots on all ranks, commanded by rank 0: see command.h. */
+#include "base/log.h"
+#include "base/status.h"
+#include "job/command.h"
+
+static enum tfr_status command_slot(struct tfr_engine *engine, enum tfr_message_kind kind, int32_t slot, int32_t from, int64_t n) {
+    struct tfr_message *message = tfr_message_new(engine, kind, 0);
+    if (message == NULL) {
+        return TFR_RESOURCE;
+    }
+    message->part = (struct tfr_kv_part){.slot = slot, .n = n};
+    message->from = from;
+    return tfr_command(engine, message);
+}
+
+enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot) {
+    for (int32_t i = 0; i < engine->max_batch; i++) {
+        if (!engine->slots[i].open) {
+            *slot = i;
+            return command_slot(engine, TFR_MESSAGE_OPEN_SLOT, i, 0, capacity);
+        }
+    }
+    return tfr_raise(TFR_RESOURCE, "all %lld sequences are in use; raise tfrun.runtime.max_batch", (long long)engine->max_batch);
+}
+
+int64_t tfr_engine_free_slots(const struct tfr_engine *engine) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < engine->max_batch; i++) {
+        n += !engine->slots[i].open;
+    }
+    return n;
+}
+
+void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot) {
+    if (command_slot(engine, TFR_MESSAGE_CLOSE_SLOT, slot, 0, 0) != TFR_OK) {
+        tfr_log(TFR_LOG_ERROR, "engine", "%s", tfr_failure_text());
+    }
+}
+
+enum tfr_status tfr_engine_copy_slot(struct tfr_engine *engine, int32_t to, int32_t from, int64_t n) {
+    return command_slot(engine, TFR_MESSAGE_COPY_SLOT, to, from, n);
+}
+
+enum tfr_status tfr_engine_open_cross(struct tfr_engine *engine, int32_t slot, int64_t n) {
+    return command_slot(engine, TFR_MESSAGE_OPEN_CROSS, slot, 0, n);
+}
+
+struct tfr_message *tfr_engine_load_kv(struct tfr_engine *engine, const struct tfr_kv_part *part) {
+    const size_t bytes = (size_t)tfr_kv_part_floats(engine, part) * sizeof(float);
+    struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_LOAD_KV, bytes);
+    if (message != NULL) {
+        message->part = *part;
+    }
+    return message;
+}
+
+enum tfr_status tfr_engine_fetch_kv(struct tfr_engine *engine, const struct tfr_kv_part *part, const float **keys) {
+    struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_FETCH_KV, 0);
+    if (message == NULL) {
+        return TFR_RESOURCE;
+    }
+    message->part = *part;
+    TFR_TRY(tfr_command(engine, message));
+    *keys = engine->fetched.data;
+    return TFR_OK;
+}

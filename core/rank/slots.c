@@ -1,0 +1,80 @@
+/* slots.c - opens, copies and closes the caches of this rank: see slots.h. */
+#include "base/status.h"
+#include "rank/slots.h"
+
+#include "base/arena.h"
+#include "rank/rank.h"
+
+static void release_cross(struct tfr_slot *slot) {
+    if (slot->cross != NULL && --slot->cross->users == 0) {
+        tfr_kvcache_close(&slot->cross->kv);
+        tfr_free(slot->cross);
+    }
+    slot->cross = NULL;
+}
+
+static void share_cross(struct tfr_slot *to, const struct tfr_slot *from) {
+    if (to->cross == from->cross) {
+        return;
+    }
+    release_cross(to);
+    to->cross = from->cross;
+    if (to->cross != NULL) {
+        to->cross->users++;
+    }
+}
+
+enum tfr_status tfr_slots_open(struct tfr_engine *engine) {
+    engine->slots = tfr_alloc((size_t)engine->max_batch + 1, sizeof *engine->slots);
+    return engine->slots != NULL ? TFR_OK : TFR_RESOURCE;
+}
+
+void tfr_slots_close(struct tfr_engine *engine) {
+    for (int32_t i = 0; engine->slots != NULL && i <= engine->max_batch; i++) {
+        tfr_slot_close(engine, i);
+    }
+    tfr_block_close(&engine->fetched);
+    tfr_free(engine->slots);
+    engine->slots = NULL;
+}
+
+enum tfr_status tfr_slot_open(struct tfr_engine *engine, int32_t slot, int64_t capacity) {
+    TFR_TRY(tfr_engine_open_kv(engine, &engine->slots[slot].kv, capacity));
+    engine->slots[slot].open = true;
+    return TFR_OK;
+}
+
+void tfr_slot_close(struct tfr_engine *engine, int32_t slot) {
+    struct tfr_slot *closed = &engine->slots[slot];
+    if (closed->open) {
+        tfr_kvcache_close(&closed->kv);
+        release_cross(closed);
+        closed->open = false;
+    }
+}
+
+void tfr_slot_copy(struct tfr_engine *engine, int32_t to, int32_t from, int64_t n) {
+    tfr_kvcache_copy(&engine->slots[to].kv, &engine->slots[from].kv, n);
+    share_cross(&engine->slots[to], &engine->slots[from]);
+}
+
+enum tfr_status tfr_slot_open_cross(struct tfr_engine *engine, int32_t slot, int64_t n) {
+    struct tfr_slot *opened = &engine->slots[slot];
+    if (n == 0) {
+        release_cross(opened);
+        return TFR_OK;
+    }
+    struct tfr_cross *cross = tfr_alloc(1, sizeof *cross);
+    enum tfr_status status = tfr_comm_agree(engine->comm, cross != NULL ? TFR_OK : TFR_RESOURCE);
+    if (status == TFR_OK) {
+        status = tfr_engine_open_fixed_kv(engine, &cross->kv, n);
+    }
+    if (status != TFR_OK) {
+        tfr_free(cross);
+        return status;
+    }
+    release_cross(opened);
+    cross->users = 1;
+    opened->cross = cross;
+    return TFR_OK;
+}

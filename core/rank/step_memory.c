@@ -1,0 +1,58 @@
+/* step_memory.c - the buffers of steps, opened once with room for the largest one: see step_run.h. */
+#include "base/status.h"
+#include "rank/rank.h"
+#include "rank/step_run.h"
+
+static bool open_arrays(struct tfr_step_memory *memory, size_t rows, size_t items, size_t n_head) {
+    memory->ids = tfr_alloc(rows, sizeof *memory->ids);
+    memory->positions = tfr_alloc(rows, sizeof *memory->positions);
+    memory->token_types = tfr_alloc(rows, sizeof *memory->token_types);
+    memory->logit_rows = tfr_alloc(rows, sizeof *memory->logit_rows);
+    memory->seqs = tfr_alloc(rows, sizeof *memory->seqs);
+    memory->hidden = tfr_alloc(items, sizeof *memory->hidden);
+    memory->weights = tfr_alloc(items, sizeof *memory->weights);
+    memory->cross_weights = tfr_alloc(items, sizeof *memory->cross_weights);
+    memory->local_weights = tfr_alloc(items, sizeof *memory->local_weights);
+    memory->local_cross = tfr_alloc(items, sizeof *memory->local_cross);
+    memory->head_mask = tfr_alloc(items * n_head, sizeof *memory->head_mask);
+    return memory->ids != NULL && memory->positions != NULL && memory->token_types != NULL && memory->logit_rows != NULL &&
+           memory->seqs != NULL && memory->hidden != NULL && memory->weights != NULL && memory->cross_weights != NULL &&
+           memory->local_weights != NULL && memory->local_cross != NULL && memory->head_mask != NULL;
+}
+
+enum tfr_status tfr_step_memory_open(struct tfr_engine *engine) {
+    const struct tfr_hparams *model = &engine->config->model;
+    const size_t rows = (size_t)engine->max_rows;
+    struct tfr_step_memory *memory = &engine->step;
+    if (!open_arrays(memory, rows, (size_t)model->n_layer + 1, (size_t)model->n_head)) {
+        return TFR_RESOURCE;
+    }
+    TFR_TRY(tfr_block_open(&memory->embeds, rows * (size_t)model->n_embd * sizeof(float), TFR_HUGEPAGES_OFF));
+    if (tfr_engine_rank(engine) != 0) {
+        return TFR_OK;
+    }
+    return tfr_block_open(&memory->logits, rows * (size_t)tfr_engine_logit_width(engine) * sizeof(float), TFR_HUGEPAGES_OFF);
+}
+
+void tfr_step_memory_trim(struct tfr_engine *engine) {
+    tfr_block_close(&engine->step.made);
+}
+
+void tfr_step_memory_close(struct tfr_engine *engine) {
+    struct tfr_step_memory *memory = &engine->step;
+    tfr_step_memory_trim(engine);
+    tfr_block_close(&memory->embeds);
+    tfr_block_close(&memory->logits);
+    tfr_free(memory->ids);
+    tfr_free(memory->positions);
+    tfr_free(memory->token_types);
+    tfr_free(memory->logit_rows);
+    tfr_free(memory->seqs);
+    tfr_free(memory->hidden);
+    tfr_free(memory->weights);
+    tfr_free(memory->cross_weights);
+    tfr_free(memory->local_weights);
+    tfr_free(memory->local_cross);
+    tfr_free(memory->head_mask);
+    *memory = (struct tfr_step_memory){0};
+}

@@ -1,0 +1,260 @@
+/* step_run.c - one step on this rank, in order: plan, memory, sequences, exec, results to rank 0. See step_run.h. */
+#include "rank/step_run.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "rank/rank.h"
+#include "rank/slots.h"
+
+enum { LINE_FLOATS = 16 };
+
+int64_t tfr_step_piece_keys(const struct tfr_step_piece *piece) {
+    return piece->past + (piece->query_only ? 0 : piece->rows);
+}
+
+static size_t logit_rows_bytes(const struct tfr_step_body *body) {
+    return tfr_align_up((size_t)body->n_logits * sizeof(int32_t), sizeof(int64_t));
+}
+
+size_t tfr_step_body_bytes(const struct tfr_step_body *body) {
+    return sizeof *body + (size_t)body->n_pieces * sizeof(struct tfr_step_piece) + logit_rows_bytes(body) +
+           (size_t)body->n_floats * sizeof(float);
+}
+
+struct tfr_step_parts tfr_step_body_parts(struct tfr_step_body *body) {
+    uint8_t *at = (uint8_t *)(body + 1);
+    struct tfr_step_parts parts = {.pieces = (void *)at};
+    at += (size_t)body->n_pieces * sizeof *parts.pieces;
+    parts.logit_rows = (void *)at;
+    parts.floats = (void *)(at + logit_rows_bytes(body));
+    return parts;
+}
+
+/* The step under way. */
+struct step {
+    struct tfr_engine *engine;
+    struct tfr_step_memory *memory;
+    const struct tfr_step_body *body;
+    struct tfr_step_parts parts;
+    const struct tfr_plan *plan;
+    int64_t n_weights, n_cross_weights; /* floats of one block's weights */
+    float *next;                        /* free memory of the results */
+};
+
+static bool is_hidden_asked(const struct step *step, int64_t item) {
+    const struct tfr_gpt2_features *features = &step->body->features;
+    const bool is_last = item == step->engine->config->model.n_layer;
+    return features->part == TFR_PART_MODEL &&
+           (features->hidden_states || (is_last && (features->last_hidden || features->head == TFR_HEAD_NONE)));
+}
+
+/* Rank that makes item i of hidden_states. */
+static int hidden_owner(const struct tfr_engine *engine, int64_t item) {
+    return item == 0                               ? 0
+           : item == engine->config->model.n_layer ? engine->ln_f_rank
+                                                   : engine->owner[item - 1];
+}
+
+/* Rank 0 has room for everything, the others for what they make. */
+static bool has_room(const struct tfr_engine *engine, int owner) {
+    return tfr_engine_rank(engine) == 0 || tfr_engine_rank(engine) == owner;
+}
+
+static int64_t padded(int64_t n_floats) {
+    return (n_floats + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
+}
+
+/* A kernel may write as many rows as its plan serves. */
+static int64_t hidden_floats(const struct step *step) {
+    return padded(step->plan->rows_max * step->engine->config->model.n_embd);
+}
+
+static float *take(struct step *step, int64_t n_floats) {
+    if (n_floats == 0) {
+        return NULL;
+    }
+    float *taken = step->next;
+    step->next += n_floats;
+    return taken;
+}
+
+static void count_weights(struct step *step) {
+    const int64_t n_heads = step->engine->config->model.n_head;
+    for (int64_t i = 0; i < step->body->n_pieces && step->body->features.weights; i++) {
+        const struct tfr_step_piece *piece = &step->parts.pieces[i];
+        step->n_weights += n_heads * piece->rows * tfr_step_piece_keys(piece);
+        if (step->body->features.cross) {
+            step->n_cross_weights += n_heads * piece->rows * step->engine->slots[piece->slot].cross->n;
+        }
+    }
+}
+
+static int64_t count_results(const struct step *step) {
+    const int64_t n_layer = step->engine->config->model.n_layer;
+    int64_t total = 0;
+    for (int64_t i = 0; i <= n_layer; i++) {
+        if (is_hidden_asked(step, i) && has_room(step->engine, hidden_owner(step->engine, i))) {
+            total += hidden_floats(step);
+        }
+        if (i < n_layer && has_room(step->engine, step->engine->owner[i])) {
+            total += padded(step->n_weights) + padded(step->n_cross_weights);
+        }
+    }
+    return total;
+}
+
+/* Where each result of block or item i goes. */
+static void hand_out(struct step *step) {
+    const struct tfr_engine *engine = step->engine;
+    const struct tfr_hparams *model = &engine->config->model;
+    struct tfr_step_memory *memory = step->memory;
+    int64_t local = 0;
+    step->next = memory->made.data;
+    for (int64_t i = 0; i <= model->n_layer; i++) {
+        const bool is_here = is_hidden_asked(step, i) && has_room(engine, hidden_owner(engine, i));
+        memory->hidden[i] = take(step, is_here ? hidden_floats(step) : 0);
+        if (i == model->n_layer) {
+            break;
+        }
+        const bool has_weights = has_room(engine, engine->owner[i]);
+        memory->weights[i] = take(step, has_weights ? padded(step->n_weights) : 0);
+        memory->cross_weights[i] = take(step, has_weights ? padded(step->n_cross_weights) : 0);
+        if (engine->owner[i] == tfr_engine_rank(engine)) {
+            memory->local_weights[local] = memory->weights[i];
+            memory->local_cross[local] = memory->cross_weights[i];
+            if (step->body->features.head_mask) {
+                memcpy(memory->head_mask + local * model->n_head, step->parts.floats + i * model->n_head,
+                       (size_t)model->n_head * sizeof(float));
+            }
+            local++;
+        }
+    }
+}
+
+/* Room for hidden states and weights. Steps that want none, such as those of generation, pass without a word to other ranks. */
+static enum tfr_status make_room(struct step *step) {
+    const struct tfr_gpt2_features *features = &step->body->features;
+    count_weights(step);
+    const bool has_results =
+        features->weights || features->hidden_states || features->last_hidden || features->head == TFR_HEAD_NONE;
+    if (has_results) {
+        const size_t bytes = (size_t)count_results(step) * sizeof(float);
+        TFR_TRY(tfr_comm_agree(step->engine->comm, tfr_block_reserve(&step->memory->made, bytes, TFR_HUGEPAGES_OFF)));
+    }
+    hand_out(step);
+    return TFR_OK;
+}
+
+static struct tfr_batch_seq sequence_of(const struct step *step, const struct tfr_step_piece *piece) {
+    const struct tfr_slot *slot = &step->engine->slots[piece->slot];
+    const struct tfr_step_memory *memory = step->memory;
+    struct tfr_batch_seq seq = {
+        .n_rows = piece->rows,
+        .past = piece->past,
+        .kv = slot->kv.layer,
+        .query_only = piece->query_only,
+        .self = {.mask = step->parts.floats + piece->mask_at,
+                 .mask_heads = piece->mask_heads,
+                 .head_mask = memory->head_mask,
+                 .weights = memory->local_weights},
+        .cross = {.mask = step->parts.floats + piece->cross_mask_at,
+                  .mask_heads = 1,
+                  .head_mask = memory->head_mask,
+                  .weights = memory->local_cross},
+    };
+    if (slot->cross != NULL) {
+        seq.n_cross = slot->cross->n;
+        seq.cross_kv = slot->cross->kv.layer;
+    }
+    if (step->body->features.part == TFR_PART_ENCODER) { /* it fills the caches that others read */
+        seq.kv = seq.cross_kv;
+        slot->cross->n = piece->past + piece->rows;
+    }
+    return seq;
+}
+
+/* Pieces as the kernels see them. */
+static void lay_out_sequences(const struct step *step) {
+    const int64_t n_heads = step->engine->config->model.n_head;
+    int64_t row = 0, weights_at = 0, cross_at = 0;
+    for (int64_t i = 0; i < step->body->n_pieces; i++) {
+        const struct tfr_step_piece *piece = &step->parts.pieces[i];
+        struct tfr_batch_seq *seq = &step->memory->seqs[i];
+        *seq = sequence_of(step, piece);
+        seq->row0 = row;
+        seq->self.weights_offset = weights_at;
+        seq->cross.weights_offset = cross_at;
+        row += piece->rows;
+        weights_at += n_heads * piece->rows * tfr_step_piece_keys(piece);
+        cross_at += n_heads * piece->rows * seq->n_cross;
+    }
+    memcpy(step->memory->logit_rows, step->parts.logit_rows, (size_t)step->body->n_logits * sizeof(int32_t));
+    if (step->body->features.part == TFR_PART_ENCODER) {
+        memcpy(step->memory->embeds.data, step->parts.floats, (size_t)step->body->n_floats * sizeof(float));
+    }
+}
+
+/* Floats of one item from the rank that made it to rank 0. */
+static enum tfr_status collect(const struct step *step, float *data, int64_t n_floats, int owner, int64_t index) {
+    struct tfr_engine *engine = step->engine;
+    const size_t bytes = (size_t)n_floats * sizeof(float);
+    const int tag = TFR_TAG_COLLECT + (int)(index % TFR_N_COLLECT_TAGS);
+    if (owner == 0 || n_floats == 0) {
+        return TFR_OK;
+    }
+    if (tfr_engine_rank(engine) == 0) {
+        return tfr_comm_recv(engine->comm, data, bytes, owner, tag);
+    }
+    return tfr_engine_rank(engine) == owner ? tfr_comm_send(engine->comm, data, bytes, 0, tag) : TFR_OK;
+}
+
+static enum tfr_status collect_all(const struct step *step) {
+    const struct tfr_engine *engine = step->engine;
+    const struct tfr_step_memory *memory = step->memory;
+    const struct tfr_hparams *model = &engine->config->model;
+    for (int64_t i = 0; i <= model->n_layer; i++) {
+        if (is_hidden_asked(step, i)) {
+            TFR_TRY(collect(step, memory->hidden[i], step->body->n_rows * model->n_embd, hidden_owner(engine, i), 3 * i));
+        }
+        if (i < model->n_layer) {
+            TFR_TRY(collect(step, memory->weights[i], step->n_weights, engine->owner[i], 3 * i + 1));
+            TFR_TRY(collect(step, memory->cross_weights[i], step->n_cross_weights, engine->owner[i], 3 * i + 2));
+        }
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status execute(const struct step *step) {
+    const struct tfr_step_memory *memory = step->memory;
+    const struct tfr_batch batch = {.n_seqs = step->body->n_pieces, .seq = memory->seqs};
+    const struct tfr_exec_input input = {
+        .ids = memory->ids,
+        .positions = memory->positions,
+        .token_types = memory->token_types,
+        .embeds = memory->embeds.data,
+        .logit_rows = memory->logit_rows,
+        .logits = memory->logits.data,
+        .rows = step->body->n_rows,
+        .n_logits = step->body->n_logits,
+        .batch = &batch,
+        .hidden = memory->hidden,
+    };
+    TFR_TRY(tfr_exec_run(step->engine->exec, step->plan, &input));
+    return collect_all(step);
+}
+
+enum tfr_status tfr_rank_step(struct tfr_engine *engine, struct tfr_step_body *body) {
+    struct step step = {.engine = engine, .memory = &engine->step, .body = body, .parts = tfr_step_body_parts(body)};
+    TFR_TRY(tfr_engine_plan(engine, body->n_rows, body->n_logits, &body->features, &step.plan));
+    TFR_TRY(make_room(&step));
+    lay_out_sequences(&step);
+    const enum tfr_status status = execute(&step);
+    if (status != TFR_OK && tfr_engine_size(engine) > 1) {
+        tfr_log_set_level(TFR_LOG_ERROR);
+        tfr_log(TFR_LOG_ERROR, "exec", "rank %d: %s", tfr_engine_rank(engine), tfr_failure_text());
+        tfr_comm_abort(engine->comm, tfr_status_exit_code(status));
+    }
+    return status;
+}

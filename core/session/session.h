@@ -1,0 +1,21 @@
+/* session.h - one sequence: its slot, how much of it is filled. What tfrun.h says of sessions is implemented in this folder.
+ * Thread rule: the engine's thread. */
+#ifndef TFR_SESSION_SESSION_H
+#define TFR_SESSION_SESSION_H
+
+#include <tfrun/tfrun.h>
+
+#include "job/command.h"
+
+/* Its slot holds the prefix first, which length and capacity do not count. */
+struct tfr_session {
+    struct tfr_engine *engine;
+    int32_t slot;
+    int64_t length, capacity;
+    bool encoded; /* has encoder states */
+};
+
+int64_t tfr_session_past(const struct tfr_session *session); /* positions of its slot in use, prefix included */
+enum tfr_status tfr_engine_check_ids(const struct tfr_engine *engine, const int32_t *ids, int64_t n, size_t index);
+
+#endif
