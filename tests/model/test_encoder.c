@@ -70,6 +70,25 @@ static void check_bits(struct tfr_engine *engine, float *states, int64_t *wide_m
     free(have);
 }
 
+/* With and without states in one call: the bits of each alone. */
+static void check_company(struct tfr_engine *engine, const float *states) {
+    const int64_t n = N_TOKENS * tfr_engine_vocab_size(engine);
+    float *want = golden_room(2 * n);
+    struct tfr_session *with = encoded_session(engine, states, NULL), *without = golden_session(engine, N_TOKENS);
+    golden_feed(engine, with, ids, N_TOKENS, N_TOKENS, want);
+    golden_feed(engine, without, ids, N_TOKENS, N_TOKENS, want + n);
+    golden_check(tfr_session_crop(with, 0), "crop");
+    golden_check(tfr_session_crop(without, 0), "crop");
+    const struct tfr_feed feeds[] = {{.session = with, .ids = ids, .n = N_TOKENS, .keep = N_TOKENS},
+                                     {.session = without, .ids = ids, .n = N_TOKENS, .keep = N_TOKENS}};
+    const float *have;
+    golden_check(tfr_engine_feed(engine, feeds, 2, &have), "feed");
+    golden_same_bits(have, want, 2 * n, "sessions with and without encoder states in one call and alone");
+    tfr_session_close(with);
+    tfr_session_close(without);
+    free(want);
+}
+
 static void expect_usage(enum tfr_status status, const char *words) {
     if (status != TFR_USAGE || strstr(tfr_last_error(), words) == NULL) {
         golden_fail("status %d, \"%s\" instead of \"%s\"", (int)status, tfr_last_error(), words);
@@ -77,19 +96,15 @@ static void expect_usage(enum tfr_status status, const char *words) {
 }
 
 static void check_refusals(struct tfr_engine *engine, const float *states) {
-    struct tfr_session *with = encoded_session(engine, states, NULL),
-                       *without = golden_session(engine, N_TOKENS);
-    const struct tfr_feed feeds[] = {{.session = with, .ids = ids, .n = 1, .keep = 1},
-                                     {.session = without, .ids = ids, .n = 1, .keep = 1}};
+    struct tfr_session *without = golden_session(engine, N_TOKENS);
+    float *logits = golden_room(tfr_engine_vocab_size(engine));
     const struct tfr_encoder_states none = {.states = states, .n = 0},
                                     some = {.states = states, .n = N_STATES};
-    const float *logits;
-    expect_usage(tfr_engine_feed(engine, feeds, 2, &logits), "one has encoder states and one has not");
     expect_usage(tfr_session_encode(without, &none), "give at least one");
-    golden_check(tfr_engine_feed(engine, feeds + 1, 1, &logits), "feed");
+    golden_feed(engine, without, ids, 1, 1, logits);
     expect_usage(tfr_session_encode(without, &some), "before its first token");
-    tfr_session_close(with);
     tfr_session_close(without);
+    free(logits);
 }
 
 /* Shared states count once. */
@@ -122,6 +137,7 @@ int main(int argc, char **argv) {
     int64_t wide_mask[N_STATES] = {1, 0, 1, 1};
     make_states(states);
     check_bits(engine, states, wide_mask, mask);
+    check_company(engine, states);
     check_refusals(engine, states);
     check_memory(engine, states);
     tfr_engine_close(engine);

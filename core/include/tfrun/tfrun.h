@@ -114,7 +114,7 @@ struct tfr_encoder_states {
     int64_t n;
 };
 /* Only for a model with cross-attention, and before the session's first token: keys and values of the states are computed here,
- * once. Without this call the session's blocks pass cross-attention by. Sessions with and without states are fed apart. */
+ * once. Without this call the session's blocks pass cross-attention by. Sessions with and without may be fed in one call. */
 TFR_API enum tfr_status tfr_session_encode(struct tfr_session *session, const struct tfr_encoder_states *encoder);
 
 /* Feeds sessions as one ragged batch: session i takes n[i] new tokens ids[i][..] (n[i] >= 1) and gives the
