@@ -6,6 +6,7 @@
 #include "base/json.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -32,10 +33,28 @@ static void install_hooks(void) {
     cJSON_InitHooks(&hooks);
 }
 
+/* cJSON gets a number in the place of each of Python's words: 0 for NaN, 1 and -1 for the infinities. */
+static void replace_python_words(char *text, const struct tfr_json_places *places) {
+    for (size_t i = 0; i < places->n; i++) {
+        if (places->offset[i] >= 0) {
+            continue;
+        }
+        char *word = text - (places->offset[i] + 1);
+        const bool is_negative = word[0] == '-';
+        const size_t length = word[is_negative] == 'N' ? 3 : 8;
+        word[is_negative] = length == 3 ? '0' : '1';
+        memset(word + is_negative + 1, ' ', length - 1);
+    }
+}
+
 /* Both go through the document in the same order. Depth is bounded by the scanner. */
 static void place_nodes(cJSON *node, const struct tfr_json_places *places, size_t *n) {
     for (; node != NULL; node = node->next) {
         node->valueint = *n < places->n ? places->offset[*n] : 0;
+        if (node->valueint < 0) {
+            node->valueint = -1 - node->valueint;
+            node->valuedouble = node->valuedouble == 0 ? (double)NAN : node->valuedouble * (double)INFINITY;
+        }
         ++*n;
         place_nodes(node->child, places, n);
     }
@@ -65,8 +84,8 @@ static enum tfr_status build_tree(struct tfr_json_doc *doc, const struct tfr_jso
 
 /* Takes over `text`, which is NUL-terminated. */
 static enum tfr_status open_owned(struct tfr_json_doc **out, const char *name, char *text, size_t size,
-                                  enum tfr_status status) {
-    struct tfr_json_places places = {0};
+                                  bool takes_python, enum tfr_status status) {
+    struct tfr_json_places places = {.takes_python = takes_python};
     enum tfr_status result = TFR_RESOURCE;
     struct tfr_json_doc *doc = tfr_alloc(1, sizeof(*doc));
     if (doc == NULL) {
@@ -80,6 +99,7 @@ static enum tfr_status open_owned(struct tfr_json_doc **out, const char *name, c
         result = tfr_json_scan_places(name, text, size, status, &places);
     }
     if (result == TFR_OK) {
+        replace_python_words(text, &places);
         result = build_tree(doc, &places, status);
     }
     tfr_free(places.offset);
@@ -101,7 +121,7 @@ enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const
     if (size > 0) {
         memcpy(copy, text, size);
     }
-    return open_owned(doc, name, copy, size, status);
+    return open_owned(doc, name, copy, size, false, status);
 }
 
 enum tfr_status tfr_json_open_file(struct tfr_json_doc **doc, const char *path, enum tfr_status status) {
@@ -109,7 +129,7 @@ enum tfr_status tfr_json_open_file(struct tfr_json_doc **doc, const char *path, 
     char *text;
     size_t size;
     TFR_TRY(tfr_textfile_read(path, TFR_JSON_MAX_BYTES, status, &text, &size));
-    return open_owned(doc, path, text, size, status);
+    return open_owned(doc, path, text, size, true, status);
 }
 
 void tfr_json_close(struct tfr_json_doc *doc) {
@@ -136,7 +156,7 @@ enum tfr_json_kind tfr_json_kind(const tfr_json *node) {
     case cJSON_True:
         return TFR_JSON_BOOL;
     case cJSON_Number:
-        return TFR_JSON_NUMBER;
+        return isfinite(node->valuedouble) ? TFR_JSON_NUMBER : TFR_JSON_NOT_FINITE;
     case cJSON_String:
         return TFR_JSON_STRING;
     case cJSON_Array:
@@ -150,8 +170,13 @@ enum tfr_json_kind tfr_json_kind(const tfr_json *node) {
 
 const char *tfr_json_kind_name(enum tfr_json_kind kind) {
     static const char *const names[] = {
-        [TFR_JSON_NULL] = "null",       [TFR_JSON_BOOL] = "true or false", [TFR_JSON_NUMBER] = "a number",
-        [TFR_JSON_STRING] = "a string", [TFR_JSON_ARRAY] = "an array",     [TFR_JSON_OBJECT] = "an object",
+        [TFR_JSON_NULL] = "null",
+        [TFR_JSON_BOOL] = "true or false",
+        [TFR_JSON_NUMBER] = "a number",
+        [TFR_JSON_STRING] = "a string",
+        [TFR_JSON_ARRAY] = "an array",
+        [TFR_JSON_OBJECT] = "an object",
+        [TFR_JSON_NOT_FINITE] = "Infinity or NaN",
     };
     return (unsigned)kind < TFR_COUNT_OF(names) ? names[kind] : "nothing known";
 }
@@ -188,13 +213,18 @@ bool tfr_json_bool(const tfr_json *node) {
     return cJSON_IsTrue(node);
 }
 
-/* NaN unless a number. */
+/* NaN unless a number; as it is if it is not finite. */
 double tfr_json_number(const tfr_json *node) {
     return cJSON_GetNumberValue(node);
 }
 
+const char *tfr_json_not_finite(const tfr_json *node) {
+    const double value = tfr_json_number(node);
+    return isnan(value) ? "NaN" : value < 0 ? "-Infinity" : "Infinity";
+}
+
 bool tfr_json_int64(const struct tfr_json_doc *doc, const tfr_json *node, int64_t *out) {
-    if (!cJSON_IsNumber(node)) {
+    if (tfr_json_kind(node) != TFR_JSON_NUMBER) {
         return false;
     }
     const char *digit = doc->text + node->valueint;

@@ -13,9 +13,18 @@
 struct tfr_json_doc; /* owns the text, the tree and the places */
 typedef struct cJSON tfr_json; /* a node; borrowed from its document */
 
-enum tfr_json_kind { TFR_JSON_NULL, TFR_JSON_BOOL, TFR_JSON_NUMBER, TFR_JSON_STRING, TFR_JSON_ARRAY, TFR_JSON_OBJECT };
+enum tfr_json_kind {
+    TFR_JSON_NULL,
+    TFR_JSON_BOOL,
+    TFR_JSON_NUMBER,
+    TFR_JSON_STRING,
+    TFR_JSON_ARRAY,
+    TFR_JSON_OBJECT,
+    TFR_JSON_NOT_FINITE /* Infinity, -Infinity or NaN in a file: Python writes them, JSON has none */
+};
 
-/* `name` is for messages ("gpt2.json"). Text need not be NUL-terminated. Failure: `status` (TFR_CONFIG,
+/* A file may hold Python's Infinity and NaN, which are values of a kind that nobody asks for; a text may not.
+ * `name` is for messages ("gpt2.json"). Text need not be NUL-terminated. Failure: `status` (TFR_CONFIG,
  * TFR_MODEL, ...) with "name:line:column: what". */
 enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const char *text, size_t size,
                               enum tfr_status status);
@@ -38,7 +47,9 @@ size_t tfr_json_size(const tfr_json *node);
 const char *tfr_json_string(const tfr_json *node); /* NULL unless a string */
 bool tfr_json_bool(const tfr_json *node);
 double tfr_json_number(const tfr_json *node);
-/* Exact 64-bit integer taken from the text (cJSON's double loses bits): false if not an integer or out of range. */
+const char *tfr_json_not_finite(const tfr_json *node); /* the word of a value of that kind: "-Infinity" */
+/* Exact 64-bit integer taken from the text (cJSON's double loses bits): false if not an integer or out of
+ * range. */
 bool tfr_json_int64(const struct tfr_json_doc *doc, const tfr_json *node, int64_t *out);
 
 /* Line and column (from 1) of the value of a node. */
@@ -61,7 +72,7 @@ void tfr_json_put_text(struct tfr_json_out *out, const char *key, const char *va
 void tfr_json_put_int(struct tfr_json_out *out, const char *key, int64_t value);
 void tfr_json_put_number(struct tfr_json_out *out, const char *key, double value);
 void tfr_json_put_bool(struct tfr_json_out *out, const char *key, bool value);
-/* A value as it was read, with all that is in it. */
+/* A value as it was read, with all that is in it; what is not finite as a string. */
 void tfr_json_put_node(struct tfr_json_out *out, const char *key, const struct tfr_json_doc *doc, const tfr_json *node);
 /* JSON text of a whole value, as another writer made it. */
 void tfr_json_put_value(struct tfr_json_out *out, const char *key, const char *json);

@@ -187,6 +187,8 @@ void tfr_json_put_node(struct tfr_json_out *out, const char *key, const struct t
         tfr_json_put_text(out, key, tfr_json_string(node));
     } else if (kind == TFR_JSON_BOOL) {
         tfr_json_put_bool(out, key, tfr_json_bool(node));
+    } else if (kind == TFR_JSON_NOT_FINITE) {
+        tfr_json_put_text(out, key, tfr_json_not_finite(node));
     } else if (kind == TFR_JSON_NULL) {
         tfr_json_put_null(out, key);
     } else if (tfr_json_int64(doc, node, &integer)) {

@@ -93,6 +93,26 @@ static enum tfr_status note_place(struct scan *scan) {
     return TFR_OK;
 }
 
+/* At the first letter of one of Python's words, behind its sign. */
+static enum tfr_status scan_python_word(struct scan *scan, size_t start) {
+    static const char *const words[] = {"Infinity", "NaN"};
+    for (size_t i = 0; i < TFR_COUNT_OF(words); i++) {
+        const size_t length = strlen(words[i]);
+        const bool is_signed_nan = i == 1 && start != scan->at;
+        if (is_signed_nan || scan->size - scan->at < length ||
+            memcmp(scan->text + scan->at, words[i], length) != 0) {
+            continue;
+        }
+        if (scan->places == NULL || !scan->places->takes_python) {
+            return refuse(scan, start, "JSON has no %s (Python writes it); write a number or null", words[i]);
+        }
+        scan->places->offset[scan->places->n - 1] = -1 - (int)start;
+        scan->at += length;
+        return TFR_OK;
+    }
+    return refuse_found(scan, start != scan->at ? "a digit" : "a value");
+}
+
 static enum tfr_status scan_literal(struct scan *scan, const char *word) {
     size_t length = strlen(word);
     if (scan->size - scan->at < length || memcmp(scan->text + scan->at, word, length) != 0) {
@@ -147,6 +167,9 @@ static enum tfr_status scan_exponent(struct scan *scan) {
 static enum tfr_status scan_number(struct scan *scan) {
     size_t start = scan->at;
     scan->at += peek(scan) == '-';
+    if (peek(scan) == 'I' || peek(scan) == 'N') {
+        return scan_python_word(scan, start);
+    }
     if (peek(scan) == '0') {
         scan->at++;
         if (is_digit(peek(scan))) {
@@ -337,7 +360,8 @@ static enum tfr_status scan_value(struct scan *scan) {
     case 'n':
         return scan_literal(scan, "null");
     default:
-        return byte == '-' || is_digit(byte) ? scan_number(scan) : refuse_found(scan, "a value");
+        return byte == '-' || byte == 'I' || byte == 'N' || is_digit(byte) ? scan_number(scan)
+                                                                           : refuse_found(scan, "a value");
     }
 }
 

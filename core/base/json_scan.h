@@ -10,10 +10,12 @@
 /* cJSON copies a number into 64 bytes before it reads it. */
 #define TFR_JSON_MAX_NUMBER 63
 
-/* Offset of every value, in document order (an object before its members). */
+/* Offset of every value, in document order (an object before its members); -1 - offset of a word of Python's.
+ */
 struct tfr_json_places {
     int *offset;
     size_t n, capacity;
+    bool takes_python; /* Infinity, -Infinity and NaN are values */
 };
 
 /* As tfr_json_scan; fills `places` unless it is NULL. The caller frees places->offset in any case. */

@@ -362,6 +362,9 @@ const char *tfr_json_value_text(const tfr_json *node, char *text, size_t size) {
     case TFR_JSON_BOOL:
         snprintf(text, size, "%s", tfr_json_bool(node) ? "true" : "false");
         break;
+    case TFR_JSON_NOT_FINITE:
+        snprintf(text, size, "%s (JSON has none, Python writes it)", tfr_json_not_finite(node));
+        break;
     case TFR_JSON_NUMBER:
         snprintf(text, size, "%.15g", tfr_json_number(node));
         break;

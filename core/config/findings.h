@@ -7,7 +7,14 @@
 
 #include <tfrun/types.h>
 
-enum tfr_finding_about { TFR_ABOUT_FIELD, TFR_ABOUT_OPTION, TFR_ABOUT_TENSOR, TFR_ABOUT_OTHER, TFR_ABOUT_COUNT };
+enum tfr_finding_about {
+    TFR_ABOUT_FIELD,
+    TFR_ABOUT_OPTION,
+    TFR_ABOUT_TENSOR,
+    TFR_ABOUT_TOKENIZER,
+    TFR_ABOUT_OTHER,
+    TFR_ABOUT_COUNT
+};
 enum tfr_verdict { TFR_VERDICT_HONOURED, TFR_VERDICT_NO_EFFECT, TFR_VERDICT_REFUSED, TFR_VERDICT_COUNT };
 
 struct tfr_finding {
@@ -16,7 +23,8 @@ struct tfr_finding {
     enum tfr_status status; /* of a refusal */
     const char *name;
     const char *value;  /* JSON; the shape of a tensor; NULL where there is none */
-    /* "file", "default", "generation" (generation_config.json), "task params", the flag; of a tensor: "parameter", ... */
+    /* "file", "default", "generation" (generation_config.json), "task params", the flag; of a tensor:
+     * "parameter", ...; of a tokenizer: its file */
     const char *source;
     const char *dtype;  /* of a tensor in the file; NULL otherwise */
     const char *reason;

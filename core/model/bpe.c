@@ -209,14 +209,16 @@ enum tfr_status tfr_bpe_encode(const struct tfr_bpe *bpe, struct tfr_bpe_scratch
     }
     TFR_TRY(tfr_ids_reserve(ids, size));
     int32_t *id = ids->data + ids->n;
+    size_t n = 0;
     for (size_t i = 0; i < size; i++) {
-        id[i] = bpe->byte_id[piece[i]];
+        id[n] = bpe->byte_id[piece[i]];
+        n += id[n] >= 0;
     }
-    if (size > SHORT_PIECE) {
-        TFR_TRY(scratch_reserve(scratch, size));
-        ids->n += merge_long(bpe, scratch, id, size);
+    if (n > SHORT_PIECE) {
+        TFR_TRY(scratch_reserve(scratch, n));
+        ids->n += merge_long(bpe, scratch, id, n);
     } else {
-        ids->n += merge_short(bpe, id, size);
+        ids->n += merge_short(bpe, id, n);
     }
     return TFR_OK;
 }

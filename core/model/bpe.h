@@ -21,7 +21,7 @@ struct tfr_bpe {
     uint32_t mask;
     int32_t *merged; /* id that the merge of a rank makes */
     uint32_t n_merges, capacity;
-    int32_t byte_id[256];
+    int32_t byte_id[256]; /* -1: no token */
 };
 
 /* Room for `n_merges` merges. byte_id is the caller's to fill. */
@@ -38,7 +38,7 @@ struct tfr_bpe_scratch {
 };
 void tfr_bpe_scratch_free(struct tfr_bpe_scratch *scratch);
 
-/* Appends the ids of one piece. */
+/* Appends the ids of one piece. A byte without a token (byte_id < 0) is as if it were not there. */
 enum tfr_status tfr_bpe_encode(const struct tfr_bpe *bpe, struct tfr_bpe_scratch *scratch,
                                const uint8_t *piece, size_t size, struct tfr_ids *ids);
 

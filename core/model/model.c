@@ -77,7 +77,7 @@ static enum tfr_status open_weights(struct tfr_model *model) {
     return status;
 }
 
-static bool has_tokenizer(const char *directory) {
+bool tfr_model_has_tokenizer(const char *directory) {
     return has_file(directory, "tokenizer.json") ||
            (has_file(directory, "vocab.json") && has_file(directory, "merges.txt"));
 }
@@ -85,14 +85,14 @@ static bool has_tokenizer(const char *directory) {
 static enum tfr_status open_tokenizer(struct tfr_model *model) {
     const char *named = model->config->options.model_tokenizer;
     const char *path = named != NULL ? named : model->config->directory;
-    if (named == NULL && !has_tokenizer(path)) {
+    if (named == NULL && !tfr_model_has_tokenizer(path)) {
         return tfr_raise(TFR_RESOURCE,
                          "%s: no tokenizer.json and no vocab.json with merges.txt here; --tokenizer "
                          "names the folder of a tokenizer",
                          path);
     }
     TFR_TRY(tfr_tokenizer_open(&model->tokenizer, path));
-    const int64_t n_tokens = tfr_tokenizer_vocab_size(model->tokenizer);
+    const int64_t n_tokens = tfr_tokenizer_n_model(model->tokenizer);
     if (n_tokens > model->hparams.vocab_size) {
         return tfr_raise(TFR_MODEL,
                          "%s: the tokenizer has ids up to %lld but the config says vocab_size = %lld; it "

@@ -62,6 +62,8 @@ int64_t tfr_model_param_count(const struct tfr_hparams *hparams); /* of the whol
 /* `tfrun check`: every tensor of the checkpoint, and those that it lacks, as findings; reads no data. No checkpoint is a
  * finding without effect, one that cannot be read a refusal. */
 struct tfr_findings;
+/* Whether the folder holds the files of a tokenizer. */
+bool tfr_model_has_tokenizer(const char *directory);
 enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_findings *findings);
 
 /* `tfrun init`: writes DIR/config.json (the source config, untouched), DIR/model.safetensors and the tokenizer files if the

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "base/utf8.h"
 #include "model/pretokenize.h"
@@ -19,9 +20,33 @@ struct encoder {
     struct tfr_bpe_scratch scratch;
     struct tfr_ids *ids;
     enum tfr_special special;
+    bool lost_byte; /* a byte without a token was met */
 };
 
+/* The bytes of a text that have no token. transformers leaves them out, unless the vocabulary has an
+ * unk_token: then its releases differ. */
+static enum tfr_status check_bytes(struct encoder *encoder, const uint8_t *text, size_t size) {
+    const struct tfr_tokenizer *tokenizer = encoder->tokenizer;
+    for (size_t i = 0; tokenizer->lacks_bytes && i < size; i++) {
+        if (tokenizer->bpe.byte_id[text[i]] >= 0 || encoder->lost_byte) {
+            continue;
+        }
+        if (tokenizer->has_unknown) {
+            return tfr_raise(TFR_MODEL,
+                             "byte 0x%02x of the text has no token in this vocabulary, and releases of "
+                             "transformers differ in what "
+                             "they make of it; leave it out",
+                             text[i]);
+        }
+        tfr_log(TFR_LOG_WARN, "tokenizer",
+                "byte 0x%02x has no token in this vocabulary: it is left out of the text", text[i]);
+        encoder->lost_byte = true;
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status encode_pieces(struct encoder *encoder, const uint8_t *text, size_t size) {
+    TFR_TRY(check_bytes(encoder, text, size));
     for (size_t at = 0; at < size;) {
         const size_t piece = tfr_pretokenize_next(text + at, size - at);
         TFR_TRY(tfr_bpe_encode(&encoder->tokenizer->bpe, &encoder->scratch, text + at, piece, encoder->ids));
@@ -70,6 +95,10 @@ int32_t tfr_tokenizer_vocab_size(const struct tfr_tokenizer *tokenizer) {
     return (int32_t)tokenizer->vocab.n;
 }
 
+int64_t tfr_tokenizer_n_model(const struct tfr_tokenizer *tokenizer) {
+    return (int64_t)tokenizer->n_model;
+}
+
 int32_t tfr_tokenizer_eos(const struct tfr_tokenizer *tokenizer) {
     return tokenizer->eos_id;
 }
@@ -91,7 +120,9 @@ enum tfr_status tfr_tokenizer_encode(const struct tfr_tokenizer *tokenizer, cons
     if (size == 0) {
         return TFR_OK; /* `text` may be NULL */
     }
-    struct encoder encoder = {.tokenizer = tokenizer, .ids = ids, .special = special};
+    struct encoder encoder = {.tokenizer = tokenizer,
+                              .ids = ids,
+                              .special = tokenizer->split_special ? TFR_SPECIAL_PLAIN : special};
     const enum tfr_status status = encode_pass(&encoder, 0, (const uint8_t *)text, size);
     tfr_bpe_scratch_free(&encoder.scratch);
     return status;
@@ -148,8 +179,7 @@ enum tfr_status tfr_decoder_push(struct tfr_decoder *decoder, int32_t id, struct
     size_t size;
     const uint8_t *bytes = (const uint8_t *)tfr_tokenizer_bytes(decoder->tokenizer, id, &size);
     if (bytes == NULL) {
-        return tfr_raise(TFR_USAGE, "token id %d has no token, the vocabulary has ids 0 to %d", id,
-                         tfr_tokenizer_vocab_size(decoder->tokenizer) - 1);
+        return TFR_OK;
     }
     if (decoder->special == TFR_DECODE_SKIP_SPECIAL && tfr_tokenizer_is_special(decoder->tokenizer, id)) {
         return TFR_OK;

@@ -1,9 +1,10 @@
 /* tokenizer.h - byte-level BPE of GPT-2: bytes to token ids and back, equal to Hugging Face `tokenizers`.
  *
  * Input is any bytes. The pre-tokeniser reads UTF-8; a byte that is not part of a valid character counts
- * as one character of class "other", like a symbol (Hugging Face never sees such bytes). Every byte has a
- * token, so encoding loses nothing: the bytes of the ids joined are the input (plus the leading space that
+ * as one character of class "other", like a symbol (Hugging Face never sees such bytes). Where every byte has
+ * a token encoding loses nothing: the bytes of the ids joined are the input (plus the leading space that
  * add_prefix_space asks for). Decoding never rewrites spaces (clean_up_tokenization_spaces is not done).
+ * docs/files.md lists which files and features are served.
  *
  * Thread rule: any thread; a tokenizer does not change after opening, working memory belongs to the call.
  */
@@ -15,20 +16,28 @@
 #include "model/token_buffer.h"
 
 struct tfr_tokenizer;
+struct tfr_findings;
 
 /* Opens `path`:
  *  - a folder with tokenizer.json: that file (as Hugging Face does, also when vocab.json lies beside it);
- *  - a folder with vocab.json and merges.txt: these two; <|endoftext|>, if it is there, is special;
+ *  - a folder with vocab.json and merges.txt: these two;
  *  - a file: read as a tokenizer.json, its neighbours are not looked at.
  * From a folder, added_tokens.json, special_tokens_map.json and tokenizer_config.json are honoured where
- * present: added tokens, special tokens, eos_token, add_prefix_space (which overrides tokenizer.json).
- * Failure: TFR_MODEL for content that is wrong or that this tokenizer does not do, named with file and key
- * (or line); TFR_RESOURCE for a file that cannot be read or lack of memory. *out is NULL on failure. */
-enum tfr_status tfr_tokenizer_open(struct tfr_tokenizer **out, const char *path);
+ * present: added tokens, special tokens (<|endoftext|> where nothing else is named, as GPT2Tokenizer has it),
+ * add_prefix_space. A token without an id gets the next free one. `notes`, unless NULL, gets a line for each
+ * key that counts or does not. Failure: TFR_MODEL for content that is wrong or that this tokenizer does not
+ * do, named with file and key (or line); TFR_RESOURCE for a file that cannot be read or lack of memory. *out
+ * is NULL on failure. */
+enum tfr_status tfr_tokenizer_open_noting(struct tfr_tokenizer **out, const char *path,
+                                          struct tfr_findings *notes);
+enum tfr_status tfr_tokenizer_open(struct tfr_tokenizer **out, const char *path); /* without notes */
 void tfr_tokenizer_close(struct tfr_tokenizer *tokenizer); /* NULL-safe */
 
-/* Largest id + 1, added tokens included. The caller compares it with the model's vocab_size. */
+/* Largest id + 1, added tokens included: may be more than the model has rows, or fewer. */
 int32_t tfr_tokenizer_vocab_size(const struct tfr_tokenizer *tokenizer);
+/* Tokens of the vocabulary proper, without added ones: more than the model has rows is another model's
+ * tokenizer. */
+int64_t tfr_tokenizer_n_model(const struct tfr_tokenizer *tokenizer);
 /* The eos_token of tokenizer_config.json or special_tokens_map.json, else <|endoftext|>, else -1. */
 int32_t tfr_tokenizer_eos(const struct tfr_tokenizer *tokenizer);
 bool tfr_tokenizer_adds_prefix_space(const struct tfr_tokenizer *tokenizer);
@@ -64,7 +73,7 @@ struct tfr_decoder {
 
 void tfr_decoder_init(struct tfr_decoder *decoder, const struct tfr_tokenizer *tokenizer,
                       enum tfr_decode_special special);
-/* TFR_USAGE for an id that no token has; TFR_RESOURCE without memory. */
+/* An id that no token has gives no text, as in Hugging Face. TFR_RESOURCE without memory. */
 enum tfr_status tfr_decoder_push(struct tfr_decoder *decoder, int32_t id, struct tfr_text *text);
 enum tfr_status tfr_decoder_finish(struct tfr_decoder *decoder, struct tfr_text *text);
 

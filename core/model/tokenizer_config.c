@@ -1,7 +1,6 @@
-/* tokenizer_config.c - the small files beside a vocabulary: added_tokens.json, special_tokens_map.json and
- * tokenizer_config.json. What would change ids and is not done here is refused by its key; keys that concern
- * padding, lengths or chat stay unread. clean_up_tokenization_spaces has no effect: decoding is exact. */
-#include <stdlib.h>
+/* tokenizer_config.c - the small files beside a vocabulary: opens added_tokens.json, special_tokens_map.json
+ * and tokenizer_config.json, and reads the settings of the last. What would change ids and is not done here
+ * is refused by its key; keys that concern padding, lengths or chat stay unread. */
 #include <string.h>
 
 #include "base/arena.h"
@@ -9,150 +8,177 @@
 #include "base/status.h"
 #include "model/tokenizer_internal.h"
 
-typedef enum tfr_status (*read_fn)(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                   const tfr_json *root);
+/* Classes that read the files of GPT-2 as GPT-2's own, in transformers 4.57 and 5.x alike. */
+static const struct {
+    const char *name;
+    enum tfr_tokenizer_family family;
+} classes[] = {
+    {"GPT2Tokenizer", TFR_FAMILY_GPT2},          {"GPT2TokenizerFast", TFR_FAMILY_GPT2},
+    {"CodeGenTokenizer", TFR_FAMILY_GPT2},       {"CodeGenTokenizerFast", TFR_FAMILY_GPT2},
+    {"PreTrainedTokenizer", TFR_FAMILY_BACKEND}, {"PreTrainedTokenizerFast", TFR_FAMILY_BACKEND},
+    {"TokenizersBackend", TFR_FAMILY_BACKEND},
+};
 
-/* added_tokens.json: {"content": id}. */
-static enum tfr_status read_added_tokens(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                         const tfr_json *root) {
-    for (const tfr_json *node = tfr_json_first(root); node != NULL; node = tfr_json_next(node)) {
-        struct tfr_added_spec spec = {.content = tfr_json_key(node), .normalized = true};
-        if (!tfr_json_int64(doc, node, &spec.id) || spec.id < 0) {
-            return tfr_tokenizer_raise_at(
-                doc, node, "the id of token \"%.80s\" must be a whole number from 0", spec.content);
-        }
-        TFR_TRY(tfr_tokenizer_add_token(tokenizer, doc, node, &spec));
-    }
-    return TFR_OK;
-}
-
-static enum tfr_status read_special(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                    const tfr_json *node, int32_t *id) {
-    struct tfr_added_spec spec;
-    TFR_TRY(tfr_tokenizer_read_spec(doc, node, true, &spec));
-    spec.special = true; /* being named here makes it so */
-    TFR_TRY(tfr_tokenizer_add_token(tokenizer, doc, node, &spec));
-    *id = tfr_vocab_find(&tokenizer->vocab, spec.content, strlen(spec.content));
-    return TFR_OK;
-}
-
-/* The named tokens that special_tokens_map.json and tokenizer_config.json both may hold. */
-static enum tfr_status read_named(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                  const tfr_json *root) {
-    static const char *const names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                        "pad_token", "cls_token", "mask_token"};
-    for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
-        const tfr_json *node = tfr_json_member(root, names[i]);
-        if (tfr_json_kind(node) == TFR_JSON_NULL) {
-            continue;
-        }
-        int32_t id;
-        TFR_TRY(read_special(tokenizer, doc, node, &id));
-        if (strcmp(names[i], "eos_token") == 0) {
-            tokenizer->eos_id = id;
-        }
-    }
-    /* The same thing before and after transformers 5: an array, or an object of name: token. */
-    static const char *const lists[] = {"additional_special_tokens", "extra_special_tokens"};
-    for (size_t i = 0; i < TFR_COUNT_OF(lists); i++) {
-        const tfr_json *node = tfr_json_first(tfr_json_member(root, lists[i]));
-        for (; node != NULL; node = tfr_json_next(node)) {
-            int32_t id;
-            TFR_TRY(read_special(tokenizer, doc, node, &id));
-        }
-    }
-    return TFR_OK;
-}
-
-/* added_tokens_decoder: {"50256": {"content": ..., "special": ...}}. */
-static enum tfr_status read_decoder_table(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                          const tfr_json *root) {
-    const tfr_json *node = tfr_json_first(tfr_json_member(root, "added_tokens_decoder"));
-    for (; node != NULL; node = tfr_json_next(node)) {
-        struct tfr_added_spec spec;
-        TFR_TRY(tfr_tokenizer_read_spec(doc, node, false, &spec));
-        const char *key = tfr_json_key(node);
-        const size_t digits = key != NULL ? strspn(key, "0123456789") : 0;
-        if (digits == 0 || digits > 9 || key[digits] != '\0') {
-            return tfr_tokenizer_raise_at(doc, node, "added_tokens_decoder: \"%.80s\" is not an id",
-                                          key != NULL ? key : "");
-        }
-        spec.id = strtol(key, NULL, 10);
-        TFR_TRY(tfr_tokenizer_add_token(tokenizer, doc, node, &spec));
-    }
-    return TFR_OK;
-}
-
-static enum tfr_status read_config(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                   const tfr_json *root) {
-    static const char *const must_be_false[] = {"add_bos_token", "add_eos_token", "split_special_tokens"};
-    for (size_t i = 0; i < TFR_COUNT_OF(must_be_false); i++) {
-        bool value = false;
-        TFR_TRY(tfr_tokenizer_read_flag(doc, root, must_be_false[i], &value));
-        if (value) {
-            return tfr_tokenizer_raise_at(
-                doc, tfr_json_member(root, must_be_false[i]),
-                "%s is not supported; set it to false and write the token into the prompt", must_be_false[i]);
-        }
-    }
-    const tfr_json *errors = tfr_json_member(root, "errors");
-    if (errors != NULL &&
-        (tfr_json_string(errors) == NULL || strcmp(tfr_json_string(errors), "replace") != 0)) {
-        return tfr_tokenizer_raise_at(doc, errors, "errors must be \"replace\"");
-    }
-    TFR_TRY(tfr_tokenizer_read_flag(doc, root, "add_prefix_space", &tokenizer->add_prefix_space));
-    return read_named(tokenizer, doc, root);
-}
-
-/* vocab.json and merges.txt also carry other tokenizers (RoBERTa puts tokens around the text). */
-static enum tfr_status check_class(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                   const tfr_json *root) {
-    static const char *const known[] = {"GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast",
-                                        "TokenizersBackend"};
-    const tfr_json *node = tfr_json_member(root, "tokenizer_class");
+static enum tfr_status read_class(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, bool plain,
+                                  enum tfr_tokenizer_family *family) {
+    *family = TFR_FAMILY_GPT2; /* what AutoTokenizer takes for a model of type gpt2 */
+    const tfr_json *node = tfr_json_member(tfr_json_root(doc), "tokenizer_class");
     if (tfr_json_kind(node) == TFR_JSON_NULL) {
         return TFR_OK;
     }
-    for (size_t i = 0; tfr_json_string(node) != NULL && i < TFR_COUNT_OF(known); i++) {
-        if (strcmp(tfr_json_string(node), known[i]) == 0) {
+    for (size_t i = 0; tfr_json_string(node) != NULL && i < TFR_COUNT_OF(classes); i++) {
+        if (strcmp(tfr_json_string(node), classes[i].name) == 0) {
+            *family = plain ? TFR_FAMILY_GPT2 : classes[i].family;
+            tfr_tokenizer_note(tokenizer, doc, node, "tokenizer_class", TFR_VERDICT_HONOURED,
+                               "reads the files as GPT-2's");
             return TFR_OK;
         }
     }
-    return tfr_tokenizer_raise_at(doc, node, "tokenizer_class must be GPT2Tokenizer, this is %.80s",
-                                  tfr_json_string(node) != NULL ? tfr_json_string(node) : "no string");
+    return tfr_tokenizer_raise_at(
+        doc, node,
+        "tokenizer_class must be GPT2Tokenizer, this is %.80s, which puts tokens of its own around a text "
+        "or reads the files in another way; if the files are GPT-2's, write GPT2Tokenizer",
+        tfr_json_string(node) != NULL ? tfr_json_string(node) : "no string");
 }
 
-/* Reads a file of the folder if it is there; its root must be an object. */
-static enum tfr_status read_if_there(struct tfr_tokenizer *tokenizer, const char *folder, const char *name,
-                                     read_fn read) {
+static void note_overruled(struct tfr_tokenizer *tokenizer, bool of_json) {
+    if (of_json != tokenizer->add_prefix_space) {
+        tfr_tokenizer_note(tokenizer, NULL, NULL, "add_prefix_space of tokenizer.json", TFR_VERDICT_NO_EFFECT,
+                           "GPT2Tokenizer takes it from tokenizer_config.json, where absent is false");
+    }
+}
+
+/* GPT2Tokenizer takes add_prefix_space from tokenizer_config.json alone. The other classes take it from there
+ * in transformers 4 and from tokenizer.json in transformers 5. */
+static enum tfr_status read_prefix_space(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
+                                         enum tfr_tokenizer_family family) {
+    static const char key[] = "add_prefix_space";
+    const tfr_json *root = tfr_json_root(doc), *node = tfr_json_member(root, key);
+    const bool of_json = tokenizer->add_prefix_space;
+    bool value = false;
+    TFR_TRY(tfr_tokenizer_read_flag(doc, root, key, &value));
+    const char *name = tfr_json_string(tfr_json_member(root, "tokenizer_class"));
+    const bool newer = family == TFR_FAMILY_BACKEND && name != NULL && strcmp(name, "TokenizersBackend") == 0;
+    if (family == TFR_FAMILY_BACKEND && value != of_json && !(newer && node == NULL)) {
+        return tfr_tokenizer_raise_at(
+            doc, node != NULL ? node : root,
+            "add_prefix_space is %s here and %s in tokenizer.json; transformers 4 follows this file and "
+            "transformers 5 that one: make them the same",
+            value          ? "true"
+            : node != NULL ? "false"
+                           : "absent (false)",
+            of_json ? "true" : "false");
+    }
+    tokenizer->add_prefix_space = family == TFR_FAMILY_BACKEND ? of_json : value;
+    note_overruled(tokenizer, of_json);
+    if (node != NULL) {
+        tfr_tokenizer_note(tokenizer, doc, node, key, TFR_VERDICT_HONOURED, "a space before each text");
+    }
+    return TFR_OK;
+}
+
+/* add_bos_token and add_eos_token count where the vocabulary comes from vocab.json, for transformers 4 alone.
+ */
+static enum tfr_status read_bos_flags(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
+                                      bool plain) {
+    static const char *const keys[] = {"add_bos_token", "add_eos_token"};
+    const tfr_json *root = tfr_json_root(doc);
+    for (size_t i = 0; i < TFR_COUNT_OF(keys); i++) {
+        bool value = false;
+        TFR_TRY(tfr_tokenizer_read_flag(doc, root, keys[i], &value));
+        const tfr_json *node = tfr_json_member(root, keys[i]);
+        if (value && plain) {
+            return tfr_tokenizer_raise_at(
+                doc, node, "%s is not supported; set it to false and write the token into the prompt",
+                keys[i]);
+        }
+        if (node != NULL) {
+            tfr_tokenizer_note(tokenizer, doc, node, keys[i], TFR_VERDICT_NO_EFFECT,
+                               plain ? "false"
+                                     : "not read beside a tokenizer.json: the post_processor there says it");
+        }
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_settings(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
+                                     bool plain) {
+    const tfr_json *root = tfr_json_root(doc);
+    bool clean = false;
+    TFR_TRY(tfr_tokenizer_read_flag(doc, root, "clean_up_tokenization_spaces", &clean));
+    if (clean) {
+        tfr_tokenizer_warn_at(tokenizer, doc, tfr_json_member(root, "clean_up_tokenization_spaces"),
+                              "clean_up_tokenization_spaces",
+                              "texts keep their spaces, as in transformers 5; transformers 4 drops some "
+                              "(\"it 's\" to \"it's\")");
+    }
+    TFR_TRY(tfr_tokenizer_read_flag(doc, root, "split_special_tokens", &tokenizer->split_special));
+    if (tfr_json_member(root, "split_special_tokens") != NULL) {
+        tfr_tokenizer_note(tokenizer, doc, tfr_json_member(root, "split_special_tokens"),
+                           "split_special_tokens", TFR_VERDICT_HONOURED,
+                           "true: special tokens in a text are text");
+    }
+    if (tfr_json_member(root, "errors") != NULL) {
+        tfr_tokenizer_note(tokenizer, doc, tfr_json_member(root, "errors"), "errors", TFR_VERDICT_NO_EFFECT,
+                           "what is not UTF-8 is replaced in any case, as by the fast tokenizers");
+    }
+    return read_bos_flags(tokenizer, doc, plain);
+}
+
+/* A file of the folder, NULL if it is not there; its root must be an object. */
+static enum tfr_status open_if_there(const char *folder, const char *name, struct tfr_json_doc **doc) {
+    *doc = NULL;
     char *path = tfr_path_join(folder, name);
-    if (path == NULL) {
-        return TFR_RESOURCE;
+    enum tfr_status status = path == NULL ? TFR_RESOURCE : TFR_OK;
+    if (status == TFR_OK && tfr_path_exists(path)) {
+        status = tfr_json_open_file(doc, path, TFR_MODEL);
+        if (status == TFR_OK && tfr_json_kind(tfr_json_root(*doc)) != TFR_JSON_OBJECT) {
+            status = tfr_tokenizer_raise_at(*doc, tfr_json_root(*doc), "must be an object");
+        }
     }
-    if (!tfr_path_exists(path)) {
-        tfr_free(path);
-        return TFR_OK;
-    }
-    struct tfr_json_doc *doc = NULL;
-    enum tfr_status status = tfr_json_open_file(&doc, path, TFR_MODEL);
-    if (status == TFR_OK && tfr_json_kind(tfr_json_root(doc)) != TFR_JSON_OBJECT) {
-        status = tfr_tokenizer_raise_at(doc, tfr_json_root(doc), "must be an object");
-    }
-    if (status == TFR_OK) {
-        status = read(tokenizer, doc, tfr_json_root(doc));
-    }
-    tfr_json_close(doc);
     tfr_free(path);
     return status;
 }
 
-enum tfr_status tfr_tokenizer_read_folder(struct tfr_tokenizer *tokenizer, const char *folder, bool plain) {
-    if (plain) {
-        TFR_TRY(read_if_there(tokenizer, folder, "tokenizer_config.json", check_class));
+/* A folder with nothing but a tokenizer.json names no class. */
+static bool names_no_class(const char *folder, bool plain) {
+    char *path = tfr_path_join(folder, "config.json");
+    const bool bare = !plain && path != NULL && !tfr_path_exists(path);
+    tfr_free(path);
+    return bare;
+}
+
+static enum tfr_status read_files(struct tfr_tokenizer *tokenizer, const struct tfr_tokenizer_files *files,
+                                  const char *folder, bool plain) {
+    enum tfr_tokenizer_family family = TFR_FAMILY_GPT2;
+    if (files->config != NULL) {
+        TFR_TRY(read_class(tokenizer, files->config, plain, &family));
+        TFR_TRY(read_prefix_space(tokenizer, files->config, family));
+        TFR_TRY(read_settings(tokenizer, files->config, plain));
+    } else if (names_no_class(folder, plain)) {
+        family = TFR_FAMILY_BACKEND;
+    } else {
+        const bool of_json = tokenizer->add_prefix_space;
+        tokenizer->add_prefix_space = false;
+        note_overruled(tokenizer, of_json);
     }
-    TFR_TRY(read_if_there(tokenizer, folder, "added_tokens.json", read_added_tokens));
-    /* Twice the named tokens: tokenizer_config.json is the newer file and has the last word on eos_token. */
-    TFR_TRY(read_if_there(tokenizer, folder, "tokenizer_config.json", read_decoder_table));
-    TFR_TRY(read_if_there(tokenizer, folder, "special_tokens_map.json", read_named));
-    return read_if_there(tokenizer, folder, "tokenizer_config.json", read_config);
+    return tfr_tokenizer_read_tokens(tokenizer, files, family);
+}
+
+enum tfr_status tfr_tokenizer_read_folder(struct tfr_tokenizer *tokenizer, const char *folder, bool plain) {
+    struct tfr_tokenizer_files files = {0};
+    enum tfr_status status = open_if_there(folder, "tokenizer_config.json", &files.config);
+    if (status == TFR_OK) {
+        status = open_if_there(folder, "special_tokens_map.json", &files.named);
+    }
+    if (status == TFR_OK) {
+        status = open_if_there(folder, "added_tokens.json", &files.added);
+    }
+    if (status == TFR_OK) {
+        status = read_files(tokenizer, &files, folder, plain);
+    }
+    tfr_json_close(files.config);
+    tfr_json_close(files.named);
+    tfr_json_close(files.added);
+    return status;
 }

@@ -3,6 +3,7 @@
 #define TFR_MODEL_TOKENIZER_INTERNAL_H
 
 #include "base/json.h"
+#include "config/findings.h"
 #include "model/added_tokens.h"
 #include "model/bpe.h"
 #include "model/tokenizer.h"
@@ -12,8 +13,21 @@ struct tfr_tokenizer {
     struct tfr_vocab vocab;
     struct tfr_bpe bpe;
     struct tfr_added_set added;
+    size_t n_model;     /* tokens of the vocabulary alone, without added ones */
+    int32_t last_added; /* largest id of an added token, -1: none */
     int32_t eos_id;
     bool add_prefix_space;
+    bool split_special;         /* special tokens spelled out in a text are text in any case */
+    bool ignore_merges;         /* as tokenizer.json says; only let through where it changes nothing */
+    bool has_unknown;           /* tokenizer.json has an unk_token for bytes that no token has */
+    bool lacks_bytes;           /* some byte has no token */
+    struct tfr_findings *notes; /* while opening; NULL: nobody asks */
+};
+
+/* Which tokenizer class of transformers reads the files: they differ in what they take from where. */
+enum tfr_tokenizer_family {
+    TFR_FAMILY_GPT2,   /* GPT2Tokenizer: prefix space of tokenizer_config.json, <|endoftext|> by default */
+    TFR_FAMILY_BACKEND /* PreTrainedTokenizerFast, TokenizersBackend: tokenizer.json as it is */
 };
 
 #define TFR_END_OF_TEXT "<|endoftext|>"
@@ -30,7 +44,15 @@ enum tfr_status tfr_tokenizer_read_vocab(struct tfr_tokenizer *tokenizer, const 
 enum tfr_status tfr_tokenizer_add_merge(struct tfr_tokenizer *tokenizer, const char *left, size_t left_size,
                                         const char *right, size_t right_size);
 
-/* An added token as a file describes it. id < 0: it must be in the vocabulary. */
+/* What `tfrun check` shows; `reason` says why a key has no effect. Nothing where nobody asks. */
+void tfr_tokenizer_note(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node,
+                        const char *name, enum tfr_verdict verdict, const char *reason);
+/* The same, and a warning: a person should look at it. */
+void tfr_tokenizer_warn_at(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
+                           const tfr_json *node, const char *name, const char *format, ...) TFR_PRINTF(5, 6);
+
+/* An added token as a file describes it. A token that the vocabulary lacks gets the next free id, whatever id
+ * the file says. */
 struct tfr_added_spec {
     const char *content;
     int64_t id;
@@ -48,6 +70,22 @@ enum tfr_status tfr_tokenizer_read_flag(const struct tfr_json_doc *doc, const tf
 
 /* tokenizer_json.c: a whole tokenizer.json. */
 enum tfr_status tfr_tokenizer_read_json(struct tfr_tokenizer *tokenizer, const char *path);
+/* tokenizer_stages.c: the stages around the model of a tokenizer.json. */
+enum tfr_status tfr_tokenizer_read_stages(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
+                                          const tfr_json *root);
+
+/* tokenizer_merges.c: merges.txt. */
+enum tfr_status tfr_tokenizer_read_merges(struct tfr_tokenizer *tokenizer, const char *path);
+
+/* The small files of a folder; NULL where a file is absent. */
+struct tfr_tokenizer_files {
+    struct tfr_json_doc *config, *named,
+        *added; /* tokenizer_config.json, special_tokens_map.json, added_tokens.json */
+};
+/* tokenizer_named.c: the tokens that they add and name, in the order in which transformers adds them. */
+enum tfr_status tfr_tokenizer_read_tokens(struct tfr_tokenizer *tokenizer,
+                                          const struct tfr_tokenizer_files *files,
+                                          enum tfr_tokenizer_family family);
 
 /* tokenizer_config.c: added_tokens.json, special_tokens_map.json and tokenizer_config.json of a folder.
  * `plain`: the vocabulary came from vocab.json and merges.txt. */

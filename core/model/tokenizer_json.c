@@ -1,8 +1,5 @@
-/* tokenizer_json.c - a whole tokenizer.json: what we do is read, all else is refused by its key.
- *
- * Keys that cannot change the ids of a byte-level vocabulary with all 256 bytes (unk_token, fuse_unk,
- * trim_offsets, version) are let pass.
- */
+/* tokenizer_json.c - a whole tokenizer.json: its model, vocabulary, merges and added tokens. What would
+ * change an id and is not done here is refused by its key. */
 #include <string.h>
 
 #include "base/status.h"
@@ -32,58 +29,6 @@ static enum tfr_status check_keys(const struct tfr_json_doc *doc, const tfr_json
     return TFR_OK;
 }
 
-/* `object` (a pre-tokenizer, decoder or post-processor) must be of type ByteLevel. */
-static enum tfr_status check_byte_level(const struct tfr_json_doc *doc, const tfr_json *root,
-                                        const char *key) {
-    static const char *const known[] = {"type", "add_prefix_space", "trim_offsets", "use_regex"};
-    const tfr_json *node = tfr_json_member(root, key);
-    const char *type = tfr_json_string(tfr_json_member(node, "type"));
-    if (type == NULL || strcmp(type, "ByteLevel") != 0) {
-        return tfr_tokenizer_raise_at(
-            doc, node != NULL ? node : root,
-            "%s must be of type ByteLevel, this one is %s; only byte-level BPE is supported", key,
-            type != NULL ? type : tfr_json_kind_name(tfr_json_kind(node)));
-    }
-    return check_keys(doc, node, key, known, TFR_COUNT_OF(known));
-}
-
-static enum tfr_status read_pre_tokenizer(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                          const tfr_json *root) {
-    TFR_TRY(check_byte_level(doc, root, "pre_tokenizer"));
-    const tfr_json *node = tfr_json_member(root, "pre_tokenizer");
-    bool use_regex = true;
-    TFR_TRY(tfr_tokenizer_read_flag(doc, node, "use_regex", &use_regex));
-    if (!use_regex) {
-        return tfr_tokenizer_raise_at(doc, tfr_json_member(node, "use_regex"),
-                                      "pre_tokenizer: use_regex false is not supported; it must be true");
-    }
-    if (is_absent(tfr_json_member(node, "add_prefix_space"))) {
-        return tfr_tokenizer_raise_at(doc, node, "pre_tokenizer lacks add_prefix_space, true or false");
-    }
-    return tfr_tokenizer_read_flag(doc, node, "add_prefix_space", &tokenizer->add_prefix_space);
-}
-
-/* The stages around the model. */
-static enum tfr_status read_stages(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                   const tfr_json *root) {
-    static const char *const known[] = {"version",        "truncation", "padding",
-                                        "added_tokens",   "normalizer", "pre_tokenizer",
-                                        "post_processor", "decoder",    "model"};
-    static const char *const must_be_null[] = {"truncation", "padding", "normalizer"};
-    TFR_TRY(check_keys(doc, root, "tokenizer.json", known, TFR_COUNT_OF(known)));
-    for (size_t i = 0; i < TFR_COUNT_OF(must_be_null); i++) {
-        const tfr_json *node = tfr_json_member(root, must_be_null[i]);
-        if (!is_absent(node)) {
-            return tfr_tokenizer_raise_at(doc, node, "%s is not supported; it must be null", must_be_null[i]);
-        }
-    }
-    TFR_TRY(read_pre_tokenizer(tokenizer, doc, root));
-    if (!is_absent(tfr_json_member(root, "post_processor"))) {
-        TFR_TRY(check_byte_level(doc, root, "post_processor"));
-    }
-    return check_byte_level(doc, root, "decoder");
-}
-
 static enum tfr_status check_model(const struct tfr_json_doc *doc, const tfr_json *model) {
     static const char *const known[] = {"type",
                                         "dropout",
@@ -95,7 +40,6 @@ static enum tfr_status check_model(const struct tfr_json_doc *doc, const tfr_jso
                                         "ignore_merges",
                                         "vocab",
                                         "merges"};
-    static const char *const must_be_false[] = {"byte_fallback", "ignore_merges"};
     static const char *const must_be_empty[] = {"continuing_subword_prefix", "end_of_word_suffix"};
     TFR_TRY(check_keys(doc, model, "model", known, TFR_COUNT_OF(known)));
     const tfr_json *type = tfr_json_member(model, "type");
@@ -107,20 +51,25 @@ static enum tfr_status check_model(const struct tfr_json_doc *doc, const tfr_jso
         !(tfr_json_kind(dropout) == TFR_JSON_NUMBER && tfr_json_number(dropout) == 0.0)) {
         return tfr_tokenizer_raise_at(doc, dropout, "model: dropout is not supported; it must be null");
     }
-    for (size_t i = 0; i < TFR_COUNT_OF(must_be_false); i++) {
-        bool value = false;
-        TFR_TRY(tfr_tokenizer_read_flag(doc, model, must_be_false[i], &value));
-        if (value) {
-            return tfr_tokenizer_raise_at(doc, tfr_json_member(model, must_be_false[i]),
-                                          "model: %s is not supported; it must be false", must_be_false[i]);
-        }
-    }
     for (size_t i = 0; i < TFR_COUNT_OF(must_be_empty); i++) {
         const tfr_json *node = tfr_json_member(model, must_be_empty[i]);
         if (!is_absent(node) && (tfr_json_string(node) == NULL || tfr_json_string(node)[0] != '\0')) {
             return tfr_tokenizer_raise_at(doc, node, "model: %s is not supported; it must be null or \"\"",
                                           must_be_empty[i]);
         }
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_model_flags(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
+                                        const tfr_json *model) {
+    bool fallback = false;
+    TFR_TRY(tfr_tokenizer_read_flag(doc, model, "byte_fallback", &fallback));
+    TFR_TRY(tfr_tokenizer_read_flag(doc, model, "ignore_merges", &tokenizer->ignore_merges));
+    tokenizer->has_unknown = !is_absent(tfr_json_member(model, "unk_token"));
+    if (fallback) {
+        tfr_tokenizer_note(tokenizer, doc, tfr_json_member(model, "byte_fallback"), "byte_fallback",
+                           TFR_VERDICT_NO_EFFECT, "the vocabulary is byte-level already");
     }
     return TFR_OK;
 }
@@ -162,8 +111,6 @@ static enum tfr_status read_merges(struct tfr_tokenizer *tokenizer, const struct
     return TFR_OK;
 }
 
-/* `tokenizers` gives an added token that is not in the vocabulary the next free id, whatever the file says: a
- * file that says something else would mean two things. */
 static enum tfr_status read_added(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
                                   const tfr_json *array) {
     if (!is_absent(array) && tfr_json_kind(array) != TFR_JSON_ARRAY) {
@@ -172,13 +119,6 @@ static enum tfr_status read_added(struct tfr_tokenizer *tokenizer, const struct 
     for (const tfr_json *node = tfr_json_first(array); node != NULL; node = tfr_json_next(node)) {
         struct tfr_added_spec spec;
         TFR_TRY(tfr_tokenizer_read_spec(doc, node, false, &spec));
-        const struct tfr_vocab *vocab = &tokenizer->vocab;
-        const bool is_new = tfr_vocab_find(vocab, spec.content, strlen(spec.content)) < 0;
-        if (is_new && spec.id >= 0 && spec.id != (int64_t)vocab->n) {
-            return tfr_tokenizer_raise_at(doc, node,
-                                          "added token \"%.80s\" must have the next free id %zu, not %lld",
-                                          spec.content, vocab->n, (long long)spec.id);
-        }
         TFR_TRY(tfr_tokenizer_add_token(tokenizer, doc, node, &spec));
     }
     return TFR_OK;
@@ -187,8 +127,13 @@ static enum tfr_status read_added(struct tfr_tokenizer *tokenizer, const struct 
 static enum tfr_status read_root(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc) {
     const tfr_json *root = tfr_json_root(doc);
     const tfr_json *model = tfr_json_member(root, "model");
-    TFR_TRY(read_stages(tokenizer, doc, root));
+    static const char *const known[] = {"version",        "truncation", "padding",
+                                        "added_tokens",   "normalizer", "pre_tokenizer",
+                                        "post_processor", "decoder",    "model"};
+    TFR_TRY(check_keys(doc, root, "tokenizer.json", known, TFR_COUNT_OF(known)));
+    TFR_TRY(tfr_tokenizer_read_stages(tokenizer, doc, root));
     TFR_TRY(check_model(doc, model != NULL ? model : root));
+    TFR_TRY(read_model_flags(tokenizer, doc, model));
     const tfr_json *vocab = tfr_json_member(model, "vocab");
     TFR_TRY(tfr_tokenizer_read_vocab(tokenizer, doc, vocab != NULL ? vocab : model));
     TFR_TRY(read_merges(tokenizer, doc, tfr_json_member(model, "merges"), model));

@@ -1,85 +1,18 @@
-/* tokenizer_load.c - opening: which files a path means, and merges.txt. See tokenizer.h for the rules. */
+/* tokenizer_load.c - opening: which files a path means, and what holds once all are read. See tokenizer.h for
+ * the rules. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
 #include "base/mapfile.h"
 #include "base/status.h"
-#include "base/textfile.h"
+#include "model/pretokenize.h"
 #include "model/tokenizer_internal.h"
-
-#define MERGES_MAX_BYTES ((size_t)1 << 28)
-#define MERGES_HEADER    "#version"
-
-/* One line "left right" without its newline. */
-static enum tfr_status read_merge(struct tfr_tokenizer *tokenizer, const char *line, size_t size) {
-    const char *space = memchr(line, ' ', size);
-    const size_t left = space == NULL ? 0 : (size_t)(space - line);
-    if (left == 0 || left + 1 == size || memchr(space + 1, ' ', size - left - 1) != NULL) {
-        return tfr_raise(TFR_MODEL, "a merge is two tokens with one space between them, this is \"%.*s\"",
-                         (int)(size < 80 ? size : 80), line);
-    }
-    return tfr_tokenizer_add_merge(tokenizer, line, left, space + 1, size - left - 1);
-}
-
-/* The readers of Hugging Face disagree about a first line that is no header and about a last line that does
- * not end (one skips them, the other does not), so both are refused. */
-static enum tfr_status check_merges(const char *path, const char *text, size_t size) {
-    if (size < strlen(MERGES_HEADER) || memcmp(text, MERGES_HEADER, strlen(MERGES_HEADER)) != 0) {
-        return tfr_raise(TFR_MODEL, "%s:1: the first line must begin with \"%s\", as in \"#version: 0.2\"",
-                         path, MERGES_HEADER);
-    }
-    if (text[size - 1] != '\n') {
-        return tfr_raise(TFR_MODEL, "%s: the last line does not end with a newline: is the file cut short?",
-                         path);
-    }
-    return TFR_OK;
-}
-
-static size_t count_lines(const char *text, size_t size) {
-    size_t n = 0;
-    for (size_t i = 0; i < size; i++) {
-        n += text[i] == '\n';
-    }
-    return n;
-}
-
-static enum tfr_status parse_merges(struct tfr_tokenizer *tokenizer, const char *path, const char *text,
-                                    size_t size) {
-    TFR_TRY(check_merges(path, text, size));
-    TFR_TRY(tfr_bpe_open(&tokenizer->bpe, count_lines(text, size) - 1));
-    const char *line = text, *end = text + size;
-    for (size_t number = 1; line < end; number++) {
-        const char *newline = memchr(line, '\n', (size_t)(end - line));
-        if (number > 1) {
-            const enum tfr_status status = read_merge(tokenizer, line, (size_t)(newline - line));
-            if (status != TFR_OK) {
-                return tfr_raise_prefix(status, "%s:%zu", path, number);
-            }
-        }
-        line = newline + 1;
-    }
-    return TFR_OK;
-}
-
-static enum tfr_status load_merges(struct tfr_tokenizer *tokenizer, const char *path) {
-    char *text;
-    size_t size;
-    TFR_TRY(tfr_textfile_read(path, MERGES_MAX_BYTES, TFR_MODEL, &text, &size));
-    const enum tfr_status status = parse_merges(tokenizer, path, text, size);
-    tfr_free(text);
-    return status;
-}
 
 static enum tfr_status load_vocab(struct tfr_tokenizer *tokenizer, const char *path) {
     struct tfr_json_doc *doc;
     TFR_TRY(tfr_json_open_file(&doc, path, TFR_MODEL));
-    enum tfr_status status = tfr_tokenizer_read_vocab(tokenizer, doc, tfr_json_root(doc));
-    const int32_t eot =
-        status == TFR_OK ? tfr_vocab_find(&tokenizer->vocab, TFR_END_OF_TEXT, strlen(TFR_END_OF_TEXT)) : -1;
-    if (eot >= 0) {
-        const struct tfr_added_spec spec = {.content = TFR_END_OF_TEXT, .id = eot, .special = true};
-        status = tfr_tokenizer_add_token(tokenizer, doc, tfr_json_root(doc), &spec);
-    }
+    const enum tfr_status status = tfr_tokenizer_read_vocab(tokenizer, doc, tfr_json_root(doc));
     tfr_json_close(doc);
     return status;
 }
@@ -96,8 +29,7 @@ static enum tfr_status read_vocabulary(struct tfr_tokenizer *tokenizer, const ch
     }
     *plain = !tfr_path_exists(files->json);
     if (!*plain) {
-        TFR_TRY(tfr_tokenizer_read_json(tokenizer, files->json));
-        return tfr_vocab_byte_ids(&tokenizer->vocab, files->json, tokenizer->bpe.byte_id);
+        return tfr_tokenizer_read_json(tokenizer, files->json);
     }
     const bool has_vocab = tfr_path_exists(files->vocab), has_merges = tfr_path_exists(files->merges);
     if (!has_vocab || !has_merges) {
@@ -108,8 +40,7 @@ static enum tfr_status read_vocabulary(struct tfr_tokenizer *tokenizer, const ch
                                       : "");
     }
     TFR_TRY(load_vocab(tokenizer, files->vocab));
-    TFR_TRY(load_merges(tokenizer, files->merges));
-    return tfr_vocab_byte_ids(&tokenizer->vocab, files->vocab, tokenizer->bpe.byte_id);
+    return tfr_tokenizer_read_merges(tokenizer, files->merges);
 }
 
 static enum tfr_status open_folder(struct tfr_tokenizer *tokenizer, const char *folder) {
@@ -127,20 +58,88 @@ static enum tfr_status open_folder(struct tfr_tokenizer *tokenizer, const char *
     return status;
 }
 
-static enum tfr_status open_file(struct tfr_tokenizer *tokenizer, const char *path) {
-    TFR_TRY(tfr_tokenizer_read_json(tokenizer, path));
-    return tfr_vocab_byte_ids(&tokenizer->vocab, path, tokenizer->bpe.byte_id);
+/* A byte without a token matters once a text holds it: transformers leaves it out, or writes the model's
+ * unk_token. */
+static void settle_bytes(struct tfr_tokenizer *tokenizer) {
+    const int missing = tfr_vocab_byte_ids(&tokenizer->vocab, tokenizer->bpe.byte_id);
+    tokenizer->lacks_bytes = missing > 0;
+    if (missing > 0) {
+        char reason[96];
+        snprintf(reason, sizeof reason, "%d of the 256 bytes have no token; %s", missing,
+                 tokenizer->has_unknown ? "a text that holds one is refused"
+                                        : "a text loses them, as in transformers");
+        tfr_tokenizer_note(tokenizer, NULL, NULL, "bytes", TFR_VERDICT_HONOURED, reason);
+    }
 }
 
-enum tfr_status tfr_tokenizer_open(struct tfr_tokenizer **out, const char *path) {
+/* Whether merging makes token `id` out of its bytes; true also for what never is a piece of a text. */
+static enum tfr_status check_reached(const struct tfr_tokenizer *tokenizer, struct tfr_bpe_scratch *scratch,
+                                     struct tfr_ids *ids, int32_t id, bool *reached) {
+    size_t size;
+    const uint8_t *bytes = (const uint8_t *)tfr_vocab_bytes(&tokenizer->vocab, id, &size);
+    *reached = true;
+    if (bytes == NULL || size == 0 || tokenizer->vocab.entry[id].added ||
+        tfr_pretokenize_next(bytes, size) != size) {
+        return TFR_OK;
+    }
+    ids->n = 0;
+    TFR_TRY(tfr_bpe_encode(&tokenizer->bpe, scratch, bytes, size, ids));
+    *reached = ids->n == 1 && ids->data[0] == id;
+    return TFR_OK;
+}
+
+/* ignore_merges takes a word that is a token as that token. Nothing changes where the merges make each token
+ * anyway. */
+static enum tfr_status check_ignore_merges(struct tfr_tokenizer *tokenizer) {
+    struct tfr_bpe_scratch scratch = {0};
+    struct tfr_ids ids = {0};
+    enum tfr_status status = TFR_OK;
+    bool reached = true;
+    int32_t id = 0;
+    while (tokenizer->ignore_merges && status == TFR_OK && (size_t)id < tokenizer->vocab.n) {
+        status = check_reached(tokenizer, &scratch, &ids, id, &reached);
+        if (!reached) {
+            break;
+        }
+        id++;
+    }
+    tfr_bpe_scratch_free(&scratch);
+    tfr_ids_free(&ids);
+    if (status == TFR_OK && !reached) {
+        size_t size;
+        const char *name = tfr_vocab_name(&tokenizer->vocab, id, &size);
+        return tfr_raise(TFR_MODEL,
+                         "model: ignore_merges is true and no merges make token \"%.*s\", so that it counts; "
+                         "releases of transformers "
+                         "differ: set it to false",
+                         (int)(size < 80 ? size : 80), name);
+    }
+    if (tokenizer->ignore_merges) {
+        tfr_tokenizer_note(tokenizer, NULL, NULL, "ignore_merges", TFR_VERDICT_NO_EFFECT,
+                           "the merges make every token anyway");
+    }
+    return status;
+}
+
+static enum tfr_status read_all(struct tfr_tokenizer *tokenizer, const char *path) {
+    TFR_TRY(tfr_path_is_directory(path) ? open_folder(tokenizer, path)
+                                        : tfr_tokenizer_read_json(tokenizer, path));
+    settle_bytes(tokenizer);
+    const enum tfr_status status = check_ignore_merges(tokenizer);
+    return status == TFR_MODEL ? tfr_raise_prefix(status, "%s", path) : status;
+}
+
+enum tfr_status tfr_tokenizer_open_noting(struct tfr_tokenizer **out, const char *path,
+                                          struct tfr_findings *notes) {
     *out = NULL;
     struct tfr_tokenizer *tokenizer = tfr_alloc(1, sizeof(*tokenizer));
     if (tokenizer == NULL) {
         return TFR_RESOURCE;
     }
-    tokenizer->eos_id = -1;
-    const enum tfr_status status =
-        tfr_path_is_directory(path) ? open_folder(tokenizer, path) : open_file(tokenizer, path);
+    tokenizer->eos_id = tokenizer->last_added = -1;
+    tokenizer->notes = notes;
+    const enum tfr_status status = read_all(tokenizer, path);
+    tokenizer->notes = NULL;
     if (status != TFR_OK) {
         tfr_tokenizer_close(tokenizer);
         return status;
@@ -151,6 +150,10 @@ enum tfr_status tfr_tokenizer_open(struct tfr_tokenizer **out, const char *path)
     tfr_added_finish(&tokenizer->added);
     *out = tokenizer;
     return TFR_OK;
+}
+
+enum tfr_status tfr_tokenizer_open(struct tfr_tokenizer **out, const char *path) {
+    return tfr_tokenizer_open_noting(out, path, NULL);
 }
 
 void tfr_tokenizer_close(struct tfr_tokenizer *tokenizer) {

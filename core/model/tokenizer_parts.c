@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arena.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "model/tokenizer_internal.h"
 
@@ -18,9 +20,50 @@ enum tfr_status tfr_tokenizer_raise_at(const struct tfr_json_doc *doc, const tfr
     return tfr_raise(TFR_MODEL, "%s:%d:%d: %s", tfr_json_name(doc), line, column, text);
 }
 
+static const char *file_of(const struct tfr_json_doc *doc) {
+    const char *name = doc != NULL ? tfr_json_name(doc) : "";
+    const char *slash = strrchr(name, '/');
+    return slash != NULL ? slash + 1 : name;
+}
+
+void tfr_tokenizer_note(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node,
+                        const char *name, enum tfr_verdict verdict, const char *reason) {
+    if (tokenizer->notes == NULL) {
+        return;
+    }
+    struct tfr_json_out value = {0};
+    if (node != NULL) {
+        tfr_json_put_node(&value, NULL, doc, node);
+    }
+    tfr_findings_add(tokenizer->notes, &(struct tfr_finding){.about = TFR_ABOUT_TOKENIZER,
+                                                             .verdict = verdict,
+                                                             .name = name,
+                                                             .value = value.text,
+                                                             .source = file_of(doc),
+                                                             .reason = reason});
+    tokenizer->notes->failed |= value.failed;
+    tfr_free(value.text);
+}
+
+void tfr_tokenizer_warn_at(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
+                           const tfr_json *node, const char *name, const char *format, ...) {
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    int line, column;
+    tfr_json_place(doc, node, &line, &column);
+    tfr_log(TFR_LOG_WARN, "tokenizer", "%s:%d:%d: %s: %s", tfr_json_name(doc), line, column, name, text);
+    tfr_tokenizer_note(tokenizer, doc, node, name, TFR_VERDICT_NO_EFFECT, text);
+}
+
 /* Puts the place of `node` in front of a text that was raised without one. */
 static enum tfr_status prefix_place(const struct tfr_json_doc *doc, const tfr_json *node,
                                     enum tfr_status status) {
+    if (doc == NULL) {
+        return status;
+    }
     int line, column;
     tfr_json_place(doc, node, &line, &column);
     return tfr_raise_prefix(status, "%s:%d:%d", tfr_json_name(doc), line, column);
@@ -46,6 +89,7 @@ enum tfr_status tfr_tokenizer_read_vocab(struct tfr_tokenizer *tokenizer, const 
             return prefix_place(doc, node, status);
         }
     }
+    tokenizer->n_model = tokenizer->vocab.count;
     return TFR_OK;
 }
 
@@ -68,35 +112,47 @@ enum tfr_status tfr_tokenizer_add_merge(struct tfr_tokenizer *tokenizer, const c
     return TFR_OK;
 }
 
-enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                        const tfr_json *node, const struct tfr_added_spec *spec) {
-    struct tfr_vocab *vocab = &tokenizer->vocab;
+/* As in `tokenizers`: behind the vocabulary and behind what was added before. */
+static int64_t next_free_id(const struct tfr_tokenizer *tokenizer) {
+    const int64_t behind = (int64_t)tokenizer->last_added + 1, model = (int64_t)tokenizer->n_model;
+    return behind > model ? behind : model;
+}
+
+/* The id of the token, which joins the vocabulary if it is new. The file's id is only what it says. */
+static enum tfr_status settle_id(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
+                                 const tfr_json *node, const struct tfr_added_spec *spec, int32_t *id) {
     const size_t size = strlen(spec->content);
-    if (size == 0) {
-        return tfr_tokenizer_raise_at(doc, node, "an added token must not be empty");
-    }
-    int32_t id = tfr_vocab_find(vocab, spec->content, size);
-    if (id < 0 && spec->id < 0) {
-        return tfr_tokenizer_raise_at(
-            doc, node,
-            "token \"%.80s\" has no id: name one of the vocabulary, or give it an id in added_tokens.json",
-            spec->content);
-    }
-    if (id < 0) {
-        const enum tfr_status status = tfr_vocab_add(vocab, spec->content, size, spec->id);
+    *id = tfr_vocab_find(&tokenizer->vocab, spec->content, size);
+    if (*id < 0) {
+        const int64_t free_id = next_free_id(tokenizer);
+        const enum tfr_status status = tfr_vocab_add(&tokenizer->vocab, spec->content, size, free_id);
         if (status != TFR_OK) {
             return prefix_place(doc, node, status);
         }
-        id = (int32_t)spec->id;
-    } else if (spec->id >= 0 && spec->id != id) {
-        return tfr_tokenizer_raise_at(doc, node, "token \"%.80s\" has id %lld here and id %d before",
-                                      spec->content, (long long)spec->id, id);
+        *id = (int32_t)free_id;
     }
-    if (!vocab->entry[id].added) {
-        TFR_TRY(tfr_added_put(&tokenizer->added, spec->content, size, id, spec->normalized));
+    if (spec->id >= 0 && spec->id != *id) {
+        tfr_tokenizer_warn_at(tokenizer, doc, node, spec->content,
+                              "the file says id %lld; it has id %d, as in transformers", (long long)spec->id,
+                              (int)*id);
     }
-    vocab->entry[id].added = true;
-    vocab->entry[id].special = vocab->entry[id].special || spec->special;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
+                                        const tfr_json *node, const struct tfr_added_spec *spec) {
+    if (spec->content[0] == '\0') {
+        return tfr_tokenizer_raise_at(doc, node, "an added token must not be empty");
+    }
+    int32_t id;
+    TFR_TRY(settle_id(tokenizer, doc, node, spec, &id));
+    struct tfr_vocab_entry *entry = &tokenizer->vocab.entry[id];
+    if (!entry->added) {
+        TFR_TRY(tfr_added_put(&tokenizer->added, spec->content, strlen(spec->content), id, spec->normalized));
+    }
+    entry->added = true;
+    entry->special = entry->special || spec->special;
+    tokenizer->last_added = id > tokenizer->last_added ? id : tokenizer->last_added;
     return TFR_OK;
 }
 

@@ -42,7 +42,7 @@ int32_t tfr_vocab_find_joined(const struct tfr_vocab *vocab, int32_t left, int32
 const char *tfr_vocab_name(const struct tfr_vocab *vocab, int32_t id, size_t *size);
 const char *tfr_vocab_bytes(const struct tfr_vocab *vocab, int32_t id, size_t *size);
 
-/* Ids of the 256 one-byte tokens; refuses a vocabulary (of file `where`) in which one is missing. */
-enum tfr_status tfr_vocab_byte_ids(const struct tfr_vocab *vocab, const char *where, int32_t id[256]);
+/* Ids of the 256 one-byte tokens, -1 where there is none; gives how many are missing. */
+int tfr_vocab_byte_ids(const struct tfr_vocab *vocab, int32_t id[256]);
 
 #endif

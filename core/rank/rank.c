@@ -13,7 +13,7 @@ enum tfr_status tfr_engine_tokenizer(struct tfr_engine *engine, const struct tfr
         const struct tfr_config *config = engine->config;
         const char *path = config->options.model_tokenizer;
         TFR_TRY(tfr_tokenizer_open(&engine->tokenizer, path != NULL ? path : config->directory));
-        int64_t n = tfr_tokenizer_vocab_size(engine->tokenizer);
+        int64_t n = tfr_tokenizer_n_model(engine->tokenizer);
         if (n > config->model.vocab_size) {
             tfr_tokenizer_close(engine->tokenizer);
             engine->tokenizer = NULL;

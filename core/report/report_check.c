@@ -13,6 +13,7 @@
 #include "config/findings.h"
 #include "generation/pipeline.h"
 #include "model/model.h"
+#include "model/tokenizer.h"
 
 enum { VALUE_WIDTH = 32 };
 
@@ -22,6 +23,7 @@ static const struct {
     [TFR_ABOUT_FIELD] = {"fields", "fields of the config"},
     [TFR_ABOUT_OPTION] = {"options", "options (tfrun)"},
     [TFR_ABOUT_TENSOR] = {"tensors", "tensors of the checkpoint"},
+    [TFR_ABOUT_TOKENIZER] = {"tokenizer", "files of the tokenizer"},
     [TFR_ABOUT_OTHER] = {"other", "other"},
 };
 
@@ -183,6 +185,31 @@ static void survey_files(const struct tfr_options *options, struct tfr_findings 
     }
 }
 
+/* A tokenizer that is not there is no refusal: prompts may be ids. */
+static void survey_tokenizer(const struct tfr_config *config, struct tfr_findings *findings) {
+    const char *named = config->options.model_tokenizer;
+    if (named == NULL && !tfr_model_has_tokenizer(config->directory)) {
+        return;
+    }
+    struct tfr_tokenizer *tokenizer;
+    const enum tfr_status status =
+        tfr_tokenizer_open_noting(&tokenizer, named != NULL ? named : config->directory, findings);
+    const bool is_foreign = status == TFR_OK && tfr_tokenizer_n_model(tokenizer) > config->model.vocab_size;
+    if (status == TFR_OK && !is_foreign) {
+        tfr_tokenizer_close(tokenizer);
+        return;
+    }
+    tfr_tokenizer_close(tokenizer);
+    tfr_findings_add(findings,
+                     &(struct tfr_finding){.about = TFR_ABOUT_TOKENIZER,
+                                           .verdict = TFR_VERDICT_REFUSED,
+                                           .status = is_foreign ? TFR_MODEL : status,
+                                           .name = "tokenizer",
+                                           .source = "files",
+                                           .reason = is_foreign ? "it has more tokens than the model has rows"
+                                                                : tfr_failure_text()});
+}
+
 enum tfr_status tfr_report_check(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                  enum tfr_report_form form, char **text, enum tfr_status *verdict) {
     struct tfr_findings findings = {0};
@@ -194,6 +221,7 @@ enum tfr_status tfr_report_check(const char *path, const struct tfr_override *ov
     if (status == TFR_OK) {
         survey_sampling(config, &findings);
         survey_files(&config->options, &findings);
+        survey_tokenizer(config, &findings);
         *verdict = tfr_findings_status(&findings);
         status = form == TFR_REPORT_JSON ? as_json(config->path, &findings, text)
                                          : as_text(config->path, &findings, text);

@@ -84,8 +84,11 @@ TFR_TEST(refuses_misspelt_literals) {
         {"[nul]", "1:2: expected a value; did you mean null?"},
         {"tru", "1:1: expected a value; did you mean true?"},
         {"True", "1:1: expected a value, found 'T'"},
-        {"NaN", "1:1: expected a value, found 'N'"},
-        {"-Infinity", "1:2: expected a digit, found 'I'"},
+        {"NaN", "1:1: JSON has no NaN (Python writes it); write a number or null"},
+        {"[1, -Infinity]", "1:5: JSON has no Infinity (Python writes it); write a number or null"},
+        {"Nan", "1:1: expected a value, found 'N'"},
+        {"-NaN", "1:2: expected a digit, found 'N'"},
+        {"-Inf", "1:2: expected a digit, found 'I'"},
         {"truex", "1:5: expected the end of the text, found 'x'"},
     };
     check_refusals(list, TFR_COUNT_OF(list));

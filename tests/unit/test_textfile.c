@@ -74,6 +74,32 @@ TFR_TEST(json_files_go_through_it) {
     assert_refused(tfr_json_open_file(&doc, path, TFR_CONFIG), TFR_CONFIG, "git lfs pull");
 }
 
+TFR_TEST(json_files_may_hold_the_words_of_python) {
+    TFR_UNUSED_STATE;
+    static const char text[] = "{\"a\": [NaN, 1, -Infinity],\n \"b\":Infinity, \"c\": 2}";
+    struct tfr_json_doc *doc;
+    int64_t integer;
+    int line, column;
+    put(text, sizeof text - 1);
+    assert_ok(tfr_json_open_file(&doc, path, TFR_CONFIG));
+    const tfr_json *root = tfr_json_root(doc), *list = tfr_json_first(tfr_json_member(root, "a"));
+    assert_int_equal(tfr_json_kind(list), TFR_JSON_NOT_FINITE);
+    assert_string_equal(tfr_json_not_finite(list), "NaN");
+    assert_false(tfr_json_int64(doc, list, &integer));
+    assert_true(tfr_json_int64(doc, tfr_json_next(list), &integer) && integer == 1);
+    assert_string_equal(tfr_json_not_finite(tfr_json_next(tfr_json_next(list))), "-Infinity");
+    tfr_json_place(doc, tfr_json_member(root, "b"), &line, &column);
+    assert_true(line == 2 && column == 6);
+    assert_string_equal(tfr_json_not_finite(tfr_json_member(root, "b")), "Infinity");
+    assert_true(tfr_json_int64(doc, tfr_json_member(root, "c"), &integer) && integer == 2);
+    struct tfr_json_out out = {0};
+    tfr_json_put_node(&out, NULL, doc, root);
+    assert_false(out.failed);
+    assert_string_equal(out.text, "{\"a\":[\"NaN\",1,\"-Infinity\"],\"b\":\"Infinity\",\"c\":2}");
+    tfr_free(out.text);
+    tfr_json_close(doc);
+}
+
 static int remove_file(void **state) {
     (void)state;
     unlink(path);
@@ -82,10 +108,9 @@ static int remove_file(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest cases[] = {
-        TFR_CASE(a_byte_order_mark_is_taken_off),
-        TFR_CASE(a_pointer_and_utf16_are_refused_by_cause),
-        TFR_CASE(the_beginning_of_a_pointer_is_enough),
-        TFR_CASE(json_files_go_through_it),
+        TFR_CASE(a_byte_order_mark_is_taken_off),          TFR_CASE(a_pointer_and_utf16_are_refused_by_cause),
+        TFR_CASE(the_beginning_of_a_pointer_is_enough),    TFR_CASE(json_files_go_through_it),
+        TFR_CASE(json_files_may_hold_the_words_of_python),
     };
     if (argc > 1) {
         cmocka_set_test_filter(argv[1]);

@@ -52,11 +52,18 @@ TFR_TEST(plain_files_open) {
     tiny_remove(folder);
 }
 
-TFR_TEST(without_end_of_text_there_is_no_eos) {
+TFR_TEST(end_of_text_that_nobody_names_gets_the_next_id) {
     TFR_UNUSED_STATE;
     const char *folder = tiny_plain(TINY_VOCAB_TAIL, TINY_MERGES);
     struct tfr_tokenizer *tokenizer = open_ok(folder);
+    assert_int_equal(tfr_tokenizer_eos(tokenizer), 258);
+    CHECK_ENCODING(tokenizer, "a<|endoftext|>", 'a', 258);
+    assert_int_equal(tfr_tokenizer_n_model(tokenizer), 258);
+    tfr_tokenizer_close(tokenizer);
+    tiny_write(folder, "tokenizer_config.json", "{\"eos_token\":null,\"bos_token\":null,\"unk_token\":null}");
+    tokenizer = open_ok(folder);
     assert_int_equal(tfr_tokenizer_eos(tokenizer), -1);
+    assert_int_equal(tfr_tokenizer_vocab_size(tokenizer), 258);
     tfr_tokenizer_close(tokenizer);
     tiny_remove(folder);
 }
@@ -95,20 +102,64 @@ TFR_TEST(bad_vocabularies_are_refused) {
     check_plain_refused("\"ab\":256,\"abc\":\"257\"", TINY_MERGES, "must be a whole number");
     check_plain_refused("\"ab\":256,", TINY_MERGES, "vocab.json:1:");
     const char *folder = tiny_folder();
-    tiny_write(folder, "vocab.json", "{\"a\":0}");
-    tiny_write(folder, "merges.txt", "#version: 0.2\n");
-    check_refused(folder, "byte 0x00 has no token");
-    folder = tiny_folder();
     tiny_write(folder, "vocab.json", "[1]");
     tiny_write(folder, "merges.txt", "#version: 0.2\n");
     check_refused(folder, "must be an object");
 }
 
+TFR_TEST(bytes_without_a_token_are_left_out_or_refused_when_they_come) {
+    TFR_UNUSED_STATE;
+    const char *folder = tiny_folder();
+    tiny_write(folder, "vocab.json", "{\"a\":0,\"c\":1,\"ac\":2}");
+    tiny_write(folder, "merges.txt", "#version: 0.2\na c\n");
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    CHECK_ENCODING(tokenizer, "ac", 2);
+    CHECK_ENCODING(tokenizer, "abca", 2, 0); /* what is left merges, as in tokenizers */
+    check_encoding(tokenizer, "zz", NULL, 0);
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+}
+
+/* Any line ends; a first line that is no header is a merge, and so is a last one that does not end. */
+TFR_TEST(merges_in_any_form_are_the_same) {
+    TFR_UNUSED_STATE;
+    static const char *const forms[] = {"#version: 0.2\r\na b\r\nab c\r\n",
+                                        "#version: 0.2\ra b\rab c\r",
+                                        "a b\nab c\n",
+                                        "#version: 0.2\na b\nab c",
+                                        "\xef\xbb\xbf#version: 0.2\na b\nab c\n",
+                                        "\xef\xbb\xbf"
+                                        "a b\r\nab c"};
+    for (size_t i = 0; i < TFR_COUNT_OF(forms); i++) {
+        const char *folder = tiny_plain(TINY_VOCAB_TAIL, forms[i]);
+        struct tfr_tokenizer *tokenizer = open_ok(folder);
+        CHECK_ENCODING(tokenizer, "abcab", 257, 256);
+        tfr_tokenizer_close(tokenizer);
+        tiny_remove(folder);
+    }
+    const char *folder = tiny_plain(TINY_VOCAB_TAIL, "");
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    CHECK_ENCODING(tokenizer, "ab", 'a', 'b');
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+}
+
+TFR_TEST(pointers_of_git_lfs_are_named) {
+    TFR_UNUSED_STATE;
+    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+    static const char *const names[] = {"vocab.json",
+                                        "merges.txt",
+                                        "added_tokens.json",
+                                        "special_tokens_map.json",
+                                        "tokenizer_config.json",
+                                        "tokenizer.json"};
+    for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
+        check_refused(plain_and(TINY_VOCAB_TAIL, names[i], pointer), "git lfs pull");
+    }
+}
+
 TFR_TEST(bad_merges_are_refused_with_their_line) {
     TFR_UNUSED_STATE;
-    check_plain_refused(TINY_VOCAB_TAIL, "a b\nab c\n", "merges.txt:1: the first line must begin with");
-    check_plain_refused(TINY_VOCAB_TAIL, "", "merges.txt:1: the first line");
-    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na b\nab c", "does not end with a newline");
     check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na b\nab zz\n",
                         "merges.txt:3: the merge names token \"zz\"");
     check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\nqq b\n",
@@ -119,27 +170,24 @@ TFR_TEST(bad_merges_are_refused_with_their_line) {
     check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na b\n\n", "merges.txt:3: a merge is two tokens");
     check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\n b\n", "a merge is two tokens");
     check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na \n", "a merge is two tokens");
-    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\r\na b\r\n",
-                        "merges.txt:2: the merge names token \"b\r\"");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\r\na b\r\n\r\n",
+                        "merges.txt:3: a merge is two tokens");
 }
 
 TFR_TEST(files_beside_the_vocabulary_are_honoured) {
     TFR_UNUSED_STATE;
     const char *folder = plain_and(TINY_VOCAB_TAIL, "added_tokens.json", "{\"<x>\":258,\"<pad>\":259}");
     tiny_write(folder, "special_tokens_map.json",
-               "{\"pad_token\":\"<pad>\",\"eos_token\":{\"content\":\"abc\"}}");
-    tiny_write(
-        folder, "tokenizer_config.json",
-        "{\"add_prefix_space\":true,\"eos_token\":\"</s>\",\"bos_token\":null,\"added_tokens_decoder\":"
-        "{\"260\":{\"content\":\"</"
-        "s>\",\"special\":true,\"lstrip\":false}},\"extra_special_tokens\":{\"x_token\":\"abc\"},"
-        "\"model_max_length\":1024}");
+               "{\"pad_token\":\"<pad>\",\"eos_token\":{\"content\":\"abc\"},\"unk_token\":null}");
+    tiny_write(folder, "tokenizer_config.json",
+               "{\"add_prefix_space\":true,\"eos_token\":\"</s>\",\"bos_token\":null,\"sep_token\":\"</s>\","
+               "\"extra_special_tokens\":{\"x_token\":\"ab\"},\"model_max_length\":1024}");
     struct tfr_tokenizer *tokenizer = open_ok(folder);
     assert_int_equal(tfr_tokenizer_vocab_size(tokenizer), 261);
-    assert_int_equal(tfr_tokenizer_eos(tokenizer), 260);
+    assert_int_equal(tfr_tokenizer_eos(tokenizer), 257); /* special_tokens_map.json has the last word */
     assert_true(tfr_tokenizer_is_special(tokenizer, 259));
     assert_true(tfr_tokenizer_is_special(tokenizer, 260));
-    assert_true(tfr_tokenizer_is_special(tokenizer, 257));
+    assert_true(tfr_tokenizer_is_special(tokenizer, 256));
     assert_false(tfr_tokenizer_is_special(tokenizer, 258));
     assert_true(tfr_tokenizer_adds_prefix_space(tokenizer));
     CHECK_ENCODING(tokenizer, "a<x>b</s><pad> c", ' ', 'a', 258, ' ', 'b', 260, 259, ' ', 'c');
@@ -148,16 +196,44 @@ TFR_TEST(files_beside_the_vocabulary_are_honoured) {
     tiny_remove(folder);
 }
 
+TFR_TEST(added_tokens_decoder_says_it_all) {
+    TFR_UNUSED_STATE;
+    const char *folder = plain_and(TINY_VOCAB_TAIL, "added_tokens.json", "{\"<x>\":258}");
+    tiny_write(folder, "special_tokens_map.json", "{\"pad_token\":\"<pad>\"}");
+    tiny_write(folder, "tokenizer_config.json",
+               "{\"added_tokens_decoder\":{\"301\":{\"content\":\"<late>\",\"special\":false},\"300\":{"
+               "\"content\":\"</s>\","
+               "\"special\":true,\"lstrip\":false}},\"eos_token\":\"</"
+               "s>\",\"mask_token\":\"<m>\",\"split_special_tokens\":false}");
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    assert_int_equal(tfr_tokenizer_eos(tokenizer),
+                     258); /* the next free ids, in the order of those of the file */
+    CHECK_ENCODING(tokenizer, "</s><late><m><x>", 258, 259, 261, '<', 'x', '>');
+    CHECK_ENCODING(tokenizer, "<|endoftext|><pad>", 260, '<', 'p', 'a', 'd', '>');
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+}
+
+TFR_TEST(split_special_tokens_makes_them_text) {
+    TFR_UNUSED_STATE;
+    const char *folder = plain_and(TINY_VOCAB_TAIL, "tokenizer_config.json",
+                                   "{\"split_special_tokens\":true,\"pad_token\":\"ab\"}");
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    CHECK_ENCODING(tokenizer, "abc", 257);
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+}
+
 TFR_TEST(added_tokens_match_longest_and_special_ones_first) {
     TFR_UNUSED_STATE;
     const char *folder =
-        plain_and(TINY_VOCAB_TAIL, "added_tokens.json", "{\"<x>\":258,\"<x>y\":259,\"a b\":260,\"x<\":262}");
-    tiny_write(folder, "tokenizer_config.json",
-               "{\"added_tokens_decoder\":{\"261\":{\"content\":\"y<\",\"special\":true}}}");
+        plain_and(TINY_VOCAB_TAIL, "added_tokens.json", "{\"<x>\":258,\"<x>y\":259,\"a b\":260,\"x<\":261}");
+    tiny_write(folder, "special_tokens_map.json",
+               "{\"eos_token\":\"y<\",\"bos_token\":\"y<\",\"unk_token\":\"y<\"}");
     struct tfr_tokenizer *tokenizer = open_ok(folder);
     CHECK_ENCODING(tokenizer, "<x>yz", 259, 'z');
-    CHECK_ENCODING(tokenizer, "<x>y<", 258, 261);
-    CHECK_ENCODING(tokenizer, "<x<xx", '<', 262, 'x', 'x');
+    CHECK_ENCODING(tokenizer, "<x>y<", 258, 262);
+    CHECK_ENCODING(tokenizer, "<x<xx", '<', 261, 'x', 'x');
     CHECK_ENCODING(tokenizer, "a a b", 'a', ' ', 260);
     size_t size;
     assert_memory_equal(tfr_tokenizer_bytes(tokenizer, 260, &size), "a b",
@@ -172,23 +248,21 @@ TFR_TEST(bad_files_beside_the_vocabulary_are_refused) {
     static const struct {
         const char *file, *content, *words;
     } cases[] = {
-        {"special_tokens_map.json", "{\"eos_token\":\"</s>\"}", "token \"</s>\" has no id"},
         {"special_tokens_map.json", "{\"mask_token\":{\"content\":\"ab\",\"lstrip\":true}}",
          "lstrip is not supported"},
         {"special_tokens_map.json", "{\"eos_token\":\"\"}", "must not be empty"},
         {"special_tokens_map.json", "{\"eos_token\":7}", "must be a string or an object"},
         {"special_tokens_map.json", "[]", "must be an object"},
-        {"added_tokens.json", "{\"<x>\":97}", "id 97 belongs to two tokens"},
-        {"added_tokens.json", "{\"ab\":300}", "has id 300 here and id 256 before"},
         {"added_tokens.json", "{\"<x>\":\"y\"}", "must be a whole number"},
         {"tokenizer_config.json", "{\"add_bos_token\":true}", "add_bos_token is not supported"},
-        {"tokenizer_config.json", "{\"split_special_tokens\":true}", "split_special_tokens is not supported"},
+        {"tokenizer_config.json", "{\"split_special_tokens\":1}",
+         "split_special_tokens must be true or false"},
+        {"tokenizer_config.json", "{\"clean_up_tokenization_spaces\":\"x\"}",
+         "clean_up_tokenization_spaces must be"},
         {"tokenizer_config.json", "{\"add_prefix_space\":1}", "add_prefix_space must be true or false"},
-        {"tokenizer_config.json", "{\"errors\":\"strict\"}", "errors must be \"replace\""},
         {"tokenizer_config.json", "{\"tokenizer_class\":\"RobertaTokenizer\"}", "this is RobertaTokenizer"},
         {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"ab\"}}}",
          "\"x\" is not an id"},
-        {"tokenizer_config.json", "{\"additional_special_tokens\":[\"<y>\"]}", "token \"<y>\" has no id"},
         {"tokenizer_config.json", "{", "tokenizer_config.json:1:"},
     };
     for (size_t i = 0; i < TFR_COUNT_OF(cases); i++) {
@@ -276,8 +350,9 @@ TFR_TEST(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused) {
     static const struct {
         const char *from, *to, *words;
     } cases[] = {
-        {"\"truncation\":null", "\"truncation\":{\"max_length\":9}", "truncation is not supported"},
-        {"\"padding\":null", "\"padding\":{\"length\":9}", "padding is not supported"},
+        {"\"normalizer\":null",
+         "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Lowercase\"}]}",
+         "this one is Sequence"},
         {"\"normalizer\":null", "\"normalizer\":{\"type\":\"NFC\"}", "normalizer is not supported"},
         {"\"version\"", "\"flavour\":1,\"version\"", "\"flavour\" is not supported"},
         {"\"pre_tokenizer\":{\"type\":\"ByteLevel\"", "\"pre_tokenizer\":{\"type\":\"Whitespace\"",
@@ -286,7 +361,7 @@ TFR_TEST(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused) {
         {"\"add_prefix_space\":false,", "", "lacks add_prefix_space"},
         {"\"use_regex\":true", "\"use_regex\":false", "use_regex false is not supported"},
         {"\"post_processor\":{\"type\":\"ByteLevel\"", "\"post_processor\":{\"type\":\"TemplateProcessing\"",
-         "this one is TemplateProcessing"},
+         "(TemplateProcessing) puts tokens around"},
         {"\"decoder\":" STAGE, "\"decoder\":null", "decoder must be of type ByteLevel"},
         {"\"type\":\"BPE\"", "\"type\":\"Unigram\"", "type must be BPE"},
         {"\"dropout\":null", "\"dropout\":0.1", "dropout is not supported"},
@@ -294,14 +369,13 @@ TFR_TEST(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused) {
          "continuing_subword_prefix is not supported"},
         {"\"end_of_word_suffix\":\"\"", "\"end_of_word_suffix\":\"</w>\"",
          "end_of_word_suffix is not supported"},
-        {"\"byte_fallback\":false", "\"byte_fallback\":true", "byte_fallback is not supported"},
-        {"\"ignore_merges\":false", "\"ignore_merges\":true", "ignore_merges is not supported"},
+        {"\"byte_fallback\":false", "\"byte_fallback\":1", "byte_fallback must be true or false"},
+        {"\"ignore_merges\":false,\"vocab\":{", "\"ignore_merges\":true,\"vocab\":{\"bc\":258,",
+         "no merges make token \"bc\""},
         {"\"lstrip\":false", "\"lstrip\":true", "lstrip is not supported"},
         {"\"rstrip\":false", "\"rstrip\":true", "rstrip is not supported"},
         {"\"single_word\":false", "\"single_word\":true", "single_word is not supported"},
-        {"\"id\":258", "\"id\":300", "must have the next free id 258, not 300"},
         {"\"id\":258", "\"id\":-1", "must be a whole number from 0"},
-        {"\"content\":\"<s>\"", "\"content\":\"ab\"", "has id 258 here and id 256 before"},
         {"[\"a b\",", "[\"a b\",\"a\",", "a merge is \"left right\""},
         {"[\"ab\",\"c\"]", "[\"ab\",\"c\",\"d\"]", "a merge is \"left right\""},
         {"[\"ab\",\"c\"]", "[\"ab\",\"zz\"]", "names token \"zz\""},
@@ -313,6 +387,93 @@ TFR_TEST(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused) {
     for (size_t i = 0; i < TFR_COUNT_OF(cases); i++) {
         check_refused(json_with(cases[i].from, cases[i].to), cases[i].words);
     }
+}
+
+/* Each changes no id. */
+TFR_TEST(what_tokenizer_json_says_without_effect_is_let_pass) {
+    TFR_UNUSED_STATE;
+    static const struct {
+        const char *from, *to;
+    } cases[] = {
+        {"\"truncation\":null", "\"truncation\":{\"direction\":\"Right\",\"max_length\":1,\"strategy\":"
+                                "\"LongestFirst\",\"stride\":0}"},
+        {"\"padding\":null",
+         "\"padding\":{\"strategy\":{\"Fixed\":16},\"pad_id\":258,\"pad_token\":\"<s>\"}"},
+        {"\"normalizer\":null", "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[]}"},
+        {"\"normalizer\":null", "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":"
+                                "\"Sequence\",\"normalizers\":[]}]}"},
+        {"\"pre_tokenizer\":" STAGE,
+         "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[" STAGE "]}"},
+        {"\"post_processor\":" STAGE, "\"post_processor\":null"},
+        {"\"post_processor\":" STAGE, "\"post_processor\":{\"type\":\"Sequence\",\"processors\":[" STAGE
+                                      ",{\"type\":\"TemplateProcessing\","
+                                      "\"single\":[{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}]}]}"},
+        {"\"decoder\":" STAGE, "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" STAGE "]}"},
+        {"\"byte_fallback\":false", "\"byte_fallback\":true"},
+        {"\"ignore_merges\":false", "\"ignore_merges\":true"},
+        {"\"dropout\":null", "\"dropout\":0.0"},
+        {"\"id\":258", "\"id\":300"},
+    };
+    for (size_t i = 0; i < TFR_COUNT_OF(cases); i++) {
+        const char *folder = json_with(cases[i].from, cases[i].to);
+        struct tfr_tokenizer *tokenizer = open_ok(folder);
+        CHECK_ENCODING(tokenizer, "abc<s>ab a", 257, 258, 256, ' ', 'a');
+        tfr_tokenizer_close(tokenizer);
+        tiny_remove(folder);
+    }
+}
+
+/* Beside a config.json the class is GPT2Tokenizer, which has its prefix space from tokenizer_config.json
+ * alone. */
+TFR_TEST(prefix_space_belongs_to_the_class) {
+    TFR_UNUSED_STATE;
+    static const struct {
+        const char *config, *refused;
+        bool adds;
+    } cases[] = {
+        {"{}", NULL, false},
+        {"{\"tokenizer_class\":\"GPT2TokenizerFast\",\"add_prefix_space\":true}", NULL, true},
+        {"{\"tokenizer_class\":\"TokenizersBackend\"}", NULL, true},
+        {"{\"tokenizer_class\":\"PreTrainedTokenizerFast\",\"add_prefix_space\":true}", NULL, true},
+        {"{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}", "make them the same", false},
+        {"{\"tokenizer_class\":\"TokenizersBackend\",\"add_prefix_space\":false}", "make them the same",
+         false},
+    };
+    for (size_t i = 0; i < TFR_COUNT_OF(cases); i++) {
+        const char *folder = json_with("\"add_prefix_space\":false", "\"add_prefix_space\":true");
+        tiny_write(folder, "tokenizer_config.json", cases[i].config);
+        if (cases[i].refused != NULL) {
+            check_refused(folder, cases[i].refused);
+            continue;
+        }
+        struct tfr_tokenizer *tokenizer = open_ok(folder);
+        assert_int_equal(tfr_tokenizer_adds_prefix_space(tokenizer), cases[i].adds);
+        tfr_tokenizer_close(tokenizer);
+        tiny_remove(folder);
+    }
+}
+
+TFR_TEST(other_classes_are_refused_beside_a_tokenizer_json_too) {
+    TFR_UNUSED_STATE;
+    const char *folder = json_with("", "");
+    tiny_write(folder, "tokenizer_config.json", "{\"tokenizer_class\":\"LlamaTokenizerFast\"}");
+    check_refused(folder, "this is LlamaTokenizerFast");
+}
+
+TFR_TEST(bytes_without_a_token_beside_an_unknown_token_are_refused_when_they_come) {
+    TFR_UNUSED_STATE;
+    const char *folder = tiny_folder();
+    tiny_write(folder, "tokenizer.json",
+               "{\"pre_tokenizer\":" STAGE ",\"decoder\":" STAGE
+               ",\"model\":{\"unk_token\":\"a\",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[]}}");
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    struct tfr_ids ids = {0};
+    CHECK_ENCODING(tokenizer, "ab", 0, 1);
+    assert_refused(tfr_tokenizer_encode(tokenizer, "axb", 3, TFR_SPECIAL_PARSE, &ids), TFR_MODEL,
+                   "byte 0x78 of the text");
+    tfr_ids_free(&ids);
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
 }
 
 TFR_TEST(a_tokenizer_json_of_nothing_is_refused) {
@@ -341,7 +502,7 @@ TFR_TEST(lack_of_memory_while_opening_leaves_nothing) {
     tiny_remove(folder);
 }
 
-TFR_TEST_MAIN(TFR_CASE(plain_files_open), TFR_CASE(without_end_of_text_there_is_no_eos),
+TFR_TEST_MAIN(TFR_CASE(plain_files_open), TFR_CASE(end_of_text_that_nobody_names_gets_the_next_id),
               TFR_CASE(holes_in_the_ids_have_no_token), TFR_CASE(missing_files_are_named),
               TFR_CASE(bad_vocabularies_are_refused), TFR_CASE(bad_merges_are_refused_with_their_line),
               TFR_CASE(files_beside_the_vocabulary_are_honoured),
@@ -351,4 +512,11 @@ TFR_TEST_MAIN(TFR_CASE(plain_files_open), TFR_CASE(without_end_of_text_there_is_
               TFR_CASE(tokenizer_json_wins_over_plain_files), TFR_CASE(prefix_space_of_tokenizer_json),
               TFR_CASE(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused),
               TFR_CASE(a_tokenizer_json_of_nothing_is_refused),
-              TFR_CASE(lack_of_memory_while_opening_leaves_nothing))
+              TFR_CASE(lack_of_memory_while_opening_leaves_nothing),
+              TFR_CASE(bytes_without_a_token_are_left_out_or_refused_when_they_come),
+              TFR_CASE(merges_in_any_form_are_the_same), TFR_CASE(pointers_of_git_lfs_are_named),
+              TFR_CASE(added_tokens_decoder_says_it_all), TFR_CASE(split_special_tokens_makes_them_text),
+              TFR_CASE(what_tokenizer_json_says_without_effect_is_let_pass),
+              TFR_CASE(prefix_space_belongs_to_the_class),
+              TFR_CASE(other_classes_are_refused_beside_a_tokenizer_json_too),
+              TFR_CASE(bytes_without_a_token_beside_an_unknown_token_are_refused_when_they_come))
