@@ -244,6 +244,18 @@ bool tfr_json_int64(const struct tfr_json_doc *doc, const tfr_json *node, int64_
     return true;
 }
 
+bool tfr_json_whole(const struct tfr_json_doc *doc, const tfr_json *node, int64_t *out) {
+    if (tfr_json_int64(doc, node, out)) {
+        return true;
+    }
+    const double value = tfr_json_kind(node) == TFR_JSON_NUMBER ? tfr_json_number(node) : 0.5;
+    if (fabs(value) > 9e15 || value != floor(value)) {
+        return false;
+    }
+    *out = (int64_t)value;
+    return true;
+}
+
 void tfr_json_place(const struct tfr_json_doc *doc, const tfr_json *node, int *line, int *column) {
     tfr_json_text_place(doc->text, node != NULL ? (size_t)node->valueint : 0, line, column);
 }

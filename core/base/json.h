@@ -52,6 +52,9 @@ const char *tfr_json_not_finite(const tfr_json *node); /* the word of a value of
  * range. */
 bool tfr_json_int64(const struct tfr_json_doc *doc, const tfr_json *node, int64_t *out);
 
+/* The same, and 3.0 is 3 too: for values that others may write as a float. */
+bool tfr_json_whole(const struct tfr_json_doc *doc, const tfr_json *node, int64_t *out);
+
 /* Line and column (from 1) of the value of a node. */
 void tfr_json_place(const struct tfr_json_doc *doc, const tfr_json *node, int *line, int *column);
 

@@ -54,7 +54,14 @@ static void wrong_type(struct tfr_config_reader *reader, const tfr_json *node, c
 static bool read_integer(struct tfr_config_reader *reader, const struct tfr_model_field *field, const tfr_json *node,
                          int64_t *value) {
     int64_t parsed;
-    if (!tfr_json_int64(reader->doc, node, &parsed)) {
+    const bool is_whole = tfr_json_whole(reader->doc, node, &parsed);
+    if (is_whole && field->kind != TFR_FIELD_TOKEN && !tfr_json_int64(reader->doc, node, &parsed)) {
+        tfr_config_complain(reader, node, TFR_CONFIG,
+                            "%s is written as a float, which transformers takes for no size; write %lld without the point",
+                            field->name, (long long)parsed);
+        return false;
+    }
+    if (!is_whole) {
         wrong_type(reader, node, field->name,
                    field->kind == TFR_FIELD_INT ? "a whole number" : "a whole number or null");
         return false;
@@ -80,6 +87,10 @@ static void read_token(struct tfr_config_reader *reader, const struct tfr_model_
         tfr_config_complain(reader, node, TFR_UNSUPPORTED,
                             "%s is a list of %zu ids; only a single id is supported", field->name,
                             tfr_json_size(node));
+        return;
+    }
+    if (tfr_json_kind(node) == TFR_JSON_ARRAY && tfr_json_size(node) == 0) {
+        *member = -1; /* a list of none asks for none */
         return;
     }
     if (tfr_json_kind(node) == TFR_JSON_ARRAY && tfr_json_size(node) == 1) {

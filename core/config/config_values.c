@@ -230,7 +230,7 @@ static bool integer_from_json(struct tfr_config_reader *reader, int option, cons
     struct tfr_options *options = &reader->config->options;
     char shown[64];
     int64_t value;
-    if (tfr_json_int64(reader->doc, node, &value)) {
+    if (tfr_json_whole(reader->doc, node, &value)) {
         return store_integer(options, option, value, why, size);
     }
     const char *text = tfr_json_string(node);
