@@ -58,9 +58,18 @@ static const struct {
     const char *name;
     double neutral;
 } refused[] = {
-    {"guidance_scale", 1},  {"encoder_repetition_penalty", 1}, {"encoder_no_repeat_ngram_size", 0}, {"num_beam_groups", 1},
-    {"penalty_alpha", 0},   {"dola_layers", 0},                {"constraints", 0},                  {"force_words_ids", 0},
-    {"max_time", 0},        {"watermarking_config", 0},        {"token_healing", 0},                {"top_h", 0},
+    {"guidance_scale", 1},
+    {"encoder_repetition_penalty", 1},
+    {"encoder_no_repeat_ngram_size", 0},
+    {"num_beam_groups", 1},
+    {"penalty_alpha", 0},
+    {"dola_layers", 0},
+    {"constraints", 0},
+    {"force_words_ids", 0},
+    {"max_time", 0},
+    {"watermarking_config", 0},
+    {"token_healing", 0},
+    {"top_h", 0},
     {"assistant_early_exit", 0},
 };
 
@@ -111,14 +120,15 @@ static void read_setting(struct tfr_config_reader *reader, const tfr_json *node,
 static void read_bos(struct tfr_config_reader *reader, const tfr_json *node) {
     int64_t id;
     if (tfr_json_whole(reader->doc, node, &id)) { /* outside the vocabulary: none, as in config.json */
-        reader->config->model.bos_token_id = id >= 0 && id < reader->config->model.vocab_size ? (int32_t)id : -1;
+        reader->config->model.bos_token_id =
+            id >= 0 && id < reader->config->model.vocab_size ? (int32_t)id : -1;
     } else if (tfr_json_kind(node) != TFR_JSON_NULL && !tfr_config_asks_for_nothing(node)) {
         tfr_config_complain(reader, node, TFR_CONFIG, "bos_token_id must be a token id or null");
     }
 }
 
-/* Keys that are not listed say how results are returned or how caches are kept (every release adds some), or count only beside
- * one that is refused (diversity_penalty beside num_beam_groups). */
+/* Keys that are not listed say how results are returned or how caches are kept (every release adds some), or
+ * count only beside one that is refused (diversity_penalty beside num_beam_groups). */
 static void read_settings(struct tfr_config_reader *reader, const tfr_json *object, enum tfr_origin origin) {
     for (const tfr_json *node = tfr_json_first(object); node != NULL; node = tfr_json_next(node)) {
         const char *name = tfr_json_key(node);

@@ -94,10 +94,11 @@ void tfr_config_read_generation_file(struct tfr_config_reader *reader);
 void tfr_config_read_eos_list(struct tfr_config_reader *reader, const tfr_json *list);
 void tfr_config_settle_sampling(struct tfr_config_reader *reader);
 /* config_leftovers.c: settings that somebody's last call left in a file. */
-/* An empty list or object, or a length below 0, which transformers reads as "no such setting"; an empty eos_token_id is "no end". */
+/* An empty list or object, or a length below 0, which transformers reads as "no such setting"; an empty
+ * eos_token_id is "no end". */
 bool tfr_config_asks_for_nothing(const tfr_json *node);
-/* Of the end tokens and of the suppressed ones only ids that the vocabulary has can come: a list of these, as JSON. NULL for other
- * settings and for what is no list of ids. */
+/* Of the end tokens and of the suppressed ones only ids that the vocabulary has can come: a list of these, as
+ * JSON. NULL for other settings and for what is no list of ids. */
 char *tfr_config_ids_that_occur(const struct tfr_config_reader *reader, const tfr_json *node);
 /* A node as JSON text; NULL without memory. */
 char *tfr_config_json_text(const struct tfr_json_doc *doc, const tfr_json *node);

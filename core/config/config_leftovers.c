@@ -1,5 +1,5 @@
-/* config_leftovers.c - settings that somebody's last call to generate left in a file and that ask for nothing: transformers runs
- * such files, so they are no error here. */
+/* config_leftovers.c - settings that somebody's last call to generate left in a file and that ask for
+ * nothing: transformers runs such files, so they are no error here. */
 #include "config/config_internal.h"
 
 #include <string.h>
@@ -20,7 +20,8 @@ bool tfr_config_asks_for_nothing(const tfr_json *node) {
     static const char *const lengths[] = {"no_repeat_ngram_size", "min_new_tokens", "min_length"};
     const enum tfr_json_kind kind = tfr_json_kind(node);
     if (kind == TFR_JSON_NUMBER) {
-        return tfr_json_number(node) < 0 && is_one_of(tfr_json_key(node), lengths, sizeof lengths / sizeof lengths[0]);
+        return tfr_json_number(node) < 0 &&
+               is_one_of(tfr_json_key(node), lengths, sizeof lengths / sizeof lengths[0]);
     }
     return (kind == TFR_JSON_ARRAY || kind == TFR_JSON_OBJECT) && tfr_json_size(node) == 0 &&
            strcmp(tfr_json_key(node), "eos_token_id") != 0;
@@ -35,8 +36,8 @@ static bool put_id(const struct tfr_config_reader *reader, const tfr_json *node,
     if (id >= 0 && id < reader->config->model.vocab_size) {
         tfr_json_put_int(out, NULL, id);
     } else {
-        tfr_log(TFR_LOG_DEBUG, "config", "%s: token %lld is outside the vocabulary of %lld and can't come", tfr_json_name(reader->doc),
-                (long long)id, (long long)reader->config->model.vocab_size);
+        tfr_log(TFR_LOG_DEBUG, "config", "%s: token %lld is outside the vocabulary of %lld and can't come",
+                tfr_json_name(reader->doc), (long long)id, (long long)reader->config->model.vocab_size);
     }
     return true;
 }
@@ -50,7 +51,8 @@ char *tfr_config_ids_that_occur(const struct tfr_config_reader *reader, const tf
     const bool is_list = tfr_json_kind(node) == TFR_JSON_ARRAY;
     tfr_json_begin(&out, NULL, '[');
     bool good = is_list || put_id(reader, node, &out);
-    for (const tfr_json *item = is_list ? tfr_json_first(node) : NULL; item != NULL && good; item = tfr_json_next(item)) {
+    for (const tfr_json *item = is_list ? tfr_json_first(node) : NULL; item != NULL && good;
+         item = tfr_json_next(item)) {
         good = put_id(reader, item, &out);
     }
     tfr_json_end(&out, ']');

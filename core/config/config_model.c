@@ -56,9 +56,10 @@ static bool read_integer(struct tfr_config_reader *reader, const struct tfr_mode
     int64_t parsed;
     const bool is_whole = tfr_json_whole(reader->doc, node, &parsed);
     if (is_whole && field->kind != TFR_FIELD_TOKEN && !tfr_json_int64(reader->doc, node, &parsed)) {
-        tfr_config_complain(reader, node, TFR_CONFIG,
-                            "%s is written as a float, which transformers takes for no size; write %lld without the point",
-                            field->name, (long long)parsed);
+        tfr_config_complain(
+            reader, node, TFR_CONFIG,
+            "%s is written as a float, which transformers takes for no size; write %lld without the point",
+            field->name, (long long)parsed);
         return false;
     }
     if (!is_whole) {

@@ -36,7 +36,8 @@ static enum tfr_status read_id(const struct list_text *list, const tfr_json *nod
 /* An array of ids, or one id alone. */
 static enum tfr_status read_ids(const struct list_text *list, const tfr_json *node, struct tfr_id_list *ids) {
     const bool single = tfr_json_kind(node) == TFR_JSON_NUMBER;
-    const bool is_empty = tfr_json_size(node) == 0 && node != tfr_json_root(list->doc); /* a phrase of no token */
+    const bool is_empty =
+        tfr_json_size(node) == 0 && node != tfr_json_root(list->doc); /* a phrase of no token */
     if (!single && (tfr_json_kind(node) != TFR_JSON_ARRAY || is_empty)) {
         return bad_list(list, "a list of token ids, such as [1, 2]");
     }

@@ -14,7 +14,6 @@ from cases import CASES, case, expect, expect_same, main
 
 FILES = pathlib.Path(__file__).resolve().parent.parent / "model" / "files"
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 9\n"
-END_TOKENS = [262]
 
 
 class Files:
@@ -110,10 +109,11 @@ def ids_without_a_token_give_no_text(files):
     expect_same([choice["ids"][-1] for choice in both], [300, 300])
     ended, = files.generate(folder, "-p", "a", "-n", "2", "--eos", "300", "--forced-eos", "300")
     expect_same(ended["finish_reason"], "eos")
-    beams = files.generate(folder, "-p", "a", "-n", "3", "--num-beams", "2", "--suppress", json.dumps(list(range(263))))
+    suppress = f"sampling.suppress_tokens={list(range(263))}"
+    beams = files.generate(folder, "-p", "a", "-n", "3", "--num-beams", "2", "--set", suppress)
     expect(all(token >= 263 for token in beams[0]["ids"]) and beams[0]["text"] == "", beams)
-    plain = files.run(folder, "-p", "a", "-n", "3", "--suppress", json.dumps(list(range(263))))
-    expect_same(plain.strip("\n"), "")
+    plain = files.run(folder, "-p", "a", "-n", "3", "--set", suppress)
+    expect_same(plain.strip("\n"), "a")  # the prompt alone
     expect_same(files.text(folder, [257, 300]), "the")
     files.run("score", folder, "--json", "-p", "the old")
     files.refused("token", folder, "--prompt-ids", "5,400", code=2)
@@ -204,7 +204,7 @@ def settings_of_the_last_call(files):
 def suppressed_tokens_beside_ones_that_cannot_come(files):
     folder = files.model()
     (folder / "generation_config.json").write_text(json.dumps({"suppress_tokens": [300, 99, -1]}))
-    other, = files.generate(folder, "--prompt-ids", "256,261,32", "-n", "4", "--suppress", "[99]")
+    other, = files.generate(folder, "--prompt-ids", "256,261,32", "-n", "4", "--set", "sampling.suppress_tokens=[99]")
     choice, = files.generate(folder, "--prompt-ids", "256,261,32", "-n", "4")
     expect(99 not in choice["ids"] and choice["ids"] == other["ids"], choice, other)
 
