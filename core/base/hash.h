@@ -1,10 +1,14 @@
-/* hash.h - FNV-1a of 64 bits, for fingerprints: equal bytes, equal number. No protection against intent. */
+/* hash.h - FNV-1a of 64 bits, for fingerprints: equal bytes, equal number. Against names made to collide a
+ * table starts from a seed. */
 #ifndef TFR_BASE_HASH_H
 #define TFR_BASE_HASH_H
 
 #include <tfrun/types.h>
 
 #define TFR_HASH_START UINT64_C(0xcbf29ce484222325)
+
+/* A start that no file can know, for tables that strangers fill. */
+uint64_t tfr_hash_seed(void);
 
 /* Goes on from `hash`, at first TFR_HASH_START. */
 static inline uint64_t tfr_hash(uint64_t hash, const void *data, size_t size) {

@@ -6,10 +6,9 @@
 #include "base/json_keys.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/arena.h"
-#include "base/clock.h"
+#include "base/hash.h"
 #include "base/utf8.h"
 
 struct tfr_json_key {
@@ -123,11 +122,7 @@ static enum tfr_status grow(struct tfr_json_keys *keys) {
 }
 
 void tfr_json_keys_init(struct tfr_json_keys *keys, const char *text) {
-    *keys = (struct tfr_json_keys){.text = text};
-    if (getrandom(&keys->seed, sizeof(keys->seed), GRND_NONBLOCK) != (ssize_t)sizeof(keys->seed)) {
-        keys->seed =
-            tfr_clock_ns() ^ (uintptr_t)keys; /* early in boot: the clock and the stack's place must do */
-    }
+    *keys = (struct tfr_json_keys){.text = text, .seed = tfr_hash_seed()};
 }
 
 void tfr_json_keys_fini(struct tfr_json_keys *keys) {

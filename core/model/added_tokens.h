@@ -1,13 +1,16 @@
 /* added_tokens.h - tokens found literally in the text before anything else, special ones among them.
  *
  * Two passes, as in Hugging Face `tokenizers`: first the tokens that are not "normalized" (special ones by
- * default), then the others in what is left; each pass takes the leftmost match, the longest there.
- * Thread rule: filled on one thread, then read-only.
+ * default), then the others in what is left; each pass takes the leftmost match, the longest there. Time is
+ * linear in the text, whatever the tokens are. Thread rule: filled on one thread, then read-only; a scan
+ * belongs to one caller.
  */
 #ifndef TFR_MODEL_ADDED_TOKENS_H
 #define TFR_MODEL_ADDED_TOKENS_H
 
 #include <tfrun/types.h>
+
+#include "model/suffix_automaton.h"
 
 struct tfr_added_token {
     char *content;
@@ -21,16 +24,33 @@ struct tfr_added_set {
     size_t n, capacity;
     size_t n_first;      /* tokens of the first pass */
     bool starts[2][256]; /* by pass: a token starts with this byte */
+    struct tfr_suffix_automaton
+        long_ones[2]; /* by pass, where a token is so long that trying each place costs too much */
 };
 
 /* Adds a token; the caller sees to it that none comes twice or is empty. */
 enum tfr_status tfr_added_put(struct tfr_added_set *set, const char *content, size_t size, int32_t id,
                               bool normalized);
-void tfr_added_finish(struct tfr_added_set *set);
+enum tfr_status tfr_added_finish(struct tfr_added_set *set);
 void tfr_added_close(struct tfr_added_set *set);
 
-/* Next match of the pass (0 or 1) at or after `from`; NULL if none. *at is where it starts. */
-const struct tfr_added_token *tfr_added_next(const struct tfr_added_set *set, int pass, const uint8_t *text,
-                                             size_t size, size_t from, size_t *at);
+/* One text looked through in one pass. */
+struct tfr_added_scan {
+    const struct tfr_added_set *set;
+    int pass;
+    const uint8_t *text;
+    size_t size;
+    uint32_t *longest; /* of the window [begin, end): which token is the longest that starts there, + 1 */
+    size_t begin, end;
+    uint64_t steps; /* work done: at most 130 for each byte */
+};
+struct tfr_added_scan tfr_added_scan_of(const struct tfr_added_set *set, int pass, const uint8_t *text,
+                                        size_t size);
+void tfr_added_scan_close(struct tfr_added_scan *scan);
+
+/* Next match at or after `from`, which does not fall; *found is NULL if there is none. *at is where it
+ * starts. */
+enum tfr_status tfr_added_next(struct tfr_added_scan *scan, size_t from, size_t *at,
+                               const struct tfr_added_token **found);
 
 #endif

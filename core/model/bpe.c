@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/hash.h"
 #include "base/status.h"
 
 #define NO_RANK UINT32_MAX
@@ -11,14 +12,15 @@
 /* Up to here scanning all ranks for each merge is quicker than a heap. */
 #define SHORT_PIECE 48
 
-static uint32_t pair_hash(int32_t left, int32_t right) {
-    const uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 40);
+static uint32_t pair_hash(uint64_t seed, int32_t left, int32_t right) {
+    uint64_t key = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) ^ seed;
+    key = (key ^ key >> 29) * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)((key ^ key >> 32) * UINT64_C(0xff51afd7ed558ccd) >> 40);
 }
 
 /* Cell of the pair, or the empty cell where it would go. */
 static struct tfr_bpe_cell *find_cell(const struct tfr_bpe *bpe, int32_t left, int32_t right) {
-    uint32_t at = pair_hash(left, right) & bpe->mask;
+    uint32_t at = pair_hash(bpe->seed, left, right) & bpe->mask;
     for (;;) {
         struct tfr_bpe_cell *cell = &bpe->cell[at];
         if (cell->left < 0 || (cell->left == left && cell->right == right)) {
@@ -34,6 +36,7 @@ static uint32_t pair_rank(const struct tfr_bpe *bpe, int32_t left, int32_t right
 
 enum tfr_status tfr_bpe_open(struct tfr_bpe *bpe, size_t n_merges) {
     memset(bpe, 0, sizeof(*bpe));
+    bpe->seed = tfr_hash_seed();
     /* pair_hash gives 24 bits; a table twice the merges must not be larger. */
     if (n_merges > (1u << 22)) {
         return tfr_raise(TFR_MODEL, "tokenizer: %zu merges, the limit is %u", n_merges, 1u << 22);

@@ -19,6 +19,7 @@ struct tfr_bpe_cell {
 struct tfr_bpe {
     struct tfr_bpe_cell *cell; /* hash table, linear probing, at most half full */
     uint32_t mask;
+    uint64_t seed;   /* of the hash: a file can't be made of pairs that collide */
     int32_t *merged; /* id that the merge of a rank makes */
     uint32_t n_merges, capacity;
     int32_t byte_id[256]; /* -1: no token */

@@ -71,24 +71,37 @@ static enum tfr_status encode_plain(struct encoder *encoder, const uint8_t *text
     return status;
 }
 
-/* Splits at the added tokens of one pass; what lies between goes to the next pass, then to BPE. */
-static enum tfr_status encode_pass(struct encoder *encoder, int pass, const uint8_t *text, size_t size) {
-    if (pass == 2) {
-        return encode_plain(encoder, text, size);
-    }
-    size_t done = 0, from = 0, at;
-    const struct tfr_added_token *token;
-    while ((token = tfr_added_next(&encoder->tokenizer->added, pass, text, size, from, &at)) != NULL) {
+static enum tfr_status encode_pass(struct encoder *encoder, int pass, const uint8_t *text, size_t size);
+
+/* The added tokens that a scan finds, and what lies between them. */
+static enum tfr_status encode_between(struct encoder *encoder, struct tfr_added_scan *scan) {
+    size_t done = 0, from = 0, at = 0;
+    for (;;) {
+        const struct tfr_added_token *token;
+        TFR_TRY(tfr_added_next(scan, from, &at, &token));
+        if (token == NULL) {
+            return encode_pass(encoder, scan->pass + 1, scan->text + done, scan->size - done);
+        }
         from = at + token->size;
         if (encoder->special == TFR_SPECIAL_PLAIN &&
             tfr_tokenizer_is_special(encoder->tokenizer, token->id)) {
             continue;
         }
-        TFR_TRY(encode_pass(encoder, pass + 1, text + done, at - done));
+        TFR_TRY(encode_pass(encoder, scan->pass + 1, scan->text + done, at - done));
         TFR_TRY(tfr_ids_append(encoder->ids, token->id));
         done = from;
     }
-    return encode_pass(encoder, pass + 1, text + done, size - done);
+}
+
+/* Splits at the added tokens of one pass; what lies between goes to the next pass, then to BPE. */
+static enum tfr_status encode_pass(struct encoder *encoder, int pass, const uint8_t *text, size_t size) {
+    if (pass == 2) {
+        return encode_plain(encoder, text, size);
+    }
+    struct tfr_added_scan scan = tfr_added_scan_of(&encoder->tokenizer->added, pass, text, size);
+    const enum tfr_status status = encode_between(encoder, &scan);
+    tfr_added_scan_close(&scan);
+    return status;
 }
 
 int32_t tfr_tokenizer_vocab_size(const struct tfr_tokenizer *tokenizer) {

@@ -21,6 +21,7 @@ struct tfr_tokenizer {
     bool ignore_merges;         /* as tokenizer.json says; only let through where it changes nothing */
     bool has_unknown;           /* tokenizer.json has an unk_token for bytes that no token has */
     bool lacks_bytes;           /* some byte has no token */
+    bool told_of_ids;           /* once is enough: that the file says other ids than the tokens have */
     struct tfr_findings *notes; /* while opening; NULL: nobody asks */
 };
 

@@ -138,8 +138,9 @@ enum tfr_status tfr_tokenizer_open_noting(struct tfr_tokenizer **out, const char
     }
     tokenizer->eos_id = tokenizer->last_added = -1;
     tokenizer->notes = notes;
-    const enum tfr_status status = read_all(tokenizer, path);
+    enum tfr_status status = read_all(tokenizer, path);
     tokenizer->notes = NULL;
+    status = status == TFR_OK ? tfr_added_finish(&tokenizer->added) : status;
     if (status != TFR_OK) {
         tfr_tokenizer_close(tokenizer);
         return status;
@@ -147,7 +148,6 @@ enum tfr_status tfr_tokenizer_open_noting(struct tfr_tokenizer **out, const char
     if (tokenizer->eos_id < 0) {
         tokenizer->eos_id = tfr_vocab_find(&tokenizer->vocab, TFR_END_OF_TEXT, strlen(TFR_END_OF_TEXT));
     }
-    tfr_added_finish(&tokenizer->added);
     *out = tokenizer;
     return TFR_OK;
 }

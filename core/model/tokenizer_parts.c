@@ -131,10 +131,11 @@ static enum tfr_status settle_id(struct tfr_tokenizer *tokenizer, const struct t
         }
         *id = (int32_t)free_id;
     }
-    if (spec->id >= 0 && spec->id != *id) {
+    if (spec->id >= 0 && spec->id != *id && !tokenizer->told_of_ids) {
+        tokenizer->told_of_ids = true;
         tfr_tokenizer_warn_at(tokenizer, doc, node, spec->content,
-                              "the file says id %lld; it has id %d, as in transformers", (long long)spec->id,
-                              (int)*id);
+                              "the file says id %lld; it has id %d, as in transformers, and so on",
+                              (long long)spec->id, (int)*id);
     }
     return TFR_OK;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/hash.h"
 #include "base/status.h"
 #include "base/utf8.h"
 
@@ -55,18 +56,11 @@ static size_t name_to_bytes(const char *name, size_t size, uint8_t *bytes) {
     return n;
 }
 
-/* FNV-1a over two parts, so that a joined name needs no copy. */
-static uint64_t hash_part(uint64_t hash, const char *part, size_t size) {
-    for (size_t i = 0; i < size; i++) {
-        hash = (hash ^ (uint8_t)part[i]) * UINT64_C(0x100000001b3);
-    }
-    return hash;
-}
-
 /* Slot that holds the name left + right, or the empty one where it belongs. */
 static uint32_t *find_slot(const struct tfr_vocab *vocab, const char *left, size_t left_size,
                            const char *right, size_t right_size) {
-    uint64_t hash = hash_part(hash_part(UINT64_C(0xcbf29ce484222325), left, left_size), right, right_size);
+    uint64_t hash = tfr_hash(tfr_hash(vocab->seed, left, left_size), right, right_size);
+    hash *= UINT64_C(0xff51afd7ed558ccd);
     hash ^= hash >> 32;
     for (size_t at = hash & (vocab->n_slots - 1);; at = (at + 1) & (vocab->n_slots - 1)) {
         if (vocab->slot[at] == 0) {
@@ -133,6 +127,7 @@ static enum tfr_status reserve_pool(struct tfr_vocab *vocab, size_t size) {
 
 enum tfr_status tfr_vocab_open(struct tfr_vocab *vocab, size_t expected) {
     memset(vocab, 0, sizeof(*vocab));
+    vocab->seed = tfr_hash_seed();
     size_t n_slots = 1024;
     while (n_slots < 2 * expected && n_slots < TFR_VOCAB_MAX_ID) {
         n_slots *= 2;

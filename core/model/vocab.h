@@ -27,6 +27,7 @@ struct tfr_vocab {
     uint8_t *pool;
     size_t pool_size, pool_capacity;
     uint32_t *slot; /* hash of names: id + 1, 0 is empty */
+    uint64_t seed;  /* of the hash: a file can't be made of names that collide */
     size_t n_slots; /* a power of two, at least twice count */
 };
 
