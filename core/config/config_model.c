@@ -258,12 +258,12 @@ static void read_architectures(struct tfr_config_reader *reader, const tfr_json 
             return;
         }
         int head = find_name(name, heads, TFR_COUNT_OF(heads));
-        if (head < 0) {
+        if (head < 0 && item == tfr_json_first(list)) {
             tfr_config_complain(reader, item, TFR_UNSUPPORTED,
                                 "architecture %s is not supported; tfrun runs GPT2LMHeadModel, GPT2Model, "
                                 "GPT2DoubleHeadsModel and GPT2For(Sequence|Token)Classification, -QuestionAnswering",
                                 name);
-        } else if (item == tfr_json_first(list)) {
+        } else if (item == tfr_json_first(list)) { /* the others are read by nobody */
             reader->config->model.head = heads[head].value;
         }
     }
