@@ -174,6 +174,7 @@ TFR_TEST(other_models_are_refused_by_name) {
     assert_refused(load("{\"vocab_size\": 5}"), TFR_CONFIG, "no model_type");
     assert_ok(load("{\"architectures\": [\"GPT2LMHeadModel\"]}"));
     assert_ok(load("{\"model_type\": \"gpt2\", \"architectures\": null}"));
+    assert_ok(load("{\"model_type\": \"gpt2\", \"architectures\": [\"GPT2LMHeadModel\", \"Other\"]}")); /* the first counts */
     done();
 }
 
