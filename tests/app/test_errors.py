@@ -515,11 +515,6 @@ def decode_of_text(box):
     return wrong(["tokenize", box.demo, "--decode", "-p", "1 two"], USAGE, "two", "ids")
 
 
-@case
-def decode_of_unknown_id(box):
-    return wrong(["tokenize", box.demo, "--decode", "-p", "1 999999"], USAGE, "999999")
-
-
 # ---- plugins
 
 
