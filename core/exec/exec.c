@@ -1,95 +1,115 @@
-/* exec.c - the task loop: pick, run by class, complete.
+/* exec.c - the task loop over all runs in flight: pick, run by class, complete.
  *
  * Inside a region the workers stand in the team's barrier; the master collects them, completes the last task,
  * picks the next and releases them. So a TEAM task costs one barrier, and scheduling happens while nobody
- * computes. A failed message stops the walk: its status is returned once the region is left.
+ * computes. A task that fails (a message) ends its run alone.
  */
 #include "exec/exec.h"
 
-#include "base/arena.h"
-#include "base/status.h"
 #include "exec/sched.h"
 
 struct tfr_exec {
     struct tfr_team *team;
     struct tfr_comm *comm;
     struct tfr_sched sched;
-    struct tfr_block arena, scratch;
+    struct tfr_run_pool pool;
+    struct tfr_block scratch; /* one task computes at a time, so all runs share it */
     size_t scratch_bytes, scratch_per_thread_bytes;
-    int *in_flight; /* asynchronous tasks that were started */
-    int n_in_flight, task_capacity;
-    /* of the run under way */
-    const struct tfr_plan *plan;
-    const struct tfr_exec_input *input;
-    enum tfr_status status;
-    struct team_task {
+    int n_in_flight;               /* asynchronous tasks of all runs */
+    uint64_t n_events;             /* tasks completed, runs failed */
+    const struct tfr_run *awaited; /* the loop is left when it is done; NULL: when any is */
+    bool stop;
+    struct current {
+        struct tfr_run *run;
         int task; /* -1: leave the region */
         void *arg[TFR_MAX_ARGS];
         struct tfr_run_args args;
     } current;
 };
 
-static int64_t task_rows(const struct tfr_exec_input *input, const struct tfr_task *task) {
-    return task->rows == TFR_ROWS_LOGITS ? input->n_logits : input->rows;
+static const struct tfr_task *task_of(const struct tfr_ready *ready) {
+    return &ready->run->plan->tasks[ready->task];
 }
 
-static void *io_data(const struct tfr_exec_input *input, const struct tfr_task_arg *arg) {
-    switch (arg->io) {
-    case TFR_IO_IDS:
-        return (void *)input->ids;
-    case TFR_IO_POSITIONS:
-        return (void *)input->positions;
-    case TFR_IO_ROWS:
-        return (void *)input->logit_rows;
-    case TFR_IO_LOGITS:
-        return input->logits;
-    case TFR_IO_TOKEN_TYPES:
-        return (void *)input->token_types;
-    case TFR_IO_EMBEDS:
-        return (void *)input->embeds;
-    case TFR_IO_HIDDEN:
-        return input->hidden[arg->io_index];
-    case TFR_IO_COUNT:
-        break;
-    }
-    return NULL;
+static void leave(struct tfr_exec *exec, struct tfr_run *run) {
+    tfr_sched_remove(&exec->sched, run);
+    exec->n_in_flight -= run->n_in_flight;
+    exec->stop |= exec->awaited == NULL || exec->awaited == run;
 }
 
-static void *arg_data(const struct tfr_exec *exec, const struct tfr_task_arg *arg) {
-    switch (arg->place) {
-    case TFR_PLACE_ARENA:
-        return (uint8_t *)exec->arena.data + arg->offset;
-    case TFR_PLACE_CONST:
-        return (void *)arg->data;
-    case TFR_PLACE_IO:
-        return io_data(exec->input, arg);
-    case TFR_PLACE_NONE:
-        break;
-    }
-    return NULL;
+static void fail(struct tfr_exec *exec, struct tfr_run *run, enum tfr_status status) {
+    tfr_run_fail(run, status);
+    exec->n_events++;
+    leave(exec, run);
 }
 
-/* Arguments of one task into exec->current. */
-static void load_task(struct tfr_exec *exec, int index) {
-    const struct tfr_task *task = &exec->plan->tasks[index];
-    struct team_task *current = &exec->current;
-    for (int i = 0; i < task->n_args; i++) {
-        current->arg[i] = arg_data(exec, &task->arg[i]);
+/* A run may have failed while one of its tasks ran. */
+static void complete(struct tfr_exec *exec, const struct tfr_ready *ready) {
+    struct tfr_run *run = ready->run;
+    if (run->phase != TFR_RUN_IN_FLIGHT) {
+        return;
     }
-    current->task = index;
-    current->args = (struct tfr_run_args){.arg = current->arg,
-                                          .rows = task_rows(exec->input, task),
-                                          .batch = exec->input->batch,
-                                          .state = task->state};
+    exec->n_events++;
+    tfr_sched_complete(&exec->sched, run, ready->task);
+    if (run->n_left == 0) {
+        run->phase = TFR_RUN_DONE;
+        leave(exec, run);
+    }
+}
+
+/* Completes what has arrived of one run. */
+static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
+    void *arg[TFR_MAX_ARGS];
+    for (int i = 0; i < run->n_in_flight;) {
+        const struct tfr_ready ready = {.run = run, .task = run->in_flight[i]};
+        const struct tfr_task *task = task_of(&ready);
+        const struct tfr_run_args args = tfr_run_task_args(run, ready.task, arg);
+        const int done = task->kernel->poll(&args, &task->problem);
+        if (done < 0) {
+            fail(exec, run, TFR_RUNTIME);
+            return;
+        }
+        if (done == 0) {
+            i++;
+            continue;
+        }
+        run->in_flight[i] = run->in_flight[--run->n_in_flight];
+        exec->n_in_flight--;
+        complete(exec, &ready);
+    }
+}
+
+static void poll_in_flight(struct tfr_exec *exec) {
+    for (struct tfr_run *run = exec->sched.oldest, *next; run != NULL && exec->n_in_flight > 0; run = next) {
+        next = run->next;
+        poll_run(exec, run);
+    }
+}
+
+/* What kernels may call. Thread 0 is the master: while it is in a kernel nobody else touches the books. */
+static void context_progress(const struct tfr_run_ctx *ctx) {
+    struct tfr_exec *exec = ctx->team;
+    if (ctx->tid == 0 && exec->n_in_flight > 0) {
+        poll_in_flight(exec);
+    }
 }
 
 static void context_barrier(const struct tfr_run_ctx *ctx) {
     struct tfr_exec *exec = ctx->team;
-    tfr_team_barrier(exec->team, ctx->tid);
+    context_progress(ctx);
+    if (ctx->nth > 1) {
+        tfr_team_barrier(exec->team, ctx->tid);
+    }
+}
+
+static void load(struct tfr_exec *exec, const struct tfr_ready *ready) {
+    exec->current.run = ready->run;
+    exec->current.task = ready->task;
+    exec->current.args = tfr_run_task_args(ready->run, ready->task, exec->current.arg);
 }
 
 static void run_current(struct tfr_exec *exec, int tid, int nth) {
-    const struct tfr_task *task = &exec->plan->tasks[exec->current.task];
+    const struct tfr_task *task = &exec->current.run->plan->tasks[exec->current.task];
     uint8_t *scratch = exec->scratch.data;
     const struct tfr_run_ctx ctx = {
         .tid = tid,
@@ -98,183 +118,218 @@ static void run_current(struct tfr_exec *exec, int tid, int nth) {
         .thread_scratch = scratch + exec->scratch_bytes + (size_t)tid * exec->scratch_per_thread_bytes,
         .barrier = context_barrier,
         .team = exec,
+        .progress = context_progress,
     };
     task->kernel->run(&exec->current.args, &ctx, &task->problem);
 }
 
-/* Completes what has arrived. */
-static void poll_in_flight(struct tfr_exec *exec) {
-    for (int i = 0; i < exec->n_in_flight;) {
-        int index = exec->in_flight[i];
-        const struct tfr_task *task = &exec->plan->tasks[index];
-        const struct tfr_run_args args = {.state = task->state, .rows = task_rows(exec->input, task)};
-        int done = task->kernel->poll(&args, &task->problem);
-        if (done < 0) {
-            exec->status = TFR_RUNTIME;
-            return;
-        }
-        if (done == 0) {
-            i++;
-            continue;
-        }
-        exec->in_flight[i] = exec->in_flight[--exec->n_in_flight];
-        tfr_sched_complete(&exec->sched, index);
-    }
-}
-
-static void run_on_master(struct tfr_exec *exec, int index) {
-    const struct tfr_task *task = &exec->plan->tasks[index];
-    load_task(exec, index);
+static void run_on_master(struct tfr_exec *exec, const struct tfr_ready *ready) {
+    load(exec, ready);
     run_current(exec, 0, 1);
-    if (task->kernel->run_class == TFR_RUN_ASYNC) {
-        exec->in_flight[exec->n_in_flight++] = index;
-        poll_in_flight(exec);
+    if (task_of(ready)->kernel->run_class == TFR_RUN_ASYNC) {
+        ready->run->in_flight[ready->run->n_in_flight++] = ready->task;
+        exec->n_in_flight++;
+        poll_run(exec, ready->run);
     } else {
-        tfr_sched_complete(&exec->sched, index);
+        complete(exec, ready);
     }
 }
 
 /* A task without rows (no logits asked for) has nothing to do: its kernel is not called. */
-static bool is_empty(const struct tfr_exec *exec, int index) {
-    return task_rows(exec->input, &exec->plan->tasks[index]) == 0;
+static bool pass_empty(struct tfr_exec *exec, const struct tfr_ready *ready) {
+    if (tfr_run_rows(ready->run, task_of(ready)) > 0) {
+        return false;
+    }
+    complete(exec, ready);
+    return true;
 }
 
-/* The next task for the team, with all that the master can do alone done on the way; -1 when the region must be left (the task to
- * go on with is in *leftover, -1 if none is ready). */
-static int next_team_task(struct tfr_exec *exec, int *leftover) {
-    *leftover = -1;
-    while (exec->status == TFR_OK) {
-        poll_in_flight(exec);
-        int index = exec->status == TFR_OK ? tfr_sched_pick(&exec->sched) : -1;
-        if (index < 0) {
-            return -1;
+/* The next task for the team, with all that the master can do alone done on the way. False: the region must
+ * be left, to go on with *leftover (run NULL: with nothing). */
+static bool next_team_task(struct tfr_exec *exec, struct tfr_ready *next, struct tfr_ready *leftover) {
+    leftover->run = NULL;
+    for (;;) {
+        if (exec->n_in_flight > 0) {
+            poll_in_flight(exec);
         }
-        if (is_empty(exec, index)) {
-            tfr_sched_complete(&exec->sched, index);
+        if (exec->stop || !tfr_sched_pick(&exec->sched, next, NULL)) {
+            return false;
+        }
+        if (pass_empty(exec, next)) {
             continue;
         }
-        switch (exec->plan->tasks[index].kernel->run_class) {
-        case TFR_RUN_TEAM:
-            return index;
-        case TFR_RUN_SELF:
-            *leftover = index;
-            return -1;
-        default:
-            run_on_master(exec, index);
+        const struct tfr_task *task = task_of(next);
+        if (task->kernel->run_class == TFR_RUN_TEAM && !task->alone) {
+            return true;
         }
+        if (task->kernel->run_class == TFR_RUN_SELF) {
+            *leftover = *next;
+            return false;
+        }
+        run_on_master(exec, next);
     }
-    return -1;
 }
 
 struct region {
     struct tfr_exec *exec;
-    int first, leftover;
+    struct tfr_ready first, leftover;
 };
 
 /* The master's half of the barrier brackets its bookkeeping: nobody reads `current` while it changes. */
-static void master_loop(struct region *region) {
+static void master_loop(struct region *region, int nth) {
     struct tfr_exec *exec = region->exec;
-    int index = region->first, previous = -1;
-    for (;;) {
-        tfr_team_collect(exec->team);
-        if (previous >= 0) {
-            tfr_sched_complete(&exec->sched, previous);
-            index = next_team_task(exec, &region->leftover);
-        }
-        exec->current.task = -1;
-        if (index >= 0) {
-            load_task(exec, index);
-        }
+    struct tfr_ready at = region->first;
+    bool more = true;
+    tfr_team_collect(exec->team);
+    while (more) {
+        load(exec, &at);
         tfr_team_release(exec->team);
-        if (index < 0) {
-            return;
-        }
-        run_current(exec, 0, exec->plan->n_threads);
-        previous = index;
+        run_current(exec, 0, nth);
+        tfr_team_collect(exec->team);
+        complete(exec, &at);
+        more = next_team_task(exec, &at, &region->leftover);
     }
+    exec->current.task = -1;
+    tfr_team_release(exec->team);
 }
 
-static void worker_loop(struct tfr_exec *exec, int tid) {
+static void worker_loop(struct tfr_exec *exec, int tid, int nth) {
     for (;;) {
         tfr_team_barrier(exec->team, tid);
         if (exec->current.task < 0) {
             return;
         }
-        run_current(exec, tid, exec->plan->n_threads);
+        run_current(exec, tid, nth);
     }
 }
 
 static void region_entry(void *arg, int tid, int nth) {
     struct region *region = arg;
-    (void)nth;
     if (tid == 0) {
-        master_loop(region);
+        master_loop(region, nth);
     } else {
-        worker_loop(region->exec, tid);
+        worker_loop(region->exec, tid, nth);
     }
 }
 
-/* Runs tasks until only messages can make progress, or all is done. */
+/* Runs tasks until only messages can make progress, or a run is done. */
 static void run_ready(struct tfr_exec *exec) {
-    int leftover = -1;
-    int index = next_team_task(exec, &leftover);
-    while (exec->status == TFR_OK && (index >= 0 || leftover >= 0)) {
-        if (leftover >= 0) {
-            run_on_master(exec, leftover);
-            index = next_team_task(exec, &leftover);
+    struct region region = {.exec = exec};
+    bool more = next_team_task(exec, &region.first, &region.leftover);
+    while (more || region.leftover.run != NULL) {
+        if (more) {
+            tfr_team_run(exec->team, region_entry, &region);
+            more = false;
+        } else {
+            run_on_master(exec, &region.leftover);
+            more = next_team_task(exec, &region.first, &region.leftover);
+        }
+    }
+}
+
+static bool advance(struct tfr_exec *exec, const struct tfr_run *awaited) {
+    const uint64_t before = exec->n_events;
+    exec->awaited = awaited;
+    exec->stop = false;
+    run_ready(exec);
+    return exec->n_events != before;
+}
+
+bool tfr_exec_progress(struct tfr_exec *exec) {
+    return advance(exec, NULL);
+}
+
+/* A message that `run` waits for, or, where it is held back, an older run. */
+static const char *awaited_message(const struct tfr_exec *exec, const struct tfr_run *run) {
+    if (run->n_in_flight > 0) {
+        return run->plan->tasks[run->in_flight[0]].name;
+    }
+    for (const struct tfr_run *other = exec->sched.oldest; other != NULL; other = other->next) {
+        if (other->n_in_flight > 0) {
+            return other->plan->tasks[other->in_flight[0]].name;
+        }
+    }
+    return NULL;
+}
+
+static enum tfr_status pause_for(struct tfr_exec *exec, struct tfr_backoff *backoff,
+                                 const struct tfr_run *run) {
+    const char *name = awaited_message(exec, run);
+    if (name == NULL) {
+        return tfr_raise(TFR_RUNTIME, "a run is waited for that nothing in flight can complete");
+    }
+    return tfr_comm_pause(exec->comm, backoff, name);
+}
+
+enum tfr_status tfr_exec_wait(struct tfr_exec *exec, struct tfr_run *run) {
+    struct tfr_backoff backoff = {0};
+    while (run->phase == TFR_RUN_IN_FLIGHT) {
+        if (advance(exec, run)) {
+            backoff = (struct tfr_backoff){0};
             continue;
         }
-        struct region region = {.exec = exec, .first = index, .leftover = -1};
-        tfr_team_run(exec->team, region_entry, &region);
-        leftover = region.leftover;
-        index = -1;
+        const enum tfr_status status = pause_for(exec, &backoff, run);
+        if (status != TFR_OK) {
+            fail(exec, run, status);
+        }
     }
+    return run->status == TFR_OK ? TFR_OK : tfr_raise(run->status, "%s", run->failure);
 }
 
-static enum tfr_status await_messages(struct tfr_exec *exec) {
-    struct tfr_backoff backoff = {0};
-    int before = exec->n_in_flight;
-    while (exec->status == TFR_OK && exec->n_in_flight == before) {
-        const struct tfr_task *task = &exec->plan->tasks[exec->in_flight[0]];
-        TFR_TRY(tfr_comm_pause(exec->comm, &backoff, task->name));
-        poll_in_flight(exec);
+/* A failed run leaves what it posted in flight, in its own memory; the others go on. */
+enum tfr_status tfr_exec_submit(struct tfr_exec *exec, struct tfr_run *run) {
+    struct tfr_ready ready;
+    TFR_TRY(tfr_sched_add(&exec->sched, run));
+    while (tfr_sched_pick(&exec->sched, &ready, run)) {
+        if (!pass_empty(exec, &ready)) {
+            run_on_master(exec, &ready);
+        }
     }
-    return exec->status;
+    return run->status == TFR_OK ? TFR_OK : tfr_raise(run->status, "%s", run->failure);
 }
 
-static enum tfr_status grow_block(struct tfr_block *block, size_t size) {
-    if (size <= block->size) {
+static enum tfr_status grow_scratch(struct tfr_exec *exec, const struct tfr_plan *plan) {
+    const size_t line = 64, shared = tfr_align_up(plan->scratch_bytes, line);
+    const size_t each = tfr_align_up(plan->scratch_per_thread_bytes, line);
+    exec->scratch_bytes = shared > exec->scratch_bytes ? shared : exec->scratch_bytes;
+    exec->scratch_per_thread_bytes =
+        each > exec->scratch_per_thread_bytes ? each : exec->scratch_per_thread_bytes;
+    const size_t bytes =
+        exec->scratch_bytes + exec->scratch_per_thread_bytes * (size_t)tfr_team_size(exec->team);
+    if (bytes <= exec->scratch.size) {
         return TFR_OK;
     }
-    if (block->data != NULL) {
-        tfr_block_close(block);
+    if (exec->scratch.data != NULL) {
+        tfr_block_close(&exec->scratch);
     }
-    *block = (struct tfr_block){0};
-    return tfr_block_open(block, size, TFR_HUGEPAGES_TRY);
+    exec->scratch = (struct tfr_block){0};
+    return tfr_block_open(&exec->scratch, bytes, TFR_HUGEPAGES_TRY);
 }
 
-static enum tfr_status grow_tasks(struct tfr_exec *exec, int n_tasks) {
-    if (n_tasks <= exec->task_capacity) {
-        return TFR_OK;
-    }
-    tfr_free(exec->in_flight);
-    exec->task_capacity = 0;
-    exec->in_flight = tfr_alloc((size_t)n_tasks, sizeof *exec->in_flight);
-    if (exec->in_flight == NULL) {
-        return TFR_RESOURCE;
-    }
-    exec->task_capacity = n_tasks;
-    return TFR_OK;
+enum tfr_status tfr_exec_open_run(struct tfr_exec *exec, struct tfr_run **run, const struct tfr_plan *plan,
+                                  const struct tfr_exec_input *input) {
+    *run = NULL;
+    TFR_TRY(grow_scratch(exec, plan));
+    return tfr_run_open(&exec->pool, run, plan, input);
 }
 
-static enum tfr_status make_room(struct tfr_exec *exec, const struct tfr_plan *plan) {
-    const size_t line = 64;
-    TFR_TRY(grow_tasks(exec, plan->n_tasks));
-    TFR_TRY(grow_block(&exec->arena, plan->arena_bytes));
-    exec->scratch_bytes = tfr_align_up(plan->scratch_bytes, line);
-    exec->scratch_per_thread_bytes = tfr_align_up(plan->scratch_per_thread_bytes, line);
-    return grow_block(&exec->scratch,
-                      exec->scratch_bytes + exec->scratch_per_thread_bytes * (size_t)plan->n_threads);
+void tfr_exec_close_run(struct tfr_exec *exec, struct tfr_run *run) {
+    if (run != NULL && run->phase == TFR_RUN_IN_FLIGHT) {
+        tfr_exec_wait(exec, run);
+    }
+    tfr_run_close(&exec->pool, run);
+}
+
+enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan,
+                             const struct tfr_exec_input *input) {
+    struct tfr_run *run;
+    TFR_TRY(tfr_exec_open_run(exec, &run, plan, input));
+    enum tfr_status status = tfr_exec_submit(exec, run);
+    if (status == TFR_OK) {
+        status = tfr_exec_wait(exec, run);
+    }
+    tfr_exec_close_run(exec, run);
+    return status;
 }
 
 enum tfr_status tfr_exec_open(struct tfr_exec **exec, struct tfr_team *team, struct tfr_comm *comm) {
@@ -292,33 +347,17 @@ void tfr_exec_close(struct tfr_exec *exec) {
         return;
     }
     tfr_sched_close(&exec->sched);
-    if (exec->arena.data != NULL) {
-        tfr_block_close(&exec->arena);
-    }
+    tfr_run_pool_close(&exec->pool);
     if (exec->scratch.data != NULL) {
         tfr_block_close(&exec->scratch);
     }
-    tfr_free(exec->in_flight);
     tfr_free(exec);
 }
 
-enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan,
-                             const struct tfr_exec_input *input) {
-    TFR_TRY(make_room(exec, plan));
-    TFR_TRY(tfr_sched_reset(&exec->sched, plan));
-    exec->plan = plan;
-    exec->input = input;
-    exec->status = TFR_OK;
-    exec->n_in_flight = 0;
-    for (;;) {
-        run_ready(exec);
-        if (exec->status != TFR_OK || tfr_sched_done(&exec->sched)) {
-            return exec->status;
-        }
-        TFR_TRY(await_messages(exec));
-    }
+int tfr_exec_runs_in_flight(const struct tfr_exec *exec) {
+    return exec->sched.n_runs;
 }
 
 size_t tfr_exec_bytes(const struct tfr_exec *exec) {
-    return exec->arena.size + exec->scratch.size;
+    return exec->pool.bytes + exec->scratch.size;
 }

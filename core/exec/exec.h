@@ -1,34 +1,48 @@
-/* exec.h - stage 5: walks a plan. It chooses nothing but the next ready task.
+/* exec.h - stage 5: executes runs of plans. It chooses nothing but the next ready task.
  *
- * One region of the team serves consecutive TEAM tasks; the region is left for SELF tasks (their kernels make
- * their own) and while only messages are awaited. Thread rule: one thread drives an executor, and it is
- * thread 0 of the team.
+ * Several runs may be in flight; their tasks interleave (sched.h has the order, and the rule for messages),
+ * and no result depends on how. One task computes at a time, on the whole team, or on the master where its
+ * class or the plan says so. One region of the team serves consecutive TEAM tasks; the region is left for
+ * SELF tasks (their kernels make their own) and while only messages are awaited. Messages move on between
+ * tasks and inside kernels that call `barrier` or `progress`.
+ *
+ *     tfr_exec_open_run(exec, &run, plan, &input);   plans, batches and buffers stay valid until the run is
+ * done tfr_exec_submit(exec, run);                    on all ranks in the same order within a lane
+ *     tfr_exec_wait(exec, run);                      other runs go on meanwhile
+ *     tfr_exec_close_run(exec, run);
+ *
+ * Thread rule: one thread drives an executor, and it is thread 0 of the team.
  */
 #ifndef TFR_EXEC_EXEC_H
 #define TFR_EXEC_EXEC_H
 
+#include "exec/run.h"
 #include "mpi/comm.h"
-#include "plan/plan.h"
 #include "team/team.h"
 
 struct tfr_exec;
 
-/* comm may be NULL: a plan without asynchronous tasks. */
+/* comm may be NULL: plans without asynchronous tasks. */
 enum tfr_status tfr_exec_open(struct tfr_exec **exec, struct tfr_team *team, struct tfr_comm *comm);
-void tfr_exec_close(struct tfr_exec *exec);
+void tfr_exec_close(struct tfr_exec *exec); /* after all runs were closed */
 
-struct tfr_exec_input {
-    const int32_t *ids, *positions; /* [rows], on the rank that embeds */
-    const int32_t *logit_rows;      /* [logits] rows of the step whose logits are wanted */
-    float *logits;                  /* [plan->logits_max, V], on the rank of lm_head */
-    int64_t rows, n_logits;         /* how many of each there are: 1 .. plan's maximum; n_logits may be 0 */
-    const struct tfr_batch *batch;
-    const int32_t *token_types; /* [rows]; where the graph has them, as all below */
-    const float *embeds;        /* [rows, C] */
-    float *const *hidden;       /* [n_layer + 1] each [rows, C]; NULL for items of other ranks */
-};
-enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan, const struct tfr_exec_input *input);
+enum tfr_status tfr_exec_open_run(struct tfr_exec *exec, struct tfr_run **run, const struct tfr_plan *plan,
+                                  const struct tfr_exec_input *input);
+/* NULL-safe. A run in flight is waited for, unless it has failed. */
+void tfr_exec_close_run(struct tfr_exec *exec, struct tfr_run *run);
 
-size_t tfr_exec_bytes(const struct tfr_exec *exec); /* activations and scratch */
+/* Puts a run in flight that was opened or reset: posts what can be posted, computes nothing. */
+enum tfr_status tfr_exec_submit(struct tfr_exec *exec, struct tfr_run *run);
+/* Computes what is ready until a run is done or only messages can help; never waits. True if anything went
+ * on. */
+bool tfr_exec_progress(struct tfr_exec *exec);
+/* Until the run is done: its status, with its sentence. */
+enum tfr_status tfr_exec_wait(struct tfr_exec *exec, struct tfr_run *run);
+/* Opens, submits, waits for and closes one run. */
+enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan,
+                             const struct tfr_exec_input *input);
+
+int tfr_exec_runs_in_flight(const struct tfr_exec *exec);
+size_t tfr_exec_bytes(const struct tfr_exec *exec); /* activations of all runs and scratch */
 
 #endif

@@ -1,27 +1,46 @@
-/* sched.h - which task of a plan runs next: a ready list over dependency counts.
+/* sched.h - which task of which run goes next: a ready list over the dependency counts of all runs in flight.
  *
- * A task is ready when its predecessors are complete. Asynchronous tasks come first (posting is cheap and lets the wire work), then
- * the longest predicted remaining path, ties by index: the order is a pure function of the plan and of when messages arrive,
- * and no result depends on it. Thread rule: the executor's master thread alone.
+ * A task is ready when its predecessors are complete. Asynchronous tasks come first (posting is cheap and
+ * lets the wire work), then the lane of the run (decode before prefill), then the older run, then the longest
+ * predicted remaining path, ties by index: the order is a pure function of the plans, of the order of
+ * submission and of when messages arrive, and no result depends on it.
+ *
+ * Messages. A transport pairs the messages of one (sender, receiver, tag) in the order in which they are
+ * posted, so that order must be the same on both sides: all ranks submit the runs of a lane in the same
+ * order, and of two runs of a lane the older one posts its message of an edge (operation, peer, tag) before
+ * the younger one posts its own. A younger run's message that is ready too early is held back. Receives have
+ * no predecessors: they are posted when their run is submitted. Lanes have tags of their own. No run waits
+ * for a younger one of its lane, so holding back cannot lock two ranks.
+ *
+ * Thread rule: the executor's master thread alone.
  */
 #ifndef TFR_EXEC_SCHED_H
 #define TFR_EXEC_SCHED_H
 
-#include "plan/plan.h"
+#include "exec/run.h"
 
-struct tfr_sched {
-    const struct tfr_plan *plan;
-    int *waiting; /* [n_tasks] predecessors not yet complete */
-    int *ready;   /* [n_ready] task indices, best last */
-    int n_ready, n_left, capacity;
+struct tfr_ready {
+    struct tfr_run *run;
+    int task;
 };
 
-enum tfr_status tfr_sched_reset(struct tfr_sched *sched, const struct tfr_plan *plan);
+struct tfr_sched {
+    struct tfr_ready *ready; /* [n_ready] best last */
+    int n_ready, capacity, n_runs;
+    struct tfr_run *oldest; /* of the runs in flight, which follow by `next` */
+    int n_tasks;            /* of all runs in flight */
+    uint64_t last_number;
+};
+
 void tfr_sched_close(struct tfr_sched *sched);
-int tfr_sched_pick(struct tfr_sched *sched); /* -1: nothing ready */
-void tfr_sched_complete(struct tfr_sched *sched, int task);
-static inline bool tfr_sched_done(const struct tfr_sched *sched) {
-    return sched->n_left == 0;
-}
+/* Puts a run in flight that was opened or reset. */
+enum tfr_status tfr_sched_add(struct tfr_sched *sched, struct tfr_run *run);
+/* Takes a run out, with what it has ready: done or failed. */
+void tfr_sched_remove(struct tfr_sched *sched, struct tfr_run *run);
+/* The task to run now, which is then started; false: nothing is ready. `only` (may be NULL): asynchronous
+ * tasks of this run. */
+bool tfr_sched_pick(struct tfr_sched *sched, struct tfr_ready *picked, const struct tfr_run *only);
+/* Its successors may become ready. */
+void tfr_sched_complete(struct tfr_sched *sched, struct tfr_run *run, int task);
 
 #endif

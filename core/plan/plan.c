@@ -182,6 +182,27 @@ static enum tfr_status link_tasks(struct tfr_plan *plan) {
     return TFR_OK;
 }
 
+/* What a run keeps for its asynchronous tasks. */
+static enum tfr_status list_async(struct tfr_plan *plan) {
+    for (int i = 0; i < plan->n_tasks; i++) {
+        plan->n_async += plan->tasks[i].kernel->run_class == TFR_RUN_ASYNC;
+    }
+    plan->async = tfr_alloc((size_t)plan->n_async, sizeof(*plan->async));
+    if (plan->async == NULL) {
+        return TFR_RESOURCE;
+    }
+    int n = 0;
+    for (int i = 0; i < plan->n_tasks; i++) {
+        struct tfr_task *task = &plan->tasks[i];
+        if (task->kernel->run_class == TFR_RUN_ASYNC) {
+            plan->async[n++] = i;
+            task->run_state_offset = plan->run_state_bytes;
+            plan->run_state_bytes += tfr_align_up(task->needs.run_state_bytes, TFR_RUN_STATE_ALIGN);
+        }
+    }
+    return TFR_OK;
+}
+
 /* Steps stand behind their predecessors, so one pass from the end finds the longest paths. */
 static void set_priorities(struct tfr_plan *plan) {
     for (int i = plan->n_tasks - 1; i >= 0; i--) {
@@ -274,6 +295,7 @@ static enum tfr_status build(struct tfr_plan *plan, const struct tfr_plan_reques
     add_totals(plan);
     TFR_TRY(lay_out_memory(plan));
     TFR_TRY(link_tasks(plan));
+    TFR_TRY(list_async(plan));
     set_priorities(plan);
     if (plan->dry) {
         return TFR_OK;
@@ -323,6 +345,7 @@ void tfr_plan_free(struct tfr_plan *plan) {
         tfr_free(task->candidates);
     }
     tfr_free(plan->state_memory);
+    tfr_free(plan->async);
     tfr_free(plan->tasks);
     tfr_graph_free(plan->graph);
     tfr_free(plan);

@@ -13,6 +13,8 @@
 #include "team/team.h"
 #include "topo/topo.h"
 
+#define TFR_RUN_STATE_ALIGN 64
+
 enum tfr_place { TFR_PLACE_NONE, TFR_PLACE_ARENA, TFR_PLACE_CONST, TFR_PLACE_IO };
 struct tfr_task_arg {
     enum tfr_place place;
@@ -35,7 +37,8 @@ struct tfr_task {
     struct tfr_problem problem;
     struct tfr_task_arg arg[TFR_MAX_ARGS];
     int n_args;
-    void *state;
+    void *state;             /* of the plan; what changes while a run is in flight is the run's: */
+    size_t run_state_offset; /* asynchronous tasks */
     enum tfr_rows_var rows;
     int64_t layer;
     int n_predecessors, n_successors;
@@ -44,6 +47,7 @@ struct tfr_task {
     struct tfr_cost cost;
     double predicted_ns;
     bool compute_bound; /* by prediction; else bound by memory */
+    bool alone;         /* a TEAM kernel that the master runs by itself: cheaper than a barrier, problem.n_threads is 1 */
     struct tfr_needs needs;
     struct tfr_candidate *candidates; /* all kernels of the op, the chosen one first, then by time, then refused */
     int n_candidates;
@@ -54,7 +58,9 @@ struct tfr_plan {
     struct tfr_task *tasks;  /* in the order of the graph's nodes */
     int n_tasks, n_threads;
     int64_t rows_max, logits_max;
+    int *async, n_async; /* asynchronous tasks, in order */
     size_t arena_bytes, scratch_bytes, scratch_per_thread_bytes, packed_bytes;
+    size_t run_state_bytes; /* of one run, all asynchronous tasks together */
     double predicted_ns;
     bool dry, deterministic;
     void *state_memory; /* of all tasks */

@@ -79,6 +79,8 @@ enum tfr_status tfr_comm_group(struct tfr_comm *comm, uint64_t key, int *index, 
 /* The end without agreement: prints nothing, kills all ranks, exits with `code`. */
 void tfr_comm_abort(struct tfr_comm *comm, int code);
 
+/* Tags of the message kernels: 0 .. TFR_COMM_LANE_TAGS - 1 in every lane (tfr_run_args.lane) of runs. */
+#define TFR_COMM_LANE_TAGS 10000
 /* Kernels send_hidden and recv_hidden over `comm` (comm_plugin.c); binding happens once, before plans are
  * made. */
 struct tfr_plugin;

@@ -1,6 +1,7 @@
 /* comm_plugin.c - messages as graph nodes: the kernels send_hidden and recv_hidden, class ASYNC.
  *
- * `run` posts the rows of this step, `poll` tests. The text of a failure is in tfr_failure_text() of the
+ * `run` posts the rows of this step, `poll` tests; the message under way is state of the run, so a plan may be in flight any number
+ * of times. The text of a failure is in tfr_failure_text() of the
  * calling thread. The plugin ABI has no place for the communicator, so it is bound here, once, before plans
  * are made.
  */
@@ -30,8 +31,8 @@ static bool supports(const struct tfr_problem *problem, char *reason, size_t rea
                  tfr_comm_size(bound), peer);
         return false;
     }
-    if (tag < 0 || tag > TFR_COMM_MAX_TAG) {
-        snprintf(reason, reason_size, "tag %d is not in 0 .. %d", tag, TFR_COMM_MAX_TAG);
+    if (tag < 0 || tag >= TFR_COMM_LANE_TAGS) {
+        snprintf(reason, reason_size, "tag %d is not in 0 .. %d", tag, TFR_COMM_LANE_TAGS - 1);
         return false;
     }
     if (problem->arg[0].rank != 2) {
@@ -44,12 +45,17 @@ static bool supports(const struct tfr_problem *problem, char *reason, size_t rea
 static bool query(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
                   size_t reason_size) {
     (void)problem, (void)reason, (void)reason_size;
-    needs->state_bytes = sizeof(struct message);
+    needs->run_state_bytes = sizeof(struct message);
     return true;
 }
 
 static size_t message_bytes(const struct tfr_run_args *args, const struct tfr_problem *problem) {
     return (size_t)args->rows * (size_t)problem->arg[0].dim[1] * sizeof(float);
+}
+
+/* Messages of one tag are paired in the order of posting, which the executor keeps alike on all ranks within a lane. */
+static int wire_tag(const struct tfr_run_args *args, const struct tfr_problem *problem) {
+    return args->lane * TFR_COMM_LANE_TAGS + problem->attrs.tag;
 }
 
 static void note_posted(struct message *message, enum tfr_status status) {
@@ -59,22 +65,22 @@ static void note_posted(struct message *message, enum tfr_status status) {
 
 static void run_send(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
                      const struct tfr_problem *problem) {
-    struct message *message = args->state;
+    struct message *message = args->run_state;
     (void)ctx;
     note_posted(message, tfr_comm_isend(bound, args->arg[0], message_bytes(args, problem),
-                                        problem->attrs.peer, problem->attrs.tag, &message->request));
+                                        problem->attrs.peer, wire_tag(args, problem), &message->request));
 }
 
 static void run_recv(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
                      const struct tfr_problem *problem) {
-    struct message *message = args->state;
+    struct message *message = args->run_state;
     (void)ctx;
     note_posted(message, tfr_comm_irecv(bound, args->arg[0], message_bytes(args, problem),
-                                        problem->attrs.peer, problem->attrs.tag, &message->request));
+                                        problem->attrs.peer, wire_tag(args, problem), &message->request));
 }
 
 static int poll(const struct tfr_run_args *args, const struct tfr_problem *problem) {
-    struct message *message = args->state;
+    struct message *message = args->run_state;
     bool done = false;
     (void)problem;
     if (message->failed) {

@@ -164,8 +164,14 @@ static void run_team(struct kernel_setup *setup, const struct tfr_run_args *args
     pthread_t thread[8];
     struct barrier barrier = {0};
     for (int t = nth - 1; t >= 0; t--) {
-        job[t] = (struct thread_job){
-            setup, args, {t, nth, setup->scratch, setup->thread_scratch[t], wait_barrier, &barrier}};
+        job[t] = (struct thread_job){setup,
+                                     args,
+                                     {.tid = t,
+                                      .nth = nth,
+                                      .scratch = setup->scratch,
+                                      .thread_scratch = setup->thread_scratch[t],
+                                      .barrier = wait_barrier,
+                                      .team = &barrier}};
         if (t == 0) {
             run_thread(&job[0]);
         } else if (pthread_create(&thread[t], NULL, run_thread, &job[t]) != 0) {

@@ -180,12 +180,12 @@ static void run_kernel(const struct tfr_plugin *plugin, int op, int peer, float 
     struct tfr_needs needs = {0};
     char reason[128] = "", state[256] = {0};
     void *arg[] = {rows};
-    const struct tfr_run_args args = {.arg = arg, .rows = n_rows, .state = state};
+    const struct tfr_run_args args = {.arg = arg, .rows = n_rows, .run_state = state};
     const struct tfr_run_ctx ctx = {.tid = 0, .nth = 1};
     struct tfr_backoff backoff = {0};
     int done = 0;
     CHECK(kernel->op == op && kernel->supports(&problem, reason, sizeof reason));
-    CHECK(kernel->query(&problem, &needs, reason, sizeof reason) && needs.state_bytes <= sizeof state);
+    CHECK(kernel->query(&problem, &needs, reason, sizeof reason) && needs.run_state_bytes <= sizeof state);
     kernel->run(&args, &ctx, &problem);
     while ((done = kernel->poll(&args, &problem)) == 0) {
         CHECK_OK(tfr_comm_pause(comm, &backoff, "rows"));

@@ -125,6 +125,7 @@ struct tfr_needs {
     size_t scratch_bytes; /* one buffer per team, shared by its threads */
     size_t scratch_per_thread_bytes; /* one buffer per thread */
     struct tfr_order order; /* linear: the order the kernel keeps */
+    size_t run_state_bytes; /* ASYNC: zeroed when a run begins, 64-byte aligned, one per step and run in flight */
 };
 
 /* Prediction. time = max(flops / (peak * flop_fraction), bytes / (bandwidth * byte_fraction)) + overhead. The peak is that of the
@@ -181,7 +182,9 @@ struct tfr_run_args {
     void *const *arg; /* data of each argument, in order; NULL where absent; a packed weight stands at its argument */
     int64_t rows; /* rows of the output, rows_min <= rows <= rows_max; the input has as many, but for gather_rows */
     const struct tfr_batch *batch; /* kv_append and attention; NULL elsewhere */
-    void *state;
+    void *state; /* of the step in its plan, which may be in flight several times */
+    void *run_state; /* ASYNC: of the step in this run; NULL without run_state_bytes */
+    int32_t lane; /* ASYNC: steps of runs in different lanes never share a message tag */
 };
 
 struct tfr_run_ctx {
@@ -190,6 +193,9 @@ struct tfr_run_ctx {
     void *thread_scratch; /* of this thread */
     void (*barrier)(const struct tfr_run_ctx *ctx); /* TEAM only: all threads of the team */
     void *team; /* the host's */
+    /* A kernel that runs for long may call this between pieces of its work, from any thread: messages in flight move on. NULL in
+     * hosts without messages. `barrier` does the same. */
+    void (*progress)(const struct tfr_run_ctx *ctx);
 };
 
 enum tfr_run_class {
