@@ -63,7 +63,7 @@ static void put_head(struct tfr_json_out *out, const struct tfr_plan *plan) {
 /* C or M after the time: bound by compute or by memory. */
 static void put_task(struct tfr_json_out *out, const struct tfr_task *task) {
     char line[240], node[80], flops[SHORT], bytes_read[SHORT], bytes_written[SHORT], time[SHORT], order[24];
-    const char *adds = "";
+    const char *adds = task->alone ? "alone" : "";
     if (task->problem.op == TFR_OP_LINEAR) {
         adds = tfr_order_text(&task->needs.order, order, sizeof(order));
     }
@@ -98,7 +98,8 @@ static void put_totals(struct tfr_json_out *out, const struct tfr_plan *plan) {
              si_text((double)plan->scratch_per_thread_bytes, "B", d));
     tfr_json_put_raw(out, line);
     tfr_json_put_raw(
-        out, "time is predicted; C bound by compute, M by memory; order: how a linear adds its products\n");
+        out, "time is predicted; C bound by compute, M by memory; order: how a linear adds its products; alone: by "
+             "one thread\n");
 }
 
 static bool is_first_of_its_kind(const struct tfr_plan *plan, int index, int *n_alike) {
@@ -183,6 +184,7 @@ static void put_json_task(struct tfr_json_out *out, const struct tfr_task *task)
         tfr_json_put_bool(out, "residual", (task->problem.arg[3].flags & TFR_ARG_ABSENT) == 0);
         tfr_json_put_text(out, "order", tfr_order_text(&task->needs.order, order, sizeof(order)));
     }
+    tfr_json_put_bool(out, "alone", task->alone);
     put_json_candidates(out, task);
     tfr_json_end(out, '}');
 }

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "base/tensor.h"
 #include "graph/op.h"
+#include "plan/alone.h"
 #include "plan/memplan.h"
 #include "plan/problem.h"
 #include "plan/select.h"
@@ -84,6 +85,7 @@ static enum tfr_status select_all(struct tfr_plan *plan, const struct tfr_choose
             return tfr_raise_prefix(status, "%s", node->name);
         }
         TFR_TRY(fill_task(&plan->tasks[i], node, &problem, choice));
+        tfr_choose_alone(&plan->tasks[i], &chooser->outlook);
     }
     return TFR_OK;
 }

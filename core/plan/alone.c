@@ -1,0 +1,56 @@
+/* alone.c - which tasks of the team the master runs by itself: those that take less time than the team's
+ * barrier would add. */
+#include "plan/alone.h"
+
+#include "plan/cost.h"
+#include "plan/problem.h"
+
+/* A barrier of a team, with threads that wait for it on cores of their own: measured by
+ * tests/bench/probe_exec.c. */
+enum { BARRIER_NS = 400, BARRIER_NS_A_THREAD = 50 };
+
+static double barrier_ns(int n_threads) {
+    return BARRIER_NS + (double)n_threads * BARRIER_NS_A_THREAD;
+}
+
+/* Kernels of these ops divide one row among threads; all others divide rows. */
+static bool divides_a_row(enum tfr_op op) {
+    return op == TFR_OP_LINEAR || op == TFR_OP_ATTENTION;
+}
+
+static bool may_run_alone(const struct tfr_task *task) {
+    return task->kernel->run_class == TFR_RUN_TEAM &&
+           (task->kernel->flags & TFR_KERNEL_SAME_BITS_ANY_TEAM) != 0 && task->needs.packed_bytes == 0 &&
+           task->problem.n_threads > 1;
+}
+
+/* The kernel is asked anew, as for a team of one. */
+static bool serves_alone(const struct tfr_task *task, const struct tfr_problem *alone,
+                         struct tfr_needs *needs) {
+    char reason[96] = "";
+    *needs = (struct tfr_needs){0};
+    if (task->kernel->supports != NULL && !task->kernel->supports(alone, reason, sizeof reason)) {
+        return false;
+    }
+    return task->kernel->query == NULL || task->kernel->query(alone, needs, reason, sizeof reason);
+}
+
+void tfr_choose_alone(struct tfr_task *task, const struct tfr_outlook *outlook) {
+    if (!may_run_alone(task)) {
+        return;
+    }
+    const struct tfr_problem alone = tfr_problem_resize(&task->problem, task->problem.rows_max, 1);
+    const struct tfr_prediction prediction =
+        tfr_cost_predict(outlook, task->kernel, &alone, &task->needs.order);
+    const bool is_shared = task->problem.rows_max > 1 || divides_a_row(task->problem.op);
+    const double team_ns =
+        (is_shared ? task->predicted_ns : prediction.time_ns) + barrier_ns(task->problem.n_threads);
+    struct tfr_needs needs;
+    if (prediction.time_ns <= team_ns && serves_alone(task, &alone, &needs)) {
+        task->alone = true;
+        task->problem = alone;
+        task->needs = needs;
+        task->predicted_ns = prediction.time_ns;
+        task->compute_bound = prediction.compute_bound;
+    }
+}
