@@ -6,11 +6,13 @@
  */
 #include "exec/exec.h"
 
+#include "base/clock.h"
 #include "exec/sched.h"
 
 struct tfr_exec {
     struct tfr_team *team;
     struct tfr_comm *comm;
+    struct tfr_trace *trace; /* NULL: no time stamps */
     struct tfr_sched sched;
     struct tfr_run_pool pool;
     struct tfr_block scratch; /* one task computes at a time, so all runs share it */
@@ -31,8 +33,16 @@ static const struct tfr_task *task_of(const struct tfr_ready *ready) {
     return &ready->run->plan->tasks[ready->task];
 }
 
+/* After a run was put in flight or has left. */
+static void trace_runs(struct tfr_exec *exec) {
+    if (exec->trace != NULL) {
+        tfr_trace_add_runs(exec->trace, exec->sched.n_runs);
+    }
+}
+
 static void leave(struct tfr_exec *exec, struct tfr_run *run) {
     tfr_sched_remove(&exec->sched, run);
+    trace_runs(exec);
     exec->n_in_flight -= run->n_in_flight;
     exec->stop |= exec->awaited == NULL || exec->awaited == run;
 }
@@ -43,6 +53,13 @@ static void fail(struct tfr_exec *exec, struct tfr_run *run, enum tfr_status sta
     leave(exec, run);
 }
 
+static void finish_if_done(struct tfr_exec *exec, struct tfr_run *run) {
+    if (run->phase == TFR_RUN_IN_FLIGHT && run->n_left == 0) {
+        run->phase = TFR_RUN_DONE;
+        leave(exec, run);
+    }
+}
+
 /* A run may have failed while one of its tasks ran. */
 static void complete(struct tfr_exec *exec, const struct tfr_ready *ready) {
     struct tfr_run *run = ready->run;
@@ -51,10 +68,7 @@ static void complete(struct tfr_exec *exec, const struct tfr_ready *ready) {
     }
     exec->n_events++;
     tfr_sched_complete(&exec->sched, run, ready->task);
-    if (run->n_left == 0) {
-        run->phase = TFR_RUN_DONE;
-        leave(exec, run);
-    }
+    finish_if_done(exec, run);
 }
 
 /* Completes what has arrived of one run. */
@@ -63,7 +77,8 @@ static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
     for (int i = 0; i < run->n_in_flight;) {
         const struct tfr_ready ready = {.run = run, .task = run->in_flight[i]};
         const struct tfr_task *task = task_of(&ready);
-        const struct tfr_run_args args = tfr_run_task_args(run, ready.task, arg);
+        struct tfr_run_args args;
+        tfr_run_task_args(run, ready.task, arg, &args);
         const int done = task->kernel->poll(&args, &task->problem);
         if (done < 0) {
             fail(exec, run, TFR_RUNTIME);
@@ -72,6 +87,10 @@ static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
         if (done == 0) {
             i++;
             continue;
+        }
+        if (exec->trace != NULL) {
+            tfr_trace_add_task(exec->trace, 0, run->number, task, args.rows, run->posted_ns[ready.task],
+                               tfr_clock_ns());
         }
         run->in_flight[i] = run->in_flight[--run->n_in_flight];
         exec->n_in_flight--;
@@ -105,7 +124,20 @@ static void context_barrier(const struct tfr_run_ctx *ctx) {
 static void load(struct tfr_exec *exec, const struct tfr_ready *ready) {
     exec->current.run = ready->run;
     exec->current.task = ready->task;
-    exec->current.args = tfr_run_task_args(ready->run, ready->task, exec->current.arg);
+    tfr_run_task_args(ready->run, ready->task, exec->current.arg, &exec->current.args);
+}
+
+/* The span of an asynchronous task ends when it is complete: here it is posted. */
+static void run_traced(struct tfr_exec *exec, const struct tfr_task *task, const struct tfr_run_ctx *ctx) {
+    struct tfr_run *run = exec->current.run;
+    const uint64_t number = run->number, begin_ns = tfr_clock_ns();
+    task->kernel->run(&exec->current.args, ctx, &task->problem);
+    if (task->kernel->run_class == TFR_RUN_ASYNC) {
+        run->posted_ns[exec->current.task] = begin_ns;
+    } else {
+        tfr_trace_add_task(exec->trace, ctx->tid, number, task, exec->current.args.rows, begin_ns,
+                           tfr_clock_ns());
+    }
 }
 
 static void run_current(struct tfr_exec *exec, int tid, int nth) {
@@ -120,7 +152,11 @@ static void run_current(struct tfr_exec *exec, int tid, int nth) {
         .team = exec,
         .progress = context_progress,
     };
-    task->kernel->run(&exec->current.args, &ctx, &task->problem);
+    if (exec->trace == NULL) {
+        task->kernel->run(&exec->current.args, &ctx, &task->problem);
+    } else {
+        run_traced(exec, task, &ctx);
+    }
 }
 
 static void run_on_master(struct tfr_exec *exec, const struct tfr_ready *ready) {
@@ -263,6 +299,9 @@ static enum tfr_status pause_for(struct tfr_exec *exec, struct tfr_backoff *back
 
 enum tfr_status tfr_exec_wait(struct tfr_exec *exec, struct tfr_run *run) {
     struct tfr_backoff backoff = {0};
+    if (run->phase == TFR_RUN_OPEN) {
+        return tfr_raise(TFR_RUNTIME, "a run is waited for that was not submitted");
+    }
     while (run->phase == TFR_RUN_IN_FLIGHT) {
         if (advance(exec, run)) {
             backoff = (struct tfr_backoff){0};
@@ -280,6 +319,8 @@ enum tfr_status tfr_exec_wait(struct tfr_exec *exec, struct tfr_run *run) {
 enum tfr_status tfr_exec_submit(struct tfr_exec *exec, struct tfr_run *run) {
     struct tfr_ready ready;
     TFR_TRY(tfr_sched_add(&exec->sched, run));
+    trace_runs(exec);
+    finish_if_done(exec, run); /* the plan of a rank without blocks has no tasks */
     while (tfr_sched_pick(&exec->sched, &ready, run)) {
         if (!pass_empty(exec, &ready)) {
             run_on_master(exec, &ready);
@@ -352,6 +393,10 @@ void tfr_exec_close(struct tfr_exec *exec) {
         tfr_block_close(&exec->scratch);
     }
     tfr_free(exec);
+}
+
+void tfr_exec_set_trace(struct tfr_exec *exec, struct tfr_trace *trace) {
+    exec->trace = trace;
 }
 
 int tfr_exec_runs_in_flight(const struct tfr_exec *exec) {

@@ -17,6 +17,7 @@
 #define TFR_EXEC_EXEC_H
 
 #include "exec/run.h"
+#include "exec/trace.h"
 #include "mpi/comm.h"
 #include "team/team.h"
 
@@ -42,6 +43,9 @@ enum tfr_status tfr_exec_wait(struct tfr_exec *exec, struct tfr_run *run);
 enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan,
                              const struct tfr_exec_input *input);
 
+/* Time stamps of all tasks from now on; NULL: none. Borrowed; has a ring for each thread of the team. While
+ * no run is in flight. */
+void tfr_exec_set_trace(struct tfr_exec *exec, struct tfr_trace *trace);
 int tfr_exec_runs_in_flight(const struct tfr_exec *exec);
 size_t tfr_exec_bytes(const struct tfr_exec *exec); /* activations of all runs and scratch */
 

@@ -192,12 +192,12 @@ static void *arg_data(const struct tfr_run *run, const struct tfr_task_arg *arg)
     return NULL;
 }
 
-struct tfr_run_args tfr_run_task_args(const struct tfr_run *run, int index, void **arg) {
+void tfr_run_task_args(const struct tfr_run *run, int index, void **arg, struct tfr_run_args *args) {
     const struct tfr_task *task = &run->plan->tasks[index];
     for (int i = 0; i < task->n_args; i++) {
         arg[i] = arg_data(run, &task->arg[i]);
     }
-    return (struct tfr_run_args){
+    *args = (struct tfr_run_args){
         .arg = arg,
         .rows = tfr_run_rows(run, task),
         .batch = run->input.batch,

@@ -68,7 +68,7 @@ void tfr_run_pool_close(struct tfr_run_pool *pool);
 int64_t tfr_run_rows(const struct tfr_run *run,
                      const struct tfr_task *task); /* of its output; 0: it has nothing to do */
 /* Arguments of a task: arg[TFR_MAX_ARGS] is filled and referred to. */
-struct tfr_run_args tfr_run_task_args(const struct tfr_run *run, int task, void **arg);
+void tfr_run_task_args(const struct tfr_run *run, int task, void **arg, struct tfr_run_args *args);
 void tfr_run_fail(struct tfr_run *run, enum tfr_status status); /* with the text of the last failure */
 
 #endif

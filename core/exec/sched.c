@@ -1,8 +1,6 @@
 /* sched.c - ready list kept sorted by insertion: plans have some hundred tasks and few are ready at once. */
 #include "exec/sched.h"
 
-#include <string.h>
-
 static bool is_async(const struct tfr_ready *ready) {
     return ready->run->plan->tasks[ready->task].kernel->run_class == TFR_RUN_ASYNC;
 }
@@ -125,7 +123,9 @@ bool tfr_sched_pick(struct tfr_sched *sched, struct tfr_ready *picked, const str
         }
         *picked = *ready;
         sched->n_ready--;
-        memmove(&sched->ready[i], &sched->ready[i + 1], (size_t)(sched->n_ready - i) * sizeof *sched->ready);
+        for (int next = i; next < sched->n_ready; next++) {
+            sched->ready[next] = sched->ready[next + 1];
+        }
         picked->run->waiting[picked->task] = TFR_STARTED;
         return true;
     }

@@ -1,0 +1,207 @@
+/* trace.c - rings of events, and their form as a Chrome trace. */
+#include "exec/trace.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/status.h"
+
+/* On lines of its own: each thread writes its counter after every task. */
+struct ring {
+    struct tfr_trace_event *events;
+    uint64_t n; /* ever added */
+    char pad[112];
+};
+
+struct tfr_trace {
+    struct ring *rings;
+    int n_threads;
+    size_t capacity; /* of each */
+    uint64_t opened_ns;
+};
+
+enum tfr_status tfr_trace_open(struct tfr_trace **trace, int n_threads, size_t events_per_thread) {
+    *trace = NULL;
+    struct tfr_trace *made = tfr_alloc(1, sizeof *made);
+    if (made == NULL) {
+        return TFR_RESOURCE;
+    }
+    made->n_threads = n_threads;
+    made->capacity = events_per_thread;
+    made->opened_ns = tfr_clock_ns();
+    made->rings = tfr_alloc((size_t)n_threads, sizeof *made->rings);
+    bool complete = made->rings != NULL;
+    for (int i = 0; complete && i < n_threads; i++) {
+        made->rings[i].events = tfr_alloc(events_per_thread, sizeof *made->rings[i].events);
+        complete = made->rings[i].events != NULL;
+    }
+    if (!complete) {
+        tfr_trace_close(made);
+        return TFR_RESOURCE;
+    }
+    *trace = made;
+    return TFR_OK;
+}
+
+void tfr_trace_close(struct tfr_trace *trace) {
+    if (trace == NULL) {
+        return;
+    }
+    for (int i = 0; trace->rings != NULL && i < trace->n_threads; i++) {
+        tfr_free(trace->rings[i].events);
+    }
+    tfr_free(trace->rings);
+    tfr_free(trace);
+}
+
+static struct tfr_trace_event *next_event(struct tfr_trace *trace, int thread) {
+    struct ring *ring = &trace->rings[thread];
+    return &ring->events[ring->n++ % trace->capacity];
+}
+
+void tfr_trace_add_task(struct tfr_trace *trace, int thread, uint64_t run, const struct tfr_task *task,
+                        int64_t rows, uint64_t begin_ns, uint64_t end_ns) {
+    struct tfr_trace_event *event = next_event(trace, thread);
+    *event = (struct tfr_trace_event){
+        .begin_ns = begin_ns,
+        .end_ns = end_ns,
+        .run = run,
+        .kernel = task->kernel,
+        .predicted_ns = task->predicted_ns,
+        .rows = rows,
+        .kind = task->kernel->run_class == TFR_RUN_ASYNC ? TFR_TRACE_MESSAGE : TFR_TRACE_TASK,
+        .thread = thread,
+    };
+    snprintf(event->task, sizeof event->task, "%s", task->name);
+}
+
+void tfr_trace_add_runs(struct tfr_trace *trace, int n_runs) {
+    const uint64_t now = tfr_clock_ns();
+    *next_event(trace, 0) = (struct tfr_trace_event){
+        .begin_ns = now, .end_ns = now, .run = (uint64_t)n_runs, .kind = TFR_TRACE_RUNS};
+}
+
+static size_t kept(const struct tfr_trace *trace, const struct ring *ring) {
+    return ring->n < trace->capacity ? (size_t)ring->n : trace->capacity;
+}
+
+size_t tfr_trace_count(const struct tfr_trace *trace) {
+    size_t n = 0;
+    for (int i = 0; i < trace->n_threads; i++) {
+        n += kept(trace, &trace->rings[i]);
+    }
+    return n;
+}
+
+const struct tfr_trace_event *tfr_trace_get(const struct tfr_trace *trace, size_t index) {
+    for (int i = 0; i < trace->n_threads; i++) {
+        const struct ring *ring = &trace->rings[i];
+        const size_t n = kept(trace, ring);
+        if (index < n) {
+            return &ring->events[(ring->n - n + index) % trace->capacity];
+        }
+        index -= n;
+    }
+    return NULL;
+}
+
+uint64_t tfr_trace_dropped(const struct tfr_trace *trace) {
+    uint64_t n = 0;
+    for (int i = 0; i < trace->n_threads; i++) {
+        n += trace->rings[i].n - kept(trace, &trace->rings[i]);
+    }
+    return n;
+}
+
+uint64_t tfr_trace_opened_ns(const struct tfr_trace *trace) {
+    return trace->opened_ns;
+}
+
+static void put_head(struct tfr_json_out *out, const char *name, const char *phase, int rank, int thread) {
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_text(out, "name", name);
+    tfr_json_put_text(out, "ph", phase);
+    tfr_json_put_int(out, "pid", rank);
+    tfr_json_put_int(out, "tid", thread);
+}
+
+/* Microseconds; an event of another clock may lie a little before the origin. */
+static void put_time(struct tfr_json_out *out, uint64_t at_ns, uint64_t origin_ns) {
+    tfr_json_put_number(out, "ts", (double)(int64_t)(at_ns - origin_ns) / 1e3);
+}
+
+static void put_args(struct tfr_json_out *out, const struct tfr_trace_event *event) {
+    tfr_json_begin(out, "args", '{');
+    tfr_json_put_text(out, "kernel", event->kernel->name);
+    tfr_json_put_int(out, "run", (int64_t)event->run);
+    tfr_json_put_int(out, "rows", event->rows);
+    tfr_json_put_number(out, "predicted_us", event->predicted_ns / 1e3);
+    tfr_json_end(out, '}');
+    tfr_json_end(out, '}');
+}
+
+static void put_task(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank,
+                     uint64_t origin_ns) {
+    put_head(out, event->task, "X", rank, event->thread);
+    tfr_json_put_text(out, "cat", "task");
+    put_time(out, event->begin_ns, origin_ns);
+    tfr_json_put_number(out, "dur", (double)(event->end_ns - event->begin_ns) / 1e3);
+    put_args(out, event);
+}
+
+/* Messages overlap tasks and one another, so they are spans of their own beside the threads. */
+static void put_message(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank,
+                        uint64_t origin_ns) {
+    char id[96];
+    snprintf(id, sizeof id, "%d.%llu.%s", rank, (unsigned long long)event->run, event->task);
+    for (int end = 0; end < 2; end++) {
+        put_head(out, event->task, end ? "e" : "b", rank, event->thread);
+        tfr_json_put_text(out, "cat", "message");
+        tfr_json_put_text(out, "id", id);
+        put_time(out, end ? event->end_ns : event->begin_ns, origin_ns);
+        put_args(out, event);
+    }
+}
+
+static void put_runs(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank,
+                     uint64_t origin_ns) {
+    put_head(out, "runs in flight", "C", rank, 0);
+    put_time(out, event->begin_ns, origin_ns);
+    tfr_json_begin(out, "args", '{');
+    tfr_json_put_int(out, "runs", (int64_t)event->run);
+    tfr_json_end(out, '}');
+    tfr_json_end(out, '}');
+}
+
+static void put_name(struct tfr_json_out *out, const struct tfr_trace *trace, int rank) {
+    char name[32];
+    snprintf(name, sizeof name, "rank %d", rank);
+    put_head(out, "process_name", "M", rank, 0);
+    tfr_json_begin(out, "args", '{');
+    tfr_json_put_text(out, "name", name);
+    tfr_json_put_int(out, "events_overwritten", (int64_t)tfr_trace_dropped(trace));
+    tfr_json_end(out, '}');
+    tfr_json_end(out, '}');
+}
+
+void tfr_trace_put_json(const struct tfr_trace *trace, int rank, uint64_t origin_ns,
+                        struct tfr_json_out *out) {
+    put_name(out, trace, rank);
+    const size_t n = tfr_trace_count(trace);
+    for (size_t i = 0; i < n; i++) {
+        const struct tfr_trace_event *event = tfr_trace_get(trace, i);
+        switch ((enum tfr_trace_kind)event->kind) {
+        case TFR_TRACE_TASK:
+            put_task(out, event, rank, origin_ns);
+            break;
+        case TFR_TRACE_MESSAGE:
+            put_message(out, event, rank, origin_ns);
+            break;
+        case TFR_TRACE_RUNS:
+            put_runs(out, event, rank, origin_ns);
+            break;
+        }
+    }
+}

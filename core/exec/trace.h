@@ -1,0 +1,49 @@
+/* trace.h - what ran when, beside what was predicted: a ring of events for each thread, the oldest
+ * overwritten.
+ *
+ * An executor without a trace takes no time stamps. Thread rule: each thread of the team adds to its own
+ * ring; read by the executor's thread between runs.
+ */
+#ifndef TFR_EXEC_TRACE_H
+#define TFR_EXEC_TRACE_H
+
+#include "base/json.h"
+#include "plan/plan.h"
+
+enum tfr_trace_kind {
+    TFR_TRACE_TASK,    /* one thread in one task */
+    TFR_TRACE_MESSAGE, /* an asynchronous task, from post to completion */
+    TFR_TRACE_RUNS     /* at begin_ns, `run` runs are in flight */
+};
+
+/* Holds names of its own: the plan may be gone when it is read. */
+struct tfr_trace_event {
+    uint64_t begin_ns, end_ns; /* tfr_clock_ns */
+    uint64_t run;              /* number of the run, counted from 1 by its executor */
+    const struct tfr_kernel *kernel;
+    double predicted_ns; /* of the whole task */
+    int64_t rows;
+    int32_t kind, thread; /* enum tfr_trace_kind */
+    char task[48];
+};
+
+struct tfr_trace;
+enum tfr_status tfr_trace_open(struct tfr_trace **trace, int n_threads, size_t events_per_thread);
+void tfr_trace_close(struct tfr_trace *trace);
+
+void tfr_trace_add_task(struct tfr_trace *trace, int thread, uint64_t run, const struct tfr_task *task,
+                        int64_t rows, uint64_t begin_ns, uint64_t end_ns);
+void tfr_trace_add_runs(struct tfr_trace *trace, int n_runs);
+
+/* Events in the rings, thread by thread, of each the oldest first; how many were overwritten; when the trace
+ * was opened. */
+size_t tfr_trace_count(const struct tfr_trace *trace);
+const struct tfr_trace_event *tfr_trace_get(const struct tfr_trace *trace, size_t index);
+uint64_t tfr_trace_dropped(const struct tfr_trace *trace);
+uint64_t tfr_trace_opened_ns(const struct tfr_trace *trace);
+
+/* The events as items of a Chrome trace's array, times from origin_ns on. */
+void tfr_trace_put_json(const struct tfr_trace *trace, int rank, uint64_t origin_ns,
+                        struct tfr_json_out *out);
+
+#endif
