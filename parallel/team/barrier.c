@@ -1,79 +1,46 @@
 /* barrier.c - arrive counts up, release bumps the generation that the others watch.
  *
  * Both only ever grow (and wrap): a counter that the master put back to zero would travel between the cores
- * once more.
+ * once more. So the count to reach follows from the generation.
  */
 #include "team/barrier.h"
 
-#include <sched.h>
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
-/* A pause takes 10 to 50 ns, so that a thread with a core of its own yields after some milliseconds only: by
- * then either a long single-thread step runs, or somebody needs the core. With too few cores the awaited
- * thread may well need ours. */
-enum { SPINS_OWN_CORE = 100000, SPINS_OVERSUBSCRIBED = 20 };
-
-/* A pause delays the sight of the flag by up to its own length, which is a good part of a short wait; cores
- * are not shared with siblings here, so the first rounds go without. */
-enum { SPINS_WITHOUT_PAUSE = 300 };
-
-static inline void pause_core(void) {
-#if defined(__x86_64__)
-    _mm_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb");
-#endif
-}
-
-uint32_t tfr_spin_limit(bool oversubscribed) {
-    return oversubscribed ? SPINS_OVERSUBSCRIBED : SPINS_OWN_CORE;
-}
-
-void tfr_spin(uint32_t *rounds, uint32_t spins) {
-    if (*rounds < spins) {
-        if (++*rounds > SPINS_WITHOUT_PAUSE) {
-            pause_core();
-        }
-    } else {
-        sched_yield();
-    }
-}
-
 void tfr_barrier_init(struct tfr_barrier *barrier, int n_threads, bool oversubscribed) {
-    atomic_init(&barrier->arrived, 0);
-    atomic_init(&barrier->generation, 0);
+    atomic_init(&barrier->arrived.value, 0);
+    atomic_init(&barrier->arrived.sleepers, 0);
+    atomic_init(&barrier->generation.value, 0);
+    atomic_init(&barrier->generation.sleepers, 0);
     barrier->n_others = (unsigned)n_threads - 1;
-    barrier->expected = 0;
-    barrier->spins = tfr_spin_limit(oversubscribed);
+    barrier->spin_ns = tfr_spin_ns(oversubscribed);
+}
+
+/* What `arrived` is when all others stand in the barrier of this generation; exact across the wrap. */
+static unsigned all_arrived(const struct tfr_barrier *barrier, unsigned generation) {
+    return (generation + 1) * barrier->n_others;
 }
 
 unsigned tfr_barrier_arrive(struct tfr_barrier *barrier) {
     /* Cannot change before this thread has arrived. */
-    const unsigned ticket = atomic_load_explicit(&barrier->generation, memory_order_relaxed);
-    atomic_fetch_add_explicit(&barrier->arrived, 1, memory_order_release);
+    const unsigned ticket = atomic_load_explicit(&barrier->generation.value, memory_order_relaxed);
+    const unsigned before = atomic_fetch_add_explicit(&barrier->arrived.value, 1, memory_order_seq_cst);
+    if (before + 1 == all_arrived(barrier, ticket)) {
+        tfr_counter_wake(&barrier->arrived);
+    }
     return ticket;
 }
 
 void tfr_barrier_await(struct tfr_barrier *barrier, unsigned ticket) {
-    uint32_t rounds = 0;
-    while (atomic_load_explicit(&barrier->generation, memory_order_acquire) == ticket) {
-        tfr_spin(&rounds, barrier->spins);
-    }
+    tfr_counter_await_change(&barrier->generation, ticket, barrier->spin_ns);
 }
 
 void tfr_barrier_collect(struct tfr_barrier *barrier) {
-    uint32_t rounds = 0;
-    barrier->expected += barrier->n_others;
-    while (atomic_load_explicit(&barrier->arrived, memory_order_acquire) != barrier->expected) {
-        tfr_spin(&rounds, barrier->spins);
-    }
+    const unsigned now = atomic_load_explicit(&barrier->generation.value, memory_order_relaxed);
+    tfr_counter_await_value(&barrier->arrived, all_arrived(barrier, now), barrier->spin_ns);
 }
 
 void tfr_barrier_release(struct tfr_barrier *barrier) {
     /* The master alone writes it: no atomic addition needed. */
-    const unsigned now = atomic_load_explicit(&barrier->generation, memory_order_relaxed);
-    atomic_store_explicit(&barrier->generation, now + 1, memory_order_release);
+    const unsigned now = atomic_load_explicit(&barrier->generation.value, memory_order_relaxed);
+    atomic_store_explicit(&barrier->generation.value, now + 1, memory_order_seq_cst);
+    tfr_counter_wake(&barrier->generation);
 }

@@ -1,4 +1,4 @@
-/* barrier.h - a spinning barrier for a team with a master (thread 0), in separate halves.
+/* barrier.h - a barrier for a team with a master (thread 0), in separate halves; waits spin, then sleep.
  *
  * Others: arrive, then await. The master: collect (all others have arrived), then release. Everything written
  * before an arrive is seen after the collect, everything written before the release is seen after the await.
@@ -7,22 +7,19 @@
 #ifndef TFR_TEAM_BARRIER_H
 #define TFR_TEAM_BARRIER_H
 
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include "team/wait.h"
 
 #define TFR_CACHE_LINE 64
 
-/* The counter that all write and the flag that all read lie on lines of their own, two lines apart, since the
+/* The counter that all write and the one that all read lie on lines of their own, two lines apart, since the
  * hardware prefetches lines in pairs. Padding instead of alignment: the struct may lie anywhere. */
 struct tfr_barrier {
     unsigned n_others;
-    uint32_t spins;    /* rounds before a waiting thread yields its core */
-    unsigned expected; /* the master's: value of `arrived` when all are there */
+    uint64_t spin_ns; /* before a waiting thread sleeps */
     char pad_before[2 * TFR_CACHE_LINE];
-    atomic_uint arrived;
+    struct tfr_counter arrived;
     char pad_between[2 * TFR_CACHE_LINE];
-    atomic_uint generation;
+    struct tfr_counter generation;
     char pad_after[2 * TFR_CACHE_LINE];
 };
 
@@ -32,10 +29,5 @@ unsigned tfr_barrier_arrive(struct tfr_barrier *barrier);
 void tfr_barrier_await(struct tfr_barrier *barrier, unsigned ticket);
 void tfr_barrier_collect(struct tfr_barrier *barrier);
 void tfr_barrier_release(struct tfr_barrier *barrier);
-
-/* One round of waiting: at first nothing, then a pause of the core, and after `spins` rounds an offer of it
- * to others. */
-void tfr_spin(uint32_t *rounds, uint32_t spins);
-uint32_t tfr_spin_limit(bool oversubscribed);
 
 #endif

@@ -1,12 +1,15 @@
-/* pin.c - pinning a team: each thread pins itself, in a region of its own. */
+/* pin.c - pinning a team: each thread pins itself, in a region of its own; and letting it go. */
 #include "team/team_internal.h"
 
 #include <stdatomic.h>
 
+#include "base/arena.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/status.h"
 
 struct pin_job {
-    const struct tfr_pinning *pinning;
+    struct tfr_pinning *pinning;
     atomic_int n_refused;
 };
 
@@ -25,31 +28,102 @@ static void unpin_thread(void *arg, int tid, int nth) {
     tfr_bind_restore(&pinning->saved);
 }
 
-void tfr_team_pin(struct tfr_team *team, struct tfr_pinning *pinning, const int *pus) {
+/* Number of threads that could not be pinned. */
+static int pin_all(struct tfr_team *team, struct tfr_pinning *pinning) {
     struct pin_job job = {.pinning = pinning};
-    pinning->has_saved = tfr_bind_save(&pinning->saved);
-    if (pus == NULL) {
-        return;
-    }
-    for (int t = 0; t < tfr_team_size(team); t++) {
-        pinning->pinned = pinning->pinned || pus[t] >= 0;
-    }
-    if (!pinning->pinned) {
-        return;
-    }
-    pinning->pus = pus;
     tfr_team_run(team, pin_thread, &job);
-    pinning->pus = NULL; /* the caller's array */
-    const int n_refused = atomic_load_explicit(&job.n_refused, memory_order_relaxed);
-    if (n_refused > 0) {
-        tfr_log(TFR_LOG_WARN, "team", "%d of %d threads could not be bound to their core: speed may vary",
-                n_refused, tfr_team_size(team));
+    pinning->pinned = true;
+    return atomic_load_explicit(&job.n_refused, memory_order_relaxed);
+}
+
+static void note_thread(void *arg, int tid, int nth) {
+    struct tfr_crowd *crowd = arg;
+    const int stride = (nth + TFR_CROWD_SAMPLED - 1) / TFR_CROWD_SAMPLED;
+    if (tid % stride == 0) {
+        crowd->thread_id[tid / stride] = tfr_thread_id();
     }
 }
 
-void tfr_team_unpin(struct tfr_team *team, struct tfr_pinning *pinning) {
+static void start_watch(struct tfr_team *team, struct tfr_pinning *pinning) {
+    const int n = tfr_team_size(team), stride = (n + TFR_CROWD_SAMPLED - 1) / TFR_CROWD_SAMPLED;
+    struct tfr_crowd *crowd = &pinning->crowd;
+    crowd->n_sampled = (n + stride - 1) / stride;
+    tfr_team_run(team, note_thread, crowd);
+    tfr_crowd_open(crowd, "", tfr_clock_ns());
+    pinning->is_watched = true;
+}
+
+enum tfr_status tfr_team_pin(struct tfr_team *team, struct tfr_pinning *pinning, const int *pus,
+                             bool oversubscribed) {
+    const int n = tfr_team_size(team);
+    bool any = false;
+    pinning->has_saved = tfr_bind_save(&pinning->saved);
+    for (int t = 0; t < n && pus != NULL; t++) {
+        any = any || pus[t] >= 0;
+    }
+    if (any) {
+        pinning->pus = tfr_alloc((size_t)n, sizeof *pinning->pus);
+        if (pinning->pus == NULL) {
+            return TFR_RESOURCE;
+        }
+        for (int t = 0; t < n; t++) {
+            pinning->pus[t] = pus[t];
+        }
+        const int n_refused = pin_all(team, pinning);
+        if (n_refused > 0) {
+            tfr_log(TFR_LOG_WARN, "team", "%d of %d threads could not be bound to their core: speed may vary",
+                    n_refused, n);
+        }
+    }
+    if (n > 1 && !oversubscribed) {
+        start_watch(team, pinning);
+    }
+    return TFR_OK;
+}
+
+static void let_go(struct tfr_team *team, struct tfr_pinning *pinning) {
     if (pinning->pinned && pinning->has_saved) {
         tfr_team_run(team, unpin_thread, pinning);
     }
     pinning->pinned = false;
+}
+
+void tfr_team_unpin(struct tfr_team *team, struct tfr_pinning *pinning) {
+    pinning->is_watched = false;
+    let_go(team, pinning);
+    tfr_free(pinning->pus);
+    pinning->pus = NULL;
+}
+
+static void loosen(struct tfr_team *team, struct tfr_pinning *pinning, int percent) {
+    let_go(team, pinning);
+    if (!pinning->crowd.has_warned) {
+        pinning->crowd.has_warned = true;
+        tfr_log(
+            TFR_LOG_WARN, "team",
+            "other programs use the cores of this team: its %d threads waited for a core for %d %% of the "
+            "time; fewer threads (-t) lose less, and where nothing else runs they would be faster",
+            tfr_team_size(team), percent);
+    }
+}
+
+void tfr_team_watch(struct tfr_team *team, struct tfr_pinning *pinning) {
+    int percent;
+    if (!pinning->is_watched) {
+        return;
+    }
+    pinning->is_watched = false; /* regions of its own are not watched */
+    switch (tfr_crowd_look(&pinning->crowd, "", tfr_clock_ns(), &percent)) {
+    case TFR_CROWD_LOOSEN:
+        loosen(team, pinning, percent);
+        break;
+    case TFR_CROWD_TIGHTEN:
+        if (pinning->pus != NULL) {
+            pin_all(team, pinning);
+        }
+        break;
+    case TFR_CROWD_STAY:
+        break;
+    }
+    pinning->is_watched = true;
 }

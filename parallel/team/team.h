@@ -2,7 +2,8 @@
  *
  * Back ends: team_omp.c (OpenMP; the threads that oneDNN uses too), team_pthread.c (no OpenMP, thread
  * sanitizer), chosen at build time. The caller of tfr_team_run is thread 0. One team is driven by one thread.
- * Waits spin first, then yield when the team is marked oversubscribed (or after a while in any case).
+ * Waits spin for a moment and then sleep. While other programs take the team's cores its threads are not held
+ * to them, and a warning says so once.
  */
 #ifndef TFR_PARALLEL_TEAM_H
 #define TFR_PARALLEL_TEAM_H

@@ -43,6 +43,7 @@ void tfr_team_run(struct tfr_team *team, tfr_team_fn fn, void *arg) {
     }
 #pragma omp parallel num_threads(nth)
     fn(arg, omp_get_thread_num(), nth);
+    tfr_team_watch(team, &team->pinning);
 }
 
 void tfr_team_barrier(struct tfr_team *team, int tid) {
@@ -98,7 +99,12 @@ enum tfr_status tfr_team_open(struct tfr_team **team, int n_threads, const int *
     made->n_threads = n_threads;
     tfr_barrier_init(&made->barrier, n_threads, oversubscribed);
     const bool bound_by_user = omp_get_proc_bind() != omp_proc_bind_false;
-    tfr_team_pin(made, &made->pinning, bound_by_user ? NULL : pus);
+    const enum tfr_status status =
+        tfr_team_pin(made, &made->pinning, bound_by_user ? NULL : pus, oversubscribed);
+    if (status != TFR_OK) {
+        tfr_free(made);
+        return status;
+    }
     *team = made;
     return TFR_OK;
 }

@@ -1,8 +1,7 @@
 /* team_pthread.c - the team on threads of its own, for builds without OpenMP and under the thread sanitizer.
  *
- * Workers wait for the next region first spinning, then asleep on a condition variable. The end of a region
- * is the barrier's arrive / collect: workers do not wait there, they go straight to waiting for the next
- * region.
+ * The end of a region is the barrier's arrive / collect: workers do not wait there, they go straight to
+ * waiting for the next region.
  */
 #include "team/team.h"
 
@@ -15,10 +14,6 @@
 #include "team/barrier.h"
 #include "team/team_internal.h"
 
-/* Rounds before a worker without a region goes to sleep: a few times the distance of two regions in decoding.
- */
-enum { SPINS_BEFORE_SLEEP = 20000 };
-
 struct worker {
     struct tfr_team *team;
     pthread_t thread;
@@ -28,13 +23,10 @@ struct worker {
 struct tfr_team {
     struct tfr_barrier barrier;
     int n_threads, n_started; /* n_started counts workers */
-    bool oversubscribed;
     struct worker *workers;
-    atomic_uint region; /* number of the last region; written under the lock */
-    tfr_team_fn fn;     /* NULL: end of the thread; written before `region` */
+    struct tfr_counter region; /* number of the last region */
+    tfr_team_fn fn;            /* NULL: end of the thread; written before `region` moves */
     void *arg;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
     struct tfr_pinning pinning;
 };
 
@@ -46,30 +38,11 @@ int tfr_team_size(const struct tfr_team *team) {
     return team->n_threads;
 }
 
-static unsigned current_region(struct tfr_team *team) {
-    return atomic_load_explicit(&team->region, memory_order_acquire);
-}
-
-static void await_region(struct tfr_team *team, unsigned seen) {
-    const uint32_t limit = team->oversubscribed ? tfr_spin_limit(true) : SPINS_BEFORE_SLEEP;
-    for (uint32_t rounds = 0; rounds < limit;) {
-        if (current_region(team) != seen) {
-            return;
-        }
-        tfr_spin(&rounds, limit);
-    }
-    pthread_mutex_lock(&team->lock);
-    while (current_region(team) == seen) {
-        pthread_cond_wait(&team->changed, &team->lock);
-    }
-    pthread_mutex_unlock(&team->lock);
-}
-
 static void *work(void *arg) {
     const struct worker *worker = arg;
     struct tfr_team *team = worker->team;
     for (unsigned seen = 0;; seen++) {
-        await_region(team, seen);
+        tfr_counter_await_change(&team->region, seen, team->barrier.spin_ns);
         if (team->fn == NULL) {
             return NULL;
         }
@@ -79,12 +52,10 @@ static void *work(void *arg) {
 }
 
 static void start_region(struct tfr_team *team, tfr_team_fn fn, void *arg) {
-    pthread_mutex_lock(&team->lock);
     team->fn = fn;
     team->arg = arg;
-    atomic_fetch_add_explicit(&team->region, 1, memory_order_release);
-    pthread_cond_broadcast(&team->changed);
-    pthread_mutex_unlock(&team->lock);
+    atomic_fetch_add_explicit(&team->region.value, 1, memory_order_seq_cst);
+    tfr_counter_wake(&team->region);
 }
 
 void tfr_team_run(struct tfr_team *team, tfr_team_fn fn, void *arg) {
@@ -96,6 +67,7 @@ void tfr_team_run(struct tfr_team *team, tfr_team_fn fn, void *arg) {
     fn(arg, 0, team->n_threads);
     tfr_barrier_collect(&team->barrier);
     tfr_barrier_release(&team->barrier);
+    tfr_team_watch(team, &team->pinning);
 }
 
 void tfr_team_barrier(struct tfr_team *team, int tid) {
@@ -144,12 +116,10 @@ enum tfr_status tfr_team_open(struct tfr_team **team, int n_threads, const int *
         return TFR_RESOURCE;
     }
     made->n_threads = n_threads;
-    made->oversubscribed = oversubscribed;
     made->workers = workers;
     tfr_barrier_init(&made->barrier, n_threads, oversubscribed);
-    atomic_init(&made->region, 0);
-    pthread_mutex_init(&made->lock, NULL);
-    pthread_cond_init(&made->changed, NULL);
+    atomic_init(&made->region.value, 0);
+    atomic_init(&made->region.sleepers, 0);
     const int error = start_workers(made);
     if (error != 0) {
         const int failed = made->n_started + 1;
@@ -157,7 +127,11 @@ enum tfr_status tfr_team_open(struct tfr_team **team, int n_threads, const int *
         return tfr_raise(TFR_RESOURCE, "thread %d of %d could not be started (%s): ask for fewer threads",
                          failed, n_threads, strerror(error));
     }
-    tfr_team_pin(made, &made->pinning, pus);
+    const enum tfr_status status = tfr_team_pin(made, &made->pinning, pus, oversubscribed);
+    if (status != TFR_OK) {
+        tfr_team_close(made);
+        return status;
+    }
     *team = made;
     return TFR_OK;
 }
@@ -173,8 +147,6 @@ void tfr_team_close(struct tfr_team *team) {
     for (int i = 0; i < team->n_started; i++) {
         pthread_join(team->workers[i].thread, NULL);
     }
-    pthread_cond_destroy(&team->changed);
-    pthread_mutex_destroy(&team->lock);
     tfr_free(team->workers);
     tfr_free(team);
 }

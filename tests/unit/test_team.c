@@ -2,6 +2,8 @@
 #include "team/team.h"
 
 #include <stdatomic.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/status.h"
 #include "tfr_test.h"
@@ -19,7 +21,7 @@ struct shared {
 
 static struct tfr_team *open_team(int n) {
     struct tfr_team *team;
-    /* More threads than this box may have cores: waits must yield. */
+    /* More threads than this box may have cores: waits must sleep soon. */
     assert_ok(tfr_team_open(&team, n, NULL, true));
     assert_int_equal(tfr_team_size(team), n);
     return team;
@@ -173,6 +175,34 @@ TFR_TEST(threads_are_pinned_while_the_team_is_open_only) {
     tfr_machine_free(machine);
 }
 
+static void wait_asleep(void *arg, int tid, int nth) {
+    struct shared *shared = arg;
+    (void)nth;
+    for (int round = 0; round < 3; round++) {
+        if (tid == round) {
+            usleep(30000); /* far longer than any thread spins; thread 0 is awaited as well as awaits */
+        }
+        tfr_team_barrier(shared->team, tid);
+    }
+}
+
+/* Waiting threads sleep: three waits of 30 ms by two of three threads take next to no processor time. */
+TFR_TEST(waiting_threads_sleep) {
+    TFR_UNUSED_STATE;
+    for (int crowded = 0; crowded < 2; crowded++) {
+        struct shared shared = {0};
+        struct rusage before, after;
+        assert_ok(tfr_team_open(&shared.team, 3, NULL, crowded));
+        getrusage(RUSAGE_SELF, &before);
+        tfr_team_run(shared.team, wait_asleep, &shared);
+        getrusage(RUSAGE_SELF, &after);
+        const long used_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 + after.ru_utime.tv_usec -
+                             before.ru_utime.tv_usec;
+        assert_true(used_us < 60000); /* spinning all along: 180 ms */
+        tfr_team_close(shared.team);
+    }
+}
+
 TFR_TEST(a_team_of_nobody_is_refused) {
     TFR_UNUSED_STATE;
     struct tfr_team *team;
@@ -184,4 +214,5 @@ TFR_TEST(a_team_of_nobody_is_refused) {
 TFR_TEST_MAIN(TFR_CASE(every_thread_runs_once_per_region), TFR_CASE(barrier_orders_plain_writes),
               TFR_CASE(master_acts_alone_between_collect_and_release),
               TFR_CASE(end_of_region_orders_plain_writes), TFR_CASE(teams_of_different_sizes_in_any_order),
-              TFR_CASE(threads_are_pinned_while_the_team_is_open_only), TFR_CASE(a_team_of_nobody_is_refused))
+              TFR_CASE(threads_are_pinned_while_the_team_is_open_only), TFR_CASE(waiting_threads_sleep),
+              TFR_CASE(a_team_of_nobody_is_refused))
