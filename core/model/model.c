@@ -21,44 +21,6 @@ static bool has_file(const char *directory, const char *name) {
     return exists;
 }
 
-static enum tfr_status no_weights(const char *directory) {
-    if (has_file(directory, "pytorch_model.bin") || has_file(directory, "pytorch_model.bin.index.json")) {
-        return tfr_raise(
-            TFR_UNSUPPORTED,
-            "%s: only pytorch_model.bin is here, a pickle that can run code when it is read; convert it "
-            "with model.save_pretrained(DIR, safe_serialization=True)",
-            directory);
-    }
-    return tfr_raise(
-        TFR_RESOURCE,
-        "%s: no model.safetensors and no model.safetensors.index.json here; scripts/get_model.py "
-        "fetches a checkpoint, `tfrun init` makes a random one, --weights names one elsewhere",
-        directory);
-}
-
-enum tfr_status tfr_model_find_weights(const struct tfr_config *config, char **path) {
-    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
-    const char *named = config->options.model_weights;
-    if (named != NULL && !tfr_path_exists(named)) {
-        return tfr_raise(
-            TFR_RESOURCE,
-            "%s: these weights are not there; scripts/get_model.py fetches a checkpoint, `tfrun init` makes "
-            "a random one, --weights names another file",
-            named);
-    }
-    if (named != NULL) {
-        *path = tfr_strdup(named);
-        return *path != NULL ? TFR_OK : TFR_RESOURCE;
-    }
-    for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
-        if (has_file(config->directory, names[i])) {
-            *path = tfr_path_join(config->directory, names[i]);
-            return *path != NULL ? TFR_OK : TFR_RESOURCE;
-        }
-    }
-    return no_weights(config->directory);
-}
-
 static enum tfr_status open_weights(struct tfr_model *model) {
     const char *prefix = model->config->options.model_prefix;
     char *path = NULL;

@@ -18,7 +18,9 @@ void tfr_model_each_missing(const struct tfr_model *model,
 /* Refuses NaN and infinity; reads every byte of every parameter. */
 enum tfr_status tfr_model_check_values(const struct tfr_model *model);
 
-/* model.c: the file of weights that the config means; *path is to be freed. */
+/* weights_find.c: the file of weights that the config means; *path is to be freed. */
 enum tfr_status tfr_model_find_weights(const struct tfr_config *config, char **path);
+/* Calls `unread` for each file of weights in the folder that is not the one found: another goes first. */
+void tfr_model_each_unread(const struct tfr_config *config, void (*unread)(void *user, const char *name), void *user);
 
 #endif

@@ -1,4 +1,5 @@
-/* model_survey.c - every tensor of a checkpoint as a finding. Reads headers alone, however large the files. */
+/* model_survey.c - every tensor of a checkpoint as a finding. Reads headers alone, however large the files.
+ */
 #include "model/model.h"
 
 #include <stdio.h>
@@ -33,8 +34,8 @@ static void add_missing(void *user, enum tfr_param param, int64_t layer) {
     char name[MAX_NAME], shape[96];
     int64_t dim[2];
     const int rank = tfr_model_param_shape(&survey->model.hparams, param, dim);
-    tfr_findings_add(survey->findings, &(struct tfr_finding){
-                                           .about = TFR_ABOUT_TENSOR,
+    tfr_findings_add(survey->findings,
+                     &(struct tfr_finding){.about = TFR_ABOUT_TENSOR,
                                            .verdict = TFR_VERDICT_REFUSED,
                                            .status = TFR_MODEL,
                                            .name = tfr_model_param_name(param, layer, name, sizeof(name)),
@@ -86,17 +87,19 @@ static void add_tensor(struct survey *survey, const struct tfr_weight *weight) {
 /* lm_head of a tied model that only stores wte, or the other way round. */
 static void add_tied(struct survey *survey) {
     const struct tfr_weight *wte = tfr_model_param(&survey->model, TFR_PARAM_WTE, 0);
-    if (!survey->model.tied || wte == NULL || tfr_weights_find(survey->model.weights, "lm_head.weight") != NULL) {
+    if (!survey->model.tied || wte == NULL ||
+        tfr_weights_find(survey->model.weights, "lm_head.weight") != NULL) {
         return;
     }
     char shape[96], reason[MAX_NAME + 32];
     snprintf(reason, sizeof(reason), "shares %.100s", wte->name);
-    tfr_findings_add(survey->findings, &(struct tfr_finding){
-                                           .about = TFR_ABOUT_TENSOR,
-                                           .name = "lm_head.weight",
-                                           .value = tfr_shape_text(wte->tensor.rank, wte->tensor.dim, shape, sizeof(shape)),
-                                           .source = "tied",
-                                           .reason = reason});
+    tfr_findings_add(survey->findings,
+                     &(struct tfr_finding){
+                         .about = TFR_ABOUT_TENSOR,
+                         .name = "lm_head.weight",
+                         .value = tfr_shape_text(wte->tensor.rank, wte->tensor.dim, shape, sizeof(shape)),
+                         .source = "tied",
+                         .reason = reason});
 }
 
 /* A prefix's head stands in for one that the checkpoint lacks, so it comes first. */
@@ -117,6 +120,27 @@ static void open_adapter(struct survey *survey) {
     }
 }
 
+static void add_unread(void *user, const char *name) {
+    struct survey *survey = user;
+    tfr_findings_add(survey->findings,
+                     &(struct tfr_finding){.about = TFR_ABOUT_OTHER,
+                                           .verdict = TFR_VERDICT_NO_EFFECT,
+                                           .name = name,
+                                           .source = "file",
+                                           .reason = "not read: other weights go first, as in "
+                                                     "transformers"});
+}
+
+/* Which file was read, and which were not. */
+static void add_files(struct survey *survey, const char *path) {
+    tfr_findings_add(survey->findings, &(struct tfr_finding){.about = TFR_ABOUT_OTHER,
+                                                             .verdict = TFR_VERDICT_HONOURED,
+                                                             .name = "checkpoint",
+                                                             .source = "file",
+                                                             .reason = path});
+    tfr_model_each_unread(survey->model.config, add_unread, survey);
+}
+
 static void survey_tensors(struct survey *survey) {
     size_t n;
     const struct tfr_weight *all = tfr_weights_all(survey->model.weights, &n);
@@ -132,8 +156,9 @@ static void survey_tensors(struct survey *survey) {
 }
 
 enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_findings *findings) {
-    struct survey survey = {.model = {.config = config, .hparams = config->model, .tied = config->model.tie_word_embeddings},
-                            .findings = findings};
+    struct survey survey = {
+        .model = {.config = config, .hparams = config->model, .tied = config->model.tie_word_embeddings},
+        .findings = findings};
     char *path = NULL;
     enum tfr_status status = tfr_model_find_weights(config, &path);
     if (status == TFR_RESOURCE) { /* nothing there is nothing wrong: a config alone may be asked about */
@@ -147,6 +172,7 @@ enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_fin
     }
     open_adapter(&survey);
     if (status == TFR_OK) {
+        add_files(&survey, path);
         survey_tensors(&survey);
     } else if (status != TFR_RESOURCE || path != NULL) {
         refuse(&survey, TFR_ABOUT_OTHER, "checkpoint", "file", status, tfr_failure_text());

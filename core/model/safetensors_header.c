@@ -20,14 +20,6 @@ static enum tfr_status read_length(const char *file, const uint8_t *data, size_t
         return tfr_raise(TFR_MODEL, "%s: %zu bytes are too few for a safetensors file; fetch it again", file,
                          size);
     }
-    /* A header of 0x280 to 0x5ff bytes begins with the bytes of a pickle too, but no honest length fills its upper half. */
-    const bool is_long = (data[4] | data[5] | data[6] | data[7]) != 0;
-    if (memcmp(data, "PK\003\004", 4) == 0 || (data[0] == 0x80 && data[1] >= 2 && data[1] <= 5 && is_long)) {
-        return tfr_raise(TFR_UNSUPPORTED,
-                         "%s: this is a PyTorch pickle, which can run code when it is read; convert it with "
-                         "model.save_pretrained(DIR, safe_serialization=True)",
-                         file);
-    }
     uint64_t value = 0;
     for (int i = LENGTH_BYTES - 1; i >= 0; i--) {
         value = value << 8 | data[i];
@@ -48,6 +40,9 @@ static enum tfr_status read_length(const char *file, const uint8_t *data, size_t
 }
 
 static enum tfr_status read_metadata(struct tfr_safetensors_header *header, const char *file, const tfr_json *object) {
+    if (tfr_json_kind(object) == TFR_JSON_NULL) { /* the reference reader takes it for none */
+        return TFR_OK;
+    }
     if (tfr_json_kind(object) != TFR_JSON_OBJECT) {
         return tfr_raise(TFR_MODEL, "%s: __metadata__ must be an object of texts", file);
     }

@@ -1,4 +1,5 @@
-/* weights.c - one or several safetensors files as one table of named tensors over read-only mappings.
+/* weights.c - one or several files of safetensors or of torch.save as one table of named tensors over
+ * read-only mappings.
  *
  * Opening reads headers only. Names are found by hash; the table keeps the order of the files and of the data
  * in them.
@@ -13,7 +14,10 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "base/tensor.h"
+#include "base/textfile.h"
 #include "model/safetensors_header.h"
+#include "model/torch_file.h"
+#include "model/weights_foreign.h"
 
 enum { MAX_SHARDS = 4096 };
 
@@ -23,6 +27,8 @@ struct tfr_weights {
     size_t n_files, file_capacity;
     struct tfr_weight *items;
     size_t n;
+    void **copies; /* [n_copies] tensors that are no views of a file */
+    size_t n_copies;
     struct tfr_safetensors_note *notes; /* of a single file */
     size_t n_notes;
     size_t *slots;  /* open addressing: index + 1 of an item, 0 empty */
@@ -107,7 +113,57 @@ static enum tfr_status take_entries(struct tfr_weights *weights, struct tfr_safe
     return TFR_OK;
 }
 
-/* `shard_name` is as in the index, NULL for a single file. */
+/* The same for a file of torch.save; what it copied changes owner too. */
+static enum tfr_status take_torch(struct tfr_weights *weights, struct tfr_torch_file *torch,
+                                  const char *path) {
+    struct tfr_weight *items = tfr_realloc(weights->items, weights->n + torch->n + 1, sizeof(*items));
+    if (items == NULL) {
+        return TFR_RESOURCE;
+    }
+    weights->items = items;
+    void **copies = tfr_realloc(weights->copies, weights->n_copies + torch->n + 1, sizeof(*copies));
+    if (copies == NULL) {
+        return TFR_RESOURCE;
+    }
+    weights->copies = copies;
+    for (size_t i = 0; i < torch->n; i++) {
+        struct tfr_torch_entry *entry = &torch->entries[i];
+        void *data = (void *)(uintptr_t)entry->data;
+        items[weights->n++] =
+            (struct tfr_weight){.name = entry->name,
+                                .tensor = tfr_tensor_make(data, entry->dtype, entry->rank, entry->dim),
+                                .file = path};
+        copies[weights->n_copies++] = entry->copy;
+        entry->name = NULL;
+        entry->copy = NULL;
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_torch(struct tfr_weights *weights, const struct tfr_mapfile *file) {
+    struct tfr_torch_file torch;
+    TFR_TRY(tfr_torch_parse(&torch, file->path, file->data, file->size));
+    const enum tfr_status status = take_torch(weights, &torch, file->path);
+    tfr_torch_clear(&torch);
+    return status;
+}
+
+static enum tfr_status read_safetensors(struct tfr_weights *weights, const struct tfr_mapfile *file,
+                                        bool is_single) {
+    struct tfr_safetensors_header header;
+    TFR_TRY(tfr_safetensors_parse(&header, file->path, file->data, file->size));
+    const enum tfr_status status = take_entries(weights, &header, file);
+    if (is_single) {
+        weights->notes = header.notes;
+        weights->n_notes = header.n_notes;
+        header.notes = NULL;
+        header.n_notes = 0;
+    }
+    tfr_safetensors_clear(&header);
+    return status;
+}
+
+/* `shard_name` is as in the index, NULL for a single file. The first bytes say which format it is. */
 static enum tfr_status add_file(struct tfr_weights *weights, const char *path, const char *shard_name) {
     struct tfr_mapfile file;
     TFR_TRY(reserve_file(weights));
@@ -121,17 +177,12 @@ static enum tfr_status add_file(struct tfr_weights *weights, const char *path, c
             return TFR_RESOURCE;
         }
     }
-    struct tfr_safetensors_header header;
-    TFR_TRY(tfr_safetensors_parse(&header, path, file.data, file.size));
-    const enum tfr_status status = take_entries(weights, &header, &file);
-    if (shard_name == NULL) {
-        weights->notes = header.notes;
-        weights->n_notes = header.n_notes;
-        header.notes = NULL;
-        header.n_notes = 0;
+    TFR_TRY(tfr_refuse_pointer(path, file.data, file.size, TFR_MODEL));
+    if (tfr_torch_is_file(file.data, file.size)) {
+        return read_torch(weights, &file);
     }
-    tfr_safetensors_clear(&header);
-    return status;
+    TFR_TRY(tfr_weights_refuse_foreign(path, file.data, file.size));
+    return read_safetensors(weights, &file, shard_name == NULL);
 }
 
 static bool has_shard(const struct tfr_weights *weights, const char *name) {
@@ -240,7 +291,7 @@ static bool ends_with(const char *text, const char *end) {
 
 static enum tfr_status open_any(struct tfr_weights *weights, const char *path) {
     if (tfr_path_is_directory(path)) {
-        return tfr_raise(TFR_RESOURCE, "%s: is a folder; name the safetensors file or its index", path);
+        return tfr_raise(TFR_RESOURCE, "%s: is a folder; name the file of weights or its index", path);
     }
     if (ends_with(path, ".json")) {
         return open_index(weights, path);
@@ -279,6 +330,10 @@ void tfr_weights_close(struct tfr_weights *weights) {
         tfr_free(weights->notes[i].key);
         tfr_free(weights->notes[i].value);
     }
+    for (size_t i = 0; i < weights->n_copies; i++) {
+        tfr_free(weights->copies[i]);
+    }
+    tfr_free(weights->copies);
     tfr_free(weights->notes);
     tfr_free(weights->slots);
     tfr_free(weights->items);

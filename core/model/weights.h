@@ -1,8 +1,9 @@
-/* weights.h - safetensors, one file or a sharded index, mapped read-only and checked before use.
+/* weights.h - safetensors or files of torch.save (pytorch_model.bin), one or a sharded index, mapped read-only and checked
+ * before use.
  *
  * Checked: header length and JSON, known dtypes, shapes without overflow, size = product of shape x width, ranges that start
  * at 0, touch exactly, do not overlap and end at the end of the file; no duplicate names across shards; shard names
- * without '/' or '..'. Data may be unaligned: use tfr_to_f32 or memcpy, never a cast.
+ * without '/' or '..'. For files of torch.save see torch_file.h. Data may be unaligned: use tfr_to_f32 or memcpy, never a cast.
  * Thread rule: open and close on one thread, look-ups by any.
  */
 #ifndef TFR_MODEL_WEIGHTS_H
@@ -14,11 +15,11 @@ struct tfr_weights; /* owns the mappings */
 
 struct tfr_weight {
     const char *name; /* as in the file */
-    struct tfr_tensor tensor; /* dense view of the mapped bytes; .data is read-only */
+    struct tfr_tensor tensor; /* dense view of the mapped bytes, rarely of a copy; .data is read-only */
     const char *file; /* path of the shard, for messages */
 };
 
-enum tfr_status tfr_weights_open(struct tfr_weights **weights, const char *path); /* .safetensors or .index.json */
+enum tfr_status tfr_weights_open(struct tfr_weights **weights, const char *path); /* .safetensors, .bin or .index.json */
 void tfr_weights_close(struct tfr_weights *weights);
 const struct tfr_weight *tfr_weights_find(const struct tfr_weights *weights, const char *name);
 /* All tensors in the order of the files. */

@@ -78,13 +78,13 @@ def missing_config(box):
 @case
 def missing_weights(box):
     box.weights.unlink()
-    return wrong([box.model, *IDS], RESOURCE, "no model.safetensors", "tfrun init")
+    return wrong([box.model, *IDS], RESOURCE, "no model.safetensors, pytorch_model.bin", "tfrun init")
 
 
 @case
-def pickle_only(box):
-    box.weights.rename(box.model / "pytorch_model.bin")
-    return wrong([box.model, *IDS], MODEL, "pytorch_model.bin", "save_pretrained")
+def weights_of_tensorflow_only(box):
+    box.weights.rename(box.model / "tf_model.h5")
+    return wrong([box.model, *IDS], MODEL, "only tf_model.h5", "save_pretrained")
 
 
 @case

@@ -32,6 +32,7 @@ VENDOR = {
     "hwloc.h": "parallel/topo/topo_hwloc.c",
     "omp.h": ("parallel/team/team_omp.c", "plugins/onednn/", "tests/"),
     "cjson/cJSON.h": ("core/base/json",),
+    "zip.h": "core/model/torch_zip.c",
     "dnnl.h": ("plugins/onednn/", "tests/bench/"),
     "oneapi/dnnl/dnnl.h": ("plugins/onednn/", "tests/bench/"),
 }

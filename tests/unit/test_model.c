@@ -291,14 +291,17 @@ TFR_TEST(missing_parts_say_what_was_looked_for) {
     TFR_UNUSED_STATE;
     tfr_test_folder("model");
     assert_refused(open_folder("", TFR_MODEL_WEIGHTS), TFR_RESOURCE,
-                   "no model.safetensors and no model.safetensors.index.json here");
+                   "no model.safetensors, pytorch_model.bin or index of them here");
     assert_refused(open_folder("", TFR_MODEL_TOKENIZER), TFR_RESOURCE,
                    "no tokenizer.json and no vocab.json with merges.txt here");
     assert_refused(
         open_folder(", \"tfrun\": {\"model\": {\"weights\": \"x.safetensors\"}}", TFR_MODEL_WEIGHTS),
         TFR_RESOURCE, "x.safetensors: these weights are not there");
+    tfr_test_write_text("tf_model.h5", "x");
+    assert_refused(open_folder("", TFR_MODEL_WEIGHTS), TFR_UNSUPPORTED, "only tf_model.h5 is here");
     tfr_test_write_text("pytorch_model.bin", "x");
-    assert_refused(open_folder("", TFR_MODEL_WEIGHTS), TFR_UNSUPPORTED, "only pytorch_model.bin is here");
+    assert_refused(open_folder("", TFR_MODEL_WEIGHTS), TFR_MODEL,
+                   "pytorch_model.bin: neither an archive nor a pickle of torch.save");
     assert_ok(open_folder("", 0));
     assert_null(model->weights);
     assert_null(tfr_model_param(model, TFR_PARAM_WTE, 0));
