@@ -129,25 +129,34 @@ enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine) {
     return TFR_OK;
 }
 
-static const struct tfr_plan *find(const struct tfr_engine *engine, int64_t rows, int64_t logits,
+static struct tfr_shape_plan *find(struct tfr_engine *engine, int64_t rows, int64_t logits,
                                    const struct tfr_gpt2_features *features) {
     for (int i = 0; i < engine->n_plans; i++) {
-        if (engine->plans[i].rows == rows && engine->plans[i].logits == logits &&
-            memcmp(&engine->plans[i].features, features, sizeof *features) == 0) {
-            return engine->plans[i].plan;
+        struct tfr_shape_plan *kept = &engine->plans[i];
+        if (kept->rows == rows && kept->logits == logits && memcmp(&kept->features, features, sizeof *features) == 0) {
+            return kept;
         }
     }
     return NULL;
 }
 
-/* The book of plans is full only when a caller asks for ever new pairs of shapes: start it again. */
-static void make_space(struct tfr_engine *engine) {
-    if (engine->n_plans == TFR_MAX_PLANS) {
-        for (int i = 0; i < engine->n_plans; i++) {
-            tfr_plan_free(engine->plans[i].plan);
-        }
-        engine->n_plans = 0;
+int tfr_plans_oldest(const struct tfr_shape_plan *plans, int n) {
+    int oldest = 0;
+    for (int i = 1; i < n; i++) {
+        oldest = plans[i].used < plans[oldest].used ? i : oldest;
     }
+    return oldest;
+}
+
+/* A place for one more. Full only when a caller asks for ever new shapes: then the plan that was not used for longest goes, on all
+ * ranks the same one, since all use the same plans in the same order. */
+static struct tfr_shape_plan *make_space(struct tfr_engine *engine) {
+    if (engine->n_plans < TFR_MAX_PLANS) {
+        return &engine->plans[engine->n_plans++];
+    }
+    struct tfr_shape_plan *oldest = &engine->plans[tfr_plans_oldest(engine->plans, engine->n_plans)];
+    tfr_plan_free(oldest->plan);
+    return oldest;
 }
 
 /* Says why attention is not fused, once per plan. */
@@ -174,11 +183,12 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
                                 const struct tfr_plan **plan) {
     rows = tfr_bucket(rows, engine->max_rows);
     logits = tfr_bucket(logits > 0 ? logits : 1, engine->max_rows);
-    *plan = find(engine, rows, logits, features);
-    if (*plan != NULL) {
+    struct tfr_shape_plan *kept = find(engine, rows, logits, features);
+    if (kept != NULL) {
+        kept->used = ++engine->n_plan_uses;
+        *plan = kept->plan;
         return TFR_OK;
     }
-    make_space(engine);
     struct tfr_plan *made = NULL;
     enum tfr_status status = tfr_comm_agree(engine->comm, build(engine, rows, logits, features, false, &made));
     if (status != TFR_OK) {
@@ -187,7 +197,8 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
     }
     tfr_log(TFR_LOG_DEBUG, "plan", "%lld rows, %lld logit rows: %d tasks, %.2f MB of activations, predicted %.3f ms",
             (long long)rows, (long long)logits, made->n_tasks, (double)made->arena_bytes / 1e6, made->predicted_ns / 1e6);
-    engine->plans[engine->n_plans++] = (struct tfr_shape_plan){.rows = rows, .logits = logits, .features = *features, .plan = made};
+    *make_space(engine) = (struct tfr_shape_plan){
+        .rows = rows, .logits = logits, .features = *features, .plan = made, .used = ++engine->n_plan_uses};
     explain_attention(made);
     *plan = made;
     return TFR_OK;

@@ -25,6 +25,7 @@ struct tfr_shape_plan {
     int64_t rows, logits; /* the buckets */
     struct tfr_gpt2_features features;
     struct tfr_plan *plan;
+    uint64_t used; /* when it was last asked for, counted in questions */
 };
 
 struct tfr_engine {
@@ -45,6 +46,7 @@ struct tfr_engine {
     bool serving; /* all ranks opened: the others now wait for control messages */
     struct tfr_shape_plan plans[TFR_MAX_PLANS];
     int n_plans;
+    uint64_t n_plan_uses;
     struct tfr_slot *slots; /* [max_batch], and one more for the prefix */
     int64_t max_batch, max_rows;
     int64_t n_prefix;     /* positions before every sequence; 0 without model.prefix */
@@ -89,6 +91,8 @@ enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, i
 /* plans.c: the plan for at least this many rows and logits, built (and its weights packed) on first use by all ranks together. */
 enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features,
                                 const struct tfr_plan **plan);
+/* The one to give up of n plans: not used for longest. */
+int tfr_plans_oldest(const struct tfr_shape_plan *plans, int n);
 /* What generation asks of a step: token ids to logits, attention as the config says. */
 struct tfr_gpt2_features tfr_engine_features(const struct tfr_engine *engine);
 /* Floats of the widest row of logits of any head. */
