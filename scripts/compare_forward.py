@@ -8,7 +8,8 @@ head_mask and no mask of rank 3 for encoder positions, so cases that ask for the
 asks; the first cases ask for one argument each, the others for random combinations. Reported: the largest absolute difference
 of every kind of output, and the cases that exceed --tolerance. Rows that see no key are left out (docs/semantics.md: tfrun gives zeros).
 --golden DIR writes the cases as golden folders instead of running tfrun; the committed ones are
-`--golden tests/model/forward --cases 113` by 4.57: each argument alone, 60 random combinations, and packed sequences. Needs torch, transformers and safetensors.
+`--golden tests/model/forward --cases 113` by 4.57: each argument alone, 60 random combinations, packed sequences, and inputs
+given once for all rows. Needs torch, transformers and safetensors.
 """
 import argparse
 import json
@@ -47,9 +48,53 @@ SINGLE = [(c, ()) for c in CLASSES] + [(c, (w,)) for w in (
 ]
 # After the others, whatever --cases says: position_ids that begin again, each time another sequence.
 PACKED = [("GPT2LMHeadModel", ("packed",)), ("GPT2Model", ("attentions", "packed")), ("GPT2LMHeadModel", ("embeds", "packed", "positions_shared")),
-          ("GPT2ForTokenClassification", ("labels", "packed")), ("GPT2LMHeadModel", ("hidden_states", "packed", "small_steps"))]
+          ("GPT2ForTokenClassification", ("labels", "packed")), ("GPT2LMHeadModel", ("hidden_states", "packed", "small_steps")),
+          ("GPT2LMHeadModel", ("packed", "unasked")), ("GPT2DoubleHeadsModel", ("packed", "positions_shared", "unasked"))]
+# And what torch repeats over rows, tokens or heads, given once; or given with other dims of 1. The last word says how.
+SHAPED = [("GPT2LMHeadModel", ("mask4", "mask4_row")), ("GPT2LMHeadModel", ("mask4", "past", "mask4_row")),
+          ("GPT2LMHeadModel", ("mask_left", "mask_line")), ("GPT2LMHeadModel", ("positions_shared", "positions_line")),
+          ("GPT2LMHeadModel", ("positions", "positions_column")), ("GPT2LMHeadModel", ("token_types", "types_shared")),
+          ("GPT2LMHeadModel", ("token_types", "types_line")), ("GPT2DoubleHeadsModel", ("choices", "token_types", "types_shared")),
+          ("GPT2LMHeadModel", ("cross", "cross_shared")), ("GPT2LMHeadModel", ("cross_mask", "cross_shared")),
+          ("GPT2LMHeadModel", ("cross_mask", "cross_mask_shared")), ("GPT2LMHeadModel", ("cross_mask3", "cross_mask_shared")),
+          ("GPT2LMHeadModel", ("cross_past", "cross_past_shared")), ("GPT2DoubleHeadsModel", ("choices", "mc_labels", "mc_labels_column")),
+          ("GPT2DoubleHeadsModel", ("mc_labels", "mc_labels_rows")), ("GPT2ForTokenClassification", ("labels", "labels_line")),
+          ("GPT2ForSequenceClassification", ("labels", "labels_row")), ("GPT2LMHeadModel", ("head_mask_layers", "head_mask_column")),
+          ("GPT2LMHeadModel", ("keep_list", "keep_flags"))]
+SHAPES = {asked[-1] for _, asked in SHAPED} | {"unasked"}  # these want several rows, tokens and heads
 IS_5 = int(transformers.__version__.split(".")[0]) >= 5
-NOT_IN_5 = {"head_mask", "head_mask_layers", "cross_mask3"}
+NOT_IN_5 = {"head_mask", "head_mask_layers", "cross_mask3", "cross_mask_shared"}  # and one row of states with a mask for each
+
+
+def reshape(t, word, rows, S):
+    """The same request in fewer elements, or with other dims."""
+    if word == "mask4_row":
+        t["attention_mask"] = t["attention_mask"][:, :, -1:]
+        t["attention_mask"][..., 0] = 0  # every query sees a key
+    elif word == "mask_line":
+        t["attention_mask"] = t["attention_mask"].view(-1)
+    elif word == "positions_line":
+        t["position_ids"] = t["position_ids"][0]
+    elif word == "positions_column":
+        t["position_ids"] = t["position_ids"][:, :1]
+    elif word in ("types_shared", "types_line"):
+        t["token_type_ids"] = t["token_type_ids"].view(rows, S)[:1].reshape((1, S) if word == "types_shared" else (S,))
+    elif word == "cross_shared":
+        t["encoder_hidden_states"] = t["encoder_hidden_states"][:1]
+    elif word == "cross_mask_shared":
+        t["encoder_attention_mask"] = t["encoder_attention_mask"][:1]
+    elif word == "cross_past_shared":
+        t.update({k: v[:1] for k, v in t.items() if ".cross_" in k})
+    elif word == "mc_labels_column":
+        t["mc_labels"] = t["mc_labels"][:, None]
+    elif word == "mc_labels_rows":
+        t["mc_labels"] = torch.tensor([rows - 1])
+    elif word in ("labels_line", "labels_row"):
+        t["labels"] = t["labels"].view(-1) if word == "labels_line" else t["labels"][None]
+    elif word == "head_mask_column":
+        t["head_mask"] = t["head_mask"][:, :1]
+    elif word == "keep_flags":
+        t["logits_to_keep"] = torch.tensor([i % 2 == 0 for i in range(S)])
 
 
 def random_case(r):
@@ -97,6 +142,7 @@ def random_case(r):
 
 def make_model(r, g, name, asked, folder, small, shape):
     heads, width = r.randint(1, 5), r.choice([4, 5, 8, 16])
+    heads += 1 if SHAPES & set(asked) else 0
     layers, vocab = r.randint(1, 3), r.randint(20, 90)
     if small:
         heads, width, layers, vocab = min(heads, 3), min(width, 5), min(layers, 2), 20 + vocab % 8
@@ -170,6 +216,8 @@ def make_request(r, g, name, asked, config):
     choices = r.randint(2, 3) if has("choices") else 0
     P = r.randint(1, 9) if has("past") else 0
     S = r.randint(1, 10)
+    if has(*SHAPES):
+        B, S = max(B, 2), max(S, 4)
     lead = (B, choices) if choices else (B,)
     rows = B * max(choices, 1)
     randint = lambda n, *shape: torch.randint(0, n, shape, generator=g)
@@ -230,7 +278,7 @@ def make_request(r, g, name, asked, config):
     if has("mc_ids"):
         t["mc_token_ids"] = randint(S, *lead)
     if has("mc_labels"):
-        t["mc_labels"] = randint(choices, B)
+        t["mc_labels"] = randint(max(choices, 1), B)
     if has("span"):
         t["start_positions"], t["end_positions"] = randint(S + 3, B) - 1, randint(S + 3, B) - 1
     if has("keep_list"):
@@ -239,9 +287,13 @@ def make_request(r, g, name, asked, config):
         t = {k: v.int() if v.dtype == torch.long else v for k, v in t.items()}
     if not has("use_cache"):
         args.append("--no-use-cache")
-    for word, flag in (("packed", "--packed"), ("use_cache", "--use-cache"), ("hidden_states", "--output-hidden-states"), ("attentions", "--output-attentions"),
+        if has("positions", "positions_shared") and not has("packed"):
+            args.append("--no-packed")  # the reference keeps a cache
+    for word in asked:
+        reshape(t, word, rows, S)
+    for word, flag in (("packed", "" if has("unasked") else "--packed"), ("use_cache", "--use-cache"), ("hidden_states", "--output-hidden-states"), ("attentions", "--output-attentions"),
                        ("auto_positions", "--auto-positions")):
-        if has(word):
+        if has(word) and flag:
             args.append(flag)
     if has("keep"):
         args += ["--logits-to-keep", str(r.randint(1, S + 2))]
@@ -270,13 +322,8 @@ def reference(model, config, name, asked, t, args, shape):
         kw["attention_mask"] = kw["attention_mask"].long()
     if name != "GPT2ForQuestionAnswering":
         kw["use_cache"] = "packed" not in asked
-    if "packed" in asked and not IS_5:  # what transformers 5 does where it keeps no cache
-        position = kw["position_ids"].expand(rows, S)
-        sequence = (position.diff(prepend=position[:, :1] - 1) != 1).cumsum(-1)
-        hidden = sequence[:, :, None] != sequence[:, None, :]
-        kw["attention_mask"] = hidden[:, None].double() * torch.finfo(torch.float64).min
     if "logits_to_keep" in t:
-        kw["logits_to_keep"] = t["logits_to_keep"].long()
+        kw["logits_to_keep"] = wide(t["logits_to_keep"])
     if "--logits-to-keep" in args:
         kw["logits_to_keep"] = int(args[args.index("--logits-to-keep") + 1])
     if "auto_positions" in asked:
@@ -324,8 +371,8 @@ def reference(model, config, name, asked, t, args, shape):
     if out.get("cross_attentions"):
         for i, a in enumerate(out["cross_attentions"]):
             ref[f"cross_attentions.{i}"] = a
-    if out.get("past_key_values") is not None:
-        kv = out["past_key_values"]
+    kv = out.get("cache", out.get("past_key_values"))  # 5.24 has the first name
+    if kv is not None:
         for i in range(config.n_layer):
             own = kv.self_attention_cache if isinstance(kv, EncoderDecoderCache) else kv
             ref[f"past_key_values.{i}.key"], ref[f"past_key_values.{i}.value"] = own.layers[i].keys, own.layers[i].values
@@ -368,7 +415,7 @@ def kept(name, key, asked, t, args, shape):
         return sees[:, None, :, None]
     if key == "logits" and name in ("GPT2LMHeadModel", "GPT2DoubleHeadsModel", "GPT2ForTokenClassification"):
         if "logits_to_keep" in t:
-            sees = sees[:, t["logits_to_keep"].long()]
+            sees = sees[:, wide(t["logits_to_keep"])]
         elif "--logits-to-keep" in args:
             sees = sees[:, -int(args[args.index("--logits-to-keep") + 1]):]
         return sees[:, :, None]
@@ -442,7 +489,7 @@ def write_golden(args, index, folder, name, asked, t, flags, shape, ref):
     save_file(out, folder / "expected.safetensors")
     (folder / "case.json").write_text(json.dumps({"class": name, "asks": list(asked), "flags": flags}, indent=1) + "\n")
     (folder / "generation_config.json").unlink(missing_ok=True)
-    combined = index >= len(SINGLE) and "packed" not in asked
+    combined = len(SINGLE) <= index < args.cases
     words = [f"mix_{index - len(SINGLE):02d}"] if combined else [SHORT[name], *asked]
     target = pathlib.Path(args.golden) / "_".join(words)
     shutil.rmtree(target, ignore_errors=True)
@@ -467,10 +514,10 @@ def main():
     transformers.logging.disable_progress_bar()
     root = pathlib.Path(args.keep or tempfile.mkdtemp())
     worst, bad, skipped = {}, 0, 0
-    for index in range(args.first, args.cases + len(PACKED)):
-        name, asked = (SINGLE[index] if index < min(len(SINGLE), args.cases) else PACKED[index - args.cases] if index >= args.cases
+    for index in range(args.first, args.cases + len(PACKED) + len(SHAPED)):
+        name, asked = (SINGLE[index] if index < min(len(SINGLE), args.cases) else (PACKED + SHAPED)[index - args.cases] if index >= args.cases
                        else random_case(random.Random(args.seed * 7919 + index)))
-        if IS_5 and NOT_IN_5 & set(asked):
+        if IS_5 and (NOT_IN_5 & set(asked) or {"cross_mask", "cross_shared"} <= set(asked)):
             skipped += 1
             continue
         found = run_case(args, index, name, asked, root)
@@ -488,7 +535,7 @@ def main():
     print(f"{'output':28} {'tensors':>8} {'largest difference':>20}")
     for kind in sorted(worst):
         print(f"{kind:28} {worst[kind][0]:8} {worst[kind][1]:20.2e}")
-    total = args.cases + len(PACKED) - args.first - skipped
+    total = args.cases + len(PACKED) + len(SHAPED) - args.first - skipped
     print(f"{total - bad} of {total} cases within {args.tolerance:g}, {skipped} skipped (seed {args.seed}, transformers {transformers.__version__})")
     return 1 if bad else 0
 

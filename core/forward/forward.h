@@ -1,9 +1,9 @@
 /* forward.h - one forward pass as Hugging Face defines it: what the forward_*.c files share.
  *
- * forward_request.c turns named tensors into a checked struct tfr_forward_request; forward_rows.c decides
- * which rows are computed and cuts them into steps; forward_cache.c moves keys and values; forward_targets.c,
- * forward_head.c and forward_loss.c do what stands on the trunk; forward_reply.c owns the results. forward.c
- * is the order of it all. Everything runs on rank 0.
+ * forward_request.c and forward_masks.c turn named tensors into a checked struct tfr_forward_request;
+ * forward_rows.c decides which rows are computed and cuts them into steps; forward_cache.c moves keys and
+ * values; forward_targets.c, forward_head.c and forward_loss.c do what stands on the trunk; forward_reply.c
+ * owns the results. forward.c is the order of it all. Everything runs on rank 0.
  *
  * Masked tokens never become keys: their rows are left out of the cache, so that a row's result cannot depend
  * on its padding. A masked token that still sees keys is computed as a query alone; one that sees none gives
@@ -68,10 +68,30 @@ enum tfr_status tfr_input_mask(const char *name, const struct tfr_tensor *tensor
 enum tfr_status tfr_input_shape(const char *name, const struct tfr_tensor *tensor, int rank,
                                 const int64_t *dim);
 bool tfr_input_is_integer(enum tfr_dtype dtype);
+/* Dims of 1 left out of both, the shape is this one: the same elements in the same order. */
+bool tfr_input_fits(const struct tfr_tensor *tensor, int rank, const int64_t *dim);
+enum tfr_status tfr_input_shape_but_ones(const char *name, const struct tfr_tensor *tensor, int rank,
+                                         const int64_t *dim);
+/* torch's rule: each dim is this one or 1, and dims missing in front are 1. The tensor's dims [rank] into
+ * `from`. */
+enum tfr_status tfr_input_broadcast(const char *name, const struct tfr_tensor *tensor, int rank,
+                                    const int64_t *dim, int64_t *from);
+/* An array [from] of elements of `size` bytes with its dims of 1 repeated to those of `to`. Takes `values`;
+ * NULL after raising. */
+void *tfr_input_repeat(void *values, size_t size, int rank, const int64_t *from, const int64_t *to);
 
 /* forward_request.c */
 enum tfr_status tfr_forward_request_open(struct tfr_forward_request *request);
 void tfr_forward_request_close(struct tfr_forward_request *request);
+
+/* forward_masks.c */
+/* Whether a mask has a number for each of `width` tokens of every row, in order: [B,width], all in one dim,
+ * ... */
+bool tfr_forward_request_mask_fits(const struct tfr_forward_request *request, const struct tfr_tensor *tensor,
+                                   int64_t width);
+enum tfr_status tfr_forward_request_mask(struct tfr_forward_request *request);
+enum tfr_status tfr_forward_request_head_mask(struct tfr_forward_request *request);
+enum tfr_status tfr_forward_request_encoder_mask(struct tfr_forward_request *request);
 
 /* forward_prefix.c: what changes where model.prefix is loaded. */
 enum tfr_status tfr_forward_request_check_prefix(struct tfr_forward_request *request);
@@ -79,11 +99,12 @@ enum tfr_status tfr_forward_request_check_prefix(struct tfr_forward_request *req
 enum tfr_status tfr_forward_request_prefix_mask(struct tfr_forward_request *request,
                                                 const struct tfr_tensor *tensor);
 
-/* forward_positions.c: request->positions, and the mask of packed sequences. A token's input is [B,S], with choices also
- * [B,choices,S]. */
+/* forward_positions.c: request->positions, and the mask of packed sequences. */
 enum tfr_status tfr_forward_request_positions(struct tfr_forward_request *request);
+/* A number for each token: [B,S], with choices [B,choices,S] as well; dims of 1 do not count. With
+ * `is_shared` also one row [S] for all, and all rows in one dim. */
 enum tfr_status tfr_forward_request_token_shape(const struct tfr_forward_request *request, const char *name,
-                                                const struct tfr_tensor *tensor);
+                                                const struct tfr_tensor *tensor, bool *is_shared);
 
 /* forward.c: enum tfr_head of the config; NONE where its tensors are missing and the config allows that. */
 int tfr_forward_head(const struct tfr_engine *engine);
@@ -148,6 +169,8 @@ int64_t tfr_head_position(const struct tfr_forward_request *request, int64_t b, 
 enum tfr_status tfr_head_finish(const struct tfr_forward_request *request, const struct tfr_result *result,
                                 struct tfr_forward_reply *reply);
 
+/* Choices that one of mc_labels chooses from: without a dim of choices the rows are those of one example. */
+int64_t tfr_choice_width(const struct tfr_forward_request *request);
 /* Whether there is a multiple-choice head that runs. */
 bool tfr_has_summary(const struct tfr_forward_request *request);
 

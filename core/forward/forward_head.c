@@ -9,9 +9,27 @@
 #include "forward/forward.h"
 #include "step/step.h"
 
+/* BOOL [S]: the positions that are true. */
+static enum tfr_status read_keep_flags(struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
+    uint8_t *flags = NULL;
+    TFR_TRY(tfr_input_shape("logits_to_keep", tensor, 1, &request->S));
+    TFR_TRY(tfr_input_mask("logits_to_keep", tensor, &flags));
+    request->keep = tfr_alloc((size_t)request->S, sizeof *request->keep);
+    for (int64_t t = 0; t < request->S && request->keep != NULL; t++) {
+        if (flags[t]) {
+            request->keep[request->n_keep++] = t;
+        }
+    }
+    tfr_free(flags);
+    return request->keep != NULL ? TFR_OK : TFR_RESOURCE;
+}
+
 /* The given positions, negative ones from the end. */
 static enum tfr_status read_keep(struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
     const int64_t dim[] = {-1};
+    if (tensor->dtype == TFR_DTYPE_BOOL) {
+        return read_keep_flags(request, tensor);
+    }
     TFR_TRY(tfr_input_shape("logits_to_keep", tensor, 1, dim));
     TFR_TRY(tfr_input_integers("logits_to_keep", tensor, &request->keep));
     request->n_keep = tensor->dim[0];
@@ -177,6 +195,10 @@ static enum tfr_status finish_choices(const struct tfr_forward_request *request,
     }
     tfr_free(pooled);
     return status == TFR_OK ? tfr_add_choice_loss(request, mc_logits, reply) : status;
+}
+
+int64_t tfr_choice_width(const struct tfr_forward_request *request) {
+    return request->choices > 0 ? request->choices : request->B;
 }
 
 bool tfr_has_summary(const struct tfr_forward_request *request) {

@@ -118,7 +118,7 @@ enum tfr_status tfr_input_mask(const char *name, const struct tfr_tensor *tensor
     if (!is_known) {
         return wrong_type(name, tensor, "BOOL, U8, I32, I64 or a float type");
     }
-    const int64_t n = tfr_tensor_count(tensor), width = tensor->dim[tensor->rank - 1];
+    const int64_t n = tfr_tensor_count(tensor), width = tensor->rank > 0 ? tensor->dim[tensor->rank - 1] : 1;
     *values = tfr_alloc((size_t)(n > 0 ? n : 1), 1);
     if (*values == NULL) {
         return TFR_RESOURCE;
@@ -157,4 +157,65 @@ enum tfr_status tfr_input_shape(const char *name, const struct tfr_tensor *tenso
     }
     return tfr_raise(TFR_USAGE, "%s has shape %s, needs %s]", name,
                      tfr_shape_text(tensor->rank, tensor->dim, has, sizeof has), wants);
+}
+
+bool tfr_input_fits(const struct tfr_tensor *tensor, int rank, const int64_t *dim) {
+    int at = 0;
+    for (int i = 0; i < tensor->rank; i++) {
+        while (at < rank && dim[at] == 1) {
+            at++;
+        }
+        if (tensor->dim[i] != 1 && (at == rank || tensor->dim[i] != dim[at++])) {
+            return false;
+        }
+    }
+    while (at < rank && dim[at] == 1) {
+        at++;
+    }
+    return at == rank;
+}
+
+enum tfr_status tfr_input_shape_but_ones(const char *name, const struct tfr_tensor *tensor, int rank,
+                                         const int64_t *dim) {
+    return tfr_input_fits(tensor, rank, dim) ? TFR_OK : tfr_input_shape(name, tensor, rank, dim);
+}
+
+enum tfr_status tfr_input_broadcast(const char *name, const struct tfr_tensor *tensor, int rank,
+                                    const int64_t *dim, int64_t *from) {
+    const int missing = rank - tensor->rank;
+    bool fits = missing >= 0;
+    for (int i = 0; i < rank && fits; i++) {
+        from[i] = i < missing ? 1 : tensor->dim[i - missing];
+        fits = from[i] == 1 || from[i] == dim[i];
+    }
+    return fits ? TFR_OK : tfr_input_shape(name, tensor, rank, dim);
+}
+
+void *tfr_input_repeat(void *values, size_t size, int rank, const int64_t *from, const int64_t *to) {
+    const bool is_one = from[rank - 1] == 1;
+    size_t rows = 1, width = 0, bytes = 0;
+    bool is_possible = tfr_size_mul(size, (size_t)to[rank - 1], &width);
+    if (memcmp(from, to, (size_t)rank * sizeof *to) == 0) {
+        return values;
+    }
+    for (int i = 0; i < rank - 1; i++) {
+        is_possible = is_possible && tfr_size_mul(rows, (size_t)to[i], &rows);
+    }
+    is_possible = is_possible && tfr_size_mul(rows, width, &bytes);
+    uint8_t *all =
+        is_possible ? tfr_alloc(bytes > 0 ? bytes : 1, 1) : tfr_alloc(SIZE_MAX, 2); /* which says why not */
+    for (size_t row = 0; all != NULL && bytes > 0 && row < rows; row++) {
+        size_t at = row, source = 0, step = 1;
+        for (int i = rank - 2; i >= 0; i--) {
+            source += from[i] > 1 ? at % (size_t)to[i] * step : 0;
+            step *= (size_t)from[i];
+            at /= (size_t)to[i];
+        }
+        const uint8_t *one = (const uint8_t *)values + source * (is_one ? size : width);
+        for (size_t done = 0; done < width; done += is_one ? size : width) {
+            memcpy(all + row * width + done, one, is_one ? size : width);
+        }
+    }
+    tfr_free(values);
+    return all;
 }

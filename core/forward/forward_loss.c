@@ -93,7 +93,7 @@ enum tfr_status tfr_add_loss(const struct tfr_forward_request *request, const st
 enum tfr_status tfr_add_choice_loss(const struct tfr_forward_request *request, const float *mc_logits,
                                     struct tfr_forward_reply *reply) {
     const int64_t *labels = request->targets.mc_labels;
-    const int64_t width = request->choices > 0 ? request->choices : 1;
+    const int64_t width = tfr_choice_width(request);
     return labels == NULL ? TFR_OK
                           : add(reply, "mc_loss",
                                 cross_entropy(mc_logits, request->B / width, width, labels, TFR_IGNORED_LABEL));

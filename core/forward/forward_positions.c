@@ -8,12 +8,20 @@
 #include "forward/forward.h"
 
 enum tfr_status tfr_forward_request_token_shape(const struct tfr_forward_request *request, const char *name,
-                                                const struct tfr_tensor *tensor) {
-    const int64_t flat[] = {request->B, request->S};
-    const int64_t choices = request->choices;
-    const int64_t deep[] = {choices > 0 ? request->B / choices : 0, choices, request->S};
-    return choices > 0 && tensor->rank == 3 ? tfr_input_shape(name, tensor, 3, deep)
-                                            : tfr_input_shape(name, tensor, 2, flat);
+                                                const struct tfr_tensor *tensor, bool *is_shared) {
+    const int64_t B = request->B, S = request->S, choices = request->choices, line[] = {B * S};
+    const int64_t flat[] = {B, S}, deep[] = {choices > 0 ? B / choices : 0, choices, S};
+    const bool is_each = tfr_input_fits(tensor, 2, flat) ||
+                         (choices > 0 && tfr_input_fits(tensor, 3, deep)) ||
+                         (is_shared != NULL && tfr_input_fits(tensor, 1, line));
+    if (is_shared != NULL) {
+        *is_shared = !is_each;
+    }
+    if (is_each || (is_shared != NULL && tfr_input_fits(tensor, 1, &request->S))) {
+        return TFR_OK;
+    }
+    const bool is_deep = choices > 0 && tensor->rank == 3;
+    return tfr_input_shape(name, tensor, is_deep ? 3 : 2, is_deep ? deep : flat);
 }
 
 /* Visible tokens before each one, as generation counts; hidden ones get 1, as there. */
@@ -67,26 +75,16 @@ static enum tfr_status read_positions(struct tfr_forward_request *request) {
         return tfr_raise(TFR_USAGE,
                          "position_ids are given and automatic positions are asked for; choose one");
     }
-    const int64_t limit = request->model->n_positions;
-    const bool is_shared =
-        tensor->rank == 2 && tensor->dim[0] == 1 && tensor->dim[1] == request->S && request->B > 1;
-    if (!is_shared) {
-        TFR_TRY(tfr_forward_request_token_shape(request, "position_ids", tensor));
-        return tfr_input_indices("position_ids", tensor, request->S, limit, "n_positions",
-                                 &request->positions);
+    const int64_t limit = request->model->n_positions, to[] = {request->B, request->S};
+    int64_t from[2] = {request->B, request->S};
+    if (request->choices > 0 && tensor->rank == 3) {
+        TFR_TRY(tfr_forward_request_token_shape(request, "position_ids", tensor, NULL));
+    } else {
+        TFR_TRY(tfr_input_broadcast("position_ids", tensor, 2, to, from));
     }
-    int32_t *row = NULL;
-    enum tfr_status status =
-        tfr_input_indices("position_ids", tensor, request->S, limit, "n_positions", &row);
-    if (status == TFR_OK) {
-        request->positions = tfr_alloc((size_t)(request->B * request->S), sizeof *request->positions);
-        status = request->positions != NULL ? TFR_OK : TFR_RESOURCE;
-    }
-    for (int64_t b = 0; b < request->B && status == TFR_OK; b++) {
-        memcpy(request->positions + b * request->S, row, (size_t)request->S * sizeof *row);
-    }
-    tfr_free(row);
-    return status;
+    TFR_TRY(tfr_input_indices("position_ids", tensor, from[1], limit, "n_positions", &request->positions));
+    request->positions = tfr_input_repeat(request->positions, sizeof *request->positions, 2, from, to);
+    return request->positions != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
 /* Whether position t of row b is not the one after its neighbour's. */
@@ -117,7 +115,17 @@ static enum tfr_status make_packed_mask(struct tfr_forward_request *request) {
     return is_made ? TFR_OK : TFR_RESOURCE;
 }
 
+/* One position for all tokens of a row begins a sequence with every token: torch has no such packing. */
 static enum tfr_status pack(struct tfr_forward_request *request) {
+    const struct tfr_tensor *tensor = tfr_input_find(request, "position_ids");
+    const int64_t dim[] = {request->B, request->S};
+    if (request->S > 1 && (tensor->rank == 0 || tensor->dim[tensor->rank - 1] == 1)) {
+        return tfr_input_shape("position_ids", tensor, 2, dim);
+    }
+    return make_packed_mask(request);
+}
+
+static enum tfr_status check_packed(const struct tfr_forward_request *request) {
     if (tfr_input_find(request, "position_ids") == NULL) {
         return tfr_raise(TFR_USAGE, "packed sequences are told apart by position_ids, which are not given");
     }
@@ -125,33 +133,42 @@ static enum tfr_status pack(struct tfr_forward_request *request) {
         return tfr_raise(TFR_USAGE, "packed sequences take no %s: position_ids alone tell them apart",
                          request->has_past ? "past_key_values" : "attention_mask");
     }
-    return make_packed_mask(request);
+    return TFR_OK;
 }
 
-/* transformers 5 takes such a row for several sequences (where it keeps no cache), transformers 4 does not.
- */
-static void warn_restarts(const struct tfr_forward_request *request) {
-    if (tfr_input_find(request, "position_ids") == NULL ||
-        tfr_input_find(request, "attention_mask") != NULL || request->has_past) {
-        return;
-    }
+/* The first place where positions do not go on by one, as an index into all of them; -1: there is none. */
+static int64_t first_restart(const struct tfr_forward_request *request) {
     for (int64_t at = 0; at < request->B * request->S; at++) {
         if (is_restart(request, at / request->S, at % request->S)) {
-            tfr_log(TFR_LOG_WARN, "forward",
-                    "position_ids of row %lld do not go on by one at column %lld and there is no "
-                    "attention_mask: all its tokens "
-                    "see each other; --packed makes sequences of them",
-                    (long long)(at / request->S), (long long)(at % request->S));
-            return;
+            return at;
         }
     }
+    return -1;
+}
+
+/* transformers takes such a row for several sequences where it keeps no cache and is given none. */
+static enum tfr_status settle_restarts(struct tfr_forward_request *request) {
+    const bool is_alone = tfr_input_find(request, "position_ids") != NULL &&
+                          tfr_input_find(request, "attention_mask") == NULL && !request->has_past;
+    const int64_t at = is_alone ? first_restart(request) : -1;
+    if (at < 0 || request->options.packed == TFR_SWITCH_OFF) {
+        return TFR_OK;
+    }
+    const bool is_packed =
+        !request->options.use_cache && !request->has_cross_past && request->model->is_causal;
+    tfr_log(is_packed ? TFR_LOG_INFO : TFR_LOG_WARN, "forward",
+            "position_ids of row %lld do not go on by one at column %lld and there is no attention_mask: %s",
+            (long long)(at / request->S), (long long)(at % request->S),
+            is_packed ? "another sequence begins there, as nothing is cached; --no-packed makes one of all"
+                      : "all its tokens see each other; --packed makes sequences of them");
+    return is_packed ? pack(request) : TFR_OK;
 }
 
 enum tfr_status tfr_forward_request_positions(struct tfr_forward_request *request) {
     TFR_TRY(read_positions(request));
-    if (request->options.packed) {
+    if (request->options.packed == TFR_SWITCH_ON) {
+        TFR_TRY(check_packed(request));
         return pack(request);
     }
-    warn_restarts(request);
-    return TFR_OK;
+    return settle_restarts(request);
 }

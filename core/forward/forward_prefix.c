@@ -24,15 +24,6 @@ enum tfr_status tfr_forward_request_check_prefix(struct tfr_forward_request *req
     return TFR_OK;
 }
 
-static enum tfr_status check_shape(const struct tfr_forward_request *request, const struct tfr_tensor *tensor,
-                                   int64_t width) {
-    const int64_t choices = request->choices;
-    const int64_t flat[] = {request->B, width},
-                  deep[] = {choices > 0 ? request->B / choices : 0, choices, width};
-    const bool is_deep = choices > 0 && tensor->rank == 3;
-    return tfr_input_shape("attention_mask", tensor, is_deep ? 3 : 2, is_deep ? deep : flat);
-}
-
 /* The positions of the prefix lie in one piece before the tokens: none can be hidden. */
 static enum tfr_status check_visible(const struct tfr_forward_request *request) {
     for (int64_t i = 0; i < request->B * request->T; i++) {
@@ -48,13 +39,15 @@ static enum tfr_status check_visible(const struct tfr_forward_request *request) 
 
 enum tfr_status tfr_forward_request_prefix_mask(struct tfr_forward_request *request,
                                                 const struct tfr_tensor *tensor) {
-    const int64_t B = request->B, S = request->S, T = request->T,
-                  width = tensor->rank > 0 ? tensor->dim[tensor->rank - 1] : 0;
+    const int64_t B = request->B, S = request->S, T = request->T;
     uint8_t *of_tokens = NULL;
-    TFR_TRY(check_shape(request, tensor, width == T ? T : S));
-    if (width == T) {
+    if (tfr_forward_request_mask_fits(request, tensor, T)) {
         TFR_TRY(tfr_input_mask("attention_mask", tensor, &request->key_mask));
         return check_visible(request);
+    }
+    if (!tfr_forward_request_mask_fits(request, tensor, S)) {
+        const int64_t dim[] = {B, tensor->rank > 0 && tensor->dim[tensor->rank - 1] == T ? T : S};
+        return tfr_input_shape("attention_mask", tensor, 2, dim);
     }
     TFR_TRY(tfr_input_mask("attention_mask", tensor, &of_tokens));
     request->key_mask = tfr_alloc((size_t)(B * T), sizeof *request->key_mask);

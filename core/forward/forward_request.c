@@ -1,6 +1,5 @@
 /* forward_request.c - named tensors to a checked request: every input honoured or refused by name
  * (docs/semantics.md). */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,8 +112,14 @@ static enum tfr_status read_past_tensor(struct tfr_forward_request *request, int
     }
     const int64_t length = is_cross ? request->E : request->P;
     const int64_t dim[] = {request->B, model->n_head, length, model->n_embd / model->n_head};
-    TFR_TRY(tfr_input_shape(name, tensor, 4, dim));
-    return tfr_input_floats(name, tensor, &request->past[4 * layer + kind]);
+    const bool is_shared =
+        is_cross && tensor->rank == 4 && tensor->dim[0] == 1; /* one row of encoder states for all */
+    const int64_t from[] = {is_shared ? 1 : dim[0], dim[1], dim[2], dim[3]};
+    TFR_TRY(tfr_input_shape(name, tensor, 4, from));
+    float **past = &request->past[4 * layer + kind];
+    TFR_TRY(tfr_input_floats(name, tensor, past));
+    *past = tfr_input_repeat(*past, sizeof **past, 4, from, dim);
+    return *past != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
 static enum tfr_status read_past(struct tfr_forward_request *request) {
@@ -141,148 +146,18 @@ static enum tfr_status read_past(struct tfr_forward_request *request) {
     return TFR_OK;
 }
 
-/* Minus infinity hides a key; nothing can be added to NaN or infinity. */
-static enum tfr_status check_additive(const struct tfr_forward_request *request, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        if (!(request->mask[i] < INFINITY)) {
-            return tfr_raise(TFR_USAGE, "attention_mask: element %lld is %g; give finite numbers, or -inf for a hidden key",
-                             (long long)i, (double)request->mask[i]);
-        }
-    }
-    return TFR_OK;
-}
-
-static enum tfr_status read_mask4(struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
-    const int64_t dim[] = {-1, -1, request->S, request->T};
-    TFR_TRY(tfr_input_shape("attention_mask", tensor, 4, dim));
-    request->mask_batch = tensor->dim[0];
-    request->mask_heads = tensor->dim[1];
-    if ((request->mask_batch != 1 && request->mask_batch != request->B) ||
-        (request->mask_heads != 1 && request->mask_heads != request->model->n_head)) {
-        return tfr_raise(
-            TFR_USAGE,
-            "attention_mask is for %lld rows and %lld heads; needs 1 or %lld rows, 1 or %lld heads",
-            (long long)request->mask_batch, (long long)request->mask_heads, (long long)request->B,
-            (long long)request->model->n_head);
-    }
-    const bool is_flag = tfr_input_is_integer(tensor->dtype) || tensor->dtype == TFR_DTYPE_BOOL ||
-                         tensor->dtype == TFR_DTYPE_U8;
-    if (!is_flag) {
-        TFR_TRY(tfr_input_floats("attention_mask", tensor, &request->mask));
-        return check_additive(request, tfr_tensor_count(tensor));
-    }
-    uint8_t *flags = NULL;
-    enum tfr_status status = tfr_input_mask("attention_mask", tensor, &flags);
-    const int64_t n = tfr_tensor_count(tensor);
-    request->mask = status == TFR_OK ? tfr_alloc((size_t)n, sizeof(float)) : NULL;
-    for (int64_t i = 0; i < n && request->mask != NULL; i++) {
-        request->mask[i] = flags[i] ? 0.0f : TFR_HIDDEN;
-    }
-    tfr_free(flags);
-    return status == TFR_OK && request->mask == NULL ? TFR_RESOURCE : status;
-}
-
-static void warn_padding(const struct tfr_forward_request *request) {
-    const int32_t pad = request->model->pad_token_id;
-    for (int64_t b = 0; b < request->B && request->ids != NULL && pad >= 0; b++) {
-        if (request->ids[b * request->S] == pad || request->ids[(b + 1) * request->S - 1] == pad) {
-            tfr_log(
-                TFR_LOG_WARN, "forward",
-                "row %lld begins or ends with pad_token_id %d and there is no attention_mask: the padding "
-                "is attended to",
-                (long long)b, pad);
-            return;
-        }
-    }
-}
-
-static enum tfr_status read_mask(struct tfr_forward_request *request) {
-    const struct tfr_tensor *tensor = tfr_input_find(request, "attention_mask");
-    if (tensor == NULL) {
-        warn_padding(request);
-        return TFR_OK;
-    }
-    if (tensor->rank == 4) {
-        return read_mask4(request, tensor);
-    }
-    if (request->has_prefix) {
-        return tfr_forward_request_prefix_mask(request, tensor);
-    }
-    if (tensor->rank == 2 && request->P > 0 && tensor->dim[1] == request->S) {
-        return tfr_raise(
-            TFR_USAGE,
-            "attention_mask covers %lld tokens, but %lld are cached and %lld are new; it must cover all %lld",
-            (long long)request->S, (long long)request->P, (long long)request->S, (long long)request->T);
-    }
-    if (tensor->rank == 3 && request->choices > 0 && tensor->dim[0] * tensor->dim[1] == request->B &&
-        tensor->dim[2] == request->T) {
-        return tfr_input_mask("attention_mask", tensor, &request->key_mask);
-    }
-    const int64_t dim[] = {request->B, request->T};
-    TFR_TRY(tfr_input_shape("attention_mask", tensor, 2, dim));
-    return tfr_input_mask("attention_mask", tensor, &request->key_mask);
-}
-
 static enum tfr_status read_token_types(struct tfr_forward_request *request) {
     const struct tfr_tensor *tensor = tfr_input_find(request, "token_type_ids");
     if (tensor == NULL) {
         return TFR_OK;
     }
-    TFR_TRY(tfr_forward_request_token_shape(request, "token_type_ids", tensor));
-    return tfr_input_indices("token_type_ids", tensor, request->S, request->model->vocab_size, "vocab_size",
-                             &request->token_types);
-}
-
-static enum tfr_status read_head_mask(struct tfr_forward_request *request) {
-    const struct tfr_tensor *tensor = tfr_input_find(request, "head_mask");
-    const int64_t L = request->model->n_layer, H = request->model->n_head;
-    if (tensor == NULL) {
-        return TFR_OK;
-    }
-    const int64_t dim[] = {L, H};
-    TFR_TRY(
-        tfr_input_shape("head_mask", tensor, tensor->rank == 1 ? 1 : 2, tensor->rank == 1 ? dim + 1 : dim));
-    float *values = NULL;
-    uint8_t *flags = NULL;
-    const bool is_flag = tensor->dtype == TFR_DTYPE_BOOL || tensor->dtype == TFR_DTYPE_U8 ||
-                         tfr_input_is_integer(tensor->dtype);
-    TFR_TRY(is_flag ? tfr_input_mask("head_mask", tensor, &flags)
-                    : tfr_input_floats("head_mask", tensor, &values));
-    request->head_mask = tfr_alloc((size_t)(L * H), sizeof(float));
-    for (int64_t i = 0; i < L * H && request->head_mask != NULL; i++) {
-        const int64_t at = tensor->rank == 1 ? i % H : i;
-        request->head_mask[i] = is_flag ? flags[at] : values[at];
-    }
-    tfr_free(values);
-    tfr_free(flags);
-    return request->head_mask != NULL ? TFR_OK : TFR_RESOURCE;
-}
-
-/* [B,E] hides positions for all queries, [B,S,E] for each on its own. */
-static enum tfr_status read_encoder_mask(struct tfr_forward_request *request) {
-    const struct tfr_tensor *tensor = tfr_input_find(request, "encoder_attention_mask");
-    if (tensor == NULL) {
-        return TFR_OK;
-    }
-    if (!request->has_cross) {
-        return tfr_raise(TFR_USAGE, "encoder_attention_mask is given without encoder_hidden_states");
-    }
-    if (tensor->rank == 2) {
-        const int64_t dim[] = {request->B, request->E};
-        TFR_TRY(tfr_input_shape("encoder_attention_mask", tensor, 2, dim));
-        return tfr_input_mask("encoder_attention_mask", tensor, &request->encoder_mask);
-    }
-    const int64_t dim[] = {request->B, request->S, request->E};
-    TFR_TRY(tfr_input_shape("encoder_attention_mask", tensor, 3, dim));
-    uint8_t *flags = NULL;
-    enum tfr_status status = tfr_input_mask("encoder_attention_mask", tensor, &flags);
-    const int64_t n = tfr_tensor_count(tensor);
-    request->cross_mask = status == TFR_OK ? tfr_alloc((size_t)(n > 0 ? n : 1), sizeof(float)) : NULL;
-    for (int64_t i = 0; i < n && request->cross_mask != NULL; i++) {
-        request->cross_mask[i] = flags[i] ? 0.0f : TFR_HIDDEN;
-    }
-    tfr_free(flags);
-    return status == TFR_OK && request->cross_mask == NULL ? TFR_RESOURCE : status;
+    bool is_shared;
+    TFR_TRY(tfr_forward_request_token_shape(request, "token_type_ids", tensor, &is_shared));
+    TFR_TRY(tfr_input_indices("token_type_ids", tensor, request->S, request->model->vocab_size, "vocab_size",
+                              &request->token_types));
+    const int64_t from[] = {is_shared ? 1 : request->B, request->S}, to[] = {request->B, request->S};
+    request->token_types = tfr_input_repeat(request->token_types, sizeof *request->token_types, 2, from, to);
+    return request->token_types != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
 static enum tfr_status read_encoder(struct tfr_forward_request *request) {
@@ -293,15 +168,31 @@ static enum tfr_status read_encoder(struct tfr_forward_request *request) {
             "encoder_hidden_states is given, but the model has no cross-attention (add_cross_attention)");
     }
     request->has_cross = tensor != NULL || request->has_cross_past;
-    if (tensor != NULL) {
-        const int64_t dim[] = {request->B, request->has_cross_past ? request->E : -1, request->model->n_embd};
-        TFR_TRY(tfr_input_shape("encoder_hidden_states", tensor, 3, dim));
-        request->E = tensor->dim[1];
-        if (!request->has_cross_past) { /* else keys and values are there already */
-            TFR_TRY(tfr_input_floats("encoder_hidden_states", tensor, &request->encoder));
-        }
+    if (tensor == NULL) {
+        return TFR_OK;
     }
-    return read_encoder_mask(request);
+    const int64_t C = request->model->n_embd,
+                  any[] = {request->B, request->has_cross_past ? request->E : -1, C};
+    const int64_t E = tensor->rank == 3 ? tensor->dim[1] : 0, to[] = {request->B, E, C};
+    int64_t from[3];
+    if (tensor->rank != 3 || (request->has_cross_past && E != request->E)) {
+        return tfr_input_shape("encoder_hidden_states", tensor, 3, any);
+    }
+    if (tfr_input_broadcast("encoder_hidden_states", tensor, 3, to, from) != TFR_OK || from[2] != C) {
+        return tfr_input_shape("encoder_hidden_states", tensor, 3, any);
+    }
+    request->E = E;
+    if (request->has_cross_past) { /* keys and values are there already */
+        return TFR_OK;
+    }
+    if (E < 1) {
+        return tfr_raise(
+            TFR_USAGE, "encoder_hidden_states is empty: %lld rows of 0 positions; give at least one position",
+            (long long)tensor->dim[0]);
+    }
+    TFR_TRY(tfr_input_floats("encoder_hidden_states", tensor, &request->encoder));
+    request->encoder = tfr_input_repeat(request->encoder, sizeof *request->encoder, 3, from, to);
+    return request->encoder != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
 enum tfr_status tfr_forward_request_open(struct tfr_forward_request *request) {
@@ -309,11 +200,12 @@ enum tfr_status tfr_forward_request_open(struct tfr_forward_request *request) {
     TFR_TRY(tfr_forward_request_check_prefix(request));
     TFR_TRY(read_tokens(request));
     TFR_TRY(read_past(request));
-    TFR_TRY(read_mask(request));
+    TFR_TRY(tfr_forward_request_mask(request));
     TFR_TRY(read_token_types(request));
     TFR_TRY(tfr_forward_request_positions(request));
-    TFR_TRY(read_head_mask(request));
+    TFR_TRY(tfr_forward_request_head_mask(request));
     TFR_TRY(read_encoder(request));
+    TFR_TRY(tfr_forward_request_encoder_mask(request));
     TFR_TRY(tfr_targets_open(request));
     return tfr_head_positions(request);
 }

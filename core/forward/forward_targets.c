@@ -72,10 +72,25 @@ static enum tfr_status choice_shape(const struct tfr_forward_request *request, c
     return tfr_input_shape(name, tensor, 2, dim);
 }
 
+/* The loss of the language model leaves out the last token of the last dim, that of the token classifier is
+ * of all at once. */
+static enum tfr_status token_labels_shape(const struct tfr_forward_request *request,
+                                          const struct tfr_tensor *tensor) {
+    const int64_t dim[] = {request->B, request->S}, line[] = {request->B * request->S};
+    if (request->head == TFR_HEAD_TOKEN && tfr_input_fits(tensor, 1, line)) {
+        return TFR_OK;
+    }
+    if (request->head != TFR_HEAD_TOKEN &&
+        (tensor->rank == 0 || tensor->dim[tensor->rank - 1] != request->S)) {
+        return tfr_input_shape("labels", tensor, 2, dim);
+    }
+    return tfr_forward_request_token_shape(request, "labels", tensor, NULL);
+}
+
 static enum tfr_status read_token_labels(struct tfr_forward_request *request,
                                          const struct tfr_tensor *tensor) {
     const bool is_token_head = request->head == TFR_HEAD_TOKEN;
-    TFR_TRY(tfr_forward_request_token_shape(request, "labels", tensor));
+    TFR_TRY(token_labels_shape(request, tensor));
     TFR_TRY(tfr_input_integers("labels", tensor, &request->targets.labels));
     return tfr_labels_check("labels", request->targets.labels, request->B * request->S,
                             is_token_head ? request->model->num_labels : request->model->vocab_size);
@@ -85,7 +100,8 @@ static enum tfr_status read_token_labels(struct tfr_forward_request *request,
 static enum tfr_status read_numbers(struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
     const int64_t width = request->model->num_labels, n = request->B * width;
     const int64_t dim[] = {request->B, width};
-    TFR_TRY(width == 1 ? row_shape(request, "labels", tensor) : tfr_input_shape("labels", tensor, 2, dim));
+    TFR_TRY(width == 1 ? tfr_input_shape_but_ones("labels", tensor, 1, dim)
+                       : tfr_input_shape("labels", tensor, 2, dim));
     if (!tfr_input_is_integer(tensor->dtype)) {
         return tfr_input_floats("labels", tensor, &request->targets.numbers);
     }
@@ -112,7 +128,7 @@ static enum tfr_status read_sequence_labels(struct tfr_forward_request *request,
     if (type != TFR_PROBLEM_SINGLE_LABEL) {
         return read_numbers(request, tensor);
     }
-    TFR_TRY(row_shape(request, "labels", tensor));
+    TFR_TRY(tfr_input_shape_but_ones("labels", tensor, 1, &request->B));
     TFR_TRY(tfr_input_integers("labels", tensor, &request->targets.labels));
     return tfr_labels_check("labels", request->targets.labels, request->B, request->model->num_labels);
 }
@@ -136,10 +152,10 @@ static enum tfr_status read_choices(struct tfr_forward_request *request) {
                                   &request->targets.mc_tokens));
     }
     if (labels != NULL) {
-        const int64_t dim[] = {request->B / choices};
-        TFR_TRY(tfr_input_shape("mc_labels", labels, 1, dim));
+        const int64_t n = request->B / tfr_choice_width(request);
+        TFR_TRY(tfr_input_shape_but_ones("mc_labels", labels, 1, &n));
         TFR_TRY(tfr_input_integers("mc_labels", labels, &request->targets.mc_labels));
-        return tfr_labels_check("mc_labels", request->targets.mc_labels, dim[0], choices);
+        return tfr_labels_check("mc_labels", request->targets.mc_labels, n, tfr_choice_width(request));
     }
     return TFR_OK;
 }

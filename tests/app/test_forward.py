@@ -387,11 +387,19 @@ MORE_REFUSALS = {
     "ids_of_rank_4": (LM, (), lambda c: {"input_ids": numbers(1, 1, 1, 2)}, "input_ids has shape [1, 1, 1, 2]", "[B, S]"),
     "choices_of_a_classifier": ("sequence", (), lambda c: {"input_ids": numbers(1, 2, 2)}, "input_ids has shape [1, 2, 2], needs [B, S]"),
     "embeds_width": (LM, (), lambda c: {"inputs_embeds": floats(1, 2, c["n_embd"] + 1)}, "inputs_embeds has shape"),
-    "positions_shape": (LM, (), lambda c: {"input_ids": ids([1, 2]), "position_ids": ids([0])}, "position_ids has shape [1, 1], needs [1, 2]"),
+    "positions_shape": (LM, (), lambda c: {"input_ids": ids([1, 2]), "position_ids": ids([0, 1, 2])}, "position_ids has shape [1, 3], needs [1, 2]"),
+    "positions_of_other_rows": (LM, (), lambda c: {"input_ids": ids([1, 2]), "position_ids": ids([0, 1], [0, 1])}, "position_ids has shape [2, 2], needs [1, 2]"),
+    "positions_in_one_dim": (LM, (), lambda c: {"input_ids": ids([1, 2], [3, 4]), "position_ids": numbers(4)}, "position_ids has shape [4], needs [2, 2]"),
+    "one_position_of_packed_rows": (LM, ("--no-use-cache",), lambda c: {"input_ids": ids([1, 2]), "position_ids": ids([0])},
+                                    "position_ids has shape [1, 1], needs [1, 2]"),
     "position_negative": (LM, (), lambda c: {"input_ids": ids([1]), "position_ids": ids([-1])}, "position_ids: -1 at row 0, column 0"),
     "token_types_shape": (LM, (), lambda c: {"input_ids": ids([1, 2]), "token_type_ids": ids([0])}, "token_type_ids has shape [1, 1], needs [1, 2]"),
     "head_mask_rank": (LM, (), lambda c: {"input_ids": ids([1]), "head_mask": floats(1, 1, 1)}, "head_mask has shape [1, 1, 1]"),
     "mask_rank_3": (LM, (), lambda c: {"input_ids": ids([1, 2]), "attention_mask": numbers(1, 2, 2)}, "attention_mask has shape [1, 2, 2], needs [1, 2]"),
+    "mask_of_one_row": (LM, (), lambda c: {"input_ids": ids([1, 2], [3, 4]), "attention_mask": ids([1, 1])}, "attention_mask has shape [1, 2], needs [2, 2]"),
+    "mask4_keys": (LM, (), lambda c: {"input_ids": ids([1, 2]), "attention_mask": floats(1, 1, 2, 4)}, "attention_mask has shape [1, 1, 2, 4], needs [any, any, 2, 2]"),
+    "token_types_transposed": (LM, (), lambda c: {"input_ids": ids([1, 2], [3, 4], [5, 6]), "token_type_ids": numbers(2, 3)},
+                               "token_type_ids has shape [2, 3], needs [3, 2]"),
     "mask_rows": (LM, (), lambda c: {"input_ids": ids([1, 2]), "attention_mask": numbers(2, 2)}, "attention_mask has shape [2, 2], needs [1, 2]"),
     "encoder_width": ("lm_cross", (), lambda c: {"input_ids": ids([1]), "encoder_hidden_states": floats(1, 2, c["n_embd"] + 1)},
                       "encoder_hidden_states has shape"),
@@ -399,8 +407,15 @@ MORE_REFUSALS = {
                      "encoder_hidden_states has shape [2, 2,", "needs [1, any,"),
     "encoder_mask_length": ("lm_cross", (), lambda c: {**cross(c), "encoder_attention_mask": numbers(1, 2)},
                             "encoder_attention_mask has shape [1, 2], needs [1, 3]"),
-    "encoder_mask_rank_4": ("lm_cross", (), lambda c: {**cross(c), "encoder_attention_mask": numbers(1, 1, 2, 3)},
-                            "encoder_attention_mask has shape [1, 1, 2, 3], needs [1, 2, 3]"),
+    "encoder_mask_rank_4": ("lm_cross", (), lambda c: {**cross(c), "encoder_attention_mask": numbers(1, 1, 2, 4)},
+                            "encoder_attention_mask has shape [1, 1, 2, 4], needs [1, 1, 2, 3]"),
+    "encoder_mask_of_heads": ("lm_cross", (), lambda c: {**cross(c), "encoder_attention_mask": floats(1, 2, 2, 3)},
+                              "encoder_attention_mask has shape [1, 2, 2, 3], needs [1, 1, 2, 3]"),
+    "encoder_mask_of_nan": ("lm_cross", (), lambda c: {**cross(c), "encoder_attention_mask": ("F32", [1, 1, 1, 3], [0, 0, math.inf])},
+                            "encoder_attention_mask: element 2 is inf"),
+    "encoder_states_of_no_position": ("lm_cross", (), lambda c: cross(c, 0), "encoder_hidden_states is empty: 1 rows of 0 positions"),
+    "encoder_states_of_rank_2": ("lm_cross", (), lambda c: {"input_ids": ids([1, 2]), "encoder_hidden_states": floats(3, c["n_embd"])},
+                                 "encoder_hidden_states has shape [3,", "needs [1, any,"),
     "encoder_mask_rank_1": ("lm_cross", (), lambda c: {**cross(c), "encoder_attention_mask": numbers(3)},
                             "encoder_attention_mask has shape [3], needs"),
     "cross_past_without_layers": (LM, (), lambda c: {"input_ids": ids([1]), **{k.replace("key", "cross_key", 2).replace("past_cross_key", "past_key"): v
@@ -423,6 +438,11 @@ MORE_REFUSALS = {
                                 "labels:", "at element 0 is outside"),
     "multi_labels_shape": ("sequence_labels_multi_label", (), lambda c: {"input_ids": ids([1]), "labels": floats(1, 1)},
                            "labels has shape [1, 1], needs [1, "),
+    "labels_in_one_dim": (LM, (), lambda c: {"input_ids": ids([1, 2], [3, 4]), "labels": numbers(4)}, "labels has shape [4], needs [2, 2]"),
+    "labels_in_a_column": (LM, (), lambda c: {"input_ids": ids([1, 2]), "labels": numbers(1, 2, 1)}, "labels has shape [1, 2, 1], needs [1, 2]"),
+    "keep_flags_shape": (LM, (), lambda c: {"input_ids": ids([1, 2]), "logits_to_keep": ("BOOL", [3], [1, 0, 1])}, "logits_to_keep has shape [3], needs [2]"),
+    "mc_labels_of_rows": ("double_mc_ids", (), lambda c: {"input_ids": ids([1, 2], [3, 4]), "mc_labels": ("I64", [2], [0, 0])},
+                          "mc_labels has shape [2], needs [1]"),
     "token_labels_outside": ("token_labels", (), lambda c: {"input_ids": ids([1]), "labels": ids([n_labels(c)])}, "labels:", "not -100"),
     "one_end_of_a_span": ("qa", (), lambda c: {"input_ids": ids([1, 2]), "start_positions": numbers(1)}, "without end_positions", "needs both"),
     "span_shape": ("qa", (), lambda c: {"input_ids": ids([1, 2]), "start_positions": numbers(2), "end_positions": numbers(2)},
@@ -478,6 +498,8 @@ def warned_of_positions_that_restart(box):
     request = {"input_ids": ids([1, 2, 3], [1, 2, 3]), "position_ids": ids([0, 1, 2], [0, 1, 0])}
     warned(box, LM, request, "position_ids of row 1 do not go on by one at column 2", "--packed")
     silent(box, LM, request, "--packed")
+    silent(box, LM, request, "--no-packed")
+    silent(box, LM, request, "--no-use-cache")
     silent(box, LM, {**request, "attention_mask": ids([1] * 3, [1] * 3)})
     silent(box, LM, {"input_ids": ids([1, 2, 3]), "position_ids": ids([4, 5, 6])})
 
@@ -498,10 +520,26 @@ def law_packed_sequences_are_alone(box):
         want += alone["logits"][2]
     worst = max(abs(a - b) for a, b in zip(rows, want))
     check(worst <= 1e-5, f"a packed sequence differs from itself alone by {worst}")
-    check(bytes(box.run(LM, packed)["logits"][2]) != bytes(got["logits"][2]), "without --packed nothing changes")
+    check(bytes(box.run(LM, packed, "--no-packed")["logits"][2]) != bytes(got["logits"][2]), "without --packed nothing changes")
+    same(box.run(LM, packed, "--attn", "eager"), got, "where nothing is cached")
     two = box.run(LM, {"input_ids": ids(row[::-1], row), "position_ids": ids([0, 1, 0, 1, 2, 3, 4, 5], positions)}, "--packed", "--attn", "eager",
                   "--set", "runtime.max_rows=3")
     check(rows_of(two["logits"], 1) == rows_of(got["logits"], 0), "company or steps change a packed row")
+
+
+@case
+def law_only_rows_without_cache_and_mask_are_packed(box):
+    """Positions that begin again make sequences where transformers makes them, and nowhere else."""
+    request = {"input_ids": ids(TOKENS), "position_ids": ids([0, 1, 2, 0, 1, 2, 3, 0])}
+    mask = {"attention_mask": ids([1] * 8)}
+    eager = ("--attn", "eager")
+    one, several = (box.run(LM, request, *eager, flag)["logits"] for flag in ("--no-packed", "--packed"))
+    for what, more, flags, want in (("nothing is cached", {}, ("--no-use-cache",), several), ("the cache is asked for", {}, ("--use-cache",), one),
+                                    ("the config has a cache", {}, ("--use-cache=true",), one), ("there is a mask", mask, (), one)):
+        check(bytes(box.run(LM, {**request, **more}, *eager, *flags)["logits"][2]) == bytes(want[2]), f"other bits where {what}")
+    c = config_of(LM)
+    empty = {k: (t, [b, h, 0, d], []) for k, (t, (b, h, _, d), _) in past(c, 1, 1).items()}
+    check(bytes(box.run(LM, {**request, **empty}, *eager)["logits"][2]) == bytes(one[2]), "a cache of no tokens is a cache")
 
 
 @case
@@ -553,6 +591,55 @@ def config_defaults_of_the_outputs(box):
         for off in (f"--no-{flag}", f"--{flag}=false"):
             check(kinds("--no-use-cache", off, **{field: True}) == {"logits"}, f"{off} does not beat the config")
         check(kinds("--no-use-cache", f"--{flag}=true") == {"logits", kind}, f"--{flag}=true does nothing")
+
+
+@case
+def law_encoder_masks_of_all_ranks_say_the_same(box):
+    tensors = read_tensors(GOLDEN / "lm_cross_mask3" / "request.safetensors")
+    _, (B, S, E), flags = tensors["encoder_attention_mask"]
+    added = [0.0 if f else -math.inf for f in flags]
+    want = box.run("lm_cross_mask3", tensors)
+    for shape, dtype, values in (([B, 1, S, E], "F32", added), ([B, 1, S, E], "BOOL", flags), ([B, S, E], "U8", flags)):
+        same(box.run("lm_cross_mask3", {**tensors, "encoder_attention_mask": (dtype, shape, values)}), want, f"from {dtype} of rank {len(shape)}")
+
+
+@case
+def law_cross_keys_of_no_position_are_hidden_ones(box):
+    c = config_of("lm_cross_past")
+    tokens = {"input_ids": ids(TOKENS[:4])}
+    none = {k.replace("key", "cross_key", 2).replace("past_cross_key", "past_key").replace(".value", ".cross_value"): (t, [b, h, 0, d], [])
+            for k, (t, (b, h, _, d), _) in past(c, 1, 1).items()}
+    hidden = {"encoder_hidden_states": floats(1, 3, c["n_embd"]), "encoder_attention_mask": ids([0, 0, 0])}
+    same(box.run("lm_cross_past", {**tokens, **none}), box.run("lm_cross_past", {**tokens, **hidden}), "without any position")
+
+
+def cross_entropy(logits, label):
+    top = max(logits)
+    return top + math.log(math.fsum(math.exp(x - top) for x in logits)) - logits[label]
+
+
+@case
+def law_losses_of_large_logits(box):
+    """The loss is the float64 function of the logits that come with it, also where they are large and the loss is small beside them."""
+    for name, scale in (("lm_labels", 1000.0), ("lm_labels", 30.0), ("token_labels", 1000.0), ("sequence_labels", 1000.0)):
+        model = shutil.copytree(GOLDEN / name, box.folder / f"{name}_{scale}")
+        tensors = read_tensors(model / "model.safetensors")
+        for key in [k for k in tensors if "ln_f.weight" in k]:
+            tensors[key] = ("F32", tensors[key][1], [scale * x for x in tensors[key][2]])
+        write_tensors(model / "model.safetensors", tensors)
+        request = read_tensors(model / "request.safetensors")
+        _, shape, logits = box.run(model, request)["logits"]
+        rows = [list(logits[i:i + shape[-1]]) for i in range(0, len(logits), shape[-1])]
+        best = [row.index(max(row)) for row in rows]
+        if name == "lm_labels":  # of the token before
+            best = [best[i - 1] for i in range(len(best))]
+        request["labels"] = ("I64", request["labels"][1], [b if i % 3 else given for i, (b, given) in enumerate(zip(best, request["labels"][2]))])
+        got = box.run(model, request)["loss"][2][0]
+        S = shape[1] if name == "lm_labels" else 0
+        pairs = [(row, request["labels"][2][i + 1] if S and (i + 1) % S else -100 if S else request["labels"][2][i]) for i, row in enumerate(rows)]
+        losses = [cross_entropy(row, label) for row, label in pairs if label != -100]
+        want = math.fsum(losses) / len(losses)
+        check(max(map(abs, logits)) > 0.2 * scale and abs(got - want) <= 2e-7 * want, f"{name} times {scale}: the loss is {got}, needs {want}")
 
 
 def nearest_even(bits, low):

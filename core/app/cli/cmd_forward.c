@@ -13,9 +13,11 @@ static const struct tfr_flag flags[] = {
     {"output-hidden-states", "", "give hidden_states too, or not [what the config says]", 0},
     {"logits-to-keep", "K", "logits of the last K positions only [0: all]", 0},
     {"auto-positions", NULL, "positions count the visible tokens of attention_mask, as generation does", 0},
-    {"packed", NULL, "position_ids that do not go on by one begin another sequence of the row", 0},
+    {"packed", "",
+     "position_ids that do not go on by one begin another sequence of the row [where nothing is cached]", 0},
     {"ragged", NULL, "masked tokens are not computed: zeros in all results", 0},
-    {"out-dtype", "TYPE", "type of the results (f32|f16|bf16), rounded to nearest even [f32]; --dtype is the weights'", 0},
+    {"out-dtype", "TYPE",
+     "type of the results (f32|f16|bf16), rounded to nearest even [f32]; --dtype is the weights'", 0},
 };
 
 static bool read_out_dtype(const struct tfr_args *args, enum tfr_dtype *dtype) {
@@ -41,7 +43,7 @@ static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
         .output_attentions = tfr_args_switch(args, "output-attentions"),
         .output_hidden_states = tfr_args_switch(args, "output-hidden-states"),
         .auto_positions = tfr_args_flag(args, "auto-positions") != NULL,
-        .packed = tfr_args_flag(args, "packed") != NULL,
+        .packed = tfr_args_switch(args, "packed"),
         .ragged = tfr_args_flag(args, "ragged") != NULL,
     };
     if (!tfr_cli_int(args, "logits-to-keep", 0, INT64_C(1) << 40, &options.logits_to_keep) ||

@@ -302,7 +302,8 @@ enum tfr_switch { TFR_SWITCH_OFF = -1, TFR_SWITCH_CONFIG, TFR_SWITCH_ON };
 struct tfr_forward_options {
     int use_cache, output_attentions, output_hidden_states; /* enum tfr_switch; the config's fields have these names */
     bool auto_positions;      /* positions count the visible tokens of attention_mask, as generation does */
-    bool packed;              /* position_ids that do not go on by one begin another sequence of the row */
+    int packed;               /* enum tfr_switch: position_ids that do not go on by one begin another sequence of the row;
+                                 CONFIG: as in Hugging Face's classes, where nothing is cached, masked or given */
     bool ragged;              /* masked tokens are not computed (zeros in all results) and are no row's last token */
     int64_t logits_to_keep;   /* logits of the last so many positions; 0 all */
     int attn;                 /* enum tfr_attention; AUTO leaves the choice to the config (runtime.attn) */
