@@ -7,6 +7,7 @@
 
 /* X(key, choices as in config.def, enum members...) */
 #define TFR_CHOICES(X)                                                                             \
+    X("model.adapter_beside", "merge|ignore", TFR_BESIDE_MERGE, TFR_BESIDE_IGNORE)                 \
     X("input.truncate", "error|left|right", TFR_TRUNCATE_ERROR, TFR_TRUNCATE_LEFT,                 \
       TFR_TRUNCATE_RIGHT)                                                                          \
     X("sampling.do_sample", "auto|true|false", TFR_SAMPLE_AUTO, TFR_SAMPLE_TRUE, TFR_SAMPLE_FALSE) \

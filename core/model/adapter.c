@@ -101,27 +101,8 @@ static enum tfr_status check_peft(struct tfr_adapter *adapter, const char *path)
 
 static enum tfr_status open_peft(struct tfr_adapter *adapter, const char *directory) {
     TFR_TRY(tfr_adapter_read_config(directory, &adapter->hparams, &adapter->n));
-    char *path = tfr_path_join(directory, "adapter_model.safetensors");
-    char *pickle = tfr_path_join(directory, "adapter_model.bin");
-    enum tfr_status status = path != NULL && pickle != NULL ? TFR_OK : TFR_RESOURCE;
-    if (status == TFR_OK && !tfr_path_exists(path)) {
-        status = tfr_path_exists(pickle)
-                     ? tfr_raise(TFR_UNSUPPORTED,
-                                 "%s: only adapter_model.bin is here, a pickle that can run code when it is "
-                                 "read; save the adapter "
-                                 "again with save_pretrained(DIR, safe_serialization=True)",
-                                 directory)
-                     : tfr_raise(TFR_RESOURCE, "%s: no adapter_model.safetensors here", directory);
-    }
-    if (status == TFR_OK) {
-        status = tfr_weights_open(&adapter->weights, path);
-    }
-    if (status == TFR_OK) {
-        status = check_peft(adapter, path);
-    }
-    tfr_free(path);
-    tfr_free(pickle);
-    return status;
+    TFR_TRY(tfr_adapter_open_weights(&adapter->weights, directory));
+    return check_peft(adapter, directory);
 }
 
 static const struct tfr_weight *find_past(const struct tfr_adapter *adapter, int64_t layer, bool is_value) {

@@ -1,6 +1,6 @@
 /* adapter.h - the prefix of model.prefix as it lies on disk, checked against the model.
  *
- * Two forms: a folder that PEFT's save_pretrained wrote (adapter_config.json, adapter_model.safetensors with
+ * Two forms: a folder that PEFT's save_pretrained wrote (adapter_config.json, adapter_model.safetensors or .bin with
  * prompt_embeddings [tokens, 2 L C] and, for classification, the head that was trained with it), or one
  * safetensors file with past_key_values.{i}.key and .value [1, H, tokens, C / H]. PEFT saves what its
  * projection gives, so that prefix_projection makes no difference here. Every other kind of adapter is

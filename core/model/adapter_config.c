@@ -3,9 +3,7 @@
 
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/json.h"
-#include "base/mapfile.h"
 #include "base/status.h"
 
 /* Keys that say how the adapter was trained or found. encoder_* and prefix_projection: PEFT saves the
@@ -41,35 +39,44 @@ static enum tfr_status check_keys(const struct tfr_json_doc *doc) {
     return TFR_OK;
 }
 
+static const struct {
+    const char *type, *what, *fix;
+} kinds[] = {
+    {"PREFIX_TUNING", "a prefix", "give its folder with --prefix"},
+    {"LORA", "a LoRA adapter", "give its folder with --adapter"},
+    {"PROMPT_TUNING", "embeddings before the text",
+     "pass them with the text's own as inputs_embeds of `tfrun forward`"},
+    {"P_TUNING", "embeddings before the text",
+     "pass them with the text's own as inputs_embeds of `tfrun forward`"},
+    {"MULTITASK_PROMPT_TUNING", "embeddings before the text",
+     "pass them with the text's own as inputs_embeds of `tfrun forward`"},
+};
+
 /* Each kind with the way to run it all the same. */
-static enum tfr_status check_type(const struct tfr_json_doc *doc) {
-    static const char *const mergeable[] = {"LORA", "ADALORA",  "LOHA",      "LOKR", "OFT",   "BOFT",
-                                            "IA3",  "VERA",     "FOURIERFT", "HRA",  "XLORA", "LN_TUNING",
-                                            "BONE", "RANDLORA", "SHIRA",     "C3A",  "MISS"};
+enum tfr_status tfr_adapter_check_type(const struct tfr_json_doc *doc, const char *wanted) {
     const tfr_json *node = tfr_json_member(tfr_json_root(doc), "peft_type");
     const char *type = node != NULL ? tfr_json_string(node) : NULL;
-    if (type != NULL && strcmp(type, "PREFIX_TUNING") == 0) {
+    if (type == NULL) {
+        return tfr_raise(TFR_MODEL, "%s: peft_type is missing; this is not a file of PEFT",
+                         tfr_json_name(doc));
+    }
+    if (strcmp(type, wanted) == 0) {
         return TFR_OK;
     }
-    if (type != NULL && is_among(type, mergeable, TFR_COUNT_OF(mergeable))) {
-        return tfr_raise(TFR_UNSUPPORTED,
-                         "%s: peft_type = %.32s is not a prefix; merge it into the model with "
-                         "merge_and_unload() and save_pretrained",
-                         tfr_json_name(doc), type);
+    for (size_t i = 0; i < TFR_COUNT_OF(kinds); i++) {
+        if (strcmp(type, kinds[i].type) == 0) {
+            return tfr_raise(TFR_UNSUPPORTED, "%s: peft_type = %s, %s, where %s is needed; %s",
+                             tfr_json_name(doc), type, kinds[i].what, wanted, kinds[i].fix);
+        }
     }
-    if (type != NULL && (strcmp(type, "PROMPT_TUNING") == 0 || strcmp(type, "P_TUNING") == 0 ||
-                         strcmp(type, "MULTITASK_PROMPT_TUNING") == 0)) {
-        return tfr_raise(TFR_UNSUPPORTED,
-                         "%s: peft_type = %.32s puts embeddings before the text, which is no prefix of keys "
-                         "and values; pass them with the "
-                         "text's own as inputs_embeds of `tfrun forward`",
-                         tfr_json_name(doc), type);
-    }
-    return tfr_raise(TFR_UNSUPPORTED, "%s: peft_type = %.32s; only PREFIX_TUNING is supported",
-                     tfr_json_name(doc), type != NULL ? type : "(missing)");
+    return tfr_raise(TFR_UNSUPPORTED,
+                     "%s: peft_type = %.32s is neither LORA nor PREFIX_TUNING; merge it into the model with "
+                     "merge_and_unload() and "
+                     "save_pretrained",
+                     tfr_json_name(doc), type);
 }
 
-static enum tfr_status check_task(const struct tfr_json_doc *doc, const struct tfr_hparams *hparams) {
+enum tfr_status tfr_adapter_check_task(const struct tfr_json_doc *doc, const struct tfr_hparams *hparams) {
     static const struct {
         const char *task, *class;
         unsigned heads;
@@ -132,28 +139,19 @@ static enum tfr_status check(const struct tfr_json_doc *doc, const struct tfr_hp
     if (tfr_json_kind(tfr_json_root(doc)) != TFR_JSON_OBJECT) {
         return tfr_raise(TFR_MODEL, "%s: is not an object", tfr_json_name(doc));
     }
-    TFR_TRY(check_type(doc)); /* first: keys of another kind are not the fault */
+    TFR_TRY(tfr_adapter_check_type(doc, "PREFIX_TUNING")); /* first: keys of another kind are not the fault */
     TFR_TRY(check_keys(doc));
-    TFR_TRY(check_task(doc, hparams));
+    TFR_TRY(tfr_adapter_check_task(doc, hparams));
     return check_numbers(doc, hparams, n);
 }
 
 enum tfr_status tfr_adapter_read_config(const char *directory, const struct tfr_hparams *hparams,
                                         int64_t *n) {
-    char *path = tfr_path_join(directory, "adapter_config.json");
     struct tfr_json_doc *doc = NULL;
-    enum tfr_status status = path != NULL ? TFR_OK : TFR_RESOURCE;
-    if (status == TFR_OK && !tfr_path_exists(path)) {
-        status = tfr_raise(
-            TFR_RESOURCE, "%s: no adapter_config.json here; this is not a folder that PEFT wrote", directory);
-    }
-    if (status == TFR_OK) {
-        status = tfr_json_open_file(&doc, path, TFR_MODEL);
-    }
+    enum tfr_status status = tfr_adapter_open_config(&doc, directory);
     if (status == TFR_OK) {
         status = check(doc, hparams, n);
     }
     tfr_json_close(doc);
-    tfr_free(path);
     return status;
 }

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/mapfile.h"
 #include "base/status.h"
+#include "model/lora.h"
 #include "model/model_check.h"
 #include "model/model_tensors.h"
 
@@ -21,6 +22,16 @@ static bool has_file(const char *directory, const char *name) {
     return exists;
 }
 
+static enum tfr_status open_lora(struct tfr_model *model) {
+    char *directory = NULL;
+    enum tfr_status status = tfr_lora_find(model->config, &directory);
+    if (status == TFR_OK && directory != NULL) {
+        status = tfr_lora_open(&model->lora, directory, &model->hparams);
+    }
+    tfr_free(directory);
+    return status;
+}
+
 static enum tfr_status open_weights(struct tfr_model *model) {
     const char *prefix = model->config->options.model_prefix;
     char *path = NULL;
@@ -30,7 +41,13 @@ static enum tfr_status open_weights(struct tfr_model *model) {
         status = tfr_adapter_open(&model->adapter, prefix, &model->hparams);
     }
     if (status == TFR_OK) {
+        status = open_lora(model);
+    }
+    if (status == TFR_OK) {
         status = tfr_model_check_tensors(model, path);
+    }
+    if (status == TFR_OK && model->lora != NULL) {
+        status = tfr_lora_merge(model->lora, model);
     }
     if (status == TFR_OK && model->config->options.model_check_weights) {
         status = tfr_model_check_values(model);
@@ -95,6 +112,7 @@ void tfr_model_close(struct tfr_model *model) {
     tfr_tokenizer_close(model->tokenizer);
     tfr_weights_close(model->weights);
     tfr_adapter_close(model->adapter);
+    tfr_lora_close(model->lora);
     tfr_free(model);
 }
 
@@ -111,7 +129,7 @@ static const struct tfr_weight *find_param(const struct tfr_model *model, enum t
     return weight;
 }
 
-const struct tfr_weight *tfr_model_param(const struct tfr_model *model, enum tfr_param param, int64_t layer) {
+const struct tfr_weight *tfr_model_stored_param(const struct tfr_model *model, enum tfr_param param, int64_t layer) {
     if (model->weights == NULL) {
         return NULL;
     }
@@ -121,4 +139,9 @@ const struct tfr_weight *tfr_model_param(const struct tfr_model *model, enum tfr
     /* One matrix under either name; files saved with the head alone exist. */
     const struct tfr_weight *wte = find_param(model, TFR_PARAM_WTE, 0);
     return wte != NULL ? wte : find_param(model, TFR_PARAM_LM_HEAD, 0);
+}
+
+const struct tfr_weight *tfr_model_param(const struct tfr_model *model, enum tfr_param param, int64_t layer) {
+    const struct tfr_weight *merged = tfr_lora_param(model->lora, param, layer);
+    return merged != NULL ? merged : tfr_model_stored_param(model, param, layer);
 }

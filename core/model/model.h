@@ -38,6 +38,7 @@ struct tfr_model {
     struct tfr_hparams hparams;      /* copy */
     struct tfr_weights *weights;     /* owned; NULL for a model opened without a checkpoint (plan, cost) */
     struct tfr_adapter *adapter;     /* owned; NULL without model.prefix. Its head, if it has one, replaces the checkpoint's */
+    struct tfr_lora *lora;           /* owned; NULL without a LoRA adapter. What it merged stands for the checkpoint's */
     struct tfr_tokenizer *tokenizer; /* owned; NULL if the folder has none */
     bool tied;                       /* lm_head is wte */
 };
@@ -48,8 +49,12 @@ enum tfr_model_parts { TFR_MODEL_WEIGHTS = 1, TFR_MODEL_TOKENIZER = 2 };
 enum tfr_status tfr_model_open(struct tfr_model **model, const struct tfr_config *config, int parts);
 void tfr_model_close(struct tfr_model *model);
 
+struct tfr_lora;
+
 /* The tensor of a parameter (layer ignored for those outside blocks); NULL without weights. Tied: LM_HEAD gives wte. */
 const struct tfr_weight *tfr_model_param(const struct tfr_model *model, enum tfr_param param, int64_t layer);
+/* The same without what an adapter changed. */
+const struct tfr_weight *tfr_model_stored_param(const struct tfr_model *model, enum tfr_param param, int64_t layer);
 /* True if a model of this config has the parameter: cross-attention and heads are not in all. */
 bool tfr_model_has_param(const struct tfr_hparams *hparams, enum tfr_param param);
 /* Width of the pooled output of GPT2DoubleHeadsModel. */

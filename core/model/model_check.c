@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "base/tensor.h"
 #include "config/complaints.h"
+#include "model/lora.h"
 #include "model/model_tensors.h"
 
 enum { MAX_LINES = 20, MAX_NAME = 128, PIECE = 16384 };
@@ -212,6 +213,10 @@ static enum tfr_status check_finite(const struct tfr_weight *weight, float *buff
     return TFR_OK;
 }
 
+static enum tfr_status check_merged(void *user, const struct tfr_weight *weight) {
+    return check_finite(weight, user);
+}
+
 enum tfr_status tfr_model_check_values(const struct tfr_model *model) {
     size_t n;
     const struct tfr_weight *all = tfr_weights_all(model->weights, &n);
@@ -225,6 +230,9 @@ enum tfr_status tfr_model_check_values(const struct tfr_model *model) {
             status = check_finite(&all[i], buffer);
             tfr_weights_drop(model->weights, &all[i]);
         }
+    }
+    if (status == TFR_OK) {
+        status = tfr_lora_each(model->lora, check_merged, buffer);
     }
     tfr_free(buffer);
     return status;

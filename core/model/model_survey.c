@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "base/tensor.h"
 #include "config/findings.h"
+#include "model/lora.h"
 #include "model/model_check.h"
 #include "model/model_tensors.h"
 
@@ -141,6 +142,28 @@ static void add_files(struct survey *survey, const char *path) {
     tfr_model_each_unread(survey->model.config, add_unread, survey);
 }
 
+/* Before the merge it stands in for tensors that the checkpoint lacks. */
+static void open_lora(struct survey *survey) {
+    char *directory = NULL, tensors[48];
+    enum tfr_status status = tfr_lora_find(survey->model.config, &directory);
+    if (status == TFR_OK && directory != NULL) {
+        status = tfr_lora_open(&survey->model.lora, directory, &survey->model.hparams);
+    }
+    if (status != TFR_OK) {
+        refuse(survey, TFR_ABOUT_OTHER, "adapter", "file", status, tfr_failure_text());
+    } else if (directory != NULL) {
+        snprintf(tensors, sizeof(tensors), "merged into %zu tensors: ", tfr_lora_count(survey->model.lora));
+        char *reason = tfr_format("%s%s", tensors, directory);
+        tfr_findings_add(survey->findings, &(struct tfr_finding){.about = TFR_ABOUT_OTHER,
+                                                                 .verdict = TFR_VERDICT_HONOURED,
+                                                                 .name = "adapter",
+                                                                 .source = "file",
+                                                                 .reason = reason});
+        tfr_free(reason);
+    }
+    tfr_free(directory);
+}
+
 static void survey_tensors(struct survey *survey) {
     size_t n;
     const struct tfr_weight *all = tfr_weights_all(survey->model.weights, &n);
@@ -172,6 +195,9 @@ enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_fin
     }
     open_adapter(&survey);
     if (status == TFR_OK) {
+        open_lora(&survey);
+    }
+    if (status == TFR_OK) {
         add_files(&survey, path);
         survey_tensors(&survey);
     } else if (status != TFR_RESOURCE || path != NULL) {
@@ -179,6 +205,7 @@ enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_fin
     }
     tfr_weights_close(survey.model.weights);
     tfr_adapter_close(survey.model.adapter);
+    tfr_lora_close(survey.model.lora);
     tfr_free(path);
     return findings->failed ? TFR_RESOURCE : TFR_OK;
 }

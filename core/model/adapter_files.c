@@ -1,0 +1,117 @@
+/* adapter_files.c - the files of a folder that PEFT wrote, and which such folder a config means. */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+#include "model/adapter_config.h"
+#include "model/lora.h"
+#include "model/lora_config.h"
+
+enum tfr_status tfr_adapter_open_config(struct tfr_json_doc **doc, const char *directory) {
+    char *path = tfr_path_join(directory, "adapter_config.json");
+    enum tfr_status status = path != NULL ? TFR_OK : TFR_RESOURCE;
+    if (status == TFR_OK && !tfr_path_exists(path)) {
+        status = tfr_raise(
+            TFR_RESOURCE, "%s: no adapter_config.json here; this is not a folder that PEFT wrote", directory);
+    }
+    if (status == TFR_OK) {
+        status = tfr_json_open_file(doc, path, TFR_MODEL);
+    }
+    tfr_free(path);
+    return status;
+}
+
+enum tfr_status tfr_adapter_open_weights(struct tfr_weights **weights, const char *directory) {
+    static const char *const names[] = {"adapter_model.safetensors", "adapter_model.bin"};
+    for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
+        char *path = tfr_path_join(directory, names[i]);
+        if (path == NULL) {
+            return TFR_RESOURCE;
+        }
+        const bool is_there = tfr_path_exists(path);
+        const enum tfr_status status = is_there ? tfr_weights_open(weights, path) : TFR_OK;
+        tfr_free(path);
+        if (is_there) {
+            return status;
+        }
+    }
+    return tfr_raise(TFR_RESOURCE, "%s: no adapter_model.safetensors and no adapter_model.bin here",
+                     directory);
+}
+
+static bool is_same_folder(const char *a, const char *b) {
+    struct stat facts_a, facts_b;
+    return stat(a, &facts_a) == 0 && stat(b, &facts_b) == 0 && facts_a.st_dev == facts_b.st_dev &&
+           facts_a.st_ino == facts_b.st_ino;
+}
+
+/* The adapter names the model that it was made for. from_pretrained would take the weights from there. */
+static enum tfr_status check_base(const char *directory, const char *base) {
+    if (base == NULL || is_same_folder(base, directory)) {
+        return TFR_OK;
+    }
+    if (tfr_path_is_directory(base)) {
+        return tfr_raise(TFR_UNSUPPORTED,
+                         "%s: the adapter here is for the model in %.500s, not for the weights beside it; "
+                         "run that one: tfrun "
+                         "%.500s --adapter %s, or leave the adapter: --adapter-beside ignore",
+                         directory, base, base, directory);
+    }
+    const char *slash = strrchr(base, '/');
+    const size_t length = strlen(slash != NULL ? slash + 1 : base), own = strlen(directory);
+    if (own < length || strcmp(directory + own - length, slash != NULL ? slash + 1 : base) != 0) {
+        tfr_log(TFR_LOG_WARN, "model",
+                "%s: merging the adapter here into the weights beside it, though it names %.200s; if they "
+                "hold it already, say "
+                "--adapter-beside ignore",
+                directory, base);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status check_beside(const struct tfr_config *config) {
+    struct tfr_lora_config lora;
+    enum tfr_status status = tfr_lora_config_open(&lora, config->directory, &config->model);
+    if (status == TFR_OK) {
+        status = check_base(config->directory, tfr_lora_base(&lora));
+    } else {
+        status = tfr_raise_prefix(status,
+                                  "an adapter lies beside the weights (--adapter-beside ignore leaves it)");
+    }
+    tfr_lora_config_close(&lora);
+    return status;
+}
+
+static bool has_adapter(const char *directory) {
+    char *path = tfr_path_join(directory, "adapter_config.json");
+    const bool is_there = path != NULL && tfr_path_exists(path);
+    tfr_free(path);
+    return is_there;
+}
+
+enum tfr_status tfr_lora_find(const struct tfr_config *config, char **directory) {
+    const struct tfr_options *options = &config->options;
+    *directory = NULL;
+    if (options->model_adapter != NULL) {
+        if (!tfr_path_is_directory(options->model_adapter)) {
+            return tfr_raise(TFR_RESOURCE,
+                             "%s: this adapter is not there; --adapter names a folder that PEFT wrote",
+                             options->model_adapter);
+        }
+        *directory = tfr_strdup(options->model_adapter);
+        return *directory != NULL ? TFR_OK : TFR_RESOURCE;
+    }
+    /* --prefix may name the very adapter that lies here. */
+    const bool is_prefix =
+        options->model_prefix != NULL && is_same_folder(options->model_prefix, config->directory);
+    if (options->model_adapter_beside == TFR_BESIDE_IGNORE || is_prefix || !has_adapter(config->directory)) {
+        return TFR_OK;
+    }
+    TFR_TRY(check_beside(config));
+    *directory = tfr_strdup(config->directory);
+    return *directory != NULL ? TFR_OK : TFR_RESOURCE;
+}
