@@ -28,6 +28,42 @@ void tfr_config_complain(struct tfr_config_reader *reader, const tfr_json *node,
                        line, column, text);
 }
 
+/* The folder of an adapter, or its config, is no model: what to type instead. The adapter may name its model.
+ */
+static enum tfr_status refuse_adapter(const char *directory, const char *path) {
+    struct tfr_json_doc *doc = NULL;
+    const tfr_json *node = NULL;
+    if (tfr_json_open_file(&doc, path, TFR_CONFIG) == TFR_OK) {
+        node = tfr_json_member(tfr_json_root(doc), "base_model_name_or_path");
+    }
+    const char *base = node != NULL ? tfr_json_string(node) : NULL;
+    const bool is_here = base != NULL && tfr_path_is_directory(base);
+    const bool is_named = base != NULL && base[0] != '\0' && !is_here;
+    const enum tfr_status status = tfr_raise(
+        TFR_RESOURCE,
+        "%s: this is an adapter of PEFT, no model%s%.200s; run the model with it: tfrun %.500s --adapter %s",
+        directory, is_named ? "; it was made for " : "", is_named ? base : "", is_here ? base : "MODEL",
+        directory);
+    tfr_json_close(doc);
+    return status;
+}
+
+/* Refuses where an adapter stands in the place of a model; otherwise nothing is wrong with the path. */
+static enum tfr_status check_adapter(const struct tfr_config *config, bool is_directory) {
+    static const char name[] = "adapter_config.json";
+    const char *slash = strrchr(config->path, '/');
+    if (!is_directory && strcmp(slash != NULL ? slash + 1 : config->path, name) != 0) {
+        return TFR_OK;
+    }
+    char *path = tfr_path_join(config->directory, name);
+    if (path == NULL) {
+        return TFR_RESOURCE;
+    }
+    const enum tfr_status status = tfr_path_exists(path) ? refuse_adapter(config->directory, path) : TFR_OK;
+    tfr_free(path);
+    return status;
+}
+
 /* A folder stands for the config.json in it. */
 static enum tfr_status resolve_path(struct tfr_config *config, const char *path) {
     const bool is_directory = tfr_path_is_directory(path);
@@ -35,6 +71,9 @@ static enum tfr_status resolve_path(struct tfr_config *config, const char *path)
     config->directory = is_directory ? tfr_strdup(path) : tfr_path_directory(path);
     if (config->path == NULL || config->directory == NULL) {
         return TFR_RESOURCE;
+    }
+    if (!is_directory || !tfr_path_exists(config->path)) {
+        TFR_TRY(check_adapter(config, is_directory));
     }
     if (is_directory && !tfr_path_exists(config->path)) {
         return tfr_raise(TFR_RESOURCE,
@@ -175,16 +214,19 @@ static void apply_overrides(struct tfr_config_reader *reader, const struct tfr_o
                            n_inputs);
     }
     if (options->input_encoder_states != NULL && !reader->config->model.add_cross_attention) {
-        tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0,
-                           "input.encoder_states is given, but the model has no cross-attention (add_cross_attention)");
+        tfr_complaints_add(
+            &reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0,
+            "input.encoder_states is given, but the model has no cross-attention (add_cross_attention)");
     }
 }
 
 static void check_capacity(struct tfr_config_reader *reader) {
-    const int64_t capacity = reader->config->options.runtime_kv_capacity, limit = reader->config->model.n_positions;
+    const int64_t capacity = reader->config->options.runtime_kv_capacity,
+                  limit = reader->config->model.n_positions;
     if (reader->complaints.n == 0 && capacity > limit) {
         tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0,
-                           "%s: tfrun.runtime.kv_capacity = %lld is more than n_positions = %lld; take at most that, or 0 for all",
+                           "%s: tfrun.runtime.kv_capacity = %lld is more than n_positions = %lld; take at "
+                           "most that, or 0 for all",
                            reader->config->path, (long long)capacity, (long long)limit);
     }
 }
@@ -223,8 +265,9 @@ static enum tfr_status load(struct tfr_config *config, const char *path, const s
     return status;
 }
 
-static enum tfr_status open_config(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
-                                   size_t n_overrides, struct tfr_findings *findings) {
+static enum tfr_status open_config(struct tfr_config **config, const char *path,
+                                   const struct tfr_override *overrides, size_t n_overrides,
+                                   struct tfr_findings *findings) {
     *config = NULL;
     struct tfr_config *loaded = tfr_alloc(1, sizeof(*loaded));
     if (loaded == NULL) {
@@ -244,8 +287,9 @@ enum tfr_status tfr_config_load(struct tfr_config **config, const char *path,
     return open_config(config, path, overrides, n_overrides, NULL);
 }
 
-enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
-                                  size_t n_overrides, struct tfr_findings *findings) {
+enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path,
+                                  const struct tfr_override *overrides, size_t n_overrides,
+                                  struct tfr_findings *findings) {
     return open_config(config, path, overrides, n_overrides, findings);
 }
 

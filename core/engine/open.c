@@ -156,6 +156,7 @@ static enum tfr_status open_stages(struct tfr_engine *engine, const char *path,
     TFR_TRY(tfr_engine_same_config(engine));
     TFR_TRY(open_team(engine));
     TFR_TRY(tfr_comm_agree(engine->comm, open_local(engine)));
+    TFR_TRY(tfr_engine_same_weights(engine));
     TFR_TRY(place_blocks(engine));
     TFR_TRY(tfr_comm_agree(engine->comm, open_runtime(engine)));
     TFR_TRY(tfr_engine_same_orders(engine));

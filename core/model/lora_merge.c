@@ -110,6 +110,18 @@ static void convert(uint8_t *to, enum tfr_dtype dtype, const uint8_t *from, enum
     }
 }
 
+/* PEFT rounds the product for an embedding to the type of the table before it adds it; for other modules it
+ * does not. */
+static void round_sums(double *sums, enum tfr_dtype dtype, double scaling, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        float value = (float)sums[i] * (float)scaling;
+        uint8_t bits[sizeof(double)];
+        tfr_from_f32(bits, &value, dtype, 1);
+        tfr_to_f32(&value, bits, dtype, 1);
+        sums[i] = value;
+    }
+}
+
 static void merge_row(uint8_t *row, enum tfr_dtype dtype, const double *sums, double scaling, float *buffer,
                       int64_t n) {
     if (dtype == TFR_DTYPE_F64) {
@@ -123,13 +135,18 @@ static void merge_row(uint8_t *row, enum tfr_dtype dtype, const double *sums, do
 
 static enum tfr_status add_product(struct tfr_lora_slot *slot, enum tfr_param param, float *buffer) {
     const struct tfr_tensor *merged = &slot->merged.tensor;
+    const bool rounds = (param == TFR_PARAM_WTE || param == TFR_PARAM_WPE) && merged->dtype != TFR_DTYPE_F64;
+    const double scaling = rounds ? 1 : slot->scaling;
     struct factors factors = {0};
     const enum tfr_status status = open_factors(&factors, slot, param, merged);
     const size_t row_bytes = (size_t)factors.columns * tfr_dtype_size(merged->dtype);
     for (int64_t row = 0; status == TFR_OK && row < factors.rows; row++) {
         sum_row(&factors, row);
-        merge_row((uint8_t *)merged->data + (size_t)row * row_bytes, merged->dtype, factors.sums,
-                  slot->scaling, buffer, factors.columns);
+        if (rounds) {
+            round_sums(factors.sums, merged->dtype, slot->scaling, factors.columns);
+        }
+        merge_row((uint8_t *)merged->data + (size_t)row * row_bytes, merged->dtype, factors.sums, scaling,
+                  buffer, factors.columns);
     }
     close_factors(&factors);
     return status;

@@ -223,7 +223,7 @@ static enum tfr_status pop_mark(machine_t *m, uint32_t *n) {
 }
 
 static enum tfr_status op_tuple(machine_t *m, int unused) {
-    uint32_t n;
+    uint32_t n = 0;
     TFR_TRY(pop_mark(m, &n));
     return make_tuple(m, n);
 }
@@ -251,7 +251,7 @@ static enum tfr_status op_extend(machine_t *m, int kind) {
 }
 
 static enum tfr_status op_extend_marked(machine_t *m, int kind) {
-    uint32_t n;
+    uint32_t n = 0;
     TFR_TRY(pop_mark(m, &n));
     return extend(m, (enum tfr_pickle_kind)kind, n);
 }
@@ -308,7 +308,7 @@ static enum tfr_status op_global(machine_t *m, int unused) {
 }
 
 static enum tfr_status op_stack_global(machine_t *m, int unused) {
-    uint32_t name, module;
+    uint32_t name = 0, module = 0;
     TFR_TRY(tfr_pickle_pop(m, &name));
     TFR_TRY(tfr_pickle_pop(m, &module));
     const struct tfr_pickle_value *values = m->pickle->values;
@@ -355,7 +355,7 @@ static const struct {
 
 static enum tfr_status run(machine_t *m) {
     while (!m->stopped) {
-        const uint8_t *op;
+        const uint8_t *op = NULL;
         m->op_at = m->at;
         m->op_name = "end";
         TFR_TRY(take(m, 1, &op));

@@ -86,7 +86,7 @@ static enum tfr_status push_tensor(machine_t *m, uint32_t args) {
 }
 
 enum tfr_status tfr_pickle_reduce(machine_t *m, int unused) {
-    uint32_t args, called;
+    uint32_t args = 0, called = 0;
     TFR_TRY(tfr_pickle_pop(m, &args));
     TFR_TRY(tfr_pickle_pop(m, &called));
     const struct tfr_pickle_value *callee = &m->pickle->values[called];
@@ -113,7 +113,7 @@ enum tfr_status tfr_pickle_reduce(machine_t *m, int unused) {
 
 /* The only attribute of a state dict is _metadata, versions of modules. */
 enum tfr_status tfr_pickle_build(machine_t *m, int unused) {
-    uint32_t state, object;
+    uint32_t state = 0, object = 0;
     TFR_TRY(tfr_pickle_pop(m, &state));
     TFR_TRY(tfr_pickle_pop(m, &object));
     if (m->pickle->values[object].kind != TFR_PICKLE_DICT ||
@@ -126,7 +126,7 @@ enum tfr_status tfr_pickle_build(machine_t *m, int unused) {
 
 /* ("storage", type, key, device, elements), and in old files None or a view as a sixth. */
 enum tfr_status tfr_pickle_persistent(machine_t *m, int unused) {
-    uint32_t id;
+    uint32_t id = 0;
     TFR_TRY(tfr_pickle_pop(m, &id));
     const struct tfr_pickle_value *tuple = &m->pickle->values[id];
     const uint32_t n = tuple->kind == TFR_PICKLE_TUPLE ? tuple->as.items.n : 0;

@@ -119,7 +119,7 @@ static enum tfr_status find_storage(struct state *state, const struct tfr_pickle
                                     const uint8_t **data) {
     const struct tfr_pickle_value *text = value_of(state, storage->as.storage.key);
     char key[MAX_KEY + 1];
-    size_t bytes;
+    size_t bytes = 0;
     if (text->as.text.size > MAX_KEY || !tfr_torch_is_plain(text->as.text.bytes, text->as.text.size)) {
         return tfr_raise(TFR_MODEL, "%s: a storage has a key that torch.save does not write", state->name);
     }
@@ -135,7 +135,7 @@ static enum tfr_status read_tensor(struct state *state, struct tfr_torch_entry *
                                    const struct tfr_pickle_value *tensor) {
     const struct tfr_pickle_value *storage = value_of(state, tensor->as.tensor.storage);
     const int64_t offset = tensor->as.tensor.offset, n = storage->as.storage.n;
-    size_t count, reach;
+    size_t count = 0, reach = 0;
     entry->dtype = storage->as.storage.dtype;
     TFR_TRY(read_shape(state, entry, tensor, &count, &reach));
     TFR_TRY(find_storage(state, storage, &entry->data));

@@ -352,6 +352,10 @@ const struct tfr_weight *tfr_weights_all(const struct tfr_weights *weights, size
     return weights->items;
 }
 
+const char *tfr_weights_file(const struct tfr_weights *weights, size_t i) {
+    return i < weights->n_files ? weights->files[i].path : NULL;
+}
+
 const char *tfr_weights_note(const struct tfr_weights *weights, const char *key) {
     for (size_t i = 0; i < weights->n_notes; i++) {
         if (strcmp(weights->notes[i].key, key) == 0) {

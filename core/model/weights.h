@@ -24,6 +24,8 @@ void tfr_weights_close(struct tfr_weights *weights);
 const struct tfr_weight *tfr_weights_find(const struct tfr_weights *weights, const char *name);
 /* All tensors in the order of the files. */
 const struct tfr_weight *tfr_weights_all(const struct tfr_weights *weights, size_t *n);
+/* Path of the i-th file that was opened, NULL beyond the last. */
+const char *tfr_weights_file(const struct tfr_weights *weights, size_t i);
 /* A text of the file's __metadata__, NULL if it has none of that key; of a sharded model, none. */
 const char *tfr_weights_note(const struct tfr_weights *weights, const char *key);
 /* Drops the resident pages of one tensor (it was packed and will not be read again). */

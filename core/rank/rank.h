@@ -68,6 +68,8 @@ enum tfr_status tfr_engine_place_blocks(const struct tfr_config *config, const s
 
 /* same_job.c: all ranks compare what results depend on; a rank that differs is named, with the part in which it differs. */
 enum tfr_status tfr_engine_same_config(struct tfr_engine *engine);
+/* same_weights.c: the same for what they opened. */
+enum tfr_status tfr_engine_same_weights(struct tfr_engine *engine);
 enum tfr_status tfr_engine_same_orders(struct tfr_engine *engine);
 uint64_t tfr_hparams_fingerprint(const struct tfr_hparams *hparams);
 
