@@ -22,6 +22,12 @@ static bool has_file(const char *directory, const char *name) {
     return exists;
 }
 
+enum tfr_status tfr_model_open_checkpoint(struct tfr_model *model, const char *path) {
+    const char *front = model->config->options.model_tensor_prefix;
+    TFR_TRY(tfr_weights_open(&model->weights, path));
+    return front != NULL && front[0] != '\0' ? tfr_weights_strip(model->weights, front) : TFR_OK;
+}
+
 static enum tfr_status open_lora(struct tfr_model *model) {
     char *directory = NULL;
     enum tfr_status status = tfr_lora_find(model->config, &directory);
@@ -36,7 +42,7 @@ static enum tfr_status open_weights(struct tfr_model *model) {
     const char *prefix = model->config->options.model_prefix;
     char *path = NULL;
     TFR_TRY(tfr_model_find_weights(model->config, &path));
-    enum tfr_status status = tfr_weights_open(&model->weights, path);
+    enum tfr_status status = tfr_model_open_checkpoint(model, path);
     if (status == TFR_OK && prefix != NULL) {
         status = tfr_adapter_open(&model->adapter, prefix, &model->hparams);
     }

@@ -3,18 +3,20 @@
  * request for NaN. */
 #include "model/model_check.h"
 
+#include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "base/tensor.h"
 #include "config/complaints.h"
 #include "model/lora.h"
 #include "model/model_tensors.h"
 
-enum { MAX_LINES = 20, MAX_NAME = 128, PIECE = 16384 };
+enum { MAX_LINES = 20, MAX_NAME = 128, PIECE = 16384, PREFIX_LENGTH = 12 /* of "transformer." */ };
 
 static bool ends_with(const char *text, const char *end) {
     const size_t length = strlen(text), tail = strlen(end);
@@ -31,7 +33,8 @@ static const char *hint_of(const char *name) {
         {"score.", "this is the head of GPT2ForSequenceClassification, which architectures does not name"},
         {"classifier.", "this is the head of GPT2ForTokenClassification, which architectures does not name"},
         {"qa_outputs.", "this is the head of GPT2ForQuestionAnswering, which architectures does not name"},
-        {"multiple_choice_head.", "this is a head of GPT2DoubleHeadsModel, which architectures does not name"},
+        {"multiple_choice_head.",
+         "this is a head of GPT2DoubleHeadsModel, which architectures does not name"},
         {"lora_", "adapters must be merged into the model first"},
     };
     if (ends_with(name, ".gamma") || ends_with(name, ".beta")) {
@@ -73,14 +76,49 @@ static void check_form(struct tfr_complaints *complaints, const struct tfr_model
     }
 }
 
+/* True if no parameter of the model asks for the tensor. */
+static bool is_unasked(const struct tfr_model *model, const struct tfr_weight *weight,
+                       const struct tfr_parsed_name *parsed) {
+    if (parsed->kind != TFR_NAME_PARAM) {
+        return parsed->kind == TFR_NAME_OTHER;
+    }
+    const bool is_second = model->tied && parsed->param == TFR_PARAM_LM_HEAD &&
+                           tfr_model_stored_param(model, TFR_PARAM_WTE, 0) != weight;
+    return is_second || parsed->layer >= model->hparams.n_layer ||
+           (parsed->param != TFR_PARAM_LM_HEAD && !tfr_model_has_param(&model->hparams, parsed->param));
+}
+
+static bool is_listed(const struct tfr_model *model, const char *name) {
+    const struct tfr_string_list *list = &model->config->options.model_ignore_tensors;
+    for (size_t i = 0; i < list->n; i++) {
+        if (fnmatch(list->items[i], name, 0) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tfr_model_is_ignored(const struct tfr_model *model, const struct tfr_weight *weight) {
+    const struct tfr_parsed_name parsed = tfr_model_parse_name(weight->name);
+    return is_unasked(model, weight, &parsed) && is_listed(model, weight->name);
+}
+
 void tfr_model_check_tensor(struct tfr_complaints *complaints, const struct tfr_model *model,
                             const struct tfr_weight *weight) {
     const struct tfr_parsed_name name = tfr_model_parse_name(weight->name), *parsed = &name;
-    char text[192];
+    char text[256];
     const bool is_foreign = parsed->kind == TFR_NAME_PARAM && parsed->param != TFR_PARAM_LM_HEAD &&
                             !tfr_model_has_param(&model->hparams, parsed->param);
+    if (tfr_model_is_ignored(model, weight)) {
+        return;
+    }
     if (parsed->kind == TFR_NAME_OTHER || is_foreign) {
-        snprintf(text, sizeof(text), "is unknown: %s", hint_of(weight->name));
+        const char *dot = strchr(weight->name, '.');
+        const bool is_head = dot != NULL && strncmp(weight->name, "transformer.", PREFIX_LENGTH) != 0 &&
+                             weight->name[0] != 'h';
+        snprintf(text, sizeof(text), "is unknown: %s; --ignore-tensors '%.*s%s' runs the model without it",
+                 hint_of(weight->name), is_head ? (int)(dot - weight->name) : 64, weight->name,
+                 is_head ? ".*" : "");
         complain(complaints, weight, text);
     } else if (parsed->kind == TFR_NAME_PARAM && parsed->layer >= model->hparams.n_layer) {
         snprintf(text, sizeof(text), "is of block %lld, but the config says n_layer = %lld",
@@ -89,29 +127,6 @@ void tfr_model_check_tensor(struct tfr_complaints *complaints, const struct tfr_
     } else if (parsed->kind == TFR_NAME_PARAM) {
         check_form(complaints, model, weight, parsed->param);
     }
-}
-
-/* Both name forms in one checkpoint could hide two models; the head has one name in both. */
-enum tfr_status tfr_model_check_prefix(const struct tfr_model *model) {
-    size_t n;
-    const struct tfr_weight *all = tfr_weights_all(model->weights, &n), *prefixed = NULL, *bare = NULL;
-    for (size_t i = 0; i < n; i++) {
-        const struct tfr_parsed_name parsed = tfr_model_parse_name(all[i].name);
-        if (parsed.kind == TFR_NAME_OTHER ||
-            (parsed.kind == TFR_NAME_PARAM && parsed.param >= TFR_PARAM_LM_HEAD)) {
-            continue;
-        }
-        prefixed = parsed.has_prefix ? &all[i] : prefixed;
-        bare = parsed.has_prefix ? bare : &all[i];
-    }
-    if (prefixed != NULL && bare != NULL) {
-        return tfr_raise(
-            TFR_MODEL,
-            "%s: mixes names with and without \"transformer.\" (%.200s and %.200s); save the model "
-            "again with one form",
-            bare->file, prefixed->name, bare->name);
-    }
-    return TFR_OK;
 }
 
 void tfr_model_each_missing(const struct tfr_model *model,
@@ -149,35 +164,22 @@ static void complain_missing(void *user, enum tfr_param param, int64_t layer) {
                            : "");
 }
 
-/* A tied matrix stored twice must be one matrix, otherwise nobody knows which one is meant. */
-/* In pieces, so that no rank ever holds two whole matrices. */
-static bool same_bytes(const struct tfr_model *model, const struct tfr_weight *a, const struct tfr_weight *b) {
-    enum { PIECE_BYTES = 8 << 20 };
-    const size_t bytes = tfr_tensor_bytes(&a->tensor);
-    bool is_same = a->tensor.dtype == b->tensor.dtype;
-    for (size_t at = 0; is_same && at < bytes; at += PIECE_BYTES) {
-        const size_t n = bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES;
-        is_same = memcmp((const uint8_t *)a->tensor.data + at, (const uint8_t *)b->tensor.data + at, n) == 0;
-        tfr_weights_drop(model->weights, a);
-        tfr_weights_drop(model->weights, b);
+/* A pattern that lets nothing pass is misspelled, or its tensor is gone. */
+static void warn_unused(const struct tfr_model *model) {
+    const struct tfr_string_list *list = &model->config->options.model_ignore_tensors;
+    size_t n;
+    const struct tfr_weight *all = tfr_weights_all(model->weights, &n);
+    for (size_t i = 0; i < list->n; i++) {
+        bool is_used = false;
+        for (size_t j = 0; j < n && !is_used; j++) {
+            const struct tfr_parsed_name parsed = tfr_model_parse_name(all[j].name);
+            is_used = fnmatch(list->items[i], all[j].name, 0) == 0 && is_unasked(model, &all[j], &parsed);
+        }
+        if (!is_used) {
+            tfr_log(TFR_LOG_WARN, "model",
+                    "model.ignore_tensors: %.100s matches no tensor that could be ignored", list->items[i]);
+        }
     }
-    return is_same;
-}
-
-static enum tfr_status check_tied(const struct tfr_model *model) {
-    const struct tfr_weight *wte = tfr_model_param(model, TFR_PARAM_WTE, 0);
-    const struct tfr_weight *head = tfr_weights_find(model->weights, "lm_head.weight");
-    if (!model->tied || head == NULL || wte == head) {
-        return TFR_OK;
-    }
-    if (!same_bytes(model, wte, head)) {
-        return tfr_raise(
-            TFR_MODEL,
-            "%s: lm_head.weight differs from %s, but the config says tie_word_embeddings = true; set "
-            "it to false if the head has weights of its own",
-            head->file, wte->name);
-    }
-    return TFR_OK;
 }
 
 enum tfr_status tfr_model_check_tensors(const struct tfr_model *model, const char *path) {
@@ -191,7 +193,8 @@ enum tfr_status tfr_model_check_tensors(const struct tfr_model *model, const cha
     struct missing missing = {&complaints, model, path};
     tfr_model_each_missing(model, complain_missing, &missing);
     TFR_TRY(tfr_complaints_raise(&complaints, MAX_LINES));
-    return check_tied(model);
+    warn_unused(model);
+    return tfr_model_check_tied(model);
 }
 
 static enum tfr_status check_finite(const struct tfr_weight *weight, float *buffer) {

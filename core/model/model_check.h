@@ -8,13 +8,18 @@
 /* Names, prefixes, shapes, dtypes and the tied matrix of model->weights; everything wrong is raised at once.
  * `path` is the file for messages about what is missing. */
 enum tfr_status tfr_model_check_tensors(const struct tfr_model *model, const char *path);
-/* Parts of it, for model_survey.c. Complains about one tensor of the file; raises if two name forms are mixed. */
+/* Parts of it, for model_survey.c. Complains about one tensor of the file; raises what model_check_names.c finds. */
 void tfr_model_check_tensor(struct tfr_complaints *complaints, const struct tfr_model *model,
                             const struct tfr_weight *weight);
 enum tfr_status tfr_model_check_prefix(const struct tfr_model *model);
+enum tfr_status tfr_model_check_tied(const struct tfr_model *model);
 /* Calls `missing` for every parameter that the checkpoint should have and has not. */
 void tfr_model_each_missing(const struct tfr_model *model,
                             void (*missing)(void *user, enum tfr_param param, int64_t layer), void *user);
+/* Whether no parameter asks for the tensor and model.ignore_tensors lets it pass. */
+bool tfr_model_is_ignored(const struct tfr_model *model, const struct tfr_weight *weight);
+/* model.c: opens model->weights, with model.tensor_prefix taken off. */
+enum tfr_status tfr_model_open_checkpoint(struct tfr_model *model, const char *path);
 /* Refuses NaN and infinity; reads every byte of every parameter. */
 enum tfr_status tfr_model_check_values(const struct tfr_model *model);
 

@@ -66,7 +66,11 @@ static void add_tensor(struct survey *survey, const struct tfr_weight *weight) {
     if (parsed.kind == TFR_NAME_BUFFER) {
         finding.verdict = TFR_VERDICT_NO_EFFECT;
         finding.source = "mask buffer";
-        finding.reason = "a mask that old versions stored: skipped";
+        finding.reason = "a buffer that old versions stored: skipped";
+    } else if (tfr_model_is_ignored(&survey->model, weight)) {
+        finding.verdict = TFR_VERDICT_NO_EFFECT;
+        finding.source = "ignored";
+        finding.reason = "no parameter asks for it; model.ignore_tensors lets it pass";
     } else if (is_second_of_tied(survey, weight, &parsed)) {
         finding.source = "tied";
         finding.reason = "stored twice; loading refuses it unless it equals wte.weight";
@@ -164,6 +168,19 @@ static void open_lora(struct survey *survey) {
     tfr_free(directory);
 }
 
+/* Names of an index that no shard has; a parameter that needs one is missing and told so. */
+static void add_absent(struct survey *survey) {
+    const char *name;
+    for (size_t i = 0; (name = tfr_weights_absent(survey->model.weights, i)) != NULL; i++) {
+        tfr_findings_add(survey->findings,
+                         &(struct tfr_finding){.about = TFR_ABOUT_TENSOR,
+                                               .verdict = TFR_VERDICT_NO_EFFECT,
+                                               .name = name,
+                                               .source = "index",
+                                               .reason = "the index names it, no shard has it"});
+    }
+}
+
 static void survey_tensors(struct survey *survey) {
     size_t n;
     const struct tfr_weight *all = tfr_weights_all(survey->model.weights, &n);
@@ -171,6 +188,7 @@ static void survey_tensors(struct survey *survey) {
         add_tensor(survey, &all[i]);
     }
     add_tied(survey);
+    add_absent(survey);
     tfr_model_each_missing(&survey->model, add_missing, survey);
     const enum tfr_status status = tfr_model_check_prefix(&survey->model);
     if (status != TFR_OK) {
@@ -191,7 +209,7 @@ enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_fin
                                                          .source = "none",
                                                          .reason = tfr_failure_text()});
     } else if (status == TFR_OK) {
-        status = tfr_weights_open(&survey.model.weights, path);
+        status = tfr_model_open_checkpoint(&survey.model, path);
     }
     open_adapter(&survey);
     if (status == TFR_OK) {

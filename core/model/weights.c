@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/json.h"
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "base/tensor.h"
@@ -18,22 +17,7 @@
 #include "model/safetensors_header.h"
 #include "model/torch_file.h"
 #include "model/weights_foreign.h"
-
-enum { MAX_SHARDS = 4096 };
-
-struct tfr_weights {
-    struct tfr_mapfile *files; /* [n_files] */
-    char **shard_names;        /* [n_files], as in the index; NULL for a single file */
-    size_t n_files, file_capacity;
-    struct tfr_weight *items;
-    size_t n;
-    void **copies; /* [n_copies] tensors that are no views of a file */
-    size_t n_copies;
-    struct tfr_safetensors_note *notes; /* of a single file */
-    size_t n_notes;
-    size_t *slots;  /* open addressing: index + 1 of an item, 0 empty */
-    size_t n_slots; /* power of two */
-};
+#include "model/weights_internal.h"
 
 /* FNV-1a. */
 static uint64_t hash_name(const char *name) {
@@ -53,8 +37,7 @@ static size_t *find_slot(const struct tfr_weights *weights, const char *name) {
     return &weights->slots[i];
 }
 
-/* At most half full. */
-static enum tfr_status build_slots(struct tfr_weights *weights) {
+enum tfr_status tfr_weights_build_slots(struct tfr_weights *weights) {
     weights->n_slots = 16;
     while (weights->n_slots < 2 * weights->n) {
         weights->n_slots *= 2;
@@ -163,8 +146,7 @@ static enum tfr_status read_safetensors(struct tfr_weights *weights, const struc
     return status;
 }
 
-/* `shard_name` is as in the index, NULL for a single file. The first bytes say which format it is. */
-static enum tfr_status add_file(struct tfr_weights *weights, const char *path, const char *shard_name) {
+enum tfr_status tfr_weights_add_file(struct tfr_weights *weights, const char *path, const char *shard_name) {
     struct tfr_mapfile file;
     TFR_TRY(reserve_file(weights));
     TFR_TRY(tfr_mapfile_open(&file, path));
@@ -185,105 +167,6 @@ static enum tfr_status add_file(struct tfr_weights *weights, const char *path, c
     return read_safetensors(weights, &file, shard_name == NULL);
 }
 
-static bool has_shard(const struct tfr_weights *weights, const char *name) {
-    for (size_t i = weights->n_files; i > 0; i--) { /* the last one is the likeliest */
-        if (strcmp(weights->shard_names[i - 1], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum tfr_status add_shard(struct tfr_weights *weights, const char *index_path, const char *directory,
-                                 const char *name) {
-    if (name[0] == '\0' || strchr(name, '/') != NULL || strstr(name, "..") != NULL) {
-        return tfr_raise(TFR_MODEL, "%s: shard name \"%.200s\" is not a plain file name beside the index",
-                         index_path, name);
-    }
-    if (has_shard(weights, name)) {
-        return TFR_OK;
-    }
-    if (weights->n_files >= MAX_SHARDS) {
-        return tfr_raise(TFR_MODEL, "%s: names more than %d shards", index_path, MAX_SHARDS);
-    }
-    char *path = tfr_path_join(directory, name);
-    if (path == NULL) {
-        return TFR_RESOURCE;
-    }
-    enum tfr_status status;
-    if (tfr_path_exists(path)) {
-        status = add_file(weights, path, name);
-    } else {
-        status = tfr_raise(TFR_RESOURCE, "%s: shard %s is not there; every file named in the index is needed",
-                           index_path, path);
-    }
-    tfr_free(path);
-    return status;
-}
-
-/* The shards named in the map, each once, in the order of the map. */
-static enum tfr_status add_shards(struct tfr_weights *weights, const char *path, const tfr_json *map) {
-    char *directory = tfr_path_directory(path);
-    if (directory == NULL) {
-        return TFR_RESOURCE;
-    }
-    enum tfr_status status = TFR_OK;
-    for (const tfr_json *node = tfr_json_first(map); node != NULL && status == TFR_OK;
-         node = tfr_json_next(node)) {
-        const char *shard = tfr_json_string(node);
-        if (shard == NULL) {
-            status = tfr_raise(TFR_MODEL, "%s: weight_map.%s must be a file name", path, tfr_json_key(node));
-        } else {
-            status = add_shard(weights, path, directory, shard);
-        }
-    }
-    tfr_free(directory);
-    return status;
-}
-
-/* Every name of the map is in the shard that the map says. */
-static enum tfr_status check_map(const struct tfr_weights *weights, const char *path, const tfr_json *map) {
-    for (const tfr_json *node = tfr_json_first(map); node != NULL; node = tfr_json_next(node)) {
-        const struct tfr_weight *weight = tfr_weights_find(weights, tfr_json_key(node));
-        const char *slash = weight == NULL ? NULL : strrchr(weight->file, '/');
-        const char *file = weight == NULL ? "" : slash == NULL ? weight->file : slash + 1;
-        if (strcmp(file, tfr_json_string(node)) != 0) {
-            return tfr_raise(TFR_MODEL, "%s: tensor %s should be in %s but is %s%s", path, tfr_json_key(node),
-                             tfr_json_string(node), weight == NULL ? "in no shard" : "in ", file);
-        }
-    }
-    return TFR_OK;
-}
-
-static enum tfr_status check_total_size(const struct tfr_json_doc *doc, const char *path) {
-    const tfr_json *metadata = tfr_json_member(tfr_json_root(doc), "metadata");
-    const tfr_json *total = metadata == NULL ? NULL : tfr_json_member(metadata, "total_size");
-    if (total != NULL && tfr_json_kind(total) != TFR_JSON_NUMBER) {
-        return tfr_raise(TFR_MODEL, "%s: metadata.total_size is not a number", path);
-    }
-    return TFR_OK;
-}
-
-static enum tfr_status read_index(struct tfr_weights *weights, const char *path,
-                                  const struct tfr_json_doc *doc) {
-    const tfr_json *map = tfr_json_member(tfr_json_root(doc), "weight_map");
-    if (map == NULL || tfr_json_kind(map) != TFR_JSON_OBJECT || tfr_json_size(map) == 0) {
-        return tfr_raise(TFR_MODEL, "%s: has no weight_map; this is not the index of a sharded model", path);
-    }
-    TFR_TRY(check_total_size(doc, path));
-    TFR_TRY(add_shards(weights, path, map));
-    TFR_TRY(build_slots(weights));
-    return check_map(weights, path, map);
-}
-
-static enum tfr_status open_index(struct tfr_weights *weights, const char *path) {
-    struct tfr_json_doc *doc = NULL;
-    TFR_TRY(tfr_json_open_file(&doc, path, TFR_MODEL));
-    const enum tfr_status status = read_index(weights, path, doc);
-    tfr_json_close(doc);
-    return status;
-}
-
 static bool ends_with(const char *text, const char *end) {
     const size_t length = strlen(text), tail = strlen(end);
     return length >= tail && strcmp(text + length - tail, end) == 0;
@@ -294,10 +177,10 @@ static enum tfr_status open_any(struct tfr_weights *weights, const char *path) {
         return tfr_raise(TFR_RESOURCE, "%s: is a folder; name the file of weights or its index", path);
     }
     if (ends_with(path, ".json")) {
-        return open_index(weights, path);
+        return tfr_weights_open_index(weights, path);
     }
-    TFR_TRY(add_file(weights, path, NULL));
-    return build_slots(weights);
+    TFR_TRY(tfr_weights_add_file(weights, path, NULL));
+    return tfr_weights_build_slots(weights);
 }
 
 enum tfr_status tfr_weights_open(struct tfr_weights **weights, const char *path) {
@@ -334,6 +217,10 @@ void tfr_weights_close(struct tfr_weights *weights) {
         tfr_free(weights->copies[i]);
     }
     tfr_free(weights->copies);
+    for (size_t i = 0; i < weights->n_absent; i++) {
+        tfr_free(weights->absent[i]);
+    }
+    tfr_free(weights->absent);
     tfr_free(weights->notes);
     tfr_free(weights->slots);
     tfr_free(weights->items);
@@ -350,6 +237,29 @@ const struct tfr_weight *tfr_weights_find(const struct tfr_weights *weights, con
 const struct tfr_weight *tfr_weights_all(const struct tfr_weights *weights, size_t *n) {
     *n = weights->n;
     return weights->items;
+}
+
+enum tfr_status tfr_weights_strip(struct tfr_weights *weights, const char *front) {
+    const size_t length = strlen(front);
+    for (size_t i = 0; i < weights->n; i++) {
+        if (strncmp(weights->items[i].name, front, length) != 0 || weights->items[i].name[length] == '\0') {
+            return tfr_raise(
+                TFR_MODEL,
+                "%s: tensor %.200s does not begin with \"%.64s\", which model.tensor_prefix takes off all",
+                weights->items[i].file, weights->items[i].name, front);
+        }
+    }
+    for (size_t i = 0; i < weights->n; i++) {
+        char *name = (char *)(uintptr_t)weights->items[i].name; /* our own copy */
+        memmove(name, name + length, strlen(name) - length + 1);
+    }
+    tfr_free(weights->slots);
+    weights->slots = NULL;
+    return tfr_weights_build_slots(weights);
+}
+
+const char *tfr_weights_absent(const struct tfr_weights *weights, size_t i) {
+    return i < weights->n_absent ? weights->absent[i] : NULL;
 }
 
 const char *tfr_weights_file(const struct tfr_weights *weights, size_t i) {

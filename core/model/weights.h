@@ -24,6 +24,10 @@ void tfr_weights_close(struct tfr_weights *weights);
 const struct tfr_weight *tfr_weights_find(const struct tfr_weights *weights, const char *name);
 /* All tensors in the order of the files. */
 const struct tfr_weight *tfr_weights_all(const struct tfr_weights *weights, size_t *n);
+/* The i-th name that an index has and no shard, NULL beyond the last. */
+const char *tfr_weights_absent(const struct tfr_weights *weights, size_t i);
+/* Takes `front` off the names of all tensors; each must begin with it. Before anybody keeps a name. */
+enum tfr_status tfr_weights_strip(struct tfr_weights *weights, const char *front);
 /* Path of the i-th file that was opened, NULL beyond the last. */
 const char *tfr_weights_file(const struct tfr_weights *weights, size_t i);
 /* A text of the file's __metadata__, NULL if it has none of that key; of a sharded model, none. */

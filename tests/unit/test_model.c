@@ -234,7 +234,7 @@ TFR_TEST(a_tied_head_may_be_stored_twice_if_equal) {
     assert_ptr_equal(tfr_model_param(model, TFR_PARAM_LM_HEAD, 0), tfr_model_param(model, TFR_PARAM_WTE, 0));
     file.base[file.n - 1] += 1;
     assert_refused(open_model("}"), TFR_MODEL,
-                   "lm_head.weight differs from transformer.wte.weight, but the config says "
+                   "lm_head.weight (F32) differs from transformer.wte.weight (F32), but the config says "
                    "tie_word_embeddings = true");
     done();
 }
