@@ -22,7 +22,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from tokenizers import ByteLevelBPETokenizer, Tokenizer, decoders, models, pre_tokenizers  # noqa: E402
+from tokenizers import AddedToken, ByteLevelBPETokenizer, Tokenizer, decoders, models, pre_tokenizers  # noqa: E402
 from transformers import (AutoTokenizer, GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel, GPT2TokenizerFast,  # noqa: E402
                           PreTrainedTokenizerFast)
 
@@ -30,7 +30,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "model" / "fil
 LINE = transformers.__version__.split(".")[0]
 EOT = "<|endoftext|>"
 MERGES = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("o", "l"), ("ol", "d"), ("Ġ", "old")]
-TEXTS = ["the old man", " the old man's <X>hat [PAD] .", "Hello , world ! do n't " + EOT + "e\u0301 \u4f60  zebra <Y>x\n\n", ""]
+TEXTS = ["the old man", " the old man's <X>hat [PAD] .", "Hello , world ! do n't " + EOT + "e\u0301 \u4f60  zebra <Y>x\n\n", "",
+         "a \u00a0\u3000<X> \n[PAD] \t <X>[PAD]  zebra\u2003the<X> zebra  <X>"]
 PROMPT = [256, 261, 32]
 
 
@@ -77,6 +78,14 @@ def with_specials():
     return tokenizer
 
 
+def strips():
+    tokenizer = fast()
+    tokenizer.add_special_tokens({"mask_token": AddedToken("<X>", lstrip=True, normalized=False, special=True),
+                                  "sep_token": AddedToken("[PAD]", rstrip=True, normalized=False, special=True)})
+    tokenizer.add_tokens([AddedToken("zebra", lstrip=True, rstrip=True)])
+    return tokenizer
+
+
 def after_a_call():
     tokenizer = fast()
     tokenizer.pad_token = tokenizer.eos_token
@@ -117,6 +126,7 @@ TOKENIZERS = {
     "plain": fast,
     "pad": lambda: with_pad(fast()),
     "specials": with_specials,
+    "strips": strips,
     "after_a_call": after_a_call,
     "prefix_space": lambda: fast(add_prefix_space=True),
     "clean_up": lambda: fast(clean_up_tokenization_spaces=True),

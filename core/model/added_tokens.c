@@ -28,21 +28,24 @@ static enum tfr_status reserve_token(struct tfr_added_set *set) {
 }
 
 enum tfr_status tfr_added_put(struct tfr_added_set *set, const char *content, size_t size, int32_t id,
-                              bool normalized) {
+                              int flags) {
     TFR_TRY(reserve_token(set));
     char *copy = tfr_strndup(content, size);
     if (copy == NULL) {
         return TFR_RESOURCE;
     }
-    set->token[set->n++] =
-        (struct tfr_added_token){.content = copy, .size = size, .id = id, .normalized = normalized};
+    set->token[set->n++] = (struct tfr_added_token){.content = copy, .size = size, .id = id, .flags = flags};
     return TFR_OK;
+}
+
+static int pass_of(const struct tfr_added_token *token) {
+    return (token->flags & TFR_ADDED_NORMALIZED) != 0 ? 1 : 0;
 }
 
 static int compare_tokens(const void *a, const void *b) {
     const struct tfr_added_token *left = a, *right = b;
-    if (left->normalized != right->normalized) {
-        return left->normalized ? 1 : -1;
+    if (pass_of(left) != pass_of(right)) {
+        return pass_of(left) - pass_of(right);
     }
     const size_t shorter = left->size < right->size ? left->size : right->size;
     const int order = memcmp(left->content, right->content, shorter);
@@ -79,7 +82,7 @@ enum tfr_status tfr_added_finish(struct tfr_added_set *set) {
     }
     set->n_first = 0;
     for (size_t i = 0; i < set->n; i++) {
-        const int pass = set->token[i].normalized ? 1 : 0;
+        const int pass = pass_of(&set->token[i]);
         set->n_first += pass == 0;
         set->starts[pass][(uint8_t)set->token[i].content[0]] = true;
     }

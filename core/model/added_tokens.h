@@ -12,11 +12,17 @@
 
 #include "model/suffix_automaton.h"
 
+enum tfr_added_flag {
+    TFR_ADDED_NORMALIZED = 1, /* belongs to the second pass */
+    TFR_ADDED_LSTRIP = 2,     /* takes the blanks in front of it along */
+    TFR_ADDED_RSTRIP = 4      /* takes those behind it along */
+};
+
 struct tfr_added_token {
     char *content;
     size_t size;
     int32_t id;
-    bool normalized; /* belongs to the second pass */
+    int flags;
 };
 
 struct tfr_added_set {
@@ -30,7 +36,7 @@ struct tfr_added_set {
 
 /* Adds a token; the caller sees to it that none comes twice or is empty. */
 enum tfr_status tfr_added_put(struct tfr_added_set *set, const char *content, size_t size, int32_t id,
-                              bool normalized);
+                              int flags);
 enum tfr_status tfr_added_finish(struct tfr_added_set *set);
 void tfr_added_close(struct tfr_added_set *set);
 

@@ -53,6 +53,11 @@ static size_t blanks(const uint8_t *text, size_t size) {
     return at == size || last == 0 ? at : last;
 }
 
+size_t tfr_pretokenize_blank(const uint8_t *text, size_t size) {
+    size_t length = 0;
+    return size > 0 && class_at(text, size, &length) == TFR_CHAR_SPACE ? length : 0;
+}
+
 size_t tfr_pretokenize_next(const uint8_t *text, size_t size) {
     if (size == 0) {
         return 0;

@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Size of the blank character at `text`; 0 if there is none. */
+size_t tfr_pretokenize_blank(const uint8_t *text, size_t size);
+
 /* Size of the first piece of `text`; at least 1 where size > 0, and never more than size. */
 size_t tfr_pretokenize_next(const uint8_t *text, size_t size);
 

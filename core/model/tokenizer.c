@@ -73,7 +73,31 @@ static enum tfr_status encode_plain(struct encoder *encoder, const uint8_t *text
 
 static enum tfr_status encode_pass(struct encoder *encoder, int pass, const uint8_t *text, size_t size);
 
-/* The added tokens that a scan finds, and what lies between them. */
+/* Where the blanks that end at `at` begin, not before `least`. */
+static size_t blanks_before(const uint8_t *text, size_t least, size_t at) {
+    while (at > least) {
+        size_t start = at - 1;
+        while (start > least && (text[start] & 0xC0) == 0x80) {
+            start--;
+        }
+        if (!tfr_pretokenize_blank(text + start, at - start)) {
+            break;
+        }
+        at = start;
+    }
+    return at;
+}
+
+static size_t blanks_behind(const uint8_t *text, size_t size, size_t at) {
+    size_t length;
+    while (at < size && (length = tfr_pretokenize_blank(text + at, size - at)) > 0) {
+        at += length;
+    }
+    return at;
+}
+
+/* The added tokens that a scan finds, and what lies between them. As in `tokenizers`, the next one is looked
+ * for behind the token itself, also where it took blanks along. */
 static enum tfr_status encode_between(struct encoder *encoder, struct tfr_added_scan *scan) {
     size_t done = 0, from = 0, at = 0;
     for (;;) {
@@ -87,9 +111,14 @@ static enum tfr_status encode_between(struct encoder *encoder, struct tfr_added_
             tfr_tokenizer_is_special(encoder->tokenizer, token->id)) {
             continue;
         }
-        TFR_TRY(encode_pass(encoder, scan->pass + 1, scan->text + done, at - done));
+        const size_t start =
+            (token->flags & TFR_ADDED_LSTRIP) != 0 ? blanks_before(scan->text, done, at) : at;
+        if (start > done) {
+            TFR_TRY(encode_pass(encoder, scan->pass + 1, scan->text + done, start - done));
+        }
         TFR_TRY(tfr_ids_append(encoder->ids, token->id));
-        done = from;
+        const size_t known = from > done ? from : done; /* what was taken along before is blanks */
+        done = (token->flags & TFR_ADDED_RSTRIP) != 0 ? blanks_behind(scan->text, scan->size, known) : from;
     }
 }
 

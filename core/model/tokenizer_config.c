@@ -72,7 +72,9 @@ static enum tfr_status read_prefix_space(struct tfr_tokenizer *tokenizer, const 
     tokenizer->add_prefix_space = family == TFR_FAMILY_BACKEND ? of_json : value;
     note_overruled(tokenizer, of_json);
     if (node != NULL) {
-        tfr_tokenizer_note(tokenizer, doc, node, key, TFR_VERDICT_HONOURED, tokenizer->add_prefix_space ? "a space before each text" : "no space before a text");
+        tfr_tokenizer_note(tokenizer, doc, node, key, TFR_VERDICT_HONOURED,
+                           tokenizer->add_prefix_space ? "a space before each text"
+                                                       : "no space before a text");
     }
     return TFR_OK;
 }

@@ -57,12 +57,12 @@ void tfr_tokenizer_warn_at(struct tfr_tokenizer *tokenizer, const struct tfr_jso
 struct tfr_added_spec {
     const char *content;
     int64_t id;
-    bool special, normalized;
+    bool special, normalized, lstrip, rstrip;
 };
 enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
                                         const tfr_json *node, const struct tfr_added_spec *spec);
 /* A string, or an object like those under added_tokens: content, flags (absent: special as given, normalized
- * if not special) and id. lstrip, rstrip and single_word are refused where true. */
+ * if not special) and id. single_word is refused where true. */
 enum tfr_status tfr_tokenizer_read_spec(const struct tfr_json_doc *doc, const tfr_json *node, bool special,
                                         struct tfr_added_spec *spec);
 /* A member that must be true or false; `value` stays as it is where the member is absent or null. */

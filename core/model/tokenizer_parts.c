@@ -149,7 +149,9 @@ enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const s
     TFR_TRY(settle_id(tokenizer, doc, node, spec, &id));
     struct tfr_vocab_entry *entry = &tokenizer->vocab.entry[id];
     if (!entry->added) {
-        TFR_TRY(tfr_added_put(&tokenizer->added, spec->content, strlen(spec->content), id, spec->normalized));
+        const int flags = (spec->normalized ? TFR_ADDED_NORMALIZED : 0) |
+                          (spec->lstrip ? TFR_ADDED_LSTRIP : 0) | (spec->rstrip ? TFR_ADDED_RSTRIP : 0);
+        TFR_TRY(tfr_added_put(&tokenizer->added, spec->content, strlen(spec->content), id, flags));
     }
     entry->added = true;
     entry->special = entry->special || spec->special;
@@ -183,15 +185,14 @@ enum tfr_status tfr_tokenizer_read_spec(const struct tfr_json_doc *doc, const tf
         return tfr_tokenizer_raise_at(doc, node,
                                       "an added token must be a string or an object with \"content\"");
     }
-    static const char *const refused[] = {"lstrip", "rstrip", "single_word"};
-    for (size_t i = 0; i < TFR_COUNT_OF(refused); i++) {
-        bool value = false;
-        TFR_TRY(tfr_tokenizer_read_flag(doc, node, refused[i], &value));
-        if (value) {
-            return tfr_tokenizer_raise_at(doc, node, "token \"%.80s\": %s is not supported; it must be false",
-                                          spec->content, refused[i]);
-        }
+    bool single_word = false;
+    TFR_TRY(tfr_tokenizer_read_flag(doc, node, "single_word", &single_word));
+    if (single_word) {
+        return tfr_tokenizer_raise_at(
+            doc, node, "token \"%.80s\": single_word is not supported; it must be false", spec->content);
     }
+    TFR_TRY(tfr_tokenizer_read_flag(doc, node, "lstrip", &spec->lstrip));
+    TFR_TRY(tfr_tokenizer_read_flag(doc, node, "rstrip", &spec->rstrip));
     TFR_TRY(tfr_tokenizer_read_flag(doc, node, "special", &spec->special));
     spec->normalized = !spec->special;
     TFR_TRY(tfr_tokenizer_read_flag(doc, node, "normalized", &spec->normalized));

@@ -27,7 +27,7 @@ static int naive_at(const char *const *tokens, size_t n, const char *text, size_
 static struct tfr_added_set open_set(const char *const *tokens, size_t n) {
     struct tfr_added_set set = {0};
     for (size_t i = 0; i < n; i++) {
-        assert_ok(tfr_added_put(&set, tokens[i], strlen(tokens[i]), (int32_t)i, false));
+        assert_ok(tfr_added_put(&set, tokens[i], strlen(tokens[i]), (int32_t)i, 0));
     }
     assert_ok(tfr_added_finish(&set));
     return set;
@@ -138,7 +138,7 @@ TFR_TEST(lack_of_memory_is_reported) {
     for (uint64_t n = 1; status != TFR_OK && n < 100; n++) {
         struct tfr_added_set set = {0};
         tfr_alloc_fail_after(n);
-        status = tfr_added_put(&set, token, 200, 0, false);
+        status = tfr_added_put(&set, token, 200, 0, 0);
         status = status == TFR_OK ? tfr_added_finish(&set) : status;
         struct tfr_added_scan scan = tfr_added_scan_of(&set, 0, (const uint8_t *)token, 200);
         const struct tfr_added_token *found;

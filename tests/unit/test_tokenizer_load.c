@@ -214,6 +214,29 @@ TFR_TEST(added_tokens_decoder_says_it_all) {
     tiny_remove(folder);
 }
 
+/* The next token is looked for behind the token itself: one inside the blanks that were taken along is found
+ * too. */
+TFR_TEST(tokens_take_blanks_along) {
+    TFR_UNUSED_STATE;
+    const char *folder = plain_and(TINY_VOCAB_TAIL, "special_tokens_map.json",
+                                   "{\"sep_token\":{\"content\":\"<r>\",\"rstrip\":true},\"cls_token\":{"
+                                   "\"content\":\"<l>\",\"lstrip\":true},"
+                                   "\"mask_token\":{\"content\":\"\\n\",\"rstrip\":true}}");
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    CHECK_ENCODING(tokenizer, "a<r> \t b <l> c", 'a', 259, 'b', 260, ' ', 'c');
+    CHECK_ENCODING(tokenizer, "<r> <l>  <l>", 259, 260, 260);
+    CHECK_ENCODING(tokenizer, "<r> \n\n a", 259, 261, 261, 'a');
+    char blanks[40001];
+    memset(blanks, '\n', sizeof blanks - 1); /* quick, though each of them takes all behind it along */
+    blanks[sizeof blanks - 1] = '\0';
+    struct tfr_ids ids = {0};
+    assert_ok(tfr_tokenizer_encode(tokenizer, blanks, sizeof blanks - 1, TFR_SPECIAL_PARSE, &ids));
+    assert_int_equal(ids.n, sizeof blanks - 1);
+    tfr_ids_free(&ids);
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+}
+
 TFR_TEST(split_special_tokens_makes_them_text) {
     TFR_UNUSED_STATE;
     const char *folder = plain_and(TINY_VOCAB_TAIL, "tokenizer_config.json",
@@ -248,8 +271,8 @@ TFR_TEST(bad_files_beside_the_vocabulary_are_refused) {
     static const struct {
         const char *file, *content, *words;
     } cases[] = {
-        {"special_tokens_map.json", "{\"mask_token\":{\"content\":\"ab\",\"lstrip\":true}}",
-         "lstrip is not supported"},
+        {"special_tokens_map.json", "{\"mask_token\":{\"content\":\"ab\",\"single_word\":true}}",
+         "single_word is not supported"},
         {"special_tokens_map.json", "{\"eos_token\":\"\"}", "must not be empty"},
         {"special_tokens_map.json", "{\"eos_token\":7}", "must be a string or an object"},
         {"special_tokens_map.json", "[]", "must be an object"},
@@ -372,8 +395,7 @@ TFR_TEST(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused) {
         {"\"byte_fallback\":false", "\"byte_fallback\":1", "byte_fallback must be true or false"},
         {"\"ignore_merges\":false,\"vocab\":{", "\"ignore_merges\":true,\"vocab\":{\"bc\":258,",
          "no merges make token \"bc\""},
-        {"\"lstrip\":false", "\"lstrip\":true", "lstrip is not supported"},
-        {"\"rstrip\":false", "\"rstrip\":true", "rstrip is not supported"},
+        {"\"lstrip\":false", "\"lstrip\":7", "lstrip must be true or false"},
         {"\"single_word\":false", "\"single_word\":true", "single_word is not supported"},
         {"\"id\":258", "\"id\":-1", "must be a whole number from 0"},
         {"[\"a b\",", "[\"a b\",\"a\",", "a merge is \"left right\""},
@@ -515,7 +537,8 @@ TFR_TEST_MAIN(TFR_CASE(plain_files_open), TFR_CASE(end_of_text_that_nobody_names
               TFR_CASE(lack_of_memory_while_opening_leaves_nothing),
               TFR_CASE(bytes_without_a_token_are_left_out_or_refused_when_they_come),
               TFR_CASE(merges_in_any_form_are_the_same), TFR_CASE(pointers_of_git_lfs_are_named),
-              TFR_CASE(added_tokens_decoder_says_it_all), TFR_CASE(split_special_tokens_makes_them_text),
+              TFR_CASE(added_tokens_decoder_says_it_all), TFR_CASE(tokens_take_blanks_along),
+              TFR_CASE(split_special_tokens_makes_them_text),
               TFR_CASE(what_tokenizer_json_says_without_effect_is_let_pass),
               TFR_CASE(prefix_space_belongs_to_the_class),
               TFR_CASE(other_classes_are_refused_beside_a_tokenizer_json_too),
