@@ -111,14 +111,18 @@ static enum tfr_status encode_between(struct encoder *encoder, struct tfr_added_
             tfr_tokenizer_is_special(encoder->tokenizer, token->id)) {
             continue;
         }
-        const size_t start =
-            (token->flags & TFR_ADDED_LSTRIP) != 0 ? blanks_before(scan->text, done, at) : at;
+        const bool takes_left = (token->flags & TFR_ADDED_LSTRIP) != 0,
+                   takes_right = (token->flags & TFR_ADDED_RSTRIP) != 0;
+        const size_t start = takes_left ? blanks_before(scan->text, done, at) : at;
+        const size_t known = from > done ? from : done; /* what was taken along before is blanks */
+        const size_t stop = takes_right ? blanks_behind(scan->text, scan->size, known) : from;
         if (start > done) {
             TFR_TRY(encode_pass(encoder, scan->pass + 1, scan->text + done, start - done));
         }
-        TFR_TRY(tfr_ids_append(encoder->ids, token->id));
-        const size_t known = from > done ? from : done; /* what was taken along before is blanks */
-        done = (token->flags & TFR_ADDED_RSTRIP) != 0 ? blanks_behind(scan->text, scan->size, known) : from;
+        if (!takes_left || stop > done) { /* else all of it, blanks, went with the token before: no token */
+            TFR_TRY(tfr_ids_append(encoder->ids, token->id));
+        }
+        done = stop;
     }
 }
 
