@@ -10,12 +10,13 @@
 #include <string.h>
 
 struct dtype_info {
-    size_t bytes;
+    int bits, group;
+    enum tfr_dtype scale;
     const char *file_name, *name;
 };
 
 static const struct dtype_info dtypes[] = {
-#define DTYPE_INFO(name, bytes, file_name, config_name) {bytes, file_name, config_name},
+#define DTYPE_INFO(name, bits, group, scale, file_name, config_name) {bits, group, TFR_DTYPE_##scale, file_name, config_name},
     TFR_DTYPE_LIST(DTYPE_INFO)
 #undef DTYPE_INFO
 };
@@ -40,7 +41,16 @@ static uint32_t shift_to_even(uint32_t value, unsigned shift) {
 }
 
 size_t tfr_dtype_size(enum tfr_dtype dtype) {
-    return (unsigned)dtype < TFR_DTYPE_COUNT ? dtypes[dtype].bytes : 0;
+    return (unsigned)dtype < TFR_DTYPE_COUNT ? (size_t)dtypes[dtype].bits / 8 : 0;
+}
+
+double tfr_dtype_cost(enum tfr_dtype dtype, int64_t k) {
+    if ((unsigned)dtype >= TFR_DTYPE_COUNT) {
+        return 0;
+    }
+    const struct dtype_info *info = &dtypes[dtype];
+    const int64_t group = info->group < 0 ? k : info->group;
+    return info->bits / 8.0 + (group > 0 ? (double)tfr_dtype_size(info->scale) / (double)group : 0);
 }
 
 const char *tfr_dtype_name(enum tfr_dtype dtype) {
@@ -52,7 +62,7 @@ const char *tfr_dtype_file_name(enum tfr_dtype dtype) {
 }
 
 bool tfr_dtype_parse(const char *name, enum tfr_dtype *out) {
-    for (int i = 0; i < TFR_DTYPE_COUNT; i++) {
+    for (int i = 0; i < TFR_DTYPE_COUNT && name[0] != '\0'; i++) {
         if (strcmp(name, dtypes[i].name) == 0 || strcmp(name, dtypes[i].file_name) == 0) {
             *out = (enum tfr_dtype)i;
             return true;

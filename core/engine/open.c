@@ -19,7 +19,8 @@ static enum tfr_status open_comm(struct tfr_engine *engine) {
         engine->comm = engine->lender->comm;
         return TFR_OK;
     }
-    char **folders = tfr_registry_folders();
+    size_t n_bundled;
+    char **folders = tfr_registry_folders(&n_bundled);
     if (folders == NULL) {
         return TFR_RESOURCE;
     }

@@ -2,9 +2,12 @@
  *
  * Inside a region the workers stand in the team's barrier; the master collects them, completes the last task,
  * picks the next and releases them. So a TEAM task costs one barrier, and scheduling happens while nobody
- * computes. A task that fails (a message) ends its run alone.
+ * computes. A task that fails ends its run alone.
  */
 #include "exec/exec.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "exec/sched.h"
@@ -21,6 +24,9 @@ struct tfr_exec {
     uint64_t n_events;             /* tasks completed, runs failed */
     const struct tfr_run *awaited; /* the loop is left when it is done; NULL: when any is */
     bool stop;
+    atomic_flag noted; /* by the first thread whose part of the task fails; it alone writes the two below */
+    enum tfr_status noted_status;
+    char noted_reason[600];
     struct current {
         struct tfr_run *run;
         int task; /* -1: leave the region */
@@ -53,6 +59,28 @@ static void fail(struct tfr_exec *exec, struct tfr_run *run, enum tfr_status sta
     leave(exec, run);
 }
 
+static void note_failure(struct tfr_exec *exec, int32_t status, const char *reason) {
+    if (!atomic_flag_test_and_set(&exec->noted)) {
+        exec->noted_status = status > 0 && status < TFR_STATUS_COUNT ? (enum tfr_status)status : TFR_RUNTIME;
+        snprintf(exec->noted_reason, sizeof exec->noted_reason, "%s", reason[0] != '\0' ? reason : "no reason given");
+    }
+}
+
+/* After a task, when no thread computes: what one of them noted ends the run. False: it did. */
+static bool take_failure(struct tfr_exec *exec, const struct tfr_ready *ready) {
+    const struct tfr_task *task = task_of(ready);
+    const enum tfr_status status = exec->noted_status;
+    if (status == TFR_OK) {
+        return true;
+    }
+    exec->noted_status = TFR_OK;
+    atomic_flag_clear(&exec->noted);
+    if (ready->run->phase == TFR_RUN_IN_FLIGHT) {
+        fail(exec, ready->run, tfr_raise(status, "%s: %s failed: %s", task->name, task->kernel->name, exec->noted_reason));
+    }
+    return false;
+}
+
 static void finish_if_done(struct tfr_exec *exec, struct tfr_run *run) {
     if (run->phase == TFR_RUN_IN_FLIGHT && run->n_left == 0) {
         run->phase = TFR_RUN_DONE;
@@ -63,7 +91,7 @@ static void finish_if_done(struct tfr_exec *exec, struct tfr_run *run) {
 /* A run may have failed while one of its tasks ran. */
 static void complete(struct tfr_exec *exec, const struct tfr_ready *ready) {
     struct tfr_run *run = ready->run;
-    if (run->phase != TFR_RUN_IN_FLIGHT) {
+    if (!take_failure(exec, ready) || run->phase != TFR_RUN_IN_FLIGHT) {
         return;
     }
     exec->n_events++;
@@ -79,9 +107,12 @@ static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
         const struct tfr_task *task = task_of(&ready);
         struct tfr_run_args args;
         tfr_run_task_args(run, ready.task, arg, &args);
-        const int done = task->kernel->poll(&args, &task->problem);
+        char reason[sizeof exec->noted_reason];
+        const struct tfr_run_ctx ctx = {.struct_size = sizeof ctx, .nth = 1, .reason = reason, .reason_size = sizeof reason};
+        reason[0] = '\0';
+        const int done = task->kernel->poll(task->kernel, &task->problem, &args, &ctx);
         if (done < 0) {
-            fail(exec, run, TFR_RUNTIME);
+            fail(exec, run, tfr_raise(TFR_RUNTIME, "%s: %s failed: %s", task->name, task->kernel->name, reason));
             return;
         }
         if (done == 0) {
@@ -128,22 +159,25 @@ static void load(struct tfr_exec *exec, const struct tfr_ready *ready) {
 }
 
 /* The span of an asynchronous task ends when it is complete: here it is posted. */
-static void run_traced(struct tfr_exec *exec, const struct tfr_task *task, const struct tfr_run_ctx *ctx) {
+static int32_t run_traced(struct tfr_exec *exec, const struct tfr_task *task, const struct tfr_run_ctx *ctx) {
     struct tfr_run *run = exec->current.run;
     const uint64_t number = run->number, begin_ns = tfr_clock_ns();
-    task->kernel->run(&exec->current.args, ctx, &task->problem);
+    const int32_t status = task->kernel->run(task->kernel, &task->problem, &exec->current.args, ctx);
     if (task->kernel->run_class == TFR_RUN_ASYNC) {
         run->posted_ns[exec->current.task] = begin_ns;
     } else {
         tfr_trace_add_task(exec->trace, ctx->tid, number, task, exec->current.args.rows, begin_ns,
                            tfr_clock_ns());
     }
+    return status;
 }
 
 static void run_current(struct tfr_exec *exec, int tid, int nth) {
     const struct tfr_task *task = &exec->current.run->plan->tasks[exec->current.task];
     uint8_t *scratch = exec->scratch.data;
+    char reason[sizeof exec->noted_reason];
     const struct tfr_run_ctx ctx = {
+        .struct_size = sizeof ctx,
         .tid = tid,
         .nth = nth,
         .scratch = scratch,
@@ -151,17 +185,23 @@ static void run_current(struct tfr_exec *exec, int tid, int nth) {
         .barrier = context_barrier,
         .team = exec,
         .progress = context_progress,
+        .reason = reason,
+        .reason_size = sizeof reason,
     };
-    if (exec->trace == NULL) {
-        task->kernel->run(&exec->current.args, &ctx, &task->problem);
-    } else {
-        run_traced(exec, task, &ctx);
+    reason[0] = '\0';
+    const int32_t status = exec->trace != NULL ? run_traced(exec, task, &ctx)
+                                               : task->kernel->run(task->kernel, &task->problem, &exec->current.args, &ctx);
+    if (status != TFR_OK) {
+        note_failure(exec, status, reason);
     }
 }
 
 static void run_on_master(struct tfr_exec *exec, const struct tfr_ready *ready) {
     load(exec, ready);
     run_current(exec, 0, 1);
+    if (!take_failure(exec, ready)) {
+        return;
+    }
     if (task_of(ready)->kernel->run_class == TFR_RUN_ASYNC) {
         ready->run->in_flight[ready->run->n_in_flight++] = ready->task;
         exec->n_in_flight++;

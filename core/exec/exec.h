@@ -23,6 +23,15 @@
 
 struct tfr_exec;
 
+/* The sequences of a step as kernels read them. */
+static inline struct tfr_batch tfr_batch_of(const struct tfr_batch_seq *seqs, int64_t n) {
+    return (struct tfr_batch){.struct_size = sizeof(struct tfr_batch),
+                              .seq_stride = sizeof(struct tfr_batch_seq),
+                              .kv_stride = sizeof(struct tfr_kv),
+                              .n_seqs = n,
+                              .seq = seqs};
+}
+
 /* comm may be NULL: plans without asynchronous tasks. */
 enum tfr_status tfr_exec_open(struct tfr_exec **exec, struct tfr_team *team, struct tfr_comm *comm);
 void tfr_exec_close(struct tfr_exec *exec); /* after all runs were closed */

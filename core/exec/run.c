@@ -198,6 +198,7 @@ void tfr_run_task_args(const struct tfr_run *run, int index, void **arg, struct 
         arg[i] = arg_data(run, &task->arg[i]);
     }
     *args = (struct tfr_run_args){
+        .struct_size = sizeof *args,
         .arg = arg,
         .rows = tfr_run_rows(run, task),
         .batch = run->input.batch,

@@ -14,32 +14,11 @@
 
 enum { X, WEIGHT, BIAS, RESIDUAL, OUTPUT }; /* arguments of linear */
 
-static int count_uses(const struct tfr_graph *graph, int value) {
-    int n = 0;
-    for (int i = 0; i < graph->n_nodes; i++) {
-        const struct tfr_node *node = &graph->nodes[i];
-        for (int a = 0; a < node->n_args; a++) {
-            n += node->arg[a] == value && graph->values[value].producer != i;
-        }
-    }
-    return n;
-}
-
-static bool is_awaited(const struct tfr_graph *graph, int node) {
-    for (int i = 0; i < graph->n_nodes; i++) {
-        if (graph->nodes[i].after == node) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The node that makes `value`, if it is a linear that only this use needs and that can move; else -1. */
 static int movable_linear(const struct tfr_graph *graph, int value) {
     int producer = graph->values[value].producer;
-    if (producer < 0 || graph->nodes[producer].op != TFR_OP_LINEAR || graph->nodes[producer].after >= 0 ||
-        graph->values[value].kind != TFR_VALUE_ACT || count_uses(graph, value) != 1 ||
-        is_awaited(graph, producer)) {
+    if (producer < 0 || graph->nodes[producer].op != TFR_OP_LINEAR || graph->values[value].kind != TFR_VALUE_ACT ||
+        tfr_count_uses(graph, value) != 1) {
         return -1;
     }
     return producer;
@@ -47,10 +26,8 @@ static int movable_linear(const struct tfr_graph *graph, int value) {
 
 /* Puts `linear` in the place of node `at`, whose output it makes from now on. */
 static void replace(struct tfr_graph *graph, int at, const struct tfr_node *linear, int output) {
-    int after = graph->nodes[at].after;
     graph->nodes[at] = *linear;
     graph->nodes[at].arg[OUTPUT] = output;
-    graph->nodes[at].after = after;
 }
 
 /* act(linear(x)) -> linear{act}(x) */

@@ -28,7 +28,7 @@ struct builder {
 enum { NOTHING = -1 };
 
 static struct tfr_node node_make(const struct builder *b, enum tfr_op op, const char *name) {
-    struct tfr_node node = {.op = op, .layer = b->block, .after = -1, .arg = {-1, -1, -1, -1, -1, -1}};
+    struct tfr_node node = {.op = op, .layer = b->block, .arg = {-1, -1, -1, -1, -1, -1}};
     if (b->block >= 0) {
         snprintf(node.name, sizeof(node.name), "h.%lld.%s", (long long)b->block, name);
     } else {
@@ -189,27 +189,36 @@ static void set_attention(const struct builder *b, struct tfr_attrs *attrs, bool
     attrs->has_head_mask = features->head_mask;
     attrs->wants_weights = features->weights;
     attrs->attention = features->attention;
-    attrs->kv_dtype = b->spec->kv_dtype;
 }
 
-static void kv_append(struct builder *b, const char *name, int kv, bool is_cross) {
+/* The keys and values of this block, of the tokens or of the encoder. */
+static int cache(struct builder *b, bool is_cross) {
+    struct tfr_value value = {.kind = TFR_VALUE_STATE, .dtype = b->spec->kv_dtype, .rank = 2};
+    value.dim[0] = b->hparams->n_head;
+    value.dim[1] = b->hparams->n_embd / b->hparams->n_head;
+    snprintf(value.name, sizeof(value.name), "h.%lld.%scache", (long long)b->block, is_cross ? "cross_" : "");
+    return add_value(b, &value);
+}
+
+static void kv_append(struct builder *b, const char *name, int kv, int to, bool is_cross) {
     struct tfr_node append = node_make(b, TFR_OP_KV_APPEND, name);
     append.arg[0] = kv;
+    append.arg[1] = to;
     append.attrs.n_heads = (int32_t)b->hparams->n_head;
     append.attrs.head_dim = (int32_t)(b->hparams->n_embd / b->hparams->n_head);
     append.attrs.layer = b->local_block;
     append.attrs.cross = is_cross;
-    append.attrs.kv_dtype = b->spec->kv_dtype;
     add_node(b, &append, NULL);
 }
 
 /* New keys and values go to the cache first; the attention then reads all of them from there. */
 static int self_attention(struct builder *b, int qkv) {
-    kv_append(b, "attn.kv_append", qkv, false);
+    const int kept = cache(b, false);
+    kv_append(b, "attn.kv_append", qkv, kept, false);
     struct tfr_node attention = node_make(b, TFR_OP_ATTENTION, "attn");
     attention.arg[0] = qkv;
+    attention.arg[1] = kept;
     set_attention(b, &attention.attrs, false);
-    attention.after = b->graph->n_nodes - 1;
     return add_node(b, &attention, NULL);
 }
 
@@ -218,6 +227,7 @@ static int cross_attention(struct builder *b, int x) {
     int a = layer_norm(b, "ln_cross_attn", x, TFR_PARAM_LN_CROSS_WEIGHT, NULL);
     struct tfr_node attention = node_make(b, TFR_OP_ATTENTION, "crossattention");
     attention.arg[0] = linear(b, "crossattention.q_attn", a, TFR_PARAM_Q_ATTN_WEIGHT);
+    attention.arg[1] = cache(b, true);
     set_attention(b, &attention.attrs, true);
     int o = add_node(b, &attention, NULL);
     return add(b, "crossattention.add", x, linear(b, "crossattention.c_proj", o, TFR_PARAM_CROSS_PROJ_WEIGHT));
@@ -296,8 +306,8 @@ static void encoder(struct builder *b) {
             continue;
         }
         b->block = i;
-        kv_append(b, "crossattention.kv_append",
-                  linear(b, "crossattention.c_attn", states, TFR_PARAM_CROSS_ATTN_WEIGHT), true);
+        kv_append(b, "crossattention.kv_append", linear(b, "crossattention.c_attn", states, TFR_PARAM_CROSS_ATTN_WEIGHT),
+                  cache(b, true), true);
         b->block = -1;
         b->local_block++;
     }

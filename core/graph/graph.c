@@ -25,11 +25,6 @@ static enum tfr_status grow(void **items, int n, int *capacity, size_t size) {
     return TFR_OK;
 }
 
-static int output_of(const struct tfr_node *node) {
-    const struct tfr_op_info *info = tfr_op_info(node->op);
-    return info->n_out > 0 ? node->arg[info->n_in] : -1;
-}
-
 static struct tfr_shape shape_of(const struct tfr_value *value) {
     struct tfr_shape shape = {.dtype = value->dtype, .rows = value->rows, .rank = value->rank};
     memcpy(shape.dim, value->dim, sizeof(shape.dim));
@@ -43,7 +38,7 @@ static bool same_shape(const struct tfr_shape *a, const struct tfr_shape *b) {
 
 static enum tfr_status check_inputs(const struct tfr_graph *graph, int index) {
     const struct tfr_node *node = &graph->nodes[index];
-    for (int i = 0; i < tfr_op_info(node->op)->n_in; i++) {
+    for (int i = 0; i < tfr_node_n_in(node); i++) {
         int id = node->arg[i];
         if (id < -1 || id >= graph->n_values) {
             return tfr_raise(TFR_MODEL, "node %s: argument %d is value %d of %d", node->name, i, id,
@@ -57,16 +52,16 @@ static enum tfr_status check_inputs(const struct tfr_graph *graph, int index) {
             return tfr_raise(TFR_MODEL, "node %s: nothing makes %s", node->name, graph->values[id].name);
         }
     }
-    if (node->after >= index || node->after < -1) {
-        return tfr_raise(TFR_MODEL, "node %s: must run after node %d, stands at %d", node->name, node->after,
-                         index);
+    int list[TFR_MAX_PREDECESSORS];
+    if (tfr_node_predecessors(graph, index, list) > TFR_MAX_PREDECESSORS) {
+        return tfr_raise(TFR_MODEL, "node %s: waits for more than %d nodes", node->name, TFR_MAX_PREDECESSORS);
     }
     return TFR_OK;
 }
 
 static enum tfr_status check_output(const struct tfr_graph *graph, int index) {
     const struct tfr_node *node = &graph->nodes[index];
-    int output = output_of(node);
+    int output = tfr_node_output(node);
     struct tfr_shape shape = {0}, expected;
     if (output >= 0 && output < graph->n_values) {
         shape = shape_of(&graph->values[output]);
@@ -101,10 +96,6 @@ static void compact_nodes(struct tfr_graph *graph, const bool *dead, int *new_in
         }
     }
     graph->n_nodes = n;
-    for (int i = 0; i < n; i++) {
-        int after = graph->nodes[i].after;
-        graph->nodes[i].after = after >= 0 ? new_index[after] : -1;
-    }
 }
 
 static void compact_values(struct tfr_graph *graph, const int *new_node, int *new_index) {
@@ -216,8 +207,7 @@ enum tfr_status tfr_graph_check(const struct tfr_graph *graph) {
     }
     for (int v = 0; v < graph->n_values; v++) {
         const struct tfr_value *value = &graph->values[v];
-        if (value->producer >= graph->n_nodes ||
-            (value->producer >= 0 && output_of(&graph->nodes[value->producer]) != v)) {
+        if (value->producer >= graph->n_nodes || (value->producer >= 0 && tfr_node_output(&graph->nodes[value->producer]) != v)) {
             return tfr_raise(TFR_MODEL, "value %s names a producer that does not make it", value->name);
         }
     }

@@ -13,7 +13,8 @@
 enum tfr_value_kind {
     TFR_VALUE_ACT,    /* produced and consumed inside the step */
     TFR_VALUE_WEIGHT, /* constant; `weight` is the tensor, NULL when planned without a checkpoint */
-    TFR_VALUE_IO      /* given or taken by the caller of the step: enum tfr_io */
+    TFR_VALUE_IO,     /* given or taken by the caller of the step: enum tfr_io */
+    TFR_VALUE_STATE   /* a kv cache: outlives the step; who appends runs before who reads, in the order of the nodes */
 };
 enum tfr_io {
     TFR_IO_IDS,
@@ -42,6 +43,7 @@ struct tfr_value {
     int producer; /* node, -1 for weights and IO inputs */
 };
 
+enum { TFR_MAX_PARTS = 4 };
 struct tfr_node {
     char name[64];
     enum tfr_op op;
@@ -50,7 +52,10 @@ struct tfr_node {
     struct tfr_attrs attrs;
     enum tfr_rows_var rows;
     int64_t layer; /* global block index, -1 outside blocks */
-    int after; /* a node that must run before without passing a value (kv_append before attention), -1 none */
+    struct tfr_part part[TFR_MAX_PARTS]; /* TFR_OP_FUSED */
+    int n_parts;
+    const struct tfr_kernel *declined; /* claimed a pattern that begins here and did not get it */
+    char declined_reason[96];
 };
 
 struct tfr_graph {
@@ -67,7 +72,14 @@ enum tfr_status tfr_graph_add_value(struct tfr_graph *graph, const struct tfr_va
  * io and (recv_hidden) shape of the output, NULL for an ordinary one. *output is -1 for ops without output. */
 enum tfr_status tfr_graph_add_node(struct tfr_graph *graph, const struct tfr_node *node, const struct tfr_value *given,
                                    int *output);
-/* Removes the nodes marked true and every value that nothing uses; ids change, `after` follows. */
+/* How many arguments of nodes are this value, its producer's output aside. */
+int tfr_count_uses(const struct tfr_graph *graph, int value);
+/* Direct predecessors of a node without repeats, by values and by state; returns how many (more than there is room for: a graph
+ * that tfr_graph_check refuses). The second gives those by state alone. */
+enum { TFR_MAX_PREDECESSORS = 64 };
+int tfr_node_predecessors(const struct tfr_graph *graph, int node, int list[TFR_MAX_PREDECESSORS]);
+int tfr_node_state_predecessors(const struct tfr_graph *graph, int node, int list[TFR_MAX_PREDECESSORS]);
+/* Removes the nodes marked true and every value that nothing uses; ids change. */
 enum tfr_status tfr_graph_remove(struct tfr_graph *graph, const bool *dead);
 /* Picture in the DOT language; free with tfr_free. NULL after raising. */
 char *tfr_graph_dot(const struct tfr_graph *graph);

@@ -1,5 +1,5 @@
 /* graph_dot.c - a graph as a picture in the DOT language: one box per node, one arrow per value, dashed for
- * order alone.
+ * state.
  *
  * Weights are named inside the boxes, not drawn.
  */
@@ -17,8 +17,8 @@ static void put_node(struct tfr_json_out *out, const struct tfr_graph *graph, in
     const struct tfr_node *node = &graph->nodes[index];
     const struct tfr_op_info *info = tfr_op_info(node->op);
     char line[320], shape[96] = "";
-    if (info->n_out > 0) {
-        const struct tfr_value *value = &graph->values[node->arg[info->n_in]];
+    if (tfr_node_output(node) >= 0) {
+        const struct tfr_value *value = &graph->values[tfr_node_output(node)];
         tfr_shape_text(value->rank, value->dim, shape, sizeof(shape));
     }
     bool fused = node->op == TFR_OP_LINEAR && node->attrs.activation != TFR_ACT_NONE;
@@ -32,7 +32,7 @@ static void put_node(struct tfr_json_out *out, const struct tfr_graph *graph, in
 static void put_edges(struct tfr_json_out *out, const struct tfr_graph *graph, int index) {
     const struct tfr_node *node = &graph->nodes[index];
     char line[200];
-    for (int a = 0; a < tfr_op_info(node->op)->n_in; a++) {
+    for (int a = 0; a < tfr_node_n_in(node); a++) {
         const struct tfr_value *value = node->arg[a] >= 0 ? &graph->values[node->arg[a]] : NULL;
         if (value != NULL && value->producer >= 0) {
             snprintf(line, sizeof(line), "  n%d -> n%d;\n", value->producer, index);
@@ -43,8 +43,10 @@ static void put_edges(struct tfr_json_out *out, const struct tfr_graph *graph, i
             tfr_json_put_raw(out, line);
         }
     }
-    if (node->after >= 0) {
-        snprintf(line, sizeof(line), "  n%d -> n%d [style=dashed];\n", node->after, index);
+    int list[TFR_MAX_PREDECESSORS];
+    const int n = tfr_node_state_predecessors(graph, index, list);
+    for (int i = 0; i < n; i++) {
+        snprintf(line, sizeof(line), "  n%d -> n%d [style=dashed];\n", list[i], index);
         tfr_json_put_raw(out, line);
     }
 }

@@ -39,15 +39,17 @@ static void parse_cost(const char *op, struct tfr_poly *poly, const char *text) 
     }
 }
 
-/* "x weight bias? -> y": words around the arrow, '?' after an optional one. */
+/* "x cache* bias? -> y": words around the arrow, '?' after an optional one, '*' and '+' after state read or appended to. */
 static void parse_arguments(struct tfr_op_info *info, const char *text) {
     int n = 0;
     while (*text != '\0' && n < TFR_MAX_ARGS) {
         size_t length = strcspn(text, " ");
         if (length > 0 && strncmp(text, "->", length) != 0) {
             struct tfr_op_argument *argument = &info->argument[n++];
-            argument->optional = text[length - 1] == '?';
-            size_t size = length - argument->optional;
+            const char mark = text[length - 1];
+            argument->optional = mark == '?';
+            argument->access = mark == '*' ? TFR_ARG_READ : mark == '+' ? TFR_ARG_APPEND : 0;
+            size_t size = length - (argument->optional || argument->access != 0);
             size = size < sizeof(argument->name) ? size : sizeof(argument->name) - 1;
             memcpy(argument->name, text, size);
         }
@@ -91,19 +93,43 @@ static void bind_linear(const struct tfr_problem *problem, double value[TFR_DIM_
     bool transposed = problem->attrs.transposed != 0;
     value[TFR_DIM_K] = (double)weight[transposed ? 1 : 0];
     value[TFR_DIM_N] = (double)weight[transposed ? 0 : 1];
-    value[TFR_DIM_EW] = (double)tfr_dtype_size(problem->arg[1].dtype);
+    value[TFR_DIM_EW] = tfr_dtype_cost((enum tfr_dtype)problem->arg[1].dtype, weight[transposed ? 1 : 0]);
     value[TFR_DIM_BIAS] = has_arg(problem, 2);
     value[TFR_DIM_RESIDUAL] = has_arg(problem, 3);
 }
 
-/* With the share of the scale that an int8 vector has. */
-static double kv_element_bytes(const struct tfr_attrs *attrs) {
-    return attrs->kv_dtype == TFR_DTYPE_I8 ? 1 + sizeof(float) / (double)attrs->head_dim : sizeof(float);
+/* Of a cache: an int8 vector has a scale. */
+static double kv_element_bytes(const struct tfr_problem *problem) {
+    const bool is_int8 = problem->arg[1].dtype == TFR_DTYPE_I8;
+    return tfr_dtype_cost(is_int8 ? TFR_DTYPE_I8_CHANNEL : TFR_DTYPE_F32, problem->attrs.head_dim);
 }
 
 const struct tfr_op_info *tfr_op_info(enum tfr_op op) {
     call_once(&table_once, build_table);
     return &table[op];
+}
+
+int tfr_node_n_in(const struct tfr_node *node) {
+    return node->op == TFR_OP_FUSED ? node->n_args - 1 : tfr_op_info(node->op)->n_in;
+}
+
+int tfr_node_output(const struct tfr_node *node) {
+    const int n_in = tfr_node_n_in(node);
+    return n_in < node->n_args ? node->arg[n_in] : -1;
+}
+
+uint32_t tfr_node_access(const struct tfr_node *node, int arg) {
+    if (node->op != TFR_OP_FUSED) {
+        return tfr_op_info(node->op)->argument[arg].access;
+    }
+    for (int p = 0; p < node->n_parts; p++) {
+        for (int a = 0; a < node->part[p].n_args; a++) {
+            if (node->part[p].arg[a] == arg) {
+                return tfr_op_info((enum tfr_op)node->part[p].op)->argument[a].access;
+            }
+        }
+    }
+    return 0;
 }
 
 enum tfr_op tfr_op_find(const char *name) {
@@ -155,13 +181,50 @@ void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *f
         value[TFR_DIM_EW] = (double)tfr_dtype_size(problem->arg[2].dtype);
     } else if (problem->op == TFR_OP_KV_APPEND || problem->op == TFR_OP_ATTENTION) {
         value[TFR_DIM_C] = (double)problem->attrs.n_heads * problem->attrs.head_dim;
-        value[TFR_DIM_EK] = kv_element_bytes(&problem->attrs);
+        value[TFR_DIM_EK] = kv_element_bytes(problem);
+    }
+}
+
+struct tfr_problem tfr_problem_part(const struct tfr_problem *problem, int part) {
+    const struct tfr_part *at = tfr_part_at(problem, part);
+    struct tfr_problem one = *problem;
+    one.op = at->op;
+    one.n_args = at->n_args;
+    one.attrs = at->attrs;
+    one.n_parts = 0;
+    one.parts = NULL;
+    for (int a = 0; a < at->n_args; a++) {
+        const bool is_handed_on = a == 0 && part > 0, is_output = a == at->n_args - 1;
+        one.arg[a] = at->arg[a] >= 0 ? problem->arg[at->arg[a]]
+                     : is_handed_on  ? tfr_part_at(problem, part - 1)->out
+                     : is_output     ? at->out
+                                     : (struct tfr_arg_desc){.dtype = TFR_DTYPE_F32, .flags = TFR_ARG_ABSENT};
+    }
+    return one;
+}
+
+/* The parts one after the other, but for what is handed on inside, which nobody writes or reads. */
+static void fused_cost(const struct tfr_problem *problem, const struct tfr_op_facts *facts, struct tfr_cost *cost) {
+    cost->flops = cost->bytes_read = cost->bytes_written = 0;
+    for (int p = 0; p < problem->n_parts; p++) {
+        const struct tfr_problem part = tfr_problem_part(problem, p);
+        struct tfr_cost one;
+        tfr_op_cost(&part, facts, &one);
+        const double width = (double)tfr_part_at(problem, p)->out.dim[1];
+        const double inside = p + 1 < problem->n_parts ? facts->rows * width * sizeof(float) : 0;
+        cost->flops += one.flops;
+        cost->bytes_read += one.bytes_read - inside;
+        cost->bytes_written += one.bytes_written - inside;
     }
 }
 
 void tfr_op_cost(const struct tfr_problem *problem, const struct tfr_op_facts *facts, struct tfr_cost *cost) {
     const struct tfr_op_info *info = tfr_op_info(problem->op);
     double value[TFR_DIM_COUNT];
+    if (problem->op == TFR_OP_FUSED) {
+        fused_cost(problem, facts, cost);
+        return;
+    }
     tfr_op_bind(problem, facts, value);
     cost->flops = tfr_poly_eval(&info->flops, value);
     cost->bytes_read = tfr_poly_eval(&info->bytes_read, value);

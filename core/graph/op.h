@@ -14,6 +14,7 @@
 struct tfr_op_argument {
     char name[16];
     bool optional;
+    uint32_t access; /* TFR_ARG_READ or TFR_ARG_APPEND: state; 0: a value */
 };
 
 struct tfr_op_info {
@@ -24,6 +25,11 @@ struct tfr_op_info {
 };
 
 const struct tfr_op_info *tfr_op_info(enum tfr_op op);
+/* Of a node: how many of its arguments are inputs, and its output value (-1 none). A fused node has the inputs of its parts. */
+int tfr_node_n_in(const struct tfr_node *node);
+int tfr_node_output(const struct tfr_node *node);
+/* TFR_ARG_READ, TFR_ARG_APPEND or 0: what the node does to its argument. */
+uint32_t tfr_node_access(const struct tfr_node *node, int arg);
 /* The op of a name ("linear"), or TFR_OP_COUNT. */
 enum tfr_op tfr_op_find(const char *name);
 
@@ -52,6 +58,8 @@ struct tfr_op_facts tfr_op_facts_make(double rows, double sequences, double past
 /* Values of the names in the op's formulas for this problem. */
 void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *facts,
                  double value[TFR_DIM_COUNT]);
+/* One part of a pattern as a problem of its own. */
+struct tfr_problem tfr_problem_part(const struct tfr_problem *problem, int part);
 /* Fills flops, bytes_read and bytes_written with the least cost; the rest is left as it is. */
 void tfr_op_cost(const struct tfr_problem *problem, const struct tfr_op_facts *facts, struct tfr_cost *cost);
 

@@ -5,6 +5,8 @@
  */
 #include "graph/op.h"
 
+#include <string.h>
+
 #include "base/status.h"
 #include "base/tensor.h"
 
@@ -125,15 +127,27 @@ static enum tfr_status check_qkv(const struct tfr_graph *graph, const struct tfr
     return TFR_OK;
 }
 
+/* The cache that keys and values of these heads go to. */
+static enum tfr_status check_cache(const struct tfr_graph *graph, const struct tfr_node *node) {
+    const struct tfr_value *cache = input(graph, node, 1);
+    if (cache->kind != TFR_VALUE_STATE || cache->rank != 2 || cache->dim[0] != node->attrs.n_heads ||
+        cache->dim[1] != node->attrs.head_dim) {
+        return refuse(node, 1, cache, "state [n_heads, head_dim]");
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status shape_kv_append(const struct tfr_graph *graph, const struct tfr_node *node,
                                        struct tfr_shape *shape) {
     *shape = (struct tfr_shape){0};
-    return check_qkv(graph, node, node->attrs.cross ? 2 : 3);
+    TFR_TRY(check_qkv(graph, node, node->attrs.cross ? 2 : 3));
+    return check_cache(graph, node);
 }
 
 static enum tfr_status shape_attention(const struct tfr_graph *graph, const struct tfr_node *node,
                                        struct tfr_shape *shape) {
     TFR_TRY(check_qkv(graph, node, node->attrs.cross ? 1 : 3));
+    TFR_TRY(check_cache(graph, node));
     *shape = rows_shape(input(graph, node, 0), (int64_t)node->attrs.n_heads * node->attrs.head_dim);
     return TFR_OK;
 }
@@ -186,6 +200,15 @@ static enum tfr_status shape_recv(const struct tfr_graph *graph, const struct tf
     return TFR_OK;
 }
 
+/* The shapes of the parts were checked before they were put together. */
+static enum tfr_status shape_fused(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
+    (void)graph;
+    const struct tfr_arg_desc *out = &node->part[node->n_parts - 1].out;
+    *shape = (struct tfr_shape){.dtype = (enum tfr_dtype)out->dtype, .rows = node->rows, .rank = out->rank};
+    memcpy(shape->dim, out->dim, sizeof shape->dim);
+    return TFR_OK;
+}
+
 typedef enum tfr_status (*shape_fn)(const struct tfr_graph *graph, const struct tfr_node *node,
                                     struct tfr_shape *shape);
 static const shape_fn rules[TFR_OP_COUNT] = {
@@ -201,6 +224,7 @@ static const shape_fn rules[TFR_OP_COUNT] = {
     [TFR_OP_RECV_HIDDEN] = shape_recv,
     [TFR_OP_LOOKUP_ADD] = shape_lookup_add,
     [TFR_OP_COPY] = shape_activation,
+    [TFR_OP_FUSED] = shape_fused,
 };
 
 enum tfr_status tfr_op_shape(const struct tfr_graph *graph, const struct tfr_node *node,

@@ -18,9 +18,17 @@ static bool divides_a_row(enum tfr_op op) {
     return op == TFR_OP_LINEAR || op == TFR_OP_ATTENTION;
 }
 
+static bool packs(const struct tfr_task *task) {
+    for (int a = 0; a < task->n_args; a++) {
+        if (task->needs.pack[a].bytes > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool may_run_alone(const struct tfr_task *task) {
-    return task->kernel->run_class == TFR_RUN_TEAM &&
-           (task->kernel->flags & TFR_KERNEL_SAME_BITS_ANY_TEAM) != 0 && task->needs.packed_bytes == 0 &&
+    return task->kernel->run_class == TFR_RUN_TEAM && (task->kernel->flags & TFR_KERNEL_SAME_BITS_ANY_TEAM) != 0 && !packs(task) &&
            task->problem.n_threads > 1;
 }
 
@@ -28,11 +36,11 @@ static bool may_run_alone(const struct tfr_task *task) {
 static bool serves_alone(const struct tfr_task *task, const struct tfr_problem *alone,
                          struct tfr_needs *needs) {
     char reason[96] = "";
-    *needs = (struct tfr_needs){0};
-    if (task->kernel->supports != NULL && !task->kernel->supports(alone, reason, sizeof reason)) {
+    *needs = (struct tfr_needs){.struct_size = sizeof *needs};
+    if (task->kernel->supports != NULL && !task->kernel->supports(task->kernel, alone, reason, sizeof reason)) {
         return false;
     }
-    return task->kernel->query == NULL || task->kernel->query(alone, needs, reason, sizeof reason);
+    return task->kernel->prepare == NULL || task->kernel->prepare(task->kernel, alone, needs, reason, sizeof reason) == TFR_OK;
 }
 
 void tfr_choose_alone(struct tfr_task *task, const struct tfr_outlook *outlook) {

@@ -11,7 +11,7 @@
 static bool serves_dtype(const struct tfr_kernel *kernel, const struct tfr_problem *problem, char *reason,
                          size_t size) {
     enum tfr_dtype dtype = tfr_problem_dtype(problem);
-    if (kernel->dtypes & (1U << dtype)) {
+    if (kernel->dtypes & (1ULL << dtype)) {
         return true;
     }
     snprintf(reason, size, "does not serve %s %s", tfr_dtype_name(dtype),
@@ -36,7 +36,15 @@ static void default_order(struct tfr_needs *needs) {
     }
 }
 
-enum tfr_status tfr_candidates_list(const struct tfr_registry *registry, enum tfr_op op,
+static bool serves_op(const struct tfr_kernel *kernel, const struct tfr_problem *problem) {
+    bool same = kernel->op == problem->op && (problem->op != TFR_OP_FUSED || kernel->n_pattern == problem->n_parts);
+    for (int p = 0; same && p < problem->n_parts; p++) {
+        same = kernel->pattern[p] == tfr_part_at(problem, p)->op;
+    }
+    return same;
+}
+
+enum tfr_status tfr_candidates_list(const struct tfr_registry *registry, const struct tfr_problem *problem,
                                     struct tfr_candidate **list, int *n) {
     size_t n_plugins;
     const struct tfr_registry_entry *plugins = tfr_registry_plugins(registry, &n_plugins);
@@ -52,13 +60,47 @@ enum tfr_status tfr_candidates_list(const struct tfr_registry *registry, enum tf
     for (size_t p = 0; p < n_plugins; p++) {
         const struct tfr_plugin *plugin = plugins[p].plugin;
         for (int k = 0; k < plugin->n_kernels; k++) {
-            if (plugin->kernels[k].op == (int32_t)op) {
-                (*list)[(*n)++] =
-                    (struct tfr_candidate){.kernel = &plugin->kernels[k], .plugin = plugin->name};
+            if (serves_op(plugin->kernels[k], problem)) {
+                (*list)[(*n)++] = (struct tfr_candidate){.kernel = plugin->kernels[k], .plugin = plugin->name};
             }
         }
     }
     return TFR_OK;
+}
+
+static bool is_constant(const struct tfr_problem *problem, int arg) {
+    return arg < problem->n_args && (problem->arg[arg].flags & TFR_ARG_CONST) && !(problem->arg[arg].flags & TFR_ARG_ABSENT);
+}
+
+/* A need that the host cannot meet is a fault of the plugin: the kernel is not taken. */
+static bool can_be_met(const struct tfr_kernel *kernel, const struct tfr_problem *problem, const struct tfr_needs *needs,
+                       char *reason, size_t size) {
+    for (int a = 0; a < TFR_MAX_ARGS; a++) {
+        if (needs->pack[a].bytes == 0) {
+            continue;
+        }
+        if (kernel->pack == NULL || needs->pack[a].format == NULL) {
+            snprintf(reason, size, "asks for a packed weight but has no pack function or format");
+            return false;
+        }
+        if (!is_constant(problem, a)) {
+            snprintf(reason, size, "asks to pack argument %d, which is no weight", a);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool prepare(const struct tfr_chooser *chooser, const struct tfr_kernel *kernel, const struct tfr_problem *problem,
+                    struct tfr_needs *needs, char *reason, size_t size) {
+    *needs = (struct tfr_needs){.struct_size = sizeof(*needs)};
+    const enum tfr_status status =
+        kernel->prepare == NULL ? TFR_OK : (enum tfr_status)kernel->prepare(kernel, problem, needs, reason, size);
+    if (status != TFR_OK && status != TFR_UNSUPPORTED && *chooser->failure == TFR_OK) {
+        *chooser->failure = tfr_raise(status < TFR_STATUS_COUNT ? status : TFR_RUNTIME, "%s cannot be prepared: %s", kernel->name,
+                                      reason[0] != '\0' ? reason : "no reason given");
+    }
+    return status == TFR_OK;
 }
 
 bool tfr_candidate_judge(const struct tfr_chooser *chooser, const struct tfr_candidate *candidate,
@@ -71,21 +113,13 @@ bool tfr_candidate_judge(const struct tfr_chooser *chooser, const struct tfr_can
         !serves_dtype(kernel, problem, reason, size) || !keeps_bits(kernel, problem, reason, size)) {
         return false;
     }
-    bool served = (kernel->supports == NULL || kernel->supports(problem, reason, size)) &&
-                  (kernel->query == NULL || kernel->query(problem, needs, reason, size));
+    const bool served = (kernel->supports == NULL || kernel->supports(kernel, problem, reason, size)) &&
+                        prepare(chooser, kernel, problem, needs, reason, size);
     if (!served && reason[0] == '\0') {
         snprintf(reason, size, "refused without a reason");
-    }
-    if (served && needs->packed_bytes > 0 && (kernel->pack == NULL || needs->pack_format == NULL)) {
-        snprintf(reason, size, "asks for a packed weight but has no pack function or format");
-        return false;
-    }
-    if (served && needs->packed_bytes > 0 && problem->op != TFR_OP_LINEAR) {
-        snprintf(reason, size, "asks for a packed weight: only those of linear are packed");
-        return false;
     }
     if (problem->op == TFR_OP_LINEAR) {
         default_order(needs);
     }
-    return served;
+    return served && can_be_met(kernel, problem, needs, reason, size);
 }

@@ -22,17 +22,16 @@ static double bandwidth(const struct tfr_outlook *outlook, double threads) {
     return outlook->nominal ? alone : fmin(alone, outlook->machine->bytes_total);
 }
 
-/* Peak of the multipliers that the kernel uses: of bf16 only where both factors are bf16. A kernel that asks
- * for AVX512-BF16 but not for AMX does two products where f32 does one. */
+/* Peak of the multipliers that the kernel uses: of a narrow type only where both factors have it. Of a kernel that names units
+ * for that type (AVX512-BF16 and not AMX) it is theirs, else the machine's best. */
 static double peak_flops(const struct tfr_machine *machine, const struct tfr_kernel *kernel,
                          const struct tfr_problem *problem, const struct tfr_order *order) {
-    if (tfr_problem_dtype(problem) != TFR_DTYPE_BF16 || order->kind == TFR_ORDER_FMA) {
+    const enum tfr_dtype dtype = tfr_problem_dtype(problem);
+    if (dtype != TFR_DTYPE_BF16 || order->kind == TFR_ORDER_FMA) {
         return machine->flops_f32_per_core;
     }
-    if ((kernel->isa & TFR_ISA_AVX512_BF16) != 0 && (kernel->isa & TFR_ISA_AMX_BF16) == 0) {
-        return fmin(machine->flops_bf16_per_core, 2 * machine->flops_f32_per_core);
-    }
-    return machine->flops_bf16_per_core;
+    const double f32 = tfr_isa_flops_per_cycle(kernel->isa, TFR_DTYPE_F32), own = tfr_isa_flops_per_cycle(kernel->isa, dtype);
+    return own > f32 ? fmin(machine->flops_bf16_per_core, own / f32 * machine->flops_f32_per_core) : machine->flops_bf16_per_core;
 }
 
 static double safe_fraction(double fraction) {
@@ -42,13 +41,13 @@ static double safe_fraction(double fraction) {
 struct tfr_prediction tfr_cost_predict(const struct tfr_outlook *outlook, const struct tfr_kernel *kernel,
                                        const struct tfr_problem *problem, const struct tfr_order *order) {
     const struct tfr_machine *machine = outlook->machine;
-    struct tfr_prediction prediction = {.cost = {.flop_fraction = 1, .byte_fraction = 1}};
+    struct tfr_prediction prediction = {.cost = {.struct_size = sizeof(struct tfr_cost), .flop_fraction = 1, .byte_fraction = 1}};
     struct tfr_cost *cost = &prediction.cost;
     struct tfr_op_facts facts =
         tfr_op_facts_make((double)problem->rows_max, outlook->sequences, outlook->context);
     tfr_op_cost(problem, &facts, cost);
     if (kernel->cost != NULL) {
-        kernel->cost(problem, cost);
+        kernel->cost(kernel, problem, cost);
     }
     const double threads = working_threads(outlook, kernel, problem);
     const double flops =

@@ -51,10 +51,6 @@ static uint64_t *ancestors_of(const struct planner *p, int node) {
     return p->ancestors + (size_t)node * p->words;
 }
 
-static int n_inputs(const struct tfr_node *node) {
-    return tfr_op_info(node->op)->n_in;
-}
-
 static bool in_arena(const struct tfr_value *value) {
     return value->kind == TFR_VALUE_ACT && value->producer >= 0;
 }
@@ -69,7 +65,7 @@ static size_t bytes_of(const struct tfr_value *value) {
 
 static void find_ancestors(struct planner *p) {
     for (int i = 0; i < p->graph->n_nodes; i++) {
-        int list[TFR_MAX_ARGS + 1];
+        int list[TFR_MAX_PREDECESSORS];
         int n = tfr_node_predecessors(p->graph, i, list);
         for (int j = 0; j < n; j++) {
             set_bit(ancestors_of(p, i), list[j]);
@@ -83,10 +79,10 @@ static void find_ancestors(struct planner *p) {
 /* The input that a kernel with the in-place flag may write over, -1 for none. */
 static int overwritable_input(const struct tfr_node *node) {
     int arg = node->op == TFR_OP_LINEAR ? 3 : 0;
-    if (arg >= n_inputs(node) || node->arg[arg] < 0) {
+    if (node->op == TFR_OP_FUSED || arg >= tfr_node_n_in(node) || node->arg[arg] < 0) {
         return -1;
     }
-    for (int a = 0; a < n_inputs(node); a++) {
+    for (int a = 0; a < tfr_node_n_in(node); a++) {
         if (a != arg && node->arg[a] == node->arg[arg]) {
             return -1; /* also read as another argument, in another order */
         }
@@ -103,7 +99,7 @@ static bool can_overwrite(const struct planner *p, int node, int input, int outp
         return false;
     }
     for (int i = 0; i < graph->n_nodes; i++) {
-        for (int a = 0; a < n_inputs(&graph->nodes[i]); a++) {
+        for (int a = 0; a < tfr_node_n_in(&graph->nodes[i]); a++) {
             if (graph->nodes[i].arg[a] == input && i != node && !has_bit(ancestors_of(p, node), i)) {
                 return false;
             }
@@ -127,12 +123,12 @@ static void open_buffer(struct planner *p, int value) {
 static void assign_buffers(struct planner *p) {
     for (int i = 0; i < p->graph->n_nodes; i++) {
         const struct tfr_node *node = &p->graph->nodes[i];
-        for (int a = 0; a < n_inputs(node); a++) {
+        for (int a = 0; a < tfr_node_n_in(node); a++) {
             if (node->arg[a] >= 0 && p->buffer_of[node->arg[a]] >= 0) {
                 set_bit(p->buffers[p->buffer_of[node->arg[a]]].users, i);
             }
         }
-        int output = n_inputs(node) < node->n_args ? node->arg[n_inputs(node)] : -1;
+        int output = tfr_node_output(node);
         if (output < 0 || !in_arena(&p->graph->values[output])) {
             continue;
         }
@@ -238,23 +234,4 @@ enum tfr_status tfr_memplan_build(struct tfr_memplan *plan, const struct tfr_gra
 void tfr_memplan_free(struct tfr_memplan *plan) {
     tfr_free(plan->offset);
     *plan = (struct tfr_memplan){0};
-}
-
-int tfr_node_predecessors(const struct tfr_graph *graph, int node, int list[TFR_MAX_ARGS + 1]) {
-    const struct tfr_node *at = &graph->nodes[node];
-    int n = 0;
-    for (int a = 0; a <= n_inputs(at); a++) {
-        int from = at->after;
-        if (a < n_inputs(at)) {
-            from = at->arg[a] >= 0 ? graph->values[at->arg[a]].producer : -1;
-        }
-        bool known = from < 0;
-        for (int i = 0; i < n; i++) {
-            known = known || list[i] == from;
-        }
-        if (!known) {
-            list[n++] = from;
-        }
-    }
-    return n;
 }

@@ -24,8 +24,4 @@ enum tfr_status tfr_memplan_build(struct tfr_memplan *plan, const struct tfr_gra
                                   const bool *in_place);
 void tfr_memplan_free(struct tfr_memplan *plan);
 
-/* Inputs of a node are its first arguments; the output, if any, follows. Direct predecessors without repeats:
- * at most TFR_MAX_ARGS + 1; returns how many. */
-int tfr_node_predecessors(const struct tfr_graph *graph, int node, int list[TFR_MAX_ARGS + 1]);
-
 #endif

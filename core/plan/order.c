@@ -97,6 +97,9 @@ static enum tfr_status decide(const struct tfr_chooser *chooser, const struct tf
     for (int i = 0; i < n; i++) {
         n_options += rate(chooser, &list[i], &many, &options[n_options]);
     }
+    if (*chooser->failure != TFR_OK) {
+        return *chooser->failure;
+    }
     if (n_options == 0) {
         return tfr_raise(TFR_UNSUPPORTED, "no kernel serves linear [%lld, %lld] with %d rows",
                          (long long)entry->k, (long long)entry->n, TFR_NOMINAL_ROWS);
@@ -111,6 +114,9 @@ static enum tfr_status decide(const struct tfr_chooser *chooser, const struct tf
             entry->passed_over = options[i].kernel;
             entry->slowdown = slowdown;
         }
+    }
+    if (*chooser->failure != TFR_OK) {
+        return *chooser->failure;
     }
     chosen = chosen != NULL ? chosen : &options[0];
     entry->order = chosen->order;
@@ -144,7 +150,7 @@ enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct
     }
     struct tfr_candidate *list = NULL;
     int n;
-    TFR_TRY(tfr_candidates_list(chooser->registry, TFR_OP_LINEAR, &list, &n));
+    TFR_TRY(tfr_candidates_list(chooser->registry, problem, &list, &n));
     struct option *options = tfr_alloc((size_t)n, sizeof(*options));
     enum tfr_status status =
         options != NULL ? decide(chooser, problem, list, n, options, entry) : TFR_RESOURCE;

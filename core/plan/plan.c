@@ -17,7 +17,7 @@
 #include "plan/problem.h"
 #include "plan/select.h"
 
-enum { STATE_ALIGN = 64, LINEAR_WEIGHT = 1 };
+enum { STATE_ALIGN = 64 };
 
 /* Choices already made in this plan: the blocks of a model ask the same few questions again and again. */
 struct memo {
@@ -51,6 +51,22 @@ static enum tfr_status choose(struct memo *memo, const struct tfr_chooser *choos
     return TFR_OK;
 }
 
+/* The chosen kernel first, then the others, last one whose pattern begins here and was not taken. */
+static enum tfr_status fill_candidates(struct tfr_task *task, const struct tfr_node *node, const struct tfr_choice *choice) {
+    const int n = choice->n_candidates, more = node->declined != NULL;
+    task->candidates = tfr_alloc((size_t)(n + more), sizeof(*task->candidates));
+    if (task->candidates == NULL) {
+        return TFR_RESOURCE;
+    }
+    memcpy(task->candidates, choice->candidates, (size_t)n * sizeof(*task->candidates));
+    if (more) {
+        task->candidates[n] = (struct tfr_candidate){.kernel = node->declined, .plugin = ""};
+        memcpy(task->candidates[n].refusal, node->declined_reason, sizeof(node->declined_reason));
+    }
+    task->n_candidates = n + more;
+    return TFR_OK;
+}
+
 static enum tfr_status fill_task(struct tfr_task *task, const struct tfr_node *node,
                                  const struct tfr_problem *problem, const struct tfr_choice *choice) {
     task->name = node->name;
@@ -64,13 +80,7 @@ static enum tfr_status fill_task(struct tfr_task *task, const struct tfr_node *n
     task->predicted_ns = choice->prediction.time_ns;
     task->compute_bound = choice->prediction.compute_bound;
     task->needs = choice->needs;
-    task->n_candidates = choice->n_candidates;
-    task->candidates = tfr_alloc((size_t)choice->n_candidates, sizeof(*task->candidates));
-    if (task->candidates == NULL) {
-        return TFR_RESOURCE;
-    }
-    memcpy(task->candidates, choice->candidates, (size_t)choice->n_candidates * sizeof(*task->candidates));
-    return TFR_OK;
+    return fill_candidates(task, node, choice);
 }
 
 static enum tfr_status select_all(struct tfr_plan *plan, const struct tfr_chooser *chooser,
@@ -91,14 +101,20 @@ static enum tfr_status select_all(struct tfr_plan *plan, const struct tfr_choose
 }
 
 static enum tfr_status select_kernels(struct tfr_plan *plan, const struct tfr_plan_request *request) {
+    enum tfr_status failure = TFR_OK;
     const struct tfr_chooser chooser = {
         .registry = request->registry,
-        .outlook = {.machine = request->machine,
-                    .sequences = request->sequences,
-                    .context = request->context},
+        .outlook = {.machine = request->machine, .sequences = request->sequences, .context = request->context},
         .deterministic = request->deterministic,
         .orders = request->orders,
+        .failure = &failure,
     };
+    TFR_TRY(tfr_fuse_patterns(plan->graph, &chooser, plan->n_threads));
+    plan->n_tasks = plan->graph->n_nodes;
+    plan->tasks = tfr_alloc((size_t)plan->n_tasks, sizeof(*plan->tasks));
+    if (plan->tasks == NULL) {
+        return TFR_RESOURCE;
+    }
     struct memo memo = {.known = tfr_alloc((size_t)plan->n_tasks, sizeof(struct known))};
     enum tfr_status status = memo.known != NULL ? select_all(plan, &chooser, &memo) : TFR_RESOURCE;
     memo_free(&memo);
@@ -114,7 +130,9 @@ static void add_totals(struct tfr_plan *plan) {
         if (needs->scratch_per_thread_bytes > plan->scratch_per_thread_bytes) {
             plan->scratch_per_thread_bytes = needs->scratch_per_thread_bytes;
         }
-        plan->packed_bytes += needs->packed_bytes;
+        for (int a = 0; a < plan->tasks[i].n_args; a++) {
+            plan->packed_bytes += needs->pack[a].bytes;
+        }
         plan->predicted_ns += plan->tasks[i].predicted_ns;
     }
 }
@@ -130,6 +148,8 @@ static void place_args(struct tfr_plan *plan, const struct tfr_memplan *memory) 
             const struct tfr_value *value = &plan->graph->values[id];
             if (value->kind == TFR_VALUE_WEIGHT) {
                 task->arg[a].place = TFR_PLACE_CONST;
+            } else if (value->kind == TFR_VALUE_STATE) {
+                task->arg[a].place = TFR_PLACE_NONE;
             } else if (value->kind == TFR_VALUE_IO) {
                 task->arg[a] = (struct tfr_task_arg){.place = TFR_PLACE_IO, .io = value->io, .io_index = value->io_index};
             } else {
@@ -159,7 +179,7 @@ static enum tfr_status lay_out_memory(struct tfr_plan *plan) {
 }
 
 static enum tfr_status link_tasks(struct tfr_plan *plan) {
-    int list[TFR_MAX_ARGS + 1];
+    int list[TFR_MAX_PREDECESSORS];
     for (int i = 0; i < plan->n_tasks; i++) {
         plan->tasks[i].n_predecessors = tfr_node_predecessors(plan->graph, i, list);
         for (int j = 0; j < plan->tasks[i].n_predecessors; j++) {
@@ -184,10 +204,13 @@ static enum tfr_status link_tasks(struct tfr_plan *plan) {
     return TFR_OK;
 }
 
-/* What a run keeps for its asynchronous tasks. */
+/* What a run keeps for its tasks, and which of them it may have in flight. */
 static enum tfr_status list_async(struct tfr_plan *plan) {
     for (int i = 0; i < plan->n_tasks; i++) {
-        plan->n_async += plan->tasks[i].kernel->run_class == TFR_RUN_ASYNC;
+        struct tfr_task *task = &plan->tasks[i];
+        plan->n_async += task->kernel->run_class == TFR_RUN_ASYNC;
+        task->run_state_offset = plan->run_state_bytes;
+        plan->run_state_bytes += tfr_align_up(task->needs.run_state_bytes, TFR_RUN_STATE_ALIGN);
     }
     plan->async = tfr_alloc((size_t)plan->n_async, sizeof(*plan->async));
     if (plan->async == NULL) {
@@ -195,11 +218,8 @@ static enum tfr_status list_async(struct tfr_plan *plan) {
     }
     int n = 0;
     for (int i = 0; i < plan->n_tasks; i++) {
-        struct tfr_task *task = &plan->tasks[i];
-        if (task->kernel->run_class == TFR_RUN_ASYNC) {
+        if (plan->tasks[i].kernel->run_class == TFR_RUN_ASYNC) {
             plan->async[n++] = i;
-            task->run_state_offset = plan->run_state_bytes;
-            plan->run_state_bytes += tfr_align_up(task->needs.run_state_bytes, TFR_RUN_STATE_ALIGN);
         }
     }
     return TFR_OK;
@@ -232,8 +252,8 @@ static bool is_usable_in_place(const struct tfr_task *task, int arg, const struc
 static enum tfr_status provide_weight(struct tfr_store *store, struct tfr_task *task, int arg,
                                       const struct tfr_weight *weight) {
     const void **data = &task->arg[arg].data;
-    if (task->problem.op == TFR_OP_LINEAR && arg == LINEAR_WEIGHT && task->needs.packed_bytes > 0) {
-        return tfr_store_pack(store, weight, task->kernel, &task->problem, &task->needs, data);
+    if (task->needs.pack[arg].bytes > 0) {
+        return tfr_store_pack(store, weight, task->kernel, &task->problem, arg, &task->needs.pack[arg], data);
     }
     if (is_usable_in_place(task, arg, weight)) {
         *data = weight->tensor.data;
@@ -264,8 +284,12 @@ static enum tfr_status provide_weights(struct tfr_plan *plan, struct tfr_store *
 
 static enum tfr_status make_state(struct tfr_task *task, void *state) {
     char reason[200] = "";
-    if (task->kernel->init != NULL && !task->kernel->init(&task->problem, state, reason, sizeof(reason))) {
-        return tfr_raise(TFR_RUNTIME, "%s: %s cannot be set up: %s", task->name, task->kernel->name, reason);
+    const int32_t status =
+        task->kernel->init == NULL ? TFR_OK : task->kernel->init(task->kernel, &task->problem, state, reason, sizeof(reason));
+    if (status != TFR_OK) {
+        return tfr_raise(status > 0 && status < TFR_STATUS_COUNT ? (enum tfr_status)status : TFR_RUNTIME,
+                         "%s: %s cannot be set up: %s", task->name, task->kernel->name,
+                         reason[0] != '\0' ? reason : "no reason given");
     }
     task->state = state;
     return TFR_OK;
@@ -289,10 +313,6 @@ static enum tfr_status make_states(struct tfr_plan *plan) {
 }
 
 static enum tfr_status build(struct tfr_plan *plan, const struct tfr_plan_request *request) {
-    plan->tasks = tfr_alloc((size_t)plan->n_tasks, sizeof(*plan->tasks));
-    if (plan->tasks == NULL) {
-        return TFR_RESOURCE;
-    }
     TFR_TRY(select_kernels(plan, request));
     add_totals(plan);
     TFR_TRY(lay_out_memory(plan));
@@ -315,7 +335,6 @@ enum tfr_status tfr_plan_build(struct tfr_plan **plan, const struct tfr_plan_req
     }
     *made = (struct tfr_plan){
         .graph = request->graph,
-        .n_tasks = request->graph->n_nodes,
         .n_threads = request->n_threads,
         .rows_max = request->graph->rows_max,
         .logits_max = request->graph->logits_max,
@@ -341,7 +360,7 @@ void tfr_plan_free(struct tfr_plan *plan) {
     for (int i = 0; plan->tasks != NULL && i < plan->n_tasks; i++) {
         struct tfr_task *task = &plan->tasks[i];
         if (task->state != NULL && task->kernel->release != NULL) {
-            task->kernel->release(task->state);
+            task->kernel->release(task->kernel, task->state);
         }
         tfr_free(task->successors);
         tfr_free(task->candidates);

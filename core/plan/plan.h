@@ -38,7 +38,7 @@ struct tfr_task {
     struct tfr_task_arg arg[TFR_MAX_ARGS];
     int n_args;
     void *state;             /* of the plan; what changes while a run is in flight is the run's: */
-    size_t run_state_offset; /* asynchronous tasks */
+    size_t run_state_offset;
     enum tfr_rows_var rows;
     int64_t layer;
     int n_predecessors, n_successors;
@@ -60,7 +60,7 @@ struct tfr_plan {
     int64_t rows_max, logits_max;
     int *async, n_async; /* asynchronous tasks, in order */
     size_t arena_bytes, scratch_bytes, scratch_per_thread_bytes, packed_bytes;
-    size_t run_state_bytes; /* of one run, all asynchronous tasks together */
+    size_t run_state_bytes; /* of one run, all tasks together */
     double predicted_ns;
     bool dry, deterministic;
     void *state_memory; /* of all tasks */

@@ -11,9 +11,12 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "graph/graph.h"
 
 /* Last words of a plugin's entry function: the reason when it declines. */
 static _Thread_local char last_words[200];
+
+const char tfr_plugin_no_memory[] = "no memory";
 
 static enum tfr_status check_version(const struct tfr_plugin *plugin, const char *path) {
     if (plugin->struct_size < offsetof(struct tfr_plugin, name)) {
@@ -24,23 +27,32 @@ static enum tfr_status check_version(const struct tfr_plugin *plugin, const char
     }
     if (plugin->abi_major != TFR_PLUGIN_ABI_MAJOR) {
         return tfr_raise(TFR_RESOURCE,
-                         "plugin %s: built for plugin ABI %d, this tfrun speaks %d; rebuild it against "
-                         "these headers",
-                         path, (int)plugin->abi_major, TFR_PLUGIN_ABI_MAJOR);
-    }
-    if (plugin->abi_minor > TFR_PLUGIN_ABI_MINOR) {
-        return tfr_raise(TFR_RESOURCE,
-                         "plugin %s: built for plugin ABI %d.%d, this tfrun speaks %d.%d; rebuild it "
-                         "against these headers or update tfrun",
-                         path, (int)plugin->abi_major, (int)plugin->abi_minor, TFR_PLUGIN_ABI_MAJOR,
-                         TFR_PLUGIN_ABI_MINOR);
+                         "plugin %s: built for plugin ABI %d, this tfrun speaks %d: %sdocs/plugin-abi.md says what changed; "
+                         "then rebuild it against these headers",
+                         path, (int)plugin->abi_major, TFR_PLUGIN_ABI_MAJOR,
+                         plugin->abi_major == 1 ? "functions take the kernel first, `run` returns a status, kernels are pointers, "
+                                                  "`query` is `prepare`; "
+                                                : "");
     }
     return TFR_OK;
 }
 
+/* The members that no kernel can do without. */
+static const size_t least_kernel_bytes = offsetof(struct tfr_kernel, poll);
+static const size_t least_plugin_bytes = sizeof(struct tfr_plugin);
+
+/* A kernel of a newer minor version may serve what this host has never heard of: it is passed over. */
+static bool is_unheard_of(const struct tfr_plugin *plugin, const struct tfr_kernel *kernel) {
+    return plugin->abi_minor > TFR_PLUGIN_ABI_MINOR && kernel != NULL && kernel->struct_size >= least_kernel_bytes &&
+           (kernel->op >= TFR_OP_COUNT || kernel->run_class > TFR_RUN_ASYNC);
+}
+
 static const char *fault_of_kernel(const struct tfr_kernel *kernel) {
-    if (kernel->struct_size != sizeof(*kernel)) {
-        return "its struct_size is not that of ABI 1.0";
+    if (kernel == NULL) {
+        return "it is NULL";
+    }
+    if (kernel->struct_size < least_kernel_bytes) {
+        return "its struct_size is too small for ABI 2.0";
     }
     if (kernel->name == NULL || kernel->name[0] == '\0') {
         return "it has no name";
@@ -54,32 +66,87 @@ static const char *fault_of_kernel(const struct tfr_kernel *kernel) {
     if (kernel->run == NULL) {
         return "it has no run function";
     }
-    if (kernel->run_class == TFR_RUN_ASYNC && kernel->poll == NULL) {
+    if (kernel->op == TFR_OP_FUSED && (kernel->pattern == NULL || kernel->n_pattern < 2 || kernel->n_pattern > TFR_MAX_PARTS)) {
+        return "its pattern needs two to four ops";
+    }
+    if (kernel->run_class == TFR_RUN_ASYNC && (!TFR_HAS(tfr_kernel, kernel, poll) || kernel->poll == NULL)) {
         return "it is asynchronous but has no poll function";
     }
     return NULL;
 }
 
+static bool has_twin(const struct tfr_plugin *plugin, int index) {
+    for (int i = 0; i < index; i++) {
+        if (strcmp(plugin->kernels[i]->name, plugin->kernels[index]->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum tfr_status tfr_plugin_check(const struct tfr_plugin *plugin, const char *path) {
     TFR_TRY(check_version(plugin, path));
-    if (plugin->struct_size < sizeof(*plugin) || plugin->name == NULL || plugin->name[0] == '\0') {
-        return tfr_raise(TFR_RESOURCE,
-                         "plugin %s: its record is incomplete (struct_size %u, needs %zu, and a name)", path,
-                         (unsigned)plugin->struct_size, sizeof(*plugin));
+    if (plugin->struct_size < least_plugin_bytes || plugin->name == NULL || plugin->name[0] == '\0') {
+        return tfr_raise(TFR_RESOURCE, "plugin %s: its record is incomplete (struct_size %u, needs %zu, and a name)", path,
+                         (unsigned)plugin->struct_size, least_plugin_bytes);
     }
     if (plugin->n_kernels < 0 || (plugin->n_kernels > 0 && plugin->kernels == NULL)) {
         return tfr_raise(TFR_RESOURCE, "plugin %s: says it has %d kernels but gives none", path,
                          (int)plugin->n_kernels);
     }
     for (int i = 0; i < plugin->n_kernels; i++) {
-        const char *fault = fault_of_kernel(&plugin->kernels[i]);
+        const struct tfr_kernel *kernel = plugin->kernels[i];
+        const char *fault = is_unheard_of(plugin, kernel) ? NULL : fault_of_kernel(kernel);
+        if (fault == NULL && has_twin(plugin, i)) {
+            fault = "another kernel of this plugin has the same name";
+        }
         if (fault != NULL) {
-            const char *name = plugin->kernels[i].name;
+            const char *name = kernel != NULL && kernel->struct_size >= least_kernel_bytes ? kernel->name : NULL;
             return tfr_raise(TFR_RESOURCE, "plugin %s: kernel %d (%s): %s", path, i,
                              name != NULL ? name : "no name", fault);
         }
     }
     return TFR_OK;
+}
+
+static bool is_ours(const struct tfr_plugin *plugin, const struct tfr_kernel *kernel) {
+    return kernel->struct_size >= sizeof(*kernel) && !is_unheard_of(plugin, kernel);
+}
+
+/* The copy, its pointers and its kernels in one piece of memory. */
+static struct tfr_plugin *copy_plugin(const struct tfr_plugin *plugin) {
+    const size_t n = (size_t)plugin->n_kernels;
+    struct tfr_plugin *copy = tfr_alloc(1, sizeof(*copy) + n * (sizeof(struct tfr_kernel) + sizeof(struct tfr_kernel *)));
+    if (copy == NULL) {
+        return NULL;
+    }
+    struct tfr_kernel *kernels = (struct tfr_kernel *)(void *)(copy + 1);
+    const struct tfr_kernel **pointers = (const struct tfr_kernel **)(void *)(kernels + n);
+    memcpy(copy, plugin, sizeof(*copy));
+    copy->n_kernels = 0;
+    copy->kernels = pointers;
+    for (size_t i = 0; i < n; i++) {
+        const struct tfr_kernel *kernel = plugin->kernels[i];
+        if (is_ours(plugin, kernel)) {
+            pointers[copy->n_kernels++] = kernel;
+        } else if (!is_unheard_of(plugin, kernel)) {
+            memcpy(&kernels[i], kernel, kernel->struct_size); /* the rest is zero: the defaults */
+            pointers[copy->n_kernels++] = &kernels[i];
+        }
+    }
+    return copy;
+}
+
+enum tfr_status tfr_plugin_complete(const struct tfr_plugin *plugin, struct tfr_plugin **completed) {
+    *completed = NULL;
+    bool all_ours = true;
+    for (int i = 0; i < plugin->n_kernels; i++) {
+        all_ours = all_ours && is_ours(plugin, plugin->kernels[i]);
+    }
+    if (!all_ours) {
+        *completed = copy_plugin(plugin);
+    }
+    return all_ours || *completed != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
 enum tfr_status tfr_plugin_enter(const struct tfr_plugin **plugin, const char *path,
@@ -103,7 +170,9 @@ enum tfr_status tfr_plugin_load(const struct tfr_plugin **plugin, const char *pa
     void *object = dlopen(file, RTLD_NOW | RTLD_LOCAL);
     tfr_free(file);
     if (object == NULL) {
-        return tfr_raise(TFR_RESOURCE, "plugin %s: cannot be loaded: %s", path, dlerror());
+        const char *why = dlerror();
+        const bool is_memory = why == NULL || strstr(why, "annot allocate memory") != NULL || strstr(why, "out of memory") != NULL;
+        return tfr_raise(TFR_RESOURCE, "plugin %s: cannot be loaded: %s", path, is_memory ? tfr_plugin_no_memory : why);
     }
     void *symbol = dlsym(object, TFR_PLUGIN_SYMBOL);
     if (symbol == NULL) {

@@ -12,6 +12,11 @@ enum tfr_status tfr_plugin_enter(const struct tfr_plugin **plugin, const char *p
                                  tfr_plugin_entry_fn entry, const struct tfr_host *host);
 /* ABI version and completeness of the record and of each kernel. */
 enum tfr_status tfr_plugin_check(const struct tfr_plugin *plugin, const char *path);
+/* A copy with records of this host's size where the plugin's own are of another, else NULL: an older kernel gets the defaults
+ * of the members it lacks, a newer one that serves what is unknown here is left out. One tfr_free. */
+enum tfr_status tfr_plugin_complete(const struct tfr_plugin *plugin, struct tfr_plugin **completed);
+/* Stands in the sentence of a load that failed for want of memory. */
+extern const char tfr_plugin_no_memory[];
 /* The `log` member of a host record. */
 void tfr_plugin_log(const char *plugin, const char *text);
 

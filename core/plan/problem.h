@@ -12,7 +12,7 @@ struct tfr_problem tfr_problem_make(const struct tfr_graph *graph, const struct 
 struct tfr_problem tfr_problem_resize(const struct tfr_problem *problem, int64_t rows, int n_threads);
 /* True if kernels must answer both alike: all but the layer, peer and tag. */
 bool tfr_problem_same(const struct tfr_problem *a, const struct tfr_problem *b);
-/* The type that the static filter looks at: of the weight (linear) or table (embed), else f32. */
+/* The type that the static filter looks at: of the weight (linear, first linear of a pattern) or table (embed), else f32. */
 enum tfr_dtype tfr_problem_dtype(const struct tfr_problem *problem);
 /* Inputs of a linear. */
 int64_t tfr_problem_k(const struct tfr_problem *problem);

@@ -1,35 +1,19 @@
 /* registry.c - the book of plugins: where they come from, what the user's list says about them.
  */
-#include "plan/registry.h"
+#include "plan/registry_internal.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "common/plugins_static.h"
 #include "plan/plugin_load.h"
-#include "topo/topo.h"
-
-static const char path_variable[] = "TFRUN_PLUGIN_PATH";
-
-struct rule {
-    const char *word; /* plugin name or prefix of a kernel name */
-    bool ban;
-};
-
-struct tfr_registry {
-    struct tfr_registry_entry *entries;
-    size_t n_entries;
-    uint32_t isa;
-    char *list; /* copy of the user's list, cut into words */
-    struct rule *rules;
-    size_t n_rules;
-};
 
 /* Host records must stay valid to the end of the process, because plugins keep the pointer; registries with
  * equal facts share one. Written while a registry is opened, which happens on one thread. */
@@ -78,6 +62,36 @@ static const struct tfr_registry_entry *find_plugin(const struct tfr_registry *r
     return NULL;
 }
 
+static const char *find_kernel(const struct tfr_registry *registry, const char *name) {
+    for (size_t i = 0; i < registry->n_entries; i++) {
+        const struct tfr_plugin *plugin = registry->entries[i].plugin;
+        for (int k = 0; k < plugin->n_kernels; k++) {
+            if (strcmp(plugin->kernels[k]->name, name) == 0) {
+                return plugin->name;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Names tell plugins and kernels apart in the user's list and in plans, so each stands once. */
+static bool is_new(const struct tfr_registry *registry, const struct tfr_plugin *plugin, char *fault, size_t size) {
+    const struct tfr_registry_entry *first = find_plugin(registry, plugin->name);
+    if (first != NULL) {
+        snprintf(fault, size, "another plugin of the name %s is already there, from %s; give this one a name of its own",
+                 plugin->name, first->path[0] != '\0' ? first->path : "the program");
+        return false;
+    }
+    for (int k = 0; k < plugin->n_kernels; k++) {
+        const char *name = plugin->kernels[k]->name, *owner = find_kernel(registry, name);
+        if (owner != NULL) {
+            snprintf(fault, size, "plugin %s already has a kernel of the name %s", owner, name);
+            return false;
+        }
+    }
+    return true;
+}
+
 static enum tfr_status append(struct tfr_registry *registry, const struct tfr_plugin *plugin,
                               const char *path) {
     struct tfr_registry_entry *entries =
@@ -86,15 +100,27 @@ static enum tfr_status append(struct tfr_registry *registry, const struct tfr_pl
         return TFR_RESOURCE;
     }
     registry->entries = entries;
-    char *copy = tfr_strdup(path);
-    if (copy == NULL) {
+    struct tfr_registry_entry *entry = &entries[registry->n_entries];
+    *entry = (struct tfr_registry_entry){.plugin = plugin};
+    TFR_TRY(tfr_plugin_complete(plugin, &entry->completed));
+    entry->plugin = entry->completed != NULL ? entry->completed : plugin;
+    entry->path = tfr_strdup(path);
+    if (entry->path == NULL) {
+        tfr_free(entry->completed);
         return TFR_RESOURCE;
     }
-    entries[registry->n_entries++] = (struct tfr_registry_entry){.plugin = plugin, .path = copy};
-    tfr_log(TFR_LOG_DEBUG, "plugin", "%s %s: %d kernels%s%s", plugin->name,
-            plugin->version != NULL ? plugin->version : "", (int)plugin->n_kernels,
-            *path != '\0' ? " from " : "", path);
+    registry->n_entries++;
+    tfr_log(TFR_LOG_DEBUG, "plugin", "%s %s: %d kernels%s%s", plugin->name, plugin->version != NULL ? plugin->version : "",
+            (int)entry->plugin->n_kernels, *path != '\0' ? " from " : "", path);
     return TFR_OK;
+}
+
+static enum tfr_status add_checked(struct tfr_registry *registry, const struct tfr_plugin *plugin, const char *path) {
+    char fault[300];
+    if (!is_new(registry, plugin, fault, sizeof(fault))) {
+        return tfr_raise(TFR_RESOURCE, "plugin %s: %s", path[0] != '\0' ? path : plugin->name, fault);
+    }
+    return append(registry, plugin, path);
 }
 
 static enum tfr_status add_static(struct tfr_registry *registry, const struct tfr_host *host) {
@@ -105,7 +131,7 @@ static enum tfr_status add_static(struct tfr_registry *registry, const struct tf
             tfr_log(TFR_LOG_WARN, "plugin", "%s", tfr_failure_text());
             continue;
         }
-        TFR_TRY(tfr_registry_add(registry, plugin, ""));
+        TFR_TRY(add_checked(registry, plugin, ""));
     }
     return TFR_OK;
 }
@@ -115,23 +141,32 @@ static enum tfr_status add_named(struct tfr_registry *registry, const struct tfr
     for (size_t i = 0; i < request->n_paths; i++) {
         const struct tfr_plugin *plugin;
         TFR_TRY(tfr_plugin_load(&plugin, request->paths[i], host));
-        TFR_TRY(tfr_registry_add(registry, plugin, request->paths[i]));
+        TFR_TRY(add_checked(registry, plugin, request->paths[i]));
     }
     return TFR_OK;
 }
 
-/* Failure to load a plugin that was merely found is a warning; of two of one name the first stays. */
-static enum tfr_status add_found(struct tfr_registry *registry, const char *path,
-                                 const struct tfr_host *host) {
+static bool is_same_file(const char *a, const char *b) {
+    struct stat left, right;
+    return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}
+
+/* Failure to load a plugin that was merely found is a warning, but for want of memory: the choice of kernels must not depend on
+ * that. A bundled one may be found in several of our own folders; any other may not take a name that is there. */
+static enum tfr_status add_found(struct tfr_registry *registry, const char *path, bool is_bundled, const struct tfr_host *host) {
     const struct tfr_plugin *plugin;
+    char fault[300];
     if (tfr_plugin_load(&plugin, path, host) != TFR_OK) {
+        if (strstr(tfr_failure_text(), tfr_plugin_no_memory) != NULL) {
+            return TFR_RESOURCE;
+        }
         tfr_log(TFR_LOG_WARN, "plugin", "%s", tfr_failure_text());
         return TFR_OK;
     }
-    const struct tfr_registry_entry *first = find_plugin(registry, plugin->name);
-    if (first != NULL) {
-        tfr_log(TFR_LOG_DEBUG, "plugin", "%s: passed over, %s is already there from %s", path, plugin->name,
-                first->path[0] != '\0' ? first->path : "the program");
+    if (!is_new(registry, plugin, fault, sizeof(fault))) {
+        const struct tfr_registry_entry *first = find_plugin(registry, plugin->name);
+        const bool is_expected = is_bundled || (first != NULL && is_same_file(first->path, path));
+        tfr_log(is_expected ? TFR_LOG_DEBUG : TFR_LOG_WARN, "plugin", "plugin %s: not taken: %s", path, fault);
         return TFR_OK;
     }
     return append(registry, plugin, path);
@@ -144,18 +179,17 @@ static int is_plugin_file(const struct dirent *file) {
 }
 
 /* In the order of the names, so that every run finds them alike. A folder that is not there is no error. */
-static enum tfr_status add_folder(struct tfr_registry *registry, const char *folder,
-                                  const struct tfr_host *host) {
+static enum tfr_status add_folder(struct tfr_registry *registry, const char *folder, bool is_bundled, const struct tfr_host *host) {
     struct dirent **files;
     int n = scandir(folder, &files, is_plugin_file, alphasort);
     if (n < 0) {
-        return TFR_OK;
+        return errno == ENOMEM ? tfr_raise(TFR_RESOURCE, "no memory to look for plugins in %s", folder) : TFR_OK;
     }
     enum tfr_status status = TFR_OK;
     for (int i = 0; i < n; i++) {
         char *path = status == TFR_OK ? tfr_format("%s/%s", folder, files[i]->d_name) : NULL;
         if (path != NULL) {
-            status = add_found(registry, path, host);
+            status = add_found(registry, path, is_bundled, host);
         } else if (status == TFR_OK) {
             status = TFR_RESOURCE;
         }
@@ -166,86 +200,21 @@ static enum tfr_status add_folder(struct tfr_registry *registry, const char *fol
     return status;
 }
 
-static enum tfr_status read_list(struct tfr_registry *registry, const char *list) {
-    if (list == NULL) {
-        return TFR_OK;
-    }
-    registry->list = tfr_strdup(list);
-    registry->rules = tfr_alloc(strlen(list) + 1, sizeof(*registry->rules));
-    if (registry->list == NULL || registry->rules == NULL) {
-        return TFR_RESOURCE;
-    }
-    char *rest = registry->list;
-    for (char *word; (word = strtok_r(rest, ", ", &rest)) != NULL;) {
-        struct rule rule = {.word = word + (word[0] == '-'), .ban = word[0] == '-'};
-        if (rule.word[0] == '\0') {
-            return tfr_raise(TFR_CONFIG, "list of plugins \"%s\": '-' without a name", list);
-        }
-        if (rule.ban && strcmp(rule.word, "ref") == 0) {
-            return tfr_raise(TFR_CONFIG,
-                             "list of plugins \"%s\": ref cannot be banned: it is the fallback of every op",
-                             list);
-        }
-        registry->rules[registry->n_rules++] = rule;
-    }
-    return TFR_OK;
-}
-
-static bool matches(const struct rule *rule, const struct tfr_kernel *kernel, const char *plugin) {
-    return strcmp(rule->word, plugin) == 0 || strncmp(kernel->name, rule->word, strlen(rule->word)) == 0;
-}
-
-static bool matches_any(const struct tfr_registry *registry, const struct rule *rule) {
-    for (size_t i = 0; i < registry->n_entries; i++) {
-        const struct tfr_plugin *plugin = registry->entries[i].plugin;
-        for (int k = 0; k < plugin->n_kernels; k++) {
-            if (matches(rule, &plugin->kernels[k], plugin->name)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* A word that means nothing here may mean something on another machine, so it is no error. */
-static void warn_idle_rules(const struct tfr_registry *registry) {
-    for (size_t i = 0; i < registry->n_rules; i++) {
-        if (!matches_any(registry, &registry->rules[i])) {
-            tfr_log(TFR_LOG_WARN, "plugin", "list of plugins: no plugin or kernel is called %s here",
-                    registry->rules[i].word);
-        }
-    }
-}
-
 static enum tfr_status fill(struct tfr_registry *registry, const struct tfr_registry_request *request) {
     const struct tfr_host *host = host_for(request);
     if (host == NULL) {
         return TFR_RESOURCE;
     }
-    TFR_TRY(read_list(registry, request->list));
+    TFR_TRY(tfr_registry_read_list(registry, request->list));
     TFR_TRY(add_static(registry, host));
+    for (size_t i = 0; i < request->n_bundled; i++) {
+        TFR_TRY(add_folder(registry, request->folders[i], true, host));
+    }
     TFR_TRY(add_named(registry, request, host));
-    for (const char *const *folder = request->folders; folder != NULL && *folder != NULL; folder++) {
-        TFR_TRY(add_folder(registry, *folder, host));
+    for (size_t i = request->n_bundled; request->folders != NULL && request->folders[i] != NULL; i++) {
+        TFR_TRY(add_folder(registry, request->folders[i], false, host));
     }
-    warn_idle_rules(registry);
-    return TFR_OK;
-}
-
-/* "beside the running program": PROGRAM_FOLDER/../LIBRARIES/tfrun/plugins, or NULL. */
-static char *program_plugins(const char *libraries) {
-    char program[4096];
-    ssize_t size = readlink("/proc/self/exe", program, sizeof(program) - 1);
-    if (size <= 0) {
-        return NULL;
-    }
-    program[size] = '\0';
-    char *slash = strrchr(program, '/');
-    if (slash == NULL) {
-        return NULL;
-    }
-    *slash = '\0';
-    return tfr_format("%s/../%s/tfrun/plugins", program, libraries);
+    return tfr_registry_check_list(registry);
 }
 
 enum tfr_status tfr_registry_open(struct tfr_registry **registry,
@@ -271,6 +240,7 @@ void tfr_registry_close(struct tfr_registry *registry) {
     }
     for (size_t i = 0; i < registry->n_entries; i++) {
         tfr_free((char *)registry->entries[i].path);
+        tfr_free(registry->entries[i].completed);
     }
     tfr_free(registry->entries);
     tfr_free(registry->rules);
@@ -281,76 +251,10 @@ void tfr_registry_close(struct tfr_registry *registry) {
 enum tfr_status tfr_registry_add(struct tfr_registry *registry, const struct tfr_plugin *plugin,
                                  const char *path) {
     TFR_TRY(tfr_plugin_check(plugin, *path != '\0' ? path : "linked in"));
-    const struct tfr_registry_entry *first = find_plugin(registry, plugin->name);
-    if (first != NULL) {
-        return tfr_raise(TFR_RESOURCE, "plugin %s: another one of the name %s is already there%s%s", path,
-                         plugin->name, first->path[0] != '\0' ? ": " : "", first->path);
-    }
-    return append(registry, plugin, path);
+    return add_checked(registry, plugin, path);
 }
 
 const struct tfr_registry_entry *tfr_registry_plugins(const struct tfr_registry *registry, size_t *n) {
     *n = registry->n_entries;
     return registry->entries;
-}
-
-char **tfr_registry_folders(void) {
-    const char *variable = getenv(path_variable);
-    char *given = tfr_strdup(variable != NULL ? variable : "");
-    /* One folder per two bytes of the variable at most, then ours, then NULL. */
-    char **folders = given != NULL ? tfr_alloc(strlen(given) / 2 + 5, sizeof(*folders)) : NULL;
-    if (folders == NULL) {
-        tfr_free(given);
-        return NULL;
-    }
-    size_t n = 0;
-    char *rest = given;
-    for (char *word; (word = strtok_r(rest, ":", &rest)) != NULL;) {
-        folders[n] = tfr_strdup(word);
-        n += folders[n] != NULL;
-    }
-    tfr_free(given);
-    folders[n] = program_plugins("lib"); /* the build folder */
-    n += folders[n] != NULL;
-    if (strcmp(TFRUN_LIBDIR, "lib") != 0) {
-        folders[n] = program_plugins(TFRUN_LIBDIR); /* an installed copy, wherever it was moved to */
-        n += folders[n] != NULL;
-    }
-    folders[n] = tfr_strdup(TFRUN_PLUGIN_FOLDER);
-    return folders;
-}
-
-void tfr_registry_free_folders(char **folders) {
-    for (char **folder = folders; folder != NULL && *folder != NULL; folder++) {
-        tfr_free(*folder);
-    }
-    tfr_free(folders);
-}
-
-bool tfr_registry_allows(const struct tfr_registry *registry, const struct tfr_kernel *kernel,
-                         const char *plugin, char *reason, size_t reason_size) {
-    if (kernel->isa & ~registry->isa) {
-        snprintf(reason, reason_size, "needs %s", tfr_isa_name(kernel->isa & ~registry->isa));
-        return false;
-    }
-    for (size_t i = 0; i < registry->n_rules && strcmp(plugin, "ref") != 0; i++) {
-        if (registry->rules[i].ban && matches(&registry->rules[i], kernel, plugin)) {
-            snprintf(reason, reason_size, "banned by the user's list (-%s)", registry->rules[i].word);
-            return false;
-        }
-    }
-    if (reason_size > 0) {
-        reason[0] = '\0';
-    }
-    return true;
-}
-
-int tfr_registry_preference(const struct tfr_registry *registry, const struct tfr_kernel *kernel,
-                            const char *plugin) {
-    for (size_t i = 0; i < registry->n_rules; i++) {
-        if (!registry->rules[i].ban && matches(&registry->rules[i], kernel, plugin)) {
-            return (int)(registry->n_rules - i);
-        }
-    }
-    return 0;
 }

@@ -1,10 +1,10 @@
 /* registry.h - the plugins and kernels of the process: found once, never unloaded.
  *
- * Sources, in order: plugins linked statically, paths the user names, shared objects tfr_*.so of
- * the plugin folders; a found plugin whose name is already there is passed over, so a named one takes its place. ABI
- * and records are checked before use; a wrong one is refused with a sentence (an error for a path the user named, a
- * warning for a found one). The user's list ("-onednn,gemv") bans by plugin name or kernel-name prefix with '-',
- * prefers without; ref cannot be banned.
+ * Sources, in order: plugins linked in (ref always), the bundled tfr_*.so, paths the user names, tfr_*.so of the user's
+ * folders. ABI and records are checked before use; a wrong one is refused with a sentence (an error for a path the user
+ * named, a warning for a found one), and so is one with the name of a plugin or of a kernel that is there already.
+ * The user's list ("-onednn,gemv") bans by plugin name or kernel-name prefix with '-', prefers without; ref cannot be
+ * banned, and a word that names nothing is refused.
  * Thread rule: opened and added to on one thread, then read by any.
  */
 #ifndef TFR_PLAN_REGISTRY_H
@@ -17,13 +17,15 @@ struct tfr_registry;
 struct tfr_registry_entry {
     const struct tfr_plugin *plugin;
     const char *path; /* "" when linked statically */
+    struct tfr_plugin *completed; /* the registry's own copy, where records are of another size than ours; else NULL */
 };
 
 struct tfr_registry_request {
     uint32_t isa; /* what kernels may use */
     int n_cores;
     int64_t l1d_bytes, l2_bytes, l3_bytes;
-    const char *const *folders; /* NULL-terminated */
+    const char *const *folders; /* NULL-terminated; the first n_bundled hold what belongs to tfrun */
+    size_t n_bundled;
     char *const *paths; /* named by the user */
     size_t n_paths;
     const char *list; /* bans and preferences; NULL none */
@@ -34,9 +36,10 @@ void tfr_registry_close(struct tfr_registry *registry); /* frees the book, keeps
 enum tfr_status tfr_registry_add(struct tfr_registry *registry, const struct tfr_plugin *plugin, const char *path);
 
 const struct tfr_registry_entry *tfr_registry_plugins(const struct tfr_registry *registry, size_t *n);
-/* Folders looked into by default: $TFRUN_PLUGIN_PATH (':'-separated), ../lib/tfrun/plugins beside the running
- * program's folder, the installed folder. NULL-terminated; free with tfr_registry_free_folders. */
-char **tfr_registry_folders(void);
+/* Folders looked into by default: tfrun/plugins beside the library, ../lib/tfrun/plugins beside the running program, the
+ * installed folder; behind these *n_bundled those of $TFRUN_PLUGIN_PATH (':'-separated). NULL-terminated; free with
+ * tfr_registry_free_folders. NULL after raising. */
+char **tfr_registry_folders(size_t *n_bundled);
 void tfr_registry_free_folders(char **folders);
 
 /* "" or the reason why the static filter or the user's list keeps this kernel out (dtype, ISA, banned). */

@@ -141,7 +141,12 @@ static enum tfr_status choose(const struct tfr_chooser *chooser, const struct tf
         rated[i].candidate = choice->candidates[i];
         rate(chooser, &choice->problem, decided, &rated[i]);
     }
-    qsort(rated, (size_t)n, sizeof(*rated), compare_rated);
+    if (*chooser->failure != TFR_OK) {
+        return *chooser->failure;
+    }
+    if (n > 0) {
+        qsort(rated, (size_t)n, sizeof(*rated), compare_rated);
+    }
     if (n == 0 || !rated[0].served) {
         return raise_unserved(&choice->problem, rated, n);
     }
@@ -165,7 +170,7 @@ enum tfr_status tfr_select(const struct tfr_chooser *chooser, const struct tfr_p
             choice->problem.order = decided.order;
         }
     }
-    TFR_TRY(tfr_candidates_list(chooser->registry, problem->op, &choice->candidates, &choice->n_candidates));
+    TFR_TRY(tfr_candidates_list(chooser->registry, problem, &choice->candidates, &choice->n_candidates));
     struct rated *rated = tfr_alloc((size_t)choice->n_candidates, sizeof(*rated));
     enum tfr_status status =
         rated != NULL ? choose(chooser, ordered ? &decided : NULL, rated, choice) : TFR_RESOURCE;

@@ -19,6 +19,7 @@ struct tfr_chooser {
     struct tfr_outlook outlook;
     bool deterministic;
     struct tfr_order_book *orders; /* deterministic only */
+    enum tfr_status *failure;      /* set, and the sentence raised, when a kernel fails instead of answering */
 };
 
 struct tfr_choice {
@@ -34,10 +35,13 @@ struct tfr_choice {
 enum tfr_status tfr_select(const struct tfr_chooser *chooser, const struct tfr_problem *problem,
                            struct tfr_choice *choice);
 
-/* All kernels of an op, unjudged. Free with tfr_free. */
-enum tfr_status tfr_candidates_list(const struct tfr_registry *registry, enum tfr_op op,
+/* fusion.c: asks the kernels which claim a pattern, and puts fused nodes where they are taken. */
+enum tfr_status tfr_fuse_patterns(struct tfr_graph *graph, const struct tfr_chooser *chooser, int n_threads);
+
+/* All kernels of the op (of the pattern), unjudged. Free with tfr_free. */
+enum tfr_status tfr_candidates_list(const struct tfr_registry *registry, const struct tfr_problem *problem,
                                     struct tfr_candidate **list, int *n);
-/* Static filter, supports and query; false with the reason. */
+/* Static filter, supports and prepare; false with the reason. */
 bool tfr_candidate_judge(const struct tfr_chooser *chooser, const struct tfr_candidate *candidate,
                          const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
                          size_t size);

@@ -35,13 +35,14 @@ struct tfr_store {
 struct pack_job {
     const struct tfr_kernel *kernel;
     const struct tfr_problem *problem;
+    int arg;
     const struct tfr_tensor *weight;
     void *packed;
 };
 
 static void pack_part(void *arg, int tid, int nth) {
     const struct pack_job *job = arg;
-    job->kernel->pack(job->problem, job->weight, job->packed, tid, nth);
+    job->kernel->pack(job->kernel, job->problem, job->arg, job->weight, job->packed, tid, nth);
 }
 
 static void *find(const struct tfr_store *store, const struct tfr_weight *weight, const char *format,
@@ -137,15 +138,13 @@ size_t tfr_store_bytes(const struct tfr_store *store) {
     return store->bytes;
 }
 
-enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight *weight,
-                               const struct tfr_kernel *kernel, const struct tfr_problem *problem,
-                               const struct tfr_needs *needs, const void **packed) {
-    const int32_t dtype = problem->arg[1].dtype;
-    void *data = find(store, weight, needs->pack_format, dtype);
+enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight *weight, const struct tfr_kernel *kernel,
+                               const struct tfr_problem *problem, int arg, const struct tfr_pack_need *need, const void **packed) {
+    const int32_t dtype = problem->arg[arg].dtype;
+    void *data = find(store, weight, need->format, dtype);
     if (data == NULL) {
-        TFR_TRY(add(store, weight, needs->pack_format, dtype, needs->packed_bytes, &data));
-        struct pack_job job = {
-            .kernel = kernel, .problem = problem, .weight = &weight->tensor, .packed = data};
+        TFR_TRY(add(store, weight, need->format, dtype, need->bytes, &data));
+        struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .weight = &weight->tensor, .packed = data};
         tfr_team_run(store->team, pack_part, &job);
         drop(store, weight);
     }

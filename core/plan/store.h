@@ -21,9 +21,9 @@ enum tfr_status tfr_store_open(struct tfr_store **store, const struct tfr_weight
 void tfr_store_close(struct tfr_store *store);
 size_t tfr_store_bytes(const struct tfr_store *store);
 
-/* Packed form for a kernel: makes it on first use with the team. */
+/* Packed form of argument `arg` for a kernel: makes it on first use with the team. */
 enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight *weight, const struct tfr_kernel *kernel,
-                               const struct tfr_problem *problem, const struct tfr_needs *needs, const void **packed);
+                               const struct tfr_problem *problem, int arg, const struct tfr_pack_need *need, const void **packed);
 /* Plain copy as F32, BF16 or F16, 64-byte aligned. */
 enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight *weight, enum tfr_dtype dtype,
                                 const void **data);

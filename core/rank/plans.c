@@ -37,7 +37,8 @@ static enum tfr_isa isa_limit(int choice) {
 
 enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct tfr_config *config,
                                   const struct tfr_machine *machine) {
-    char **folders = tfr_registry_folders();
+    size_t n_bundled;
+    char **folders = tfr_registry_folders(&n_bundled);
     if (folders == NULL) {
         return TFR_RESOURCE;
     }
@@ -49,6 +50,7 @@ enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct t
         .l2_bytes = machine->l2_bytes,
         .l3_bytes = machine->l3_bytes,
         .folders = (const char *const *)folders,
+        .n_bundled = n_bundled,
         .paths = options->plugins.items,
         .n_paths = options->plugins.n,
         .list = options->runtime_kernels,
@@ -168,7 +170,7 @@ static void explain_attention(const struct tfr_plan *plan) {
         }
         for (int c = 0; c < task->n_candidates; c++) {
             const struct tfr_candidate *candidate = &task->candidates[c];
-            const bool is_fused = strncmp(candidate->kernel->name, "attention.f32.attention", 23) == 0;
+            const bool is_fused = (candidate->kernel->flags & TFR_KERNEL_FUSED_ATTENTION) != 0;
             if (is_fused && candidate->refusal[0] != '\0') {
                 tfr_log(TFR_LOG_INFO, "plan", "%s runs %s: the fused kernel %s", task->name, task->kernel->name,
                         candidate->refusal);

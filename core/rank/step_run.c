@@ -228,7 +228,7 @@ static enum tfr_status collect_all(const struct step *step) {
 
 static enum tfr_status execute(const struct step *step) {
     const struct tfr_step_memory *memory = step->memory;
-    const struct tfr_batch batch = {.n_seqs = step->body->n_pieces, .seq = memory->seqs};
+    const struct tfr_batch batch = tfr_batch_of(memory->seqs, step->body->n_pieces);
     const struct tfr_exec_input input = {
         .ids = memory->ids,
         .positions = memory->positions,

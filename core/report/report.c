@@ -205,7 +205,7 @@ static void plugin_json(struct tfr_json_out *out, const struct tfr_registry_entr
     tfr_json_put_text(out, "path", entry->path);
     tfr_json_begin(out, "kernels", '[');
     for (int i = 0; i < entry->plugin->n_kernels; i++) {
-        const struct tfr_kernel *kernel = &entry->plugin->kernels[i];
+        const struct tfr_kernel *kernel = entry->plugin->kernels[i];
         tfr_json_begin(out, NULL, '{');
         tfr_json_put_text(out, "name", kernel->name);
         tfr_json_put_text(out, "op", op_names[kernel->op]);
@@ -221,7 +221,7 @@ static void plugin_text(FILE *stream, const struct tfr_registry_entry *entry, co
     fprintf(stream, "%s %s  (%s)\n  %s\n", entry->plugin->name, entry->plugin->version, entry->plugin->build,
             entry->path[0] != '\0' ? entry->path : "linked in");
     for (int i = 0; i < entry->plugin->n_kernels; i++) {
-        const struct tfr_kernel *kernel = &entry->plugin->kernels[i];
+        const struct tfr_kernel *kernel = entry->plugin->kernels[i];
         fprintf(stream, "  %-12s %-40s %-5s %s\n", op_names[kernel->op], kernel->name, run_class_names[kernel->run_class],
                 cpu_has(machine, kernel) ? "" : "not on this CPU");
     }
@@ -255,7 +255,8 @@ static enum tfr_status list_plugins(const struct tfr_registry *registry, const s
 enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enum tfr_report_form form, char **text) {
     struct tfr_machine *machine;
     TFR_TRY(tfr_machine_read(&machine));
-    char **folders = tfr_registry_folders();
+    size_t n_bundled;
+    char **folders = tfr_registry_folders(&n_bundled);
     struct tfr_registry *registry = NULL;
     const struct tfr_registry_request request = {.isa = machine->isa,
                                                  .n_cores = machine->n_cores,
@@ -263,6 +264,7 @@ enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enu
                                                  .l2_bytes = machine->l2_bytes,
                                                  .l3_bytes = machine->l3_bytes,
                                                  .folders = (const char *const *)folders,
+                                                 .n_bundled = n_bundled,
                                                  .paths = (char *const *)paths,
                                                  .n_paths = n_paths};
     enum tfr_status status = folders != NULL ? tfr_registry_open(&registry, &request) : TFR_RESOURCE;

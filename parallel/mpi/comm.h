@@ -81,8 +81,8 @@ void tfr_comm_abort(struct tfr_comm *comm, int code);
 
 /* Tags of the message kernels: 0 .. TFR_COMM_LANE_TAGS - 1 in every lane (tfr_run_args.lane) of runs. */
 #define TFR_COMM_LANE_TAGS 10000
-/* Kernels send_hidden and recv_hidden over `comm` (comm_plugin.c); binding happens once, before plans are
- * made. */
+/* Kernels send_hidden and recv_hidden over `comm` (comm_plugin.c), valid as long as it is open; with NULL for plans that will not
+ * run. */
 struct tfr_plugin;
 const struct tfr_plugin *tfr_comm_plugin(struct tfr_comm *comm);
 

@@ -3,12 +3,19 @@
 #ifndef TFR_MPI_COMM_INTERNAL_H
 #define TFR_MPI_COMM_INTERNAL_H
 
+#include <tfrun/plugin.h>
+
 #include "mpi/comm_backend.h"
 
 struct tfr_comm {
     struct tfr_comm_backend *backend;
     int64_t timeout_s;
     bool oversubscribed;
+    struct tfr_comm_records { /* of the kernels of tfr_comm_plugin, whose user pointer is this communicator */
+        struct tfr_kernel kernel[2];
+        const struct tfr_kernel *pointer[2];
+        struct tfr_plugin plugin;
+    } records;
 };
 
 /* Tags of tfrun's own; callers end at TFR_COMM_MAX_TAG. MPI promises 32767. */

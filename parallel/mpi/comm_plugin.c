@@ -1,9 +1,7 @@
 /* comm_plugin.c - messages as graph nodes: the kernels send_hidden and recv_hidden, class ASYNC.
  *
- * `run` posts the rows of this step, `poll` tests; the message under way is state of the run, so a plan may be in flight any number
- * of times. The text of a failure is in tfr_failure_text() of the
- * calling thread. The plugin ABI has no place for the communicator, so it is bound here, once, before plans
- * are made.
+ * `run` posts the rows of this step, `poll` tests; what was posted is state of the run, so a plan may be in several runs. The
+ * communicator is the kernels' user pointer; without one they are only planned with.
  */
 #include "mpi/comm.h"
 
@@ -14,21 +12,24 @@
 #include "base/status.h"
 #include "mpi/comm_internal.h"
 
-static struct tfr_comm *bound; /* set by tfr_comm_plugin, constant afterwards */
-
 struct message {
     tfr_comm_request request;
-    bool posted, failed;
+    bool posted;
 };
 
-static bool supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
+/* Operations move the communicator's state, not the record that names it. */
+static struct tfr_comm *comm_of(const struct tfr_kernel *self) {
+    return (struct tfr_comm *)self->user;
+}
+
+static bool supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size) {
+    const struct tfr_comm *comm = comm_of(self);
     const int peer = problem->attrs.peer, tag = problem->attrs.tag;
-    if (bound == NULL) { /* a plan on paper, for ranks that were not started */
+    if (comm == NULL) { /* a plan on paper, for ranks that were not started */
         return true;
     }
-    if (peer < 0 || peer >= tfr_comm_size(bound) || peer == tfr_comm_rank(bound)) {
-        snprintf(reason, reason_size, "rank %d of %d has no peer %d", tfr_comm_rank(bound),
-                 tfr_comm_size(bound), peer);
+    if (peer < 0 || peer >= tfr_comm_size(comm) || peer == tfr_comm_rank(comm)) {
+        snprintf(reason, reason_size, "rank %d of %d has no peer %d", tfr_comm_rank(comm), tfr_comm_size(comm), peer);
         return false;
     }
     if (tag < 0 || tag >= TFR_COMM_LANE_TAGS) {
@@ -42,104 +43,74 @@ static bool supports(const struct tfr_problem *problem, char *reason, size_t rea
     return true;
 }
 
-static bool query(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
-                  size_t reason_size) {
-    (void)problem, (void)reason, (void)reason_size;
+static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
+                       size_t reason_size) {
+    (void)self, (void)problem, (void)reason, (void)reason_size;
     needs->run_state_bytes = sizeof(struct message);
-    return true;
+    return TFR_OK;
 }
 
-static size_t message_bytes(const struct tfr_run_args *args, const struct tfr_problem *problem) {
-    return (size_t)args->rows * (size_t)problem->arg[0].dim[1] * sizeof(float);
+/* The transport raised its sentence: it becomes the reason. */
+static enum tfr_status pass_on(enum tfr_status status, const struct tfr_run_ctx *ctx) {
+    if (status != TFR_OK && ctx->reason_size > 0) {
+        snprintf(ctx->reason, ctx->reason_size, "%s", tfr_failure_text());
+    }
+    return status;
 }
 
-/* Messages of one tag are paired in the order of posting, which the executor keeps alike on all ranks within a lane. */
-static int wire_tag(const struct tfr_run_args *args, const struct tfr_problem *problem) {
-    return args->lane * TFR_COMM_LANE_TAGS + problem->attrs.tag;
-}
-
-static void note_posted(struct message *message, enum tfr_status status) {
+static int32_t run(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                   const struct tfr_run_ctx *ctx) {
+    struct message *message = args->run_state;
+    const size_t bytes = (size_t)args->rows * (size_t)problem->arg[0].dim[1] * sizeof(float);
+    /* Messages of one tag are paired in the order of posting, which the executor keeps alike on all ranks within a lane. */
+    const int peer = problem->attrs.peer, tag = args->lane * TFR_COMM_LANE_TAGS + problem->attrs.tag;
+    const enum tfr_status status = self->op == TFR_OP_SEND_HIDDEN
+                                       ? tfr_comm_isend(comm_of(self), args->arg[0], bytes, peer, tag, &message->request)
+                                       : tfr_comm_irecv(comm_of(self), args->arg[0], bytes, peer, tag, &message->request);
     message->posted = status == TFR_OK;
-    message->failed = status != TFR_OK;
+    return pass_on(status, ctx);
 }
 
-static void run_send(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                     const struct tfr_problem *problem) {
-    struct message *message = args->run_state;
-    (void)ctx;
-    note_posted(message, tfr_comm_isend(bound, args->arg[0], message_bytes(args, problem),
-                                        problem->attrs.peer, wire_tag(args, problem), &message->request));
-}
-
-static void run_recv(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                     const struct tfr_problem *problem) {
-    struct message *message = args->run_state;
-    (void)ctx;
-    note_posted(message, tfr_comm_irecv(bound, args->arg[0], message_bytes(args, problem),
-                                        problem->attrs.peer, wire_tag(args, problem), &message->request));
-}
-
-static int poll(const struct tfr_run_args *args, const struct tfr_problem *problem) {
+static int32_t poll(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                    const struct tfr_run_ctx *ctx) {
     struct message *message = args->run_state;
     bool done = false;
     (void)problem;
-    if (message->failed) {
-        return -1;
-    }
     if (!message->posted) {
-        tfr_raise(TFR_RUNTIME, "a message was polled before it was posted");
+        snprintf(ctx->reason, ctx->reason_size, "a message was polled before it was posted");
         return -1;
     }
-    if (tfr_comm_test(bound, message->request, &done) != TFR_OK) {
-        message->failed = true;
+    if (pass_on(tfr_comm_test(comm_of(self), message->request, &done), ctx) != TFR_OK) {
         return -1;
     }
     message->posted = !done;
     return done;
 }
 
-static const struct tfr_kernel kernels[] = {
-    {
-        .struct_size = sizeof(struct tfr_kernel),
-        .name = "send_hidden.f32.comm.plain",
-        .op = TFR_OP_SEND_HIDDEN,
-        .dtypes = 1u << TFR_DTYPE_F32,
-        .run_class = TFR_RUN_ASYNC,
-        .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM,
-        .score = 10,
-        .supports = supports,
-        .query = query,
-        .run = run_send,
-        .poll = poll,
-    },
-    {
-        .struct_size = sizeof(struct tfr_kernel),
-        .name = "recv_hidden.f32.comm.plain",
-        .op = TFR_OP_RECV_HIDDEN,
-        .dtypes = 1u << TFR_DTYPE_F32,
-        .run_class = TFR_RUN_ASYNC,
-        .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM,
-        .score = 10,
-        .supports = supports,
-        .query = query,
-        .run = run_recv,
-        .poll = poll,
-    },
-};
+#define KERNEL(OP, op_text, communicator)                                                                                          \
+    {                                                                                                                              \
+        .struct_size = sizeof(struct tfr_kernel), .op = TFR_OP_##OP, .name = op_text ".f32.comm.plain", .user = (communicator),    \
+        .dtypes = 1U << TFR_DTYPE_F32, .run_class = TFR_RUN_ASYNC, .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = 10,            \
+        .supports = supports, .prepare = prepare, .run = run, .poll = poll                                                         \
+    }
+#define PLUGIN(pointers)                                                                                                           \
+    {                                                                                                                              \
+        .struct_size = sizeof(struct tfr_plugin), .abi_major = TFR_PLUGIN_ABI_MAJOR, .abi_minor = TFR_PLUGIN_ABI_MINOR,            \
+        .name = "comm", .version = TFR_VERSION_TEXT, .build = "messages between ranks", .n_kernels = 2, .kernels = (pointers)      \
+    }
 
 const struct tfr_plugin *tfr_comm_plugin(struct tfr_comm *comm) {
-    static const struct tfr_plugin plugin = {
-        .struct_size = sizeof plugin,
-        .abi_major = TFR_PLUGIN_ABI_MAJOR,
-        .abi_minor = TFR_PLUGIN_ABI_MINOR,
-        .name = "comm",
-        .version = TFR_VERSION_TEXT,
-        .build = "messages between ranks",
-        .n_kernels = sizeof kernels / sizeof kernels[0],
-        .kernels = kernels,
-    };
-    if (comm != NULL) { /* NULL: only the records are wanted, for a plan that will not run */
-        bound = comm;
+    static const struct tfr_kernel send = KERNEL(SEND_HIDDEN, "send_hidden", NULL), recv = KERNEL(RECV_HIDDEN, "recv_hidden", NULL);
+    static const struct tfr_kernel *const paper_kernels[] = {&send, &recv};
+    static const struct tfr_plugin paper = PLUGIN(paper_kernels);
+    if (comm == NULL) { /* only the records are wanted, for a plan that will not run */
+        return &paper;
     }
-    return &plugin;
+    struct tfr_comm_records *records = &comm->records;
+    *records = (struct tfr_comm_records){
+        .kernel = {KERNEL(SEND_HIDDEN, "send_hidden", comm), KERNEL(RECV_HIDDEN, "recv_hidden", comm)},
+        .pointer = {&records->kernel[0], &records->kernel[1]},
+        .plugin = PLUGIN(records->pointer),
+    };
+    return &records->plugin;
 }

@@ -51,32 +51,42 @@ static double nominal_ghz(const char *root) {
     return ghz < 0.5 || ghz > 10.0 ? UNKNOWN_GHZ : round(ghz * 10.0) / 10.0;
 }
 
-/* FLOPs per cycle of one core: two pipes of fused multiply-adds. */
-static double f32_per_cycle(uint32_t isa) {
-    if (isa & TFR_ISA_AVX512) {
-        return 64;
-    }
-    if (isa & TFR_ISA_AVX2) {
-        return 32;
-    }
-    return isa & TFR_ISA_NEON ? 16 : 8;
-}
+/* FLOPs (a multiply-add is two) in a cycle of one core, for factors of a type on the units of an instruction set: two pipes of
+ * whole vectors, but for the tiles of AMX (16 x 16 x 32 pairs, or 64 of int8, in 16 cycles). */
+static const struct peak {
+    uint32_t isa;
+    enum tfr_dtype dtype;
+    double per_cycle;
+} peaks[] = {
+    {0, TFR_DTYPE_F32, 8},
+    {TFR_ISA_NEON, TFR_DTYPE_F32, 16},
+    {TFR_ISA_AVX2, TFR_DTYPE_F32, 32},
+    {TFR_ISA_AVX512, TFR_DTYPE_F32, 64},
+    {TFR_ISA_AVX512_FP16, TFR_DTYPE_F16, 128},
+    {TFR_ISA_AVX512_BF16, TFR_DTYPE_BF16, 128},
+    {TFR_ISA_ARM_BF16, TFR_DTYPE_BF16, 64},
+    {TFR_ISA_AMX_BF16, TFR_DTYPE_BF16, 1024},
+    {TFR_ISA_DOTPROD, TFR_DTYPE_I8, 64},
+    {TFR_ISA_I8MM, TFR_DTYPE_I8, 128},
+    {TFR_ISA_AVX512_VNNI, TFR_DTYPE_I8, 256},
+    {TFR_ISA_AMX_INT8, TFR_DTYPE_I8, 2048},
+};
 
-static double bf16_per_cycle(uint32_t isa) {
-    if (isa & TFR_ISA_AMX_BF16) {
-        return 1024; /* 16 x 16 x 32 products in 16 cycles */
+double tfr_isa_flops_per_cycle(uint32_t isa, enum tfr_dtype dtype) {
+    double best = 0;
+    for (size_t i = 0; i < sizeof peaks / sizeof peaks[0]; i++) {
+        if (peaks[i].dtype == dtype && (peaks[i].isa & ~isa) == 0 && peaks[i].per_cycle > best) {
+            best = peaks[i].per_cycle;
+        }
     }
-    if (isa & TFR_ISA_AVX512_BF16) {
-        return 128;
-    }
-    return f32_per_cycle(isa); /* widened, then as f32 */
+    return best > 0 || dtype == TFR_DTYPE_F32 ? best : tfr_isa_flops_per_cycle(isa, TFR_DTYPE_F32); /* widened, then as f32 */
 }
 
 void tfr_topo_peaks(const char *root, struct tfr_machine *machine) {
     machine->ghz = nominal_ghz(root);
     const double hertz = machine->ghz * 1e9;
-    machine->flops_f32_per_core = hertz * f32_per_cycle(machine->isa);
-    machine->flops_bf16_per_core = hertz * bf16_per_cycle(machine->isa);
+    machine->flops_f32_per_core = hertz * tfr_isa_flops_per_cycle(machine->isa, TFR_DTYPE_F32);
+    machine->flops_bf16_per_core = hertz * tfr_isa_flops_per_cycle(machine->isa, TFR_DTYPE_BF16);
     machine->bytes_per_core = hertz * BYTES_PER_CYCLE;
     machine->bytes_total =
         fmin(machine->bytes_per_core * machine->n_cores, BYTES_PER_SECOND_PACKAGE * machine->n_packages);

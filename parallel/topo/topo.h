@@ -41,6 +41,9 @@ struct tfr_machine {
 enum tfr_status tfr_machine_read(struct tfr_machine **machine);
 void tfr_machine_free(struct tfr_machine *machine);
 
+/* FLOPs in a cycle of one core with these instruction sets, for factors of this type; a type without units of its own is widened
+ * to f32. From one table. */
+double tfr_isa_flops_per_cycle(uint32_t isa, enum tfr_dtype dtype);
 /* Name of the lowest bit of a set of enum tfr_isa. */
 const char *tfr_isa_name(uint32_t isa);
 

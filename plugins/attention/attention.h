@@ -4,8 +4,8 @@
 
 #include <tfrun/plugin.h>
 
-typedef void tfr_attention_run(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                               const struct tfr_problem *problem);
+typedef int32_t tfr_attention_run(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                                  const struct tfr_run_ctx *ctx);
 tfr_attention_run tfr_attention_eager_plain, tfr_attention_eager_avx2, tfr_attention_eager_avx512;
 tfr_attention_run tfr_attention_plain, tfr_attention_avx2, tfr_attention_avx512;
 

@@ -144,7 +144,7 @@ static void attend(const struct tfr_run_args *args, const struct tfr_run_ctx *ct
                    const struct tfr_problem *problem, const struct tfr_batch_seq *seq, int64_t h, int64_t t) {
     const struct tfr_attrs *attrs = &problem->attrs;
     const struct tfr_attention_extra *extra = attrs->cross ? &seq->cross : &seq->self;
-    const struct tfr_kv *kv = attrs->cross ? &seq->cross_kv[attrs->layer] : &seq->kv[attrs->layer];
+    const struct tfr_kv *kv = tfr_seq_kv(args->batch, seq, attrs, attrs->cross);
     const int64_t head_dim = attrs->head_dim, width = attrs->n_heads * head_dim, row = seq->row0 + t;
     const int64_t n_keys = attrs->cross ? seq->n_cross : seq->past + (seq->query_only ? 0 : seq->n_rows);
     const bool is_causal = attrs->causal && !attrs->cross && !seq->query_only;
@@ -165,16 +165,16 @@ static void attend(const struct tfr_run_args *args, const struct tfr_run_ctx *ct
     if (attrs->wants_weights) {
         query.weights = extra->weights[attrs->layer] + extra->weights_offset + (h * seq->n_rows + t) * n_keys;
     }
-    attend_row(&query, (float *)args->arg[1] + row * width + h * head_dim);
+    attend_row(&query, (float *)args->arg[2] + row * width + h * head_dim);
 }
 
 /* The units of work are (sequence, row, head); neighbours go to different threads, which evens out the causal
  * triangle. */
-void V_NAME(tfr_attention_eager)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                                 const struct tfr_problem *problem) {
+int32_t V_NAME(tfr_attention_eager)(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                                    const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     int64_t unit = 0;
     for (int64_t b = 0; b < args->batch->n_seqs; b++) {
-        const struct tfr_batch_seq *seq = &args->batch->seq[b];
+        const struct tfr_batch_seq *seq = tfr_batch_at(args->batch, b);
         for (int64_t t = 0; t < seq->n_rows; t++) {
             for (int64_t h = 0; h < problem->attrs.n_heads; h++, unit++) {
                 if (unit % ctx->nth == ctx->tid) {
@@ -183,4 +183,5 @@ void V_NAME(tfr_attention_eager)(const struct tfr_run_args *args, const struct t
             }
         }
     }
+    return TFR_OK;
 }

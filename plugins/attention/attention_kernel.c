@@ -303,7 +303,7 @@ static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ct
     const int64_t head_dim = problem->attrs.head_dim, width = problem->attrs.n_heads * head_dim;
     const int64_t pitch = problem->arg[0].dim[1]; /* q alone or qkv */
     const bool is_cross = problem->attrs.cross != 0;
-    const struct tfr_kv *kv = is_cross ? &seq->cross_kv[problem->attrs.layer] : &seq->kv[problem->attrs.layer];
+    const struct tfr_kv *kv = tfr_seq_kv(args->batch, seq, &problem->attrs, problem->attrs.cross);
     struct tile tile = {.head_dim = head_dim,
                         .pitch = tfr_attention_pitch(head_dim),
                         .causal = sees_growing(seq, problem),
@@ -315,7 +315,7 @@ static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ct
     tile.score = tile.acc + MAX_ROWS * tile.pitch;
     tile.sum = tile.score + MAX_ROWS * KEYS;
     const float *q = (const float *)args->arg[0] + seq->row0 * pitch + h * head_dim;
-    float *o = (float *)args->arg[1] + seq->row0 * width + h * head_dim;
+    float *o = (float *)args->arg[2] + seq->row0 * width + h * head_dim;
     while (t < end) {
         const int step = t + TILE_ROWS <= end ? TILE_ROWS : 1;
         tile.visible = tile.causal ? seq->past + t + 1 : count_keys(seq, is_cross);
@@ -336,15 +336,15 @@ static int64_t count_pairs(const struct tfr_batch_seq *seq, const struct tfr_pro
 
 /* Work items are (sequence, head, tile of rows) in this order. A thread takes the items whose middle falls
  * into its share of all pairs: a static split, balanced over the causal triangle. */
-void V_NAME(tfr_attention)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                           const struct tfr_problem *problem) {
+int32_t V_NAME(tfr_attention)(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                              const struct tfr_run_ctx *ctx) {
     const struct tfr_batch *batch = args->batch;
     int64_t total = 0, before = 0;
     for (int64_t b = 0; b < batch->n_seqs; b++) {
-        total += problem->attrs.n_heads * count_pairs(&batch->seq[b], problem, 0, batch->seq[b].n_rows);
+        total += problem->attrs.n_heads * count_pairs(tfr_batch_at(batch, b), problem, 0, tfr_batch_at(batch, b)->n_rows);
     }
     for (int64_t b = 0; b < batch->n_seqs; b++) {
-        const struct tfr_batch_seq *seq = &batch->seq[b];
+        const struct tfr_batch_seq *seq = tfr_batch_at(batch, b);
         for (int64_t h = 0; h < problem->attrs.n_heads; h++) {
             for (int64_t t = 0; t < seq->n_rows; t += TILE_ROWS) {
                 const int64_t end = t + TILE_ROWS < seq->n_rows ? t + TILE_ROWS : seq->n_rows;
@@ -356,4 +356,5 @@ void V_NAME(tfr_attention)(const struct tfr_run_args *args, const struct tfr_run
             }
         }
     }
+    return TFR_OK;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "common/kv_served.h"
+#include "common/share.h"
 
 /* What the fused kernel has no place for, in words; NULL: nothing. */
 static const char *missing_feature(const struct tfr_attrs *attrs) {
@@ -14,92 +15,79 @@ static const char *missing_feature(const struct tfr_attrs *attrs) {
                                                        : NULL;
 }
 
-static bool supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
+static bool supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size) {
     const char *missing = missing_feature(&problem->attrs);
     if (missing != NULL) {
         snprintf(reason, reason_size, "%s", missing);
         return false;
     }
     if (problem->attrs.head_dim >= 1 && problem->attrs.n_heads >= 1) {
-        return kv_dtype_served(problem, reason, reason_size);
+        return kv_dtype_served(self, problem, reason, reason_size);
     }
     snprintf(reason, reason_size, "needs n_heads and head_dim of at least 1, has %d and %d",
              problem->attrs.n_heads, problem->attrs.head_dim);
     return false;
 }
 
-static bool query(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
-                  size_t reason_size) {
+static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
+                       size_t reason_size) {
     needs->scratch_per_thread_bytes = tfr_attention_scratch(problem->attrs.head_dim);
-    return true;
+    return TFR_OK;
 }
+
+/* Lanes of the value product that vectors of these kernels have. */
+struct fused {
+    struct share share; /* first, as cost_by_share wants it */
+    int lanes;
+};
 
 /* Heads narrower than a vector leave lanes of the value product empty. */
-static double lane_share(const struct tfr_problem *problem, int lanes) {
+static void cost(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_cost *out) {
+    const struct fused *fused = (const struct fused *)self->user;
     const double head_dim = problem->attrs.head_dim;
-    return head_dim >= lanes ? 1 : 0.5 + 0.5 * head_dim / lanes;
+    cost_by_share(self, problem, out);
+    out->flop_fraction *= head_dim >= fused->lanes ? 1 : 0.5 + 0.5 * head_dim / fused->lanes;
 }
 
-static void cost_plain(const struct tfr_problem *problem, struct tfr_cost *cost) {
-    cost->flop_fraction = 0.08;
-    cost->byte_fraction = 0.5;
-    cost->overhead_ns = 200;
-}
-
-static void cost_avx2(const struct tfr_problem *problem, struct tfr_cost *cost) {
-    cost->flop_fraction = 0.3 * lane_share(problem, 8);
-    cost->byte_fraction = 0.8;
-    cost->overhead_ns = 200;
-}
-
-static void cost_avx512(const struct tfr_problem *problem, struct tfr_cost *cost) {
-    cost->flop_fraction = 0.5 * lane_share(problem, 16);
-    cost->byte_fraction = 0.85;
-    cost->overhead_ns = 200;
-}
-
-static bool eager_supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
+static bool eager_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size) {
     if (problem->attrs.attention != TFR_ATTENTION_FUSED) {
-        return kv_dtype_served(problem, reason, reason_size);
+        return kv_dtype_served(self, problem, reason, reason_size);
     }
     snprintf(reason, reason_size, "is not fused, and fused attention was asked for");
     return false;
 }
 
-static bool eager_query(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason, size_t reason_size) {
+static int32_t eager_prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
+                             char *reason, size_t reason_size) {
     needs->scratch_per_thread_bytes = (size_t)problem->attrs.head_dim * sizeof(double);
-    return true;
+    return TFR_OK;
 }
 
-static void cost_eager(const struct tfr_problem *problem, struct tfr_cost *cost) {
-    cost->flop_fraction = 0.03;
-    cost->byte_fraction = 0.3;
-    cost->overhead_ns = 200;
-}
+static const struct share eager_share = {.flops = 0.03, .bytes = 0.3, .overhead_ns = 200};
 
-#define EAGER(variant, isa_bits, rank)                                                                       \
-    {                                                                                                        \
-        .struct_size = sizeof(struct tfr_kernel), .name = "attention.f32.eager." #variant,                   \
-        .op = TFR_OP_ATTENTION, .dtypes = 1U << TFR_DTYPE_F32, .isa = isa_bits, .run_class = TFR_RUN_TEAM,   \
-        .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = rank, .supports = eager_supports,                   \
-        .cost = cost_eager, .query = eager_query, .run = tfr_attention_eager_##variant                       \
+#define KERNEL(name_text, variant, isa_bits, rank, ...)                                                                            \
+    &(const struct tfr_kernel) {                                                                                                   \
+        .struct_size = sizeof(struct tfr_kernel), .op = TFR_OP_ATTENTION, .name = "attention.f32." name_text "." #variant,         \
+        .dtypes = 1U << TFR_DTYPE_F32, .isa = (isa_bits), .run_class = TFR_RUN_TEAM, .score = (rank), __VA_ARGS__                  \
     }
-#define RECORD(variant, isa_bits, rank)                                                                      \
-    {                                                                                                        \
-        .struct_size = sizeof(struct tfr_kernel), .name = "attention.f32.attention." #variant,               \
-        .op = TFR_OP_ATTENTION, .dtypes = 1U << TFR_DTYPE_F32, .isa = isa_bits, .run_class = TFR_RUN_TEAM,   \
-        .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = rank, .supports = supports, .cost = cost_##variant, \
-        .query = query, .run = tfr_attention_##variant                                                       \
-    }
+#define EAGER(variant, isa_bits, rank)                                                                                             \
+    KERNEL("eager", variant, isa_bits, rank, .user = &eager_share, .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM,                         \
+           .supports = eager_supports, .cost = cost_by_share, .prepare = eager_prepare, .run = tfr_attention_eager_##variant)
+#define FUSED(variant, isa_bits, rank, flop_share, byte_share, n_lanes)                                                            \
+    KERNEL("attention", variant, isa_bits, rank,                                                                                   \
+           .user =                                                                                                                 \
+               (&(const struct fused){.share = {.flops = flop_share, .bytes = byte_share, .overhead_ns = 200}, .lanes = n_lanes}), \
+           .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM | TFR_KERNEL_FUSED_ATTENTION, .supports = supports, .cost = cost,                \
+           .prepare = prepare, .run = tfr_attention_##variant)
 
-static const struct tfr_kernel kernels[] = {
+static const struct tfr_kernel *const kernels[] = {
 #ifdef TFR_HAVE_AVX512
-    RECORD(avx512, TFR_ISA_AVX512, 30),
+    FUSED(avx512, TFR_ISA_AVX512, 30, 0.5, 0.85, 16),
 #endif
 #ifdef TFR_HAVE_AVX2
-    RECORD(avx2, TFR_ISA_AVX2, 20),
+    FUSED(avx2, TFR_ISA_AVX2, 20, 0.3, 0.8, 8),
 #endif
-    RECORD(plain, 0, 10),
+    FUSED(plain, 0, 10, 0.08, 0.5, 1),
 #ifdef TFR_HAVE_AVX512
     EAGER(avx512, TFR_ISA_AVX512, 3),
 #endif

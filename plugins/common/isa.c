@@ -40,9 +40,13 @@ static uint32_t probe_avx512(unsigned leaf7_ecx, unsigned leaf7_edx) {
     if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & (1U << 5))) {
         isa |= TFR_ISA_AVX512_BF16;
     }
-    const unsigned amx = 1U << 22 | 1U << 24; /* AMX-BF16, AMX-TILE */
-    if ((leaf7_edx & amx) == amx && (read_xcr0() & XCR0_TILES) == XCR0_TILES && tiles_permitted()) {
-        isa |= TFR_ISA_AMX_BF16;
+    if (leaf7_edx & (1U << 23)) {
+        isa |= TFR_ISA_AVX512_FP16;
+    }
+    const unsigned tiles = 1U << 24, bf16 = 1U << 22, int8 = 1U << 25;
+    if ((leaf7_edx & tiles) && (read_xcr0() & XCR0_TILES) == XCR0_TILES && tiles_permitted()) {
+        isa |= (leaf7_edx & bf16) ? TFR_ISA_AMX_BF16 : 0;
+        isa |= (leaf7_edx & int8) ? TFR_ISA_AMX_INT8 : 0;
     }
     return isa;
 }
@@ -66,8 +70,21 @@ uint32_t tfr_isa_probe(void) {
     return isa;
 }
 #elif defined(__aarch64__)
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+/* Bits of the kernel's hardware capabilities (arch/arm64/include/uapi/asm/hwcap.h). */
 uint32_t tfr_isa_probe(void) {
-    return TFR_ISA_NEON;
+    uint32_t isa = TFR_ISA_NEON;
+#if defined(__linux__)
+    const unsigned long caps = getauxval(AT_HWCAP), caps2 = getauxval(AT_HWCAP2);
+    isa |= caps & (1UL << 20) ? TFR_ISA_DOTPROD : 0;
+    isa |= caps & (1UL << 22) ? TFR_ISA_SVE : 0;
+    isa |= caps2 & (1UL << 13) ? TFR_ISA_I8MM : 0;
+    isa |= caps2 & (1UL << 14) ? TFR_ISA_ARM_BF16 : 0;
+#endif
+    return isa;
 }
 #else
 uint32_t tfr_isa_probe(void) {

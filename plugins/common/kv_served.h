@@ -6,8 +6,10 @@
 
 #include <tfrun/plugin.h>
 
-static inline bool kv_dtype_served(const struct tfr_problem *problem, char *reason, size_t reason_size) {
-    const int dtype = problem->attrs.kv_dtype;
+static inline bool kv_dtype_served(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason,
+                                   size_t reason_size) {
+    (void)self;
+    const int dtype = problem->arg[1].dtype;
     if (dtype == TFR_DTYPE_F32 || dtype == TFR_DTYPE_I8) {
         return true;
     }

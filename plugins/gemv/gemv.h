@@ -8,14 +8,11 @@
 #define TFR_GEMV_MAX_ROWS   16
 #define TFR_GEMM_CHUNK_ROWS 240 /* rows whose sums one thread holds: 60 KiB */
 
-typedef void tfr_linear_run_fn(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                               const struct tfr_problem *problem);
+typedef int32_t tfr_linear_run_fn(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                                  const struct tfr_run_ctx *ctx);
 
-tfr_linear_run_fn tfr_gemv_f32_plain, tfr_gemv_f32_avx2, tfr_gemv_f32_avx512;
-tfr_linear_run_fn tfr_gemm_f32_plain, tfr_gemm_f32_avx2, tfr_gemm_f32_avx512;
-/* The avx512bf16 variants multiply in bf16 (TFR_ORDER_DP_BF16), the others widen the weights (TFR_ORDER_FMA).
- */
-tfr_linear_run_fn tfr_gemv_bf16_plain, tfr_gemv_bf16_avx2, tfr_gemv_bf16_avx512, tfr_gemv_bf16_avx512bf16;
-tfr_linear_run_fn tfr_gemm_bf16_plain, tfr_gemm_bf16_avx2, tfr_gemm_bf16_avx512, tfr_gemm_bf16_avx512bf16;
+/* f32 weights, and bf16 weights widened (TFR_ORDER_FMA); the avx512bf16 variants multiply in bf16 (TFR_ORDER_DP_BF16). */
+tfr_linear_run_fn tfr_gemv_plain, tfr_gemv_avx2, tfr_gemv_avx512, tfr_gemv_avx512bf16;
+tfr_linear_run_fn tfr_gemm_plain, tfr_gemm_avx2, tfr_gemm_avx512, tfr_gemm_avx512bf16;
 
 #endif

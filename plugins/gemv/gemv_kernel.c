@@ -31,19 +31,17 @@ V_INLINE void run(const int kind, const struct tfr_run_args *args, const struct 
     }
 }
 
+/* Each kind is a constant in a call of its own, so that its loop is compiled for it. */
+int32_t V_NAME(tfr_gemv)(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                         const struct tfr_run_ctx *ctx) {
 #if defined(__AVX512BF16__)
-void V_NAME(tfr_gemv_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                           const struct tfr_problem *problem) {
     run(TILE_DP, args, ctx, problem);
-}
 #else
-void V_NAME(tfr_gemv_f32)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                          const struct tfr_problem *problem) {
-    run(TILE_F32, args, ctx, problem);
-}
-
-void V_NAME(tfr_gemv_bf16)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                           const struct tfr_problem *problem) {
-    run(TILE_BF16, args, ctx, problem);
-}
+    if (problem->arg[1].dtype == TFR_DTYPE_BF16) {
+        run(TILE_BF16, args, ctx, problem);
+    } else {
+        run(TILE_F32, args, ctx, problem);
+    }
 #endif
+    return TFR_OK;
+}

@@ -28,6 +28,18 @@ static bool refuse(char *reason, size_t size, const char *text) {
     return false;
 }
 
+/* What a kernel is: its user pointer. Shares of the peaks are set by hand after measurements on AVX-512 with two threads. */
+struct kind {
+    int order;     /* enum tfr_order_kind */
+    bool few_rows; /* gemv: at most TFR_GEMV_MAX_ROWS */
+    double flops, bytes;
+    enum width { WIDTH_PLAIN, WIDTH_AVX2, WIDTH_AVX512 } width;
+};
+
+/* Vector width as a share of the machine's widest: the peaks that costs are compared with are those of the machine. Set once
+ * at load, from the host's facts. */
+static double width_share[] = {[WIDTH_PLAIN] = 1.0, [WIDTH_AVX2] = 1.0, [WIDTH_AVX512] = 1.0};
+
 static bool keeps_order(const struct tfr_problem *problem, int kind, char *reason, size_t size) {
     const struct tfr_order *asked = &problem->order;
     if (asked->kind == TFR_ORDER_ANY) {
@@ -51,12 +63,13 @@ static bool keeps_order(const struct tfr_problem *problem, int kind, char *reaso
     return true;
 }
 
-static bool has_few_rows(const struct tfr_problem *problem, char *reason, size_t size) {
-    if (problem->rows_max > TFR_GEMV_MAX_ROWS) {
+static bool supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t size) {
+    const struct kind *kind = self->user;
+    if (kind->few_rows && problem->rows_max > TFR_GEMV_MAX_ROWS) {
         snprintf(reason, size, "needs rows <= %d, has %lld", TFR_GEMV_MAX_ROWS, (long long)problem->rows_max);
         return false;
     }
-    return true;
+    return keeps_order(problem, kind->order, reason, size);
 }
 
 static struct tfr_order order_of(const struct tfr_problem *problem, int kind) {
@@ -69,132 +82,77 @@ static struct tfr_order order_of(const struct tfr_problem *problem, int kind) {
     return (struct tfr_order){.kind = kind, .k_block = panel_default_k_block(k_of(problem))};
 }
 
-static void need_weight(const struct tfr_problem *problem, int kind, struct tfr_needs *needs) {
-    const int dtype = problem->arg[1].dtype;
-    needs->packed_bytes = panel_bytes(dtype, k_of(problem), n_of(problem));
-    needs->pack_format = panel_format(dtype);
-    needs->order = order_of(problem, kind);
-}
-
 /* x rounded to bf16. */
 static size_t rounded_bytes(const struct tfr_problem *problem) {
     return (size_t)problem->rows_max * (size_t)panel_padded_k(TFR_DTYPE_BF16, k_of(problem)) *
            sizeof(uint16_t);
 }
 
-static bool query_gemv(const struct tfr_problem *problem, int kind, struct tfr_needs *needs) {
-    need_weight(problem, kind, needs);
-    needs->scratch_per_thread_bytes = kind == TFR_ORDER_DP_BF16 ? rounded_bytes(problem) : 0;
-    return true;
-}
-
-static bool query_gemm(const struct tfr_problem *problem, int kind, struct tfr_needs *needs) {
+/* gemv rounds x in every thread, gemm once for all; gemm keeps the sums of a chunk of rows. */
+static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
+                       size_t size) {
+    const struct kind *kind = self->user;
+    const int dtype = problem->arg[1].dtype;
     const int64_t rows = problem->rows_max < TFR_GEMM_CHUNK_ROWS ? problem->rows_max : TFR_GEMM_CHUNK_ROWS;
-    need_weight(problem, kind, needs);
-    needs->scratch_per_thread_bytes = (size_t)rows * TFR_PANEL_COLS * sizeof(float);
-    needs->scratch_bytes = kind == TFR_ORDER_DP_BF16 ? rounded_bytes(problem) : 0;
-    return true;
+    const size_t rounded = kind->order == TFR_ORDER_DP_BF16 ? rounded_bytes(problem) : 0;
+    (void)reason, (void)size;
+    needs->pack[1].bytes = panel_bytes(dtype, k_of(problem), n_of(problem));
+    needs->pack[1].format = panel_format(dtype);
+    needs->order = order_of(problem, kind->order);
+    needs->scratch_per_thread_bytes = kind->few_rows ? rounded : (size_t)rows * TFR_PANEL_COLS * sizeof(float);
+    needs->scratch_bytes = kind->few_rows ? 0 : rounded;
+    return TFR_OK;
 }
 
-static void pack(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed, int tid,
-                 int nth) {
-    tfr_panel_pack(problem->arg[1].dtype, weight, problem->attrs.transposed != 0, packed, tid, nth);
+static void pack(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg, const struct tfr_tensor *weight,
+                 void *packed, int32_t tid, int32_t nth) {
+    (void)self;
+    tfr_panel_pack(problem->arg[arg].dtype, weight, problem->attrs.transposed != 0, packed, tid, nth);
 }
 
-/* Vector width as a share of the machine's widest: the peaks that costs are compared with are those of the
- * machine. Set once at load. */
-static double avx2_width = 1.0, plain_width = 1.0;
-static const double avx512_width = 1.0, avx512bf16_width = 1.0;
-
-/* Shares of the peaks, set by hand after measurements on AVX-512 with two threads. One row leaves the multipliers half idle,
- * since the panel's accumulators are too few to hide their latency; from four rows on the share stays where
- * it is. */
-static void cost_of(const struct tfr_problem *problem, double flop_fraction, double byte_fraction,
-                    bool few_rows, struct tfr_cost *cost) {
-    const double rows = (double)(problem->rows_max < 4 ? problem->rows_max : 4);
-    cost->flop_fraction = few_rows ? flop_fraction * (0.25 + 0.1875 * rows) : flop_fraction;
-    cost->byte_fraction = byte_fraction;
-    cost->overhead_ns = few_rows ? 500.0 : 1500.0;
+/* One row leaves the multipliers half idle, since the panel's accumulators are too few to hide their latency; from four rows
+ * on the share stays where it is. */
+static void cost(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_cost *out) {
+    const struct kind *kind = self->user;
+    const double rows = (double)(problem->rows_max < 4 ? problem->rows_max : 4), share = kind->flops * width_share[kind->width];
+    out->flop_fraction = kind->few_rows ? share * (0.25 + 0.1875 * rows) : share;
+    out->byte_fraction = kind->bytes;
+    out->overhead_ns = kind->few_rows ? 500.0 : 1500.0;
 }
 
-/* clang-format off */
-/* X(family, dtype, ISA variant, dtype bit, ISA bits, order kind, score, flop fraction, byte fraction) */
-#define PLAIN_KERNELS(X) \
-    X(gemv, f32, plain, F32, 0, PLAIN_ORDER, 10, 0.60, 0.50) \
-    X(gemm, f32, plain, F32, 0, PLAIN_ORDER, 10, 0.60, 0.50) \
-    X(gemv, bf16, plain, BF16, 0, PLAIN_ORDER, 10, 0.30, 0.40) \
-    X(gemm, bf16, plain, BF16, 0, PLAIN_ORDER, 10, 0.30, 0.40)
-#define AVX2_KERNELS(X) \
-    X(gemv, f32, avx2, F32, TFR_ISA_AVX2, TFR_ORDER_FMA, 20, 0.88, 0.90) \
-    X(gemm, f32, avx2, F32, TFR_ISA_AVX2, TFR_ORDER_FMA, 20, 0.85, 0.85) \
-    X(gemv, bf16, avx2, BF16, TFR_ISA_AVX2, TFR_ORDER_FMA, 20, 0.42, 0.85) \
-    X(gemm, bf16, avx2, BF16, TFR_ISA_AVX2, TFR_ORDER_FMA, 20, 0.40, 0.80)
-#define AVX512_KERNELS(X) \
-    X(gemv, f32, avx512, F32, TFR_ISA_AVX512, TFR_ORDER_FMA, 30, 0.90, 0.95) \
-    X(gemm, f32, avx512, F32, TFR_ISA_AVX512, TFR_ORDER_FMA, 30, 0.85, 0.85) \
-    X(gemv, bf16, avx512, BF16, TFR_ISA_AVX512, TFR_ORDER_FMA, 30, 0.43, 0.90) \
-    X(gemm, bf16, avx512, BF16, TFR_ISA_AVX512, TFR_ORDER_FMA, 30, 0.40, 0.85)
-#define AVX512BF16_KERNELS(X) \
-    X(gemv, bf16, avx512bf16, BF16, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, TFR_ORDER_DP_BF16, 40, 0.88, 0.95) \
-    X(gemm, bf16, avx512bf16, BF16, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, TFR_ORDER_DP_BF16, 40, 0.78, 0.85)
-
-#define SUPPORTS_gemv(problem, reason, size) has_few_rows(problem, reason, size)
-#define SUPPORTS_gemm(problem, reason, size) true
-#define IS_FEW_gemv                          true
-#define IS_FEW_gemm                          false
-
-#define FUNCTIONS(family, dtype, variant, DTYPE, isa_bits, order_kind, kernel_score, flop, byte)   \
-    static bool supports_##family##_##dtype##_##variant(const struct tfr_problem *problem, char *reason, size_t size) { \
-        return SUPPORTS_##family(problem, reason, size) && keeps_order(problem, order_kind, reason, size); \
-    }                                                                                              \
-    static bool query_##family##_##dtype##_##variant(const struct tfr_problem *problem, struct tfr_needs *needs, \
-                                                     char *reason, size_t size) {                  \
-        (void)reason, (void)size;                                                                  \
-        return query_##family(problem, order_kind, needs);                                         \
-    }                                                                                              \
-    static void cost_##family##_##dtype##_##variant(const struct tfr_problem *problem, struct tfr_cost *cost) { \
-        cost_of(problem, (flop)*variant##_width, byte, IS_FEW_##family, cost);                                       \
+#define KERNEL(DTYPE, dtype, family, variant, isa_bits, rank, ...)                                                                 \
+    &(const struct tfr_kernel) {                                                                                                   \
+        .struct_size = sizeof(struct tfr_kernel), .op = TFR_OP_LINEAR, .name = "linear." #dtype "." #family "." #variant,          \
+        .user = &(const struct kind){__VA_ARGS__}, .dtypes = 1U << TFR_DTYPE_##DTYPE, .isa = (isa_bits),                           \
+        .run_class = TFR_RUN_TEAM, .flags = TFR_KERNEL_IN_PLACE | TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = (rank),                  \
+        .supports = supports, .cost = cost, .prepare = prepare, .pack = pack, .run = tfr_##family##_##variant                      \
     }
+#define F32(...)  KERNEL(F32, f32, __VA_ARGS__)
+#define BF16(...) KERNEL(BF16, bf16, __VA_ARGS__)
 
-#define RECORD(family, dtype, variant, DTYPE, isa_bits, order_kind, kernel_score, flop, byte)      \
-    {.struct_size = sizeof(struct tfr_kernel),                                                     \
-     .name = "linear." #dtype "." #family "." #variant,                                            \
-     .op = TFR_OP_LINEAR,                                                                          \
-     .dtypes = 1U << TFR_DTYPE_##DTYPE,                                                            \
-     .isa = (isa_bits),                                                                            \
-     .run_class = TFR_RUN_TEAM,                                                                    \
-     .flags = TFR_KERNEL_IN_PLACE | TFR_KERNEL_SAME_BITS_ANY_TEAM,                                 \
-     .score = (kernel_score),                                                                      \
-     .supports = supports_##family##_##dtype##_##variant,                                          \
-     .cost = cost_##family##_##dtype##_##variant,                                                  \
-     .query = query_##family##_##dtype##_##variant,                                                \
-     .pack = pack,                                                                                 \
-     .run = tfr_##family##_##dtype##_##variant},
-
-PLAIN_KERNELS(FUNCTIONS)
+static const struct tfr_kernel *const kernels[] = {
+    /* family, variant, ISA bits, score, order, gemv, share of flops, of bytes, width */
+    F32(gemv, plain, 0, 10, PLAIN_ORDER, true, 0.60, 0.50, WIDTH_PLAIN),
+    F32(gemm, plain, 0, 10, PLAIN_ORDER, false, 0.60, 0.50, WIDTH_PLAIN),
+    BF16(gemv, plain, 0, 10, PLAIN_ORDER, true, 0.30, 0.40, WIDTH_PLAIN),
+    BF16(gemm, plain, 0, 10, PLAIN_ORDER, false, 0.30, 0.40, WIDTH_PLAIN),
 #ifdef TFR_HAVE_AVX2
-AVX2_KERNELS(FUNCTIONS)
+    F32(gemv, avx2, TFR_ISA_AVX2, 20, TFR_ORDER_FMA, true, 0.88, 0.90, WIDTH_AVX2),
+    F32(gemm, avx2, TFR_ISA_AVX2, 20, TFR_ORDER_FMA, false, 0.85, 0.85, WIDTH_AVX2),
+    BF16(gemv, avx2, TFR_ISA_AVX2, 20, TFR_ORDER_FMA, true, 0.42, 0.85, WIDTH_AVX2),
+    BF16(gemm, avx2, TFR_ISA_AVX2, 20, TFR_ORDER_FMA, false, 0.40, 0.80, WIDTH_AVX2),
 #endif
 #ifdef TFR_HAVE_AVX512
-AVX512_KERNELS(FUNCTIONS)
+    F32(gemv, avx512, TFR_ISA_AVX512, 30, TFR_ORDER_FMA, true, 0.90, 0.95, WIDTH_AVX512),
+    F32(gemm, avx512, TFR_ISA_AVX512, 30, TFR_ORDER_FMA, false, 0.85, 0.85, WIDTH_AVX512),
+    BF16(gemv, avx512, TFR_ISA_AVX512, 30, TFR_ORDER_FMA, true, 0.43, 0.90, WIDTH_AVX512),
+    BF16(gemm, avx512, TFR_ISA_AVX512, 30, TFR_ORDER_FMA, false, 0.40, 0.85, WIDTH_AVX512),
 #endif
 #ifdef TFR_HAVE_AVX512BF16
-AVX512BF16_KERNELS(FUNCTIONS)
-#endif
-
-static const struct tfr_kernel kernels[] = {
-    PLAIN_KERNELS(RECORD)
-#ifdef TFR_HAVE_AVX2
-    AVX2_KERNELS(RECORD)
-#endif
-#ifdef TFR_HAVE_AVX512
-    AVX512_KERNELS(RECORD)
-#endif
-#ifdef TFR_HAVE_AVX512BF16
-    AVX512BF16_KERNELS(RECORD)
+    BF16(gemv, avx512bf16, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, 40, TFR_ORDER_DP_BF16, true, 0.88, 0.95, WIDTH_AVX512),
+    BF16(gemm, avx512bf16, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, 40, TFR_ORDER_DP_BF16, false, 0.78, 0.85, WIDTH_AVX512),
 #endif
 };
-/* clang-format on */
 
 static const struct tfr_plugin plugin = {
     .struct_size = sizeof(struct tfr_plugin),
@@ -209,7 +167,7 @@ static const struct tfr_plugin plugin = {
 
 TFR_PLUGIN_ENTRY(gemv) {
     const bool has_avx512 = (host->isa & TFR_ISA_AVX512) != 0, has_avx2 = (host->isa & TFR_ISA_AVX2) != 0;
-    avx2_width = has_avx512 ? 0.5 : 1.0;
-    plain_width = has_avx512 ? 0.125 : has_avx2 ? 0.25 : 1.0;
+    width_share[WIDTH_AVX2] = has_avx512 ? 0.5 : 1.0;
+    width_share[WIDTH_PLAIN] = has_avx512 ? 0.125 : has_avx2 ? 0.25 : 1.0;
     return &plugin;
 }

@@ -81,8 +81,8 @@ static void scale_row(const float *x, const float *weight, const float *bias, fl
     }
 }
 
-void V_NAME(tfr_layernorm)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                           const struct tfr_problem *problem) {
+int32_t V_NAME(tfr_layernorm)(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                              const struct tfr_run_ctx *ctx) {
     const int64_t width = problem->arg[3].dim[1];
     int64_t begin, end;
     split_evenly(args->rows, ctx->tid, ctx->nth, &begin, &end);
@@ -93,4 +93,5 @@ void V_NAME(tfr_layernorm)(const struct tfr_run_args *args, const struct tfr_run
         scale_row(x, args->arg[1], args->arg[2], (float *)args->arg[3] + r * width, width, mean,
                   1.0f / sqrtf(variance + problem->attrs.epsilon));
     }
+    return TFR_OK;
 }

@@ -1,40 +1,24 @@
 /* layernorm_plugin.c - the kernel records of layernorm. */
 #include "layernorm/layernorm.h"
 
-static void cost_plain(const struct tfr_problem *problem, struct tfr_cost *cost) {
-    cost->flop_fraction = 0.1;
-    cost->byte_fraction = 0.5;
-    cost->overhead_ns = 50;
-}
+#include "common/share.h"
 
-static void cost_avx2(const struct tfr_problem *problem, struct tfr_cost *cost) {
-    cost->flop_fraction = 0.3;
-    cost->byte_fraction = 0.8;
-    cost->overhead_ns = 50;
-}
-
-static void cost_avx512(const struct tfr_problem *problem, struct tfr_cost *cost) {
-    cost->flop_fraction = 0.35;
-    cost->byte_fraction = 0.85;
-    cost->overhead_ns = 50;
-}
-
-#define RECORD(variant, isa_bits, rank)                                                                      \
-    {                                                                                                        \
-        .struct_size = sizeof(struct tfr_kernel), .name = "layer_norm.f32.layernorm." #variant,              \
-        .op = TFR_OP_LAYER_NORM, .dtypes = 1U << TFR_DTYPE_F32, .isa = isa_bits, .run_class = TFR_RUN_TEAM,  \
-        .flags = TFR_KERNEL_IN_PLACE | TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = rank, .cost = cost_##variant, \
-        .run = tfr_layernorm_##variant                                                                       \
+#define KERNEL(variant, isa_bits, rank, ...)                                                                                       \
+    &(const struct tfr_kernel) {                                                                                                   \
+        .struct_size = sizeof(struct tfr_kernel), .op = TFR_OP_LAYER_NORM, .name = "layer_norm.f32.layernorm." #variant,           \
+        .user = &(const struct share){__VA_ARGS__}, .dtypes = 1U << TFR_DTYPE_F32, .isa = (isa_bits), .run_class = TFR_RUN_TEAM,   \
+        .flags = TFR_KERNEL_IN_PLACE | TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = (rank), .cost = cost_by_share,                      \
+        .run = tfr_layernorm_##variant                                                                                             \
     }
 
-static const struct tfr_kernel kernels[] = {
+static const struct tfr_kernel *const kernels[] = {
 #ifdef TFR_HAVE_AVX512
-    RECORD(avx512, TFR_ISA_AVX512, 30),
+    KERNEL(avx512, TFR_ISA_AVX512, 30, .flops = 0.35, .bytes = 0.85, .overhead_ns = 50),
 #endif
 #ifdef TFR_HAVE_AVX2
-    RECORD(avx2, TFR_ISA_AVX2, 20),
+    KERNEL(avx2, TFR_ISA_AVX2, 20, .flops = 0.3, .bytes = 0.8, .overhead_ns = 50),
 #endif
-    RECORD(plain, 0, 10),
+    KERNEL(plain, 0, 10, .flops = 0.1, .bytes = 0.5, .overhead_ns = 50),
 };
 
 static const struct tfr_plugin plugin = {

@@ -42,9 +42,9 @@ dnnl_engine_t onednn_engine(void);
 dnnl_stream_t onednn_stream(void);
 bool onednn_open_engine(void);
 
-/* The family of `key`, made if need be; never freed. NULL with a reason where the library offers only its
- * reference code. */
-struct onednn_family *onednn_family_find(const struct onednn_key *key, char *reason, size_t reason_size);
+/* The family of `key`, made if need be; never freed. With a reason: TFR_UNSUPPORTED where the library offers only its
+ * reference code, TFR_RESOURCE without memory. */
+int32_t onednn_family_find(const struct onednn_key *key, struct onednn_family **family, char *reason, size_t reason_size);
 /* Makes the primitives for the first user, frees them after the last. */
 bool onednn_family_take(struct onednn_family *family, char *reason, size_t reason_size);
 void onednn_family_leave(struct onednn_family *family);
@@ -53,15 +53,15 @@ void onednn_family_leave(struct onednn_family *family);
 bool onednn_eltwise(int activation, dnnl_alg_kind_t *kind, float *alpha, float *beta);
 
 /* The order in which the library adds K products of this dtype and layout, found by comparing bits once per
- * (dtype, K, layout); TFR_ORDER_OWN if no known order gives the same bits. */
-struct tfr_order onednn_order(int dtype, int64_t k, bool is_plain);
+ * (dtype, K, layout); TFR_ORDER_OWN if no known order gives the same bits. TFR_RESOURCE without memory. */
+int32_t onednn_order(int dtype, int64_t k, bool is_plain, struct tfr_order *order, char *reason, size_t reason_size);
 
 typedef void tfr_onednn_act_fn(float *y, int64_t n, int activation);
 tfr_onednn_act_fn tfr_onednn_act_plain, tfr_onednn_act_avx2, tfr_onednn_act_avx512;
 /* y[i] = activation(y[i]), the same bits as every own kernel on this machine. Set by the plugin's entry. */
 extern tfr_onednn_act_fn *tfr_onednn_act;
 
-extern const struct tfr_kernel tfr_onednn_kernels[];
-extern const int32_t tfr_onednn_n_kernels;
+enum { ONEDNN_N_KERNELS = 2 };
+extern const struct tfr_kernel *const onednn_kernels[ONEDNN_N_KERNELS];
 
 #endif

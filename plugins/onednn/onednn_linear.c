@@ -10,7 +10,6 @@
  */
 #include "onednn/onednn.h"
 
-#include <math.h>
 #include <omp.h>
 #include <string.h>
 
@@ -62,14 +61,14 @@ static struct onednn_key key_of(const struct tfr_problem *problem) {
 }
 
 /* Panel64 first, dense weights where the library has only slow code for it. */
-static struct onednn_family *family_of(const struct tfr_problem *problem, char *reason, size_t size) {
+static int32_t find_family(const struct tfr_problem *problem, struct onednn_family **family, char *reason, size_t size) {
     struct onednn_key key = key_of(problem);
-    struct onednn_family *family = onednn_family_find(&key, reason, size);
-    if (family == NULL) {
+    int32_t status = onednn_family_find(&key, family, reason, size);
+    if (status == TFR_UNSUPPORTED) {
         key.is_plain = 1;
-        family = onednn_family_find(&key, reason, size);
+        status = onednn_family_find(&key, family, reason, size);
     }
-    return family;
+    return status;
 }
 
 static int64_t smaller(int64_t a, int64_t b) {
@@ -77,8 +76,7 @@ static int64_t smaller(int64_t a, int64_t b) {
 }
 
 /* OWN orders are told apart by a number: here the version, and whether the activation is the library's. */
-static struct tfr_order order_of(const struct tfr_problem *problem, const struct onednn_family *family) {
-    struct tfr_order order = onednn_order(family->key.dtype, family->key.k, family->key.is_plain);
+static struct tfr_order own_order(const struct tfr_problem *problem, struct tfr_order order) {
     if (order.kind == TFR_ORDER_OWN || is_fused(problem)) {
         order.kind = TFR_ORDER_OWN;
         order.k_block = (DNNL_VERSION_MAJOR * 100 + DNNL_VERSION_MINOR) * 2 + (is_fused(problem) ? 1 : 0);
@@ -92,10 +90,9 @@ static bool is_amx_in_one_block(const struct onednn_key *key) {
     return key->dtype == TFR_DTYPE_BF16 && !key->is_plain && compat_has_amx() && key->k <= 768;
 }
 
-static bool keeps_order(const struct tfr_problem *problem, const struct onednn_family *family, char *reason,
+static bool keeps_order(const struct tfr_problem *problem, const struct onednn_family *family, struct tfr_order own, char *reason,
                         size_t size) {
     const struct tfr_order *asked = &problem->order;
-    const struct tfr_order own = order_of(problem, family);
     const int64_t k = family->key.k;
     if (problem->deterministic && own.kind == TFR_ORDER_OWN && !is_amx_in_one_block(&family->key)) {
         return refuse(reason, size,
@@ -114,8 +111,9 @@ static bool keeps_order(const struct tfr_problem *problem, const struct onednn_f
     return true;
 }
 
-static bool supports(const struct tfr_problem *problem, char *reason, size_t size) {
+static bool supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t size) {
     const struct onednn_key key = key_of(problem);
+    (void)self;
     if (key.k < MIN_SIDE || key.n < MIN_SIDE) {
         return refuse(reason, size, "K and N must be 16 at least");
     }
@@ -125,8 +123,7 @@ static bool supports(const struct tfr_problem *problem, char *reason, size_t siz
     if (has_activation(problem) && key.adds) {
         return refuse(reason, size, "has either an activation or a residual, not both");
     }
-    const struct onednn_family *family = family_of(problem, reason, size);
-    return family != NULL && keeps_order(problem, family, reason, size);
+    return true;
 }
 
 /* Floats rounded to bf16 stand behind the library's scratchpad. */
@@ -134,26 +131,41 @@ static size_t scratchpad_bytes(const struct onednn_family *family) {
     return (family->scratch_bytes + 63) / 64 * 64;
 }
 
-static bool query(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason, size_t size) {
-    const struct onednn_family *family = family_of(problem, reason, size);
-    if (family == NULL) {
-        return false;
+static void need_weight(const struct onednn_key *key, struct tfr_pack_need *need) {
+    need->bytes = panel_bytes(key->dtype, key->k, key->n);
+    need->format = panel_format(key->dtype);
+    if (key->is_plain) {
+        need->bytes = (size_t)(key->k * key->n) * panel_element_bytes(key->dtype);
+        need->format = key->dtype == TFR_DTYPE_BF16 ? "plain.bf16" : "plain.f32";
+    }
+}
+
+/* Primitive descriptors are made and the order is measured the first time such a problem comes; both are kept. */
+static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
+                       size_t size) {
+    struct onednn_family *family;
+    struct tfr_order order;
+    int32_t status = find_family(problem, &family, reason, size);
+    if (status == TFR_OK) {
+        status = onednn_order(family->key.dtype, family->key.k, family->key.is_plain, &order, reason, size);
+    }
+    if (status != TFR_OK) {
+        return status;
     }
     const struct onednn_key *key = &family->key;
     const bool is_bf16 = key->dtype == TFR_DTYPE_BF16;
-    needs->packed_bytes = panel_bytes(key->dtype, key->k, key->n);
-    needs->pack_format = panel_format(key->dtype);
-    if (key->is_plain) {
-        needs->packed_bytes = (size_t)(key->k * key->n) * panel_element_bytes(key->dtype);
-        needs->pack_format = is_bf16 ? "plain.bf16" : "plain.f32";
+    (void)self;
+    needs->order = own_order(problem, order);
+    if (!keeps_order(problem, family, needs->order, reason, size)) {
+        return TFR_UNSUPPORTED;
     }
+    need_weight(key, &needs->pack[1]);
     needs->state_bytes = sizeof(struct state);
     needs->scratch_bytes = scratchpad_bytes(family);
     if (is_bf16) {
         needs->scratch_bytes += (size_t)(key->rows_max * key->k) * sizeof(uint16_t);
     }
-    needs->order = order_of(problem, family);
-    return true;
+    return TFR_OK;
 }
 
 /* Dense [K,N] in the packed dtype, rows split over the threads. */
@@ -177,11 +189,13 @@ static void pack_plain(const struct tfr_problem *problem, const struct tfr_tenso
     }
 }
 
-static void pack(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed, int tid,
-                 int nth) {
+/* The family is there since `prepare`. */
+static void pack(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg, const struct tfr_tensor *weight,
+                 void *packed, int32_t tid, int32_t nth) {
     char reason[128];
-    const struct onednn_family *family = family_of(problem, reason, sizeof reason);
-    if (family != NULL && family->key.is_plain) {
+    struct onednn_family *family;
+    (void)self, (void)arg;
+    if (find_family(problem, &family, reason, sizeof reason) == TFR_OK && family->key.is_plain) {
         pack_plain(problem, weight, packed, tid, nth);
     } else {
         tfr_panel_pack(problem->arg[1].dtype, weight, problem->attrs.transposed != 0, packed, tid, nth);
@@ -195,8 +209,7 @@ static void free_memory(dnnl_memory_t *memory) {
     }
 }
 
-static void release(void *state) {
-    struct state *s = state;
+static void leave(struct state *s) {
     if (s->family == NULL) {
         return;
     }
@@ -209,6 +222,11 @@ static void release(void *state) {
     free_memory(&s->bias);
     onednn_family_leave(s->family);
     s->family = NULL;
+}
+
+static void release(const struct tfr_kernel *self, void *state) {
+    (void)self;
+    leave(state);
 }
 
 static bool make_memory(struct state *s) {
@@ -224,18 +242,24 @@ static bool make_memory(struct state *s) {
     return is_made;
 }
 
-static bool init(const struct tfr_problem *problem, void *state, char *reason, size_t size) {
+static int32_t init(const struct tfr_kernel *self, const struct tfr_problem *problem, void *state, char *reason, size_t size) {
     struct state *s = state;
-    struct onednn_family *family = family_of(problem, reason, size);
-    if (family == NULL || !onednn_family_take(family, reason, size)) {
-        return false;
+    struct onednn_family *family;
+    const int32_t status = find_family(problem, &family, reason, size);
+    (void)self;
+    if (status != TFR_OK) {
+        return status;
+    }
+    if (!onednn_family_take(family, reason, size)) {
+        return TFR_RESOURCE;
     }
     s->family = family;
     if (!make_memory(s)) {
-        release(s);
-        return refuse(reason, size, "oneDNN fails to make memory objects");
+        leave(s);
+        snprintf(reason, size, "oneDNN fails to make memory objects");
+        return TFR_RESOURCE;
     }
-    return true;
+    return TFR_OK;
 }
 
 static void round_rows(uint16_t *to, const float *from, int64_t count, int n_threads) {
@@ -279,8 +303,7 @@ static int bucket_for(const struct onednn_family *family, int64_t rows) {
     return i;
 }
 
-static void execute(const struct state *s, int bucket, const struct tfr_run_args *args, void *x,
-                    void *scratchpad) {
+static bool execute(const struct state *s, int bucket, const struct tfr_run_args *args, void *x, void *scratchpad) {
     const dnnl_exec_arg_t exec[] = {{DNNL_ARG_SRC, s->x[bucket]},
                                     {DNNL_ARG_WEIGHTS, s->weight},
                                     {DNNL_ARG_DST, s->y[bucket]},
@@ -294,21 +317,19 @@ static void execute(const struct state *s, int bucket, const struct tfr_run_args
     if (s->family->key.has_bias) {
         dnnl_memory_set_data_handle(s->bias, args->arg[2]);
     }
-    if (dnnl_primitive_execute(s->family->bucket[bucket].primitive, onednn_stream(), count, exec) != dnnl_success ||
-        dnnl_stream_wait(onednn_stream()) != dnnl_success) {
-        *(float *)args->arg[4] = NAN; /* run cannot fail: let the check for NaN downstream report it */
-    }
+    return dnnl_primitive_execute(s->family->bucket[bucket].primitive, onednn_stream(), count, exec) == dnnl_success &&
+           dnnl_stream_wait(onednn_stream()) == dnnl_success;
 }
 
-static void run(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                const struct tfr_problem *problem) {
+static int32_t run(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                   const struct tfr_run_ctx *ctx) {
     const struct state *s = args->state;
     const struct onednn_key *key = &s->family->key;
     const int threads_before = omp_get_max_threads();
     void *x = args->arg[0];
     float *y = args->arg[4];
     if (args->rows <= 0) {
-        return;
+        return TFR_OK;
     }
     if (key->dtype == TFR_DTYPE_BF16) {
         x = (char *)ctx->scratch + scratchpad_bytes(s->family);
@@ -320,34 +341,36 @@ static void run(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
     if (threads_before != key->n_threads) {
         omp_set_num_threads(key->n_threads);
     }
-    execute(s, bucket_for(s->family, args->rows), args, x, ctx->scratch);
+    const bool is_done = execute(s, bucket_for(s->family, args->rows), args, x, ctx->scratch);
     if (threads_before != key->n_threads) {
         omp_set_num_threads(threads_before);
+    }
+    if (!is_done) {
+        snprintf(ctx->reason, ctx->reason_size, "oneDNN fails to run its primitive for %lld rows", (long long)args->rows);
+        return TFR_RUNTIME;
     }
     if (has_activation(problem) && key->activation == TFR_ACT_NONE) {
         activate(y, args->rows * key->n, problem->attrs.activation, key->n_threads);
     }
+    return TFR_OK;
 }
 
 /* Shares of the peaks, set by hand after measurements on AVX-512 with two threads. The call, its parallel regions and, in bf16,
  * the rounding of x cost a few microseconds; with few rows the library reads weights more slowly than gemv.
  */
-static void cost(const struct tfr_problem *problem, struct tfr_cost *out) {
+static void cost(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_cost *out) {
+    (void)self;
     out->flop_fraction = 0.87;
     out->byte_fraction = 0.78;
     out->overhead_ns = has_activation(problem) && problem->deterministic ? 8000.0 : 5000.0;
 }
 
-#define RECORD(text, DTYPE)                                                                                  \
-    {                                                                                                        \
-        .struct_size = sizeof(struct tfr_kernel), .name = text, .op = TFR_OP_LINEAR,                         \
-        .dtypes = 1U << TFR_DTYPE_##DTYPE, .run_class = TFR_RUN_SELF,                                        \
-        .flags = TFR_KERNEL_IN_PLACE | TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = 25, .supports = supports,     \
-        .cost = cost, .query = query, .pack = pack, .init = init, .run = run, .release = release             \
+#define KERNEL(DTYPE, dtype)                                                                                                       \
+    &(const struct tfr_kernel) {                                                                                                   \
+        .struct_size = sizeof(struct tfr_kernel), .op = TFR_OP_LINEAR, .name = "linear." #dtype ".onednn.auto",                    \
+        .dtypes = 1U << TFR_DTYPE_##DTYPE, .run_class = TFR_RUN_SELF,                                                              \
+        .flags = TFR_KERNEL_IN_PLACE | TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = 25, .supports = supports, .cost = cost,             \
+        .prepare = prepare, .pack = pack, .init = init, .run = run, .release = release                                             \
     }
 
-const struct tfr_kernel tfr_onednn_kernels[] = {
-    RECORD("linear.f32.onednn.auto", F32),
-    RECORD("linear.bf16.onednn.auto", BF16),
-};
-const int32_t tfr_onednn_n_kernels = (int32_t)(sizeof tfr_onednn_kernels / sizeof tfr_onednn_kernels[0]);
+const struct tfr_kernel *const onednn_kernels[ONEDNN_N_KERNELS] = {KERNEL(F32, f32), KERNEL(BF16, bf16)};

@@ -25,6 +25,7 @@ struct probe {
     uint16_t *x_rounded;
     void *packed, *scratch;
     float *y; /* [PROBE_ROWS][PROBE_COLUMNS] */
+    bool lacks_memory; /* the answer would be wrong, not OWN */
 };
 
 static struct answer {
@@ -126,11 +127,14 @@ static bool compute(struct probe *p, bool is_plain, int rows) {
                                    .n_threads = omp_get_max_threads(),
                                    .is_plain = is_plain};
     char reason[128];
-    struct onednn_family *family = onednn_family_find(&key, reason, sizeof reason);
-    if (family == NULL || !onednn_family_take(family, reason, sizeof reason)) {
+    struct onednn_family *family;
+    const int32_t status = onednn_family_find(&key, &family, reason, sizeof reason);
+    p->lacks_memory = status == TFR_RESOURCE;
+    if (status != TFR_OK || !onednn_family_take(family, reason, sizeof reason)) {
         return false;
     }
     p->scratch = aligned_alloc(64, (family->scratch_bytes + 64) / 64 * 64);
+    p->lacks_memory = p->scratch == NULL;
     const bool is_done = p->scratch != NULL && execute(family, p);
     free(p->scratch);
     p->scratch = NULL;
@@ -197,7 +201,7 @@ static struct tfr_order probe_order(struct probe *p, bool is_plain) {
     return order;
 }
 
-static struct tfr_order find_order(int dtype, int64_t k, bool is_plain) {
+static bool find_order(int dtype, int64_t k, bool is_plain, struct tfr_order *order) {
     const size_t x_count = (size_t)(PROBE_ROWS * k),
                  w_count = (size_t)(panel_padded_k(dtype, k) * PROBE_COLUMNS);
     struct probe p = {
@@ -209,23 +213,24 @@ static struct tfr_order find_order(int dtype, int64_t k, bool is_plain) {
         .packed = aligned_alloc(64, w_count * sizeof(float)),
         .y = aligned_alloc(64, sizeof(float) * PROBE_ROWS * PROBE_COLUMNS),
     };
-    struct tfr_order order = {.kind = TFR_ORDER_OWN};
-    if (p.x != NULL && p.x_rounded != NULL && p.w != NULL && p.packed != NULL && p.y != NULL) {
-        order = probe_order(&p, is_plain);
+    p.lacks_memory = p.x == NULL || p.x_rounded == NULL || p.w == NULL || p.packed == NULL || p.y == NULL;
+    if (!p.lacks_memory) {
+        *order = probe_order(&p, is_plain);
     }
     free(p.x);
     free(p.x_rounded);
     free(p.w);
     free(p.packed);
     free(p.y);
-    return order;
+    return !p.lacks_memory;
 }
 
-struct tfr_order onednn_order(int dtype, int64_t k, bool is_plain) {
-    struct tfr_order order;
+int32_t onednn_order(int dtype, int64_t k, bool is_plain, struct tfr_order *order, char *reason, size_t reason_size) {
+    *order = (struct tfr_order){.kind = TFR_ORDER_OWN};
     if (dtype == TFR_DTYPE_BF16 && compat_has_amx()) {
-        return (struct tfr_order){.kind = TFR_ORDER_OWN}; /* tiles add in an order of their own */
+        return TFR_OK; /* tiles add in an order of their own */
     }
+    bool is_found = true;
     pthread_mutex_lock(&answers_lock);
     int i = 0;
     while (i < n_answers &&
@@ -233,14 +238,16 @@ struct tfr_order onednn_order(int dtype, int64_t k, bool is_plain) {
         i++;
     }
     if (i < n_answers) {
-        order = answers[i].order;
+        *order = answers[i].order;
     } else {
-        order = find_order(dtype, k, is_plain);
-        if (n_answers < MAX_ANSWERS) {
-            answers[n_answers++] =
-                (struct answer){.dtype = dtype, .is_plain = is_plain, .k = k, .order = order};
+        is_found = find_order(dtype, k, is_plain, order);
+        if (is_found && n_answers < MAX_ANSWERS) {
+            answers[n_answers++] = (struct answer){.dtype = dtype, .is_plain = is_plain, .k = k, .order = *order};
         }
     }
     pthread_mutex_unlock(&answers_lock);
-    return order;
+    if (!is_found) {
+        snprintf(reason, reason_size, "no memory to find out its order of additions");
+    }
+    return is_found ? TFR_OK : TFR_RESOURCE;
 }

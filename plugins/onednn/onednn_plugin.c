@@ -4,13 +4,15 @@
 
 static char build_text[160];
 
-static struct tfr_plugin plugin = {
+static const struct tfr_plugin plugin = {
     .struct_size = sizeof(struct tfr_plugin),
     .abi_major = TFR_PLUGIN_ABI_MAJOR,
     .abi_minor = TFR_PLUGIN_ABI_MINOR,
     .name = "onednn",
     .version = TFR_VERSION_TEXT,
     .build = build_text,
+    .n_kernels = ONEDNN_N_KERNELS,
+    .kernels = onednn_kernels,
 };
 
 static void choose_activation(uint32_t isa) {
@@ -50,7 +52,5 @@ TFR_PLUGIN_ENTRY(onednn) {
         return NULL;
     }
     describe_build();
-    plugin.kernels = tfr_onednn_kernels;
-    plugin.n_kernels = tfr_onednn_n_kernels;
     return &plugin;
 }

@@ -185,25 +185,26 @@ static void free_family(struct onednn_family *family) {
     free(family);
 }
 
-static struct onednn_family *make_family(const struct onednn_key *key, char *reason, size_t size) {
+static int32_t make_family(const struct onednn_key *key, struct onednn_family **made, char *reason, size_t size) {
     struct onednn_family *family = calloc(1, sizeof *family);
     if (family == NULL) {
-        refuse(reason, size, "out of memory");
-        return NULL;
+        refuse(reason, size, "no memory");
+        return TFR_RESOURCE;
     }
     family->key = *key;
     if (!compat_desc_make(&family->weight, key->k, key->n, factor_type(key), weight_tag(key)) ||
         !compat_desc_make(&family->bias, 1, key->n, dnnl_f32, dnnl_ab)) {
         refuse(reason, size, "oneDNN refuses the layout of the weights");
         free_family(family);
-        return NULL;
+        return TFR_UNSUPPORTED;
     }
     if (!make_buckets(family, reason, size)) {
         free_family(family);
-        return NULL;
+        return TFR_UNSUPPORTED;
     }
     family->implementation = compat_implementation(family->bucket[family->n_buckets - 1].desc);
-    return family;
+    *made = family;
+    return TFR_OK;
 }
 
 static bool is_same_key(const struct onednn_key *a, const struct onednn_key *b) {
@@ -212,21 +213,22 @@ static bool is_same_key(const struct onednn_key *a, const struct onednn_key *b) 
            a->activation == b->activation && a->is_plain == b->is_plain;
 }
 
-struct onednn_family *onednn_family_find(const struct onednn_key *key, char *reason, size_t reason_size) {
+int32_t onednn_family_find(const struct onednn_key *key, struct onednn_family **family, char *reason, size_t reason_size) {
+    int32_t status = TFR_OK;
     pthread_mutex_lock(&table_lock);
-    struct onednn_family *family = families;
-    while (family != NULL && !is_same_key(&family->key, key)) {
-        family = family->next;
+    *family = families;
+    while (*family != NULL && !is_same_key(&(*family)->key, key)) {
+        *family = (*family)->next;
     }
-    if (family == NULL) {
-        family = make_family(key, reason, reason_size);
-        if (family != NULL) {
-            family->next = families;
-            families = family;
+    if (*family == NULL) {
+        status = make_family(key, family, reason, reason_size);
+        if (status == TFR_OK) {
+            (*family)->next = families;
+            families = *family;
         }
     }
     pthread_mutex_unlock(&table_lock);
-    return family;
+    return status;
 }
 
 static void free_primitives(struct onednn_family *family) {

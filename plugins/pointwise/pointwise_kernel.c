@@ -36,8 +36,8 @@ V_INLINE vf load_table(const void *table, int dtype, int64_t at, int lanes) {
     return v_load(value);
 }
 
-void V_NAME(tfr_pointwise_embed)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                                 const struct tfr_problem *problem) {
+int32_t V_NAME(tfr_pointwise_embed)(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                                    const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     const int32_t *ids = args->arg[0], *positions = args->arg[1];
     const int64_t width = problem->arg[4].dim[1];
     const int token_dtype = problem->arg[2].dtype, position_dtype = problem->arg[3].dtype;
@@ -57,10 +57,11 @@ void V_NAME(tfr_pointwise_embed)(const struct tfr_run_args *args, const struct t
                   v_add(token, load_table(args->arg[3], position_dtype, positions[t] * width + c, lanes)),
                   lanes);
     }
+    return TFR_OK;
 }
 
-void V_NAME(tfr_pointwise_lookup_add)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                                      const struct tfr_problem *problem) {
+int32_t V_NAME(tfr_pointwise_lookup_add)(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                                         const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     const int32_t *ids = args->arg[1];
     const int64_t width = problem->arg[3].dim[1];
     const int dtype = problem->arg[2].dtype;
@@ -75,15 +76,17 @@ void V_NAME(tfr_pointwise_lookup_add)(const struct tfr_run_args *args, const str
             v_store_n(y + c, v_add(v_load_n(x + c, lanes), row), lanes);
         }
     }
+    return TFR_OK;
 }
 
-void V_NAME(tfr_pointwise_copy)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                                const struct tfr_problem *problem) {
+int32_t V_NAME(tfr_pointwise_copy)(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                                   const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     int64_t begin, end;
     split_lines(args->rows * problem->arg[1].dim[1], ctx, &begin, &end);
     if (begin < end) {
         memcpy((float *)args->arg[1] + begin, (const float *)args->arg[0] + begin, (size_t)(end - begin) * sizeof(float));
     }
+    return TFR_OK;
 }
 
 /* One loop per activation: the switch inside act_apply_vec is resolved at compile time. */
@@ -98,8 +101,8 @@ V_INLINE void apply(const float *x, float *y, int64_t n, int activation) {
     }
 }
 
-void V_NAME(tfr_pointwise_activation)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                                      const struct tfr_problem *problem) {
+int32_t V_NAME(tfr_pointwise_activation)(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                                         const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     int64_t begin, end;
     split_lines(args->rows * problem->arg[1].dim[1], ctx, &begin, &end);
     const float *x = (const float *)args->arg[0] + begin;
@@ -114,10 +117,11 @@ void V_NAME(tfr_pointwise_activation)(const struct tfr_run_args *args, const str
     default:
         apply(x, y, end - begin, problem->attrs.activation);
     }
+    return TFR_OK;
 }
 
-void V_NAME(tfr_pointwise_add)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                               const struct tfr_problem *problem) {
+int32_t V_NAME(tfr_pointwise_add)(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                                  const struct tfr_run_ctx *ctx) {
     const float *a = args->arg[0], *b = args->arg[1];
     float *y = args->arg[2];
     int64_t i, end;
@@ -129,10 +133,11 @@ void V_NAME(tfr_pointwise_add)(const struct tfr_run_args *args, const struct tfr
         const int lanes = (int)(end - i);
         v_store_n(y + i, v_add(v_load_n(a + i, lanes), v_load_n(b + i, lanes)), lanes);
     }
+    return TFR_OK;
 }
 
-void V_NAME(tfr_pointwise_gather_rows)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                                       const struct tfr_problem *problem) {
+int32_t V_NAME(tfr_pointwise_gather_rows)(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                                          const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     const int32_t *rows = args->arg[1];
     const int64_t width = problem->arg[2].dim[1];
     int64_t begin, end;
@@ -141,6 +146,7 @@ void V_NAME(tfr_pointwise_gather_rows)(const struct tfr_run_args *args, const st
         memcpy((float *)args->arg[2] + r * width, (const float *)args->arg[0] + rows[r] * width,
                (size_t)width * sizeof(float));
     }
+    return TFR_OK;
 }
 
 /* One vector as int8, its elements `step` apart; its scale. 16 at a time, so that the division is done on vectors. */
@@ -201,16 +207,16 @@ static int64_t n_panels(const struct tfr_batch_seq *seq) {
 }
 
 /* The units of work are (sequence, head, panel), in this order; each thread takes a run of them. */
-void V_NAME(tfr_pointwise_kv_append)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                                     const struct tfr_problem *problem) {
+int32_t V_NAME(tfr_pointwise_kv_append)(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                                        const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     const struct tfr_attrs *attrs = &problem->attrs;
     int64_t total = 0, before = 0, begin, end;
     for (int64_t b = 0; b < args->batch->n_seqs; b++) {
-        total += attrs->n_heads * n_panels(&args->batch->seq[b]);
+        total += attrs->n_heads * n_panels(tfr_batch_at(args->batch, b));
     }
     split_evenly(total, ctx->tid, ctx->nth, &begin, &end);
     for (int64_t b = 0; b < args->batch->n_seqs; b++) {
-        const struct tfr_batch_seq *seq = &args->batch->seq[b];
+        const struct tfr_batch_seq *seq = tfr_batch_at(args->batch, b);
         const int64_t panels = n_panels(seq), units = attrs->n_heads * panels;
         const int64_t first = begin > before ? begin - before : 0;
         const int64_t last = end - before < units ? end - before : units;
@@ -218,9 +224,10 @@ void V_NAME(tfr_pointwise_kv_append)(const struct tfr_run_args *args, const stru
             const int64_t slot0 = (seq->past / TFR_KV_PANEL + u % panels) * TFR_KV_PANEL - seq->past;
             const int64_t t0 = slot0 > 0 ? slot0 : 0;
             const int64_t t1 = slot0 + TFR_KV_PANEL < seq->n_rows ? slot0 + TFR_KV_PANEL : seq->n_rows;
-            append_panel(args->arg[0], problem->arg[0].dim[1], seq, &seq->kv[attrs->layer], attrs->n_heads, attrs->head_dim,
-                         u / panels, t0, t1);
+            append_panel(args->arg[0], problem->arg[0].dim[1], seq, tfr_seq_kv(args->batch, seq, attrs, 0), attrs->n_heads,
+                         attrs->head_dim, u / panels, t0, t1);
         }
         before += units;
     }
+    return TFR_OK;
 }

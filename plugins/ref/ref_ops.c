@@ -59,8 +59,8 @@ static double activate(double x, int activation) {
     }
 }
 
-void tfr_ref_embed(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                   const struct tfr_problem *problem) {
+int32_t tfr_ref_embed(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                      const struct tfr_run_ctx *ctx) {
     const int32_t *ids = args->arg[0], *positions = args->arg[1];
     const int64_t width = problem->arg[4].dim[1];
     float *y = args->arg[4];
@@ -70,10 +70,11 @@ void tfr_ref_embed(const struct tfr_run_args *args, const struct tfr_run_ctx *ct
                                load_as_f32(args->arg[3], problem->arg[3].dtype, positions[t] * width + c);
         }
     }
+    return TFR_OK;
 }
 
-void tfr_ref_layer_norm(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                        const struct tfr_problem *problem) {
+int32_t tfr_ref_layer_norm(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                           const struct tfr_run_ctx *ctx) {
     const float *weight = args->arg[1], *bias = args->arg[2];
     const int64_t width = problem->arg[3].dim[1];
     for (int64_t r = 0; r < args->rows; r++) {
@@ -92,6 +93,7 @@ void tfr_ref_layer_norm(const struct tfr_run_args *args, const struct tfr_run_ct
             y[c] = (float)((x[c] - mean) / deviation * weight[c] + bias[c]);
         }
     }
+    return TFR_OK;
 }
 
 /* sum[i] = sum over k of x[k] W[k][n0 + i], for `width` columns. */
@@ -116,8 +118,8 @@ static void dot_columns(const float *x, const void *packed, bool is_bf16, int64_
     }
 }
 
-void tfr_ref_linear(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                    const struct tfr_problem *problem) {
+int32_t tfr_ref_linear(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                       const struct tfr_run_ctx *ctx) {
     enum { COLUMNS = 256 };
     const bool is_bf16 = problem->arg[1].dtype == TFR_DTYPE_BF16;
     const int64_t n_in = problem->arg[0].dim[1], n_out = problem->arg[4].dim[1];
@@ -136,10 +138,11 @@ void tfr_ref_linear(const struct tfr_run_args *args, const struct tfr_run_ctx *c
             }
         }
     }
+    return TFR_OK;
 }
 
-void tfr_ref_lookup_add(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                        const struct tfr_problem *problem) {
+int32_t tfr_ref_lookup_add(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                           const struct tfr_run_ctx *ctx) {
     const int32_t *ids = args->arg[1];
     const int64_t width = problem->arg[3].dim[1];
     const float *x = args->arg[0];
@@ -150,20 +153,22 @@ void tfr_ref_lookup_add(const struct tfr_run_args *args, const struct tfr_run_ct
                 x[t * width + c] + load_as_f32(args->arg[2], problem->arg[2].dtype, ids[t] * width + c);
         }
     }
+    return TFR_OK;
 }
 
-void tfr_ref_copy(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                  const struct tfr_problem *problem) {
+int32_t tfr_ref_copy(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                     const struct tfr_run_ctx *ctx) {
     memcpy(args->arg[1], args->arg[0], (size_t)(args->rows * problem->arg[1].dim[1]) * sizeof(float));
+    return TFR_OK;
 }
 
-void tfr_ref_kv_append(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                       const struct tfr_problem *problem) {
+int32_t tfr_ref_kv_append(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                          const struct tfr_run_ctx *ctx) {
     const int64_t head_dim = problem->attrs.head_dim, width = problem->attrs.n_heads * head_dim;
     const int64_t pitch = problem->arg[0].dim[1];
     for (int64_t b = 0; b < args->batch->n_seqs; b++) {
-        const struct tfr_batch_seq *seq = &args->batch->seq[b];
-        const struct tfr_kv *kv = &seq->kv[problem->attrs.layer];
+        const struct tfr_batch_seq *seq = tfr_batch_at(args->batch, b);
+        const struct tfr_kv *kv = tfr_seq_kv(args->batch, seq, &problem->attrs, 0);
         for (int64_t t = 0; t < seq->n_rows && !seq->query_only; t++) {
             const float *k_row = (const float *)args->arg[0] + (seq->row0 + t) * pitch + pitch - 2 * width;
             for (int64_t h = 0; h < problem->attrs.n_heads; h++) {
@@ -172,6 +177,7 @@ void tfr_ref_kv_append(const struct tfr_run_args *args, const struct tfr_run_ctx
             }
         }
     }
+    return TFR_OK;
 }
 
 static double score_of(const float *q, const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s) {
@@ -231,18 +237,19 @@ static void attend_row(const struct query *query, double *sum, float *o) {
     }
 }
 
-bool tfr_ref_attention_supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
+bool tfr_ref_attention_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason,
+                                size_t reason_size) {
     if (problem->attrs.attention != TFR_ATTENTION_FUSED) {
-        return kv_dtype_served(problem, reason, reason_size);
+        return kv_dtype_served(self, problem, reason, reason_size);
     }
     snprintf(reason, reason_size, "is not fused, and fused attention was asked for");
     return false;
 }
 
-bool tfr_ref_attention_query(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
-                             size_t reason_size) {
+int32_t tfr_ref_attention_prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
+                                  char *reason, size_t reason_size) {
     needs->scratch_bytes = (size_t)problem->attrs.head_dim * sizeof(double);
-    return true;
+    return TFR_OK;
 }
 
 /* All heads of row t of a sequence. */
@@ -256,7 +263,7 @@ static void attend_heads(const struct tfr_run_args *args, const struct tfr_run_c
     for (int64_t h = 0; h < attrs->n_heads; h++) {
         const int64_t mask_row = (extra->mask_heads > 1 ? h : 0) * seq->n_rows + t;
         struct query query = {.q = (const float *)args->arg[0] + row * problem->arg[0].dim[1] + h * head_dim,
-                              .kv = attrs->cross ? &seq->cross_kv[attrs->layer] : &seq->kv[attrs->layer],
+                              .kv = tfr_seq_kv(args->batch, seq, attrs, attrs->cross),
                               .h = h,
                               .head_dim = head_dim,
                               .n_visible = is_causal ? seq->past + t + 1 : n_keys,
@@ -273,43 +280,47 @@ static void attend_heads(const struct tfr_run_args *args, const struct tfr_run_c
                 extra->weights[attrs->layer] + extra->weights_offset + (h * seq->n_rows + t) * n_keys;
             memset(query.weights, 0, (size_t)n_keys * sizeof(float));
         }
-        attend_row(&query, ctx->scratch, (float *)args->arg[1] + row * width + h * head_dim);
+        attend_row(&query, ctx->scratch, (float *)args->arg[2] + row * width + h * head_dim);
     }
 }
 
-void tfr_ref_attention(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                       const struct tfr_problem *problem) {
+int32_t tfr_ref_attention(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                          const struct tfr_run_ctx *ctx) {
     for (int64_t b = 0; b < args->batch->n_seqs; b++) {
-        for (int64_t t = 0; t < args->batch->seq[b].n_rows; t++) {
-            attend_heads(args, ctx, problem, &args->batch->seq[b], t);
+        for (int64_t t = 0; t < tfr_batch_at(args->batch, b)->n_rows; t++) {
+            attend_heads(args, ctx, problem, tfr_batch_at(args->batch, b), t);
         }
     }
+    return TFR_OK;
 }
 
-void tfr_ref_activation(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                        const struct tfr_problem *problem) {
+int32_t tfr_ref_activation(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                           const struct tfr_run_ctx *ctx) {
     const float *x = args->arg[0];
     float *y = args->arg[1];
     for (int64_t i = 0; i < args->rows * problem->arg[1].dim[1]; i++) {
         y[i] = (float)activate(x[i], problem->attrs.activation);
     }
+    return TFR_OK;
 }
 
-void tfr_ref_add(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                 const struct tfr_problem *problem) {
+int32_t tfr_ref_add(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                    const struct tfr_run_ctx *ctx) {
     const float *a = args->arg[0], *b = args->arg[1];
     float *y = args->arg[2];
     for (int64_t i = 0; i < args->rows * problem->arg[2].dim[1]; i++) {
         y[i] = a[i] + b[i];
     }
+    return TFR_OK;
 }
 
-void tfr_ref_gather_rows(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                         const struct tfr_problem *problem) {
+int32_t tfr_ref_gather_rows(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                            const struct tfr_run_ctx *ctx) {
     const int32_t *rows = args->arg[1];
     const int64_t width = problem->arg[2].dim[1];
     for (int64_t r = 0; r < args->rows; r++) {
         memcpy((float *)args->arg[2] + r * width, (const float *)args->arg[0] + rows[r] * width,
                (size_t)width * sizeof(float));
     }
+    return TFR_OK;
 }

@@ -8,7 +8,7 @@
 /* OWN orders name themselves by a number: 53, the bits of a double's significand. */
 enum { REF_ORDER_MARK = 53 };
 
-bool tfr_ref_linear_supports(const struct tfr_problem *problem, char *reason, size_t reason_size) {
+bool tfr_ref_linear_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size) {
     const struct tfr_order *order = &problem->order;
     if (order->kind == TFR_ORDER_ANY || (order->kind == TFR_ORDER_OWN && order->k_block == REF_ORDER_MARK)) {
         return true;
@@ -18,17 +18,17 @@ bool tfr_ref_linear_supports(const struct tfr_problem *problem, char *reason, si
     return false;
 }
 
-bool tfr_ref_linear_query(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
-                          size_t reason_size) {
+int32_t tfr_ref_linear_prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
+                               char *reason, size_t reason_size) {
     const bool is_bf16 = problem->arg[1].dtype == TFR_DTYPE_BF16;
-    needs->packed_bytes = (size_t)(problem->arg[0].dim[1] * problem->arg[4].dim[1]) * (is_bf16 ? 2 : 4);
-    needs->pack_format = is_bf16 ? "plain.bf16" : "plain.f32";
+    needs->pack[1].bytes = (size_t)(problem->arg[0].dim[1] * problem->arg[4].dim[1]) * (is_bf16 ? 2 : 4);
+    needs->pack[1].format = is_bf16 ? "plain.bf16" : "plain.f32";
     needs->order = (struct tfr_order){.kind = TFR_ORDER_OWN, .k_block = REF_ORDER_MARK};
-    return true;
+    return TFR_OK;
 }
 
-void tfr_ref_linear_pack(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed,
-                         int tid, int nth) {
+void tfr_ref_linear_pack(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg,
+                         const struct tfr_tensor *weight, void *packed, int32_t tid, int32_t nth) {
     const bool is_transposed = problem->attrs.transposed != 0;
     const int64_t n_in = problem->arg[0].dim[1], n_out = problem->arg[4].dim[1];
     const int64_t stride_k = weight->stride[is_transposed ? 1 : 0],

@@ -1,44 +1,38 @@
 /* ref_plugin.c - the kernel records of ref: every op but send_hidden and recv_hidden, which belong to the
  * transport. */
 #include "common/kv_served.h"
+#include "common/share.h"
 #include "ref/ref.h"
-
-static void cost_slow(const struct tfr_problem *problem, struct tfr_cost *cost) {
-    cost->flop_fraction = 0.005; /* one thread, double, no blocking */
-    cost->byte_fraction = 0.05;
-}
 
 #define F32_ONLY (1U << TFR_DTYPE_F32)
 #define TABLES                                                                                               \
     (1U << TFR_DTYPE_F32 | 1U << TFR_DTYPE_BF16 | 1U << TFR_DTYPE_F16 |                                      \
      1U << TFR_DTYPE_F64) /* read where it lies */
 
-#define RECORD(OP, name_text, dtype_bits, flag_bits, run_function, ...)                                      \
-    {                                                                                                        \
-        .struct_size = sizeof(struct tfr_kernel), .name = name_text, .op = TFR_OP_##OP,                      \
-        .dtypes = dtype_bits, .run_class = TFR_RUN_SEQ,                                                      \
-        .flags = (flag_bits) | TFR_KERNEL_SAME_BITS_ANY_TEAM, .cost = cost_slow, .run = run_function,        \
-        __VA_ARGS__                                                                                          \
-    }
-#define LINEAR .supports = tfr_ref_linear_supports, .query = tfr_ref_linear_query, .pack = tfr_ref_linear_pack
+static const struct share slow = {.flops = 0.005, .bytes = 0.05}; /* one thread, double, no blocking */
 
-static const struct tfr_kernel kernels[] = {
-    RECORD(EMBED, "embed.any.ref.plain", TABLES, 0, tfr_ref_embed, .score = 0),
-    RECORD(LAYER_NORM, "layer_norm.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_layer_norm,
-           .score = 0),
-    RECORD(LINEAR, "linear.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_linear, LINEAR),
-    RECORD(LINEAR, "linear.bf16.ref.plain", 1U << TFR_DTYPE_BF16, TFR_KERNEL_IN_PLACE, tfr_ref_linear,
-           LINEAR),
-    RECORD(KV_APPEND, "kv_append.f32.ref.plain", F32_ONLY, 0, tfr_ref_kv_append,
-           .supports = kv_dtype_served),
-    RECORD(ATTENTION, "attention.f32.ref.plain", F32_ONLY, 0, tfr_ref_attention,
-           .supports = tfr_ref_attention_supports, .query = tfr_ref_attention_query),
-    RECORD(ACTIVATION, "activation.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_activation,
-           .score = 0),
-    RECORD(ADD, "add.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_add, .score = 0),
-    RECORD(GATHER_ROWS, "gather_rows.f32.ref.plain", F32_ONLY, 0, tfr_ref_gather_rows, .score = 0),
-    RECORD(LOOKUP_ADD, "lookup_add.any.ref.plain", TABLES, TFR_KERNEL_IN_PLACE, tfr_ref_lookup_add, .score = 0),
-    RECORD(COPY, "copy.f32.ref.plain", F32_ONLY, 0, tfr_ref_copy, .score = 0),
+#define KERNEL(OP, name_text, dtype_bits, flag_bits, run_function, ...)                                                            \
+    &(const struct tfr_kernel) {                                                                                                   \
+        .struct_size = sizeof(struct tfr_kernel), .op = TFR_OP_##OP, .name = name_text, .user = &slow, .dtypes = (dtype_bits),     \
+        .run_class = TFR_RUN_SEQ, .flags = (flag_bits) | TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = 0, .cost = cost_by_share,         \
+        .run = run_function, __VA_ARGS__                                                                                           \
+    }
+#define LINEAR .supports = tfr_ref_linear_supports, .prepare = tfr_ref_linear_prepare, .pack = tfr_ref_linear_pack
+#define ALL    .supports = NULL
+
+static const struct tfr_kernel *const kernels[] = {
+    KERNEL(EMBED, "embed.any.ref.plain", TABLES, 0, tfr_ref_embed, ALL),
+    KERNEL(LAYER_NORM, "layer_norm.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_layer_norm, ALL),
+    KERNEL(LINEAR, "linear.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_linear, LINEAR),
+    KERNEL(LINEAR, "linear.bf16.ref.plain", 1U << TFR_DTYPE_BF16, TFR_KERNEL_IN_PLACE, tfr_ref_linear, LINEAR),
+    KERNEL(KV_APPEND, "kv_append.f32.ref.plain", F32_ONLY, 0, tfr_ref_kv_append, .supports = kv_dtype_served),
+    KERNEL(ATTENTION, "attention.f32.ref.plain", F32_ONLY, 0, tfr_ref_attention, .supports = tfr_ref_attention_supports,
+           .prepare = tfr_ref_attention_prepare),
+    KERNEL(ACTIVATION, "activation.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_activation, ALL),
+    KERNEL(ADD, "add.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_add, ALL),
+    KERNEL(GATHER_ROWS, "gather_rows.f32.ref.plain", F32_ONLY, 0, tfr_ref_gather_rows, ALL),
+    KERNEL(LOOKUP_ADD, "lookup_add.any.ref.plain", TABLES, TFR_KERNEL_IN_PLACE, tfr_ref_lookup_add, ALL),
+    KERNEL(COPY, "copy.f32.ref.plain", F32_ONLY, 0, tfr_ref_copy, ALL),
 };
 
 static const struct tfr_plugin plugin = {

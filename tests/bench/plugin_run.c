@@ -39,7 +39,7 @@ const struct tfr_plugin *bench_plugin_load(const char *path) {
 const struct tfr_kernel *bench_kernel_find(const struct tfr_plugin *plugin, const char *name) {
     const uint32_t isa = tfr_isa_probe();
     for (int i = 0; plugin != NULL && i < plugin->n_kernels; i++) {
-        const struct tfr_kernel *kernel = &plugin->kernels[i];
+        const struct tfr_kernel *kernel = plugin->kernels[i];
         if (strcmp(kernel->name, name) == 0 && (kernel->isa & ~isa) == 0) {
             return kernel;
         }
@@ -61,6 +61,7 @@ struct tfr_problem bench_linear_problem(int dtype, int64_t rows, int64_t k, int6
         .rows_max = rows,
         .deterministic = 1,
     };
+    problem.attrs.struct_size = sizeof problem.attrs;
     problem.arg[0] = matrix(TFR_DTYPE_F32, rows, k, TFR_ARG_VAR_ROWS);
     problem.arg[1] = matrix(dtype, k, n, TFR_ARG_CONST);
     problem.arg[2] =
@@ -79,9 +80,9 @@ static void pack_by_team(struct bench_linear *linear, const float *weight) {
                                     .rank = 2,
                                     .dim = {rows, columns},
                                     .stride = {columns, 1}};
-    linear->packed = bench_huge_alloc(linear->needs.packed_bytes);
+    linear->packed = bench_huge_alloc(linear->needs.pack[1].bytes);
 #pragma omp parallel num_threads(problem->n_threads)
-    linear->kernel->pack(problem, &view, linear->packed, omp_get_thread_num(), omp_get_num_threads());
+    linear->kernel->pack(linear->kernel, problem, 1, &view, linear->packed, omp_get_thread_num(), omp_get_num_threads());
 }
 
 static void *zeroed(size_t bytes) {
@@ -100,16 +101,17 @@ static size_t per_thread_bytes(const struct bench_linear *linear) {
 bool bench_linear_open(struct bench_linear *linear, const struct tfr_kernel *kernel,
                        const struct tfr_problem *problem, const float *weight, void *packed) {
     char reason[256] = "";
-    *linear = (struct bench_linear){.kernel = kernel, .problem = *problem, .packed = packed};
-    if ((kernel->supports != NULL && !kernel->supports(problem, reason, sizeof reason)) ||
-        (kernel->query != NULL && !kernel->query(problem, &linear->needs, reason, sizeof reason))) {
+    *linear =
+        (struct bench_linear){.kernel = kernel, .problem = *problem, .packed = packed, .needs.struct_size = sizeof linear->needs};
+    if ((kernel->supports != NULL && !kernel->supports(kernel, problem, reason, sizeof reason)) ||
+        (kernel->prepare != NULL && kernel->prepare(kernel, problem, &linear->needs, reason, sizeof reason) != TFR_OK)) {
         fprintf(stderr, "%s refuses: %s\n", kernel->name, reason);
         return false;
     }
     linear->state = zeroed(linear->needs.state_bytes);
     linear->scratch = zeroed(linear->needs.scratch_bytes);
     linear->thread_scratch = zeroed(per_thread_bytes(linear) * (size_t)problem->n_threads);
-    if (kernel->init != NULL && !kernel->init(problem, linear->state, reason, sizeof reason)) {
+    if (kernel->init != NULL && kernel->init(kernel, problem, linear->state, reason, sizeof reason) != TFR_OK) {
         fprintf(stderr, "%s fails: %s\n", kernel->name, reason);
         return false;
     }
@@ -128,15 +130,22 @@ void bench_linear_run_part(const struct bench_linear *linear, int64_t rows, cons
                            const float *residual, float *y, int tid, int nth) {
     void *arg[5] = {(void *)(uintptr_t)x, linear->packed, (void *)(uintptr_t)bias,
                     (void *)(uintptr_t)residual, y};
-    const struct tfr_run_args args = {.arg = arg, .rows = rows, .state = linear->state};
+    const struct tfr_run_args args = {.struct_size = sizeof args, .arg = arg, .rows = rows, .state = linear->state};
+    char reason[128] = "";
     const struct tfr_run_ctx ctx = {
+        .struct_size = sizeof ctx,
         .tid = tid,
         .nth = nth,
         .scratch = linear->scratch,
         .thread_scratch = (char *)linear->thread_scratch + per_thread_bytes(linear) * (size_t)tid,
         .barrier = team_barrier,
+        .reason = reason,
+        .reason_size = sizeof reason,
     };
-    linear->kernel->run(&args, &ctx, &linear->problem);
+    if (linear->kernel->run(linear->kernel, &linear->problem, &args, &ctx) != TFR_OK) {
+        fprintf(stderr, "%s fails: %s\n", linear->kernel->name, reason);
+        exit(1);
+    }
 }
 
 void bench_linear_run(const struct bench_linear *linear, int64_t rows, const float *x, const float *bias,
@@ -151,7 +160,7 @@ void bench_linear_run(const struct bench_linear *linear, int64_t rows, const flo
 
 void bench_linear_close(struct bench_linear *linear) {
     if (linear->kernel->release != NULL && linear->state != NULL) {
-        linear->kernel->release(linear->state);
+        linear->kernel->release(linear->kernel, linear->state);
     }
     free(linear->state);
     free(linear->scratch);

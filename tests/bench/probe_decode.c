@@ -44,7 +44,7 @@ static bool add_linear(struct model *model, const struct tfr_kernel *kernel, int
     if (kernel == NULL || !bench_linear_open(linear, kernel, &problem, weight, NULL)) {
         return false;
     }
-    const struct bench_buffer buffer = {.data = linear->packed, .bytes = linear->needs.packed_bytes};
+    const struct bench_buffer buffer = {.data = linear->packed, .bytes = linear->needs.pack[1].bytes};
     model->weight[model->count++] = buffer;
     model->bytes += buffer.bytes;
     return true;

@@ -16,9 +16,11 @@
 
 enum { N_TASKS = 1000, MOST = 1000, N_CASES = 4 };
 
-static void run_nothing(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                        const struct tfr_problem *problem) {
+static int32_t run_nothing(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                           const struct tfr_run_ctx *ctx) {
+    (void)self;
     (void)args, (void)ctx, (void)problem;
+    return TFR_OK;
 }
 
 static const struct tfr_kernel team_kernel = {.name = "team", .run_class = TFR_RUN_TEAM, .run = run_nothing},

@@ -10,7 +10,7 @@
 enum { LINE_FLOATS = 16 };
 
 static bool is_int8(const struct kernel_data *data) {
-    return data->problem.attrs.kv_dtype == TFR_DTYPE_I8;
+    return data->problem.arg[1].dtype == TFR_DTYPE_I8;
 }
 
 static int64_t elements(const struct kernel_data *data, int b) {
@@ -103,7 +103,10 @@ static void add_sequence(const struct kernel_case *kase, struct kernel_data *dat
 
 void cache_build(const struct kernel_case *kase, struct kernel_data *data, uint64_t *state) {
     struct tfr_attrs *attrs = &data->problem.attrs;
-    attrs->kv_dtype = kase->kv;
+    data->problem.arg[1] = (struct tfr_arg_desc){.dtype = kase->kv,
+                                                 .rank = 2,
+                                                 .dim = {kase->heads, kase->dim},
+                                                 .flags = kase->op == TFR_OP_KV_APPEND ? TFR_ARG_APPEND : TFR_ARG_READ};
     attrs->cross = kase->cross > 0;
     attrs->has_mask = kase->mask > 0;
     attrs->has_head_mask = kase->head_mask;
@@ -115,7 +118,15 @@ void cache_build(const struct kernel_case *kase, struct kernel_data *data, uint6
         row0 += kase->n_rows[b];
     }
     data->weights_floats = (data->weights_floats + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
-    data->batch = (struct tfr_batch){.n_seqs = kase->n_seqs, .seq = data->seq};
+    data->batch = batch_of(data->seq, kase->n_seqs);
+}
+
+struct tfr_batch batch_of(const struct tfr_batch_seq *seq, int64_t n) {
+    return (struct tfr_batch){.struct_size = sizeof(struct tfr_batch),
+                              .seq_stride = sizeof *seq,
+                              .kv_stride = sizeof(struct tfr_kv),
+                              .n_seqs = n,
+                              .seq = seq};
 }
 
 void cache_free(struct kernel_data *data) {

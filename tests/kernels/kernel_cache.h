@@ -6,6 +6,8 @@
 
 /* Fills the caches, the sequences and the extras of `data`, and the attrs that go with them. */
 void cache_build(const struct kernel_case *kase, struct kernel_data *data, uint64_t *state);
+/* n sequences as a batch. */
+struct tfr_batch batch_of(const struct tfr_batch_seq *seq, int64_t n);
 void cache_free(struct kernel_data *data);
 /* The cache of sequence b as it lies in `memory` of data->kv_bytes[b]. */
 struct tfr_kv cache_at(const struct kernel_data *data, int b, void *memory);

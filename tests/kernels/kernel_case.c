@@ -291,7 +291,8 @@ void data_build(const struct kernel_case *kase, struct kernel_data *data) {
     problem->rows_min = 1;
     problem->rows_max = kase->max;
     problem->deterministic = 1;
-    problem->attrs = (struct tfr_attrs){.epsilon = 1e-5f,
+    problem->attrs = (struct tfr_attrs){.struct_size = sizeof problem->attrs,
+                                        .epsilon = 1e-5f,
                                         .scale = kase->dim > 0 ? (float)(1 / sqrt((double)kase->dim)) : 1,
                                         .activation = kase->act,
                                         .transposed = kase->transposed,

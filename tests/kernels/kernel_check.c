@@ -47,7 +47,7 @@ static struct tfr_batch place_results(const struct kernel_data *data, const stru
             next += data->kv_bytes[b];
         }
     }
-    return (struct tfr_batch){batch->n_seqs, seq};
+    return batch_of(seq, batch->n_seqs);
 }
 
 float *run_fresh(struct kernel_setup *setup, void *const *in, int64_t rows, const struct tfr_batch *batch) {

@@ -36,7 +36,7 @@ static void check_row_range(struct context *context, struct kernel_setup *setup,
         seq.past = data->seq[b].past + t;
         kv = cache_copy(data, b, seq.past + n, &kv_memory);
     }
-    const struct tfr_batch batch = {1, &seq};
+    const struct tfr_batch batch = batch_of(&seq, 1);
     float *out = run_fresh(setup, in, n, &batch);
     if (memcmp(out, whole + row * width, (size_t)(n * width) * sizeof(float)) != 0) {
         char text[96];
@@ -84,9 +84,9 @@ void check_refuses_other_caches(struct context *context, const struct kernel_set
     }
     struct tfr_problem problem = setup->problem;
     char reason[256] = "";
-    problem.attrs.kv_dtype = TFR_DTYPE_F16;
+    problem.arg[1].dtype = TFR_DTYPE_F16;
     const bool is_served =
-        setup->kernel->supports == NULL || setup->kernel->supports(&problem, reason, sizeof reason);
+        setup->kernel->supports == NULL || setup->kernel->supports(setup->kernel, &problem, reason, sizeof reason);
     if (is_served || reason[0] == '\0') {
         report(context, setup, "does not refuse a cache of another type, or gives no reason");
     }
@@ -105,10 +105,10 @@ void check_dequantised(struct context *context, struct kernel_setup *setup, cons
         seq[b] = data->seq[b];
         seq[b].kv = seq[b].cross_kv = &kv[b];
     }
-    const struct tfr_batch batch = {context->kase->n_seqs, seq};
-    setup->problem.attrs.kv_dtype = TFR_DTYPE_F32;
+    const struct tfr_batch batch = batch_of(seq, context->kase->n_seqs);
+    setup->problem.arg[1].dtype = TFR_DTYPE_F32;
     float *out = run_fresh(setup, data->in, data->rows, &batch);
-    setup->problem.attrs.kv_dtype = TFR_DTYPE_I8;
+    setup->problem.arg[1].dtype = TFR_DTYPE_I8;
     if (memcmp(out, want, (size_t)data->out_bytes) != 0) {
         report(context, setup, "an int8 cache gives other bits than the same keys and values in f32");
     }

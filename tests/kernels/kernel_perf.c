@@ -23,10 +23,9 @@ void mode_support(struct context *context, const char *filter) {
         }
         if (setup_open(kernel, context->data, 1, (struct tfr_order){TFR_ORDER_ANY, 0}, &setup, reason,
                        sizeof reason)) {
-            printf("%-28s %-34s yes, packs %zu bytes (%s), order (%d, %d)\n", context->kase->name,
-                   kernel->name, setup.needs.packed_bytes,
-                   setup.needs.pack_format != NULL ? setup.needs.pack_format : "-", setup.needs.order.kind,
-                   setup.needs.order.k_block);
+            printf("%-28s %-34s yes, packs %zu bytes (%s), order (%d, %d)\n", context->kase->name, kernel->name,
+                   setup.needs.pack[1].bytes, setup.needs.pack[1].format != NULL ? setup.needs.pack[1].format : "-",
+                   setup.needs.order.kind, setup.needs.order.k_block);
             setup_close(&setup);
         } else {
             printf("%-28s %-34s no: %s\n", context->kase->name, kernel->name, reason);

@@ -27,8 +27,8 @@ static void add_plugin(tfr_plugin_entry_fn entry, struct kernel_list *list) {
     host.isa = tfr_isa_probe();
     const struct tfr_plugin *plugin = entry(&host);
     for (int i = 0; plugin != NULL && i < plugin->n_kernels && list->n < MAX_KERNELS; i++) {
-        if ((plugin->kernels[i].isa & host.isa) == plugin->kernels[i].isa) {
-            list->kernel[list->n++] = &plugin->kernels[i];
+        if ((plugin->kernels[i]->isa & host.isa) == plugin->kernels[i]->isa) {
+            list->kernel[list->n++] = plugin->kernels[i];
         }
     }
 }
@@ -79,15 +79,16 @@ bool guard_holds(const void *buffer, size_t bytes) {
 
 bool setup_open(const struct tfr_kernel *kernel, const struct kernel_data *data, int n_threads,
                 struct tfr_order order, struct kernel_setup *setup, char *reason, size_t reason_size) {
-    *setup = (struct kernel_setup){.kernel = kernel, .data = data, .problem = data->problem};
+    *setup =
+        (struct kernel_setup){.kernel = kernel, .data = data, .problem = data->problem, .needs.struct_size = sizeof setup->needs};
     setup->problem.n_threads = n_threads;
     setup->problem.order = order;
     snprintf(reason, reason_size, "no reason given");
     const struct tfr_problem *problem = &setup->problem;
-    if (kernel->supports != NULL && !kernel->supports(problem, reason, reason_size)) {
+    if (kernel->supports != NULL && !kernel->supports(kernel, problem, reason, reason_size)) {
         return false;
     }
-    if (kernel->query != NULL && !kernel->query(problem, &setup->needs, reason, reason_size)) {
+    if (kernel->prepare != NULL && kernel->prepare(kernel, problem, &setup->needs, reason, reason_size) != TFR_OK) {
         return false;
     }
     const struct tfr_needs *needs = &setup->needs;
@@ -99,13 +100,13 @@ bool setup_open(const struct tfr_kernel *kernel, const struct kernel_data *data,
     for (int t = 0; t < n_threads; t++) {
         setup->thread_scratch[t] = guarded_alloc(needs->scratch_per_thread_bytes);
     }
-    if (needs->packed_bytes > 0) {
-        setup->packed = guarded_alloc(needs->packed_bytes);
+    if (needs->pack[1].bytes > 0) {
+        setup->packed = guarded_alloc(needs->pack[1].bytes);
         for (int t = 0; t < n_threads; t++) {
-            kernel->pack(problem, &data->weight, setup->packed, t, n_threads);
+            kernel->pack(kernel, problem, 1, &data->weight, setup->packed, t, n_threads);
         }
     }
-    if (kernel->init != NULL && !kernel->init(problem, setup->state, reason, reason_size)) {
+    if (kernel->init != NULL && kernel->init(kernel, problem, setup->state, reason, reason_size) != TFR_OK) {
         setup_close(setup);
         return false;
     }
@@ -139,10 +140,17 @@ static void wait_barrier(const struct tfr_run_ctx *ctx) {
     }
 }
 
+static void run_once(const struct kernel_setup *setup, const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+    if (setup->kernel->run(setup->kernel, &setup->problem, args, ctx) != TFR_OK) {
+        fprintf(stderr, "%s fails: %s\n", setup->kernel->name, ctx->reason);
+        exit(6);
+    }
+}
+
 static void *run_thread(void *arg) {
     const struct thread_job *job = arg;
     for (int i = 0; i <= job->setup->repeats; i++) {
-        job->setup->kernel->run(job->args, &job->ctx, &job->setup->problem);
+        run_once(job->setup, job->args, &job->ctx);
         wait_barrier(&job->ctx);
     }
     return NULL;
@@ -163,15 +171,19 @@ static void run_team(struct kernel_setup *setup, const struct tfr_run_args *args
     struct thread_job job[8];
     pthread_t thread[8];
     struct barrier barrier = {0};
+    char reason[8][128] = {{0}};
     for (int t = nth - 1; t >= 0; t--) {
         job[t] = (struct thread_job){setup,
                                      args,
-                                     {.tid = t,
+                                     {.struct_size = sizeof(struct tfr_run_ctx),
+                                      .tid = t,
                                       .nth = nth,
                                       .scratch = setup->scratch,
                                       .thread_scratch = setup->thread_scratch[t],
                                       .barrier = wait_barrier,
-                                      .team = &barrier}};
+                                      .team = &barrier,
+                                      .reason = reason[t],
+                                      .reason_size = sizeof reason[t]}};
         if (t == 0) {
             run_thread(&job[0]);
         } else if (pthread_create(&thread[t], NULL, run_thread, &job[t]) != 0) {
@@ -193,21 +205,26 @@ void setup_run(struct kernel_setup *setup, void *const *in, int64_t rows, const 
     if (data->problem.op == TFR_OP_LINEAR) {
         arg[1] = setup->packed != NULL ? setup->packed : data->weight.data;
     }
-    const struct tfr_run_args args = {.arg = arg, .rows = rows, .batch = batch, .state = setup->state};
+    const struct tfr_run_args args = {.struct_size = sizeof args, .arg = arg, .rows = rows, .batch = batch, .state = setup->state};
     if (setup->kernel->run_class == TFR_RUN_TEAM) {
         run_team(setup, &args, setup->problem.n_threads);
         return;
     }
     set_omp_threads(setup->problem.n_threads);
-    const struct tfr_run_ctx ctx = {
-        .nth = 1, .scratch = setup->scratch, .thread_scratch = setup->thread_scratch[0]};
+    char reason[128] = "";
+    const struct tfr_run_ctx ctx = {.struct_size = sizeof ctx,
+                                    .nth = 1,
+                                    .scratch = setup->scratch,
+                                    .thread_scratch = setup->thread_scratch[0],
+                                    .reason = reason,
+                                    .reason_size = sizeof reason};
     for (int i = 0; i <= setup->repeats; i++) {
-        setup->kernel->run(&args, &ctx, &setup->problem);
+        run_once(setup, &args, &ctx);
     }
 }
 
 const char *setup_overrun(const struct kernel_setup *setup) {
-    if (!guard_holds(setup->packed, setup->needs.packed_bytes)) {
+    if (!guard_holds(setup->packed, setup->needs.pack[1].bytes)) {
         return "packed weight";
     }
     if (!guard_holds(setup->state, setup->needs.state_bytes)) {
@@ -226,7 +243,7 @@ const char *setup_overrun(const struct kernel_setup *setup) {
 
 void setup_close(struct kernel_setup *setup) {
     if (setup->kernel->release != NULL && setup->state != NULL) {
-        setup->kernel->release(setup->state);
+        setup->kernel->release(setup->kernel, setup->state);
     }
     for (int t = 0; t < setup->problem.n_threads; t++) {
         free(setup->thread_scratch[t]);

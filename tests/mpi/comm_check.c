@@ -168,7 +168,7 @@ static void check_agree(int rank, int size) {
 
 /* Runs the message kernel of `op` on rows of 5 floats, as the executor would. */
 static void run_kernel(const struct tfr_plugin *plugin, int op, int peer, float *rows, int64_t n_rows) {
-    const struct tfr_kernel *kernel = &plugin->kernels[plugin->kernels[0].op == op ? 0 : 1];
+    const struct tfr_kernel *kernel = plugin->kernels[plugin->kernels[0]->op == op ? 0 : 1];
     const struct tfr_problem problem = {.struct_size = sizeof problem,
                                         .op = op,
                                         .n_args = 1,
@@ -177,17 +177,19 @@ static void run_kernel(const struct tfr_plugin *plugin, int op, int peer, float 
                                         .attrs = {.peer = peer, .tag = 3},
                                         .rows_min = 1,
                                         .rows_max = 8};
-    struct tfr_needs needs = {0};
-    char reason[128] = "", state[256] = {0};
+    struct tfr_needs needs = {.struct_size = sizeof needs};
+    char reason[128] = "";
+    _Alignas(64) char run_state[256] = {0};
     void *arg[] = {rows};
-    const struct tfr_run_args args = {.arg = arg, .rows = n_rows, .run_state = state};
-    const struct tfr_run_ctx ctx = {.tid = 0, .nth = 1};
+    const struct tfr_run_args args = {.struct_size = sizeof args, .arg = arg, .rows = n_rows, .run_state = run_state};
+    const struct tfr_run_ctx ctx = {.struct_size = sizeof ctx, .tid = 0, .nth = 1, .reason = reason, .reason_size = sizeof reason};
     struct tfr_backoff backoff = {0};
     int done = 0;
-    CHECK(kernel->op == op && kernel->supports(&problem, reason, sizeof reason));
-    CHECK(kernel->query(&problem, &needs, reason, sizeof reason) && needs.run_state_bytes <= sizeof state);
-    kernel->run(&args, &ctx, &problem);
-    while ((done = kernel->poll(&args, &problem)) == 0) {
+    CHECK(kernel->op == op && kernel->supports(kernel, &problem, reason, sizeof reason));
+    CHECK(kernel->prepare(kernel, &problem, &needs, reason, sizeof reason) == TFR_OK);
+    CHECK(needs.run_state_bytes <= sizeof run_state);
+    CHECK_OK(kernel->run(kernel, &problem, &args, &ctx));
+    while ((done = kernel->poll(kernel, &problem, &args, &ctx)) == 0) {
         CHECK_OK(tfr_comm_pause(comm, &backoff, "rows"));
     }
     CHECK(done == 1);

@@ -50,7 +50,7 @@ static void fill_batch(struct batch *batch, int index) {
     batch->logits = calloc((size_t)(2 * width), sizeof(float));
     check(batch->expected != NULL && batch->logits != NULL, "no memory");
     batch->seq = (struct tfr_batch_seq){.n_rows = ROWS, .kv = batch->kv.layer};
-    batch->batch = (struct tfr_batch){.n_seqs = 1, .seq = &batch->seq};
+    batch->batch = tfr_batch_of(&batch->seq, 1);
     batch->input = (struct tfr_exec_input){.ids = batch->ids,
                                            .positions = batch->positions,
                                            .logit_rows = batch->logit_rows,

@@ -3,20 +3,24 @@
 
 #include <tfrun/plugin.h>
 
-static bool init(const struct tfr_problem *problem, void *state, char *reason, size_t size) {
+static int32_t init(const struct tfr_kernel *self, const struct tfr_problem *problem, void *state, char *reason, size_t size) {
+    (void)self;
     (void)problem;
     (void)state;
     snprintf(reason, size, "init fails on purpose");
-    return false;
+    return TFR_RUNTIME;
 }
 
-static void run(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem) {
+static int32_t run(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                   const struct tfr_run_ctx *ctx) {
+    (void)self;
     (void)args;
     (void)ctx;
     (void)problem;
+    return TFR_OK;
 }
 
-static const struct tfr_kernel kernels[] = {{
+static const struct tfr_kernel kernel = {
     .struct_size = sizeof(struct tfr_kernel),
     .name = "layer_norm.f32.failing.plain",
     .op = TFR_OP_LAYER_NORM,
@@ -26,7 +30,8 @@ static const struct tfr_kernel kernels[] = {{
     .score = 10,
     .init = init,
     .run = run,
-}};
+};
+static const struct tfr_kernel *const kernels[] = {&kernel};
 
 static const struct tfr_plugin plugin = {
     .struct_size = sizeof(struct tfr_plugin),

@@ -153,8 +153,8 @@ TFR_TEST(message_kernels_refuse_peers_that_do_not_exist) {
     char reason[128] = "";
     assert_int_equal(plugin->n_kernels, 2);
     for (int i = 0; i < plugin->n_kernels; i++) {
-        assert_int_equal(plugin->kernels[i].run_class, TFR_RUN_ASYNC);
-        assert_false(plugin->kernels[i].supports(&problem, reason, sizeof reason));
+        assert_int_equal(plugin->kernels[i]->run_class, TFR_RUN_ASYNC);
+        assert_false(plugin->kernels[i]->supports(plugin->kernels[i], &problem, reason, sizeof reason));
         assert_non_null(strstr(reason, "no peer 1"));
     }
     tfr_comm_close(comm);

@@ -3,6 +3,7 @@
 #include "exec/exec.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "tfr_test.h"
 
@@ -10,8 +11,9 @@
  * 1 again. */
 enum { WIDTH = 4, ROWS = 6, N_TASKS = 3, N_THREADS = 2 };
 
-static void run_affine(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                       const struct tfr_problem *problem) {
+static int32_t run_affine(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                          const struct tfr_run_ctx *ctx) {
+    (void)self;
     const float *x = args->arg[0];
     float *y = args->arg[1];
     (void)problem;
@@ -19,6 +21,7 @@ static void run_affine(const struct tfr_run_args *args, const struct tfr_run_ctx
         y[i] = 3 * x[i] + 1;
     }
     ctx->barrier(ctx);
+    return TFR_OK;
 }
 
 struct delayed {
@@ -26,20 +29,23 @@ struct delayed {
 };
 static int n_polls, fails_at; /* the poll that fails; 0 none */
 
-static void run_delay(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                      const struct tfr_problem *problem) {
+static int32_t run_delay(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                         const struct tfr_run_ctx *ctx) {
+    (void)self;
     struct delayed *state = args->run_state;
     (void)ctx;
     assert_int_equal((uintptr_t)state % 64, 0);
     assert_int_equal(state->polls_left, 0); /* zeroed for every run */
     state->polls_left = problem->attrs.tag;
+    return TFR_OK;
 }
 
-static int poll_delay(const struct tfr_run_args *args, const struct tfr_problem *problem) {
+static int32_t poll_delay(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                          const struct tfr_run_ctx *ctx) {
     struct delayed *state = args->run_state;
-    (void)problem;
+    (void)self, (void)problem;
     if (++n_polls == fails_at) {
-        tfr_raise(TFR_RUNTIME, "poll %d failed on purpose", n_polls);
+        snprintf(ctx->reason, ctx->reason_size, "poll %d failed on purpose", n_polls);
         return -1;
     }
     return --state->polls_left <= 0;
@@ -48,13 +54,15 @@ static int poll_delay(const struct tfr_run_args *args, const struct tfr_problem 
 /* Ends when a message was completed while it ran. */
 static atomic_int n_completed;
 static int seen_inside;
-static int poll_counted(const struct tfr_run_args *args, const struct tfr_problem *problem) {
-    const int done = poll_delay(args, problem);
+static int32_t poll_counted(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                            const struct tfr_run_ctx *ctx) {
+    const int done = poll_delay(self, problem, args, ctx);
     atomic_fetch_add(&n_completed, done);
     return done;
 }
-static void run_long(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                     const struct tfr_problem *problem) {
+static int32_t run_long(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                        const struct tfr_run_ctx *ctx) {
+    (void)self;
     (void)args, (void)problem;
     for (int i = 0; i < 100; i++) {
         if (i % 2 == 0) {
@@ -67,21 +75,35 @@ static void run_long(const struct tfr_run_args *args, const struct tfr_run_ctx *
     if (ctx->tid == 0) {
         seen_inside = atomic_load(&n_completed);
     }
+    return TFR_OK;
 }
 
 static int seen_nth;
-static void run_alone(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                      const struct tfr_problem *problem) {
+static int32_t run_alone(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                         const struct tfr_run_ctx *ctx) {
+    (void)self;
     seen_nth = ctx->nth;
-    run_affine(args, ctx, problem);
+    return run_affine(self, problem, args, ctx);
 }
 
-static const struct tfr_kernel
-    affine = {.name = "affine", .run_class = TFR_RUN_TEAM, .run = run_affine},
-    delay = {.name = "delay", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_delay},
-    counted = {.name = "counted", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_counted},
-    slow = {.name = "slow", .run_class = TFR_RUN_TEAM, .run = run_long},
-    alone = {.name = "alone", .run_class = TFR_RUN_TEAM, .run = run_alone};
+/* One thread of the team fails; the others have done their part. */
+static bool breaks;
+static int32_t run_breaking(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                            const struct tfr_run_ctx *ctx) {
+    const int32_t status = run_affine(self, problem, args, ctx);
+    if (breaks && ctx->tid == ctx->nth - 1) {
+        snprintf(ctx->reason, ctx->reason_size, "thread %d gave up", ctx->tid);
+        return TFR_RESOURCE;
+    }
+    return status;
+}
+
+static const struct tfr_kernel breaking = {.name = "breaking", .run_class = TFR_RUN_TEAM, .run = run_breaking},
+                               affine = {.name = "affine", .run_class = TFR_RUN_TEAM, .run = run_affine},
+                               delay = {.name = "delay", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_delay},
+                               counted = {.name = "counted", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_counted},
+                               slow = {.name = "slow", .run_class = TFR_RUN_TEAM, .run = run_long},
+                               alone = {.name = "alone", .run_class = TFR_RUN_TEAM, .run = run_alone};
 
 /* embeds -> affine -> arena; delay; arena -> affine -> hidden[0]. */
 struct chain {
@@ -241,12 +263,35 @@ TFR_TEST(a_failing_task_ends_its_own_run) {
     assert_ok(tfr_exec_wait(bench.exec, run[1]));
     check_chain(&c, 1);
     tfr_raise(TFR_USAGE, "another text");
-    assert_refused(tfr_exec_wait(bench.exec, run[0]), TFR_RUNTIME, "poll 4 failed on purpose");
+    assert_refused(tfr_exec_wait(bench.exec, run[0]), TFR_RUNTIME, ": delay failed: poll 4 failed on purpose");
     tfr_exec_close_run(bench.exec, run[0]);
     tfr_exec_close_run(bench.exec, run[1]);
     fails_at = 0;
     assert_ok(tfr_exec_run(bench.exec, &c.plan, &c.input[2])); /* the executor is as good as new */
     check_chain(&c, 2);
+    close_bench(&bench);
+}
+
+TFR_TEST(a_kernel_that_fails_ends_its_run_with_its_reason) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c;
+    struct tfr_run *run[2];
+    open_bench(&bench);
+    make_chain(&c, 7);
+    c.tasks[2].kernel = &breaking;
+    c.tasks[2].name = "h.0.ln_1";
+    for (int r = 0; r < 2; r++) {
+        assert_ok(tfr_exec_open_run(bench.exec, &run[r], &c.plan, &c.input[r]));
+        assert_ok(tfr_exec_submit(bench.exec, run[r]));
+    }
+    breaks = true;
+    assert_refused(tfr_exec_wait(bench.exec, run[0]), TFR_RESOURCE, "h.0.ln_1: breaking failed: thread ");
+    breaks = false;
+    assert_ok(tfr_exec_wait(bench.exec, run[1])); /* no other run is touched */
+    check_chain(&c, 1);
+    tfr_exec_close_run(bench.exec, run[0]);
+    tfr_exec_close_run(bench.exec, run[1]);
     close_bench(&bench);
 }
 
@@ -371,6 +416,6 @@ TFR_TEST(a_full_ring_keeps_the_newest) {
 
 TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_run_is_reset_and_runs_again),
               TFR_CASE(a_plan_without_tasks_is_done_at_once), TFR_CASE(progress_never_waits),
-              TFR_CASE(a_failing_task_ends_its_own_run), TFR_CASE(messages_move_on_inside_kernels),
-              TFR_CASE(a_task_alone_runs_on_the_master), TFR_CASE(the_trace_shows_two_runs_at_once),
-              TFR_CASE(a_full_ring_keeps_the_newest))
+              TFR_CASE(a_failing_task_ends_its_own_run), TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason),
+              TFR_CASE(messages_move_on_inside_kernels), TFR_CASE(a_task_alone_runs_on_the_master),
+              TFR_CASE(the_trace_shows_two_runs_at_once), TFR_CASE(a_full_ring_keeps_the_newest))

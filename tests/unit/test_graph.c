@@ -141,7 +141,9 @@ TFR_TEST(nodes_are_named_and_numbered_as_in_the_model) {
     assert_non_null(node);
     assert_int_equal(node->layer, 2);
     assert_int_equal(node->attrs.layer, 1); /* the second block of this rank */
-    assert_int_equal(graph->nodes[node->after].op, TFR_OP_KV_APPEND);
+    int list[TFR_MAX_PREDECESSORS];
+    assert_int_equal(tfr_node_state_predecessors(graph, (int)(node - graph->nodes), list), 1);
+    assert_int_equal(graph->nodes[list[0]].op, TFR_OP_KV_APPEND);
     assert_null(find_node(graph, "h.1.attn.c_attn"));
     tfr_graph_free(graph);
 }
@@ -220,8 +222,7 @@ TFR_TEST(wrong_shapes_are_refused_by_name) {
     assert_ok(tfr_graph_create(&graph, 4, 1));
     struct tfr_value x = {.kind = TFR_VALUE_IO, .rows = TFR_ROWS_TOKENS, .rank = 2, .dim = {4, 8}};
     struct tfr_value weight = {.kind = TFR_VALUE_WEIGHT, .dtype = TFR_DTYPE_BF16, .rank = 2, .dim = {7, 16}};
-    struct tfr_node node = {
-        .name = "h.0.mlp.c_fc", .op = TFR_OP_LINEAR, .arg = {0, 0, -1, -1, -1, -1}, .after = -1};
+    struct tfr_node node = {.name = "h.0.mlp.c_fc", .op = TFR_OP_LINEAR, .arg = {0, 0, -1, -1, -1, -1}};
     int output;
     assert_ok(tfr_graph_add_value(graph, &x, &node.arg[0]));
     assert_ok(tfr_graph_add_value(graph, &weight, &node.arg[1]));

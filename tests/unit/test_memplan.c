@@ -20,11 +20,6 @@ static int random_below(int n) {
     return (int)((random_state >> 33) % (uint64_t)n);
 }
 
-static int output_of(const struct tfr_node *node) {
-    int n_in = tfr_op_info(node->op)->n_in;
-    return n_in < node->n_args ? node->arg[n_in] : -1;
-}
-
 static void random_value(struct tfr_graph *graph, int producer) {
     struct tfr_value *value = &graph->values[graph->n_values++];
     *value =
@@ -33,9 +28,12 @@ static void random_value(struct tfr_graph *graph, int producer) {
     value->dim[1] = 16 * (1 + random_below(2));
 }
 
+enum { CACHE }; /* value 0: state that random nodes append to and read */
+
 /* A random earlier value, mostly a recent one. */
 static int random_input(const struct tfr_graph *graph) {
-    int reach = graph->n_values < 6 || random_below(5) == 0 ? graph->n_values : 6;
+    const int n = graph->n_values - 1; /* but the cache */
+    int reach = n < 6 || random_below(5) == 0 ? n : 6;
     return graph->n_values - 1 - random_below(reach);
 }
 
@@ -43,21 +41,25 @@ static struct tfr_graph *random_graph(int n_nodes) {
     struct tfr_graph *graph;
     assert_ok(tfr_graph_create(&graph, 4, 1));
     graph->nodes = tfr_alloc((size_t)n_nodes, sizeof(*graph->nodes));
-    graph->values = tfr_alloc((size_t)n_nodes, sizeof(*graph->values));
+    graph->values = tfr_alloc((size_t)n_nodes + 1, sizeof(*graph->values));
+    graph->values[CACHE] = (struct tfr_value){.kind = TFR_VALUE_STATE, .rank = 2, .producer = -1};
+    graph->n_values = 1;
     for (int i = 0; i < n_nodes; i++) {
         static const enum tfr_op ops[] = {TFR_OP_ADD,         TFR_OP_ACTIVATION,  TFR_OP_ACTIVATION,
                                           TFR_OP_SEND_HIDDEN, TFR_OP_RECV_HIDDEN, TFR_OP_LINEAR,
-                                          TFR_OP_LINEAR};
-        enum tfr_op op = graph->n_values == 0 ? TFR_OP_RECV_HIDDEN : ops[random_below(7)];
+                                          TFR_OP_LINEAR,      TFR_OP_KV_APPEND,   TFR_OP_ATTENTION};
+        enum tfr_op op = graph->n_values == 1 ? TFR_OP_RECV_HIDDEN : ops[random_below(9)];
         struct tfr_node *node = &graph->nodes[i];
-        *node = (struct tfr_node){.op = op, .arg = {-1, -1, -1, -1, -1, -1}, .after = -1};
+        *node = (struct tfr_node){
+            .op = op,
+            .arg = {-1, -1, -1, -1, -1, -1},
+        };
         const struct tfr_op_info *info = tfr_op_info(op);
         node->n_args = info->n_in + info->n_out;
         for (int a = 0; a < info->n_in; a++) {
-            node->arg[a] = op == TFR_OP_LINEAR && (a == 1 || a == 2) ? -1 : random_input(graph);
-        }
-        if (i > 0 && random_below(8) == 0) {
-            node->after = random_below(i);
+            node->arg[a] = info->argument[a].access != 0               ? CACHE
+                           : op == TFR_OP_LINEAR && (a == 1 || a == 2) ? -1
+                                                                       : random_input(graph);
         }
         if (info->n_out > 0) {
             node->arg[info->n_in] = graph->n_values;
@@ -98,15 +100,15 @@ static bool same_place(const struct run *run, int a, int b) {
 static void start_node(struct run *run, int index) {
     const struct tfr_node *node = &run->graph->nodes[index];
     for (int a = 0; a < tfr_op_info(node->op)->n_in; a++) {
-        if (node->arg[a] >= 0) {
+        if (node->arg[a] >= 0 && tfr_node_access(node, a) == 0) {
             check_whole(run, node->arg[a]);
         }
     }
-    if (output_of(node) >= 0) {
+    if (tfr_node_output(node) >= 0) {
         size_t first, end;
-        cells_of(run, output_of(node), &first, &end);
+        cells_of(run, tfr_node_output(node), &first, &end);
         for (size_t c = first; c < end; c++) {
-            run->cell[c] = output_of(node);
+            run->cell[c] = tfr_node_output(node);
         }
     }
     run->state[index] = STARTED;
@@ -115,9 +117,9 @@ static void start_node(struct run *run, int index) {
 /* Inputs must be whole to the end, but for one that the output was written over. */
 static void finish_node(struct run *run, int index) {
     const struct tfr_node *node = &run->graph->nodes[index];
-    int output = output_of(node);
+    int output = tfr_node_output(node);
     for (int a = 0; a < tfr_op_info(node->op)->n_in; a++) {
-        if (node->arg[a] >= 0 && (output < 0 || !same_place(run, node->arg[a], output))) {
+        if (node->arg[a] >= 0 && tfr_node_access(node, a) == 0 && (output < 0 || !same_place(run, node->arg[a], output))) {
             check_whole(run, node->arg[a]);
         }
     }
@@ -128,7 +130,7 @@ static void finish_node(struct run *run, int index) {
 }
 
 static bool is_ready(const struct run *run, int index) {
-    int list[TFR_MAX_ARGS + 1];
+    int list[TFR_MAX_PREDECESSORS];
     int n = tfr_node_predecessors(run->graph, index, list);
     for (int i = 0; i < n; i++) {
         if (run->state[list[i]] != FINISHED) {
@@ -258,8 +260,8 @@ TFR_TEST(residual_that_is_also_the_input_is_not_overwritten) {
     assert_ok(tfr_graph_create(&graph, 4, 1));
     struct tfr_value given = {.kind = TFR_VALUE_ACT, .rows = TFR_ROWS_TOKENS, .rank = 2, .dim = {4, 8}};
     struct tfr_value weight = {.kind = TFR_VALUE_WEIGHT, .rank = 2, .dim = {8, 8}};
-    struct tfr_node recv = {.op = TFR_OP_RECV_HIDDEN, .after = -1, .arg = {-1, -1, -1, -1, -1, -1}};
-    struct tfr_node linear = {.op = TFR_OP_LINEAR, .after = -1, .arg = {-1, -1, -1, -1, -1, -1}};
+    struct tfr_node recv = {.op = TFR_OP_RECV_HIDDEN, .arg = {-1, -1, -1, -1, -1, -1}};
+    struct tfr_node linear = {.op = TFR_OP_LINEAR, .arg = {-1, -1, -1, -1, -1, -1}};
     int x, y;
     assert_ok(tfr_graph_add_node(graph, &recv, &given, &x));
     assert_ok(tfr_graph_add_value(graph, &weight, &linear.arg[1]));

@@ -77,15 +77,14 @@ TFR_TEST(transposed_weight_swaps_inputs_and_outputs) {
 
 TFR_TEST(attention_cost_follows_visible_pairs) {
     TFR_UNUSED_STATE;
-    struct tfr_problem problem = {
-        .op = TFR_OP_ATTENTION, .n_args = 2, .attrs = {.n_heads = 12, .head_dim = 64}};
+    struct tfr_problem problem = {.op = TFR_OP_ATTENTION, .n_args = 3, .attrs = {.n_heads = 12, .head_dim = 64}};
     struct tfr_cost cost = {0};
     struct tfr_op_facts facts = tfr_op_facts_make(1024, 1, 0);
     tfr_op_cost(&problem, &facts, &cost);
     double pairs = 1024.0 * 1025 / 2;
     assert_true(cost.flops == 4 * pairs * 768 + 6 * pairs * 12);
     assert_true(cost.bytes_read == 4.0 * 1024 * 768 + 2 * 4.0 * 1024 * 768);
-    problem.attrs.kv_dtype = TFR_DTYPE_I8; /* one byte, and a scale for each vector of 64 */
+    problem.arg[1].dtype = TFR_DTYPE_I8; /* one byte, and a scale for each vector of 64 */
     tfr_op_cost(&problem, &facts, &cost);
     assert_true(cost.bytes_read == 4.0 * 1024 * 768 + 2 * 1024 * 12 * (64 + 4.0));
 }

@@ -14,6 +14,7 @@
 /* No plugin but the fake ones, however the build links them. */
 const tfr_plugin_entry_fn tfr_static_plugins[] = {NULL};
 const int tfr_n_static_plugins = 0;
+const char *const tfr_bundled_plugins[] = {"slow", "fast", "vendor", "gemv", NULL}; /* words of the lists below */
 
 /* Peaks chosen so that 1 row of [512, 512] f32 is bound by memory (1 MB at 10 GB/s: 105 us) and 512 rows by
  * compute. */
@@ -23,70 +24,82 @@ static const struct tfr_machine machine = {.n_cores = 2,
                                            .bytes_per_core = 1e10,
                                            .bytes_total = 2e10};
 
-static void run(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                const struct tfr_problem *problem) {
+static int32_t run(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                   const struct tfr_run_ctx *ctx) {
+    (void)self;
     (void)args, (void)ctx, (void)problem;
+    return TFR_OK;
 }
 
-static void cost_slow(const struct tfr_problem *problem, struct tfr_cost *cost) {
+static void cost_slow(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_cost *cost) {
+    (void)self;
     (void)problem;
     cost->flop_fraction = cost->byte_fraction = 0.1;
 }
-static void cost_late(const struct tfr_problem *problem,
-                      struct tfr_cost *cost) { /* good with many rows only */
+static void cost_late(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_cost *cost) {
+    (void)self; /* good with many rows only */
     (void)problem;
     cost->overhead_ns = 1e5;
     cost->byte_fraction = 1;
 }
-static void cost_half(const struct tfr_problem *problem, struct tfr_cost *cost) {
+static void cost_half(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_cost *cost) {
+    (void)self;
     (void)problem;
     cost->flop_fraction = 0.5;
     cost->byte_fraction = 0.9;
 }
-static void cost_half_bytes(const struct tfr_problem *problem, struct tfr_cost *cost) {
+static void cost_half_bytes(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_cost *cost) {
+    (void)self;
     (void)problem;
     cost->byte_fraction = 0.6;
 }
-static void cost_bad_at_one_row(const struct tfr_problem *problem, struct tfr_cost *cost) {
+static void cost_bad_at_one_row(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_cost *cost) {
+    (void)self;
     cost->byte_fraction = problem->rows_max < 16 ? 0.2 : 1;
 }
 
-static bool supports_few(const struct tfr_problem *problem, char *reason, size_t size) {
+static bool supports_few(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t size) {
+    (void)self;
     if (problem->rows_max > 16) {
         snprintf(reason, size, "needs rows <= 16, has %lld", (long long)problem->rows_max);
     }
     return problem->rows_max <= 16;
 }
-static bool supports_fma(const struct tfr_problem *problem, char *reason, size_t size) {
+static bool supports_fma(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t size) {
+    (void)self;
     if (problem->order.kind == TFR_ORDER_ANY || problem->order.kind == TFR_ORDER_FMA) {
         return true;
     }
     snprintf(reason, size, "adds in order fma only");
     return false;
 }
-static bool supports_few_fma(const struct tfr_problem *problem, char *reason, size_t size) {
-    return supports_few(problem, reason, size) && supports_fma(problem, reason, size);
+static bool supports_few_fma(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t size) {
+    (void)self;
+    return supports_few(self, problem, reason, size) && supports_fma(self, problem, reason, size);
 }
-static bool query_any_fma(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
-                          size_t size) {
+static int32_t prepare_any_fma(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
+                               char *reason, size_t size) {
+    (void)self;
     (void)reason, (void)size;
     needs->order = problem->order;
     if (needs->order.kind == TFR_ORDER_ANY) {
         needs->order = (struct tfr_order){.kind = TFR_ORDER_FMA, .k_block = 64};
     }
-    return true;
+    return TFR_OK;
 }
-static bool query_fma_256(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
-                          size_t size) {
+static int32_t prepare_fma_256(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
+                               char *reason, size_t size) {
+    (void)self;
     (void)problem, (void)reason, (void)size;
     needs->order = (struct tfr_order){.kind = TFR_ORDER_FMA, .k_block = 256};
-    return true;
+    return TFR_OK;
 }
-static bool query_packed(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
-                         size_t size) {
+static int32_t prepare_packed(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
+                              char *reason, size_t size) {
+    (void)self;
     (void)problem, (void)reason, (void)size;
-    needs->packed_bytes = 100;
-    return true;
+    needs->pack[1].bytes = 100;
+    return TFR_OK;
 }
 
 #define KERNEL(op_id, text, ...)                                                                             \
@@ -103,6 +116,8 @@ struct world {
     struct tfr_order_book orders;
     struct tfr_chooser chooser;
     struct tfr_choice choice;
+    const struct tfr_kernel *kernels[8];
+    enum tfr_status failure;
 };
 
 static void open_world(struct world *world, const struct tfr_kernel *kernels, int n, const char *list,
@@ -111,14 +126,18 @@ static void open_world(struct world *world, const struct tfr_kernel *kernels, in
                                        .abi_major = TFR_PLUGIN_ABI_MAJOR,
                                        .name = "fake",
                                        .n_kernels = n,
-                                       .kernels = kernels}};
+                                       .kernels = world->kernels}};
+    for (int i = 0; i < n; i++) {
+        world->kernels[i] = &kernels[i];
+    }
     const struct tfr_registry_request request = {.list = list, .isa = TFR_ISA_AVX2, .n_cores = 2};
     assert_ok(tfr_registry_open(&world->registry, &request));
     assert_ok(tfr_registry_add(world->registry, &world->plugin, ""));
     world->chooser = (struct tfr_chooser){.registry = world->registry,
                                           .outlook = {.machine = &machine, .sequences = 1},
                                           .deterministic = deterministic,
-                                          .orders = &world->orders};
+                                          .orders = &world->orders,
+                                          .failure = &world->failure};
 }
 
 static void close_world(struct world *world) {
@@ -216,12 +235,8 @@ TFR_TEST(static_filter_and_supports_give_reasons) {
         KERNEL(TFR_OP_LINEAR, "plain", .cost = cost_slow),
         KERNEL(TFR_OP_LINEAR, "few", .supports = supports_few),
         KERNEL(TFR_OP_LINEAR, "needs_amx", .isa = TFR_ISA_AMX_BF16),
-        {.struct_size = sizeof(struct tfr_kernel),
-         .name = "bf16",
-         .op = TFR_OP_LINEAR,
-         .run = run,
-         .dtypes = 1U << TFR_DTYPE_BF16},
-        KERNEL(TFR_OP_LINEAR, "packs_without_pack", .query = query_packed),
+        {.struct_size = sizeof(struct tfr_kernel), .name = "bf16", .op = TFR_OP_LINEAR, .run = run, .dtypes = 1U << TFR_DTYPE_BF16},
+        KERNEL(TFR_OP_LINEAR, "packs_without_pack", .prepare = prepare_packed),
     };
     struct world world;
     open_world(&world, kernels, TFR_COUNT_OF(kernels), NULL, false);
@@ -300,9 +315,8 @@ TFR_TEST(deterministic_mode_wants_the_same_bits_for_any_team) {
 TFR_TEST(few_row_kernel_keeps_the_order_of_many_rows) {
     TFR_UNUSED_STATE;
     static const struct tfr_kernel kernels[] = {
-        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .query = query_fma_256,
-               .cost = cost_half_bytes),
-        KERNEL(TFR_OP_LINEAR, "gemv", .supports = supports_few_fma, .query = query_any_fma),
+        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .prepare = prepare_fma_256, .cost = cost_half_bytes),
+        KERNEL(TFR_OP_LINEAR, "gemv", .supports = supports_few_fma, .prepare = prepare_any_fma),
     };
     struct world world;
     open_world(&world, kernels, TFR_COUNT_OF(kernels), NULL, true);
@@ -320,8 +334,8 @@ TFR_TEST(own_order_within_twice_the_time_serves_all_rows) {
     TFR_UNUSED_STATE;
     static const struct tfr_kernel kernels[] = {
         KERNEL(TFR_OP_LINEAR, "vendor", .cost = cost_half_bytes),
-        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .query = query_any_fma, .cost = cost_half),
-        KERNEL(TFR_OP_LINEAR, "gemv", .supports = supports_few_fma, .query = query_any_fma),
+        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .prepare = prepare_any_fma, .cost = cost_half),
+        KERNEL(TFR_OP_LINEAR, "gemv", .supports = supports_few_fma, .prepare = prepare_any_fma),
     };
     struct world world;
     open_world(&world, kernels, TFR_COUNT_OF(kernels), NULL, true);
@@ -336,8 +350,8 @@ TFR_TEST(own_order_that_slows_one_row_is_passed_over) {
     TFR_UNUSED_STATE;
     static const struct tfr_kernel kernels[] = {
         KERNEL(TFR_OP_LINEAR, "vendor", .cost = cost_bad_at_one_row),
-        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .query = query_any_fma, .cost = cost_half),
-        KERNEL(TFR_OP_LINEAR, "gemv", .supports = supports_few_fma, .query = query_any_fma),
+        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .prepare = prepare_any_fma, .cost = cost_half),
+        KERNEL(TFR_OP_LINEAR, "gemv", .supports = supports_few_fma, .prepare = prepare_any_fma),
     };
     struct world world;
     open_world(&world, kernels, TFR_COUNT_OF(kernels), NULL, true);
@@ -351,7 +365,7 @@ TFR_TEST(preferred_kernel_decides_the_order_at_any_price) {
     TFR_UNUSED_STATE;
     static const struct tfr_kernel kernels[] = {
         KERNEL(TFR_OP_LINEAR, "vendor", .cost = cost_bad_at_one_row),
-        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .query = query_any_fma, .cost = cost_half),
+        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .prepare = prepare_any_fma, .cost = cost_half),
     };
     struct world world;
     open_world(&world, kernels, TFR_COUNT_OF(kernels), "vendor", true);
@@ -364,8 +378,8 @@ TFR_TEST(preferred_few_row_kernel_rules_out_orders_it_cannot_keep) {
     TFR_UNUSED_STATE;
     static const struct tfr_kernel kernels[] = {
         KERNEL(TFR_OP_LINEAR, "vendor"),
-        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .query = query_any_fma, .cost = cost_half),
-        KERNEL(TFR_OP_LINEAR, "gemv", .supports = supports_few_fma, .query = query_any_fma),
+        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .prepare = prepare_any_fma, .cost = cost_half),
+        KERNEL(TFR_OP_LINEAR, "gemv", .supports = supports_few_fma, .prepare = prepare_any_fma),
     };
     struct world world;
     open_world(&world, kernels, TFR_COUNT_OF(kernels), "gemv", true);
@@ -378,7 +392,7 @@ TFR_TEST(preferred_few_row_kernel_rules_out_orders_it_cannot_keep) {
 TFR_TEST(order_is_the_same_for_every_thread_count) {
     TFR_UNUSED_STATE;
     static const struct tfr_kernel kernels[] = {
-        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .query = query_fma_256, .cost = cost_late),
+        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .prepare = prepare_fma_256, .cost = cost_late),
         KERNEL(TFR_OP_LINEAR, "other", .supports = supports_fma, .cost = cost_half),
     };
     struct tfr_order first = {0};

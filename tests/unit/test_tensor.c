@@ -31,9 +31,11 @@ TFR_TEST(dtype_names_are_read_in_both_forms) {
         enum tfr_dtype found = TFR_DTYPE_COUNT;
         assert_true(tfr_dtype_parse(tfr_dtype_name((enum tfr_dtype)i), &found));
         assert_int_equal(found, i);
-        found = TFR_DTYPE_COUNT;
-        assert_true(tfr_dtype_parse(tfr_dtype_file_name((enum tfr_dtype)i), &found));
-        assert_int_equal(found, i);
+        if (tfr_dtype_file_name((enum tfr_dtype)i)[0] != '\0') {
+            found = TFR_DTYPE_COUNT;
+            assert_true(tfr_dtype_parse(tfr_dtype_file_name((enum tfr_dtype)i), &found));
+            assert_int_equal(found, i);
+        }
     }
     enum tfr_dtype unused;
     assert_false(tfr_dtype_parse("Bf16", &unused));
@@ -41,6 +43,16 @@ TFR_TEST(dtype_names_are_read_in_both_forms) {
     assert_int_equal(tfr_dtype_size(TFR_DTYPE_BF16), 2);
     assert_int_equal(tfr_dtype_size(TFR_DTYPE_I64), 8);
     assert_int_equal(tfr_dtype_size(TFR_DTYPE_COUNT), 0);
+}
+
+TFR_TEST(coarse_types_cost_their_bits_and_a_share_of_the_scale) {
+    TFR_UNUSED_STATE;
+    assert_true(tfr_dtype_cost(TFR_DTYPE_F32, 768) == 4);
+    assert_true(tfr_dtype_cost(TFR_DTYPE_I8, 768) == 1);
+    assert_true(tfr_dtype_cost(TFR_DTYPE_I8_CHANNEL, 64) == 1 + 4.0 / 64);
+    assert_true(tfr_dtype_cost(TFR_DTYPE_I4_GROUP, 768) == 0.5 + 2.0 / 32);
+    assert_int_equal(tfr_dtype_size(TFR_DTYPE_I8_CHANNEL), 1);
+    assert_int_equal(tfr_dtype_size(TFR_DTYPE_I4_GROUP), 0);
 }
 
 TFR_TEST(dense_view_has_row_major_strides) {
@@ -167,10 +179,9 @@ TFR_TEST(dtype_without_conversion_gives_nan) {
     assert_true(isnan(value));
 }
 
-TFR_TEST_MAIN(TFR_CASE(dtype_names_are_read_in_both_forms), TFR_CASE(dense_view_has_row_major_strides),
-              TFR_CASE(count_of_scalar_empty_and_too_large), TFR_CASE(shape_text_is_written_and_cut_safely),
-              TFR_CASE(bf16_all_values_round_trip),
-              TFR_CASE(f16_all_values_round_trip_and_mean_what_they_should),
-              TFR_CASE(bf16_rounds_to_nearest_even), TFR_CASE(f16_rounds_to_nearest_even),
-              TFR_CASE(edges_overflow_to_infinity_and_nan_stays_nan),
+TFR_TEST_MAIN(TFR_CASE(coarse_types_cost_their_bits_and_a_share_of_the_scale), TFR_CASE(dtype_names_are_read_in_both_forms),
+              TFR_CASE(dense_view_has_row_major_strides), TFR_CASE(count_of_scalar_empty_and_too_large),
+              TFR_CASE(shape_text_is_written_and_cut_safely), TFR_CASE(bf16_all_values_round_trip),
+              TFR_CASE(f16_all_values_round_trip_and_mean_what_they_should), TFR_CASE(bf16_rounds_to_nearest_even),
+              TFR_CASE(f16_rounds_to_nearest_even), TFR_CASE(edges_overflow_to_infinity_and_nan_stays_nan),
               TFR_CASE(arrays_convert_from_unaligned_bytes), TFR_CASE(dtype_without_conversion_gives_nan))

@@ -1,18 +1,24 @@
 /* plugin.h - the kernel plugin ABI: all that a kernel may know of tfrun, and all that tfrun knows of a kernel.
  *
  * A plugin is a shared object (or the same source linked statically) that offers kernels: implementations of the ops of
- * ops.def. The host asks each kernel at plan time whether it can serve a problem, what it needs, and then only runs it.
+ * ops.def, or of a pattern of them. The host asks each kernel at plan time whether it can serve a problem, what it needs,
+ * and then only runs it. docs/plugin-abi.md says all this in prose.
  *
  * Rules
- *  - Records are static and constant; each begins with struct_size; new members come only at the end; a NULL function
- *    pointer means the default written at the member.
- *  - The host owns every byte: a kernel states sizes in `query` and allocates nothing in `pack` and `run`.
- *    `init` may create vendor objects, which `release` frees.
+ *  - Records are constant from the moment the entry function returns; each begins with struct_size. A newer minor version
+ *    only appends members: whoever reads a record that the other side made reads no further than its struct_size (TFR_HAS),
+ *    and what is missing has the default written at the member. A NULL function pointer means its default too.
+ *  - Every function gets `self`, the kernel's record or a copy of it, and through self->user whatever the plugin wants to
+ *    know: one function serves many kernels, and a plugin needs no variable of its own.
+ *  - The host owns every byte: a kernel states sizes in `prepare` and allocates nothing in `pack` and `run`.
+ *    `prepare` and `init` may create vendor objects; those of `init` are freed by `release`.
  *  - A kernel makes no threads, except class SELF through OpenMP. It logs nothing and does no I/O in `run`.
  *  - A plugin is never unloaded (pool threads may still stand in its code).
- *  - All activations are f32, rows dense: row r of an argument with N columns starts at element r * N. Buffers are 64-byte
- *    aligned and have room for rows_max rows: a kernel may read and write rows beyond `rows`, which mean nothing.
- *    Weights given to `pack` and the tables of `embed` come straight from a file and may be unaligned.
+ *  - Room: all activations are f32 and rows are dense, row r of an argument with N columns starts at element r * N. An argument
+ *    with TFR_ARG_VAR_ROWS has room for exactly dim[0] rows, whoever gave it: a kernel may read and write rows from `rows`
+ *    up to there, which mean nothing and which nobody reads afterwards, but not one element more. Its address is aligned to
+ *    its element; packed weights, vectors, state and scratch to 64 bytes. Weights given to `pack` and the tables of
+ *    `embed` and `lookup_add` come straight from a file and may be unaligned even to their elements.
  */
 #ifndef TFRUN_PLUGIN_H
 #define TFRUN_PLUGIN_H
@@ -23,8 +29,12 @@
 extern "C" {
 #endif
 
-#define TFR_PLUGIN_ABI_MAJOR 1 /* other major: refused */
-#define TFR_PLUGIN_ABI_MINOR 0 /* newer minor than the host's: refused; older: accepted */
+#define TFR_PLUGIN_ABI_MAJOR 2 /* other major: refused */
+#define TFR_PLUGIN_ABI_MINOR 0 /* newer or older: accepted, records are read as far as both sides know them */
+
+/* True if a record that the other side made reaches as far as `member`. */
+#define TFR_HAS(type, record, member)                                                              \
+    ((record)->struct_size >= offsetof(struct type, member) + sizeof((record)->member))
 
 enum tfr_op {
 #define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text) TFR_OP_##NAME,
@@ -48,7 +58,13 @@ enum tfr_activation {
     X(AVX512_BF16, 2, "avx512_bf16")                                                               \
     X(AVX512_VNNI, 3, "avx512_vnni")                                                               \
     X(AMX_BF16, 4, "amx_bf16") /* tiles usable, permission granted */                              \
-    X(NEON, 5, "neon")
+    X(NEON, 5, "neon")                                                                             \
+    X(AVX512_FP16, 6, "avx512_fp16")                                                               \
+    X(AMX_INT8, 7, "amx_int8") /* tiles usable, permission granted */                              \
+    X(DOTPROD, 8, "dotprod")                                                                       \
+    X(I8MM, 9, "i8mm")                                                                             \
+    X(ARM_BF16, 10, "arm_bf16")                                                                    \
+    X(SVE, 11, "sve")
 enum tfr_isa {
 #define TFR_ISA_BIT(NAME, bit, name) TFR_ISA_##NAME = 1 << (bit),
     TFR_ISA_LIST(TFR_ISA_BIT)
@@ -70,68 +86,92 @@ struct tfr_order {
     int32_t k_block; /* elements of K per block; >= K: one block */
 };
 
-#define TFR_MAX_ARGS 6
+#define TFR_MAX_ARGS 16
 
 enum tfr_arg_flag {
     TFR_ARG_ABSENT = 1, /* optional argument not given */
     TFR_ARG_CONST = 2, /* a weight: never changes after packing */
-    TFR_ARG_VAR_ROWS = 4 /* dim[0] is the most rows there will be; `rows` of tfr_run_args says how many there are */
+    TFR_ARG_VAR_ROWS = 4, /* dim[0] is the most rows there will be; `rows` of tfr_run_args says how many there are */
+    TFR_ARG_READ = 8, /* state that outlives the step and is read: the kv caches. Its data are not in one place: see tfr_batch */
+    TFR_ARG_APPEND = 16 /* state that is appended to: what was in it stays, and whoever reads it runs afterwards */
 };
 
 struct tfr_arg_desc {
-    int32_t dtype; /* enum tfr_dtype; weights: the type the weight is to be PACKED in (runtime.dtype) */
+    int32_t dtype; /* enum tfr_dtype; weights: the type the weight is to be PACKED in (runtime.dtype); caches: F32 or I8 */
     int32_t rank;
-    int64_t dim[TFR_MAX_RANK];
-    uint32_t flags;
+    int64_t dim[TFR_MAX_RANK]; /* a cache: [n_heads, head_dim] */
+    uint32_t flags; /* enum tfr_arg_flag */
+    int32_t reserved[3]; /* 0 */
 };
 
 /* runtime.attn: which kind of attention kernel may serve. Fused kernels never hold a row of scores, eager ones do. */
 enum tfr_attention_choice { TFR_ATTENTION_ANY, TFR_ATTENTION_EAGER, TFR_ATTENTION_FUSED };
 
 struct tfr_attrs {
+    uint32_t struct_size;
     float epsilon; /* layer_norm */
     float scale; /* attention: factor of q k^T, all scale flags folded in */
     int32_t activation; /* linear, activation: enum tfr_activation */
     int32_t transposed; /* linear: weight is stored [N,K] */
     int32_t n_heads, head_dim; /* kv_append, attention */
-    int32_t layer; /* kv_append, attention: index into the tfr_kv array of a sequence (local to the rank) */
+    int32_t layer; /* kv_append, attention: index into the caches of a sequence (local to the rank) */
     int32_t causal; /* attention: row t of a sequence sees the keys [0, past + t], else all keys of its sequence */
     int32_t peer, tag; /* send_hidden, recv_hidden */
     int32_t cross; /* attention: q is [T, C] alone, keys and values are the encoder's (cross_kv), all of them visible */
     int32_t has_mask, has_head_mask, wants_weights; /* attention: members of struct tfr_attention_extra that are set */
     int32_t attention; /* enum tfr_attention_choice: a kernel of another kind refuses */
-    int32_t kv_dtype; /* kv_append, attention: TFR_DTYPE_F32 or TFR_DTYPE_I8, which members of struct tfr_kv are set */
 };
 
-/* What is asked of a kernel. Arguments stand in the order of ops.def, inputs first. */
+/* One op of a pattern (TFR_OP_FUSED). */
+struct tfr_part {
+    int32_t op; /* enum tfr_op */
+    int32_t n_args;
+    int32_t arg[TFR_MAX_ARGS]; /* index into the problem's arguments; -1: what is handed on inside the pattern */
+    struct tfr_arg_desc out; /* what it gives */
+    struct tfr_attrs attrs;
+};
+
+/* What is asked of a kernel. Arguments stand in the order of ops.def, inputs first; those of a pattern part after part, without
+ * what is handed on inside, the output of the last part at the end. */
 struct tfr_problem {
     uint32_t struct_size;
     int32_t op; /* enum tfr_op */
     int32_t n_args;
     int32_t n_threads; /* team size at run time */
     struct tfr_arg_desc arg[TFR_MAX_ARGS];
-    struct tfr_attrs attrs;
     int64_t rows_min, rows_max; /* rows of the output in one run */
     int32_t deterministic; /* activation and residual rounded as TFR_ORDER_FMA says (own activation functions, see
                               plugins/common/act.h), no choice that depends on rows or threads */
     struct tfr_order order; /* linear: ANY, or the order to keep */
+    int32_t n_parts; /* TFR_OP_FUSED: ops of the pattern, else 0 */
+    uint32_t part_stride; /* bytes from one part to the next: read them by tfr_part_at */
+    const struct tfr_part *parts;
+    struct tfr_attrs attrs; /* of the op; of a pattern: of its first part. Stays last, and grows */
 };
 
-/* Answer of `query`. */
+static inline const struct tfr_part *tfr_part_at(const struct tfr_problem *problem, int32_t i) {
+    return (const struct tfr_part *)(const void *)((const char *)problem->parts + (size_t)i * problem->part_stride);
+}
+
+/* Answer of `prepare`; comes in zeroed, with the host's struct_size. */
 struct tfr_needs {
-    size_t packed_bytes; /* size of the packed weight; 0: the kernel reads the weight argument where it is */
-    const char *pack_format; /* static string; equal format and equal weight share one packed copy */
-    size_t state_bytes; /* zeroed, 64-byte aligned, one per step: what `init` fills */
+    uint32_t struct_size;
+    struct tfr_order order; /* linear: the order the kernel keeps */
+    struct tfr_pack_need {
+        const char *format; /* static string; equal format, type and weight share one packed copy */
+        size_t bytes; /* 0: the kernel reads the weight where it is, dense and in the type of its argument */
+    } pack[TFR_MAX_ARGS]; /* of each constant argument */
+    size_t state_bytes; /* zeroed, 64-byte aligned, one per task of a plan: what `init` fills */
+    size_t run_state_bytes; /* zeroed before every run, 64-byte aligned, one per task of a run: a plan may be in several runs */
     size_t scratch_bytes; /* one buffer per team, shared by its threads */
     size_t scratch_per_thread_bytes; /* one buffer per thread */
-    struct tfr_order order; /* linear: the order the kernel keeps */
-    size_t run_state_bytes; /* ASYNC: zeroed when a run begins, 64-byte aligned, one per step and run in flight */
 };
 
 /* Prediction. time = max(flops / (peak * flop_fraction), bytes / (bandwidth * byte_fraction)) + overhead. The peak is that of the
  * f32 units, or of the bf16 units for a linear on bf16 weights that does not add in TFR_ORDER_FMA (AMX's only where AMX is
  * asked for or no ISA is named). */
 struct tfr_cost {
+    uint32_t struct_size;
     double flops, bytes_read, bytes_written;
     double flop_fraction, byte_fraction; /* share of the machine's peaks that the kernel expects to reach, (0, 1] */
     double overhead_ns;
@@ -141,7 +181,8 @@ struct tfr_cost {
  * K lies in panels of 16 keys, so that 16 scores are computed side by side in the same order for one row and for many:
  *   key s, head h, element d:  k[((h * (capacity / 16) + s / 16) * head_dim + d) * 16 + s % 16]
  *   value:                     v[(h * capacity + s) * head_dim + d]
- * attrs.kv_dtype says which members are set: k and v (f32), or the others (int8). k8 and v8 lie as k and v do, and stand for
+ * The dtype of the argument says which members are set: k and v (f32), or the others (i8). k8 and v8 lie as k and v do, and
+ * stand for
  *   k8[..] * k_scale[h * capacity + s],  v8[..] * v_scale[h * capacity + s]
  * where the product is exact in f32. How a vector becomes int8 is defined in tfrun/kv.h. */
 #define TFR_KV_PANEL 16
@@ -167,27 +208,44 @@ struct tfr_attention_extra {
  * A row that sees no key at all gives zeros. */
 struct tfr_batch_seq {
     int64_t row0, n_rows, past;
-    const struct tfr_kv *kv; /* [layers of this rank] */
+    const struct tfr_kv *kv; /* of each layer of this rank: read by tfr_seq_kv */
     int64_t query_only; /* 1: the rows only ask: nothing is appended, each sees the keys [0, past) and no other */
     int64_t n_cross; /* keys of the encoder */
-    const struct tfr_kv *cross_kv; /* [layers of this rank] */
+    const struct tfr_kv *cross_kv; /* of each layer of this rank */
     struct tfr_attention_extra self, cross;
 };
+/* The sequences of the step, and with them the data of the cache arguments. Both records may grow at their ends. */
 struct tfr_batch {
+    uint32_t struct_size;
+    uint32_t seq_stride, kv_stride; /* bytes from one sequence, and from one layer's cache, to the next */
     int64_t n_seqs;
     const struct tfr_batch_seq *seq;
 };
 
+static inline const struct tfr_batch_seq *tfr_batch_at(const struct tfr_batch *batch, int64_t i) {
+    return (const struct tfr_batch_seq *)(const void *)((const char *)batch->seq + (size_t)i * batch->seq_stride);
+}
+
+/* The cache that a kv_append or an attention with these attributes uses. */
+static inline const struct tfr_kv *tfr_seq_kv(const struct tfr_batch *batch, const struct tfr_batch_seq *seq,
+                                              const struct tfr_attrs *attrs, int32_t is_cross) {
+    const struct tfr_kv *kv = is_cross ? seq->cross_kv : seq->kv;
+    return (const struct tfr_kv *)(const void *)((const char *)kv + (size_t)attrs->layer * batch->kv_stride);
+}
+
 struct tfr_run_args {
-    void *const *arg; /* data of each argument, in order; NULL where absent; a packed weight stands at its argument */
+    uint32_t struct_size;
+    void *const *arg; /* data of each argument, in order; NULL where absent, and for caches; a packed weight stands at its
+                         argument */
     int64_t rows; /* rows of the output, rows_min <= rows <= rows_max; the input has as many, but for gather_rows */
-    const struct tfr_batch *batch; /* kv_append and attention; NULL elsewhere */
-    void *state; /* of the step in its plan, which may be in flight several times */
-    void *run_state; /* ASYNC: of the step in this run; NULL without run_state_bytes */
-    int32_t lane; /* ASYNC: steps of runs in different lanes never share a message tag */
+    const struct tfr_batch *batch; /* where an argument is a cache; else NULL or anything */
+    void *state; /* state_bytes of the task: runs of the plan share it, one at a time is in `run` */
+    void *run_state; /* run_state_bytes of this task in this run: what must last from `run` to `poll`; NULL where 0 */
+    int32_t lane; /* ASYNC: tasks of runs in different lanes never share a message tag */
 };
 
 struct tfr_run_ctx {
+    uint32_t struct_size;
     int32_t tid, nth;
     void *scratch; /* of the team */
     void *thread_scratch; /* of this thread */
@@ -196,6 +254,8 @@ struct tfr_run_ctx {
     /* A kernel that runs for long may call this between pieces of its work, from any thread: messages in flight move on. NULL in
      * hosts without messages. `barrier` does the same. */
     void (*progress)(const struct tfr_run_ctx *ctx);
+    char *reason; /* why `run` or `poll` fails, in a few words: of this thread, "" at first */
+    size_t reason_size;
 };
 
 enum tfr_run_class {
@@ -207,35 +267,52 @@ enum tfr_run_class {
 
 enum tfr_kernel_flag {
     TFR_KERNEL_IN_PLACE = 1, /* first output may be the buffer of the residual (linear), of a (add), of x (others) */
-    TFR_KERNEL_SAME_BITS_ANY_TEAM = 2 /* same bits for any number of threads */
+    TFR_KERNEL_SAME_BITS_ANY_TEAM = 2, /* same bits for any number of threads */
+    TFR_KERNEL_FUSED_ATTENTION = 4 /* attention that never holds a row of scores: what runtime.attn calls fused */
 };
 
 struct tfr_kernel {
     uint32_t struct_size;
+    int32_t op; /* enum tfr_op; TFR_OP_FUSED for a pattern */
     const char *name; /* "<op>.<dtype>.<plugin>.<isa>": linear.f32.gemv.avx512 */
-    int32_t op; /* enum tfr_op */
-    uint32_t dtypes; /* weight (or activation) dtypes served: bits 1 << enum tfr_dtype */
+    const void *user; /* the plugin's own */
+    uint64_t dtypes; /* weight (or activation) dtypes served: bits 1 << enum tfr_dtype */
     uint32_t isa; /* needed bits of enum tfr_isa, all of them */
     int32_t run_class; /* enum tfr_run_class */
     uint32_t flags; /* enum tfr_kernel_flag */
     int32_t score; /* tie-break: ref 0, portable 10, avx2 20, avx512 30 */
+    /* TFR_OP_FUSED: the ops claimed, each but the first taking what the one before gives as its first argument, and nobody else
+     * reading that. */
+    const int32_t *pattern; /* enum tfr_op */
+    int32_t n_pattern; /* at least 2 */
     /* True if served. Else false with a short reason ("needs rows <= 16, has 512") in `reason`. NULL: serves all that the
-     * static filter lets through. Any thread; must be quick and free of side effects on bits. */
-    bool (*supports)(const struct tfr_problem *problem, char *reason, size_t reason_size);
+     * static filter lets through. Any thread; looks at the problem alone, touches and creates nothing: it is asked often, for
+     * shapes that never run. */
+    bool (*supports)(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size);
     /* Fills fractions, may correct flops and bytes (they come in as the op table's least cost). NULL: fractions 1, no
      * overhead. Must be a pure function of the problem: the choice of kernels follows from it. */
-    void (*cost)(const struct tfr_problem *problem, struct tfr_cost *cost);
-    /* NULL: needs nothing. False with a reason where the vendor library refuses after all. */
-    bool (*query)(const struct tfr_problem *problem, struct tfr_needs *needs, char *reason, size_t reason_size);
-    /* Writes the packed form of `weight` (any of F32, BF16, F16, F64, in the file's layout, maybe unaligned). Called by every
-     * thread with its tid: each writes its own part, no barrier; first touch places the pages. NULL if nothing is packed. */
-    void (*pack)(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed, int tid, int nth);
-    /* Fills `state`. One thread, outside parallel regions. NULL: state stays zero. */
-    bool (*init)(const struct tfr_problem *problem, void *state, char *reason, size_t reason_size);
-    void (*run)(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem);
-    /* ASYNC only: 1 done, 0 not yet, -1 failed. */
-    int (*poll)(const struct tfr_run_args *args, const struct tfr_problem *problem);
-    void (*release)(void *state); /* frees vendor objects; NULL: nothing to free */
+    void (*cost)(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_cost *cost);
+    /* States the needs; asked once `supports` said yes, and where the dear things may happen: vendor objects are made, orders
+     * measured, answers kept for the next time. One thread, outside parallel regions. TFR_OK: served. TFR_UNSUPPORTED: not
+     * served, with a reason. TFR_RESOURCE: no memory or the like: the plan fails with the reason. NULL: needs nothing. */
+    int32_t (*prepare)(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
+                       size_t reason_size);
+    /* Writes the packed form of argument `arg` (from F32, BF16, F16 or F64, in the file's layout, maybe unaligned). Called by
+     * every thread with its tid: each writes its own part, no barrier; first touch places the pages. NULL if nothing is packed.
+     */
+    void (*pack)(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg, const struct tfr_tensor *weight,
+                 void *packed, int32_t tid, int32_t nth);
+    /* Fills `state`. One thread, outside parallel regions. Not TFR_OK: the plan fails with the reason. NULL: state stays zero. */
+    int32_t (*init)(const struct tfr_kernel *self, const struct tfr_problem *problem, void *state, char *reason,
+                    size_t reason_size);
+    /* TFR_OK, or what went wrong (enum tfr_status) with a reason in ctx->reason: the run stops, nothing of it is used, and the
+     * message names task and kernel. A TEAM kernel that fails in one thread still meets every barrier. */
+    int32_t (*run)(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                   const struct tfr_run_ctx *ctx);
+    /* ASYNC only: 1 done, 0 not yet, -1 failed, with a reason in ctx->reason. Of args, `arg` is NULL. */
+    int32_t (*poll)(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                    const struct tfr_run_ctx *ctx);
+    void (*release)(const struct tfr_kernel *self, void *state); /* frees vendor objects; NULL: nothing to free */
 };
 
 /* Facts a plugin may ask the host for; valid during the whole process. */
@@ -255,7 +332,7 @@ struct tfr_plugin {
     const char *version; /* "0.1.0" */
     const char *build; /* compiler, vendor library with version: shown by `tfrun plugins` */
     int32_t n_kernels;
-    const struct tfr_kernel *kernels;
+    const struct tfr_kernel *const *kernels; /* pointers, so that records of any size stand side by side */
 };
 
 /* The one exported symbol. Returns NULL to decline, after a reason through host->log. */
