@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Write docs/config.md and configs/schema.json from core/config/config.def.
+"""Write docs/config.md, the table of docs/security.md and configs/schema.json from core/config/config.def.
 
-    scripts/gen_config_doc.py           writes both files
-    scripts/gen_config_doc.py --check   exits 1 if one of them is not what would be written
+    scripts/gen_config_doc.py           writes all three
+    scripts/gen_config_doc.py --check   exits 1 if one is not what would be written
 
 The table is the only source: every option of tfrun stands in it once.
 """
@@ -15,7 +15,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TABLE = os.path.join(ROOT, "core", "config", "config.def")
-FIELDS = ("member", "key", "type", "default", "min", "max", "choices", "flag", "short", "operand", "help")
+FIELDS = ("member", "key", "type", "trust", "default", "min", "max", "choices", "flag", "short", "operand", "help")
 LIST_FLAGS = {"LIST": " (repeatable)"}
 
 
@@ -117,6 +117,8 @@ DEVICE_MAP = {
 def schema(options):
     top = {"type": "object", "additionalProperties": False, "properties": {}}
     for option in options:
+        if option["trust"] == "USER":
+            continue
         place = top["properties"]
         *sections, name = option["key"].split(".")
         for section in sections:
@@ -176,12 +178,42 @@ file, the command line (`--flag` or `--set section.key=value`).
 - Where the value may be null, null means the default.
 - On the command line true and false are also `on`, `off`, `1`, `0`; the first value of a list replaces the list of the
   file, further ones are appended; the source of the prompt given there replaces the one in the file.
-- The fields of the model itself (`n_layer`, ...) cannot be overridden."""
+- The fields of the model itself (`n_layer`, ...) cannot be overridden.
+- A file may be somebody else's: it reads in its own folder only, writes nothing and loads no code, unless the command line
+  says so ([security.md](security.md))."""
 
 DEVICE_MAP_TEXT = """
 `parallel.device_map` has Hugging Face's own form: an object of rank to list of blocks, as in
 `{"0": [0, 1, 2], "1": [3, 4, 5]}`. Rank r runs the blocks listed under r. Blocks named twice, blocks left out and blocks
 that the model does not have are errors, reported in this order. Without it the blocks are split by `parallel.split`."""
+
+
+SECURITY = os.path.join(ROOT, "docs", "security.md")
+TRUST_BEGIN, TRUST_END = "<!-- from core/config/config.def -->\n", "<!-- end -->\n"
+TRUST_WORDS = {
+    "FREE": "as the config says",
+    "READS": "inside its own folder; elsewhere with the flag, or in a trusted folder",
+    "WRITES": "only with the flag, or where the folder of the config is trusted",
+    "LOADS": "from a trusted folder or one of TFRUN_PLUGIN_PATH; elsewhere with the flag",
+    "COUNTS": "up to the processors of the machine, or 64; more with the flag, or where its folder is trusted",
+    "USER": "never: the command line alone says it",
+}
+
+
+def trust_table(options):
+    lines = ["| Key | Flag | A config may say it |\n|---|---|---|"]
+    for option in options:
+        if option["trust"] != "FREE":
+            lines.append(f"| `{option['key']}` | {flags(option)} | {TRUST_WORDS[option['trust']]} |")
+    lines.append(f"| all others | | {TRUST_WORDS['FREE']} |")
+    return "\n".join(lines) + "\n"
+
+
+def security_page(options):
+    """docs/security.md with the table of today between its marks."""
+    with open(SECURITY, encoding="utf-8") as file:
+        before, rest = file.read().split(TRUST_BEGIN)
+    return before + TRUST_BEGIN + trust_table(options) + TRUST_END + rest.split(TRUST_END)[1]
 
 
 def document(options):
@@ -206,7 +238,8 @@ def main():
     check = parser.parse_args().check
     options = read_table()
     stale = []
-    for name, text in (("docs/config.md", document(options)), ("configs/schema.json", schema(options))):
+    for name, text in (("docs/config.md", document(options)), ("docs/security.md", security_page(options)),
+                       ("configs/schema.json", schema(options))):
         path = os.path.join(ROOT, name)
         try:
             with open(path, encoding="utf-8") as file:

@@ -36,6 +36,9 @@ void tfr_outfile_abandon(struct tfr_outfile *out);           /* removes the temp
 
 bool tfr_path_is_directory(const char *path);
 bool tfr_path_exists(const char *path);
+bool tfr_path_is_plain(const char *path); /* a regular file or a folder, at the end of all links */
+/* `path` is `folder` or below it when all links and ".." are followed; it need not be there yet. In doubt false. */
+bool tfr_path_is_within(const char *path, const char *folder);
 /* "dir/name" unless name is absolute; the directory of a path ("." if none). Free with tfr_free. */
 char *tfr_path_join(const char *directory, const char *name);
 char *tfr_path_directory(const char *path);

@@ -1,6 +1,8 @@
 /* path.c - the few questions about paths that the stages ask; no normalising, no globbing. */
 #include "base/mapfile.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,4 +41,42 @@ char *tfr_path_directory(const char *path) {
         end--;
     }
     return tfr_strndup(path, end);
+}
+
+bool tfr_path_is_plain(const char *path) {
+    struct stat facts;
+    return stat(path, &facts) == 0 && (S_ISREG(facts.st_mode) || S_ISDIR(facts.st_mode));
+}
+
+/* Where `path` really is, links followed. What is not there yet is where its folder is; NULL where that can't
+ * be said: a link to nothing, or ".." behind a folder that is not there. Free with tfr_free. */
+static char *real_path(const char *path) {
+    char *found = realpath(path, NULL);
+    const int error = errno;
+    char *real = found != NULL ? tfr_strdup(found) : NULL;
+    free(found);
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+    struct stat facts;
+    const bool has_name = name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+    if (found != NULL || error != ENOENT || !has_name || lstat(path, &facts) == 0) {
+        return real;
+    }
+    char *folder = tfr_path_directory(path);
+    char *real_folder = folder != NULL ? real_path(folder) : NULL;
+    real = real_folder != NULL ? tfr_path_join(real_folder, name) : NULL;
+    tfr_free(real_folder);
+    tfr_free(folder);
+    return real;
+}
+
+bool tfr_path_is_within(const char *path, const char *folder) {
+    char *inner = real_path(path), *outer = realpath(folder, NULL);
+    bool within = false;
+    if (inner != NULL && outer != NULL) {
+        const size_t length = strcmp(outer, "/") == 0 ? 0 : strlen(outer);
+        within = strncmp(inner, outer, length) == 0 && (inner[length] == '/' || inner[length] == '\0');
+    }
+    tfr_free(inner);
+    free(outer);
+    return within;
 }

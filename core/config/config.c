@@ -109,7 +109,7 @@ static const char *plain_key(const char *key) {
 static void override_problem(struct tfr_config_reader *reader, const struct tfr_override *override,
                              const char *why) {
     const bool is_set = strcmp(override->origin, "--set") == 0;
-    tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0, "%s%s%s: %s",
+    tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s%s%s: %s",
                        override->origin, is_set ? " " : "", is_set ? override->key : "", why);
 }
 
@@ -141,14 +141,14 @@ static void override_device_map(struct tfr_config_reader *reader, const struct t
     struct tfr_json_doc *doc = NULL;
     if (tfr_json_open(&doc, override->origin, override->value, strlen(override->value), TFR_CONFIG) !=
         TFR_OK) {
-        tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0, "%s",
+        tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s",
                            tfr_failure_text());
         return;
     }
     struct tfr_config_reader inner = {.config = reader->config, .doc = doc};
     tfr_config_read_device_map(&inner, tfr_json_root(doc));
     if (tfr_complaints_raise(&inner.complaints, MAX_PROBLEMS) != TFR_OK) {
-        tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0, "%s",
+        tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s",
                            tfr_failure_text());
     }
     tfr_json_close(doc);
@@ -209,13 +209,14 @@ static void apply_overrides(struct tfr_config_reader *reader, const struct tfr_o
     const int n_inputs =
         (options->input_prompt != NULL) + (options->input_prompts.n > 0) + (options->input_file != NULL);
     if (n_inputs > 1 && reader->complaints.n == 0) {
-        tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0,
+        tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0,
                            "the command line names %d sources of the prompt; give one of --prompt and --file",
                            n_inputs);
     }
     if (options->input_encoder_states != NULL && !reader->config->model.add_cross_attention) {
         tfr_complaints_add(
-            &reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0,
+            &reader->complaints, tfr_option_fault(reader->config, "input.encoder_states"),
+            TFR_COMPLAINT_LAST_LINE, 0,
             "input.encoder_states is given, but the model has no cross-attention (add_cross_attention)");
     }
 }
@@ -224,7 +225,8 @@ static void check_capacity(struct tfr_config_reader *reader) {
     const int64_t capacity = reader->config->options.runtime_kv_capacity,
                   limit = reader->config->model.n_positions;
     if (reader->complaints.n == 0 && capacity > limit) {
-        tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0,
+        tfr_complaints_add(&reader->complaints, tfr_option_fault(reader->config, "runtime.kv_capacity"),
+                           TFR_COMPLAINT_LAST_LINE, 0,
                            "%s: tfrun.runtime.kv_capacity = %lld is more than n_positions = %lld; take at "
                            "most that, or 0 for all",
                            reader->config->path, (long long)capacity, (long long)limit);
@@ -258,6 +260,7 @@ static enum tfr_status load(struct tfr_config *config, const char *path, const s
     read_root(&reader);
     apply_overrides(&reader, overrides, n_overrides);
     tfr_config_settle_sampling(&reader);
+    tfr_config_check_trust(&reader, tfr_json_member(tfr_json_root(doc), "tfrun"));
     check_capacity(&reader);
     config->model.allow_missing_head = config->options.model_allow_missing_head;
     const enum tfr_status status = settle(&reader, overrides, n_overrides, findings);

@@ -77,7 +77,7 @@ struct tfr_options {
 #define TFR_CTYPE_SEED int64_t
 #define TFR_CTYPE_LIST struct tfr_string_list
 #define TFR_CTYPE_JSON char *
-#define TFR_OPTION(member, key, type, def, min, max, choices, flag, short_flag, operand, help) TFR_CTYPE_##type member;
+#define TFR_OPTION(member, key, type, trust, def, min, max, choices, flag, short_flag, operand, help) TFR_CTYPE_##type member;
 #include "config/config.def"
 #undef TFR_OPTION
 };

@@ -115,8 +115,7 @@ static void collect_fields(struct collector *collector, const tfr_json *root) {
     }
 }
 
-/* "runtime.threads" below the object of "tfrun"; NULL if the file does not say it. */
-static const tfr_json *find_option(const tfr_json *tfrun, const char *key) {
+const tfr_json *tfr_config_find_option(const tfr_json *tfrun, const char *key) {
     const char *dot = strchr(key, '.');
     if (dot == NULL) {
         return tfr_json_member(tfrun, key);
@@ -124,7 +123,7 @@ static const tfr_json *find_option(const tfr_json *tfrun, const char *key) {
     char section[MAX_KEY];
     snprintf(section, sizeof(section), "%.*s", (int)(dot - key), key);
     const tfr_json *below = tfr_json_member(tfrun, section);
-    return below != NULL ? find_option(below, dot + 1) : NULL;
+    return below != NULL ? tfr_config_find_option(below, dot + 1) : NULL;
 }
 
 /* As config.c begins its complaints about an override. */
@@ -178,7 +177,7 @@ static const char *weaker_source(const struct tfr_config *config, const char *ke
 
 static void collect_option(struct collector *collector, const tfr_json *tfrun, const char *key, const char *help,
                            const char *value) {
-    const tfr_json *node = find_option(tfrun, key);
+    const tfr_json *node = tfr_config_find_option(tfrun, key);
     struct tfr_finding finding = {.about = TFR_ABOUT_OPTION,
                                   .name = key,
                                   .value = value,

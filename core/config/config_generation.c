@@ -240,9 +240,11 @@ static void settle_mode(struct tfr_config_reader *reader) {
     }
     if (options->sampling_do_sample == TFR_SAMPLE_TRUE && options->sampling_temperature == 0) {
         if (heat == flag) {
-            tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_TOGETHER_LINE, 0,
-                               "%s gives sampling.do_sample = true and sampling.temperature = 0; give a temperature above 0",
-                               source_name((enum tfr_origin)flag));
+            tfr_complaints_add(
+                &reader->complaints, tfr_option_fault(reader->config, "sampling.do_sample"),
+                TFR_COMPLAINT_TOGETHER_LINE, 0,
+                "%s gives sampling.do_sample = true and sampling.temperature = 0; give a temperature above 0",
+                source_name((enum tfr_origin)flag));
         }
         options->sampling_temperature = 1;
     }
@@ -320,6 +322,19 @@ static void check_idle_flags(struct tfr_config_reader *reader) {
     }
 }
 
+/* Of settings that exclude each other: the command line's, if one of them is its word. */
+static enum tfr_status fault_of_modes(const struct tfr_config *config) {
+    static const char *const keys[] = {
+        "sampling.num_beams",     "sampling.num_return_sequences", "sampling.stop",      "sampling.assistant",
+        "sampling.prompt_lookup", "sampling.temperature",          "sampling.do_sample", "runtime.max_batch"};
+    for (size_t i = 0; i < TFR_COUNT_OF(keys); i++) {
+        if (tfr_option_fault(config, keys[i]) == TFR_USAGE) {
+            return TFR_USAGE;
+        }
+    }
+    return TFR_CONFIG;
+}
+
 /* Ways of generating that exclude each other. */
 static void check_modes(struct tfr_config_reader *reader) {
     const struct tfr_options *o = &reader->config->options;
@@ -347,7 +362,8 @@ static void check_modes(struct tfr_config_reader *reader) {
         snprintf(text, sizeof text, "sampling.assistant and sampling.prompt_lookup are two ways to draft; give one");
     }
     if (text[0] != '\0') {
-        tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_TOGETHER_LINE, 0, "%s", text);
+        tfr_complaints_add(&reader->complaints, fault_of_modes(reader->config), TFR_COMPLAINT_TOGETHER_LINE,
+                           0, "%s", text);
     }
 }
 

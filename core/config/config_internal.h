@@ -31,10 +31,15 @@ enum tfr_option_type {
     TFR_OPTION_LIST,
     TFR_OPTION_JSON
 };
+/* What somebody else's config may do with an option: config.def tells. */
+enum tfr_option_trust { TFR_TRUST_FREE, TFR_TRUST_READS, TFR_TRUST_WRITES, TFR_TRUST_LOADS, TFR_TRUST_COUNTS, TFR_TRUST_USER };
+enum tfr_option_trust tfr_option_trust(int option);
 int tfr_option_find(const char *key);
 enum tfr_option_type tfr_option_type(int option);
 /* Address of the option's member, to be cast by its type. */
 void *tfr_option_member(struct tfr_options *options, int option);
+/* Who is at fault for a value of this option: TFR_USAGE if the command line gave it, else TFR_CONFIG. */
+enum tfr_status tfr_option_fault(const struct tfr_config *config, const char *key);
 /* True if `key` is the first part of some "key.rest". */
 bool tfr_option_is_section(const char *key);
 /* The known name that an unknown key under `prefix` ("" or "runtime.") probably means, into `text`; false if
@@ -83,7 +88,12 @@ void tfr_config_read_labels(struct tfr_config_reader *reader, const tfr_json *ro
 void tfr_config_free_labels(struct tfr_string_list *labels);
 bool tfr_config_is_model_field(const char *key);
 
-/* config_check.c: fields, options and complaints as findings. */
+/* config_trust.c: refuses what the file says and only the user may say. After the overrides; `tfrun` may be NULL. */
+void tfr_config_check_trust(struct tfr_config_reader *reader, const tfr_json *tfrun);
+
+/* config_check.c: "runtime.threads" below the object of "tfrun"; NULL if the file does not say it. */
+const tfr_json *tfr_config_find_option(const tfr_json *tfrun, const char *key);
+/* Fields, options and complaints as findings. */
 enum tfr_status tfr_config_collect(struct tfr_config_reader *reader, const struct tfr_override *overrides,
                                    size_t n_overrides, struct tfr_findings *findings);
 

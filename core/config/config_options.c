@@ -8,7 +8,8 @@
 #include "config/config_internal.h"
 
 static const struct tfr_option_info option_infos[] = {
-#define TFR_OPTION(member, key_, type_, def, min_, max_, choices_, flag_, short_flag_, operand_, help_)      \
+#define TFR_OPTION(member, key_, type_, trust_, def, min_, max_, choices_, flag_, short_flag_, operand_,     \
+                   help_)                                                                                    \
     {.key = key_,                                                                                            \
      .type = #type_,                                                                                         \
      .default_text = def,                                                                                    \
@@ -26,9 +27,10 @@ static const struct tfr_option_info option_infos[] = {
 static const struct {
     size_t offset;
     enum tfr_option_type type;
+    enum tfr_option_trust trust;
 } option_slots[] = {
-#define TFR_OPTION(member, key, type, def, min, max, choices, flag, short_flag, operand, help)               \
-    {offsetof(struct tfr_options, member), TFR_OPTION_##type},
+#define TFR_OPTION(member, key, type, trust, def, min, max, choices, flag, short_flag, operand, help)        \
+    {offsetof(struct tfr_options, member), TFR_OPTION_##type, TFR_TRUST_##trust},
 #include "config/config.def"
 #undef TFR_OPTION
 };
@@ -51,8 +53,16 @@ enum tfr_option_type tfr_option_type(int option) {
     return option_slots[option].type;
 }
 
+enum tfr_option_trust tfr_option_trust(int option) {
+    return option_slots[option].trust;
+}
+
 void *tfr_option_member(struct tfr_options *options, int option) {
     return (char *)options + option_slots[option].offset;
+}
+
+enum tfr_status tfr_option_fault(const struct tfr_config *config, const char *key) {
+    return config->origin[tfr_option_find(key)] == TFR_ORIGIN_OVERRIDE ? TFR_USAGE : TFR_CONFIG;
 }
 
 bool tfr_option_is_section(const char *key) {

@@ -241,12 +241,27 @@ static bool integer_from_json(struct tfr_config_reader *reader, int option, cons
                  type_words(tfr_option_type(option)));
 }
 
-static bool list_from_json(struct tfr_options *options, int option, const tfr_json *node, char *why,
+/* Plugins are files: a relative path starts from the folder of the config, as those of all other options do.
+ */
+static bool append_from_file(struct tfr_config_reader *reader, int option, const char *item, char *why,
+                             size_t size) {
+    if (tfr_option_trust(option) != TFR_TRUST_LOADS || item[0] == '\0') {
+        return append_item(&reader->config->options, option, item, why, size);
+    }
+    char *path = tfr_path_join(reader->config->directory, item);
+    const bool added = path != NULL ? append_item(&reader->config->options, option, path, why, size)
+                                    : wrong(why, size, "no memory for the path");
+    tfr_free(path);
+    return added;
+}
+
+static bool list_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why,
                            size_t size) {
+    struct tfr_options *options = &reader->config->options;
     char shown[64];
     tfr_option_clear(options, option);
     if (tfr_json_kind(node) == TFR_JSON_STRING) {
-        return append_item(options, option, tfr_json_string(node), why, size);
+        return append_from_file(reader, option, tfr_json_string(node), why, size);
     }
     if (tfr_json_kind(node) != TFR_JSON_ARRAY) {
         return wrong(why, size, "%s is not a list of texts", tfr_json_value_text(node, shown, sizeof(shown)));
@@ -257,7 +272,7 @@ static bool list_from_json(struct tfr_options *options, int option, const tfr_js
             return wrong(why, size, "item %zu of the list is %s, not a text", n,
                          tfr_json_value_text(item, shown, sizeof(shown)));
         }
-        if (!append_item(options, option, tfr_json_string(item), why, size)) {
+        if (!append_from_file(reader, option, tfr_json_string(item), why, size)) {
             return false;
         }
     }
@@ -289,7 +304,7 @@ bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tf
         return integer_from_json(reader, option, node, why, size);
     }
     if (type == TFR_OPTION_LIST) {
-        return list_from_json(options, option, node, why, size);
+        return list_from_json(reader, option, node, why, size);
     }
     if (type == TFR_OPTION_JSON && kind != TFR_JSON_STRING) {
         return store_text(options, option, tfr_config_json_text(reader->doc, node), why, size);

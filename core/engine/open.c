@@ -166,13 +166,28 @@ static enum tfr_status open_stages(struct tfr_engine *engine, const char *path,
     return TFR_OK;
 }
 
+/* Stages of the assistant: of the command line's words, those about trust hold for its config too. */
+static enum tfr_status open_assistant_stages(struct tfr_engine *small, const char *path) {
+    const struct tfr_string_list *trusted = &small->lender->config->options.trust;
+    struct tfr_override *overrides = tfr_alloc(trusted->n + 1, sizeof *overrides);
+    if (overrides == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (size_t i = 0; i < trusted->n; i++) {
+        overrides[i] = (struct tfr_override){.key = "trust", .value = trusted->items[i], .origin = "--trust"};
+    }
+    const enum tfr_status status = open_stages(small, path, overrides, trusted->n);
+    tfr_free(overrides);
+    return status;
+}
+
 static enum tfr_status load_assistant(struct tfr_engine *engine, const char *path) {
     struct tfr_engine *small = engine->assistant = tfr_alloc(1, sizeof *small);
     if (small == NULL) {
         return TFR_RESOURCE;
     }
     small->lender = engine;
-    enum tfr_status status = open_stages(small, path, NULL, 0);
+    enum tfr_status status = open_assistant_stages(small, path);
     if (status != TFR_OK) {
         return tfr_raise_prefix(status, "assistant %s", path);
     }

@@ -59,7 +59,8 @@ static void put_json(struct tfr_json_out *out, const char *key, const char *text
 
 static void put_options(struct tfr_json_out *out, const struct tfr_options *options) {
     tfr_json_begin(out, "tfrun", '{');
-#define TFR_OPTION(member, key, type, def, min, max, choices, flag, short_flag, operand, help) PUT_##type(key, options->member);
+#define TFR_OPTION(member, key, type, trust, def, min, max, choices, flag, short_flag, operand, help)                       \
+    PUT_##type(key, options->member);
 #include "config/config.def"
 #undef TFR_OPTION
     tfr_json_end(out, '}');

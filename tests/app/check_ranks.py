@@ -44,7 +44,7 @@ def check_same(tfrun, mpiexec, n_ranks, config_dir, options):
     with tempfile.TemporaryDirectory() as folder:
         runs = {"balanced": [*launch, config_dir, *options],
                 "hf": [*launch, config_dir, "--split", "hf", *options],
-                "dealt": [*launch, dealt_config(config_dir, int(n_ranks), folder), *options]}
+                "dealt": [*launch, dealt_config(config_dir, int(n_ranks), folder), "--trust", config_dir, *options]}
         for name, command in runs.items():
             result, have = generate(command, name)
             if result["ranks"] != int(n_ranks):

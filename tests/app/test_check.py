@@ -212,14 +212,14 @@ def all_refusals_are_in_one_report(check):
     expect_same([lines[name]["value"] for name in ("sampling.top_p", "runtime.threads", "runtime.dtype")],
                 [2, "-3", "f8"])
     expect_same(report["counts"]["refused"], 8)
-    report = check.json(check.config(), "--set", "runtime.dtype=f8", "--set", "runtime.isa=mmx", code=3)
+    report = check.json(check.config(), "--set", "runtime.dtype=f8", "--set", "runtime.isa=mmx", code=2)
     options = refused(report["options"])
     expect("f8" in options["runtime.dtype"] and "mmx" in options["runtime.isa"], options)
 
 
 @case
 def an_unknown_flag_key_is_refused(check):
-    report = check.json(check.config(), "--set", "runtime.thread=3", code=3)
+    report = check.json(check.config(), "--set", "runtime.thread=3", code=2)
     expect("runtime.threads" in refused(report["other"])["command line"], report["other"])
 
 
@@ -241,7 +241,7 @@ def tensors_of_a_good_checkpoint(check):
 def every_golden_model_is_clean(check):
     for folder in sorted(check.golden.iterdir()):
         if (folder / "config.json").exists():
-            expect_same(check.json(folder)["counts"]["refused"], 0)
+            expect_same(check.json(folder, "--trust", check.golden.parent)["counts"]["refused"], 0)
 
 
 @case
@@ -344,7 +344,7 @@ def a_large_checkpoint_costs_its_header(check):
         file.truncate(path.stat().st_size + at)
     expect(at > 500e6, at)
     start = time.monotonic()
-    expect_same(check.json(folder)["counts"]["refused"], 0)
+    expect_same(check.json(folder, "--trust", check.golden.parent)["counts"]["refused"], 0)
     expect(time.monotonic() - start < 2, time.monotonic() - start, "s")
 
 

@@ -47,7 +47,7 @@ class Tfrun:
         """(key, flag) of every line of the option table."""
         text = (self.source / "core" / "config" / "config.def").read_text()
         word, number = r'\s*(?:"[^"]*"|NULL),', r"[^,]+,"
-        pattern = rf'TFR_OPTION\(\w+,\s*"([^"]+)",\s*\w+,{word}{number}{number}{word}\s*(?:"([^"]+)"|NULL)'
+        pattern = rf'TFR_OPTION\(\w+,\s*"([^"]+)",\s*\w+,\s*\w+,{word}{number}{number}{word}\s*(?:"([^"]+)"|NULL)'
         return re.findall(pattern, text)
 
 
@@ -393,9 +393,9 @@ def end_of_text_ends_unless_ignored(tfrun):
     config["tfrun"]["model"] = tfrun.demo_files()
     path = tfrun.folder / "config.json"
     path.write_text(json.dumps(config))
-    ended = tfrun.json(path, "-p", PROMPT, "--temperature", 0, "-n", 5)["choices"][0]
+    ended = tfrun.json(path, "--trust", tfrun.demo, "-p", PROMPT, "--temperature", 0, "-n", 5)["choices"][0]
     expect_same((ended["ids"], ended["finish_reason"]), (ids[:ids.index(ids[2]) + 1], "eos"))
-    went_on = tfrun.json(path, "-p", PROMPT, "--temperature", 0, "-n", 5, "--ignore-eos")["choices"][0]
+    went_on = tfrun.json(path, "--trust", tfrun.demo, "-p", PROMPT, "--temperature", 0, "-n", 5, "--ignore-eos")["choices"][0]
     expect_same((went_on["ids"], went_on["finish_reason"]), (ids, "length"))
 
 
@@ -414,8 +414,8 @@ def a_drawn_seed_is_reported_and_repeats(tfrun):
     config["tfrun"]["model"] = tfrun.demo_files()
     path = tfrun.folder / "config.json"
     path.write_text(json.dumps(config))
-    first = tfrun.json(path, "-p", PROMPT, "-n", 20)
-    again = tfrun.json(path, "-p", PROMPT, "-n", 20, "--seed", first["seed"])
+    first = tfrun.json(path, "--trust", tfrun.demo, "-p", PROMPT, "-n", 20)
+    again = tfrun.json(path, "--trust", tfrun.demo, "-p", PROMPT, "-n", 20, "--seed", first["seed"])
     expect_same(again["choices"], first["choices"])
 
 

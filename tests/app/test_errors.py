@@ -259,7 +259,7 @@ def bad_words_outside_the_vocabulary(box):
 
 @case
 def many_greedy_sequences(box):
-    return wrong([box.model, *IDS, "--num-return-sequences", "2"], CONFIG, "num_return_sequences = 2", "num_beams")
+    return wrong([box.model, *IDS, "--num-return-sequences", "2"], USAGE, "num_return_sequences = 2", "num_beams")
 
 
 @case
@@ -288,7 +288,7 @@ def sampling_filter_without_sampling(box):
 
 @case
 def empty_stop_text(box):
-    return wrong([box.model, *IDS, "--stop", ""], CONFIG, "--stop", "empty item")
+    return wrong([box.model, *IDS, "--stop", ""], USAGE, "--stop", "empty item")
 
 
 @case
@@ -327,7 +327,8 @@ def misspelt_command(box):
 @case
 def nothing_to_classify(box):
     (box.folder / "empty").write_text("")
-    return wrong(["classify", box.demo.parents[1] / "tests" / "model" / "text" / "single", "-f", box.folder / "empty"], USAGE,
+    return wrong(["classify", box.demo.parents[1] / "tests" / "model" / "text" / "single", "-f", box.folder / "empty",
+                  "--trust", box.demo.parents[1]], USAGE,
                  "no text to classify")
 
 
@@ -395,22 +396,22 @@ def option_of_wrong_type(box):
 
 @case
 def unknown_choice(box):
-    return wrong([box.model, *IDS, "--dtype", "f64"], CONFIG, "--dtype", "f64", "f32", "bf16")
+    return wrong([box.model, *IDS, "--dtype", "f64"], USAGE, "--dtype", "f64", "f32", "bf16")
 
 
 @case
 def override_out_of_range(box):
-    return wrong([box.model, *IDS, "--top-p", "2"], CONFIG, "--top-p", "2", "0..1")
+    return wrong([box.model, *IDS, "--top-p", "2"], USAGE, "--top-p", "2", "0..1")
 
 
 @case
 def override_not_a_number(box):
-    return wrong([box.model, "--prompt-ids", "1", "-n", "many"], CONFIG, "-n", "many")
+    return wrong([box.model, "--prompt-ids", "1", "-n", "many"], USAGE, "-n", "many")
 
 
 @case
 def set_unknown_key(box):
-    return wrong([box.model, *IDS, "--set", "runtime.thread=2"], CONFIG, "runtime.thread", "runtime.threads")
+    return wrong([box.model, *IDS, "--set", "runtime.thread=2"], USAGE, "runtime.thread", "runtime.threads")
 
 
 @case
@@ -584,12 +585,12 @@ def prompt_beyond_the_capacity(box):
 @case
 def capacity_beyond_the_positions(box):
     n = json.loads(box.config.read_text())["n_positions"]
-    return wrong([box.model, *IDS, "--kv-capacity", str(n + 1)], CONFIG, f"kv_capacity = {n + 1}", f"n_positions = {n}", "at most that")
+    return wrong([box.model, *IDS, "--kv-capacity", str(n + 1)], USAGE, f"kv_capacity = {n + 1}", f"n_positions = {n}", "at most that")
 
 
 @case
 def unknown_cache_type(box):
-    return wrong([box.model, *IDS, "--kv-dtype", "f16"], CONFIG, "--kv-dtype", "f16", "f32|int8")
+    return wrong([box.model, *IDS, "--kv-dtype", "f16"], USAGE, "--kv-dtype", "f16", "f32|int8")
 
 
 @case

@@ -178,7 +178,7 @@ def law_a_prefix_in_the_config(box):
     def run(prefix):
         config["tfrun"] = {"model": {"prefix": prefix, "weights": str(GOLDEN / "model" / "model.safetensors")}}
         path.write_text(json.dumps(config))
-        return json.loads(box.ok(path, "--prompt-ids", "3,4,5", "-n", 8, "--ignore-eos", "--json", "-q"))["choices"][0]["ids"]
+        return json.loads(box.ok(path, "--trust", GOLDEN, "--prompt-ids", "3,4,5", "-n", 8, "--ignore-eos", "--json", "-q"))["choices"][0]["ids"]
     check(run("tuned") == box.generate([3, 4, 5], 8, *prefix_flags("lm"))["choices"][0]["ids"], "it is not taken, or not beside the config")
     check(run(None) == box.generate([3, 4, 5], 8)["choices"][0]["ids"], "null is not none")
 

@@ -374,8 +374,8 @@ def windows_that_do_not_fit_are_refused(tfrun):
     data = ["eval", tfrun.demo, "--data", tfrun.heldout]
     tfrun.refused(USAGE, "n_positions = 512", *data, "--ctx", 513)
     tfrun.refused(USAGE, "--stride 64 or less", *data, "--ctx", 64, "--stride", 65)
-    tfrun.refused(3, "--ctx", *data, "--ctx", 1)
-    tfrun.refused(3, "--stride", *data, "--stride", "half")
+    tfrun.refused(USAGE, "--ctx", *data, "--ctx", 1)
+    tfrun.refused(USAGE, "--stride", *data, "--stride", "half")
 
 
 @case
@@ -422,8 +422,8 @@ def bos_needs_an_id_in_the_config(tfrun):
     config["bos_token_id"] = None
     config["tfrun"]["model"] = {"weights": str(tfrun.demo / "model.safetensors"), "tokenizer": str(tfrun.demo)}
     path = tfrun.file("config.json", json.dumps(config))
-    tfrun.refused(USAGE, "bos_token_id", "eval", path, "--data", tfrun.heldout, "--bos", "--limit", 10)
-    tfrun.refused(USAGE, "line 1", "score", path, "--pairs", tfrun.file("p.jsonl", '{"context": "", "continuation": "b"}'))
+    tfrun.refused(USAGE, "bos_token_id", "eval", path, "--trust", tfrun.demo, "--data", tfrun.heldout, "--bos", "--limit", 10)
+    tfrun.refused(USAGE, "line 1", "score", path, "--trust", tfrun.demo, "--pairs", tfrun.file("p.jsonl", '{"context": "", "continuation": "b"}'))
 
 
 if __name__ == "__main__":

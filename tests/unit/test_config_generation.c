@@ -177,7 +177,7 @@ TFR_TEST(modes_that_exclude_each_other_are_refused) {
                    "assisted decoding makes one sequence");
     assert_refused(load(NULL, NULL, "{\"assistant\": \"x\", \"prompt_lookup\": 3}"), TFR_CONFIG, "two ways to draft");
     assert_refused(load(NULL, NULL, "{\"early_stopping\": \"soon\"}"), TFR_CONFIG, "false|true|never");
-    assert_refused(load_flag(NULL, "sampling.bad_words_ids", "[[1,"), TFR_CONFIG, "is not JSON");
+    assert_refused(load_flag(NULL, "sampling.bad_words_ids", "[[1,"), TFR_USAGE, "is not JSON");
     done();
 }
 

@@ -37,18 +37,21 @@ static void expect_words(const char *words) {
 
 TFR_TEST(every_type_is_read) {
     TFR_UNUSED_STATE;
-    assert_ok(
-        load("{\"version\": 1, \"task\": \"generate\", \"model\": {\"name\": \"n\", \"check_weights\": true,"
-             "\"tokenizer\": \"tok\", \"weights\": \"/abs/w\"}, \"input\": {\"prompts\": [\"a\", \"b\"]},"
-             "\"sampling\": {\"seed\": 9000000000000000, \"stop\": \"x\", \"temperature\": 0.5},"
-             "\"runtime\": {\"threads\": 3, \"isa\": \"avx512_bf16\"}, \"plugins\": [\"p.so\"],"
-             "\"output\": {\"file\": \"-\"}}"));
+    tfr_test_folder("config_tfrun");
+    const struct tfr_override trusted = {.key = "trust", .value = tfr_test_folder_, .origin = "--trust"};
+    assert_ok(load_with(
+        "{\"version\": 1, \"task\": \"generate\", \"model\": {\"name\": \"n\", \"check_weights\": true,"
+        "\"tokenizer\": \"tok\", \"weights\": \"/abs/w\"}, \"input\": {\"prompts\": [\"a\", \"b\"]},"
+        "\"sampling\": {\"seed\": 9000000000000000, \"stop\": \"x\", \"temperature\": 0.5},"
+        "\"runtime\": {\"threads\": 3, \"isa\": \"avx512_bf16\"}, \"plugins\": [\"p.so\"],"
+        "\"output\": {\"file\": \"-\"}}",
+        &trusted, 1));
     const struct tfr_options *o = &config->options;
-    char tokenizer[1024];
-    snprintf(tokenizer, sizeof(tokenizer), "%s/tok", tfr_test_folder_);
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/tok", tfr_test_folder_);
     assert_string_equal(o->model_name, "n");
     assert_true(o->model_check_weights);
-    assert_string_equal(o->model_tokenizer, tokenizer);
+    assert_string_equal(o->model_tokenizer, path);
     assert_string_equal(o->model_weights, "/abs/w");
     assert_int_equal(o->input_prompts.n, 2);
     assert_string_equal(o->input_prompts.items[1], "b");
@@ -57,7 +60,8 @@ TFR_TEST(every_type_is_read) {
     assert_true(o->sampling_temperature == 0.5);
     assert_int_equal(o->runtime_threads, 3);
     assert_string_equal(tfr_choice_name("runtime.isa", o->runtime_isa), "avx512_bf16");
-    assert_string_equal(o->plugins.items[0], "p.so");
+    snprintf(path, sizeof(path), "%s/p.so", tfr_test_folder_);
+    assert_string_equal(o->plugins.items[0], path);
     assert_string_equal(o->output_file, "-");
     done();
 }
@@ -121,7 +125,7 @@ TFR_TEST(one_source_of_the_prompt) {
     assert_null(config->options.input_prompt);
     assert_string_equal(config->options.input_file, "-");
     const struct tfr_override both[] = {file, {.key = "input.prompt", .value = "x", .origin = "--prompt"}};
-    assert_refused(load_with("{}", both, 2), TFR_CONFIG, "the command line names 2 sources");
+    assert_refused(load_with("{}", both, 2), TFR_USAGE, "the command line names 2 sources");
     done();
 }
 
@@ -137,7 +141,7 @@ TFR_TEST(overrides_win_over_the_file) {
     assert_ok(load_with("{\"sampling\": {\"top_p\": 0.5, \"temperature\": 1}, \"runtime\": {\"threads\": 2}}", overrides, 2));
     assert_true(config->options.sampling_top_p == 0.25);
     assert_int_equal(config->options.runtime_threads, 0);
-    assert_refused(load_with("{}", overrides, 3), TFR_CONFIG, "--seed: 9007199254740993 is outside 0..9e+15");
+    assert_refused(load_with("{}", overrides, 3), TFR_USAGE, "--seed: 9007199254740993 is outside 0..9e+15");
     assert_ok(load_with("{}", &overrides[3], 2));
     assert_string_equal(config->options.model_weights, "here.safetensors");
     assert_true(config->options.model_check_weights);
@@ -157,31 +161,31 @@ TFR_TEST(overrides_of_a_list_append_to_each_other) {
         many[i] = overrides[0];
     }
     assert_ok(load_with("{}", many, 64));
-    assert_refused(load_with("{}", many, 65), TFR_CONFIG, "--stop: more than 64 items");
+    assert_refused(load_with("{}", many, 65), TFR_USAGE, "--stop: more than 64 items");
     done();
 }
 
 TFR_TEST(wrong_overrides_name_their_origin) {
     TFR_UNUSED_STATE;
-    assert_refused(load_override("sampling.top_p", "1.4", "--top-p"), TFR_CONFIG,
+    assert_refused(load_override("sampling.top_p", "1.4", "--top-p"), TFR_USAGE,
                    "--top-p: 1.4 is outside 0..1");
-    assert_refused(load_override("sampling.top_p", "nan", "--top-p"), TFR_CONFIG,
+    assert_refused(load_override("sampling.top_p", "nan", "--top-p"), TFR_USAGE,
                    "--top-p: \"nan\" is not a number");
-    assert_refused(load_override("sampling.top_p", "0.5x", "--set"), TFR_CONFIG,
+    assert_refused(load_override("sampling.top_p", "0.5x", "--set"), TFR_USAGE,
                    "--set sampling.top_p: \"0.5x\" is not a number");
-    assert_refused(load_override("runtime.threads", "two", "--threads"), TFR_CONFIG,
+    assert_refused(load_override("runtime.threads", "two", "--threads"), TFR_USAGE,
                    "--threads: \"two\" is not a whole number or \"auto\"");
-    assert_refused(load_override("runtime.threads", "99999999999999999999", "--threads"), TFR_CONFIG,
+    assert_refused(load_override("runtime.threads", "99999999999999999999", "--threads"), TFR_USAGE,
                    "is not a whole");
-    assert_refused(load_override("runtime.thread", "2", "--set"), TFR_CONFIG,
+    assert_refused(load_override("runtime.thread", "2", "--set"), TFR_USAGE,
                    "--set runtime.thread: unknown key runtime.thread; did you mean \"runtime.threads\"?");
-    assert_refused(load_override("threads", "2", "--set"), TFR_CONFIG, "did you mean \"runtime.threads\"?");
-    assert_refused(load_override("runtime", "2", "--set"), TFR_CONFIG, "runtime is a section");
-    assert_refused(load_override("n_layer", "2", "--set"), TFR_CONFIG,
+    assert_refused(load_override("threads", "2", "--set"), TFR_USAGE, "did you mean \"runtime.threads\"?");
+    assert_refused(load_override("runtime", "2", "--set"), TFR_USAGE, "runtime is a section");
+    assert_refused(load_override("n_layer", "2", "--set"), TFR_USAGE,
                    "a field of the model cannot be overridden");
-    assert_refused(load_override("output.force", "maybe", "--force"), TFR_CONFIG,
+    assert_refused(load_override("output.force", "maybe", "--force"), TFR_USAGE,
                    "--force: \"maybe\" is not true or false");
-    assert_refused(load_override("model.weights", "", "--weights"), TFR_CONFIG,
+    assert_refused(load_override("model.weights", "", "--weights"), TFR_USAGE,
                    "--weights: the path is empty");
     done();
 }
@@ -226,7 +230,7 @@ TFR_TEST(device_map_is_checked_in_order) {
                    "must list at least one block for rank 1");
     assert_refused(load("{\"parallel\": {\"device_map\": \"auto\"}}"), TFR_CONFIG,
                    "must be an object of lists");
-    assert_refused(load_override("parallel.device_map", "{\"0\": [0]", "--set"), TFR_CONFIG, "--set:1:");
+    assert_refused(load_override("parallel.device_map", "{\"0\": [0]", "--set"), TFR_USAGE, "--set:1:");
     done();
 }
 

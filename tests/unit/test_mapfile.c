@@ -211,6 +211,36 @@ static void assert_path(char *path, const char *expected) {
     tfr_free(path);
 }
 
+/* The names of the folder are put before each path: inner must be within outer, or not. */
+static void assert_within(const char *inner, const char *outer, bool expected) {
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s", folder, inner);
+    assert_int_equal(tfr_path_is_within(path, in_folder(outer)), expected);
+}
+
+TFR_TEST(paths_are_judged_by_where_they_end) {
+    TFR_UNUSED_STATE;
+    assert_int_equal(mkdir(in_folder("a"), 0777), 0);
+    assert_int_equal(symlink("..", in_folder("link")), 0);
+    assert_int_equal(symlink("nowhere", in_folder("b")), 0);
+    assert_within("a", "a", true);
+    assert_within("a/", "a", true);
+    assert_within("a/not/there/yet", "a", true);
+    assert_within("a/../a/x", "a", true);
+    assert_within("a/../x", "a", false);
+    assert_within("ab", "a", false); /* a name that begins alike is another one */
+    assert_within("link/x", "", false);
+    assert_within("b", "", false); /* a link to nothing leads anywhere */
+    assert_within("not/../../there", "", false);
+    assert_within("a", "not there", false);
+    assert_true(tfr_path_is_within(folder, "/"));
+    assert_false(tfr_path_is_plain("/dev/zero"));
+    assert_true(tfr_path_is_plain(in_folder("a")));
+    rmdir(in_folder("a"));
+    unlink(in_folder("b"));
+    unlink(in_folder("link"));
+}
+
 TFR_TEST(paths_join_and_split) {
     TFR_UNUSED_STATE;
     assert_path(tfr_path_join("d", "f"), "d/f");
@@ -244,6 +274,7 @@ int main(int argc, char **argv) {
         TFR_CASE(outfile_follows_a_link_and_keeps_it),
         TFR_CASE(outfile_refuses_bad_places_and_spares_devices),
         TFR_CASE(outfile_reports_a_full_device),
+        TFR_CASE(paths_are_judged_by_where_they_end),
         TFR_CASE(paths_join_and_split),
     };
     if (argc > 1) {

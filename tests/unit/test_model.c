@@ -333,7 +333,9 @@ TFR_TEST(the_tokenizer_must_fit_the_vocabulary) {
     snprintf(text, sizeof(text),
              "%s, \"tfrun\": {\"model\": {\"tokenizer\": \"%s/configs/tokenizer/gpt2\"}}}", TINY,
              TFR_SOURCE_DIR);
-    assert_ok(tfr_config_load(&config, tfr_test_write_text("config.json", text), NULL, 0));
+    const struct tfr_override trusted = {
+        .key = "trust", .value = TFR_SOURCE_DIR "/configs", .origin = "--trust"};
+    assert_ok(tfr_config_load(&config, tfr_test_write_text("config.json", text), &trusted, 1));
     assert_refused(tfr_model_open(&model, config, TFR_MODEL_TOKENIZER), TFR_MODEL,
                    "the tokenizer has ids up to 50256 but the config says vocab_size = 7");
     done();

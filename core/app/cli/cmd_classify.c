@@ -12,8 +12,8 @@ static const struct tfr_flag flags[] = {
 };
 
 static const char *const reads[] = {
-    "input.prompt", "input.file", "input.truncate", "model.", "runtime.", "parallel.", "plugins",
-    "observe.", "output.file", "output.force", "output.format", "output.stats", NULL,
+    "trust",   "input.prompt", "input.file",  "input.truncate", "model.",        "runtime.",     "parallel.",
+    "plugins", "observe.",     "output.file", "output.force",   "output.format", "output.stats", NULL,
 };
 
 struct job {

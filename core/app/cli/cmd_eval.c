@@ -16,8 +16,8 @@ static const struct tfr_flag flags[] = {
 };
 
 static const char *const reads[] = {
-    "eval.", "model.", "runtime.", "parallel.", "plugins", "observe.", "output.file",
-    "output.force", "output.format", "output.stats", NULL,
+    "trust",    "eval.",       "model.",       "runtime.",      "parallel.",    "plugins",
+    "observe.", "output.file", "output.force", "output.format", "output.stats", NULL,
 };
 
 struct expectation {

@@ -12,7 +12,7 @@ static const struct tfr_flag flags[] = {
     {"dot", NULL, "the graph in DOT instead (graphviz)", 0},
 };
 
-static const char *const reads[] = {"runtime.", "parallel.", "plugins", NULL};
+static const char *const reads[] = {"trust", "runtime.", "parallel.", "plugins", NULL};
 
 static int run(struct tfr_args *args) {
     const char *config = tfr_cli_operand(args, "a config");

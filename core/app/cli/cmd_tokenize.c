@@ -13,7 +13,7 @@ static const struct tfr_flag flags[] = {
     {"count", NULL, "only the number of tokens", 0},
 };
 
-static const char *const reads[] = {"model.tokenizer", "input.prompt", "input.file", NULL};
+static const char *const reads[] = {"trust", "model.tokenizer", "input.prompt", "input.file", NULL};
 
 static const char *option(const struct tfr_args *args, const char *key) {
     for (size_t i = args->n_overrides; i > 0; i--) {
