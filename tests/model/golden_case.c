@@ -89,7 +89,7 @@ void golden_free(struct golden_case *golden) {
 }
 
 struct tfr_engine *golden_engine(const struct golden_case *golden, const struct golden_settings *settings) {
-    struct tfr_override overrides[MAX_SETTINGS] = {{0}};
+    struct tfr_override overrides[MAX_SETTINGS + 1] = {{0}};
     char *keys[MAX_SETTINGS];
     size_t n = 0;
     for (; settings != NULL && n < MAX_SETTINGS && settings->text[n] != NULL; n++) {
@@ -101,8 +101,11 @@ struct tfr_engine *golden_engine(const struct golden_case *golden, const struct 
         *equals = '\0';
         overrides[n] = (struct tfr_override){.key = keys[n], .value = equals + 1, .origin = "the test"};
     }
+    char beside[1024]; /* some cases share the weights of another */
+    snprintf(beside, sizeof beside, "%s/..", golden->folder);
+    overrides[n] = (struct tfr_override){.key = "trust", .value = beside, .origin = "the test"};
     struct tfr_engine *engine;
-    golden_check(tfr_engine_open(&engine, golden->folder, overrides, n), "open");
+    golden_check(tfr_engine_open(&engine, golden->folder, overrides, n + 1), "open");
     while (n > 0) {
         free(keys[--n]);
     }
