@@ -16,7 +16,7 @@ from cases import case, expect, expect_same, main
 
 CONFIG = 3
 READS = {  # what a config may name inside of its folder: key -> (flag, a file there is for it)
-    "model.weights": "--weights", "model.tokenizer": "--tokenizer", "model.prefix": "--prefix", "input.file": "--file",
+    "model.weights": "--weights", "model.adapter": "--adapter", "model.tokenizer": "--tokenizer", "model.prefix": "--prefix", "input.file": "--file",
     "input.cache_load": "--cache-load", "input.encoder_states": "--encoder-states", "sampling.assistant": "--assistant",
     "eval.data": "--data",
 }
