@@ -88,7 +88,8 @@ enum tfr_origin {
     TFR_ORIGIN_TASK_PARAMS, /* task_specific_params.text-generation of the config */
     TFR_ORIGIN_GENERATION,  /* generation_config.json beside the config */
     TFR_ORIGIN_FILE,        /* "tfrun" of the config */
-    TFR_ORIGIN_OVERRIDE     /* flags and --set */
+    TFR_ORIGIN_OVERRIDE,    /* flags and --set */
+    TFR_ORIGIN_REQUEST      /* what one request of an open engine says of its own (config_request.c) */
 };
 
 struct tfr_config {
@@ -110,6 +111,18 @@ enum tfr_status tfr_config_load(struct tfr_config **config, const char *path, co
 enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
                                   size_t n_overrides, struct tfr_findings *findings);
 void tfr_config_free(struct tfr_config *config);
+/* The options of one request: those of the config, then what the request says as overrides ("sampling.top_p") and as one
+ * JSON object of names under sampling ("top_p", and "truncate"); `json` NULL: none. Other sections are refused, and so is
+ * what does not go together. Any thread; free with tfr_config_request_free, after a failure too. */
+struct tfr_request_text {
+    const struct tfr_override *overrides;
+    size_t n_overrides;
+    const char *json;
+    size_t json_size;
+};
+enum tfr_status tfr_config_request(const struct tfr_config *config, const struct tfr_request_text *text,
+                                   struct tfr_options *options);
+void tfr_config_request_free(struct tfr_options *options);
 /* Logs where each sampling option that is not the default comes from. */
 void tfr_config_log_sampling(const struct tfr_config *config);
 

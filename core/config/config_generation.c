@@ -75,7 +75,7 @@ static const struct {
 
 static const char *source_name(enum tfr_origin origin) {
     static const char *const names[] = {"built in", "task_specific_params of the config", "generation_config.json",
-                                        "tfrun of the config", "the command line"};
+                                        "tfrun of the config", "the command line", "the request"};
     return names[origin];
 }
 
@@ -311,6 +311,7 @@ static void check_idle_flags(struct tfr_config_reader *reader) {
         {"sampling.num_assistant_tokens", "a draft model; give --assistant too",
          o->sampling_assistant != NULL},
         {"sampling.max_matching_ngram_size", "prompt lookup; give --prompt-lookup too", o->sampling_prompt_lookup > 0},
+        {"sampling.logprobs", "JSON output; give --json too", o->output_format == TFR_FORMAT_JSON},
     };
     for (size_t i = 0; i < TFR_COUNT_OF(needs); i++) {
         const int option = tfr_option_find(needs[i].key);
@@ -360,6 +361,12 @@ static void check_modes(struct tfr_config_reader *reader) {
                  "assisted decoding makes one sequence; it does not go with num_beams or num_return_sequences above 1");
     } else if (o->sampling_assistant != NULL && o->sampling_prompt_lookup > 0) {
         snprintf(text, sizeof text, "sampling.assistant and sampling.prompt_lookup are two ways to draft; give one");
+    } else if (o->sampling_logprobs >= 0 && o->sampling_num_beams > 1) {
+        snprintf(text, sizeof text, "sampling.logprobs with num_beams = %lld is not supported; leave one out",
+                 (long long)o->sampling_num_beams);
+    } else if (o->sampling_prompt_logprobs && (o->sampling_logprobs < 0 || assisted)) {
+        snprintf(text, sizeof text, "sampling.prompt_logprobs %s", assisted ? "does not go with drafts; leave one out"
+                                                                            : "needs sampling.logprobs; give both");
     }
     if (text[0] != '\0') {
         tfr_complaints_add(&reader->complaints, fault_of_modes(reader->config), TFR_COMPLAINT_TOGETHER_LINE,
@@ -372,6 +379,13 @@ void tfr_config_settle_sampling(struct tfr_config_reader *reader) {
     settle_sampling_defaults(reader->config);
     settle_lengths(reader->config);
     check_idle_flags(reader);
+    check_modes(reader);
+}
+
+void tfr_config_settle_request(struct tfr_config_reader *reader) {
+    settle_mode(reader);
+    settle_sampling_defaults(reader->config);
+    settle_lengths(reader->config);
     check_modes(reader);
 }
 

@@ -54,6 +54,8 @@ bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tf
 void tfr_options_set_defaults(struct tfr_options *options);
 void tfr_option_clear(struct tfr_options *options, int option);
 void tfr_options_free(struct tfr_options *options);
+/* `to` is all of `from` and shares nothing with it; on failure it is to be freed all the same. */
+enum tfr_status tfr_options_copy(struct tfr_options *to, const struct tfr_options *from);
 /* A JSON value as it may stand in a message: 1.4, "high", {...}. */
 const char *tfr_json_value_text(const tfr_json *node, char *text, size_t size);
 
@@ -103,6 +105,8 @@ void tfr_config_read_generation_file(struct tfr_config_reader *reader);
 /* eos_token_id of the model where it is a list. */
 void tfr_config_read_eos_list(struct tfr_config_reader *reader, const tfr_json *list);
 void tfr_config_settle_sampling(struct tfr_config_reader *reader);
+/* The same once more after a request's own settings. Those of them without effect pass: clients send all that they have. */
+void tfr_config_settle_request(struct tfr_config_reader *reader);
 /* config_leftovers.c: settings that somebody's last call left in a file. */
 /* An empty list or object, or a length below 0, which transformers reads as "no such setting"; an empty
  * eos_token_id is "no end". */

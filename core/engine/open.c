@@ -9,6 +9,8 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "job/command.h"
+#include "generation/params.h"
+#include "serve/batcher.h"
 #include "session/prefix.h"
 
 enum { OPENING_TIMEOUT_S = 300 }; /* until the config is read */
@@ -55,8 +57,7 @@ static enum tfr_status read_config(struct tfr_engine *engine, const char *path, 
                                    size_t n_overrides) {
     TFR_TRY(tfr_config_load(&engine->config, path, overrides, n_overrides));
     TFR_TRY(check_assistant(engine));
-    return tfr_pipeline_open(&engine->pipeline, &engine->config->options, engine->config->model.eos_token_id,
-                             engine->config->model.vocab_size);
+    return tfr_params_make(&engine->params, &engine->config->options, &engine->config->model);
 }
 
 static enum tfr_status open_config(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
@@ -206,6 +207,11 @@ static enum tfr_status open_assistant(struct tfr_engine *engine) {
     return load_assistant(engine, path);
 }
 
+/* Where requests come in: on the rank that drives. */
+static enum tfr_status open_requests(struct tfr_engine *engine) {
+    return tfr_engine_rank(engine) == 0 ? tfr_batcher_open(&engine->batcher, engine) : TFR_OK;
+}
+
 enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, const struct tfr_override *overrides,
                                 size_t n_overrides) {
     uint64_t start_ns = tfr_clock_ns();
@@ -215,6 +221,7 @@ enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, co
     }
     enum tfr_status status = open_stages(*engine, path, overrides, n_overrides);
     status = status == TFR_OK ? open_assistant(*engine) : status;
+    status = status == TFR_OK ? open_requests(*engine) : status;
     if (status != TFR_OK) {
         tfr_engine_close(*engine);
         *engine = NULL;
@@ -229,6 +236,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
     if (engine == NULL) {
         return;
     }
+    tfr_batcher_close(engine->batcher);
     tfr_engine_close(engine->assistant);
     if (engine->serving) {
         tfr_command_end(engine);
@@ -250,7 +258,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
         tfr_comm_close(engine->comm);
     }
     tfr_free(engine->owner);
-    tfr_pipeline_close(&engine->pipeline);
+    tfr_params_free(engine->params);
     tfr_config_free(engine->config);
     tfr_free(engine);
 }

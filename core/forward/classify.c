@@ -9,7 +9,8 @@
 #include "base/status.h"
 #include "base/tensor.h"
 #include "forward/forward.h"
-#include "generation/generation.h"
+#include "generation/prompt.h"
+#include "session/encoder.h"
 #include "session/prefix.h"
 
 static enum tfr_status check_head(const struct tfr_engine *engine) {

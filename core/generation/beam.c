@@ -1,19 +1,17 @@
-/* beam.c - beam search and beam sampling over one prompt, by the rules of transformers.
+/* beam.c - beam search and beam sampling, by the rules of transformers.
  *
  * Every step: the num_beams running sequences give num_beams * vocab_size continuations, the best `keep` of them are looked at,
  * those that end may join the finished ones, the best others run on. A beam has a session, which follows its parent. Scores are
  * float32 and "not eligible" is -1e9, as in the reference, so that the same sequences win.
  */
-#include "generation/generation.h"
-
 #include <math.h>
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/clock.h"
 #include "base/rng.h"
 #include "base/status.h"
-#include "session/saved_cache.h"
+#include "generation/pipeline.h"
+#include "generation/strategy.h"
 
 static const float ineligible = -1e9f;
 
@@ -32,16 +30,16 @@ struct beams {
 };
 
 struct search {
-    struct tfr_generation_run *run;
-    const struct tfr_options *options;
+    struct tfr_continuation *c;
+    const struct tfr_params *params;
     int64_t n_beams, keep, vocab_size, n_prompt, max_length, length;
     struct tfr_session **session; /* [num_beams] */
     struct beams running, finished, next;
     int32_t *parent;              /* [num_beams] of the running ones, in the step before */
     float *scores;                /* [num_beams, vocab_size] */
     struct candidate *candidates; /* [keep], best first */
-    struct tfr_feed *feeds;       /* [num_beams] */
-    bool may_improve;
+    struct candidate *work;       /* [num_beams] */
+    bool may_improve, ended;
 };
 
 static bool open_beams(struct beams *beams, int64_t n_beams, int64_t max_length) {
@@ -60,9 +58,9 @@ static void close_beams(struct beams *beams) {
     tfr_free(beams->done);
 }
 
-static void start(struct search *search, const struct tfr_live *live) {
+static void start(struct search *search) {
     for (int64_t b = 0; b < search->n_beams; b++) {
-        memcpy(search->running.ids + b * search->max_length, live->ids.data, live->n_prompt * sizeof(int32_t));
+        memcpy(search->running.ids + b * search->max_length, search->c->prompt.data, search->c->prompt.n * sizeof(int32_t));
         search->running.score[b] = b == 0 ? 0 : ineligible; /* all are the prompt: one of them is enough */
         search->running.n[b] = search->n_prompt;
         search->finished.score[b] = ineligible;
@@ -70,42 +68,50 @@ static void start(struct search *search, const struct tfr_live *live) {
     search->may_improve = true;
 }
 
-static enum tfr_status open_search(struct search *search, struct tfr_generation_run *run, const struct tfr_live *live) {
-    const struct tfr_options *options = &run->engine->config->options;
-    const int64_t n_ends = (int64_t)run->engine->pipeline.eos.n, n_beams = options->sampling_num_beams;
-    *search = (struct search){.run = run,
-                              .options = options,
+static enum tfr_status open_memory(struct search *search) {
+    const size_t n = (size_t)search->n_beams;
+    search->session = tfr_alloc(n, sizeof *search->session);
+    search->parent = tfr_alloc(n, sizeof *search->parent);
+    search->scores = tfr_alloc(n * (size_t)search->vocab_size, sizeof *search->scores);
+    search->candidates = tfr_alloc((size_t)search->keep, sizeof *search->candidates);
+    search->work = tfr_alloc(n, sizeof *search->work);
+    const bool opened = open_beams(&search->running, search->n_beams, search->max_length) &&
+                        open_beams(&search->finished, search->n_beams, search->max_length) &&
+                        open_beams(&search->next, search->n_beams, search->max_length);
+    return opened && search->session != NULL && search->parent != NULL && search->scores != NULL &&
+                   search->candidates != NULL && search->work != NULL
+               ? TFR_OK
+               : TFR_RESOURCE;
+}
+
+static enum tfr_status open_search(struct tfr_continuation *c) {
+    const int64_t n_ends = (int64_t)c->params->pipeline.eos.n, n_beams = c->params->num_beams;
+    struct search *search = c->state = tfr_alloc(1, sizeof *search);
+    if (search == NULL) {
+        return TFR_RESOURCE;
+    }
+    *search = (struct search){.c = c,
+                              .params = c->params,
                               .n_beams = n_beams,
                               .keep = (n_ends > 0 ? 1 + n_ends : 2) * n_beams,
-                              .vocab_size = run->engine->config->model.vocab_size,
-                              .n_prompt = (int64_t)live->n_prompt,
-                              .max_length = (int64_t)live->n_prompt + live->max_tokens,
-                              .length = (int64_t)live->n_prompt};
+                              .vocab_size = c->engine->config->model.vocab_size,
+                              .n_prompt = (int64_t)c->prompt.n,
+                              .max_length = (int64_t)c->prompt.n + c->max_tokens,
+                              .length = (int64_t)c->prompt.n};
     if (search->keep > n_beams * search->vocab_size) {
         return tfr_raise(TFR_USAGE, "sampling.num_beams = %lld looks at %lld continuations, more than the vocabulary of %lld gives",
                          (long long)n_beams, (long long)search->keep, (long long)search->vocab_size);
     }
-    const size_t n = (size_t)n_beams;
-    search->session = tfr_alloc(n, sizeof *search->session);
-    search->parent = tfr_alloc(n, sizeof *search->parent);
-    search->feeds = tfr_alloc(n, sizeof *search->feeds);
-    search->scores = tfr_alloc(n * (size_t)search->vocab_size, sizeof *search->scores);
-    search->candidates = tfr_alloc((size_t)search->keep, sizeof *search->candidates);
-    const bool opened = open_beams(&search->running, n_beams, search->max_length) &&
-                        open_beams(&search->finished, n_beams, search->max_length) &&
-                        open_beams(&search->next, n_beams, search->max_length);
-    if (!opened || search->session == NULL || search->parent == NULL || search->feeds == NULL ||
-        search->scores == NULL || search->candidates == NULL) {
-        return TFR_RESOURCE;
-    }
+    TFR_TRY(open_memory(search));
     for (int64_t b = 0; b < n_beams; b++) {
-        TFR_TRY(tfr_session_open(&search->session[b], run->engine, search->max_length));
+        TFR_TRY(tfr_continuation_session(c, &search->session[b]));
     }
-    start(search, live);
-    return tfr_live_prepare(run, live, search->session[0]); /* the others get it when they branch off */
+    start(search);
+    return tfr_continuation_prepare(c, search->session[0]); /* the others get it when they branch off */
 }
 
-static void close_search(struct search *search) {
+static void close_search(struct tfr_continuation *c) {
+    struct search *search = c->state;
     for (int64_t b = 0; search->session != NULL && b < search->n_beams; b++) {
         tfr_session_close(search->session[b]);
     }
@@ -114,15 +120,15 @@ static void close_search(struct search *search) {
     close_beams(&search->next);
     tfr_free(search->session);
     tfr_free(search->parent);
-    tfr_free(search->feeds);
     tfr_free(search->scores);
     tfr_free(search->candidates);
+    tfr_free(search->work);
 }
 
 /* Log-probabilities of the running beams, run through the pipeline, plus what the beams have so far. */
 static enum tfr_status score_rows(struct search *search, const float *logits, bool first) {
     const int64_t vocab_size = search->vocab_size;
-    struct tfr_generation_run *run = search->run;
+    struct tfr_continuation *c = search->c;
     for (int64_t b = 0; b < search->n_beams; b++) {
         float *scores = search->scores + b * vocab_size;
         const float *from = logits + (first ? 0 : b) * vocab_size;
@@ -131,46 +137,42 @@ static enum tfr_status score_rows(struct search *search, const float *logits, bo
                                           .n_prompt = search->n_prompt,
                                           .max_length = search->max_length};
         if (!first || b == 0) {
-            tfr_run_digest(run, from, vocab_size);
+            tfr_continuation_digest(c, from);
         }
         memcpy(scores, from, (size_t)vocab_size * sizeof *scores);
         tfr_scores_normalise(scores, vocab_size);
-        TFR_TRY(tfr_sampler_score(&run->sampler, &row, scores));
+        TFR_TRY(tfr_sampler_score(c->sampler, &row, scores));
         for (int64_t i = 0; i < vocab_size; i++) {
-            scores[i] = run->sampler.scores[i] + search->running.score[b];
+            scores[i] = c->sampler->scores[i] + search->running.score[b];
         }
     }
     return TFR_OK;
 }
 
 /* The prompt once, later the last token of every beam. */
-static enum tfr_status step_model(struct search *search) {
+static enum tfr_status feeds(struct tfr_continuation *c, struct tfr_feed *list, size_t *n) {
+    struct search *search = c->state;
     const bool first = search->length == search->n_prompt;
-    const uint64_t start_ns = tfr_clock_ns();
     if (!first) {
         TFR_TRY(tfr_session_reorder(search->session, (size_t)search->n_beams, search->parent));
     }
-    const int64_t n_feeds = first ? 1 : search->n_beams;
-    for (int64_t b = 0; b < n_feeds; b++) {
+    *n = first ? 1 : (size_t)search->n_beams;
+    for (size_t b = 0; b < *n; b++) {
         const int64_t known = tfr_session_length(search->session[b]);
-        search->feeds[b] = (struct tfr_feed){.session = search->session[b],
-                                             .ids = search->running.ids + b * search->max_length + known,
-                                             .n = search->length - known,
-                                             .keep = 1};
+        list[b] = (struct tfr_feed){.session = search->session[b],
+                                    .ids = search->running.ids + (int64_t)b * search->max_length + known,
+                                    .n = search->length - known,
+                                    .keep = 1};
     }
-    const float *logits;
-    TFR_TRY(tfr_engine_feed(search->run->engine, search->feeds, (size_t)n_feeds, &logits));
-    TFR_TRY(score_rows(search, logits, first));
-    tfr_run_count_step(search->run, start_ns, first);
     return TFR_OK;
 }
 
 /* With Gumbel noise added, the best k are a draw of k without replacement. Every token of every beam has a number of its own. */
 static float ranking_key(const struct search *search, float score, int64_t beam, int64_t id) {
-    if (!search->run->engine->pipeline.do_sample || score == -INFINITY) {
+    if (!search->params->pipeline.do_sample || score == -INFINITY) {
         return score;
     }
-    const double uniform = tfr_philox_uniform(search->run->sampler.seed, (uint64_t)beam + 1,
+    const double uniform = tfr_philox_uniform(search->c->seed, (uint64_t)beam + 1,
                                               (uint64_t)search->length * (uint64_t)search->vocab_size + (uint64_t)id);
     return (float)((double)score - log(-log(uniform)));
 }
@@ -203,7 +205,7 @@ static void choose_candidates(struct search *search) {
                 .beam = (int32_t)b,
                 .id = (int32_t)i,
                 .ends = search->length + 1 >= search->max_length ||
-                        tfr_pipeline_ends(&search->run->engine->pipeline, (int32_t)i)};
+                        tfr_pipeline_ends(&search->params->pipeline, (int32_t)i)};
             n = insert(search->candidates, n, search->keep, &fresh);
         }
     }
@@ -232,7 +234,7 @@ static bool all_done(const struct search *search) {
 }
 
 static float normalised(const struct search *search, float score, int64_t generated) {
-    return score / (float)pow((double)generated, search->options->sampling_length_penalty);
+    return score / (float)pow((double)generated, search->params->length_penalty);
 }
 
 static void swap(struct beams *a, struct beams *b) {
@@ -243,8 +245,9 @@ static void swap(struct beams *a, struct beams *b) {
 
 /* The finished ones so far and the candidates that end here, if they are among the first num_beams, compete for num_beams
  * places. */
-static void update_finished(struct search *search, struct candidate *merged) {
-    const bool full = all_done(search) && search->options->sampling_early_stopping == TFR_EARLY_TRUE;
+static void update_finished(struct search *search) {
+    const bool full = all_done(search) && search->params->early_stopping == TFR_EARLY_TRUE;
+    struct candidate *merged = search->work;
     int64_t n = 0;
     for (int64_t b = 0; b < search->n_beams; b++) {
         const struct candidate old = {.key = search->finished.score[b], .beam = (int32_t)b, .id = -1};
@@ -271,7 +274,8 @@ static void update_finished(struct search *search, struct candidate *merged) {
     swap(&search->finished, &search->next);
 }
 
-static void update_running(struct search *search, struct candidate *chosen) {
+static void update_running(struct search *search) {
+    struct candidate *chosen = search->work;
     int64_t n = 0;
     for (int64_t c = 0; c < search->keep; c++) {
         struct candidate fresh = search->candidates[c];
@@ -287,8 +291,8 @@ static void update_running(struct search *search, struct candidate *chosen) {
 }
 
 static bool check_improvement(const struct search *search) {
-    const double penalty = search->options->sampling_length_penalty;
-    const bool farthest = search->options->sampling_early_stopping == TFR_EARLY_NEVER && penalty > 0;
+    const double penalty = search->params->length_penalty;
+    const bool farthest = search->params->early_stopping == TFR_EARLY_NEVER && penalty > 0;
     const int64_t generated = (farthest ? search->max_length : search->length) - search->n_prompt;
     const float best = normalised(search, search->running.score[0], generated);
     float worst = search->finished.score[0];
@@ -310,55 +314,54 @@ static bool all_end(const struct search *search) {
     return all;
 }
 
-static enum tfr_status run_search(struct search *search, struct candidate *work) {
-    bool goes_on = true;
-    while (goes_on) {
-        TFR_TRY(tfr_run_check_stop(search->run));
-        TFR_TRY(step_model(search));
-        choose_candidates(search);
-        update_finished(search, work); /* first: both read the running sequences of this step */
-        update_running(search, work);
-        search->length++;
-        search->may_improve = search->may_improve && check_improvement(search);
-        const bool full = all_done(search) && search->options->sampling_early_stopping == TFR_EARLY_TRUE;
-        goes_on = search->may_improve && !full && !all_end(search);
-    }
-    return TFR_OK;
-}
-
-static enum tfr_status report(const struct search *search, struct tfr_live *lives, size_t n_lives) {
-    for (size_t i = 0; i < n_lives; i++) {
-        const int32_t *ids = search->finished.ids + (int64_t)i * search->max_length;
+static enum tfr_status report(struct search *search) {
+    struct tfr_continuation *c = search->c;
+    for (int64_t i = 0; i < search->params->n; i++) {
+        const int32_t *ids = search->finished.ids + i * search->max_length;
         if (search->finished.n[i] == 0) {
-            return tfr_raise(TFR_CHECK, "beams found %zu of %zu sequences: what is forced or banned leaves no other; lower "
-                             "sampling.num_return_sequences", i, n_lives);
+            return tfr_raise(TFR_CHECK, "beams found %lld of %lld sequences: what is forced or banned leaves no other; lower "
+                             "sampling.num_return_sequences", (long long)i, (long long)search->params->n);
         }
         for (int64_t at = search->n_prompt; at < search->finished.n[i]; at++) {
-            TFR_TRY(tfr_live_append(search->run, &lives[i], ids[at]));
+            TFR_TRY(tfr_sequence_append(&c->sequences[i], ids[at], NULL, search->vocab_size));
         }
-        search->run->stats->output_tokens += lives[i].ids.n - lives[i].n_prompt;
+        c->output_tokens += c->sequences[i].ids.n - c->sequences[i].n_prompt;
     }
     return TFR_OK;
 }
 
 /* All beams begin with the prompt: one of their sessions, cut to it, is what output.cache_save keeps. */
-static enum tfr_status leave_prompt(struct search *search, struct tfr_live *live) {
-    live->session = search->session[0];
+static enum tfr_status leave_prompt(struct search *search) {
+    search->c->kept = search->session[0];
     search->session[0] = NULL;
-    return tfr_session_crop(live->session, search->n_prompt);
+    return tfr_session_crop(search->c->kept, search->n_prompt);
 }
 
-enum tfr_status tfr_beam_generate(struct tfr_generation_run *run, struct tfr_live *lives, size_t n_lives) {
-    struct search search;
-    struct candidate *work = tfr_alloc((size_t)run->engine->config->options.sampling_num_beams, sizeof *work);
-    enum tfr_status status = work != NULL ? open_search(&search, run, &lives[0]) : TFR_RESOURCE;
-    if (work == NULL) {
-        return status;
+static enum tfr_status take(struct tfr_continuation *c, const float *logits) {
+    struct search *search = c->state;
+    TFR_TRY(score_rows(search, logits, search->length == search->n_prompt));
+    choose_candidates(search);
+    update_finished(search); /* first: both read the running sequences of this step */
+    update_running(search);
+    search->length++;
+    search->may_improve = search->may_improve && check_improvement(search);
+    const bool full = all_done(search) && search->params->early_stopping == TFR_EARLY_TRUE;
+    search->ended = !search->may_improve || full || all_end(search);
+    if (!search->ended) {
+        return TFR_OK;
     }
-    status = status == TFR_OK ? run_search(&search, work) : status;
-    status = status == TFR_OK ? report(&search, lives, n_lives) : status;
-    status = status == TFR_OK ? leave_prompt(&search, &lives[0]) : status;
-    close_search(&search);
-    tfr_free(work);
-    return status;
+    TFR_TRY(report(search));
+    return c->cache_save != NULL ? leave_prompt(search) : TFR_OK;
 }
+
+static bool done(const struct tfr_continuation *c) {
+    const struct search *search = c->state;
+    return search->ended;
+}
+
+static int64_t slots(const struct tfr_continuation *c) {
+    return c->params->num_beams;
+}
+
+const struct tfr_strategy tfr_strategy_beam = {
+    .name = "beam", .slots = slots, .open = open_search, .feeds = feeds, .take = take, .done = done, .close = close_search};

@@ -8,20 +8,31 @@
 
 static atomic_int cancel_requested; /* of the process; lock-free, so a signal handler may set it */
 
+static enum tfr_status open_tokenizer(struct tfr_engine *engine, struct tfr_tokenizer **opened) {
+    const struct tfr_config *config = engine->config;
+    const char *path = config->options.model_tokenizer;
+    TFR_TRY(tfr_tokenizer_open(opened, path != NULL ? path : config->directory));
+    const int64_t n = tfr_tokenizer_n_model(*opened);
+    if (n > config->model.vocab_size) {
+        tfr_tokenizer_close(*opened);
+        return tfr_raise(TFR_MODEL, "%s: the tokenizer has %lld tokens, vocab_size is %lld; take the model's own tokenizer",
+                         config->path, (long long)n, (long long)config->model.vocab_size);
+    }
+    return TFR_OK;
+}
+
+/* Of two threads that open it at once one keeps what it has, and the other takes that. */
 enum tfr_status tfr_engine_tokenizer(struct tfr_engine *engine, const struct tfr_tokenizer **tokenizer) {
-    if (engine->tokenizer == NULL) {
-        const struct tfr_config *config = engine->config;
-        const char *path = config->options.model_tokenizer;
-        TFR_TRY(tfr_tokenizer_open(&engine->tokenizer, path != NULL ? path : config->directory));
-        int64_t n = tfr_tokenizer_n_model(engine->tokenizer);
-        if (n > config->model.vocab_size) {
-            tfr_tokenizer_close(engine->tokenizer);
-            engine->tokenizer = NULL;
-            return tfr_raise(TFR_MODEL, "%s: the tokenizer has %lld tokens, vocab_size is %lld; take the model's own tokenizer",
-                             config->path, (long long)n, (long long)config->model.vocab_size);
+    struct tfr_tokenizer *known = atomic_load(&engine->tokenizer), *opened;
+    if (known == NULL) {
+        TFR_TRY(open_tokenizer(engine, &opened));
+        if (atomic_compare_exchange_strong(&engine->tokenizer, &known, opened)) {
+            known = opened;
+        } else {
+            tfr_tokenizer_close(opened);
         }
     }
-    *tokenizer = engine->tokenizer;
+    *tokenizer = known;
     return TFR_OK;
 }
 

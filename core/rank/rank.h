@@ -12,7 +12,6 @@
 #include "config/config.h"
 #include "exec/exec.h"
 #include "exec/kvcache.h"
-#include "generation/pipeline.h"
 #include "model/model.h"
 #include "mpi/comm.h"
 #include "plan/plan.h"
@@ -35,7 +34,7 @@ struct tfr_engine {
     struct tfr_thread_choice threads;
     struct tfr_team *team;
     struct tfr_model *model;
-    struct tfr_tokenizer *tokenizer; /* opened when text is first used, rank 0 */
+    _Atomic(struct tfr_tokenizer *) tokenizer; /* opened when text is first used, rank 0, by any thread */
     struct tfr_registry *registry;
     struct tfr_store *store;
     struct tfr_exec *exec;
@@ -53,7 +52,8 @@ struct tfr_engine {
     uint64_t fingerprint; /* of model and prefix, once a saved cache asked for it; else 0 */
     uint64_t prefix_hash; /* of their keys and values; rank 0 */
     uint64_t load_ns;
-    struct tfr_pipeline pipeline; /* the sampling section, parsed */
+    struct tfr_params *params;   /* of a request that says nothing of its own: the sampling section, parsed */
+    struct tfr_batcher *batcher; /* requests under way; rank 0, NULL for an assistant */
     struct tfr_engine *lender;    /* of an assistant: whose team, machine and comm it borrows */
     struct tfr_engine *assistant; /* drafts for this one; NULL without sampling.assistant */
     struct tfr_step_memory step;

@@ -11,7 +11,7 @@
 #include "base/status.h"
 #include "config/config.h"
 #include "config/findings.h"
-#include "generation/pipeline.h"
+#include "generation/params.h"
 #include "model/model.h"
 #include "model/tokenizer.h"
 
@@ -147,12 +147,10 @@ static enum tfr_status as_text(const char *path, const struct tfr_findings *find
 
 /* What the values under sampling mean: lists of ids, ids outside the vocabulary. */
 static void survey_sampling(const struct tfr_config *config, struct tfr_findings *findings) {
-    struct tfr_pipeline pipeline;
-    const struct tfr_hparams *model = &config->model;
-    const enum tfr_status status =
-        tfr_pipeline_open(&pipeline, &config->options, model->eos_token_id, model->vocab_size);
+    struct tfr_params *params;
+    const enum tfr_status status = tfr_params_make(&params, &config->options, &config->model);
     if (status == TFR_OK) {
-        tfr_pipeline_close(&pipeline);
+        tfr_params_free(params);
         return;
     }
     const struct tfr_finding finding = {.about = TFR_ABOUT_OPTION,

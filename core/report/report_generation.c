@@ -21,12 +21,48 @@ static void put_ids(struct tfr_json_out *out, const char *key, const int32_t *id
     tfr_json_end(out, ']');
 }
 
+/* Of one token: itself, then the best at its place. */
+static void put_logprob(struct tfr_json_out *out, const struct tfr_logprob *items, size_t n_top) {
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_int(out, "id", items[0].id);
+    tfr_json_put_number(out, "logprob", items[0].logprob);
+    tfr_json_begin(out, "top", '[');
+    for (size_t i = 1; i <= n_top; i++) {
+        tfr_json_begin(out, NULL, '{');
+        tfr_json_put_int(out, "id", items[i].id);
+        tfr_json_put_number(out, "logprob", items[i].logprob);
+        tfr_json_end(out, '}');
+    }
+    tfr_json_end(out, ']');
+    tfr_json_end(out, '}');
+}
+
+static void put_logprobs(struct tfr_json_out *out, const struct tfr_generation *generation) {
+    const size_t each = generation->n_top + 1;
+    if (generation->prompt_logprobs != NULL) {
+        tfr_json_begin(out, "prompt_logprobs", '[');
+        tfr_json_put_null(out, NULL); /* nothing stands before the first token */
+        for (size_t i = 0; i + 1 < generation->n_prompt_ids; i++) {
+            put_logprob(out, generation->prompt_logprobs + i * each, generation->n_top);
+        }
+        tfr_json_end(out, ']');
+    }
+    if (generation->logprobs != NULL) {
+        tfr_json_begin(out, "logprobs", '[');
+        for (size_t i = 0; i < generation->n_ids; i++) {
+            put_logprob(out, generation->logprobs + i * each, generation->n_top);
+        }
+        tfr_json_end(out, ']');
+    }
+}
+
 static void put_generation(struct tfr_json_out *out, const struct tfr_generation *generation) {
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_string(out, "text", generation->text, generation->text_size);
     tfr_json_put_text(out, "finish_reason", finish_names[generation->finish]);
     put_ids(out, "prompt_ids", generation->prompt_ids, generation->n_prompt_ids);
     put_ids(out, "ids", generation->ids, generation->n_ids);
+    put_logprobs(out, generation);
     tfr_json_end(out, '}');
 }
 

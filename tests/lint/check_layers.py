@@ -9,7 +9,7 @@ from pathlib import Path
 # Which layer roots a folder may include, beside its own and <tfrun/...>. "" in a value set would be everything.
 BASE = {"base"}
 PARALLEL = {"topo", "team", "mpi"}
-ABOVE_EXEC = {"rank", "job", "step", "session", "generation", "scoring", "forward", "report", "engine"}
+ABOVE_EXEC = {"rank", "job", "step", "session", "generation", "scoring", "forward", "report", "serve", "engine"}
 MAY_INCLUDE = {
     "core/base": set(),
     "core/config": BASE,

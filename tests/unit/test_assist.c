@@ -7,7 +7,8 @@
 #include "base/rng.h"
 #include "base/status.h"
 #include "generation/assist.h"
-#include "generation/generation.h"
+#include "generation/params.h"
+#include "generation/sampler.h"
 #include "rank/rank.h"
 
 #define GOLDEN TFR_SOURCE_DIR "/tests/model/golden/"
@@ -64,7 +65,7 @@ static void count_tokens(struct tfr_engine *engine, int n_seeds, int64_t count[3
     for (int seed = 0; seed < n_seeds; seed++) {
         struct tfr_generation result;
         struct tfr_generation_stats stats;
-        engine->config->options.sampling_seed = seed;
+        engine->params->seed = seed;
         assert_ok(tfr_generate(engine, &prompt, 1, NULL, NULL, &result, &stats));
         for (size_t i = 0; i < 3; i++) {
             count[i][result.ids[i]]++;

@@ -1,7 +1,7 @@
 /* tfrun.h - the application interface of tfrun: open an engine, run sessions on it, ask it to explain itself.
  *
- * In order of use: options, engine, sessions, whole generations, text and tokens, reports, checkpoints. The command `tfrun` is a
- * client of this header like any other.
+ * In order of use: options, engine, sessions, requests, generations, text and tokens, reports, checkpoints. The command `tfrun`
+ * is a client of this header like any other.
  *
  * Conventions
  *  - Functions that can fail return enum tfr_status; tfr_last_error() has the sentence (several lines for a config with
@@ -10,8 +10,8 @@
  *  - Ranks: started by mpirun, every rank opens the engine; rank 0 drives it, the others call tfr_engine_follow and
  *    return when rank 0 closes. Without a launcher there is one rank and MPI is never touched. Under a launcher a process
  *    opens one engine in its life.
- *  - Thread rule: an engine and its sessions are driven by one thread (the one that opened it); tfr_engine_cancel may be called
- *    from anywhere, signal handlers included.
+ *  - Thread rule: an engine and its sessions are driven by one thread (the one that opened it). Any thread may parse settings and
+ *    submit, poll and cancel requests; tfr_engine_cancel may be called from anywhere, signal handlers included.
  */
 #ifndef TFRUN_TFRUN_H
 #define TFRUN_TFRUN_H
@@ -129,22 +129,108 @@ struct tfr_feed {
 TFR_API enum tfr_status tfr_engine_feed(struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n_feeds,
                                         const float **logits);
 
-/* ---- whole generations ---------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------------------- */
+
+/* Prompts side by side, each with settings of its own. A request is submitted, waits until sequences of the engine are free, runs
+ * in the same steps as all others, and says as events what comes of it. Bits, text and failures of a request are its own: no
+ * company changes them.
+ *
+ * Which thread: tfr_params_* and tfr_request_* any; tfr_engine_step and everything else the engine's (rank 0). A request is closed
+ * before its engine is, and not while another thread polls it. */
+
+struct tfr_params;  /* the settings of a request; read-only, for any number of requests */
+struct tfr_request; /* one prompt under way */
+
+/* The config's sampling section (and input.truncate) with what is said here instead: as overrides ("sampling.top_p"), or as one
+ * JSON object of names under sampling and "truncate" ({"top_p": 0.9, "max_tokens": 20}; null: the config's value). TFR_CONFIG with
+ * all that is wrong, TFR_USAGE for what does not go together. */
+TFR_API enum tfr_status tfr_params_parse(const struct tfr_engine *engine, const struct tfr_override *overrides,
+                                         size_t n_overrides, struct tfr_params **params);
+TFR_API enum tfr_status tfr_params_parse_json(const struct tfr_engine *engine, const char *json, size_t size,
+                                              struct tfr_params **params);
+/* Requests that were submitted with them keep what they need. */
+TFR_API void tfr_params_free(struct tfr_params *params);
 
 enum tfr_finish { TFR_FINISH_NONE, TFR_FINISH_LENGTH, TFR_FINISH_EOS, TFR_FINISH_STOP };
+
+/* By the model's own logits, before any processor; natural logarithm. */
+struct tfr_logprob {
+    double logprob;
+    int32_t id;
+};
+
+struct tfr_request_stats {
+    size_t prompt_tokens, cached_tokens, output_tokens;
+    int64_t seed;           /* that was used */
+    uint64_t logits_digest; /* FNV-1a over the bits of all logits that tokens were chosen from, in order */
+    uint64_t waited_ns, first_token_ns, total_ns; /* since it was submitted, until it was admitted, ...; 0: never */
+};
+
+/* PROMPT comes first: its tokens, as they were read. TOKENS: what is new of one sequence, at most once a step; text is whole
+ * characters, held back where it may become a stop string, so it can come later than its ids; `finish` is set in a sequence's
+ * last one. END comes once and last: status, error (a sentence of this request alone) and stats. */
+enum tfr_event_kind { TFR_EVENT_PROMPT, TFR_EVENT_TOKENS, TFR_EVENT_END };
+struct tfr_event {
+    enum tfr_event_kind kind;
+    size_t index;     /* which of the sampling.num_return_sequences */
+    const char *text; /* NUL behind it */
+    size_t text_size;
+    const int32_t *ids;
+    size_t n_ids;
+    /* NULL without sampling.logprobs. Of each id (of a prompt: from the second on) 1 + n_top: itself, then the best ones. */
+    const struct tfr_logprob *logprobs;
+    size_t n_top;
+    enum tfr_finish finish;
+    enum tfr_status status;
+    const char *error;
+    struct tfr_request_stats stats;
+};
+
+struct tfr_prompt;
+
+/* Prompt and encoder states are copied. What is wrong with them, or asks for more than the engine has, is refused here. `params`
+ * NULL: the config's. Waiting requests are admitted in the order in which they came. input.encoder_states and saved caches of the
+ * config are for tfr_generate alone. */
+TFR_API enum tfr_status tfr_request_submit(struct tfr_engine *engine, const struct tfr_prompt *prompt, struct tfr_params *params,
+                                           struct tfr_request **request);
+/* The next event, if there is one; what it points to is valid until the next poll or close of this request. */
+TFR_API bool tfr_request_poll(struct tfr_request *request, struct tfr_event *event);
+/* It ends with TFR_CANCELLED at the engine's next step, unless it has ended by then. */
+TFR_API void tfr_request_cancel(struct tfr_request *request);
+/* Cancels what has not ended, and lets go. */
+TFR_API void tfr_request_close(struct tfr_request *request);
+
+/* One step of the engine: takes what was submitted and cancelled, admits what fits, runs one ragged step for all, delivers events.
+ * Failures belong to requests: this fails only where no step is possible. tfr_engine_cancel (a signal) ends all requests. */
+struct tfr_step_info {
+    size_t running, waiting;           /* requests, after the step */
+    int64_t rows, prompt_rows, logits; /* token rows of the step, those of prompts, rows whose logits were wanted */
+    uint64_t ns;
+};
+TFR_API enum tfr_status tfr_engine_step(struct tfr_engine *engine, struct tfr_step_info *info);
+/* With nothing running: until a request is submitted or cancelled, or the time is over (false). tfr_engine_cancel, which may come
+ * from a signal handler, does not wake it. */
+TFR_API bool tfr_engine_wait(struct tfr_engine *engine, double seconds);
+/* `notify` is called on the engine's thread at the end of each step that had events: to wake up whoever polls. */
+TFR_API void tfr_engine_notify(struct tfr_engine *engine, void (*notify)(void *user), void *user);
+
+/* ---- whole generations ---------------------------------------------------------------------------------- */
 
 struct tfr_generation {
     char *text;       /* new text, without the prompt; NUL-terminated */
     size_t text_size; /* bytes */
     int32_t *prompt_ids, *ids;
     size_t n_prompt_ids, n_ids;
+    /* As in struct tfr_event, of ids and prompt_ids; NULL where they were not asked for. */
+    struct tfr_logprob *logprobs, *prompt_logprobs;
+    size_t n_top;
     enum tfr_finish finish;
 };
 struct tfr_generation_stats {
     size_t prompt_tokens, output_tokens;
     uint64_t load_ns, first_token_ns, prompt_ns, decode_ns; /* open; start to first token; prompt steps; the other steps */
     int64_t seed;
-    uint64_t logits_digest; /* FNV-1a over the bits of all logits that tokens were chosen from, in order */
+    uint64_t logits_digest; /* of one prompt: struct tfr_request_stats; of several: a hash of theirs, in order */
     int64_t peak_memory_bytes; /* of this process */
     size_t cached_tokens;      /* of the prompts' tokens, those that input.cache_load had */
 };
@@ -163,10 +249,10 @@ struct tfr_prompt {
 
 /* Continuations of each prompt: sampling.num_return_sequences. */
 TFR_API size_t tfr_generate_choices(const struct tfr_engine *engine);
-/* Continues the prompts as the config's sampling section says, as one ragged batch (in groups of
- * runtime.max_batch). results[n * tfr_generate_choices] are filled, those of one prompt together, the best first
- * where they are ranked; free with tfr_generation_free. `on_text` may be NULL. After TFR_CANCELLED the results
- * hold what there was. Prompts take what input.cache_load has of them; with output.cache_save (one prompt) the first
+/* Continues the prompts as the config's sampling section says: all are submitted as requests and run side by side, as many as
+ * runtime.max_batch holds; the first failure ends all. results[n * tfr_generate_choices] are filled, those of one prompt
+ * together, the best first where they are ranked; free with tfr_generation_free. `on_text` may be NULL. After TFR_CANCELLED the
+ * results hold what there was. Prompts take what input.cache_load has of them; with output.cache_save (one prompt) the first
  * result's session is saved once all went well. */
 TFR_API enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n,
                                      tfr_text_fn on_text, void *user, struct tfr_generation *results,

@@ -1,0 +1,154 @@
+/* continuation.c - opening and ending a continuation, and what its strategies share. */
+#include "generation/continuation.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "generation/prompt.h"
+#include "generation/strategy.h"
+#include "session/saved_cache.h"
+
+static const uint64_t fnv_offset = 0xcbf29ce484222325u, fnv_prime = 0x100000001b3u;
+
+/* Without a tokenizer ids alone are continued; one that is broken is an error for everybody. */
+static enum tfr_status find_tokenizer(struct tfr_continuation *c, const struct tfr_prompt *prompt) {
+    const bool needs_text = prompt->text != NULL || c->params->stop.n > 0;
+    const enum tfr_status status = tfr_engine_tokenizer(c->engine, &c->tokenizer);
+    if (status != TFR_OK) {
+        c->tokenizer = NULL;
+    }
+    return status == TFR_RESOURCE && !needs_text ? TFR_OK : status;
+}
+
+static enum tfr_status copy_encoder(struct tfr_encoder_states *to, const struct tfr_encoder_states *from, int64_t width) {
+    const size_t n = from->n > 0 ? (size_t)from->n : 0;
+    float *states = tfr_alloc(n * (size_t)width + 1, sizeof *states);
+    uint8_t *mask = from->mask != NULL ? tfr_alloc(n + 1, sizeof *mask) : NULL;
+    *to = (struct tfr_encoder_states){.states = states, .mask = mask, .n = from->n};
+    if (states == NULL || (from->mask != NULL && mask == NULL)) {
+        return TFR_RESOURCE;
+    }
+    memcpy(states, from->states, n * (size_t)width * sizeof *states);
+    if (mask != NULL) {
+        memcpy(mask, from->mask, n);
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_continuation_init(struct tfr_continuation *c, struct tfr_engine *engine, struct tfr_params *params,
+                                      const struct tfr_prompt *prompt, size_t index) {
+    *c = (struct tfr_continuation){
+        .engine = engine, .params = tfr_params_share(params), .index = index, .logits_digest = fnv_offset};
+    TFR_TRY(find_tokenizer(c, prompt));
+    TFR_TRY(tfr_prompt_read(engine, params, c->tokenizer, prompt, index, &c->prompt, &c->max_tokens));
+    c->strategy = tfr_strategy_of(c);
+    return prompt->encoder != NULL ? copy_encoder(&c->encoder, prompt->encoder, engine->config->model.n_embd) : TFR_OK;
+}
+
+static enum tfr_status open_parts(struct tfr_continuation *c) {
+    c->sequences = tfr_alloc((size_t)c->params->n, sizeof *c->sequences);
+    c->wanted.feeds = tfr_alloc((size_t)tfr_continuation_slots(c) + 1, sizeof *c->wanted.feeds);
+    if (c->sequences == NULL || c->wanted.feeds == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (int64_t i = 0; i < c->params->n; i++) {
+        TFR_TRY(tfr_sequence_open(&c->sequences[i], c->params, &c->prompt, c->max_tokens, c->tokenizer));
+    }
+    return c->strategy->open(c);
+}
+
+enum tfr_status tfr_continuation_open(struct tfr_continuation *c, struct tfr_sampler *sampler) {
+    c->sampler = sampler;
+    tfr_sampler_use(sampler, &c->params->pipeline, c->seed);
+    return open_parts(c);
+}
+
+void tfr_continuation_end(struct tfr_continuation *c) {
+    if (c->state != NULL) {
+        c->strategy->close(c);
+        tfr_free(c->state);
+        c->state = NULL;
+    }
+    tfr_session_close(c->kept);
+    c->kept = NULL;
+    for (int64_t i = 0; c->sequences != NULL && i < c->params->n; i++) {
+        tfr_sequence_stop(&c->sequences[i]);
+    }
+}
+
+void tfr_continuation_free(struct tfr_continuation *c) {
+    tfr_continuation_end(c);
+    for (int64_t i = 0; c->sequences != NULL && i < c->params->n; i++) {
+        tfr_sequence_close(&c->sequences[i]);
+    }
+    tfr_free(c->sequences);
+    tfr_free(c->wanted.feeds);
+    tfr_logprobs_free(&c->prompt_logprobs);
+    tfr_ids_free(&c->prompt);
+    tfr_free((void *)c->encoder.states);
+    tfr_free((void *)c->encoder.mask);
+    tfr_params_free(c->params);
+}
+
+int64_t tfr_continuation_slots(const struct tfr_continuation *c) {
+    return c->strategy->slots(c);
+}
+
+bool tfr_continuation_done(const struct tfr_continuation *c) {
+    return c->status != TFR_OK || c->strategy->done(c);
+}
+
+void tfr_continuation_fail(struct tfr_continuation *c, enum tfr_status status) {
+    c->status = status;
+    snprintf(c->error, sizeof c->error, "%s", tfr_failure_text());
+}
+
+enum tfr_status tfr_continuation_save(struct tfr_continuation *c) {
+    return c->cache_save != NULL ? tfr_session_save(c->kept, c->sequences[0].ids.data, c->cache_save, c->cache_force) : TFR_OK;
+}
+
+enum tfr_status tfr_continuation_session(struct tfr_continuation *c, struct tfr_session **session) {
+    return tfr_session_open(session, c->engine, (int64_t)c->prompt.n + c->max_tokens);
+}
+
+static enum tfr_status take_cached(struct tfr_continuation *c, struct tfr_session *session) {
+    TFR_TRY(tfr_saved_cache_take(session, c->cache_load, c->prompt.data, (int64_t)c->prompt.n - 1));
+    c->cached_tokens = (size_t)tfr_session_length(session);
+    if (c->cached_tokens == 0 && c->prompt.n > 1) {
+        tfr_log(TFR_LOG_WARN, "engine", "prompt %zu begins with another token than %s: nothing is taken from it", c->index,
+                c->cache_load);
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_continuation_prepare(struct tfr_continuation *c, struct tfr_session *session) {
+    if (c->encoder.states != NULL) {
+        return tfr_session_encode(session, &c->encoder);
+    }
+    const bool needs_all = c->params->prompt_logprobs; /* what a cache has of the prompt has no logits */
+    return c->cache_load != NULL && !needs_all ? take_cached(c, session) : TFR_OK;
+}
+
+void tfr_continuation_digest(struct tfr_continuation *c, const float *logits) {
+    const int64_t n = c->engine->config->model.vocab_size;
+    uint64_t hash = c->logits_digest;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &logits[i], sizeof bits);
+        hash = (hash ^ bits) * fnv_prime;
+    }
+    c->logits_digest = hash;
+}
+
+const struct tfr_strategy *tfr_strategy_of(const struct tfr_continuation *c) {
+    if (c->max_tokens == 0) {
+        return &tfr_strategy_sample;
+    }
+    if (c->params->num_beams > 1) {
+        return &tfr_strategy_beam;
+    }
+    return c->params->assisted || c->params->lookup > 0 ? &tfr_strategy_assist : &tfr_strategy_sample;
+}

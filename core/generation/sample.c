@@ -1,0 +1,211 @@
+/* sample.c - one token a step for each sequence: greedy, or draws from the scores.
+ *
+ * Several samples of one prompt read it once: all but its last token is fed to the first session and copied to the others. There
+ * are as many sessions as runtime.max_batch allows; a sample that ends leaves its session, cut to the prompt, to the next one.
+ * Log-probabilities of the prompt are taken from the rows of its own feeding. */
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "generation/strategy.h"
+
+struct sample {
+    struct tfr_session **session; /* [width] */
+    int64_t *choice;              /* [width] which sequence a session is of; -1: none */
+    int64_t width, next;          /* next: the first sequence that has had no session yet */
+    int64_t prompt_end;           /* tokens of the prompt that the first session reads before the others have it */
+    int64_t scored;               /* prompt tokens that have their log-probability, or need none */
+    bool reading;                 /* not there yet */
+};
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* Tokens of the prompt that are read for their own sake: for their log-probabilities, or to be saved. */
+static int64_t wanted_of_prompt(const struct tfr_continuation *c) {
+    const int64_t n = (int64_t)c->prompt.n;
+    return c->cache_save != NULL && c->max_tokens == 0 ? n : c->params->prompt_logprobs ? n - 1 : 0;
+}
+
+static int64_t slots(const struct tfr_continuation *c) {
+    if (c->max_tokens == 0) {
+        return wanted_of_prompt(c) > 0;
+    }
+    return least(c->params->n, c->engine->max_batch);
+}
+
+/* The prompt but its last token is in the first session; now it is in all of them. */
+static enum tfr_status share_prompt(struct tfr_continuation *c, struct sample *sample) {
+    sample->reading = false;
+    for (int64_t s = 1; s < sample->width; s++) {
+        TFR_TRY(tfr_session_copy(sample->session[s], sample->session[0], (int64_t)c->prompt.n - 1));
+    }
+    return TFR_OK;
+}
+
+/* What has to be read is read, by a saved cache perhaps. */
+static bool has_read(const struct sample *sample) {
+    return sample->width == 0 || tfr_session_length(sample->session[0]) >= sample->prompt_end;
+}
+
+static enum tfr_status open_sample(struct tfr_continuation *c) {
+    const int64_t width = slots(c);
+    struct sample *sample = c->state = tfr_alloc(1, sizeof *sample);
+    if (sample == NULL) {
+        return TFR_RESOURCE;
+    }
+    const int64_t shared = width > 1 ? (int64_t)c->prompt.n - 1 : 0, wanted = wanted_of_prompt(c);
+    *sample = (struct sample){.next = width, .prompt_end = shared > wanted ? shared : wanted, .scored = 1, .reading = true};
+    sample->session = tfr_alloc((size_t)width + 1, sizeof *sample->session);
+    sample->choice = tfr_alloc((size_t)width + 1, sizeof *sample->choice);
+    if (sample->session == NULL || sample->choice == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (; sample->width < width; sample->width++) {
+        TFR_TRY(tfr_continuation_session(c, &sample->session[sample->width]));
+        sample->choice[sample->width] = c->max_tokens > 0 ? sample->width : -1;
+    }
+    if (width > 0) {
+        TFR_TRY(tfr_continuation_prepare(c, sample->session[0]));
+    }
+    return has_read(sample) ? share_prompt(c, sample) : TFR_OK;
+}
+
+static void close_sample(struct tfr_continuation *c) {
+    struct sample *sample = c->state;
+    for (int64_t s = 0; s < sample->width; s++) {
+        tfr_session_close(sample->session[s]);
+    }
+    tfr_free(sample->session);
+    tfr_free(sample->choice);
+}
+
+static bool done(const struct tfr_continuation *c) {
+    const struct sample *sample = c->state;
+    bool all = !sample->reading;
+    for (int64_t i = 0; i < c->params->n; i++) {
+        all &= c->sequences[i].finish != TFR_FINISH_NONE;
+    }
+    return all;
+}
+
+/* Rows whose logits are all wanted can't be cut by whoever makes up the step: few enough to stand beside one row of every other
+ * sequence. */
+static int64_t scored_rows(const struct tfr_engine *engine) {
+    const int64_t beside = engine->max_rows - engine->max_batch, some = least(16, engine->max_rows);
+    return beside > some ? beside : some;
+}
+
+/* What is left to read. The last token of the prompt goes alone where the others are scored: nothing is known to follow it. */
+static struct tfr_feed prompt_feed(const struct tfr_continuation *c, const struct sample *sample) {
+    const int64_t known = tfr_session_length(sample->session[0]), left = (int64_t)c->prompt.n - 1 - known;
+    struct tfr_feed feed = {
+        .session = sample->session[0], .ids = c->prompt.data + known, .n = sample->prompt_end - known};
+    if (c->params->prompt_logprobs && left > 0) {
+        feed.keep = feed.n = least(least(feed.n, left), scored_rows(c->engine));
+    }
+    return feed;
+}
+
+static enum tfr_status feeds(struct tfr_continuation *c, struct tfr_feed *list, size_t *n) {
+    struct sample *sample = c->state;
+    *n = 0;
+    if (sample->reading) {
+        list[(*n)++] = prompt_feed(c, sample);
+        return TFR_OK;
+    }
+    for (int64_t s = 0; s < sample->width; s++) {
+        if (sample->choice[s] < 0) {
+            continue;
+        }
+        const struct tfr_ids *ids = &c->sequences[sample->choice[s]].ids;
+        const int64_t known = tfr_session_length(sample->session[s]);
+        list[(*n)++] = (struct tfr_feed){
+            .session = sample->session[s], .ids = ids->data + known, .n = (int64_t)ids->n - known, .keep = 1};
+    }
+    return TFR_OK;
+}
+
+/* Log-probabilities of the prompt's tokens behind the rows that were just fed. */
+static enum tfr_status score_prompt(struct tfr_continuation *c, struct sample *sample, const float *logits) {
+    const int64_t vocab_size = c->engine->config->model.vocab_size;
+    const int64_t end = least(tfr_session_length(sample->session[0]), (int64_t)c->prompt.n - 1);
+    for (int64_t i = 0; sample->scored <= end; i++, sample->scored++) {
+        TFR_TRY(tfr_logprobs_add(&c->prompt_logprobs, c->prompt.data[sample->scored], c->params->logprobs,
+                                 logits + i * vocab_size, vocab_size));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status take_prompt(struct tfr_continuation *c, struct sample *sample, const float *logits) {
+    if (c->params->prompt_logprobs) {
+        TFR_TRY(score_prompt(c, sample, logits));
+    }
+    if (!has_read(sample)) {
+        return TFR_OK;
+    }
+    TFR_TRY(share_prompt(c, sample));
+    if (c->max_tokens == 0 && c->cache_save != NULL) {
+        c->kept = sample->session[0];
+        sample->session[0] = NULL;
+    }
+    return TFR_OK;
+}
+
+/* A sequence has ended: its session goes to the next one, or back. The first one's may have to be saved. */
+static enum tfr_status pass_on(struct tfr_continuation *c, struct sample *sample, int64_t s) {
+    const bool more = sample->next < c->params->n;
+    if (sample->choice[s] == 0 && c->cache_save != NULL) {
+        c->kept = sample->session[s];
+        if (more) { /* nothing of it may be left when the next one goes on in it */
+            const enum tfr_status status = tfr_continuation_save(c);
+            c->kept = NULL;
+            c->cache_save = NULL;
+            TFR_TRY(status);
+        } else {
+            sample->session[s] = NULL;
+        }
+    }
+    sample->choice[s] = -1;
+    if (more) {
+        sample->choice[s] = sample->next++;
+        return tfr_session_crop(sample->session[s], (int64_t)c->prompt.n - 1);
+    }
+    tfr_session_close(sample->session[s]);
+    sample->session[s] = NULL;
+    return TFR_OK;
+}
+
+static enum tfr_status take_token(struct tfr_continuation *c, int64_t choice, const float *logits) {
+    struct tfr_sequence *sequence = &c->sequences[choice];
+    const struct tfr_score_row row = tfr_sequence_row(sequence);
+    int32_t id;
+    tfr_continuation_digest(c, logits);
+    TFR_TRY(tfr_sampler_next(c->sampler, &row, logits, (uint64_t)choice, &id));
+    c->output_tokens++;
+    return tfr_sequence_append(sequence, id, logits, c->engine->config->model.vocab_size);
+}
+
+static enum tfr_status take(struct tfr_continuation *c, const float *logits) {
+    struct sample *sample = c->state;
+    const int64_t vocab_size = c->engine->config->model.vocab_size;
+    if (sample->reading) {
+        return take_prompt(c, sample, logits);
+    }
+    int64_t row = 0;
+    for (int64_t s = 0; s < sample->width; s++) {
+        if (sample->choice[s] < 0) {
+            continue;
+        }
+        const int64_t choice = sample->choice[s];
+        TFR_TRY(take_token(c, choice, logits + row++ * vocab_size));
+        if (c->sequences[choice].finish != TFR_FINISH_NONE) {
+            TFR_TRY(pass_on(c, sample, s));
+        }
+    }
+    return TFR_OK;
+}
+
+const struct tfr_strategy tfr_strategy_sample = {
+    .name = "sample", .slots = slots, .open = open_sample, .feeds = feeds, .take = take, .done = done, .close = close_sample};

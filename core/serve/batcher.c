@@ -1,0 +1,226 @@
+/* batcher.c - one step of the engine's thread: take what came, admit what fits, run one round, tell what is new, let go what ended.
+ *
+ * Admission is in order of arrival: a request waits until its slots are free, and those behind it wait with it. A slot is a whole
+ * sequence of the request's length, so nothing that was admitted has to give way later. */
+#include "serve/batcher.h"
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "job/command.h"
+#include "serve/events.h"
+
+enum tfr_status tfr_batcher_open(struct tfr_batcher **batcher, struct tfr_engine *engine) {
+    struct tfr_batcher *made = *batcher = tfr_alloc(1, sizeof *made);
+    if (made == NULL) {
+        return TFR_RESOURCE;
+    }
+    made->engine = engine;
+    return tfr_queue_open(&made->queue);
+}
+
+/* Working memory is as large as a vocabulary: commands that never generate do without. */
+static enum tfr_status open_round(struct tfr_batcher *batcher) {
+    if (batcher->is_open) {
+        return TFR_OK;
+    }
+    if (batcher->batch == NULL) {
+        batcher->batch = tfr_alloc((size_t)batcher->engine->max_batch, sizeof(struct tfr_continuation *));
+    }
+    TFR_TRY(batcher->batch != NULL ? tfr_round_open(&batcher->round, batcher->engine) : TFR_RESOURCE);
+    batcher->is_open = true;
+    return TFR_OK;
+}
+
+static void append(struct tfr_request_list *list, struct tfr_request *request) {
+    request->next = NULL;
+    *(list->last != NULL ? &list->last->next : &list->first) = request;
+    list->last = request;
+    list->n++;
+}
+
+/* The last event and the end of the engine's share; the request may be gone afterwards. */
+static void end_request(struct tfr_batcher *batcher, struct tfr_request *request) {
+    struct tfr_continuation *c = &request->continuation;
+    if (c->status == TFR_OK) {
+        const enum tfr_status status = tfr_continuation_save(c);
+        if (status != TFR_OK) {
+            tfr_continuation_fail(c, status);
+        }
+    }
+    tfr_continuation_end(c);
+    if (c->status == TFR_OK || c->status == TFR_CANCELLED) {
+        const enum tfr_status status = tfr_events_tell(request, &batcher->told);
+        if (status != TFR_OK) {
+            tfr_continuation_fail(c, status);
+        }
+    }
+    tfr_events_end(request);
+    batcher->told = true;
+    tfr_queue_release(request);
+}
+
+static void cancel(struct tfr_request *request) {
+    if (request->continuation.status == TFR_OK) {
+        tfr_continuation_fail(&request->continuation, tfr_raise(TFR_CANCELLED, "stopped on request"));
+    }
+}
+
+/* Ends those that failed, were cancelled or are done; the others stay in order. */
+static void sweep(struct tfr_batcher *batcher, struct tfr_request_list *list, bool all, bool running) {
+    struct tfr_request *request = list->first;
+    *list = (struct tfr_request_list){0};
+    while (request != NULL) {
+        struct tfr_request *next = request->next;
+        if (all || atomic_load(&request->cancelled)) {
+            cancel(request);
+        }
+        if (request->continuation.status != TFR_OK || (running && tfr_continuation_done(&request->continuation))) {
+            end_request(batcher, request);
+        } else {
+            append(list, request);
+        }
+        request = next;
+    }
+}
+
+static void take_new(struct tfr_batcher *batcher) {
+    struct tfr_request *request = tfr_queue_take(batcher->queue);
+    while (request != NULL) {
+        struct tfr_request *next = request->next;
+        append(&batcher->waiting, request);
+        request = next;
+    }
+}
+
+static bool fits(const struct tfr_batcher *batcher, const struct tfr_continuation *c) {
+    const struct tfr_engine *small = c->params->assisted && c->max_tokens > 0 ? batcher->engine->assistant : NULL;
+    return tfr_continuation_slots(c) <= tfr_engine_free_slots(batcher->engine) &&
+           (small == NULL || tfr_engine_free_slots(small) > 0);
+}
+
+static void admit(struct tfr_batcher *batcher, struct tfr_request *request) {
+    struct tfr_continuation *c = &request->continuation;
+    request->admitted_ns = tfr_clock_ns();
+    enum tfr_status status = tfr_continuation_open(c, &batcher->round.sampler);
+    if (status != TFR_OK) {
+        tfr_continuation_fail(c, status);
+    }
+    append(&batcher->running, request);
+}
+
+/* Slots that sessions of the caller hold may never come free while a request waits: with nothing running that is an error. */
+static void admit_waiting(struct tfr_batcher *batcher) {
+    while (batcher->waiting.first != NULL) {
+        struct tfr_request *request = batcher->waiting.first;
+        const bool has_room = fits(batcher, &request->continuation);
+        if (!has_room && batcher->running.n > 0) {
+            return;
+        }
+        batcher->waiting.first = request->next;
+        batcher->waiting.last = request->next != NULL ? batcher->waiting.last : NULL;
+        batcher->waiting.n--;
+        if (has_room) {
+            admit(batcher, request);
+        } else {
+            tfr_continuation_fail(&request->continuation,
+                                  tfr_raise(TFR_RESOURCE, "open sessions hold the sequences that this request needs; close some "
+                                            "or raise tfrun.runtime.max_batch"));
+            append(&batcher->running, request);
+        }
+        sweep(batcher, &batcher->running, false, true); /* one that failed at once, or has nothing to do, holds nothing up */
+    }
+}
+
+/* All running ones that hold slots fit, since each slot is a sequence of max_batch. */
+static void run_round(struct tfr_batcher *batcher, struct tfr_round_counts *counts) {
+    size_t n = 0;
+    for (struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
+        batcher->batch[n++] = &request->continuation;
+    }
+    tfr_round_run(&batcher->round, batcher->batch, n, counts);
+}
+
+static void tell_running(struct tfr_batcher *batcher) {
+    for (struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
+        struct tfr_continuation *c = &request->continuation;
+        const enum tfr_status status = c->status == TFR_OK ? tfr_events_tell(request, &batcher->told) : TFR_OK;
+        if (status != TFR_OK) {
+            tfr_continuation_fail(c, status);
+        }
+    }
+}
+
+/* A step that was stopped has ended those that were in it. */
+static bool was_stopped(const struct tfr_batcher *batcher) {
+    for (const struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
+        if (request->continuation.status == TFR_CANCELLED) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void cancel_all(struct tfr_batcher *batcher) {
+    take_new(batcher);
+    sweep(batcher, &batcher->running, true, true);
+    sweep(batcher, &batcher->waiting, true, false);
+}
+
+static void step(struct tfr_batcher *batcher, struct tfr_step_info *info) {
+    struct tfr_round_counts counts = {0};
+    take_new(batcher);
+    if (tfr_engine_cancelled()) {
+        tfr_engine_clear_cancel();
+        cancel_all(batcher);
+        return;
+    }
+    sweep(batcher, &batcher->running, false, true);
+    sweep(batcher, &batcher->waiting, false, false);
+    admit_waiting(batcher);
+    if (batcher->running.n > 0) {
+        run_round(batcher, &counts);
+        tell_running(batcher);
+    }
+    if (was_stopped(batcher)) {
+        cancel_all(batcher);
+    }
+    sweep(batcher, &batcher->running, false, true);
+    info->rows = counts.rows;
+    info->prompt_rows = counts.prompt_rows;
+    info->logits = counts.logits;
+}
+
+enum tfr_status tfr_engine_step(struct tfr_engine *engine, struct tfr_step_info *info) {
+    struct tfr_batcher *batcher = engine->batcher;
+    const uint64_t start_ns = tfr_clock_ns();
+    *info = (struct tfr_step_info){0};
+    if (batcher == NULL) {
+        return tfr_raise(TFR_USAGE, "rank 0 drives the engine; the others call tfr_engine_follow");
+    }
+    TFR_TRY(open_round(batcher));
+    step(batcher, info);
+    info->running = batcher->running.n;
+    info->waiting = batcher->waiting.n;
+    info->ns = tfr_clock_ns() - start_ns;
+    if (batcher->told) {
+        batcher->told = false;
+        tfr_queue_notify(batcher->queue);
+    }
+    return TFR_OK;
+}
+
+void tfr_batcher_close(struct tfr_batcher *batcher) {
+    if (batcher == NULL) {
+        return;
+    }
+    if (batcher->queue != NULL) {
+        cancel_all(batcher);
+    }
+    if (batcher->is_open) {
+        tfr_round_close(&batcher->round);
+    }
+    tfr_queue_close(batcher->queue);
+    tfr_free(batcher->batch);
+    tfr_free(batcher);
+}

@@ -1,0 +1,40 @@
+/* batcher.h - requests that join and leave the running batch at every step. Thread rule: the engine's thread; other threads come in
+ * by queue.h. */
+#ifndef TFR_SERVE_BATCHER_H
+#define TFR_SERVE_BATCHER_H
+
+#include "generation/round.h"
+#include "serve/queue.h"
+
+/* Requests linked by next, in the order in which they came. */
+struct tfr_request_list {
+    struct tfr_request *first, *last;
+    size_t n;
+};
+
+struct tfr_batcher {
+    struct tfr_engine *engine;
+    struct tfr_queue *queue;
+    struct tfr_round round; /* opened with the first step */
+    bool is_open;
+    struct tfr_request_list waiting, running;
+    struct tfr_continuation **batch; /* [max_batch] the running ones, for the round */
+    bool told; /* events since the last notice */
+};
+
+/* Opening and closing an engine. Closing ends what is left as cancelled. */
+enum tfr_status tfr_batcher_open(struct tfr_batcher **batcher, struct tfr_engine *engine);
+void tfr_batcher_close(struct tfr_batcher *batcher);
+
+/* requests.c: tfr_request_submit with what only tfr_generate has. */
+struct tfr_request_extra {
+    size_t index;     /* of the prompt, for messages */
+    int64_t seed;     /* one for several requests; -1: that of the settings */
+    const char *cache_load, *cache_save; /* saved caches, borrowed until the request has ended */
+    bool cache_force;
+};
+enum tfr_status tfr_request_put(struct tfr_engine *engine, const struct tfr_prompt *prompt, struct tfr_params *params,
+                                const struct tfr_request_extra *extra, struct tfr_request **request);
+int64_t tfr_seed_draw(void);
+
+#endif
