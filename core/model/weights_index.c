@@ -94,22 +94,12 @@ static enum tfr_status check_map(struct tfr_weights *weights, const char *path, 
     return TFR_OK;
 }
 
-static enum tfr_status check_total_size(const struct tfr_json_doc *doc, const char *path) {
-    const tfr_json *metadata = tfr_json_member(tfr_json_root(doc), "metadata");
-    const tfr_json *total = metadata == NULL ? NULL : tfr_json_member(metadata, "total_size");
-    if (total != NULL && tfr_json_kind(total) != TFR_JSON_NUMBER) {
-        return tfr_raise(TFR_MODEL, "%s: metadata.total_size is not a number", path);
-    }
-    return TFR_OK;
-}
-
 static enum tfr_status read_index(struct tfr_weights *weights, const char *path,
                                   const struct tfr_json_doc *doc) {
     const tfr_json *map = tfr_json_member(tfr_json_root(doc), "weight_map");
     if (map == NULL || tfr_json_kind(map) != TFR_JSON_OBJECT || tfr_json_size(map) == 0) {
         return tfr_raise(TFR_MODEL, "%s: has no weight_map; this is not the index of a sharded model", path);
     }
-    TFR_TRY(check_total_size(doc, path));
     TFR_TRY(add_shards(weights, path, map));
     TFR_TRY(tfr_weights_build_slots(weights));
     return check_map(weights, path, map);
