@@ -173,7 +173,9 @@ static void read_generation_doc(struct tfr_config_reader *outer, const struct tf
 void tfr_config_read_generation_file(struct tfr_config_reader *reader) {
     char *path = tfr_path_join(reader->config->directory, "generation_config.json");
     struct tfr_json_doc *doc = NULL;
-    if (path != NULL && tfr_path_exists(path)) {
+    if (path == NULL) { /* no memory is not no file */
+        tfr_complaints_add(&reader->complaints, TFR_RESOURCE, TFR_COMPLAINT_GENERATION_LINE, 0, "%s", tfr_failure_text());
+    } else if (tfr_path_exists(path)) {
         const enum tfr_status status = tfr_json_open_file(&doc, path, TFR_CONFIG);
         if (status == TFR_OK) {
             read_generation_doc(reader, doc);

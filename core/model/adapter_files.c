@@ -1,4 +1,6 @@
 /* adapter_files.c - the files of a folder that PEFT wrote, and which such folder a config means. */
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -87,10 +89,9 @@ static enum tfr_status check_beside(const struct tfr_config *config) {
 }
 
 static bool has_adapter(const char *directory) {
-    char *path = tfr_path_join(directory, "adapter_config.json");
-    const bool is_there = path != NULL && tfr_path_exists(path);
-    tfr_free(path);
-    return is_there;
+    char path[PATH_MAX]; /* on the stack: no memory must not look like no adapter */
+    const int length = snprintf(path, sizeof path, "%s/adapter_config.json", directory);
+    return length > 0 && (size_t)length < sizeof path && tfr_path_exists(path);
 }
 
 enum tfr_status tfr_lora_find(const struct tfr_config *config, char **directory) {

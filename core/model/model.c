@@ -1,6 +1,8 @@
 /* model.c - opens a model: finds the checkpoint, has it checked, opens the tokenizer. */
 #include "model/model.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -16,10 +18,9 @@ enum { MAX_NAME = 128 };
 enum { PREFIX_LENGTH = 12 };
 
 static bool has_file(const char *directory, const char *name) {
-    char *path = tfr_path_join(directory, name);
-    const bool exists = path != NULL && tfr_path_exists(path);
-    tfr_free(path);
-    return exists;
+    char path[PATH_MAX]; /* on the stack: no memory must not look like no file */
+    const int length = snprintf(path, sizeof(path), "%s/%s", directory, name);
+    return length > 0 && (size_t)length < sizeof(path) && tfr_path_exists(path);
 }
 
 enum tfr_status tfr_model_open_checkpoint(struct tfr_model *model, const char *path) {

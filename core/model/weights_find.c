@@ -1,6 +1,8 @@
 /* weights_find.c - which file of a model folder holds the weights, in the order of transformers; and what to
  * do about a folder that has them in another form only. */
 #include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -57,10 +59,9 @@ enum tfr_status tfr_weights_refuse_foreign(const char *path, const uint8_t *data
 }
 
 static bool has_file(const char *directory, const char *name) {
-    char *path = tfr_path_join(directory, name);
-    const bool exists = path != NULL && tfr_path_exists(path);
-    tfr_free(path);
-    return exists;
+    char path[PATH_MAX]; /* on the stack: no memory must not look like no file */
+    const int length = snprintf(path, sizeof(path), "%s/%s", directory, name);
+    return length > 0 && (size_t)length < sizeof(path) && tfr_path_exists(path);
 }
 
 static bool has_ending(const char *directory, const char *ending) {
