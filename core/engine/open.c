@@ -11,6 +11,7 @@
 #include "job/command.h"
 #include "generation/params.h"
 #include "serve/batcher.h"
+#include "job/trace_file.h"
 #include "session/prefix.h"
 
 enum { OPENING_TIMEOUT_S = 300 }; /* until the config is read */
@@ -162,6 +163,7 @@ static enum tfr_status open_stages(struct tfr_engine *engine, const char *path,
     TFR_TRY(place_blocks(engine));
     TFR_TRY(tfr_comm_agree(engine->comm, open_runtime(engine)));
     TFR_TRY(tfr_engine_same_orders(engine));
+    TFR_TRY(tfr_trace_file_open(engine));
     TFR_TRY(tfr_prefix_load(engine));
     engine->serving = true;
     return TFR_OK;
@@ -231,6 +233,14 @@ enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, co
     return TFR_OK;
 }
 
+/* Rank 0 lets the others go; a trace that nobody asked for before is written now. */
+static void end(struct tfr_engine *engine) {
+    if (tfr_engine_rank(engine) == 0 && tfr_engine_write_trace(engine) != TFR_OK) {
+        tfr_log(TFR_LOG_ERROR, "engine", "%s", tfr_failure_text());
+    }
+    tfr_command_end(engine);
+}
+
 /* Reverse order of opening; every close takes NULL. */
 void tfr_engine_close(struct tfr_engine *engine) {
     if (engine == NULL) {
@@ -239,7 +249,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
     tfr_batcher_close(engine->batcher);
     tfr_engine_close(engine->assistant);
     if (engine->serving) {
-        tfr_command_end(engine);
+        end(engine);
     }
     for (int i = 0; i < engine->n_plans; i++) {
         tfr_plan_free(engine->plans[i].plan);
@@ -248,6 +258,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
     tfr_step_memory_close(engine);
     tfr_slots_close(engine);
     tfr_exec_close(engine->exec);
+    tfr_trace_close(engine->trace);
     tfr_store_close(engine->store);
     tfr_registry_close(engine->registry);
     tfr_tokenizer_close(engine->tokenizer);

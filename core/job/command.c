@@ -1,6 +1,7 @@
 /* command.c - what every rank does for each kind of message, and the loop of the ranks that follow: see command.h. */
 #include "base/status.h"
 #include "job/command.h"
+#include "job/trace_file.h"
 
 #include "rank/step_run.h"
 
@@ -34,6 +35,11 @@ static enum tfr_status obey_load_kv(struct tfr_engine *engine, struct tfr_messag
 static enum tfr_status obey_fetch_kv(struct tfr_engine *engine, struct tfr_message *message) {
     const float *keys;
     return tfr_kv_part_fetch(engine, &message->part, &keys);
+}
+
+static enum tfr_status obey_trace(struct tfr_engine *engine, struct tfr_message *message) {
+    (void)message;
+    return tfr_trace_file_obey(engine);
 }
 
 static enum tfr_status obey_end(struct tfr_engine *engine, struct tfr_message *message) {

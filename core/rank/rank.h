@@ -38,6 +38,8 @@ struct tfr_engine {
     struct tfr_registry *registry;
     struct tfr_store *store;
     struct tfr_exec *exec;
+    struct tfr_trace *trace; /* NULL without observe.trace; an assistant adds to that of its lender */
+    bool trace_written;
     int *owner; /* [n_layer] rank of each block */
     int ln_f_rank;
     int64_t n_local_layers;

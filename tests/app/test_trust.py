@@ -74,7 +74,8 @@ def the_table_is_the_one_tested(box):
     table = (box.source / "core" / "config" / "config.def").read_text()
     found = dict(re.findall(r'TFR_OPTION\(\w+,\s*"([\w.]+)",\s*[A-Z]+,\s*([A-Z]+),', table))
     expect_same({key for key, trust in found.items() if trust == "READS"}, set(READS))
-    expect_same({key for key, trust in found.items() if trust == "WRITES"}, {"output.file", "output.cache_save", "output.force"})
+    expect_same({key for key, trust in found.items() if trust == "WRITES"},
+                {"output.file", "output.cache_save", "output.force", "observe.trace"})
     expect_same({trust for trust in found.values()}, {"FREE", "READS", "WRITES", "LOADS", "COUNTS", "USER"})
     paths = set(re.findall(r'TFR_OPTION\(\w+,\s*"([\w.]+)",\s*PATH,\s*FREE', table))
     expect_same(paths, set())
@@ -176,6 +177,8 @@ def outputs_of_a_config_are_not_written(box):
             flag = {"file": "--output FILE", "cache_save": "--cache-save FILE", "force": "--force or --no-force"}[key]
             box.refused(model, *IDS, names=[f"tfrun.output.{key} = ", flag, "--trust DIR"])
         box.refused("init", model, names=["tfrun.output."])
+    for path in (str(victim), str(new), "inside"):
+        box.refused(box.write({"observe": {"trace": path}}), *IDS, names=["tfrun.observe.trace = ", "--trace FILE", "--trust DIR"])
     expect_same((victim.read_text(), sorted(p.name for p in box.own.iterdir())), ("precious", ["victim"]))
     expect(not (box.model / "inside").exists(), "it was written")
 

@@ -192,7 +192,8 @@ TFR_TEST(decode_reads_the_weights_once) {
         bytes += plan->tasks[i].cost.bytes_read;
     }
     assert_true(bytes > 0.5 * (340e6 + 154e6) &&
-                bytes < 0.5 * (340e6 + 154e6) * 1.02); /* half: bf16; 340 MB of blocks, 154 MB of head in f32 */
+                bytes <
+                    0.5 * (340e6 + 154e6) * 1.02); /* half: bf16; 340 MB of blocks, 154 MB of head in f32 */
     tfr_plan_free(plan);
     tfr_registry_close(registry);
 }
@@ -247,6 +248,29 @@ TFR_TEST(classes_keep_one_order_per_shape) {
         }
         tfr_registry_close(registry);
     }
+}
+
+/* With one row only linears and attention are worth a barrier; many rows are; and a team of one has none. */
+TFR_TEST(cheap_tasks_of_one_row_run_on_the_master) {
+    TFR_UNUSED_STATE;
+    const struct tfr_hparams hparams = gpt2_124m();
+    struct tfr_registry *registry = open_registry(NULL);
+    int n_alone = 0;
+    for (int64_t rows = 1; rows <= 512; rows *= 512) {
+        struct tfr_plan *plan = dry_plan(registry, &hparams, rows, 1, TFR_DTYPE_F32, true, NULL);
+        for (int i = 0; i < plan->n_tasks; i++) {
+            const struct tfr_task *task = &plan->tasks[i];
+            const bool is_heavy = task->problem.op == TFR_OP_LINEAR || task->problem.op == TFR_OP_ATTENTION;
+            const bool is_team = task->kernel->run_class == TFR_RUN_TEAM;
+            assert_true(task->alone == (is_team && !is_heavy && task->problem.rows_max == 1));
+            assert_int_equal(task->problem.n_threads, task->alone ? 1 : 2);
+            assert_true(!task->alone || (task->kernel->flags & TFR_KERNEL_SAME_BITS_ANY_TEAM) != 0);
+            n_alone += task->alone;
+        }
+        tfr_plan_free(plan);
+    }
+    assert_true(n_alone > 2 * 12); /* two norms in each block */
+    tfr_registry_close(registry);
 }
 
 TFR_TEST(explanation_fits_and_names_everything) {
@@ -499,8 +523,9 @@ TFR_TEST(failed_allocation_at_any_point_leaks_nothing) {
 
 TFR_TEST_MAIN(TFR_CASE(gpt2_costs_what_the_formulas_say), TFR_CASE(fusing_keeps_the_flops),
               TFR_CASE(decode_reads_the_weights_once), TFR_CASE(edges_and_priorities_fit_together),
-              TFR_CASE(classes_keep_one_order_per_shape), TFR_CASE(explanation_fits_and_names_everything),
-              TFR_CASE(json_explanation_is_json), TFR_CASE(classes_share_packed_weights),
-              TFR_CASE(states_are_made_and_released_once), TFR_CASE(failing_init_frees_everything),
-              TFR_CASE(graph_without_data_can_only_be_planned_dry), TFR_CASE(empty_rank_has_an_empty_plan),
-              TFR_CASE(missing_kernel_names_the_node), TFR_CASE(failed_allocation_at_any_point_leaks_nothing))
+              TFR_CASE(classes_keep_one_order_per_shape), TFR_CASE(cheap_tasks_of_one_row_run_on_the_master),
+              TFR_CASE(explanation_fits_and_names_everything), TFR_CASE(json_explanation_is_json),
+              TFR_CASE(classes_share_packed_weights), TFR_CASE(states_are_made_and_released_once),
+              TFR_CASE(failing_init_frees_everything), TFR_CASE(graph_without_data_can_only_be_planned_dry),
+              TFR_CASE(empty_rank_has_an_empty_plan), TFR_CASE(missing_kernel_names_the_node),
+              TFR_CASE(failed_allocation_at_any_point_leaks_nothing))

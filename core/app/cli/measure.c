@@ -30,6 +30,8 @@ int tfr_measure_run(const struct tfr_args *args,
     int code;
     if (tfr_engine_rank(engine) == 0) {
         code = drive(engine, args);
+        status = tfr_engine_write_trace(engine);
+        code = status == TFR_OK || code != 0 ? code : tfr_cli_fail(status);
     } else {
         status = tfr_engine_follow(engine);
         code = status == TFR_OK ? 0 : tfr_cli_fail(status);

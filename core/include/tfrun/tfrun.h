@@ -59,6 +59,9 @@ TFR_API int tfr_engine_rank(const struct tfr_engine *engine);
 TFR_API int tfr_engine_size(const struct tfr_engine *engine);
 /* Ranks other than 0: serve rank 0's steps until it closes. */
 TFR_API enum tfr_status tfr_engine_follow(struct tfr_engine *engine);
+/* Rank 0, after the work: writes the trace of all ranks that observe.trace asks for; nothing without it. tfr_engine_close does it
+ * where it was not done, but can only log a failure. */
+TFR_API enum tfr_status tfr_engine_write_trace(struct tfr_engine *engine);
 /* The rank a launcher gives this process, 0 without one; usable before anything else. */
 TFR_API int tfr_launched_rank(void);
 /* Asks the running call to stop after the step it is in; it then returns TFR_CANCELLED. Async-signal-safe. */

@@ -1,0 +1,179 @@
+/* trace_file.c - observe.trace: what all ranks did, as one Chrome trace written by rank 0 (chrome://tracing,
+ * Perfetto).
+ *
+ * A rank is a process of the picture, a thread a thread of it. Times are those of rank 0's clock: a rank on
+ * another node measures the distance of its own.
+ */
+#include "job/trace_file.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "job/command.h"
+
+enum { EVENTS_A_THREAD = 1 << 16, TRACE_TAG = 30000, N_CLOCK_ROUNDS = 5, SAME_CLOCK_NS = 1000000 };
+
+enum tfr_status tfr_trace_file_open(struct tfr_engine *engine) {
+    const struct tfr_options *options = &engine->config->options;
+    int wanted = options->observe_trace != NULL; /* rank 0 decides */
+    enum tfr_status status = TFR_OK;
+    if (engine->lender != NULL) {
+        tfr_exec_set_trace(engine->exec, engine->lender->trace);
+        return TFR_OK;
+    }
+    TFR_TRY(tfr_comm_bcast(engine->comm, &wanted, sizeof wanted));
+    if (!wanted) {
+        return TFR_OK;
+    }
+    if (tfr_engine_rank(engine) == 0) {
+        status = tfr_result_write(options->observe_trace, NULL, 0, options->output_force);
+    }
+    if (status == TFR_OK) {
+        status = tfr_trace_open(&engine->trace, tfr_team_size(engine->team), EVENTS_A_THREAD);
+    }
+    TFR_TRY(tfr_comm_agree(engine->comm, status));
+    tfr_exec_set_trace(engine->exec, engine->trace);
+    return TFR_OK;
+}
+
+struct clock_reply {
+    uint64_t origin_ns, now_ns;
+};
+
+static enum tfr_status tell_time(struct tfr_engine *engine, int peer) {
+    char question = 0;
+    for (int i = 0; i < N_CLOCK_ROUNDS; i++) {
+        struct clock_reply reply = {.origin_ns = tfr_trace_opened_ns(engine->trace)};
+        TFR_TRY(tfr_comm_recv(engine->comm, &question, 1, peer, TRACE_TAG));
+        reply.now_ns = tfr_clock_ns();
+        TFR_TRY(tfr_comm_send(engine->comm, &reply, sizeof reply, peer, TRACE_TAG));
+    }
+    return TFR_OK;
+}
+
+/* When rank 0's trace began, on this rank's clock: from the answer that came fastest. Ranks of one node share
+ * a clock, which is seen by the distance being shorter than it can be measured. */
+static enum tfr_status ask_origin(struct tfr_engine *engine, uint64_t *origin_ns) {
+    uint64_t fastest = UINT64_MAX;
+    for (int i = 0; i < N_CLOCK_ROUNDS; i++) {
+        struct clock_reply reply;
+        char question = 0;
+        const uint64_t before = tfr_clock_ns();
+        TFR_TRY(tfr_comm_send(engine->comm, &question, 1, 0, TRACE_TAG));
+        TFR_TRY(tfr_comm_recv(engine->comm, &reply, sizeof reply, 0, TRACE_TAG));
+        const uint64_t took = tfr_clock_ns() - before, middle = before + took / 2;
+        const int64_t distance = (int64_t)(middle - reply.now_ns);
+        const bool is_same = distance > -SAME_CLOCK_NS && distance < SAME_CLOCK_NS;
+        if (took < fastest) {
+            fastest = took;
+            *origin_ns = is_same ? reply.origin_ns : middle - (reply.now_ns - reply.origin_ns);
+        }
+    }
+    return TFR_OK;
+}
+
+/* Events of this rank as JSON, an array; free out->text. */
+static enum tfr_status own_events(const struct tfr_engine *engine, uint64_t origin_ns,
+                                  struct tfr_json_out *out) {
+    *out = (struct tfr_json_out){0};
+    tfr_json_begin(out, NULL, '[');
+    tfr_trace_put_json(engine->trace, tfr_engine_rank(engine), origin_ns, out);
+    tfr_json_end(out, ']');
+    return out->failed
+               ? tfr_raise(TFR_RESOURCE, "no memory for the trace of rank %d", tfr_engine_rank(engine))
+               : TFR_OK;
+}
+
+static enum tfr_status send_events(struct tfr_engine *engine) {
+    struct tfr_json_out out;
+    uint64_t origin_ns = 0;
+    TFR_TRY(ask_origin(engine, &origin_ns));
+    enum tfr_status status = tfr_comm_agree(engine->comm, own_events(engine, origin_ns, &out));
+    if (status == TFR_OK) {
+        const uint64_t size = out.size;
+        status = tfr_comm_send(engine->comm, &size, sizeof size, 0, TRACE_TAG);
+    }
+    if (status == TFR_OK) {
+        status = tfr_comm_send(engine->comm, out.text, out.size, 0, TRACE_TAG);
+    }
+    tfr_free(out.text);
+    return status;
+}
+
+/* The array of one rank without its brackets, behind those that came before. */
+static void put_events(struct tfr_json_out *out, const char *array, size_t size) {
+    char *items = size > 2 ? tfr_strndup(array + 1, size - 2) : NULL;
+    if (items == NULL) {
+        out->failed = true;
+        return;
+    }
+    tfr_json_put_value(out, NULL, items);
+    tfr_free(items);
+}
+
+static enum tfr_status receive_events(struct tfr_engine *engine, int peer, struct tfr_json_out *out) {
+    uint64_t size = 0;
+    TFR_TRY(tfr_comm_recv(engine->comm, &size, sizeof size, peer, TRACE_TAG));
+    char *text = tfr_alloc(1, (size_t)size);
+    if (text == NULL) {
+        return TFR_RESOURCE;
+    }
+    const enum tfr_status status = tfr_comm_recv(engine->comm, text, (size_t)size, peer, TRACE_TAG);
+    if (status == TFR_OK) {
+        put_events(out, text, (size_t)size);
+    }
+    tfr_free(text);
+    return status;
+}
+
+static enum tfr_status collect(struct tfr_engine *engine, struct tfr_json_out *out) {
+    struct tfr_json_out own = {0};
+    const int n_ranks = tfr_engine_size(engine);
+    for (int peer = 1; peer < n_ranks; peer++) {
+        TFR_TRY(tell_time(engine, peer));
+    }
+    enum tfr_status status =
+        tfr_comm_agree(engine->comm, own_events(engine, tfr_trace_opened_ns(engine->trace), &own));
+    if (status == TFR_OK) {
+        put_events(out, own.text, own.size);
+    }
+    for (int peer = 1; peer < n_ranks && status == TFR_OK; peer++) {
+        status = receive_events(engine, peer, out);
+    }
+    tfr_free(own.text);
+    return status;
+}
+
+static enum tfr_status write_events(struct tfr_engine *engine) {
+    const struct tfr_options *options = &engine->config->options;
+    struct tfr_json_out out = {0};
+    tfr_json_begin(&out, NULL, '{');
+    tfr_json_put_text(&out, "displayTimeUnit", "ms");
+    tfr_json_begin(&out, "traceEvents", '[');
+    enum tfr_status status = collect(engine, &out);
+    tfr_json_end(&out, ']');
+    tfr_json_end(&out, '}');
+    if (status == TFR_OK && out.failed) {
+        status = tfr_raise(TFR_RESOURCE, "%s: no memory for the trace", options->observe_trace);
+    }
+    if (status == TFR_OK) {
+        status = tfr_result_write(options->observe_trace, out.text, out.size, options->output_force);
+    }
+    tfr_free(out.text);
+    return status;
+}
+
+enum tfr_status tfr_trace_file_obey(struct tfr_engine *engine) {
+    return tfr_engine_rank(engine) == 0 ? write_events(engine) : send_events(engine);
+}
+
+enum tfr_status tfr_engine_write_trace(struct tfr_engine *engine) {
+    if (engine->trace == NULL || engine->trace_written) {
+        return TFR_OK;
+    }
+    engine->trace_written = true; /* also where it fails: once is enough */
+    struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_TRACE, 0);
+    return message != NULL ? tfr_command(engine, message) : TFR_RESOURCE;
+}

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""test_trace.py TFRUN NAME SOURCE_DIR [MPIEXEC]: the file of --trace, against what was run and what was planned."""
+import collections
+import json
+import subprocess
+import sys
+
+from cases import case, expect, expect_same, main
+
+PROMPT = "Once upon a time there was"
+N_TOKENS = 5  # one step for the prompt, then one for each token but the last
+
+
+class Tracer:
+    def __init__(self, program, source_dir, folder):
+        self.program, self.demo = program, source_dir / "configs" / "demo"
+        self.file = folder / "trace.json"
+        self.mpiexec = sys.argv[4] if len(sys.argv) > 4 else None
+
+    def run(self, *arguments, code=0, ranks=0):
+        launcher = [self.mpiexec, "-n", str(ranks)] if ranks else []
+        command = [*launcher, self.program, self.demo, "-p", PROMPT, "-n", N_TOKENS, "--temperature", 0, "--json", *arguments]
+        ran = subprocess.run([str(word) for word in command], capture_output=True, timeout=120)
+        expect(ran.returncode == code, ran.returncode, "is not exit code", code, ran.stderr.decode())
+        return ran
+
+    def events(self, *arguments, **keywords):
+        self.digest = json.loads(self.run("--trace", self.file, *arguments, **keywords).stdout)["logits_digest"]
+        return json.loads(self.file.read_text())["traceEvents"]
+
+    def planned(self, rows):
+        ran = subprocess.run([str(self.program), "plan", str(self.demo), "--rows", str(rows), "--json", "--threads", "2"],
+                             capture_output=True, timeout=120, check=True)
+        plan = json.loads(ran.stdout)
+        return {task["node"]: task["kernel"] for task in plan["ranks"][0]["tasks"]}
+
+
+def of_phase(events, phase):
+    return [event for event in events if event["ph"] == phase]
+
+
+@case
+def every_task_of_every_step_is_there(tracer):
+    events = tracer.events("--threads", 2)
+    tasks = of_phase(events, "X")
+    expect_same({event["pid"] for event in events}, {0})
+    expect_same({event["tid"] for event in tasks}, {0, 1})
+    expect_same({event["args"]["run"] for event in tasks}, set(range(1, N_TOKENS + 1)))
+    decode = [event for event in tasks if event["args"]["run"] == 2]
+    expect_same({event["name"]: event["args"]["kernel"] for event in decode}, tracer.planned(1))
+    counts = collections.Counter(event["name"] for event in decode)
+    expect_same(counts["lm_head"], 2)  # both threads
+    expect_same(counts["h.0.ln_1"], 1)  # one row: the master alone
+    for event in tasks:
+        expect(event["dur"] >= 0 and event["ts"] >= 0 and event["args"]["predicted_us"] > 0, event)
+
+
+@case
+def tasks_of_a_thread_do_not_overlap(tracer):
+    tasks = sorted((event["tid"], event["ts"], event["dur"]) for event in of_phase(tracer.events("--threads", 2), "X"))
+    for (thread, start, length), (next_thread, next_start, _) in zip(tasks, tasks[1:]):
+        expect(thread != next_thread or start + length <= next_start + 0.002, thread, start, length, next_start)
+
+
+@case
+def a_trace_changes_no_bit(tracer):
+    tracer.events()
+    expect_same(json.loads(tracer.run().stdout)["logits_digest"], tracer.digest)
+
+
+@case
+def an_existing_file_is_kept(tracer):
+    tracer.file.write_text("mine")
+    ran = tracer.run("--trace", tracer.file, code=2)
+    expect_same(ran.stdout, b"")
+    expect(b"--force" in ran.stderr, ran.stderr)
+    expect_same(tracer.file.read_text(), "mine")
+    expect(tracer.events("--force"), "no events")
+
+
+@case
+def a_folder_that_is_not_there_is_refused_before_the_work(tracer):
+    ran = tracer.run("--trace", tracer.file / "nowhere" / "trace.json", code=5)
+    expect_same(ran.stdout, b"")
+
+
+@case
+def ranks_are_processes_and_messages_are_spans(tracer):
+    if not tracer.mpiexec:
+        sys.exit(77)
+    events = tracer.events(ranks=3)
+    names = {event["pid"]: event["args"]["name"] for event in of_phase(events, "M")}
+    expect_same(names, {0: "rank 0", 1: "rank 1", 2: "rank 2"})
+    begins = {event["id"]: event for event in of_phase(events, "b")}
+    ends = {event["id"]: event for event in of_phase(events, "e")}
+    expect_same(begins.keys(), ends.keys())
+    for name, event in begins.items():
+        expect(event["ts"] <= ends[name]["ts"], name)
+    sent = sum(event["name"].startswith("send") for event in begins.values())
+    received = sum(event["name"].startswith("recv") for event in begins.values())
+    expect_same(sent, received)
+    expect_same(sent, 3 * N_TOKENS)  # 0 to 1, 1 to 2, and back to lm_head
+    expect_same({event["args"]["runs"] for event in of_phase(events, "C")}, {0, 1})
+    blocks = collections.defaultdict(set)
+    for event in of_phase(events, "X"):
+        if event["name"].startswith("h."):
+            blocks[event["name"].split(".")[1]].add(event["pid"])
+    expect_same({len(ranks) for ranks in blocks.values()}, {1})  # a block has one owner
+    last = {pid: max(event["ts"] for event in of_phase(events, "X") if event["pid"] == pid) for pid in range(3)}
+    expect(last[0] > last[2] > last[1], "one clock", last)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Tracer))
