@@ -44,7 +44,7 @@ struct tfr_run {
     uint64_t *posted_ns; /* [n_tasks] when an asynchronous task was started; written when traced */
     int task_capacity;
     struct tfr_block arena;
-    uint8_t *states; /* of asynchronous tasks, at tfr_task.run_state_offset */
+    uint8_t *states; /* of the tasks, at tfr_task.run_state_offset */
     size_t state_capacity;
     struct tfr_run
         *next; /* in the list that it stands in: of the pool, or of those in flight (oldest first) */

@@ -82,7 +82,9 @@ static int seen_nth;
 static int32_t run_alone(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                          const struct tfr_run_ctx *ctx) {
     (void)self;
-    seen_nth = ctx->nth;
+    if (ctx->tid == 0) {
+        seen_nth = ctx->nth;
+    }
     return run_affine(self, problem, args, ctx);
 }
 
@@ -211,6 +213,28 @@ TFR_TEST(a_run_is_reset_and_runs_again) {
         check_chain(&c, r);
     }
     tfr_exec_close_run(bench.exec, run);
+    close_bench(&bench);
+}
+
+TFR_TEST(failed_allocation_at_any_point_leaks_nothing) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c;
+    bool failed = true;
+    open_bench(&bench);
+    make_chain(&c, 2);
+    for (uint64_t n = 1; failed; n++) {
+        assert_true(n < 20);
+        tfr_alloc_fail_after(n);
+        const enum tfr_status status = tfr_exec_run(bench.exec, &c.plan, &c.input[0]);
+        tfr_alloc_fail_after(0);
+        failed = status != TFR_OK;
+        assert_int_equal(status, failed ? TFR_RESOURCE : TFR_OK);
+        assert_int_equal(tfr_exec_runs_in_flight(bench.exec), 0);
+        tfr_exec_close(bench.exec);
+        assert_ok(tfr_exec_open(&bench.exec, bench.team, bench.comm));
+    }
+    check_chain(&c, 0);
     close_bench(&bench);
 }
 
@@ -418,4 +442,5 @@ TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_run_
               TFR_CASE(a_plan_without_tasks_is_done_at_once), TFR_CASE(progress_never_waits),
               TFR_CASE(a_failing_task_ends_its_own_run), TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason),
               TFR_CASE(messages_move_on_inside_kernels), TFR_CASE(a_task_alone_runs_on_the_master),
-              TFR_CASE(the_trace_shows_two_runs_at_once), TFR_CASE(a_full_ring_keeps_the_newest))
+              TFR_CASE(the_trace_shows_two_runs_at_once), TFR_CASE(a_full_ring_keeps_the_newest),
+              TFR_CASE(failed_allocation_at_any_point_leaks_nothing))
