@@ -48,6 +48,9 @@ V_INLINE void run(const int kind, const struct tfr_run_args *args, const struct 
     for (; item < item_end; item++) {
         const int64_t panel = item / chunks, row0 = item % chunks * chunk;
         const int64_t rows = l.rows - row0 < chunk ? l.rows - row0 : chunk;
+        if (ctx->progress != NULL) { /* a transfer does not wait for the whole product */
+            ctx->progress(ctx);
+        }
         linear_panel(kind, &l, panel, x + (size_t)row0 * x_row_bytes, x_stride, rows, AHEAD_BYTES, sum);
         linear_finish(&l, panel, row0, rows, sum);
     }

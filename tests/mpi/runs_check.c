@@ -1,4 +1,5 @@
-/* runs_check.c - several runs in flight on two ranks: runs_check CONFIG, started by mpiexec.
+/* runs_check.c - several runs in flight on two ranks: runs_check CONFIG [KERNELS], started by
+ * mpiexec.
  *
  * The model is split over the ranks, so every run of the forward pass sends rows there and back.
  * Micro-batches run one after the other, then all at once, then in two lanes: the logits must have the same
@@ -111,6 +112,30 @@ static uint64_t most_in_flight(const struct tfr_trace *trace) {
     return most;
 }
 
+/* Messages of this rank that were seen to be complete in the middle of a task. */
+static size_t count_inside(const struct tfr_trace *trace, size_t n_spans) {
+    size_t n = 0;
+    for (size_t i = 0; i < tfr_trace_count(trace); i++) {
+        const struct tfr_trace_event *event = tfr_trace_get(trace, i);
+        for (size_t s = 0; s < n_spans && event->kind == TFR_TRACE_MESSAGE; s++) {
+            n += mine[s].begin_ns < event->end_ns && event->end_ns < mine[s].end_ns;
+        }
+    }
+    return n;
+}
+
+static void check_inside(const struct tfr_trace *trace, bool wanted) {
+    size_t all[2] = {0};
+    const size_t inside = count_inside(trace, take_spans(trace));
+    check(tfr_comm_gather(engine->comm, &inside, sizeof inside, tfr_engine_rank(engine) == 0 ? all : NULL) ==
+              TFR_OK,
+          "nothing is gathered");
+    if (tfr_engine_rank(engine) == 0) {
+        printf("%zu messages were complete in the middle of a task\n", all[0] + all[1]);
+        check(!wanted || all[0] + all[1] > 0, "every message waited for the end of a task");
+    }
+}
+
 /* Rank 0: pairs of tasks that overlap in time, of different runs, the younger one here. */
 static void compare_spans(const struct tfr_trace *trace) {
     const size_t n = take_spans(trace);
@@ -133,7 +158,7 @@ static void compare_spans(const struct tfr_trace *trace) {
     check(n_pairs > 0, "rank 0 never computed a run while rank 1 computed an older one");
 }
 
-static void run_all(void) {
+static void run_all(bool polls_inside) {
     const struct tfr_plan *plan;
     const struct tfr_gpt2_features features = tfr_engine_features(engine);
     struct tfr_trace *trace;
@@ -149,6 +174,7 @@ static void run_all(void) {
     tfr_exec_set_trace(engine->exec, NULL);
     check(most_in_flight(trace) == N_RUNS, "the trace does not count the runs in flight");
     compare_spans(trace);
+    check_inside(trace, polls_inside);
     run_at_once(plan, true);
     tfr_trace_close(trace);
     for (int i = 0; i < N_RUNS; i++) {
@@ -159,11 +185,12 @@ static void run_all(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2 || tfr_engine_open(&engine, argv[1], NULL, 0) != TFR_OK) {
-        fprintf(stderr, "runs_check CONFIG: %s\n", tfr_failure_text());
+    const struct tfr_override kernels = {"runtime.kernels", argc > 2 ? argv[2] : NULL, "the test"};
+    if (argc < 2 || tfr_engine_open(&engine, argv[1], &kernels, argc > 2 ? 1 : 0) != TFR_OK) {
+        fprintf(stderr, "runs_check CONFIG [KERNELS]: %s\n", tfr_failure_text());
         return 2;
     }
-    run_all();
+    run_all(argc > 2);
     const enum tfr_status status = tfr_engine_rank(engine) == 0 ? TFR_OK : tfr_engine_follow(engine);
     tfr_engine_close(engine);
     return status == TFR_OK ? 0 : 1;
