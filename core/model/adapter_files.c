@@ -9,9 +9,11 @@
 #include "base/log.h"
 #include "base/mapfile.h"
 #include "base/status.h"
+#include "base/tensor.h"
 #include "model/adapter_config.h"
 #include "model/lora.h"
 #include "model/lora_config.h"
+#include "model/model_check.h"
 
 enum tfr_status tfr_adapter_open_config(struct tfr_json_doc **doc, const char *directory) {
     char *path = tfr_path_join(directory, "adapter_config.json");
@@ -51,10 +53,46 @@ static bool is_same_folder(const char *a, const char *b) {
            facts_a.st_ino == facts_b.st_ino;
 }
 
+static bool equal_tensors(const struct tfr_weights *a, const struct tfr_weights *b) {
+    size_t n_a, n_b;
+    const struct tfr_weight *all = tfr_weights_all(a, &n_a);
+    tfr_weights_all(b, &n_b);
+    bool is_equal = n_a == n_b;
+    for (size_t i = 0; i < n_a && is_equal; i++) {
+        const struct tfr_weight *other = tfr_weights_find(b, all[i].name);
+        const struct tfr_tensor *tensor = &all[i].tensor;
+        const size_t bytes = tfr_tensor_bytes(tensor);
+        is_equal = other != NULL && other->tensor.dtype == tensor->dtype &&
+                   tfr_tensor_bytes(&other->tensor) == bytes &&
+                   (bytes == 0 || memcmp(other->tensor.data, tensor->data, bytes) == 0);
+        tfr_weights_drop(a, &all[i]);
+    }
+    return is_equal;
+}
+
+/* Whether the weights of the config and those in another folder are the same; false where one cannot be read.
+ */
+static bool has_same_weights(const struct tfr_config *config, const char *directory) {
+    char *here = NULL, *there = NULL;
+    struct tfr_weights *a = NULL, *b = NULL;
+    const bool is_same =
+        tfr_model_find_weights(config, &here) == TFR_OK && tfr_weights_find_in(directory, &there) == TFR_OK &&
+        tfr_weights_open(&a, here) == TFR_OK && tfr_weights_open(&b, there) == TFR_OK && equal_tensors(a, b);
+    tfr_weights_close(a);
+    tfr_weights_close(b);
+    tfr_free(here);
+    tfr_free(there);
+    return is_same;
+}
+
 /* The adapter names the model that it was made for. from_pretrained would take the weights from there. */
-static enum tfr_status check_base(const char *directory, const char *base) {
+static enum tfr_status check_base(const struct tfr_config *config, const char *base) {
+    const char *directory = config->directory;
     if (base == NULL || is_same_folder(base, directory)) {
         return TFR_OK;
+    }
+    if (tfr_path_is_directory(base) && has_same_weights(config, base)) {
+        return TFR_OK; /* a copy */
     }
     if (tfr_path_is_directory(base)) {
         return tfr_raise(TFR_UNSUPPORTED,
@@ -79,7 +117,7 @@ static enum tfr_status check_beside(const struct tfr_config *config) {
     struct tfr_lora_config lora;
     enum tfr_status status = tfr_lora_config_open(&lora, config->directory, &config->model);
     if (status == TFR_OK) {
-        status = check_base(config->directory, tfr_lora_base(&lora));
+        status = check_base(config, tfr_lora_base(&lora));
     } else {
         status = tfr_raise_prefix(status,
                                   "an adapter lies beside the weights (--adapter-beside ignore leaves it)");

@@ -108,26 +108,30 @@ static enum tfr_status no_weights(const char *directory) {
         directory);
 }
 
+enum tfr_status tfr_weights_find_in(const char *directory, char **path) {
+    for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
+        if (has_file(directory, names[i])) {
+            *path = tfr_path_join(directory, names[i]);
+            return *path != NULL ? TFR_OK : TFR_RESOURCE;
+        }
+    }
+    return no_weights(directory);
+}
+
 enum tfr_status tfr_model_find_weights(const struct tfr_config *config, char **path) {
     const char *named = config->options.model_weights;
-    if (named != NULL && !tfr_path_exists(named)) {
+    if (named == NULL) {
+        return tfr_weights_find_in(config->directory, path);
+    }
+    if (!tfr_path_exists(named)) {
         return tfr_raise(
             TFR_RESOURCE,
             "%s: these weights are not there; scripts/get_model.py fetches a checkpoint, `tfrun init` makes "
             "a random one, --weights names another file",
             named);
     }
-    if (named != NULL) {
-        *path = tfr_strdup(named);
-        return *path != NULL ? TFR_OK : TFR_RESOURCE;
-    }
-    for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
-        if (has_file(config->directory, names[i])) {
-            *path = tfr_path_join(config->directory, names[i]);
-            return *path != NULL ? TFR_OK : TFR_RESOURCE;
-        }
-    }
-    return no_weights(config->directory);
+    *path = tfr_strdup(named);
+    return *path != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
 void tfr_model_each_unread(const struct tfr_config *config, void (*unread)(void *user, const char *name),

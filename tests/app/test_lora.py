@@ -133,6 +133,13 @@ def beside_the_weights_of_another_folder_it_is_refused(box):
 
 
 @case
+def beside_a_copy_of_the_weights_it_merges(box):
+    """The folder that the adapter names is here, and holds the same weights: whole folders are copied."""
+    folder = box.beside(base=str(GOLDEN / "models" / "f32"))
+    expect_same(box.digest(folder), box.digest(GOLDEN / "models" / "f32", "--adapter", GOLDEN / "all"))
+
+
+@case
 def beside_the_weights_other_kinds_are_refused(box):
     folder = box.beside()
     for kind, words in (("IA3", "merge_and_unload()"), ("PREFIX_TUNING", "--prefix"), ("PROMPT_TUNING", "inputs_embeds")):
