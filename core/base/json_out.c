@@ -38,7 +38,7 @@ static void append(struct tfr_json_out *out, const char *bytes, size_t size) {
     out->text[out->size] = '\0';
 }
 
-/* U+2028 and U+2029 are escaped because JavaScript once took them for line ends. */
+/* U+2028 and U+2029 are escaped because JavaScript once took them for line ends, U+0080 to U+009F because terminals obey them. */
 static void append_character(struct tfr_json_out *out, const char *bytes, int length, uint32_t code) {
     static const char letters[] = "btn?fr"; /* 0x08 to 0x0D */
     char escape[8];
@@ -46,7 +46,7 @@ static void append_character(struct tfr_json_out *out, const char *bytes, int le
         snprintf(escape, sizeof(escape), "\\%c", (char)code);
     } else if (code >= 0x08 && code <= 0x0D && code != 0x0B) {
         snprintf(escape, sizeof(escape), "\\%c", letters[code - 0x08]);
-    } else if (code < 0x20 || code == 0x7F || code == 0x2028 || code == 0x2029) {
+    } else if (code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x2028 || code == 0x2029) {
         snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)code & 0xFFFF);
     } else {
         append(out, bytes, (size_t)length);

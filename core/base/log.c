@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/status.h"
+
 enum { TEXT_BYTES = 8192, HEAD_BYTES = 64 };
 
 static atomic_int level_now = TFR_LOG_INFO;
@@ -42,16 +44,6 @@ static int put_head(char *to, size_t size, enum tfr_log_level level, const char 
     return snprintf(to, size, "tfrun [%.32s]: ", area);
 }
 
-/* Names that come from files can hold escape sequences; a terminal must not obey them. */
-static void defuse(char *text) {
-    for (; *text != '\0'; text++) {
-        unsigned char byte = (unsigned char)*text;
-        if ((byte < 0x20 && byte != '\t') || byte == 0x7F) {
-            *text = '?';
-        }
-    }
-}
-
 static void write_lines(enum tfr_log_level level, const char *area, char *text) {
     char line[TEXT_BYTES + HEAD_BYTES];
     int head = put_head(line, HEAD_BYTES, level, area);
@@ -61,7 +53,7 @@ static void write_lines(enum tfr_log_level level, const char *area, char *text) 
         if (part[0] == '\0' && part != text) {
             continue;
         }
-        defuse(part);
+        tfr_defuse(part);
         int size = snprintf(line + head, sizeof(line) - (size_t)head, "%s\n", part);
         write_all(line, (size_t)head + (size_t)size);
     } while (rest != NULL);

@@ -32,6 +32,8 @@ struct tfr_outfile {
 enum tfr_status tfr_outfile_open(struct tfr_outfile *out, const char *path);
 enum tfr_status tfr_outfile_write(struct tfr_outfile *out, const void *data, size_t size);
 enum tfr_status tfr_outfile_commit(struct tfr_outfile *out); /* flush, fsync, rename; closes */
+/* Removes every temporary that there is; a signal handler may call it before it ends the process. tfrun.h offers it too. */
+TFR_API void tfr_abandon_files(void);
 void tfr_outfile_abandon(struct tfr_outfile *out);           /* removes the temporary; NULL-safe */
 
 bool tfr_path_is_directory(const char *path);

@@ -17,6 +17,38 @@
 #include "base/arena.h"
 #include "base/status.h"
 
+/* Paths of the temporaries that exist, for a signal handler: fixed places, each set and taken back in one store. A file beyond
+ * them is written as well, only a signal would leave its temporary. */
+enum { MAX_TEMPORARIES = 64 };
+static _Atomic(const char *) temporaries[MAX_TEMPORARIES];
+
+static void remember(const char *path) {
+    for (size_t i = 0; i < MAX_TEMPORARIES; i++) {
+        const char *none = NULL;
+        if (atomic_compare_exchange_strong(&temporaries[i], &none, path)) {
+            return;
+        }
+    }
+}
+
+static void forget(const char *path) {
+    for (size_t i = 0; i < MAX_TEMPORARIES && path != NULL; i++) {
+        const char *same = path;
+        if (atomic_compare_exchange_strong(&temporaries[i], &same, NULL)) {
+            return;
+        }
+    }
+}
+
+void tfr_abandon_files(void) {
+    for (size_t i = 0; i < MAX_TEMPORARIES; i++) {
+        const char *path = atomic_load(&temporaries[i]);
+        if (path != NULL) {
+            unlink(path);
+        }
+    }
+}
+
 static enum tfr_status raise_write(const struct tfr_outfile *out, int error) {
     return tfr_raise(TFR_RESOURCE, "%s: cannot write: %s", out->path, strerror(error));
 }
@@ -39,10 +71,14 @@ static enum tfr_status open_temporary(struct tfr_outfile *out, int *fd) {
         if (out->temporary == NULL) {
             return TFR_RESOURCE;
         }
+        remember(out->temporary); /* before it is there, so that no signal comes between */
         *fd = open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (*fd >= 0) {
             return TFR_OK;
         }
+        const int failure = errno;
+        forget(out->temporary);
+        errno = failure;
         if (errno != EEXIST) {
             break;
         }
@@ -114,6 +150,7 @@ enum tfr_status tfr_outfile_commit(struct tfr_outfile *out) {
     }
     enum tfr_status status = error == 0 ? TFR_OK : raise_write(out, error);
     if (error == 0) {
+        forget(out->temporary);
         tfr_free(out->temporary); /* it is the target now */
         out->temporary = NULL;
     }
@@ -131,6 +168,7 @@ void tfr_outfile_abandon(struct tfr_outfile *out) {
     if (out->temporary != NULL) {
         unlink(out->temporary);
     }
+    forget(out->temporary);
     tfr_free(out->temporary);
     tfr_free(out->path);
     *out = (struct tfr_outfile){0};

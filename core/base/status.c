@@ -69,20 +69,45 @@ enum tfr_status tfr_raise(enum tfr_status status, const char *format, ...) {
     if (size >= (int)sizeof(text)) {
         trim_cut_character(text);
     }
-    memcpy(failure_text, text, strlen(text) + 1);
+    tfr_defuse(text);
+    return tfr_raise_lines(status, text);
+}
+
+enum tfr_status tfr_raise_lines(enum tfr_status status, const char *text) {
+    char copy[TEXT_BYTES]; /* `text` may lie in the stored one */
+    const size_t size = strnlen(text, TEXT_BYTES - 1);
+    memcpy(copy, text, size);
+    copy[size] = '\0';
+    if (text[size] != '\0') {
+        trim_cut_character(copy);
+    }
+    memcpy(failure_text, copy, strlen(copy) + 1);
     return status;
 }
 
+void tfr_defuse(char *text) {
+    for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++) {
+        if ((*at < 0x20 && *at != '\t') || *at == 0x7F) {
+            *at = '?';
+        } else if (at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0) {
+            at[1] = 0xA0; /* a space */
+        }
+    }
+}
+
 enum tfr_status tfr_raise_prefix(enum tfr_status status, const char *format, ...) {
-    char prefix[TEXT_BYTES];
+    char text[TEXT_BYTES];
     va_list args;
     va_start(args, format);
-    int size = vsnprintf(prefix, sizeof(prefix), format, args);
+    int size = vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     if (size < 0) {
         return status;
     }
-    return tfr_raise(status, "%s: %s", prefix, failure_text);
+    tfr_defuse(text);
+    char longer[2 * TEXT_BYTES + 2];
+    snprintf(longer, sizeof(longer), "%s: %s", text, failure_text);
+    return tfr_raise_lines(status, longer);
 }
 
 const char *tfr_failure_text(void) {

@@ -12,6 +12,14 @@
 /* Stores the text (at most 4 KiB, cut on a UTF-8 boundary) and returns `status`. */
 enum tfr_status tfr_raise(enum tfr_status status, const char *format, ...) TFR_PRINTF(2, 3);
 
+/* The same for a text of several lines, each of which was fit for a message already. tfr_raise makes one line of whatever it is
+ * given: names from files may hold line ends that would forge a second message. */
+enum tfr_status tfr_raise_lines(enum tfr_status status, const char *text);
+
+/* Control characters of `text` become '?', so that no terminal obeys a name that came from a file: escape sequences, U+0080 to
+ * U+009F and line ends; tabs stay. */
+void tfr_defuse(char *text);
+
 /* Puts "prefix: " before the stored text and returns `status`. */
 enum tfr_status tfr_raise_prefix(enum tfr_status status, const char *format, ...) TFR_PRINTF(2, 3);
 

@@ -73,6 +73,12 @@ void tfr_complaints_add(struct tfr_complaints *complaints, enum tfr_status statu
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
+    tfr_defuse(text);
+    tfr_complaints_add_lines(complaints, status, line, column, text);
+}
+
+void tfr_complaints_add_lines(struct tfr_complaints *complaints, enum tfr_status status, int line, int column,
+                              const char *text) {
     char *copy = reserve(complaints) ? tfr_strdup(text) : NULL;
     if (copy == NULL) {
         complaints->n_lost++;
@@ -98,9 +104,13 @@ enum tfr_status tfr_complaints_raise(struct tfr_complaints *complaints, size_t l
         tfr_raise(status, "%zu problems, and no memory left to list them",
                   complaints->n + complaints->n_lost);
     } else if (n_more > 0) {
-        tfr_raise(status, "%s\nand %zu more", text, n_more);
+        char last[64];
+        snprintf(last, sizeof(last), "\nand %zu more", n_more);
+        char *longer = tfr_format("%s%s", text, last);
+        tfr_raise_lines(status, longer != NULL ? longer : text);
+        tfr_free(longer);
     } else {
-        tfr_raise(status, "%s", text);
+        tfr_raise_lines(status, text);
     }
     tfr_free(text);
     tfr_complaints_clear(complaints);

@@ -141,15 +141,13 @@ static void override_device_map(struct tfr_config_reader *reader, const struct t
     struct tfr_json_doc *doc = NULL;
     if (tfr_json_open(&doc, override->origin, override->value, strlen(override->value), TFR_CONFIG) !=
         TFR_OK) {
-        tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s",
-                           tfr_failure_text());
+        tfr_complaints_add_lines(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, tfr_failure_text());
         return;
     }
     struct tfr_config_reader inner = {.config = reader->config, .doc = doc};
     tfr_config_read_device_map(&inner, tfr_json_root(doc));
     if (tfr_complaints_raise(&inner.complaints, MAX_PROBLEMS) != TFR_OK) {
-        tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s",
-                           tfr_failure_text());
+        tfr_complaints_add_lines(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, tfr_failure_text());
     }
     tfr_json_close(doc);
 }

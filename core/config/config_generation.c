@@ -166,7 +166,7 @@ static void read_generation_doc(struct tfr_config_reader *outer, const struct tf
     }
     const enum tfr_status status = tfr_complaints_raise(&reader.complaints, 40);
     if (status != TFR_OK) {
-        tfr_complaints_add(&outer->complaints, status, TFR_COMPLAINT_GENERATION_LINE, 0, "%s", tfr_failure_text());
+        tfr_complaints_add_lines(&outer->complaints, status, TFR_COMPLAINT_GENERATION_LINE, 0, tfr_failure_text());
     }
 }
 
@@ -180,7 +180,7 @@ void tfr_config_read_generation_file(struct tfr_config_reader *reader) {
         if (status == TFR_OK) {
             read_generation_doc(reader, doc);
         } else {
-            tfr_complaints_add(&reader->complaints, status, TFR_COMPLAINT_GENERATION_LINE, 0, "%s", tfr_failure_text());
+            tfr_complaints_add_lines(&reader->complaints, status, TFR_COMPLAINT_GENERATION_LINE, 0, tfr_failure_text());
         }
     }
     tfr_json_close(doc);

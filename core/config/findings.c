@@ -2,6 +2,7 @@
 #include "config/findings.h"
 
 #include "base/arena.h"
+#include "base/status.h"
 
 static bool reserve(struct tfr_findings *findings) {
     if (findings->n < findings->capacity) {
@@ -18,8 +19,11 @@ static bool reserve(struct tfr_findings *findings) {
 }
 
 static const char *copy(struct tfr_findings *findings, const char *text) {
-    const char *copied = text != NULL ? tfr_strdup(text) : NULL;
+    char *copied = text != NULL ? tfr_strdup(text) : NULL;
     findings->failed |= text != NULL && copied == NULL;
+    if (copied != NULL) {
+        tfr_defuse(copied); /* keys and names of a stranger's files */
+    }
     return copied;
 }
 

@@ -20,11 +20,14 @@ enum tfr_status tfr_checkpoint_init(const char *config_path, const struct tfr_ov
                                     char **directory) {
     struct tfr_config *config;
     TFR_TRY(tfr_config_load(&config, config_path, overrides, n_overrides));
-    enum tfr_status status = init(config);
+    const char *path = config->options.output_file;
+    char *copy = path != NULL ? tfr_strdup(path) : NULL; /* before the work: a checkpoint that is written is no failure */
+    enum tfr_status status = path == NULL || copy != NULL ? init(config) : TFR_RESOURCE;
     if (status == TFR_OK && directory != NULL) {
-        *directory = tfr_strdup(config->options.output_file);
-        status = *directory != NULL ? TFR_OK : TFR_RESOURCE;
+        *directory = copy;
+        copy = NULL;
     }
+    tfr_free(copy);
     tfr_config_free(config);
     return status;
 }

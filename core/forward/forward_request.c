@@ -35,6 +35,27 @@ static bool is_past_name(const struct tfr_forward_request *request, const char *
     return known && layer >= 0 && layer < request->model->n_layer;
 }
 
+/* Sizes that the sums and products below can't overflow with. A host program may give any numbers here, also of tensors that are
+ * empty or read one place again and again (a stride of 0). */
+static const int64_t most_elements = (int64_t)1 << 40, most_tokens = (int64_t)1 << 31;
+
+static enum tfr_status check_shape(const char *name, const struct tfr_tensor *tensor) {
+    if (tensor->rank < 0 || tensor->rank > TFR_MAX_RANK) {
+        return tfr_raise(TFR_USAGE, "%s has %d dimensions; a tensor has 0 to %d", name, tensor->rank, TFR_MAX_RANK);
+    }
+    int64_t room = most_elements; /* what the product of the rest may be; a 0 takes nothing away */
+    for (int i = 0; i < tensor->rank; i++) {
+        const int64_t dim = tensor->dim[i];
+        if (dim < 0 || dim > room) {
+            char has[128];
+            return tfr_raise(TFR_USAGE, "%s has shape %s, which no memory holds; %lld elements are the most", name,
+                             tfr_shape_text(tensor->rank, tensor->dim, has, sizeof has), (long long)most_elements);
+        }
+        room /= dim > 0 ? dim : 1;
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status check_names(const struct tfr_forward_request *request) {
     for (size_t i = 0; i < request->n_inputs; i++) {
         const char *name = request->inputs[i].name;
@@ -48,6 +69,7 @@ static enum tfr_status check_names(const struct tfr_forward_request *request) {
                              (long long)request->model->n_layer, near != NULL ? "; did you mean " : "",
                              near != NULL ? near : "", near != NULL ? "?" : "");
         }
+        TFR_TRY(check_shape(name, &request->inputs[i].tensor));
     }
     return TFR_OK;
 }
@@ -56,6 +78,10 @@ static enum tfr_status check_sizes(const struct tfr_forward_request *request, co
     if (request->B < 1 || request->S < 1) {
         return tfr_raise(TFR_USAGE, "%s is empty: %lld rows of %lld tokens; give at least one token", name,
                          (long long)request->B, (long long)request->S);
+    }
+    if (request->B > most_tokens / request->S) {
+        return tfr_raise(TFR_USAGE, "%s has %lld rows of %lld tokens; %lld tokens in all are the most", name, (long long)request->B,
+                         (long long)request->S, (long long)most_tokens);
     }
     return TFR_OK;
 }

@@ -20,7 +20,7 @@
 #include "model/init_config.h"
 #include "model/model_tensors.h"
 
-enum { MAX_NAME = 128, MAX_COPY_BYTES = 256 << 20, CHUNK = 4096 };
+enum { MAX_NAME = 128, MAX_COPY_BYTES = 256 << 20, CHUNK = 4096, MAX_SMALL_FILES = 8 };
 
 /* What the writer needs for each tensor beside its spec. */
 struct tensor_rule {
@@ -152,7 +152,10 @@ static enum tfr_status refuse_existing(const char *directory) {
     static const char *const names[] = {"config.json", "model.safetensors", "model.safetensors.index.json"};
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
         char *path = tfr_path_join(directory, names[i]);
-        const bool exists = path != NULL && tfr_path_exists(path);
+        if (path == NULL) {
+            return TFR_RESOURCE;
+        }
+        const bool exists = tfr_path_exists(path);
         tfr_free(path);
         if (exists) {
             return tfr_raise(TFR_USAGE,
@@ -163,26 +166,50 @@ static enum tfr_status refuse_existing(const char *directory) {
     return TFR_OK;
 }
 
-static enum tfr_status copy_file(const char *from, const char *to) {
+/* The small files beside the weights: written whole, and in place only when the weights are. */
+struct small_files {
+    struct tfr_outfile items[MAX_SMALL_FILES];
+    size_t n;
+};
+
+static enum tfr_status open_small(struct small_files *files, const char *path, struct tfr_outfile **out) {
+    *out = &files->items[files->n];
+    TFR_TRY(tfr_outfile_open(*out, path));
+    files->n++;
+    return TFR_OK;
+}
+
+static enum tfr_status commit_small(struct small_files *files) {
+    enum tfr_status status = TFR_OK;
+    for (size_t i = 0; i < files->n; i++) {
+        const enum tfr_status one = tfr_outfile_commit(&files->items[i]);
+        status = status == TFR_OK ? one : status;
+    }
+    files->n = 0;
+    return status;
+}
+
+static void abandon_small(struct small_files *files) {
+    for (size_t i = 0; i < files->n; i++) {
+        tfr_outfile_abandon(&files->items[i]);
+    }
+}
+
+static enum tfr_status copy_file(struct small_files *files, const char *from, const char *to) {
     char *data = NULL;
     size_t size;
-    struct tfr_outfile out;
+    struct tfr_outfile *out;
     TFR_TRY(tfr_file_read(from, MAX_COPY_BYTES, &data, &size));
-    enum tfr_status status = tfr_outfile_open(&out, to);
+    enum tfr_status status = open_small(files, to, &out);
     if (status == TFR_OK) {
-        status = tfr_outfile_write(&out, data, size);
-        if (status == TFR_OK) {
-            status = tfr_outfile_commit(&out);
-        } else {
-            tfr_outfile_abandon(&out);
-        }
+        status = tfr_outfile_write(out, data, size);
     }
     tfr_free(data);
     return status;
 }
 
 /* Every tokenizer file that is there; which of them are needed is the tokenizer's business. */
-static enum tfr_status copy_tokenizer(const struct tfr_config *config, const char *directory) {
+static enum tfr_status copy_tokenizer(const struct tfr_config *config, const char *directory, struct small_files *files) {
     static const char *const names[] = {"vocab.json",
                                         "merges.txt",
                                         "tokenizer.json",
@@ -201,11 +228,23 @@ static enum tfr_status copy_tokenizer(const struct tfr_config *config, const cha
         if (from == NULL || to == NULL) {
             status = TFR_RESOURCE;
         } else if (is_wanted && tfr_path_exists(from)) {
-            status = copy_file(from, to);
+            status = copy_file(files, from, to);
         }
         tfr_free(from);
         tfr_free(to);
     }
+    return status;
+}
+
+static enum tfr_status copy_small(const struct tfr_config *config, const char *directory, struct small_files *files) {
+    TFR_TRY(copy_tokenizer(config, directory, files));
+    char *path = tfr_path_join(directory, "config.json");
+    struct tfr_outfile *out;
+    enum tfr_status status = path != NULL ? open_small(files, path, &out) : TFR_RESOURCE;
+    if (status == TFR_OK) {
+        status = tfr_init_copy_config(config->path, out);
+    }
+    tfr_free(path);
     return status;
 }
 
@@ -242,18 +281,15 @@ enum tfr_status tfr_model_init(const struct tfr_config *config, const char *dire
     TFR_TRY(check_source(config));
     TFR_TRY(make_folders(directory));
     char *weights = tfr_path_join(directory, "model.safetensors");
-    char *copy = tfr_path_join(directory, "config.json");
-    enum tfr_status status = weights == NULL || copy == NULL ? TFR_RESOURCE : TFR_OK;
+    struct small_files small = {0};
+    enum tfr_status status = weights != NULL ? copy_small(config, directory, &small) : TFR_RESOURCE;
     if (status == TFR_OK) {
         status = write_weights(&config->model, weights, dtype, seed);
     }
     if (status == TFR_OK) {
-        status = copy_tokenizer(config, directory);
+        status = commit_small(&small);
     }
-    if (status == TFR_OK) {
-        status = tfr_init_copy_config(config->path, copy);
-    }
+    abandon_small(&small);
     tfr_free(weights);
-    tfr_free(copy);
     return status;
 }

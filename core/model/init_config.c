@@ -78,21 +78,14 @@ static enum tfr_status write_changed(struct tfr_outfile *out, const char *text, 
     return tfr_outfile_write(out, text + at, size - at);
 }
 
-static enum tfr_status write_config(const char *path, const char *text, size_t size,
+static enum tfr_status write_config(struct tfr_outfile *out, const char *text, size_t size,
                                     const struct tfr_json_doc *doc) {
     struct change changes[MAX_CHANGES];
     const size_t n = find_changes(doc, text, changes);
-    struct tfr_outfile out;
-    TFR_TRY(tfr_outfile_open(&out, path));
-    const enum tfr_status status = write_changed(&out, text, size, changes, n);
-    if (status != TFR_OK) {
-        tfr_outfile_abandon(&out);
-        return status;
-    }
-    return tfr_outfile_commit(&out);
+    return write_changed(out, text, size, changes, n);
 }
 
-enum tfr_status tfr_init_copy_config(const char *from, const char *to) {
+enum tfr_status tfr_init_copy_config(const char *from, struct tfr_outfile *to) {
     char *text = NULL;
     size_t size;
     struct tfr_json_doc *doc = NULL;

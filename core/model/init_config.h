@@ -3,8 +3,9 @@
 #ifndef TFR_MODEL_INIT_CONFIG_H
 #define TFR_MODEL_INIT_CONFIG_H
 
-#include <tfrun/types.h>
+#include "base/mapfile.h"
 
-enum tfr_status tfr_init_copy_config(const char *from, const char *to);
+/* Written into `to`, which the caller commits or abandons. */
+enum tfr_status tfr_init_copy_config(const char *from, struct tfr_outfile *to);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <stdatomic.h>
 
+#include "base/arena.h"
+#include "base/mapfile.h"
 #include "base/status.h"
 #include "model/tokenizer.h"
 
@@ -79,6 +81,27 @@ struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine) {
         memory.kv_bytes += engine->slots[i].open ? (int64_t)engine->slots[i].kv.block.size + cross_bytes(engine, i) : 0;
     }
     return memory;
+}
+
+static bool has_file(const char *directory, const char *name) {
+    char *path = tfr_path_join(directory, name);
+    const bool is_there = path == NULL || tfr_path_exists(path); /* in doubt it is */
+    tfr_free(path);
+    return is_there;
+}
+
+enum tfr_status tfr_engine_find_tokenizer(struct tfr_engine *engine, bool *found) {
+    const struct tfr_tokenizer *tokenizer;
+    const enum tfr_status status = tfr_engine_tokenizer(engine, &tokenizer);
+    const char *named = engine->config->options.model_tokenizer;
+    const char *path = named != NULL ? named : engine->config->directory;
+    *found = status == TFR_OK;
+    if (status != TFR_RESOURCE) {
+        return TFR_OK; /* one that does not fit is as good as none */
+    }
+    const bool is_there = tfr_path_is_directory(path) ? has_file(path, "tokenizer.json") || has_file(path, "vocab.json")
+                                                      : tfr_path_exists(path);
+    return is_there ? status : TFR_OK;
 }
 
 bool tfr_engine_has_tokenizer(struct tfr_engine *engine) {

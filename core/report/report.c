@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/memtext.h"
 #include "rank/rank.h"
 
 /* Everything a dry plan needs. */
@@ -241,15 +242,12 @@ static enum tfr_status list_plugins(const struct tfr_registry *registry, const s
         return take_json(&json, text);
     }
     size_t size;
-    FILE *stream = open_memstream(text, &size);
-    if (stream == NULL) {
-        return tfr_raise(TFR_RESOURCE, "no memory for a report");
-    }
+    FILE *stream;
+    TFR_TRY(tfr_memtext_open(&stream, text, &size));
     for (size_t i = 0; i < n; i++) {
         plugin_text(stream, &entries[i], machine);
     }
-    fclose(stream);
-    return TFR_OK;
+    return tfr_memtext_close(stream, text);
 }
 
 enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enum tfr_report_form form, char **text) {

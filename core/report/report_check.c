@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/mapfile.h"
 #include "base/status.h"
+#include "base/memtext.h"
 #include "config/config.h"
 #include "config/findings.h"
 #include "generation/params.h"
@@ -129,20 +130,15 @@ static void print_about(FILE *stream, const struct tfr_findings *findings, int a
 
 static enum tfr_status as_text(const char *path, const struct tfr_findings *findings, char **text) {
     size_t size;
-    FILE *stream = open_memstream(text, &size);
-    if (stream == NULL) {
-        return tfr_raise(TFR_RESOURCE, "no memory for a report");
-    }
+    FILE *stream;
+    TFR_TRY(tfr_memtext_open(&stream, text, &size));
     for (int about = 0; about < TFR_ABOUT_COUNT; about++) {
         print_about(stream, findings, about);
     }
     fprintf(stream, "%s: %zu honoured, %zu without effect on inference, %zu refused\n", path,
             tfr_findings_count(findings, TFR_VERDICT_HONOURED), tfr_findings_count(findings, TFR_VERDICT_NO_EFFECT),
             tfr_findings_count(findings, TFR_VERDICT_REFUSED));
-    if (fclose(stream) != 0) {
-        return tfr_raise(TFR_RESOURCE, "no memory for a report");
-    }
-    return TFR_OK;
+    return tfr_memtext_close(stream, text);
 }
 
 /* What the values under sampling mean: lists of ids, ids outside the vocabulary. */

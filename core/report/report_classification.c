@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "base/memtext.h"
 #include "scoring/score.h"
 
 static size_t shown_labels(const struct tfr_classification *of, size_t n_labels) {
@@ -69,10 +70,8 @@ static void print_labels(FILE *stream, const struct tfr_label_score *row, size_t
 static enum tfr_status report_text(const struct tfr_tokenizer *tokenizer, const struct tfr_classification *of,
                                    size_t n, char **text) {
     size_t size;
-    FILE *stream = open_memstream(text, &size);
-    if (stream == NULL) {
-        return tfr_raise(TFR_RESOURCE, "no memory for the report");
-    }
+    FILE *stream;
+    TFR_TRY(tfr_memtext_open(&stream, text, &size));
     for (size_t r = 0; r < of->n_rows; r++) {
         if (of->is_per_token && tokenizer != NULL) {
             tfr_print_piece(stream, tokenizer, of->ids[r]);
@@ -83,7 +82,7 @@ static enum tfr_status report_text(const struct tfr_tokenizer *tokenizer, const 
         print_labels(stream, of->scores + r * of->n_labels, n);
         fputc('\n', stream);
     }
-    return fclose(stream) == 0 ? TFR_OK : tfr_raise(TFR_RESOURCE, "no memory for the report");
+    return tfr_memtext_close(stream, text);
 }
 
 enum tfr_status tfr_report_classification(struct tfr_engine *engine, const struct tfr_prompt *prompt,

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "base/memtext.h"
 #include "scoring/score.h"
 #include "model/tokenizer.h"
 
@@ -165,17 +166,15 @@ static void print_tokens(FILE *stream, const struct tfr_tokenizer *tokenizer,
 static enum tfr_status score_text(const struct tfr_tokenizer *tokenizer,
                                   const struct tfr_evaluation *evaluation, bool per_token, char **text) {
     size_t size;
-    FILE *stream = open_memstream(text, &size);
-    if (stream == NULL) {
-        return tfr_raise(TFR_RESOURCE, "no memory for the report");
-    }
+    FILE *stream;
+    TFR_TRY(tfr_memtext_open(&stream, text, &size));
     if (per_token) {
         print_tokens(stream, tokenizer, evaluation);
     }
     fprintf(stream, "logprob %.6f of %zu tokens, %.6f each, perplexity %.6f%s\n", evaluation->logprob,
             evaluation->n_tokens, -evaluation->nll, evaluation->perplexity,
             evaluation->n_greedy == evaluation->n_tokens ? ", every token the model's first choice" : "");
-    return fclose(stream) == 0 ? TFR_OK : tfr_raise(TFR_RESOURCE, "no memory for the report");
+    return tfr_memtext_close(stream, text);
 }
 
 enum tfr_status tfr_report_score(struct tfr_engine *engine, const struct tfr_evaluation *evaluation,

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "base/memtext.h"
 #include "team/team.h"
 #include "topo/topo.h"
 
@@ -95,14 +96,14 @@ enum tfr_status tfr_report_topology(enum tfr_report_form form, char **text) {
     if (form == TFR_REPORT_JSON) {
         machine_json(&json, machine, &choice);
         *text = json.text;
+        status = json.failed ? TFR_RESOURCE : TFR_OK;
     } else {
-        FILE *stream = open_memstream(text, &size);
-        if (stream == NULL) {
-            status = tfr_raise(TFR_RESOURCE, "no memory for a report");
-        } else {
+        FILE *stream;
+        status = tfr_memtext_open(&stream, text, &size);
+        if (status == TFR_OK) {
             machine_text(stream, machine, &choice);
             placement_text(stream, machine, &choice);
-            fclose(stream);
+            status = tfr_memtext_close(stream, text);
         }
     }
     tfr_machine_free(machine);

@@ -107,7 +107,8 @@ enum tfr_status tfr_comm_agree(struct tfr_comm *comm, enum tfr_status mine) {
         return status;
     }
     if (rank == 0) {
-        return tfr_raise(status, "rank %d: %s", (int)verdict[1], report.text);
+        tfr_raise_lines(status, report.text);
+        return tfr_raise_prefix(status, "rank %d", (int)verdict[1]);
     }
     return mine != TFR_OK ? status
                           : tfr_raise(status, "rank %d failed: %s", (int)verdict[1], tfr_status_text(status));

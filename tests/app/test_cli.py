@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 from cases import case, expect, expect_same, main
 
@@ -25,9 +26,14 @@ class Tfrun:
     def run(self, *arguments, stdin=b"", code=0):
         command = [self.program, *map(str, arguments)]
         ran = subprocess.run(command, input=stdin, capture_output=True, timeout=120)
-        if ran.returncode != code:
+        if code is not None and ran.returncode != code:
             raise AssertionError(f"exit code {ran.returncode}, expected {code}: {ran.stderr.decode()}")
         return ran
+
+    def file(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        return path
 
     def text(self, *arguments, **keywords):
         return self.run(*arguments, **keywords).stdout.decode()
@@ -230,6 +236,86 @@ def interrupt_prints_what_is_there(tfrun):
     out, error = process.communicate(timeout=60)
     expect_same(process.returncode, 130)
     expect(out.endswith(b"\n") and b"cancelled" in error, out[-20:], error)
+
+
+@case
+def every_command_tells_a_full_disk(tfrun):
+    for words in (["--help"], ["--version"], ["generate", "--help"], ["plan", tfrun.demo], ["config", tfrun.demo], ["check", tfrun.demo],
+                  ["plugins"], ["topology"], ["tokenize", tfrun.demo, "-p", "a"], ["tokenize", tfrun.demo, "--decode", "-p", "72"],
+                  [tfrun.demo, "-p", "a", "-n", 1, "-q"], ["score", tfrun.demo, "-p", "a b", "-q"]):
+        with open("/dev/full", "wb") as full:
+            ran = subprocess.run([tfrun.program, *map(str, words)], stdout=full, stderr=subprocess.PIPE, timeout=120, check=False)
+        expect_same((ran.returncode, ran.stderr.count(b"cannot write to stdout: No space left")), (1, 1))
+
+
+@case
+def libraries_print_on_stderr(tfrun):
+    environment = {**os.environ, "DNNL_VERBOSE": "1", "ONEDNN_VERBOSE": "2"}
+    words = [tfrun.program, tfrun.demo, "-p", PROMPT, "-n", "2", "--json", "-q", "--temperature", "0", "--kernels", "onednn"]
+    ran = subprocess.run(words, capture_output=True, env=environment, timeout=120, check=True)
+    json.loads(ran.stdout)
+
+
+def on_a_terminal(command):
+    """What a terminal gets on stdout and stderr."""
+    here, there = os.openpty()
+    process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=there, stderr=there)
+    os.close(there)
+    seen = b""
+    while True:
+        try:
+            part = os.read(here, 1 << 16)
+        except OSError:
+            part = b""
+        if not part:
+            break
+        seen += part
+    process.wait(timeout=60)
+    os.close(here)
+    return seen
+
+
+@case
+def no_text_steers_the_terminal(tfrun):
+    wild = "a\x1b[2Jb\x9bc\x07d\x7f\te\n"
+    words = [tfrun.program, tfrun.demo, "-n", "0", "-q", "-p", wild]
+    expect_same(on_a_terminal(words).replace(b"\r\n", b"\n"), "a?[2Jb\xa0c?d?\te\n\n".encode())
+    expect_same(tfrun.run(*words[1:]).stdout, (wild + "\n").encode())  # a pipe gets every byte
+    config = {"model_type": "gpt2\x1b]0;t\x07\ntfrun: wrote ok\x9b2J", "vocab\n_size\x1b": 1}
+    path = tfrun.file("config.json", json.dumps(config))
+    for command in ("plan", "check", "generate", "config"):
+        for text in (on_a_terminal([tfrun.program, command, path]).replace(b"\r\n", b"\n"),
+                     *(lambda ran: (ran.stdout, ran.stderr))(tfrun.run(command, path, code=None))):
+            expect(not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|^tfrun: wrote", text, re.M), command, text)
+
+
+@case
+def a_signal_leaves_no_temporary_file(tfrun):
+    big = json.loads((tfrun.demo / "config.json").read_text())
+    big.update(n_embd=1024, n_layer=24, n_head=16, vocab_size=50257)
+    big.pop("tfrun")
+    path, out = tfrun.file("big.json", json.dumps(big)), tfrun.folder / "model"
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        process = subprocess.Popen([tfrun.program, "init", path, "-o", out], stderr=subprocess.PIPE)
+        for _ in range(2000):
+            if out.exists() and any(out.iterdir()):
+                break
+            time.sleep(0.005)
+        time.sleep(0.05)
+        expect(process.poll() is None and any(".tmp-" in name.name for name in out.iterdir()), "it was not at work")
+        process.send_signal(number)
+        process.communicate(timeout=60)
+        expect_same((process.returncode, list(out.iterdir())), (-number, []))
+
+
+@case
+def several_texts_are_told_apart(tfrun):
+    words = ["-n", 1, "-q", "--temperature", 0]
+    one = [tfrun.text(tfrun.demo, "-p", text, *words) for text in (PROMPT, "The sea")]
+    expect_same(tfrun.text(tfrun.demo, "-p", PROMPT, "-p", "The sea", *words), f"==> prompt 1 <==\n{one[0]}==> prompt 2 <==\n{one[1]}")
+    beams = [line for line in tfrun.text(tfrun.demo, "-p", "The", "-p", "A", *words, "--num-beams", 2, "--num-return-sequences",
+                                         2).splitlines() if line.startswith("==>")]
+    expect_same(beams, [f"==> prompt {p}, text {t} <==" for p in (1, 2) for t in (1, 2)])
 
 
 @case

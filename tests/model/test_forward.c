@@ -38,6 +38,27 @@ static void check_beside_session(struct tfr_engine *engine, int32_t *ids, const 
     free(fed);
 }
 
+/* Shapes that only a host program can give: products that overflow are refused before they are formed. */
+static void check_shapes_are_bounded(struct tfr_engine *engine) {
+    const int64_t huge = INT64_C(1) << 40;
+    int32_t id = 1;
+    const struct tfr_tensor wrong[] = {
+        {.data = &id, .dtype = TFR_DTYPE_I32, .rank = 3, .dim = {huge, huge, 0}, .stride = {0, 0, 1}},
+        {.data = &id, .dtype = TFR_DTYPE_I32, .rank = 2, .dim = {huge, 1}, .stride = {0, 0}},
+        {.data = &id, .dtype = TFR_DTYPE_I32, .rank = 2, .dim = {INT64_MAX, INT64_MAX}, .stride = {0, 0}},
+        {.data = &id, .dtype = TFR_DTYPE_I32, .rank = 2, .dim = {-1, 1}, .stride = {1, 1}},
+        {.data = &id, .dtype = TFR_DTYPE_I32, .rank = 9, .dim = {1, 1}, .stride = {1, 1}},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        const struct tfr_named_tensor input = {.name = "input_ids", .tensor = wrong[i]};
+        const struct tfr_forward_options options = {0};
+        struct tfr_forward_reply *reply;
+        if (tfr_forward(engine, &input, 1, &options, &reply) != TFR_USAGE || strstr(tfr_last_error(), "input_ids") == NULL) {
+            golden_fail("shape %zu: %s", i, tfr_last_error());
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         golden_fail("usage: test_forward FOLDER");
@@ -55,6 +76,7 @@ int main(int argc, char **argv) {
         golden_fail("the cache or the hidden states do not cover all tokens");
     }
     check_beside_session(engine, ids, logits);
+    check_shapes_are_bounded(engine);
     if (tfr_forward_reply_at(reply, tfr_forward_reply_count(reply)) != NULL) {
         golden_fail("there is a tensor behind the last one");
     }

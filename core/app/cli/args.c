@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/cli/results.h"
+
 enum { HELP_COLUMN = 34, HELP_WIDTH = 100, MAX_FLAGS = 256 };
 /* Overrides that commands add for their flags (-q, --json). */
 enum { ROOM_FOR_FLAGS = 8 };
@@ -255,14 +257,14 @@ static void print_wrapped(const char *text) {
     while (*text != '\0') {
         size_t word = strcspn(text, " ");
         if (column + word + 1 > HELP_WIDTH) {
-            printf("\n%*s", HELP_COLUMN, "");
+            tfr_results_print("\n%*s", HELP_COLUMN, "");
             column = HELP_COLUMN;
         }
-        printf(" %.*s", (int)word, text);
+        tfr_results_print(" %.*s", (int)word, text);
         column += word + 1;
         text += word + strspn(text + word, " ");
     }
-    printf("\n");
+    tfr_results_print("\n");
 }
 
 static void print_line(char short_name, const char *name, const char *operand, const char *help) {
@@ -272,9 +274,9 @@ static void print_line(char short_name, const char *name, const char *operand, c
     if (operand != NULL && n > 0 && (size_t)n < sizeof left) {
         n += snprintf(left + n, sizeof left - (size_t)n, " %s", operand);
     }
-    printf("%-*s", HELP_COLUMN, left);
+    tfr_results_print("%-*s", HELP_COLUMN, left);
     if (n >= HELP_COLUMN) {
-        printf("\n%*s", HELP_COLUMN, "");
+        tfr_results_print("\n%*s", HELP_COLUMN, "");
     }
     print_wrapped(help);
 }
@@ -310,7 +312,8 @@ void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags, tfr_ar
             continue;
         }
         if (n_read++ == 0) {
-            printf("\nOptions of the config, each a key under \"tfrun\" (docs/config.md); the last of two counts, lists grow:\n");
+            tfr_results_print("\nOptions of the config, each a key under \"tfrun\" (docs/config.md); the last of two counts, "
+                              "lists grow:\n");
         }
         print_option(&table[i]);
     }

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "app/cli/results.h"
+
 /* A launcher ends all ranks when the first one leaves with a failure: rank 0 gets the time to say why. */
 static void let_rank_0_speak(void) {
     const struct timespec pause = {.tv_nsec = 500000000};
@@ -19,6 +21,9 @@ int tfr_cli_fail(enum tfr_status status) {
         let_rank_0_speak();
     } else {
         const char *text = tfr_last_error();
+        if (*text == '\0') {
+            text = status == TFR_RESOURCE ? "no memory, or no more files" : "it failed, and left no words";
+        }
         while (*text != '\0') {
             size_t line = strcspn(text, "\n");
             fprintf(stderr, "tfrun: %.*s\n", (int)line, text);
@@ -28,16 +33,31 @@ int tfr_cli_fail(enum tfr_status status) {
     return tfr_exit_code(status);
 }
 
+/* One line on stderr, whatever the words of the command line hold. */
+static void tell(char *text) {
+    for (char *at = text; *at != '\0'; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7F) {
+            *at = '?';
+        }
+    }
+    fprintf(stderr, "tfrun: %s\n", text);
+}
+
 int tfr_cli_usage(const char *format, ...) {
     if (tfr_launched_rank() == 0) {
+        char text[2048];
         va_list arguments;
         va_start(arguments, format);
-        fputs("tfrun: ", stderr);
-        vfprintf(stderr, format, arguments);
-        fputc('\n', stderr);
+        vsnprintf(text, sizeof text, format, arguments);
         va_end(arguments);
+        tell(text);
     }
     return tfr_exit_code(TFR_USAGE);
+}
+
+int tfr_cli_no_memory(const char *what) {
+    fprintf(stderr, "tfrun: no memory for %s\n", what);
+    return tfr_exit_code(TFR_RESOURCE);
 }
 
 const char *tfr_cli_operand(const struct tfr_args *args, const char *what) {
@@ -54,22 +74,28 @@ const char *tfr_cli_operand(const struct tfr_args *args, const char *what) {
 }
 
 int tfr_cli_write_failure(int error) {
+    static bool told;
     if (error == EPIPE) {
         return 0;
     }
+    if (told) {
+        return tfr_exit_code(TFR_RUNTIME);
+    }
+    told = true;
     fprintf(stderr, "tfrun: cannot write to stdout: %s\n", strerror(error));
     return tfr_exit_code(TFR_RUNTIME);
 }
 
 int tfr_cli_flush(void) {
-    return fflush(stdout) == 0 && !ferror(stdout) ? 0 : tfr_cli_write_failure(errno);
+    const int error = tfr_results_flush();
+    return error == 0 ? 0 : tfr_cli_write_failure(error);
 }
 
 int tfr_cli_print(char *text) {
     size_t length = strlen(text);
-    fputs(text, stdout);
+    tfr_results_put(text, length);
     if (length == 0 || text[length - 1] != '\n') {
-        putchar('\n');
+        tfr_results_put("\n", 1);
     }
     tfr_string_free(text);
     return tfr_cli_flush();
@@ -104,15 +130,37 @@ bool tfr_cli_int(const struct tfr_args *args, const char *flag, int64_t min, int
 
 static volatile sig_atomic_t caught_signal;
 
-static void on_signal(int number) {
+/* Ends the process as the signal would have, without the files that are not complete. */
+static void end_at_once(int number) {
+    tfr_abandon_files();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void cancel_first(int number) {
     caught_signal = number;
     tfr_engine_cancel();
-    signal(number, SIG_DFL); /* a second one ends at once */
+    signal(number, end_at_once); /* a second one */
+}
+
+/* A signal that is ignored stays so (nohup). */
+static void handle(int number, void (*handler)(int)) {
+    if (signal(number, handler) == SIG_IGN) {
+        signal(number, SIG_IGN);
+    }
+}
+
+void tfr_cli_end_cleanly(void) {
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU, SIGXFSZ};
+    for (size_t i = 0; i < sizeof ending / sizeof ending[0]; i++) {
+        handle(ending[i], end_at_once);
+    }
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves shows as a failed write */
 }
 
 void tfr_cli_catch_signals(void) {
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    handle(SIGINT, cancel_first);
+    handle(SIGTERM, cancel_first);
 }
 
 int tfr_cli_cancelled(void) {

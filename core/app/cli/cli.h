@@ -23,8 +23,12 @@ extern const struct tfr_command tfr_cmd_generate, tfr_cmd_tokenize, tfr_cmd_init
 int tfr_cli_fail(enum tfr_status status);
 /* One sentence about the command line; exit code 2. */
 int tfr_cli_usage(const char *format, ...) TFR_PRINTF(1, 2);
+/* "no memory for WHAT", as a sentence; exit code 5. */
+int tfr_cli_no_memory(const char *what);
 /* The one operand of a command, or NULL after tfr_cli_usage. */
 const char *tfr_cli_operand(const struct tfr_args *args, const char *what);
+/* From now on a signal that ends the process removes the files that are not complete first. Called once, at the start. */
+void tfr_cli_end_cleanly(void);
 /* From now on SIGINT and SIGTERM ask the engine to stop after the step it is in; a second one ends at once.
  * For the time of long work on an engine only: elsewhere the signals keep their effect. */
 void tfr_cli_catch_signals(void);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/cli/measure.h"
+#include "app/cli/results.h"
 
 static const struct tfr_flag flags[] = {
     {"labels", "K", "the K best labels of each text or token, with their scores; 0 all [1]", 0},
@@ -40,6 +41,9 @@ static bool split_lines(struct job *job, size_t size) {
         length -= length > 0 && line[length - 1] == '\r';
         job->prompts[job->n++] = (struct tfr_prompt){.text = line, .size = length};
     }
+    if (job->prompts == NULL) {
+        tfr_cli_no_memory("the texts");
+    }
     return job->prompts != NULL;
 }
 
@@ -51,6 +55,9 @@ static bool take_prompts(struct job *job, const struct tfr_args *args) {
         if (strcmp(args->overrides[i].key, "input.prompt") == 0) {
             job->prompts[job->n++] = (struct tfr_prompt){.text = text, .size = strlen(text)};
         }
+    }
+    if (job->prompts == NULL) {
+        tfr_cli_no_memory("the texts");
     }
     return job->prompts != NULL;
 }
@@ -71,7 +78,7 @@ static bool collect_texts(struct job *job, const struct tfr_args *args) {
 }
 
 /* Tokens come one a line: an empty line stands after each text but the last. */
-static enum tfr_status print_results(const struct job *job, FILE *stream) {
+static enum tfr_status print_results(const struct job *job, struct tfr_kept *kept) {
     const bool json = tfr_engine_io(job->engine).json;
     for (size_t i = 0; i < job->n; i++) {
         char *text;
@@ -81,9 +88,9 @@ static enum tfr_status print_results(const struct job *job, FILE *stream) {
         if (status != TFR_OK) {
             return status;
         }
-        fputs(text, stream);
+        tfr_kept_put(kept, text, strlen(text));
         if (json || (job->results[i].is_per_token && i + 1 < job->n)) {
-            fputc('\n', stream);
+            tfr_kept_put(kept, "\n", 1);
         }
         tfr_string_free(text);
     }
@@ -91,15 +98,17 @@ static enum tfr_status print_results(const struct job *job, FILE *stream) {
 }
 
 static int deliver(const struct job *job) {
-    char *text = NULL;
-    size_t size;
-    FILE *stream = open_memstream(&text, &size);
-    enum tfr_status status = stream != NULL ? print_results(job, stream) : TFR_RESOURCE;
-    if (stream != NULL) {
-        fclose(stream);
+    struct tfr_kept kept = {0};
+    const enum tfr_status status = print_results(job, &kept);
+    int code;
+    if (status != TFR_OK) {
+        code = tfr_cli_fail(status);
+    } else if (kept.failed) {
+        code = tfr_cli_no_memory("the results");
+    } else {
+        code = tfr_measure_deliver(job->engine, kept.text != NULL ? kept.text : "", kept.size);
     }
-    int code = status == TFR_OK ? tfr_measure_deliver(job->engine, text, size) : tfr_cli_fail(status);
-    free(text);
+    free(kept.text);
     return code;
 }
 
@@ -109,7 +118,7 @@ static int classify(struct job *job) {
     }
     job->results = calloc(job->n, sizeof *job->results);
     if (job->results == NULL) {
-        return tfr_exit_code(TFR_RESOURCE);
+        return tfr_cli_no_memory("the results");
     }
     tfr_cli_catch_signals();
     enum tfr_status status = tfr_classify(job->engine, job->prompts, job->n, job->results);

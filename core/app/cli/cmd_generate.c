@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/cli/measure.h"
+#include "app/cli/results.h"
 
 static const struct tfr_flag flags[] = {
     {"prompt-ids", "IDS", "token ids instead of text, separated by commas; each time it is given: a prompt", 0},
@@ -58,6 +59,7 @@ static enum tfr_status take_ids(struct job *job, const struct tfr_args *args) {
     }
     job->given_ids = malloc(room * sizeof *job->given_ids);
     if (job->given_ids == NULL) {
+        tfr_cli_no_memory("the ids of the prompt");
         return TFR_RESOURCE;
     }
     for (size_t i = 0; i < job->n; i++) {
@@ -76,6 +78,7 @@ static enum tfr_status collect_prompts(struct job *job, const struct tfr_args *a
     job->prompts = calloc(room, sizeof *job->prompts);
     job->results = calloc(room * job->n_choices, sizeof *job->results);
     if (job->prompts == NULL || job->results == NULL) {
+        tfr_cli_no_memory("the prompts");
         return TFR_RESOURCE;
     }
     job->n = room;
@@ -98,9 +101,8 @@ static enum tfr_status collect_prompts(struct job *job, const struct tfr_args *a
 }
 
 static bool put(struct job *job, const char *text, size_t size) {
-    if (job->write_error == 0 && (fwrite(text, 1, size, stdout) != size || fflush(stdout) != 0)) {
-        job->write_error = errno;
-    }
+    tfr_results_put(text, size);
+    job->write_error = tfr_results_flush();
     return job->write_error == 0;
 }
 
@@ -124,32 +126,41 @@ static bool on_text(void *user, size_t index, const char *text, size_t size) {
 }
 
 /* New text, or new ids where there is no tokenizer. */
-static void write_result(const struct job *job, const struct tfr_generation *result, FILE *stream) {
+static void keep_result(const struct job *job, const struct tfr_generation *result, struct tfr_kept *kept) {
     if (job->has_text) {
-        fwrite(result->text, 1, result->text_size, stream);
+        tfr_kept_put(kept, result->text, result->text_size);
         return;
     }
     for (size_t i = 0; i < result->n_ids; i++) {
-        fprintf(stream, i > 0 ? " %d" : "%d", result->ids[i]);
+        char id[16];
+        const int size = snprintf(id, sizeof id, i > 0 ? " %d" : "%d", result->ids[i]);
+        tfr_kept_put(kept, id, (size_t)size);
     }
 }
 
-/* All results as text, for a file or several prompts; NULL without memory. */
-static char *joined_text(const struct job *job, size_t *size) {
-    char *text = NULL;
-    FILE *stream = open_memstream(&text, size);
-    for (size_t i = 0; stream != NULL && i < job->n * job->n_choices; i++) {
+/* Several texts, which may hold any lines, are told apart by a line before each. */
+static void keep_heading(const struct job *job, size_t index, struct tfr_kept *kept) {
+    char line[80] = "";
+    const size_t prompt = index / job->n_choices + 1, choice = index % job->n_choices + 1;
+    if (job->n > 1 && job->n_choices > 1) {
+        snprintf(line, sizeof line, "==> prompt %zu, text %zu <==\n", prompt, choice);
+    } else if (job->n > 1 || job->n_choices > 1) {
+        snprintf(line, sizeof line, "==> %s %zu <==\n", job->n > 1 ? "prompt" : "text", job->n > 1 ? prompt : choice);
+    }
+    tfr_kept_put(kept, line, strlen(line));
+}
+
+/* All results as text, for a file or several prompts. */
+static void keep_all(const struct job *job, struct tfr_kept *kept) {
+    for (size_t i = 0; i < job->n * job->n_choices; i++) {
         const struct tfr_prompt *prompt = &job->prompts[i / job->n_choices];
+        keep_heading(job, i, kept);
         if (job->task.echo && prompt->text != NULL) {
-            fwrite(prompt->text, 1, prompt->size, stream);
+            tfr_kept_put(kept, prompt->text, prompt->size);
         }
-        write_result(job, &job->results[i], stream);
-        fputc('\n', stream);
+        keep_result(job, &job->results[i], kept);
+        tfr_kept_put(kept, "\n", 1);
     }
-    if (stream != NULL) {
-        fclose(stream);
-    }
-    return text;
 }
 
 /* A whole result, to the file that was asked for or to stdout. */
@@ -177,13 +188,10 @@ static int deliver_json(struct job *job, const struct tfr_generation_stats *stat
 }
 
 static int deliver_text(struct job *job) {
-    size_t size;
-    char *text = joined_text(job, &size);
-    if (text == NULL) {
-        return tfr_exit_code(TFR_RESOURCE);
-    }
-    int code = hand_out(job, text, size);
-    free(text);
+    struct tfr_kept kept = {0};
+    keep_all(job, &kept);
+    const int code = kept.failed ? tfr_cli_no_memory("the text") : hand_out(job, kept.text, kept.size);
+    free(kept.text);
     return code;
 }
 
@@ -236,9 +244,12 @@ static int run_job(struct job *job) {
 static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
     struct job job = {.engine = engine,
                       .task = tfr_engine_io(engine),
-                      .n_choices = tfr_generate_choices(engine),
-                      .has_text = tfr_engine_has_tokenizer(engine)};
-    const enum tfr_status status = collect_prompts(&job, args);
+                      .n_choices = tfr_generate_choices(engine)};
+    enum tfr_status status = tfr_engine_find_tokenizer(engine, &job.has_text);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    status = collect_prompts(&job, args);
     int code = status == TFR_OK ? run_job(&job) : tfr_exit_code(status);
     for (size_t i = 0; job.results != NULL && i < job.n * job.n_choices; i++) {
         tfr_generation_free(&job.results[i]);

@@ -5,6 +5,7 @@
 
 #include "app/cli/measure.h"
 #include "app/cli/progress.h"
+#include "app/cli/results.h"
 
 static const struct tfr_flag flags[] = {
     {"pairs", "FILE",
@@ -24,48 +25,59 @@ static const char *const reads[] = {
 };
 
 struct lines_out {
-    FILE *stream; /* collects all lines when they go to a file, else stdout */
+    bool to_stdout;       /* line by line */
+    struct tfr_kept kept; /* all lines, when they go to a file */
     struct tfr_progress_line line;
 };
 
 static void on_progress(void *user, const struct tfr_progress *progress) {
-    tfr_progress_line_update(&((struct lines_out *)user)->line, progress);
+    struct tfr_progress named = *progress;
+    named.what = "score"; /* whatever measures the text */
+    tfr_progress_line_update(&((struct lines_out *)user)->line, &named);
 }
 
 static bool on_line(void *user, const char *text, size_t size) {
     struct lines_out *out = user;
-    if (out->stream == stdout) {
+    if (out->to_stdout) {
         tfr_progress_line_close(&out->line);
+        tfr_results_put(text, size);
+        tfr_results_put("\n", 1);
+        return tfr_results_flush() == 0;
     }
-    return fwrite(text, 1, size, out->stream) == size && fputc('\n', out->stream) != EOF;
+    tfr_kept_put(&out->kept, text, size);
+    tfr_kept_put(&out->kept, "\n", 1);
+    return !out->kept.failed;
+}
+
+/* What was scored, to where it belongs; a reader of stdout that left is no failure. */
+static int end_lines(struct tfr_engine *engine, struct lines_out *out, enum tfr_status status) {
+    if (out->kept.failed) {
+        return tfr_cli_no_memory("the results");
+    }
+    if (out->to_stdout && status == TFR_CANCELLED && tfr_results_flush() != 0) {
+        return tfr_cli_flush();
+    }
+    if (status != TFR_OK) {
+        return tfr_measure_fail(status);
+    }
+    return tfr_measure_deliver(engine, out->kept.text != NULL ? out->kept.text : "", out->kept.size);
 }
 
 static int score_lines(struct tfr_engine *engine, enum tfr_score_lines form, const char *path) {
     const struct tfr_engine_io task = tfr_engine_io(engine);
-    size_t size, collected_size = 0;
-    char *collected = NULL, *text = tfr_cli_read(path, &size);
+    size_t size;
+    char *text = tfr_cli_read(path, &size);
     if (text == NULL) {
         return tfr_exit_code(TFR_RESOURCE);
     }
-    struct lines_out out = {.stream = task.output_file != NULL ? open_memstream(&collected, &collected_size)
-                                                               : stdout};
+    struct lines_out out = {.to_stdout = task.output_file == NULL};
     tfr_progress_line_open(&out.line, !task.stats);
     tfr_cli_catch_signals();
-    enum tfr_status status = TFR_RESOURCE;
-    if (out.stream != NULL) {
-        status = tfr_score_jsonl(engine, form, strcmp(path, "-") == 0 ? "stdin" : path, text, size, on_line,
-                                 on_progress, &out);
-    }
+    const enum tfr_status status = tfr_score_jsonl(engine, form, strcmp(path, "-") == 0 ? "stdin" : path, text, size, on_line,
+                                                   on_progress, &out);
     tfr_progress_line_close(&out.line);
-    if (out.stream != NULL && out.stream != stdout) {
-        fclose(out.stream);
-    }
-    const bool reader_left = status == TFR_CANCELLED && out.stream == stdout && ferror(stdout);
-    int code = reader_left ? 0
-               : status == TFR_OK
-                   ? tfr_measure_deliver(engine, collected != NULL ? collected : "", collected_size)
-                   : tfr_measure_fail(status);
-    free(collected);
+    const int code = end_lines(engine, &out, status);
+    free(out.kept.text);
     free(text);
     return code;
 }
@@ -83,13 +95,17 @@ static char *read_text(const struct tfr_args *args, size_t *size) {
         }
     }
     *size = prompt != NULL ? strlen(prompt) : 0;
-    return prompt != NULL ? strdup(prompt) : tfr_cli_read(file, size);
+    char *text = prompt != NULL ? strdup(prompt) : tfr_cli_read(file, size);
+    if (text == NULL && prompt != NULL) {
+        tfr_cli_no_memory("the prompt");
+    }
+    return text;
 }
 
 static int score_text(struct tfr_engine *engine, const struct tfr_args *args) {
     const struct tfr_engine_io task = tfr_engine_io(engine);
     const bool per_token = tfr_args_flag(args, "per-token") != NULL;
-    struct lines_out out = {.stream = stdout};
+    struct lines_out out = {0};
     struct tfr_evaluation evaluation;
     size_t size;
     char *text = read_text(args, &size), *report;

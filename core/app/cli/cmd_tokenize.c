@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/cli/cli.h"
+#include "app/cli/results.h"
 
 static const struct tfr_flag flags[] = {
     {"decode", NULL, "input is ids (decimal, any separators), output is text", 0},
@@ -25,23 +26,23 @@ static const char *option(const struct tfr_args *args, const char *key) {
 }
 
 static void print_piece(const char *bytes, size_t size) {
-    putchar('"');
+    tfr_results_put("\"", 1);
     for (size_t i = 0; i < size; i++) {
         unsigned char byte = (unsigned char)bytes[i];
         if (byte == '"' || byte == '\\') {
-            printf("\\%c", byte);
+            tfr_results_print("\\%c", byte);
         } else if (byte >= 0x20 && byte < 0x7f) {
-            putchar(byte);
+            tfr_results_put(&bytes[i], 1);
         } else {
-            printf("\\x%02x", byte);
+            tfr_results_print("\\x%02x", byte);
         }
     }
-    puts("\"");
+    tfr_results_put("\"\n", 2);
 }
 
 static void print_ids(const struct tfr_vocabulary *vocabulary, const struct tfr_args *args, const int32_t *ids, size_t n) {
     if (tfr_args_flag(args, "count") != NULL) {
-        printf("%zu\n", n);
+        tfr_results_print("%zu\n", n);
         return;
     }
     bool pieces = tfr_args_flag(args, "pieces") != NULL;
@@ -49,14 +50,14 @@ static void print_ids(const struct tfr_vocabulary *vocabulary, const struct tfr_
         size_t size;
         if (pieces) {
             const char *bytes = tfr_vocabulary_bytes(vocabulary, ids[i], &size);
-            printf("%d ", ids[i]);
+            tfr_results_print("%d ", ids[i]);
             print_piece(bytes, size);
         } else {
-            printf(i > 0 ? " %d" : "%d", ids[i]);
+            tfr_results_print(i > 0 ? " %d" : "%d", ids[i]);
         }
     }
     if (!pieces) {
-        putchar('\n');
+        tfr_results_put("\n", 1);
     }
 }
 
@@ -112,7 +113,7 @@ static int decode(const struct tfr_vocabulary *vocabulary, char *text) {
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
-    fwrite(out, 1, size, stdout);
+    tfr_results_put(out, size);
     tfr_string_free(out);
     return 0;
 }

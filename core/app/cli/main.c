@@ -1,10 +1,10 @@
 /* main.c - the subcommand table. `tfrun CONFIG` is `tfrun generate CONFIG`. */
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/cli/cli.h"
+#include "app/cli/results.h"
 
 static const struct tfr_command *const commands[] = {
     &tfr_cmd_generate,
@@ -52,20 +52,20 @@ static bool is_read(const void *user, const char *key) {
 static int print_help(const struct tfr_command *command) {
     if (command != NULL) {
         const char *gap = command->operands[0] != '\0' ? " " : "";
-        printf("Usage: tfrun %s%s%s [OPTIONS]\n%s\n\n", command->name, gap, command->operands, command->help);
+        tfr_results_print("Usage: tfrun %s%s%s [OPTIONS]\n%s\n\n", command->name, gap, command->operands, command->help);
         tfr_args_print_options(command->flags, command->n_flags, is_read, command);
         return 0;
     }
-    printf("tfrun %s runs GPT-2 models on CPUs.\n\n"
+    tfr_results_print("tfrun %s runs GPT-2 models on CPUs.\n\n"
            "Usage: tfrun CONFIG [OPTIONS]            do what the config says (generate)\n"
            "       tfrun COMMAND ... [OPTIONS]\n"
            "       mpirun -n N tfrun CONFIG ...      the same, blocks split over N ranks\n\n"
            "CONFIG is a Hugging Face config.json with an optional key \"tfrun\", or a model folder.\n\nCommands:\n",
            tfr_version());
     for (int i = 0; i < N_COMMANDS; i++) {
-        printf("  %-10s %-14s %s\n", commands[i]->name, commands[i]->operands, commands[i]->help);
+        tfr_results_print("  %-10s %-14s %s\n", commands[i]->name, commands[i]->operands, commands[i]->help);
     }
-    printf("\nOptions of generate (others: tfrun COMMAND --help):\n");
+    tfr_results_print("\nOptions of generate (others: tfrun COMMAND --help):\n");
     tfr_args_print_options(tfr_cmd_generate.flags, tfr_cmd_generate.n_flags, is_read, &tfr_cmd_generate);
     return 0;
 }
@@ -132,13 +132,13 @@ static const struct tfr_command *take_command(int *argc, char ***argv) {
     return command;
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
     if (argc < 2) {
         print_help(NULL);
         return tfr_cli_usage("give a config or a command");
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("tfrun %s\n", tfr_version());
+        tfr_results_print("tfrun %s\n", tfr_version());
         return 0;
     }
     if (strcmp(argv[1], "help") == 0 && access(argv[1], F_OK) != 0) {
@@ -172,6 +172,12 @@ int main(int argc, char **argv) {
     if (!command->on_all_ranks && tfr_launched_rank() != 0) {
         return 0;
     }
-    signal(SIGPIPE, SIG_IGN); /* a reader that leaves shows as a failed write */
     return command->run(&args);
+}
+
+int main(int argc, char **argv) {
+    tfr_results_open();
+    tfr_cli_end_cleanly();
+    const int code = run(argc, argv), lost = tfr_cli_flush(); /* whatever was printed has arrived, or is told */
+    return code != 0 ? code : lost;
 }

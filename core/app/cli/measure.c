@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "app/cli/results.h"
+
 void tfr_measure_apply_flags(struct tfr_args *args) {
     const size_t verbose = tfr_args_count(args, "verbose");
     if (tfr_args_count(args, "quiet") > 0) {
@@ -58,9 +60,9 @@ int tfr_measure_deliver(const struct tfr_engine *engine, const char *text, size_
         const enum tfr_status status = tfr_result_write(task.output_file, text, size, task.force);
         return status == TFR_OK ? 0 : tfr_cli_fail(status);
     }
-    fwrite(text, 1, size, stdout);
+    tfr_results_put(text, size);
     if (size > 0 && text[size - 1] != '\n') {
-        putchar('\n');
+        tfr_results_put("\n", 1);
     }
     return tfr_cli_flush();
 }

@@ -79,6 +79,8 @@ struct tfr_memory {
 TFR_API struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine);
 /* Rank 0. Without a tokenizer prompts are ids, and generations have ids and no text. */
 TFR_API bool tfr_engine_has_tokenizer(struct tfr_engine *engine);
+/* The same, and a failure where there is one that could not be read for want of memory: an answer would be ids in place of text. */
+TFR_API enum tfr_status tfr_engine_find_tokenizer(struct tfr_engine *engine, bool *found);
 TFR_API int tfr_engine_threads(const struct tfr_engine *engine);
 
 /* ---- sessions ------------------------------------------------------------------------------------------- */
@@ -274,6 +276,8 @@ TFR_API struct tfr_engine_io tfr_engine_io(const struct tfr_engine *engine);
 /* Results and statistics as one JSON document ("schema": "tfrun-generate-1"). */
 TFR_API enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struct tfr_generation *results, size_t n,
                                             const struct tfr_generation_stats *stats, char **text);
+/* Removes what is written of files that are not complete yet. Only for a program that ends: its signal handler may call this. */
+TFR_API void tfr_abandon_files(void);
 /* A file that appears complete or not at all; an existing one is refused unless `force`. With `text` NULL
  * nothing is written: only whether it could be is checked, so that long work does not end in a refusal. */
 TFR_API enum tfr_status tfr_result_write(const char *path, const char *text, size_t size, bool force);

@@ -1,0 +1,29 @@
+/* memtext.h - a text that grows in memory, written with the functions of stdio: open_memstream, with every failure told.
+ *
+ * Without memory the stream drops what it is given, so the end must ask: a report that lacks its middle is no report. */
+#ifndef TFR_BASE_MEMTEXT_H
+#define TFR_BASE_MEMTEXT_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/status.h"
+
+/* `*text` is set by the end; tfr_free it. `size` lives as long as the stream. */
+static inline enum tfr_status tfr_memtext_open(FILE **stream, char **text, size_t *size) {
+    *text = NULL;
+    *stream = open_memstream(text, size);
+    return *stream != NULL ? TFR_OK : tfr_raise(TFR_RESOURCE, "no memory for a text");
+}
+
+static inline enum tfr_status tfr_memtext_close(FILE *stream, char **text) {
+    const bool failed = ferror(stream) != 0;
+    if (fclose(stream) == 0 && !failed) {
+        return TFR_OK;
+    }
+    free(*text);
+    *text = NULL;
+    return tfr_raise(TFR_RESOURCE, "no memory for a text");
+}
+
+#endif
