@@ -108,6 +108,18 @@ enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine);
 enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct tfr_config *config,
                                   const struct tfr_machine *machine);
 
+/* memory_need.c: refuses weights that can't fit into the memory that is free for this process, and warns
+ * where weights and one full sequence do not. */
+enum tfr_status tfr_rank_check_memory(const struct tfr_engine *engine);
+struct tfr_memory_need {
+    int64_t n_layers, weights_bytes, cache_bytes;
+    int64_t free_bytes; /* 0: not known */
+    bool can_halve;     /* weights are packed as f32 */
+};
+int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, bool has_vocabulary,
+                         int64_t element_bytes);
+enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need *need);
+
 /* limits.c: what runtime.kv_* say. */
 enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config);
 int64_t tfr_kv_capacity(const struct tfr_config *config);
