@@ -1,0 +1,136 @@
+/* gpt2_nodes.c - one call for each kind of node and value that GPT-2's graph is made of.
+ *
+ * The first failure sticks in the builder and every later call does nothing.
+ */
+#include "graph/gpt2_builder.h"
+
+#include <stdio.h>
+
+#include "graph/op.h"
+
+struct tfr_node tfr_gpt2_node(const struct tfr_gpt2_builder *b, enum tfr_op op, const char *name) {
+    struct tfr_node node = {.op = op, .layer = b->block, .arg = {-1, -1, -1, -1, -1, -1}};
+    if (b->block >= 0) {
+        snprintf(node.name, sizeof(node.name), "h.%lld.%s", (long long)b->block, name);
+    } else {
+        snprintf(node.name, sizeof(node.name), "%s", name);
+    }
+    return node;
+}
+
+int tfr_gpt2_add_node(struct tfr_gpt2_builder *b, const struct tfr_node *node, const struct tfr_value *given) {
+    int output = TFR_GPT2_NOTHING;
+    if (b->status == TFR_OK) {
+        b->status = tfr_graph_add_node(b->graph, node, given, &output);
+    }
+    return output;
+}
+
+int tfr_gpt2_add_value(struct tfr_gpt2_builder *b, const struct tfr_value *value) {
+    int id = TFR_GPT2_NOTHING;
+    if (b->status == TFR_OK) {
+        b->status = tfr_graph_add_value(b->graph, value, &id);
+    }
+    return id;
+}
+
+/* A parameter that kernels want as `dtype`. */
+static int param(struct tfr_gpt2_builder *b, enum tfr_param which, enum tfr_dtype dtype) {
+    struct tfr_value value = {.kind = TFR_VALUE_WEIGHT, .dtype = dtype};
+    value.rank = tfr_model_param_shape(b->hparams, which, value.dim);
+    tfr_model_param_name(which, b->block, value.name, sizeof(value.name));
+    if (b->spec->model != NULL) {
+        value.weight = tfr_model_param(b->spec->model, which, b->block);
+    }
+    return tfr_gpt2_add_value(b, &value);
+}
+
+int tfr_gpt2_table(struct tfr_gpt2_builder *b, enum tfr_param which) {
+    const struct tfr_weight *weight = b->spec->model != NULL ? tfr_model_param(b->spec->model, which, 0) : NULL;
+    enum tfr_dtype dtype = weight != NULL ? weight->tensor.dtype : b->spec->dtype;
+    return param(b, which, dtype == TFR_DTYPE_F64 ? TFR_DTYPE_F32 : dtype);
+}
+
+int tfr_gpt2_io_input(struct tfr_gpt2_builder *b, enum tfr_io io, const char *name, enum tfr_rows_var rows) {
+    struct tfr_value value = {.kind = TFR_VALUE_IO, .io = io, .rows = rows, .dtype = TFR_DTYPE_I32, .rank = 1};
+    value.dim[0] = rows == TFR_ROWS_TOKENS ? b->spec->rows_max : b->spec->logits_max;
+    snprintf(value.name, sizeof(value.name), "%s", name);
+    return tfr_gpt2_add_value(b, &value);
+}
+
+int tfr_gpt2_rows_input(struct tfr_gpt2_builder *b, const char *name) {
+    struct tfr_value value = {
+        .kind = TFR_VALUE_IO, .io = TFR_IO_EMBEDS, .rows = TFR_ROWS_TOKENS, .dtype = TFR_DTYPE_F32, .rank = 2};
+    value.dim[0] = b->spec->rows_max;
+    value.dim[1] = b->hparams->n_embd;
+    snprintf(value.name, sizeof(value.name), "%s", name);
+    return tfr_gpt2_add_value(b, &value);
+}
+
+int tfr_gpt2_layer_norm(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight, const struct tfr_value *given) {
+    struct tfr_node node = tfr_gpt2_node(b, TFR_OP_LAYER_NORM, name);
+    node.arg[0] = x;
+    node.arg[1] = param(b, weight, TFR_DTYPE_F32);
+    node.arg[2] = param(b, weight + 1, TFR_DTYPE_F32);
+    node.attrs.epsilon = (float)b->hparams->layer_norm_epsilon;
+    return tfr_gpt2_add_node(b, &node, given);
+}
+
+int tfr_gpt2_linear(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight) {
+    struct tfr_node node = tfr_gpt2_node(b, TFR_OP_LINEAR, name);
+    node.arg[0] = x;
+    node.arg[1] = param(b, weight, b->spec->dtype);
+    node.arg[2] = param(b, weight + 1, TFR_DTYPE_F32);
+    return tfr_gpt2_add_node(b, &node, NULL);
+}
+
+int tfr_gpt2_activation(struct tfr_gpt2_builder *b, const char *name, int x) {
+    struct tfr_node node = tfr_gpt2_node(b, TFR_OP_ACTIVATION, name);
+    node.arg[0] = x;
+    node.attrs.activation = b->hparams->activation;
+    return tfr_gpt2_add_node(b, &node, NULL);
+}
+
+int tfr_gpt2_add(struct tfr_gpt2_builder *b, const char *name, int residual, int y) {
+    struct tfr_node node = tfr_gpt2_node(b, TFR_OP_ADD, name);
+    node.arg[0] = residual;
+    node.arg[1] = y;
+    return tfr_gpt2_add_node(b, &node, NULL);
+}
+
+int tfr_gpt2_gather_rows(struct tfr_gpt2_builder *b, int x) {
+    struct tfr_node node = tfr_gpt2_node(b, TFR_OP_GATHER_ROWS, "gather_rows");
+    node.arg[0] = x;
+    node.arg[1] = tfr_gpt2_io_input(b, TFR_IO_ROWS, "rows", TFR_ROWS_LOGITS);
+    return tfr_gpt2_add_node(b, &node, NULL);
+}
+
+int tfr_gpt2_head_linear(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight, enum tfr_param bias,
+                         const struct tfr_value *given) {
+    struct tfr_node node = tfr_gpt2_node(b, TFR_OP_LINEAR, name);
+    node.arg[0] = x;
+    node.arg[1] = param(b, weight, b->spec->dtype);
+    node.arg[2] = bias != TFR_PARAM_COUNT ? param(b, bias, TFR_DTYPE_F32) : -1;
+    node.attrs.transposed = 1;
+    return tfr_gpt2_add_node(b, &node, given);
+}
+
+int tfr_gpt2_hop(struct tfr_gpt2_builder *b, int x, int from, int to, int64_t tag, enum tfr_rows_var rows) {
+    if (from == to || (b->spec->rank != from && b->spec->rank != to)) {
+        return x;
+    }
+    bool sends = b->spec->rank == from;
+    char name[64];
+    snprintf(name, sizeof(name), sends ? "send.%lld" : "recv.%lld", (long long)tag);
+    struct tfr_node node = tfr_gpt2_node(b, sends ? TFR_OP_SEND_HIDDEN : TFR_OP_RECV_HIDDEN, name);
+    node.attrs.peer = sends ? to : from;
+    node.attrs.tag = (int32_t)tag;
+    if (sends) {
+        node.arg[0] = x;
+        return tfr_gpt2_add_node(b, &node, NULL);
+    }
+    struct tfr_value given = {.kind = TFR_VALUE_ACT, .rows = rows, .dtype = TFR_DTYPE_F32, .rank = 2};
+    given.dim[0] = rows == TFR_ROWS_TOKENS ? b->spec->rows_max : b->spec->logits_max;
+    given.dim[1] = b->hparams->n_embd;
+    return tfr_gpt2_add_node(b, &node, &given);
+}
