@@ -51,13 +51,25 @@ bool tfr_option_nearest(const char *prefix, const char *name, char *text, size_t
 bool tfr_option_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size);
 bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why,
                           size_t size);
+
+/* config_parse.c: true if the whole text is such a value and it fits. */
+bool tfr_parse_integer(const char *text, int64_t *value);
+bool tfr_parse_real(const char *text, double *value);
+bool tfr_parse_bool(const char *text, bool *value);
+
+/* config_storage.c: all options at once, and what an option owns. */
 void tfr_options_set_defaults(struct tfr_options *options);
 void tfr_option_clear(struct tfr_options *options, int option);
 void tfr_options_free(struct tfr_options *options);
 /* `to` is all of `from` and shares nothing with it; on failure it is to be freed all the same. */
 enum tfr_status tfr_options_copy(struct tfr_options *to, const struct tfr_options *from);
-/* A JSON value as it may stand in a message: 1.4, "high", {...}. */
+
+/* config_show.c: an option's value as it may stand in a message. */
+void tfr_option_value_text(struct tfr_options *options, int option, char *text, size_t size);
+/* So a JSON value: 1.4, "high", {...}. */
 const char *tfr_json_value_text(const tfr_json *node, char *text, size_t size);
+/* A node as JSON text; NULL without memory. */
+char *tfr_config_json_text(const struct tfr_json_doc *doc, const tfr_json *node);
 
 /* config_model.c: the fields of Hugging Face, a line each in model_fields.def. */
 struct tfr_model_field {
@@ -85,10 +97,15 @@ struct tfr_model_field {
 #define TFR_NO_MEMBER SIZE_MAX
 const struct tfr_model_field *tfr_config_model_fields(size_t *n);
 void tfr_config_read_model(struct tfr_config_reader *reader, const tfr_json *root);
+bool tfr_config_is_model_field(const char *key);
+/* Complains that the field `name` "is not" what `words` say. */
+void tfr_config_wrong_type(struct tfr_config_reader *reader, const tfr_json *node, const char *name, const char *words);
+/* config_names.c: model_type and architectures, before the table's fields; then those fields that hold a name. */
+void tfr_config_read_classes(struct tfr_config_reader *reader, const tfr_json *root);
+void tfr_config_read_names(struct tfr_config_reader *reader, const tfr_json *root);
 /* config_labels.c: id2label, where given, decides the number of labels, as in Hugging Face's config class. */
 void tfr_config_read_labels(struct tfr_config_reader *reader, const tfr_json *root);
 void tfr_config_free_labels(struct tfr_string_list *labels);
-bool tfr_config_is_model_field(const char *key);
 
 /* config_trust.c: refuses what the file says and only the user may say. After the overrides; `tfrun` may be NULL. */
 void tfr_config_check_trust(struct tfr_config_reader *reader, const tfr_json *tfrun);
@@ -99,14 +116,19 @@ const tfr_json *tfr_config_find_option(const tfr_json *tfrun, const char *key);
 enum tfr_status tfr_config_collect(struct tfr_config_reader *reader, const struct tfr_override *overrides,
                                    size_t n_overrides, struct tfr_findings *findings);
 
-/* config_generation.c: generation settings under Hugging Face's names, weakest source first; then what they mean together. */
+/* config_generation.c: generation settings under Hugging Face's names, weakest source first. */
 void tfr_config_read_task_params(struct tfr_config_reader *reader, const tfr_json *root);
 void tfr_config_read_generation_file(struct tfr_config_reader *reader);
 /* eos_token_id of the model where it is a list. */
 void tfr_config_read_eos_list(struct tfr_config_reader *reader, const tfr_json *list);
+/* Who gave a value, for messages: "the command line". */
+const char *tfr_config_origin_name(enum tfr_origin origin);
+
+/* config_settle.c: what the settings of all sources mean together. */
 void tfr_config_settle_sampling(struct tfr_config_reader *reader);
 /* The same once more after a request's own settings. Those of them without effect pass: clients send all that they have. */
 void tfr_config_settle_request(struct tfr_config_reader *reader);
+
 /* config_leftovers.c: settings that somebody's last call left in a file. */
 /* An empty list or object, or a length below 0, which transformers reads as "no such setting"; an empty
  * eos_token_id is "no end". */
@@ -114,8 +136,6 @@ bool tfr_config_asks_for_nothing(const tfr_json *node);
 /* Of the end tokens and of the suppressed ones only ids that the vocabulary has can come: a list of these, as
  * JSON. NULL for other settings and for what is no list of ids. */
 char *tfr_config_ids_that_occur(const struct tfr_config_reader *reader, const tfr_json *node);
-/* A node as JSON text; NULL without memory. */
-char *tfr_config_json_text(const struct tfr_json_doc *doc, const tfr_json *node);
 
 /* config_tfrun.c: the key "tfrun" and the device map. */
 void tfr_config_read_tfrun(struct tfr_config_reader *reader, const tfr_json *object);

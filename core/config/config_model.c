@@ -3,7 +3,6 @@
  * declares one; keys that nobody here knows are left alone (every release of transformers adds some). */
 #include "config/config_internal.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,17 +33,7 @@ static const struct tfr_model_field fields[] = {
 #undef MEMBER
 };
 
-static const struct {
-    const char *name;
-    enum tfr_activation activation;
-} activations[] = {
-#define ACTIVATION_ENTRY(enum_name, config_name) {config_name, TFR_ACT_##enum_name},
-    TFR_ACTIVATION_LIST(ACTIVATION_ENTRY)
-#undef ACTIVATION_ENTRY
-};
-
-static void wrong_type(struct tfr_config_reader *reader, const tfr_json *node, const char *name,
-                       const char *words) {
+void tfr_config_wrong_type(struct tfr_config_reader *reader, const tfr_json *node, const char *name, const char *words) {
     char shown[64];
     tfr_config_complain(reader, node, TFR_CONFIG, "%s = %s is not %s", name,
                         tfr_json_value_text(node, shown, sizeof(shown)), words);
@@ -63,8 +52,8 @@ static bool read_integer(struct tfr_config_reader *reader, const struct tfr_mode
         return false;
     }
     if (!is_whole) {
-        wrong_type(reader, node, field->name,
-                   field->kind == TFR_FIELD_INT ? "a whole number" : "a whole number or null");
+        tfr_config_wrong_type(reader, node, field->name,
+                              field->kind == TFR_FIELD_INT ? "a whole number" : "a whole number or null");
         return false;
     }
     if ((double)parsed < field->min || (double)parsed > field->max) {
@@ -106,7 +95,7 @@ static void read_token(struct tfr_config_reader *reader, const struct tfr_model_
 static void read_real(struct tfr_config_reader *reader, const struct tfr_model_field *field, const tfr_json *node,
                       double *member) {
     if (tfr_json_kind(node) != TFR_JSON_NUMBER) {
-        wrong_type(reader, node, field->name, "a number");
+        tfr_config_wrong_type(reader, node, field->name, "a number");
         return;
     }
     const double value = tfr_json_number(node);
@@ -140,7 +129,7 @@ static void read_field(struct tfr_config_reader *reader, const struct tfr_model_
         return;
     case TFR_FIELD_BOOL:
         if (tfr_json_kind(node) != TFR_JSON_BOOL) {
-            wrong_type(reader, node, field->name, "true or false");
+            tfr_config_wrong_type(reader, node, field->name, "true or false");
             return;
         }
         *(bool *)member = tfr_json_bool(node);
@@ -198,147 +187,6 @@ static void read_fields(struct tfr_config_reader *reader, const tfr_json *root) 
             read_field(reader, &fields[i], node != NULL ? node : other);
         }
     }
-}
-
-static void read_model_type(struct tfr_config_reader *reader, const tfr_json *root) {
-    const tfr_json *type = tfr_json_member(root, "model_type");
-    if (type == NULL) {
-        if (tfr_json_member(root, "architectures") == NULL) {
-            tfr_config_complain(reader, root, TFR_CONFIG,
-                                "no model_type: this is not the config.json of a Hugging Face model");
-        }
-        return;
-    }
-    if (tfr_json_kind(type) != TFR_JSON_STRING) {
-        wrong_type(reader, type, "model_type", "a text");
-    } else if (strcmp(tfr_json_string(type), "gpt2") != 0) {
-        tfr_config_complain(reader, type, TFR_UNSUPPORTED,
-                            "model_type = \"%s\" is not supported; tfrun runs \"gpt2\"",
-                            tfr_json_string(type));
-    }
-}
-
-struct named_value {
-    const char *name;
-    int value;
-};
-
-/* Index of a name, -1 if unknown. */
-static int find_name(const char *name, const struct named_value *names, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(name, names[i].name) == 0) {
-            return (int)i;
-        }
-    }
-    return -1;
-}
-
-static const struct named_value heads[] = {
-    {"GPT2LMHeadModel", TFR_HEAD_LM},
-    {"GPT2Model", TFR_HEAD_NONE},
-    {"GPT2DoubleHeadsModel", TFR_HEAD_DOUBLE},
-    {"GPT2ForSequenceClassification", TFR_HEAD_SEQUENCE},
-    {"GPT2ForTokenClassification", TFR_HEAD_TOKEN},
-    {"GPT2ForQuestionAnswering", TFR_HEAD_QA},
-};
-
-static void read_architectures(struct tfr_config_reader *reader, const tfr_json *root) {
-    const tfr_json *list = tfr_json_member(root, "architectures");
-    if (list == NULL || tfr_json_kind(list) == TFR_JSON_NULL) {
-        return;
-    }
-    if (tfr_json_kind(list) != TFR_JSON_ARRAY) {
-        wrong_type(reader, list, "architectures", "a list of class names");
-        return;
-    }
-    for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
-        const char *name = tfr_json_string(item);
-        if (name == NULL) {
-            wrong_type(reader, item, "architectures", "a list of class names");
-            return;
-        }
-        int head = find_name(name, heads, TFR_COUNT_OF(heads));
-        if (head < 0 && item == tfr_json_first(list)) {
-            tfr_config_complain(reader, item, TFR_UNSUPPORTED,
-                                "architecture %s is not supported; tfrun runs GPT2LMHeadModel, GPT2Model, "
-                                "GPT2DoubleHeadsModel and GPT2For(Sequence|Token)Classification, -QuestionAnswering",
-                                name);
-        } else if (item == tfr_json_first(list)) { /* the others are read by nobody */
-            reader->config->model.head = heads[head].value;
-        }
-    }
-}
-
-/* A field that is null or one of a few names. */
-static void read_choice(struct tfr_config_reader *reader, const tfr_json *root, const char *field,
-                        const struct named_value *names, size_t n, int *member) {
-    const tfr_json *node = tfr_json_member(root, field);
-    if (node == NULL || tfr_json_kind(node) == TFR_JSON_NULL) {
-        return;
-    }
-    const char *name = tfr_json_string(node);
-    int at = name != NULL ? find_name(name, names, n) : -1;
-    if (at >= 0) {
-        *member = names[at].value;
-    } else {
-        char shown[64];
-        tfr_config_complain(reader, node, TFR_UNSUPPORTED, "%s = %s is not supported; known are %s to %s", field,
-                            tfr_json_value_text(node, shown, sizeof(shown)), names[0].name, names[n - 1].name);
-    }
-}
-
-static void read_head_fields(struct tfr_config_reader *reader, const tfr_json *root) {
-    static const struct named_value problems[] = {{"regression", TFR_PROBLEM_REGRESSION},
-                                                  {"single_label_classification", TFR_PROBLEM_SINGLE_LABEL},
-                                                  {"multi_label_classification", TFR_PROBLEM_MULTI_LABEL}};
-    static const struct named_value summaries[] = {{"cls_index", TFR_SUMMARY_CLS_INDEX},
-                                                   {"first", TFR_SUMMARY_FIRST},
-                                                   {"last", TFR_SUMMARY_LAST},
-                                                   {"mean", TFR_SUMMARY_MEAN}};
-    static const struct named_value functions[] = {
-#define ACTIVATION_ENTRY(enum_name, config_name) {config_name, TFR_ACT_##enum_name},
-        TFR_ACTIVATION_LIST(ACTIVATION_ENTRY)
-#undef ACTIVATION_ENTRY
-    };
-    struct tfr_hparams *model = &reader->config->model;
-    tfr_config_read_labels(reader, root);
-    read_choice(reader, root, "problem_type", problems, TFR_COUNT_OF(problems), &model->problem_type);
-    read_choice(reader, root, "summary_type", summaries, TFR_COUNT_OF(summaries), &model->summary_type);
-    read_choice(reader, root, "summary_activation", functions, TFR_COUNT_OF(functions), &model->summary_activation);
-}
-
-static void read_activation(struct tfr_config_reader *reader, const tfr_json *root) {
-    const tfr_json *node = tfr_json_member(root, "activation_function");
-    if (node == NULL) {
-        return;
-    }
-    const char *name = tfr_json_string(node);
-    if (name == NULL) {
-        wrong_type(reader, node, "activation_function", "a text");
-        return;
-    }
-    const char *names[TFR_COUNT_OF(activations)];
-    for (size_t i = 0; i < TFR_COUNT_OF(activations); i++) {
-        names[i] = activations[i].name;
-        if (strcmp(names[i], name) == 0) {
-            reader->config->model.activation = (int)activations[i].activation;
-            reader->config->model.activation_name = activations[i].name;
-            return;
-        }
-    }
-    if (strcmp(name, "prelu") == 0 || strcmp(name, "xielu") == 0) {
-        tfr_config_complain(
-            reader, node, TFR_UNSUPPORTED,
-            "activation_function = \"%s\" is not supported: it has learned parameters that no GPT-2 "
-            "checkpoint stores",
-            name);
-        return;
-    }
-    const char *nearest = tfr_nearest_name(name, names, TFR_COUNT_OF(names));
-    tfr_config_complain(reader, node, TFR_CONFIG, "unknown activation_function \"%s\"; %s%s%s", name,
-                        nearest != NULL ? "did you mean \""
-                                        : "GPT-2 models use gelu_new, gelu, relu, silu or tanh",
-                        nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
 }
 
 static bool is_refused(const struct tfr_model_field *field, const tfr_json *node) {
@@ -417,11 +265,9 @@ const struct tfr_model_field *tfr_config_model_fields(size_t *n) {
 void tfr_config_read_model(struct tfr_config_reader *reader, const tfr_json *root) {
     struct tfr_hparams *model = &reader->config->model;
     set_defaults(model);
-    read_model_type(reader, root);
-    read_architectures(reader, root);
+    tfr_config_read_classes(reader, root);
     read_fields(reader, root);
-    read_activation(reader, root);
-    read_head_fields(reader, root);
+    tfr_config_read_names(reader, root);
     refuse_unsupported(reader, root);
     check_heads(reader, root);
     drop_tokens_outside(model);

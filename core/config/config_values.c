@@ -2,12 +2,8 @@
  * ranges and choices; knows nothing of files, places and who asked. */
 #include "config/config_internal.h"
 
-#include <errno.h>
-#include <locale.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -130,40 +126,6 @@ static bool append_item(struct tfr_options *options, int option, const char *ite
     return true;
 }
 
-/* Whole text is one decimal integer that fits. */
-static bool parse_integer(const char *text, int64_t *value) {
-    char *end;
-    errno = 0;
-    const long long parsed = strtoll(text, &end, 10);
-    *value = parsed;
-    return errno == 0 && end != text && *end == '\0' && text[0] != ' ' && text[0] != '+';
-}
-
-static bool parse_real(const char *text, double *value) {
-    if (text[strspn(text, "+-.0123456789eE")] != '\0') {
-        return false; /* strtod would take "nan", "inf", hexadecimal and leading blanks */
-    }
-    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* a host program may have a decimal comma */
-    if (plain == (locale_t)0) {
-        return false;
-    }
-    char *end;
-    *value = strtod_l(text, &end, plain);
-    freelocale(plain);
-    return end != text && *end == '\0' && isfinite(*value);
-}
-
-static bool parse_bool(const char *text, bool *value) {
-    static const char *const yes[] = {"true", "on", "1", "yes"}, *const no[] = {"false", "off", "0", "no"};
-    for (size_t i = 0; i < TFR_COUNT_OF(yes); i++) {
-        if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
-            *value = strcmp(text, yes[i]) == 0;
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool number_from_text(struct tfr_options *options, int option, const char *value, char *why,
                              size_t size) {
     const enum tfr_option_type type = tfr_option_type(option);
@@ -177,10 +139,10 @@ static bool number_from_text(struct tfr_options *options, int option, const char
     }
     double real;
     int64_t integer;
-    if (type == TFR_OPTION_REAL && parse_real(value, &real)) {
+    if (type == TFR_OPTION_REAL && tfr_parse_real(value, &real)) {
         return store_real(options, option, real, value, why, size);
     }
-    if (type != TFR_OPTION_REAL && parse_integer(value, &integer)) {
+    if (type != TFR_OPTION_REAL && tfr_parse_integer(value, &integer)) {
         return store_integer(options, option, integer, why, size);
     }
     return wrong(why, size, "\"%s\" is not %s", value, type_words(type));
@@ -201,8 +163,7 @@ bool tfr_option_from_text(struct tfr_options *options, int option, const char *v
                           size_t size) {
     switch (tfr_option_type(option)) {
     case TFR_OPTION_BOOL:
-        return parse_bool(value, tfr_option_member(options, option)) ||
-               wrong(why, size, "\"%s\" is not true or false", value);
+        return tfr_parse_bool(value, tfr_option_member(options, option)) || wrong(why, size, "\"%s\" is not true or false", value);
     case TFR_OPTION_INT:
     case TFR_OPTION_REAL:
     case TFR_OPTION_COUNT:
@@ -328,112 +289,4 @@ bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tf
         return path_from_json(reader, option, text, why, size);
     }
     return tfr_option_from_text(options, option, text, why, size);
-}
-
-void tfr_options_set_defaults(struct tfr_options *options) {
-    size_t n;
-    const struct tfr_option_info *infos = tfr_option_table(&n);
-    char why[256];
-    for (size_t i = 0; i < n; i++) {
-        if (tfr_option_type((int)i) == TFR_OPTION_SEED) {
-            *(int64_t *)tfr_option_member(options, (int)i) = -1;
-        }
-        if (infos[i].default_text != NULL) {
-            tfr_option_from_text(options, (int)i, infos[i].default_text, why, sizeof(why));
-        }
-    }
-}
-
-void tfr_option_clear(struct tfr_options *options, int option) {
-    const enum tfr_option_type type = tfr_option_type(option);
-    if (type == TFR_OPTION_TEXT || type == TFR_OPTION_PATH || type == TFR_OPTION_JSON) {
-        char **member = tfr_option_member(options, option);
-        tfr_free(*member);
-        *member = NULL;
-    }
-    if (type == TFR_OPTION_LIST) {
-        struct tfr_string_list *list = tfr_option_member(options, option);
-        for (size_t i = 0; i < list->n; i++) {
-            tfr_free(list->items[i]);
-        }
-        tfr_free(list->items);
-        *list = (struct tfr_string_list){0};
-    }
-}
-
-void tfr_options_free(struct tfr_options *options) {
-    size_t n;
-    tfr_option_table(&n);
-    for (size_t i = 0; i < n; i++) {
-        tfr_option_clear(options, (int)i);
-    }
-}
-
-static bool owns_text(int option) {
-    const enum tfr_option_type type = tfr_option_type(option);
-    return type == TFR_OPTION_TEXT || type == TFR_OPTION_PATH || type == TFR_OPTION_JSON;
-}
-
-static enum tfr_status copy_list(struct tfr_string_list *to, const struct tfr_string_list *from) {
-    to->items = from->n > 0 ? tfr_alloc(from->n, sizeof(*to->items)) : NULL;
-    for (; to->items != NULL && to->n < from->n; to->n++) {
-        to->items[to->n] = tfr_strdup(from->items[to->n]);
-        if (to->items[to->n] == NULL) {
-            return TFR_RESOURCE;
-        }
-    }
-    return to->n == from->n ? TFR_OK : TFR_RESOURCE;
-}
-
-enum tfr_status tfr_options_copy(struct tfr_options *to, const struct tfr_options *from) {
-    struct tfr_options *source = (struct tfr_options *)from; /* members are looked up in something that is not const */
-    size_t n;
-    tfr_option_table(&n);
-    *to = *from;
-    for (size_t i = 0; i < n; i++) {
-        if (owns_text((int)i)) {
-            *(char **)tfr_option_member(to, (int)i) = NULL;
-        } else if (tfr_option_type((int)i) == TFR_OPTION_LIST) {
-            *(struct tfr_string_list *)tfr_option_member(to, (int)i) = (struct tfr_string_list){0};
-        }
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (tfr_option_type((int)i) == TFR_OPTION_LIST) {
-            TFR_TRY(copy_list(tfr_option_member(to, (int)i), tfr_option_member(source, (int)i)));
-        } else if (owns_text((int)i) && *(char **)tfr_option_member(source, (int)i) != NULL) {
-            char **text = tfr_option_member(to, (int)i);
-            *text = tfr_strdup(*(char **)tfr_option_member(source, (int)i));
-            if (*text == NULL) {
-                return TFR_RESOURCE;
-            }
-        }
-    }
-    return TFR_OK;
-}
-
-const char *tfr_json_value_text(const tfr_json *node, char *text, size_t size) {
-    switch (tfr_json_kind(node)) {
-    case TFR_JSON_NULL:
-        snprintf(text, size, "null");
-        break;
-    case TFR_JSON_BOOL:
-        snprintf(text, size, "%s", tfr_json_bool(node) ? "true" : "false");
-        break;
-    case TFR_JSON_NOT_FINITE:
-        snprintf(text, size, "%s (JSON has none, Python writes it)", tfr_json_not_finite(node));
-        break;
-    case TFR_JSON_NUMBER:
-        snprintf(text, size, "%.15g", tfr_json_number(node));
-        break;
-    case TFR_JSON_STRING:
-        snprintf(text, size, "\"%.40s\"", tfr_json_string(node));
-        break;
-    case TFR_JSON_ARRAY:
-        snprintf(text, size, "[...]");
-        break;
-    case TFR_JSON_OBJECT:
-        snprintf(text, size, "{...}");
-        break;
-    }
-    return text;
 }

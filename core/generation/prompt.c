@@ -83,7 +83,7 @@ static enum tfr_status check_prompt(const struct reading *reading) {
     return truncate_prompt(reading);
 }
 
-/* max_length counts the prompt; where it stands, max_tokens does not count (config_generation.c settled that). */
+/* max_length counts the prompt; where it stands, max_tokens does not count (config_settle.c settled that). */
 static enum tfr_status settle_length(const struct reading *reading, int64_t *max_tokens) {
     const struct tfr_engine *engine = reading->engine;
     const int64_t limit = tfr_engine_n_positions(engine), n = (int64_t)reading->ids->n, room = limit - n;
