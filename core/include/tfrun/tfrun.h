@@ -1,7 +1,8 @@
 /* tfrun.h - the application interface of tfrun: open an engine, run sessions on it, ask it to explain itself.
  *
- * In order of use: options, engine, sessions, requests, generations, text and tokens, reports, checkpoints. The command `tfrun`
- * is a client of this header like any other.
+ * In order of use: options, engine, sessions, requests, generations, text and tokens, reports, checkpoints; then two parts in
+ * files of their own, evaluate.h and forward_pass.h, which come with this one. The command `tfrun` is a client of this header like
+ * any other.
  *
  * Conventions
  *  - Functions that can fail return enum tfr_status; tfr_last_error() has the sentence (several lines for a config with
@@ -282,139 +283,6 @@ TFR_API void tfr_abandon_files(void);
  * nothing is written: only whether it could be is checked, so that long work does not end in a refusal. */
 TFR_API enum tfr_status tfr_result_write(const char *path, const char *text, size_t size, bool force);
 
-/* ---- scores and evaluation ------------------------------------------------------------------------------ */
-
-/* A sequence to score: the tokens from n_context (at least 1: nothing predicts the first) on, each given all
- * before it. At most n_positions + 1 tokens, as the last is predicted but not fed. */
-struct tfr_score_item {
-    const int32_t *ids;
-    size_t n, n_context;
-};
-struct tfr_token_score {
-    double logprob, best_logprob; /* natural logarithms: of this token, and of the model's first choice */
-    int32_t id, best_id;          /* equal when the token is the greedy choice */
-};
-struct tfr_score {
-    struct tfr_token_score *tokens; /* [n_tokens] the tokens from n_context on */
-    size_t n_tokens;
-    double logprob; /* their sum */
-    bool is_greedy; /* every one is the first choice */
-};
-/* Scores in ragged batches of at most runtime.max_batch sequences and runtime.max_rows rows; the logits of
- * one step are all that ever exists. results[n] are filled; free with tfr_score_free. A result depends on its
- * item alone. */
-TFR_API enum tfr_status tfr_score(struct tfr_engine *engine, const struct tfr_score_item *items, size_t n,
-                                  struct tfr_score *results);
-TFR_API void tfr_score_free(struct tfr_score *score);
-
-/* How far long work is; `value` (named, with its standard error) is the running result, not yet there while 0
- * are done. */
-struct tfr_progress {
-    const char *what, *unit, *value_name;
-    size_t done, total;
-    double value, error;
-    uint64_t elapsed_ns;
-};
-typedef void (*tfr_progress_fn)(void *user, const struct tfr_progress *progress);
-
-/* Perplexity of a text as the config's eval section says (docs/evaluation.md). Each token counts once. */
-struct tfr_evaluation {
-    size_t n_tokens, n_bytes; /* counted: all tokens but the first (all with eval.bos), and their bytes */
-    size_t n_greedy, n_windows;
-    int64_t ctx, stride;
-    bool bos;
-    double logprob;                           /* sum over the counted tokens */
-    double nll, nll_error, nll_error_windows; /* mean of -log p in nats; its standard error from tokens, and
-                                                 from windows (0: one window) */
-    double perplexity, perplexity_error;      /* exp(nll); nll_error carried over */
-    double bits_per_token, bits_per_byte;
-    uint64_t elapsed_ns;
-    struct tfr_token_score *tokens; /* [n_tokens] if asked for */
-};
-/* `progress` may be NULL. After TFR_CANCELLED the result covers what was done. Free with tfr_evaluation_free.
- */
-TFR_API enum tfr_status tfr_evaluate(struct tfr_engine *engine, const char *text, size_t size,
-                                     bool keep_tokens, tfr_progress_fn progress, void *user,
-                                     struct tfr_evaluation *evaluation);
-TFR_API void tfr_evaluation_free(struct tfr_evaluation *evaluation);
-
-/* JSON lines in, JSON lines out. Pairs: {"context", "continuation"} gives the continuation's log-probability.
- * Choices: {"context", "choices", "answer"} gives the likeliest choice, in all and by bytes. `name` is for
- * messages; on_line gets one line without its end for each input line in order, and last, for choices, a
- * summary. */
-enum tfr_score_lines { TFR_SCORE_PAIRS, TFR_SCORE_CHOICES };
-typedef bool (*tfr_line_fn)(void *user, const char *line, size_t size);
-TFR_API enum tfr_status tfr_score_jsonl(struct tfr_engine *engine, enum tfr_score_lines form,
-                                        const char *name, const char *text, size_t size, tfr_line_fn on_line,
-                                        tfr_progress_fn progress, void *user);
-
-/* ---- classification ------------------------------------------------------------------------------------- */
-
-struct tfr_label_score {
-    const char *name; /* by id2label; borrowed from the engine */
-    int32_t label;
-    float logit;
-    double score; /* softmax of the logits for one label of several, sigmoid for labels apart (problem_type
-                     multi_label_classification), the logit itself for regression */
-};
-struct tfr_classification {
-    int32_t *ids; /* [n_ids] tokens of the text */
-    size_t n_ids;
-    struct tfr_label_score *scores; /* [n_rows, n_labels], each row best first */
-    size_t n_rows, n_labels;        /* one row, or one for each token (is_per_token) */
-    bool is_per_token;
-};
-/* Labels of texts by a GPT2ForSequenceClassification or GPT2ForTokenClassification, as ragged batches of
- * runtime.max_batch; another head is refused. A result depends on its text alone, to the bit. results[n] are filled;
- * free with tfr_classification_free. Prompts' encoder states are refused. */
-TFR_API enum tfr_status tfr_classify(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n,
-                                     struct tfr_classification *results);
-TFR_API void tfr_classification_free(struct tfr_classification *classification);
-/* As text, or as one line of JSON ("schema": "tfrun-classify-1"), with the best `n_labels` labels of each row (0: all). */
-TFR_API enum tfr_status tfr_report_classification(struct tfr_engine *engine, const struct tfr_prompt *prompt,
-                                                  const struct tfr_classification *classification, size_t n_labels,
-                                                  enum tfr_report_form form, char **text);
-
-/* ---- one forward pass ----------------------------------------------------------------------------------- */
-
-/* Tensors in and out under Hugging Face's names (docs/semantics.md): input_ids or inputs_embeds, attention_mask, token_type_ids,
- * position_ids, head_mask, encoder_hidden_states, encoder_attention_mask, past_key_values.{i}.key, .value, .cross_key,
- * .cross_value, labels, mc_token_ids, mc_labels, start_positions, end_positions, logits_to_keep. Integers are I64 or I32, masks
- * also BOOL, U8 or F32, floats F32, F16, BF16 or F64; data are dense and may be unaligned. Results are
- * F32 unless asked otherwise. */
-struct tfr_named_tensor {
-    const char *name;
-    struct tfr_tensor tensor;
-};
-
-enum tfr_attention { TFR_ATTN_AUTO, TFR_ATTN_EAGER, TFR_ATTN_FUSED };
-
-/* Of an option that the config has a default for. */
-enum tfr_switch { TFR_SWITCH_OFF = -1, TFR_SWITCH_CONFIG, TFR_SWITCH_ON };
-
-struct tfr_forward_options {
-    int use_cache, output_attentions, output_hidden_states; /* enum tfr_switch; the config's fields have these names */
-    bool auto_positions;      /* positions count the visible tokens of attention_mask, as generation does */
-    int packed;               /* enum tfr_switch: position_ids that do not go on by one begin another sequence of the row;
-                                 CONFIG: as in Hugging Face's classes, where nothing is cached, masked or given */
-    bool ragged;              /* masked tokens are not computed (zeros in all results) and are no row's last token */
-    int64_t logits_to_keep;   /* logits of the last so many positions; 0 all */
-    int attn;                 /* enum tfr_attention; AUTO leaves the choice to the config (runtime.attn) */
-    enum tfr_dtype out_dtype; /* F32, F16 or BF16 (to the nearest, ties to even) */
-};
-
-struct tfr_forward_reply; /* owns its tensors */
-
-/* Rank 0 calls; the head is the one that the config's architectures name. */
-TFR_API enum tfr_status tfr_forward(struct tfr_engine *engine, const struct tfr_named_tensor *inputs, size_t n_inputs,
-                                    const struct tfr_forward_options *options, struct tfr_forward_reply **reply);
-TFR_API size_t tfr_forward_reply_count(const struct tfr_forward_reply *reply);
-TFR_API const struct tfr_named_tensor *tfr_forward_reply_at(const struct tfr_forward_reply *reply, size_t index);
-TFR_API void tfr_forward_reply_close(struct tfr_forward_reply *reply);
-/* The same from a safetensors file to a safetensors file, which appears complete or not at all. */
-TFR_API enum tfr_status tfr_forward_file(struct tfr_engine *engine, const char *in_path, const char *out_path,
-                                         const struct tfr_forward_options *options);
-
 /* ---- text and tokens ------------------------------------------------------------------------------------ */
 
 struct tfr_vocabulary; /* a tokenizer on its own; any thread */
@@ -445,11 +313,6 @@ TFR_API enum tfr_status tfr_report_plan(const char *path, const struct tfr_overr
                                         const struct tfr_plan_question *question, enum tfr_report_form form, char **text);
 TFR_API enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enum tfr_report_form form, char **text);
 TFR_API enum tfr_status tfr_report_topology(enum tfr_report_form form, char **text);
-/* An evaluation; as the score of a text (tfrun score), with a line for each of its tokens if asked. */
-TFR_API enum tfr_status tfr_report_evaluation(struct tfr_engine *engine, const struct tfr_evaluation *evaluation,
-                                              enum tfr_report_form form, char **text);
-TFR_API enum tfr_status tfr_report_score(struct tfr_engine *engine, const struct tfr_evaluation *evaluation, bool per_token,
-                                         enum tfr_report_form form, char **text);
 TFR_API enum tfr_status tfr_report_config(const char *path, const struct tfr_override *overrides, size_t n_overrides, char **text);
 /* Every field, option and tensor with what becomes of it; headers alone are read. *verdict is TFR_OK if nothing is refused,
  * otherwise the status that opening would end in; the report is complete in either case. */
@@ -466,4 +329,9 @@ TFR_API enum tfr_status tfr_checkpoint_init(const char *config_path, const struc
 #ifdef __cplusplus
 }
 #endif
+
+/* Parts of this header: scores, evaluation and classification; one forward pass. */
+#include <tfrun/evaluate.h>
+#include <tfrun/forward_pass.h>
+
 #endif
