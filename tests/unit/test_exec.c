@@ -2,8 +2,10 @@
  * the trace. */
 #include "exec/exec.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "tfr_test.h"
 
@@ -11,8 +13,8 @@
  * 1 again. */
 enum { WIDTH = 4, ROWS = 6, N_TASKS = 3, N_THREADS = 2 };
 
-static int32_t run_affine(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
-                          const struct tfr_run_ctx *ctx) {
+static int32_t run_affine(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                          const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     (void)self;
     const float *x = args->arg[0];
     float *y = args->arg[1];
@@ -29,8 +31,8 @@ struct delayed {
 };
 static int n_polls, fails_at; /* the poll that fails; 0 none */
 
-static int32_t run_delay(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
-                         const struct tfr_run_ctx *ctx) {
+static int32_t run_delay(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                         const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     (void)self;
     struct delayed *state = args->run_state;
     (void)ctx;
@@ -40,8 +42,8 @@ static int32_t run_delay(const struct tfr_kernel *self, const struct tfr_problem
     return TFR_OK;
 }
 
-static int32_t poll_delay(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
-                          const struct tfr_run_ctx *ctx) {
+static int32_t poll_delay(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                          const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     struct delayed *state = args->run_state;
     (void)self, (void)problem;
     if (++n_polls == fails_at) {
@@ -54,14 +56,14 @@ static int32_t poll_delay(const struct tfr_kernel *self, const struct tfr_proble
 /* Ends when a message was completed while it ran. */
 static atomic_int n_completed;
 static int seen_inside;
-static int32_t poll_counted(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
-                            const struct tfr_run_ctx *ctx) {
+static int32_t poll_counted(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                            const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     const int done = poll_delay(self, problem, args, ctx);
     atomic_fetch_add(&n_completed, done);
     return done;
 }
-static int32_t run_long(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
-                        const struct tfr_run_ctx *ctx) {
+static int32_t run_long(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                        const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     (void)self;
     (void)args, (void)problem;
     for (int i = 0; i < 100; i++) {
@@ -79,8 +81,8 @@ static int32_t run_long(const struct tfr_kernel *self, const struct tfr_problem 
 }
 
 static int seen_nth;
-static int32_t run_alone(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
-                         const struct tfr_run_ctx *ctx) {
+static int32_t run_alone(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                         const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     (void)self;
     if (ctx->tid == 0) {
         seen_nth = ctx->nth;
@@ -90,8 +92,8 @@ static int32_t run_alone(const struct tfr_kernel *self, const struct tfr_problem
 
 /* One thread of the team fails; the others have done their part. */
 static bool breaks;
-static int32_t run_breaking(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
-                            const struct tfr_run_ctx *ctx) {
+static int32_t run_breaking(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                            const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     const int32_t status = run_affine(self, problem, args, ctx);
     if (breaks && ctx->tid == ctx->nth - 1) {
         snprintf(ctx->reason, ctx->reason_size, "thread %d gave up", ctx->tid);
@@ -100,12 +102,35 @@ static int32_t run_breaking(const struct tfr_kernel *self, const struct tfr_prob
     return status;
 }
 
-static const struct tfr_kernel breaking = {.name = "breaking", .run_class = TFR_RUN_TEAM, .run = run_breaking},
-                               affine = {.name = "affine", .run_class = TFR_RUN_TEAM, .run = run_affine},
-                               delay = {.name = "delay", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_delay},
-                               counted = {.name = "counted", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_counted},
-                               slow = {.name = "slow", .run_class = TFR_RUN_TEAM, .run = run_long},
-                               alone = {.name = "alone", .run_class = TFR_RUN_TEAM, .run = run_alone};
+/* A worker fails at once; the master goes on until a message of another run is complete. */
+static atomic_bool has_failed;
+static int32_t run_failing_meanwhile(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                                     const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+    (void)self, (void)problem, (void)args;
+    if (ctx->tid > 0) {
+        snprintf(ctx->reason, ctx->reason_size, "thread %d gave up", ctx->tid);
+        atomic_store(&has_failed, true);
+        return TFR_RESOURCE;
+    }
+    while (!atomic_load(&has_failed)) {
+        sched_yield();
+    }
+    usleep(20000); /* by now the failure is noted */
+    for (int i = 0; i < 1000 && atomic_load(&n_completed) == 0; i++) {
+        ctx->progress(ctx);
+    }
+    return TFR_OK;
+}
+
+static const struct tfr_kernel meanwhile = {
+    .name = "meanwhile", .run_class = TFR_RUN_TEAM, .run = run_failing_meanwhile};
+static const struct tfr_kernel
+    breaking = {.name = "breaking", .run_class = TFR_RUN_TEAM, .run = run_breaking},
+    affine = {.name = "affine", .run_class = TFR_RUN_TEAM, .run = run_affine},
+    delay = {.name = "delay", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_delay},
+    counted = {.name = "counted", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_counted},
+    slow = {.name = "slow", .run_class = TFR_RUN_TEAM, .run = run_long},
+    alone = {.name = "alone", .run_class = TFR_RUN_TEAM, .run = run_alone};
 
 /* embeds -> affine -> arena; delay; arena -> affine -> hidden[0]. */
 struct chain {
@@ -287,7 +312,8 @@ TFR_TEST(a_failing_task_ends_its_own_run) {
     assert_ok(tfr_exec_wait(bench.exec, run[1]));
     check_chain(&c, 1);
     tfr_raise(TFR_USAGE, "another text");
-    assert_refused(tfr_exec_wait(bench.exec, run[0]), TFR_RUNTIME, ": delay failed: poll 4 failed on purpose");
+    assert_refused(tfr_exec_wait(bench.exec, run[0]), TFR_RUNTIME,
+                   ": delay failed: poll 4 failed on purpose");
     tfr_exec_close_run(bench.exec, run[0]);
     tfr_exec_close_run(bench.exec, run[1]);
     fails_at = 0;
@@ -338,6 +364,33 @@ TFR_TEST(messages_move_on_inside_kernels) {
     }
     assert_ok(tfr_exec_wait(bench.exec, run[1]));
     assert_int_equal(seen_inside, 1);
+    tfr_exec_close_run(bench.exec, run[0]);
+    tfr_exec_close_run(bench.exec, run[1]);
+    close_bench(&bench);
+}
+
+TFR_TEST(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c, d;
+    struct tfr_run *run[2];
+    open_bench(&bench);
+    make_chain(&c, 50);
+    make_chain(&d, 1);
+    atomic_store(&n_completed, 0);
+    atomic_store(&has_failed, false);
+    c.tasks[0].n_successors = 0;
+    c.tasks[1].n_predecessors = 0;
+    c.tasks[1].kernel = &counted;
+    d.tasks[0].kernel = &meanwhile;
+    for (int r = 0; r < 2; r++) {
+        assert_ok(tfr_exec_open_run(bench.exec, &run[r], r == 0 ? &c.plan : &d.plan, &c.input[r]));
+        assert_ok(tfr_exec_submit(bench.exec, run[r]));
+    }
+    assert_refused(tfr_exec_wait(bench.exec, run[1]), TFR_RESOURCE, "thread 1 gave up");
+    assert_int_equal(atomic_load(&n_completed), 1);
+    assert_ok(tfr_exec_wait(bench.exec, run[0]));
+    check_chain(&c, 0);
     tfr_exec_close_run(bench.exec, run[0]);
     tfr_exec_close_run(bench.exec, run[1]);
     close_bench(&bench);
@@ -440,7 +493,9 @@ TFR_TEST(a_full_ring_keeps_the_newest) {
 
 TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_run_is_reset_and_runs_again),
               TFR_CASE(a_plan_without_tasks_is_done_at_once), TFR_CASE(progress_never_waits),
-              TFR_CASE(a_failing_task_ends_its_own_run), TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason),
-              TFR_CASE(messages_move_on_inside_kernels), TFR_CASE(a_task_alone_runs_on_the_master),
-              TFR_CASE(the_trace_shows_two_runs_at_once), TFR_CASE(a_full_ring_keeps_the_newest),
-              TFR_CASE(failed_allocation_at_any_point_leaks_nothing))
+              TFR_CASE(a_failing_task_ends_its_own_run),
+              TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason),
+              TFR_CASE(messages_move_on_inside_kernels),
+              TFR_CASE(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile),
+              TFR_CASE(a_task_alone_runs_on_the_master), TFR_CASE(the_trace_shows_two_runs_at_once),
+              TFR_CASE(a_full_ring_keeps_the_newest), TFR_CASE(failed_allocation_at_any_point_leaks_nothing))

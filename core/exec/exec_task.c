@@ -1,0 +1,194 @@
+/* exec_task.c - one task: its arguments, its run, its failure, its completion, and the messages that are
+ * polled meanwhile. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "exec/exec_internal.h"
+
+/* After a run was put in flight or has left. */
+void tfr_exec_trace_runs(struct tfr_exec *exec) {
+    if (exec->trace != NULL) {
+        tfr_trace_add_runs(exec->trace, exec->sched.n_runs);
+    }
+}
+
+static void leave(struct tfr_exec *exec, struct tfr_run *run) {
+    tfr_sched_remove(&exec->sched, run);
+    tfr_exec_trace_runs(exec);
+    exec->n_in_flight -= run->n_in_flight;
+    exec->stop |= exec->awaited == NULL || exec->awaited == run;
+}
+
+void tfr_exec_fail(struct tfr_exec *exec, struct tfr_run *run, enum tfr_status status) {
+    tfr_run_fail(run, status);
+    exec->n_events++;
+    leave(exec, run);
+}
+
+static void note_failure(struct tfr_exec *exec, int32_t status, const char *reason) {
+    if (!atomic_flag_test_and_set(&exec->noted)) {
+        exec->noted_status = status > 0 && status < TFR_STATUS_COUNT ? (enum tfr_status)status : TFR_RUNTIME;
+        snprintf(exec->noted_reason, sizeof exec->noted_reason, "%s",
+                 reason[0] != '\0' ? reason : "no reason given");
+    }
+}
+
+/* After a task, when no thread computes: what one of them noted ends the run. False: it did. */
+bool tfr_exec_take_failure(struct tfr_exec *exec, const struct tfr_ready *ready) {
+    const struct tfr_task *task = tfr_task_of(ready);
+    const enum tfr_status status = exec->noted_status;
+    if (status == TFR_OK) {
+        return true;
+    }
+    exec->noted_status = TFR_OK;
+    atomic_flag_clear(&exec->noted);
+    if (ready->run->phase == TFR_RUN_IN_FLIGHT) {
+        tfr_exec_fail(
+            exec, ready->run,
+            tfr_raise(status, "%s: %s failed: %s", task->name, task->kernel->name, exec->noted_reason));
+    }
+    return false;
+}
+
+void tfr_exec_finish_if_done(struct tfr_exec *exec, struct tfr_run *run) {
+    if (run->phase == TFR_RUN_IN_FLIGHT && run->n_left == 0) {
+        run->phase = TFR_RUN_DONE;
+        leave(exec, run);
+    }
+}
+
+/* A run may have failed while one of its tasks ran. */
+void tfr_exec_complete(struct tfr_exec *exec, const struct tfr_ready *ready) {
+    struct tfr_run *run = ready->run;
+    if (run->phase != TFR_RUN_IN_FLIGHT) {
+        return;
+    }
+    exec->n_events++;
+    tfr_sched_complete(&exec->sched, run, ready->task);
+    tfr_exec_finish_if_done(exec, run);
+}
+
+/* Completes what has arrived of one run. */
+static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
+    void *arg[TFR_MAX_ARGS];
+    for (int i = 0; i < run->n_in_flight;) {
+        const struct tfr_ready ready = {.run = run, .task = run->in_flight[i]};
+        const struct tfr_task *task = tfr_task_of(&ready);
+        struct tfr_run_args args;
+        tfr_run_task_args(run, ready.task, arg, &args);
+        char reason[sizeof exec->noted_reason];
+        const struct tfr_run_ctx ctx = {
+            .struct_size = sizeof ctx, .nth = 1, .reason = reason, .reason_size = sizeof reason};
+        reason[0] = '\0';
+        const int done = task->kernel->poll(task->kernel, &task->problem, &args, &ctx);
+        if (done < 0) {
+            tfr_exec_fail(
+                exec, run,
+                tfr_raise(TFR_RUNTIME, "%s: %s failed: %s", task->name, task->kernel->name, reason));
+            return;
+        }
+        if (done == 0) {
+            i++;
+            continue;
+        }
+        if (exec->trace != NULL) {
+            tfr_trace_add_task(exec->trace, 0, run->number, task, args.rows, run->posted_ns[ready.task],
+                               tfr_clock_ns());
+        }
+        run->in_flight[i] = run->in_flight[--run->n_in_flight];
+        exec->n_in_flight--;
+        tfr_exec_complete(exec, &ready);
+    }
+}
+
+void tfr_exec_poll(struct tfr_exec *exec) {
+    for (struct tfr_run *run = exec->sched.oldest, *next; run != NULL && exec->n_in_flight > 0; run = next) {
+        next = run->next;
+        poll_run(exec, run);
+    }
+}
+
+/* What kernels may call. Thread 0 is the master: while it is in a kernel nobody else touches the books. */
+static void context_progress(const struct tfr_run_ctx *ctx) {
+    struct tfr_exec *exec = ctx->team;
+    if (ctx->tid == 0 && exec->n_in_flight > 0) {
+        tfr_exec_poll(exec);
+    }
+}
+
+static void context_barrier(const struct tfr_run_ctx *ctx) {
+    struct tfr_exec *exec = ctx->team;
+    context_progress(ctx);
+    if (ctx->nth > 1) {
+        tfr_team_barrier(exec->team, ctx->tid);
+    }
+}
+
+void tfr_exec_load(struct tfr_exec *exec, const struct tfr_ready *ready) {
+    exec->current.run = ready->run;
+    exec->current.task = ready->task;
+    tfr_run_task_args(ready->run, ready->task, exec->current.arg, &exec->current.args);
+}
+
+/* The span of an asynchronous task ends when it is complete: here it is posted. */
+static int32_t run_traced(struct tfr_exec *exec, const struct tfr_task *task, const struct tfr_run_ctx *ctx) {
+    struct tfr_run *run = exec->current.run;
+    const uint64_t number = run->number, begin_ns = tfr_clock_ns();
+    const int32_t status = task->kernel->run(task->kernel, &task->problem, &exec->current.args, ctx);
+    if (task->kernel->run_class == TFR_RUN_ASYNC) {
+        run->posted_ns[exec->current.task] = begin_ns;
+    } else {
+        tfr_trace_add_task(exec->trace, ctx->tid, number, task, exec->current.args.rows, begin_ns,
+                           tfr_clock_ns());
+    }
+    return status;
+}
+
+void tfr_exec_run_current(struct tfr_exec *exec, int tid, int nth) {
+    const struct tfr_task *task = &exec->current.run->plan->tasks[exec->current.task];
+    uint8_t *scratch = exec->scratch.data;
+    char reason[sizeof exec->noted_reason];
+    const struct tfr_run_ctx ctx = {
+        .struct_size = sizeof ctx,
+        .tid = tid,
+        .nth = nth,
+        .scratch = scratch,
+        .thread_scratch = scratch + exec->scratch_bytes + (size_t)tid * exec->scratch_per_thread_bytes,
+        .barrier = context_barrier,
+        .team = exec,
+        .progress = context_progress,
+        .reason = reason,
+        .reason_size = sizeof reason,
+    };
+    reason[0] = '\0';
+    const int32_t status = exec->trace != NULL
+                               ? run_traced(exec, task, &ctx)
+                               : task->kernel->run(task->kernel, &task->problem, &exec->current.args, &ctx);
+    if (status != TFR_OK) {
+        note_failure(exec, status, reason);
+    }
+}
+
+void tfr_exec_run_on_master(struct tfr_exec *exec, const struct tfr_ready *ready) {
+    tfr_exec_load(exec, ready);
+    tfr_exec_run_current(exec, 0, 1);
+    if (!tfr_exec_take_failure(exec, ready)) {
+        return;
+    }
+    if (tfr_task_of(ready)->kernel->run_class == TFR_RUN_ASYNC) {
+        ready->run->in_flight[ready->run->n_in_flight++] = ready->task;
+        exec->n_in_flight++;
+        poll_run(exec, ready->run);
+    } else {
+        tfr_exec_complete(exec, ready);
+    }
+}
+
+/* A task without rows (no logits asked for) has nothing to do: its kernel is not called. */
+bool tfr_exec_pass_empty(struct tfr_exec *exec, const struct tfr_ready *ready) {
+    if (tfr_run_rows(ready->run, tfr_task_of(ready)) > 0) {
+        return false;
+    }
+    tfr_exec_complete(exec, ready);
+    return true;
+}
