@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "forward/forward.h"
-#include "scoring/loss.h"
+#include "base/logits.h"
 
 enum tfr_status tfr_labels_check(const char *name, const int64_t *labels, int64_t n, int64_t limit) {
     for (int64_t i = 0; i < n; i++) {

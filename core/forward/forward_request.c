@@ -11,6 +11,15 @@
 #include "forward/forward.h"
 
 enum { N_KINDS = 4 };
+const struct tfr_tensor *tfr_input_find(const struct tfr_forward_request *request, const char *name) {
+    for (size_t i = 0; i < request->n_inputs; i++) {
+        if (strcmp(request->inputs[i].name, name) == 0) {
+            return &request->inputs[i].tensor;
+        }
+    }
+    return NULL;
+}
+
 static const char *const past_kinds[N_KINDS] = {"key", "value", "cross_key", "cross_value"};
 
 static const char *const known_names[] = {

@@ -9,16 +9,6 @@
 
 #include "generation/processors.h"
 
-int32_t tfr_best_id(const float *scores, int64_t n) {
-    int32_t best = 0;
-    for (int64_t i = 1; i < n; i++) {
-        if (scores[i] > scores[best]) {
-            best = (int32_t)i;
-        }
-    }
-    return best;
-}
-
 static double sum_of_exp(const float *scores, int64_t n, float best) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {

@@ -11,6 +11,8 @@
 
 #include <tfrun/types.h>
 
+#include "base/logits.h"
+
 struct tfr_id_list {
     int32_t *ids;
     size_t n;
@@ -85,7 +87,5 @@ const char *tfr_processor_name(size_t index, const char **option);
 
 /* log_softmax in place; what beam search adds up. */
 void tfr_scores_normalise(float *scores, int64_t n);
-/* The best score's id, the lowest on a tie. */
-int32_t tfr_best_id(const float *scores, int64_t n);
 
 #endif

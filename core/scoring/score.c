@@ -9,7 +9,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "session/encoder.h"
-#include "scoring/loss.h"
+#include "scoring/score_rows.h"
 #include "session/prefix.h"
 
 /* Positions [first, first + n) of one item in the step; the last `keep` of them predict tokens that count. */

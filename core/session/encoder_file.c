@@ -5,9 +5,10 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "base/tensor.h"
-#include "session/encoder.h"
-#include "forward/forward.h"
+#include "base/tensor_input.h"
 #include "model/weights.h"
+#include "rank/rank.h"
+#include "session/encoder.h"
 
 static const char states_name[] = "encoder_hidden_states", mask_name[] = "encoder_attention_mask";
 

@@ -6,7 +6,7 @@
 
 #include "base/rng.h"
 #include "base/status.h"
-#include "scoring/loss.h"
+#include "scoring/score_rows.h"
 
 enum { V = 257, ROWS = 24 };
 

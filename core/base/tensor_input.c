@@ -1,21 +1,12 @@
-/* forward_inputs.c - one input tensor at a time: found by name, its shape checked, its values converted. Data
- * may be unaligned. */
+/* tensor_input.c - tensors that callers give: see tensor_input.h. */
+#include "base/tensor_input.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
 #include "base/status.h"
 #include "base/tensor.h"
-#include "forward/forward.h"
-
-const struct tfr_tensor *tfr_input_find(const struct tfr_forward_request *request, const char *name) {
-    for (size_t i = 0; i < request->n_inputs; i++) {
-        if (strcmp(request->inputs[i].name, name) == 0) {
-            return &request->inputs[i].tensor;
-        }
-    }
-    return NULL;
-}
 
 bool tfr_input_is_integer(enum tfr_dtype dtype) {
     return dtype == TFR_DTYPE_I64 || dtype == TFR_DTYPE_I32;
