@@ -9,9 +9,8 @@
 #include "base/status.h"
 #include "base/tensor.h"
 #include "forward/forward.h"
-#include "generation/prompt.h"
 #include "session/encoder.h"
-#include "session/prefix.h"
+#include "session/prompt_ids.h"
 
 static enum tfr_status check_head(const struct tfr_engine *engine) {
     const int head = tfr_forward_head(engine);

@@ -3,12 +3,8 @@
 #define TFR_GENERATION_PROMPT_H
 
 #include "generation/params.h"
-#include "model/token_buffer.h"
-#include "model/tokenizer.h"
+#include "session/prompt_ids.h"
 
-/* A prompt's ids, by its text or as they are; cut to `room` of them on one side (input.truncate). */
-enum tfr_status tfr_prompt_ids(const struct tfr_tokenizer *tokenizer, const struct tfr_prompt *prompt, struct tfr_ids *ids);
-void tfr_ids_cut(struct tfr_ids *ids, size_t room, int where);
 /* The ids of a generation's prompt, checked and cut, and how many tokens may follow. `index` is for messages. */
 enum tfr_status tfr_prompt_read(const struct tfr_engine *engine, const struct tfr_params *params,
                                 const struct tfr_tokenizer *tokenizer, const struct tfr_prompt *prompt, size_t index,

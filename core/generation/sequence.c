@@ -3,10 +3,10 @@
 
 #include <string.h>
 
+#include "base/logits.h"
 #include "base/arena.h"
 #include "base/status.h"
 #include "generation/pipeline.h"
-#include "scoring/loss.h"
 
 enum tfr_status tfr_sequence_open(struct tfr_sequence *sequence, const struct tfr_params *params, const struct tfr_ids *prompt,
                                   int64_t max_tokens, const struct tfr_tokenizer *tokenizer) {
