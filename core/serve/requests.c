@@ -90,10 +90,13 @@ void tfr_request_cancel(struct tfr_request *request) {
 }
 
 void tfr_request_close(struct tfr_request *request) {
-    if (request != NULL) {
-        tfr_request_cancel(request);
-        tfr_queue_release(request);
+    if (request == NULL) {
+        return;
     }
+    if (request->current != &request->end) { /* it may still run */
+        tfr_request_cancel(request);
+    }
+    tfr_queue_release(request);
 }
 
 bool tfr_engine_wait(struct tfr_engine *engine, double seconds) {

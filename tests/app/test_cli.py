@@ -424,6 +424,29 @@ def more_prompts_than_the_batch_holds(tfrun):
     settings = [word for i in range(5) for word in ("--set", f"input.prompts=Chapter {i}")]
     wide, narrow = tfrun.greedy(*settings), tfrun.greedy(*settings, "--set", "runtime.max_batch=2")
     expect_same(narrow["choices"], wide["choices"])
+    expect_same(narrow["logits_digest"], wide["logits_digest"])
+
+
+@case
+def beams_and_drafts_of_several_prompts_equal_each_alone(tfrun):
+    prompts = [PROMPT, "The", '"Oh dear!" said the little old woman, and she', "In the garden"]
+    for way in (["--num-beams", 3], ["--num-beams", 2, "--num-return-sequences", 2], ["--prompt-lookup", 4]):
+        several = tfrun.greedy(*[word for prompt in prompts for word in ("-p", prompt)], *way)
+        alone = [choice for prompt in prompts for choice in tfrun.greedy("-p", prompt, *way)["choices"]]
+        expect_same(several["choices"], alone)
+
+
+@case
+def log_probabilities_are_those_of_score(tfrun):
+    choice = tfrun.greedy("-p", PROMPT, "--logprobs", 2, "--prompt-logprobs")["choices"][0]
+    scored = json.loads(tfrun.text("score", tfrun.demo, "-p", PROMPT, "--json", "--per-token", "-q"))["tokens"]
+    expect_same(choice["prompt_logprobs"][0], None)
+    expect_same([(token["id"], token["logprob"]) for token in choice["prompt_logprobs"][1:]],
+                [(token["id"], token["logprob"]) for token in scored])
+    expect_same([token["id"] for token in choice["logprobs"]], choice["ids"])
+    for token in choice["logprobs"]:
+        expect_same(token["top"][0], {"id": token["id"], "logprob": token["logprob"]})  # greedy
+        expect(token["top"][1]["logprob"] <= token["logprob"], token)
 
 
 @case

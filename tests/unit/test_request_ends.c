@@ -1,0 +1,206 @@
+/* test_request_ends.c - how requests end early: cancelled, by a NaN, without slots or memory; and what
+ * becomes of the others. */
+#include "tfr_test.h"
+
+#include <math.h>
+
+#include "base/arena.h"
+#include "tfr_files.h"
+#include "tfr_requests.h"
+
+TFR_TEST(one_of_several_is_cancelled) {
+    TFR_UNUSED_STATE;
+    static struct seen alone[3], seen[3];
+    static const char *const settings[] = {"{\"max_tokens\": 20}", "{\"max_tokens\": 20, \"num_beams\": 2}",
+                                           "{\"max_tokens\": 20}"};
+    struct tfr_request *requests[3];
+    struct tfr_step_info info;
+    struct tfr_engine *engine = open_model(GOLDEN "base", NULL, NULL);
+    run_alone(engine, settings, 3, alone);
+    memset(seen, 0, sizeof seen);
+    for (size_t i = 0; i < 3; i++) {
+        requests[i] = submit(engine, i, settings[i]);
+    }
+    for (int steps = 0; steps < 4; steps++) {
+        assert_ok(tfr_engine_step(engine, &info));
+    }
+    tfr_request_cancel(requests[0]);
+    run_all(engine, requests, seen, 3);
+    assert_int_equal(seen[0].status, TFR_CANCELLED);
+    assert_int_equal(seen[0].n[0], 4);
+    assert_memory_equal(seen[0].ids[0], alone[0].ids[0], 4 * sizeof(int32_t));
+    expect_same(&seen[1], &alone[1], 1);
+    expect_same(&seen[2], &alone[2], 2);
+    assert_int_equal(tfr_engine_memory(engine).kv_bytes, 0); /* every slot came back */
+    tfr_engine_close(engine);
+}
+
+TFR_TEST(a_signal_cancels_all_also_those_that_wait) {
+    TFR_UNUSED_STATE;
+    static struct seen seen[4];
+    struct tfr_request *requests[4];
+    struct tfr_step_info info;
+    struct tfr_engine *engine = open_model(GOLDEN "base", "runtime.max_batch", "2");
+    memset(seen, 0, sizeof seen);
+    for (size_t i = 0; i < 4; i++) {
+        requests[i] = submit(engine, i, "{\"max_tokens\": 20}");
+    }
+    assert_ok(tfr_engine_step(engine, &info));
+    assert_int_equal(info.running, 2);
+    assert_int_equal(info.waiting, 2);
+    tfr_engine_cancel();
+    assert_ok(tfr_engine_step(engine, &info));
+    assert_int_equal(info.running + info.waiting, 0);
+    run_all(engine, requests, seen, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(seen[i].status, TFR_CANCELLED);
+    }
+    struct tfr_request *next = submit(engine, 0, "{}"); /* the wish is used up */
+    memset(seen, 0, sizeof seen);
+    run_all(engine, &next, seen, 1);
+    assert_int_equal(seen[0].status, TFR_OK);
+    tfr_engine_close(engine);
+}
+
+/* A copy of "base" whose embedding of one position is NaN. */
+static const char *poisoned_model(int position) {
+    char data[1 << 20], config[4096];
+    FILE *file = fopen(GOLDEN "base/model.safetensors", "rb");
+    assert_non_null(file);
+    const size_t n = fread(data, 1, sizeof data, file);
+    fclose(file);
+    uint64_t header;
+    memcpy(&header, data, sizeof header);
+    const char *entry = memmem(data, 8 + header, "transformer.wpe.weight", 22);
+    assert_non_null(entry);
+    const char *offsets = strstr(entry, "\"data_offsets\"");
+    const size_t first = strtoull(strchr(offsets, '[') + 1, NULL, 10);
+    for (size_t i = 0; i < 32; i++) {
+        const float nan = NAN;
+        memcpy(data + 8 + header + first + ((size_t)position * 32 + i) * sizeof nan, &nan, sizeof nan);
+    }
+    const char *folder = tfr_test_folder("poisoned");
+    tfr_test_write("model.safetensors", data, n);
+    file = fopen(GOLDEN "base/config.json", "rb");
+    assert_non_null(file);
+    const size_t size = fread(config, 1, sizeof config, file);
+    fclose(file);
+    tfr_test_write("config.json", config, size);
+    return folder;
+}
+
+TFR_TEST(a_nan_row_ends_its_own_request_alone) {
+    TFR_UNUSED_STATE;
+    static const char *const settings[] = {"{}",
+                                           "{\"max_tokens\": 20}",
+                                           "{\"num_beams\": 2}",
+                                           "{\"max_tokens\": 20, \"num_beams\": 3}",
+                                           "{\"temperature\": 2, \"seed\": 1, \"num_return_sequences\": 2}",
+                                           "{\"max_tokens\": 20, \"prompt_lookup\": 3}"};
+    static struct seen healthy[6], seen[6];
+    struct tfr_request *requests[6];
+    struct tfr_engine *engine = open_model(GOLDEN "base", NULL, NULL);
+    run_alone(engine, settings, 6, healthy);
+    tfr_engine_close(engine);
+    engine = open_model(poisoned_model(17), NULL, NULL);
+    memset(seen, 0, sizeof seen);
+    for (size_t i = 0; i < 6; i++) {
+        requests[i] = submit(engine, i, settings[i]);
+    }
+    run_all(engine, requests, seen, 6);
+    for (size_t i = 0; i < 6; i++) {
+        if (i % 2 == 0) {
+            expect_same(&seen[i], &healthy[i], i);
+        } else {
+            assert_int_equal(seen[i].status, TFR_CHECK);
+            assert_non_null(strstr(seen[i].error, "NaN"));
+            assert_memory_equal(seen[i].ids[0], healthy[i].ids[0], seen[i].n[0] * sizeof(int32_t));
+        }
+    }
+    assert_int_equal(tfr_engine_memory(engine).kv_bytes, 0);
+    tfr_engine_close(engine);
+}
+
+TFR_TEST(what_a_prompt_asks_in_vain_is_refused_at_submit) {
+    TFR_UNUSED_STATE;
+    static int32_t many[40];
+    const struct tfr_prompt longer = {.ids = many, .n_ids = 40},
+                            outside = {.ids = (const int32_t[]){61}, .n_ids = 1},
+                            text = {.text = "text", .size = 4};
+    struct tfr_engine *engine = open_model(GOLDEN "base", NULL, NULL);
+    struct tfr_request *request;
+    assert_refused(tfr_request_submit(engine, &longer, NULL, &request), TFR_USAGE,
+                   "prompt has 40 tokens, context is 32");
+    assert_refused(tfr_request_submit(engine, &outside, NULL, &request), TFR_USAGE, "token id 61");
+    assert_int_equal(tfr_request_submit(engine, &text, NULL, &request),
+                     TFR_RESOURCE); /* there is no tokenizer */
+    assert_null(request);
+    tfr_engine_close(engine);
+}
+
+TFR_TEST(sessions_of_the_caller_may_hold_all_slots) {
+    TFR_UNUSED_STATE;
+    static struct seen seen[1];
+    struct tfr_session *session;
+    struct tfr_engine *engine = open_model(GOLDEN "base", "runtime.max_batch", "2");
+    assert_ok(tfr_session_open(&session, engine, 8));
+    struct tfr_request *request = submit(engine, 0, "{\"num_beams\": 2}");
+    memset(seen, 0, sizeof seen);
+    run_all(engine, &request, seen, 1);
+    assert_int_equal(seen->status, TFR_RESOURCE);
+    assert_non_null(strstr(seen->error, "open sessions hold the sequences"));
+    tfr_session_close(session);
+    tfr_engine_close(engine);
+}
+
+/* Every allocation in turn fails once: the request is refused or ends with a sentence, or its result is
+ * whole. */
+static void check_no_memory(const char *settings) {
+    static struct seen whole[1], seen[1];
+    struct tfr_engine *engine = open_model(GOLDEN "base", NULL, NULL);
+    run_alone(engine, &settings, 1, whole); /* plans are built, working memory is there */
+    for (uint64_t n = 1;; n++) {
+        const struct tfr_prompt prompt = {.ids = request_prompts[0], .n_ids = 5};
+        struct tfr_params *params = NULL;
+        struct tfr_request *request = NULL;
+        memset(seen, 0, sizeof seen);
+        tfr_raise(TFR_OK, "%s", "");
+        tfr_alloc_fail_after(n);
+        enum tfr_status status = tfr_params_parse_json(engine, settings, strlen(settings), &params);
+        status = status == TFR_OK ? tfr_request_submit(engine, &prompt, params, &request) : status;
+        for (int steps = 0; status == TFR_OK && seen->n_ends == 0 && steps < 200; steps++) {
+            struct tfr_step_info info;
+            assert_ok(tfr_engine_step(engine, &info));
+            poll_all(request, seen);
+        }
+        tfr_alloc_fail_after(0);
+        tfr_request_close(request);
+        tfr_params_free(params);
+        if (status != TFR_OK || seen->status != TFR_OK) {
+            assert_true(status != TFR_OK ? tfr_failure_text()[0] != '\0' : seen->error[0] != '\0');
+            assert_true(n < 5000);
+            continue;
+        }
+        expect_same(seen, whole, n);
+        if (n > 2000) { /* more than any of them allocates */
+            break;
+        }
+        n += n > 400 ? 97 : 0; /* the later ones are alike */
+    }
+    assert_int_equal(tfr_engine_memory(engine).kv_bytes, 0);
+    tfr_engine_close(engine);
+}
+
+TFR_TEST(without_memory_a_result_is_whole_or_an_error) {
+    TFR_UNUSED_STATE;
+    check_no_memory("{\"logprobs\": 1}");
+    check_no_memory("{\"num_beams\": 2}");
+    check_no_memory("{\"prompt_lookup\": 3}");
+    check_no_memory("{\"temperature\": 2, \"seed\": 1, \"num_return_sequences\": 3}");
+}
+
+TFR_TEST_MAIN(TFR_CASE(one_of_several_is_cancelled), TFR_CASE(a_signal_cancels_all_also_those_that_wait),
+              TFR_CASE(a_nan_row_ends_its_own_request_alone),
+              TFR_CASE(what_a_prompt_asks_in_vain_is_refused_at_submit),
+              TFR_CASE(sessions_of_the_caller_may_hold_all_slots),
+              TFR_CASE(without_memory_a_result_is_whole_or_an_error))
