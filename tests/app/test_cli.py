@@ -309,6 +309,12 @@ def a_signal_leaves_no_temporary_file(tfrun):
 
 
 @case
+def a_text_without_an_end_is_refused(tfrun):
+    ran = tfrun.run("tokenize", tfrun.demo, "-f", "/dev/zero", code=5)
+    expect(b"cannot read /dev/zero: it is larger than 1 GiB" in ran.stderr, ran.stderr)
+
+
+@case
 def several_texts_are_told_apart(tfrun):
     words = ["-n", 1, "-q", "--temperature", 0]
     one = [tfrun.text(tfrun.demo, "-p", text, *words) for text in (PROMPT, "The sea")]

@@ -167,6 +167,10 @@ int tfr_cli_cancelled(void) {
     return caught_signal != 0 ? 128 + (int)caught_signal : tfr_exit_code(TFR_CANCELLED);
 }
 
+/* More than this is no text for a model, and a device such as /dev/zero never ends. */
+static const size_t most_text_bytes = (size_t)1 << 30;
+
+/* NULL with errno set. */
 static char *read_stream(FILE *stream, size_t *size) {
     size_t capacity = 1 << 16;
     char *text = malloc(capacity);
@@ -176,14 +180,18 @@ static char *read_stream(FILE *stream, size_t *size) {
         if (*size < capacity - 1) {
             break;
         }
-        char *grown = realloc(text, capacity *= 2);
+        char *grown = capacity <= most_text_bytes ? realloc(text, capacity *= 2) : NULL;
         if (grown == NULL) {
+            const int error = capacity > most_text_bytes ? EFBIG : ENOMEM;
             free(text);
+            errno = error;
         }
         text = grown;
     }
     if (text == NULL || ferror(stream)) {
+        const int error = errno;
         free(text);
+        errno = error;
         return NULL;
     }
     text[*size] = '\0';
@@ -195,7 +203,8 @@ char *tfr_cli_read(const char *path, size_t *size) {
     FILE *stream = standard ? stdin : fopen(path, "rb");
     char *text = stream != NULL ? read_stream(stream, size) : NULL;
     if (text == NULL) {
-        tfr_cli_usage("cannot read %s: %s", standard ? "stdin" : path, strerror(errno));
+        tfr_cli_usage("cannot read %s: %s", standard ? "stdin" : path,
+                      errno == EFBIG ? "it is larger than 1 GiB, the most that is taken as a text" : strerror(errno));
     }
     if (stream != NULL && !standard) {
         fclose(stream);
