@@ -65,6 +65,26 @@ enum tfr_status tfr_option_fault(const struct tfr_config *config, const char *ke
     return config->origin[tfr_option_find(key)] == TFR_ORIGIN_OVERRIDE ? TFR_USAGE : TFR_CONFIG;
 }
 
+/* The option whose key a text begins with; -1 if none. Of two, the longer. */
+static int option_of_text(const char *text) {
+    int found = -1;
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const size_t length = strlen(option_infos[i].key);
+        const bool is_longer = found < 0 || length > strlen(option_infos[found].key);
+        if (is_longer && strncmp(text, option_infos[i].key, length) == 0) {
+            found = i;
+        }
+    }
+    return found;
+}
+
+enum tfr_status tfr_config_blame(const struct tfr_config *config, const char *key, enum tfr_status status) {
+    const bool is_section = key[strlen(key) - 1] == '.';
+    const int option = is_section ? option_of_text(tfr_failure_text()) : tfr_option_find(key);
+    const bool is_given = option >= 0 && config->origin[option] == TFR_ORIGIN_OVERRIDE;
+    return status == TFR_CONFIG && is_given ? TFR_USAGE : status;
+}
+
 bool tfr_option_is_section(const char *key) {
     const size_t length = strlen(key);
     for (int i = 0; i < N_OPTIONS; i++) {

@@ -58,7 +58,8 @@ static enum tfr_status read_config(struct tfr_engine *engine, const char *path, 
                                    size_t n_overrides) {
     TFR_TRY(tfr_config_load(&engine->config, path, overrides, n_overrides));
     TFR_TRY(check_assistant(engine));
-    return tfr_params_make(&engine->params, &engine->config->options, &engine->config->model);
+    const enum tfr_status status = tfr_params_make(&engine->params, &engine->config->options, &engine->config->model);
+    return tfr_config_blame(engine->config, "sampling.", status);
 }
 
 static enum tfr_status open_config(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,

@@ -57,7 +57,7 @@ enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct t
     };
     enum tfr_status status = tfr_registry_open(registry, &request);
     tfr_registry_free_folders(folders);
-    return status;
+    return tfr_config_blame(config, "runtime.kernels", status);
 }
 
 struct tfr_gpt2_features tfr_engine_features(const struct tfr_engine *engine) {

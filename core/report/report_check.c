@@ -144,7 +144,8 @@ static enum tfr_status as_text(const char *path, const struct tfr_findings *find
 /* What the values under sampling mean: lists of ids, ids outside the vocabulary. */
 static void survey_sampling(const struct tfr_config *config, struct tfr_findings *findings) {
     struct tfr_params *params;
-    const enum tfr_status status = tfr_params_make(&params, &config->options, &config->model);
+    const enum tfr_status status =
+        tfr_config_blame(config, "sampling.", tfr_params_make(&params, &config->options, &config->model));
     if (status == TFR_OK) {
         tfr_params_free(params);
         return;

@@ -254,7 +254,7 @@ def unknown_activation(box):
 
 @case
 def bad_words_outside_the_vocabulary(box):
-    return wrong([box.model, *IDS, "--bad-words", "[[1], [99]]"], CONFIG, "sampling.bad_words_ids", "token 99")
+    return wrong([box.model, *IDS, "--bad-words", "[[1], [99]]"], USAGE, "sampling.bad_words_ids", "token 99")
 
 
 @case
@@ -539,7 +539,7 @@ def plugin_is_no_library(box):
 
 @case
 def the_last_kernels_banned(box):
-    return wrong([box.model, *IDS, "--kernels", "-ref"], CONFIG, "ref cannot be banned", "fallback")
+    return wrong([box.model, *IDS, "--kernels", "-ref"], USAGE, "ref cannot be banned", "fallback")
 
 
 # ---- the command line
