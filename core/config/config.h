@@ -123,8 +123,8 @@ struct tfr_request_text {
 enum tfr_status tfr_config_request(const struct tfr_config *config, const struct tfr_request_text *text,
                                    struct tfr_options *options);
 void tfr_config_request_free(struct tfr_options *options);
-/* The status of a failure about a value that this config was taken for: TFR_CONFIG becomes TFR_USAGE where the command line gave the
- * value. `key` is its key, or a section ("sampling.") where the raised sentence begins with it. */
+/* The status of a failure about a value of this config: TFR_CONFIG becomes TFR_USAGE where the command line gave the value.
+ * `key` is its key, or a section ("sampling.") where the raised sentence begins with it. */
 enum tfr_status tfr_config_blame(const struct tfr_config *config, const char *key, enum tfr_status status);
 /* Logs where each sampling option that is not the default comes from. */
 void tfr_config_log_sampling(const struct tfr_config *config);
