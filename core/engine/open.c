@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mapfile.h"
+#include "base/plural.h"
 #include "base/status.h"
 #include "job/command.h"
 #include "generation/params.h"
@@ -14,10 +15,28 @@
 #include "job/trace_file.h"
 #include "session/prefix.h"
 
-enum { OPENING_TIMEOUT_S = 300 }; /* until the config is read */
+enum { OPENING_TIMEOUT_S = 300 }; /* where the config cannot be read */
+
+/* The start of MPI has a limit already, and the config states it: under a launcher it is read once before, without a word. */
+static int64_t opening_timeout(const char *path, const struct tfr_override *overrides, size_t n_overrides) {
+    const enum tfr_log_level level = tfr_log_level();
+    struct tfr_config *config = NULL;
+    int64_t timeout_s = OPENING_TIMEOUT_S;
+    int rank, size;
+    if (!tfr_comm_launched(&rank, &size)) {
+        return timeout_s;
+    }
+    tfr_log_set_level(TFR_LOG_NONE);
+    if (tfr_config_load(&config, path, overrides, n_overrides) == TFR_OK) {
+        timeout_s = config->options.parallel_timeout_s;
+        tfr_config_free(config);
+    }
+    tfr_log_set_level(level);
+    return timeout_s;
+}
 
 /* First of all, so that any later failure of one rank can be told by rank 0. Without a launcher nothing is loaded. */
-static enum tfr_status open_comm(struct tfr_engine *engine) {
+static enum tfr_status open_comm(struct tfr_engine *engine, int64_t timeout_s) {
     if (engine->lender != NULL) {
         engine->comm = engine->lender->comm;
         return TFR_OK;
@@ -27,7 +46,7 @@ static enum tfr_status open_comm(struct tfr_engine *engine) {
     if (folders == NULL) {
         return TFR_RESOURCE;
     }
-    enum tfr_status status = tfr_comm_open(&engine->comm, (const char *const *)folders, OPENING_TIMEOUT_S);
+    enum tfr_status status = tfr_comm_open(&engine->comm, (const char *const *)folders, timeout_s);
     tfr_registry_free_folders(folders);
     return status;
 }
@@ -78,10 +97,12 @@ static enum tfr_status open_config(struct tfr_engine *engine, const char *path, 
 static enum tfr_status choose_threads(struct tfr_engine *engine) {
     int index, size;
     TFR_TRY(tfr_comm_group(engine->comm, tfr_machine_core_key(engine->machine), &index, &size));
-    tfr_machine_choose_threads(engine->machine, (int)engine->config->options.runtime_threads, index, size,
-                               &engine->threads);
+    TFR_TRY(tfr_comm_agree(engine->comm,
+                           tfr_machine_choose_threads(engine->machine, (int)engine->config->options.runtime_threads, index,
+                                                      size, &engine->threads)));
     tfr_comm_set_oversubscribed(engine->comm, engine->threads.oversubscribed);
-    tfr_log(TFR_LOG_INFO, "topo", "%d threads: %s", engine->threads.n_threads, engine->threads.reason);
+    tfr_log(TFR_LOG_INFO, "topo", "%d thread%s: %s", engine->threads.n_threads,
+            tfr_plural(engine->threads.n_threads), engine->threads.reason);
     if (engine->threads.warning[0] != '\0') {
         tfr_log(TFR_LOG_WARN, "topo", "%s", engine->threads.warning);
     }
@@ -156,7 +177,7 @@ static enum tfr_status open_local(struct tfr_engine *engine) {
 
 static enum tfr_status open_stages(struct tfr_engine *engine, const char *path,
                                    const struct tfr_override *overrides, size_t n_overrides) {
-    TFR_TRY(open_comm(engine));
+    TFR_TRY(open_comm(engine, opening_timeout(path, overrides, n_overrides)));
     TFR_TRY(open_config(engine, path, overrides, n_overrides));
     TFR_TRY(tfr_engine_same_config(engine));
     TFR_TRY(open_team(engine));

@@ -31,8 +31,8 @@ static void close_dry(struct dry *dry) {
 static enum tfr_status open_dry(struct dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                 int n_ranks) {
     TFR_TRY(tfr_config_load(&dry->config, path, overrides, n_overrides));
-    TFR_TRY(tfr_machine_read(&dry->machine));
-    tfr_machine_choose_threads(dry->machine, (int)dry->config->options.runtime_threads, 0, n_ranks, &dry->threads);
+    TFR_TRY(tfr_machine_read_for_plan(&dry->machine));
+    TFR_TRY(tfr_machine_choose_threads(dry->machine, (int)dry->config->options.runtime_threads, 0, n_ranks, &dry->threads));
     TFR_TRY(tfr_open_registry(&dry->registry, dry->config, dry->machine));
     if (n_ranks > 1) {
         TFR_TRY(tfr_registry_add(dry->registry, tfr_comm_plugin(NULL), ""));

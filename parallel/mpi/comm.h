@@ -18,7 +18,8 @@ typedef int tfr_comm_request; /* index of a request in flight, -1 none */
  * `plugin_dirs` is a NULL-terminated list of folders where comm_mpi.so may lie (the kernel plugins' folders;
  * its name keeps it out of their scan). A launcher with more than one rank and no MPI back end is an error
  * that says what to install; tasks of an srun step that did not wire up (SLURM_STEP_NUM_TASKS > 1, size 1)
- * are refused. One rank under a launcher needs no MPI. timeout_s 0 = never. */
+ * are refused. One rank under a launcher needs no MPI. timeout_s 0 = never; it holds for the start of MPI too, whose end by it
+ * ends the process (watchdog.h). */
 enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_dirs, int64_t timeout_s);
 /* A clean end: all ranks call it; it waits for them, with the deadline. NULL-safe. */
 void tfr_comm_close(struct tfr_comm *comm);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "mpi/comm_internal.h"
+#include "mpi/watchdog.h"
 
 /* A number from the environment; -1 if there is none. */
 static int environment_number(const char *variable) {
@@ -106,13 +107,35 @@ static enum tfr_status no_backend(const char *const *plugin_dirs, int size) {
                      size, folders);
 }
 
-static enum tfr_status open_mpi(const char *const *plugin_dirs, int size, struct tfr_comm_backend **backend) {
+/* Rank 0 speaks first, the others only where it is the one that does not come. */
+static int64_t limit_ms(int rank, int64_t timeout_s) {
+    enum { TURN_MS = 300, MOST_TURNS = 20 };
+    return timeout_s <= 0 ? 0 : timeout_s * 1000 + (int64_t)(rank < MOST_TURNS ? rank : MOST_TURNS) * TURN_MS;
+}
+
+/* MPI's start waits for every rank of the job, for ever. */
+static bool start_backend(struct tfr_comm_backend *backend, int rank, int size, int64_t timeout_s) {
+    struct tfr_watchdog dog;
+    char sentence[256];
+    snprintf(sentence, sizeof sentence,
+             "rank %d waited %lld s for the start of MPI: not all of the %d ranks of this job have come; one "
+             "has died, hangs or "
+             "does not run tfrun (limit: parallel.timeout_s, --mpi-timeout)",
+             rank, (long long)timeout_s, size);
+    tfr_watchdog_start(&dog, limit_ms(rank, timeout_s), sentence);
+    const bool fine = backend->open(backend);
+    tfr_watchdog_stop(&dog);
+    return fine;
+}
+
+static enum tfr_status open_mpi(const char *const *plugin_dirs, int rank, int size, int64_t timeout_s,
+                                struct tfr_comm_backend **backend) {
     bool found = false;
     TFR_TRY(load(plugin_dirs, backend, &found));
     if (!found) {
         return no_backend(plugin_dirs, size);
     }
-    if (!(*backend)->open(*backend)) {
+    if (!start_backend(*backend, rank, size, timeout_s)) {
         return tfr_raise(TFR_RESOURCE, "MPI does not start: %s", (*backend)->error);
     }
     if ((*backend)->size != size) {
@@ -129,7 +152,7 @@ enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_
     struct tfr_comm_backend *backend = NULL;
     *comm = NULL;
     if (tfr_comm_launched(&rank, &size)) {
-        TFR_TRY(open_mpi(plugin_dirs, size, &backend));
+        TFR_TRY(open_mpi(plugin_dirs, rank, size, timeout_s, &backend));
     } else {
         TFR_TRY(check_wired());
         backend = tfr_comm_backend_self();
@@ -155,6 +178,11 @@ void tfr_comm_close(struct tfr_comm *comm) {
         tfr_log(TFR_LOG_ERROR, "mpi", "%s", tfr_failure_text());
         tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
     }
+    struct tfr_watchdog dog;
+    tfr_watchdog_start(&dog, comm->backend->size > 1 ? limit_ms(comm->backend->rank, comm->timeout_s) : 0,
+                       "the end of MPI waited for a rank longer than the limit parallel.timeout_s; a rank "
+                       "has died or hangs");
     comm->backend->close(comm->backend);
+    tfr_watchdog_stop(&dog);
     tfr_free(comm);
 }

@@ -11,8 +11,10 @@
 #include "topo/topo_internal.h"
 
 /* A look is long enough to see several turns of the scheduler (3 to 4 ms each). Two lossy looks in a row are
- * no accident; a pinned team stays loose until the cores were its own for two seconds. */
-enum { LOOK_NS = 250000000, LOSSY_PERCENT = 20, QUIET_PERCENT = 4, LOSSY_LOOKS = 2, QUIET_LOOKS = 8 };
+ * no accident, eight are worth a warning; a pinned team stays loose until the cores were its own for two
+ * seconds. A team that hardly wanted to run tells nothing. */
+enum { LOOK_NS = 250000000, LEAST_NS = LOOK_NS / 4, LOSSY_PERCENT = 20, QUIET_PERCENT = 4 };
+enum { LOSSY_LOOKS = 2, WARN_LOOKS = 8, QUIET_LOOKS = 8 };
 
 int tfr_thread_id(void) {
 #if defined(__linux__)
@@ -51,6 +53,10 @@ static enum tfr_crowd_advice judge(struct tfr_crowd *crowd, int percent) {
         crowd->is_loose = true;
         return TFR_CROWD_LOOSEN;
     }
+    if (crowd->n_lossy >= WARN_LOOKS && !crowd->has_warned) {
+        crowd->has_warned = true;
+        return TFR_CROWD_WARN;
+    }
     if (crowd->is_loose && crowd->n_quiet >= QUIET_LOOKS) {
         crowd->is_loose = false;
         return TFR_CROWD_TIGHTEN;
@@ -73,6 +79,9 @@ enum tfr_crowd_advice tfr_crowd_look(struct tfr_crowd *crowd, const char *root, 
     const uint64_t on = ran - crowd->ran_ns, off = waited - crowd->waited_ns;
     crowd->ran_ns = ran;
     crowd->waited_ns = waited;
-    *percent = on + off > 0 ? (int)(off * 100 / (on + off)) : 0;
+    if (on + off < LEAST_NS) {
+        return TFR_CROWD_STAY;
+    }
+    *percent = (int)(off * 100 / (on + off));
     return judge(crowd, *percent);
 }

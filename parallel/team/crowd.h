@@ -12,7 +12,7 @@
 
 enum { TFR_CROWD_SAMPLED = 8 }; /* threads that are looked at; of a larger team every so manieth */
 
-enum tfr_crowd_advice { TFR_CROWD_STAY, TFR_CROWD_LOOSEN, TFR_CROWD_TIGHTEN };
+enum tfr_crowd_advice { TFR_CROWD_STAY, TFR_CROWD_LOOSEN, TFR_CROWD_TIGHTEN, TFR_CROWD_WARN /* once */ };
 
 struct tfr_crowd {
     int n_sampled;

@@ -17,7 +17,7 @@ static void pin_thread(void *arg, int tid, int nth) {
     struct pin_job *job = arg;
     const int pu = job->pinning->pus[tid];
     (void)nth;
-    if (pu >= 0 && !tfr_bind_self(pu)) {
+    if (pu != TFR_PU_ANY && !tfr_bind_self(pu)) {
         atomic_fetch_add_explicit(&job->n_refused, 1, memory_order_relaxed);
     }
 }
@@ -59,7 +59,7 @@ enum tfr_status tfr_team_pin(struct tfr_team *team, struct tfr_pinning *pinning,
     bool any = false;
     pinning->has_saved = tfr_bind_save(&pinning->saved);
     for (int t = 0; t < n && pus != NULL; t++) {
-        any = any || pus[t] >= 0;
+        any = any || pus[t] != TFR_PU_ANY;
     }
     if (any) {
         pinning->pus = tfr_alloc((size_t)n, sizeof *pinning->pus);
@@ -95,18 +95,6 @@ void tfr_team_unpin(struct tfr_team *team, struct tfr_pinning *pinning) {
     pinning->pus = NULL;
 }
 
-static void loosen(struct tfr_team *team, struct tfr_pinning *pinning, int percent) {
-    let_go(team, pinning);
-    if (!pinning->crowd.has_warned) {
-        pinning->crowd.has_warned = true;
-        tfr_log(
-            TFR_LOG_WARN, "team",
-            "other programs use the cores of this team: its %d threads waited for a core for %d %% of the "
-            "time; fewer threads (-t) lose less, and where nothing else runs they would be faster",
-            tfr_team_size(team), percent);
-    }
-}
-
 void tfr_team_watch(struct tfr_team *team, struct tfr_pinning *pinning) {
     int percent;
     if (!pinning->is_watched) {
@@ -115,7 +103,14 @@ void tfr_team_watch(struct tfr_team *team, struct tfr_pinning *pinning) {
     pinning->is_watched = false; /* regions of its own are not watched */
     switch (tfr_crowd_look(&pinning->crowd, "", tfr_clock_ns(), &percent)) {
     case TFR_CROWD_LOOSEN:
-        loosen(team, pinning, percent);
+        let_go(team, pinning);
+        break;
+    case TFR_CROWD_WARN:
+        tfr_log(TFR_LOG_WARN, "team",
+                "other programs use the cores of this team: its %d threads waited for a core for %d %% of "
+                "the time; run fewer "
+                "threads (-t 1), or leave it the cores",
+                tfr_team_size(team), percent);
         break;
     case TFR_CROWD_TIGHTEN:
         if (pinning->pus != NULL) {

@@ -13,11 +13,11 @@
 struct tfr_team;
 typedef void (*tfr_team_fn)(void *arg, int tid, int nth);
 
-/* pus[n_threads]: pu to pin each thread to, -1 for none; NULL for none at all. Pins in a first region, unless
- * the user bound threads through OMP_PROC_BIND, OMP_PLACES or GOMP_CPU_AFFINITY. The calling thread is pinned
- * too, and threads that it creates later inherit that core: start others first. Closing puts the affinities
- * back. Teams one after the other may differ in size; with OpenMP the size of the team opened last is what
- * oneDNN uses. Fails where the system or OMP_THREAD_LIMIT gives fewer threads. */
+/* pus[n_threads]: pu to pin each thread to, as of tfr_bind_plan; NULL for none at all. Pins in a first
+ * region. The calling thread is pinned too, and threads that it creates later inherit that core: start others
+ * first. Closing puts the affinities back. Teams one after the other may differ in size; with OpenMP the size
+ * of the team opened last is what oneDNN uses. Fails where the system or OMP_THREAD_LIMIT gives fewer
+ * threads. */
 enum tfr_status tfr_team_open(struct tfr_team **team, int n_threads, const int *pus, bool oversubscribed);
 void tfr_team_close(struct tfr_team *team);
 int tfr_team_size(const struct tfr_team *team);

@@ -89,8 +89,9 @@ enum tfr_status tfr_team_open(struct tfr_team **team, int n_threads, const int *
     if (n != n_threads) {
         return tfr_raise(
             TFR_RESOURCE,
-            "%d threads are wanted, but OpenMP gives %d: ask for fewer or raise OMP_THREAD_LIMIT", n_threads,
-            n);
+            "%d threads are wanted, but OpenMP gives %d: ask for fewer, or raise OMP_THREAD_LIMIT or "
+            "OMP_MAX_ACTIVE_LEVELS where one of them is set",
+            n_threads, n);
     }
     struct tfr_team *made = tfr_alloc(1, sizeof *made);
     if (made == NULL) {
@@ -98,9 +99,7 @@ enum tfr_status tfr_team_open(struct tfr_team **team, int n_threads, const int *
     }
     made->n_threads = n_threads;
     tfr_barrier_init(&made->barrier, n_threads, oversubscribed);
-    const bool bound_by_user = omp_get_proc_bind() != omp_proc_bind_false;
-    const enum tfr_status status =
-        tfr_team_pin(made, &made->pinning, bound_by_user ? NULL : pus, oversubscribed);
+    const enum tfr_status status = tfr_team_pin(made, &made->pinning, pus, oversubscribed);
     if (status != TFR_OK) {
         tfr_free(made);
         return status;

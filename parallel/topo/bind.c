@@ -16,9 +16,12 @@ void tfr_bind_plan(const struct tfr_machine *machine, const struct tfr_thread_ch
     const bool quota = machine->quota_cores > 0 && machine->quota_cores < machine->n_cores;
     const bool bound = bind != TFR_BIND_NONE && !choice->oversubscribed && !quota && choice->n_cores > 0 &&
                        choice->n_threads <= choice->n_cores;
+    const int unbound = machine->openmp_binds ? TFR_PU_FREE : TFR_PU_ANY;
     for (int t = 0; t < choice->n_threads; t++) {
         const int64_t step = bind == TFR_BIND_SCATTER ? (int64_t)t * choice->n_cores / choice->n_threads : t;
-        pus[t] = bound ? machine->cores[choice->first_core + step].pu : -1;
+        pus[t] = choice->openmp_binds ? TFR_PU_ANY
+                 : bound              ? machine->cores[choice->first_core + step].pu
+                                      : unbound;
     }
 }
 
@@ -44,15 +47,23 @@ static bool set_affinity(const struct tfr_cpus *cpus) {
 }
 #endif
 
-/* What this thread had before it was bound here: a second engine must not take that for the machine's limit. */
+/* What this thread had before it was bound here: a second engine must not take that for the machine's limit.
+ */
 static _Thread_local struct {
     bool is_bound;
     struct tfr_cpus before;
 } own;
 
 bool tfr_bind_save(struct tfr_cpus *cpus) {
+    struct tfr_cpus places;
     *cpus = own.before;
-    return own.is_bound || tfr_bind_current(cpus);
+    if (!own.is_bound && !tfr_bind_current(cpus)) {
+        return false;
+    }
+    if (tfr_openmp_places(cpus, &places)) {
+        *cpus = places;
+    }
+    return true;
 }
 
 bool tfr_bind_restore(const struct tfr_cpus *cpus) {
@@ -66,6 +77,9 @@ bool tfr_bind_self(int pu) {
     tfr_cpus_add(&cpus, pu);
     if (!own.is_bound) {
         own.is_bound = tfr_bind_current(&own.before);
+    }
+    if (pu == TFR_PU_FREE) {
+        return tfr_bind_save(&cpus) && set_affinity(&cpus);
     }
     return pu >= 0 && pu < TFR_CPUS_MAX && set_affinity(&cpus);
 }

@@ -4,6 +4,9 @@
 
 #include <stdio.h>
 
+#include "base/plural.h"
+#include "base/status.h"
+
 /* An explicit request is honoured up to this many threads per core, for tests and for the curious. */
 enum { MAX_THREADS_PER_CORE = 4 };
 
@@ -45,12 +48,15 @@ static void say_cores(const struct tfr_machine *machine, int n_ranks, struct tfr
         why = "allowed by the CPU affinity";
     } else if (machine->n_cpuset > 0) {
         why = "allowed by the cgroup cpuset";
+    } else if (machine->is_described) {
+        why = "of the machine that is described";
     }
     if (n_ranks > 1) {
-        snprintf(choice->reason, sizeof choice->reason, "%d of the %d cores %s, shared by %d ranks",
-                 choice->n_cores, machine->n_cores, why, n_ranks);
+        snprintf(choice->reason, sizeof choice->reason, "%d of the %d core%s %s, shared by %d ranks",
+                 choice->n_cores, machine->n_cores, tfr_plural(machine->n_cores), why, n_ranks);
     } else {
-        snprintf(choice->reason, sizeof choice->reason, "%d cores %s", choice->n_cores, why);
+        snprintf(choice->reason, sizeof choice->reason, "%d core%s %s", choice->n_cores,
+                 tfr_plural(choice->n_cores), why);
     }
 }
 
@@ -69,6 +75,7 @@ static void choose_auto(const struct tfr_machine *machine, int n_ranks, struct t
         {machine->slurm_cpus_per_task, "SLURM_CPUS_PER_TASK=%.0f", machine->slurm_cpus_per_task},
         {machine->omp_num_threads, "OMP_NUM_THREADS=%.0f", machine->omp_num_threads},
         {machine->omp_thread_limit, "OMP_THREAD_LIMIT=%.0f", machine->omp_thread_limit},
+        {machine->omp_no_levels ? 1 : 0, "OMP_MAX_ACTIVE_LEVELS=0", 0},
     };
     choice->n_threads = choice->n_cores;
     say_cores(machine, n_ranks, choice);
@@ -76,21 +83,33 @@ static void choose_auto(const struct tfr_machine *machine, int n_ranks, struct t
 }
 
 /* OpenMP itself enforces its thread limit, so even a request cannot go beyond. */
-static void choose_asked(const struct tfr_machine *machine, int asked, struct tfr_thread_choice *choice) {
+static enum tfr_status choose_asked(const struct tfr_machine *machine, int asked,
+                                    struct tfr_thread_choice *choice) {
     const int most = choice->n_cores * MAX_THREADS_PER_CORE;
     const struct limit limits[] = {
-        {most, "the most for the cores of this rank, %.0f threads", most},
+        {most, "%.0f, four for each core of this rank", most},
         {machine->omp_thread_limit, "OMP_THREAD_LIMIT=%.0f", machine->omp_thread_limit},
+        {machine->omp_no_levels ? 1 : 0, "1, as OMP_MAX_ACTIVE_LEVELS=0 wants", 0},
     };
     choice->n_threads = asked;
     snprintf(choice->reason, sizeof choice->reason, "as requested");
     apply(limits, sizeof limits / sizeof limits[0], choice);
+    if (choice->n_threads < asked) {
+        return tfr_raise(TFR_RESOURCE,
+                         "runtime.threads asks for %d threads, the most is %s; ask for fewer, or leave the "
+                         "choice to tfrun",
+                         asked, choice->reason);
+    }
+    return TFR_OK;
 }
 
-/* Bound to one core although the node has cores that no rank was given, as `mpirun -n 1` and `-n 2` do. */
+/* Bound to one core by a launcher although the node has cores that no rank was given, as `mpirun -n 1` and
+ * `-n 2` do unasked. Where the user asked for one core (srun -c 1, taskset, OMP_NUM_THREADS=1), that is what
+ * he gets. */
 static bool is_pinched(const struct tfr_machine *machine) {
-    const int n_ranks = machine->launcher_local_size > 1 ? machine->launcher_local_size : 1;
-    return machine->n_affinity == 1 && machine->n_pus_online > n_ranks && machine->omp_num_threads != 1;
+    return machine->launcher_local_size > 0 && machine->n_affinity == 1 &&
+           machine->n_pus_online > machine->launcher_local_size && machine->omp_num_threads != 1 &&
+           machine->slurm_cpus_per_task != 1;
 }
 
 /* The first thing that a user would want to change. */
@@ -101,33 +120,34 @@ static void warn(const struct tfr_machine *machine, int asked, int n_ranks,
     const int quota = quota_threads(machine, n_ranks);
     if (asked > choice->n_cores) {
         snprintf(text, size,
-                 "%d threads were requested, but this rank has %d cores: threads will wait for each other",
-                 asked, choice->n_cores);
+                 "%d threads were requested, but this rank has %d core%s: threads will wait for each other",
+                 asked, choice->n_cores, tfr_plural(choice->n_cores));
     } else if (asked > 0 && quota > 0 && asked > quota) {
         snprintf(text, size,
-                 "%d threads were requested, but the cgroup CPU quota is %.3g cores for %d ranks: all of "
+                 "%d threads were requested, but the cgroup CPU quota is %.3g cores for %d rank%s: all of "
                  "them will be stopped for part of the time",
-                 asked, machine->quota_cores, n_ranks);
+                 asked, machine->quota_cores, n_ranks, tfr_plural(n_ranks));
     } else if (asked == 0 && is_pinched(machine)) {
         snprintf(text, size,
-                 "bound to a single core by the launcher or by taskset; for more threads use "
+                 "bound to a single core by the launcher; for more threads use "
                  "`mpirun --bind-to none` or `--map-by slot:PE=N`, or `srun -c N`");
     } else if (asked == 0 && machine->omp_num_threads > choice->n_cores) {
-        snprintf(text, size, "OMP_NUM_THREADS asks for %d threads, but this rank has %d cores: %d used",
-                 machine->omp_num_threads, choice->n_cores, choice->n_threads);
+        snprintf(text, size, "OMP_NUM_THREADS asks for %d threads, but this rank has %d core%s: %d used",
+                 machine->omp_num_threads, choice->n_cores, tfr_plural(choice->n_cores), choice->n_threads);
     } else if (n_ranks > machine->n_cores) {
-        snprintf(text, size, "%d ranks share %d cores: correct, but slower than one rank per core", n_ranks,
-                 machine->n_cores);
+        snprintf(text, size, "%d ranks share %d core%s: correct, but slower than one rank per core", n_ranks,
+                 machine->n_cores, tfr_plural(machine->n_cores));
     }
 }
 
-void tfr_machine_choose_threads(const struct tfr_machine *machine, int asked, int local_rank,
-                                int n_local_ranks, struct tfr_thread_choice *choice) {
+enum tfr_status tfr_machine_choose_threads(const struct tfr_machine *machine, int asked, int local_rank,
+                                           int n_local_ranks, struct tfr_thread_choice *choice) {
     const int n_ranks = n_local_ranks > 1 ? n_local_ranks : 1;
+    enum tfr_status status = TFR_OK;
     *choice = (struct tfr_thread_choice){0};
     take_chunk(machine, local_rank, n_ranks, choice);
     if (asked > 0) {
-        choose_asked(machine, asked, choice);
+        status = choose_asked(machine, asked, choice);
     } else {
         choose_auto(machine, n_ranks, choice);
     }
@@ -137,5 +157,7 @@ void tfr_machine_choose_threads(const struct tfr_machine *machine, int asked, in
     const bool above_quota =
         machine->quota_cores > 0 && (double)choice->n_threads * n_ranks > machine->quota_cores;
     choice->oversubscribed = n_ranks > machine->n_cores || choice->n_threads > choice->n_cores || above_quota;
+    choice->openmp_binds = machine->openmp_binds && n_ranks == 1;
     warn(machine, asked, n_ranks, choice);
+    return status;
 }

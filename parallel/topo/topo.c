@@ -10,6 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#if defined(__linux__)
+#include <sys/sysinfo.h>
+#endif
+
 #include "base/arena.h"
 #include "base/status.h"
 #include "common/isa.h"
@@ -47,11 +51,26 @@ static int64_t meminfo_bytes(const char *text, const char *key) {
     return at != NULL ? strtoll(at + strlen(key), NULL, 10) * 1024 : 0;
 }
 
+/* Where /proc is not mounted: without the caches that could be dropped. */
+static void ask_memory(struct tfr_machine *machine) {
+#if defined(__linux__)
+    struct sysinfo info;
+    if (sysinfo(&info) == 0) {
+        machine->memory_total_bytes = (int64_t)info.totalram * info.mem_unit;
+        machine->memory_available_bytes = (int64_t)(info.freeram + info.bufferram) * info.mem_unit;
+    }
+#else
+    (void)machine;
+#endif
+}
+
 static void read_memory(const struct tfr_cgroup_limits *limits, struct tfr_machine *machine) {
     char text[8192];
     if (tfr_topo_slurp(text, sizeof text, "", "/proc/meminfo")) {
         machine->memory_total_bytes = meminfo_bytes(text, "MemTotal:");
         machine->memory_available_bytes = meminfo_bytes(text, "MemAvailable:");
+    } else {
+        ask_memory(machine);
     }
     if (limits->memory_bytes > 0 && limits->memory_left_bytes < machine->memory_available_bytes) {
         machine->memory_available_bytes = limits->memory_left_bytes;
@@ -88,14 +107,43 @@ static enum tfr_status read_cores(const struct tfr_cpus *allowed, struct tfr_mac
     return TFR_OK;
 }
 
+/* Ranks that the launcher put on this node, 0 without one: Open MPI, Hydra, a step of Slurm ("2(x3),1"). */
+static int read_local_size(void) {
+    static const char *const variables[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS",
+                                            "SLURM_STEP_TASKS_PER_NODE"};
+    for (size_t i = 0; i < TFR_COUNT_OF(variables); i++) {
+        const int n = read_count(variables[i]);
+        if (n > 0) {
+            return n;
+        }
+    }
+    return 0;
+}
+
+static void read_environment(struct tfr_machine *machine) {
+    const char *levels = getenv("OMP_MAX_ACTIVE_LEVELS");
+    machine->omp_num_threads = read_count("OMP_NUM_THREADS");
+    machine->omp_thread_limit = read_count("OMP_THREAD_LIMIT");
+    machine->omp_no_levels = levels != NULL && strcmp(levels, "0") == 0;
+    machine->slurm_cpus_per_task = read_count("SLURM_CPUS_PER_TASK");
+    machine->launcher_local_size = read_local_size();
+}
+
+static void read_this_cpu(struct tfr_machine *machine) {
+    machine->isa = tfr_isa_probe();
+    read_cpu_name(machine->cpu_name, sizeof machine->cpu_name);
+    tfr_topo_peaks("", machine);
+}
+
 static enum tfr_status read_all(struct tfr_machine *machine) {
-    struct tfr_cpus online, affinity;
+    struct tfr_cpus online, current, affinity, places;
     struct tfr_cgroup_limits limits;
     tfr_topo_online("", &online);
     tfr_cgroup_read("", &limits);
     if (!tfr_bind_save(&affinity)) {
         affinity = online;
     }
+    machine->openmp_binds = tfr_bind_current(&current) && tfr_openmp_places(&current, &places);
     struct tfr_cpus allowed = tfr_cpus_and(&affinity, &online);
     if (tfr_cpus_count(&allowed) == 0) {
         allowed = affinity; /* a sandbox that hides /sys: believe the system call */
@@ -105,28 +153,41 @@ static enum tfr_status read_all(struct tfr_machine *machine) {
     read_limits(&online, &allowed, &limits.cpus, machine);
     TFR_TRY(read_cores(&allowed, machine));
     read_memory(&limits, machine);
-    machine->omp_num_threads = read_count("OMP_NUM_THREADS");
-    machine->omp_thread_limit = read_count("OMP_THREAD_LIMIT");
-    machine->slurm_cpus_per_task = read_count("SLURM_CPUS_PER_TASK");
-    machine->launcher_local_size = read_count("OMPI_COMM_WORLD_LOCAL_SIZE");
-    machine->isa = tfr_isa_probe();
-    read_cpu_name(machine->cpu_name, sizeof machine->cpu_name);
+    read_environment(machine);
     read_host_name(machine->host_name, sizeof machine->host_name);
-    tfr_topo_peaks("", machine);
+    read_this_cpu(machine);
     return TFR_OK;
 }
 
-enum tfr_status tfr_machine_read(struct tfr_machine **machine) {
+/* Limits and requests of this process say nothing about another machine. */
+static enum tfr_status read_described(struct tfr_machine *machine) {
+    TFR_TRY(tfr_topo_read_described(machine));
+    machine->is_described = true;
+    snprintf(machine->host_name, sizeof machine->host_name, "described by %s", tfr_topo_described());
+    read_this_cpu(machine);
+    return TFR_OK;
+}
+
+static enum tfr_status read_machine(struct tfr_machine **machine,
+                                    enum tfr_status (*read)(struct tfr_machine *machine)) {
     *machine = tfr_alloc(1, sizeof **machine);
     if (*machine == NULL) {
         return TFR_RESOURCE;
     }
-    const enum tfr_status status = read_all(*machine);
+    const enum tfr_status status = read(*machine);
     if (status != TFR_OK) {
         tfr_machine_free(*machine);
         *machine = NULL;
     }
     return status;
+}
+
+enum tfr_status tfr_machine_read(struct tfr_machine **machine) {
+    return read_machine(machine, read_all);
+}
+
+enum tfr_status tfr_machine_read_for_plan(struct tfr_machine **machine) {
+    return read_machine(machine, tfr_topo_described() != NULL ? read_described : read_all);
 }
 
 void tfr_machine_free(struct tfr_machine *machine) {
@@ -149,9 +210,9 @@ uint64_t tfr_machine_core_key(const struct tfr_machine *machine) {
 }
 
 const char *tfr_isa_name(uint32_t isa) {
-#define ISA_NAME(NAME, bit, name)                                                                  \
-    if (isa & TFR_ISA_##NAME) {                                                                    \
-        return name;                                                                               \
+#define ISA_NAME(NAME, bit, name)                                                                            \
+    if (isa & TFR_ISA_##NAME) {                                                                              \
+        return name;                                                                                         \
     }
     TFR_ISA_LIST(ISA_NAME)
 #undef ISA_NAME

@@ -1,8 +1,8 @@
 /* topo.h - the machine as this process may use it: cores, caches, NUMA, limits, nominal peaks.
  *
  * Sources: hwloc (topo_hwloc.c) or /proc and /sys (topo_flat.c); affinity, cgroup cpuset, cgroup CPU quota
- * (v1 and v2, whole chain of ancestors), OMP_NUM_THREADS, OMP_THREAD_LIMIT, SLURM_CPUS_PER_TASK. Read once,
- * before any thread exists. Thread rule: immutable after reading.
+ * (v1 and v2, whole chain of ancestors), OMP_NUM_THREADS, OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS, the places
+ * of OpenMP, SLURM_CPUS_PER_TASK. Read once, before any thread exists. Thread rule: immutable after reading.
  */
 #ifndef TFR_PARALLEL_TOPO_H
 #define TFR_PARALLEL_TOPO_H
@@ -24,9 +24,13 @@ struct tfr_machine {
     int n_pus_online;       /* whole machine */
     int n_affinity, n_cpuset; /* cores each limit alone allows; 0 = not limited */
     double quota_cores;       /* CPU-time quota in cores; 0 = none */
-    /* From the environment, 0 = not set; the last is OMPI_COMM_WORLD_LOCAL_SIZE, ranks that mpirun put on
-     * this node. */
+    /* From the environment, 0 = not set; the last is how many ranks a launcher put on this node. */
     int omp_num_threads, omp_thread_limit, slurm_cpus_per_task, launcher_local_size;
+    bool omp_no_levels; /* OMP_MAX_ACTIVE_LEVELS=0: OpenMP starts no second thread */
+    /* OMP_PROC_BIND, OMP_PLACES or GOMP_CPU_AFFINITY: OpenMP bound this thread to the first of its places
+     * when it was loaded, and binds every other thread to one; `cores` are those of all places. */
+    bool openmp_binds;
+    bool is_described; /* another machine, as hwloc's environment describes it: for plans only */
     int n_packages, n_numa;
     int64_t l1d_bytes, l2_bytes, l3_bytes;
     int64_t memory_total_bytes, memory_available_bytes; /* available honours the cgroup limit */
@@ -38,7 +42,11 @@ struct tfr_machine {
     double bytes_per_core, bytes_total;             /* read bandwidth per second: one core, all cores */
 };
 
+/* This machine, whatever the environment describes. */
 enum tfr_status tfr_machine_read(struct tfr_machine **machine);
+/* The machine that HWLOC_SYNTHETIC or HWLOC_XMLFILE describes, without limits, where one of them is set; else
+ * this machine. Instruction set and clock are this CPU's. */
+enum tfr_status tfr_machine_read_for_plan(struct tfr_machine **machine);
 void tfr_machine_free(struct tfr_machine *machine);
 
 /* FLOPs in a cycle of one core with these instruction sets, for factors of this type; a type without units of its own is widened
@@ -54,27 +62,33 @@ uint64_t tfr_machine_core_key(const struct tfr_machine *machine);
 /* How many threads this rank gets and why. `asked` 0 = auto. n_local_ranks ranks share these cores, this is
  * the local_rank-th; the cores are divided in contiguous chunks. `reason` names the limit that won in words
  * ("cgroup CPU quota of 1.5 cores"). An explicit request above the cores is honoured up to 4 x and flagged
- * oversubscribed. A pure function. */
+ * oversubscribed; above that, or above what OpenMP allows, it is refused (with the most that there can be in
+ * n_threads). No state. */
 struct tfr_thread_choice {
     int n_threads;
     int first_core;      /* index into cores: where this rank's chunk begins */
     int n_cores;         /* cores in the chunk, at least 1 */
-    bool oversubscribed; /* more threads than cores or quota on this node: no binding, waits yield */
+    bool oversubscribed; /* more threads than cores or quota on this node: no binding, waits sleep at once */
+    bool openmp_binds; /* the binding that the user asked of OpenMP stands: one rank alone has these cores */
     char reason[160];
     char warning[256]; /* a sentence for the user with the fix in it; "" if all is well */
 };
-void tfr_machine_choose_threads(const struct tfr_machine *machine, int asked, int local_rank,
-                                int n_local_ranks, struct tfr_thread_choice *choice);
+enum tfr_status tfr_machine_choose_threads(const struct tfr_machine *machine, int asked, int local_rank,
+                                           int n_local_ranks, struct tfr_thread_choice *choice);
 
-/* pu of each thread for a binding ("compact": core after core, "scatter": spread over the chunk), or -1 for
- * unbound: pus[n_threads]. All are -1 when oversubscribed, and under a CPU quota below the cores: such a
- * container shares its cores with others, and all of them would sit on the first ones. */
+/* pu of each thread for a binding ("compact": core after core, "scatter": spread over the chunk), or why
+ * there is none: pus[n_threads]. None is bound when oversubscribed, and under a CPU quota below the cores:
+ * such a container shares its cores with others, and all of them would sit on the first ones. A thread that
+ * OpenMP put on its first place and that is to be unbound is set free (TFR_PU_FREE), since several ranks
+ * would share that place. */
+enum { TFR_PU_ANY = -1, TFR_PU_FREE = -2 };
 enum tfr_bind { TFR_BIND_COMPACT, TFR_BIND_SCATTER, TFR_BIND_NONE };
 void tfr_bind_plan(const struct tfr_machine *machine, const struct tfr_thread_choice *choice,
                    enum tfr_bind bind, int *pus);
-/* Binds the calling thread; failure is a warning, not an error. */
+/* Binds the calling thread (TFR_PU_FREE: to all places of OpenMP); failure is a warning, not an error. */
 bool tfr_bind_self(int pu);
-/* The calling thread's affinity, to be put back later; what it was before tfr_bind_self where that bound it. */
+/* The calling thread's affinity, to be put back later: what it was before tfr_bind_self where that bound it,
+ * all places of OpenMP where that did. */
 struct tfr_cpus {
     uint64_t word[TFR_CPUS_MAX / 64];
 };

@@ -1,4 +1,4 @@
-/* topo_hwloc.c - the machine through hwloc; the only file that includes it.
+/* topo_hwloc.c - the machine through hwloc, or another one that it describes; the only file that includes it.
  *
  * Devices are filtered out: scanning PCI can take seconds. Asked to leave the binding of threads alone. Which
  * cores this process may use is the caller's to say: hwloc would take a binding of ours for a limit. Any
@@ -6,12 +6,28 @@
  */
 #include "topo/topo_internal.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include <hwloc.h>
 
 #include "base/arena.h"
+#include "base/status.h"
+
+/* hwloc reads these by itself, and then knows nothing of this machine. */
+const char *tfr_topo_described(void) {
+    static const char *const variables[] = {"HWLOC_XMLFILE", "HWLOC_SYNTHETIC"};
+    for (size_t i = 0; i < TFR_COUNT_OF(variables); i++) {
+        const char *value = getenv(variables[i]);
+        if (value != NULL && *value != '\0') {
+            return variables[i];
+        }
+    }
+    return NULL;
+}
 
 static unsigned long flags_known(void) {
-    unsigned long flags = HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM;
+    unsigned long flags = tfr_topo_described() == NULL ? HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM : 0;
 #if HWLOC_API_VERSION >= 0x00020500
     flags |= HWLOC_TOPOLOGY_FLAG_DONT_CHANGE_BINDING;
 #endif
@@ -84,21 +100,48 @@ static bool read_cores(hwloc_topology_t topology, const struct tfr_cpus *allowed
     return machine->n_cores > 0;
 }
 
-bool tfr_topo_read_hwloc(const struct tfr_cpus *allowed, struct tfr_machine *machine) {
-    hwloc_topology_t topology;
-    if (!load(&topology)) {
-        return false;
-    }
-    const bool fine = read_cores(topology, allowed, machine);
-    if (fine) {
-        machine->l1d_bytes = cache_bytes(topology, HWLOC_OBJ_L1CACHE);
-        machine->l2_bytes = cache_bytes(topology, HWLOC_OBJ_L2CACHE);
-        machine->l3_bytes = cache_bytes(topology, HWLOC_OBJ_L3CACHE);
-        machine->source = "hwloc " HWLOC_VERSION;
-    } else {
+static bool read_machine(hwloc_topology_t topology, const struct tfr_cpus *allowed,
+                         struct tfr_machine *machine) {
+    if (!read_cores(topology, allowed, machine)) {
         tfr_free(machine->cores);
         machine->cores = NULL;
+        return false;
     }
+    machine->l1d_bytes = cache_bytes(topology, HWLOC_OBJ_L1CACHE);
+    machine->l2_bytes = cache_bytes(topology, HWLOC_OBJ_L2CACHE);
+    machine->l3_bytes = cache_bytes(topology, HWLOC_OBJ_L3CACHE);
+    machine->source = "hwloc " HWLOC_VERSION;
+    return true;
+}
+
+bool tfr_topo_read_hwloc(const struct tfr_cpus *allowed, struct tfr_machine *machine) {
+    hwloc_topology_t topology;
+    if (tfr_topo_described() != NULL || !load(&topology)) {
+        return false;
+    }
+    const bool fine = read_machine(topology, allowed, machine);
     hwloc_topology_destroy(topology);
     return fine;
+}
+
+enum tfr_status tfr_topo_read_described(struct tfr_machine *machine) {
+    const char *variable = tfr_topo_described();
+    hwloc_topology_t topology;
+    struct tfr_cpus all;
+    memset(&all, 0xff, sizeof all);
+    if (!load(&topology)) {
+        return tfr_raise(TFR_RESOURCE, "%s=%s: hwloc reads no machine from it; mend or unset it", variable,
+                         getenv(variable));
+    }
+    const bool fine = !hwloc_topology_is_thissystem(topology) && read_machine(topology, &all, machine);
+    if (fine) {
+        machine->n_pus_online = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
+        machine->memory_total_bytes = (int64_t)hwloc_get_root_obj(topology)->total_memory;
+        machine->memory_available_bytes = machine->memory_total_bytes;
+    }
+    hwloc_topology_destroy(topology);
+    return fine ? TFR_OK
+                : tfr_raise(TFR_RESOURCE,
+                            "%s=%s: hwloc finds no core of another machine there; mend or unset it", variable,
+                            getenv(variable));
 }

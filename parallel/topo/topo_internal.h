@@ -25,6 +25,10 @@ bool tfr_cpus_parse(struct tfr_cpus *cpus, const char *list);
 /* The calling thread's affinity as it is now, own binding included (tfr_bind_save: without). */
 bool tfr_bind_current(struct tfr_cpus *cpus);
 
+/* OpenMP's places (openmp.c): true if it bound the calling thread, whose affinity is `current`, to one of
+ * them, and is to use them all; their CPUs. */
+bool tfr_openmp_places(const struct tfr_cpus *current, struct tfr_cpus *all);
+
 /* Reads at most size - 1 bytes of root + path (a printf format); false if it cannot be read. */
 bool tfr_topo_slurp(char *text, size_t size, const char *root, const char *format, ...) TFR_PRINTF(4, 5);
 /* The same for a file that holds one number. */
@@ -36,10 +40,16 @@ void tfr_topo_online(const char *root, struct tfr_cpus *cpus);
 int tfr_topo_count_cores(const char *root, const struct tfr_cpus *cpus);
 
 /* The two sources: cores, caches, n_packages, n_numa and `source` of the machine, restricted to `allowed`.
- * hwloc: false where it fails or was not built in. flat: fails for lack of memory only. */
+ * hwloc: false where it fails, was not built in, or is told by the environment to describe another machine.
+ * flat: fails for lack of memory only. */
 bool tfr_topo_read_hwloc(const struct tfr_cpus *allowed, struct tfr_machine *machine);
 enum tfr_status tfr_topo_read_flat(const char *root, const struct tfr_cpus *allowed,
                                    struct tfr_machine *machine);
+
+/* Name of the variable that makes hwloc describe another machine, NULL if there is none; and that machine:
+ * also n_pus_online and the memory. Fails where hwloc was not built in or does not understand it. */
+const char *tfr_topo_described(void);
+enum tfr_status tfr_topo_read_described(struct tfr_machine *machine);
 
 /* ghz and the peaks of a machine whose other facts are known. */
 void tfr_topo_peaks(const char *root, struct tfr_machine *machine);

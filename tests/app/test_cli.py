@@ -153,6 +153,31 @@ def topology_is_told(tfrun):
 
 
 @case
+def openmp_places_leave_all_threads(tfrun):
+    """OpenMP binds the first thread before main: that is no limit of the process."""
+    def threads(**variables):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+        told = subprocess.run([tfrun.program, "topology", "--json"], env={**clean, **variables}, capture_output=True, check=True)
+        return json.loads(told.stdout)["threads"]
+    free = threads()
+    for name, value in (("OMP_PROC_BIND", "true"), ("OMP_PROC_BIND", "spread"), ("OMP_PLACES", "threads"), ("OMP_PLACES", "sockets"),
+                        ("OMP_DYNAMIC", "true")):
+        expect_same((name, threads(**{name: value})), (name, free))
+    expect_same(threads(OMP_PROC_BIND="true", OMP_NUM_THREADS="1"), 1)
+    expect_same(threads(OMP_MAX_ACTIVE_LEVELS="0"), 1)
+    expect_same(threads(OMP_THREAD_LIMIT="1"), 1)
+
+
+@case
+def threads_that_cannot_be_had_are_refused(tfrun):
+    most = 4 * json.loads(tfrun.text("topology", "--json"))["cores"]
+    for command in (["plan", tfrun.demo], [tfrun.demo, "-p", "a"]):
+        error = tfrun.run(*command, "--threads", most + 1, code=5).stderr.decode()
+        expect(f"runtime.threads asks for {most + 1} threads" in error, error)
+    expect(f"{most} threads" in tfrun.text("plan", tfrun.demo, "--threads", most), "the most is honoured")
+
+
+@case
 def config_prints_effective_options(tfrun):
     effective = json.loads(tfrun.text("config", tfrun.demo, "--threads", 1))
     expect_same(effective["tfrun"]["runtime.threads"], 1)

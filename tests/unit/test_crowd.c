@@ -62,6 +62,28 @@ TFR_TEST(a_team_that_loses_its_cores_twice_is_loosened_and_tightened_when_alone)
     assert_int_equal(pass(&scene, 0), TFR_CROWD_TIGHTEN);
     assert_int_equal(pass(&scene, 60), TFR_CROWD_STAY);
     assert_int_equal(pass(&scene, 60), TFR_CROWD_LOOSEN);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(pass(&scene, 60), TFR_CROWD_STAY);
+    }
+    assert_int_equal(pass(&scene, 60), TFR_CROWD_WARN);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(pass(&scene, 60), TFR_CROWD_STAY); /* once */
+    }
+    fake_tree_close(&scene.tree);
+}
+
+TFR_TEST(a_team_that_hardly_runs_tells_nothing) {
+    TFR_UNUSED_STATE;
+    struct scene scene;
+    open_scene(&scene);
+    for (int i = 0; i < 20; i++) {
+        int percent = -1;
+        scene.now_ns += LOOK_NS;
+        scene.waited_ns += LOOK_NS / 5;
+        write_times(&scene);
+        assert_int_equal(tfr_crowd_look(&scene.crowd, scene.tree.root, scene.now_ns, &percent),
+                         TFR_CROWD_STAY);
+    }
     fake_tree_close(&scene.tree);
 }
 
@@ -99,5 +121,5 @@ TFR_TEST(without_proc_or_when_threads_change_it_is_silent) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(a_team_that_loses_its_cores_twice_is_loosened_and_tightened_when_alone),
-              TFR_CASE(it_looks_four_times_a_second_at_most),
+              TFR_CASE(a_team_that_hardly_runs_tells_nothing), TFR_CASE(it_looks_four_times_a_second_at_most),
               TFR_CASE(without_proc_or_when_threads_change_it_is_silent))

@@ -196,8 +196,8 @@ TFR_TEST(waiting_threads_sleep) {
         getrusage(RUSAGE_SELF, &before);
         tfr_team_run(shared.team, wait_asleep, &shared);
         getrusage(RUSAGE_SELF, &after);
-        const long used_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 + after.ru_utime.tv_usec -
-                             before.ru_utime.tv_usec;
+        const long used_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 +
+                             after.ru_utime.tv_usec - before.ru_utime.tv_usec;
         assert_true(used_us < 60000); /* spinning all along: 180 ms */
         tfr_team_close(shared.team);
     }

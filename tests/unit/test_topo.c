@@ -2,6 +2,8 @@
 #include "topo/topo.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/status.h"
@@ -52,8 +54,8 @@ static const struct choice_case choice_cases[] = {
     {"more ranks than cores", 2, 0, 0, 0, 0, 0, 0, 0, 3, 4, 1, 1, true, "shared by 4 ranks"},
     {"asked", 8, 0, 0, 0, 2, 0, 0, 5, 0, 1, 5, 0, false, "as requested"},
     {"asked above the cores", 2, 0, 0, 0, 0, 0, 0, 5, 0, 1, 5, 0, true, "as requested"},
-    {"asked far above", 2, 0, 0, 0, 0, 0, 0, 99, 0, 1, 8, 0, true, "the most"},
-    {"asked above the OpenMP limit", 8, 0, 0, 0, 0, 3, 0, 5, 0, 1, 3, 0, false, "OMP_THREAD_LIMIT=3"},
+    {"asked for the most", 2, 0, 0, 0, 0, 0, 0, 8, 0, 1, 8, 0, true, "as requested"},
+    {"asked for OpenMP's limit", 8, 0, 0, 0, 0, 3, 0, 3, 0, 1, 3, 0, false, "as requested"},
     {"asked above the quota", 8, 0, 0, 2, 0, 0, 0, 4, 0, 1, 4, 0, true, "as requested"},
 };
 
@@ -70,7 +72,7 @@ TFR_TEST(thread_choice_table) {
         machine.omp_num_threads = c->omp;
         machine.omp_thread_limit = c->omp_limit;
         machine.slurm_cpus_per_task = c->slurm;
-        tfr_machine_choose_threads(&machine, c->asked, c->rank, c->n_ranks, &choice);
+        assert_ok(tfr_machine_choose_threads(&machine, c->asked, c->rank, c->n_ranks, &choice));
         if (choice.n_threads != c->threads || choice.first_core != c->first ||
             choice.oversubscribed != c->oversubscribed || strstr(choice.reason, c->reason) == NULL) {
             fail_msg("%s: %d threads from core %d, oversubscribed %d, \"%s\"", c->name, choice.n_threads,
@@ -86,7 +88,8 @@ static const char *warning_of(int n_cores, int n_affinity, double quota, int omp
     machine.n_affinity = n_affinity;
     machine.quota_cores = quota;
     machine.omp_num_threads = omp;
-    tfr_machine_choose_threads(&machine, asked, 0, n_ranks, &choice);
+    machine.launcher_local_size = n_ranks;
+    assert_ok(tfr_machine_choose_threads(&machine, asked, 0, n_ranks, &choice));
     return choice.warning;
 }
 
@@ -100,6 +103,94 @@ TFR_TEST(warnings_say_what_to_do) {
         strstr(warning_of(2, 0, 0, 0, 5, 1), "5 threads were requested, but this rank has 2 cores"));
     assert_non_null(strstr(warning_of(8, 0, 2, 0, 4, 1), "quota is 2 cores"));
     assert_non_null(strstr(warning_of(2, 0, 0, 0, 0, 4), "4 ranks share 2 cores"));
+}
+
+TFR_TEST(requests_that_cannot_be_met_are_refused) {
+    TFR_UNUSED_STATE;
+    struct tfr_core cores[MAX_CORES];
+    struct tfr_thread_choice choice;
+    struct tfr_machine machine = plain_machine(cores, 2);
+    assert_refused(tfr_machine_choose_threads(&machine, 9, 0, 1, &choice), TFR_RESOURCE,
+                   "asks for 9 threads, the most is 8, four for each core");
+    assert_refused(tfr_machine_choose_threads(&machine, 5, 0, 2, &choice), TFR_RESOURCE, "the most is 4");
+    machine.omp_thread_limit = 3;
+    assert_refused(tfr_machine_choose_threads(&machine, 4, 0, 1, &choice), TFR_RESOURCE,
+                   "OMP_THREAD_LIMIT=3");
+    machine.omp_no_levels = true;
+    assert_refused(tfr_machine_choose_threads(&machine, 2, 0, 1, &choice), TFR_RESOURCE,
+                   "OMP_MAX_ACTIVE_LEVELS=0");
+    assert_ok(tfr_machine_choose_threads(&machine, 1, 0, 1, &choice));
+    assert_ok(tfr_machine_choose_threads(&machine, 0, 0, 1, &choice));
+    assert_int_equal(choice.n_threads, 1);
+    assert_string_equal(choice.reason, "OMP_MAX_ACTIVE_LEVELS=0");
+}
+
+/* One core that the user asked for is no mistake of the launcher. */
+TFR_TEST(a_single_core_by_intent_is_not_warned_of) {
+    TFR_UNUSED_STATE;
+    struct tfr_core cores[MAX_CORES];
+    struct tfr_thread_choice choice;
+    struct tfr_machine machine = plain_machine(cores, 1);
+    machine.n_affinity = 1;
+    assert_ok(tfr_machine_choose_threads(&machine, 0, 0, 1, &choice)); /* taskset: no launcher */
+    assert_string_equal(choice.warning, "");
+    assert_string_equal(choice.reason, "1 core allowed by the CPU affinity");
+    machine.launcher_local_size = 1;
+    machine.slurm_cpus_per_task = 1; /* srun -c 1 */
+    assert_ok(tfr_machine_choose_threads(&machine, 0, 0, 1, &choice));
+    assert_string_equal(choice.warning, "");
+    machine.slurm_cpus_per_task = 0;
+    assert_ok(tfr_machine_choose_threads(&machine, 0, 0, 1, &choice));
+    assert_non_null(strstr(choice.warning, "bound to a single core by the launcher"));
+}
+
+/* OpenMP's own binding stands for one rank; several would all begin on its first place, so tfrun divides the
+ * cores. */
+TFR_TEST(openmp_binds_one_rank_and_tfrun_several) {
+    TFR_UNUSED_STATE;
+    struct tfr_core cores[MAX_CORES];
+    struct tfr_thread_choice choice;
+    struct tfr_machine machine = plain_machine(cores, 4);
+    int pus[4];
+    machine.openmp_binds = true;
+    assert_ok(tfr_machine_choose_threads(&machine, 0, 0, 1, &choice));
+    tfr_bind_plan(&machine, &choice, TFR_BIND_COMPACT, pus);
+    for (int t = 0; t < 4; t++) {
+        assert_int_equal(pus[t], TFR_PU_ANY);
+    }
+    assert_ok(tfr_machine_choose_threads(&machine, 0, 1, 2, &choice));
+    tfr_bind_plan(&machine, &choice, TFR_BIND_COMPACT, pus);
+    assert_int_equal(pus[0], machine.cores[2].pu);
+    assert_int_equal(pus[1], machine.cores[3].pu);
+    tfr_bind_plan(&machine, &choice, TFR_BIND_NONE, pus);
+    assert_int_equal(pus[0], TFR_PU_FREE);
+}
+
+TFR_TEST(another_machine_is_described_to_plans_only) {
+    TFR_UNUSED_STATE;
+    struct tfr_machine *machine;
+    if (tfr_topo_described() != NULL) {
+        skip();
+    }
+    setenv("HWLOC_SYNTHETIC", "package:2 core:8 pu:2", 1);
+    if (tfr_topo_described() == NULL) { /* built without hwloc */
+        unsetenv("HWLOC_SYNTHETIC");
+        skip();
+    }
+    assert_ok(tfr_machine_read_for_plan(&machine));
+    assert_true(machine->is_described);
+    assert_int_equal(machine->n_cores, 16);
+    assert_int_equal(machine->n_pus_online, 32);
+    assert_int_equal(machine->n_packages, 2);
+    assert_int_equal(machine->n_affinity, 0);
+    tfr_machine_free(machine);
+    assert_ok(tfr_machine_read(&machine)); /* this one: threads must not be bound to cores of the other */
+    assert_false(machine->is_described);
+    assert_true(machine->n_cores <= sysconf(_SC_NPROCESSORS_ONLN));
+    tfr_machine_free(machine);
+    setenv("HWLOC_SYNTHETIC", "nonsense", 1);
+    assert_refused(tfr_machine_read_for_plan(&machine), TFR_RESOURCE, "HWLOC_SYNTHETIC=nonsense");
+    unsetenv("HWLOC_SYNTHETIC");
 }
 
 TFR_TEST(ranks_that_fill_the_node_are_not_warned) {
@@ -338,6 +429,10 @@ TFR_TEST(own_binding_is_no_limit_for_a_second_engine) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(thread_choice_table), TFR_CASE(warnings_say_what_to_do),
+              TFR_CASE(requests_that_cannot_be_met_are_refused),
+              TFR_CASE(a_single_core_by_intent_is_not_warned_of),
+              TFR_CASE(openmp_binds_one_rank_and_tfrun_several),
+              TFR_CASE(another_machine_is_described_to_plans_only),
               TFR_CASE(ranks_that_fill_the_node_are_not_warned),
               TFR_CASE(chunks_of_all_ranks_are_disjoint_and_cover_the_cores),
               TFR_CASE(binding_is_compact_or_scattered_in_the_chunk),

@@ -40,6 +40,9 @@ static int topology(struct tfr_args *args) {
         return tfr_exit_code(TFR_USAGE);
     }
     enum tfr_status status = tfr_report_topology(form_of(args), &text);
+    if (status == TFR_OK && text == NULL) { /* a rank that is not the one that reports */
+        return tfr_exit_code(TFR_OK);
+    }
     return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
 }
 
@@ -69,6 +72,7 @@ const struct tfr_command tfr_cmd_topology = {
     .flags = flags,
     .n_flags = N_FLAGS,
     .reads = reads_nothing,
+    .on_all_ranks = true,
     .run = topology,
 };
 const struct tfr_command tfr_cmd_config = {

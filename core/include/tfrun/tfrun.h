@@ -312,6 +312,8 @@ struct tfr_plan_question {
 TFR_API enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                         const struct tfr_plan_question *question, enum tfr_report_form form, char **text);
 TFR_API enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enum tfr_report_form form, char **text);
+/* Under a launcher all ranks call it; *text is NULL on all but rank 0. HWLOC_SYNTHETIC and HWLOC_XMLFILE are obeyed, here and in a
+ * plan. */
 TFR_API enum tfr_status tfr_report_topology(enum tfr_report_form form, char **text);
 TFR_API enum tfr_status tfr_report_config(const char *path, const struct tfr_override *overrides, size_t n_overrides, char **text);
 /* Every field, option and tensor with what becomes of it; headers alone are read. *verdict is TFR_OK if nothing is refused,
