@@ -3,6 +3,8 @@
  * Every stage is opened on every rank; where one rank alone may fail, all agree before going on, so that no
  * rank waits for one that gave up and rank 0 can tell why.
  */
+#include <stdio.h>
+
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -133,6 +135,34 @@ static enum tfr_status open_team(struct tfr_engine *engine) {
     return tfr_comm_agree(engine->comm, status);
 }
 
+/* Rank 0 has embeddings and head in any case. */
+static bool has_work(const struct tfr_engine *engine, int rank) {
+    bool works = rank == 0 || rank == engine->ln_f_rank;
+    for (int64_t i = 0; i < engine->config->model.n_layer; i++) {
+        works = works || engine->owner[i] == rank;
+    }
+    return works;
+}
+
+static void warn_of_idle_ranks(const struct tfr_engine *engine) {
+    const int size = tfr_engine_size(engine);
+    const int64_t n_layer = engine->config->model.n_layer;
+    char names[80] = "";
+    size_t used = 0;
+    int n_idle = 0;
+    for (int rank = 0; rank < size; rank++) {
+        if (!has_work(engine, rank)) {
+            used += used < sizeof names - 16 ? (size_t)snprintf(names + used, sizeof names - used, " %d", rank) : 0;
+            n_idle++;
+        }
+    }
+    if (n_idle > 0) {
+        tfr_log(TFR_LOG_WARN, "mpi", "%d rank%s without a block, idle:%s%s; the model has %lld block%s, start %d rank%s", n_idle,
+                tfr_plural(n_idle), names, used < sizeof names - 16 ? "" : " ...", (long long)n_layer, tfr_plural(n_layer),
+                size - n_idle, tfr_plural(size - n_idle));
+    }
+}
+
 /* Rank 0 decides, from its own machine, and tells the others: ranks on unlike nodes must not split differently. */
 static enum tfr_status place_blocks(struct tfr_engine *engine) {
     const int64_t n_layer = engine->config->model.n_layer;
@@ -148,6 +178,7 @@ static enum tfr_status place_blocks(struct tfr_engine *engine) {
     for (int64_t i = 0; i < n_layer; i++) {
         engine->n_local_layers += engine->owner[i] == tfr_engine_rank(engine);
     }
+    warn_of_idle_ranks(engine);
     return TFR_OK;
 }
 
@@ -293,6 +324,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
     }
     tfr_free(engine->owner);
     tfr_params_free(engine->params);
+    tfr_free(engine->rank_memory_bytes);
     tfr_config_free(engine->config);
     tfr_free(engine);
 }

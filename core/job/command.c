@@ -42,6 +42,12 @@ static enum tfr_status obey_trace(struct tfr_engine *engine, struct tfr_message 
     return tfr_trace_file_obey(engine);
 }
 
+static enum tfr_status obey_memory(struct tfr_engine *engine, struct tfr_message *message) {
+    const int64_t mine = tfr_peak_memory_bytes();
+    (void)message;
+    return tfr_comm_gather(engine->comm, &mine, sizeof mine, engine->rank_memory_bytes);
+}
+
 static enum tfr_status obey_end(struct tfr_engine *engine, struct tfr_message *message) {
     (void)engine, (void)message;
     return TFR_OK;

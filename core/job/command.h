@@ -12,6 +12,10 @@ enum tfr_status tfr_command(struct tfr_engine *engine, struct tfr_message *messa
 /* The last one. */
 void tfr_command_end(struct tfr_engine *engine);
 
+/* peak_memory.c: the most memory that this process has held, and that each rank has: (*bytes)[ranks], until the next call. */
+int64_t tfr_peak_memory_bytes(void);
+enum tfr_status tfr_engine_ask_memory(struct tfr_engine *engine, const int64_t **bytes);
+
 /* slot_commands.c: slots on all ranks. */
 enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot);
 int64_t tfr_engine_free_slots(const struct tfr_engine *engine);

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "base/tensor.h"
 
@@ -30,6 +31,7 @@ struct tfr_store {
     struct item *items;
     size_t n_items;
     size_t bytes;
+    uint64_t pack_ns;
 };
 
 struct pack_job {
@@ -138,15 +140,21 @@ size_t tfr_store_bytes(const struct tfr_store *store) {
     return store->bytes;
 }
 
+uint64_t tfr_store_pack_ns(const struct tfr_store *store) {
+    return store->pack_ns;
+}
+
 enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight *weight, const struct tfr_kernel *kernel,
                                const struct tfr_problem *problem, int arg, const struct tfr_pack_need *need, const void **packed) {
     const int32_t dtype = problem->arg[arg].dtype;
     void *data = find(store, weight, need->format, dtype);
     if (data == NULL) {
+        const uint64_t start_ns = tfr_clock_ns();
         TFR_TRY(add(store, weight, need->format, dtype, need->bytes, &data));
         struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .weight = &weight->tensor, .packed = data};
         tfr_team_run(store->team, pack_part, &job);
         drop(store, weight);
+        store->pack_ns += tfr_clock_ns() - start_ns;
     }
     *packed = data;
     return TFR_OK;
@@ -157,10 +165,12 @@ enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight
     static const char plain[] = "plain";
     void *copy = find(store, weight, plain, dtype);
     if (copy == NULL) {
+        const uint64_t start_ns = tfr_clock_ns();
         size_t bytes = (size_t)tfr_tensor_count(&weight->tensor) * tfr_dtype_size(dtype);
         TFR_TRY(add(store, weight, plain, dtype, bytes, &copy));
         convert(copy, dtype, &weight->tensor);
         drop(store, weight);
+        store->pack_ns += tfr_clock_ns() - start_ns;
     }
     *data = copy;
     return TFR_OK;

@@ -20,6 +20,7 @@ enum tfr_status tfr_store_open(struct tfr_store **store, const struct tfr_weight
                                enum tfr_hugepages hugepages);
 void tfr_store_close(struct tfr_store *store);
 size_t tfr_store_bytes(const struct tfr_store *store);
+uint64_t tfr_store_pack_ns(const struct tfr_store *store); /* time spent on packing and converting so far */
 
 /* Packed form of argument `arg` for a kernel: makes it on first use with the team. */
 enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight *weight, const struct tfr_kernel *kernel,

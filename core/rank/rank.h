@@ -54,6 +54,7 @@ struct tfr_engine {
     uint64_t fingerprint; /* of model and prefix, once a saved cache asked for it; else 0 */
     uint64_t prefix_hash; /* of their keys and values; rank 0 */
     uint64_t load_ns;
+    int64_t *rank_memory_bytes; /* rank 0, once asked: the peak of each rank */
     struct tfr_params *params;   /* of a request that says nothing of its own: the sampling section, parsed */
     struct tfr_batcher *batcher; /* requests under way; rank 0, NULL for an assistant */
     struct tfr_engine *lender;    /* of an assistant: whose team, machine and comm it borrows */

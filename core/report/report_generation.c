@@ -72,10 +72,18 @@ static void put_stats(struct tfr_json_out *out, const struct tfr_generation_stat
     tfr_json_put_int(out, "cached_tokens", (int64_t)stats->cached_tokens);
     tfr_json_put_int(out, "output_tokens", (int64_t)stats->output_tokens);
     tfr_json_put_number(out, "load_ms", (double)stats->load_ns / 1e6);
+    tfr_json_put_number(out, "pack_ms", (double)stats->pack_ns / 1e6);
     tfr_json_put_number(out, "first_token_ms", (double)stats->first_token_ns / 1e6);
     tfr_json_put_number(out, "prompt_ms", (double)stats->prompt_ns / 1e6);
     tfr_json_put_number(out, "decode_ms", (double)stats->decode_ns / 1e6);
     tfr_json_put_int(out, "peak_memory_bytes", stats->peak_memory_bytes);
+    if (stats->rank_memory_bytes != NULL && stats->n_ranks > 1) {
+        tfr_json_begin(out, "rank_memory_bytes", '[');
+        for (int rank = 0; rank < stats->n_ranks; rank++) {
+            tfr_json_put_int(out, NULL, stats->rank_memory_bytes[rank]);
+        }
+        tfr_json_end(out, ']');
+    }
     tfr_json_end(out, '}');
 }
 

@@ -2,12 +2,13 @@
  * each has ended, and their events become results. The first failure ends all. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "job/command.h"
+#include "plan/store.h"
 #include "serve/batcher.h"
 #include "session/encoder.h"
 #include "session/saved_cache.h"
@@ -32,7 +33,7 @@ struct run {
     tfr_text_fn on_text;
     void *user;
     struct tfr_generation_stats *stats;
-    uint64_t start_ns;
+    uint64_t start_ns, packed_ns;  /* packed_ns: what the stores had spent on packing when last looked */
     bool stopping; /* all requests were told to end */
     enum tfr_status status;
     char error[1024];
@@ -181,9 +182,19 @@ static void take_events(struct run *run, size_t index) {
     }
 }
 
+static uint64_t pack_ns(const struct tfr_engine *engine) {
+    const uint64_t own = tfr_store_pack_ns(engine->store);
+    return engine->assistant != NULL ? own + tfr_store_pack_ns(engine->assistant->store) : own;
+}
+
+/* What weights took that were packed in a step goes to a sum of its own. */
 static void count_step(struct run *run, const struct tfr_step_info *info) {
     struct tfr_generation_stats *stats = run->stats;
-    *(info->prompt_rows > 0 ? &stats->prompt_ns : &stats->decode_ns) += info->rows > 0 ? info->ns : 0;
+    const uint64_t packed = pack_ns(run->engine), packing = packed - run->packed_ns;
+    const uint64_t ns = info->rows > 0 && info->ns > packing ? info->ns - packing : 0;
+    run->packed_ns = packed;
+    stats->pack_ns += packing;
+    *(info->prompt_rows > 0 ? &stats->prompt_ns : &stats->decode_ns) += ns;
     if (stats->first_token_ns == 0 && info->logits > 0) {
         stats->first_token_ns = tfr_clock_ns() - run->start_ns;
     }
@@ -274,12 +285,6 @@ static enum tfr_status open_run(struct run *run, const struct tfr_prompt *prompt
     return run->requests != NULL && run->digests != NULL && run->results != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
-static int64_t peak_memory_bytes(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (int64_t)usage.ru_maxrss * 1024;
-}
-
 size_t tfr_generate_choices(const struct tfr_engine *engine) {
     return (size_t)engine->params->n;
 }
@@ -293,7 +298,8 @@ enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt 
                       .on_text = on_text,
                       .user = user,
                       .stats = stats,
-                      .start_ns = tfr_clock_ns()};
+                      .start_ns = tfr_clock_ns(),
+                      .packed_ns = pack_ns(engine)};
     *stats = (struct tfr_generation_stats){.load_ns = engine->load_ns};
     memset(results, 0, n * run.n_choices * sizeof *results);
     const enum tfr_status opened = open_run(&run, prompts);
@@ -305,7 +311,11 @@ enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt 
         fail(&run, opened, tfr_failure_text());
     }
     close_run(&run);
-    stats->peak_memory_bytes = peak_memory_bytes();
+    stats->peak_memory_bytes = tfr_peak_memory_bytes();
+    stats->n_ranks = tfr_engine_size(engine);
+    if (run.status == TFR_OK) {
+        TFR_TRY(tfr_engine_ask_memory(engine, &stats->rank_memory_bytes));
+    }
     return run.status != TFR_OK ? tfr_raise(run.status, "%s", run.error) : TFR_OK;
 }
 

@@ -153,6 +153,14 @@ def topology_is_told(tfrun):
 
 
 @case
+def packing_is_no_prompt_time(tfrun):
+    stats = tfrun.greedy("-p", PROMPT)["stats"]
+    expect(stats["pack_ms"] > 0, stats)
+    whole = stats["pack_ms"] + stats["prompt_ms"]
+    expect(stats["first_token_ms"] >= 0.9 * whole and stats["first_token_ms"] < whole + 100 + 0.5 * whole, stats)
+
+
+@case
 def openmp_places_leave_all_threads(tfrun):
     """OpenMP binds the first thread before main: that is no limit of the process."""
     def threads(**variables):

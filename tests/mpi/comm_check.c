@@ -73,6 +73,7 @@ static void check_tags(int rank, int size) {
     enum { N = TFR_COMM_MAX_REQUESTS / 2 };
     int values[N], got[N];
     tfr_comm_request sends[N], recvs[N], one_more;
+    char words[64];
     const int next = (rank + 1) % size, before = (rank + size - 1) % size;
     if (size == 1) {
         return;
@@ -83,7 +84,8 @@ static void check_tags(int rank, int size) {
         CHECK_OK(tfr_comm_irecv(comm, &got[N - 1 - i], sizeof got[0], before, N - 1 - i, &recvs[N - 1 - i]));
     }
     CHECK(tfr_comm_isend(comm, values, 0, next, 5, &one_more) == TFR_RUNTIME);
-    CHECK(strstr(tfr_failure_text(), "more than 1024 messages in flight") != NULL);
+    snprintf(words, sizeof words, "more than %d messages in flight", TFR_COMM_MAX_REQUESTS);
+    CHECK(strstr(tfr_failure_text(), words) != NULL);
     for (int i = 0; i < N; i++) {
         wait_for(recvs[i]);
         wait_for(sends[i]);

@@ -6,7 +6,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "app/cli/results.h"
 
@@ -16,10 +18,29 @@ static void let_rank_0_speak(void) {
     nanosleep(&pause, NULL);
 }
 
+static bool has_launcher(void) {
+    return getenv("OMPI_COMM_WORLD_SIZE") != NULL || getenv("PMIX_RANK") != NULL || getenv("PMI_RANK") != NULL;
+}
+
+void tfr_cli_settle(void) {
+    enum { MOST_ROUNDS = 2000, MS = 1000000 };
+    const struct timespec moment = {.tv_nsec = MS}, pause = {.tv_nsec = 100 * MS};
+    int left = 0;
+    if (!has_launcher()) {
+        return;
+    }
+    fflush(stdout);
+    for (int i = 0; i < MOST_ROUNDS && ioctl(STDOUT_FILENO, FIONREAD, &left) == 0 && left > 0; i++) {
+        nanosleep(&moment, NULL);
+    }
+    nanosleep(&pause, NULL);
+}
+
 int tfr_cli_fail(enum tfr_status status) {
     if (tfr_launched_rank() != 0) {
         let_rank_0_speak();
     } else {
+        tfr_cli_settle();
         const char *text = tfr_last_error();
         if (*text == '\0') {
             text = status == TFR_RESOURCE ? "no memory, or no more files" : "it failed, and left no words";

@@ -71,6 +71,7 @@ static int judge(const struct expectation *expected, double perplexity) {
     if (!expected->given || fabs(perplexity - expected->value) <= expected->tolerance) {
         return 0;
     }
+    tfr_cli_settle();
     fprintf(stderr, "tfrun: perplexity %.9g is not %.9g within %.3g (off by %.3g)\n", perplexity,
             expected->value, expected->tolerance, fabs(perplexity - expected->value));
     return tfr_exit_code(TFR_CHECK);

@@ -195,22 +195,46 @@ static int deliver_text(struct job *job) {
     return code;
 }
 
+/* "45 MB", and of several ranks "45 + 44 + 44 MB", or from the least to the most. */
+static void describe_memory(const struct tfr_generation_stats *stats, char *text, size_t size) {
+    enum { MOST_LISTED = 8 };
+    const int n = stats->rank_memory_bytes != NULL ? stats->n_ranks : 1;
+    const int64_t *each = stats->rank_memory_bytes != NULL ? stats->rank_memory_bytes : &stats->peak_memory_bytes;
+    int64_t least = each[0], most = each[0];
+    size_t used = 0;
+    for (int rank = 0; rank < n; rank++) {
+        least = each[rank] < least ? each[rank] : least;
+        most = each[rank] > most ? each[rank] : most;
+        if (n <= MOST_LISTED && used < size) {
+            used += (size_t)snprintf(text + used, size - used, rank > 0 ? " + %.0f" : "%.0f", (double)each[rank] / 1e6);
+        }
+    }
+    if (n > MOST_LISTED) {
+        used = (size_t)snprintf(text, size, "%.0f to %.0f", (double)least / 1e6, (double)most / 1e6);
+    }
+    if (used < size) {
+        snprintf(text + used, size - used, n > MOST_LISTED ? " MB a rank" : " MB");
+    }
+}
+
 static void print_stats(const struct tfr_generation_stats *stats, const struct job *job) {
     static const char *const reasons[] = {"cancelled", "length", "end of text", "stop text"};
     size_t n_prompts = job->n * job->n_choices;
     double prompt_s = (double)stats->prompt_ns / 1e9, decode_s = (double)stats->decode_ns / 1e9;
     double decoded = (double)stats->output_tokens - (double)n_prompts;
     double computed = (double)(stats->prompt_tokens - stats->cached_tokens);
-    char cached[48] = "";
+    char cached[48] = "", memory[160];
+    describe_memory(stats, memory, sizeof memory);
+    tfr_cli_settle();
     if (stats->cached_tokens > 0) {
         snprintf(cached, sizeof cached, " (%zu cached)", stats->cached_tokens);
     }
     fprintf(stderr,
             "tfrun: prompt %zu tok%s %.0f ms (%.0f/s) | output %zu tok (%.1f/s, %.2f ms/step) | first token %.0f ms | "
-            "load %.0f ms | memory %.0f MB | seed %lld | stop: %s\n",
+            "load %.0f ms | packing %.0f ms | memory %s | seed %lld | stop: %s\n",
             stats->prompt_tokens, cached, prompt_s * 1e3, prompt_s > 0 ? computed / prompt_s : 0, stats->output_tokens,
             decode_s > 0 && decoded > 0 ? decoded / decode_s : 0, decoded > 0 ? decode_s * 1e3 * (double)n_prompts / decoded : 0,
-            (double)stats->first_token_ns / 1e6, (double)stats->load_ns / 1e6, (double)stats->peak_memory_bytes / 1e6,
+            (double)stats->first_token_ns / 1e6, (double)stats->load_ns / 1e6, (double)stats->pack_ns / 1e6, memory,
             (long long)stats->seed, n_prompts == 1 ? reasons[job->results[0].finish] : "see --json");
 }
 
