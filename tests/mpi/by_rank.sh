@@ -1,9 +1,9 @@
 #!/bin/sh
-# by_rank.sh COMMAND... : OTHER...: rank 0 runs COMMAND, every other rank OTHER.
+# by_rank.sh COMMAND... OTHERS OTHER...: rank 0 runs COMMAND, every other rank OTHER.
 rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:?no launcher}}
 n_first=0
 for word in "$@"; do
-    [ "$word" != : ] || break
+    [ "$word" != OTHERS ] || break
     n_first=$((n_first + 1))
 done
 if [ "$rank" != 0 ]; then
