@@ -239,7 +239,7 @@ struct tfr_generation_stats {
     uint64_t logits_digest; /* of one prompt: struct tfr_request_stats; of several: a hash of theirs, in order */
     int64_t peak_memory_bytes; /* of this process */
     size_t cached_tokens;      /* of the prompts' tokens, those that input.cache_load had */
-    uint64_t pack_ns;          /* bringing weights into the kernels' layouts, in the first steps; in no other time but first_token_ns */
+    uint64_t pack_ns; /* bringing weights into the kernels' layouts, in the first steps; in no other time but first_token_ns */
     int n_ranks;
     const int64_t *rank_memory_bytes; /* [n_ranks] peak of each, the engine's until the next call; NULL where the run failed */
 };
