@@ -131,6 +131,7 @@ static void check_kernel(struct context *context, const struct tfr_kernel *kerne
         float *out = run_fresh(&setup, context->data->in, context->data->rows, &context->data->batch);
         compare_with_ref(context, &setup, out, want);
         check_in_place(context, &setup, out);
+        check_room(context, &setup, out);
         if (first != NULL && (kernel->flags & TFR_KERNEL_SAME_BITS_ANY_TEAM) &&
             memcmp(first, out, (size_t)context->data->out_bytes) != 0) {
             report(context, &setup, "other bits than with one thread");

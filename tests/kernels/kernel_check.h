@@ -34,4 +34,7 @@ void check_orders(struct context *context, const char *filter);
 void mode_support(struct context *context, const char *filter);
 void mode_perf(struct context *context, const char *filter);
 
+/* kernel_room.c: runs in buffers that end at a page nobody may touch, and compares with the bits of `want`. */
+void check_room(struct context *context, struct kernel_setup *setup, const float *want);
+
 #endif
