@@ -184,6 +184,13 @@ static void put_json_task(struct tfr_json_out *out, const struct tfr_task *task)
         tfr_json_put_bool(out, "residual", (task->problem.arg[3].flags & TFR_ARG_ABSENT) == 0);
         tfr_json_put_text(out, "order", tfr_order_text(&task->needs.order, order, sizeof(order)));
     }
+    if (task->problem.n_parts > 0) {
+        tfr_json_begin(out, "parts", '[');
+        for (int p = 0; p < task->problem.n_parts; p++) {
+            tfr_json_put_text(out, NULL, tfr_op_info((enum tfr_op)tfr_part_at(&task->problem, p)->op)->name);
+        }
+        tfr_json_end(out, ']');
+    }
     tfr_json_put_bool(out, "alone", task->alone);
     put_json_candidates(out, task);
     tfr_json_end(out, '}');
