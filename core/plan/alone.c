@@ -13,9 +13,9 @@ static double barrier_ns(int n_threads) {
     return BARRIER_NS + (double)n_threads * BARRIER_NS_A_THREAD;
 }
 
-/* Kernels of these ops divide one row among threads; all others divide rows. */
+/* Kernels of these ops (of a pattern: probably) divide one row among threads; all others divide rows. */
 static bool divides_a_row(enum tfr_op op) {
-    return op == TFR_OP_LINEAR || op == TFR_OP_ATTENTION;
+    return op == TFR_OP_LINEAR || op == TFR_OP_ATTENTION || op == TFR_OP_FUSED;
 }
 
 static bool packs(const struct tfr_task *task) {

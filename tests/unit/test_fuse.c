@@ -3,7 +3,10 @@
 
 #include "tfr_test.h"
 
+#include "base/arena.h"
 #include "base/status.h"
+#include "graph/op.h"
+#include "graph/pattern.h"
 #include "tfr_gpt2.h"
 
 static int add_value(struct tfr_graph *graph, enum tfr_value_kind kind, enum tfr_rows_var rows, int64_t a,
@@ -146,7 +149,90 @@ TFR_TEST(residual_made_after_the_linear_is_still_ready) {
     tfr_graph_free(graph);
 }
 
+static const int32_t norm_linear[] = {TFR_OP_LAYER_NORM, TFR_OP_LINEAR};
+
+static int find_first(const struct tfr_graph *graph, const int32_t *pattern, int n, struct tfr_match *match) {
+    for (int i = 0; i < graph->n_nodes; i++) {
+        if (tfr_match(graph, i, pattern, n, match)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+TFR_TEST(a_pattern_becomes_one_node_with_the_arguments_of_its_parts) {
+    TFR_UNUSED_STATE;
+    const struct tfr_hparams hparams = gpt2_tiny(2);
+    struct tfr_graph *graph;
+    struct tfr_match match;
+    bool dead[64] = {false};
+    assert_ok(gpt2_graph(&graph, &hparams, 5, 1, TFR_DTYPE_F32));
+    assert_ok(tfr_fuse(graph));
+    const int n_nodes = graph->n_nodes, first = find_first(graph, norm_linear, 2, &match);
+    assert_string_equal(graph->nodes[first].name, "h.0.ln_1");
+    const struct tfr_node norm = graph->nodes[match.node[0]], linear = graph->nodes[match.node[1]];
+    tfr_put_fused(graph, &match, dead);
+    const struct tfr_node *fused = &graph->nodes[match.node[1]];
+    assert_string_equal(fused->name, "h.0.ln_1+attn.c_attn");
+    assert_int_equal(fused->n_args, 3 + 3 + 1);
+    assert_int_equal(fused->part[0].arg[3], -1); /* handed on */
+    assert_int_equal(fused->part[1].arg[0], -1);
+    assert_int_equal(fused->part[0].out.dim[1], 24);
+    assert_int_equal(fused->arg[fused->part[0].arg[0]], norm.arg[0]);
+    for (int a = 1; a < 5; a++) {
+        assert_int_equal(fused->arg[fused->part[1].arg[a]], linear.arg[a]);
+    }
+    assert_int_equal(tfr_node_output(fused), linear.arg[4]);
+    assert_ok(tfr_graph_remove(graph, dead));
+    assert_ok(tfr_graph_check(graph));
+    assert_int_equal(graph->n_nodes, n_nodes - 1);
+    tfr_graph_free(graph);
+}
+
+TFR_TEST(a_pattern_needs_a_chain_that_nobody_else_reads) {
+    TFR_UNUSED_STATE;
+    static const int32_t linear_act[] = {TFR_OP_LINEAR, TFR_OP_ACTIVATION}, append[] = {TFR_OP_LINEAR, TFR_OP_KV_APPEND},
+                         one[] = {TFR_OP_LINEAR};
+    int x, weight;
+    struct tfr_match match;
+    struct tfr_graph *graph = start(&x, &weight);
+    const int y = add_op(graph, TFR_OP_LINEAR, "linear", x, weight);
+    add_op(graph, TFR_OP_ACTIVATION, "act", y, -1);
+    assert_true(tfr_match(graph, 0, linear_act, 2, &match));
+    assert_false(tfr_match(graph, 0, one, 1, &match));
+    add_op(graph, TFR_OP_ACTIVATION, "act", y, -1); /* a second reader */
+    assert_false(tfr_match(graph, 0, linear_act, 2, &match));
+    tfr_graph_free(graph);
+    const struct tfr_hparams hparams = gpt2_tiny(1);
+    assert_ok(gpt2_graph(&graph, &hparams, 5, 1, TFR_DTYPE_F32));
+    assert_int_equal(find_first(graph, append, 2, &match), -1); /* what touches state stays where it is */
+    tfr_graph_free(graph);
+}
+
+TFR_TEST(who_appends_waits_for_readers_and_who_reads_for_the_last_append) {
+    TFR_UNUSED_STATE;
+    struct tfr_graph *graph;
+    assert_ok(tfr_graph_create(&graph, 4, 1));
+    const int qkv = add_value(graph, TFR_VALUE_IO, TFR_ROWS_TOKENS, 4, 24), cache = add_value(graph, TFR_VALUE_STATE, TFR_ROWS_NONE, 2, 4);
+    static const enum tfr_op ops[] = {TFR_OP_KV_APPEND, TFR_OP_ATTENTION, TFR_OP_ATTENTION, TFR_OP_KV_APPEND, TFR_OP_ATTENTION};
+    int list[TFR_MAX_PREDECESSORS], output;
+    for (size_t i = 0; i < TFR_COUNT_OF(ops); i++) {
+        struct tfr_node node = {.op = ops[i], .arg = {qkv, cache}, .attrs = {.n_heads = 2, .head_dim = 4}, .layer = -1};
+        assert_ok(tfr_graph_add_node(graph, &node, NULL, &output));
+    }
+    assert_int_equal(tfr_node_predecessors(graph, 0, list), 0);
+    assert_int_equal(tfr_node_predecessors(graph, 2, list), 1);
+    assert_int_equal(list[0], 0);
+    assert_int_equal(tfr_node_predecessors(graph, 3, list), 3); /* both readers, and the append before them */
+    assert_int_equal(tfr_node_predecessors(graph, 4, list), 1);
+    assert_int_equal(list[0], 3);
+    tfr_graph_free(graph);
+}
+
 TFR_TEST_MAIN(TFR_CASE(a_block_becomes_eight_nodes), TFR_CASE(fusing_twice_changes_nothing),
               TFR_CASE(linear_with_two_readers_stays), TFR_CASE(linear_added_to_itself_stays),
               TFR_CASE(activation_after_a_residual_stays), TFR_CASE(activation_then_add_go_into_one_linear),
-              TFR_CASE(residual_made_after_the_linear_is_still_ready))
+              TFR_CASE(residual_made_after_the_linear_is_still_ready),
+              TFR_CASE(a_pattern_becomes_one_node_with_the_arguments_of_its_parts),
+              TFR_CASE(a_pattern_needs_a_chain_that_nobody_else_reads),
+              TFR_CASE(who_appends_waits_for_readers_and_who_reads_for_the_last_append))
