@@ -10,7 +10,7 @@ import sys
 
 from cases import case, expect, expect_same, main
 
-RUNTIME, CONFIG, RESOURCE, SKIPPED = 1, 3, 5, 77
+RUNTIME, USAGE, RESOURCE, SKIPPED = 1, 2, 5, 77
 PROMPT = ["-p", "Once upon a time", "-n", "4", "--temperature", "0", "--json"]
 
 
@@ -108,8 +108,8 @@ def found_plugin_does_not_replace_a_bundled_one(box):
 
 @case
 def unknown_name_is_refused_with_the_nearest(box):
-    expect_refused(box.generate("--kernels", "gmev"), CONFIG, "nothing is called \"gmev\" here; did you mean \"gemv\"?")
-    expect_refused(box.generate("--kernels", "-layer_norm.f32.layernrom"), CONFIG, "layer_norm.f32.layernorm.")
+    expect_refused(box.generate("--kernels", "gmev"), USAGE, "nothing is called \"gmev\" here; did you mean \"gemv\"?")
+    expect_refused(box.generate("--kernels", "-layer_norm.f32.layernrom"), USAGE, "layer_norm.f32.layernorm.")
     expect_same(box.digest("--kernels", "-onednn"), box.digest())  # known, whether it is in this build or not
 
 
