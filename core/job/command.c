@@ -83,6 +83,7 @@ enum tfr_status tfr_engine_follow(struct tfr_engine *engine) {
         tfr_comm_set_timeout(engine->comm, 0); /* rank 0 may take its time between steps */
         const enum tfr_status heard = tfr_message_next(engine, &message);
         tfr_comm_set_timeout(engine->comm, engine->config->options.parallel_timeout_s);
+        tfr_rank_give_up(engine, heard); /* rank 0 would wait for this rank, which no longer knows what it says */
         TFR_TRY(heard);
         if (message->kind == TFR_MESSAGE_END) {
             return first_failure;

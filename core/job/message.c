@@ -79,10 +79,10 @@ void tfr_job_close(struct tfr_engine *engine) {
     if (job == NULL) {
         return;
     }
+    bool is_taken =
+        true; /* one time limit for a rank that is gone, which the end of the communicator tells of */
     for (int i = 0; i < RING; i++) {
-        if (job->ring[i].requests != NULL) {
-            (void)settle(engine, &job->ring[i]); /* a rank that is gone has been told of elsewhere */
-        }
+        is_taken = is_taken && settle(engine, &job->ring[i]) == TFR_OK;
         tfr_free(job->ring[i].requests);
         tfr_free(job->ring[i].message);
     }
@@ -93,11 +93,19 @@ void tfr_job_close(struct tfr_engine *engine) {
 struct tfr_message *tfr_message_new(struct tfr_engine *engine, enum tfr_message_kind kind, size_t body_bytes) {
     struct tfr_job *job = engine->job;
     struct copy *copy = &job->ring[job->next];
-    if (settle(engine, copy) != TFR_OK || reserve(copy, sizeof *copy->message + body_bytes) != TFR_OK) {
+    tfr_rank_give_up(engine, settle(engine, copy)); /* a rank does not take what was said before */
+    if (reserve(copy, sizeof *copy->message + body_bytes) != TFR_OK) {
         return NULL;
     }
     *copy->message = (struct tfr_message){.kind = kind, .body_bytes = (int64_t)body_bytes};
     return copy->message;
+}
+
+static enum tfr_status post(struct tfr_engine *engine, struct copy *copy, const void *bytes, size_t n,
+                            int peer, int tag) {
+    TFR_TRY(tfr_comm_isend(engine->comm, bytes, n, peer, tag, &copy->requests[copy->n_requests]));
+    copy->n_requests++;
+    return TFR_OK;
 }
 
 static enum tfr_status post_rest(struct tfr_engine *engine, struct copy *copy, int peer) {
@@ -110,26 +118,31 @@ static enum tfr_status post_rest(struct tfr_engine *engine, struct copy *copy, i
     if (left == 0) {
         return TFR_OK;
     }
-    return tfr_comm_isend(engine->comm, at, left, peer, TFR_TAG_COMMAND_REST, &copy->requests[copy->n_requests++]);
+    return post(engine, copy, at, left, peer, TFR_TAG_COMMAND_REST);
 }
 
-enum tfr_status tfr_message_post(struct tfr_engine *engine, struct tfr_message *message) {
-    struct tfr_job *job = engine->job;
-    struct copy *copy = &job->ring[job->next];
+static enum tfr_status post_to_all(struct tfr_engine *engine, struct copy *copy) {
     const int size = tfr_engine_size(engine);
-    message->number = ++job->number;
-    if (size == 1) {
-        return TFR_OK;
-    }
-    job->next = (job->next + 1) % RING;
     for (int peer = 1; peer < size; peer++) {
-        TFR_TRY(tfr_comm_isend(engine->comm, message, TFR_MESSAGE_INLINE, peer, TFR_TAG_COMMAND,
-                               &copy->requests[copy->n_requests++]));
+        TFR_TRY(post(engine, copy, copy->message, TFR_MESSAGE_INLINE, peer, TFR_TAG_COMMAND));
     }
     for (int peer = 1; peer < size; peer++) {
         TFR_TRY(post_rest(engine, copy, peer));
     }
     return TFR_OK;
+}
+
+enum tfr_status tfr_message_post(struct tfr_engine *engine, struct tfr_message *message) {
+    struct tfr_job *job = engine->job;
+    struct copy *copy = &job->ring[job->next];
+    message->number = ++job->number;
+    if (tfr_engine_size(engine) == 1) {
+        return TFR_OK;
+    }
+    job->next = (job->next + 1) % RING;
+    const enum tfr_status status = post_to_all(engine, copy);
+    tfr_rank_give_up(engine, status); /* some have it, others do not */
+    return status;
 }
 
 static enum tfr_status post_receive(struct tfr_engine *engine) {

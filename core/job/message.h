@@ -50,7 +50,7 @@ struct tfr_message *tfr_message_new(struct tfr_engine *engine, enum tfr_message_
 static inline void *tfr_message_body(struct tfr_message *message) {
     return message + 1;
 }
-/* Posts it to all other ranks. */
+/* Posts it to all other ranks. Where that fails, or they do not take what was posted before, the job ends. */
 enum tfr_status tfr_message_post(struct tfr_engine *engine, struct tfr_message *message);
 /* Other ranks: posts the receive of the first message, waits for it, and posts that of the next one. Borrowed until the next
  * call. */

@@ -1,9 +1,11 @@
-/* rank.c - what a process can say of itself once it is open: who it is, what it holds, its tokenizer, the wish to stop. */
+/* rank.c - what a process can say of itself once it is open: who it is, what it holds, its tokenizer, the
+ * wish to stop, the end of a job that can't go on. */
 #include "rank/rank.h"
 
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "base/log.h"
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "model/tokenizer.h"
@@ -49,6 +51,14 @@ int tfr_engine_size(const struct tfr_engine *engine) {
 int tfr_launched_rank(void) {
     int rank = 0, size = 1;
     return tfr_comm_launched(&rank, &size) ? rank : 0;
+}
+
+void tfr_rank_give_up(const struct tfr_engine *engine, enum tfr_status status) {
+    if (status != TFR_OK && tfr_engine_size(engine) > 1) {
+        tfr_log_set_level(TFR_LOG_ERROR);
+        tfr_log(TFR_LOG_ERROR, "rank", "rank %d: %s", tfr_engine_rank(engine), tfr_failure_text());
+        tfr_comm_abort(engine->comm, tfr_status_exit_code(status));
+    }
 }
 
 void tfr_engine_cancel(void) {

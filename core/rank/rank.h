@@ -137,6 +137,9 @@ enum tfr_status tfr_engine_open_fixed_kv(struct tfr_engine *engine, struct tfr_k
 const char *tfr_engine_positions_name(const struct tfr_engine *engine);
 enum tfr_status tfr_engine_tokenizer(struct tfr_engine *engine, const struct tfr_tokenizer **tokenizer);
 bool tfr_engine_cancelled(void);
+/* Ends the job of several ranks with the sentence of the last failure, which leaves them in different places;
+ * with one rank, or status OK, nothing. */
+void tfr_rank_give_up(const struct tfr_engine *engine, enum tfr_status status);
 void tfr_engine_clear_cancel(void);
 
 #endif

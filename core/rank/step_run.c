@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/log.h"
 #include "base/status.h"
 #include "rank/rank.h"
 #include "rank/slots.h"
@@ -251,10 +250,6 @@ enum tfr_status tfr_rank_step(struct tfr_engine *engine, struct tfr_step_body *b
     TFR_TRY(make_room(&step));
     lay_out_sequences(&step);
     const enum tfr_status status = execute(&step);
-    if (status != TFR_OK && tfr_engine_size(engine) > 1) {
-        tfr_log_set_level(TFR_LOG_ERROR);
-        tfr_log(TFR_LOG_ERROR, "exec", "rank %d: %s", tfr_engine_rank(engine), tfr_failure_text());
-        tfr_comm_abort(engine->comm, tfr_status_exit_code(status));
-    }
+    tfr_rank_give_up(engine, status);
     return status;
 }

@@ -1,0 +1,36 @@
+/* follow_check.c - a rank that can't take a command in ends the job, with its sentence, instead of leaving
+ * the others waiting. */
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "rank/rank.h"
+
+/* The list of rows with logits makes the message of the step longer than what goes at once. */
+enum { N_TOKENS = 400 };
+
+static enum tfr_status drive(struct tfr_engine *engine) {
+    static int32_t ids[N_TOKENS];
+    struct tfr_session *session;
+    const float *logits;
+    TFR_TRY(tfr_session_open(&session, engine, N_TOKENS));
+    const struct tfr_feed feed = {.session = session, .ids = ids, .n = N_TOKENS, .keep = N_TOKENS};
+    const enum tfr_status status = tfr_engine_feed(engine, &feed, 1, &logits);
+    tfr_session_close(session);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    struct tfr_engine *engine;
+    if (argc < 2 || tfr_engine_open(&engine, argv[1], NULL, 0) != TFR_OK) {
+        fprintf(stderr, "follow_check CONFIG: %s\n", tfr_failure_text());
+        return 2;
+    }
+    const bool drives = tfr_engine_rank(engine) == 0;
+    if (!drives) {
+        tfr_alloc_fail_after(3); /* the first two are of the slot */
+    }
+    const enum tfr_status status = drives ? drive(engine) : tfr_engine_follow(engine);
+    tfr_engine_close(engine);
+    return tfr_exit_code(status);
+}
