@@ -157,22 +157,25 @@ enum tfr_status tfr_exec_submit(struct tfr_exec *exec, struct tfr_run *run) {
     return run->status == TFR_OK ? TFR_OK : tfr_raise(run->status, "%s", run->failure);
 }
 
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* Runs in flight may need what is there: it goes only when there is more. */
 static enum tfr_status grow_scratch(struct tfr_exec *exec, const struct tfr_plan *plan) {
-    const size_t line = 64, shared = tfr_align_up(plan->scratch_bytes, line);
-    const size_t each = tfr_align_up(plan->scratch_per_thread_bytes, line);
-    exec->scratch_bytes = shared > exec->scratch_bytes ? shared : exec->scratch_bytes;
-    exec->scratch_per_thread_bytes =
-        each > exec->scratch_per_thread_bytes ? each : exec->scratch_per_thread_bytes;
-    const size_t bytes =
-        exec->scratch_bytes + exec->scratch_per_thread_bytes * (size_t)tfr_team_size(exec->team);
-    if (bytes <= exec->scratch.size) {
-        return TFR_OK;
-    }
-    if (exec->scratch.data != NULL) {
+    const size_t line = 64, shared = larger(tfr_align_up(plan->scratch_bytes, line), exec->scratch_bytes);
+    const size_t each =
+        larger(tfr_align_up(plan->scratch_per_thread_bytes, line), exec->scratch_per_thread_bytes);
+    const size_t bytes = shared + each * (size_t)tfr_team_size(exec->team);
+    if (bytes > exec->scratch.size) {
+        struct tfr_block grown;
+        TFR_TRY(tfr_block_open(&grown, bytes, TFR_HUGEPAGES_TRY));
         tfr_block_close(&exec->scratch);
+        exec->scratch = grown;
     }
-    exec->scratch = (struct tfr_block){0};
-    return tfr_block_open(&exec->scratch, bytes, TFR_HUGEPAGES_TRY);
+    exec->scratch_bytes = shared;
+    exec->scratch_per_thread_bytes = each;
+    return TFR_OK;
 }
 
 enum tfr_status tfr_exec_open_run(struct tfr_exec *exec, struct tfr_run **run, const struct tfr_plan *plan,

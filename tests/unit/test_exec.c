@@ -263,6 +263,41 @@ TFR_TEST(failed_allocation_at_any_point_leaks_nothing) {
     close_bench(&bench);
 }
 
+static int32_t run_scribbling(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                              const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+    if (ctx->tid == 0) {
+        memset(ctx->scratch, 0x5A, 64);
+    }
+    return run_affine(self, problem, args, ctx);
+}
+
+/* A run that finds no memory for its scratch takes none from those in flight. */
+TFR_TEST(a_run_that_cannot_be_opened_harms_no_other) {
+    TFR_UNUSED_STATE;
+    static const struct tfr_kernel scribbling = {
+        .name = "scribbling", .run_class = TFR_RUN_TEAM, .run = run_scribbling};
+    struct bench bench;
+    static struct chain small, large;
+    struct tfr_run *run, *other;
+    open_bench(&bench);
+    make_chain(&small, 5);
+    make_chain(&large, 5);
+    small.tasks[2].kernel = &scribbling;
+    small.plan.scratch_bytes = 64;
+    large.plan.scratch_bytes = 1 << 20;
+    assert_ok(tfr_exec_open_run(bench.exec, &run, &small.plan, &small.input[0]));
+    assert_ok(tfr_exec_submit(bench.exec, run));
+    tfr_alloc_fail_after(1);
+    assert_int_equal(tfr_exec_open_run(bench.exec, &other, &large.plan, &large.input[1]), TFR_RESOURCE);
+    tfr_alloc_fail_after(0);
+    assert_ok(tfr_exec_wait(bench.exec, run));
+    check_chain(&small, 0);
+    tfr_exec_close_run(bench.exec, run);
+    assert_ok(tfr_exec_run(bench.exec, &large.plan, &large.input[1]));
+    check_chain(&large, 1);
+    close_bench(&bench);
+}
+
 /* As on a rank that owns nothing. */
 TFR_TEST(a_plan_without_tasks_is_done_at_once) {
     TFR_UNUSED_STATE;
@@ -493,7 +528,7 @@ TFR_TEST(a_full_ring_keeps_the_newest) {
 
 TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_run_is_reset_and_runs_again),
               TFR_CASE(a_plan_without_tasks_is_done_at_once), TFR_CASE(progress_never_waits),
-              TFR_CASE(a_failing_task_ends_its_own_run),
+              TFR_CASE(a_run_that_cannot_be_opened_harms_no_other), TFR_CASE(a_failing_task_ends_its_own_run),
               TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason),
               TFR_CASE(messages_move_on_inside_kernels),
               TFR_CASE(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile),
