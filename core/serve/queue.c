@@ -113,9 +113,10 @@ void tfr_queue_notify(struct tfr_queue *queue) {
 }
 
 bool tfr_queue_wait(struct tfr_queue *queue, double seconds) {
+    static const double longest = 1e9; /* 31 years: what is longer, INFINITY too, fits no clock */
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    const double whole = seconds > 0 ? seconds : 0;
+    const double whole = seconds > longest ? longest : seconds > 0 ? seconds : 0;
     until.tv_sec += (time_t)whole;
     until.tv_nsec += (long)((whole - (double)(time_t)whole) * 1e9);
     until.tv_sec += until.tv_nsec / 1000000000;

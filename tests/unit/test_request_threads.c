@@ -2,8 +2,10 @@
  * cancelled. */
 #include "tfr_test.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "tfr_requests.h"
 
@@ -160,6 +162,34 @@ TFR_TEST(clients_on_threads_of_their_own) {
     tfr_engine_close(engine);
 }
 
+static void *submit_later(void *user) {
+    struct client *client = user;
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    return submit_text(client);
+}
+
+/* No time is too long to wait, INFINITY included: it is not over at once. */
+TFR_TEST(a_wait_has_no_longest_time) {
+    TFR_UNUSED_STATE;
+    static const double seconds[] = {INFINITY, 1e30, 1e10};
+    static struct client client;
+    struct tfr_engine *engine = open_model(TFR_SOURCE_DIR "/configs/demo", NULL, NULL);
+    struct tfr_step_info info;
+    for (size_t i = 0; i < sizeof seconds / sizeof seconds[0]; i++) {
+        client = (struct client){.engine = engine};
+        assert_int_equal(pthread_create(&client.thread, NULL, submit_later, &client), 0);
+        assert_true(tfr_engine_wait(engine, seconds[i]));
+        while (!atomic_load(&client.ended)) {
+            assert_ok(tfr_engine_step(engine, &info));
+        }
+        pthread_join(client.thread, NULL);
+        assert_ok(tfr_engine_step(engine, &info)); /* hears of the close */
+    }
+    assert_false(tfr_engine_wait(engine, -INFINITY));
+    assert_false(tfr_engine_wait(engine, NAN));
+    tfr_engine_close(engine);
+}
+
 TFR_TEST(a_tokenizer_is_opened_by_whoever_needs_it) {
     TFR_UNUSED_STATE;
     static struct client clients[2];
@@ -183,4 +213,5 @@ TFR_TEST(a_tokenizer_is_opened_by_whoever_needs_it) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(wrong_settings_are_refused_by_name), TFR_CASE(a_request_beats_what_the_config_says),
-              TFR_CASE(clients_on_threads_of_their_own), TFR_CASE(a_tokenizer_is_opened_by_whoever_needs_it))
+              TFR_CASE(clients_on_threads_of_their_own), TFR_CASE(a_wait_has_no_longest_time),
+              TFR_CASE(a_tokenizer_is_opened_by_whoever_needs_it))

@@ -203,7 +203,7 @@ TFR_API enum tfr_status tfr_request_submit(struct tfr_engine *engine, const stru
 TFR_API bool tfr_request_poll(struct tfr_request *request, struct tfr_event *event);
 /* It ends with TFR_CANCELLED at the engine's next step, unless it has ended by then. */
 TFR_API void tfr_request_cancel(struct tfr_request *request);
-/* Cancels what has not ended, and lets go. */
+/* Cancels what has not ended, and lets go. Not later than the engine is closed. */
 TFR_API void tfr_request_close(struct tfr_request *request);
 
 /* One step of the engine: takes what was submitted and cancelled, admits what fits, runs one ragged step for all, delivers events.
@@ -214,8 +214,8 @@ struct tfr_step_info {
     uint64_t ns;
 };
 TFR_API enum tfr_status tfr_engine_step(struct tfr_engine *engine, struct tfr_step_info *info);
-/* With nothing running: until a request is submitted or cancelled, or the time is over (false). tfr_engine_cancel, which may come
- * from a signal handler, does not wake it. */
+/* With nothing running: until a request is submitted or cancelled, or the time is over (false; INFINITY:
+ * never). tfr_engine_cancel, which may come from a signal handler, does not wake it. */
 TFR_API bool tfr_engine_wait(struct tfr_engine *engine, double seconds);
 /* `notify` is called on the engine's thread at the end of each step that had events: to wake up whoever polls. */
 TFR_API void tfr_engine_notify(struct tfr_engine *engine, void (*notify)(void *user), void *user);
