@@ -13,14 +13,21 @@
 
 static const uint64_t fnv_offset = 0xcbf29ce484222325u, fnv_prime = 0x100000001b3u;
 
-/* Without a tokenizer ids alone are continued; one that is broken is an error for everybody. */
+/* Without a tokenizer ids alone are continued; one that is broken, or finds no memory, is an error for
+ * everybody. */
 static enum tfr_status find_tokenizer(struct tfr_continuation *c, const struct tfr_prompt *prompt) {
     const bool needs_text = prompt->text != NULL || c->params->stop.n > 0;
     const enum tfr_status status = tfr_engine_tokenizer(c->engine, &c->tokenizer);
-    if (status != TFR_OK) {
-        c->tokenizer = NULL;
+    if (status == TFR_OK) {
+        return TFR_OK;
     }
-    return status == TFR_RESOURCE && !needs_text ? TFR_OK : status;
+    c->tokenizer = NULL;
+    if (status != TFR_RESOURCE || needs_text) {
+        return status;
+    }
+    bool found; /* at a second try, where the first one found no memory */
+    TFR_TRY(tfr_engine_find_tokenizer(c->engine, &found));
+    return found ? tfr_engine_tokenizer(c->engine, &c->tokenizer) : TFR_OK;
 }
 
 static enum tfr_status copy_encoder(struct tfr_encoder_states *to, const struct tfr_encoder_states *from, int64_t width) {

@@ -14,12 +14,13 @@ struct filling {
 };
 
 enum tfr_status tfr_round_open(struct tfr_round *round, struct tfr_engine *engine) {
-    static const struct tfr_pipeline nothing = {.top_p = 1, .typical_p = 1};
     *round = (struct tfr_round){.engine = engine};
     round->feeds = tfr_alloc((size_t)engine->max_batch, sizeof *round->feeds);
     round->whose = tfr_alloc((size_t)engine->max_batch, sizeof(struct tfr_continuation *));
     enum tfr_status status = round->feeds != NULL && round->whose != NULL ? TFR_OK : TFR_RESOURCE;
-    status = status == TFR_OK ? tfr_sampler_open(&round->sampler, &nothing, 0, engine->config->model.vocab_size) : status;
+    status = status == TFR_OK ? tfr_sampler_open(&round->sampler, &engine->params->pipeline, 0,
+                                                 engine->config->model.vocab_size)
+                              : status;
     if (status != TFR_OK) {
         tfr_round_close(round);
     }
