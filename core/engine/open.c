@@ -287,8 +287,12 @@ enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, co
     return TFR_OK;
 }
 
-/* Rank 0 lets the others go; a trace that nobody asked for before is written now. */
-static void end(struct tfr_engine *engine) {
+/* Rank 0 lets the others go; a trace that nobody asked for before is written now, while the kernels that it
+ * names are there. */
+static void end_serving(struct tfr_engine *engine) {
+    if (!engine->serving) {
+        return;
+    }
     if (tfr_engine_rank(engine) == 0 && tfr_engine_write_trace(engine) != TFR_OK) {
         tfr_log(TFR_LOG_ERROR, "engine", "%s", tfr_failure_text());
     }
@@ -301,16 +305,15 @@ void tfr_engine_close(struct tfr_engine *engine) {
         return;
     }
     tfr_batcher_close(engine->batcher);
+    end_serving(engine);
     tfr_engine_close(engine->assistant);
-    if (engine->serving) {
-        end(engine);
-    }
     for (int i = 0; i < engine->n_plans; i++) {
         tfr_plan_free(engine->plans[i].plan);
     }
     tfr_job_close(engine);
     tfr_step_memory_close(engine);
     tfr_slots_close(engine);
+    tfr_block_close(&engine->gathered);
     tfr_exec_close(engine->exec);
     tfr_trace_close(engine->trace);
     tfr_store_close(engine->store);

@@ -10,7 +10,7 @@
 
 enum { PARTS = 3 };
 
-/* Fingerprints of one rank, with the words that name each in a message. */
+/* Fingerprints of one rank; what each is called in a message stands beside them where they are made. */
 struct fingerprints {
     uint64_t part[PARTS];
 };

@@ -13,7 +13,7 @@
 #include "base/status.h"
 #include "job/command.h"
 
-enum { EVENTS_A_THREAD = 1 << 16, TRACE_TAG = 30000, N_CLOCK_ROUNDS = 5, SAME_CLOCK_NS = 1000000 };
+enum { EVENTS_A_THREAD = 1 << 16, N_CLOCK_ROUNDS = 5, SAME_CLOCK_NS = 1000000 };
 
 enum tfr_status tfr_trace_file_open(struct tfr_engine *engine) {
     const struct tfr_options *options = &engine->config->options;
@@ -46,9 +46,9 @@ static enum tfr_status tell_time(struct tfr_engine *engine, int peer) {
     char question = 0;
     for (int i = 0; i < N_CLOCK_ROUNDS; i++) {
         struct clock_reply reply = {.origin_ns = tfr_trace_opened_ns(engine->trace)};
-        TFR_TRY(tfr_comm_recv(engine->comm, &question, 1, peer, TRACE_TAG));
+        TFR_TRY(tfr_comm_recv(engine->comm, &question, 1, peer, TFR_TAG_TRACE));
         reply.now_ns = tfr_clock_ns();
-        TFR_TRY(tfr_comm_send(engine->comm, &reply, sizeof reply, peer, TRACE_TAG));
+        TFR_TRY(tfr_comm_send(engine->comm, &reply, sizeof reply, peer, TFR_TAG_TRACE));
     }
     return TFR_OK;
 }
@@ -61,8 +61,8 @@ static enum tfr_status ask_origin(struct tfr_engine *engine, uint64_t *origin_ns
         struct clock_reply reply;
         char question = 0;
         const uint64_t before = tfr_clock_ns();
-        TFR_TRY(tfr_comm_send(engine->comm, &question, 1, 0, TRACE_TAG));
-        TFR_TRY(tfr_comm_recv(engine->comm, &reply, sizeof reply, 0, TRACE_TAG));
+        TFR_TRY(tfr_comm_send(engine->comm, &question, 1, 0, TFR_TAG_TRACE));
+        TFR_TRY(tfr_comm_recv(engine->comm, &reply, sizeof reply, 0, TFR_TAG_TRACE));
         const uint64_t took = tfr_clock_ns() - before, middle = before + took / 2;
         const int64_t distance = (int64_t)(middle - reply.now_ns);
         const bool is_same = distance > -SAME_CLOCK_NS && distance < SAME_CLOCK_NS;
@@ -93,10 +93,10 @@ static enum tfr_status send_events(struct tfr_engine *engine) {
     enum tfr_status status = tfr_comm_agree(engine->comm, own_events(engine, origin_ns, &out));
     if (status == TFR_OK) {
         const uint64_t size = out.size;
-        status = tfr_comm_send(engine->comm, &size, sizeof size, 0, TRACE_TAG);
+        status = tfr_comm_send(engine->comm, &size, sizeof size, 0, TFR_TAG_TRACE);
     }
     if (status == TFR_OK) {
-        status = tfr_comm_send(engine->comm, out.text, out.size, 0, TRACE_TAG);
+        status = tfr_comm_send(engine->comm, out.text, out.size, 0, TFR_TAG_TRACE);
     }
     tfr_free(out.text);
     return status;
@@ -115,12 +115,12 @@ static void put_events(struct tfr_json_out *out, const char *array, size_t size)
 
 static enum tfr_status receive_events(struct tfr_engine *engine, int peer, struct tfr_json_out *out) {
     uint64_t size = 0;
-    TFR_TRY(tfr_comm_recv(engine->comm, &size, sizeof size, peer, TRACE_TAG));
+    TFR_TRY(tfr_comm_recv(engine->comm, &size, sizeof size, peer, TFR_TAG_TRACE));
     char *text = tfr_alloc(1, (size_t)size);
     if (text == NULL) {
         return TFR_RESOURCE;
     }
-    const enum tfr_status status = tfr_comm_recv(engine->comm, text, (size_t)size, peer, TRACE_TAG);
+    const enum tfr_status status = tfr_comm_recv(engine->comm, text, (size_t)size, peer, TFR_TAG_TRACE);
     if (status == TFR_OK) {
         put_events(out, text, (size_t)size);
     }

@@ -42,7 +42,8 @@ enum tfr_comm_tag {
     TFR_TAG_COLLECT = 20000, /* results of a step on their way to rank 0; as many tags as TFR_N_COLLECT_TAGS */
     TFR_N_COLLECT_TAGS = 9000,
     TFR_TAG_COMMAND = 29990, /* what rank 0 says: its first bytes, and the rest */
-    TFR_TAG_COMMAND_REST
+    TFR_TAG_COMMAND_REST,
+    TFR_TAG_TRACE /* time stamps on their way to rank 0 */
 };
 /* Asynchronous, matched by (peer, tag) in the order of posting; tags 0 .. 30000. */
 enum tfr_status tfr_comm_isend(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,

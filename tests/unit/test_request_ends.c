@@ -199,7 +199,73 @@ TFR_TEST(without_memory_a_result_is_whole_or_an_error) {
     check_no_memory("{\"temperature\": 2, \"seed\": 1, \"num_return_sequences\": 3}");
 }
 
-TFR_TEST_MAIN(TFR_CASE(one_of_several_is_cancelled), TFR_CASE(a_signal_cancels_all_also_those_that_wait),
+static size_t text_of_ids(struct tfr_engine *engine) {
+    static const int32_t ids[] = {5, 6, 7};
+    const struct tfr_prompt prompt = {.ids = ids, .n_ids = 3};
+    struct tfr_request *request;
+    struct tfr_step_info info;
+    struct tfr_event event = {0};
+    size_t size = 0;
+    assert_ok(tfr_request_submit(engine, &prompt, NULL, &request));
+    tfr_alloc_fail_after(0);
+    while (event.kind != TFR_EVENT_END) {
+        assert_ok(tfr_engine_step(engine, &info));
+        while (tfr_request_poll(request, &event)) {
+            size += event.text_size;
+        }
+    }
+    tfr_request_close(request);
+    return size;
+}
+
+/* Ids alone are continued where there is no tokenizer; one that is there must not be passed by because it
+ * found no memory. */
+TFR_TEST(text_is_not_lost_for_want_of_memory) {
+    TFR_UNUSED_STATE;
+    for (uint64_t n = 1; n <= 256; n *= 2) {
+        struct tfr_engine *engine = open_model(TFR_SOURCE_DIR "/configs/demo", NULL, NULL);
+        tfr_alloc_fail_after(1 + n); /* the first is the request's */
+        assert_true(text_of_ids(engine) > 0);
+        tfr_engine_close(engine);
+    }
+}
+
+static long mapped_pages(void) {
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%ld", &pages), 1);
+    fclose(file);
+    return pages;
+}
+
+/* Opens an engine, runs a call of many steps whose logits are all kept (some 10 MB), closes it. */
+static void keep_many_logits(void) {
+    enum { N = 400 };
+    static int32_t ids[N];
+    struct tfr_engine *engine = open_model(TFR_SOURCE_DIR "/configs/demo", "runtime.max_rows", "100");
+    struct tfr_session *session;
+    const float *logits;
+    assert_ok(tfr_session_open(&session, engine, N));
+    const struct tfr_feed feed = {.session = session, .ids = ids, .n = N, .keep = N};
+    assert_ok(tfr_engine_feed(engine, &feed, 1, &logits));
+    tfr_session_close(session);
+    tfr_engine_close(engine);
+}
+
+TFR_TEST(a_closed_engine_gives_back_what_it_mapped) {
+    TFR_UNUSED_STATE;
+    keep_many_logits(); /* what stays of a first engine: libraries, threads */
+    const long before = mapped_pages();
+    for (int i = 0; i < 4; i++) {
+        keep_many_logits();
+    }
+    assert_true((mapped_pages() - before) * 4096 < 20000000); /* the logits of two calls */
+}
+
+TFR_TEST_MAIN(TFR_CASE(text_is_not_lost_for_want_of_memory),
+              TFR_CASE(a_closed_engine_gives_back_what_it_mapped), TFR_CASE(one_of_several_is_cancelled),
+              TFR_CASE(a_signal_cancels_all_also_those_that_wait),
               TFR_CASE(a_nan_row_ends_its_own_request_alone),
               TFR_CASE(what_a_prompt_asks_in_vain_is_refused_at_submit),
               TFR_CASE(sessions_of_the_caller_may_hold_all_slots),
