@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "job/command.h"
 #include "session/encoder.h"
 #include "scoring/score_rows.h"
 #include "session/prefix.h"
@@ -94,10 +95,14 @@ static enum tfr_status add_part(struct scoring *run, int64_t room) {
     return TFR_OK;
 }
 
+/* Sessions of the caller may hold slots: then fewer items share a step. Without any the next one says so. */
+static bool has_slot(const struct scoring *run) {
+    return run->n_parts == 0 || tfr_engine_free_slots(run->engine) > 0;
+}
+
 static enum tfr_status fill_step(struct scoring *run) {
     int64_t rows = 0;
-    while (run->item < run->n && rows < run->engine->max_rows &&
-           (int64_t)run->n_parts < run->engine->max_batch) {
+    while (run->item < run->n && rows < run->engine->max_rows && has_slot(run)) {
         const struct tfr_score_item *item = &run->items[run->item];
         if (item->n_context == item->n) {
             run->item++;

@@ -149,6 +149,12 @@ TFR_TEST(sessions_of_the_caller_may_hold_all_slots) {
     run_all(engine, &request, seen, 1);
     assert_int_equal(seen->status, TFR_RESOURCE);
     assert_non_null(strstr(seen->error, "open sessions hold the sequences"));
+    const struct tfr_score_item items[] = {{request_prompts[0], 5, 1}, {request_prompts[1], 5, 2}};
+    struct tfr_score scores[2];
+    assert_ok(tfr_score(engine, items, 2, scores)); /* one after the other */
+    assert_int_equal(scores[1].n_tokens, 3);
+    tfr_score_free(&scores[0]);
+    tfr_score_free(&scores[1]);
     tfr_session_close(session);
     tfr_engine_close(engine);
 }
