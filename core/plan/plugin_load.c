@@ -37,17 +37,18 @@ static enum tfr_status check_version(const struct tfr_plugin *plugin, const char
     return TFR_OK;
 }
 
-/* The members that no kernel can do without. */
+/* Up to the last members that ABI 2.0 cannot do without, whatever a later minor version appends. */
 static const size_t least_kernel_bytes = offsetof(struct tfr_kernel, poll);
-static const size_t least_plugin_bytes = sizeof(struct tfr_plugin);
+static const size_t least_plugin_bytes =
+    offsetof(struct tfr_plugin, kernels) + sizeof(((struct tfr_plugin *)0)->kernels);
 
 /* A kernel of a newer minor version may serve what this host has never heard of: it is passed over. */
 static bool is_unheard_of(const struct tfr_plugin *plugin, const struct tfr_kernel *kernel) {
-    return plugin->abi_minor > TFR_PLUGIN_ABI_MINOR && kernel != NULL && kernel->struct_size >= least_kernel_bytes &&
+    return plugin->abi_minor > TFR_PLUGIN_ABI_MINOR &&
            (kernel->op >= TFR_OP_COUNT || kernel->run_class > TFR_RUN_ASYNC);
 }
 
-static const char *fault_of_kernel(const struct tfr_kernel *kernel) {
+static const char *fault_of_kernel(const struct tfr_plugin *plugin, const struct tfr_kernel *kernel) {
     if (kernel == NULL) {
         return "it is NULL";
     }
@@ -56,6 +57,9 @@ static const char *fault_of_kernel(const struct tfr_kernel *kernel) {
     }
     if (kernel->name == NULL || kernel->name[0] == '\0') {
         return "it has no name";
+    }
+    if (is_unheard_of(plugin, kernel)) {
+        return NULL;
     }
     if (kernel->op < 0 || kernel->op >= TFR_OP_COUNT) {
         return "its op is not in the op table";
@@ -96,7 +100,7 @@ enum tfr_status tfr_plugin_check(const struct tfr_plugin *plugin, const char *pa
     }
     for (int i = 0; i < plugin->n_kernels; i++) {
         const struct tfr_kernel *kernel = plugin->kernels[i];
-        const char *fault = is_unheard_of(plugin, kernel) ? NULL : fault_of_kernel(kernel);
+        const char *fault = fault_of_kernel(plugin, kernel);
         if (fault == NULL && has_twin(plugin, i)) {
             fault = "another kernel of this plugin has the same name";
         }
@@ -122,7 +126,7 @@ static struct tfr_plugin *copy_plugin(const struct tfr_plugin *plugin) {
     }
     struct tfr_kernel *kernels = (struct tfr_kernel *)(void *)(copy + 1);
     const struct tfr_kernel **pointers = (const struct tfr_kernel **)(void *)(kernels + n);
-    memcpy(copy, plugin, sizeof(*copy));
+    memcpy(copy, plugin, plugin->struct_size < sizeof(*copy) ? plugin->struct_size : sizeof(*copy));
     copy->n_kernels = 0;
     copy->kernels = pointers;
     for (size_t i = 0; i < n; i++) {

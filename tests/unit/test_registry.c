@@ -198,6 +198,25 @@ TFR_TEST(every_fault_of_a_record_is_found) {
     assert_refused(tfr_plugin_check(&plugin, "p.so"), TFR_RESOURCE, "too few for a version");
 }
 
+TFR_TEST(kernels_of_a_newer_minor_still_have_names) {
+    TFR_UNUSED_STATE;
+    struct tfr_kernel unheard = {
+        .struct_size = sizeof(unheard), .name = "later", .op = TFR_OP_COUNT, .run = run};
+    const struct tfr_kernel known = {.struct_size = sizeof(known), .name = "k", .op = TFR_OP_ADD, .run = run};
+    const struct tfr_plugin plugin = {.struct_size = sizeof(plugin),
+                                      .abi_major = TFR_PLUGIN_ABI_MAJOR,
+                                      .abi_minor = TFR_PLUGIN_ABI_MINOR + 1,
+                                      .name = "p",
+                                      .n_kernels = 2,
+                                      .kernels = (const struct tfr_kernel *const[]){&known, &unheard}};
+    assert_ok(tfr_plugin_check(&plugin, "p.so"));
+    unheard.name = NULL;
+    assert_refused(tfr_plugin_check(&plugin, "p.so"), TFR_RESOURCE, "kernel 1 (no name): it has no name");
+    unheard.name = "k";
+    assert_refused(tfr_plugin_check(&plugin, "p.so"), TFR_RESOURCE,
+                   "another kernel of this plugin has the same name");
+}
+
 TFR_TEST(linked_plugins_come_without_files) {
     TFR_UNUSED_STATE;
     struct tfr_registry *registry;
@@ -288,11 +307,13 @@ TFR_TEST(folders_end_with_the_environment) {
     unsetenv("TFRUN_PLUGIN_PATH");
 }
 
-TFR_TEST_MAIN(TFR_CASE(plugin_of_a_path_is_loaded), TFR_CASE(plugins_of_a_folder_are_found), TFR_CASE(missing_folder_is_no_error),
-              TFR_CASE(a_name_that_is_taken_is_refused), TFR_CASE(wrong_abi_is_refused_with_a_sentence),
-              TFR_CASE(newer_minor_is_accepted), TFR_CASE(declining_plugin_gives_its_reason),
-              TFR_CASE(incomplete_kernel_is_refused_by_name), TFR_CASE(other_shared_objects_are_refused),
-              TFR_CASE(every_fault_of_a_record_is_found), TFR_CASE(linked_plugins_come_without_files),
-              TFR_CASE(same_name_twice_is_refused), TFR_CASE(list_bans_and_prefers_by_plugin_and_by_prefix),
-              TFR_CASE(ref_cannot_be_banned), TFR_CASE(word_that_names_nothing_is_refused),
-              TFR_CASE(missing_instruction_set_is_named), TFR_CASE(folders_end_with_the_environment))
+TFR_TEST_MAIN(TFR_CASE(plugin_of_a_path_is_loaded), TFR_CASE(plugins_of_a_folder_are_found),
+              TFR_CASE(missing_folder_is_no_error), TFR_CASE(a_name_that_is_taken_is_refused),
+              TFR_CASE(wrong_abi_is_refused_with_a_sentence), TFR_CASE(newer_minor_is_accepted),
+              TFR_CASE(declining_plugin_gives_its_reason), TFR_CASE(incomplete_kernel_is_refused_by_name),
+              TFR_CASE(other_shared_objects_are_refused), TFR_CASE(every_fault_of_a_record_is_found),
+              TFR_CASE(kernels_of_a_newer_minor_still_have_names),
+              TFR_CASE(linked_plugins_come_without_files), TFR_CASE(same_name_twice_is_refused),
+              TFR_CASE(list_bans_and_prefers_by_plugin_and_by_prefix), TFR_CASE(ref_cannot_be_banned),
+              TFR_CASE(word_that_names_nothing_is_refused), TFR_CASE(missing_instruction_set_is_named),
+              TFR_CASE(folders_end_with_the_environment))
