@@ -111,6 +111,9 @@ enum tfr_status tfr_config_load(struct tfr_config **config, const char *path, co
 enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
                                   size_t n_overrides, struct tfr_findings *findings);
 void tfr_config_free(struct tfr_config *config);
+/* config_trust.c: whether a file that came with the config may have `path` read: it lies in the config's
+ * folder, or the user trusts its folder or that of the config. */
+bool tfr_config_may_read(const struct tfr_config *config, const char *path);
 /* The options of one request: those of the config, then what the request says as overrides ("sampling.top_p") and as one
  * JSON object of names under sampling ("top_p", and "truncate"); `json` NULL: none. Other sections are refused, and so is
  * what does not go together. Any thread; free with tfr_config_request_free, after a failure too. */

@@ -38,6 +38,11 @@ static bool in_trusted(const struct tfr_config *config, const char *path) {
     return false;
 }
 
+bool tfr_config_may_read(const struct tfr_config *config, const char *path) {
+    return tfr_path_is_within(path, config->directory) || in_trusted(config, path) ||
+           in_trusted(config, config->directory);
+}
+
 /* A link, a device and a pipe in the folder are judged by what they are, not by their names. */
 static void check_read(struct tfr_config_reader *reader, const char *path, const struct tfr_option_info *info,
                        const tfr_json *node) {

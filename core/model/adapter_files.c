@@ -10,6 +10,7 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "base/tensor.h"
+#include "config/config.h"
 #include "model/adapter_config.h"
 #include "model/lora.h"
 #include "model/lora_config.h"
@@ -85,11 +86,21 @@ static bool has_same_weights(const struct tfr_config *config, const char *direct
     return is_same;
 }
 
-/* The adapter names the model that it was made for. from_pretrained would take the weights from there. */
+/* The adapter names the model that it was made for. from_pretrained would take the weights from there; here a
+ * folder that somebody else's file names is read only where it may be. */
 static enum tfr_status check_base(const struct tfr_config *config, const char *base) {
     const char *directory = config->directory;
     if (base == NULL || is_same_folder(base, directory)) {
         return TFR_OK;
+    }
+    if (tfr_path_is_directory(base) && !tfr_config_may_read(config, base)) {
+        return tfr_raise(TFR_CONFIG,
+                         "%.500s: the adapter here names the model in %.500s, which is not inside this "
+                         "folder and is not read for "
+                         "it; merge it all the same: --adapter %.500s, leave it: --adapter-beside ignore, or "
+                         "let the weights be "
+                         "compared: --trust %.500s",
+                         directory, base, directory, base);
     }
     if (tfr_path_is_directory(base) && has_same_weights(config, base)) {
         return TFR_OK; /* a copy */

@@ -128,15 +128,33 @@ def beside_the_weights_of_another_model_it_is_told(box):
 
 @case
 def beside_the_weights_of_another_folder_it_is_refused(box):
-    folder = box.beside(base=str(GOLDEN / "models" / "f16"))
-    box.told(box.start(folder, *PROMPT), 4, "is for the model in", "models/f16 --adapter", "--adapter-beside ignore")
+    other = GOLDEN / "models" / "f16"
+    folder = box.beside(base=str(other))
+    box.told(box.start(folder, *PROMPT, "--trust", other), 4, "is for the model in", "models/f16 --adapter", "--adapter-beside ignore")
 
 
 @case
 def beside_a_copy_of_the_weights_it_merges(box):
     """The folder that the adapter names is here, and holds the same weights: whole folders are copied."""
-    folder = box.beside(base=str(GOLDEN / "models" / "f32"))
-    expect_same(box.digest(folder), box.digest(GOLDEN / "models" / "f32", "--adapter", GOLDEN / "all"))
+    original = GOLDEN / "models" / "f32"
+    folder = box.beside(base=str(original))
+    expect_same(box.digest(folder, "--trust", original), box.digest(GOLDEN / "models" / "f32", "--adapter", GOLDEN / "all"))
+
+
+@case
+def a_folder_that_it_names_elsewhere_is_not_read(box):
+    original = box.folder / "original"
+    shutil.copytree(GOLDEN / "models" / "f32", original)
+    folder = box.beside(base=str(original))
+    wanted = box.digest(GOLDEN / "models" / "f32", "--adapter", GOLDEN / "all")
+    box.told(box.start(folder, *PROMPT), 3, "is not read for it", f"--trust {original}", f"--adapter {folder}")
+    expect_same(box.digest(folder, "--adapter", folder), wanted)
+    expect_same(box.digest(folder, "--trust", original), wanted)
+    expect_same(box.digest(folder, "--trust", folder), wanted)
+    shutil.move(original, folder / "original")
+    (box.folder / "link").symlink_to(folder / "original")
+    box.configure(folder, base_model_name_or_path=str(box.folder / "link"))
+    expect_same(box.digest(folder), wanted)
 
 
 @case
