@@ -12,7 +12,8 @@
 #include "base/status.h"
 #include "model/adapter_config.h"
 
-enum { MAX_PATTERN = 512 };
+/* regcomp copies what a + repeats, so each + around another doubles what it takes. */
+enum { MAX_PATTERN = 512, MAX_REPEATED = 4 };
 
 enum rule { HONOURED, NO_EFFECT, EMPTY };
 
@@ -130,6 +131,7 @@ void tfr_lora_config_close(struct tfr_lora_config *config) {
 static enum tfr_status translate(const struct tfr_lora_config *config, const char *key, const char *pattern,
                                  char *to) {
     size_t n = 0;
+    int repeated = 0; /* groups */
     bool is_known = true;
     for (const char *c = pattern; *c != '\0' && is_known; c++) {
         char one[3] = {*c, '\0', '\0'};
@@ -141,8 +143,10 @@ static enum tfr_status translate(const struct tfr_lora_config *config, const cha
             piece = *c == 'd' ? "[0-9]" : *c == 'w' ? "[A-Za-z0-9_]" : one;
             is_known = *c == 'd' || *c == 'w' || (*c != '\0' && strchr(".*+?()[]{}|^$\\-", *c) != NULL);
         } else if (*c == '{' || (*c == '(' && c[1] == '?') ||
-                   ((*c == '*' || *c == '+' || *c == '?') && c[1] == '?')) {
+                   ((*c == '*' || *c == '+' || *c == '?') && (c[1] == '?' || c[1] == '*' || c[1] == '+'))) {
             is_known = false;
+        } else if (*c == ')' && c[1] == '+') {
+            is_known = ++repeated <= MAX_REPEATED;
         }
         is_known = is_known && n + strlen(piece) < MAX_PATTERN;
         if (is_known) {
@@ -157,9 +161,8 @@ static enum tfr_status translate(const struct tfr_lora_config *config, const cha
     return is_known ? TFR_OK
                     : tfr_raise(TFR_UNSUPPORTED,
                                 "%s: %s has a pattern (%.100s) with more than plain names, . * + ? | ( ) [ ] "
-                                "\\d \\w; write the "
-                                "modules out",
-                                tfr_json_name(config->doc), key, pattern);
+                                "\\d \\w, or with more than %d repeated groups; write the modules out",
+                                tfr_json_name(config->doc), key, pattern, MAX_REPEATED);
 }
 
 /* Whether the whole of front + pattern + tail matches the module's name. */

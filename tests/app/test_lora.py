@@ -279,6 +279,9 @@ def refused_numbers(box):
 def refused_patterns(box):
     box.refused(box.adapter(alpha_pattern={"(?:c_fc)": 3}), 4, "alpha_pattern has a pattern", "write the modules out")
     box.refused(box.adapter(target_modules="c_(attn"), 4, "target_modules has a pattern", "that is none")
+    for bomb in ("(" * 40 + "a" + "+)" * 40, "a" + "+" * 40):  # each level doubles what regcomp takes
+        box.refused(box.adapter(target_modules=bomb), 4, "target_modules has a pattern", "more than 4 repeated groups")
+    box.refused(box.adapter(target_modules="(((c_attn)+)+)+|c_(a)+(b)+"), 4, "more than 4 repeated groups")
 
 
 @case
