@@ -14,7 +14,7 @@
  * no accident, eight are worth a warning; a pinned team stays loose until the cores were its own for two
  * seconds. A team that hardly wanted to run tells nothing. */
 enum { LOOK_NS = 250000000, LEAST_NS = LOOK_NS / 4, LOSSY_PERCENT = 20, QUIET_PERCENT = 4 };
-enum { LOSSY_LOOKS = 2, WARN_LOOKS = 8, QUIET_LOOKS = 8 };
+enum { LOSSY_LOOKS = 2, WARN_LOOKS = 40, QUIET_LOOKS = 8 };
 
 int tfr_thread_id(void) {
 #if defined(__linux__)

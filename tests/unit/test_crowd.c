@@ -62,10 +62,10 @@ TFR_TEST(a_team_that_loses_its_cores_twice_is_loosened_and_tightened_when_alone)
     assert_int_equal(pass(&scene, 0), TFR_CROWD_TIGHTEN);
     assert_int_equal(pass(&scene, 60), TFR_CROWD_STAY);
     assert_int_equal(pass(&scene, 60), TFR_CROWD_LOOSEN);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 37; i++) {
         assert_int_equal(pass(&scene, 60), TFR_CROWD_STAY);
     }
-    assert_int_equal(pass(&scene, 60), TFR_CROWD_WARN);
+    assert_int_equal(pass(&scene, 60), TFR_CROWD_WARN); /* after ten seconds */
     for (int i = 0; i < 20; i++) {
         assert_int_equal(pass(&scene, 60), TFR_CROWD_STAY); /* once */
     }
