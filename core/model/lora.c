@@ -78,6 +78,17 @@ static enum tfr_status unknown(const struct tfr_weight *weight) {
                      weight->file, weight->name);
 }
 
+/* One tensor for a part: two names may mean the same, with and without the front. */
+static enum tfr_status put(const struct tfr_weight **place, const struct tfr_weight *weight) {
+    if (*place != NULL) {
+        return tfr_raise(TFR_MODEL,
+                         "%s: tensors %.200s and %.200s are one and the same part; save the adapter again",
+                         weight->file, (*place)->name, weight->name);
+    }
+    *place = weight;
+    return TFR_OK;
+}
+
 /* A or B of a weight of two dimensions. */
 static enum tfr_status take_factor(struct tfr_lora *lora, struct tfr_lora_slot *slot,
                                    const struct tfr_weight *weight, enum part part, enum tfr_param param,
@@ -96,8 +107,7 @@ static enum tfr_status take_factor(struct tfr_lora *lora, struct tfr_lora_slot *
     const int64_t inputs = shape[is_transposed ? 0 : 1], outputs = shape[is_transposed ? 1 : 0];
     const int64_t dim_a[2] = {rank, inputs}, dim_b[2] = {outputs, rank};
     TFR_TRY(check_tensor(weight, 2, part == PART_A ? dim_a : dim_b));
-    *(part == PART_A ? &slot->a : &slot->b) = weight;
-    return TFR_OK;
+    return put(part == PART_A ? &slot->a : &slot->b, weight);
 }
 
 static enum tfr_status take_part(struct tfr_lora *lora, const struct tfr_weight *weight, enum part part,
@@ -119,12 +129,11 @@ static enum tfr_status take_part(struct tfr_lora *lora, const struct tfr_weight 
     case PART_BIAS:
         TFR_TRY(tfr_lora_scaling(&lora->config, module, &rank, &slot->scaling));
         TFR_TRY(check_tensor(weight, dims, shape));
-        slot->bias = weight;
-        return TFR_OK;
+        return put(&slot->bias, weight);
     case PART_REPLACEMENT:
         TFR_TRY(check_tensor(weight, dims, shape));
         TFR_TRY(tfr_lora_saves(&lora->config, module, &slot->is_own));
-        slot->replacement = weight;
+        TFR_TRY(put(&slot->replacement, weight));
         slot->merged = *weight;
         slot->merged.name = slot->name;
     }

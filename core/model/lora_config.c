@@ -96,6 +96,9 @@ static enum tfr_status read_numbers(struct tfr_lora_config *config) {
     if (alpha == NULL || tfr_json_kind(alpha) != TFR_JSON_NUMBER) {
         return tfr_raise(TFR_MODEL, "%s: lora_alpha must be a number", name);
     }
+    if (stable != NULL && tfr_json_kind(stable) != TFR_JSON_BOOL) {
+        return tfr_raise(TFR_MODEL, "%s: use_rslora must be true or false", name);
+    }
     config->alpha = tfr_json_number(alpha);
     config->is_rank_stable = stable != NULL && tfr_json_bool(stable);
     return TFR_OK;

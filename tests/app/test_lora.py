@@ -276,6 +276,12 @@ def refused_numbers(box):
 
 
 @case
+def refused_flags_that_are_none(box):
+    for value in ("true", 1, {"a": 1}):
+        box.refused(box.adapter(use_rslora=value), 4, "use_rslora must be true or false")
+
+
+@case
 def refused_patterns(box):
     box.refused(box.adapter(alpha_pattern={"(?:c_fc)": 3}), 4, "alpha_pattern has a pattern", "write the modules out")
     box.refused(box.adapter(target_modules="c_(attn"), 4, "target_modules has a pattern", "that is none")
@@ -310,6 +316,13 @@ def refused_tensors(box):
         adapter = box.adapter()
         box.tensors(adapter, change)
         box.refused(adapter, 4, *words)
+
+
+@case
+def refused_two_names_for_one_part(box):
+    adapter = box.adapter()
+    box.tensors(adapter, lambda tensors: {**tensors, **{n.removeprefix("base_model.model."): t for n, t in tensors.items()}})
+    box.refused(adapter, 4, "are one and the same part")
 
 
 @case
