@@ -175,8 +175,3 @@ enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight
     *data = copy;
     return TFR_OK;
 }
-
-enum tfr_status tfr_store_plain_f32(struct tfr_store *store, const struct tfr_weight *weight,
-                                    const void **data) {
-    return tfr_store_plain(store, weight, TFR_DTYPE_F32, data);
-}

@@ -28,6 +28,5 @@ enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight 
 /* Plain copy as F32, BF16 or F16, 64-byte aligned. */
 enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight *weight, enum tfr_dtype dtype,
                                 const void **data);
-enum tfr_status tfr_store_plain_f32(struct tfr_store *store, const struct tfr_weight *weight, const void **data);
 
 #endif
