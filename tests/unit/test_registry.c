@@ -3,9 +3,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "tfr_test.h"
 
+#include "base/arena.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "common/plugins_static.h"
@@ -277,6 +279,28 @@ TFR_TEST(word_that_names_nothing_is_refused) {
     tfr_registry_close(registry);
 }
 
+TFR_TEST(without_memory_no_plugin_is_silently_missing) {
+    TFR_UNUSED_STATE;
+    struct tfr_registry *registry;
+    bool done = false;
+    char path[] = PLUGINS "older_plugin.so", *aged = access(path, R_OK) == 0 ? path : NULL; /* built where python3 is */
+    for (uint64_t n = 1; n < 200 && !done; n++) {
+        tfr_alloc_fail_after(n);
+        const enum tfr_status status = open_both(&registry, aged, PLUGINS "found", NULL, "fake,-onednn");
+        tfr_alloc_fail_after(0);
+        done = status == TFR_OK;
+        if (done) {
+            assert_non_null(find(registry, "fake"));
+            assert_true(aged == NULL || find(registry, "aged") != NULL);
+            tfr_registry_close(registry);
+        } else {
+            assert_int_equal(status, TFR_RESOURCE);
+            assert_non_null(strstr(tfr_failure_text(), "no memory"));
+        }
+    }
+    assert_true(done);
+}
+
 TFR_TEST(missing_instruction_set_is_named) {
     TFR_UNUSED_STATE;
     struct tfr_registry *registry;
@@ -316,4 +340,5 @@ TFR_TEST_MAIN(TFR_CASE(plugin_of_a_path_is_loaded), TFR_CASE(plugins_of_a_folder
               TFR_CASE(linked_plugins_come_without_files), TFR_CASE(same_name_twice_is_refused),
               TFR_CASE(list_bans_and_prefers_by_plugin_and_by_prefix), TFR_CASE(ref_cannot_be_banned),
               TFR_CASE(word_that_names_nothing_is_refused), TFR_CASE(missing_instruction_set_is_named),
+              TFR_CASE(without_memory_no_plugin_is_silently_missing),
               TFR_CASE(folders_end_with_the_environment))
