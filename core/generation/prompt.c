@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/plural.h"
 #include "base/status.h"
 #include "rank/rank.h"
 #include "session/prefix.h"
@@ -48,7 +49,7 @@ static void warn_padding(const struct reading *reading) {
     const struct tfr_ids *ids = reading->ids;
     if (pad >= 0 && ids->n > 1 && ids->data[ids->n - 1] == pad) {
         tfr_log(TFR_LOG_WARN, "engine", "prompt %zu ends in pad_token_id %d and the text goes on after it; leave padding out",
-                reading->index, pad);
+                reading->index + 1, pad);
     }
 }
 
@@ -76,8 +77,8 @@ static enum tfr_status settle_length(const struct reading *reading, int64_t *max
         *max_tokens = max_length - n;
         if (*max_tokens <= 0) {
             return tfr_raise(TFR_USAGE,
-                             "prompt %zu has %lld tokens and sampling.max_length is %lld, prompt included; give --max-tokens",
-                             reading->index, (long long)n, (long long)max_length);
+                             "prompt %zu has %lld token%s and sampling.max_length is %lld, prompt included; give --max-tokens",
+                             reading->index + 1, (long long)n, tfr_plural(n), (long long)max_length);
         }
     }
     if (reading->params->bounded) {
@@ -85,8 +86,9 @@ static enum tfr_status settle_length(const struct reading *reading, int64_t *max
     }
     if (*max_tokens > room) {
         tfr_log(TFR_LOG_WARN, "engine",
-                "prompt %zu has %lld tokens and context is %lld (%s): at most %lld new tokens instead of %lld", reading->index,
-                (long long)n, (long long)limit, tfr_engine_positions_name(engine), (long long)room, (long long)*max_tokens);
+                "prompt %zu has %lld token%s and context is %lld (%s): at most %lld new tokens instead of %lld", reading->index + 1,
+                (long long)n, tfr_plural(n), (long long)limit, tfr_engine_positions_name(engine), (long long)room,
+                (long long)*max_tokens);
         *max_tokens = room;
     }
     return TFR_OK;

@@ -2,6 +2,8 @@
  *
  *   cc -o requests requests.c $(pkg-config --cflags --libs tfrun) && ./requests configs/demo
  *
+ * Installed where the loader does not look: add -Wl,-rpath,$(pkg-config --variable=libdir tfrun) to the first command.
+ *
  * One thread does everything here. In a server other threads submit and poll, and the engine's thread calls tfr_engine_step, with
  * tfr_engine_wait when nothing runs. */
 #include <stdio.h>
@@ -73,7 +75,8 @@ int main(int argc, char **argv) {
     }
     enum tfr_status status = tfr_engine_open(&engine, argv[1], NULL, 0);
     if (status == TFR_OK) {
-        status = run(engine, requests);
+        /* Under a launcher every rank opens the engine, rank 0 has the requests and the others do what it says. */
+        status = tfr_engine_rank(engine) == 0 ? run(engine, requests) : tfr_engine_follow(engine);
         for (int i = 0; i < N; i++) {
             tfr_request_close(requests[i]); /* before the engine */
         }

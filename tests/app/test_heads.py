@@ -178,7 +178,7 @@ def generate_warns_of_padding_on_the_right(box):
         return done.stderr.decode()
     model = shutil.copytree(TEXT, box.folder / "text") / "cross"
     config = json.loads((model / "config.json").read_text())
-    warning = "prompt 0 ends in pad_token_id 9 and the text goes on after it; leave padding out"
+    warning = "prompt 1 ends in pad_token_id 9 and the text goes on after it; leave padding out"
     check(warning in stderr("--prompt-ids", "1,2,9", pad=9), "no warning")
     for words, pad in ((("--prompt-ids", "1,9,2"), 9), (("--prompt-ids", "1,2,9"), None), (("--prompt-ids", "9"), 9)):
         check("pad_token_id" not in stderr(*words, pad=pad), "a warning for", words)
