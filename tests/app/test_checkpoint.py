@@ -16,6 +16,7 @@ from cases import case, expect, expect_same, main
 from tensors import read_tensors, write_tensors
 
 TWIN = pathlib.Path(__file__).resolve().parent.parent / "model" / "golden" / "bin"
+BY_RANK = pathlib.Path(__file__).resolve().parents[1] / "mpi" / "by_rank.sh"
 PROMPT = ["--prompt-ids", "1,2,3,20", "-n", "6", "--ignore-eos", "--json", "-q"]
 
 
@@ -206,8 +207,7 @@ def a_pointer_of_git_lfs_is_told(box):
 def two_ranks(box, first, second):
     if box.mpiexec is None:
         sys.exit(77)
-    command = [box.mpiexec, "-n", "1", box.tfrun, first, *PROMPT, ":", "-n", "1", box.tfrun, second, *PROMPT]
-    return box.start(*command)
+    return box.start(box.mpiexec, "-n", "2", BY_RANK, box.tfrun, first, *PROMPT, "OTHERS", box.tfrun, second, *PROMPT)
 
 
 @case
@@ -239,7 +239,7 @@ def ranks_with_another_adapter_are_told(box):
         sys.exit(77)
     lora = TWIN.parent / "lora"
     words = [lora / "models" / "f32", *PROMPT, "--adapter"]
-    done = box.start(box.mpiexec, "-n", "1", box.tfrun, *words, lora / "all", ":", "-n", "1", box.tfrun, *words, lora / "rslora")
+    done = box.start(box.mpiexec, "-n", "2", BY_RANK, box.tfrun, *words, lora / "all", "OTHERS", box.tfrun, *words, lora / "rslora")
     expect(done.returncode == 2 and "rank 1 opened other weights" in done.stderr, done.stderr)
 
 
