@@ -1,7 +1,7 @@
 /* forward.h - one forward pass as Hugging Face defines it: what the forward_*.c files share.
  *
  * forward_request.c and forward_masks.c turn named tensors into a checked struct tfr_forward_request;
- * forward_rows.c decides which rows are computed and cuts them into steps; forward_cache.c moves keys and
+ * forward_rows.c decides which rows are computed, forward_steps.c computes them; forward_cache.c moves keys and
  * values; forward_targets.c, forward_head.c and forward_loss.c do what stands on the trunk; forward_reply.c
  * owns the results. forward.c is the order of it all. Everything runs on rank 0.
  *
