@@ -23,8 +23,7 @@ static _Atomic uint64_t fail_countdown;
 static bool must_fail(void) {
     uint64_t left = atomic_load_explicit(&fail_countdown, memory_order_relaxed);
     while (left != 0) {
-        if (atomic_compare_exchange_weak_explicit(&fail_countdown, &left, left - 1, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
+        if (atomic_compare_exchange_weak_explicit(&fail_countdown, &left, left - 1, memory_order_relaxed, memory_order_relaxed)) {
             return left == 1;
         }
     }

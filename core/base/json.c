@@ -60,8 +60,7 @@ static void place_nodes(cJSON *node, const struct tfr_json_places *places, size_
     }
 }
 
-static enum tfr_status build_tree(struct tfr_json_doc *doc, const struct tfr_json_places *places,
-                                  enum tfr_status status) {
+static enum tfr_status build_tree(struct tfr_json_doc *doc, const struct tfr_json_places *places, enum tfr_status status) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_hooks);
     /* Its own end must be in reach, so that cJSON can check that nothing follows. */
@@ -76,15 +75,14 @@ static enum tfr_status build_tree(struct tfr_json_doc *doc, const struct tfr_jso
     size_t n = 0;
     place_nodes(doc->root, places, &n);
     if (n != places->n) {
-        return tfr_raise(status, "%s: cJSON reads %zu values where the text has %zu", doc->name, n,
-                         places->n);
+        return tfr_raise(status, "%s: cJSON reads %zu values where the text has %zu", doc->name, n, places->n);
     }
     return TFR_OK;
 }
 
 /* Takes over `text`, which is NUL-terminated. */
-static enum tfr_status open_owned(struct tfr_json_doc **out, const char *name, char *text, size_t size,
-                                  bool takes_python, enum tfr_status status) {
+static enum tfr_status open_owned(struct tfr_json_doc **out, const char *name, char *text, size_t size, bool takes_python,
+                                  enum tfr_status status) {
     struct tfr_json_places places = {.takes_python = takes_python};
     enum tfr_status result = TFR_RESOURCE;
     struct tfr_json_doc *doc = tfr_alloc(1, sizeof(*doc));
@@ -111,8 +109,7 @@ static enum tfr_status open_owned(struct tfr_json_doc **out, const char *name, c
     return TFR_OK;
 }
 
-enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const char *text, size_t size,
-                              enum tfr_status status) {
+enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const char *text, size_t size, enum tfr_status status) {
     *doc = NULL;
     char *copy = size < SIZE_MAX ? tfr_alloc(size + 1, 1) : NULL;
     if (copy == NULL) {

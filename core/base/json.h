@@ -10,7 +10,7 @@
 
 #include <tfrun/types.h>
 
-struct tfr_json_doc; /* owns the text, the tree and the places */
+struct tfr_json_doc;           /* owns the text, the tree and the places */
 typedef struct cJSON tfr_json; /* a node; borrowed from its document */
 
 enum tfr_json_kind {
@@ -26,8 +26,7 @@ enum tfr_json_kind {
 /* A file may hold Python's Infinity and NaN, which are values of a kind that nobody asks for; a text may not.
  * `name` is for messages ("gpt2.json"). Text need not be NUL-terminated. Failure: `status` (TFR_CONFIG,
  * TFR_MODEL, ...) with "name:line:column: what". */
-enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const char *text, size_t size,
-                              enum tfr_status status);
+enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const char *text, size_t size, enum tfr_status status);
 enum tfr_status tfr_json_open_file(struct tfr_json_doc **doc, const char *path, enum tfr_status status);
 void tfr_json_close(struct tfr_json_doc *doc);
 

@@ -130,8 +130,7 @@ void tfr_json_keys_fini(struct tfr_json_keys *keys) {
     *keys = (struct tfr_json_keys){0};
 }
 
-enum tfr_status tfr_json_keys_add(struct tfr_json_keys *keys, uint32_t object, uint32_t start,
-                                  uint32_t *first) {
+enum tfr_status tfr_json_keys_add(struct tfr_json_keys *keys, uint32_t object, uint32_t start, uint32_t *first) {
     if (2 * (keys->n + 1) > keys->capacity && grow(keys) != TFR_OK) {
         return TFR_RESOURCE;
     }

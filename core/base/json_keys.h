@@ -17,7 +17,6 @@ void tfr_json_keys_init(struct tfr_json_keys *keys, const char *text);
 void tfr_json_keys_fini(struct tfr_json_keys *keys);
 /* Adds the checked key whose first byte (after the quote) is at `start`, for the object with this serial
  * number. *first is the offset of an equal key of the same object, or 0. Fails for want of memory only. */
-enum tfr_status tfr_json_keys_add(struct tfr_json_keys *keys, uint32_t object, uint32_t start,
-                                  uint32_t *first);
+enum tfr_status tfr_json_keys_add(struct tfr_json_keys *keys, uint32_t object, uint32_t start, uint32_t *first);
 
 #endif

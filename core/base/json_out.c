@@ -173,8 +173,7 @@ void tfr_json_put_null(struct tfr_json_out *out, const char *key) {
     tfr_json_put_value(out, key, "null");
 }
 
-void tfr_json_put_node(struct tfr_json_out *out, const char *key, const struct tfr_json_doc *doc,
-                       const tfr_json *node) {
+void tfr_json_put_node(struct tfr_json_out *out, const char *key, const struct tfr_json_doc *doc, const tfr_json *node) {
     const enum tfr_json_kind kind = tfr_json_kind(node);
     int64_t integer;
     if (kind == TFR_JSON_OBJECT || kind == TFR_JSON_ARRAY) {

@@ -30,6 +30,5 @@ double tfr_log_sum_exp(const float *logits, int64_t n) {
 void tfr_score_row(const float *logits, int64_t vocab_size, int32_t target, struct tfr_row_score *score) {
     const int32_t best = tfr_best_id(logits, vocab_size);
     const double largest = logits[best], rest = log_sum_from(logits, vocab_size, largest);
-    *score = (struct tfr_row_score){
-        .logprob = (double)logits[target] - largest - rest, .best_logprob = -rest, .best_id = best};
+    *score = (struct tfr_row_score){.logprob = (double)logits[target] - largest - rest, .best_logprob = -rest, .best_id = best};
 }

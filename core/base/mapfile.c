@@ -90,8 +90,7 @@ void tfr_mapfile_drop(const struct tfr_mapfile *file, size_t offset, size_t size
 }
 
 /* Reads until the end, not until the size that was reported: files under /proc and /sys report 0. */
-static enum tfr_status read_all(int fd, const char *path, size_t limit, char **text, size_t *used,
-                                size_t capacity) {
+static enum tfr_status read_all(int fd, const char *path, size_t limit, char **text, size_t *used, size_t capacity) {
     for (;;) {
         if (*used + 1 >= capacity) {
             capacity = 2 * capacity;

@@ -34,7 +34,7 @@ enum tfr_status tfr_outfile_write(struct tfr_outfile *out, const void *data, siz
 enum tfr_status tfr_outfile_commit(struct tfr_outfile *out); /* flush, fsync, rename; closes */
 /* Removes every temporary that there is; a signal handler may call it before it ends the process. tfrun.h offers it too. */
 TFR_API void tfr_abandon_files(void);
-void tfr_outfile_abandon(struct tfr_outfile *out);           /* removes the temporary; NULL-safe */
+void tfr_outfile_abandon(struct tfr_outfile *out); /* removes the temporary; NULL-safe */
 
 bool tfr_path_is_directory(const char *path);
 bool tfr_path_exists(const char *path);

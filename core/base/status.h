@@ -34,12 +34,12 @@ int tfr_status_exit_code(enum tfr_status status);
  * "did you mean" lines; tfrun.h offers it too. */
 TFR_API const char *tfr_nearest_name(const char *word, const char *const *names, size_t n);
 
-#define TFR_TRY(call)                                                                              \
-    do {                                                                                           \
-        enum tfr_status tfr_try_status_ = (call);                                                  \
-        if (tfr_try_status_ != TFR_OK) {                                                           \
-            return tfr_try_status_;                                                                \
-        }                                                                                          \
+#define TFR_TRY(call)                                                                                                              \
+    do {                                                                                                                           \
+        enum tfr_status tfr_try_status_ = (call);                                                                                  \
+        if (tfr_try_status_ != TFR_OK) {                                                                                           \
+            return tfr_try_status_;                                                                                                \
+        }                                                                                                                          \
     } while (0)
 
 #define TFR_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))

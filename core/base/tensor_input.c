@@ -13,8 +13,7 @@ bool tfr_input_is_integer(enum tfr_dtype dtype) {
 }
 
 static bool is_float(enum tfr_dtype dtype) {
-    return dtype == TFR_DTYPE_F32 || dtype == TFR_DTYPE_F16 || dtype == TFR_DTYPE_BF16 ||
-           dtype == TFR_DTYPE_F64;
+    return dtype == TFR_DTYPE_F32 || dtype == TFR_DTYPE_F16 || dtype == TFR_DTYPE_BF16 || dtype == TFR_DTYPE_F64;
 }
 
 static enum tfr_status wrong_type(const char *name, const struct tfr_tensor *tensor, const char *allowed) {
@@ -77,8 +76,8 @@ enum tfr_status tfr_input_integers(const char *name, const struct tfr_tensor *te
     return TFR_OK;
 }
 
-enum tfr_status tfr_input_indices(const char *name, const struct tfr_tensor *tensor, int64_t width,
-                                  int64_t limit, const char *limit_name, int32_t **values) {
+enum tfr_status tfr_input_indices(const char *name, const struct tfr_tensor *tensor, int64_t width, int64_t limit,
+                                  const char *limit_name, int32_t **values) {
     int64_t *wide = NULL;
     TFR_TRY(tfr_input_integers(name, tensor, &wide));
     const int64_t n = tfr_tensor_count(tensor);
@@ -90,9 +89,8 @@ enum tfr_status tfr_input_indices(const char *name, const struct tfr_tensor *ten
     for (int64_t i = 0; i < n && status == TFR_OK; i++) {
         (*values)[i] = (int32_t)wide[i];
         if (wide[i] < 0 || wide[i] >= limit) {
-            status = tfr_raise(TFR_USAGE, "%s: %lld at row %lld, column %lld is outside 0..%lld (%s - 1)",
-                               name, (long long)wide[i], (long long)(i / width), (long long)(i % width),
-                               (long long)(limit - 1), limit_name);
+            status = tfr_raise(TFR_USAGE, "%s: %lld at row %lld, column %lld is outside 0..%lld (%s - 1)", name, (long long)wide[i],
+                               (long long)(i / width), (long long)(i % width), (long long)(limit - 1), limit_name);
         }
     }
     tfr_free(wide);
@@ -104,8 +102,8 @@ enum tfr_status tfr_input_indices(const char *name, const struct tfr_tensor *ten
 }
 
 enum tfr_status tfr_input_mask(const char *name, const struct tfr_tensor *tensor, uint8_t **values) {
-    const bool is_known = tfr_input_is_integer(tensor->dtype) || is_float(tensor->dtype) ||
-                          tensor->dtype == TFR_DTYPE_U8 || tensor->dtype == TFR_DTYPE_BOOL;
+    const bool is_known = tfr_input_is_integer(tensor->dtype) || is_float(tensor->dtype) || tensor->dtype == TFR_DTYPE_U8 ||
+                          tensor->dtype == TFR_DTYPE_BOOL;
     if (!is_known) {
         return wrong_type(name, tensor, "BOOL, U8, I32, I64 or a float type");
     }
@@ -119,17 +117,15 @@ enum tfr_status tfr_input_mask(const char *name, const struct tfr_tensor *tensor
         if (value != 0 && value != 1) {
             tfr_free(*values);
             *values = NULL;
-            return tfr_raise(TFR_USAGE,
-                             "%s: %g at row %lld, column %lld is neither 0 nor 1; additive masks have rank 4",
-                             name, value, (long long)(i / width), (long long)(i % width));
+            return tfr_raise(TFR_USAGE, "%s: %g at row %lld, column %lld is neither 0 nor 1; additive masks have rank 4", name,
+                             value, (long long)(i / width), (long long)(i % width));
         }
         (*values)[i] = value != 0;
     }
     return TFR_OK;
 }
 
-enum tfr_status tfr_input_shape(const char *name, const struct tfr_tensor *tensor, int rank,
-                                const int64_t *dim) {
+enum tfr_status tfr_input_shape(const char *name, const struct tfr_tensor *tensor, int rank, const int64_t *dim) {
     bool fits = tensor->rank == rank;
     for (int i = 0; i < rank && fits; i++) {
         fits = dim[i] < 0 || tensor->dim[i] == dim[i];
@@ -146,8 +142,8 @@ enum tfr_status tfr_input_shape(const char *name, const struct tfr_tensor *tenso
         const size_t used = strlen(wants);
         snprintf(wants + used, sizeof wants - used, "%s%s", i > 0 ? ", " : "", text);
     }
-    return tfr_raise(TFR_USAGE, "%s has shape %s, needs %s]", name,
-                     tfr_shape_text(tensor->rank, tensor->dim, has, sizeof has), wants);
+    return tfr_raise(TFR_USAGE, "%s has shape %s, needs %s]", name, tfr_shape_text(tensor->rank, tensor->dim, has, sizeof has),
+                     wants);
 }
 
 bool tfr_input_fits(const struct tfr_tensor *tensor, int rank, const int64_t *dim) {
@@ -166,13 +162,12 @@ bool tfr_input_fits(const struct tfr_tensor *tensor, int rank, const int64_t *di
     return at == rank;
 }
 
-enum tfr_status tfr_input_shape_but_ones(const char *name, const struct tfr_tensor *tensor, int rank,
-                                         const int64_t *dim) {
+enum tfr_status tfr_input_shape_but_ones(const char *name, const struct tfr_tensor *tensor, int rank, const int64_t *dim) {
     return tfr_input_fits(tensor, rank, dim) ? TFR_OK : tfr_input_shape(name, tensor, rank, dim);
 }
 
-enum tfr_status tfr_input_broadcast(const char *name, const struct tfr_tensor *tensor, int rank,
-                                    const int64_t *dim, int64_t *from) {
+enum tfr_status tfr_input_broadcast(const char *name, const struct tfr_tensor *tensor, int rank, const int64_t *dim,
+                                    int64_t *from) {
     const int missing = rank - tensor->rank;
     bool fits = missing >= 0;
     for (int i = 0; i < rank && fits; i++) {
@@ -193,8 +188,7 @@ void *tfr_input_repeat(void *values, size_t size, int rank, const int64_t *from,
         is_possible = is_possible && tfr_size_mul(rows, (size_t)to[i], &rows);
     }
     is_possible = is_possible && tfr_size_mul(rows, width, &bytes);
-    uint8_t *all =
-        is_possible ? tfr_alloc(bytes > 0 ? bytes : 1, 1) : tfr_alloc(SIZE_MAX, 2); /* which says why not */
+    uint8_t *all = is_possible ? tfr_alloc(bytes > 0 ? bytes : 1, 1) : tfr_alloc(SIZE_MAX, 2); /* which says why not */
     for (size_t row = 0; all != NULL && bytes > 0 && row < rows; row++) {
         size_t at = row, source = 0, step = 1;
         for (int i = rank - 2; i >= 0; i--) {

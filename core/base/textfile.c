@@ -16,10 +16,8 @@ enum tfr_status tfr_refuse_pointer(const char *path, const void *bytes, size_t s
     if (!starts_with(bytes, size, first_line, sizeof first_line - 1)) {
         return TFR_OK;
     }
-    return tfr_raise(
-        status,
-        "%s: a git-lfs pointer stands in the place of the file; fetch the file itself with \"git lfs pull\"",
-        path);
+    return tfr_raise(status, "%s: a git-lfs pointer stands in the place of the file; fetch the file itself with \"git lfs pull\"",
+                     path);
 }
 
 static enum tfr_status refuse_utf16(const char *path, const char *text, size_t size, enum tfr_status status) {
@@ -29,8 +27,7 @@ static enum tfr_status refuse_utf16(const char *path, const char *text, size_t s
     return TFR_OK;
 }
 
-enum tfr_status tfr_textfile_read(const char *path, size_t limit, enum tfr_status status, char **text,
-                                  size_t *size) {
+enum tfr_status tfr_textfile_read(const char *path, size_t limit, enum tfr_status status, char **text, size_t *size) {
     TFR_TRY(tfr_file_read(path, limit, text, size));
     enum tfr_status result = tfr_refuse_pointer(path, *text, *size, status);
     if (result == TFR_OK) {

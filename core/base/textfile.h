@@ -14,7 +14,6 @@
 enum tfr_status tfr_refuse_pointer(const char *path, const void *bytes, size_t size, enum tfr_status status);
 
 /* As tfr_file_read; a byte-order mark is taken off, a pointer and UTF-16 are refused with `status`. */
-enum tfr_status tfr_textfile_read(const char *path, size_t limit, enum tfr_status status, char **text,
-                                  size_t *size);
+enum tfr_status tfr_textfile_read(const char *path, size_t limit, enum tfr_status status, char **text, size_t *size);
 
 #endif

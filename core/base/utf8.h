@@ -61,8 +61,7 @@ static inline int tfr_utf8_take(const uint8_t *text, size_t left, uint32_t *code
 
 /* True if all `left` bytes are the beginning of a character whose end is missing. */
 static inline bool tfr_utf8_is_cut(const uint8_t *text, size_t left) {
-    return left > 0 && (size_t)tfr_utf8_lead_length(text[0]) > left &&
-           (size_t)tfr_utf8_matched(text, left) == left;
+    return left > 0 && (size_t)tfr_utf8_lead_length(text[0]) > left && (size_t)tfr_utf8_matched(text, left) == left;
 }
 
 /* Writes `code` (a valid scalar value) as 1..4 bytes and returns how many. */

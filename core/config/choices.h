@@ -6,23 +6,20 @@
 #define TFR_CONFIG_CHOICES_H
 
 /* X(key, choices as in config.def, enum members...) */
-#define TFR_CHOICES(X)                                                                             \
-    X("model.adapter_beside", "merge|ignore", TFR_BESIDE_MERGE, TFR_BESIDE_IGNORE)                 \
-    X("input.truncate", "error|left|right", TFR_TRUNCATE_ERROR, TFR_TRUNCATE_LEFT,                 \
-      TFR_TRUNCATE_RIGHT)                                                                          \
-    X("sampling.do_sample", "auto|true|false", TFR_SAMPLE_AUTO, TFR_SAMPLE_TRUE, TFR_SAMPLE_FALSE) \
-    X("sampling.early_stopping", "false|true|never", TFR_EARLY_FALSE, TFR_EARLY_TRUE,              \
-      TFR_EARLY_NEVER)                                                                             \
-    X("runtime.dtype", "f32|bf16", TFR_PACK_F32, TFR_PACK_BF16)                                    \
-    X("runtime.isa", "auto|plain|avx2|avx512|avx512_bf16|amx", TFR_LIMIT_AUTO, TFR_LIMIT_PLAIN,    \
-      TFR_LIMIT_AVX2, TFR_LIMIT_AVX512, TFR_LIMIT_AVX512_BF16, TFR_LIMIT_AMX)                      \
-    X("runtime.kv_dtype", "f32|int8", TFR_KV_F32, TFR_KV_INT8)                                     \
-    X("runtime.kv_cache", "growing|static", TFR_KV_GROWING, TFR_KV_STATIC)                         \
-    X("parallel.split", "balanced|hf", TFR_SPLIT_BALANCED, TFR_SPLIT_HF)                           \
-    X("output.format", "text|json", TFR_FORMAT_TEXT, TFR_FORMAT_JSON)                              \
-    X("output.stats", "auto|on|off", TFR_STATS_AUTO, TFR_STATS_ON, TFR_STATS_OFF)                  \
-    X("observe.log", "error|warn|info|debug|trace", TFR_SAY_ERROR, TFR_SAY_WARN, TFR_SAY_INFO,     \
-      TFR_SAY_DEBUG, TFR_SAY_TRACE)
+#define TFR_CHOICES(X)                                                                                                             \
+    X("model.adapter_beside", "merge|ignore", TFR_BESIDE_MERGE, TFR_BESIDE_IGNORE)                                                 \
+    X("input.truncate", "error|left|right", TFR_TRUNCATE_ERROR, TFR_TRUNCATE_LEFT, TFR_TRUNCATE_RIGHT)                             \
+    X("sampling.do_sample", "auto|true|false", TFR_SAMPLE_AUTO, TFR_SAMPLE_TRUE, TFR_SAMPLE_FALSE)                                 \
+    X("sampling.early_stopping", "false|true|never", TFR_EARLY_FALSE, TFR_EARLY_TRUE, TFR_EARLY_NEVER)                             \
+    X("runtime.dtype", "f32|bf16", TFR_PACK_F32, TFR_PACK_BF16)                                                                    \
+    X("runtime.isa", "auto|plain|avx2|avx512|avx512_bf16|amx", TFR_LIMIT_AUTO, TFR_LIMIT_PLAIN, TFR_LIMIT_AVX2, TFR_LIMIT_AVX512,  \
+      TFR_LIMIT_AVX512_BF16, TFR_LIMIT_AMX)                                                                                        \
+    X("runtime.kv_dtype", "f32|int8", TFR_KV_F32, TFR_KV_INT8)                                                                     \
+    X("runtime.kv_cache", "growing|static", TFR_KV_GROWING, TFR_KV_STATIC)                                                         \
+    X("parallel.split", "balanced|hf", TFR_SPLIT_BALANCED, TFR_SPLIT_HF)                                                           \
+    X("output.format", "text|json", TFR_FORMAT_TEXT, TFR_FORMAT_JSON)                                                              \
+    X("output.stats", "auto|on|off", TFR_STATS_AUTO, TFR_STATS_ON, TFR_STATS_OFF)                                                  \
+    X("observe.log", "error|warn|info|debug|trace", TFR_SAY_ERROR, TFR_SAY_WARN, TFR_SAY_INFO, TFR_SAY_DEBUG, TFR_SAY_TRACE)
 
 #define TFR_CHOICE_ENUM(key, choices, ...) enum { __VA_ARGS__ };
 TFR_CHOICES(TFR_CHOICE_ENUM)

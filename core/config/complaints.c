@@ -66,8 +66,7 @@ static char *join_lines(const struct tfr_complaints *complaints, size_t n) {
     return text;
 }
 
-void tfr_complaints_add(struct tfr_complaints *complaints, enum tfr_status status, int line, int column,
-                        const char *format, ...) {
+void tfr_complaints_add(struct tfr_complaints *complaints, enum tfr_status status, int line, int column, const char *format, ...) {
     char text[1024];
     va_list arguments;
     va_start(arguments, format);
@@ -77,15 +76,14 @@ void tfr_complaints_add(struct tfr_complaints *complaints, enum tfr_status statu
     tfr_complaints_add_lines(complaints, status, line, column, text);
 }
 
-void tfr_complaints_add_lines(struct tfr_complaints *complaints, enum tfr_status status, int line, int column,
-                              const char *text) {
+void tfr_complaints_add_lines(struct tfr_complaints *complaints, enum tfr_status status, int line, int column, const char *text) {
     char *copy = reserve(complaints) ? tfr_strdup(text) : NULL;
     if (copy == NULL) {
         complaints->n_lost++;
         return;
     }
-    complaints->items[complaints->n] = (struct tfr_complaint){
-        .status = status, .line = line, .column = column, .serial = complaints->n, .text = copy};
+    complaints->items[complaints->n] =
+        (struct tfr_complaint){.status = status, .line = line, .column = column, .serial = complaints->n, .text = copy};
     complaints->n++;
 }
 
@@ -101,8 +99,7 @@ enum tfr_status tfr_complaints_raise(struct tfr_complaints *complaints, size_t l
     const size_t n_more = complaints->n - n + complaints->n_lost;
     char *text = join_lines(complaints, n);
     if (text == NULL || n == 0) {
-        tfr_raise(status, "%zu problems, and no memory left to list them",
-                  complaints->n + complaints->n_lost);
+        tfr_raise(status, "%zu problems, and no memory left to list them", complaints->n + complaints->n_lost);
     } else if (n_more > 0) {
         char last[64];
         snprintf(last, sizeof(last), "\nand %zu more", n_more);

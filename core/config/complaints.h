@@ -23,14 +23,13 @@ struct tfr_complaints {
 
 /* Lines of problems that have no place in the file: they come last, in this order. */
 #define TFR_COMPLAINT_GENERATION_LINE 0x7ffffffd /* in generation_config.json */
-#define TFR_COMPLAINT_TOGETHER_LINE 0x7ffffffe   /* of settings that do not go together, from wherever they are */
-#define TFR_COMPLAINT_LAST_LINE 0x7fffffff       /* on the command line */
+#define TFR_COMPLAINT_TOGETHER_LINE   0x7ffffffe /* of settings that do not go together, from wherever they are */
+#define TFR_COMPLAINT_LAST_LINE       0x7fffffff /* on the command line */
 
-void tfr_complaints_add(struct tfr_complaints *complaints, enum tfr_status status, int line, int column,
-                        const char *format, ...) TFR_PRINTF(5, 6);
+void tfr_complaints_add(struct tfr_complaints *complaints, enum tfr_status status, int line, int column, const char *format, ...)
+    TFR_PRINTF(5, 6);
 /* The same for a text that was raised before: it may be of several lines. */
-void tfr_complaints_add_lines(struct tfr_complaints *complaints, enum tfr_status status, int line, int column,
-                              const char *text);
+void tfr_complaints_add_lines(struct tfr_complaints *complaints, enum tfr_status status, int line, int column, const char *text);
 /* Raises up to `limit` lines and empties the list; TFR_OK if there are none. The status is TFR_UNSUPPORTED if
  * every problem is, otherwise that of the first problem of another kind. */
 enum tfr_status tfr_complaints_raise(struct tfr_complaints *complaints, size_t limit);

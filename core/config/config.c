@@ -13,8 +13,7 @@
 
 enum { MAX_PROBLEMS = 40 };
 
-void tfr_config_complain(struct tfr_config_reader *reader, const tfr_json *node, enum tfr_status status,
-                         const char *format, ...) {
+void tfr_config_complain(struct tfr_config_reader *reader, const tfr_json *node, enum tfr_status status, const char *format, ...) {
     char text[768];
     va_list arguments;
     va_start(arguments, format);
@@ -24,8 +23,7 @@ void tfr_config_complain(struct tfr_config_reader *reader, const tfr_json *node,
     if (node != NULL) {
         tfr_json_place(reader->doc, node, &line, &column);
     }
-    tfr_complaints_add(&reader->complaints, status, line, column, "%s:%d:%d: %s", tfr_json_name(reader->doc),
-                       line, column, text);
+    tfr_complaints_add(&reader->complaints, status, line, column, "%s:%d:%d: %s", tfr_json_name(reader->doc), line, column, text);
 }
 
 /* The folder of an adapter, or its config, is no model: what to type instead. The adapter may name its model.
@@ -40,10 +38,8 @@ static enum tfr_status refuse_adapter(const char *directory, const char *path) {
     const bool is_here = base != NULL && tfr_path_is_directory(base);
     const bool is_named = base != NULL && base[0] != '\0' && !is_here;
     const enum tfr_status status = tfr_raise(
-        TFR_RESOURCE,
-        "%s: this is an adapter of PEFT, no model%s%.200s; run the model with it: tfrun %.500s --adapter %s",
-        directory, is_named ? "; it was made for " : "", is_named ? base : "", is_here ? base : "MODEL",
-        directory);
+        TFR_RESOURCE, "%s: this is an adapter of PEFT, no model%s%.200s; run the model with it: tfrun %.500s --adapter %s",
+        directory, is_named ? "; it was made for " : "", is_named ? base : "", is_here ? base : "MODEL", directory);
     tfr_json_close(doc);
     return status;
 }
@@ -76,12 +72,10 @@ static enum tfr_status resolve_path(struct tfr_config *config, const char *path)
         TFR_TRY(check_adapter(config, is_directory));
     }
     if (is_directory && !tfr_path_exists(config->path)) {
-        return tfr_raise(TFR_RESOURCE,
-                         "%s: this folder has no config.json; a Hugging Face model folder has one", path);
+        return tfr_raise(TFR_RESOURCE, "%s: this folder has no config.json; a Hugging Face model folder has one", path);
     }
     if (!is_directory && !tfr_path_exists(path)) {
-        return tfr_raise(TFR_RESOURCE, "%s: there is no such file; give a config.json or a model folder",
-                         path);
+        return tfr_raise(TFR_RESOURCE, "%s: there is no such file; give a config.json or a model folder", path);
     }
     return TFR_OK;
 }
@@ -106,11 +100,10 @@ static const char *plain_key(const char *key) {
     return strncmp(key, "tfrun.", 6) == 0 ? key + 6 : key;
 }
 
-static void override_problem(struct tfr_config_reader *reader, const struct tfr_override *override,
-                             const char *why) {
+static void override_problem(struct tfr_config_reader *reader, const struct tfr_override *override, const char *why) {
     const bool is_set = strcmp(override->origin, "--set") == 0;
-    tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s%s%s: %s",
-                       override->origin, is_set ? " " : "", is_set ? override->key : "", why);
+    tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s%s%s: %s", override->origin,
+                       is_set ? " " : "", is_set ? override->key : "", why);
 }
 
 static void unknown_override(struct tfr_config_reader *reader, const struct tfr_override *override) {
@@ -121,8 +114,7 @@ static void unknown_override(struct tfr_config_reader *reader, const struct tfr_
         snprintf(prefix, sizeof(prefix), "%.*s", (int)(dot + 1 - key), key);
     }
     if (tfr_config_is_model_field(key)) {
-        snprintf(why, sizeof(why), "a field of the model cannot be overridden; change it in %s",
-                 reader->config->path);
+        snprintf(why, sizeof(why), "a field of the model cannot be overridden; change it in %s", reader->config->path);
     } else if (tfr_option_is_section(key)) {
         snprintf(why, sizeof(why), "%s is a section; name one key of it, as in \"%s.KEY=VALUE\"", key, key);
     } else if (tfr_option_nearest(prefix, dot != NULL ? dot + 1 : key, nearest, sizeof(nearest))) {
@@ -139,8 +131,7 @@ static void unknown_override(struct tfr_config_reader *reader, const struct tfr_
  * file. */
 static void override_device_map(struct tfr_config_reader *reader, const struct tfr_override *override) {
     struct tfr_json_doc *doc = NULL;
-    if (tfr_json_open(&doc, override->origin, override->value, strlen(override->value), TFR_CONFIG) !=
-        TFR_OK) {
+    if (tfr_json_open(&doc, override->origin, override->value, strlen(override->value), TFR_CONFIG) != TFR_OK) {
         tfr_complaints_add_lines(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, tfr_failure_text());
         return;
     }
@@ -170,8 +161,7 @@ static bool was_overridden(const struct tfr_override *overrides, size_t n, int o
 
 /* What the file says about a list, or about the source of the prompt, gives way to the first override of it.
  */
-static void make_way(struct tfr_options *options, const struct tfr_override *overrides, size_t i,
-                     int option) {
+static void make_way(struct tfr_options *options, const struct tfr_override *overrides, size_t i, int option) {
     if (is_input_source(option) && !was_overridden(overrides, i, option, true)) {
         tfr_option_clear(options, tfr_option_find("input.prompt"));
         tfr_option_clear(options, tfr_option_find("input.prompts"));
@@ -182,8 +172,7 @@ static void make_way(struct tfr_options *options, const struct tfr_override *ove
     }
 }
 
-static void apply_overrides(struct tfr_config_reader *reader, const struct tfr_override *overrides,
-                            size_t n) {
+static void apply_overrides(struct tfr_config_reader *reader, const struct tfr_override *overrides, size_t n) {
     struct tfr_options *options = &reader->config->options;
     char why[512];
     for (size_t i = 0; i < n; i++) {
@@ -204,27 +193,21 @@ static void apply_overrides(struct tfr_config_reader *reader, const struct tfr_o
             reader->config->origin[option] = TFR_ORIGIN_OVERRIDE;
         }
     }
-    const int n_inputs =
-        (options->input_prompt != NULL) + (options->input_prompts.n > 0) + (options->input_file != NULL);
+    const int n_inputs = (options->input_prompt != NULL) + (options->input_prompts.n > 0) + (options->input_file != NULL);
     if (n_inputs > 1 && reader->complaints.n == 0) {
         tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0,
-                           "the command line names %d sources of the prompt; give one of --prompt and --file",
-                           n_inputs);
+                           "the command line names %d sources of the prompt; give one of --prompt and --file", n_inputs);
     }
     if (options->input_encoder_states != NULL && !reader->config->model.add_cross_attention) {
-        tfr_complaints_add(
-            &reader->complaints, tfr_option_fault(reader->config, "input.encoder_states"),
-            TFR_COMPLAINT_LAST_LINE, 0,
-            "input.encoder_states is given, but the model has no cross-attention (add_cross_attention)");
+        tfr_complaints_add(&reader->complaints, tfr_option_fault(reader->config, "input.encoder_states"), TFR_COMPLAINT_LAST_LINE,
+                           0, "input.encoder_states is given, but the model has no cross-attention (add_cross_attention)");
     }
 }
 
 static void check_capacity(struct tfr_config_reader *reader) {
-    const int64_t capacity = reader->config->options.runtime_kv_capacity,
-                  limit = reader->config->model.n_positions;
+    const int64_t capacity = reader->config->options.runtime_kv_capacity, limit = reader->config->model.n_positions;
     if (reader->complaints.n == 0 && capacity > limit) {
-        tfr_complaints_add(&reader->complaints, tfr_option_fault(reader->config, "runtime.kv_capacity"),
-                           TFR_COMPLAINT_LAST_LINE, 0,
+        tfr_complaints_add(&reader->complaints, tfr_option_fault(reader->config, "runtime.kv_capacity"), TFR_COMPLAINT_LAST_LINE, 0,
                            "%s: tfrun.runtime.kv_capacity = %lld is more than n_positions = %lld; take at "
                            "most that, or 0 for all",
                            reader->config->path, (long long)capacity, (long long)limit);
@@ -232,8 +215,8 @@ static void check_capacity(struct tfr_config_reader *reader) {
 }
 
 /* With `findings`, complaints become some of them and are not raised; a file that is no object still is. */
-static enum tfr_status settle(struct tfr_config_reader *reader, const struct tfr_override *overrides,
-                              size_t n_overrides, struct tfr_findings *findings) {
+static enum tfr_status settle(struct tfr_config_reader *reader, const struct tfr_override *overrides, size_t n_overrides,
+                              struct tfr_findings *findings) {
     if (findings == NULL || tfr_json_kind(tfr_json_root(reader->doc)) != TFR_JSON_OBJECT) {
         return tfr_complaints_raise(&reader->complaints, MAX_PROBLEMS);
     }
@@ -242,8 +225,8 @@ static enum tfr_status settle(struct tfr_config_reader *reader, const struct tfr
     return status;
 }
 
-static enum tfr_status load(struct tfr_config *config, const char *path, const struct tfr_override *overrides,
-                            size_t n_overrides, struct tfr_findings *findings) {
+static enum tfr_status load(struct tfr_config *config, const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                            struct tfr_findings *findings) {
     size_t n_options;
     tfr_option_table(&n_options);
     config->origin = tfr_alloc(n_options, sizeof *config->origin);
@@ -266,9 +249,8 @@ static enum tfr_status load(struct tfr_config *config, const char *path, const s
     return status;
 }
 
-static enum tfr_status open_config(struct tfr_config **config, const char *path,
-                                   const struct tfr_override *overrides, size_t n_overrides,
-                                   struct tfr_findings *findings) {
+static enum tfr_status open_config(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
+                                   size_t n_overrides, struct tfr_findings *findings) {
     *config = NULL;
     struct tfr_config *loaded = tfr_alloc(1, sizeof(*loaded));
     if (loaded == NULL) {
@@ -283,14 +265,13 @@ static enum tfr_status open_config(struct tfr_config **config, const char *path,
     return TFR_OK;
 }
 
-enum tfr_status tfr_config_load(struct tfr_config **config, const char *path,
-                                const struct tfr_override *overrides, size_t n_overrides) {
+enum tfr_status tfr_config_load(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
+                                size_t n_overrides) {
     return open_config(config, path, overrides, n_overrides, NULL);
 }
 
-enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path,
-                                  const struct tfr_override *overrides, size_t n_overrides,
-                                  struct tfr_findings *findings) {
+enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
+                                  size_t n_overrides, struct tfr_findings *findings) {
     return open_config(config, path, overrides, n_overrides, findings);
 }
 

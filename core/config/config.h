@@ -14,6 +14,7 @@
 
 /* The activation registry of Hugging Face that has no parameters.
  * X(enum name, config name); several names may mean one function. */
+/* clang-format off */
 #define TFR_ACTIVATION_LIST(X)                                                                     \
     X(GELU_TANH, "gelu_new") X(GELU_TANH, "gelu_accurate") X(GELU_TANH, "gelu_pytorch_tanh")       \
     X(GELU_TANH, "gelu_python_tanh") X(GELU_TANH, "gelu_fast") X(GELU_ERF, "gelu")                 \
@@ -21,6 +22,7 @@
     X(RELU, "relu") X(RELU2, "relu2") X(RELU6, "relu6") X(LEAKY_RELU, "leaky_relu")                \
     X(SILU, "silu") X(SILU, "swish") X(TANH, "tanh") X(SIGMOID, "sigmoid") X(LINEAR, "linear")     \
     X(MISH, "mish") X(LAPLACE, "laplace") X(HARDSWISH, "hardswish") X(SQRTSOFTPLUS, "sqrtsoftplus")
+/* clang-format on */
 
 /* What stands on the trunk: GPT2LMHeadModel, GPT2Model, GPT2DoubleHeadsModel, GPT2ForSequenceClassification, ... */
 enum tfr_head { TFR_HEAD_LM, TFR_HEAD_NONE, TFR_HEAD_DOUBLE, TFR_HEAD_SEQUENCE, TFR_HEAD_TOKEN, TFR_HEAD_QA };
@@ -38,14 +40,14 @@ struct tfr_hparams {
     bool tie_word_embeddings;
     int32_t bos_token_id, eos_token_id, pad_token_id; /* -1 where null */
     bool add_cross_attention, is_causal;
-    int head; /* enum tfr_head, from "architectures" */
+    int head;           /* enum tfr_head, from "architectures" */
     int64_t num_labels; /* at least 1; 1 for DoubleHeads, whatever the file says */
     int problem_type;   /* enum tfr_problem_type */
     int summary_type;   /* enum tfr_summary_type */
     bool summary_use_proj, summary_proj_to_labels;
-    int summary_activation; /* enum tfr_activation, TFR_ACT_NONE for null */
+    int summary_activation;                                  /* enum tfr_activation, TFR_ACT_NONE for null */
     bool use_cache, output_attentions, output_hidden_states; /* defaults of the forward flags */
-    bool allow_missing_head; /* model.allow_missing_head: a head without tensors is left out */
+    bool allow_missing_head;                                 /* model.allow_missing_head: a head without tensors is left out */
 };
 
 struct tfr_findings;
@@ -67,16 +69,16 @@ struct tfr_device_map {
  * against the config's folder; NULL where null), CHOICE int (index into its choices), COUNT int64_t (0 = "auto"),
  * SEED (int64_t, value -1 = null), LIST struct tfr_string_list, JSON char * (checked JSON text, NULL where null). */
 struct tfr_options {
-#define TFR_CTYPE_BOOL bool
-#define TFR_CTYPE_INT int64_t
-#define TFR_CTYPE_REAL double
-#define TFR_CTYPE_TEXT char *
-#define TFR_CTYPE_PATH char *
-#define TFR_CTYPE_CHOICE int
-#define TFR_CTYPE_COUNT int64_t
-#define TFR_CTYPE_SEED int64_t
-#define TFR_CTYPE_LIST struct tfr_string_list
-#define TFR_CTYPE_JSON char *
+#define TFR_CTYPE_BOOL                                                                                bool
+#define TFR_CTYPE_INT                                                                                 int64_t
+#define TFR_CTYPE_REAL                                                                                double
+#define TFR_CTYPE_TEXT                                                                                char *
+#define TFR_CTYPE_PATH                                                                                char *
+#define TFR_CTYPE_CHOICE                                                                              int
+#define TFR_CTYPE_COUNT                                                                               int64_t
+#define TFR_CTYPE_SEED                                                                                int64_t
+#define TFR_CTYPE_LIST                                                                                struct tfr_string_list
+#define TFR_CTYPE_JSON                                                                                char *
 #define TFR_OPTION(member, key, type, trust, def, min, max, choices, flag, short_flag, operand, help) TFR_CTYPE_##type member;
 #include "config/config.def"
 #undef TFR_OPTION
@@ -99,7 +101,7 @@ struct tfr_config {
     struct tfr_options options;
     struct tfr_device_map device_map;
     struct tfr_string_list labels; /* [num_labels] names by id2label, of a classification head */
-    uint8_t *origin; /* enum tfr_origin of each option, in the order of the table */
+    uint8_t *origin;               /* enum tfr_origin of each option, in the order of the table */
 };
 
 /* `path` is a file or a model folder (its config.json is taken). On failure *config is NULL and the raised text

@@ -35,8 +35,7 @@ static bool holds_place(const struct tfr_json_doc *doc, const tfr_json *node, in
 /* The sentence without "file:line:column: ", which stands in columns of its own or means nothing. */
 static const char *bare_text(const struct collector *collector, const struct tfr_complaint *complaint) {
     char place[MAX_KEY * 2];
-    snprintf(place, sizeof(place), "%s:%d:%d: ", tfr_json_name(collector->reader->doc), complaint->line,
-             complaint->column);
+    snprintf(place, sizeof(place), "%s:%d:%d: ", tfr_json_name(collector->reader->doc), complaint->line, complaint->column);
     const size_t length = strlen(place);
     return strncmp(complaint->text, place, length) == 0 ? complaint->text + length : complaint->text;
 }
@@ -69,8 +68,7 @@ static void add_with_node(struct collector *collector, struct tfr_finding *findi
 }
 
 /* A token beyond the vocabulary is legal and means none. */
-static bool is_dropped_token(const struct collector *collector, const struct tfr_model_field *field,
-                             const tfr_json *node) {
+static bool is_dropped_token(const struct collector *collector, const struct tfr_model_field *field, const tfr_json *node) {
     if (field->kind != TFR_FIELD_TOKEN || (node != NULL && tfr_json_kind(node) != TFR_JSON_NUMBER)) {
         return false;
     }
@@ -84,8 +82,7 @@ static void collect_field(struct collector *collector, const tfr_json *root, con
     const tfr_json *node = tfr_json_member(root, field->name);
     const tfr_json *other = field->alias != NULL ? tfr_json_member(root, field->alias) : NULL;
     struct tfr_finding finding = {.about = TFR_ABOUT_FIELD,
-                                  .verdict = field->effect == TFR_FIELD_HONOURED ? TFR_VERDICT_HONOURED
-                                                                                 : TFR_VERDICT_NO_EFFECT,
+                                  .verdict = field->effect == TFR_FIELD_HONOURED ? TFR_VERDICT_HONOURED : TFR_VERDICT_NO_EFFECT,
                                   .name = field->name,
                                   .value = field->default_text,
                                   .source = field->default_text != NULL ? "default" : "absent",
@@ -106,10 +103,8 @@ static void collect_fields(struct collector *collector, const tfr_json *root) {
     for (const tfr_json *node = tfr_json_first(root); node != NULL; node = tfr_json_next(node)) {
         const char *key = tfr_json_key(node);
         if (!tfr_config_is_model_field(key) && strcmp(key, "tfrun") != 0) {
-            struct tfr_finding finding = {.about = TFR_ABOUT_FIELD,
-                                          .verdict = TFR_VERDICT_NO_EFFECT,
-                                          .name = key,
-                                          .reason = "GPT-2 has no such field"};
+            struct tfr_finding finding = {
+                .about = TFR_ABOUT_FIELD, .verdict = TFR_VERDICT_NO_EFFECT, .name = key, .reason = "GPT-2 has no such field"};
             add_with_node(collector, &finding, node);
         }
     }
@@ -136,8 +131,7 @@ static bool is_about_override(const struct tfr_complaint *complaint, const struc
 
 /* An override of this option: the flag is the source, and a complaint that names the flag is about it. `text` keeps what was
  * given if it is refused. */
-static void apply_override(struct collector *collector, const char *key, struct tfr_finding *finding,
-                           struct tfr_json_out *text) {
+static void apply_override(struct collector *collector, const char *key, struct tfr_finding *finding, struct tfr_json_out *text) {
     const struct tfr_complaints *complaints = &collector->reader->complaints;
     for (size_t o = 0; o < collector->n_overrides; o++) {
         const struct tfr_override *override = &collector->overrides[o];
@@ -251,8 +245,8 @@ static void collect_options(struct collector *collector, const tfr_json *tfrun) 
             put_device_map(&value, &config->device_map);
         }
         collector->findings->failed |= value.failed;
-        collect_option(collector, tfrun, i < n ? table[i].key : "parallel.device_map",
-                       i < n ? table[i].help : "rank of each block", value.text);
+        collect_option(collector, tfrun, i < n ? table[i].key : "parallel.device_map", i < n ? table[i].help : "rank of each block",
+                       value.text);
         tfr_free(value.text);
     }
 }
@@ -278,8 +272,7 @@ static void add_rest(struct collector *collector, const tfr_json *root, const st
     const char *elsewhere = complaint->line == TFR_COMPLAINT_GENERATION_LINE ? "generation_config.json"
                             : complaint->line == TFR_COMPLAINT_TOGETHER_LINE ? "sampling"
                                                                              : "command line";
-    const tfr_json *node =
-        has_place ? find_place(doc, root, complaint->line, complaint->column, path, sizeof(path)) : NULL;
+    const tfr_json *node = has_place ? find_place(doc, root, complaint->line, complaint->column, path, sizeof(path)) : NULL;
     const bool is_option = node != NULL && strstr(path, "tfrun.") == path;
     struct tfr_json_out value = {0};
     if (node != NULL) {
@@ -310,11 +303,10 @@ static void collect_rest(struct collector *collector, const tfr_json *root) {
     }
 }
 
-enum tfr_status tfr_config_collect(struct tfr_config_reader *reader, const struct tfr_override *overrides,
-                                   size_t n_overrides, struct tfr_findings *findings) {
+enum tfr_status tfr_config_collect(struct tfr_config_reader *reader, const struct tfr_override *overrides, size_t n_overrides,
+                                   struct tfr_findings *findings) {
     const tfr_json *root = tfr_json_root(reader->doc);
-    struct collector collector = {
-        .reader = reader, .overrides = overrides, .n_overrides = n_overrides, .findings = findings};
+    struct collector collector = {.reader = reader, .overrides = overrides, .n_overrides = n_overrides, .findings = findings};
     collector.taken = tfr_alloc(reader->complaints.n + 1, sizeof(*collector.taken));
     if (collector.taken == NULL) {
         return TFR_RESOURCE;

@@ -69,8 +69,9 @@ static const struct {
 };
 
 const char *tfr_config_origin_name(enum tfr_origin origin) {
-    static const char *const names[] = {"built in", "task_specific_params of the config", "generation_config.json",
-                                        "tfrun of the config", "the command line", "the request"};
+    static const char *const names[] = {
+        "built in",   "task_specific_params of the config", "generation_config.json", "tfrun of the config", "the command line",
+        "the request"};
     return names[origin];
 }
 
@@ -115,8 +116,7 @@ static void read_setting(struct tfr_config_reader *reader, const tfr_json *node,
 static void read_bos(struct tfr_config_reader *reader, const tfr_json *node) {
     int64_t id;
     if (tfr_json_whole(reader->doc, node, &id)) { /* outside the vocabulary: none, as in config.json */
-        reader->config->model.bos_token_id =
-            id >= 0 && id < reader->config->model.vocab_size ? (int32_t)id : -1;
+        reader->config->model.bos_token_id = id >= 0 && id < reader->config->model.vocab_size ? (int32_t)id : -1;
     } else if (tfr_json_kind(node) != TFR_JSON_NULL && !tfr_config_asks_for_nothing(node)) {
         tfr_config_complain(reader, node, TFR_CONFIG, "bos_token_id must be a token id or null");
     }

@@ -15,8 +15,8 @@ struct tfr_config_reader {
 };
 
 /* Adds "file:line:column: text" with the place of `node`'s value. */
-void tfr_config_complain(struct tfr_config_reader *reader, const tfr_json *node, enum tfr_status status,
-                         const char *format, ...) TFR_PRINTF(4, 5);
+void tfr_config_complain(struct tfr_config_reader *reader, const tfr_json *node, enum tfr_status status, const char *format, ...)
+    TFR_PRINTF(4, 5);
 
 /* config_options.c: the table. Options are named by their index in it; -1 is "not found". */
 enum tfr_option_type {
@@ -49,8 +49,7 @@ bool tfr_option_nearest(const char *prefix, const char *name, char *text, size_t
 /* config_values.c: values into members. False after writing into `why` what is wrong, as in "1.4 is outside
  * 0..1". */
 bool tfr_option_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size);
-bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why,
-                          size_t size);
+bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why, size_t size);
 
 /* config_parse.c: true if the whole text is such a value and it fits. */
 bool tfr_parse_integer(const char *text, int64_t *value);
@@ -86,12 +85,7 @@ struct tfr_model_field {
     double min, max;
     const char *default_text; /* JSON; NULL: none */
     enum tfr_field_effect { TFR_FIELD_NO_EFFECT, TFR_FIELD_HONOURED } effect;
-    enum tfr_field_refusal {
-        TFR_FIELD_NEVER,
-        TFR_FIELD_IF_TRUE,
-        TFR_FIELD_IF_FALSE,
-        TFR_FIELD_IF_NOT_EMPTY
-    } refused_if;
+    enum tfr_field_refusal { TFR_FIELD_NEVER, TFR_FIELD_IF_TRUE, TFR_FIELD_IF_FALSE, TFR_FIELD_IF_NOT_EMPTY } refused_if;
     const char *why_refused, *meaning;
 };
 #define TFR_NO_MEMBER SIZE_MAX
@@ -113,8 +107,8 @@ void tfr_config_check_trust(struct tfr_config_reader *reader, const tfr_json *tf
 /* config_check.c: "runtime.threads" below the object of "tfrun"; NULL if the file does not say it. */
 const tfr_json *tfr_config_find_option(const tfr_json *tfrun, const char *key);
 /* Fields, options and complaints as findings. */
-enum tfr_status tfr_config_collect(struct tfr_config_reader *reader, const struct tfr_override *overrides,
-                                   size_t n_overrides, struct tfr_findings *findings);
+enum tfr_status tfr_config_collect(struct tfr_config_reader *reader, const struct tfr_override *overrides, size_t n_overrides,
+                                   struct tfr_findings *findings);
 
 /* config_generation.c: generation settings under Hugging Face's names, weakest source first. */
 void tfr_config_read_task_params(struct tfr_config_reader *reader, const tfr_json *root);

@@ -49,13 +49,11 @@ void tfr_config_read_labels(struct tfr_config_reader *reader, const tfr_json *ro
     labels->items = tfr_alloc((size_t)model->num_labels, sizeof *labels->items);
     labels->n = labels->items != NULL ? (size_t)model->num_labels : 0;
     bool is_good = labels->items != NULL;
-    for (const tfr_json *item = has_map ? tfr_json_first(map) : NULL; item != NULL && is_good;
-         item = tfr_json_next(item)) {
+    for (const tfr_json *item = has_map ? tfr_json_first(map) : NULL; item != NULL && is_good; item = tfr_json_next(item)) {
         is_good = read_name(item, labels);
     }
     if (!is_good || !name_the_others(labels)) {
-        tfr_config_complain(reader, has_map ? map : root, TFR_CONFIG,
-                            "id2label does not map \"0\" to \"%lld\" to texts",
+        tfr_config_complain(reader, has_map ? map : root, TFR_CONFIG, "id2label does not map \"0\" to \"%lld\" to texts",
                             (long long)model->num_labels - 1);
     }
 }

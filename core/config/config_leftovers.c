@@ -20,8 +20,7 @@ bool tfr_config_asks_for_nothing(const tfr_json *node) {
     static const char *const lengths[] = {"no_repeat_ngram_size", "min_new_tokens", "min_length"};
     const enum tfr_json_kind kind = tfr_json_kind(node);
     if (kind == TFR_JSON_NUMBER) {
-        return tfr_json_number(node) < 0 &&
-               is_one_of(tfr_json_key(node), lengths, sizeof lengths / sizeof lengths[0]);
+        return tfr_json_number(node) < 0 && is_one_of(tfr_json_key(node), lengths, sizeof lengths / sizeof lengths[0]);
     }
     return (kind == TFR_JSON_ARRAY || kind == TFR_JSON_OBJECT) && tfr_json_size(node) == 0 &&
            strcmp(tfr_json_key(node), "eos_token_id") != 0;
@@ -51,8 +50,7 @@ char *tfr_config_ids_that_occur(const struct tfr_config_reader *reader, const tf
     const bool is_list = tfr_json_kind(node) == TFR_JSON_ARRAY;
     tfr_json_begin(&out, NULL, '[');
     bool good = is_list || put_id(reader, node, &out);
-    for (const tfr_json *item = is_list ? tfr_json_first(node) : NULL; item != NULL && good;
-         item = tfr_json_next(item)) {
+    for (const tfr_json *item = is_list ? tfr_json_first(node) : NULL; item != NULL && good; item = tfr_json_next(item)) {
         good = put_id(reader, item, &out);
     }
     tfr_json_end(&out, ']');

@@ -15,17 +15,17 @@
 static const struct tfr_model_field fields[] = {
 #define MEMBER(name) offsetof(struct tfr_hparams, name)
 #define NONE         TFR_NO_MEMBER
-#define TFR_FIELD(name_, alias_, kind_, member_, min_, max_, default_, effect_, when_, why_, meaning_, tests_) \
-    {.name = #name_,                                                                                         \
-     .alias = alias_,                                                                                        \
-     .kind = TFR_FIELD_##kind_,                                                                              \
-     .offset = member_,                                                                                      \
-     .min = min_,                                                                                            \
-     .max = max_,                                                                                            \
-     .default_text = default_,                                                                               \
-     .effect = TFR_FIELD_##effect_,                                                                          \
-     .refused_if = TFR_FIELD_##when_,                                                                        \
-     .why_refused = why_,                                                                                    \
+#define TFR_FIELD(name_, alias_, kind_, member_, min_, max_, default_, effect_, when_, why_, meaning_, tests_)                     \
+    {.name = #name_,                                                                                                               \
+     .alias = alias_,                                                                                                              \
+     .kind = TFR_FIELD_##kind_,                                                                                                    \
+     .offset = member_,                                                                                                            \
+     .min = min_,                                                                                                                  \
+     .max = max_,                                                                                                                  \
+     .default_text = default_,                                                                                                     \
+     .effect = TFR_FIELD_##effect_,                                                                                                \
+     .refused_if = TFR_FIELD_##when_,                                                                                              \
+     .why_refused = why_,                                                                                                          \
      .meaning = meaning_},
 #include "config/model_fields.def"
 #undef TFR_FIELD
@@ -35,8 +35,8 @@ static const struct tfr_model_field fields[] = {
 
 void tfr_config_wrong_type(struct tfr_config_reader *reader, const tfr_json *node, const char *name, const char *words) {
     char shown[64];
-    tfr_config_complain(reader, node, TFR_CONFIG, "%s = %s is not %s", name,
-                        tfr_json_value_text(node, shown, sizeof(shown)), words);
+    tfr_config_complain(reader, node, TFR_CONFIG, "%s = %s is not %s", name, tfr_json_value_text(node, shown, sizeof(shown)),
+                        words);
 }
 
 /* False after a problem: `value` is left alone. */
@@ -45,10 +45,9 @@ static bool read_integer(struct tfr_config_reader *reader, const struct tfr_mode
     int64_t parsed;
     const bool is_whole = tfr_json_whole(reader->doc, node, &parsed);
     if (is_whole && field->kind != TFR_FIELD_TOKEN && !tfr_json_int64(reader->doc, node, &parsed)) {
-        tfr_config_complain(
-            reader, node, TFR_CONFIG,
-            "%s is written as a float, which transformers takes for no size; write %lld without the point",
-            field->name, (long long)parsed);
+        tfr_config_complain(reader, node, TFR_CONFIG,
+                            "%s is written as a float, which transformers takes for no size; write %lld without the point",
+                            field->name, (long long)parsed);
         return false;
     }
     if (!is_whole) {
@@ -57,8 +56,8 @@ static bool read_integer(struct tfr_config_reader *reader, const struct tfr_mode
         return false;
     }
     if ((double)parsed < field->min || (double)parsed > field->max) {
-        tfr_config_complain(reader, node, TFR_CONFIG, "%s = %lld is outside %.0f..%.0f", field->name,
-                            (long long)parsed, field->min, field->max);
+        tfr_config_complain(reader, node, TFR_CONFIG, "%s = %lld is outside %.0f..%.0f", field->name, (long long)parsed, field->min,
+                            field->max);
         return false;
     }
     *value = parsed;
@@ -68,14 +67,12 @@ static bool read_integer(struct tfr_config_reader *reader, const struct tfr_mode
 /* Newer configs may list several end tokens; the first stands here, all of them in sampling.eos_token_id. */
 static void read_token(struct tfr_config_reader *reader, const struct tfr_model_field *field, const tfr_json *node,
                        int32_t *member) {
-    if (tfr_json_kind(node) == TFR_JSON_ARRAY && tfr_json_size(node) > 1 &&
-        strcmp(field->name, "eos_token_id") == 0) {
+    if (tfr_json_kind(node) == TFR_JSON_ARRAY && tfr_json_size(node) > 1 && strcmp(field->name, "eos_token_id") == 0) {
         tfr_config_read_eos_list(reader, node);
         node = tfr_json_first(node);
     }
     if (tfr_json_kind(node) == TFR_JSON_ARRAY && tfr_json_size(node) > 1) {
-        tfr_config_complain(reader, node, TFR_UNSUPPORTED,
-                            "%s is a list of %zu ids; only a single id is supported", field->name,
+        tfr_config_complain(reader, node, TFR_UNSUPPORTED, "%s is a list of %zu ids; only a single id is supported", field->name,
                             tfr_json_size(node));
         return;
     }
@@ -92,16 +89,15 @@ static void read_token(struct tfr_config_reader *reader, const struct tfr_model_
     }
 }
 
-static void read_real(struct tfr_config_reader *reader, const struct tfr_model_field *field, const tfr_json *node,
-                      double *member) {
+static void read_real(struct tfr_config_reader *reader, const struct tfr_model_field *field, const tfr_json *node, double *member) {
     if (tfr_json_kind(node) != TFR_JSON_NUMBER) {
         tfr_config_wrong_type(reader, node, field->name, "a number");
         return;
     }
     const double value = tfr_json_number(node);
     if (value < field->min || value > field->max) {
-        tfr_config_complain(reader, node, TFR_CONFIG, "%s = %.15g is outside %.15g..%.15g", field->name,
-                            value, field->min, field->max);
+        tfr_config_complain(reader, node, TFR_CONFIG, "%s = %.15g is outside %.15g..%.15g", field->name, value, field->min,
+                            field->max);
         return;
     }
     *member = value;
@@ -177,11 +173,10 @@ static void read_fields(struct tfr_config_reader *reader, const tfr_json *root) 
         const tfr_json *node = tfr_json_member(root, fields[i].name);
         const tfr_json *other = fields[i].alias == NULL ? NULL : tfr_json_member(root, fields[i].alias);
         int64_t a, b;
-        if (node != NULL && other != NULL && tfr_json_int64(reader->doc, node, &a) &&
-            tfr_json_int64(reader->doc, other, &b) && a != b) {
-            tfr_config_complain(reader, other, TFR_CONFIG,
-                                "%s = %lld contradicts %s = %lld, which is the same field", fields[i].alias,
-                                (long long)b, fields[i].name, (long long)a);
+        if (node != NULL && other != NULL && tfr_json_int64(reader->doc, node, &a) && tfr_json_int64(reader->doc, other, &b) &&
+            a != b) {
+            tfr_config_complain(reader, other, TFR_CONFIG, "%s = %lld contradicts %s = %lld, which is the same field",
+                                fields[i].alias, (long long)b, fields[i].name, (long long)a);
         }
         if (node != NULL || other != NULL) {
             read_field(reader, &fields[i], node != NULL ? node : other);
@@ -240,8 +235,8 @@ static void drop_tokens_outside(struct tfr_hparams *model) {
     static const char *const names[] = {"bos_token_id", "eos_token_id", "pad_token_id"};
     for (size_t i = 0; i < TFR_COUNT_OF(ids); i++) {
         if (*ids[i] >= model->vocab_size) {
-            tfr_log(TFR_LOG_DEBUG, "config", "%s = %d is outside the vocabulary of %lld: taken as none",
-                    names[i], (int)*ids[i], (long long)model->vocab_size);
+            tfr_log(TFR_LOG_DEBUG, "config", "%s = %d is outside the vocabulary of %lld: taken as none", names[i], (int)*ids[i],
+                    (long long)model->vocab_size);
             *ids[i] = -1;
         }
     }
@@ -249,8 +244,7 @@ static void drop_tokens_outside(struct tfr_hparams *model) {
 
 bool tfr_config_is_model_field(const char *key) {
     for (size_t i = 0; i < TFR_COUNT_OF(fields); i++) {
-        if (strcmp(key, fields[i].name) == 0 ||
-            (fields[i].alias != NULL && strcmp(key, fields[i].alias) == 0)) {
+        if (strcmp(key, fields[i].name) == 0 || (fields[i].alias != NULL && strcmp(key, fields[i].alias) == 0)) {
             return true;
         }
     }

@@ -8,17 +8,16 @@
 #include "config/config_internal.h"
 
 static const struct tfr_option_info option_infos[] = {
-#define TFR_OPTION(member, key_, type_, trust_, def, min_, max_, choices_, flag_, short_flag_, operand_,     \
-                   help_)                                                                                    \
-    {.key = key_,                                                                                            \
-     .type = #type_,                                                                                         \
-     .default_text = def,                                                                                    \
-     .choices = choices_,                                                                                    \
-     .flag = flag_,                                                                                          \
-     .operand = operand_,                                                                                    \
-     .help = help_,                                                                                          \
-     .short_flag = short_flag_,                                                                              \
-     .min = min_,                                                                                            \
+#define TFR_OPTION(member, key_, type_, trust_, def, min_, max_, choices_, flag_, short_flag_, operand_, help_)                    \
+    {.key = key_,                                                                                                                  \
+     .type = #type_,                                                                                                               \
+     .default_text = def,                                                                                                          \
+     .choices = choices_,                                                                                                          \
+     .flag = flag_,                                                                                                                \
+     .operand = operand_,                                                                                                          \
+     .help = help_,                                                                                                                \
+     .short_flag = short_flag_,                                                                                                    \
+     .min = min_,                                                                                                                  \
      .max = max_},
 #include "config/config.def"
 #undef TFR_OPTION
@@ -29,7 +28,7 @@ static const struct {
     enum tfr_option_type type;
     enum tfr_option_trust trust;
 } option_slots[] = {
-#define TFR_OPTION(member, key, type, trust, def, min, max, choices, flag, short_flag, operand, help)        \
+#define TFR_OPTION(member, key, type, trust, def, min, max, choices, flag, short_flag, operand, help)                              \
     {offsetof(struct tfr_options, member), TFR_OPTION_##type, TFR_TRUST_##trust},
 #include "config/config.def"
 #undef TFR_OPTION

@@ -14,11 +14,10 @@ enum { MAX_KEY = 256, MAX_DEVICES = 65536 };
 static void unknown_key(struct tfr_config_reader *reader, const tfr_json *node, const char *prefix) {
     char nearest[128];
     if (tfr_option_nearest(prefix, tfr_json_key(node), nearest, sizeof(nearest))) {
-        tfr_config_complain(reader, node, TFR_CONFIG, "unknown key tfrun.%s%s; did you mean \"%s\"?", prefix,
-                            tfr_json_key(node), nearest);
+        tfr_config_complain(reader, node, TFR_CONFIG, "unknown key tfrun.%s%s; did you mean \"%s\"?", prefix, tfr_json_key(node),
+                            nearest);
     } else {
-        tfr_config_complain(reader, node, TFR_CONFIG,
-                            "unknown key tfrun.%s%s; docs/config.md lists the known ones", prefix,
+        tfr_config_complain(reader, node, TFR_CONFIG, "unknown key tfrun.%s%s; docs/config.md lists the known ones", prefix,
                             tfr_json_key(node));
     }
 }
@@ -60,8 +59,7 @@ static void read_members(struct tfr_config_reader *reader, const tfr_json *objec
 /* The three sources of a prompt exclude each other. */
 static void check_inputs(struct tfr_config_reader *reader, const tfr_json *object) {
     const struct tfr_options *options = &reader->config->options;
-    const int n =
-        (options->input_prompt != NULL) + (options->input_prompts.n > 0) + (options->input_file != NULL);
+    const int n = (options->input_prompt != NULL) + (options->input_prompts.n > 0) + (options->input_file != NULL);
     if (n > 1) {
         tfr_config_complain(reader, tfr_json_member(object, "input"), TFR_CONFIG,
                             "tfrun.input names %d sources; give one of prompt, prompts and file", n);
@@ -110,8 +108,7 @@ static bool parse_device(const char *key, int *device) {
     return key[0] != '\0' && value < MAX_DEVICES && (key[0] != '0' || key[1] == '\0');
 }
 
-static void map_problem(struct map_reading *reading, const tfr_json *node, const char *words,
-                        const char *detail) {
+static void map_problem(struct map_reading *reading, const tfr_json *node, const char *words, const char *detail) {
     tfr_config_complain(reading->reader, node, TFR_CONFIG, "tfrun.parallel.device_map %s%s", words, detail);
     reading->failed = true;
 }
@@ -122,8 +119,8 @@ static void read_blocks(struct map_reading *reading, int device, const tfr_json 
         int64_t block;
         if (!tfr_json_int64(reading->reader->doc, item, &block)) {
             char shown[64];
-            map_problem(reading, item, "names a block that is not a whole number: ",
-                        tfr_json_value_text(item, shown, sizeof(shown)));
+            map_problem(reading, item,
+                        "names a block that is not a whole number: ", tfr_json_value_text(item, shown, sizeof(shown)));
         } else if (block < 0 || block >= n_layer) {
             list_number(reading->unknown, sizeof(reading->unknown), block);
         } else if (reading->rank_of_block[block] >= 0) {
@@ -201,6 +198,6 @@ out:
         return;
     }
     tfr_free(config->device_map.rank_of_block);
-    config->device_map = (struct tfr_device_map){
-        .rank_of_block = reading.rank_of_block, .n_blocks = n_layer, .n_ranks = reading.n_ranks};
+    config->device_map =
+        (struct tfr_device_map){.rank_of_block = reading.rank_of_block, .n_blocks = n_layer, .n_ranks = reading.n_ranks};
 }

@@ -39,8 +39,7 @@ static bool in_trusted(const struct tfr_config *config, const char *path) {
 }
 
 bool tfr_config_may_read(const struct tfr_config *config, const char *path) {
-    return tfr_path_is_within(path, config->directory) || in_trusted(config, path) ||
-           in_trusted(config, config->directory);
+    return tfr_path_is_within(path, config->directory) || in_trusted(config, path) || in_trusted(config, config->directory);
 }
 
 /* A link, a device and a pipe in the folder are judged by what they are, not by their names. */
@@ -57,16 +56,14 @@ static void check_read(struct tfr_config_reader *reader, const char *path, const
                             "or trust a folder that holds it (--trust DIR)",
                             info->key, path, info->flag, info->operand);
     } else if (tfr_path_exists(path) && !tfr_path_is_plain(path)) {
-        tfr_config_complain(
-            reader, node, TFR_CONFIG,
-            "tfrun.%s = \"%.300s\" is neither a file nor a folder; say it on the command line (--%s %s)",
-            info->key, path, info->flag, info->operand);
+        tfr_config_complain(reader, node, TFR_CONFIG,
+                            "tfrun.%s = \"%.300s\" is neither a file nor a folder; say it on the command line (--%s %s)", info->key,
+                            path, info->flag, info->operand);
     }
 }
 
 /* The value itself may be text for the file, so neither a new file nor an old one is the config's to name. */
-static void check_write(struct tfr_config_reader *reader, int option, const struct tfr_option_info *info,
-                        const tfr_json *node) {
+static void check_write(struct tfr_config_reader *reader, int option, const struct tfr_option_info *info, const tfr_json *node) {
     void *member = tfr_option_member(&reader->config->options, option);
     if (tfr_option_type(option) == TFR_OPTION_BOOL && *(const bool *)member) {
         tfr_config_complain(reader, node, TFR_CONFIG,
@@ -97,8 +94,7 @@ static void check_plugins(struct tfr_config_reader *reader, const tfr_json *node
     }
 }
 
-static void check_count(struct tfr_config_reader *reader, int64_t count, const struct tfr_option_info *info,
-                        const tfr_json *node) {
+static void check_count(struct tfr_config_reader *reader, int64_t count, const struct tfr_option_info *info, const tfr_json *node) {
     const long found = sysconf(_SC_NPROCESSORS_CONF);
     const int64_t limit = found > THREADS_ALWAYS ? found : THREADS_ALWAYS;
     if (count > limit) {
@@ -132,8 +128,7 @@ static void check_option(struct tfr_config_reader *reader, int option, const tfr
         check_count(reader, *(int64_t *)tfr_option_member(options, option), info, node);
         return;
     case TFR_TRUST_USER:
-        tfr_config_complain(reader, node, TFR_CONFIG,
-                            "tfrun.%s: only the command line says what is trusted (--%s %s)", info->key,
+        tfr_config_complain(reader, node, TFR_CONFIG, "tfrun.%s: only the command line says what is trusted (--%s %s)", info->key,
                             info->flag, info->operand);
         return;
     }

@@ -65,8 +65,7 @@ static bool store_integer(struct tfr_options *options, int option, int64_t value
     return true;
 }
 
-static bool store_real(struct tfr_options *options, int option, double value, const char *shown, char *why,
-                       size_t size) {
+static bool store_real(struct tfr_options *options, int option, double value, const char *shown, char *why, size_t size) {
     if (!in_range(option, value, shown, why, size)) {
         return false;
     }
@@ -78,8 +77,7 @@ static bool store_choice(struct tfr_options *options, int option, const char *va
     const struct tfr_option_info *info = info_of(option);
     const char *names[16];
     size_t n = 0;
-    for (const char *name; n < TFR_COUNT_OF(names) && (name = tfr_choice_name(info->key, (int)n)) != NULL;
-         n++) {
+    for (const char *name; n < TFR_COUNT_OF(names) && (name = tfr_choice_name(info->key, (int)n)) != NULL; n++) {
         names[n] = name;
         if (strcmp(name, value) == 0) {
             *(int *)tfr_option_member(options, option) = (int)n;
@@ -88,8 +86,7 @@ static bool store_choice(struct tfr_options *options, int option, const char *va
     }
     const char *nearest = tfr_nearest_name(value, names, n);
     if (nearest != NULL) {
-        return wrong(why, size, "\"%s\" is not one of %s; did you mean \"%s\"?", value, info->choices,
-                     nearest);
+        return wrong(why, size, "\"%s\" is not one of %s; did you mean \"%s\"?", value, info->choices, nearest);
     }
     return wrong(why, size, "\"%s\" is not one of %s", value, info->choices);
 }
@@ -126,8 +123,7 @@ static bool append_item(struct tfr_options *options, int option, const char *ite
     return true;
 }
 
-static bool number_from_text(struct tfr_options *options, int option, const char *value, char *why,
-                             size_t size) {
+static bool number_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
     const enum tfr_option_type type = tfr_option_type(option);
     if (type == TFR_OPTION_COUNT && strcmp(value, "auto") == 0) {
         *(int64_t *)tfr_option_member(options, option) = 0;
@@ -159,8 +155,7 @@ static bool json_from_text(struct tfr_options *options, int option, const char *
     return store_text(options, option, tfr_strdup(value), why, size);
 }
 
-bool tfr_option_from_text(struct tfr_options *options, int option, const char *value, char *why,
-                          size_t size) {
+bool tfr_option_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
     switch (tfr_option_type(option)) {
     case TFR_OPTION_BOOL:
         return tfr_parse_bool(value, tfr_option_member(options, option)) || wrong(why, size, "\"%s\" is not true or false", value);
@@ -186,8 +181,7 @@ bool tfr_option_from_text(struct tfr_options *options, int option, const char *v
     return false;
 }
 
-static bool integer_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why,
-                              size_t size) {
+static bool integer_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why, size_t size) {
     struct tfr_options *options = &reader->config->options;
     char shown[64];
     int64_t value;
@@ -198,26 +192,23 @@ static bool integer_from_json(struct tfr_config_reader *reader, int option, cons
     if (text != NULL && tfr_option_type(option) == TFR_OPTION_COUNT && strcmp(text, "auto") == 0) {
         return number_from_text(options, option, text, why, size);
     }
-    return wrong(why, size, "%s is not %s", tfr_json_value_text(node, shown, sizeof(shown)),
-                 type_words(tfr_option_type(option)));
+    return wrong(why, size, "%s is not %s", tfr_json_value_text(node, shown, sizeof(shown)), type_words(tfr_option_type(option)));
 }
 
 /* Plugins are files: a relative path starts from the folder of the config, as those of all other options do.
  */
-static bool append_from_file(struct tfr_config_reader *reader, int option, const char *item, char *why,
-                             size_t size) {
+static bool append_from_file(struct tfr_config_reader *reader, int option, const char *item, char *why, size_t size) {
     if (tfr_option_trust(option) != TFR_TRUST_LOADS || item[0] == '\0') {
         return append_item(&reader->config->options, option, item, why, size);
     }
     char *path = tfr_path_join(reader->config->directory, item);
-    const bool added = path != NULL ? append_item(&reader->config->options, option, path, why, size)
-                                    : wrong(why, size, "no memory for the path");
+    const bool added =
+        path != NULL ? append_item(&reader->config->options, option, path, why, size) : wrong(why, size, "no memory for the path");
     tfr_free(path);
     return added;
 }
 
-static bool list_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why,
-                           size_t size) {
+static bool list_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why, size_t size) {
     struct tfr_options *options = &reader->config->options;
     char shown[64];
     tfr_option_clear(options, option);
@@ -230,8 +221,7 @@ static bool list_from_json(struct tfr_config_reader *reader, int option, const t
     size_t n = 0;
     for (const tfr_json *item = tfr_json_first(node); item != NULL; item = tfr_json_next(item), n++) {
         if (tfr_json_kind(item) != TFR_JSON_STRING) {
-            return wrong(why, size, "item %zu of the list is %s, not a text", n,
-                         tfr_json_value_text(item, shown, sizeof(shown)));
+            return wrong(why, size, "item %zu of the list is %s, not a text", n, tfr_json_value_text(item, shown, sizeof(shown)));
         }
         if (!append_from_file(reader, option, tfr_json_string(item), why, size)) {
             return false;
@@ -240,8 +230,7 @@ static bool list_from_json(struct tfr_config_reader *reader, int option, const t
     return true;
 }
 
-static bool path_from_json(struct tfr_config_reader *reader, int option, const char *path, char *why,
-                           size_t size) {
+static bool path_from_json(struct tfr_config_reader *reader, int option, const char *path, char *why, size_t size) {
     if (path[0] == '\0') {
         return wrong(why, size, "\"\" is an empty path");
     }
@@ -250,8 +239,7 @@ static bool path_from_json(struct tfr_config_reader *reader, int option, const c
     return store_text(&reader->config->options, option, joined, why, size);
 }
 
-bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why,
-                          size_t size) {
+bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why, size_t size) {
     struct tfr_options *options = &reader->config->options;
     const enum tfr_option_type type = tfr_option_type(option);
     const enum tfr_json_kind kind = tfr_json_kind(node);

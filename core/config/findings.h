@@ -22,11 +22,11 @@ struct tfr_finding {
     enum tfr_verdict verdict;
     enum tfr_status status; /* of a refusal */
     const char *name;
-    const char *value;  /* JSON; the shape of a tensor; NULL where there is none */
+    const char *value; /* JSON; the shape of a tensor; NULL where there is none */
     /* "file", "default", "generation" (generation_config.json), "task params", the flag; of a tensor:
      * "parameter", ...; of a tokenizer: its file */
     const char *source;
-    const char *dtype;  /* of a tensor in the file; NULL otherwise */
+    const char *dtype; /* of a tensor in the file; NULL otherwise */
     const char *reason;
 };
 

@@ -11,10 +11,10 @@
 #include "base/mapfile.h"
 #include "base/plural.h"
 #include "base/status.h"
-#include "job/command.h"
 #include "generation/params.h"
-#include "serve/batcher.h"
+#include "job/command.h"
 #include "job/trace_file.h"
+#include "serve/batcher.h"
 #include "session/prefix.h"
 
 enum { OPENING_TIMEOUT_S = 300 }; /* where the config cannot be read */
@@ -99,12 +99,11 @@ static enum tfr_status open_config(struct tfr_engine *engine, const char *path, 
 static enum tfr_status choose_threads(struct tfr_engine *engine) {
     int index, size;
     TFR_TRY(tfr_comm_group(engine->comm, tfr_machine_core_key(engine->machine), &index, &size));
-    TFR_TRY(tfr_comm_agree(engine->comm,
-                           tfr_machine_choose_threads(engine->machine, (int)engine->config->options.runtime_threads, index,
-                                                      size, &engine->threads)));
+    TFR_TRY(tfr_comm_agree(engine->comm, tfr_machine_choose_threads(engine->machine, (int)engine->config->options.runtime_threads,
+                                                                    index, size, &engine->threads)));
     tfr_comm_set_oversubscribed(engine->comm, engine->threads.oversubscribed);
-    tfr_log(TFR_LOG_INFO, "topo", "%d thread%s: %s", engine->threads.n_threads,
-            tfr_plural(engine->threads.n_threads), engine->threads.reason);
+    tfr_log(TFR_LOG_INFO, "topo", "%d thread%s: %s", engine->threads.n_threads, tfr_plural(engine->threads.n_threads),
+            engine->threads.reason);
     if (engine->threads.warning[0] != '\0') {
         tfr_log(TFR_LOG_WARN, "topo", "%s", engine->threads.warning);
     }
@@ -129,8 +128,7 @@ static enum tfr_status open_team(struct tfr_engine *engine) {
     int *pus = tfr_alloc((size_t)engine->threads.n_threads, sizeof *pus);
     TFR_TRY(tfr_comm_agree(engine->comm, pus != NULL ? TFR_OK : TFR_RESOURCE));
     tfr_bind_plan(engine->machine, &engine->threads, (enum tfr_bind)options->runtime_bind, pus);
-    enum tfr_status status =
-        tfr_team_open(&engine->team, engine->threads.n_threads, pus, engine->threads.oversubscribed);
+    enum tfr_status status = tfr_team_open(&engine->team, engine->threads.n_threads, pus, engine->threads.oversubscribed);
     tfr_free(pus);
     return tfr_comm_agree(engine->comm, status);
 }
@@ -169,8 +167,8 @@ static enum tfr_status place_blocks(struct tfr_engine *engine) {
     engine->owner = tfr_alloc((size_t)n_layer, sizeof *engine->owner);
     enum tfr_status status = engine->owner != NULL ? TFR_OK : TFR_RESOURCE;
     if (status == TFR_OK) {
-        status = tfr_engine_place_blocks(engine->config, engine->machine, engine->registry, tfr_engine_size(engine),
-                                         engine->owner, &engine->ln_f_rank);
+        status = tfr_engine_place_blocks(engine->config, engine->machine, engine->registry, tfr_engine_size(engine), engine->owner,
+                                         &engine->ln_f_rank);
     }
     TFR_TRY(tfr_comm_agree(engine->comm, status));
     TFR_TRY(tfr_comm_bcast(engine->comm, engine->owner, (size_t)n_layer * sizeof *engine->owner));
@@ -187,8 +185,7 @@ static enum tfr_status open_runtime(struct tfr_engine *engine) {
     engine->max_rows = options->runtime_max_rows;
     engine->max_batch = options->runtime_max_batch;
     TFR_TRY(tfr_rank_check_memory(engine));
-    TFR_TRY(tfr_store_open(&engine->store, engine->model->weights, engine->team,
-                           (enum tfr_hugepages)options->runtime_hugepages));
+    TFR_TRY(tfr_store_open(&engine->store, engine->model->weights, engine->team, (enum tfr_hugepages)options->runtime_hugepages));
     TFR_TRY(tfr_exec_open(&engine->exec, engine->team, engine->comm));
     TFR_TRY(tfr_slots_open(engine));
     TFR_TRY(tfr_step_memory_open(engine));
@@ -206,8 +203,8 @@ static enum tfr_status open_local(struct tfr_engine *engine) {
     return TFR_OK;
 }
 
-static enum tfr_status open_stages(struct tfr_engine *engine, const char *path,
-                                   const struct tfr_override *overrides, size_t n_overrides) {
+static enum tfr_status open_stages(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
+                                   size_t n_overrides) {
     TFR_TRY(open_comm(engine, opening_timeout(path, overrides, n_overrides)));
     TFR_TRY(open_config(engine, path, overrides, n_overrides));
     TFR_TRY(tfr_engine_same_config(engine));

@@ -77,8 +77,8 @@ void tfr_vocabulary_close(struct tfr_vocabulary *vocabulary) {
 enum tfr_status tfr_vocabulary_encode(const struct tfr_vocabulary *vocabulary, const char *text, size_t size, bool plain,
                                       int32_t **ids, size_t *n) {
     struct tfr_ids list = {0};
-    enum tfr_status status = tfr_tokenizer_encode(vocabulary->tokenizer, text, size,
-                                                  plain ? TFR_SPECIAL_PLAIN : TFR_SPECIAL_PARSE, &list);
+    enum tfr_status status =
+        tfr_tokenizer_encode(vocabulary->tokenizer, text, size, plain ? TFR_SPECIAL_PLAIN : TFR_SPECIAL_PARSE, &list);
     if (status != TFR_OK) {
         tfr_ids_free(&list);
         return status;
@@ -107,4 +107,3 @@ enum tfr_status tfr_vocabulary_decode(const struct tfr_vocabulary *vocabulary, c
 const char *tfr_vocabulary_bytes(const struct tfr_vocabulary *vocabulary, int32_t id, size_t *size) {
     return tfr_tokenizer_bytes(vocabulary->tokenizer, id, size);
 }
-

@@ -116,8 +116,7 @@ static const char *awaited_message(const struct tfr_exec *exec, const struct tfr
     return NULL;
 }
 
-static enum tfr_status pause_for(struct tfr_exec *exec, struct tfr_backoff *backoff,
-                                 const struct tfr_run *run) {
+static enum tfr_status pause_for(struct tfr_exec *exec, struct tfr_backoff *backoff, const struct tfr_run *run) {
     const char *name = awaited_message(exec, run);
     if (name == NULL) {
         return tfr_raise(TFR_RUNTIME, "a run is waited for that nothing in flight can complete");
@@ -164,8 +163,7 @@ static size_t larger(size_t a, size_t b) {
 /* Runs in flight may need what is there: it goes only when there is more. */
 static enum tfr_status grow_scratch(struct tfr_exec *exec, const struct tfr_plan *plan) {
     const size_t line = 64, shared = larger(tfr_align_up(plan->scratch_bytes, line), exec->scratch_bytes);
-    const size_t each =
-        larger(tfr_align_up(plan->scratch_per_thread_bytes, line), exec->scratch_per_thread_bytes);
+    const size_t each = larger(tfr_align_up(plan->scratch_per_thread_bytes, line), exec->scratch_per_thread_bytes);
     const size_t bytes = shared + each * (size_t)tfr_team_size(exec->team);
     if (bytes > exec->scratch.size) {
         struct tfr_block grown;
@@ -192,8 +190,7 @@ void tfr_exec_close_run(struct tfr_exec *exec, struct tfr_run *run) {
     tfr_run_close(&exec->pool, run);
 }
 
-enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan,
-                             const struct tfr_exec_input *input) {
+enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan, const struct tfr_exec_input *input) {
     struct tfr_run *run;
     TFR_TRY(tfr_exec_open_run(exec, &run, plan, input));
     enum tfr_status status = tfr_exec_submit(exec, run);

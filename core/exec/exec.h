@@ -49,8 +49,7 @@ bool tfr_exec_progress(struct tfr_exec *exec);
 /* Until the run is done: its status, with its sentence. */
 enum tfr_status tfr_exec_wait(struct tfr_exec *exec, struct tfr_run *run);
 /* Opens, submits, waits for and closes one run. */
-enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan,
-                             const struct tfr_exec_input *input);
+enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan, const struct tfr_exec_input *input);
 
 /* Time stamps of all tasks from now on; NULL: none. Borrowed; has a ring for each thread of the team. While
  * no run is in flight. */

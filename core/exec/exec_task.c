@@ -28,8 +28,7 @@ void tfr_exec_fail(struct tfr_exec *exec, struct tfr_run *run, enum tfr_status s
 static void note_failure(struct tfr_exec *exec, int32_t status, const char *reason) {
     if (!atomic_flag_test_and_set(&exec->noted)) {
         exec->noted_status = status > 0 && status < TFR_STATUS_COUNT ? (enum tfr_status)status : TFR_RUNTIME;
-        snprintf(exec->noted_reason, sizeof exec->noted_reason, "%s",
-                 reason[0] != '\0' ? reason : "no reason given");
+        snprintf(exec->noted_reason, sizeof exec->noted_reason, "%s", reason[0] != '\0' ? reason : "no reason given");
     }
 }
 
@@ -43,9 +42,7 @@ bool tfr_exec_take_failure(struct tfr_exec *exec, const struct tfr_ready *ready)
     exec->noted_status = TFR_OK;
     atomic_flag_clear(&exec->noted);
     if (ready->run->phase == TFR_RUN_IN_FLIGHT) {
-        tfr_exec_fail(
-            exec, ready->run,
-            tfr_raise(status, "%s: %s failed: %s", task->name, task->kernel->name, exec->noted_reason));
+        tfr_exec_fail(exec, ready->run, tfr_raise(status, "%s: %s failed: %s", task->name, task->kernel->name, exec->noted_reason));
     }
     return false;
 }
@@ -77,14 +74,11 @@ static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
         struct tfr_run_args args;
         tfr_run_task_args(run, ready.task, arg, &args);
         char reason[sizeof exec->noted_reason];
-        const struct tfr_run_ctx ctx = {
-            .struct_size = sizeof ctx, .nth = 1, .reason = reason, .reason_size = sizeof reason};
+        const struct tfr_run_ctx ctx = {.struct_size = sizeof ctx, .nth = 1, .reason = reason, .reason_size = sizeof reason};
         reason[0] = '\0';
         const int done = task->kernel->poll(task->kernel, &task->problem, &args, &ctx);
         if (done < 0) {
-            tfr_exec_fail(
-                exec, run,
-                tfr_raise(TFR_RUNTIME, "%s: %s failed: %s", task->name, task->kernel->name, reason));
+            tfr_exec_fail(exec, run, tfr_raise(TFR_RUNTIME, "%s: %s failed: %s", task->name, task->kernel->name, reason));
             return;
         }
         if (done == 0) {
@@ -92,8 +86,7 @@ static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
             continue;
         }
         if (exec->trace != NULL) {
-            tfr_trace_add_task(exec->trace, 0, run->number, task, args.rows, run->posted_ns[ready.task],
-                               tfr_clock_ns());
+            tfr_trace_add_task(exec->trace, 0, run->number, task, args.rows, run->posted_ns[ready.task], tfr_clock_ns());
         }
         run->in_flight[i] = run->in_flight[--run->n_in_flight];
         exec->n_in_flight--;
@@ -138,8 +131,7 @@ static int32_t run_traced(struct tfr_exec *exec, const struct tfr_task *task, co
     if (task->kernel->run_class == TFR_RUN_ASYNC) {
         run->posted_ns[exec->current.task] = begin_ns;
     } else {
-        tfr_trace_add_task(exec->trace, ctx->tid, number, task, exec->current.args.rows, begin_ns,
-                           tfr_clock_ns());
+        tfr_trace_add_task(exec->trace, ctx->tid, number, task, exec->current.args.rows, begin_ns, tfr_clock_ns());
     }
     return status;
 }
@@ -161,9 +153,8 @@ void tfr_exec_run_current(struct tfr_exec *exec, int tid, int nth) {
         .reason_size = sizeof reason,
     };
     reason[0] = '\0';
-    const int32_t status = exec->trace != NULL
-                               ? run_traced(exec, task, &ctx)
-                               : task->kernel->run(task->kernel, &task->problem, &exec->current.args, &ctx);
+    const int32_t status = exec->trace != NULL ? run_traced(exec, task, &ctx)
+                                               : task->kernel->run(task->kernel, &task->problem, &exec->current.args, &ctx);
     if (status != TFR_OK) {
         note_failure(exec, status, reason);
     }

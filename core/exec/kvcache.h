@@ -33,8 +33,7 @@ void tfr_kvcache_copy(struct tfr_kvcache *to, const struct tfr_kvcache *from, in
 
 /* Positions [first, first + n) of a block from and into dense f32 [n_heads][n][head_dim]. An int8 cache quantises what is loaded;
  * loading what was stored gives the same bits. */
-void tfr_kvcache_load(struct tfr_kvcache *cache, int64_t layer, int64_t first, int64_t n, const float *keys,
-                      const float *values);
+void tfr_kvcache_load(struct tfr_kvcache *cache, int64_t layer, int64_t first, int64_t n, const float *keys, const float *values);
 void tfr_kvcache_store(const struct tfr_kvcache *cache, int64_t layer, int64_t first, int64_t n, float *keys, float *values);
 
 #endif

@@ -80,8 +80,7 @@ static enum tfr_status grow_states(struct tfr_run *run, size_t bytes) {
     return TFR_OK;
 }
 
-static enum tfr_status make_room(struct tfr_run_pool *pool, struct tfr_run *run,
-                                 const struct tfr_plan *plan) {
+static enum tfr_status make_room(struct tfr_run_pool *pool, struct tfr_run *run, const struct tfr_plan *plan) {
     TFR_TRY(grow_tasks(run, plan->n_tasks));
     TFR_TRY(grow_states(run, plan->run_state_bytes));
     return grow_arena(pool, run, plan->arena_bytes);

@@ -46,16 +46,14 @@ struct tfr_run {
     struct tfr_block arena;
     uint8_t *states; /* of the tasks, at tfr_task.run_state_offset */
     size_t state_capacity;
-    struct tfr_run
-        *next; /* in the list that it stands in: of the pool, or of those in flight (oldest first) */
+    struct tfr_run *next; /* in the list that it stands in: of the pool, or of those in flight (oldest first) */
 };
 #define TFR_STARTED (-1)
 
 struct tfr_run_pool {
     struct tfr_run *free;
-    struct tfr_run
-        *lost;    /* failed with messages in flight: kept, since the transport may still write into them */
-    size_t bytes; /* of all arenas, in use or not */
+    struct tfr_run *lost; /* failed with messages in flight: kept, since the transport may still write into them */
+    size_t bytes;         /* of all arenas, in use or not */
 };
 
 enum tfr_status tfr_run_open(struct tfr_run_pool *pool, struct tfr_run **run, const struct tfr_plan *plan,
@@ -65,8 +63,7 @@ void tfr_run_reset(struct tfr_run *run, const struct tfr_exec_input *input);
 void tfr_run_close(struct tfr_run_pool *pool, struct tfr_run *run); /* NULL-safe; not while in flight */
 void tfr_run_pool_close(struct tfr_run_pool *pool);
 
-int64_t tfr_run_rows(const struct tfr_run *run,
-                     const struct tfr_task *task); /* of its output; 0: it has nothing to do */
+int64_t tfr_run_rows(const struct tfr_run *run, const struct tfr_task *task); /* of its output; 0: it has nothing to do */
 /* Arguments of a task: arg[TFR_MAX_ARGS] is filled and referred to. */
 void tfr_run_task_args(const struct tfr_run *run, int task, void **arg, struct tfr_run_args *args);
 void tfr_run_fail(struct tfr_run *run, enum tfr_status status); /* with the text of the last failure */

@@ -61,8 +61,8 @@ static struct tfr_trace_event *next_event(struct tfr_trace *trace, int thread) {
     return &ring->events[ring->n++ % trace->capacity];
 }
 
-void tfr_trace_add_task(struct tfr_trace *trace, int thread, uint64_t run, const struct tfr_task *task,
-                        int64_t rows, uint64_t begin_ns, uint64_t end_ns) {
+void tfr_trace_add_task(struct tfr_trace *trace, int thread, uint64_t run, const struct tfr_task *task, int64_t rows,
+                        uint64_t begin_ns, uint64_t end_ns) {
     struct tfr_trace_event *event = next_event(trace, thread);
     *event = (struct tfr_trace_event){
         .begin_ns = begin_ns,
@@ -79,8 +79,8 @@ void tfr_trace_add_task(struct tfr_trace *trace, int thread, uint64_t run, const
 
 void tfr_trace_add_runs(struct tfr_trace *trace, int n_runs) {
     const uint64_t now = tfr_clock_ns();
-    *next_event(trace, 0) = (struct tfr_trace_event){
-        .begin_ns = now, .end_ns = now, .run = (uint64_t)n_runs, .kind = TFR_TRACE_RUNS};
+    *next_event(trace, 0) =
+        (struct tfr_trace_event){.begin_ns = now, .end_ns = now, .run = (uint64_t)n_runs, .kind = TFR_TRACE_RUNS};
 }
 
 static size_t kept(const struct tfr_trace *trace, const struct ring *ring) {
@@ -142,8 +142,7 @@ static void put_args(struct tfr_json_out *out, const struct tfr_trace_event *eve
     tfr_json_end(out, '}');
 }
 
-static void put_task(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank,
-                     uint64_t origin_ns) {
+static void put_task(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank, uint64_t origin_ns) {
     put_head(out, event->task, "X", rank, event->thread);
     tfr_json_put_text(out, "cat", "task");
     put_time(out, event->begin_ns, origin_ns);
@@ -152,8 +151,7 @@ static void put_task(struct tfr_json_out *out, const struct tfr_trace_event *eve
 }
 
 /* Messages overlap tasks and one another, so they are spans of their own beside the threads. */
-static void put_message(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank,
-                        uint64_t origin_ns) {
+static void put_message(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank, uint64_t origin_ns) {
     char id[96];
     snprintf(id, sizeof id, "%d.%llu.%s", rank, (unsigned long long)event->run, event->task);
     for (int end = 0; end < 2; end++) {
@@ -165,8 +163,7 @@ static void put_message(struct tfr_json_out *out, const struct tfr_trace_event *
     }
 }
 
-static void put_runs(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank,
-                     uint64_t origin_ns) {
+static void put_runs(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank, uint64_t origin_ns) {
     put_head(out, "runs in flight", "C", rank, 0);
     put_time(out, event->begin_ns, origin_ns);
     tfr_json_begin(out, "args", '{');
@@ -186,8 +183,7 @@ static void put_name(struct tfr_json_out *out, const struct tfr_trace *trace, in
     tfr_json_end(out, '}');
 }
 
-void tfr_trace_put_json(const struct tfr_trace *trace, int rank, uint64_t origin_ns,
-                        struct tfr_json_out *out) {
+void tfr_trace_put_json(const struct tfr_trace *trace, int rank, uint64_t origin_ns, struct tfr_json_out *out) {
     put_name(out, trace, rank);
     const size_t n = tfr_trace_count(trace);
     for (size_t i = 0; i < n; i++) {

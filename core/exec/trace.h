@@ -31,8 +31,8 @@ struct tfr_trace;
 enum tfr_status tfr_trace_open(struct tfr_trace **trace, int n_threads, size_t events_per_thread);
 void tfr_trace_close(struct tfr_trace *trace);
 
-void tfr_trace_add_task(struct tfr_trace *trace, int thread, uint64_t run, const struct tfr_task *task,
-                        int64_t rows, uint64_t begin_ns, uint64_t end_ns);
+void tfr_trace_add_task(struct tfr_trace *trace, int thread, uint64_t run, const struct tfr_task *task, int64_t rows,
+                        uint64_t begin_ns, uint64_t end_ns);
 void tfr_trace_add_runs(struct tfr_trace *trace, int n_runs);
 
 /* Events in the rings, thread by thread, of each the oldest first; how many were overwritten; when the trace
@@ -43,7 +43,6 @@ uint64_t tfr_trace_dropped(const struct tfr_trace *trace);
 uint64_t tfr_trace_opened_ns(const struct tfr_trace *trace);
 
 /* The events as items of a Chrome trace's array, times from origin_ns on. */
-void tfr_trace_put_json(const struct tfr_trace *trace, int rank, uint64_t origin_ns,
-                        struct tfr_json_out *out);
+void tfr_trace_put_json(const struct tfr_trace *trace, int rank, uint64_t origin_ns, struct tfr_json_out *out);
 
 #endif

@@ -31,8 +31,7 @@ static enum tfr_status truncate_text(const struct tfr_engine *engine, size_t ind
         return TFR_OK;
     }
     if (where == TFR_TRUNCATE_ERROR) {
-        return tfr_raise(TFR_USAGE,
-                         "text %zu has %zu tokens, context is %zu (%s); shorten it or pass --truncate left|right",
+        return tfr_raise(TFR_USAGE, "text %zu has %zu tokens, context is %zu (%s); shorten it or pass --truncate left|right",
                          index + 1, ids->n, limit, tfr_engine_positions_name(engine));
     }
     tfr_log(TFR_LOG_WARN, "classify", "text %zu cut from %zu to %zu tokens", index + 1, ids->n, limit);
@@ -40,8 +39,7 @@ static enum tfr_status truncate_text(const struct tfr_engine *engine, size_t ind
     return TFR_OK;
 }
 
-static enum tfr_status encode_text(struct tfr_engine *engine, const struct tfr_prompt *prompt, size_t index,
-                                   struct tfr_ids *ids) {
+static enum tfr_status encode_text(struct tfr_engine *engine, const struct tfr_prompt *prompt, size_t index, struct tfr_ids *ids) {
     if (prompt->encoder != NULL) {
         return tfr_raise(TFR_USAGE, "text %zu has encoder states; classify takes none", index + 1);
     }
@@ -51,16 +49,15 @@ static enum tfr_status encode_text(struct tfr_engine *engine, const struct tfr_p
     }
     TFR_TRY(tfr_prompt_ids(tokenizer, prompt, ids));
     if (ids->n == 0) {
-        return tfr_raise(TFR_USAGE, "text %zu is empty; a text to classify has at least one token",
-                         index + 1);
+        return tfr_raise(TFR_USAGE, "text %zu is empty; a text to classify has at least one token", index + 1);
     }
     TFR_TRY(tfr_engine_check_ids(engine, ids->data, (int64_t)ids->n, index));
     return truncate_text(engine, index, ids);
 }
 
 /* Ids [n, width] and the mask of what is text among them, one behind the other in `ids`. */
-static enum tfr_status forward_group(struct tfr_engine *engine, const struct tfr_classification *results,
-                                     size_t n, size_t width, int32_t *ids, struct tfr_forward_reply **reply) {
+static enum tfr_status forward_group(struct tfr_engine *engine, const struct tfr_classification *results, size_t n, size_t width,
+                                     int32_t *ids, struct tfr_forward_reply **reply) {
     int32_t *mask = ids + n * width;
     for (size_t i = 0; i < n; i++) {
         memcpy(ids + i * width, results[i].ids, results[i].n_ids * sizeof *ids);
@@ -73,10 +70,8 @@ static enum tfr_status forward_group(struct tfr_engine *engine, const struct tfr
         {.name = "input_ids", .tensor = tfr_tensor_make(ids, TFR_DTYPE_I32, 2, dim)},
         {.name = "attention_mask", .tensor = tfr_tensor_make(mask, TFR_DTYPE_I32, 2, dim)},
     };
-    const struct tfr_forward_options options = {.use_cache = TFR_SWITCH_OFF,
-                                                .output_attentions = TFR_SWITCH_OFF,
-                                                .output_hidden_states = TFR_SWITCH_OFF,
-                                                .ragged = true};
+    const struct tfr_forward_options options = {
+        .use_cache = TFR_SWITCH_OFF, .output_attentions = TFR_SWITCH_OFF, .output_hidden_states = TFR_SWITCH_OFF, .ragged = true};
     return tfr_forward(engine, inputs, TFR_COUNT_OF(inputs), &options, reply);
 }
 
@@ -107,8 +102,7 @@ static void score_row(const struct tfr_config *config, const float *logits, stru
     }
     for (int64_t i = 0; i < n; i++) {
         const double logit = logits[i];
-        row[i] = (struct tfr_label_score){
-            .name = config->labels.items[i], .label = (int32_t)i, .logit = logits[i]};
+        row[i] = (struct tfr_label_score){.name = config->labels.items[i], .label = (int32_t)i, .logit = logits[i]};
         row[i].score = problem == TFR_PROBLEM_SINGLE_LABEL  ? exp(logit - largest) / sum
                        : problem == TFR_PROBLEM_MULTI_LABEL ? 1 / (1 + exp(-logit))
                                                             : logit;
@@ -142,8 +136,7 @@ static enum tfr_status read_logits(const struct tfr_engine *engine, const struct
     return TFR_OK;
 }
 
-static enum tfr_status classify_group(struct tfr_engine *engine, struct tfr_classification *results,
-                                      size_t n) {
+static enum tfr_status classify_group(struct tfr_engine *engine, struct tfr_classification *results, size_t n) {
     size_t width = 0;
     for (size_t i = 0; i < n; i++) {
         width = results[i].n_ids > width ? results[i].n_ids : width;

@@ -8,17 +8,16 @@
 #include "base/status.h"
 
 int tfr_forward_head(const struct tfr_engine *engine) {
-    static const enum tfr_param params[] = {[TFR_HEAD_SEQUENCE] = TFR_PARAM_SCORE,
-                                            [TFR_HEAD_TOKEN] = TFR_PARAM_CLASSIFIER_WEIGHT,
-                                            [TFR_HEAD_QA] = TFR_PARAM_QA_WEIGHT};
+    static const enum tfr_param params[] = {
+        [TFR_HEAD_SEQUENCE] = TFR_PARAM_SCORE, [TFR_HEAD_TOKEN] = TFR_PARAM_CLASSIFIER_WEIGHT, [TFR_HEAD_QA] = TFR_PARAM_QA_WEIGHT};
     const int head = engine->config->model.head;
     const bool is_optional = head == TFR_HEAD_SEQUENCE || head == TFR_HEAD_TOKEN || head == TFR_HEAD_QA;
     return is_optional && tfr_model_param(engine->model, params[head], 0) == NULL ? TFR_HEAD_NONE : head;
 }
 
 /* Arrays of tensors named "prefix.0", "prefix.1", ... */
-static enum tfr_status add_series(struct tfr_forward_reply *reply, const char *prefix, int64_t n, int rank,
-                                  const int64_t *dim, float ***series) {
+static enum tfr_status add_series(struct tfr_forward_reply *reply, const char *prefix, int64_t n, int rank, const int64_t *dim,
+                                  float ***series) {
     *series = tfr_alloc((size_t)n, sizeof **series);
     if (*series == NULL) {
         return TFR_RESOURCE;
@@ -31,8 +30,7 @@ static enum tfr_status add_series(struct tfr_forward_reply *reply, const char *p
     return TFR_OK;
 }
 
-static enum tfr_status add_past(const struct tfr_forward_request *request, struct tfr_forward_reply *reply,
-                                float ***past) {
+static enum tfr_status add_past(const struct tfr_forward_request *request, struct tfr_forward_reply *reply, float ***past) {
     static const char *const kinds[] = {"key", "value", "cross_key", "cross_value"};
     const struct tfr_hparams *model = request->model;
     *past = tfr_alloc((size_t)(4 * model->n_layer), sizeof **past);
@@ -41,8 +39,7 @@ static enum tfr_status add_past(const struct tfr_forward_request *request, struc
     }
     for (int64_t i = 0; i < 4 * model->n_layer; i++) {
         const bool is_cross = i % 4 >= 2;
-        const int64_t dim[] = {request->B, model->n_head, is_cross ? request->E : request->T,
-                               model->n_embd / model->n_head};
+        const int64_t dim[] = {request->B, model->n_head, is_cross ? request->E : request->T, model->n_embd / model->n_head};
         char name[64];
         snprintf(name, sizeof name, "past_key_values.%lld.%s", (long long)(i / 4), kinds[i % 4]);
         if (!is_cross || request->has_cross) {
@@ -75,15 +72,14 @@ static enum tfr_status add_logits(const struct tfr_forward_request *request, str
 }
 
 /* last_hidden_state is an output of the bare model and the input of the summary of GPT2DoubleHeadsModel. */
-static enum tfr_status add_last_hidden(const struct tfr_forward_request *request,
-                                       struct tfr_forward_reply *reply, struct tfr_result *result) {
+static enum tfr_status add_last_hidden(const struct tfr_forward_request *request, struct tfr_forward_reply *reply,
+                                       struct tfr_result *result) {
     const int64_t B = request->B, S = request->S, C = request->model->n_embd;
     if (request->head == TFR_HEAD_NONE) {
         int64_t dim[TFR_MAX_RANK] = {B, S, C};
         const int64_t deep[] = {request->choices > 0 ? B / request->choices : 0, request->choices, S, C};
         const bool is_deep = request->choices > 0;
-        return tfr_reply_add(reply, "last_hidden_state", is_deep ? 4 : 3, is_deep ? deep : dim,
-                             &result->last_hidden);
+        return tfr_reply_add(reply, "last_hidden_state", is_deep ? 4 : 3, is_deep ? deep : dim, &result->last_hidden);
     }
     if (request->head == TFR_HEAD_DOUBLE) {
         result->last_hidden = tfr_alloc((size_t)(B * S * C), sizeof(float));
@@ -137,9 +133,8 @@ static void close_result(const struct tfr_forward_request *request, struct tfr_r
     tfr_free(result->cross);
 }
 
-static enum tfr_status run_slots(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
-                                 const int32_t *slot, int64_t b0, int64_t n,
-                                 const struct tfr_result *result) {
+static enum tfr_status run_slots(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, const int32_t *slot,
+                                 int64_t b0, int64_t n, const struct tfr_result *result) {
     TFR_TRY(tfr_caches_load(request, plan, slot, b0, n));
     TFR_TRY(tfr_caches_encode(request, plan, slot, b0, n));
     TFR_TRY(tfr_rows_run(request, plan, slot, b0, n, result));
@@ -147,8 +142,8 @@ static enum tfr_status run_slots(const struct tfr_forward_request *request, cons
 }
 
 /* As many sequences at a time as there are slots that no session holds. */
-static enum tfr_status run_group(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
-                                 int32_t *slot, int64_t b0, int64_t n, const struct tfr_result *result) {
+static enum tfr_status run_group(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, int32_t *slot,
+                                 int64_t b0, int64_t n, const struct tfr_result *result) {
     int64_t opened = 0;
     enum tfr_status status = TFR_OK;
     while (opened < n && status == TFR_OK) {
@@ -165,8 +160,7 @@ static enum tfr_status run_group(const struct tfr_forward_request *request, cons
     return status;
 }
 
-static enum tfr_status run_groups(const struct tfr_forward_request *request,
-                                  const struct tfr_result *result) {
+static enum tfr_status run_groups(const struct tfr_forward_request *request, const struct tfr_result *result) {
     struct tfr_row_plan plan;
     const int64_t free_slots = tfr_engine_free_slots(request->engine), most = free_slots > 0 ? free_slots : 1;
     int32_t *slot = tfr_alloc((size_t)most, sizeof *slot);

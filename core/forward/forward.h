@@ -21,12 +21,12 @@
 
 /* What results are compared with, checked before anything is computed; NULL where not given. */
 struct tfr_targets {
-    int64_t *labels;     /* classes: [B,S], of a sequence head [B] */
-    float *numbers;      /* or numbers: [B, num_labels] */
-    int problem_type;    /* enum tfr_problem_type of a sequence head's labels, not INFERRED */
-    int32_t *mc_tokens;  /* [B] */
-    int64_t *mc_labels;  /* [B / choices] */
-    int64_t *span[2];    /* [B] start and end, clamped to [0, S] */
+    int64_t *labels;    /* classes: [B,S], of a sequence head [B] */
+    float *numbers;     /* or numbers: [B, num_labels] */
+    int problem_type;   /* enum tfr_problem_type of a sequence head's labels, not INFERRED */
+    int32_t *mc_tokens; /* [B] */
+    int64_t *mc_labels; /* [B / choices] */
+    int64_t *span[2];   /* [B] start and end, clamped to [0, S] */
 };
 
 /* Everything asked, in plain dense arrays of one type; NULL where not given. */
@@ -36,9 +36,8 @@ struct tfr_forward_request {
     const struct tfr_named_tensor *inputs;
     size_t n_inputs;
     struct tfr_forward_options options;
-    int head; /* enum tfr_head; NONE also where the head has no tensors */
-    int64_t B, S, P, T, E,
-        choices; /* rows, new, cached and all tokens, encoder positions; choices 0: ids had rank 2 */
+    int head;                               /* enum tfr_head; NONE also where the head has no tensors */
+    int64_t B, S, P, T, E, choices;         /* rows, new, cached and all tokens, encoder positions; choices 0: ids had rank 2 */
     int32_t *ids, *token_types, *positions; /* [B,S] */
     float *embeds;                          /* [B,S,C] */
     uint8_t *key_mask;                      /* [B,T] 1 visible */
@@ -64,8 +63,7 @@ void tfr_forward_request_close(struct tfr_forward_request *request);
 /* forward_masks.c */
 /* Whether a mask has a number for each of `width` tokens of every row, in order: [B,width], all in one dim,
  * ... */
-bool tfr_forward_request_mask_fits(const struct tfr_forward_request *request, const struct tfr_tensor *tensor,
-                                   int64_t width);
+bool tfr_forward_request_mask_fits(const struct tfr_forward_request *request, const struct tfr_tensor *tensor, int64_t width);
 enum tfr_status tfr_forward_request_mask(struct tfr_forward_request *request);
 enum tfr_status tfr_forward_request_head_mask(struct tfr_forward_request *request);
 enum tfr_status tfr_forward_request_encoder_mask(struct tfr_forward_request *request);
@@ -73,8 +71,7 @@ enum tfr_status tfr_forward_request_encoder_mask(struct tfr_forward_request *req
 /* forward_prefix.c: what changes where model.prefix is loaded. */
 enum tfr_status tfr_forward_request_check_prefix(struct tfr_forward_request *request);
 /* attention_mask over the new tokens, or over the prefix (ones) and them. */
-enum tfr_status tfr_forward_request_prefix_mask(struct tfr_forward_request *request,
-                                                const struct tfr_tensor *tensor);
+enum tfr_status tfr_forward_request_prefix_mask(struct tfr_forward_request *request, const struct tfr_tensor *tensor);
 
 /* forward_positions.c: request->positions, and the mask of packed sequences. */
 enum tfr_status tfr_forward_request_positions(struct tfr_forward_request *request);
@@ -92,8 +89,7 @@ struct tfr_forward_reply {
     size_t n, capacity;
 };
 /* Adds a zeroed f32 tensor; borrowed data in *data. */
-enum tfr_status tfr_reply_add(struct tfr_forward_reply *reply, const char *name, int rank, const int64_t *dim,
-                              float **data);
+enum tfr_status tfr_reply_add(struct tfr_forward_reply *reply, const char *name, int rank, const int64_t *dim, float **data);
 /* All tensors to F32, F16 or BF16, once they are complete. */
 void tfr_reply_narrow(struct tfr_forward_reply *reply, enum tfr_dtype dtype);
 
@@ -109,22 +105,21 @@ struct tfr_row_plan {
     struct tfr_row *rows;
     struct tfr_row_run *runs;
     int64_t n_rows, n_runs;
-    int32_t *key_of,
-        *n_keys;     /* [B][T] original index of each kept key; [B] how many, of which n_past are cached */
-    int32_t *n_past; /* [B] */
+    int32_t *key_of, *n_keys;    /* [B][T] original index of each kept key; [B] how many, of which n_past are cached */
+    int32_t *n_past;             /* [B] */
     int32_t *cross_of, *n_cross; /* [B][E], [B] the same of the encoder's positions */
 };
 enum tfr_status tfr_row_plan_open(struct tfr_row_plan *plan, const struct tfr_forward_request *request);
 void tfr_row_plan_close(struct tfr_row_plan *plan);
 
 /* forward_cache.c. slot[b] is the slot of sequence b0 + b. */
-enum tfr_status tfr_caches_load(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
-                                const int32_t *slot, int64_t b0, int64_t n);
-enum tfr_status tfr_caches_encode(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
-                                  const int32_t *slot, int64_t b0, int64_t n);
+enum tfr_status tfr_caches_load(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, const int32_t *slot,
+                                int64_t b0, int64_t n);
+enum tfr_status tfr_caches_encode(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, const int32_t *slot,
+                                  int64_t b0, int64_t n);
 /* past[4 L] as in the request, each [B,H,T or E,D]. */
-enum tfr_status tfr_caches_store(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
-                                 const int32_t *slot, int64_t b0, int64_t n, float *const *past);
+enum tfr_status tfr_caches_store(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, const int32_t *slot,
+                                 int64_t b0, int64_t n, float *const *past);
 
 /* Where results go while steps run. */
 struct tfr_result {
@@ -135,8 +130,8 @@ struct tfr_result {
     float **past;             /* [4 L], or NULL */
     float *last_hidden;       /* hidden[L], also where the others are not wanted; may be NULL */
 };
-enum tfr_status tfr_rows_run(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
-                             const int32_t *slot, int64_t b0, int64_t n, const struct tfr_result *result);
+enum tfr_status tfr_rows_run(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, const int32_t *slot,
+                             int64_t b0, int64_t n, const struct tfr_result *result);
 
 /* forward_head.c: which positions have logits, how wide they are, and the results under their names. */
 enum tfr_status tfr_head_positions(struct tfr_forward_request *request);
@@ -162,7 +157,6 @@ enum tfr_status tfr_add_loss(const struct tfr_forward_request *request, const st
 enum tfr_status tfr_add_choice_loss(const struct tfr_forward_request *request, const float *mc_logits,
                                     struct tfr_forward_reply *reply);
 /* logits[2]: [B,S] of starts and of ends. */
-enum tfr_status tfr_add_span_loss(const struct tfr_forward_request *request, float *const *logits,
-                                  struct tfr_forward_reply *reply);
+enum tfr_status tfr_add_span_loss(const struct tfr_forward_request *request, float *const *logits, struct tfr_forward_reply *reply);
 
 #endif

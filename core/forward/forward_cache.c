@@ -4,8 +4,8 @@
 
 #include "base/arena.h"
 #include "base/status.h"
-#include "session/encoder.h"
 #include "forward/forward.h"
+#include "session/encoder.h"
 #include "session/prefix.h"
 
 /* Kept positions of sequence b, in order. */
@@ -14,11 +14,9 @@ struct kept {
     int64_t n, width; /* kept ones, all of them */
 };
 
-static struct kept kept_keys(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
-                             int64_t b, bool is_cross) {
+static struct kept kept_keys(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, int64_t b, bool is_cross) {
     if (is_cross) {
-        return (struct kept){
-            .of = plan->cross_of + b * request->E, .n = plan->n_cross[b], .width = request->E};
+        return (struct kept){.of = plan->cross_of + b * request->E, .n = plan->n_cross[b], .width = request->E};
     }
     return (struct kept){.of = plan->key_of + b * request->T, .n = plan->n_keys[b], .width = request->T};
 }
@@ -50,8 +48,8 @@ static void scatter(const struct tfr_hparams *model, const float *dense, float *
     }
 }
 
-static enum tfr_status load_block(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
-                                  int32_t slot, int64_t b, int64_t layer, bool is_cross) {
+static enum tfr_status load_block(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, int32_t slot,
+                                  int64_t b, int64_t layer, bool is_cross) {
     const struct tfr_hparams *model = request->model;
     const struct kept kept = kept_keys(request, plan, b, is_cross);
     const int64_t n = is_cross ? kept.n : plan->n_past[b];
@@ -68,8 +66,8 @@ static enum tfr_status load_block(const struct tfr_forward_request *request, con
     return tfr_command(request->engine, message);
 }
 
-enum tfr_status tfr_caches_load(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
-                                const int32_t *slot, int64_t b0, int64_t n) {
+enum tfr_status tfr_caches_load(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, const int32_t *slot,
+                                int64_t b0, int64_t n) {
     for (int64_t b = b0; b < b0 + n; b++) {
         if (request->has_prefix) { /* first: a copied slot shares the other's encoder states, and a prefix has none */
             TFR_TRY(tfr_prefix_copy(request->engine, slot[b - b0]));
@@ -89,8 +87,8 @@ enum tfr_status tfr_caches_load(const struct tfr_forward_request *request, const
     return TFR_OK;
 }
 
-enum tfr_status tfr_caches_encode(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
-                                  const int32_t *slot, int64_t b0, int64_t n) {
+enum tfr_status tfr_caches_encode(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, const int32_t *slot,
+                                  int64_t b0, int64_t n) {
     const int64_t row = request->E * request->model->n_embd;
     for (int64_t b = b0; b < b0 + n && request->encoder != NULL; b++) {
         const struct kept kept = kept_keys(request, plan, b, true);
@@ -99,9 +97,8 @@ enum tfr_status tfr_caches_encode(const struct tfr_forward_request *request, con
     return TFR_OK;
 }
 
-static enum tfr_status store_block(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
-                                   int32_t slot, int64_t b, int64_t layer, bool is_cross,
-                                   float *const *past) {
+static enum tfr_status store_block(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, int32_t slot,
+                                   int64_t b, int64_t layer, bool is_cross, float *const *past) {
     const struct kept kept = kept_keys(request, plan, b, is_cross);
     const struct tfr_kv_part part = {.slot = slot, .is_cross = is_cross, .layer = layer, .n = kept.n};
     const float *keys;
@@ -112,8 +109,8 @@ static enum tfr_status store_block(const struct tfr_forward_request *request, co
     return TFR_OK;
 }
 
-enum tfr_status tfr_caches_store(const struct tfr_forward_request *request, const struct tfr_row_plan *plan,
-                                 const int32_t *slot, int64_t b0, int64_t n, float *const *past) {
+enum tfr_status tfr_caches_store(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, const int32_t *slot,
+                                 int64_t b0, int64_t n, float *const *past) {
     for (int64_t b = b0; b < b0 + n; b++) {
         for (int64_t layer = 0; layer < request->model->n_layer; layer++) {
             TFR_TRY(store_block(request, plan, slot[b - b0], b, layer, false, past));

@@ -23,8 +23,7 @@ static enum tfr_status write_reply(const char *path, struct tfr_forward_reply *r
     }
     for (size_t i = 0; i < reply->n; i++) {
         const struct tfr_tensor *tensor = &reply->tensors[i].tensor;
-        specs[i] = (struct tfr_weight_spec){
-            .name = reply->tensors[i].name, .dtype = tensor->dtype, .rank = tensor->rank};
+        specs[i] = (struct tfr_weight_spec){.name = reply->tensors[i].name, .dtype = tensor->dtype, .rank = tensor->rank};
         memcpy(specs[i].dim, tensor->dim, sizeof specs[i].dim);
     }
     enum tfr_status status = tfr_weights_write(path, specs, reply->n, fill_from_reply, reply);
@@ -32,8 +31,8 @@ static enum tfr_status write_reply(const char *path, struct tfr_forward_reply *r
     return status;
 }
 
-static enum tfr_status forward_weights(struct tfr_engine *engine, const struct tfr_weights *weights,
-                                       const char *out_path, const struct tfr_forward_options *options) {
+static enum tfr_status forward_weights(struct tfr_engine *engine, const struct tfr_weights *weights, const char *out_path,
+                                       const struct tfr_forward_options *options) {
     size_t n;
     const struct tfr_weight *all = tfr_weights_all(weights, &n);
     struct tfr_named_tensor *inputs = tfr_alloc(n + 1, sizeof *inputs);

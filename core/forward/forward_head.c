@@ -36,8 +36,8 @@ static enum tfr_status read_keep(struct tfr_forward_request *request, const stru
     for (int64_t i = 0; i < request->n_keep; i++) {
         request->keep[i] += request->keep[i] < 0 ? request->S : 0;
         if (request->keep[i] < 0 || request->keep[i] >= request->S) {
-            return tfr_raise(TFR_USAGE, "logits_to_keep: element %lld is outside -%lld..%lld", (long long)i,
-                             (long long)request->S, (long long)(request->S - 1));
+            return tfr_raise(TFR_USAGE, "logits_to_keep: element %lld is outside -%lld..%lld", (long long)i, (long long)request->S,
+                             (long long)(request->S - 1));
         }
     }
     return TFR_OK;
@@ -46,8 +46,7 @@ static enum tfr_status read_keep(struct tfr_forward_request *request, const stru
 static bool is_padding(const struct tfr_forward_request *request, int64_t b, int64_t t) {
     const int32_t pad = request->model->pad_token_id;
     const bool is_hidden = request->key_mask != NULL && request->key_mask[b * request->T + request->P + t] == 0;
-    return (request->options.ragged && is_hidden) ||
-           (pad >= 0 && request->ids != NULL && request->ids[b * request->S + t] == pad);
+    return (request->options.ragged && is_hidden) || (pad >= 0 && request->ids != NULL && request->ids[b * request->S + t] == pad);
 }
 
 /* Rightmost token that is not padding; one per sequence. */
@@ -61,8 +60,7 @@ static enum tfr_status find_last_tokens(struct tfr_forward_request *request) {
                          (long long)request->B);
     }
     if (pad >= 0 && request->ids == NULL) {
-        tfr_log(TFR_LOG_WARN, "forward",
-                "inputs_embeds show no padding: the last position of every row is classified");
+        tfr_log(TFR_LOG_WARN, "forward", "inputs_embeds show no padding: the last position of every row is classified");
     }
     request->n_keep = 1;
     request->keep = tfr_alloc((size_t)request->B, sizeof *request->keep);
@@ -83,10 +81,9 @@ enum tfr_status tfr_head_positions(struct tfr_forward_request *request) {
     const struct tfr_tensor *vector = tfr_input_find(request, "logits_to_keep");
     const int64_t last = request->options.logits_to_keep;
     if (last < 0 || (last > 0 && vector != NULL) || (last > 0 && request->head != TFR_HEAD_LM)) {
-        return tfr_raise(TFR_USAGE, last < 0 ? "logits_to_keep is negative; 0 keeps all, K the last K"
-                                    : vector != NULL
-                                        ? "logits_to_keep is given both as a tensor and as a number"
-                                        : "logits_to_keep is given, but only GPT2LMHeadModel takes it");
+        return tfr_raise(TFR_USAGE, last < 0         ? "logits_to_keep is negative; 0 keeps all, K the last K"
+                                    : vector != NULL ? "logits_to_keep is given both as a tensor and as a number"
+                                                     : "logits_to_keep is given, but only GPT2LMHeadModel takes it");
     }
     if ((last > 0 || vector != NULL) && tfr_input_find(request, "labels") != NULL) {
         return tfr_raise(TFR_USAGE, "labels need the logits of all positions; leave logits_to_keep out");
@@ -122,8 +119,8 @@ static int lead_dims(const struct tfr_forward_request *request, int64_t *dim) {
     return request->choices > 0 ? 2 : 1;
 }
 
-static enum tfr_status finish_spans(const struct tfr_forward_request *request,
-                                    const struct tfr_result *result, struct tfr_forward_reply *reply) {
+static enum tfr_status finish_spans(const struct tfr_forward_request *request, const struct tfr_result *result,
+                                    struct tfr_forward_reply *reply) {
     static const char *const names[] = {"start_logits", "end_logits"};
     const int64_t dim[] = {request->B, request->S};
     float *logits[2];
@@ -149,15 +146,13 @@ static void pool(const struct tfr_forward_request *request, const struct tfr_res
             for (int64_t s = 0; s < S && model->summary_type == TFR_SUMMARY_MEAN; s++) {
                 sum += rows[s * C + c];
             }
-            pooled[b * C + c] =
-                model->summary_type == TFR_SUMMARY_MEAN ? (float)(sum / (double)S) : rows[t * C + c];
+            pooled[b * C + c] = model->summary_type == TFR_SUMMARY_MEAN ? (float)(sum / (double)S) : rows[t * C + c];
         }
     }
 }
 
 /* The summary's linear and activation; a sequence is a row here. */
-static enum tfr_status summarise(const struct tfr_forward_request *request, const float *pooled,
-                                 float *mc_logits, int64_t width) {
+static enum tfr_status summarise(const struct tfr_forward_request *request, const float *pooled, float *mc_logits, int64_t width) {
     const struct tfr_hparams *model = request->model;
     const int64_t C = model->n_embd;
     if (!model->summary_use_proj && model->summary_activation == 0) {
@@ -178,8 +173,8 @@ static enum tfr_status summarise(const struct tfr_forward_request *request, cons
     return status;
 }
 
-static enum tfr_status finish_choices(const struct tfr_forward_request *request,
-                                      const struct tfr_result *result, struct tfr_forward_reply *reply) {
+static enum tfr_status finish_choices(const struct tfr_forward_request *request, const struct tfr_result *result,
+                                      struct tfr_forward_reply *reply) {
     const int64_t width = tfr_model_summary_width(request->model);
     int64_t dim[TFR_MAX_RANK];
     int rank = lead_dims(request, dim);
@@ -187,8 +182,7 @@ static enum tfr_status finish_choices(const struct tfr_forward_request *request,
     if (width > 1) {
         dim[rank++] = width;
     }
-    enum tfr_status status =
-        pooled != NULL ? tfr_reply_add(reply, "mc_logits", rank, dim, &mc_logits) : TFR_RESOURCE;
+    enum tfr_status status = pooled != NULL ? tfr_reply_add(reply, "mc_logits", rank, dim, &mc_logits) : TFR_RESOURCE;
     if (status == TFR_OK) {
         pool(request, result, pooled);
         status = summarise(request, pooled, mc_logits, width);
@@ -203,8 +197,7 @@ int64_t tfr_choice_width(const struct tfr_forward_request *request) {
 
 bool tfr_has_summary(const struct tfr_forward_request *request) {
     return request->head == TFR_HEAD_DOUBLE &&
-           (!request->model->summary_use_proj ||
-            tfr_model_param(request->engine->model, TFR_PARAM_SUMMARY_WEIGHT, 0) != NULL);
+           (!request->model->summary_use_proj || tfr_model_param(request->engine->model, TFR_PARAM_SUMMARY_WEIGHT, 0) != NULL);
 }
 
 enum tfr_status tfr_head_finish(const struct tfr_forward_request *request, const struct tfr_result *result,

@@ -3,15 +3,14 @@
 
 #include "base/arena.h"
 #include "base/log.h"
+#include "base/logits.h"
 #include "base/status.h"
 #include "forward/forward.h"
-#include "base/logits.h"
 
 enum tfr_status tfr_labels_check(const char *name, const int64_t *labels, int64_t n, int64_t limit) {
     for (int64_t i = 0; i < n; i++) {
         if ((labels[i] < 0 || labels[i] >= limit) && labels[i] != TFR_IGNORED_LABEL) {
-            return tfr_raise(TFR_USAGE,
-                             "%s: %lld at element %lld is outside 0..%lld and not %d (not counted)", name,
+            return tfr_raise(TFR_USAGE, "%s: %lld at element %lld is outside 0..%lld and not %d (not counted)", name,
                              (long long)labels[i], (long long)i, (long long)(limit - 1), TFR_IGNORED_LABEL);
         }
     }
@@ -19,8 +18,7 @@ enum tfr_status tfr_labels_check(const char *name, const int64_t *labels, int64_
 }
 
 /* Mean over the rows whose label counts; NaN when there is none. Row i of `labels` belongs to row i of logits. */
-static double cross_entropy(const float *logits, int64_t n, int64_t width, const int64_t *labels,
-                            int64_t ignored) {
+static double cross_entropy(const float *logits, int64_t n, int64_t width, const int64_t *labels, int64_t ignored) {
     double total = 0;
     int64_t counted = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -34,8 +32,7 @@ static double cross_entropy(const float *logits, int64_t n, int64_t width, const
 }
 
 /* Label of position t + 1 for the logits of position t. */
-static enum tfr_status lm_loss(const struct tfr_forward_request *request, const struct tfr_result *result,
-                               double *loss) {
+static enum tfr_status lm_loss(const struct tfr_forward_request *request, const struct tfr_result *result, double *loss) {
     const int64_t S = request->S, n = request->B * S;
     int64_t *shifted = tfr_alloc((size_t)n, sizeof *shifted);
     if (shifted == NULL) {
@@ -83,9 +80,8 @@ enum tfr_status tfr_add_loss(const struct tfr_forward_request *request, const st
     if (is_lm) {
         TFR_TRY(lm_loss(request, result, &loss));
     } else {
-        loss = targets->numbers != NULL
-                   ? number_loss(request, result)
-                   : cross_entropy(result->logits, n, result->width, targets->labels, TFR_IGNORED_LABEL);
+        loss = targets->numbers != NULL ? number_loss(request, result)
+                                        : cross_entropy(result->logits, n, result->width, targets->labels, TFR_IGNORED_LABEL);
     }
     return add(reply, "loss", loss);
 }
@@ -95,15 +91,14 @@ enum tfr_status tfr_add_choice_loss(const struct tfr_forward_request *request, c
     const int64_t *labels = request->targets.mc_labels;
     const int64_t width = tfr_choice_width(request);
     return labels == NULL ? TFR_OK
-                          : add(reply, "mc_loss",
-                                cross_entropy(mc_logits, request->B / width, width, labels, TFR_IGNORED_LABEL));
+                          : add(reply, "mc_loss", cross_entropy(mc_logits, request->B / width, width, labels, TFR_IGNORED_LABEL));
 }
 
 enum tfr_status tfr_add_span_loss(const struct tfr_forward_request *request, float *const *logits,
                                   struct tfr_forward_reply *reply) {
     const int64_t B = request->B, S = request->S;
     int64_t *const *span = request->targets.span;
-    return span[0] == NULL ? TFR_OK
-                           : add(reply, "loss",
-                                 (cross_entropy(logits[0], B, S, span[0], S) + cross_entropy(logits[1], B, S, span[1], S)) / 2);
+    return span[0] == NULL
+               ? TFR_OK
+               : add(reply, "loss", (cross_entropy(logits[0], B, S, span[0], S) + cross_entropy(logits[1], B, S, span[1], S)) / 2);
 }

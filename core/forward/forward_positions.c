@@ -11,8 +11,7 @@ enum tfr_status tfr_forward_request_token_shape(const struct tfr_forward_request
                                                 const struct tfr_tensor *tensor, bool *is_shared) {
     const int64_t B = request->B, S = request->S, choices = request->choices, line[] = {B * S};
     const int64_t flat[] = {B, S}, deep[] = {choices > 0 ? B / choices : 0, choices, S};
-    const bool is_each = tfr_input_fits(tensor, 2, flat) ||
-                         (choices > 0 && tfr_input_fits(tensor, 3, deep)) ||
+    const bool is_each = tfr_input_fits(tensor, 2, flat) || (choices > 0 && tfr_input_fits(tensor, 3, deep)) ||
                          (is_shared != NULL && tfr_input_fits(tensor, 1, line));
     if (is_shared != NULL) {
         *is_shared = !is_each;
@@ -72,8 +71,7 @@ static enum tfr_status read_positions(struct tfr_forward_request *request) {
         return make_positions(request);
     }
     if (request->options.auto_positions) {
-        return tfr_raise(TFR_USAGE,
-                         "position_ids are given and automatic positions are asked for; choose one");
+        return tfr_raise(TFR_USAGE, "position_ids are given and automatic positions are asked for; choose one");
     }
     const int64_t limit = request->model->n_positions, to[] = {request->B, request->S};
     int64_t from[2] = {request->B, request->S};
@@ -106,8 +104,7 @@ static enum tfr_status make_packed_mask(struct tfr_forward_request *request) {
         }
         for (int64_t at = 0; at < S * S; at++) {
             const bool is_own = sequence[at / S] == sequence[at % S];
-            request->mask[b * S * S + at] =
-                is_own ? 0.0f : TFR_HIDDEN; /* -infinity hides as well */
+            request->mask[b * S * S + at] = is_own ? 0.0f : TFR_HIDDEN; /* -infinity hides as well */
         }
     }
     const bool is_made = request->mask != NULL && sequence != NULL;
@@ -148,14 +145,13 @@ static int64_t first_restart(const struct tfr_forward_request *request) {
 
 /* transformers takes such a row for several sequences where it keeps no cache and is given none. */
 static enum tfr_status settle_restarts(struct tfr_forward_request *request) {
-    const bool is_alone = tfr_input_find(request, "position_ids") != NULL &&
-                          tfr_input_find(request, "attention_mask") == NULL && !request->has_past;
+    const bool is_alone =
+        tfr_input_find(request, "position_ids") != NULL && tfr_input_find(request, "attention_mask") == NULL && !request->has_past;
     const int64_t at = is_alone ? first_restart(request) : -1;
     if (at < 0 || request->options.packed == TFR_SWITCH_OFF) {
         return TFR_OK;
     }
-    const bool is_packed =
-        !request->options.use_cache && !request->has_cross_past && request->model->is_causal;
+    const bool is_packed = !request->options.use_cache && !request->has_cross_past && request->model->is_causal;
     tfr_log(is_packed ? TFR_LOG_INFO : TFR_LOG_WARN, "forward",
             "position_ids of row %lld do not go on by one at column %lld and there is no attention_mask: %s",
             (long long)(at / request->S), (long long)(at % request->S),

@@ -9,16 +9,14 @@ enum tfr_status tfr_forward_request_check_prefix(struct tfr_forward_request *req
     static const struct {
         const char *name, *why;
     } refused[] = {
-        {"past_key_values.0.key",
-         "the prefix is the cache; take model.prefix away to give another one that begins with it"},
+        {"past_key_values.0.key", "the prefix is the cache; take model.prefix away to give another one that begins with it"},
         {"position_ids", "tokens stand behind it at positions P, P + 1, ... as in PEFT; leave them out"},
         {"token_type_ids", "PEFT leaves them out beside a prefix; do so too"},
     };
     request->has_prefix = request->engine->n_prefix > 0;
     for (size_t i = 0; i < TFR_COUNT_OF(refused) && request->has_prefix; i++) {
         if (tfr_input_find(request, refused[i].name) != NULL) {
-            return tfr_raise(TFR_USAGE, "%s is given and model.prefix is loaded: %s", refused[i].name,
-                             refused[i].why);
+            return tfr_raise(TFR_USAGE, "%s is given and model.prefix is loaded: %s", refused[i].name, refused[i].why);
         }
     }
     return TFR_OK;
@@ -37,8 +35,7 @@ static enum tfr_status check_visible(const struct tfr_forward_request *request) 
     return TFR_OK;
 }
 
-enum tfr_status tfr_forward_request_prefix_mask(struct tfr_forward_request *request,
-                                                const struct tfr_tensor *tensor) {
+enum tfr_status tfr_forward_request_prefix_mask(struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
     const int64_t B = request->B, S = request->S, T = request->T;
     uint8_t *of_tokens = NULL;
     if (tfr_forward_request_mask_fits(request, tensor, T)) {

@@ -6,8 +6,7 @@
 #include "base/tensor.h"
 #include "forward/forward.h"
 
-enum tfr_status tfr_reply_add(struct tfr_forward_reply *reply, const char *name, int rank, const int64_t *dim,
-                              float **data) {
+enum tfr_status tfr_reply_add(struct tfr_forward_reply *reply, const char *name, int rank, const int64_t *dim, float **data) {
     if (reply->n == reply->capacity) {
         const size_t capacity = reply->capacity > 0 ? 2 * reply->capacity : 16;
         struct tfr_named_tensor *moved = tfr_realloc(reply->tensors, capacity, sizeof *moved);

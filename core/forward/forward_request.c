@@ -75,8 +75,8 @@ static enum tfr_status check_names(const struct tfr_forward_request *request) {
         if (!known) {
             const char *near = tfr_nearest_name(name, known_names, TFR_COUNT_OF(known_names));
             return tfr_raise(TFR_USAGE, "%.200s is not an input of a model with %lld blocks%s%s%s", name,
-                             (long long)request->model->n_layer, near != NULL ? "; did you mean " : "",
-                             near != NULL ? near : "", near != NULL ? "?" : "");
+                             (long long)request->model->n_layer, near != NULL ? "; did you mean " : "", near != NULL ? near : "",
+                             near != NULL ? "?" : "");
         }
         TFR_TRY(check_shape(name, &request->inputs[i].tensor));
     }
@@ -85,8 +85,8 @@ static enum tfr_status check_names(const struct tfr_forward_request *request) {
 
 static enum tfr_status check_sizes(const struct tfr_forward_request *request, const char *name) {
     if (request->B < 1 || request->S < 1) {
-        return tfr_raise(TFR_USAGE, "%s is empty: %lld rows of %lld tokens; give at least one token", name,
-                         (long long)request->B, (long long)request->S);
+        return tfr_raise(TFR_USAGE, "%s is empty: %lld rows of %lld tokens; give at least one token", name, (long long)request->B,
+                         (long long)request->S);
     }
     if (request->B > most_tokens / request->S) {
         return tfr_raise(TFR_USAGE, "%s has %lld rows of %lld tokens; %lld tokens in all are the most", name, (long long)request->B,
@@ -96,12 +96,10 @@ static enum tfr_status check_sizes(const struct tfr_forward_request *request, co
 }
 
 static enum tfr_status read_tokens(struct tfr_forward_request *request) {
-    const struct tfr_tensor *ids = tfr_input_find(request, "input_ids"),
-                            *embeds = tfr_input_find(request, "inputs_embeds");
+    const struct tfr_tensor *ids = tfr_input_find(request, "input_ids"), *embeds = tfr_input_find(request, "inputs_embeds");
     if ((ids == NULL) == (embeds == NULL)) {
-        return tfr_raise(TFR_USAGE, ids == NULL
-                                        ? "neither input_ids nor inputs_embeds is given; give one of them"
-                                        : "both input_ids and inputs_embeds are given; give one of them");
+        return tfr_raise(TFR_USAGE, ids == NULL ? "neither input_ids nor inputs_embeds is given; give one of them"
+                                                : "both input_ids and inputs_embeds are given; give one of them");
     }
     if (embeds != NULL) {
         const int64_t dim[] = {-1, -1, request->model->n_embd};
@@ -111,20 +109,17 @@ static enum tfr_status read_tokens(struct tfr_forward_request *request) {
         TFR_TRY(check_sizes(request, "inputs_embeds"));
         return tfr_input_floats("inputs_embeds", embeds, &request->embeds);
     }
-    const bool takes_choices =
-        request->head == TFR_HEAD_LM || request->head == TFR_HEAD_DOUBLE || request->head == TFR_HEAD_NONE;
+    const bool takes_choices = request->head == TFR_HEAD_LM || request->head == TFR_HEAD_DOUBLE || request->head == TFR_HEAD_NONE;
     if (ids->rank < 1 || ids->rank > (takes_choices ? 3 : 2)) {
         char has[96];
-        return tfr_raise(TFR_USAGE, "input_ids has shape %s, needs [B, S]%s",
-                         tfr_shape_text(ids->rank, ids->dim, has, sizeof has),
+        return tfr_raise(TFR_USAGE, "input_ids has shape %s, needs [B, S]%s", tfr_shape_text(ids->rank, ids->dim, has, sizeof has),
                          takes_choices ? " or [B, choices, S]" : "");
     }
     request->S = ids->dim[ids->rank - 1];
     request->choices = ids->rank == 3 ? ids->dim[1] : 0;
     request->B = ids->rank == 1 ? 1 : ids->rank == 2 ? ids->dim[0] : ids->dim[0] * ids->dim[1];
     TFR_TRY(check_sizes(request, "input_ids"));
-    return tfr_input_indices("input_ids", ids, request->S, request->model->vocab_size, "vocab_size",
-                             &request->ids);
+    return tfr_input_indices("input_ids", ids, request->S, request->model->vocab_size, "vocab_size", &request->ids);
 }
 
 /* The four tensors of a block: all or none of a pair, the same pairs in every block. */
@@ -136,19 +131,17 @@ static enum tfr_status read_past_tensor(struct tfr_forward_request *request, int
     const struct tfr_tensor *tensor = tfr_input_find(request, name);
     const bool is_wanted = is_cross ? request->has_cross_past : request->has_past;
     if (tensor == NULL || !is_wanted) {
-        return tensor == NULL && !is_wanted
-                   ? TFR_OK
-                   : tfr_raise(TFR_USAGE,
-                               "past_key_values is incomplete: %s is %s, past_key_values.0.%s is %s; give "
-                               "key and value "
-                               "of every block",
-                               name, tensor != NULL ? "given" : "missing", is_cross ? "cross_key" : "key",
-                               is_wanted ? "given" : "missing");
+        return tensor == NULL && !is_wanted ? TFR_OK
+                                            : tfr_raise(TFR_USAGE,
+                                                        "past_key_values is incomplete: %s is %s, past_key_values.0.%s is %s; give "
+                                                        "key and value "
+                                                        "of every block",
+                                                        name, tensor != NULL ? "given" : "missing", is_cross ? "cross_key" : "key",
+                                                        is_wanted ? "given" : "missing");
     }
     const int64_t length = is_cross ? request->E : request->P;
     const int64_t dim[] = {request->B, model->n_head, length, model->n_embd / model->n_head};
-    const bool is_shared =
-        is_cross && tensor->rank == 4 && tensor->dim[0] == 1; /* one row of encoder states for all */
+    const bool is_shared = is_cross && tensor->rank == 4 && tensor->dim[0] == 1; /* one row of encoder states for all */
     const int64_t from[] = {is_shared ? 1 : dim[0], dim[1], dim[2], dim[3]};
     TFR_TRY(tfr_input_shape(name, tensor, 4, from));
     float **past = &request->past[4 * layer + kind];
@@ -188,8 +181,8 @@ static enum tfr_status read_token_types(struct tfr_forward_request *request) {
     }
     bool is_shared;
     TFR_TRY(tfr_forward_request_token_shape(request, "token_type_ids", tensor, &is_shared));
-    TFR_TRY(tfr_input_indices("token_type_ids", tensor, request->S, request->model->vocab_size, "vocab_size",
-                              &request->token_types));
+    TFR_TRY(
+        tfr_input_indices("token_type_ids", tensor, request->S, request->model->vocab_size, "vocab_size", &request->token_types));
     const int64_t from[] = {is_shared ? 1 : request->B, request->S}, to[] = {request->B, request->S};
     request->token_types = tfr_input_repeat(request->token_types, sizeof *request->token_types, 2, from, to);
     return request->token_types != NULL ? TFR_OK : TFR_RESOURCE;
@@ -198,16 +191,13 @@ static enum tfr_status read_token_types(struct tfr_forward_request *request) {
 static enum tfr_status read_encoder(struct tfr_forward_request *request) {
     const struct tfr_tensor *tensor = tfr_input_find(request, "encoder_hidden_states");
     if (tensor != NULL && !request->model->add_cross_attention) {
-        return tfr_raise(
-            TFR_USAGE,
-            "encoder_hidden_states is given, but the model has no cross-attention (add_cross_attention)");
+        return tfr_raise(TFR_USAGE, "encoder_hidden_states is given, but the model has no cross-attention (add_cross_attention)");
     }
     request->has_cross = tensor != NULL || request->has_cross_past;
     if (tensor == NULL) {
         return TFR_OK;
     }
-    const int64_t C = request->model->n_embd,
-                  any[] = {request->B, request->has_cross_past ? request->E : -1, C};
+    const int64_t C = request->model->n_embd, any[] = {request->B, request->has_cross_past ? request->E : -1, C};
     const int64_t E = tensor->rank == 3 ? tensor->dim[1] : 0, to[] = {request->B, E, C};
     int64_t from[3];
     if (tensor->rank != 3 || (request->has_cross_past && E != request->E)) {
@@ -221,9 +211,8 @@ static enum tfr_status read_encoder(struct tfr_forward_request *request) {
         return TFR_OK;
     }
     if (E < 1) {
-        return tfr_raise(
-            TFR_USAGE, "encoder_hidden_states is empty: %lld rows of 0 positions; give at least one position",
-            (long long)tensor->dim[0]);
+        return tfr_raise(TFR_USAGE, "encoder_hidden_states is empty: %lld rows of 0 positions; give at least one position",
+                         (long long)tensor->dim[0]);
     }
     TFR_TRY(tfr_input_floats("encoder_hidden_states", tensor, &request->encoder));
     request->encoder = tfr_input_repeat(request->encoder, sizeof *request->encoder, 3, from, to);

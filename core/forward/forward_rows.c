@@ -16,8 +16,7 @@ static bool is_visible(const struct tfr_forward_request *request, int64_t b, int
 static void add_row(struct tfr_row_plan *plan, int64_t b, int64_t t, int64_t past, bool query_only) {
     struct tfr_row_run *last = plan->n_runs > 0 ? &plan->runs[plan->n_runs - 1] : NULL;
     plan->rows[plan->n_rows] = (struct tfr_row){.b = (int32_t)b, .t = (int32_t)t};
-    const bool continues =
-        last != NULL && last->b == b && last->query_only == query_only && (!query_only || last->past == past);
+    const bool continues = last != NULL && last->b == b && last->query_only == query_only && (!query_only || last->past == past);
     if (continues) {
         last->n++;
     } else {
@@ -71,8 +70,8 @@ enum tfr_status tfr_row_plan_open(struct tfr_row_plan *plan, const struct tfr_fo
         .cross_of = tfr_alloc(B * (size_t)request->E + 1, sizeof(int32_t)),
         .n_cross = tfr_alloc(B, sizeof(int32_t)),
     };
-    if (plan->rows == NULL || plan->runs == NULL || plan->key_of == NULL || plan->n_keys == NULL ||
-        plan->n_past == NULL || plan->cross_of == NULL || plan->n_cross == NULL) {
+    if (plan->rows == NULL || plan->runs == NULL || plan->key_of == NULL || plan->n_keys == NULL || plan->n_past == NULL ||
+        plan->cross_of == NULL || plan->n_cross == NULL) {
         return TFR_RESOURCE;
     }
     for (int64_t b = 0; b < request->B; b++) {
@@ -80,11 +79,10 @@ enum tfr_status tfr_row_plan_open(struct tfr_row_plan *plan, const struct tfr_fo
         add_rows(plan, request, b);
         const int64_t fresh = plan->n_keys[b] - plan->n_past[b];
         if (!request->model->is_causal && fresh > request->engine->max_rows) {
-            return tfr_raise(
-                TFR_USAGE,
-                "is_causal = false needs all %lld tokens of row %lld in one step, which takes %lld; raise "
-                "tfrun.runtime.max_rows",
-                (long long)fresh, (long long)b, (long long)request->engine->max_rows);
+            return tfr_raise(TFR_USAGE,
+                             "is_causal = false needs all %lld tokens of row %lld in one step, which takes %lld; raise "
+                             "tfrun.runtime.max_rows",
+                             (long long)fresh, (long long)b, (long long)request->engine->max_rows);
         }
     }
     return TFR_OK;

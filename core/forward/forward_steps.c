@@ -35,8 +35,7 @@ static bool wants_logits(const struct tfr_forward_request *request, struct tfr_r
     return kept_at(request, row, 0) < request->n_keep;
 }
 
-static struct tfr_gpt2_features features_of(const struct tfr_forward_request *request,
-                                            const struct tfr_result *result) {
+static struct tfr_gpt2_features features_of(const struct tfr_forward_request *request, const struct tfr_result *result) {
     struct tfr_gpt2_features features = tfr_engine_features(request->engine);
     features.head = request->head == TFR_HEAD_DOUBLE ? TFR_HEAD_LM : request->head;
     features.embeds = request->embeds != NULL;

@@ -11,8 +11,7 @@ static enum tfr_status check_heads(const struct tfr_forward_request *request) {
         const char *name;
         unsigned heads;
     } inputs[] = {
-        {"labels",
-         1U << TFR_HEAD_LM | 1U << TFR_HEAD_DOUBLE | 1U << TFR_HEAD_SEQUENCE | 1U << TFR_HEAD_TOKEN},
+        {"labels", 1U << TFR_HEAD_LM | 1U << TFR_HEAD_DOUBLE | 1U << TFR_HEAD_SEQUENCE | 1U << TFR_HEAD_TOKEN},
         {"mc_token_ids", 1U << TFR_HEAD_DOUBLE},
         {"mc_labels", 1U << TFR_HEAD_DOUBLE},
         {"start_positions", 1U << TFR_HEAD_QA},
@@ -21,9 +20,8 @@ static enum tfr_status check_heads(const struct tfr_forward_request *request) {
     };
     for (size_t i = 0; i < TFR_COUNT_OF(inputs); i++) {
         if (tfr_input_find(request, inputs[i].name) != NULL && (inputs[i].heads >> request->head & 1) == 0) {
-            return tfr_raise(
-                TFR_USAGE, "%s is given, but the head that the config's architectures name does not take it",
-                inputs[i].name);
+            return tfr_raise(TFR_USAGE, "%s is given, but the head that the config's architectures name does not take it",
+                             inputs[i].name);
         }
     }
     return TFR_OK;
@@ -36,17 +34,16 @@ static enum tfr_status check_company(const struct tfr_forward_request *request) 
     const bool has_mc_ids = tfr_input_find(request, "mc_token_ids") != NULL;
     const int64_t width = tfr_model_summary_width(request->model);
     if (has_start != (tfr_input_find(request, "end_positions") != NULL)) {
-        return tfr_raise(TFR_USAGE, "%s_positions are given without %s_positions; the loss needs both",
-                         has_start ? "start" : "end", has_start ? "end" : "start");
+        return tfr_raise(TFR_USAGE, "%s_positions are given without %s_positions; the loss needs both", has_start ? "start" : "end",
+                         has_start ? "end" : "start");
     }
     if ((has_mc_ids || has_mc_labels) && !tfr_has_summary(request)) {
         return tfr_raise(TFR_USAGE, "%s is given, but the multiple-choice head has no tensors and is left out",
                          has_mc_ids ? "mc_token_ids" : "mc_labels");
     }
     if (has_mc_labels && width != 1) {
-        return tfr_raise(
-            TFR_USAGE, "mc_labels are given, but the summary of this config gives %lld numbers for a choice, not one",
-            (long long)width);
+        return tfr_raise(TFR_USAGE, "mc_labels are given, but the summary of this config gives %lld numbers for a choice, not one",
+                         (long long)width);
     }
     if (has_mc_ids && request->model->summary_type != TFR_SUMMARY_CLS_INDEX) {
         return tfr_raise(TFR_USAGE, "mc_token_ids are given, but summary_type of the config is not cls_index: leave them out");
@@ -55,15 +52,13 @@ static enum tfr_status check_company(const struct tfr_forward_request *request) 
 }
 
 /* One number a row: [B], or [B,1]. */
-static enum tfr_status row_shape(const struct tfr_forward_request *request, const char *name,
-                                 const struct tfr_tensor *tensor) {
+static enum tfr_status row_shape(const struct tfr_forward_request *request, const char *name, const struct tfr_tensor *tensor) {
     const int64_t dim[] = {request->B, 1};
     return tfr_input_shape(name, tensor, tensor->rank == 2 ? 2 : 1, dim);
 }
 
 /* One number a choice: [B / choices, choices], or one a row without choices. */
-static enum tfr_status choice_shape(const struct tfr_forward_request *request, const char *name,
-                                    const struct tfr_tensor *tensor) {
+static enum tfr_status choice_shape(const struct tfr_forward_request *request, const char *name, const struct tfr_tensor *tensor) {
     const int64_t choices = request->choices;
     if (choices == 0) {
         return row_shape(request, name, tensor);
@@ -74,21 +69,18 @@ static enum tfr_status choice_shape(const struct tfr_forward_request *request, c
 
 /* The loss of the language model leaves out the last token of the last dim, that of the token classifier is
  * of all at once. */
-static enum tfr_status token_labels_shape(const struct tfr_forward_request *request,
-                                          const struct tfr_tensor *tensor) {
+static enum tfr_status token_labels_shape(const struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
     const int64_t dim[] = {request->B, request->S}, line[] = {request->B * request->S};
     if (request->head == TFR_HEAD_TOKEN && tfr_input_fits(tensor, 1, line)) {
         return TFR_OK;
     }
-    if (request->head != TFR_HEAD_TOKEN &&
-        (tensor->rank == 0 || tensor->dim[tensor->rank - 1] != request->S)) {
+    if (request->head != TFR_HEAD_TOKEN && (tensor->rank == 0 || tensor->dim[tensor->rank - 1] != request->S)) {
         return tfr_input_shape("labels", tensor, 2, dim);
     }
     return tfr_forward_request_token_shape(request, "labels", tensor, NULL);
 }
 
-static enum tfr_status read_token_labels(struct tfr_forward_request *request,
-                                         const struct tfr_tensor *tensor) {
+static enum tfr_status read_token_labels(struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
     const bool is_token_head = request->head == TFR_HEAD_TOKEN;
     TFR_TRY(token_labels_shape(request, tensor));
     TFR_TRY(tfr_input_integers("labels", tensor, &request->targets.labels));
@@ -100,8 +92,7 @@ static enum tfr_status read_token_labels(struct tfr_forward_request *request,
 static enum tfr_status read_numbers(struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
     const int64_t width = request->model->num_labels, n = request->B * width;
     const int64_t dim[] = {request->B, width};
-    TFR_TRY(width == 1 ? tfr_input_shape_but_ones("labels", tensor, 1, dim)
-                       : tfr_input_shape("labels", tensor, 2, dim));
+    TFR_TRY(width == 1 ? tfr_input_shape_but_ones("labels", tensor, 1, dim) : tfr_input_shape("labels", tensor, 2, dim));
     if (!tfr_input_is_integer(tensor->dtype)) {
         return tfr_input_floats("labels", tensor, &request->targets.numbers);
     }
@@ -116,8 +107,7 @@ static enum tfr_status read_numbers(struct tfr_forward_request *request, const s
 }
 
 /* What kind of labels they are follows from the config, else from their number and type. */
-static enum tfr_status read_sequence_labels(struct tfr_forward_request *request,
-                                            const struct tfr_tensor *tensor) {
+static enum tfr_status read_sequence_labels(struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
     int type = request->model->problem_type;
     if (type == TFR_PROBLEM_INFERRED) {
         type = request->model->num_labels == 1       ? TFR_PROBLEM_REGRESSION
@@ -138,8 +128,7 @@ static enum tfr_status read_labels(struct tfr_forward_request *request) {
     if (tensor == NULL) {
         return TFR_OK;
     }
-    return request->head == TFR_HEAD_SEQUENCE ? read_sequence_labels(request, tensor)
-                                              : read_token_labels(request, tensor);
+    return request->head == TFR_HEAD_SEQUENCE ? read_sequence_labels(request, tensor) : read_token_labels(request, tensor);
 }
 
 static enum tfr_status read_choices(struct tfr_forward_request *request) {
@@ -148,8 +137,7 @@ static enum tfr_status read_choices(struct tfr_forward_request *request) {
     const int64_t choices = request->choices > 0 ? request->choices : 1;
     if (ids != NULL) {
         TFR_TRY(choice_shape(request, "mc_token_ids", ids));
-        TFR_TRY(tfr_input_indices("mc_token_ids", ids, choices, request->S, "tokens of a row",
-                                  &request->targets.mc_tokens));
+        TFR_TRY(tfr_input_indices("mc_token_ids", ids, choices, request->S, "tokens of a row", &request->targets.mc_tokens));
     }
     if (labels != NULL) {
         const int64_t n = request->B / tfr_choice_width(request);

@@ -78,8 +78,8 @@ static enum tfr_status open_memory(struct search *search) {
     const bool opened = open_beams(&search->running, search->n_beams, search->max_length) &&
                         open_beams(&search->finished, search->n_beams, search->max_length) &&
                         open_beams(&search->next, search->n_beams, search->max_length);
-    return opened && search->session != NULL && search->parent != NULL && search->scores != NULL &&
-                   search->candidates != NULL && search->work != NULL
+    return opened && search->session != NULL && search->parent != NULL && search->scores != NULL && search->candidates != NULL &&
+                   search->work != NULL
                ? TFR_OK
                : TFR_RESOURCE;
 }
@@ -199,13 +199,12 @@ static void choose_candidates(struct search *search) {
             if (n == search->keep && !(key > search->candidates[n - 1].key)) {
                 continue; /* nearly all of them */
             }
-            const struct candidate fresh = {
-                .score = score,
-                .key = key,
-                .beam = (int32_t)b,
-                .id = (int32_t)i,
-                .ends = search->length + 1 >= search->max_length ||
-                        tfr_pipeline_ends(&search->params->pipeline, (int32_t)i)};
+            const struct candidate fresh = {.score = score,
+                                            .key = key,
+                                            .beam = (int32_t)b,
+                                            .id = (int32_t)i,
+                                            .ends = search->length + 1 >= search->max_length ||
+                                                    tfr_pipeline_ends(&search->params->pipeline, (int32_t)i)};
             n = insert(search->candidates, n, search->keep, &fresh);
         }
     }
@@ -319,8 +318,10 @@ static enum tfr_status report(struct search *search) {
     for (int64_t i = 0; i < search->params->n; i++) {
         const int32_t *ids = search->finished.ids + i * search->max_length;
         if (search->finished.n[i] == 0) {
-            return tfr_raise(TFR_CHECK, "beams found %lld of %lld sequences: what is forced or banned leaves no other; lower "
-                             "sampling.num_return_sequences", (long long)i, (long long)search->params->n);
+            return tfr_raise(TFR_CHECK,
+                             "beams found %lld of %lld sequences: what is forced or banned leaves no other; lower "
+                             "sampling.num_return_sequences",
+                             (long long)i, (long long)search->params->n);
         }
         for (int64_t at = search->n_prompt; at < search->finished.n[i]; at++) {
             TFR_TRY(tfr_sequence_append(&c->sequences[i], ids[at], NULL, search->vocab_size));

@@ -26,17 +26,17 @@ struct tfr_continuation {
     struct tfr_ids prompt;
     int64_t max_tokens;
     uint64_t seed;
-    size_t index;                           /* for messages */
-    struct tfr_encoder_states encoder;      /* states NULL: none; a copy of its own */
-    const char *cache_load, *cache_save;    /* saved caches of tfr_generate, borrowed; NULL: none */
+    size_t index;                        /* for messages */
+    struct tfr_encoder_states encoder;   /* states NULL: none; a copy of its own */
+    const char *cache_load, *cache_save; /* saved caches of tfr_generate, borrowed; NULL: none */
     bool cache_force;
     /* while it runs */
     const struct tfr_strategy *strategy;
-    void *state; /* the strategy's */
-    struct tfr_sampler *sampler; /* working memory of the engine's thread, lent */
-    struct tfr_sequence *sequences; /* [params->n] */
+    void *state;                             /* the strategy's */
+    struct tfr_sampler *sampler;             /* working memory of the engine's thread, lent */
+    struct tfr_sequence *sequences;          /* [params->n] */
     struct tfr_logprob_list prompt_logprobs; /* of the prompt's tokens from the second on */
-    struct tfr_session *kept; /* holds the beginning that cache_save keeps */
+    struct tfr_session *kept;                /* holds the beginning that cache_save keeps */
     struct tfr_wanted wanted;
     size_t cached_tokens, output_tokens;
     uint64_t logits_digest;

@@ -114,8 +114,7 @@ bool tfr_wants_top_k(const struct tfr_pipeline *pipeline) {
 void tfr_apply_top_k(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
     (void)row;
     const struct tfr_pipeline *pipeline = processors->pipeline;
-    const float last =
-        edge(processors, scores, pipeline->top_k > pipeline->min_keep ? pipeline->top_k : pipeline->min_keep);
+    const float last = edge(processors, scores, pipeline->top_k > pipeline->min_keep ? pipeline->top_k : pipeline->min_keep);
     for (int64_t i = 0; i < processors->vocab_size; i++) {
         scores[i] = scores[i] < last ? -INFINITY : scores[i];
     }
@@ -162,8 +161,7 @@ void tfr_apply_min_p(struct tfr_processors *processors, const struct tfr_score_r
     (void)row;
     const float last = edge(processors, scores, processors->pipeline->min_keep);
     weigh(processors, scores);
-    const float least =
-        processors->p[tfr_best_id(scores, processors->vocab_size)] * (float)processors->pipeline->min_p;
+    const float least = processors->p[tfr_best_id(scores, processors->vocab_size)] * (float)processors->pipeline->min_p;
     for (int64_t i = 0; i < processors->vocab_size; i++) {
         scores[i] = processors->p[i] < least && scores[i] < last ? -INFINITY : scores[i];
     }

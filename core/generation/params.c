@@ -35,8 +35,7 @@ static void take_options(struct tfr_params *params, const struct tfr_options *o)
     params->lookup_ngram = o->sampling_max_matching_ngram_size;
 }
 
-enum tfr_status tfr_params_make(struct tfr_params **params, const struct tfr_options *options,
-                                const struct tfr_hparams *model) {
+enum tfr_status tfr_params_make(struct tfr_params **params, const struct tfr_options *options, const struct tfr_hparams *model) {
     *params = NULL;
     struct tfr_params *made = tfr_alloc(1, sizeof *made);
     if (made == NULL) {
@@ -69,8 +68,7 @@ enum tfr_status tfr_params_parse(const struct tfr_engine *engine, const struct t
     return parse(engine, &text, params);
 }
 
-enum tfr_status tfr_params_parse_json(const struct tfr_engine *engine, const char *json, size_t size,
-                                      struct tfr_params **params) {
+enum tfr_status tfr_params_parse_json(const struct tfr_engine *engine, const char *json, size_t size, struct tfr_params **params) {
     const struct tfr_request_text text = {.json = json, .json_size = size};
     return parse(engine, &text, params);
 }

@@ -36,8 +36,7 @@ static enum tfr_status read_id(const struct list_text *list, const tfr_json *nod
 /* An array of ids, or one id alone. */
 static enum tfr_status read_ids(const struct list_text *list, const tfr_json *node, struct tfr_id_list *ids) {
     const bool single = tfr_json_kind(node) == TFR_JSON_NUMBER;
-    const bool is_empty =
-        tfr_json_size(node) == 0 && node != tfr_json_root(list->doc); /* a phrase of no token */
+    const bool is_empty = tfr_json_size(node) == 0 && node != tfr_json_root(list->doc); /* a phrase of no token */
     if (!single && (tfr_json_kind(node) != TFR_JSON_ARRAY || is_empty)) {
         return bad_list(list, "a list of token ids, such as [1, 2]");
     }
@@ -102,8 +101,7 @@ static bool is_end(const struct tfr_pipeline *pipeline, const struct tfr_id_list
     return ids->n == 1 && tfr_pipeline_ends(pipeline, ids->ids[0]);
 }
 
-static enum tfr_status read_bad_words(const struct list_text *list, const tfr_json *root,
-                                      struct tfr_pipeline *pipeline) {
+static enum tfr_status read_bad_words(const struct list_text *list, const tfr_json *root, struct tfr_pipeline *pipeline) {
     struct tfr_phrase_list *phrases = &pipeline->bad_words;
     if (tfr_json_kind(root) != TFR_JSON_ARRAY) {
         return bad_list(list, "a list of lists of token ids, such as [[1, 2], [7]]");
@@ -152,21 +150,18 @@ static enum tfr_status read_logit_bias(const struct list_text *list, const tfr_j
         phrases->n++;
         if (tfr_json_kind(node) != TFR_JSON_NUMBER || !parse_key(tfr_json_key(node), list->vocab_size, phrase->tokens.ids)) {
             return tfr_raise(TFR_CONFIG, "sampling.logit_bias: \"%.20s\" is not a token id in 0..%lld with a number",
-                             tfr_json_key(node),
-                             (long long)(list->vocab_size - 1));
+                             tfr_json_key(node), (long long)(list->vocab_size - 1));
         }
         phrase->bias = (float)tfr_json_number(node);
     }
     return TFR_OK;
 }
 
-static enum tfr_status read_decay(const struct list_text *list, const tfr_json *root,
-                                  struct tfr_pipeline *pipeline) {
+static enum tfr_status read_decay(const struct list_text *list, const tfr_json *root, struct tfr_pipeline *pipeline) {
     const tfr_json *start = tfr_json_kind(root) == TFR_JSON_ARRAY ? tfr_json_first(root) : NULL;
     const tfr_json *factor = start != NULL ? tfr_json_next(start) : NULL;
-    if (factor == NULL || tfr_json_size(root) != 2 ||
-        !tfr_json_int64(list->doc, start, &pipeline->decay_start) || pipeline->decay_start < 0 ||
-        tfr_json_kind(factor) != TFR_JSON_NUMBER || tfr_json_number(factor) <= 0) {
+    if (factor == NULL || tfr_json_size(root) != 2 || !tfr_json_int64(list->doc, start, &pipeline->decay_start) ||
+        pipeline->decay_start < 0 || tfr_json_kind(factor) != TFR_JSON_NUMBER || tfr_json_number(factor) <= 0) {
         return bad_list(list, "a pair of new tokens and a factor above 0, such as [20, 1.05]");
     }
     if (pipeline->eos.n == 0) {
@@ -178,8 +173,7 @@ static enum tfr_status read_decay(const struct list_text *list, const tfr_json *
 }
 
 /* End tokens outside the vocabulary can never come and are left out, as the config does with its single one. */
-static enum tfr_status read_end_tokens(const struct list_text *list, const tfr_json *root,
-                                       struct tfr_pipeline *pipeline) {
+static enum tfr_status read_end_tokens(const struct list_text *list, const tfr_json *root, struct tfr_pipeline *pipeline) {
     const struct list_text any = {.key = list->key, .vocab_size = INT32_MAX, .doc = list->doc};
     TFR_TRY(read_ids(&any, root, &pipeline->eos));
     size_t n = 0;
@@ -200,8 +194,7 @@ static enum tfr_status read_end_tokens(const struct list_text *list, const tfr_j
 
 enum what { END_TOKENS, SEQUENCE_BIAS, BAD_WORDS, LOGIT_BIAS, SUPPRESS, BEGIN_SUPPRESS, FORCED_EOS, DECAY };
 
-static enum tfr_status read_parsed(struct tfr_pipeline *pipeline, enum what what,
-                                   const struct list_text *list) {
+static enum tfr_status read_parsed(struct tfr_pipeline *pipeline, enum what what, const struct list_text *list) {
     const tfr_json *root = tfr_json_root(list->doc);
     switch (what) {
     case END_TOKENS:
@@ -224,8 +217,8 @@ static enum tfr_status read_parsed(struct tfr_pipeline *pipeline, enum what what
     return TFR_OK;
 }
 
-static enum tfr_status read_list(struct tfr_pipeline *pipeline, enum what what, const char *key,
-                                 const char *text, int64_t vocab_size) {
+static enum tfr_status read_list(struct tfr_pipeline *pipeline, enum what what, const char *key, const char *text,
+                                 int64_t vocab_size) {
     if (text == NULL) {
         return TFR_OK;
     }
@@ -237,18 +230,15 @@ static enum tfr_status read_list(struct tfr_pipeline *pipeline, enum what what, 
     return status;
 }
 
-static enum tfr_status read_lists(struct tfr_pipeline *pipeline, const struct tfr_options *o,
-                                  int64_t vocab_size) {
+static enum tfr_status read_lists(struct tfr_pipeline *pipeline, const struct tfr_options *o, int64_t vocab_size) {
     TFR_TRY(read_list(pipeline, SEQUENCE_BIAS, "sequence_bias", o->sampling_sequence_bias, vocab_size));
     TFR_TRY(read_list(pipeline, BAD_WORDS, "bad_words_ids", o->sampling_bad_words_ids, vocab_size));
     TFR_TRY(read_list(pipeline, LOGIT_BIAS, "logit_bias", o->sampling_logit_bias, vocab_size));
     TFR_TRY(read_list(pipeline, SUPPRESS, "suppress_tokens", o->sampling_suppress_tokens, vocab_size));
-    TFR_TRY(read_list(pipeline, BEGIN_SUPPRESS, "begin_suppress_tokens", o->sampling_begin_suppress_tokens,
-                      vocab_size));
+    TFR_TRY(read_list(pipeline, BEGIN_SUPPRESS, "begin_suppress_tokens", o->sampling_begin_suppress_tokens, vocab_size));
+    TFR_TRY(read_list(pipeline, FORCED_EOS, "forced_eos_token_id", o->sampling_forced_eos_token_id, vocab_size));
     TFR_TRY(
-        read_list(pipeline, FORCED_EOS, "forced_eos_token_id", o->sampling_forced_eos_token_id, vocab_size));
-    TFR_TRY(read_list(pipeline, DECAY, "exponential_decay_length_penalty",
-                      o->sampling_exponential_decay_length_penalty, vocab_size));
+        read_list(pipeline, DECAY, "exponential_decay_length_penalty", o->sampling_exponential_decay_length_penalty, vocab_size));
     if (o->sampling_forced_bos_token_id >= vocab_size) {
         return tfr_raise(TFR_CONFIG, "sampling.forced_bos_token_id = %lld is outside 0..%lld (vocab_size - 1)",
                          (long long)o->sampling_forced_bos_token_id, (long long)(vocab_size - 1));
@@ -256,8 +246,8 @@ static enum tfr_status read_lists(struct tfr_pipeline *pipeline, const struct tf
     return TFR_OK;
 }
 
-static enum tfr_status choose_end_tokens(struct tfr_pipeline *pipeline, const struct tfr_options *options,
-                                         int32_t eos, int64_t vocab_size) {
+static enum tfr_status choose_end_tokens(struct tfr_pipeline *pipeline, const struct tfr_options *options, int32_t eos,
+                                         int64_t vocab_size) {
     if (options->sampling_ignore_eos) {
         return TFR_OK;
     }
@@ -278,8 +268,8 @@ static enum tfr_status choose_end_tokens(struct tfr_pipeline *pipeline, const st
 
 static void take_numbers(struct tfr_pipeline *pipeline, const struct tfr_options *o) {
     *pipeline = tfr_pipeline_neutral();
-    pipeline->do_sample = o->sampling_do_sample == TFR_SAMPLE_TRUE ||
-                          (o->sampling_do_sample == TFR_SAMPLE_AUTO && o->sampling_temperature > 0);
+    pipeline->do_sample =
+        o->sampling_do_sample == TFR_SAMPLE_TRUE || (o->sampling_do_sample == TFR_SAMPLE_AUTO && o->sampling_temperature > 0);
     pipeline->temperature = o->sampling_temperature > 0 ? o->sampling_temperature : 1;
     pipeline->top_k = o->sampling_top_k;
     pipeline->top_p = o->sampling_top_p;
@@ -298,8 +288,8 @@ static void take_numbers(struct tfr_pipeline *pipeline, const struct tfr_options
     pipeline->remove_invalid_values = o->sampling_remove_invalid_values;
 }
 
-enum tfr_status tfr_pipeline_open(struct tfr_pipeline *pipeline, const struct tfr_options *options,
-                                  int32_t eos, int64_t vocab_size) {
+enum tfr_status tfr_pipeline_open(struct tfr_pipeline *pipeline, const struct tfr_options *options, int32_t eos,
+                                  int64_t vocab_size) {
     take_numbers(pipeline, options);
     enum tfr_status status = choose_end_tokens(pipeline, options, eos, vocab_size);
     status = status == TFR_OK ? read_lists(pipeline, options, vocab_size) : status;

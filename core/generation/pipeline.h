@@ -8,8 +8,8 @@
 
 /* `eos` is the model's end token, -1 for none; sampling.eos_token_id beats it. Lists that are not what they
  * must be, and token ids outside the vocabulary: TFR_CONFIG with the key's name. */
-enum tfr_status tfr_pipeline_open(struct tfr_pipeline *pipeline, const struct tfr_options *options,
-                                  int32_t eos, int64_t vocab_size);
+enum tfr_status tfr_pipeline_open(struct tfr_pipeline *pipeline, const struct tfr_options *options, int32_t eos,
+                                  int64_t vocab_size);
 void tfr_pipeline_close(struct tfr_pipeline *pipeline);
 bool tfr_pipeline_ends(const struct tfr_pipeline *pipeline, int32_t id); /* an end token */
 

@@ -23,13 +23,8 @@ enum { N_PROCESSORS = sizeof table / sizeof table[0] };
 _Static_assert(N_PROCESSORS <= 64, "one bit each");
 
 struct tfr_pipeline tfr_pipeline_neutral(void) {
-    return (struct tfr_pipeline){.forced_bos = -1,
-                                 .repetition_penalty = 1,
-                                 .decay_factor = 1,
-                                 .temperature = 1,
-                                 .top_p = 1,
-                                 .typical_p = 1,
-                                 .min_keep = 1};
+    return (struct tfr_pipeline){
+        .forced_bos = -1, .repetition_penalty = 1, .decay_factor = 1, .temperature = 1, .top_p = 1, .typical_p = 1, .min_keep = 1};
 }
 
 const char *tfr_processor_name(size_t index, const char **option) {
@@ -48,8 +43,7 @@ void tfr_processors_use(struct tfr_processors *processors, const struct tfr_pipe
     }
 }
 
-enum tfr_status tfr_processors_open(struct tfr_processors *processors, const struct tfr_pipeline *pipeline,
-                                    int64_t vocab_size) {
+enum tfr_status tfr_processors_open(struct tfr_processors *processors, const struct tfr_pipeline *pipeline, int64_t vocab_size) {
     *processors = (struct tfr_processors){.vocab_size = vocab_size};
     tfr_processors_use(processors, pipeline);
     processors->p = tfr_alloc((size_t)vocab_size, sizeof *processors->p);
@@ -103,8 +97,8 @@ static bool is_due(const struct tfr_id_list *tokens, const struct tfr_score_row 
         return true;
     }
     const size_t prefix = tokens->n - 1;
-    return (int64_t)tokens->n <= row->n && memcmp(row->ids + row->n - (int64_t)prefix, tokens->ids,
-                                                  prefix * sizeof *tokens->ids) == 0;
+    return (int64_t)tokens->n <= row->n &&
+           memcmp(row->ids + row->n - (int64_t)prefix, tokens->ids, prefix * sizeof *tokens->ids) == 0;
 }
 
 /* Biases of phrases with one last token are summed first, as transformers does it: rounding and infinities come out the same. */
@@ -212,8 +206,7 @@ bool tfr_wants_forced_eos(const struct tfr_pipeline *pipeline) {
 
 void tfr_apply_forced_eos(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
     if (row->n == row->max_length - 1) {
-        force(processors->pipeline->forced_eos.ids, processors->pipeline->forced_eos.n, scores,
-              processors->vocab_size);
+        force(processors->pipeline->forced_eos.ids, processors->pipeline->forced_eos.n, scores, processors->vocab_size);
     }
 }
 

@@ -68,8 +68,7 @@ struct tfr_processors {
     uint64_t active;           /* bit i: line i of processors.def has something to do */
 };
 
-enum tfr_status tfr_processors_open(struct tfr_processors *processors, const struct tfr_pipeline *pipeline,
-                                    int64_t vocab_size);
+enum tfr_status tfr_processors_open(struct tfr_processors *processors, const struct tfr_pipeline *pipeline, int64_t vocab_size);
 /* Working memory serves any number of settings, one after the other. */
 void tfr_processors_use(struct tfr_processors *processors, const struct tfr_pipeline *pipeline);
 void tfr_processors_close(struct tfr_processors *processors);
@@ -79,8 +78,8 @@ void tfr_processors_apply(struct tfr_processors *processors, const struct tfr_sc
 const char *tfr_processor_name(size_t index, const char **option);
 
 /* Of every line of the table: whether the settings ask for it, and what it does to one row. processors.c, filters.c. */
-#define TFR_PROCESSOR(name, option)                                                                          \
-    bool tfr_wants_##name(const struct tfr_pipeline *pipeline);                                              \
+#define TFR_PROCESSOR(name, option)                                                                                                \
+    bool tfr_wants_##name(const struct tfr_pipeline *pipeline);                                                                    \
     void tfr_apply_##name(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores);
 #include "generation/processors.def"
 #undef TFR_PROCESSOR

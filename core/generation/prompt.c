@@ -35,8 +35,8 @@ static enum tfr_status truncate_prompt(const struct reading *reading) {
                                                     (long long)limit, tfr_engine_positions_name(engine));
     }
     if (params->truncate == TFR_TRUNCATE_ERROR) {
-        return tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld (%s); shorten it or pass --truncate left|right",
-                         ids->n, (long long)limit, tfr_engine_positions_name(engine));
+        return tfr_raise(TFR_USAGE, "prompt has %zu tokens, context is %lld (%s); shorten it or pass --truncate left|right", ids->n,
+                         (long long)limit, tfr_engine_positions_name(engine));
     }
     tfr_log(TFR_LOG_WARN, "engine", "prompt cut from %zu to %lld tokens", ids->n, (long long)room);
     tfr_ids_cut(ids, (size_t)room, params->truncate);

@@ -18,8 +18,7 @@ enum tfr_status tfr_round_open(struct tfr_round *round, struct tfr_engine *engin
     round->feeds = tfr_alloc((size_t)engine->max_batch, sizeof *round->feeds);
     round->whose = tfr_alloc((size_t)engine->max_batch, sizeof(struct tfr_continuation *));
     enum tfr_status status = round->feeds != NULL && round->whose != NULL ? TFR_OK : TFR_RESOURCE;
-    status = status == TFR_OK ? tfr_sampler_open(&round->sampler, &engine->params->pipeline, 0,
-                                                 engine->config->model.vocab_size)
+    status = status == TFR_OK ? tfr_sampler_open(&round->sampler, &engine->params->pipeline, 0, engine->config->model.vocab_size)
                               : status;
     if (status != TFR_OK) {
         tfr_round_close(round);
@@ -61,8 +60,7 @@ static bool is_light(const struct tfr_wanted *wanted) {
     return true;
 }
 
-static void add(struct tfr_round *round, struct tfr_continuation *c, const struct tfr_feed *feed,
-                struct tfr_round_counts *counts) {
+static void add(struct tfr_round *round, struct tfr_continuation *c, const struct tfr_feed *feed, struct tfr_round_counts *counts) {
     const bool is_prompt = tfr_session_length(feed->session) < (int64_t)c->prompt.n;
     round->feeds[round->n] = *feed;
     round->whose[round->n++] = c;

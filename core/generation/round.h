@@ -9,8 +9,8 @@
 struct tfr_round {
     struct tfr_engine *engine;
     struct tfr_sampler sampler;
-    struct tfr_feed *feeds;           /* [max_batch] of one call of tfr_engine_feed */
-    struct tfr_continuation **whose;  /* [max_batch] */
+    struct tfr_feed *feeds;          /* [max_batch] of one call of tfr_engine_feed */
+    struct tfr_continuation **whose; /* [max_batch] */
     size_t n;
 };
 

@@ -100,8 +100,7 @@ static int64_t scored_rows(const struct tfr_engine *engine) {
 /* What is left to read. The last token of the prompt goes alone where the others are scored: nothing is known to follow it. */
 static struct tfr_feed prompt_feed(const struct tfr_continuation *c, const struct sample *sample) {
     const int64_t known = tfr_session_length(sample->session[0]), left = (int64_t)c->prompt.n - 1 - known;
-    struct tfr_feed feed = {
-        .session = sample->session[0], .ids = c->prompt.data + known, .n = sample->prompt_end - known};
+    struct tfr_feed feed = {.session = sample->session[0], .ids = c->prompt.data + known, .n = sample->prompt_end - known};
     if (c->params->prompt_logprobs && left > 0) {
         feed.keep = feed.n = least(least(feed.n, left), scored_rows(c->engine));
     }
@@ -121,8 +120,8 @@ static enum tfr_status feeds(struct tfr_continuation *c, struct tfr_feed *list, 
         }
         const struct tfr_ids *ids = &c->sequences[sample->choice[s]].ids;
         const int64_t known = tfr_session_length(sample->session[s]);
-        list[(*n)++] = (struct tfr_feed){
-            .session = sample->session[s], .ids = ids->data + known, .n = (int64_t)ids->n - known, .keep = 1};
+        list[(*n)++] =
+            (struct tfr_feed){.session = sample->session[s], .ids = ids->data + known, .n = (int64_t)ids->n - known, .keep = 1};
     }
     return TFR_OK;
 }
@@ -132,8 +131,8 @@ static enum tfr_status score_prompt(struct tfr_continuation *c, struct sample *s
     const int64_t vocab_size = c->engine->config->model.vocab_size;
     const int64_t end = least(tfr_session_length(sample->session[0]), (int64_t)c->prompt.n - 1);
     for (int64_t i = 0; sample->scored <= end; i++, sample->scored++) {
-        TFR_TRY(tfr_logprobs_add(&c->prompt_logprobs, c->prompt.data[sample->scored], c->params->logprobs,
-                                 logits + i * vocab_size, vocab_size));
+        TFR_TRY(tfr_logprobs_add(&c->prompt_logprobs, c->prompt.data[sample->scored], c->params->logprobs, logits + i * vocab_size,
+                                 vocab_size));
     }
     return TFR_OK;
 }

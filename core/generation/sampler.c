@@ -8,8 +8,8 @@
 #include "base/rng.h"
 #include "base/status.h"
 
-enum tfr_status tfr_sampler_open(struct tfr_sampler *sampler, const struct tfr_pipeline *pipeline,
-                                 uint64_t seed, int64_t vocab_size) {
+enum tfr_status tfr_sampler_open(struct tfr_sampler *sampler, const struct tfr_pipeline *pipeline, uint64_t seed,
+                                 int64_t vocab_size) {
     *sampler = (struct tfr_sampler){.seed = seed};
     TFR_TRY(tfr_processors_open(&sampler->processors, pipeline, vocab_size));
     sampler->scores = tfr_alloc((size_t)vocab_size, sizeof *sampler->scores);
@@ -52,11 +52,10 @@ static enum tfr_status check_best(const struct tfr_sampler *sampler, int64_t pos
     const struct tfr_processors *processors = &sampler->processors;
     const float best = sampler->scores[tfr_best_id(sampler->scores, processors->vocab_size)];
     if (best == INFINITY && processors->pipeline->do_sample) {
-        return tfr_raise(
-            TFR_CHECK,
-            "the scores for position %lld hold infinity; raise sampling.temperature (it is %g) or look for "
-            "it in the weights with --check-weights",
-            (long long)position, processors->pipeline->temperature);
+        return tfr_raise(TFR_CHECK,
+                         "the scores for position %lld hold infinity; raise sampling.temperature (it is %g) or look for "
+                         "it in the weights with --check-weights",
+                         (long long)position, processors->pipeline->temperature);
     }
     if (best == -INFINITY || has_nan(sampler->scores, processors->vocab_size)) {
         return tfr_raise(TFR_CHECK, "no token is left for position %lld: the bans of the sampling section exclude all of them",

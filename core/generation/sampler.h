@@ -16,8 +16,8 @@ struct tfr_sampler {
 };
 
 /* `pipeline` must live as long as it is used. */
-enum tfr_status tfr_sampler_open(struct tfr_sampler *sampler, const struct tfr_pipeline *pipeline,
-                                 uint64_t seed, int64_t vocab_size);
+enum tfr_status tfr_sampler_open(struct tfr_sampler *sampler, const struct tfr_pipeline *pipeline, uint64_t seed,
+                                 int64_t vocab_size);
 /* From here on for these settings and this seed; the working memory stays. */
 void tfr_sampler_use(struct tfr_sampler *sampler, const struct tfr_pipeline *pipeline, uint64_t seed);
 void tfr_sampler_close(struct tfr_sampler *sampler);

@@ -3,15 +3,15 @@
 
 #include <string.h>
 
-#include "base/logits.h"
 #include "base/arena.h"
+#include "base/logits.h"
 #include "base/status.h"
 #include "generation/pipeline.h"
 
 enum tfr_status tfr_sequence_open(struct tfr_sequence *sequence, const struct tfr_params *params, const struct tfr_ids *prompt,
                                   int64_t max_tokens, const struct tfr_tokenizer *tokenizer) {
-    *sequence = (struct tfr_sequence){
-        .params = params, .n_prompt = prompt->n, .max_tokens = max_tokens, .has_text = tokenizer != NULL};
+    *sequence =
+        (struct tfr_sequence){.params = params, .n_prompt = prompt->n, .max_tokens = max_tokens, .has_text = tokenizer != NULL};
     tfr_stream_init(&sequence->stream, tokenizer, &params->stop);
     sequence->finish = max_tokens == 0 ? TFR_FINISH_LENGTH : TFR_FINISH_NONE;
     TFR_TRY(tfr_ids_reserve(&sequence->ids, prompt->n));

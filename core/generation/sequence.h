@@ -39,8 +39,7 @@ struct tfr_score_row tfr_sequence_row(const struct tfr_sequence *sequence);
 void tfr_sequence_stop(struct tfr_sequence *sequence);
 
 /* By one row of logits: of `id`, then of the n_top best, best first, lower ids first among equals. */
-enum tfr_status tfr_logprobs_add(struct tfr_logprob_list *list, int32_t id, int64_t n_top, const float *logits,
-                                 int64_t vocab_size);
+enum tfr_status tfr_logprobs_add(struct tfr_logprob_list *list, int32_t id, int64_t n_top, const float *logits, int64_t vocab_size);
 void tfr_logprobs_free(struct tfr_logprob_list *list);
 
 #endif

@@ -37,8 +37,7 @@ static int fuse_activation(struct tfr_graph *graph, int at) {
         return -1;
     }
     int source = movable_linear(graph, node->arg[0]);
-    if (source < 0 || graph->nodes[source].attrs.activation != TFR_ACT_NONE ||
-        graph->nodes[source].arg[RESIDUAL] >= 0) {
+    if (source < 0 || graph->nodes[source].attrs.activation != TFR_ACT_NONE || graph->nodes[source].arg[RESIDUAL] >= 0) {
         return -1;
     }
     struct tfr_node fused = graph->nodes[source];

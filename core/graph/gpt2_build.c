@@ -189,8 +189,7 @@ static int final_norm(struct tfr_gpt2_builder *b, int x) {
     if (!features->hidden_states && !features->last_hidden && features->head != TFR_HEAD_NONE) {
         return tfr_gpt2_layer_norm(b, "ln_f", tfr_gpt2_gather_rows(b, x), TFR_PARAM_LN_F_WEIGHT, NULL);
     }
-    const struct tfr_value all = {
-        .kind = TFR_VALUE_IO, .io = TFR_IO_HIDDEN, .io_index = (int)b->hparams->n_layer};
+    const struct tfr_value all = {.kind = TFR_VALUE_IO, .io = TFR_IO_HIDDEN, .io_index = (int)b->hparams->n_layer};
     x = tfr_gpt2_layer_norm(b, "ln_f", x, TFR_PARAM_LN_F_WEIGHT, &all);
     return features->head != TFR_HEAD_NONE ? tfr_gpt2_gather_rows(b, x) : x;
 }
@@ -228,13 +227,12 @@ static void model(struct tfr_gpt2_builder *b) {
 
 static enum tfr_status check_spec(const struct tfr_gpt2_spec *spec) {
     if (spec->rows_max < 1 || spec->logits_max < 1) {
-        return tfr_raise(TFR_USAGE, "a step needs room for rows: rows_max = %lld, logits_max = %lld",
-                         (long long)spec->rows_max, (long long)spec->logits_max);
+        return tfr_raise(TFR_USAGE, "a step needs room for rows: rows_max = %lld, logits_max = %lld", (long long)spec->rows_max,
+                         (long long)spec->logits_max);
     }
     for (int64_t i = 0; i < spec->hparams->n_layer; i++) {
         if (spec->owner[i] < 0 || spec->owner[i] >= spec->n_ranks) {
-            return tfr_raise(TFR_USAGE, "block %lld is given to rank %d of %d", (long long)i, spec->owner[i],
-                             spec->n_ranks);
+            return tfr_raise(TFR_USAGE, "block %lld is given to rank %d of %d", (long long)i, spec->owner[i], spec->n_ranks);
         }
     }
     if (spec->ln_f_rank < 0 || spec->ln_f_rank >= spec->n_ranks) {

@@ -41,12 +41,10 @@ static enum tfr_status check_inputs(const struct tfr_graph *graph, int index) {
     for (int i = 0; i < tfr_node_n_in(node); i++) {
         int id = node->arg[i];
         if (id < -1 || id >= graph->n_values) {
-            return tfr_raise(TFR_MODEL, "node %s: argument %d is value %d of %d", node->name, i, id,
-                             graph->n_values);
+            return tfr_raise(TFR_MODEL, "node %s: argument %d is value %d of %d", node->name, i, id, graph->n_values);
         }
         if (id >= 0 && graph->values[id].producer >= index) {
-            return tfr_raise(TFR_MODEL, "node %s: %s is used before it is made", node->name,
-                             graph->values[id].name);
+            return tfr_raise(TFR_MODEL, "node %s: %s is used before it is made", node->name, graph->values[id].name);
         }
         if (id >= 0 && graph->values[id].kind == TFR_VALUE_ACT && graph->values[id].producer < 0) {
             return tfr_raise(TFR_MODEL, "node %s: nothing makes %s", node->name, graph->values[id].name);
@@ -74,8 +72,7 @@ static enum tfr_status check_output(const struct tfr_graph *graph, int index) {
         return TFR_OK;
     }
     if (graph->values[output].producer != index) {
-        return tfr_raise(TFR_MODEL, "value %s has two producers or the wrong one",
-                         graph->values[output].name);
+        return tfr_raise(TFR_MODEL, "value %s has two producers or the wrong one", graph->values[output].name);
     }
     if (!same_shape(&shape, &expected)) {
         char has[96], needs[96];
@@ -151,8 +148,8 @@ enum tfr_status tfr_graph_add_value(struct tfr_graph *graph, const struct tfr_va
     return TFR_OK;
 }
 
-enum tfr_status tfr_graph_add_node(struct tfr_graph *graph, const struct tfr_node *node,
-                                   const struct tfr_value *given, int *output) {
+enum tfr_status tfr_graph_add_node(struct tfr_graph *graph, const struct tfr_node *node, const struct tfr_value *given,
+                                   int *output) {
     void *items = graph->nodes;
     enum tfr_status status = grow(&items, graph->n_nodes, &graph->node_capacity, sizeof(*node));
     graph->nodes = items;

@@ -51,7 +51,7 @@ struct tfr_node {
     int n_args;
     struct tfr_attrs attrs;
     enum tfr_rows_var rows;
-    int64_t layer; /* global block index, -1 outside blocks */
+    int64_t layer;                       /* global block index, -1 outside blocks */
     struct tfr_part part[TFR_MAX_PARTS]; /* TFR_OP_FUSED */
     int n_parts;
     const struct tfr_kernel *declined; /* claimed a pattern that begins here and did not get it */
@@ -92,12 +92,12 @@ enum tfr_gpt2_part {
     TFR_PART_SUMMARY  /* pooled rows to mc_logits, on rank 0 */
 };
 struct tfr_gpt2_features {
-    int32_t part, head; /* enum tfr_gpt2_part, enum tfr_head (DOUBLE is the language model's head here) */
-    int32_t embeds, token_types; /* inputs_embeds instead of ids; token_type_ids are given */
-    int32_t hidden_states, last_hidden; /* outputs: all L + 1 items; the last alone */
-    int32_t cross; /* blocks attend to the encoder too */
+    int32_t part, head;                           /* enum tfr_gpt2_part, enum tfr_head (DOUBLE is the language model's head here) */
+    int32_t embeds, token_types;                  /* inputs_embeds instead of ids; token_type_ids are given */
+    int32_t hidden_states, last_hidden;           /* outputs: all L + 1 items; the last alone */
+    int32_t cross;                                /* blocks attend to the encoder too */
     int32_t weights, mask, cross_mask, head_mask; /* of attention: attrs of the same names */
-    int32_t attention; /* enum tfr_attention_choice */
+    int32_t attention;                            /* enum tfr_attention_choice */
 };
 
 /* Which part of the model, in which shape class. */

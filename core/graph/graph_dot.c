@@ -23,9 +23,8 @@ static void put_node(struct tfr_json_out *out, const struct tfr_graph *graph, in
     }
     bool fused = node->op == TFR_OP_LINEAR && node->attrs.activation != TFR_ACT_NONE;
     bool residual = node->op == TFR_OP_LINEAR && node->arg[3] >= 0;
-    snprintf(line, sizeof(line), "  n%d [label=\"%s\\n%s%s%s%s %s\"];\n", index, node->name, info->name,
-             fused ? " + " : "", fused ? tfr_activation_name(node->attrs.activation) : "",
-             residual ? " + residual" : "", shape);
+    snprintf(line, sizeof(line), "  n%d [label=\"%s\\n%s%s%s%s %s\"];\n", index, node->name, info->name, fused ? " + " : "",
+             fused ? tfr_activation_name(node->attrs.activation) : "", residual ? " + residual" : "", shape);
     tfr_json_put_raw(out, line);
 }
 
@@ -38,8 +37,7 @@ static void put_edges(struct tfr_json_out *out, const struct tfr_graph *graph, i
             snprintf(line, sizeof(line), "  n%d -> n%d;\n", value->producer, index);
             tfr_json_put_raw(out, line);
         } else if (value != NULL && value->kind == TFR_VALUE_IO) {
-            snprintf(line, sizeof(line), "  \"%s\" [shape=ellipse]; \"%s\" -> n%d;\n", value->name,
-                     value->name, index);
+            snprintf(line, sizeof(line), "  \"%s\" [shape=ellipse]; \"%s\" -> n%d;\n", value->name, value->name, index);
             tfr_json_put_raw(out, line);
         }
     }

@@ -16,14 +16,14 @@ static const struct {
     const char *name, *arguments, *flops, *bytes_read, *bytes_written, *text;
     int n_in, n_out;
 } sources[] = {
-#define TFR_OP(NAME, op_name, in, out, args, f, r, w, what)                                                  \
-    {.name = (op_name),                                                                                      \
-     .arguments = (args),                                                                                    \
-     .flops = (f),                                                                                           \
-     .bytes_read = (r),                                                                                      \
-     .bytes_written = (w),                                                                                   \
-     .text = (what),                                                                                         \
-     .n_in = (in),                                                                                           \
+#define TFR_OP(NAME, op_name, in, out, args, f, r, w, what)                                                                        \
+    {.name = (op_name),                                                                                                            \
+     .arguments = (args),                                                                                                          \
+     .flops = (f),                                                                                                                 \
+     .bytes_read = (r),                                                                                                            \
+     .bytes_written = (w),                                                                                                         \
+     .text = (what),                                                                                                               \
+     .n_in = (in),                                                                                                                 \
      .n_out = (out)},
 #include <tfrun/ops.def>
 #undef TFR_OP
@@ -56,8 +56,7 @@ static void parse_arguments(struct tfr_op_info *info, const char *text) {
         text += length + (text[length] == ' ');
     }
     if (n != info->n_in + info->n_out) {
-        tfr_log(TFR_LOG_ERROR, "graph", "ops.def: %s names %d arguments, has %d", info->name, n,
-                info->n_in + info->n_out);
+        tfr_log(TFR_LOG_ERROR, "graph", "ops.def: %s names %d arguments, has %d", info->name, n, info->n_in + info->n_out);
     }
 }
 
@@ -158,8 +157,7 @@ struct tfr_op_facts tfr_op_facts_make(double rows, double sequences, double past
     };
 }
 
-void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *facts,
-                 double value[TFR_DIM_COUNT]) {
+void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *facts, double value[TFR_DIM_COUNT]) {
     memset(value, 0, TFR_DIM_COUNT * sizeof(*value));
     value[TFR_DIM_M] = facts->rows;
     value[TFR_DIM_A] = facts->pairs;

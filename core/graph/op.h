@@ -42,8 +42,7 @@ struct tfr_shape {
 };
 /* Checks the inputs of a node and gives its output shape (rank 0 when it has no output). For recv_hidden,
  * whose output follows from no input, *shape comes in filled. */
-enum tfr_status tfr_op_shape(const struct tfr_graph *graph, const struct tfr_node *node,
-                             struct tfr_shape *shape);
+enum tfr_status tfr_op_shape(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape);
 
 /* FLOPs of an activation per element, counted as in ops.def; erf and log count as one each. */
 double tfr_activation_flops(enum tfr_activation activation);
@@ -56,8 +55,7 @@ struct tfr_op_facts {
 /* `rows` new rows spread over `sequences`, each with `past` cached positions. */
 struct tfr_op_facts tfr_op_facts_make(double rows, double sequences, double past);
 /* Values of the names in the op's formulas for this problem. */
-void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *facts,
-                 double value[TFR_DIM_COUNT]);
+void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *facts, double value[TFR_DIM_COUNT]);
 /* One part of a pattern as a problem of its own. */
 struct tfr_problem tfr_problem_part(const struct tfr_problem *problem, int part);
 /* Fills flops, bytes_read and bytes_written with the least cost; the rest is left as it is. */

@@ -15,27 +15,24 @@ static const struct tfr_value *input(const struct tfr_graph *graph, const struct
 }
 
 /* "node h.0.ln_1: weight is f32 [768], needs ..." */
-static enum tfr_status refuse(const struct tfr_node *node, int arg, const struct tfr_value *value,
-                              const char *needs) {
+static enum tfr_status refuse(const struct tfr_node *node, int arg, const struct tfr_value *value, const char *needs) {
     char shape[96];
-    return tfr_raise(TFR_MODEL, "node %s: %s is %s %s, %s needs %s", node->name,
-                     tfr_op_info(node->op)->argument[arg].name, tfr_dtype_name(value->dtype),
-                     tfr_shape_text(value->rank, value->dim, shape, sizeof(shape)),
+    return tfr_raise(TFR_MODEL, "node %s: %s is %s %s, %s needs %s", node->name, tfr_op_info(node->op)->argument[arg].name,
+                     tfr_dtype_name(value->dtype), tfr_shape_text(value->rank, value->dim, shape, sizeof(shape)),
                      tfr_op_info(node->op)->name, needs);
 }
 
 /* A matrix of activations: f32 [rows, width]. */
 static enum tfr_status check_rows(const struct tfr_graph *graph, const struct tfr_node *node, int arg) {
     const struct tfr_value *value = input(graph, node, arg);
-    if (value->dtype != TFR_DTYPE_F32 || value->rank != 2 || value->rows == TFR_ROWS_NONE ||
-        value->dim[0] < 1 || value->dim[1] < 1) {
+    if (value->dtype != TFR_DTYPE_F32 || value->rank != 2 || value->rows == TFR_ROWS_NONE || value->dim[0] < 1 ||
+        value->dim[1] < 1) {
         return refuse(node, arg, value, "f32 [rows, width]");
     }
     return TFR_OK;
 }
 
-static enum tfr_status check_vector(const struct tfr_graph *graph, const struct tfr_node *node, int arg,
-                                    int64_t n) {
+static enum tfr_status check_vector(const struct tfr_graph *graph, const struct tfr_node *node, int arg, int64_t n) {
     const struct tfr_value *value = input(graph, node, arg);
     if (value->rank != 1 || value->dim[0] != n || value->rows != TFR_ROWS_NONE) {
         return refuse(node, arg, value, "a vector as long as the rows are wide");
@@ -64,12 +61,10 @@ static enum tfr_status check_like(const struct tfr_graph *graph, const struct tf
 }
 
 static struct tfr_shape rows_shape(const struct tfr_value *rows, int64_t width) {
-    return (struct tfr_shape){
-        .dtype = TFR_DTYPE_F32, .rows = rows->rows, .rank = 2, .dim = {rows->dim[0], width}};
+    return (struct tfr_shape){.dtype = TFR_DTYPE_F32, .rows = rows->rows, .rank = 2, .dim = {rows->dim[0], width}};
 }
 
-static enum tfr_status shape_embed(const struct tfr_graph *graph, const struct tfr_node *node,
-                                   struct tfr_shape *shape) {
+static enum tfr_status shape_embed(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     TFR_TRY(check_indices(graph, node, 0));
     TFR_TRY(check_indices(graph, node, 1));
     const struct tfr_value *ids = input(graph, node, 0), *positions = input(graph, node, 1);
@@ -87,8 +82,7 @@ static enum tfr_status shape_embed(const struct tfr_graph *graph, const struct t
     return TFR_OK;
 }
 
-static enum tfr_status shape_layer_norm(const struct tfr_graph *graph, const struct tfr_node *node,
-                                        struct tfr_shape *shape) {
+static enum tfr_status shape_layer_norm(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     TFR_TRY(check_rows(graph, node, 0));
     const struct tfr_value *x = input(graph, node, 0);
     TFR_TRY(check_vector(graph, node, 1, x->dim[1]));
@@ -97,8 +91,7 @@ static enum tfr_status shape_layer_norm(const struct tfr_graph *graph, const str
     return TFR_OK;
 }
 
-static enum tfr_status shape_linear(const struct tfr_graph *graph, const struct tfr_node *node,
-                                    struct tfr_shape *shape) {
+static enum tfr_status shape_linear(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     TFR_TRY(check_rows(graph, node, 0));
     const struct tfr_value *x = input(graph, node, 0), *weight = input(graph, node, 1);
     int k = node->attrs.transposed ? 1 : 0;
@@ -137,31 +130,27 @@ static enum tfr_status check_cache(const struct tfr_graph *graph, const struct t
     return TFR_OK;
 }
 
-static enum tfr_status shape_kv_append(const struct tfr_graph *graph, const struct tfr_node *node,
-                                       struct tfr_shape *shape) {
+static enum tfr_status shape_kv_append(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     *shape = (struct tfr_shape){0};
     TFR_TRY(check_qkv(graph, node, node->attrs.cross ? 2 : 3));
     return check_cache(graph, node);
 }
 
-static enum tfr_status shape_attention(const struct tfr_graph *graph, const struct tfr_node *node,
-                                       struct tfr_shape *shape) {
+static enum tfr_status shape_attention(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     TFR_TRY(check_qkv(graph, node, node->attrs.cross ? 1 : 3));
     TFR_TRY(check_cache(graph, node));
     *shape = rows_shape(input(graph, node, 0), (int64_t)node->attrs.n_heads * node->attrs.head_dim);
     return TFR_OK;
 }
 
-static enum tfr_status shape_activation(const struct tfr_graph *graph, const struct tfr_node *node,
-                                        struct tfr_shape *shape) {
+static enum tfr_status shape_activation(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     TFR_TRY(check_rows(graph, node, 0));
     const struct tfr_value *x = input(graph, node, 0);
     *shape = rows_shape(x, x->dim[1]);
     return TFR_OK;
 }
 
-static enum tfr_status shape_lookup_add(const struct tfr_graph *graph, const struct tfr_node *node,
-                                        struct tfr_shape *shape) {
+static enum tfr_status shape_lookup_add(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     TFR_TRY(shape_activation(graph, node, shape));
     TFR_TRY(check_indices(graph, node, 1));
     const struct tfr_value *table = input(graph, node, 2);
@@ -171,31 +160,26 @@ static enum tfr_status shape_lookup_add(const struct tfr_graph *graph, const str
     return TFR_OK;
 }
 
-static enum tfr_status shape_add(const struct tfr_graph *graph, const struct tfr_node *node,
-                                 struct tfr_shape *shape) {
+static enum tfr_status shape_add(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     TFR_TRY(shape_activation(graph, node, shape));
     return check_like(graph, node, 1, shape);
 }
 
-static enum tfr_status shape_gather_rows(const struct tfr_graph *graph, const struct tfr_node *node,
-                                         struct tfr_shape *shape) {
+static enum tfr_status shape_gather_rows(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     TFR_TRY(check_rows(graph, node, 0));
     TFR_TRY(check_indices(graph, node, 1));
     *shape = rows_shape(input(graph, node, 1), input(graph, node, 0)->dim[1]);
     return TFR_OK;
 }
 
-static enum tfr_status shape_send(const struct tfr_graph *graph, const struct tfr_node *node,
-                                  struct tfr_shape *shape) {
+static enum tfr_status shape_send(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     *shape = (struct tfr_shape){0};
     return check_rows(graph, node, 0);
 }
 
-static enum tfr_status shape_recv(const struct tfr_graph *graph, const struct tfr_node *node,
-                                  struct tfr_shape *shape) {
+static enum tfr_status shape_recv(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     if (shape->rank != 2 || shape->rows == TFR_ROWS_NONE || shape->dtype != TFR_DTYPE_F32) {
-        return tfr_raise(TFR_MODEL, "node %s: recv_hidden needs its output given as f32 [rows, width]",
-                         node->name);
+        return tfr_raise(TFR_MODEL, "node %s: recv_hidden needs its output given as f32 [rows, width]", node->name);
     }
     return TFR_OK;
 }
@@ -209,8 +193,7 @@ static enum tfr_status shape_fused(const struct tfr_graph *graph, const struct t
     return TFR_OK;
 }
 
-typedef enum tfr_status (*shape_fn)(const struct tfr_graph *graph, const struct tfr_node *node,
-                                    struct tfr_shape *shape);
+typedef enum tfr_status (*shape_fn)(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape);
 static const shape_fn rules[TFR_OP_COUNT] = {
     [TFR_OP_EMBED] = shape_embed,
     [TFR_OP_LAYER_NORM] = shape_layer_norm,
@@ -227,13 +210,11 @@ static const shape_fn rules[TFR_OP_COUNT] = {
     [TFR_OP_FUSED] = shape_fused,
 };
 
-enum tfr_status tfr_op_shape(const struct tfr_graph *graph, const struct tfr_node *node,
-                             struct tfr_shape *shape) {
+enum tfr_status tfr_op_shape(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     const struct tfr_op_info *info = tfr_op_info(node->op);
     for (int i = 0; i < info->n_in; i++) {
         if (input(graph, node, i) == NULL && !info->argument[i].optional) {
-            return tfr_raise(TFR_MODEL, "node %s: %s lacks its argument %s", node->name, info->name,
-                             info->argument[i].name);
+            return tfr_raise(TFR_MODEL, "node %s: %s lacks its argument %s", node->name, info->name, info->argument[i].name);
         }
     }
     return rules[node->op](graph, node, shape);

@@ -52,8 +52,7 @@ static enum tfr_status insert_term(struct tfr_poly *poly, const struct tfr_poly_
     return TFR_OK;
 }
 
-static enum tfr_status mul_terms(struct tfr_poly_term *product, const struct tfr_poly_term *a,
-                                 const struct tfr_poly_term *b) {
+static enum tfr_status mul_terms(struct tfr_poly_term *product, const struct tfr_poly_term *a, const struct tfr_poly_term *b) {
     product->factor = a->factor * b->factor;
     for (int d = 0; d < TFR_DIM_COUNT; d++) {
         int power = a->power[d] + b->power[d];
@@ -183,8 +182,7 @@ static size_t append_term(char *text, size_t size, size_t used, const struct tfr
         if (term->power[d] == 0) {
             continue;
         }
-        snprintf(piece, sizeof(piece), term->power[d] > 1 ? "%s%s^%d" : "%s%s", blank, tfr_dim_name(d),
-                 term->power[d]);
+        snprintf(piece, sizeof(piece), term->power[d] > 1 ? "%s%s^%d" : "%s%s", blank, tfr_dim_name(d), term->power[d]);
         used = append(text, size, used, piece);
         blank = " ";
     }

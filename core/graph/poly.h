@@ -12,28 +12,28 @@
 
 /* The names that may stand in a polynomial; a term is printed in this order. EACH(enum name, text, meaning)
  */
-#define TFR_DIM_LIST(EACH)                                                                                   \
-    EACH(L, "L", "blocks")                                                                                   \
-    EACH(B, "B", "sequences in the step")                                                                    \
-    EACH(T, "T", "token rows of the step")                                                                   \
-    EACH(R, "R", "logit rows of the step")                                                                   \
-    EACH(S, "S", "keys a query can see")                                                                     \
-    EACH(P, "P", "cached positions of a sequence")                                                           \
-    EACH(M, "M", "rows of an output")                                                                        \
-    EACH(A, "A", "visible (query, key) pairs of the step")                                                   \
-    EACH(X, "X", "keys read in the step")                                                                    \
-    EACH(K, "K", "inputs of a linear")                                                                       \
-    EACH(N, "N", "outputs of a linear")                                                                      \
-    EACH(C, "C", "n_embd")                                                                                   \
-    EACH(F, "F", "inner width of the MLP")                                                                   \
-    EACH(H, "H", "n_head")                                                                                   \
-    EACH(D, "D", "head_dim")                                                                                 \
-    EACH(V, "V", "vocab_size")                                                                               \
-    EACH(EA, "ea", "bytes per element of activations")                                                       \
-    EACH(EW, "ew", "bytes per element of weights")                                                           \
-    EACH(EK, "ek", "bytes per element of the kv cache")                                                      \
-    EACH(BIAS, "b", "1 with bias, else 0")                                                                   \
-    EACH(RESIDUAL, "r", "1 with residual, else 0")                                                           \
+#define TFR_DIM_LIST(EACH)                                                                                                         \
+    EACH(L, "L", "blocks")                                                                                                         \
+    EACH(B, "B", "sequences in the step")                                                                                          \
+    EACH(T, "T", "token rows of the step")                                                                                         \
+    EACH(R, "R", "logit rows of the step")                                                                                         \
+    EACH(S, "S", "keys a query can see")                                                                                           \
+    EACH(P, "P", "cached positions of a sequence")                                                                                 \
+    EACH(M, "M", "rows of an output")                                                                                              \
+    EACH(A, "A", "visible (query, key) pairs of the step")                                                                         \
+    EACH(X, "X", "keys read in the step")                                                                                          \
+    EACH(K, "K", "inputs of a linear")                                                                                             \
+    EACH(N, "N", "outputs of a linear")                                                                                            \
+    EACH(C, "C", "n_embd")                                                                                                         \
+    EACH(F, "F", "inner width of the MLP")                                                                                         \
+    EACH(H, "H", "n_head")                                                                                                         \
+    EACH(D, "D", "head_dim")                                                                                                       \
+    EACH(V, "V", "vocab_size")                                                                                                     \
+    EACH(EA, "ea", "bytes per element of activations")                                                                             \
+    EACH(EW, "ew", "bytes per element of weights")                                                                                 \
+    EACH(EK, "ek", "bytes per element of the kv cache")                                                                            \
+    EACH(BIAS, "b", "1 with bias, else 0")                                                                                         \
+    EACH(RESIDUAL, "r", "1 with residual, else 0")                                                                                 \
     EACH(ACT, "g", "FLOPs of the activation per element")
 
 enum tfr_dim {

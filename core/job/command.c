@@ -1,6 +1,6 @@
 /* command.c - what every rank does for each kind of message, and the loop of the ranks that follow: see command.h. */
-#include "base/status.h"
 #include "job/command.h"
+#include "base/status.h"
 #include "job/trace_file.h"
 
 #include "rank/step_run.h"

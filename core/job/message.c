@@ -23,7 +23,7 @@ struct copy {
 struct tfr_job {
     struct copy ring[RING]; /* other ranks: the first two hold first parts, the third whole messages */
     int next;
-    uint32_t number; /* of the last message */
+    uint32_t number;         /* of the last message */
     tfr_comm_request posted; /* the receive into ring[next]; -1 none */
 };
 
@@ -79,8 +79,7 @@ void tfr_job_close(struct tfr_engine *engine) {
     if (job == NULL) {
         return;
     }
-    bool is_taken =
-        true; /* one time limit for a rank that is gone, which the end of the communicator tells of */
+    bool is_taken = true; /* one time limit for a rank that is gone, which the end of the communicator tells of */
     for (int i = 0; i < RING; i++) {
         is_taken = is_taken && settle(engine, &job->ring[i]) == TFR_OK;
         tfr_free(job->ring[i].requests);
@@ -101,8 +100,7 @@ struct tfr_message *tfr_message_new(struct tfr_engine *engine, enum tfr_message_
     return copy->message;
 }
 
-static enum tfr_status post(struct tfr_engine *engine, struct copy *copy, const void *bytes, size_t n,
-                            int peer, int tag) {
+static enum tfr_status post(struct tfr_engine *engine, struct copy *copy, const void *bytes, size_t n, int peer, int tag) {
     TFR_TRY(tfr_comm_isend(engine->comm, bytes, n, peer, tag, &copy->requests[copy->n_requests]));
     copy->n_requests++;
     return TFR_OK;

@@ -12,23 +12,23 @@
 #include "rank/slots.h"
 
 /* Every kind, with the function of command.c that every rank runs for it. */
-#define TFR_EACH_MESSAGE(EACH)                                                                                        \
-    EACH(STEP, obey_step)             /* body: struct tfr_step_body */                                               \
-    EACH(OPEN_SLOT, obey_open_slot)   /* part.slot, with room for part.n positions */                                \
-    EACH(CLOSE_SLOT, obey_close_slot) /* part.slot */                                                                \
-    EACH(COPY_SLOT, obey_copy_slot)   /* the first part.n positions of slot `from` into part.slot */                 \
-    EACH(OPEN_CROSS, obey_open_cross) /* room for part.n encoder positions in part.slot; 0: none any more */         \
-    EACH(LOAD_KV, obey_load_kv)       /* body: keys and values of `part` */                                          \
-    EACH(FETCH_KV, obey_fetch_kv)     /* `part` to rank 0 */                                                         \
-    EACH(MEMORY, obey_memory)         /* the peak memory of every rank to rank 0 */                                  \
-    EACH(TRACE, obey_trace)           /* the time stamps of all ranks to rank 0 */                                   \
+#define TFR_EACH_MESSAGE(EACH)                                                                                                     \
+    EACH(STEP, obey_step)             /* body: struct tfr_step_body */                                                             \
+    EACH(OPEN_SLOT, obey_open_slot)   /* part.slot, with room for part.n positions */                                              \
+    EACH(CLOSE_SLOT, obey_close_slot) /* part.slot */                                                                              \
+    EACH(COPY_SLOT, obey_copy_slot)   /* the first part.n positions of slot `from` into part.slot */                               \
+    EACH(OPEN_CROSS, obey_open_cross) /* room for part.n encoder positions in part.slot; 0: none any more */                       \
+    EACH(LOAD_KV, obey_load_kv)       /* body: keys and values of `part` */                                                        \
+    EACH(FETCH_KV, obey_fetch_kv)     /* `part` to rank 0 */                                                                       \
+    EACH(MEMORY, obey_memory)         /* the peak memory of every rank to rank 0 */                                                \
+    EACH(TRACE, obey_trace)           /* the time stamps of all ranks to rank 0 */                                                 \
     EACH(END, obey_end)
 
 enum tfr_message_kind {
 #define TFR_MESSAGE_KIND(name, function) TFR_MESSAGE_##name,
     TFR_EACH_MESSAGE(TFR_MESSAGE_KIND)
 #undef TFR_MESSAGE_KIND
-    TFR_N_MESSAGES
+        TFR_N_MESSAGES
 };
 
 struct tfr_message {

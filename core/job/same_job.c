@@ -24,12 +24,26 @@ static uint64_t mix_text(uint64_t hash, const char *text) {
 }
 
 uint64_t tfr_hparams_fingerprint(const struct tfr_hparams *m) {
-    const double numbers[] = {
-        (double)m->vocab_size, (double)m->n_positions, (double)m->n_embd, (double)m->n_layer, (double)m->n_head,
-        (double)m->n_inner, m->activation, m->layer_norm_epsilon, m->scale_attn_weights,
-        m->scale_attn_by_inverse_layer_idx, m->reorder_and_upcast_attn, m->tie_word_embeddings, m->add_cross_attention,
-        m->is_causal, m->head, (double)m->num_labels, m->summary_type, m->summary_use_proj, m->summary_proj_to_labels,
-        m->allow_missing_head};
+    const double numbers[] = {(double)m->vocab_size,
+                              (double)m->n_positions,
+                              (double)m->n_embd,
+                              (double)m->n_layer,
+                              (double)m->n_head,
+                              (double)m->n_inner,
+                              m->activation,
+                              m->layer_norm_epsilon,
+                              m->scale_attn_weights,
+                              m->scale_attn_by_inverse_layer_idx,
+                              m->reorder_and_upcast_attn,
+                              m->tie_word_embeddings,
+                              m->add_cross_attention,
+                              m->is_causal,
+                              m->head,
+                              (double)m->num_labels,
+                              m->summary_type,
+                              m->summary_use_proj,
+                              m->summary_proj_to_labels,
+                              m->allow_missing_head};
     uint64_t hash = 0;
     for (size_t i = 0; i < TFR_COUNT_OF(numbers); i++) {
         hash = mix_number(hash, numbers[i]);
@@ -65,8 +79,10 @@ static enum tfr_status compare(const struct fingerprints *all, int n_ranks, cons
     for (int rank = 1; rank < n_ranks; rank++) {
         for (int i = 0; i < PARTS; i++) {
             if (all[rank].part[i] != all[0].part[i]) {
-                return tfr_raise(TFR_USAGE, "rank %d has %s than rank 0; start all ranks with the same config and options "
-                                 "on nodes of one kind", rank, names[i]);
+                return tfr_raise(TFR_USAGE,
+                                 "rank %d has %s than rank 0; start all ranks with the same config and options "
+                                 "on nodes of one kind",
+                                 rank, names[i]);
             }
         }
     }
@@ -82,8 +98,7 @@ static enum tfr_status exchange(struct tfr_engine *engine, const struct fingerpr
     TFR_TRY(tfr_comm_agree(engine->comm, all != NULL ? TFR_OK : TFR_RESOURCE));
     enum tfr_status status = tfr_comm_gather(engine->comm, mine, sizeof *mine, all);
     if (status == TFR_OK) {
-        status = tfr_comm_agree(engine->comm,
-                                tfr_engine_rank(engine) == 0 ? compare(all, n_ranks, names) : TFR_OK);
+        status = tfr_comm_agree(engine->comm, tfr_engine_rank(engine) == 0 ? compare(all, n_ranks, names) : TFR_OK);
     }
     tfr_free(all);
     return status;
@@ -110,8 +125,10 @@ enum tfr_status tfr_engine_same_orders(struct tfr_engine *engine) {
             if (mine->k == other->k && mine->n == other->n && mine->dtype == other->dtype &&
                 mine->activation == other->activation && mine->transposed == other->transposed &&
                 (mine->order.kind != other->order.kind || mine->order.k_block != other->order.k_block)) {
-                status = tfr_raise(TFR_USAGE, "this rank has %s than rank 0; run on nodes of one kind, or with "
-                                   "--deterministic=false", names[0]);
+                status = tfr_raise(TFR_USAGE,
+                                   "this rank has %s than rank 0; run on nodes of one kind, or with "
+                                   "--deterministic=false",
+                                   names[0]);
             }
         }
     }

@@ -75,15 +75,12 @@ static enum tfr_status ask_origin(struct tfr_engine *engine, uint64_t *origin_ns
 }
 
 /* Events of this rank as JSON, an array; free out->text. */
-static enum tfr_status own_events(const struct tfr_engine *engine, uint64_t origin_ns,
-                                  struct tfr_json_out *out) {
+static enum tfr_status own_events(const struct tfr_engine *engine, uint64_t origin_ns, struct tfr_json_out *out) {
     *out = (struct tfr_json_out){0};
     tfr_json_begin(out, NULL, '[');
     tfr_trace_put_json(engine->trace, tfr_engine_rank(engine), origin_ns, out);
     tfr_json_end(out, ']');
-    return out->failed
-               ? tfr_raise(TFR_RESOURCE, "no memory for the trace of rank %d", tfr_engine_rank(engine))
-               : TFR_OK;
+    return out->failed ? tfr_raise(TFR_RESOURCE, "no memory for the trace of rank %d", tfr_engine_rank(engine)) : TFR_OK;
 }
 
 static enum tfr_status send_events(struct tfr_engine *engine) {
@@ -134,8 +131,7 @@ static enum tfr_status collect(struct tfr_engine *engine, struct tfr_json_out *o
     for (int peer = 1; peer < n_ranks; peer++) {
         TFR_TRY(tell_time(engine, peer));
     }
-    enum tfr_status status =
-        tfr_comm_agree(engine->comm, own_events(engine, tfr_trace_opened_ns(engine->trace), &own));
+    enum tfr_status status = tfr_comm_agree(engine->comm, own_events(engine, tfr_trace_opened_ns(engine->trace), &own));
     if (status == TFR_OK) {
         put_events(out, own.text, own.size);
     }

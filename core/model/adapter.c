@@ -26,8 +26,8 @@ struct tfr_adapter {
 static enum tfr_status check_dtype(const struct tfr_weight *weight) {
     const enum tfr_dtype dtype = weight->tensor.dtype;
     if (dtype != TFR_DTYPE_F32 && dtype != TFR_DTYPE_F16 && dtype != TFR_DTYPE_BF16) {
-        return tfr_raise(TFR_MODEL, "%s: tensor %.100s has dtype %s; a prefix must be F32, F16 or BF16",
-                         weight->file, weight->name, tfr_dtype_file_name(dtype));
+        return tfr_raise(TFR_MODEL, "%s: tensor %.100s has dtype %s; a prefix must be F32, F16 or BF16", weight->file, weight->name,
+                         tfr_dtype_file_name(dtype));
     }
     return TFR_OK;
 }
@@ -36,8 +36,8 @@ static enum tfr_status check_shape(const struct tfr_weight *weight, int rank, co
     const struct tfr_tensor *tensor = &weight->tensor;
     char has[96], wants[96];
     if (tensor->rank != rank || memcmp(tensor->dim, dim, (size_t)rank * sizeof *dim) != 0) {
-        return tfr_raise(TFR_MODEL, "%s: tensor %.100s has shape %s but the model needs %s", weight->file,
-                         weight->name, tfr_shape_text(tensor->rank, tensor->dim, has, sizeof has),
+        return tfr_raise(TFR_MODEL, "%s: tensor %.100s has shape %s but the model needs %s", weight->file, weight->name,
+                         tfr_shape_text(tensor->rank, tensor->dim, has, sizeof has),
                          tfr_shape_text(rank, dim, wants, sizeof wants));
     }
     return check_dtype(weight);
@@ -75,8 +75,8 @@ static enum tfr_status check_head_count(const struct tfr_adapter *adapter, const
     const size_t whole = adapter->hparams.head == TFR_HEAD_SEQUENCE ? 1 : 2;
     return n == 0 || n == whole
                ? TFR_OK
-               : tfr_raise(TFR_MODEL, "%s: %zu tensors of a head that has %zu; save the adapter again with save_pretrained",
-                           path, n, whole);
+               : tfr_raise(TFR_MODEL, "%s: %zu tensors of a head that has %zu; save the adapter again with save_pretrained", path,
+                           n, whole);
 }
 
 /* What PEFT wrote: the prefix, and possibly a head. */
@@ -86,9 +86,7 @@ static enum tfr_status check_peft(struct tfr_adapter *adapter, const char *path)
     const struct tfr_weight *all = tfr_weights_all(adapter->weights, &n);
     adapter->prompt = tfr_weights_find(adapter->weights, "prompt_embeddings");
     if (adapter->prompt == NULL) {
-        return tfr_raise(
-            TFR_MODEL, "%s: tensor prompt_embeddings is missing; save the adapter again with save_pretrained",
-            path);
+        return tfr_raise(TFR_MODEL, "%s: tensor prompt_embeddings is missing; save the adapter again with save_pretrained", path);
     }
     TFR_TRY(check_shape(adapter->prompt, 2, dim));
     for (size_t i = 0; i < n; i++) {
@@ -135,25 +133,21 @@ static enum tfr_status check_past(struct tfr_adapter *adapter, const char *path)
     for (int64_t i = 0; i < 2 * model->n_layer; i++) {
         const struct tfr_weight *weight = find_past(adapter, i / 2, i % 2 == 1);
         if (weight == NULL) {
-            return tfr_raise(TFR_MODEL, "%s: tensor past_key_values.%lld.%s is missing", path,
-                             (long long)(i / 2), i % 2 == 1 ? "value" : "key");
+            return tfr_raise(TFR_MODEL, "%s: tensor past_key_values.%lld.%s is missing", path, (long long)(i / 2),
+                             i % 2 == 1 ? "value" : "key");
         }
         TFR_TRY(check_shape(weight, 4, dim));
     }
     if ((int64_t)n != 2 * model->n_layer) {
-        return tfr_raise(
-            TFR_MODEL,
-            "%s: %zu tensors, but a prefix has %lld: key and value of each of the model's %lld blocks", path,
-            n, (long long)(2 * model->n_layer), (long long)model->n_layer);
+        return tfr_raise(TFR_MODEL, "%s: %zu tensors, but a prefix has %lld: key and value of each of the model's %lld blocks",
+                         path, n, (long long)(2 * model->n_layer), (long long)model->n_layer);
     }
     return TFR_OK;
 }
 
 static enum tfr_status open_any(struct tfr_adapter *adapter, const char *path) {
     if (!tfr_path_exists(path)) {
-        return tfr_raise(TFR_RESOURCE,
-                         "%s: this prefix is not there; name a folder that PEFT wrote or a safetensors file",
-                         path);
+        return tfr_raise(TFR_RESOURCE, "%s: this prefix is not there; name a folder that PEFT wrote or a safetensors file", path);
     }
     if (tfr_path_is_directory(path)) {
         TFR_TRY(open_peft(adapter, path));
@@ -162,16 +156,14 @@ static enum tfr_status open_any(struct tfr_adapter *adapter, const char *path) {
         TFR_TRY(check_past(adapter, path));
     }
     if (adapter->n < 1 || adapter->n >= adapter->hparams.n_positions) {
-        return tfr_raise(
-            TFR_MODEL,
-            "%s: a prefix of %lld positions is outside 1..%lld (n_positions - 1): a token must fit behind it",
-            path, (long long)adapter->n, (long long)(adapter->hparams.n_positions - 1));
+        return tfr_raise(TFR_MODEL,
+                         "%s: a prefix of %lld positions is outside 1..%lld (n_positions - 1): a token must fit behind it", path,
+                         (long long)adapter->n, (long long)(adapter->hparams.n_positions - 1));
     }
     return TFR_OK;
 }
 
-enum tfr_status tfr_adapter_open(struct tfr_adapter **adapter, const char *path,
-                                 const struct tfr_hparams *hparams) {
+enum tfr_status tfr_adapter_open(struct tfr_adapter **adapter, const char *path, const struct tfr_hparams *hparams) {
     *adapter = NULL;
     struct tfr_adapter *opened = tfr_alloc(1, sizeof *opened);
     if (opened == NULL) {
@@ -204,9 +196,8 @@ static enum tfr_status read_floats(const struct tfr_weight *weight, int64_t firs
     tfr_to_f32(to, (const uint8_t *)weight->tensor.data + (size_t)first * tfr_dtype_size(dtype), dtype, n);
     for (int64_t i = 0; i < n; i++) {
         if (!isfinite(to[i])) {
-            return tfr_raise(
-                TFR_MODEL, "model.prefix: %s: tensor %.100s holds %s at element %lld; the adapter is damaged",
-                weight->file, weight->name, isnan(to[i]) ? "NaN" : "an infinity", (long long)(first + i));
+            return tfr_raise(TFR_MODEL, "model.prefix: %s: tensor %.100s holds %s at element %lld; the adapter is damaged",
+                             weight->file, weight->name, isnan(to[i]) ? "NaN" : "an infinity", (long long)(first + i));
         }
     }
     return TFR_OK;
@@ -233,8 +224,7 @@ enum tfr_status tfr_adapter_block(const struct tfr_adapter *adapter, int64_t lay
 
 const struct tfr_weight *tfr_adapter_head(const struct tfr_adapter *adapter, const char *name) {
     size_t n = 0;
-    const struct tfr_weight *all =
-        adapter != NULL && adapter->prompt != NULL ? tfr_weights_all(adapter->weights, &n) : NULL;
+    const struct tfr_weight *all = adapter != NULL && adapter->prompt != NULL ? tfr_weights_all(adapter->weights, &n) : NULL;
     for (size_t i = 0; i < n; i++) {
         const char *own = head_name(all[i].name);
         if (own != NULL && strcmp(own, name) == 0) {

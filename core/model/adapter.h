@@ -14,8 +14,7 @@
 
 struct tfr_adapter;
 
-enum tfr_status tfr_adapter_open(struct tfr_adapter **adapter, const char *path,
-                                 const struct tfr_hparams *hparams);
+enum tfr_status tfr_adapter_open(struct tfr_adapter **adapter, const char *path, const struct tfr_hparams *hparams);
 void tfr_adapter_close(struct tfr_adapter *adapter);
 int64_t tfr_adapter_positions(const struct tfr_adapter *adapter);
 /* Keys [H][tokens][C / H] of a block, then its values; NaN and infinity are refused. */

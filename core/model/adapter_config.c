@@ -11,9 +11,8 @@
 static const char *const without_effect[] = {
     "auto_mapping", "base_model_name_or_path", "encoder_dropout", "encoder_hidden_size", "inference_mode",
     "init_weights", "modules_to_save",         "peft_version",    "prefix_projection",   "revision"};
-static const char *const honoured[] = {
-    "peft_type",           "task_type", "num_virtual_tokens",        "num_layers",
-    "num_attention_heads", "token_dim", "num_transformer_submodules"};
+static const char *const honoured[] = {"peft_type",           "task_type", "num_virtual_tokens",        "num_layers",
+                                       "num_attention_heads", "token_dim", "num_transformer_submodules"};
 
 static bool is_among(const char *key, const char *const *keys, size_t n) {
     for (size_t i = 0; i < n; i++) {
@@ -25,11 +24,9 @@ static bool is_among(const char *key, const char *const *keys, size_t n) {
 }
 
 static enum tfr_status check_keys(const struct tfr_json_doc *doc) {
-    for (const tfr_json *node = tfr_json_first(tfr_json_root(doc)); node != NULL;
-         node = tfr_json_next(node)) {
+    for (const tfr_json *node = tfr_json_first(tfr_json_root(doc)); node != NULL; node = tfr_json_next(node)) {
         const char *key = tfr_json_key(node);
-        if (!is_among(key, without_effect, TFR_COUNT_OF(without_effect)) &&
-            !is_among(key, honoured, TFR_COUNT_OF(honoured))) {
+        if (!is_among(key, without_effect, TFR_COUNT_OF(without_effect)) && !is_among(key, honoured, TFR_COUNT_OF(honoured))) {
             return tfr_raise(TFR_UNSUPPORTED,
                              "%s: %.64s is no key of a prefix that tfrun knows; take it out if it does not "
                              "change what the model computes",
@@ -44,12 +41,9 @@ static const struct {
 } kinds[] = {
     {"PREFIX_TUNING", "a prefix", "give its folder with --prefix"},
     {"LORA", "a LoRA adapter", "give its folder with --adapter"},
-    {"PROMPT_TUNING", "embeddings before the text",
-     "pass them with the text's own as inputs_embeds of `tfrun forward`"},
-    {"P_TUNING", "embeddings before the text",
-     "pass them with the text's own as inputs_embeds of `tfrun forward`"},
-    {"MULTITASK_PROMPT_TUNING", "embeddings before the text",
-     "pass them with the text's own as inputs_embeds of `tfrun forward`"},
+    {"PROMPT_TUNING", "embeddings before the text", "pass them with the text's own as inputs_embeds of `tfrun forward`"},
+    {"P_TUNING", "embeddings before the text", "pass them with the text's own as inputs_embeds of `tfrun forward`"},
+    {"MULTITASK_PROMPT_TUNING", "embeddings before the text", "pass them with the text's own as inputs_embeds of `tfrun forward`"},
 };
 
 /* Each kind with the way to run it all the same. */
@@ -57,16 +51,15 @@ enum tfr_status tfr_adapter_check_type(const struct tfr_json_doc *doc, const cha
     const tfr_json *node = tfr_json_member(tfr_json_root(doc), "peft_type");
     const char *type = node != NULL ? tfr_json_string(node) : NULL;
     if (type == NULL) {
-        return tfr_raise(TFR_MODEL, "%s: peft_type is missing; this is not a file of PEFT",
-                         tfr_json_name(doc));
+        return tfr_raise(TFR_MODEL, "%s: peft_type is missing; this is not a file of PEFT", tfr_json_name(doc));
     }
     if (strcmp(type, wanted) == 0) {
         return TFR_OK;
     }
     for (size_t i = 0; i < TFR_COUNT_OF(kinds); i++) {
         if (strcmp(type, kinds[i].type) == 0) {
-            return tfr_raise(TFR_UNSUPPORTED, "%s: peft_type = %s, %s, where %s is needed; %s",
-                             tfr_json_name(doc), type, kinds[i].what, wanted, kinds[i].fix);
+            return tfr_raise(TFR_UNSUPPORTED, "%s: peft_type = %s, %s, where %s is needed; %s", tfr_json_name(doc), type,
+                             kinds[i].what, wanted, kinds[i].fix);
         }
     }
     return tfr_raise(TFR_UNSUPPORTED,
@@ -102,12 +95,11 @@ enum tfr_status tfr_adapter_check_task(const struct tfr_json_doc *doc, const str
                                    tfr_json_name(doc), task, tasks[i].class);
         }
     }
-    return tfr_raise(TFR_UNSUPPORTED, "%s: task_type = %.32s is none that a GPT-2 model has",
-                     tfr_json_name(doc), task != NULL ? task : "(no text)");
+    return tfr_raise(TFR_UNSUPPORTED, "%s: task_type = %.32s is none that a GPT-2 model has", tfr_json_name(doc),
+                     task != NULL ? task : "(no text)");
 }
 
-static enum tfr_status check_numbers(const struct tfr_json_doc *doc, const struct tfr_hparams *hparams,
-                                     int64_t *n) {
+static enum tfr_status check_numbers(const struct tfr_json_doc *doc, const struct tfr_hparams *hparams, int64_t *n) {
     const struct {
         const char *key, *name;
         int64_t wanted; /* -1: anything */
@@ -125,10 +117,8 @@ static enum tfr_status check_numbers(const struct tfr_json_doc *doc, const struc
             return tfr_raise(TFR_MODEL, "%s: %s must be a whole number", tfr_json_name(doc), numbers[i].key);
         }
         if (numbers[i].wanted >= 0 && value != numbers[i].wanted) {
-            return tfr_raise(
-                TFR_MODEL, "%s: %s = %lld, but the model has %s = %lld; the adapter belongs to another model",
-                tfr_json_name(doc), numbers[i].key, (long long)value, numbers[i].name,
-                (long long)numbers[i].wanted);
+            return tfr_raise(TFR_MODEL, "%s: %s = %lld, but the model has %s = %lld; the adapter belongs to another model",
+                             tfr_json_name(doc), numbers[i].key, (long long)value, numbers[i].name, (long long)numbers[i].wanted);
         }
         *n = i == 0 ? value : *n;
     }
@@ -145,8 +135,7 @@ static enum tfr_status check(const struct tfr_json_doc *doc, const struct tfr_hp
     return check_numbers(doc, hparams, n);
 }
 
-enum tfr_status tfr_adapter_read_config(const char *directory, const struct tfr_hparams *hparams,
-                                        int64_t *n) {
+enum tfr_status tfr_adapter_read_config(const char *directory, const struct tfr_hparams *hparams, int64_t *n) {
     struct tfr_json_doc *doc = NULL;
     enum tfr_status status = tfr_adapter_open_config(&doc, directory);
     if (status == TFR_OK) {

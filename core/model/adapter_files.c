@@ -20,8 +20,7 @@ enum tfr_status tfr_adapter_open_config(struct tfr_json_doc **doc, const char *d
     char *path = tfr_path_join(directory, "adapter_config.json");
     enum tfr_status status = path != NULL ? TFR_OK : TFR_RESOURCE;
     if (status == TFR_OK && !tfr_path_exists(path)) {
-        status = tfr_raise(
-            TFR_RESOURCE, "%s: no adapter_config.json here; this is not a folder that PEFT wrote", directory);
+        status = tfr_raise(TFR_RESOURCE, "%s: no adapter_config.json here; this is not a folder that PEFT wrote", directory);
     }
     if (status == TFR_OK) {
         status = tfr_json_open_file(doc, path, TFR_MODEL);
@@ -44,14 +43,12 @@ enum tfr_status tfr_adapter_open_weights(struct tfr_weights **weights, const cha
             return status;
         }
     }
-    return tfr_raise(TFR_RESOURCE, "%s: no adapter_model.safetensors and no adapter_model.bin here",
-                     directory);
+    return tfr_raise(TFR_RESOURCE, "%s: no adapter_model.safetensors and no adapter_model.bin here", directory);
 }
 
 static bool is_same_folder(const char *a, const char *b) {
     struct stat facts_a, facts_b;
-    return stat(a, &facts_a) == 0 && stat(b, &facts_b) == 0 && facts_a.st_dev == facts_b.st_dev &&
-           facts_a.st_ino == facts_b.st_ino;
+    return stat(a, &facts_a) == 0 && stat(b, &facts_b) == 0 && facts_a.st_dev == facts_b.st_dev && facts_a.st_ino == facts_b.st_ino;
 }
 
 static bool equal_tensors(const struct tfr_weights *a, const struct tfr_weights *b) {
@@ -63,8 +60,7 @@ static bool equal_tensors(const struct tfr_weights *a, const struct tfr_weights 
         const struct tfr_weight *other = tfr_weights_find(b, all[i].name);
         const struct tfr_tensor *tensor = &all[i].tensor;
         const size_t bytes = tfr_tensor_bytes(tensor);
-        is_equal = other != NULL && other->tensor.dtype == tensor->dtype &&
-                   tfr_tensor_bytes(&other->tensor) == bytes &&
+        is_equal = other != NULL && other->tensor.dtype == tensor->dtype && tfr_tensor_bytes(&other->tensor) == bytes &&
                    (bytes == 0 || memcmp(other->tensor.data, tensor->data, bytes) == 0);
         tfr_weights_drop(a, &all[i]);
     }
@@ -76,9 +72,8 @@ static bool equal_tensors(const struct tfr_weights *a, const struct tfr_weights 
 static bool has_same_weights(const struct tfr_config *config, const char *directory) {
     char *here = NULL, *there = NULL;
     struct tfr_weights *a = NULL, *b = NULL;
-    const bool is_same =
-        tfr_model_find_weights(config, &here) == TFR_OK && tfr_weights_find_in(directory, &there) == TFR_OK &&
-        tfr_weights_open(&a, here) == TFR_OK && tfr_weights_open(&b, there) == TFR_OK && equal_tensors(a, b);
+    const bool is_same = tfr_model_find_weights(config, &here) == TFR_OK && tfr_weights_find_in(directory, &there) == TFR_OK &&
+                         tfr_weights_open(&a, here) == TFR_OK && tfr_weights_open(&b, there) == TFR_OK && equal_tensors(a, b);
     tfr_weights_close(a);
     tfr_weights_close(b);
     tfr_free(here);
@@ -130,8 +125,7 @@ static enum tfr_status check_beside(const struct tfr_config *config) {
     if (status == TFR_OK) {
         status = check_base(config, tfr_lora_base(&lora));
     } else {
-        status = tfr_raise_prefix(status,
-                                  "an adapter lies beside the weights (--adapter-beside ignore leaves it)");
+        status = tfr_raise_prefix(status, "an adapter lies beside the weights (--adapter-beside ignore leaves it)");
     }
     tfr_lora_config_close(&lora);
     return status;
@@ -148,16 +142,14 @@ enum tfr_status tfr_lora_find(const struct tfr_config *config, char **directory)
     *directory = NULL;
     if (options->model_adapter != NULL) {
         if (!tfr_path_is_directory(options->model_adapter)) {
-            return tfr_raise(TFR_RESOURCE,
-                             "%s: this adapter is not there; --adapter names a folder that PEFT wrote",
+            return tfr_raise(TFR_RESOURCE, "%s: this adapter is not there; --adapter names a folder that PEFT wrote",
                              options->model_adapter);
         }
         *directory = tfr_strdup(options->model_adapter);
         return *directory != NULL ? TFR_OK : TFR_RESOURCE;
     }
     /* --prefix may name the very adapter that lies here. */
-    const bool is_prefix =
-        options->model_prefix != NULL && is_same_folder(options->model_prefix, config->directory);
+    const bool is_prefix = options->model_prefix != NULL && is_same_folder(options->model_prefix, config->directory);
     if (options->model_adapter_beside == TFR_BESIDE_IGNORE || is_prefix || !has_adapter(config->directory)) {
         return TFR_OK;
     }

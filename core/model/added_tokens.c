@@ -27,8 +27,7 @@ static enum tfr_status reserve_token(struct tfr_added_set *set) {
     return TFR_OK;
 }
 
-enum tfr_status tfr_added_put(struct tfr_added_set *set, const char *content, size_t size, int32_t id,
-                              int flags) {
+enum tfr_status tfr_added_put(struct tfr_added_set *set, const char *content, size_t size, int32_t id, int flags) {
     TFR_TRY(reserve_token(set));
     char *copy = tfr_strndup(content, size);
     if (copy == NULL) {
@@ -67,9 +66,8 @@ static enum tfr_status open_automaton(struct tfr_added_set *set, int pass) {
         return TFR_RESOURCE;
     }
     for (size_t i = low; i < high; i++) {
-        words[i - low] = (struct tfr_suffix_word){.text = (const uint8_t *)set->token[i].content,
-                                                  .size = set->token[i].size,
-                                                  .name = (uint32_t)i + 1};
+        words[i - low] = (struct tfr_suffix_word){
+            .text = (const uint8_t *)set->token[i].content, .size = set->token[i].size, .name = (uint32_t)i + 1};
     }
     const enum tfr_status status = tfr_suffix_open(&set->long_ones[pass], words, high - low);
     tfr_free(words);
@@ -102,8 +100,7 @@ void tfr_added_close(struct tfr_added_set *set) {
 
 /* First token of [low, high) whose byte at `depth` is not below `byte`; all of them share depth bytes and are
  * longer. */
-static size_t first_not_below(const struct tfr_added_token *token, size_t low, size_t high, size_t depth,
-                              unsigned byte) {
+static size_t first_not_below(const struct tfr_added_token *token, size_t low, size_t high, size_t depth, unsigned byte) {
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
         if ((uint8_t)token[middle].content[depth] < byte) {
@@ -116,8 +113,8 @@ static size_t first_not_below(const struct tfr_added_token *token, size_t low, s
 }
 
 /* Longest token of [low, high) that stands at the start of `text`. */
-static const struct tfr_added_token *longest_at(const struct tfr_added_token *token, size_t low, size_t high,
-                                                const uint8_t *text, size_t size, uint64_t *steps) {
+static const struct tfr_added_token *longest_at(const struct tfr_added_token *token, size_t low, size_t high, const uint8_t *text,
+                                                size_t size, uint64_t *steps) {
     const struct tfr_added_token *found = NULL;
     for (size_t depth = 0; low < high; depth++) {
         ++*steps;
@@ -134,8 +131,7 @@ static const struct tfr_added_token *longest_at(const struct tfr_added_token *to
     return found;
 }
 
-struct tfr_added_scan tfr_added_scan_of(const struct tfr_added_set *set, int pass, const uint8_t *text,
-                                        size_t size) {
+struct tfr_added_scan tfr_added_scan_of(const struct tfr_added_set *set, int pass, const uint8_t *text, size_t size) {
     return (struct tfr_added_scan){.set = set, .pass = pass, .text = text, .size = size};
 }
 
@@ -153,8 +149,7 @@ static const struct tfr_added_token *next_short(struct tfr_added_scan *scan, siz
         if (!set->starts[scan->pass][scan->text[i]]) {
             continue;
         }
-        const struct tfr_added_token *found =
-            longest_at(set->token, low, high, scan->text + i, scan->size - i, &scan->steps);
+        const struct tfr_added_token *found = longest_at(set->token, low, high, scan->text + i, scan->size - i, &scan->steps);
         if (found != NULL) {
             *at = i;
             return found;
@@ -180,8 +175,7 @@ static enum tfr_status move_window(struct tfr_added_scan *scan, size_t from) {
     return TFR_OK;
 }
 
-enum tfr_status tfr_added_next(struct tfr_added_scan *scan, size_t from, size_t *at,
-                               const struct tfr_added_token **found) {
+enum tfr_status tfr_added_next(struct tfr_added_scan *scan, size_t from, size_t *at, const struct tfr_added_token **found) {
     *found = NULL;
     if (scan->set->long_ones[scan->pass].state == NULL) {
         *found = next_short(scan, from, at);

@@ -28,15 +28,13 @@ struct tfr_added_token {
 struct tfr_added_set {
     struct tfr_added_token *token; /* after finish: sorted by pass, then content */
     size_t n, capacity;
-    size_t n_first;      /* tokens of the first pass */
-    bool starts[2][256]; /* by pass: a token starts with this byte */
-    struct tfr_suffix_automaton
-        long_ones[2]; /* by pass, where a token is so long that trying each place costs too much */
+    size_t n_first;                           /* tokens of the first pass */
+    bool starts[2][256];                      /* by pass: a token starts with this byte */
+    struct tfr_suffix_automaton long_ones[2]; /* by pass, where a token is so long that trying each place costs too much */
 };
 
 /* Adds a token; the caller sees to it that none comes twice or is empty. */
-enum tfr_status tfr_added_put(struct tfr_added_set *set, const char *content, size_t size, int32_t id,
-                              int flags);
+enum tfr_status tfr_added_put(struct tfr_added_set *set, const char *content, size_t size, int32_t id, int flags);
 enum tfr_status tfr_added_finish(struct tfr_added_set *set);
 void tfr_added_close(struct tfr_added_set *set);
 
@@ -50,13 +48,11 @@ struct tfr_added_scan {
     size_t begin, end;
     uint64_t steps; /* work done: at most 130 for each byte */
 };
-struct tfr_added_scan tfr_added_scan_of(const struct tfr_added_set *set, int pass, const uint8_t *text,
-                                        size_t size);
+struct tfr_added_scan tfr_added_scan_of(const struct tfr_added_set *set, int pass, const uint8_t *text, size_t size);
 void tfr_added_scan_close(struct tfr_added_scan *scan);
 
 /* Next match at or after `from`, which does not fall; *found is NULL if there is none. *at is where it
  * starts. */
-enum tfr_status tfr_added_next(struct tfr_added_scan *scan, size_t from, size_t *at,
-                               const struct tfr_added_token **found);
+enum tfr_status tfr_added_next(struct tfr_added_scan *scan, size_t from, size_t *at, const struct tfr_added_token **found);
 
 #endif

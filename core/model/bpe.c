@@ -92,8 +92,7 @@ static enum tfr_status scratch_reserve(struct tfr_bpe_scratch *scratch, size_t n
     scratch->rank = tfr_alloc(capacity, sizeof(*scratch->rank));
     scratch->next = tfr_alloc(capacity, sizeof(*scratch->next));
     scratch->previous = tfr_alloc(capacity, sizeof(*scratch->previous));
-    if (scratch->heap == NULL || scratch->rank == NULL || scratch->next == NULL ||
-        scratch->previous == NULL) {
+    if (scratch->heap == NULL || scratch->rank == NULL || scratch->next == NULL || scratch->previous == NULL) {
         tfr_bpe_scratch_free(scratch);
         return TFR_RESOURCE;
     }
@@ -156,8 +155,7 @@ static uint64_t heap_pop(uint64_t *heap, size_t *n) {
 
 /* Looks up the pair that starts at node `at` and queues it. rank[at] tells later which queued entry is valid:
  * a rank names one pair, so an entry with another rank is stale. */
-static void queue_pair(const struct tfr_bpe *bpe, struct tfr_bpe_scratch *s, const int32_t *id, uint32_t at,
-                       size_t *n_heap) {
+static void queue_pair(const struct tfr_bpe *bpe, struct tfr_bpe_scratch *s, const int32_t *id, uint32_t at, size_t *n_heap) {
     const uint32_t next = s->next[at];
     s->rank[at] = next == NO_NODE ? NO_RANK : pair_rank(bpe, id[at], id[next]);
     if (s->rank[at] != NO_RANK) {
@@ -166,8 +164,7 @@ static void queue_pair(const struct tfr_bpe *bpe, struct tfr_bpe_scratch *s, con
 }
 
 /* Node `at` takes the merged id; its right neighbour leaves the list. */
-static void merge_node(const struct tfr_bpe *bpe, struct tfr_bpe_scratch *s, int32_t *id, uint32_t at,
-                       size_t *n_heap) {
+static void merge_node(const struct tfr_bpe *bpe, struct tfr_bpe_scratch *s, int32_t *id, uint32_t at, size_t *n_heap) {
     const uint32_t gone = s->next[at], after = s->next[gone];
     id[at] = bpe->merged[s->rank[at]];
     s->rank[gone] = NO_RANK;
@@ -204,11 +201,10 @@ static size_t merge_long(const struct tfr_bpe *bpe, struct tfr_bpe_scratch *s, i
     return left;
 }
 
-enum tfr_status tfr_bpe_encode(const struct tfr_bpe *bpe, struct tfr_bpe_scratch *scratch,
-                               const uint8_t *piece, size_t size, struct tfr_ids *ids) {
+enum tfr_status tfr_bpe_encode(const struct tfr_bpe *bpe, struct tfr_bpe_scratch *scratch, const uint8_t *piece, size_t size,
+                               struct tfr_ids *ids) {
     if (size >= INT32_MAX) {
-        return tfr_raise(TFR_RESOURCE, "tokenizer: a piece of %zu bytes without a break, the limit is %d",
-                         size, INT32_MAX);
+        return tfr_raise(TFR_RESOURCE, "tokenizer: a piece of %zu bytes without a break, the limit is %d", size, INT32_MAX);
     }
     TFR_TRY(tfr_ids_reserve(ids, size));
     int32_t *id = ids->data + ids->n;

@@ -40,7 +40,7 @@ struct tfr_bpe_scratch {
 void tfr_bpe_scratch_free(struct tfr_bpe_scratch *scratch);
 
 /* Appends the ids of one piece. A byte without a token (byte_id < 0) is as if it were not there. */
-enum tfr_status tfr_bpe_encode(const struct tfr_bpe *bpe, struct tfr_bpe_scratch *scratch,
-                               const uint8_t *piece, size_t size, struct tfr_ids *ids);
+enum tfr_status tfr_bpe_encode(const struct tfr_bpe *bpe, struct tfr_bpe_scratch *scratch, const uint8_t *piece, size_t size,
+                               struct tfr_ids *ids);
 
 #endif

@@ -36,8 +36,8 @@ struct plan {
     double range, residual_range; /* standard deviations */
 };
 
-static void add_tensor(struct plan *plan, const struct tfr_hparams *hparams, enum tfr_param param,
-                       int64_t layer, enum tfr_dtype dtype) {
+static void add_tensor(struct plan *plan, const struct tfr_hparams *hparams, enum tfr_param param, int64_t layer,
+                       enum tfr_dtype dtype) {
     struct tensor_rule *rule = &plan->rules[plan->n];
     struct tfr_weight_spec *spec = &plan->specs[plan->n];
     plan->n++;
@@ -49,13 +49,11 @@ static void add_tensor(struct plan *plan, const struct tfr_hparams *hparams, enu
 }
 
 /* Embeddings, blocks, final layer norm, head: the order in which a reader meets them. */
-static enum tfr_status make_plan(struct plan *plan, const struct tfr_hparams *hparams, enum tfr_dtype dtype,
-                                 uint64_t seed) {
+static enum tfr_status make_plan(struct plan *plan, const struct tfr_hparams *hparams, enum tfr_dtype dtype, uint64_t seed) {
     const size_t n = (size_t)hparams->n_layer * TFR_PARAM_PER_BLOCK + TFR_PARAM_COUNT - TFR_PARAM_PER_BLOCK;
-    *plan =
-        (struct plan){.seed = seed,
-                      .range = hparams->initializer_range,
-                      .residual_range = hparams->initializer_range / sqrt(2.0 * (double)hparams->n_layer)};
+    *plan = (struct plan){.seed = seed,
+                          .range = hparams->initializer_range,
+                          .residual_range = hparams->initializer_range / sqrt(2.0 * (double)hparams->n_layer)};
     plan->specs = tfr_alloc(n, sizeof(plan->specs[0]));
     plan->rules = tfr_alloc(n, sizeof(plan->rules[0]));
     if (plan->specs == NULL || plan->rules == NULL) {
@@ -87,8 +85,7 @@ static void free_plan(struct plan *plan) {
 }
 
 /* Elements [first, first + n) of a tensor of normals. */
-static void fill_normal(float *values, uint64_t seed, size_t tensor, int64_t first, int64_t n,
-                        double deviation) {
+static void fill_normal(float *values, uint64_t seed, size_t tensor, int64_t first, int64_t n, double deviation) {
     double pair[2] = {0};
     for (int64_t i = 0; i < n; i++) {
         const uint64_t element = (uint64_t)(first + i);
@@ -158,9 +155,8 @@ static enum tfr_status refuse_existing(const char *directory) {
         const bool exists = tfr_path_exists(path);
         tfr_free(path);
         if (exists) {
-            return tfr_raise(TFR_USAGE,
-                             "%s: already holds a model (%s); choose another folder or give --force",
-                             directory, names[i]);
+            return tfr_raise(TFR_USAGE, "%s: already holds a model (%s); choose another folder or give --force", directory,
+                             names[i]);
         }
     }
     return TFR_OK;
@@ -210,12 +206,8 @@ static enum tfr_status copy_file(struct small_files *files, const char *from, co
 
 /* Every tokenizer file that is there; which of them are needed is the tokenizer's business. */
 static enum tfr_status copy_tokenizer(const struct tfr_config *config, const char *directory, struct small_files *files) {
-    static const char *const names[] = {"vocab.json",
-                                        "merges.txt",
-                                        "tokenizer.json",
-                                        "added_tokens.json",
-                                        "special_tokens_map.json",
-                                        "tokenizer_config.json"};
+    static const char *const names[] = {
+        "vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"};
     const char *source = config->options.model_tokenizer;
     source = source != NULL ? source : config->directory;
     const bool is_file = !tfr_path_is_directory(source);
@@ -251,15 +243,13 @@ static enum tfr_status copy_small(const struct tfr_config *config, const char *d
 static enum tfr_status check_source(const struct tfr_config *config) {
     const char *tokenizer = config->options.model_tokenizer;
     if (tokenizer != NULL && !tfr_path_exists(tokenizer)) {
-        return tfr_raise(TFR_RESOURCE,
-                         "%s: there is no such tokenizer; correct tfrun.model.tokenizer or give --tokenizer",
+        return tfr_raise(TFR_RESOURCE, "%s: there is no such tokenizer; correct tfrun.model.tokenizer or give --tokenizer",
                          tokenizer);
     }
     return TFR_OK;
 }
 
-static enum tfr_status write_weights(const struct tfr_hparams *hparams, const char *path,
-                                     enum tfr_dtype dtype, uint64_t seed) {
+static enum tfr_status write_weights(const struct tfr_hparams *hparams, const char *path, enum tfr_dtype dtype, uint64_t seed) {
     struct plan plan;
     enum tfr_status status = make_plan(&plan, hparams, dtype, seed);
     if (status == TFR_OK) {
@@ -269,11 +259,10 @@ static enum tfr_status write_weights(const struct tfr_hparams *hparams, const ch
     return status;
 }
 
-enum tfr_status tfr_model_init(const struct tfr_config *config, const char *directory, enum tfr_dtype dtype,
-                               uint64_t seed, bool force) {
+enum tfr_status tfr_model_init(const struct tfr_config *config, const char *directory, enum tfr_dtype dtype, uint64_t seed,
+                               bool force) {
     if (dtype != TFR_DTYPE_F32 && dtype != TFR_DTYPE_BF16) {
-        return tfr_raise(TFR_USAGE, "a new checkpoint is stored in f32 or bf16, not in %s",
-                         tfr_dtype_name(dtype));
+        return tfr_raise(TFR_USAGE, "a new checkpoint is stored in f32 or bf16, not in %s", tfr_dtype_name(dtype));
     }
     if (!force) {
         TFR_TRY(refuse_existing(directory));

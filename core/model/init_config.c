@@ -55,8 +55,7 @@ static size_t find_changes(const struct tfr_json_doc *doc, const char *text, str
             int line, column;
             tfr_json_place(doc, node, &line, &column);
             const size_t begin = offset_of(text, line, column);
-            changes[n++] =
-                (struct change){.begin = begin, .end = string_end(text, begin), .value = keys[i].value};
+            changes[n++] = (struct change){.begin = begin, .end = string_end(text, begin), .value = keys[i].value};
         }
     }
     if (n == 2 && changes[0].begin > changes[1].begin) {
@@ -67,8 +66,8 @@ static size_t find_changes(const struct tfr_json_doc *doc, const char *text, str
     return n;
 }
 
-static enum tfr_status write_changed(struct tfr_outfile *out, const char *text, size_t size,
-                                     const struct change *changes, size_t n) {
+static enum tfr_status write_changed(struct tfr_outfile *out, const char *text, size_t size, const struct change *changes,
+                                     size_t n) {
     size_t at = 0;
     for (size_t i = 0; i < n; i++) {
         TFR_TRY(tfr_outfile_write(out, text + at, changes[i].begin - at));
@@ -78,8 +77,7 @@ static enum tfr_status write_changed(struct tfr_outfile *out, const char *text, 
     return tfr_outfile_write(out, text + at, size - at);
 }
 
-static enum tfr_status write_config(struct tfr_outfile *out, const char *text, size_t size,
-                                    const struct tfr_json_doc *doc) {
+static enum tfr_status write_config(struct tfr_outfile *out, const char *text, size_t size, const struct tfr_json_doc *doc) {
     struct change changes[MAX_CHANGES];
     const size_t n = find_changes(doc, text, changes);
     return write_changed(out, text, size, changes, n);

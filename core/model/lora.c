@@ -42,65 +42,56 @@ static const struct {
 };
 
 static size_t slot_index(const struct tfr_hparams *hparams, enum tfr_param param, int64_t layer) {
-    return param < TFR_PARAM_PER_BLOCK
-               ? (size_t)(layer * TFR_PARAM_PER_BLOCK + param)
-               : (size_t)(hparams->n_layer * TFR_PARAM_PER_BLOCK + (param - TFR_PARAM_PER_BLOCK));
+    return param < TFR_PARAM_PER_BLOCK ? (size_t)(layer * TFR_PARAM_PER_BLOCK + param)
+                                       : (size_t)(hparams->n_layer * TFR_PARAM_PER_BLOCK + (param - TFR_PARAM_PER_BLOCK));
 }
 
 static enum tfr_param slot_param(const struct tfr_lora *lora, size_t index, int64_t *layer) {
     const size_t blocks = (size_t)(lora->hparams.n_layer * TFR_PARAM_PER_BLOCK);
     *layer = index < blocks ? (int64_t)(index / TFR_PARAM_PER_BLOCK) : 0;
-    return (enum tfr_param)(index < blocks ? index % TFR_PARAM_PER_BLOCK
-                                           : TFR_PARAM_PER_BLOCK + (index - blocks));
+    return (enum tfr_param)(index < blocks ? index % TFR_PARAM_PER_BLOCK : TFR_PARAM_PER_BLOCK + (index - blocks));
 }
 
 static enum tfr_status check_tensor(const struct tfr_weight *weight, int rank, const int64_t *dim) {
     const struct tfr_tensor *tensor = &weight->tensor;
     char has[96], wants[96];
     if (tensor->rank != rank || memcmp(tensor->dim, dim, (size_t)rank * sizeof *dim) != 0) {
-        return tfr_raise(
-            TFR_MODEL,
-            "%s: tensor %.200s has shape %s but model and adapter_config.json say %s; the adapter belongs "
-            "to another model",
-            weight->file, weight->name, tfr_shape_text(tensor->rank, tensor->dim, has, sizeof has),
-            tfr_shape_text(rank, dim, wants, sizeof wants));
+        return tfr_raise(TFR_MODEL,
+                         "%s: tensor %.200s has shape %s but model and adapter_config.json say %s; the adapter belongs "
+                         "to another model",
+                         weight->file, weight->name, tfr_shape_text(tensor->rank, tensor->dim, has, sizeof has),
+                         tfr_shape_text(rank, dim, wants, sizeof wants));
     }
     if (tensor->dtype > TFR_DTYPE_F64) {
-        return tfr_raise(TFR_MODEL,
-                         "%s: tensor %.200s has dtype %s; an adapter must be F32, F16, BF16 or F64",
-                         weight->file, weight->name, tfr_dtype_file_name(tensor->dtype));
+        return tfr_raise(TFR_MODEL, "%s: tensor %.200s has dtype %s; an adapter must be F32, F16, BF16 or F64", weight->file,
+                         weight->name, tfr_dtype_file_name(tensor->dtype));
     }
     return TFR_OK;
 }
 
 static enum tfr_status unknown(const struct tfr_weight *weight) {
-    return tfr_raise(TFR_UNSUPPORTED, "%s: tensor %.200s is no part of a LoRA adapter for this model",
-                     weight->file, weight->name);
+    return tfr_raise(TFR_UNSUPPORTED, "%s: tensor %.200s is no part of a LoRA adapter for this model", weight->file, weight->name);
 }
 
 /* One tensor for a part: two names may mean the same, with and without the front. */
 static enum tfr_status put(const struct tfr_weight **place, const struct tfr_weight *weight) {
     if (*place != NULL) {
-        return tfr_raise(TFR_MODEL,
-                         "%s: tensors %.200s and %.200s are one and the same part; save the adapter again",
-                         weight->file, (*place)->name, weight->name);
+        return tfr_raise(TFR_MODEL, "%s: tensors %.200s and %.200s are one and the same part; save the adapter again", weight->file,
+                         (*place)->name, weight->name);
     }
     *place = weight;
     return TFR_OK;
 }
 
 /* A or B of a weight of two dimensions. */
-static enum tfr_status take_factor(struct tfr_lora *lora, struct tfr_lora_slot *slot,
-                                   const struct tfr_weight *weight, enum part part, enum tfr_param param,
-                                   const char *module, int64_t layer) {
+static enum tfr_status take_factor(struct tfr_lora *lora, struct tfr_lora_slot *slot, const struct tfr_weight *weight,
+                                   enum part part, enum tfr_param param, const char *module, int64_t layer) {
     int64_t shape[2], rank;
     bool is_target;
     TFR_TRY(tfr_lora_targets(&lora->config, module, layer, &is_target));
     if (!is_target || tfr_model_param_shape(&lora->hparams, param, shape) != 2) {
-        return tfr_raise(
-            TFR_MODEL,
-            "%s: tensor %.200s is of a module that target_modules of adapter_config.json does not name",
-            weight->file, weight->name);
+        return tfr_raise(TFR_MODEL, "%s: tensor %.200s is of a module that target_modules of adapter_config.json does not name",
+                         weight->file, weight->name);
     }
     TFR_TRY(tfr_lora_scaling(&lora->config, module, &rank, &slot->scaling));
     const bool is_transposed = tfr_lora_is_transposed(param);
@@ -110,9 +101,8 @@ static enum tfr_status take_factor(struct tfr_lora *lora, struct tfr_lora_slot *
     return put(part == PART_A ? &slot->a : &slot->b, weight);
 }
 
-static enum tfr_status take_part(struct tfr_lora *lora, const struct tfr_weight *weight, enum part part,
-                                 bool is_embedding, const struct tfr_parsed_name *parsed,
-                                 const char *module) {
+static enum tfr_status take_part(struct tfr_lora *lora, const struct tfr_weight *weight, enum part part, bool is_embedding,
+                                 const struct tfr_parsed_name *parsed, const char *module) {
     struct tfr_lora_slot *slot = &lora->slots[slot_index(&lora->hparams, parsed->param, parsed->layer)];
     const bool is_table = parsed->param == TFR_PARAM_WTE || parsed->param == TFR_PARAM_WPE;
     int64_t shape[2], rank;
@@ -149,8 +139,7 @@ static enum tfr_status take_tensor(struct tfr_lora *lora, const struct tfr_weigh
     const size_t length = strlen(name);
     for (size_t i = 0; i < TFR_COUNT_OF(endings); i++) {
         const size_t tail = strlen(endings[i].ending);
-        if (length <= tail || length >= TFR_LORA_NAME ||
-            strcmp(name + length - tail, endings[i].ending) != 0) {
+        if (length <= tail || length >= TFR_LORA_NAME || strcmp(name + length - tail, endings[i].ending) != 0) {
             continue;
         }
         char module[TFR_LORA_NAME], parameter[TFR_LORA_NAME + 16];
@@ -174,9 +163,8 @@ static enum tfr_status check_pairs(const struct tfr_lora *lora) {
         const struct tfr_lora_slot *slot = &lora->slots[i];
         if ((slot->a == NULL) != (slot->b == NULL)) {
             const struct tfr_weight *half = slot->a != NULL ? slot->a : slot->b;
-            return tfr_raise(TFR_MODEL,
-                             "%s: tensor %.200s is there without its other factor; save the adapter again",
-                             half->file, half->name);
+            return tfr_raise(TFR_MODEL, "%s: tensor %.200s is there without its other factor; save the adapter again", half->file,
+                             half->name);
         }
     }
     return TFR_OK;
@@ -198,8 +186,7 @@ static enum tfr_status open_all(struct tfr_lora *lora, const char *directory) {
     return check_pairs(lora);
 }
 
-enum tfr_status tfr_lora_open(struct tfr_lora **lora, const char *directory,
-                              const struct tfr_hparams *hparams) {
+enum tfr_status tfr_lora_open(struct tfr_lora **lora, const char *directory, const struct tfr_hparams *hparams) {
     *lora = NULL;
     struct tfr_lora *opened = tfr_alloc(1, sizeof *opened);
     if (opened == NULL) {
@@ -230,8 +217,8 @@ void tfr_lora_close(struct tfr_lora *lora) {
 
 /* wte and lm_head of a tied model are one matrix: what replaces one replaces both, unless PEFT made a copy
  * for modules_to_save. */
-static const struct tfr_weight *find_base(const struct tfr_lora *lora, const struct tfr_model *model,
-                                          enum tfr_param param, int64_t layer) {
+static const struct tfr_weight *find_base(const struct tfr_lora *lora, const struct tfr_model *model, enum tfr_param param,
+                                          int64_t layer) {
     const struct tfr_lora_slot *slot = &lora->slots[slot_index(&lora->hparams, param, layer)];
     if (slot->replacement != NULL) {
         return slot->replacement;
@@ -256,11 +243,9 @@ static enum tfr_status merge_slot(struct tfr_lora *lora, const struct tfr_model 
         return TFR_OK;
     }
     /* A head that the checkpoint lacks has the type of the rest. */
-    const struct tfr_weight *typical =
-        stored != NULL ? stored : tfr_model_stored_param(model, TFR_PARAM_WTE, 0);
+    const struct tfr_weight *typical = stored != NULL ? stored : tfr_model_stored_param(model, TFR_PARAM_WTE, 0);
     tfr_model_param_name(param, layer, slot->name, sizeof slot->name);
-    TFR_TRY(
-        tfr_lora_merge_slot(slot, param, base, typical != NULL ? typical->tensor.dtype : base->tensor.dtype));
+    TFR_TRY(tfr_lora_merge_slot(slot, param, base, typical != NULL ? typical->tensor.dtype : base->tensor.dtype));
     if (base == stored) {
         tfr_weights_drop(model->weights, base); /* not read again */
     }
@@ -282,8 +267,7 @@ const struct tfr_weight *tfr_lora_param(const struct tfr_lora *lora, enum tfr_pa
     return slot->merged.name != NULL ? &slot->merged : NULL;
 }
 
-enum tfr_status tfr_lora_each(const struct tfr_lora *lora,
-                              enum tfr_status (*merged)(void *user, const struct tfr_weight *weight),
+enum tfr_status tfr_lora_each(const struct tfr_lora *lora, enum tfr_status (*merged)(void *user, const struct tfr_weight *weight),
                               void *user) {
     for (size_t i = 0; lora != NULL && i < lora->n; i++) {
         if (lora->slots[i].merged.name != NULL) {

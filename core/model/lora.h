@@ -13,8 +13,7 @@
 
 struct tfr_lora;
 
-enum tfr_status tfr_lora_open(struct tfr_lora **lora, const char *directory,
-                              const struct tfr_hparams *hparams);
+enum tfr_status tfr_lora_open(struct tfr_lora **lora, const char *directory, const struct tfr_hparams *hparams);
 void tfr_lora_close(struct tfr_lora *lora);
 /* After model->lora is set and its checkpoint was checked. */
 enum tfr_status tfr_lora_merge(struct tfr_lora *lora, const struct tfr_model *model);
@@ -22,8 +21,7 @@ enum tfr_status tfr_lora_merge(struct tfr_lora *lora, const struct tfr_model *mo
  * Before the merge only parameters that the adapter replaces have one. */
 const struct tfr_weight *tfr_lora_param(const struct tfr_lora *lora, enum tfr_param param, int64_t layer);
 /* Calls `merged` for every such tensor. */
-enum tfr_status tfr_lora_each(const struct tfr_lora *lora,
-                              enum tfr_status (*merged)(void *user, const struct tfr_weight *weight),
+enum tfr_status tfr_lora_each(const struct tfr_lora *lora, enum tfr_status (*merged)(void *user, const struct tfr_weight *weight),
                               void *user);
 size_t tfr_lora_count(const struct tfr_lora *lora);
 

@@ -57,13 +57,11 @@ static enum tfr_status check_field(const struct tfr_lora_config *config, const t
                    ? TFR_OK
                    : tfr_raise(TFR_UNSUPPORTED, "%s: %s is not supported: %s", name, key, fields[i].why);
     }
-    return is_empty(node)
-               ? TFR_OK
-               : tfr_raise(
-                     TFR_UNSUPPORTED,
-                     "%s: %.64s is no key of a LoRA adapter that tfrun knows; merge the adapter with "
-                     "merge_and_unload(), or take the key out if it does not change what the model computes",
-                     name, key);
+    return is_empty(node) ? TFR_OK
+                          : tfr_raise(TFR_UNSUPPORTED,
+                                      "%s: %.64s is no key of a LoRA adapter that tfrun knows; merge the adapter with "
+                                      "merge_and_unload(), or take the key out if it does not change what the model computes",
+                                      name, key);
 }
 
 /* Some ways to begin a training take the first product out of the model's weights: the adapter fits that
@@ -77,18 +75,15 @@ static enum tfr_status check_init(const struct tfr_lora_config *config) {
             return TFR_OK;
         }
     }
-    return text == NULL
-               ? TFR_OK
-               : tfr_raise(
-                     TFR_UNSUPPORTED,
-                     "%s: init_lora_weights = %.32s changes the model's own weights; save the adapter with "
-                     "path_initial_model_for_weight_conversion, or merge it with merge_and_unload()",
-                     tfr_json_name(config->doc), text);
+    return text == NULL ? TFR_OK
+                        : tfr_raise(TFR_UNSUPPORTED,
+                                    "%s: init_lora_weights = %.32s changes the model's own weights; save the adapter with "
+                                    "path_initial_model_for_weight_conversion, or merge it with merge_and_unload()",
+                                    tfr_json_name(config->doc), text);
 }
 
 static enum tfr_status read_numbers(struct tfr_lora_config *config) {
-    const tfr_json *rank = member(config, "r"), *alpha = member(config, "lora_alpha"),
-                   *stable = member(config, "use_rslora");
+    const tfr_json *rank = member(config, "r"), *alpha = member(config, "lora_alpha"), *stable = member(config, "use_rslora");
     const char *name = tfr_json_name(config->doc);
     if (rank == NULL || !tfr_json_int64(config->doc, rank, &config->rank) || config->rank < 1) {
         return tfr_raise(TFR_MODEL, "%s: r must be a whole number from 1", name);
@@ -118,8 +113,7 @@ static enum tfr_status check(struct tfr_lora_config *config, const struct tfr_hp
     return read_numbers(config);
 }
 
-enum tfr_status tfr_lora_config_open(struct tfr_lora_config *config, const char *directory,
-                                     const struct tfr_hparams *hparams) {
+enum tfr_status tfr_lora_config_open(struct tfr_lora_config *config, const char *directory, const struct tfr_hparams *hparams) {
     *config = (struct tfr_lora_config){0};
     TFR_TRY(tfr_adapter_open_config(&config->doc, directory));
     return check(config, hparams);
@@ -131,8 +125,7 @@ void tfr_lora_config_close(struct tfr_lora_config *config) {
 }
 
 /* Python's pattern in the words of POSIX: \d and \w spelled out. What POSIX lacks is refused. */
-static enum tfr_status translate(const struct tfr_lora_config *config, const char *key, const char *pattern,
-                                 char *to) {
+static enum tfr_status translate(const struct tfr_lora_config *config, const char *key, const char *pattern, char *to) {
     size_t n = 0;
     int repeated = 0; /* groups */
     bool is_known = true;
@@ -169,8 +162,8 @@ static enum tfr_status translate(const struct tfr_lora_config *config, const cha
 }
 
 /* Whether the whole of front + pattern + tail matches the module's name. */
-static enum tfr_status matches(const struct tfr_lora_config *config, const char *key, const char *front,
-                               const char *pattern, const char *tail, const char *module, bool *is_match) {
+static enum tfr_status matches(const struct tfr_lora_config *config, const char *key, const char *front, const char *pattern,
+                               const char *tail, const char *module, bool *is_match) {
     char posix[MAX_PATTERN + 1];
     TFR_TRY(translate(config, key, pattern, posix));
     char *whole = tfr_format("^%s(%s)%s$", front, posix, tail);
@@ -181,8 +174,7 @@ static enum tfr_status matches(const struct tfr_lora_config *config, const char 
     const int failed = regcomp(&regex, whole, REG_EXTENDED | REG_NOSUB);
     tfr_free(whole);
     if (failed != 0) {
-        return tfr_raise(TFR_MODEL, "%s: %s has a pattern (%.100s) that is none", tfr_json_name(config->doc),
-                         key, pattern);
+        return tfr_raise(TFR_MODEL, "%s: %s has a pattern (%.100s) that is none", tfr_json_name(config->doc), key, pattern);
     }
     *is_match = regexec(&regex, module, 0, NULL, 0) == 0;
     regfree(&regex);
@@ -190,19 +182,16 @@ static enum tfr_status matches(const struct tfr_lora_config *config, const char 
 }
 
 /* The number of the first pattern that matches the end of the module's name; *value stays where none does. */
-static enum tfr_status find_pattern(const struct tfr_lora_config *config, const char *key, const char *module,
-                                    double *value) {
+static enum tfr_status find_pattern(const struct tfr_lora_config *config, const char *key, const char *module, double *value) {
     const tfr_json *patterns = member(config, key);
     if (patterns != NULL && tfr_json_kind(patterns) != TFR_JSON_OBJECT) {
         return tfr_raise(TFR_MODEL, "%s: %s must be an object", tfr_json_name(config->doc), key);
     }
-    for (const tfr_json *node = patterns != NULL ? tfr_json_first(patterns) : NULL; node != NULL;
-         node = tfr_json_next(node)) {
+    for (const tfr_json *node = patterns != NULL ? tfr_json_first(patterns) : NULL; node != NULL; node = tfr_json_next(node)) {
         bool is_match = false;
         TFR_TRY(matches(config, key, "(.*\\.)?", tfr_json_key(node), "", module, &is_match));
         if (is_match && tfr_json_kind(node) != TFR_JSON_NUMBER) {
-            return tfr_raise(TFR_MODEL, "%s: %s.%.64s must be a number", tfr_json_name(config->doc), key,
-                             tfr_json_key(node));
+            return tfr_raise(TFR_MODEL, "%s: %s.%.64s must be a number", tfr_json_name(config->doc), key, tfr_json_key(node));
         }
         if (is_match) {
             *value = tfr_json_number(node);
@@ -212,14 +201,12 @@ static enum tfr_status find_pattern(const struct tfr_lora_config *config, const 
     return TFR_OK;
 }
 
-enum tfr_status tfr_lora_scaling(const struct tfr_lora_config *config, const char *module, int64_t *rank,
-                                 double *scaling) {
+enum tfr_status tfr_lora_scaling(const struct tfr_lora_config *config, const char *module, int64_t *rank, double *scaling) {
     double r = (double)config->rank, alpha = config->alpha;
     TFR_TRY(find_pattern(config, "rank_pattern", module, &r));
     TFR_TRY(find_pattern(config, "alpha_pattern", module, &alpha));
     if (!(r >= 1 && r <= INT32_MAX) || r != floor(r)) {
-        return tfr_raise(TFR_MODEL,
-                         "%s: rank_pattern gives %.64s the rank %g; ranks are whole numbers from 1",
+        return tfr_raise(TFR_MODEL, "%s: rank_pattern gives %.64s the rank %g; ranks are whole numbers from 1",
                          tfr_json_name(config->doc), module, r);
     }
     *rank = (int64_t)r;
@@ -229,24 +216,20 @@ enum tfr_status tfr_lora_scaling(const struct tfr_lora_config *config, const cha
 
 static bool ends_as(const char *module, const char *name) {
     const size_t length = strlen(module), tail = strlen(name);
-    return length >= tail && strcmp(module + length - tail, name) == 0 &&
-           (length == tail || module[length - tail - 1] == '.');
+    return length >= tail && strcmp(module + length - tail, name) == 0 && (length == tail || module[length - tail - 1] == '.');
 }
 
 /* A text is a pattern for whole names, a list has the ends of names. */
-static enum tfr_status is_listed(const struct tfr_lora_config *config, const char *key, const char *module,
-                                 bool *is_there) {
+static enum tfr_status is_listed(const struct tfr_lora_config *config, const char *key, const char *module, bool *is_there) {
     const tfr_json *node = member(config, key);
     *is_there = false;
     if (node != NULL && tfr_json_string(node) != NULL) {
         return matches(config, key, "", tfr_json_string(node), "", module, is_there);
     }
     if (node != NULL && tfr_json_kind(node) != TFR_JSON_ARRAY) {
-        return tfr_raise(TFR_MODEL, "%s: %s must be a text or a list of texts", tfr_json_name(config->doc),
-                         key);
+        return tfr_raise(TFR_MODEL, "%s: %s must be a text or a list of texts", tfr_json_name(config->doc), key);
     }
-    for (const tfr_json *item = node != NULL ? tfr_json_first(node) : NULL; item != NULL;
-         item = tfr_json_next(item)) {
+    for (const tfr_json *item = node != NULL ? tfr_json_first(node) : NULL; item != NULL; item = tfr_json_next(item)) {
         *is_there |= tfr_json_string(item) != NULL && ends_as(module, tfr_json_string(item));
     }
     return TFR_OK;
@@ -272,15 +255,13 @@ enum tfr_status tfr_lora_saves(const struct tfr_lora_config *config, const char 
     for (const tfr_json *item = node != NULL ? tfr_json_first(node) : NULL; item != NULL && !*is_saved;
          item = tfr_json_next(item)) {
         if (tfr_json_string(item) != NULL) {
-            TFR_TRY(matches(config, "modules_to_save", "(.*\\.)?", tfr_json_string(item), "(\\..*)?", module,
-                            is_saved));
+            TFR_TRY(matches(config, "modules_to_save", "(.*\\.)?", tfr_json_string(item), "(\\..*)?", module, is_saved));
         }
     }
     return TFR_OK;
 }
 
-enum tfr_status tfr_lora_targets(const struct tfr_lora_config *config, const char *module, int64_t layer,
-                                 bool *is_target) {
+enum tfr_status tfr_lora_targets(const struct tfr_lora_config *config, const char *module, int64_t layer, bool *is_target) {
     bool is_excluded, is_saved, is_in;
     TFR_TRY(is_listed(config, "target_modules", module, is_target));
     TFR_TRY(is_listed(config, "exclude_modules", module, &is_excluded));

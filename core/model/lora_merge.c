@@ -33,8 +33,7 @@ static double element(const struct tfr_tensor *tensor, int64_t i) {
 
 /* A [rank, inputs] and B [outputs, rank], each as [rank][...]. */
 static void read_factors(struct factors *factors, const struct tfr_lora_slot *slot, bool is_transposed) {
-    double *of_a = is_transposed ? factors->left : factors->right,
-           *of_b = is_transposed ? factors->right : factors->left;
+    double *of_a = is_transposed ? factors->left : factors->right, *of_b = is_transposed ? factors->right : factors->left;
     const int64_t n_a = slot->a->tensor.dim[1], n_b = slot->b->tensor.dim[0];
     for (int64_t k = 0; k < factors->rank; k++) {
         for (int64_t i = 0; i < n_a; i++) {
@@ -46,8 +45,8 @@ static void read_factors(struct factors *factors, const struct tfr_lora_slot *sl
     }
 }
 
-static enum tfr_status open_factors(struct factors *factors, const struct tfr_lora_slot *slot,
-                                    enum tfr_param param, const struct tfr_tensor *base) {
+static enum tfr_status open_factors(struct factors *factors, const struct tfr_lora_slot *slot, enum tfr_param param,
+                                    const struct tfr_tensor *base) {
     factors->rank = slot->a->tensor.dim[0];
     factors->rows = base->dim[0];
     factors->columns = base->dim[1];
@@ -93,8 +92,7 @@ static void add_scaled_wide(double *values, const double *sums, double scaling, 
 }
 
 /* n elements of `from` in the type `dtype`; F64 stays so, or is rounded to float first. */
-static void convert(uint8_t *to, enum tfr_dtype dtype, const uint8_t *from, enum tfr_dtype from_dtype,
-                    float *buffer, int64_t n) {
+static void convert(uint8_t *to, enum tfr_dtype dtype, const uint8_t *from, enum tfr_dtype from_dtype, float *buffer, int64_t n) {
     if (dtype == from_dtype) {
         memcpy(to, from, (size_t)n * tfr_dtype_size(dtype));
         return;
@@ -122,8 +120,7 @@ static void round_sums(double *sums, enum tfr_dtype dtype, double scaling, int64
     }
 }
 
-static void merge_row(uint8_t *row, enum tfr_dtype dtype, const double *sums, double scaling, float *buffer,
-                      int64_t n) {
+static void merge_row(uint8_t *row, enum tfr_dtype dtype, const double *sums, double scaling, float *buffer, int64_t n) {
     if (dtype == TFR_DTYPE_F64) {
         add_scaled_wide((double *)(void *)row, sums, scaling, n); /* aligned: our own memory */
         return;
@@ -145,8 +142,7 @@ static enum tfr_status add_product(struct tfr_lora_slot *slot, enum tfr_param pa
         if (rounds) {
             round_sums(factors.sums, merged->dtype, slot->scaling, factors.columns);
         }
-        merge_row((uint8_t *)merged->data + (size_t)row * row_bytes, merged->dtype, factors.sums, scaling,
-                  buffer, factors.columns);
+        merge_row((uint8_t *)merged->data + (size_t)row * row_bytes, merged->dtype, factors.sums, scaling, buffer, factors.columns);
     }
     close_factors(&factors);
     return status;
@@ -166,8 +162,7 @@ static enum tfr_status add_bias(struct tfr_lora_slot *slot, float *buffer) {
     return TFR_OK;
 }
 
-static enum tfr_status merge_into(struct tfr_lora_slot *slot, enum tfr_param param,
-                                  const struct tfr_weight *base) {
+static enum tfr_status merge_into(struct tfr_lora_slot *slot, enum tfr_param param, const struct tfr_weight *base) {
     struct tfr_tensor *merged = &slot->merged.tensor;
     const int64_t n = tfr_tensor_count(merged), columns = merged->rank == 2 ? merged->dim[1] : merged->dim[0];
     const size_t from_width = tfr_dtype_size(base->tensor.dtype), to_width = tfr_dtype_size(merged->dtype);
@@ -177,8 +172,7 @@ static enum tfr_status merge_into(struct tfr_lora_slot *slot, enum tfr_param par
     }
     for (int64_t at = 0; at < n; at += columns) {
         convert((uint8_t *)merged->data + (size_t)at * to_width, merged->dtype,
-                (const uint8_t *)base->tensor.data + (size_t)at * from_width, base->tensor.dtype, buffer,
-                columns);
+                (const uint8_t *)base->tensor.data + (size_t)at * from_width, base->tensor.dtype, buffer, columns);
     }
     enum tfr_status status = TFR_OK;
     if (slot->a != NULL) {
@@ -190,8 +184,8 @@ static enum tfr_status merge_into(struct tfr_lora_slot *slot, enum tfr_param par
     return status;
 }
 
-enum tfr_status tfr_lora_merge_slot(struct tfr_lora_slot *slot, enum tfr_param param,
-                                    const struct tfr_weight *base, enum tfr_dtype dtype) {
+enum tfr_status tfr_lora_merge_slot(struct tfr_lora_slot *slot, enum tfr_param param, const struct tfr_weight *base,
+                                    enum tfr_dtype dtype) {
     slot->merged = *base;
     slot->merged.name = slot->name;
     if (slot->a == NULL && slot->bias == NULL && dtype == base->tensor.dtype) {

@@ -12,7 +12,7 @@ struct tfr_lora_slot {
     const struct tfr_weight *replacement; /* stands for the checkpoint's tensor */
     const struct tfr_weight *a, *b;       /* of a weight: their product is added */
     const struct tfr_weight *bias;        /* of a bias: is added */
-    bool is_own; /* the replacement is of a module in modules_to_save: a tied twin keeps its own */
+    bool is_own;                          /* the replacement is of a module in modules_to_save: a tied twin keeps its own */
     double scaling;
     char name[TFR_LORA_NAME];
     struct tfr_weight merged; /* name NULL until there is one */
@@ -23,7 +23,7 @@ struct tfr_lora_slot {
  */
 bool tfr_lora_is_transposed(enum tfr_param param);
 /* slot->merged = base + what the slot adds, in the type `dtype`. */
-enum tfr_status tfr_lora_merge_slot(struct tfr_lora_slot *slot, enum tfr_param param,
-                                    const struct tfr_weight *base, enum tfr_dtype dtype);
+enum tfr_status tfr_lora_merge_slot(struct tfr_lora_slot *slot, enum tfr_param param, const struct tfr_weight *base,
+                                    enum tfr_dtype dtype);
 
 #endif

@@ -64,8 +64,7 @@ static enum tfr_status open_weights(struct tfr_model *model) {
 }
 
 bool tfr_model_has_tokenizer(const char *directory) {
-    return has_file(directory, "tokenizer.json") ||
-           (has_file(directory, "vocab.json") && has_file(directory, "merges.txt"));
+    return has_file(directory, "tokenizer.json") || (has_file(directory, "vocab.json") && has_file(directory, "merges.txt"));
 }
 
 static enum tfr_status open_tokenizer(struct tfr_model *model) {
@@ -124,8 +123,7 @@ void tfr_model_close(struct tfr_model *model) {
 }
 
 /* Either name form; they are never mixed. */
-static const struct tfr_weight *find_param(const struct tfr_model *model, enum tfr_param param,
-                                           int64_t layer) {
+static const struct tfr_weight *find_param(const struct tfr_model *model, enum tfr_param param, int64_t layer) {
     char name[MAX_NAME];
     tfr_model_param_name(param, layer, name, sizeof(name));
     const struct tfr_weight *weight = param > TFR_PARAM_LM_HEAD ? tfr_adapter_head(model->adapter, name) : NULL;

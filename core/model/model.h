@@ -15,21 +15,39 @@
 
 /* Parameters of one block, then those outside the blocks. */
 enum tfr_param {
-    TFR_PARAM_LN_1_WEIGHT, TFR_PARAM_LN_1_BIAS,
-    TFR_PARAM_C_ATTN_WEIGHT, TFR_PARAM_C_ATTN_BIAS,
-    TFR_PARAM_ATTN_PROJ_WEIGHT, TFR_PARAM_ATTN_PROJ_BIAS,
-    TFR_PARAM_LN_2_WEIGHT, TFR_PARAM_LN_2_BIAS,
-    TFR_PARAM_C_FC_WEIGHT, TFR_PARAM_C_FC_BIAS,
-    TFR_PARAM_MLP_PROJ_WEIGHT, TFR_PARAM_MLP_PROJ_BIAS,
-    TFR_PARAM_LN_CROSS_WEIGHT, TFR_PARAM_LN_CROSS_BIAS,
-    TFR_PARAM_CROSS_ATTN_WEIGHT, TFR_PARAM_CROSS_ATTN_BIAS,
-    TFR_PARAM_Q_ATTN_WEIGHT, TFR_PARAM_Q_ATTN_BIAS,
-    TFR_PARAM_CROSS_PROJ_WEIGHT, TFR_PARAM_CROSS_PROJ_BIAS,
+    TFR_PARAM_LN_1_WEIGHT,
+    TFR_PARAM_LN_1_BIAS,
+    TFR_PARAM_C_ATTN_WEIGHT,
+    TFR_PARAM_C_ATTN_BIAS,
+    TFR_PARAM_ATTN_PROJ_WEIGHT,
+    TFR_PARAM_ATTN_PROJ_BIAS,
+    TFR_PARAM_LN_2_WEIGHT,
+    TFR_PARAM_LN_2_BIAS,
+    TFR_PARAM_C_FC_WEIGHT,
+    TFR_PARAM_C_FC_BIAS,
+    TFR_PARAM_MLP_PROJ_WEIGHT,
+    TFR_PARAM_MLP_PROJ_BIAS,
+    TFR_PARAM_LN_CROSS_WEIGHT,
+    TFR_PARAM_LN_CROSS_BIAS,
+    TFR_PARAM_CROSS_ATTN_WEIGHT,
+    TFR_PARAM_CROSS_ATTN_BIAS,
+    TFR_PARAM_Q_ATTN_WEIGHT,
+    TFR_PARAM_Q_ATTN_BIAS,
+    TFR_PARAM_CROSS_PROJ_WEIGHT,
+    TFR_PARAM_CROSS_PROJ_BIAS,
     TFR_PARAM_PER_BLOCK,
-    TFR_PARAM_WTE = TFR_PARAM_PER_BLOCK, TFR_PARAM_WPE, TFR_PARAM_LN_F_WEIGHT, TFR_PARAM_LN_F_BIAS,
+    TFR_PARAM_WTE = TFR_PARAM_PER_BLOCK,
+    TFR_PARAM_WPE,
+    TFR_PARAM_LN_F_WEIGHT,
+    TFR_PARAM_LN_F_BIAS,
     TFR_PARAM_LM_HEAD, /* from here on: heads, never below "transformer." */
-    TFR_PARAM_SCORE, TFR_PARAM_CLASSIFIER_WEIGHT, TFR_PARAM_CLASSIFIER_BIAS, TFR_PARAM_QA_WEIGHT, TFR_PARAM_QA_BIAS,
-    TFR_PARAM_SUMMARY_WEIGHT, TFR_PARAM_SUMMARY_BIAS,
+    TFR_PARAM_SCORE,
+    TFR_PARAM_CLASSIFIER_WEIGHT,
+    TFR_PARAM_CLASSIFIER_BIAS,
+    TFR_PARAM_QA_WEIGHT,
+    TFR_PARAM_QA_BIAS,
+    TFR_PARAM_SUMMARY_WEIGHT,
+    TFR_PARAM_SUMMARY_BIAS,
     TFR_PARAM_COUNT
 };
 
@@ -74,7 +92,7 @@ enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_fin
 /* `tfrun init`: writes DIR/config.json (the source config, untouched), DIR/model.safetensors and the tokenizer files if the
  * config names a tokenizer. Rules of GPT2Config: normal(0, initializer_range); c_proj.weight normal(0, range / sqrt(2 L));
  * biases 0, layer norms 1 and 0. Random numbers are counter based (seed, tensor, element): same file everywhere. */
-enum tfr_status tfr_model_init(const struct tfr_config *config, const char *directory, enum tfr_dtype dtype,
-                               uint64_t seed, bool force);
+enum tfr_status tfr_model_init(const struct tfr_config *config, const char *directory, enum tfr_dtype dtype, uint64_t seed,
+                               bool force);
 
 #endif

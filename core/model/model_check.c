@@ -33,8 +33,7 @@ static const char *hint_of(const char *name) {
         {"score.", "this is the head of GPT2ForSequenceClassification, which architectures does not name"},
         {"classifier.", "this is the head of GPT2ForTokenClassification, which architectures does not name"},
         {"qa_outputs.", "this is the head of GPT2ForQuestionAnswering, which architectures does not name"},
-        {"multiple_choice_head.",
-         "this is a head of GPT2DoubleHeadsModel, which architectures does not name"},
+        {"multiple_choice_head.", "this is a head of GPT2DoubleHeadsModel, which architectures does not name"},
         {"lora_", "adapters must be merged into the model first"},
     };
     if (ends_with(name, ".gamma") || ends_with(name, ".beta")) {
@@ -49,41 +48,37 @@ static const char *hint_of(const char *name) {
 }
 
 static bool is_known_dtype(enum tfr_dtype dtype) {
-    return dtype == TFR_DTYPE_F32 || dtype == TFR_DTYPE_F16 || dtype == TFR_DTYPE_BF16 ||
-           dtype == TFR_DTYPE_F64;
+    return dtype == TFR_DTYPE_F32 || dtype == TFR_DTYPE_F16 || dtype == TFR_DTYPE_BF16 || dtype == TFR_DTYPE_F64;
 }
 
 static void complain(struct tfr_complaints *complaints, const struct tfr_weight *weight, const char *text) {
     tfr_complaints_add(complaints, TFR_MODEL, 0, 0, "%s: tensor %.200s %s", weight->file, weight->name, text);
 }
 
-static void check_form(struct tfr_complaints *complaints, const struct tfr_model *model,
-                       const struct tfr_weight *weight, enum tfr_param param) {
+static void check_form(struct tfr_complaints *complaints, const struct tfr_model *model, const struct tfr_weight *weight,
+                       enum tfr_param param) {
     int64_t dim[2];
     const int rank = tfr_model_param_shape(&model->hparams, param, dim);
     const struct tfr_tensor *tensor = &weight->tensor;
     char text[256], has[96], wants[96];
     if (tensor->rank != rank || memcmp(tensor->dim, dim, (size_t)rank * sizeof(dim[0])) != 0) {
         snprintf(text, sizeof(text), "has shape %s but the config says %s",
-                 tfr_shape_text(tensor->rank, tensor->dim, has, sizeof(has)),
-                 tfr_shape_text(rank, dim, wants, sizeof(wants)));
+                 tfr_shape_text(tensor->rank, tensor->dim, has, sizeof(has)), tfr_shape_text(rank, dim, wants, sizeof(wants)));
         complain(complaints, weight, text);
     }
     if (!is_known_dtype(tensor->dtype)) {
-        snprintf(text, sizeof(text), "has dtype %s; weights must be F32, F16, BF16 or F64",
-                 tfr_dtype_file_name(tensor->dtype));
+        snprintf(text, sizeof(text), "has dtype %s; weights must be F32, F16, BF16 or F64", tfr_dtype_file_name(tensor->dtype));
         complain(complaints, weight, text);
     }
 }
 
 /* True if no parameter of the model asks for the tensor. */
-static bool is_unasked(const struct tfr_model *model, const struct tfr_weight *weight,
-                       const struct tfr_parsed_name *parsed) {
+static bool is_unasked(const struct tfr_model *model, const struct tfr_weight *weight, const struct tfr_parsed_name *parsed) {
     if (parsed->kind != TFR_NAME_PARAM) {
         return parsed->kind == TFR_NAME_OTHER;
     }
-    const bool is_second = model->tied && parsed->param == TFR_PARAM_LM_HEAD &&
-                           tfr_model_stored_param(model, TFR_PARAM_WTE, 0) != weight;
+    const bool is_second =
+        model->tied && parsed->param == TFR_PARAM_LM_HEAD && tfr_model_stored_param(model, TFR_PARAM_WTE, 0) != weight;
     return is_second || parsed->layer >= model->hparams.n_layer ||
            (parsed->param != TFR_PARAM_LM_HEAD && !tfr_model_has_param(&model->hparams, parsed->param));
 }
@@ -103,8 +98,7 @@ bool tfr_model_is_ignored(const struct tfr_model *model, const struct tfr_weight
     return is_unasked(model, weight, &parsed) && is_listed(model, weight->name);
 }
 
-void tfr_model_check_tensor(struct tfr_complaints *complaints, const struct tfr_model *model,
-                            const struct tfr_weight *weight) {
+void tfr_model_check_tensor(struct tfr_complaints *complaints, const struct tfr_model *model, const struct tfr_weight *weight) {
     const struct tfr_parsed_name name = tfr_model_parse_name(weight->name), *parsed = &name;
     char text[256];
     const bool is_foreign = parsed->kind == TFR_NAME_PARAM && parsed->param != TFR_PARAM_LM_HEAD &&
@@ -114,23 +108,21 @@ void tfr_model_check_tensor(struct tfr_complaints *complaints, const struct tfr_
     }
     if (parsed->kind == TFR_NAME_OTHER || is_foreign) {
         const char *dot = strchr(weight->name, '.');
-        const bool is_head = dot != NULL && strncmp(weight->name, "transformer.", PREFIX_LENGTH) != 0 &&
-                             weight->name[0] != 'h';
-        snprintf(text, sizeof(text), "is unknown: %s; --ignore-tensors '%.*s%s' runs the model without it",
-                 hint_of(weight->name), is_head ? (int)(dot - weight->name) : 64, weight->name,
-                 is_head ? ".*" : "");
+        const bool is_head = dot != NULL && strncmp(weight->name, "transformer.", PREFIX_LENGTH) != 0 && weight->name[0] != 'h';
+        snprintf(text, sizeof(text), "is unknown: %s; --ignore-tensors '%.*s%s' runs the model without it", hint_of(weight->name),
+                 is_head ? (int)(dot - weight->name) : 64, weight->name, is_head ? ".*" : "");
         complain(complaints, weight, text);
     } else if (parsed->kind == TFR_NAME_PARAM && parsed->layer >= model->hparams.n_layer) {
-        snprintf(text, sizeof(text), "is of block %lld, but the config says n_layer = %lld",
-                 (long long)parsed->layer, (long long)model->hparams.n_layer);
+        snprintf(text, sizeof(text), "is of block %lld, but the config says n_layer = %lld", (long long)parsed->layer,
+                 (long long)model->hparams.n_layer);
         complain(complaints, weight, text);
     } else if (parsed->kind == TFR_NAME_PARAM) {
         check_form(complaints, model, weight, parsed->param);
     }
 }
 
-void tfr_model_each_missing(const struct tfr_model *model,
-                            void (*missing)(void *user, enum tfr_param param, int64_t layer), void *user) {
+void tfr_model_each_missing(const struct tfr_model *model, void (*missing)(void *user, enum tfr_param param, int64_t layer),
+                            void *user) {
     for (int param = 0; param < TFR_PARAM_COUNT; param++) {
         const int64_t n = param < TFR_PARAM_PER_BLOCK ? model->hparams.n_layer : 1;
         for (int64_t layer = 0; layer < n; layer++) {
@@ -156,8 +148,7 @@ static void complain_missing(void *user, enum tfr_param param, int64_t layer) {
     int64_t dim[2];
     const int rank = tfr_model_param_shape(&missing->model->hparams, param, dim);
     tfr_complaints_add(missing->complaints, TFR_MODEL, 1, 0, "%s: tensor %s %s is missing%s", missing->path,
-                       tfr_model_param_name(param, layer, name, sizeof(name)),
-                       tfr_shape_text(rank, dim, shape, sizeof(shape)),
+                       tfr_model_param_name(param, layer, name, sizeof(name)), tfr_shape_text(rank, dim, shape, sizeof(shape)),
                        param == TFR_PARAM_LM_HEAD ? ": the config says tie_word_embeddings = false"
                        : param > TFR_PARAM_LM_HEAD
                            ? ": architectures names this head; --allow-missing-head runs the model without it"
@@ -176,8 +167,7 @@ static void warn_unused(const struct tfr_model *model) {
             is_used = fnmatch(list->items[i], all[j].name, 0) == 0 && is_unasked(model, &all[j], &parsed);
         }
         if (!is_used) {
-            tfr_log(TFR_LOG_WARN, "model",
-                    "model.ignore_tensors: %.100s matches no tensor that could be ignored", list->items[i]);
+            tfr_log(TFR_LOG_WARN, "model", "model.ignore_tensors: %.100s matches no tensor that could be ignored", list->items[i]);
         }
     }
 }
@@ -206,10 +196,8 @@ static enum tfr_status check_finite(const struct tfr_weight *weight, float *buff
         tfr_to_f32(buffer, (const uint8_t *)tensor->data + (size_t)first * width, tensor->dtype, n);
         for (int64_t i = 0; i < n; i++) {
             if (!isfinite(buffer[i])) {
-                return tfr_raise(TFR_MODEL,
-                                 "%s: tensor %s holds %s at element %lld; the checkpoint is damaged",
-                                 weight->file, weight->name, isnan(buffer[i]) ? "NaN" : "an infinity",
-                                 (long long)(first + i));
+                return tfr_raise(TFR_MODEL, "%s: tensor %s holds %s at element %lld; the checkpoint is damaged", weight->file,
+                                 weight->name, isnan(buffer[i]) ? "NaN" : "an infinity", (long long)(first + i));
             }
         }
     }

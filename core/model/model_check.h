@@ -9,13 +9,12 @@
  * `path` is the file for messages about what is missing. */
 enum tfr_status tfr_model_check_tensors(const struct tfr_model *model, const char *path);
 /* Parts of it, for model_survey.c. Complains about one tensor of the file; raises what model_check_names.c finds. */
-void tfr_model_check_tensor(struct tfr_complaints *complaints, const struct tfr_model *model,
-                            const struct tfr_weight *weight);
+void tfr_model_check_tensor(struct tfr_complaints *complaints, const struct tfr_model *model, const struct tfr_weight *weight);
 enum tfr_status tfr_model_check_prefix(const struct tfr_model *model);
 enum tfr_status tfr_model_check_tied(const struct tfr_model *model);
 /* Calls `missing` for every parameter that the checkpoint should have and has not. */
-void tfr_model_each_missing(const struct tfr_model *model,
-                            void (*missing)(void *user, enum tfr_param param, int64_t layer), void *user);
+void tfr_model_each_missing(const struct tfr_model *model, void (*missing)(void *user, enum tfr_param param, int64_t layer),
+                            void *user);
 /* Whether no parameter asks for the tensor and model.ignore_tensors lets it pass. */
 bool tfr_model_is_ignored(const struct tfr_model *model, const struct tfr_weight *weight);
 /* model.c: opens model->weights, with model.tensor_prefix taken off. */

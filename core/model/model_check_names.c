@@ -16,19 +16,17 @@ static enum tfr_status check_forms(const struct tfr_model *model) {
     const struct tfr_weight *all = tfr_weights_all(model->weights, &n), *prefixed = NULL, *bare = NULL;
     for (size_t i = 0; i < n; i++) {
         const struct tfr_parsed_name parsed = tfr_model_parse_name(all[i].name);
-        if (parsed.kind == TFR_NAME_OTHER ||
-            (parsed.kind == TFR_NAME_PARAM && parsed.param >= TFR_PARAM_LM_HEAD)) {
+        if (parsed.kind == TFR_NAME_OTHER || (parsed.kind == TFR_NAME_PARAM && parsed.param >= TFR_PARAM_LM_HEAD)) {
             continue;
         }
         prefixed = parsed.has_prefix ? &all[i] : prefixed;
         bare = parsed.has_prefix ? bare : &all[i];
     }
     if (prefixed != NULL && bare != NULL) {
-        return tfr_raise(
-            TFR_MODEL,
-            "%s: mixes names with and without \"transformer.\" (%.200s and %.200s); save the model "
-            "again with one form",
-            bare->file, prefixed->name, bare->name);
+        return tfr_raise(TFR_MODEL,
+                         "%s: mixes names with and without \"transformer.\" (%.200s and %.200s); save the model "
+                         "again with one form",
+                         bare->file, prefixed->name, bare->name);
     }
     return TFR_OK;
 }
@@ -50,8 +48,7 @@ static size_t front_length(const char *name) {
 static const char *wrapper_of(const char *front, size_t length) {
     static const struct {
         const char *front, *wrapper;
-    } wrappers[] = {
-        {"module.", "torch.nn.DataParallel"}, {"_orig_mod.", "torch.compile"}, {"base_model.model.", "PEFT"}};
+    } wrappers[] = {{"module.", "torch.nn.DataParallel"}, {"_orig_mod.", "torch.compile"}, {"base_model.model.", "PEFT"}};
     for (size_t i = 0; i < TFR_COUNT_OF(wrappers); i++) {
         if (length == strlen(wrappers[i].front) && strncmp(front, wrappers[i].front, length) == 0) {
             return wrappers[i].wrapper;
@@ -73,8 +70,7 @@ static enum tfr_status check_front(const struct tfr_weight *all, size_t n) {
                      "%s: the names of all %zu tensors begin with \"%.*s\", which %s put before them; "
                      "--tensor-prefix %.*s "
                      "takes it off",
-                     all[0].file, n, (int)length, all[0].name, wrapper_of(all[0].name, length), (int)length,
-                     all[0].name);
+                     all[0].file, n, (int)length, all[0].name, wrapper_of(all[0].name, length), (int)length, all[0].name);
 }
 
 static enum tfr_status check_adapter(const struct tfr_weight *all, size_t n) {
@@ -103,8 +99,7 @@ enum tfr_status tfr_model_check_prefix(const struct tfr_model *model) {
 }
 
 /* Equal numbers, perhaps in two types; in pieces, so that no rank ever holds two whole matrices. */
-static bool same_numbers(const struct tfr_model *model, const struct tfr_weight *a,
-                         const struct tfr_weight *b) {
+static bool same_numbers(const struct tfr_model *model, const struct tfr_weight *a, const struct tfr_weight *b) {
     float numbers_a[PIECE], numbers_b[PIECE];
     const size_t width_a = tfr_dtype_size(a->tensor.dtype), width_b = tfr_dtype_size(b->tensor.dtype);
     const int64_t count = tfr_tensor_count(&a->tensor);
@@ -134,14 +129,12 @@ static bool same_numbers(const struct tfr_model *model, const struct tfr_weight 
 enum tfr_status tfr_model_check_tied(const struct tfr_model *model) {
     const struct tfr_weight *wte = tfr_model_stored_param(model, TFR_PARAM_WTE, 0);
     const struct tfr_weight *head = tfr_weights_find(model->weights, "lm_head.weight");
-    if (!model->tied || head == NULL || wte == head || tfr_model_is_ignored(model, head) ||
-        same_numbers(model, wte, head)) {
+    if (!model->tied || head == NULL || wte == head || tfr_model_is_ignored(model, head) || same_numbers(model, wte, head)) {
         return TFR_OK;
     }
     return tfr_raise(TFR_MODEL,
                      "%s: lm_head.weight (%s) differs from %s (%s), but the config says tie_word_embeddings "
                      "= true; set it to false if the head has "
                      "weights of its own, or take the embedding for both: --ignore-tensors lm_head.weight",
-                     head->file, tfr_dtype_file_name(head->tensor.dtype), wte->name,
-                     tfr_dtype_file_name(wte->tensor.dtype));
+                     head->file, tfr_dtype_file_name(head->tensor.dtype), wte->name, tfr_dtype_file_name(wte->tensor.dtype));
 }

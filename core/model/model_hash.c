@@ -73,8 +73,7 @@ static uint64_t hash_weight(const struct tfr_weight *weight, hash_bytes_fn hash_
 
 static enum tfr_status add_merged(void *user, const struct tfr_weight *weight) {
     struct sum *sum = user;
-    sum->total +=
-        hash_weight(weight, sum->hash_bytes) * 3; /* not the number of the same tensor in a checkpoint */
+    sum->total += hash_weight(weight, sum->hash_bytes) * 3; /* not the number of the same tensor in a checkpoint */
     return TFR_OK;
 }
 
@@ -127,8 +126,8 @@ uint64_t tfr_model_identity(const struct tfr_model *model) {
         if (stat(path, &facts) != 0) {
             return 0;
         }
-        const int64_t numbers[] = {(int64_t)facts.st_dev, (int64_t)facts.st_ino, facts.st_size,
-                                   facts.st_ctim.tv_sec, facts.st_ctim.tv_nsec};
+        const int64_t numbers[] = {(int64_t)facts.st_dev, (int64_t)facts.st_ino, facts.st_size, facts.st_ctim.tv_sec,
+                                   facts.st_ctim.tv_nsec};
         hash = tfr_hash(hash, numbers, sizeof numbers);
     }
     struct sum sum = {hash_all, 0};

@@ -22,12 +22,10 @@ struct survey {
 
 static void refuse(struct survey *survey, enum tfr_finding_about about, const char *name, const char *source,
                    enum tfr_status status, const char *reason) {
-    tfr_findings_add(survey->findings, &(struct tfr_finding){.about = about,
-                                                             .verdict = TFR_VERDICT_REFUSED,
-                                                             .status = status,
-                                                             .name = name,
-                                                             .source = source,
-                                                             .reason = reason});
+    tfr_findings_add(
+        survey->findings,
+        &(struct tfr_finding){
+            .about = about, .verdict = TFR_VERDICT_REFUSED, .status = status, .name = name, .source = source, .reason = reason});
 }
 
 static void add_missing(void *user, enum tfr_param param, int64_t layer) {
@@ -35,19 +33,17 @@ static void add_missing(void *user, enum tfr_param param, int64_t layer) {
     char name[MAX_NAME], shape[96];
     int64_t dim[2];
     const int rank = tfr_model_param_shape(&survey->model.hparams, param, dim);
-    tfr_findings_add(survey->findings,
-                     &(struct tfr_finding){.about = TFR_ABOUT_TENSOR,
-                                           .verdict = TFR_VERDICT_REFUSED,
-                                           .status = TFR_MODEL,
-                                           .name = tfr_model_param_name(param, layer, name, sizeof(name)),
-                                           .value = tfr_shape_text(rank, dim, shape, sizeof(shape)),
-                                           .source = "missing",
-                                           .reason = "the config asks for it and no file has it"});
+    tfr_findings_add(survey->findings, &(struct tfr_finding){.about = TFR_ABOUT_TENSOR,
+                                                             .verdict = TFR_VERDICT_REFUSED,
+                                                             .status = TFR_MODEL,
+                                                             .name = tfr_model_param_name(param, layer, name, sizeof(name)),
+                                                             .value = tfr_shape_text(rank, dim, shape, sizeof(shape)),
+                                                             .source = "missing",
+                                                             .reason = "the config asks for it and no file has it"});
 }
 
 /* One matrix under two names; the data of both are compared when the model is opened, not here. */
-static bool is_second_of_tied(const struct survey *survey, const struct tfr_weight *weight,
-                              const struct tfr_parsed_name *parsed) {
+static bool is_second_of_tied(const struct survey *survey, const struct tfr_weight *weight, const struct tfr_parsed_name *parsed) {
     return survey->model.tied && parsed->kind == TFR_NAME_PARAM && parsed->param == TFR_PARAM_LM_HEAD &&
            tfr_model_param(&survey->model, TFR_PARAM_WTE, 0) != weight;
 }
@@ -92,19 +88,17 @@ static void add_tensor(struct survey *survey, const struct tfr_weight *weight) {
 /* lm_head of a tied model that only stores wte, or the other way round. */
 static void add_tied(struct survey *survey) {
     const struct tfr_weight *wte = tfr_model_param(&survey->model, TFR_PARAM_WTE, 0);
-    if (!survey->model.tied || wte == NULL ||
-        tfr_weights_find(survey->model.weights, "lm_head.weight") != NULL) {
+    if (!survey->model.tied || wte == NULL || tfr_weights_find(survey->model.weights, "lm_head.weight") != NULL) {
         return;
     }
     char shape[96], reason[MAX_NAME + 32];
     snprintf(reason, sizeof(reason), "shares %.100s", wte->name);
     tfr_findings_add(survey->findings,
-                     &(struct tfr_finding){
-                         .about = TFR_ABOUT_TENSOR,
-                         .name = "lm_head.weight",
-                         .value = tfr_shape_text(wte->tensor.rank, wte->tensor.dim, shape, sizeof(shape)),
-                         .source = "tied",
-                         .reason = reason});
+                     &(struct tfr_finding){.about = TFR_ABOUT_TENSOR,
+                                           .name = "lm_head.weight",
+                                           .value = tfr_shape_text(wte->tensor.rank, wte->tensor.dim, shape, sizeof(shape)),
+                                           .source = "tied",
+                                           .reason = reason});
 }
 
 /* A prefix's head stands in for one that the checkpoint lacks, so it comes first. */
@@ -127,22 +121,20 @@ static void open_adapter(struct survey *survey) {
 
 static void add_unread(void *user, const char *name) {
     struct survey *survey = user;
-    tfr_findings_add(survey->findings,
-                     &(struct tfr_finding){.about = TFR_ABOUT_OTHER,
-                                           .verdict = TFR_VERDICT_NO_EFFECT,
-                                           .name = name,
-                                           .source = "file",
-                                           .reason = "not read: other weights go first, as in "
-                                                     "transformers"});
+    tfr_findings_add(survey->findings, &(struct tfr_finding){.about = TFR_ABOUT_OTHER,
+                                                             .verdict = TFR_VERDICT_NO_EFFECT,
+                                                             .name = name,
+                                                             .source = "file",
+                                                             .reason = "not read: other weights go first, as in "
+                                                                       "transformers"});
 }
 
 /* Which file was read, and which were not. */
 static void add_files(struct survey *survey, const char *path) {
-    tfr_findings_add(survey->findings, &(struct tfr_finding){.about = TFR_ABOUT_OTHER,
-                                                             .verdict = TFR_VERDICT_HONOURED,
-                                                             .name = "checkpoint",
-                                                             .source = "file",
-                                                             .reason = path});
+    tfr_findings_add(
+        survey->findings,
+        &(struct tfr_finding){
+            .about = TFR_ABOUT_OTHER, .verdict = TFR_VERDICT_HONOURED, .name = "checkpoint", .source = "file", .reason = path});
     tfr_model_each_unread(survey->model.config, add_unread, survey);
 }
 
@@ -158,11 +150,10 @@ static void open_lora(struct survey *survey) {
     } else if (directory != NULL) {
         snprintf(tensors, sizeof(tensors), "merged into %zu tensors: ", tfr_lora_count(survey->model.lora));
         char *reason = tfr_format("%s%s", tensors, directory);
-        tfr_findings_add(survey->findings, &(struct tfr_finding){.about = TFR_ABOUT_OTHER,
-                                                                 .verdict = TFR_VERDICT_HONOURED,
-                                                                 .name = "adapter",
-                                                                 .source = "file",
-                                                                 .reason = reason});
+        tfr_findings_add(
+            survey->findings,
+            &(struct tfr_finding){
+                .about = TFR_ABOUT_OTHER, .verdict = TFR_VERDICT_HONOURED, .name = "adapter", .source = "file", .reason = reason});
         tfr_free(reason);
     }
     tfr_free(directory);
@@ -172,12 +163,11 @@ static void open_lora(struct survey *survey) {
 static void add_absent(struct survey *survey) {
     const char *name;
     for (size_t i = 0; (name = tfr_weights_absent(survey->model.weights, i)) != NULL; i++) {
-        tfr_findings_add(survey->findings,
-                         &(struct tfr_finding){.about = TFR_ABOUT_TENSOR,
-                                               .verdict = TFR_VERDICT_NO_EFFECT,
-                                               .name = name,
-                                               .source = "index",
-                                               .reason = "the index names it, no shard has it"});
+        tfr_findings_add(survey->findings, &(struct tfr_finding){.about = TFR_ABOUT_TENSOR,
+                                                                 .verdict = TFR_VERDICT_NO_EFFECT,
+                                                                 .name = name,
+                                                                 .source = "index",
+                                                                 .reason = "the index names it, no shard has it"});
     }
 }
 
@@ -197,9 +187,8 @@ static void survey_tensors(struct survey *survey) {
 }
 
 enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_findings *findings) {
-    struct survey survey = {
-        .model = {.config = config, .hparams = config->model, .tied = config->model.tie_word_embeddings},
-        .findings = findings};
+    struct survey survey = {.model = {.config = config, .hparams = config->model, .tied = config->model.tie_word_embeddings},
+                            .findings = findings};
     char *path = NULL;
     enum tfr_status status = tfr_model_find_weights(config, &path);
     if (status == TFR_RESOURCE) { /* nothing there is nothing wrong: a config alone may be asked about */

@@ -14,8 +14,7 @@ static const struct {
     const char *name;
     enum tfr_param_init init;
 } params[TFR_PARAM_COUNT] = {
-#define TFR_PARAM(enum_name, name_, rank, rows, columns, init_)                                              \
-    [TFR_PARAM_##enum_name] = {.name = name_, .init = TFR_INIT_##init_},
+#define TFR_PARAM(enum_name, name_, rank, rows, columns, init_) [TFR_PARAM_##enum_name] = {.name = name_, .init = TFR_INIT_##init_},
 #include "model/model_tensors.def"
 #undef TFR_PARAM
 };
@@ -23,15 +22,13 @@ static const struct {
 /* Digits without a leading zero; the rest of the name, or NULL. */
 static const char *parse_layer(const char *text, int64_t *layer) {
     char *end;
-    const bool is_number =
-        text[0] >= '0' && text[0] <= '9' && !(text[0] == '0' && text[1] >= '0' && text[1] <= '9');
+    const bool is_number = text[0] >= '0' && text[0] <= '9' && !(text[0] == '0' && text[1] >= '0' && text[1] <= '9');
     *layer = is_number ? strtoll(text, &end, 10) : 0;
     return is_number && *end == '.' ? end + 1 : NULL;
 }
 
 static bool is_buffer(const char *name) {
-    static const char *const buffers[] = {"attn.bias", "attn.masked_bias", "crossattention.bias",
-                                          "crossattention.masked_bias"};
+    static const char *const buffers[] = {"attn.bias", "attn.masked_bias", "crossattention.bias", "crossattention.masked_bias"};
     for (size_t i = 0; i < TFR_COUNT_OF(buffers); i++) {
         if (strcmp(name, buffers[i]) == 0) {
             return true;
@@ -56,8 +53,7 @@ struct tfr_parsed_name tfr_model_parse_name(const char *name) {
     const char *bare = parsed.has_prefix ? name + sizeof(prefix) - 1 : name;
     if (strncmp(bare, "h.", 2) != 0) {
         /* The head is no part of the base model: it never has the prefix. */
-        find_param(&parsed, bare, TFR_PARAM_PER_BLOCK,
-                   parsed.has_prefix ? TFR_PARAM_LM_HEAD : TFR_PARAM_COUNT);
+        find_param(&parsed, bare, TFR_PARAM_PER_BLOCK, parsed.has_prefix ? TFR_PARAM_LM_HEAD : TFR_PARAM_COUNT);
         return parsed;
     }
     const char *rest = parse_layer(bare + 2, &parsed.layer);
@@ -108,13 +104,13 @@ bool tfr_model_has_param(const struct tfr_hparams *hparams, enum tfr_param param
 }
 
 int tfr_model_param_shape(const struct tfr_hparams *hparams, enum tfr_param param, int64_t *dim) {
-    const int64_t C = hparams->n_embd, F = hparams->n_inner, V = hparams->vocab_size,
-                  N = hparams->n_positions, K = hparams->num_labels, Y = tfr_model_summary_width(hparams);
+    const int64_t C = hparams->n_embd, F = hparams->n_inner, V = hparams->vocab_size, N = hparams->n_positions,
+                  K = hparams->num_labels, Y = tfr_model_summary_width(hparams);
     switch (param) {
-#define TFR_PARAM(enum_name, name, rank, rows, columns, init)                                                \
-    case TFR_PARAM_##enum_name:                                                                              \
-        dim[0] = rows;                                                                                       \
-        dim[1] = columns;                                                                                    \
+#define TFR_PARAM(enum_name, name, rank, rows, columns, init)                                                                      \
+    case TFR_PARAM_##enum_name:                                                                                                    \
+        dim[0] = rows;                                                                                                             \
+        dim[1] = columns;                                                                                                          \
         return rank;
 #include "model/model_tensors.def"
 #undef TFR_PARAM

@@ -13,14 +13,13 @@ enum { MAX_VALUES = 1 << 20, MAX_STACK = 1 << 20, MAX_MEMO = 1 << 20, MAX_MARKS 
 typedef struct tfr_pickle_machine machine_t;
 
 enum tfr_status tfr_pickle_damaged(const machine_t *machine, const char *what) {
-    return tfr_raise(TFR_MODEL, "%s: %s at byte %zu of the pickle (%s); the file is damaged, fetch it again",
-                     machine->file, what, machine->op_at, machine->op_name);
+    return tfr_raise(TFR_MODEL, "%s: %s at byte %zu of the pickle (%s); the file is damaged, fetch it again", machine->file, what,
+                     machine->op_at, machine->op_name);
 }
 
 static enum tfr_status pile_reserve(machine_t *m, struct tfr_pickle_pile *pile, uint32_t n, uint32_t limit) {
     if (n > limit) {
-        return tfr_raise(TFR_UNSUPPORTED,
-                         "%s: the pickle is larger than any state dict of a GPT-2 (over %u values)", m->file,
+        return tfr_raise(TFR_UNSUPPORTED, "%s: the pickle is larger than any state dict of a GPT-2 (over %u values)", m->file,
                          limit);
     }
     if (n <= pile->capacity) {
@@ -63,8 +62,7 @@ enum tfr_status tfr_pickle_push(machine_t *m, const struct tfr_pickle_value *val
     if (pickle->n == pickle->capacity) {
         const uint32_t capacity = pickle->capacity == 0 ? 256 : 2 * pickle->capacity;
         if (capacity > MAX_VALUES) {
-            return tfr_raise(TFR_UNSUPPORTED,
-                             "%s: the pickle has more than %d values; no state dict of a GPT-2 has", m->file,
+            return tfr_raise(TFR_UNSUPPORTED, "%s: the pickle has more than %d values; no state dict of a GPT-2 has", m->file,
                              MAX_VALUES);
         }
         struct tfr_pickle_value *values = tfr_realloc(pickle->values, capacity, sizeof *values);
@@ -239,8 +237,7 @@ static enum tfr_status extend(machine_t *m, enum tfr_pickle_kind kind, uint32_t 
     }
     const uint32_t to = m->stack.at[m->stack.n - n - 1];
     if (m->pickle->values[to].kind != kind || (kind == TFR_PICKLE_DICT && n % 2 != 0)) {
-        return tfr_pickle_damaged(m, kind == TFR_PICKLE_DICT ? "no dict takes these items"
-                                                             : "no list takes these items");
+        return tfr_pickle_damaged(m, kind == TFR_PICKLE_DICT ? "no dict takes these items" : "no list takes these items");
     }
     m->stack.n -= n;
     return tfr_pickle_append(m, to, m->stack.at + m->stack.n, n);
@@ -315,8 +312,8 @@ static enum tfr_status op_stack_global(machine_t *m, int unused) {
     if (values[name].kind != TFR_PICKLE_TEXT || values[module].kind != TFR_PICKLE_TEXT) {
         return tfr_pickle_damaged(m, "a name is no text");
     }
-    return tfr_pickle_find_global(m, values[module].as.text.bytes, values[module].as.text.size,
-                                  values[name].as.text.bytes, values[name].as.text.size);
+    return tfr_pickle_find_global(m, values[module].as.text.bytes, values[module].as.text.size, values[name].as.text.bytes,
+                                  values[name].as.text.size);
 }
 
 static enum tfr_status op_proto(machine_t *m, int unused) {
@@ -324,8 +321,7 @@ static enum tfr_status op_proto(machine_t *m, int unused) {
     TFR_TRY(take_number(m, 1, &protocol));
     return protocol >= 2 && protocol <= 5
                ? TFR_OK
-               : tfr_raise(TFR_UNSUPPORTED,
-                           "%s: pickle protocol %llu; torch.save writes 2, and 3 to 5 on request", m->file,
+               : tfr_raise(TFR_UNSUPPORTED, "%s: pickle protocol %llu; torch.save writes 2, and 3 to 5 on request", m->file,
                            (unsigned long long)protocol);
 }
 
@@ -336,11 +332,10 @@ static enum tfr_status op_frame(machine_t *m, int unused) {
 }
 
 static enum tfr_status op_refused(machine_t *m, int unused) {
-    return tfr_raise(
-        TFR_UNSUPPORTED,
-        "%s: the pickle uses %s at byte %zu, which torch.save never writes for a state dict; convert the "
-        "file where you trust it: model.save_pretrained(DIR, safe_serialization=True)",
-        m->file, m->op_name, m->op_at);
+    return tfr_raise(TFR_UNSUPPORTED,
+                     "%s: the pickle uses %s at byte %zu, which torch.save never writes for a state dict; convert the "
+                     "file where you trust it: model.save_pretrained(DIR, safe_serialization=True)",
+                     m->file, m->op_name, m->op_at);
 }
 
 static const struct {
@@ -360,9 +355,8 @@ static enum tfr_status run(machine_t *m) {
         m->op_name = "end";
         TFR_TRY(take(m, 1, &op));
         if (ops[*op].run == NULL) {
-            return tfr_raise(TFR_MODEL,
-                             "%s: byte %zu of the pickle is 0x%02x, which is no opcode; the file is damaged",
-                             m->file, m->op_at, *op);
+            return tfr_raise(TFR_MODEL, "%s: byte %zu of the pickle is 0x%02x, which is no opcode; the file is damaged", m->file,
+                             m->op_at, *op);
         }
         m->op_name = ops[*op].name;
         TFR_TRY(ops[*op].run(m, ops[*op].argument));
@@ -371,8 +365,7 @@ static enum tfr_status run(machine_t *m) {
     return TFR_OK;
 }
 
-enum tfr_status tfr_pickle_parse(struct tfr_pickle *pickle, const char *file, const uint8_t *data,
-                                 size_t size) {
+enum tfr_status tfr_pickle_parse(struct tfr_pickle *pickle, const char *file, const uint8_t *data, size_t size) {
     *pickle = (struct tfr_pickle){0};
     struct tfr_pickle_machine machine = {.pickle = pickle, .file = file, .data = data, .size = size};
     const enum tfr_status status = run(&machine);

@@ -69,12 +69,11 @@ struct tfr_pickle {
 
 /* One pickle from the first byte on; more may follow it. `file` is the name for messages. On failure *pickle
  * is empty. */
-enum tfr_status tfr_pickle_parse(struct tfr_pickle *pickle, const char *file, const uint8_t *data,
-                                 size_t size);
+enum tfr_status tfr_pickle_parse(struct tfr_pickle *pickle, const char *file, const uint8_t *data, size_t size);
 void tfr_pickle_clear(struct tfr_pickle *pickle);
 /* The value of a text key of a dict, NULL if it has none. */
-const struct tfr_pickle_value *tfr_pickle_member(const struct tfr_pickle *pickle,
-                                                 const struct tfr_pickle_value *dict, const char *key);
+const struct tfr_pickle_value *tfr_pickle_member(const struct tfr_pickle *pickle, const struct tfr_pickle_value *dict,
+                                                 const char *key);
 bool tfr_pickle_is_text(const struct tfr_pickle_value *value, const char *text);
 
 #endif

@@ -18,7 +18,7 @@ static const struct {
     enum kind kind;
     enum tfr_dtype dtype;
 } globals[TFR_GLOBAL_COUNT] = {
-#define TFR_PICKLE_GLOBAL(enum_name, module_, name_, kind_, dtype_)                                          \
+#define TFR_PICKLE_GLOBAL(enum_name, module_, name_, kind_, dtype_)                                                                \
     [TFR_GLOBAL_##enum_name] = {module_, name_, kind_, TFR_DTYPE_##dtype_},
 #include "model/pickle_globals.def"
 #undef TFR_PICKLE_GLOBAL
@@ -38,19 +38,17 @@ static const char *shown(const char *text, size_t size, char *to) {
     return to;
 }
 
-enum tfr_status tfr_pickle_find_global(machine_t *m, const char *module, size_t module_size, const char *name,
-                                       size_t name_size) {
+enum tfr_status tfr_pickle_find_global(machine_t *m, const char *module, size_t module_size, const char *name, size_t name_size) {
     for (int i = 0; i < TFR_GLOBAL_COUNT; i++) {
         if (is_name(module, module_size, globals[i].module) && is_name(name, name_size, globals[i].name)) {
             return tfr_pickle_push(m, &(struct tfr_pickle_value){.kind = TFR_PICKLE_GLOBAL, .as.global = i});
         }
     }
     char module_text[MAX_SHOWN + 1], name_text[MAX_SHOWN + 1];
-    return tfr_raise(
-        TFR_UNSUPPORTED,
-        "%s: the pickle asks for %s.%s, which no state dict of GPT-2 needs, and which could run code; "
-        "convert the file where you trust it: model.save_pretrained(DIR, safe_serialization=True)",
-        m->file, shown(module, module_size, module_text), shown(name, name_size, name_text));
+    return tfr_raise(TFR_UNSUPPORTED,
+                     "%s: the pickle asks for %s.%s, which no state dict of GPT-2 needs, and which could run code; "
+                     "convert the file where you trust it: model.save_pretrained(DIR, safe_serialization=True)",
+                     m->file, shown(module, module_size, module_text), shown(name, name_size, name_text));
 }
 
 static const struct tfr_pickle_value *item(const machine_t *m, uint32_t of, uint32_t i) {
@@ -72,9 +70,8 @@ static bool is_tuple_of_ints(const machine_t *m, uint32_t value) {
 /* (storage, offset, sizes, strides, ...): what follows says how the tensor was trained. */
 static enum tfr_status push_tensor(machine_t *m, uint32_t args) {
     const uint32_t *at = m->pickle->values[args].as.items.at;
-    if (item(m, args, 0)->kind != TFR_PICKLE_STORAGE || item(m, args, 1)->kind != TFR_PICKLE_INT ||
-        !is_tuple_of_ints(m, at[2]) || !is_tuple_of_ints(m, at[3]) ||
-        m->pickle->values[at[2]].as.items.n != m->pickle->values[at[3]].as.items.n) {
+    if (item(m, args, 0)->kind != TFR_PICKLE_STORAGE || item(m, args, 1)->kind != TFR_PICKLE_INT || !is_tuple_of_ints(m, at[2]) ||
+        !is_tuple_of_ints(m, at[3]) || m->pickle->values[at[2]].as.items.n != m->pickle->values[at[3]].as.items.n) {
         return tfr_pickle_damaged(m, "a tensor is not made of storage, offset, sizes and strides");
     }
     struct tfr_pickle_value value = {.kind = TFR_PICKLE_TENSOR};
@@ -101,14 +98,12 @@ enum tfr_status tfr_pickle_reduce(machine_t *m, int unused) {
         (callee->as.global == TFR_GLOBAL_REBUILD_TENSOR_V2 && (n == 6 || n == 7))) {
         return push_tensor(m, args);
     }
-    if (callee->as.global == TFR_GLOBAL_REBUILD_PARAMETER && n == 3 &&
-        item(m, args, 0)->kind == TFR_PICKLE_TENSOR) {
+    if (callee->as.global == TFR_GLOBAL_REBUILD_PARAMETER && n == 3 && item(m, args, 0)->kind == TFR_PICKLE_TENSOR) {
         const struct tfr_pickle_value tensor = *item(m, args, 0);
         return tfr_pickle_push(m, &tensor);
     }
-    return tfr_raise(TFR_UNSUPPORTED,
-                     "%s: the pickle calls %s.%s with %u arguments of other kinds than torch.save writes",
-                     m->file, globals[callee->as.global].module, globals[callee->as.global].name, n);
+    return tfr_raise(TFR_UNSUPPORTED, "%s: the pickle calls %s.%s with %u arguments of other kinds than torch.save writes", m->file,
+                     globals[callee->as.global].module, globals[callee->as.global].name, n);
 }
 
 /* The only attribute of a state dict is _metadata, versions of modules. */
@@ -116,8 +111,7 @@ enum tfr_status tfr_pickle_build(machine_t *m, int unused) {
     uint32_t state = 0, object = 0;
     TFR_TRY(tfr_pickle_pop(m, &state));
     TFR_TRY(tfr_pickle_pop(m, &object));
-    if (m->pickle->values[object].kind != TFR_PICKLE_DICT ||
-        m->pickle->values[state].kind != TFR_PICKLE_DICT) {
+    if (m->pickle->values[object].kind != TFR_PICKLE_DICT || m->pickle->values[state].kind != TFR_PICKLE_DICT) {
         return tfr_pickle_damaged(m, "attributes are set on something that is no dict");
     }
     m->stack.at[m->stack.n++] = object; /* two were taken: there is room */
@@ -130,10 +124,9 @@ enum tfr_status tfr_pickle_persistent(machine_t *m, int unused) {
     TFR_TRY(tfr_pickle_pop(m, &id));
     const struct tfr_pickle_value *tuple = &m->pickle->values[id];
     const uint32_t n = tuple->kind == TFR_PICKLE_TUPLE ? tuple->as.items.n : 0;
-    if ((n != 5 && n != 6) || !tfr_pickle_is_text(item(m, id, 0), "storage") ||
-        item(m, id, 1)->kind != TFR_PICKLE_GLOBAL || globals[item(m, id, 1)->as.global].kind != STORAGE ||
-        item(m, id, 2)->kind != TFR_PICKLE_TEXT || item(m, id, 3)->kind != TFR_PICKLE_TEXT ||
-        item(m, id, 4)->kind != TFR_PICKLE_INT || item(m, id, 4)->as.integer < 0) {
+    if ((n != 5 && n != 6) || !tfr_pickle_is_text(item(m, id, 0), "storage") || item(m, id, 1)->kind != TFR_PICKLE_GLOBAL ||
+        globals[item(m, id, 1)->as.global].kind != STORAGE || item(m, id, 2)->kind != TFR_PICKLE_TEXT ||
+        item(m, id, 3)->kind != TFR_PICKLE_TEXT || item(m, id, 4)->kind != TFR_PICKLE_INT || item(m, id, 4)->as.integer < 0) {
         return tfr_pickle_damaged(m, "a storage is not described by type, key, device and size");
     }
     if (n == 6 && item(m, id, 5)->kind != TFR_PICKLE_NONE) {
@@ -153,8 +146,8 @@ bool tfr_pickle_is_text(const struct tfr_pickle_value *value, const char *text) 
     return value->kind == TFR_PICKLE_TEXT && is_name(value->as.text.bytes, value->as.text.size, text);
 }
 
-const struct tfr_pickle_value *tfr_pickle_member(const struct tfr_pickle *pickle,
-                                                 const struct tfr_pickle_value *dict, const char *key) {
+const struct tfr_pickle_value *tfr_pickle_member(const struct tfr_pickle *pickle, const struct tfr_pickle_value *dict,
+                                                 const char *key) {
     for (uint32_t i = 0; dict->kind == TFR_PICKLE_DICT && i < dict->as.items.n; i += 2) {
         if (tfr_pickle_is_text(&pickle->values[dict->as.items.at[i]], key)) {
             return &pickle->values[dict->as.items.at[i + 1]];

@@ -29,12 +29,11 @@ enum tfr_status tfr_pickle_damaged(const struct tfr_pickle_machine *machine, con
 enum tfr_status tfr_pickle_pop(struct tfr_pickle_machine *machine, uint32_t *value);
 enum tfr_status tfr_pickle_push(struct tfr_pickle_machine *machine, const struct tfr_pickle_value *value);
 /* The items of a tuple, list or dict grow by n values. */
-enum tfr_status tfr_pickle_append(struct tfr_pickle_machine *machine, uint32_t to, const uint32_t *values,
-                                  uint32_t n);
+enum tfr_status tfr_pickle_append(struct tfr_pickle_machine *machine, uint32_t to, const uint32_t *values, uint32_t n);
 
 /* pickle_calls.c: the opcodes that name something of Python or call it. */
-enum tfr_status tfr_pickle_find_global(struct tfr_pickle_machine *machine, const char *module,
-                                       size_t module_size, const char *name, size_t name_size);
+enum tfr_status tfr_pickle_find_global(struct tfr_pickle_machine *machine, const char *module, size_t module_size, const char *name,
+                                       size_t name_size);
 enum tfr_status tfr_pickle_reduce(struct tfr_pickle_machine *machine, int unused);
 enum tfr_status tfr_pickle_build(struct tfr_pickle_machine *machine, int unused);
 enum tfr_status tfr_pickle_persistent(struct tfr_pickle_machine *machine, int unused);

@@ -28,8 +28,7 @@ static size_t contraction(const uint8_t *text, size_t size) {
         return 0;
     }
     const uint8_t second = text[2];
-    const bool pair =
-        (first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l');
+    const bool pair = (first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l');
     return pair ? 3 : 0;
 }
 

@@ -17,17 +17,15 @@ enum { LENGTH_BYTES = 8 };
 
 static enum tfr_status read_length(const char *file, const uint8_t *data, size_t size, size_t *length) {
     if (size < LENGTH_BYTES) {
-        return tfr_raise(TFR_MODEL, "%s: %zu bytes are too few for a safetensors file; fetch it again", file,
-                         size);
+        return tfr_raise(TFR_MODEL, "%s: %zu bytes are too few for a safetensors file; fetch it again", file, size);
     }
     uint64_t value = 0;
     for (int i = LENGTH_BYTES - 1; i >= 0; i--) {
         value = value << 8 | data[i];
     }
     if (value > MAX_HEADER_BYTES) {
-        return tfr_raise(TFR_MODEL,
-                         "%s: a header of %llu bytes is over the limit of %u; this is not a safetensors file",
-                         file, (unsigned long long)value, MAX_HEADER_BYTES);
+        return tfr_raise(TFR_MODEL, "%s: a header of %llu bytes is over the limit of %u; this is not a safetensors file", file,
+                         (unsigned long long)value, MAX_HEADER_BYTES);
     }
     if (value > size - LENGTH_BYTES) {
         return tfr_raise(TFR_MODEL,
@@ -64,8 +62,7 @@ static enum tfr_status read_metadata(struct tfr_safetensors_header *header, cons
     return TFR_OK;
 }
 
-static enum tfr_status read_dtype(struct tfr_safetensors_entry *entry, const char *file,
-                                  const tfr_json *node) {
+static enum tfr_status read_dtype(struct tfr_safetensors_entry *entry, const char *file, const tfr_json *node) {
     const char *name = node == NULL ? NULL : tfr_json_string(node);
     if (name == NULL) {
         return tfr_raise(TFR_MODEL, "%s: tensor %s has no dtype", file, entry->name);
@@ -76,28 +73,26 @@ static enum tfr_status read_dtype(struct tfr_safetensors_entry *entry, const cha
             return TFR_OK;
         }
     }
-    return tfr_raise(TFR_MODEL,
-                     "%s: tensor %s has dtype %.32s, which tfrun does not know; save it as F32, F16 or BF16",
-                     file, entry->name, name);
+    return tfr_raise(TFR_MODEL, "%s: tensor %s has dtype %.32s, which tfrun does not know; save it as F32, F16 or BF16", file,
+                     entry->name, name);
 }
 
 /* Shape and the bytes it takes. */
-static enum tfr_status read_shape(struct tfr_safetensors_entry *entry, const char *file,
-                                  const struct tfr_json_doc *doc, const tfr_json *node, size_t *bytes) {
+static enum tfr_status read_shape(struct tfr_safetensors_entry *entry, const char *file, const struct tfr_json_doc *doc,
+                                  const tfr_json *node, size_t *bytes) {
     if (node == NULL || tfr_json_kind(node) != TFR_JSON_ARRAY) {
         return tfr_raise(TFR_MODEL, "%s: tensor %s has no shape", file, entry->name);
     }
     if (tfr_json_size(node) > TFR_MAX_RANK) {
-        return tfr_raise(TFR_MODEL, "%s: tensor %s has %zu dimensions; the limit is %d", file, entry->name,
-                         tfr_json_size(node), TFR_MAX_RANK);
+        return tfr_raise(TFR_MODEL, "%s: tensor %s has %zu dimensions; the limit is %d", file, entry->name, tfr_json_size(node),
+                         TFR_MAX_RANK);
     }
     bool is_empty = false;
     *bytes = tfr_dtype_size(entry->dtype);
     for (const tfr_json *item = tfr_json_first(node); item != NULL; item = tfr_json_next(item)) {
         int64_t dim;
         if (!tfr_json_int64(doc, item, &dim) || dim < 0) {
-            return tfr_raise(TFR_MODEL, "%s: the shape of tensor %s must be whole numbers from 0", file,
-                             entry->name);
+            return tfr_raise(TFR_MODEL, "%s: the shape of tensor %s must be whole numbers from 0", file, entry->name);
         }
         entry->dim[entry->rank++] = dim;
         is_empty = is_empty || dim == 0;
@@ -109,21 +104,18 @@ static enum tfr_status read_shape(struct tfr_safetensors_entry *entry, const cha
     return TFR_OK;
 }
 
-static enum tfr_status read_range(struct tfr_safetensors_entry *entry, const char *file,
-                                  const struct tfr_json_doc *doc, const tfr_json *node, size_t bytes) {
+static enum tfr_status read_range(struct tfr_safetensors_entry *entry, const char *file, const struct tfr_json_doc *doc,
+                                  const tfr_json *node, size_t bytes) {
     int64_t begin, end;
     const bool is_pair = node != NULL && tfr_json_kind(node) == TFR_JSON_ARRAY && tfr_json_size(node) == 2;
     if (!is_pair || !tfr_json_int64(doc, tfr_json_first(node), &begin) ||
         !tfr_json_int64(doc, tfr_json_next(tfr_json_first(node)), &end) || begin < 0 || end < begin) {
-        return tfr_raise(TFR_MODEL,
-                         "%s: data_offsets of tensor %s must be [begin, end] with 0 <= begin <= end", file,
-                         entry->name);
+        return tfr_raise(TFR_MODEL, "%s: data_offsets of tensor %s must be [begin, end] with 0 <= begin <= end", file, entry->name);
     }
     if ((uint64_t)(end - begin) != bytes) {
         char shape[96];
-        return tfr_raise(TFR_MODEL, "%s: tensor %s of %s %s takes %zu bytes but its data_offsets span %lld",
-                         file, entry->name, tfr_dtype_file_name(entry->dtype),
-                         tfr_shape_text(entry->rank, entry->dim, shape, sizeof(shape)), bytes,
+        return tfr_raise(TFR_MODEL, "%s: tensor %s of %s %s takes %zu bytes but its data_offsets span %lld", file, entry->name,
+                         tfr_dtype_file_name(entry->dtype), tfr_shape_text(entry->rank, entry->dim, shape, sizeof(shape)), bytes,
                          (long long)(end - begin));
     }
     entry->begin = (uint64_t)begin;
@@ -131,8 +123,8 @@ static enum tfr_status read_range(struct tfr_safetensors_entry *entry, const cha
     return TFR_OK;
 }
 
-static enum tfr_status read_entry(struct tfr_safetensors_entry *entry, const char *file,
-                                  const struct tfr_json_doc *doc, const tfr_json *node) {
+static enum tfr_status read_entry(struct tfr_safetensors_entry *entry, const char *file, const struct tfr_json_doc *doc,
+                                  const tfr_json *node) {
     entry->name = tfr_strdup(tfr_json_key(node));
     if (entry->name == NULL) {
         return TFR_RESOURCE;
@@ -143,8 +135,7 @@ static enum tfr_status read_entry(struct tfr_safetensors_entry *entry, const cha
     for (const tfr_json *part = tfr_json_first(node); part != NULL; part = tfr_json_next(part)) {
         const char *key = tfr_json_key(part);
         if (strcmp(key, "dtype") != 0 && strcmp(key, "shape") != 0 && strcmp(key, "data_offsets") != 0) {
-            return tfr_raise(TFR_MODEL, "%s: tensor %s has an unknown property \"%.64s\"", file, entry->name,
-                             key);
+            return tfr_raise(TFR_MODEL, "%s: tensor %s has an unknown property \"%.64s\"", file, entry->name, key);
         }
     }
     size_t bytes;
@@ -153,8 +144,7 @@ static enum tfr_status read_entry(struct tfr_safetensors_entry *entry, const cha
     return read_range(entry, file, doc, tfr_json_member(node, "data_offsets"), bytes);
 }
 
-static enum tfr_status read_entries(struct tfr_safetensors_header *header, const char *file,
-                                    const struct tfr_json_doc *doc) {
+static enum tfr_status read_entries(struct tfr_safetensors_header *header, const char *file, const struct tfr_json_doc *doc) {
     const tfr_json *root = tfr_json_root(doc);
     header->entries = tfr_alloc(tfr_json_size(root) + 1, sizeof(header->entries[0]));
     if (header->entries == NULL) {
@@ -179,8 +169,7 @@ static int by_range(const void *left, const void *right) {
     return a->end < b->end ? -1 : a->end > b->end;
 }
 
-static enum tfr_status check_ranges(struct tfr_safetensors_header *header, const char *file,
-                                    size_t data_size) {
+static enum tfr_status check_ranges(struct tfr_safetensors_header *header, const char *file, size_t data_size) {
     qsort(header->entries, header->n, sizeof(header->entries[0]), by_range);
     uint64_t expected = 0;
     for (size_t i = 0; i < header->n; i++) {
@@ -190,8 +179,8 @@ static enum tfr_status check_ranges(struct tfr_safetensors_header *header, const
                              (unsigned long long)(entry->begin - expected), entry->name);
         }
         if (entry->begin < expected) {
-            return tfr_raise(TFR_MODEL, "%s: the data of tensors %s and %s overlap", file,
-                             header->entries[i - 1].name, entry->name);
+            return tfr_raise(TFR_MODEL, "%s: the data of tensors %s and %s overlap", file, header->entries[i - 1].name,
+                             entry->name);
         }
         if (entry->end > data_size) {
             return tfr_raise(TFR_MODEL,
@@ -210,14 +199,12 @@ static enum tfr_status check_ranges(struct tfr_safetensors_header *header, const
     return TFR_OK;
 }
 
-static enum tfr_status parse(struct tfr_safetensors_header *header, const char *file, const uint8_t *data,
-                             size_t size) {
+static enum tfr_status parse(struct tfr_safetensors_header *header, const char *file, const uint8_t *data, size_t size) {
     size_t length = 0;
     TFR_TRY(read_length(file, data, size, &length));
     const char *text = (const char *)data + LENGTH_BYTES;
     if (length == 0 || text[0] != '{') {
-        return tfr_raise(TFR_MODEL, "%s: the header does not start with '{'; this is not a safetensors file",
-                         file);
+        return tfr_raise(TFR_MODEL, "%s: the header does not start with '{'; this is not a safetensors file", file);
     }
     struct tfr_json_doc *doc = NULL;
     TFR_TRY(tfr_json_open(&doc, file, text, length, TFR_MODEL));
@@ -230,8 +217,7 @@ static enum tfr_status parse(struct tfr_safetensors_header *header, const char *
     return status;
 }
 
-enum tfr_status tfr_safetensors_parse(struct tfr_safetensors_header *header, const char *file,
-                                      const uint8_t *data, size_t size) {
+enum tfr_status tfr_safetensors_parse(struct tfr_safetensors_header *header, const char *file, const uint8_t *data, size_t size) {
     *header = (struct tfr_safetensors_header){0};
     const enum tfr_status status = parse(header, file, data, size);
     if (status != TFR_OK) {

@@ -30,8 +30,7 @@ struct tfr_safetensors_header {
 };
 
 /* `file` is the name for messages, `data` the whole file. On failure *header is empty. */
-enum tfr_status tfr_safetensors_parse(struct tfr_safetensors_header *header, const char *file,
-                                      const uint8_t *data, size_t size);
+enum tfr_status tfr_safetensors_parse(struct tfr_safetensors_header *header, const char *file, const uint8_t *data, size_t size);
 void tfr_safetensors_clear(struct tfr_safetensors_header *header);
 
 #endif

@@ -45,8 +45,7 @@ static uint32_t child_of(const struct tfr_suffix_automaton *automaton, uint32_t 
 }
 
 /* The longest state from `at` on down that goes on with `byte`, taken one byte further. */
-static uint32_t step(const struct tfr_suffix_automaton *automaton, uint32_t at, uint8_t byte,
-                     uint64_t *steps) {
+static uint32_t step(const struct tfr_suffix_automaton *automaton, uint32_t at, uint8_t byte, uint64_t *steps) {
     for (;;) {
         const uint32_t child = child_of(automaton, at, byte);
         ++*steps;
@@ -57,8 +56,7 @@ static uint32_t step(const struct tfr_suffix_automaton *automaton, uint32_t at, 
     }
 }
 
-static void open_child(struct tfr_suffix_automaton *automaton, struct range *ranges, uint32_t parent,
-                       struct range range) {
+static void open_child(struct tfr_suffix_automaton *automaton, struct range *ranges, uint32_t parent, struct range range) {
     const uint32_t at = (uint32_t)automaton->n++;
     struct tfr_suffix_state *state = &automaton->state[parent];
     state->first = state->n_children == 0 ? at : state->first;
@@ -68,8 +66,7 @@ static void open_child(struct tfr_suffix_automaton *automaton, struct range *ran
 
 /* The states one byte longer than `at`. They fall to where the shorter state's fall goes with the same byte.
  */
-static void grow(struct tfr_suffix_automaton *automaton, struct range *ranges,
-                 const struct tfr_suffix_word *words, uint32_t at) {
+static void grow(struct tfr_suffix_automaton *automaton, struct range *ranges, const struct tfr_suffix_word *words, uint32_t at) {
     struct range range = ranges[at];
     if (range.depth > 0 && words[range.low].size == range.depth) {
         automaton->state[at].word = words[range.low++].name; /* the shortest sorts first */
@@ -82,8 +79,7 @@ static void grow(struct tfr_suffix_automaton *automaton, struct range *ranges,
         }
         const uint32_t child = (uint32_t)automaton->n;
         uint64_t steps = 0;
-        open_child(automaton, ranges, at,
-                   (struct range){.low = range.low, .high = end, .depth = range.depth + 1});
+        open_child(automaton, ranges, at, (struct range){.low = range.low, .high = end, .depth = range.depth + 1});
         automaton->state[child].byte = byte;
         automaton->state[child].fall = at != 0 ? step(automaton, automaton->state[at].fall, byte, &steps) : 0;
         range.low = end;
@@ -93,8 +89,7 @@ static void grow(struct tfr_suffix_automaton *automaton, struct range *ranges,
     }
 }
 
-enum tfr_status tfr_suffix_open(struct tfr_suffix_automaton *automaton, struct tfr_suffix_word *words,
-                                size_t n) {
+enum tfr_status tfr_suffix_open(struct tfr_suffix_automaton *automaton, struct tfr_suffix_word *words, size_t n) {
     *automaton = (struct tfr_suffix_automaton){0};
     size_t total = 1;
     for (size_t i = 0; i < n; i++) {
@@ -126,8 +121,8 @@ void tfr_suffix_close(struct tfr_suffix_automaton *automaton) {
     *automaton = (struct tfr_suffix_automaton){0};
 }
 
-uint64_t tfr_suffix_look(const struct tfr_suffix_automaton *automaton, const uint8_t *text, size_t size,
-                         size_t begin, size_t end, uint32_t *word) {
+uint64_t tfr_suffix_look(const struct tfr_suffix_automaton *automaton, const uint8_t *text, size_t size, size_t begin, size_t end,
+                         uint32_t *word) {
     uint64_t steps = 0;
     uint32_t at = 0;
     const size_t from = size - end > automaton->longest ? end + automaton->longest : size;

@@ -30,14 +30,13 @@ struct tfr_suffix_automaton {
 };
 
 /* All words differ and none is empty; `words` gets another order. */
-enum tfr_status tfr_suffix_open(struct tfr_suffix_automaton *automaton, struct tfr_suffix_word *words,
-                                size_t n);
+enum tfr_status tfr_suffix_open(struct tfr_suffix_automaton *automaton, struct tfr_suffix_word *words, size_t n);
 void tfr_suffix_close(struct tfr_suffix_automaton *automaton);
 
 /* word[i] for i of [begin, end): name of the longest word that starts at text[i], 0 if none does. Gives the
  * steps taken: at most two for each byte from `begin` to `end` and as far behind it as the longest word
  * reaches. */
-uint64_t tfr_suffix_look(const struct tfr_suffix_automaton *automaton, const uint8_t *text, size_t size,
-                         size_t begin, size_t end, uint32_t *word);
+uint64_t tfr_suffix_look(const struct tfr_suffix_automaton *automaton, const uint8_t *text, size_t size, size_t begin, size_t end,
+                         uint32_t *word);
 
 #endif

@@ -38,8 +38,7 @@ static enum tfr_status check_bytes(struct encoder *encoder, const uint8_t *text,
                              "they make of it; leave it out",
                              text[i]);
         }
-        tfr_log(TFR_LOG_WARN, "tokenizer",
-                "byte 0x%02x has no token in this vocabulary: it is left out of the text", text[i]);
+        tfr_log(TFR_LOG_WARN, "tokenizer", "byte 0x%02x has no token in this vocabulary: it is left out of the text", text[i]);
         encoder->lost_byte = true;
     }
     return TFR_OK;
@@ -107,12 +106,10 @@ static enum tfr_status encode_between(struct encoder *encoder, struct tfr_added_
             return encode_pass(encoder, scan->pass + 1, scan->text + done, scan->size - done);
         }
         from = at + token->size;
-        if (encoder->special == TFR_SPECIAL_PLAIN &&
-            tfr_tokenizer_is_special(encoder->tokenizer, token->id)) {
+        if (encoder->special == TFR_SPECIAL_PLAIN && tfr_tokenizer_is_special(encoder->tokenizer, token->id)) {
             continue;
         }
-        const bool takes_left = (token->flags & TFR_ADDED_LSTRIP) != 0,
-                   takes_right = (token->flags & TFR_ADDED_RSTRIP) != 0;
+        const bool takes_left = (token->flags & TFR_ADDED_LSTRIP) != 0, takes_right = (token->flags & TFR_ADDED_RSTRIP) != 0;
         const size_t start = takes_left ? blanks_before(scan->text, done, at) : at;
         const size_t known = from > done ? from : done; /* what was taken along before is blanks */
         const size_t stop = takes_right ? blanks_behind(scan->text, scan->size, known) : from;
@@ -161,14 +158,13 @@ int32_t tfr_tokenizer_find(const struct tfr_tokenizer *tokenizer, const char *na
     return tfr_vocab_find(&tokenizer->vocab, name, size);
 }
 
-enum tfr_status tfr_tokenizer_encode(const struct tfr_tokenizer *tokenizer, const char *text, size_t size,
-                                     enum tfr_special special, struct tfr_ids *ids) {
+enum tfr_status tfr_tokenizer_encode(const struct tfr_tokenizer *tokenizer, const char *text, size_t size, enum tfr_special special,
+                                     struct tfr_ids *ids) {
     if (size == 0) {
         return TFR_OK; /* `text` may be NULL */
     }
-    struct encoder encoder = {.tokenizer = tokenizer,
-                              .ids = ids,
-                              .special = tokenizer->split_special ? TFR_SPECIAL_PLAIN : special};
+    struct encoder encoder = {
+        .tokenizer = tokenizer, .ids = ids, .special = tokenizer->split_special ? TFR_SPECIAL_PLAIN : special};
     const enum tfr_status status = encode_pass(&encoder, 0, (const uint8_t *)text, size);
     tfr_bpe_scratch_free(&encoder.scratch);
     return status;
@@ -178,8 +174,7 @@ const char *tfr_tokenizer_bytes(const struct tfr_tokenizer *tokenizer, int32_t i
     return tfr_vocab_bytes(&tokenizer->vocab, id, size);
 }
 
-void tfr_decoder_init(struct tfr_decoder *decoder, const struct tfr_tokenizer *tokenizer,
-                      enum tfr_decode_special special) {
+void tfr_decoder_init(struct tfr_decoder *decoder, const struct tfr_tokenizer *tokenizer, enum tfr_decode_special special) {
     *decoder = (struct tfr_decoder){.tokenizer = tokenizer, .special = special};
 }
 
@@ -188,8 +183,7 @@ static enum tfr_status append_replacement(struct tfr_text *text) {
 }
 
 /* The character that waits cannot go on with `byte`, or ends with it. True if `byte` is used up. */
-static enum tfr_status continue_pending(struct tfr_decoder *decoder, uint8_t byte, struct tfr_text *text,
-                                        bool *used) {
+static enum tfr_status continue_pending(struct tfr_decoder *decoder, uint8_t byte, struct tfr_text *text, bool *used) {
     *used = tfr_utf8_continues(decoder->pending[0], decoder->n_pending, byte);
     if (!*used) {
         decoder->n_pending = 0;
@@ -205,8 +199,8 @@ static enum tfr_status continue_pending(struct tfr_decoder *decoder, uint8_t byt
 }
 
 /* A whole character, a bad part or the beginning of a character at `bytes`; *taken is its length. */
-static enum tfr_status take_next(struct tfr_decoder *decoder, const uint8_t *bytes, size_t left,
-                                 size_t *taken, struct tfr_text *text) {
+static enum tfr_status take_next(struct tfr_decoder *decoder, const uint8_t *bytes, size_t left, size_t *taken,
+                                 struct tfr_text *text) {
     uint32_t code_point;
     const int length = tfr_utf8_take(bytes, left, &code_point);
     *taken = (size_t)(length < 0 ? -length : length);

@@ -28,10 +28,9 @@ struct tfr_findings;
  * key that counts or does not. Failure: TFR_MODEL for content that is wrong or that this tokenizer does not
  * do, named with file and key (or line); TFR_RESOURCE for a file that cannot be read or lack of memory. *out
  * is NULL on failure. */
-enum tfr_status tfr_tokenizer_open_noting(struct tfr_tokenizer **out, const char *path,
-                                          struct tfr_findings *notes);
+enum tfr_status tfr_tokenizer_open_noting(struct tfr_tokenizer **out, const char *path, struct tfr_findings *notes);
 enum tfr_status tfr_tokenizer_open(struct tfr_tokenizer **out, const char *path); /* without notes */
-void tfr_tokenizer_close(struct tfr_tokenizer *tokenizer); /* NULL-safe */
+void tfr_tokenizer_close(struct tfr_tokenizer *tokenizer);                        /* NULL-safe */
 
 /* Largest id + 1, added tokens included: may be more than the model has rows, or fewer. */
 int32_t tfr_tokenizer_vocab_size(const struct tfr_tokenizer *tokenizer);
@@ -51,8 +50,8 @@ enum tfr_special { TFR_SPECIAL_PARSE, TFR_SPECIAL_PLAIN };
 
 /* Appends the ids of `size` bytes to `ids`. Time is O(n log n) at worst, also for text without spaces.
  * On failure (TFR_RESOURCE) `ids` may hold a part. */
-enum tfr_status tfr_tokenizer_encode(const struct tfr_tokenizer *tokenizer, const char *text, size_t size,
-                                     enum tfr_special special, struct tfr_ids *ids);
+enum tfr_status tfr_tokenizer_encode(const struct tfr_tokenizer *tokenizer, const char *text, size_t size, enum tfr_special special,
+                                     struct tfr_ids *ids);
 
 /* The bytes of one token, borrowed until the tokenizer closes; may be part of a character. NULL and *size 0
  * for an id that no token has. */
@@ -71,8 +70,7 @@ struct tfr_decoder {
     uint8_t n_pending;
 };
 
-void tfr_decoder_init(struct tfr_decoder *decoder, const struct tfr_tokenizer *tokenizer,
-                      enum tfr_decode_special special);
+void tfr_decoder_init(struct tfr_decoder *decoder, const struct tfr_tokenizer *tokenizer, enum tfr_decode_special special);
 /* An id that no token has gives no text, as in Hugging Face. TFR_RESOURCE without memory. */
 enum tfr_status tfr_decoder_push(struct tfr_decoder *decoder, int32_t id, struct tfr_text *text);
 enum tfr_status tfr_decoder_finish(struct tfr_decoder *decoder, struct tfr_text *text);

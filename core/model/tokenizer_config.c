@@ -29,8 +29,7 @@ static enum tfr_status read_class(struct tfr_tokenizer *tokenizer, const struct 
     for (size_t i = 0; tfr_json_string(node) != NULL && i < TFR_COUNT_OF(classes); i++) {
         if (strcmp(tfr_json_string(node), classes[i].name) == 0) {
             *family = plain ? TFR_FAMILY_GPT2 : classes[i].family;
-            tfr_tokenizer_note(tokenizer, doc, node, "tokenizer_class", TFR_VERDICT_HONOURED,
-                               "reads the files as GPT-2's");
+            tfr_tokenizer_note(tokenizer, doc, node, "tokenizer_class", TFR_VERDICT_HONOURED, "reads the files as GPT-2's");
             return TFR_OK;
         }
     }
@@ -60,29 +59,26 @@ static enum tfr_status read_prefix_space(struct tfr_tokenizer *tokenizer, const 
     const char *name = tfr_json_string(tfr_json_member(root, "tokenizer_class"));
     const bool newer = family == TFR_FAMILY_BACKEND && name != NULL && strcmp(name, "TokenizersBackend") == 0;
     if (family == TFR_FAMILY_BACKEND && value != of_json && !(newer && node == NULL)) {
-        return tfr_tokenizer_raise_at(
-            doc, node != NULL ? node : root,
-            "add_prefix_space is %s here and %s in tokenizer.json; transformers 4 follows this file and "
-            "transformers 5 that one: make them the same",
-            value          ? "true"
-            : node != NULL ? "false"
-                           : "absent (false)",
-            of_json ? "true" : "false");
+        return tfr_tokenizer_raise_at(doc, node != NULL ? node : root,
+                                      "add_prefix_space is %s here and %s in tokenizer.json; transformers 4 follows this file and "
+                                      "transformers 5 that one: make them the same",
+                                      value          ? "true"
+                                      : node != NULL ? "false"
+                                                     : "absent (false)",
+                                      of_json ? "true" : "false");
     }
     tokenizer->add_prefix_space = family == TFR_FAMILY_BACKEND ? of_json : value;
     note_overruled(tokenizer, of_json);
     if (node != NULL) {
         tfr_tokenizer_note(tokenizer, doc, node, key, TFR_VERDICT_HONOURED,
-                           tokenizer->add_prefix_space ? "a space before each text"
-                                                       : "no space before a text");
+                           tokenizer->add_prefix_space ? "a space before each text" : "no space before a text");
     }
     return TFR_OK;
 }
 
 /* add_bos_token and add_eos_token count where the vocabulary comes from vocab.json, for transformers 4 alone.
  */
-static enum tfr_status read_bos_flags(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                      bool plain) {
+static enum tfr_status read_bos_flags(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, bool plain) {
     static const char *const keys[] = {"add_bos_token", "add_eos_token"};
     const tfr_json *root = tfr_json_root(doc);
     for (size_t i = 0; i < TFR_COUNT_OF(keys); i++) {
@@ -90,35 +86,30 @@ static enum tfr_status read_bos_flags(struct tfr_tokenizer *tokenizer, const str
         TFR_TRY(tfr_tokenizer_read_flag(doc, root, keys[i], &value));
         const tfr_json *node = tfr_json_member(root, keys[i]);
         if (value && plain) {
-            return tfr_tokenizer_raise_at(
-                doc, node, "%s is not supported; set it to false and write the token into the prompt",
-                keys[i]);
+            return tfr_tokenizer_raise_at(doc, node, "%s is not supported; set it to false and write the token into the prompt",
+                                          keys[i]);
         }
         if (node != NULL) {
             tfr_tokenizer_note(tokenizer, doc, node, keys[i], TFR_VERDICT_NO_EFFECT,
-                               plain ? "false"
-                                     : "not read beside a tokenizer.json: the post_processor there says it");
+                               plain ? "false" : "not read beside a tokenizer.json: the post_processor there says it");
         }
     }
     return TFR_OK;
 }
 
-static enum tfr_status read_settings(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                     bool plain) {
+static enum tfr_status read_settings(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, bool plain) {
     const tfr_json *root = tfr_json_root(doc);
     bool clean = false;
     TFR_TRY(tfr_tokenizer_read_flag(doc, root, "clean_up_tokenization_spaces", &clean));
     if (clean) {
-        tfr_tokenizer_warn_at(tokenizer, doc, tfr_json_member(root, "clean_up_tokenization_spaces"),
-                              "clean_up_tokenization_spaces",
+        tfr_tokenizer_warn_at(tokenizer, doc, tfr_json_member(root, "clean_up_tokenization_spaces"), "clean_up_tokenization_spaces",
                               "texts keep their spaces, as in transformers 5; transformers 4 drops some "
                               "(\"it 's\" to \"it's\")");
     }
     TFR_TRY(tfr_tokenizer_read_flag(doc, root, "split_special_tokens", &tokenizer->split_special));
     if (tfr_json_member(root, "split_special_tokens") != NULL) {
-        tfr_tokenizer_note(tokenizer, doc, tfr_json_member(root, "split_special_tokens"),
-                           "split_special_tokens", TFR_VERDICT_HONOURED,
-                           "true: special tokens in a text are text");
+        tfr_tokenizer_note(tokenizer, doc, tfr_json_member(root, "split_special_tokens"), "split_special_tokens",
+                           TFR_VERDICT_HONOURED, "true: special tokens in a text are text");
     }
     if (tfr_json_member(root, "errors") != NULL) {
         tfr_tokenizer_note(tokenizer, doc, tfr_json_member(root, "errors"), "errors", TFR_VERDICT_NO_EFFECT,
@@ -150,8 +141,8 @@ static bool names_no_class(const char *folder, bool plain) {
     return bare;
 }
 
-static enum tfr_status read_files(struct tfr_tokenizer *tokenizer, const struct tfr_tokenizer_files *files,
-                                  const char *folder, bool plain) {
+static enum tfr_status read_files(struct tfr_tokenizer *tokenizer, const struct tfr_tokenizer_files *files, const char *folder,
+                                  bool plain) {
     enum tfr_tokenizer_family family = TFR_FAMILY_GPT2;
     if (files->config != NULL) {
         TFR_TRY(read_class(tokenizer, files->config, plain, &family));

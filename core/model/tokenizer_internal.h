@@ -36,21 +36,20 @@ enum tfr_tokenizer_family {
 /* tokenizer_parts.c: shared by the readers of the files. */
 
 /* TFR_MODEL with "file:line:column: " in front of the text. */
-enum tfr_status tfr_tokenizer_raise_at(const struct tfr_json_doc *doc, const tfr_json *node,
-                                       const char *format, ...) TFR_PRINTF(3, 4);
+enum tfr_status tfr_tokenizer_raise_at(const struct tfr_json_doc *doc, const tfr_json *node, const char *format, ...)
+    TFR_PRINTF(3, 4);
 /* All members of a vocabulary object. */
-enum tfr_status tfr_tokenizer_read_vocab(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                         const tfr_json *object);
+enum tfr_status tfr_tokenizer_read_vocab(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *object);
 /* The next merge by the names of its two tokens; they and what they make must be in the vocabulary. */
-enum tfr_status tfr_tokenizer_add_merge(struct tfr_tokenizer *tokenizer, const char *left, size_t left_size,
-                                        const char *right, size_t right_size);
+enum tfr_status tfr_tokenizer_add_merge(struct tfr_tokenizer *tokenizer, const char *left, size_t left_size, const char *right,
+                                        size_t right_size);
 
 /* What `tfrun check` shows; `reason` says why a key has no effect. Nothing where nobody asks. */
-void tfr_tokenizer_note(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node,
-                        const char *name, enum tfr_verdict verdict, const char *reason);
+void tfr_tokenizer_note(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node, const char *name,
+                        enum tfr_verdict verdict, const char *reason);
 /* The same, and a warning: a person should look at it. */
-void tfr_tokenizer_warn_at(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                           const tfr_json *node, const char *name, const char *format, ...) TFR_PRINTF(5, 6);
+void tfr_tokenizer_warn_at(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node, const char *name,
+                           const char *format, ...) TFR_PRINTF(5, 6);
 
 /* An added token as a file describes it. A token that the vocabulary lacks gets the next free id, whatever id
  * the file says. */
@@ -59,33 +58,29 @@ struct tfr_added_spec {
     int64_t id;
     bool special, normalized, lstrip, rstrip;
 };
-enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                        const tfr_json *node, const struct tfr_added_spec *spec);
+enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node,
+                                        const struct tfr_added_spec *spec);
 /* A string, or an object like those under added_tokens: content, flags (absent: special as given, normalized
  * if not special) and id. single_word is refused where true. */
 enum tfr_status tfr_tokenizer_read_spec(const struct tfr_json_doc *doc, const tfr_json *node, bool special,
                                         struct tfr_added_spec *spec);
 /* A member that must be true or false; `value` stays as it is where the member is absent or null. */
-enum tfr_status tfr_tokenizer_read_flag(const struct tfr_json_doc *doc, const tfr_json *object,
-                                        const char *key, bool *value);
+enum tfr_status tfr_tokenizer_read_flag(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, bool *value);
 
 /* tokenizer_json.c: a whole tokenizer.json. */
 enum tfr_status tfr_tokenizer_read_json(struct tfr_tokenizer *tokenizer, const char *path);
 /* tokenizer_stages.c: the stages around the model of a tokenizer.json. */
-enum tfr_status tfr_tokenizer_read_stages(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                          const tfr_json *root);
+enum tfr_status tfr_tokenizer_read_stages(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *root);
 
 /* tokenizer_merges.c: merges.txt. */
 enum tfr_status tfr_tokenizer_read_merges(struct tfr_tokenizer *tokenizer, const char *path);
 
 /* The small files of a folder; NULL where a file is absent. */
 struct tfr_tokenizer_files {
-    struct tfr_json_doc *config, *named,
-        *added; /* tokenizer_config.json, special_tokens_map.json, added_tokens.json */
+    struct tfr_json_doc *config, *named, *added; /* tokenizer_config.json, special_tokens_map.json, added_tokens.json */
 };
 /* tokenizer_named.c: the tokens that they add and name, in the order in which transformers adds them. */
-enum tfr_status tfr_tokenizer_read_tokens(struct tfr_tokenizer *tokenizer,
-                                          const struct tfr_tokenizer_files *files,
+enum tfr_status tfr_tokenizer_read_tokens(struct tfr_tokenizer *tokenizer, const struct tfr_tokenizer_files *files,
                                           enum tfr_tokenizer_family family);
 
 /* tokenizer_config.c: added_tokens.json, special_tokens_map.json and tokenizer_config.json of a folder.

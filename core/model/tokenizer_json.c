@@ -22,24 +22,16 @@ static enum tfr_status check_keys(const struct tfr_json_doc *doc, const tfr_json
             i++;
         }
         if (i == n_known) {
-            return tfr_tokenizer_raise_at(doc, node, "%s: key \"%.80s\" is not supported", what,
-                                          tfr_json_key(node));
+            return tfr_tokenizer_raise_at(doc, node, "%s: key \"%.80s\" is not supported", what, tfr_json_key(node));
         }
     }
     return TFR_OK;
 }
 
 static enum tfr_status check_model(const struct tfr_json_doc *doc, const tfr_json *model) {
-    static const char *const known[] = {"type",
-                                        "dropout",
-                                        "unk_token",
-                                        "continuing_subword_prefix",
-                                        "end_of_word_suffix",
-                                        "fuse_unk",
-                                        "byte_fallback",
-                                        "ignore_merges",
-                                        "vocab",
-                                        "merges"};
+    static const char *const known[] = {
+        "type",          "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback",
+        "ignore_merges", "vocab",   "merges"};
     static const char *const must_be_empty[] = {"continuing_subword_prefix", "end_of_word_suffix"};
     TFR_TRY(check_keys(doc, model, "model", known, TFR_COUNT_OF(known)));
     const tfr_json *type = tfr_json_member(model, "type");
@@ -47,29 +39,26 @@ static enum tfr_status check_model(const struct tfr_json_doc *doc, const tfr_jso
         return tfr_tokenizer_raise_at(doc, type, "model: type must be BPE");
     }
     const tfr_json *dropout = tfr_json_member(model, "dropout");
-    if (!is_absent(dropout) &&
-        !(tfr_json_kind(dropout) == TFR_JSON_NUMBER && tfr_json_number(dropout) == 0.0)) {
+    if (!is_absent(dropout) && !(tfr_json_kind(dropout) == TFR_JSON_NUMBER && tfr_json_number(dropout) == 0.0)) {
         return tfr_tokenizer_raise_at(doc, dropout, "model: dropout is not supported; it must be null");
     }
     for (size_t i = 0; i < TFR_COUNT_OF(must_be_empty); i++) {
         const tfr_json *node = tfr_json_member(model, must_be_empty[i]);
         if (!is_absent(node) && (tfr_json_string(node) == NULL || tfr_json_string(node)[0] != '\0')) {
-            return tfr_tokenizer_raise_at(doc, node, "model: %s is not supported; it must be null or \"\"",
-                                          must_be_empty[i]);
+            return tfr_tokenizer_raise_at(doc, node, "model: %s is not supported; it must be null or \"\"", must_be_empty[i]);
         }
     }
     return TFR_OK;
 }
 
-static enum tfr_status read_model_flags(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                        const tfr_json *model) {
+static enum tfr_status read_model_flags(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *model) {
     bool fallback = false;
     TFR_TRY(tfr_tokenizer_read_flag(doc, model, "byte_fallback", &fallback));
     TFR_TRY(tfr_tokenizer_read_flag(doc, model, "ignore_merges", &tokenizer->ignore_merges));
     tokenizer->has_unknown = !is_absent(tfr_json_member(model, "unk_token"));
     if (fallback) {
-        tfr_tokenizer_note(tokenizer, doc, tfr_json_member(model, "byte_fallback"), "byte_fallback",
-                           TFR_VERDICT_NO_EFFECT, "the vocabulary is byte-level already");
+        tfr_tokenizer_note(tokenizer, doc, tfr_json_member(model, "byte_fallback"), "byte_fallback", TFR_VERDICT_NO_EFFECT,
+                           "the vocabulary is byte-level already");
     }
     return TFR_OK;
 }
@@ -94,8 +83,8 @@ static enum tfr_status read_merge(struct tfr_tokenizer *tokenizer, const tfr_jso
     return tfr_tokenizer_add_merge(tokenizer, left, left_size, right, strlen(right));
 }
 
-static enum tfr_status read_merges(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                   const tfr_json *merges, const tfr_json *model) {
+static enum tfr_status read_merges(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *merges,
+                                   const tfr_json *model) {
     if (tfr_json_kind(merges) != TFR_JSON_ARRAY) {
         return tfr_tokenizer_raise_at(doc, merges != NULL ? merges : model, "model: merges must be an array");
     }
@@ -111,8 +100,7 @@ static enum tfr_status read_merges(struct tfr_tokenizer *tokenizer, const struct
     return TFR_OK;
 }
 
-static enum tfr_status read_added(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                  const tfr_json *array) {
+static enum tfr_status read_added(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *array) {
     if (!is_absent(array) && tfr_json_kind(array) != TFR_JSON_ARRAY) {
         return tfr_tokenizer_raise_at(doc, array, "added_tokens must be an array");
     }
@@ -127,9 +115,8 @@ static enum tfr_status read_added(struct tfr_tokenizer *tokenizer, const struct 
 static enum tfr_status read_root(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc) {
     const tfr_json *root = tfr_json_root(doc);
     const tfr_json *model = tfr_json_member(root, "model");
-    static const char *const known[] = {"version",        "truncation", "padding",
-                                        "added_tokens",   "normalizer", "pre_tokenizer",
-                                        "post_processor", "decoder",    "model"};
+    static const char *const known[] = {"version",       "truncation",     "padding", "added_tokens", "normalizer",
+                                        "pre_tokenizer", "post_processor", "decoder", "model"};
     TFR_TRY(check_keys(doc, root, "tokenizer.json", known, TFR_COUNT_OF(known)));
     TFR_TRY(tfr_tokenizer_read_stages(tokenizer, doc, root));
     TFR_TRY(check_model(doc, model != NULL ? model : root));

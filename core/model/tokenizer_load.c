@@ -22,8 +22,8 @@ struct folder_files {
     char *json, *vocab, *merges;
 };
 
-static enum tfr_status read_vocabulary(struct tfr_tokenizer *tokenizer, const char *folder,
-                                       const struct folder_files *files, bool *plain) {
+static enum tfr_status read_vocabulary(struct tfr_tokenizer *tokenizer, const char *folder, const struct folder_files *files,
+                                       bool *plain) {
     if (files->json == NULL || files->vocab == NULL || files->merges == NULL) {
         return TFR_RESOURCE;
     }
@@ -33,8 +33,7 @@ static enum tfr_status read_vocabulary(struct tfr_tokenizer *tokenizer, const ch
     }
     const bool has_vocab = tfr_path_exists(files->vocab), has_merges = tfr_path_exists(files->merges);
     if (!has_vocab || !has_merges) {
-        return tfr_raise(TFR_RESOURCE,
-                         "%s: no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt%s", folder,
+        return tfr_raise(TFR_RESOURCE, "%s: no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt%s", folder,
                          has_vocab    ? " (merges.txt is missing)"
                          : has_merges ? " (vocab.json is missing)"
                                       : "");
@@ -66,20 +65,18 @@ static void settle_bytes(struct tfr_tokenizer *tokenizer) {
     if (missing > 0) {
         char reason[96];
         snprintf(reason, sizeof reason, "%d of the 256 bytes have no token; %s", missing,
-                 tokenizer->has_unknown ? "a text that holds one is refused"
-                                        : "a text loses them, as in transformers");
+                 tokenizer->has_unknown ? "a text that holds one is refused" : "a text loses them, as in transformers");
         tfr_tokenizer_note(tokenizer, NULL, NULL, "bytes", TFR_VERDICT_HONOURED, reason);
     }
 }
 
 /* Whether merging makes token `id` out of its bytes; true also for what never is a piece of a text. */
-static enum tfr_status check_reached(const struct tfr_tokenizer *tokenizer, struct tfr_bpe_scratch *scratch,
-                                     struct tfr_ids *ids, int32_t id, bool *reached) {
+static enum tfr_status check_reached(const struct tfr_tokenizer *tokenizer, struct tfr_bpe_scratch *scratch, struct tfr_ids *ids,
+                                     int32_t id, bool *reached) {
     size_t size;
     const uint8_t *bytes = (const uint8_t *)tfr_vocab_bytes(&tokenizer->vocab, id, &size);
     *reached = true;
-    if (bytes == NULL || size == 0 || tokenizer->vocab.entry[id].added ||
-        tfr_pretokenize_next(bytes, size) != size) {
+    if (bytes == NULL || size == 0 || tokenizer->vocab.entry[id].added || tfr_pretokenize_next(bytes, size) != size) {
         return TFR_OK;
     }
     ids->n = 0;
@@ -115,22 +112,19 @@ static enum tfr_status check_ignore_merges(struct tfr_tokenizer *tokenizer) {
                          (int)(size < 80 ? size : 80), name);
     }
     if (tokenizer->ignore_merges) {
-        tfr_tokenizer_note(tokenizer, NULL, NULL, "ignore_merges", TFR_VERDICT_NO_EFFECT,
-                           "the merges make every token anyway");
+        tfr_tokenizer_note(tokenizer, NULL, NULL, "ignore_merges", TFR_VERDICT_NO_EFFECT, "the merges make every token anyway");
     }
     return status;
 }
 
 static enum tfr_status read_all(struct tfr_tokenizer *tokenizer, const char *path) {
-    TFR_TRY(tfr_path_is_directory(path) ? open_folder(tokenizer, path)
-                                        : tfr_tokenizer_read_json(tokenizer, path));
+    TFR_TRY(tfr_path_is_directory(path) ? open_folder(tokenizer, path) : tfr_tokenizer_read_json(tokenizer, path));
     settle_bytes(tokenizer);
     const enum tfr_status status = check_ignore_merges(tokenizer);
     return status == TFR_MODEL ? tfr_raise_prefix(status, "%s", path) : status;
 }
 
-enum tfr_status tfr_tokenizer_open_noting(struct tfr_tokenizer **out, const char *path,
-                                          struct tfr_findings *notes) {
+enum tfr_status tfr_tokenizer_open_noting(struct tfr_tokenizer **out, const char *path, struct tfr_findings *notes) {
     *out = NULL;
     struct tfr_tokenizer *tokenizer = tfr_alloc(1, sizeof(*tokenizer));
     if (tokenizer == NULL) {

@@ -60,8 +60,7 @@ static void warn(struct tfr_tokenizer *tokenizer, const char *path, const char *
     }
 }
 
-static enum tfr_status parse(struct tfr_tokenizer *tokenizer, const char *path, const char *text,
-                             size_t size) {
+static enum tfr_status parse(struct tfr_tokenizer *tokenizer, const char *path, const char *text, size_t size) {
     const char *end = text + size;
     size_t n = 0;
     for (struct line line = {.text = text}; next_line(&line, end);) {
@@ -73,8 +72,7 @@ static enum tfr_status parse(struct tfr_tokenizer *tokenizer, const char *path, 
             continue;
         }
         if (line.number == 1) {
-            warn(tokenizer, path, "no #version line",
-                 "the first line is a merge, as for transformers 5; transformers 4 skips it");
+            warn(tokenizer, path, "no #version line", "the first line is a merge, as for transformers 5; transformers 4 skips it");
         }
         const enum tfr_status status = read_merge(tokenizer, line.text, line.size);
         if (status != TFR_OK) {
@@ -82,8 +80,7 @@ static enum tfr_status parse(struct tfr_tokenizer *tokenizer, const char *path, 
         }
     }
     if (size > 0 && end[-1] != '\n' && end[-1] != '\r') {
-        warn(tokenizer, path, "the last line does not end",
-             "it is a merge, as for transformers 5; is the file cut short?");
+        warn(tokenizer, path, "the last line does not end", "it is a merge, as for transformers 5; is the file cut short?");
     }
     return TFR_OK;
 }

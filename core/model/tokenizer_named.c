@@ -23,16 +23,13 @@ static int by_id(const void *left, const void *right) {
 }
 
 /* added_tokens.json: {"content": id}. */
-static enum tfr_status add_plain(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                 const struct entry *entry) {
-    const struct tfr_added_spec spec = {
-        .content = tfr_json_key(entry->node), .id = entry->id, .normalized = true};
+static enum tfr_status add_plain(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const struct entry *entry) {
+    const struct tfr_added_spec spec = {.content = tfr_json_key(entry->node), .id = entry->id, .normalized = true};
     return tfr_tokenizer_add_token(tokenizer, doc, entry->node, &spec);
 }
 
 /* added_tokens_decoder: {"50256": {"content": ..., "special": ...}}. */
-static enum tfr_status add_described(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                     const struct entry *entry) {
+static enum tfr_status add_described(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const struct entry *entry) {
     struct tfr_added_spec spec;
     TFR_TRY(tfr_tokenizer_read_spec(doc, entry->node, false, &spec));
     spec.id = entry->id;
@@ -41,8 +38,7 @@ static enum tfr_status add_described(struct tfr_tokenizer *tokenizer, const stru
 
 static enum tfr_status id_of_value(const struct tfr_json_doc *doc, const tfr_json *node, int64_t *id) {
     if (!tfr_json_int64(doc, node, id) || *id < 0) {
-        return tfr_tokenizer_raise_at(doc, node, "the id of token \"%.80s\" must be a whole number from 0",
-                                      tfr_json_key(node));
+        return tfr_tokenizer_raise_at(doc, node, "the id of token \"%.80s\" must be a whole number from 0", tfr_json_key(node));
     }
     return TFR_OK;
 }
@@ -51,23 +47,21 @@ static enum tfr_status id_of_key(const struct tfr_json_doc *doc, const tfr_json 
     const char *key = tfr_json_key(node);
     const size_t digits = key != NULL ? strspn(key, "0123456789") : 0;
     if (digits == 0 || digits > 9 || key[digits] != '\0') {
-        return tfr_tokenizer_raise_at(doc, node, "added_tokens_decoder: \"%.80s\" is not an id",
-                                      key != NULL ? key : "");
+        return tfr_tokenizer_raise_at(doc, node, "added_tokens_decoder: \"%.80s\" is not an id", key != NULL ? key : "");
     }
     *id = strtol(key, NULL, 10);
     return TFR_OK;
 }
 
 /* Adds the members of `object` in the order of their ids. */
-static enum tfr_status
-add_by_id(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *object,
-          enum tfr_status (*read_id)(const struct tfr_json_doc *, const tfr_json *, int64_t *),
-          enum tfr_status (*add)(struct tfr_tokenizer *, const struct tfr_json_doc *, const struct entry *)) {
+static enum tfr_status add_by_id(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *object,
+                                 enum tfr_status (*read_id)(const struct tfr_json_doc *, const tfr_json *, int64_t *),
+                                 enum tfr_status (*add)(struct tfr_tokenizer *, const struct tfr_json_doc *,
+                                                        const struct entry *)) {
     size_t n = 0;
     struct entry *entries = tfr_alloc(tfr_json_size(object) + 1, sizeof *entries);
     enum tfr_status status = entries != NULL ? TFR_OK : TFR_RESOURCE;
-    for (const tfr_json *node = tfr_json_first(object); node != NULL && status == TFR_OK;
-         node = tfr_json_next(node)) {
+    for (const tfr_json *node = tfr_json_first(object); node != NULL && status == TFR_OK; node = tfr_json_next(node)) {
         entries[n].node = node;
         status = read_id(doc, node, &entries[n++].id);
     }
@@ -81,8 +75,8 @@ add_by_id(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const
     return status;
 }
 
-static enum tfr_status add_named(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                 const tfr_json *node, int32_t *id) {
+static enum tfr_status add_named(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node,
+                                 int32_t *id) {
     struct tfr_added_spec spec;
     TFR_TRY(tfr_tokenizer_read_spec(doc, node, true, &spec));
     spec.special = true; /* being named here makes it so */
@@ -96,8 +90,7 @@ static const tfr_json *member_of(const struct tfr_json_doc *doc, const char *key
 }
 
 /* The node that says what a name means, and its file; NULL where no file does. */
-static const tfr_json *find_name(const struct tfr_tokenizer_files *files, const char *name,
-                                 const struct tfr_json_doc **doc) {
+static const tfr_json *find_name(const struct tfr_tokenizer_files *files, const char *name, const struct tfr_json_doc **doc) {
     const tfr_json *node = member_of(files->named, name);
     *doc = node != NULL ? files->named : files->config;
     return node != NULL ? node : member_of(files->config, name);
@@ -150,8 +143,7 @@ static enum tfr_status read_lists(struct tfr_tokenizer *tokenizer, const struct 
     return TFR_OK;
 }
 
-enum tfr_status tfr_tokenizer_read_tokens(struct tfr_tokenizer *tokenizer,
-                                          const struct tfr_tokenizer_files *files,
+enum tfr_status tfr_tokenizer_read_tokens(struct tfr_tokenizer *tokenizer, const struct tfr_tokenizer_files *files,
                                           enum tfr_tokenizer_family family) {
     struct tfr_tokenizer_files read = *files;
     const tfr_json *table = member_of(files->config, "added_tokens_decoder");

@@ -8,8 +8,7 @@
 #include "base/status.h"
 #include "model/tokenizer_internal.h"
 
-enum tfr_status tfr_tokenizer_raise_at(const struct tfr_json_doc *doc, const tfr_json *node,
-                                       const char *format, ...) {
+enum tfr_status tfr_tokenizer_raise_at(const struct tfr_json_doc *doc, const tfr_json *node, const char *format, ...) {
     char text[1024];
     va_list args;
     va_start(args, format);
@@ -26,8 +25,8 @@ static const char *file_of(const struct tfr_json_doc *doc) {
     return slash != NULL ? slash + 1 : name;
 }
 
-void tfr_tokenizer_note(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node,
-                        const char *name, enum tfr_verdict verdict, const char *reason) {
+void tfr_tokenizer_note(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node, const char *name,
+                        enum tfr_verdict verdict, const char *reason) {
     if (tokenizer->notes == NULL) {
         return;
     }
@@ -45,8 +44,8 @@ void tfr_tokenizer_note(struct tfr_tokenizer *tokenizer, const struct tfr_json_d
     tfr_free(value.text);
 }
 
-void tfr_tokenizer_warn_at(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                           const tfr_json *node, const char *name, const char *format, ...) {
+void tfr_tokenizer_warn_at(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node, const char *name,
+                           const char *format, ...) {
     char text[512];
     va_list args;
     va_start(args, format);
@@ -59,8 +58,7 @@ void tfr_tokenizer_warn_at(struct tfr_tokenizer *tokenizer, const struct tfr_jso
 }
 
 /* Puts the place of `node` in front of a text that was raised without one. */
-static enum tfr_status prefix_place(const struct tfr_json_doc *doc, const tfr_json *node,
-                                    enum tfr_status status) {
+static enum tfr_status prefix_place(const struct tfr_json_doc *doc, const tfr_json *node, enum tfr_status status) {
     if (doc == NULL) {
         return status;
     }
@@ -69,11 +67,9 @@ static enum tfr_status prefix_place(const struct tfr_json_doc *doc, const tfr_js
     return tfr_raise_prefix(status, "%s:%d:%d", tfr_json_name(doc), line, column);
 }
 
-enum tfr_status tfr_tokenizer_read_vocab(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                         const tfr_json *object) {
+enum tfr_status tfr_tokenizer_read_vocab(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *object) {
     if (tfr_json_kind(object) != TFR_JSON_OBJECT) {
-        return tfr_tokenizer_raise_at(doc, object,
-                                      "the vocabulary must be an object of token: id, this is %s",
+        return tfr_tokenizer_raise_at(doc, object, "the vocabulary must be an object of token: id, this is %s",
                                       tfr_json_kind_name(tfr_json_kind(object)));
     }
     TFR_TRY(tfr_vocab_open(&tokenizer->vocab, tfr_json_size(object)));
@@ -81,8 +77,7 @@ enum tfr_status tfr_tokenizer_read_vocab(struct tfr_tokenizer *tokenizer, const 
         const char *name = tfr_json_key(node);
         int64_t id;
         if (!tfr_json_int64(doc, node, &id)) {
-            return tfr_tokenizer_raise_at(doc, node, "the id of token \"%.80s\" must be a whole number",
-                                          name);
+            return tfr_tokenizer_raise_at(doc, node, "the id of token \"%.80s\" must be a whole number", name);
         }
         const enum tfr_status status = tfr_vocab_add(&tokenizer->vocab, name, strlen(name), id);
         if (status != TFR_OK) {
@@ -93,20 +88,19 @@ enum tfr_status tfr_tokenizer_read_vocab(struct tfr_tokenizer *tokenizer, const 
     return TFR_OK;
 }
 
-enum tfr_status tfr_tokenizer_add_merge(struct tfr_tokenizer *tokenizer, const char *left, size_t left_size,
-                                        const char *right, size_t right_size) {
+enum tfr_status tfr_tokenizer_add_merge(struct tfr_tokenizer *tokenizer, const char *left, size_t left_size, const char *right,
+                                        size_t right_size) {
     const int32_t left_id = tfr_vocab_find(&tokenizer->vocab, left, left_size);
     const int32_t right_id = tfr_vocab_find(&tokenizer->vocab, right, right_size);
     if (left_id < 0 || right_id < 0) {
         const size_t size = left_id < 0 ? left_size : right_size;
-        return tfr_raise(TFR_MODEL, "the merge names token \"%.*s\", which is not in the vocabulary",
-                         (int)(size < 80 ? size : 80), left_id < 0 ? left : right);
+        return tfr_raise(TFR_MODEL, "the merge names token \"%.*s\", which is not in the vocabulary", (int)(size < 80 ? size : 80),
+                         left_id < 0 ? left : right);
     }
     const int32_t merged = tfr_vocab_find_joined(&tokenizer->vocab, left_id, right_id);
     if (merged < 0) {
-        return tfr_raise(
-            TFR_MODEL, "the merge of \"%.*s\" and \"%.*s\" makes a token that is not in the vocabulary",
-            (int)(left_size < 80 ? left_size : 80), left, (int)(right_size < 80 ? right_size : 80), right);
+        return tfr_raise(TFR_MODEL, "the merge of \"%.*s\" and \"%.*s\" makes a token that is not in the vocabulary",
+                         (int)(left_size < 80 ? left_size : 80), left, (int)(right_size < 80 ? right_size : 80), right);
     }
     tfr_bpe_add(&tokenizer->bpe, left_id, right_id, merged);
     return TFR_OK;
@@ -119,8 +113,8 @@ static int64_t next_free_id(const struct tfr_tokenizer *tokenizer) {
 }
 
 /* The id of the token, which joins the vocabulary if it is new. The file's id is only what it says. */
-static enum tfr_status settle_id(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                 const tfr_json *node, const struct tfr_added_spec *spec, int32_t *id) {
+static enum tfr_status settle_id(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node,
+                                 const struct tfr_added_spec *spec, int32_t *id) {
     const size_t size = strlen(spec->content);
     *id = tfr_vocab_find(&tokenizer->vocab, spec->content, size);
     if (*id < 0) {
@@ -134,14 +128,13 @@ static enum tfr_status settle_id(struct tfr_tokenizer *tokenizer, const struct t
     if (spec->id >= 0 && spec->id != *id && !tokenizer->told_of_ids) {
         tokenizer->told_of_ids = true;
         tfr_tokenizer_warn_at(tokenizer, doc, node, spec->content,
-                              "the file says id %lld; it has id %d, as in transformers, and so on",
-                              (long long)spec->id, (int)*id);
+                              "the file says id %lld; it has id %d, as in transformers, and so on", (long long)spec->id, (int)*id);
     }
     return TFR_OK;
 }
 
-enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                        const tfr_json *node, const struct tfr_added_spec *spec) {
+enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node,
+                                        const struct tfr_added_spec *spec) {
     if (spec->content[0] == '\0') {
         return tfr_tokenizer_raise_at(doc, node, "an added token must not be empty");
     }
@@ -149,8 +142,8 @@ enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const s
     TFR_TRY(settle_id(tokenizer, doc, node, spec, &id));
     struct tfr_vocab_entry *entry = &tokenizer->vocab.entry[id];
     if (!entry->added) {
-        const int flags = (spec->normalized ? TFR_ADDED_NORMALIZED : 0) |
-                          (spec->lstrip ? TFR_ADDED_LSTRIP : 0) | (spec->rstrip ? TFR_ADDED_RSTRIP : 0);
+        const int flags = (spec->normalized ? TFR_ADDED_NORMALIZED : 0) | (spec->lstrip ? TFR_ADDED_LSTRIP : 0) |
+                          (spec->rstrip ? TFR_ADDED_RSTRIP : 0);
         TFR_TRY(tfr_added_put(&tokenizer->added, spec->content, strlen(spec->content), id, flags));
     }
     entry->added = true;
@@ -159,8 +152,7 @@ enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const s
     return TFR_OK;
 }
 
-enum tfr_status tfr_tokenizer_read_flag(const struct tfr_json_doc *doc, const tfr_json *object,
-                                        const char *key, bool *value) {
+enum tfr_status tfr_tokenizer_read_flag(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, bool *value) {
     const tfr_json *node = tfr_json_member(object, key);
     if (tfr_json_kind(node) == TFR_JSON_NULL) {
         return TFR_OK;
@@ -175,21 +167,18 @@ enum tfr_status tfr_tokenizer_read_flag(const struct tfr_json_doc *doc, const tf
 
 enum tfr_status tfr_tokenizer_read_spec(const struct tfr_json_doc *doc, const tfr_json *node, bool special,
                                         struct tfr_added_spec *spec) {
-    *spec = (struct tfr_added_spec){
-        .content = tfr_json_string(node), .id = -1, .special = special, .normalized = !special};
+    *spec = (struct tfr_added_spec){.content = tfr_json_string(node), .id = -1, .special = special, .normalized = !special};
     if (spec->content != NULL) {
         return TFR_OK;
     }
     spec->content = tfr_json_string(tfr_json_member(node, "content"));
     if (spec->content == NULL) {
-        return tfr_tokenizer_raise_at(doc, node,
-                                      "an added token must be a string or an object with \"content\"");
+        return tfr_tokenizer_raise_at(doc, node, "an added token must be a string or an object with \"content\"");
     }
     bool single_word = false;
     TFR_TRY(tfr_tokenizer_read_flag(doc, node, "single_word", &single_word));
     if (single_word) {
-        return tfr_tokenizer_raise_at(
-            doc, node, "token \"%.80s\": single_word is not supported; it must be false", spec->content);
+        return tfr_tokenizer_raise_at(doc, node, "token \"%.80s\": single_word is not supported; it must be false", spec->content);
     }
     TFR_TRY(tfr_tokenizer_read_flag(doc, node, "lstrip", &spec->lstrip));
     TFR_TRY(tfr_tokenizer_read_flag(doc, node, "rstrip", &spec->rstrip));
@@ -198,8 +187,7 @@ enum tfr_status tfr_tokenizer_read_spec(const struct tfr_json_doc *doc, const tf
     TFR_TRY(tfr_tokenizer_read_flag(doc, node, "normalized", &spec->normalized));
     const tfr_json *id = tfr_json_member(node, "id");
     if (id != NULL && (!tfr_json_int64(doc, id, &spec->id) || spec->id < 0)) {
-        return tfr_tokenizer_raise_at(doc, id, "the id of token \"%.80s\" must be a whole number from 0",
-                                      spec->content);
+        return tfr_tokenizer_raise_at(doc, id, "the id of token \"%.80s\" must be a whole number from 0", spec->content);
     }
     return TFR_OK;
 }

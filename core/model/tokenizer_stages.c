@@ -19,19 +19,17 @@ static const tfr_json *only_stage(const tfr_json *node, const char *list) {
     return node;
 }
 
-static enum tfr_status refuse_stage(const struct tfr_json_doc *doc, const tfr_json *root,
-                                    const tfr_json *node, const char *key) {
-    return tfr_tokenizer_raise_at(
-        doc, node != NULL ? node : root,
-        "%s must be of type ByteLevel, this one is %s; only byte-level BPE is supported", key, type_of(node));
+static enum tfr_status refuse_stage(const struct tfr_json_doc *doc, const tfr_json *root, const tfr_json *node, const char *key) {
+    return tfr_tokenizer_raise_at(doc, node != NULL ? node : root,
+                                  "%s must be of type ByteLevel, this one is %s; only byte-level BPE is supported", key,
+                                  type_of(node));
 }
 
 static bool is_byte_level(const tfr_json *node) {
     return strcmp(type_of(node), "ByteLevel") == 0;
 }
 
-static enum tfr_status read_pre_tokenizer(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                          const tfr_json *root) {
+static enum tfr_status read_pre_tokenizer(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *root) {
     const tfr_json *node = only_stage(tfr_json_member(root, "pre_tokenizer"), "pretokenizers");
     if (!is_byte_level(node)) {
         return refuse_stage(doc, root, node, "pre_tokenizer");
@@ -77,40 +75,35 @@ static enum tfr_status check_post_processor(const struct tfr_json_doc *doc, cons
         return TFR_OK;
     }
     if (strcmp(type_of(node), "Sequence") == 0) {
-        for (const tfr_json *item = tfr_json_first(tfr_json_member(node, "processors")); item != NULL;
-             item = tfr_json_next(item)) {
+        for (const tfr_json *item = tfr_json_first(tfr_json_member(node, "processors")); item != NULL; item = tfr_json_next(item)) {
             TFR_TRY(check_post_processor(doc, item));
         }
         return TFR_OK;
     }
-    return tfr_tokenizer_raise_at(
-        doc, node,
-        "post_processor: this one (%s) puts tokens around each text, which is not supported; make it "
-        "null and write the tokens into the prompt",
-        type_of(node));
+    return tfr_tokenizer_raise_at(doc, node,
+                                  "post_processor: this one (%s) puts tokens around each text, which is not supported; make it "
+                                  "null and write the tokens into the prompt",
+                                  type_of(node));
 }
 
-static void note_stage(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *root,
-                       const char *key, const char *reason) {
+static void note_stage(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *root, const char *key,
+                       const char *reason) {
     const tfr_json *node = tfr_json_member(root, key);
     if (tfr_json_kind(node) != TFR_JSON_NULL) {
         tfr_tokenizer_note(tokenizer, doc, node, key, TFR_VERDICT_NO_EFFECT, reason);
     }
 }
 
-enum tfr_status tfr_tokenizer_read_stages(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                                          const tfr_json *root) {
-    static const char left_behind[] =
-        "what the last call asked for; a call that does not ask is not cut or padded";
+enum tfr_status tfr_tokenizer_read_stages(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *root) {
+    static const char left_behind[] = "what the last call asked for; a call that does not ask is not cut or padded";
     note_stage(tokenizer, doc, root, "truncation", left_behind);
     note_stage(tokenizer, doc, root, "padding", left_behind);
     const tfr_json *normalizer = tfr_json_member(root, "normalizer");
     if (!changes_nothing(normalizer)) {
-        return tfr_tokenizer_raise_at(
-            doc, normalizer,
-            "normalizer is not supported, this one is %s: it rewrites texts in some releases of "
-            "transformers and not in others; make it null",
-            type_of(normalizer));
+        return tfr_tokenizer_raise_at(doc, normalizer,
+                                      "normalizer is not supported, this one is %s: it rewrites texts in some releases of "
+                                      "transformers and not in others; make it null",
+                                      type_of(normalizer));
     }
     note_stage(tokenizer, doc, root, "normalizer", "a sequence of nothing");
     TFR_TRY(read_pre_tokenizer(tokenizer, doc, root));

@@ -19,8 +19,7 @@ bool tfr_torch_is_file(const uint8_t *data, size_t size) {
     return is_zip(data, size) || is_pickle(data, size);
 }
 
-enum tfr_status tfr_torch_parse(struct tfr_torch_file *file, const char *name, const uint8_t *data,
-                                size_t size) {
+enum tfr_status tfr_torch_parse(struct tfr_torch_file *file, const char *name, const uint8_t *data, size_t size) {
     *file = (struct tfr_torch_file){0};
     const enum tfr_status status =
         is_zip(data, size) ? tfr_torch_zip(file, name, data, size) : tfr_torch_stream(file, name, data, size);

@@ -28,8 +28,7 @@ struct tfr_torch_file {
 /* By its first bytes: a zip archive, or a pickle that is no safetensors header. */
 bool tfr_torch_is_file(const uint8_t *data, size_t size);
 /* `name` is for messages, `data` the whole file, which must outlive the result. On failure *file is empty. */
-enum tfr_status tfr_torch_parse(struct tfr_torch_file *file, const char *name, const uint8_t *data,
-                                size_t size);
+enum tfr_status tfr_torch_parse(struct tfr_torch_file *file, const char *name, const uint8_t *data, size_t size);
 void tfr_torch_clear(struct tfr_torch_file *file);
 
 #endif

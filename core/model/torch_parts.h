@@ -10,16 +10,13 @@ typedef enum tfr_status (*tfr_torch_find_fn)(void *user, const char *key, size_t
 
 /* The tensors of a state dict into *file, which the caller clears on failure; copies of all tensors together
  * are at most `copy_limit` bytes. */
-enum tfr_status tfr_torch_state(struct tfr_torch_file *file, const char *name,
-                                const struct tfr_pickle *pickle, size_t copy_limit, tfr_torch_find_fn find,
-                                void *user);
+enum tfr_status tfr_torch_state(struct tfr_torch_file *file, const char *name, const struct tfr_pickle *pickle, size_t copy_limit,
+                                tfr_torch_find_fn find, void *user);
 
 /* A name that can be shown and compared: UTF-8 without control characters. */
 bool tfr_torch_is_plain(const char *text, size_t size);
 
-enum tfr_status tfr_torch_zip(struct tfr_torch_file *file, const char *name, const uint8_t *data,
-                              size_t size);
-enum tfr_status tfr_torch_stream(struct tfr_torch_file *file, const char *name, const uint8_t *data,
-                                 size_t size);
+enum tfr_status tfr_torch_zip(struct tfr_torch_file *file, const char *name, const uint8_t *data, size_t size);
+enum tfr_status tfr_torch_stream(struct tfr_torch_file *file, const char *name, const uint8_t *data, size_t size);
 
 #endif

@@ -36,12 +36,12 @@ static enum tfr_status read_name(const struct state *state, const struct tfr_pic
 }
 
 /* Shape, elements, and the last element of the storage that it reaches, counted from its first. */
-static enum tfr_status read_shape(const struct state *state, struct tfr_torch_entry *entry,
-                                  const struct tfr_pickle_value *tensor, size_t *count, size_t *reach) {
+static enum tfr_status read_shape(const struct state *state, struct tfr_torch_entry *entry, const struct tfr_pickle_value *tensor,
+                                  size_t *count, size_t *reach) {
     const uint32_t rank = value_of(state, tensor->as.tensor.sizes)->as.items.n;
     if (rank > TFR_MAX_RANK) {
-        return tfr_raise(TFR_MODEL, "%s: tensor %s has %u dimensions; the limit is %d", state->name,
-                         entry->name, rank, TFR_MAX_RANK);
+        return tfr_raise(TFR_MODEL, "%s: tensor %s has %u dimensions; the limit is %d", state->name, entry->name, rank,
+                         TFR_MAX_RANK);
     }
     *count = 1;
     *reach = 0;
@@ -50,8 +50,8 @@ static enum tfr_status read_shape(const struct state *state, struct tfr_torch_en
         const int64_t stride = integer_of(state, tensor->as.tensor.strides, i);
         size_t step = 0;
         if (dim < 0 || stride < 0) {
-            return tfr_raise(TFR_MODEL, "%s: shape and strides of tensor %s must be whole numbers from 0",
-                             state->name, entry->name);
+            return tfr_raise(TFR_MODEL, "%s: shape and strides of tensor %s must be whole numbers from 0", state->name,
+                             entry->name);
         }
         entry->dim[entry->rank++] = dim;
         if (!tfr_size_mul(*count, (size_t)dim, count) || *count > INT64_MAX / 16 ||
@@ -64,8 +64,7 @@ static enum tfr_status read_shape(const struct state *state, struct tfr_torch_en
     return TFR_OK;
 }
 
-static bool is_dense(const struct state *state, const struct tfr_torch_entry *entry,
-                     const struct tfr_pickle_value *tensor) {
+static bool is_dense(const struct state *state, const struct tfr_torch_entry *entry, const struct tfr_pickle_value *tensor) {
     int64_t dense = 1;
     for (int i = entry->rank - 1; i >= 0; i--) {
         if (entry->dim[i] != 1 && integer_of(state, tensor->as.tensor.strides, (uint32_t)i) != dense) {
@@ -87,19 +86,18 @@ static size_t place_of(const struct tfr_torch_entry *entry, const int64_t *strid
 }
 
 /* A transposed view, for example: its numbers in the order of a dense tensor. */
-static enum tfr_status copy_view(struct state *state, struct tfr_torch_entry *entry,
-                                 const struct tfr_pickle_value *tensor, size_t count) {
+static enum tfr_status copy_view(struct state *state, struct tfr_torch_entry *entry, const struct tfr_pickle_value *tensor,
+                                 size_t count) {
     const size_t width = tfr_dtype_size(entry->dtype);
     int64_t strides[TFR_MAX_RANK];
     for (int i = 0; i < entry->rank; i++) {
         strides[i] = integer_of(state, tensor->as.tensor.strides, (uint32_t)i);
     }
     if (count * width > state->copy_left) {
-        return tfr_raise(
-            TFR_UNSUPPORTED,
-            "%s: tensor %s is a view that repeats the numbers of its storage; save the model again after "
-            "tensor.contiguous()",
-            state->name, entry->name);
+        return tfr_raise(TFR_UNSUPPORTED,
+                         "%s: tensor %s is a view that repeats the numbers of its storage; save the model again after "
+                         "tensor.contiguous()",
+                         state->name, entry->name);
     }
     uint8_t *copy = tfr_alloc(count, width);
     if (copy == NULL) {
@@ -115,8 +113,7 @@ static enum tfr_status copy_view(struct state *state, struct tfr_torch_entry *en
 }
 
 /* The bytes of a storage, of the size that the pickle says. */
-static enum tfr_status find_storage(struct state *state, const struct tfr_pickle_value *storage,
-                                    const uint8_t **data) {
+static enum tfr_status find_storage(struct state *state, const struct tfr_pickle_value *storage, const uint8_t **data) {
     const struct tfr_pickle_value *text = value_of(state, storage->as.storage.key);
     char key[MAX_KEY + 1];
     size_t bytes = 0;
@@ -131,8 +128,7 @@ static enum tfr_status find_storage(struct state *state, const struct tfr_pickle
     return state->find(state->user, key, bytes, data);
 }
 
-static enum tfr_status read_tensor(struct state *state, struct tfr_torch_entry *entry,
-                                   const struct tfr_pickle_value *tensor) {
+static enum tfr_status read_tensor(struct state *state, struct tfr_torch_entry *entry, const struct tfr_pickle_value *tensor) {
     const struct tfr_pickle_value *storage = value_of(state, tensor->as.tensor.storage);
     const int64_t offset = tensor->as.tensor.offset, n = storage->as.storage.n;
     size_t count = 0, reach = 0;
@@ -140,8 +136,7 @@ static enum tfr_status read_tensor(struct state *state, struct tfr_torch_entry *
     TFR_TRY(read_shape(state, entry, tensor, &count, &reach));
     TFR_TRY(find_storage(state, storage, &entry->data));
     if (offset < 0 || offset > n || (count > 0 && reach >= (size_t)(n - offset))) {
-        return tfr_raise(TFR_MODEL,
-                         "%s: tensor %s reaches beyond the %lld elements of its storage; the file is damaged",
+        return tfr_raise(TFR_MODEL, "%s: tensor %s reaches beyond the %lld elements of its storage; the file is damaged",
                          state->name, entry->name, (long long)n);
     }
     entry->data += (size_t)offset * tfr_dtype_size(entry->dtype);
@@ -154,11 +149,10 @@ static enum tfr_status refuse_root(const struct state *state, const struct tfr_p
     for (size_t i = 0; i < TFR_COUNT_OF(inner); i++) {
         const struct tfr_pickle_value *member = tfr_pickle_member(state->pickle, root, inner[i]);
         if (member != NULL && member->kind == TFR_PICKLE_DICT) {
-            return tfr_raise(
-                TFR_UNSUPPORTED,
-                "%s: this is a training checkpoint with the weights under \"%s\"; save those alone: "
-                "torch.save(checkpoint[\"%s\"], FILE)",
-                state->name, inner[i], inner[i]);
+            return tfr_raise(TFR_UNSUPPORTED,
+                             "%s: this is a training checkpoint with the weights under \"%s\"; save those alone: "
+                             "torch.save(checkpoint[\"%s\"], FILE)",
+                             state->name, inner[i], inner[i]);
         }
     }
     return TFR_OK;
@@ -194,14 +188,12 @@ bool tfr_torch_is_plain(const char *text, size_t size) {
     return size > 0;
 }
 
-enum tfr_status tfr_torch_state(struct tfr_torch_file *file, const char *name,
-                                const struct tfr_pickle *pickle, size_t copy_limit, tfr_torch_find_fn find,
-                                void *user) {
+enum tfr_status tfr_torch_state(struct tfr_torch_file *file, const char *name, const struct tfr_pickle *pickle, size_t copy_limit,
+                                tfr_torch_find_fn find, void *user) {
     struct state state = {file, name, pickle, copy_limit, find, user};
     const struct tfr_pickle_value *root = &pickle->values[pickle->root];
     if (root->kind != TFR_PICKLE_DICT) {
-        return tfr_raise(TFR_UNSUPPORTED,
-                         "%s: holds no state dict; save one: torch.save(model.state_dict(), FILE)", name);
+        return tfr_raise(TFR_UNSUPPORTED, "%s: holds no state dict; save one: torch.save(model.state_dict(), FILE)", name);
     }
     TFR_TRY(refuse_root(&state, root));
     return read_entries(&state, root);

@@ -41,8 +41,7 @@ static bool is_magic(const struct tfr_pickle_value *root) {
 }
 
 /* One pickle of the front, whose root must pass `check`. */
-static enum tfr_status read_front(struct stream *stream, bool (*check)(const struct tfr_pickle *pickle),
-                                  const char *what) {
+static enum tfr_status read_front(struct stream *stream, bool (*check)(const struct tfr_pickle *pickle), const char *what) {
     struct tfr_pickle pickle;
     TFR_TRY(next_pickle(stream, &pickle));
     const bool is_right = check(&pickle);
@@ -60,8 +59,7 @@ static bool has_version(const struct tfr_pickle *pickle) {
 }
 
 static bool is_little_endian(const struct tfr_pickle *pickle) {
-    const struct tfr_pickle_value *order =
-        tfr_pickle_member(pickle, &pickle->values[pickle->root], "little_endian");
+    const struct tfr_pickle_value *order = tfr_pickle_member(pickle, &pickle->values[pickle->root], "little_endian");
     return order != NULL && order->kind == TFR_PICKLE_BOOL && order->as.integer != 0;
 }
 
@@ -86,8 +84,7 @@ static enum tfr_status list_storages(struct stream *stream) {
         if (value->kind == TFR_PICKLE_STORAGE) {
             const struct tfr_pickle_value *key = &pickle->values[value->as.storage.key];
             const enum tfr_dtype dtype = value->as.storage.dtype;
-            all[n] =
-                (struct storage){.key = key->as.text.bytes, .key_size = key->as.text.size, .dtype = dtype};
+            all[n] = (struct storage){.key = key->as.text.bytes, .key_size = key->as.text.size, .dtype = dtype};
             if (!tfr_size_mul((size_t)value->as.storage.n, tfr_dtype_size(dtype), &all[n].bytes)) {
                 return tfr_raise(TFR_MODEL, "%s: the size of a storage overflows", stream->name);
             }
@@ -112,25 +109,21 @@ static struct storage *find_key(const struct stream *stream, const char *key, si
 }
 
 static enum tfr_status place_storage(struct stream *stream, const struct tfr_pickle_value *key) {
-    struct storage *storage =
-        key->kind == TFR_PICKLE_TEXT ? find_key(stream, key->as.text.bytes, key->as.text.size) : NULL;
+    struct storage *storage = key->kind == TFR_PICKLE_TEXT ? find_key(stream, key->as.text.bytes, key->as.text.size) : NULL;
     if (storage == NULL || storage->data != NULL) {
-        return tfr_raise(TFR_MODEL, "%s: the list of storages names one twice or one that no tensor has",
-                         stream->name);
+        return tfr_raise(TFR_MODEL, "%s: the list of storages names one twice or one that no tensor has", stream->name);
     }
     const size_t left = stream->size - stream->at;
     if (left < COUNT_BYTES || left - COUNT_BYTES < storage->bytes) {
-        return tfr_raise(TFR_MODEL, "%s: the file ends within its storages; it is truncated, fetch it again",
-                         stream->name);
+        return tfr_raise(TFR_MODEL, "%s: the file ends within its storages; it is truncated, fetch it again", stream->name);
     }
     uint64_t count = 0;
     for (int i = COUNT_BYTES - 1; i >= 0; i--) {
         count = count << 8 | stream->data[stream->at + (size_t)i];
     }
     if (count != storage->bytes / tfr_dtype_size(storage->dtype)) {
-        return tfr_raise(
-            TFR_MODEL, "%s: a storage has %llu elements where its tensor says %zu; the file is damaged",
-            stream->name, (unsigned long long)count, storage->bytes / tfr_dtype_size(storage->dtype));
+        return tfr_raise(TFR_MODEL, "%s: a storage has %llu elements where its tensor says %zu; the file is damaged", stream->name,
+                         (unsigned long long)count, storage->bytes / tfr_dtype_size(storage->dtype));
     }
     storage->data = stream->data + stream->at + COUNT_BYTES;
     stream->at += COUNT_BYTES + storage->bytes;
@@ -168,16 +161,14 @@ static enum tfr_status read_stream(struct stream *stream, struct tfr_torch_file 
                        "a pickle that torch.save did not write; save the weights with "
                        "torch.save(model.state_dict(), FILE) or as safetensors"));
     TFR_TRY(read_front(stream, has_version, "an unknown version of torch's old layout"));
-    TFR_TRY(read_front(stream, is_little_endian,
-                       "written on a machine of another byte order; save it again on this kind"));
+    TFR_TRY(read_front(stream, is_little_endian, "written on a machine of another byte order; save it again on this kind"));
     TFR_TRY(next_pickle(stream, &stream->state));
     TFR_TRY(next_pickle(stream, &stream->keys));
     TFR_TRY(place_storages(stream));
     return tfr_torch_state(file, stream->name, &stream->state, stream->size, find, stream);
 }
 
-enum tfr_status tfr_torch_stream(struct tfr_torch_file *file, const char *name, const uint8_t *data,
-                                 size_t size) {
+enum tfr_status tfr_torch_stream(struct tfr_torch_file *file, const char *name, const uint8_t *data, size_t size) {
     struct stream stream = {.name = name, .data = data, .size = size};
     const enum tfr_status status = read_stream(&stream, file);
     tfr_free(stream.storages);

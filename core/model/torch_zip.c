@@ -38,8 +38,7 @@ static zip_int64_t read_bytes(struct archive *archive, void *to, size_t n) {
 }
 
 static zip_int64_t seek(struct archive *archive, void *data, zip_uint64_t size) {
-    const zip_int64_t at =
-        zip_source_seek_compute_offset(archive->at, archive->size, data, size, &archive->error);
+    const zip_int64_t at = zip_source_seek_compute_offset(archive->at, archive->size, data, size, &archive->error);
     if (at < 0) {
         return -1;
     }
@@ -82,8 +81,8 @@ static zip_int64_t serve(void *user, void *data, zip_uint64_t size, zip_source_c
 }
 
 static enum tfr_status raise_zip(const struct archive *archive, zip_error_t *error) {
-    const enum tfr_status status = tfr_raise(TFR_MODEL, "%s: a damaged zip archive: %s; fetch the file again",
-                                             archive->name, zip_error_strerror(error));
+    const enum tfr_status status =
+        tfr_raise(TFR_MODEL, "%s: a damaged zip archive: %s; fetch the file again", archive->name, zip_error_strerror(error));
     zip_error_fini(error);
     return status;
 }
@@ -121,8 +120,7 @@ static enum tfr_status locate(struct archive *archive, const zip_stat_t *facts, 
     const size_t at = archive->last_read;
     zip_fclose(file);
     if (n != 1 || facts->size > archive->size - at || archive->data[at] != first) {
-        return tfr_raise(TFR_MODEL,
-                         "%s: entry %s is not where the archive says; the file is damaged, fetch it again",
+        return tfr_raise(TFR_MODEL, "%s: entry %s is not where the archive says; the file is damaged, fetch it again",
                          archive->name, facts->name);
     }
     *data = archive->data + at;
@@ -130,8 +128,7 @@ static enum tfr_status locate(struct archive *archive, const zip_stat_t *facts, 
 }
 
 /* The bytes of PREFIX/name; *data is NULL if there is no such entry. */
-static enum tfr_status find_entry(struct archive *archive, const char *name, const uint8_t **data,
-                                  size_t *size) {
+static enum tfr_status find_entry(struct archive *archive, const char *name, const uint8_t **data, size_t *size) {
     char path[MAX_ENTRY_NAME];
     zip_stat_t facts;
     snprintf(path, sizeof path, "%s/%s", archive->prefix, name);
@@ -140,10 +137,10 @@ static enum tfr_status find_entry(struct archive *archive, const char *name, con
     if (zip_stat(archive->zip, path, ZIP_FL_ENC_RAW | ZIP_FL_UNCHANGED, &facts) != 0) {
         return TFR_OK;
     }
-    const zip_uint64_t wanted = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD |
-                                ZIP_STAT_ENCRYPTION_METHOD | ZIP_STAT_INDEX;
-    if ((facts.valid & wanted) != wanted || facts.comp_method != ZIP_CM_STORE ||
-        facts.comp_size != facts.size || facts.encryption_method != ZIP_EM_NONE) {
+    const zip_uint64_t wanted =
+        ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD | ZIP_STAT_INDEX;
+    if ((facts.valid & wanted) != wanted || facts.comp_method != ZIP_CM_STORE || facts.comp_size != facts.size ||
+        facts.encryption_method != ZIP_EM_NONE) {
         return tfr_raise(TFR_UNSUPPORTED,
                          "%s: entry %s is compressed or encrypted, which torch.save never does; save the "
                          "weights again with it",
@@ -165,13 +162,11 @@ static enum tfr_status find_storage(void *user, const char *key, size_t size, co
     snprintf(name, sizeof name, "data/%s", key);
     TFR_TRY(find_entry(archive, name, data, &has));
     if (*data == NULL) {
-        return tfr_raise(TFR_MODEL, "%s: storage %s is not in the archive; fetch the file again",
-                         archive->name, key);
+        return tfr_raise(TFR_MODEL, "%s: storage %s is not in the archive; fetch the file again", archive->name, key);
     }
     if (has != size) {
-        return tfr_raise(TFR_MODEL,
-                         "%s: storage %s has %zu bytes where its tensor says %zu; the file is damaged",
-                         archive->name, key, has, size);
+        return tfr_raise(TFR_MODEL, "%s: storage %s has %zu bytes where its tensor says %zu; the file is damaged", archive->name,
+                         key, has, size);
     }
     return TFR_OK;
 }
@@ -180,8 +175,7 @@ static enum tfr_status find_storage(void *user, const char *key, size_t size, co
 static enum tfr_status read_prefix(struct archive *archive) {
     const char *first = zip_get_name(archive->zip, 0, ZIP_FL_ENC_RAW | ZIP_FL_UNCHANGED);
     const char *slash = first != NULL ? strchr(first, '/') : NULL;
-    if (slash == NULL || (size_t)(slash - first) >= sizeof archive->prefix ||
-        !tfr_torch_is_plain(first, (size_t)(slash - first))) {
+    if (slash == NULL || (size_t)(slash - first) >= sizeof archive->prefix || !tfr_torch_is_plain(first, (size_t)(slash - first))) {
         return tfr_raise(TFR_UNSUPPORTED, "%s: a zip archive that torch.save did not write", archive->name);
     }
     memcpy(archive->prefix, first, (size_t)(slash - first));
@@ -200,8 +194,7 @@ static enum tfr_status check_kind(struct archive *archive) {
     }
     TFR_TRY(find_entry(archive, "byteorder", &data, &size)); /* since torch 2.1 */
     if (data != NULL && (size != 6 || memcmp(data, "little", 6) != 0)) {
-        return tfr_raise(TFR_UNSUPPORTED,
-                         "%s: written on a machine of another byte order; save it again on this kind",
+        return tfr_raise(TFR_UNSUPPORTED, "%s: written on a machine of another byte order; save it again on this kind",
                          archive->name);
     }
     return TFR_OK;
@@ -222,14 +215,12 @@ static enum tfr_status read_archive(struct archive *archive, struct tfr_torch_fi
     }
     struct tfr_pickle pickle;
     TFR_TRY(tfr_pickle_parse(&pickle, archive->name, data, size));
-    const enum tfr_status status =
-        tfr_torch_state(file, archive->name, &pickle, archive->size, find_storage, archive);
+    const enum tfr_status status = tfr_torch_state(file, archive->name, &pickle, archive->size, find_storage, archive);
     tfr_pickle_clear(&pickle);
     return status;
 }
 
-enum tfr_status tfr_torch_zip(struct tfr_torch_file *file, const char *name, const uint8_t *data,
-                              size_t size) {
+enum tfr_status tfr_torch_zip(struct tfr_torch_file *file, const char *name, const uint8_t *data, size_t size) {
     struct archive archive = {.name = name, .data = data, .size = size};
     zip_error_init(&archive.error);
     const enum tfr_status status = read_archive(&archive, file);

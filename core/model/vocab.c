@@ -57,8 +57,8 @@ static size_t name_to_bytes(const char *name, size_t size, uint8_t *bytes) {
 }
 
 /* Slot that holds the name left + right, or the empty one where it belongs. */
-static uint32_t *find_slot(const struct tfr_vocab *vocab, const char *left, size_t left_size,
-                           const char *right, size_t right_size) {
+static uint32_t *find_slot(const struct tfr_vocab *vocab, const char *left, size_t left_size, const char *right,
+                           size_t right_size) {
     uint64_t hash = tfr_hash(tfr_hash(vocab->seed, left, left_size), right, right_size);
     hash *= UINT64_C(0xff51afd7ed558ccd);
     hash ^= hash >> 32;
@@ -87,8 +87,7 @@ static enum tfr_status rehash(struct tfr_vocab *vocab, size_t n_slots) {
     for (size_t id = 0; id < vocab->n; id++) {
         const struct tfr_vocab_entry *entry = &vocab->entry[id];
         if (entry->used) {
-            *find_slot(vocab, (const char *)vocab->pool + entry->at, entry->name_size, "", 0) =
-                (uint32_t)id + 1;
+            *find_slot(vocab, (const char *)vocab->pool + entry->at, entry->name_size, "", 0) = (uint32_t)id + 1;
         }
     }
     return TFR_OK;
@@ -147,10 +146,8 @@ static void put_entry(struct tfr_vocab *vocab, const char *name, size_t size, si
     uint8_t *to = vocab->pool + vocab->pool_size;
     memcpy(to, name, size);
     const size_t n_bytes = name_to_bytes(name, size, to + size);
-    vocab->entry[id] = (struct tfr_vocab_entry){.at = (uint32_t)vocab->pool_size,
-                                                .name_size = (uint32_t)size,
-                                                .bytes_size = (uint32_t)n_bytes,
-                                                .used = true};
+    vocab->entry[id] = (struct tfr_vocab_entry){
+        .at = (uint32_t)vocab->pool_size, .name_size = (uint32_t)size, .bytes_size = (uint32_t)n_bytes, .used = true};
     vocab->pool_size += size + n_bytes;
     vocab->n = id >= vocab->n ? id + 1 : vocab->n;
     vocab->count++;
@@ -158,8 +155,7 @@ static void put_entry(struct tfr_vocab *vocab, const char *name, size_t size, si
 
 enum tfr_status tfr_vocab_add(struct tfr_vocab *vocab, const char *name, size_t size, int64_t id) {
     if (id < 0 || id >= TFR_VOCAB_MAX_ID) {
-        return tfr_raise(TFR_MODEL, "token \"%.80s\" has id %lld, ids go from 0 to %d", name, (long long)id,
-                         TFR_VOCAB_MAX_ID - 1);
+        return tfr_raise(TFR_MODEL, "token \"%.80s\" has id %lld, ids go from 0 to %d", name, (long long)id, TFR_VOCAB_MAX_ID - 1);
     }
     if (2 * (vocab->count + 1) > vocab->n_slots) {
         TFR_TRY(rehash(vocab, 2 * vocab->n_slots));
@@ -168,14 +164,12 @@ enum tfr_status tfr_vocab_add(struct tfr_vocab *vocab, const char *name, size_t 
     TFR_TRY(reserve_pool(vocab, 2 * size));
     uint32_t *slot = find_slot(vocab, name, size, "", 0);
     if (*slot != 0) {
-        return tfr_raise(TFR_MODEL, "token \"%.80s\" has two ids, %u and %lld", name, *slot - 1,
-                         (long long)id);
+        return tfr_raise(TFR_MODEL, "token \"%.80s\" has two ids, %u and %lld", name, *slot - 1, (long long)id);
     }
     if (vocab->entry[id].used) {
         const struct tfr_vocab_entry *other = &vocab->entry[id];
         return tfr_raise(TFR_MODEL, "id %lld belongs to two tokens, \"%.*s\" and \"%.80s\"", (long long)id,
-                         other->name_size < 80 ? (int)other->name_size : 80,
-                         (const char *)vocab->pool + other->at, name);
+                         other->name_size < 80 ? (int)other->name_size : 80, (const char *)vocab->pool + other->at, name);
     }
     *slot = (uint32_t)id + 1;
     put_entry(vocab, name, size, (size_t)id);

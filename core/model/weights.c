@@ -49,8 +49,8 @@ enum tfr_status tfr_weights_build_slots(struct tfr_weights *weights) {
     for (size_t i = 0; i < weights->n; i++) {
         size_t *slot = find_slot(weights, weights->items[i].name);
         if (*slot != 0) {
-            return tfr_raise(TFR_MODEL, "%s: tensor %s is also in %s; a name may be in one shard only",
-                             weights->items[i].file, weights->items[i].name, weights->items[*slot - 1].file);
+            return tfr_raise(TFR_MODEL, "%s: tensor %s is also in %s; a name may be in one shard only", weights->items[i].file,
+                             weights->items[i].name, weights->items[*slot - 1].file);
         }
         *slot = i + 1;
     }
@@ -87,18 +87,15 @@ static enum tfr_status take_entries(struct tfr_weights *weights, struct tfr_safe
     for (size_t i = 0; i < header->n; i++) {
         struct tfr_safetensors_entry *entry = &header->entries[i];
         void *data = (void *)(uintptr_t)(file->data + entry->begin);
-        items[weights->n++] =
-            (struct tfr_weight){.name = entry->name,
-                                .tensor = tfr_tensor_make(data, entry->dtype, entry->rank, entry->dim),
-                                .file = file->path};
+        items[weights->n++] = (struct tfr_weight){
+            .name = entry->name, .tensor = tfr_tensor_make(data, entry->dtype, entry->rank, entry->dim), .file = file->path};
         entry->name = NULL;
     }
     return TFR_OK;
 }
 
 /* The same for a file of torch.save; what it copied changes owner too. */
-static enum tfr_status take_torch(struct tfr_weights *weights, struct tfr_torch_file *torch,
-                                  const char *path) {
+static enum tfr_status take_torch(struct tfr_weights *weights, struct tfr_torch_file *torch, const char *path) {
     struct tfr_weight *items = tfr_realloc(weights->items, weights->n + torch->n + 1, sizeof(*items));
     if (items == NULL) {
         return TFR_RESOURCE;
@@ -112,10 +109,8 @@ static enum tfr_status take_torch(struct tfr_weights *weights, struct tfr_torch_
     for (size_t i = 0; i < torch->n; i++) {
         struct tfr_torch_entry *entry = &torch->entries[i];
         void *data = (void *)(uintptr_t)entry->data;
-        items[weights->n++] =
-            (struct tfr_weight){.name = entry->name,
-                                .tensor = tfr_tensor_make(data, entry->dtype, entry->rank, entry->dim),
-                                .file = path};
+        items[weights->n++] = (struct tfr_weight){
+            .name = entry->name, .tensor = tfr_tensor_make(data, entry->dtype, entry->rank, entry->dim), .file = path};
         copies[weights->n_copies++] = entry->copy;
         entry->name = NULL;
         entry->copy = NULL;
@@ -131,8 +126,7 @@ static enum tfr_status read_torch(struct tfr_weights *weights, const struct tfr_
     return status;
 }
 
-static enum tfr_status read_safetensors(struct tfr_weights *weights, const struct tfr_mapfile *file,
-                                        bool is_single) {
+static enum tfr_status read_safetensors(struct tfr_weights *weights, const struct tfr_mapfile *file, bool is_single) {
     struct tfr_safetensors_header header;
     TFR_TRY(tfr_safetensors_parse(&header, file->path, file->data, file->size));
     const enum tfr_status status = take_entries(weights, &header, file);
@@ -243,10 +237,8 @@ enum tfr_status tfr_weights_strip(struct tfr_weights *weights, const char *front
     const size_t length = strlen(front);
     for (size_t i = 0; i < weights->n; i++) {
         if (strncmp(weights->items[i].name, front, length) != 0 || weights->items[i].name[length] == '\0') {
-            return tfr_raise(
-                TFR_MODEL,
-                "%s: tensor %.200s does not begin with \"%.64s\", which model.tensor_prefix takes off all",
-                weights->items[i].file, weights->items[i].name, front);
+            return tfr_raise(TFR_MODEL, "%s: tensor %.200s does not begin with \"%.64s\", which model.tensor_prefix takes off all",
+                             weights->items[i].file, weights->items[i].name, front);
         }
     }
     for (size_t i = 0; i < weights->n; i++) {

@@ -14,9 +14,9 @@
 struct tfr_weights; /* owns the mappings */
 
 struct tfr_weight {
-    const char *name; /* as in the file */
+    const char *name;         /* as in the file */
     struct tfr_tensor tensor; /* dense view of the mapped bytes, rarely of a copy; .data is read-only */
-    const char *file; /* path of the shard, for messages */
+    const char *file;         /* path of the shard, for messages */
 };
 
 enum tfr_status tfr_weights_open(struct tfr_weights **weights, const char *path); /* .safetensors, .bin or .index.json */
@@ -44,8 +44,8 @@ struct tfr_weight_spec {
     int64_t dim[TFR_MAX_RANK];
 };
 typedef enum tfr_status (*tfr_weight_fill_fn)(void *user, size_t tensor, int64_t first, int64_t n, void *buffer);
-enum tfr_status tfr_weights_write(const char *path, const struct tfr_weight_spec *specs, size_t n,
-                                  tfr_weight_fill_fn fill, void *user);
+enum tfr_status tfr_weights_write(const char *path, const struct tfr_weight_spec *specs, size_t n, tfr_weight_fill_fn fill,
+                                  void *user);
 /* The same with members of __metadata__ beside "format". */
 struct tfr_weight_note {
     const char *key, *value;

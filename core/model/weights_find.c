@@ -20,11 +20,9 @@ static const struct {
 } foreign[] = {
     {"tf_model.h5", "weights of TensorFlow", "GPT2LMHeadModel.from_pretrained(DIR, from_tf=True)"},
     {"tf_model.h5.index.json", "weights of TensorFlow", "GPT2LMHeadModel.from_pretrained(DIR, from_tf=True)"},
-    {"model.ckpt.index", "a checkpoint of TensorFlow 1",
-     "transformers' convert_gpt2_original_tf_checkpoint_to_pytorch.py"},
+    {"model.ckpt.index", "a checkpoint of TensorFlow 1", "transformers' convert_gpt2_original_tf_checkpoint_to_pytorch.py"},
     {"flax_model.msgpack", "weights of Flax", "GPT2LMHeadModel.from_pretrained(DIR, from_flax=True)"},
-    {"flax_model.msgpack.index.json", "weights of Flax",
-     "GPT2LMHeadModel.from_pretrained(DIR, from_flax=True)"},
+    {"flax_model.msgpack.index.json", "weights of Flax", "GPT2LMHeadModel.from_pretrained(DIR, from_flax=True)"},
     {"rust_model.ot", "weights of rust-bert", "rust-bert's converter"},
     {"model.onnx", "an ONNX graph", "the checkpoint that it was exported from"},
     {"decoder_model.onnx", "an ONNX graph", "the checkpoint that it was exported from"},
@@ -49,11 +47,9 @@ enum tfr_status tfr_weights_refuse_foreign(const char *path, const uint8_t *data
         }
     }
     const char *dot = strrchr(path, '.');
-    const bool is_torch =
-        dot != NULL && (strcmp(dot, ".bin") == 0 || strcmp(dot, ".pt") == 0 || strcmp(dot, ".pth") == 0);
+    const bool is_torch = dot != NULL && (strcmp(dot, ".bin") == 0 || strcmp(dot, ".pt") == 0 || strcmp(dot, ".pth") == 0);
     if (is_torch && (size <= 8 || data[8] != '{')) {
-        return tfr_raise(TFR_MODEL, "%s: neither an archive nor a pickle of torch.save; fetch the file again",
-                         path);
+        return tfr_raise(TFR_MODEL, "%s: neither an archive nor a pickle of torch.save; fetch the file again", path);
     }
     return TFR_OK;
 }
@@ -79,33 +75,29 @@ static bool has_ending(const char *directory, const char *ending) {
 
 static enum tfr_status no_weights(const char *directory) {
     if (has_file(directory, "adapter_config.json")) {
-        return tfr_raise(
-            TFR_RESOURCE,
-            "%s: an adapter alone, without the weights that it changes; name the model and this folder: "
-            "tfrun MODEL --adapter %s",
-            directory, directory);
+        return tfr_raise(TFR_RESOURCE,
+                         "%s: an adapter alone, without the weights that it changes; name the model and this folder: "
+                         "tfrun MODEL --adapter %s",
+                         directory, directory);
     }
     if (has_ending(directory, ".gguf")) {
-        return tfr_raise(
-            TFR_UNSUPPORTED,
-            "%s: only a GGUF file is here, of llama.cpp, which tfrun does not read; take the safetensors or "
-            "pytorch_model.bin that it was made from",
-            directory);
+        return tfr_raise(TFR_UNSUPPORTED,
+                         "%s: only a GGUF file is here, of llama.cpp, which tfrun does not read; take the safetensors or "
+                         "pytorch_model.bin that it was made from",
+                         directory);
     }
     for (size_t i = 0; i < TFR_COUNT_OF(foreign); i++) {
         if (has_file(directory, foreign[i].name)) {
-            return tfr_raise(
-                TFR_UNSUPPORTED,
-                "%s: only %s is here, %s, which tfrun does not read; take %s and save_pretrained(DIR) to get "
-                "model.safetensors",
-                directory, foreign[i].name, foreign[i].form, foreign[i].fix);
+            return tfr_raise(TFR_UNSUPPORTED,
+                             "%s: only %s is here, %s, which tfrun does not read; take %s and save_pretrained(DIR) to get "
+                             "model.safetensors",
+                             directory, foreign[i].name, foreign[i].form, foreign[i].fix);
         }
     }
-    return tfr_raise(
-        TFR_RESOURCE,
-        "%s: no model.safetensors, pytorch_model.bin or index of them here; scripts/get_model.py fetches a "
-        "checkpoint, `tfrun init` makes a random one, --weights names one elsewhere",
-        directory);
+    return tfr_raise(TFR_RESOURCE,
+                     "%s: no model.safetensors, pytorch_model.bin or index of them here; scripts/get_model.py fetches a "
+                     "checkpoint, `tfrun init` makes a random one, --weights names one elsewhere",
+                     directory);
 }
 
 enum tfr_status tfr_weights_find_in(const char *directory, char **path) {
@@ -124,18 +116,16 @@ enum tfr_status tfr_model_find_weights(const struct tfr_config *config, char **p
         return tfr_weights_find_in(config->directory, path);
     }
     if (!tfr_path_exists(named)) {
-        return tfr_raise(
-            TFR_RESOURCE,
-            "%s: these weights are not there; scripts/get_model.py fetches a checkpoint, `tfrun init` makes "
-            "a random one, --weights names another file",
-            named);
+        return tfr_raise(TFR_RESOURCE,
+                         "%s: these weights are not there; scripts/get_model.py fetches a checkpoint, `tfrun init` makes "
+                         "a random one, --weights names another file",
+                         named);
     }
     *path = tfr_strdup(named);
     return *path != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
-void tfr_model_each_unread(const struct tfr_config *config, void (*unread)(void *user, const char *name),
-                           void *user) {
+void tfr_model_each_unread(const struct tfr_config *config, void (*unread)(void *user, const char *name), void *user) {
     bool is_found = config->options.model_weights != NULL;
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
         if (has_file(config->directory, names[i])) {

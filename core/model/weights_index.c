@@ -18,11 +18,9 @@ static bool has_shard(const struct tfr_weights *weights, const char *name) {
     return false;
 }
 
-static enum tfr_status add_shard(struct tfr_weights *weights, const char *index_path, const char *directory,
-                                 const char *name) {
+static enum tfr_status add_shard(struct tfr_weights *weights, const char *index_path, const char *directory, const char *name) {
     if (name[0] == '\0' || strchr(name, '/') != NULL || strstr(name, "..") != NULL) {
-        return tfr_raise(TFR_MODEL, "%s: shard name \"%.200s\" is not a plain file name beside the index",
-                         index_path, name);
+        return tfr_raise(TFR_MODEL, "%s: shard name \"%.200s\" is not a plain file name beside the index", index_path, name);
     }
     if (has_shard(weights, name)) {
         return TFR_OK;
@@ -38,8 +36,7 @@ static enum tfr_status add_shard(struct tfr_weights *weights, const char *index_
     if (tfr_path_exists(path)) {
         status = tfr_weights_add_file(weights, path, name);
     } else {
-        status = tfr_raise(TFR_RESOURCE, "%s: shard %s is not there; every file named in the index is needed",
-                           index_path, path);
+        status = tfr_raise(TFR_RESOURCE, "%s: shard %s is not there; every file named in the index is needed", index_path, path);
     }
     tfr_free(path);
     return status;
@@ -52,8 +49,7 @@ static enum tfr_status add_shards(struct tfr_weights *weights, const char *path,
         return TFR_RESOURCE;
     }
     enum tfr_status status = TFR_OK;
-    for (const tfr_json *node = tfr_json_first(map); node != NULL && status == TFR_OK;
-         node = tfr_json_next(node)) {
+    for (const tfr_json *node = tfr_json_first(map); node != NULL && status == TFR_OK; node = tfr_json_next(node)) {
         const char *shard = tfr_json_string(node);
         if (shard == NULL) {
             status = tfr_raise(TFR_MODEL, "%s: weight_map.%s must be a file name", path, tfr_json_key(node));
@@ -87,15 +83,14 @@ static enum tfr_status check_map(struct tfr_weights *weights, const char *path, 
         const char *slash = strrchr(weight->file, '/');
         const char *file = slash == NULL ? weight->file : slash + 1;
         if (strcmp(file, tfr_json_string(node)) != 0) {
-            return tfr_raise(TFR_MODEL, "%s: tensor %s should be in %s but is in %s", path,
-                             tfr_json_key(node), tfr_json_string(node), file);
+            return tfr_raise(TFR_MODEL, "%s: tensor %s should be in %s but is in %s", path, tfr_json_key(node),
+                             tfr_json_string(node), file);
         }
     }
     return TFR_OK;
 }
 
-static enum tfr_status read_index(struct tfr_weights *weights, const char *path,
-                                  const struct tfr_json_doc *doc) {
+static enum tfr_status read_index(struct tfr_weights *weights, const char *path, const struct tfr_json_doc *doc) {
     const tfr_json *map = tfr_json_member(tfr_json_root(doc), "weight_map");
     if (map == NULL || tfr_json_kind(map) != TFR_JSON_OBJECT || tfr_json_size(map) == 0) {
         return tfr_raise(TFR_MODEL, "%s: has no weight_map; this is not the index of a sharded model", path);

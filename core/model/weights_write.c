@@ -114,14 +114,13 @@ static enum tfr_status write_file(const char *path, const struct content *conten
     return tfr_outfile_commit(&out);
 }
 
-enum tfr_status tfr_weights_write(const char *path, const struct tfr_weight_spec *specs, size_t n,
-                                  tfr_weight_fill_fn fill, void *user) {
+enum tfr_status tfr_weights_write(const char *path, const struct tfr_weight_spec *specs, size_t n, tfr_weight_fill_fn fill,
+                                  void *user) {
     return tfr_weights_write_noted(path, NULL, 0, specs, n, fill, user);
 }
 
 enum tfr_status tfr_weights_write_noted(const char *path, const struct tfr_weight_note *notes, size_t n_notes,
                                         const struct tfr_weight_spec *specs, size_t n, tfr_weight_fill_fn fill, void *user) {
-    const struct content content = {
-        .notes = notes, .n_notes = n_notes, .specs = specs, .n = n, .fill = fill, .user = user};
+    const struct content content = {.notes = notes, .n_notes = n_notes, .specs = specs, .n = n, .fill = fill, .user = user};
     return write_file(path, &content);
 }

@@ -33,8 +33,7 @@ static bool may_run_alone(const struct tfr_task *task) {
 }
 
 /* The kernel is asked anew, as for a team of one. */
-static bool serves_alone(const struct tfr_task *task, const struct tfr_problem *alone,
-                         struct tfr_needs *needs) {
+static bool serves_alone(const struct tfr_task *task, const struct tfr_problem *alone, struct tfr_needs *needs) {
     char reason[96] = "";
     *needs = (struct tfr_needs){.struct_size = sizeof *needs};
     if (task->kernel->supports != NULL && !task->kernel->supports(task->kernel, alone, reason, sizeof reason)) {
@@ -48,11 +47,9 @@ void tfr_choose_alone(struct tfr_task *task, const struct tfr_outlook *outlook) 
         return;
     }
     const struct tfr_problem alone = tfr_problem_resize(&task->problem, task->problem.rows_max, 1);
-    const struct tfr_prediction prediction =
-        tfr_cost_predict(outlook, task->kernel, &alone, &task->needs.order);
+    const struct tfr_prediction prediction = tfr_cost_predict(outlook, task->kernel, &alone, &task->needs.order);
     const bool is_shared = task->problem.rows_max > 1 || divides_a_row(task->problem.op);
-    const double team_ns =
-        (is_shared ? task->predicted_ns : prediction.time_ns) + barrier_ns(task->problem.n_threads);
+    const double team_ns = (is_shared ? task->predicted_ns : prediction.time_ns) + barrier_ns(task->problem.n_threads);
     struct tfr_needs needs;
     if (prediction.time_ns <= team_ns && serves_alone(task, &alone, &needs)) {
         task->alone = true;

@@ -8,8 +8,7 @@
 #include "plan/problem.h"
 #include "plan/select.h"
 
-static bool serves_dtype(const struct tfr_kernel *kernel, const struct tfr_problem *problem, char *reason,
-                         size_t size) {
+static bool serves_dtype(const struct tfr_kernel *kernel, const struct tfr_problem *problem, char *reason, size_t size) {
     enum tfr_dtype dtype = tfr_problem_dtype(problem);
     if (kernel->dtypes & (1ULL << dtype)) {
         return true;
@@ -19,8 +18,7 @@ static bool serves_dtype(const struct tfr_kernel *kernel, const struct tfr_probl
     return false;
 }
 
-static bool keeps_bits(const struct tfr_kernel *kernel, const struct tfr_problem *problem, char *reason,
-                       size_t size) {
+static bool keeps_bits(const struct tfr_kernel *kernel, const struct tfr_problem *problem, char *reason, size_t size) {
     bool in_parallel = kernel->run_class == TFR_RUN_TEAM || kernel->run_class == TFR_RUN_SELF;
     if (!problem->deterministic || !in_parallel || (kernel->flags & TFR_KERNEL_SAME_BITS_ANY_TEAM)) {
         return true;
@@ -104,8 +102,7 @@ static bool prepare(const struct tfr_chooser *chooser, const struct tfr_kernel *
 }
 
 bool tfr_candidate_judge(const struct tfr_chooser *chooser, const struct tfr_candidate *candidate,
-                         const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
-                         size_t size) {
+                         const struct tfr_problem *problem, struct tfr_needs *needs, char *reason, size_t size) {
     const struct tfr_kernel *kernel = candidate->kernel;
     *needs = (struct tfr_needs){0};
     reason[0] = '\0';

@@ -13,8 +13,7 @@ static double working_threads(const struct tfr_outlook *outlook, const struct tf
     if (kernel->run_class == TFR_RUN_SEQ || kernel->run_class == TFR_RUN_ASYNC) {
         return 1;
     }
-    return outlook->nominal ? TFR_NOMINAL_THREADS
-                            : fmax(1, fmin(problem->n_threads, outlook->machine->n_cores));
+    return outlook->nominal ? TFR_NOMINAL_THREADS : fmax(1, fmin(problem->n_threads, outlook->machine->n_cores));
 }
 
 static double bandwidth(const struct tfr_outlook *outlook, double threads) {
@@ -24,8 +23,8 @@ static double bandwidth(const struct tfr_outlook *outlook, double threads) {
 
 /* Peak of the multipliers that the kernel uses: of a narrow type only where both factors have it. Of a kernel that names units
  * for that type (AVX512-BF16 and not AMX) it is theirs, else the machine's best. */
-static double peak_flops(const struct tfr_machine *machine, const struct tfr_kernel *kernel,
-                         const struct tfr_problem *problem, const struct tfr_order *order) {
+static double peak_flops(const struct tfr_machine *machine, const struct tfr_kernel *kernel, const struct tfr_problem *problem,
+                         const struct tfr_order *order) {
     const enum tfr_dtype dtype = tfr_problem_dtype(problem);
     if (dtype != TFR_DTYPE_BF16 || order->kind == TFR_ORDER_FMA) {
         return machine->flops_f32_per_core;
@@ -43,15 +42,13 @@ struct tfr_prediction tfr_cost_predict(const struct tfr_outlook *outlook, const 
     const struct tfr_machine *machine = outlook->machine;
     struct tfr_prediction prediction = {.cost = {.struct_size = sizeof(struct tfr_cost), .flop_fraction = 1, .byte_fraction = 1}};
     struct tfr_cost *cost = &prediction.cost;
-    struct tfr_op_facts facts =
-        tfr_op_facts_make((double)problem->rows_max, outlook->sequences, outlook->context);
+    struct tfr_op_facts facts = tfr_op_facts_make((double)problem->rows_max, outlook->sequences, outlook->context);
     tfr_op_cost(problem, &facts, cost);
     if (kernel->cost != NULL) {
         kernel->cost(kernel, problem, cost);
     }
     const double threads = working_threads(outlook, kernel, problem);
-    const double flops =
-        threads * peak_flops(machine, kernel, problem, order) * safe_fraction(cost->flop_fraction);
+    const double flops = threads * peak_flops(machine, kernel, problem, order) * safe_fraction(cost->flop_fraction);
     const double bytes = bandwidth(outlook, threads) * safe_fraction(cost->byte_fraction);
     const double compute_ns = flops > 0 ? cost->flops / flops * 1e9 : 0;
     const double memory_ns = bytes > 0 ? (cost->bytes_read + cost->bytes_written) / bytes * 1e9 : 0;

@@ -11,8 +11,8 @@
 struct tfr_outlook {
     const struct tfr_machine *machine;
     double sequences, context; /* sequences in the step; positions cached for each */
-    bool nominal; /* as if TFR_NOMINAL_THREADS had cores: a prediction that no affinity, rank or thread count
-                     changes */
+    bool nominal;              /* as if TFR_NOMINAL_THREADS had cores: a prediction that no affinity, rank or thread count
+                                  changes */
 };
 #define TFR_NOMINAL_THREADS 4
 

@@ -50,13 +50,12 @@ static const char *node_text(const struct tfr_task *task, char *text, size_t siz
 
 static void put_head(struct tfr_json_out *out, const struct tfr_plan *plan) {
     char line[240];
-    snprintf(line, sizeof(line), "plan for up to %lld rows, logits of up to %lld, %d thread%s%s%s\n\n",
-             (long long)plan->rows_max, (long long)plan->logits_max, plan->n_threads,
-             plan->n_threads == 1 ? "" : "s", plan->deterministic ? ", deterministic" : "",
-             plan->dry ? ", dry" : "");
+    snprintf(line, sizeof(line), "plan for up to %lld rows, logits of up to %lld, %d thread%s%s%s\n\n", (long long)plan->rows_max,
+             (long long)plan->logits_max, plan->n_threads, plan->n_threads == 1 ? "" : "s",
+             plan->deterministic ? ", deterministic" : "", plan->dry ? ", dry" : "");
     tfr_json_put_raw(out, line);
-    snprintf(line, sizeof(line), "%-25s %-31s %5s %9s %9s %9s %9s   %s\n", "node", "kernel", "rows", "FLOPs",
-             "read", "written", "time", "order");
+    snprintf(line, sizeof(line), "%-25s %-31s %5s %9s %9s %9s %9s   %s\n", "node", "kernel", "rows", "FLOPs", "read", "written",
+             "time", "order");
     tfr_json_put_raw(out, line);
 }
 
@@ -67,11 +66,10 @@ static void put_task(struct tfr_json_out *out, const struct tfr_task *task) {
     if (task->problem.op == TFR_OP_LINEAR) {
         adds = tfr_order_text(&task->needs.order, order, sizeof(order));
     }
-    snprintf(line, sizeof(line), "%-25s %-31s %5lld %9s %9s %9s %9s %c%s%s\n",
-             node_text(task, node, sizeof(node)), task->kernel->name, (long long)task->problem.rows_max,
-             si_text(task->cost.flops, "", flops), si_text(task->cost.bytes_read, "B", bytes_read),
-             si_text(task->cost.bytes_written, "B", bytes_written), time_text(task->predicted_ns, time),
-             task->compute_bound ? 'C' : 'M', adds[0] != '\0' ? " " : "", adds);
+    snprintf(line, sizeof(line), "%-25s %-31s %5lld %9s %9s %9s %9s %c%s%s\n", node_text(task, node, sizeof(node)),
+             task->kernel->name, (long long)task->problem.rows_max, si_text(task->cost.flops, "", flops),
+             si_text(task->cost.bytes_read, "B", bytes_read), si_text(task->cost.bytes_written, "B", bytes_written),
+             time_text(task->predicted_ns, time), task->compute_bound ? 'C' : 'M', adds[0] != '\0' ? " " : "", adds);
     tfr_json_put_raw(out, line);
 }
 
@@ -88,18 +86,15 @@ static struct tfr_cost total_cost(const struct tfr_plan *plan) {
 static void put_totals(struct tfr_json_out *out, const struct tfr_plan *plan) {
     const struct tfr_cost total = total_cost(plan);
     char line[240], a[SHORT], b[SHORT], c[SHORT], d[SHORT];
-    snprintf(line, sizeof(line), "%-25s %-31s %5s %9s %9s %9s %9s\n\n", "total", "", "",
-             si_text(total.flops, "", a), si_text(total.bytes_read, "B", b),
-             si_text(total.bytes_written, "B", c), time_text(plan->predicted_ns, d));
+    snprintf(line, sizeof(line), "%-25s %-31s %5s %9s %9s %9s %9s\n\n", "total", "", "", si_text(total.flops, "", a),
+             si_text(total.bytes_read, "B", b), si_text(total.bytes_written, "B", c), time_text(plan->predicted_ns, d));
     tfr_json_put_raw(out, line);
     snprintf(line, sizeof(line), "activations %s, packed weights %s, scratch %s and %s per thread\n",
              si_text((double)plan->arena_bytes, "B", a), si_text((double)plan->packed_bytes, "B", b),
-             si_text((double)plan->scratch_bytes, "B", c),
-             si_text((double)plan->scratch_per_thread_bytes, "B", d));
+             si_text((double)plan->scratch_bytes, "B", c), si_text((double)plan->scratch_per_thread_bytes, "B", d));
     tfr_json_put_raw(out, line);
-    tfr_json_put_raw(
-        out, "time is predicted; C bound by compute, M by memory; order: how a linear adds its products; alone: by "
-             "one thread\n");
+    tfr_json_put_raw(out, "time is predicted; C bound by compute, M by memory; order: how a linear adds its products; alone: by "
+                          "one thread\n");
 }
 
 static bool is_first_of_its_kind(const struct tfr_plan *plan, int index, int *n_alike) {
@@ -140,8 +135,7 @@ static void put_refusals(struct tfr_json_out *out, const struct tfr_plan *plan) 
         if (n_alike > 1) {
             snprintf(more, sizeof(more), " and %d more", n_alike - 1);
         }
-        snprintf(line, sizeof(line), "  %s%s: %s\n", node_text(task, node, sizeof(node)), more,
-                 task->kernel->name);
+        snprintf(line, sizeof(line), "  %s%s: %s\n", node_text(task, node, sizeof(node)), more, task->kernel->name);
         tfr_json_put_raw(out, line);
         for (int c = 1; c < task->n_candidates; c++) {
             put_candidate(out, &task->candidates[c]);

@@ -158,8 +158,7 @@ static int compare_size(const void *left, const void *right) {
 
 /* The lowest offset where `buffer` touches none of the placed ones that it could meet. Each try either fits
  * or moves up past one of them, and never back, so the search ends. */
-static size_t lowest_offset(const struct planner *p, struct buffer *const *placed, int n,
-                            const struct buffer *buffer) {
+static size_t lowest_offset(const struct planner *p, struct buffer *const *placed, int n, const struct buffer *buffer) {
     size_t offset = 0;
     for (bool moved = true; moved;) {
         moved = false;
@@ -201,8 +200,8 @@ static enum tfr_status run_planner(struct planner *p, struct tfr_memplan *plan) 
     struct buffer **order = tfr_alloc(n_values, sizeof(struct buffer *));
     plan->offset = tfr_alloc(n_values, sizeof(*plan->offset));
     enum tfr_status status = TFR_RESOURCE;
-    if (p->ancestors != NULL && p->user_bits != NULL && p->buffer_of != NULL && p->buffers != NULL &&
-        order != NULL && plan->offset != NULL) {
+    if (p->ancestors != NULL && p->user_bits != NULL && p->buffer_of != NULL && p->buffers != NULL && order != NULL &&
+        plan->offset != NULL) {
         memset(p->buffer_of, -1, n_values * sizeof(*p->buffer_of));
         find_ancestors(p);
         assign_buffers(p);
@@ -216,8 +215,7 @@ static enum tfr_status run_planner(struct planner *p, struct tfr_memplan *plan) 
     return status;
 }
 
-enum tfr_status tfr_memplan_build(struct tfr_memplan *plan, const struct tfr_graph *graph,
-                                  const bool *in_place) {
+enum tfr_status tfr_memplan_build(struct tfr_memplan *plan, const struct tfr_graph *graph, const bool *in_place) {
     *plan = (struct tfr_memplan){0};
     struct planner planner = {.graph = graph, .in_place = in_place};
     enum tfr_status status = run_planner(&planner, plan);

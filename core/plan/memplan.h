@@ -20,8 +20,7 @@ struct tfr_memplan {
 
 /* in_place[n_nodes]: the node's kernel can write its output over its residual (linear) or first input
  * (others). */
-enum tfr_status tfr_memplan_build(struct tfr_memplan *plan, const struct tfr_graph *graph,
-                                  const bool *in_place);
+enum tfr_status tfr_memplan_build(struct tfr_memplan *plan, const struct tfr_graph *graph, const bool *in_place);
 void tfr_memplan_free(struct tfr_memplan *plan);
 
 #endif

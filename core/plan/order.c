@@ -39,8 +39,8 @@ static int compare_options(const void *left, const void *right) {
     return strcmp(a->kernel->name, b->kernel->name);
 }
 
-static bool rate(const struct tfr_chooser *chooser, const struct tfr_candidate *candidate,
-                 const struct tfr_problem *problem, struct option *option) {
+static bool rate(const struct tfr_chooser *chooser, const struct tfr_candidate *candidate, const struct tfr_problem *problem,
+                 struct option *option) {
     char reason[96];
     struct tfr_needs needs;
     if (!tfr_candidate_judge(chooser, candidate, problem, &needs, reason, sizeof(reason))) {
@@ -78,8 +78,8 @@ static struct option best_option(const struct tfr_chooser *chooser, const struct
 }
 
 /* How much longer one row takes in the order of `option`. */
-static double slowdown_of(const struct tfr_chooser *chooser, const struct tfr_problem *one_row,
-                          const struct tfr_candidate *list, int n, const struct option *option) {
+static double slowdown_of(const struct tfr_chooser *chooser, const struct tfr_problem *one_row, const struct tfr_candidate *list,
+                          int n, const struct option *option) {
     struct option best = best_option(chooser, one_row, list, n, NULL);
     struct option keeper = best_option(chooser, one_row, list, n, option);
     if (keeper.kernel == NULL || keeper.preference < best.preference) {
@@ -89,8 +89,7 @@ static double slowdown_of(const struct tfr_chooser *chooser, const struct tfr_pr
 }
 
 static enum tfr_status decide(const struct tfr_chooser *chooser, const struct tfr_problem *problem,
-                              const struct tfr_candidate *list, int n, struct option *options,
-                              struct tfr_order_entry *entry) {
+                              const struct tfr_candidate *list, int n, struct option *options, struct tfr_order_entry *entry) {
     const struct tfr_problem many = tfr_problem_resize(problem, TFR_NOMINAL_ROWS, TFR_NOMINAL_THREADS);
     const struct tfr_problem one_row = tfr_problem_resize(problem, 1, TFR_NOMINAL_THREADS);
     int n_options = 0;
@@ -101,8 +100,8 @@ static enum tfr_status decide(const struct tfr_chooser *chooser, const struct tf
         return *chooser->failure;
     }
     if (n_options == 0) {
-        return tfr_raise(TFR_UNSUPPORTED, "no kernel serves linear [%lld, %lld] with %d rows",
-                         (long long)entry->k, (long long)entry->n, TFR_NOMINAL_ROWS);
+        return tfr_raise(TFR_UNSUPPORTED, "no kernel serves linear [%lld, %lld] with %d rows", (long long)entry->k,
+                         (long long)entry->n, TFR_NOMINAL_ROWS);
     }
     qsort(options, (size_t)n_options, sizeof(*options), compare_options);
     const struct option *chosen = NULL;
@@ -152,8 +151,7 @@ enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct
     int n;
     TFR_TRY(tfr_candidates_list(chooser->registry, problem, &list, &n));
     struct option *options = tfr_alloc((size_t)n, sizeof(*options));
-    enum tfr_status status =
-        options != NULL ? decide(chooser, problem, list, n, options, entry) : TFR_RESOURCE;
+    enum tfr_status status = options != NULL ? decide(chooser, problem, list, n, options, entry) : TFR_RESOURCE;
     tfr_free(options);
     tfr_free(list);
     /* A full book only means that a shape is decided again, with the same result. */
@@ -174,10 +172,8 @@ bool tfr_order_same(const struct tfr_order *a, const struct tfr_order *b, int64_
 }
 
 const char *tfr_order_text(const struct tfr_order *order, char *text, size_t size) {
-    static const char *const kinds[] = {[TFR_ORDER_ANY] = "-",
-                                        [TFR_ORDER_FMA] = "fma",
-                                        [TFR_ORDER_DP_BF16] = "dp_bf16",
-                                        [TFR_ORDER_OWN] = "own"};
+    static const char *const kinds[] = {
+        [TFR_ORDER_ANY] = "-", [TFR_ORDER_FMA] = "fma", [TFR_ORDER_DP_BF16] = "dp_bf16", [TFR_ORDER_OWN] = "own"};
     const char *kind = (size_t)order->kind < TFR_COUNT_OF(kinds) ? kinds[order->kind] : "?";
     bool blocked = order->kind == TFR_ORDER_FMA || order->kind == TFR_ORDER_DP_BF16;
     if (blocked && order->k_block > 0) {

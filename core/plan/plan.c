@@ -35,8 +35,8 @@ static void memo_free(struct memo *memo) {
     tfr_free(memo->known);
 }
 
-static enum tfr_status choose(struct memo *memo, const struct tfr_chooser *chooser,
-                              const struct tfr_problem *problem, const struct tfr_choice **choice) {
+static enum tfr_status choose(struct memo *memo, const struct tfr_chooser *chooser, const struct tfr_problem *problem,
+                              const struct tfr_choice **choice) {
     for (int i = 0; i < memo->n; i++) {
         if (tfr_problem_same(&memo->known[i].problem, problem)) {
             *choice = &memo->known[i].choice;
@@ -67,8 +67,8 @@ static enum tfr_status fill_candidates(struct tfr_task *task, const struct tfr_n
     return TFR_OK;
 }
 
-static enum tfr_status fill_task(struct tfr_task *task, const struct tfr_node *node,
-                                 const struct tfr_problem *problem, const struct tfr_choice *choice) {
+static enum tfr_status fill_task(struct tfr_task *task, const struct tfr_node *node, const struct tfr_problem *problem,
+                                 const struct tfr_choice *choice) {
     task->name = node->name;
     task->kernel = choice->kernel;
     task->problem = *problem;
@@ -83,12 +83,10 @@ static enum tfr_status fill_task(struct tfr_task *task, const struct tfr_node *n
     return fill_candidates(task, node, choice);
 }
 
-static enum tfr_status select_all(struct tfr_plan *plan, const struct tfr_chooser *chooser,
-                                  struct memo *memo) {
+static enum tfr_status select_all(struct tfr_plan *plan, const struct tfr_chooser *chooser, struct memo *memo) {
     for (int i = 0; i < plan->n_tasks; i++) {
         const struct tfr_node *node = &plan->graph->nodes[i];
-        const struct tfr_problem problem =
-            tfr_problem_make(plan->graph, node, plan->n_threads, plan->deterministic);
+        const struct tfr_problem problem = tfr_problem_make(plan->graph, node, plan->n_threads, plan->deterministic);
         const struct tfr_choice *choice;
         enum tfr_status status = choose(memo, chooser, &problem, &choice);
         if (status != TFR_OK) {
@@ -249,8 +247,7 @@ static bool is_usable_in_place(const struct tfr_task *task, int arg, const struc
            (uintptr_t)weight->tensor.data % TFR_ARENA_ALIGN == 0;
 }
 
-static enum tfr_status provide_weight(struct tfr_store *store, struct tfr_task *task, int arg,
-                                      const struct tfr_weight *weight) {
+static enum tfr_status provide_weight(struct tfr_store *store, struct tfr_task *task, int arg, const struct tfr_weight *weight) {
     const void **data = &task->arg[arg].data;
     if (task->needs.pack[arg].bytes > 0) {
         return tfr_store_pack(store, weight, task->kernel, &task->problem, arg, &task->needs.pack[arg], data);
@@ -346,8 +343,7 @@ enum tfr_status tfr_plan_build(struct tfr_plan **plan, const struct tfr_plan_req
         tfr_plan_free(made);
         return status;
     }
-    tfr_log(TFR_LOG_DEBUG, "plan",
-            "%d tasks for up to %lld rows: %.1f MB of activations, %.1f MB of packed weights", made->n_tasks,
+    tfr_log(TFR_LOG_DEBUG, "plan", "%d tasks for up to %lld rows: %.1f MB of activations, %.1f MB of packed weights", made->n_tasks,
             (long long)made->rows_max, (double)made->arena_bytes / 1e6, (double)made->packed_bytes / 1e6);
     *plan = made;
     return TFR_OK;

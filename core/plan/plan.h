@@ -37,7 +37,7 @@ struct tfr_task {
     struct tfr_problem problem;
     struct tfr_task_arg arg[TFR_MAX_ARGS];
     int n_args;
-    void *state;             /* of the plan; what changes while a run is in flight is the run's: */
+    void *state; /* of the plan; what changes while a run is in flight is the run's: */
     size_t run_state_offset;
     enum tfr_rows_var rows;
     int64_t layer;
@@ -75,7 +75,7 @@ struct tfr_order_book {
         enum tfr_dtype dtype;
         int32_t activation, transposed;
         struct tfr_order order;
-        const struct tfr_kernel *kernel; /* that decided; when order is TFR_ORDER_OWN: the one to use everywhere */
+        const struct tfr_kernel *kernel;      /* that decided; when order is TFR_ORDER_OWN: the one to use everywhere */
         const struct tfr_kernel *passed_over; /* faster with many rows, but one row would be slower; NULL none */
         double slowdown;                      /* of one row in the order of passed_over; infinite: no kernel */
     } entry[32];
@@ -91,7 +91,7 @@ struct tfr_plan_request {
     int n_threads;
     bool deterministic;
     struct tfr_order_book *orders; /* may be NULL when not deterministic */
-    double context; /* cached positions assumed per sequence, for predictions of attention */
+    double context;                /* cached positions assumed per sequence, for predictions of attention */
     double sequences;
 };
 enum tfr_status tfr_plan_build(struct tfr_plan **plan, const struct tfr_plan_request *request);

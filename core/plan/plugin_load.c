@@ -39,13 +39,11 @@ static enum tfr_status check_version(const struct tfr_plugin *plugin, const char
 
 /* Up to the last members that ABI 2.0 cannot do without, whatever a later minor version appends. */
 static const size_t least_kernel_bytes = offsetof(struct tfr_kernel, poll);
-static const size_t least_plugin_bytes =
-    offsetof(struct tfr_plugin, kernels) + sizeof(((struct tfr_plugin *)0)->kernels);
+static const size_t least_plugin_bytes = offsetof(struct tfr_plugin, kernels) + sizeof(((struct tfr_plugin *)0)->kernels);
 
 /* A kernel of a newer minor version may serve what this host has never heard of: it is passed over. */
 static bool is_unheard_of(const struct tfr_plugin *plugin, const struct tfr_kernel *kernel) {
-    return plugin->abi_minor > TFR_PLUGIN_ABI_MINOR &&
-           (kernel->op >= TFR_OP_COUNT || kernel->run_class > TFR_RUN_ASYNC);
+    return plugin->abi_minor > TFR_PLUGIN_ABI_MINOR && (kernel->op >= TFR_OP_COUNT || kernel->run_class > TFR_RUN_ASYNC);
 }
 
 static const char *fault_of_kernel(const struct tfr_plugin *plugin, const struct tfr_kernel *kernel) {
@@ -95,8 +93,7 @@ enum tfr_status tfr_plugin_check(const struct tfr_plugin *plugin, const char *pa
                          (unsigned)plugin->struct_size, least_plugin_bytes);
     }
     if (plugin->n_kernels < 0 || (plugin->n_kernels > 0 && plugin->kernels == NULL)) {
-        return tfr_raise(TFR_RESOURCE, "plugin %s: says it has %d kernels but gives none", path,
-                         (int)plugin->n_kernels);
+        return tfr_raise(TFR_RESOURCE, "plugin %s: says it has %d kernels but gives none", path, (int)plugin->n_kernels);
     }
     for (int i = 0; i < plugin->n_kernels; i++) {
         const struct tfr_kernel *kernel = plugin->kernels[i];
@@ -106,8 +103,7 @@ enum tfr_status tfr_plugin_check(const struct tfr_plugin *plugin, const char *pa
         }
         if (fault != NULL) {
             const char *name = kernel != NULL && kernel->struct_size >= least_kernel_bytes ? kernel->name : NULL;
-            return tfr_raise(TFR_RESOURCE, "plugin %s: kernel %d (%s): %s", path, i,
-                             name != NULL ? name : "no name", fault);
+            return tfr_raise(TFR_RESOURCE, "plugin %s: kernel %d (%s): %s", path, i, name != NULL ? name : "no name", fault);
         }
     }
     return TFR_OK;
@@ -153,19 +149,17 @@ enum tfr_status tfr_plugin_complete(const struct tfr_plugin *plugin, struct tfr_
     return all_ours || *completed != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
-enum tfr_status tfr_plugin_enter(const struct tfr_plugin **plugin, const char *path,
-                                 tfr_plugin_entry_fn entry, const struct tfr_host *host) {
+enum tfr_status tfr_plugin_enter(const struct tfr_plugin **plugin, const char *path, tfr_plugin_entry_fn entry,
+                                 const struct tfr_host *host) {
     last_words[0] = '\0';
     *plugin = entry(host);
     if (*plugin == NULL) {
-        return tfr_raise(TFR_RESOURCE, "plugin %s: declines: %s", path,
-                         last_words[0] != '\0' ? last_words : "no reason given");
+        return tfr_raise(TFR_RESOURCE, "plugin %s: declines: %s", path, last_words[0] != '\0' ? last_words : "no reason given");
     }
     return tfr_plugin_check(*plugin, path);
 }
 
-enum tfr_status tfr_plugin_load(const struct tfr_plugin **plugin, const char *path,
-                                const struct tfr_host *host) {
+enum tfr_status tfr_plugin_load(const struct tfr_plugin **plugin, const char *path, const struct tfr_host *host) {
     /* A bare file name would be looked for in the system's library folders. */
     char *file = tfr_format("%s%s", strchr(path, '/') == NULL ? "./" : "", path);
     if (file == NULL) {
@@ -180,8 +174,7 @@ enum tfr_status tfr_plugin_load(const struct tfr_plugin **plugin, const char *pa
     }
     void *symbol = dlsym(object, TFR_PLUGIN_SYMBOL);
     if (symbol == NULL) {
-        return tfr_raise(TFR_RESOURCE, "plugin %s: does not export %s: not a tfrun plugin", path,
-                         TFR_PLUGIN_SYMBOL);
+        return tfr_raise(TFR_RESOURCE, "plugin %s: does not export %s: not a tfrun plugin", path, TFR_PLUGIN_SYMBOL);
     }
     tfr_plugin_entry_fn entry;
     memcpy(&entry, &symbol, sizeof(entry)); /* ISO C has no cast from object to function pointer */

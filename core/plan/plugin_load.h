@@ -5,11 +5,10 @@
 #include <tfrun/plugin.h>
 
 /* Opens `path` and asks its entry function. Failure: TFR_RESOURCE with "plugin PATH: why". */
-enum tfr_status tfr_plugin_load(const struct tfr_plugin **plugin, const char *path,
-                                const struct tfr_host *host);
+enum tfr_status tfr_plugin_load(const struct tfr_plugin **plugin, const char *path, const struct tfr_host *host);
 /* Asks an entry function that is linked in; `path` is for messages. */
-enum tfr_status tfr_plugin_enter(const struct tfr_plugin **plugin, const char *path,
-                                 tfr_plugin_entry_fn entry, const struct tfr_host *host);
+enum tfr_status tfr_plugin_enter(const struct tfr_plugin **plugin, const char *path, tfr_plugin_entry_fn entry,
+                                 const struct tfr_host *host);
 /* ABI version and completeness of the record and of each kernel. */
 enum tfr_status tfr_plugin_check(const struct tfr_plugin *plugin, const char *path);
 /* A copy with records of this host's size where the plugin's own are of another, else NULL: an older kernel gets the defaults

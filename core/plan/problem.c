@@ -23,8 +23,7 @@ static struct tfr_arg_desc describe(const struct tfr_graph *graph, int id, uint3
 }
 
 static bool same_arg(const struct tfr_arg_desc *a, const struct tfr_arg_desc *b) {
-    return a->dtype == b->dtype && a->rank == b->rank && a->flags == b->flags &&
-           memcmp(a->dim, b->dim, sizeof(a->dim)) == 0;
+    return a->dtype == b->dtype && a->rank == b->rank && a->flags == b->flags && memcmp(a->dim, b->dim, sizeof(a->dim)) == 0;
 }
 
 static bool same_attrs(const struct tfr_attrs *a, const struct tfr_attrs *b) {
@@ -47,8 +46,7 @@ static bool same_parts(const struct tfr_problem *a, const struct tfr_problem *b)
     return true;
 }
 
-struct tfr_problem tfr_problem_make(const struct tfr_graph *graph, const struct tfr_node *node, int n_threads,
-                                    bool deterministic) {
+struct tfr_problem tfr_problem_make(const struct tfr_graph *graph, const struct tfr_node *node, int n_threads, bool deterministic) {
     struct tfr_problem problem = {
         .struct_size = sizeof(problem),
         .op = node->op,

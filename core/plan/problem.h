@@ -6,8 +6,7 @@
 
 #include "graph/graph.h"
 
-struct tfr_problem tfr_problem_make(const struct tfr_graph *graph, const struct tfr_node *node, int n_threads,
-                                    bool deterministic);
+struct tfr_problem tfr_problem_make(const struct tfr_graph *graph, const struct tfr_node *node, int n_threads, bool deterministic);
 /* The same problem with another number of rows and threads. */
 struct tfr_problem tfr_problem_resize(const struct tfr_problem *problem, int64_t rows, int n_threads);
 /* True if kernels must answer both alike: all but the layer, peer and tag. */

@@ -23,8 +23,8 @@ static struct host_record {
 } * hosts;
 
 static bool same_host(const struct tfr_host *a, const struct tfr_host *b) {
-    return a->isa == b->isa && a->n_cores == b->n_cores && a->l1d_bytes == b->l1d_bytes &&
-           a->l2_bytes == b->l2_bytes && a->l3_bytes == b->l3_bytes;
+    return a->isa == b->isa && a->n_cores == b->n_cores && a->l1d_bytes == b->l1d_bytes && a->l2_bytes == b->l2_bytes &&
+           a->l3_bytes == b->l3_bytes;
 }
 
 static const struct tfr_host *host_for(const struct tfr_registry_request *request) {
@@ -92,10 +92,8 @@ static bool is_new(const struct tfr_registry *registry, const struct tfr_plugin 
     return true;
 }
 
-static enum tfr_status append(struct tfr_registry *registry, const struct tfr_plugin *plugin,
-                              const char *path) {
-    struct tfr_registry_entry *entries =
-        tfr_realloc(registry->entries, registry->n_entries + 1, sizeof(*entries));
+static enum tfr_status append(struct tfr_registry *registry, const struct tfr_plugin *plugin, const char *path) {
+    struct tfr_registry_entry *entries = tfr_realloc(registry->entries, registry->n_entries + 1, sizeof(*entries));
     if (entries == NULL) {
         return TFR_RESOURCE;
     }
@@ -217,8 +215,7 @@ static enum tfr_status fill(struct tfr_registry *registry, const struct tfr_regi
     return tfr_registry_check_list(registry);
 }
 
-enum tfr_status tfr_registry_open(struct tfr_registry **registry,
-                                  const struct tfr_registry_request *request) {
+enum tfr_status tfr_registry_open(struct tfr_registry **registry, const struct tfr_registry_request *request) {
     *registry = NULL;
     struct tfr_registry *made = tfr_alloc(1, sizeof(*made));
     if (made == NULL) {
@@ -248,8 +245,7 @@ void tfr_registry_close(struct tfr_registry *registry) {
     tfr_free(registry);
 }
 
-enum tfr_status tfr_registry_add(struct tfr_registry *registry, const struct tfr_plugin *plugin,
-                                 const char *path) {
+enum tfr_status tfr_registry_add(struct tfr_registry *registry, const struct tfr_plugin *plugin, const char *path) {
     TFR_TRY(tfr_plugin_check(plugin, *path != '\0' ? path : "linked in"));
     return add_checked(registry, plugin, path);
 }

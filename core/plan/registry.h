@@ -16,7 +16,7 @@ struct tfr_registry;
 
 struct tfr_registry_entry {
     const struct tfr_plugin *plugin;
-    const char *path; /* "" when linked statically */
+    const char *path;             /* "" when linked statically */
     struct tfr_plugin *completed; /* the registry's own copy, where records are of another size than ours; else NULL */
 };
 
@@ -43,8 +43,8 @@ char **tfr_registry_folders(size_t *n_bundled);
 void tfr_registry_free_folders(char **folders);
 
 /* "" or the reason why the static filter or the user's list keeps this kernel out (dtype, ISA, banned). */
-bool tfr_registry_allows(const struct tfr_registry *registry, const struct tfr_kernel *kernel, const char *plugin,
-                         char *reason, size_t reason_size);
+bool tfr_registry_allows(const struct tfr_registry *registry, const struct tfr_kernel *kernel, const char *plugin, char *reason,
+                         size_t reason_size);
 /* > 0 when preferred by the user's list (earlier is higher). */
 int tfr_registry_preference(const struct tfr_registry *registry, const struct tfr_kernel *kernel, const char *plugin);
 

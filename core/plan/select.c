@@ -40,8 +40,7 @@ static int compare_rated(const void *left, const void *right) {
 }
 
 /* False with the reason where this kernel would break the order that was decided. */
-static bool keeps_order(const struct tfr_order_entry *decided, const struct rated *rated, char *reason,
-                        size_t size) {
+static bool keeps_order(const struct tfr_order_entry *decided, const struct rated *rated, char *reason, size_t size) {
     char own[24], wanted[24];
     const struct tfr_kernel *kernel = rated->candidate.kernel;
     if (decided->kernel == kernel || tfr_order_same(&decided->order, &rated->needs.order, decided->k)) {
@@ -96,22 +95,19 @@ static bool judge_other(const struct tfr_chooser *chooser, const struct tfr_prob
 }
 
 /* Time that decides: in deterministic mode of a step that does not depend on rows, threads or context. */
-static double deciding_time(const struct tfr_chooser *chooser, const struct tfr_problem *problem,
-                            const struct rated *rated) {
+static double deciding_time(const struct tfr_chooser *chooser, const struct tfr_problem *problem, const struct rated *rated) {
     if (!chooser->deterministic || problem->op == TFR_OP_LINEAR) {
-        return rated->prediction
-            .time_ns; /* the kernels left all keep one order: the same bits whichever runs */
+        return rated->prediction.time_ns; /* the kernels left all keep one order: the same bits whichever runs */
     }
     const struct tfr_problem nominal = tfr_problem_resize(problem, TFR_NOMINAL_ROWS, TFR_NOMINAL_THREADS);
     const struct tfr_outlook outlook = {.machine = chooser->outlook.machine, .sequences = 1, .nominal = true};
     return tfr_cost_predict(&outlook, rated->candidate.kernel, &nominal, &rated->needs.order).time_ns;
 }
 
-static void rate(const struct tfr_chooser *chooser, const struct tfr_problem *problem,
-                 const struct tfr_order_entry *decided, struct rated *rated) {
+static void rate(const struct tfr_chooser *chooser, const struct tfr_problem *problem, const struct tfr_order_entry *decided,
+                 struct rated *rated) {
     struct tfr_candidate *c = &rated->candidate;
-    rated->served = decided != NULL ? judge_linear(chooser, problem, decided, rated)
-                                    : judge_other(chooser, problem, rated);
+    rated->served = decided != NULL ? judge_linear(chooser, problem, decided, rated) : judge_other(chooser, problem, rated);
     if (!rated->served) {
         return;
     }
@@ -126,16 +122,15 @@ static enum tfr_status raise_unserved(const struct tfr_problem *problem, const s
     char reasons[1024] = "";
     size_t used = 0;
     for (int i = 0; i < n && used < sizeof(reasons); i++) {
-        used += (size_t)snprintf(reasons + used, sizeof(reasons) - used, "; %s: %s",
-                                 rated[i].candidate.kernel->name, rated[i].candidate.refusal);
+        used += (size_t)snprintf(reasons + used, sizeof(reasons) - used, "; %s: %s", rated[i].candidate.kernel->name,
+                                 rated[i].candidate.refusal);
     }
-    return tfr_raise(TFR_UNSUPPORTED, "no kernel serves %s with up to %lld rows%s",
-                     tfr_op_info(problem->op)->name, (long long)problem->rows_max,
-                     n > 0 ? reasons : "; no plugin offers this op");
+    return tfr_raise(TFR_UNSUPPORTED, "no kernel serves %s with up to %lld rows%s", tfr_op_info(problem->op)->name,
+                     (long long)problem->rows_max, n > 0 ? reasons : "; no plugin offers this op");
 }
 
-static enum tfr_status choose(const struct tfr_chooser *chooser, const struct tfr_order_entry *decided,
-                              struct rated *rated, struct tfr_choice *choice) {
+static enum tfr_status choose(const struct tfr_chooser *chooser, const struct tfr_order_entry *decided, struct rated *rated,
+                              struct tfr_choice *choice) {
     int n = choice->n_candidates;
     for (int i = 0; i < n; i++) {
         rated[i].candidate = choice->candidates[i];
@@ -159,8 +154,7 @@ static enum tfr_status choose(const struct tfr_chooser *chooser, const struct tf
     return TFR_OK;
 }
 
-enum tfr_status tfr_select(const struct tfr_chooser *chooser, const struct tfr_problem *problem,
-                           struct tfr_choice *choice) {
+enum tfr_status tfr_select(const struct tfr_chooser *chooser, const struct tfr_problem *problem, struct tfr_choice *choice) {
     *choice = (struct tfr_choice){.problem = *problem};
     struct tfr_order_entry decided;
     bool ordered = chooser->deterministic && problem->op == TFR_OP_LINEAR;
@@ -172,8 +166,7 @@ enum tfr_status tfr_select(const struct tfr_chooser *chooser, const struct tfr_p
     }
     TFR_TRY(tfr_candidates_list(chooser->registry, problem, &choice->candidates, &choice->n_candidates));
     struct rated *rated = tfr_alloc((size_t)choice->n_candidates, sizeof(*rated));
-    enum tfr_status status =
-        rated != NULL ? choose(chooser, ordered ? &decided : NULL, rated, choice) : TFR_RESOURCE;
+    enum tfr_status status = rated != NULL ? choose(chooser, ordered ? &decided : NULL, rated, choice) : TFR_RESOURCE;
     tfr_free(rated);
     if (status != TFR_OK) {
         tfr_free(choice->candidates);

@@ -32,8 +32,7 @@ struct tfr_choice {
 };
 
 /* Failure: TFR_UNSUPPORTED when no kernel serves the problem; the text lists the reasons. */
-enum tfr_status tfr_select(const struct tfr_chooser *chooser, const struct tfr_problem *problem,
-                           struct tfr_choice *choice);
+enum tfr_status tfr_select(const struct tfr_chooser *chooser, const struct tfr_problem *problem, struct tfr_choice *choice);
 
 /* fusion.c: asks the kernels which claim a pattern, and puts fused nodes where they are taken. */
 enum tfr_status tfr_fuse_patterns(struct tfr_graph *graph, const struct tfr_chooser *chooser, int n_threads);
@@ -43,8 +42,7 @@ enum tfr_status tfr_candidates_list(const struct tfr_registry *registry, const s
                                     struct tfr_candidate **list, int *n);
 /* Static filter, supports and prepare; false with the reason. */
 bool tfr_candidate_judge(const struct tfr_chooser *chooser, const struct tfr_candidate *candidate,
-                         const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
-                         size_t size);
+                         const struct tfr_problem *problem, struct tfr_needs *needs, char *reason, size_t size);
 
 /* order.c: the order in which linears of this shape add, the same for every number of rows and threads; kept
  * in the book. */

@@ -47,8 +47,7 @@ static void pack_part(void *arg, int tid, int nth) {
     job->kernel->pack(job->kernel, job->problem, job->arg, job->weight, job->packed, tid, nth);
 }
 
-static void *find(const struct tfr_store *store, const struct tfr_weight *weight, const char *format,
-                  int32_t dtype) {
+static void *find(const struct tfr_store *store, const struct tfr_weight *weight, const char *format, int32_t dtype) {
     for (size_t i = 0; i < store->n_items; i++) {
         const struct item *item = &store->items[i];
         if (item->weight == weight && item->dtype == dtype && strcmp(item->format, format) == 0) {
@@ -83,16 +82,15 @@ static enum tfr_status take(struct tfr_store *store, size_t bytes, void **data) 
 }
 
 /* A new entry of the book with memory for `bytes`; what is to be written there is the caller's. */
-static enum tfr_status add(struct tfr_store *store, const struct tfr_weight *weight, const char *format,
-                           int32_t dtype, size_t bytes, void **data) {
+static enum tfr_status add(struct tfr_store *store, const struct tfr_weight *weight, const char *format, int32_t dtype,
+                           size_t bytes, void **data) {
     struct item *items = tfr_realloc(store->items, store->n_items + 1, sizeof(*items));
     if (items == NULL) {
         return TFR_RESOURCE;
     }
     store->items = items;
     TFR_TRY(take(store, bytes, data));
-    items[store->n_items++] =
-        (struct item){.weight = weight, .format = format, .dtype = dtype, .data = *data};
+    items[store->n_items++] = (struct item){.weight = weight, .format = format, .dtype = dtype, .data = *data};
     return TFR_OK;
 }
 
@@ -108,14 +106,13 @@ static void convert(void *to, enum tfr_dtype dtype, const struct tfr_tensor *fro
     const int64_t n = tfr_tensor_count(from);
     for (int64_t first = 0; first < n; first += (int64_t)TFR_COUNT_OF(piece)) {
         int64_t count = n - first < (int64_t)TFR_COUNT_OF(piece) ? n - first : (int64_t)TFR_COUNT_OF(piece);
-        tfr_to_f32(piece, (const uint8_t *)from->data + (size_t)first * tfr_dtype_size(from->dtype),
-                   from->dtype, count);
+        tfr_to_f32(piece, (const uint8_t *)from->data + (size_t)first * tfr_dtype_size(from->dtype), from->dtype, count);
         tfr_from_f32((uint8_t *)to + (size_t)first * tfr_dtype_size(dtype), piece, dtype, count);
     }
 }
 
-enum tfr_status tfr_store_open(struct tfr_store **store, const struct tfr_weights *weights,
-                               struct tfr_team *team, enum tfr_hugepages hugepages) {
+enum tfr_status tfr_store_open(struct tfr_store **store, const struct tfr_weights *weights, struct tfr_team *team,
+                               enum tfr_hugepages hugepages) {
     *store = tfr_alloc(1, sizeof(**store));
     if (*store == NULL) {
         return TFR_RESOURCE;
@@ -160,8 +157,7 @@ enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight 
     return TFR_OK;
 }
 
-enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight *weight,
-                                enum tfr_dtype dtype, const void **data) {
+enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight *weight, enum tfr_dtype dtype, const void **data) {
     static const char plain[] = "plain";
     void *copy = find(store, weight, plain, dtype);
     if (copy == NULL) {

@@ -26,7 +26,6 @@ uint64_t tfr_store_pack_ns(const struct tfr_store *store); /* time spent on pack
 enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight *weight, const struct tfr_kernel *kernel,
                                const struct tfr_problem *problem, int arg, const struct tfr_pack_need *need, const void **packed);
 /* Plain copy as F32, BF16 or F16, 64-byte aligned. */
-enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight *weight, enum tfr_dtype dtype,
-                                const void **data);
+enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight *weight, enum tfr_dtype dtype, const void **data);
 
 #endif

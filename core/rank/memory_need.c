@@ -6,10 +6,8 @@
 
 /* Packed weights: matrices of the blocks and the head over the vocabulary. Tables of embeddings stay in the
  * mapped file, biases and norms are small. */
-int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, bool has_vocabulary,
-                         int64_t element_bytes) {
-    const int64_t width = model->n_embd, attention = 4 * width * width,
-                  feed_forward = 2 * width * model->n_inner;
+int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, bool has_vocabulary, int64_t element_bytes) {
+    const int64_t width = model->n_embd, attention = 4 * width * width, feed_forward = 2 * width * model->n_inner;
     const int64_t block = attention * (model->add_cross_attention ? 2 : 1) + feed_forward;
     return (block * n_layers + (has_vocabulary ? model->vocab_size * width : 0)) * element_bytes;
 }
@@ -26,8 +24,7 @@ enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need 
                          "process (the limit of its "
                          "control group, or the machine's memory); raise the limit, %sor spread the blocks "
                          "over more ranks",
-                         what, (long long)need->n_layers, weights, left,
-                         need->can_halve ? "give --dtype bf16, " : "");
+                         what, (long long)need->n_layers, weights, left, need->can_halve ? "give --dtype bf16, " : "");
     }
     tfr_log(TFR_LOG_WARN, "rank",
             "%s: weights of %.0f MB and the kv cache of one full sequence, %.0f MB, are more than the %.0f "
@@ -40,14 +37,12 @@ enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need 
 enum tfr_status tfr_rank_check_memory(const struct tfr_engine *engine) {
     const struct tfr_config *config = engine->config;
     const bool is_f32 = config->options.runtime_dtype == TFR_PACK_F32;
-    const bool has_vocabulary =
-        (config->model.head == TFR_HEAD_LM || config->model.head == TFR_HEAD_DOUBLE) &&
-        engine->ln_f_rank == tfr_engine_rank(engine);
+    const bool has_vocabulary = (config->model.head == TFR_HEAD_LM || config->model.head == TFR_HEAD_DOUBLE) &&
+                                engine->ln_f_rank == tfr_engine_rank(engine);
     const struct tfr_kvcache_spec spec = tfr_kv_spec(config, engine->n_local_layers);
     const struct tfr_memory_need need = {
         .n_layers = engine->n_local_layers,
-        .weights_bytes =
-            tfr_packed_bytes(&config->model, engine->n_local_layers, has_vocabulary, is_f32 ? 4 : 2),
+        .weights_bytes = tfr_packed_bytes(&config->model, engine->n_local_layers, has_vocabulary, is_f32 ? 4 : 2),
         .cache_bytes = (int64_t)tfr_kvcache_position_bytes(&spec) * tfr_kv_capacity(config),
         .free_bytes = engine->machine->memory_available_bytes,
         .can_halve = is_f32,

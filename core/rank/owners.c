@@ -71,8 +71,10 @@ static enum tfr_status take_map(const struct tfr_config *config, int n_ranks, in
         }
     }
     if (!names_first) {
-        return tfr_raise(TFR_CONFIG, "%s: tfrun.parallel.device_map has no device 0, which holds the embeddings and lm_head; "
-                         "number the devices from 0", config->path);
+        return tfr_raise(TFR_CONFIG,
+                         "%s: tfrun.parallel.device_map has no device 0, which holds the embeddings and lm_head; "
+                         "number the devices from 0",
+                         config->path);
     }
     return TFR_OK;
 }

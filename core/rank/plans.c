@@ -11,7 +11,7 @@
 #include "base/status.h"
 
 /* Waste by padding is at most a half below 16 and a third above. */
-static const int64_t buckets[] = {1,   2,   4,   8,   16,  32,   48,   64,   96,   128,  192,   256,
+static const int64_t buckets[] = {1,   2,   4,   8,    16,   32,   48,   64,   96,   128,   192,   256,
                                   384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384, 32768, 65536};
 
 int64_t tfr_bucket(int64_t rows, int64_t max_rows) {
@@ -199,8 +199,8 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
     }
     tfr_log(TFR_LOG_DEBUG, "plan", "%lld rows, %lld logit rows: %d tasks, %.2f MB of activations, predicted %.3f ms",
             (long long)rows, (long long)logits, made->n_tasks, (double)made->arena_bytes / 1e6, made->predicted_ns / 1e6);
-    *make_space(engine) = (struct tfr_shape_plan){
-        .rows = rows, .logits = logits, .features = *features, .plan = made, .used = ++engine->n_plan_uses};
+    *make_space(engine) =
+        (struct tfr_shape_plan){.rows = rows, .logits = logits, .features = *features, .plan = made, .used = ++engine->n_plan_uses};
     explain_attention(made);
     *plan = made;
     return TFR_OK;

@@ -109,8 +109,8 @@ enum tfr_status tfr_engine_find_tokenizer(struct tfr_engine *engine, bool *found
     if (status != TFR_RESOURCE) {
         return TFR_OK; /* one that does not fit is as good as none */
     }
-    const bool is_there = tfr_path_is_directory(path) ? has_file(path, "tokenizer.json") || has_file(path, "vocab.json")
-                                                      : tfr_path_exists(path);
+    const bool is_there =
+        tfr_path_is_directory(path) ? has_file(path, "tokenizer.json") || has_file(path, "vocab.json") : tfr_path_exists(path);
     return is_there ? status : TFR_OK;
 }
 

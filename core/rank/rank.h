@@ -54,13 +54,13 @@ struct tfr_engine {
     uint64_t fingerprint; /* of model and prefix, once a saved cache asked for it; else 0 */
     uint64_t prefix_hash; /* of their keys and values; rank 0 */
     uint64_t load_ns;
-    int64_t *rank_memory_bytes; /* rank 0, once asked: the peak of each rank */
-    struct tfr_params *params;   /* of a request that says nothing of its own: the sampling section, parsed */
-    struct tfr_batcher *batcher; /* requests under way; rank 0, NULL for an assistant */
+    int64_t *rank_memory_bytes;   /* rank 0, once asked: the peak of each rank */
+    struct tfr_params *params;    /* of a request that says nothing of its own: the sampling section, parsed */
+    struct tfr_batcher *batcher;  /* requests under way; rank 0, NULL for an assistant */
     struct tfr_engine *lender;    /* of an assistant: whose team, machine and comm it borrows */
     struct tfr_engine *assistant; /* drafts for this one; NULL without sampling.assistant */
     struct tfr_step_memory step;
-    struct tfr_job *job; /* job/message.c: what rank 0 says to the others */
+    struct tfr_job *job;       /* job/message.c: what rank 0 says to the others */
     struct tfr_block gathered; /* logits of a call that took several steps */
     struct tfr_block fetched;  /* keys and values on their way to rank 0 */
 };
@@ -117,8 +117,7 @@ struct tfr_memory_need {
     int64_t free_bytes; /* 0: not known */
     bool can_halve;     /* weights are packed as f32 */
 };
-int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, bool has_vocabulary,
-                         int64_t element_bytes);
+int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, bool has_vocabulary, int64_t element_bytes);
 enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need *need);
 
 /* limits.c: what runtime.kv_* say. */

@@ -1,6 +1,6 @@
 /* slots.c - opens, copies and closes the caches of this rank: see slots.h. */
-#include "base/status.h"
 #include "rank/slots.h"
+#include "base/status.h"
 
 #include "base/arena.h"
 #include "rank/rank.h"

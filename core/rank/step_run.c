@@ -51,9 +51,7 @@ static bool is_hidden_asked(const struct step *step, int64_t item) {
 
 /* Rank that makes item i of hidden_states. */
 static int hidden_owner(const struct tfr_engine *engine, int64_t item) {
-    return item == 0                               ? 0
-           : item == engine->config->model.n_layer ? engine->ln_f_rank
-                                                   : engine->owner[item - 1];
+    return item == 0 ? 0 : item == engine->config->model.n_layer ? engine->ln_f_rank : engine->owner[item - 1];
 }
 
 /* Rank 0 has room for everything, the others for what they make. */

@@ -43,7 +43,7 @@ struct tfr_step_memory {
     struct tfr_block logits;                             /* rank 0: [max_rows, widest head] */
     struct tfr_batch_seq *seqs;                          /* [max_rows]: a piece has at least one row */
     float **hidden; /* [n_layer + 1] each [n_rows, C] with room for the class; NULL where not asked for. Rank 0: all */
-    float **weights, **cross_weights; /* [n_layer] the pieces one after the other, each [H][rows][keys]. Rank 0: all */
+    float **weights, **cross_weights;     /* [n_layer] the pieces one after the other, each [H][rows][keys]. Rank 0: all */
     float **local_weights, **local_cross; /* [local layers] those that this rank makes */
     float *head_mask;                     /* [local layers][H] */
     struct tfr_block made;                /* where hidden, weights and cross_weights point to */

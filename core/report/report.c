@@ -6,8 +6,8 @@
 
 #include "base/arena.h"
 #include "base/json.h"
-#include "base/status.h"
 #include "base/memtext.h"
+#include "base/status.h"
 #include "rank/rank.h"
 
 /* Everything a dry plan needs. */
@@ -44,8 +44,8 @@ static enum tfr_status open_dry(struct dry *dry, const char *path, const struct 
     return tfr_engine_place_blocks(dry->config, dry->machine, dry->registry, n_ranks, dry->owner, &dry->ln_f_rank);
 }
 
-static enum tfr_status build_plan(struct dry *dry, const struct tfr_plan_question *question, int rank, int64_t rows,
-                                  int64_t logits, struct tfr_plan **plan) {
+static enum tfr_status build_plan(struct dry *dry, const struct tfr_plan_question *question, int rank, int64_t rows, int64_t logits,
+                                  struct tfr_plan **plan) {
     const struct tfr_planner planner = {
         .config = dry->config,
         .machine = dry->machine,

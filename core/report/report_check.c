@@ -8,8 +8,8 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/mapfile.h"
-#include "base/status.h"
 #include "base/memtext.h"
+#include "base/status.h"
 #include "config/config.h"
 #include "config/findings.h"
 #include "generation/params.h"
@@ -28,9 +28,8 @@ static const struct {
     [TFR_ABOUT_OTHER] = {"other", "other"},
 };
 
-static const char *const verdict_names[] = {[TFR_VERDICT_HONOURED] = "honoured",
-                                            [TFR_VERDICT_NO_EFFECT] = "no effect",
-                                            [TFR_VERDICT_REFUSED] = "refused"};
+static const char *const verdict_names[] = {
+    [TFR_VERDICT_HONOURED] = "honoured", [TFR_VERDICT_NO_EFFECT] = "no effect", [TFR_VERDICT_REFUSED] = "refused"};
 
 static void put_text(struct tfr_json_out *out, const char *key, const char *text) {
     if (text != NULL) {
@@ -107,8 +106,8 @@ static void print_finding(FILE *stream, const struct tfr_finding *finding, int n
     }
     const int length = shown_length(value);
     const char *rest = (size_t)length < strlen(value) ? "..." : "";
-    fprintf(stream, "  %-9s  %-*s  %.*s%-*s  %-11s  %s\n", verdict_names[finding->verdict], name_width, finding->name,
-            length, value, VALUE_WIDTH - length, rest, finding->source != NULL ? finding->source : "-",
+    fprintf(stream, "  %-9s  %-*s  %.*s%-*s  %-11s  %s\n", verdict_names[finding->verdict], name_width, finding->name, length,
+            value, VALUE_WIDTH - length, rest, finding->source != NULL ? finding->source : "-",
             finding->reason != NULL ? finding->reason : "");
 }
 
@@ -187,22 +186,20 @@ static void survey_tokenizer(const struct tfr_config *config, struct tfr_finding
         return;
     }
     struct tfr_tokenizer *tokenizer;
-    const enum tfr_status status =
-        tfr_tokenizer_open_noting(&tokenizer, named != NULL ? named : config->directory, findings);
+    const enum tfr_status status = tfr_tokenizer_open_noting(&tokenizer, named != NULL ? named : config->directory, findings);
     const bool is_foreign = status == TFR_OK && tfr_tokenizer_n_model(tokenizer) > config->model.vocab_size;
     if (status == TFR_OK && !is_foreign) {
         tfr_tokenizer_close(tokenizer);
         return;
     }
     tfr_tokenizer_close(tokenizer);
-    tfr_findings_add(findings,
-                     &(struct tfr_finding){.about = TFR_ABOUT_TOKENIZER,
-                                           .verdict = TFR_VERDICT_REFUSED,
-                                           .status = is_foreign ? TFR_MODEL : status,
-                                           .name = "tokenizer",
-                                           .source = "files",
-                                           .reason = is_foreign ? "it has more tokens than the model has rows"
-                                                                : tfr_failure_text()});
+    tfr_findings_add(
+        findings, &(struct tfr_finding){.about = TFR_ABOUT_TOKENIZER,
+                                        .verdict = TFR_VERDICT_REFUSED,
+                                        .status = is_foreign ? TFR_MODEL : status,
+                                        .name = "tokenizer",
+                                        .source = "files",
+                                        .reason = is_foreign ? "it has more tokens than the model has rows" : tfr_failure_text()});
 }
 
 enum tfr_status tfr_report_check(const char *path, const struct tfr_override *overrides, size_t n_overrides,
@@ -218,8 +215,7 @@ enum tfr_status tfr_report_check(const char *path, const struct tfr_override *ov
         survey_files(&config->options, &findings);
         survey_tokenizer(config, &findings);
         *verdict = tfr_findings_status(&findings);
-        status = form == TFR_REPORT_JSON ? as_json(config->path, &findings, text)
-                                         : as_text(config->path, &findings, text);
+        status = form == TFR_REPORT_JSON ? as_json(config->path, &findings, text) : as_text(config->path, &findings, text);
     }
     tfr_config_free(config);
     tfr_findings_clear(&findings);

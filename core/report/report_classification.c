@@ -3,8 +3,8 @@
 
 #include "base/arena.h"
 #include "base/json.h"
-#include "base/status.h"
 #include "base/memtext.h"
+#include "base/status.h"
 #include "scoring/score.h"
 
 static size_t shown_labels(const struct tfr_classification *of, size_t n_labels) {
@@ -67,8 +67,8 @@ static void print_labels(FILE *stream, const struct tfr_label_score *row, size_t
 }
 
 /* One line for a text; for tokens one line each and an empty one. */
-static enum tfr_status report_text(const struct tfr_tokenizer *tokenizer, const struct tfr_classification *of,
-                                   size_t n, char **text) {
+static enum tfr_status report_text(const struct tfr_tokenizer *tokenizer, const struct tfr_classification *of, size_t n,
+                                   char **text) {
     size_t size;
     FILE *stream;
     TFR_TRY(tfr_memtext_open(&stream, text, &size));

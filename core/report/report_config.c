@@ -46,20 +46,20 @@ static void put_json(struct tfr_json_out *out, const char *key, const char *text
     }
 }
 
-#define PUT_BOOL(key, value) tfr_json_put_bool(out, key, value)
-#define PUT_INT(key, value) tfr_json_put_int(out, key, value)
-#define PUT_REAL(key, value) tfr_json_put_number(out, key, value)
-#define PUT_TEXT(key, value) put_text(out, key, value)
-#define PUT_PATH(key, value) put_text(out, key, value)
-#define PUT_JSON(key, value) put_json(out, key, value)
+#define PUT_BOOL(key, value)   tfr_json_put_bool(out, key, value)
+#define PUT_INT(key, value)    tfr_json_put_int(out, key, value)
+#define PUT_REAL(key, value)   tfr_json_put_number(out, key, value)
+#define PUT_TEXT(key, value)   put_text(out, key, value)
+#define PUT_PATH(key, value)   put_text(out, key, value)
+#define PUT_JSON(key, value)   put_json(out, key, value)
 #define PUT_CHOICE(key, value) tfr_json_put_text(out, key, tfr_choice_name(key, value))
-#define PUT_COUNT(key, value) put_count(out, key, value)
-#define PUT_SEED(key, value) put_seed(out, key, value)
-#define PUT_LIST(key, value) put_list(out, key, &(value))
+#define PUT_COUNT(key, value)  put_count(out, key, value)
+#define PUT_SEED(key, value)   put_seed(out, key, value)
+#define PUT_LIST(key, value)   put_list(out, key, &(value))
 
 static void put_options(struct tfr_json_out *out, const struct tfr_options *options) {
     tfr_json_begin(out, "tfrun", '{');
-#define TFR_OPTION(member, key, type, trust, def, min, max, choices, flag, short_flag, operand, help)                       \
+#define TFR_OPTION(member, key, type, trust, def, min, max, choices, flag, short_flag, operand, help)                              \
     PUT_##type(key, options->member);
 #include "config/config.def"
 #undef TFR_OPTION

@@ -5,10 +5,10 @@
 #include <stdio.h>
 
 #include "base/arena.h"
-#include "base/status.h"
 #include "base/memtext.h"
-#include "scoring/score.h"
+#include "base/status.h"
 #include "model/tokenizer.h"
+#include "scoring/score.h"
 
 static enum tfr_status finish_json(struct tfr_json_out *out, char **text) {
     if (out->failed) {
@@ -53,12 +53,10 @@ static void put_totals(struct tfr_json_out *out, const struct tfr_evaluation *ev
 }
 
 static double rate_of(const struct tfr_evaluation *evaluation) {
-    return evaluation->elapsed_ns > 0 ? (double)evaluation->n_tokens * 1e9 / (double)evaluation->elapsed_ns
-                                      : 0;
+    return evaluation->elapsed_ns > 0 ? (double)evaluation->n_tokens * 1e9 / (double)evaluation->elapsed_ns : 0;
 }
 
-static enum tfr_status evaluation_json(const struct tfr_engine *engine,
-                                       const struct tfr_evaluation *evaluation, char **text) {
+static enum tfr_status evaluation_json(const struct tfr_engine *engine, const struct tfr_evaluation *evaluation, char **text) {
     struct tfr_json_out out = {0};
     put_head(&out, engine, "tfrun-eval-1");
     put_totals(&out, evaluation);
@@ -75,26 +73,24 @@ static enum tfr_status evaluation_json(const struct tfr_engine *engine,
 }
 
 static enum tfr_status evaluation_text(const struct tfr_evaluation *evaluation, char **text) {
-    *text = tfr_format(
-        "perplexity      %.6f +- %.6f\n"
-        "nll             %.8f nats per token +- %.8f (tokens taken as independent; %.8f from windows)\n"
-        "bits per token  %.8f\n"
-        "bits per byte   %.8f\n"
-        "best token      %.2f %%\n"
-        "counted         %zu tokens, %zu bytes, in %zu windows of %lld tokens, stride %lld%s\n"
-        "time            %.2f s (%.0f tok/s)\n",
-        evaluation->perplexity, evaluation->perplexity_error, evaluation->nll, evaluation->nll_error,
-        evaluation->nll_error_windows, evaluation->bits_per_token, evaluation->bits_per_byte,
-        100.0 * (double)evaluation->n_greedy / (double)evaluation->n_tokens, evaluation->n_tokens,
-        evaluation->n_bytes, evaluation->n_windows, (long long)evaluation->ctx, (long long)evaluation->stride,
-        evaluation->bos ? ", with bos" : "", (double)evaluation->elapsed_ns / 1e9, rate_of(evaluation));
+    *text = tfr_format("perplexity      %.6f +- %.6f\n"
+                       "nll             %.8f nats per token +- %.8f (tokens taken as independent; %.8f from windows)\n"
+                       "bits per token  %.8f\n"
+                       "bits per byte   %.8f\n"
+                       "best token      %.2f %%\n"
+                       "counted         %zu tokens, %zu bytes, in %zu windows of %lld tokens, stride %lld%s\n"
+                       "time            %.2f s (%.0f tok/s)\n",
+                       evaluation->perplexity, evaluation->perplexity_error, evaluation->nll, evaluation->nll_error,
+                       evaluation->nll_error_windows, evaluation->bits_per_token, evaluation->bits_per_byte,
+                       100.0 * (double)evaluation->n_greedy / (double)evaluation->n_tokens, evaluation->n_tokens,
+                       evaluation->n_bytes, evaluation->n_windows, (long long)evaluation->ctx, (long long)evaluation->stride,
+                       evaluation->bos ? ", with bos" : "", (double)evaluation->elapsed_ns / 1e9, rate_of(evaluation));
     return *text != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
-enum tfr_status tfr_report_evaluation(struct tfr_engine *engine, const struct tfr_evaluation *evaluation,
-                                      enum tfr_report_form form, char **text) {
-    return form == TFR_REPORT_JSON ? evaluation_json(engine, evaluation, text)
-                                   : evaluation_text(evaluation, text);
+enum tfr_status tfr_report_evaluation(struct tfr_engine *engine, const struct tfr_evaluation *evaluation, enum tfr_report_form form,
+                                      char **text) {
+    return form == TFR_REPORT_JSON ? evaluation_json(engine, evaluation, text) : evaluation_text(evaluation, text);
 }
 
 void tfr_put_piece(struct tfr_json_out *out, const struct tfr_tokenizer *tokenizer, const char *key, int32_t id) {
@@ -147,13 +143,11 @@ void tfr_print_piece(FILE *stream, const struct tfr_tokenizer *tokenizer, int32_
     fputc('"', stream);
 }
 
-static void print_tokens(FILE *stream, const struct tfr_tokenizer *tokenizer,
-                         const struct tfr_evaluation *evaluation) {
+static void print_tokens(FILE *stream, const struct tfr_tokenizer *tokenizer, const struct tfr_evaluation *evaluation) {
     fputs("#      id       logprob  best     logprob of best  token, best\n", stream);
     for (size_t i = 0; i < evaluation->n_tokens; i++) {
         const struct tfr_token_score *token = &evaluation->tokens[i];
-        fprintf(stream, "%-6zu %-8d %-8.4f %-8d %-16.4f ", i + 1, token->id, token->logprob, token->best_id,
-                token->best_logprob);
+        fprintf(stream, "%-6zu %-8d %-8.4f %-8d %-16.4f ", i + 1, token->id, token->logprob, token->best_id, token->best_logprob);
         tfr_print_piece(stream, tokenizer, token->id);
         if (token->id != token->best_id) {
             fputc(' ', stream);
@@ -163,22 +157,22 @@ static void print_tokens(FILE *stream, const struct tfr_tokenizer *tokenizer,
     }
 }
 
-static enum tfr_status score_text(const struct tfr_tokenizer *tokenizer,
-                                  const struct tfr_evaluation *evaluation, bool per_token, char **text) {
+static enum tfr_status score_text(const struct tfr_tokenizer *tokenizer, const struct tfr_evaluation *evaluation, bool per_token,
+                                  char **text) {
     size_t size;
     FILE *stream;
     TFR_TRY(tfr_memtext_open(&stream, text, &size));
     if (per_token) {
         print_tokens(stream, tokenizer, evaluation);
     }
-    fprintf(stream, "logprob %.6f of %zu tokens, %.6f each, perplexity %.6f%s\n", evaluation->logprob,
-            evaluation->n_tokens, -evaluation->nll, evaluation->perplexity,
+    fprintf(stream, "logprob %.6f of %zu tokens, %.6f each, perplexity %.6f%s\n", evaluation->logprob, evaluation->n_tokens,
+            -evaluation->nll, evaluation->perplexity,
             evaluation->n_greedy == evaluation->n_tokens ? ", every token the model's first choice" : "");
     return tfr_memtext_close(stream, text);
 }
 
-enum tfr_status tfr_report_score(struct tfr_engine *engine, const struct tfr_evaluation *evaluation,
-                                 bool per_token, enum tfr_report_form form, char **text) {
+enum tfr_status tfr_report_score(struct tfr_engine *engine, const struct tfr_evaluation *evaluation, bool per_token,
+                                 enum tfr_report_form form, char **text) {
     const struct tfr_tokenizer *tokenizer;
     TFR_TRY(tfr_engine_tokenizer(engine, &tokenizer));
     per_token &= evaluation->tokens != NULL;

@@ -11,9 +11,9 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/memtext.h"
 #include "base/plural.h"
 #include "base/status.h"
-#include "base/memtext.h"
 #include "mpi/comm.h"
 #include "plan/registry.h"
 #include "team/team.h"
@@ -35,9 +35,8 @@ static void isa_text(FILE *stream, uint32_t isa) {
 }
 
 static void limits_text(FILE *stream, const struct tfr_machine *machine) {
-    fprintf(stream, "allowed   %d of %d logical CPU%s: affinity %d, cpuset %d, CPU-time quota ",
-            machine->n_cores, machine->n_pus_online, tfr_plural(machine->n_pus_online), machine->n_affinity,
-            machine->n_cpuset);
+    fprintf(stream, "allowed   %d of %d logical CPU%s: affinity %d, cpuset %d, CPU-time quota ", machine->n_cores,
+            machine->n_pus_online, tfr_plural(machine->n_pus_online), machine->n_affinity, machine->n_cpuset);
     if (machine->quota_cores > 0) {
         fprintf(stream, "%.2f cores\n", machine->quota_cores);
     } else {
@@ -46,26 +45,24 @@ static void limits_text(FILE *stream, const struct tfr_machine *machine) {
 }
 
 static void machine_text(FILE *stream, const struct tfr_machine *machine) {
-    fprintf(stream, "host      %s\ncpu       %s, %d package%s, %d NUMA node%s (read by %s)\nisa      ",
-            machine->host_name, machine->cpu_name, machine->n_packages, tfr_plural(machine->n_packages),
-            machine->n_numa, tfr_plural(machine->n_numa), machine->source);
+    fprintf(stream, "host      %s\ncpu       %s, %d package%s, %d NUMA node%s (read by %s)\nisa      ", machine->host_name,
+            machine->cpu_name, machine->n_packages, tfr_plural(machine->n_packages), machine->n_numa, tfr_plural(machine->n_numa),
+            machine->source);
     isa_text(stream, machine->isa);
-    fprintf(stream, "caches    L1d %lld KiB, L2 %lld KiB, L3 %lld KiB\n",
-            (long long)machine->l1d_bytes / 1024, (long long)machine->l2_bytes / 1024,
-            (long long)machine->l3_bytes / 1024);
+    fprintf(stream, "caches    L1d %lld KiB, L2 %lld KiB, L3 %lld KiB\n", (long long)machine->l1d_bytes / 1024,
+            (long long)machine->l2_bytes / 1024, (long long)machine->l3_bytes / 1024);
     fprintf(stream, "memory    %.1f GB, %.1f GB available\n", (double)machine->memory_total_bytes / 1e9,
             (double)machine->memory_available_bytes / 1e9);
     limits_text(stream, machine);
     fprintf(stream,
             "nominal   %.2f GHz; per core %.0f GFLOP/s f32, %.0f bf16, %.0f GB/s; all cores %.0f GB/s "
             "(figures for plans, not measured)\n",
-            machine->ghz, machine->flops_f32_per_core / 1e9, machine->flops_bf16_per_core / 1e9,
-            machine->bytes_per_core / 1e9, machine->bytes_total / 1e9);
+            machine->ghz, machine->flops_f32_per_core / 1e9, machine->flops_bf16_per_core / 1e9, machine->bytes_per_core / 1e9,
+            machine->bytes_total / 1e9);
 }
 
 /* "thread -> cpu: 0->0 1->1" */
-static void describe_placement(const struct tfr_machine *machine, const struct tfr_thread_choice *choice,
-                               char *text, size_t size) {
+static void describe_placement(const struct tfr_machine *machine, const struct tfr_thread_choice *choice, char *text, size_t size) {
     enum { MOST_SHOWN = 32 };
     int pus[MOST_SHOWN];
     struct tfr_thread_choice shown = *choice;
@@ -89,8 +86,8 @@ static void seats_text(FILE *stream, const struct seat *seats, int n) {
         if (n > 1) {
             fprintf(stream, "rank %-4d %s\n", rank, seats[rank].host);
         }
-        fprintf(stream, "threads   %d (%s), %s\npinning   %s\n", (int)seats[rank].n_threads,
-                seats[rank].reason, tfr_team_backend(), seats[rank].placement);
+        fprintf(stream, "threads   %d (%s), %s\npinning   %s\n", (int)seats[rank].n_threads, seats[rank].reason, tfr_team_backend(),
+                seats[rank].placement);
     }
 }
 
@@ -111,8 +108,7 @@ static void seats_json(struct tfr_json_out *out, const struct seat *seats, int n
     tfr_json_end(out, ']');
 }
 
-static void machine_json(struct tfr_json_out *out, const struct tfr_machine *machine,
-                         const struct seat *seats, int n) {
+static void machine_json(struct tfr_json_out *out, const struct tfr_machine *machine, const struct seat *seats, int n) {
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_text(out, "schema", "tfrun-topology-1");
     tfr_json_put_text(out, "host", machine->host_name);
@@ -138,8 +134,8 @@ static void machine_json(struct tfr_json_out *out, const struct tfr_machine *mac
     tfr_json_end(out, '}');
 }
 
-static enum tfr_status write_report(enum tfr_report_form form, const struct tfr_machine *machine,
-                                    const struct seat *seats, int n, char **text) {
+static enum tfr_status write_report(enum tfr_report_form form, const struct tfr_machine *machine, const struct seat *seats, int n,
+                                    char **text) {
     size_t size;
     struct tfr_json_out json = {0};
     if (form == TFR_REPORT_JSON) {
@@ -155,8 +151,7 @@ static enum tfr_status write_report(enum tfr_report_form form, const struct tfr_
 }
 
 /* Ranks that may use the same cores divide them, as they do when a model is opened. */
-static enum tfr_status take_seat(struct tfr_comm *comm, const struct tfr_machine *machine,
-                                 struct seat *seat) {
+static enum tfr_status take_seat(struct tfr_comm *comm, const struct tfr_machine *machine, struct seat *seat) {
     struct tfr_thread_choice choice;
     int index, size;
     TFR_TRY(tfr_comm_group(comm, tfr_machine_core_key(machine), &index, &size));
@@ -168,8 +163,8 @@ static enum tfr_status take_seat(struct tfr_comm *comm, const struct tfr_machine
     return TFR_OK;
 }
 
-static enum tfr_status report_ranks(struct tfr_comm *comm, const struct tfr_machine *machine,
-                                    enum tfr_report_form form, char **text) {
+static enum tfr_status report_ranks(struct tfr_comm *comm, const struct tfr_machine *machine, enum tfr_report_form form,
+                                    char **text) {
     struct seat mine;
     struct seat *seats = tfr_alloc((size_t)tfr_comm_size(comm), sizeof *seats);
     enum tfr_status status = tfr_comm_agree(comm, seats != NULL ? TFR_OK : TFR_RESOURCE);

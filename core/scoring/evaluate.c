@@ -13,8 +13,8 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/status.h"
-#include "session/prefix.h"
 #include "scoring/score.h"
+#include "session/prefix.h"
 
 struct window_sum {
     double nll;
@@ -41,9 +41,8 @@ static enum tfr_status choose_window(struct evaluating *run) {
     struct tfr_evaluation *result = run->result;
     result->ctx = options->eval_ctx > 0 ? options->eval_ctx : limit;
     if (result->ctx > limit) {
-        return tfr_raise(
-            TFR_USAGE, "eval.ctx = %lld is more than the model's %s = %lld; pass --ctx %lld or less",
-            (long long)result->ctx, tfr_engine_positions_name(run->engine), (long long)limit, (long long)limit);
+        return tfr_raise(TFR_USAGE, "eval.ctx = %lld is more than the model's %s = %lld; pass --ctx %lld or less",
+                         (long long)result->ctx, tfr_engine_positions_name(run->engine), (long long)limit, (long long)limit);
     }
     result->stride = options->eval_stride > 0 ? options->eval_stride : (result->ctx + 1) / 2;
     if (result->stride > result->ctx) {
@@ -67,8 +66,8 @@ static enum tfr_status encode(struct evaluating *run, const char *text, size_t s
         run->ids.n = before + (size_t)options->eval_limit;
     }
     if (run->ids.n < 2) {
-        return tfr_raise(TFR_MODEL, "the text has %zu tokens and none to predict; give at least %s",
-                         run->ids.n - before, options->eval_bos ? "one" : "two, or pass --bos");
+        return tfr_raise(TFR_MODEL, "the text has %zu tokens and none to predict; give at least %s", run->ids.n - before,
+                         options->eval_bos ? "one" : "two, or pass --bos");
     }
     run->total = run->ids.n - 1;
     return TFR_OK;
@@ -85,8 +84,7 @@ static enum tfr_status lay_out_windows(struct evaluating *run) {
     for (size_t w = 0, counted = 1; w < n_windows; w++) {
         const size_t begin = w * stride, end = begin + ctx < n ? begin + ctx : n;
         const size_t from = begin < counted ? begin : counted - 1;
-        run->windows[w] = (struct tfr_score_item){
-            .ids = run->ids.data + from, .n = end - from, .n_context = counted - from};
+        run->windows[w] = (struct tfr_score_item){.ids = run->ids.data + from, .n = end - from, .n_context = counted - from};
         counted = end;
     }
     run->result->n_windows = n_windows;
@@ -118,8 +116,7 @@ static void report_progress(const struct evaluating *run) {
     run->progress(run->user, &progress);
 }
 
-static enum tfr_status take_scores(void *user, size_t window, size_t first,
-                                   const struct tfr_token_score *scores, size_t n) {
+static enum tfr_status take_scores(void *user, size_t window, size_t first, const struct tfr_token_score *scores, size_t n) {
     (void)first;
     struct evaluating *run = user;
     struct tfr_evaluation *result = run->result;
@@ -183,14 +180,13 @@ static enum tfr_status run_windows(struct evaluating *run, const char *text, siz
         }
     }
     run->start_ns = tfr_clock_ns();
-    enum tfr_status status =
-        tfr_score_stream(run->engine, run->windows, run->result->n_windows, take_scores, run);
+    enum tfr_status status = tfr_score_stream(run->engine, run->windows, run->result->n_windows, take_scores, run);
     conclude(run);
     return status;
 }
 
-enum tfr_status tfr_evaluate(struct tfr_engine *engine, const char *text, size_t size, bool keep_tokens,
-                             tfr_progress_fn progress, void *user, struct tfr_evaluation *evaluation) {
+enum tfr_status tfr_evaluate(struct tfr_engine *engine, const char *text, size_t size, bool keep_tokens, tfr_progress_fn progress,
+                             void *user, struct tfr_evaluation *evaluation) {
     *evaluation = (struct tfr_evaluation){0};
     struct evaluating run = {.engine = engine, .result = evaluation, .progress = progress, .user = user};
     enum tfr_status status = run_windows(&run, text, size, keep_tokens);

@@ -9,8 +9,8 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "job/command.h"
-#include "session/encoder.h"
 #include "scoring/score_rows.h"
+#include "session/encoder.h"
 #include "session/prefix.h"
 
 /* Positions [first, first + n) of one item in the step; the last `keep` of them predict tokens that count. */
@@ -35,27 +35,21 @@ struct scoring {
     struct tfr_token_score *scores;
 };
 
-static enum tfr_status check_item(const struct tfr_engine *engine, const struct tfr_score_item *item,
-                                  size_t index) {
-    const int64_t vocab_size = engine->config->model.vocab_size,
-                  limit = tfr_engine_n_positions(engine) + 1;
+static enum tfr_status check_item(const struct tfr_engine *engine, const struct tfr_score_item *item, size_t index) {
+    const int64_t vocab_size = engine->config->model.vocab_size, limit = tfr_engine_n_positions(engine) + 1;
     if (item->n < 1 || item->n_context < 1 || item->n_context > item->n) {
-        return tfr_raise(
-            TFR_USAGE,
-            "item %zu: %zu tokens of which %zu are context; at least one token and one of context are needed",
-            index, item->n, item->n_context);
+        return tfr_raise(TFR_USAGE,
+                         "item %zu: %zu tokens of which %zu are context; at least one token and one of context are needed", index,
+                         item->n, item->n_context);
     }
     if ((int64_t)item->n > limit) {
-        return tfr_raise(
-            TFR_USAGE,
-            "item %zu has %zu tokens, at most %lld (%s + 1) can be scored at once; cut it", index, item->n,
-            (long long)limit, tfr_engine_positions_name(engine));
+        return tfr_raise(TFR_USAGE, "item %zu has %zu tokens, at most %lld (%s + 1) can be scored at once; cut it", index, item->n,
+                         (long long)limit, tfr_engine_positions_name(engine));
     }
     for (size_t i = 0; i < item->n; i++) {
         if (item->ids[i] < 0 || item->ids[i] >= vocab_size) {
-            return tfr_raise(TFR_USAGE,
-                             "item %zu: token id %d at position %zu is outside 0..%lld (vocab_size - 1)",
-                             index, item->ids[i], i, (long long)(vocab_size - 1));
+            return tfr_raise(TFR_USAGE, "item %zu: token id %d at position %zu is outside 0..%lld (vocab_size - 1)", index,
+                             item->ids[i], i, (long long)(vocab_size - 1));
         }
     }
     return TFR_OK;
@@ -78,11 +72,8 @@ static enum tfr_status add_part(struct scoring *run, int64_t room) {
         TFR_TRY(tfr_session_open(&run->session, run->engine, length));
     }
     struct part *part = &run->parts[run->n_parts];
-    *part = (struct part){.session = run->session,
-                          .item = run->item,
-                          .first = run->fed,
-                          .n = n,
-                          .keep = counted(item, run->fed, n)};
+    *part =
+        (struct part){.session = run->session, .item = run->item, .first = run->fed, .n = n, .keep = counted(item, run->fed, n)};
     run->feeds[run->n_parts++] =
         (struct tfr_feed){.session = run->session, .ids = item->ids + run->fed, .n = n, .keep = part->keep};
     run->fed += n;
@@ -126,8 +117,7 @@ static int64_t collect_targets(struct scoring *run) {
     return n;
 }
 
-static enum tfr_status hand_over(struct scoring *run, const struct part *part, int64_t row,
-                                 tfr_score_sink sink, void *user) {
+static enum tfr_status hand_over(struct scoring *run, const struct part *part, int64_t row, tfr_score_sink sink, void *user) {
     const int64_t first_position = part->first + part->n - part->keep;
     for (int64_t i = 0; i < part->keep; i++) {
         const struct tfr_row_score *from = &run->rows[row + i];
@@ -138,10 +128,8 @@ static enum tfr_status hand_over(struct scoring *run, const struct part *part, i
                              "--check-weights",
                              (long long)(first_position + i), part->item);
         }
-        run->scores[i] = (struct tfr_token_score){.logprob = from->logprob,
-                                                  .best_logprob = from->best_logprob,
-                                                  .id = run->targets[row + i],
-                                                  .best_id = from->best_id};
+        run->scores[i] = (struct tfr_token_score){
+            .logprob = from->logprob, .best_logprob = from->best_logprob, .id = run->targets[row + i], .best_id = from->best_id};
     }
     const size_t first = (size_t)(first_position + 1) - run->items[part->item].n_context;
     return part->keep > 0 ? sink(user, part->item, first, run->scores, (size_t)part->keep) : TFR_OK;
@@ -151,8 +139,7 @@ static enum tfr_status run_step(struct scoring *run, tfr_score_sink sink, void *
     const float *logits;
     TFR_TRY(tfr_engine_feed(run->engine, run->feeds, run->n_parts, &logits));
     const int64_t n = collect_targets(run);
-    tfr_score_rows(run->engine->team, logits, run->engine->config->model.vocab_size, run->targets, n,
-                   run->rows);
+    tfr_score_rows(run->engine->team, logits, run->engine->config->model.vocab_size, run->targets, n, run->rows);
     int64_t row = 0;
     for (size_t i = 0; i < run->n_parts; i++) {
         TFR_TRY(hand_over(run, &run->parts[i], row, sink, user));
@@ -188,8 +175,8 @@ static enum tfr_status run_all(struct scoring *run, tfr_score_sink sink, void *u
     }
 }
 
-enum tfr_status tfr_score_stream(struct tfr_engine *engine, const struct tfr_score_item *items, size_t n,
-                                 tfr_score_sink sink, void *user) {
+enum tfr_status tfr_score_stream(struct tfr_engine *engine, const struct tfr_score_item *items, size_t n, tfr_score_sink sink,
+                                 void *user) {
     TFR_TRY(tfr_encoder_refuse_file(engine, "scoring a text"));
     for (size_t i = 0; i < n; i++) {
         TFR_TRY(check_item(engine, &items[i], i));
@@ -202,8 +189,7 @@ enum tfr_status tfr_score_stream(struct tfr_engine *engine, const struct tfr_sco
     run.rows = tfr_alloc(rows, sizeof *run.rows);
     run.scores = tfr_alloc(rows, sizeof *run.scores);
     enum tfr_status status = TFR_RESOURCE;
-    if (run.parts != NULL && run.feeds != NULL && run.targets != NULL && run.rows != NULL &&
-        run.scores != NULL) {
+    if (run.parts != NULL && run.feeds != NULL && run.targets != NULL && run.rows != NULL && run.scores != NULL) {
         status = run_all(&run, sink, user);
     }
     tfr_session_close(run.session);
@@ -218,16 +204,13 @@ enum tfr_status tfr_score_stream(struct tfr_engine *engine, const struct tfr_sco
 enum tfr_status tfr_append_bos(const struct tfr_engine *engine, struct tfr_ids *ids) {
     const int32_t bos = engine->config->model.bos_token_id;
     if (bos < 0) {
-        return tfr_raise(
-            TFR_USAGE,
-            "%s has no bos_token_id to put in front; add it, or give a context and leave --bos out",
-            engine->config->path);
+        return tfr_raise(TFR_USAGE, "%s has no bos_token_id to put in front; add it, or give a context and leave --bos out",
+                         engine->config->path);
     }
     return tfr_ids_append(ids, bos);
 }
 
-static enum tfr_status store(void *user, size_t item, size_t first, const struct tfr_token_score *scores,
-                             size_t n) {
+static enum tfr_status store(void *user, size_t item, size_t first, const struct tfr_token_score *scores, size_t n) {
     struct tfr_score *result = (struct tfr_score *)user + item;
     for (size_t i = 0; i < n; i++) {
         result->tokens[first + i] = scores[i];
@@ -237,8 +220,7 @@ static enum tfr_status store(void *user, size_t item, size_t first, const struct
     return TFR_OK;
 }
 
-enum tfr_status tfr_score(struct tfr_engine *engine, const struct tfr_score_item *items, size_t n,
-                          struct tfr_score *results) {
+enum tfr_status tfr_score(struct tfr_engine *engine, const struct tfr_score_item *items, size_t n, struct tfr_score *results) {
     memset(results, 0, n * sizeof *results);
     enum tfr_status status = TFR_OK;
     for (size_t i = 0; i < n && status == TFR_OK; i++) {

@@ -8,16 +8,15 @@
 #include <stdio.h>
 
 #include "base/json.h"
-#include "rank/rank.h"
 #include "model/tokenizer.h"
+#include "rank/rank.h"
 
 /* Scores [first, first + n) of items[item], counted from its n_context. */
-typedef enum tfr_status (*tfr_score_sink)(void *user, size_t item, size_t first,
-                                          const struct tfr_token_score *scores, size_t n);
+typedef enum tfr_status (*tfr_score_sink)(void *user, size_t item, size_t first, const struct tfr_token_score *scores, size_t n);
 
 /* Checks all items, then runs them. TFR_CANCELLED after tfr_engine_cancel (the request is then forgotten). */
-enum tfr_status tfr_score_stream(struct tfr_engine *engine, const struct tfr_score_item *items, size_t n,
-                                 tfr_score_sink sink, void *user);
+enum tfr_status tfr_score_stream(struct tfr_engine *engine, const struct tfr_score_item *items, size_t n, tfr_score_sink sink,
+                                 void *user);
 
 /* Appends the token that stands before everything: bos_token_id. TFR_USAGE if the config has none. */
 enum tfr_status tfr_append_bos(const struct tfr_engine *engine, struct tfr_ids *ids);

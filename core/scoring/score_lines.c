@@ -12,8 +12,8 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/status.h"
-#include "session/prefix.h"
 #include "scoring/score.h"
+#include "session/prefix.h"
 
 /* One continuation with its context. */
 struct candidate {
@@ -80,14 +80,12 @@ static enum tfr_status fit(const struct lines *lines, struct candidate *candidat
     return TFR_OK;
 }
 
-static enum tfr_status append_text(const struct lines *lines, const char *text, size_t size,
-                                   struct tfr_ids *ids) {
+static enum tfr_status append_text(const struct lines *lines, const char *text, size_t size, struct tfr_ids *ids) {
     return tfr_tokenizer_encode(lines->tokenizer, text, size, TFR_SPECIAL_PARSE, ids);
 }
 
 /* Appends the tokens of `text` but the first `skip`. */
-static enum tfr_status append_rest(const struct lines *lines, const char *text, size_t skip,
-                                   struct tfr_ids *ids) {
+static enum tfr_status append_rest(const struct lines *lines, const char *text, size_t skip, struct tfr_ids *ids) {
     struct tfr_ids all = {0};
     enum tfr_status status = append_text(lines, text, strlen(text), &all);
     for (size_t i = skip; status == TFR_OK && i < all.n; i++) {
@@ -120,8 +118,7 @@ static enum tfr_status encode(const struct lines *lines, const char *context, co
 }
 
 static enum tfr_status add_candidate(struct lines *lines, const char *context, const char *continuation) {
-    TFR_TRY(grow((void **)&lines->candidates, lines->n_candidates, &lines->candidates_room,
-                 sizeof *lines->candidates));
+    TFR_TRY(grow((void **)&lines->candidates, lines->n_candidates, &lines->candidates_room, sizeof *lines->candidates));
     struct candidate *candidate = &lines->candidates[lines->n_candidates++];
     *candidate = (struct candidate){.bytes = strlen(continuation), .is_greedy = true};
     TFR_TRY(encode(lines, context, continuation, candidate));
@@ -156,15 +153,12 @@ static enum tfr_status read_choices(struct lines *lines, const struct tfr_json_d
     }
     for (const tfr_json *node = tfr_json_first(choices); node != NULL; node = tfr_json_next(node)) {
         if (tfr_json_string(node) == NULL) {
-            return tfr_raise(TFR_MODEL, "\"choices\" holds %s where a text is expected",
-                             tfr_json_kind_name(tfr_json_kind(node)));
+            return tfr_raise(TFR_MODEL, "\"choices\" holds %s where a text is expected", tfr_json_kind_name(tfr_json_kind(node)));
         }
         TFR_TRY(add_candidate(lines, context, tfr_json_string(node)));
     }
-    if (right == NULL || !tfr_json_int64(doc, right, answer) || *answer < 0 ||
-        *answer >= (int64_t)tfr_json_size(choices)) {
-        return tfr_raise(TFR_MODEL, "\"answer\" is missing or not an index in 0..%zu",
-                         tfr_json_size(choices) - 1);
+    if (right == NULL || !tfr_json_int64(doc, right, answer) || *answer < 0 || *answer >= (int64_t)tfr_json_size(choices)) {
+        return tfr_raise(TFR_MODEL, "\"answer\" is missing or not an index in 0..%zu", tfr_json_size(choices) - 1);
     }
     return TFR_OK;
 }
@@ -178,8 +172,7 @@ static enum tfr_status read_record(struct lines *lines, const struct tfr_json_do
 }
 
 static enum tfr_status read_line(struct lines *lines, size_t number, const char *text, size_t size) {
-    TFR_TRY(
-        grow((void **)&lines->requests, lines->n_requests, &lines->requests_room, sizeof *lines->requests));
+    TFR_TRY(grow((void **)&lines->requests, lines->n_requests, &lines->requests_room, sizeof *lines->requests));
     struct request request = {.line = number, .first = lines->n_candidates};
     char *name = tfr_format("%s line %zu", lines->name, number);
     if (name == NULL) {
@@ -214,9 +207,7 @@ static enum tfr_status read_all(struct lines *lines, const char *text, size_t si
         }
         at += length + 1;
     }
-    return lines->n_requests > 0
-               ? TFR_OK
-               : tfr_raise(TFR_MODEL, "%s holds no line; give one JSON object a line", lines->name);
+    return lines->n_requests > 0 ? TFR_OK : tfr_raise(TFR_MODEL, "%s holds no line; give one JSON object a line", lines->name);
 }
 
 static void put_pair(struct tfr_json_out *out, const struct candidate *candidate) {
@@ -241,10 +232,8 @@ static size_t best_choice(const struct candidate *choices, size_t n, bool by_byt
 
 static void put_choices(struct lines *lines, struct tfr_json_out *out, const struct request *request) {
     const struct candidate *choices = &lines->candidates[request->first];
-    const size_t best = best_choice(choices, request->n, false),
-                 best_by_bytes = best_choice(choices, request->n, true);
-    const bool correct = (int64_t)best == request->answer,
-               correct_by_bytes = (int64_t)best_by_bytes == request->answer;
+    const size_t best = best_choice(choices, request->n, false), best_by_bytes = best_choice(choices, request->n, true);
+    const bool correct = (int64_t)best == request->answer, correct_by_bytes = (int64_t)best_by_bytes == request->answer;
     lines->n_correct += correct;
     lines->n_correct_by_bytes += correct_by_bytes;
     tfr_json_begin(out, "choices", '[');
@@ -319,8 +308,7 @@ static enum tfr_status answer_request(struct lines *lines) {
     return TFR_OK;
 }
 
-static enum tfr_status take_scores(void *user, size_t item, size_t first,
-                                   const struct tfr_token_score *scores, size_t n) {
+static enum tfr_status take_scores(void *user, size_t item, size_t first, const struct tfr_token_score *scores, size_t n) {
     (void)first;
     struct lines *lines = user;
     struct candidate *candidate = &lines->candidates[item];
@@ -335,8 +323,7 @@ static enum tfr_status take_scores(void *user, size_t item, size_t first,
 }
 
 static enum tfr_status emit_summary(const struct lines *lines) {
-    const double acc = share(lines->n_correct, lines->done),
-                 by_bytes = share(lines->n_correct_by_bytes, lines->done);
+    const double acc = share(lines->n_correct, lines->done), by_bytes = share(lines->n_correct_by_bytes, lines->done);
     struct tfr_json_out out = {0};
     tfr_json_begin(&out, NULL, '{');
     tfr_json_begin(&out, "summary", '{');
@@ -357,8 +344,7 @@ static enum tfr_status score_all(struct lines *lines) {
     }
     for (size_t i = 0; i < lines->n_candidates; i++) {
         const struct candidate *candidate = &lines->candidates[i];
-        items[i] = (struct tfr_score_item){
-            .ids = candidate->ids.data, .n = candidate->ids.n, .n_context = candidate->n_context};
+        items[i] = (struct tfr_score_item){.ids = candidate->ids.data, .n = candidate->ids.n, .n_context = candidate->n_context};
     }
     lines->start_ns = tfr_clock_ns();
     enum tfr_status status = tfr_score_stream(lines->engine, items, lines->n_candidates, take_scores, lines);
@@ -366,11 +352,9 @@ static enum tfr_status score_all(struct lines *lines) {
     return status == TFR_OK && lines->form == TFR_SCORE_CHOICES ? emit_summary(lines) : status;
 }
 
-enum tfr_status tfr_score_jsonl(struct tfr_engine *engine, enum tfr_score_lines form, const char *name,
-                                const char *text, size_t size, tfr_line_fn on_line, tfr_progress_fn progress,
-                                void *user) {
-    struct lines lines = {
-        .engine = engine, .form = form, .name = name, .on_line = on_line, .progress = progress, .user = user};
+enum tfr_status tfr_score_jsonl(struct tfr_engine *engine, enum tfr_score_lines form, const char *name, const char *text,
+                                size_t size, tfr_line_fn on_line, tfr_progress_fn progress, void *user) {
+    struct lines lines = {.engine = engine, .form = form, .name = name, .on_line = on_line, .progress = progress, .user = user};
     TFR_TRY(tfr_engine_tokenizer(engine, &lines.tokenizer));
     enum tfr_status status = read_all(&lines, text, size);
     if (status == TFR_OK) {

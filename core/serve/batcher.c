@@ -125,7 +125,7 @@ static void admit_waiting(struct tfr_batcher *batcher) {
         } else {
             tfr_continuation_fail(&request->continuation,
                                   tfr_raise(TFR_RESOURCE, "open sessions hold the sequences that this request needs; close some "
-                                            "or raise tfrun.runtime.max_batch"));
+                                                          "or raise tfrun.runtime.max_batch"));
             append(&batcher->running, request);
         }
         sweep(batcher, &batcher->running, false, true); /* one that failed at once, or has nothing to do, holds nothing up */

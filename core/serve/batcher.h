@@ -19,7 +19,7 @@ struct tfr_batcher {
     bool is_open;
     struct tfr_request_list waiting, running;
     struct tfr_continuation **batch; /* [max_batch] the running ones, for the round */
-    bool told; /* events since the last notice */
+    bool told;                       /* events since the last notice */
 };
 
 /* Opening and closing an engine. Closing ends what is left as cancelled. */
@@ -28,8 +28,8 @@ void tfr_batcher_close(struct tfr_batcher *batcher);
 
 /* requests.c: tfr_request_submit with what only tfr_generate has. */
 struct tfr_request_extra {
-    size_t index;     /* of the prompt, for messages */
-    int64_t seed;     /* one for several requests; -1: that of the settings */
+    size_t index;                        /* of the prompt, for messages */
+    int64_t seed;                        /* one for several requests; -1: that of the settings */
     const char *cache_load, *cache_save; /* saved caches, borrowed until the request has ended */
     bool cache_force;
 };

@@ -50,10 +50,8 @@ static size_t n_top(const struct tfr_continuation *c) {
 
 static enum tfr_status tell_prompt(struct tfr_request *request) {
     const struct tfr_continuation *c = &request->continuation;
-    const struct carried carried = {.ids = c->prompt.data,
-                                    .n_ids = c->prompt.n,
-                                    .logprobs = c->prompt_logprobs.items,
-                                    .n_logprobs = c->prompt_logprobs.n};
+    const struct carried carried = {
+        .ids = c->prompt.data, .n_ids = c->prompt.n, .logprobs = c->prompt_logprobs.items, .n_logprobs = c->prompt_logprobs.n};
     struct tfr_event_node *node = make_node(&carried);
     if (node == NULL) {
         return TFR_RESOURCE;
@@ -132,18 +130,17 @@ static uint64_t since(const struct tfr_request *request, uint64_t ns) {
 
 void tfr_events_end(struct tfr_request *request) {
     const struct tfr_continuation *c = &request->continuation;
-    request->end.event = (struct tfr_event){
-        .kind = TFR_EVENT_END,
-        .text = "",
-        .status = c->status,
-        .error = c->status != TFR_OK ? c->error : "",
-        .stats = {.prompt_tokens = c->prompt.n,
-                  .cached_tokens = c->cached_tokens,
-                  .output_tokens = c->output_tokens,
-                  .seed = (int64_t)c->seed,
-                  .logits_digest = c->logits_digest,
-                  .waited_ns = since(request, request->admitted_ns),
-                  .first_token_ns = since(request, request->first_token_ns),
-                  .total_ns = since(request, tfr_clock_ns())}};
+    request->end.event = (struct tfr_event){.kind = TFR_EVENT_END,
+                                            .text = "",
+                                            .status = c->status,
+                                            .error = c->status != TFR_OK ? c->error : "",
+                                            .stats = {.prompt_tokens = c->prompt.n,
+                                                      .cached_tokens = c->cached_tokens,
+                                                      .output_tokens = c->output_tokens,
+                                                      .seed = (int64_t)c->seed,
+                                                      .logits_digest = c->logits_digest,
+                                                      .waited_ns = since(request, request->admitted_ns),
+                                                      .first_token_ns = since(request, request->first_token_ns),
+                                                      .total_ns = since(request, tfr_clock_ns())}};
     tfr_queue_tell(request, &request->end);
 }

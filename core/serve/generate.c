@@ -26,15 +26,15 @@ struct run {
     struct tfr_engine *engine;
     struct tfr_params *params;
     struct tfr_encoder_file encoder;
-    size_t n, n_choices, n_open; /* n_open: requests that have not ended */
+    size_t n, n_choices, n_open;   /* n_open: requests that have not ended */
     struct tfr_request **requests; /* [n] */
     uint64_t *digests;             /* [n] */
     struct growing *results;       /* [n * n_choices] */
     tfr_text_fn on_text;
     void *user;
     struct tfr_generation_stats *stats;
-    uint64_t start_ns, packed_ns;  /* packed_ns: what the stores had spent on packing when last looked */
-    bool stopping; /* all requests were told to end */
+    uint64_t start_ns, packed_ns; /* packed_ns: what the stores had spent on packing when last looked */
+    bool stopping;                /* all requests were told to end */
     enum tfr_status status;
     char error[1024];
 };
@@ -289,8 +289,8 @@ size_t tfr_generate_choices(const struct tfr_engine *engine) {
     return (size_t)engine->params->n;
 }
 
-enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n, tfr_text_fn on_text,
-                             void *user, struct tfr_generation *results, struct tfr_generation_stats *stats) {
+enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n, tfr_text_fn on_text, void *user,
+                             struct tfr_generation *results, struct tfr_generation_stats *stats) {
     struct run run = {.engine = engine,
                       .params = engine->params,
                       .n = n,

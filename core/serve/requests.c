@@ -15,9 +15,8 @@ int64_t tfr_seed_draw(void) {
 }
 
 static enum tfr_status check_engine(const struct tfr_engine *engine) {
-    return engine->batcher != NULL
-               ? TFR_OK
-               : tfr_raise(TFR_USAGE, "requests are submitted on rank 0; the others call tfr_engine_follow");
+    return engine->batcher != NULL ? TFR_OK
+                                   : tfr_raise(TFR_USAGE, "requests are submitted on rank 0; the others call tfr_engine_follow");
 }
 
 static enum tfr_status check_slots(const struct tfr_engine *engine, const struct tfr_params *params) {

@@ -19,12 +19,10 @@ struct tfr_encoder_file {
     int64_t rows, n, width;
 };
 /* Reads input.encoder_states, if it is given, for this many prompts. */
-enum tfr_status tfr_encoder_file_open(struct tfr_encoder_file *file, const struct tfr_engine *engine,
-                                      size_t n_prompts);
+enum tfr_status tfr_encoder_file_open(struct tfr_encoder_file *file, const struct tfr_engine *engine, size_t n_prompts);
 void tfr_encoder_file_close(struct tfr_encoder_file *file);
 /* Those of one prompt; false without a file. */
-bool tfr_encoder_file_at(const struct tfr_encoder_file *file, size_t prompt,
-                         struct tfr_encoder_states *states);
+bool tfr_encoder_file_at(const struct tfr_encoder_file *file, size_t prompt, struct tfr_encoder_states *states);
 /* input.encoder_states is for generation: other work, named, refuses it. */
 enum tfr_status tfr_encoder_refuse_file(const struct tfr_engine *engine, const char *work);
 

@@ -17,19 +17,16 @@ static enum tfr_status check_names(const struct tfr_weights *weights) {
     const struct tfr_weight *all = tfr_weights_all(weights, &n);
     for (size_t i = 0; i < n; i++) {
         if (strcmp(all[i].name, states_name) != 0 && strcmp(all[i].name, mask_name) != 0) {
-            return tfr_raise(TFR_USAGE, "%.200s is not known here; give %s and %s alone", all[i].name,
-                             states_name, mask_name);
+            return tfr_raise(TFR_USAGE, "%.200s is not known here; give %s and %s alone", all[i].name, states_name, mask_name);
         }
     }
     return TFR_OK;
 }
 
-static enum tfr_status read_states(struct tfr_encoder_file *file, const struct tfr_weights *weights,
-                                   int64_t C) {
+static enum tfr_status read_states(struct tfr_encoder_file *file, const struct tfr_weights *weights, int64_t C) {
     const struct tfr_weight *weight = tfr_weights_find(weights, states_name);
     if (weight == NULL) {
-        return tfr_raise(TFR_USAGE, "%s is missing; it has shape [rows, positions, %lld]", states_name,
-                         (long long)C);
+        return tfr_raise(TFR_USAGE, "%s is missing; it has shape [rows, positions, %lld]", states_name, (long long)C);
     }
     const struct tfr_tensor *tensor = &weight->tensor;
     const int64_t dim[] = {-1, -1, C};
@@ -39,8 +36,8 @@ static enum tfr_status read_states(struct tfr_encoder_file *file, const struct t
     file->n = tensor->dim[tensor->rank - 2];
     file->width = C;
     if (file->rows < 1 || file->n < 1) {
-        return tfr_raise(TFR_USAGE, "%s is empty: %lld rows of %lld positions; give at least one",
-                         states_name, (long long)file->rows, (long long)file->n);
+        return tfr_raise(TFR_USAGE, "%s is empty: %lld rows of %lld positions; give at least one", states_name,
+                         (long long)file->rows, (long long)file->n);
     }
     return tfr_input_floats(states_name, tensor, &file->states);
 }
@@ -58,14 +55,13 @@ static enum tfr_status read_mask(struct tfr_encoder_file *file, const struct tfr
 
 static enum tfr_status check_rows(const struct tfr_encoder_file *file, size_t n_prompts) {
     if (file->rows != 1 && (size_t)file->rows != n_prompts) {
-        return tfr_raise(TFR_USAGE, "%s has %lld rows for %zu prompts; give one row for all, or one for each",
-                         states_name, (long long)file->rows, n_prompts);
+        return tfr_raise(TFR_USAGE, "%s has %lld rows for %zu prompts; give one row for all, or one for each", states_name,
+                         (long long)file->rows, n_prompts);
     }
     return TFR_OK;
 }
 
-enum tfr_status tfr_encoder_file_open(struct tfr_encoder_file *file, const struct tfr_engine *engine,
-                                      size_t n_prompts) {
+enum tfr_status tfr_encoder_file_open(struct tfr_encoder_file *file, const struct tfr_engine *engine, size_t n_prompts) {
     const char *path = engine->config->options.input_encoder_states;
     *file = (struct tfr_encoder_file){0};
     if (path == NULL) {
@@ -91,8 +87,7 @@ void tfr_encoder_file_close(struct tfr_encoder_file *file) {
     *file = (struct tfr_encoder_file){0};
 }
 
-bool tfr_encoder_file_at(const struct tfr_encoder_file *file, size_t prompt,
-                         struct tfr_encoder_states *states) {
+bool tfr_encoder_file_at(const struct tfr_encoder_file *file, size_t prompt, struct tfr_encoder_states *states) {
     if (file->states == NULL) {
         return false;
     }
@@ -105,8 +100,7 @@ bool tfr_encoder_file_at(const struct tfr_encoder_file *file, size_t prompt,
 
 enum tfr_status tfr_encoder_refuse_file(const struct tfr_engine *engine, const char *work) {
     if (engine->config->options.input_encoder_states != NULL) {
-        return tfr_raise(TFR_USAGE, "input.encoder_states is for generate; %s does not use it: leave it out",
-                         work);
+        return tfr_raise(TFR_USAGE, "input.encoder_states is for generate; %s does not use it: leave it out", work);
     }
     return TFR_OK;
 }

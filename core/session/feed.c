@@ -10,8 +10,8 @@ enum tfr_status tfr_engine_check_ids(const struct tfr_engine *engine, const int3
     const int64_t vocab_size = engine->config->model.vocab_size;
     for (int64_t i = 0; i < n; i++) {
         if (ids[i] < 0 || ids[i] >= vocab_size) {
-            return tfr_raise(TFR_USAGE, "token id %d at position %lld of sequence %zu is outside 0..%lld (vocab_size - 1)",
-                             ids[i], (long long)i, index, (long long)(vocab_size - 1));
+            return tfr_raise(TFR_USAGE, "token id %d at position %lld of sequence %zu is outside 0..%lld (vocab_size - 1)", ids[i],
+                             (long long)i, index, (long long)(vocab_size - 1));
         }
     }
     return TFR_OK;
@@ -23,8 +23,10 @@ static enum tfr_status check_feed(const struct tfr_engine *engine, const struct 
         return tfr_raise(TFR_USAGE, "sequence %zu belongs to another engine", index);
     }
     if (feed->n < 1 || feed->keep < 0 || feed->keep > feed->n) {
-        return tfr_raise(TFR_USAGE, "sequence %zu: %lld new tokens with logits of the last %lld; give at least one token and at "
-                         "most as many logits", index, (long long)feed->n, (long long)feed->keep);
+        return tfr_raise(TFR_USAGE,
+                         "sequence %zu: %lld new tokens with logits of the last %lld; give at least one token and at "
+                         "most as many logits",
+                         index, (long long)feed->n, (long long)feed->keep);
     }
     if (feed->n > session->capacity - session->length) {
         return tfr_raise(TFR_USAGE, "sequence %zu: %lld cached and %lld new tokens exceed its %lld positions", index,

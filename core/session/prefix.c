@@ -55,7 +55,5 @@ enum tfr_status tfr_prefix_load(struct tfr_engine *engine) {
 }
 
 enum tfr_status tfr_prefix_copy(struct tfr_engine *engine, int32_t slot) {
-    return engine->n_prefix > 0
-               ? tfr_engine_copy_slot(engine, slot, (int32_t)engine->max_batch, engine->n_prefix)
-               : TFR_OK;
+    return engine->n_prefix > 0 ? tfr_engine_copy_slot(engine, slot, (int32_t)engine->max_batch, engine->n_prefix) : TFR_OK;
 }

@@ -40,8 +40,7 @@ static void make_identity(struct identity *identity, struct tfr_engine *engine) 
     memcpy(identity->notes, notes, sizeof notes);
 }
 
-static enum tfr_status check_identity(struct tfr_engine *engine, const struct tfr_weights *file,
-                                      const char *path) {
+static enum tfr_status check_identity(struct tfr_engine *engine, const struct tfr_weights *file, const char *path) {
     static const char *const meanings[] = {
         "is no cache that tfrun saved; give a file of --cache-save",
         "has a layout of another version of tfrun; save it again",
@@ -54,25 +53,24 @@ static enum tfr_status check_identity(struct tfr_engine *engine, const struct tf
     for (size_t i = 0; i < TFR_COUNT_OF(own.notes); i++) {
         const char *has = tfr_weights_note(file, own.notes[i].key);
         if (has == NULL || strcmp(has, own.notes[i].value) != 0) {
-            return tfr_raise(TFR_MODEL, "%s: this cache %s (%s is %.40s, needs %s)", path, meanings[i],
-                             own.notes[i].key, has != NULL ? has : "missing", own.notes[i].value);
+            return tfr_raise(TFR_MODEL, "%s: this cache %s (%s is %.40s, needs %s)", path, meanings[i], own.notes[i].key,
+                             has != NULL ? has : "missing", own.notes[i].value);
         }
     }
     return TFR_OK;
 }
 
 static const char *tensor_name(int64_t index, char *name) {
-    snprintf(name, MAX_NAME, "past_key_values.%lld.%s", (long long)(index / 2),
-             index % 2 == 1 ? "value" : "key");
+    snprintf(name, MAX_NAME, "past_key_values.%lld.%s", (long long)(index / 2), index % 2 == 1 ? "value" : "key");
     return name;
 }
 
 struct save {
     const struct tfr_session *session;
     const int32_t *ids;
-    int64_t layer; /* whose keys and values are at `keys`; -1 none */
+    int64_t layer;     /* whose keys and values are at `keys`; -1 none */
     const float *keys; /* borrowed until the next command */
-    uint64_t digest; /* of all that was written so far */
+    uint64_t digest;   /* of all that was written so far */
 };
 
 static enum tfr_status fetch_block(struct save *save, int64_t layer) {
@@ -111,31 +109,24 @@ static enum tfr_status fill(void *user, size_t tensor, int64_t first, int64_t n,
     return TFR_OK;
 }
 
-static void describe(const struct tfr_session *session, struct tfr_weight_spec *specs,
-                     char (*names)[MAX_NAME]) {
+static void describe(const struct tfr_session *session, struct tfr_weight_spec *specs, char (*names)[MAX_NAME]) {
     const struct tfr_hparams *model = &session->engine->config->model;
-    specs[0] = (struct tfr_weight_spec){
-        .name = "input_ids", .dtype = TFR_DTYPE_I64, .rank = 1, .dim = {session->length}};
+    specs[0] = (struct tfr_weight_spec){.name = "input_ids", .dtype = TFR_DTYPE_I64, .rank = 1, .dim = {session->length}};
     for (int64_t i = 0; i < 2 * model->n_layer; i++) {
-        specs[1 + i] = (struct tfr_weight_spec){
-            .name = tensor_name(i, names[i]),
-            .dtype = TFR_DTYPE_F32,
-            .rank = 4,
-            .dim = {1, model->n_head, session->length, model->n_embd / model->n_head}};
+        specs[1 + i] = (struct tfr_weight_spec){.name = tensor_name(i, names[i]),
+                                                .dtype = TFR_DTYPE_F32,
+                                                .rank = 4,
+                                                .dim = {1, model->n_head, session->length, model->n_embd / model->n_head}};
     }
-    specs[1 + 2 * model->n_layer] =
-        (struct tfr_weight_spec){.name = "digest", .dtype = TFR_DTYPE_I64, .rank = 1, .dim = {1}};
+    specs[1 + 2 * model->n_layer] = (struct tfr_weight_spec){.name = "digest", .dtype = TFR_DTYPE_I64, .rank = 1, .dim = {1}};
 }
 
 /* Keys and values behind cross-attention belong to encoder states, which the file does not hold. */
 static enum tfr_status check_plain(const struct tfr_session *session, const char *path) {
-    return session->encoded
-               ? tfr_raise(TFR_USAGE, "%s: a session with encoder states is neither saved nor loaded", path)
-               : TFR_OK;
+    return session->encoded ? tfr_raise(TFR_USAGE, "%s: a session with encoder states is neither saved nor loaded", path) : TFR_OK;
 }
 
-enum tfr_status tfr_session_save(const struct tfr_session *session, const int32_t *ids, const char *path,
-                                 bool force) {
+enum tfr_status tfr_session_save(const struct tfr_session *session, const int32_t *ids, const char *path, bool force) {
     const size_t n = 2 + 2 * (size_t)session->engine->config->model.n_layer;
     TFR_TRY(check_plain(session, path));
     if (session->length == 0) {
@@ -151,25 +142,23 @@ enum tfr_status tfr_session_save(const struct tfr_session *session, const int32_
     enum tfr_status status = TFR_RESOURCE;
     if (specs != NULL && names != NULL) {
         describe(session, specs, names);
-        status = tfr_weights_write_noted(path, identity.notes, TFR_COUNT_OF(identity.notes), specs, n, fill,
-                                         &save);
+        status = tfr_weights_write_noted(path, identity.notes, TFR_COUNT_OF(identity.notes), specs, n, fill, &save);
     }
     tfr_free(specs);
     tfr_free(names);
     return status;
 }
 
-static enum tfr_status check_tensor(const struct tfr_weights *file, const char *path, const char *name,
-                                    enum tfr_dtype dtype, int rank, const int64_t *dim) {
+static enum tfr_status check_tensor(const struct tfr_weights *file, const char *path, const char *name, enum tfr_dtype dtype,
+                                    int rank, const int64_t *dim) {
     const struct tfr_weight *weight = tfr_weights_find(file, name);
     char has[96], wants[96];
     if (weight == NULL || weight->tensor.dtype != dtype || weight->tensor.rank != rank ||
         memcmp(weight->tensor.dim, dim, (size_t)rank * sizeof *dim) != 0) {
-        return tfr_raise(
-            TFR_MODEL, "%s: tensor %s is %s %s, needs %s %s; the file is damaged", path, name,
-            weight != NULL ? tfr_dtype_file_name(weight->tensor.dtype) : "missing",
-            weight != NULL ? tfr_shape_text(weight->tensor.rank, weight->tensor.dim, has, sizeof has) : "",
-            tfr_dtype_file_name(dtype), tfr_shape_text(rank, dim, wants, sizeof wants));
+        return tfr_raise(TFR_MODEL, "%s: tensor %s is %s %s, needs %s %s; the file is damaged", path, name,
+                         weight != NULL ? tfr_dtype_file_name(weight->tensor.dtype) : "missing",
+                         weight != NULL ? tfr_shape_text(weight->tensor.rank, weight->tensor.dim, has, sizeof has) : "",
+                         tfr_dtype_file_name(dtype), tfr_shape_text(rank, dim, wants, sizeof wants));
     }
     return TFR_OK;
 }
@@ -188,18 +177,16 @@ static enum tfr_status check_digest(const struct tfr_engine *engine, const struc
     for (int64_t i = -1; i < 2 * n_layer; i++) {
         char name[MAX_NAME];
         const struct tfr_weight *weight = tfr_weights_find(file, i < 0 ? "input_ids" : tensor_name(i, name));
-        digest = tfr_hash(digest, weight->tensor.data,
-                          (size_t)tfr_tensor_count(&weight->tensor) * tfr_dtype_size(weight->tensor.dtype));
+        digest =
+            tfr_hash(digest, weight->tensor.data, (size_t)tfr_tensor_count(&weight->tensor) * tfr_dtype_size(weight->tensor.dtype));
     }
     memcpy(&wanted, tfr_weights_find(file, "digest")->tensor.data, sizeof wanted);
-    return digest == wanted
-               ? TFR_OK
-               : tfr_raise(TFR_MODEL, "%s: the bytes are not those that were saved; the file is damaged", path);
+    return digest == wanted ? TFR_OK
+                            : tfr_raise(TFR_MODEL, "%s: the bytes are not those that were saved; the file is damaged", path);
 }
 
 /* Every tensor and every id; *length is how many tokens the file holds. */
-static enum tfr_status check_file(struct tfr_engine *engine, const struct tfr_weights *file,
-                                  const char *path, int64_t *length) {
+static enum tfr_status check_file(struct tfr_engine *engine, const struct tfr_weights *file, const char *path, int64_t *length) {
     const struct tfr_hparams *model = &engine->config->model;
     TFR_TRY(check_identity(engine, file, path));
     const struct tfr_weight *ids = tfr_weights_find(file, "input_ids");
@@ -212,8 +199,7 @@ static enum tfr_status check_file(struct tfr_engine *engine, const struct tfr_we
     }
     for (int64_t i = 0; i < *length; i++) {
         if (id_at(ids, i) < 0 || id_at(ids, i) >= model->vocab_size) {
-            return tfr_raise(TFR_MODEL,
-                             "%s: input_ids: %lld at position %lld is outside 0..%lld (vocab_size - 1)", path,
+            return tfr_raise(TFR_MODEL, "%s: input_ids: %lld at position %lld is outside 0..%lld (vocab_size - 1)", path,
                              (long long)id_at(ids, i), (long long)i, (long long)(model->vocab_size - 1));
         }
     }
@@ -230,8 +216,7 @@ static int64_t shared(const struct tfr_weights *file, int64_t length, const int3
 }
 
 /* The first n of `length` positions of each head, to [H][n][D]. */
-static void take_heads(const struct tfr_hparams *model, const struct tfr_weight *from, int64_t length,
-                       int64_t n, float *to) {
+static void take_heads(const struct tfr_hparams *model, const struct tfr_weight *from, int64_t length, int64_t n, float *to) {
     const int64_t D = model->n_embd / model->n_head;
     for (int64_t h = 0; h < model->n_head; h++) {
         memcpy(to + h * n * D, (const uint8_t *)from->tensor.data + (size_t)(h * length * D) * sizeof(float),
@@ -268,8 +253,7 @@ enum tfr_status tfr_saved_cache_check(struct tfr_engine *engine, const char *pat
     return status;
 }
 
-enum tfr_status tfr_saved_cache_take(struct tfr_session *session, const char *path, const int32_t *ids,
-                                     int64_t n) {
+enum tfr_status tfr_saved_cache_take(struct tfr_session *session, const char *path, const int32_t *ids, int64_t n) {
     struct tfr_weights *file = NULL;
     int64_t length = 0;
     session->length = 0;
@@ -287,8 +271,7 @@ enum tfr_status tfr_saved_cache_take(struct tfr_session *session, const char *pa
     return status;
 }
 
-enum tfr_status tfr_session_load(struct tfr_session *session, const char *path, const int32_t *ids,
-                                 int64_t n) {
+enum tfr_status tfr_session_load(struct tfr_session *session, const char *path, const int32_t *ids, int64_t n) {
     TFR_TRY(check_plain(session, path));
     session->length = 0;
     TFR_TRY(tfr_saved_cache_check(session->engine, path));

@@ -1,10 +1,10 @@
 /* session.c - sequences: open, cut, copied, reordered, given encoder states. Feeding them is feed.c. */
 
+#include "session/session.h"
 #include "base/arena.h"
 #include "base/status.h"
 #include "session/encoder.h"
 #include "session/prefix.h"
-#include "session/session.h"
 
 enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity) {
     const int64_t limit = tfr_engine_n_positions(engine);
@@ -20,11 +20,12 @@ enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine
     if (!engine->config->model.is_causal) {
         return tfr_raise(TFR_UNSUPPORTED,
                          "%s: is_causal = false lets every token see later ones, so no text can be continued or scored token by "
-                         "token; `tfrun forward` runs it", engine->config->path);
+                         "token; `tfrun forward` runs it",
+                         engine->config->path);
     }
     if (capacity < 1 || capacity > limit) {
-        return tfr_raise(TFR_USAGE, "a sequence of %lld positions is outside 1..%lld (%s)", (long long)capacity,
-                         (long long)limit, tfr_engine_positions_name(engine));
+        return tfr_raise(TFR_USAGE, "a sequence of %lld positions is outside 1..%lld (%s)", (long long)capacity, (long long)limit,
+                         tfr_engine_positions_name(engine));
     }
     struct tfr_session *made = tfr_alloc(1, sizeof *made);
     if (made == NULL) {

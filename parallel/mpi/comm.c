@@ -59,14 +59,13 @@ void tfr_comm_set_oversubscribed(struct tfr_comm *comm, bool oversubscribed) {
 }
 
 static enum tfr_status backend_failed(const struct tfr_comm *comm, const char *what, int peer) {
-    return tfr_raise(TFR_RUNTIME, "rank %d: %s rank %d failed: %s", comm->backend->rank, what, peer,
-                     comm->backend->error);
+    return tfr_raise(TFR_RUNTIME, "rank %d: %s rank %d failed: %s", comm->backend->rank, what, peer, comm->backend->error);
 }
 
 static enum tfr_status check_peer(const struct tfr_comm *comm, int peer) {
     if (peer < 0 || peer >= comm->backend->size || peer == comm->backend->rank) {
-        return tfr_raise(TFR_RUNTIME, "rank %d of %d cannot exchange messages with rank %d",
-                         comm->backend->rank, comm->backend->size, peer);
+        return tfr_raise(TFR_RUNTIME, "rank %d of %d cannot exchange messages with rank %d", comm->backend->rank,
+                         comm->backend->size, peer);
     }
     return TFR_OK;
 }
@@ -81,17 +80,13 @@ static enum tfr_status check_tag(int tag) {
 static enum tfr_status post_send(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
                                  tfr_comm_request *request) {
     TFR_TRY(check_peer(comm, peer));
-    return comm->backend->isend(comm->backend, data, bytes, peer, tag, request)
-               ? TFR_OK
-               : backend_failed(comm, "sending to", peer);
+    return comm->backend->isend(comm->backend, data, bytes, peer, tag, request) ? TFR_OK : backend_failed(comm, "sending to", peer);
 }
 
-static enum tfr_status post_recv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
-                                 tfr_comm_request *request) {
+static enum tfr_status post_recv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag, tfr_comm_request *request) {
     TFR_TRY(check_peer(comm, peer));
-    return comm->backend->irecv(comm->backend, data, bytes, peer, tag, request)
-               ? TFR_OK
-               : backend_failed(comm, "receiving from", peer);
+    return comm->backend->irecv(comm->backend, data, bytes, peer, tag, request) ? TFR_OK
+                                                                                : backend_failed(comm, "receiving from", peer);
 }
 
 enum tfr_status tfr_comm_isend(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
@@ -101,8 +96,7 @@ enum tfr_status tfr_comm_isend(struct tfr_comm *comm, const void *data, size_t b
     return post_send(comm, data, bytes, peer, tag, request);
 }
 
-enum tfr_status tfr_comm_irecv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
-                               tfr_comm_request *request) {
+enum tfr_status tfr_comm_irecv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag, tfr_comm_request *request) {
     *request = -1;
     TFR_TRY(check_tag(tag));
     return post_recv(comm, data, bytes, peer, tag, request);
@@ -114,8 +108,7 @@ enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_comm_request request, b
         return tfr_raise(TFR_RUNTIME, "request %d does not exist", request);
     }
     if (!comm->backend->test(comm->backend, request, done)) {
-        return tfr_raise(TFR_RUNTIME, "rank %d: a message failed: %s", comm->backend->rank,
-                         comm->backend->error);
+        return tfr_raise(TFR_RUNTIME, "rank %d: a message failed: %s", comm->backend->rank, comm->backend->error);
     }
     return TFR_OK;
 }
@@ -178,8 +171,7 @@ enum tfr_status tfr_comm_send_tagged(struct tfr_comm *comm, const void *data, si
     return await(comm, request, awaited, peer);
 }
 
-enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
-                                     const char *awaited) {
+enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag, const char *awaited) {
     tfr_comm_request request = -1;
     TFR_TRY(post_recv(comm, data, bytes, peer, tag, &request));
     return await(comm, request, awaited, peer);

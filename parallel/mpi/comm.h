@@ -46,10 +46,8 @@ enum tfr_comm_tag {
     TFR_TAG_TRACE /* time stamps on their way to rank 0 */
 };
 /* Asynchronous, matched by (peer, tag) in the order of posting; tags 0 .. 30000. */
-enum tfr_status tfr_comm_isend(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
-                               tfr_comm_request *request);
-enum tfr_status tfr_comm_irecv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
-                               tfr_comm_request *request);
+enum tfr_status tfr_comm_isend(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag, tfr_comm_request *request);
+enum tfr_status tfr_comm_irecv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag, tfr_comm_request *request);
 /* *done: the request finished (and is free again). A receive that got another size than asked is a failure.
  */
 enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_comm_request request, bool *done);

@@ -20,10 +20,8 @@ struct tfr_comm_backend {
     char error[512]; /* reason of the last false */
     bool (*open)(struct tfr_comm_backend *backend);
     void (*close)(struct tfr_comm_backend *backend);
-    bool (*isend)(struct tfr_comm_backend *backend, const void *data, size_t bytes, int peer, int tag,
-                  tfr_comm_request *request);
-    bool (*irecv)(struct tfr_comm_backend *backend, void *data, size_t bytes, int peer, int tag,
-                  tfr_comm_request *request);
+    bool (*isend)(struct tfr_comm_backend *backend, const void *data, size_t bytes, int peer, int tag, tfr_comm_request *request);
+    bool (*irecv)(struct tfr_comm_backend *backend, void *data, size_t bytes, int peer, int tag, tfr_comm_request *request);
     bool (*test)(struct tfr_comm_backend *backend, tfr_comm_request request, bool *done);
     void (*stop)(struct tfr_comm_backend *backend, int code); /* kills all ranks, does not return */
 };

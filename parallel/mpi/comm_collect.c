@@ -28,8 +28,7 @@ static enum tfr_status bcast_piece(struct tfr_comm *comm, void *data, size_t byt
     }
     for (bit >>= 1; bit > 0; bit >>= 1) { /* the largest subtree first */
         if (rank + bit < size) {
-            TFR_TRY(tfr_comm_send_tagged(comm, data, bytes, rank + bit, TFR_TAG_BCAST,
-                                         "a broadcast to be taken by"));
+            TFR_TRY(tfr_comm_send_tagged(comm, data, bytes, rank + bit, TFR_TAG_BCAST, "a broadcast to be taken by"));
         }
     }
     return TFR_OK;
@@ -56,8 +55,7 @@ enum tfr_status tfr_comm_gather(struct tfr_comm *comm, const void *mine, size_t 
     uint8_t *to = all;
     memcpy(to, mine, bytes);
     for (int peer = 1; peer < comm->backend->size; peer++) {
-        TFR_TRY(tfr_comm_recv_tagged(comm, to + (size_t)peer * bytes, bytes, peer, TFR_TAG_GATHER,
-                                     "the part of"));
+        TFR_TRY(tfr_comm_recv_tagged(comm, to + (size_t)peer * bytes, bytes, peer, TFR_TAG_GATHER, "the part of"));
     }
     return TFR_OK;
 }
@@ -94,8 +92,7 @@ enum tfr_status tfr_comm_agree(struct tfr_comm *comm, enum tfr_status mine) {
     if (rank == 0) {
         TFR_TRY(collect_reports(comm, &report));
     } else {
-        TFR_TRY(tfr_comm_send_tagged(comm, &report, sizeof report, 0, TFR_TAG_AGREE,
-                                     "the agreement to be taken by"));
+        TFR_TRY(tfr_comm_send_tagged(comm, &report, sizeof report, 0, TFR_TAG_AGREE, "the agreement to be taken by"));
     }
     int32_t verdict[2] = {report.status, report.rank};
     TFR_TRY(tfr_comm_bcast(comm, verdict, sizeof verdict));
@@ -110,8 +107,7 @@ enum tfr_status tfr_comm_agree(struct tfr_comm *comm, enum tfr_status mine) {
         tfr_raise_lines(status, report.text);
         return tfr_raise_prefix(status, "rank %d", (int)verdict[1]);
     }
-    return mine != TFR_OK ? status
-                          : tfr_raise(status, "rank %d failed: %s", (int)verdict[1], tfr_status_text(status));
+    return mine != TFR_OK ? status : tfr_raise(status, "rank %d failed: %s", (int)verdict[1], tfr_status_text(status));
 }
 
 enum tfr_status tfr_comm_group(struct tfr_comm *comm, uint64_t key, int *index, int *size) {

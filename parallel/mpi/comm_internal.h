@@ -23,9 +23,7 @@ struct tfr_comm {
 enum { TFR_TAG_BCAST = TFR_COMM_MAX_TAG + 1, TFR_TAG_GATHER, TFR_TAG_AGREE };
 
 /* As the public forms, without the limit on tags; `awaited` is what a timeout names. */
-enum tfr_status tfr_comm_send_tagged(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
-                                     const char *awaited);
-enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag,
-                                     const char *awaited);
+enum tfr_status tfr_comm_send_tagged(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag, const char *awaited);
+enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag, const char *awaited);
 
 #endif

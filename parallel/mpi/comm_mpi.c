@@ -33,12 +33,12 @@ static bool failed(struct tfr_comm_backend *backend, const char *call, int code)
     return false;
 }
 
-#define TRY_MPI(backend, call)                                                                               \
-    do {                                                                                                     \
-        const int code_ = (call);                                                                            \
-        if (code_ != MPI_SUCCESS) {                                                                          \
-            return failed(backend, #call, code_);                                                            \
-        }                                                                                                    \
+#define TRY_MPI(backend, call)                                                                                                     \
+    do {                                                                                                                           \
+        const int code_ = (call);                                                                                                  \
+        if (code_ != MPI_SUCCESS) {                                                                                                \
+            return failed(backend, #call, code_);                                                                                  \
+        }                                                                                                                          \
     } while (0)
 
 static void describe(struct tfr_comm_backend *backend, int level) {
@@ -98,8 +98,7 @@ static void mpi_close(struct tfr_comm_backend *backend) {
 /* A free slot for a message of `bytes`, or -1 with a reason. */
 static int take_slot(struct tfr_comm_backend *backend, size_t bytes) {
     if (bytes > INT_MAX) {
-        snprintf(backend->error, sizeof backend->error, "a message of %zu bytes is above MPI's limit of %d",
-                 bytes, INT_MAX);
+        snprintf(backend->error, sizeof backend->error, "a message of %zu bytes is above MPI's limit of %d", bytes, INT_MAX);
         return -1;
     }
     for (int i = 0; i < TFR_COMM_MAX_REQUESTS; i++) {
@@ -125,8 +124,7 @@ static bool mpi_isend(struct tfr_comm_backend *backend, const void *data, size_t
     return true;
 }
 
-static bool mpi_irecv(struct tfr_comm_backend *backend, void *data, size_t bytes, int peer, int tag,
-                      tfr_comm_request *request) {
+static bool mpi_irecv(struct tfr_comm_backend *backend, void *data, size_t bytes, int peer, int tag, tfr_comm_request *request) {
     const int i = take_slot(backend, bytes);
     if (i < 0) {
         return false;
@@ -152,8 +150,8 @@ static bool mpi_test(struct tfr_comm_backend *backend, tfr_comm_request request,
     if (flag && slot->receives) {
         TRY_MPI(backend, MPI_Get_count(&status, MPI_BYTE, &got));
         if ((size_t)got != slot->bytes) {
-            snprintf(backend->error, sizeof backend->error, "rank %d sent %d bytes where %zu were expected",
-                     slot->peer, got, slot->bytes);
+            snprintf(backend->error, sizeof backend->error, "rank %d sent %d bytes where %zu were expected", slot->peer, got,
+                     slot->bytes);
             return false;
         }
     }

@@ -58,11 +58,10 @@ bool tfr_comm_launched(int *rank, int *size) {
 static enum tfr_status check_wired(void) {
     const int n = environment_number("SLURM_STEP_NUM_TASKS");
     if (n > 1) {
-        return tfr_raise(
-            TFR_RESOURCE,
-            "srun started %d tasks, but they cannot find each other (no PMI or PMIx in the environment): "
-            "use mpirun inside the allocation, or srun --mpi=pmix where Slurm has it",
-            n);
+        return tfr_raise(TFR_RESOURCE,
+                         "srun started %d tasks, but they cannot find each other (no PMI or PMIx in the environment): "
+                         "use mpirun inside the allocation, or srun --mpi=pmix where Slurm has it",
+                         n);
     }
     return TFR_OK;
 }
@@ -86,8 +85,7 @@ static enum tfr_status load(const char *const *plugin_dirs, struct tfr_comm_back
         *(void **)&entry = dlsym(handle, TFR_COMM_BACKEND_SYMBOL);
         *backend = entry != NULL ? entry() : NULL;
         if (*backend == NULL || (*backend)->version != TFR_COMM_BACKEND_VERSION) {
-            return tfr_raise(TFR_RESOURCE, "%s belongs to another version of tfrun: rebuild or reinstall it",
-                             path);
+            return tfr_raise(TFR_RESOURCE, "%s belongs to another version of tfrun: rebuild or reinstall it", path);
         }
         return TFR_OK;
     }
@@ -101,8 +99,7 @@ static enum tfr_status no_backend(const char *const *plugin_dirs, int size) {
         snprintf(folders + used, sizeof folders - used, "%s%s", used > 0 ? ", " : "", plugin_dirs[i]);
     }
     return tfr_raise(TFR_RESOURCE,
-                     "%d ranks were started, but the MPI back end " TFR_COMM_BACKEND_FILE
-                     " is in no plugin folder (%s): "
+                     "%d ranks were started, but the MPI back end " TFR_COMM_BACKEND_FILE " is in no plugin folder (%s): "
                      "build with -DTFRUN_WITH_MPI=ON (Debian package libopenmpi-dev)",
                      size, folders);
 }

@@ -29,8 +29,7 @@ static bool self_isend(struct tfr_comm_backend *backend, const void *data, size_
     return refuse(backend);
 }
 
-static bool self_irecv(struct tfr_comm_backend *backend, void *data, size_t bytes, int peer, int tag,
-                       tfr_comm_request *request) {
+static bool self_irecv(struct tfr_comm_backend *backend, void *data, size_t bytes, int peer, int tag, tfr_comm_request *request) {
     (void)data, (void)bytes, (void)peer, (void)tag, (void)request;
     return refuse(backend);
 }

@@ -76,8 +76,8 @@ static void walk(const struct table *table, int *owner) {
     }
 }
 
-enum tfr_status tfr_partition_balanced(const double *block_cost, int64_t n_blocks, double first_cost,
-                                       double last_cost, int n_ranks, int *owner) {
+enum tfr_status tfr_partition_balanced(const double *block_cost, int64_t n_blocks, double first_cost, double last_cost, int n_ranks,
+                                       int *owner) {
     const size_t width = (size_t)n_blocks + 1;
     double *prefix = tfr_alloc(width, sizeof *prefix);
     double *best = tfr_alloc(width * ((size_t)n_ranks + 1), sizeof *best);
@@ -114,8 +114,8 @@ void tfr_partition_hf(int64_t n_blocks, int n_ranks, int *owner) {
     }
 }
 
-double tfr_partition_bottleneck(const double *block_cost, int64_t n_blocks, double first_cost,
-                                double last_cost, int n_ranks, const int *owner) {
+double tfr_partition_bottleneck(const double *block_cost, int64_t n_blocks, double first_cost, double last_cost, int n_ranks,
+                                const int *owner) {
     double worst = 0;
     for (int rank = 0; rank < n_ranks; rank++) {
         double cost = rank == 0 ? first_cost : 0;

@@ -64,8 +64,7 @@ static enum tfr_crowd_advice judge(struct tfr_crowd *crowd, int percent) {
     return TFR_CROWD_STAY;
 }
 
-enum tfr_crowd_advice tfr_crowd_look(struct tfr_crowd *crowd, const char *root, uint64_t now_ns,
-                                     int *percent) {
+enum tfr_crowd_advice tfr_crowd_look(struct tfr_crowd *crowd, const char *root, uint64_t now_ns, int *percent) {
     uint64_t ran, waited;
     *percent = 0;
     if (!crowd->is_on || now_ns - crowd->looked_ns < LOOK_NS) {

@@ -27,7 +27,6 @@ int tfr_thread_id(void);
 /* thread_id is filled; `root` is put before /proc ("" in real life). Off where the system does not tell. */
 void tfr_crowd_open(struct tfr_crowd *crowd, const char *root, uint64_t now_ns);
 /* Cheap; reads /proc four times a second. *percent: the share of its time that the team waited for cores. */
-enum tfr_crowd_advice tfr_crowd_look(struct tfr_crowd *crowd, const char *root, uint64_t now_ns,
-                                     int *percent);
+enum tfr_crowd_advice tfr_crowd_look(struct tfr_crowd *crowd, const char *root, uint64_t now_ns, int *percent);
 
 #endif

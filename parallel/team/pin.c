@@ -53,8 +53,7 @@ static void start_watch(struct tfr_team *team, struct tfr_pinning *pinning) {
     pinning->is_watched = true;
 }
 
-enum tfr_status tfr_team_pin(struct tfr_team *team, struct tfr_pinning *pinning, const int *pus,
-                             bool oversubscribed) {
+enum tfr_status tfr_team_pin(struct tfr_team *team, struct tfr_pinning *pinning, const int *pus, bool oversubscribed) {
     const int n = tfr_team_size(team);
     bool any = false;
     pinning->has_saved = tfr_bind_save(&pinning->saved);
@@ -71,8 +70,7 @@ enum tfr_status tfr_team_pin(struct tfr_team *team, struct tfr_pinning *pinning,
         }
         const int n_refused = pin_all(team, pinning);
         if (n_refused > 0) {
-            tfr_log(TFR_LOG_WARN, "team", "%d of %d threads could not be bound to their core: speed may vary",
-                    n_refused, n);
+            tfr_log(TFR_LOG_WARN, "team", "%d of %d threads could not be bound to their core: speed may vary", n_refused, n);
         }
     }
     if (n > 1 && !oversubscribed) {

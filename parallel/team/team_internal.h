@@ -16,8 +16,7 @@ struct tfr_pinning {
 };
 
 /* Runs a region that pins; warns once if a core refuses. Fails for lack of memory. */
-enum tfr_status tfr_team_pin(struct tfr_team *team, struct tfr_pinning *pinning, const int *pus,
-                             bool oversubscribed);
+enum tfr_status tfr_team_pin(struct tfr_team *team, struct tfr_pinning *pinning, const int *pus, bool oversubscribed);
 /* Puts back what `pin` changed. */
 void tfr_team_unpin(struct tfr_team *team, struct tfr_pinning *pinning);
 /* After a region, on the master: lets the threads move while their cores are crowded, and says so once. */

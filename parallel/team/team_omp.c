@@ -87,11 +87,10 @@ enum tfr_status tfr_team_open(struct tfr_team **team, int n_threads, const int *
     }
     const int n = start_threads(n_threads);
     if (n != n_threads) {
-        return tfr_raise(
-            TFR_RESOURCE,
-            "%d threads are wanted, but OpenMP gives %d: ask for fewer, or raise OMP_THREAD_LIMIT or "
-            "OMP_MAX_ACTIVE_LEVELS where one of them is set",
-            n_threads, n);
+        return tfr_raise(TFR_RESOURCE,
+                         "%d threads are wanted, but OpenMP gives %d: ask for fewer, or raise OMP_THREAD_LIMIT or "
+                         "OMP_MAX_ACTIVE_LEVELS where one of them is set",
+                         n_threads, n);
     }
     struct tfr_team *made = tfr_alloc(1, sizeof *made);
     if (made == NULL) {

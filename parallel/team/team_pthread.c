@@ -124,8 +124,8 @@ enum tfr_status tfr_team_open(struct tfr_team **team, int n_threads, const int *
     if (error != 0) {
         const int failed = made->n_started + 1;
         tfr_team_close(made);
-        return tfr_raise(TFR_RESOURCE, "thread %d of %d could not be started (%s): ask for fewer threads",
-                         failed, n_threads, strerror(error));
+        return tfr_raise(TFR_RESOURCE, "thread %d of %d could not be started (%s): ask for fewer threads", failed, n_threads,
+                         strerror(error));
     }
     const enum tfr_status status = tfr_team_pin(made, &made->pinning, pus, oversubscribed);
     if (status != TFR_OK) {

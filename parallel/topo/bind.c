@@ -11,17 +11,14 @@
 
 #include "topo/topo_internal.h"
 
-void tfr_bind_plan(const struct tfr_machine *machine, const struct tfr_thread_choice *choice,
-                   enum tfr_bind bind, int *pus) {
+void tfr_bind_plan(const struct tfr_machine *machine, const struct tfr_thread_choice *choice, enum tfr_bind bind, int *pus) {
     const bool quota = machine->quota_cores > 0 && machine->quota_cores < machine->n_cores;
-    const bool bound = bind != TFR_BIND_NONE && !choice->oversubscribed && !quota && choice->n_cores > 0 &&
-                       choice->n_threads <= choice->n_cores;
+    const bool bound =
+        bind != TFR_BIND_NONE && !choice->oversubscribed && !quota && choice->n_cores > 0 && choice->n_threads <= choice->n_cores;
     const int unbound = machine->openmp_binds ? TFR_PU_FREE : TFR_PU_ANY;
     for (int t = 0; t < choice->n_threads; t++) {
         const int64_t step = bind == TFR_BIND_SCATTER ? (int64_t)t * choice->n_cores / choice->n_threads : t;
-        pus[t] = choice->openmp_binds ? TFR_PU_ANY
-                 : bound              ? machine->cores[choice->first_core + step].pu
-                                      : unbound;
+        pus[t] = choice->openmp_binds ? TFR_PU_ANY : bound ? machine->cores[choice->first_core + step].pu : unbound;
     }
 }
 

@@ -103,8 +103,7 @@ static bool parse_mount(char *line, const char *controller, char **mounted_root,
 /* Path of `group` below the mounted one; the mounted top where it lies elsewhere. */
 static const char *below(const char *group, const char *mounted_root) {
     const size_t length = strcmp(mounted_root, "/") == 0 ? 0 : strlen(mounted_root);
-    const bool inside =
-        strncmp(group, mounted_root, length) == 0 && (group[length] == '/' || group[length] == '\0');
+    const bool inside = strncmp(group, mounted_root, length) == 0 && (group[length] == '/' || group[length] == '\0');
     if (!inside || strstr(group, "/..") != NULL || strcmp(group + length, "/") == 0) {
         return "";
     }
@@ -115,8 +114,7 @@ static const char *below(const char *group, const char *mounted_root) {
 static bool find_chain(struct chain *chain, const char *root, const char *controller, char *text) {
     char group[PATH_MAX];
     *chain = (struct chain){.root = root, .v2 = controller == NULL};
-    if (!tfr_topo_slurp(text, PROC_TEXT, root, "/proc/self/cgroup") ||
-        !find_group(text, controller, group, sizeof group) ||
+    if (!tfr_topo_slurp(text, PROC_TEXT, root, "/proc/self/cgroup") || !find_group(text, controller, group, sizeof group) ||
         !tfr_topo_slurp(text, PROC_TEXT, root, "/proc/self/mountinfo")) {
         return false;
     }
@@ -160,14 +158,12 @@ static void read_quota(const struct chain *chain, struct tfr_cgroup_limits *limi
         }
         quota = a;
         period = b;
-    } else if (!read_number(chain, "cpu.cfs_quota_us", &quota) ||
-               !read_number(chain, "cpu.cfs_period_us", &period)) {
+    } else if (!read_number(chain, "cpu.cfs_quota_us", &quota) || !read_number(chain, "cpu.cfs_period_us", &period)) {
         return;
     }
     if (quota > 0 && period > 0) {
         const double cores = (double)quota / (double)period;
-        limits->quota_cores =
-            limits->quota_cores > 0 && limits->quota_cores < cores ? limits->quota_cores : cores;
+        limits->quota_cores = limits->quota_cores > 0 && limits->quota_cores < cores ? limits->quota_cores : cores;
     }
 }
 
@@ -201,8 +197,7 @@ static void read_memory(const struct chain *chain, struct tfr_cgroup_limits *lim
     /* Version 1 writes "no limit" as a number near the largest. */
     const int64_t unlimited = (int64_t)1 << 60;
     int64_t limit = 0, used = 0;
-    if (!read_number(chain, chain->v2 ? "memory.max" : "memory.limit_in_bytes", &limit) || limit <= 0 ||
-        limit >= unlimited) {
+    if (!read_number(chain, chain->v2 ? "memory.max" : "memory.limit_in_bytes", &limit) || limit <= 0 || limit >= unlimited) {
         return;
     }
     if (limits->memory_bytes == 0 || limit < limits->memory_bytes) {
@@ -218,8 +213,7 @@ static void read_memory(const struct chain *chain, struct tfr_cgroup_limits *lim
     }
 }
 
-static void read_folder(const struct chain *chain, enum controller controller,
-                        struct tfr_cgroup_limits *limits) {
+static void read_folder(const struct chain *chain, enum controller controller, struct tfr_cgroup_limits *limits) {
     switch (controller) {
     case CPU:
         read_quota(chain, limits);

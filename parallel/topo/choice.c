@@ -18,8 +18,7 @@ struct limit {
 
 /* This rank's chunk of the cores: contiguous, sizes differ by at most one. More ranks than cores share round
  * robin. */
-static void take_chunk(const struct tfr_machine *machine, int rank, int n_ranks,
-                       struct tfr_thread_choice *choice) {
+static void take_chunk(const struct tfr_machine *machine, int rank, int n_ranks, struct tfr_thread_choice *choice) {
     const int n = machine->n_cores;
     if (n_ranks > n) {
         choice->first_core = n > 0 ? rank % n : 0;
@@ -52,11 +51,10 @@ static void say_cores(const struct tfr_machine *machine, int n_ranks, struct tfr
         why = "of the machine that is described";
     }
     if (n_ranks > 1) {
-        snprintf(choice->reason, sizeof choice->reason, "%d of the %d core%s %s, shared by %d ranks",
-                 choice->n_cores, machine->n_cores, tfr_plural(machine->n_cores), why, n_ranks);
+        snprintf(choice->reason, sizeof choice->reason, "%d of the %d core%s %s, shared by %d ranks", choice->n_cores,
+                 machine->n_cores, tfr_plural(machine->n_cores), why, n_ranks);
     } else {
-        snprintf(choice->reason, sizeof choice->reason, "%d core%s %s", choice->n_cores,
-                 tfr_plural(choice->n_cores), why);
+        snprintf(choice->reason, sizeof choice->reason, "%d core%s %s", choice->n_cores, tfr_plural(choice->n_cores), why);
     }
 }
 
@@ -83,8 +81,7 @@ static void choose_auto(const struct tfr_machine *machine, int n_ranks, struct t
 }
 
 /* OpenMP itself enforces its thread limit, so even a request cannot go beyond. */
-static enum tfr_status choose_asked(const struct tfr_machine *machine, int asked,
-                                    struct tfr_thread_choice *choice) {
+static enum tfr_status choose_asked(const struct tfr_machine *machine, int asked, struct tfr_thread_choice *choice) {
     const int most = choice->n_cores * MAX_THREADS_PER_CORE;
     const struct limit limits[] = {
         {most, "%.0f, four for each core of this rank", most},
@@ -107,21 +104,18 @@ static enum tfr_status choose_asked(const struct tfr_machine *machine, int asked
  * `-n 2` do unasked. Where the user asked for one core (srun -c 1, taskset, OMP_NUM_THREADS=1), that is what
  * he gets. */
 static bool is_pinched(const struct tfr_machine *machine) {
-    return machine->launcher_local_size > 0 && machine->n_affinity == 1 &&
-           machine->n_pus_online > machine->launcher_local_size && machine->omp_num_threads != 1 &&
-           machine->slurm_cpus_per_task != 1;
+    return machine->launcher_local_size > 0 && machine->n_affinity == 1 && machine->n_pus_online > machine->launcher_local_size &&
+           machine->omp_num_threads != 1 && machine->slurm_cpus_per_task != 1;
 }
 
 /* The first thing that a user would want to change. */
-static void warn(const struct tfr_machine *machine, int asked, int n_ranks,
-                 struct tfr_thread_choice *choice) {
+static void warn(const struct tfr_machine *machine, int asked, int n_ranks, struct tfr_thread_choice *choice) {
     char *text = choice->warning;
     const size_t size = sizeof choice->warning;
     const int quota = quota_threads(machine, n_ranks);
     if (asked > choice->n_cores) {
-        snprintf(text, size,
-                 "%d threads were requested, but this rank has %d core%s: threads will wait for each other",
-                 asked, choice->n_cores, tfr_plural(choice->n_cores));
+        snprintf(text, size, "%d threads were requested, but this rank has %d core%s: threads will wait for each other", asked,
+                 choice->n_cores, tfr_plural(choice->n_cores));
     } else if (asked > 0 && quota > 0 && asked > quota) {
         snprintf(text, size,
                  "%d threads were requested, but the cgroup CPU quota is %.3g cores for %d rank%s: all of "
@@ -132,16 +126,16 @@ static void warn(const struct tfr_machine *machine, int asked, int n_ranks,
                  "bound to a single core by the launcher; for more threads use "
                  "`mpirun --bind-to none` or `--map-by slot:PE=N`, or `srun -c N`");
     } else if (asked == 0 && machine->omp_num_threads > choice->n_cores) {
-        snprintf(text, size, "OMP_NUM_THREADS asks for %d threads, but this rank has %d core%s: %d used",
-                 machine->omp_num_threads, choice->n_cores, tfr_plural(choice->n_cores), choice->n_threads);
+        snprintf(text, size, "OMP_NUM_THREADS asks for %d threads, but this rank has %d core%s: %d used", machine->omp_num_threads,
+                 choice->n_cores, tfr_plural(choice->n_cores), choice->n_threads);
     } else if (n_ranks > machine->n_cores) {
-        snprintf(text, size, "%d ranks share %d core%s: correct, but slower than one rank per core", n_ranks,
-                 machine->n_cores, tfr_plural(machine->n_cores));
+        snprintf(text, size, "%d ranks share %d core%s: correct, but slower than one rank per core", n_ranks, machine->n_cores,
+                 tfr_plural(machine->n_cores));
     }
 }
 
-enum tfr_status tfr_machine_choose_threads(const struct tfr_machine *machine, int asked, int local_rank,
-                                           int n_local_ranks, struct tfr_thread_choice *choice) {
+enum tfr_status tfr_machine_choose_threads(const struct tfr_machine *machine, int asked, int local_rank, int n_local_ranks,
+                                           struct tfr_thread_choice *choice) {
     const int n_ranks = n_local_ranks > 1 ? n_local_ranks : 1;
     enum tfr_status status = TFR_OK;
     *choice = (struct tfr_thread_choice){0};
@@ -154,8 +148,7 @@ enum tfr_status tfr_machine_choose_threads(const struct tfr_machine *machine, in
     if (choice->n_threads < 1) {
         choice->n_threads = 1;
     }
-    const bool above_quota =
-        machine->quota_cores > 0 && (double)choice->n_threads * n_ranks > machine->quota_cores;
+    const bool above_quota = machine->quota_cores > 0 && (double)choice->n_threads * n_ranks > machine->quota_cores;
     choice->oversubscribed = n_ranks > machine->n_cores || choice->n_threads > choice->n_cores || above_quota;
     choice->openmp_binds = machine->openmp_binds && n_ranks == 1;
     warn(machine, asked, n_ranks, choice);

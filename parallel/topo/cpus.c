@@ -104,8 +104,8 @@ bool tfr_topo_number(int64_t *number, const char *root, const char *format, ...)
 void tfr_topo_online(const char *root, struct tfr_cpus *cpus) {
     char list[4096];
     *cpus = (struct tfr_cpus){0};
-    if (tfr_topo_slurp(list, sizeof list, root, "/sys/devices/system/cpu/online") &&
-        tfr_cpus_parse(cpus, list) && tfr_cpus_count(cpus) > 0) {
+    if (tfr_topo_slurp(list, sizeof list, root, "/sys/devices/system/cpu/online") && tfr_cpus_parse(cpus, list) &&
+        tfr_cpus_count(cpus) > 0) {
         return;
     }
     const long n = sysconf(_SC_NPROCESSORS_ONLN);

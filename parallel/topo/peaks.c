@@ -88,6 +88,5 @@ void tfr_topo_peaks(const char *root, struct tfr_machine *machine) {
     machine->flops_f32_per_core = hertz * tfr_isa_flops_per_cycle(machine->isa, TFR_DTYPE_F32);
     machine->flops_bf16_per_core = hertz * tfr_isa_flops_per_cycle(machine->isa, TFR_DTYPE_BF16);
     machine->bytes_per_core = hertz * BYTES_PER_CYCLE;
-    machine->bytes_total =
-        fmin(machine->bytes_per_core * machine->n_cores, BYTES_PER_SECOND_PACKAGE * machine->n_packages);
+    machine->bytes_total = fmin(machine->bytes_per_core * machine->n_cores, BYTES_PER_SECOND_PACKAGE * machine->n_packages);
 }

@@ -86,8 +86,8 @@ static int read_count(const char *variable) {
 
 /* Says which of affinity and CPU set is a limit. The system cuts every affinity to the CPU set, so an
  * affinity only counts as a limit of its own where it is narrower. */
-static void read_limits(const struct tfr_cpus *online, const struct tfr_cpus *affinity,
-                        const struct tfr_cpus *cpuset, struct tfr_machine *machine) {
+static void read_limits(const struct tfr_cpus *online, const struct tfr_cpus *affinity, const struct tfr_cpus *cpuset,
+                        struct tfr_machine *machine) {
     struct tfr_cpus outer = *online;
     if (tfr_cpus_count(cpuset) > 0) {
         outer = tfr_cpus_and(online, cpuset);
@@ -109,8 +109,7 @@ static enum tfr_status read_cores(const struct tfr_cpus *allowed, struct tfr_mac
 
 /* Ranks that the launcher put on this node, 0 without one: Open MPI, Hydra, a step of Slurm ("2(x3),1"). */
 static int read_local_size(void) {
-    static const char *const variables[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS",
-                                            "SLURM_STEP_TASKS_PER_NODE"};
+    static const char *const variables[] = {"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_TASKS_PER_NODE"};
     for (size_t i = 0; i < TFR_COUNT_OF(variables); i++) {
         const int n = read_count(variables[i]);
         if (n > 0) {
@@ -168,8 +167,7 @@ static enum tfr_status read_described(struct tfr_machine *machine) {
     return TFR_OK;
 }
 
-static enum tfr_status read_machine(struct tfr_machine **machine,
-                                    enum tfr_status (*read)(struct tfr_machine *machine)) {
+static enum tfr_status read_machine(struct tfr_machine **machine, enum tfr_status (*read)(struct tfr_machine *machine)) {
     *machine = tfr_alloc(1, sizeof **machine);
     if (*machine == NULL) {
         return TFR_RESOURCE;
@@ -210,9 +208,9 @@ uint64_t tfr_machine_core_key(const struct tfr_machine *machine) {
 }
 
 const char *tfr_isa_name(uint32_t isa) {
-#define ISA_NAME(NAME, bit, name)                                                                            \
-    if (isa & TFR_ISA_##NAME) {                                                                              \
-        return name;                                                                                         \
+#define ISA_NAME(NAME, bit, name)                                                                                                  \
+    if (isa & TFR_ISA_##NAME) {                                                                                                    \
+        return name;                                                                                                               \
     }
     TFR_ISA_LIST(ISA_NAME)
 #undef ISA_NAME

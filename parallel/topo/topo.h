@@ -18,10 +18,10 @@ struct tfr_core {
 
 struct tfr_machine {
     char cpu_name[128], host_name[128];
-    const char *source;     /* "hwloc 2.9.0" or "flat" */
-    struct tfr_core *cores; /* [n_cores] one entry per usable physical core, neighbours next to each other */
-    int n_cores;            /* usable: allowed by cpuset and affinity */
-    int n_pus_online;       /* whole machine */
+    const char *source;       /* "hwloc 2.9.0" or "flat" */
+    struct tfr_core *cores;   /* [n_cores] one entry per usable physical core, neighbours next to each other */
+    int n_cores;              /* usable: allowed by cpuset and affinity */
+    int n_pus_online;         /* whole machine */
     int n_affinity, n_cpuset; /* cores each limit alone allows; 0 = not limited */
     double quota_cores;       /* CPU-time quota in cores; 0 = none */
     /* From the environment, 0 = not set; the last is how many ranks a launcher put on this node. */
@@ -69,12 +69,12 @@ struct tfr_thread_choice {
     int first_core;      /* index into cores: where this rank's chunk begins */
     int n_cores;         /* cores in the chunk, at least 1 */
     bool oversubscribed; /* more threads than cores or quota on this node: no binding, waits sleep at once */
-    bool openmp_binds; /* the binding that the user asked of OpenMP stands: one rank alone has these cores */
+    bool openmp_binds;   /* the binding that the user asked of OpenMP stands: one rank alone has these cores */
     char reason[160];
     char warning[256]; /* a sentence for the user with the fix in it; "" if all is well */
 };
-enum tfr_status tfr_machine_choose_threads(const struct tfr_machine *machine, int asked, int local_rank,
-                                           int n_local_ranks, struct tfr_thread_choice *choice);
+enum tfr_status tfr_machine_choose_threads(const struct tfr_machine *machine, int asked, int local_rank, int n_local_ranks,
+                                           struct tfr_thread_choice *choice);
 
 /* pu of each thread for a binding ("compact": core after core, "scatter": spread over the chunk), or why
  * there is none: pus[n_threads]. None is bound when oversubscribed, and under a CPU quota below the cores:
@@ -83,8 +83,7 @@ enum tfr_status tfr_machine_choose_threads(const struct tfr_machine *machine, in
  * would share that place. */
 enum { TFR_PU_ANY = -1, TFR_PU_FREE = -2 };
 enum tfr_bind { TFR_BIND_COMPACT, TFR_BIND_SCATTER, TFR_BIND_NONE };
-void tfr_bind_plan(const struct tfr_machine *machine, const struct tfr_thread_choice *choice,
-                   enum tfr_bind bind, int *pus);
+void tfr_bind_plan(const struct tfr_machine *machine, const struct tfr_thread_choice *choice, enum tfr_bind bind, int *pus);
 /* Binds the calling thread (TFR_PU_FREE: to all places of OpenMP); failure is a warning, not an error. */
 bool tfr_bind_self(int pu);
 /* The calling thread's affinity, to be put back later: what it was before tfr_bind_self where that bound it,

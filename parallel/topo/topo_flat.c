@@ -44,8 +44,7 @@ static int merge_siblings(struct tfr_core *cores, int n) {
     int kept = 0;
     qsort(cores, (size_t)n, sizeof *cores, compare_cores);
     for (int i = 0; i < n; i++) {
-        const bool sibling = kept > 0 && cores[kept - 1].core == cores[i].core &&
-                             cores[kept - 1].package == cores[i].package &&
+        const bool sibling = kept > 0 && cores[kept - 1].core == cores[i].core && cores[kept - 1].package == cores[i].package &&
                              cores[kept - 1].numa == cores[i].numa;
         if (!sibling) {
             cores[kept++] = cores[i];
@@ -83,8 +82,7 @@ int tfr_topo_count_cores(const char *root, const struct tfr_cpus *cpus) {
 static void read_numa(const char *root, struct tfr_core *cores, int n) {
     char list[4096];
     struct tfr_cpus nodes = {0};
-    if (!tfr_topo_slurp(list, sizeof list, root, "/sys/devices/system/node/online") ||
-        !tfr_cpus_parse(&nodes, list)) {
+    if (!tfr_topo_slurp(list, sizeof list, root, "/sys/devices/system/node/online") || !tfr_cpus_parse(&nodes, list)) {
         return;
     }
     for (int node = 0; node < MAX_NUMA; node++) {
@@ -107,10 +105,8 @@ static void read_caches(const char *root, int cpu, struct tfr_machine *machine) 
         char type[32], size[32], *end;
         int64_t level = 0;
         if (!tfr_topo_number(&level, root, "/sys/devices/system/cpu/cpu%d/cache/index%d/level", cpu, index) ||
-            !tfr_topo_slurp(type, sizeof type, root, "/sys/devices/system/cpu/cpu%d/cache/index%d/type", cpu,
-                            index) ||
-            !tfr_topo_slurp(size, sizeof size, root, "/sys/devices/system/cpu/cpu%d/cache/index%d/size", cpu,
-                            index)) {
+            !tfr_topo_slurp(type, sizeof type, root, "/sys/devices/system/cpu/cpu%d/cache/index%d/type", cpu, index) ||
+            !tfr_topo_slurp(size, sizeof size, root, "/sys/devices/system/cpu/cpu%d/cache/index%d/size", cpu, index)) {
             continue;
         }
         int64_t bytes = strtoll(size, &end, 10);
@@ -136,8 +132,7 @@ static void count_domains(struct tfr_machine *machine) {
     machine->n_numa = n_numa > 0 ? n_numa : 1;
 }
 
-enum tfr_status tfr_topo_read_flat(const char *root, const struct tfr_cpus *allowed,
-                                   struct tfr_machine *machine) {
+enum tfr_status tfr_topo_read_flat(const char *root, const struct tfr_cpus *allowed, struct tfr_machine *machine) {
     int n = 0;
     machine->cores = read_cores(root, allowed, &n);
     if (machine->cores == NULL) {

@@ -39,8 +39,7 @@ static bool load(hwloc_topology_t *topology) {
         return false;
     }
     if (hwloc_topology_set_flags(*topology, flags_known()) != 0 ||
-        hwloc_topology_set_io_types_filter(*topology, HWLOC_TYPE_FILTER_KEEP_NONE) != 0 ||
-        hwloc_topology_load(*topology) != 0) {
+        hwloc_topology_set_io_types_filter(*topology, HWLOC_TYPE_FILTER_KEEP_NONE) != 0 || hwloc_topology_load(*topology) != 0) {
         hwloc_topology_destroy(*topology);
         return false;
     }
@@ -73,8 +72,7 @@ static int64_t cache_bytes(hwloc_topology_t topology, hwloc_obj_type_t type) {
     return cache != NULL ? (int64_t)cache->attr->cache.size : 0;
 }
 
-static bool read_cores(hwloc_topology_t topology, const struct tfr_cpus *allowed,
-                       struct tfr_machine *machine) {
+static bool read_cores(hwloc_topology_t topology, const struct tfr_cpus *allowed, struct tfr_machine *machine) {
     /* Some virtual machines show hardware threads without cores. */
     const bool has_cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0;
     const hwloc_obj_type_t type = has_cores ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
@@ -100,8 +98,7 @@ static bool read_cores(hwloc_topology_t topology, const struct tfr_cpus *allowed
     return machine->n_cores > 0;
 }
 
-static bool read_machine(hwloc_topology_t topology, const struct tfr_cpus *allowed,
-                         struct tfr_machine *machine) {
+static bool read_machine(hwloc_topology_t topology, const struct tfr_cpus *allowed, struct tfr_machine *machine) {
     if (!read_cores(topology, allowed, machine)) {
         tfr_free(machine->cores);
         machine->cores = NULL;
@@ -130,8 +127,7 @@ enum tfr_status tfr_topo_read_described(struct tfr_machine *machine) {
     struct tfr_cpus all;
     memset(&all, 0xff, sizeof all);
     if (!load(&topology)) {
-        return tfr_raise(TFR_RESOURCE, "%s=%s: hwloc reads no machine from it; mend or unset it", variable,
-                         getenv(variable));
+        return tfr_raise(TFR_RESOURCE, "%s=%s: hwloc reads no machine from it; mend or unset it", variable, getenv(variable));
     }
     const bool fine = !hwloc_topology_is_thissystem(topology) && read_machine(topology, &all, machine);
     if (fine) {
@@ -141,7 +137,6 @@ enum tfr_status tfr_topo_read_described(struct tfr_machine *machine) {
     }
     hwloc_topology_destroy(topology);
     return fine ? TFR_OK
-                : tfr_raise(TFR_RESOURCE,
-                            "%s=%s: hwloc finds no core of another machine there; mend or unset it", variable,
+                : tfr_raise(TFR_RESOURCE, "%s=%s: hwloc finds no core of another machine there; mend or unset it", variable,
                             getenv(variable));
 }

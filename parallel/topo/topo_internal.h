@@ -43,8 +43,7 @@ int tfr_topo_count_cores(const char *root, const struct tfr_cpus *cpus);
  * hwloc: false where it fails, was not built in, or is told by the environment to describe another machine.
  * flat: fails for lack of memory only. */
 bool tfr_topo_read_hwloc(const struct tfr_cpus *allowed, struct tfr_machine *machine);
-enum tfr_status tfr_topo_read_flat(const char *root, const struct tfr_cpus *allowed,
-                                   struct tfr_machine *machine);
+enum tfr_status tfr_topo_read_flat(const char *root, const struct tfr_cpus *allowed, struct tfr_machine *machine);
 
 /* Name of the variable that makes hwloc describe another machine, NULL if there is none; and that machine:
  * also n_pus_online and the memory. Fails where hwloc was not built in or does not understand it. */

@@ -20,8 +20,8 @@ struct query {
     const float *q, *k, *v; /* k: panels [S/16][D][16], v: rows [S][D] of this head */
     const int8_t *k8, *v8;  /* int8 caches: these, with a scale for each key, instead of k and v */
     const float *k_scale, *v_scale;
-    const float *mask;      /* [n_keys] or NULL */
-    float *weights;         /* [n_keys] or NULL */
+    const float *mask; /* [n_keys] or NULL */
+    float *weights;    /* [n_keys] or NULL */
     int64_t head_dim, n_keys, n_visible;
     float scale, factor; /* of the scores, of the probabilities */
     double *sum;         /* [head_dim] scratch */
@@ -140,8 +140,8 @@ static void point_to_head(struct query *query, const struct tfr_kv *kv, int64_t 
 }
 
 /* Row t of one head of one sequence. */
-static void attend(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                   const struct tfr_problem *problem, const struct tfr_batch_seq *seq, int64_t h, int64_t t) {
+static void attend(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem,
+                   const struct tfr_batch_seq *seq, int64_t h, int64_t t) {
     const struct tfr_attrs *attrs = &problem->attrs;
     const struct tfr_attention_extra *extra = attrs->cross ? &seq->cross : &seq->self;
     const struct tfr_kv *kv = tfr_seq_kv(args->batch, seq, attrs, attrs->cross);

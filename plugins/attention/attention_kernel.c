@@ -34,7 +34,7 @@ enum { KEYS = TFR_ATTENTION_KEYS, MAX_VECTORS = 8, MAX_ROWS = TFR_ATTENTION_ROWS
 
 /* A few query rows of one head, and what is known of them so far. */
 struct tile {
-    const float *k, *v;   /* of this head: panels [S/16][D][16], rows [S][D] */
+    const float *k, *v;    /* of this head: panels [S/16][D][16], rows [S][D] */
     const int8_t *k8, *v8; /* int8 cache: these instead, with a scale for each key */
     const float *k_scale, *v_scale;
     int64_t head_dim, pitch;
@@ -60,8 +60,8 @@ V_INLINE vf load_value(const struct tile *tile, int64_t at, vf scale, int lanes,
 
 /* Scores of `rows` queries against `panels` panels of 16 keys, from key `first` on. `rows`, `panels` and
  * `is_int8` are constants where this is inlined. */
-V_INLINE void score_panels(const struct tile *tile, int64_t first, float *score, const int rows,
-                           const int panels, const int is_int8) {
+V_INLINE void score_panels(const struct tile *tile, int64_t first, float *score, const int rows, const int panels,
+                           const int is_int8) {
     const int64_t head_dim = tile->head_dim, panel_size = head_dim * TFR_KV_PANEL, k = first * head_dim;
     const float *q = tile->q;
     vf key_scale[MAX_VECTORS];
@@ -95,8 +95,7 @@ V_INLINE void score_panels(const struct tile *tile, int64_t first, float *score,
     }
 }
 
-V_INLINE void score_block(const struct tile *tile, int64_t start, int64_t n_panels, const int rows,
-                          const int is_int8) {
+V_INLINE void score_block(const struct tile *tile, int64_t start, int64_t n_panels, const int rows, const int is_int8) {
     const int side_by_side = rows == 1 ? ONE_PANELS : TILE_PANELS;
     int64_t p = 0;
     for (; p + side_by_side <= n_panels; p += side_by_side) {
@@ -144,9 +143,8 @@ V_INLINE void softmax_row(struct tile *tile, int r, int64_t visible) {
 
 /* acc = acc * rescale + sum over keys [j, end) of the block at `start` of p v, for `vectors` vectors of columns from c; `lanes` of
  * the last vector lie inside the row. `with_rescale` 0: this block has rescaled the row already. */
-V_INLINE void value_columns(const struct tile *tile, int r0, int64_t start, int64_t j, int64_t end, int64_t c,
-                            int lanes, const int rows, const int vectors, const int with_rescale,
-                            const int is_int8) {
+V_INLINE void value_columns(const struct tile *tile, int r0, int64_t start, int64_t j, int64_t end, int64_t c, int lanes,
+                            const int rows, const int vectors, const int with_rescale, const int is_int8) {
     const float *score = tile->score + r0 * KEYS;
     float *acc = tile->acc + r0 * tile->pitch + c;
     vf sum[MAX_ROWS][MAX_VECTORS];
@@ -178,8 +176,8 @@ V_INLINE void value_columns(const struct tile *tile, int r0, int64_t start, int6
 }
 
 /* Rows [r0, r0 + rows) take keys [j, end) of the block at `start`. */
-V_INLINE void value_rows(const struct tile *tile, int r0, int64_t start, int64_t j, int64_t end,
-                         const int rows, const int with_rescale, const int is_int8) {
+V_INLINE void value_rows(const struct tile *tile, int r0, int64_t start, int64_t j, int64_t end, const int rows,
+                         const int with_rescale, const int is_int8) {
     const int vectors = rows == 1 ? ONE_COLUMNS : TILE_COLUMNS;
     int64_t c = 0;
     for (; c + vectors * VW <= tile->head_dim; c += vectors * VW) {
@@ -229,8 +227,8 @@ V_INLINE void attend_block(struct tile *tile, int64_t start, const int rows, con
     }
 }
 
-V_INLINE void attend(struct tile *tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch,
-                     const int rows, const int is_int8) {
+V_INLINE void attend(struct tile *tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch, const int rows,
+                     const int is_int8) {
     const int64_t head_dim = tile->head_dim;
     for (int r = 0; r < rows; r++) {
         for (int64_t d = 0; d < head_dim; d++) {
@@ -297,9 +295,8 @@ static bool sees_growing(const struct tfr_batch_seq *seq, const struct tfr_probl
 }
 
 /* Rows [t, end) of one head of one sequence: whole tiles, then row by row. */
-static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                        const struct tfr_problem *problem, const struct tfr_batch_seq *seq, int64_t h,
-                        int64_t t, int64_t end) {
+static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem,
+                        const struct tfr_batch_seq *seq, int64_t h, int64_t t, int64_t end) {
     const int64_t head_dim = problem->attrs.head_dim, width = problem->attrs.n_heads * head_dim;
     const int64_t pitch = problem->arg[0].dim[1]; /* q alone or qkv */
     const bool is_cross = problem->attrs.cross != 0;

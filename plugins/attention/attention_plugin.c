@@ -8,11 +8,11 @@
 
 /* What the fused kernel has no place for, in words; NULL: nothing. */
 static const char *missing_feature(const struct tfr_attrs *attrs) {
-    return attrs->wants_weights                        ? "never holds the attention weights that are asked for"
-           : attrs->has_mask                           ? "takes no additive mask (4-D attention mask, per-query encoder mask)"
-           : attrs->has_head_mask                      ? "takes no head mask"
-           : attrs->attention == TFR_ATTENTION_EAGER   ? "is fused, and eager attention was asked for"
-                                                       : NULL;
+    return attrs->wants_weights                      ? "never holds the attention weights that are asked for"
+           : attrs->has_mask                         ? "takes no additive mask (4-D attention mask, per-query encoder mask)"
+           : attrs->has_head_mask                    ? "takes no head mask"
+           : attrs->attention == TFR_ATTENTION_EAGER ? "is fused, and eager attention was asked for"
+                                                     : NULL;
 }
 
 static bool supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size) {
@@ -24,8 +24,8 @@ static bool supports(const struct tfr_kernel *self, const struct tfr_problem *pr
     if (problem->attrs.head_dim >= 1 && problem->attrs.n_heads >= 1) {
         return kv_dtype_served(self, problem, reason, reason_size);
     }
-    snprintf(reason, reason_size, "needs n_heads and head_dim of at least 1, has %d and %d",
-             problem->attrs.n_heads, problem->attrs.head_dim);
+    snprintf(reason, reason_size, "needs n_heads and head_dim of at least 1, has %d and %d", problem->attrs.n_heads,
+             problem->attrs.head_dim);
     return false;
 }
 

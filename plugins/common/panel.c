@@ -86,13 +86,13 @@ INLINE f32x16 load_some(const struct job *job, int64_t row, int64_t column, int6
 
 /* row[i] lane j <-> row[j] lane i, by halves of 8, 4, 2, 1. */
 INLINE void transpose(u32x16 row[LANES]) {
-#define EXCHANGE(step, low, high)                                                                            \
-    for (int i = 0; i < LANES; i++) {                                                                        \
-        if ((i & (step)) == 0) {                                                                             \
-            const u32x16 a = row[i], b = row[i + (step)];                                                    \
-            row[i] = __builtin_shufflevector(a, b, low);                                                     \
-            row[i + (step)] = __builtin_shufflevector(a, b, high);                                           \
-        }                                                                                                    \
+#define EXCHANGE(step, low, high)                                                                                                  \
+    for (int i = 0; i < LANES; i++) {                                                                                              \
+        if ((i & (step)) == 0) {                                                                                                   \
+            const u32x16 a = row[i], b = row[i + (step)];                                                                          \
+            row[i] = __builtin_shufflevector(a, b, low);                                                                           \
+            row[i + (step)] = __builtin_shufflevector(a, b, high);                                                                 \
+        }                                                                                                                          \
     }
 #define LIST(...)                       __VA_ARGS__
 #define EXCHANGE_LISTS(step, low, high) EXCHANGE(step, LIST low, LIST high)
@@ -198,20 +198,19 @@ INLINE void round_any(uint16_t *to, const float *from, int64_t n) {
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#define TFR_PANEL_VARIANT(name, isa)                                                                         \
-    __attribute__((target(isa))) static void pack_##name(const struct job *job, bool transposed) {           \
-        pack_any(job, transposed);                                                                           \
-    }                                                                                                        \
-    __attribute__((target(isa))) static void round_##name(uint16_t *to, const float *from, int64_t n) {      \
-        round_any(to, from, n);                                                                              \
+#define TFR_PANEL_VARIANT(name, isa)                                                                                               \
+    __attribute__((target(isa))) static void pack_##name(const struct job *job, bool transposed) {                                 \
+        pack_any(job, transposed);                                                                                                 \
+    }                                                                                                                              \
+    __attribute__((target(isa))) static void round_##name(uint16_t *to, const float *from, int64_t n) {                            \
+        round_any(to, from, n);                                                                                                    \
     }
 TFR_PANEL_VARIANT(avx2, "avx2")
 TFR_PANEL_VARIANT(avx512, "avx512f,avx512bw,avx512vl,avx512dq")
 #undef TFR_PANEL_VARIANT
 #endif
 
-void tfr_panel_pack(int dtype, const struct tfr_tensor *weight, bool transposed, void *packed, int tid,
-                    int nth) {
+void tfr_panel_pack(int dtype, const struct tfr_tensor *weight, bool transposed, void *packed, int tid, int nth) {
     struct job job = {
         .from = weight->data,
         .from_dtype = weight->dtype,
@@ -223,8 +222,7 @@ void tfr_panel_pack(int dtype, const struct tfr_tensor *weight, bool transposed,
     };
     split_evenly(panel_count(job.n), tid, nth, &job.panel_begin, &job.panel_end);
 #if defined(__x86_64__) && defined(__GNUC__)
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl")) {
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
         pack_avx512(&job, transposed);
         return;
     }
@@ -238,8 +236,7 @@ void tfr_panel_pack(int dtype, const struct tfr_tensor *weight, bool transposed,
 
 void tfr_panel_round(uint16_t *to, const float *from, int64_t n) {
 #if defined(__x86_64__) && defined(__GNUC__)
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl")) {
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
         round_avx512(to, from, n);
         return;
     }

@@ -49,8 +49,7 @@ static inline int32_t panel_default_k_block(int64_t k) {
 /* Packs the part of thread tid of nth: whole panels, split evenly. `weight` is [K,N], or [N,K] when
  * transposed; F32, BF16, F16 or F64; maybe unaligned; rows stride[0] elements apart, elements of a row dense.
  */
-void tfr_panel_pack(int dtype, const struct tfr_tensor *weight, bool transposed, void *packed, int tid,
-                    int nth);
+void tfr_panel_pack(int dtype, const struct tfr_tensor *weight, bool transposed, void *packed, int tid, int nth);
 
 /* n floats rounded to bf16, nearest even. */
 void tfr_panel_round(uint16_t *to, const float *from, int64_t n);

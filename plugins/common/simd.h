@@ -275,8 +275,7 @@ V_INLINE vf v_sqrt(vf a) {
 }
 V_INLINE vf v_fma(vf a, vf b, vf c) {
 #if V_HAS_FMA
-    return (vf){fmaf(a[0], b[0], c[0]), fmaf(a[1], b[1], c[1]), fmaf(a[2], b[2], c[2]),
-                fmaf(a[3], b[3], c[3])};
+    return (vf){fmaf(a[0], b[0], c[0]), fmaf(a[1], b[1], c[1]), fmaf(a[2], b[2], c[2]), fmaf(a[3], b[3], c[3])};
 #else
     return a * b + c;
 #endif
@@ -305,8 +304,8 @@ V_INLINE vf v_copysign(vf size, vf sign) {
 V_INLINE vf v_load_bf16(const uint16_t *p) {
     uint16_t h[VW];
     memcpy(h, p, sizeof h);
-    const vm bits = {(int32_t)((uint32_t)h[0] << 16), (int32_t)((uint32_t)h[1] << 16),
-                     (int32_t)((uint32_t)h[2] << 16), (int32_t)((uint32_t)h[3] << 16)};
+    const vm bits = {(int32_t)((uint32_t)h[0] << 16), (int32_t)((uint32_t)h[1] << 16), (int32_t)((uint32_t)h[2] << 16),
+                     (int32_t)((uint32_t)h[3] << 16)};
     return (vf)bits;
 }
 V_INLINE vf v_load_i8(const int8_t *p) {

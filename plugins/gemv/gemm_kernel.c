@@ -14,8 +14,7 @@
 /* Rows of an item: as many as the thread's buffer holds, fewer where threads would idle. A multiple of
  * TILE_ROWS. */
 static int64_t chunk_rows(int64_t rows, int64_t panels, int nth) {
-    const int64_t wanted =
-        (4 * (int64_t)nth + panels - 1) / panels; /* chunks that give four items a thread */
+    const int64_t wanted = (4 * (int64_t)nth + panels - 1) / panels; /* chunks that give four items a thread */
     const int64_t share = (rows + wanted - 1) / wanted;
     const int64_t whole = (share + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     return whole < TFR_GEMM_CHUNK_ROWS ? whole : TFR_GEMM_CHUNK_ROWS;

@@ -84,8 +84,7 @@ static struct tfr_order order_of(const struct tfr_problem *problem, int kind) {
 
 /* x rounded to bf16. */
 static size_t rounded_bytes(const struct tfr_problem *problem) {
-    return (size_t)problem->rows_max * (size_t)panel_padded_k(TFR_DTYPE_BF16, k_of(problem)) *
-           sizeof(uint16_t);
+    return (size_t)problem->rows_max * (size_t)panel_padded_k(TFR_DTYPE_BF16, k_of(problem)) * sizeof(uint16_t);
 }
 
 /* gemv rounds x in every thread, gemm once for all; gemm keeps the sums of a chunk of rows. */

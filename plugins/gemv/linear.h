@@ -48,8 +48,7 @@ V_INLINE void linear_round_row(const struct linear *l, int64_t row, uint16_t *to
 }
 
 /* y[row0 + r][columns of the panel] from sum[r][64]. The residual may be y itself. */
-V_INLINE void linear_finish(const struct linear *l, int64_t panel, int64_t row0, int64_t rows,
-                            const float *sum) {
+V_INLINE void linear_finish(const struct linear *l, int64_t panel, int64_t row0, int64_t rows, const float *sum) {
     const int64_t column0 = panel * TFR_PANEL_COLS;
     const int64_t columns = l->n - column0 < TFR_PANEL_COLS ? l->n - column0 : TFR_PANEL_COLS;
     for (int64_t r = 0; r < rows; r++) {
@@ -58,13 +57,11 @@ V_INLINE void linear_finish(const struct linear *l, int64_t panel, int64_t row0,
             const int n = columns - c < VW ? (int)(columns - c) : VW;
             vf value = v_load(sum + r * TFR_PANEL_COLS + c);
             if (l->bias != NULL) {
-                value = v_add(value,
-                              n == VW ? v_load(l->bias + column0 + c) : v_load_n(l->bias + column0 + c, n));
+                value = v_add(value, n == VW ? v_load(l->bias + column0 + c) : v_load_n(l->bias + column0 + c, n));
             }
             value = act_apply_vec(value, l->activation);
             if (l->residual != NULL) {
-                value =
-                    v_add(value, n == VW ? v_load(l->residual + at + c) : v_load_n(l->residual + at + c, n));
+                value = v_add(value, n == VW ? v_load(l->residual + at + c) : v_load_n(l->residual + at + c, n));
             }
             if (n == VW) {
                 v_store(l->y + at + c, value);
@@ -77,8 +74,7 @@ V_INLINE void linear_finish(const struct linear *l, int64_t panel, int64_t row0,
 
 /* Adds one block along K for rows [0, rows) of `tile`, in groups that fit the registers; groups differ by at
  * most one row. */
-V_INLINE void linear_block(const int kind, const struct linear *l, struct tile tile, int64_t rows,
-                           int64_t ahead) {
+V_INLINE void linear_block(const int kind, const struct linear *l, struct tile tile, int64_t rows, int64_t ahead) {
     const int64_t groups = (rows + TILE_ROWS - 1) / TILE_ROWS;
     const size_t x_bytes = kind == TILE_DP ? sizeof(uint16_t) : sizeof(float);
     const char *x = tile.x;
@@ -93,8 +89,8 @@ V_INLINE void linear_block(const int kind, const struct linear *l, struct tile t
 }
 
 /* All of K for one panel: the rows at `x` into sum[rows][64]. */
-V_INLINE void linear_panel(const int kind, const struct linear *l, int64_t panel, const void *x,
-                           int64_t x_stride, int64_t rows, int64_t ahead, float *sum) {
+V_INLINE void linear_panel(const int kind, const struct linear *l, int64_t panel, const void *x, int64_t x_stride, int64_t rows,
+                           int64_t ahead, float *sum) {
     for (int64_t k = 0; k < l->k; k += l->k_block) {
         const struct tile tile = {
             .x = x,

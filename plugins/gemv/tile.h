@@ -26,8 +26,8 @@ struct tile {
     int64_t x_stride;       /* elements between rows of x */
     const void *panel;      /* k = 0, column 0 of the panel */
     int64_t k_begin, k_end; /* even begin for TILE_DP */
-    int64_t ahead; /* bytes to prefetch ahead of the weights; 0: the lines just read, which costs nothing */
-    float *sum;    /* [rows][64], taken over or, with `add`, added to */
+    int64_t ahead;          /* bytes to prefetch ahead of the weights; 0: the lines just read, which costs nothing */
+    float *sum;             /* [rows][64], taken over or, with `add`, added to */
     bool add;
 };
 
@@ -47,8 +47,7 @@ V_INLINE void tile_prefetch(const void *at, int64_t ahead, const bool is_first) 
 }
 
 /* sum[r][.] += x[r][k] w[k][.], w in registers. */
-V_INLINE void tile_step(const int rows, const int vectors, vf sum[][64 / VW], const float *x, int64_t stride,
-                        const vf *w) {
+V_INLINE void tile_step(const int rows, const int vectors, vf sum[][64 / VW], const float *x, int64_t stride, const vf *w) {
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
         const vf factor = v_set1(x[r * stride]);
@@ -59,8 +58,8 @@ V_INLINE void tile_step(const int rows, const int vectors, vf sum[][64 / VW], co
     }
 }
 
-V_INLINE void tile_run_f32(const int rows, const int vectors, const struct tile *t, int column,
-                           const bool is_first, vf sum[][64 / VW]) {
+V_INLINE void tile_run_f32(const int rows, const int vectors, const struct tile *t, int column, const bool is_first,
+                           vf sum[][64 / VW]) {
     const float *x = t->x, *w = (const float *)t->panel + column;
     for (int64_t k = t->k_begin; k < t->k_end; k++) {
         vf weights[64 / VW];
@@ -74,8 +73,8 @@ V_INLINE void tile_run_f32(const int rows, const int vectors, const struct tile 
 }
 
 /* One k of the pair in `words`: the lower or the upper half of each lane. */
-V_INLINE void tile_half(const int rows, const int vectors, const struct tile *t, const uint32_t *words,
-                        int64_t k, const bool upper, vf sum[][64 / VW]) {
+V_INLINE void tile_half(const int rows, const int vectors, const struct tile *t, const uint32_t *words, int64_t k, const bool upper,
+                        vf sum[][64 / VW]) {
     vf weights[64 / VW];
 #pragma GCC unroll 16
     for (int v = 0; v < vectors; v++) {
@@ -85,8 +84,8 @@ V_INLINE void tile_half(const int rows, const int vectors, const struct tile *t,
     tile_step(rows, vectors, sum, (const float *)t->x + k, t->x_stride, weights);
 }
 
-V_INLINE void tile_run_bf16(const int rows, const int vectors, const struct tile *t, int column,
-                            const bool is_first, vf sum[][64 / VW]) {
+V_INLINE void tile_run_bf16(const int rows, const int vectors, const struct tile *t, int column, const bool is_first,
+                            vf sum[][64 / VW]) {
     const uint32_t *words = (const uint32_t *)t->panel + column;
     int64_t k = t->k_begin;
     if (k & 1) {
@@ -104,8 +103,8 @@ V_INLINE void tile_run_bf16(const int rows, const int vectors, const struct tile
 }
 
 #if defined(__AVX512BF16__)
-V_INLINE void tile_run_dp(const int rows, const int vectors, const struct tile *t, int column,
-                          const bool is_first, vf sum[][64 / VW]) {
+V_INLINE void tile_run_dp(const int rows, const int vectors, const struct tile *t, int column, const bool is_first,
+                          vf sum[][64 / VW]) {
     const uint16_t *x = t->x;
     const uint32_t *words = (const uint32_t *)t->panel + column;
     for (int64_t k = t->k_begin; k < t->k_end; k += 2) {
@@ -130,8 +129,7 @@ V_INLINE void tile_run_dp(const int rows, const int vectors, const struct tile *
 #endif
 
 /* `vectors` vectors of columns from `column` on. */
-V_INLINE void tile_strip(const int kind, const int rows, const int vectors, const struct tile *t, int column,
-                         const bool is_first) {
+V_INLINE void tile_strip(const int kind, const int rows, const int vectors, const struct tile *t, int column, const bool is_first) {
     vf sum[TILE_ROWS][64 / VW];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {

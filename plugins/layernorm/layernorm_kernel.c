@@ -66,8 +66,8 @@ static float row_variance(const float *x, int64_t width, float mean_value) {
     return fold(part) / (float)width;
 }
 
-static void scale_row(const float *x, const float *weight, const float *bias, float *y, int64_t width,
-                      float mean_value, float factor_value) {
+static void scale_row(const float *x, const float *weight, const float *bias, float *y, int64_t width, float mean_value,
+                      float factor_value) {
     const vf mean = v_set1(mean_value), factor = v_set1(factor_value);
     int64_t c = 0;
     for (; c + VW <= width; c += VW) {

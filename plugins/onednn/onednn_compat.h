@@ -21,8 +21,8 @@ struct compat_desc {
 
 #if DNNL_VERSION_MAJOR >= 3
 
-static inline bool compat_desc_make(struct compat_desc *desc, int64_t rows, int64_t columns,
-                                    dnnl_data_type_t type, dnnl_format_tag_t tag) {
+static inline bool compat_desc_make(struct compat_desc *desc, int64_t rows, int64_t columns, dnnl_data_type_t type,
+                                    dnnl_format_tag_t tag) {
     const dnnl_dims_t dims = {rows, columns};
     desc->handle = NULL;
     return dnnl_memory_desc_create_with_tag(&desc->handle, 2, dims, type, tag) == dnnl_success;
@@ -36,12 +36,10 @@ static inline void compat_desc_free(struct compat_desc *desc) {
 }
 
 /* y = x w (+ bias), with attr's post-ops. `bias` may be NULL. */
-static inline bool compat_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
-                                 const struct compat_desc *x, const struct compat_desc *w,
-                                 const struct compat_desc *bias, const struct compat_desc *y,
+static inline bool compat_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const struct compat_desc *x,
+                                 const struct compat_desc *w, const struct compat_desc *bias, const struct compat_desc *y,
                                  const_dnnl_primitive_attr_t attr) {
-    return dnnl_matmul_primitive_desc_create(out, engine, x->handle, w->handle,
-                                             bias != NULL ? bias->handle : NULL, y->handle,
+    return dnnl_matmul_primitive_desc_create(out, engine, x->handle, w->handle, bias != NULL ? bias->handle : NULL, y->handle,
                                              attr) == dnnl_success;
 }
 
@@ -60,8 +58,8 @@ static inline bool compat_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t ki
 
 #else
 
-static inline bool compat_desc_make(struct compat_desc *desc, int64_t rows, int64_t columns,
-                                    dnnl_data_type_t type, dnnl_format_tag_t tag) {
+static inline bool compat_desc_make(struct compat_desc *desc, int64_t rows, int64_t columns, dnnl_data_type_t type,
+                                    dnnl_format_tag_t tag) {
     const dnnl_dims_t dims = {rows, columns};
     return dnnl_memory_desc_init_by_tag(&desc->handle, 2, dims, type, tag) == dnnl_success;
 }
@@ -71,9 +69,8 @@ static inline void compat_desc_free(struct compat_desc *desc) {
 }
 
 /* y = x w (+ bias), with attr's post-ops. `bias` may be NULL. */
-static inline bool compat_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
-                                 const struct compat_desc *x, const struct compat_desc *w,
-                                 const struct compat_desc *bias, const struct compat_desc *y,
+static inline bool compat_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const struct compat_desc *x,
+                                 const struct compat_desc *w, const struct compat_desc *bias, const struct compat_desc *y,
                                  const_dnnl_primitive_attr_t attr) {
     dnnl_matmul_desc_t op;
     const dnnl_memory_desc_t *bias_handle = bias != NULL ? &bias->handle : NULL;
@@ -99,10 +96,9 @@ static inline bool compat_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t ki
 #endif
 
 /* Memory for the user's scratchpad of `desc`; its descriptor is borrowed from there in both versions. */
-static inline bool compat_scratch_memory(dnnl_memory_t *out, dnnl_engine_t engine,
-                                         const_dnnl_primitive_desc_t desc) {
-    return dnnl_memory_create(out, dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0), engine,
-                              DNNL_MEMORY_NONE) == dnnl_success;
+static inline bool compat_scratch_memory(dnnl_memory_t *out, dnnl_engine_t engine, const_dnnl_primitive_desc_t desc) {
+    return dnnl_memory_create(out, dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0), engine, DNNL_MEMORY_NONE) ==
+           dnnl_success;
 }
 
 static inline size_t compat_scratch_bytes(const_dnnl_primitive_desc_t desc) {
@@ -111,9 +107,7 @@ static inline size_t compat_scratch_bytes(const_dnnl_primitive_desc_t desc) {
 
 static inline const char *compat_implementation(const_dnnl_primitive_desc_t desc) {
     const char *text = NULL;
-    return dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &text) == dnnl_success && text != NULL
-               ? text
-               : "unknown";
+    return dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &text) == dnnl_success && text != NULL ? text : "unknown";
 }
 
 /* Holds the library to the instruction sets of `isa` (enum tfr_isa). Has effect once, before anything else is

@@ -95,8 +95,7 @@ static bool keeps_order(const struct tfr_problem *problem, const struct onednn_f
     const struct tfr_order *asked = &problem->order;
     const int64_t k = family->key.k;
     if (problem->deterministic && own.kind == TFR_ORDER_OWN && !is_amx_in_one_block(&family->key)) {
-        return refuse(reason, size,
-                      "this oneDNN adds in an unknown order: bits might depend on rows or threads");
+        return refuse(reason, size, "this oneDNN adds in an unknown order: bits might depend on rows or threads");
     }
     if (asked->kind == TFR_ORDER_ANY) {
         return true;
@@ -169,8 +168,7 @@ static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *
 }
 
 /* Dense [K,N] in the packed dtype, rows split over the threads. */
-static void pack_plain(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed,
-                       int tid, int nth) {
+static void pack_plain(const struct tfr_problem *problem, const struct tfr_tensor *weight, void *packed, int tid, int nth) {
     const int64_t k_count = problem->arg[0].dim[1], n_count = problem->arg[4].dim[1];
     const bool transposed = problem->attrs.transposed != 0;
     const int64_t stride = weight->stride[0] > 0 ? weight->stride[0] : weight->dim[1];
@@ -178,8 +176,7 @@ static void pack_plain(const struct tfr_problem *problem, const struct tfr_tenso
     split_evenly(k_count, tid, nth, &k, &k_end);
     for (; k < k_end; k++) {
         for (int64_t n = 0; n < n_count; n++) {
-            const float value =
-                load_as_f32(weight->data, weight->dtype, transposed ? n * stride + k : k * stride + n);
+            const float value = load_as_f32(weight->data, weight->dtype, transposed ? n * stride + k : k * stride + n);
             if (problem->arg[1].dtype == TFR_DTYPE_BF16) {
                 ((uint16_t *)packed)[k * n_count + n] = bf16_from_f32(value);
             } else {
@@ -231,12 +228,11 @@ static void release(const struct tfr_kernel *self, void *state) {
 
 static bool make_memory(struct state *s) {
     const struct onednn_family *family = s->family;
-    bool is_made = compat_memory(&s->weight, onednn_engine(), &family->weight) &&
-                   compat_memory(&s->bias, onednn_engine(), &family->bias);
+    bool is_made =
+        compat_memory(&s->weight, onednn_engine(), &family->weight) && compat_memory(&s->bias, onednn_engine(), &family->bias);
     for (int i = 0; i < family->n_buckets && is_made; i++) {
         const struct onednn_bucket *bucket = &family->bucket[i];
-        is_made = compat_memory(&s->x[i], onednn_engine(), &bucket->x) &&
-                  compat_memory(&s->y[i], onednn_engine(), &bucket->y) &&
+        is_made = compat_memory(&s->x[i], onednn_engine(), &bucket->x) && compat_memory(&s->y[i], onednn_engine(), &bucket->y) &&
                   compat_scratch_memory(&s->scratch[i], onednn_engine(), bucket->desc);
     }
     return is_made;

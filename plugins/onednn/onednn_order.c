@@ -24,7 +24,7 @@ struct probe {
     float *x, *w; /* [PROBE_ROWS][k], [k][PROBE_COLUMNS]; bf16 values when dtype is bf16 */
     uint16_t *x_rounded;
     void *packed, *scratch;
-    float *y; /* [PROBE_ROWS][PROBE_COLUMNS] */
+    float *y;          /* [PROBE_ROWS][PROBE_COLUMNS] */
     bool lacks_memory; /* the answer would be wrong, not OWN */
 };
 
@@ -43,8 +43,7 @@ static float next_random(uint32_t *seed) {
     return (float)(int32_t)(*seed >> 8) / 8388608.0f - 1.0f;
 }
 
-static float one_block_fma(const struct probe *p, const float *x, const float *w, int64_t k_begin,
-                           int64_t k_end) {
+static float one_block_fma(const struct probe *p, const float *x, const float *w, int64_t k_begin, int64_t k_end) {
     float sum = 0.0f;
     (void)p;
     for (int64_t k = k_begin; k < k_end; k++) {
@@ -54,8 +53,7 @@ static float one_block_fma(const struct probe *p, const float *x, const float *w
 }
 
 /* As the instruction vdpbf16ps: products of bf16 are exact in f32, the upper one of a pair is added first. */
-static float one_block_dp(const struct probe *p, const float *x, const float *w, int64_t k_begin,
-                          int64_t k_end) {
+static float one_block_dp(const struct probe *p, const float *x, const float *w, int64_t k_begin, int64_t k_end) {
     float sum = 0.0f;
     for (int64_t k = k_begin; k < k_end; k += 2) {
         if (k + 1 < p->k) {
@@ -71,15 +69,13 @@ static float expected(const struct probe *p, int kind, int64_t k_block, int row,
     float total = 0.0f;
     for (int64_t k = 0; k < p->k; k += k_block) {
         const int64_t end = p->k - k < k_block ? p->k : k + k_block;
-        const float sum =
-            kind == TFR_ORDER_DP_BF16 ? one_block_dp(p, x, w, k, end) : one_block_fma(p, x, w, k, end);
+        const float sum = kind == TFR_ORDER_DP_BF16 ? one_block_dp(p, x, w, k, end) : one_block_fma(p, x, w, k, end);
         total = k == 0 ? sum : total + sum;
     }
     return total;
 }
 
-static bool is_order(const struct probe *p, int kind, int64_t k_block, int rows, int row_step,
-                     int column_step) {
+static bool is_order(const struct probe *p, int kind, int64_t k_block, int rows, int row_step, int column_step) {
     for (int row = 0; row < rows; row += row_step) {
         for (int column = 0; column < PROBE_COLUMNS; column += column_step) {
             const float want = expected(p, kind, k_block, row, column);
@@ -94,21 +90,16 @@ static bool is_order(const struct probe *p, int kind, int64_t k_block, int rows,
 static bool execute(struct onednn_family *family, const struct probe *p) {
     struct onednn_bucket *bucket = &family->bucket[family->n_buckets - 1];
     dnnl_memory_t memory[4] = {NULL};
-    void *data[4] = {p->dtype == TFR_DTYPE_BF16 ? (void *)p->x_rounded : (void *)p->x, p->packed, p->y,
-                     p->scratch};
-    bool is_done = compat_memory(&memory[0], onednn_engine(), &bucket->x) &&
-                   compat_memory(&memory[1], onednn_engine(), &family->weight) &&
-                   compat_memory(&memory[2], onednn_engine(), &bucket->y) &&
-                   compat_scratch_memory(&memory[3], onednn_engine(), bucket->desc);
+    void *data[4] = {p->dtype == TFR_DTYPE_BF16 ? (void *)p->x_rounded : (void *)p->x, p->packed, p->y, p->scratch};
+    bool is_done =
+        compat_memory(&memory[0], onednn_engine(), &bucket->x) && compat_memory(&memory[1], onednn_engine(), &family->weight) &&
+        compat_memory(&memory[2], onednn_engine(), &bucket->y) && compat_scratch_memory(&memory[3], onednn_engine(), bucket->desc);
     for (int i = 0; i < 4 && is_done; i++) {
         is_done = dnnl_memory_set_data_handle(memory[i], data[i]) == dnnl_success;
     }
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, memory[0]},
-                                    {DNNL_ARG_WEIGHTS, memory[1]},
-                                    {DNNL_ARG_DST, memory[2]},
-                                    {DNNL_ARG_SCRATCHPAD, memory[3]}};
-    is_done = is_done &&
-              dnnl_primitive_execute(bucket->primitive, onednn_stream(), 4, args) == dnnl_success &&
+    const dnnl_exec_arg_t args[] = {
+        {DNNL_ARG_SRC, memory[0]}, {DNNL_ARG_WEIGHTS, memory[1]}, {DNNL_ARG_DST, memory[2]}, {DNNL_ARG_SCRATCHPAD, memory[3]}};
+    is_done = is_done && dnnl_primitive_execute(bucket->primitive, onednn_stream(), 4, args) == dnnl_success &&
               dnnl_stream_wait(onednn_stream()) == dnnl_success;
     for (int i = 0; i < 4; i++) {
         if (memory[i] != NULL) {
@@ -154,11 +145,8 @@ static void fill(struct probe *p, bool is_plain) {
         const float value = next_random(&seed);
         p->w[i] = is_bf16 ? bf16_to_f32(bf16_from_f32(value)) : value;
     }
-    const struct tfr_tensor view = {.data = p->w,
-                                    .dtype = TFR_DTYPE_F32,
-                                    .rank = 2,
-                                    .dim = {p->k, PROBE_COLUMNS},
-                                    .stride = {PROBE_COLUMNS, 1}};
+    const struct tfr_tensor view = {
+        .data = p->w, .dtype = TFR_DTYPE_F32, .rank = 2, .dim = {p->k, PROBE_COLUMNS}, .stride = {PROBE_COLUMNS, 1}};
     if (!is_plain) {
         tfr_panel_pack(p->dtype, &view, false, p->packed, 0, 1);
     } else if (is_bf16) {
@@ -202,8 +190,7 @@ static struct tfr_order probe_order(struct probe *p, bool is_plain) {
 }
 
 static bool find_order(int dtype, int64_t k, bool is_plain, struct tfr_order *order) {
-    const size_t x_count = (size_t)(PROBE_ROWS * k),
-                 w_count = (size_t)(panel_padded_k(dtype, k) * PROBE_COLUMNS);
+    const size_t x_count = (size_t)(PROBE_ROWS * k), w_count = (size_t)(panel_padded_k(dtype, k) * PROBE_COLUMNS);
     struct probe p = {
         .dtype = dtype,
         .k = k,
@@ -233,8 +220,7 @@ int32_t onednn_order(int dtype, int64_t k, bool is_plain, struct tfr_order *orde
     bool is_found = true;
     pthread_mutex_lock(&answers_lock);
     int i = 0;
-    while (i < n_answers &&
-           (answers[i].dtype != dtype || answers[i].k != k || answers[i].is_plain != is_plain)) {
+    while (i < n_answers && (answers[i].dtype != dtype || answers[i].k != k || answers[i].is_plain != is_plain)) {
         i++;
     }
     if (i < n_answers) {

@@ -31,14 +31,13 @@ static void choose_activation(uint32_t isa) {
 
 static void describe_build(void) {
     const dnnl_version_t *version = dnnl_version();
-    snprintf(build_text, sizeof build_text, "compiler %s, oneDNN %d.%d.%d (%s, runtime %s)", __VERSION__,
-             version->major, version->minor, version->patch, compat_isa_text(), compat_runtime_text());
+    snprintf(build_text, sizeof build_text, "compiler %s, oneDNN %d.%d.%d (%s, runtime %s)", __VERSION__, version->major,
+             version->minor, version->patch, compat_isa_text(), compat_runtime_text());
 }
 
 TFR_PLUGIN_ENTRY(onednn) {
     if (dnnl_version()->major != DNNL_VERSION_MAJOR) {
-        host->log("onednn",
-                  "the oneDNN library found has another major version than the headers it was built with");
+        host->log("onednn", "the oneDNN library found has another major version than the headers it was built with");
         return NULL;
     }
     compat_limit_isa(host->isa);

@@ -43,14 +43,10 @@ bool onednn_eltwise(int activation, dnnl_alg_kind_t *kind, float *alpha, float *
         dnnl_alg_kind_t kind;
         float alpha, beta;
     } known[] = {
-        {TFR_ACT_GELU_TANH, dnnl_eltwise_gelu_tanh, 0.0f, 0.0f},
-        {TFR_ACT_GELU_ERF, dnnl_eltwise_gelu_erf, 0.0f, 0.0f},
-        {TFR_ACT_RELU, dnnl_eltwise_relu, 0.0f, 0.0f},
-        {TFR_ACT_LEAKY_RELU, dnnl_eltwise_relu, 0.01f, 0.0f},
-        {TFR_ACT_TANH, dnnl_eltwise_tanh, 0.0f, 0.0f},
-        {TFR_ACT_SIGMOID, dnnl_eltwise_logistic, 0.0f, 0.0f},
-        {TFR_ACT_SILU, dnnl_eltwise_swish, 1.0f, 0.0f},
-        {TFR_ACT_QUICK_GELU, dnnl_eltwise_swish, 1.702f, 0.0f},
+        {TFR_ACT_GELU_TANH, dnnl_eltwise_gelu_tanh, 0.0f, 0.0f}, {TFR_ACT_GELU_ERF, dnnl_eltwise_gelu_erf, 0.0f, 0.0f},
+        {TFR_ACT_RELU, dnnl_eltwise_relu, 0.0f, 0.0f},           {TFR_ACT_LEAKY_RELU, dnnl_eltwise_relu, 0.01f, 0.0f},
+        {TFR_ACT_TANH, dnnl_eltwise_tanh, 0.0f, 0.0f},           {TFR_ACT_SIGMOID, dnnl_eltwise_logistic, 0.0f, 0.0f},
+        {TFR_ACT_SILU, dnnl_eltwise_swish, 1.0f, 0.0f},          {TFR_ACT_QUICK_GELU, dnnl_eltwise_swish, 1.702f, 0.0f},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (known[i].activation == activation) {
@@ -80,8 +76,8 @@ static bool append_post_ops(const struct onednn_key *key, dnnl_post_ops_t ops) {
     if (key->adds && !compat_append_sum(ops)) {
         return false;
     }
-    return key->activation == TFR_ACT_NONE || (onednn_eltwise(key->activation, &kind, &alpha, &beta) &&
-                                               compat_append_eltwise(ops, kind, alpha, beta));
+    return key->activation == TFR_ACT_NONE ||
+           (onednn_eltwise(key->activation, &kind, &alpha, &beta) && compat_append_eltwise(ops, kind, alpha, beta));
 }
 
 /* NULL on failure. User-mode scratchpad: the default one may only be used by the thread that made the
@@ -92,10 +88,9 @@ static dnnl_primitive_attr_t make_attr(const struct onednn_key *key) {
     if (dnnl_primitive_attr_create(&attr) != dnnl_success) {
         return NULL;
     }
-    const bool is_made =
-        dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
-        dnnl_post_ops_create(&ops) == dnnl_success && append_post_ops(key, ops) &&
-        dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success;
+    const bool is_made = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
+                         dnnl_post_ops_create(&ops) == dnnl_success && append_post_ops(key, ops) &&
+                         dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success;
     if (ops != NULL) {
         dnnl_post_ops_destroy(ops);
     }
@@ -108,8 +103,7 @@ static dnnl_primitive_attr_t make_attr(const struct onednn_key *key) {
 
 /* The library reads the caller's OpenMP setting when it makes a primitive and blocks for that many threads.
  */
-static bool make_bucket(struct onednn_family *family, struct onednn_bucket *bucket,
-                        const_dnnl_primitive_attr_t attr) {
+static bool make_bucket(struct onednn_family *family, struct onednn_bucket *bucket, const_dnnl_primitive_attr_t attr) {
     const struct onednn_key *key = &family->key;
     const int threads_before = omp_get_max_threads();
     if (!compat_desc_make(&bucket->x, bucket->rows, key->k, factor_type(key), dnnl_ab) ||
@@ -117,8 +111,8 @@ static bool make_bucket(struct onednn_family *family, struct onednn_bucket *buck
         return false;
     }
     omp_set_num_threads(key->n_threads);
-    const bool is_made = compat_matmul(&bucket->desc, engine, &bucket->x, &family->weight,
-                                       key->has_bias ? &family->bias : NULL, &bucket->y, attr);
+    const bool is_made =
+        compat_matmul(&bucket->desc, engine, &bucket->x, &family->weight, key->has_bias ? &family->bias : NULL, &bucket->y, attr);
     omp_set_num_threads(threads_before);
     return is_made;
 }
@@ -160,11 +154,9 @@ static bool make_buckets(struct onednn_family *family, char *reason, size_t size
     for (int i = 0; i < count; i++) {
         struct onednn_bucket *bucket = &family->bucket[family->n_buckets];
         bucket->rows = rows[i];
-        if (!make_bucket(family, bucket, attr) ||
-            !is_fast(&family->key, compat_implementation(bucket->desc))) {
+        if (!make_bucket(family, bucket, attr) || !is_fast(&family->key, compat_implementation(bucket->desc))) {
             const char *text = bucket->desc != NULL ? compat_implementation(bucket->desc) : "none";
-            snprintf(reason, size, "oneDNN has no fast code for %lld rows here: %s", (long long)rows[i],
-                     text);
+            snprintf(reason, size, "oneDNN has no fast code for %lld rows here: %s", (long long)rows[i], text);
             free_bucket(bucket);
             continue;
         }
@@ -208,9 +200,8 @@ static int32_t make_family(const struct onednn_key *key, struct onednn_family **
 }
 
 static bool is_same_key(const struct onednn_key *a, const struct onednn_key *b) {
-    return a->k == b->k && a->n == b->n && a->rows_max == b->rows_max && a->dtype == b->dtype &&
-           a->n_threads == b->n_threads && a->has_bias == b->has_bias && a->adds == b->adds &&
-           a->activation == b->activation && a->is_plain == b->is_plain;
+    return a->k == b->k && a->n == b->n && a->rows_max == b->rows_max && a->dtype == b->dtype && a->n_threads == b->n_threads &&
+           a->has_bias == b->has_bias && a->adds == b->adds && a->activation == b->activation && a->is_plain == b->is_plain;
 }
 
 int32_t onednn_family_find(const struct onednn_key *key, struct onednn_family **family, char *reason, size_t reason_size) {

@@ -48,14 +48,11 @@ int32_t V_NAME(tfr_pointwise_embed)(const struct tfr_kernel *self, const struct 
         int64_t c = 0;
         for (; c + VW <= width; c += VW) {
             const vf token = load_table(args->arg[2], token_dtype, ids[t] * width + c, VW);
-            v_store(y + c,
-                    v_add(token, load_table(args->arg[3], position_dtype, positions[t] * width + c, VW)));
+            v_store(y + c, v_add(token, load_table(args->arg[3], position_dtype, positions[t] * width + c, VW)));
         }
         const int lanes = (int)(width - c);
         const vf token = load_table(args->arg[2], token_dtype, ids[t] * width + c, lanes);
-        v_store_n(y + c,
-                  v_add(token, load_table(args->arg[3], position_dtype, positions[t] * width + c, lanes)),
-                  lanes);
+        v_store_n(y + c, v_add(token, load_table(args->arg[3], position_dtype, positions[t] * width + c, lanes)), lanes);
     }
     return TFR_OK;
 }
@@ -143,8 +140,7 @@ int32_t V_NAME(tfr_pointwise_gather_rows)(const struct tfr_kernel *self, const s
     int64_t begin, end;
     split_evenly(args->rows, ctx->tid, ctx->nth, &begin, &end);
     for (int64_t r = begin; r < end; r++) {
-        memcpy((float *)args->arg[2] + r * width, (const float *)args->arg[0] + rows[r] * width,
-               (size_t)width * sizeof(float));
+        memcpy((float *)args->arg[2] + r * width, (const float *)args->arg[0] + rows[r] * width, (size_t)width * sizeof(float));
     }
     return TFR_OK;
 }
@@ -180,8 +176,8 @@ static void append_panel_int8(const float *k_row, int64_t pitch, int64_t width, 
 }
 
 /* Rows [t0, t1) of one head, all in one panel: K is transposed into it, V rows are copied. */
-static void append_panel(const float *qkv, int64_t pitch, const struct tfr_batch_seq *seq, const struct tfr_kv *kv,
-                         int64_t n_heads, int64_t head_dim, int64_t h, int64_t t0, int64_t t1) {
+static void append_panel(const float *qkv, int64_t pitch, const struct tfr_batch_seq *seq, const struct tfr_kv *kv, int64_t n_heads,
+                         int64_t head_dim, int64_t h, int64_t t0, int64_t t1) {
     const int64_t width = n_heads * head_dim, slot = seq->past + t0;
     const float *k_row = qkv + (seq->row0 + t0) * pitch + pitch - 2 * width + h * head_dim;
     if (kv->k8 != NULL) {

@@ -5,9 +5,7 @@
 #include "common/share.h"
 
 #define F32_ONLY (1U << TFR_DTYPE_F32)
-#define TABLES                                                                                               \
-    (1U << TFR_DTYPE_F32 | 1U << TFR_DTYPE_BF16 | 1U << TFR_DTYPE_F16 |                                      \
-     1U << TFR_DTYPE_F64) /* read where it lies */
+#define TABLES   (1U << TFR_DTYPE_F32 | 1U << TFR_DTYPE_BF16 | 1U << TFR_DTYPE_F16 | 1U << TFR_DTYPE_F64) /* read where it lies */
 
 #define KERNEL(OP, op_text, function, dtype_bits, flag_bits, variant, isa_bits, rank, supports_function)                           \
     &(const struct tfr_kernel) {                                                                                                   \

@@ -97,8 +97,8 @@ int32_t tfr_ref_layer_norm(const struct tfr_kernel *self, const struct tfr_probl
 }
 
 /* sum[i] = sum over k of x[k] W[k][n0 + i], for `width` columns. */
-static void dot_columns(const float *x, const void *packed, bool is_bf16, int64_t n_in, int64_t n_out,
-                        int64_t n0, int64_t width, double *sum) {
+static void dot_columns(const float *x, const void *packed, bool is_bf16, int64_t n_in, int64_t n_out, int64_t n0, int64_t width,
+                        double *sum) {
     for (int64_t i = 0; i < width; i++) {
         sum[i] = 0;
     }
@@ -149,8 +149,7 @@ int32_t tfr_ref_lookup_add(const struct tfr_kernel *self, const struct tfr_probl
     float *y = args->arg[3];
     for (int64_t t = 0; t < args->rows; t++) {
         for (int64_t c = 0; c < width; c++) {
-            y[t * width + c] =
-                x[t * width + c] + load_as_f32(args->arg[2], problem->arg[2].dtype, ids[t] * width + c);
+            y[t * width + c] = x[t * width + c] + load_as_f32(args->arg[2], problem->arg[2].dtype, ids[t] * width + c);
         }
     }
     return TFR_OK;
@@ -253,8 +252,8 @@ int32_t tfr_ref_attention_prepare(const struct tfr_kernel *self, const struct tf
 }
 
 /* All heads of row t of a sequence. */
-static void attend_heads(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
-                         const struct tfr_problem *problem, const struct tfr_batch_seq *seq, int64_t t) {
+static void attend_heads(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem,
+                         const struct tfr_batch_seq *seq, int64_t t) {
     const struct tfr_attrs *attrs = &problem->attrs;
     const struct tfr_attention_extra *extra = attrs->cross ? &seq->cross : &seq->self;
     const int64_t head_dim = attrs->head_dim, width = attrs->n_heads * head_dim, row = seq->row0 + t;
@@ -276,8 +275,7 @@ static void attend_heads(const struct tfr_run_args *args, const struct tfr_run_c
             query.factor = extra->head_mask[attrs->layer * attrs->n_heads + h];
         }
         if (attrs->wants_weights) {
-            query.weights =
-                extra->weights[attrs->layer] + extra->weights_offset + (h * seq->n_rows + t) * n_keys;
+            query.weights = extra->weights[attrs->layer] + extra->weights_offset + (h * seq->n_rows + t) * n_keys;
             memset(query.weights, 0, (size_t)n_keys * sizeof(float));
         }
         attend_row(&query, ctx->scratch, (float *)args->arg[2] + row * width + h * head_dim);
@@ -319,8 +317,7 @@ int32_t tfr_ref_gather_rows(const struct tfr_kernel *self, const struct tfr_prob
     const int32_t *rows = args->arg[1];
     const int64_t width = problem->arg[2].dim[1];
     for (int64_t r = 0; r < args->rows; r++) {
-        memcpy((float *)args->arg[2] + r * width, (const float *)args->arg[0] + rows[r] * width,
-               (size_t)width * sizeof(float));
+        memcpy((float *)args->arg[2] + r * width, (const float *)args->arg[0] + rows[r] * width, (size_t)width * sizeof(float));
     }
     return TFR_OK;
 }

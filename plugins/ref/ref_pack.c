@@ -13,8 +13,8 @@ bool tfr_ref_linear_supports(const struct tfr_kernel *self, const struct tfr_pro
     if (order->kind == TFR_ORDER_ANY || (order->kind == TFR_ORDER_OWN && order->k_block == REF_ORDER_MARK)) {
         return true;
     }
-    snprintf(reason, reason_size, "adds in double, cannot keep the order asked for (kind %d, block %d)",
-             order->kind, order->k_block);
+    snprintf(reason, reason_size, "adds in double, cannot keep the order asked for (kind %d, block %d)", order->kind,
+             order->k_block);
     return false;
 }
 
@@ -31,8 +31,7 @@ void tfr_ref_linear_pack(const struct tfr_kernel *self, const struct tfr_problem
                          const struct tfr_tensor *weight, void *packed, int32_t tid, int32_t nth) {
     const bool is_transposed = problem->attrs.transposed != 0;
     const int64_t n_in = problem->arg[0].dim[1], n_out = problem->arg[4].dim[1];
-    const int64_t stride_k = weight->stride[is_transposed ? 1 : 0],
-                  stride_n = weight->stride[is_transposed ? 0 : 1];
+    const int64_t stride_k = weight->stride[is_transposed ? 1 : 0], stride_n = weight->stride[is_transposed ? 0 : 1];
     int64_t begin, end;
     split_evenly(n_in, tid, nth, &begin, &end);
     for (int64_t k = begin; k < end; k++) {

@@ -5,9 +5,7 @@
 #include "ref/ref.h"
 
 #define F32_ONLY (1U << TFR_DTYPE_F32)
-#define TABLES                                                                                               \
-    (1U << TFR_DTYPE_F32 | 1U << TFR_DTYPE_BF16 | 1U << TFR_DTYPE_F16 |                                      \
-     1U << TFR_DTYPE_F64) /* read where it lies */
+#define TABLES   (1U << TFR_DTYPE_F32 | 1U << TFR_DTYPE_BF16 | 1U << TFR_DTYPE_F16 | 1U << TFR_DTYPE_F64) /* read where it lies */
 
 static const struct share slow = {.flops = 0.005, .bytes = 0.05}; /* one thread, double, no blocking */
 

@@ -40,8 +40,7 @@ size_t bench_huge_bytes(void) {
 }
 
 /* Four accumulators, so that the loads never wait for the xor. */
-__attribute__((target_clones("avx512f", "avx2", "default"))) static uint64_t read_all(const char *from,
-                                                                                      size_t bytes) {
+__attribute__((target_clones("avx512f", "avx2", "default"))) static uint64_t read_all(const char *from, size_t bytes) {
     line sum[4] = {{0}};
     for (size_t at = 0; at + 256 <= bytes; at += 256) {
         for (size_t i = 0; i < 4; i++) {
@@ -61,8 +60,7 @@ double bench_read_seconds(const struct bench_buffer *buffer, int n_buffers, int 
         const size_t tid = (size_t)omp_get_thread_num(), nth = (size_t)omp_get_num_threads();
         uint64_t sum = 0;
         for (int i = 0; i < n_buffers; i++) {
-            const size_t lines = buffer[i].bytes / 256, first = lines * tid / nth,
-                         end = lines * (tid + 1) / nth;
+            const size_t lines = buffer[i].bytes / 256, first = lines * tid / nth, end = lines * (tid + 1) / nth;
             sum ^= read_all((const char *)buffer[i].data + first * 256, (end - first) * 256);
         }
         __atomic_fetch_xor(&sink, sum, __ATOMIC_RELAXED);
@@ -84,6 +82,5 @@ static int compare(const void *a, const void *b) {
 struct bench_summary bench_summarise(double *value, int n) {
     qsort(value, (size_t)n, sizeof *value, compare);
     const double median = value[n / 2];
-    return (struct bench_summary){
-        .best = value[0], .median = median, .spread = (value[3 * n / 4] - value[n / 4]) / median};
+    return (struct bench_summary){.best = value[0], .median = median, .spread = (value[3 * n / 4] - value[n / 4]) / median};
 }

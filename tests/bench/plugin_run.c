@@ -64,8 +64,7 @@ struct tfr_problem bench_linear_problem(int dtype, int64_t rows, int64_t k, int6
     problem.attrs.struct_size = sizeof problem.attrs;
     problem.arg[0] = matrix(TFR_DTYPE_F32, rows, k, TFR_ARG_VAR_ROWS);
     problem.arg[1] = matrix(dtype, k, n, TFR_ARG_CONST);
-    problem.arg[2] =
-        (struct tfr_arg_desc){.dtype = TFR_DTYPE_F32, .rank = 1, .dim = {n}, .flags = TFR_ARG_CONST};
+    problem.arg[2] = (struct tfr_arg_desc){.dtype = TFR_DTYPE_F32, .rank = 1, .dim = {n}, .flags = TFR_ARG_CONST};
     problem.arg[3] = matrix(TFR_DTYPE_F32, rows, n, TFR_ARG_VAR_ROWS | TFR_ARG_ABSENT);
     problem.arg[4] = matrix(TFR_DTYPE_F32, rows, n, TFR_ARG_VAR_ROWS);
     return problem;
@@ -75,11 +74,8 @@ static void pack_by_team(struct bench_linear *linear, const float *weight) {
     struct tfr_problem *problem = &linear->problem;
     const int64_t rows = problem->arg[problem->attrs.transposed ? 4 : 0].dim[1];
     const int64_t columns = problem->arg[problem->attrs.transposed ? 0 : 4].dim[1];
-    const struct tfr_tensor view = {.data = (void *)(uintptr_t)weight,
-                                    .dtype = TFR_DTYPE_F32,
-                                    .rank = 2,
-                                    .dim = {rows, columns},
-                                    .stride = {columns, 1}};
+    const struct tfr_tensor view = {
+        .data = (void *)(uintptr_t)weight, .dtype = TFR_DTYPE_F32, .rank = 2, .dim = {rows, columns}, .stride = {columns, 1}};
     linear->packed = bench_huge_alloc(linear->needs.pack[1].bytes);
 #pragma omp parallel num_threads(problem->n_threads)
     linear->kernel->pack(linear->kernel, problem, 1, &view, linear->packed, omp_get_thread_num(), omp_get_num_threads());
@@ -98,8 +94,8 @@ static size_t per_thread_bytes(const struct bench_linear *linear) {
     return (linear->needs.scratch_per_thread_bytes + 63) / 64 * 64;
 }
 
-bool bench_linear_open(struct bench_linear *linear, const struct tfr_kernel *kernel,
-                       const struct tfr_problem *problem, const float *weight, void *packed) {
+bool bench_linear_open(struct bench_linear *linear, const struct tfr_kernel *kernel, const struct tfr_problem *problem,
+                       const float *weight, void *packed) {
     char reason[256] = "";
     *linear =
         (struct bench_linear){.kernel = kernel, .problem = *problem, .packed = packed, .needs.struct_size = sizeof linear->needs};
@@ -128,8 +124,7 @@ static void team_barrier(const struct tfr_run_ctx *ctx) {
 
 void bench_linear_run_part(const struct bench_linear *linear, int64_t rows, const float *x, const float *bias,
                            const float *residual, float *y, int tid, int nth) {
-    void *arg[5] = {(void *)(uintptr_t)x, linear->packed, (void *)(uintptr_t)bias,
-                    (void *)(uintptr_t)residual, y};
+    void *arg[5] = {(void *)(uintptr_t)x, linear->packed, (void *)(uintptr_t)bias, (void *)(uintptr_t)residual, y};
     const struct tfr_run_args args = {.struct_size = sizeof args, .arg = arg, .rows = rows, .state = linear->state};
     char reason[128] = "";
     const struct tfr_run_ctx ctx = {
@@ -148,8 +143,8 @@ void bench_linear_run_part(const struct bench_linear *linear, int64_t rows, cons
     }
 }
 
-void bench_linear_run(const struct bench_linear *linear, int64_t rows, const float *x, const float *bias,
-                      const float *residual, float *y) {
+void bench_linear_run(const struct bench_linear *linear, int64_t rows, const float *x, const float *bias, const float *residual,
+                      float *y) {
     if (linear->kernel->run_class != TFR_RUN_TEAM) {
         bench_linear_run_part(linear, rows, x, bias, residual, y, 0, 1);
         return;

@@ -22,16 +22,16 @@ struct tfr_problem bench_linear_problem(int dtype, int64_t rows, int64_t k, int6
 
 /* Asks the kernel and packs `weight` (f32 [k,n]) with the team; with `packed` given, takes that instead.
  * False with a text on stderr when the kernel refuses. */
-bool bench_linear_open(struct bench_linear *linear, const struct tfr_kernel *kernel,
-                       const struct tfr_problem *problem, const float *weight, void *packed);
+bool bench_linear_open(struct bench_linear *linear, const struct tfr_kernel *kernel, const struct tfr_problem *problem,
+                       const float *weight, void *packed);
 
 /* One call by the calling thread of a team (TEAM kernels), inside a parallel region. */
 void bench_linear_run_part(const struct bench_linear *linear, int64_t rows, const float *x, const float *bias,
                            const float *residual, float *y, int tid, int nth);
 
 /* The whole team, with a region of its own (TEAM) or the kernel's (SELF). */
-void bench_linear_run(const struct bench_linear *linear, int64_t rows, const float *x, const float *bias,
-                      const float *residual, float *y);
+void bench_linear_run(const struct bench_linear *linear, int64_t rows, const float *x, const float *bias, const float *residual,
+                      float *y);
 
 void bench_linear_close(struct bench_linear *linear);
 

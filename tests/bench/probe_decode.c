@@ -37,8 +37,8 @@ static float *random_floats(int64_t count) {
     return data;
 }
 
-static bool add_linear(struct model *model, const struct tfr_kernel *kernel, int dtype, int64_t k, int64_t n,
-                       int n_threads, const float *weight) {
+static bool add_linear(struct model *model, const struct tfr_kernel *kernel, int dtype, int64_t k, int64_t n, int n_threads,
+                       const float *weight) {
     const struct tfr_problem problem = bench_linear_problem(dtype, 1, k, n, n_threads);
     struct bench_linear *linear = &model->linear[model->count];
     if (kernel == NULL || !bench_linear_open(linear, kernel, &problem, weight, NULL)) {
@@ -50,12 +50,10 @@ static bool add_linear(struct model *model, const struct tfr_kernel *kernel, int
     return true;
 }
 
-static bool open_model(struct model *model, const struct tfr_kernel *kernel, int dtype, int n_threads,
-                       const float *weight) {
+static bool open_model(struct model *model, const struct tfr_kernel *kernel, int dtype, int n_threads, const float *weight) {
     *model = (struct model){0};
     for (int i = 0; i < N_LAYERS * 4; i++) {
-        if (!add_linear(model, kernel, dtype, block_shape[i % 4].k, block_shape[i % 4].n, n_threads,
-                        weight)) {
+        if (!add_linear(model, kernel, dtype, block_shape[i % 4].k, block_shape[i % 4].n, n_threads, weight)) {
             return false;
         }
     }
@@ -68,8 +66,7 @@ static void keep_best(double *best, double seconds) {
 
 /* One region for the whole step and a barrier after each linear, as the executor does it. best[i]: of linear
  * i. */
-static double decode_seconds(const struct model *model, const float *x, const float *bias, float *y,
-                             int n_threads, double *best) {
+static double decode_seconds(const struct model *model, const float *x, const float *bias, float *y, int n_threads, double *best) {
     const double begin = bench_now();
 #pragma omp parallel num_threads(n_threads)
     for (int i = 0; i < model->count; i++) {
@@ -101,11 +98,10 @@ static double sum_of(const double *value, int n) {
     return sum;
 }
 
-static void probe_decode(const char *name, const struct tfr_plugin *gemv, int dtype, int n_threads, int reps,
-                         const float *weight, float *y) {
+static void probe_decode(const char *name, const struct tfr_plugin *gemv, int dtype, int n_threads, int reps, const float *weight,
+                         float *y) {
     static struct model model;
-    double read[MAX_REPS], step[MAX_REPS], best_read[N_LAYERS * 4 + 1] = {0},
-                                                                    best_step[N_LAYERS * 4 + 1] = {0};
+    double read[MAX_REPS], step[MAX_REPS], best_read[N_LAYERS * 4 + 1] = {0}, best_step[N_LAYERS * 4 + 1] = {0};
     if (!open_model(&model, bench_kernel_find(gemv, name), dtype, n_threads, weight)) {
         printf("decode   %-32s not on this machine\n", name);
         return;
@@ -119,10 +115,9 @@ static void probe_decode(const char *name, const struct tfr_plugin *gemv, int dt
     const double quiet_read = sum_of(best_read, model.count), quiet_step = sum_of(best_step, model.count);
     printf("decode   %-28s %.0f MB, median: read %.1f GB/s (spread %.0f %%), step %.2f ms %.1f GB/s (spread "
            "%.0f %%), ratio %.3f\n",
-           name, gb * 1e3, gb / r.median, r.spread * 100, s.median * 1e3, gb / s.median, s.spread * 100,
-           s.median / r.median);
-    printf("         each linear's best: read %.1f GB/s, step %.2f ms %.1f GB/s, ratio %.3f\n",
-           gb / quiet_read, quiet_step * 1e3, gb / quiet_step, quiet_step / quiet_read);
+           name, gb * 1e3, gb / r.median, r.spread * 100, s.median * 1e3, gb / s.median, s.spread * 100, s.median / r.median);
+    printf("         each linear's best: read %.1f GB/s, step %.2f ms %.1f GB/s, ratio %.3f\n", gb / quiet_read, quiet_step * 1e3,
+           gb / quiet_step, quiet_step / quiet_read);
 }
 
 static double seconds_of(const struct bench_linear *linear, const float *x, const float *bias, float *y) {
@@ -132,8 +127,8 @@ static double seconds_of(const struct bench_linear *linear, const float *x, cons
 }
 
 /* Runs the kernels and oneDNN in turn on one shape and prints GFLOP/s. */
-static void probe_shape(const struct tfr_kernel *const *kernel, int n_kernels, int dtype, int64_t k,
-                        int64_t n, int n_threads, int reps, const float *data, float *y) {
+static void probe_shape(const struct tfr_kernel *const *kernel, int n_kernels, int dtype, int64_t k, int64_t n, int n_threads,
+                        int reps, const float *data, float *y) {
     const struct tfr_problem problem = bench_linear_problem(dtype, PREFILL_ROWS, k, n, n_threads);
     struct probe_direct *direct = probe_direct_open(dtype, PREFILL_ROWS, k, n, n_threads, data, data, y);
     struct bench_linear linear[2];
@@ -148,15 +143,13 @@ static void probe_shape(const struct tfr_kernel *const *kernel, int n_kernels, i
         }
         time[2][r] = probe_direct_seconds(direct);
     }
-    printf("prefill  %dx%lldx%lld %s:", PREFILL_ROWS, (long long)k, (long long)n,
-           dtype == TFR_DTYPE_BF16 ? "bf16" : "f32");
+    printf("prefill  %dx%lldx%lld %s:", PREFILL_ROWS, (long long)k, (long long)n, dtype == TFR_DTYPE_BF16 ? "bf16" : "f32");
     for (int i = 2; i >= 0; i--) {
         const struct bench_summary s = bench_summarise(time[i], reps);
         const double gflop = 2e-9 * PREFILL_ROWS * (double)(k * n);
         median[i] = s.median;
         if (s.median > 0) {
-            printf("  %s %.0f GFLOP/s (best %.0f)", i == 2 ? "direct" : kernel[i]->name, gflop / s.median,
-                   gflop / s.best);
+            printf("  %s %.0f GFLOP/s (best %.0f)", i == 2 ? "direct" : kernel[i]->name, gflop / s.median, gflop / s.best);
             if (i < 2 && median[2] > 0) {
                 printf(" = %.2f of direct", median[2] / s.median);
             }
@@ -171,8 +164,8 @@ static void probe_shape(const struct tfr_kernel *const *kernel, int n_kernels, i
     probe_direct_close(direct);
 }
 
-static void probe_prefill(const struct tfr_plugin *gemv, const struct tfr_plugin *onednn, int dtype,
-                          int n_threads, int reps, const float *data, float *y) {
+static void probe_prefill(const struct tfr_plugin *gemv, const struct tfr_plugin *onednn, int dtype, int n_threads, int reps,
+                          const float *data, float *y) {
     const bool is_bf16 = dtype == TFR_DTYPE_BF16;
     const struct tfr_kernel *kernel[2] = {
         bench_kernel_find(onednn, is_bf16 ? "linear.bf16.onednn.auto" : "linear.f32.onednn.auto"),
@@ -189,9 +182,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     const int n_threads = argc > 2 ? atoi(argv[2]) : omp_get_num_procs();
-    const int wanted = argc > 3 ? atoi(argv[3]) : 15, reps = wanted < 1          ? 1
-                                                             : wanted > MAX_REPS ? MAX_REPS
-                                                                                 : wanted;
+    const int wanted = argc > 3 ? atoi(argv[3]) : 15, reps = wanted < 1 ? 1 : wanted > MAX_REPS ? MAX_REPS : wanted;
     snprintf(path[0], sizeof path[0], "%s/tfr_gemv.so", argv[1]);
     snprintf(path[1], sizeof path[1], "%s/tfr_onednn.so", argv[1]);
     const struct tfr_plugin *gemv = bench_plugin_load(path[0]);

@@ -50,8 +50,8 @@ static double prefill_seconds(struct tfr_engine *engine, const int32_t *ids) {
 }
 
 static void print_row(const char *what, struct bench_summary summary, double scale, const char *unit) {
-    printf("%-34s %9.3f %s   (best %.3f, spread %.1f %%)\n", what, summary.median * scale, unit,
-           summary.best * scale, summary.spread * 100);
+    printf("%-34s %9.3f %s   (best %.3f, spread %.1f %%)\n", what, summary.median * scale, unit, summary.best * scale,
+           summary.spread * 100);
 }
 
 static void probe_decode(struct tfr_engine *engine, const int32_t *ids, int n) {

@@ -66,8 +66,8 @@ int main(int argc, char **argv) {
     struct tfr_team *team;
     struct tfr_exec *exec;
     struct tfr_trace *trace;
-    if (tfr_team_open(&team, n_threads, NULL, false) != TFR_OK ||
-        tfr_exec_open(&exec, team, NULL) != TFR_OK || tfr_trace_open(&trace, n_threads, 4096) != TFR_OK) {
+    if (tfr_team_open(&team, n_threads, NULL, false) != TFR_OK || tfr_exec_open(&exec, team, NULL) != TFR_OK ||
+        tfr_trace_open(&trace, n_threads, 4096) != TFR_OK) {
         fprintf(stderr, "probe_exec: %s\n", tfr_failure_text());
         return 1;
     }
@@ -82,8 +82,8 @@ int main(int argc, char **argv) {
     }
     for (int c = 0; c < N_CASES; c++) {
         const struct bench_summary summary = bench_summarise(seconds[c], n);
-        printf("%-14s %8.0f ns a task   (best %.0f, spread %.0f %%)\n", names[c], summary.median * 1e9,
-               summary.best * 1e9, summary.spread * 100);
+        printf("%-14s %8.0f ns a task   (best %.0f, spread %.0f %%)\n", names[c], summary.median * 1e9, summary.best * 1e9,
+               summary.spread * 100);
     }
     tfr_exec_close(exec);
     tfr_trace_close(trace);

@@ -88,13 +88,10 @@ static void measure(struct tfr_engine *engine, struct tfr_params *params, int n,
             check(TFR_CHECK, "the bits are not those of each alone");
         }
     }
-    printf("%d requests one after the other   %9.1f ms\n", n,
-           bench_summarise(alone, repetitions).median * 1e3);
-    printf("%d requests at once               %9.1f ms\n", n,
-           bench_summarise(together, repetitions).median * 1e3);
+    printf("%d requests one after the other   %9.1f ms\n", n, bench_summarise(alone, repetitions).median * 1e3);
+    printf("%d requests at once               %9.1f ms\n", n, bench_summarise(together, repetitions).median * 1e3);
     const struct bench_summary summary = bench_summarise(ratio, repetitions);
-    printf("ratio                            %9.2f      (spread %.1f %%), same bits\n", summary.median,
-           summary.spread * 100);
+    printf("ratio                            %9.2f      (spread %.1f %%), same bits\n", summary.median, summary.spread * 100);
 }
 
 int main(int argc, char **argv) {

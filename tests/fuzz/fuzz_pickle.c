@@ -1,5 +1,6 @@
 /* fuzz_pickle.c - libFuzzer entry: any bytes as a file of torch.save, in the layout that they look like, and as a bare pickle.
- * Whatever is accepted must describe tensors that can be read to their last byte. Build: clang -fsanitize=fuzzer,address,undefined. */
+ * Whatever is accepted must describe tensors that can be read to their last byte. Build: clang -fsanitize=fuzzer,address,undefined.
+ */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -18,8 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (size_t i = 0; i < header.n; i++) {
         const struct tfr_safetensors_entry *entry = &header.entries[i];
         const struct tfr_tensor tensor = tfr_tensor_make(NULL, entry->dtype, entry->rank, entry->dim);
-        if (entry->begin != expected || entry->end > size ||
-            tfr_tensor_bytes(&tensor) != entry->end - entry->begin) {
+        if (entry->begin != expected || entry->end > size || tfr_tensor_bytes(&tensor) != entry->end - entry->begin) {
             abort();
         }
         expected = entry->end;

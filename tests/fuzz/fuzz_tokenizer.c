@@ -59,8 +59,7 @@ static void check_decoding(const uint8_t *data, size_t size, enum tfr_decode_spe
     }
     require(tfr_decoder_finish(&decoder, &joined) == TFR_OK);
     require(tfr_tokenizer_decode(gpt2(), ids.data, n, special, &whole) == TFR_OK);
-    require(joined.size == whole.size &&
-            (whole.size == 0 || memcmp(joined.data, whole.data, whole.size) == 0));
+    require(joined.size == whole.size && (whole.size == 0 || memcmp(joined.data, whole.data, whole.size) == 0));
     tfr_ids_free(&ids);
     tfr_text_free(&joined);
     tfr_text_free(&whole);

@@ -1,6 +1,6 @@
 /* mutate_torch.c - files of torch.save, damaged at random and read: each must be refused with a sentence or be readable to the last
- * byte of every tensor. mutate_torch COUNT SEED FOLDER FILE...: the same mutants for the same seed. FOLDER "-" keeps none; otherwise
- * mutants that were read are written to FOLDER/N.bin and described on stdout, for scripts/check_bin_mutants.py. */
+ * byte of every tensor. mutate_torch COUNT SEED FOLDER FILE...: the same mutants for the same seed. FOLDER "-" keeps none;
+ * otherwise mutants that were read are written to FOLDER/N.bin and described on stdout, for scripts/check_bin_mutants.py. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

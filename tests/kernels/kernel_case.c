@@ -19,10 +19,9 @@ static const int op_inputs[] = {
 #include <tfrun/ops.def>
 #undef TFR_OP
 };
-static const char *const act_names[TFR_ACT_COUNT] = {
-    "none",   "gelu_tanh", "gelu_erf",   "gelu_clip10", "quick_gelu",  "relu",
-    "relu2",  "relu6",     "leaky_relu", "silu",        "tanh",        "sigmoid",
-    "linear", "mish",      "laplace",    "hardswish",   "sqrtsoftplus"};
+static const char *const act_names[TFR_ACT_COUNT] = {"none",   "gelu_tanh", "gelu_erf",   "gelu_clip10", "quick_gelu",  "relu",
+                                                     "relu2",  "relu6",     "leaky_relu", "silu",        "tanh",        "sigmoid",
+                                                     "linear", "mish",      "laplace",    "hardswish",   "sqrtsoftplus"};
 static const char *const dtype_names[] = {"f32", "bf16", "f16", "f64"};
 static const char *const cache_names[] = {"f32", "i8"};
 
@@ -71,20 +70,14 @@ static void parse_pair(const char *key, char *value, struct kernel_case *out) {
     const struct {
         const char *key;
         int64_t *at;
-    } numbers[] = {{"rows", &out->rows},   {"max", &out->max}, {"k", &out->k},      {"n", &out->n},
-                   {"heads", &out->heads}, {"dim", &out->dim}, {"from", &out->from},
-                 {"cross", &out->cross}};
+    } numbers[] = {{"rows", &out->rows},   {"max", &out->max}, {"k", &out->k},       {"n", &out->n},
+                   {"heads", &out->heads}, {"dim", &out->dim}, {"from", &out->from}, {"cross", &out->cross}};
     const struct {
         const char *key;
         int32_t *at;
-    } flags[] = {{"bias", &out->bias},
-                 {"residual", &out->residual},
-                 {"transposed", &out->transposed},
-                 {"causal", &out->causal},
-                 {"query_only", &out->query_only},
-                 {"mask", &out->mask},
-                 {"head_mask", &out->head_mask},
-                 {"weights", &out->weights}};
+    } flags[] = {{"bias", &out->bias},           {"residual", &out->residual},     {"transposed", &out->transposed},
+                 {"causal", &out->causal},       {"query_only", &out->query_only}, {"mask", &out->mask},
+                 {"head_mask", &out->head_mask}, {"weights", &out->weights}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (strcmp(key, numbers[i].key) == 0) {
             *numbers[i].at = atoll(value);
@@ -179,8 +172,7 @@ static void store_as(void *data, int dtype, int64_t i, double value) {
             shift++;
         }
         const uint16_t sign = value < 0 ? 0x8000 : 0;
-        ((uint16_t *)data)[i] =
-            n == 0 ? sign : (uint16_t)(sign | (shift + 9) << 10 | ((n << (10 - shift)) & 0x3ff));
+        ((uint16_t *)data)[i] = n == 0 ? sign : (uint16_t)(sign | (shift + 9) << 10 | ((n << (10 - shift)) & 0x3ff));
     }
 }
 
@@ -215,8 +207,7 @@ static void build_linear(const struct kernel_case *kase, struct kernel_data *dat
     arg[0] = describe(TFR_DTYPE_F32, kase->max, kase->k, TFR_ARG_VAR_ROWS);
     arg[1] = describe(kase->dtype, outer, inner, TFR_ARG_CONST);
     arg[2] = describe(TFR_DTYPE_F32, kase->n, 0, TFR_ARG_CONST | (kase->bias ? 0 : TFR_ARG_ABSENT));
-    arg[3] =
-        describe(TFR_DTYPE_F32, kase->max, kase->n, TFR_ARG_VAR_ROWS | (kase->residual ? 0 : TFR_ARG_ABSENT));
+    arg[3] = describe(TFR_DTYPE_F32, kase->max, kase->n, TFR_ARG_VAR_ROWS | (kase->residual ? 0 : TFR_ARG_ABSENT));
     data->in[0] = random_floats(state, TFR_DTYPE_F32, kase->max * kase->k, kase->spread, kase->offset);
     data->weight = (struct tfr_tensor){.data = random_floats(state, kase->stored, kase->k * kase->n, 1, 0),
                                        .dtype = (enum tfr_dtype)kase->stored,
@@ -331,11 +322,9 @@ double case_tolerance(const struct kernel_case *kase, double want) {
     const double size = fmax(fabs(want), 1);
     switch (kase->op) {
     case TFR_OP_LINEAR: {
-        const double gain =
-            kase->act == TFR_ACT_RELU2 ? 2 * sqrt(fabs(want) + 1) + 1 : 1.2; /* slope of the activation */
+        const double gain = kase->act == TFR_ACT_RELU2 ? 2 * sqrt(fabs(want) + 1) + 1 : 1.2; /* slope of the activation */
         const double f32 = ulp * (8 + sqrt(k)) * k * large * 0.5;
-        const double bf16 =
-            kase->dtype == TFR_DTYPE_BF16 ? 6 * 0x1p-9 / sqrt(3) * sqrt(k) * large / sqrt(3) : 0;
+        const double bf16 = kase->dtype == TFR_DTYPE_BF16 ? 6 * 0x1p-9 / sqrt(3) * sqrt(k) * large / sqrt(3) : 0;
         return gain * (f32 + bf16) + 1e-6 * size;
     }
     case TFR_OP_ATTENTION: {

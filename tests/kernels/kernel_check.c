@@ -17,8 +17,7 @@
 #include "kernel_cache.h"
 
 void report(struct context *context, const struct kernel_setup *setup, const char *what) {
-    printf("FAIL %s: %s, %d threads: %s\n", context->kase->name, setup->kernel->name,
-           setup->problem.n_threads, what);
+    printf("FAIL %s: %s, %d threads: %s\n", context->kase->name, setup->kernel->name, setup->problem.n_threads, what);
     context->n_failures++;
 }
 
@@ -64,8 +63,7 @@ float *run_fresh(struct kernel_setup *setup, void *const *in, int64_t rows, cons
     return out;
 }
 
-static void compare_with_ref(struct context *context, const struct kernel_setup *setup, const float *got,
-                             const float *want) {
+static void compare_with_ref(struct context *context, const struct kernel_setup *setup, const float *got, const float *want) {
     const int64_t n = context->data->out_bytes / (int64_t)sizeof(float);
     if (context->kase->op == TFR_OP_KV_APPEND) {
         if (memcmp(got, want, (size_t)context->data->out_bytes) != 0) {
@@ -78,9 +76,8 @@ static void compare_with_ref(struct context *context, const struct kernel_setup 
         const bool same = (isnan(got[i]) && isnan(want[i])) || got[i] == want[i];
         if (!same && !(error <= most)) {
             char text[160];
-            snprintf(
-                text, sizeof text, "element %lld of row %lld is %.9g, ref has %.9g, allowed difference %.2g",
-                (long long)(i % context->kase->n), (long long)(i / context->kase->n), got[i], want[i], most);
+            snprintf(text, sizeof text, "element %lld of row %lld is %.9g, ref has %.9g, allowed difference %.2g",
+                     (long long)(i % context->kase->n), (long long)(i / context->kase->n), got[i], want[i], most);
             report(context, setup, text);
             return;
         }
@@ -123,8 +120,7 @@ static void check_kernel(struct context *context, const struct tfr_kernel *kerne
     char reason[256];
     for (int nth = 1; nth <= 3; nth++) {
         struct kernel_setup setup;
-        if (!setup_open(kernel, context->data, nth, (struct tfr_order){TFR_ORDER_ANY, 0}, &setup, reason,
-                        sizeof reason)) {
+        if (!setup_open(kernel, context->data, nth, (struct tfr_order){TFR_ORDER_ANY, 0}, &setup, reason, sizeof reason)) {
             printf("  %s: not served: %s\n", kernel->name, reason);
             break;
         }
@@ -154,8 +150,8 @@ static float *run_ref(struct context *context) {
     for (int i = 0; i < context->list.n; i++) {
         struct kernel_setup setup;
         if (is_ref(context->list.kernel[i]) && is_candidate(context->list.kernel[i], context->data, NULL) &&
-            setup_open(context->list.kernel[i], context->data, 1, (struct tfr_order){TFR_ORDER_ANY, 0},
-                       &setup, reason, sizeof reason)) {
+            setup_open(context->list.kernel[i], context->data, 1, (struct tfr_order){TFR_ORDER_ANY, 0}, &setup, reason,
+                       sizeof reason)) {
             float *out = run_fresh(&setup, context->data->in, context->data->rows, &context->data->batch);
             setup_close(&setup);
             return out;
@@ -180,8 +176,7 @@ static void mode_check(struct context *context, const char *filter) {
     free(want);
 }
 
-static void run_case(struct context *context, const char *mode, const struct kernel_case *kase,
-                     const char *filter) {
+static void run_case(struct context *context, const char *mode, const struct kernel_case *kase, const char *filter) {
     struct kernel_data data;
     data_build(kase, &data);
     context->kase = kase;

@@ -14,8 +14,7 @@
 
 /* Rows [t, t + n) of sequence b (or of the matrix) in a run of their own: same bits as `whole` has for them.
  */
-static void check_row_range(struct context *context, struct kernel_setup *setup, const float *whole, int b,
-                            int64_t t, int64_t n) {
+static void check_row_range(struct context *context, struct kernel_setup *setup, const float *whole, int b, int64_t t, int64_t n) {
     const struct kernel_data *data = context->data;
     const bool is_attention = data->problem.op == TFR_OP_ATTENTION;
     const int64_t row = is_attention ? data->seq[b].row0 + t : t, width = context->kase->n;
@@ -141,16 +140,15 @@ static float fma_order_element(const struct kernel_data *data, int64_t k_block, 
     return data->in[3] != NULL ? sum + ((const float *)data->in[3])[m * n_out + n] : sum;
 }
 
-static void check_fma_definition(struct context *context, const struct kernel_setup *setup, int64_t k_block,
-                                 const float *out) {
+static void check_fma_definition(struct context *context, const struct kernel_setup *setup, int64_t k_block, const float *out) {
     const int64_t n_out = context->kase->n, total = context->kase->rows * n_out;
     const int64_t step = total / 97 + 1;
     for (int64_t i = 0; context->kase->act == TFR_ACT_NONE && i < total; i += step) {
         const float want = fma_order_element(context->data, k_block, i / n_out, i % n_out);
         if (out[i] != want) {
             char text[128];
-            snprintf(text, sizeof text, "order FMA %lld: element %lld is %.9g, by definition %.9g",
-                     (long long)k_block, (long long)i, out[i], want);
+            snprintf(text, sizeof text, "order FMA %lld: element %lld is %.9g, by definition %.9g", (long long)k_block,
+                     (long long)i, out[i], want);
             report(context, setup, text);
             return;
         }
@@ -180,8 +178,7 @@ static void check_order(struct context *context, struct tfr_order order, const c
         }
         if (first != NULL && memcmp(first, out, (size_t)context->data->out_bytes) != 0) {
             char text[160];
-            snprintf(text, sizeof text, "order (%d, %d) gives other bits than %s", order.kind, order.k_block,
-                     first_name);
+            snprintf(text, sizeof text, "order (%d, %d) gives other bits than %s", order.kind, order.k_block, first_name);
             report(context, &setup, text);
         }
         free(first != NULL ? out : NULL);

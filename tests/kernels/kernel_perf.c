@@ -21,8 +21,7 @@ void mode_support(struct context *context, const char *filter) {
         if (!is_candidate(kernel, context->data, filter)) {
             continue;
         }
-        if (setup_open(kernel, context->data, 1, (struct tfr_order){TFR_ORDER_ANY, 0}, &setup, reason,
-                       sizeof reason)) {
+        if (setup_open(kernel, context->data, 1, (struct tfr_order){TFR_ORDER_ANY, 0}, &setup, reason, sizeof reason)) {
             printf("%-28s %-34s yes, packs %zu bytes (%s), order (%d, %d)\n", context->kase->name, kernel->name,
                    setup.needs.pack[1].bytes, setup.needs.pack[1].format != NULL ? setup.needs.pack[1].format : "-",
                    setup.needs.order.kind, setup.needs.order.k_block);
@@ -46,8 +45,7 @@ static void count_work(const struct kernel_case *kase, double *flops, double *by
     *bytes = 8 * m * n;
     if (kase->op == TFR_OP_LINEAR) {
         *flops = 2 * m * k * n + m * n * (kase->bias + kase->residual + activation_flops[kase->act]);
-        *bytes = 4 * m * k + (double)float_bytes(kase->dtype) * k * n + 4 * n * kase->bias +
-                 4 * m * n * (1 + kase->residual);
+        *bytes = 4 * m * k + (double)float_bytes(kase->dtype) * k * n + 4 * n * kase->bias + 4 * m * n * (1 + kase->residual);
     } else if (kase->op == TFR_OP_ATTENTION) {
         *flops = 4 * pairs * n + 6 * pairs * (double)kase->heads;
         *bytes = 8 * m * n + 2 * keys * n * (kase->kv == TFR_DTYPE_I8 ? 1 + 4.0 / (double)kase->dim : 4);
@@ -93,13 +91,12 @@ void mode_perf(struct context *context, const char *filter) {
         for (int nth = 1; nth <= (kernel->run_class == TFR_RUN_SEQ ? 1 : 2); nth++) {
             struct kernel_setup setup;
             if (!is_candidate(kernel, context->data, filter) || (filter == NULL && is_ref(kernel)) ||
-                !setup_open(kernel, context->data, nth, (struct tfr_order){TFR_ORDER_ANY, 0}, &setup, reason,
-                            sizeof reason)) {
+                !setup_open(kernel, context->data, nth, (struct tfr_order){TFR_ORDER_ANY, 0}, &setup, reason, sizeof reason)) {
                 continue;
             }
             const double t = best_time(&setup);
-            printf("%-28s %-34s %d threads %10.1f us %8.1f GFLOP/s %7.1f GB/s\n", context->kase->name,
-                   kernel->name, nth, t * 1e6, flops / t * 1e-9, bytes / t * 1e-9);
+            printf("%-28s %-34s %d threads %10.1f us %8.1f GFLOP/s %7.1f GB/s\n", context->kase->name, kernel->name, nth, t * 1e6,
+                   flops / t * 1e-9, bytes / t * 1e-9);
             setup_close(&setup);
         }
     }

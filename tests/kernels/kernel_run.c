@@ -77,8 +77,8 @@ bool guard_holds(const void *buffer, size_t bytes) {
     return true;
 }
 
-bool setup_open(const struct tfr_kernel *kernel, const struct kernel_data *data, int n_threads,
-                struct tfr_order order, struct kernel_setup *setup, char *reason, size_t reason_size) {
+bool setup_open(const struct tfr_kernel *kernel, const struct kernel_data *data, int n_threads, struct tfr_order order,
+                struct kernel_setup *setup, char *reason, size_t reason_size) {
     *setup =
         (struct kernel_setup){.kernel = kernel, .data = data, .problem = data->problem, .needs.struct_size = sizeof setup->needs};
     setup->problem.n_threads = n_threads;
@@ -196,8 +196,7 @@ static void run_team(struct kernel_setup *setup, const struct tfr_run_args *args
     }
 }
 
-void setup_run(struct kernel_setup *setup, void *const *in, int64_t rows, const struct tfr_batch *batch,
-               void *out) {
+void setup_run(struct kernel_setup *setup, void *const *in, int64_t rows, const struct tfr_batch *batch, void *out) {
     const struct kernel_data *data = setup->data;
     void *arg[TFR_MAX_ARGS] = {0};
     memcpy(arg, in, (size_t)data->n_in * sizeof *arg);

@@ -26,11 +26,10 @@ struct kernel_setup {
 };
 
 /* False with the reason in `reason` when the kernel does not serve the problem. */
-bool setup_open(const struct tfr_kernel *kernel, const struct kernel_data *data, int n_threads,
-                struct tfr_order order, struct kernel_setup *setup, char *reason, size_t reason_size);
+bool setup_open(const struct tfr_kernel *kernel, const struct kernel_data *data, int n_threads, struct tfr_order order,
+                struct kernel_setup *setup, char *reason, size_t reason_size);
 /* Runs on `in` (inputs of the data, or others of the same shape) and writes `out`. */
-void setup_run(struct kernel_setup *setup, void *const *in, int64_t rows, const struct tfr_batch *batch,
-               void *out);
+void setup_run(struct kernel_setup *setup, void *const *in, int64_t rows, const struct tfr_batch *batch, void *out);
 /* Name of a buffer whose sentinel was overwritten; NULL if none. */
 const char *setup_overrun(const struct kernel_setup *setup);
 void setup_close(struct kernel_setup *setup);

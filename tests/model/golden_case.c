@@ -35,8 +35,7 @@ float *golden_room(int64_t n_floats) {
     return room;
 }
 
-static const struct tfr_tensor *find(const struct tfr_weights *weights, const char *name,
-                                     enum tfr_dtype dtype, int rank) {
+static const struct tfr_tensor *find(const struct tfr_weights *weights, const char *name, enum tfr_dtype dtype, int rank) {
     const struct tfr_weight *weight = tfr_weights_find(weights, name);
     if (weight == NULL || weight->tensor.dtype != dtype || weight->tensor.rank != rank) {
         golden_fail("golden.safetensors has no %s of the right form", name);
@@ -75,8 +74,7 @@ void golden_read(struct golden_case *golden, const char *folder) {
     golden->n = ids->dim[0];
     golden->vocab_size = logits->dim[1];
     if (golden->n < 1 || golden->n > MAX_GOLDEN_TOKENS || logits->dim[0] != golden->n) {
-        golden_fail("%s: %lld ids and %lld rows of logits", path, (long long)golden->n,
-                    (long long)logits->dim[0]);
+        golden_fail("%s: %lld ids and %lld rows of logits", path, (long long)golden->n, (long long)logits->dim[0]);
     }
     golden->logits = golden_room(golden->n * golden->vocab_size);
     memcpy(golden->ids, ids->data, tfr_tensor_bytes(ids));
@@ -118,8 +116,7 @@ struct tfr_session *golden_session(struct tfr_engine *engine, int64_t capacity) 
     return session;
 }
 
-void golden_feed(struct tfr_engine *engine, struct tfr_session *session, const int32_t *ids, int64_t n,
-                 int64_t keep, float *to) {
+void golden_feed(struct tfr_engine *engine, struct tfr_session *session, const int32_t *ids, int64_t n, int64_t keep, float *to) {
     const struct tfr_feed feed = {.session = session, .ids = ids, .n = n, .keep = keep};
     const float *logits;
     golden_check(tfr_engine_feed(engine, &feed, 1, &logits), "feed");

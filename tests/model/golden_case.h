@@ -30,16 +30,14 @@ void golden_free(struct golden_case *golden);
 struct tfr_engine *golden_engine(const struct golden_case *golden, const struct golden_settings *settings);
 struct tfr_session *golden_session(struct tfr_engine *engine, int64_t capacity);
 /* Feeds n ids to a session and copies the logits of the last `keep` to `to`. */
-void golden_feed(struct tfr_engine *engine, struct tfr_session *session, const int32_t *ids, int64_t n,
-                 int64_t keep, float *to);
+void golden_feed(struct tfr_engine *engine, struct tfr_session *session, const int32_t *ids, int64_t n, int64_t keep, float *to);
 /* All logits of n ids fed at once to an engine of its own, or to a session of its own in `engine`; free()
  * them. */
 float *golden_run(const struct golden_case *golden, const struct golden_settings *settings);
 float *golden_run_ids(struct tfr_engine *engine, const int32_t *ids, int64_t n);
 
 float *golden_room(int64_t n_floats);
-double golden_distance(const float *a, const float *b,
-                       int64_t n); /* largest difference; infinity if one is NaN */
+double golden_distance(const float *a, const float *b, int64_t n); /* largest difference; infinity if one is NaN */
 void golden_same_bits(const float *a, const float *b, int64_t n, const char *what);
 void golden_within(const float *a, const float *b, int64_t n, double tolerance, const char *what);
 void golden_check(enum tfr_status status, const char *what);

@@ -43,9 +43,7 @@ static int run(struct tfr_engine *engine, const char *path, const int32_t *ids, 
     }
     const struct tfr_feed feed = {.session = session, .ids = ids, .n = n, .keep = n};
     const enum tfr_status status = tfr_engine_feed(engine, &feed, 1, &logits);
-    const int code = status == TFR_OK
-                         ? write_logits(path, logits, (size_t)(n * tfr_engine_vocab_size(engine)))
-                         : fail("feed");
+    const int code = status == TFR_OK ? write_logits(path, logits, (size_t)(n * tfr_engine_vocab_size(engine))) : fail("feed");
     tfr_session_close(session);
     return code;
 }
@@ -64,8 +62,7 @@ int main(int argc, char **argv) {
             return 2;
         }
         *equals = '\0';
-        overrides[n_overrides++] =
-            (struct tfr_override){.key = argv[i], .value = equals + 1, .origin = "logits_tool"};
+        overrides[n_overrides++] = (struct tfr_override){.key = argv[i], .value = equals + 1, .origin = "logits_tool"};
     }
     int32_t *ids = malloc((strlen(argv[3]) + 1) * sizeof *ids);
     const int64_t n = ids != NULL ? parse_ids(argv[3], ids) : -1;

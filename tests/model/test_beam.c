@@ -82,8 +82,7 @@ static void expect_ids(const tfr_json *expected, const struct tfr_generation *re
     for (const tfr_json *id = tfr_json_first(expected); id != NULL; id = tfr_json_next(id), i++) {
         if (i >= result->n_ids || result->ids[i] != (int32_t)tfr_json_number(id)) {
             golden_fail("case %d, sequence %zu: id %zu is %d, transformers has %d", index, row, i,
-                        i < result->n_ids ? result->ids[i] : -1,
-                        (int)tfr_json_number(id));
+                        i < result->n_ids ? result->ids[i] : -1, (int)tfr_json_number(id));
         }
     }
     if (i != result->n_ids) {
@@ -163,7 +162,7 @@ static size_t run_law(const struct golden_case *golden, const char *const *setti
 /* Two runs of the same settings, and one of another seed. */
 static void law_seed(const struct golden_case *golden) {
     static const char *const beams[] = {"sampling.do_sample=true", "sampling.num_beams=3", "sampling.num_return_sequences=2",
-                                        "sampling.temperature=3", "sampling.seed=5", NULL};
+                                        "sampling.temperature=3",  "sampling.seed=5",      NULL};
     static const char *const samples[] = {"sampling.temperature=3", "sampling.num_return_sequences=4", "sampling.seed=5", NULL};
     static const char *const others[] = {"sampling.temperature=3", "sampling.num_return_sequences=4", "sampling.seed=6", NULL};
     static const char *const narrow[] = {"sampling.temperature=3", "sampling.num_return_sequences=4", "sampling.seed=5",

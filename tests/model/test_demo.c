@@ -39,8 +39,7 @@ static void expect_ids(const tfr_json *expected, const int32_t *ids, size_t n, c
     size_t i = 0;
     for (const tfr_json *node = tfr_json_first(expected); node != NULL; node = tfr_json_next(node), i++) {
         if (i >= n || ids[i] != (int32_t)tfr_json_number(node)) {
-            fail("%s: id %zu is %d, transformers has %d", what, i, i < n ? ids[i] : -1,
-                 (int)tfr_json_number(node));
+            fail("%s: id %zu is %d, transformers has %d", what, i, i < n ? ids[i] : -1, (int)tfr_json_number(node));
         }
     }
     if (i != n) {

@@ -48,8 +48,7 @@ static float *run_cut(const struct law *law, struct tfr_engine *engine, int64_t 
     return logits;
 }
 
-static void expect_cut(const struct law *law, struct tfr_engine *engine, int64_t prefill, int64_t steps,
-                       const float *whole) {
+static void expect_cut(const struct law *law, struct tfr_engine *engine, int64_t prefill, int64_t steps, const float *whole) {
     char what[96];
     snprintf(what, sizeof what, "%lld tokens, %lld steps, the rest", (long long)prefill, (long long)steps);
     float *cut = run_cut(law, engine, prefill, steps);
@@ -108,8 +107,8 @@ static void law_threads(const struct law *law) {
 
 /* Pieces of a long feed: the largest step changes nothing. */
 static void law_rows(const struct law *law) {
-    static const char *const sizes[] = {"runtime.max_rows=1", "runtime.max_rows=3", "runtime.max_rows=16",
-                                        "runtime.max_rows=40", "runtime.max_rows=512"};
+    static const char *const sizes[] = {"runtime.max_rows=1", "runtime.max_rows=3", "runtime.max_rows=16", "runtime.max_rows=40",
+                                        "runtime.max_rows=512"};
     float *first = NULL;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         struct tfr_engine *engine = open_engine(law, sizes[i]);
@@ -170,8 +169,8 @@ static void make_member(const struct law *law, struct tfr_engine *engine, struct
 }
 
 /* Members in this order in one call; each row has the bits that it has alone. */
-static void expect_together(const struct law *law, struct tfr_engine *engine, const struct member *members,
-                            const int *order, int n) {
+static void expect_together(const struct law *law, struct tfr_engine *engine, const struct member *members, const int *order,
+                            int n) {
     struct tfr_feed feeds[MAX_COMPANY];
     for (int i = 0; i < n; i++) {
         const struct member *member = &members[order[i]];
@@ -195,8 +194,7 @@ static void expect_together(const struct law *law, struct tfr_engine *engine, co
 }
 
 static void check_company(const struct law *law, const char *setting, int smallest) {
-    static const int orders[][MAX_COMPANY] = {
-        {0, 1, 2, 3, 4}, {4, 3, 2, 1, 0}, {2, 0, 4, 1, 3}, {1, 4, 0, 3, 2}, {3, 2, 1, 0, 4}};
+    static const int orders[][MAX_COMPANY] = {{0, 1, 2, 3, 4}, {4, 3, 2, 1, 0}, {2, 0, 4, 1, 3}, {1, 4, 0, 3, 2}, {3, 2, 1, 0, 4}};
     struct member members[MAX_COMPANY];
     struct tfr_engine *engine = open_engine(law, setting);
     for (int s = 0; s < MAX_COMPANY; s++) {
@@ -291,7 +289,7 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*check)(const struct law *law);
-    } laws[] = {{"split", law_split}, {"company", law_company}, {"keep", law_keep}, {"threads", law_threads},
+    } laws[] = {{"split", law_split}, {"company", law_company}, {"keep", law_keep},     {"threads", law_threads},
                 {"rows", law_rows},   {"reuse", law_reuse},     {"repeat", law_repeat}, {"free", law_free},
                 {"long", law_long},   {"static", law_static}};
     if (argc != 4 && argc != 5) {

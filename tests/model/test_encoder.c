@@ -17,8 +17,7 @@ static void make_states(float *states) {
     }
 }
 
-static struct tfr_session *encoded_session(struct tfr_engine *engine, const float *states,
-                                           const uint8_t *mask) {
+static struct tfr_session *encoded_session(struct tfr_engine *engine, const float *states, const uint8_t *mask) {
     const struct tfr_encoder_states encoder = {.states = states, .mask = mask, .n = N_STATES};
     struct tfr_session *session = golden_session(engine, N_TOKENS);
     golden_check(tfr_session_encode(session, &encoder), "encode");
@@ -29,10 +28,8 @@ static struct tfr_session *encoded_session(struct tfr_engine *engine, const floa
 static float *forward(struct tfr_engine *engine, float *states, int64_t *mask) {
     const int64_t n = N_TOKENS * tfr_engine_vocab_size(engine);
     const struct tfr_named_tensor inputs[] = {
-        {"input_ids",
-         {.data = ids, .dtype = TFR_DTYPE_I32, .rank = 2, .dim = {1, N_TOKENS}, .stride = {N_TOKENS, 1}}},
-        {"encoder_hidden_states",
-         {.data = states, .rank = 3, .dim = {1, N_STATES, WIDTH}, .stride = {N_STATES * WIDTH, WIDTH, 1}}},
+        {"input_ids", {.data = ids, .dtype = TFR_DTYPE_I32, .rank = 2, .dim = {1, N_TOKENS}, .stride = {N_TOKENS, 1}}},
+        {"encoder_hidden_states", {.data = states, .rank = 3, .dim = {1, N_STATES, WIDTH}, .stride = {N_STATES * WIDTH, WIDTH, 1}}},
         {"encoder_attention_mask",
          {.data = mask, .dtype = TFR_DTYPE_I64, .rank = 2, .dim = {1, N_STATES}, .stride = {N_STATES, 1}}},
     };
@@ -51,8 +48,7 @@ static float *forward(struct tfr_engine *engine, float *states, int64_t *mask) {
 static void check_bits(struct tfr_engine *engine, float *states, int64_t *wide_mask, const uint8_t *mask) {
     const int64_t vocab_size = tfr_engine_vocab_size(engine);
     float *want = forward(engine, states, wide_mask), *have = golden_room(N_TOKENS * vocab_size);
-    struct tfr_session *first = encoded_session(engine, states, mask),
-                       *second = golden_session(engine, N_TOKENS);
+    struct tfr_session *first = encoded_session(engine, states, mask), *second = golden_session(engine, N_TOKENS);
     golden_feed(engine, first, ids, 3, 3, have);
     golden_check(tfr_session_copy(second, first, 3), "copy");
     tfr_session_close(first); /* what is shared outlives it */
@@ -62,8 +58,7 @@ static void check_bits(struct tfr_engine *engine, float *states, int64_t *wide_m
     golden_check(tfr_session_copy(second, plain, 0), "copy of a session without states");
     golden_feed(engine, second, ids, N_TOKENS, N_TOKENS, have);
     golden_feed(engine, plain, ids, N_TOKENS, N_TOKENS, want);
-    golden_same_bits(have, want, N_TOKENS * vocab_size,
-                     "a session whose states were taken by a copy and one that had none");
+    golden_same_bits(have, want, N_TOKENS * vocab_size, "a session whose states were taken by a copy and one that had none");
     tfr_session_close(plain);
     tfr_session_close(second);
     free(want);
@@ -98,8 +93,7 @@ static void expect_usage(enum tfr_status status, const char *words) {
 static void check_refusals(struct tfr_engine *engine, const float *states) {
     struct tfr_session *without = golden_session(engine, N_TOKENS);
     float *logits = golden_room(tfr_engine_vocab_size(engine));
-    const struct tfr_encoder_states none = {.states = states, .n = 0},
-                                    some = {.states = states, .n = N_STATES};
+    const struct tfr_encoder_states none = {.states = states, .n = 0}, some = {.states = states, .n = N_STATES};
     expect_usage(tfr_session_encode(without, &none), "give at least one");
     golden_feed(engine, without, ids, 1, 1, logits);
     expect_usage(tfr_session_encode(without, &some), "before its first token");
@@ -116,8 +110,8 @@ static void check_memory(struct tfr_engine *engine, const float *states) {
     const int64_t beside = tfr_engine_memory(engine).kv_bytes;
     golden_check(tfr_session_copy(plain, first, 0), "copy");
     if (tfr_engine_memory(engine).kv_bytes != beside || one <= empty) {
-        golden_fail("kv bytes are %lld, %lld, %lld and %lld", (long long)empty, (long long)one,
-                    (long long)beside, (long long)tfr_engine_memory(engine).kv_bytes);
+        golden_fail("kv bytes are %lld, %lld, %lld and %lld", (long long)empty, (long long)one, (long long)beside,
+                    (long long)tfr_engine_memory(engine).kv_bytes);
     }
     tfr_session_close(first);
     tfr_session_close(plain);

@@ -72,7 +72,8 @@ int main(int argc, char **argv) {
         golden_fail("logits have rank %d and dims %lld, %lld, %lld", logits->rank, (long long)logits->dim[0],
                     (long long)logits->dim[1], (long long)logits->dim[2]);
     }
-    if (find(reply, "past_key_values.0.key")->tensor.dim[2] != N_TOKENS || find(reply, "hidden_states.0")->tensor.dim[1] != N_TOKENS) {
+    if (find(reply, "past_key_values.0.key")->tensor.dim[2] != N_TOKENS ||
+        find(reply, "hidden_states.0")->tensor.dim[1] != N_TOKENS) {
         golden_fail("the cache or the hidden states do not cover all tokens");
     }
     check_beside_session(engine, ids, logits);

@@ -20,8 +20,7 @@ static const double GOLDEN_TOLERANCE = 3e-5;
 static const double BF16_TOLERANCE = 0.2;
 
 /* ids fed in pieces of the given sizes (0 ends the list; what is left comes in one piece). */
-static void expect_cut(struct tfr_engine *engine, const struct golden_case *golden, const int64_t *sizes,
-                       const float *whole) {
+static void expect_cut(struct tfr_engine *engine, const struct golden_case *golden, const int64_t *sizes, const float *whole) {
     float *logits = golden_room(golden->n * golden->vocab_size);
     struct tfr_session *session = golden_session(engine, golden->n);
     for (int64_t done = 0, piece = 0; done < golden->n; done += piece) {
@@ -29,8 +28,7 @@ static void expect_cut(struct tfr_engine *engine, const struct golden_case *gold
         golden_feed(engine, session, golden->ids + done, piece, piece, logits + done * golden->vocab_size);
     }
     if (tfr_session_length(session) != golden->n) {
-        golden_fail("a session of %lld tokens says %lld", (long long)golden->n,
-                    (long long)tfr_session_length(session));
+        golden_fail("a session of %lld tokens says %lld", (long long)golden->n, (long long)tfr_session_length(session));
     }
     char what[64];
     snprintf(what, sizeof what, "cut after %lld", (long long)sizes[-1]);
@@ -80,8 +78,7 @@ struct company {
     float *alone[N_COMPANY];
 };
 
-static void open_company(struct company *company, struct tfr_engine *engine,
-                         const struct golden_case *golden) {
+static void open_company(struct company *company, struct tfr_engine *engine, const struct golden_case *golden) {
     company->n[0] = golden->n;
     company->n[1] = golden->n / 2 + 1;
     company->n[2] = golden->n > 1 ? 2 : 1;
@@ -101,8 +98,7 @@ static void close_company(struct company *company) {
 
 /* Sequences in this order in one call: each gets what it got alone. The first token of each is fed before, so
  * that pasts differ too. */
-static void expect_company(struct tfr_engine *engine, const struct company *company, const int *order,
-                           int n) {
+static void expect_company(struct tfr_engine *engine, const struct company *company, const int *order, int n) {
     const int64_t vocab_size = tfr_engine_vocab_size(engine);
     struct tfr_feed feeds[N_COMPANY];
     for (int i = 0; i < n; i++) {
@@ -113,8 +109,7 @@ static void expect_company(struct tfr_engine *engine, const struct company *comp
             golden_feed(engine, session, company->ids[s], first, 0, NULL);
         }
         const int64_t left = company->n[s] - first;
-        feeds[i] =
-            (struct tfr_feed){.session = session, .ids = company->ids[s] + first, .n = left, .keep = left};
+        feeds[i] = (struct tfr_feed){.session = session, .ids = company->ids[s] + first, .n = left, .keep = left};
     }
     const float *logits;
     golden_check(tfr_engine_feed(engine, feeds, (size_t)n, &logits), "ragged feed");
@@ -122,8 +117,7 @@ static void expect_company(struct tfr_engine *engine, const struct company *comp
         const int s = order[i];
         char what[64];
         snprintf(what, sizeof what, "sequence %d at place %d of %d", s, i, n);
-        golden_same_bits(logits, company->alone[s] + (company->n[s] - feeds[i].n) * vocab_size,
-                         feeds[i].n * vocab_size, what);
+        golden_same_bits(logits, company->alone[s] + (company->n[s] - feeds[i].n) * vocab_size, feeds[i].n * vocab_size, what);
         logits += feeds[i].n * vocab_size;
         tfr_session_close(feeds[i].session);
     }
@@ -170,17 +164,15 @@ static void law_threads(const struct golden_case *golden) {
 }
 
 static void law_rows(const struct golden_case *golden) {
-    static const char *const sizes[] = {"runtime.max_rows=3", "runtime.max_rows=1", "runtime.max_rows=7",
-                                        NULL};
+    static const char *const sizes[] = {"runtime.max_rows=3", "runtime.max_rows=1", "runtime.max_rows=7", NULL};
     expect_same(golden, sizes, NULL);
     expect_same(golden, sizes, "runtime.dtype=bf16");
 }
 
 static void law_memory(const struct golden_case *golden) {
-    static const char *const ways[] = {
-        "runtime.hugepages=off", "runtime.bind=none", "runtime.bind=scatter",
-        "runtime.max_batch=1",   "runtime.threads=1", "model.check_weights=true",
-        "runtime.bind=compact",  "observe.log=error", NULL};
+    static const char *const ways[] = {"runtime.hugepages=off", "runtime.bind=none", "runtime.bind=scatter",
+                                       "runtime.max_batch=1",   "runtime.threads=1", "model.check_weights=true",
+                                       "runtime.bind=compact",  "observe.log=error", NULL};
     expect_same(golden, ways, NULL);
     expect_same(golden, ways, "runtime.dtype=bf16");
 }
@@ -195,8 +187,7 @@ static void law_keep(const struct golden_case *golden) {
         golden_feed(engine, session, golden->ids, golden->n, keep, kept);
         char what[64];
         snprintf(what, sizeof what, "last %lld", (long long)keep);
-        golden_same_bits(kept, whole + (golden->n - keep) * golden->vocab_size, keep * golden->vocab_size,
-                         what);
+        golden_same_bits(kept, whole + (golden->n - keep) * golden->vocab_size, keep * golden->vocab_size, what);
         tfr_session_close(session);
     }
     free(kept);
@@ -233,8 +224,7 @@ static void law_int8(const struct golden_case *golden) {
 }
 
 static void law_isa(const struct golden_case *golden) {
-    static const char *const sets[] = {"runtime.isa=plain", "runtime.isa=avx2", "runtime.isa=avx512",
-                                       "runtime.isa=auto", NULL};
+    static const char *const sets[] = {"runtime.isa=plain", "runtime.isa=avx2", "runtime.isa=avx512", "runtime.isa=auto", NULL};
     expect_within(golden, sets, GOLDEN_TOLERANCE);
 }
 
@@ -257,8 +247,7 @@ static void law_reuse(const struct golden_case *golden) {
         backwards[i] = golden->ids[golden->n - 1 - i];
     }
     free(golden_run_ids(engine, backwards, golden->n));
-    float *again = golden_run_ids(engine, golden->ids, golden->n),
-          *other = golden_run_ids(beside, golden->ids, golden->n);
+    float *again = golden_run_ids(engine, golden->ids, golden->n), *other = golden_run_ids(beside, golden->ids, golden->n);
     golden_same_bits(first, again, golden->n * golden->vocab_size, "after another sequence");
     golden_same_bits(first, other, golden->n * golden->vocab_size, "in a second engine");
     free(first);
@@ -291,20 +280,14 @@ static void law_refusal(const struct golden_case *golden) {
     memcpy(ids, golden->ids, sizeof golden->ids);
     golden_feed(engine, session, golden->ids, half, half, logits);
     ids[0] = (int32_t)golden->vocab_size;
-    expect_refused(engine, (struct tfr_feed){.session = session, .ids = ids, .n = 1, .keep = 1},
-                   "is outside 0..");
+    expect_refused(engine, (struct tfr_feed){.session = session, .ids = ids, .n = 1, .keep = 1}, "is outside 0..");
     ids[0] = -1;
-    expect_refused(engine, (struct tfr_feed){.session = session, .ids = ids, .n = 1, .keep = 1},
-                   "is outside 0..");
+    expect_refused(engine, (struct tfr_feed){.session = session, .ids = ids, .n = 1, .keep = 1}, "is outside 0..");
     ids[0] = 0;
-    expect_refused(engine, (struct tfr_feed){.session = session, .ids = ids, .n = 0, .keep = 0},
-                   "at least one token");
-    expect_refused(engine, (struct tfr_feed){.session = session, .ids = ids, .n = 1, .keep = 2},
-                   "at most as many logits");
-    expect_refused(engine, (struct tfr_feed){.session = session, .ids = ids, .n = golden->n, .keep = 1},
-                   "exceed its");
-    golden_feed(engine, session, golden->ids + half, golden->n - half, golden->n - half,
-                logits + half * golden->vocab_size);
+    expect_refused(engine, (struct tfr_feed){.session = session, .ids = ids, .n = 0, .keep = 0}, "at least one token");
+    expect_refused(engine, (struct tfr_feed){.session = session, .ids = ids, .n = 1, .keep = 2}, "at most as many logits");
+    expect_refused(engine, (struct tfr_feed){.session = session, .ids = ids, .n = golden->n, .keep = 1}, "exceed its");
+    golden_feed(engine, session, golden->ids + half, golden->n - half, golden->n - half, logits + half * golden->vocab_size);
     golden_same_bits(logits, whole, golden->n * golden->vocab_size, "after refusals");
     struct tfr_session *none;
     if (tfr_session_open(&none, engine, tfr_engine_n_positions(engine) + 1) != TFR_USAGE || none != NULL) {
@@ -326,9 +309,8 @@ int main(int argc, char **argv) {
         const char *name;
         void (*check)(const struct golden_case *golden);
     } checks[] = {
-        {"golden", check_golden}, {"split", law_split}, {"company", law_company},
-        {"threads", law_threads}, {"rows", law_rows},   {"memory", law_memory},
-        {"keep", law_keep},       {"bf16", law_bf16},   {"int8", law_int8}, {"isa", law_isa},
+        {"golden", check_golden}, {"split", law_split}, {"company", law_company}, {"threads", law_threads}, {"rows", law_rows},
+        {"memory", law_memory},   {"keep", law_keep},   {"bf16", law_bf16},       {"int8", law_int8},       {"isa", law_isa},
         {"kernels", law_kernels}, {"reuse", law_reuse}, {"refusal", law_refusal},
     };
     if (argc != 3) {

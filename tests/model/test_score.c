@@ -37,11 +37,8 @@ static void score_is_log_softmax_of_the_reference(const struct golden_case *gold
         const struct tfr_token_score *token = &score.tokens[i];
         sum += token->logprob;
         expect(token->id == golden->ids[i + 1], "scores stand in the order of the tokens");
-        expect(fabs(token->logprob - reference_logprob(row, golden->vocab_size, token->id)) < TOLERANCE,
-               "logprob");
-        expect(fabs(token->best_logprob - reference_logprob(row, golden->vocab_size, token->best_id)) <
-                   TOLERANCE,
-               "best_logprob");
+        expect(fabs(token->logprob - reference_logprob(row, golden->vocab_size, token->id)) < TOLERANCE, "logprob");
+        expect(fabs(token->best_logprob - reference_logprob(row, golden->vocab_size, token->best_id)) < TOLERANCE, "best_logprob");
         for (int64_t id = 0; id < golden->vocab_size; id++) {
             expect(row[id] < row[token->best_id] + TOLERANCE, "best_id is the first choice");
         }
@@ -56,8 +53,7 @@ static size_t make_items(const struct golden_case *golden, struct tfr_score_item
     size_t n = 0;
     for (int64_t start = 0; start < golden->n; start += 3) {
         const size_t length = (size_t)(golden->n - start);
-        items[n++] =
-            (struct tfr_score_item){.ids = golden->ids + start, .n = length, .n_context = 1 + length / 2};
+        items[n++] = (struct tfr_score_item){.ids = golden->ids + start, .n = length, .n_context = 1 + length / 2};
         items[n++] = (struct tfr_score_item){.ids = golden->ids + start, .n = length, .n_context = length};
         items[n++] = (struct tfr_score_item){.ids = golden->ids + start, .n = 1 + length / 3, .n_context = 1};
     }
@@ -65,13 +61,10 @@ static size_t make_items(const struct golden_case *golden, struct tfr_score_item
 }
 
 static void expect_same_score(const struct tfr_score *have, const struct tfr_score *want) {
-    expect(have->n_tokens == want->n_tokens && have->logprob == want->logprob &&
-               have->is_greedy == want->is_greedy,
-           "score");
+    expect(have->n_tokens == want->n_tokens && have->logprob == want->logprob && have->is_greedy == want->is_greedy, "score");
     for (size_t i = 0; i < have->n_tokens; i++) {
         const struct tfr_token_score *a = &have->tokens[i], *b = &want->tokens[i];
-        expect(a->logprob == b->logprob && a->best_logprob == b->best_logprob && a->id == b->id &&
-                   a->best_id == b->best_id,
+        expect(a->logprob == b->logprob && a->best_logprob == b->best_logprob && a->id == b->id && a->best_id == b->best_id,
                "token");
     }
 }
@@ -141,8 +134,7 @@ static void bad_items_are_named(const struct golden_case *golden) {
     expect_refused(engine, (struct tfr_score_item){.ids = ids, .n = 3, .n_context = 0}, "context");
     expect_refused(engine, (struct tfr_score_item){.ids = ids, .n = 3, .n_context = 4}, "context");
     expect_refused(engine, (struct tfr_score_item){.ids = ids, .n = 0, .n_context = 0}, "at least one token");
-    expect_refused(engine, (struct tfr_score_item){.ids = ids, .n = limit + 1, .n_context = 1},
-                   "n_positions + 1");
+    expect_refused(engine, (struct tfr_score_item){.ids = ids, .n = limit + 1, .n_context = 1}, "n_positions + 1");
     const struct tfr_score_item longest = {.ids = ids, .n = limit, .n_context = 1};
     golden_check(tfr_score(engine, &longest, 1, &score), "n_positions + 1 tokens");
     expect(score.n_tokens == limit - 1, "the last of n_positions + 1 tokens has a score");

@@ -36,8 +36,8 @@ static void law_copy(const struct golden_case *golden) {
 enum { SEQUENCES = 4 };
 
 /* Sequences of their own tokens and lengths. */
-static void open_sequences(struct tfr_engine *engine, const struct golden_case *golden,
-                           struct tfr_session **session, int32_t (*ids)[MAX_GOLDEN_TOKENS], int64_t *length) {
+static void open_sequences(struct tfr_engine *engine, const struct golden_case *golden, struct tfr_session **session,
+                           int32_t (*ids)[MAX_GOLDEN_TOKENS], int64_t *length) {
     for (int i = 0; i < SEQUENCES; i++) {
         length[i] = 1 + (golden->n - 2) * (i + 1) / SEQUENCES;
         for (int64_t t = 0; t < golden->n; t++) {
@@ -74,9 +74,8 @@ static void check_order(struct tfr_engine *engine, const struct golden_case *gol
 }
 
 static void law_reorder(const struct golden_case *golden) {
-    static const int32_t orders[][SEQUENCES] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {1, 2, 3, 0},
-                                                {2, 2, 2, 2}, {0, 0, 3, 3}, {3, 3, 0, 1},
-                                                {1, 1, 0, 0}, {0, 0, 0, 1}, {2, 0, 2, 1}};
+    static const int32_t orders[][SEQUENCES] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {1, 2, 3, 0}, {2, 2, 2, 2}, {0, 0, 3, 3},
+                                                {3, 3, 0, 1}, {1, 1, 0, 0}, {0, 0, 0, 1}, {2, 0, 2, 1}};
     static const int32_t outside[] = {0, 2};
     struct tfr_engine *engine = golden_engine(golden, NULL);
     for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
@@ -84,10 +83,8 @@ static void law_reorder(const struct golden_case *golden) {
     }
     struct tfr_session *pair[] = {golden_session(engine, 2), golden_session(engine, 2)};
     struct tfr_session *unlike[] = {pair[0], golden_session(engine, 1)}, *twice[] = {pair[0], pair[0]};
-    if (tfr_session_reorder(pair, 2, outside) == TFR_OK ||
-        tfr_session_reorder(unlike, 2, orders[0]) == TFR_OK ||
-        tfr_session_reorder(twice, 2, orders[0]) == TFR_OK ||
-        tfr_session_reorder(pair, 0, orders[0]) != TFR_OK) {
+    if (tfr_session_reorder(pair, 2, outside) == TFR_OK || tfr_session_reorder(unlike, 2, orders[0]) == TFR_OK ||
+        tfr_session_reorder(twice, 2, orders[0]) == TFR_OK || tfr_session_reorder(pair, 0, orders[0]) != TFR_OK) {
         golden_fail("a wrong order was allowed, or none refused");
     }
     tfr_session_close(pair[0]);
@@ -132,8 +129,7 @@ static void law_saved(const struct golden_case *golden) {
     for (int64_t shared = 0; shared < n; shared++) {
         golden_check(tfr_session_load(to, path, golden->ids, shared), "load");
         if (tfr_session_length(to) != shared) {
-            golden_fail("%lld positions instead of %lld", (long long)tfr_session_length(to),
-                        (long long)shared);
+            golden_fail("%lld positions instead of %lld", (long long)tfr_session_length(to), (long long)shared);
         }
         golden_feed(engine, to, golden->ids + shared, n - shared, n - shared, got);
         golden_same_bits(got, whole + shared * v, (n - shared) * v, "after loading");

@@ -18,12 +18,11 @@ static bool read_exactly(void *to, size_t size) {
 
 static bool answer(const void *data, size_t size) {
     const uint32_t header = (uint32_t)size;
-    return fwrite(&header, sizeof(header), 1, stdout) == 1 &&
-           (size == 0 || fwrite(data, 1, size, stdout) == size);
+    return fwrite(&header, sizeof(header), 1, stdout) == 1 && (size == 0 || fwrite(data, 1, size, stdout) == size);
 }
 
-static enum tfr_status serve_one(const struct tfr_tokenizer *tokenizer, enum tfr_special special, char kind,
-                                 const char *body, size_t size) {
+static enum tfr_status serve_one(const struct tfr_tokenizer *tokenizer, enum tfr_special special, char kind, const char *body,
+                                 size_t size) {
     struct tfr_ids ids = {0};
     struct tfr_text text = {0};
     enum tfr_status status;
@@ -31,12 +30,10 @@ static enum tfr_status serve_one(const struct tfr_tokenizer *tokenizer, enum tfr
         status = tfr_tokenizer_encode(tokenizer, body, size, special, &ids);
     } else {
         status = tfr_tokenizer_decode(tokenizer, (const int32_t *)(const void *)body, size / sizeof(int32_t),
-                                      special == TFR_SPECIAL_PLAIN ? TFR_DECODE_SKIP_SPECIAL : TFR_DECODE_ALL,
-                                      &text);
+                                      special == TFR_SPECIAL_PLAIN ? TFR_DECODE_SKIP_SPECIAL : TFR_DECODE_ALL, &text);
     }
     if (status == TFR_OK) {
-        const bool sent =
-            kind == 'e' ? answer(ids.data, ids.n * sizeof(*ids.data)) : answer(text.data, text.size);
+        const bool sent = kind == 'e' ? answer(ids.data, ids.n * sizeof(*ids.data)) : answer(text.data, text.size);
         status = sent ? TFR_OK : tfr_raise(TFR_RESOURCE, "stdout cannot be written");
     }
     tfr_ids_free(&ids);

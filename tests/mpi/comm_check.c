@@ -18,13 +18,13 @@
 
 static struct tfr_comm *comm;
 
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "rank %d: %s:%d: %s is false; last failure: %s\n", tfr_comm_rank(comm),          \
-                    __FILE__, __LINE__, #condition, tfr_failure_text());                                     \
-            tfr_comm_abort(comm, 99);                                                                        \
-        }                                                                                                    \
+#define CHECK(condition)                                                                                                           \
+    do {                                                                                                                           \
+        if (!(condition)) {                                                                                                        \
+            fprintf(stderr, "rank %d: %s:%d: %s is false; last failure: %s\n", tfr_comm_rank(comm), __FILE__, __LINE__,            \
+                    #condition, tfr_failure_text());                                                                               \
+            tfr_comm_abort(comm, 99);                                                                                              \
+        }                                                                                                                          \
     } while (0)
 #define CHECK_OK(call) CHECK((call) == TFR_OK)
 
@@ -142,8 +142,7 @@ static void check_agreement(int rank, unsigned failing, int lowest) {
     }
     CHECK(tfr_comm_agree(comm, mine) == TFR_MODEL);
     if (rank == 0) {
-        snprintf(expected, sizeof expected,
-                 lowest == 0 ? "block of rank %d is bad" : "rank %d: block of rank %d is bad", lowest,
+        snprintf(expected, sizeof expected, lowest == 0 ? "block of rank %d is bad" : "rank %d: block of rank %d is bad", lowest,
                  lowest);
         CHECK(strcmp(tfr_failure_text(), expected) == 0);
     } else if (mine == TFR_OK) {

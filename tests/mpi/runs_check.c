@@ -96,8 +96,7 @@ static size_t take_spans(const struct tfr_trace *trace) {
     for (size_t i = 0; i < tfr_trace_count(trace) && n < MOST_SPANS; i++) {
         const struct tfr_trace_event *event = tfr_trace_get(trace, i);
         if (event->kind == TFR_TRACE_TASK) {
-            mine[n++] =
-                (struct span){.begin_ns = event->begin_ns, .end_ns = event->end_ns, .run = event->run};
+            mine[n++] = (struct span){.begin_ns = event->begin_ns, .end_ns = event->end_ns, .run = event->run};
         }
     }
     return n;
@@ -127,8 +126,7 @@ static size_t count_inside(const struct tfr_trace *trace, size_t n_spans) {
 static void check_inside(const struct tfr_trace *trace, bool wanted) {
     size_t all[2] = {0};
     const size_t inside = count_inside(trace, take_spans(trace));
-    check(tfr_comm_gather(engine->comm, &inside, sizeof inside, tfr_engine_rank(engine) == 0 ? all : NULL) ==
-              TFR_OK,
+    check(tfr_comm_gather(engine->comm, &inside, sizeof inside, tfr_engine_rank(engine) == 0 ? all : NULL) == TFR_OK,
           "nothing is gathered");
     if (tfr_engine_rank(engine) == 0) {
         printf("%zu messages were complete in the middle of a task\n", all[0] + all[1]);
@@ -149,12 +147,11 @@ static void compare_spans(const struct tfr_trace *trace) {
     check(tfr_comm_recv(engine->comm, theirs, n_theirs * sizeof *theirs, 1, TAG) == TFR_OK, "no spans");
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < n_theirs; j++) {
-            n_pairs += mine[i].run > theirs[j].run && mine[i].begin_ns < theirs[j].end_ns &&
-                       theirs[j].begin_ns < mine[i].end_ns;
+            n_pairs += mine[i].run > theirs[j].run && mine[i].begin_ns < theirs[j].end_ns && theirs[j].begin_ns < mine[i].end_ns;
         }
     }
-    printf("%d runs in flight at most, %zu pairs of tasks of different runs overlap on the two ranks\n",
-           (int)most_in_flight(trace), n_pairs);
+    printf("%d runs in flight at most, %zu pairs of tasks of different runs overlap on the two ranks\n", (int)most_in_flight(trace),
+           n_pairs);
     check(n_pairs > 0, "rank 0 never computed a run while rank 1 computed an older one");
 }
 

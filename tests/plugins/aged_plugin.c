@@ -11,7 +11,8 @@
 static const double epsilon_scale = 1; /* what self->user leads to */
 
 /* False where a record of the host has members that it cannot have. */
-static bool are_records_as_expected(const struct tfr_problem *problem, const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+static bool are_records_as_expected(const struct tfr_problem *problem, const struct tfr_run_args *args,
+                                    const struct tfr_run_ctx *ctx) {
 #ifdef AGED_GROWN
     return !TFR_HAS(tfr_attrs, &problem->attrs, later) && !TFR_HAS(tfr_run_args, args, later) && !TFR_HAS(tfr_run_ctx, ctx, later);
 #else

@@ -37,8 +37,7 @@ static inline void fake_tree_write(const struct fake_tree *tree, const char *pat
     }
 }
 
-static inline int fake_tree_remove_one(const char *path, const struct stat *info, int type,
-                                       struct FTW *where) {
+static inline int fake_tree_remove_one(const char *path, const struct stat *info, int type, struct FTW *where) {
     (void)info, (void)type, (void)where;
     return remove(path);
 }

@@ -26,8 +26,8 @@ static bool fail_rest;
 static _Thread_local bool inside; /* of our own look-ups */
 
 static bool is_vendors(const char *object) {
-    static const char *const names[] = {"libdnnl", "libstdc++", "libgomp", "libhwloc", "libmpi", "ld-linux", "libdl", "libgcc", "libudev",
-                                        "libpciaccess", "libOpenCL"};
+    static const char *const names[] = {"libdnnl", "libstdc++", "libgomp", "libhwloc",     "libmpi",   "ld-linux",
+                                        "libdl",   "libgcc",    "libudev", "libpciaccess", "libOpenCL"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strstr(object, names[i]) != NULL) {
             return true;

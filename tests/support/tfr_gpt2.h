@@ -39,15 +39,11 @@ static inline struct tfr_hparams gpt2_tiny(int64_t n_layer) {
 }
 
 /* All blocks on rank 0. */
-static inline enum tfr_status gpt2_graph(struct tfr_graph **graph, const struct tfr_hparams *hparams,
-                                         int64_t rows, int64_t logits, enum tfr_dtype dtype) {
+static inline enum tfr_status gpt2_graph(struct tfr_graph **graph, const struct tfr_hparams *hparams, int64_t rows, int64_t logits,
+                                         enum tfr_dtype dtype) {
     static const int owner[64];
-    const struct tfr_gpt2_spec spec = {.hparams = hparams,
-                                       .owner = owner,
-                                       .n_ranks = 1,
-                                       .rows_max = rows,
-                                       .logits_max = logits,
-                                       .dtype = dtype};
+    const struct tfr_gpt2_spec spec = {
+        .hparams = hparams, .owner = owner, .n_ranks = 1, .rows_max = rows, .logits_max = logits, .dtype = dtype};
     return tfr_gpt2_build(graph, &spec);
 }
 

@@ -41,8 +41,7 @@ static inline void see(struct seen *seen, const struct tfr_event *event) {
     } else if (event->kind == TFR_EVENT_TOKENS) {
         assert_int_equal(seen->n_prompts, 1);
         assert_int_equal(seen->finish[event->index], TFR_FINISH_NONE);
-        memcpy(seen->ids[event->index] + seen->n[event->index], event->ids,
-               event->n_ids * sizeof *event->ids);
+        memcpy(seen->ids[event->index] + seen->n[event->index], event->ids, event->n_ids * sizeof *event->ids);
         seen->n[event->index] += event->n_ids;
         seen->finish[event->index] = event->finish;
         if (event->logprobs != NULL) {
@@ -90,8 +89,7 @@ static inline struct tfr_request *submit(struct tfr_engine *engine, size_t promp
 }
 
 /* Steps until all have ended; the most that ran at once. */
-static inline size_t run_all(struct tfr_engine *engine, struct tfr_request **requests, struct seen *seen,
-                             size_t n) {
+static inline size_t run_all(struct tfr_engine *engine, struct tfr_request **requests, struct seen *seen, size_t n) {
     size_t most = 0, n_ended = 0;
     for (int steps = 0; n_ended < n; steps++) {
         struct tfr_step_info info;
@@ -121,25 +119,22 @@ static inline void expect_same(const struct seen *have, const struct seen *want,
     }
     assert_int_equal(have->n_logprobs, want->n_logprobs);
     for (size_t i = 0; i < have->n_logprobs; i++) {
-        assert_true(have->logprobs[i].id == want->logprobs[i].id &&
-                    have->logprobs[i].logprob == want->logprobs[i].logprob);
+        assert_true(have->logprobs[i].id == want->logprobs[i].id && have->logprobs[i].logprob == want->logprobs[i].logprob);
     }
 }
 
-static const char *const kinds[] = {
-    "{}",
-    "{\"num_beams\": 3, \"num_return_sequences\": 2}",
-    "{\"temperature\": 2, \"seed\": 4, \"num_return_sequences\": 3}",
-    "{\"prompt_lookup\": 4, \"max_tokens\": 12}",
-    "{\"logprobs\": 2, \"repetition_penalty\": 1.5}",
-    "{\"num_beams\": 2, \"length_penalty\": 0.5, \"early_stopping\": true, \"max_tokens\": 6}",
-    "{\"temperature\": 1, \"top_k\": 3, \"seed\": 9, \"max_tokens\": 11}",
-    "{\"logprobs\": 0, \"prompt_logprobs\": true}",
-    "{\"do_sample\": true, \"temperature\": 2, \"num_beams\": 2, \"seed\": 3}"};
+static const char *const kinds[] = {"{}",
+                                    "{\"num_beams\": 3, \"num_return_sequences\": 2}",
+                                    "{\"temperature\": 2, \"seed\": 4, \"num_return_sequences\": 3}",
+                                    "{\"prompt_lookup\": 4, \"max_tokens\": 12}",
+                                    "{\"logprobs\": 2, \"repetition_penalty\": 1.5}",
+                                    "{\"num_beams\": 2, \"length_penalty\": 0.5, \"early_stopping\": true, \"max_tokens\": 6}",
+                                    "{\"temperature\": 1, \"top_k\": 3, \"seed\": 9, \"max_tokens\": 11}",
+                                    "{\"logprobs\": 0, \"prompt_logprobs\": true}",
+                                    "{\"do_sample\": true, \"temperature\": 2, \"num_beams\": 2, \"seed\": 3}"};
 enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 
-static inline void run_alone(struct tfr_engine *engine, const char *const *settings, size_t n,
-                             struct seen *seen) {
+static inline void run_alone(struct tfr_engine *engine, const char *const *settings, size_t n, struct seen *seen) {
     memset(seen, 0, n * sizeof *seen);
     for (size_t i = 0; i < n; i++) {
         struct tfr_request *request = submit(engine, i, settings[i]);

@@ -17,32 +17,32 @@
 
 #define TFR_TEST(name) static void name(void **state_)
 #define TFR_CASE(name) cmocka_unit_test(name)
-#define TFR_TEST_MAIN(...)                                                                         \
-    int main(int argc, char **argv) {                                                              \
-        const struct CMUnitTest cases[] = {__VA_ARGS__};                                           \
-        if (argc > 1) {                                                                            \
-            cmocka_set_test_filter(argv[1]);                                                       \
-        }                                                                                          \
-        return cmocka_run_group_tests(cases, NULL, NULL);                                          \
+#define TFR_TEST_MAIN(...)                                                                                                         \
+    int main(int argc, char **argv) {                                                                                              \
+        const struct CMUnitTest cases[] = {__VA_ARGS__};                                                                           \
+        if (argc > 1) {                                                                                                            \
+            cmocka_set_test_filter(argv[1]);                                                                                       \
+        }                                                                                                                          \
+        return cmocka_run_group_tests(cases, NULL, NULL);                                                                          \
     }
 /* First line of every TFR_TEST body. */
 #define TFR_UNUSED_STATE (void)state_
 
-#define assert_ok(call)                                                                            \
-    do {                                                                                           \
-        enum tfr_status status_ = (call);                                                          \
-        if (status_ != TFR_OK) {                                                                   \
-            fail_msg("%s: %s", #call, tfr_failure_text());                                         \
-        }                                                                                          \
+#define assert_ok(call)                                                                                                            \
+    do {                                                                                                                           \
+        enum tfr_status status_ = (call);                                                                                          \
+        if (status_ != TFR_OK) {                                                                                                   \
+            fail_msg("%s: %s", #call, tfr_failure_text());                                                                         \
+        }                                                                                                                          \
     } while (0)
 /* The call fails with `expected` and a text that contains `words`. */
-#define assert_refused(call, expected, words)                                                      \
-    do {                                                                                           \
-        enum tfr_status status_ = (call);                                                          \
-        assert_int_equal(status_, expected);                                                       \
-        if (strstr(tfr_failure_text(), words) == NULL) {                                           \
-            fail_msg("%s: \"%s\" lacks \"%s\"", #call, tfr_failure_text(), words);                 \
-        }                                                                                          \
+#define assert_refused(call, expected, words)                                                                                      \
+    do {                                                                                                                           \
+        enum tfr_status status_ = (call);                                                                                          \
+        assert_int_equal(status_, expected);                                                                                       \
+        if (strstr(tfr_failure_text(), words) == NULL) {                                                                           \
+            fail_msg("%s: \"%s\" lacks \"%s\"", #call, tfr_failure_text(), words);                                                 \
+        }                                                                                                                          \
     } while (0)
 
 #endif

@@ -57,9 +57,8 @@ static inline void tiny_write(const char *folder, const char *name, const char *
 }
 
 static inline void tiny_remove(const char *folder) {
-    static const char *const names[] = {"tokenizer.json",    "vocab.json",
-                                        "merges.txt",        "tokenizer_config.json",
-                                        "added_tokens.json", "special_tokens_map.json"};
+    static const char *const names[] = {"tokenizer.json",        "vocab.json",        "merges.txt",
+                                        "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char path[640];
         snprintf(path, sizeof(path), "%s/%s", folder, names[i]);

@@ -4,9 +4,9 @@
 
 #include "common/act.h"
 
-#define ACT_ARRAY_DECLARE(isa)                                                                               \
-    void tfr_act_array_##isa(const float *x, float *y, int n, int activation);                               \
-    void tfr_exp_array_##isa(const float *x, float *y, int n);                                               \
+#define ACT_ARRAY_DECLARE(isa)                                                                                                     \
+    void tfr_act_array_##isa(const float *x, float *y, int n, int activation);                                                     \
+    void tfr_exp_array_##isa(const float *x, float *y, int n);                                                                     \
     float tfr_sum16_##isa(const float *x);
 ACT_ARRAY_DECLARE(plain)
 ACT_ARRAY_DECLARE(avx2)

@@ -105,8 +105,7 @@ static void fill_grid(float *x) {
 }
 
 /* Largest |got - want| / max(|want|, 1) of one activation on the grid. */
-static double worst_error(const struct variant *variant, int activation, const float *x, float *y,
-                          float *at) {
+static double worst_error(const struct variant *variant, int activation, const float *x, float *y, float *at) {
     variant->act(x, y, ODD, activation);
     double worst = 0;
     for (int i = 0; i < ODD; i++) {
@@ -221,14 +220,12 @@ TFR_TEST(bf16_rounds_to_nearest_even_and_keeps_nan) {
 TFR_TEST(f16_converts_exactly) {
     TFR_UNUSED_STATE;
     assert_true(f16_to_f32(0x3c00) == 1.0f && f16_to_f32(0xc000) == -2.0f && f16_to_f32(0x7bff) == 65504.0f);
-    assert_true(f16_to_f32(0x0001) == 0x1p-24f && f16_to_f32(0x83ff) == -0x3ffp-24f &&
-                isinf(f16_to_f32(0xfc00)));
+    assert_true(f16_to_f32(0x0001) == 0x1p-24f && f16_to_f32(0x83ff) == -0x3ffp-24f && isinf(f16_to_f32(0xfc00)));
     assert_true(isnan(f16_to_f32(0x7e00)) && signbit(f16_to_f32(0x8000)));
 }
 
 TFR_TEST_MAIN(TFR_CASE(activations_match_double_within_1e_6_on_every_isa),
               TFR_CASE(activations_have_the_same_bits_on_all_isas_with_fma),
               TFR_CASE(exp_is_within_3_ulp_and_keeps_subnormals_zero_and_inf),
-              TFR_CASE(huge_arguments_stay_finite_and_nan_stays_nan),
-              TFR_CASE(sum_of_16_has_the_same_bits_on_every_isa),
+              TFR_CASE(huge_arguments_stay_finite_and_nan_stays_nan), TFR_CASE(sum_of_16_has_the_same_bits_on_every_isa),
               TFR_CASE(bf16_rounds_to_nearest_even_and_keeps_nan), TFR_CASE(f16_converts_exactly))

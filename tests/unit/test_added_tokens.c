@@ -34,8 +34,7 @@ static struct tfr_added_set open_set(const char *const *tokens, size_t n) {
 }
 
 /* All matches of a text are those of trying all tokens everywhere; gives the steps. */
-static uint64_t check_text(const struct tfr_added_set *set, const char *const *tokens, size_t n,
-                           const char *text, size_t size) {
+static uint64_t check_text(const struct tfr_added_set *set, const char *const *tokens, size_t n, const char *text, size_t size) {
     struct tfr_added_scan scan = tfr_added_scan_of(set, 0, (const uint8_t *)text, size);
     size_t from = 0;
     for (;;) {
@@ -152,5 +151,5 @@ TFR_TEST(lack_of_memory_is_reported) {
     assert_int_equal(status, TFR_OK);
 }
 
-TFR_TEST_MAIN(TFR_CASE(random_tokens_are_found_as_by_trying_all),
-              TFR_CASE(the_work_is_linear_whatever_the_tokens_are), TFR_CASE(lack_of_memory_is_reported))
+TFR_TEST_MAIN(TFR_CASE(random_tokens_are_found_as_by_trying_all), TFR_CASE(the_work_is_linear_whatever_the_tokens_are),
+              TFR_CASE(lack_of_memory_is_reported))

@@ -40,8 +40,7 @@ TFR_TEST(realloc_keeps_the_old_bytes) {
 
 TFR_TEST(strings_are_copied_cut_and_formatted) {
     TFR_UNUSED_STATE;
-    char *cut = tfr_strndup("abcdef", 3), *whole = tfr_strndup("ab", 30),
-         *text = tfr_format("%s/%d", "h", 11);
+    char *cut = tfr_strndup("abcdef", 3), *whole = tfr_strndup("ab", 30), *text = tfr_format("%s/%d", "h", 11);
     assert_string_equal(cut, "abc");
     assert_string_equal(whole, "ab");
     assert_string_equal(text, "h/11");
@@ -53,8 +52,7 @@ TFR_TEST(strings_are_copied_cut_and_formatted) {
 TFR_TEST(fail_after_fails_the_nth_allocation_once) {
     TFR_UNUSED_STATE;
     tfr_alloc_fail_after(3);
-    void *first = tfr_alloc(1, 1), *second = tfr_strdup("x"), *third = tfr_alloc(1, 1),
-         *fourth = tfr_alloc(1, 1);
+    void *first = tfr_alloc(1, 1), *second = tfr_strdup("x"), *third = tfr_alloc(1, 1), *fourth = tfr_alloc(1, 1);
     assert_non_null(first);
     assert_non_null(second);
     assert_null(third);
@@ -140,11 +138,9 @@ TFR_TEST(sizes_round_up_and_multiply) {
     assert_false(tfr_size_mul(SIZE_MAX, 2, &product));
 }
 
-TFR_TEST_MAIN(TFR_CASE(alloc_is_zeroed_and_never_null_for_zero),
-              TFR_CASE(alloc_refuses_overflow_and_says_the_size), TFR_CASE(realloc_keeps_the_old_bytes),
-              TFR_CASE(strings_are_copied_cut_and_formatted),
-              TFR_CASE(fail_after_fails_the_nth_allocation_once),
-              TFR_CASE(block_is_aligned_zero_and_writable_to_its_end),
-              TFR_CASE(block_of_zero_bytes_is_legal_and_closes_twice),
-              TFR_CASE(block_asks_for_huge_pages_only_when_told), TFR_CASE(block_that_cannot_be_is_refused),
-              TFR_CASE(bump_aligns_addresses_and_stops_at_the_end), TFR_CASE(sizes_round_up_and_multiply))
+TFR_TEST_MAIN(TFR_CASE(alloc_is_zeroed_and_never_null_for_zero), TFR_CASE(alloc_refuses_overflow_and_says_the_size),
+              TFR_CASE(realloc_keeps_the_old_bytes), TFR_CASE(strings_are_copied_cut_and_formatted),
+              TFR_CASE(fail_after_fails_the_nth_allocation_once), TFR_CASE(block_is_aligned_zero_and_writable_to_its_end),
+              TFR_CASE(block_of_zero_bytes_is_legal_and_closes_twice), TFR_CASE(block_asks_for_huge_pages_only_when_told),
+              TFR_CASE(block_that_cannot_be_is_refused), TFR_CASE(bump_aligns_addresses_and_stops_at_the_end),
+              TFR_CASE(sizes_round_up_and_multiply))

@@ -46,12 +46,9 @@ TFR_TEST(the_decision_gives_p_whatever_q_drafted) {
 }
 
 static struct tfr_engine *open_engine(const struct tfr_override *extra) {
-    const struct tfr_override overrides[] = {{"sampling.max_tokens", "3", "the test"},
-                                             {"sampling.ignore_eos", "true", "the test"},
-                                             {"sampling.temperature", "3", "the test"},
-                                             {"sampling.top_k", "12", "the test"},
-                                             {"runtime.threads", "1", "the test"},
-                                             *extra};
+    const struct tfr_override overrides[] = {{"sampling.max_tokens", "3", "the test"},  {"sampling.ignore_eos", "true", "the test"},
+                                             {"sampling.temperature", "3", "the test"}, {"sampling.top_k", "12", "the test"},
+                                             {"runtime.threads", "1", "the test"},      *extra};
     struct tfr_engine *engine;
     assert_ok(tfr_engine_open(&engine, GOLDEN "base", overrides, sizeof overrides / sizeof overrides[0]));
     return engine;

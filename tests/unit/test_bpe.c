@@ -20,9 +20,8 @@ static void check_ids(const struct tfr_bpe *bpe, const char *piece, const int32_
     tfr_ids_free(&ids);
     tfr_bpe_scratch_free(&scratch);
 }
-#define CHECK_IDS(bpe, piece, ...)                                                                           \
-    check_ids(bpe, piece, (const int32_t[]){__VA_ARGS__},                                                    \
-              sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
+#define CHECK_IDS(bpe, piece, ...)                                                                                                 \
+    check_ids(bpe, piece, (const int32_t[]){__VA_ARGS__}, sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
 
 TFR_TEST(lowest_rank_merges_first) {
     TFR_UNUSED_STATE;
@@ -118,11 +117,10 @@ static size_t merge_plainly(const struct rule *rule, size_t n_rules, int32_t *id
 static size_t random_rules(struct rule *rule, size_t n, uint32_t *state) {
     size_t made = 0;
     for (size_t tries = 0; made < n && tries < 10 * n; tries++) {
-        const struct rule new_rule = {
-            .left = next_random(state) % 2 || made == 0 ? 'a' + (int32_t)(next_random(state) % 4)
-                                                        : 256 + (int32_t)(next_random(state) % made),
-            .right = next_random(state) % 2 || made == 0 ? 'a' + (int32_t)(next_random(state) % 4)
-                                                         : 256 + (int32_t)(next_random(state) % made)};
+        const struct rule new_rule = {.left = next_random(state) % 2 || made == 0 ? 'a' + (int32_t)(next_random(state) % 4)
+                                                                                  : 256 + (int32_t)(next_random(state) % made),
+                                      .right = next_random(state) % 2 || made == 0 ? 'a' + (int32_t)(next_random(state) % 4)
+                                                                                   : 256 + (int32_t)(next_random(state) % made)};
         bool known = false;
         for (size_t r = 0; r < made; r++) {
             known = known || (rule[r].left == new_rule.left && rule[r].right == new_rule.right);
@@ -134,8 +132,7 @@ static size_t random_rules(struct rule *rule, size_t n, uint32_t *state) {
     return made;
 }
 
-static void check_random_piece(const struct tfr_bpe *bpe, const struct rule *rule, size_t n_rules,
-                               uint32_t *state) {
+static void check_random_piece(const struct tfr_bpe *bpe, const struct rule *rule, size_t n_rules, uint32_t *state) {
     char piece[201] = {0};
     int32_t expected[200];
     const size_t size = 1 + next_random(state) % 200;

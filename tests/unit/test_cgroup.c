@@ -6,10 +6,9 @@
 #include "topo/topo_internal.h"
 
 static const char mount_v2[] = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
-static const char mount_v1[] =
-    "31 23 0:27 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n"
-    "32 23 0:28 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
-    "33 23 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+static const char mount_v1[] = "31 23 0:27 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n"
+                               "32 23 0:28 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
+                               "33 23 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
 
 static struct tfr_cgroup_limits read_tree(struct fake_tree *tree) {
     struct tfr_cgroup_limits limits;
@@ -189,10 +188,7 @@ TFR_TEST(cpu_lists_are_parsed_strictly) {
 
 TFR_TEST_MAIN(TFR_CASE(nothing_readable_is_no_limit), TFR_CASE(v2_quota_of_own_group),
               TFR_CASE(v2_least_quota_of_all_ancestors_wins), TFR_CASE(v2_max_is_no_quota),
-              TFR_CASE(v2_cpuset_of_own_group_or_nearest_ancestor),
-              TFR_CASE(v2_memory_left_does_not_count_droppable_cache), TFR_CASE(v1_quota_cpuset_and_memory),
-              TFR_CASE(v1_minus_one_is_no_quota), TFR_CASE(v1_ancestor_quota_counts),
-              TFR_CASE(container_sees_its_group_as_the_mounted_top),
-              TFR_CASE(group_outside_of_the_mount_is_taken_as_its_top),
-              TFR_CASE(mixed_system_takes_the_quota_from_v1_and_memory_from_v2),
-              TFR_CASE(cpu_lists_are_parsed_strictly))
+              TFR_CASE(v2_cpuset_of_own_group_or_nearest_ancestor), TFR_CASE(v2_memory_left_does_not_count_droppable_cache),
+              TFR_CASE(v1_quota_cpuset_and_memory), TFR_CASE(v1_minus_one_is_no_quota), TFR_CASE(v1_ancestor_quota_counts),
+              TFR_CASE(container_sees_its_group_as_the_mounted_top), TFR_CASE(group_outside_of_the_mount_is_taken_as_its_top),
+              TFR_CASE(mixed_system_takes_the_quota_from_v1_and_memory_from_v2), TFR_CASE(cpu_lists_are_parsed_strictly))

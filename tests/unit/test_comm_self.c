@@ -11,9 +11,8 @@
 #include <tfrun/plugin.h>
 
 static void clear_environment(void) {
-    static const char *const names[] = {
-        "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMI_SIZE", "PMIX_RANK",
-        "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"};
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMI_SIZE", "PMIX_RANK",
+                                        "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"};
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
         unsetenv(names[i]);
     }
@@ -67,8 +66,7 @@ TFR_TEST(messages_to_oneself_or_nobody_are_refused) {
     tfr_comm_request request = 0;
     bool done = false;
     char byte = 0;
-    assert_refused(tfr_comm_isend(comm, &byte, 1, 0, 1, &request), TFR_RUNTIME,
-                   "cannot exchange messages with rank 0");
+    assert_refused(tfr_comm_isend(comm, &byte, 1, 0, 1, &request), TFR_RUNTIME, "cannot exchange messages with rank 0");
     assert_int_equal(request, -1);
     assert_refused(tfr_comm_recv(comm, &byte, 1, 1, 1), TFR_RUNTIME, "cannot exchange messages with rank 1");
     assert_refused(tfr_comm_send(comm, &byte, 1, -1, 1), TFR_RUNTIME, "with rank -1");
@@ -161,9 +159,7 @@ TFR_TEST(message_kernels_refuse_peers_that_do_not_exist) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(one_process_is_rank_0_of_1), TFR_CASE(collectives_of_one),
-              TFR_CASE(agree_keeps_the_own_failure_and_its_text),
-              TFR_CASE(messages_to_oneself_or_nobody_are_refused),
-              TFR_CASE(launchers_are_seen_in_the_environment),
-              TFR_CASE(ranks_without_a_back_end_are_told_what_to_build),
+              TFR_CASE(agree_keeps_the_own_failure_and_its_text), TFR_CASE(messages_to_oneself_or_nobody_are_refused),
+              TFR_CASE(launchers_are_seen_in_the_environment), TFR_CASE(ranks_without_a_back_end_are_told_what_to_build),
               TFR_CASE(tasks_of_srun_without_wiring_are_refused), TFR_CASE(pause_gives_up_at_the_deadline),
               TFR_CASE(message_kernels_refuse_peers_that_do_not_exist))

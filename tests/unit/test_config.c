@@ -74,9 +74,8 @@ TFR_TEST(every_field_is_read) {
 
 TFR_TEST(aliases_are_read_and_contradictions_refused) {
     TFR_UNUSED_STATE;
-    assert_ok(load(
-        "{\"model_type\": \"gpt2\", \"hidden_size\": 8, \"num_hidden_layers\": 2,"
-        "\"num_attention_heads\": 2, \"max_position_embeddings\": 16, \"n_head\": 2, \"n_inner\": null}"));
+    assert_ok(load("{\"model_type\": \"gpt2\", \"hidden_size\": 8, \"num_hidden_layers\": 2,"
+                   "\"num_attention_heads\": 2, \"max_position_embeddings\": 16, \"n_head\": 2, \"n_inner\": null}"));
     assert_int_equal(config->model.n_embd, 8);
     assert_int_equal(config->model.n_layer, 2);
     assert_int_equal(config->model.n_positions, 16);
@@ -88,9 +87,9 @@ TFR_TEST(aliases_are_read_and_contradictions_refused) {
 
 TFR_TEST(every_activation_of_the_registry_is_known) {
     TFR_UNUSED_STATE;
-#define EXPECT_ACTIVATION(enum_name, name)                                                                   \
-    assert_ok(load("{\"model_type\": \"gpt2\", \"activation_function\": \"" name "\"}"));                    \
-    assert_int_equal(config->model.activation, TFR_ACT_##enum_name);                                         \
+#define EXPECT_ACTIVATION(enum_name, name)                                                                                         \
+    assert_ok(load("{\"model_type\": \"gpt2\", \"activation_function\": \"" name "\"}"));                                          \
+    assert_int_equal(config->model.activation, TFR_ACT_##enum_name);                                                               \
     assert_string_equal(config->model.activation_name, name);
     TFR_ACTIVATION_LIST(EXPECT_ACTIVATION)
     done();
@@ -102,8 +101,7 @@ TFR_TEST(unknown_activation_names_the_nearest) {
                    "config.json:2:25: unknown activation_function \"gelu_nwe\"; did you mean \"gelu_new\"?");
     assert_refused(load("{\"model_type\": \"gpt2\", \"activation_function\": \"xyzzy\"}"), TFR_CONFIG,
                    "unknown activation_function \"xyzzy\"; GPT-2 models use gelu_new");
-    assert_refused(load("{\"model_type\": \"gpt2\", \"activation_function\": \"prelu\"}"), TFR_UNSUPPORTED,
-                   "learned parameters");
+    assert_refused(load("{\"model_type\": \"gpt2\", \"activation_function\": \"prelu\"}"), TFR_UNSUPPORTED, "learned parameters");
     assert_refused(load("{\"model_type\": \"gpt2\", \"activation_function\": 1}"), TFR_CONFIG,
                    "activation_function = 1 is not a text");
     done();
@@ -118,10 +116,8 @@ TFR_TEST(n_embd_must_divide_by_n_head) {
 
 TFR_TEST(sizes_outside_their_limits_are_refused) {
     TFR_UNUSED_STATE;
-    assert_refused(load("{\"model_type\": \"gpt2\", \"n_layer\": 0}"), TFR_CONFIG,
-                   "n_layer = 0 is outside 1..65536");
-    assert_refused(load("{\"model_type\": \"gpt2\", \"n_head\": -12}"), TFR_CONFIG,
-                   "n_head = -12 is outside");
+    assert_refused(load("{\"model_type\": \"gpt2\", \"n_layer\": 0}"), TFR_CONFIG, "n_layer = 0 is outside 1..65536");
+    assert_refused(load("{\"model_type\": \"gpt2\", \"n_head\": -12}"), TFR_CONFIG, "n_head = -12 is outside");
     assert_refused(load("{\"model_type\": \"gpt2\", \"vocab_size\": 9007199254740993}"), TFR_CONFIG,
                    "vocab_size = 9007199254740993 is outside");
     assert_refused(load("{\"model_type\": \"gpt2\", \"n_inner\": 0}"), TFR_CONFIG, "n_inner = 0 is outside");
@@ -132,16 +128,12 @@ TFR_TEST(sizes_outside_their_limits_are_refused) {
 
 TFR_TEST(wrong_types_are_refused) {
     TFR_UNUSED_STATE;
-    assert_refused(load("{\"model_type\": \"gpt2\", \"n_layer\": \"12\"}"), TFR_CONFIG,
-                   "n_layer = \"12\" is not a whole number");
-    assert_refused(load("{\"model_type\": \"gpt2\", \"n_layer\": 12.5}"), TFR_CONFIG,
-                   "n_layer = 12.5 is not a whole");
-    assert_refused(load("{\"model_type\": \"gpt2\", \"n_layer\": null}"), TFR_CONFIG,
-                   "n_layer = null is not a whole");
+    assert_refused(load("{\"model_type\": \"gpt2\", \"n_layer\": \"12\"}"), TFR_CONFIG, "n_layer = \"12\" is not a whole number");
+    assert_refused(load("{\"model_type\": \"gpt2\", \"n_layer\": 12.5}"), TFR_CONFIG, "n_layer = 12.5 is not a whole");
+    assert_refused(load("{\"model_type\": \"gpt2\", \"n_layer\": null}"), TFR_CONFIG, "n_layer = null is not a whole");
     assert_refused(load("{\"model_type\": \"gpt2\", \"scale_attn_weights\": 1}"), TFR_CONFIG,
                    "scale_attn_weights = 1 is not true or false");
-    assert_refused(load("{\"model_type\": \"gpt2\", \"attn_pdrop\": \"x\"}"), TFR_CONFIG,
-                   "attn_pdrop = \"x\" is not a number");
+    assert_refused(load("{\"model_type\": \"gpt2\", \"attn_pdrop\": \"x\"}"), TFR_CONFIG, "attn_pdrop = \"x\" is not a number");
     assert_refused(load("[]"), TFR_CONFIG, "a config must be an object, this is an array");
     done();
 }
@@ -167,8 +159,7 @@ TFR_TEST(several_end_tokens_are_all_kept) {
 
 TFR_TEST(other_models_are_refused_by_name) {
     TFR_UNUSED_STATE;
-    assert_refused(load("{\"model_type\": \"llama\"}"), TFR_UNSUPPORTED,
-                   "model_type = \"llama\" is not supported");
+    assert_refused(load("{\"model_type\": \"llama\"}"), TFR_UNSUPPORTED, "model_type = \"llama\" is not supported");
     assert_refused(load("{\"model_type\": \"gpt2\", \"architectures\": [\"GPT2ForEverything\"]}"), TFR_UNSUPPORTED,
                    "architecture GPT2ForEverything is not supported; tfrun runs GPT2LMHeadModel, GPT2Model");
     assert_refused(load("{\"vocab_size\": 5}"), TFR_CONFIG, "no model_type");
@@ -200,10 +191,9 @@ TFR_TEST(the_head_is_read_from_architectures) {
 
 TFR_TEST(unsupported_values_are_refused_by_name) {
     TFR_UNUSED_STATE;
-    assert_refused(load("{\"model_type\": \"gpt2\", \"pruned_heads\": {\"0\": [1]}}"), TFR_UNSUPPORTED,
-                   "pruned_heads");
-    assert_refused(load("{\"model_type\": \"gpt2\", \"quantization_config\": {\"bits\": 4}}"),
-                   TFR_UNSUPPORTED, "quantization_config");
+    assert_refused(load("{\"model_type\": \"gpt2\", \"pruned_heads\": {\"0\": [1]}}"), TFR_UNSUPPORTED, "pruned_heads");
+    assert_refused(load("{\"model_type\": \"gpt2\", \"quantization_config\": {\"bits\": 4}}"), TFR_UNSUPPORTED,
+                   "quantization_config");
     assert_ok(load("{\"model_type\": \"gpt2\", \"add_cross_attention\": false, \"pruned_heads\": {},"
                    "\"is_causal\": true}"));
     done();
@@ -225,8 +215,7 @@ TFR_TEST(missing_files_and_folders_are_named) {
     assert_refused(tfr_config_load(&config, tfr_test_path("nothing.json"), NULL, 0), TFR_RESOURCE,
                    "nothing.json: there is no such file");
     assert_null(config);
-    assert_refused(tfr_config_load(&config, tfr_test_folder("config"), NULL, 0), TFR_RESOURCE,
-                   "this folder has no config.json");
+    assert_refused(tfr_config_load(&config, tfr_test_folder("config"), NULL, 0), TFR_RESOURCE, "this folder has no config.json");
     done();
 }
 
@@ -247,10 +236,9 @@ TFR_TEST(a_folder_stands_for_its_config) {
 
 TFR_TEST(all_problems_come_at_once_in_file_order) {
     TFR_UNUSED_STATE;
-    assert_refused(
-        load("{\n \"tfrun\": {\"sampling\": {\"top_p\": 1.4}},\n \"n_layer\": 0,\n"
-             " \"activation_function\": \"gelo\",\n \"model_type\": \"gpt2\", \"pruned_heads\": {\"0\": [1]}}"),
-        TFR_CONFIG, "config.json:2:34: tfrun.sampling.top_p = 1.4 is outside 0..1\n");
+    assert_refused(load("{\n \"tfrun\": {\"sampling\": {\"top_p\": 1.4}},\n \"n_layer\": 0,\n"
+                        " \"activation_function\": \"gelo\",\n \"model_type\": \"gpt2\", \"pruned_heads\": {\"0\": [1]}}"),
+                   TFR_CONFIG, "config.json:2:34: tfrun.sampling.top_p = 1.4 is outside 0..1\n");
     expect_words("config.json:3:13: n_layer = 0 is outside");
     expect_words("config.json:4:25: unknown activation_function");
     expect_words("config.json:5:40: pruned_heads");
@@ -303,15 +291,13 @@ static void expect_clean_failures(const char *text) {
 
 TFR_TEST(no_leak_when_memory_ends) {
     TFR_UNUSED_STATE;
-    expect_clean_failures(
-        "{\"model_type\": \"gpt2\", \"tfrun\": {\"model\": {\"weights\": \"w\", \"name\": \"n\"},"
-        "\"sampling\": {\"stop\": [\"a\", \"b\"]},"
-        "\"parallel\": {\"device_map\": {\"0\": [0,1,2,3,4,5,6,7,8,9,10,11]}}}}");
+    expect_clean_failures("{\"model_type\": \"gpt2\", \"tfrun\": {\"model\": {\"weights\": \"w\", \"name\": \"n\"},"
+                          "\"sampling\": {\"stop\": [\"a\", \"b\"]},"
+                          "\"parallel\": {\"device_map\": {\"0\": [0,1,2,3,4,5,6,7,8,9,10,11]}}}}");
 }
 
-TFR_TEST_MAIN(TFR_CASE(no_leak_when_memory_ends), TFR_CASE(defaults_are_those_of_gpt2config),
-              TFR_CASE(every_field_is_read), TFR_CASE(aliases_are_read_and_contradictions_refused),
-              TFR_CASE(every_activation_of_the_registry_is_known),
+TFR_TEST_MAIN(TFR_CASE(no_leak_when_memory_ends), TFR_CASE(defaults_are_those_of_gpt2config), TFR_CASE(every_field_is_read),
+              TFR_CASE(aliases_are_read_and_contradictions_refused), TFR_CASE(every_activation_of_the_registry_is_known),
               TFR_CASE(unknown_activation_names_the_nearest), TFR_CASE(n_embd_must_divide_by_n_head),
               TFR_CASE(sizes_outside_their_limits_are_refused), TFR_CASE(wrong_types_are_refused),
               TFR_CASE(tokens_outside_the_vocabulary_are_none), TFR_CASE(several_end_tokens_are_all_kept),

@@ -12,8 +12,7 @@ static struct tfr_config *config;
 
 /* Any of the three may be NULL: task_specific_params.text-generation, generation_config.json, tfrun.sampling. */
 static enum tfr_status load_with(const char *task, const char *generation, const char *sampling,
-                                 const struct tfr_override *overrides,
-                                 size_t n) {
+                                 const struct tfr_override *overrides, size_t n) {
     char text[4096];
     tfr_test_folder("config_generation");
     if (generation != NULL) {
@@ -57,7 +56,8 @@ TFR_TEST(the_stronger_source_wins_key_by_key) {
     TFR_UNUSED_STATE;
     const struct tfr_override flag = {.key = "sampling.top_p", .value = "0.4", .origin = "--top-p"};
     assert_ok(load_with("{\"top_p\": 0.1, \"top_k\": 1, \"min_p\": 0.1, \"typical_p\": 0.1}",
-                        "{\"top_p\": 0.2, \"top_k\": 2, \"min_p\": 0.2}", "{\"top_p\": 0.3, \"top_k\": 3, \"temperature\": 1}", &flag, 1));
+                        "{\"top_p\": 0.2, \"top_k\": 2, \"min_p\": 0.2}", "{\"top_p\": 0.3, \"top_k\": 3, \"temperature\": 1}",
+                        &flag, 1));
     assert_true(config->options.sampling_top_p == 0.4);
     assert_int_equal(config->options.sampling_top_k, 3);
     assert_true(config->options.sampling_min_p == 0.2);
@@ -122,7 +122,8 @@ TFR_TEST(lists_are_read_from_hugging_face_files) {
     TFR_UNUSED_STATE;
     assert_ok(load(NULL,
                    "{\"eos_token_id\": [5, 6], \"bad_words_ids\": [[1, 2], [3]], \"early_stopping\": true, \"bos_token_id\": 9,"
-                         " \"sequence_bias\": [[[1], -2.5]], \"stop_strings\": [\"x\"], \"_from_model_config\": true}", NULL));
+                   " \"sequence_bias\": [[[1], -2.5]], \"stop_strings\": [\"x\"], \"_from_model_config\": true}",
+                   NULL));
     assert_string_equal(config->options.sampling_eos_token_id, "[5,6]");
     assert_string_equal(config->options.sampling_bad_words_ids, "[[1,2],[3]]");
     assert_string_equal(config->options.sampling_sequence_bias, "[[[1],-2.5]]");

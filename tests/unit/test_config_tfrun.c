@@ -39,13 +39,12 @@ TFR_TEST(every_type_is_read) {
     TFR_UNUSED_STATE;
     tfr_test_folder("config_tfrun");
     const struct tfr_override trusted = {.key = "trust", .value = tfr_test_folder_, .origin = "--trust"};
-    assert_ok(load_with(
-        "{\"version\": 1, \"task\": \"generate\", \"model\": {\"name\": \"n\", \"check_weights\": true,"
-        "\"tokenizer\": \"tok\", \"weights\": \"/abs/w\"}, \"input\": {\"prompts\": [\"a\", \"b\"]},"
-        "\"sampling\": {\"seed\": 9000000000000000, \"stop\": \"x\", \"temperature\": 0.5},"
-        "\"runtime\": {\"threads\": 3, \"isa\": \"avx512_bf16\"}, \"plugins\": [\"p.so\"],"
-        "\"output\": {\"file\": \"-\"}}",
-        &trusted, 1));
+    assert_ok(load_with("{\"version\": 1, \"task\": \"generate\", \"model\": {\"name\": \"n\", \"check_weights\": true,"
+                        "\"tokenizer\": \"tok\", \"weights\": \"/abs/w\"}, \"input\": {\"prompts\": [\"a\", \"b\"]},"
+                        "\"sampling\": {\"seed\": 9000000000000000, \"stop\": \"x\", \"temperature\": 0.5},"
+                        "\"runtime\": {\"threads\": 3, \"isa\": \"avx512_bf16\"}, \"plugins\": [\"p.so\"],"
+                        "\"output\": {\"file\": \"-\"}}",
+                        &trusted, 1));
     const struct tfr_options *o = &config->options;
     char path[1024];
     snprintf(path, sizeof(path), "%s/tok", tfr_test_folder_);
@@ -68,16 +67,14 @@ TFR_TEST(every_type_is_read) {
 
 TFR_TEST(null_is_the_default_where_it_may_stand) {
     TFR_UNUSED_STATE;
-    assert_ok(load(
-        "{\"model\": {\"weights\": null, \"name\": null}, \"sampling\": {\"seed\": null, \"stop\": null},"
-        "\"runtime\": {\"threads\": \"auto\"}, \"parallel\": {\"device_map\": null}}"));
+    assert_ok(load("{\"model\": {\"weights\": null, \"name\": null}, \"sampling\": {\"seed\": null, \"stop\": null},"
+                   "\"runtime\": {\"threads\": \"auto\"}, \"parallel\": {\"device_map\": null}}"));
     assert_null(config->options.model_weights);
     assert_int_equal(config->options.sampling_seed, -1);
     assert_int_equal(config->options.runtime_threads, 0);
     assert_refused(load("{\"runtime\": {\"threads\": null}}"), TFR_CONFIG,
                    "tfrun.runtime.threads = null is not a whole number or \"auto\"");
-    assert_refused(load("{\"output\": {\"force\": null}}"), TFR_CONFIG,
-                   "tfrun.output.force = null is not true or false");
+    assert_refused(load("{\"output\": {\"force\": null}}"), TFR_CONFIG, "tfrun.output.force = null is not true or false");
     done();
 }
 
@@ -85,12 +82,9 @@ TFR_TEST(unknown_keys_name_the_nearest) {
     TFR_UNUSED_STATE;
     assert_refused(load("{\"runtime\": {\"thread\": 2}}"), TFR_CONFIG,
                    "config.json:2:24: unknown key tfrun.runtime.thread; did you mean \"threads\"?");
-    assert_refused(load("{\"sampeling\": {}}"), TFR_CONFIG,
-                   "unknown key tfrun.sampeling; did you mean \"sampling\"?");
-    assert_refused(load("{\"threads\": 2}"), TFR_CONFIG,
-                   "unknown key tfrun.threads; did you mean \"tfrun.runtime.threads\"?");
-    assert_refused(load("{\"serve\": {\"port\": 1}}"), TFR_CONFIG,
-                   "unknown key tfrun.serve; docs/config.md lists the known ones");
+    assert_refused(load("{\"sampeling\": {}}"), TFR_CONFIG, "unknown key tfrun.sampeling; did you mean \"sampling\"?");
+    assert_refused(load("{\"threads\": 2}"), TFR_CONFIG, "unknown key tfrun.threads; did you mean \"tfrun.runtime.threads\"?");
+    assert_refused(load("{\"serve\": {\"port\": 1}}"), TFR_CONFIG, "unknown key tfrun.serve; docs/config.md lists the known ones");
     assert_refused(load("{\"parallel\": {\"device_mpa\": {}}}"), TFR_CONFIG, "did you mean \"device_map\"?");
     done();
 }
@@ -99,17 +93,14 @@ TFR_TEST(wrong_values_say_what_is_wanted) {
     TFR_UNUSED_STATE;
     assert_refused(load("{\"sampling\": {\"top_p\": 1.4}}"), TFR_CONFIG,
                    "config.json:2:24: tfrun.sampling.top_p = 1.4 is outside 0..1");
-    assert_refused(load("{\"sampling\": {\"top_p\": \"high\"}}"), TFR_CONFIG,
-                   "tfrun.sampling.top_p = \"high\" is not a number");
+    assert_refused(load("{\"sampling\": {\"top_p\": \"high\"}}"), TFR_CONFIG, "tfrun.sampling.top_p = \"high\" is not a number");
     assert_refused(load("{\"runtime\": {\"dtype\": \"bf61\"}}"), TFR_CONFIG,
                    "tfrun.runtime.dtype = \"bf61\" is not one of f32|bf16; did you mean \"bf16\"?");
     assert_refused(load("{\"version\": 2}"), TFR_CONFIG, "tfrun.version = 2 is not 1");
     assert_refused(load("{\"plugins\": [{\"name\": \"serve\"}]}"), TFR_CONFIG,
                    "tfrun.plugins = item 0 of the list is {...}, not a text");
-    assert_refused(load("{\"model\": \"gpt2\"}"), TFR_CONFIG,
-                   "tfrun.model is a string; it must be an object");
-    assert_refused(load("{\"model\": {\"weights\": \"\"}}"), TFR_CONFIG,
-                   "tfrun.model.weights = \"\" is an empty path");
+    assert_refused(load("{\"model\": \"gpt2\"}"), TFR_CONFIG, "tfrun.model is a string; it must be an object");
+    assert_refused(load("{\"model\": {\"weights\": \"\"}}"), TFR_CONFIG, "tfrun.model.weights = \"\" is an empty path");
     assert_refused(load("{\"sampling\": {\"max_tokens\": 1.5}}"), TFR_CONFIG,
                    "tfrun.sampling.max_tokens = 1.5 is not a whole number");
     assert_refused(load("7"), TFR_CONFIG, "tfrun is a number; it must be an object");
@@ -118,8 +109,7 @@ TFR_TEST(wrong_values_say_what_is_wanted) {
 
 TFR_TEST(one_source_of_the_prompt) {
     TFR_UNUSED_STATE;
-    assert_refused(load("{\"input\": {\"prompt\": \"a\", \"file\": \"b\"}}"), TFR_CONFIG,
-                   "tfrun.input names 2 sources");
+    assert_refused(load("{\"input\": {\"prompt\": \"a\", \"file\": \"b\"}}"), TFR_CONFIG, "tfrun.input names 2 sources");
     const struct tfr_override file = {.key = "input.file", .value = "-", .origin = "--file"};
     assert_ok(load_with("{\"input\": {\"prompt\": \"a\"}}", &file, 1));
     assert_null(config->options.input_prompt);
@@ -167,26 +157,19 @@ TFR_TEST(overrides_of_a_list_append_to_each_other) {
 
 TFR_TEST(wrong_overrides_name_their_origin) {
     TFR_UNUSED_STATE;
-    assert_refused(load_override("sampling.top_p", "1.4", "--top-p"), TFR_USAGE,
-                   "--top-p: 1.4 is outside 0..1");
-    assert_refused(load_override("sampling.top_p", "nan", "--top-p"), TFR_USAGE,
-                   "--top-p: \"nan\" is not a number");
-    assert_refused(load_override("sampling.top_p", "0.5x", "--set"), TFR_USAGE,
-                   "--set sampling.top_p: \"0.5x\" is not a number");
+    assert_refused(load_override("sampling.top_p", "1.4", "--top-p"), TFR_USAGE, "--top-p: 1.4 is outside 0..1");
+    assert_refused(load_override("sampling.top_p", "nan", "--top-p"), TFR_USAGE, "--top-p: \"nan\" is not a number");
+    assert_refused(load_override("sampling.top_p", "0.5x", "--set"), TFR_USAGE, "--set sampling.top_p: \"0.5x\" is not a number");
     assert_refused(load_override("runtime.threads", "two", "--threads"), TFR_USAGE,
                    "--threads: \"two\" is not a whole number or \"auto\"");
-    assert_refused(load_override("runtime.threads", "99999999999999999999", "--threads"), TFR_USAGE,
-                   "is not a whole");
+    assert_refused(load_override("runtime.threads", "99999999999999999999", "--threads"), TFR_USAGE, "is not a whole");
     assert_refused(load_override("runtime.thread", "2", "--set"), TFR_USAGE,
                    "--set runtime.thread: unknown key runtime.thread; did you mean \"runtime.threads\"?");
     assert_refused(load_override("threads", "2", "--set"), TFR_USAGE, "did you mean \"runtime.threads\"?");
     assert_refused(load_override("runtime", "2", "--set"), TFR_USAGE, "runtime is a section");
-    assert_refused(load_override("n_layer", "2", "--set"), TFR_USAGE,
-                   "a field of the model cannot be overridden");
-    assert_refused(load_override("output.force", "maybe", "--force"), TFR_USAGE,
-                   "--force: \"maybe\" is not true or false");
-    assert_refused(load_override("model.weights", "", "--weights"), TFR_USAGE,
-                   "--weights: the path is empty");
+    assert_refused(load_override("n_layer", "2", "--set"), TFR_USAGE, "a field of the model cannot be overridden");
+    assert_refused(load_override("output.force", "maybe", "--force"), TFR_USAGE, "--force: \"maybe\" is not true or false");
+    assert_refused(load_override("model.weights", "", "--weights"), TFR_USAGE, "--weights: the path is empty");
     done();
 }
 
@@ -222,14 +205,11 @@ TFR_TEST(device_map_is_checked_in_order) {
                    "tfrun.parallel.device_map names blocks that the model does not have: 4, -1");
     assert_refused(load("{\"parallel\": {\"device_map\": {\"cpu\": [0, 1, 2, 3]}}}"), TFR_CONFIG,
                    "has a key that is not a rank number: cpu");
-    assert_refused(load("{\"parallel\": {\"device_map\": {\"00\": [0, 1, 2, 3]}}}"), TFR_CONFIG,
-                   "not a rank number: 00");
-    assert_refused(load("{\"parallel\": {\"device_map\": {\"0\": [0, 1.5]}}}"), TFR_CONFIG,
-                   "not a whole number: 1.5");
+    assert_refused(load("{\"parallel\": {\"device_map\": {\"00\": [0, 1, 2, 3]}}}"), TFR_CONFIG, "not a rank number: 00");
+    assert_refused(load("{\"parallel\": {\"device_map\": {\"0\": [0, 1.5]}}}"), TFR_CONFIG, "not a whole number: 1.5");
     assert_refused(load("{\"parallel\": {\"device_map\": {\"0\": [0, 1, 2, 3], \"1\": []}}}"), TFR_CONFIG,
                    "must list at least one block for rank 1");
-    assert_refused(load("{\"parallel\": {\"device_map\": \"auto\"}}"), TFR_CONFIG,
-                   "must be an object of lists");
+    assert_refused(load("{\"parallel\": {\"device_map\": \"auto\"}}"), TFR_CONFIG, "must be an object of lists");
     assert_refused(load_override("parallel.device_map", "{\"0\": [0]", "--set"), TFR_USAGE, "--set:1:");
     done();
 }

@@ -15,15 +15,13 @@ struct scene {
 /* Two threads that share the time evenly. */
 static void write_times(const struct scene *scene) {
     char text[64];
-    snprintf(text, sizeof text, "%llu %llu 7\n", (unsigned long long)scene->ran_ns / 2,
-             (unsigned long long)scene->waited_ns / 2);
+    snprintf(text, sizeof text, "%llu %llu 7\n", (unsigned long long)scene->ran_ns / 2, (unsigned long long)scene->waited_ns / 2);
     fake_tree_write(&scene->tree, "/proc/self/task/11/schedstat", text);
     fake_tree_write(&scene->tree, "/proc/self/task/12/schedstat", text);
 }
 
 static void open_scene(struct scene *scene) {
-    *scene =
-        (struct scene){.crowd = {.n_sampled = 2, .thread_id = {11, 12}}, .ran_ns = 4000000, .now_ns = 1000};
+    *scene = (struct scene){.crowd = {.n_sampled = 2, .thread_id = {11, 12}}, .ran_ns = 4000000, .now_ns = 1000};
     fake_tree_open(&scene->tree);
     write_times(scene);
     tfr_crowd_open(&scene->crowd, scene->tree.root, scene->now_ns);
@@ -36,8 +34,7 @@ static enum tfr_crowd_advice pass(struct scene *scene, int percent) {
     scene->ran_ns += (uint64_t)(100 - percent) * 2000000;
     scene->waited_ns += (uint64_t)percent * 2000000;
     write_times(scene);
-    const enum tfr_crowd_advice advice =
-        tfr_crowd_look(&scene->crowd, scene->tree.root, scene->now_ns, &seen);
+    const enum tfr_crowd_advice advice = tfr_crowd_look(&scene->crowd, scene->tree.root, scene->now_ns, &seen);
     assert_int_equal(seen, percent);
     return advice;
 }
@@ -81,8 +78,7 @@ TFR_TEST(a_team_that_hardly_runs_tells_nothing) {
         scene.now_ns += LOOK_NS;
         scene.waited_ns += LOOK_NS / 5;
         write_times(&scene);
-        assert_int_equal(tfr_crowd_look(&scene.crowd, scene.tree.root, scene.now_ns, &percent),
-                         TFR_CROWD_STAY);
+        assert_int_equal(tfr_crowd_look(&scene.crowd, scene.tree.root, scene.now_ns, &percent), TFR_CROWD_STAY);
     }
     fake_tree_close(&scene.tree);
 }
@@ -94,8 +90,7 @@ TFR_TEST(it_looks_four_times_a_second_at_most) {
     open_scene(&scene);
     scene.waited_ns += 900000000;
     write_times(&scene);
-    assert_int_equal(tfr_crowd_look(&scene.crowd, scene.tree.root, scene.now_ns + LOOK_NS - 1, &percent),
-                     TFR_CROWD_STAY);
+    assert_int_equal(tfr_crowd_look(&scene.crowd, scene.tree.root, scene.now_ns + LOOK_NS - 1, &percent), TFR_CROWD_STAY);
     assert_int_equal(percent, 0);
     tfr_crowd_look(&scene.crowd, scene.tree.root, scene.now_ns + LOOK_NS, &percent);
     assert_int_equal(percent, 100);
@@ -109,8 +104,7 @@ TFR_TEST(without_proc_or_when_threads_change_it_is_silent) {
     open_scene(&scene);
     scene.ran_ns = 2; /* other threads now: less than before */
     write_times(&scene);
-    assert_int_equal(tfr_crowd_look(&scene.crowd, scene.tree.root, scene.now_ns + LOOK_NS, &percent),
-                     TFR_CROWD_STAY);
+    assert_int_equal(tfr_crowd_look(&scene.crowd, scene.tree.root, scene.now_ns + LOOK_NS, &percent), TFR_CROWD_STAY);
     assert_false(scene.crowd.is_on);
     fake_tree_close(&scene.tree);
 

@@ -13,8 +13,8 @@
  * 1 again. */
 enum { WIDTH = 4, ROWS = 6, N_TASKS = 3, N_THREADS = 2 };
 
-static int32_t run_affine(const struct tfr_kernel *self, const struct tfr_problem *problem,
-                          const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+static int32_t run_affine(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                          const struct tfr_run_ctx *ctx) {
     (void)self;
     const float *x = args->arg[0];
     float *y = args->arg[1];
@@ -31,8 +31,8 @@ struct delayed {
 };
 static int n_polls, fails_at; /* the poll that fails; 0 none */
 
-static int32_t run_delay(const struct tfr_kernel *self, const struct tfr_problem *problem,
-                         const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+static int32_t run_delay(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                         const struct tfr_run_ctx *ctx) {
     (void)self;
     struct delayed *state = args->run_state;
     (void)ctx;
@@ -42,8 +42,8 @@ static int32_t run_delay(const struct tfr_kernel *self, const struct tfr_problem
     return TFR_OK;
 }
 
-static int32_t poll_delay(const struct tfr_kernel *self, const struct tfr_problem *problem,
-                          const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+static int32_t poll_delay(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                          const struct tfr_run_ctx *ctx) {
     struct delayed *state = args->run_state;
     (void)self, (void)problem;
     if (++n_polls == fails_at) {
@@ -56,14 +56,14 @@ static int32_t poll_delay(const struct tfr_kernel *self, const struct tfr_proble
 /* Ends when a message was completed while it ran. */
 static atomic_int n_completed;
 static int seen_inside;
-static int32_t poll_counted(const struct tfr_kernel *self, const struct tfr_problem *problem,
-                            const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+static int32_t poll_counted(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                            const struct tfr_run_ctx *ctx) {
     const int done = poll_delay(self, problem, args, ctx);
     atomic_fetch_add(&n_completed, done);
     return done;
 }
-static int32_t run_long(const struct tfr_kernel *self, const struct tfr_problem *problem,
-                        const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+static int32_t run_long(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                        const struct tfr_run_ctx *ctx) {
     (void)self;
     (void)args, (void)problem;
     for (int i = 0; i < 100; i++) {
@@ -81,8 +81,8 @@ static int32_t run_long(const struct tfr_kernel *self, const struct tfr_problem 
 }
 
 static int seen_nth;
-static int32_t run_alone(const struct tfr_kernel *self, const struct tfr_problem *problem,
-                         const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+static int32_t run_alone(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                         const struct tfr_run_ctx *ctx) {
     (void)self;
     if (ctx->tid == 0) {
         seen_nth = ctx->nth;
@@ -92,8 +92,8 @@ static int32_t run_alone(const struct tfr_kernel *self, const struct tfr_problem
 
 /* One thread of the team fails; the others have done their part. */
 static bool breaks;
-static int32_t run_breaking(const struct tfr_kernel *self, const struct tfr_problem *problem,
-                            const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+static int32_t run_breaking(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                            const struct tfr_run_ctx *ctx) {
     const int32_t status = run_affine(self, problem, args, ctx);
     if (breaks && ctx->tid == ctx->nth - 1) {
         snprintf(ctx->reason, ctx->reason_size, "thread %d gave up", ctx->tid);
@@ -122,15 +122,13 @@ static int32_t run_failing_meanwhile(const struct tfr_kernel *self, const struct
     return TFR_OK;
 }
 
-static const struct tfr_kernel meanwhile = {
-    .name = "meanwhile", .run_class = TFR_RUN_TEAM, .run = run_failing_meanwhile};
-static const struct tfr_kernel
-    breaking = {.name = "breaking", .run_class = TFR_RUN_TEAM, .run = run_breaking},
-    affine = {.name = "affine", .run_class = TFR_RUN_TEAM, .run = run_affine},
-    delay = {.name = "delay", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_delay},
-    counted = {.name = "counted", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_counted},
-    slow = {.name = "slow", .run_class = TFR_RUN_TEAM, .run = run_long},
-    alone = {.name = "alone", .run_class = TFR_RUN_TEAM, .run = run_alone};
+static const struct tfr_kernel meanwhile = {.name = "meanwhile", .run_class = TFR_RUN_TEAM, .run = run_failing_meanwhile};
+static const struct tfr_kernel breaking = {.name = "breaking", .run_class = TFR_RUN_TEAM, .run = run_breaking},
+                               affine = {.name = "affine", .run_class = TFR_RUN_TEAM, .run = run_affine},
+                               delay = {.name = "delay", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_delay},
+                               counted = {.name = "counted", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_counted},
+                               slow = {.name = "slow", .run_class = TFR_RUN_TEAM, .run = run_long},
+                               alone = {.name = "alone", .run_class = TFR_RUN_TEAM, .run = run_alone};
 
 /* embeds -> affine -> arena; delay; arena -> affine -> hidden[0]. */
 struct chain {
@@ -263,8 +261,8 @@ TFR_TEST(failed_allocation_at_any_point_leaks_nothing) {
     close_bench(&bench);
 }
 
-static int32_t run_scribbling(const struct tfr_kernel *self, const struct tfr_problem *problem,
-                              const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+static int32_t run_scribbling(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                              const struct tfr_run_ctx *ctx) {
     if (ctx->tid == 0) {
         memset(ctx->scratch, 0x5A, 64);
     }
@@ -274,8 +272,7 @@ static int32_t run_scribbling(const struct tfr_kernel *self, const struct tfr_pr
 /* A run that finds no memory for its scratch takes none from those in flight. */
 TFR_TEST(a_run_that_cannot_be_opened_harms_no_other) {
     TFR_UNUSED_STATE;
-    static const struct tfr_kernel scribbling = {
-        .name = "scribbling", .run_class = TFR_RUN_TEAM, .run = run_scribbling};
+    static const struct tfr_kernel scribbling = {.name = "scribbling", .run_class = TFR_RUN_TEAM, .run = run_scribbling};
     struct bench bench;
     static struct chain small, large;
     struct tfr_run *run, *other;
@@ -320,8 +317,7 @@ TFR_TEST(progress_never_waits) {
     assert_ok(tfr_exec_open_run(bench.exec, &run, &c.plan, &c.input[0]));
     assert_false(tfr_exec_progress(bench.exec));
     assert_ok(tfr_exec_submit(bench.exec, run));
-    assert_true(
-        tfr_exec_progress(bench.exec)); /* the first task; the message is posted and polled, not awaited */
+    assert_true(tfr_exec_progress(bench.exec)); /* the first task; the message is posted and polled, not awaited */
     assert_int_equal(run->n_left, 2);
     for (int i = 0; i < 10; i++) {
         tfr_exec_progress(bench.exec);
@@ -347,8 +343,7 @@ TFR_TEST(a_failing_task_ends_its_own_run) {
     assert_ok(tfr_exec_wait(bench.exec, run[1]));
     check_chain(&c, 1);
     tfr_raise(TFR_USAGE, "another text");
-    assert_refused(tfr_exec_wait(bench.exec, run[0]), TFR_RUNTIME,
-                   ": delay failed: poll 4 failed on purpose");
+    assert_refused(tfr_exec_wait(bench.exec, run[0]), TFR_RUNTIME, ": delay failed: poll 4 failed on purpose");
     tfr_exec_close_run(bench.exec, run[0]);
     tfr_exec_close_run(bench.exec, run[1]);
     fails_at = 0;
@@ -477,11 +472,8 @@ TFR_TEST(the_trace_shows_two_runs_at_once) {
         }
         n_tasks += event->kind == TFR_TRACE_TASK;
         n_messages += event->kind == TFR_TRACE_MESSAGE;
-        assert_true(event->begin_ns <= event->end_ns && event->rows == ROWS && event->run >= 1 &&
-                    event->run <= 2);
-        assert_string_equal(event->task, event->predicted_ns == 100   ? "first"
-                                         : event->predicted_ns == 101 ? "message"
-                                                                      : "last");
+        assert_true(event->begin_ns <= event->end_ns && event->rows == ROWS && event->run >= 1 && event->run <= 2);
+        assert_string_equal(event->task, event->predicted_ns == 100 ? "first" : event->predicted_ns == 101 ? "message" : "last");
         begin[event->run] = event->begin_ns < begin[event->run] ? event->begin_ns : begin[event->run];
         end[event->run] = event->end_ns > end[event->run] ? event->end_ns : end[event->run];
     }
@@ -529,8 +521,7 @@ TFR_TEST(a_full_ring_keeps_the_newest) {
 TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_run_is_reset_and_runs_again),
               TFR_CASE(a_plan_without_tasks_is_done_at_once), TFR_CASE(progress_never_waits),
               TFR_CASE(a_run_that_cannot_be_opened_harms_no_other), TFR_CASE(a_failing_task_ends_its_own_run),
-              TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason),
-              TFR_CASE(messages_move_on_inside_kernels),
-              TFR_CASE(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile),
-              TFR_CASE(a_task_alone_runs_on_the_master), TFR_CASE(the_trace_shows_two_runs_at_once),
-              TFR_CASE(a_full_ring_keeps_the_newest), TFR_CASE(failed_allocation_at_any_point_leaks_nothing))
+              TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason), TFR_CASE(messages_move_on_inside_kernels),
+              TFR_CASE(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile), TFR_CASE(a_task_alone_runs_on_the_master),
+              TFR_CASE(the_trace_shows_two_runs_at_once), TFR_CASE(a_full_ring_keeps_the_newest),
+              TFR_CASE(failed_allocation_at_any_point_leaks_nothing))

@@ -9,8 +9,7 @@
 #include "graph/pattern.h"
 #include "tfr_gpt2.h"
 
-static int add_value(struct tfr_graph *graph, enum tfr_value_kind kind, enum tfr_rows_var rows, int64_t a,
-                     int64_t b) {
+static int add_value(struct tfr_graph *graph, enum tfr_value_kind kind, enum tfr_rows_var rows, int64_t a, int64_t b) {
     struct tfr_value value = {.kind = kind, .rows = rows, .rank = 2, .dim = {a, b}};
     int id;
     assert_ok(tfr_graph_add_value(graph, &value, &id));
@@ -213,7 +212,8 @@ TFR_TEST(who_appends_waits_for_readers_and_who_reads_for_the_last_append) {
     TFR_UNUSED_STATE;
     struct tfr_graph *graph;
     assert_ok(tfr_graph_create(&graph, 4, 1));
-    const int qkv = add_value(graph, TFR_VALUE_IO, TFR_ROWS_TOKENS, 4, 24), cache = add_value(graph, TFR_VALUE_STATE, TFR_ROWS_NONE, 2, 4);
+    const int qkv = add_value(graph, TFR_VALUE_IO, TFR_ROWS_TOKENS, 4, 24),
+              cache = add_value(graph, TFR_VALUE_STATE, TFR_ROWS_NONE, 2, 4);
     static const enum tfr_op ops[] = {TFR_OP_KV_APPEND, TFR_OP_ATTENTION, TFR_OP_ATTENTION, TFR_OP_KV_APPEND, TFR_OP_ATTENTION};
     int list[TFR_MAX_PREDECESSORS], output;
     for (size_t i = 0; i < TFR_COUNT_OF(ops); i++) {

@@ -13,8 +13,7 @@
 
 #define MAX_RANKS 8
 
-static struct tfr_graph *build_rank(const struct tfr_hparams *hparams, const int *owner, int rank,
-                                    int n_ranks, int ln_f) {
+static struct tfr_graph *build_rank(const struct tfr_hparams *hparams, const int *owner, int rank, int n_ranks, int ln_f) {
     struct tfr_graph *graph;
     const struct tfr_gpt2_spec spec = {.hparams = hparams,
                                        .owner = owner,
@@ -52,8 +51,7 @@ static bool has_counterpart(const struct tfr_graph *peer, const struct tfr_node 
     int n = 0;
     for (int i = 0; i < peer->n_nodes; i++) {
         const struct tfr_node *other = &peer->nodes[i];
-        n += other->op == wanted && other->attrs.peer == rank && other->attrs.tag == node->attrs.tag &&
-             other->rows == node->rows;
+        n += other->op == wanted && other->attrs.peer == rank && other->attrs.tag == node->attrs.tag && other->rows == node->rows;
     }
     return n == 1;
 }
@@ -110,8 +108,7 @@ TFR_TEST(more_ranks_than_blocks) {
 
 TFR_TEST(interleaved_owners) {
     TFR_UNUSED_STATE;
-    check_map((const int[]){1, 0, 1, 0, 2, 1}, 6, 3, 2,
-              8); /* 0>1 1>0 0>1 1>0 0>2 2>1, to ln_f 1>2, back 2>0 */
+    check_map((const int[]){1, 0, 1, 0, 2, 1}, 6, 3, 2, 8); /* 0>1 1>0 0>1 1>0 0>2 2>1, to ln_f 1>2, back 2>0 */
 }
 
 TFR_TEST(first_rank_without_blocks) {
@@ -188,8 +185,7 @@ TFR_TEST(wrong_owner_is_refused) {
     TFR_UNUSED_STATE;
     const struct tfr_hparams hparams = gpt2_tiny(2);
     struct tfr_graph *graph;
-    struct tfr_gpt2_spec spec = {
-        .hparams = &hparams, .owner = (const int[]){0, 2}, .n_ranks = 2, .rows_max = 1, .logits_max = 1};
+    struct tfr_gpt2_spec spec = {.hparams = &hparams, .owner = (const int[]){0, 2}, .n_ranks = 2, .rows_max = 1, .logits_max = 1};
     assert_refused(tfr_gpt2_build(&graph, &spec), TFR_USAGE, "block 1 is given to rank 2 of 2");
     spec.rows_max = 0;
     assert_refused(tfr_gpt2_build(&graph, &spec), TFR_USAGE, "rows_max = 0");
@@ -226,8 +222,7 @@ TFR_TEST(wrong_shapes_are_refused_by_name) {
     int output;
     assert_ok(tfr_graph_add_value(graph, &x, &node.arg[0]));
     assert_ok(tfr_graph_add_value(graph, &weight, &node.arg[1]));
-    assert_refused(tfr_graph_add_node(graph, &node, NULL, &output), TFR_MODEL,
-                   "node h.0.mlp.c_fc: weight is bf16 [7, 16]");
+    assert_refused(tfr_graph_add_node(graph, &node, NULL, &output), TFR_MODEL, "node h.0.mlp.c_fc: weight is bf16 [7, 16]");
     tfr_graph_free(graph);
 }
 
@@ -257,12 +252,9 @@ TFR_TEST(failed_allocation_frees_the_graph) {
     }
 }
 
-TFR_TEST_MAIN(TFR_CASE(one_rank_has_no_hops), TFR_CASE(two_ranks_hop_there_and_back),
-              TFR_CASE(four_ranks_in_a_chain), TFR_CASE(more_ranks_than_blocks), TFR_CASE(interleaved_owners),
-              TFR_CASE(first_rank_without_blocks), TFR_CASE(ln_f_away_from_the_last_block),
-              TFR_CASE(rank_that_owns_nothing_has_an_empty_graph),
-              TFR_CASE(nodes_are_named_and_numbered_as_in_the_model),
-              TFR_CASE(weights_carry_their_names_and_types), TFR_CASE(attention_scale_obeys_both_flags),
-              TFR_CASE(wrong_owner_is_refused), TFR_CASE(check_finds_a_broken_graph),
-              TFR_CASE(wrong_shapes_are_refused_by_name), TFR_CASE(dot_has_every_node),
-              TFR_CASE(failed_allocation_frees_the_graph))
+TFR_TEST_MAIN(TFR_CASE(one_rank_has_no_hops), TFR_CASE(two_ranks_hop_there_and_back), TFR_CASE(four_ranks_in_a_chain),
+              TFR_CASE(more_ranks_than_blocks), TFR_CASE(interleaved_owners), TFR_CASE(first_rank_without_blocks),
+              TFR_CASE(ln_f_away_from_the_last_block), TFR_CASE(rank_that_owns_nothing_has_an_empty_graph),
+              TFR_CASE(nodes_are_named_and_numbered_as_in_the_model), TFR_CASE(weights_carry_their_names_and_types),
+              TFR_CASE(attention_scale_obeys_both_flags), TFR_CASE(wrong_owner_is_refused), TFR_CASE(check_finds_a_broken_graph),
+              TFR_CASE(wrong_shapes_are_refused_by_name), TFR_CASE(dot_has_every_node), TFR_CASE(failed_allocation_frees_the_graph))

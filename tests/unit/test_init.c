@@ -11,8 +11,8 @@
 #include "tfr_files.h"
 #include "tfr_test.h"
 
-#define SMALL                                                                                                \
-    "{\"model_type\": \"gpt2\", \"n_layer\": 2, \"n_embd\": 64, \"n_head\": 4, \"vocab_size\": 301, "        \
+#define SMALL                                                                                                                      \
+    "{\"model_type\": \"gpt2\", \"n_layer\": 2, \"n_embd\": 64, \"n_head\": 4, \"vocab_size\": 301, "                              \
     "\"n_positions\": 33"
 
 static struct tfr_config *config, *made;
@@ -141,8 +141,7 @@ TFR_TEST(bf16_is_the_rounded_f32) {
     memcpy(&half, (const uint16_t *)head->tensor.data + 300, sizeof(half));
     open_made("a", TFR_MODEL_WEIGHTS);
     float full;
-    memcpy(&full, (const float *)tfr_model_param(model, TFR_PARAM_LM_HEAD, 0)->tensor.data + 300,
-           sizeof(full));
+    memcpy(&full, (const float *)tfr_model_param(model, TFR_PARAM_LM_HEAD, 0)->tensor.data + 300, sizeof(full));
     assert_int_equal(half, tfr_f32_to_bf16(full));
     assert_refused(tfr_model_init(config, tfr_test_path("c"), TFR_DTYPE_F16, 7, false), TFR_USAGE,
                    "stored in f32 or bf16, not in f16");
@@ -163,11 +162,10 @@ TFR_TEST(the_new_folder_stands_on_its_own) {
     assert_ok(tfr_model_init(config, tfr_test_path("deep/er/b"), TFR_DTYPE_BF16, 7, false));
     assert_true(same_file(tfr_test_path("tok/vocab.json"), tfr_test_path("deep/er/b/vocab.json")));
     assert_true(same_file(tfr_test_path("tok/merges.txt"), tfr_test_path("deep/er/b/merges.txt")));
-    tfr_test_write_text(
-        "expected.json",
-        SMALL ",\n \"name \xc3\xa9\": \"\xc3\xa9\", \"tfrun\": {\"model\": {\"tokenizer\": \".\", \"name\": "
-              "\"tok\",\n"
-              "  \"weights\":\"model.safetensors\"}, \"input\": {\"prompt\": \"\xe2\x82\xac\"}}}\n");
+    tfr_test_write_text("expected.json",
+                        SMALL ",\n \"name \xc3\xa9\": \"\xc3\xa9\", \"tfrun\": {\"model\": {\"tokenizer\": \".\", \"name\": "
+                              "\"tok\",\n"
+                              "  \"weights\":\"model.safetensors\"}, \"input\": {\"prompt\": \"\xe2\x82\xac\"}}}\n");
     assert_true(same_file(tfr_test_path("expected.json"), tfr_test_path("deep/er/b/config.json")));
     open_made("deep/er/b", TFR_MODEL_WEIGHTS);
     done();

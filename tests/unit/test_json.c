@@ -119,20 +119,17 @@ TFR_TEST(refuses_numbers_that_are_not_finite_or_too_long) {
         {"0.1e310", "1:1: the number 0.1e310 is not finite"},
         {"1.8e308", "1:1: the number"},
         {"1e99999999999999999999", "1:1: the number"},
-        {"1234567890123456789012345678901234567890123456789012345678901234",
-         "1:1: a number of 64 characters"},
+        {"1234567890123456789012345678901234567890123456789012345678901234", "1:1: a number of 64 characters"},
     };
     check_refusals(list, TFR_COUNT_OF(list));
 }
 
 TFR_TEST(accepts_numbers_at_the_limits) {
     TFR_UNUSED_STATE;
-    struct tfr_json_doc *doc =
-        open_text("[1.7976931348623157e308, 5e-324, 1e-99999999999999, -0, 0.0001e312, 1E+2, 0e999999,"
-                  " 123456789012345678901234567890123456789012345678901234567890123]");
+    struct tfr_json_doc *doc = open_text("[1.7976931348623157e308, 5e-324, 1e-99999999999999, -0, 0.0001e312, 1E+2, 0e999999,"
+                                         " 123456789012345678901234567890123456789012345678901234567890123]");
     const tfr_json *item = tfr_json_first(tfr_json_root(doc));
-    static const double expected[] = {1.7976931348623157e308, 5e-324, 0, 0, 1e308, 100, 0,
-                                      1.2345678901234568e62};
+    static const double expected[] = {1.7976931348623157e308, 5e-324, 0, 0, 1e308, 100, 0, 1.2345678901234568e62};
     for (size_t i = 0; i < TFR_COUNT_OF(expected); i++) {
         assert_true(tfr_json_number(item) == expected[i]);
         item = tfr_json_next(item);
@@ -186,9 +183,8 @@ TFR_TEST(refuses_invalid_utf8) {
 
 TFR_TEST(accepts_utf8_at_the_borders) {
     TFR_UNUSED_STATE;
-    assert_accepted(
-        "[\"\x7F\", \"\xC2\x80\", \"\xDF\xBF\", \"\xE0\xA0\x80\", \"\xED\x9F\xBF\", \"\xEE\x80\x80\","
-        " \"\xEF\xBF\xBF\", \"\xF0\x90\x80\x80\", \"\xF4\x8F\xBF\xBF\"]");
+    assert_accepted("[\"\x7F\", \"\xC2\x80\", \"\xDF\xBF\", \"\xE0\xA0\x80\", \"\xED\x9F\xBF\", \"\xEE\x80\x80\","
+                    " \"\xEF\xBF\xBF\", \"\xF0\x90\x80\x80\", \"\xF4\x8F\xBF\xBF\"]");
 }
 
 TFR_TEST(refuses_duplicate_keys) {
@@ -224,9 +220,8 @@ TFR_TEST(refuses_depth_over_64) {
 
 TFR_TEST(tree_is_walked_in_order_with_exact_keys) {
     TFR_UNUSED_STATE;
-    struct tfr_json_doc *doc =
-        open_text("{\"n\": 1.5, \"N\": true, \"s\": \"\\u00e9\\uD83D\\uDE00\\n\", \"z\": null,"
-                  " \"l\": [1, 2, 3]}");
+    struct tfr_json_doc *doc = open_text("{\"n\": 1.5, \"N\": true, \"s\": \"\\u00e9\\uD83D\\uDE00\\n\", \"z\": null,"
+                                         " \"l\": [1, 2, 3]}");
     const tfr_json *root = tfr_json_root(doc);
     assert_string_equal(tfr_json_name(doc), "t.json");
     assert_int_equal(tfr_json_kind(root), TFR_JSON_OBJECT);
@@ -257,8 +252,7 @@ static void assert_place(const struct tfr_json_doc *doc, const tfr_json *node, i
 
 TFR_TEST(places_are_those_of_the_values) {
     TFR_UNUSED_STATE;
-    struct tfr_json_doc *doc =
-        open_text("\n{\"\xC3\xA4\": 1,\r\n  \"b\": [true, {\"c\": null}, \"x\"],\n\"d\" :\n\t{}}");
+    struct tfr_json_doc *doc = open_text("\n{\"\xC3\xA4\": 1,\r\n  \"b\": [true, {\"c\": null}, \"x\"],\n\"d\" :\n\t{}}");
     const tfr_json *root = tfr_json_root(doc), *list = tfr_json_member(root, "b");
     assert_place(doc, root, 2, 1);
     assert_place(doc, tfr_json_first(root), 2, 7);
@@ -272,10 +266,9 @@ TFR_TEST(places_are_those_of_the_values) {
 
 TFR_TEST(int64_is_exact_and_strict) {
     TFR_UNUSED_STATE;
-    struct tfr_json_doc *doc =
-        open_text("[9007199254740993, 9223372036854775807, -9223372036854775808, -0, 42,"
-                  " 9223372036854775808, -9223372036854775809, 1.0, 1e2, \"7\", true, null,"
-                  " 99999999999999999999999999]");
+    struct tfr_json_doc *doc = open_text("[9007199254740993, 9223372036854775807, -9223372036854775808, -0, 42,"
+                                         " 9223372036854775808, -9223372036854775809, 1.0, 1e2, \"7\", true, null,"
+                                         " 99999999999999999999999999]");
     static const int64_t exact[] = {9007199254740993, INT64_MAX, INT64_MIN, 0, 42};
     const tfr_json *item = tfr_json_first(tfr_json_root(doc));
     int64_t value;
@@ -293,8 +286,7 @@ TFR_TEST(int64_is_exact_and_strict) {
 TFR_TEST(file_errors_name_the_file) {
     TFR_UNUSED_STATE;
     struct tfr_json_doc *doc;
-    assert_refused(tfr_json_open_file(&doc, "no/such.json", TFR_CONFIG), TFR_RESOURCE,
-                   "no/such.json: cannot open");
+    assert_refused(tfr_json_open_file(&doc, "no/such.json", TFR_CONFIG), TFR_RESOURCE, "no/such.json: cannot open");
     assert_null(doc);
 }
 
@@ -390,13 +382,8 @@ TFR_TEST(writer_replaces_bytes_that_are_not_utf8) {
 
 TFR_TEST(writer_numbers_read_back_exactly) {
     TFR_UNUSED_STATE;
-    static const double values[] = {0,       -0.0,
-                                    1,       1e15,
-                                    1e16,    1.0 / 3,
-                                    5e-324,  1.7976931348623157e308,
-                                    1e-5,    0.1f,
-                                    -2.5e-7, 123456,
-                                    1e21,    0.30000000000000004};
+    static const double values[] = {
+        0, -0.0, 1, 1e15, 1e16, 1.0 / 3, 5e-324, 1.7976931348623157e308, 1e-5, 0.1f, -2.5e-7, 123456, 1e21, 0.30000000000000004};
     struct tfr_json_out out = {0};
     tfr_json_begin(&out, NULL, '[');
     for (size_t i = 0; i < TFR_COUNT_OF(values); i++) {
@@ -433,12 +420,10 @@ TFR_TEST(writer_out_of_memory_is_kept) {
     assert_null(out.text);
 }
 
-TFR_TEST_MAIN(TFR_CASE(refuses_broken_structure), TFR_CASE(refuses_trailing_text),
-              TFR_CASE(refuses_misspelt_literals), TFR_CASE(refuses_numbers_that_are_not_json),
-              TFR_CASE(refuses_numbers_that_are_not_finite_or_too_long),
-              TFR_CASE(accepts_numbers_at_the_limits), TFR_CASE(refuses_bad_strings),
-              TFR_CASE(refuses_invalid_utf8), TFR_CASE(accepts_utf8_at_the_borders),
-              TFR_CASE(refuses_duplicate_keys), TFR_CASE(refuses_depth_over_64),
+TFR_TEST_MAIN(TFR_CASE(refuses_broken_structure), TFR_CASE(refuses_trailing_text), TFR_CASE(refuses_misspelt_literals),
+              TFR_CASE(refuses_numbers_that_are_not_json), TFR_CASE(refuses_numbers_that_are_not_finite_or_too_long),
+              TFR_CASE(accepts_numbers_at_the_limits), TFR_CASE(refuses_bad_strings), TFR_CASE(refuses_invalid_utf8),
+              TFR_CASE(accepts_utf8_at_the_borders), TFR_CASE(refuses_duplicate_keys), TFR_CASE(refuses_depth_over_64),
               TFR_CASE(tree_is_walked_in_order_with_exact_keys), TFR_CASE(places_are_those_of_the_values),
               TFR_CASE(int64_is_exact_and_strict), TFR_CASE(file_errors_name_the_file),
               TFR_CASE(each_failing_allocation_is_reported), TFR_CASE(large_object_takes_linear_time),

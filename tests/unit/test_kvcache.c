@@ -255,9 +255,6 @@ TFR_TEST(a_cache_without_layers_or_memory_is_told) {
 
 TFR_TEST_MAIN(TFR_CASE(a_scale_is_the_largest_over_127_cut_to_17_bits), TFR_CASE(an_element_is_off_by_half_a_scale),
               TFR_CASE(quantising_again_changes_nothing), TFR_CASE(ties_go_to_even), TFR_CASE(extremes_have_their_rules),
-              TFR_CASE(an_f32_cache_gives_back_what_it_was_given),
-              TFR_CASE(an_int8_cache_stored_and_loaded_is_the_same_cache),
-              TFR_CASE(a_copy_has_the_first_positions_of_every_layer),
-              TFR_CASE(a_position_of_gpt2_has_73728_bytes_or_19584),
-              TFR_CASE(a_static_cache_has_all_its_pages_and_a_growing_one_none),
-              TFR_CASE(a_cache_without_layers_or_memory_is_told))
+              TFR_CASE(an_f32_cache_gives_back_what_it_was_given), TFR_CASE(an_int8_cache_stored_and_loaded_is_the_same_cache),
+              TFR_CASE(a_copy_has_the_first_positions_of_every_layer), TFR_CASE(a_position_of_gpt2_has_73728_bytes_or_19584),
+              TFR_CASE(a_static_cache_has_all_its_pages_and_a_growing_one_none), TFR_CASE(a_cache_without_layers_or_memory_is_told))

@@ -43,18 +43,14 @@ static double number(const struct tfr_weight *weight, int64_t i) {
         memcpy(&wide, (const uint8_t *)weight->tensor.data + i * 8, sizeof wide);
         return wide;
     }
-    tfr_to_f32(&value,
-               (const uint8_t *)weight->tensor.data + (size_t)i * tfr_dtype_size(weight->tensor.dtype),
+    tfr_to_f32(&value, (const uint8_t *)weight->tensor.data + (size_t)i * tfr_dtype_size(weight->tensor.dtype),
                weight->tensor.dtype, 1);
     return value;
 }
 
 /* Half a unit in the last place of a number of this type, and what float32 sums may add. */
 static double room(double value, enum tfr_dtype dtype) {
-    const int bits = dtype == TFR_DTYPE_BF16  ? 8
-                     : dtype == TFR_DTYPE_F16 ? 11
-                     : dtype == TFR_DTYPE_F64 ? 50
-                                              : 23;
+    const int bits = dtype == TFR_DTYPE_BF16 ? 8 : dtype == TFR_DTYPE_F16 ? 11 : dtype == TFR_DTYPE_F64 ? 50 : 23;
     return ldexp(fabs(value) + 1, -bits);
 }
 
@@ -65,10 +61,8 @@ static void check_sums(const char *name, const char *adapter, enum tfr_dtype dty
     assert_ok(open_model(name, adapter));
     snprintf(path, sizeof path, GOLDEN "%s/adapter_model.safetensors", adapter);
     assert_ok(tfr_weights_open(&factors, path));
-    const struct tfr_weight *a =
-        tfr_weights_find(factors, "base_model.model.transformer.h.1.mlp.c_fc.lora_A.weight");
-    const struct tfr_weight *b =
-        tfr_weights_find(factors, "base_model.model.transformer.h.1.mlp.c_fc.lora_B.weight");
+    const struct tfr_weight *a = tfr_weights_find(factors, "base_model.model.transformer.h.1.mlp.c_fc.lora_A.weight");
+    const struct tfr_weight *b = tfr_weights_find(factors, "base_model.model.transformer.h.1.mlp.c_fc.lora_B.weight");
     const struct tfr_weight *stored = tfr_model_stored_param(model, TFR_PARAM_C_FC_WEIGHT, 1);
     const struct tfr_weight *merged = tfr_model_param(model, TFR_PARAM_C_FC_WEIGHT, 1);
     const int64_t inputs = stored->tensor.dim[0], outputs = stored->tensor.dim[1];
@@ -83,8 +77,7 @@ static void check_sums(const char *name, const char *adapter, enum tfr_dtype dty
         const double want = number(stored, i) + 4 * sum;
         assert_true(fabs(number(merged, i) - want) <= room(want, dtype));
     }
-    assert_ptr_equal(tfr_model_param(model, TFR_PARAM_LN_1_BIAS, 0),
-                     tfr_model_stored_param(model, TFR_PARAM_LN_1_BIAS, 0));
+    assert_ptr_equal(tfr_model_param(model, TFR_PARAM_LN_1_BIAS, 0), tfr_model_stored_param(model, TFR_PARAM_LN_1_BIAS, 0));
     tfr_weights_close(factors);
     done();
 }
@@ -101,15 +94,11 @@ TFR_TEST(sums_are_right_in_every_type) {
 TFR_TEST(a_tied_matrix_is_changed_on_one_side) {
     TFR_UNUSED_STATE;
     assert_ok(open_model("f32", "embedding"));
-    assert_ptr_equal(tfr_model_param(model, TFR_PARAM_LM_HEAD, 0),
-                     tfr_model_stored_param(model, TFR_PARAM_WTE, 0));
-    assert_ptr_not_equal(tfr_model_param(model, TFR_PARAM_WTE, 0),
-                         tfr_model_stored_param(model, TFR_PARAM_WTE, 0));
+    assert_ptr_equal(tfr_model_param(model, TFR_PARAM_LM_HEAD, 0), tfr_model_stored_param(model, TFR_PARAM_WTE, 0));
+    assert_ptr_not_equal(tfr_model_param(model, TFR_PARAM_WTE, 0), tfr_model_stored_param(model, TFR_PARAM_WTE, 0));
     assert_ok(open_model("f32", "saved_head"));
-    assert_ptr_equal(tfr_model_param(model, TFR_PARAM_WTE, 0),
-                     tfr_model_stored_param(model, TFR_PARAM_WTE, 0));
-    assert_ptr_not_equal(tfr_model_param(model, TFR_PARAM_LM_HEAD, 0),
-                         tfr_model_stored_param(model, TFR_PARAM_WTE, 0));
+    assert_ptr_equal(tfr_model_param(model, TFR_PARAM_WTE, 0), tfr_model_stored_param(model, TFR_PARAM_WTE, 0));
+    assert_ptr_not_equal(tfr_model_param(model, TFR_PARAM_LM_HEAD, 0), tfr_model_stored_param(model, TFR_PARAM_WTE, 0));
     done();
 }
 
@@ -133,18 +122,15 @@ static bool is_target(const char *keys, const char *module, int64_t layer) {
 
 TFR_TEST(modules_are_matched_as_peft_matches_them) {
     TFR_UNUSED_STATE;
-    const char *c_attn = "transformer.h.1.attn.c_attn",
-               *list = ", \"target_modules\": [\"c_attn\", \"mlp.c_proj\"]";
+    const char *c_attn = "transformer.h.1.attn.c_attn", *list = ", \"target_modules\": [\"c_attn\", \"mlp.c_proj\"]";
     assert_true(is_target(list, c_attn, 1));
     assert_true(is_target(list, "transformer.h.0.mlp.c_proj", 0));
     assert_false(is_target(list, "transformer.h.0.attn.c_proj", 0));
     assert_false(is_target(list, "transformer.h.0.attn.xc_attn", 0));
     assert_true(is_target(", \"target_modules\": \".*c_attn\"", c_attn, 1));
     assert_false(is_target(", \"target_modules\": \"c_attn\"", c_attn, 1)); /* a text is for the whole name */
-    assert_true(
-        is_target(", \"target_modules\": \".*\\\\.h\\\\.\\\\d+\\\\.attn\\\\.c_(attn|proj)\"", c_attn, 1));
-    assert_false(is_target(", \"target_modules\": [\"c_attn\"], \"exclude_modules\": [\"h.1.attn.c_attn\"]",
-                           c_attn, 1));
+    assert_true(is_target(", \"target_modules\": \".*\\\\.h\\\\.\\\\d+\\\\.attn\\\\.c_(attn|proj)\"", c_attn, 1));
+    assert_false(is_target(", \"target_modules\": [\"c_attn\"], \"exclude_modules\": [\"h.1.attn.c_attn\"]", c_attn, 1));
     assert_false(is_target(", \"target_modules\": [\"c_attn\"], \"modules_to_save\": [\"attn\"]", c_attn, 1));
     assert_true(is_target(", \"target_modules\": [\"c_attn\"], \"layers_to_transform\": [0, 1]", c_attn, 1));
     assert_true(is_target(", \"target_modules\": [\"c_attn\"], \"layers_to_transform\": []", c_attn, 1));
@@ -168,12 +154,9 @@ TFR_TEST(scaling_follows_the_patterns) {
     assert_true(scaling_of("", &rank) == 2 && rank == 8);
     assert_true(scaling_of(", \"use_rslora\": true", &rank) == 16 / sqrt(8));
     assert_true(scaling_of(", \"rank_pattern\": {\"c_attn\": 4}", &rank) == 4 && rank == 4);
-    assert_true(scaling_of(", \"alpha_pattern\": {\"attn\": 1, \"h.1.attn.c_attn\": 24}", &rank) == 3 &&
-                rank == 8);
-    assert_true(scaling_of(", \"alpha_pattern\": {\"attn.*\": 8, \"c_attn\": 24}", &rank) ==
-                1); /* the first that matches */
-    assert_true(scaling_of(", \"alpha_pattern\": {\"attn\": 1, \"_attn\": 1}", &rank) ==
-                2); /* whole parts of a name */
+    assert_true(scaling_of(", \"alpha_pattern\": {\"attn\": 1, \"h.1.attn.c_attn\": 24}", &rank) == 3 && rank == 8);
+    assert_true(scaling_of(", \"alpha_pattern\": {\"attn.*\": 8, \"c_attn\": 24}", &rank) == 1); /* the first that matches */
+    assert_true(scaling_of(", \"alpha_pattern\": {\"attn\": 1, \"_attn\": 1}", &rank) == 2);     /* whole parts of a name */
 }
 
 TFR_TEST(no_leak_when_memory_ends) {

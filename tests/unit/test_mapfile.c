@@ -78,8 +78,7 @@ TFR_TEST(mapping_an_empty_file_is_legal) {
 TFR_TEST(mapping_refuses_what_is_no_file) {
     TFR_UNUSED_STATE;
     struct tfr_mapfile file;
-    assert_refused(tfr_mapfile_open(&file, in_folder("none")), TFR_RESOURCE,
-                   "none: cannot open: No such file");
+    assert_refused(tfr_mapfile_open(&file, in_folder("none")), TFR_RESOURCE, "none: cannot open: No such file");
     assert_refused(tfr_mapfile_open(&file, folder), TFR_RESOURCE, "is a directory");
     assert_int_equal(mkfifo(in_folder("fifo"), 0600), 0);
     assert_refused(tfr_mapfile_open(&file, in_folder("fifo")), TFR_RESOURCE, "fifo: is not a regular file");
@@ -186,8 +185,7 @@ TFR_TEST(outfile_refuses_bad_places_and_spares_devices) {
     TFR_UNUSED_STATE;
     struct tfr_outfile out;
     assert_refused(tfr_outfile_open(&out, folder), TFR_RESOURCE, "is a directory");
-    assert_refused(tfr_outfile_open(&out, in_folder("no/such")), TFR_RESOURCE,
-                   "no/such: cannot write: No such file");
+    assert_refused(tfr_outfile_open(&out, in_folder("no/such")), TFR_RESOURCE, "no/such: cannot write: No such file");
     assert_ok(tfr_outfile_open(&out, "/dev/null"));
     assert_null(out.temporary);
     assert_ok(tfr_outfile_write(&out, "x", 1));

@@ -45,14 +45,10 @@ TFR_TEST(packed_bytes_are_those_of_an_engine) {
 
 TFR_TEST(weights_that_do_not_fit_are_refused) {
     TFR_UNUSED_STATE;
-    struct tfr_memory_need need = {.n_layers = 12,
-                                   .weights_bytes = 500000000,
-                                   .cache_bytes = 75000000,
-                                   .free_bytes = 400000000,
-                                   .can_halve = true};
-    assert_refused(
-        tfr_memory_judge("c.json", &need), TFR_RESOURCE,
-        "c.json: the packed weights of 12 blocks take 500.0 MB, and 400.0 MB are free for this process");
+    struct tfr_memory_need need = {
+        .n_layers = 12, .weights_bytes = 500000000, .cache_bytes = 75000000, .free_bytes = 400000000, .can_halve = true};
+    assert_refused(tfr_memory_judge("c.json", &need), TFR_RESOURCE,
+                   "c.json: the packed weights of 12 blocks take 500.0 MB, and 400.0 MB are free for this process");
     assert_non_null(strstr(tfr_failure_text(), "--dtype bf16"));
     need.can_halve = false;
     assert_refused(tfr_memory_judge("c.json", &need), TFR_RESOURCE, "raise the limit, or spread");
@@ -72,12 +68,9 @@ TFR_TEST(a_full_cache_that_does_not_fit_is_a_warning) {
     assert_ok(tfr_memory_judge("c.json", &enough));
     assert_string_equal(last_line, "");
     assert_ok(tfr_memory_judge("c.json", &need));
-    assert_non_null(
-        strstr(last_line,
-               "weights of 500 MB and the kv cache of one full sequence, 75 MB, are more than the 574 MB"));
+    assert_non_null(strstr(last_line, "weights of 500 MB and the kv cache of one full sequence, 75 MB, are more than the 574 MB"));
     tfr_log_set_callback(NULL, NULL);
 }
 
 TFR_TEST_MAIN(TFR_CASE(packed_bytes_of_gpt2), TFR_CASE(packed_bytes_are_those_of_an_engine),
-              TFR_CASE(weights_that_do_not_fit_are_refused),
-              TFR_CASE(a_full_cache_that_does_not_fit_is_a_warning))
+              TFR_CASE(weights_that_do_not_fit_are_refused), TFR_CASE(a_full_cache_that_does_not_fit_is_a_warning))

@@ -22,8 +22,7 @@ static int random_below(int n) {
 
 static void random_value(struct tfr_graph *graph, int producer) {
     struct tfr_value *value = &graph->values[graph->n_values++];
-    *value =
-        (struct tfr_value){.kind = TFR_VALUE_ACT, .rows = TFR_ROWS_TOKENS, .rank = 2, .producer = producer};
+    *value = (struct tfr_value){.kind = TFR_VALUE_ACT, .rows = TFR_ROWS_TOKENS, .rank = 2, .producer = producer};
     value->dim[0] = 4;
     value->dim[1] = 16 * (1 + random_below(2));
 }
@@ -287,6 +286,5 @@ TFR_TEST(empty_graph_needs_no_memory) {
 
 TFR_TEST_MAIN(TFR_CASE(random_dags_never_lose_a_value), TFR_CASE(random_dags_in_place_never_lose_a_value),
               TFR_CASE(the_check_finds_a_wrong_plan), TFR_CASE(arena_of_gpt2_does_not_grow_with_depth),
-              TFR_CASE(residual_stream_stays_in_one_place),
-              TFR_CASE(residual_that_is_also_the_input_is_not_overwritten),
+              TFR_CASE(residual_stream_stays_in_one_place), TFR_CASE(residual_that_is_also_the_input_is_not_overwritten),
               TFR_CASE(empty_graph_needs_no_memory))

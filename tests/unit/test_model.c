@@ -10,8 +10,8 @@
 #include "tfr_test.h"
 
 /* Two blocks of width 4, 2 heads, inner 6, 7 tokens, 5 positions. */
-#define TINY                                                                                                 \
-    "{\"model_type\": \"gpt2\", \"n_layer\": 2, \"n_embd\": 4, \"n_head\": 2, \"n_inner\": 6, "              \
+#define TINY                                                                                                                       \
+    "{\"model_type\": \"gpt2\", \"n_layer\": 2, \"n_embd\": 4, \"n_head\": 2, \"n_inner\": 6, "                                    \
     "\"vocab_size\": 7, \"n_positions\": 5"
 
 enum { MAX_TENSORS = 64, MAX_NAME = 96 };
@@ -57,11 +57,11 @@ static void drop(const char *name) {
 
 /* All parameters of the tiny model; no head. */
 static void make_checkpoint(bool has_prefix) {
-    const struct tfr_hparams tiny = {
-        .n_layer = 2, .n_embd = 4, .n_head = 2, .n_inner = 6, .vocab_size = 7, .n_positions = 5};
+    const struct tfr_hparams tiny = {.n_layer = 2, .n_embd = 4, .n_head = 2, .n_inner = 6, .vocab_size = 7, .n_positions = 5};
     file.n = 0;
     for (int param = 0; param < TFR_PARAM_LM_HEAD; param++) {
-        for (int64_t layer = tfr_model_has_param(&tiny, (enum tfr_param)param) ? 0 : 2; layer < (param < TFR_PARAM_PER_BLOCK ? 2 : 1); layer++) {
+        for (int64_t layer = tfr_model_has_param(&tiny, (enum tfr_param)param) ? 0 : 2;
+             layer < (param < TFR_PARAM_PER_BLOCK ? 2 : 1); layer++) {
             char name[MAX_NAME];
             int64_t dim[2];
             const int rank = tfr_model_param_shape(&tiny, (enum tfr_param)param, dim);
@@ -114,14 +114,11 @@ TFR_TEST(both_name_forms_open) {
         make_checkpoint(has_prefix == 1);
         assert_ok(open_model("}"));
         for (int param = 0; param < TFR_PARAM_COUNT; param++) {
-            const bool is_there =
-                tfr_model_param(model, (enum tfr_param)param, param < TFR_PARAM_PER_BLOCK ? 1 : 0) != NULL;
+            const bool is_there = tfr_model_param(model, (enum tfr_param)param, param < TFR_PARAM_PER_BLOCK ? 1 : 0) != NULL;
             assert_int_equal(is_there, tfr_model_has_param(&model->hparams, (enum tfr_param)param));
         }
-        assert_ptr_equal(tfr_model_param(model, TFR_PARAM_LM_HEAD, 0),
-                         tfr_model_param(model, TFR_PARAM_WTE, 0));
-        assert_ptr_not_equal(tfr_model_param(model, TFR_PARAM_LN_1_BIAS, 0),
-                             tfr_model_param(model, TFR_PARAM_LN_1_BIAS, 1));
+        assert_ptr_equal(tfr_model_param(model, TFR_PARAM_LM_HEAD, 0), tfr_model_param(model, TFR_PARAM_WTE, 0));
+        assert_ptr_not_equal(tfr_model_param(model, TFR_PARAM_LN_1_BIAS, 0), tfr_model_param(model, TFR_PARAM_LN_1_BIAS, 1));
         assert_null(tfr_model_param(model, TFR_PARAM_LN_1_BIAS, 2));
         assert_true(model->tied);
     }
@@ -145,8 +142,7 @@ TFR_TEST(old_mask_buffers_are_skipped_by_exact_name) {
     spec_of("h.0.attn.bias")->dtype = TFR_DTYPE_U8;
     assert_ok(open_model("}"));
     add("h.0.attn.bias2", 1, (int64_t[]){4});
-    assert_refused(open_model("}"), TFR_MODEL,
-                   "tensor h.0.attn.bias2 is unknown: no parameter of GPT2LMHeadModel");
+    assert_refused(open_model("}"), TFR_MODEL, "tensor h.0.attn.bias2 is unknown: no parameter of GPT2LMHeadModel");
     done();
 }
 
@@ -172,15 +168,13 @@ TFR_TEST(all_wrong_shapes_come_at_once) {
     spec_of("transformer.h.1.mlp.c_fc.weight")->dim[1] = 16;
     spec_of("transformer.h.0.attn.c_attn.weight")->dim[0] = 12;
     spec_of("transformer.h.0.attn.c_attn.weight")->dim[1] = 4;
-    assert_refused(open_model("}"), TFR_MODEL,
-                   "tensor transformer.wte.weight has shape [8, 4] but the config says [7, 4]");
+    assert_refused(open_model("}"), TFR_MODEL, "tensor transformer.wte.weight has shape [8, 4] but the config says [7, 4]");
     expect_words("tensor transformer.h.1.mlp.c_fc.weight has shape [4, 16] but the config says [4, 6]");
     expect_words("tensor transformer.h.0.attn.c_attn.weight has shape [12, 4] but the config says [4, 12]");
     make_checkpoint(true);
     spec_of("transformer.ln_f.bias")->rank = 2;
     spec_of("transformer.ln_f.bias")->dim[1] = 1;
-    assert_refused(open_model("}"), TFR_MODEL,
-                   "tensor transformer.ln_f.bias has shape [4, 1] but the config says [4]");
+    assert_refused(open_model("}"), TFR_MODEL, "tensor transformer.ln_f.bias has shape [4, 1] but the config says [4]");
     done();
 }
 
@@ -199,8 +193,7 @@ TFR_TEST(missing_tensors_are_named_with_their_shape) {
     make_checkpoint(false);
     drop("h.1.mlp.c_proj.weight");
     drop("wpe.weight");
-    assert_refused(open_model("}"), TFR_MODEL,
-                   "model.safetensors: tensor transformer.h.1.mlp.c_proj.weight [6, 4] is missing");
+    assert_refused(open_model("}"), TFR_MODEL, "model.safetensors: tensor transformer.h.1.mlp.c_proj.weight [6, 4] is missing");
     expect_words("tensor transformer.wpe.weight [5, 4] is missing");
     done();
 }
@@ -217,8 +210,7 @@ TFR_TEST(unknown_tensors_are_refused_with_a_hint) {
     assert_refused(open_model("}"), TFR_MODEL,
                    "crossattention.q_attn.weight is unknown: cross-attention needs add_cross_attention = true in the config");
     expect_words("score.weight is unknown: this is the head of GPT2ForSequenceClassification");
-    expect_words(
-        "ln_1.gamma is unknown: a layer norm of a very old file; rename gamma to weight and beta to bias");
+    expect_words("ln_1.gamma is unknown: a layer norm of a very old file; rename gamma to weight and beta to bias");
     expect_words("tensor transformer.h.2.ln_1.bias is of block 2, but the config says n_layer = 2");
     expect_words("tensor transformer.h.01.ln_1.bias is unknown");
     expect_words("tensor transformer.lm_head.weight is unknown");
@@ -292,11 +284,9 @@ TFR_TEST(missing_parts_say_what_was_looked_for) {
     tfr_test_folder("model");
     assert_refused(open_folder("", TFR_MODEL_WEIGHTS), TFR_RESOURCE,
                    "no model.safetensors, pytorch_model.bin or index of them here");
-    assert_refused(open_folder("", TFR_MODEL_TOKENIZER), TFR_RESOURCE,
-                   "no tokenizer.json and no vocab.json with merges.txt here");
-    assert_refused(
-        open_folder(", \"tfrun\": {\"model\": {\"weights\": \"x.safetensors\"}}", TFR_MODEL_WEIGHTS),
-        TFR_RESOURCE, "x.safetensors: these weights are not there");
+    assert_refused(open_folder("", TFR_MODEL_TOKENIZER), TFR_RESOURCE, "no tokenizer.json and no vocab.json with merges.txt here");
+    assert_refused(open_folder(", \"tfrun\": {\"model\": {\"weights\": \"x.safetensors\"}}", TFR_MODEL_WEIGHTS), TFR_RESOURCE,
+                   "x.safetensors: these weights are not there");
     tfr_test_write_text("tf_model.h5", "x");
     assert_refused(open_folder("", TFR_MODEL_WEIGHTS), TFR_UNSUPPORTED, "only tf_model.h5 is here");
     tfr_test_write_text("pytorch_model.bin", "x");
@@ -315,8 +305,8 @@ TFR_TEST(an_index_is_found_beside_the_config) {
     assert_ok(tfr_weights_write(tfr_test_path("shard-1.safetensors"), file.specs, file.n, fill, NULL));
     char index[4096] = "{\"weight_map\": {";
     for (size_t i = 0; i < file.n; i++) {
-        snprintf(index + strlen(index), sizeof(index) - strlen(index), "%s\"%s\": \"shard-1.safetensors\"",
-                 i > 0 ? "," : "", file.names[i]);
+        snprintf(index + strlen(index), sizeof(index) - strlen(index), "%s\"%s\": \"shard-1.safetensors\"", i > 0 ? "," : "",
+                 file.names[i]);
     }
     strcat(index, "}}");
     tfr_test_write_text("model.safetensors.index.json", index);
@@ -330,11 +320,9 @@ TFR_TEST(the_tokenizer_must_fit_the_vocabulary) {
     done();
     tfr_test_folder("model");
     char text[1400];
-    snprintf(text, sizeof(text),
-             "%s, \"tfrun\": {\"model\": {\"tokenizer\": \"%s/configs/tokenizer/gpt2\"}}}", TINY,
+    snprintf(text, sizeof(text), "%s, \"tfrun\": {\"model\": {\"tokenizer\": \"%s/configs/tokenizer/gpt2\"}}}", TINY,
              TFR_SOURCE_DIR);
-    const struct tfr_override trusted = {
-        .key = "trust", .value = TFR_SOURCE_DIR "/configs", .origin = "--trust"};
+    const struct tfr_override trusted = {.key = "trust", .value = TFR_SOURCE_DIR "/configs", .origin = "--trust"};
     assert_ok(tfr_config_load(&config, tfr_test_write_text("config.json", text), &trusted, 1));
     assert_refused(tfr_model_open(&model, config, TFR_MODEL_TOKENIZER), TFR_MODEL,
                    "the tokenizer has ids up to 50256 but the config says vocab_size = 7");
@@ -356,11 +344,7 @@ TFR_TEST(parameter_counts_are_the_published_ones) {
     TFR_UNUSED_STATE;
     static const struct {
         int64_t layers, width, count;
-    } known[] = {{12, 768, 124439808},
-                 {24, 1024, 354823168},
-                 {36, 1280, 774030080},
-                 {48, 1600, 1557611200},
-                 {6, 768, 81912576}};
+    } known[] = {{12, 768, 124439808}, {24, 1024, 354823168}, {36, 1280, 774030080}, {48, 1600, 1557611200}, {6, 768, 81912576}};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         struct tfr_hparams h = {.vocab_size = 50257,
                                 .n_positions = 1024,
@@ -374,14 +358,11 @@ TFR_TEST(parameter_counts_are_the_published_ones) {
     }
 }
 
-TFR_TEST_MAIN(TFR_CASE(the_demo_model_opens), TFR_CASE(both_name_forms_open),
-              TFR_CASE(a_mixture_of_name_forms_is_refused),
+TFR_TEST_MAIN(TFR_CASE(the_demo_model_opens), TFR_CASE(both_name_forms_open), TFR_CASE(a_mixture_of_name_forms_is_refused),
               TFR_CASE(old_mask_buffers_are_skipped_by_exact_name), TFR_CASE(all_stored_dtypes_open),
               TFR_CASE(all_wrong_shapes_come_at_once), TFR_CASE(long_lists_of_problems_are_cut),
-              TFR_CASE(missing_tensors_are_named_with_their_shape),
-              TFR_CASE(unknown_tensors_are_refused_with_a_hint),
+              TFR_CASE(missing_tensors_are_named_with_their_shape), TFR_CASE(unknown_tensors_are_refused_with_a_hint),
               TFR_CASE(a_tied_head_may_be_stored_twice_if_equal), TFR_CASE(a_tied_head_alone_serves_both),
               TFR_CASE(an_untied_head_must_be_there), TFR_CASE(check_weights_names_the_element),
               TFR_CASE(missing_parts_say_what_was_looked_for), TFR_CASE(an_index_is_found_beside_the_config),
-              TFR_CASE(the_tokenizer_must_fit_the_vocabulary),
-              TFR_CASE(parameter_counts_are_the_published_ones))
+              TFR_CASE(the_tokenizer_must_fit_the_vocabulary), TFR_CASE(parameter_counts_are_the_published_ones))

@@ -7,8 +7,7 @@
 
 #include "base/status.h"
 
-static struct tfr_problem linear_problem(int64_t rows, int64_t k, int64_t n, bool residual,
-                                         int32_t activation) {
+static struct tfr_problem linear_problem(int64_t rows, int64_t k, int64_t n, bool residual, int32_t activation) {
     return (struct tfr_problem){
         .op = TFR_OP_LINEAR,
         .n_args = 5,
@@ -25,9 +24,9 @@ static struct tfr_problem linear_problem(int64_t rows, int64_t k, int64_t n, boo
 TFR_TEST(every_formula_parses) {
     TFR_UNUSED_STATE;
     struct tfr_poly poly;
-#define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text)                                    \
-    assert_ok(tfr_poly_parse(&poly, flops));                                                                 \
-    assert_ok(tfr_poly_parse(&poly, read));                                                                  \
+#define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text)                                                          \
+    assert_ok(tfr_poly_parse(&poly, flops));                                                                                       \
+    assert_ok(tfr_poly_parse(&poly, read));                                                                                        \
     assert_ok(tfr_poly_parse(&poly, written));
 #include <tfrun/ops.def>
 #undef TFR_OP
@@ -107,9 +106,7 @@ TFR_TEST(every_activation_has_a_name_and_a_cost) {
     assert_true(tfr_activation_flops(TFR_ACT_NONE) == 0);
 }
 
-TFR_TEST_MAIN(TFR_CASE(every_formula_parses), TFR_CASE(every_argument_is_named),
-              TFR_CASE(optional_arguments_are_marked),
-              TFR_CASE(linear_cost_counts_bias_residual_and_activation),
-              TFR_CASE(transposed_weight_swaps_inputs_and_outputs),
+TFR_TEST_MAIN(TFR_CASE(every_formula_parses), TFR_CASE(every_argument_is_named), TFR_CASE(optional_arguments_are_marked),
+              TFR_CASE(linear_cost_counts_bias_residual_and_activation), TFR_CASE(transposed_weight_swaps_inputs_and_outputs),
               TFR_CASE(attention_cost_follows_visible_pairs), TFR_CASE(facts_of_a_ragged_step),
               TFR_CASE(every_activation_has_a_name_and_a_cost))

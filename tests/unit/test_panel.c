@@ -96,6 +96,5 @@ TFR_TEST(rounding_rows_equals_rounding_elements) {
     }
 }
 
-TFR_TEST_MAIN(TFR_CASE(f32_panels_hold_every_element_and_zero_padding),
-              TFR_CASE(bf16_panels_hold_pairs_of_k_and_zero_padding), TFR_CASE(transposed_sources_give_the_same_panels),
-              TFR_CASE(rounding_rows_equals_rounding_elements))
+TFR_TEST_MAIN(TFR_CASE(f32_panels_hold_every_element_and_zero_padding), TFR_CASE(bf16_panels_hold_pairs_of_k_and_zero_padding),
+              TFR_CASE(transposed_sources_give_the_same_panels), TFR_CASE(rounding_rows_equals_rounding_elements))

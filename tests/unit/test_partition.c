@@ -69,8 +69,8 @@ TFR_TEST(no_blocks_at_all) {
 }
 
 /* All splits of blocks begin.. over ranks rank.. */
-static void try_all(const double *cost, int n_blocks, double first, double last, int n_ranks, int rank,
-                    int begin, int *owner, double *best) {
+static void try_all(const double *cost, int n_blocks, double first, double last, int n_ranks, int rank, int begin, int *owner,
+                    double *best) {
     if (begin == n_blocks) {
         *best = fmin(*best, tfr_partition_bottleneck(cost, n_blocks, first, last, n_ranks, owner));
         return;
@@ -126,8 +126,7 @@ TFR_TEST(bottleneck_counts_first_and_last_costs) {
     assert_true(tfr_partition_bottleneck(cost, 3, 0, 4, 3, owner) == 9);
 }
 
-TFR_TEST_MAIN(TFR_CASE(known_splits_of_the_gpt2_family),
-              TFR_CASE(more_ranks_than_blocks_leaves_the_last_ones_empty),
+TFR_TEST_MAIN(TFR_CASE(known_splits_of_the_gpt2_family), TFR_CASE(more_ranks_than_blocks_leaves_the_last_ones_empty),
               TFR_CASE(last_cost_goes_to_the_last_rank_with_blocks), TFR_CASE(no_blocks_at_all),
               TFR_CASE(equals_brute_force_on_random_small_cases), TFR_CASE(hugging_face_rule),
               TFR_CASE(bottleneck_counts_first_and_last_costs))

@@ -116,9 +116,8 @@ static struct tfr_registry *open_registry(const char *list) {
     return registry;
 }
 
-static struct tfr_plan *dry_plan(const struct tfr_registry *registry, const struct tfr_hparams *hparams,
-                                 int64_t rows, int64_t logits, enum tfr_dtype dtype, bool fused,
-                                 struct tfr_order_book *orders) {
+static struct tfr_plan *dry_plan(const struct tfr_registry *registry, const struct tfr_hparams *hparams, int64_t rows,
+                                 int64_t logits, enum tfr_dtype dtype, bool fused, struct tfr_order_book *orders) {
     struct tfr_graph *graph;
     struct tfr_plan *plan;
     assert_ok(gpt2_graph(&graph, hparams, rows, logits, dtype));
@@ -192,8 +191,7 @@ TFR_TEST(decode_reads_the_weights_once) {
         bytes += plan->tasks[i].cost.bytes_read;
     }
     assert_true(bytes > 0.5 * (340e6 + 154e6) &&
-                bytes <
-                    0.5 * (340e6 + 154e6) * 1.02); /* half: bf16; 340 MB of blocks, 154 MB of head in f32 */
+                bytes < 0.5 * (340e6 + 154e6) * 1.02); /* half: bf16; 340 MB of blocks, 154 MB of head in f32 */
     tfr_plan_free(plan);
     tfr_registry_close(registry);
 }
@@ -208,8 +206,7 @@ TFR_TEST(edges_and_priorities_fit_together) {
         for (int s = 0; s < plan->tasks[i].n_successors; s++) {
             int to = plan->tasks[i].successors[s];
             assert_true(to > i);
-            assert_true(plan->tasks[i].priority_ns >=
-                        plan->tasks[to].priority_ns + plan->tasks[i].predicted_ns);
+            assert_true(plan->tasks[i].priority_ns >= plan->tasks[to].priority_ns + plan->tasks[i].predicted_ns);
             n_incoming[to]++;
         }
     }
@@ -346,8 +343,8 @@ static void give_weights(struct fake_weights *fake, struct tfr_graph *graph) {
     }
 }
 
-static struct tfr_plan *full_plan(const struct tfr_registry *registry, struct tfr_graph *graph,
-                                  struct tfr_store *store, struct tfr_team *team, enum tfr_status expected) {
+static struct tfr_plan *full_plan(const struct tfr_registry *registry, struct tfr_graph *graph, struct tfr_store *store,
+                                  struct tfr_team *team, enum tfr_status expected) {
     struct tfr_plan *plan;
     struct tfr_order_book orders = {0};
     const struct tfr_plan_request request = {.graph = graph,
@@ -587,12 +584,8 @@ TFR_TEST(failed_allocation_at_any_point_leaks_nothing) {
         struct tfr_graph *graph = middle_rank();
         struct tfr_plan *plan;
         struct tfr_order_book orders = {0};
-        const struct tfr_plan_request request = {.graph = graph,
-                                                 .registry = registry,
-                                                 .machine = &machine,
-                                                 .n_threads = 2,
-                                                 .deterministic = true,
-                                                 .orders = &orders};
+        const struct tfr_plan_request request = {
+            .graph = graph, .registry = registry, .machine = &machine, .n_threads = 2, .deterministic = true, .orders = &orders};
         tfr_alloc_fail_after(n);
         enum tfr_status status = tfr_plan_build(&plan, &request);
         tfr_alloc_fail_after(0);
@@ -602,12 +595,11 @@ TFR_TEST(failed_allocation_at_any_point_leaks_nothing) {
     tfr_registry_close(registry);
 }
 
-TFR_TEST_MAIN(TFR_CASE(gpt2_costs_what_the_formulas_say), TFR_CASE(fusing_keeps_the_flops),
-              TFR_CASE(decode_reads_the_weights_once), TFR_CASE(edges_and_priorities_fit_together),
-              TFR_CASE(classes_keep_one_order_per_shape), TFR_CASE(cheap_tasks_of_one_row_run_on_the_master),
-              TFR_CASE(explanation_fits_and_names_everything), TFR_CASE(json_explanation_is_json),
-              TFR_CASE(classes_share_packed_weights), TFR_CASE(states_are_made_and_released_once),
-              TFR_CASE(a_kernel_gets_the_pattern_that_it_claims_where_it_serves),
-              TFR_CASE(a_banned_kernel_gets_no_pattern), TFR_CASE(failing_init_frees_everything), TFR_CASE(graph_without_data_can_only_be_planned_dry),
-              TFR_CASE(empty_rank_has_an_empty_plan), TFR_CASE(missing_kernel_names_the_node),
-              TFR_CASE(failed_allocation_at_any_point_leaks_nothing))
+TFR_TEST_MAIN(TFR_CASE(gpt2_costs_what_the_formulas_say), TFR_CASE(fusing_keeps_the_flops), TFR_CASE(decode_reads_the_weights_once),
+              TFR_CASE(edges_and_priorities_fit_together), TFR_CASE(classes_keep_one_order_per_shape),
+              TFR_CASE(cheap_tasks_of_one_row_run_on_the_master), TFR_CASE(explanation_fits_and_names_everything),
+              TFR_CASE(json_explanation_is_json), TFR_CASE(classes_share_packed_weights),
+              TFR_CASE(states_are_made_and_released_once), TFR_CASE(a_kernel_gets_the_pattern_that_it_claims_where_it_serves),
+              TFR_CASE(a_banned_kernel_gets_no_pattern), TFR_CASE(failing_init_frees_everything),
+              TFR_CASE(graph_without_data_can_only_be_planned_dry), TFR_CASE(empty_rank_has_an_empty_plan),
+              TFR_CASE(missing_kernel_names_the_node), TFR_CASE(failed_allocation_at_any_point_leaks_nothing))

@@ -25,8 +25,7 @@ TFR_TEST(terms_are_sorted_and_joined) {
 
 TFR_TEST(text_parses_back) {
     TFR_UNUSED_STATE;
-    static const char *const texts[] = {
-        "0", "1", "0.5 B S C + 24 B S C^2", "C", "0.044715 ea M", "12345678901 V C"};
+    static const char *const texts[] = {"0", "1", "0.5 B S C + 24 B S C^2", "C", "0.044715 ea M", "12345678901 V C"};
     for (size_t i = 0; i < TFR_COUNT_OF(texts); i++) {
         struct tfr_poly poly = parsed(texts[i]), again;
         char text[256];
@@ -97,8 +96,7 @@ TFR_TEST(four_linears_of_a_block_are_24_b_s_c_squared) {
 
 TFR_TEST(wrong_texts_are_refused) {
     TFR_UNUSED_STATE;
-    static const char *const texts[] = {"",    "M +",   "+ M", "2 Q", "2 * M", "M^",
-                                        "M^0", "M^1.5", "Mq",  "2M",  "M - N", "M^300"};
+    static const char *const texts[] = {"", "M +", "+ M", "2 Q", "2 * M", "M^", "M^0", "M^1.5", "Mq", "2M", "M - N", "M^300"};
     struct tfr_poly poly;
     for (size_t i = 0; i < TFR_COUNT_OF(texts); i++) {
         assert_refused(tfr_poly_parse(&poly, texts[i]), TFR_USAGE, "polynomial");
@@ -124,9 +122,7 @@ TFR_TEST(text_is_cut_not_overrun) {
     assert_int_equal(text[6], 'x');
 }
 
-TFR_TEST_MAIN(TFR_CASE(terms_are_sorted_and_joined), TFR_CASE(text_parses_back),
-              TFR_CASE(powers_are_printed_and_read), TFR_CASE(evaluates_with_a_binding),
-              TFR_CASE(opposite_terms_cancel), TFR_CASE(sum_does_not_depend_on_order),
-              TFR_CASE(substitutes_a_sum_into_a_power),
-              TFR_CASE(four_linears_of_a_block_are_24_b_s_c_squared), TFR_CASE(wrong_texts_are_refused),
-              TFR_CASE(too_many_terms_are_refused), TFR_CASE(text_is_cut_not_overrun))
+TFR_TEST_MAIN(TFR_CASE(terms_are_sorted_and_joined), TFR_CASE(text_parses_back), TFR_CASE(powers_are_printed_and_read),
+              TFR_CASE(evaluates_with_a_binding), TFR_CASE(opposite_terms_cancel), TFR_CASE(sum_does_not_depend_on_order),
+              TFR_CASE(substitutes_a_sum_into_a_power), TFR_CASE(four_linears_of_a_block_are_24_b_s_c_squared),
+              TFR_CASE(wrong_texts_are_refused), TFR_CASE(too_many_terms_are_refused), TFR_CASE(text_is_cut_not_overrun))

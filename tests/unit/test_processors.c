@@ -95,8 +95,8 @@ static void check_cases(bool single, int at_least) {
     struct tfr_json_doc *doc;
     assert_ok(tfr_json_open_file(&doc, TFR_SOURCE_DIR "/tests/model/golden/processors.json", TFR_MODEL));
     int index = 0, checked = 0;
-    for (const tfr_json *item = tfr_json_first(tfr_json_member(tfr_json_root(doc),
-                                                               "cases")); item != NULL; item = tfr_json_next(item)) {
+    for (const tfr_json *item = tfr_json_first(tfr_json_member(tfr_json_root(doc), "cases")); item != NULL;
+         item = tfr_json_next(item)) {
         if ((tfr_json_size(tfr_json_member(item, "settings")) == 1) == single) {
             check_case(doc, item, index);
             checked++;

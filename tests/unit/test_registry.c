@@ -16,10 +16,8 @@
 #define PLUGINS TFR_BINARY_DIR "/tests/plugins/"
 
 /* Takes the place of the generated list. */
-static const struct tfr_plugin linked_in = {.struct_size = sizeof(struct tfr_plugin),
-                                            .abi_major = TFR_PLUGIN_ABI_MAJOR,
-                                            .name = "linked",
-                                            .n_kernels = 0};
+static const struct tfr_plugin linked_in = {
+    .struct_size = sizeof(struct tfr_plugin), .abi_major = TFR_PLUGIN_ABI_MAJOR, .name = "linked", .n_kernels = 0};
 static const struct tfr_plugin *enter_linked(const struct tfr_host *host) {
     (void)host;
     return &linked_in;
@@ -134,10 +132,8 @@ TFR_TEST(wrong_abi_is_refused_with_a_sentence) {
 
 TFR_TEST(newer_minor_is_accepted) {
     TFR_UNUSED_STATE;
-    const struct tfr_plugin newer = {.struct_size = sizeof(newer),
-                                     .abi_major = TFR_PLUGIN_ABI_MAJOR,
-                                     .abi_minor = TFR_PLUGIN_ABI_MINOR + 1,
-                                     .name = "newer"};
+    const struct tfr_plugin newer = {
+        .struct_size = sizeof(newer), .abi_major = TFR_PLUGIN_ABI_MAJOR, .abi_minor = TFR_PLUGIN_ABI_MINOR + 1, .name = "newer"};
     assert_ok(tfr_plugin_check(&newer, "p.so"));
 }
 
@@ -158,8 +154,7 @@ TFR_TEST(incomplete_kernel_is_refused_by_name) {
 TFR_TEST(other_shared_objects_are_refused) {
     TFR_UNUSED_STATE;
     struct tfr_registry *registry;
-    assert_refused(open_with(&registry, PLUGINS "fake_no_entry.so", NULL, NULL), TFR_RESOURCE,
-                   "does not export tfr_plugin_entry");
+    assert_refused(open_with(&registry, PLUGINS "fake_no_entry.so", NULL, NULL), TFR_RESOURCE, "does not export tfr_plugin_entry");
     assert_refused(open_with(&registry, PLUGINS "nothing.so", NULL, NULL), TFR_RESOURCE, "cannot be loaded");
     assert_refused(open_with(&registry, "libm.so.6", NULL, NULL), TFR_RESOURCE, "cannot be loaded");
 }
@@ -202,8 +197,7 @@ TFR_TEST(every_fault_of_a_record_is_found) {
 
 TFR_TEST(kernels_of_a_newer_minor_still_have_names) {
     TFR_UNUSED_STATE;
-    struct tfr_kernel unheard = {
-        .struct_size = sizeof(unheard), .name = "later", .op = TFR_OP_COUNT, .run = run};
+    struct tfr_kernel unheard = {.struct_size = sizeof(unheard), .name = "later", .op = TFR_OP_COUNT, .run = run};
     const struct tfr_kernel known = {.struct_size = sizeof(known), .name = "k", .op = TFR_OP_ADD, .run = run};
     const struct tfr_plugin plugin = {.struct_size = sizeof(plugin),
                                       .abi_major = TFR_PLUGIN_ABI_MAJOR,
@@ -215,8 +209,7 @@ TFR_TEST(kernels_of_a_newer_minor_still_have_names) {
     unheard.name = NULL;
     assert_refused(tfr_plugin_check(&plugin, "p.so"), TFR_RESOURCE, "kernel 1 (no name): it has no name");
     unheard.name = "k";
-    assert_refused(tfr_plugin_check(&plugin, "p.so"), TFR_RESOURCE,
-                   "another kernel of this plugin has the same name");
+    assert_refused(tfr_plugin_check(&plugin, "p.so"), TFR_RESOURCE, "another kernel of this plugin has the same name");
 }
 
 TFR_TEST(linked_plugins_come_without_files) {
@@ -248,8 +241,7 @@ TFR_TEST(list_bans_and_prefers_by_plugin_and_by_prefix) {
     assert_string_equal(reason, "banned by the user's list (-layer_norm.f32)");
     assert_true(tfr_registry_preference(registry, kernels[2], "fake") > tfr_registry_preference(registry, kernels[0], "fake"));
     assert_true(tfr_registry_preference(registry, kernels[0], "fake") > 0);
-    assert_int_equal(tfr_registry_preference(registry, &(struct tfr_kernel){.name = "add.f32.own"}, "own"),
-                     0);
+    assert_int_equal(tfr_registry_preference(registry, &(struct tfr_kernel){.name = "add.f32.own"}, "own"), 0);
     tfr_registry_close(registry);
 }
 
@@ -331,14 +323,12 @@ TFR_TEST(folders_end_with_the_environment) {
     unsetenv("TFRUN_PLUGIN_PATH");
 }
 
-TFR_TEST_MAIN(TFR_CASE(plugin_of_a_path_is_loaded), TFR_CASE(plugins_of_a_folder_are_found),
-              TFR_CASE(missing_folder_is_no_error), TFR_CASE(a_name_that_is_taken_is_refused),
-              TFR_CASE(wrong_abi_is_refused_with_a_sentence), TFR_CASE(newer_minor_is_accepted),
-              TFR_CASE(declining_plugin_gives_its_reason), TFR_CASE(incomplete_kernel_is_refused_by_name),
-              TFR_CASE(other_shared_objects_are_refused), TFR_CASE(every_fault_of_a_record_is_found),
-              TFR_CASE(kernels_of_a_newer_minor_still_have_names),
+TFR_TEST_MAIN(TFR_CASE(plugin_of_a_path_is_loaded), TFR_CASE(plugins_of_a_folder_are_found), TFR_CASE(missing_folder_is_no_error),
+              TFR_CASE(a_name_that_is_taken_is_refused), TFR_CASE(wrong_abi_is_refused_with_a_sentence),
+              TFR_CASE(newer_minor_is_accepted), TFR_CASE(declining_plugin_gives_its_reason),
+              TFR_CASE(incomplete_kernel_is_refused_by_name), TFR_CASE(other_shared_objects_are_refused),
+              TFR_CASE(every_fault_of_a_record_is_found), TFR_CASE(kernels_of_a_newer_minor_still_have_names),
               TFR_CASE(linked_plugins_come_without_files), TFR_CASE(same_name_twice_is_refused),
               TFR_CASE(list_bans_and_prefers_by_plugin_and_by_prefix), TFR_CASE(ref_cannot_be_banned),
               TFR_CASE(word_that_names_nothing_is_refused), TFR_CASE(missing_instruction_set_is_named),
-              TFR_CASE(without_memory_no_plugin_is_silently_missing),
-              TFR_CASE(folders_end_with_the_environment))
+              TFR_CASE(without_memory_no_plugin_is_silently_missing), TFR_CASE(folders_end_with_the_environment))

@@ -124,16 +124,13 @@ TFR_TEST(a_nan_row_ends_its_own_request_alone) {
 TFR_TEST(what_a_prompt_asks_in_vain_is_refused_at_submit) {
     TFR_UNUSED_STATE;
     static int32_t many[40];
-    const struct tfr_prompt longer = {.ids = many, .n_ids = 40},
-                            outside = {.ids = (const int32_t[]){61}, .n_ids = 1},
+    const struct tfr_prompt longer = {.ids = many, .n_ids = 40}, outside = {.ids = (const int32_t[]){61}, .n_ids = 1},
                             text = {.text = "text", .size = 4};
     struct tfr_engine *engine = open_model(GOLDEN "base", NULL, NULL);
     struct tfr_request *request;
-    assert_refused(tfr_request_submit(engine, &longer, NULL, &request), TFR_USAGE,
-                   "prompt has 40 tokens, context is 32");
+    assert_refused(tfr_request_submit(engine, &longer, NULL, &request), TFR_USAGE, "prompt has 40 tokens, context is 32");
     assert_refused(tfr_request_submit(engine, &outside, NULL, &request), TFR_USAGE, "token id 61");
-    assert_int_equal(tfr_request_submit(engine, &text, NULL, &request),
-                     TFR_RESOURCE); /* there is no tokenizer */
+    assert_int_equal(tfr_request_submit(engine, &text, NULL, &request), TFR_RESOURCE); /* there is no tokenizer */
     assert_null(request);
     tfr_engine_close(engine);
 }
@@ -269,10 +266,7 @@ TFR_TEST(a_closed_engine_gives_back_what_it_mapped) {
     assert_true((mapped_pages() - before) * 4096 < 20000000); /* the logits of two calls */
 }
 
-TFR_TEST_MAIN(TFR_CASE(text_is_not_lost_for_want_of_memory),
-              TFR_CASE(a_closed_engine_gives_back_what_it_mapped), TFR_CASE(one_of_several_is_cancelled),
-              TFR_CASE(a_signal_cancels_all_also_those_that_wait),
-              TFR_CASE(a_nan_row_ends_its_own_request_alone),
-              TFR_CASE(what_a_prompt_asks_in_vain_is_refused_at_submit),
-              TFR_CASE(sessions_of_the_caller_may_hold_all_slots),
-              TFR_CASE(without_memory_a_result_is_whole_or_an_error))
+TFR_TEST_MAIN(TFR_CASE(text_is_not_lost_for_want_of_memory), TFR_CASE(a_closed_engine_gives_back_what_it_mapped),
+              TFR_CASE(one_of_several_is_cancelled), TFR_CASE(a_signal_cancels_all_also_those_that_wait),
+              TFR_CASE(a_nan_row_ends_its_own_request_alone), TFR_CASE(what_a_prompt_asks_in_vain_is_refused_at_submit),
+              TFR_CASE(sessions_of_the_caller_may_hold_all_slots), TFR_CASE(without_memory_a_result_is_whole_or_an_error))

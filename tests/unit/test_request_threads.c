@@ -41,9 +41,7 @@ TFR_TEST(wrong_settings_are_refused_by_name) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_refused(parse(engine, cases[i].settings), TFR_CONFIG, cases[i].words);
     }
-    assert_ok(parse(
-        engine,
-        "{\"top_p\": 0.5, \"seed\": null, \"stop\": null}")); /* without effect, and as the config has it */
+    assert_ok(parse(engine, "{\"top_p\": 0.5, \"seed\": null, \"stop\": null}")); /* without effect, and as the config has it */
     const struct tfr_override wrong[] = {
         {"runtime.threads", "1", NULL}, {"output.file", "x", NULL}, {"sampling.top_p", "3", "top_p"}};
     struct tfr_params *params;
@@ -87,8 +85,7 @@ static void *run_client(void *user) {
     struct client *client = user;
     for (size_t i = 0; i < 4; i++) {
         struct seen *seen = &client->seen[i];
-        struct tfr_request *request =
-            submit(client->engine, client->index, kinds[(client->index + i) % N_KINDS]);
+        struct tfr_request *request = submit(client->engine, client->index, kinds[(client->index + i) % N_KINDS]);
         if (i == 1) {
             tfr_request_cancel(request);
         }

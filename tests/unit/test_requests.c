@@ -5,8 +5,7 @@
 #include "tfr_requests.h"
 
 /* Together in an engine of this size, they get what they get alone in another one. */
-static void check_company(const char *key, const char *value, const char *const *settings, size_t n,
-                          size_t at_once) {
+static void check_company(const char *key, const char *value, const char *const *settings, size_t n, size_t at_once) {
     static struct seen alone[MAX_REQUESTS], together[MAX_REQUESTS];
     struct tfr_request *requests[MAX_REQUESTS];
     struct tfr_engine *engine = open_model(GOLDEN "base", NULL, NULL);
@@ -57,8 +56,7 @@ TFR_TEST(drafts_of_a_model_share_steps) {
         requests[i] = submit(engine, i, settings[i]);
     }
     assert_int_equal(run_all(engine, requests, drafted, 4), 4);
-    for (size_t i = 0; i < 3;
-         i++) { /* greedy: the ids of plain decoding; the rows that were looked at may be more */
+    for (size_t i = 0; i < 3; i++) { /* greedy: the ids of plain decoding; the rows that were looked at may be more */
         assert_memory_equal(drafted[i].ids[0], plain[i].ids[0], sizeof plain[i].ids[0]);
     }
     assert_int_equal(drafted[3].n[0], 8);
@@ -80,8 +78,7 @@ TFR_TEST(log_probabilities_are_those_of_score) {
     assert_int_equal(seen->n_prompt_logprobs + seen->n_logprobs, 4 * score.n_tokens);
     for (size_t i = 0; i < score.n_tokens; i++) {
         const bool of_prompt = i + 1 < seen->n_prompt;
-        const struct tfr_logprob *have =
-            of_prompt ? &seen->prompt_logprobs[4 * i] : &seen->logprobs[4 * (i + 1 - seen->n_prompt)];
+        const struct tfr_logprob *have = of_prompt ? &seen->prompt_logprobs[4 * i] : &seen->logprobs[4 * (i + 1 - seen->n_prompt)];
         assert_true(have[0].id == score.tokens[i].id && have[0].logprob == score.tokens[i].logprob);
         assert_true(have[1].id == score.tokens[i].best_id && have[1].logprob == score.tokens[i].best_logprob);
         assert_true(have[1].logprob >= have[2].logprob && have[2].logprob >= have[3].logprob);
@@ -103,7 +100,6 @@ TFR_TEST(log_probabilities_are_those_of_score) {
     tfr_engine_close(engine);
 }
 
-TFR_TEST_MAIN(TFR_CASE(each_kind_has_in_company_what_it_has_alone),
-              TFR_CASE(few_slots_and_few_rows_change_nothing),
+TFR_TEST_MAIN(TFR_CASE(each_kind_has_in_company_what_it_has_alone), TFR_CASE(few_slots_and_few_rows_change_nothing),
               TFR_CASE(a_beam_and_a_greedy_request_share_steps), TFR_CASE(drafts_of_a_model_share_steps),
               TFR_CASE(log_probabilities_are_those_of_score))

@@ -16,8 +16,7 @@ static void expect_block(uint64_t key, uint64_t high, uint64_t low, const uint32
 TFR_TEST(philox_equals_the_published_vectors) {
     TFR_UNUSED_STATE;
     expect_block(0, 0, 0, (uint32_t[4]){0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
-    expect_block(UINT64_MAX, UINT64_MAX, UINT64_MAX,
-                 (uint32_t[4]){0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+    expect_block(UINT64_MAX, UINT64_MAX, UINT64_MAX, (uint32_t[4]){0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
     expect_block(0x299f31d0a4093822, 0x0370734413198a2e, 0x85a308d3243f6a88,
                  (uint32_t[4]){0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }

@@ -188,8 +188,7 @@ TFR_TEST(draws_follow_the_distribution) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(greedy_takes_the_lowest_id_among_ties), TFR_CASE(nan_is_refused_by_position),
-              TFR_CASE(infinity_is_refused_where_it_would_be_drawn_from),
-              TFR_CASE(bans_of_every_token_are_refused),
+              TFR_CASE(infinity_is_refused_where_it_would_be_drawn_from), TFR_CASE(bans_of_every_token_are_refused),
               TFR_CASE(top_k_keeps_all_ties_of_the_last), TFR_CASE(top_p_keeps_the_smallest_set_that_reaches_the_mass),
               TFR_CASE(top_p_works_on_what_top_k_left), TFR_CASE(temperature_sharpens_before_top_p),
               TFR_CASE(a_draw_depends_on_seed_choice_and_position_alone), TFR_CASE(draws_follow_the_distribution))

@@ -4,8 +4,7 @@
 
 #include "exec/sched.h"
 
-static const struct tfr_kernel team_kernel = {.run_class = TFR_RUN_TEAM},
-                               async_kernel = {.run_class = TFR_RUN_ASYNC};
+static const struct tfr_kernel team_kernel = {.run_class = TFR_RUN_TEAM}, async_kernel = {.run_class = TFR_RUN_ASYNC};
 
 /* 0 -> 1 -> 3, 0 -> 2 -> 3, and 4 on its own. */
 struct diamond {
@@ -175,8 +174,7 @@ TFR_TEST(a_removed_run_leaves_the_others_their_tasks) {
     TFR_UNUSED_STATE;
     struct diamond d;
     make_diamond(&d);
-    struct tfr_run *a = add(&d, TFR_LANE_DECODE), *b = add(&d, TFR_LANE_DECODE),
-                   *c = add(&d, TFR_LANE_DECODE);
+    struct tfr_run *a = add(&d, TFR_LANE_DECODE), *b = add(&d, TFR_LANE_DECODE), *c = add(&d, TFR_LANE_DECODE);
     tfr_sched_remove(&d.sched, b);
     expect(&d, a, 0);
     expect(&d, a, 4);
@@ -273,12 +271,8 @@ TFR_TEST(a_run_takes_the_smallest_arena_that_fits) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(highest_priority_runs_first), TFR_CASE(equal_priorities_run_by_index),
-              TFR_CASE(asynchronous_tasks_come_first),
-              TFR_CASE(nothing_is_ready_before_its_predecessors_complete),
-              TFR_CASE(a_scheduler_serves_many_runs),
-              TFR_CASE(the_older_run_goes_first_and_fills_in_where_it_waits),
-              TFR_CASE(decode_goes_before_prefill_whatever_is_older),
-              TFR_CASE(a_removed_run_leaves_the_others_their_tasks),
-              TFR_CASE(messages_of_an_edge_go_out_in_the_order_of_the_runs),
-              TFR_CASE(other_edges_and_other_lanes_do_not_wait),
+              TFR_CASE(asynchronous_tasks_come_first), TFR_CASE(nothing_is_ready_before_its_predecessors_complete),
+              TFR_CASE(a_scheduler_serves_many_runs), TFR_CASE(the_older_run_goes_first_and_fills_in_where_it_waits),
+              TFR_CASE(decode_goes_before_prefill_whatever_is_older), TFR_CASE(a_removed_run_leaves_the_others_their_tasks),
+              TFR_CASE(messages_of_an_edge_go_out_in_the_order_of_the_runs), TFR_CASE(other_edges_and_other_lanes_do_not_wait),
               TFR_CASE(a_run_takes_the_smallest_arena_that_fits))

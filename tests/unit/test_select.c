@@ -18,11 +18,8 @@ const char *const tfr_bundled_plugins[] = {"slow", "fast", "vendor", "gemv", NUL
 
 /* Peaks chosen so that 1 row of [512, 512] f32 is bound by memory (1 MB at 10 GB/s: 105 us) and 512 rows by
  * compute. */
-static const struct tfr_machine machine = {.n_cores = 2,
-                                           .flops_f32_per_core = 1e11,
-                                           .flops_bf16_per_core = 4e11,
-                                           .bytes_per_core = 1e10,
-                                           .bytes_total = 2e10};
+static const struct tfr_machine machine = {
+    .n_cores = 2, .flops_f32_per_core = 1e11, .flops_bf16_per_core = 4e11, .bytes_per_core = 1e10, .bytes_total = 2e10};
 
 static int32_t run(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                    const struct tfr_run_ctx *ctx) {
@@ -102,11 +99,10 @@ static int32_t prepare_packed(const struct tfr_kernel *self, const struct tfr_pr
     return TFR_OK;
 }
 
-#define KERNEL(op_id, text, ...)                                                                             \
-    {                                                                                                        \
-        .struct_size = sizeof(struct tfr_kernel), .name = (text), .op = (op_id), .run = run,                 \
-        .dtypes = 1U << TFR_DTYPE_F32, .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM, .run_class = TFR_RUN_TEAM,    \
-        __VA_ARGS__                                                                                          \
+#define KERNEL(op_id, text, ...)                                                                                                   \
+    {                                                                                                                              \
+        .struct_size = sizeof(struct tfr_kernel), .name = (text), .op = (op_id), .run = run, .dtypes = 1U << TFR_DTYPE_F32,        \
+        .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM, .run_class = TFR_RUN_TEAM, __VA_ARGS__                                             \
     }
 
 /* One test's world: fake kernels in a registry, and a chooser. */
@@ -120,8 +116,7 @@ struct world {
     enum tfr_status failure;
 };
 
-static void open_world(struct world *world, const struct tfr_kernel *kernels, int n, const char *list,
-                       bool deterministic) {
+static void open_world(struct world *world, const struct tfr_kernel *kernels, int n, const char *list, bool deterministic) {
     *world = (struct world){.plugin = {.struct_size = sizeof(struct tfr_plugin),
                                        .abi_major = TFR_PLUGIN_ABI_MAJOR,
                                        .name = "fake",
@@ -244,8 +239,7 @@ TFR_TEST(static_filter_and_supports_give_reasons) {
     assert_string_equal(refusal(&world, "few"), "needs rows <= 16, has 512");
     assert_string_equal(refusal(&world, "needs_amx"), "needs amx_bf16");
     assert_string_equal(refusal(&world, "bf16"), "does not serve f32 weights");
-    assert_string_equal(refusal(&world, "packs_without_pack"),
-                        "asks for a packed weight but has no pack function or format");
+    assert_string_equal(refusal(&world, "packs_without_pack"), "asks for a packed weight but has no pack function or format");
     assert_string_equal(choose(&world, linear_problem(16, 2, false)), "few");
     close_world(&world);
 }
@@ -258,8 +252,7 @@ TFR_TEST(no_kernel_at_all_lists_the_reasons) {
     struct tfr_problem linear = linear_problem(512, 2, false), norm = norm_problem(1, 1, false);
     assert_refused(tfr_select(&world.chooser, &linear, &world.choice), TFR_UNSUPPORTED,
                    "no kernel serves linear with up to 512 rows; few: needs rows <= 16, has 512");
-    assert_refused(tfr_select(&world.chooser, &norm, &world.choice), TFR_UNSUPPORTED,
-                   "no plugin offers this op");
+    assert_refused(tfr_select(&world.chooser, &norm, &world.choice), TFR_UNSUPPORTED, "no plugin offers this op");
     close_world(&world);
 }
 
@@ -320,8 +313,7 @@ TFR_TEST(few_row_kernel_keeps_the_order_of_many_rows) {
     };
     struct world world;
     open_world(&world, kernels, TFR_COUNT_OF(kernels), NULL, true);
-    assert_string_equal(choose(&world, linear_problem(1, 2, true)),
-                        "gemv"); /* asked first, and still the same order */
+    assert_string_equal(choose(&world, linear_problem(1, 2, true)), "gemv"); /* asked first, and still the same order */
     assert_int_equal(world.choice.needs.order.k_block, 256);
     assert_int_equal(world.choice.problem.order.k_block, 256);
     assert_string_equal(choose(&world, linear_problem(512, 2, true)), "gemm");
@@ -341,8 +333,7 @@ TFR_TEST(own_order_within_twice_the_time_serves_all_rows) {
     open_world(&world, kernels, TFR_COUNT_OF(kernels), NULL, true);
     assert_string_equal(choose(&world, linear_problem(512, 2, true)), "vendor");
     assert_string_equal(choose(&world, linear_problem(1, 2, true)), "vendor");
-    assert_string_equal(refusal(&world, "gemv"),
-                        "adds in another order (fma 64) than chosen for 512 rows (own)");
+    assert_string_equal(refusal(&world, "gemv"), "adds in another order (fma 64) than chosen for 512 rows (own)");
     close_world(&world);
 }
 
@@ -437,14 +428,11 @@ TFR_TEST(prediction_is_a_roofline) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(time_beats_score_beats_name), TFR_CASE(preference_beats_time),
-              TFR_CASE(banned_kernels_are_refused_with_the_rule),
-              TFR_CASE(static_filter_and_supports_give_reasons), TFR_CASE(no_kernel_at_all_lists_the_reasons),
-              TFR_CASE(fast_mode_follows_the_rows),
+              TFR_CASE(banned_kernels_are_refused_with_the_rule), TFR_CASE(static_filter_and_supports_give_reasons),
+              TFR_CASE(no_kernel_at_all_lists_the_reasons), TFR_CASE(fast_mode_follows_the_rows),
               TFR_CASE(deterministic_mode_depends_on_neither_rows_nor_threads_nor_context),
-              TFR_CASE(deterministic_mode_wants_the_same_bits_for_any_team),
-              TFR_CASE(few_row_kernel_keeps_the_order_of_many_rows),
-              TFR_CASE(own_order_within_twice_the_time_serves_all_rows),
-              TFR_CASE(own_order_that_slows_one_row_is_passed_over),
+              TFR_CASE(deterministic_mode_wants_the_same_bits_for_any_team), TFR_CASE(few_row_kernel_keeps_the_order_of_many_rows),
+              TFR_CASE(own_order_within_twice_the_time_serves_all_rows), TFR_CASE(own_order_that_slows_one_row_is_passed_over),
               TFR_CASE(preferred_kernel_decides_the_order_at_any_price),
               TFR_CASE(preferred_few_row_kernel_rules_out_orders_it_cannot_keep),
               TFR_CASE(order_is_the_same_for_every_thread_count), TFR_CASE(orders_longer_than_k_are_equal),

@@ -128,8 +128,7 @@ TFR_TEST(log_heads_each_line_by_level) {
     TFR_UNUSED_STATE;
     char text[512];
     capture(text, sizeof(text), speak_each_level);
-    assert_string_equal(
-        text, "tfrun: first\ntfrun: second\ntfrun: warning: careful 1\ntfrun [topo]: two?[31m cores\n");
+    assert_string_equal(text, "tfrun: first\ntfrun: second\ntfrun: warning: careful 1\ntfrun [topo]: two?[31m cores\n");
 }
 
 TFR_TEST(log_none_silences_everything) {
@@ -168,10 +167,9 @@ TFR_TEST(log_callback_replaces_stderr) {
     assert_int_equal(calls, 1);
 }
 
-TFR_TEST_MAIN(TFR_CASE(raise_keeps_text_and_returns_status),
-              TFR_CASE(raise_accepts_the_stored_text_as_argument), TFR_CASE(prefix_stands_before_the_text),
-              TFR_CASE(long_text_is_cut_between_characters), TFR_CASE(text_belongs_to_its_thread),
-              TFR_CASE(names_texts_and_exit_codes_follow_the_list),
+TFR_TEST_MAIN(TFR_CASE(raise_keeps_text_and_returns_status), TFR_CASE(raise_accepts_the_stored_text_as_argument),
+              TFR_CASE(prefix_stands_before_the_text), TFR_CASE(long_text_is_cut_between_characters),
+              TFR_CASE(text_belongs_to_its_thread), TFR_CASE(names_texts_and_exit_codes_follow_the_list),
               TFR_CASE(nearest_name_counts_edits_and_swaps), TFR_CASE(nearest_name_refuses_what_is_too_far),
               TFR_CASE(log_heads_each_line_by_level), TFR_CASE(log_none_silences_everything),
               TFR_CASE(log_cuts_a_line_that_is_too_long), TFR_CASE(log_callback_replaces_stderr))

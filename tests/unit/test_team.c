@@ -196,8 +196,8 @@ TFR_TEST(waiting_threads_sleep) {
         getrusage(RUSAGE_SELF, &before);
         tfr_team_run(shared.team, wait_asleep, &shared);
         getrusage(RUSAGE_SELF, &after);
-        const long used_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 +
-                             after.ru_utime.tv_usec - before.ru_utime.tv_usec;
+        const long used_us =
+            (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * 1000000 + after.ru_utime.tv_usec - before.ru_utime.tv_usec;
         assert_true(used_us < 60000); /* spinning all along: 180 ms */
         tfr_team_close(shared.team);
     }
@@ -212,7 +212,6 @@ TFR_TEST(a_team_of_nobody_is_refused) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(every_thread_runs_once_per_region), TFR_CASE(barrier_orders_plain_writes),
-              TFR_CASE(master_acts_alone_between_collect_and_release),
-              TFR_CASE(end_of_region_orders_plain_writes), TFR_CASE(teams_of_different_sizes_in_any_order),
-              TFR_CASE(threads_are_pinned_while_the_team_is_open_only), TFR_CASE(waiting_threads_sleep),
-              TFR_CASE(a_team_of_nobody_is_refused))
+              TFR_CASE(master_acts_alone_between_collect_and_release), TFR_CASE(end_of_region_orders_plain_writes),
+              TFR_CASE(teams_of_different_sizes_in_any_order), TFR_CASE(threads_are_pinned_while_the_team_is_open_only),
+              TFR_CASE(waiting_threads_sleep), TFR_CASE(a_team_of_nobody_is_refused))

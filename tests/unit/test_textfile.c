@@ -10,8 +10,7 @@
 #include "base/textfile.h"
 
 static char path[512]; /* of this process: the cases run side by side */
-static const char pointer[] =
-    "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 548105171\n";
+static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 548105171\n";
 
 static void put(const char *text, size_t size) {
     FILE *stream = fopen(path, "wb");
@@ -57,8 +56,7 @@ TFR_TEST(a_pointer_and_utf16_are_refused_by_cause) {
 
 TFR_TEST(the_beginning_of_a_pointer_is_enough) {
     TFR_UNUSED_STATE;
-    assert_refused(tfr_refuse_pointer("a.bin", pointer, 42, TFR_RESOURCE), TFR_RESOURCE,
-                   "a.bin: a git-lfs pointer");
+    assert_refused(tfr_refuse_pointer("a.bin", pointer, 42, TFR_RESOURCE), TFR_RESOURCE, "a.bin: a git-lfs pointer");
     assert_ok(tfr_refuse_pointer("a.bin", pointer, 30, TFR_RESOURCE));
     assert_ok(tfr_refuse_pointer("a.bin", NULL, 0, TFR_RESOURCE));
 }

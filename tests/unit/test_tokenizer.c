@@ -16,8 +16,7 @@ static struct tfr_tokenizer *open_gpt2(void) {
     return tokenizer;
 }
 
-static struct tfr_ids encode(const struct tfr_tokenizer *tokenizer, const char *text, size_t size,
-                             enum tfr_special special) {
+static struct tfr_ids encode(const struct tfr_tokenizer *tokenizer, const char *text, size_t size, enum tfr_special special) {
     struct tfr_ids ids = {0};
     assert_ok(tfr_tokenizer_encode(tokenizer, text, size, special, &ids));
     return ids;
@@ -51,14 +50,12 @@ static struct tfr_ids ids_of_json(const struct tfr_json_doc *doc, const tfr_json
 }
 
 static void check_ids(const char *text, const struct tfr_ids *found, const struct tfr_ids *expected) {
-    if (found->n != expected->n ||
-        (found->n > 0 && memcmp(found->data, expected->data, found->n * sizeof(*found->data)) != 0)) {
+    if (found->n != expected->n || (found->n > 0 && memcmp(found->data, expected->data, found->n * sizeof(*found->data)) != 0)) {
         fail_msg("\"%s\": %zu ids, expected %zu, or others", text, found->n, expected->n);
     }
 }
 
-static void check_encode_case(const struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc,
-                              const tfr_json *node) {
+static void check_encode_case(const struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node) {
     const char *text = tfr_json_string(tfr_json_member(node, "text"));
     const tfr_json *plain = tfr_json_member(node, "plain");
     struct tfr_ids parsed = ids_of_json(doc, tfr_json_member(node, "ids"));
@@ -73,8 +70,8 @@ static void check_encode_case(const struct tfr_tokenizer *tokenizer, const struc
     tfr_ids_free(&as_text);
 }
 
-static void check_decode(const struct tfr_tokenizer *tokenizer, const struct tfr_ids *ids,
-                         enum tfr_decode_special special, const char *expected) {
+static void check_decode(const struct tfr_tokenizer *tokenizer, const struct tfr_ids *ids, enum tfr_decode_special special,
+                         const char *expected) {
     struct tfr_text text = {0};
     assert_ok(tfr_tokenizer_decode(tokenizer, ids->data, ids->n, special, &text));
     assert_string_equal(text.data != NULL ? text.data : "", expected);
@@ -109,8 +106,7 @@ TFR_TEST(golden_ids_give_the_texts_of_tokenizers) {
     for (const tfr_json *node = tfr_json_first(cases); node != NULL; node = tfr_json_next(node)) {
         struct tfr_ids ids = ids_of_json(doc, tfr_json_member(node, "ids"));
         check_decode(tokenizer, &ids, TFR_DECODE_ALL, tfr_json_string(tfr_json_member(node, "text")));
-        check_decode(tokenizer, &ids, TFR_DECODE_SKIP_SPECIAL,
-                     tfr_json_string(tfr_json_member(node, "skipped")));
+        check_decode(tokenizer, &ids, TFR_DECODE_SKIP_SPECIAL, tfr_json_string(tfr_json_member(node, "skipped")));
         tfr_ids_free(&ids);
     }
     tfr_json_close(doc);
@@ -274,8 +270,7 @@ TFR_TEST(a_megabyte_without_a_space) {
 TFR_TEST(lack_of_memory_is_reported_at_every_allocation) {
     TFR_UNUSED_STATE;
     struct tfr_tokenizer *tokenizer = open_gpt2();
-    static const char text[] =
-        "x<|endoftext|>aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b";
+    static const char text[] = "x<|endoftext|>aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b";
     uint64_t n = 1;
     enum tfr_status status = TFR_RESOURCE;
     for (; status != TFR_OK && n < 100; n++) {
@@ -290,10 +285,8 @@ TFR_TEST(lack_of_memory_is_reported_at_every_allocation) {
     tfr_tokenizer_close(tokenizer);
 }
 
-TFR_TEST_MAIN(TFR_CASE(golden_texts_give_the_ids_of_tokenizers),
-              TFR_CASE(golden_ids_give_the_texts_of_tokenizers), TFR_CASE(facts_of_gpt2),
-              TFR_CASE(random_bytes_come_back), TFR_CASE(a_nul_byte_is_a_byte_like_others),
-              TFR_CASE(pushed_pieces_are_whole_and_join_to_the_whole_text),
-              TFR_CASE(half_a_character_waits_and_finish_replaces_it), TFR_CASE(an_unknown_id_gives_no_text),
-              TFR_CASE(ids_are_appended), TFR_CASE(a_megabyte_without_a_space),
+TFR_TEST_MAIN(TFR_CASE(golden_texts_give_the_ids_of_tokenizers), TFR_CASE(golden_ids_give_the_texts_of_tokenizers),
+              TFR_CASE(facts_of_gpt2), TFR_CASE(random_bytes_come_back), TFR_CASE(a_nul_byte_is_a_byte_like_others),
+              TFR_CASE(pushed_pieces_are_whole_and_join_to_the_whole_text), TFR_CASE(half_a_character_waits_and_finish_replaces_it),
+              TFR_CASE(an_unknown_id_gives_no_text), TFR_CASE(ids_are_appended), TFR_CASE(a_megabyte_without_a_space),
               TFR_CASE(lack_of_memory_is_reported_at_every_allocation))

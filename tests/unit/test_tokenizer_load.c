@@ -4,17 +4,15 @@
 #include "model/tokenizer.h"
 #include "tiny_tokenizer.h"
 
-static void check_encoding(const struct tfr_tokenizer *tokenizer, const char *text, const int32_t *expected,
-                           size_t n) {
+static void check_encoding(const struct tfr_tokenizer *tokenizer, const char *text, const int32_t *expected, size_t n) {
     struct tfr_ids ids = {0};
     assert_ok(tfr_tokenizer_encode(tokenizer, text, strlen(text), TFR_SPECIAL_PARSE, &ids));
     assert_int_equal(ids.n, n);
     assert_true(n == 0 || memcmp(ids.data, expected, n * sizeof(*expected)) == 0);
     tfr_ids_free(&ids);
 }
-#define CHECK_ENCODING(tokenizer, text, ...)                                                                 \
-    check_encoding(tokenizer, text, (const int32_t[]){__VA_ARGS__},                                          \
-                   sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
+#define CHECK_ENCODING(tokenizer, text, ...)                                                                                       \
+    check_encoding(tokenizer, text, (const int32_t[]){__VA_ARGS__}, sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
 
 static struct tfr_tokenizer *open_ok(const char *path) {
     struct tfr_tokenizer *tokenizer;
@@ -83,8 +81,7 @@ TFR_TEST(missing_files_are_named) {
     TFR_UNUSED_STATE;
     struct tfr_tokenizer *tokenizer;
     const char *folder = tiny_folder();
-    assert_refused(tfr_tokenizer_open(&tokenizer, folder), TFR_RESOURCE,
-                   "needs tokenizer.json, or vocab.json");
+    assert_refused(tfr_tokenizer_open(&tokenizer, folder), TFR_RESOURCE, "needs tokenizer.json, or vocab.json");
     tiny_write(folder, "vocab.json", "{}");
     assert_refused(tfr_tokenizer_open(&tokenizer, folder), TFR_RESOURCE, "merges.txt is missing");
     tiny_remove(folder);
@@ -147,12 +144,8 @@ TFR_TEST(merges_in_any_form_are_the_same) {
 TFR_TEST(pointers_of_git_lfs_are_named) {
     TFR_UNUSED_STATE;
     static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
-    static const char *const names[] = {"vocab.json",
-                                        "merges.txt",
-                                        "added_tokens.json",
-                                        "special_tokens_map.json",
-                                        "tokenizer_config.json",
-                                        "tokenizer.json"};
+    static const char *const names[] = {
+        "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json", "tokenizer.json"};
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
         check_refused(plain_and(TINY_VOCAB_TAIL, names[i], pointer), "git lfs pull");
     }
@@ -160,18 +153,14 @@ TFR_TEST(pointers_of_git_lfs_are_named) {
 
 TFR_TEST(bad_merges_are_refused_with_their_line) {
     TFR_UNUSED_STATE;
-    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na b\nab zz\n",
-                        "merges.txt:3: the merge names token \"zz\"");
-    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\nqq b\n",
-                        "merges.txt:2: the merge names token \"qq\"");
-    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\nb c\n",
-                        "makes a token that is not in the vocabulary");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na b\nab zz\n", "merges.txt:3: the merge names token \"zz\"");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\nqq b\n", "merges.txt:2: the merge names token \"qq\"");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\nb c\n", "makes a token that is not in the vocabulary");
     check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na b c\n", "merges.txt:2: a merge is two tokens");
     check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na b\n\n", "merges.txt:3: a merge is two tokens");
     check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\n b\n", "a merge is two tokens");
     check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\na \n", "a merge is two tokens");
-    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\r\na b\r\n\r\n",
-                        "merges.txt:3: a merge is two tokens");
+    check_plain_refused(TINY_VOCAB_TAIL, "#version: 0.2\r\na b\r\n\r\n", "merges.txt:3: a merge is two tokens");
 }
 
 TFR_TEST(files_beside_the_vocabulary_are_honoured) {
@@ -206,8 +195,7 @@ TFR_TEST(added_tokens_decoder_says_it_all) {
                "\"special\":true,\"lstrip\":false}},\"eos_token\":\"</"
                "s>\",\"mask_token\":\"<m>\",\"split_special_tokens\":false}");
     struct tfr_tokenizer *tokenizer = open_ok(folder);
-    assert_int_equal(tfr_tokenizer_eos(tokenizer),
-                     258); /* the next free ids, in the order of those of the file */
+    assert_int_equal(tfr_tokenizer_eos(tokenizer), 258); /* the next free ids, in the order of those of the file */
     CHECK_ENCODING(tokenizer, "</s><late><m><x>", 258, 259, 261, '<', 'x', '>');
     CHECK_ENCODING(tokenizer, "<|endoftext|><pad>", 260, '<', 'p', 'a', 'd', '>');
     tfr_tokenizer_close(tokenizer);
@@ -239,8 +227,8 @@ TFR_TEST(tokens_take_blanks_along) {
 
 TFR_TEST(split_special_tokens_makes_them_text) {
     TFR_UNUSED_STATE;
-    const char *folder = plain_and(TINY_VOCAB_TAIL, "tokenizer_config.json",
-                                   "{\"split_special_tokens\":true,\"pad_token\":\"ab\"}");
+    const char *folder =
+        plain_and(TINY_VOCAB_TAIL, "tokenizer_config.json", "{\"split_special_tokens\":true,\"pad_token\":\"ab\"}");
     struct tfr_tokenizer *tokenizer = open_ok(folder);
     CHECK_ENCODING(tokenizer, "abc", 257);
     tfr_tokenizer_close(tokenizer);
@@ -249,18 +237,15 @@ TFR_TEST(split_special_tokens_makes_them_text) {
 
 TFR_TEST(added_tokens_match_longest_and_special_ones_first) {
     TFR_UNUSED_STATE;
-    const char *folder =
-        plain_and(TINY_VOCAB_TAIL, "added_tokens.json", "{\"<x>\":258,\"<x>y\":259,\"a b\":260,\"x<\":261}");
-    tiny_write(folder, "special_tokens_map.json",
-               "{\"eos_token\":\"y<\",\"bos_token\":\"y<\",\"unk_token\":\"y<\"}");
+    const char *folder = plain_and(TINY_VOCAB_TAIL, "added_tokens.json", "{\"<x>\":258,\"<x>y\":259,\"a b\":260,\"x<\":261}");
+    tiny_write(folder, "special_tokens_map.json", "{\"eos_token\":\"y<\",\"bos_token\":\"y<\",\"unk_token\":\"y<\"}");
     struct tfr_tokenizer *tokenizer = open_ok(folder);
     CHECK_ENCODING(tokenizer, "<x>yz", 259, 'z');
     CHECK_ENCODING(tokenizer, "<x>y<", 258, 262);
     CHECK_ENCODING(tokenizer, "<x<xx", '<', 261, 'x', 'x');
     CHECK_ENCODING(tokenizer, "a a b", 'a', ' ', 260);
     size_t size;
-    assert_memory_equal(tfr_tokenizer_bytes(tokenizer, 260, &size), "a b",
-                        3); /* no names of bytes, but text */
+    assert_memory_equal(tfr_tokenizer_bytes(tokenizer, 260, &size), "a b", 3); /* no names of bytes, but text */
     assert_int_equal(size, 3);
     tfr_tokenizer_close(tokenizer);
     tiny_remove(folder);
@@ -271,21 +256,17 @@ TFR_TEST(bad_files_beside_the_vocabulary_are_refused) {
     static const struct {
         const char *file, *content, *words;
     } cases[] = {
-        {"special_tokens_map.json", "{\"mask_token\":{\"content\":\"ab\",\"single_word\":true}}",
-         "single_word is not supported"},
+        {"special_tokens_map.json", "{\"mask_token\":{\"content\":\"ab\",\"single_word\":true}}", "single_word is not supported"},
         {"special_tokens_map.json", "{\"eos_token\":\"\"}", "must not be empty"},
         {"special_tokens_map.json", "{\"eos_token\":7}", "must be a string or an object"},
         {"special_tokens_map.json", "[]", "must be an object"},
         {"added_tokens.json", "{\"<x>\":\"y\"}", "must be a whole number"},
         {"tokenizer_config.json", "{\"add_bos_token\":true}", "add_bos_token is not supported"},
-        {"tokenizer_config.json", "{\"split_special_tokens\":1}",
-         "split_special_tokens must be true or false"},
-        {"tokenizer_config.json", "{\"clean_up_tokenization_spaces\":\"x\"}",
-         "clean_up_tokenization_spaces must be"},
+        {"tokenizer_config.json", "{\"split_special_tokens\":1}", "split_special_tokens must be true or false"},
+        {"tokenizer_config.json", "{\"clean_up_tokenization_spaces\":\"x\"}", "clean_up_tokenization_spaces must be"},
         {"tokenizer_config.json", "{\"add_prefix_space\":1}", "add_prefix_space must be true or false"},
         {"tokenizer_config.json", "{\"tokenizer_class\":\"RobertaTokenizer\"}", "this is RobertaTokenizer"},
-        {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"ab\"}}}",
-         "\"x\" is not an id"},
+        {"tokenizer_config.json", "{\"added_tokens_decoder\":{\"x\":{\"content\":\"ab\"}}}", "\"x\" is not an id"},
         {"tokenizer_config.json", "{", "tokenizer_config.json:1:"},
     };
     for (size_t i = 0; i < TFR_COUNT_OF(cases); i++) {
@@ -294,13 +275,13 @@ TFR_TEST(bad_files_beside_the_vocabulary_are_refused) {
 }
 
 #define STAGE "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true}"
-#define JSON_HEAD                                                                                            \
-    "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[{\"id\":258,\"content\":"   \
-    "\"<s>\","                                                                                               \
-    "\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":true}],"       \
-    "\"normalizer\":null,\"pre_tokenizer\":" STAGE ",\"post_processor\":" STAGE ",\"decoder\":" STAGE        \
-    ",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":\"\","   \
-    "\"end_of_word_suffix\":\"\",\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":false,"        \
+#define JSON_HEAD                                                                                                                  \
+    "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[{\"id\":258,\"content\":"                         \
+    "\"<s>\","                                                                                                                     \
+    "\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":true}],"                             \
+    "\"normalizer\":null,\"pre_tokenizer\":" STAGE ",\"post_processor\":" STAGE ",\"decoder\":" STAGE                              \
+    ",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":\"\","                         \
+    "\"end_of_word_suffix\":\"\",\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":false,"                              \
     "\"vocab\":{"
 #define JSON_TAIL TINY_VOCAB_TAIL "},\"merges\":[\"a b\",[\"ab\",\"c\"]]}}"
 
@@ -373,13 +354,11 @@ TFR_TEST(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused) {
     static const struct {
         const char *from, *to, *words;
     } cases[] = {
-        {"\"normalizer\":null",
-         "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Lowercase\"}]}",
+        {"\"normalizer\":null", "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Lowercase\"}]}",
          "this one is Sequence"},
         {"\"normalizer\":null", "\"normalizer\":{\"type\":\"NFC\"}", "normalizer is not supported"},
         {"\"version\"", "\"flavour\":1,\"version\"", "\"flavour\" is not supported"},
-        {"\"pre_tokenizer\":{\"type\":\"ByteLevel\"", "\"pre_tokenizer\":{\"type\":\"Whitespace\"",
-         "this one is Whitespace"},
+        {"\"pre_tokenizer\":{\"type\":\"ByteLevel\"", "\"pre_tokenizer\":{\"type\":\"Whitespace\"", "this one is Whitespace"},
         {"\"pre_tokenizer\":" STAGE, "\"pre_tokenizer\":null", "pre_tokenizer must be of type ByteLevel"},
         {"\"add_prefix_space\":false,", "", "lacks add_prefix_space"},
         {"\"use_regex\":true", "\"use_regex\":false", "use_regex false is not supported"},
@@ -390,11 +369,9 @@ TFR_TEST(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused) {
         {"\"dropout\":null", "\"dropout\":0.1", "dropout is not supported"},
         {"\"continuing_subword_prefix\":\"\"", "\"continuing_subword_prefix\":\"##\"",
          "continuing_subword_prefix is not supported"},
-        {"\"end_of_word_suffix\":\"\"", "\"end_of_word_suffix\":\"</w>\"",
-         "end_of_word_suffix is not supported"},
+        {"\"end_of_word_suffix\":\"\"", "\"end_of_word_suffix\":\"</w>\"", "end_of_word_suffix is not supported"},
         {"\"byte_fallback\":false", "\"byte_fallback\":1", "byte_fallback must be true or false"},
-        {"\"ignore_merges\":false,\"vocab\":{", "\"ignore_merges\":true,\"vocab\":{\"bc\":258,",
-         "no merges make token \"bc\""},
+        {"\"ignore_merges\":false,\"vocab\":{", "\"ignore_merges\":true,\"vocab\":{\"bc\":258,", "no merges make token \"bc\""},
         {"\"lstrip\":false", "\"lstrip\":7", "lstrip must be true or false"},
         {"\"single_word\":false", "\"single_word\":true", "single_word is not supported"},
         {"\"id\":258", "\"id\":-1", "must be a whole number from 0"},
@@ -419,17 +396,15 @@ TFR_TEST(what_tokenizer_json_says_without_effect_is_let_pass) {
     } cases[] = {
         {"\"truncation\":null", "\"truncation\":{\"direction\":\"Right\",\"max_length\":1,\"strategy\":"
                                 "\"LongestFirst\",\"stride\":0}"},
-        {"\"padding\":null",
-         "\"padding\":{\"strategy\":{\"Fixed\":16},\"pad_id\":258,\"pad_token\":\"<s>\"}"},
+        {"\"padding\":null", "\"padding\":{\"strategy\":{\"Fixed\":16},\"pad_id\":258,\"pad_token\":\"<s>\"}"},
         {"\"normalizer\":null", "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[]}"},
         {"\"normalizer\":null", "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":"
                                 "\"Sequence\",\"normalizers\":[]}]}"},
-        {"\"pre_tokenizer\":" STAGE,
-         "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[" STAGE "]}"},
+        {"\"pre_tokenizer\":" STAGE, "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[" STAGE "]}"},
         {"\"post_processor\":" STAGE, "\"post_processor\":null"},
-        {"\"post_processor\":" STAGE, "\"post_processor\":{\"type\":\"Sequence\",\"processors\":[" STAGE
-                                      ",{\"type\":\"TemplateProcessing\","
-                                      "\"single\":[{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}]}]}"},
+        {"\"post_processor\":" STAGE,
+         "\"post_processor\":{\"type\":\"Sequence\",\"processors\":[" STAGE ",{\"type\":\"TemplateProcessing\","
+         "\"single\":[{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}]}]}"},
         {"\"decoder\":" STAGE, "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" STAGE "]}"},
         {"\"byte_fallback\":false", "\"byte_fallback\":true"},
         {"\"ignore_merges\":false", "\"ignore_merges\":true"},
@@ -458,8 +433,7 @@ TFR_TEST(prefix_space_belongs_to_the_class) {
         {"{\"tokenizer_class\":\"TokenizersBackend\"}", NULL, true},
         {"{\"tokenizer_class\":\"PreTrainedTokenizerFast\",\"add_prefix_space\":true}", NULL, true},
         {"{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}", "make them the same", false},
-        {"{\"tokenizer_class\":\"TokenizersBackend\",\"add_prefix_space\":false}", "make them the same",
-         false},
+        {"{\"tokenizer_class\":\"TokenizersBackend\",\"add_prefix_space\":false}", "make them the same", false},
     };
     for (size_t i = 0; i < TFR_COUNT_OF(cases); i++) {
         const char *folder = json_with("\"add_prefix_space\":false", "\"add_prefix_space\":true");
@@ -491,8 +465,7 @@ TFR_TEST(bytes_without_a_token_beside_an_unknown_token_are_refused_when_they_com
     struct tfr_tokenizer *tokenizer = open_ok(folder);
     struct tfr_ids ids = {0};
     CHECK_ENCODING(tokenizer, "ab", 0, 1);
-    assert_refused(tfr_tokenizer_encode(tokenizer, "axb", 3, TFR_SPECIAL_PARSE, &ids), TFR_MODEL,
-                   "byte 0x78 of the text");
+    assert_refused(tfr_tokenizer_encode(tokenizer, "axb", 3, TFR_SPECIAL_PARSE, &ids), TFR_MODEL, "byte 0x78 of the text");
     tfr_ids_free(&ids);
     tfr_tokenizer_close(tokenizer);
     tiny_remove(folder);
@@ -525,21 +498,15 @@ TFR_TEST(lack_of_memory_while_opening_leaves_nothing) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(plain_files_open), TFR_CASE(end_of_text_that_nobody_names_gets_the_next_id),
-              TFR_CASE(holes_in_the_ids_have_no_token), TFR_CASE(missing_files_are_named),
-              TFR_CASE(bad_vocabularies_are_refused), TFR_CASE(bad_merges_are_refused_with_their_line),
-              TFR_CASE(files_beside_the_vocabulary_are_honoured),
-              TFR_CASE(added_tokens_match_longest_and_special_ones_first),
-              TFR_CASE(bad_files_beside_the_vocabulary_are_refused),
-              TFR_CASE(tokenizer_json_opens_from_folder_and_by_path),
-              TFR_CASE(tokenizer_json_wins_over_plain_files), TFR_CASE(prefix_space_of_tokenizer_json),
-              TFR_CASE(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused),
-              TFR_CASE(a_tokenizer_json_of_nothing_is_refused),
-              TFR_CASE(lack_of_memory_while_opening_leaves_nothing),
-              TFR_CASE(bytes_without_a_token_are_left_out_or_refused_when_they_come),
-              TFR_CASE(merges_in_any_form_are_the_same), TFR_CASE(pointers_of_git_lfs_are_named),
-              TFR_CASE(added_tokens_decoder_says_it_all), TFR_CASE(tokens_take_blanks_along),
-              TFR_CASE(split_special_tokens_makes_them_text),
-              TFR_CASE(what_tokenizer_json_says_without_effect_is_let_pass),
-              TFR_CASE(prefix_space_belongs_to_the_class),
+              TFR_CASE(holes_in_the_ids_have_no_token), TFR_CASE(missing_files_are_named), TFR_CASE(bad_vocabularies_are_refused),
+              TFR_CASE(bad_merges_are_refused_with_their_line), TFR_CASE(files_beside_the_vocabulary_are_honoured),
+              TFR_CASE(added_tokens_match_longest_and_special_ones_first), TFR_CASE(bad_files_beside_the_vocabulary_are_refused),
+              TFR_CASE(tokenizer_json_opens_from_folder_and_by_path), TFR_CASE(tokenizer_json_wins_over_plain_files),
+              TFR_CASE(prefix_space_of_tokenizer_json), TFR_CASE(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused),
+              TFR_CASE(a_tokenizer_json_of_nothing_is_refused), TFR_CASE(lack_of_memory_while_opening_leaves_nothing),
+              TFR_CASE(bytes_without_a_token_are_left_out_or_refused_when_they_come), TFR_CASE(merges_in_any_form_are_the_same),
+              TFR_CASE(pointers_of_git_lfs_are_named), TFR_CASE(added_tokens_decoder_says_it_all),
+              TFR_CASE(tokens_take_blanks_along), TFR_CASE(split_special_tokens_makes_them_text),
+              TFR_CASE(what_tokenizer_json_says_without_effect_is_let_pass), TFR_CASE(prefix_space_belongs_to_the_class),
               TFR_CASE(other_classes_are_refused_beside_a_tokenizer_json_too),
               TFR_CASE(bytes_without_a_token_beside_an_unknown_token_are_refused_when_they_come))

@@ -73,10 +73,10 @@ TFR_TEST(thread_choice_table) {
         machine.omp_thread_limit = c->omp_limit;
         machine.slurm_cpus_per_task = c->slurm;
         assert_ok(tfr_machine_choose_threads(&machine, c->asked, c->rank, c->n_ranks, &choice));
-        if (choice.n_threads != c->threads || choice.first_core != c->first ||
-            choice.oversubscribed != c->oversubscribed || strstr(choice.reason, c->reason) == NULL) {
-            fail_msg("%s: %d threads from core %d, oversubscribed %d, \"%s\"", c->name, choice.n_threads,
-                     choice.first_core, choice.oversubscribed, choice.reason);
+        if (choice.n_threads != c->threads || choice.first_core != c->first || choice.oversubscribed != c->oversubscribed ||
+            strstr(choice.reason, c->reason) == NULL) {
+            fail_msg("%s: %d threads from core %d, oversubscribed %d, \"%s\"", c->name, choice.n_threads, choice.first_core,
+                     choice.oversubscribed, choice.reason);
         }
     }
 }
@@ -99,8 +99,7 @@ TFR_TEST(warnings_say_what_to_do) {
     assert_non_null(strstr(warning_of(1, 1, 0, 0, 0, 1), "--bind-to none"));
     assert_string_equal(warning_of(1, 1, 0, 1, 0, 1), ""); /* one thread was wanted */
     assert_non_null(strstr(warning_of(2, 0, 0, 8, 0, 1), "OMP_NUM_THREADS asks for 8 threads"));
-    assert_non_null(
-        strstr(warning_of(2, 0, 0, 0, 5, 1), "5 threads were requested, but this rank has 2 cores"));
+    assert_non_null(strstr(warning_of(2, 0, 0, 0, 5, 1), "5 threads were requested, but this rank has 2 cores"));
     assert_non_null(strstr(warning_of(8, 0, 2, 0, 4, 1), "quota is 2 cores"));
     assert_non_null(strstr(warning_of(2, 0, 0, 0, 0, 4), "4 ranks share 2 cores"));
 }
@@ -114,11 +113,9 @@ TFR_TEST(requests_that_cannot_be_met_are_refused) {
                    "asks for 9 threads, the most is 8, four for each core");
     assert_refused(tfr_machine_choose_threads(&machine, 5, 0, 2, &choice), TFR_RESOURCE, "the most is 4");
     machine.omp_thread_limit = 3;
-    assert_refused(tfr_machine_choose_threads(&machine, 4, 0, 1, &choice), TFR_RESOURCE,
-                   "OMP_THREAD_LIMIT=3");
+    assert_refused(tfr_machine_choose_threads(&machine, 4, 0, 1, &choice), TFR_RESOURCE, "OMP_THREAD_LIMIT=3");
     machine.omp_no_levels = true;
-    assert_refused(tfr_machine_choose_threads(&machine, 2, 0, 1, &choice), TFR_RESOURCE,
-                   "OMP_MAX_ACTIVE_LEVELS=0");
+    assert_refused(tfr_machine_choose_threads(&machine, 2, 0, 1, &choice), TFR_RESOURCE, "OMP_MAX_ACTIVE_LEVELS=0");
     assert_ok(tfr_machine_choose_threads(&machine, 1, 0, 1, &choice));
     assert_ok(tfr_machine_choose_threads(&machine, 0, 0, 1, &choice));
     assert_int_equal(choice.n_threads, 1);
@@ -374,8 +371,7 @@ TFR_TEST(this_machine_reads_the_same_twice) {
     assert_true(a->n_pus_online >= a->n_cores);
     assert_true(a->memory_available_bytes > 0);
     assert_true(a->flops_f32_per_core > 0 && a->flops_bf16_per_core >= a->flops_f32_per_core);
-    assert_true(a->ghz == b->ghz && a->flops_f32_per_core == b->flops_f32_per_core &&
-                a->bytes_total == b->bytes_total);
+    assert_true(a->ghz == b->ghz && a->flops_f32_per_core == b->flops_f32_per_core && a->bytes_total == b->bytes_total);
     assert_true(tfr_machine_core_key(a) == tfr_machine_core_key(b));
     tfr_machine_free(a);
     tfr_machine_free(b);
@@ -428,19 +424,13 @@ TFR_TEST(own_binding_is_no_limit_for_a_second_engine) {
     tfr_machine_free(bound);
 }
 
-TFR_TEST_MAIN(TFR_CASE(thread_choice_table), TFR_CASE(warnings_say_what_to_do),
-              TFR_CASE(requests_that_cannot_be_met_are_refused),
-              TFR_CASE(a_single_core_by_intent_is_not_warned_of),
-              TFR_CASE(openmp_binds_one_rank_and_tfrun_several),
-              TFR_CASE(another_machine_is_described_to_plans_only),
-              TFR_CASE(ranks_that_fill_the_node_are_not_warned),
+TFR_TEST_MAIN(TFR_CASE(thread_choice_table), TFR_CASE(warnings_say_what_to_do), TFR_CASE(requests_that_cannot_be_met_are_refused),
+              TFR_CASE(a_single_core_by_intent_is_not_warned_of), TFR_CASE(openmp_binds_one_rank_and_tfrun_several),
+              TFR_CASE(another_machine_is_described_to_plans_only), TFR_CASE(ranks_that_fill_the_node_are_not_warned),
               TFR_CASE(chunks_of_all_ranks_are_disjoint_and_cover_the_cores),
               TFR_CASE(binding_is_compact_or_scattered_in_the_chunk),
-              TFR_CASE(nothing_is_bound_when_oversubscribed_or_under_a_quota),
-              TFR_CASE(core_key_tells_core_sets_and_hosts_apart),
-              TFR_CASE(flat_reader_sees_cores_packages_nodes_and_caches),
-              TFR_CASE(flat_reader_keeps_to_the_allowed_cpus),
-              TFR_CASE(flat_reader_counts_every_cpu_where_sys_is_hidden),
-              TFR_CASE(clock_is_nominal_and_rounded), TFR_CASE(this_machine_reads_the_same_twice),
-              TFR_CASE(an_affinity_is_seen_as_the_limit),
+              TFR_CASE(nothing_is_bound_when_oversubscribed_or_under_a_quota), TFR_CASE(core_key_tells_core_sets_and_hosts_apart),
+              TFR_CASE(flat_reader_sees_cores_packages_nodes_and_caches), TFR_CASE(flat_reader_keeps_to_the_allowed_cpus),
+              TFR_CASE(flat_reader_counts_every_cpu_where_sys_is_hidden), TFR_CASE(clock_is_nominal_and_rounded),
+              TFR_CASE(this_machine_reads_the_same_twice), TFR_CASE(an_affinity_is_seen_as_the_limit),
               TFR_CASE(own_binding_is_no_limit_for_a_second_engine))

@@ -116,8 +116,7 @@ TFR_TEST(whatever_could_run_is_refused) {
     assert_refused(PARSE("N)\x81."), TFR_UNSUPPORTED, "uses NEWOBJ");
     assert_refused(PARSE("\x82\x01."), TFR_UNSUPPORTED, "uses EXT1");
     assert_refused(PARSE("ctorch\nFloatStorage\n)R."), TFR_UNSUPPORTED, "calls torch.FloatStorage");
-    assert_refused(PARSE("ccollections\nOrderedDict\n(K\x01tR."), TFR_UNSUPPORTED,
-                   "calls collections.OrderedDict");
+    assert_refused(PARSE("ccollections\nOrderedDict\n(K\x01tR."), TFR_UNSUPPORTED, "calls collections.OrderedDict");
 }
 
 /* A file of one opcode over and over: memory stays bounded, and no call goes deeper. */
@@ -177,8 +176,7 @@ TFR_TEST(archives_need_libzip) {
     struct tfr_torch_file file;
     static const uint8_t zip[] = "PK\003\004............";
 #ifdef TFR_WITH_LIBZIP
-    assert_refused(tfr_torch_parse(&file, "x.bin", zip, sizeof zip), TFR_MODEL,
-                   "x.bin: a damaged zip archive");
+    assert_refused(tfr_torch_parse(&file, "x.bin", zip, sizeof zip), TFR_MODEL, "x.bin: a damaged zip archive");
 #else
     assert_refused(tfr_torch_parse(&file, "x.bin", zip, sizeof zip), TFR_UNSUPPORTED, "built without libzip");
 #endif
@@ -194,8 +192,6 @@ TFR_TEST(safetensors_are_no_pickles) {
     assert_false(tfr_torch_is_file((const uint8_t *)"PK", 2));
 }
 
-TFR_TEST_MAIN(TFR_CASE(numbers_of_all_widths), TFR_CASE(containers_hold_what_is_put_in),
-              TFR_CASE(a_dict_may_hold_itself), TFR_CASE(damaged_pickles_are_refused),
-              TFR_CASE(whatever_could_run_is_refused), TFR_CASE(size_and_depth_are_bounded),
-              TFR_CASE(no_leak_when_memory_ends), TFR_CASE(archives_need_libzip),
-              TFR_CASE(safetensors_are_no_pickles))
+TFR_TEST_MAIN(TFR_CASE(numbers_of_all_widths), TFR_CASE(containers_hold_what_is_put_in), TFR_CASE(a_dict_may_hold_itself),
+              TFR_CASE(damaged_pickles_are_refused), TFR_CASE(whatever_could_run_is_refused), TFR_CASE(size_and_depth_are_bounded),
+              TFR_CASE(no_leak_when_memory_ends), TFR_CASE(archives_need_libzip), TFR_CASE(safetensors_are_no_pickles))

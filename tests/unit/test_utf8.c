@@ -52,6 +52,5 @@ TFR_TEST(utf8_bad_bytes_fall_into_maximal_subparts) {
     assert_int_equal(at, sizeof(text) - 1);
 }
 
-TFR_TEST_MAIN(TFR_CASE(utf8_every_scalar_value_round_trips),
-              TFR_CASE(utf8_every_proper_prefix_is_cut_and_nothing_else),
+TFR_TEST_MAIN(TFR_CASE(utf8_every_scalar_value_round_trips), TFR_CASE(utf8_every_proper_prefix_is_cut_and_nothing_else),
               TFR_CASE(utf8_bad_bytes_fall_into_maximal_subparts))

@@ -103,8 +103,8 @@ TFR_TEST(a_failed_writing_leaves_no_file) {
     const char *path = tfr_test_path("w.safetensors");
     assert_refused(tfr_weights_write(path, &spec, 1, fill_nothing, NULL), TFR_CANCELLED, "stop here");
     assert_int_not_equal(access(path, F_OK), 0);
-    assert_refused(tfr_weights_write(tfr_test_path("no/folder/w.safetensors"), &spec, 1, fill_counting, NULL),
-                   TFR_RESOURCE, "no/folder/w.safetensors");
+    assert_refused(tfr_weights_write(tfr_test_path("no/folder/w.safetensors"), &spec, 1, fill_counting, NULL), TFR_RESOURCE,
+                   "no/folder/w.safetensors");
 }
 
 TFR_TEST(tensors_stand_in_the_order_of_their_data) {
@@ -127,8 +127,8 @@ TFR_TEST(truncated_files_are_refused) {
     assert_refused(tfr_weights_open(&weights, tfr_test_write("w.safetensors", "1234567", 7)), TFR_MODEL,
                    "w.safetensors: 7 bytes are too few");
     assert_refused(tfr_weights_open(&weights, tfr_test_write("w.safetensors", "", 0)), TFR_MODEL, "too few");
-    assert_refused(tfr_weights_open(&weights, tfr_test_write("w.safetensors", "\x10\0\0\0\0\0\0\0{}", 10)),
-                   TFR_MODEL, "the header needs 16 bytes but the file ends after 2; it is truncated");
+    assert_refused(tfr_weights_open(&weights, tfr_test_write("w.safetensors", "\x10\0\0\0\0\0\0\0{}", 10)), TFR_MODEL,
+                   "the header needs 16 bytes but the file ends after 2; it is truncated");
     assert_refused(open_header("{" A_4 "}", 3), TFR_MODEL,
                    "tensor a ends at byte 4 of the data but there are 3; the file is truncated");
 }
@@ -136,57 +136,46 @@ TFR_TEST(truncated_files_are_refused) {
 TFR_TEST(header_length_is_capped) {
     TFR_UNUSED_STATE;
     tfr_test_folder("weights");
-    assert_refused(
-        tfr_weights_open(&weights, tfr_test_write("w.safetensors", "\xff\xff\xff\xff\xff\xff\xff\xff{}", 10)),
-        TFR_MODEL, "a header of 18446744073709551615 bytes is over the limit of 100000000");
-    assert_refused(tfr_weights_open(&weights, tfr_test_write("w.safetensors", "\0\0\0\0\0\0\0\0{}", 10)),
-                   TFR_MODEL, "does not start with '{'");
+    assert_refused(tfr_weights_open(&weights, tfr_test_write("w.safetensors", "\xff\xff\xff\xff\xff\xff\xff\xff{}", 10)), TFR_MODEL,
+                   "a header of 18446744073709551615 bytes is over the limit of 100000000");
+    assert_refused(tfr_weights_open(&weights, tfr_test_write("w.safetensors", "\0\0\0\0\0\0\0\0{}", 10)), TFR_MODEL,
+                   "does not start with '{'");
 }
 
 TFR_TEST(ranges_must_fill_the_data) {
     TFR_UNUSED_STATE;
-    assert_refused(open_header("{" A_4 ",\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}", 6),
-                   TFR_MODEL, "the data of tensors a and b overlap");
-    assert_refused(
-        open_header("{" A_4 ",\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[6,10]}}", 10),
-        TFR_MODEL, "2 bytes before tensor b belong to no tensor");
-    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[1,5]}}", 5),
-                   TFR_MODEL, "1 bytes before tensor a");
-    assert_refused(open_header("{" A_4 "}", 5), TFR_MODEL,
-                   "1 bytes after the last tensor belong to no tensor");
-    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4),
-                   TFR_MODEL, "tensor a of F32 [2] takes 8 bytes but its data_offsets span 4");
-    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4),
-                   TFR_MODEL, "data_offsets of tensor a must be [begin, end]");
-    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}}", 4),
-                   TFR_MODEL, "data_offsets of tensor a");
+    assert_refused(open_header("{" A_4 ",\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}", 6), TFR_MODEL,
+                   "the data of tensors a and b overlap");
+    assert_refused(open_header("{" A_4 ",\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[6,10]}}", 10), TFR_MODEL,
+                   "2 bytes before tensor b belong to no tensor");
+    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[1,5]}}", 5), TFR_MODEL,
+                   "1 bytes before tensor a");
+    assert_refused(open_header("{" A_4 "}", 5), TFR_MODEL, "1 bytes after the last tensor belong to no tensor");
+    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4), TFR_MODEL,
+                   "tensor a of F32 [2] takes 8 bytes but its data_offsets span 4");
+    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4), TFR_MODEL,
+                   "data_offsets of tensor a must be [begin, end]");
+    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}}", 4), TFR_MODEL,
+                   "data_offsets of tensor a");
 }
 
 TFR_TEST(headers_must_be_right) {
     TFR_UNUSED_STATE;
-    assert_refused(open_header("{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1),
-                   TFR_MODEL, "tensor a has dtype F8_E4M3, which tfrun does not know");
-    assert_refused(open_header("{\"a\":{\"dtype\":\"f32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4),
-                   TFR_MODEL, "dtype f32");
-    assert_refused(open_header("{\"a\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4), TFR_MODEL,
-                   "tensor a has no dtype");
-    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4), TFR_MODEL,
-                   "tensor a has no shape");
-    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4), TFR_MODEL,
-                   "data_offsets of tensor a");
-    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4),
-                   TFR_MODEL, "the shape of tensor a must be whole numbers from 0");
-    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", 4),
-                   TFR_MODEL, "the shape");
-    assert_refused(
-        open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4],\"data_offsets\":[0,0]}}",
-                    0),
-        TFR_MODEL, "the size of tensor a overflows");
-    assert_refused(open_header("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1],\"data_offsets\":[0,1]}}", 1),
-                   TFR_MODEL, "tensor a has 5 dimensions; the limit is 4");
+    assert_refused(open_header("{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1), TFR_MODEL,
+                   "tensor a has dtype F8_E4M3, which tfrun does not know");
+    assert_refused(open_header("{\"a\":{\"dtype\":\"f32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4), TFR_MODEL, "dtype f32");
+    assert_refused(open_header("{\"a\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4), TFR_MODEL, "tensor a has no dtype");
+    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4), TFR_MODEL, "tensor a has no shape");
+    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4), TFR_MODEL, "data_offsets of tensor a");
+    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4), TFR_MODEL,
+                   "the shape of tensor a must be whole numbers from 0");
+    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,4]}}", 4), TFR_MODEL, "the shape");
+    assert_refused(open_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4],\"data_offsets\":[0,0]}}", 0),
+                   TFR_MODEL, "the size of tensor a overflows");
+    assert_refused(open_header("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1],\"data_offsets\":[0,1]}}", 1), TFR_MODEL,
+                   "tensor a has 5 dimensions; the limit is 4");
     assert_refused(open_header("{\"a\":3}", 0), TFR_MODEL, "tensor a is not described by an object");
-    assert_refused(open_header("{\"__metadata__\":{\"n\":3}}", 0), TFR_MODEL,
-                   "__metadata__.n must be a text");
+    assert_refused(open_header("{\"__metadata__\":{\"n\":3}}", 0), TFR_MODEL, "__metadata__.n must be a text");
     assert_refused(open_header("{" A_4 "," A_4 "}", 4), TFR_MODEL, "w.safetensors:1:");
     assert_refused(open_header("{" A_4, 4), TFR_MODEL, "w.safetensors:1:");
     assert_refused(open_header("{" A_4 "} {", 4), TFR_MODEL, "w.safetensors:1:");
@@ -195,9 +184,8 @@ TFR_TEST(headers_must_be_right) {
 TFR_TEST(broken_pickles_are_refused) {
     TFR_UNUSED_STATE;
     tfr_test_folder("weights");
-    assert_refused(
-        tfr_weights_open(&weights, tfr_test_write("pytorch_model.bin", "PK\003\004............", 16)),
-        TFR_MODEL, "pytorch_model.bin: ");
+    assert_refused(tfr_weights_open(&weights, tfr_test_write("pytorch_model.bin", "PK\003\004............", 16)), TFR_MODEL,
+                   "pytorch_model.bin: ");
     assert_refused(tfr_weights_open(&weights, tfr_test_write("model.pt", "\x80\x02.........", 11)), TFR_MODEL,
                    "model.pt: nothing is on the stack at byte 2 of the pickle (STOP)");
 }
@@ -205,8 +193,7 @@ TFR_TEST(broken_pickles_are_refused) {
 TFR_TEST(missing_files_are_named) {
     TFR_UNUSED_STATE;
     const char *folder = tfr_test_folder("weights");
-    assert_refused(tfr_weights_open(&weights, tfr_test_path("none.safetensors")), TFR_RESOURCE,
-                   "none.safetensors");
+    assert_refused(tfr_weights_open(&weights, tfr_test_path("none.safetensors")), TFR_RESOURCE, "none.safetensors");
     assert_refused(tfr_weights_open(&weights, folder), TFR_RESOURCE, "is a folder");
     assert_null(weights);
 }
@@ -240,23 +227,21 @@ TFR_TEST(wrong_indexes_are_refused) {
     TFR_UNUSED_STATE;
     assert_refused(open_index("{\"weight_map\": {\"a\": \"../one.safetensors\"}}"), TFR_MODEL,
                    "shard name \"../one.safetensors\" is not a plain file name");
-    assert_refused(open_index("{\"weight_map\": {\"a\": \"/etc/passwd\"}}"), TFR_MODEL,
-                   "is not a plain file name");
+    assert_refused(open_index("{\"weight_map\": {\"a\": \"/etc/passwd\"}}"), TFR_MODEL, "is not a plain file name");
     assert_refused(open_index("{\"weight_map\": {\"a\": \"three.safetensors\"}}"), TFR_RESOURCE,
                    "three.safetensors is not there; every file named in the index is needed");
-    assert_refused(open_index("{\"weight_map\": {\"a\": \"two.safetensors\", \"b\": \"one.safetensors\"}}"),
-                   TFR_MODEL, "tensor a should be in two.safetensors but is in one.safetensors");
+    assert_refused(open_index("{\"weight_map\": {\"a\": \"two.safetensors\", \"b\": \"one.safetensors\"}}"), TFR_MODEL,
+                   "tensor a should be in two.safetensors but is in one.safetensors");
     assert_ok(open_index("{\"weight_map\": {\"a\": \"one.safetensors\", \"c\": \"one.safetensors\"}}"));
     assert_string_equal(tfr_weights_absent(weights, 0), "c");
     assert_null(tfr_weights_absent(weights, 1));
-    assert_refused(open_index("{\"weight_map\": {\"a\": \"one.safetensors\", \"x\": \"twice.safetensors\"}}"),
-                   TFR_MODEL, "twice.safetensors: tensor a is also in ");
+    assert_refused(open_index("{\"weight_map\": {\"a\": \"one.safetensors\", \"x\": \"twice.safetensors\"}}"), TFR_MODEL,
+                   "twice.safetensors: tensor a is also in ");
     assert_refused(open_index("{\"weight_map\": {\"a\": 1}}"), TFR_MODEL, "weight_map.a must be a file name");
     assert_refused(open_index("{\"weight_map\": {}}"), TFR_MODEL, "has no weight_map");
     assert_refused(open_index("[]"), TFR_MODEL, "has no weight_map");
     /* What the index says of sizes has no effect. */
-    assert_ok(
-        open_index("{\"metadata\": {\"total_size\": \"6\"}, \"weight_map\": {\"a\": \"one.safetensors\"}}"));
+    assert_ok(open_index("{\"metadata\": {\"total_size\": \"6\"}, \"weight_map\": {\"a\": \"one.safetensors\"}}"));
 }
 
 /* A shard that the map never names must not be opened, whatever it holds. */
@@ -273,8 +258,7 @@ TFR_TEST(no_leak_when_memory_ends) {
     TFR_UNUSED_STATE;
     for (uint64_t i = 1; i < 5000; i++) {
         tfr_alloc_fail_after(i);
-        const enum tfr_status status =
-            open_index("{\"weight_map\": {\"a\": \"one.safetensors\", \"b\": \"two.safetensors\"}}");
+        const enum tfr_status status = open_index("{\"weight_map\": {\"a\": \"one.safetensors\", \"b\": \"two.safetensors\"}}");
         tfr_alloc_fail_after(0);
         if (status == TFR_OK) {
             assert_true(i > 3);
@@ -286,10 +270,9 @@ TFR_TEST(no_leak_when_memory_ends) {
     fail_msg("opening never succeeded");
 }
 
-TFR_TEST_MAIN(TFR_CASE(written_tensors_are_read_back), TFR_CASE(notes_are_read_back_from_a_single_file), TFR_CASE(a_failed_writing_leaves_no_file),
-              TFR_CASE(tensors_stand_in_the_order_of_their_data), TFR_CASE(truncated_files_are_refused),
-              TFR_CASE(header_length_is_capped), TFR_CASE(ranges_must_fill_the_data),
-              TFR_CASE(headers_must_be_right), TFR_CASE(broken_pickles_are_refused),
-              TFR_CASE(missing_files_are_named), TFR_CASE(shards_are_one_table),
-              TFR_CASE(wrong_indexes_are_refused), TFR_CASE(files_outside_the_map_are_not_touched),
+TFR_TEST_MAIN(TFR_CASE(written_tensors_are_read_back), TFR_CASE(notes_are_read_back_from_a_single_file),
+              TFR_CASE(a_failed_writing_leaves_no_file), TFR_CASE(tensors_stand_in_the_order_of_their_data),
+              TFR_CASE(truncated_files_are_refused), TFR_CASE(header_length_is_capped), TFR_CASE(ranges_must_fill_the_data),
+              TFR_CASE(headers_must_be_right), TFR_CASE(broken_pickles_are_refused), TFR_CASE(missing_files_are_named),
+              TFR_CASE(shards_are_one_table), TFR_CASE(wrong_indexes_are_refused), TFR_CASE(files_outside_the_map_are_not_touched),
               TFR_CASE(no_leak_when_memory_ends))

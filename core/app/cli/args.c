@@ -29,9 +29,9 @@ static const struct tfr_option_info *find_option(const char *name, size_t length
     size_t n;
     const struct tfr_option_info *table = tfr_option_table(&n);
     for (size_t i = 0; i < n; i++) {
-        if (short_name != 0 ? table[i].short_flag == short_name
-                            : table[i].flag != NULL && strlen(table[i].flag) == length &&
-                                  strncmp(table[i].flag, name, length) == 0) {
+        if (short_name != 0
+                ? table[i].short_flag == short_name
+                : table[i].flag != NULL && strlen(table[i].flag) == length && strncmp(table[i].flag, name, length) == 0) {
             return &table[i];
         }
     }
@@ -112,8 +112,7 @@ static bool take_option(struct tfr_args *args, struct words *words, const struct
     return true;
 }
 
-static bool take_switch(struct tfr_args *args, const struct tfr_flag *flag, const char *word, const char *attached,
-                        bool negated) {
+static bool take_switch(struct tfr_args *args, const struct tfr_flag *flag, const char *word, const char *attached, bool negated) {
     if (attached != NULL && (negated || (strcmp(attached, "true") != 0 && strcmp(attached, "false") != 0))) {
         return fail(args, negated ? "takes no value" : "is true or false", word, "");
     }
@@ -121,8 +120,8 @@ static bool take_switch(struct tfr_args *args, const struct tfr_flag *flag, cons
     return true;
 }
 
-static bool take_flag(struct tfr_args *args, struct words *words, const struct tfr_flag *flag,
-                      const char *word, const char *attached) {
+static bool take_flag(struct tfr_args *args, struct words *words, const struct tfr_flag *flag, const char *word,
+                      const char *attached) {
     if (flag->operand == NULL) {
         if (attached != NULL) {
             return fail(args, "takes no value", word, "");

@@ -89,7 +89,8 @@ const char *tfr_cli_operand(const struct tfr_args *args, const char *what) {
         tfr_cli_usage("give %s; `tfrun --help` shows how", what);
     } else {
         tfr_cli_usage("one operand is enough (%s), \"%s\" is one too many; quote text with spaces, and give a switch its value "
-                      "with = (--echo=false)", what, args->operands[1]);
+                      "with = (--echo=false)",
+                      what, args->operands[1]);
     }
     return NULL;
 }

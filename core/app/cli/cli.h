@@ -12,7 +12,7 @@ struct tfr_command {
     size_t n_flags;
     /* Option keys that mean something to the command, or prefixes ending in '.'; NULL-terminated. NULL: all. Others are refused. */
     const char *const *reads;
-    bool on_all_ranks; /* false: under a launcher rank 0 alone does it, the others end at once */
+    bool on_all_ranks;                 /* false: under a launcher rank 0 alone does it, the others end at once */
     int (*run)(struct tfr_args *args); /* returns the process's exit code */
 };
 

@@ -12,8 +12,7 @@ static int run(struct tfr_args *args) {
     const enum tfr_report_form form = tfr_args_flag(args, "json") != NULL ? TFR_REPORT_JSON : TFR_REPORT_TEXT;
     char *text;
     enum tfr_status verdict;
-    const enum tfr_status status =
-        tfr_report_check(config, args->overrides, args->n_overrides, form, &text, &verdict);
+    const enum tfr_status status = tfr_report_check(config, args->overrides, args->n_overrides, form, &text, &verdict);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }

@@ -56,8 +56,7 @@ static void on_progress(void *user, const struct tfr_progress *progress) {
 static int deliver(struct tfr_engine *engine, const struct tfr_evaluation *evaluation) {
     const bool json = tfr_engine_io(engine).json;
     char *text;
-    enum tfr_status status =
-        tfr_report_evaluation(engine, evaluation, json ? TFR_REPORT_JSON : TFR_REPORT_TEXT, &text);
+    enum tfr_status status = tfr_report_evaluation(engine, evaluation, json ? TFR_REPORT_JSON : TFR_REPORT_TEXT, &text);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
@@ -72,13 +71,12 @@ static int judge(const struct expectation *expected, double perplexity) {
         return 0;
     }
     tfr_cli_settle();
-    fprintf(stderr, "tfrun: perplexity %.9g is not %.9g within %.3g (off by %.3g)\n", perplexity,
-            expected->value, expected->tolerance, fabs(perplexity - expected->value));
+    fprintf(stderr, "tfrun: perplexity %.9g is not %.9g within %.3g (off by %.3g)\n", perplexity, expected->value,
+            expected->tolerance, fabs(perplexity - expected->value));
     return tfr_exit_code(TFR_CHECK);
 }
 
-static int evaluate(struct tfr_engine *engine, const char *text, size_t size,
-                    const struct expectation *expected) {
+static int evaluate(struct tfr_engine *engine, const char *text, size_t size, const struct expectation *expected) {
     struct tfr_progress_line line;
     struct tfr_evaluation evaluation;
     tfr_progress_line_open(&line, !tfr_engine_io(engine).stats);

@@ -5,19 +5,16 @@
 #include "app/cli/measure.h"
 
 static const struct tfr_flag flags[] = {
-    {"in", "FILE", "safetensors file with the inputs: input_ids, attention_mask, past_key_values.0.key, ...",
-     0},
+    {"in", "FILE", "safetensors file with the inputs: input_ids, attention_mask, past_key_values.0.key, ...", 0},
     {"out", "FILE", "safetensors file for the results: logits, loss, hidden_states.0, ...", 0},
     {"use-cache", "", "give past_key_values too, or not [what the config says]", 0},
     {"output-attentions", "", "give attentions (and cross_attentions) too, or not [what the config says]", 0},
     {"output-hidden-states", "", "give hidden_states too, or not [what the config says]", 0},
     {"logits-to-keep", "K", "logits of the last K positions only [0: all]", 0},
     {"auto-positions", NULL, "positions count the visible tokens of attention_mask, as generation does", 0},
-    {"packed", "",
-     "position_ids that do not go on by one begin another sequence of the row [where nothing is cached]", 0},
+    {"packed", "", "position_ids that do not go on by one begin another sequence of the row [where nothing is cached]", 0},
     {"ragged", NULL, "masked tokens are not computed: zeros in all results", 0},
-    {"out-dtype", "TYPE",
-     "type of the results (f32|f16|bf16), rounded to nearest even [f32]; --dtype is the weights'", 0},
+    {"out-dtype", "TYPE", "type of the results (f32|f16|bf16), rounded to nearest even [f32]; --dtype is the weights'", 0},
 };
 
 static bool read_out_dtype(const struct tfr_args *args, enum tfr_dtype *dtype) {
@@ -61,8 +58,7 @@ static int run(struct tfr_args *args) {
     return tfr_measure_run(args, drive);
 }
 
-static const char *const reads[] = {"trust",   "model.",       "runtime.", "parallel.",
-                                    "plugins", "output.force", "observe.", NULL};
+static const char *const reads[] = {"trust", "model.", "runtime.", "parallel.", "plugins", "output.force", "observe.", NULL};
 
 const struct tfr_command tfr_cmd_forward = {
     .name = "forward",

@@ -20,8 +20,8 @@ struct job {
     struct tfr_prompt *prompts;
     struct tfr_generation *results;
     size_t n, n_choices; /* prompts; results of each */
-    char *file_text;   /* owned text of the input file */
-    int32_t *given_ids; /* owned ids of every --prompt-ids, one behind the other */
+    char *file_text;     /* owned text of the input file */
+    int32_t *given_ids;  /* owned ids of every --prompt-ids, one behind the other */
     size_t n_given;
     bool has_text; /* there is a tokenizer; else the answer is ids */
     bool echoed;
@@ -107,8 +107,7 @@ static bool put(struct job *job, const char *text, size_t size) {
 }
 
 static bool streams(const struct job *job) {
-    return !job->task.json && job->task.output_file == NULL && job->n * job->n_choices == 1 &&
-           job->has_text;
+    return !job->task.json && job->task.output_file == NULL && job->n * job->n_choices == 1 && job->has_text;
 }
 
 /* With the first token, not before: a prompt that is refused leaves stdout empty. */
@@ -245,8 +244,8 @@ static int run_job(struct job *job) {
     }
     struct tfr_generation_stats stats;
     tfr_cli_catch_signals();
-    enum tfr_status status = tfr_generate(job->engine, job->prompts, job->n, streams(job) ? on_text : NULL,
-                                          job, job->results, &stats);
+    enum tfr_status status =
+        tfr_generate(job->engine, job->prompts, job->n, streams(job) ? on_text : NULL, job, job->results, &stats);
     const bool ended = status == TFR_OK || status == TFR_CANCELLED;
     if (streams(job) && (ended || job->echoed)) {
         echo_prompt(job);
@@ -266,9 +265,7 @@ static int run_job(struct job *job) {
 }
 
 static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
-    struct job job = {.engine = engine,
-                      .task = tfr_engine_io(engine),
-                      .n_choices = tfr_generate_choices(engine)};
+    struct job job = {.engine = engine, .task = tfr_engine_io(engine), .n_choices = tfr_generate_choices(engine)};
     enum tfr_status status = tfr_engine_find_tokenizer(engine, &job.has_text);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);

@@ -1,8 +1,8 @@
 /* cmd_init.c - `tfrun init`: a randomly initialised checkpoint of any config. */
 #include "app/cli/cli.h"
 
-static const char *const reads[] = {
-    "trust", "output.file", "output.force", "runtime.dtype", "sampling.seed", "model.tokenizer", NULL};
+static const char *const reads[] = {"trust",           "output.file", "output.force", "runtime.dtype", "sampling.seed",
+                                    "model.tokenizer", NULL};
 
 static int run(struct tfr_args *args) {
     const char *config = tfr_cli_operand(args, "a config");

@@ -8,10 +8,8 @@
 #include "app/cli/results.h"
 
 static const struct tfr_flag flags[] = {
-    {"pairs", "FILE",
-     "JSON lines {\"context\", \"continuation\"}: log-probability of each continuation; - is stdin", 0},
-    {"choices", "FILE",
-     "JSON lines {\"context\", \"choices\", \"answer\"}: the likeliest choice, and a summary", 0},
+    {"pairs", "FILE", "JSON lines {\"context\", \"continuation\"}: log-probability of each continuation; - is stdin", 0},
+    {"choices", "FILE", "JSON lines {\"context\", \"choices\", \"answer\"}: the likeliest choice, and a summary", 0},
     {"per-token", NULL, "each token with its log-probability and the model's first choice", 0},
     {"json", NULL, "the score of a text as JSON (pairs and choices always are)", 0},
     {"quiet", NULL, "no progress, only errors on stderr", 'q'},
@@ -19,9 +17,8 @@ static const struct tfr_flag flags[] = {
 };
 
 static const char *const reads[] = {
-    "trust",       "input.prompt", "input.file",    "eval.ctx",     "eval.stride", "eval.limit",
-    "eval.bos",    "model.",       "runtime.",      "parallel.",    "plugins",     "observe.",
-    "output.file", "output.force", "output.format", "output.stats", NULL,
+    "trust",     "input.prompt", "input.file", "eval.ctx",    "eval.stride",  "eval.limit",    "eval.bos",     "model.", "runtime.",
+    "parallel.", "plugins",      "observe.",   "output.file", "output.force", "output.format", "output.stats", NULL,
 };
 
 struct lines_out {
@@ -73,8 +70,8 @@ static int score_lines(struct tfr_engine *engine, enum tfr_score_lines form, con
     struct lines_out out = {.to_stdout = task.output_file == NULL};
     tfr_progress_line_open(&out.line, !task.stats);
     tfr_cli_catch_signals();
-    const enum tfr_status status = tfr_score_jsonl(engine, form, strcmp(path, "-") == 0 ? "stdin" : path, text, size, on_line,
-                                                   on_progress, &out);
+    const enum tfr_status status =
+        tfr_score_jsonl(engine, form, strcmp(path, "-") == 0 ? "stdin" : path, text, size, on_line, on_progress, &out);
     tfr_progress_line_close(&out.line);
     const int code = end_lines(engine, &out, status);
     free(out.kept.text);
@@ -117,8 +114,7 @@ static int score_text(struct tfr_engine *engine, const struct tfr_args *args) {
     enum tfr_status status = tfr_evaluate(engine, text, size, per_token, on_progress, &out, &evaluation);
     tfr_progress_line_close(&out.line);
     if (status == TFR_OK) {
-        status = tfr_report_score(engine, &evaluation, per_token,
-                                  task.json ? TFR_REPORT_JSON : TFR_REPORT_TEXT, &report);
+        status = tfr_report_score(engine, &evaluation, per_token, task.json ? TFR_REPORT_JSON : TFR_REPORT_TEXT, &report);
     }
     free(text);
     tfr_evaluation_free(&evaluation);

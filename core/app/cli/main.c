@@ -7,18 +7,8 @@
 #include "app/cli/results.h"
 
 static const struct tfr_command *const commands[] = {
-    &tfr_cmd_generate,
-    &tfr_cmd_forward,
-    &tfr_cmd_tokenize,
-    &tfr_cmd_eval,
-    &tfr_cmd_score,
-    &tfr_cmd_classify,
-    &tfr_cmd_plan,
-    &tfr_cmd_check,
-    &tfr_cmd_plugins,
-    &tfr_cmd_topology,
-    &tfr_cmd_config,
-    &tfr_cmd_init,
+    &tfr_cmd_generate, &tfr_cmd_forward, &tfr_cmd_tokenize, &tfr_cmd_eval,     &tfr_cmd_score,  &tfr_cmd_classify,
+    &tfr_cmd_plan,     &tfr_cmd_check,   &tfr_cmd_plugins,  &tfr_cmd_topology, &tfr_cmd_config, &tfr_cmd_init,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -57,11 +47,11 @@ static int print_help(const struct tfr_command *command) {
         return 0;
     }
     tfr_results_print("tfrun %s runs GPT-2 models on CPUs.\n\n"
-           "Usage: tfrun CONFIG [OPTIONS]            do what the config says (generate)\n"
-           "       tfrun COMMAND ... [OPTIONS]\n"
-           "       mpirun -n N tfrun CONFIG ...      the same, blocks split over N ranks\n\n"
-           "CONFIG is a Hugging Face config.json with an optional key \"tfrun\", or a model folder.\n\nCommands:\n",
-           tfr_version());
+                      "Usage: tfrun CONFIG [OPTIONS]            do what the config says (generate)\n"
+                      "       tfrun COMMAND ... [OPTIONS]\n"
+                      "       mpirun -n N tfrun CONFIG ...      the same, blocks split over N ranks\n\n"
+                      "CONFIG is a Hugging Face config.json with an optional key \"tfrun\", or a model folder.\n\nCommands:\n",
+                      tfr_version());
     for (int i = 0; i < N_COMMANDS; i++) {
         tfr_results_print("  %-10s %-14s %s\n", commands[i]->name, commands[i]->operands, commands[i]->help);
     }

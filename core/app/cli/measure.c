@@ -18,8 +18,7 @@ void tfr_measure_apply_flags(struct tfr_args *args) {
     }
 }
 
-int tfr_measure_run(const struct tfr_args *args,
-                    int (*drive)(struct tfr_engine *engine, const struct tfr_args *args)) {
+int tfr_measure_run(const struct tfr_args *args, int (*drive)(struct tfr_engine *engine, const struct tfr_args *args)) {
     const char *config = tfr_cli_operand(args, "a config");
     if (config == NULL) {
         return tfr_exit_code(TFR_USAGE);
@@ -49,8 +48,7 @@ int tfr_measure_fail(enum tfr_status status) {
 
 int tfr_measure_check_output(const struct tfr_engine *engine) {
     const struct tfr_engine_io task = tfr_engine_io(engine);
-    const enum tfr_status status =
-        task.output_file != NULL ? tfr_result_write(task.output_file, NULL, 0, task.force) : TFR_OK;
+    const enum tfr_status status = task.output_file != NULL ? tfr_result_write(task.output_file, NULL, 0, task.force) : TFR_OK;
     return status == TFR_OK ? 0 : tfr_cli_fail(status);
 }
 

@@ -7,8 +7,7 @@
 /* -q, -v (twice: more) and --json as options of the config. */
 void tfr_measure_apply_flags(struct tfr_args *args);
 /* Opens the engine of the one operand; rank 0 calls `drive`, the others follow. Returns the exit code. */
-int tfr_measure_run(const struct tfr_args *args,
-                    int (*drive)(struct tfr_engine *engine, const struct tfr_args *args));
+int tfr_measure_run(const struct tfr_args *args, int (*drive)(struct tfr_engine *engine, const struct tfr_args *args));
 /* tfr_cli_fail, with the exit code of the signal where work was stopped by one. */
 int tfr_measure_fail(enum tfr_status status);
 /* Whether the result could be written where the config says, before the work. Exit code. */

@@ -29,8 +29,8 @@ void tfr_progress_line_update(struct tfr_progress_line *line, const struct tfr_p
     line->last_ns = progress->elapsed_ns;
     line->shown = line->terminal;
     const double rate = (double)progress->done * 1e9 / (double)progress->elapsed_ns;
-    fprintf(stderr, "%stfrun: %s %zu/%zu %s | %.*f/s", line->terminal ? "\r\033[K" : "", progress->what,
-            progress->done, progress->total, progress->unit, rate < 10 ? 2 : 0, rate);
+    fprintf(stderr, "%stfrun: %s %zu/%zu %s | %.*f/s", line->terminal ? "\r\033[K" : "", progress->what, progress->done,
+            progress->total, progress->unit, rate < 10 ? 2 : 0, rate);
     if (progress->value_name != NULL) {
         fprintf(stderr, " | %s %.4f +- %.4f", progress->value_name, progress->value, progress->error);
     }

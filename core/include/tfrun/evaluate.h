@@ -63,9 +63,8 @@ struct tfr_evaluation {
 };
 /* `progress` may be NULL. After TFR_CANCELLED the result covers what was done. Free with tfr_evaluation_free.
  */
-TFR_API enum tfr_status tfr_evaluate(struct tfr_engine *engine, const char *text, size_t size,
-                                     bool keep_tokens, tfr_progress_fn progress, void *user,
-                                     struct tfr_evaluation *evaluation);
+TFR_API enum tfr_status tfr_evaluate(struct tfr_engine *engine, const char *text, size_t size, bool keep_tokens,
+                                     tfr_progress_fn progress, void *user, struct tfr_evaluation *evaluation);
 TFR_API void tfr_evaluation_free(struct tfr_evaluation *evaluation);
 
 /* JSON lines in, JSON lines out. Pairs: {"context", "continuation"} gives the continuation's log-probability.
@@ -74,9 +73,8 @@ TFR_API void tfr_evaluation_free(struct tfr_evaluation *evaluation);
  * summary. */
 enum tfr_score_lines { TFR_SCORE_PAIRS, TFR_SCORE_CHOICES };
 typedef bool (*tfr_line_fn)(void *user, const char *line, size_t size);
-TFR_API enum tfr_status tfr_score_jsonl(struct tfr_engine *engine, enum tfr_score_lines form,
-                                        const char *name, const char *text, size_t size, tfr_line_fn on_line,
-                                        tfr_progress_fn progress, void *user);
+TFR_API enum tfr_status tfr_score_jsonl(struct tfr_engine *engine, enum tfr_score_lines form, const char *name, const char *text,
+                                        size_t size, tfr_line_fn on_line, tfr_progress_fn progress, void *user);
 /* Reports of an evaluation; as the score of a text (tfrun score), with a line for each of its tokens if asked. */
 TFR_API enum tfr_status tfr_report_evaluation(struct tfr_engine *engine, const struct tfr_evaluation *evaluation,
                                               enum tfr_report_form form, char **text);

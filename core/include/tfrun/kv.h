@@ -14,7 +14,7 @@
 #include <tfrun/plugin.h>
 
 #define TFR_KV_LARGEST 127
-#define TFR_KV_ROUND 12582912.0f /* 1.5 * 2^23: adding it rounds to the nearest integer, ties to even */
+#define TFR_KV_ROUND   12582912.0f /* 1.5 * 2^23: adding it rounds to the nearest integer, ties to even */
 
 /* Element of K: head h, key s, element d. */
 static inline int64_t tfr_kv_k_index(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, int64_t d) {

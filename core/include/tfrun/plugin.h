@@ -33,8 +33,7 @@ extern "C" {
 #define TFR_PLUGIN_ABI_MINOR 0 /* newer or older: accepted, records are read as far as both sides know them */
 
 /* True if a record that the other side made reaches as far as `member`. */
-#define TFR_HAS(type, record, member)                                                              \
-    ((record)->struct_size >= offsetof(struct type, member) + sizeof((record)->member))
+#define TFR_HAS(type, record, member) ((record)->struct_size >= offsetof(struct type, member) + sizeof((record)->member))
 
 enum tfr_op {
 #define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text) TFR_OP_##NAME,
@@ -52,18 +51,18 @@ enum tfr_activation {
 };
 
 /* Instruction sets, as bits. A kernel with a bit set is offered only where CPU, system and the user's limit allow it. */
-#define TFR_ISA_LIST(X)                                                                            \
-    X(AVX2, 0, "avx2") /* with FMA and F16C */                                                     \
-    X(AVX512, 1, "avx512") /* F, BW, DQ, VL */                                                     \
-    X(AVX512_BF16, 2, "avx512_bf16")                                                               \
-    X(AVX512_VNNI, 3, "avx512_vnni")                                                               \
-    X(AMX_BF16, 4, "amx_bf16") /* tiles usable, permission granted */                              \
-    X(NEON, 5, "neon")                                                                             \
-    X(AVX512_FP16, 6, "avx512_fp16")                                                               \
-    X(AMX_INT8, 7, "amx_int8") /* tiles usable, permission granted */                              \
-    X(DOTPROD, 8, "dotprod")                                                                       \
-    X(I8MM, 9, "i8mm")                                                                             \
-    X(ARM_BF16, 10, "arm_bf16")                                                                    \
+#define TFR_ISA_LIST(X)                                                                                                            \
+    X(AVX2, 0, "avx2")     /* with FMA and F16C */                                                                                 \
+    X(AVX512, 1, "avx512") /* F, BW, DQ, VL */                                                                                     \
+    X(AVX512_BF16, 2, "avx512_bf16")                                                                                               \
+    X(AVX512_VNNI, 3, "avx512_vnni")                                                                                               \
+    X(AMX_BF16, 4, "amx_bf16") /* tiles usable, permission granted */                                                              \
+    X(NEON, 5, "neon")                                                                                                             \
+    X(AVX512_FP16, 6, "avx512_fp16")                                                                                               \
+    X(AMX_INT8, 7, "amx_int8") /* tiles usable, permission granted */                                                              \
+    X(DOTPROD, 8, "dotprod")                                                                                                       \
+    X(I8MM, 9, "i8mm")                                                                                                             \
+    X(ARM_BF16, 10, "arm_bf16")                                                                                                    \
     X(SVE, 11, "sve")
 enum tfr_isa {
 #define TFR_ISA_BIT(NAME, bit, name) TFR_ISA_##NAME = 1 << (bit),
@@ -74,25 +73,25 @@ enum tfr_isa {
 /* In which order a linear adds its K products. Two kernels with equal orders give the same bits for the same row.
  * The order of a row must not depend on rows, batch mix or thread count. */
 enum tfr_order_kind {
-    TFR_ORDER_ANY, /* in a problem: the kernel may choose */
-    TFR_ORDER_FMA, /* f32: K cut in blocks of k_block; in a block one chain of fused multiply-adds in the order of k, starting
-                      from zero; block sums added in order; then bias, activation, residual, each rounded once */
+    TFR_ORDER_ANY,     /* in a problem: the kernel may choose */
+    TFR_ORDER_FMA,     /* f32: K cut in blocks of k_block; in a block one chain of fused multiply-adds in the order of k, starting
+                          from zero; block sums added in order; then bias, activation, residual, each rounded once */
     TFR_ORDER_DP_BF16, /* both factors rounded to bf16; as FMA, but the chain takes pairs (k+1 first, then k), as the
                           instruction vdpbf16ps does; block sums added in order */
-    TFR_ORDER_OWN /* an order of the kernel's own: equal only to itself (k_block holds a number of its choice) */
+    TFR_ORDER_OWN      /* an order of the kernel's own: equal only to itself (k_block holds a number of its choice) */
 };
 struct tfr_order {
-    int32_t kind; /* enum tfr_order_kind */
+    int32_t kind;    /* enum tfr_order_kind */
     int32_t k_block; /* elements of K per block; >= K: one block */
 };
 
 #define TFR_MAX_ARGS 16
 
 enum tfr_arg_flag {
-    TFR_ARG_ABSENT = 1, /* optional argument not given */
-    TFR_ARG_CONST = 2, /* a weight: never changes after packing */
+    TFR_ARG_ABSENT = 1,   /* optional argument not given */
+    TFR_ARG_CONST = 2,    /* a weight: never changes after packing */
     TFR_ARG_VAR_ROWS = 4, /* dim[0] is the most rows there will be; `rows` of tfr_run_args says how many there are */
-    TFR_ARG_READ = 8, /* state that outlives the step and is read: the kv caches. Its data are not in one place: see tfr_batch */
+    TFR_ARG_READ = 8,   /* state that outlives the step and is read: the kv caches. Its data are not in one place: see tfr_batch */
     TFR_ARG_APPEND = 16 /* state that is appended to: what was in it stays, and whoever reads it runs afterwards */
 };
 
@@ -100,8 +99,8 @@ struct tfr_arg_desc {
     int32_t dtype; /* enum tfr_dtype; weights: the type the weight is to be PACKED in (runtime.dtype); caches: F32 or I8 */
     int32_t rank;
     int64_t dim[TFR_MAX_RANK]; /* a cache: [n_heads, head_dim] */
-    uint32_t flags; /* enum tfr_arg_flag */
-    int32_t reserved[3]; /* 0 */
+    uint32_t flags;            /* enum tfr_arg_flag */
+    int32_t reserved[3];       /* 0 */
 };
 
 /* runtime.attn: which kind of attention kernel may serve. Fused kernels never hold a row of scores, eager ones do. */
@@ -109,17 +108,17 @@ enum tfr_attention_choice { TFR_ATTENTION_ANY, TFR_ATTENTION_EAGER, TFR_ATTENTIO
 
 struct tfr_attrs {
     uint32_t struct_size;
-    float epsilon; /* layer_norm */
-    float scale; /* attention: factor of q k^T, all scale flags folded in */
-    int32_t activation; /* linear, activation: enum tfr_activation */
-    int32_t transposed; /* linear: weight is stored [N,K] */
+    float epsilon;             /* layer_norm */
+    float scale;               /* attention: factor of q k^T, all scale flags folded in */
+    int32_t activation;        /* linear, activation: enum tfr_activation */
+    int32_t transposed;        /* linear: weight is stored [N,K] */
     int32_t n_heads, head_dim; /* kv_append, attention */
-    int32_t layer; /* kv_append, attention: index into the caches of a sequence (local to the rank) */
-    int32_t causal; /* attention: row t of a sequence sees the keys [0, past + t], else all keys of its sequence */
-    int32_t peer, tag; /* send_hidden, recv_hidden */
-    int32_t cross; /* attention: q is [T, C] alone, keys and values are the encoder's (cross_kv), all of them visible */
+    int32_t layer;             /* kv_append, attention: index into the caches of a sequence (local to the rank) */
+    int32_t causal;            /* attention: row t of a sequence sees the keys [0, past + t], else all keys of its sequence */
+    int32_t peer, tag;         /* send_hidden, recv_hidden */
+    int32_t cross;             /* attention: q is [T, C] alone, keys and values are the encoder's (cross_kv), all of them visible */
     int32_t has_mask, has_head_mask, wants_weights; /* attention: members of struct tfr_attention_extra that are set */
-    int32_t attention; /* enum tfr_attention_choice: a kernel of another kind refuses */
+    int32_t attention;                              /* enum tfr_attention_choice: a kernel of another kind refuses */
 };
 
 /* One op of a pattern (TFR_OP_FUSED). */
@@ -127,7 +126,7 @@ struct tfr_part {
     int32_t op; /* enum tfr_op */
     int32_t n_args;
     int32_t arg[TFR_MAX_ARGS]; /* index into the problem's arguments; -1: what is handed on inside the pattern */
-    struct tfr_arg_desc out; /* what it gives */
+    struct tfr_arg_desc out;   /* what it gives */
     struct tfr_attrs attrs;
 };
 
@@ -140,11 +139,11 @@ struct tfr_problem {
     int32_t n_threads; /* team size at run time */
     struct tfr_arg_desc arg[TFR_MAX_ARGS];
     int64_t rows_min, rows_max; /* rows of the output in one run */
-    int32_t deterministic; /* activation and residual rounded as TFR_ORDER_FMA says (own activation functions, see
-                              plugins/common/act.h), no choice that depends on rows or threads */
-    struct tfr_order order; /* linear: ANY, or the order to keep */
-    int32_t n_parts; /* TFR_OP_FUSED: ops of the pattern, else 0 */
-    uint32_t part_stride; /* bytes from one part to the next: read them by tfr_part_at */
+    int32_t deterministic;      /* activation and residual rounded as TFR_ORDER_FMA says (own activation functions, see
+                                   plugins/common/act.h), no choice that depends on rows or threads */
+    struct tfr_order order;     /* linear: ANY, or the order to keep */
+    int32_t n_parts;            /* TFR_OP_FUSED: ops of the pattern, else 0 */
+    uint32_t part_stride;       /* bytes from one part to the next: read them by tfr_part_at */
     const struct tfr_part *parts;
     struct tfr_attrs attrs; /* of the op; of a pattern: of its first part. Stays last, and grows */
 };
@@ -159,11 +158,11 @@ struct tfr_needs {
     struct tfr_order order; /* linear: the order the kernel keeps */
     struct tfr_pack_need {
         const char *format; /* static string; equal format, type and weight share one packed copy */
-        size_t bytes; /* 0: the kernel reads the weight where it is, dense and in the type of its argument */
-    } pack[TFR_MAX_ARGS]; /* of each constant argument */
-    size_t state_bytes; /* zeroed, 64-byte aligned, one per task of a plan: what `init` fills */
+        size_t bytes;       /* 0: the kernel reads the weight where it is, dense and in the type of its argument */
+    } pack[TFR_MAX_ARGS];   /* of each constant argument */
+    size_t state_bytes;     /* zeroed, 64-byte aligned, one per task of a plan: what `init` fills */
     size_t run_state_bytes; /* zeroed before every run, 64-byte aligned, one per task of a run: a plan may be in several runs */
-    size_t scratch_bytes; /* one buffer per team, shared by its threads */
+    size_t scratch_bytes;   /* one buffer per team, shared by its threads */
     size_t scratch_per_thread_bytes; /* one buffer per thread */
 };
 
@@ -197,10 +196,10 @@ struct tfr_kv {
  * past where query_only, n_cross for cross-attention. */
 #define TFR_MASK_INVISIBLE (-3.0e38f) /* a mask entry this low or lower hides the key, whatever the other scores are */
 struct tfr_attention_extra {
-    const float *mask; /* has_mask: added to the scaled scores, [mask_heads][n_rows][n_keys] */
-    int64_t mask_heads; /* 1 or n_heads */
+    const float *mask;      /* has_mask: added to the scaled scores, [mask_heads][n_rows][n_keys] */
+    int64_t mask_heads;     /* 1 or n_heads */
     const float *head_mask; /* has_head_mask: factor of the probabilities after softmax, [layers of this rank][n_heads] */
-    float *const *weights; /* wants_weights: [layers of this rank]; each takes the probabilities times the head mask, */
+    float *const *weights;  /* wants_weights: [layers of this rank]; each takes the probabilities times the head mask, */
     int64_t weights_offset; /* from this element on as [n_heads][n_rows][n_keys]; 0 for invisible keys */
 };
 
@@ -208,9 +207,9 @@ struct tfr_attention_extra {
  * A row that sees no key at all gives zeros. */
 struct tfr_batch_seq {
     int64_t row0, n_rows, past;
-    const struct tfr_kv *kv; /* of each layer of this rank: read by tfr_seq_kv */
-    int64_t query_only; /* 1: the rows only ask: nothing is appended, each sees the keys [0, past) and no other */
-    int64_t n_cross; /* keys of the encoder */
+    const struct tfr_kv *kv;       /* of each layer of this rank: read by tfr_seq_kv */
+    int64_t query_only;            /* 1: the rows only ask: nothing is appended, each sees the keys [0, past) and no other */
+    int64_t n_cross;               /* keys of the encoder */
     const struct tfr_kv *cross_kv; /* of each layer of this rank */
     struct tfr_attention_extra self, cross;
 };
@@ -237,20 +236,20 @@ struct tfr_run_args {
     uint32_t struct_size;
     void *const *arg; /* data of each argument, in order; NULL where absent, and for caches; a packed weight stands at its
                          argument */
-    int64_t rows; /* rows of the output, rows_min <= rows <= rows_max; the input has as many, but for gather_rows */
+    int64_t rows;     /* rows of the output, rows_min <= rows <= rows_max; the input has as many, but for gather_rows */
     const struct tfr_batch *batch; /* where an argument is a cache; else NULL or anything */
-    void *state; /* state_bytes of the task: runs of the plan share it, one at a time is in `run` */
-    void *run_state; /* run_state_bytes of this task in this run: what must last from `run` to `poll`; NULL where 0 */
-    int32_t lane; /* ASYNC: tasks of runs in different lanes never share a message tag */
+    void *state;                   /* state_bytes of the task: runs of the plan share it, one at a time is in `run` */
+    void *run_state;               /* run_state_bytes of this task in this run: what must last from `run` to `poll`; NULL where 0 */
+    int32_t lane;                  /* ASYNC: tasks of runs in different lanes never share a message tag */
 };
 
 struct tfr_run_ctx {
     uint32_t struct_size;
     int32_t tid, nth;
-    void *scratch; /* of the team */
-    void *thread_scratch; /* of this thread */
+    void *scratch;                                  /* of the team */
+    void *thread_scratch;                           /* of this thread */
     void (*barrier)(const struct tfr_run_ctx *ctx); /* TEAM only: all threads of the team */
-    void *team; /* the host's */
+    void *team;                                     /* the host's */
     /* A kernel that runs for long may call this between pieces of its work, from any thread: messages in flight move on. NULL in
      * hosts without messages. `barrier` does the same. */
     void (*progress)(const struct tfr_run_ctx *ctx);
@@ -259,32 +258,32 @@ struct tfr_run_ctx {
 };
 
 enum tfr_run_class {
-    TFR_RUN_SEQ, /* one thread calls run (tid 0, nth 1) */
+    TFR_RUN_SEQ,  /* one thread calls run (tid 0, nth 1) */
     TFR_RUN_TEAM, /* every thread of the team calls run with its tid; all must return */
     TFR_RUN_SELF, /* run makes its own OpenMP region; called outside of any */
     TFR_RUN_ASYNC /* run starts the work; poll says when it is done. One thread, always the same */
 };
 
 enum tfr_kernel_flag {
-    TFR_KERNEL_IN_PLACE = 1, /* first output may be the buffer of the residual (linear), of a (add), of x (others) */
+    TFR_KERNEL_IN_PLACE = 1,           /* first output may be the buffer of the residual (linear), of a (add), of x (others) */
     TFR_KERNEL_SAME_BITS_ANY_TEAM = 2, /* same bits for any number of threads */
-    TFR_KERNEL_FUSED_ATTENTION = 4 /* attention that never holds a row of scores: what runtime.attn calls fused */
+    TFR_KERNEL_FUSED_ATTENTION = 4     /* attention that never holds a row of scores: what runtime.attn calls fused */
 };
 
 struct tfr_kernel {
     uint32_t struct_size;
-    int32_t op; /* enum tfr_op; TFR_OP_FUSED for a pattern */
-    const char *name; /* "<op>.<dtype>.<plugin>.<isa>": linear.f32.gemv.avx512 */
-    const void *user; /* the plugin's own */
-    uint64_t dtypes; /* weight (or activation) dtypes served: bits 1 << enum tfr_dtype */
-    uint32_t isa; /* needed bits of enum tfr_isa, all of them */
+    int32_t op;        /* enum tfr_op; TFR_OP_FUSED for a pattern */
+    const char *name;  /* "<op>.<dtype>.<plugin>.<isa>": linear.f32.gemv.avx512 */
+    const void *user;  /* the plugin's own */
+    uint64_t dtypes;   /* weight (or activation) dtypes served: bits 1 << enum tfr_dtype */
+    uint32_t isa;      /* needed bits of enum tfr_isa, all of them */
     int32_t run_class; /* enum tfr_run_class */
-    uint32_t flags; /* enum tfr_kernel_flag */
-    int32_t score; /* tie-break: ref 0, portable 10, avx2 20, avx512 30 */
+    uint32_t flags;    /* enum tfr_kernel_flag */
+    int32_t score;     /* tie-break: ref 0, portable 10, avx2 20, avx512 30 */
     /* TFR_OP_FUSED: the ops claimed, each but the first taking what the one before gives as its first argument, and nobody else
      * reading that. */
     const int32_t *pattern; /* enum tfr_op */
-    int32_t n_pattern; /* at least 2 */
+    int32_t n_pattern;      /* at least 2 */
     /* True if served. Else false with a short reason ("needs rows <= 16, has 512") in `reason`. NULL: serves all that the
      * static filter lets through. Any thread; looks at the problem alone, touches and creates nothing: it is asked often, for
      * shapes that never run. */
@@ -319,18 +318,18 @@ struct tfr_kernel {
 struct tfr_host {
     uint32_t struct_size;
     int32_t abi_major, abi_minor;
-    uint32_t isa; /* what kernels may use: CPU, system and user's limit together */
-    int32_t n_cores; /* cores this process may use */
-    int64_t l1d_bytes, l2_bytes, l3_bytes; /* per core, per core, shared; 0 unknown */
+    uint32_t isa;                                      /* what kernels may use: CPU, system and user's limit together */
+    int32_t n_cores;                                   /* cores this process may use */
+    int64_t l1d_bytes, l2_bytes, l3_bytes;             /* per core, per core, shared; 0 unknown */
     void (*log)(const char *plugin, const char *text); /* load time only */
 };
 
 struct tfr_plugin {
     uint32_t struct_size;
     int32_t abi_major, abi_minor; /* TFR_PLUGIN_ABI_* of the build */
-    const char *name; /* "gemv" */
-    const char *version; /* "0.1.0" */
-    const char *build; /* compiler, vendor library with version: shown by `tfrun plugins` */
+    const char *name;             /* "gemv" */
+    const char *version;          /* "0.1.0" */
+    const char *build;            /* compiler, vendor library with version: shown by `tfrun plugins` */
     int32_t n_kernels;
     const struct tfr_kernel *const *kernels; /* pointers, so that records of any size stand side by side */
 };
@@ -342,12 +341,12 @@ typedef const struct tfr_plugin *(*tfr_plugin_entry_fn)(const struct tfr_host *h
 /* Head of the entry function: one exported symbol in a shared plugin, a name of its own when linked statically.
  *     TFR_PLUGIN_ENTRY(gemv) { (void)host; return &plugin; } */
 #ifdef TFR_PLUGIN_STATIC
-#define TFR_PLUGIN_ENTRY(name)                                                                     \
-    const struct tfr_plugin *tfr_plugin_entry_##name(const struct tfr_host *host);                 \
+#define TFR_PLUGIN_ENTRY(name)                                                                                                     \
+    const struct tfr_plugin *tfr_plugin_entry_##name(const struct tfr_host *host);                                                 \
     const struct tfr_plugin *tfr_plugin_entry_##name(const struct tfr_host *host)
 #else
-#define TFR_PLUGIN_ENTRY(name)                                                                     \
-    TFR_API const struct tfr_plugin *tfr_plugin_entry(const struct tfr_host *host);                \
+#define TFR_PLUGIN_ENTRY(name)                                                                                                     \
+    TFR_API const struct tfr_plugin *tfr_plugin_entry(const struct tfr_host *host);                                                \
     const struct tfr_plugin *tfr_plugin_entry(const struct tfr_host *host)
 #endif
 

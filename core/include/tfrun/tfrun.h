@@ -53,8 +53,8 @@ enum tfr_report_form { TFR_REPORT_TEXT, TFR_REPORT_JSON, TFR_REPORT_DOT };
 struct tfr_engine;
 
 /* Config, model, machine, ranks, plugins: everything up to the first plan. `path` is a config file or a model folder. */
-TFR_API enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path,
-                                        const struct tfr_override *overrides, size_t n_overrides);
+TFR_API enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, const struct tfr_override *overrides,
+                                        size_t n_overrides);
 TFR_API void tfr_engine_close(struct tfr_engine *engine);
 TFR_API int tfr_engine_rank(const struct tfr_engine *engine);
 TFR_API int tfr_engine_size(const struct tfr_engine *engine);
@@ -150,8 +150,8 @@ struct tfr_request; /* one prompt under way */
 /* The config's sampling section (and input.truncate) with what is said here instead: as overrides ("sampling.top_p"), or as one
  * JSON object of names under sampling and "truncate" ({"top_p": 0.9, "max_tokens": 20}; null: the config's value). TFR_CONFIG with
  * all that is wrong, TFR_USAGE for what does not go together. */
-TFR_API enum tfr_status tfr_params_parse(const struct tfr_engine *engine, const struct tfr_override *overrides,
-                                         size_t n_overrides, struct tfr_params **params);
+TFR_API enum tfr_status tfr_params_parse(const struct tfr_engine *engine, const struct tfr_override *overrides, size_t n_overrides,
+                                         struct tfr_params **params);
 TFR_API enum tfr_status tfr_params_parse_json(const struct tfr_engine *engine, const char *json, size_t size,
                                               struct tfr_params **params);
 /* Requests that were submitted with them keep what they need. */
@@ -167,8 +167,8 @@ struct tfr_logprob {
 
 struct tfr_request_stats {
     size_t prompt_tokens, cached_tokens, output_tokens;
-    int64_t seed;           /* that was used */
-    uint64_t logits_digest; /* FNV-1a over the bits of all logits that tokens were chosen from, in order */
+    int64_t seed;                                 /* that was used */
+    uint64_t logits_digest;                       /* FNV-1a over the bits of all logits that tokens were chosen from, in order */
     uint64_t waited_ns, first_token_ns, total_ns; /* since it was submitted, until it was admitted, ...; 0: never */
 };
 
@@ -236,7 +236,7 @@ struct tfr_generation_stats {
     size_t prompt_tokens, output_tokens;
     uint64_t load_ns, first_token_ns, prompt_ns, decode_ns; /* open; start to first token; prompt steps; the other steps */
     int64_t seed;
-    uint64_t logits_digest; /* of one prompt: struct tfr_request_stats; of several: a hash of theirs, in order */
+    uint64_t logits_digest;    /* of one prompt: struct tfr_request_stats; of several: a hash of theirs, in order */
     int64_t peak_memory_bytes; /* of this process */
     size_t cached_tokens;      /* of the prompts' tokens, those that input.cache_load had */
     uint64_t pack_ns; /* bringing weights into the kernels' layouts, in the first steps; in no other time but first_token_ns */
@@ -263,9 +263,8 @@ TFR_API size_t tfr_generate_choices(const struct tfr_engine *engine);
  * together, the best first where they are ranked; free with tfr_generation_free. `on_text` may be NULL. After TFR_CANCELLED the
  * results hold what there was. Prompts take what input.cache_load has of them; with output.cache_save (one prompt) the first
  * result's session is saved once all went well. */
-TFR_API enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n,
-                                     tfr_text_fn on_text, void *user, struct tfr_generation *results,
-                                     struct tfr_generation_stats *stats);
+TFR_API enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n, tfr_text_fn on_text,
+                                     void *user, struct tfr_generation *results, struct tfr_generation_stats *stats);
 TFR_API void tfr_generation_free(struct tfr_generation *generation);
 /* What the config itself asks for: its prompts (input.prompt, input.prompts, or the file) and where output goes. Borrowed. */
 struct tfr_engine_io {
@@ -297,8 +296,8 @@ TFR_API void tfr_vocabulary_close(struct tfr_vocabulary *vocabulary);
 /* *ids is freed with tfr_string_free. plain: special tokens spelled out are ordinary text. */
 TFR_API enum tfr_status tfr_vocabulary_encode(const struct tfr_vocabulary *vocabulary, const char *text, size_t size, bool plain,
                                               int32_t **ids, size_t *n);
-TFR_API enum tfr_status tfr_vocabulary_decode(const struct tfr_vocabulary *vocabulary, const int32_t *ids, size_t n,
-                                              char **text, size_t *size);
+TFR_API enum tfr_status tfr_vocabulary_decode(const struct tfr_vocabulary *vocabulary, const int32_t *ids, size_t n, char **text,
+                                              size_t *size);
 /* Bytes of one token, borrowed; NULL for an unknown id. */
 TFR_API const char *tfr_vocabulary_bytes(const struct tfr_vocabulary *vocabulary, int32_t id, size_t *size);
 
@@ -328,8 +327,8 @@ TFR_API enum tfr_status tfr_report_check(const char *path, const struct tfr_over
 
 /* Writes a randomly initialised checkpoint of a config into the folder output.file, in runtime.dtype, with sampling.seed (null: 0);
  * an existing checkpoint is refused unless output.force. *directory (may be NULL) is the folder; free with tfr_string_free. */
-TFR_API enum tfr_status tfr_checkpoint_init(const char *config_path, const struct tfr_override *overrides,
-                                            size_t n_overrides, char **directory);
+TFR_API enum tfr_status tfr_checkpoint_init(const char *config_path, const struct tfr_override *overrides, size_t n_overrides,
+                                            char **directory);
 
 #ifdef __cplusplus
 }

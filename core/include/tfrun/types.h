@@ -22,10 +22,10 @@ extern "C" {
 #define TFR_VERSION_MAJOR 0
 #define TFR_VERSION_MINOR 1
 #define TFR_VERSION_PATCH 0
-#define TFR_VERSION_TEXT "0.1.0"
+#define TFR_VERSION_TEXT  "0.1.0"
 
 #if defined(__GNUC__)
-#define TFR_API __attribute__((visibility("default")))
+#define TFR_API                __attribute__((visibility("default")))
 #define TFR_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 #else
 #define TFR_API
@@ -34,15 +34,15 @@ extern "C" {
 
 /* Every failure has one of these kinds; each kind has one process exit code.
  * X(name, exit code, text) */
-#define TFR_STATUS_LIST(X)                                                                         \
-    X(OK, 0, "ok")                                                                                 \
-    X(RUNTIME, 1, "failure at run time")                                                           \
-    X(USAGE, 2, "bad usage")                                                                       \
-    X(CONFIG, 3, "bad config")                                                                     \
-    X(MODEL, 4, "bad or unsupported model, tokenizer or data")                                     \
-    X(RESOURCE, 5, "missing resource: memory, file, library, launcher")                            \
-    X(CHECK, 6, "a check failed")                                                                  \
-    X(UNSUPPORTED, 4, "not supported")                                                             \
+#define TFR_STATUS_LIST(X)                                                                                                         \
+    X(OK, 0, "ok")                                                                                                                 \
+    X(RUNTIME, 1, "failure at run time")                                                                                           \
+    X(USAGE, 2, "bad usage")                                                                                                       \
+    X(CONFIG, 3, "bad config")                                                                                                     \
+    X(MODEL, 4, "bad or unsupported model, tokenizer or data")                                                                     \
+    X(RESOURCE, 5, "missing resource: memory, file, library, launcher")                                                            \
+    X(CHECK, 6, "a check failed")                                                                                                  \
+    X(UNSUPPORTED, 4, "not supported")                                                                                             \
     X(CANCELLED, 130, "cancelled")
 
 enum tfr_status {
@@ -55,19 +55,19 @@ enum tfr_status {
 /* Element types. Append only: the numbers are part of the plugin ABI. A coarse type has whole numbers of few bits, and one scale
  * for each group of elements along K (inputs of a linear); group 0: no scale, -1: all of K (one scale per output channel).
  * X(name, bits per element, elements per scale, type of the scale, name in a safetensors file ("" none), name in a config) */
-#define TFR_DTYPE_LIST(X)                                                                          \
-    X(F32, 32, 0, NONE, "F32", "f32")                                                              \
-    X(BF16, 16, 0, NONE, "BF16", "bf16")                                                           \
-    X(F16, 16, 0, NONE, "F16", "f16")                                                              \
-    X(F64, 64, 0, NONE, "F64", "f64")                                                              \
-    X(I64, 64, 0, NONE, "I64", "i64")                                                              \
-    X(I32, 32, 0, NONE, "I32", "i32")                                                              \
-    X(I16, 16, 0, NONE, "I16", "i16")                                                              \
-    X(I8, 8, 0, NONE, "I8", "i8")                                                                  \
-    X(U8, 8, 0, NONE, "U8", "u8")                                                                  \
-    X(BOOL, 8, 0, NONE, "BOOL", "bool")                                                            \
-    X(I8_CHANNEL, 8, -1, F32, "", "i8_channel") /* i8 * scale of the output channel */             \
-    X(I4_GROUP, 4, 32, F16, "", "i4_group") /* two in a byte, low half first */
+#define TFR_DTYPE_LIST(X)                                                                                                          \
+    X(F32, 32, 0, NONE, "F32", "f32")                                                                                              \
+    X(BF16, 16, 0, NONE, "BF16", "bf16")                                                                                           \
+    X(F16, 16, 0, NONE, "F16", "f16")                                                                                              \
+    X(F64, 64, 0, NONE, "F64", "f64")                                                                                              \
+    X(I64, 64, 0, NONE, "I64", "i64")                                                                                              \
+    X(I32, 32, 0, NONE, "I32", "i32")                                                                                              \
+    X(I16, 16, 0, NONE, "I16", "i16")                                                                                              \
+    X(I8, 8, 0, NONE, "I8", "i8")                                                                                                  \
+    X(U8, 8, 0, NONE, "U8", "u8")                                                                                                  \
+    X(BOOL, 8, 0, NONE, "BOOL", "bool")                                                                                            \
+    X(I8_CHANNEL, 8, -1, F32, "", "i8_channel") /* i8 * scale of the output channel */                                             \
+    X(I4_GROUP, 4, 32, F16, "", "i4_group")     /* two in a byte, low half first */
 
 enum tfr_dtype {
     TFR_DTYPE_NONE = -1,
