@@ -85,12 +85,20 @@ enum tfr_status tfr_raise_lines(enum tfr_status status, const char *text) {
     return status;
 }
 
+/* U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069: characters that show what follows in another order. */
+static bool turns_text(const unsigned char *at) {
+    return at[0] == 0xE2 && ((at[1] == 0x80 && (at[2] == 0x8E || at[2] == 0x8F || (at[2] >= 0xAA && at[2] <= 0xAE))) ||
+                             (at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9));
+}
+
 void tfr_defuse(char *text) {
     for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++) {
         if ((*at < 0x20 && *at != '\t') || *at == 0x7F) {
             *at = '?';
         } else if (at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0) {
             at[1] = 0xA0; /* a space */
+        } else if (turns_text(at)) {
+            memcpy(at, "\xEF\xBF\xBD", 3); /* U+FFFD */
         }
     }
 }
@@ -141,6 +149,12 @@ int tfr_status_exit_code(enum tfr_status status) {
     return (unsigned)status < TFR_STATUS_COUNT ? codes[status] : 1;
 }
 
+/* The name has the word as its last parts: "beams" of num-beams, "threads" of runtime.threads. */
+static bool ends_with_word(const char *name, const char *word) {
+    const size_t length = strlen(name), tail = strlen(word);
+    return tail >= 4 && length > tail && strchr("-_.", name[length - tail - 1]) != NULL && strcmp(name + length - tail, word) == 0;
+}
+
 const char *tfr_nearest_name(const char *word, const char *const *names, size_t n) {
     size_t length = strlen(word);
     if (length >= WORD_BYTES) {
@@ -157,6 +171,9 @@ const char *tfr_nearest_name(const char *word, const char *const *names, size_t 
             best = distance;
             nearest = names[i];
         }
+    }
+    for (size_t i = 0; i < n && nearest == NULL; i++) {
+        nearest = ends_with_word(names[i], word) ? names[i] : NULL;
     }
     return nearest;
 }

@@ -17,7 +17,7 @@ enum tfr_status tfr_raise(enum tfr_status status, const char *format, ...) TFR_P
 enum tfr_status tfr_raise_lines(enum tfr_status status, const char *text);
 
 /* Control characters of `text` become '?', so that no terminal obeys a name that came from a file: escape sequences, U+0080 to
- * U+009F and line ends; tabs stay. */
+ * U+009F and line ends; tabs stay. What would turn the direction of the text becomes U+FFFD. */
 void tfr_defuse(char *text);
 
 /* Puts "prefix: " before the stored text and returns `status`. */

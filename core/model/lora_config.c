@@ -230,7 +230,10 @@ static enum tfr_status is_listed(const struct tfr_lora_config *config, const cha
         return tfr_raise(TFR_MODEL, "%s: %s must be a text or a list of texts", tfr_json_name(config->doc), key);
     }
     for (const tfr_json *item = node != NULL ? tfr_json_first(node) : NULL; item != NULL; item = tfr_json_next(item)) {
-        *is_there |= tfr_json_string(item) != NULL && ends_as(module, tfr_json_string(item));
+        if (tfr_json_string(item) == NULL) {
+            return tfr_raise(TFR_MODEL, "%s: %s must be a text or a list of texts", tfr_json_name(config->doc), key);
+        }
+        *is_there |= ends_as(module, tfr_json_string(item));
     }
     return TFR_OK;
 }
@@ -244,7 +247,11 @@ static enum tfr_status is_in_layers(const struct tfr_lora_config *config, int64_
         return TFR_OK;
     }
     for (const tfr_json *item = tfr_json_first(node); item != NULL; item = tfr_json_next(item)) {
-        *is_there |= tfr_json_int64(config->doc, item, &number) && number == layer;
+        if (!tfr_json_int64(config->doc, item, &number)) {
+            return tfr_raise(TFR_MODEL, "%s: layers_to_transform must be a whole number or a list of them",
+                             tfr_json_name(config->doc));
+        }
+        *is_there |= number == layer;
     }
     return TFR_OK;
 }
@@ -254,9 +261,10 @@ enum tfr_status tfr_lora_saves(const struct tfr_lora_config *config, const char 
     *is_saved = false;
     for (const tfr_json *item = node != NULL ? tfr_json_first(node) : NULL; item != NULL && !*is_saved;
          item = tfr_json_next(item)) {
-        if (tfr_json_string(item) != NULL) {
-            TFR_TRY(matches(config, "modules_to_save", "(.*\\.)?", tfr_json_string(item), "(\\..*)?", module, is_saved));
+        if (tfr_json_string(item) == NULL) {
+            return tfr_raise(TFR_MODEL, "%s: modules_to_save must be a list of texts", tfr_json_name(config->doc));
         }
+        TFR_TRY(matches(config, "modules_to_save", "(.*\\.)?", tfr_json_string(item), "(\\..*)?", module, is_saved));
     }
     return TFR_OK;
 }

@@ -8,6 +8,6 @@
 
 /* Sets task->alone, and problem, needs and prediction for a team of one, where that is predicted to be no
  * slower. */
-void tfr_choose_alone(struct tfr_task *task, const struct tfr_outlook *outlook);
+enum tfr_status tfr_choose_alone(struct tfr_task *task, const struct tfr_outlook *outlook);
 
 #endif

@@ -37,6 +37,20 @@ static double safe_fraction(double fraction) {
     return fraction > 0 && fraction <= 1 ? fraction : 1;
 }
 
+/* What a plugin said, where it can be: no cost is negative, and NaN would win every comparison or lose it by chance. */
+static double safe_amount(double amount, double otherwise) {
+    return isfinite(amount) && amount >= 0 ? amount : otherwise;
+}
+
+static void ask_kernel(const struct tfr_kernel *kernel, const struct tfr_problem *problem, struct tfr_cost *cost) {
+    const struct tfr_cost least = *cost;
+    kernel->cost(kernel, problem, cost);
+    cost->flops = safe_amount(cost->flops, least.flops);
+    cost->bytes_read = safe_amount(cost->bytes_read, least.bytes_read);
+    cost->bytes_written = safe_amount(cost->bytes_written, least.bytes_written);
+    cost->overhead_ns = safe_amount(cost->overhead_ns, least.overhead_ns);
+}
+
 struct tfr_prediction tfr_cost_predict(const struct tfr_outlook *outlook, const struct tfr_kernel *kernel,
                                        const struct tfr_problem *problem, const struct tfr_order *order) {
     const struct tfr_machine *machine = outlook->machine;
@@ -45,7 +59,7 @@ struct tfr_prediction tfr_cost_predict(const struct tfr_outlook *outlook, const 
     struct tfr_op_facts facts = tfr_op_facts_make((double)problem->rows_max, outlook->sequences, outlook->context);
     tfr_op_cost(problem, &facts, cost);
     if (kernel->cost != NULL) {
-        kernel->cost(kernel, problem, cost);
+        ask_kernel(kernel, problem, cost);
     }
     const double threads = working_threads(outlook, kernel, problem);
     const double flops = threads * peak_flops(machine, kernel, problem, order) * safe_fraction(cost->flop_fraction);

@@ -93,7 +93,7 @@ static enum tfr_status select_all(struct tfr_plan *plan, const struct tfr_choose
             return tfr_raise_prefix(status, "%s", node->name);
         }
         TFR_TRY(fill_task(&plan->tasks[i], node, &problem, choice));
-        tfr_choose_alone(&plan->tasks[i], &chooser->outlook);
+        TFR_TRY(tfr_choose_alone(&plan->tasks[i], &chooser->outlook));
     }
     return TFR_OK;
 }

@@ -18,6 +18,7 @@ struct item {
     const struct tfr_weight *weight;
     const char *format; /* the plugin's string, which lives as long as the process */
     int32_t dtype;
+    size_t bytes; /* a format may have several sizes, one for each way of blocking */
     void *data;
 };
 
@@ -47,10 +48,10 @@ static void pack_part(void *arg, int tid, int nth) {
     job->kernel->pack(job->kernel, job->problem, job->arg, job->weight, job->packed, tid, nth);
 }
 
-static void *find(const struct tfr_store *store, const struct tfr_weight *weight, const char *format, int32_t dtype) {
+static void *find(const struct tfr_store *store, const struct tfr_weight *weight, const char *format, int32_t dtype, size_t bytes) {
     for (size_t i = 0; i < store->n_items; i++) {
         const struct item *item = &store->items[i];
-        if (item->weight == weight && item->dtype == dtype && strcmp(item->format, format) == 0) {
+        if (item->weight == weight && item->dtype == dtype && item->bytes == bytes && strcmp(item->format, format) == 0) {
             return item->data;
         }
     }
@@ -90,7 +91,7 @@ static enum tfr_status add(struct tfr_store *store, const struct tfr_weight *wei
     }
     store->items = items;
     TFR_TRY(take(store, bytes, data));
-    items[store->n_items++] = (struct item){.weight = weight, .format = format, .dtype = dtype, .data = *data};
+    items[store->n_items++] = (struct item){.weight = weight, .format = format, .dtype = dtype, .bytes = bytes, .data = *data};
     return TFR_OK;
 }
 
@@ -144,7 +145,7 @@ uint64_t tfr_store_pack_ns(const struct tfr_store *store) {
 enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight *weight, const struct tfr_kernel *kernel,
                                const struct tfr_problem *problem, int arg, const struct tfr_pack_need *need, const void **packed) {
     const int32_t dtype = problem->arg[arg].dtype;
-    void *data = find(store, weight, need->format, dtype);
+    void *data = find(store, weight, need->format, dtype, need->bytes);
     if (data == NULL) {
         const uint64_t start_ns = tfr_clock_ns();
         TFR_TRY(add(store, weight, need->format, dtype, need->bytes, &data));
@@ -159,10 +160,10 @@ enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight 
 
 enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight *weight, enum tfr_dtype dtype, const void **data) {
     static const char plain[] = "plain";
-    void *copy = find(store, weight, plain, dtype);
+    const size_t bytes = (size_t)tfr_tensor_count(&weight->tensor) * tfr_dtype_size(dtype);
+    void *copy = find(store, weight, plain, dtype, bytes);
     if (copy == NULL) {
         const uint64_t start_ns = tfr_clock_ns();
-        size_t bytes = (size_t)tfr_tensor_count(&weight->tensor) * tfr_dtype_size(dtype);
         TFR_TRY(add(store, weight, plain, dtype, bytes, &copy));
         convert(copy, dtype, &weight->tensor);
         drop(store, weight);

@@ -332,6 +332,13 @@ def refused_module_that_is_no_target(box):
 
 
 @case
+def refused_items_of_lists_that_are_of_the_wrong_kind(box):
+    box.refused(box.adapter(target_modules=["c_attn", 7]), 4, "target_modules must be a text or a list of texts")
+    box.refused(box.adapter(modules_to_save=[7]), 4, "modules_to_save must be a list of texts")
+    box.refused(box.adapter(layers_to_transform=["0"]), 4, "layers_to_transform must be a whole number or a list of them")
+
+
+@case
 def refused_nan_when_asked_for(box):
     adapter = box.adapter()
     box.tensors(adapter, lambda tensors: {n: (d, s, [math.nan] * len(v)) for n, (d, s, v) in tensors.items()})

@@ -82,6 +82,25 @@ TFR_TEST(nearest_name_counts_edits_and_swaps) {
     assert_string_equal(tfr_nearest_name("top_x", names, n), "top_p");
 }
 
+TFR_TEST(nearest_name_knows_the_last_words_of_a_name) {
+    TFR_UNUSED_STATE;
+    static const char *const names[] = {"num-beams", "cache-load"};
+    assert_string_equal(tfr_nearest_name("beams", names, 2), "num-beams");
+    assert_string_equal(tfr_nearest_name("load", names, 2), "cache-load");
+    assert_null(tfr_nearest_name("eams", names, 2));
+}
+
+TFR_TEST(defuse_takes_what_turns_text_and_leaves_the_rest) {
+    TFR_UNUSED_STATE;
+    char text[] = "a\xE2\x80\xAE"
+                  "b\xE2\x81\xA6"
+                  "c\x1B\xE2\x80\xA6\xE2";
+    tfr_defuse(text);
+    assert_string_equal(text, "a\xEF\xBF\xBD"
+                              "b\xEF\xBF\xBD"
+                              "c?\xE2\x80\xA6\xE2");
+}
+
 TFR_TEST(nearest_name_refuses_what_is_too_far) {
     TFR_UNUSED_STATE;
     static const char *const names[] = {"threads", "dtype"};
@@ -171,5 +190,6 @@ TFR_TEST_MAIN(TFR_CASE(raise_keeps_text_and_returns_status), TFR_CASE(raise_acce
               TFR_CASE(prefix_stands_before_the_text), TFR_CASE(long_text_is_cut_between_characters),
               TFR_CASE(text_belongs_to_its_thread), TFR_CASE(names_texts_and_exit_codes_follow_the_list),
               TFR_CASE(nearest_name_counts_edits_and_swaps), TFR_CASE(nearest_name_refuses_what_is_too_far),
+              TFR_CASE(nearest_name_knows_the_last_words_of_a_name), TFR_CASE(defuse_takes_what_turns_text_and_leaves_the_rest),
               TFR_CASE(log_heads_each_line_by_level), TFR_CASE(log_none_silences_everything),
               TFR_CASE(log_cuts_a_line_that_is_too_long), TFR_CASE(log_callback_replaces_stderr))
