@@ -8,68 +8,18 @@
 #include "base/json.h"
 #include "base/memtext.h"
 #include "base/status.h"
-#include "rank/rank.h"
+#include "report/dry.h"
 
-/* Everything a dry plan needs. */
-struct dry {
-    struct tfr_config *config;
-    struct tfr_machine *machine;
-    struct tfr_registry *registry;
-    struct tfr_thread_choice threads;
-    struct tfr_order_book orders;
-    int *owner;
-    int ln_f_rank;
-};
-
-static void close_dry(struct dry *dry) {
-    tfr_free(dry->owner);
-    tfr_registry_close(dry->registry);
-    tfr_machine_free(dry->machine);
-    tfr_config_free(dry->config);
-}
-
-static enum tfr_status open_dry(struct dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,
-                                int n_ranks) {
-    TFR_TRY(tfr_config_load(&dry->config, path, overrides, n_overrides));
-    TFR_TRY(tfr_machine_read_for_plan(&dry->machine));
-    TFR_TRY(tfr_machine_choose_threads(dry->machine, (int)dry->config->options.runtime_threads, 0, n_ranks, &dry->threads));
-    TFR_TRY(tfr_open_registry(&dry->registry, dry->config, dry->machine));
-    if (n_ranks > 1) {
-        TFR_TRY(tfr_registry_add(dry->registry, tfr_comm_plugin(NULL), ""));
-    }
-    dry->owner = tfr_alloc((size_t)dry->config->model.n_layer, sizeof *dry->owner);
-    if (dry->owner == NULL) {
-        return TFR_RESOURCE;
-    }
-    return tfr_engine_place_blocks(dry->config, dry->machine, dry->registry, n_ranks, dry->owner, &dry->ln_f_rank);
-}
-
-static enum tfr_status build_plan(struct dry *dry, const struct tfr_plan_question *question, int rank, int64_t rows, int64_t logits,
-                                  struct tfr_plan **plan) {
-    const struct tfr_planner planner = {
-        .config = dry->config,
-        .machine = dry->machine,
-        .registry = dry->registry,
-        .orders = &dry->orders,
-        .owner = dry->owner,
+static enum tfr_status plan_of_rank(struct tfr_dry *dry, const struct tfr_plan_question *question, int rank,
+                                    struct tfr_plan **plan) {
+    const struct tfr_dry_step step = {
         .rank = rank,
-        .n_ranks = question->n_ranks,
-        .ln_f_rank = dry->ln_f_rank,
-        .n_threads = dry->threads.n_threads,
+        .rows = tfr_bucket(question->rows, dry->config->options.runtime_max_rows),
+        .logits = 1,
         .context = question->context,
         .features = {.attention = dry->config->options.runtime_attn},
     };
-    return tfr_plan_step(&planner, rows, logits, plan);
-}
-
-/* As the engine does: the largest class fixes the orders, then the plan that was asked for. */
-static enum tfr_status plan_of_rank(struct dry *dry, const struct tfr_plan_question *question, int rank, struct tfr_plan **plan) {
-    const int64_t max_rows = dry->config->options.runtime_max_rows;
-    dry->orders = (struct tfr_order_book){0};
-    struct tfr_plan *largest;
-    TFR_TRY(build_plan(dry, question, rank, max_rows, max_rows, &largest));
-    tfr_plan_free(largest);
-    return build_plan(dry, question, rank, tfr_bucket(question->rows, max_rows), 1, plan);
+    return tfr_dry_plan(dry, &step, plan);
 }
 
 struct plan_report {
@@ -90,7 +40,7 @@ static enum tfr_status append_text(struct plan_report *report, char *more) {
 }
 
 /* Of the blocks of a rank. */
-static int64_t position_bytes(const struct dry *dry, int rank) {
+static int64_t position_bytes(const struct tfr_dry *dry, int rank) {
     int64_t n_layers = 0;
     for (int64_t i = 0; i < dry->config->model.n_layer; i++) {
         n_layers += dry->owner[i] == rank;
@@ -99,7 +49,7 @@ static int64_t position_bytes(const struct dry *dry, int rank) {
     return (int64_t)tfr_kvcache_position_bytes(&spec);
 }
 
-static enum tfr_status append_caches(struct plan_report *report, const struct dry *dry, int rank) {
+static enum tfr_status append_caches(struct plan_report *report, const struct tfr_dry *dry, int rank) {
     const struct tfr_options *options = &dry->config->options;
     const int64_t capacity = tfr_kv_capacity(dry->config), bytes = position_bytes(dry, rank);
     return append_text(report, tfr_format("kv cache of a sequence: %s, %s, %lld bytes a position, %.2f MB for %lld positions\n",
@@ -108,7 +58,7 @@ static enum tfr_status append_caches(struct plan_report *report, const struct dr
                                           (double)(bytes * capacity) / 1e6, (long long)capacity));
 }
 
-static void put_caches(struct plan_report *report, const struct dry *dry, int n_ranks) {
+static void put_caches(struct plan_report *report, const struct tfr_dry *dry, int n_ranks) {
     struct tfr_json_out *out = &report->json;
     tfr_json_begin(out, "kv_cache", '{');
     tfr_json_put_text(out, "dtype", tfr_choice_name("runtime.kv_dtype", dry->config->options.runtime_kv_dtype));
@@ -122,7 +72,7 @@ static void put_caches(struct plan_report *report, const struct dry *dry, int n_
     tfr_json_end(out, '}');
 }
 
-static enum tfr_status report_rank(struct plan_report *report, const struct dry *dry, const struct tfr_plan *plan,
+static enum tfr_status report_rank(struct plan_report *report, const struct tfr_dry *dry, const struct tfr_plan *plan,
                                    const struct tfr_plan_question *question, int rank) {
     if (report->form == TFR_REPORT_JSON) {
         tfr_plan_explain_json(plan, &report->json);
@@ -138,7 +88,7 @@ static enum tfr_status report_rank(struct plan_report *report, const struct dry 
     return append_caches(report, dry, rank);
 }
 
-static enum tfr_status report_ranks(struct plan_report *report, struct dry *dry, const struct tfr_plan_question *question) {
+static enum tfr_status report_ranks(struct plan_report *report, struct tfr_dry *dry, const struct tfr_plan_question *question) {
     for (int rank = 0; rank < question->n_ranks; rank++) {
         struct tfr_plan *plan;
         TFR_TRY(plan_of_rank(dry, question, rank, &plan));
@@ -160,12 +110,12 @@ static enum tfr_status take_json(struct tfr_json_out *json, char **text) {
 
 enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                 const struct tfr_plan_question *question, enum tfr_report_form form, char **text) {
-    struct dry dry = {0};
+    struct tfr_dry dry = {0};
     struct plan_report report = {.form = form};
     tfr_json_begin(&report.json, NULL, '{');
     tfr_json_put_text(&report.json, "schema", "tfrun-plan-1");
     tfr_json_begin(&report.json, "ranks", '[');
-    enum tfr_status status = open_dry(&dry, path, overrides, n_overrides, question->n_ranks);
+    enum tfr_status status = tfr_dry_open(&dry, path, overrides, n_overrides, question->n_ranks);
     if (status == TFR_OK) {
         status = report_ranks(&report, &dry, question);
     }
@@ -174,7 +124,7 @@ enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *ove
         put_caches(&report, &dry, question->n_ranks);
     }
     tfr_json_end(&report.json, '}');
-    close_dry(&dry);
+    tfr_dry_close(&dry);
     if (status == TFR_OK && form == TFR_REPORT_JSON) {
         return take_json(&report.json, text);
     }

@@ -1,0 +1,56 @@
+/* dry.c - a config, a machine, a registry and an owner of each block: what dry plans are made of. See dry.h. */
+#include "report/dry.h"
+
+#include "base/arena.h"
+#include "base/status.h"
+
+void tfr_dry_close(struct tfr_dry *dry) {
+    tfr_free(dry->owner);
+    tfr_registry_close(dry->registry);
+    tfr_machine_free(dry->machine);
+    tfr_config_free(dry->config);
+}
+
+enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                             int n_ranks) {
+    *dry = (struct tfr_dry){.n_ranks = n_ranks};
+    TFR_TRY(tfr_config_load(&dry->config, path, overrides, n_overrides));
+    TFR_TRY(tfr_machine_read_for_plan(&dry->machine));
+    TFR_TRY(tfr_machine_choose_threads(dry->machine, (int)dry->config->options.runtime_threads, 0, n_ranks, &dry->threads));
+    TFR_TRY(tfr_open_registry(&dry->registry, dry->config, dry->machine));
+    if (n_ranks > 1) {
+        TFR_TRY(tfr_registry_add(dry->registry, tfr_comm_plugin(NULL), ""));
+    }
+    dry->owner = tfr_alloc((size_t)dry->config->model.n_layer, sizeof *dry->owner);
+    if (dry->owner == NULL) {
+        return TFR_RESOURCE;
+    }
+    return tfr_engine_place_blocks(dry->config, dry->machine, dry->registry, n_ranks, dry->owner, &dry->ln_f_rank);
+}
+
+static enum tfr_status plan_step(struct tfr_dry *dry, const struct tfr_dry_step *step, int64_t rows, int64_t logits,
+                                 struct tfr_plan **plan) {
+    const struct tfr_planner planner = {
+        .config = dry->config,
+        .machine = dry->machine,
+        .registry = dry->registry,
+        .orders = &dry->orders,
+        .owner = dry->owner,
+        .rank = step->rank,
+        .n_ranks = dry->n_ranks,
+        .ln_f_rank = dry->ln_f_rank,
+        .n_threads = dry->threads.n_threads,
+        .context = step->context,
+        .features = step->features,
+    };
+    return tfr_plan_step(&planner, rows, logits, plan);
+}
+
+enum tfr_status tfr_dry_plan(struct tfr_dry *dry, const struct tfr_dry_step *step, struct tfr_plan **plan) {
+    const int64_t max_rows = dry->config->options.runtime_max_rows;
+    dry->orders = (struct tfr_order_book){0};
+    struct tfr_plan *largest;
+    TFR_TRY(plan_step(dry, step, max_rows, max_rows, &largest));
+    tfr_plan_free(largest);
+    return plan_step(dry, step, step->rows, step->logits, plan);
+}

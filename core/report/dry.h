@@ -1,0 +1,33 @@
+/* dry.h - everything that questions about a config need which no weights can answer: who owns which block, and dry plans.
+ *
+ * As the engine goes about it, without a launcher: the number of ranks is part of the question. Thread rule: one thread. */
+#ifndef TFR_REPORT_DRY_H
+#define TFR_REPORT_DRY_H
+
+#include "rank/rank.h"
+
+struct tfr_dry {
+    struct tfr_config *config;
+    struct tfr_machine *machine;
+    struct tfr_registry *registry;
+    struct tfr_thread_choice threads;
+    struct tfr_order_book orders; /* of the rank that was planned last */
+    int *owner;                   /* [n_layer] rank of each block */
+    int n_ranks, ln_f_rank;
+};
+
+/* To be closed also where it fails. */
+enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                             int n_ranks);
+void tfr_dry_close(struct tfr_dry *dry);
+
+/* One step of one rank, of exactly these rows. */
+struct tfr_dry_step {
+    int rank;
+    int64_t rows, logits, context;
+    struct tfr_gpt2_features features;
+};
+/* As the engine does: the largest class fixes the orders, then the plan that was asked for. */
+enum tfr_status tfr_dry_plan(struct tfr_dry *dry, const struct tfr_dry_step *step, struct tfr_plan **plan);
+
+#endif
