@@ -26,7 +26,6 @@ static const struct {
      .n_in = (in),                                                                                                                 \
      .n_out = (out)},
 #include <tfrun/ops.def>
-#undef TFR_OP
 };
 
 static struct tfr_op_info table[TFR_OP_COUNT];
@@ -74,13 +73,40 @@ static void build_table(void) {
     }
 }
 
+static const struct tfr_reference_info reference_sources[] = {
+#define TFR_REFERENCE_OP(NAME, op_name, of, f, r, w, what) {.name = (op_name), .parts_of = (of), .text = (what)},
+#include <tfrun/ops.def>
+};
+static const struct {
+    const char *flops, *bytes_read, *bytes_written;
+} reference_costs[] = {
+#define TFR_REFERENCE_OP(NAME, op_name, of, f, r, w, what) {f, r, w},
+#include <tfrun/ops.def>
+};
+static struct tfr_reference_info references[TFR_REFERENCE_OP_COUNT];
+static once_flag references_once = ONCE_FLAG_INIT;
+
+static void build_references(void) {
+    for (int op = 0; op < TFR_REFERENCE_OP_COUNT; op++) {
+        struct tfr_reference_info *info = &references[op];
+        *info = reference_sources[op];
+        parse_cost(info->name, &info->flops, reference_costs[op].flops);
+        parse_cost(info->name, &info->bytes_read, reference_costs[op].bytes_read);
+        parse_cost(info->name, &info->bytes_written, reference_costs[op].bytes_written);
+    }
+}
+
+static const struct tfr_activation_class activation_classes[] = {
+#define TFR_ACTIVATION_CLASS(NAME, config_name, class_name, passes, reads) {config_name, class_name, TFR_ACT_##NAME, passes, reads},
+#include <tfrun/activations.def>
+};
+
 static const struct {
     const char *name;
     double flops;
 } activations[TFR_ACT_COUNT] = {
 #define TFR_ACTIVATION(NAME, name, flops, formula) {name, flops},
 #include <tfrun/activations.def>
-#undef TFR_ACTIVATION
 };
 
 static bool has_arg(const struct tfr_problem *problem, int arg) {
@@ -106,6 +132,33 @@ static double kv_element_bytes(const struct tfr_problem *problem) {
 const struct tfr_op_info *tfr_op_info(enum tfr_op op) {
     call_once(&table_once, build_table);
     return &table[op];
+}
+
+const struct tfr_reference_info *tfr_reference_info(enum tfr_reference_op op) {
+    call_once(&references_once, build_references);
+    return &references[op];
+}
+
+bool tfr_reference_is_part(enum tfr_reference_op part, enum tfr_op op) {
+    const char *name = sources[op].name;
+    const size_t length = strlen(name);
+    for (const char *at = reference_sources[part].parts_of; *at != '\0'; at += at[0] == ' ') {
+        const size_t word = strcspn(at, " ");
+        if (word == length && strncmp(at, name, length) == 0) {
+            return true;
+        }
+        at += word;
+    }
+    return false;
+}
+
+const struct tfr_activation_class *tfr_activation_class(const char *config_name) {
+    for (size_t i = 0; i < TFR_COUNT_OF(activation_classes); i++) {
+        if (strcmp(activation_classes[i].config_name, config_name) == 0) {
+            return &activation_classes[i];
+        }
+    }
+    return NULL;
 }
 
 int tfr_node_n_in(const struct tfr_node *node) {

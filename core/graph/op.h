@@ -11,6 +11,13 @@
 #include "graph/graph.h"
 #include "graph/poly.h"
 
+/* What PyTorch runs for an op when nothing is fused (ops.def). */
+enum tfr_reference_op {
+#define TFR_REFERENCE_OP(NAME, name, parts_of, flops, read, written, text) TFR_REFERENCE_##NAME,
+#include <tfrun/ops.def>
+    TFR_REFERENCE_OP_COUNT
+};
+
 struct tfr_op_argument {
     char name[16];
     bool optional;
@@ -24,7 +31,15 @@ struct tfr_op_info {
     struct tfr_poly flops, bytes_read, bytes_written;
 };
 
+struct tfr_reference_info {
+    const char *name, *text;
+    const char *parts_of; /* names of ops, apart by blanks */
+    struct tfr_poly flops, bytes_read, bytes_written;
+};
+
 const struct tfr_op_info *tfr_op_info(enum tfr_op op);
+const struct tfr_reference_info *tfr_reference_info(enum tfr_reference_op op);
+bool tfr_reference_is_part(enum tfr_reference_op part, enum tfr_op op);
 /* Of a node: how many of its arguments are inputs, and its output value (-1 none). A fused node has the inputs of its parts. */
 int tfr_node_n_in(const struct tfr_node *node);
 int tfr_node_output(const struct tfr_node *node);
@@ -47,6 +62,14 @@ enum tfr_status tfr_op_shape(const struct tfr_graph *graph, const struct tfr_nod
 /* FLOPs of an activation per element, counted as in ops.def; erf and log count as one each. */
 double tfr_activation_flops(enum tfr_activation activation);
 const char *tfr_activation_name(enum tfr_activation activation); /* "gelu_tanh" */
+
+/* What Hugging Face makes of an activation_function. */
+struct tfr_activation_class {
+    const char *config_name, *class_name; /* "gelu_new", "NewGELUActivation" */
+    enum tfr_activation activation;
+    int passes, reads; /* elements written and read per element, run one elementwise kernel after the other */
+};
+const struct tfr_activation_class *tfr_activation_class(const char *config_name); /* NULL: unknown */
 
 /* What a cost depends on besides the problem: rows in one run, visible pairs and keys read (attention). */
 struct tfr_op_facts {

@@ -141,7 +141,6 @@ static const char *const run_class_names[] = {"seq", "team", "self", "async"};
 static const char *const op_names[] = {
 #define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text) name,
 #include <tfrun/ops.def>
-#undef TFR_OP
 };
 
 static bool cpu_has(const struct tfr_machine *machine, const struct tfr_kernel *kernel) {

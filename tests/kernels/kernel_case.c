@@ -12,12 +12,10 @@
 static const char *const op_names[] = {
 #define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text) name,
 #include <tfrun/ops.def>
-#undef TFR_OP
 };
 static const int op_inputs[] = {
 #define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text) n_in,
 #include <tfrun/ops.def>
-#undef TFR_OP
 };
 static const char *const act_names[TFR_ACT_COUNT] = {"none",   "gelu_tanh", "gelu_erf",   "gelu_clip10", "quick_gelu",  "relu",
                                                      "relu2",  "relu6",     "leaky_relu", "silu",        "tanh",        "sigmoid",

@@ -10,7 +10,6 @@
 static const int activation_flops[] = {
 #define TFR_ACTIVATION(NAME, name, flops, formula) flops,
 #include <tfrun/activations.def>
-#undef TFR_ACTIVATION
 };
 
 void mode_support(struct context *context, const char *filter) {

@@ -28,8 +28,8 @@ TFR_TEST(every_formula_parses) {
     assert_ok(tfr_poly_parse(&poly, flops));                                                                                       \
     assert_ok(tfr_poly_parse(&poly, read));                                                                                        \
     assert_ok(tfr_poly_parse(&poly, written));
+#define TFR_REFERENCE_OP(NAME, name, parts_of, flops, read, written, text) TFR_OP(NAME, name, 0, 0, "", flops, read, written, text)
 #include <tfrun/ops.def>
-#undef TFR_OP
 }
 
 TFR_TEST(every_argument_is_named) {
@@ -106,7 +106,55 @@ TFR_TEST(every_activation_has_a_name_and_a_cost) {
     assert_true(tfr_activation_flops(TFR_ACT_NONE) == 0);
 }
 
+static struct tfr_poly parsed(const char *text) {
+    struct tfr_poly poly;
+    assert_ok(tfr_poly_parse(&poly, text));
+    return poly;
+}
+
+/* sum of factor * FLOPs of part */
+static void assert_parts(enum tfr_op op, size_t n, const enum tfr_reference_op *parts, const char *const *factors) {
+    struct tfr_poly sum = {0};
+    for (size_t i = 0; i < n; i++) {
+        struct tfr_poly factor = parsed(factors[i]);
+        assert_true(tfr_reference_is_part(parts[i], op));
+        assert_ok(tfr_poly_mul(&factor, &factor, &tfr_reference_info(parts[i])->flops));
+        assert_ok(tfr_poly_add(&sum, &sum, &factor));
+    }
+    assert_true(tfr_poly_equal(&sum, &tfr_op_info(op)->flops));
+}
+
+TFR_TEST(parts_of_an_op_add_up_to_its_flops) {
+    TFR_UNUSED_STATE;
+#define PARTS(op, factors, ...)                                                                                                    \
+    assert_parts(TFR_OP_##op, sizeof((enum tfr_reference_op[]){__VA_ARGS__}) / sizeof(enum tfr_reference_op),                      \
+                 (enum tfr_reference_op[]){__VA_ARGS__}, (const char *const[])factors)
+#define ONES {"1", "1", "1", "1", "1", "1", "1"}
+    PARTS(EMBED, ONES, TFR_REFERENCE_EMBEDDING, TFR_REFERENCE_EMBEDDING, TFR_REFERENCE_ADD_POSITIONS);
+    PARTS(LAYER_NORM, ONES, TFR_REFERENCE_LAYER_NORM);
+    const char *const fused[] = {"1", "1", "r"}; /* the addition is there where a residual is */
+    assert_parts(TFR_OP_LINEAR, 3, (enum tfr_reference_op[]){TFR_REFERENCE_LINEAR, TFR_REFERENCE_ACTIVATION, TFR_REFERENCE_ADD},
+                 fused);
+    PARTS(ACTIVATION, ONES, TFR_REFERENCE_ACTIVATION);
+    PARTS(ADD, ONES, TFR_REFERENCE_ADD);
+    PARTS(KV_APPEND, ONES, TFR_REFERENCE_CAT_CACHE);
+    PARTS(ATTENTION, ONES, TFR_REFERENCE_MATMUL_QK, TFR_REFERENCE_SCALE, TFR_REFERENCE_CAUSAL_MASK, TFR_REFERENCE_SOFTMAX,
+          TFR_REFERENCE_MATMUL_PV, TFR_REFERENCE_SPLIT_HEADS, TFR_REFERENCE_MERGE_HEADS);
+    PARTS(ATTENTION, ONES, TFR_REFERENCE_SDPA);
+    PARTS(GATHER_ROWS, ONES, TFR_REFERENCE_SLICE);
+}
+
+TFR_TEST(every_activation_of_the_registry_has_a_class) {
+    TFR_UNUSED_STATE;
+#define KNOWN(enum_name, name)                                                                                                     \
+    assert_non_null(tfr_activation_class(name));                                                                                   \
+    assert_int_equal(tfr_activation_class(name)->activation, TFR_ACT_##enum_name);
+    TFR_ACTIVATION_LIST(KNOWN)
+    assert_null(tfr_activation_class("gelu_nwe"));
+}
+
 TFR_TEST_MAIN(TFR_CASE(every_formula_parses), TFR_CASE(every_argument_is_named), TFR_CASE(optional_arguments_are_marked),
               TFR_CASE(linear_cost_counts_bias_residual_and_activation), TFR_CASE(transposed_weight_swaps_inputs_and_outputs),
               TFR_CASE(attention_cost_follows_visible_pairs), TFR_CASE(facts_of_a_ragged_step),
-              TFR_CASE(every_activation_has_a_name_and_a_cost))
+              TFR_CASE(every_activation_has_a_name_and_a_cost), TFR_CASE(parts_of_an_op_add_up_to_its_flops),
+              TFR_CASE(every_activation_of_the_registry_has_a_class))

@@ -38,7 +38,6 @@ extern "C" {
 enum tfr_op {
 #define TFR_OP(NAME, name, n_in, n_out, args, flops, read, written, text) TFR_OP_##NAME,
 #include <tfrun/ops.def>
-#undef TFR_OP
     TFR_OP_COUNT
 };
 
@@ -46,7 +45,6 @@ enum tfr_op {
 enum tfr_activation {
 #define TFR_ACTIVATION(NAME, name, flops, formula) TFR_ACT_##NAME,
 #include <tfrun/activations.def>
-#undef TFR_ACTIVATION
     TFR_ACT_COUNT
 };
 
