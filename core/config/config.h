@@ -13,15 +13,31 @@
 #include "config/choices.h"
 
 /* The activation registry of Hugging Face that has no parameters.
- * X(enum name, config name); several names may mean one function. */
+ * X(enum name, config name, its module as PyTorch prints it); several names may mean one function. */
 /* clang-format off */
-#define TFR_ACTIVATION_LIST(X)                                                                     \
-    X(GELU_TANH, "gelu_new") X(GELU_TANH, "gelu_accurate") X(GELU_TANH, "gelu_pytorch_tanh")       \
-    X(GELU_TANH, "gelu_python_tanh") X(GELU_TANH, "gelu_fast") X(GELU_ERF, "gelu")                 \
-    X(GELU_ERF, "gelu_python") X(GELU_CLIP10, "gelu_10") X(QUICK_GELU, "quick_gelu")               \
-    X(RELU, "relu") X(RELU2, "relu2") X(RELU6, "relu6") X(LEAKY_RELU, "leaky_relu")                \
-    X(SILU, "silu") X(SILU, "swish") X(TANH, "tanh") X(SIGMOID, "sigmoid") X(LINEAR, "linear")     \
-    X(MISH, "mish") X(LAPLACE, "laplace") X(HARDSWISH, "hardswish") X(SQRTSOFTPLUS, "sqrtsoftplus")
+#define TFR_ACTIVATION_LIST(X) \
+    X(GELU_TANH, "gelu_new", "NewGELUActivation()")               \
+    X(GELU_TANH, "gelu_accurate", "AccurateGELUActivation()")     \
+    X(GELU_TANH, "gelu_pytorch_tanh", "GELUTanh()")               \
+    X(GELU_TANH, "gelu_python_tanh", "GELUTanh()")                \
+    X(GELU_TANH, "gelu_fast", "FastGELUActivation()")             \
+    X(GELU_ERF, "gelu", "GELUActivation()")                       \
+    X(GELU_ERF, "gelu_python", "GELUActivation()")                \
+    X(GELU_CLIP10, "gelu_10", "ClippedGELUActivation()")          \
+    X(QUICK_GELU, "quick_gelu", "QuickGELUActivation()")          \
+    X(RELU, "relu", "ReLU()")                                     \
+    X(RELU2, "relu2", "ReLUSquaredActivation()")                  \
+    X(RELU6, "relu6", "ReLU6()")                                  \
+    X(LEAKY_RELU, "leaky_relu", "LeakyReLU(negative_slope=0.01)") \
+    X(SILU, "silu", "SiLUActivation()")                           \
+    X(SILU, "swish", "SiLU()")                                    \
+    X(TANH, "tanh", "Tanh()")                                     \
+    X(SIGMOID, "sigmoid", "Sigmoid()")                            \
+    X(LINEAR, "linear", "LinearActivation()")                     \
+    X(MISH, "mish", "MishActivation()")                           \
+    X(LAPLACE, "laplace", "LaplaceActivation()")                  \
+    X(HARDSWISH, "hardswish", "Hardswish()")                      \
+    X(SQRTSOFTPLUS, "sqrtsoftplus", "SqrtSoftplusActivation()")
 /* clang-format on */
 
 /* What stands on the trunk: GPT2LMHeadModel, GPT2Model, GPT2DoubleHeadsModel, GPT2ForSequenceClassification, ... */
@@ -32,9 +48,9 @@ enum tfr_summary_type { TFR_SUMMARY_CLS_INDEX, TFR_SUMMARY_LAST, TFR_SUMMARY_FIR
 /* Model fields of config.json, under Hugging Face's names (aliases accepted: hidden_size, ...). */
 struct tfr_hparams {
     int64_t vocab_size, n_positions, n_embd, n_layer, n_head;
-    int64_t n_inner; /* never 0: 4 * n_embd where the file says null */
-    int activation;  /* enum tfr_activation of tfrun/plugin.h */
-    const char *activation_name;
+    int64_t n_inner;                                       /* never 0: 4 * n_embd where the file says null */
+    int activation;                                        /* enum tfr_activation of tfrun/plugin.h */
+    const char *activation_name, *summary_activation_name; /* the second NULL for null */
     double layer_norm_epsilon, initializer_range;
     bool scale_attn_weights, scale_attn_by_inverse_layer_idx, reorder_and_upcast_attn;
     bool tie_word_embeddings;
@@ -55,6 +71,19 @@ struct tfr_findings;
 struct tfr_string_list {
     char **items;
     size_t n;
+};
+
+/* A number of the file that is only printed: Python keeps 0, 0.0 and none apart. */
+struct tfr_shown_number {
+    enum { TFR_SHOWN_NONE, TFR_SHOWN_WHOLE, TFR_SHOWN_REAL, TFR_SHOWN_WRONG } kind; /* WRONG: no number stands there */
+    double value;
+    const char *field; /* that it stands in */
+};
+/* What no forward pass needs, but a print of the modules shows (config_shown.c). */
+struct tfr_shown {
+    struct tfr_shown_number embd_pdrop, attn_pdrop, resid_pdrop, layer_norm_epsilon;
+    struct tfr_shown_number classifier_dropout; /* or hidden_dropout, or 0.1 */
+    struct tfr_shown_number summary_first_dropout, summary_last_dropout;
 };
 
 /* "device_map" in Hugging Face's parallelize form: device -> blocks. Empty (n_blocks 0) when not given. */
@@ -101,7 +130,9 @@ struct tfr_config {
     struct tfr_options options;
     struct tfr_device_map device_map;
     struct tfr_string_list labels; /* [num_labels] names by id2label, of a classification head */
-    uint8_t *origin;               /* enum tfr_origin of each option, in the order of the table */
+    int64_t n_labels;              /* as the file says, whatever the head */
+    struct tfr_shown shown;
+    uint8_t *origin; /* enum tfr_origin of each option, in the order of the table */
 };
 
 /* `path` is a file or a model folder (its config.json is taken). On failure *config is NULL and the raised text
@@ -113,6 +144,12 @@ enum tfr_status tfr_config_load(struct tfr_config **config, const char *path, co
 enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
                                   size_t n_overrides, struct tfr_findings *findings);
 void tfr_config_free(struct tfr_config *config);
+/* The model under another head, as that class of the reference takes the same file. Not for an engine: names of labels stay. */
+void tfr_config_choose_head(struct tfr_config *config, int head);
+/* config_names.c: a head's class ("GPT2LMHeadModel") and short name ("lm"); the head of a short name, -1 if none has it. */
+const char *tfr_head_class(int head);
+const char *tfr_head_word(int head);
+int tfr_head_find(const char *word);
 /* config_trust.c: whether a file that came with the config may have `path` read: it lies in the config's
  * folder, or the user trusts its folder or that of the config. */
 bool tfr_config_may_read(const struct tfr_config *config, const char *path);

@@ -97,6 +97,8 @@ void tfr_config_wrong_type(struct tfr_config_reader *reader, const tfr_json *nod
 /* config_names.c: model_type and architectures, before the table's fields; then those fields that hold a name. */
 void tfr_config_read_classes(struct tfr_config_reader *reader, const tfr_json *root);
 void tfr_config_read_names(struct tfr_config_reader *reader, const tfr_json *root);
+/* config_shown.c: the numbers that only a print of the modules shows. */
+void tfr_config_read_shown(struct tfr_config_reader *reader, const tfr_json *root);
 /* config_labels.c: id2label, where given, decides the number of labels, as in Hugging Face's config class. */
 void tfr_config_read_labels(struct tfr_config_reader *reader, const tfr_json *root);
 void tfr_config_free_labels(struct tfr_string_list *labels);

@@ -6,6 +6,12 @@
 
 #include "base/arena.h"
 
+void tfr_config_choose_head(struct tfr_config *config, int head) {
+    config->model.head = head;
+    /* GPT2DoubleHeadsModel sets it so before it makes its summary. */
+    config->model.num_labels = head == TFR_HEAD_DOUBLE ? 1 : config->n_labels;
+}
+
 /* Label of one member of id2label; false where there is none. */
 static bool read_name(const tfr_json *item, struct tfr_string_list *labels) {
     char *end;
@@ -40,9 +46,8 @@ void tfr_config_read_labels(struct tfr_config_reader *reader, const tfr_json *ro
     if (has_map) {
         model->num_labels = (int64_t)tfr_json_size(map);
     }
-    if (model->head == TFR_HEAD_DOUBLE) {
-        model->num_labels = 1; /* GPT2DoubleHeadsModel sets it so before it makes its summary */
-    }
+    reader->config->n_labels = model->num_labels;
+    tfr_config_choose_head(reader->config, model->head);
     if (model->head != TFR_HEAD_SEQUENCE && model->head != TFR_HEAD_TOKEN) {
         return;
     }

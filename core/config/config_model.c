@@ -262,6 +262,7 @@ void tfr_config_read_model(struct tfr_config_reader *reader, const tfr_json *roo
     tfr_config_read_classes(reader, root);
     read_fields(reader, root);
     tfr_config_read_names(reader, root);
+    tfr_config_read_shown(reader, root);
     refuse_unsupported(reader, root);
     check_heads(reader, root);
     drop_tokens_outside(model);

@@ -13,7 +13,7 @@ struct named_value {
 };
 
 static const struct named_value activations[] = {
-#define ACTIVATION_ENTRY(enum_name, config_name) {config_name, TFR_ACT_##enum_name},
+#define ACTIVATION_ENTRY(enum_name, config_name, module) {config_name, TFR_ACT_##enum_name},
     TFR_ACTIVATION_LIST(ACTIVATION_ENTRY)
 #undef ACTIVATION_ENTRY
 };
@@ -44,14 +44,42 @@ static int find_name(const char *name, const struct named_value *names, size_t n
     return -1;
 }
 
-static const struct named_value heads[] = {
-    {"GPT2LMHeadModel", TFR_HEAD_LM},
-    {"GPT2Model", TFR_HEAD_NONE},
-    {"GPT2DoubleHeadsModel", TFR_HEAD_DOUBLE},
-    {"GPT2ForSequenceClassification", TFR_HEAD_SEQUENCE},
-    {"GPT2ForTokenClassification", TFR_HEAD_TOKEN},
-    {"GPT2ForQuestionAnswering", TFR_HEAD_QA},
+static const struct {
+    const char *class_name, *word;
+} heads[] = {
+    [TFR_HEAD_LM] = {"GPT2LMHeadModel", "lm"},
+    [TFR_HEAD_NONE] = {"GPT2Model", "none"},
+    [TFR_HEAD_DOUBLE] = {"GPT2DoubleHeadsModel", "double"},
+    [TFR_HEAD_SEQUENCE] = {"GPT2ForSequenceClassification", "seq-cls"},
+    [TFR_HEAD_TOKEN] = {"GPT2ForTokenClassification", "token-cls"},
+    [TFR_HEAD_QA] = {"GPT2ForQuestionAnswering", "qa"},
 };
+
+const char *tfr_head_class(int head) {
+    return heads[head].class_name;
+}
+
+const char *tfr_head_word(int head) {
+    return heads[head].word;
+}
+
+int tfr_head_find(const char *word) {
+    for (size_t i = 0; i < TFR_COUNT_OF(heads); i++) {
+        if (strcmp(word, heads[i].word) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static int head_of_class(const char *name) {
+    for (size_t i = 0; i < TFR_COUNT_OF(heads); i++) {
+        if (strcmp(name, heads[i].class_name) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
 
 static void read_architectures(struct tfr_config_reader *reader, const tfr_json *root) {
     const tfr_json *list = tfr_json_member(root, "architectures");
@@ -68,27 +96,27 @@ static void read_architectures(struct tfr_config_reader *reader, const tfr_json 
             tfr_config_wrong_type(reader, item, "architectures", "a list of class names");
             return;
         }
-        int head = find_name(name, heads, TFR_COUNT_OF(heads));
+        const int head = head_of_class(name);
         if (head < 0 && item == tfr_json_first(list)) {
             tfr_config_complain(reader, item, TFR_UNSUPPORTED,
                                 "architecture %s is not supported; tfrun runs GPT2LMHeadModel, GPT2Model, "
                                 "GPT2DoubleHeadsModel and GPT2For(Sequence|Token)Classification, -QuestionAnswering",
                                 name);
         } else if (item == tfr_json_first(list)) { /* the others are read by nobody */
-            reader->config->model.head = heads[head].value;
+            reader->config->model.head = head;
         }
     }
 }
 
-/* A field that is null or one of a few names. */
-static void read_choice(struct tfr_config_reader *reader, const tfr_json *root, const char *field, const struct named_value *names,
-                        size_t n, int *member) {
+/* A field that is null or one of a few names: which, -1 for null and after a complaint. */
+static int read_choice(struct tfr_config_reader *reader, const tfr_json *root, const char *field, const struct named_value *names,
+                       size_t n, int *member) {
     const tfr_json *node = tfr_json_member(root, field);
     if (node == NULL || tfr_json_kind(node) == TFR_JSON_NULL) {
-        return;
+        return -1;
     }
     const char *name = tfr_json_string(node);
-    int at = name != NULL ? find_name(name, names, n) : -1;
+    const int at = name != NULL ? find_name(name, names, n) : -1;
     if (at >= 0) {
         *member = names[at].value;
     } else {
@@ -96,6 +124,7 @@ static void read_choice(struct tfr_config_reader *reader, const tfr_json *root, 
         tfr_config_complain(reader, node, TFR_UNSUPPORTED, "%s = %s is not supported; known are %s to %s", field,
                             tfr_json_value_text(node, shown, sizeof(shown)), names[0].name, names[n - 1].name);
     }
+    return at;
 }
 
 static void read_head_fields(struct tfr_config_reader *reader, const tfr_json *root) {
@@ -108,7 +137,9 @@ static void read_head_fields(struct tfr_config_reader *reader, const tfr_json *r
     tfr_config_read_labels(reader, root);
     read_choice(reader, root, "problem_type", problems, TFR_COUNT_OF(problems), &model->problem_type);
     read_choice(reader, root, "summary_type", summaries, TFR_COUNT_OF(summaries), &model->summary_type);
-    read_choice(reader, root, "summary_activation", activations, TFR_COUNT_OF(activations), &model->summary_activation);
+    const int at =
+        read_choice(reader, root, "summary_activation", activations, TFR_COUNT_OF(activations), &model->summary_activation);
+    model->summary_activation_name = at >= 0 ? activations[at].name : NULL;
 }
 
 static void read_activation(struct tfr_config_reader *reader, const tfr_json *root) {

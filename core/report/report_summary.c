@@ -1,0 +1,224 @@
+/* report_summary.c - `tfrun summary`: what the model is, as PyTorch and torchinfo show it, and what memory it takes. */
+#include <tfrun/tfrun.h>
+
+#include <stdarg.h>
+
+#include "base/arena.h"
+#include "base/grouped.h"
+#include "base/json.h"
+#include "base/memtext.h"
+#include "base/plural.h"
+#include "base/status.h"
+#include "model/module_tree.h"
+#include "report/dry.h"
+
+/* Everything that is told, before it is written. */
+struct summary {
+    const struct tfr_config *config;
+    const struct tfr_summary_question *question;
+    struct tfr_module_tree tree;
+    int64_t parameters, parameter_bytes, packed_bytes, position_bytes;
+    int64_t seq, step_rows, step_logits, activation_bytes, scratch_bytes;
+};
+
+static bool has_vocabulary(const struct tfr_hparams *model) {
+    return model->head == TFR_HEAD_LM || model->head == TFR_HEAD_DOUBLE;
+}
+
+static enum tfr_status choose(struct tfr_config *config, const struct tfr_summary_question *question) {
+    if (question->head != NULL) {
+        const int head = tfr_head_find(question->head);
+        if (head < 0) {
+            return tfr_raise(TFR_USAGE, "head \"%s\" is none of lm, token-cls, seq-cls, qa, double, none", question->head);
+        }
+        tfr_config_choose_head(config, head);
+    }
+    if (question->cross_attention != TFR_SWITCH_CONFIG) {
+        config->model.add_cross_attention = question->cross_attention == TFR_SWITCH_ON;
+    }
+    if (question->seq > config->model.n_positions) {
+        return tfr_raise(TFR_USAGE, "a sequence of %lld is longer than n_positions = %lld of %s; give a shorter one",
+                         (long long)question->seq, (long long)config->model.n_positions, config->path);
+    }
+    return TFR_OK;
+}
+
+/* The arena of one step, as the memory plan lays it out. */
+static enum tfr_status measure_step(struct summary *summary, struct tfr_dry *dry) {
+    const struct tfr_config *config = summary->config;
+    const int64_t max_rows = config->options.runtime_max_rows, batch = summary->question->batch;
+    const int64_t wanted = batch > max_rows / summary->seq ? max_rows : batch * summary->seq;
+    summary->step_rows = tfr_bucket(wanted, max_rows);
+    const bool is_of_all_rows = config->model.head == TFR_HEAD_TOKEN || config->model.head == TFR_HEAD_QA;
+    summary->step_logits = is_of_all_rows ? summary->step_rows : tfr_bucket(batch < wanted ? batch : wanted, max_rows);
+    const struct tfr_dry_step step = {.rows = summary->step_rows,
+                                      .logits = summary->step_logits,
+                                      .context = summary->seq,
+                                      .features = {.head = config->model.head == TFR_HEAD_DOUBLE ? TFR_HEAD_LM : config->model.head,
+                                                   .cross = config->model.add_cross_attention,
+                                                   .attention = config->options.runtime_attn}};
+    struct tfr_plan *plan;
+    TFR_TRY(tfr_dry_plan(dry, &step, &plan));
+    summary->activation_bytes = (int64_t)plan->arena_bytes;
+    summary->scratch_bytes = (int64_t)(plan->scratch_bytes + plan->scratch_per_thread_bytes * (size_t)plan->n_threads);
+    tfr_plan_free(plan);
+    return TFR_OK;
+}
+
+static enum tfr_status measure(struct summary *summary, struct tfr_dry *dry) {
+    const struct tfr_config *config = summary->config;
+    const struct tfr_hparams *model = &config->model;
+    const int64_t size = config->options.runtime_dtype == TFR_PACK_F32 ? 4 : 2;
+    const struct tfr_kvcache_spec spec = tfr_kv_spec(config, model->n_layer);
+    summary->parameters = tfr_model_param_count(model);
+    summary->parameter_bytes = summary->parameters * size;
+    summary->packed_bytes = tfr_packed_bytes(model, model->n_layer, has_vocabulary(model), size);
+    summary->position_bytes = (int64_t)tfr_kvcache_position_bytes(&spec);
+    summary->seq = summary->question->seq > 0 ? summary->question->seq : model->n_positions;
+    return measure_step(summary, dry);
+}
+
+static void put_bytes(FILE *stream, const char *what, int64_t bytes, const char *format, ...) TFR_PRINTF(4, 5);
+static void put_bytes(FILE *stream, const char *what, int64_t bytes, const char *format, ...) {
+    char number[TFR_GROUPED_SIZE];
+    va_list arguments;
+    fprintf(stream, "%-16s %15s  ", what, tfr_grouped(bytes, number));
+    va_start(arguments, format);
+    vfprintf(stream, format, arguments);
+    va_end(arguments);
+    fputc('\n', stream);
+}
+
+static void put_facts(FILE *stream, const struct summary *summary) {
+    const struct tfr_config *config = summary->config;
+    const struct tfr_hparams *model = &config->model;
+    const struct tfr_options *options = &config->options;
+    fprintf(
+        stream,
+        "%s of %s: %lld block%s, %lld head%s of %lld, width %lld, inner width %lld, %lld positions, vocabulary of %lld, %s%s\n\n",
+        tfr_head_class(model->head), config->path, (long long)model->n_layer, tfr_plural(model->n_layer), (long long)model->n_head,
+        tfr_plural(model->n_head), (long long)(model->n_embd / model->n_head), (long long)model->n_embd, (long long)model->n_inner,
+        (long long)model->n_positions, (long long)model->vocab_size, model->activation_name,
+        model->add_cross_attention ? ", cross-attention" : "");
+    const bool is_tied = has_vocabulary(model) && model->tie_word_embeddings;
+    put_bytes(stream, "parameters", summary->parameters, "%s",
+              is_tied ? "lm_head is wte, counted once; torchinfo counts it twice" : "each counted once");
+    put_bytes(stream, "parameter bytes", summary->parameter_bytes, "all of them as %s",
+              tfr_choice_name("runtime.dtype", options->runtime_dtype));
+    put_bytes(stream, "packed bytes", summary->packed_bytes, "matrices of the blocks%s, in the layout of the kernels",
+              has_vocabulary(model) ? " and of the vocabulary" : "");
+    put_bytes(stream, "kv cache bytes", summary->position_bytes, "a token as %s",
+              tfr_choice_name("runtime.kv_dtype", options->runtime_kv_dtype));
+    put_bytes(stream, "activation bytes", summary->activation_bytes,
+              "at most, in a step of %lld row%s (batch %lld of %lld, at most %lld a step) with logits of %lld",
+              (long long)summary->step_rows, tfr_plural(summary->step_rows), (long long)summary->question->batch,
+              (long long)summary->seq, (long long)options->runtime_max_rows, (long long)summary->step_logits);
+    put_bytes(stream, "scratch bytes", summary->scratch_bytes, "of the kernels in that step\n");
+}
+
+static enum tfr_status write_text(const struct summary *summary, char **text) {
+    const enum tfr_summary_part part = summary->question->part;
+    FILE *stream;
+    size_t size;
+    TFR_TRY(tfr_memtext_open(&stream, text, &size));
+    if (part == TFR_SUMMARY_ALL) {
+        put_facts(stream, summary);
+    }
+    if (part != TFR_SUMMARY_TABLE) {
+        tfr_module_tree_print(&summary->tree, stream);
+    }
+    if (part == TFR_SUMMARY_ALL) {
+        fputc('\n', stream);
+    }
+    if (part != TFR_SUMMARY_PRINT) {
+        tfr_module_tree_table(&summary->tree, summary->question->depth, stream);
+    }
+    return tfr_memtext_close(stream, text);
+}
+
+static void put_modules(struct tfr_json_out *out, const struct tfr_module_tree *tree) {
+    tfr_json_begin(out, "modules", '[');
+    for (int i = 0; i < tree->n; i++) {
+        const struct tfr_module *module = &tree->items[i];
+        tfr_json_begin(out, NULL, '{');
+        tfr_json_put_int(out, "depth", module->depth);
+        tfr_json_put_text(out, "name", module->name);
+        tfr_json_put_text(out, "class", module->class_name);
+        tfr_json_put_text(out, "attributes", module->attributes);
+        tfr_json_put_int(out, "copies", module->copies);
+        tfr_json_put_int(out, "parameters", module->parameters);
+        tfr_json_end(out, '}');
+    }
+    tfr_json_end(out, ']');
+}
+
+static void put_numbers(struct tfr_json_out *out, const struct summary *summary) {
+    const struct tfr_hparams *model = &summary->config->model;
+    const struct {
+        const char *key;
+        int64_t value;
+    } numbers[] = {{"n_layer", model->n_layer},
+                   {"n_head", model->n_head},
+                   {"n_embd", model->n_embd},
+                   {"n_inner", model->n_inner},
+                   {"n_positions", model->n_positions},
+                   {"vocab_size", model->vocab_size},
+                   {"parameters", summary->parameters},
+                   {"parameters_torchinfo", tfr_module_tree_total(&summary->tree)},
+                   {"parameter_bytes", summary->parameter_bytes},
+                   {"packed_bytes", summary->packed_bytes},
+                   {"kv_position_bytes", summary->position_bytes},
+                   {"step_rows", summary->step_rows},
+                   {"step_logits", summary->step_logits},
+                   {"activation_bytes", summary->activation_bytes},
+                   {"scratch_bytes", summary->scratch_bytes}};
+    for (size_t i = 0; i < TFR_COUNT_OF(numbers); i++) {
+        tfr_json_put_int(out, numbers[i].key, numbers[i].value);
+    }
+}
+
+static enum tfr_status write_json(const struct summary *summary, char **text) {
+    const struct tfr_config *config = summary->config;
+    struct tfr_json_out out = {0};
+    tfr_json_begin(&out, NULL, '{');
+    tfr_json_put_text(&out, "schema", "tfrun-summary-1");
+    tfr_json_put_text(&out, "config", config->path);
+    tfr_json_put_text(&out, "head", tfr_head_word(config->model.head));
+    tfr_json_put_text(&out, "class", tfr_head_class(config->model.head));
+    tfr_json_put_bool(&out, "cross_attention", config->model.add_cross_attention);
+    tfr_json_put_text(&out, "activation_function", config->model.activation_name);
+    tfr_json_put_text(&out, "dtype", tfr_choice_name("runtime.dtype", config->options.runtime_dtype));
+    tfr_json_put_text(&out, "kv_dtype", tfr_choice_name("runtime.kv_dtype", config->options.runtime_kv_dtype));
+    put_numbers(&out, summary);
+    put_modules(&out, &summary->tree);
+    tfr_json_end(&out, '}');
+    if (out.failed) {
+        tfr_free(out.text);
+        return TFR_RESOURCE;
+    }
+    *text = out.text;
+    return TFR_OK;
+}
+
+static enum tfr_status report(struct tfr_dry *dry, const struct tfr_summary_question *question, enum tfr_report_form form,
+                              char **text) {
+    struct summary summary = {.config = dry->config, .question = question};
+    const struct tfr_module_form module_form = {.norm_shows_bias = question->norm_shows_bias};
+    TFR_TRY(choose(dry->config, question));
+    TFR_TRY(tfr_module_tree_build(&summary.tree, dry->config, &module_form));
+    if (question->part == TFR_SUMMARY_ALL || form == TFR_REPORT_JSON) {
+        TFR_TRY(measure(&summary, dry));
+    }
+    return form == TFR_REPORT_JSON ? write_json(&summary, text) : write_text(&summary, text);
+}
+
+enum tfr_status tfr_report_summary(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                   const struct tfr_summary_question *question, enum tfr_report_form form, char **text) {
+    struct tfr_dry dry = {0};
+    enum tfr_status status = tfr_dry_open(&dry, path, overrides, n_overrides, 1);
+    if (status == TFR_OK) {
+        status = report(&dry, question, form, text);
+    }
+    tfr_dry_close(&dry);
+    return status;
+}
