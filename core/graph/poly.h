@@ -25,6 +25,8 @@
     EACH(M, "M", "rows of an output")                                                                                              \
     EACH(A, "A", "visible (query, key) pairs of the step")                                                                         \
     EACH(X, "X", "keys read in the step")                                                                                          \
+    EACH(U, "U", "steps that the rows are cut into")                                                                               \
+    EACH(W, "W", "those of the steps that have logit rows")                                                                        \
     EACH(K, "K", "inputs of a linear")                                                                                             \
     EACH(N, "N", "outputs of a linear")                                                                                            \
     EACH(C, "C", "n_embd")                                                                                                         \

@@ -1,7 +1,8 @@
-/* cut.c - the one place that cuts rows into steps: see step.h. */
+/* cut.c - cuts rows into steps, by the rule of base/cut.h: see step.h. */
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/cut.h"
 #include "rank/rank.h"
 #include "step/step.h"
 
@@ -50,13 +51,15 @@ static int64_t count_kept(const struct tfr_piece *piece, int64_t first, int64_t 
 bool tfr_step_cut(struct tfr_step *step) {
     const int64_t most = step->engine->max_rows;
     step->n_cuts = step->n_rows = step->n_logits = 0;
-    while (step->piece < step->n_pieces && step->n_rows < most) {
+    while (step->piece < step->n_pieces) {
         const struct tfr_piece *piece = &step->pieces[step->piece];
-        const int64_t left = piece->n - step->done, room = most - step->n_rows;
-        if (step->n_rows > 0 && (!may_share(piece, step->cuts[0].piece) || (piece->whole && left > room))) {
+        const struct tfr_offer offer = {.left = piece->n - step->done,
+                                        .may_share = step->n_rows > 0 && may_share(piece, step->cuts[0].piece),
+                                        .whole = piece->whole};
+        const int64_t n = tfr_cut_take(&offer, step->n_rows, most);
+        if (n < 0) {
             break;
         }
-        const int64_t n = left < room ? left : room;
         if (n > 0) {
             step->cuts[step->n_cuts++] = (struct tfr_cut){.piece = piece, .first = step->done, .n = n, .row = step->n_rows};
             step->n_rows += n;

@@ -12,7 +12,7 @@ from pathlib import Path
 # Which layer roots a folder may include, beside its own and <tfrun/...>. "" in a value set would be everything.
 BASE = {"base"}
 PARALLEL = {"topo", "team", "mpi"}
-STAGES = BASE | {"config", "model", "graph", "plan", "exec"} | PARALLEL
+STAGES = BASE | {"config", "model", "graph", "cost", "plan", "exec"} | PARALLEL
 # What stands above exec: each line may see the lines before it, folders of one line do not see each other.
 ABOVE_EXEC = [{"rank"}, {"job"}, {"step"}, {"session"}, {"generation", "scoring", "forward"}, {"report", "serve"}, {"engine"}]
 MAY_INCLUDE = {
@@ -20,6 +20,7 @@ MAY_INCLUDE = {
     "core/config": BASE,
     "core/model": BASE | {"config"},
     "core/graph": BASE | {"model"},
+    "core/cost": BASE | {"graph", "model"},
     "core/plan": BASE | {"graph", "model", "topo", "team"},  # model: struct tfr_weight alone, through the graph's values
     "core/exec": BASE | {"plan"} | PARALLEL,
     "core/app": {"app"},

@@ -1,0 +1,94 @@
+/* account.h - what a forward of a config costs: item by item, as it is executed and as PyTorch's reference runs it.
+ *
+ * Items are the nodes of the graphs that the engine builds (executed: after fusing, for every rank), and the kernels that PyTorch
+ * runs for the same nodes when nothing is fused (reference: one process). Needs the config alone. Thread rule: built on one thread,
+ * read-only afterwards.
+ */
+#ifndef TFR_COST_ACCOUNT_H
+#define TFR_COST_ACCOUNT_H
+
+#include "cost/batch.h"
+#include "cost/formula.h"
+
+enum tfr_account_side { TFR_REFERENCE, TFR_EXECUTED, TFR_ACCOUNT_SIDES };
+
+struct tfr_account_question {
+    const struct tfr_hparams *hparams;
+    const struct tfr_sequences *sequences; /* borrowed; one group: symbolic forms have all names */
+    size_t n_sequences;
+    int64_t encoder_len; /* positions of the encoder's states, 0: none are given */
+    bool runs_encoder;   /* executed: their keys and values are computed in this call, not before */
+    enum tfr_logits_kept logits[TFR_ACCOUNT_SIDES];
+    enum tfr_dtype dtype, kv_dtype, stored; /* of packed weights; of the cache; of the tables, as the file has them */
+    int n_ranks;
+    const int *owner; /* [n_layer]; NULL: all on rank 0 */
+    int ln_f_rank;
+    int64_t max_rows;
+};
+
+struct tfr_amount {
+    tfr_int128 flops, visible_flops; /* reference: of all pairs, of those that causality leaves visible; executed: the same twice */
+    tfr_int128 read, written;        /* bytes */
+};
+
+/* One kind of item: the same in every block. */
+struct tfr_account_kind {
+    enum tfr_account_side side;
+    enum tfr_gpt2_part part; /* graph it stands in */
+    enum tfr_op op;          /* of the node */
+    int reference;           /* enum tfr_reference_op, -1 where executed */
+    char name[64];           /* of the node, "h.N." left out: "attn.c_attn" */
+    char module[64];         /* below its block, or below the model: "attn.c_attn", "ln_f"; "" is the block or the model itself */
+    bool in_block, in_transformer;
+    struct tfr_formula formula; /* in letters of a step: see formula.h */
+    struct tfr_amount amount;
+};
+
+struct tfr_account_item {
+    int kind;
+    int64_t layer; /* -1 outside blocks */
+    int rank;
+};
+
+struct tfr_account {
+    struct tfr_account_question question;
+    struct tfr_account_kind *kinds;
+    struct tfr_account_item *items;
+    int n_kinds, n_items, kind_capacity, item_capacity;
+    tfr_int128 step[TFR_DIM_COUNT]; /* executed: T R A X B U W of the model's part, and the names */
+};
+
+enum tfr_status tfr_account_open(struct tfr_account **account, const struct tfr_account_question *question);
+void tfr_account_close(struct tfr_account *account);
+
+/* numbers.c. The amount of a kind: its formula with the numbers of the question. */
+enum tfr_status tfr_account_count(const struct tfr_account *account, struct tfr_account_kind *kind);
+enum tfr_status tfr_amount_add(struct tfr_amount *sum, const struct tfr_amount *more);
+
+/* Which items; zeroed members that begin with `by_` are not looked at. */
+struct tfr_account_filter {
+    enum tfr_account_side side;
+    bool by_rank, by_op, by_reference, by_module;
+    int rank, op, reference;
+    const char *module; /* full path "transformer.h.3.attn": the module with all that is in it; a layer of N is any block */
+};
+bool tfr_account_matches(const struct tfr_account *account, const struct tfr_account_item *item,
+                         const struct tfr_account_filter *filter);
+/* Sum of those items, and how many they are. */
+enum tfr_status tfr_account_sum(const struct tfr_account *account, const struct tfr_account_filter *filter, struct tfr_amount *sum,
+                                int64_t *n);
+/* The same as polynomials in the names of the model. `is_visible`: pairs that causality leaves visible, else all; the blocks that
+ * are alike are num_layers. Letters stay where
+ * sequences are not alike or do not fit one step. */
+enum tfr_status tfr_account_sum_poly(const struct tfr_account *account, const struct tfr_account_filter *filter, bool is_visible,
+                                     struct tfr_formula *sum);
+/* Full path of an item's module: "transformer.h.3.attn.c_attn"; without its layer "transformer.h.N.attn.c_attn". Returns `text`. */
+const char *tfr_account_module(const struct tfr_account_kind *kind, int64_t layer, char *text, size_t size);
+
+/* letters.c. Letters of a step become names of the model: batch_size, seq_len, cache_len. `is_visible`: pairs that causality leaves
+ * visible, else all. The letters stay
+ * where sequences are not alike or do not fit one step. */
+enum tfr_status tfr_account_name_letters(const struct tfr_account *account, const struct tfr_account_kind *kind, bool is_visible,
+                                         struct tfr_poly *poly);
+
+#endif

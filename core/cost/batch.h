@@ -1,0 +1,28 @@
+/* batch.h - sequences of a question about cost, and the sums over them that costs depend on. Thread rule: no state. */
+#ifndef TFR_COST_BATCH_H
+#define TFR_COST_BATCH_H
+
+#include "base/int128.h"
+#include "graph/poly.h"
+
+/* `count` sequences alike: `rows` new positions each, behind `past` cached ones. */
+struct tfr_sequences {
+    int64_t count, rows, past;
+};
+
+enum tfr_logits_kept { TFR_LOGITS_ALL, TFR_LOGITS_LAST, TFR_LOGITS_NONE };
+
+struct tfr_batch_question {
+    const struct tfr_sequences *sequences;
+    size_t n;
+    enum tfr_logits_kept logits;
+    bool is_causal;
+    int64_t max_rows; /* of a step */
+};
+
+/* Gives the letters of a step their values in value[]: T R A X B U W. All rows at once, or as the engine cuts them. Failure: sums
+ * beyond 2^127, more steps than anyone could wait for. */
+enum tfr_status tfr_batch_at_once(const struct tfr_batch_question *question, tfr_int128 value[TFR_DIM_COUNT]);
+enum tfr_status tfr_batch_in_steps(const struct tfr_batch_question *question, tfr_int128 value[TFR_DIM_COUNT]);
+
+#endif
