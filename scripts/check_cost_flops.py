@@ -146,8 +146,8 @@ class Calls(TorchDispatchMode):
             return "merge_heads" if is_last else "other_copy_for_matmul"
         if name == "cat":
             return "cat_cache" if len([x for x in inputs if x.numel() > 0]) > 1 else "other_first_cache"
-        if name == "div":
-            return "scale" if len(inputs) == 2 else "scale_layer"
+        if name == "div" or (name == "mul" and len(inputs) == 1):  # release 5 multiplies, by one number for both scales
+            return "scale_layer" if name == "div" and len(inputs) == 1 else "scale"
         return {"where": "causal_mask", "add": "mask_add", "_softmax": "softmax", "mul": "head_mask"}.get(name, "other_" + name)
 
     is_fused = False
