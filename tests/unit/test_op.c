@@ -146,7 +146,7 @@ TFR_TEST(parts_of_an_op_add_up_to_its_flops) {
 
 TFR_TEST(every_activation_of_the_registry_has_a_class) {
     TFR_UNUSED_STATE;
-#define KNOWN(enum_name, name)                                                                                                     \
+#define KNOWN(enum_name, name, ...)                                                                                                \
     assert_non_null(tfr_activation_class(name));                                                                                   \
     assert_int_equal(tfr_activation_class(name)->activation, TFR_ACT_##enum_name);
     TFR_ACTIVATION_LIST(KNOWN)
