@@ -13,31 +13,32 @@
 #include "config/choices.h"
 
 /* The activation registry of Hugging Face that has no parameters.
- * X(enum name, config name, its module as PyTorch prints it); several names may mean one function. */
+ * X(enum name, config name, its module as PyTorch prints it, passes, reads); several names may mean one function. Passes
+ * and reads: elements that the module writes and reads per element when PyTorch runs it one elementwise kernel after the other. */
 /* clang-format off */
-#define TFR_ACTIVATION_LIST(X) \
-    X(GELU_TANH, "gelu_new", "NewGELUActivation()")               \
-    X(GELU_TANH, "gelu_accurate", "AccurateGELUActivation()")     \
-    X(GELU_TANH, "gelu_pytorch_tanh", "GELUTanh()")               \
-    X(GELU_TANH, "gelu_python_tanh", "GELUTanh()")                \
-    X(GELU_TANH, "gelu_fast", "FastGELUActivation()")             \
-    X(GELU_ERF, "gelu", "GELUActivation()")                       \
-    X(GELU_ERF, "gelu_python", "GELUActivation()")                \
-    X(GELU_CLIP10, "gelu_10", "ClippedGELUActivation()")          \
-    X(QUICK_GELU, "quick_gelu", "QuickGELUActivation()")          \
-    X(RELU, "relu", "ReLU()")                                     \
-    X(RELU2, "relu2", "ReLUSquaredActivation()")                  \
-    X(RELU6, "relu6", "ReLU6()")                                  \
-    X(LEAKY_RELU, "leaky_relu", "LeakyReLU(negative_slope=0.01)") \
-    X(SILU, "silu", "SiLUActivation()")                           \
-    X(SILU, "swish", "SiLU()")                                    \
-    X(TANH, "tanh", "Tanh()")                                     \
-    X(SIGMOID, "sigmoid", "Sigmoid()")                            \
-    X(LINEAR, "linear", "LinearActivation()")                     \
-    X(MISH, "mish", "MishActivation()")                           \
-    X(LAPLACE, "laplace", "LaplaceActivation()")                  \
-    X(HARDSWISH, "hardswish", "Hardswish()")                      \
-    X(SQRTSOFTPLUS, "sqrtsoftplus", "SqrtSoftplusActivation()")
+#define TFR_ACTIVATION_LIST(X)                                          \
+    X(GELU_TANH, "gelu_new", "NewGELUActivation()", 8, 10)              \
+    X(GELU_TANH, "gelu_accurate", "AccurateGELUActivation()", 8, 10)    \
+    X(GELU_TANH, "gelu_pytorch_tanh", "GELUTanh()", 1, 1)               \
+    X(GELU_TANH, "gelu_python_tanh", "GELUTanh()", 8, 10)               \
+    X(GELU_TANH, "gelu_fast", "FastGELUActivation()", 9, 12)            \
+    X(GELU_ERF, "gelu", "GELUActivation()", 1, 1)                       \
+    X(GELU_ERF, "gelu_python", "GELUActivation()", 5, 6)                \
+    X(GELU_CLIP10, "gelu_10", "ClippedGELUActivation()", 2, 2)          \
+    X(QUICK_GELU, "quick_gelu", "QuickGELUActivation()", 3, 4)          \
+    X(RELU, "relu", "ReLU()", 1, 1)                                     \
+    X(RELU2, "relu2", "ReLUSquaredActivation()", 2, 2)                  \
+    X(RELU6, "relu6", "ReLU6()", 1, 1)                                  \
+    X(LEAKY_RELU, "leaky_relu", "LeakyReLU(negative_slope=0.01)", 1, 1) \
+    X(SILU, "silu", "SiLUActivation()", 1, 1)                           \
+    X(SILU, "swish", "SiLU()", 1, 1)                                    \
+    X(TANH, "tanh", "Tanh()", 1, 1)                                     \
+    X(SIGMOID, "sigmoid", "Sigmoid()", 1, 1)                            \
+    X(LINEAR, "linear", "LinearActivation()", 0, 0)                     \
+    X(MISH, "mish", "MishActivation()", 1, 1)                           \
+    X(LAPLACE, "laplace", "LaplaceActivation()", 5, 5)                  \
+    X(HARDSWISH, "hardswish", "Hardswish()", 1, 1)                      \
+    X(SQRTSOFTPLUS, "sqrtsoftplus", "SqrtSoftplusActivation()", 2, 2)
 /* clang-format on */
 
 /* What stands on the trunk: GPT2LMHeadModel, GPT2Model, GPT2DoubleHeadsModel, GPT2ForSequenceClassification, ... */

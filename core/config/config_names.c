@@ -13,7 +13,7 @@ struct named_value {
 };
 
 static const struct named_value activations[] = {
-#define ACTIVATION_ENTRY(enum_name, config_name, module) {config_name, TFR_ACT_##enum_name},
+#define ACTIVATION_ENTRY(enum_name, config_name, ...) {config_name, TFR_ACT_##enum_name},
     TFR_ACTIVATION_LIST(ACTIVATION_ENTRY)
 #undef ACTIVATION_ENTRY
 };

@@ -1,15 +1,12 @@
 /* batch.c - rows, logit rows, pairs and keys of a batch, at once or cut into steps.
  *
- * Sequences that are alike are cut in a pattern that repeats as soon as a step begins with one of them: so a thousand million of
- * them are counted as quickly as a few.
+ * Sequences that are alike are cut in a pattern that repeats as soon as a step begins with one of them, and the steps inside one
+ * long sequence are alike too: so a thousand million of them are counted as quickly as a few.
  */
 #include "cost/batch.h"
 
 #include "base/cut.h"
 #include "base/status.h"
-
-/* More than this is refused: at a millisecond each, steps of three hours. */
-#define MOST_STEPS 10000000
 
 /* One thing that is summed up, for the sentence of its failure. */
 static enum tfr_status beyond(const char *what, const struct tfr_sequences *of) {
@@ -123,34 +120,40 @@ static bool jump(struct cutter *cutter, const struct cutter *from) {
            add_product(&tally->logit_steps, times, tally->logit_steps - before->logit_steps, 1);
 }
 
-static enum tfr_status too_many_steps(const struct tfr_batch_question *question) {
-    return tfr_raise(TFR_USAGE,
-                     "the rows make more than %d steps of at most %lld rows; ask for less, or for larger steps (--max-rows)",
-                     MOST_STEPS, (long long)question->max_rows);
+/* Whole steps inside one long sequence, but for the last ones: their keys are an arithmetic series. */
+static bool stride(struct cutter *cutter) {
+    const struct tfr_sequences *of = &cutter->question->sequences[cutter->group];
+    const int64_t most = cutter->question->max_rows;
+    const tfr_int128 steps = (of->rows - cutter->done) / most - 1;
+    if (steps <= 0) {
+        return true;
+    }
+    const tfr_int128 first = (tfr_int128)of->past + cutter->done + most, last = first + (steps - 1) * most;
+    const bool is_even = steps % 2 == 0;
+    cutter->done += (int64_t)(steps * most);
+    cutter->tally.steps += steps;
+    cutter->tally.pieces += steps;
+    cutter->tally.logit_steps += cutter->question->logits == TFR_LOGITS_ALL ? steps : 0;
+    return add_product(&cutter->tally.keys, is_even ? steps / 2 : steps, is_even ? first + last : (first + last) / 2, 1);
 }
 
 static enum tfr_status cut_all(struct cutter *cutter) {
-    struct cutter mark = *cutter;
-    bool is_marked = false;
-    int64_t cut = 0;
+    struct cutter mark = {.question = NULL};
     for (skip_finished(cutter); cutter->group < cutter->question->n; skip_finished(cutter)) {
-        const bool is_start = cutter->done == 0;
-        if (is_start && is_marked && mark.group == cutter->group) {
-            if (!jump(cutter, &mark)) {
-                return beyond("keys", &cutter->question->sequences[cutter->group]);
+        bool fits = true;
+        if (cutter->done > 0) {
+            fits = stride(cutter);
+        } else if (mark.question != NULL && mark.group == cutter->group) {
+            fits = jump(cutter, &mark);
+            mark.question = NULL;
+            if (fits) {
+                continue;
             }
-            is_marked = false;
-            continue;
-        }
-        if (is_start && mark.group != cutter->group) {
-            is_marked = false;
-        }
-        if (is_start && !is_marked) {
+        } else {
             mark = *cutter;
-            is_marked = true;
         }
-        if (++cut > MOST_STEPS) {
-            return too_many_steps(cutter->question);
+        if (!fits) {
+            return beyond("keys", &cutter->question->sequences[cutter->group]);
         }
         cut_step(cutter);
     }

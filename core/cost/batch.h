@@ -21,7 +21,7 @@ struct tfr_batch_question {
 };
 
 /* Gives the letters of a step their values in value[]: T R A X B U W. All rows at once, or as the engine cuts them. Failure: sums
- * beyond 2^127, more steps than anyone could wait for. */
+ * beyond 2^127. */
 enum tfr_status tfr_batch_at_once(const struct tfr_batch_question *question, tfr_int128 value[TFR_DIM_COUNT]);
 enum tfr_status tfr_batch_in_steps(const struct tfr_batch_question *question, tfr_int128 value[TFR_DIM_COUNT]);
 

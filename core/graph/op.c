@@ -97,8 +97,9 @@ static void build_references(void) {
 }
 
 static const struct tfr_activation_class activation_classes[] = {
-#define TFR_ACTIVATION_CLASS(NAME, config_name, class_name, passes, reads) {config_name, class_name, TFR_ACT_##NAME, passes, reads},
-#include <tfrun/activations.def>
+#define CLASS_ENTRY(NAME, config_name, print, passes, reads) {config_name, TFR_ACT_##NAME, passes, reads},
+    TFR_ACTIVATION_LIST(CLASS_ENTRY)
+#undef CLASS_ENTRY
 };
 
 static const struct {

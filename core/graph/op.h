@@ -65,7 +65,7 @@ const char *tfr_activation_name(enum tfr_activation activation); /* "gelu_tanh" 
 
 /* What Hugging Face makes of an activation_function. */
 struct tfr_activation_class {
-    const char *config_name, *class_name; /* "gelu_new", "NewGELUActivation" */
+    const char *config_name; /* "gelu_new" */
     enum tfr_activation activation;
     int passes, reads; /* elements written and read per element, run one elementwise kernel after the other */
 };

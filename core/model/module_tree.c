@@ -39,7 +39,7 @@ static const struct row rows[] = {
 static const struct {
     const char *name, *text;
 } activations[] = {
-#define ACTIVATION_ENTRY(enum_name, config_name, module) {config_name, module},
+#define ACTIVATION_ENTRY(enum_name, config_name, module, ...) {config_name, module},
     TFR_ACTIVATION_LIST(ACTIVATION_ENTRY)
 #undef ACTIVATION_ENTRY
 };

@@ -87,7 +87,7 @@ TFR_TEST(aliases_are_read_and_contradictions_refused) {
 
 TFR_TEST(every_activation_of_the_registry_is_known) {
     TFR_UNUSED_STATE;
-#define EXPECT_ACTIVATION(enum_name, name, module)                                                                                 \
+#define EXPECT_ACTIVATION(enum_name, name, ...)                                                                                    \
     assert_ok(load("{\"model_type\": \"gpt2\", \"activation_function\": \"" name "\"}"));                                          \
     assert_int_equal(config->model.activation, TFR_ACT_##enum_name);                                                               \
     assert_string_equal(config->model.activation_name, name);
