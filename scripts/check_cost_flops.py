@@ -30,12 +30,14 @@ from torch.utils.module_tracker import ModuleTracker
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 CLASSES = {"lm": "GPT2LMHeadModel", "none": "GPT2Model", "double": "GPT2DoubleHeadsModel",
            "seq-cls": "GPT2ForSequenceClassification", "token-cls": "GPT2ForTokenClassification", "qa": "GPT2ForQuestionAnswering"}
+ACTIVATIONS = ("gelu_new gelu_accurate gelu_pytorch_tanh gelu_python_tanh gelu_fast gelu gelu_python gelu_10 quick_gelu relu relu2 relu6 "
+               "leaky_relu silu swish tanh sigmoid linear mish laplace hardswish sqrtsoftplus").split()
 COLUMNS = ["calls", "flops", "read", "written"]
 VIEWS = {"view", "_unsafe_view", "expand", "transpose", "permute", "t", "slice", "split", "unsqueeze", "alias", "select", "squeeze",
          "detach", "split_with_sizes", "_reshape_alias"}
 PER_ELEMENT = {"add": 1, "sub": 1, "rsub": 1, "mul": 1, "div": 1, "tanh": 1, "erf": 1, "exp": 1, "sqrt": 1, "relu": 1, "sigmoid": 3, "silu": 3,
                "_softmax": 5, "_safe_softmax": 5, "where": 0, "clone": 0, "cat": 0, "copy": 0, "_to_copy": 0, "embedding": 0,
-               "ones": 0, "zeros": 0, "full": 0, "arange": 0, "gather": 0, "index": 0}
+               "clamp": 2, "hardtanh": 2, "leaky_relu": 2, "mish": 5, "hardswish": 5, "softplus": 3, "ones": 0, "zeros": 0, "full": 0, "arange": 0, "gather": 0, "index": 0}
 
 
 def elements(tensor):
@@ -102,9 +104,9 @@ def sdpa_into(record):
 class Calls(TorchDispatchMode):
     """Every ATen call into a record, under the name of the part of the model that it is."""
 
-    def __init__(self, record, n_layer):
+    def __init__(self, record, is_fused=False):
         super().__init__()
-        self.record, self.tracker, self.seen = record, ModuleTracker(), collections.Counter()
+        self.record, self.is_fused, self.tracker, self.seen = record, is_fused, ModuleTracker(), collections.Counter()
 
     def __enter__(self):
         self.tracker.__enter__()
@@ -150,8 +152,6 @@ class Calls(TorchDispatchMode):
             return "scale_layer" if name == "div" and len(inputs) == 1 else "scale"
         return {"where": "causal_mask", "add": "mask_add", "_softmax": "softmax", "mul": "head_mask"}.get(name, "other_" + name)
 
-    is_fused = False
-
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__.rstrip("_")
@@ -161,7 +161,7 @@ class Calls(TorchDispatchMode):
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
         if not outputs or all(output.dim() == 0 for output in outputs):
             return result
-        where = max(self.tracker.parents, key=len)
+        where = max(self.tracker.parents, key=len, default="")
         label = self.name_of(name, where, inputs, outputs)
         read = size(inputs)
         if name == "embedding":
@@ -205,6 +205,17 @@ def make_arguments(case, config):
     return arguments
 
 
+def count_activation(name):
+    """Its module as it is printed, and how many elements its kernels write and read for one."""
+    module, record = transformers.activations.ACT2FN[name], Record(False)
+    calls = Calls(record)
+    calls.name_of = lambda *about: "activation"
+    with torch.no_grad(), calls:
+        module(torch.empty(10, 10, device="meta"))
+    counts = record.ops["activation"]
+    return [repr(module), counts["written"] // 400, counts["read"] // 400]
+
+
 def without_numbers(name):
     """One name for a module of all blocks."""
     return re.sub(r"\.h\.\d+", ".h.*", name)
@@ -227,8 +238,7 @@ def count_matmuls(case):
 def count_ops(case, lines=False):
     model, config = make_model(case)
     record = Record(lines)
-    calls = Calls(record, config.n_layer)
-    calls.is_fused = case["attn"] == "sdpa"
+    calls = Calls(record, case["attn"] == "sdpa")
     arguments = make_arguments(case, config)
     with torch.no_grad(), unittest.mock.patch("torch.nn.functional.scaled_dot_product_attention", sdpa_into(record)), calls:
         model(**arguments)
@@ -264,7 +274,7 @@ def all_cases():
 
 def text_of(golden):
     """A line for each case."""
-    parts = [f'"columns": {json.dumps(golden.pop("columns"))}']
+    parts = [f'"{key}": {json.dumps(value)}' for key, value in (("columns", COLUMNS), ("activations", golden.pop("activations", {})))]
     for release, cases in sorted(golden.items()):
         parts.append(f'"{release}": [\n' + ",\n".join(map(json.dumps, cases)) + "\n]")
     return "{" + ",\n".join(parts) + "}\n"
@@ -290,7 +300,10 @@ def main():
         golden = json.loads(args.output.read_text()) if args.output.exists() else {}
         golden.pop("columns", None)
         golden[transformers.__version__] = [count(case) for case in all_cases()]
-        args.output.write_text(text_of({"columns": COLUMNS, **golden}))
+        activations = {name: count_activation(name) for name in ACTIVATIONS if name in transformers.activations.ACT2FN}
+        if len(activations) == len(ACTIVATIONS):  # the newest registry alone has them all
+            golden["activations"] = activations
+        args.output.write_text(text_of(golden))
 
 
 if __name__ == "__main__":

@@ -98,6 +98,11 @@ def plan(box):
 
 
 @case
+def summary(box):
+    box.try_all("summary", box.golden / "base", "-t", 1)
+
+
+@case
 def forward(box):
     box.try_all("forward", box.source / "tests" / "model" / "forward" / "lm", "--in", box.source / "tests" / "model" / "forward" / "lm" / "request.safetensors", "--out", "result",
                 "-t", 1)

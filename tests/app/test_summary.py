@@ -92,6 +92,15 @@ def token_classification_of_gpt2(summary):
 
 
 @case
+def activations_print_as_their_classes(summary):
+    """All of the newest registry, two of which the release of the other golden data lacks."""
+    golden = json.loads((summary.source / "tests" / "app" / "golden" / "cost_flops.json").read_text(encoding="utf-8"))["activations"]
+    expect_same(len(golden), 22)
+    for name, (module, *_) in golden.items():
+        expect(f"(act): {module}\n" in summary.run(summary.write(activation_function=name), "--only", "print"), name, module)
+
+
+@case
 def the_head_is_the_architecture(summary):
     for word, name in (("lm", "GPT2LMHeadModel"), ("none", "GPT2Model"), ("double", "GPT2DoubleHeadsModel"),
                        ("seq-cls", "GPT2ForSequenceClassification"), ("token-cls", "GPT2ForTokenClassification"),
