@@ -81,8 +81,6 @@ int tfr_node_predecessors(const struct tfr_graph *graph, int node, int list[TFR_
 int tfr_node_state_predecessors(const struct tfr_graph *graph, int node, int list[TFR_MAX_PREDECESSORS]);
 /* Removes the nodes marked true and every value that nothing uses; ids change. */
 enum tfr_status tfr_graph_remove(struct tfr_graph *graph, const bool *dead);
-/* Picture in the DOT language; free with tfr_free. NULL after raising. */
-char *tfr_graph_dot(const struct tfr_graph *graph);
 
 /* What a step is, beside its shape. All zero: token ids to logits of the language model. Plain integers: part of what a plan
  * is found by, and sent to other ranks as bytes. */

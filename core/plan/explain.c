@@ -7,36 +7,11 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "base/tensor.h"
+#include "base/units.h"
 #include "graph/op.h"
 #include "plan/plan.h"
 #include "plan/problem.h"
 #include "plan/select.h"
-
-enum { SHORT = 48 };
-
-/* "1.21 G": three digits and a prefix. */
-static const char *si_text(double value, const char *unit, char text[SHORT]) {
-    static const char *const prefixes[] = {"", "k", "M", "G", "T", "P"};
-    size_t p = 0;
-    while (value >= 999.5 && p + 1 < TFR_COUNT_OF(prefixes)) {
-        value /= 1000;
-        p++;
-    }
-    int decimals = value >= 99.95 || (p == 0 && value == (double)(int)value) ? 0 : value >= 9.995 ? 1 : 2;
-    snprintf(text, SHORT, "%.*f %s%s", decimals, value, prefixes[p], unit);
-    return text;
-}
-
-static const char *time_text(double ns, char text[SHORT]) {
-    static const char *const units[] = {"ns", "us", "ms", "s"};
-    size_t u = 0;
-    while (ns >= 999.5 && u + 1 < TFR_COUNT_OF(units)) {
-        ns /= 1000;
-        u++;
-    }
-    snprintf(text, SHORT, "%.*f %s", ns >= 99.95 || u == 0 ? 0 : ns >= 9.995 ? 1 : 2, ns, units[u]);
-    return text;
-}
 
 /* "h.0.mlp.c_fc+gelu_tanh" */
 static const char *node_text(const struct tfr_task *task, char *text, size_t size) {
@@ -61,15 +36,16 @@ static void put_head(struct tfr_json_out *out, const struct tfr_plan *plan) {
 
 /* C or M after the time: bound by compute or by memory. */
 static void put_task(struct tfr_json_out *out, const struct tfr_task *task) {
-    char line[240], node[80], flops[SHORT], bytes_read[SHORT], bytes_written[SHORT], time[SHORT], order[24];
+    char line[240], node[80], flops[TFR_UNIT_TEXT], bytes_read[TFR_UNIT_TEXT], bytes_written[TFR_UNIT_TEXT], time[TFR_UNIT_TEXT],
+        order[24];
     const char *adds = task->alone ? "alone" : "";
     if (task->problem.op == TFR_OP_LINEAR) {
         adds = tfr_order_text(&task->needs.order, order, sizeof(order));
     }
     snprintf(line, sizeof(line), "%-25s %-31s %5lld %9s %9s %9s %9s %c%s%s\n", node_text(task, node, sizeof(node)),
-             task->kernel->name, (long long)task->problem.rows_max, si_text(task->cost.flops, "", flops),
-             si_text(task->cost.bytes_read, "B", bytes_read), si_text(task->cost.bytes_written, "B", bytes_written),
-             time_text(task->predicted_ns, time), task->compute_bound ? 'C' : 'M', adds[0] != '\0' ? " " : "", adds);
+             task->kernel->name, (long long)task->problem.rows_max, tfr_si_text(task->cost.flops, "", flops),
+             tfr_si_text(task->cost.bytes_read, "B", bytes_read), tfr_si_text(task->cost.bytes_written, "B", bytes_written),
+             tfr_time_text(task->predicted_ns, time), task->compute_bound ? 'C' : 'M', adds[0] != '\0' ? " " : "", adds);
     tfr_json_put_raw(out, line);
 }
 
@@ -85,13 +61,13 @@ static struct tfr_cost total_cost(const struct tfr_plan *plan) {
 
 static void put_totals(struct tfr_json_out *out, const struct tfr_plan *plan) {
     const struct tfr_cost total = total_cost(plan);
-    char line[240], a[SHORT], b[SHORT], c[SHORT], d[SHORT];
-    snprintf(line, sizeof(line), "%-25s %-31s %5s %9s %9s %9s %9s\n\n", "total", "", "", si_text(total.flops, "", a),
-             si_text(total.bytes_read, "B", b), si_text(total.bytes_written, "B", c), time_text(plan->predicted_ns, d));
+    char line[240], a[TFR_UNIT_TEXT], b[TFR_UNIT_TEXT], c[TFR_UNIT_TEXT], d[TFR_UNIT_TEXT];
+    snprintf(line, sizeof(line), "%-25s %-31s %5s %9s %9s %9s %9s\n\n", "total", "", "", tfr_si_text(total.flops, "", a),
+             tfr_si_text(total.bytes_read, "B", b), tfr_si_text(total.bytes_written, "B", c), tfr_time_text(plan->predicted_ns, d));
     tfr_json_put_raw(out, line);
     snprintf(line, sizeof(line), "activations %s, packed weights %s, scratch %s and %s per thread\n",
-             si_text((double)plan->arena_bytes, "B", a), si_text((double)plan->packed_bytes, "B", b),
-             si_text((double)plan->scratch_bytes, "B", c), si_text((double)plan->scratch_per_thread_bytes, "B", d));
+             tfr_si_text((double)plan->arena_bytes, "B", a), tfr_si_text((double)plan->packed_bytes, "B", b),
+             tfr_si_text((double)plan->scratch_bytes, "B", c), tfr_si_text((double)plan->scratch_per_thread_bytes, "B", d));
     tfr_json_put_raw(out, line);
     tfr_json_put_raw(out, "time is predicted; C bound by compute, M by memory; order: how a linear adds its products; alone: by "
                           "one thread\n");
@@ -112,12 +88,12 @@ static bool is_first_of_its_kind(const struct tfr_plan *plan, int index, int *n_
 }
 
 static void put_candidate(struct tfr_json_out *out, const struct tfr_candidate *candidate) {
-    char line[240], time[SHORT];
+    char line[240], time[TFR_UNIT_TEXT];
     if (candidate->refusal[0] != '\0') {
         snprintf(line, sizeof(line), "    %-31s %s\n", candidate->kernel->name, candidate->refusal);
     } else {
         snprintf(line, sizeof(line), "    %-31s could serve, predicted %s\n", candidate->kernel->name,
-                 time_text(candidate->predicted_ns, time));
+                 tfr_time_text(candidate->predicted_ns, time));
     }
     tfr_json_put_raw(out, line);
 }

@@ -64,7 +64,7 @@ struct tfr_gpt2_features tfr_engine_features(const struct tfr_engine *engine) {
     return (struct tfr_gpt2_features){.attention = engine->config->options.runtime_attn};
 }
 
-enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, int64_t logits, struct tfr_plan **plan) {
+enum tfr_status tfr_step_graph(const struct tfr_planner *planner, int64_t rows, int64_t logits, struct tfr_graph **graph) {
     const struct tfr_config *config = planner->config;
     const struct tfr_gpt2_spec spec = {
         .hparams = &config->model,
@@ -79,6 +79,11 @@ enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, i
         .kv_dtype = tfr_kv_dtype(config),
         .features = planner->features,
     };
+    return tfr_gpt2_build(graph, &spec);
+}
+
+enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, int64_t logits, struct tfr_plan **plan) {
+    const struct tfr_config *config = planner->config;
     struct tfr_plan_request request = {
         .registry = planner->registry,
         .machine = planner->machine,
@@ -90,7 +95,7 @@ enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, i
         .context = planner->context >= 0 ? (double)planner->context : (double)config->model.n_positions / 8,
         .sequences = rows <= config->options.runtime_max_batch ? (double)rows : 1,
     };
-    TFR_TRY(tfr_gpt2_build(&request.graph, &spec));
+    TFR_TRY(tfr_step_graph(planner, rows, logits, &request.graph));
     enum tfr_status status = tfr_fuse(request.graph);
     if (status != TFR_OK) {
         tfr_graph_free(request.graph);

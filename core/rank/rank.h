@@ -90,6 +90,8 @@ struct tfr_planner {
     int64_t context; /* cached positions assumed for predictions; -1: an eighth of n_positions */
     struct tfr_gpt2_features features;
 };
+/* plans.c: the graph of a step as it is built. */
+enum tfr_status tfr_step_graph(const struct tfr_planner *planner, int64_t rows, int64_t logits, struct tfr_graph **graph);
 /* plans.c: the one way from a step's shape to a plan: graph, fusion, plan. */
 enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, int64_t logits, struct tfr_plan **plan);
 

@@ -28,9 +28,8 @@ enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct
     return tfr_engine_place_blocks(dry->config, dry->machine, dry->registry, n_ranks, dry->owner, &dry->ln_f_rank);
 }
 
-static enum tfr_status plan_step(struct tfr_dry *dry, const struct tfr_dry_step *step, int64_t rows, int64_t logits,
-                                 struct tfr_plan **plan) {
-    const struct tfr_planner planner = {
+static struct tfr_planner planner_of(struct tfr_dry *dry, const struct tfr_dry_step *step) {
+    return (struct tfr_planner){
         .config = dry->config,
         .machine = dry->machine,
         .registry = dry->registry,
@@ -43,14 +42,19 @@ static enum tfr_status plan_step(struct tfr_dry *dry, const struct tfr_dry_step 
         .context = step->context,
         .features = step->features,
     };
-    return tfr_plan_step(&planner, rows, logits, plan);
+}
+
+enum tfr_status tfr_dry_graph(struct tfr_dry *dry, const struct tfr_dry_step *step, struct tfr_graph **graph) {
+    const struct tfr_planner planner = planner_of(dry, step);
+    return tfr_step_graph(&planner, step->rows, step->logits, graph);
 }
 
 enum tfr_status tfr_dry_plan(struct tfr_dry *dry, const struct tfr_dry_step *step, struct tfr_plan **plan) {
+    const struct tfr_planner planner = planner_of(dry, step);
     const int64_t max_rows = dry->config->options.runtime_max_rows;
     dry->orders = (struct tfr_order_book){0};
     struct tfr_plan *largest;
-    TFR_TRY(plan_step(dry, step, max_rows, max_rows, &largest));
+    TFR_TRY(tfr_plan_step(&planner, max_rows, max_rows, &largest));
     tfr_plan_free(largest);
-    return plan_step(dry, step, step->rows, step->logits, plan);
+    return tfr_plan_step(&planner, step->rows, step->logits, plan);
 }

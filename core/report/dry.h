@@ -27,6 +27,8 @@ struct tfr_dry_step {
     int64_t rows, logits, context;
     struct tfr_gpt2_features features;
 };
+/* As it is built, before fusion. */
+enum tfr_status tfr_dry_graph(struct tfr_dry *dry, const struct tfr_dry_step *step, struct tfr_graph **graph);
 /* As the engine does: the largest class fixes the orders, then the plan that was asked for. */
 enum tfr_status tfr_dry_plan(struct tfr_dry *dry, const struct tfr_dry_step *step, struct tfr_plan **plan);
 

@@ -24,7 +24,7 @@ static enum tfr_status plan_of_rank(struct tfr_dry *dry, const struct tfr_plan_q
 
 struct plan_report {
     enum tfr_report_form form;
-    char *text; /* TEXT and DOT grow here */
+    char *text; /* TEXT grows here */
     struct tfr_json_out json;
 };
 
@@ -78,9 +78,6 @@ static enum tfr_status report_rank(struct plan_report *report, const struct tfr_
         tfr_plan_explain_json(plan, &report->json);
         return TFR_OK;
     }
-    if (report->form == TFR_REPORT_DOT) {
-        return append_text(report, tfr_graph_dot(plan->graph));
-    }
     if (question->n_ranks > 1) {
         TFR_TRY(append_text(report, tfr_format("rank %d of %d", rank, question->n_ranks)));
     }
@@ -110,6 +107,9 @@ static enum tfr_status take_json(struct tfr_json_out *json, char **text) {
 
 enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                 const struct tfr_plan_question *question, enum tfr_report_form form, char **text) {
+    if (form != TFR_REPORT_TEXT && form != TFR_REPORT_JSON) {
+        return tfr_raise(TFR_USAGE, "a plan is reported as text or JSON; tfr_report_graph draws its graph");
+    }
     struct tfr_dry dry = {0};
     struct plan_report report = {.form = form};
     tfr_json_begin(&report.json, NULL, '{');

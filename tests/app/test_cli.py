@@ -133,12 +133,6 @@ def plan_needs_no_weights(tfrun):
 
 
 @case
-def plan_draws_the_graph(tfrun):
-    text = tfrun.text("plan", tfrun.demo, "--dot")
-    expect(text.startswith("digraph") and text.rstrip().endswith("}"), text[:100])
-
-
-@case
 def plugins_are_listed(tfrun):
     text = tfrun.text("plugins")
     for name in ("ref", "onednn", "attention", "layernorm", "pointwise", "gemv"):

@@ -14,7 +14,7 @@ BASE = {"base"}
 PARALLEL = {"topo", "team", "mpi"}
 STAGES = BASE | {"config", "model", "graph", "cost", "plan", "exec"} | PARALLEL
 # What stands above exec: each line may see the lines before it, folders of one line do not see each other.
-ABOVE_EXEC = [{"rank"}, {"job"}, {"step"}, {"session"}, {"generation", "scoring", "forward"}, {"report", "serve"}, {"engine"}]
+ABOVE_EXEC = [{"rank", "picture"}, {"job"}, {"step"}, {"session"}, {"generation", "scoring", "forward"}, {"report", "serve"}, {"engine"}]
 MAY_INCLUDE = {
     "core/base": set(),
     "core/config": BASE,

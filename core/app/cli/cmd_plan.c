@@ -9,7 +9,6 @@ static const struct tfr_flag flags[] = {
     {"context", "N", "cached positions assumed for attention [128]", 0},
     {"ranks", "N", "plan for this many ranks [1]", 0},
     {"json", NULL, "as JSON", 0},
-    {"dot", NULL, "the graph in DOT instead (graphviz)", 0},
 };
 
 static const char *const reads[] = {"trust", "runtime.", "parallel.", "plugins", NULL};
@@ -21,14 +20,9 @@ static int run(struct tfr_args *args) {
         !tfr_cli_int(args, "ranks", 1, 4096, &ranks)) {
         return tfr_exit_code(TFR_USAGE);
     }
-    if (tfr_args_flag(args, "json") != NULL && tfr_args_flag(args, "dot") != NULL) {
-        return tfr_cli_usage("--json and --dot exclude each other; give one");
-    }
     const struct tfr_plan_question question = {
         .rows = rows, .context = context, .n_ranks = (int)ranks, .refusals = tfr_args_flag(args, "explain") != NULL};
-    enum tfr_report_form form = tfr_args_flag(args, "json") != NULL  ? TFR_REPORT_JSON
-                                : tfr_args_flag(args, "dot") != NULL ? TFR_REPORT_DOT
-                                                                     : TFR_REPORT_TEXT;
+    const enum tfr_report_form form = tfr_args_flag(args, "json") != NULL ? TFR_REPORT_JSON : TFR_REPORT_TEXT;
     char *text;
     enum tfr_status status = tfr_report_plan(config, args->overrides, args->n_overrides, &question, form, &text);
     return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);

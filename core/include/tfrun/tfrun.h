@@ -46,7 +46,7 @@ struct tfr_override {
     const char *key, *value, *origin;
 };
 
-enum tfr_report_form { TFR_REPORT_TEXT, TFR_REPORT_JSON, TFR_REPORT_DOT };
+enum tfr_report_form { TFR_REPORT_TEXT, TFR_REPORT_JSON, TFR_REPORT_DOT, TFR_REPORT_SVG };
 
 /* ---- engine --------------------------------------------------------------------------------------------- */
 
@@ -313,6 +313,7 @@ struct tfr_plan_question {
 };
 TFR_API enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                         const struct tfr_plan_question *question, enum tfr_report_form form, char **text);
+<<<<<<< HEAD
 /* The modules of a config as PyTorch prints them, and torchinfo's table of their parameters, with what memory the model takes; no
  * weights. `head` is lm, none, double, seq-cls, token-cls or qa. The activations are those of a step of batch * seq rows, or of
  * runtime.max_rows where that is less. */
@@ -327,6 +328,24 @@ struct tfr_summary_question {
 };
 TFR_API enum tfr_status tfr_report_summary(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                            const struct tfr_summary_question *question, enum tfr_report_form form, char **text);
+=======
+/* The graph of one step of a config, without weights, as it is built, as a plan runs it, or both: shapes and costs of each node. */
+enum tfr_graph_stage { TFR_GRAPH_FUSED, TFR_GRAPH_BUILT, TFR_GRAPH_BOTH };
+struct tfr_graph_question {
+    int64_t seq, batch; /* new rows of each sequence, sequences */
+    int64_t context;    /* cached positions of each; -1: 128, or as many as the model has room for */
+    int64_t encoder;    /* encoder rows of each sequence, of a model with cross-attention */
+    int n_ranks;        /* all of them are drawn */
+    enum tfr_graph_stage stage;
+    bool all_logits;      /* of every row, else of the last row of each sequence */
+    bool unfold;          /* every block, also where they are equal */
+    bool critical_path;   /* mark the path that is predicted to take longest; not of BUILT */
+    const char *measured; /* a file of observe.trace whose times are shown, or NULL; not of BUILT */
+};
+/* SVG needs graphviz's dot on PATH (TFR_RESOURCE). */
+TFR_API enum tfr_status tfr_report_graph(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                         const struct tfr_graph_question *question, enum tfr_report_form form, char **text);
+>>>>>>> c7f52b2 (graph: tfrun graph draws a step as text, JSON, DOT or SVG, folded, by rank, with what a trace measured)
 TFR_API enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enum tfr_report_form form, char **text);
 /* Under a launcher all ranks call it; *text is NULL on all but rank 0. HWLOC_SYNTHETIC and HWLOC_XMLFILE are obeyed, here and in a
  * plan. */

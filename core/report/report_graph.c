@@ -1,0 +1,142 @@
+/* report_graph.c - the question of `tfrun graph`: which graphs of which ranks are drawn, and what is marked in them. */
+#include <tfrun/tfrun.h>
+
+#include <string.h>
+
+#include "base/plural.h"
+#include "base/status.h"
+#include "picture/picture.h"
+#include "report/dry.h"
+
+static enum tfr_status check_question(const struct tfr_graph_question *question) {
+    if (question->seq < 1 || question->batch < 1 || question->n_ranks < 1 || question->encoder < 0) {
+        return tfr_raise(TFR_USAGE, "a graph needs at least one row, one sequence and one rank");
+    }
+    if (question->stage == TFR_GRAPH_BUILT && (question->critical_path || question->measured != NULL)) {
+        return tfr_raise(TFR_USAGE, "%s the graph as it is built; ask for the fused one",
+                         question->critical_path ? "--critical-path needs predicted times, and nothing is planned of"
+                                                 : "--measured shows what ran, which is not");
+    }
+    return TFR_OK;
+}
+
+/* Against the model: only what could run is drawn. */
+static enum tfr_status check_model(const struct tfr_graph_question *question, const struct tfr_config *config, int64_t context) {
+    const struct tfr_hparams *model = &config->model;
+    if (question->encoder > 0 && !model->add_cross_attention) {
+        return tfr_raise(TFR_USAGE,
+                         "%s: the model has no cross-attention (add_cross_attention), so there are no encoder rows; leave out "
+                         "--encoder-len",
+                         config->path);
+    }
+    if (question->seq > model->n_positions - context) {
+        return tfr_raise(TFR_USAGE,
+                         "%s: %lld cached and %lld new positions are more than the model's %lld; lower --context or --seq",
+                         config->path, (long long)context, (long long)question->seq, (long long)model->n_positions);
+    }
+    if (question->n_ranks > model->n_layer + 1) {
+        return tfr_raise(TFR_USAGE, "%s: %lld block%s on %d ranks: at least %lld would have nothing to do; ask for at most %lld",
+                         config->path, (long long)model->n_layer, tfr_plural(model->n_layer), question->n_ranks,
+                         (long long)(question->n_ranks - model->n_layer - 1), (long long)model->n_layer + 1);
+    }
+    return TFR_OK;
+}
+
+static int64_t context_of(const struct tfr_graph_question *question, const struct tfr_hparams *model) {
+    enum { USUAL = 128 };
+    const int64_t room = model->n_positions - question->seq;
+    return question->context >= 0 ? question->context : room < 0 ? 0 : room < USUAL ? room : USUAL;
+}
+
+/* "gpt2.json", or the folder of a "config.json". */
+static const char *name_of(const char *path, char *text, size_t size) {
+    static const char usual[] = "/config.json";
+    const size_t length = strlen(path), tail = sizeof usual - 1;
+    const bool is_usual = length > tail && strcmp(path + length - tail, usual) == 0;
+    snprintf(text, size, "%.*s", (int)(is_usual ? length - tail : length), path);
+    const char *slash = strrchr(text, '/');
+    return slash != NULL && slash[1] != '\0' ? slash + 1 : text;
+}
+
+static enum tfr_status add_built(struct tfr_picture *picture, struct tfr_dry *dry, const struct tfr_dry_step *step) {
+    struct tfr_graph *graph;
+    TFR_TRY(tfr_dry_graph(dry, step, &graph));
+    const enum tfr_status status = tfr_picture_add(picture, graph, NULL, step->rank);
+    tfr_graph_free(graph);
+    return status;
+}
+
+static enum tfr_status add_fused(struct tfr_picture *picture, struct tfr_dry *dry, const struct tfr_dry_step *step) {
+    struct tfr_plan *plan;
+    TFR_TRY(tfr_dry_plan(dry, step, &plan));
+    const enum tfr_status status = tfr_picture_add(picture, plan->graph, plan, step->rank);
+    tfr_plan_free(plan);
+    return status;
+}
+
+static enum tfr_status add_panels(struct tfr_picture *picture, struct tfr_dry *dry, const struct tfr_graph_question *question) {
+    const struct tfr_hparams *model = &dry->config->model;
+    struct tfr_dry_step step = {
+        .rows = picture->step.rows,
+        .logits = picture->step.logits,
+        .context = picture->step.context,
+        .features = {.attention = dry->config->options.runtime_attn, .head = model->head, .cross = question->encoder > 0},
+    };
+    for (step.rank = 0; step.rank < question->n_ranks && question->stage != TFR_GRAPH_FUSED; step.rank++) {
+        TFR_TRY(add_built(picture, dry, &step));
+    }
+    for (step.rank = 0; step.rank < question->n_ranks && question->stage != TFR_GRAPH_BUILT; step.rank++) {
+        TFR_TRY(add_fused(picture, dry, &step));
+    }
+    return tfr_picture_join(picture);
+}
+
+static enum tfr_status draw(struct tfr_picture *picture, struct tfr_dry *dry, const struct tfr_graph_question *question) {
+    const struct tfr_hparams *model = &dry->config->model;
+    const int64_t context = context_of(question, model), rows = question->seq * question->batch;
+    TFR_TRY(check_model(question, dry->config, context));
+    picture->step.rows = rows;
+    picture->step.logits = question->all_logits ? rows : question->batch;
+    picture->step.sequences = question->batch;
+    picture->step.context = context;
+    picture->step.encoder = question->encoder;
+    picture->step.n_ranks = question->n_ranks;
+    picture->step.n_threads = dry->threads.n_threads;
+    TFR_TRY(add_panels(picture, dry, question));
+    TFR_TRY(question->critical_path ? tfr_picture_mark_path(picture) : TFR_OK);
+    TFR_TRY(question->measured != NULL ? tfr_picture_measure(picture, question->measured) : TFR_OK);
+    return question->unfold ? TFR_OK : tfr_picture_fold(picture);
+}
+
+static enum tfr_status write_picture(const struct tfr_picture *picture, enum tfr_report_form form, char **text) {
+    switch (form) {
+    case TFR_REPORT_TEXT:
+        return tfr_picture_text(picture, text);
+    case TFR_REPORT_JSON:
+        return tfr_picture_json(picture, text);
+    case TFR_REPORT_DOT:
+        return tfr_picture_dot(picture, true, text);
+    case TFR_REPORT_SVG:
+        return tfr_picture_svg(picture, text);
+    }
+    return tfr_raise(TFR_USAGE, "a graph has no form %d", (int)form);
+}
+
+enum tfr_status tfr_report_graph(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                 const struct tfr_graph_question *question, enum tfr_report_form form, char **text) {
+    struct tfr_dry dry = {0};
+    struct tfr_picture picture = {0};
+    char name[256];
+    TFR_TRY(check_question(question));
+    enum tfr_status status = tfr_dry_open(&dry, path, overrides, n_overrides, question->n_ranks);
+    if (status == TFR_OK) {
+        picture.step.config = name_of(dry.config->path, name, sizeof name);
+        status = draw(&picture, &dry, question);
+    }
+    if (status == TFR_OK) {
+        status = write_picture(&picture, form, text);
+    }
+    tfr_picture_free(&picture);
+    tfr_dry_close(&dry);
+    return status;
+}
