@@ -8,7 +8,6 @@
 #include "base/status.h"
 #include "base/tensor.h"
 #include "graph/op.h"
-#include "plan/problem.h"
 
 void tfr_picture_free(struct tfr_picture *picture) {
     tfr_free(picture->nodes);
@@ -90,30 +89,6 @@ static void name_op(const struct source *from, const struct tfr_node *node, stru
     }
 }
 
-/* Cross-attention sees the encoder's rows, the others the cached positions and themselves. */
-static struct tfr_op_facts facts_of(const struct tfr_picture_step *step, const struct tfr_node *node) {
-    const double rows = node->rows == TFR_ROWS_LOGITS ? (double)step->logits : (double)step->rows;
-    const double sequences = (double)step->sequences;
-    struct tfr_op_facts facts = tfr_op_facts_make(rows, sequences, (double)step->context);
-    if (node->op == TFR_OP_ATTENTION && node->attrs.cross) {
-        facts.pairs = rows * (double)step->encoder;
-        facts.keys = sequences * (double)step->encoder;
-    } else if (node->op == TFR_OP_ATTENTION && !node->attrs.causal) {
-        facts.pairs = rows * ((double)step->context + rows / sequences);
-    }
-    return facts;
-}
-
-static void cost_op(const struct source *from, const struct tfr_node *node, struct tfr_picture_node *box) {
-    const struct tfr_problem problem = tfr_problem_make(from->graph, node, 1, true);
-    const struct tfr_op_facts facts = facts_of(&from->picture->step, node);
-    struct tfr_cost cost = {.struct_size = sizeof cost};
-    tfr_op_cost(&problem, &facts, &cost);
-    box->flops = cost.flops;
-    box->bytes_read = cost.bytes_read;
-    box->bytes_written = cost.bytes_written;
-}
-
 static enum tfr_status add_input(struct source *from, int value) {
     struct tfr_picture_node *box = more_node(from->picture, TFR_PICTURE_INPUT);
     const struct tfr_value *given = &from->graph->values[value];
@@ -193,7 +168,7 @@ static enum tfr_status add_op(struct source *from, int index) {
         tfr_shape_text(value->rank, value->dim, box->shape, sizeof box->shape);
     }
     name_op(from, node, box);
-    cost_op(from, node, box);
+    TFR_TRY(tfr_picture_cost(from->picture, from->graph, node, box));
     if (from->plan != NULL) {
         box->kernel = from->plan->tasks[index].kernel->name;
         box->predicted_ns = from->plan->tasks[index].predicted_ns;

@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+#include "base/int128.h"
+#include "graph/poly.h"
 #include "plan/plan.h"
 
 enum tfr_picture_kind { TFR_PICTURE_OP, TFR_PICTURE_INPUT, TFR_PICTURE_OUTPUT };
@@ -28,8 +30,9 @@ struct tfr_picture_node {
     char value[64]; /* what it makes, by name; "" if nothing */
     char what[96];  /* "linear + gelu_tanh + add" */
     char shape[48], weight[48];
-    const char *kernel; /* NULL as built */
-    double flops, bytes_read, bytes_written, predicted_ns;
+    const char *kernel;                          /* NULL as built */
+    tfr_int128 flops, bytes_read, bytes_written; /* exact */
+    double predicted_ns;
     double measured_ns, share; /* of all that it stands for, a step; share of the rank's time in tasks */
 };
 
@@ -68,6 +71,8 @@ struct tfr_picture_step {
 
 struct tfr_picture {
     struct tfr_picture_step step;
+    const struct tfr_hparams *hparams; /* borrowed */
+    tfr_int128 letter[TFR_DIM_COUNT];  /* of the formulas */
     struct tfr_picture_node *nodes;
     struct tfr_picture_edge *edges;
     struct tfr_picture_fold *folds;
@@ -78,7 +83,12 @@ struct tfr_picture {
     double path_ns;
 };
 
+/* picture_cost.c. Of a zeroed picture whose step is set: the letters of the formulas get their values. */
+enum tfr_status tfr_picture_open(struct tfr_picture *picture, const struct tfr_hparams *hparams);
 void tfr_picture_free(struct tfr_picture *picture);
+/* picture_cost.c. FLOPs and bytes of a node. */
+enum tfr_status tfr_picture_cost(const struct tfr_picture *picture, const struct tfr_graph *graph, const struct tfr_node *node,
+                                 struct tfr_picture_node *box);
 /* A panel: the graph of one rank. `plan` adds kernels and predicted times; NULL as built. */
 enum tfr_status tfr_picture_add(struct tfr_picture *picture, const struct tfr_graph *graph, const struct tfr_plan *plan, int rank);
 /* Edges from every send to its recv, within a stage. Once, after the last panel. */
@@ -91,7 +101,8 @@ enum tfr_status tfr_picture_measure(struct tfr_picture *picture, const char *pat
 enum tfr_status tfr_picture_fold(struct tfr_picture *picture);
 
 struct tfr_picture_totals {
-    double flops, bytes_read, bytes_written, predicted_ns, measured_ns;
+    tfr_int128 flops, bytes_read, bytes_written;
+    double predicted_ns, measured_ns;
     int n_ops; /* nodes that are ops, folded ones as often as they stand for */
 };
 struct tfr_picture_totals tfr_picture_totals(const struct tfr_picture *picture, int panel);

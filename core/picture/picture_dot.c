@@ -33,9 +33,9 @@ static void put_size(const struct tfr_picture *picture, const struct tfr_picture
     if (picture->panels[node->panel].n_steps > 0 && node->peer < 0) {
         fprintf(out, "<B>%.1f %%</B>", node->share * 100);
     } else if (node->peer >= 0) {
-        put_small(out, small_color(picture), tfr_si_text(node->bytes_read + node->bytes_written, "B", text));
+        put_small(out, small_color(picture), tfr_si_text((double)(node->bytes_read + node->bytes_written), "B", text));
     } else if (node->flops > 0) {
-        put_small(out, small_color(picture), tfr_si_text(node->flops, "FLOP", text));
+        put_small(out, small_color(picture), tfr_si_text((double)node->flops, "FLOP", text));
     }
 }
 
@@ -79,9 +79,9 @@ static void put_fold(const struct tfr_picture *picture, int fold, FILE *out) {
     const struct tfr_picture_fold *blocks = &picture->folds[fold];
     const long long n = (long long)(blocks->last - blocks->first + 1);
     char all[TFR_UNIT_TEXT];
-    double flops = 0;
+    tfr_int128 flops = 0;
     for (int i = 0; i < picture->n_nodes; i++) {
-        flops += picture->nodes[i].fold == fold ? (double)n * picture->nodes[i].flops : 0;
+        flops += picture->nodes[i].fold == fold ? n * picture->nodes[i].flops : 0;
     }
     fprintf(out, "subgraph cluster_fold_%d {\nstyle=\"rounded,filled\"; fillcolor=\"%s\"; color=\"%s\"; penwidth=1; margin=14;\n",
             fold, tfr_color(TFR_COLOR_FOLD), tfr_color(TFR_COLOR_FOLD_LINE));
@@ -91,7 +91,7 @@ static void put_fold(const struct tfr_picture *picture, int fold, FILE *out) {
             "<B>&times; %lld</B></FONT></TD></TR><TR><TD ALIGN=\"LEFT\">",
             n);
     fprintf(out, "<FONT POINT-SIZE=\"10\" COLOR=\"%s\">h.%lld &hellip; h.%lld<BR ALIGN=\"LEFT\"/>%s</FONT></TD></TR></TABLE>>;\n",
-            tfr_color(TFR_COLOR_FAINT), (long long)blocks->first, (long long)blocks->last, tfr_si_text(flops, "FLOP", all));
+            tfr_color(TFR_COLOR_FAINT), (long long)blocks->first, (long long)blocks->last, tfr_si_text((double)flops, "FLOP", all));
     for (int i = 0; i < picture->n_nodes; i++) {
         if (picture->nodes[i].fold == fold) {
             put_node(picture, i, out);
@@ -114,7 +114,7 @@ static void put_panel(const struct tfr_picture *picture, int index, FILE *out) {
         if (picture->n_panels > picture->step.n_ranks) {
             fprintf(out, "%s &nbsp;", tfr_picture_stage_name(panel->stage));
         }
-        put_small(out, TFR_COLOR_FAINT, tfr_si_text(tfr_picture_totals(picture, index).flops, "FLOP", flops));
+        put_small(out, TFR_COLOR_FAINT, tfr_si_text((double)tfr_picture_totals(picture, index).flops, "FLOP", flops));
         fprintf(out, ">;\n");
     }
     for (int i = panel->first_node; i < panel->first_node + panel->n_nodes; i++) {
@@ -235,7 +235,7 @@ static void put_escaped(FILE *out, const char *text) {
 /* Title, sums and legend: the label of the whole. */
 static void put_label(const struct tfr_picture *picture, FILE *out) {
     char text[TFR_UNIT_TEXT];
-    double flops = 0;
+    tfr_int128 flops = 0;
     for (int p = 0; p < picture->n_panels; p++) {
         flops += picture->panels[p].stage == picture->panels[0].stage ? tfr_picture_totals(picture, p).flops : 0;
     }
@@ -245,7 +245,7 @@ static void put_label(const struct tfr_picture *picture, FILE *out) {
     fputs(": ", out);
     tfr_picture_put_step(picture, out);
     fprintf(out, "</B></FONT></TD></TR><TR><TD ALIGN=\"LEFT\"><FONT COLOR=\"%s\">%s in one step, %s", tfr_color(TFR_COLOR_FAINT),
-            tfr_si_text(flops, "FLOP", text),
+            tfr_si_text((double)flops, "FLOP", text),
             picture->n_panels > picture->step.n_ranks ? "as built and fused" : tfr_picture_stage_name(picture->panels[0].stage));
     if (picture->has_path) {
         fprintf(out, "; red: the critical path, %s predicted", tfr_time_text(picture->path_ns, text));

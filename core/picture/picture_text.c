@@ -74,8 +74,8 @@ static void put_cost(const struct sheet *sheet, const struct tfr_picture_node *n
     if (node->kind != TFR_PICTURE_OP) {
         return;
     }
-    fprintf(out, "  %9s %9s %9s", tfr_si_text(node->flops, "", flops), tfr_si_text(node->bytes_read, "B", bytes_read),
-            tfr_si_text(node->bytes_written, "B", bytes_written));
+    fprintf(out, "  %9s %9s %9s", tfr_si_text((double)node->flops, "", flops),
+            tfr_si_text((double)node->bytes_read, "B", bytes_read), tfr_si_text((double)node->bytes_written, "B", bytes_written));
     if (sheet->panel->stage == TFR_PICTURE_FUSED) {
         fprintf(out, " %9s", tfr_time_text(node->predicted_ns, time));
     }
@@ -111,8 +111,8 @@ static void put_total(const struct sheet *sheet, FILE *out) {
     char what[48];
     snprintf(what, sizeof what, "%d op%s", totals.n_ops, tfr_plural(totals.n_ops));
     fprintf(out, "%*s%-*s  %-*s  %*s  %9s %9s %9s", sheet->drawing + 1, "", sheet->name, "total", sheet->what, what, sheet->shape,
-            "", tfr_si_text(totals.flops, "", flops), tfr_si_text(totals.bytes_read, "B", bytes_read),
-            tfr_si_text(totals.bytes_written, "B", bytes_written));
+            "", tfr_si_text((double)totals.flops, "", flops), tfr_si_text((double)totals.bytes_read, "B", bytes_read),
+            tfr_si_text((double)totals.bytes_written, "B", bytes_written));
     if (sheet->panel->stage == TFR_PICTURE_FUSED) {
         fprintf(out, " %9s", tfr_time_text(totals.predicted_ns, time));
     }
@@ -140,7 +140,7 @@ static void put_half(const struct sheet *sheet, const struct tfr_picture_row *ro
     }
     const struct tfr_picture_node *node = &sheet->picture->nodes[row->node];
     fprintf(out, "%-*s  %-*s  %9s", sheet->name, node->name, sheet->what, what_text(node, what, sizeof what),
-            node->kind == TFR_PICTURE_OP ? tfr_si_text(node->flops, "", flops) : "");
+            node->kind == TFR_PICTURE_OP ? tfr_si_text((double)node->flops, "", flops) : "");
 }
 
 static bool is_beside(const struct sheet *left, const struct tfr_picture_row *a, const struct sheet *right,
@@ -173,8 +173,8 @@ static void put_both(const struct sheet *left, const struct sheet *right, FILE *
     char a[TFR_UNIT_TEXT], b[TFR_UNIT_TEXT];
     const struct tfr_picture_totals built = tfr_picture_totals(left->picture, (int)(left->panel - left->picture->panels));
     const struct tfr_picture_totals fused = tfr_picture_totals(left->picture, (int)(right->panel - left->picture->panels));
-    fprintf(out, "total: %d ops, %s FLOPs as built; %d ops, %s FLOPs fused\n", built.n_ops, tfr_si_text(built.flops, "", a),
-            fused.n_ops, tfr_si_text(fused.flops, "", b));
+    fprintf(out, "total: %d ops, %s FLOPs as built; %d ops, %s FLOPs fused\n", built.n_ops, tfr_si_text((double)built.flops, "", a),
+            fused.n_ops, tfr_si_text((double)fused.flops, "", b));
 }
 
 static int panel_beside(const struct tfr_picture *picture, int panel) {

@@ -9,8 +9,10 @@
 #include "report/dry.h"
 
 static enum tfr_status check_question(const struct tfr_graph_question *question) {
-    if (question->seq < 1 || question->batch < 1 || question->n_ranks < 1 || question->encoder < 0) {
-        return tfr_raise(TFR_USAGE, "a graph needs at least one row, one sequence and one rank");
+    enum { MOST = 1 << 20 };
+    if (question->seq < 1 || question->batch < 1 || question->n_ranks < 1 || question->encoder < 0 || question->seq > MOST ||
+        question->batch > MOST || question->context > MOST || question->encoder > MOST) {
+        return tfr_raise(TFR_USAGE, "a graph has 1 to %d rows, sequences and encoder rows, and at least one rank", MOST);
     }
     if (question->stage == TFR_GRAPH_BUILT && (question->critical_path || question->measured != NULL)) {
         return tfr_raise(TFR_USAGE, "%s the graph as it is built; ask for the fused one",
@@ -102,6 +104,7 @@ static enum tfr_status draw(struct tfr_picture *picture, struct tfr_dry *dry, co
     picture->step.encoder = question->encoder;
     picture->step.n_ranks = question->n_ranks;
     picture->step.n_threads = dry->threads.n_threads;
+    TFR_TRY(tfr_picture_open(picture, model));
     TFR_TRY(add_panels(picture, dry, question));
     TFR_TRY(question->critical_path ? tfr_picture_mark_path(picture) : TFR_OK);
     TFR_TRY(question->measured != NULL ? tfr_picture_measure(picture, question->measured) : TFR_OK);

@@ -313,22 +313,6 @@ struct tfr_plan_question {
 };
 TFR_API enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                         const struct tfr_plan_question *question, enum tfr_report_form form, char **text);
-<<<<<<< HEAD
-/* The modules of a config as PyTorch prints them, and torchinfo's table of their parameters, with what memory the model takes; no
- * weights. `head` is lm, none, double, seq-cls, token-cls or qa. The activations are those of a step of batch * seq rows, or of
- * runtime.max_rows where that is less. */
-enum tfr_summary_part { TFR_SUMMARY_ALL, TFR_SUMMARY_PRINT, TFR_SUMMARY_TABLE };
-struct tfr_summary_question {
-    const char *head;           /* NULL: the config's */
-    int cross_attention;        /* enum tfr_switch */
-    int64_t batch, seq;         /* seq 0: n_positions */
-    int depth;                  /* of the table: 3 shows the blocks of a model with a head */
-    enum tfr_summary_part part; /* of the text; JSON has all */
-    bool norm_shows_bias;       /* as PyTorch 2.12 and later print a LayerNorm */
-};
-TFR_API enum tfr_status tfr_report_summary(const char *path, const struct tfr_override *overrides, size_t n_overrides,
-                                           const struct tfr_summary_question *question, enum tfr_report_form form, char **text);
-=======
 /* The graph of one step of a config, without weights, as it is built, as a plan runs it, or both: shapes and costs of each node. */
 enum tfr_graph_stage { TFR_GRAPH_FUSED, TFR_GRAPH_BUILT, TFR_GRAPH_BOTH };
 struct tfr_graph_question {
@@ -345,7 +329,20 @@ struct tfr_graph_question {
 /* SVG needs graphviz's dot on PATH (TFR_RESOURCE). */
 TFR_API enum tfr_status tfr_report_graph(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                          const struct tfr_graph_question *question, enum tfr_report_form form, char **text);
->>>>>>> c7f52b2 (graph: tfrun graph draws a step as text, JSON, DOT or SVG, folded, by rank, with what a trace measured)
+/* The modules of a config as PyTorch prints them, and torchinfo's table of their parameters, with what memory the model takes; no
+ * weights. `head` is lm, none, double, seq-cls, token-cls or qa. The activations are those of a step of batch * seq rows, or of
+ * runtime.max_rows where that is less. */
+enum tfr_summary_part { TFR_SUMMARY_ALL, TFR_SUMMARY_PRINT, TFR_SUMMARY_TABLE };
+struct tfr_summary_question {
+    const char *head;           /* NULL: the config's */
+    int cross_attention;        /* enum tfr_switch */
+    int64_t batch, seq;         /* seq 0: n_positions */
+    int depth;                  /* of the table: 3 shows the blocks of a model with a head */
+    enum tfr_summary_part part; /* of the text; JSON has all */
+    bool norm_shows_bias;       /* as PyTorch 2.12 and later print a LayerNorm */
+};
+TFR_API enum tfr_status tfr_report_summary(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                           const struct tfr_summary_question *question, enum tfr_report_form form, char **text);
 TFR_API enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enum tfr_report_form form, char **text);
 /* Under a launcher all ranks call it; *text is NULL on all but rank 0. HWLOC_SYNTHETIC and HWLOC_XMLFILE are obeyed, here and in a
  * plan. */
