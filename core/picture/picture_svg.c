@@ -90,8 +90,10 @@ static void put_message(const struct tfr_picture_edge *edge, const struct place 
                  x1 = (way > 0 ? to->left : to->right) - way * HEAD, y0 = (from->top + from->bottom) / 2,
                  y1 = (to->top + to->bottom) / 2;
     const char *color = tfr_color(edge->critical ? TFR_COLOR_HOT : TFR_COLOR_MESSAGE_LINE);
-    fprintf(out, "<path fill=\"none\" stroke=\"%s\" stroke-width=\"%s\" d=\"M%.1f,%.1fC%.1f,%.1f %.1f,%.1f %.1f,%.1f\"/>\n", color,
-            edge->critical ? "2.5" : "2", x0, y0, x0 + way * BEND, y0, x1 - way * BEND, y1, x1, y1);
+    fprintf(out,
+            "<path class=\"message\" fill=\"none\" stroke=\"%s\" stroke-width=\"%s\" d=\"M%.1f,%.1fC%.1f,%.1f %.1f,%.1f "
+            "%.1f,%.1f\"/>\n",
+            color, edge->critical ? "2.5" : "2", x0, y0, x0 + way * BEND, y0, x1 - way * BEND, y1, x1, y1);
     fprintf(out, "<polygon fill=\"%s\" points=\"%.1f,%.1f %.1f,%.1f %.1f,%.1f\"/>\n", color, x1 + way * HEAD, y1, x1, y1 - 4.5, x1,
             y1 + 4.5);
 }

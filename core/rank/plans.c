@@ -93,7 +93,9 @@ enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, i
         .deterministic = config->options.runtime_deterministic,
         .orders = planner->orders,
         .context = planner->context >= 0 ? (double)planner->context : (double)config->model.n_positions / 8,
-        .sequences = rows <= config->options.runtime_max_batch ? (double)rows : 1,
+        .sequences = planner->sequences > 0                      ? (double)planner->sequences
+                     : rows <= config->options.runtime_max_batch ? (double)rows
+                                                                 : 1,
     };
     TFR_TRY(tfr_step_graph(planner, rows, logits, &request.graph));
     enum tfr_status status = tfr_fuse(request.graph);

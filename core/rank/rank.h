@@ -87,7 +87,8 @@ struct tfr_planner {
     struct tfr_order_book *orders;
     const int *owner;
     int rank, n_ranks, ln_f_rank, n_threads;
-    int64_t context; /* cached positions assumed for predictions; -1: an eighth of n_positions */
+    int64_t context;   /* cached positions assumed for predictions; -1: an eighth of n_positions */
+    int64_t sequences; /* that the rows are of, for predictions; 0: a row each where runtime.max_batch allows that, else one */
     struct tfr_gpt2_features features;
 };
 /* plans.c: the graph of a step as it is built. */

@@ -40,6 +40,7 @@ static struct tfr_planner planner_of(struct tfr_dry *dry, const struct tfr_dry_s
         .ln_f_rank = dry->ln_f_rank,
         .n_threads = dry->threads.n_threads,
         .context = step->context,
+        .sequences = step->sequences,
         .features = step->features,
     };
 }
@@ -50,11 +51,13 @@ enum tfr_status tfr_dry_graph(struct tfr_dry *dry, const struct tfr_dry_step *st
 }
 
 enum tfr_status tfr_dry_plan(struct tfr_dry *dry, const struct tfr_dry_step *step, struct tfr_plan **plan) {
-    const struct tfr_planner planner = planner_of(dry, step);
+    struct tfr_planner planner = planner_of(dry, step);
     const int64_t max_rows = dry->config->options.runtime_max_rows;
     dry->orders = (struct tfr_order_book){0};
     struct tfr_plan *largest;
+    planner.sequences = 0;
     TFR_TRY(tfr_plan_step(&planner, max_rows, max_rows, &largest));
     tfr_plan_free(largest);
+    planner.sequences = step->sequences;
     return tfr_plan_step(&planner, step->rows, step->logits, plan);
 }

@@ -25,6 +25,7 @@ void tfr_dry_close(struct tfr_dry *dry);
 struct tfr_dry_step {
     int rank;
     int64_t rows, logits, context;
+    int64_t sequences; /* for predictions; 0: as struct tfr_planner says */
     struct tfr_gpt2_features features;
 };
 /* As it is built, before fusion. */

@@ -82,6 +82,7 @@ static enum tfr_status add_panels(struct tfr_picture *picture, struct tfr_dry *d
         .rows = picture->step.rows,
         .logits = picture->step.logits,
         .context = picture->step.context,
+        .sequences = question->batch,
         .features = {.attention = dry->config->options.runtime_attn, .head = model->head, .cross = question->encoder > 0},
     };
     for (step.rank = 0; step.rank < question->n_ranks && question->stage != TFR_GRAPH_FUSED; step.rank++) {
