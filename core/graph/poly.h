@@ -52,7 +52,14 @@
     EACH(CACHE, "cache_len", "positions that a sequence has in the cache before the step")                                         \
     EACH(VOCAB, "vocab_size", "rows of the token table")                                                                           \
     EACH(ENCODER, "encoder_len", "positions of the encoder's states")                                                              \
-    EACH(LABELS, "num_labels", "outputs of a classification head")
+    EACH(LABELS, "num_labels", "outputs of a classification head")                                                                 \
+    EACH(KEY_LEN, "key_len", "keys that a query meets")                                                                            \
+    EACH(KEPT_LEN, "kept_len", "positions of a sequence whose logits are computed")                                                \
+    EACH(SUMMARY_LEN, "summary_len", "outputs of the double-heads summary")                                                        \
+    EACH(IN_FEATURES, "in_features", "inputs of a Linear")                                                                         \
+    EACH(OUT_FEATURES, "out_features", "outputs of a Linear")                                                                      \
+    EACH(NX, "nx", "inputs of a Conv1D")                                                                                           \
+    EACH(NF, "nf", "outputs of a Conv1D")
 
 enum tfr_dim {
 #define TFR_DIM_ENUM(NAME, text, meaning) TFR_DIM_##NAME,

@@ -1,0 +1,51 @@
+/* line_classes.c - the classes of the line by line analysis with their arguments as dims. */
+#include <string.h>
+
+#include "cost/lines.h"
+
+static const struct {
+    enum tfr_line_class lines;
+    const char *page, *arguments, *variant, *what, *inputs;
+    tfr_line_when sets;
+} classes[TFR_LINE_CLASS_COUNT] = {
+#define TFR_LINE_CLASS(NAME, SOURCE, page, arguments, variant, sets, what, inputs)                                                 \
+    {TFR_LINE_##SOURCE, page, arguments, variant, what, inputs, sets},
+#include "cost/line_classes.def"
+#undef TFR_LINE_CLASS
+};
+
+static enum tfr_dim dim_named(const char *name, size_t size) {
+    int dim = 0;
+    while (dim < TFR_DIM_COUNT &&
+           (strlen(tfr_dim_name((enum tfr_dim)dim)) != size || strncmp(tfr_dim_name((enum tfr_dim)dim), name, size) != 0)) {
+        dim++;
+    }
+    return (enum tfr_dim)dim;
+}
+
+struct tfr_line_class_info tfr_line_class_info(enum tfr_line_class cls) {
+    struct tfr_line_class_info info = {.lines = classes[cls].lines,
+                                       .page = classes[cls].page,
+                                       .variant = classes[cls].variant,
+                                       .what = classes[cls].what,
+                                       .inputs = classes[cls].inputs,
+                                       .sets = (uint32_t)classes[cls].sets};
+    const char *at = classes[cls].arguments;
+    while (*at != '\0') {
+        const size_t size = strcspn(at, ",?");
+        info.arg[info.n_args++] = dim_named(at, size);
+        at += size;
+        info.last_is_optional = *at == '?';
+        at += strspn(at, ",? ");
+    }
+    return info;
+}
+
+bool tfr_line_is_arg(const struct tfr_line_class_info *info, enum tfr_dim dim) {
+    for (int i = 0; i < info->n_args; i++) {
+        if (info->arg[i] == dim) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,385 @@
+/* test_lines.c - the line by line analysis: every cost text reads, what the first document says stands in the tables, and lines,
+ * modules and kernels add up to the same, at every depth, as polynomials and with numbers. */
+#include "cost/line_sum.h"
+
+#include "tfr_test.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/rng.h"
+#include "base/status.h"
+#include "cost/account.h"
+
+enum { ALL_LEVELS = 99 };
+
+static const struct tfr_hparams gpt2 = {.vocab_size = 50257,
+                                        .n_positions = 1024,
+                                        .n_embd = 768,
+                                        .n_layer = 12,
+                                        .n_head = 12,
+                                        .n_inner = 3072,
+                                        .activation = TFR_ACT_GELU_TANH,
+                                        .activation_name = "gelu_new",
+                                        .scale_attn_weights = true,
+                                        .is_causal = true,
+                                        .pad_token_id = -1,
+                                        .num_labels = 2,
+                                        .summary_use_proj = true,
+                                        .summary_proj_to_labels = true,
+                                        .use_cache = true};
+
+static struct tfr_line_path path_of(const struct tfr_hparams *hparams, const char *release, struct tfr_line_question question) {
+    struct tfr_line_path path;
+    question.release = release;
+    assert_ok(tfr_line_path_set(&path, hparams, &question));
+    return path;
+}
+
+static struct tfr_line_sum sum_of(const struct tfr_line_path *path, enum tfr_line_class cls, int levels) {
+    struct tfr_line_sum sum;
+    assert_ok(tfr_line_class_sum(&sum, path, cls));
+    assert_ok(tfr_line_expand(&sum, path, levels));
+    return sum;
+}
+
+static void assert_same(const struct tfr_poly *a, const struct tfr_poly *b) {
+    char a_text[4096], b_text[4096];
+    if (!tfr_poly_equal(a, b)) {
+        assert_string_equal(tfr_poly_text(a, a_text, sizeof(a_text)), tfr_poly_text(b, b_text, sizeof(b_text)));
+        fail();
+    }
+}
+
+/* ---- paths: all questions that a release takes ---------------------------------------------------------- */
+
+enum { N_QUESTIONS = 32 };
+
+static struct tfr_line_question question_number(int number) {
+    return (struct tfr_line_question){.fused = (number & 1) != 0,
+                                      .no_cache = (number & 2) != 0,
+                                      .past = (number & 4) != 0,
+                                      .encoder = (number & 8) != 0,
+                                      .encoder_cached = (number & 8) != 0 && (number & 4) != 0,
+                                      .only_last = (number & 16) != 0};
+}
+
+typedef void (*check_fn)(const struct tfr_line_path *path, enum tfr_line_class cls);
+
+static void for_all_paths(check_fn check) {
+    struct tfr_hparams hparams = gpt2;
+    for (int i = 0; i < tfr_line_n_releases() * N_QUESTIONS * 2; i++) {
+        const struct tfr_line_question question = question_number(i / 2 % N_QUESTIONS);
+        struct tfr_line_path path;
+        hparams.reorder_and_upcast_attn = (i & 1) != 0;
+        hparams.summary_type = i / 2 % 4;
+        struct tfr_line_question asked = question;
+        asked.release = tfr_line_release_name(tfr_line_release(i / 2 / N_QUESTIONS));
+        if (tfr_line_path_set(&path, &hparams, &asked) != TFR_OK) {
+            continue; /* the release has no such path */
+        }
+        for (int cls = 0; cls < TFR_LINE_CLASS_COUNT; cls++) {
+            struct tfr_line_source source;
+            if (tfr_line_source(path.release, (enum tfr_line_class)cls, path.activation_function, &source)) {
+                check(&path, (enum tfr_line_class)cls);
+            }
+        }
+    }
+}
+
+static void assert_only_args(const struct tfr_poly *poly, enum tfr_line_class cls) {
+    const struct tfr_line_class_info info = tfr_line_class_info(cls);
+    for (int dim = 0; dim < TFR_DIM_COUNT; dim++) {
+        if (tfr_poly_has(poly, (enum tfr_dim)dim) && !tfr_line_is_arg(&info, (enum tfr_dim)dim)) {
+            fail_msg("the cost of %s has %s, which is no argument of it", info.page, tfr_dim_name((enum tfr_dim)dim));
+        }
+    }
+}
+
+static void check_reads(const struct tfr_line_path *path, enum tfr_line_class cls) {
+    struct tfr_line_sum sum = sum_of(path, cls, 0);
+    assert_only_args(&sum.flops, cls);
+    assert_only_args(&sum.read, cls);
+    assert_only_args(&sum.written, cls);
+    tfr_line_sum_free(&sum);
+}
+
+TFR_TEST(every_cost_reads_and_uses_the_arguments_of_its_class_alone) {
+    TFR_UNUSED_STATE;
+    for_all_paths(check_reads);
+}
+
+/* ---- the first document --------------------------------------------------------------------------------- */
+
+#define MODEL_ARGS "(batch_size, seq_len, hidden_size, num_layers, num_heads, head_dim, intermediate_size, cache_len)"
+
+TFR_TEST(rows_of_the_first_document) {
+    TFR_UNUSED_STATE;
+    static const struct {
+        int first, last;
+        bool composite, skipped;
+        const char *reference;
+    } rows[] = {
+        {1303, 1303, false, false, NULL},
+        {1305, 1319, true, false, "${transformers.models.gpt2.modeling_gpt2.GPT2Model}" MODEL_ARGS},
+        {1320, 1320, false, false, NULL},
+        {1323, 1325, false, true, NULL},
+        {1327, 1327, true, false, "${torch.nn.modules.linear.Linear}(batch_size, seq_len, hidden_size, vocab_size)"},
+        {1329, 1338, false, true, NULL},
+        {1340, 1342, false, true, NULL},
+        {1344, 1351, false, false, NULL},
+    };
+    const struct tfr_line_path path = path_of(&gpt2, "4.40.2", (struct tfr_line_question){0});
+    struct tfr_line_source source;
+    assert_ok(tfr_line_need_source(&path, TFR_LINE_LM_HEAD, &source));
+    assert_string_equal(source.qualified, "transformers.models.gpt2.modeling_gpt2.GPT2LMHeadModel");
+    assert_int_equal(source.class_line, 1175);
+    assert_int_equal(source.first, 1280);
+    assert_int_equal(source.last, 1351);
+    assert_int_equal(source.n_rows, TFR_COUNT_OF(rows));
+    for (int i = 0; i < source.n_rows; i++) {
+        const struct tfr_line_row *row = &source.row[i];
+        struct tfr_line_sum sum;
+        assert_int_equal(row->first, rows[i].first);
+        assert_int_equal(row->last, rows[i].last);
+        assert_int_equal(row->step->composite, rows[i].composite);
+        assert_int_equal(tfr_line_skip_reason(row->step->when, path.bits) != NULL, rows[i].skipped);
+        assert_ok(tfr_line_step_sum(&sum, &path, TFR_LINE_LM_HEAD, row->step));
+        assert_int_equal(sum.flops.n_terms + sum.read.n_terms + sum.written.n_terms, 0);
+        assert_int_equal(sum.n_refs, rows[i].reference != NULL);
+        if (rows[i].reference != NULL) {
+            char *text = tfr_line_ref_text(&sum.ref[0], &path);
+            assert_string_equal(text, rows[i].reference);
+            tfr_free(text);
+        }
+        tfr_line_sum_free(&sum);
+    }
+}
+
+/* ---- depths --------------------------------------------------------------------------------------------- */
+
+static void random_values(uint64_t vector, tfr_int128 value[TFR_DIM_COUNT]) {
+    for (int dim = 0; dim < TFR_DIM_COUNT; dim++) {
+        value[dim] = 1 + tfr_philox(7, vector, (uint64_t)dim).word[0] % 999;
+    }
+    value[TFR_DIM_HIDDEN] = value[TFR_DIM_HEADS] * value[TFR_DIM_HEAD_DIM];
+}
+
+/* What a sum of some depth comes to: its polynomials, and each reference counted by its own class. */
+static struct tfr_line_counts value_of(const struct tfr_line_sum *sum, const struct tfr_line_path *path,
+                                       const tfr_int128 value[TFR_DIM_COUNT]) {
+    struct tfr_line_counts counts = {0};
+    assert_ok(tfr_poly_count(&sum->flops, value, "FLOPs", &counts.flops));
+    assert_ok(tfr_poly_count(&sum->read, value, "bytes", &counts.read));
+    assert_ok(tfr_poly_count(&sum->written, value, "bytes", &counts.written));
+    for (int i = 0; i < sum->n_refs; i++) {
+        const struct tfr_line_class_info info = tfr_line_class_info(sum->ref[i].cls);
+        tfr_int128 inner[TFR_DIM_COUNT] = {0}, times;
+        struct tfr_line_counts callee = {0};
+        struct tfr_poly poly;
+        for (int k = 0; k < info.n_args && sum->ref[i].arg[k][0] != '\0'; k++) {
+            assert_ok(tfr_poly_parse(&poly, sum->ref[i].arg[k]));
+            assert_ok(tfr_poly_count(&poly, value, "argument", &inner[info.arg[k]]));
+        }
+        assert_ok(tfr_poly_parse(&poly, sum->ref[i].count));
+        assert_ok(tfr_poly_count(&poly, value, "count", &times));
+        assert_ok(tfr_line_count_class(&callee, path, sum->ref[i].cls, inner));
+        counts.flops += times * callee.flops;
+        counts.read += times * callee.read;
+        counts.written += times * callee.written;
+    }
+    return counts;
+}
+
+static void check_depths(const struct tfr_line_path *path, enum tfr_line_class cls, int vectors) {
+    struct tfr_line_sum whole = sum_of(path, cls, ALL_LEVELS);
+    assert_int_equal(whole.n_refs, 0);
+    bool more = true;
+    for (int depth = 0; more; depth++) {
+        struct tfr_line_sum sum = sum_of(path, cls, depth), rest = sum_of(path, cls, depth);
+        more = sum.n_refs > 0;
+        assert_ok(tfr_line_expand(&rest, path, ALL_LEVELS));
+        assert_same(&rest.flops, &whole.flops);
+        assert_same(&rest.read, &whole.read);
+        assert_same(&rest.written, &whole.written);
+        for (int i = 0; i < vectors; i++) {
+            tfr_int128 value[TFR_DIM_COUNT];
+            struct tfr_line_counts direct = {0};
+            random_values((uint64_t)i, value);
+            const struct tfr_line_counts counts = value_of(&sum, path, value);
+            assert_ok(tfr_line_count_class(&direct, path, cls, value));
+            assert_true(counts.flops == direct.flops && counts.read == direct.read && counts.written == direct.written);
+        }
+        tfr_line_sum_free(&rest);
+        tfr_line_sum_free(&sum);
+    }
+    tfr_line_sum_free(&whole);
+}
+
+static void check_depths_once(const struct tfr_line_path *path, enum tfr_line_class cls) {
+    if (cls == TFR_LINE_LM_HEAD || cls == TFR_LINE_DOUBLE) {
+        check_depths(path, cls, 1);
+    }
+}
+
+TFR_TEST(every_depth_is_the_same_sum) {
+    TFR_UNUSED_STATE;
+    for_all_paths(check_depths_once);
+}
+
+TFR_TEST(every_depth_at_200_random_vectors) {
+    TFR_UNUSED_STATE;
+    for (int i = 0; i < tfr_line_n_releases(); i++) {
+        const struct tfr_line_question question = {.past = true, .encoder = i % 2 == 0};
+        const struct tfr_line_path path = path_of(&gpt2, tfr_line_release_name(tfr_line_release(i)), question);
+        check_depths(&path, TFR_LINE_LM_HEAD, i + 1 < tfr_line_n_releases() ? 20 : 200);
+    }
+}
+
+/* ---- lines, modules, kernels ---------------------------------------------------------------------------- */
+
+static struct tfr_account *account_of(const struct tfr_hparams *hparams, const struct tfr_sequences *sequences, int64_t encoder_len,
+                                      bool runs_encoder, enum tfr_logits_kept logits) {
+    const struct tfr_account_question question = {.hparams = hparams,
+                                                  .sequences = sequences,
+                                                  .n_sequences = 1,
+                                                  .encoder_len = encoder_len,
+                                                  .runs_encoder = runs_encoder,
+                                                  .logits = {logits, logits},
+                                                  .dtype = TFR_DTYPE_F32,
+                                                  .kv_dtype = TFR_DTYPE_F32,
+                                                  .stored = TFR_DTYPE_F32,
+                                                  .n_ranks = 1,
+                                                  .max_rows = 1 << 30};
+    struct tfr_account *account;
+    assert_ok(tfr_account_open(&account, &question));
+    return account;
+}
+
+static void check_kernels(const struct tfr_hparams *hparams, const char *release, const struct tfr_sequences *sequences,
+                          int64_t encoder_len, bool fused, bool only_last) {
+    const bool past = sequences->past > 0;
+    struct tfr_line_path path = path_of(hparams, release,
+                                        (struct tfr_line_question){.past = past,
+                                                                   .fused = fused,
+                                                                   .encoder = encoder_len > 0,
+                                                                   .encoder_cached = encoder_len > 0 && past,
+                                                                   .only_last = only_last});
+    struct tfr_account *account = account_of(hparams, sequences, encoder_len, !past, only_last ? TFR_LOGITS_LAST : TFR_LOGITS_ALL);
+    const struct tfr_account_filter all = {.side = TFR_REFERENCE};
+    for (int causal = 0; causal < 2; causal++) {
+        struct tfr_formula kernels;
+        path.causal = causal;
+        struct tfr_line_sum lines = sum_of(&path, tfr_line_class_of((enum tfr_head)hparams->head), ALL_LEVELS);
+        assert_ok(tfr_account_sum_poly(account, &all, causal, &kernels));
+        assert_same(&lines.flops, &kernels.flops);
+        tfr_line_sum_free(&lines);
+    }
+    tfr_account_close(account);
+}
+
+TFR_TEST(lines_and_kernels_are_the_same_polynomial) {
+    TFR_UNUSED_STATE;
+    static const enum tfr_head heads[] = {TFR_HEAD_LM, TFR_HEAD_NONE, TFR_HEAD_SEQUENCE, TFR_HEAD_TOKEN, TFR_HEAD_QA};
+    static const struct tfr_sequences sequences[] = {{1, 1024, 0}, {3, 7, 0}, {2, 5, 9}};
+    for (int r = 0; r < tfr_line_n_releases(); r++) {
+        const char *release = tfr_line_release_name(tfr_line_release(r));
+        for (size_t i = 0; i < TFR_COUNT_OF(heads) * TFR_COUNT_OF(sequences); i++) {
+            struct tfr_hparams hparams = gpt2;
+            hparams.head = heads[i / TFR_COUNT_OF(sequences)];
+            check_kernels(&hparams, release, &sequences[i % TFR_COUNT_OF(sequences)], 0, false, false);
+            if (r > 0) {
+                check_kernels(&hparams, release, &sequences[i % TFR_COUNT_OF(sequences)], 0, true, false);
+            }
+        }
+    }
+}
+
+/* Parts of the model: what the lines of a class come to is what the kernels below its module do, in all blocks together. */
+TFR_TEST(classes_are_their_modules) {
+    TFR_UNUSED_STATE;
+    static const struct {
+        const char *module;
+        enum tfr_line_class cls;
+        const char *times;
+    } parts[] = {
+        {"transformer", TFR_LINE_MODEL, "1"},
+        {"transformer.h.N", TFR_LINE_BLOCK, "num_layers"},
+        {"transformer.h.N.attn", TFR_LINE_ATTENTION, "num_layers"},
+        {"transformer.h.N.crossattention", TFR_LINE_CROSS_ATTENTION, "num_layers"},
+        {"transformer.h.N.mlp", TFR_LINE_MLP, "num_layers"},
+        {"transformer.h.N.mlp.act", TFR_LINE_ACTIVATION, "num_layers"},
+        {"transformer.h.N.ln_1", TFR_LINE_LAYER_NORM, "num_layers"},
+        {"transformer.ln_f", TFR_LINE_LAYER_NORM, "1"},
+        {"", TFR_LINE_LM_HEAD, "1"},
+    };
+    struct tfr_hparams hparams = gpt2;
+    hparams.add_cross_attention = true;
+    const struct tfr_sequences sequences = {3, 7, 0};
+    const struct tfr_line_path path = path_of(&hparams, NULL, (struct tfr_line_question){.encoder = true});
+    struct tfr_account *account = account_of(&hparams, &sequences, 11, true, TFR_LOGITS_ALL);
+    for (size_t i = 0; i < TFR_COUNT_OF(parts); i++) {
+        const struct tfr_account_filter filter = {
+            .side = TFR_REFERENCE, .by_module = parts[i].module[0] != '\0', .module = parts[i].module};
+        struct tfr_line_sum sum = sum_of(&path, parts[i].cls, ALL_LEVELS);
+        struct tfr_formula module;
+        struct tfr_poly times;
+        assert_ok(tfr_poly_parse(&times, parts[i].times));
+        assert_ok(tfr_poly_mul(&sum.flops, &sum.flops, &times));
+        assert_ok(tfr_account_sum_poly(account, &filter, false, &module));
+        assert_same(&sum.flops, &module.flops);
+        tfr_line_sum_free(&sum);
+    }
+    tfr_account_close(account);
+}
+
+TFR_TEST(lines_and_kernels_with_an_encoder) {
+    TFR_UNUSED_STATE;
+    struct tfr_hparams hparams = gpt2;
+    hparams.add_cross_attention = true;
+    for (int r = 0; r < tfr_line_n_releases(); r++) {
+        check_kernels(&hparams, tfr_line_release_name(tfr_line_release(r)), &(struct tfr_sequences){2, 5, 0}, 11, false, false);
+    }
+}
+
+TFR_TEST(lines_and_kernels_of_the_last_logits) {
+    TFR_UNUSED_STATE;
+    for (int r = 1; r < tfr_line_n_releases(); r++) {
+        check_kernels(&gpt2, tfr_line_release_name(tfr_line_release(r)), &(struct tfr_sequences){2, 5, 3}, 0, false, true);
+    }
+}
+
+/* The oldest release makes no mask of its own: its bytes are those of the kernels, and its positions. */
+TFR_TEST(bytes_are_those_of_the_kernels) {
+    TFR_UNUSED_STATE;
+    const struct tfr_line_path path = path_of(&gpt2, "4.40.2", (struct tfr_line_question){.past = true});
+    struct tfr_account *account = account_of(&gpt2, &(struct tfr_sequences){2, 5, 3}, 0, false, TFR_LOGITS_ALL);
+    struct tfr_line_sum lines = sum_of(&path, TFR_LINE_LM_HEAD, ALL_LEVELS);
+    struct tfr_formula kernels;
+    struct tfr_poly positions;
+    assert_ok(tfr_account_sum_poly(account, &(struct tfr_account_filter){.side = TFR_REFERENCE}, false, &kernels));
+    assert_same(&lines.read, &kernels.read);
+    assert_ok(tfr_poly_parse(&positions, "8 seq_len"));
+    assert_ok(tfr_poly_add(&kernels.written, &kernels.written, &positions));
+    assert_same(&lines.written, &kernels.written);
+    tfr_line_sum_free(&lines);
+    tfr_account_close(account);
+}
+
+/* By hand: one row of each sequence through a Linear with bias; its index and its copy are no FLOPs. */
+TFR_TEST(the_summary_by_hand) {
+    TFR_UNUSED_STATE;
+    const struct tfr_line_path path = path_of(&gpt2, NULL, (struct tfr_line_question){0});
+    struct tfr_line_sum sum = sum_of(&path, TFR_LINE_SUMMARY, ALL_LEVELS);
+    struct tfr_poly expected;
+    assert_ok(tfr_poly_parse(&expected, "2 batch_size hidden_size num_labels + batch_size num_labels"));
+    assert_same(&sum.flops, &expected);
+    tfr_line_sum_free(&sum);
+}
+
+TFR_TEST_MAIN(TFR_CASE(every_cost_reads_and_uses_the_arguments_of_its_class_alone), TFR_CASE(rows_of_the_first_document),
+              TFR_CASE(every_depth_is_the_same_sum), TFR_CASE(every_depth_at_200_random_vectors),
+              TFR_CASE(lines_and_kernels_are_the_same_polynomial), TFR_CASE(classes_are_their_modules),
+              TFR_CASE(lines_and_kernels_with_an_encoder), TFR_CASE(lines_and_kernels_of_the_last_logits),
+              TFR_CASE(bytes_are_those_of_the_kernels), TFR_CASE(the_summary_by_hand))
