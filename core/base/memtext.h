@@ -18,7 +18,8 @@ static inline enum tfr_status tfr_memtext_open(FILE **stream, char **text, size_
 
 static inline enum tfr_status tfr_memtext_close(FILE *stream, char **text) {
     const bool failed = ferror(stream) != 0;
-    if (fclose(stream) == 0 && !failed) {
+    /* Closing cuts the text to its size; without memory for that there is none, and fclose says nothing. */
+    if (fclose(stream) == 0 && !failed && *text != NULL) {
         return TFR_OK;
     }
     free(*text);
