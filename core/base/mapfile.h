@@ -44,5 +44,7 @@ bool tfr_path_is_within(const char *path, const char *folder);
 /* "dir/name" unless name is absolute; the directory of a path ("." if none). Free with tfr_free. */
 char *tfr_path_join(const char *directory, const char *name);
 char *tfr_path_directory(const char *path);
+/* The folder and those above it, where they are not there yet. */
+enum tfr_status tfr_path_make_folders(const char *directory);
 
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/status.h"
 
 bool tfr_path_is_directory(const char *path) {
     struct stat facts;
@@ -79,4 +80,28 @@ bool tfr_path_is_within(const char *path, const char *folder) {
     tfr_free(inner);
     free(outer);
     return within;
+}
+
+enum tfr_status tfr_path_make_folders(const char *directory) {
+    char *path = tfr_strdup(directory);
+    if (path == NULL) {
+        return TFR_RESOURCE;
+    }
+    enum tfr_status status = TFR_OK;
+    for (char *at = path + 1; status == TFR_OK && at[-1] != '\0'; at++) {
+        if (*at != '/' && *at != '\0') {
+            continue;
+        }
+        const char kept = *at;
+        *at = '\0';
+        if (mkdir(path, 0777) != 0 && !tfr_path_is_directory(path)) {
+            status = tfr_raise(TFR_RESOURCE, "%s: cannot make this folder: %s", path, strerror(errno));
+        }
+        *at = kept;
+        if (kept == '\0') {
+            break;
+        }
+    }
+    tfr_free(path);
+    return status;
 }

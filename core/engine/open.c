@@ -313,6 +313,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
     tfr_block_close(&engine->gathered);
     tfr_exec_close(engine->exec);
     tfr_trace_close(engine->trace);
+    tfr_trace_close(engine->watch);
     tfr_store_close(engine->store);
     tfr_registry_close(engine->registry);
     tfr_tokenizer_close(engine->tokenizer);

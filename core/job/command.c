@@ -1,6 +1,7 @@
 /* command.c - what every rank does for each kind of message, and the loop of the ranks that follow: see command.h. */
 #include "job/command.h"
 #include "base/status.h"
+#include "job/samples.h"
 #include "job/trace_file.h"
 
 #include "rank/step_run.h"
@@ -40,6 +41,15 @@ static enum tfr_status obey_fetch_kv(struct tfr_engine *engine, struct tfr_messa
 static enum tfr_status obey_trace(struct tfr_engine *engine, struct tfr_message *message) {
     (void)message;
     return tfr_trace_file_obey(engine);
+}
+
+static enum tfr_status obey_watch(struct tfr_engine *engine, struct tfr_message *message) {
+    return tfr_watch_obey(engine, message->part.n != 0);
+}
+
+static enum tfr_status obey_samples(struct tfr_engine *engine, struct tfr_message *message) {
+    const size_t n = (size_t)message->body_bytes / sizeof(struct tfr_step_facts);
+    return tfr_samples_obey(engine, tfr_message_body(message), n);
 }
 
 static enum tfr_status obey_memory(struct tfr_engine *engine, struct tfr_message *message) {

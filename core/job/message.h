@@ -22,6 +22,8 @@
     EACH(FETCH_KV, obey_fetch_kv)     /* `part` to rank 0 */                                                                       \
     EACH(MEMORY, obey_memory)         /* the peak memory of every rank to rank 0 */                                                \
     EACH(TRACE, obey_trace)           /* the time stamps of all ranks to rank 0 */                                                 \
+    EACH(WATCH, obey_watch)           /* time stamps are taken from now on (part.n 1), or no longer (0) */                         \
+    EACH(SAMPLES, obey_samples)       /* body: struct tfr_step_facts of the last steps; what their tasks took to rank 0 */         \
     EACH(END, obey_end)
 
 enum tfr_message_kind {

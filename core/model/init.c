@@ -6,11 +6,9 @@
  */
 #include "model/model.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "base/mapfile.h"
@@ -118,31 +116,6 @@ static enum tfr_status fill_tensor(void *user, size_t tensor, int64_t first, int
         tfr_from_f32((uint8_t *)buffer + (size_t)done * tfr_dtype_size(dtype), values, dtype, count);
     }
     return TFR_OK;
-}
-
-/* The folder and those above it. */
-static enum tfr_status make_folders(const char *directory) {
-    char *path = tfr_strdup(directory);
-    if (path == NULL) {
-        return TFR_RESOURCE;
-    }
-    enum tfr_status status = TFR_OK;
-    for (char *at = path + 1; status == TFR_OK && at[-1] != '\0'; at++) {
-        if (*at != '/' && *at != '\0') {
-            continue;
-        }
-        const char kept = *at;
-        *at = '\0';
-        if (mkdir(path, 0777) != 0 && !tfr_path_is_directory(path)) {
-            status = tfr_raise(TFR_RESOURCE, "%s: cannot make this folder: %s", path, strerror(errno));
-        }
-        *at = kept;
-        if (kept == '\0') {
-            break;
-        }
-    }
-    tfr_free(path);
-    return status;
 }
 
 static enum tfr_status refuse_existing(const char *directory) {
@@ -268,7 +241,7 @@ enum tfr_status tfr_model_init(const struct tfr_config *config, const char *dire
         TFR_TRY(refuse_existing(directory));
     }
     TFR_TRY(check_source(config));
-    TFR_TRY(make_folders(directory));
+    TFR_TRY(tfr_path_make_folders(directory));
     char *weights = tfr_path_join(directory, "model.safetensors");
     struct small_files small = {0};
     enum tfr_status status = weights != NULL ? copy_small(config, directory, &small) : TFR_RESOURCE;

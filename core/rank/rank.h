@@ -40,6 +40,9 @@ struct tfr_engine {
     struct tfr_exec *exec;
     struct tfr_trace *trace; /* NULL without observe.trace; an assistant adds to that of its lender */
     bool trace_written;
+    struct tfr_trace *watch; /* job/samples.h: of steps that are measured, where there is no observe.trace */
+    struct tfr_task_sample *sampled;
+    size_t n_sampled;
     int *owner; /* [n_layer] rank of each block */
     int ln_f_rank;
     int64_t n_local_layers;

@@ -364,8 +364,9 @@ TFR_API enum tfr_status tfr_checkpoint_init(const char *config_path, const struc
 }
 #endif
 
-/* Parts of this header: scores, evaluation and classification; one forward pass. */
+/* Parts of this header: scores, evaluation and classification; one forward pass; calibrations and profiles. */
 #include <tfrun/evaluate.h>
 #include <tfrun/forward_pass.h>
+#include <tfrun/profile.h>
 
 #endif

@@ -1,0 +1,95 @@
+/* cmd_calibrate.c - `tfrun calibrate [CONFIG]`: measures what this machine reaches, for predictions and reports. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tfrun/profile.h>
+
+#include "app/cli/cli.h"
+#include "app/cli/measure.h"
+
+static const struct tfr_flag flags[] = {
+    {"quick", NULL, "each shape once: seconds, and less to rely on", 0},
+    {"show", NULL, "measure nothing: print the calibration that there is, and its age", 0},
+    {"file", "FILE", "the calibration to write, or with --show to read [that of this host in the cache folder]", 0},
+    {"json", NULL, "with --show: as JSON", 0},
+    {"quiet", NULL, "no progress, only errors on stderr", 'q'},
+    {"verbose", NULL, "more diagnostics", 'v'},
+};
+
+static const char *const reads[] = {"trust", "runtime.", "plugins", "observe.log", "model.weights", "output.stats", NULL};
+
+struct speaker {
+    bool quiet, started;
+    char last[80];
+};
+
+/* A line when something new begins. */
+static void on_say(void *user, const char *what, int64_t done, int64_t total) {
+    struct speaker *speaker = user;
+    const int64_t tenth = total > 0 ? done * 10 / total : 0;
+    char text[80];
+    snprintf(text, sizeof text, total > 0 ? "%s: %lld %%" : "%s", what, (long long)(tenth * 10));
+    if (!speaker->quiet && strcmp(text, speaker->last) != 0) {
+        fprintf(stderr, "calibrate  %s\n", text);
+        snprintf(speaker->last, sizeof speaker->last, "%s", text);
+    }
+}
+
+static int64_t threads_asked(const struct tfr_args *args) {
+    for (size_t i = args->n_overrides; i > 0; i--) {
+        if (strcmp(args->overrides[i - 1].key, "runtime.threads") == 0) {
+            return strtoll(args->overrides[i - 1].value, NULL, 10);
+        }
+    }
+    return 0;
+}
+
+static int show(const struct tfr_args *args, const char *file) {
+    char *text;
+    const enum tfr_status status = tfr_report_calibration(file, threads_asked(args), tfr_args_flag(args, "json") != NULL, &text);
+    return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
+}
+
+static int run(struct tfr_args *args) {
+    const char *file = tfr_args_flag(args, "file");
+    if (args->n_operands > 1) {
+        return tfr_cli_usage("calibrate takes one config at most");
+    }
+    if (tfr_args_flag(args, "show") != NULL) {
+        return args->n_operands > 0 ? tfr_cli_usage("--show measures nothing: leave the config out") : show(args, file);
+    }
+    if (tfr_args_flag(args, "json") != NULL) {
+        return tfr_cli_usage("--json prints a calibration that there is: give --show too");
+    }
+    struct speaker speaker = {.quiet = tfr_args_count(args, "quiet") > 0};
+    tfr_measure_apply_flags(args);
+    const struct tfr_calibrate_question question = {
+        .config = args->n_operands > 0 ? args->operands[0] : NULL,
+        .overrides = args->overrides,
+        .n_overrides = args->n_overrides,
+        .output = file,
+        .quick = tfr_args_flag(args, "quick") != NULL,
+        .say = on_say,
+        .user = &speaker,
+    };
+    char *path;
+    tfr_cli_catch_signals();
+    const enum tfr_status status = tfr_calibrate(&question, &path);
+    if (status != TFR_OK) {
+        return tfr_measure_fail(status);
+    }
+    printf("%s\n", path);
+    tfr_string_free(path);
+    return tfr_cli_flush();
+}
+
+const struct tfr_command tfr_cmd_calibrate = {
+    .name = "calibrate",
+    .operands = "[CONFIG]",
+    .help = "measure what this machine and its kernels reach, for profile and predictions",
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof flags[0],
+    .reads = reads,
+    .run = run,
+};

@@ -1,0 +1,145 @@
+/* calibrate.c - tfr_calibrate: roofs of the machine, then an engine for each type of weights whose kernels are watched. */
+#include <tfrun/profile.h>
+#include <tfrun/tfrun.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+#include "config/choices.h"
+#include "predict/calibration.h"
+#include "profile/observe_kernels.h"
+#include "profile/random_weights.h"
+#include "rank/rank.h"
+
+struct work {
+    const struct tfr_calibrate_question *question;
+    struct tfr_calibration calibration;
+    struct tfr_observations seen;
+    const char *dtype;
+    bool has_roofs;
+};
+
+static void say(struct work *work, const char *what, int64_t done, int64_t total) {
+    if (work->question->say != NULL) {
+        work->question->say(work->question->user, what, done, total);
+    }
+}
+
+static void say_roof(void *user, const char *what) {
+    say(user, what, 0, 0);
+}
+
+static void say_kernels(void *user, int64_t done, int64_t total) {
+    struct work *work = user;
+    char what[64];
+    snprintf(what, sizeof what, "kernels with weights in %s", work->dtype);
+    say(work, what, done, total);
+}
+
+static void note_conditions(struct work *work, const struct tfr_engine *engine) {
+    struct tfr_conditions *conditions = &work->calibration.conditions;
+    const struct tfr_options *options = &engine->config->options;
+    const struct tfr_hparams *model = &engine->config->model;
+    tfr_conditions_now(conditions, engine->machine, engine->threads.n_threads,
+                       tfr_choice_name("runtime.bind", options->runtime_bind), tfr_version());
+    snprintf(conditions->model, sizeof conditions->model, "%lld blocks of %lld, %lld heads, vocabulary of %lld",
+             (long long)model->n_layer, (long long)model->n_embd, (long long)model->n_head, (long long)model->vocab_size);
+}
+
+static enum tfr_status measure(struct work *work, struct tfr_engine *engine) {
+    if (!work->has_roofs) {
+        note_conditions(work, engine);
+        TFR_TRY(tfr_roofs_measure(&work->calibration.roofs, engine->team, engine->machine, work->question->quick, say_roof, work));
+        work->has_roofs = true;
+    }
+    return tfr_observe_kernels(&work->seen, engine, &work->calibration.roofs, work->question->quick, say_kernels, work);
+}
+
+/* The question's overrides, and behind them what the calibration wants. */
+static enum tfr_status open_and_measure(struct work *work, const char *config, const char *weights) {
+    const struct tfr_calibrate_question *question = work->question;
+    struct tfr_override *overrides = tfr_alloc(question->n_overrides + 2, sizeof *overrides);
+    struct tfr_engine *engine = NULL;
+    size_t n = question->n_overrides;
+    if (overrides == NULL) {
+        return TFR_RESOURCE;
+    }
+    if (n > 0) {
+        memcpy(overrides, question->overrides, n * sizeof *overrides);
+    }
+    overrides[n++] = (struct tfr_override){.key = "runtime.dtype", .value = work->dtype, .origin = "--dtype"};
+    if (weights != NULL) {
+        overrides[n++] = (struct tfr_override){.key = "model.weights", .value = weights, .origin = "--weights"};
+    }
+    enum tfr_status status = tfr_engine_open(&engine, config, overrides, n);
+    if (status == TFR_OK) {
+        status = measure(work, engine);
+    }
+    tfr_engine_close(engine);
+    tfr_free(overrides);
+    return status;
+}
+
+static enum tfr_status with_dtype(struct work *work, const char *dtype) {
+    const struct tfr_calibrate_question *question = work->question;
+    struct tfr_random_weights random = {0};
+    bool missing = true;
+    work->dtype = dtype;
+    if (question->config != NULL) {
+        TFR_TRY(tfr_weights_are_missing(question->config, question->overrides, question->n_overrides, &missing));
+    }
+    if (missing) {
+        say(work, "random weights for a model that has none", 0, 0);
+        TFR_TRY(tfr_random_weights_make(&random, question->config));
+    }
+    const enum tfr_status status =
+        open_and_measure(work, question->config != NULL ? question->config : random.config, random.weights);
+    tfr_random_weights_remove(&random);
+    return status;
+}
+
+static const char *dtype_asked(const struct tfr_calibrate_question *question) {
+    for (size_t i = 0; i < question->n_overrides; i++) {
+        if (strcmp(question->overrides[i].key, "runtime.dtype") == 0) {
+            return question->overrides[i].value;
+        }
+    }
+    return NULL;
+}
+
+static enum tfr_status measure_all(struct work *work) {
+    const char *only = dtype_asked(work->question);
+    if (only != NULL) {
+        return with_dtype(work, only);
+    }
+    TFR_TRY(with_dtype(work, "f32"));
+    return with_dtype(work, "bf16");
+}
+
+enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, char **path) {
+    struct work work = {.question = question};
+    int rank, size = 1;
+    *path = NULL;
+    if (tfr_comm_launched(&rank, &size) && size > 1) {
+        return tfr_raise(TFR_USAGE,
+                         "calibrate measures one process, and the launcher started %d; start it without, with --threads N for "
+                         "ranks of N threads",
+                         size);
+    }
+    enum tfr_status status = measure_all(&work);
+    if (status == TFR_OK) {
+        status = tfr_observations_settle(&work.seen, &work.calibration);
+    }
+    if (status == TFR_OK) {
+        const struct tfr_conditions *conditions = &work.calibration.conditions;
+        *path =
+            question->output != NULL ? tfr_strdup(question->output) : tfr_calibration_path(conditions->host, conditions->threads);
+        status = *path != NULL ? tfr_calibration_write(&work.calibration, *path) : TFR_RESOURCE;
+    }
+    tfr_free(work.seen.items);
+    tfr_calibration_free(&work.calibration);
+    return status;
+}

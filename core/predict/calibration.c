@@ -1,0 +1,98 @@
+/* calibration.c - the record of a calibration; its conditions. */
+#include "predict/calibration.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <tfrun/plugin.h>
+
+#include "base/arena.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+
+void tfr_calibration_free(struct tfr_calibration *calibration) {
+    if (calibration == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < calibration->n_kernels; i++) {
+        tfr_free(calibration->kernels[i].points);
+    }
+    tfr_free(calibration->kernels);
+    *calibration = (struct tfr_calibration){0};
+}
+
+static bool is_of(const struct tfr_calibration_kernel *known, const char *kernel, const char *shape, int64_t threads) {
+    return known->threads == threads && strcmp(known->kernel, kernel) == 0 && strcmp(known->shape, shape) == 0;
+}
+
+const struct tfr_calibration_kernel *tfr_calibration_find(const struct tfr_calibration *calibration, const char *kernel,
+                                                          const char *shape, int64_t threads) {
+    for (size_t i = 0; i < calibration->n_kernels; i++) {
+        if (is_of(&calibration->kernels[i], kernel, shape, threads)) {
+            return &calibration->kernels[i];
+        }
+    }
+    return NULL;
+}
+
+static struct tfr_calibration_kernel *find_or_add(struct tfr_calibration *calibration, const char *kernel, const char *shape,
+                                                  int64_t threads) {
+    for (size_t i = 0; i < calibration->n_kernels; i++) {
+        if (is_of(&calibration->kernels[i], kernel, shape, threads)) {
+            return &calibration->kernels[i];
+        }
+    }
+    struct tfr_calibration_kernel *grown =
+        tfr_realloc(calibration->kernels, calibration->n_kernels + 1, sizeof *calibration->kernels);
+    if (grown == NULL) {
+        return NULL;
+    }
+    calibration->kernels = grown;
+    struct tfr_calibration_kernel *added = &grown[calibration->n_kernels++];
+    *added = (struct tfr_calibration_kernel){.threads = threads};
+    snprintf(added->kernel, sizeof added->kernel, "%s", kernel);
+    snprintf(added->shape, sizeof added->shape, "%s", shape);
+    return added;
+}
+
+enum tfr_status tfr_calibration_add(struct tfr_calibration *calibration, const char *kernel, const char *shape, int64_t threads,
+                                    const struct tfr_calibration_point *point) {
+    struct tfr_calibration_kernel *of = find_or_add(calibration, kernel, shape, threads);
+    struct tfr_calibration_point *points = of != NULL ? tfr_realloc(of->points, of->n_points + 1, sizeof *points) : NULL;
+    if (points == NULL) {
+        return TFR_RESOURCE;
+    }
+    of->points = points;
+    of->points[of->n_points++] = *point;
+    return TFR_OK;
+}
+
+/* The word of a small file of the system, "unknown" where there is none. */
+static void read_word(const char *path, char *word, size_t size) {
+    char *text;
+    size_t length;
+    snprintf(word, size, "unknown");
+    if (tfr_path_exists(path) && tfr_file_read(path, 4096, &text, &length) == TFR_OK) {
+        text[strcspn(text, "\n")] = '\0';
+        snprintf(word, size, "%s", text);
+        tfr_free(text);
+    }
+}
+
+void tfr_conditions_now(struct tfr_conditions *conditions, const struct tfr_machine *machine, int n_threads, const char *bind,
+                        const char *version) {
+    const time_t now = time(NULL);
+    struct tm utc;
+    *conditions = (struct tfr_conditions){
+        .measured_unix = now, .threads = n_threads, .isa = machine->isa, .quota_cores = machine->quota_cores};
+    snprintf(conditions->host, sizeof conditions->host, "%s", machine->host_name);
+    snprintf(conditions->cpu, sizeof conditions->cpu, "%s", machine->cpu_name);
+    snprintf(conditions->version, sizeof conditions->version, "%s", version);
+    snprintf(conditions->abi, sizeof conditions->abi, "%d.%d", TFR_PLUGIN_ABI_MAJOR, TFR_PLUGIN_ABI_MINOR);
+    snprintf(conditions->bind, sizeof conditions->bind, "%s", bind);
+    read_word("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", conditions->governor, sizeof conditions->governor);
+    if (gmtime_r(&now, &utc) != NULL) {
+        strftime(conditions->measured_at, sizeof conditions->measured_at, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    }
+}

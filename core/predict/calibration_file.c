@@ -1,0 +1,148 @@
+/* calibration_file.c - a calibration as a JSON file in the user's cache folder. */
+#include "predict/calibration.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+#include "base/tensor.h"
+
+/* A host's name may hold anything; the name of a file may not. */
+static void make_file_name(char *name, size_t size, const char *host, int64_t threads) {
+    char plain[80];
+    snprintf(plain, sizeof plain, "%s", host[0] != '\0' ? host : "host");
+    for (char *at = plain; *at != '\0'; at++) {
+        const bool is_plain =
+            (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || strchr("._-", *at) != NULL;
+        *at = is_plain ? *at : '_';
+    }
+    snprintf(name, size, "calibration-%s-%lldt.json", plain, (long long)threads);
+}
+
+char *tfr_calibration_path(const char *host, int64_t threads) {
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char name[160];
+    make_file_name(name, sizeof name, host, threads);
+    if (cache != NULL && cache[0] == '/') {
+        return tfr_format("%s/tfrun/%s", cache, name);
+    }
+    if (home != NULL && home[0] == '/') {
+        return tfr_format("%s/.cache/tfrun/%s", home, name);
+    }
+    tfr_raise(TFR_RESOURCE,
+              "neither XDG_CACHE_HOME nor HOME names a folder for the calibration; set one, or give its file by name");
+    return NULL;
+}
+
+static void put_conditions(struct tfr_json_out *out, const struct tfr_conditions *conditions) {
+    tfr_json_begin(out, "conditions", '{');
+    tfr_json_put_text(out, "host", conditions->host);
+    tfr_json_put_text(out, "cpu", conditions->cpu);
+    tfr_json_put_text(out, "tfrun", conditions->version);
+    tfr_json_put_text(out, "abi", conditions->abi);
+    tfr_json_put_text(out, "bind", conditions->bind);
+    tfr_json_put_text(out, "governor", conditions->governor);
+    tfr_json_put_text(out, "model", conditions->model);
+    tfr_json_put_text(out, "measured_at", conditions->measured_at);
+    tfr_json_put_int(out, "measured_unix", conditions->measured_unix);
+    tfr_json_put_int(out, "threads", conditions->threads);
+    tfr_json_put_int(out, "isa", conditions->isa);
+    tfr_json_put_number(out, "quota_cores", conditions->quota_cores);
+    tfr_json_end(out, '}');
+}
+
+static void put_roofs(struct tfr_json_out *out, const struct tfr_roofs *roofs) {
+    tfr_json_begin(out, "roofs", '{');
+    tfr_json_begin(out, "flops", '[');
+    for (int i = 0; i < roofs->n_flops; i++) {
+        tfr_json_begin(out, NULL, '{');
+        tfr_json_put_text(out, "dtype", tfr_dtype_name((enum tfr_dtype)roofs->flops[i].dtype));
+        tfr_json_put_int(out, "isa", roofs->flops[i].isa);
+        tfr_json_put_number(out, "one_core", roofs->flops[i].one_core);
+        tfr_json_put_number(out, "all_cores", roofs->flops[i].all_cores);
+        tfr_json_end(out, '}');
+    }
+    tfr_json_end(out, ']');
+    tfr_json_begin(out, "bandwidth", '[');
+    for (int i = 0; i < roofs->n_bandwidths; i++) {
+        tfr_json_begin(out, NULL, '{');
+        tfr_json_put_int(out, "bytes", roofs->bandwidth[i].bytes);
+        tfr_json_put_number(out, "one_core", roofs->bandwidth[i].one_core);
+        tfr_json_put_number(out, "all_cores", roofs->bandwidth[i].all_cores);
+        tfr_json_end(out, '}');
+    }
+    tfr_json_end(out, ']');
+    tfr_json_put_number(out, "fork_ns", roofs->fork_ns);
+    tfr_json_put_number(out, "barrier_ns", roofs->barrier_ns);
+    tfr_json_end(out, '}');
+}
+
+/* A point is [class, rows, context, ns, ns at the roof]. */
+static void put_kernel(struct tfr_json_out *out, const struct tfr_calibration_kernel *kernel) {
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_text(out, "kernel", kernel->kernel);
+    tfr_json_put_text(out, "shape", kernel->shape);
+    tfr_json_put_int(out, "threads", kernel->threads);
+    tfr_json_begin(out, "points", '[');
+    for (size_t i = 0; i < kernel->n_points; i++) {
+        const struct tfr_calibration_point *point = &kernel->points[i];
+        tfr_json_begin(out, NULL, '[');
+        tfr_json_put_int(out, NULL, point->class_rows);
+        tfr_json_put_int(out, NULL, point->rows);
+        tfr_json_put_int(out, NULL, point->context);
+        tfr_json_put_number(out, NULL, point->ns);
+        tfr_json_put_number(out, NULL, point->roof_ns);
+        tfr_json_end(out, ']');
+    }
+    tfr_json_end(out, ']');
+    tfr_json_end(out, '}');
+}
+
+char *tfr_calibration_text(const struct tfr_calibration *calibration) {
+    struct tfr_json_out out = {0};
+    tfr_json_begin(&out, NULL, '{');
+    tfr_json_put_text(&out, "schema", TFR_CALIBRATION_SCHEMA);
+    put_conditions(&out, &calibration->conditions);
+    put_roofs(&out, &calibration->roofs);
+    tfr_json_begin(&out, "kernels", '[');
+    for (size_t i = 0; i < calibration->n_kernels; i++) {
+        put_kernel(&out, &calibration->kernels[i]);
+    }
+    tfr_json_end(&out, ']');
+    tfr_json_end(&out, '}');
+    if (out.failed) {
+        tfr_free(out.text);
+        tfr_raise(TFR_RESOURCE, "no memory for the text of a calibration");
+        return NULL;
+    }
+    return out.text;
+}
+
+static enum tfr_status make_folder_of(const char *path) {
+    char *folder = tfr_path_directory(path);
+    const enum tfr_status status = folder != NULL ? tfr_path_make_folders(folder) : TFR_RESOURCE;
+    tfr_free(folder);
+    return status;
+}
+
+enum tfr_status tfr_calibration_write(const struct tfr_calibration *calibration, const char *path) {
+    struct tfr_outfile out = {0};
+    TFR_TRY(make_folder_of(path));
+    char *text = tfr_calibration_text(calibration);
+    if (text == NULL) {
+        return TFR_RESOURCE;
+    }
+    enum tfr_status status = tfr_outfile_open(&out, path);
+    if (status == TFR_OK) {
+        status = tfr_outfile_write(&out, text, strlen(text));
+        status = status == TFR_OK ? tfr_outfile_write(&out, "\n", 1) : status;
+        status = status == TFR_OK ? tfr_outfile_commit(&out) : status;
+    }
+    tfr_outfile_abandon(&out);
+    tfr_free(text);
+    return status;
+}

@@ -1,0 +1,183 @@
+/* calibration_read.c - a calibration from its file: every member must be there and of its kind, as tfrun wrote it. */
+#include "predict/calibration.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "base/tensor.h"
+
+static enum tfr_status refuse(const struct tfr_json_doc *doc, const tfr_json *node, const char *key, const char *wanted) {
+    int line, column;
+    tfr_json_place(doc, node, &line, &column);
+    return tfr_raise(TFR_MODEL, "%s:%d:%d: %s must be %s: this is no calibration of this tfrun; run `tfrun calibrate`",
+                     tfr_json_name(doc), line, column, key, wanted);
+}
+
+static enum tfr_status read_text(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, char *text, size_t size) {
+    const char *found = tfr_json_string(tfr_json_member(object, key));
+    if (found == NULL || strlen(found) >= size) {
+        return refuse(doc, object, key, "a short string");
+    }
+    memcpy(text, found, strlen(found) + 1);
+    return TFR_OK;
+}
+
+static enum tfr_status read_whole(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, int64_t *value) {
+    const tfr_json *node = tfr_json_member(object, key);
+    return node != NULL && tfr_json_int64(doc, node, value) && *value >= 0 ? TFR_OK
+                                                                           : refuse(doc, object, key, "a whole number from 0 on");
+}
+
+static enum tfr_status read_real(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, double *value) {
+    const tfr_json *node = tfr_json_member(object, key);
+    if (node == NULL || tfr_json_kind(node) != TFR_JSON_NUMBER || tfr_json_number(node) < 0) {
+        return refuse(doc, object, key, "a number from 0 on");
+    }
+    *value = tfr_json_number(node);
+    return TFR_OK;
+}
+
+static enum tfr_status read_isa(const struct tfr_json_doc *doc, const tfr_json *object, uint32_t *isa) {
+    int64_t bits;
+    TFR_TRY(read_whole(doc, object, "isa", &bits));
+    *isa = (uint32_t)bits;
+    return bits <= UINT32_MAX ? TFR_OK : refuse(doc, object, "isa", "bits of instruction sets");
+}
+
+static enum tfr_status find_list(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, enum tfr_json_kind kind,
+                                 const tfr_json **list) {
+    *list = tfr_json_member(object, key);
+    return *list != NULL && tfr_json_kind(*list) == kind ? TFR_OK : refuse(doc, object, key, tfr_json_kind_name(kind));
+}
+
+static enum tfr_status read_conditions(const struct tfr_json_doc *doc, struct tfr_conditions *conditions) {
+    const tfr_json *from;
+    TFR_TRY(find_list(doc, tfr_json_root(doc), "conditions", TFR_JSON_OBJECT, &from));
+    const struct {
+        const char *key;
+        char *text;
+        size_t size;
+    } texts[] = {{"host", conditions->host, sizeof conditions->host},
+                 {"cpu", conditions->cpu, sizeof conditions->cpu},
+                 {"tfrun", conditions->version, sizeof conditions->version},
+                 {"abi", conditions->abi, sizeof conditions->abi},
+                 {"bind", conditions->bind, sizeof conditions->bind},
+                 {"governor", conditions->governor, sizeof conditions->governor},
+                 {"model", conditions->model, sizeof conditions->model},
+                 {"measured_at", conditions->measured_at, sizeof conditions->measured_at}};
+    for (size_t i = 0; i < TFR_COUNT_OF(texts); i++) {
+        TFR_TRY(read_text(doc, from, texts[i].key, texts[i].text, texts[i].size));
+    }
+    TFR_TRY(read_whole(doc, from, "measured_unix", &conditions->measured_unix));
+    TFR_TRY(read_whole(doc, from, "threads", &conditions->threads));
+    TFR_TRY(read_isa(doc, from, &conditions->isa));
+    return read_real(doc, from, "quota_cores", &conditions->quota_cores);
+}
+
+static enum tfr_status read_flops(const struct tfr_json_doc *doc, const tfr_json *from, struct tfr_flop_roof *roof) {
+    char name[16];
+    TFR_TRY(read_text(doc, from, "dtype", name, sizeof name));
+    for (roof->dtype = 0; roof->dtype < TFR_DTYPE_COUNT; roof->dtype++) {
+        if (strcmp(tfr_dtype_name((enum tfr_dtype)roof->dtype), name) == 0) {
+            break;
+        }
+    }
+    if (roof->dtype == TFR_DTYPE_COUNT) {
+        return refuse(doc, from, "dtype", "a type of numbers");
+    }
+    TFR_TRY(read_isa(doc, from, &roof->isa));
+    TFR_TRY(read_real(doc, from, "one_core", &roof->one_core));
+    return read_real(doc, from, "all_cores", &roof->all_cores);
+}
+
+static enum tfr_status read_bandwidth(const struct tfr_json_doc *doc, const tfr_json *from, struct tfr_bandwidth *bandwidth) {
+    TFR_TRY(read_whole(doc, from, "bytes", &bandwidth->bytes));
+    TFR_TRY(read_real(doc, from, "one_core", &bandwidth->one_core));
+    return read_real(doc, from, "all_cores", &bandwidth->all_cores);
+}
+
+static enum tfr_status read_roofs(const struct tfr_json_doc *doc, struct tfr_roofs *roofs, int n_threads) {
+    const tfr_json *from, *list;
+    roofs->n_threads = n_threads;
+    TFR_TRY(find_list(doc, tfr_json_root(doc), "roofs", TFR_JSON_OBJECT, &from));
+    TFR_TRY(find_list(doc, from, "flops", TFR_JSON_ARRAY, &list));
+    if (tfr_json_size(list) > TFR_MAX_FLOP_ROOFS) {
+        return refuse(doc, list, "flops", "a list as long as tfrun writes it");
+    }
+    for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
+        TFR_TRY(read_flops(doc, item, &roofs->flops[roofs->n_flops]));
+        roofs->n_flops++;
+    }
+    TFR_TRY(find_list(doc, from, "bandwidth", TFR_JSON_ARRAY, &list));
+    if (tfr_json_size(list) > TFR_MAX_BANDWIDTHS) {
+        return refuse(doc, list, "bandwidth", "a list as long as tfrun writes it");
+    }
+    for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
+        TFR_TRY(read_bandwidth(doc, item, &roofs->bandwidth[roofs->n_bandwidths]));
+        roofs->n_bandwidths++;
+    }
+    TFR_TRY(read_real(doc, from, "fork_ns", &roofs->fork_ns));
+    return read_real(doc, from, "barrier_ns", &roofs->barrier_ns);
+}
+
+static enum tfr_status read_point(const struct tfr_json_doc *doc, const tfr_json *from, struct tfr_calibration_point *point) {
+    int64_t *const wholes[] = {&point->class_rows, &point->rows, &point->context};
+    double *const reals[] = {&point->ns, &point->roof_ns};
+    const tfr_json *item = tfr_json_first(from);
+    for (size_t i = 0; i < TFR_COUNT_OF(wholes); i++, item = item != NULL ? tfr_json_next(item) : NULL) {
+        if (item == NULL || !tfr_json_int64(doc, item, wholes[i]) || *wholes[i] < (i < 2 ? 1 : 0)) {
+            return refuse(doc, from, "a point", "[class, rows, context, ns, ns at the roof]");
+        }
+    }
+    for (size_t i = 0; i < TFR_COUNT_OF(reals); i++, item = item != NULL ? tfr_json_next(item) : NULL) {
+        if (item == NULL || tfr_json_kind(item) != TFR_JSON_NUMBER || tfr_json_number(item) < 0) {
+            return refuse(doc, from, "a point", "[class, rows, context, ns, ns at the roof]");
+        }
+        *reals[i] = tfr_json_number(item);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_kernel(const struct tfr_json_doc *doc, const tfr_json *from, struct tfr_calibration *calibration) {
+    struct tfr_calibration_kernel head = {0};
+    const tfr_json *list;
+    TFR_TRY(read_text(doc, from, "kernel", head.kernel, sizeof head.kernel));
+    TFR_TRY(read_text(doc, from, "shape", head.shape, sizeof head.shape));
+    TFR_TRY(read_whole(doc, from, "threads", &head.threads));
+    TFR_TRY(find_list(doc, from, "points", TFR_JSON_ARRAY, &list));
+    for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
+        struct tfr_calibration_point point;
+        TFR_TRY(read_point(doc, item, &point));
+        TFR_TRY(tfr_calibration_add(calibration, head.kernel, head.shape, head.threads, &point));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_all(const struct tfr_json_doc *doc, struct tfr_calibration *calibration) {
+    const tfr_json *list, *root = tfr_json_root(doc);
+    const char *schema = tfr_json_string(tfr_json_member(root, "schema"));
+    if (schema == NULL || strcmp(schema, TFR_CALIBRATION_SCHEMA) != 0) {
+        return refuse(doc, root, "schema", TFR_CALIBRATION_SCHEMA);
+    }
+    TFR_TRY(read_conditions(doc, &calibration->conditions));
+    TFR_TRY(read_roofs(doc, &calibration->roofs, (int)calibration->conditions.threads));
+    TFR_TRY(find_list(doc, root, "kernels", TFR_JSON_ARRAY, &list));
+    for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
+        TFR_TRY(read_kernel(doc, item, calibration));
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_calibration_read(struct tfr_calibration *calibration, const char *path) {
+    struct tfr_json_doc *doc;
+    *calibration = (struct tfr_calibration){0};
+    TFR_TRY(tfr_json_open_file(&doc, path, TFR_MODEL));
+    const enum tfr_status status = read_all(doc, calibration);
+    if (status != TFR_OK) {
+        tfr_calibration_free(calibration);
+    }
+    tfr_json_close(doc);
+    return status;
+}

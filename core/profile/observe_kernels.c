@@ -1,0 +1,215 @@
+/* observe_kernels.c - see observe_kernels.h.
+ *
+ * Rows are the ends of each class of plans, since a vendor's kernel may compute whole classes; contexts are few, and more for one
+ * row. All shapes are seen once before any is seen again, so that a moment in which other programs ran is in one sample of each.
+ */
+#include "profile/observe_kernels.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "predict/predict.h"
+#include "job/samples.h"
+#include "profile/stepper.h"
+
+enum { N_ROUNDS = 4, MOST_ROWS = 48, MOST_CONTEXTS = 12, MOST_KEPT = 16 };
+
+/* Contexts from many to few: what a longer one left in the cache is cropped. */
+struct grid {
+    int64_t rows[MOST_ROWS], context[MOST_CONTEXTS];
+    bool with_rows[MOST_CONTEXTS]; /* else one row alone */
+    int n_rows, n_contexts;
+};
+
+static void add_context(struct grid *grid, int64_t context, bool with_rows) {
+    if (context >= 0 && (grid->n_contexts == 0 || context < grid->context[grid->n_contexts - 1])) {
+        grid->context[grid->n_contexts] = context;
+        grid->with_rows[grid->n_contexts++] = with_rows;
+    }
+}
+
+static struct grid make_grid(const struct tfr_engine *engine, bool quick) {
+    struct grid grid = {0};
+    const int64_t n_positions = tfr_engine_n_positions(engine);
+    const int64_t most = engine->max_rows < n_positions ? engine->max_rows : n_positions;
+    for (int64_t low = 1, high; low <= most && grid.n_rows + 2 <= MOST_ROWS; low = high + 1) {
+        high = tfr_bucket(low, engine->max_rows);
+        high = high < most ? high : most;
+        if (low < high) {
+            grid.rows[grid.n_rows++] = low;
+        }
+        grid.rows[grid.n_rows++] = high;
+    }
+    add_context(&grid, n_positions - 1, false);
+    add_context(&grid, n_positions / 2, true);
+    add_context(&grid, n_positions / 4, false);
+    add_context(&grid, n_positions / 8, !quick);
+    add_context(&grid, n_positions / 16, false);
+    add_context(&grid, n_positions / 64, false);
+    add_context(&grid, 0, true);
+    return grid;
+}
+
+static struct tfr_observation *next_item(struct tfr_observations *seen) {
+    if (seen->n == seen->capacity) {
+        const size_t capacity = seen->capacity > 0 ? 2 * seen->capacity : 4096;
+        struct tfr_observation *grown = tfr_realloc(seen->items, capacity, sizeof *grown);
+        if (grown == NULL) {
+            return NULL;
+        }
+        seen->items = grown;
+        seen->capacity = capacity;
+    }
+    struct tfr_observation *item = &seen->items[seen->n++];
+    *item = (struct tfr_observation){0};
+    return item;
+}
+
+static enum tfr_status add_task(struct tfr_observations *seen, const struct tfr_task_sample *sample,
+                                const struct tfr_roofs *roofs) {
+    const struct tfr_task_facts *facts = &sample->facts;
+    enum tfr_bound bound;
+    struct tfr_observation *item = next_item(seen);
+    if (item == NULL) {
+        return TFR_RESOURCE;
+    }
+    snprintf(item->kernel, sizeof item->kernel, "%s", facts->kernel);
+    snprintf(item->shape, sizeof item->shape, "%s", facts->shape);
+    item->threads = facts->threads;
+    item->class_rows = facts->class_rows;
+    item->rows = facts->rows_each;
+    item->context = facts->context;
+    item->ns = sample->ns;
+    item->roof_ns = tfr_roof_ns(roofs, facts, &bound);
+    return TFR_OK;
+}
+
+/* samples[0, n) are the tasks of one step. */
+static enum tfr_status add_step(struct tfr_observations *seen, const struct tfr_task_sample *samples, size_t n,
+                                const struct tfr_step_facts *step, const struct tfr_engine *engine, const struct tfr_roofs *roofs) {
+    double end_ns = 0, busy_ns = 0;
+    for (size_t i = 0; i < n; i++) {
+        TFR_TRY(add_task(seen, &samples[i], roofs));
+        end_ns = fmax(end_ns, samples[i].begin_ns + samples[i].ns);
+        busy_ns += samples[i].ns;
+    }
+    struct tfr_observation *item = next_item(seen);
+    if (item == NULL) {
+        return TFR_RESOURCE;
+    }
+    snprintf(item->kernel, sizeof item->kernel, "%s", TFR_BETWEEN_TASKS);
+    item->threads = roofs->n_threads;
+    item->class_rows = tfr_bucket(step->rows, engine->max_rows);
+    item->rows = step->rows;
+    item->ns = (end_ns - busy_ns) / (double)n;
+    item->roof_ns = tfr_between_roof_ns(roofs);
+    return TFR_OK;
+}
+
+static enum tfr_status add_steps(struct tfr_observations *seen, struct tfr_engine *engine, const struct tfr_step_facts *steps,
+                                 size_t n_steps, const struct tfr_roofs *roofs) {
+    struct tfr_task_sample *samples;
+    size_t n;
+    TFR_TRY(tfr_engine_samples(engine, steps, n_steps, &samples, &n));
+    enum tfr_status status = TFR_OK;
+    for (size_t i = 0, alike; i < n && status == TFR_OK; i += alike) {
+        for (alike = 1; i + alike < n && samples[i + alike].step == samples[i].step; alike++) {
+        }
+        status = add_step(seen, samples + i, alike, &steps[samples[i].step], engine, roofs);
+    }
+    tfr_free(samples);
+    return status;
+}
+
+/* All rows at one context; nothing is kept of a first round, in which plans are built and memory is touched. */
+static enum tfr_status see_context(struct tfr_observations *seen, struct tfr_stepper *stepper, const struct grid *grid, int context,
+                                   const struct tfr_roofs *roofs) {
+    struct tfr_step_facts steps[MOST_ROWS];
+    const int64_t past = grid->context[context];
+    size_t n = 0;
+    TFR_TRY(tfr_stepper_reach(stepper, past));
+    for (int i = 0; i < grid->n_rows; i++) {
+        const int64_t rows = grid->rows[i];
+        if (past + rows > stepper->n_positions || (rows > 1 && !grid->with_rows[context])) {
+            continue;
+        }
+        if (tfr_engine_cancelled()) {
+            tfr_engine_clear_cancel();
+            return tfr_raise(TFR_CANCELLED, "stopped on request");
+        }
+        TFR_TRY(tfr_stepper_step(stepper, rows, rows <= MOST_KEPT ? rows : 1, &steps[n++]));
+        TFR_TRY(tfr_stepper_reach(stepper, past));
+    }
+    return seen != NULL && n > 0 ? add_steps(seen, stepper->engine, steps, n, roofs) : TFR_OK;
+}
+
+static enum tfr_status see_all(struct tfr_observations *seen, struct tfr_stepper *stepper, const struct grid *grid,
+                               const struct tfr_roofs *roofs, int n_rounds, tfr_observe_say say, void *user) {
+    TFR_TRY(see_context(NULL, stepper, grid, grid->n_contexts - 1, roofs));
+    for (int round = 0; round < n_rounds; round++) {
+        for (int c = 0; c < grid->n_contexts; c++) {
+            if (say != NULL) {
+                say(user, round * grid->n_contexts + c, (int64_t)n_rounds * grid->n_contexts);
+            }
+            TFR_TRY(see_context(seen, stepper, grid, c, roofs));
+        }
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_observe_kernels(struct tfr_observations *seen, struct tfr_engine *engine, const struct tfr_roofs *roofs,
+                                    bool quick, tfr_observe_say say, void *user) {
+    const struct grid grid = make_grid(engine, quick);
+    struct tfr_stepper stepper;
+    TFR_TRY(tfr_stepper_open(&stepper, engine, 1));
+    enum tfr_status status = tfr_engine_watch(engine, true);
+    if (status == TFR_OK) {
+        status = see_all(seen, &stepper, &grid, roofs, quick ? 1 : N_ROUNDS, say, user);
+        const enum tfr_status unwatched = tfr_engine_watch(engine, false);
+        status = status == TFR_OK ? unwatched : status;
+    }
+    tfr_stepper_close(&stepper);
+    return status;
+}
+
+static int compare(int64_t a, int64_t b) {
+    return (a > b) - (a < b);
+}
+
+static int alike(const struct tfr_observation *a, const struct tfr_observation *b) {
+    int order = strcmp(a->kernel, b->kernel);
+    order = order != 0 ? order : strcmp(a->shape, b->shape);
+    order = order != 0 ? order : compare(a->threads, b->threads);
+    order = order != 0 ? order : compare(a->class_rows, b->class_rows);
+    order = order != 0 ? order : compare(a->rows, b->rows);
+    return order != 0 ? order : compare(a->context, b->context);
+}
+
+static int by_key_and_time(const void *a, const void *b) {
+    const struct tfr_observation *x = a, *y = b;
+    const int order = alike(x, y);
+    return order != 0 ? order : (x->ns > y->ns) - (x->ns < y->ns);
+}
+
+enum tfr_status tfr_observations_settle(struct tfr_observations *seen, struct tfr_calibration *calibration) {
+    enum tfr_status status = TFR_OK;
+    qsort(seen->items, seen->n, sizeof *seen->items, by_key_and_time);
+    for (size_t first = 0, n; first < seen->n && status == TFR_OK; first += n) {
+        for (n = 1; first + n < seen->n && alike(&seen->items[first], &seen->items[first + n]) == 0; n++) {
+        }
+        const struct tfr_observation *middle = &seen->items[first + n / 2];
+        const struct tfr_calibration_point point = {.class_rows = middle->class_rows,
+                                                    .rows = middle->rows,
+                                                    .context = middle->context,
+                                                    .ns = middle->ns,
+                                                    .roof_ns = middle->roof_ns};
+        status = tfr_calibration_add(calibration, middle->kernel, middle->shape, middle->threads, &point);
+    }
+    tfr_free(seen->items);
+    *seen = (struct tfr_observations){0};
+    return status;
+}

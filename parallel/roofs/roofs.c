@@ -1,0 +1,126 @@
+/* roofs.c - the order in which roofs are measured; FLOPs, and the cost of bringing threads together. */
+#include "roofs/roofs.h"
+
+#include <stdlib.h>
+
+#include <tfrun/plugin.h>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "roofs/flop_loops.h"
+
+enum { TRIAL_MS = 20, QUICK_TRIAL_MS = 4, N_TRIALS = 7, N_OVERHEADS = 401, BARRIERS = 64 };
+
+struct flop_job {
+    tfr_flop_loop loop;
+    int64_t rounds;
+};
+
+static void run_flops(void *arg, int tid, int nth) {
+    const struct flop_job *job = arg;
+    (void)tid, (void)nth;
+    (void)job->loop(job->rounds);
+}
+
+/* FLOPs of one call of the loop, those of one thread, with as many rounds as fill a trial, by the fastest of a few tries. */
+static double rounds_for(const struct tfr_flop_unit *unit, uint64_t trial_ns, int64_t *rounds) {
+    double done = 0;
+    for (*rounds = 1000;; *rounds *= 2) {
+        uint64_t fastest = UINT64_MAX;
+        for (int i = 0; i < 3; i++) {
+            const uint64_t begin = tfr_clock_ns();
+            done = unit->loop(*rounds);
+            const uint64_t took = tfr_clock_ns() - begin;
+            fastest = took < fastest ? took : fastest;
+        }
+        if (fastest >= trial_ns / 2) {
+            return done;
+        }
+    }
+}
+
+static double best_rate(struct tfr_team *team, struct flop_job *job, double flops) {
+    double best = 0;
+    for (int trial = 0; trial < N_TRIALS; trial++) {
+        const uint64_t begin = tfr_clock_ns();
+        if (team != NULL) {
+            tfr_team_run(team, run_flops, job);
+        } else {
+            (void)job->loop(job->rounds);
+        }
+        const double rate = flops / (double)(tfr_clock_ns() - begin) * 1e9;
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+void tfr_roofs_flops(struct tfr_roofs *roofs, struct tfr_team *team, uint32_t isa, uint64_t trial_ns) {
+    int n;
+    const struct tfr_flop_unit *units = tfr_flop_units(&n);
+    for (int i = 0; i < n && roofs->n_flops < TFR_MAX_FLOP_ROOFS; i++) {
+        if ((units[i].isa & ~isa) != 0) {
+            continue;
+        }
+        struct flop_job job = {.loop = units[i].loop};
+        const double flops = rounds_for(&units[i], trial_ns, &job.rounds);
+        struct tfr_flop_roof *roof = &roofs->flops[roofs->n_flops++];
+        *roof = (struct tfr_flop_roof){.dtype = units[i].dtype, .isa = units[i].isa};
+        roof->one_core = best_rate(NULL, &job, flops);
+        roof->all_cores = best_rate(team, &job, flops * tfr_team_size(team));
+    }
+}
+
+static void do_nothing(void *arg, int tid, int nth) {
+    (void)arg, (void)tid, (void)nth;
+}
+
+static void run_barriers(void *arg, int tid, int nth) {
+    (void)nth;
+    for (int i = 0; i < BARRIERS; i++) {
+        tfr_team_barrier(arg, tid);
+    }
+}
+
+static int by_value(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median, since a thread that lost its core for once is no cost of a barrier. */
+static double median_ns(struct tfr_team *team, tfr_team_fn fn, void *arg) {
+    static double took[N_OVERHEADS]; /* one thread drives a team */
+    for (int i = 0; i < N_OVERHEADS; i++) {
+        const uint64_t begin = tfr_clock_ns();
+        tfr_team_run(team, fn, arg);
+        took[i] = (double)(tfr_clock_ns() - begin);
+    }
+    qsort(took, N_OVERHEADS, sizeof *took, by_value);
+    return took[N_OVERHEADS / 2];
+}
+
+void tfr_roofs_overheads(struct tfr_roofs *roofs, struct tfr_team *team) {
+    roofs->fork_ns = median_ns(team, do_nothing, NULL);
+    roofs->barrier_ns = 0;
+    if (tfr_team_size(team) > 1) {
+        const double region = median_ns(team, run_barriers, team);
+        roofs->barrier_ns = region > roofs->fork_ns ? (region - roofs->fork_ns) / BARRIERS : 0;
+    }
+}
+
+enum tfr_status tfr_roofs_measure(struct tfr_roofs *roofs, struct tfr_team *team, const struct tfr_machine *machine, bool quick,
+                                  tfr_roofs_say say, void *user) {
+    const uint64_t trial_ns = (quick ? QUICK_TRIAL_MS : TRIAL_MS) * UINT64_C(1000000);
+    *roofs = (struct tfr_roofs){.n_threads = tfr_team_size(team)};
+    if (say != NULL) {
+        say(user, "multiply-adds of each type and instruction set");
+    }
+    tfr_roofs_flops(roofs, team, machine->isa, trial_ns);
+    if (say != NULL) {
+        say(user, "threads that meet");
+    }
+    tfr_roofs_overheads(roofs, team);
+    if (say != NULL) {
+        say(user, "bytes read by size of the working set");
+    }
+    return tfr_roofs_bandwidth(roofs, team, machine, trial_ns);
+}

@@ -1,0 +1,49 @@
+/* roofs.h - what this machine reaches at best: multiply-adds of each type and instruction set, bytes read by size of the working
+ * set, and what it costs to bring threads together.
+ *
+ * Measured with loops of our own that do nothing else: no kernel can be faster. The best of several trials counts, since other
+ * programs can only slow one down. Thread rule: the thread that drives the team.
+ */
+#ifndef TFR_PARALLEL_ROOFS_H
+#define TFR_PARALLEL_ROOFS_H
+
+#include <tfrun/types.h>
+
+#include "team/team.h"
+#include "topo/topo.h"
+
+enum { TFR_MAX_FLOP_ROOFS = 8, TFR_MAX_BANDWIDTHS = 20 };
+
+/* FLOPs a second; a multiply-add is two. isa is one bit of enum tfr_isa, 0: vectors that every CPU of the kind has. */
+struct tfr_flop_roof {
+    int32_t dtype; /* enum tfr_dtype of the factors */
+    uint32_t isa;
+    double one_core, all_cores;
+};
+/* Bytes a second read from `bytes` bytes, again and again: by one core, and by all threads that share them. */
+struct tfr_bandwidth {
+    int64_t bytes;
+    double one_core, all_cores;
+};
+
+struct tfr_roofs {
+    int n_threads;
+    struct tfr_flop_roof flops[TFR_MAX_FLOP_ROOFS];
+    int n_flops;
+    struct tfr_bandwidth bandwidth[TFR_MAX_BANDWIDTHS]; /* by rising size */
+    int n_bandwidths;
+    double fork_ns, barrier_ns; /* a region of the team, empty; a barrier inside one */
+};
+
+/* `quick`: shorter trials. `say` (may be NULL) hears what is measured next. */
+typedef void (*tfr_roofs_say)(void *user, const char *what);
+enum tfr_status tfr_roofs_measure(struct tfr_roofs *roofs, struct tfr_team *team, const struct tfr_machine *machine, bool quick,
+                                  tfr_roofs_say say, void *user);
+
+/* Its parts. */
+void tfr_roofs_flops(struct tfr_roofs *roofs, struct tfr_team *team, uint32_t isa, uint64_t trial_ns);
+enum tfr_status tfr_roofs_bandwidth(struct tfr_roofs *roofs, struct tfr_team *team, const struct tfr_machine *machine,
+                                    uint64_t trial_ns);
+void tfr_roofs_overheads(struct tfr_roofs *roofs, struct tfr_team *team);
+
+#endif
