@@ -19,7 +19,6 @@ struct work {
     struct tfr_calibration calibration;
     struct tfr_observations seen;
     const char *dtype;
-    bool has_roofs;
 };
 
 static void say(struct work *work, const char *what, int64_t done, int64_t total) {
@@ -49,13 +48,20 @@ static void note_conditions(struct work *work, const struct tfr_engine *engine) 
              (long long)model->n_layer, (long long)model->n_embd, (long long)model->n_head, (long long)model->vocab_size);
 }
 
+/* Before the kernels of each type of weights, and after them all: memory and cores may be slower for a while, and a roof is the
+ * best that was seen. */
+static enum tfr_status measure_roofs(struct work *work, const struct tfr_engine *engine) {
+    struct tfr_roofs roofs;
+    TFR_TRY(tfr_roofs_measure(&roofs, engine->team, engine->machine, work->question->quick, say_roof, work));
+    tfr_roofs_merge(&work->calibration.roofs, &roofs);
+    return TFR_OK;
+}
+
 static enum tfr_status measure(struct work *work, struct tfr_engine *engine) {
-    if (!work->has_roofs) {
-        note_conditions(work, engine);
-        TFR_TRY(tfr_roofs_measure(&work->calibration.roofs, engine->team, engine->machine, work->question->quick, say_roof, work));
-        work->has_roofs = true;
-    }
-    return tfr_observe_kernels(&work->seen, engine, &work->calibration.roofs, work->question->quick, say_kernels, work);
+    note_conditions(work, engine);
+    TFR_TRY(measure_roofs(work, engine));
+    TFR_TRY(tfr_observe_kernels(&work->seen, engine, work->question->quick, say_kernels, work));
+    return measure_roofs(work, engine);
 }
 
 /* The question's overrides, and behind them what the calibration wants. */

@@ -16,7 +16,8 @@
 #include "job/samples.h"
 #include "profile/stepper.h"
 
-enum { N_ROUNDS = 4, MOST_ROWS = 48, MOST_CONTEXTS = 12, MOST_KEPT = 16 };
+/* Of 9 numbers of few rows, each N_TIMES_FEW times, and the others there are no more than TFR_MAX_SAMPLED_STEPS. */
+enum { N_ROUNDS = 3, FEW_ROWS = 16, N_TIMES_FEW = 3, MOST_ROWS = 40, MOST_CONTEXTS = 12 };
 
 /* Contexts from many to few: what a longer one left in the cache is cropped. */
 struct grid {
@@ -69,49 +70,32 @@ static struct tfr_observation *next_item(struct tfr_observations *seen) {
     return item;
 }
 
-static enum tfr_status add_task(struct tfr_observations *seen, const struct tfr_task_sample *sample,
-                                const struct tfr_roofs *roofs) {
-    const struct tfr_task_facts *facts = &sample->facts;
-    enum tfr_bound bound;
+static enum tfr_status add(struct tfr_observations *seen, const struct tfr_task_facts *facts, double ns) {
     struct tfr_observation *item = next_item(seen);
     if (item == NULL) {
         return TFR_RESOURCE;
     }
-    snprintf(item->kernel, sizeof item->kernel, "%s", facts->kernel);
-    snprintf(item->shape, sizeof item->shape, "%s", facts->shape);
-    item->threads = facts->threads;
-    item->class_rows = facts->class_rows;
-    item->rows = facts->rows_each;
-    item->context = facts->context;
-    item->ns = sample->ns;
-    item->roof_ns = tfr_roof_ns(roofs, facts, &bound);
+    *item = (struct tfr_observation){.facts = *facts, .ns = ns};
     return TFR_OK;
 }
 
 /* samples[0, n) are the tasks of one step. */
 static enum tfr_status add_step(struct tfr_observations *seen, const struct tfr_task_sample *samples, size_t n,
-                                const struct tfr_step_facts *step, const struct tfr_engine *engine, const struct tfr_roofs *roofs) {
+                                const struct tfr_step_facts *step, const struct tfr_engine *engine) {
+    struct tfr_task_facts between = {.kernel = TFR_BETWEEN_TASKS, .threads = engine->threads.n_threads};
     double end_ns = 0, busy_ns = 0;
     for (size_t i = 0; i < n; i++) {
-        TFR_TRY(add_task(seen, &samples[i], roofs));
+        TFR_TRY(add(seen, &samples[i].facts, samples[i].ns));
         end_ns = fmax(end_ns, samples[i].begin_ns + samples[i].ns);
         busy_ns += samples[i].ns;
     }
-    struct tfr_observation *item = next_item(seen);
-    if (item == NULL) {
-        return TFR_RESOURCE;
-    }
-    snprintf(item->kernel, sizeof item->kernel, "%s", TFR_BETWEEN_TASKS);
-    item->threads = roofs->n_threads;
-    item->class_rows = tfr_bucket(step->rows, engine->max_rows);
-    item->rows = step->rows;
-    item->ns = (end_ns - busy_ns) / (double)n;
-    item->roof_ns = tfr_between_roof_ns(roofs);
-    return TFR_OK;
+    between.class_rows = tfr_bucket(step->rows, engine->max_rows);
+    between.rows = between.rows_each = step->rows;
+    return add(seen, &between, (end_ns - busy_ns) / (double)n);
 }
 
 static enum tfr_status add_steps(struct tfr_observations *seen, struct tfr_engine *engine, const struct tfr_step_facts *steps,
-                                 size_t n_steps, const struct tfr_roofs *roofs) {
+                                 size_t n_steps) {
     struct tfr_task_sample *samples;
     size_t n;
     TFR_TRY(tfr_engine_samples(engine, steps, n_steps, &samples, &n));
@@ -119,56 +103,64 @@ static enum tfr_status add_steps(struct tfr_observations *seen, struct tfr_engin
     for (size_t i = 0, alike; i < n && status == TFR_OK; i += alike) {
         for (alike = 1; i + alike < n && samples[i + alike].step == samples[i].step; alike++) {
         }
-        status = add_step(seen, samples + i, alike, &steps[samples[i].step], engine, roofs);
+        status = add_step(seen, samples + i, alike, &steps[samples[i].step], engine);
     }
     tfr_free(samples);
     return status;
 }
 
+/* One shape; few rows several times, since they are quick and easily disturbed. */
+static enum tfr_status see_shape(struct tfr_stepper *stepper, int64_t past, int64_t rows, int n_times, struct tfr_step_facts *steps,
+                                 size_t *n) {
+    for (int i = 0; i < n_times; i++) {
+        if (tfr_engine_cancelled()) {
+            tfr_engine_clear_cancel();
+            return tfr_raise(TFR_CANCELLED, "stopped on request");
+        }
+        TFR_TRY(tfr_stepper_step(stepper, rows, rows <= FEW_ROWS ? rows : 1, &steps[(*n)++]));
+        TFR_TRY(tfr_stepper_reach(stepper, past));
+    }
+    return TFR_OK;
+}
+
 /* All rows at one context; nothing is kept of a first round, in which plans are built and memory is touched. */
-static enum tfr_status see_context(struct tfr_observations *seen, struct tfr_stepper *stepper, const struct grid *grid, int context,
-                                   const struct tfr_roofs *roofs) {
-    struct tfr_step_facts steps[MOST_ROWS];
+static enum tfr_status see_context(struct tfr_observations *seen, struct tfr_stepper *stepper, const struct grid *grid,
+                                   int context) {
+    struct tfr_step_facts steps[TFR_MAX_SAMPLED_STEPS];
     const int64_t past = grid->context[context];
     size_t n = 0;
     TFR_TRY(tfr_stepper_reach(stepper, past));
     for (int i = 0; i < grid->n_rows; i++) {
         const int64_t rows = grid->rows[i];
-        if (past + rows > stepper->n_positions || (rows > 1 && !grid->with_rows[context])) {
-            continue;
+        if (past + rows <= stepper->n_positions && (rows == 1 || grid->with_rows[context])) {
+            TFR_TRY(see_shape(stepper, past, rows, rows <= FEW_ROWS ? N_TIMES_FEW : 1, steps, &n));
         }
-        if (tfr_engine_cancelled()) {
-            tfr_engine_clear_cancel();
-            return tfr_raise(TFR_CANCELLED, "stopped on request");
-        }
-        TFR_TRY(tfr_stepper_step(stepper, rows, rows <= MOST_KEPT ? rows : 1, &steps[n++]));
-        TFR_TRY(tfr_stepper_reach(stepper, past));
     }
-    return seen != NULL && n > 0 ? add_steps(seen, stepper->engine, steps, n, roofs) : TFR_OK;
+    return seen != NULL && n > 0 ? add_steps(seen, stepper->engine, steps, n) : TFR_OK;
 }
 
-static enum tfr_status see_all(struct tfr_observations *seen, struct tfr_stepper *stepper, const struct grid *grid,
-                               const struct tfr_roofs *roofs, int n_rounds, tfr_observe_say say, void *user) {
-    TFR_TRY(see_context(NULL, stepper, grid, grid->n_contexts - 1, roofs));
+static enum tfr_status see_all(struct tfr_observations *seen, struct tfr_stepper *stepper, const struct grid *grid, int n_rounds,
+                               tfr_observe_say say, void *user) {
+    TFR_TRY(see_context(NULL, stepper, grid, grid->n_contexts - 1));
     for (int round = 0; round < n_rounds; round++) {
         for (int c = 0; c < grid->n_contexts; c++) {
             if (say != NULL) {
                 say(user, round * grid->n_contexts + c, (int64_t)n_rounds * grid->n_contexts);
             }
-            TFR_TRY(see_context(seen, stepper, grid, c, roofs));
+            TFR_TRY(see_context(seen, stepper, grid, c));
         }
     }
     return TFR_OK;
 }
 
-enum tfr_status tfr_observe_kernels(struct tfr_observations *seen, struct tfr_engine *engine, const struct tfr_roofs *roofs,
-                                    bool quick, tfr_observe_say say, void *user) {
+enum tfr_status tfr_observe_kernels(struct tfr_observations *seen, struct tfr_engine *engine, bool quick, tfr_observe_say say,
+                                    void *user) {
     const struct grid grid = make_grid(engine, quick);
     struct tfr_stepper stepper;
     TFR_TRY(tfr_stepper_open(&stepper, engine, 1));
     enum tfr_status status = tfr_engine_watch(engine, true);
     if (status == TFR_OK) {
-        status = see_all(seen, &stepper, &grid, roofs, quick ? 1 : N_ROUNDS, say, user);
+        status = see_all(seen, &stepper, &grid, quick ? 1 : N_ROUNDS, say, user);
         const enum tfr_status unwatched = tfr_engine_watch(engine, false);
         status = status == TFR_OK ? unwatched : status;
     }
@@ -181,18 +173,24 @@ static int compare(int64_t a, int64_t b) {
 }
 
 static int alike(const struct tfr_observation *a, const struct tfr_observation *b) {
-    int order = strcmp(a->kernel, b->kernel);
-    order = order != 0 ? order : strcmp(a->shape, b->shape);
-    order = order != 0 ? order : compare(a->threads, b->threads);
-    order = order != 0 ? order : compare(a->class_rows, b->class_rows);
-    order = order != 0 ? order : compare(a->rows, b->rows);
-    return order != 0 ? order : compare(a->context, b->context);
+    const struct tfr_task_facts *x = &a->facts, *y = &b->facts;
+    int order = strcmp(x->kernel, y->kernel);
+    order = order != 0 ? order : strcmp(x->shape, y->shape);
+    order = order != 0 ? order : compare(x->threads, y->threads);
+    order = order != 0 ? order : compare(x->class_rows, y->class_rows);
+    order = order != 0 ? order : compare(x->rows_each, y->rows_each);
+    return order != 0 ? order : compare(x->context, y->context);
 }
 
 static int by_key_and_time(const void *a, const void *b) {
     const struct tfr_observation *x = a, *y = b;
     const int order = alike(x, y);
     return order != 0 ? order : (x->ns > y->ns) - (x->ns < y->ns);
+}
+
+static double roof_of(const struct tfr_task_facts *facts, const struct tfr_roofs *roofs) {
+    enum tfr_bound bound;
+    return strcmp(facts->kernel, TFR_BETWEEN_TASKS) == 0 ? tfr_between_roof_ns(roofs) : tfr_roof_ns(roofs, facts, &bound);
 }
 
 enum tfr_status tfr_observations_settle(struct tfr_observations *seen, struct tfr_calibration *calibration) {
@@ -202,12 +200,13 @@ enum tfr_status tfr_observations_settle(struct tfr_observations *seen, struct tf
         for (n = 1; first + n < seen->n && alike(&seen->items[first], &seen->items[first + n]) == 0; n++) {
         }
         const struct tfr_observation *middle = &seen->items[first + n / 2];
-        const struct tfr_calibration_point point = {.class_rows = middle->class_rows,
-                                                    .rows = middle->rows,
-                                                    .context = middle->context,
+        const struct tfr_task_facts *facts = &middle->facts;
+        const struct tfr_calibration_point point = {.class_rows = facts->class_rows,
+                                                    .rows = facts->rows_each,
+                                                    .context = facts->context,
                                                     .ns = middle->ns,
-                                                    .roof_ns = middle->roof_ns};
-        status = tfr_calibration_add(calibration, middle->kernel, middle->shape, middle->threads, &point);
+                                                    .roof_ns = roof_of(facts, &calibration->roofs)};
+        status = tfr_calibration_add(calibration, facts->kernel, facts->shape, facts->threads, &point);
     }
     tfr_free(seen->items);
     *seen = (struct tfr_observations){0};

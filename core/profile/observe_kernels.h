@@ -4,13 +4,13 @@
 #define TFR_PROFILE_OBSERVE_KERNELS_H
 
 #include "predict/calibration.h"
+#include "predict/task_facts.h"
 #include "rank/rank.h"
 
-/* One task of one step. */
+/* One task of one step; what passes between tasks has the name TFR_BETWEEN_TASKS. */
 struct tfr_observation {
-    char kernel[64], shape[64];
-    int64_t threads, class_rows, rows, context;
-    double ns, roof_ns;
+    struct tfr_task_facts facts;
+    double ns;
 };
 struct tfr_observations {
     struct tfr_observation *items;
@@ -18,10 +18,10 @@ struct tfr_observations {
 };
 
 typedef void (*tfr_observe_say)(void *user, int64_t done, int64_t total);
-/* Adds what is seen; roofs are those of this machine. `quick`: each shape once. */
-enum tfr_status tfr_observe_kernels(struct tfr_observations *seen, struct tfr_engine *engine, const struct tfr_roofs *roofs,
-                                    bool quick, tfr_observe_say say, void *user);
-/* Medians of what is alike become points; empties `seen`. */
+/* Adds what is seen. `quick`: each shape once. */
+enum tfr_status tfr_observe_kernels(struct tfr_observations *seen, struct tfr_engine *engine, bool quick, tfr_observe_say say,
+                                    void *user);
+/* Medians of what is alike become points, beside what the calibration's roofs would give; empties `seen`. */
 enum tfr_status tfr_observations_settle(struct tfr_observations *seen, struct tfr_calibration *calibration);
 
 #endif

@@ -124,3 +124,28 @@ enum tfr_status tfr_roofs_measure(struct tfr_roofs *roofs, struct tfr_team *team
     }
     return tfr_roofs_bandwidth(roofs, team, machine, trial_ns);
 }
+
+static double higher(double a, double b) {
+    return a > b ? a : b;
+}
+
+static double lower(double a, double b) {
+    return a < b ? a : b;
+}
+
+void tfr_roofs_merge(struct tfr_roofs *best, const struct tfr_roofs *more) {
+    if (best->n_threads == 0) {
+        *best = *more;
+        return;
+    }
+    for (int i = 0; i < best->n_flops && i < more->n_flops; i++) {
+        best->flops[i].one_core = higher(best->flops[i].one_core, more->flops[i].one_core);
+        best->flops[i].all_cores = higher(best->flops[i].all_cores, more->flops[i].all_cores);
+    }
+    for (int i = 0; i < best->n_bandwidths && i < more->n_bandwidths; i++) {
+        best->bandwidth[i].one_core = higher(best->bandwidth[i].one_core, more->bandwidth[i].one_core);
+        best->bandwidth[i].all_cores = higher(best->bandwidth[i].all_cores, more->bandwidth[i].all_cores);
+    }
+    best->fork_ns = lower(best->fork_ns, more->fork_ns);
+    best->barrier_ns = lower(best->barrier_ns, more->barrier_ns);
+}

@@ -40,6 +40,9 @@ typedef void (*tfr_roofs_say)(void *user, const char *what);
 enum tfr_status tfr_roofs_measure(struct tfr_roofs *roofs, struct tfr_team *team, const struct tfr_machine *machine, bool quick,
                                   tfr_roofs_say say, void *user);
 
+/* The better of each; of the same machine and team. `best` may be empty. */
+void tfr_roofs_merge(struct tfr_roofs *best, const struct tfr_roofs *more);
+
 /* Its parts. */
 void tfr_roofs_flops(struct tfr_roofs *roofs, struct tfr_team *team, uint32_t isa, uint64_t trial_ns);
 enum tfr_status tfr_roofs_bandwidth(struct tfr_roofs *roofs, struct tfr_team *team, const struct tfr_machine *machine,
