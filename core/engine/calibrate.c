@@ -58,10 +58,13 @@ static enum tfr_status measure_roofs(struct work *work, const struct tfr_engine 
 }
 
 static enum tfr_status measure(struct work *work, struct tfr_engine *engine) {
+    const bool is_first = work->calibration.roofs.n_threads == 0, is_quick = work->question->quick;
     note_conditions(work, engine);
-    TFR_TRY(measure_roofs(work, engine));
-    TFR_TRY(tfr_observe_kernels(&work->seen, engine, work->question->quick, say_kernels, work));
-    return measure_roofs(work, engine);
+    if (is_first || !is_quick) {
+        TFR_TRY(measure_roofs(work, engine));
+    }
+    TFR_TRY(tfr_observe_kernels(&work->seen, engine, is_quick, say_kernels, work));
+    return is_quick ? TFR_OK : measure_roofs(work, engine);
 }
 
 /* The question's overrides, and behind them what the calibration wants. */

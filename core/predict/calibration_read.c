@@ -118,6 +118,9 @@ static enum tfr_status read_roofs(const struct tfr_json_doc *doc, struct tfr_roo
         TFR_TRY(read_bandwidth(doc, item, &roofs->bandwidth[roofs->n_bandwidths]));
         roofs->n_bandwidths++;
     }
+    TFR_TRY(read_whole(doc, from, "l1d_bytes", &roofs->l1d_bytes));
+    TFR_TRY(read_whole(doc, from, "l2_bytes", &roofs->l2_bytes));
+    TFR_TRY(read_whole(doc, from, "l3_bytes", &roofs->l3_bytes));
     TFR_TRY(read_real(doc, from, "fork_ns", &roofs->fork_ns));
     return read_real(doc, from, "barrier_ns", &roofs->barrier_ns);
 }

@@ -12,8 +12,8 @@
 
 #include "base/arena.h"
 #include "base/status.h"
-#include "predict/predict.h"
 #include "job/samples.h"
+#include "predict/predict.h"
 #include "profile/stepper.h"
 
 /* Of 9 numbers of few rows, each N_TIMES_FEW times, and the others there are no more than TFR_MAX_SAMPLED_STEPS. */

@@ -6,7 +6,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
-#include "profile/profile.h"
+#include "profile/profile_run.h"
 
 const char *tfr_phase_name(enum tfr_phase phase) {
     static const char *const names[] = {[TFR_PHASE_PREFILL] = "prefill", [TFR_PHASE_DECODE] = "decode"};

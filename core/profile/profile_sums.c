@@ -6,7 +6,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "job/samples.h"
-#include "profile/profile.h"
+#include "profile/profile_run.h"
 
 /* Time of one rank in one repetition, all its steps. */
 static double span_of(const struct tfr_phase_samples *all, size_t rep, int rank) {

@@ -40,7 +40,9 @@ static void print_roofs(FILE *out, const struct tfr_roofs *roofs) {
         fprintf(out, "%20lld %-3s %12.1f %12.1f\n", (long long)(is_large ? at->bytes >> 20 : at->bytes >> 10),
                 is_large ? "MiB" : "KiB", at->one_core / 1e9, at->all_cores / 1e9);
     }
-    fprintf(out, "\na region of the team takes %.0f ns, a barrier inside %.0f ns\n", roofs->fork_ns, roofs->barrier_ns);
+    fprintf(out, "\ncaches: %lld KiB and %lld KiB a core, %lld KiB shared\n", (long long)roofs->l1d_bytes >> 10,
+            (long long)roofs->l2_bytes >> 10, (long long)roofs->l3_bytes >> 10);
+    fprintf(out, "a region of the team takes %.0f ns, a barrier inside %.0f ns\n", roofs->fork_ns, roofs->barrier_ns);
 }
 
 static void print_kernels(FILE *out, const struct tfr_calibration *calibration) {

@@ -8,7 +8,7 @@
 #include "base/arena.h"
 #include "base/memtext.h"
 #include "base/status.h"
-#include "profile/profile.h"
+#include "profile/profile_run.h"
 #include "report/report_profile.h"
 
 static const char *const grouping_names[] = {[TFR_BY_NODE] = "node", [TFR_BY_MODULE] = "module", [TFR_BY_KERNEL] = "kernel"};

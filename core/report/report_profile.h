@@ -2,7 +2,7 @@
 #ifndef TFR_REPORT_REPORT_PROFILE_H
 #define TFR_REPORT_REPORT_PROFILE_H
 
-#include "profile/profile.h"
+#include "profile/profile_run.h"
 
 const char *tfr_grouping_name(enum tfr_grouping grouping);
 double tfr_gap_percent(double measured_ns, double predicted_ns);

@@ -110,7 +110,10 @@ void tfr_roofs_overheads(struct tfr_roofs *roofs, struct tfr_team *team) {
 enum tfr_status tfr_roofs_measure(struct tfr_roofs *roofs, struct tfr_team *team, const struct tfr_machine *machine, bool quick,
                                   tfr_roofs_say say, void *user) {
     const uint64_t trial_ns = (quick ? QUICK_TRIAL_MS : TRIAL_MS) * UINT64_C(1000000);
-    *roofs = (struct tfr_roofs){.n_threads = tfr_team_size(team)};
+    *roofs = (struct tfr_roofs){.n_threads = tfr_team_size(team),
+                                .l1d_bytes = machine->l1d_bytes,
+                                .l2_bytes = machine->l2_bytes,
+                                .l3_bytes = machine->l3_bytes};
     if (say != NULL) {
         say(user, "multiply-adds of each type and instruction set");
     }

@@ -32,7 +32,8 @@ struct tfr_roofs {
     int n_flops;
     struct tfr_bandwidth bandwidth[TFR_MAX_BANDWIDTHS]; /* by rising size */
     int n_bandwidths;
-    double fork_ns, barrier_ns; /* a region of the team, empty; a barrier inside one */
+    int64_t l1d_bytes, l2_bytes, l3_bytes; /* of a core, of a core, shared; 0: not known */
+    double fork_ns, barrier_ns;            /* a region of the team, empty; a barrier inside one */
 };
 
 /* `quick`: shorter trials. `say` (may be NULL) hears what is measured next. */

@@ -11,10 +11,11 @@ from pathlib import Path
 
 # Which layer roots a folder may include, beside its own and <tfrun/...>. "" in a value set would be everything.
 BASE = {"base"}
-PARALLEL = {"topo", "team", "mpi"}
-STAGES = BASE | {"config", "model", "graph", "cost", "plan", "exec"} | PARALLEL
+PARALLEL = {"topo", "team", "mpi", "roofs"}
+STAGES = BASE | {"config", "model", "graph", "cost", "plan", "predict", "exec"} | PARALLEL
 # What stands above exec: each line may see the lines before it, folders of one line do not see each other.
-ABOVE_EXEC = [{"rank", "picture"}, {"job"}, {"step"}, {"session"}, {"generation", "scoring", "forward"}, {"report", "serve"}, {"engine"}]
+ABOVE_EXEC = [{"rank", "picture"}, {"job"}, {"step"}, {"session"}, {"generation", "scoring", "forward", "profile"}, {"report", "serve"},
+              {"engine"}]
 MAY_INCLUDE = {
     "core/base": set(),
     "core/config": BASE,
@@ -22,11 +23,13 @@ MAY_INCLUDE = {
     "core/graph": BASE | {"model"},
     "core/cost": BASE | {"graph", "model"},
     "core/plan": BASE | {"graph", "model", "topo", "team"},  # model: struct tfr_weight alone, through the graph's values
+    "core/predict": BASE | {"graph", "plan", "model", "topo", "team", "roofs"},
     "core/exec": BASE | {"plan"} | PARALLEL,
     "core/app": {"app"},
     "parallel/topo": BASE,
     "parallel/team": BASE | {"topo"},
     "parallel/mpi": BASE,
+    "parallel/roofs": BASE | {"topo", "team"},
     "plugins/common": set(),
 }
 seen = STAGES

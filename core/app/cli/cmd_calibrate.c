@@ -7,6 +7,7 @@
 
 #include "app/cli/cli.h"
 #include "app/cli/measure.h"
+#include "app/cli/results.h"
 
 static const struct tfr_flag flags[] = {
     {"quick", NULL, "each shape once: seconds, and less to rely on", 0},
@@ -79,7 +80,7 @@ static int run(struct tfr_args *args) {
     if (status != TFR_OK) {
         return tfr_measure_fail(status);
     }
-    printf("%s\n", path);
+    tfr_results_print("%s\n", path);
     tfr_string_free(path);
     return tfr_cli_flush();
 }

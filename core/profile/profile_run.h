@@ -1,10 +1,10 @@
-/* profile.h - what was measured of a prefill and a decode step, beside what the calibration predicts.
+/* profile_run.h - what was measured of a prefill and a decode step, beside what the calibration predicts.
  *
  * Every number is a mean over the middle half of the repetitions, by the time that rank 0 took: so the nodes of a phase, what
  * passes between them and the waits for messages add up to the step. Thread rule: the engine's thread; read-only afterwards.
  */
-#ifndef TFR_PROFILE_PROFILE_H
-#define TFR_PROFILE_PROFILE_H
+#ifndef TFR_PROFILE_PROFILE_RUN_H
+#define TFR_PROFILE_PROFILE_RUN_H
 
 #include <tfrun/profile.h>
 

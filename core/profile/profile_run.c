@@ -1,5 +1,5 @@
-/* profile.c - tfr_profile_run: prefill and decode, each several times, under the executor's time stamps. */
-#include "profile/profile.h"
+/* profile_run.c - tfr_profile_run: prefill and decode, each several times, under the executor's time stamps. */
+#include "profile/profile_run.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +29,9 @@ static void take_nominal(struct tfr_profile *profile, const struct tfr_engine *e
     const double total =
         cores * machine->bytes_per_core < machine->bytes_total ? cores * machine->bytes_per_core : machine->bytes_total;
     *roofs = (struct tfr_roofs){.n_threads = engine->threads.n_threads, .n_flops = 2, .n_bandwidths = 1};
+    roofs->l1d_bytes = machine->l1d_bytes;
+    roofs->l2_bytes = machine->l2_bytes;
+    roofs->l3_bytes = machine->l3_bytes;
     roofs->flops[0] = (struct tfr_flop_roof){
         .dtype = TFR_DTYPE_F32, .one_core = machine->flops_f32_per_core, .all_cores = cores * machine->flops_f32_per_core};
     roofs->flops[1] = (struct tfr_flop_roof){

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""test_profile.py TFRUN NAME SOURCE_DIR [MPIEXEC]: calibrate and profile from outside; what no calibration may change."""
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+from cases import case, expect, expect_same, main
+
+
+class Profiler:
+    def __init__(self, program, source_dir, folder):
+        self.program, self.demo, self.folder = program, source_dir / "configs" / "demo", folder
+        self.environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+        self.mpiexec = sys.argv[4] if len(sys.argv) > 4 else None
+
+    def run(self, *words, code=0, ranks=0, **environment):
+        launcher = [self.mpiexec, "-n", str(ranks)] if ranks else []
+        ran = subprocess.run([str(word) for word in (*launcher, self.program, *words)], capture_output=True, timeout=200,
+                             env={**self.environment, **environment})
+        expect(ran.returncode == code, ran.returncode, "is not exit code", code, ran.stderr.decode())
+        return ran.stdout.decode(), ran.stderr.decode()
+
+    def calibrate(self, *words):
+        """The quick one of a small model: where it is, what is in it."""
+        path = self.run("calibrate", self.demo, "--quick", "--quiet", "--threads", 1, *words)[0].strip()
+        with open(path) as file:
+            return path, json.load(file)
+
+    def profile(self, *words, **keywords):
+        short = ("--prompt-tokens", 5, "--context", 3, "--reps", 2, "--threads", 1)
+        return self.run("profile", self.demo, *short, *words, **keywords)[0]
+
+
+@case
+def a_calibration_is_written_and_shown(profiler):
+    path, made = profiler.calibrate()
+    expect(path.startswith(str(profiler.folder / "cache" / "tfrun" / "calibration-")) and path.endswith("-1t.json"), path)
+    expect_same(made["schema"], "tfrun-calibration-1")
+    expect_same(os.listdir(profiler.folder / "cache" / "tfrun"), [os.path.basename(path)])  # nothing half-written
+    expect(any(kernel["kernel"].startswith("linear.bf16") for kernel in made["kernels"]), "bf16 was measured too")
+    expect(any(kernel["kernel"].startswith("linear.f32") for kernel in made["kernels"]), "f32 was measured too")
+    expect(all(rate["all_cores"] > 0 and rate["one_core"] > 0 for rate in made["roofs"]["flops"]), made["roofs"]["flops"])
+    shown = profiler.run("calibrate", "--show", "--threads", 1)[0]
+    expect("GFLOP/s" in shown and " old" in shown and path in shown, shown)
+    expect_same(json.loads(profiler.run("calibrate", "--show", "--json", "--threads", 1)[0]), made)
+
+
+@case
+def without_a_calibration_there_is_none_to_show(profiler):
+    expect("run `tfrun calibrate`" in profiler.run("calibrate", "--show", code=5)[1], "no fix")
+
+
+@case
+def forms_say_the_same(profiler):
+    path, _ = profiler.calibrate("--dtype", "f32")
+    made = json.loads(profiler.profile("--json"))
+    expect_same(made["schema"], "tfrun-profile-1")
+    expect(made["is_calibrated"] and path in made["calibration"], made["calibration"])
+    for phase in ("prefill", "decode"):
+        [rank] = made[phase]["ranks"]
+        nodes = sum(node["measured_ns"] for node in made[phase]["nodes"])
+        expect(abs(nodes + rank["between_ns"] - rank["step_ns"]) < 1e-6 * rank["step_ns"], phase, nodes, rank)
+        expect(all(node["predicted_from"] == "shape" for node in made[phase]["nodes"]), made[phase]["nodes"])
+    rows = list(csv.DictReader(io.StringIO(profiler.profile("--format", "csv"))))
+    names = {node["name"] for node in made["decode"]["nodes"] if not node["name"].startswith("h.")}
+    expect(names <= {row["name"] for row in rows if row["table"] == "node"}, names, rows)
+    expect_same({row["phase"] for row in rows}, {"prefill", "decode"})
+    expect("| `lm_head` |" in profiler.profile("--format", "md"), "no table")
+    expect("tokens a second" in profiler.profile(), "no sums")
+
+
+@case
+def a_calibration_that_does_not_fit_is_told(profiler):
+    path, made = profiler.calibrate("--dtype", "f32")
+    made["conditions"]["host"] = "elsewhere"
+    with open(path, "w") as file:
+        json.dump(made, file)
+    text = profiler.profile()
+    expect("refused:" in text and "elsewhere" in text and "Nominal peaks" in text, text)
+    expect("elsewhere" in profiler.run("profile", profiler.demo, "--calibration", path, "--threads", 1, code=4)[1], "not named")
+    with open(path, "w") as file:
+        file.write("{")
+    expect("refused:" in profiler.profile(), "a broken file")
+    profiler.run("profile", profiler.demo, "--calibration", profiler.folder / "none.json", code=5)
+
+
+@case
+def no_calibration_changes_a_plan_or_a_bit(profiler):
+    def answers():
+        plan = profiler.run("plan", profiler.demo, "--json", "--rows", 64, "--threads", 1)[0]
+        told = profiler.run(profiler.demo, "-p", "The sea", "-n", 4, "--temperature", 0, "--json", "--threads", 1)[0]
+        return plan, json.loads(told)["logits_digest"]
+    before = answers()
+    path, made = profiler.calibrate("--dtype", "f32")
+    for kernel in made["kernels"]:  # as if the chosen kernels were the slowest there are
+        kernel["points"] = [[*point[:3], point[3] * 1e6, point[4]] for point in kernel["points"]]
+    with open(path, "w") as file:
+        json.dump(made, file)
+    expect_same(answers(), before)
+
+
+@case
+def bad_words_are_usage(profiler):
+    for words, told in [(("--format", "yaml"), "none of table, md, json, csv"), (("--seq", 3, "--prompt-tokens", 4), "give one"),
+                        (("--no-decode", "--context", 4), "give one"), (("--batch", 0), "batch"), (("--seq", 100000), "positions")]:
+        expect(told in profiler.run("profile", profiler.demo, *words, code=2)[1], words, told)
+    expect("at most" in profiler.run("calibrate", profiler.demo, profiler.demo, code=2)[1], "two configs")
+    expect("give --show" in profiler.run("calibrate", "--json", code=2)[1], "--json alone")
+
+
+@case
+def a_trace_and_a_profile_go_together(profiler):
+    trace = profiler.folder / "trace.json"
+    made = json.loads(profiler.profile("--json", "--trace", trace))
+    names = {event["name"] for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"}
+    expect({node["name"] for node in made["decode"]["nodes"]} <= names, names)
+
+
+@case
+def a_picture_needs_gnuplot(profiler):
+    text = profiler.run("profile", profiler.demo, "--svg", profiler.folder / "roof.svg", "--reps", 1, PATH="/nowhere", code=5)[1]
+    expect("gnuplot" in text and "install" in text, text)
+    expect(not (profiler.folder / "roof.svg").exists(), "a picture without gnuplot")
+
+
+@case
+def ranks_wait_for_messages(profiler):
+    if profiler.mpiexec is None:
+        sys.exit(77)
+    made = json.loads(profiler.profile("--json", "--threads", 1, ranks=2))
+    expect_same([rank["rank"] for rank in made["decode"]["ranks"]], [0, 1])
+    expect_same({node["rank"] for node in made["decode"]["nodes"]}, {0, 1})
+    messages = [node for node in made["decode"]["nodes"] if "waited_ns" in node]
+    expect(messages and any(node["waited_ns"] > 0 for node in messages), messages)
+    for rank in made["decode"]["ranks"]:
+        parts = rank["tasks_ns"] + rank["between_ns"] + rank["waited_ns"]
+        expect(abs(parts - rank["step_ns"]) < 1e-6 * rank["step_ns"], rank)
+    expect("the launcher started 2" in profiler.run("calibrate", "--quick", ranks=2, code=2)[1], "calibrate on ranks")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Profiler))
