@@ -159,7 +159,11 @@ static void put_slope(struct picture *picture, const char *name, double bandwidt
     char text[80];
     put_line(picture->out, start, start * bandwidth, peak / bandwidth, peak);
     snprintf(text, sizeof text, "%s %.0f GB/s", name, bandwidth / 1e9);
-    const double along = 26, off = 10;
+    const double along = 26, off = 10, length = hypot(x1 - x0, y0 - y1);
+    for (double d = 0; d < length; d += 6) {
+        tfr_roofline_take(&picture->boxes, x0 + d * cos(angle) - 2, y0 - d * sin(angle) - 2, x0 + d * cos(angle) + 2,
+                          y0 - d * sin(angle) + 2);
+    }
     put_label(picture->out, text, x0 + along * cos(angle) - off * sin(angle), y0 - along * sin(angle) - off * cos(angle), "left",
               angle * 180 / M_PI, ROOFLINE_INK);
     for (double d = along; d < along + 8.0 * (double)strlen(text); d += 12) {

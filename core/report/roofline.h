@@ -23,7 +23,7 @@ double tfr_roofline_x(const struct roofline_axes *axes, double intensity); /* pi
 double tfr_roofline_y(const struct roofline_axes *axes, double rate);      /* pixel, from the top */
 
 /* Rectangles that are taken. */
-enum { ROOFLINE_BOXES = 128 };
+enum { ROOFLINE_BOXES = 1024 };
 struct roofline_boxes {
     struct roofline_box {
         double left, top, right, bottom;
