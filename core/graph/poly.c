@@ -217,9 +217,10 @@ static enum tfr_status beyond(const struct tfr_poly *poly, const tfr_int128 valu
         }
     }
     char number[TFR_INT128_TEXT];
-    return tfr_raise(TFR_USAGE,
-                     "the sum of %s is beyond 2^127, the limit of exact sums: its largest dimension is %s = %s; ask for less", what,
-                     largest < 0 ? "?" : tfr_dim_name(largest), largest < 0 ? "?" : tfr_int128_text(value[largest], ',', number));
+    return tfr_raise(
+        TFR_USAGE, "the sum of %s is beyond 2^127, the limit of exact sums: its largest dimension is %s = %s (%s); ask for less",
+        what, largest < 0 ? "?" : tfr_dim_name(largest), largest < 0 ? "?" : tfr_int128_text(value[largest], ',', number),
+        largest < 0 ? "?" : tfr_dim_meaning(largest));
 }
 
 enum tfr_status tfr_poly_count(const struct tfr_poly *poly, const tfr_int128 value[TFR_DIM_COUNT], const char *what,

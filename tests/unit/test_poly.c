@@ -153,7 +153,7 @@ TFR_TEST(counts_are_exact_up_to_the_limit) {
     value[TFR_DIM_VOCAB] = 128; /* 2^127 */
     assert_refused(tfr_poly_count(&power, value, "FLOPs", &sum), TFR_USAGE,
                    "the sum of FLOPs is beyond 2^127, the limit of exact sums: its largest dimension is batch_size = "
-                   "1,152,921,504,606,846,976");
+                   "1,152,921,504,606,846,976 (sequences)");
     value[TFR_DIM_SEQ] = 0; /* a term with a zero in it is 0, whatever the rest is */
     struct tfr_poly zero = parsed("batch_size^9 seq_len");
     assert_ok(tfr_poly_count(&zero, value, "FLOPs", &sum));

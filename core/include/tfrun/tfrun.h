@@ -343,6 +343,31 @@ struct tfr_summary_question {
 };
 TFR_API enum tfr_status tfr_report_summary(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                            const struct tfr_summary_question *question, enum tfr_report_form form, char **text);
+/* FLOPs and bytes of a forward: of PyTorch's reference, nothing fused, and of what tfrun executes. Exact; sums beyond 2^127 are
+ * refused (TFR_USAGE). No weights. */
+enum tfr_cost_level { TFR_COST_KERNEL, TFR_COST_MODULE };
+enum tfr_cost_form { TFR_COST_NUMERIC, TFR_COST_SYMBOLIC, TFR_COST_BOTH };
+enum tfr_cost_format { TFR_COST_TABLE, TFR_COST_MARKDOWN, TFR_COST_JSON, TFR_COST_CSV };
+enum tfr_cost_phase { TFR_COST_PREFILL, TFR_COST_DECODE };
+enum tfr_cost_logits { TFR_COST_LOGITS_DEFAULT, TFR_COST_LOGITS_ALL, TFR_COST_LOGITS_LAST, TFR_COST_LOGITS_NONE };
+struct tfr_cost_query {
+    enum tfr_cost_level level;
+    enum tfr_cost_form form;
+    enum tfr_cost_format format;
+    enum tfr_cost_phase phase;
+    enum tfr_cost_logits
+        logits;    /* default: the reference's of all positions, tfrun's of the last (of all where each gets a label) */
+    int64_t batch; /* 0: 1, or as many as are listed */
+    const int64_t *seq, *cache; /* new and cached positions: one number for all sequences or one for each */
+    size_t n_seq, n_cache;      /* 0: 1024, or what n_positions leaves, behind 0; decoding 1 behind n_positions - 1 */
+    int64_t encoder_len;        /* 0: no encoder states */
+    const char *head;           /* lm, none, double, seq-cls, token-cls, qa; NULL: the config's */
+    enum tfr_dtype stored;      /* of the checkpoint's tensors: tables are read as they lie */
+    bool any_length;            /* also more positions than the model has */
+    int n_ranks;
+};
+TFR_API enum tfr_status tfr_report_cost(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                        const struct tfr_cost_query *query, char **text);
 TFR_API enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enum tfr_report_form form, char **text);
 /* Under a launcher all ranks call it; *text is NULL on all but rank 0. HWLOC_SYNTHETIC and HWLOC_XMLFILE are obeyed, here and in a
  * plan. */

@@ -1,0 +1,121 @@
+/* cmd_cost.c - `tfrun cost`: FLOPs and bytes of a forward, of PyTorch's reference and of what tfrun executes; no weights needed. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/cli/cli.h"
+
+enum { MOST_SEQUENCES = 4096 };
+
+static const struct tfr_flag flags[] = {
+    {"batch", "N", "sequences [1]", 0},
+    {"seq", "N[,N...]", "new positions of a sequence; a list: of each [1024, or what n_positions leaves]", 0},
+    {"cache", "N[,N...]", "cached positions of a sequence; a list: of each [0; decode: n_positions - 1]", 0},
+    {"phase", "PHASE", "prefill, or decode: one new position behind a full cache [prefill]", 0},
+    {"encoder-len", "N", "positions of encoder states that cross-attention reads [none]", 0},
+    {"level", "LEVEL", "kernel or module [kernel]", 0},
+    {"form", "FORM", "numeric, symbolic (polynomials in batch_size, seq_len, ...) or both [numeric]", 0},
+    {"logits", "WHICH", "all, last or none [the reference's all, tfrun's last]", 0},
+    {"head", "HEAD", "lm, token-cls, seq-cls, qa, double or none [the config's architecture]", 0},
+    {"ranks", "N", "split over this many ranks, and count messages [1]", 0},
+    {"stored", "TYPE", "f32, bf16 or f16: type of the checkpoint, in which embedding tables are read [f32]", 0},
+    {"any-length", NULL, "answer also for more positions than the model has", 0},
+    {"format", "FORM", "table, md, json or csv [table]", 0},
+    {"json", NULL, "the same as --format json", 0},
+};
+
+static const char *const reads[] = {"trust", "runtime.", "parallel.", "plugins", NULL};
+
+/* Index of a flag's word in a list that ends with NULL, 0 if the flag is absent; -1 after a message. */
+static int word_of(const struct tfr_args *args, const char *flag, const char *const *words) {
+    const char *given = tfr_args_flag(args, flag);
+    char list[128] = "";
+    for (int i = 0; words[i] != NULL; i++) {
+        if (given == NULL || strcmp(given, words[i]) == 0) {
+            return i;
+        }
+        const size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i == 0 ? "" : words[i + 1] == NULL ? " and " : ", ", words[i]);
+    }
+    tfr_cli_usage("--%s: \"%s\" is none of %s", flag, given, list);
+    return -1;
+}
+
+/* "5,17,3"; false after a message. */
+static bool take_list(const struct tfr_args *args, const char *flag, int64_t least, int64_t *list, size_t *n) {
+    const char *at = tfr_args_flag(args, flag);
+    *n = 0;
+    while (at != NULL) {
+        char *end;
+        errno = 0;
+        const long long number = strtoll(at, &end, 10);
+        const bool is_number = *at >= '0' && *at <= '9' && errno == 0 && (*end == '\0' || *end == ',') && number >= least;
+        if (!is_number) {
+            tfr_cli_usage("--%s: \"%s\" is not a whole number from %lld up to 2^63 - 1, or a list of them with commas", flag,
+                          tfr_args_flag(args, flag), (long long)least);
+            return false;
+        }
+        if (*n == MOST_SEQUENCES) {
+            tfr_cli_usage("--%s lists more than %d sequences; sequences that are alike are better given with --batch", flag,
+                          MOST_SEQUENCES);
+            return false;
+        }
+        list[(*n)++] = number;
+        at = *end == ',' ? end + 1 : NULL;
+    }
+    return true;
+}
+
+static bool take_words(const struct tfr_args *args, struct tfr_cost_query *query) {
+    static const char *const phases[] = {"prefill", "decode", NULL}, *const levels[] = {"kernel", "module", NULL},
+                             *const forms[] = {"numeric", "symbolic", "both", NULL},
+                             *const formats[] = {"table", "md", "json", "csv", NULL},
+                             *const logits[] = {"default", "all", "last", "none", NULL},
+                             *const stored[] = {"f32", "bf16", "f16", NULL};
+    static const enum tfr_dtype types[] = {TFR_DTYPE_F32, TFR_DTYPE_BF16, TFR_DTYPE_F16};
+    const int phase = word_of(args, "phase", phases), level = phase < 0 ? -1 : word_of(args, "level", levels);
+    const int form = level < 0 ? -1 : word_of(args, "form", forms), format = form < 0 ? -1 : word_of(args, "format", formats);
+    const int kept = format < 0 ? -1 : word_of(args, "logits", logits), type = kept < 0 ? -1 : word_of(args, "stored", stored);
+    if (type < 0) {
+        return false;
+    }
+    const bool is_json = tfr_args_flag(args, "json") != NULL;
+    if (is_json && tfr_args_flag(args, "format") != NULL && format != TFR_COST_JSON) {
+        tfr_cli_usage("--json and --format %s exclude each other; give one", formats[format]);
+        return false;
+    }
+    query->phase = (enum tfr_cost_phase)phase;
+    query->level = (enum tfr_cost_level)level;
+    query->form = (enum tfr_cost_form)form;
+    query->format = is_json ? TFR_COST_JSON : (enum tfr_cost_format)format;
+    query->logits = (enum tfr_cost_logits)kept;
+    query->stored = types[type];
+    return true;
+}
+
+static int run(struct tfr_args *args) {
+    static int64_t seq[MOST_SEQUENCES], cache[MOST_SEQUENCES];
+    const char *config = tfr_cli_operand(args, "a config");
+    struct tfr_cost_query query = {
+        .seq = seq, .cache = cache, .head = tfr_args_flag(args, "head"), .any_length = tfr_args_flag(args, "any-length") != NULL};
+    int64_t ranks = 1;
+    if (config == NULL || !take_words(args, &query) || !tfr_cli_int(args, "batch", 1, INT64_MAX, &query.batch) ||
+        !tfr_cli_int(args, "encoder-len", 1, INT64_MAX, &query.encoder_len) || !tfr_cli_int(args, "ranks", 1, 4096, &ranks) ||
+        !take_list(args, "seq", 1, seq, &query.n_seq) || !take_list(args, "cache", 0, cache, &query.n_cache)) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    query.n_ranks = (int)ranks;
+    char *text;
+    const enum tfr_status status = tfr_report_cost(config, args->overrides, args->n_overrides, &query, &text);
+    return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
+}
+
+const struct tfr_command tfr_cmd_cost = {
+    .name = "cost",
+    .operands = "CONFIG",
+    .help = "FLOPs and bytes of a forward, exact and as formulas: PyTorch's, unfused, and tfrun's",
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof flags[0],
+    .reads = reads,
+    .run = run,
+};

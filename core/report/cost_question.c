@@ -1,0 +1,141 @@
+/* cost_question.c - what `tfrun cost` is asked, with defaults, and refused where the model can't be asked that. */
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "report/cost_report.h"
+
+static int64_t nth(const int64_t *list, size_t n, size_t i, int64_t otherwise) {
+    return n == 0 ? otherwise : list[n == 1 ? 0 : i];
+}
+
+static enum tfr_status check_lists(const struct tfr_cost_query *query) {
+    const size_t n = query->n_seq > query->n_cache ? query->n_seq : query->n_cache;
+    if (query->n_seq > 1 && query->n_cache > 1 && query->n_seq != query->n_cache) {
+        return tfr_raise(TFR_USAGE, "--seq lists %zu sequences and --cache %zu; list as many, or one number for all", query->n_seq,
+                         query->n_cache);
+    }
+    if (n > 1 && query->batch > 0 && (size_t)query->batch != n) {
+        return tfr_raise(TFR_USAGE, "--batch %lld, but %zu sequences are listed; leave --batch out", (long long)query->batch, n);
+    }
+    if (query->phase == TFR_COST_DECODE && query->n_seq > 0) {
+        return tfr_raise(TFR_USAGE, "--phase decode is one new position for each sequence; leave --seq out");
+    }
+    return TFR_OK;
+}
+
+/* A sequence longer than the position table is an index beyond it, here and in PyTorch. */
+static enum tfr_status check_length(const struct tfr_cost_report *report, const struct tfr_sequences *of) {
+    const int64_t limit = report->config->model.n_positions;
+    const tfr_int128 length = (tfr_int128)of->past + of->rows;
+    char cache[TFR_INT128_TEXT], seq[TFR_INT128_TEXT], sum[TFR_INT128_TEXT];
+    if (length <= limit || report->query->any_length) {
+        return TFR_OK;
+    }
+    return tfr_raise(
+        TFR_USAGE,
+        "a sequence of cache %s + seq %s = %s positions is longer than n_positions = %lld of %s, so that neither PyTorch "
+        "nor tfrun could run it; ask for at most %lld, or for the formulas' answer with --any-length",
+        tfr_int128_text(of->past, ',', cache), tfr_int128_text(of->rows, ',', seq), tfr_int128_text(length, ',', sum),
+        (long long)limit, report->config->path, (long long)limit);
+}
+
+static enum tfr_status settle_sequences(struct tfr_cost_report *report) {
+    const struct tfr_cost_query *query = report->query;
+    const int64_t limit = report->config->model.n_positions;
+    const bool is_decode = query->phase == TFR_COST_DECODE;
+    TFR_TRY(check_lists(query));
+    report->n_sequences = query->n_seq > query->n_cache ? query->n_seq : query->n_cache;
+    report->n_sequences = report->n_sequences > 0 ? report->n_sequences : 1;
+    report->batch = report->n_sequences > 1 ? (int64_t)report->n_sequences : query->batch > 0 ? query->batch : 1;
+    report->sequences = tfr_alloc(report->n_sequences, sizeof *report->sequences);
+    if (report->sequences == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (size_t i = 0; i < report->n_sequences; i++) {
+        struct tfr_sequences *of = &report->sequences[i];
+        of->count = report->n_sequences > 1 ? 1 : report->batch;
+        of->past = nth(query->cache, query->n_cache, i, is_decode ? limit - 1 : 0);
+        const int64_t room = limit > of->past ? limit - of->past : 1;
+        of->rows = nth(query->seq, query->n_seq, i, is_decode ? 1 : room < 1024 ? room : 1024);
+        TFR_TRY(check_length(report, of));
+    }
+    return TFR_OK;
+}
+
+/* The rows whose logits are wanted: the reference computes all; tfrun the last, or all where the head gives an answer for each. */
+static enum tfr_logits_kept kept(const struct tfr_cost_report *report, enum tfr_account_side side) {
+    const int head = report->config->model.head;
+    switch (report->query->logits) {
+    case TFR_COST_LOGITS_ALL:
+        return TFR_LOGITS_ALL;
+    case TFR_COST_LOGITS_LAST:
+        return TFR_LOGITS_LAST;
+    case TFR_COST_LOGITS_NONE:
+        return TFR_LOGITS_NONE;
+    default:
+        return side == TFR_REFERENCE || head == TFR_HEAD_TOKEN || head == TFR_HEAD_QA ? TFR_LOGITS_ALL : TFR_LOGITS_LAST;
+    }
+}
+
+static enum tfr_status open_config(struct tfr_cost_report *report, const char *path, const struct tfr_override *overrides,
+                                   size_t n_overrides) {
+    const struct tfr_cost_query *query = report->query;
+    if (query->n_ranks > 1) {
+        TFR_TRY(tfr_dry_open(&report->dry, path, overrides, n_overrides, query->n_ranks));
+        report->config = report->dry.config;
+    } else {
+        TFR_TRY(tfr_config_load(&report->config, path, overrides, n_overrides));
+    }
+    if (query->head != NULL) {
+        const int head = tfr_head_find(query->head);
+        if (head < 0) {
+            return tfr_raise(TFR_USAGE, "head \"%s\" is none of lm, token-cls, seq-cls, qa, double, none", query->head);
+        }
+        tfr_config_choose_head(report->config, head);
+    }
+    if (query->encoder_len > 0 && !report->config->model.add_cross_attention) {
+        return tfr_raise(TFR_USAGE,
+                         "--encoder-len %lld, but %s has no cross-attention, which alone would read the encoder's states; set "
+                         "add_cross_attention there, or leave the flag out",
+                         (long long)query->encoder_len, report->config->path);
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_cost_report_open(struct tfr_cost_report *report, const char *path, const struct tfr_override *overrides,
+                                     size_t n_overrides, const struct tfr_cost_query *query) {
+    *report = (struct tfr_cost_report){.query = query};
+    TFR_TRY(open_config(report, path, overrides, n_overrides));
+    TFR_TRY(settle_sequences(report));
+    const struct tfr_config *config = report->config;
+    const struct tfr_module_form form = {0};
+    TFR_TRY(tfr_module_tree_build(&report->tree, config, &form));
+    const struct tfr_account_question question = {
+        .hparams = &config->model,
+        .sequences = report->sequences,
+        .n_sequences = report->n_sequences,
+        .encoder_len = query->encoder_len,
+        .runs_encoder = query->phase == TFR_COST_PREFILL,
+        .logits = {[TFR_REFERENCE] = kept(report, TFR_REFERENCE), [TFR_EXECUTED] = kept(report, TFR_EXECUTED)},
+        .dtype = config->options.runtime_dtype == TFR_PACK_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
+        .kv_dtype = tfr_kv_dtype(config),
+        .stored = query->stored,
+        .n_ranks = query->n_ranks > 1 ? query->n_ranks : 1,
+        .owner = query->n_ranks > 1 ? report->dry.owner : NULL,
+        .ln_f_rank = report->dry.ln_f_rank,
+        .max_rows = config->options.runtime_max_rows,
+    };
+    return tfr_account_open(&report->account, &question);
+}
+
+void tfr_cost_report_close(struct tfr_cost_report *report) {
+    tfr_account_close(report->account);
+    tfr_free(report->sequences);
+    tfr_free(report->rows);
+    if (report->query->n_ranks > 1) {
+        tfr_dry_close(&report->dry);
+    } else {
+        tfr_config_free(report->config);
+    }
+}

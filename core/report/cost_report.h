@@ -1,0 +1,54 @@
+/* cost_report.h - what the files of `tfrun cost` share: the question settled, its rows, and how they are written. */
+#ifndef TFR_REPORT_COST_REPORT_H
+#define TFR_REPORT_COST_REPORT_H
+
+#include <stdio.h>
+
+#include "cost/account.h"
+#include "model/module_tree.h"
+#include "report/dry.h"
+
+/* One line: an op, a kernel of the reference that is part of one, a module, or the total. */
+struct tfr_cost_row {
+    char name[96];    /* "attention", "transformer.h.N.attn" */
+    const char *note; /* class of a module, text of an op */
+    int depth;
+    int64_t copies; /* blocks that the line stands for */
+    bool is_total;
+    struct tfr_account_filter filter; /* `side` is set by who asks */
+    struct {
+        int64_t n; /* kernels; 0: the line has nothing on this side */
+        struct tfr_amount amount;
+    } side[TFR_ACCOUNT_SIDES];
+};
+
+struct tfr_cost_report {
+    const struct tfr_cost_query *query;
+    struct tfr_config *config;
+    struct tfr_dry dry; /* of several ranks */
+    struct tfr_sequences *sequences;
+    size_t n_sequences;
+    int64_t batch;
+    struct tfr_account *account;
+    struct tfr_module_tree tree;
+    struct tfr_cost_row *rows;
+    int n_rows, row_capacity;
+};
+
+/* cost_question.c: the query's numbers with the defaults filled in, checked against the config, and the account of them. */
+enum tfr_status tfr_cost_report_open(struct tfr_cost_report *report, const char *path, const struct tfr_override *overrides,
+                                     size_t n_overrides, const struct tfr_cost_query *query);
+void tfr_cost_report_close(struct tfr_cost_report *report);
+
+/* cost_rows.c: the lines of the level that was asked for. */
+enum tfr_status tfr_cost_report_rows(struct tfr_cost_report *report);
+const char *tfr_cost_side_name(enum tfr_account_side side);
+/* What one rank does, and what it hands to others. */
+enum tfr_status tfr_cost_rank(const struct tfr_cost_report *report, int rank, struct tfr_amount *all, struct tfr_amount *sent,
+                              int64_t *n_messages);
+
+/* cost_text.c, cost_json.c */
+enum tfr_status tfr_cost_report_text(const struct tfr_cost_report *report, FILE *stream);
+enum tfr_status tfr_cost_report_json(const struct tfr_cost_report *report, char **text);
+
+#endif

@@ -1,0 +1,125 @@
+/* cost_rows.c - the lines of `tfrun cost`: ops with the reference's kernels below them, or modules as PyTorch nests them. */
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "report/cost_report.h"
+
+const char *tfr_cost_side_name(enum tfr_account_side side) {
+    return side == TFR_REFERENCE ? "reference" : "executed";
+}
+
+/* Appends a line with its sums, unless both sides have nothing. */
+static enum tfr_status add_row(struct tfr_cost_report *report, const struct tfr_cost_row *row) {
+    struct tfr_cost_row made = *row;
+    for (int side = 0; side < TFR_ACCOUNT_SIDES; side++) {
+        made.filter.side = (enum tfr_account_side)side;
+        TFR_TRY(tfr_account_sum(report->account, &made.filter, &made.side[side].amount, &made.side[side].n));
+    }
+    if (made.side[TFR_REFERENCE].n + made.side[TFR_EXECUTED].n == 0 && !made.is_total) {
+        return TFR_OK;
+    }
+    if (report->n_rows == report->row_capacity) {
+        const int wanted = report->row_capacity + 64;
+        struct tfr_cost_row *grown = tfr_realloc(report->rows, (size_t)wanted, sizeof *grown);
+        if (grown == NULL) {
+            return TFR_RESOURCE;
+        }
+        report->rows = grown;
+        report->row_capacity = wanted;
+    }
+    report->rows[report->n_rows++] = made;
+    return TFR_OK;
+}
+
+static enum tfr_status add_parts(struct tfr_cost_report *report, int op) {
+    for (int part = 0; part < TFR_REFERENCE_OP_COUNT; part++) {
+        const struct tfr_reference_info *info = tfr_reference_info((enum tfr_reference_op)part);
+        struct tfr_cost_row row = {.note = info->text,
+                                   .depth = 1,
+                                   .copies = 1,
+                                   .filter = {.by_op = true, .op = op, .by_reference = true, .reference = part}};
+        snprintf(row.name, sizeof row.name, "%s", info->name);
+        TFR_TRY(add_row(report, &row));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status kernel_rows(struct tfr_cost_report *report) {
+    for (int op = 0; op < TFR_OP_COUNT; op++) {
+        const struct tfr_op_info *info = tfr_op_info((enum tfr_op)op);
+        struct tfr_cost_row row = {.note = info->text, .copies = 1, .filter = {.by_op = true, .op = op}};
+        snprintf(row.name, sizeof row.name, "%s", info->name);
+        TFR_TRY(add_row(report, &row));
+        TFR_TRY(add_parts(report, op));
+    }
+    return TFR_OK;
+}
+
+/* Path of a module from those of its ancestors: "transformer.h.N.attn". */
+static void module_path(const struct tfr_module_tree *tree, int at, char *path, size_t size) {
+    const char *names[8] = {0};
+    int depth = tree->items[at].depth;
+    for (int i = at; i >= 0 && depth > 0; i--) {
+        if (tree->items[i].depth == depth && depth < (int)TFR_COUNT_OF(names)) {
+            names[depth--] = tree->items[i].copies > 1 || tree->items[i].name[0] == '\0' ? "N" : tree->items[i].name;
+        }
+    }
+    size_t used = 0;
+    path[0] = '\0';
+    for (int d = 1; d <= tree->items[at].depth && used < size; d++) {
+        used += (size_t)snprintf(path + used, size - used, "%s%s", d > 1 ? "." : "", names[d]);
+    }
+}
+
+static enum tfr_status module_rows(struct tfr_cost_report *report) {
+    const struct tfr_module_tree *tree = &report->tree;
+    int skipped = INT32_MAX; /* depth of the list of blocks: what is below it stands one step further left */
+    for (int i = 0; i < tree->n; i++) {
+        const struct tfr_module *module = &tree->items[i];
+        struct tfr_cost_row row = {.note = module->class_name, .depth = module->depth, .copies = module->copies};
+        if (strcmp(module->class_name, "ModuleList") == 0) {
+            skipped = module->depth;
+            continue;
+        }
+        skipped = module->depth <= skipped ? INT32_MAX : skipped;
+        row.depth -= module->depth > skipped;
+        module_path(tree, i, row.name, sizeof row.name);
+        struct tfr_cost_row *added = NULL;
+        const int before = report->n_rows;
+        row.filter = (struct tfr_account_filter){.by_module = i > 0, .module = row.name};
+        TFR_TRY(add_row(report, &row));
+        added = report->n_rows > before ? &report->rows[before] : NULL;
+        if (added != NULL && i == 0) {
+            snprintf(added->name, sizeof added->name, "%s", "(model)");
+        }
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_cost_report_rows(struct tfr_cost_report *report) {
+    const struct tfr_cost_row total = {.name = "total", .copies = 1, .is_total = true};
+    switch (report->query->level) {
+    case TFR_COST_KERNEL:
+        TFR_TRY(kernel_rows(report));
+        break;
+    case TFR_COST_MODULE:
+        TFR_TRY(module_rows(report));
+        break;
+    }
+    TFR_TRY(add_row(report, &total));
+    for (int i = 0; i < report->n_rows; i++) { /* the list has moved while it grew */
+        report->rows[i].filter.module = report->rows[i].name;
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_cost_rank(const struct tfr_cost_report *report, int rank, struct tfr_amount *all, struct tfr_amount *sent,
+                              int64_t *n_messages) {
+    struct tfr_account_filter filter = {.side = TFR_EXECUTED, .by_rank = true, .rank = rank};
+    int64_t n;
+    TFR_TRY(tfr_account_sum(report->account, &filter, all, &n));
+    filter.by_op = true;
+    filter.op = TFR_OP_SEND_HIDDEN;
+    return tfr_account_sum(report->account, &filter, sent, n_messages);
+}
