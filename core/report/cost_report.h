@@ -51,4 +51,7 @@ enum tfr_status tfr_cost_rank(const struct tfr_cost_report *report, int rank, st
 enum tfr_status tfr_cost_report_text(const struct tfr_cost_report *report, FILE *stream);
 enum tfr_status tfr_cost_report_json(const struct tfr_cost_report *report, char **text);
 
+/* report_lines.c: `--level line`, in every form. */
+enum tfr_status tfr_cost_report_lines(const struct tfr_cost_report *report, char **text);
+
 #endif

@@ -103,6 +103,8 @@ enum tfr_status tfr_cost_report_rows(struct tfr_cost_report *report) {
     case TFR_COST_KERNEL:
         TFR_TRY(kernel_rows(report));
         break;
+    case TFR_COST_LINE: /* lines_view.c has rows of its own */
+        return TFR_OK;
     case TFR_COST_MODULE:
         TFR_TRY(module_rows(report));
         break;

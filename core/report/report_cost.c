@@ -23,11 +23,11 @@ enum tfr_status tfr_report_cost(const char *path, const struct tfr_override *ove
     struct tfr_cost_report report;
     *text = NULL;
     enum tfr_status status = tfr_cost_report_open(&report, path, overrides, n_overrides, query);
-    if (status == TFR_OK) {
+    if (status == TFR_OK && query->level == TFR_COST_LINE) {
+        status = tfr_cost_report_lines(&report, text);
+    } else if (status == TFR_OK) {
         status = tfr_cost_report_rows(&report);
-    }
-    if (status == TFR_OK) {
-        status = write(&report, text);
+        status = status == TFR_OK ? write(&report, text) : status;
     }
     tfr_cost_report_close(&report);
     return status;

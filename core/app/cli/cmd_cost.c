@@ -13,14 +13,18 @@ static const struct tfr_flag flags[] = {
     {"cache", "N[,N...]", "cached positions of a sequence; a list: of each [0; decode: n_positions - 1]", 0},
     {"phase", "PHASE", "prefill, or decode: one new position behind a full cache [prefill]", 0},
     {"encoder-len", "N", "positions of encoder states that cross-attention reads [none]", 0},
-    {"level", "LEVEL", "kernel or module [kernel]", 0},
-    {"form", "FORM", "numeric, symbolic (polynomials in batch_size, seq_len, ...) or both [numeric]", 0},
+    {"level", "LEVEL", "kernel, module, or line: the forward of Hugging Face's class line by line [kernel]", 0},
+    {"form", "FORM", "numeric, symbolic (polynomials in batch_size, seq_len, ...) or both [numeric; of lines both]", 0},
     {"logits", "WHICH", "all, last or none [the reference's all, tfrun's last]", 0},
     {"head", "HEAD", "lm, token-cls, seq-cls, qa, double or none [the config's architecture]", 0},
     {"ranks", "N", "split over this many ranks, and count messages [1]", 0},
     {"stored", "TYPE", "f32, bf16 or f16: type of the checkpoint, in which embedding tables are read [f32]", 0},
     {"any-length", NULL, "answer also for more positions than the model has", 0},
     {"format", "FORM", "table, md, json or csv [table]", 0},
+    {"class", "NAME", "lines of this class, such as GPT2Block, Linear, GPT2Attention-cross [the head's]", 0},
+    {"release", "VERSION", "lines of this release of transformers [the newest that has a table]", 0},
+    {"attn", "KIND", "lines of eager or of fused (sdpa) attention [eager]", 0},
+    {"expand", "N", "of lines: look into references N levels deep; 9 is down to ops [0]", 0},
     {"json", NULL, "the same as --format json", 0},
 };
 
@@ -67,7 +71,7 @@ static bool take_list(const struct tfr_args *args, const char *flag, int64_t lea
 }
 
 static bool take_words(const struct tfr_args *args, struct tfr_cost_query *query) {
-    static const char *const phases[] = {"prefill", "decode", NULL}, *const levels[] = {"kernel", "module", NULL},
+    static const char *const phases[] = {"prefill", "decode", NULL}, *const levels[] = {"kernel", "module", "line", NULL},
                              *const forms[] = {"numeric", "symbolic", "both", NULL},
                              *const formats[] = {"table", "md", "json", "csv", NULL},
                              *const logits[] = {"default", "all", "last", "none", NULL},
@@ -86,10 +90,31 @@ static bool take_words(const struct tfr_args *args, struct tfr_cost_query *query
     }
     query->phase = (enum tfr_cost_phase)phase;
     query->level = (enum tfr_cost_level)level;
-    query->form = (enum tfr_cost_form)form;
+    query->form = level == TFR_COST_LINE && tfr_args_flag(args, "form") == NULL ? TFR_COST_BOTH : (enum tfr_cost_form)form;
     query->format = is_json ? TFR_COST_JSON : (enum tfr_cost_format)format;
     query->logits = (enum tfr_cost_logits)kept;
     query->stored = types[type];
+    return true;
+}
+
+/* What only lines have. */
+static bool take_lines(const struct tfr_args *args, struct tfr_cost_query *query) {
+    static const char *const only_lines[] = {"class", "release", "attn", "expand"}, *const kinds[] = {"eager", "sdpa", NULL};
+    for (size_t i = 0; i < sizeof only_lines / sizeof only_lines[0] && query->level != TFR_COST_LINE; i++) {
+        if (tfr_args_flag(args, only_lines[i]) != NULL) {
+            tfr_cli_usage("--%s is about lines; give --level line too", only_lines[i]);
+            return false;
+        }
+    }
+    const int kind = word_of(args, "attn", kinds);
+    int64_t expand = 0;
+    query->class_name = tfr_args_flag(args, "class");
+    query->release = tfr_args_flag(args, "release");
+    query->fused_attention = kind == 1;
+    if (kind < 0 || !tfr_cli_int(args, "expand", 0, 9, &expand)) {
+        return false;
+    }
+    query->expand = (int)expand;
     return true;
 }
 
@@ -99,7 +124,8 @@ static int run(struct tfr_args *args) {
     struct tfr_cost_query query = {
         .seq = seq, .cache = cache, .head = tfr_args_flag(args, "head"), .any_length = tfr_args_flag(args, "any-length") != NULL};
     int64_t ranks = 1;
-    if (config == NULL || !take_words(args, &query) || !tfr_cli_int(args, "batch", 1, INT64_MAX, &query.batch) ||
+    if (config == NULL || !take_words(args, &query) || !take_lines(args, &query) ||
+        !tfr_cli_int(args, "batch", 1, INT64_MAX, &query.batch) ||
         !tfr_cli_int(args, "encoder-len", 1, INT64_MAX, &query.encoder_len) || !tfr_cli_int(args, "ranks", 1, 4096, &ranks) ||
         !take_list(args, "seq", 1, seq, &query.n_seq) || !take_list(args, "cache", 0, cache, &query.n_cache)) {
         return tfr_exit_code(TFR_USAGE);

@@ -345,7 +345,7 @@ TFR_API enum tfr_status tfr_report_summary(const char *path, const struct tfr_ov
                                            const struct tfr_summary_question *question, enum tfr_report_form form, char **text);
 /* FLOPs and bytes of a forward: of PyTorch's reference, nothing fused, and of what tfrun executes. Exact; sums beyond 2^127 are
  * refused (TFR_USAGE). No weights. */
-enum tfr_cost_level { TFR_COST_KERNEL, TFR_COST_MODULE };
+enum tfr_cost_level { TFR_COST_KERNEL, TFR_COST_MODULE, TFR_COST_LINE };
 enum tfr_cost_form { TFR_COST_NUMERIC, TFR_COST_SYMBOLIC, TFR_COST_BOTH };
 enum tfr_cost_format { TFR_COST_TABLE, TFR_COST_MARKDOWN, TFR_COST_JSON, TFR_COST_CSV };
 enum tfr_cost_phase { TFR_COST_PREFILL, TFR_COST_DECODE };
@@ -365,6 +365,9 @@ struct tfr_cost_query {
     enum tfr_dtype stored;      /* of the checkpoint's tensors: tables are read as they lie */
     bool any_length;            /* also more positions than the model has */
     int n_ranks;
+    const char *class_name, *release; /* TFR_COST_LINE: of transformers; NULL: the head's class, the newest release */
+    bool fused_attention;
+    int expand; /* levels of references that are looked into */
 };
 TFR_API enum tfr_status tfr_report_cost(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                         const struct tfr_cost_query *query, char **text);

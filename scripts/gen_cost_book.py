@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""gen_cost_book.py - writes docs/cost: the cost of every class line by line, as `tfrun cost --level line --format md` prints it.
+
+usage: scripts/gen_cost_book.py [--check] [PATH OF tfrun]
+
+--check compares with what is there and writes nothing; exit code 1 where it differs.
+"""
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BOOK = ROOT / "docs" / "cost"
+RELEASES = ["4.40.2", "5.24.0"]
+GPT2 = "configs/gpt2.json"
+CROSS = ["configs/gpt2-cross-attention.json", "--encoder-len", "1"]
+
+# page: config and flags; {page} stands for its own name
+PAGES = {
+    "GPT2LMHeadModel": [GPT2],
+    "GPT2DoubleHeadsModel": [GPT2, "--head", "double"],
+    "GPT2ForSequenceClassification": [GPT2, "--head", "seq-cls"],
+    "GPT2ForTokenClassification": [GPT2, "--head", "token-cls"],
+    "GPT2ForQuestionAnswering": [GPT2, "--head", "qa"],
+    "GPT2Model": [GPT2, "--class", "GPT2Model"],
+    "GPT2Block": [GPT2, "--class", "GPT2Block"],
+    "GPT2Attention": [GPT2, "--class", "GPT2Attention"],
+    "eager_attention": [GPT2, "--class", "eager_attention"],
+    "GPT2Block-cross": [*CROSS, "--class", "GPT2Block"],
+    "GPT2Attention-cross": [*CROSS, "--class", "GPT2Attention-cross"],
+    "eager_attention-cross": [*CROSS, "--class", "eager_attention-cross"],
+    "GPT2Attention-fused": [GPT2, "--class", "GPT2Attention", "--attn", "sdpa"],
+    "scaled_dot_product_attention": [GPT2, "--class", "scaled_dot_product_attention", "--attn", "sdpa"],
+    "GPT2MLP": [GPT2, "--class", "GPT2MLP"],
+    "GPT2SequenceSummary": [GPT2, "--head", "double", "--class", "GPT2SequenceSummary"],
+    "Conv1D": [GPT2, "--class", "Conv1D"],
+    "Linear": [GPT2, "--class", "Linear"],
+    "Linear-bias": [GPT2, "--class", "Linear-bias"],
+    "LayerNorm": [GPT2, "--class", "LayerNorm"],
+    "Embedding": [GPT2, "--class", "Embedding"],
+    "activation": [GPT2, "--class", "activation"],
+    "softmax": [GPT2, "--class", "softmax"],
+}
+NOT_IN = {"4.40.2": ["GPT2Attention-fused", "scaled_dot_product_attention"]}
+VARIANTS = {
+    "GPT2Block-cross": "GPT2Block with encoder states",
+    "GPT2Attention-fused": "GPT2Attention with fused attention (sdpa)",
+    "activation": "the activation, here NewGELUActivation",
+}
+
+
+def tfrun(program, *args):
+    run = subprocess.run([program, "cost", *args], cwd=ROOT, capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        sys.exit(f"gen_cost_book.py: tfrun cost {' '.join(args)}: {run.stderr.strip()}")
+    return run.stdout
+
+
+def page(program, release, args):
+    return tfrun(program, *args, "--level", "line", "--release", release, "--form", "symbolic", "--format", "md")
+
+
+REFERENCE = re.compile(r"(?:([\w ^]+) x )?\$\{([\w.]+)\}\(([^)]*)\)")
+
+
+def value(polynomial, variables):
+    """A polynomial as tfrun prints it, in numbers."""
+    text = re.sub(r"\^", "**", polynomial)
+    text = re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", text)
+    return eval(text, {}, dict(variables)) if text else 0  # names and numbers alone: our own program's output
+
+
+def depth_row(program, release, depth):
+    """What is in ops at a depth, which references are left, and the sum of both."""
+    found = json.loads(tfrun(program, GPT2, "--level", "line", "--release", release, "--form", "both", "--expand", str(depth),
+                             "--format", "json"))
+    text, total = found["total"]["formula"]["flops"], int(found["total"]["flops"])
+    in_ops = value(REFERENCE.sub("", text).strip(" +"), found["variables"])
+    left = [name.rsplit(".", 1)[1] for _, name, _ in REFERENCE.findall(text)]
+    names = ", ".join(f"{left.count(name)} x {name}" if left.count(name) > 1 else name for name in dict.fromkeys(left))
+    return f"| {depth} | {in_ops:,} | {total - in_ops:,} | {names or 'none'} | {total:,} |", not left
+
+
+def depths(program, release):
+    rows, done = [], False
+    while not done:
+        row, done = depth_row(program, release, len(rows))
+        rows.append(row)
+    return rows
+
+
+def index(program):
+    text = """# The cost of the forward, line by line
+
+A page for each class of Hugging Face's GPT-2: where it stands, which lines run in inference, what each line does and costs, and what
+the class comes to. References lead from page to page down to the ops of `core/include/tfrun/ops.def`, which holds all formulas.
+`tfrun cost CONFIG --level line --format md` prints such a page for any config, class and path; [cost-model.md](../cost-model.md) says
+how the formulas come about and [cost.md](../cost.md) what else `tfrun cost` answers. Written by `scripts/gen_cost_book.py`; a test
+keeps it current. Bytes are those of float32.
+"""
+    for release in RELEASES:
+        text += f"\n## transformers {release}\n\n"
+        for name in PAGES:
+            if name not in NOT_IN.get(release, []):
+                text += f"- [{VARIANTS.get(name, name)}]({release}/{name}.md)\n"
+        text += f"""
+FLOPs of GPT-2 124M's `GPT2LMHeadModel` with batch_size 1, seq_len 1024, cache_len 0, looked into level by level
+(`--expand`): what is told in ops moves from the references to the polynomial, the sum stays.
+
+| depth | FLOPs in ops | FLOPs in references | references left | sum |
+|---:|---:|---:|---|---:|
+"""
+        text += "\n".join(depths(program, release)) + "\n"
+    return text
+
+
+def book(program):
+    pages = {BOOK / "README.md": index(program)}
+    for release in RELEASES:
+        for name, args in PAGES.items():
+            if name not in NOT_IN.get(release, []):
+                pages[BOOK / release / f"{name}.md"] = page(program, release, args)
+    return pages
+
+
+def main(args):
+    check = args[:1] == ["--check"]
+    program = str(pathlib.Path(args[check] if len(args) > check else ROOT / "build" / "bin" / "tfrun").resolve())
+    pages = book(program)
+    there = set(BOOK.rglob("*.md")) if BOOK.exists() else set()
+    wrong = [path for path, text in pages.items() if not path.exists() or path.read_text() != text] + sorted(there - set(pages))
+    if check and wrong:
+        names = "\n  ".join(str(path.relative_to(ROOT)) for path in wrong)
+        sys.exit(f"not what tfrun cost prints; run scripts/gen_cost_book.py:\n  {names}")
+    for path in () if check else wrong:
+        if path in pages:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(pages[path])
+        else:
+            path.unlink()
+
+
+main(sys.argv[1:])
