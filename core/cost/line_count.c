@@ -16,8 +16,10 @@ static enum tfr_status add_times_all(struct tfr_line_counts *to, tfr_int128 time
     TFR_TRY(add_times(&to->written, times, from->written));
     TFR_TRY(add_times(&to->matmul, times, from->matmul));
     for (int op = 0; op < TFR_REFERENCE_OP_COUNT; op++) {
-        TFR_TRY(add_times(&to->op_flops[op], times, from->op_flops[op]));
-        TFR_TRY(add_times(&to->op_calls[op], times, from->op_calls[op]));
+        TFR_TRY(add_times(&to->op[op].calls, times, from->op[op].calls));
+        TFR_TRY(add_times(&to->op[op].flops, times, from->op[op].flops));
+        TFR_TRY(add_times(&to->op[op].read, times, from->op[op].read));
+        TFR_TRY(add_times(&to->op[op].written, times, from->op[op].written));
     }
     return TFR_OK;
 }
@@ -31,8 +33,7 @@ static enum tfr_status count_op(struct tfr_line_counts *counts, const struct tfr
     TFR_TRY(tfr_poly_count(&read, value, what, &counts->read));
     TFR_TRY(tfr_poly_count(&written, value, what, &counts->written));
     TFR_TRY(tfr_poly_count(&matmul, value, what, &counts->matmul));
-    counts->op_flops[item->op] = counts->flops;
-    counts->op_calls[item->op] = 1;
+    counts->op[item->op] = (struct tfr_line_op_counts){1, counts->flops, counts->read, counts->written};
     return TFR_OK;
 }
 

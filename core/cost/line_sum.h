@@ -73,7 +73,9 @@ char *tfr_line_ref_text(const struct tfr_line_ref *ref, const struct tfr_line_pa
 struct tfr_line_counts {
     tfr_int128 flops, read, written;
     tfr_int128 matmul; /* FLOPs of the matrix products alone, as PyTorch's FlopCounterMode counts */
-    tfr_int128 op_flops[TFR_REFERENCE_OP_COUNT], op_calls[TFR_REFERENCE_OP_COUNT];
+    struct tfr_line_op_counts {
+        tfr_int128 calls, flops, read, written;
+    } op[TFR_REFERENCE_OP_COUNT];
 };
 /* Adds what a class costs with these values, all the way down. Failure: TFR_USAGE beyond 2^127. */
 enum tfr_status tfr_line_count_class(struct tfr_line_counts *counts, const struct tfr_line_path *path, enum tfr_line_class cls,

@@ -57,11 +57,14 @@ static enum tfr_status put_row(const struct tfr_lines_view *view, const struct t
 static void put_ops(const struct tfr_lines_view *view, struct tfr_json_out *out) {
     tfr_json_begin(out, "ops", '[');
     for (int op = 0; op < TFR_REFERENCE_OP_COUNT; op++) {
-        if (view->counts.op_calls[op] > 0) {
+        const struct tfr_line_op_counts *counts = &view->counts.op[op];
+        if (counts->calls > 0) {
             tfr_json_begin(out, NULL, '{');
             tfr_json_put_text(out, "name", tfr_reference_info((enum tfr_reference_op)op)->name);
-            put_number(out, "n", view->counts.op_calls[op]);
-            put_number(out, "flops", view->counts.op_flops[op]);
+            put_number(out, "n", counts->calls);
+            put_number(out, "flops", counts->flops);
+            put_number(out, "bytes_read", counts->read);
+            put_number(out, "bytes_written", counts->written);
             tfr_json_end(out, '}');
         }
     }
@@ -92,8 +95,7 @@ static enum tfr_status put_view(const struct tfr_lines_view *view, struct tfr_js
         return TFR_RESOURCE;
     }
     tfr_json_begin(out, NULL, '{');
-    tfr_json_put_int(out, "schema", 1);
-    tfr_json_put_text(out, "level", "line");
+    tfr_json_put_text(out, "schema", "tfrun-cost-lines-1");
     tfr_json_put_text(out, "release", tfr_line_release_name(view->path.release));
     tfr_json_put_text(out, "class", view->source.qualified);
     tfr_json_put_text(out, "reference", own);

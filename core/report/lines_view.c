@@ -34,7 +34,7 @@ static enum tfr_status settle_path(struct tfr_lines_view *view) {
         .fused = query->fused_attention,
         .past = has_past || (query->form == TFR_COST_SYMBOLIC && query->n_cache == 0),
         .encoder = query->encoder_len > 0,
-        .encoder_cached = query->encoder_len > 0 && has_past,
+        .encoder_cached = query->encoder_len > 0 && query->phase == TFR_COST_DECODE,
         .only_last = query->logits == TFR_COST_LOGITS_LAST,
     };
     TFR_TRY(tfr_line_path_set(&view->path, model, &question));

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""test_cost_lines.py TFRUN NAME SOURCE_DIR: `tfrun cost --level line` against the first document, against what PyTorch does
+(golden/cost_flops.json), against the other levels, and what it refuses.
+
+`--list` prints the names of the cases. Python's own library only.
+"""
+import csv
+import io
+import json
+import subprocess
+
+from cases import case, expect, expect_same, main
+
+RELEASES = ("4.40.2", "4.57.6", "5.24.0")
+GPT2 = "configs/gpt2.json"
+MODEL_ARGS = "batch_size, seq_len, hidden_size, num_layers, num_heads, head_dim, intermediate_size, cache_len"
+
+
+class Lines:
+    def __init__(self, program, source_dir, folder):
+        self.program, self.source, self.folder = program, source_dir, folder
+        golden = source_dir / "tests" / "app" / "golden" / "cost_flops.json"
+        self.golden = json.loads(golden.read_text(encoding="utf-8"))
+
+    def run(self, *args):
+        return subprocess.run([self.program, "cost", *args], cwd=self.source, capture_output=True, text=True, timeout=120, check=False)
+
+    def text(self, *args):
+        ran = self.run(*args, "--level", "line")
+        expect(ran.returncode == 0, args, ran.stderr)
+        return ran.stdout
+
+    def json(self, *args):
+        return json.loads(self.text(*args, "--format", "json"))
+
+    def refuse(self, code, part, *args):
+        ran = self.run(*args)
+        expect_same(ran.returncode, code)
+        expect(part in ran.stderr and ran.stdout == "", args, ran.stderr)
+
+
+def totals(told):
+    return [int(told["total"][key]) for key in ("flops", "bytes_read", "bytes_written")]
+
+
+@case
+def rows_of_the_first_document(lines):
+    told = lines.json(GPT2, "--release", "4.40.2", "--form", "both")
+    expect_same([told["class"], told["class_line"], told["first"], told["last"], told["release"]],
+                ["transformers.models.gpt2.modeling_gpt2.GPT2LMHeadModel", 1175, 1280, 1351, "4.40.2"])
+    model = "${transformers.models.gpt2.modeling_gpt2.GPT2Model}(" + MODEL_ARGS + ")"
+    linear = "${torch.nn.modules.linear.Linear}(batch_size, seq_len, hidden_size, vocab_size)"
+    rows = [(1303, 1303, "basic", "0"), (1305, 1319, "composite", model), (1320, 1320, "basic", "0"), (1323, 1325, "basic", "0"),
+            (1327, 1327, "composite", linear), (1329, 1338, "basic", "0"), (1340, 1342, "basic", "0"), (1344, 1351, "basic", "0")]
+    expect_same([(row["first"], row["last"], row["kind"], row["formula"]["flops"]) for row in told["rows"]], rows)
+    expect_same([row["formula"] for row in told["rows"] if row["kind"] == "composite"],
+                [dict.fromkeys(("flops", "bytes_read", "bytes_written"), text) for text in (model, linear)])
+    expect_same([row["first"] for row in told["rows"] if "skipped" in row], [1323, 1329, 1340])
+    expect_same(sum(int(row["flops"]) for row in told["rows"]), totals(told)[0])
+
+
+def shape_of(item):
+    flags = [f"--{flag}={item[flag]}" for flag in ("batch", "seq", "cache", "head", "attn")] + ["--dtype", item.get("dtype", "f32")]
+    return flags + ([f"--encoder-len={item['encoder']}"] if item["encoder"] else [])
+
+
+def config_of(lines, item):
+    path = lines.source / "configs" / f"{item['config']}.json"
+    if "fields" not in item:
+        return str(path)
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    (lines.folder / "config.json").write_text(json.dumps({**{key: fields[key] for key in fields if key != "tfrun"}, **item["fields"]}))
+    return str(lines.folder / "config.json")
+
+
+def ops_of(told, item):
+    """FLOPs, bytes read and written by op under PyTorch's names. A mask that only hides is an addition there; one row needs no merge."""
+    ops = {op["name"]: [int(op[key]) for key in ("flops", "bytes_read", "bytes_written")] for op in told["total"]["ops"]}
+    if "mask_hide" in ops:
+        ops["mask_add"] = ops.pop("mask_hide")
+    if item["seq"] == 1:
+        ops.pop("merge_heads", None)
+    return ops
+
+
+def wanted_ops(item):
+    """The same of PyTorch; the copy to an empty cache belongs to the others."""
+    ops = {op: counts[1:] for op, counts in item["ops"].items() if not op.startswith("other_")}
+    if "other_first_cache" in item["ops"]:
+        ops["cat_cache"] = [a + b for a, b in zip(ops.get("cat_cache", [0, 0, 0]), item["ops"]["other_first_cache"][1:])]
+    if "mask_add" in ops:
+        ops["mask_add"][0] = 0
+    return ops
+
+
+MASKS = ("mask_add", "other_mask")  # making and adding masks that only hide are sums in PyTorch, selecting here
+
+
+def against_pytorch(release):
+    """A case: products to the last FLOP, then FLOPs and bytes of every op, for each forward that was counted in PyTorch."""
+    def check(lines):
+        expect(len(lines.golden[release]) >= 20, len(lines.golden[release]))
+        for item in lines.golden[release]:
+            told = lines.json(config_of(lines, item), "--form", "numeric", "--release", release, *shape_of(item))
+            about = {key: item[key] for key in item if key not in ("ops", "matmul")}
+            expect(int(told["total"]["matmul_flops"]) == item["matmul"]["total"], about, told["total"]["matmul_flops"], item["matmul"])
+            have, masks = ops_of(told, item), sum(item["ops"].get(op, [0, 0])[1] for op in MASKS)
+            expect(totals(told)[0] == item["flops"] - masks, about, totals(told), item["flops"], masks)
+            for op, want in wanted_ops(item).items():
+                expect(have.get(op) == want, about, op, "tfrun has", have.get(op), "PyTorch has", want)
+    check.__name__ = "pytorch_of_" + release.replace(".", "_")
+    case(check)
+
+
+for name in RELEASES:
+    against_pytorch(name)
+
+
+@case
+def three_levels_have_one_sum(lines):
+    """Lines, modules and kernels, with numbers: FLOPs of the reference, all pairs and visible ones."""
+    for config in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"):
+        for shape in (["--seq", "1024"], ["--seq", "1", "--cache", "1023"], ["--batch", "5", "--seq", "33", "--cache", "7"]):
+            told = [lines.json(f"configs/{config}.json", *shape)["total"]]
+            for level in ("module", "kernel"):
+                ran = lines.run(f"configs/{config}.json", *shape, "--level", level, "--format", "json")
+                told.append(json.loads(ran.stdout)["total"]["reference"])
+            for key in ("flops", "flops_visible"):
+                expect_same(len({int(total[key]) for total in told}), 1)
+
+
+@case
+def every_depth_has_the_same_numbers(lines):
+    sums = {tuple(totals(lines.json(GPT2, "--release", release, "--expand", str(depth)))[:1]) for depth in range(7) for release in RELEASES}
+    expect_same(sums, {(293136364544,)})
+    expect("${" not in lines.json(GPT2, "--expand", "9")["total"]["formula"]["flops"])
+
+
+@case
+def csv_has_the_numbers_of_json(lines):
+    rows = list(csv.DictReader(io.StringIO(lines.text(GPT2, "--format", "csv"))))
+    told = lines.json(GPT2)["rows"]
+    expect_same([[row["first"], row["last"], row["flops"]] for row in rows], [[str(row[key]) for key in ("first", "last", "flops")] for row in told])
+
+
+@case
+def only_the_last_logits(lines):
+    told = lines.json(GPT2, "--logits", "last")
+    expect_same(told["rows"][3]["formula"]["flops"], "${torch.nn.modules.linear.Linear}(batch_size, 1, hidden_size, vocab_size)")
+    expect_same(int(told["rows"][3]["flops"]), 2 * 768 * 50257)
+    lines.refuse(2, "no logits_to_keep", GPT2, "--level", "line", "--release", "4.40.2", "--logits", "last")
+
+
+@case
+def classes_by_either_name(lines):
+    for name in ("GPT2Block", "transformers.models.gpt2.modeling_gpt2.GPT2Block"):
+        expect_same(lines.json(GPT2, "--class", name)["class"], "transformers.models.gpt2.modeling_gpt2.GPT2Block")
+    expect_same(lines.json(GPT2, "--class", "NewGELUActivation")["class"], "transformers.activations.NewGELUActivation")
+
+
+@case
+def refusals(lines):
+    line = ("--level", "line")
+    lines.refuse(2, "no table of lines for transformers 4.0; there is one for 4.40.2, 4.57.6, 5.24.0", GPT2, *line, "--release", "4.0")
+    lines.refuse(2, "--class GPT3 is none", GPT2, *line, "--class", "GPT3")
+    lines.refuse(2, "in_features has no one value; give --form symbolic", GPT2, *line, "--class", "Linear")
+    lines.refuse(2, "has no fused attention", GPT2, *line, "--release", "4.40.2", "--attn", "sdpa")
+    lines.refuse(2, "give --level line too", GPT2, "--expand", "1")
+    lines.refuse(2, "leave --ranks out", GPT2, *line, "--ranks", "3")
+    lines.refuse(2, "sequences that are alike", GPT2, *line, "--seq", "5,6")
+    lines.refuse(2, "give --encoder-len", GPT2, *line, "--class", "GPT2Attention-cross")
+    lines.refuse(2, "beyond 2^127", GPT2, *line, "--seq", "1000000000000000000", "--batch", "1000000000000", "--any-length")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Lines))
