@@ -16,8 +16,7 @@
 #include "predict/predict.h"
 #include "profile/stepper.h"
 
-/* Of 9 numbers of few rows, each N_TIMES_FEW times, and the others there are no more than TFR_MAX_SAMPLED_STEPS. */
-enum { N_ROUNDS = 3, FEW_ROWS = 16, N_TIMES_FEW = 3, MOST_ROWS = 40, MOST_CONTEXTS = 12 };
+enum { N_ROUNDS = 3, FEW_ROWS = 16, N_TIMES_FEW = 5, MOST_ROWS = 48, MOST_CONTEXTS = 12 };
 
 /* Contexts from many to few: what a longer one left in the cache is cropped. */
 struct grid {
@@ -94,10 +93,14 @@ static enum tfr_status add_step(struct tfr_observations *seen, const struct tfr_
     return add(seen, &between, (end_ns - busy_ns) / (double)n);
 }
 
+/* Nothing is kept without `seen`. */
 static enum tfr_status add_steps(struct tfr_observations *seen, struct tfr_engine *engine, const struct tfr_step_facts *steps,
                                  size_t n_steps) {
     struct tfr_task_sample *samples;
     size_t n;
+    if (seen == NULL || n_steps == 0) {
+        return TFR_OK;
+    }
     TFR_TRY(tfr_engine_samples(engine, steps, n_steps, &samples, &n));
     enum tfr_status status = TFR_OK;
     for (size_t i = 0, alike; i < n && status == TFR_OK; i += alike) {
@@ -132,11 +135,17 @@ static enum tfr_status see_context(struct tfr_observations *seen, struct tfr_ste
     TFR_TRY(tfr_stepper_reach(stepper, past));
     for (int i = 0; i < grid->n_rows; i++) {
         const int64_t rows = grid->rows[i];
-        if (past + rows <= stepper->n_positions && (rows == 1 || grid->with_rows[context])) {
-            TFR_TRY(see_shape(stepper, past, rows, rows <= FEW_ROWS ? N_TIMES_FEW : 1, steps, &n));
+        const int n_times = rows <= FEW_ROWS ? N_TIMES_FEW : 1;
+        if (past + rows > stepper->n_positions || (rows > 1 && !grid->with_rows[context])) {
+            continue;
         }
+        if (n + (size_t)n_times > TFR_MAX_SAMPLED_STEPS) {
+            TFR_TRY(add_steps(seen, stepper->engine, steps, n));
+            n = 0;
+        }
+        TFR_TRY(see_shape(stepper, past, rows, n_times, steps, &n));
     }
-    return seen != NULL && n > 0 ? add_steps(seen, stepper->engine, steps, n) : TFR_OK;
+    return add_steps(seen, stepper->engine, steps, n);
 }
 
 static enum tfr_status see_all(struct tfr_observations *seen, struct tfr_stepper *stepper, const struct grid *grid, int n_rounds,
