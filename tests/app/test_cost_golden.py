@@ -6,6 +6,7 @@ of matrix products as PyTorch's own counter has them. `--list` prints the names 
 """
 import json
 import re
+import subprocess
 
 from cases import case, expect, expect_same, main
 
@@ -110,6 +111,105 @@ def reference_ops_of(release):
 
 for name in RELEASES:
     reference_ops_of(name)
+
+
+# What the command's reference is: eager attention, without the mask that release 4.40 makes for encoder states where none is given.
+EAGER = "4.40.2"
+
+
+def about_of(item):
+    return {key: item[key] for key in ("config", "batch", "seq", "cache", "encoder", "head", "attn", "fields") if key in item}
+
+
+def ask(cost, item, *flags):
+    """What `tfrun cost` says of the same forward, as JSON."""
+    path = cost.source / "configs" / f"{item['config']}.json"
+    if "fields" in item:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        path = cost.folder / "config.json"
+        path.write_text(json.dumps({**{key: fields[key] for key in fields if key != "tfrun"}, **item["fields"]}))
+    shape = [f"--{flag}={item[name]}" for flag, name in (("batch", "batch"), ("seq", "seq"), ("cache", "cache"), ("head", "head"))]
+    encoder = [f"--encoder-len={item['encoder']}"] if item["encoder"] else []
+    ran = subprocess.run([cost.program, "cost", path, *shape, *encoder, *flags, "--format", "json"], capture_output=True, timeout=60)
+    expect(ran.returncode == 0, item["config"], ran.stderr.decode())
+    return json.loads(ran.stdout)
+
+
+def numbers(side):
+    """FLOPs, bytes read, bytes written; large ones are texts in JSON."""
+    return [int(side[key]) for key in ("flops", "bytes_read", "bytes_written")]
+
+
+def rows_by_op(told):
+    rows = {}
+    for row in told["rows"]:
+        if row["depth"] == 1:
+            sums = rows.setdefault(row["name"], [0, 0, 0])
+            rows[row["name"]] = [a + b for a, b in zip(sums, numbers(row["reference"]))]
+    return {op: sums for op, sums in rows.items() if any(sums)}
+
+
+def wanted_rows(item):
+    want = {op: counts[1:] for op, counts in item["ops"].items() if not op.startswith("other_")}
+    if item["encoder"]:
+        want.pop("mask_add")
+    return want
+
+
+@case
+def kernel_level_is_what_pytorch_runs(cost):
+    """FLOPs and bytes of each reference op, to the last one, and their totals: all sizes, caches, cross-attention, heads, odd fields."""
+    expect(len(cost.golden[EAGER]) >= 21, len(cost.golden[EAGER]))
+    for item in cost.golden[EAGER]:
+        told = ask(cost, item)
+        have, want = rows_by_op(told), wanted_rows(item)
+        if item["seq"] == 1:  # of one row the heads lie side by side already: PyTorch makes a view, the table counts a copy
+            have.pop("merge_heads")
+        for op in sorted({*have, *want}):
+            expect(have.get(op) == want.get(op), about_of(item), op, "tfrun has", have.get(op), "PyTorch has", want.get(op))
+        flops = sum(counts[0] for counts in want.values())
+        expect_same(numbers(told["total"]["reference"])[0], flops)
+        if not item["encoder"]:
+            expect_same(flops, item["flops"])
+
+
+def biases_of(cost, item):
+    """FLOPs of adding biases in the linears of a language model."""
+    config = cost.config(item)
+    width, rows, encoder = config["n_embd"], item["batch"] * item["seq"], item["batch"] * item["encoder"]
+    per_row = 3 * width + width + config["n_inner"] + width + (2 * width if encoder else 0)
+    return config["n_layer"] * (rows * per_row + encoder * 2 * width)
+
+
+@case
+def products_are_those_of_the_flop_counter(cost):
+    """All matrix products of the kernel level against FlopCounterMode's total, of both ways of attention and three releases."""
+    for release in RELEASES:
+        for item in cost.items(release):
+            rows = rows_by_op(ask(cost, item))
+            have = rows["linear"][0] - biases_of(cost, item) + rows["matmul_qk"][0] + rows["matmul_pv"][0]
+            expect(have == item["matmul"]["total"], release, about_of(item), "tfrun has", have, "PyTorch has", item["matmul"]["total"])
+
+
+@case
+def products_of_modules_are_those_of_the_flop_counter(cost):
+    """Each linear of the module level, summed over the blocks, without its bias, against FlopCounterMode's modules."""
+    for item in cost.items(EAGER):
+        told, found = ask(cost, item, "--level", "module"), 0
+        config, modules = cost.config(item), item["matmul"]["by_module"]
+        for row in told["rows"]:
+            name = "GPT2LMHeadModel." + row["name"].replace("h.N", "h.*")
+            if row["class"] not in ("Conv1D", "Linear"):
+                continue
+            of_encoder = name.endswith("crossattention.c_attn")
+            blocks = config["n_layer"] if ".h.*" in name else 1
+            rows = item["batch"] * (item["encoder"] if of_encoder else item["seq"])
+            outputs = {"attn.c_attn": 3, "crossattention.c_attn": 2}.get(".".join(name.split(".")[-2:]), 1) * config["n_embd"]
+            outputs = config["n_inner"] if name.endswith("c_fc") else 0 if name.endswith("lm_head") else outputs
+            have, want = numbers(row["reference"])[0] - blocks * rows * outputs, modules[name]
+            expect(have == want, about_of(item), name, "tfrun has", have, "PyTorch has", want)
+            found += 1
+        expect_same(found, 8 if item["encoder"] else 5)
 
 
 @case
