@@ -32,6 +32,7 @@ CLASSES = {"lm": "GPT2LMHeadModel", "none": "GPT2Model", "double": "GPT2DoubleHe
            "seq-cls": "GPT2ForSequenceClassification", "token-cls": "GPT2ForTokenClassification", "qa": "GPT2ForQuestionAnswering"}
 ACTIVATIONS = ("gelu_new gelu_accurate gelu_pytorch_tanh gelu_python_tanh gelu_fast gelu gelu_python gelu_10 quick_gelu relu relu2 relu6 "
                "leaky_relu silu swish tanh sigmoid linear mish laplace hardswish sqrtsoftplus").split()
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 COLUMNS = ["calls", "flops", "read", "written"]
 VIEWS = {"view", "_unsafe_view", "expand", "transpose", "permute", "t", "slice", "split", "unsqueeze", "alias", "select", "squeeze",
          "detach", "split_with_sizes", "_reshape_alias"}
@@ -180,12 +181,13 @@ def make_model(case):
     if case["attn"] == "eager":
         config._attn_implementation = "eager"
     with torch.device(case["device"]):
-        return getattr(transformers, CLASSES[case["head"]])(config).eval(), config
+        return getattr(transformers, CLASSES[case["head"]])(config).eval().to(DTYPES[case["dtype"]]), config
 
 
 def make_cache(case, config):
     shape = case["batch"], config.n_head, case["cache"], config.n_embd // config.n_head
-    pairs = [tuple(torch.empty(shape, device=case["device"]) for _ in range(2)) for _ in range(config.n_layer)]
+    made = {"device": case["device"], "dtype": DTYPES[case["dtype"]]}
+    pairs = [tuple(torch.empty(shape, **made) for _ in range(2)) for _ in range(config.n_layer)]
     if transformers.__version__.startswith("4.40"):
         return tuple(pairs)
     cache = transformers.DynamicCache()
@@ -201,7 +203,8 @@ def make_arguments(case, config):
     if case["cache"] > 0:
         arguments["past_key_values"] = make_cache(case, config)
     if case["encoder"] > 0:
-        arguments["encoder_hidden_states"] = torch.empty(case["batch"], case["encoder"], config.n_embd, device=case["device"])
+        arguments["encoder_hidden_states"] = torch.empty(case["batch"], case["encoder"], config.n_embd, device=case["device"],
+                                                            dtype=DTYPES[case["dtype"]])
     return arguments
 
 
@@ -255,11 +258,11 @@ def count(case):
 
 
 def all_cases():
-    def case(config, batch, seq, cache=0, encoder=0, attn="eager", head="lm", **fields):
+    def case(config, batch, seq, cache=0, encoder=0, attn="eager", head="lm", dtype="f32", **fields):
         # Release 4.57 looks at the encoder's mask before it calls the fused kernel: it must have one.
         is_real = attn == "sdpa" and encoder > 0 and transformers.__version__.startswith("4.")
         return {"config": config, "batch": batch, "seq": seq, "cache": cache, "encoder": encoder, "attn": attn, "head": head,
-                **({"fields": fields} if fields else {}), "device": "cpu" if is_real else "meta"}
+                "dtype": dtype, **({"fields": fields} if fields else {}), "device": "cpu" if is_real else "meta"}
     shapes = [("gpt2", 1, 1024), ("gpt2-medium", 1, 1024), ("gpt2-large", 1, 1024), ("gpt2-xl", 1, 1024), ("gpt2", 2, 8, 3),
               ("gpt2", 1, 1, 1023), ("gpt2", 3, 17, 100), ("gpt2-medium", 4, 1, 511), ("gpt2-large", 2, 64, 64), ("gpt2-xl", 1, 1, 1023),
               ("gpt2-cross-attention", 1, 1024, 0, 512), ("gpt2-cross-attention", 2, 16, 5, 9), ("gpt2-cross-attention", 1, 1, 7, 64),
@@ -268,6 +271,8 @@ def all_cases():
         yield from (case(*shape, attn=attn) for shape in shapes)
     for head in ("none", "double", "token-cls", "qa", "seq-cls"):
         yield case("gpt2", 1, 32, head=head)
+    yield case("gpt2", 2, 8, 3, dtype="bf16")
+    yield case("gpt2-cross-attention", 2, 16, 5, 9, dtype="bf16")
     yield case("gpt2", 2, 16, 4, scale_attn_by_inverse_layer_idx=True, n_inner=1000)
     yield case("gpt2", 2, 16, 4, scale_attn_weights=False, activation_function="relu")
 
@@ -288,13 +293,14 @@ def parse():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--attn", choices=("eager", "sdpa"), default="eager")
     parser.add_argument("--head", choices=CLASSES, default="lm")
+    parser.add_argument("--dtype", choices=DTYPES, default="f32")
     return parser.parse_args()
 
 
 def main():
     args = parse()
     if args.list:
-        case = {name: getattr(args, name) for name in ("batch", "seq", "cache", "encoder", "attn", "head")}
+        case = {name: getattr(args, name) for name in ("batch", "seq", "cache", "encoder", "attn", "head", "dtype")}
         count_ops({"config": args.list, "device": "meta", **case}, lines=True)
     if args.output:
         golden = json.loads(args.output.read_text()) if args.output.exists() else {}

@@ -43,6 +43,18 @@ static enum tfr_status choose(struct tfr_config *config, const struct tfr_summar
     return TFR_OK;
 }
 
+/* The plan of a step of the model, or of as many of its blocks as have all that more would have: blocks are alike, and what one
+ * leaves behind is the room of the next. */
+static enum tfr_status plan_step(struct tfr_dry *dry, const struct tfr_dry_step *step, struct tfr_plan **plan) {
+    enum { ENOUGH_BLOCKS = 64 };
+    int64_t *n_layer = &dry->config->model.n_layer;
+    const int64_t all = *n_layer;
+    *n_layer = all < ENOUGH_BLOCKS ? all : ENOUGH_BLOCKS;
+    const enum tfr_status status = tfr_dry_plan(dry, step, plan);
+    *n_layer = all;
+    return status;
+}
+
 /* The arena of one step, as the memory plan lays it out. */
 static enum tfr_status measure_step(struct summary *summary, struct tfr_dry *dry) {
     const struct tfr_config *config = summary->config;
@@ -58,7 +70,7 @@ static enum tfr_status measure_step(struct summary *summary, struct tfr_dry *dry
                                                    .cross = config->model.add_cross_attention,
                                                    .attention = config->options.runtime_attn}};
     struct tfr_plan *plan;
-    TFR_TRY(tfr_dry_plan(dry, &step, &plan));
+    TFR_TRY(plan_step(dry, &step, &plan));
     summary->activation_bytes = (int64_t)plan->arena_bytes;
     summary->scratch_bytes = (int64_t)(plan->scratch_bytes + plan->scratch_per_thread_bytes * (size_t)plan->n_threads);
     tfr_plan_free(plan);

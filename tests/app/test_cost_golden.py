@@ -77,11 +77,11 @@ def mask_adds(side, is_old, release):
 
 def expected(cost, item, release):
     """Columns of each op by the formulas of ops.def."""
-    config = cost.config(item)
+    config, size = cost.config(item), 4 if item["dtype"] == "f32" else 2
     batch, seq, keys = item["batch"], item["seq"], item["cache"] + item["seq"]
     # gelu_new: eight kernels with 9 FLOPs, two of which have two inputs.
     letters = {"M": batch * seq, "C": config["n_embd"], "H": config["n_head"], "Q": seq, "S": keys, "A": batch * seq * keys,
-               "X": batch * keys, "ea": 4, "ew": 4, "ek": 4, "b": 1, "g": 9, "p": 8, "q": 10}
+               "X": batch * keys, "ea": size, "ew": size, "b": 1, "g": 9, "p": 8, "q": 10}
     calls_of = {"activation": 8, "cat_cache": 2}
     sums = {}
     for op, times, own in parts_of(item, config, release):
@@ -90,7 +90,7 @@ def expected(cost, item, release):
         for column, count in enumerate([calls_of.get(op, 1), *counts]):
             row[column] += times * count
         if op == "mask_add" and not own:  # these releases make a mask for each query and key, ops.def speaks of one for the keys
-            row[2] += times * 4 * (letters["A"] - letters["X"])
+            row[2] += times * size * (letters["A"] - letters["X"])
     return sums
 
 
@@ -98,7 +98,7 @@ def reference_ops_of(release):
     """A case: calls, FLOPs and bytes of every op are those of the formulas, to the last one."""
     def check(cost):
         items = cost.items(release)
-        expect(len(items) >= 14, len(items))
+        expect(len(items) >= 16, len(items))
         for item in items:
             have = {op: counts for op, counts in item["ops"].items() if not op.startswith("other_")}
             want = expected(cost, item, release)
@@ -118,7 +118,7 @@ EAGER = "4.40.2"
 
 
 def about_of(item):
-    return {key: item[key] for key in ("config", "batch", "seq", "cache", "encoder", "head", "attn", "fields") if key in item}
+    return {key: item[key] for key in ("config", "batch", "seq", "cache", "encoder", "head", "attn", "dtype", "fields") if key in item}
 
 
 def ask(cost, item, *flags):
@@ -128,7 +128,7 @@ def ask(cost, item, *flags):
         fields = json.loads(path.read_text(encoding="utf-8"))
         path = cost.folder / "config.json"
         path.write_text(json.dumps({**{key: fields[key] for key in fields if key != "tfrun"}, **item["fields"]}))
-    shape = [f"--{flag}={item[name]}" for flag, name in (("batch", "batch"), ("seq", "seq"), ("cache", "cache"), ("head", "head"))]
+    shape = [f"--{flag}={item[flag]}" for flag in ("batch", "seq", "cache", "head", "dtype")]
     encoder = [f"--encoder-len={item['encoder']}"] if item["encoder"] else []
     ran = subprocess.run([cost.program, "cost", path, *shape, *encoder, *flags, "--format", "json"], capture_output=True, timeout=60)
     expect(ran.returncode == 0, item["config"], ran.stderr.decode())
@@ -159,7 +159,7 @@ def wanted_rows(item):
 @case
 def kernel_level_is_what_pytorch_runs(cost):
     """FLOPs and bytes of each reference op, to the last one, and their totals: all sizes, caches, cross-attention, heads, odd fields."""
-    expect(len(cost.golden[EAGER]) >= 21, len(cost.golden[EAGER]))
+    expect(len(cost.golden[EAGER]) >= 23, len(cost.golden[EAGER]))
     for item in cost.golden[EAGER]:
         told = ask(cost, item)
         have, want = rows_by_op(told), wanted_rows(item)
