@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""test_cost.py TFRUN NAME SOURCE_DIR: `tfrun cost` from outside: forms and formats agree, absurd questions are answered or refused.
+
+Sums are checked against formulas written out here, in Python's integers. `--list` prints the names of the cases.
+"""
+import csv
+import io
+import json
+import subprocess
+import sys
+
+from cases import case, expect, expect_same, main
+
+LIMIT = 1 << 127
+
+
+class Box:
+    def __init__(self, program, source_dir, folder):
+        self.program, self.configs, self.folder = program, source_dir / "configs", folder
+
+    def cost(self, config, *words, code=0):
+        path = config if hasattr(config, "parts") else self.configs / f"{config}.json"
+        command = [self.program, "cost", str(path), *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        expect(done.returncode == code, command, done.returncode, done.stderr)
+        return done.stdout if code == 0 else done.stderr
+
+    def json(self, config, *words):
+        return json.loads(self.cost(config, *words, "--json"))
+
+    def refused(self, *words, says, config="gpt2", code=2):
+        text = self.cost(config, *words, code=code)
+        expect(says in text and text.count("\n") == 1, words, text)
+
+
+def forward_flops(batch, seq, cache, visible, logits, norm_rows):
+    """gpt2 by hand: C = 768, F = 3072, L = 12, H = 12, V = 50257."""
+    rows = batch * seq
+    pairs = batch * (seq * cache + seq * (seq + 1) // 2) if visible else rows * (cache + seq)
+    block = rows * (24 * 768 * 768 + 9 * 768 + 9 * 3072 + 2 * 768 + 2 * (7 * 768 + 5)) + pairs * (4 * 768 + 6 * 12)
+    return 12 * block + rows * 768 + norm_rows * (7 * 768 + 5) + 2 * logits * 768 * 50257
+
+
+def check_flops(box, batch, seq, cache, *words):
+    total = box.json("gpt2", "--batch", batch, "--seq", seq, "--cache", cache, *words)["total"]
+    rows = batch * seq
+    expect_same(int(total["reference"]["flops"]), forward_flops(batch, seq, cache, False, rows, rows))
+    expect_same(int(total["reference"]["flops_visible"]), forward_flops(batch, seq, cache, True, rows, rows))
+    expect_same(int(total["executed"]["flops"]), forward_flops(batch, seq, cache, True, batch, batch))
+
+
+@case
+def sums_by_hand(box):
+    for batch, seq, cache in ((1, 1024, 0), (3, 7, 0), (2, 5, 100), (16, 1, 1023)):
+        check_flops(box, batch, seq, cache)
+
+
+@case
+def a_sequence_of_a_million_million(box):
+    check_flops(box, 1, 10**12, 0, "--any-length")
+    report = box.json("gpt2", "--seq", 10**12, "--any-length")
+    steps = -(-10**12 // 512)
+    expect_same(int(report["step_sums"]["U"]), steps)
+    keys = sum(range(512, 10**6 + 1, 512)) + (10**6 if 10**6 % 512 else 0)
+    expect_same(int(box.json("gpt2", "--seq", 10**6, "--any-length")["step_sums"]["X"]), keys)
+
+
+@case
+def a_batch_of_a_thousand_million(box):
+    check_flops(box, 10**9, 1024, 0)
+    check_flops(box, 10**9, 10**9, 0, "--any-length")
+    check_flops(box, 10**9, 1, 1023)
+
+
+@case
+def numbers_beyond_double_are_texts(box):
+    small, large = (box.json("gpt2", "--batch", n)["total"]["reference"]["flops"] for n in (1, 10**9))
+    expect(isinstance(small, int) and isinstance(large, str), small, large)
+
+
+@case
+def sums_beyond_the_limit_are_refused(box):
+    box.refused("--batch", 10**12, "--seq", 10**12, "--any-length", says="beyond 2^127, the limit of exact sums")
+    box.refused("--batch", 2**63 - 1, "--seq", 2**63 - 1, "--cache", 2**63 - 1, "--any-length", says="beyond 2^127")
+    worst = forward_flops(1, 2**55, 0, False, 2**55, 2**55)
+    expect(worst < LIMIT, "the case is too large")
+    expect_same(int(box.json("gpt2", "--seq", 2**55, "--any-length")["total"]["reference"]["flops"]), worst)
+
+
+@case
+def more_positions_than_the_model_has_are_refused(box):
+    says = "is longer than n_positions = 1024"
+    box.refused("--seq", 10**12, says=says)
+    box.refused("--seq", 1025, says=says)
+    box.refused("--cache", 1024, says="cache 1,024 + seq 1 = 1,025 positions is longer than n_positions = 1024")
+    box.refused("--cache", 2000, "--seq", 3, says=says)
+    box.refused("--phase", "decode", "--cache", 1024, says=says)
+    box.refused("--seq", "5,1025", says=says)
+
+
+@case
+def nonsense_is_refused(box):
+    for text in ("0", "-3", "x", "", "5,", ",5", "5,,3", "5;3", "1e3", "5.0", "99999999999999999999", " 5"):
+        box.refused("--seq", text, says="--seq: ")
+    for text in ("-1", "x", "3,", "0x10"):
+        box.refused("--cache", text, says="--cache: ")
+    box.refused("--seq", "5,6", "--cache", "1,2,3", says="--seq lists 2 sequences and --cache 3")
+    box.refused("--seq", "5,6", "--batch", 3, says="--batch 3, but 2 sequences are listed")
+    box.refused("--batch", 0, says="--batch")
+    box.refused("--ranks", 0, says="--ranks")
+    box.refused("--phase", "decode", "--seq", 3, says="leave --seq out")
+    box.refused("--encoder-len", 5, says="no cross-attention")
+    box.refused("--encoder-len", 0, says="--encoder-len", config="gpt2-cross-attention")
+    for flag in ("phase", "level", "form", "logits", "format", "stored"):
+        box.refused(f"--{flag}", "nonsense", says=f'--{flag}: "nonsense" is none of')
+    box.refused("--head", "nonsense", says='head "nonsense" is none of')
+    box.refused("--json", "--format", "csv", says="exclude each other")
+
+
+@case
+def ranks_above_the_blocks_are_idle(box):
+    alone, many = box.json("gpt2"), box.json("gpt2", "--ranks", 40)
+    flops = [int(rank["flops"]) for rank in many["ranks"]]
+    expect_same(len(flops), 40)
+    expect_same(sum(flops), alone["total"]["executed"]["flops"])
+    expect(sum(n == 0 for n in flops) == 27, flops)
+    sent = sum(int(rank["bytes_sent"]) for rank in many["ranks"])
+    hops = sum(rank["messages_sent"] for rank in many["ranks"])
+    expect_same(sent, (hops - 1) * 4 * 768 * 1024 + 4 * 768)  # all rows from block to block, the last one back to rank 0
+
+
+@case
+def levels_have_one_total(box):
+    for words in ((), ("--phase", "decode"), ("--seq", "5,17,3", "--cache", "0,12,7"), ("--head", "token-cls")):
+        kernel, module = (box.json("gpt2", "--level", level, *words) for level in ("kernel", "module"))
+        expect_same(kernel["total"], module["total"])
+        for side in ("reference", "executed"):
+            tops = [row[side] for row in kernel["rows"] if row["depth"] == 0 and side in row]
+            for key in ("n", "flops", "bytes_read", "bytes_written"):
+                expect_same(sum(int(top[key]) for top in tops), int(kernel["total"][side][key]))
+        expect_same(module["rows"][0]["executed"], module["total"]["executed"])
+
+
+@case
+def csv_and_json_agree(box):
+    words = ("--level", "module", "--form", "both", "--phase", "decode")
+    rows = {(row["name"], side): row[side] for row in box.json("gpt2", *words)["rows"] for side in ("reference", "executed") if side in row}
+    table = [row for row in csv.DictReader(io.StringIO(box.cost("gpt2", *words, "--format", "csv"))) if row["name"] != "total"]
+    expect_same({(row["name"], row["side"]) for row in table}, set(rows))
+    for row in table:
+        want = rows[row["name"], row["side"]]
+        for key in ("n", "flops", "flops_visible", "bytes_read", "bytes_written"):
+            expect_same(row[key], str(want[key]))
+        for key, text in want["formula"].items():
+            expect_same(row[f"{key}_formula"], text)
+
+
+@case
+def formulas_give_the_numbers(box):
+    words = ("--batch", 3, "--seq", 7, "--cache", 5, "--form", "both")
+    report = box.json("gpt2-medium", *words)
+    values = {**report["dimensions"], "batch_size": 3, "seq_len": 7, "cache_len": 5}
+
+    def value(text):
+        terms = []
+        for term in text.split(" + "):
+            product = 1
+            for factor in term.split():
+                name, _, power = factor.partition("^")
+                product *= values[name] ** int(power or 1) if name in values else float(factor)
+            terms.append(product)
+        return sum(terms)
+
+    for row in report["rows"] + [report["total"]]:
+        for side in ("reference", "executed"):
+            for key, text in row.get(side, {}).get("formula", {}).items():
+                expect_same(value(text), row[side][key])
+
+
+@case
+def table_and_markdown_have_every_row(box):
+    names = [row["name"].split(".")[-1] for row in box.json("gpt2", "--level", "module")["rows"]]
+    for form in ("table", "md"):
+        text = box.cost("gpt2", "--level", "module", "--format", form)
+        for name in names:
+            expect(name in text, name, text)
+        expect("293,136,364,544" in text and "194,399,607,557" in text, text)
+        expect(not any(line.endswith(" ") and form == "table" for line in text.splitlines()), "blanks at a line's end")
+
+
+@case
+def encoder_states_cost_once_or_in_every_call(box):
+    words = ("--encoder-len", 77, "--level", "module")
+    for phase, is_there in (("prefill", True), ("decode", False)):
+        rows = {row["name"]: row for row in box.json("gpt2-cross-attention", "--phase", phase, *words)["rows"]}
+        c_attn = rows["transformer.h.N.crossattention.c_attn"]
+        expect("reference" in c_attn and ("executed" in c_attn) == is_there, phase, c_attn)
+        blocks = c_attn["blocks"] if c_attn["blocks"] > 1 else c_attn["reference"]["n"]
+        expect_same(c_attn["reference"]["flops"], blocks * 77 * (2 * 768 * 1536 + 1536))
+
+
+@case
+def heads_differ_in_their_head_alone(box):
+    totals = {}
+    for head in ("lm", "none", "seq-cls", "token-cls", "qa"):
+        totals[head] = int(box.json("gpt2", "--head", head)["total"]["reference"]["flops"])
+    expect_same(totals["lm"] - totals["none"], 2 * 1024 * 768 * 50257)
+    expect_same(totals["token-cls"] - totals["none"], 1024 * (2 * 768 * 2 + 2))
+    expect_same(totals["qa"], totals["token-cls"])
+    expect_same(totals["seq-cls"] - totals["none"], 1024 * 2 * 768 * 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Box))
