@@ -128,12 +128,12 @@ static enum tfr_status put_ranks(const struct tfr_cost_report *report, struct tf
     enum tfr_status status = TFR_OK;
     for (int rank = 0; rank < (int)report->account->question.n_ranks && status == TFR_OK; rank++) {
         struct tfr_amount all, sent;
-        int64_t n_messages;
+        tfr_int128 n_messages;
         status = tfr_cost_rank(report, rank, &all, &sent, &n_messages);
         tfr_json_begin(out, NULL, '{');
         tfr_json_put_int(out, "rank", rank);
         put_amount(out, &all);
-        tfr_json_put_int(out, "messages_sent", n_messages);
+        put_number(out, "messages_sent", n_messages);
         put_number(out, "bytes_sent", sent.read);
         tfr_json_end(out, '}');
     }

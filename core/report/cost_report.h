@@ -45,7 +45,7 @@ enum tfr_status tfr_cost_report_rows(struct tfr_cost_report *report);
 const char *tfr_cost_side_name(enum tfr_account_side side);
 /* What one rank does, and what it hands to others. */
 enum tfr_status tfr_cost_rank(const struct tfr_cost_report *report, int rank, struct tfr_amount *all, struct tfr_amount *sent,
-                              int64_t *n_messages);
+                              tfr_int128 *n_messages);
 
 /* cost_text.c, cost_json.c */
 enum tfr_status tfr_cost_report_text(const struct tfr_cost_report *report, FILE *stream);

@@ -116,12 +116,25 @@ enum tfr_status tfr_cost_report_rows(struct tfr_cost_report *report) {
     return TFR_OK;
 }
 
+/* Messages that a rank posts: of each step, those with logit rows in the steps that have some. */
+static tfr_int128 count_messages(const struct tfr_account *account, int rank) {
+    tfr_int128 messages = 0;
+    for (int i = 0; i < account->n_items; i++) {
+        const struct tfr_account_kind *kind = &account->kinds[account->items[i].kind];
+        if (account->items[i].rank == rank && kind->op == TFR_OP_SEND_HIDDEN) {
+            messages += account->step[tfr_poly_has(&kind->formula.read, TFR_DIM_R) ? TFR_DIM_W : TFR_DIM_U];
+        }
+    }
+    return messages;
+}
+
 enum tfr_status tfr_cost_rank(const struct tfr_cost_report *report, int rank, struct tfr_amount *all, struct tfr_amount *sent,
-                              int64_t *n_messages) {
+                              tfr_int128 *n_messages) {
     struct tfr_account_filter filter = {.side = TFR_EXECUTED, .by_rank = true, .rank = rank};
     int64_t n;
     TFR_TRY(tfr_account_sum(report->account, &filter, all, &n));
     filter.by_op = true;
     filter.op = TFR_OP_SEND_HIDDEN;
-    return tfr_account_sum(report->account, &filter, sent, n_messages);
+    *n_messages = count_messages(report->account, rank);
+    return tfr_account_sum(report->account, &filter, sent, &n);
 }

@@ -119,7 +119,8 @@ static enum tfr_status write_ranks(const struct tfr_cost_report *report, enum tf
     enum tfr_status status = TFR_OK;
     for (int rank = 0; rank < report->query->n_ranks && status == TFR_OK; rank++) {
         struct tfr_amount all, sent;
-        int64_t n_messages, n_blocks = 0;
+        tfr_int128 n_messages;
+        int64_t n_blocks = 0;
         status = tfr_cost_rank(report, rank, &all, &sent, &n_messages);
         for (int64_t i = 0; i < report->config->model.n_layer; i++) {
             n_blocks += report->dry.owner[i] == rank;

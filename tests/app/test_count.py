@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""test_count.py TFRUN NAME SOURCE_DIR COUNT_RUN PLUGIN [MPIEXEC]: what kernels that count do, against what `tfrun cost` foretells.
+"""test_count.py TFRUN NAME SOURCE_DIR COUNT_RUN PLUGIN COUNT_SENDS|- [MPIEXEC]: what kernels that count do, against what `tfrun cost` foretells.
 
 The counting plugin counts each operation and each element where it is done or touched; a run fills caches and then feeds one batch.
-The sums over all processes must be the executed column, op by op, to the last FLOP and byte. `--list` prints the names of the cases.
+The sums over all processes must be the executed column, op by op, to the last FLOP and byte. On ranks a library between tfrun and MPI
+counts the messages of the graph. `--list` prints the names of the cases.
 """
 import json
 import os
@@ -56,8 +57,8 @@ ACTIVATIONS = ("gelu", "gelu_10", "quick_gelu", "relu", "relu2", "relu6", "leaky
 class Box:
     def __init__(self, program, source_dir, folder):
         self.program, self.folder = program, folder
-        self.count_run, self.plugin = sys.argv[4:6]
-        self.mpiexec = sys.argv[6] if len(sys.argv) > 6 else None
+        self.count_run, self.plugin, self.count_sends = sys.argv[4:7]
+        self.mpiexec = sys.argv[7] if len(sys.argv) > 7 else None
 
     def run(self, *command, **environment):
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env={**os.environ, **environment},
@@ -80,7 +81,7 @@ def options(shape):
 
 
 def foretold(box, model, shape, seq, cache, logits, phase):
-    """{op: (FLOPs, bytes read, bytes written)} of a step, and the FLOPs of each rank."""
+    """{op: (FLOPs, bytes read, bytes written)} of a step, and of each rank its FLOPs, messages and their bytes."""
     words = ["--phase", phase, "--cache", ",".join(map(str, cache)), "--logits", logits, "--ranks", shape.get("ranks", 1)]
     words += ["--seq", ",".join(map(str, seq))] if phase == "prefill" else []
     words += ["--encoder-len", shape["encoder_len"]] if "encoder_len" in shape else []
@@ -89,7 +90,7 @@ def foretold(box, model, shape, seq, cache, logits, phase):
     report = json.loads(box.run(box.program, "cost", model, "--json", "--stored", shape.get("dtype", "f32"), *words))
     rows = [row for row in report["rows"] if row["depth"] == 0 and "executed" in row]
     ops = {row["name"]: tuple(int(row["executed"][key]) for key in ("flops", "bytes_read", "bytes_written")) for row in rows}
-    return ops, [int(rank["flops"]) for rank in report["ranks"]]
+    return ops, [tuple(int(rank[key]) for key in ("flops", "messages_sent", "bytes_sent")) for rank in report["ranks"]]
 
 
 def add_up(parts):
@@ -101,21 +102,25 @@ def add_up(parts):
 
 
 def counted(box, model, shape, seq, cache):
-    """What the kernels of each process did: a list of {op: (FLOPs, bytes read, bytes written)}."""
+    """What the kernels of each process did, a list of {op: (FLOPs, bytes read, bytes written)}, and the (messages, bytes) it sent."""
     folder = box.folder / "counts"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    launch = [box.mpiexec, "-n", shape["ranks"]] if "ranks" in shape else []
+    preload = ["env", f"LD_PRELOAD={box.count_sends}"] if box.count_sends != "-" else []
+    launch = [box.mpiexec, "-n", shape["ranks"], *preload] if "ranks" in shape else []
     width = {**BASE, **shape.get("fields", {})}["n_embd"]
     words = [f"{key}={value}" for key, value in options(shape)] + [f"plugins={box.plugin}", "runtime.kernels=counting"]
     box.run(*launch, box.count_run, model, shape.get("logits", "last"), shape.get("encoder_len", 0), ",".join(map(str, seq)),
             ",".join(map(str, cache)), *words, TFR_COUNT_FOLDER=str(folder), COUNT_WIDTH=str(width))
-    tables = []
+    tables, sends = [], []
     for path in folder.iterdir():
+        if path.suffix == ".sends":
+            sends.append(tuple(map(int, path.read_text(encoding="utf-8").split())))
+            continue
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
         tables.append({op: (int(flops), int(read), int(written)) for op, _, flops, read, written in lines})
     expect_same(len(tables), shape.get("ranks", 1))
-    return tables
+    return tables, sends
 
 
 def check(box, seq, cache, shape):
@@ -129,10 +134,12 @@ def check(box, seq, cache, shape):
     if fills:
         steps.append(foretold(box, model, shape, fills, [0] * len(fills), "none", "prefill"))
     steps.append(foretold(box, model, shape, seq, cache, shape.get("logits", "last"), "decode" if is_decode else "prefill"))
-    have = counted(box, model, shape, seq, cache)
+    have, sends = counted(box, model, shape, seq, cache)
     expect_same(add_up(have), add_up([ops for ops, _ in steps]))
-    of_ranks = sorted(sum(flops) for flops in zip(*(flops for _, flops in steps)))
-    expect_same(sorted(sum(flops for flops, _, _ in ops.values()) for ops in have), of_ranks)
+    ranks = [tuple(map(sum, zip(*rank))) for rank in zip(*(ranks for _, ranks in steps))]
+    expect_same(sorted(sum(flops for flops, _, _ in ops.values()) for ops in have), sorted(flops for flops, _, _ in ranks))
+    if box.count_sends != "-":
+        expect_same(sorted(sends), sorted(rank[1:] for rank in ranks if rank[1] > 0))
 
 
 for shape_name, (new, old, what) in SHAPES.items():
