@@ -36,6 +36,9 @@ enum tfr_status tfr_trace_open(struct tfr_trace **trace, int n_threads, size_t e
     for (int i = 0; complete && i < n_threads; i++) {
         made->rings[i].events = tfr_alloc(events_per_thread, sizeof *made->rings[i].events);
         complete = made->rings[i].events != NULL;
+        if (complete) { /* its pages are there before the first step, which would wait for them */
+            memset(made->rings[i].events, 0, events_per_thread * sizeof *made->rings[i].events);
+        }
     }
     if (!complete) {
         tfr_trace_close(made);
@@ -73,8 +76,10 @@ void tfr_trace_add_task(struct tfr_trace *trace, int thread, uint64_t run, const
         .rows = rows,
         .kind = task->kernel->run_class == TFR_RUN_ASYNC ? TFR_TRACE_MESSAGE : TFR_TRACE_TASK,
         .thread = thread,
+        .peer = task->problem.attrs.peer,
+        .tag = task->problem.attrs.tag,
     };
-    snprintf(event->task, sizeof event->task, "%s", task->name);
+    memccpy(event->task, task->name, '\0', sizeof event->task - 1); /* at hundreds of tasks a step printf would be seen */
 }
 
 void tfr_trace_add_runs(struct tfr_trace *trace, int n_runs) {
@@ -150,17 +155,50 @@ static void put_task(struct tfr_json_out *out, const struct tfr_trace_event *eve
     put_args(out, event);
 }
 
-/* Messages overlap tasks and one another, so they are spans of their own beside the threads. */
-static void put_message(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank, uint64_t origin_ns) {
-    char id[96];
-    snprintf(id, sizeof id, "%d.%llu.%s", rank, (unsigned long long)event->run, event->task);
-    for (int end = 0; end < 2; end++) {
-        put_head(out, event->task, end ? "e" : "b", rank, event->thread);
-        tfr_json_put_text(out, "cat", "message");
-        tfr_json_put_text(out, "id", id);
-        put_time(out, end ? event->end_ns : event->begin_ns, origin_ns);
-        put_args(out, event);
+/* Tracks of messages, below those of the threads. Events stand in the order of their ends, so a track is free again when the last
+ * event on it ended. */
+enum { MESSAGE_TRACK = 1000, MOST_TRACKS = 64 };
+struct tracks {
+    uint64_t end_ns[MOST_TRACKS];
+    int n;
+};
+
+static int track_of(struct tracks *tracks, const struct tfr_trace_event *event) {
+    int t = 0;
+    while (t < tracks->n && tracks->end_ns[t] > event->begin_ns) {
+        t++;
     }
+    t = t < MOST_TRACKS ? t : MOST_TRACKS - 1;
+    tracks->n = t < tracks->n ? tracks->n : t + 1;
+    tracks->end_ns[t] = event->end_ns;
+    return MESSAGE_TRACK + t;
+}
+
+/* One end of the arrow from a send to its recv: where the one was posted and the other complete. Both have the same number of the
+ * run, as all ranks run the same steps. */
+static void put_flow(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank, int track, uint64_t origin_ns) {
+    const bool is_send = event->kernel->op == TFR_OP_SEND_HIDDEN;
+    const uint64_t last_ns = event->end_ns > event->begin_ns ? event->end_ns - 1 : event->begin_ns; /* inside the span */
+    char id[96];
+    snprintf(id, sizeof id, "run %llu, tag %d, rank %d to %d", (unsigned long long)event->run, event->tag,
+             is_send ? rank : event->peer, is_send ? event->peer : rank);
+    put_head(out, "message", is_send ? "s" : "f", rank, track);
+    tfr_json_put_text(out, "cat", "flow");
+    tfr_json_put_text(out, "id", id);
+    if (!is_send) {
+        tfr_json_put_text(out, "bp", "e"); /* to the span that holds this moment, not to the next one */
+    }
+    put_time(out, is_send ? event->begin_ns : last_ns, origin_ns);
+    tfr_json_end(out, '}');
+}
+
+static void put_message(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank, int track, uint64_t origin_ns) {
+    put_head(out, event->task, "X", rank, track);
+    tfr_json_put_text(out, "cat", "message");
+    put_time(out, event->begin_ns, origin_ns);
+    tfr_json_put_number(out, "dur", (double)(event->end_ns - event->begin_ns) / 1e3);
+    put_args(out, event);
+    put_flow(out, event, rank, track, origin_ns);
 }
 
 static void put_runs(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank, uint64_t origin_ns) {
@@ -172,7 +210,7 @@ static void put_runs(struct tfr_json_out *out, const struct tfr_trace_event *eve
     tfr_json_end(out, '}');
 }
 
-static void put_name(struct tfr_json_out *out, const struct tfr_trace *trace, int rank) {
+static void put_process(struct tfr_json_out *out, const struct tfr_trace *trace, int rank) {
     char name[32];
     snprintf(name, sizeof name, "rank %d", rank);
     put_head(out, "process_name", "M", rank, 0);
@@ -183,21 +221,51 @@ static void put_name(struct tfr_json_out *out, const struct tfr_trace *trace, in
     tfr_json_end(out, '}');
 }
 
-void tfr_trace_put_json(const struct tfr_trace *trace, int rank, uint64_t origin_ns, struct tfr_json_out *out) {
-    put_name(out, trace, rank);
-    const size_t n = tfr_trace_count(trace);
-    for (size_t i = 0; i < n; i++) {
-        const struct tfr_trace_event *event = tfr_trace_get(trace, i);
-        switch ((enum tfr_trace_kind)event->kind) {
-        case TFR_TRACE_TASK:
-            put_task(out, event, rank, origin_ns);
-            break;
-        case TFR_TRACE_MESSAGE:
-            put_message(out, event, rank, origin_ns);
-            break;
-        case TFR_TRACE_RUNS:
-            put_runs(out, event, rank, origin_ns);
-            break;
-        }
+static void put_thread(struct tfr_json_out *out, const char *name, int rank, int thread) {
+    put_head(out, "thread_name", "M", rank, thread);
+    tfr_json_begin(out, "args", '{');
+    tfr_json_put_text(out, "name", name);
+    tfr_json_end(out, '}');
+    tfr_json_end(out, '}');
+    put_head(out, "thread_sort_index", "M", rank, thread);
+    tfr_json_begin(out, "args", '{');
+    tfr_json_put_int(out, "sort_index", thread);
+    tfr_json_end(out, '}');
+    tfr_json_end(out, '}');
+}
+
+static void put_threads(struct tfr_json_out *out, int n_threads, const struct tracks *tracks, int rank) {
+    char name[32];
+    for (int t = 0; t < n_threads; t++) {
+        snprintf(name, sizeof name, "thread %d", t);
+        put_thread(out, name, rank, t);
     }
+    for (int t = 0; t < tracks->n; t++) {
+        put_thread(out, "messages", rank, MESSAGE_TRACK + t);
+    }
+}
+
+static void put_event(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank, struct tracks *tracks,
+                      uint64_t origin_ns) {
+    switch ((enum tfr_trace_kind)event->kind) {
+    case TFR_TRACE_TASK:
+        put_task(out, event, rank, origin_ns);
+        break;
+    case TFR_TRACE_MESSAGE:
+        put_message(out, event, rank, track_of(tracks, event), origin_ns);
+        break;
+    case TFR_TRACE_RUNS:
+        put_runs(out, event, rank, origin_ns);
+        break;
+    }
+}
+
+void tfr_trace_put_json(const struct tfr_trace *trace, int rank, uint64_t origin_ns, struct tfr_json_out *out) {
+    struct tracks tracks = {0};
+    const size_t n = tfr_trace_count(trace);
+    put_process(out, trace, rank);
+    for (size_t i = 0; i < n; i++) {
+        put_event(out, tfr_trace_get(trace, i), rank, &tracks, origin_ns);
+    }
+    put_threads(out, trace->n_threads, &tracks, rank);
 }

@@ -24,6 +24,7 @@ struct tfr_trace_event {
     double predicted_ns; /* of the whole task */
     int64_t rows;
     int32_t kind, thread; /* enum tfr_trace_kind */
+    int32_t peer, tag;    /* of a message */
     char task[48];
 };
 
@@ -42,7 +43,8 @@ const struct tfr_trace_event *tfr_trace_get(const struct tfr_trace *trace, size_
 uint64_t tfr_trace_dropped(const struct tfr_trace *trace);
 uint64_t tfr_trace_opened_ns(const struct tfr_trace *trace);
 
-/* The events as items of a Chrome trace's array, times from origin_ns on. */
+/* The events as items of a Chrome trace's array, times from origin_ns on: a process for the rank, a track for each thread, and
+ * below them as many as messages overlap; an arrow from each send to its recv on the other rank. */
 void tfr_trace_put_json(const struct tfr_trace *trace, int rank, uint64_t origin_ns, struct tfr_json_out *out);
 
 #endif

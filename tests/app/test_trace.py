@@ -2,6 +2,7 @@
 """test_trace.py TFRUN NAME SOURCE_DIR [MPIEXEC]: the file of --trace, against what was run and what was planned."""
 import collections
 import json
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,17 @@ from cases import case, expect, expect_same, main
 
 PROMPT = "Once upon a time there was"
 N_TOKENS = 5  # one step for the prompt, then one for each token but the last
+
+
+def strict(text):
+    """JSON as its standard has it: no NaN, no key twice."""
+    def refuse(word):
+        raise AssertionError(f"{word} is not JSON")
+
+    def unique(pairs):
+        expect(len(dict(pairs)) == len(pairs), "a key stands twice", pairs)
+        return dict(pairs)
+    return json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
 
 
 class Tracer:
@@ -26,7 +38,7 @@ class Tracer:
 
     def events(self, *arguments, **keywords):
         self.digest = json.loads(self.run("--trace", self.file, *arguments, **keywords).stdout)["logits_digest"]
-        return json.loads(self.file.read_text())["traceEvents"]
+        return strict(self.file.read_text())["traceEvents"]
 
     def planned(self, rows):
         ran = subprocess.run([str(self.program), "plan", str(self.demo), "--rows", str(rows), "--json", "--threads", "2"],
@@ -35,8 +47,12 @@ class Tracer:
         return {task["node"]: task["kernel"] for task in plan["ranks"][0]["tasks"]}
 
 
-def of_phase(events, phase):
-    return [event for event in events if event["ph"] == phase]
+def of_phase(events, phase, kind=None):
+    return [event for event in events if event["ph"] == phase and kind in (None, event.get("cat"))]
+
+
+def names(events, what):
+    return {(event["pid"], event["tid"]): event["args"]["name"] for event in of_phase(events, "M") if event["name"] == what}
 
 
 @case
@@ -84,20 +100,44 @@ def a_folder_that_is_not_there_is_refused_before_the_work(tracer):
     expect_same(ran.stdout, b"")
 
 
+def check_arrows(events):
+    """Every message is an arrow from its send to its recv."""
+    starts, ends = ({event["id"]: event for event in of_phase(events, phase)} for phase in "sf")
+    expect_same(len(starts), len(of_phase(events, "s")))
+    expect_same(len(ends), len(of_phase(events, "f")))
+    expect_same(starts.keys(), ends.keys())
+    expect_same(len(starts), 3 * N_TOKENS)
+    spans = collections.defaultdict(list)
+    for event in of_phase(events, "X"):
+        spans[event["pid"], event["tid"]].append(event)
+    for track in spans.values():  # a viewer nests what overlaps: nothing does
+        track.sort(key=lambda event: event["ts"])
+        for one, other in zip(track, track[1:]):
+            expect(one["ts"] + one["dur"] <= other["ts"] + 0.002, one, other)
+    tracks = names(events, "thread_name")
+    for name, start in starts.items():
+        end = ends[name]
+        expect(start["pid"] != end["pid"] and start["ts"] <= end["ts"], start, end)
+        for event, word in ((start, "send."), (end, "recv.")):
+            held = [span for span in spans[event["pid"], event["tid"]]
+                    if span["ts"] <= event["ts"] <= span["ts"] + span["dur"] and span["name"].startswith(word)]
+            expect_same(len(held), 1)
+            expect_same(tracks[event["pid"], event["tid"]], "messages")
+        run, tag, one, other = map(int, re.fullmatch(r"run (\d+), tag (\d+), rank (\d) to (\d)", name).groups())
+        expect_same((one, other), (start["pid"], end["pid"]))
+        expect(1 <= run <= N_TOKENS and tag > 0, name)
+
+
 @case
 def ranks_are_processes_and_messages_are_spans(tracer):
     if not tracer.mpiexec:
         sys.exit(77)
     events = tracer.events(ranks=3)
-    names = {event["pid"]: event["args"]["name"] for event in of_phase(events, "M")}
-    expect_same(names, {0: "rank 0", 1: "rank 1", 2: "rank 2"})
-    begins = {event["id"]: event for event in of_phase(events, "b")}
-    ends = {event["id"]: event for event in of_phase(events, "e")}
-    expect_same(begins.keys(), ends.keys())
-    for name, event in begins.items():
-        expect(event["ts"] <= ends[name]["ts"], name)
-    sent = sum(event["name"].startswith("send") for event in begins.values())
-    received = sum(event["name"].startswith("recv") for event in begins.values())
+    expect_same(names(events, "process_name"), {(0, 0): "rank 0", (1, 0): "rank 1", (2, 0): "rank 2"})
+    messages = of_phase(events, "X", "message")
+    sent = sum(event["name"].startswith("send") for event in messages)
+    received = sum(event["name"].startswith("recv") for event in messages)
+    check_arrows(events)
     expect_same(sent, received)
     expect_same(sent, 3 * N_TOKENS)  # 0 to 1, 1 to 2, and back to lm_head
     expect_same({event["args"]["runs"] for event in of_phase(events, "C")}, {0, 1})
@@ -108,6 +148,12 @@ def ranks_are_processes_and_messages_are_spans(tracer):
     expect_same({len(ranks) for ranks in blocks.values()}, {1})  # a block has one owner
     last = {pid: max(event["ts"] for event in of_phase(events, "X") if event["pid"] == pid) for pid in range(3)}
     expect(last[0] > last[2] > last[1], "one clock", last)
+
+
+@case
+def threads_and_messages_have_named_tracks(tracer):
+    tracks = names(tracer.events("--threads", 2), "thread_name")
+    expect_same(tracks, {(0, 0): "thread 0", (0, 1): "thread 1"})
 
 
 if __name__ == "__main__":
