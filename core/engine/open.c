@@ -99,8 +99,9 @@ static enum tfr_status open_config(struct tfr_engine *engine, const char *path, 
 static enum tfr_status choose_threads(struct tfr_engine *engine) {
     int index, size;
     TFR_TRY(tfr_comm_group(engine->comm, tfr_machine_core_key(engine->machine), &index, &size));
-    TFR_TRY(tfr_comm_agree(engine->comm, tfr_machine_choose_threads(engine->machine, (int)engine->config->options.runtime_threads,
-                                                                    index, size, &engine->threads)));
+    const enum tfr_status status =
+        tfr_machine_choose_threads(engine->machine, (int)engine->config->options.runtime_threads, index, size, &engine->threads);
+    TFR_TRY(tfr_comm_agree(engine->comm, tfr_config_blame(engine->config, "runtime.threads", status)));
     tfr_comm_set_oversubscribed(engine->comm, engine->threads.oversubscribed);
     tfr_log(TFR_LOG_INFO, "topo", "%d thread%s: %s", engine->threads.n_threads, tfr_plural(engine->threads.n_threads),
             engine->threads.reason);

@@ -55,6 +55,7 @@ struct tfr_node {
     struct tfr_part part[TFR_MAX_PARTS]; /* TFR_OP_FUSED */
     int n_parts;
     const struct tfr_kernel *declined; /* claimed a pattern that begins here and did not get it */
+    const char *declined_plugin;       /* its plugin; borrowed */
     char declined_reason[96];
 };
 

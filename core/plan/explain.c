@@ -73,10 +73,20 @@ static void put_totals(struct tfr_json_out *out, const struct tfr_plan *plan) {
                           "one thread\n");
 }
 
+/* Asked the same, and answered the same: a claim may be declined for where the node stands. */
+static bool is_alike(const struct tfr_task *a, const struct tfr_task *b) {
+    bool alike = tfr_problem_same(&a->problem, &b->problem) && a->n_candidates == b->n_candidates;
+    for (int c = 0; alike && c < a->n_candidates; c++) {
+        alike =
+            a->candidates[c].kernel == b->candidates[c].kernel && strcmp(a->candidates[c].refusal, b->candidates[c].refusal) == 0;
+    }
+    return alike;
+}
+
 static bool is_first_of_its_kind(const struct tfr_plan *plan, int index, int *n_alike) {
     *n_alike = 0;
     for (int i = 0; i < plan->n_tasks; i++) {
-        if (!tfr_problem_same(&plan->tasks[i].problem, &plan->tasks[index].problem)) {
+        if (!is_alike(&plan->tasks[i], &plan->tasks[index])) {
             continue;
         }
         if (i < index) {
@@ -98,7 +108,7 @@ static void put_candidate(struct tfr_json_out *out, const struct tfr_candidate *
     tfr_json_put_raw(out, line);
 }
 
-/* Once for all nodes that ask the same. */
+/* Once for all nodes that ask the same and get the same answers; last the kernels that nobody could ask. */
 static void put_refusals(struct tfr_json_out *out, const struct tfr_plan *plan) {
     tfr_json_put_raw(out, "\nkernels not taken\n");
     for (int i = 0; i < plan->n_tasks; i++) {
@@ -117,12 +127,18 @@ static void put_refusals(struct tfr_json_out *out, const struct tfr_plan *plan) 
             put_candidate(out, &task->candidates[c]);
         }
     }
+    if (plan->n_absent > 0) {
+        tfr_json_put_raw(out, "  nowhere:\n");
+    }
+    for (int c = 0; c < plan->n_absent; c++) {
+        put_candidate(out, &plan->absent[c]);
+    }
 }
 
-static void put_json_candidates(struct tfr_json_out *out, const struct tfr_task *task) {
-    tfr_json_begin(out, "candidates", '[');
-    for (int c = 0; c < task->n_candidates; c++) {
-        const struct tfr_candidate *candidate = &task->candidates[c];
+static void put_json_candidates(struct tfr_json_out *out, const char *key, const struct tfr_candidate *candidates, int n) {
+    tfr_json_begin(out, key, '[');
+    for (int c = 0; c < n; c++) {
+        const struct tfr_candidate *candidate = &candidates[c];
         tfr_json_begin(out, NULL, '{');
         tfr_json_put_text(out, "kernel", candidate->kernel->name);
         tfr_json_put_text(out, "plugin", candidate->plugin);
@@ -162,7 +178,7 @@ static void put_json_task(struct tfr_json_out *out, const struct tfr_task *task)
         tfr_json_end(out, ']');
     }
     tfr_json_put_bool(out, "alone", task->alone);
-    put_json_candidates(out, task);
+    put_json_candidates(out, "candidates", task->candidates, task->n_candidates);
     tfr_json_end(out, '}');
 }
 
@@ -201,5 +217,6 @@ void tfr_plan_explain_json(const struct tfr_plan *plan, struct tfr_json_out *out
         put_json_task(out, &plan->tasks[i]);
     }
     tfr_json_end(out, ']');
+    put_json_candidates(out, "absent_patterns", plan->absent, plan->n_absent);
     tfr_json_end(out, '}');
 }

@@ -99,24 +99,28 @@ static enum tfr_status offer(struct tfr_graph *graph, const struct tfr_chooser *
         tfr_put_fused(graph, match, dead);
     } else {
         first->declined = candidate->kernel;
+        first->declined_plugin = candidate->plugin;
         memcpy(first->declined_reason, reason, sizeof(reason));
     }
     return TFR_OK;
 }
 
-static enum tfr_status offer_everywhere(struct tfr_graph *graph, const struct tfr_chooser *chooser,
-                                        const struct tfr_candidate *candidate, int n_threads, bool *dead) {
+static enum tfr_status offer_everywhere(struct tfr_graph *graph, const struct tfr_chooser *chooser, struct tfr_candidate *candidate,
+                                        int n_threads, bool *dead) {
     const struct tfr_kernel *kernel = candidate->kernel;
+    snprintf(candidate->refusal, sizeof(candidate->refusal), "its pattern stands nowhere in this graph");
     for (int i = 0; i < graph->n_nodes; i++) {
         struct tfr_match match;
         if (!dead[i] && tfr_match(graph, i, kernel->pattern, kernel->n_pattern, &match)) {
+            candidate->refusal[0] = '\0';
             TFR_TRY(offer(graph, chooser, candidate, n_threads, &match, dead));
         }
     }
     return TFR_OK;
 }
 
-static enum tfr_status offer_to(struct tfr_graph *graph, const struct tfr_chooser *chooser, const struct tfr_candidate *candidate,
+/* Leaves a refusal in the candidate where its pattern does not stand in the graph. */
+static enum tfr_status offer_to(struct tfr_graph *graph, const struct tfr_chooser *chooser, struct tfr_candidate *candidate,
                                 int n_threads) {
     bool *dead = tfr_alloc((size_t)graph->n_nodes, sizeof(*dead));
     if (dead == NULL) {
@@ -130,18 +134,35 @@ static enum tfr_status offer_to(struct tfr_graph *graph, const struct tfr_choose
     return status;
 }
 
-enum tfr_status tfr_fuse_patterns(struct tfr_graph *graph, const struct tfr_chooser *chooser, int n_threads) {
-    size_t n_plugins;
-    const struct tfr_registry_entry *plugins = tfr_registry_plugins(chooser->registry, &n_plugins);
-    bool any = false;
+static int count_patterns(const struct tfr_registry_entry *plugins, size_t n_plugins) {
+    int n = 0;
     for (size_t p = 0; p < n_plugins; p++) {
         for (int k = 0; k < plugins[p].plugin->n_kernels; k++) {
-            const struct tfr_candidate candidate = {.kernel = plugins[p].plugin->kernels[k], .plugin = plugins[p].plugin->name};
-            if (candidate.kernel->op == TFR_OP_FUSED) {
-                any = true;
-                TFR_TRY(offer_to(graph, chooser, &candidate, n_threads));
+            n += plugins[p].plugin->kernels[k]->op == TFR_OP_FUSED;
+        }
+    }
+    return n;
+}
+
+enum tfr_status tfr_fuse_patterns(struct tfr_graph *graph, const struct tfr_chooser *chooser, int n_threads,
+                                  struct tfr_candidate **absent, int *n_absent) {
+    size_t n_plugins;
+    const struct tfr_registry_entry *plugins = tfr_registry_plugins(chooser->registry, &n_plugins);
+    const int n_patterns = count_patterns(plugins, n_plugins);
+    *n_absent = 0;
+    *absent = tfr_alloc((size_t)n_patterns + 1, sizeof(**absent));
+    if (*absent == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (size_t p = 0; p < n_plugins; p++) {
+        for (int k = 0; k < plugins[p].plugin->n_kernels; k++) {
+            struct tfr_candidate *candidate = &(*absent)[*n_absent];
+            *candidate = (struct tfr_candidate){.kernel = plugins[p].plugin->kernels[k], .plugin = plugins[p].plugin->name};
+            if (candidate->kernel->op == TFR_OP_FUSED) {
+                TFR_TRY(offer_to(graph, chooser, candidate, n_threads));
+                *n_absent += candidate->refusal[0] != '\0';
             }
         }
     }
-    return any ? tfr_graph_check(graph) : TFR_OK;
+    return n_patterns > 0 ? tfr_graph_check(graph) : TFR_OK;
 }

@@ -60,7 +60,7 @@ static enum tfr_status fill_candidates(struct tfr_task *task, const struct tfr_n
     }
     memcpy(task->candidates, choice->candidates, (size_t)n * sizeof(*task->candidates));
     if (more) {
-        task->candidates[n] = (struct tfr_candidate){.kernel = node->declined, .plugin = ""};
+        task->candidates[n] = (struct tfr_candidate){.kernel = node->declined, .plugin = node->declined_plugin};
         memcpy(task->candidates[n].refusal, node->declined_reason, sizeof(node->declined_reason));
     }
     task->n_candidates = n + more;
@@ -107,7 +107,7 @@ static enum tfr_status select_kernels(struct tfr_plan *plan, const struct tfr_pl
         .orders = request->orders,
         .failure = &failure,
     };
-    TFR_TRY(tfr_fuse_patterns(plan->graph, &chooser, plan->n_threads));
+    TFR_TRY(tfr_fuse_patterns(plan->graph, &chooser, plan->n_threads, &plan->absent, &plan->n_absent));
     plan->n_tasks = plan->graph->n_nodes;
     plan->tasks = tfr_alloc((size_t)plan->n_tasks, sizeof(*plan->tasks));
     if (plan->tasks == NULL) {
@@ -363,6 +363,7 @@ void tfr_plan_free(struct tfr_plan *plan) {
     }
     tfr_free(plan->state_memory);
     tfr_free(plan->async);
+    tfr_free(plan->absent);
     tfr_free(plan->tasks);
     tfr_graph_free(plan->graph);
     tfr_free(plan);

@@ -58,7 +58,9 @@ struct tfr_plan {
     struct tfr_task *tasks;  /* in the order of the graph's nodes */
     int n_tasks, n_threads;
     int64_t rows_max, logits_max;
-    int *async, n_async; /* asynchronous tasks, in order */
+    int *async, n_async;          /* asynchronous tasks, in order */
+    struct tfr_candidate *absent; /* kernels whose pattern does not stand in the graph */
+    int n_absent;
     size_t arena_bytes, scratch_bytes, scratch_per_thread_bytes, packed_bytes;
     size_t run_state_bytes; /* of one run, all tasks together */
     double predicted_ns;

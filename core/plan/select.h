@@ -34,8 +34,10 @@ struct tfr_choice {
 /* Failure: TFR_UNSUPPORTED when no kernel serves the problem; the text lists the reasons. */
 enum tfr_status tfr_select(const struct tfr_chooser *chooser, const struct tfr_problem *problem, struct tfr_choice *choice);
 
-/* fusion.c: asks the kernels which claim a pattern, and puts fused nodes where they are taken. */
-enum tfr_status tfr_fuse_patterns(struct tfr_graph *graph, const struct tfr_chooser *chooser, int n_threads);
+/* fusion.c: asks the kernels which claim a pattern, and puts fused nodes where they are taken. *absent: those whose pattern does
+ * not stand in the graph; to be freed also where it fails. */
+enum tfr_status tfr_fuse_patterns(struct tfr_graph *graph, const struct tfr_chooser *chooser, int n_threads,
+                                  struct tfr_candidate **absent, int *n_absent);
 
 /* All kernels of the op (of the pattern), unjudged. Free with tfr_free. */
 enum tfr_status tfr_candidates_list(const struct tfr_registry *registry, const struct tfr_problem *problem,

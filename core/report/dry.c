@@ -16,7 +16,9 @@ enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct
     *dry = (struct tfr_dry){.n_ranks = n_ranks};
     TFR_TRY(tfr_config_load(&dry->config, path, overrides, n_overrides));
     TFR_TRY(tfr_machine_read_for_plan(&dry->machine));
-    TFR_TRY(tfr_machine_choose_threads(dry->machine, (int)dry->config->options.runtime_threads, 0, n_ranks, &dry->threads));
+    const int threads = (int)dry->config->options.runtime_threads;
+    TFR_TRY(tfr_config_blame(dry->config, "runtime.threads",
+                             tfr_machine_choose_threads(dry->machine, threads, 0, n_ranks, &dry->threads)));
     TFR_TRY(tfr_open_registry(&dry->registry, dry->config, dry->machine));
     if (n_ranks > 1) {
         TFR_TRY(tfr_registry_add(dry->registry, tfr_comm_plugin(NULL), ""));

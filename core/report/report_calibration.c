@@ -77,7 +77,7 @@ static enum tfr_status default_path(int64_t threads, char **path) {
         status = *path != NULL ? TFR_OK : TFR_RESOURCE;
     }
     tfr_machine_free(machine);
-    return status;
+    return status == TFR_CONFIG ? TFR_USAGE : status; /* their number is a flag */
 }
 
 enum tfr_status tfr_report_calibration(const char *given, int64_t threads, bool json, char **text) {

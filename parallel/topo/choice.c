@@ -92,10 +92,10 @@ static enum tfr_status choose_asked(const struct tfr_machine *machine, int asked
     snprintf(choice->reason, sizeof choice->reason, "as requested");
     apply(limits, sizeof limits / sizeof limits[0], choice);
     if (choice->n_threads < asked) {
-        return tfr_raise(TFR_RESOURCE,
-                         "runtime.threads asks for %d threads, the most is %s; ask for fewer, or leave the "
-                         "choice to tfrun",
-                         asked, choice->reason);
+        return tfr_raise(TFR_CONFIG,
+                         "runtime.threads asks for %d threads, the most is %s; ask for fewer, or leave the choice to tfrun; a plan "
+                         "can be one for another machine: HWLOC_SYNTHETIC=\"core:%d pu:1\"",
+                         asked, choice->reason, asked);
     }
     return TFR_OK;
 }

@@ -174,8 +174,11 @@ def openmp_places_leave_all_threads(tfrun):
 def threads_that_cannot_be_had_are_refused(tfrun):
     most = 4 * json.loads(tfrun.text("topology", "--json"))["cores"]
     for command in (["plan", tfrun.demo], [tfrun.demo, "-p", "a"]):
-        error = tfrun.run(*command, "--threads", most + 1, code=5).stderr.decode()
-        expect(f"runtime.threads asks for {most + 1} threads" in error, error)
+        error = tfrun.run(*command, "--threads", most + 1, code=2).stderr.decode()
+        expect(f"runtime.threads asks for {most + 1} threads" in error and "HWLOC_SYNTHETIC" in error, error)
+    config = tfrun.file("many.json", json.dumps({**json.loads((tfrun.demo / "config.json").read_text()),
+                                                 "tfrun": {"version": 1, "runtime": {"threads": most + 1}}}))
+    tfrun.run("plan", config, code=3)
     expect(f"{most} threads" in tfrun.text("plan", tfrun.demo, "--threads", most), "the most is honoured")
 
 

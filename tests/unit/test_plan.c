@@ -479,6 +479,7 @@ static const char *declined(const struct tfr_plan *plan, const char *name) {
     assert_non_null(task);
     const struct tfr_candidate *last = &task->candidates[task->n_candidates - 1];
     assert_ptr_equal(last->kernel, &claiming_kernel);
+    assert_string_equal(last->plugin, "claiming");
     return last->refusal;
 }
 
@@ -502,6 +503,58 @@ TFR_TEST(a_kernel_gets_the_pattern_that_it_claims_where_it_serves) {
     }
     struct tfr_plan *plan = dry_plan(registry, &hparams, 4, 1, TFR_DTYPE_F32, true, NULL); /* not deterministic */
     assert_non_null(find_task(plan, "ln_f+lm_head"));
+    tfr_plan_free(plan);
+    tfr_registry_close(registry);
+}
+
+/* Where in the text `part` stands behind `from`; fails if it does not. */
+static const char *behind(const char *from, const char *part) {
+    const char *found = strstr(from, part);
+    assert_non_null(found);
+    return found;
+}
+
+TFR_TEST(claims_are_explained_node_by_node) {
+    TFR_UNUSED_STATE;
+    struct tfr_registry *registry = open_registry(NULL);
+    struct tfr_order_book orders = {0};
+    const struct tfr_hparams hparams = gpt2_tiny(2);
+    assert_ok(tfr_registry_add(registry, &claiming, ""));
+    struct tfr_plan *plan = dry_plan(registry, &hparams, 1, 1, TFR_DTYPE_F32, true, &orders);
+    assert_int_equal(plan->n_absent, 0);
+    char *text = tfr_plan_explain(plan, true);
+    const char *reasons = behind(text, "kernels not taken"); /* ln_f asks the same as h.0.ln_2, and is answered otherwise */
+    behind(behind(reasons, "  h.0.ln_2 and 1 more: "), "takes no activation");
+    behind(behind(reasons, "  ln_f: "), "is outside of blocks");
+    tfr_free(text);
+    tfr_plan_free(plan);
+    tfr_registry_close(registry);
+}
+
+static const int32_t add_add[] = {TFR_OP_ADD, TFR_OP_ADD};
+
+TFR_TEST(a_pattern_that_stands_nowhere_is_told) {
+    TFR_UNUSED_STATE;
+    struct tfr_registry *registry = open_registry(NULL);
+    struct tfr_order_book orders = {0};
+    struct tfr_kernel idle = claiming_kernel;
+    const struct tfr_kernel *const pointers[] = {&idle};
+    struct tfr_plugin plugin = claiming;
+    const struct tfr_hparams hparams = gpt2_tiny(1);
+    idle.name = "add+add.f32.idle.plain";
+    idle.pattern = add_add;
+    plugin.name = "idle";
+    plugin.kernels = pointers;
+    assert_ok(tfr_registry_add(registry, &plugin, ""));
+    struct tfr_plan *plan = dry_plan(registry, &hparams, 4, 1, TFR_DTYPE_F32, true, &orders);
+    assert_int_equal(plan->n_absent, 1);
+    char *text = tfr_plan_explain(plan, true);
+    behind(behind(behind(text, "kernels not taken"), "add+add.f32.idle.plain"), "stands nowhere in this graph");
+    tfr_free(text);
+    struct tfr_json_out out = {0};
+    tfr_plan_explain_json(plan, &out);
+    behind(behind(behind(out.text, "\"absent_patterns\":[{"), "add+add.f32.idle.plain"), "\"plugin\":\"idle\"");
+    tfr_free(out.text);
     tfr_plan_free(plan);
     tfr_registry_close(registry);
 }
@@ -600,6 +653,7 @@ TFR_TEST_MAIN(TFR_CASE(gpt2_costs_what_the_formulas_say), TFR_CASE(fusing_keeps_
               TFR_CASE(cheap_tasks_of_one_row_run_on_the_master), TFR_CASE(explanation_fits_and_names_everything),
               TFR_CASE(json_explanation_is_json), TFR_CASE(classes_share_packed_weights),
               TFR_CASE(states_are_made_and_released_once), TFR_CASE(a_kernel_gets_the_pattern_that_it_claims_where_it_serves),
+              TFR_CASE(claims_are_explained_node_by_node), TFR_CASE(a_pattern_that_stands_nowhere_is_told),
               TFR_CASE(a_banned_kernel_gets_no_pattern), TFR_CASE(failing_init_frees_everything),
               TFR_CASE(graph_without_data_can_only_be_planned_dry), TFR_CASE(empty_rank_has_an_empty_plan),
               TFR_CASE(missing_kernel_names_the_node), TFR_CASE(failed_allocation_at_any_point_leaks_nothing))

@@ -109,13 +109,13 @@ TFR_TEST(requests_that_cannot_be_met_are_refused) {
     struct tfr_core cores[MAX_CORES];
     struct tfr_thread_choice choice;
     struct tfr_machine machine = plain_machine(cores, 2);
-    assert_refused(tfr_machine_choose_threads(&machine, 9, 0, 1, &choice), TFR_RESOURCE,
+    assert_refused(tfr_machine_choose_threads(&machine, 9, 0, 1, &choice), TFR_CONFIG,
                    "asks for 9 threads, the most is 8, four for each core");
-    assert_refused(tfr_machine_choose_threads(&machine, 5, 0, 2, &choice), TFR_RESOURCE, "the most is 4");
+    assert_refused(tfr_machine_choose_threads(&machine, 5, 0, 2, &choice), TFR_CONFIG, "the most is 4");
     machine.omp_thread_limit = 3;
-    assert_refused(tfr_machine_choose_threads(&machine, 4, 0, 1, &choice), TFR_RESOURCE, "OMP_THREAD_LIMIT=3");
+    assert_refused(tfr_machine_choose_threads(&machine, 4, 0, 1, &choice), TFR_CONFIG, "OMP_THREAD_LIMIT=3");
     machine.omp_no_levels = true;
-    assert_refused(tfr_machine_choose_threads(&machine, 2, 0, 1, &choice), TFR_RESOURCE, "OMP_MAX_ACTIVE_LEVELS=0");
+    assert_refused(tfr_machine_choose_threads(&machine, 2, 0, 1, &choice), TFR_CONFIG, "OMP_MAX_ACTIVE_LEVELS=0");
     assert_ok(tfr_machine_choose_threads(&machine, 1, 0, 1, &choice));
     assert_ok(tfr_machine_choose_threads(&machine, 0, 0, 1, &choice));
     assert_int_equal(choice.n_threads, 1);
