@@ -33,7 +33,7 @@ struct tfr_picture_node {
     const char *kernel;                          /* NULL as built */
     tfr_int128 flops, bytes_read, bytes_written; /* exact */
     double predicted_ns;
-    double measured_ns, share; /* of all that it stands for, a step; share of the rank's time in tasks */
+    double measured_ns, share; /* of all that it stands for, a step; share of the rank's time in tasks, of messages 0 */
 };
 
 enum tfr_picture_arrow {

@@ -32,6 +32,8 @@ static void put_size(const struct tfr_picture *picture, const struct tfr_picture
     char text[TFR_UNIT_TEXT];
     if (picture->panels[node->panel].n_steps > 0 && node->peer < 0) {
         fprintf(out, "<B>%.1f %%</B>", node->share * 100);
+    } else if (node->peer >= 0 && picture->panels[node->panel].n_steps > 0) {
+        put_small(out, TFR_COLOR_TEXT, tfr_time_text(node->measured_ns, text));
     } else if (node->peer >= 0) {
         put_small(out, small_color(picture), tfr_si_text((double)(node->bytes_read + node->bytes_written), "B", text));
     } else if (node->flops > 0) {

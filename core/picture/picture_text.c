@@ -80,7 +80,10 @@ static void put_cost(const struct sheet *sheet, const struct tfr_picture_node *n
         fprintf(out, " %9s", tfr_time_text(node->predicted_ns, time));
     }
     if (sheet->panel->n_steps > 0) {
-        fprintf(out, " %9s %7.1f %%", tfr_time_text(node->measured_ns / node->times, time), node->share * 100);
+        fprintf(out, " %9s", tfr_time_text(node->measured_ns / node->times, time));
+    }
+    if (sheet->panel->n_steps > 0 && node->peer < 0) {
+        fprintf(out, " %7.1f %%", node->share * 100);
     }
 }
 

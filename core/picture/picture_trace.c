@@ -1,7 +1,7 @@
 /* picture_trace.c - what a file of --trace measured: of every box the time in the steps that have as many rows as the picture.
  *
  * A task takes from its first thread's begin to its last one's end. Tasks of a rank do not overlap, so their times add up to the
- * time that the rank spent in tasks, and shares to one.
+ * time that the rank spent in tasks, and shares to one. A message takes from its post to its completion, beside the tasks.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -51,10 +51,10 @@ static int find_node(struct reader *reader, int rank, const char *name) {
     return -1;
 }
 
-/* True for an event of a task; messages, names and counters are passed over. */
+/* True for an event of a task or a message; arrows, names and counters are passed over. */
 static bool is_task(const tfr_json *event) {
     const char *phase = tfr_json_string(tfr_json_member(event, "ph")), *kind = tfr_json_string(tfr_json_member(event, "cat"));
-    return phase != NULL && kind != NULL && strcmp(phase, "X") == 0 && strcmp(kind, "task") == 0;
+    return phase != NULL && kind != NULL && strcmp(phase, "X") == 0 && (strcmp(kind, "task") == 0 || strcmp(kind, "message") == 0);
 }
 
 static enum tfr_status read_event(struct reader *reader, const tfr_json *event) {
@@ -201,7 +201,7 @@ static void settle(struct tfr_picture *picture) {
         for (int i = 0; i < picture->n_nodes && n_steps > 0; i++) {
             struct tfr_picture_node *node = &picture->nodes[i];
             if (node->panel == p) {
-                node->share = whole_ns > 0 ? node->measured_ns / whole_ns : 0;
+                node->share = whole_ns > 0 && node->peer < 0 ? node->measured_ns / whole_ns : 0;
                 node->measured_ns /= n_steps;
             }
         }

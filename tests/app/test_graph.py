@@ -296,6 +296,37 @@ def law_measured_times_are_those_of_the_trace(drawer):
 
 
 @case
+def law_measured_ranks(drawer):
+    """The example of the docs: shares of each rank add up to one, messages take from post to completion."""
+    file = drawer.source / "docs" / "examples" / "trace.json"
+    spans = collections.defaultdict(list)
+    for event in json.loads(file.read_text())["traceEvents"]:
+        if event["ph"] == "X" and event["cat"] == "message" and event["args"]["run"] > 1:
+            spans[event["pid"], event["name"]].append(event["dur"])
+    picture = drawer.graph(drawer.demo, "--ranks", 3, "--measured", file)
+    shares = collections.Counter()
+    for node in ops_of(picture):
+        shares[node["rank"]] += node["share"]
+        if "peer" in node:
+            times = spans.pop((node["rank"], node["name"]))
+            expect(abs(node["measured_us"] - sum(times) / 2) < 0.01 and len(times) == 2, node, times)
+    expect_same(spans, {})
+    expect(all(abs(share - 1) < 1e-9 for share in shares.values()) and len(shares) == 3, shares)
+
+
+@case
+def pictures_of_the_docs_are_current(drawer):
+    config = drawer.source / "configs" / "gpt2.json"
+    for name, ranks in (("gpt2.svg", 1), ("gpt2-3-ranks.svg", 3)):
+        root = xml.etree.ElementTree.parse(drawer.source / "docs" / "pictures" / name).getroot()
+        texts = ["".join(item.itertext()).replace("\xa0", " ").strip() for item in root.iter("{http://www.w3.org/2000/svg}text")]
+        dot = drawer.run("graph", config, "--seq", 512, "--context", 0, "--format", "dot", "--ranks", ranks).stdout
+        want = [word for word in re.findall(r">([^<>]+)<", dot) if word.strip() and not set(word) & set("&=;")]
+        for word in want:
+            expect(word.strip() in texts, name, "lacks", word, "; make it anew as docs/graph.md says")
+
+
+@case
 def refused_traces_of_something_else(drawer):
     file = trace(drawer)
     drawer.refused(USAGE, "--measured", file, "--rows", 5, says=["no step of 5 rows", "steps of 7, 1", "--rows"])
