@@ -103,6 +103,16 @@ def summary(box):
 
 
 @case
+def graph(box):
+    box.try_all("graph", box.golden / "base", "-t", 1, "--stage", "both", "--ranks", 2, "--critical-path")
+
+
+@case
+def graph_measured(box):
+    box.try_all("graph", box.demo, "-t", 1, "--ranks", 3, "--format", "json", "--measured", box.source / "docs" / "examples" / "trace.json")
+
+
+@case
 def forward(box):
     box.try_all("forward", box.source / "tests" / "model" / "forward" / "lm", "--in", box.source / "tests" / "model" / "forward" / "lm" / "request.safetensors", "--out", "result",
                 "-t", 1)
