@@ -11,7 +11,6 @@
 #include "config/choices.h"
 #include "predict/calibration.h"
 #include "profile/observe_kernels.h"
-#include "profile/random_weights.h"
 #include "rank/rank.h"
 
 struct work {
@@ -130,9 +129,9 @@ static enum tfr_status measure_all(struct work *work) {
 
 enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, char **path) {
     struct work work = {.question = question};
-    int rank, size = 1;
+    const int size = tfr_launched_size();
     *path = NULL;
-    if (tfr_comm_launched(&rank, &size) && size > 1) {
+    if (size > 1) {
         return tfr_raise(TFR_USAGE,
                          "calibrate measures one process, and the launcher started %d; start it without, with --threads N for "
                          "ranks of N threads",

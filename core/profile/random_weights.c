@@ -1,5 +1,6 @@
-/* random_weights.c - see random_weights.h. */
-#include "profile/random_weights.h"
+/* random_weights.c - random weights in a temporary folder, for models that have none: see tfrun/profile.h. */
+#include <tfrun/profile.h>
+#include <tfrun/tfrun.h>
 
 #include <errno.h>
 #include <stdlib.h>

@@ -53,6 +53,11 @@ int tfr_launched_rank(void) {
     return tfr_comm_launched(&rank, &size) ? rank : 0;
 }
 
+int tfr_launched_size(void) {
+    int rank = 0, size = 1;
+    return tfr_comm_launched(&rank, &size) ? size : 1;
+}
+
 void tfr_rank_give_up(const struct tfr_engine *engine, enum tfr_status status) {
     if (status != TFR_OK && tfr_engine_size(engine) > 1) {
         tfr_log_set_level(TFR_LOG_ERROR);

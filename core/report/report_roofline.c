@@ -186,7 +186,8 @@ static double put_slopes(struct picture *picture) {
     double steepest = 0, above = INFINITY;
     for (size_t i = 0; i < TFR_COUNT_OF(levels); i++) {
         const double bandwidth = tfr_roof_bandwidth(roofs, roofs->n_threads, levels[i].set);
-        if (levels[i].set > 0 && (bandwidth < 0.8 * above || (steepest == 0 && i + 1 == TFR_COUNT_OF(levels)))) {
+        const bool is_known = levels[i].set > 0 && (roofs->n_bandwidths > 1 || i + 1 == TFR_COUNT_OF(levels)); /* nominal: memory */
+        if (is_known && bandwidth < 0.8 * above) {
             put_slope(picture, levels[i].name, bandwidth, peak);
             steepest = fmax(steepest, bandwidth);
             above = bandwidth;

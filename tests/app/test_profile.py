@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -117,6 +118,55 @@ def a_trace_and_a_profile_go_together(profiler):
     made = json.loads(profiler.profile("--json", "--trace", trace))
     names = {event["name"] for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"}
     expect({node["name"] for node in made["decode"]["nodes"]} <= names, names)
+
+
+@case
+def what_ran_is_what_cost_counts(profiler):
+    """FLOPs and bytes of the nodes that were profiled, against the executed ones of `tfrun cost`."""
+    for shape, asked in [(("--prompt-tokens", 7, "--no-decode"), ("--seq", 7)),
+                         (("--prompt-tokens", 0, "--context", 9), ("--phase", "decode", "--cache", 9))]:
+        text = profiler.run("profile", profiler.demo, "--json", "--reps", 1, *shape)[0]
+        [phase] = [value for key, value in json.loads(text).items() if key in ("prefill", "decode")]
+        counted = json.loads(profiler.run("cost", profiler.demo, "--json", "--stored", "f16", *asked)[0])["total"]["executed"]
+        expect_same(sum(node["flops"] for node in phase["nodes"]), counted["flops"])
+        expect_same(sum(node["bytes"] for node in phase["nodes"]), counted["bytes_read"] + counted["bytes_written"])
+
+
+@case
+def cost_measures_what_it_counts(profiler):
+    text = profiler.run("cost", profiler.demo, "--seq", 5, "--measured")[0]
+    expect("embed" in text and "prefill: 1 sequence, 5 tokens each" in text, text)
+    expect("decode: 2 sequences with 3 cached" in profiler.run("cost", profiler.demo, "--phase", "decode", "--cache", 3, "--batch", 2,
+                                                              "--measured")[0], "no decode step")
+    for words, told in [(("--seq", "3,4"), "lists"), (("--seq", 3, "--cache", 4), "--phase decode"), (("--json",), "tfrun profile"),
+                        (("--ranks", 2), "one rank")]:
+        expect(told in profiler.run("cost", profiler.demo, "--measured", *words, code=2)[1], words)
+
+
+@case
+def a_model_without_weights_gets_random_ones(profiler):
+    folder = profiler.folder / "bare"
+    folder.mkdir()
+    small = {"model_type": "gpt2", "vocab_size": 300, "n_positions": 16, "n_embd": 32, "n_layer": 2, "n_head": 2}
+    (folder / "config.json").write_text(json.dumps(small))
+    temporary = profiler.folder / "temporary"
+    temporary.mkdir()
+    text, told = profiler.run("profile", folder, "--reps", 1, TMPDIR=str(temporary))
+    expect("has no weights: random ones" in told and "2 blocks of 32" in text, told)
+    expect_same(os.listdir(folder), ["config.json"])
+    expect_same(os.listdir(temporary), [])
+
+
+@case
+def a_picture_is_for_light_and_dark(profiler):
+    if shutil.which("gnuplot") is None:
+        sys.exit(77)
+    picture = profiler.folder / "roof.svg"
+    profiler.profile("--svg", picture)
+    svg = picture.read_text()
+    expect(svg.rstrip().endswith("</svg>") and "prefers-color-scheme: dark" in svg, svg[:300])
+    for word in ("attention f32 attention", "memory", "GFLOP/s", "prefill of 5 rows", "decode of 1 row behind 3 positions"):
+        expect(word in svg, word)
 
 
 @case

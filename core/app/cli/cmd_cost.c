@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/cli/cli.h"
+#include "app/cli/cost_measured.h"
 
 enum { MOST_SEQUENCES = 4096 };
 
@@ -19,6 +19,7 @@ static const struct tfr_flag flags[] = {
     {"head", "HEAD", "lm, token-cls, seq-cls, qa, double or none [the config's architecture]", 0},
     {"ranks", "N", "split over this many ranks, and count messages [1]", 0},
     {"stored", "TYPE", "f32, bf16 or f16: type of the checkpoint, in which embedding tables are read [f32]", 0},
+    {"measured", NULL, "run the step too: what its nodes took beside what was predicted (tfrun profile)", 0},
     {"any-length", NULL, "answer also for more positions than the model has", 0},
     {"format", "FORM", "table, md, json or csv [table]", 0},
     {"class", "NAME", "lines of this class, such as GPT2Block, Linear, GPT2Attention-cross [the head's]", 0},
@@ -131,9 +132,15 @@ static int run(struct tfr_args *args) {
         return tfr_exit_code(TFR_USAGE);
     }
     query.n_ranks = (int)ranks;
+    const bool is_measured = tfr_args_flag(args, "measured") != NULL;
+    int code = is_measured ? tfr_cost_check_measured(&query) : 0;
+    if (code != 0) {
+        return code;
+    }
     char *text;
     const enum tfr_status status = tfr_report_cost(config, args->overrides, args->n_overrides, &query, &text);
-    return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
+    code = status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
+    return code == 0 && is_measured ? tfr_cost_print_measured(args, &query) : code;
 }
 
 const struct tfr_command tfr_cmd_cost = {

@@ -94,7 +94,9 @@ static int deliver(struct tfr_engine *engine, const struct tfr_profile *profile,
     return code;
 }
 
+/* The engine is open: it keeps the weights that were lent. */
 static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
+    tfr_measure_return_weights();
     struct tfr_profile_question question;
     enum tfr_table_form form;
     const char *svg = tfr_args_flag(args, "svg");
@@ -122,7 +124,12 @@ static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
 
 static int run(struct tfr_args *args) {
     tfr_measure_apply_flags(args);
-    return tfr_measure_run(args, drive);
+    int code = tfr_measure_lend_weights(args);
+    if (code == 0) {
+        code = tfr_measure_run(args, drive);
+        tfr_measure_return_weights();
+    }
+    return code;
 }
 
 const struct tfr_command tfr_cmd_profile = {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include <tfrun/profile.h>
+
 #include "app/cli/results.h"
 
 void tfr_measure_apply_flags(struct tfr_args *args) {
@@ -63,4 +65,29 @@ int tfr_measure_deliver(const struct tfr_engine *engine, const char *text, size_
         tfr_results_put("\n", 1);
     }
     return tfr_cli_flush();
+}
+
+static struct tfr_random_weights lent;
+
+int tfr_measure_lend_weights(struct tfr_args *args) {
+    bool missing = false;
+    if (args->n_operands != 1 || tfr_launched_size() > 1) {
+        return 0;
+    }
+    enum tfr_status status = tfr_weights_are_missing(args->operands[0], args->overrides, args->n_overrides, &missing);
+    if (status == TFR_OK && missing) {
+        fprintf(stderr, "tfrun: %s has no weights: random ones are measured\n", args->operands[0]);
+        status = tfr_random_weights_make(&lent, args->operands[0]);
+    }
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    if (missing) {
+        tfr_args_add(args, "model.weights", lent.weights, "--weights");
+    }
+    return 0;
+}
+
+void tfr_measure_return_weights(void) {
+    tfr_random_weights_remove(&lent);
 }

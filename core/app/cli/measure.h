@@ -15,4 +15,9 @@ int tfr_measure_check_output(const struct tfr_engine *engine);
 /* To stdout or the output file. Exit code. */
 int tfr_measure_deliver(const struct tfr_engine *engine, const char *text, size_t size);
 
+/* Before tfr_measure_run: random weights for a model that has none, and a word about them on stderr; not on several ranks. After
+ * the engine is open, or has failed to, they go. 0, or an exit code after a message. */
+int tfr_measure_lend_weights(struct tfr_args *args);
+void tfr_measure_return_weights(void);
+
 #endif

@@ -31,6 +31,20 @@ TFR_API enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *quest
 /* What a calibration says, with its age. `path` NULL: that of this host, for `threads` threads (0: as many as a run takes). */
 TFR_API enum tfr_status tfr_report_calibration(const char *path, int64_t threads, bool json, char **text);
 
+/* Weights for a model that has none, in a folder of their own below $TMPDIR: times do not depend on their values. */
+struct tfr_random_weights {
+    char *folder, *config, *weights;
+};
+/* `config` NULL: the shape of GPT-2 124M, and made->config is its config. */
+TFR_API enum tfr_status tfr_random_weights_make(struct tfr_random_weights *made, const char *config);
+/* An engine that was opened with them (model.weights) keeps them. NULL-safe members. */
+TFR_API void tfr_random_weights_remove(struct tfr_random_weights *made);
+/* Whether a config's weights are not there. Fails for a bad config. */
+TFR_API enum tfr_status tfr_weights_are_missing(const char *config, const struct tfr_override *overrides, size_t n_overrides,
+                                                bool *missing);
+/* Ranks that a launcher started; 1 without one. */
+TFR_API int tfr_launched_size(void);
+
 struct tfr_profile_question {
     int64_t prompt_tokens;   /* of each sequence, in the prefill; 0: no prefill */
     int64_t context;         /* cached positions of each sequence in decoding; -1: no decoding */
