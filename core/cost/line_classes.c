@@ -14,13 +14,22 @@ static const struct {
 #undef TFR_LINE_CLASS
 };
 
-static enum tfr_dim dim_named(const char *name, size_t size) {
-    int dim = 0;
-    while (dim < TFR_DIM_COUNT &&
-           (strlen(tfr_dim_name((enum tfr_dim)dim)) != size || strncmp(tfr_dim_name((enum tfr_dim)dim), name, size) != 0)) {
-        dim++;
+bool tfr_line_is_name(const char *name, size_t size, const char *known) {
+    return strncmp(known, name, size) == 0 && known[size] == '\0';
+}
+
+bool tfr_line_dim_named(const char *name, size_t size, enum tfr_dim *dim) {
+    for (int i = 0; i < TFR_DIM_COUNT; i++) {
+        if (tfr_line_is_name(name, size, tfr_dim_name((enum tfr_dim)i))) {
+            *dim = (enum tfr_dim)i;
+            return true;
+        }
     }
-    return (enum tfr_dim)dim;
+    return false;
+}
+
+uint32_t tfr_line_class_sets(enum tfr_line_class cls) {
+    return (uint32_t)classes[cls].sets;
 }
 
 struct tfr_line_class_info tfr_line_class_info(enum tfr_line_class cls) {
@@ -33,7 +42,7 @@ struct tfr_line_class_info tfr_line_class_info(enum tfr_line_class cls) {
     const char *at = classes[cls].arguments;
     while (*at != '\0') {
         const size_t size = strcspn(at, ",?");
-        info.arg[info.n_args++] = dim_named(at, size);
+        tfr_line_dim_named(at, size, &info.arg[info.n_args++]);
         at += size;
         info.last_is_optional = *at == '?';
         at += strspn(at, ",? ");

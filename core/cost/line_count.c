@@ -1,4 +1,4 @@
-/* line_count.c - the same sums in numbers, from the leaves up, without a polynomial of more than one op. */
+/* line_count.c - the same sums in numbers, from the leaves up, without binding one polynomial into another. */
 #include "base/status.h"
 #include "cost/line_item.h"
 #include "cost/line_sum.h"
@@ -24,15 +24,31 @@ static enum tfr_status add_times_all(struct tfr_line_counts *to, tfr_int128 time
     return TFR_OK;
 }
 
+/* The letters of an op's formula in numbers: its sizes, and what the path decides. */
+static enum tfr_status settle_letters(const struct tfr_line_item *item, const struct tfr_line_path *path, enum tfr_line_class cls,
+                                      const tfr_int128 value[TFR_DIM_COUNT], tfr_int128 letter[TFR_DIM_COUNT]) {
+    struct tfr_line_number number[TFR_LINE_NUMBERS];
+    tfr_line_numbers(path, cls, number);
+    for (int i = 0; i < TFR_LINE_NUMBERS; i++) {
+        letter[number[i].dim] = number[i].value;
+    }
+    for (int i = 0; i < item->n_args; i++) {
+        TFR_TRY(tfr_poly_count(&item->arg[i], value, tfr_dim_name(item->dim[i]), &letter[item->dim[i]]));
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status count_op(struct tfr_line_counts *counts, const struct tfr_line_item *item, const struct tfr_line_path *path,
                                 enum tfr_line_class cls, const tfr_int128 value[TFR_DIM_COUNT]) {
-    struct tfr_poly flops, read, written, matmul;
-    TFR_TRY(tfr_line_op_cost(item, path, cls, &flops, &read, &written, &matmul));
-    const char *what = tfr_reference_info(item->op)->name;
-    TFR_TRY(tfr_poly_count(&flops, value, what, &counts->flops));
-    TFR_TRY(tfr_poly_count(&read, value, what, &counts->read));
-    TFR_TRY(tfr_poly_count(&written, value, what, &counts->written));
-    TFR_TRY(tfr_poly_count(&matmul, value, what, &counts->matmul));
+    const struct tfr_reference_info *info = tfr_reference_info(item->op);
+    tfr_int128 letter[TFR_DIM_COUNT] = {0};
+    struct tfr_poly matmul;
+    TFR_TRY(settle_letters(item, path, cls, value, letter));
+    TFR_TRY(tfr_line_matmul_part(&matmul, item->op));
+    TFR_TRY(tfr_poly_count(&info->flops, letter, info->name, &counts->flops));
+    TFR_TRY(tfr_poly_count(&info->bytes_read, letter, info->name, &counts->read));
+    TFR_TRY(tfr_poly_count(&info->bytes_written, letter, info->name, &counts->written));
+    TFR_TRY(tfr_poly_count(&matmul, letter, info->name, &counts->matmul));
     counts->op[item->op] = (struct tfr_line_op_counts){1, counts->flops, counts->read, counts->written};
     return TFR_OK;
 }

@@ -100,7 +100,7 @@ static bool class_named(const char *name, size_t size, enum tfr_line_class *cls)
 #undef TFR_LINE_CLASS
     };
     for (int i = 0; i < TFR_LINE_CLASS_COUNT; i++) {
-        if (strlen(names[i]) == size && strncmp(names[i], name, size) == 0) {
+        if (tfr_line_is_name(name, size, names[i])) {
             *cls = (enum tfr_line_class)i;
             return true;
         }
@@ -110,19 +110,8 @@ static bool class_named(const char *name, size_t size, enum tfr_line_class *cls)
 
 static bool op_named(const char *name, size_t size, enum tfr_reference_op *op) {
     for (int i = 0; i < TFR_REFERENCE_OP_COUNT; i++) {
-        const char *known = tfr_reference_info((enum tfr_reference_op)i)->name;
-        if (strlen(known) == size && strncmp(known, name, size) == 0) {
+        if (tfr_line_is_name(name, size, tfr_reference_info((enum tfr_reference_op)i)->name)) {
             *op = (enum tfr_reference_op)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool dim_named(const char *name, size_t size, enum tfr_dim *dim) {
-    for (int i = 0; i < TFR_DIM_COUNT; i++) {
-        if (strlen(tfr_dim_name((enum tfr_dim)i)) == size && strncmp(tfr_dim_name((enum tfr_dim)i), name, size) == 0) {
-            *dim = (enum tfr_dim)i;
             return true;
         }
     }
@@ -166,7 +155,7 @@ static enum tfr_status read_arg(const char *from, size_t size, const struct tfr_
         return parse_part(&item->arg[i], from, size - (from[size - 1] == '?'));
     }
     const char *equals = memchr(from, '=', size);
-    if (equals == NULL || !dim_named(from, strcspn(from, " ="), &item->dim[i])) {
+    if (equals == NULL || !tfr_line_dim_named(from, strcspn(from, " ="), &item->dim[i])) {
         return bad(from);
     }
     return parse_part(&item->arg[i], equals + 1, size - (size_t)(equals + 1 - from));
@@ -224,37 +213,26 @@ static struct activation_cost activation_of(const struct tfr_line_path *path, en
     return (struct activation_cost){(int)tfr_activation_flops(activation->activation), activation->passes, activation->reads};
 }
 
-/* The letters that are no sizes: bytes, bias, activation. Sizes that are not given are 0. */
-static enum tfr_status bind_op(struct tfr_poly *poly, const struct tfr_line_item *item, const struct tfr_line_path *path,
-                               enum tfr_line_class cls) {
+void tfr_line_numbers(const struct tfr_line_path *path, enum tfr_line_class cls, struct tfr_line_number number[TFR_LINE_NUMBERS]) {
     const struct activation_cost activation = activation_of(path, cls);
-    const bool bias = (tfr_line_bits(path, cls) & (uint32_t)TFR_ON(BIAS)) != 0;
-    const struct {
-        enum tfr_dim dim;
-        int value;
-    } numbers[] = {
-        {TFR_DIM_EA, path->element},     {TFR_DIM_EW, path->element},         {TFR_DIM_BIAS, bias},
+    const bool has_bias = (tfr_line_bits(path, cls) & (uint32_t)TFR_ON(BIAS)) != 0;
+    const struct tfr_line_number numbers[TFR_LINE_NUMBERS] = {
+        {TFR_DIM_EA, path->element},     {TFR_DIM_EW, path->element},         {TFR_DIM_BIAS, has_bias},
         {TFR_DIM_ACT, activation.flops}, {TFR_DIM_PASSES, activation.passes}, {TFR_DIM_READS, activation.reads},
     };
-    TFR_TRY(tfr_line_bind(poly, item->n_args, item->dim, item->arg));
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        const struct tfr_poly by = tfr_poly_number(numbers[i].value);
-        TFR_TRY(tfr_poly_substitute(poly, numbers[i].dim, &by));
-    }
-    return TFR_OK;
+    memcpy(number, numbers, sizeof(numbers));
 }
 
-/* The products of an op, without bias, softmax and the like: formulas of ops.def again. */
-static enum tfr_status matmul_part(struct tfr_poly *matmul, const struct tfr_line_item *item) {
-    *matmul = tfr_poly_number(0);
-    switch (item->op) {
+enum tfr_status tfr_line_matmul_part(struct tfr_poly *matmul, enum tfr_reference_op op) {
+    const struct tfr_poly none = tfr_poly_number(0);
+    *matmul = none;
+    switch (op) {
     case TFR_REFERENCE_LINEAR:
-        *matmul = tfr_reference_info(item->op)->flops;
-        const struct tfr_poly none = tfr_poly_number(0);
+        *matmul = tfr_reference_info(op)->flops;
         return tfr_poly_substitute(matmul, TFR_DIM_BIAS, &none);
     case TFR_REFERENCE_MATMUL_QK:
     case TFR_REFERENCE_MATMUL_PV:
-        *matmul = tfr_reference_info(item->op)->flops;
+        *matmul = tfr_reference_info(op)->flops;
         return TFR_OK;
     case TFR_REFERENCE_SDPA:
         return tfr_poly_add(matmul, &tfr_reference_info(TFR_REFERENCE_MATMUL_QK)->flops,
@@ -264,16 +242,22 @@ static enum tfr_status matmul_part(struct tfr_poly *matmul, const struct tfr_lin
     }
 }
 
+/* Sizes that are not given stay letters: a test finds them. */
 enum tfr_status tfr_line_op_cost(const struct tfr_line_item *item, const struct tfr_line_path *path, enum tfr_line_class cls,
-                                 struct tfr_poly *flops, struct tfr_poly *read, struct tfr_poly *written, struct tfr_poly *matmul) {
+                                 struct tfr_poly *flops, struct tfr_poly *read, struct tfr_poly *written) {
     const struct tfr_reference_info *info = tfr_reference_info(item->op);
+    struct tfr_line_number number[TFR_LINE_NUMBERS];
+    struct tfr_poly *const cost[] = {flops, read, written};
     *flops = info->flops;
     *read = info->bytes_read;
     *written = info->bytes_written;
-    TFR_TRY(matmul_part(matmul, item));
-    struct tfr_poly *const all[] = {flops, read, written, matmul};
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        TFR_TRY(bind_op(all[i], item, path, cls));
+    tfr_line_numbers(path, cls, number);
+    for (int i = 0; i < 3; i++) {
+        TFR_TRY(tfr_line_bind(cost[i], item->n_args, item->dim, item->arg));
+        for (int k = 0; k < TFR_LINE_NUMBERS; k++) {
+            const struct tfr_poly by = tfr_poly_number(number[k].value);
+            TFR_TRY(tfr_poly_substitute(cost[i], number[k].dim, &by));
+        }
     }
     return TFR_OK;
 }

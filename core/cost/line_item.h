@@ -18,9 +18,18 @@ struct tfr_line_item {
  * Failure: TFR_USAGE, of a table that does not parse; a test reads them all. */
 enum tfr_status tfr_line_next_item(const char **at, const struct tfr_line_path *path, enum tfr_line_class cls,
                                    struct tfr_line_item *item, bool *more);
-/* FLOPs, bytes read and written of an op with the letters of its formula bound. `matmul`: its products alone. */
+/* FLOPs, bytes read and written of an op with the letters of its formula bound. */
 enum tfr_status tfr_line_op_cost(const struct tfr_line_item *item, const struct tfr_line_path *path, enum tfr_line_class cls,
-                                 struct tfr_poly *flops, struct tfr_poly *read, struct tfr_poly *written, struct tfr_poly *matmul);
+                                 struct tfr_poly *flops, struct tfr_poly *read, struct tfr_poly *written);
+/* The matrix products of an op, without bias, softmax and the like: formulas of ops.def again. */
+enum tfr_status tfr_line_matmul_part(struct tfr_poly *matmul, enum tfr_reference_op op);
+/* The letters of formulas that are no sizes: bytes of elements, bias, activation. */
+enum { TFR_LINE_NUMBERS = 6 };
+struct tfr_line_number {
+    enum tfr_dim dim;
+    int value;
+};
+void tfr_line_numbers(const struct tfr_line_path *path, enum tfr_line_class cls, struct tfr_line_number number[TFR_LINE_NUMBERS]);
 /* Every dim of `dims` becomes the polynomial beside it, all at once. */
 enum tfr_status tfr_line_bind(struct tfr_poly *poly, int n, const enum tfr_dim *dims, const struct tfr_poly *by);
 

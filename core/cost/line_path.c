@@ -95,7 +95,7 @@ enum tfr_status tfr_line_path_set(struct tfr_line_path *path, const struct tfr_h
 }
 
 uint32_t tfr_line_bits(const struct tfr_line_path *path, enum tfr_line_class cls) {
-    return path->bits | tfr_line_class_info(cls).sets;
+    return path->bits | tfr_line_class_sets(cls);
 }
 
 enum tfr_status tfr_line_need_source(const struct tfr_line_path *path, enum tfr_line_class cls, struct tfr_line_source *source) {

@@ -60,8 +60,8 @@ static enum tfr_status add_item_ref(struct tfr_line_sum *sum, const struct tfr_l
 
 static enum tfr_status add_item_op(struct tfr_line_sum *sum, const struct tfr_line_item *item, const struct tfr_line_path *path,
                                    enum tfr_line_class cls) {
-    struct tfr_poly cost[4];
-    TFR_TRY(tfr_line_op_cost(item, path, cls, &cost[0], &cost[1], &cost[2], &cost[3]));
+    struct tfr_poly cost[3];
+    TFR_TRY(tfr_line_op_cost(item, path, cls, &cost[0], &cost[1], &cost[2]));
     struct tfr_poly *const to[] = {&sum->flops, &sum->read, &sum->written};
     for (int i = 0; i < 3; i++) {
         TFR_TRY(tfr_poly_mul(&cost[i], &cost[i], &item->count));

@@ -149,7 +149,7 @@ const char *tfr_line_skip_reason(tfr_line_when when, uint32_t bits) {
 
 bool tfr_line_bit_named(const char *name, size_t size, enum tfr_line_bit *bit) {
     for (int i = 0; i < TFR_LINE_BIT_COUNT; i++) {
-        if (strlen(paths[i].name) == size && strncmp(paths[i].name, name, size) == 0) {
+        if (tfr_line_is_name(name, size, paths[i].name)) {
             *bit = (enum tfr_line_bit)i;
             return true;
         }

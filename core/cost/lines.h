@@ -44,6 +44,7 @@ struct tfr_line_class_info {
     bool last_is_optional; /* the last argument is there with cross-attention alone */
 };
 struct tfr_line_class_info tfr_line_class_info(enum tfr_line_class cls);
+uint32_t tfr_line_class_sets(enum tfr_line_class cls);
 bool tfr_line_is_arg(const struct tfr_line_class_info *info, enum tfr_dim dim);
 
 struct tfr_line_step {
@@ -78,6 +79,9 @@ bool tfr_line_source(const struct tfr_line_release *release, enum tfr_line_class
 
 const char *tfr_line_condition(enum tfr_line_bit bit);               /* "use_cache = True" */
 const char *tfr_line_skip_reason(tfr_line_when when, uint32_t bits); /* NULL: the lines run */
+/* Names in the tables: `size` characters at `name`. */
+bool tfr_line_is_name(const char *name, size_t size, const char *known);
+bool tfr_line_dim_named(const char *name, size_t size, enum tfr_dim *dim);
 bool tfr_line_bit_named(const char *name, size_t size, enum tfr_line_bit *bit);
 /* Where the value of a variable is read, with "%s" for a tensor, and what it is; NULL where the dim is no variable of the analysis.
  */

@@ -1,5 +1,5 @@
-/* test_lines.c - the line by line analysis: every cost text reads, what the first document says stands in the tables, and lines,
- * modules and kernels add up to the same, at every depth, as polynomials and with numbers. */
+/* test_lines.c - the line by line analysis: every cost text reads, what the first document says stands in the tables, and
+ * every depth adds up to the same, as polynomials and with numbers. */
 #include "cost/line_sum.h"
 
 #include "tfr_test.h"
@@ -10,7 +10,6 @@
 #include "base/arena.h"
 #include "base/rng.h"
 #include "base/status.h"
-#include "cost/account.h"
 
 enum { ALL_LEVELS = 99 };
 
@@ -237,136 +236,6 @@ TFR_TEST(every_depth_at_200_random_vectors) {
     }
 }
 
-/* ---- lines, modules, kernels ---------------------------------------------------------------------------- */
-
-static struct tfr_account *account_of(const struct tfr_hparams *hparams, const struct tfr_sequences *sequences, int64_t encoder_len,
-                                      bool runs_encoder, enum tfr_logits_kept logits) {
-    const struct tfr_account_question question = {.hparams = hparams,
-                                                  .sequences = sequences,
-                                                  .n_sequences = 1,
-                                                  .encoder_len = encoder_len,
-                                                  .runs_encoder = runs_encoder,
-                                                  .logits = {logits, logits},
-                                                  .dtype = TFR_DTYPE_F32,
-                                                  .kv_dtype = TFR_DTYPE_F32,
-                                                  .stored = TFR_DTYPE_F32,
-                                                  .n_ranks = 1,
-                                                  .max_rows = 1 << 30};
-    struct tfr_account *account;
-    assert_ok(tfr_account_open(&account, &question));
-    return account;
-}
-
-static void check_kernels(const struct tfr_hparams *hparams, const char *release, const struct tfr_sequences *sequences,
-                          int64_t encoder_len, bool fused, bool only_last) {
-    const bool past = sequences->past > 0;
-    struct tfr_line_path path = path_of(hparams, release,
-                                        (struct tfr_line_question){.past = past,
-                                                                   .fused = fused,
-                                                                   .encoder = encoder_len > 0,
-                                                                   .encoder_cached = encoder_len > 0 && past,
-                                                                   .only_last = only_last});
-    struct tfr_account *account = account_of(hparams, sequences, encoder_len, !past, only_last ? TFR_LOGITS_LAST : TFR_LOGITS_ALL);
-    const struct tfr_account_filter all = {.side = TFR_REFERENCE};
-    for (int causal = 0; causal < 2; causal++) {
-        struct tfr_formula kernels;
-        path.causal = causal;
-        struct tfr_line_sum lines = sum_of(&path, tfr_line_class_of((enum tfr_head)hparams->head), ALL_LEVELS);
-        assert_ok(tfr_account_sum_poly(account, &all, causal, &kernels));
-        assert_same(&lines.flops, &kernels.flops);
-        tfr_line_sum_free(&lines);
-    }
-    tfr_account_close(account);
-}
-
-TFR_TEST(lines_and_kernels_are_the_same_polynomial) {
-    TFR_UNUSED_STATE;
-    static const enum tfr_head heads[] = {TFR_HEAD_LM, TFR_HEAD_NONE, TFR_HEAD_SEQUENCE, TFR_HEAD_TOKEN, TFR_HEAD_QA};
-    static const struct tfr_sequences sequences[] = {{1, 1024, 0}, {3, 7, 0}, {2, 5, 9}};
-    for (int r = 0; r < tfr_line_n_releases(); r++) {
-        const char *release = tfr_line_release_name(tfr_line_release(r));
-        for (size_t i = 0; i < TFR_COUNT_OF(heads) * TFR_COUNT_OF(sequences); i++) {
-            struct tfr_hparams hparams = gpt2;
-            hparams.head = heads[i / TFR_COUNT_OF(sequences)];
-            check_kernels(&hparams, release, &sequences[i % TFR_COUNT_OF(sequences)], 0, false, false);
-            if (r > 0) {
-                check_kernels(&hparams, release, &sequences[i % TFR_COUNT_OF(sequences)], 0, true, false);
-            }
-        }
-    }
-}
-
-/* Parts of the model: what the lines of a class come to is what the kernels below its module do, in all blocks together. */
-TFR_TEST(classes_are_their_modules) {
-    TFR_UNUSED_STATE;
-    static const struct {
-        const char *module;
-        enum tfr_line_class cls;
-        const char *times;
-    } parts[] = {
-        {"transformer", TFR_LINE_MODEL, "1"},
-        {"transformer.h.N", TFR_LINE_BLOCK, "num_layers"},
-        {"transformer.h.N.attn", TFR_LINE_ATTENTION, "num_layers"},
-        {"transformer.h.N.crossattention", TFR_LINE_CROSS_ATTENTION, "num_layers"},
-        {"transformer.h.N.mlp", TFR_LINE_MLP, "num_layers"},
-        {"transformer.h.N.mlp.act", TFR_LINE_ACTIVATION, "num_layers"},
-        {"transformer.h.N.ln_1", TFR_LINE_LAYER_NORM, "num_layers"},
-        {"transformer.ln_f", TFR_LINE_LAYER_NORM, "1"},
-        {"", TFR_LINE_LM_HEAD, "1"},
-    };
-    struct tfr_hparams hparams = gpt2;
-    hparams.add_cross_attention = true;
-    const struct tfr_sequences sequences = {3, 7, 0};
-    const struct tfr_line_path path = path_of(&hparams, NULL, (struct tfr_line_question){.encoder = true});
-    struct tfr_account *account = account_of(&hparams, &sequences, 11, true, TFR_LOGITS_ALL);
-    for (size_t i = 0; i < TFR_COUNT_OF(parts); i++) {
-        const struct tfr_account_filter filter = {
-            .side = TFR_REFERENCE, .by_module = parts[i].module[0] != '\0', .module = parts[i].module};
-        struct tfr_line_sum sum = sum_of(&path, parts[i].cls, ALL_LEVELS);
-        struct tfr_formula module;
-        struct tfr_poly times;
-        assert_ok(tfr_poly_parse(&times, parts[i].times));
-        assert_ok(tfr_poly_mul(&sum.flops, &sum.flops, &times));
-        assert_ok(tfr_account_sum_poly(account, &filter, false, &module));
-        assert_same(&sum.flops, &module.flops);
-        tfr_line_sum_free(&sum);
-    }
-    tfr_account_close(account);
-}
-
-TFR_TEST(lines_and_kernels_with_an_encoder) {
-    TFR_UNUSED_STATE;
-    struct tfr_hparams hparams = gpt2;
-    hparams.add_cross_attention = true;
-    for (int r = 0; r < tfr_line_n_releases(); r++) {
-        check_kernels(&hparams, tfr_line_release_name(tfr_line_release(r)), &(struct tfr_sequences){2, 5, 0}, 11, false, false);
-    }
-}
-
-TFR_TEST(lines_and_kernels_of_the_last_logits) {
-    TFR_UNUSED_STATE;
-    for (int r = 1; r < tfr_line_n_releases(); r++) {
-        check_kernels(&gpt2, tfr_line_release_name(tfr_line_release(r)), &(struct tfr_sequences){2, 5, 3}, 0, false, true);
-    }
-}
-
-/* The oldest release makes no mask of its own: its bytes are those of the kernels, and its positions. */
-TFR_TEST(bytes_are_those_of_the_kernels) {
-    TFR_UNUSED_STATE;
-    const struct tfr_line_path path = path_of(&gpt2, "4.40.2", (struct tfr_line_question){.past = true});
-    struct tfr_account *account = account_of(&gpt2, &(struct tfr_sequences){2, 5, 3}, 0, false, TFR_LOGITS_ALL);
-    struct tfr_line_sum lines = sum_of(&path, TFR_LINE_LM_HEAD, ALL_LEVELS);
-    struct tfr_formula kernels;
-    struct tfr_poly positions;
-    assert_ok(tfr_account_sum_poly(account, &(struct tfr_account_filter){.side = TFR_REFERENCE}, false, &kernels));
-    assert_same(&lines.read, &kernels.read);
-    assert_ok(tfr_poly_parse(&positions, "8 seq_len"));
-    assert_ok(tfr_poly_add(&kernels.written, &kernels.written, &positions));
-    assert_same(&lines.written, &kernels.written);
-    tfr_line_sum_free(&lines);
-    tfr_account_close(account);
-}
-
 /* By hand: one row of each sequence through a Linear with bias; its index and its copy are no FLOPs. */
 TFR_TEST(the_summary_by_hand) {
     TFR_UNUSED_STATE;
@@ -379,7 +248,4 @@ TFR_TEST(the_summary_by_hand) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(every_cost_reads_and_uses_the_arguments_of_its_class_alone), TFR_CASE(rows_of_the_first_document),
-              TFR_CASE(every_depth_is_the_same_sum), TFR_CASE(every_depth_at_200_random_vectors),
-              TFR_CASE(lines_and_kernels_are_the_same_polynomial), TFR_CASE(classes_are_their_modules),
-              TFR_CASE(lines_and_kernels_with_an_encoder), TFR_CASE(lines_and_kernels_of_the_last_logits),
-              TFR_CASE(bytes_are_those_of_the_kernels), TFR_CASE(the_summary_by_hand))
+              TFR_CASE(every_depth_is_the_same_sum), TFR_CASE(every_depth_at_200_random_vectors), TFR_CASE(the_summary_by_hand))

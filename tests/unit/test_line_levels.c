@@ -1,0 +1,263 @@
+/* test_line_levels.c - lines of Hugging Face's code, modules of the model, kernels of the graph: one sum, as polynomials and at
+ * random dimensions. */
+#include "cost/line_sum.h"
+
+#include "tfr_test.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "base/status.h"
+#include "cost/account.h"
+
+enum { ALL_LEVELS = 99 };
+
+static const struct tfr_hparams gpt2 = {.vocab_size = 50257,
+                                        .n_positions = 1024,
+                                        .n_embd = 768,
+                                        .n_layer = 12,
+                                        .n_head = 12,
+                                        .n_inner = 3072,
+                                        .activation = TFR_ACT_GELU_TANH,
+                                        .activation_name = "gelu_new",
+                                        .scale_attn_weights = true,
+                                        .is_causal = true,
+                                        .pad_token_id = -1,
+                                        .num_labels = 2,
+                                        .summary_use_proj = true,
+                                        .summary_proj_to_labels = true,
+                                        .use_cache = true};
+
+static struct tfr_line_path path_of(const struct tfr_hparams *hparams, const char *release, struct tfr_line_question question) {
+    struct tfr_line_path path;
+    question.release = release;
+    assert_ok(tfr_line_path_set(&path, hparams, &question));
+    return path;
+}
+
+static struct tfr_line_sum sum_of(const struct tfr_line_path *path, enum tfr_line_class cls, int levels) {
+    struct tfr_line_sum sum;
+    assert_ok(tfr_line_class_sum(&sum, path, cls));
+    assert_ok(tfr_line_expand(&sum, path, levels));
+    return sum;
+}
+
+static void assert_same(const struct tfr_poly *a, const struct tfr_poly *b) {
+    char a_text[4096], b_text[4096];
+    if (!tfr_poly_equal(a, b)) {
+        assert_string_equal(tfr_poly_text(a, a_text, sizeof(a_text)), tfr_poly_text(b, b_text, sizeof(b_text)));
+        fail();
+    }
+}
+
+static struct tfr_account *account_of(const struct tfr_hparams *hparams, const struct tfr_sequences *sequences, int64_t encoder_len,
+                                      bool runs_encoder, enum tfr_logits_kept logits) {
+    const struct tfr_account_question question = {.hparams = hparams,
+                                                  .sequences = sequences,
+                                                  .n_sequences = 1,
+                                                  .encoder_len = encoder_len,
+                                                  .runs_encoder = runs_encoder,
+                                                  .logits = {logits, logits},
+                                                  .dtype = TFR_DTYPE_F32,
+                                                  .kv_dtype = TFR_DTYPE_F32,
+                                                  .stored = TFR_DTYPE_F32,
+                                                  .n_ranks = 1,
+                                                  .max_rows = 1 << 30};
+    struct tfr_account *account;
+    assert_ok(tfr_account_open(&account, &question));
+    return account;
+}
+
+static void check_kernels(const struct tfr_hparams *hparams, const char *release, const struct tfr_sequences *sequences,
+                          int64_t encoder_len, bool fused, bool only_last) {
+    const bool past = sequences->past > 0;
+    struct tfr_line_path path = path_of(hparams, release,
+                                        (struct tfr_line_question){.past = past,
+                                                                   .fused = fused,
+                                                                   .encoder = encoder_len > 0,
+                                                                   .encoder_cached = encoder_len > 0 && past,
+                                                                   .only_last = only_last});
+    struct tfr_account *account = account_of(hparams, sequences, encoder_len, !past, only_last ? TFR_LOGITS_LAST : TFR_LOGITS_ALL);
+    const struct tfr_account_filter all = {.side = TFR_REFERENCE};
+    for (int causal = 0; causal < 2; causal++) {
+        struct tfr_formula kernels;
+        path.causal = causal;
+        struct tfr_line_sum lines = sum_of(&path, tfr_line_class_of((enum tfr_head)hparams->head), ALL_LEVELS);
+        assert_ok(tfr_account_sum_poly(account, &all, causal, &kernels));
+        assert_same(&lines.flops, &kernels.flops);
+        tfr_line_sum_free(&lines);
+    }
+    tfr_account_close(account);
+}
+
+TFR_TEST(lines_and_kernels_are_the_same_polynomial) {
+    TFR_UNUSED_STATE;
+    static const enum tfr_head heads[] = {TFR_HEAD_LM, TFR_HEAD_NONE, TFR_HEAD_SEQUENCE, TFR_HEAD_TOKEN, TFR_HEAD_QA};
+    static const struct tfr_sequences sequences[] = {{1, 1024, 0}, {3, 7, 0}, {2, 5, 9}};
+    for (int r = 0; r < tfr_line_n_releases(); r++) {
+        const char *release = tfr_line_release_name(tfr_line_release(r));
+        for (size_t i = 0; i < TFR_COUNT_OF(heads) * TFR_COUNT_OF(sequences); i++) {
+            struct tfr_hparams hparams = gpt2;
+            hparams.head = heads[i / TFR_COUNT_OF(sequences)];
+            check_kernels(&hparams, release, &sequences[i % TFR_COUNT_OF(sequences)], 0, false, false);
+            if (r > 0) {
+                check_kernels(&hparams, release, &sequences[i % TFR_COUNT_OF(sequences)], 0, true, false);
+            }
+        }
+    }
+}
+
+/* Parts of the model: what the lines of a class come to is what the kernels below its module do, in all blocks together. */
+TFR_TEST(classes_are_their_modules) {
+    TFR_UNUSED_STATE;
+    static const struct {
+        const char *module;
+        enum tfr_line_class cls;
+        const char *times;
+    } parts[] = {
+        {"transformer", TFR_LINE_MODEL, "1"},
+        {"transformer.h.N", TFR_LINE_BLOCK, "num_layers"},
+        {"transformer.h.N.attn", TFR_LINE_ATTENTION, "num_layers"},
+        {"transformer.h.N.crossattention", TFR_LINE_CROSS_ATTENTION, "num_layers"},
+        {"transformer.h.N.mlp", TFR_LINE_MLP, "num_layers"},
+        {"transformer.h.N.mlp.act", TFR_LINE_ACTIVATION, "num_layers"},
+        {"transformer.h.N.ln_1", TFR_LINE_LAYER_NORM, "num_layers"},
+        {"transformer.ln_f", TFR_LINE_LAYER_NORM, "1"},
+        {"", TFR_LINE_LM_HEAD, "1"},
+    };
+    struct tfr_hparams hparams = gpt2;
+    hparams.add_cross_attention = true;
+    const struct tfr_sequences sequences = {3, 7, 0};
+    const struct tfr_line_path path = path_of(&hparams, NULL, (struct tfr_line_question){.encoder = true});
+    struct tfr_account *account = account_of(&hparams, &sequences, 11, true, TFR_LOGITS_ALL);
+    for (size_t i = 0; i < TFR_COUNT_OF(parts); i++) {
+        const struct tfr_account_filter filter = {
+            .side = TFR_REFERENCE, .by_module = parts[i].module[0] != '\0', .module = parts[i].module};
+        struct tfr_line_sum sum = sum_of(&path, parts[i].cls, ALL_LEVELS);
+        struct tfr_formula module;
+        struct tfr_poly times;
+        assert_ok(tfr_poly_parse(&times, parts[i].times));
+        assert_ok(tfr_poly_mul(&sum.flops, &sum.flops, &times));
+        assert_ok(tfr_account_sum_poly(account, &filter, false, &module));
+        assert_same(&sum.flops, &module.flops);
+        tfr_line_sum_free(&sum);
+    }
+    tfr_account_close(account);
+}
+
+TFR_TEST(lines_and_kernels_with_an_encoder) {
+    TFR_UNUSED_STATE;
+    struct tfr_hparams hparams = gpt2;
+    hparams.add_cross_attention = true;
+    for (int r = 0; r < tfr_line_n_releases(); r++) {
+        check_kernels(&hparams, tfr_line_release_name(tfr_line_release(r)), &(struct tfr_sequences){2, 5, 0}, 11, false, false);
+    }
+}
+
+TFR_TEST(lines_and_kernels_of_the_last_logits) {
+    TFR_UNUSED_STATE;
+    for (int r = 1; r < tfr_line_n_releases(); r++) {
+        check_kernels(&gpt2, tfr_line_release_name(tfr_line_release(r)), &(struct tfr_sequences){2, 5, 3}, 0, false, true);
+    }
+}
+
+/* The oldest release makes no mask of its own: its bytes are those of the kernels, and its positions. */
+TFR_TEST(bytes_are_those_of_the_kernels) {
+    TFR_UNUSED_STATE;
+    const struct tfr_line_path path = path_of(&gpt2, "4.40.2", (struct tfr_line_question){.past = true});
+    struct tfr_account *account = account_of(&gpt2, &(struct tfr_sequences){2, 5, 3}, 0, false, TFR_LOGITS_ALL);
+    struct tfr_line_sum lines = sum_of(&path, TFR_LINE_LM_HEAD, ALL_LEVELS);
+    struct tfr_formula kernels;
+    struct tfr_poly positions;
+    assert_ok(tfr_account_sum_poly(account, &(struct tfr_account_filter){.side = TFR_REFERENCE}, false, &kernels));
+    assert_same(&lines.read, &kernels.read);
+    assert_ok(tfr_poly_parse(&positions, "8 seq_len"));
+    assert_ok(tfr_poly_add(&kernels.written, &kernels.written, &positions));
+    assert_same(&lines.written, &kernels.written);
+    tfr_line_sum_free(&lines);
+    tfr_account_close(account);
+}
+
+/* ---- numbers -------------------------------------------------------------------------------------------- */
+
+static int64_t draw(uint64_t vector, uint64_t which, int64_t most) {
+    return 1 + (int64_t)(tfr_philox(11, vector, which).word[0] % (uint64_t)most);
+}
+
+static struct tfr_hparams random_model(uint64_t vector) {
+    struct tfr_hparams hparams = gpt2;
+    hparams.n_layer = draw(vector, 0, 5);
+    hparams.n_head = draw(vector, 1, 30);
+    hparams.n_embd = hparams.n_head * draw(vector, 2, 130);
+    hparams.n_inner = draw(vector, 3, 9000);
+    hparams.vocab_size = draw(vector, 4, 99999);
+    hparams.num_labels = draw(vector, 5, 50);
+    hparams.head = (int)(vector % 6) == TFR_HEAD_DOUBLE ? TFR_HEAD_LM : (int)(vector % 6);
+    return hparams;
+}
+
+static tfr_int128 flops_of_lines(const struct tfr_hparams *hparams, const struct tfr_sequences *of, const char *release) {
+    const struct tfr_line_path path = path_of(hparams, release, (struct tfr_line_question){.past = of->past > 0});
+    const tfr_int128 value[TFR_DIM_COUNT] = {
+        [TFR_DIM_BATCH] = of->count,
+        [TFR_DIM_SEQ] = of->rows,
+        [TFR_DIM_CACHE] = of->past,
+        [TFR_DIM_HIDDEN] = hparams->n_embd,
+        [TFR_DIM_LAYERS] = hparams->n_layer,
+        [TFR_DIM_HEADS] = hparams->n_head,
+        [TFR_DIM_HEAD_DIM] = hparams->n_embd / hparams->n_head,
+        [TFR_DIM_INTERMEDIATE] = hparams->n_inner,
+        [TFR_DIM_VOCAB] = hparams->vocab_size,
+        [TFR_DIM_LABELS] = hparams->num_labels,
+    };
+    struct tfr_line_counts counts = {0};
+    assert_ok(tfr_line_count_class(&counts, &path, tfr_line_class_of((enum tfr_head)hparams->head), value));
+    return counts.flops;
+}
+
+static tfr_int128 flops_of_module(const struct tfr_account *account, const char *module) {
+    const struct tfr_account_filter filter = {.side = TFR_REFERENCE, .by_module = true, .module = module};
+    struct tfr_amount sum;
+    int64_t n;
+    assert_ok(tfr_account_sum(account, &filter, &sum, &n));
+    return sum.flops;
+}
+
+/* The modules of the model, each block by itself, and the head. */
+static tfr_int128 flops_of_modules(const struct tfr_account *account, const struct tfr_hparams *hparams) {
+    static const char *const outside[] = {"transformer.ln_f", "lm_head", "score", "classifier", "qa_outputs"};
+    tfr_int128 sum = flops_of_module(account, "transformer") - flops_of_module(account, "transformer.h.N") -
+                     flops_of_module(account, "transformer.ln_f"); /* the sum of the embeddings belongs to no child */
+    for (size_t i = 0; i < TFR_COUNT_OF(outside); i++) {
+        sum += flops_of_module(account, outside[i]);
+    }
+    for (int64_t layer = 0; layer < hparams->n_layer; layer++) {
+        char module[64];
+        snprintf(module, sizeof(module), "transformer.h.%lld", (long long)layer);
+        sum += flops_of_module(account, module);
+    }
+    return sum;
+}
+
+TFR_TEST(three_levels_at_200_random_vectors) {
+    TFR_UNUSED_STATE;
+    for (uint64_t vector = 0; vector < 200; vector++) {
+        const struct tfr_hparams hparams = random_model(vector);
+        const struct tfr_sequences of = {draw(vector, 6, 40), draw(vector, 7, 700), draw(vector, 8, 600) - 1};
+        struct tfr_account *account = account_of(&hparams, &of, 0, false, TFR_LOGITS_ALL);
+        const struct tfr_account_filter all = {.side = TFR_REFERENCE};
+        struct tfr_amount kernels;
+        int64_t n;
+        assert_ok(tfr_account_sum(account, &all, &kernels, &n));
+        for (int r = 0; r < tfr_line_n_releases(); r++) {
+            assert_true(flops_of_lines(&hparams, &of, tfr_line_release_name(tfr_line_release(r))) == kernels.flops);
+        }
+        assert_true(flops_of_modules(account, &hparams) == kernels.flops);
+        tfr_account_close(account);
+    }
+}
+
+TFR_TEST_MAIN(TFR_CASE(lines_and_kernels_are_the_same_polynomial), TFR_CASE(classes_are_their_modules),
+              TFR_CASE(lines_and_kernels_with_an_encoder), TFR_CASE(lines_and_kernels_of_the_last_logits),
+              TFR_CASE(bytes_are_those_of_the_kernels), TFR_CASE(three_levels_at_200_random_vectors))
