@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
 """check_cost_lines.py - holds the tables of lines (core/cost/lines_*.def) against the sources that they speak of.
 
-usage: scripts/check_cost_lines.py torch=FOLDER RELEASE=FOLDER...
+usage: scripts/check_cost_lines.py [--golden] torch=FOLDER RELEASE=FOLDER...
 
 RELEASE is a release of transformers, FOLDER what `pip download --no-deps` and unzip left: it has transformers/ in it, the first one
 torch/ of the release that lines_torch.def names. Checked: every class and function stands where the table says, and
 every statement of each forward belongs to exactly one row. Prints a line for each table; exit code 1 where anything differs.
+--golden writes tests/app/golden/cost_lines.json, from which a test checks the same without the sources: for each table and entry the
+line of the class, the first and last of the function, and the lines of its statements as ranges.
 """
 import ast
+import json
 import pathlib
 import re
 import sys
 
 TABLES = pathlib.Path(__file__).resolve().parent.parent / "core" / "cost"
+GOLDEN = TABLES.parent.parent / "tests" / "app" / "golden" / "cost_lines.json"
 ENTRY = re.compile(r'^TFR_(LINES_OF|LINES_ACT|LINES)\((.*)\)$', re.M)
 
 
@@ -45,8 +49,20 @@ def code_lines(source, function):
     return [n for n in lines if text[n - 1].strip() and not text[n - 1].strip().startswith("#")]
 
 
+def ranges(lines):
+    """[1, 2, 3, 7] as [[1, 3], [7, 7]]."""
+    found = []
+    for line in lines:
+        if found and found[-1][1] == line - 1:
+            found[-1][1] = line
+        else:
+            found.append([line, line])
+    return found
+
+
 class Checker:
     def __init__(self, root, torch_root):
+        self.golden = {}
         self.root, self.torch_root, self.problems, self.rows, self.classes = root, torch_root, [], 0, 0
         self.open = None  # name, code lines, covered lines of the class under way
 
@@ -82,6 +98,7 @@ class Checker:
         if (function.lineno, function.end_lineno) != (int(first), int(last)):
             self.problems.append(f"{name}: lines {function.lineno}-{function.end_lineno}, not {first}-{last}")
         self.open = (name, code_lines(text, function), [])
+        self.golden[f"{module}.{name}"] = [int(class_line), int(first), int(last), ranges(self.open[1])]
         self.classes += 1
 
     def lines(self, args):
@@ -113,6 +130,8 @@ class Checker:
 
 
 def main(args):
+    golden = {} if args[:1] == ["--golden"] else None
+    args = args[golden is not None:]
     folders = [(release, pathlib.Path(folder)) for release, _, folder in (arg.partition("=") for arg in args)]
     if not folders or folders[0][0] != "torch":
         sys.exit(__doc__)
@@ -121,9 +140,15 @@ def main(args):
         table = TABLES / f"lines_{release.replace('.', '_')}.def"
         checker = Checker(folder, folders[0][1])
         checker.table(table)
+        if golden is not None:
+            golden[table.name] = checker.golden
         print(f"{table.name}: {checker.classes} classes and functions, {checker.rows} rows, {len(checker.problems)} problems")
         print("".join(f"  {problem}\n" for problem in checker.problems), end="")
         failed |= bool(checker.problems)
+    if golden and not failed:
+        text = ",\n".join(f'"{table}": {{\n' + ",\n".join(f'"{name}": {json.dumps(at)}' for name, at in entries.items()) + "}"
+                          for table, entries in golden.items())
+        GOLDEN.write_text("{" + text + "}\n")
     sys.exit(failed)
 
 

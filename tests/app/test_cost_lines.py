@@ -7,6 +7,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 
 from cases import case, expect, expect_same, main
@@ -114,6 +115,39 @@ def against_pytorch(release):
 
 for name in RELEASES:
     against_pytorch(name)
+
+
+ENTRY = re.compile(r'^TFR_(LINES_OF|LINES)\((.*)\)$', re.M)
+
+
+def entries_of(table):
+    """Of a table of lines: name, [line of the class, first, last], rows."""
+    found = []
+    for kind, args in ENTRY.findall(table):
+        words = [word.strip('"') for word in args.split(", ")]
+        if kind == "LINES_OF":
+            found.append((f"{words[1]}.{words[2]}", [int(word) for word in words[3:]], []))
+        else:
+            found[-1][2].append((int(words[0]), int(words[1])))
+    return found
+
+
+@case
+def every_statement_is_in_one_row(lines):
+    """golden/cost_lines.json has the statements of each forward, from the sources, by scripts/check_cost_lines.py."""
+    folder = lines.source / "core" / "cost"
+    golden = json.loads((lines.source / "tests" / "app" / "golden" / "cost_lines.json").read_text(encoding="utf-8"))
+    expect_same(sorted(golden), sorted(path.name for path in folder.glob("lines_*.def")))
+    for table, classes in golden.items():
+        entries = entries_of((folder / table).read_text(encoding="utf-8"))
+        expect_same([name for name, _, _ in entries], list(classes))
+        for name, place, rows in entries:
+            *want, ranges = classes[name]
+            statements = {line for first, last in ranges for line in range(first, last + 1)}
+            covered = [line for first, last in rows for line in range(first, last + 1) if line in statements]
+            expect_same(place, want)
+            expect(sorted(statements) == covered, table, name, statements ^ set(covered))
+            expect(all(first in statements and last in statements for first, last in rows), table, name)
 
 
 @case
