@@ -156,7 +156,7 @@ class Calls(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__.rstrip("_")
-        if name in VIEWS or name in ("empty", "scalar_tensor", "empty_like", "lift_fresh"):
+        if name in VIEWS or name in ("empty", "scalar_tensor", "empty_like", "lift_fresh", "full_like"):
             return result
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
@@ -165,8 +165,8 @@ class Calls(TorchDispatchMode):
         where = max(self.tracker.parents, key=len, default="")
         label = self.name_of(name, where, inputs, outputs)
         read = size(inputs)
-        if name == "embedding":
-            read = size([args[1]]) + size(outputs)
+        if name in ("embedding", "gather"):
+            read = size(inputs[1:]) + size(outputs)
         self.record.add(label, flops_of(name, args, outputs), read, size(outputs[:1]), f"{where} {name} {[list(x.shape) for x in inputs]}",
                         matmul_of(name, args))
         if outputs[1:]:

@@ -212,6 +212,40 @@ def products_of_modules_are_those_of_the_flop_counter(cost):
         expect_same(found, 8 if item["encoder"] else 5)
 
 
+def wanted_lines(item, config, release):
+    """FLOPs and bytes of all ATen calls, less what line tables leave out (docs/cost.md): strides, statistics, and what makes a mask or adds
+    one that only hides is no FLOP and reads nothing of its own."""
+    ops, seq = item["ops"], item["seq"]
+    sums = [sum(counts[column] for counts in ops.values()) for column in (1, 2, 3)]
+    for op, columns in (("mask_add", [0]), ("other_mask", [0, 1]), ("other_sdpa_mask", [1]), ("other_statistics", [2]),
+                        ("other_copy_for_matmul", [1, 2]), ("other_index", [1, 2])):
+        for column in columns:
+            sums[column] -= ops.get(op, [0, 0, 0, 0])[column + 1]
+    sums[1] += 8 * seq if release >= "5" else 0  # positions: an arange, to which 5.x adds the length of the cache
+    sums[2] += 16 * seq if release >= "5" else 8 * seq
+    if seq == 1 and item["attn"] == "eager":
+        merged = 4 * item["batch"] * config["n_layer"] * config["n_embd"] * (2 if item["encoder"] else 1)
+        sums[1], sums[2] = sums[1] + merged, sums[2] + merged
+    return sums
+
+
+def lines_of(release):
+    """A case: the totals of the line tables of this release, of both ways of attention."""
+    def check(cost):
+        for item in cost.items(release):
+            if item["dtype"] != "f32" or (item["attn"] == "sdpa" and item["encoder"] and release < "5"):
+                continue  # 4.57 looks at the encoder's mask and then drops it: the table has it made all the same
+            told = ask(cost, item, "--level", "line", "--release", release, "--attn", item["attn"])
+            have, want = numbers(told["total"]), wanted_lines(item, cost.config(item), release)
+            expect(have == want, about_of(item), "tfrun has", have, "PyTorch has", want)
+    check.__name__ = "lines_of_" + release.replace(".", "_")
+    case(check)
+
+
+for name in RELEASES:
+    lines_of(name)
+
+
 @case
 def what_has_no_name_is_small(cost):
     """Only these do FLOPs or move bytes beside the ops of ops.def; they are told in docs/cost-model.md."""
