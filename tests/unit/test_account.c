@@ -148,38 +148,45 @@ TFR_TEST(symbolic_sums_are_the_numeric_ones) {
     }
 }
 
-/* Cuts one step after the other, without the jump over repetitions. */
-static void cut_by_hand(int64_t count, int64_t rows, int64_t past, int64_t most, tfr_int128 value[TFR_DIM_COUNT]) {
-    int64_t room = most;
-    value[TFR_DIM_X] = value[TFR_DIM_B] = value[TFR_DIM_U] = 0;
-    for (int64_t i = 0; i < count; i++) {
-        for (int64_t done = 0; done < rows;) {
-            const int64_t n = rows - done < room ? rows - done : room;
-            done += n;
-            room -= n;
-            value[TFR_DIM_X] += past + done;
-            value[TFR_DIM_B]++;
-            if (room == 0) {
+/* Cuts row after row, without a rule and without jumps. */
+static void cut_by_hand(const struct tfr_sequences *of, int64_t most, enum tfr_logits_kept logits,
+                        tfr_int128 value[TFR_DIM_COUNT]) {
+    int64_t rows = 0, kept = 0;
+    value[TFR_DIM_X] = value[TFR_DIM_B] = value[TFR_DIM_U] = value[TFR_DIM_W] = 0;
+    for (int64_t i = 0; i < of->count; i++) {
+        for (int64_t r = 0; r < of->rows; r++) {
+            const bool is_last = r == of->rows - 1, is_all = i == of->count - 1 && is_last;
+            kept += logits == TFR_LOGITS_ALL || (logits == TFR_LOGITS_LAST && is_last);
+            rows++;
+            if (is_last || rows == most) { /* a piece ends here */
+                value[TFR_DIM_X] += of->past + r + 1;
+                value[TFR_DIM_B]++;
+            }
+            if (is_all || rows == most) {
                 value[TFR_DIM_U]++;
-                room = most;
+                value[TFR_DIM_W] += kept > 0;
+                rows = kept = 0;
             }
         }
     }
-    value[TFR_DIM_U] += room < most;
 }
 
 TFR_TEST(cuts_of_many_sequences_are_those_of_one_after_the_other) {
     TFR_UNUSED_STATE;
+    static const enum tfr_dim letters[] = {TFR_DIM_X, TFR_DIM_B, TFR_DIM_U, TFR_DIM_W};
     for (int64_t rows = 1; rows < 40; rows += 3) {
         for (int64_t most = 1; most < 50; most += 7) {
             for (int64_t count = 1; count < 90; count += 11) {
                 const struct tfr_sequences of = {.count = count, .rows = rows, .past = 5};
-                const struct tfr_batch_question question = {.sequences = &of, .n = 1, .is_causal = true, .max_rows = most};
+                const enum tfr_logits_kept logits = (enum tfr_logits_kept)(count % 3);
+                const struct tfr_batch_question question = {
+                    .sequences = &of, .n = 1, .logits = logits, .is_causal = true, .max_rows = most};
                 tfr_int128 fast[TFR_DIM_COUNT], slow[TFR_DIM_COUNT];
                 assert_ok(tfr_batch_in_steps(&question, fast));
-                cut_by_hand(count, rows, 5, most, slow);
-                assert_true(fast[TFR_DIM_X] == slow[TFR_DIM_X] && fast[TFR_DIM_B] == slow[TFR_DIM_B] &&
-                            fast[TFR_DIM_U] == slow[TFR_DIM_U]);
+                cut_by_hand(&of, most, logits, slow);
+                for (size_t i = 0; i < TFR_COUNT_OF(letters); i++) {
+                    assert_true(fast[letters[i]] == slow[letters[i]]);
+                }
             }
         }
     }
