@@ -164,8 +164,8 @@ bool tfr_lines_is_free(const struct tfr_line_sum *sum) {
     return sum->n_refs + sum->flops.n_terms + sum->read.n_terms + sum->written.n_terms == 0;
 }
 
-static void write_formula(const struct tfr_lines_view *view, const struct tfr_line_sum *sum, const struct tfr_poly *poly,
-                          FILE *stream) {
+static enum tfr_status write_formula(const struct tfr_lines_view *view, const struct tfr_line_sum *sum, const struct tfr_poly *poly,
+                                     FILE *stream) {
     char text[FORMULA_TEXT];
     const char *plus = "";
     if (poly->n_terms > 0 || sum->n_refs == 0) {
@@ -174,10 +174,14 @@ static void write_formula(const struct tfr_lines_view *view, const struct tfr_li
     }
     for (int i = 0; i < sum->n_refs; i++) {
         char *ref = tfr_line_ref_text(&sum->ref[i], &view->path);
-        fprintf(stream, "%s%s", plus, ref != NULL ? ref : "");
+        if (ref == NULL) {
+            return TFR_RESOURCE;
+        }
+        fprintf(stream, "%s%s", plus, ref);
         tfr_free(ref);
         plus = " + ";
     }
+    return TFR_OK;
 }
 
 char *tfr_lines_formula(const struct tfr_lines_view *view, const struct tfr_line_sum *sum, enum tfr_lines_amount amount) {
@@ -187,8 +191,12 @@ char *tfr_lines_formula(const struct tfr_lines_view *view, const struct tfr_line
     if (tfr_memtext_open(&stream, &text, &size) != TFR_OK) {
         return NULL;
     }
-    write_formula(view, sum, tfr_lines_poly(sum, amount), stream);
-    return tfr_memtext_close(stream, &text) == TFR_OK ? text : NULL;
+    const enum tfr_status status = write_formula(view, sum, tfr_lines_poly(sum, amount), stream);
+    const enum tfr_status closed = tfr_memtext_close(stream, &text);
+    if (status != TFR_OK && closed == TFR_OK) {
+        tfr_free(text);
+    }
+    return status == TFR_OK && closed == TFR_OK ? text : NULL;
 }
 
 const char *tfr_lines_kind(const struct tfr_lines_row *row) {
