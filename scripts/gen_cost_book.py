@@ -17,7 +17,7 @@ RELEASES = ["4.40.2", "5.24.0"]
 GPT2 = "configs/gpt2.json"
 CROSS = ["configs/gpt2-cross-attention.json", "--encoder-len", "1"]
 
-# page: config and flags; {page} stands for its own name
+# page: config and flags
 PAGES = {
     "GPT2LMHeadModel": [GPT2],
     "GPT2DoubleHeadsModel": [GPT2, "--head", "double"],
@@ -28,10 +28,10 @@ PAGES = {
     "GPT2Block": [GPT2, "--class", "GPT2Block"],
     "GPT2Attention": [GPT2, "--class", "GPT2Attention"],
     "eager_attention": [GPT2, "--class", "eager_attention"],
-    "GPT2Block-cross": [*CROSS, "--class", "GPT2Block"],
+    "GPT2Block-cross": [*CROSS, "--class", "GPT2Block-cross"],
     "GPT2Attention-cross": [*CROSS, "--class", "GPT2Attention-cross"],
     "eager_attention-cross": [*CROSS, "--class", "eager_attention-cross"],
-    "GPT2Attention-fused": [GPT2, "--class", "GPT2Attention", "--attn", "sdpa"],
+    "GPT2Attention-fused": [GPT2, "--class", "GPT2Attention-fused"],
     "scaled_dot_product_attention": [GPT2, "--class", "scaled_dot_product_attention", "--attn", "sdpa"],
     "GPT2MLP": [GPT2, "--class", "GPT2MLP"],
     "GPT2SequenceSummary": [GPT2, "--head", "double", "--class", "GPT2SequenceSummary"],
@@ -59,7 +59,10 @@ def tfrun(program, *args):
 
 
 def page(program, release, args):
-    return tfrun(program, *args, "--level", "line", "--release", release, "--form", "symbolic", "--format", "md")
+    """What tfrun prints, and where the pages lie that it names as [page]."""
+    text = tfrun(program, *args, "--level", "line", "--release", release, "--form", "symbolic", "--format", "md")
+    named = sorted(set(re.findall(r"\[([\w-]+)\]", text)) & set(PAGES))
+    return text + ("\n" if named else "") + "".join(f"[{name}]: {name}.md\n" for name in named)
 
 
 REFERENCE = re.compile(r"(?:([\w ^]+) x )?\$\{([\w.]+)\}\(([^)]*)\)")
@@ -78,8 +81,11 @@ def depth_row(program, release, depth):
                              "--format", "json"))
     text, total = found["total"]["formula"]["flops"], int(found["total"]["flops"])
     in_ops = value(REFERENCE.sub("", text).strip(" +"), found["variables"])
-    left = [name.rsplit(".", 1)[1] for _, name, _ in REFERENCE.findall(text)]
-    names = ", ".join(f"{left.count(name)} x {name}" if left.count(name) > 1 else name for name in dict.fromkeys(left))
+    left = {}
+    for times, qualified, _ in REFERENCE.findall(text):
+        name = qualified.rsplit(".", 1)[1]
+        left[name] = left.get(name, 0) + (value(times, found["variables"]) if times else 1)
+    names = ", ".join(f"{times} x {name}" if times > 1 else name for name, times in left.items())
     return f"| {depth} | {in_ops:,} | {total - in_ops:,} | {names or 'none'} | {total:,} |", not left
 
 
@@ -96,10 +102,13 @@ def index(program):
 
 A page for each class of Hugging Face's GPT-2: where it stands, which lines run in inference, what each line does and costs, and what
 the class comes to. References lead from page to page down to the ops of `core/include/tfrun/ops.def`, which holds all formulas.
-`tfrun cost CONFIG --level line --format md` prints such a page for any config, class and path; [cost-model.md](../cost-model.md) says
-how the formulas come about and [cost.md](../cost.md) what else `tfrun cost` answers. Written by `scripts/gen_cost_book.py`; a test
-keeps it current. Bytes are those of float32. Of transformers 4.57.6, which stands between the two releases here, and with
-reorder_and_upcast_attn, the program prints the pages too.
+`tfrun cost CONFIG --level line --form symbolic --format md` prints such a page for any config and path, `--class` with the name of a
+page here for any class; [cost-model.md](../cost-model.md) says how the formulas come about and [cost.md](../cost.md) what else
+`tfrun cost` answers. Written by `scripts/gen_cost_book.py`; a test keeps it current. Bytes are those of float32.
+
+The book has two releases of transformers, the one that the first analysis was of and the newest. The program knows three: with
+`--release 4.57.6` it prints the pages of the one between them, and with a config that has reorder_and_upcast_attn those of
+`upcast_attention`.
 """
     for release in RELEASES:
         text += f"\n## transformers {release}\n\n"

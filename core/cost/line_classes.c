@@ -14,6 +14,37 @@ static const struct {
 #undef TFR_LINE_CLASS
 };
 
+static const struct {
+    const char *page;
+    enum tfr_line_class cls;
+    uint32_t bit;
+} pages[] = {
+#define TFR_LINE_CLASS(NAME, SOURCE, page, arguments, variant, sets, what, inputs)
+#define TFR_LINE_PAGE(page, CLASS, BIT) {page, TFR_LINE_##CLASS, (uint32_t)TFR_ON(BIT)},
+#include "cost/line_classes.def"
+#undef TFR_LINE_PAGE
+#undef TFR_LINE_CLASS
+};
+
+const char *tfr_line_page(enum tfr_line_class cls, uint32_t bits) {
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        if (pages[i].cls == cls && (pages[i].bit & bits) != 0) {
+            return pages[i].page;
+        }
+    }
+    return classes[cls].page;
+}
+
+uint32_t tfr_line_page_bits(const char *name, enum tfr_line_class *cls) {
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        if (name != NULL && strcmp(pages[i].page, name) == 0) {
+            *cls = pages[i].cls;
+            return pages[i].bit;
+        }
+    }
+    return 0;
+}
+
 bool tfr_line_is_name(const char *name, size_t size, const char *known) {
     return strncmp(known, name, size) == 0 && known[size] == '\0';
 }

@@ -121,16 +121,32 @@ static bool is_called(const struct tfr_line_path *path, enum tfr_line_class cls,
            (strcmp(source.qualified, name) == 0 || strcmp(last_word(source.qualified), name) == 0);
 }
 
+/* "activation (NewGELUActivation)": by both names, where the source has another than the page. */
+static void add_known(const struct tfr_line_path *path, enum tfr_line_class cls, char *known, size_t size) {
+    const struct tfr_line_class_info info = tfr_line_class_info(cls);
+    const size_t used = strlen(known);
+    struct tfr_line_source source;
+    const bool is_here = tfr_line_source(path->release, cls, path->activation_function, &source);
+    const bool has_other = is_here && info.variant[0] == '\0' && strcmp(last_word(source.qualified), info.page) != 0;
+    snprintf(known + used, size - used, "%s%s%s%s%s", used > 0 ? ", " : "", info.page, has_other ? " (" : "",
+             has_other ? last_word(source.qualified) : "", has_other ? ")" : "");
+}
+
 enum tfr_status tfr_line_class_named(const struct tfr_line_path *path, const char *name, enum tfr_line_class *cls) {
     char known[1024] = "";
     struct tfr_line_source source;
+    if ((tfr_line_page_bits(name, cls) & path->bits) != 0) {
+        return tfr_line_need_source(path, *cls, &source);
+    }
     for (int i = 0; i < TFR_LINE_CLASS_COUNT; i++) {
         if (is_called(path, (enum tfr_line_class)i, name)) {
             *cls = (enum tfr_line_class)i;
             return tfr_line_need_source(path, *cls, &source);
         }
-        const size_t used = strlen(known);
-        snprintf(known + used, sizeof(known) - used, "%s%s", i > 0 ? ", " : "", tfr_line_class_info((enum tfr_line_class)i).page);
+        add_known(path, (enum tfr_line_class)i, known, sizeof(known));
     }
-    return tfr_raise(TFR_USAGE, "--class %s is none that the tables of lines have; they have %s", name, known);
+    return tfr_raise(TFR_USAGE,
+                     "--class %s is none that the tables of lines have; they have %s; GPT2Block-cross and "
+                     "GPT2Attention-fused are the pages with encoder states and with fused attention",
+                     name, known);
 }

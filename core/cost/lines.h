@@ -45,6 +45,10 @@ struct tfr_line_class_info {
 };
 struct tfr_line_class_info tfr_line_class_info(enum tfr_line_class cls);
 uint32_t tfr_line_class_sets(enum tfr_line_class cls);
+/* The name of a class's page where these bits hold: "GPT2Block-cross" with encoder states. */
+const char *tfr_line_page(enum tfr_line_class cls, uint32_t bits);
+/* The bits, and the class, that such a name stands for; 0 where it stands for none. */
+uint32_t tfr_line_page_bits(const char *name, enum tfr_line_class *cls);
 bool tfr_line_is_arg(const struct tfr_line_class_info *info, enum tfr_dim dim);
 
 struct tfr_line_step {

@@ -48,6 +48,7 @@ static enum tfr_status put_row(const struct tfr_lines_view *view, const struct t
     }
     if (view->numbers) {
         put_counts(out, &row->counts);
+        put_number(out, "flops_visible", row->causal_flops);
     }
     const enum tfr_status status = view->formulas ? put_formulas(view, &row->sum, "formula", out) : TFR_OK;
     tfr_json_end(out, '}');
@@ -89,6 +90,13 @@ static enum tfr_status put_totals(const struct tfr_lines_view *view, struct tfr_
     return TFR_OK;
 }
 
+static void put_question(const struct tfr_lines_view *view, struct tfr_json_out *out) {
+    tfr_json_put_text(out, "config", view->report->config->path);
+    tfr_json_put_text(out, "phase", view->report->query->phase == TFR_COST_DECODE ? "decode" : "prefill");
+    tfr_json_put_text(out, "logits", view->path.only_last ? "last" : "all");
+    tfr_json_put_text(out, "dtype", tfr_lines_dtype(view));
+}
+
 static enum tfr_status put_view(const struct tfr_lines_view *view, struct tfr_json_out *out) {
     char text[160], *own = tfr_lines_own_reference(view);
     if (own == NULL) {
@@ -96,11 +104,13 @@ static enum tfr_status put_view(const struct tfr_lines_view *view, struct tfr_js
     }
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_text(out, "schema", "tfrun-cost-lines-1");
+    put_question(view, out);
     tfr_json_put_text(out, "release", tfr_line_release_name(view->path.release));
     tfr_json_put_text(out, "class", view->source.qualified);
     tfr_json_put_text(out, "reference", own);
     tfr_free(own);
     tfr_json_put_text(out, "file", tfr_lines_file(&view->source, text, sizeof text));
+    tfr_json_put_bool(out, "is_function", tfr_lines_is_function(view));
     tfr_json_put_int(out, "class_line", view->source.class_line);
     tfr_json_put_int(out, "first", view->source.first);
     tfr_json_put_int(out, "last", view->source.last);

@@ -12,15 +12,15 @@ static void write_number(tfr_int128 value, FILE *stream) {
 }
 
 static enum tfr_status write_where(const struct tfr_lines_view *view, FILE *stream) {
+    const char *page = tfr_line_page(view->cls, view->path.bits);
     char release[64], file[160], *own = tfr_lines_own_reference(view);
     if (own == NULL) {
         return TFR_RESOURCE;
     }
-    fprintf(stream, "# %s: what its forward costs\n\n`%s`: %s.\n\n", view->info.page, view->source.qualified, view->info.what);
+    fprintf(stream, "# %s: what its forward costs\n\n`%s`: %s.\n\n", page, view->source.qualified, view->info.what);
     fprintf(stream, "- **Stands in** `%s` of %s: %s in line %d, the lines that run in %d-%d\n",
             tfr_lines_file(&view->source, file, sizeof file), tfr_lines_release(view, release, sizeof release),
-            view->source.class_line == view->source.first ? "a function" : "class", view->source.class_line, view->source.first,
-            view->source.last);
+            tfr_lines_is_function(view) ? "a function" : "class", view->source.class_line, view->source.first, view->source.last);
     fprintf(stream, "- **Others refer to it** as `%s`\n- **Takes** %s\n", own, view->info.inputs);
     tfr_free(own);
     return TFR_OK;
@@ -42,7 +42,8 @@ static void write_path(const struct tfr_lines_view *view, FILE *stream) {
             fprintf(stream, "; %s", reason != NULL ? reason : tfr_line_condition((enum tfr_line_bit)bit));
         }
     }
-    fputs(".\n", stream);
+    fprintf(stream, "%s; tensors of %s.\n", view->path.only_last ? "; logits of the last position alone" : "",
+            tfr_lines_dtype(view));
 }
 
 /* Where a variable is read, `tensor` being what the line works on; tensors with heads have rows last but one. */
@@ -73,16 +74,15 @@ static void write_variables(const struct tfr_lines_view *view, FILE *stream) {
     }
 }
 
-/* "[GPT2Model](GPT2Model.md), [Linear](Linear.md)" of the references of a sum, each page once. */
-static void write_links(const struct tfr_line_sum *sum, FILE *stream) {
+/* "[GPT2Model], [Linear]" of the references of a sum, each page once; who has the pages adds where they lie. */
+static void write_links(const struct tfr_lines_view *view, const struct tfr_line_sum *sum, FILE *stream) {
     for (int i = 0; i < sum->n_refs; i++) {
         bool again = false;
         for (int k = 0; k < i; k++) {
             again = again || sum->ref[k].cls == sum->ref[i].cls;
         }
-        const char *page = tfr_line_class_info(sum->ref[i].cls).page;
         if (!again) {
-            fprintf(stream, "%s[%s](%s.md)", i > 0 ? ", " : "", page, page);
+            fprintf(stream, "%s[%s]", i > 0 ? ", " : "", tfr_line_page(sum->ref[i].cls, view->path.bits));
         }
     }
 }
@@ -160,7 +160,7 @@ static enum tfr_status write_row(const struct tfr_lines_view *view, const struct
     }
     if (row->sum.n_refs > 0) {
         fputs(" See ", stream);
-        write_links(&row->sum, stream);
+        write_links(view, &row->sum, stream);
         fputc('.', stream);
     }
     fputs("\n\n", stream);
@@ -217,7 +217,7 @@ static void write_kernels(const struct tfr_lines_view *view, FILE *stream) {
                 tfr_lines_range(row->row, range, sizeof range), row->row->step->operation);
         if (row->sum.n_refs > 0) {
             fputs(", ", stream);
-            write_links(&row->sum, stream);
+            write_links(view, &row->sum, stream);
         }
         fputc('\n', stream);
     }

@@ -94,13 +94,17 @@ static enum tfr_status write_formulas(const struct tfr_lines_view *view, FILE *s
 }
 
 static void write_heading(const struct tfr_lines_view *view, FILE *stream) {
-    char release[64], file[160];
-    fprintf(stream, "%s: %s, %s, class in line %d, forward in %d-%d\n", view->source.qualified,
-            tfr_lines_release(view, release, sizeof release), tfr_lines_file(&view->source, file, sizeof file),
-            view->source.class_line, view->source.first, view->source.last);
-    fprintf(stream, "path: inference, %s attention%s%s\n", (view->path.bits & (uint32_t)TFR_ON(FUSED)) != 0 ? "fused" : "eager",
+    char release[64], file[160], place[96];
+    fprintf(stream, "%s: %s, %s, %s\n", view->source.qualified, tfr_lines_release(view, release, sizeof release),
+            tfr_lines_file(&view->source, file, sizeof file), tfr_lines_place(view, place, sizeof place));
+    fprintf(stream, "path: inference, %s attention%s%s, logits of %s; tensors of %s\n",
+            (view->path.bits & (uint32_t)TFR_ON(FUSED)) != 0 ? "fused" : "eager",
             (view->path.bits & (uint32_t)TFR_ON(PAST)) != 0 ? ", keys and values of earlier tokens given" : ", nothing cached yet",
-            (view->path.bits & (uint32_t)TFR_ON(CROSS)) != 0 ? ", encoder states given" : "");
+            (view->path.bits & (uint32_t)TFR_ON(CROSS)) != 0 ? ", encoder states given" : "",
+            view->path.only_last ? "the last position" : "all positions", tfr_lines_dtype(view));
+    if (view->without_value != NULL) {
+        fprintf(stream, "formulas alone: it is called in several places, so that %s has no one value\n", view->without_value);
+    }
     if (view->numbers) {
         char text[TFR_INT128_TEXT];
         fputs("with", stream);
@@ -138,6 +142,12 @@ static enum tfr_status put_csv_formulas(const struct tfr_lines_view *view, const
     return TFR_OK;
 }
 
+static void put_csv_counts(const struct tfr_line_counts *counts, tfr_int128 causal_flops, struct tfr_grid *grid) {
+    char text[TFR_INT128_TEXT];
+    put_counts(grid, counts, '\0');
+    tfr_grid_put(grid, tfr_int128_text(causal_flops, '\0', text));
+}
+
 static enum tfr_status put_csv_row(const struct tfr_lines_view *view, const struct tfr_lines_row *row, struct tfr_grid *grid) {
     char first[16], last[16];
     snprintf(first, sizeof first, "%d", row->row->first);
@@ -145,23 +155,32 @@ static enum tfr_status put_csv_row(const struct tfr_lines_view *view, const stru
     put_head(grid, (const char *const[]){first, last, tfr_lines_kind(row), row->row->step->operation}, 4);
     tfr_grid_put(grid, row->skipped != NULL ? row->skipped : "");
     if (view->numbers) {
-        put_counts(grid, &row->counts, '\0');
+        put_csv_counts(&row->counts, row->causal_flops, grid);
     }
     return view->formulas ? put_csv_formulas(view, &row->sum, grid) : TFR_OK;
 }
 
+static enum tfr_status put_csv_total(const struct tfr_lines_view *view, struct tfr_grid *grid) {
+    put_head(grid, (const char *const[]){"", "", "total", "all lines", ""}, 5);
+    if (view->numbers) {
+        put_csv_counts(&view->counts, view->causal_flops, grid);
+    }
+    return view->formulas ? put_csv_formulas(view, &view->sum, grid) : TFR_OK;
+}
+
 enum tfr_status tfr_lines_write_csv(const struct tfr_lines_view *view, FILE *stream) {
     static const char *const names[] = {"first", "last", "kind", "operation", "skipped"},
-                             *const numbers[] = {"flops", "bytes_read", "bytes_written"},
+                             *const numbers[] = {"flops", "bytes_read", "bytes_written", "flops_visible"},
                              *const formulas[] = {"flops_formula", "bytes_read_formula", "bytes_written_formula"};
-    struct tfr_grid grid = {.n_columns = 5 + (view->numbers ? 3 : 0) + (view->formulas ? 3 : 0)};
+    struct tfr_grid grid = {.n_columns = 5 + (view->numbers ? 4 : 0) + (view->formulas ? 3 : 0)};
     put_head(&grid, names, 5);
-    put_head(&grid, numbers, view->numbers ? 3 : 0);
+    put_head(&grid, numbers, view->numbers ? 4 : 0);
     put_head(&grid, formulas, view->formulas ? 3 : 0);
     enum tfr_status status = TFR_OK;
     for (int i = 0; i < view->source.n_rows && status == TFR_OK; i++) {
         status = put_csv_row(view, &view->rows[i], &grid);
     }
+    status = status == TFR_OK ? put_csv_total(view, &grid) : status;
     status = status == TFR_OK ? tfr_grid_write(&grid, TFR_GRID_CSV, stream) : status;
     tfr_grid_close(&grid);
     return status;

@@ -25,18 +25,29 @@ static enum tfr_status check_question(const struct tfr_cost_report *report) {
     return TFR_OK;
 }
 
+static enum tfr_status check_encoder(const struct tfr_cost_query *query, uint32_t bits) {
+    if ((bits & (uint32_t)(TFR_ON(IS_CROSS) | TFR_ON(CROSS))) != 0 && query->encoder_len == 0) {
+        return tfr_raise(TFR_USAGE,
+                         "--class %s reads an encoder's states; give --encoder-len, of a config with add_cross_attention",
+                         query->class_name);
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status settle_path(struct tfr_lines_view *view) {
     const struct tfr_cost_query *query = view->report->query;
     const struct tfr_hparams *model = &view->report->config->model;
     const bool has_past = view->report->sequences[0].past > 0;
+    const uint32_t asked = tfr_line_page_bits(query->class_name, &view->cls);
     const struct tfr_line_question question = {
         .release = query->release,
-        .fused = query->fused_attention,
+        .fused = query->fused_attention || (asked & (uint32_t)TFR_ON(FUSED)) != 0,
         .past = has_past || (query->form == TFR_COST_SYMBOLIC && query->n_cache == 0),
         .encoder = query->encoder_len > 0,
         .encoder_cached = query->encoder_len > 0 && query->phase == TFR_COST_DECODE,
         .only_last = query->logits == TFR_COST_LOGITS_LAST,
     };
+    TFR_TRY(check_encoder(query, asked));
     TFR_TRY(tfr_line_path_set(&view->path, model, &question));
     view->path.element = view->report->account->question.dtype == TFR_DTYPE_F32 ? 4 : 2;
     view->cls = tfr_line_class_of((enum tfr_head)model->head);
@@ -44,11 +55,7 @@ static enum tfr_status settle_path(struct tfr_lines_view *view) {
         TFR_TRY(tfr_line_class_named(&view->path, query->class_name, &view->cls));
     }
     view->info = tfr_line_class_info(view->cls);
-    if ((view->info.sets & (uint32_t)TFR_ON(IS_CROSS)) != 0 && query->encoder_len == 0) {
-        return tfr_raise(TFR_USAGE,
-                         "--class %s reads an encoder's states; give --encoder-len, of a config with add_cross_attention",
-                         query->class_name);
-    }
+    TFR_TRY(check_encoder(query, view->info.sets));
     return tfr_line_need_source(&view->path, view->cls, &view->source);
 }
 
@@ -71,25 +78,52 @@ static void settle_values(struct tfr_lines_view *view) {
     value[TFR_DIM_KEY_LEN] = is_cross ? value[TFR_DIM_ENCODER] : value[TFR_DIM_CACHE] + value[TFR_DIM_SEQ];
 }
 
-/* Numbers need a class whose arguments the model decides: a Linear is called in many places. */
-static enum tfr_status check_numbers(const struct tfr_lines_view *view) {
-    for (int i = 0; i < view->info.n_args && view->numbers; i++) {
-        const enum tfr_dim dim = view->info.arg[i];
-        if (dim >= TFR_DIM_IN_FEATURES) {
-            return tfr_raise(TFR_USAGE,
-                             "%s is called in several places, so that %s has no one value; give --form symbolic, or --class of "
-                             "its caller",
-                             view->info.page, tfr_dim_name(dim));
+/* Numbers need a class whose arguments the model decides: a Linear is called in many places and has formulas alone. */
+static enum tfr_status settle_numbers(struct tfr_lines_view *view) {
+    for (int i = view->info.n_args - 1; i >= 0 && view->numbers; i--) {
+        if (view->info.arg[i] >= TFR_DIM_IN_FEATURES) {
+            view->without_value = tfr_dim_name(view->info.arg[i]);
         }
     }
+    if (view->without_value == NULL) {
+        return TFR_OK;
+    }
+    if (!view->formulas) {
+        return tfr_raise(TFR_USAGE,
+                         "%s is called in several places, so that %s has no one value; give --form symbolic, or --class of "
+                         "its caller",
+                         view->info.page, view->without_value);
+    }
+    view->numbers = false;
     return TFR_OK;
+}
+
+/* Where a query meets only the keys before it: the same lines with the mean number of keys. */
+static struct tfr_line_path causal_path(const struct tfr_lines_view *view) {
+    struct tfr_line_path path = view->path;
+    path.causal = view->report->config->model.is_causal;
+    return path;
+}
+
+static enum tfr_status count_causal_row(const struct tfr_lines_view *view, struct tfr_lines_row *row) {
+    const struct tfr_line_path path = causal_path(view);
+    struct tfr_line_sum sum;
+    enum tfr_status status = tfr_line_step_sum(&sum, &path, view->cls, row->row->step);
+    status = status == TFR_OK ? tfr_line_expand(&sum, &path, ALL_LEVELS) : status;
+    status = status == TFR_OK ? tfr_poly_count(&sum.flops, view->value, "the FLOPs of visible pairs", &row->causal_flops) : status;
+    tfr_line_sum_free(&sum);
+    return status;
 }
 
 static enum tfr_status sum_row(struct tfr_lines_view *view, struct tfr_lines_row *row, int levels) {
     row->skipped = tfr_line_skip_reason(row->row->step->when, tfr_line_bits(&view->path, view->cls));
     TFR_TRY(tfr_line_step_sum(&row->sum, &view->path, view->cls, row->row->step));
     TFR_TRY(tfr_line_expand(&row->sum, &view->path, levels));
-    return view->numbers ? tfr_line_count_step(&row->counts, &view->path, view->cls, row->row->step, view->value) : TFR_OK;
+    if (!view->numbers) {
+        return TFR_OK;
+    }
+    TFR_TRY(tfr_line_count_step(&row->counts, &view->path, view->cls, row->row->step, view->value));
+    return count_causal_row(view, row);
 }
 
 static enum tfr_status sum_rows(struct tfr_lines_view *view) {
@@ -104,11 +138,9 @@ static enum tfr_status sum_rows(struct tfr_lines_view *view) {
     return TFR_OK;
 }
 
-/* Where a query meets only the keys before it: the same lines with the mean number of keys. */
 static enum tfr_status sum_causal(struct tfr_lines_view *view) {
-    struct tfr_line_path path = view->path;
+    const struct tfr_line_path path = causal_path(view);
     struct tfr_line_sum sum;
-    path.causal = view->report->config->model.is_causal;
     enum tfr_status status = tfr_line_class_sum(&sum, &path, view->cls);
     status = status == TFR_OK ? tfr_line_expand(&sum, &path, ALL_LEVELS) : status;
     view->causal = sum.flops;
@@ -133,7 +165,7 @@ enum tfr_status tfr_lines_open(struct tfr_lines_view *view, const struct tfr_cos
     TFR_TRY(check_question(report));
     TFR_TRY(settle_path(view));
     settle_values(view);
-    TFR_TRY(check_numbers(view));
+    TFR_TRY(settle_numbers(view));
     TFR_TRY(sum_rows(view));
     return sum_all(view);
 }
@@ -216,6 +248,24 @@ const char *tfr_lines_release(const struct tfr_lines_view *view, char *text, siz
     snprintf(text, size, "%s %s", is_torch ? "PyTorch" : "transformers",
              is_torch ? tfr_line_torch_name() : tfr_line_release_name(view->path.release));
     return text;
+}
+
+bool tfr_lines_is_function(const struct tfr_lines_view *view) {
+    return view->source.class_line == view->source.first;
+}
+
+const char *tfr_lines_place(const struct tfr_lines_view *view, char *text, size_t size) {
+    const struct tfr_line_source *source = &view->source;
+    if (tfr_lines_is_function(view)) {
+        snprintf(text, size, "function in lines %d-%d", source->first, source->last);
+    } else {
+        snprintf(text, size, "class in line %d, forward in %d-%d", source->class_line, source->first, source->last);
+    }
+    return text;
+}
+
+const char *tfr_lines_dtype(const struct tfr_lines_view *view) {
+    return tfr_dtype_name(view->report->account->question.dtype);
 }
 
 const char *tfr_lines_range(const struct tfr_line_row *row, char *text, size_t size) {

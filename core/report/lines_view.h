@@ -16,6 +16,7 @@ struct tfr_lines_row {
     const char *skipped;     /* why, or NULL */
     struct tfr_line_sum sum; /* with as many levels looked into as were asked for */
     struct tfr_line_counts counts;
+    tfr_int128 causal_flops;
 };
 
 struct tfr_lines_view {
@@ -29,6 +30,7 @@ struct tfr_lines_view {
     struct tfr_poly causal;         /* FLOPs all the way down where a query meets the keys before it alone */
     bool has_causal;                /* they differ */
     bool numbers, formulas;         /* which are shown */
+    const char *without_value;      /* argument that has no one value, so that there are no numbers; or NULL */
     tfr_int128 value[TFR_DIM_COUNT];
     struct tfr_line_counts counts;
     tfr_int128 causal_flops;
@@ -48,6 +50,10 @@ const char *tfr_lines_kind(const struct tfr_lines_row *row); /* "basic", "compos
 const char *tfr_lines_file(const struct tfr_line_source *source, char *text, size_t size);
 /* "transformers 5.24.0", or PyTorch's release. Returns `text`. */
 const char *tfr_lines_release(const struct tfr_lines_view *view, char *text, size_t size);
+/* "class in line 76, forward in 146-228", "function in lines 55-73". Returns `text`. */
+const char *tfr_lines_place(const struct tfr_lines_view *view, char *text, size_t size);
+bool tfr_lines_is_function(const struct tfr_lines_view *view);
+const char *tfr_lines_dtype(const struct tfr_lines_view *view); /* of all tensors: "f32" */
 /* Arguments of the class on this path: without encoder_len where there is no encoder. */
 int tfr_lines_n_args(const struct tfr_lines_view *view);
 /* "683-694", "695". Returns `text`. */

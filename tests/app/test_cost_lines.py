@@ -174,7 +174,40 @@ def every_depth_has_the_same_numbers(lines):
 def csv_has_the_numbers_of_json(lines):
     rows = list(csv.DictReader(io.StringIO(lines.text(GPT2, "--format", "csv"))))
     told = lines.json(GPT2)["rows"]
-    expect_same([[row["first"], row["last"], row["flops"]] for row in rows], [[str(row[key]) for key in ("first", "last", "flops")] for row in told])
+    keys = ("first", "last", "flops", "flops_visible", "bytes_read", "bytes_written")
+    expect_same([[row[key] for key in keys] for row in rows[:-1]], [[str(row[key]) for key in keys] for row in told])
+    total = lines.json(GPT2)["total"]
+    expect_same([rows[-1][key] for key in ("kind", *keys)], ["total", "", "", *(str(total[key]) for key in keys[2:])])
+    for key in keys[2:]:
+        expect_same(sum(int(row[key]) for row in rows[:-1]), int(rows[-1][key]))
+
+
+@case
+def the_question_is_told(lines):
+    """Types, phase and kept rows decide the bytes, so each form says them."""
+    cases = ([], "prefill", "all", "f32"), (["--dtype", "bf16", "--phase", "decode", "--logits", "last"], "decode", "last", "bf16")
+    for flags, phase, logits, dtype in cases:
+        told = lines.json(GPT2, *flags)
+        expect_same([told[key] for key in ("config", "phase", "logits", "dtype")], [GPT2, phase, logits, dtype])
+        expect(f"tensors of {dtype}\n" in lines.text(GPT2, *flags), dtype)
+        expect(f"tensors of {dtype}." in lines.text(GPT2, *flags, "--format", "md"), dtype)
+    f32, bf16 = totals(lines.json(GPT2)), totals(lines.json(GPT2, "--dtype", "bf16"))
+    expect(f32[0] == bf16[0] and f32[1] > 1.9 * bf16[1], f32, bf16)
+
+
+@case
+def functions_are_called_functions(lines):
+    expect("function in lines 55-73" in lines.text(GPT2, "--class", "eager_attention"))
+    expect("class in line 76, forward in 146-228" in lines.text(GPT2, "--class", "GPT2Attention"))
+    expect_same([lines.json(GPT2, "--class", name)["is_function"] for name in ("softmax", "Conv1D")], [True, False])
+
+
+@case
+def classes_of_many_places_have_formulas(lines):
+    for name in ("Linear", "Linear-bias", "Conv1D"):
+        told = lines.json(GPT2, "--class", name)
+        expect("flops" not in told["total"] and "batch_size seq_len" in told["total"]["formula"]["flops"], told)
+        expect("formulas alone: it is called in several places" in lines.text(GPT2, "--class", name))
 
 
 @case
@@ -193,16 +226,32 @@ def classes_by_either_name(lines):
 
 
 @case
+def every_page_of_the_book_is_a_class(lines):
+    """Its name is what --class takes and what the page is called; the pages it names are there."""
+    pages = [page for page in (lines.source / "docs" / "cost").rglob("*.md") if page.name != "README.md"]
+    expect(len(pages) > 40, len(pages))
+    for page in pages:
+        shape = ["configs/gpt2-cross-attention.json", "--encoder-len", "7"] if page.stem.endswith("-cross") else [GPT2]
+        text = lines.text(*shape, "--class", page.stem, "--release", page.parent.name, "--form", "symbolic", "--format", "md")
+        expect(text.startswith(f"# {page.stem}: "), page, text[:80])
+        named = re.findall(r"^\[([\w-]+)\]: ([\w-]+\.md)$", page.read_text(encoding="utf-8"), re.M)
+        expect(("See [" in text) == bool(named) and ".md" not in text, page, named)
+        expect(all(link == f"{name}.md" and (page.parent / link).exists() for name, link in named), page, named)
+
+
+@case
 def refusals(lines):
     line = ("--level", "line")
     lines.refuse(2, "no table of lines for transformers 4.0; there is one for 4.40.2, 4.57.6, 5.24.0", GPT2, *line, "--release", "4.0")
     lines.refuse(2, "--class GPT3 is none", GPT2, *line, "--class", "GPT3")
-    lines.refuse(2, "in_features has no one value; give --form symbolic", GPT2, *line, "--class", "Linear")
+    lines.refuse(2, "activation (NewGELUActivation), softmax; GPT2Block-cross", GPT2, *line, "--class", "GPT3")
+    lines.refuse(2, "in_features has no one value; give --form symbolic", GPT2, *line, "--class", "Linear", "--form", "numeric")
     lines.refuse(2, "has no fused attention", GPT2, *line, "--release", "4.40.2", "--attn", "sdpa")
     lines.refuse(2, "give --level line too", GPT2, "--expand", "1")
     lines.refuse(2, "leave --ranks out", GPT2, *line, "--ranks", "3")
     lines.refuse(2, "sequences that are alike", GPT2, *line, "--seq", "5,6")
     lines.refuse(2, "give --encoder-len", GPT2, *line, "--class", "GPT2Attention-cross")
+    lines.refuse(2, "give --encoder-len", GPT2, *line, "--class", "GPT2Block-cross")
     lines.refuse(2, "beyond 2^127", GPT2, *line, "--seq", "1000000000000000000", "--batch", "1000000000000", "--any-length")
 
 
