@@ -79,6 +79,7 @@ static void put_roofs(struct tfr_json_out *out, const struct tfr_roofs *roofs) {
     tfr_json_put_int(out, "l1d_bytes", roofs->l1d_bytes);
     tfr_json_put_int(out, "l2_bytes", roofs->l2_bytes);
     tfr_json_put_int(out, "l3_bytes", roofs->l3_bytes);
+    tfr_json_put_number(out, "memory_rate", roofs->memory_rate);
     tfr_json_put_number(out, "fork_ns", roofs->fork_ns);
     tfr_json_put_number(out, "barrier_ns", roofs->barrier_ns);
     tfr_json_end(out, '}');

@@ -121,6 +121,7 @@ static enum tfr_status read_roofs(const struct tfr_json_doc *doc, struct tfr_roo
     TFR_TRY(read_whole(doc, from, "l1d_bytes", &roofs->l1d_bytes));
     TFR_TRY(read_whole(doc, from, "l2_bytes", &roofs->l2_bytes));
     TFR_TRY(read_whole(doc, from, "l3_bytes", &roofs->l3_bytes));
+    TFR_TRY(read_real(doc, from, "memory_rate", &roofs->memory_rate));
     TFR_TRY(read_real(doc, from, "fork_ns", &roofs->fork_ns));
     return read_real(doc, from, "barrier_ns", &roofs->barrier_ns);
 }

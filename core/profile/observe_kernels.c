@@ -148,6 +148,13 @@ static enum tfr_status see_context(struct tfr_observations *seen, struct tfr_ste
     return add_steps(seen, stepper->engine, steps, n);
 }
 
+static enum tfr_status see_memory(struct tfr_observations *seen, const struct tfr_engine *engine) {
+    if (seen->n_memory == (int)TFR_COUNT_OF(seen->memory)) {
+        return TFR_OK;
+    }
+    return tfr_roofs_memory(engine->team, engine->machine, &seen->memory[seen->n_memory++]);
+}
+
 static enum tfr_status see_all(struct tfr_observations *seen, struct tfr_stepper *stepper, const struct grid *grid, int n_rounds,
                                tfr_observe_say say, void *user) {
     TFR_TRY(see_context(NULL, stepper, grid, grid->n_contexts - 1));
@@ -156,6 +163,7 @@ static enum tfr_status see_all(struct tfr_observations *seen, struct tfr_stepper
             if (say != NULL) {
                 say(user, round * grid->n_contexts + c, (int64_t)n_rounds * grid->n_contexts);
             }
+            TFR_TRY(see_memory(seen, stepper->engine));
             TFR_TRY(see_context(seen, stepper, grid, c));
         }
     }
@@ -202,8 +210,17 @@ static double roof_of(const struct tfr_task_facts *facts, const struct tfr_roofs
     return strcmp(facts->kernel, TFR_BETWEEN_TASKS) == 0 ? tfr_between_roof_ns(roofs) : tfr_roof_ns(roofs, facts, &bound);
 }
 
+static int by_rate(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 enum tfr_status tfr_observations_settle(struct tfr_observations *seen, struct tfr_calibration *calibration) {
     enum tfr_status status = TFR_OK;
+    if (seen->n_memory > 0) {
+        qsort(seen->memory, (size_t)seen->n_memory, sizeof *seen->memory, by_rate);
+        calibration->roofs.memory_rate = seen->memory[seen->n_memory / 2];
+    }
     qsort(seen->items, seen->n, sizeof *seen->items, by_key_and_time);
     for (size_t first = 0, n; first < seen->n && status == TFR_OK; first += n) {
         for (n = 1; first + n < seen->n && alike(&seen->items[first], &seen->items[first + n]) == 0; n++) {

@@ -15,6 +15,8 @@ struct tfr_observation {
 struct tfr_observations {
     struct tfr_observation *items;
     size_t n, capacity;
+    double memory[256]; /* what memory gave meanwhile, bytes a second */
+    int n_memory;
 };
 
 typedef void (*tfr_observe_say)(void *user, int64_t done, int64_t total);

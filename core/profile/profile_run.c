@@ -137,6 +137,25 @@ static enum tfr_status count_phase(struct work *work, enum tfr_phase phase, stru
     return status;
 }
 
+/* Twice for each phase, where there is a calibration to correct by it: the mean. */
+static enum tfr_status see_memory(struct work *work, enum tfr_phase phase) {
+    double rate;
+    if (!work->profile->is_calibrated) {
+        return TFR_OK;
+    }
+    TFR_TRY(tfr_roofs_memory(work->engine->team, work->engine->machine, &rate));
+    work->profile->phase[phase].memory_rate += rate / 2;
+    return TFR_OK;
+}
+
+static enum tfr_status sample_phase(struct work *work, enum tfr_phase phase, struct tfr_step_facts *steps,
+                                    struct tfr_phase_samples *all) {
+    TFR_TRY(see_memory(work, phase));
+    TFR_TRY(sample_reps(work, phase, steps, all));
+    TFR_TRY(see_memory(work, phase));
+    return tfr_profile_add_phase(work->profile, phase, all);
+}
+
 static enum tfr_status run_phase(struct work *work, enum tfr_phase phase) {
     struct tfr_step_facts steps[TFR_MAX_SAMPLED_STEPS];
     const size_t n_reps = (size_t)work->question->reps * (phase == TFR_PHASE_DECODE ? DECODES_A_REP : 1);
@@ -144,10 +163,7 @@ static enum tfr_status run_phase(struct work *work, enum tfr_phase phase) {
                                     .samples = tfr_alloc(n_reps, sizeof *all.samples),
                                     .n_samples = tfr_alloc(n_reps, sizeof *all.n_samples),
                                     .n_reps = n_reps};
-    enum tfr_status status = all.samples != NULL && all.n_samples != NULL ? sample_reps(work, phase, steps, &all) : TFR_RESOURCE;
-    if (status == TFR_OK) {
-        status = tfr_profile_add_phase(work->profile, phase, &all);
-    }
+    enum tfr_status status = all.samples != NULL && all.n_samples != NULL ? sample_phase(work, phase, steps, &all) : TFR_RESOURCE;
     for (size_t i = 0; all.samples != NULL && i < n_reps; i++) {
         tfr_free(all.samples[i]);
     }

@@ -93,6 +93,8 @@ static void predict(struct tfr_profile_node *node, const struct tfr_calibration 
 
 static enum tfr_status add_nodes(struct tfr_profile *profile, enum tfr_phase phase, const struct tfr_phase_samples *all,
                                  const double *kept) {
+    struct tfr_calibration now = profile->calibration; /* what it points to stays */
+    now.roofs = tfr_roofs_with_memory(&now.roofs, profile->phase[phase].memory_rate);
     for (size_t rep = 0; rep < all->n_reps; rep++) {
         for (size_t i = 0; i < all->n_samples[rep]; i++) {
             const struct tfr_task_sample *sample = &all->samples[rep][i];
@@ -103,7 +105,7 @@ static enum tfr_status add_nodes(struct tfr_profile *profile, enum tfr_phase pha
             node->ns += kept[rep] * sample->ns;
             node->waited_ns += kept[rep] * sample->waited_ns;
             if (rep == 0) {
-                predict(node, &profile->calibration, &sample->facts);
+                predict(node, &now, &sample->facts);
             }
         }
     }

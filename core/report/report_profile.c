@@ -100,6 +100,10 @@ static void print_sums(FILE *out, enum tfr_table_form form, const struct tfr_pro
             fprintf(out, ", waiting for messages %.4f (%.0f %%)\n", sums->waited_ns / 1e6, percent(sums->waited_ns, sums->span_ns));
         }
     }
+    if (phase->memory_rate > 0) {
+        fprintf(out, "%s  memory gives %.1f GB/s now, %.1f while kernels were calibrated: predictions follow\n", line,
+                phase->memory_rate / 1e9, profile->calibration.roofs.memory_rate / 1e9);
+    }
     if (tokens > 0 && first->span_ns > 0) {
         fprintf(out, "%s  %.1f tokens a second\n", line, tokens / first->span_ns * 1e9);
     }

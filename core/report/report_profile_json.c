@@ -90,6 +90,7 @@ static void put_phase(struct tfr_json_out *out, const struct tfr_profile *profil
         put_rank(out, rank, &phase->ranks[rank]);
     }
     tfr_json_end(out, ']');
+    tfr_json_put_number(out, "memory_gbytes", phase->memory_rate / 1e9);
     put_counts(out, &phase->counts);
     tfr_json_begin(out, "nodes", '[');
     for (size_t i = 0; i < profile->n_nodes; i++) {

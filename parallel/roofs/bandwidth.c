@@ -107,6 +107,28 @@ static size_t largest_size(const struct tfr_machine *machine) {
     return (size_t)most;
 }
 
+enum tfr_status tfr_roofs_memory(struct tfr_team *team, const struct tfr_machine *machine, double *rate) {
+    enum { N_READS = 5 };
+    struct tfr_block block;
+    const size_t size = largest_size(machine);
+    uint64_t took[N_READS];
+    TFR_TRY(tfr_block_open(&block, size, TFR_HUGEPAGES_TRY));
+    struct read_job job = {.read = reader_for(machine->isa), .memory = block.data, .size = size, .rounds = 1, .touch = true};
+    tfr_team_run(team, run_reads, &job);
+    job.touch = false;
+    for (int i = 0; i < N_READS; i++) {
+        const uint64_t one = timed(team, &job);
+        int at = i;
+        for (; at > 0 && took[at - 1] > one; at--) {
+            took[at] = took[at - 1];
+        }
+        took[at] = one;
+    }
+    tfr_block_close(&block);
+    *rate = (double)size / (double)took[N_READS / 2] * 1e9;
+    return TFR_OK;
+}
+
 enum tfr_status tfr_roofs_bandwidth(struct tfr_roofs *roofs, struct tfr_team *team, const struct tfr_machine *machine,
                                     uint64_t trial_ns) {
     struct tfr_block block;

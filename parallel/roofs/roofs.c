@@ -152,3 +152,15 @@ void tfr_roofs_merge(struct tfr_roofs *best, const struct tfr_roofs *more) {
     best->fork_ns = lower(best->fork_ns, more->fork_ns);
     best->barrier_ns = lower(best->barrier_ns, more->barrier_ns);
 }
+
+struct tfr_roofs tfr_roofs_with_memory(const struct tfr_roofs *roofs, double rate) {
+    struct tfr_roofs now = *roofs;
+    const double ratio = rate > 0 && roofs->memory_rate > 0 ? rate / roofs->memory_rate : 1;
+    for (int i = 0; i < now.n_bandwidths; i++) {
+        if (now.bandwidth[i].bytes > 2 * now.l3_bytes) {
+            now.bandwidth[i].one_core *= ratio;
+            now.bandwidth[i].all_cores *= ratio;
+        }
+    }
+    return now;
+}

@@ -33,13 +33,20 @@ struct tfr_roofs {
     struct tfr_bandwidth bandwidth[TFR_MAX_BANDWIDTHS]; /* by rising size */
     int n_bandwidths;
     int64_t l1d_bytes, l2_bytes, l3_bytes; /* of a core, of a core, shared; 0: not known */
-    double fork_ns, barrier_ns;            /* a region of the team, empty; a barrier inside one */
+    double memory_rate;         /* bytes a second of memory, all threads: the median while kernels were measured; 0: not known */
+    double fork_ns, barrier_ns; /* a region of the team, empty; a barrier inside one */
 };
 
 /* `quick`: shorter trials. `say` (may be NULL) hears what is measured next. */
 typedef void (*tfr_roofs_say)(void *user, const char *what);
 enum tfr_status tfr_roofs_measure(struct tfr_roofs *roofs, struct tfr_team *team, const struct tfr_machine *machine, bool quick,
                                   tfr_roofs_say say, void *user);
+
+/* What memory gives at this moment: the median of a few reads of the largest working set. */
+enum tfr_status tfr_roofs_memory(struct tfr_team *team, const struct tfr_machine *machine, double *rate);
+/* The roofs of a moment in which memory gives this rate instead of memory_rate: bandwidths beyond twice the last cache level are
+ * scaled. Unchanged where one of them is not known. */
+struct tfr_roofs tfr_roofs_with_memory(const struct tfr_roofs *roofs, double rate);
 
 /* The better of each; of the same machine and team. `best` may be empty. */
 void tfr_roofs_merge(struct tfr_roofs *best, const struct tfr_roofs *more);

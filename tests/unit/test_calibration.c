@@ -31,6 +31,7 @@ static void make(struct tfr_calibration *made) {
                   .l1d_bytes = 32768,
                   .l2_bytes = 1 << 20,
                   .l3_bytes = 1 << 25,
+                  .memory_rate = 3e10,
                   .fork_ns = 701.5,
                   .barrier_ns = 155}};
     const struct tfr_calibration_point points[] = {{.class_rows = 1, .rows = 1, .ns = 1234.5, .roof_ns = 1e3 / 3},

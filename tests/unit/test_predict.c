@@ -116,6 +116,20 @@ TFR_TEST(peaks_are_those_of_the_units_that_a_kernel_names) {
     assert_near(tfr_roof_flops(&roofs, 4, TFR_DTYPE_I8, 0), 0);
 }
 
+TFR_TEST(memory_of_another_speed_scales_what_lies_beyond_the_caches) {
+    TFR_UNUSED_STATE;
+    struct tfr_roofs then = roofs;
+    then.l3_bytes = 1 << 22;
+    struct tfr_roofs now = tfr_roofs_with_memory(&then, 1e10); /* what it gave then is not known */
+    assert_memory_equal(&now, &then, sizeof now);
+    then.memory_rate = 2e10;
+    now = tfr_roofs_with_memory(&then, 1e10);
+    assert_near(tfr_roof_bandwidth(&now, 4, 1 << 20), 3e11);
+    assert_near(tfr_roof_bandwidth(&now, 4, 1e18), 2.5e10);
+    now = tfr_roofs_with_memory(&then, 0);
+    assert_near(tfr_roof_bandwidth(&now, 4, 1e18), 5e10);
+}
+
 TFR_TEST(the_roof_is_the_slower_of_both_ways) {
     TFR_UNUSED_STATE;
     struct tfr_task_facts facts = {.dtype = TFR_DTYPE_F32,
@@ -171,4 +185,5 @@ TFR_TEST_MAIN(TFR_CASE(efficiency_is_exact_where_it_was_calibrated), TFR_CASE(ef
               TFR_CASE(beyond_the_outermost_points_efficiency_stays),
               TFR_CASE(bandwidth_is_exact_at_its_points_and_falls_between_them),
               TFR_CASE(peaks_are_those_of_the_units_that_a_kernel_names), TFR_CASE(the_roof_is_the_slower_of_both_ways),
+              TFR_CASE(memory_of_another_speed_scales_what_lies_beyond_the_caches),
               TFR_CASE(a_shape_that_was_not_calibrated_takes_the_nearest_of_its_kernel), TFR_CASE(passages_between_tasks_add_up))
