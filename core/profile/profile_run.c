@@ -12,7 +12,7 @@
 #include "job/samples.h"
 #include "profile/stepper.h"
 
-enum { DECODES_A_REP = 4 };
+enum { DECODES_A_REP = 4, MEMORY_LOOKS = 8 };
 
 struct work {
     struct tfr_profile *profile;
@@ -106,11 +106,28 @@ static enum tfr_status run_rep(struct work *work, enum tfr_phase phase, struct t
     return TFR_OK;
 }
 
+/* What memory gives, again and again between repetitions: the mean. Where there is a calibration to correct by it, and where all
+ * weights pass through the caches in each step anyway. */
+static enum tfr_status see_memory(struct work *work, enum tfr_phase phase, size_t n_reps) {
+    const struct tfr_engine *engine = work->engine;
+    const size_t every = n_reps / MEMORY_LOOKS > 0 ? n_reps / MEMORY_LOOKS : 1;
+    struct tfr_profile_phase *to = &work->profile->phase[phase];
+    double rate;
+    if (!work->profile->is_calibrated || to->n_reps++ % (int64_t)every != 0 ||
+        (int64_t)tfr_store_bytes(engine->store) <= 2 * engine->machine->l3_bytes) {
+        return TFR_OK;
+    }
+    TFR_TRY(tfr_roofs_memory(engine->team, engine->machine, &rate));
+    to->memory_rate += (rate - to->memory_rate) / (double)++to->n_looks;
+    return TFR_OK;
+}
+
 static enum tfr_status sample_reps(struct work *work, enum tfr_phase phase, struct tfr_step_facts *steps,
                                    struct tfr_phase_samples *all) {
     TFR_TRY(run_rep(work, phase, steps, &all->n_steps)); /* builds plans, touches memory */
     const size_t n_reps = all->n_reps;
     for (all->n_reps = 0; all->n_reps < n_reps; all->n_reps++) {
+        TFR_TRY(see_memory(work, phase, n_reps));
         TFR_TRY(run_rep(work, phase, steps, &all->n_steps));
         TFR_TRY(tfr_engine_samples(work->engine, steps, all->n_steps, &all->samples[all->n_reps], &all->n_samples[all->n_reps]));
     }
@@ -137,25 +154,6 @@ static enum tfr_status count_phase(struct work *work, enum tfr_phase phase, stru
     return status;
 }
 
-/* Twice for each phase, where there is a calibration to correct by it: the mean. */
-static enum tfr_status see_memory(struct work *work, enum tfr_phase phase) {
-    double rate;
-    if (!work->profile->is_calibrated) {
-        return TFR_OK;
-    }
-    TFR_TRY(tfr_roofs_memory(work->engine->team, work->engine->machine, &rate));
-    work->profile->phase[phase].memory_rate += rate / 2;
-    return TFR_OK;
-}
-
-static enum tfr_status sample_phase(struct work *work, enum tfr_phase phase, struct tfr_step_facts *steps,
-                                    struct tfr_phase_samples *all) {
-    TFR_TRY(see_memory(work, phase));
-    TFR_TRY(sample_reps(work, phase, steps, all));
-    TFR_TRY(see_memory(work, phase));
-    return tfr_profile_add_phase(work->profile, phase, all);
-}
-
 static enum tfr_status run_phase(struct work *work, enum tfr_phase phase) {
     struct tfr_step_facts steps[TFR_MAX_SAMPLED_STEPS];
     const size_t n_reps = (size_t)work->question->reps * (phase == TFR_PHASE_DECODE ? DECODES_A_REP : 1);
@@ -163,7 +161,10 @@ static enum tfr_status run_phase(struct work *work, enum tfr_phase phase) {
                                     .samples = tfr_alloc(n_reps, sizeof *all.samples),
                                     .n_samples = tfr_alloc(n_reps, sizeof *all.n_samples),
                                     .n_reps = n_reps};
-    enum tfr_status status = all.samples != NULL && all.n_samples != NULL ? sample_phase(work, phase, steps, &all) : TFR_RESOURCE;
+    enum tfr_status status = all.samples != NULL && all.n_samples != NULL ? sample_reps(work, phase, steps, &all) : TFR_RESOURCE;
+    if (status == TFR_OK) {
+        status = tfr_profile_add_phase(work->profile, phase, &all);
+    }
     for (size_t i = 0; all.samples != NULL && i < n_reps; i++) {
         tfr_free(all.samples[i]);
     }

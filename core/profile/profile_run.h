@@ -35,8 +35,9 @@ struct tfr_profile_phase {
     struct tfr_step_facts first; /* its first step */
     int64_t n_steps, n_reps;
     struct tfr_profile_rank *ranks; /* [n_ranks] */
-    double memory_rate;             /* that memory gave before and after, bytes a second; 0: not asked */
-    struct tfr_counts counts;       /* of rank 0, per repetition */
+    int64_t n_looks;
+    double memory_rate;       /* that memory gave meanwhile, bytes a second, the mean of n_looks; 0: not asked */
+    struct tfr_counts counts; /* of rank 0, per repetition */
 };
 
 struct tfr_profile {
