@@ -72,7 +72,7 @@ enum tfr_status tfr_line_path_set(struct tfr_line_path *path, const struct tfr_h
                                    .activation_function = hparams->activation_name,
                                    .summary_activation = (enum tfr_activation)hparams->summary_activation,
                                    .only_last = question->only_last,
-                                   .summary_is_hidden = !hparams->summary_proj_to_labels,
+                                   .summary_is_hidden = !hparams->summary_use_proj || !hparams->summary_proj_to_labels,
                                    .element = 4};
     TFR_TRY(find_release(path, question->release));
     const char *release = tfr_line_release_name(path->release);

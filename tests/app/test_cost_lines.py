@@ -164,6 +164,23 @@ def three_levels_have_one_sum(lines):
 
 
 @case
+def three_levels_of_two_heads_have_one_sum(lines):
+    """GPT2DoubleHeadsModel with each way to take a row for the summary: a copy."""
+    fields = json.loads((lines.source / GPT2).read_text(encoding="utf-8"))
+    config = lines.folder / "config.json"
+    sums = {}
+    for way in ("cls_index", "last", "first"):
+        config.write_text(json.dumps({**{key: fields[key] for key in fields if key != "tfrun"}, "summary_type": way}))
+        told = [int(lines.json(str(config), "--head", "double", "--release", release)["total"]["flops"]) for release in RELEASES]
+        for level in ("module", "kernel"):
+            ran = lines.run(str(config), "--head", "double", "--level", level, "--format", "json")
+            told.append(int(json.loads(ran.stdout)["total"]["reference"]["flops"]))
+        expect(len(set(told)) == 1, way, told)
+        sums[way] = told[0]
+    expect(len(set(sums.values())) == 1, sums)
+
+
+@case
 def every_depth_has_the_same_numbers(lines):
     sums = {tuple(totals(lines.json(GPT2, "--release", release, "--expand", str(depth)))[:1]) for depth in range(7) for release in RELEASES}
     expect_same(sums, {(293136364544,)})

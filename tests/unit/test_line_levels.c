@@ -93,7 +93,8 @@ static void check_kernels(const struct tfr_hparams *hparams, const char *release
 
 TFR_TEST(lines_and_kernels_are_the_same_polynomial) {
     TFR_UNUSED_STATE;
-    static const enum tfr_head heads[] = {TFR_HEAD_LM, TFR_HEAD_NONE, TFR_HEAD_SEQUENCE, TFR_HEAD_TOKEN, TFR_HEAD_QA};
+    static const enum tfr_head heads[] = {TFR_HEAD_LM,       TFR_HEAD_NONE,  TFR_HEAD_DOUBLE,
+                                          TFR_HEAD_SEQUENCE, TFR_HEAD_TOKEN, TFR_HEAD_QA};
     static const struct tfr_sequences sequences[] = {{1, 1024, 0}, {3, 7, 0}, {2, 5, 9}};
     for (int r = 0; r < tfr_line_n_releases(); r++) {
         const char *release = tfr_line_release_name(tfr_line_release(r));
@@ -104,6 +105,28 @@ TFR_TEST(lines_and_kernels_are_the_same_polynomial) {
             if (r > 0) {
                 check_kernels(&hparams, release, &sequences[i % TFR_COUNT_OF(sequences)], 0, true, false);
             }
+        }
+    }
+}
+
+/* The summary of GPT2DoubleHeadsModel: which row; projected or not; with an activation or without. */
+static struct tfr_hparams summary_model(uint64_t number) {
+    struct tfr_hparams hparams = gpt2;
+    hparams.head = TFR_HEAD_DOUBLE;
+    static const int types[] = {TFR_SUMMARY_LAST, TFR_SUMMARY_FIRST, TFR_SUMMARY_CLS_INDEX};
+    hparams.summary_type = types[number % 3];
+    hparams.summary_use_proj = (number & 4) == 0;
+    hparams.summary_proj_to_labels = (number & 8) == 0;
+    hparams.summary_activation = (number & 16) == 0 ? TFR_ACT_NONE : TFR_ACT_TANH;
+    return hparams;
+}
+
+TFR_TEST(lines_and_kernels_of_every_summary) {
+    TFR_UNUSED_STATE;
+    for (int r = 0; r < tfr_line_n_releases(); r++) {
+        for (uint64_t number = 0; number < 32; number++) {
+            const struct tfr_hparams hparams = summary_model(number);
+            check_kernels(&hparams, tfr_line_release_name(tfr_line_release(r)), &(struct tfr_sequences){2, 5, 3}, 0, false, false);
         }
     }
 }
@@ -186,14 +209,15 @@ static int64_t draw(uint64_t vector, uint64_t which, int64_t most) {
 }
 
 static struct tfr_hparams random_model(uint64_t vector) {
-    struct tfr_hparams hparams = gpt2;
+    const bool is_double = vector % 6 == TFR_HEAD_DOUBLE;
+    struct tfr_hparams hparams = is_double ? summary_model(vector / 6) : gpt2;
     hparams.n_layer = draw(vector, 0, 5);
     hparams.n_head = draw(vector, 1, 30);
     hparams.n_embd = hparams.n_head * draw(vector, 2, 130);
     hparams.n_inner = draw(vector, 3, 9000);
     hparams.vocab_size = draw(vector, 4, 99999);
     hparams.num_labels = draw(vector, 5, 50);
-    hparams.head = (int)(vector % 6) == TFR_HEAD_DOUBLE ? TFR_HEAD_LM : (int)(vector % 6);
+    hparams.head = (int)(vector % 6);
     return hparams;
 }
 
@@ -226,7 +250,8 @@ static tfr_int128 flops_of_module(const struct tfr_account *account, const char 
 
 /* The modules of the model, each block by itself, and the head. */
 static tfr_int128 flops_of_modules(const struct tfr_account *account, const struct tfr_hparams *hparams) {
-    static const char *const outside[] = {"transformer.ln_f", "lm_head", "score", "classifier", "qa_outputs"};
+    static const char *const outside[] = {"transformer.ln_f", "lm_head",    "score",
+                                          "classifier",       "qa_outputs", "multiple_choice_head"};
     tfr_int128 sum = flops_of_module(account, "transformer") - flops_of_module(account, "transformer.h.N") -
                      flops_of_module(account, "transformer.ln_f"); /* the sum of the embeddings belongs to no child */
     for (size_t i = 0; i < TFR_COUNT_OF(outside); i++) {
@@ -259,5 +284,6 @@ TFR_TEST(three_levels_at_200_random_vectors) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(lines_and_kernels_are_the_same_polynomial), TFR_CASE(classes_are_their_modules),
-              TFR_CASE(lines_and_kernels_with_an_encoder), TFR_CASE(lines_and_kernels_of_the_last_logits),
-              TFR_CASE(bytes_are_those_of_the_kernels), TFR_CASE(three_levels_at_200_random_vectors))
+              TFR_CASE(lines_and_kernels_of_every_summary), TFR_CASE(lines_and_kernels_with_an_encoder),
+              TFR_CASE(lines_and_kernels_of_the_last_logits), TFR_CASE(bytes_are_those_of_the_kernels),
+              TFR_CASE(three_levels_at_200_random_vectors))
