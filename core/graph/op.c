@@ -211,6 +211,11 @@ struct tfr_op_facts tfr_op_facts_make(double rows, double sequences, double past
     };
 }
 
+struct tfr_op_facts tfr_op_facts_cross(double rows, double sequences, double encoder) {
+    const double n_seqs = sequences < 1 ? 1 : sequences > rows ? rows : sequences;
+    return (struct tfr_op_facts){.rows = rows, .pairs = rows * encoder, .keys = n_seqs * encoder};
+}
+
 void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *facts, double value[TFR_DIM_COUNT]) {
     memset(value, 0, TFR_DIM_COUNT * sizeof(*value));
     value[TFR_DIM_M] = facts->rows;

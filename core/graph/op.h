@@ -77,6 +77,8 @@ struct tfr_op_facts {
 };
 /* `rows` new rows spread over `sequences`, each with `past` cached positions. */
 struct tfr_op_facts tfr_op_facts_make(double rows, double sequences, double past);
+/* Of an attention to an encoder: every row sees all `encoder` rows of its sequence. */
+struct tfr_op_facts tfr_op_facts_cross(double rows, double sequences, double encoder);
 /* Values of the names in the op's formulas for this problem. */
 void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *facts, double value[TFR_DIM_COUNT]);
 /* One part of a pattern as a problem of its own. */

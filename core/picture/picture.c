@@ -263,6 +263,10 @@ const char *tfr_picture_stage_name(enum tfr_picture_stage stage) {
     return stage == TFR_PICTURE_BUILT ? "as built" : "fused";
 }
 
+const char *tfr_picture_left_out(const struct tfr_picture *picture) {
+    return picture->hparams->head == TFR_HEAD_DOUBLE ? "multiple_choice_head" : NULL;
+}
+
 void tfr_picture_put_step(const struct tfr_picture *picture, FILE *out) {
     const struct tfr_picture_step *step = &picture->step;
     fprintf(out, "%lld row%s", (long long)step->rows, tfr_plural(step->rows));
@@ -276,5 +280,8 @@ void tfr_picture_put_step(const struct tfr_picture *picture, FILE *out) {
     fprintf(out, ", logits of %lld row%s", (long long)step->logits, tfr_plural(step->logits));
     if (step->n_ranks > 1) {
         fprintf(out, ", %d ranks", step->n_ranks);
+    }
+    if (tfr_picture_left_out(picture) != NULL) {
+        fprintf(out, ", without %s (a step of its own)", tfr_picture_left_out(picture));
     }
 }

@@ -64,7 +64,7 @@ struct tfr_picture_panel {
 
 /* What the step is: for the head of every writer. */
 struct tfr_picture_step {
-    const char *config; /* borrowed */
+    const char *path, *config; /* of the config; its short name, for people. Borrowed */
     int64_t rows, logits, sequences, context, encoder;
     int n_ranks, n_threads;
 };
@@ -107,6 +107,8 @@ struct tfr_picture_totals {
 };
 struct tfr_picture_totals tfr_picture_totals(const struct tfr_picture *picture, int panel);
 bool tfr_picture_is_empty(const struct tfr_picture *picture, int panel);
+/* A head of the model that runs as a step of its own, after this one; NULL: none. */
+const char *tfr_picture_left_out(const struct tfr_picture *picture);
 /* "1 row, 128 cached positions, logits of 1 row" */
 void tfr_picture_put_step(const struct tfr_picture *picture, FILE *out);
 const char *tfr_picture_stage_name(enum tfr_picture_stage stage);

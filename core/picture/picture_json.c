@@ -11,7 +11,7 @@ static const char *const stages[] = {"built", "fused"};
 
 static void put_step(struct tfr_json_out *out, const struct tfr_picture *picture) {
     const struct tfr_picture_step *step = &picture->step;
-    tfr_json_put_text(out, "config", step->config);
+    tfr_json_put_text(out, "config", step->path);
     tfr_json_put_int(out, "rows", step->rows);
     tfr_json_put_int(out, "logit_rows", step->logits);
     tfr_json_put_int(out, "sequences", step->sequences);
@@ -19,6 +19,12 @@ static void put_step(struct tfr_json_out *out, const struct tfr_picture *picture
     tfr_json_put_int(out, "encoder_rows", step->encoder);
     tfr_json_put_int(out, "ranks", step->n_ranks);
     tfr_json_put_int(out, "threads", step->n_threads);
+    if (picture->panels[picture->n_panels - 1].stage == TFR_PICTURE_FUSED) {
+        tfr_json_put_text(out, "predicted_from", "nominal peaks");
+    }
+    if (tfr_picture_left_out(picture) != NULL) {
+        tfr_json_put_text(out, "left_out", tfr_picture_left_out(picture));
+    }
     if (picture->has_path) {
         tfr_json_put_number(out, "critical_path_us", picture->path_ns / 1e3);
     }

@@ -104,7 +104,7 @@ static void put_row(const struct sheet *sheet, const struct tfr_picture_row *row
 static void put_head(const struct sheet *sheet, FILE *out) {
     fprintf(out, "%*s%-*s  %-*s  %*s  %9s %9s %9s", sheet->drawing + 1, "", sheet->name, "node", sheet->what, "op", sheet->shape,
             "output", "FLOPs", "read", "written");
-    fprintf(out, "%s%s\n", sheet->panel->stage == TFR_PICTURE_FUSED ? "      time" : "",
+    fprintf(out, "%s%s\n", sheet->panel->stage == TFR_PICTURE_FUSED ? " predicted" : "",
             sheet->panel->n_steps > 0 ? "  measured     share" : "");
 }
 
@@ -233,6 +233,9 @@ static enum tfr_status put_all(const struct tfr_picture *picture, FILE *out) {
     }
     if (picture->has_path) {
         fprintf(out, "◆ on the critical path: %s predicted\n", tfr_time_text(picture->path_ns, time));
+    }
+    if (!has_both(picture) && picture->panels[0].stage == TFR_PICTURE_FUSED) {
+        fprintf(out, "predicted from nominal peaks; a calibration changes what `tfrun profile` predicts, not this\n");
     }
     if (picture->n_folds > 0) {
         fprintf(out, "costs of one block; totals of all%s\n", picture->has_measured ? "; shares of all blocks" : "");

@@ -51,12 +51,19 @@ static void ask_kernel(const struct tfr_kernel *kernel, const struct tfr_problem
     cost->overhead_ns = safe_amount(cost->overhead_ns, least.overhead_ns);
 }
 
+static struct tfr_op_facts facts_of(const struct tfr_outlook *outlook, const struct tfr_problem *problem) {
+    const double rows = (double)problem->rows_max;
+    return problem->op == TFR_OP_ATTENTION && problem->attrs.cross && outlook->encoder > 0
+               ? tfr_op_facts_cross(rows, outlook->sequences, outlook->encoder)
+               : tfr_op_facts_make(rows, outlook->sequences, outlook->context);
+}
+
 struct tfr_prediction tfr_cost_predict(const struct tfr_outlook *outlook, const struct tfr_kernel *kernel,
                                        const struct tfr_problem *problem, const struct tfr_order *order) {
     const struct tfr_machine *machine = outlook->machine;
     struct tfr_prediction prediction = {.cost = {.struct_size = sizeof(struct tfr_cost), .flop_fraction = 1, .byte_fraction = 1}};
     struct tfr_cost *cost = &prediction.cost;
-    struct tfr_op_facts facts = tfr_op_facts_make((double)problem->rows_max, outlook->sequences, outlook->context);
+    const struct tfr_op_facts facts = facts_of(outlook, problem);
     tfr_op_cost(problem, &facts, cost);
     if (kernel->cost != NULL) {
         ask_kernel(kernel, problem, cost);

@@ -11,6 +11,7 @@
 struct tfr_outlook {
     const struct tfr_machine *machine;
     double sequences, context; /* sequences in the step; positions cached for each */
+    double encoder;            /* encoder rows of each; 0: not known, and taken as the cached positions are */
     bool nominal;              /* as if TFR_NOMINAL_THREADS had cores: a prediction that no affinity, rank or thread count
                                   changes */
 };

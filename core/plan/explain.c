@@ -30,7 +30,7 @@ static void put_head(struct tfr_json_out *out, const struct tfr_plan *plan) {
              plan->deterministic ? ", deterministic" : "", plan->dry ? ", dry" : "");
     tfr_json_put_raw(out, line);
     snprintf(line, sizeof(line), "%-25s %-31s %5s %9s %9s %9s %9s   %s\n", "node", "kernel", "rows", "FLOPs", "read", "written",
-             "time", "order");
+             "predicted", "order");
     tfr_json_put_raw(out, line);
 }
 
@@ -69,8 +69,8 @@ static void put_totals(struct tfr_json_out *out, const struct tfr_plan *plan) {
              tfr_si_text((double)plan->arena_bytes, "B", a), tfr_si_text((double)plan->packed_bytes, "B", b),
              tfr_si_text((double)plan->scratch_bytes, "B", c), tfr_si_text((double)plan->scratch_per_thread_bytes, "B", d));
     tfr_json_put_raw(out, line);
-    tfr_json_put_raw(out, "time is predicted; C bound by compute, M by memory; order: how a linear adds its products; alone: by "
-                          "one thread\n");
+    tfr_json_put_raw(out, "predicted from nominal peaks; a calibration changes what `tfrun profile` predicts, not this; C bound by "
+                          "compute,\nM by memory; order: how a linear adds its products; alone: by one thread\n");
 }
 
 /* Asked the same, and answered the same: a claim may be declined for where the node stands. */

@@ -102,7 +102,10 @@ static enum tfr_status select_kernels(struct tfr_plan *plan, const struct tfr_pl
     enum tfr_status failure = TFR_OK;
     const struct tfr_chooser chooser = {
         .registry = request->registry,
-        .outlook = {.machine = request->machine, .sequences = request->sequences, .context = request->context},
+        .outlook = {.machine = request->machine,
+                    .sequences = request->sequences,
+                    .context = request->context,
+                    .encoder = request->encoder},
         .deterministic = request->deterministic,
         .orders = request->orders,
         .failure = &failure,

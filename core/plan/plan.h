@@ -95,6 +95,7 @@ struct tfr_plan_request {
     struct tfr_order_book *orders; /* may be NULL when not deterministic */
     double context;                /* cached positions assumed per sequence, for predictions of attention */
     double sequences;
+    double encoder; /* encoder rows of each sequence, where they are known */
 };
 enum tfr_status tfr_plan_build(struct tfr_plan **plan, const struct tfr_plan_request *request);
 void tfr_plan_free(struct tfr_plan *plan);

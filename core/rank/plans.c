@@ -92,6 +92,7 @@ enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, i
         .n_threads = planner->n_threads,
         .deterministic = config->options.runtime_deterministic,
         .orders = planner->orders,
+        .encoder = (double)planner->encoder,
         .context = planner->context >= 0 ? (double)planner->context : (double)config->model.n_positions / 8,
         .sequences = planner->sequences > 0                      ? (double)planner->sequences
                      : rows <= config->options.runtime_max_batch ? (double)rows

@@ -92,6 +92,7 @@ struct tfr_planner {
     int rank, n_ranks, ln_f_rank, n_threads;
     int64_t context;   /* cached positions assumed for predictions; -1: an eighth of n_positions */
     int64_t sequences; /* that the rows are of, for predictions; 0: a row each where runtime.max_batch allows that, else one */
+    int64_t encoder;   /* encoder rows of a sequence, for predictions; 0: not known */
     struct tfr_gpt2_features features;
 };
 /* plans.c: the graph of a step as it is built. */

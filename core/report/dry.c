@@ -30,6 +30,17 @@ enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct
     return tfr_engine_place_blocks(dry->config, dry->machine, dry->registry, n_ranks, dry->owner, &dry->ln_f_rank);
 }
 
+enum tfr_status tfr_dry_choose_head(struct tfr_dry *dry, const char *word) {
+    const int head = word != NULL ? tfr_head_find(word) : 0;
+    if (head < 0) {
+        return tfr_raise(TFR_USAGE, "head \"%s\" is none of lm, token-cls, seq-cls, qa, double, none", word);
+    }
+    if (word != NULL) {
+        tfr_config_choose_head(dry->config, head);
+    }
+    return TFR_OK;
+}
+
 static struct tfr_planner planner_of(struct tfr_dry *dry, const struct tfr_dry_step *step) {
     return (struct tfr_planner){
         .config = dry->config,
@@ -43,6 +54,7 @@ static struct tfr_planner planner_of(struct tfr_dry *dry, const struct tfr_dry_s
         .n_threads = dry->threads.n_threads,
         .context = step->context,
         .sequences = step->sequences,
+        .encoder = step->encoder,
         .features = step->features,
     };
 }

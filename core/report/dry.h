@@ -20,12 +20,14 @@ struct tfr_dry {
 enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,
                              int n_ranks);
 void tfr_dry_close(struct tfr_dry *dry);
+/* Another head than the config's, by the word of --head; NULL leaves it. */
+enum tfr_status tfr_dry_choose_head(struct tfr_dry *dry, const char *word);
 
 /* One step of one rank, of exactly these rows. */
 struct tfr_dry_step {
     int rank;
     int64_t rows, logits, context;
-    int64_t sequences; /* for predictions; 0: as struct tfr_planner says */
+    int64_t sequences, encoder; /* for predictions; 0: as struct tfr_planner says */
     struct tfr_gpt2_features features;
 };
 /* As it is built, before fusion. */

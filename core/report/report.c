@@ -93,6 +93,9 @@ static enum tfr_status report_ranks(struct plan_report *report, struct tfr_dry *
         tfr_plan_free(plan);
         TFR_TRY(status);
     }
+    if (dry->config->model.head == TFR_HEAD_DOUBLE && report->form == TFR_REPORT_TEXT) {
+        return append_text(report, tfr_format("without multiple_choice_head: a plan of its own runs it, on pooled rows\n"));
+    }
     return TFR_OK;
 }
 
@@ -114,6 +117,7 @@ enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *ove
     struct plan_report report = {.form = form};
     tfr_json_begin(&report.json, NULL, '{');
     tfr_json_put_text(&report.json, "schema", "tfrun-plan-1");
+    tfr_json_put_text(&report.json, "predicted_from", "nominal peaks");
     tfr_json_begin(&report.json, "ranks", '[');
     enum tfr_status status = tfr_dry_open(&dry, path, overrides, n_overrides, question->n_ranks);
     if (status == TFR_OK) {
@@ -122,6 +126,9 @@ enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *ove
     tfr_json_end(&report.json, ']');
     if (status == TFR_OK) {
         put_caches(&report, &dry, question->n_ranks);
+    }
+    if (status == TFR_OK && dry.config->model.head == TFR_HEAD_DOUBLE) {
+        tfr_json_put_text(&report.json, "left_out", "multiple_choice_head");
     }
     tfr_json_end(&report.json, '}');
     tfr_dry_close(&dry);

@@ -10,9 +10,9 @@
 
 static enum tfr_status check_question(const struct tfr_graph_question *question) {
     enum { MOST = 1 << 20 };
-    if (question->seq < 1 || question->batch < 1 || question->n_ranks < 1 || question->encoder < 0 || question->seq > MOST ||
-        question->batch > MOST || question->context > MOST || question->encoder > MOST) {
-        return tfr_raise(TFR_USAGE, "a graph has 1 to %d rows, sequences and encoder rows, and at least one rank", MOST);
+    if (question->seq < 1 || question->batch < 1 || question->n_ranks < 1 || question->encoder < 0 || question->batch > MOST ||
+        question->encoder > MOST) {
+        return tfr_raise(TFR_USAGE, "a graph has 1 to %d sequences and encoder rows, and at least one row and rank", MOST);
     }
     if (question->stage == TFR_GRAPH_BUILT && (question->critical_path || question->measured != NULL)) {
         return tfr_raise(TFR_USAGE, "%s the graph as it is built; ask for the fused one",
@@ -83,6 +83,7 @@ static enum tfr_status add_panels(struct tfr_picture *picture, struct tfr_dry *d
         .logits = picture->step.logits,
         .context = picture->step.context,
         .sequences = question->batch,
+        .encoder = question->encoder,
         .features = {.attention = dry->config->options.runtime_attn, .head = model->head, .cross = question->encoder > 0},
     };
     for (step.rank = 0; step.rank < question->n_ranks && question->stage != TFR_GRAPH_FUSED; step.rank++) {
@@ -96,8 +97,10 @@ static enum tfr_status add_panels(struct tfr_picture *picture, struct tfr_dry *d
 
 static enum tfr_status draw(struct tfr_picture *picture, struct tfr_dry *dry, const struct tfr_graph_question *question) {
     const struct tfr_hparams *model = &dry->config->model;
-    const int64_t context = context_of(question, model), rows = question->seq * question->batch;
+    const int64_t context = context_of(question, model);
+    TFR_TRY(tfr_dry_choose_head(dry, question->head));
     TFR_TRY(check_model(question, dry->config, context));
+    const int64_t rows = question->seq * question->batch;
     picture->step.rows = rows;
     picture->step.logits = question->all_logits ? rows : question->batch;
     picture->step.sequences = question->batch;
@@ -134,6 +137,7 @@ enum tfr_status tfr_report_graph(const char *path, const struct tfr_override *ov
     TFR_TRY(check_question(question));
     enum tfr_status status = tfr_dry_open(&dry, path, overrides, n_overrides, question->n_ranks);
     if (status == TFR_OK) {
+        picture.step.path = dry.config->path;
         picture.step.config = name_of(dry.config->path, name, sizeof name);
         status = draw(&picture, &dry, question);
     }

@@ -25,14 +25,9 @@ static bool has_vocabulary(const struct tfr_hparams *model) {
     return model->head == TFR_HEAD_LM || model->head == TFR_HEAD_DOUBLE;
 }
 
-static enum tfr_status choose(struct tfr_config *config, const struct tfr_summary_question *question) {
-    if (question->head != NULL) {
-        const int head = tfr_head_find(question->head);
-        if (head < 0) {
-            return tfr_raise(TFR_USAGE, "head \"%s\" is none of lm, token-cls, seq-cls, qa, double, none", question->head);
-        }
-        tfr_config_choose_head(config, head);
-    }
+static enum tfr_status choose(struct tfr_dry *dry, const struct tfr_summary_question *question) {
+    struct tfr_config *config = dry->config;
+    TFR_TRY(tfr_dry_choose_head(dry, question->head));
     if (question->cross_attention != TFR_SWITCH_CONFIG) {
         config->model.add_cross_attention = question->cross_attention == TFR_SWITCH_ON;
     }
@@ -105,13 +100,14 @@ static void put_facts(FILE *stream, const struct summary *summary) {
     const struct tfr_config *config = summary->config;
     const struct tfr_hparams *model = &config->model;
     const struct tfr_options *options = &config->options;
-    fprintf(
-        stream,
-        "%s of %s: %lld block%s, %lld head%s of %lld, width %lld, inner width %lld, %lld positions, vocabulary of %lld, %s%s\n\n",
-        tfr_head_class(model->head), config->path, (long long)model->n_layer, tfr_plural(model->n_layer), (long long)model->n_head,
-        tfr_plural(model->n_head), (long long)(model->n_embd / model->n_head), (long long)model->n_embd, (long long)model->n_inner,
-        (long long)model->n_positions, (long long)model->vocab_size, model->activation_name,
-        model->add_cross_attention ? ", cross-attention" : "");
+    char blocks[TFR_GROUPED_SIZE], heads[TFR_GROUPED_SIZE], head_width[TFR_GROUPED_SIZE], width[TFR_GROUPED_SIZE],
+        inner[TFR_GROUPED_SIZE], positions[TFR_GROUPED_SIZE], vocabulary[TFR_GROUPED_SIZE];
+    fprintf(stream, "%s of %s: %s block%s, %s head%s of %s, width %s, inner width %s, %s positions, vocabulary of %s, %s%s\n\n",
+            tfr_head_class(model->head), config->path, tfr_grouped(model->n_layer, blocks), tfr_plural(model->n_layer),
+            tfr_grouped(model->n_head, heads), tfr_plural(model->n_head), tfr_grouped(model->n_embd / model->n_head, head_width),
+            tfr_grouped(model->n_embd, width), tfr_grouped(model->n_inner, inner), tfr_grouped(model->n_positions, positions),
+            tfr_grouped(model->vocab_size, vocabulary), model->activation_name,
+            model->add_cross_attention ? ", cross-attention" : "");
     const bool is_tied = has_vocabulary(model) && model->tie_word_embeddings;
     put_bytes(stream, "parameters", summary->parameters, "%s",
               is_tied ? "lm_head is wte, counted once; torchinfo counts it twice" : "each counted once");
@@ -169,10 +165,10 @@ static void put_numbers(struct tfr_json_out *out, const struct summary *summary)
     const struct {
         const char *key;
         int64_t value;
-    } numbers[] = {{"n_layer", model->n_layer},
-                   {"n_head", model->n_head},
-                   {"n_embd", model->n_embd},
-                   {"n_inner", model->n_inner},
+    } numbers[] = {{"num_layers", model->n_layer},
+                   {"num_heads", model->n_head},
+                   {"hidden_size", model->n_embd},
+                   {"intermediate_size", model->n_inner},
                    {"n_positions", model->n_positions},
                    {"vocab_size", model->vocab_size},
                    {"parameters", summary->parameters},
@@ -216,7 +212,7 @@ static enum tfr_status report(struct tfr_dry *dry, const struct tfr_summary_ques
                               char **text) {
     struct summary summary = {.config = dry->config, .question = question};
     const struct tfr_module_form module_form = {.norm_shows_bias = question->norm_shows_bias};
-    TFR_TRY(choose(dry->config, question));
+    TFR_TRY(choose(dry, question));
     TFR_TRY(tfr_module_tree_build(&summary.tree, dry->config, &module_form));
     if (question->part == TFR_SUMMARY_ALL || form == TFR_REPORT_JSON) {
         TFR_TRY(measure(&summary, dry));

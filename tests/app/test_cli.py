@@ -108,7 +108,7 @@ def plan_shows_every_node_with_a_kernel(tfrun):
     text = tfrun.text("plan", tfrun.source / "configs" / "gpt2.json", "--explain")
     for layer in range(12):
         expect(re.search(rf"\bh\.{layer}\.", text), "no node of block", layer)
-    for word in ("ln_f", "lm_head", "attention.f32.", "linear.f32.", "FLOPs", "read", "written", "time"):
+    for word in ("ln_f", "lm_head", "attention.f32.", "linear.f32.", "FLOPs", "read", "written", "predicted", "nominal peaks"):
         expect(word in text, word)
 
 

@@ -28,7 +28,7 @@ SHAPES = [["--rows", "1"], ["--rows", "33", "--context", "0"], ["--seq", "7", "-
 
 
 def draw(program, source, words):
-    ran = subprocess.run([str(program), "graph", str(source / "configs" / "demo"), *words], capture_output=True, text=True,
+    ran = subprocess.run([os.path.abspath(program), "graph", "configs/demo", *words], capture_output=True, text=True, cwd=source,
                          timeout=120, check=True)
     return ran.stdout
 
@@ -245,6 +245,47 @@ def cross_attention_sees_the_encoder(drawer):
 
 
 @case
+def law_more_encoder_rows_take_longer(drawer):
+    """Predicted times follow the bytes: at 1000 rows nothing else counts."""
+    config, times = drawer.source / "configs" / "gpt2-cross-attention.json", {}
+    for rows in (1, 100, 1000, 2000):
+        picture = drawer.graph(config, "--encoder-len", rows)
+        (times[rows],) = (node["predicted_us"] for node in ops_of(picture) if node["name"].endswith(".crossattention"))
+        expect_same(picture["predicted_from"], "nominal peaks")
+    expect(times[1] < times[100] < times[1000], times)
+    expect(1.9 < times[2000] / times[1000] < 2.01, times)
+
+
+@case
+def heads_that_are_asked_for(drawer):
+    config = drawer.source / "configs" / "gpt2.json"
+    for head, last in (("lm", "lm_head"), ("double", "lm_head"), ("token-cls", "classifier"), ("seq-cls", "score"),
+                       ("qa", "qa_outputs"), ("none", "ln_f")):
+        picture = drawer.graph(config, "--head", head)
+        expect_same((ops_of(picture)[-1]["name"], picture.get("left_out")),
+                    (last, "multiple_choice_head" if head == "double" else None))
+    for stage in ("built", "fused", "both"):
+        head = drawer.run("graph", config, "--head", "double", "--stage", stage).stdout.splitlines()[0]
+        expect("without multiple_choice_head (a step of its own)" in head, head)
+    double = drawer.folder / "config.json"
+    double.write_text(json.dumps({**json.loads(config.read_text()), "architectures": ["GPT2DoubleHeadsModel"]}))
+    expect("without multiple_choice_head" in drawer.run("plan", double).stdout, "plan says nothing of the second head")
+    expect_same(json.loads(drawer.run("plan", double, "--json").stdout)["left_out"], "multiple_choice_head")
+
+
+@case
+def words_of_the_other_commands(drawer):
+    """--json, and --cache as `cost` calls the cached positions; `cost` knows --context."""
+    expect_same(drawer.run("graph", drawer.demo, "--json", "--cache", 7).stdout,
+                drawer.run("graph", drawer.demo, "--format", "json", "--context", 7).stdout)
+    expect_same(drawer.run("plan", drawer.demo, "--cache", 7).stdout, drawer.run("plan", drawer.demo, "--context", 7).stdout)
+    expect_same(drawer.run("cost", drawer.demo, "--cache", 7).stdout, drawer.run("cost", drawer.demo, "--context", 7).stdout)
+    for command, both in (("graph", "--context, --cache N"), ("plan", "--context, --cache N"), ("cost", "--cache, --context N")):
+        expect(both in drawer.run(command, "--help").stdout, command)
+    expect("not an option" in drawer.run("generate", drawer.demo, "--context", 7, code=USAGE).stderr, "generate has no such flag")
+
+
+@case
 def law_the_critical_path_is_the_longest(drawer):
     for words in ([], ["--ranks", 3], ["--rows", 64]):
         picture = drawer.graph(drawer.demo, "--critical-path", "--unfold", *words)
@@ -370,7 +411,13 @@ def refused_questions(drawer):
             (["--rows", "4", "--seq", "4"], ["--rows and --seq exclude each other"]),
             (["--rows", "5", "--batch", "2"], ["--rows 5", "multiple"]),
             (["--rows", "0"], ["--rows"]),
-            (["--seq", "1000000000000"], ["--seq"]),
+            (["--seq", "1000000000000"], ["1000000000000 new positions", "512", "--seq"]),
+            (["--rows", "1000000000000"], ["1000000000000 new positions", "512"]),
+            (["--context", str((1 << 63) - 1), "--seq", str((1 << 63) - 1), "--batch", "9"], ["512", "--context"]),
+            (["--batch", "+5"], ["--batch", "+5"]),
+            (["--batch", " 5"], ["--batch", " 5"]),
+            (["--head", "lmm"], ['head "lmm" is none of']),
+            (["--json", "--format", "dot"], ["--json and --format dot exclude each other"]),
             (["--ranks", "0"], ["--ranks"]),
             (["--ranks", "9999"], ["--ranks"]),
             (["--ranks", "8"], ["6 blocks on 8 ranks", "at most 7"]),

@@ -130,6 +130,10 @@ def memory_of_gpt2(summary):
     expect_same((told["parameter_bytes"], told["packed_bytes"]), (4 * 124439808, 4 * (blocks + vocabulary)))
     expect_same(told["kv_position_bytes"], 73728)
     expect_same((told["step_rows"], told["step_logits"]), (64, 1))
+    expect_same([told[key] for key in ("num_layers", "num_heads", "hidden_size", "intermediate_size", "n_positions", "vocab_size")],
+                [12, 12, 768, 3072, 1024, 50257])  # the names that `cost` gives them
+    head = summary.run(config).splitlines()[0]
+    expect("inner width 3,072, 1,024 positions, vocabulary of 50,257" in head, head)
     half = json.loads(summary.run(config, "--json", "--dtype", "bf16", "--kv-dtype", "int8"))
     expect_same((half["parameter_bytes"], half["packed_bytes"]), (2 * 124439808, 2 * (blocks + vocabulary)))
     expect_same(half["kv_position_bytes"], 2 * 12 * 12 * (64 + 4))
@@ -166,6 +170,7 @@ def models_of_any_size(summary):
 def one_sentence_for_each_wrong_question(summary):
     config = summary.write()
     for flags, words in ((["--head", "lmm"], 'head "lmm" is none of'), (["--seq", "33"], "longer than n_positions = 32"),
+                         (["--seq", "1000000000000"], "longer than n_positions = 32"),
                          (["--depth", "-1"], "--depth"), (["--only", "facts"], "neither print nor table"),
                          (["--format", "xml"], "neither text nor json"), (["--torch", "new"], "no version of PyTorch"),
                          (["--torch", "2"], "no version of PyTorch"), (["--json", "--only", "table"], "leave one of the two out"),

@@ -48,6 +48,11 @@ static const struct tfr_flag *find_flag(const struct tfr_flag *flags, size_t n, 
     return NULL;
 }
 
+/* Two words for one thing, whichever of them a command has: the positions that are cached. NULL: there is no other word. */
+static const char *other_word(const char *name) {
+    return strcmp(name, "cache") == 0 ? "context" : strcmp(name, "context") == 0 ? "cache" : NULL;
+}
+
 static const char *nearest(const char *name, const struct tfr_flag *flags, size_t n_flags) {
     const char *names[MAX_FLAGS];
     size_t n_options, n = 0;
@@ -162,6 +167,9 @@ static bool take_long(struct tfr_args *args, struct words *words, char *word, co
         option = find_option(name + 3, strlen(name + 3), 0);
     } else {
         negated = false;
+    }
+    if (flag == NULL && option == NULL && other_word(name) != NULL) {
+        flag = find_flag(flags, n_flags, other_word(name), strlen(other_word(name)), 0);
     }
     if (strcmp(name, "help") == 0) {
         args->help = true;
@@ -282,7 +290,12 @@ static void print_line(char short_name, const char *name, const char *operand, c
 
 static void print_flag(const struct tfr_flag *flag) {
     char name[64];
-    snprintf(name, sizeof name, is_switch(flag) ? "%s, --no-%s" : "%s", flag->name, flag->name);
+    const char *also = other_word(flag->name);
+    snprintf(name, sizeof name,
+             also != NULL      ? "%s, --%s"
+             : is_switch(flag) ? "%s, --no-%s"
+                               : "%s",
+             flag->name, also != NULL ? also : flag->name);
     print_line(flag->short_name, name, is_switch(flag) ? NULL : flag->operand, flag->help);
 }
 

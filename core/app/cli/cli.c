@@ -142,7 +142,7 @@ bool tfr_cli_int(const struct tfr_args *args, const char *flag, int64_t min, int
     char *end;
     errno = 0;
     long long number = strtoll(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || number < min || number > max) {
+    if (errno != 0 || text[strspn(text, "-0123456789")] != '\0' || end == text || *end != '\0' || number < min || number > max) {
         tfr_cli_usage("--%s: \"%s\" is not a whole number in %lld..%lld", flag, text, (long long)min, (long long)max);
         return false;
     }

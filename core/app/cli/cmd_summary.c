@@ -60,7 +60,7 @@ static int run(struct tfr_args *args) {
     const char *config = tfr_cli_operand(args, "a config");
     int64_t depth = 3;
     if (config == NULL || !tfr_cli_int(args, "depth", 0, 64, &depth) || !tfr_cli_int(args, "batch", 1, 65536, &question.batch) ||
-        !tfr_cli_int(args, "seq", 1, 1 << 24, &question.seq) || !read_torch(args, &question.norm_shows_bias)) {
+        !tfr_cli_int(args, "seq", 1, INT64_MAX, &question.seq) || !read_torch(args, &question.norm_shows_bias)) {
         return tfr_exit_code(TFR_USAGE);
     }
     const int part = word_of(args, "only", parts, 3), form = word_of(args, "format", forms, 2);

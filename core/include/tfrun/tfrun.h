@@ -325,6 +325,7 @@ struct tfr_graph_question {
     bool unfold;          /* every block, also where they are equal */
     bool critical_path;   /* mark the path that is predicted to take longest; not of BUILT */
     const char *measured; /* a file of observe.trace whose times are shown, or NULL; not of BUILT */
+    const char *head;     /* lm, none, double, seq-cls, token-cls or qa; NULL: the config's */
 };
 /* SVG needs graphviz's dot on PATH (TFR_RESOURCE). */
 TFR_API enum tfr_status tfr_report_graph(const char *path, const struct tfr_override *overrides, size_t n_overrides,
