@@ -146,7 +146,7 @@ static int run(struct tfr_args *args) {
 const struct tfr_command tfr_cmd_cost = {
     .name = "cost",
     .operands = "CONFIG",
-    .help = "FLOPs and bytes of a forward, exact and as formulas: PyTorch's, unfused, and tfrun's",
+    .help = "FLOPs and bytes of a forward, exact and as formulas: PyTorch's unfused and tfrun's",
     .flags = flags,
     .n_flags = sizeof flags / sizeof flags[0],
     .reads = reads,
