@@ -321,11 +321,10 @@ struct tfr_graph_question {
     int64_t encoder;    /* encoder rows of each sequence, of a model with cross-attention */
     int n_ranks;        /* all of them are drawn */
     enum tfr_graph_stage stage;
-    bool all_logits;      /* of every row, else of the last row of each sequence */
-    bool unfold;          /* every block, also where they are equal */
-    bool critical_path;   /* mark the path that is predicted to take longest; not of BUILT */
-    const char *measured; /* a file of observe.trace whose times are shown, or NULL; not of BUILT */
-    const char *head;     /* lm, none, double, seq-cls, token-cls or qa; NULL: the config's */
+    bool all_logits;             /* of every row, else of the last row of each sequence */
+    bool unfold;                 /* every block, also where they are equal */
+    bool critical_path;          /* mark the path that is predicted to take longest; not of BUILT */
+    const char *measured, *head; /* a file of observe.trace whose times are shown, not of BUILT; lm, qa, ..., as below. Or NULL */
 };
 /* SVG needs graphviz's dot on PATH (TFR_RESOURCE). */
 TFR_API enum tfr_status tfr_report_graph(const char *path, const struct tfr_override *overrides, size_t n_overrides,
