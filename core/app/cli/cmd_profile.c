@@ -135,7 +135,7 @@ static int run(struct tfr_args *args) {
 const struct tfr_command tfr_cmd_profile = {
     .name = "profile",
     .operands = "CONFIG",
-    .help = "where the time goes: each node measured beside predicted, and how near the machine's roofs",
+    .help = "where the time goes: each node measured beside predicted, and how near the roofs",
     .flags = flags,
     .n_flags = sizeof flags / sizeof flags[0],
     .reads = reads,
