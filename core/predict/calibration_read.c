@@ -39,6 +39,12 @@ static enum tfr_status read_real(const struct tfr_json_doc *doc, const tfr_json 
     return TFR_OK;
 }
 
+/* What is divided by. */
+static enum tfr_status read_rate(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, double *value) {
+    TFR_TRY(read_real(doc, object, key, value));
+    return *value > 0 ? TFR_OK : refuse(doc, object, key, "a rate above 0");
+}
+
 static enum tfr_status read_isa(const struct tfr_json_doc *doc, const tfr_json *object, uint32_t *isa) {
     int64_t bits;
     TFR_TRY(read_whole(doc, object, "isa", &bits));
@@ -88,14 +94,14 @@ static enum tfr_status read_flops(const struct tfr_json_doc *doc, const tfr_json
         return refuse(doc, from, "dtype", "a type of numbers");
     }
     TFR_TRY(read_isa(doc, from, &roof->isa));
-    TFR_TRY(read_real(doc, from, "one_core", &roof->one_core));
-    return read_real(doc, from, "all_cores", &roof->all_cores);
+    TFR_TRY(read_rate(doc, from, "one_core", &roof->one_core));
+    return read_rate(doc, from, "all_cores", &roof->all_cores);
 }
 
 static enum tfr_status read_bandwidth(const struct tfr_json_doc *doc, const tfr_json *from, struct tfr_bandwidth *bandwidth) {
     TFR_TRY(read_whole(doc, from, "bytes", &bandwidth->bytes));
-    TFR_TRY(read_real(doc, from, "one_core", &bandwidth->one_core));
-    return read_real(doc, from, "all_cores", &bandwidth->all_cores);
+    TFR_TRY(read_rate(doc, from, "one_core", &bandwidth->one_core));
+    return read_rate(doc, from, "all_cores", &bandwidth->all_cores);
 }
 
 static enum tfr_status read_roofs(const struct tfr_json_doc *doc, struct tfr_roofs *roofs, int n_threads) {

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 
-enum { N_TRIALS = 5, UNROLL = 8, LEAST_MEMORY_BYTES = 256 << 20, LEAST_BYTES = 16 << 10 };
+enum { N_TRIALS = 5, UNROLL = 8, LEAST_MEMORY_BYTES = 256 << 20, LEAST_BYTES = 16 << 10, SHARE_BYTES = 4096 };
 
 #define KEEP(value) __asm__ volatile("" : : "m"(value) : "memory")
 
@@ -52,7 +52,7 @@ struct read_job {
 
 static void run_reads(void *arg, int tid, int nth) {
     const struct read_job *job = arg;
-    const size_t share = job->size / (size_t)nth / 4096 * 4096;
+    const size_t share = job->size / (size_t)nth;
     uint8_t *at = job->memory + (size_t)tid * share;
     if (job->touch) {
         for (size_t i = 0; i < share; i++) {
@@ -86,8 +86,7 @@ static uint64_t fastest(struct tfr_team *team, struct read_job *job) {
 }
 
 static double best_rate(struct tfr_team *team, struct read_job *job, uint64_t trial_ns) {
-    const size_t n = team != NULL ? (size_t)tfr_team_size(team) : 1;
-    const double round = (double)(job->size / n / 4096 * 4096 * n);
+    const double round = (double)job->size;
     double best = 0;
     for (job->rounds = 1; fastest(team, job) < trial_ns / 4; job->rounds *= 2) {
     }
@@ -99,18 +98,19 @@ static double best_rate(struct tfr_team *team, struct read_job *job, uint64_t tr
 }
 
 /* Four times the last cache level, so that little of it is found there; less where memory is short. */
-static size_t largest_size(const struct tfr_machine *machine) {
+static size_t largest_size(const struct tfr_machine *machine, const struct tfr_team *team) {
     int64_t most = machine->l3_bytes * 4 > LEAST_MEMORY_BYTES ? machine->l3_bytes * 4 : LEAST_MEMORY_BYTES;
     if (machine->memory_available_bytes > 0 && most > machine->memory_available_bytes / 4) {
         most = machine->memory_available_bytes / 4;
     }
-    return (size_t)most;
+    const size_t one_each = (size_t)tfr_team_size(team) * SHARE_BYTES;
+    return (size_t)most / one_each * one_each;
 }
 
 enum tfr_status tfr_roofs_memory(struct tfr_team *team, const struct tfr_machine *machine, double *rate) {
     enum { N_READS = 5 };
     struct tfr_block block;
-    const size_t size = largest_size(machine);
+    const size_t size = largest_size(machine, team);
     uint64_t took[N_READS];
     TFR_TRY(tfr_block_open(&block, size, TFR_HUGEPAGES_TRY));
     struct read_job job = {.read = reader_for(machine->isa), .memory = block.data, .size = size, .rounds = 1, .touch = true};
@@ -132,15 +132,18 @@ enum tfr_status tfr_roofs_memory(struct tfr_team *team, const struct tfr_machine
 enum tfr_status tfr_roofs_bandwidth(struct tfr_roofs *roofs, struct tfr_team *team, const struct tfr_machine *machine,
                                     uint64_t trial_ns) {
     struct tfr_block block;
-    const size_t most = largest_size(machine);
+    const size_t one_each = (size_t)tfr_team_size(team) * SHARE_BYTES, most = largest_size(machine, team);
     TFR_TRY(tfr_block_open(&block, most, TFR_HUGEPAGES_TRY));
     struct read_job job = {.read = reader_for(machine->isa), .memory = block.data, .size = most, .touch = true};
     tfr_team_run(team, run_reads, &job);
     job.touch = false;
     for (size_t size = LEAST_BYTES; size <= most && roofs->n_bandwidths < TFR_MAX_BANDWIDTHS; size *= 2) {
-        job.size = size;
+        if (size < one_each) {
+            continue; /* some thread would have nothing to read */
+        }
+        job.size = size / one_each * one_each; /* the same for each thread */
         roofs->bandwidth[roofs->n_bandwidths++] = (struct tfr_bandwidth){
-            .bytes = (int64_t)size,
+            .bytes = (int64_t)job.size,
             .one_core = best_rate(NULL, &job, trial_ns),
             .all_cores = best_rate(team, &job, trial_ns),
         };

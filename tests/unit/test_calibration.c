@@ -10,30 +10,31 @@
 #include "tfr_test.h"
 
 static void make(struct tfr_calibration *made) {
-    *made = (struct tfr_calibration){
-        .conditions = {.host = "here",
-                       .cpu = "a CPU",
-                       .version = "0.1.0",
-                       .abi = "2.0",
-                       .bind = "compact",
-                       .governor = "performance",
-                       .model = "2 blocks",
-                       .measured_at = "2026-11-28T18:00:00Z",
-                       .measured_unix = 1795888800,
-                       .threads = 2,
-                       .isa = 7,
-                       .quota_cores = 1.5},
-        .roofs = {.n_threads = 2,
-                  .flops = {{.dtype = TFR_DTYPE_F32, .isa = 2, .one_core = 1e11, .all_cores = 1.9e11 / 3}},
-                  .n_flops = 1,
-                  .bandwidth = {{.bytes = 16384, .one_core = 1e11 / 7, .all_cores = 2e11}, {.bytes = 32768, .one_core = 9e10}},
-                  .n_bandwidths = 2,
-                  .l1d_bytes = 32768,
-                  .l2_bytes = 1 << 20,
-                  .l3_bytes = 1 << 25,
-                  .memory_rate = 3e10,
-                  .fork_ns = 701.5,
-                  .barrier_ns = 155}};
+    *made =
+        (struct tfr_calibration){.conditions = {.host = "here",
+                                                .cpu = "a CPU",
+                                                .version = "0.1.0",
+                                                .abi = "2.0",
+                                                .bind = "compact",
+                                                .governor = "performance",
+                                                .model = "2 blocks",
+                                                .measured_at = "2026-11-28T18:00:00Z",
+                                                .measured_unix = 1795888800,
+                                                .threads = 2,
+                                                .isa = 7,
+                                                .quota_cores = 1.5},
+                                 .roofs = {.n_threads = 2,
+                                           .flops = {{.dtype = TFR_DTYPE_F32, .isa = 2, .one_core = 1e11, .all_cores = 1.9e11 / 3}},
+                                           .n_flops = 1,
+                                           .bandwidth = {{.bytes = 16384, .one_core = 1e11 / 7, .all_cores = 2e11},
+                                                         {.bytes = 32768, .one_core = 9e10, .all_cores = 1e11}},
+                                           .n_bandwidths = 2,
+                                           .l1d_bytes = 32768,
+                                           .l2_bytes = 1 << 20,
+                                           .l3_bytes = 1 << 25,
+                                           .memory_rate = 3e10,
+                                           .fork_ns = 701.5,
+                                           .barrier_ns = 155}};
     const struct tfr_calibration_point points[] = {{.class_rows = 1, .rows = 1, .ns = 1234.5, .roof_ns = 1e3 / 3},
                                                    {.class_rows = 32, .rows = 17, .context = 128, .ns = 9e6, .roof_ns = 5e6}};
     for (size_t i = 0; i < TFR_COUNT_OF(points); i++) {
@@ -98,6 +99,7 @@ TFR_TEST(what_is_no_calibration_is_refused) {
     expect_refused_with("\"threads\":2", "\"threads\":-2", "threads must be a whole number");
     expect_refused_with("\"threads\":2", "\"threads\":2.5", "threads must be a whole number");
     expect_refused_with("\"barrier_ns\":155", "\"barrier_ns\":\"155\"", "barrier_ns must be a number");
+    expect_refused_with("\"all_cores\":200000000000", "\"all_cores\":0", "all_cores must be a rate above 0");
     expect_refused_with("\"dtype\":\"f32\"", "\"dtype\":\"f33\"", "dtype must be a type");
     expect_refused_with("[1,1,0", "[0,1,0", "must be");
     expect_refused_with("[32,17,128,9000000,", "[32,17,128,", "a point must be");
