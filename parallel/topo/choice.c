@@ -92,10 +92,9 @@ static enum tfr_status choose_asked(const struct tfr_machine *machine, int asked
     snprintf(choice->reason, sizeof choice->reason, "as requested");
     apply(limits, sizeof limits / sizeof limits[0], choice);
     if (choice->n_threads < asked) {
-        return tfr_raise(TFR_CONFIG,
-                         "runtime.threads asks for %d threads, the most is %s; ask for fewer, or leave the choice to tfrun; a plan "
-                         "can be one for another machine: HWLOC_SYNTHETIC=\"core:%d pu:1\"",
-                         asked, choice->reason, asked);
+        return tfr_raise(
+            TFR_CONFIG, "runtime.threads asks for %d threads, the most is %s; ask for fewer, or leave the choice to tfrun%s", asked,
+            choice->reason, machine->is_for_plan ? "; another machine can be described: HWLOC_SYNTHETIC=\"core:N pu:1\"" : "");
     }
     return TFR_OK;
 }

@@ -185,7 +185,9 @@ enum tfr_status tfr_machine_read(struct tfr_machine **machine) {
 }
 
 enum tfr_status tfr_machine_read_for_plan(struct tfr_machine **machine) {
-    return read_machine(machine, tfr_topo_described() != NULL ? read_described : read_all);
+    TFR_TRY(read_machine(machine, tfr_topo_described() != NULL ? read_described : read_all));
+    (*machine)->is_for_plan = true;
+    return TFR_OK;
 }
 
 void tfr_machine_free(struct tfr_machine *machine) {

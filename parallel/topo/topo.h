@@ -30,6 +30,7 @@ struct tfr_machine {
     /* OMP_PROC_BIND, OMP_PLACES or GOMP_CPU_AFFINITY: OpenMP bound this thread to the first of its places
      * when it was loaded, and binds every other thread to one; `cores` are those of all places. */
     bool openmp_binds;
+    bool is_for_plan;  /* a plan may be one for a machine that hwloc's environment describes */
     bool is_described; /* another machine, as hwloc's environment describes it: for plans only */
     int n_packages, n_numa;
     int64_t l1d_bytes, l2_bytes, l3_bytes;
