@@ -14,8 +14,14 @@
 /* One thread in one task. */
 struct span {
     int rank, node;
-    int64_t run, rows;
+    int64_t run, rows, thread; /* -1: a message */
     double begin_us, end_us;
+};
+
+/* A rank whose oldest events were overwritten: its runs up to `run` are gone, or a part of them. */
+struct cut {
+    int rank;
+    int64_t run;
 };
 
 struct reader {
@@ -26,6 +32,8 @@ struct reader {
     int n, room;
     int last; /* node that was found last: the next one is likely behind it */
     int n_ranks;
+    struct cut *cuts;
+    int n_cuts, cuts_room;
 };
 
 static int panel_of(const struct tfr_picture *picture, int rank) {
@@ -60,13 +68,14 @@ static bool is_task(const tfr_json *event) {
 static enum tfr_status read_event(struct reader *reader, const tfr_json *event) {
     const tfr_json *args = tfr_json_member(event, "args"), *ts = tfr_json_member(event, "ts"), *dur = tfr_json_member(event, "dur");
     const char *name = tfr_json_string(tfr_json_member(event, "name"));
-    int64_t rank, run, rows;
+    int64_t rank, run, rows, thread;
     if (name == NULL || !tfr_json_int64(reader->doc, tfr_json_member(event, "pid"), &rank) ||
+        !tfr_json_int64(reader->doc, tfr_json_member(event, "tid"), &thread) ||
         !tfr_json_int64(reader->doc, tfr_json_member(args, "run"), &run) ||
         !tfr_json_int64(reader->doc, tfr_json_member(args, "rows"), &rows) || tfr_json_kind(ts) != TFR_JSON_NUMBER ||
         tfr_json_kind(dur) != TFR_JSON_NUMBER) {
         return tfr_raise(TFR_MODEL,
-                         "%s: an event of a task lacks its name, rank, run, rows or time; give a file that --trace wrote",
+                         "%s: an event of a task lacks its name, rank, thread, run, rows or time; give a file that --trace wrote",
                          reader->path);
     }
     if (rank >= reader->picture->step.n_ranks || rank < 0) {
@@ -85,9 +94,29 @@ static enum tfr_status read_event(struct reader *reader, const tfr_json *event) 
     if (span == NULL) {
         return TFR_RESOURCE;
     }
-    *span = (struct span){.rank = (int)rank, .node = node, .run = run, .rows = rows, .begin_us = tfr_json_number(ts)};
+    *span =
+        (struct span){.rank = (int)rank, .node = node, .run = run, .rows = rows, .thread = thread, .begin_us = tfr_json_number(ts)};
     span->end_us = span->begin_us + tfr_json_number(dur);
+    if (reader->picture->nodes[node].peer >= 0) {
+        span->thread = -1;
+    }
     reader->n_ranks = reader->n_ranks > (int)rank ? reader->n_ranks : (int)rank + 1;
+    return TFR_OK;
+}
+
+/* events_overwritten stands with the name of a rank. */
+static enum tfr_status read_cut(struct reader *reader, const tfr_json *event) {
+    const tfr_json *lost = tfr_json_member(tfr_json_member(event, "args"), "events_overwritten");
+    int64_t n, rank;
+    if (lost == NULL || !tfr_json_int64(reader->doc, lost, &n) || n == 0 ||
+        !tfr_json_int64(reader->doc, tfr_json_member(event, "pid"), &rank)) {
+        return TFR_OK;
+    }
+    struct cut *cut = tfr_picture_more((void **)&reader->cuts, &reader->n_cuts, &reader->cuts_room, sizeof *reader->cuts);
+    if (cut == NULL) {
+        return TFR_RESOURCE;
+    }
+    *cut = (struct cut){.rank = (int)rank};
     return TFR_OK;
 }
 
@@ -99,13 +128,50 @@ static enum tfr_status read_events(struct reader *reader) {
     for (const tfr_json *event = tfr_json_first(events); event != NULL; event = tfr_json_next(event)) {
         if (is_task(event)) {
             TFR_TRY(read_event(reader, event));
+        } else {
+            TFR_TRY(read_cut(reader, event));
         }
+    }
+    if (reader->n == 0) {
+        return tfr_raise(TFR_MODEL, "%s: has no events of tasks; give a file that --trace wrote of a run", reader->path);
     }
     if (reader->n_ranks != reader->picture->step.n_ranks) {
         return tfr_raise(TFR_USAGE, "%s: has tasks of %d rank%s, but the graph is one of %d; say --ranks as it ran", reader->path,
                          reader->n_ranks, reader->n_ranks == 1 ? "" : "s", reader->picture->step.n_ranks);
     }
     return TFR_OK;
+}
+
+static int by_thread(const void *a, const void *b) {
+    const struct span *x = a, *y = b;
+    if (x->rank != y->rank) {
+        return x->rank - y->rank;
+    }
+    return x->thread != y->thread ? (x->thread < y->thread ? -1 : 1) : (x->run > y->run) - (x->run < y->run);
+}
+
+/* Each thread lost its own oldest events: whole are the runs behind the first one that is left of every thread. */
+static void find_cuts(struct reader *reader) {
+    qsort(reader->spans, (size_t)reader->n, sizeof *reader->spans, by_thread);
+    for (int c = 0; c < reader->n_cuts; c++) {
+        struct cut *cut = &reader->cuts[c];
+        for (int i = 0; i < reader->n; i++) {
+            const struct span *span = &reader->spans[i], *before = i > 0 ? span - 1 : NULL;
+            const bool is_first = before == NULL || before->rank != span->rank || before->thread != span->thread;
+            if (span->rank == cut->rank && span->thread >= 0 && is_first && span->run > cut->run) {
+                cut->run = span->run;
+            }
+        }
+    }
+}
+
+static bool is_cut(const struct reader *reader, const struct span *span) {
+    for (int c = 0; c < reader->n_cuts; c++) {
+        if (reader->cuts[c].rank == span->rank && span->run <= reader->cuts[c].run) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static int by_run(const void *a, const void *b) {
@@ -155,6 +221,9 @@ static enum tfr_status add_runs(struct reader *reader) {
         for (j = i; j < reader->n && is_same_run(&reader->spans[i], &reader->spans[j]); j++) {
             rows = reader->spans[j].rows > rows ? reader->spans[j].rows : rows;
         }
+        if (is_cut(reader, &reader->spans[i])) {
+            continue;
+        }
         if (rows == wanted) {
             add_run(reader->picture, &reader->spans[i], j - i);
             n_taken++;
@@ -170,8 +239,9 @@ static enum tfr_status add_runs(struct reader *reader) {
     if (n_taken == 0) {
         char list[200];
         list_rows(list, sizeof list, seen, n_seen);
-        return tfr_raise(TFR_USAGE, "%s: has no step of %lld row%s; there are steps of %s: say --rows", reader->path,
-                         (long long)wanted, wanted == 1 ? "" : "s", list);
+        return tfr_raise(TFR_USAGE, "%s: has no %sstep of %lld row%s; there are steps of %s: say --rows", reader->path,
+                         reader->n_cuts > 0 ? "whole " : "", (long long)wanted, wanted == 1 ? "" : "s",
+                         n_seen > 0 ? list : "none, since the oldest events were overwritten");
     }
     return TFR_OK;
 }
@@ -215,6 +285,7 @@ enum tfr_status tfr_picture_measure(struct tfr_picture *picture, const char *pat
     struct reader reader = {.picture = picture, .path = path, .doc = doc};
     enum tfr_status status = read_events(&reader);
     if (status == TFR_OK) {
+        find_cuts(&reader);
         qsort(reader.spans, (size_t)reader.n, sizeof *reader.spans, by_run);
         status = add_runs(&reader);
     }
@@ -225,6 +296,7 @@ enum tfr_status tfr_picture_measure(struct tfr_picture *picture, const char *pat
         settle(picture);
     }
     tfr_free(reader.spans);
+    tfr_free(reader.cuts);
     tfr_json_close(doc);
     return status;
 }

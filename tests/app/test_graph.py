@@ -337,6 +337,30 @@ def law_measured_times_are_those_of_the_trace(drawer):
 
 
 @case
+def law_runs_that_lost_events_do_not_count(drawer):
+    """Of two threads the first lost run 1 and some of run 2, the second a part of run 1: whole are those from 3 on."""
+    file = trace(drawer, "--threads", 2)
+    whole = json.loads(file.read_text())
+    events = whole["traceEvents"]
+    tasks = [event for event in events if event["ph"] == "X"]
+    first = [event for event in tasks if event["tid"] == 0 and event["args"]["run"] == 2]
+    lost = [event for event in tasks if event["tid"] == 0 and event["args"]["run"] == 1] + first[:3]
+    lost += [event for event in tasks if event["tid"] == 1 and event["args"]["run"] == 1][:5]
+    whole["traceEvents"] = [event for event in events if event not in lost]
+    whole["traceEvents"][0]["args"]["events_overwritten"] = len(lost)
+    file.write_text(json.dumps(whole))
+    picture = drawer.graph(drawer.demo, "--measured", file)
+    expect_same(picture["panels"][0]["totals"]["measured_steps"], 4)
+    want = collections.defaultdict(list)
+    for event in tasks:
+        if event["args"]["run"] > 2 and event["name"] == "lm_head":
+            want[event["args"]["run"]] += [event["ts"], event["ts"] + event["dur"]]
+    [head] = [node for node in ops_of(picture) if node["name"] == "lm_head"]
+    expect(abs(head["measured_us"] - sum(max(times) - min(times) for times in want.values()) / 4) < 0.01, head)
+    drawer.refused(USAGE, "--measured", file, "--rows", 7, says=["no whole step of 7 rows"])
+
+
+@case
 def law_measured_ranks(drawer):
     """The example of the docs: shares of each rank add up to one, messages take from post to completion."""
     file = drawer.source / "docs" / "examples" / "trace.json"
@@ -378,6 +402,8 @@ def refused_traces_of_something_else(drawer):
     drawer.refused(RESOURCE, "--measured", drawer.folder / "none.json", says=["none.json"])
     file.write_text("{}")
     drawer.refused(MODEL, "--measured", file, says=["traceEvents", "--trace"])
+    file.write_text('{"traceEvents": []}')
+    drawer.refused(MODEL, "--measured", file, says=["no events of tasks"])
     file.write_text('{"traceEvents": [{"ph": "X", "cat": "task", "name": "embed"}]}')
     drawer.refused(MODEL, "--measured", file, says=["lacks"])
     file.write_text("[")
