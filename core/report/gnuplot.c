@@ -19,8 +19,8 @@ static enum tfr_status no_gnuplot(void) {
 }
 
 static enum tfr_status start(FILE *script, FILE *drawing, pid_t *child) {
-    char program[] = "gnuplot", from[] = "-";
-    char *const arguments[] = {program, from, NULL};
+    char program[] = "gnuplot", plain[] = "--default-settings", from[] = "-"; /* not the user's ~/.gnuplot */
+    char *const arguments[] = {program, plain, from, NULL};
     posix_spawn_file_actions_t actions;
     int error = posix_spawn_file_actions_init(&actions);
     if (error == 0) {

@@ -35,7 +35,7 @@ static void short_name(const char *kernel, char *name, size_t size) {
     const char *last = strrchr(kernel, '.');
     snprintf(name, size, "%.*s", last != NULL ? (int)(last - kernel) : (int)strlen(kernel), kernel);
     for (char *at = name; *at != '\0'; at++) {
-        *at = *at == '.' || *at == '_' ? ' ' : *at;
+        *at = *at == '.' || *at == '_' || (unsigned char)*at < ' ' ? ' ' : *at;
     }
 }
 
@@ -106,10 +106,15 @@ static void put_start(struct picture *picture) {
     fprintf(out, "set xlabel 'FLOPs for each byte' textcolor rgb '%s'\nset ylabel 'GFLOP/s' textcolor rgb '%s'\n", ink, ink);
 }
 
+/* A plugin may name its kernel as it likes: a quote is doubled, as gnuplot wants it inside of quotes. */
 static void put_text(FILE *out, const char *text, const char *where, double x, double y, const char *align, double angle,
                      enum roofline_color color) {
-    fprintf(out, "set label '%s' at %s %g,%s %g %s rotate by %.1f front textcolor rgb '%s'\n", text, where, x, where, y, align,
-            angle, tfr_roofline_color(color));
+    fputs("set label '", out);
+    for (const char *at = text; *at != '\0'; at++) {
+        fputs(*at == '\'' ? "''" : (char[]){*at, '\0'}, out);
+    }
+    fprintf(out, "' at %s %g,%s %g %s rotate by %.1f front textcolor rgb '%s'\n", where, x, where, y, align, angle,
+            tfr_roofline_color(color));
 }
 
 /* A text at pixels. */
