@@ -174,7 +174,9 @@ def one_sentence_for_each_wrong_question(summary):
                          (["--depth", "-1"], "--depth"), (["--only", "facts"], "neither print nor table"),
                          (["--format", "xml"], "neither text nor json"), (["--torch", "new"], "no version of PyTorch"),
                          (["--torch", "2"], "no version of PyTorch"), (["--json", "--only", "table"], "leave one of the two out"),
-                         (["--batch", "0"], "--batch"), (["--max-tokens", "3"], "summary")):
+                         (["--json", "--depth", "1"], "--depth changes nothing in JSON"),
+                         (["--json", "--format", "text"], "give one"), (["--only", "print", "--seq", "5"], "--seq changes nothing"),
+                         (["--only", "table", "--torch", "2.12"], "--torch changes nothing"), (["--batch", "0"], "--batch"), (["--max-tokens", "3"], "summary")):
         error = summary.run(config, *flags, code=2)
         expect(words in error and error.count("\n") == 1, flags, error)
     for fields, head, words in (({"classifier_dropout": 1.5}, "token-cls", "classifier_dropout = 1.5 is outside 0..1"),

@@ -52,6 +52,23 @@ static bool read_torch(const struct tfr_args *args, bool *norm_shows_bias) {
     return true;
 }
 
+/* A flag that would change nothing in what is printed; NULL: none. */
+static const char *idle_flag(const struct tfr_args *args, bool is_json, enum tfr_summary_part part) {
+    const struct {
+        const char *flag;
+        bool is_idle;
+    } flag[] = {{"depth", is_json || part == TFR_SUMMARY_PRINT},
+                {"torch", part == TFR_SUMMARY_TABLE},
+                {"batch", part != TFR_SUMMARY_ALL},
+                {"seq", part != TFR_SUMMARY_ALL}};
+    for (size_t i = 0; i < sizeof flag / sizeof flag[0]; i++) {
+        if (flag[i].is_idle && tfr_args_flag(args, flag[i].flag) != NULL) {
+            return flag[i].flag;
+        }
+    }
+    return NULL;
+}
+
 static int run(struct tfr_args *args) {
     static const char *const parts[] = {[TFR_SUMMARY_ALL] = NULL, [TFR_SUMMARY_PRINT] = "print", [TFR_SUMMARY_TABLE] = "table"};
     static const char *const forms[] = {[TFR_REPORT_TEXT] = "text", [TFR_REPORT_JSON] = "json"};
@@ -70,6 +87,16 @@ static int run(struct tfr_args *args) {
     const bool is_json = form == TFR_REPORT_JSON || tfr_args_flag(args, "json") != NULL;
     if (is_json && part != TFR_SUMMARY_ALL) {
         return tfr_cli_usage("--only chooses a part of the text; JSON has all of them: leave one of the two out");
+    }
+    if (tfr_args_flag(args, "json") != NULL && tfr_args_flag(args, "format") != NULL && form != TFR_REPORT_JSON) {
+        return tfr_cli_usage("--json is --format json: give one");
+    }
+    const char *idle = idle_flag(args, is_json, (enum tfr_summary_part)part);
+    if (idle != NULL) {
+        return tfr_cli_usage("--%s changes nothing in %s: leave it out", idle,
+                             is_json                     ? "JSON"
+                             : part == TFR_SUMMARY_PRINT ? "--only print"
+                                                         : "--only table");
     }
     question.depth = (int)depth;
     question.part = (enum tfr_summary_part)part;
