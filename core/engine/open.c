@@ -324,6 +324,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
         tfr_machine_free(engine->machine);
         tfr_comm_close(engine->comm);
     }
+    tfr_free(engine->sampled);
     tfr_free(engine->owner);
     tfr_params_free(engine->params);
     tfr_free(engine->rank_memory_bytes);

@@ -120,6 +120,25 @@ uint64_t tfr_trace_dropped(const struct tfr_trace *trace) {
     return n;
 }
 
+/* Runs follow each other in a ring: where a run before this one is left, nothing of it is gone. */
+bool tfr_trace_holds(const struct tfr_trace *trace, uint64_t run) {
+    for (int i = 0; i < trace->n_threads; i++) {
+        const struct ring *ring = &trace->rings[i];
+        bool is_whole = ring->n <= trace->capacity;
+        for (size_t k = 0; k < trace->capacity && !is_whole; k++) {
+            const struct tfr_trace_event *event = &ring->events[(ring->n + k) % trace->capacity];
+            if (event->kind != TFR_TRACE_RUNS) {
+                is_whole = event->run < run;
+                break;
+            }
+        }
+        if (!is_whole) {
+            return false;
+        }
+    }
+    return true;
+}
+
 uint64_t tfr_trace_opened_ns(const struct tfr_trace *trace) {
     return trace->opened_ns;
 }

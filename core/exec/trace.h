@@ -41,6 +41,8 @@ void tfr_trace_add_runs(struct tfr_trace *trace, int n_runs);
 size_t tfr_trace_count(const struct tfr_trace *trace);
 const struct tfr_trace_event *tfr_trace_get(const struct tfr_trace *trace, size_t index);
 uint64_t tfr_trace_dropped(const struct tfr_trace *trace);
+/* Whether nothing of run `run` and of later ones was overwritten. */
+bool tfr_trace_holds(const struct tfr_trace *trace, uint64_t run);
 uint64_t tfr_trace_opened_ns(const struct tfr_trace *trace);
 
 /* The events as items of a Chrome trace's array, times from origin_ns on: a process for the rank, a track for each thread, and

@@ -44,7 +44,7 @@ static enum tfr_status obey_trace(struct tfr_engine *engine, struct tfr_message 
 }
 
 static enum tfr_status obey_watch(struct tfr_engine *engine, struct tfr_message *message) {
-    return tfr_watch_obey(engine, message->part.n != 0);
+    return tfr_watch_obey(engine, (size_t)message->part.n);
 }
 
 static enum tfr_status obey_samples(struct tfr_engine *engine, struct tfr_message *message) {

@@ -9,27 +9,36 @@
 #include "base/status.h"
 #include "job/command.h"
 
-enum { EVENTS_A_THREAD = 1 << 14 };
+/* Rings that hold n_steps. A plan of one row stands for all: others have a few tasks more or less, and runs are counted too. */
+static enum tfr_status open_watch(struct tfr_engine *engine, size_t n_steps) {
+    const struct tfr_gpt2_features features = tfr_engine_features(engine);
+    const struct tfr_plan *plan;
+    TFR_TRY(tfr_engine_plan(engine, 1, 1, &features, &plan));
+    tfr_trace_close(engine->watch);
+    engine->watch = NULL;
+    const size_t events_a_step = (size_t)plan->n_tasks * 5 / 4 + 16;
+    return tfr_trace_open(&engine->watch, tfr_team_size(engine->team), n_steps * events_a_step);
+}
 
-enum tfr_status tfr_watch_obey(struct tfr_engine *engine, bool on) {
-    enum tfr_status status = TFR_OK;
+enum tfr_status tfr_watch_obey(struct tfr_engine *engine, size_t n_steps) {
     if (engine->trace != NULL) {
         return TFR_OK;
     }
-    if (on && engine->watch == NULL) {
-        status = tfr_trace_open(&engine->watch, tfr_team_size(engine->team), EVENTS_A_THREAD);
-    }
-    TFR_TRY(tfr_comm_agree(engine->comm, status));
-    tfr_exec_set_trace(engine->exec, on ? engine->watch : NULL);
+    tfr_exec_set_trace(engine->exec, NULL);
+    TFR_TRY(tfr_comm_agree(engine->comm, n_steps > 0 ? open_watch(engine, n_steps) : TFR_OK));
+    tfr_exec_set_trace(engine->exec, n_steps > 0 ? engine->watch : NULL);
     return TFR_OK;
 }
 
-enum tfr_status tfr_engine_watch(struct tfr_engine *engine, bool on) {
+enum tfr_status tfr_engine_watch(struct tfr_engine *engine, size_t n_steps) {
+    if (n_steps > TFR_MAX_SAMPLED_STEPS) {
+        return tfr_raise(TFR_USAGE, "a watch of %zu steps; %d are possible at once", n_steps, TFR_MAX_SAMPLED_STEPS);
+    }
     struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_WATCH, 0);
     if (message == NULL) {
         return TFR_RESOURCE;
     }
-    message->part.n = on;
+    message->part.n = (int64_t)n_steps;
     return tfr_command(engine, message);
 }
 
@@ -85,6 +94,18 @@ static struct tfr_task_sample *find_task(const struct gathering *all, size_t ste
         }
     }
     return NULL;
+}
+
+/* What was overwritten would be missing in the sums, unseen. */
+static enum tfr_status check_held(const struct gathering *all) {
+    const uint64_t last = last_run(all->trace);
+    if (last < all->n_steps || !tfr_trace_holds(all->trace, last - all->n_steps + 1)) {
+        return tfr_raise(TFR_RUNTIME,
+                         "%zu steps of %d tasks each are more than the time stamps that are kept of a thread; measure fewer steps: "
+                         "a higher --max-rows, fewer tokens, or without observe.trace",
+                         all->n_steps, all->plan[0]->n_tasks);
+    }
+    return TFR_OK;
 }
 
 /* begin_ns and ns hold the earliest begin and the latest end until all stamps were seen. */
@@ -156,6 +177,7 @@ static enum tfr_status own_samples(struct tfr_engine *engine, const struct tfr_s
     enum tfr_status status = make_samples(&all);
     *samples = all.samples;
     TFR_TRY(status);
+    TFR_TRY(check_held(&all));
     take_stamps(&all);
     *n = keep_those_that_ran(&all);
     for (size_t i = 0, alike; i < *n; i += alike) {
@@ -208,6 +230,7 @@ enum tfr_status tfr_samples_obey(struct tfr_engine *engine, const struct tfr_ste
     size_t n;
     const enum tfr_status status = gather(engine, steps, n_steps, &samples, &n);
     if (tfr_engine_rank(engine) == 0 && status == TFR_OK) {
+        tfr_free(engine->sampled); /* left where another rank failed */
         engine->sampled = samples;
         engine->n_sampled = n;
     } else {

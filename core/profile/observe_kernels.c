@@ -175,10 +175,10 @@ enum tfr_status tfr_observe_kernels(struct tfr_observations *seen, struct tfr_en
     const struct grid grid = make_grid(engine, quick);
     struct tfr_stepper stepper;
     TFR_TRY(tfr_stepper_open(&stepper, engine, 1));
-    enum tfr_status status = tfr_engine_watch(engine, true);
+    enum tfr_status status = tfr_engine_watch(engine, TFR_MAX_SAMPLED_STEPS);
     if (status == TFR_OK) {
         status = see_all(seen, &stepper, &grid, quick ? 1 : N_ROUNDS, say, user);
-        const enum tfr_status unwatched = tfr_engine_watch(engine, false);
+        const enum tfr_status unwatched = tfr_engine_watch(engine, 0);
         status = status == TFR_OK ? unwatched : status;
     }
     tfr_stepper_close(&stepper);

@@ -174,15 +174,20 @@ static enum tfr_status run_phase(struct work *work, enum tfr_phase phase) {
 }
 
 static enum tfr_status run_phases(struct work *work) {
-    TFR_TRY(tfr_stepper_open(&work->stepper, work->engine, work->question->batch));
-    TFR_TRY(tfr_engine_watch(work->engine, true));
     if (work->question->prompt_tokens > 0) {
         TFR_TRY(run_phase(work, TFR_PHASE_PREFILL));
     }
-    if (work->question->context >= 0) {
-        TFR_TRY(run_phase(work, TFR_PHASE_DECODE));
-    }
-    return tfr_engine_watch(work->engine, false);
+    return work->question->context >= 0 ? run_phase(work, TFR_PHASE_DECODE) : TFR_OK;
+}
+
+/* The watch ends whatever happened in it: the engine may go on. */
+static enum tfr_status watch_phases(struct work *work) {
+    const int64_t most = work->engine->max_rows / work->question->batch,
+                  n_steps = (work->question->prompt_tokens + most - 1) / most;
+    TFR_TRY(tfr_stepper_open(&work->stepper, work->engine, work->question->batch));
+    TFR_TRY(tfr_engine_watch(work->engine, n_steps > 1 ? (size_t)n_steps : 1));
+    const enum tfr_status status = run_phases(work), unwatched = tfr_engine_watch(work->engine, 0);
+    return status == TFR_OK ? unwatched : status;
 }
 
 static enum tfr_status check_question(const struct tfr_engine *engine, const struct tfr_profile_question *question) {
@@ -233,7 +238,7 @@ enum tfr_status tfr_profile_run(struct tfr_profile **profile, struct tfr_engine 
     describe(work.profile, engine);
     enum tfr_status status = take_calibration(work.profile, engine, question->calibration);
     if (status == TFR_OK) {
-        status = run_phases(&work);
+        status = watch_phases(&work);
     }
     tfr_stepper_close(&work.stepper);
     if (status != TFR_OK) {

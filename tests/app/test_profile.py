@@ -110,6 +110,9 @@ def bad_words_are_usage(profiler):
         expect(told in profiler.run("profile", profiler.demo, *words, code=2)[1], words, told)
     expect("at most" in profiler.run("calibrate", profiler.demo, profiler.demo, code=2)[1], "two configs")
     expect("give --show" in profiler.run("calibrate", "--json", code=2)[1], "--json alone")
+    for words, told in [(("--quick",), "leave --quick out"), (("--file", "f", "--threads", 1), "give one"),
+                        ((profiler.demo,), "leave the config out")]:
+        expect(told in profiler.run("calibrate", "--show", *words, code=2)[1], words, told)
 
 
 @case
@@ -118,6 +121,30 @@ def a_trace_and_a_profile_go_together(profiler):
     made = json.loads(profiler.profile("--json", "--trace", trace))
     names = {event["name"] for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"}
     expect({node["name"] for node in made["decode"]["nodes"]} <= names, names)
+
+
+def many_blocks(profiler, n_layer):
+    folder = profiler.folder / f"blocks-{n_layer}"
+    folder.mkdir()
+    config = {"model_type": "gpt2", "vocab_size": 50, "n_positions": 512, "n_embd": 8, "n_layer": n_layer, "n_head": 1}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@case
+def no_task_is_missing_where_steps_and_blocks_are_many(profiler):
+    folder, shape = many_blocks(profiler, 64), ("--seq", 512, "--max-rows", 8)
+    made = json.loads(profiler.run("profile", folder, "--no-decode", "--reps", 1, "--json", "--threads", 1, *shape)[0])
+    counted = json.loads(profiler.run("cost", folder, "--json", *shape)[0])["total"]["executed"]
+    expect_same(sum(node["flops"] for node in made["prefill"]["nodes"]), counted["flops"])
+
+
+@case
+def steps_that_a_trace_cannot_hold_are_refused(profiler):
+    folder, trace = many_blocks(profiler, 128), profiler.folder / "long.json"
+    told = profiler.run("profile", folder, "--no-decode", "--reps", 1, "--threads", 1, "--seq", 512, "--max-rows", 8, "--trace",
+                        trace, code=1)[1]
+    expect("64 steps" in told and "--max-rows" in told, told)
 
 
 @case

@@ -496,6 +496,8 @@ TFR_TEST(a_full_ring_keeps_the_newest) {
     tfr_trace_add_task(trace, 1, 77, &task, 1, 5, 6);
     assert_int_equal(tfr_trace_count(trace), 5);
     assert_int_equal(tfr_trace_dropped(trace), 6);
+    assert_true(tfr_trace_holds(trace, 8)); /* of run 7 nobody knows how many events it had */
+    assert_false(tfr_trace_holds(trace, 7));
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(tfr_trace_get(trace, i)->run, 7 + i);
     }

@@ -101,6 +101,13 @@ TFR_TEST(afterwards_no_stamps_are_taken) {
     const struct tfr_feed feed = {.session = session, .ids = &id, .n = 1, .keep = 1};
     assert_ok(tfr_engine_feed(engine, &feed, 1, &logits));
     assert_int_equal(tfr_trace_count(engine->watch), n);
+    const struct tfr_profile_question question = {.prompt_tokens = 3, .context = -1, .batch = 1, .reps = 1};
+    struct tfr_profile *profile;
+    tfr_engine_cancel();
+    assert_refused(tfr_profile_run(&profile, engine, &question), TFR_CANCELLED, "stopped");
+    assert_int_equal(tfr_trace_count(engine->watch), 0); /* a watch that was stopped before its first step */
+    assert_ok(tfr_engine_feed(engine, &feed, 1, &logits));
+    assert_int_equal(tfr_trace_count(engine->watch), 0);
     tfr_session_close(session);
     tfr_engine_close(engine);
 }

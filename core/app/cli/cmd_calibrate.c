@@ -52,13 +52,28 @@ static int show(const struct tfr_args *args, const char *file) {
     return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
 }
 
+/* What would change nothing beside --show; NULL: all is well. */
+static const char *idle_beside_show(const struct tfr_args *args, const char *file) {
+    if (args->n_operands > 0) {
+        return "--show measures nothing: leave the config out";
+    }
+    if (tfr_args_flag(args, "quick") != NULL) {
+        return "--show measures nothing: leave --quick out";
+    }
+    if (file != NULL && threads_asked(args) > 0) {
+        return "--file names the calibration to show, --threads finds it in the cache folder: give one";
+    }
+    return NULL;
+}
+
 static int run(struct tfr_args *args) {
     const char *file = tfr_args_flag(args, "file");
     if (args->n_operands > 1) {
         return tfr_cli_usage("calibrate takes one config at most");
     }
     if (tfr_args_flag(args, "show") != NULL) {
-        return args->n_operands > 0 ? tfr_cli_usage("--show measures nothing: leave the config out") : show(args, file);
+        const char *idle = idle_beside_show(args, file);
+        return idle != NULL ? tfr_cli_usage("%s", idle) : show(args, file);
     }
     if (tfr_args_flag(args, "json") != NULL) {
         return tfr_cli_usage("--json prints a calibration that there is: give --show too");
