@@ -112,8 +112,9 @@ static enum tfr_status add_node_part(const struct walk *walk, const struct tfr_n
     }
     int at = find_kind(account, &kind);
     if (at < 0) {
-        const struct tfr_formula_types types = {.activation = question->dtype == TFR_DTYPE_F32 ? 4 : 2,
-                                                .weight = question->dtype == TFR_DTYPE_F32 ? 4 : 2};
+        const int64_t element = question->dtype == TFR_DTYPE_F32 ? 4 : 2;
+        const bool in_f32 = part != NULL && question->hparams->reorder_and_upcast_attn && tfr_reference_is_upcast(part->op);
+        const struct tfr_formula_types types = {.activation = in_f32 ? 4 : element, .weight = element};
         TFR_TRY(part != NULL ? tfr_formula_reference(&kind.formula, walk->graph, node, question->hparams, part, &types)
                              : tfr_formula_executed(&kind.formula, walk->graph, node, question->hparams));
         at = account->n_kinds;

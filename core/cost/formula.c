@@ -208,6 +208,21 @@ static void put(struct tfr_reference_part *parts, int *n, enum tfr_reference_op 
     parts[(*n)++] = (struct tfr_reference_part){.op = op, .rows = rows, .module = module};
 }
 
+bool tfr_reference_is_upcast(enum tfr_reference_op op) {
+    switch (op) {
+    case TFR_REFERENCE_MATMUL_QK:
+    case TFR_REFERENCE_SCALE:
+    case TFR_REFERENCE_SCALE_LAYER:
+    case TFR_REFERENCE_CAUSAL_MASK:
+    case TFR_REFERENCE_MASK_ADD:
+    case TFR_REFERENCE_MASK_HIDE:
+    case TFR_REFERENCE_SOFTMAX:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int attention_parts(const struct tfr_node *node, const struct tfr_hparams *hparams, struct tfr_reference_part *parts) {
     int n = 0;
     put(parts, &n, TFR_REFERENCE_SPLIT_HEADS, TFR_DIM_T, NULL);

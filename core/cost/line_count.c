@@ -28,7 +28,7 @@ static enum tfr_status add_times_all(struct tfr_line_counts *to, tfr_int128 time
 static enum tfr_status settle_letters(const struct tfr_line_item *item, const struct tfr_line_path *path, enum tfr_line_class cls,
                                       const tfr_int128 value[TFR_DIM_COUNT], tfr_int128 letter[TFR_DIM_COUNT]) {
     struct tfr_line_number number[TFR_LINE_NUMBERS];
-    tfr_line_numbers(path, cls, number);
+    tfr_line_numbers(path, cls, item->op, number);
     for (int i = 0; i < TFR_LINE_NUMBERS; i++) {
         letter[number[i].dim] = number[i].value;
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "cost/formula.h"
 
 static const char *skip(const char *at, const char *set) {
     return at + strspn(at, set);
@@ -213,12 +214,14 @@ static struct activation_cost activation_of(const struct tfr_line_path *path, en
     return (struct activation_cost){(int)tfr_activation_flops(activation->activation), activation->passes, activation->reads};
 }
 
-void tfr_line_numbers(const struct tfr_line_path *path, enum tfr_line_class cls, struct tfr_line_number number[TFR_LINE_NUMBERS]) {
+void tfr_line_numbers(const struct tfr_line_path *path, enum tfr_line_class cls, enum tfr_reference_op op,
+                      struct tfr_line_number number[TFR_LINE_NUMBERS]) {
+    const bool in_f32 = (path->bits & (uint32_t)TFR_ON(UPCAST)) != 0 && tfr_reference_is_upcast(op);
     const struct activation_cost activation = activation_of(path, cls);
     const bool has_bias = (tfr_line_bits(path, cls) & (uint32_t)TFR_ON(BIAS)) != 0;
     const struct tfr_line_number numbers[TFR_LINE_NUMBERS] = {
-        {TFR_DIM_EA, path->element},     {TFR_DIM_EW, path->element},         {TFR_DIM_BIAS, has_bias},
-        {TFR_DIM_ACT, activation.flops}, {TFR_DIM_PASSES, activation.passes}, {TFR_DIM_READS, activation.reads},
+        {TFR_DIM_EA, in_f32 ? 4 : path->element}, {TFR_DIM_EW, path->element},         {TFR_DIM_BIAS, has_bias},
+        {TFR_DIM_ACT, activation.flops},          {TFR_DIM_PASSES, activation.passes}, {TFR_DIM_READS, activation.reads},
     };
     memcpy(number, numbers, sizeof(numbers));
 }
@@ -251,7 +254,7 @@ enum tfr_status tfr_line_op_cost(const struct tfr_line_item *item, const struct 
     *flops = info->flops;
     *read = info->bytes_read;
     *written = info->bytes_written;
-    tfr_line_numbers(path, cls, number);
+    tfr_line_numbers(path, cls, item->op, number);
     for (int i = 0; i < 3; i++) {
         TFR_TRY(tfr_line_bind(cost[i], item->n_args, item->dim, item->arg));
         for (int k = 0; k < TFR_LINE_NUMBERS; k++) {

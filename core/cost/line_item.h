@@ -29,7 +29,8 @@ struct tfr_line_number {
     enum tfr_dim dim;
     int value;
 };
-void tfr_line_numbers(const struct tfr_line_path *path, enum tfr_line_class cls, struct tfr_line_number number[TFR_LINE_NUMBERS]);
+void tfr_line_numbers(const struct tfr_line_path *path, enum tfr_line_class cls, enum tfr_reference_op op,
+                      struct tfr_line_number number[TFR_LINE_NUMBERS]);
 /* Every dim of `dims` becomes the polynomial beside it, all at once. */
 enum tfr_status tfr_line_bind(struct tfr_poly *poly, int n, const enum tfr_dim *dims, const struct tfr_poly *by);
 

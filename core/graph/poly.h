@@ -108,6 +108,10 @@ enum tfr_status tfr_poly_substitute(struct tfr_poly *poly, enum tfr_dim dim, con
 bool tfr_poly_equal(const struct tfr_poly *a, const struct tfr_poly *b);
 bool tfr_poly_has(const struct tfr_poly *poly, enum tfr_dim dim);
 
+/* Room for the text of any polynomial: of each term a fraction, brackets, and every name with blank and power. */
+#define TFR_DIM_ROOM(NAME, text, meaning) +sizeof(text) + 5
+enum { TFR_POLY_TEXT = TFR_POLY_MAX_TERMS * (80 TFR_DIM_LIST(TFR_DIM_ROOM)) };
+#undef TFR_DIM_ROOM
 /* poly_text.c. Text that parses back to the same polynomial, cut to `size`. Returns `text`. */
 const char *tfr_poly_text(const struct tfr_poly *poly, char *text, size_t size);
 /* For reading: what all terms share stands before a bracket, "batch_size seq_len (24 hidden_size^2 + 13 hidden_size)". */

@@ -75,11 +75,11 @@ static bool take_power(const char **at, int *power) {
     return true;
 }
 
-/* One factor: a number, a name, or a name ^ power. */
-static bool take_factor(const char **at, struct tfr_poly_term *term) {
+/* One factor: a number, a name, or a name ^ power. A sign stands before the first alone: "2 M -3 K" is no product. */
+static bool take_factor(const char **at, bool is_first, struct tfr_poly_term *term) {
     tfr_int128 over;
     int64_t under;
-    if (**at == '-' || is_digit(**at)) {
+    if ((is_first && **at == '-') || is_digit(**at)) {
         return take_number(at, &over, &under) && tfr_int128_mul(term->over, over, &term->over) &&
                !__builtin_mul_overflow(term->under, under, &term->under);
     }
@@ -98,7 +98,7 @@ enum tfr_status tfr_poly_parse(struct tfr_poly *poly, const char *text) {
         struct tfr_poly_term term = {.over = 1, .under = 1};
         int n_factors = 0;
         while (*at != '\0' && *at != '+') {
-            if (!take_factor(&at, &term)) {
+            if (!take_factor(&at, n_factors == 0, &term)) {
                 return tfr_raise(TFR_USAGE, "polynomial \"%s\": cannot read \"%s\"", text, at);
             }
             n_factors++;

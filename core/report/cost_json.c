@@ -9,7 +9,7 @@
 #include "base/tensor.h"
 #include "report/cost_report.h"
 
-enum { FORMULA_TEXT = 8192 };
+enum { FORMULA_TEXT = TFR_POLY_TEXT };
 
 static void put_number(struct tfr_json_out *out, const char *key, tfr_int128 value) {
     char text[TFR_INT128_TEXT];

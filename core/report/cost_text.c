@@ -10,7 +10,7 @@
 #include "report/cost_report.h"
 #include "report/grid.h"
 
-enum { FORMULA_TEXT = 8192 };
+enum { FORMULA_TEXT = TFR_POLY_TEXT };
 
 static void put_number(struct tfr_grid *grid, tfr_int128 value, bool is_here, char separator) {
     char text[TFR_INT128_TEXT];

@@ -73,7 +73,7 @@ static void put_ops(const struct tfr_lines_view *view, struct tfr_json_out *out)
 }
 
 static enum tfr_status put_totals(const struct tfr_lines_view *view, struct tfr_json_out *out) {
-    char text[8192];
+    char text[TFR_POLY_TEXT];
     tfr_json_begin(out, "total", '{');
     if (view->numbers) {
         put_counts(out, &view->counts);

@@ -181,7 +181,7 @@ static enum tfr_status write_sum(const struct tfr_lines_view *view, const char *
 }
 
 static enum tfr_status write_sums(const struct tfr_lines_view *view, FILE *stream) {
-    char text[8192];
+    char text[TFR_POLY_TEXT];
     fputs("\n## All lines\n", stream);
     if (view->sum.n_refs > 0 && view->formulas) {
         TFR_TRY(write_sum(view, "As they stand", &view->sum, stream));

@@ -86,7 +86,7 @@ static enum tfr_status write_formulas(const struct tfr_lines_view *view, FILE *s
         fputs("\nall lines, down to ops\n", stream);
         TFR_TRY(write_sum(view, &view->whole, stream));
     }
-    char text[8192];
+    char text[TFR_POLY_TEXT];
     if (view->has_causal) {
         fprintf(stream, "  %-14s %s\n", "of visible", tfr_poly_factored(&view->causal, text, sizeof text));
     }

@@ -8,7 +8,7 @@
 #include "base/status.h"
 #include "base/tensor.h"
 
-enum { ALL_LEVELS = 99, FORMULA_TEXT = 8192 };
+enum { ALL_LEVELS = 99, FORMULA_TEXT = TFR_POLY_TEXT };
 
 /* What lines have no answer to. */
 static enum tfr_status check_question(const struct tfr_cost_report *report) {

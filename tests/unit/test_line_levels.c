@@ -51,22 +51,44 @@ static void assert_same(const struct tfr_poly *a, const struct tfr_poly *b) {
     }
 }
 
+static struct tfr_account_question question_of(const struct tfr_hparams *hparams, const struct tfr_sequences *sequences,
+                                               int64_t encoder_len, bool runs_encoder, enum tfr_logits_kept logits) {
+    return (struct tfr_account_question){.hparams = hparams,
+                                         .sequences = sequences,
+                                         .n_sequences = 1,
+                                         .encoder_len = encoder_len,
+                                         .runs_encoder = runs_encoder,
+                                         .logits = {logits, logits},
+                                         .dtype = TFR_DTYPE_F32,
+                                         .kv_dtype = TFR_DTYPE_F32,
+                                         .stored = TFR_DTYPE_F32,
+                                         .n_ranks = 1,
+                                         .max_rows = 1 << 30};
+}
+
 static struct tfr_account *account_of(const struct tfr_hparams *hparams, const struct tfr_sequences *sequences, int64_t encoder_len,
                                       bool runs_encoder, enum tfr_logits_kept logits) {
-    const struct tfr_account_question question = {.hparams = hparams,
-                                                  .sequences = sequences,
-                                                  .n_sequences = 1,
-                                                  .encoder_len = encoder_len,
-                                                  .runs_encoder = runs_encoder,
-                                                  .logits = {logits, logits},
-                                                  .dtype = TFR_DTYPE_F32,
-                                                  .kv_dtype = TFR_DTYPE_F32,
-                                                  .stored = TFR_DTYPE_F32,
-                                                  .n_ranks = 1,
-                                                  .max_rows = 1 << 30};
+    const struct tfr_account_question question = question_of(hparams, sequences, encoder_len, runs_encoder, logits);
     struct tfr_account *account;
     assert_ok(tfr_account_open(&account, &question));
     return account;
+}
+
+static void count_lines(struct tfr_line_counts *counts, const struct tfr_line_path *path, const struct tfr_hparams *hparams,
+                        const struct tfr_sequences *of) {
+    const tfr_int128 value[TFR_DIM_COUNT] = {
+        [TFR_DIM_BATCH] = of->count,
+        [TFR_DIM_SEQ] = of->rows,
+        [TFR_DIM_CACHE] = of->past,
+        [TFR_DIM_HIDDEN] = hparams->n_embd,
+        [TFR_DIM_LAYERS] = hparams->n_layer,
+        [TFR_DIM_HEADS] = hparams->n_head,
+        [TFR_DIM_HEAD_DIM] = hparams->n_embd / hparams->n_head,
+        [TFR_DIM_INTERMEDIATE] = hparams->n_inner,
+        [TFR_DIM_VOCAB] = hparams->vocab_size,
+        [TFR_DIM_LABELS] = hparams->num_labels,
+    };
+    assert_ok(tfr_line_count_class(counts, path, tfr_line_class_of((enum tfr_head)hparams->head), value));
 }
 
 static void check_kernels(const struct tfr_hparams *hparams, const char *release, const struct tfr_sequences *sequences,
@@ -202,6 +224,39 @@ TFR_TEST(bytes_are_those_of_the_kernels) {
     tfr_account_close(account);
 }
 
+/* Of a model in bf16 the scores are f32, as long as they are scores: both levels, by hand. */
+TFR_TEST(upcast_scores_have_four_bytes) {
+    TFR_UNUSED_STATE;
+    struct tfr_hparams hparams = gpt2;
+    hparams.reorder_and_upcast_attn = true;
+    struct tfr_line_path path = path_of(&hparams, "4.40.2", (struct tfr_line_question){.past = true});
+    path.element = 2;
+    const struct tfr_sequences of = {2, 5, 3};
+    struct tfr_account_question question = question_of(&hparams, &of, 0, false, TFR_LOGITS_ALL);
+    question.dtype = TFR_DTYPE_BF16;
+    struct tfr_account *account;
+    assert_ok(tfr_account_open(&account, &question));
+    static const struct {
+        enum tfr_reference_op op;
+        int64_t read, written; /* of 12 blocks; 12 heads x 2 x 5 x 8 scores */
+    } parts[] = {
+        {TFR_REFERENCE_MATMUL_QK, 12 * 4 * 768 * (10 + 16), 12 * 4 * 960},
+        {TFR_REFERENCE_SOFTMAX, 12 * 4 * 960, 12 * 4 * 960},
+        {TFR_REFERENCE_MATMUL_PV, 12 * (2 * 960 + 2 * 768 * 16), 12 * 2 * 768 * 10},
+    };
+    struct tfr_line_counts counts = {0};
+    count_lines(&counts, &path, &hparams, &of);
+    for (size_t i = 0; i < TFR_COUNT_OF(parts); i++) {
+        const struct tfr_account_filter filter = {.side = TFR_REFERENCE, .by_reference = true, .reference = (int)parts[i].op};
+        struct tfr_amount kernels;
+        int64_t n;
+        assert_ok(tfr_account_sum(account, &filter, &kernels, &n));
+        assert_true(kernels.read == parts[i].read && kernels.written == parts[i].written);
+        assert_true(counts.op[parts[i].op].read == parts[i].read && counts.op[parts[i].op].written == parts[i].written);
+    }
+    tfr_account_close(account);
+}
+
 /* ---- numbers -------------------------------------------------------------------------------------------- */
 
 static int64_t draw(uint64_t vector, uint64_t which, int64_t most) {
@@ -223,20 +278,8 @@ static struct tfr_hparams random_model(uint64_t vector) {
 
 static tfr_int128 flops_of_lines(const struct tfr_hparams *hparams, const struct tfr_sequences *of, const char *release) {
     const struct tfr_line_path path = path_of(hparams, release, (struct tfr_line_question){.past = of->past > 0});
-    const tfr_int128 value[TFR_DIM_COUNT] = {
-        [TFR_DIM_BATCH] = of->count,
-        [TFR_DIM_SEQ] = of->rows,
-        [TFR_DIM_CACHE] = of->past,
-        [TFR_DIM_HIDDEN] = hparams->n_embd,
-        [TFR_DIM_LAYERS] = hparams->n_layer,
-        [TFR_DIM_HEADS] = hparams->n_head,
-        [TFR_DIM_HEAD_DIM] = hparams->n_embd / hparams->n_head,
-        [TFR_DIM_INTERMEDIATE] = hparams->n_inner,
-        [TFR_DIM_VOCAB] = hparams->vocab_size,
-        [TFR_DIM_LABELS] = hparams->num_labels,
-    };
     struct tfr_line_counts counts = {0};
-    assert_ok(tfr_line_count_class(&counts, &path, tfr_line_class_of((enum tfr_head)hparams->head), value));
+    count_lines(&counts, &path, hparams, of);
     return counts.flops;
 }
 
@@ -286,4 +329,4 @@ TFR_TEST(three_levels_at_200_random_vectors) {
 TFR_TEST_MAIN(TFR_CASE(lines_and_kernels_are_the_same_polynomial), TFR_CASE(classes_are_their_modules),
               TFR_CASE(lines_and_kernels_of_every_summary), TFR_CASE(lines_and_kernels_with_an_encoder),
               TFR_CASE(lines_and_kernels_of_the_last_logits), TFR_CASE(bytes_are_those_of_the_kernels),
-              TFR_CASE(three_levels_at_200_random_vectors))
+              TFR_CASE(upcast_scores_have_four_bytes), TFR_CASE(three_levels_at_200_random_vectors))

@@ -3,6 +3,9 @@
 
 #include "tfr_test.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/status.h"
 
 static struct tfr_poly parsed(const char *text) {
@@ -96,7 +99,8 @@ TFR_TEST(four_linears_of_a_block_are_24_b_s_c_squared) {
 
 TFR_TEST(wrong_texts_are_refused) {
     TFR_UNUSED_STATE;
-    static const char *const texts[] = {"", "M +", "+ M", "2 Z", "2 * M", "M^", "M^0", "M^1.5", "Mq", "2M", "M - N", "M^300"};
+    static const char *const texts[] = {"",      "M +", "+ M", "2 Z",   "2 * M", "M^",       "M^0",
+                                        "M^1.5", "Mq",  "2M",  "M - N", "M^300", "2 M -3 K", "2 -3"};
     struct tfr_poly poly;
     for (size_t i = 0; i < TFR_COUNT_OF(texts); i++) {
         assert_refused(tfr_poly_parse(&poly, texts[i]), TFR_USAGE, "polynomial");
@@ -120,6 +124,28 @@ TFR_TEST(text_is_cut_not_overrun) {
     tfr_poly_text(&poly, text, 6);
     assert_string_equal(text, "24 B ");
     assert_int_equal(text[6], 'x');
+}
+
+/* As many terms as there may be, each with the longest names and a long fraction: room for all of it. */
+TFR_TEST(the_longest_text_has_room) {
+    TFR_UNUSED_STATE;
+    static char text[TFR_POLY_TEXT];
+    struct tfr_poly poly = {0}, again;
+    for (int i = 0; i < TFR_POLY_MAX_TERMS; i++) {
+        size_t used = (size_t)snprintf(text, sizeof text, "100000000000000000000000000000000007/9223372036854775783");
+        for (int d = 0; d < TFR_DIM_COUNT; d++) {
+            const int power = 200 + (d < 7 ? i >> d & 1 : 0);
+            used += (size_t)snprintf(text + used, sizeof text - used, " %s^%d", tfr_dim_name((enum tfr_dim)d), power);
+        }
+        const struct tfr_poly term = parsed(text);
+        assert_ok(tfr_poly_add(&poly, &poly, &term));
+    }
+    assert_int_equal(poly.n_terms, TFR_POLY_MAX_TERMS);
+    assert_ok(tfr_poly_parse(&again, tfr_poly_text(&poly, text, sizeof text)));
+    assert_true(tfr_poly_equal(&again, &poly));
+    assert_true(strlen(text) > 8192 && strlen(text) < TFR_POLY_TEXT - 1);
+    const size_t length = strlen(tfr_poly_factored(&poly, text, sizeof text));
+    assert_true(length < TFR_POLY_TEXT - 1 && text[length - 1] == ')');
 }
 
 TFR_TEST(fractions_are_exact) {
@@ -200,5 +226,5 @@ TFR_TEST_MAIN(TFR_CASE(terms_are_sorted_and_joined), TFR_CASE(text_parses_back),
               TFR_CASE(evaluates_with_a_binding), TFR_CASE(opposite_terms_cancel), TFR_CASE(sum_does_not_depend_on_order),
               TFR_CASE(substitutes_a_sum_into_a_power), TFR_CASE(four_linears_of_a_block_are_24_b_s_c_squared),
               TFR_CASE(wrong_texts_are_refused), TFR_CASE(too_many_terms_are_refused), TFR_CASE(text_is_cut_not_overrun),
-              TFR_CASE(fractions_are_exact), TFR_CASE(counts_are_exact_up_to_the_limit),
+              TFR_CASE(the_longest_text_has_room), TFR_CASE(fractions_are_exact), TFR_CASE(counts_are_exact_up_to_the_limit),
               TFR_CASE(common_factors_stand_before_a_bracket), TFR_CASE(integers_of_128_bits_as_text))
