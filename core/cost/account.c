@@ -124,6 +124,9 @@ static enum tfr_status add_node_part(const struct walk *walk, const struct tfr_n
 }
 
 static bool has_past(const struct tfr_account_question *question) {
+    if (question->has_past) {
+        return true;
+    }
     for (size_t i = 0; i < question->n_sequences; i++) {
         if (question->sequences[i].past > 0) {
             return true;

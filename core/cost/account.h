@@ -17,6 +17,7 @@ struct tfr_account_question {
     const struct tfr_sequences *sequences; /* borrowed; one group: symbolic forms have all names */
     size_t n_sequences;
     int64_t encoder_len; /* positions of the encoder's states, 0: none are given */
+    bool has_past;       /* formulas of a step with cached keys, though the sequences have none; those with some have it anyway */
     bool runs_encoder;   /* executed: their keys and values are computed in this call, not before */
     enum tfr_logits_kept logits[TFR_ACCOUNT_SIDES];
     enum tfr_dtype dtype, kv_dtype, stored; /* of packed weights; of the cache; of the tables, as the file has them */

@@ -146,6 +146,9 @@ static enum tfr_status put_all(const struct tfr_cost_report *report, struct tfr_
     tfr_json_put_text(out, "schema", "tfrun-cost-1");
     put_question(report, out);
     put_step(report, out);
+    if (report->query->form != TFR_COST_NUMERIC) {
+        tfr_json_put_text(out, "formulas_hold", tfr_cost_formulas_hold(report));
+    }
     tfr_json_put_text(out, "level", levels[report->query->level]);
     tfr_json_begin(out, "rows", '[');
     for (int i = 0; i < report->n_rows; i++) {

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "model/model_check.h"
 #include "report/cost_report.h"
 
 static int64_t nth(const int64_t *list, size_t n, size_t i, int64_t otherwise) {
@@ -103,30 +104,79 @@ static enum tfr_status open_config(struct tfr_cost_report *report, const char *p
     return TFR_OK;
 }
 
-enum tfr_status tfr_cost_report_open(struct tfr_cost_report *report, const char *path, const struct tfr_override *overrides,
-                                     size_t n_overrides, const struct tfr_cost_query *query) {
-    *report = (struct tfr_cost_report){.query = query};
-    TFR_TRY(open_config(report, path, overrides, n_overrides));
-    TFR_TRY(settle_sequences(report));
+static enum tfr_dtype packed_type(const struct tfr_config *config) {
+    return config->options.runtime_dtype == TFR_PACK_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16;
+}
+
+/* The type of the embedding tables: as asked, else as the checkpoint has them where one lies there, else the packed type, which a
+ * graph or a plan without weights assumes too. */
+static enum tfr_status settle_stored(const struct tfr_cost_report *report, enum tfr_dtype *stored) {
     const struct tfr_config *config = report->config;
-    const struct tfr_module_form form = {0};
-    TFR_TRY(tfr_module_tree_build(&report->tree, config, &form));
-    const struct tfr_account_question question = {
+    struct tfr_model model = {.config = config, .hparams = config->model};
+    char *path = NULL;
+    *stored = report->query->stored != TFR_DTYPE_NONE ? report->query->stored : report->dtype;
+    if (report->query->stored != TFR_DTYPE_NONE || tfr_model_find_weights(config, &path) != TFR_OK) {
+        return TFR_OK;
+    }
+    const enum tfr_status status = tfr_model_open_checkpoint(&model, path);
+    const struct tfr_weight *table = status == TFR_OK ? tfr_model_stored_param(&model, TFR_PARAM_WTE, 0) : NULL;
+    if (table != NULL) {
+        *stored = table->tensor.dtype == TFR_DTYPE_F64 ? TFR_DTYPE_F32 : table->tensor.dtype;
+    }
+    tfr_weights_close(model.weights);
+    tfr_free(path);
+    return status;
+}
+
+static enum tfr_status open_account(struct tfr_cost_report *report) {
+    const struct tfr_cost_query *query = report->query;
+    const struct tfr_config *config = report->config;
+    struct tfr_account_question question = {
         .hparams = &config->model,
         .sequences = report->sequences,
         .n_sequences = report->n_sequences,
         .encoder_len = query->encoder_len,
         .runs_encoder = query->phase == TFR_COST_PREFILL,
+        .has_past = report->has_past,
         .logits = {[TFR_REFERENCE] = kept(report, TFR_REFERENCE), [TFR_EXECUTED] = kept(report, TFR_EXECUTED)},
-        .dtype = config->options.runtime_dtype == TFR_PACK_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16,
+        .dtype = report->dtype,
         .kv_dtype = tfr_kv_dtype(config),
-        .stored = query->stored,
         .n_ranks = query->n_ranks > 1 ? query->n_ranks : 1,
         .owner = query->n_ranks > 1 ? report->dry.owner : NULL,
         .ln_f_rank = report->dry.ln_f_rank,
         .max_rows = config->options.runtime_max_rows,
     };
+    TFR_TRY(settle_stored(report, &question.stored));
     return tfr_account_open(&report->account, &question);
+}
+
+/* Formulas asked for alone are those of a step with cached keys, unless --cache says otherwise: at every level. */
+static bool formulas_have_past(const struct tfr_cost_report *report) {
+    bool has_past = report->query->form == TFR_COST_SYMBOLIC && report->query->n_cache == 0;
+    for (size_t i = 0; i < report->n_sequences; i++) {
+        has_past |= report->sequences[i].past > 0;
+    }
+    return has_past;
+}
+
+enum tfr_status tfr_cost_report_open(struct tfr_cost_report *report, const char *path, const struct tfr_override *overrides,
+                                     size_t n_overrides, const struct tfr_cost_query *query) {
+    *report = (struct tfr_cost_report){.query = query};
+    TFR_TRY(open_config(report, path, overrides, n_overrides));
+    TFR_TRY(settle_sequences(report));
+    report->dtype = packed_type(report->config);
+    report->has_past = formulas_have_past(report);
+    if (query->level == TFR_COST_LINE) { /* lines need no graph */
+        return TFR_OK;
+    }
+    const struct tfr_module_form form = {0};
+    TFR_TRY(tfr_module_tree_build(&report->tree, report->config, &form));
+    return open_account(report);
+}
+
+const char *tfr_cost_formulas_hold(const struct tfr_cost_report *report) {
+    return report->has_past ? "cache_len > 0: the reference copies old and new keys to a new cache (cat_cache)"
+                            : "cache_len = 0: nothing is cached yet, so that the reference copies no keys (cat_cache)";
 }
 
 void tfr_cost_report_close(struct tfr_cost_report *report) {

@@ -103,6 +103,7 @@ static enum tfr_status write_row_formulas(const struct tfr_cost_report *report, 
 }
 
 static enum tfr_status write_formulas(const struct tfr_cost_report *report, enum tfr_grid_form form, FILE *stream) {
+    fprintf(stream, "\nformulas hold where %s\n", tfr_cost_formulas_hold(report));
     for (int i = 0; i < report->n_rows; i++) {
         TFR_TRY(write_row_formulas(report, &report->rows[i], form, stream));
     }

@@ -37,19 +37,18 @@ static enum tfr_status check_encoder(const struct tfr_cost_query *query, uint32_
 static enum tfr_status settle_path(struct tfr_lines_view *view) {
     const struct tfr_cost_query *query = view->report->query;
     const struct tfr_hparams *model = &view->report->config->model;
-    const bool has_past = view->report->sequences[0].past > 0;
     const uint32_t asked = tfr_line_page_bits(query->class_name, &view->cls);
     const struct tfr_line_question question = {
         .release = query->release,
         .fused = query->fused_attention || (asked & (uint32_t)TFR_ON(FUSED)) != 0,
-        .past = has_past || (query->form == TFR_COST_SYMBOLIC && query->n_cache == 0),
+        .past = view->report->has_past,
         .encoder = query->encoder_len > 0,
         .encoder_cached = query->encoder_len > 0 && query->phase == TFR_COST_DECODE,
         .only_last = query->logits == TFR_COST_LOGITS_LAST,
     };
     TFR_TRY(check_encoder(query, asked));
     TFR_TRY(tfr_line_path_set(&view->path, model, &question));
-    view->path.element = view->report->account->question.dtype == TFR_DTYPE_F32 ? 4 : 2;
+    view->path.element = view->report->dtype == TFR_DTYPE_F32 ? 4 : 2;
     view->cls = tfr_line_class_of((enum tfr_head)model->head);
     if (query->class_name != NULL) {
         TFR_TRY(tfr_line_class_named(&view->path, query->class_name, &view->cls));
@@ -265,7 +264,7 @@ const char *tfr_lines_place(const struct tfr_lines_view *view, char *text, size_
 }
 
 const char *tfr_lines_dtype(const struct tfr_lines_view *view) {
-    return tfr_dtype_name(view->report->account->question.dtype);
+    return tfr_dtype_name(view->report->dtype);
 }
 
 const char *tfr_lines_range(const struct tfr_line_row *row, char *text, size_t size) {

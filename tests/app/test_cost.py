@@ -155,26 +155,58 @@ def csv_and_json_agree(box):
             expect_same(row[f"{key}_formula"], text)
 
 
-@case
-def formulas_give_the_numbers(box):
-    words = ("--batch", 3, "--seq", 7, "--cache", 5, "--form", "both")
-    report = box.json("gpt2-medium", *words)
-    values = {**report["dimensions"], "batch_size": 3, "seq_len": 7, "cache_len": 5}
+def value(text, values):
+    """A formula with numbers for its names."""
+    terms = []
+    for term in text.split(" + "):
+        product = 1
+        for factor in term.split():
+            name, _, power = factor.partition("^")
+            product *= values[name] ** int(power or 1) if name in values else float(factor)
+        terms.append(product)
+    return sum(terms)
 
-    def value(text):
-        terms = []
-        for term in text.split(" + "):
-            product = 1
-            for factor in term.split():
-                name, _, power = factor.partition("^")
-                product *= values[name] ** int(power or 1) if name in values else float(factor)
-            terms.append(product)
-        return sum(terms)
 
-    for row in report["rows"] + [report["total"]]:
+def check_formulas(told, numbers):
+    """Each formula that one answer has gives the numbers of another."""
+    of = numbers["sequences"][0]
+    values = {**numbers["dimensions"], **{name: of[name] for name in ("batch_size", "seq_len", "cache_len")}}
+    expect_same([row["name"] for row in told["rows"]], [row["name"] for row in numbers["rows"]])
+    for row, want in zip([*told["rows"], told["total"]], [*numbers["rows"], numbers["total"]]):
         for side in ("reference", "executed"):
             for key, text in row.get(side, {}).get("formula", {}).items():
-                expect_same(value(text), row[side][key])
+                expect(value(text, values) == want[side][key], row.get("name"), side, key, text, want[side])
+
+
+@case
+def formulas_give_the_numbers(box):
+    """Of the shape that was asked about, and of others that they are said to hold for."""
+    shapes = [(3, 7, 5), (1, 1, 511), (2, 40, 100)], [(3, 7, 0), (1, 512, 0)]
+    words = [[("--batch", batch, "--seq", seq, "--cache", cache) for batch, seq, cache in group] for group in shapes]
+    for group, begins in zip(words, ("cache_len > 0: ", "cache_len = 0: ")):
+        for asked in group:
+            told = box.json("gpt2-medium", *asked, "--form", "both")
+            expect(told["formulas_hold"].startswith(begins), told["formulas_hold"])
+            for shape in group:
+                check_formulas(told, box.json("gpt2-medium", *shape))
+    for level in ("kernel", "module"):  # formulas alone are of the general case, whatever the phase
+        told = box.json("gpt2-medium", "--form", "symbolic", "--level", level)
+        expect(told["formulas_hold"].startswith("cache_len > 0: "), told["formulas_hold"])
+        for shape in words[0]:
+            check_formulas(told, box.json("gpt2-medium", *shape, "--level", level))
+    expect("\nformulas hold where cache_len = 0: " in box.cost("gpt2", "--form", "both"), "the table does not say so")
+
+
+@case
+def tables_have_the_type_of_the_checkpoint(box):
+    """Where one lies beside the config; else that of --dtype, as in plan and graph."""
+    def embed(config, *words):
+        return box.json(config, "--seq", 1, *words)["rows"][0]["executed"]["bytes_read"]
+
+    expect_same(embed(box.configs / "demo"), 8 + 2 * 2 * 256)  # its file is bf16
+    expect_same(embed(box.configs / "demo", "--stored", "f32"), 8 + 2 * 4 * 256)
+    expect_same(embed("gpt2"), 8 + 2 * 4 * 768)
+    expect_same(embed("gpt2", "--dtype", "bf16"), 8 + 2 * 2 * 768)
 
 
 @case

@@ -154,7 +154,7 @@ def what_ran_is_what_cost_counts(profiler):
                          (("--prompt-tokens", 0, "--context", 9), ("--phase", "decode", "--cache", 9))]:
         text = profiler.run("profile", profiler.demo, "--json", "--reps", 1, *shape)[0]
         [phase] = [value for key, value in json.loads(text).items() if key in ("prefill", "decode")]
-        counted = json.loads(profiler.run("cost", profiler.demo, "--json", "--stored", "f16", *asked)[0])["total"]["executed"]
+        counted = json.loads(profiler.run("cost", profiler.demo, "--json", *asked)[0])["total"]["executed"]
         expect_same(sum(node["flops"] for node in phase["nodes"]), counted["flops"])
         expect_same(sum(node["bytes"] for node in phase["nodes"]), counted["bytes_read"] + counted["bytes_written"])
 

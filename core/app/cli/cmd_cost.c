@@ -18,7 +18,7 @@ static const struct tfr_flag flags[] = {
     {"logits", "WHICH", "all, last or none [the reference's all, tfrun's last]", 0},
     {"head", "HEAD", "lm, token-cls, seq-cls, qa, double or none [the config's architecture]", 0},
     {"ranks", "N", "split over this many ranks, and count messages [1]", 0},
-    {"stored", "TYPE", "f32, bf16 or f16: type of the checkpoint, in which embedding tables are read [f32]", 0},
+    {"stored", "TYPE", "f32, bf16 or f16: type of the embedding tables [the checkpoint's; without one --dtype]", 0},
     {"measured", NULL, "run the step too: what its nodes took beside what was predicted (tfrun profile)", 0},
     {"any-length", NULL, "answer also for more positions than the model has", 0},
     {"format", "FORM", "table, md, json or csv [table]", 0},
@@ -76,8 +76,8 @@ static bool take_words(const struct tfr_args *args, struct tfr_cost_query *query
                              *const forms[] = {"numeric", "symbolic", "both", NULL},
                              *const formats[] = {"table", "md", "json", "csv", NULL},
                              *const logits[] = {"default", "all", "last", "none", NULL},
-                             *const stored[] = {"f32", "bf16", "f16", NULL};
-    static const enum tfr_dtype types[] = {TFR_DTYPE_F32, TFR_DTYPE_BF16, TFR_DTYPE_F16};
+                             *const stored[] = {"default", "f32", "bf16", "f16", NULL};
+    static const enum tfr_dtype types[] = {TFR_DTYPE_NONE, TFR_DTYPE_F32, TFR_DTYPE_BF16, TFR_DTYPE_F16};
     const int phase = word_of(args, "phase", phases), level = phase < 0 ? -1 : word_of(args, "level", levels);
     const int form = level < 0 ? -1 : word_of(args, "form", forms), format = form < 0 ? -1 : word_of(args, "format", formats);
     const int kept = format < 0 ? -1 : word_of(args, "logits", logits), type = kept < 0 ? -1 : word_of(args, "stored", stored);

@@ -362,7 +362,7 @@ struct tfr_cost_query {
     size_t n_seq, n_cache;      /* 0: 1024, or what n_positions leaves, behind 0; decoding 1 behind n_positions - 1 */
     int64_t encoder_len;        /* 0: no encoder states */
     const char *head;           /* lm, none, double, seq-cls, token-cls, qa; NULL: the config's */
-    enum tfr_dtype stored;      /* of the checkpoint's tensors: tables are read as they lie */
+    enum tfr_dtype stored;      /* of embedding tables; TFR_DTYPE_NONE: the checkpoint's, without one runtime.dtype */
     bool any_length;            /* also more positions than the model has */
     int n_ranks;
     const char *class_name, *release; /* TFR_COST_LINE: of transformers; NULL: the head's class, the newest release */
