@@ -6,18 +6,21 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/log.h"
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "config/choices.h"
 #include "predict/calibration.h"
 #include "profile/observe_kernels.h"
 #include "rank/rank.h"
+#include "team/crowd.h"
 
 struct work {
     const struct tfr_calibrate_question *question;
     struct tfr_calibration calibration;
     struct tfr_observations seen;
     const char *dtype;
+    uint64_t ran_ns, waited_ns; /* of all threads while they measured */
 };
 
 static void say(struct work *work, const char *what, int64_t done, int64_t total) {
@@ -56,7 +59,7 @@ static enum tfr_status measure_roofs(struct work *work, const struct tfr_engine 
     return TFR_OK;
 }
 
-static enum tfr_status measure(struct work *work, struct tfr_engine *engine) {
+static enum tfr_status measure_quietly(struct work *work, struct tfr_engine *engine) {
     const bool is_first = work->calibration.roofs.n_threads == 0, is_quick = work->question->quick;
     note_conditions(work, engine);
     if (is_first || !is_quick) {
@@ -64,6 +67,20 @@ static enum tfr_status measure(struct work *work, struct tfr_engine *engine) {
     }
     TFR_TRY(tfr_observe_kernels(&work->seen, engine, is_quick, say_kernels, work));
     return is_quick ? TFR_OK : measure_roofs(work, engine);
+}
+
+/* Keeps how much of the time the threads could have run and other programs had their cores. */
+static enum tfr_status measure(struct work *work, struct tfr_engine *engine) {
+    uint64_t ran[2], waited[2];
+    const bool is_told = tfr_crowd_times("", &ran[0], &waited[0]);
+    const enum tfr_status status = measure_quietly(work, engine);
+    if (is_told && tfr_crowd_times("", &ran[1], &waited[1]) && ran[1] >= ran[0] && waited[1] >= waited[0]) {
+        work->ran_ns += ran[1] - ran[0];
+        work->waited_ns += waited[1] - waited[0];
+        const double wanted = (double)(work->ran_ns + work->waited_ns);
+        work->calibration.conditions.waited_percent = wanted > 0 ? 100 * (double)work->waited_ns / wanted : 0;
+    }
+    return status;
 }
 
 /* The question's overrides, and behind them what the calibration wants. */
@@ -109,10 +126,11 @@ static enum tfr_status with_dtype(struct work *work, const char *dtype) {
     return status;
 }
 
+/* The last one counts, as everywhere. */
 static const char *dtype_asked(const struct tfr_calibrate_question *question) {
-    for (size_t i = 0; i < question->n_overrides; i++) {
-        if (strcmp(question->overrides[i].key, "runtime.dtype") == 0) {
-            return question->overrides[i].value;
+    for (size_t i = question->n_overrides; i > 0; i--) {
+        if (strcmp(question->overrides[i - 1].key, "runtime.dtype") == 0) {
+            return question->overrides[i - 1].value;
         }
     }
     return NULL;
@@ -125,6 +143,14 @@ static enum tfr_status measure_all(struct work *work) {
     }
     TFR_TRY(with_dtype(work, "f32"));
     return with_dtype(work, "bf16");
+}
+
+static void warn_of_doubts(const struct tfr_calibration *calibration) {
+    char doubts[TFR_DOUBTS_SIZE] = "";
+    tfr_calibration_doubts(calibration, doubts, sizeof doubts);
+    if (doubts[0] != '\0') {
+        tfr_log(TFR_LOG_WARN, "calibrate", "this calibration may not hold: %s; run it again when the machine is quiet", doubts);
+    }
 }
 
 enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, char **path) {
@@ -146,6 +172,9 @@ enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, cha
         *path =
             question->output != NULL ? tfr_strdup(question->output) : tfr_calibration_path(conditions->host, conditions->threads);
         status = *path != NULL ? tfr_calibration_write(&work.calibration, *path) : TFR_RESOURCE;
+    }
+    if (status == TFR_OK) {
+        warn_of_doubts(&work.calibration);
     }
     tfr_free(work.seen.items);
     tfr_calibration_free(&work.calibration);

@@ -18,7 +18,8 @@ struct tfr_conditions {
     char measured_at[32]; /* "2026-11-28T18:00:00Z" */
     int64_t measured_unix, threads;
     uint32_t isa;
-    double quota_cores; /* 0: no limit */
+    double quota_cores;    /* 0: no limit */
+    double waited_percent; /* of the time in which threads could have run, others had their cores */
 };
 /* Of now, without model; `bind` is a word of runtime.bind. */
 void tfr_conditions_now(struct tfr_conditions *conditions, const struct tfr_machine *machine, int n_threads, const char *bind,
@@ -63,6 +64,9 @@ enum tfr_status tfr_calibration_read(struct tfr_calibration *calibration, const 
  * values and the fix). What may matter is named in `doubts`, "" if nothing. */
 enum tfr_status tfr_calibration_check(const struct tfr_calibration *calibration, const struct tfr_conditions *now, const char *path,
                                       char *doubts, size_t size);
+/* What makes the calibration itself doubtful, added to `doubts`: threads that waited for cores, all threads slower than one. */
+enum { TFR_DOUBTS_SIZE = 512 };
+void tfr_calibration_doubts(const struct tfr_calibration *calibration, char *doubts, size_t size);
 /* "3 hours old". */
 void tfr_calibration_age(const struct tfr_conditions *conditions, int64_t now_unix, char *text, size_t size);
 

@@ -8,6 +8,10 @@
 
 #include "base/plural.h"
 #include "base/status.h"
+#include "base/tensor.h"
+
+/* Other programs had the cores for so much of the time that medians and bests may be of them. */
+enum { BUSY_PERCENT = 5 };
 
 static enum tfr_status refuse(const char *path, const char *field, const char *was, const char *is) {
     return tfr_raise(TFR_MODEL, "%s: %s of the calibration is %s, here it is %s; run `tfrun calibrate` here", path, field, was, is);
@@ -26,6 +30,47 @@ static enum tfr_status check_threads(const struct tfr_conditions *was, const str
 static void add_doubt(char *doubts, size_t size, const char *field, const char *was, const char *is) {
     const size_t used = strlen(doubts);
     snprintf(doubts + used, size - used, "%s%s was %s, is %s", used > 0 ? "; " : "", field, was, is);
+}
+
+static void add_text(char *doubts, size_t size, const char *text) {
+    const size_t used = strlen(doubts);
+    snprintf(doubts + used, size - used, "%s%s", used > 0 ? "; " : "", text);
+}
+
+/* A few per cent are noise; of more than one roof the worst is named. */
+static void doubt_roofs(const struct tfr_roofs *roofs, char *doubts, size_t size) {
+    char text[160] = "";
+    double least = 0.9;
+    for (int i = 0; i < roofs->n_flops; i++) {
+        const struct tfr_flop_roof *roof = &roofs->flops[i];
+        if (roof->all_cores < least * roof->one_core) {
+            least = roof->all_cores / roof->one_core;
+            snprintf(text, sizeof text, "all threads reach %.1f GFLOP/s of %s %s, one core %.1f", roof->all_cores / 1e9,
+                     tfr_dtype_name((enum tfr_dtype)roof->dtype), roof->isa != 0 ? tfr_isa_name(roof->isa) : "plain",
+                     roof->one_core / 1e9);
+        }
+    }
+    for (int i = 0; i < roofs->n_bandwidths; i++) {
+        const struct tfr_bandwidth *at = &roofs->bandwidth[i];
+        if (at->all_cores < least * at->one_core) {
+            least = at->all_cores / at->one_core;
+            snprintf(text, sizeof text, "all threads read %.1f GB/s from %" PRId64 " KiB, one core %.1f", at->all_cores / 1e9,
+                     at->bytes >> 10, at->one_core / 1e9);
+        }
+    }
+    if (text[0] != '\0') {
+        add_text(doubts, size, text);
+    }
+}
+
+void tfr_calibration_doubts(const struct tfr_calibration *calibration, char *doubts, size_t size) {
+    const double percent = calibration->conditions.waited_percent;
+    if (percent >= BUSY_PERCENT) {
+        char text[96];
+        snprintf(text, sizeof text, "its threads waited for a core for %.0f %% of the time", percent);
+        add_text(doubts, size, text);
+    }
+    doubt_roofs(&calibration->roofs, doubts, size);
 }
 
 enum tfr_status tfr_calibration_check(const struct tfr_calibration *calibration, const struct tfr_conditions *now, const char *path,
@@ -62,6 +107,7 @@ enum tfr_status tfr_calibration_check(const struct tfr_calibration *calibration,
         snprintf(quota[1], sizeof quota[1], "%.2f cores", now->quota_cores);
         add_doubt(doubts, size, "the CPU quota", quota[0], quota[1]);
     }
+    tfr_calibration_doubts(calibration, doubts, size);
     return TFR_OK;
 }
 

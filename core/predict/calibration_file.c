@@ -52,6 +52,7 @@ static void put_conditions(struct tfr_json_out *out, const struct tfr_conditions
     tfr_json_put_int(out, "threads", conditions->threads);
     tfr_json_put_int(out, "isa", conditions->isa);
     tfr_json_put_number(out, "quota_cores", conditions->quota_cores);
+    tfr_json_put_number(out, "waited_percent", conditions->waited_percent);
     tfr_json_end(out, '}');
 }
 
@@ -108,8 +109,11 @@ static void put_kernel(struct tfr_json_out *out, const struct tfr_calibration_ke
 
 char *tfr_calibration_text(const struct tfr_calibration *calibration) {
     struct tfr_json_out out = {0};
+    char doubts[TFR_DOUBTS_SIZE] = "";
+    tfr_calibration_doubts(calibration, doubts, sizeof doubts);
     tfr_json_begin(&out, NULL, '{');
     tfr_json_put_text(&out, "schema", TFR_CALIBRATION_SCHEMA);
+    tfr_json_put_text(&out, "doubts", doubts); /* for other programs; tfrun judges anew */
     put_conditions(&out, &calibration->conditions);
     put_roofs(&out, &calibration->roofs);
     tfr_json_begin(&out, "kernels", '[');

@@ -78,7 +78,11 @@ static enum tfr_status read_conditions(const struct tfr_json_doc *doc, struct tf
     }
     TFR_TRY(read_whole(doc, from, "measured_unix", &conditions->measured_unix));
     TFR_TRY(read_whole(doc, from, "threads", &conditions->threads));
+    if (conditions->threads < 1) {
+        return refuse(doc, from, "threads", "a whole number from 1 on");
+    }
     TFR_TRY(read_isa(doc, from, &conditions->isa));
+    TFR_TRY(read_real(doc, from, "waited_percent", &conditions->waited_percent));
     return read_real(doc, from, "quota_cores", &conditions->quota_cores);
 }
 
@@ -109,7 +113,7 @@ static enum tfr_status read_roofs(const struct tfr_json_doc *doc, struct tfr_roo
     roofs->n_threads = n_threads;
     TFR_TRY(find_list(doc, tfr_json_root(doc), "roofs", TFR_JSON_OBJECT, &from));
     TFR_TRY(find_list(doc, from, "flops", TFR_JSON_ARRAY, &list));
-    if (tfr_json_size(list) > TFR_MAX_FLOP_ROOFS) {
+    if (tfr_json_size(list) < 1 || tfr_json_size(list) > TFR_MAX_FLOP_ROOFS) {
         return refuse(doc, list, "flops", "a list as long as tfrun writes it");
     }
     for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
@@ -117,7 +121,7 @@ static enum tfr_status read_roofs(const struct tfr_json_doc *doc, struct tfr_roo
         roofs->n_flops++;
     }
     TFR_TRY(find_list(doc, from, "bandwidth", TFR_JSON_ARRAY, &list));
-    if (tfr_json_size(list) > TFR_MAX_BANDWIDTHS) {
+    if (tfr_json_size(list) < 1 || tfr_json_size(list) > TFR_MAX_BANDWIDTHS) {
         return refuse(doc, list, "bandwidth", "a list as long as tfrun writes it");
     }
     for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
@@ -145,21 +149,42 @@ static enum tfr_status read_point(const struct tfr_json_doc *doc, const tfr_json
         if (item == NULL || tfr_json_kind(item) != TFR_JSON_NUMBER || tfr_json_number(item) < 0) {
             return refuse(doc, from, "a point", "[class, rows, context, ns, ns at the roof]");
         }
+        if (tfr_json_number(item) <= 0 && reals[i] == &point->ns) {
+            return refuse(doc, from, "a point", "of a time above 0");
+        }
         *reals[i] = tfr_json_number(item);
     }
     return TFR_OK;
 }
 
+/* By class, rows, context: predictions search them so. */
+static bool is_behind(const struct tfr_calibration_point *point, const struct tfr_calibration_point *before) {
+    const int64_t now[] = {point->class_rows, point->rows, point->context},
+                  was[] = {before->class_rows, before->rows, before->context};
+    size_t i = 0;
+    while (i + 1 < TFR_COUNT_OF(now) && now[i] == was[i]) {
+        i++;
+    }
+    return now[i] > was[i];
+}
+
 static enum tfr_status read_kernel(const struct tfr_json_doc *doc, const tfr_json *from, struct tfr_calibration *calibration) {
     struct tfr_calibration_kernel head = {0};
+    struct tfr_calibration_point point, before = {0};
     const tfr_json *list;
     TFR_TRY(read_text(doc, from, "kernel", head.kernel, sizeof head.kernel));
     TFR_TRY(read_text(doc, from, "shape", head.shape, sizeof head.shape));
     TFR_TRY(read_whole(doc, from, "threads", &head.threads));
     TFR_TRY(find_list(doc, from, "points", TFR_JSON_ARRAY, &list));
+    if (tfr_json_size(list) < 1) {
+        return refuse(doc, from, "points", "at least one");
+    }
     for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
-        struct tfr_calibration_point point;
         TFR_TRY(read_point(doc, item, &point));
+        if (!is_behind(&point, &before)) {
+            return refuse(doc, item, "points", "by rising class, rows and context");
+        }
+        before = point;
         TFR_TRY(tfr_calibration_add(calibration, head.kernel, head.shape, head.threads, &point));
     }
     return TFR_OK;

@@ -14,14 +14,23 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 
-enum { MAX_THREADS = 1024 };
+enum { MAX_THREADS = 1024, NO_EVENT = -1 };
 
 struct tfr_counters {
+    int error[TFR_COUNTER_COUNT]; /* errno of the first thread on which it could not be opened; NO_EVENT */
     int n_files;
     struct {
         int fd, counter;
     } file[MAX_THREADS * TFR_COUNTER_COUNT];
 };
+
+const char *tfr_counter_name(enum tfr_counter counter) {
+    static const char *const names[] = {[TFR_COUNT_CYCLES] = "cycles",
+                                        [TFR_COUNT_INSTRUCTIONS] = "instructions",
+                                        [TFR_COUNT_MISSES] = "last_level_misses",
+                                        [TFR_COUNT_FLOPS] = "flops"};
+    return names[counter];
+}
 
 /* FLOPs have no name of their own among the kernel's events: the raw event of AMD's family 17h and later counts those of SSE and
  * AVX, a multiply-add as two. Others: none that counts alike for every type. */
@@ -51,39 +60,58 @@ static bool runs_on_amd(void) {
     return is_amd;
 }
 
-/* errno of the first failure, 0 if all went well. */
-static int count_thread(struct tfr_counters *counters, pid_t thread, bool is_amd) {
-    int error = 0;
+static void count_thread(struct tfr_counters *counters, pid_t thread, bool is_amd) {
     for (int c = 0; c < TFR_COUNTER_COUNT; c++) {
         struct perf_event_attr attr;
-        if (counters->n_files == MAX_THREADS * TFR_COUNTER_COUNT || !event_of((enum tfr_counter)c, is_amd, &attr)) {
+        if (counters->error[c] != 0) {
             continue;
         }
-        const int fd = (int)syscall(SYS_perf_event_open, &attr, thread, -1, -1, PERF_FLAG_FD_CLOEXEC);
-        if (fd < 0) {
-            error = error != 0 ? error : errno;
+        if (!event_of((enum tfr_counter)c, is_amd, &attr)) {
+            counters->error[c] = NO_EVENT;
             continue;
         }
-        counters->file[counters->n_files].fd = fd;
-        counters->file[counters->n_files++].counter = c;
+        const bool has_room = counters->n_files < MAX_THREADS * TFR_COUNTER_COUNT;
+        const int fd = has_room ? (int)syscall(SYS_perf_event_open, &attr, thread, -1, -1, PERF_FLAG_FD_CLOEXEC) : -1;
+        if (fd >= 0) {
+            counters->file[counters->n_files].fd = fd;
+            counters->file[counters->n_files++].counter = c;
+        } else if (!has_room || errno != ESRCH) { /* a thread that has ended counts nothing more */
+            counters->error[c] = has_room ? errno : EMFILE;
+        }
     }
-    return error;
 }
 
-static int count_threads(struct tfr_counters *counters) {
+/* What is not open for all threads would be a part of the truth: its files go. */
+static void drop_partial(struct tfr_counters *counters) {
+    int kept = 0;
+    for (int i = 0; i < counters->n_files; i++) {
+        if (counters->error[counters->file[i].counter] != 0) {
+            close(counters->file[i].fd);
+        } else {
+            counters->file[kept++] = counters->file[i];
+        }
+    }
+    counters->n_files = kept;
+}
+
+static void count_threads(struct tfr_counters *counters) {
     const bool is_amd = runs_on_amd();
-    int error = 0;
     DIR *threads = opendir("/proc/self/task");
     if (threads == NULL) {
-        return errno;
+        const int error = errno;
+        for (int c = 0; c < TFR_COUNTER_COUNT; c++) {
+            counters->error[c] = error;
+        }
+        return;
     }
     for (const struct dirent *entry; (entry = readdir(threads)) != NULL;) {
         const pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
-        const int failed = thread > 0 ? count_thread(counters, thread, is_amd) : 0;
-        error = error != 0 ? error : failed;
+        if (thread > 0) {
+            count_thread(counters, thread, is_amd);
+        }
     }
     closedir(threads);
-    return error;
+    drop_partial(counters);
 }
 
 static int paranoia(void) {
@@ -99,6 +127,9 @@ static int paranoia(void) {
 
 void tfr_counters_explain(int error, int paranoid, char *reason, size_t size) {
     switch (error) {
+    case NO_EVENT:
+        snprintf(reason, size, "this CPU has no event for it that counts alike for every type");
+        break;
     case EACCES:
     case EPERM:
         snprintf(reason, size,
@@ -125,9 +156,9 @@ struct tfr_counters *tfr_counters_open(char *reason, size_t size) {
         snprintf(reason, size, "no memory");
         return NULL;
     }
-    const int error = count_threads(counters);
+    count_threads(counters);
     if (counters->n_files == 0) {
-        tfr_counters_explain(error, paranoia(), reason, size);
+        tfr_counters_explain(counters->error[TFR_COUNT_CYCLES], paranoia(), reason, size);
         tfr_counters_close(counters);
         return NULL;
     }
@@ -143,6 +174,11 @@ void tfr_counters_close(struct tfr_counters *counters) {
 
 void tfr_counters_read(const struct tfr_counters *counters, struct tfr_counts *counts) {
     *counts = (struct tfr_counts){0};
+    for (int c = 0; c < TFR_COUNTER_COUNT; c++) {
+        if (counters->error[c] != 0) {
+            tfr_counters_explain(counters->error[c], paranoia(), counts->why_not[c], sizeof counts->why_not[c]);
+        }
+    }
     for (int i = 0; i < counters->n_files; i++) {
         struct {
             uint64_t value, enabled, running;

@@ -12,7 +12,10 @@ enum tfr_counter { TFR_COUNT_CYCLES, TFR_COUNT_INSTRUCTIONS, TFR_COUNT_MISSES, T
 struct tfr_counts {
     double value[TFR_COUNTER_COUNT]; /* misses are lines of the last cache level, 64 bytes each */
     bool has[TFR_COUNTER_COUNT];
+    char why_not[TFR_COUNTER_COUNT][256]; /* "" where it has, and where nothing was asked for */
 };
+/* "instructions". */
+const char *tfr_counter_name(enum tfr_counter counter);
 
 struct tfr_counters;
 /* NULL, with the reason, where nothing can be counted. */

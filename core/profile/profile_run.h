@@ -44,7 +44,7 @@ struct tfr_profile {
     struct tfr_calibration calibration; /* or nominal roofs and no kernels */
     bool is_calibrated;
     char calibrated_by[512]; /* file and age, or why there is none */
-    char doubts[256];
+    char doubts[TFR_DOUBTS_SIZE];
     char model[160], machine[160];
     int n_ranks;
     int64_t batch;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,4 +89,22 @@ enum tfr_status tfr_gnuplot(const char *text, char **result) {
         fclose(drawing);
     }
     return status;
+}
+
+/* In a folder of PATH. */
+enum tfr_status tfr_gnuplot_check(void) {
+    const char *path = getenv("PATH"), *end;
+    for (const char *at = path; at != NULL; at = *end == ':' ? end + 1 : NULL) {
+        end = at + strcspn(at, ":");
+        char *file = end > at ? tfr_format("%.*s/gnuplot", (int)(end - at), at) : tfr_strdup("./gnuplot");
+        if (file == NULL) {
+            return TFR_RESOURCE;
+        }
+        const bool is_there = access(file, X_OK) == 0;
+        tfr_free(file);
+        if (is_there) {
+            return TFR_OK;
+        }
+    }
+    return path != NULL ? no_gnuplot() : TFR_OK; /* without PATH the system has one of its own */
 }

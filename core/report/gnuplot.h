@@ -8,4 +8,7 @@
  * gnuplot on PATH. */
 enum tfr_status tfr_gnuplot(const char *script, char **drawing);
 
+/* Whether it would be found: before the work. */
+enum tfr_status tfr_gnuplot_check(void);
+
 #endif

@@ -18,10 +18,21 @@ static void print_conditions(FILE *out, const struct tfr_conditions *conditions,
     fprintf(out, "  measured %s, %s\n", conditions->measured_at, age);
     fprintf(out, "  host     %s, %s\n", conditions->host, conditions->cpu);
     fprintf(out, "  threads  %lld, bind %s, governor %s", (long long)conditions->threads, conditions->bind, conditions->governor);
+    if (conditions->waited_percent > 0) {
+        fprintf(out, ", which waited for a core for %.1f %% of the time", conditions->waited_percent);
+    }
     if (conditions->quota_cores > 0) {
         fprintf(out, ", CPU quota of %.2f cores", conditions->quota_cores);
     }
     fprintf(out, "\n  tfrun    %s, kernel ABI %s\n  model    %s\n", conditions->version, conditions->abi, conditions->model);
+}
+
+static void print_doubts(FILE *out, const struct tfr_calibration *calibration) {
+    char doubts[TFR_DOUBTS_SIZE] = "";
+    tfr_calibration_doubts(calibration, doubts, sizeof doubts);
+    if (doubts[0] != '\0') {
+        fprintf(out, "  which may not hold: %s\n", doubts);
+    }
 }
 
 static void print_roofs(FILE *out, const struct tfr_roofs *roofs) {
@@ -62,6 +73,7 @@ static enum tfr_status print_all(const struct tfr_calibration *calibration, cons
     FILE *out;
     TFR_TRY(tfr_memtext_open(&out, text, &size));
     print_conditions(out, &calibration->conditions, path);
+    print_doubts(out, calibration);
     print_roofs(out, &calibration->roofs);
     print_kernels(out, calibration);
     return tfr_memtext_close(out, text);
@@ -81,7 +93,7 @@ static enum tfr_status default_path(int64_t threads, char **path) {
 }
 
 enum tfr_status tfr_report_calibration(const char *given, int64_t threads, bool json, char **text) {
-    struct tfr_calibration calibration;
+    struct tfr_calibration calibration = {0};
     char *path = given != NULL ? tfr_strdup(given) : NULL;
     if (given == NULL) {
         TFR_TRY(default_path(threads, &path));
@@ -96,9 +108,7 @@ enum tfr_status tfr_report_calibration(const char *given, int64_t threads, bool 
     } else if (status == TFR_OK) {
         status = print_all(&calibration, path, text);
     }
-    if (status == TFR_OK) {
-        tfr_calibration_free(&calibration);
-    }
+    tfr_calibration_free(&calibration);
     tfr_free(path);
     return status;
 }

@@ -92,13 +92,15 @@ static void print_sums(FILE *out, enum tfr_table_form form, const struct tfr_pro
     const char *line = form == TFR_TABLE_MD ? "\n" : "";
     for (int rank = 0; rank < profile->n_ranks; rank++) {
         const struct tfr_profile_rank *sums = &phase->ranks[rank];
-        fprintf(out, "%s  rank %d  step %.4f ms, predicted %.4f ms (%+.1f %%): tasks %.4f, between tasks %.4f (predicted %.4f)%s",
-                line, rank, sums->span_ns / 1e6, sums->predicted_ns / 1e6,
-                tfr_gap_percent(sums->span_ns - sums->waited_ns, sums->predicted_ns), sums->busy_ns / 1e6, sums->between_ns / 1e6,
-                sums->predicted_between_ns / 1e6, profile->n_ranks > 1 ? "" : "\n");
+        const double own_ns = sums->span_ns - sums->waited_ns; /* no message is predicted */
+        fprintf(out, "%s  rank %d  step %.4f ms", line, rank, sums->span_ns / 1e6);
         if (profile->n_ranks > 1) {
-            fprintf(out, ", waiting for messages %.4f (%.0f %%)\n", sums->waited_ns / 1e6, percent(sums->waited_ns, sums->span_ns));
+            fprintf(out, ", waiting for messages %.4f ms (%.0f %%), without it %.4f ms", sums->waited_ns / 1e6,
+                    percent(sums->waited_ns, sums->span_ns), own_ns / 1e6);
         }
+        fprintf(out, ", predicted %.4f ms (%+.1f %%): tasks %.4f, between tasks %.4f (predicted %.4f)\n", sums->predicted_ns / 1e6,
+                tfr_gap_percent(own_ns, sums->predicted_ns), sums->busy_ns / 1e6, sums->between_ns / 1e6,
+                sums->predicted_between_ns / 1e6);
     }
     if (phase->memory_rate > 0) {
         fprintf(out, "%s  memory gives %.1f GB/s now, %.1f while kernels were calibrated: predictions follow\n", line,
@@ -111,23 +113,29 @@ static void print_sums(FILE *out, enum tfr_table_form form, const struct tfr_pro
 
 static void print_counts(FILE *out, const struct tfr_profile *profile, const struct tfr_profile_phase *phase) {
     const struct tfr_counts *counts = &phase->counts;
+    const char *of = profile->n_ranks > 1 ? " on rank 0" : "";
     const double span_s = phase->ranks[0].span_ns / 1e9;
     if (profile->counters_refusal[0] != '\0') {
         fprintf(out, "  hardware counters: %s\n", profile->counters_refusal);
         return;
     }
     if (counts->has[TFR_COUNT_CYCLES] && counts->has[TFR_COUNT_INSTRUCTIONS]) {
-        fprintf(out, "  counted: %.2f G cycles, %.2f G instructions (%.2f a cycle)\n", counts->value[TFR_COUNT_CYCLES] / 1e9,
+        fprintf(out, "  counted%s: %.2f G cycles, %.2f G instructions (%.2f a cycle)\n", of, counts->value[TFR_COUNT_CYCLES] / 1e9,
                 counts->value[TFR_COUNT_INSTRUCTIONS] / 1e9,
                 counts->value[TFR_COUNT_INSTRUCTIONS] / fmax(1, counts->value[TFR_COUNT_CYCLES]));
     }
     if (counts->has[TFR_COUNT_MISSES]) {
         const double bytes = counts->value[TFR_COUNT_MISSES] * 64;
-        fprintf(out, "  counted: %.2f MB from memory by misses of the last cache level, %.1f GB/s\n", bytes / 1e6,
+        fprintf(out, "  counted%s: %.2f MB from memory by misses of the last cache level, %.1f GB/s\n", of, bytes / 1e6,
                 bytes / span_s / 1e9);
     }
     if (counts->has[TFR_COUNT_FLOPS]) {
-        fprintf(out, "  counted: %.3f GFLOP\n", counts->value[TFR_COUNT_FLOPS] / 1e9);
+        fprintf(out, "  counted%s: %.3f GFLOP\n", of, counts->value[TFR_COUNT_FLOPS] / 1e9);
+    }
+    for (int c = 0; c < TFR_COUNTER_COUNT; c++) {
+        if (counts->why_not[c][0] != '\0') {
+            fprintf(out, "  not counted%s: %s: %s\n", of, tfr_counter_name((enum tfr_counter)c), counts->why_not[c]);
+        }
     }
 }
 

@@ -63,15 +63,19 @@ static void put_node(struct tfr_json_out *out, const struct tfr_profile_node *no
     tfr_json_end(out, '}');
 }
 
+/* Of rank 0. */
 static void put_counts(struct tfr_json_out *out, const struct tfr_counts *counts) {
-    static const char *const names[] = {[TFR_COUNT_CYCLES] = "cycles",
-                                        [TFR_COUNT_INSTRUCTIONS] = "instructions",
-                                        [TFR_COUNT_MISSES] = "last_level_misses",
-                                        [TFR_COUNT_FLOPS] = "flops"};
     tfr_json_begin(out, "counters", '{');
     for (int c = 0; c < TFR_COUNTER_COUNT; c++) {
         if (counts->has[c]) {
-            tfr_json_put_number(out, names[c], counts->value[c]);
+            tfr_json_put_number(out, tfr_counter_name((enum tfr_counter)c), counts->value[c]);
+        }
+    }
+    tfr_json_end(out, '}');
+    tfr_json_begin(out, "not_counted_because", '{');
+    for (int c = 0; c < TFR_COUNTER_COUNT; c++) {
+        if (counts->why_not[c][0] != '\0') {
+            tfr_json_put_text(out, tfr_counter_name((enum tfr_counter)c), counts->why_not[c]);
         }
     }
     tfr_json_end(out, '}');

@@ -12,8 +12,6 @@
 #include "report/gnuplot.h"
 #include "report/roofline.h"
 
-enum { MAX_DOTS = 32 };
-
 struct dot {
     double intensity, rate;
     enum tfr_phase phase;
@@ -23,7 +21,7 @@ struct dot {
 struct picture {
     const struct tfr_profile *profile;
     const struct tfr_roofs *roofs;
-    struct dot dots[MAX_DOTS];
+    struct dot *dots;
     int n_dots;
     struct roofline_axes axes;
     struct roofline_boxes boxes;
@@ -44,7 +42,13 @@ static enum tfr_status find_dots(struct picture *picture, enum tfr_phase phase) 
     struct tfr_profile_group *groups;
     size_t n;
     TFR_TRY(tfr_profile_groups(picture->profile, phase, TFR_BY_KERNEL, &groups, &n));
-    for (size_t i = 0; i < n && picture->n_dots < MAX_DOTS; i++) {
+    struct dot *grown = tfr_realloc(picture->dots, (size_t)picture->n_dots + n + 1, sizeof *grown);
+    if (grown == NULL) {
+        tfr_free(groups);
+        return TFR_RESOURCE;
+    }
+    picture->dots = grown;
+    for (size_t i = 0; i < n; i++) {
         if (groups[i].flops > 0 && groups[i].bytes > 0 && groups[i].ns > 0) {
             struct dot *dot = &picture->dots[picture->n_dots++];
             *dot = (struct dot){
@@ -127,7 +131,7 @@ static void put_line(FILE *out, double x0, double y0, double x1, double y1) {
             tfr_roofline_color(ROOFLINE_ROOF));
 }
 
-/* Only the best unit of each type, and others that are far below it. */
+/* Only the best unit of each type. */
 static bool is_drawn(const struct tfr_roofs *roofs, int index) {
     for (int i = 0; i < roofs->n_flops; i++) {
         const double rate = roofs->flops[i].all_cores, own = roofs->flops[index].all_cores;
@@ -279,14 +283,20 @@ static enum tfr_status make_script(struct picture *picture, char **script) {
     return tfr_memtext_close(picture->out, script);
 }
 
+enum tfr_status tfr_roofline_check(void) {
+    return tfr_gnuplot_check();
+}
+
 enum tfr_status tfr_report_roofline(const struct tfr_profile *profile, char **svg) {
     struct picture picture = {.profile = profile, .roofs = &profile->calibration.roofs};
     char *script, *drawing = NULL;
     size_t size;
     FILE *out;
     *svg = NULL;
-    TFR_TRY(make_script(&picture, &script));
-    enum tfr_status status = tfr_gnuplot(script, &drawing);
+    enum tfr_status status = make_script(&picture, &script);
+    tfr_free(picture.dots);
+    TFR_TRY(status);
+    status = tfr_gnuplot(script, &drawing);
     tfr_free(script);
     TFR_TRY(status);
     status = tfr_memtext_open(&out, svg, &size);

@@ -1,7 +1,10 @@
 /* crowd.c - reads /proc/self/task/N/schedstat: nanoseconds on a core, nanoseconds of waiting for one. */
 #include "team/crowd.h"
 
+#include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #if defined(__linux__)
@@ -24,19 +27,24 @@ int tfr_thread_id(void) {
 #endif
 }
 
+static bool read_time(const char *root, int thread, uint64_t *ran, uint64_t *waited) {
+    char text[128];
+    unsigned long long on, off;
+    if (!tfr_topo_slurp(text, sizeof text, root, "/proc/self/task/%d/schedstat", thread) ||
+        sscanf(text, "%llu %llu", &on, &off) != 2) {
+        return false;
+    }
+    *ran += on;
+    *waited += off;
+    return true;
+}
+
 /* Sums over the sampled threads; false where none can be read. A thread that has ended counts no more. */
 static bool read_times(const struct tfr_crowd *crowd, const char *root, uint64_t *ran, uint64_t *waited) {
     bool any = false;
     *ran = *waited = 0;
     for (int i = 0; i < crowd->n_sampled; i++) {
-        char text[128];
-        unsigned long long on, off;
-        if (tfr_topo_slurp(text, sizeof text, root, "/proc/self/task/%d/schedstat", crowd->thread_id[i]) &&
-            sscanf(text, "%llu %llu", &on, &off) == 2) {
-            *ran += on;
-            *waited += off;
-            any = true;
-        }
+        any = read_time(root, crowd->thread_id[i], ran, waited) || any;
     }
     return any;
 }
@@ -83,4 +91,20 @@ enum tfr_crowd_advice tfr_crowd_look(struct tfr_crowd *crowd, const char *root, 
     }
     *percent = (int)(off * 100 / (on + off));
     return judge(crowd, *percent);
+}
+
+bool tfr_crowd_times(const char *root, uint64_t *ran_ns, uint64_t *waited_ns) {
+    char path[PATH_MAX];
+    bool any = false;
+    snprintf(path, sizeof path, "%s/proc/self/task", root);
+    DIR *threads = opendir(path);
+    *ran_ns = *waited_ns = 0;
+    for (const struct dirent *entry; threads != NULL && (entry = readdir(threads)) != NULL;) {
+        const int thread = (int)strtol(entry->d_name, NULL, 10);
+        any = (thread > 0 && read_time(root, thread, ran_ns, waited_ns)) || any;
+    }
+    if (threads != NULL) {
+        closedir(threads);
+    }
+    return any;
 }

@@ -29,4 +29,7 @@ void tfr_crowd_open(struct tfr_crowd *crowd, const char *root, uint64_t now_ns);
 /* Cheap; reads /proc four times a second. *percent: the share of its time that the team waited for cores. */
 enum tfr_crowd_advice tfr_crowd_look(struct tfr_crowd *crowd, const char *root, uint64_t now_ns, int *percent);
 
+/* Of all threads of the process until now; false where the system does not tell. */
+bool tfr_crowd_times(const char *root, uint64_t *ran_ns, uint64_t *waited_ns);
+
 #endif

@@ -5,8 +5,10 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 from cases import case, expect, expect_same, main
 
@@ -116,6 +118,35 @@ def bad_words_are_usage(profiler):
 
 
 @case
+def a_disturbed_calibration_is_doubted(profiler):
+    path, made = profiler.calibrate("--dtype", "f32", "--dtype", "bf16")  # the last one counts
+    expect(not any(kernel["kernel"].startswith("linear.f32") for kernel in made["kernels"]), "f32 was measured")
+    expect("waited_percent" in made["conditions"] and "doubts" in made, made["conditions"])
+    made["conditions"]["waited_percent"] = 75
+    made["roofs"]["bandwidth"][0]["all_cores"] = made["roofs"]["bandwidth"][0]["one_core"] / 3
+    with open(path, "w") as file:
+        json.dump(made, file)
+    shown = profiler.run("calibrate", "--show", "--threads", 1)[0]
+    both = json.loads(profiler.run("calibrate", "--show", "--json", "--threads", 1)[0]), json.loads(profiler.profile("--json"))
+    for doubts in (shown, profiler.profile(), *(text["doubts"] for text in both)):
+        expect("waited for a core for 75 %" in doubts and "all threads read" in doubts, doubts)
+
+
+@case
+def what_can_be_refused_early_is(profiler):
+    """Before weights are made, the model is read and anything is measured."""
+    bare = profiler.folder / "bare.json"
+    bare.write_text(json.dumps({"model_type": "gpt2", "vocab_size": 300, "n_positions": 16, "n_embd": 32, "n_layer": 2, "n_head": 2}))
+    for words, told, code in [(("--format", "xml"), "none of table", 2), (("--json", "--format", "csv"), "give one", 2),
+                              (("--counters", "--format", "csv"), "--counters counts whole phases", 2),
+                              (("--svg", profiler.folder / "a.svg"), "gnuplot-nox", 5)]:
+        text = profiler.run("profile", bare, *words, PATH="/nowhere", code=code)[1]
+        expect(told in text and "random" not in text, words, text)
+    told = profiler.run("profile", bare, "--weights", profiler.folder / "typo.safetensors", code=5)[1]
+    expect("typo.safetensors" in told and "random" not in told.replace("a random one", ""), told)
+
+
+@case
 def a_trace_and_a_profile_go_together(profiler):
     trace = profiler.folder / "trace.json"
     made = json.loads(profiler.profile("--json", "--trace", trace))
@@ -182,6 +213,23 @@ def a_model_without_weights_gets_random_ones(profiler):
     expect("has no weights: random ones" in told and "2 blocks of 32" in text, told)
     expect_same(os.listdir(folder), ["config.json"])
     expect_same(os.listdir(temporary), [])
+
+
+@case
+def a_signal_leaves_no_weights_behind(profiler):
+    config, temporary = profiler.folder / "large.json", profiler.folder / "interrupted"
+    config.write_text(json.dumps({"model_type": "gpt2", "vocab_size": 20000, "n_positions": 64, "n_embd": 256, "n_layer": 4, "n_head": 4}))
+    temporary.mkdir()
+    with subprocess.Popen([profiler.program, "profile", config, "--reps", "900"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env={**profiler.environment, "TMPDIR": str(temporary)}) as running:
+        while not os.listdir(temporary):  # as soon as there is something to leave behind
+            expect(running.poll() is None, "ended before it began")
+            time.sleep(0.002)
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=100)
+    expect_same(running.returncode, 130)
+    expect_same(os.listdir(temporary), [])
+    expect("stopped" in told.decode(), told)
 
 
 @case

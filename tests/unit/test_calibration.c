@@ -104,6 +104,13 @@ TFR_TEST(what_is_no_calibration_is_refused) {
     expect_refused_with("[1,1,0", "[0,1,0", "must be");
     expect_refused_with("[32,17,128,9000000,", "[32,17,128,", "a point must be");
     expect_refused_with("[32,17,128,9000000,", "[32,0,128,9000000,", "a point must be");
+    expect_refused_with("[32,17,128,9000000,", "[32,17,128,0,", "a point must be of a time above 0");
+    expect_refused_with("[32,17,128,9000000,", "[1,1,0,9000000,", "points must be by rising class, rows and context");
+    expect_refused_with("\"threads\":2", "\"threads\":0", "threads must be a whole number from 1 on");
+    expect_refused_with("\"waited_percent\":0", "\"waited\":0", "waited_percent must be a number");
+    expect_refused_with("\"flops\":[", "\"flops\":[],\"was\":[", "flops must be a list as long");
+    expect_refused_with("\"bandwidth\":[", "\"bandwidth\":[],\"was\":[", "bandwidth must be a list as long");
+    expect_refused_with("\"points\":[", "\"points\":[],\"was\":[", "points must be at least one");
     expect_refused_with("\"kernels\":[", "\"kernel\":[", "kernels must be");
 }
 
@@ -118,6 +125,7 @@ TFR_TEST(other_conditions_are_refused_by_name) {
     struct tfr_calibration made;
     char doubts[256];
     make(&made);
+    made.roofs.n_flops = made.roofs.n_bandwidths = 0; /* which would be doubts of their own */
     struct tfr_conditions now = made.conditions;
     assert_ok(tfr_calibration_check(&made, &now, "c.json", doubts, sizeof doubts));
     assert_string_equal(doubts, "");
@@ -146,12 +154,37 @@ TFR_TEST(what_may_matter_is_a_doubt_by_name) {
     struct tfr_calibration made;
     char doubts[256];
     make(&made);
+    made.roofs.n_flops = made.roofs.n_bandwidths = 0; /* which would be doubts of their own */
     struct tfr_conditions now = made.conditions;
     snprintf(now.governor, sizeof now.governor, "powersave");
     now.quota_cores = 0;
     assert_ok(tfr_calibration_check(&made, &now, "c.json", doubts, sizeof doubts));
     assert_string_equal(doubts, "governor was performance, is powersave; the CPU quota was 1.50 cores, is 0.00 cores");
     tfr_calibration_free(&made);
+}
+
+/* One that other programs disturbed: all threads can't be slower than one. */
+TFR_TEST(a_busy_machine_is_a_doubt) {
+    TFR_UNUSED_STATE;
+    struct tfr_calibration made = {.conditions = {.waited_percent = 4.9},
+                                   .roofs = {.flops = {{.dtype = TFR_DTYPE_F32, .one_core = 1e11, .all_cores = 0.95e11},
+                                                       {.dtype = TFR_DTYPE_BF16, .one_core = 2e11, .all_cores = 3e11}},
+                                             .n_flops = 2,
+                                             .bandwidth = {{.bytes = 16384, .one_core = 2e11, .all_cores = 1.9e11}},
+                                             .n_bandwidths = 1}};
+    char doubts[TFR_DOUBTS_SIZE] = "";
+    tfr_calibration_doubts(&made, doubts, sizeof doubts);
+    assert_string_equal(doubts, "");
+    made.conditions.waited_percent = 75;
+    made.roofs.flops[0].all_cores = 0.438e11;
+    tfr_calibration_doubts(&made, doubts, sizeof doubts);
+    assert_string_equal(doubts, "its threads waited for a core for 75 % of the time; all threads reach 43.8 GFLOP/s of f32 plain, "
+                                "one core 100.0");
+    made.roofs.bandwidth[0].all_cores = 1e9; /* worse still: it is named instead */
+    doubts[0] = '\0';
+    tfr_calibration_doubts(&made, doubts, sizeof doubts);
+    assert_non_null(strstr(doubts, "all threads read 1.0 GB/s from 16 KiB, one core 200.0"));
+    assert_null(strstr(doubts, "43.8"));
 }
 
 TFR_TEST(each_host_and_number_of_threads_has_a_file) {
@@ -187,5 +220,5 @@ TFR_TEST(age_is_told_in_the_largest_unit) {
 
 TFR_TEST_MAIN(TFR_CASE(a_file_comes_back_as_it_went_out), TFR_CASE(what_is_no_calibration_is_refused),
               TFR_CASE(a_file_that_is_not_there_is_a_missing_resource), TFR_CASE(other_conditions_are_refused_by_name),
-              TFR_CASE(what_may_matter_is_a_doubt_by_name), TFR_CASE(each_host_and_number_of_threads_has_a_file),
-              TFR_CASE(age_is_told_in_the_largest_unit))
+              TFR_CASE(what_may_matter_is_a_doubt_by_name), TFR_CASE(a_busy_machine_is_a_doubt),
+              TFR_CASE(each_host_and_number_of_threads_has_a_file), TFR_CASE(age_is_told_in_the_largest_unit))

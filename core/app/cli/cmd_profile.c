@@ -28,6 +28,10 @@ static bool read_form(const struct tfr_args *args, enum tfr_table_form *form) {
     static const char *const names[] = {
         [TFR_TABLE_TEXT] = "table", [TFR_TABLE_MD] = "md", [TFR_TABLE_JSON] = "json", [TFR_TABLE_CSV] = "csv"};
     const char *word = tfr_args_flag(args, "json") != NULL ? "json" : tfr_args_flag(args, "format");
+    if (tfr_args_flag(args, "json") != NULL && tfr_args_flag(args, "format") != NULL) {
+        tfr_cli_usage("--json is --format json: give one of the two");
+        return false;
+    }
     *form = TFR_TABLE_TEXT;
     for (size_t i = 0; word != NULL && i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(word, names[i]) == 0) {
@@ -66,6 +70,20 @@ static bool read_question(const struct tfr_args *args, int64_t n_positions, stru
     }
     question->context = tfr_args_flag(args, "no-decode") != NULL ? -1 : question->context;
     return true;
+}
+
+/* What can be refused without a model is: before weights are made and read. 0, or an exit code. */
+static int check_flags(const struct tfr_args *args) {
+    enum tfr_table_form form;
+    struct tfr_profile_question question;
+    if (!read_form(args, &form) || !read_question(args, 1, &question)) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    if (form == TFR_TABLE_CSV && question.counters) {
+        return tfr_cli_usage("--counters counts whole phases, and CSV has rows of nodes: give --format table, md or json");
+    }
+    const enum tfr_status status = tfr_args_flag(args, "svg") != NULL ? tfr_roofline_check() : TFR_OK;
+    return status == TFR_OK ? 0 : tfr_cli_fail(status);
 }
 
 static int write_picture(const struct tfr_engine *engine, const struct tfr_profile *profile, const char *path) {
@@ -124,7 +142,8 @@ static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
 
 static int run(struct tfr_args *args) {
     tfr_measure_apply_flags(args);
-    int code = tfr_measure_lend_weights(args);
+    int code = check_flags(args);
+    code = code == 0 ? tfr_measure_lend_weights(args) : code;
     if (code == 0) {
         code = tfr_measure_run(args, drive);
         tfr_measure_return_weights();

@@ -76,6 +76,7 @@ int tfr_measure_lend_weights(struct tfr_args *args) {
     }
     enum tfr_status status = tfr_weights_are_missing(args->operands[0], args->overrides, args->n_overrides, &missing);
     if (status == TFR_OK && missing) {
+        tfr_cli_catch_signals(); /* the first one leaves no folder behind */
         fprintf(stderr, "tfrun: %s has no weights: random ones are measured\n", args->operands[0]);
         status = tfr_random_weights_make(&lent, args->operands[0]);
     }

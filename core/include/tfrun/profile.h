@@ -39,7 +39,7 @@ struct tfr_random_weights {
 TFR_API enum tfr_status tfr_random_weights_make(struct tfr_random_weights *made, const char *config);
 /* An engine that was opened with them (model.weights) keeps them. NULL-safe members. */
 TFR_API void tfr_random_weights_remove(struct tfr_random_weights *made);
-/* Whether a config's weights are not there. Fails for a bad config. */
+/* Whether a config has no weights beside it. Fails for a bad config, and for weights that it names and that are not there. */
 TFR_API enum tfr_status tfr_weights_are_missing(const char *config, const struct tfr_override *overrides, size_t n_overrides,
                                                 bool *missing);
 /* Ranks that a launcher started; 1 without one. */
@@ -60,6 +60,8 @@ TFR_API void tfr_profile_free(struct tfr_profile *profile);
 
 enum tfr_table_form { TFR_TABLE_TEXT, TFR_TABLE_MD, TFR_TABLE_JSON, TFR_TABLE_CSV };
 TFR_API enum tfr_status tfr_report_profile(const struct tfr_profile *profile, enum tfr_table_form form, char **text);
+/* Whether the program that draws it is there: for asking before the work. TFR_RESOURCE with its package where not. */
+TFR_API enum tfr_status tfr_roofline_check(void);
 /* The roofline picture as SVG, drawn by gnuplot. */
 TFR_API enum tfr_status tfr_report_roofline(const struct tfr_profile *profile, char **svg);
 
