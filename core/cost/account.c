@@ -206,6 +206,24 @@ static enum tfr_status walk_graph(struct tfr_account *account, enum tfr_account_
     return status;
 }
 
+/* summary_type mean: no node of the graph; what calls the step computes it from the last hidden states. */
+static enum tfr_status add_mean(struct tfr_account *account, enum tfr_account_side side, int rank) {
+    const bool is_f32 = side == TFR_EXECUTED || account->question.dtype == TFR_DTYPE_F32;
+    struct tfr_account_kind kind = {
+        .side = side, .part = TFR_PART_SUMMARY, .op = TFR_OP_COUNT, .reference = TFR_REFERENCE_MEAN, .name = "mean"};
+    snprintf(kind.module, sizeof kind.module, "multiple_choice_head");
+    TFR_TRY(tfr_formula_mean(&kind.formula, is_f32 ? 4 : 2));
+    TFR_TRY(add_kind(account, &kind));
+    return add_item(account, account->n_kinds - 1, -1, rank);
+}
+
+static enum tfr_status walk_summary(struct tfr_account *account, enum tfr_account_side side, int rank) {
+    if (account->question.hparams->summary_type == TFR_SUMMARY_MEAN) {
+        TFR_TRY(add_mean(account, side, rank));
+    }
+    return walk_graph(account, side, TFR_PART_SUMMARY, rank);
+}
+
 static enum tfr_status walk_side(struct tfr_account *account, enum tfr_account_side side, int rank) {
     const struct tfr_account_question *question = &account->question;
     if (question->encoder_len > 0 && (side == TFR_REFERENCE || question->runs_encoder)) {
@@ -213,7 +231,7 @@ static enum tfr_status walk_side(struct tfr_account *account, enum tfr_account_s
     }
     TFR_TRY(walk_graph(account, side, TFR_PART_MODEL, rank));
     if (question->hparams->head == TFR_HEAD_DOUBLE && question->logits[side] != TFR_LOGITS_NONE && rank == 0) {
-        TFR_TRY(walk_graph(account, side, TFR_PART_SUMMARY, rank));
+        TFR_TRY(walk_summary(account, side, rank));
     }
     return TFR_OK;
 }

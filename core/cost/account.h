@@ -36,8 +36,8 @@ struct tfr_amount {
 struct tfr_account_kind {
     enum tfr_account_side side;
     enum tfr_gpt2_part part; /* graph it stands in */
-    enum tfr_op op;          /* of the node */
-    int reference;           /* enum tfr_reference_op, -1 where executed */
+    enum tfr_op op;          /* of the node; TFR_OP_COUNT: computed behind the graph, a mean of rows */
+    int reference;           /* enum tfr_reference_op, -1 where a node is executed */
     char name[64];           /* of the node, "h.N." left out: "attn.c_attn" */
     char module[64];         /* below its block, or below the model: "attn.c_attn", "ln_f"; "" is the block or the model itself */
     bool in_block, in_transformer;

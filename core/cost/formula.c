@@ -311,3 +311,12 @@ enum tfr_status tfr_formula_reference(struct tfr_formula *formula, const struct 
     return apply_all(formula, &info->flops, &info->bytes_read, &info->bytes_written, &binding,
                      part->rows == TFR_DIM_R ? TFR_DIM_W : TFR_DIM_U);
 }
+
+enum tfr_status tfr_formula_mean(struct tfr_formula *formula, int64_t activation_bytes) {
+    const struct tfr_reference_info *info = tfr_reference_info(TFR_REFERENCE_MEAN);
+    struct binding binding = {0};
+    bind_name(&binding, TFR_DIM_C, TFR_DIM_HIDDEN);
+    bind_name(&binding, TFR_DIM_M, TFR_DIM_T);
+    bind_number(&binding, TFR_DIM_EA, activation_bytes, 1);
+    return apply_all(formula, &info->flops, &info->bytes_read, &info->bytes_written, &binding, TFR_DIM_U);
+}

@@ -39,6 +39,9 @@ enum tfr_status tfr_formula_reference(struct tfr_formula *formula, const struct 
 /* Kernels that reorder_and_upcast_attn runs in f32 whatever the model's type: from the scores to the softmax. */
 bool tfr_reference_is_upcast(enum tfr_reference_op op);
 
+/* The mean of each sequence's rows, which is no node: T rows of B sequences. */
+enum tfr_status tfr_formula_mean(struct tfr_formula *formula, int64_t activation_bytes);
+
 /* Rows and columns of a parameter as the table of parameters has them, in long names. */
 enum tfr_status tfr_param_shape_poly(const struct tfr_hparams *hparams, enum tfr_param param, struct tfr_poly *rows,
                                      struct tfr_poly *columns);

@@ -28,10 +28,13 @@ enum tfr_status tfr_account_name_letters(const struct tfr_account *account, cons
     const bool is_executed = kind->side == TFR_EXECUTED, is_causal = is_visible && account->question.hparams->is_causal;
     const enum tfr_logits_kept logits = account->question.logits[kind->side];
     const enum tfr_gpt2_part part = kind->part;
-    TFR_TRY(substitute(poly, TFR_DIM_T,
-                       part == TFR_PART_ENCODER   ? "batch_size encoder_len"
-                       : part == TFR_PART_SUMMARY ? "batch_size"
-                                                  : "batch_size seq_len"));
+    const bool is_mean = kind->op == TFR_OP_COUNT;
+    if (!is_mean || account->question.n_sequences == 1) { /* rows of all sequences keep their letter where those differ */
+        TFR_TRY(substitute(poly, TFR_DIM_T,
+                           part == TFR_PART_ENCODER               ? "batch_size encoder_len"
+                           : part == TFR_PART_SUMMARY && !is_mean ? "batch_size"
+                                                                  : "batch_size seq_len"));
+    }
     TFR_TRY(substitute(poly, TFR_DIM_R, kept[logits]));
     TFR_TRY(substitute(poly, TFR_DIM_A,
                        is_causal ? "batch_size seq_len cache_len + 0.5 batch_size seq_len^2 + 0.5 batch_size seq_len"

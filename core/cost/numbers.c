@@ -34,6 +34,9 @@ static enum tfr_status bind_part(const struct tfr_account *account, const struct
     if (kind->part == TFR_PART_ENCODER) {
         value[TFR_DIM_T] = count * question->encoder_len; /* both below 2^63 */
         value[TFR_DIM_U] = is_executed ? count * ((question->encoder_len + most - 1) / most) : 1;
+    } else if (kind->op == TFR_OP_COUNT) { /* a mean of all rows, behind the steps they were cut into */
+        value[TFR_DIM_T] = count * of->rows;
+        value[TFR_DIM_B] = count;
     } else if (kind->part == TFR_PART_SUMMARY) {
         value[TFR_DIM_T] = count;
         value[TFR_DIM_U] = is_executed ? (count + most - 1) / most : 1;

@@ -53,7 +53,11 @@ static enum tfr_status kernel_rows(struct tfr_cost_report *report) {
         TFR_TRY(add_row(report, &row));
         TFR_TRY(add_parts(report, op));
     }
-    return TFR_OK;
+    const struct tfr_reference_info *mean = tfr_reference_info(TFR_REFERENCE_MEAN);
+    struct tfr_cost_row row = {.note = mean->text, .copies = 1, .filter = {.by_op = true, .op = TFR_OP_COUNT}};
+    snprintf(row.name, sizeof row.name, "%s", mean->name);
+    TFR_TRY(add_row(report, &row));
+    return add_parts(report, TFR_OP_COUNT);
 }
 
 /* Path of a module from those of its ancestors: "transformer.h.N.attn". */
