@@ -70,6 +70,7 @@ enum tfr_status tfr_amount_add(struct tfr_amount *sum, const struct tfr_amount *
 struct tfr_account_filter {
     enum tfr_account_side side;
     bool by_rank, by_op, by_reference, by_module;
+    bool is_exact; /* of by_module: not what is in modules below it */
     int rank, op, reference;
     const char *module; /* full path "transformer.h.3.attn": the module with all that is in it; a layer of N is any block */
 };

@@ -105,10 +105,14 @@ const char *tfr_account_module(const struct tfr_account_kind *kind, int64_t laye
 }
 
 /* "transformer.h.3" holds "transformer.h.3.attn", and "" everything. */
-static bool is_in_module(const struct tfr_account_kind *kind, int64_t layer, const char *module) {
+static bool is_in_module(const struct tfr_account_kind *kind, int64_t layer, const struct tfr_account_filter *filter) {
+    const char *module = filter->module;
     char path[160];
     const size_t length = strlen(module);
     tfr_account_module(kind, layer, path, sizeof path);
+    if (filter->is_exact) {
+        return strcmp(path, module) == 0;
+    }
     return length == 0 || (strncmp(path, module, length) == 0 && (path[length] == '\0' || path[length] == '.'));
 }
 
@@ -117,7 +121,7 @@ bool tfr_account_matches(const struct tfr_account *account, const struct tfr_acc
     const struct tfr_account_kind *kind = &account->kinds[item->kind];
     return kind->side == filter->side && (!filter->by_rank || item->rank == filter->rank) &&
            (!filter->by_op || (int)kind->op == filter->op) && (!filter->by_reference || kind->reference == filter->reference) &&
-           (!filter->by_module || is_in_module(kind, item->layer, filter->module) || is_in_module(kind, -1, filter->module));
+           (!filter->by_module || is_in_module(kind, item->layer, filter) || is_in_module(kind, -1, filter));
 }
 
 enum tfr_status tfr_account_sum(const struct tfr_account *account, const struct tfr_account_filter *filter, struct tfr_amount *sum,

@@ -16,15 +16,15 @@
  * one op (ops.def), long names those of the whole model. */
 #define TFR_DIM_LIST(EACH)                                                                                                         \
     EACH(L, "L", "blocks")                                                                                                         \
-    EACH(B, "B", "sequences in the step")                                                                                          \
+    EACH(B, "B", "sequences, counted in each step that has rows of them")                                                          \
     EACH(T, "T", "token rows of the step")                                                                                         \
     EACH(R, "R", "logit rows of the step")                                                                                         \
     EACH(Q, "Q", "new rows of a sequence")                                                                                         \
     EACH(S, "S", "keys a query can see")                                                                                           \
     EACH(P, "P", "cached positions of a sequence")                                                                                 \
     EACH(M, "M", "rows of an output")                                                                                              \
-    EACH(A, "A", "visible (query, key) pairs of the step")                                                                         \
-    EACH(X, "X", "keys read in the step")                                                                                          \
+    EACH(A, "A", "(query, key) pairs that are counted")                                                                            \
+    EACH(X, "X", "keys read, counted in each step")                                                                                \
     EACH(U, "U", "steps that the rows are cut into")                                                                               \
     EACH(W, "W", "those of the steps that have logit rows")                                                                        \
     EACH(K, "K", "inputs of a linear")                                                                                             \

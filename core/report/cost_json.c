@@ -27,9 +27,9 @@ static void put_amount(struct tfr_json_out *out, const struct tfr_amount *amount
     put_number(out, "bytes_written", amount->written);
 }
 
-static void put_poly(struct tfr_json_out *out, const char *key, const struct tfr_poly *poly) {
+static void put_poly(const struct tfr_cost_report *report, struct tfr_json_out *out, const char *key, const struct tfr_poly *poly) {
     char text[FORMULA_TEXT];
-    tfr_json_put_text(out, key, tfr_poly_text(poly, text, sizeof text));
+    tfr_json_put_text(out, key, tfr_cost_formula(report, poly, text, sizeof text));
 }
 
 static enum tfr_status put_formulas(const struct tfr_cost_report *report, const struct tfr_account_filter *filter,
@@ -38,10 +38,10 @@ static enum tfr_status put_formulas(const struct tfr_cost_report *report, const 
     TFR_TRY(tfr_account_sum_poly(report->account, filter, filter->side == TFR_EXECUTED, &all));
     TFR_TRY(tfr_account_sum_poly(report->account, filter, true, &visible));
     tfr_json_begin(out, "formula", '{');
-    put_poly(out, "flops", &all.flops);
-    put_poly(out, "flops_visible", &visible.flops);
-    put_poly(out, "bytes_read", &all.read);
-    put_poly(out, "bytes_written", &all.written);
+    put_poly(report, out, "flops", &all.flops);
+    put_poly(report, out, "flops_visible", &visible.flops);
+    put_poly(report, out, "bytes_read", &all.read);
+    put_poly(report, out, "bytes_written", &all.written);
     tfr_json_end(out, '}');
     return TFR_OK;
 }
@@ -87,6 +87,7 @@ static void put_question(const struct tfr_cost_report *report, struct tfr_json_o
                                         TFR_DIM_INTERMEDIATE, TFR_DIM_VOCAB,  TFR_DIM_ENCODER, TFR_DIM_LABELS};
     const struct tfr_account *account = report->account;
     tfr_json_put_text(out, "config", report->config->path);
+    tfr_json_put_text(out, "reference_release", TFR_COST_REFERENCE_RELEASE);
     tfr_json_put_text(out, "class", tfr_head_class(report->config->model.head));
     tfr_json_begin(out, "dimensions", '{');
     for (size_t i = 0; i < TFR_COUNT_OF(dims); i++) {

@@ -19,8 +19,10 @@ static enum tfr_status check_lists(const struct tfr_cost_query *query) {
     if (n > 1 && query->batch > 0 && (size_t)query->batch != n) {
         return tfr_raise(TFR_USAGE, "--batch %lld, but %zu sequences are listed; leave --batch out", (long long)query->batch, n);
     }
-    if (query->phase == TFR_COST_DECODE && query->n_seq > 0) {
-        return tfr_raise(TFR_USAGE, "--phase decode is one new position for each sequence; leave --seq out");
+    for (size_t i = 0; i < query->n_seq && query->phase == TFR_COST_DECODE; i++) {
+        if (query->seq[i] != 1) {
+            return tfr_raise(TFR_USAGE, "--phase decode is one new position for each sequence; leave --seq out");
+        }
     }
     return TFR_OK;
 }

@@ -7,10 +7,12 @@
 #include "cost/account.h"
 #include "model/module_tree.h"
 #include "report/dry.h"
+#include "report/grid.h"
 
 /* One line: an op, a kernel of the reference that is part of one, a module, or the total. */
 struct tfr_cost_row {
-    char name[96];    /* "attention", "transformer.h.N.attn" */
+    char name[112];   /* "attention", "transformer.h.N.attn", "transformer (itself)" */
+    char path[96];    /* of a module: what the filter asks for */
     const char *note; /* class of a module, text of an op */
     int depth;
     int64_t copies; /* blocks that the line stands for */
@@ -47,9 +49,18 @@ void tfr_cost_report_close(struct tfr_cost_report *report);
 /* cost_rows.c: the lines of the level that was asked for. */
 enum tfr_status tfr_cost_report_rows(struct tfr_cost_report *report);
 const char *tfr_cost_side_name(enum tfr_account_side side);
+/* A formula as it was asked for: as a sum of terms, or with common factors before a bracket. Returns `text`. */
+const char *tfr_cost_formula(const struct tfr_cost_report *report, const struct tfr_poly *poly, char *text, size_t size);
 /* What one rank does, and what it hands to others. */
 enum tfr_status tfr_cost_rank(const struct tfr_cost_report *report, int rank, struct tfr_amount *all, struct tfr_amount *sent,
                               tfr_int128 *n_messages);
+
+/* cost_head.c: what stands before a table. */
+enum tfr_status tfr_cost_report_head(const struct tfr_cost_report *report, const char *line_end, FILE *stream);
+#define TFR_COST_REFERENCE_RELEASE "4.40.2" /* of transformers: whose kernels the reference of kernels and modules is */
+
+/* cost_ranks.c: a table of the shares. */
+enum tfr_status tfr_cost_report_ranks(const struct tfr_cost_report *report, enum tfr_grid_form form, FILE *stream);
 
 /* cost_text.c, cost_json.c */
 enum tfr_status tfr_cost_report_text(const struct tfr_cost_report *report, FILE *stream);

@@ -9,6 +9,10 @@ const char *tfr_cost_side_name(enum tfr_account_side side) {
     return side == TFR_REFERENCE ? "reference" : "executed";
 }
 
+const char *tfr_cost_formula(const struct tfr_cost_report *report, const struct tfr_poly *poly, char *text, size_t size) {
+    return report->query->plain_formulas ? tfr_poly_text(poly, text, size) : tfr_poly_factored(poly, text, size);
+}
+
 /* Appends a line with its sums, unless both sides have nothing. */
 static enum tfr_status add_row(struct tfr_cost_report *report, const struct tfr_cost_row *row) {
     struct tfr_cost_row made = *row;
@@ -76,6 +80,18 @@ static void module_path(const struct tfr_module_tree *tree, int at, char *path, 
     }
 }
 
+/* Below a module that has others: what is in it and in none of them, so that the rows below add up to its own. */
+static enum tfr_status add_itself(struct tfr_cost_report *report, const struct tfr_cost_row *module) {
+    struct tfr_cost_row row = *module;
+    snprintf(row.name, sizeof row.name, "%s (itself)", module->path);
+    row.note = "in no module below";
+    row.depth++;
+    row.copies = 1;
+    row.filter.is_exact = true;
+    row.filter.module = row.path;
+    return add_row(report, &row);
+}
+
 static enum tfr_status module_rows(struct tfr_cost_report *report) {
     const struct tfr_module_tree *tree = &report->tree;
     int skipped = INT32_MAX; /* depth of the list of blocks: what is below it stands one step further left */
@@ -88,14 +104,12 @@ static enum tfr_status module_rows(struct tfr_cost_report *report) {
         }
         skipped = module->depth <= skipped ? INT32_MAX : skipped;
         row.depth -= module->depth > skipped;
-        module_path(tree, i, row.name, sizeof row.name);
-        struct tfr_cost_row *added = NULL;
-        const int before = report->n_rows;
-        row.filter = (struct tfr_account_filter){.by_module = i > 0, .module = row.name};
+        module_path(tree, i, row.path, sizeof row.path);
+        snprintf(row.name, sizeof row.name, "%s", i > 0 ? row.path : "(model)");
+        row.filter = (struct tfr_account_filter){.by_module = i > 0, .module = row.path};
         TFR_TRY(add_row(report, &row));
-        added = report->n_rows > before ? &report->rows[before] : NULL;
-        if (added != NULL && i == 0) {
-            snprintf(added->name, sizeof added->name, "%s", "(model)");
+        if (i > 0 && !module->is_leaf) {
+            TFR_TRY(add_itself(report, &row));
         }
     }
     return TFR_OK;
@@ -115,7 +129,7 @@ enum tfr_status tfr_cost_report_rows(struct tfr_cost_report *report) {
     }
     TFR_TRY(add_row(report, &total));
     for (int i = 0; i < report->n_rows; i++) { /* the list has moved while it grew */
-        report->rows[i].filter.module = report->rows[i].name;
+        report->rows[i].filter.module = report->rows[i].path;
     }
     return TFR_OK;
 }

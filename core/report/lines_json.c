@@ -84,7 +84,7 @@ static enum tfr_status put_totals(const struct tfr_lines_view *view, struct tfr_
     if (view->formulas) {
         TFR_TRY(put_formulas(view, &view->sum, "formula", out));
         TFR_TRY(put_formulas(view, &view->whole, "formula_down_to_ops", out));
-        tfr_json_put_text(out, "flops_visible_formula", tfr_poly_factored(&view->causal, text, sizeof text));
+        tfr_json_put_text(out, "flops_visible_formula", tfr_cost_formula(view->report, &view->causal, text, sizeof text));
     }
     tfr_json_end(out, '}');
     return TFR_OK;

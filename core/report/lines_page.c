@@ -192,7 +192,7 @@ static enum tfr_status write_sums(const struct tfr_lines_view *view, FILE *strea
     }
     fputs("- FLOPs of visible pairs alone: ", stream);
     if (view->formulas) {
-        fprintf(stream, "`%s`%s", tfr_poly_factored(&view->causal, text, sizeof text), view->numbers ? " = " : "");
+        fprintf(stream, "`%s`%s", tfr_cost_formula(view->report, &view->causal, text, sizeof text), view->numbers ? " = " : "");
     }
     if (view->numbers) {
         write_number(view->causal_flops, stream);

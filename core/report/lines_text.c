@@ -88,7 +88,7 @@ static enum tfr_status write_formulas(const struct tfr_lines_view *view, FILE *s
     }
     char text[TFR_POLY_TEXT];
     if (view->has_causal) {
-        fprintf(stream, "  %-14s %s\n", "of visible", tfr_poly_factored(&view->causal, text, sizeof text));
+        fprintf(stream, "  %-14s %s\n", "of visible", tfr_cost_formula(view->report, &view->causal, text, sizeof text));
     }
     return TFR_OK;
 }

@@ -14,7 +14,9 @@ enum { ALL_LEVELS = 99, FORMULA_TEXT = TFR_POLY_TEXT };
 static enum tfr_status check_question(const struct tfr_cost_report *report) {
     const struct tfr_cost_query *query = report->query;
     if (report->n_sequences != 1) {
-        return tfr_raise(TFR_USAGE, "--level line takes sequences that are alike; give one --seq and one --cache, and --batch");
+        return tfr_raise(TFR_USAGE, "--level line takes sequences that are alike, as a class's formulas have one batch_size, "
+                                    "seq_len and cache_len; give one "
+                                    "--seq and one --cache, and --batch, or --level kernel for a ragged batch");
     }
     if (query->n_ranks > 1) {
         return tfr_raise(TFR_USAGE, "--level line tells what PyTorch does in one process; leave --ranks out");
@@ -200,7 +202,7 @@ static enum tfr_status write_formula(const struct tfr_lines_view *view, const st
     char text[FORMULA_TEXT];
     const char *plus = "";
     if (poly->n_terms > 0 || sum->n_refs == 0) {
-        fputs(tfr_poly_factored(poly, text, sizeof text), stream);
+        fputs(tfr_cost_formula(view->report, poly, text, sizeof text), stream);
         plus = " + ";
     }
     for (int i = 0; i < sum->n_refs; i++) {

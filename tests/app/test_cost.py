@@ -102,6 +102,8 @@ def more_positions_than_the_model_has_are_refused(box):
 def nonsense_is_refused(box):
     for text in ("0", "-3", "x", "", "5,", ",5", "5,,3", "5;3", "1e3", "5.0", "99999999999999999999", " 5"):
         box.refused("--seq", text, says="--seq: ")
+    for text in ("+5", " 5", "0", "", "2.5"):
+        box.refused("--batch", text, says=f'--batch: "{text}" is not a whole number in 1..2^63 - 1')
     for text in ("-1", "x", "3,", "0x10"):
         box.refused("--cache", text, says="--cache: ")
     box.refused("--seq", "5,6", "--cache", "1,2,3", says="--seq lists 2 sequences and --cache 3")
@@ -109,6 +111,7 @@ def nonsense_is_refused(box):
     box.refused("--batch", 0, says="--batch")
     box.refused("--ranks", 0, says="--ranks")
     box.refused("--phase", "decode", "--seq", 3, says="leave --seq out")
+    expect_same(box.cost("gpt2", "--phase", "decode", "--seq", 1), box.cost("gpt2", "--phase", "decode"))
     box.refused("--encoder-len", 5, says="no cross-attention")
     box.refused("--encoder-len", 0, says="--encoder-len", config="gpt2-cross-attention")
     for flag in ("phase", "level", "form", "logits", "format", "stored"):
@@ -127,6 +130,82 @@ def ranks_above_the_blocks_are_idle(box):
     sent = sum(int(rank["bytes_sent"]) for rank in many["ranks"])
     hops = sum(rank["messages_sent"] for rank in many["ranks"])
     expect_same(sent, (hops - 1) * 4 * 768 * 1024 + 4 * 768)  # all rows from block to block, the last one back to rank 0
+
+
+@case
+def ranks_without_work_are_counted_not_listed(box):
+    text = box.cost("gpt2", "--ranks", 4096)
+    expect("4083 of 4096 ranks have nothing to do: there are 12 blocks" in text, text[-400:])
+    expect(len(text.splitlines()) < 60, len(text.splitlines()))
+    expect("rank 0 has no block: " in box.cost("gpt2", "--ranks", 3), "no reason")
+    expect("rank 0 has no block: " not in box.cost("gpt2", "--ranks", 3, "--split", "hf"), "a reason without a cause")
+
+
+@case
+def the_rows_below_a_module_add_up_to_it(box):
+    for words in ((), ("--phase", "decode"), ("--head", "double"), ("--seq", "5,17,3", "--cache", "0,12,7")):
+        rows = box.json("gpt2", "--level", "module", *words)["rows"][1:]
+        for i, row in enumerate(rows):
+            below = []
+            for other in rows[i + 1:]:
+                if other["depth"] <= row["depth"]:
+                    break
+                below += [other] if other["depth"] == row["depth"] + 1 else []
+            for side in ("reference", "executed") if below else ():
+                for key in ("n", "flops", "bytes_read", "bytes_written"):
+                    expect_same(sum(int(at[side][key]) for at in below if side in at), int(row[side][key]))
+
+
+@case
+def formulas_with_and_without_brackets(box):
+    plain, factored = "batch_size seq_len hidden_size + batch_size hidden_size", "batch_size hidden_size (seq_len + 1)"
+    config = mean_config(box)
+    for words, has in (((), factored), (("--no-factor",), plain), (("--json",), plain), (("--json", "--factor"), factored),
+                       (("--format", "csv"), plain), (("--format", "csv", "--factor"), factored)):
+        text = box.cost(config, "--head", "double", "--form", "symbolic", *words)
+        expect(has in text and (plain if has == factored else factored) not in text, words, text)
+    lines = [box.cost("gpt2", "--level", "line", "--expand", 9, *words) for words in ((), ("--factor",), ("--no-factor",))]
+    expect(lines[0] == lines[1] != lines[2], "lines are not asked for as they should be")
+
+
+@case
+def the_reference_has_a_release(box):
+    expect("eager attention in transformers 4.40.2" in box.cost("gpt2"), "no release in the head")
+    expect_same(box.json("gpt2")["reference_release"], "4.40.2")
+    box.refused("--release", "5.24.0", says="give --level line too (kernels and modules stand for 4.40.2)")
+
+
+@case
+def one_flag_for_the_way_of_attention(box):
+    text = box.cost("gpt2", "--help")
+    expect_same(text.count("--attn "), 1)
+    fused, sdpa = (box.cost("gpt2", "--level", "line", "--attn", word) for word in ("fused", "sdpa"))
+    expect_same(fused, sdpa)
+
+
+def mean_config(box):
+    fields = json.loads((box.configs / "gpt2.json").read_text(encoding="utf-8"))
+    path = box.folder / "mean.json"
+    path.write_text(json.dumps({**fields, "summary_type": "mean"}), encoding="utf-8")
+    return path
+
+
+@case
+def the_mean_of_a_summary_is_in_every_level(box):
+    """C sums for each row and C divisions for each sequence, computed on both sides; line, module and kernel level agree."""
+    for batch, seq, cache in ((1, 1024, 0), (3, 7, 5)):
+        words = ("--head", "double", "--batch", batch, "--seq", seq, "--cache", cache)
+        first, mean = (box.json(config, *words)["total"] for config in ("gpt2", mean_config(box)))
+        for side in ("reference", "executed"):
+            expect_same(int(mean[side]["flops"]) - int(first[side]["flops"]), 768 * batch * (seq + 1))
+            expect_same(int(mean[side]["bytes_read"]) - int(first[side]["bytes_read"]), 4 * 768 * batch * seq)
+            expect_same(int(mean[side]["bytes_written"]) - int(first[side]["bytes_written"]), 4 * 768 * batch)
+        lines = box.json(mean_config(box), *words, "--level", "line")["total"]
+        for key in ("flops", "flops_visible"):
+            expect_same(int(lines[key]), int(mean["reference"][key]))
+        expect_same(box.json(mean_config(box), *words, "--level", "module")["total"], mean)
+    ragged = box.json(mean_config(box), "--head", "double", "--seq", "5,7", "--max-rows", 4)["rows"]
+    expect_same([row["executed"]["flops"] for row in ragged if row["name"] == "mean"][0], 768 * (5 + 7 + 2))
 
 
 @case
@@ -211,7 +290,7 @@ def tables_have_the_type_of_the_checkpoint(box):
 
 @case
 def table_and_markdown_have_every_row(box):
-    names = [row["name"].split(".")[-1] for row in box.json("gpt2", "--level", "module")["rows"]]
+    names = [row["name"].split(".")[-1].split(" ")[-1] for row in box.json("gpt2", "--level", "module")["rows"]]
     for form in ("table", "md"):
         text = box.cost("gpt2", "--level", "module", "--format", form)
         for name in names:

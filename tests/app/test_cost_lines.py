@@ -276,7 +276,7 @@ def refusals(lines):
     lines.refuse(2, "has no fused attention", GPT2, *line, "--release", "4.40.2", "--attn", "sdpa")
     lines.refuse(2, "give --level line too", GPT2, "--expand", "1")
     lines.refuse(2, "leave --ranks out", GPT2, *line, "--ranks", "3")
-    lines.refuse(2, "sequences that are alike", GPT2, *line, "--seq", "5,6")
+    lines.refuse(2, "sequences that are alike, as a class's formulas have one batch_size", GPT2, *line, "--seq", "5,6")
     lines.refuse(2, "give --encoder-len", GPT2, *line, "--class", "GPT2Attention-cross")
     lines.refuse(2, "give --encoder-len", GPT2, *line, "--class", "GPT2Block-cross")
     lines.refuse(2, "beyond 2^127", GPT2, *line, "--seq", "1000000000000000000", "--batch", "1000000000000", "--any-length")

@@ -313,6 +313,16 @@ static void print_option(const struct tfr_option_info *option) {
     print_line(option->short_flag, name, option->operand, help);
 }
 
+/* A flag of the command hides an option of the same name; --set still reaches that. */
+static bool is_hidden(const struct tfr_flag *flags, size_t n_flags, const char *name) {
+    for (size_t i = 0; i < n_flags; i++) {
+        if (strcmp(flags[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags, tfr_args_reads_fn reads, const void *user) {
     size_t n, n_read = 0;
     const struct tfr_option_info *table = tfr_option_table(&n);
@@ -320,7 +330,7 @@ void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags, tfr_ar
         print_flag(&flags[i]);
     }
     for (size_t i = 0; i < n; i++) {
-        if (table[i].flag == NULL || !reads(user, table[i].key)) {
+        if (table[i].flag == NULL || !reads(user, table[i].key) || is_hidden(flags, n_flags, table[i].flag)) {
             continue;
         }
         if (n_read++ == 0) {

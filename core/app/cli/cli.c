@@ -142,8 +142,13 @@ bool tfr_cli_int(const struct tfr_args *args, const char *flag, int64_t min, int
     char *end;
     errno = 0;
     long long number = strtoll(text, &end, 10);
-    if (errno != 0 || text[strspn(text, "-0123456789")] != '\0' || end == text || *end != '\0' || number < min || number > max) {
-        tfr_cli_usage("--%s: \"%s\" is not a whole number in %lld..%lld", flag, text, (long long)min, (long long)max);
+    const char first = text[*text == '-']; /* neither blanks nor a plus, which strtoll would pass over */
+    if (first < '0' || first > '9' || errno != 0 || *end != '\0' || number < min || number > max) {
+        char most[32] = "2^63 - 1";
+        if (max < INT64_MAX) {
+            snprintf(most, sizeof most, "%lld", (long long)max);
+        }
+        tfr_cli_usage("--%s: \"%s\" is not a whole number in %lld..%s", flag, text, (long long)min, most);
         return false;
     }
     *value = number;

@@ -20,11 +20,13 @@ static const struct tfr_flag flags[] = {
     {"ranks", "N", "split over this many ranks, and count messages [1]", 0},
     {"stored", "TYPE", "f32, bf16 or f16: type of the embedding tables [the checkpoint's; without one --dtype]", 0},
     {"measured", NULL, "run the step too: what its nodes took beside what was predicted (tfrun profile)", 0},
+    {"factor", "", "common factors of formulas before a bracket [yes, but in json and csv of kernels and modules]", 0},
     {"any-length", NULL, "answer also for more positions than the model has", 0},
     {"format", "FORM", "table, md, json or csv [table]", 0},
     {"class", "NAME", "lines of this class, such as GPT2Block, Linear, GPT2Attention-cross [the head's]", 0},
-    {"release", "VERSION", "lines of this release of transformers [the newest that has a table]", 0},
-    {"attn", "KIND", "lines of eager or of fused (sdpa) attention [eager]", 0},
+    {"release", "VERSION", "lines of this release of transformers [the newest that has a table]; kernels and modules are of 4.40.2",
+     0},
+    {"attn", "KIND", "lines of eager or of fused attention, which sdpa means too [eager]", 0},
     {"expand", "N", "of lines: look into references N levels deep; 9 is down to ops [0]", 0},
     {"json", NULL, "the same as --format json", 0},
 };
@@ -56,7 +58,7 @@ static bool take_list(const struct tfr_args *args, const char *flag, int64_t lea
         const long long number = strtoll(at, &end, 10);
         const bool is_number = *at >= '0' && *at <= '9' && errno == 0 && (*end == '\0' || *end == ',') && number >= least;
         if (!is_number) {
-            tfr_cli_usage("--%s: \"%s\" is not a whole number from %lld up to 2^63 - 1, or a list of them with commas", flag,
+            tfr_cli_usage("--%s: \"%s\" is not a whole number in %lld..2^63 - 1, or a list of them with commas", flag,
                           tfr_args_flag(args, flag), (long long)least);
             return false;
         }
@@ -95,15 +97,22 @@ static bool take_words(const struct tfr_args *args, struct tfr_cost_query *query
     query->format = is_json ? TFR_COST_JSON : (enum tfr_cost_format)format;
     query->logits = (enum tfr_cost_logits)kept;
     query->stored = types[type];
+    const int factor = tfr_args_switch(args, "factor");
+    const bool is_factored = query->format == TFR_COST_TABLE || query->format == TFR_COST_MARKDOWN || level == TFR_COST_LINE;
+    query->plain_formulas = factor == TFR_SWITCH_OFF || (factor == TFR_SWITCH_CONFIG && !is_factored);
     return true;
 }
 
 /* What only lines have. */
 static bool take_lines(const struct tfr_args *args, struct tfr_cost_query *query) {
-    static const char *const only_lines[] = {"class", "release", "attn", "expand"}, *const kinds[] = {"eager", "sdpa", NULL};
+    static const char *const only_lines[] = {"class", "release", "attn", "expand"}, *const kinds[] = {"eager", "fused", "sdpa",
+                                                                                                      NULL};
     for (size_t i = 0; i < sizeof only_lines / sizeof only_lines[0] && query->level != TFR_COST_LINE; i++) {
         if (tfr_args_flag(args, only_lines[i]) != NULL) {
-            tfr_cli_usage("--%s is about lines; give --level line too", only_lines[i]);
+            tfr_cli_usage("--%s is about lines; give --level line too%s", only_lines[i],
+                          strcmp(only_lines[i], "release") == 0 ? " (kernels and modules stand for 4.40.2)"
+                          : strcmp(only_lines[i], "attn") == 0  ? " (tfrun's own way of attention is --set runtime.attn=...)"
+                                                                : "");
             return false;
         }
     }
@@ -111,7 +120,7 @@ static bool take_lines(const struct tfr_args *args, struct tfr_cost_query *query
     int64_t expand = 0;
     query->class_name = tfr_args_flag(args, "class");
     query->release = tfr_args_flag(args, "release");
-    query->fused_attention = kind == 1;
+    query->fused_attention = kind >= 1;
     if (kind < 0 || !tfr_cli_int(args, "expand", 0, 9, &expand)) {
         return false;
     }

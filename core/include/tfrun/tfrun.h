@@ -363,6 +363,7 @@ struct tfr_cost_query {
     int64_t encoder_len;        /* 0: no encoder states */
     const char *head;           /* lm, none, double, seq-cls, token-cls, qa; NULL: the config's */
     enum tfr_dtype stored;      /* of embedding tables; TFR_DTYPE_NONE: the checkpoint's, without one runtime.dtype */
+    bool plain_formulas;        /* as sums of terms; else with common factors before a bracket */
     bool any_length;            /* also more positions than the model has */
     int n_ranks;
     const char *class_name, *release; /* TFR_COST_LINE: of transformers; NULL: the head's class, the newest release */
