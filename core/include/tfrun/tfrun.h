@@ -358,13 +358,12 @@ struct tfr_cost_query {
     enum tfr_cost_logits
         logits;    /* default: the reference's of all positions, tfrun's of the last (of all where each gets a label) */
     int64_t batch; /* 0: 1, or as many as are listed */
-    const int64_t *seq, *cache; /* new and cached positions: one number for all sequences or one for each */
-    size_t n_seq, n_cache;      /* 0: 1024, or what n_positions leaves, behind 0; decoding 1 behind n_positions - 1 */
-    int64_t encoder_len;        /* 0: no encoder states */
-    const char *head;           /* lm, none, double, seq-cls, token-cls, qa; NULL: the config's */
-    enum tfr_dtype stored;      /* of embedding tables; TFR_DTYPE_NONE: the checkpoint's, without one runtime.dtype */
-    bool plain_formulas;        /* as sums of terms; else with common factors before a bracket */
-    bool any_length;            /* also more positions than the model has */
+    const int64_t *seq, *cache;      /* new and cached positions: one number for all sequences or one for each */
+    size_t n_seq, n_cache;           /* 0: 1024, or what n_positions leaves, behind 0; decoding 1 behind n_positions - 1 */
+    int64_t encoder_len;             /* 0: no encoder states */
+    const char *head;                /* lm, none, double, seq-cls, token-cls, qa; NULL: the config's */
+    enum tfr_dtype stored;           /* of embedding tables; TFR_DTYPE_NONE: the checkpoint's, without one runtime.dtype */
+    bool any_length, plain_formulas; /* also more positions than the model has; sums of terms, no brackets */
     int n_ranks;
     const char *class_name, *release; /* TFR_COST_LINE: of transformers; NULL: the head's class, the newest release */
     bool fused_attention;
