@@ -1,6 +1,8 @@
 /* edges.c - who must run before whom: follows from the arguments alone, values and state alike. */
 #include "graph/graph.h"
 
+#include <string.h>
+
 #include "graph/op.h"
 
 int tfr_count_uses(const struct tfr_graph *graph, int value) {
@@ -12,6 +14,18 @@ int tfr_count_uses(const struct tfr_graph *graph, int value) {
         }
     }
     return n;
+}
+
+void tfr_count_all_uses(const struct tfr_graph *graph, int *uses) {
+    memset(uses, 0, (size_t)graph->n_values * sizeof(*uses));
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct tfr_node *node = &graph->nodes[i];
+        for (int a = 0; a < node->n_args; a++) {
+            if (node->arg[a] >= 0 && graph->values[node->arg[a]].producer != i) {
+                uses[node->arg[a]]++;
+            }
+        }
+    }
 }
 
 /* What `node` does to the state `value`. */

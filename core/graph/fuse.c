@@ -14,11 +14,11 @@
 
 enum { X, WEIGHT, BIAS, RESIDUAL, OUTPUT }; /* arguments of linear */
 
-/* The node that makes `value`, if it is a linear that only this use needs and that can move; else -1. */
-static int movable_linear(const struct tfr_graph *graph, int value) {
+/* The node that makes `value`, if it is a linear that only this use needs and that can move; else -1. `uses`: of each value. */
+static int movable_linear(const struct tfr_graph *graph, const int *uses, int value) {
     int producer = graph->values[value].producer;
     if (producer < 0 || graph->nodes[producer].op != TFR_OP_LINEAR || graph->values[value].kind != TFR_VALUE_ACT ||
-        tfr_count_uses(graph, value) != 1) {
+        uses[value] != 1) {
         return -1;
     }
     return producer;
@@ -31,12 +31,12 @@ static void replace(struct tfr_graph *graph, int at, const struct tfr_node *line
 }
 
 /* act(linear(x)) -> linear{act}(x) */
-static int fuse_activation(struct tfr_graph *graph, int at) {
+static int fuse_activation(struct tfr_graph *graph, const int *uses, int at) {
     const struct tfr_node *node = &graph->nodes[at];
     if (node->op != TFR_OP_ACTIVATION) {
         return -1;
     }
-    int source = movable_linear(graph, node->arg[0]);
+    int source = movable_linear(graph, uses, node->arg[0]);
     if (source < 0 || graph->nodes[source].attrs.activation != TFR_ACT_NONE || graph->nodes[source].arg[RESIDUAL] >= 0) {
         return -1;
     }
@@ -47,13 +47,13 @@ static int fuse_activation(struct tfr_graph *graph, int at) {
 }
 
 /* add(r, linear(x)) or add(linear(x), r) -> linear(x){residual r} */
-static int fuse_residual(struct tfr_graph *graph, int at) {
+static int fuse_residual(struct tfr_graph *graph, const int *uses, int at) {
     const struct tfr_node *node = &graph->nodes[at];
     if (node->op != TFR_OP_ADD) {
         return -1;
     }
     for (int side = 1; side >= 0; side--) {
-        int source = movable_linear(graph, node->arg[side]);
+        int source = movable_linear(graph, uses, node->arg[side]);
         if (source < 0 || graph->nodes[source].arg[RESIDUAL] >= 0) {
             continue;
         }
@@ -65,14 +65,15 @@ static int fuse_residual(struct tfr_graph *graph, int at) {
     return -1;
 }
 
-static int (*const rules[])(struct tfr_graph *graph, int at) = {fuse_activation, fuse_residual};
+static int (*const rules[])(struct tfr_graph *graph, const int *uses, int at) = {fuse_activation, fuse_residual};
 
 /* One pass over all nodes and rules; true if anything changed. */
-static bool pass(struct tfr_graph *graph, bool *dead) {
+static bool pass(struct tfr_graph *graph, int *uses, bool *dead) {
     bool changed = false;
+    tfr_count_all_uses(graph, uses);
     for (int i = 0; i < graph->n_nodes; i++) {
         for (size_t r = 0; r < TFR_COUNT_OF(rules) && !dead[i]; r++) {
-            int superfluous = rules[r](graph, i);
+            int superfluous = rules[r](graph, uses, i);
             if (superfluous >= 0) {
                 dead[superfluous] = true;
                 changed = true;
@@ -84,14 +85,13 @@ static bool pass(struct tfr_graph *graph, bool *dead) {
 
 enum tfr_status tfr_fuse(struct tfr_graph *graph) {
     bool *dead = tfr_alloc((size_t)graph->n_nodes, sizeof(*dead));
-    if (dead == NULL) {
-        return TFR_RESOURCE;
-    }
-    enum tfr_status status = TFR_OK;
-    while (status == TFR_OK && pass(graph, dead)) {
+    int *uses = tfr_alloc((size_t)graph->n_values, sizeof(*uses));
+    enum tfr_status status = dead == NULL || uses == NULL ? TFR_RESOURCE : TFR_OK;
+    while (status == TFR_OK && pass(graph, uses, dead)) {
         status = tfr_graph_remove(graph, dead);
         memset(dead, 0, (size_t)graph->n_nodes * sizeof(*dead));
     }
     tfr_free(dead);
+    tfr_free(uses);
     return status == TFR_OK ? tfr_graph_check(graph) : status;
 }

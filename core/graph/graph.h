@@ -75,6 +75,8 @@ enum tfr_status tfr_graph_add_node(struct tfr_graph *graph, const struct tfr_nod
                                    int *output);
 /* How many arguments of nodes are this value, its producer's output aside. */
 int tfr_count_uses(const struct tfr_graph *graph, int value);
+/* The same of every value at once. */
+void tfr_count_all_uses(const struct tfr_graph *graph, int *uses);
 /* Direct predecessors of a node without repeats, by values and by state; returns how many (more than there is room for: a graph
  * that tfr_graph_check refuses). The second gives those by state alone. */
 enum { TFR_MAX_PREDECESSORS = 64 };
