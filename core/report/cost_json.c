@@ -136,6 +136,10 @@ static enum tfr_status put_ranks(const struct tfr_cost_report *report, struct tf
         put_amount(out, &all);
         put_number(out, "messages_sent", n_messages);
         put_number(out, "bytes_sent", sent.read);
+        const struct tfr_account_filter filter = {.side = TFR_EXECUTED, .by_rank = true, .rank = rank};
+        if (status == TFR_OK && report->query->form != TFR_COST_NUMERIC) {
+            status = put_formulas(report, &filter, out);
+        }
         tfr_json_end(out, '}');
     }
     tfr_json_end(out, ']');

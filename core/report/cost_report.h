@@ -55,6 +55,9 @@ const char *tfr_cost_formula(const struct tfr_cost_report *report, const struct 
 enum tfr_status tfr_cost_rank(const struct tfr_cost_report *report, int rank, struct tfr_amount *all, struct tfr_amount *sent,
                               tfr_int128 *n_messages);
 
+/* The same as a line of its own: "rank 2", or what it hands to others, "rank 2 sends". */
+enum tfr_status tfr_cost_rank_row(const struct tfr_cost_report *report, int rank, bool sends, struct tfr_cost_row *row);
+
 /* cost_head.c: what stands before a table. */
 enum tfr_status tfr_cost_report_head(const struct tfr_cost_report *report, const char *line_end, FILE *stream);
 #define TFR_COST_REFERENCE_RELEASE "4.40.2" /* of transformers: whose kernels the reference of kernels and modules is */

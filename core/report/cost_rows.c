@@ -156,3 +156,11 @@ enum tfr_status tfr_cost_rank(const struct tfr_cost_report *report, int rank, st
     *n_messages = count_messages(report->account, rank);
     return tfr_account_sum(report->account, &filter, sent, &n);
 }
+
+enum tfr_status tfr_cost_rank_row(const struct tfr_cost_report *report, int rank, bool sends, struct tfr_cost_row *row) {
+    *row = (struct tfr_cost_row){.copies = 1, .filter = {.side = TFR_EXECUTED, .by_rank = true, .rank = rank}};
+    row->filter.by_op = sends;
+    row->filter.op = TFR_OP_SEND_HIDDEN;
+    snprintf(row->name, sizeof row->name, "rank %d%s", rank, sends ? " sends" : "");
+    return tfr_account_sum(report->account, &row->filter, &row->side[TFR_EXECUTED].amount, &row->side[TFR_EXECUTED].n);
+}

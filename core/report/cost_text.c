@@ -129,6 +129,16 @@ static enum tfr_status write_formulas(const struct tfr_cost_report *report, enum
     return TFR_OK;
 }
 
+/* Formulas of what each rank does, and of what it sends. */
+static enum tfr_status write_rank_formulas(const struct tfr_cost_report *report, enum tfr_grid_form form, FILE *stream) {
+    for (int i = 0; i < 2 * report->query->n_ranks; i++) {
+        struct tfr_cost_row row;
+        TFR_TRY(tfr_cost_rank_row(report, i / 2, i % 2 != 0, &row));
+        TFR_TRY(write_row_formulas(report, &row, form, stream));
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status write_csv(const struct tfr_cost_report *report, FILE *stream);
 
 enum tfr_status tfr_cost_report_text(const struct tfr_cost_report *report, FILE *stream) {
@@ -144,7 +154,11 @@ enum tfr_status tfr_cost_report_text(const struct tfr_cost_report *report, FILE 
     if (query->form != TFR_COST_SYMBOLIC && query->n_ranks > 1) {
         TFR_TRY(tfr_cost_report_ranks(report, form, stream));
     }
-    return query->form != TFR_COST_NUMERIC ? write_formulas(report, form, stream) : TFR_OK;
+    if (query->form == TFR_COST_NUMERIC) {
+        return TFR_OK;
+    }
+    TFR_TRY(write_formulas(report, form, stream));
+    return query->n_ranks > 1 ? write_rank_formulas(report, form, stream) : TFR_OK;
 }
 
 static enum tfr_status put_csv_side(const struct tfr_cost_report *report, const struct tfr_cost_row *row,
@@ -173,6 +187,16 @@ static enum tfr_status put_csv_side(const struct tfr_cost_report *report, const 
     return TFR_OK;
 }
 
+/* Behind the total: lines "rank 0", "rank 0 sends", executed. */
+static enum tfr_status put_csv_ranks(const struct tfr_cost_report *report, struct tfr_grid *grid) {
+    for (int i = 0; i < 2 * report->query->n_ranks && report->query->n_ranks > 1; i++) {
+        struct tfr_cost_row row;
+        TFR_TRY(tfr_cost_rank_row(report, i / 2, i % 2 != 0, &row));
+        TFR_TRY(put_csv_side(report, &row, TFR_EXECUTED, grid));
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status write_csv(const struct tfr_cost_report *report, FILE *stream) {
     static const char *const names[] = {"name", "depth", "side"},
                              *const numbers[] = {"n", "flops", "flops_visible", "bytes_read", "bytes_written"},
@@ -197,6 +221,7 @@ static enum tfr_status write_csv(const struct tfr_cost_report *report, FILE *str
             }
         }
     }
+    status = status == TFR_OK ? put_csv_ranks(report, &grid) : status;
     status = status == TFR_OK ? tfr_grid_write(&grid, TFR_GRID_CSV, stream) : status;
     tfr_grid_close(&grid);
     return status;

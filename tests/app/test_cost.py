@@ -289,6 +289,23 @@ def tables_have_the_type_of_the_checkpoint(box):
 
 
 @case
+def every_form_has_the_ranks(box):
+    """Numbers in CSV are those of JSON, formulas give them, and the table has both."""
+    words = ("--ranks", 3, "--seq", 40, "--cache", 5, "--form", "both")
+    told = box.json("gpt2", *words)
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(box.cost("gpt2", *words, "--format", "csv")))}
+    values = {**told["dimensions"], "batch_size": 1, "seq_len": 40, "cache_len": 5}
+    for rank in told["ranks"]:
+        row = rows[f"rank {rank['rank']}"]
+        expect_same(int(rows[f"rank {rank['rank']} sends"]["bytes_read"]), rank["bytes_sent"])
+        for key, text in rank["formula"].items():
+            expect_same(int(row[key]), int(rank[key]))
+            expect_same([row[f"{key}_formula"], value(text, values)], [text, rank[key]])
+    table = box.cost("gpt2", "--ranks", 3, "--form", "symbolic", "--seq", 40)
+    expect(all(f"\nrank {rank}, executed\n" in table for rank in range(3)) and "\nrank 0 sends, executed\n" in table, table)
+
+
+@case
 def table_and_markdown_have_every_row(box):
     names = [row["name"].split(".")[-1].split(" ")[-1] for row in box.json("gpt2", "--level", "module")["rows"]]
     for form in ("table", "md"):
