@@ -236,15 +236,25 @@ TFR_TEST(every_depth_at_200_random_vectors) {
     }
 }
 
-/* By hand: one row of each sequence through a Linear with bias; its index and its copy are no FLOPs. */
-TFR_TEST(the_summary_by_hand) {
-    TFR_UNUSED_STATE;
-    const struct tfr_line_path path = path_of(&gpt2, NULL, (struct tfr_line_question){0});
+static void check_summary(int summary_type, const char *by_hand) {
+    struct tfr_hparams hparams = gpt2;
+    hparams.summary_type = summary_type;
+    const struct tfr_line_path path = path_of(&hparams, NULL, (struct tfr_line_question){0});
     struct tfr_line_sum sum = sum_of(&path, TFR_LINE_SUMMARY, ALL_LEVELS);
     struct tfr_poly expected;
-    assert_ok(tfr_poly_parse(&expected, "2 batch_size hidden_size num_labels + batch_size num_labels"));
+    assert_ok(tfr_poly_parse(&expected, by_hand));
     assert_same(&sum.flops, &expected);
     tfr_line_sum_free(&sum);
+}
+
+/* By hand: one row of each sequence through a Linear with bias; its index and its copy are no FLOPs. A mean of all rows is, in each
+ * column, a sum as LayerNorm counts it (as many as there are rows) and a division. */
+TFR_TEST(the_summary_by_hand) {
+    TFR_UNUSED_STATE;
+    check_summary(TFR_SUMMARY_CLS_INDEX, "2 batch_size hidden_size num_labels + batch_size num_labels");
+    check_summary(TFR_SUMMARY_LAST, "2 batch_size hidden_size num_labels + batch_size num_labels");
+    check_summary(TFR_SUMMARY_MEAN, "2 batch_size hidden_size num_labels + batch_size num_labels + batch_size seq_len hidden_size "
+                                    "+ batch_size hidden_size");
 }
 
 TFR_TEST_MAIN(TFR_CASE(every_cost_reads_and_uses_the_arguments_of_its_class_alone), TFR_CASE(rows_of_the_first_document),
