@@ -154,10 +154,15 @@ def expect_bundled(ran, libraries):
     expect(re.search(r"^ref .*\n  linked in$", ran.stdout, re.M), "ref is not linked in")
 
 
+def skip_with_a_sanitizer(box):
+    """A program without the sanitizer cannot load a library with it."""
+    if "TFRUN_SANITIZE:STRING=\n" not in (box.build / "CMakeCache.txt").read_text():
+        sys.exit(SKIPPED)
+
+
 @case
 def program_of_a_stranger_finds_the_plugins(box):
-    if "TFRUN_SANITIZE:STRING=\n" not in (box.build / "CMakeCache.txt").read_text():
-        sys.exit(SKIPPED)  # a program without the sanitizer cannot load a library with it
+    skip_with_a_sanitizer(box)
     program, libraries = build_stranger(box)
     expect_bundled(box.run(program, box.demo, env={"LD_LIBRARY_PATH": str(libraries)}), libraries)
     moved = box.folder / "elsewhere"  # an installation that was moved
@@ -171,6 +176,7 @@ def program_of_a_stranger_finds_the_plugins(box):
 
 @case
 def without_plugin_files_ref_serves_every_op(box):
+    skip_with_a_sanitizer(box)
     if "TFRUN_PLUGINS_SHARED:BOOL=ON" not in (box.build / "CMakeCache.txt").read_text():
         sys.exit(SKIPPED)
     program, libraries = build_stranger(box)
