@@ -197,7 +197,8 @@ def cost_measures_what_it_counts(profiler):
     expect("decode: 2 sequences with 3 cached" in profiler.run("cost", profiler.demo, "--phase", "decode", "--cache", 3, "--batch", 2,
                                                               "--measured")[0], "no decode step")
     for words, told in [(("--seq", "3,4"), "lists"), (("--seq", 3, "--cache", 4), "--phase decode"), (("--json",), "tfrun profile"),
-                        (("--ranks", 2), "one rank")]:
+                        (("--ranks", 2), "one rank"), (("--head", "qa"), "--head"), (("--logits", "all"), "--logits"),
+                        (("--level", "line"), "--level"), (("--form", "symbolic"), "--form"), (("--stored", "bf16"), "--stored")]:
         expect(told in profiler.run("cost", profiler.demo, "--measured", *words, code=2)[1], words)
 
 

@@ -13,6 +13,12 @@ int tfr_cost_check_measured(const struct tfr_cost_query *query) {
         return tfr_cli_usage("--measured runs sequences that are alike on one rank: leave out lists, --encoder-len, --ranks and "
                              "--any-length");
     }
+    if (query->head != NULL || query->logits != TFR_COST_LOGITS_DEFAULT || query->stored != TFR_DTYPE_NONE ||
+        query->level == TFR_COST_LINE || query->form == TFR_COST_SYMBOLIC) {
+        return tfr_cli_usage(
+            "--measured runs the config as it is and compares numbers: leave out --head, --logits, --stored, --level "
+            "line and --form symbolic");
+    }
     if (query->phase == TFR_COST_PREFILL && cache > 0) {
         return tfr_cli_usage("--measured runs a prefill from the first position on: leave out --cache, or give --phase decode");
     }
