@@ -10,6 +10,8 @@
 
 #include <tfrun/types.h>
 
+#include "base/int128.h"
+
 struct tfr_json_doc;           /* owns the text, the tree and the places */
 typedef struct cJSON tfr_json; /* a node; borrowed from its document */
 
@@ -72,6 +74,8 @@ void tfr_json_end(struct tfr_json_out *out, char bracket);                    /*
 void tfr_json_put_string(struct tfr_json_out *out, const char *key, const char *value, size_t size);
 void tfr_json_put_text(struct tfr_json_out *out, const char *key, const char *value);
 void tfr_json_put_int(struct tfr_json_out *out, const char *key, int64_t value);
+/* Not negative. Beyond 2^53 as a string of digits, since readers of JSON round numbers there. */
+void tfr_json_put_int128(struct tfr_json_out *out, const char *key, tfr_int128 value);
 void tfr_json_put_number(struct tfr_json_out *out, const char *key, double value);
 void tfr_json_put_bool(struct tfr_json_out *out, const char *key, bool value);
 /* A value as it was read, with all that is in it; what is not finite as a string. */

@@ -131,6 +131,15 @@ void tfr_json_put_int(struct tfr_json_out *out, const char *key, int64_t value) 
     append(out, digits, strlen(digits));
 }
 
+void tfr_json_put_int128(struct tfr_json_out *out, const char *key, tfr_int128 value) {
+    char text[TFR_INT128_TEXT];
+    if (value <= (INT64_C(1) << 53)) {
+        tfr_json_put_int(out, key, (int64_t)value);
+    } else {
+        tfr_json_put_text(out, key, tfr_int128_text(value, '\0', text));
+    }
+}
+
 /* The shortest digits that read back as the same double. */
 void tfr_json_put_number(struct tfr_json_out *out, const char *key, double value) {
     if (!isfinite(value)) {

@@ -236,19 +236,6 @@ static enum tfr_status walk_side(struct tfr_account *account, enum tfr_account_s
     return TFR_OK;
 }
 
-static void bind_names(struct tfr_account *account) {
-    const struct tfr_hparams *hparams = account->question.hparams;
-    tfr_int128 *value = account->step;
-    value[TFR_DIM_HIDDEN] = hparams->n_embd;
-    value[TFR_DIM_LAYERS] = hparams->n_layer;
-    value[TFR_DIM_HEADS] = hparams->n_head;
-    value[TFR_DIM_HEAD_DIM] = hparams->n_embd / hparams->n_head;
-    value[TFR_DIM_INTERMEDIATE] = hparams->n_inner;
-    value[TFR_DIM_VOCAB] = hparams->vocab_size;
-    value[TFR_DIM_ENCODER] = account->question.encoder_len;
-    value[TFR_DIM_LABELS] = hparams->num_labels;
-}
-
 static enum tfr_status fill(struct tfr_account *account) {
     const struct tfr_account_question *question = &account->question;
     const struct tfr_batch_question batch = {.sequences = question->sequences,
@@ -256,7 +243,7 @@ static enum tfr_status fill(struct tfr_account *account) {
                                              .logits = question->logits[TFR_EXECUTED],
                                              .is_causal = question->hparams->is_causal,
                                              .max_rows = question->max_rows};
-    bind_names(account);
+    tfr_bind_model(question->hparams, question->encoder_len, account->step);
     TFR_TRY(tfr_batch_in_steps(&batch, account->step));
     TFR_TRY(walk_side(account, TFR_REFERENCE, 0));
     for (int rank = 0; rank < question->n_ranks; rank++) {

@@ -7,6 +7,7 @@
 
 #include "base/cut.h"
 #include "base/status.h"
+#include "graph/graph.h"
 
 /* One thing that is summed up, for the sentence of its failure. */
 static enum tfr_status beyond(const char *what, const struct tfr_sequences *of) {
@@ -32,6 +33,17 @@ static int64_t kept_rows(enum tfr_logits_kept logits, int64_t rows) {
 static tfr_int128 pairs_of(const struct tfr_sequences *of, bool is_causal) {
     const tfr_int128 n = of->rows, past = of->past;
     return is_causal ? n * past + n * (n + 1) / 2 : n * (past + n);
+}
+
+void tfr_bind_model(const struct tfr_hparams *hparams, int64_t encoder_len, tfr_int128 value[TFR_DIM_COUNT]) {
+    value[TFR_DIM_HIDDEN] = hparams->n_embd;
+    value[TFR_DIM_LAYERS] = hparams->n_layer;
+    value[TFR_DIM_HEADS] = hparams->n_head;
+    value[TFR_DIM_HEAD_DIM] = hparams->n_embd / hparams->n_head;
+    value[TFR_DIM_INTERMEDIATE] = hparams->n_inner;
+    value[TFR_DIM_VOCAB] = hparams->vocab_size;
+    value[TFR_DIM_ENCODER] = encoder_len;
+    value[TFR_DIM_LABELS] = hparams->num_labels;
 }
 
 enum tfr_status tfr_batch_at_once(const struct tfr_batch_question *question, tfr_int128 value[TFR_DIM_COUNT]) {

@@ -5,6 +5,8 @@
 #include "base/int128.h"
 #include "graph/poly.h"
 
+struct tfr_hparams;
+
 /* `count` sequences alike: `rows` new positions each, behind `past` cached ones. */
 struct tfr_sequences {
     int64_t count, rows, past;
@@ -20,6 +22,8 @@ struct tfr_batch_question {
     int64_t max_rows; /* of a step */
 };
 
+/* Gives the names of the model their values in value[]: hidden_size, num_layers ... num_labels, and encoder_len. */
+void tfr_bind_model(const struct tfr_hparams *hparams, int64_t encoder_len, tfr_int128 value[TFR_DIM_COUNT]);
 /* Gives the letters of a step their values in value[]: T R A X B U W. All rows at once, or as the engine cuts them. Failure: sums
  * beyond 2^127. */
 enum tfr_status tfr_batch_at_once(const struct tfr_batch_question *question, tfr_int128 value[TFR_DIM_COUNT]);

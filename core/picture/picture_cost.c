@@ -18,17 +18,9 @@ enum tfr_status tfr_picture_open(struct tfr_picture *picture, const struct tfr_h
         .is_causal = hparams->is_causal,
         .max_rows = INT64_MAX,
     };
-    tfr_int128 *value = picture->letter;
     picture->hparams = hparams;
-    value[TFR_DIM_HIDDEN] = hparams->n_embd;
-    value[TFR_DIM_LAYERS] = hparams->n_layer;
-    value[TFR_DIM_HEADS] = hparams->n_head;
-    value[TFR_DIM_HEAD_DIM] = hparams->n_embd / hparams->n_head;
-    value[TFR_DIM_INTERMEDIATE] = hparams->n_inner;
-    value[TFR_DIM_VOCAB] = hparams->vocab_size;
-    value[TFR_DIM_ENCODER] = step->encoder;
-    value[TFR_DIM_LABELS] = hparams->num_labels;
-    return tfr_batch_at_once(&batch, value);
+    tfr_bind_model(hparams, step->encoder, picture->letter);
+    return tfr_batch_at_once(&batch, picture->letter);
 }
 
 /* Of a pattern that one kernel claims, which has no formula of its own: that of its parts, in doubles. */

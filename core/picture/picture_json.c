@@ -30,21 +30,10 @@ static void put_step(struct tfr_json_out *out, const struct tfr_picture *picture
     }
 }
 
-/* What a double can't hold is written as text. */
-static void put_exact(struct tfr_json_out *out, const char *key, tfr_int128 value) {
-    const tfr_int128 most = (tfr_int128)1 << 53;
-    char text[TFR_INT128_TEXT];
-    if (value <= most) {
-        tfr_json_put_int(out, key, (int64_t)value);
-    } else {
-        tfr_json_put_text(out, key, tfr_int128_text(value, 0, text));
-    }
-}
-
 static void put_costs(struct tfr_json_out *out, const struct tfr_picture *picture, const struct tfr_picture_node *node) {
-    put_exact(out, "flops", node->flops);
-    put_exact(out, "bytes_read", node->bytes_read);
-    put_exact(out, "bytes_written", node->bytes_written);
+    tfr_json_put_int128(out, "flops", node->flops);
+    tfr_json_put_int128(out, "bytes_read", node->bytes_read);
+    tfr_json_put_int128(out, "bytes_written", node->bytes_written);
     if (node->kernel != NULL) {
         tfr_json_put_text(out, "kernel", node->kernel);
         tfr_json_put_number(out, "predicted_us", node->predicted_ns / 1e3);
@@ -105,9 +94,9 @@ static void put_totals(struct tfr_json_out *out, const struct tfr_picture *pictu
     const struct tfr_picture_totals totals = tfr_picture_totals(picture, index);
     tfr_json_begin(out, "totals", '{');
     tfr_json_put_int(out, "ops", totals.n_ops);
-    put_exact(out, "flops", totals.flops);
-    put_exact(out, "bytes_read", totals.bytes_read);
-    put_exact(out, "bytes_written", totals.bytes_written);
+    tfr_json_put_int128(out, "flops", totals.flops);
+    tfr_json_put_int128(out, "bytes_read", totals.bytes_read);
+    tfr_json_put_int128(out, "bytes_written", totals.bytes_written);
     if (picture->panels[index].stage == TFR_PICTURE_FUSED) {
         tfr_json_put_number(out, "predicted_us", totals.predicted_ns / 1e3);
     }

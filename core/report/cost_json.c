@@ -11,20 +11,11 @@
 
 enum { FORMULA_TEXT = TFR_POLY_TEXT };
 
-static void put_number(struct tfr_json_out *out, const char *key, tfr_int128 value) {
-    char text[TFR_INT128_TEXT];
-    if (value <= (INT64_C(1) << 53)) {
-        tfr_json_put_int(out, key, (int64_t)value);
-    } else {
-        tfr_json_put_text(out, key, tfr_int128_text(value, '\0', text));
-    }
-}
-
 static void put_amount(struct tfr_json_out *out, const struct tfr_amount *amount) {
-    put_number(out, "flops", amount->flops);
-    put_number(out, "flops_visible", amount->visible_flops);
-    put_number(out, "bytes_read", amount->read);
-    put_number(out, "bytes_written", amount->written);
+    tfr_json_put_int128(out, "flops", amount->flops);
+    tfr_json_put_int128(out, "flops_visible", amount->visible_flops);
+    tfr_json_put_int128(out, "bytes_read", amount->read);
+    tfr_json_put_int128(out, "bytes_written", amount->written);
 }
 
 static void put_poly(const struct tfr_cost_report *report, struct tfr_json_out *out, const char *key, const struct tfr_poly *poly) {
@@ -91,16 +82,16 @@ static void put_question(const struct tfr_cost_report *report, struct tfr_json_o
     tfr_json_put_text(out, "class", tfr_head_class(report->config->model.head));
     tfr_json_begin(out, "dimensions", '{');
     for (size_t i = 0; i < TFR_COUNT_OF(dims); i++) {
-        put_number(out, tfr_dim_name(dims[i]), account->step[dims[i]]);
+        tfr_json_put_int128(out, tfr_dim_name(dims[i]), account->step[dims[i]]);
     }
     tfr_json_end(out, '}');
     tfr_json_put_text(out, "phase", report->query->phase == TFR_COST_DECODE ? "decode" : "prefill");
     tfr_json_begin(out, "sequences", '[');
     for (size_t i = 0; i < report->n_sequences; i++) {
         tfr_json_begin(out, NULL, '{');
-        put_number(out, "batch_size", report->sequences[i].count);
-        put_number(out, "seq_len", report->sequences[i].rows);
-        put_number(out, "cache_len", report->sequences[i].past);
+        tfr_json_put_int128(out, "batch_size", report->sequences[i].count);
+        tfr_json_put_int128(out, "seq_len", report->sequences[i].rows);
+        tfr_json_put_int128(out, "cache_len", report->sequences[i].past);
         tfr_json_end(out, '}');
     }
     tfr_json_end(out, ']');
@@ -119,7 +110,7 @@ static void put_step(const struct tfr_cost_report *report, struct tfr_json_out *
     static const enum tfr_dim letters[] = {TFR_DIM_T, TFR_DIM_R, TFR_DIM_A, TFR_DIM_X, TFR_DIM_B, TFR_DIM_U, TFR_DIM_W};
     tfr_json_begin(out, "step_sums", '{');
     for (size_t i = 0; i < TFR_COUNT_OF(letters); i++) {
-        put_number(out, tfr_dim_name(letters[i]), report->account->step[letters[i]]);
+        tfr_json_put_int128(out, tfr_dim_name(letters[i]), report->account->step[letters[i]]);
     }
     tfr_json_end(out, '}');
 }
@@ -134,8 +125,8 @@ static enum tfr_status put_ranks(const struct tfr_cost_report *report, struct tf
         tfr_json_begin(out, NULL, '{');
         tfr_json_put_int(out, "rank", rank);
         put_amount(out, &all);
-        put_number(out, "messages_sent", n_messages);
-        put_number(out, "bytes_sent", sent.read);
+        tfr_json_put_int128(out, "messages_sent", n_messages);
+        tfr_json_put_int128(out, "bytes_sent", sent.read);
         const struct tfr_account_filter filter = {.side = TFR_EXECUTED, .by_rank = true, .rank = rank};
         if (status == TFR_OK && report->query->form != TFR_COST_NUMERIC) {
             status = put_formulas(report, &filter, out);

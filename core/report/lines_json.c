@@ -4,19 +4,10 @@
 #include "base/status.h"
 #include "report/lines_view.h"
 
-static void put_number(struct tfr_json_out *out, const char *key, tfr_int128 value) {
-    char text[TFR_INT128_TEXT];
-    if (value <= (INT64_C(1) << 53)) {
-        tfr_json_put_int(out, key, (int64_t)value);
-    } else {
-        tfr_json_put_text(out, key, tfr_int128_text(value, '\0', text));
-    }
-}
-
 static void put_counts(struct tfr_json_out *out, const struct tfr_line_counts *counts) {
-    put_number(out, "flops", counts->flops);
-    put_number(out, "bytes_read", counts->read);
-    put_number(out, "bytes_written", counts->written);
+    tfr_json_put_int128(out, "flops", counts->flops);
+    tfr_json_put_int128(out, "bytes_read", counts->read);
+    tfr_json_put_int128(out, "bytes_written", counts->written);
 }
 
 static enum tfr_status put_formulas(const struct tfr_lines_view *view, const struct tfr_line_sum *sum, const char *key,
@@ -48,7 +39,7 @@ static enum tfr_status put_row(const struct tfr_lines_view *view, const struct t
     }
     if (view->numbers) {
         put_counts(out, &row->counts);
-        put_number(out, "flops_visible", row->causal_flops);
+        tfr_json_put_int128(out, "flops_visible", row->causal_flops);
     }
     const enum tfr_status status = view->formulas ? put_formulas(view, &row->sum, "formula", out) : TFR_OK;
     tfr_json_end(out, '}');
@@ -62,10 +53,10 @@ static void put_ops(const struct tfr_lines_view *view, struct tfr_json_out *out)
         if (counts->calls > 0) {
             tfr_json_begin(out, NULL, '{');
             tfr_json_put_text(out, "name", tfr_reference_info((enum tfr_reference_op)op)->name);
-            put_number(out, "n", counts->calls);
-            put_number(out, "flops", counts->flops);
-            put_number(out, "bytes_read", counts->read);
-            put_number(out, "bytes_written", counts->written);
+            tfr_json_put_int128(out, "n", counts->calls);
+            tfr_json_put_int128(out, "flops", counts->flops);
+            tfr_json_put_int128(out, "bytes_read", counts->read);
+            tfr_json_put_int128(out, "bytes_written", counts->written);
             tfr_json_end(out, '}');
         }
     }
@@ -77,8 +68,8 @@ static enum tfr_status put_totals(const struct tfr_lines_view *view, struct tfr_
     tfr_json_begin(out, "total", '{');
     if (view->numbers) {
         put_counts(out, &view->counts);
-        put_number(out, "flops_visible", view->causal_flops);
-        put_number(out, "matmul_flops", view->counts.matmul);
+        tfr_json_put_int128(out, "flops_visible", view->causal_flops);
+        tfr_json_put_int128(out, "matmul_flops", view->counts.matmul);
         put_ops(view, out);
     }
     if (view->formulas) {
@@ -118,7 +109,7 @@ static enum tfr_status put_view(const struct tfr_lines_view *view, struct tfr_js
     tfr_json_put_int(out, "expanded", view->report->query->expand);
     tfr_json_begin(out, "variables", '{');
     for (int i = 0; i < tfr_lines_n_args(view) && view->numbers; i++) {
-        put_number(out, tfr_dim_name(view->info.arg[i]), view->value[view->info.arg[i]]);
+        tfr_json_put_int128(out, tfr_dim_name(view->info.arg[i]), view->value[view->info.arg[i]]);
     }
     tfr_json_end(out, '}');
     tfr_json_begin(out, "rows", '[');

@@ -61,21 +61,13 @@ static enum tfr_status settle_path(struct tfr_lines_view *view) {
 }
 
 static void settle_values(struct tfr_lines_view *view) {
-    const struct tfr_hparams *model = &view->report->config->model;
     const struct tfr_sequences *of = view->report->sequences;
     tfr_int128 *value = view->value;
     const bool is_cross = (view->info.sets & (uint32_t)TFR_ON(IS_CROSS)) != 0;
     value[TFR_DIM_BATCH] = of->count;
     value[TFR_DIM_SEQ] = of->rows;
     value[TFR_DIM_CACHE] = of->past;
-    value[TFR_DIM_HIDDEN] = model->n_embd;
-    value[TFR_DIM_LAYERS] = model->n_layer;
-    value[TFR_DIM_HEADS] = model->n_head;
-    value[TFR_DIM_HEAD_DIM] = model->n_embd / model->n_head;
-    value[TFR_DIM_INTERMEDIATE] = model->n_inner;
-    value[TFR_DIM_VOCAB] = model->vocab_size;
-    value[TFR_DIM_ENCODER] = view->report->query->encoder_len;
-    value[TFR_DIM_LABELS] = model->num_labels;
+    tfr_bind_model(&view->report->config->model, view->report->query->encoder_len, value);
     value[TFR_DIM_KEY_LEN] = is_cross ? value[TFR_DIM_ENCODER] : value[TFR_DIM_CACHE] + value[TFR_DIM_SEQ];
 }
 
