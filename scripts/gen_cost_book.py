@@ -17,31 +17,33 @@ RELEASES = ["4.40.2", "5.24.0"]
 GPT2 = "configs/gpt2.json"
 CROSS = ["configs/gpt2-cross-attention.json", "--encoder-len", "1"]
 
-# page: config and flags
+# page: config and flags; those after the heads are named as their --class
 PAGES = {
     "GPT2LMHeadModel": [GPT2],
     "GPT2DoubleHeadsModel": [GPT2, "--head", "double"],
     "GPT2ForSequenceClassification": [GPT2, "--head", "seq-cls"],
     "GPT2ForTokenClassification": [GPT2, "--head", "token-cls"],
     "GPT2ForQuestionAnswering": [GPT2, "--head", "qa"],
-    "GPT2Model": [GPT2, "--class", "GPT2Model"],
-    "GPT2Block": [GPT2, "--class", "GPT2Block"],
-    "GPT2Attention": [GPT2, "--class", "GPT2Attention"],
-    "eager_attention": [GPT2, "--class", "eager_attention"],
-    "GPT2Block-cross": [*CROSS, "--class", "GPT2Block-cross"],
-    "GPT2Attention-cross": [*CROSS, "--class", "GPT2Attention-cross"],
-    "eager_attention-cross": [*CROSS, "--class", "eager_attention-cross"],
-    "GPT2Attention-fused": [GPT2, "--class", "GPT2Attention-fused"],
-    "scaled_dot_product_attention": [GPT2, "--class", "scaled_dot_product_attention", "--attn", "sdpa"],
-    "GPT2MLP": [GPT2, "--class", "GPT2MLP"],
-    "GPT2SequenceSummary": [GPT2, "--head", "double", "--class", "GPT2SequenceSummary"],
-    "Conv1D": [GPT2, "--class", "Conv1D"],
-    "Linear": [GPT2, "--class", "Linear"],
-    "Linear-bias": [GPT2, "--class", "Linear-bias"],
-    "LayerNorm": [GPT2, "--class", "LayerNorm"],
-    "Embedding": [GPT2, "--class", "Embedding"],
-    "activation": [GPT2, "--class", "activation"],
-    "softmax": [GPT2, "--class", "softmax"],
+    **{name: [*of, "--class", name] for name, of in {
+        "GPT2Model": [GPT2],
+        "GPT2Block": [GPT2],
+        "GPT2Attention": [GPT2],
+        "eager_attention": [GPT2],
+        "GPT2Block-cross": CROSS,
+        "GPT2Attention-cross": CROSS,
+        "eager_attention-cross": CROSS,
+        "GPT2Attention-fused": [GPT2],
+        "scaled_dot_product_attention": [GPT2, "--attn", "sdpa"],
+        "GPT2MLP": [GPT2],
+        "GPT2SequenceSummary": [GPT2, "--head", "double"],
+        "Conv1D": [GPT2],
+        "Linear": [GPT2],
+        "Linear-bias": [GPT2],
+        "LayerNorm": [GPT2],
+        "Embedding": [GPT2],
+        "activation": [GPT2],
+        "softmax": [GPT2],
+    }.items()},
 }
 NOT_IN = {"4.40.2": ["GPT2Attention-fused", "scaled_dot_product_attention"]}
 VARIANTS = {

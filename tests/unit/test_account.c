@@ -1,21 +1,7 @@
 /* test_account.c - the cost of a config: against sums by hand, known figures of GPT-2, and cuts that are counted one by one. */
 #include "cost/account.h"
 
-#include "tfr_test.h"
-
-#include "base/status.h"
-
-static const struct tfr_hparams gpt2 = {.vocab_size = 50257,
-                                        .n_positions = 1024,
-                                        .n_embd = 768,
-                                        .n_layer = 12,
-                                        .n_head = 12,
-                                        .n_inner = 3072,
-                                        .activation = TFR_ACT_GELU_TANH,
-                                        .activation_name = "gelu_new",
-                                        .scale_attn_weights = true,
-                                        .is_causal = true,
-                                        .num_labels = 2};
+#include "tfr_lines.h"
 
 static struct tfr_account_question ask(const struct tfr_hparams *hparams, const struct tfr_sequences *sequences) {
     return (struct tfr_account_question){.hparams = hparams,
