@@ -1,40 +1,12 @@
 /* test_plan.c - plans of whole graphs with the kernels of the tree: costs, memory, packing, edges,
  * explanation. */
-#include "plan/plan.h"
+#include "tfr_plans.h"
 
 #include <math.h>
-#include <stdio.h>
-
-#include "tfr_test.h"
 
 #include "base/arena.h"
-#include "base/status.h"
 #include "graph/op.h"
-#include "tfr_gpt2.h"
 
-#define PLUGINS TFR_BINARY_DIR "/lib/tfrun/plugins"
-
-/* send and recv belong to the transport; here they do nothing. */
-static int32_t run_nothing(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
-                           const struct tfr_run_ctx *ctx) {
-    (void)self;
-    (void)args, (void)ctx, (void)problem;
-    return TFR_OK;
-}
-static int32_t poll_done(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
-                         const struct tfr_run_ctx *ctx) {
-    (void)self, (void)problem, (void)args, (void)ctx;
-    return 1;
-}
-static int n_inits, n_releases;
-static int32_t init_state(const struct tfr_kernel *self, const struct tfr_problem *problem, void *state, char *reason,
-                          size_t size) {
-    (void)self;
-    (void)problem, (void)reason, (void)size;
-    assert_int_equal((uintptr_t)state % 64, 0);
-    n_inits++;
-    return TFR_OK;
-}
 static int32_t init_fails(const struct tfr_kernel *self, const struct tfr_problem *problem, void *state, char *reason,
                           size_t size) {
     (void)self;
@@ -42,44 +14,6 @@ static int32_t init_fails(const struct tfr_kernel *self, const struct tfr_proble
     snprintf(reason, size, "no luck");
     return TFR_RUNTIME;
 }
-static void release_state(const struct tfr_kernel *self, void *state) {
-    (void)self;
-    assert_non_null(state);
-    n_releases++;
-}
-static int32_t prepare_state(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
-                             char *reason, size_t size) {
-    (void)self;
-    (void)problem, (void)reason, (void)size;
-    needs->state_bytes = 24;
-    return TFR_OK;
-}
-#define F32 (1U << TFR_DTYPE_F32)
-static const struct tfr_kernel hop_kernels[] = {
-    {.struct_size = sizeof(struct tfr_kernel),
-     .name = "send_hidden.f32.test.plain",
-     .op = TFR_OP_SEND_HIDDEN,
-     .dtypes = F32,
-     .run_class = TFR_RUN_ASYNC,
-     .run = run_nothing,
-     .poll = poll_done,
-     .prepare = prepare_state,
-     .init = init_state,
-     .release = release_state},
-    {.struct_size = sizeof(struct tfr_kernel),
-     .name = "recv_hidden.f32.test.plain",
-     .op = TFR_OP_RECV_HIDDEN,
-     .dtypes = F32,
-     .run_class = TFR_RUN_ASYNC,
-     .run = run_nothing,
-     .poll = poll_done,
-     .prepare = prepare_state,
-     .init = init_state,
-     .release = release_state},
-};
-static const struct tfr_kernel *const hop_pointers[] = {&hop_kernels[0], &hop_kernels[1]};
-static const struct tfr_plugin hops = {
-    .struct_size = sizeof(hops), .abi_major = TFR_PLUGIN_ABI_MAJOR, .name = "test", .n_kernels = 2, .kernels = hop_pointers};
 static const struct tfr_kernel failing_kernels[] = {
     {.struct_size = sizeof(struct tfr_kernel),
      .name = "gather_rows.f32.failing.plain",
@@ -96,44 +30,6 @@ static const struct tfr_plugin failing = {.struct_size = sizeof(failing),
                                           .name = "failing",
                                           .n_kernels = 1,
                                           .kernels = failing_pointers};
-
-/* The machine is fixed, so that a plan here does not depend on where the test runs; kernels are planned, not
- * run. */
-static const struct tfr_machine machine = {.n_cores = 2,
-                                           .isa = TFR_ISA_AVX2,
-                                           .flops_f32_per_core = 1e11,
-                                           .flops_bf16_per_core = 1e11,
-                                           .bytes_per_core = 1e10,
-                                           .bytes_total = 2e10};
-
-static struct tfr_registry *open_registry(const char *list) {
-    const char *const folders[] = {PLUGINS, NULL};
-    const struct tfr_registry_request request = {
-        .folders = folders, .n_bundled = 1, .list = list, .isa = TFR_ISA_AVX2, .n_cores = 2};
-    struct tfr_registry *registry;
-    assert_ok(tfr_registry_open(&registry, &request));
-    assert_ok(tfr_registry_add(registry, &hops, ""));
-    return registry;
-}
-
-static struct tfr_plan *dry_plan(const struct tfr_registry *registry, const struct tfr_hparams *hparams, int64_t rows,
-                                 int64_t logits, enum tfr_dtype dtype, bool fused, struct tfr_order_book *orders) {
-    struct tfr_graph *graph;
-    struct tfr_plan *plan;
-    assert_ok(gpt2_graph(&graph, hparams, rows, logits, dtype));
-    if (fused) {
-        assert_ok(tfr_fuse(graph));
-    }
-    const struct tfr_plan_request request = {.graph = graph,
-                                             .registry = registry,
-                                             .machine = &machine,
-                                             .n_threads = 2,
-                                             .deterministic = orders != NULL,
-                                             .orders = orders,
-                                             .sequences = 1};
-    assert_ok(tfr_plan_build(&plan, &request));
-    return plan;
-}
 
 static double sum_flops(const struct tfr_plan *plan, enum tfr_op op, bool in_blocks) {
     double sum = 0;
@@ -437,140 +333,6 @@ TFR_TEST(states_are_made_and_released_once) {
     tfr_registry_close(registry);
 }
 
-/* Costs nothing beyond the least, so it is worth taking wherever it serves. */
-static bool supports_no_activation(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t size) {
-    (void)self;
-    if (tfr_part_at(problem, 1)->attrs.activation != TFR_ACT_NONE) {
-        snprintf(reason, size, "takes no activation");
-        return false;
-    }
-    return true;
-}
-
-static const int32_t norm_linear[] = {TFR_OP_LAYER_NORM, TFR_OP_LINEAR};
-static const struct tfr_kernel claiming_kernel = {.struct_size = sizeof(struct tfr_kernel),
-                                                  .op = TFR_OP_FUSED,
-                                                  .pattern = norm_linear,
-                                                  .n_pattern = 2,
-                                                  .name = "layer_norm+linear.f32.claiming.plain",
-                                                  .dtypes = F32,
-                                                  .run_class = TFR_RUN_TEAM,
-                                                  .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM,
-                                                  .supports = supports_no_activation,
-                                                  .run = run_nothing};
-static const struct tfr_kernel *const claiming_pointers[] = {&claiming_kernel};
-static const struct tfr_plugin claiming = {.struct_size = sizeof(claiming),
-                                           .abi_major = TFR_PLUGIN_ABI_MAJOR,
-                                           .name = "claiming",
-                                           .n_kernels = 1,
-                                           .kernels = claiming_pointers};
-
-static const struct tfr_task *find_task(const struct tfr_plan *plan, const char *name) {
-    for (int i = 0; i < plan->n_tasks; i++) {
-        if (strcmp(plan->tasks[i].name, name) == 0) {
-            return &plan->tasks[i];
-        }
-    }
-    return NULL;
-}
-
-static const char *declined(const struct tfr_plan *plan, const char *name) {
-    const struct tfr_task *task = find_task(plan, name);
-    assert_non_null(task);
-    const struct tfr_candidate *last = &task->candidates[task->n_candidates - 1];
-    assert_ptr_equal(last->kernel, &claiming_kernel);
-    assert_string_equal(last->plugin, "claiming");
-    return last->refusal;
-}
-
-TFR_TEST(a_kernel_gets_the_pattern_that_it_claims_where_it_serves) {
-    TFR_UNUSED_STATE;
-    struct tfr_registry *registry = open_registry(NULL);
-    struct tfr_order_book orders = {0};
-    const struct tfr_hparams hparams = gpt2_tiny(2);
-    assert_ok(tfr_registry_add(registry, &claiming, ""));
-    for (int64_t rows = 1; rows <= 32; rows *= 32) { /* the same nodes for one row and for many */
-        struct tfr_plan *plan = dry_plan(registry, &hparams, rows, 1, TFR_DTYPE_F32, true, &orders);
-        const struct tfr_task *fused = find_task(plan, "h.1.ln_1+attn.c_attn");
-        assert_non_null(fused);
-        assert_ptr_equal(fused->kernel, &claiming_kernel);
-        assert_int_equal(fused->problem.n_parts, 2);
-        assert_true(fused->cost.flops == 7.0 * rows * 24 + 5 * rows + 2.0 * rows * 24 * 72 + rows * 72);
-        assert_true(fused->cost.bytes_written == 4.0 * rows * 72); /* what is handed on is not written */
-        assert_string_equal(declined(plan, "h.0.ln_2"), "takes no activation");
-        assert_non_null(strstr(declined(plan, "ln_f"), "is outside of blocks"));
-        tfr_plan_free(plan);
-    }
-    struct tfr_plan *plan = dry_plan(registry, &hparams, 4, 1, TFR_DTYPE_F32, true, NULL); /* not deterministic */
-    assert_non_null(find_task(plan, "ln_f+lm_head"));
-    tfr_plan_free(plan);
-    tfr_registry_close(registry);
-}
-
-/* Where in the text `part` stands behind `from`; fails if it does not. */
-static const char *behind(const char *from, const char *part) {
-    const char *found = strstr(from, part);
-    assert_non_null(found);
-    return found;
-}
-
-TFR_TEST(claims_are_explained_node_by_node) {
-    TFR_UNUSED_STATE;
-    struct tfr_registry *registry = open_registry(NULL);
-    struct tfr_order_book orders = {0};
-    const struct tfr_hparams hparams = gpt2_tiny(2);
-    assert_ok(tfr_registry_add(registry, &claiming, ""));
-    struct tfr_plan *plan = dry_plan(registry, &hparams, 1, 1, TFR_DTYPE_F32, true, &orders);
-    assert_int_equal(plan->n_absent, 0);
-    char *text = tfr_plan_explain(plan, true);
-    const char *reasons = behind(text, "kernels not taken"); /* ln_f asks the same as h.0.ln_2, and is answered otherwise */
-    behind(behind(reasons, "  h.0.ln_2 and 1 more: "), "takes no activation");
-    behind(behind(reasons, "  ln_f: "), "is outside of blocks");
-    tfr_free(text);
-    tfr_plan_free(plan);
-    tfr_registry_close(registry);
-}
-
-static const int32_t add_add[] = {TFR_OP_ADD, TFR_OP_ADD};
-
-TFR_TEST(a_pattern_that_stands_nowhere_is_told) {
-    TFR_UNUSED_STATE;
-    struct tfr_registry *registry = open_registry(NULL);
-    struct tfr_order_book orders = {0};
-    struct tfr_kernel idle = claiming_kernel;
-    const struct tfr_kernel *const pointers[] = {&idle};
-    struct tfr_plugin plugin = claiming;
-    const struct tfr_hparams hparams = gpt2_tiny(1);
-    idle.name = "add+add.f32.idle.plain";
-    idle.pattern = add_add;
-    plugin.name = "idle";
-    plugin.kernels = pointers;
-    assert_ok(tfr_registry_add(registry, &plugin, ""));
-    struct tfr_plan *plan = dry_plan(registry, &hparams, 4, 1, TFR_DTYPE_F32, true, &orders);
-    assert_int_equal(plan->n_absent, 1);
-    char *text = tfr_plan_explain(plan, true);
-    behind(behind(behind(text, "kernels not taken"), "add+add.f32.idle.plain"), "stands nowhere in this graph");
-    tfr_free(text);
-    struct tfr_json_out out = {0};
-    tfr_plan_explain_json(plan, &out);
-    behind(behind(behind(out.text, "\"absent_patterns\":[{"), "add+add.f32.idle.plain"), "\"plugin\":\"idle\"");
-    tfr_free(out.text);
-    tfr_plan_free(plan);
-    tfr_registry_close(registry);
-}
-
-TFR_TEST(a_banned_kernel_gets_no_pattern) {
-    TFR_UNUSED_STATE;
-    struct tfr_registry *registry = open_registry("-layer_norm");
-    struct tfr_order_book orders = {0};
-    const struct tfr_hparams hparams = gpt2_tiny(1);
-    assert_ok(tfr_registry_add(registry, &claiming, ""));
-    struct tfr_plan *plan = dry_plan(registry, &hparams, 4, 1, TFR_DTYPE_F32, true, &orders);
-    assert_non_null(strstr(declined(plan, "h.0.ln_1"), "banned by the user's list"));
-    tfr_plan_free(plan);
-    tfr_registry_close(registry);
-}
-
 TFR_TEST(failing_init_frees_everything) {
     TFR_UNUSED_STATE;
     struct tfr_registry *registry = open_registry("-gather_rows.f32.pointwise"); /* then the failing one is the fastest */
@@ -652,8 +414,6 @@ TFR_TEST_MAIN(TFR_CASE(gpt2_costs_what_the_formulas_say), TFR_CASE(fusing_keeps_
               TFR_CASE(edges_and_priorities_fit_together), TFR_CASE(classes_keep_one_order_per_shape),
               TFR_CASE(cheap_tasks_of_one_row_run_on_the_master), TFR_CASE(explanation_fits_and_names_everything),
               TFR_CASE(json_explanation_is_json), TFR_CASE(classes_share_packed_weights),
-              TFR_CASE(states_are_made_and_released_once), TFR_CASE(a_kernel_gets_the_pattern_that_it_claims_where_it_serves),
-              TFR_CASE(claims_are_explained_node_by_node), TFR_CASE(a_pattern_that_stands_nowhere_is_told),
-              TFR_CASE(a_banned_kernel_gets_no_pattern), TFR_CASE(failing_init_frees_everything),
+              TFR_CASE(states_are_made_and_released_once), TFR_CASE(failing_init_frees_everything),
               TFR_CASE(graph_without_data_can_only_be_planned_dry), TFR_CASE(empty_rank_has_an_empty_plan),
               TFR_CASE(missing_kernel_names_the_node), TFR_CASE(failed_allocation_at_any_point_leaks_nothing))
