@@ -1,7 +1,10 @@
 /* observe_kernels.c - see observe_kernels.h.
  *
- * Rows are the ends of each class of plans, since a vendor's kernel may compute whole classes; contexts are few, and more for one
- * row. All shapes are seen once before any is seen again, so that a moment in which other programs ran is in one sample of each.
+ * Rows are the ends of each class of plans, since a vendor's kernel may compute whole classes. A vendor's kernel may also compute
+ * whole blocks of rows, so that one row more than a block costs what the next block does: wide classes are seen inside too, at the
+ * end of a block and one row behind it, without context and without attention, whose points have a context each. Contexts are few,
+ * and more for one row. All shapes are seen once before any is seen again, so that a moment in which other programs ran is in one
+ * sample of each.
  */
 #include "profile/observe_kernels.h"
 
@@ -16,11 +19,12 @@
 #include "predict/predict.h"
 #include "profile/stepper.h"
 
-enum { N_ROUNDS = 3, FEW_ROWS = 16, N_TIMES_FEW = 5, MOST_ROWS = 48, MOST_CONTEXTS = 12 };
+enum { N_ROUNDS = 3, FEW_ROWS = 16, N_TIMES_FEW = 5, MOST_ROWS = 128, MOST_CONTEXTS = 12, ROW_BLOCK = 32, MOST_INNER = 4 };
 
 /* Contexts from many to few: what a longer one left in the cache is cropped. */
 struct grid {
     int64_t rows[MOST_ROWS], context[MOST_CONTEXTS];
+    bool inner[MOST_ROWS];         /* inside a class */
     bool with_rows[MOST_CONTEXTS]; /* else one row alone */
     int n_rows, n_contexts;
 };
@@ -32,17 +36,37 @@ static void add_context(struct grid *grid, int64_t context, bool with_rows) {
     }
 }
 
+static void add_rows(struct grid *grid, int64_t rows, bool inner) {
+    if (grid->n_rows < MOST_ROWS) {
+        grid->rows[grid->n_rows] = rows;
+        grid->inner[grid->n_rows++] = inner;
+    }
+}
+
+/* At most MOST_INNER ends of blocks between low and high, each with the row behind it. */
+static void add_inner_rows(struct grid *grid, int64_t low, int64_t high) {
+    const int64_t blocks = (high - low + ROW_BLOCK) / ROW_BLOCK;
+    const int64_t stride = ROW_BLOCK * ((blocks + MOST_INNER - 1) / MOST_INNER);
+    for (int64_t rows = low - 1 + stride; rows + 1 < high; rows += stride) {
+        add_rows(grid, rows, true);
+        add_rows(grid, rows + 1, true);
+    }
+}
+
 static struct grid make_grid(const struct tfr_engine *engine, bool quick) {
     struct grid grid = {0};
     const int64_t n_positions = tfr_engine_n_positions(engine);
     const int64_t most = engine->max_rows < n_positions ? engine->max_rows : n_positions;
-    for (int64_t low = 1, high; low <= most && grid.n_rows + 2 <= MOST_ROWS; low = high + 1) {
+    for (int64_t low = 1, high; low <= most && grid.n_rows < MOST_ROWS; low = high + 1) {
         high = tfr_bucket(low, engine->max_rows);
         high = high < most ? high : most;
         if (low < high) {
-            grid.rows[grid.n_rows++] = low;
+            add_rows(&grid, low, false);
         }
-        grid.rows[grid.n_rows++] = high;
+        if (!quick) {
+            add_inner_rows(&grid, low, high);
+        }
+        add_rows(&grid, high, false);
     }
     add_context(&grid, n_positions - 1, false);
     add_context(&grid, n_positions / 2, true);
@@ -78,13 +102,21 @@ static enum tfr_status add(struct tfr_observations *seen, const struct tfr_task_
     return TFR_OK;
 }
 
+static bool is_class_end(const struct tfr_engine *engine, int64_t rows) {
+    return rows == 1 || tfr_bucket(rows, engine->max_rows) == rows || tfr_bucket(rows - 1, engine->max_rows) < rows ||
+           rows == tfr_engine_n_positions(engine);
+}
+
 /* samples[0, n) are the tasks of one step. */
 static enum tfr_status add_step(struct tfr_observations *seen, const struct tfr_task_sample *samples, size_t n,
                                 const struct tfr_step_facts *step, const struct tfr_engine *engine) {
+    const bool is_inner = !is_class_end(engine, step->rows);
     struct tfr_task_facts between = {.kernel = TFR_BETWEEN_TASKS, .threads = engine->threads.n_threads};
     double end_ns = 0, busy_ns = 0;
     for (size_t i = 0; i < n; i++) {
-        TFR_TRY(add(seen, &samples[i].facts, samples[i].ns));
+        if (!is_inner || samples[i].facts.op != TFR_OP_ATTENTION) {
+            TFR_TRY(add(seen, &samples[i].facts, samples[i].ns));
+        }
         end_ns = fmax(end_ns, samples[i].begin_ns + samples[i].ns);
         busy_ns += samples[i].ns;
     }
@@ -136,7 +168,7 @@ static enum tfr_status see_context(struct tfr_observations *seen, struct tfr_ste
     for (int i = 0; i < grid->n_rows; i++) {
         const int64_t rows = grid->rows[i];
         const int n_times = rows <= FEW_ROWS ? N_TIMES_FEW : 1;
-        if (past + rows > stepper->n_positions || (rows > 1 && !grid->with_rows[context])) {
+        if (past + rows > stepper->n_positions || (rows > 1 && !grid->with_rows[context]) || (grid->inner[i] && past > 0)) {
             continue;
         }
         if (n + (size_t)n_times > TFR_MAX_SAMPLED_STEPS) {
