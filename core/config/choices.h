@@ -17,6 +17,7 @@
     X("runtime.kv_dtype", "f32|int8", TFR_KV_F32, TFR_KV_INT8)                                                                     \
     X("runtime.kv_cache", "growing|static", TFR_KV_GROWING, TFR_KV_STATIC)                                                         \
     X("parallel.split", "balanced|hf", TFR_SPLIT_BALANCED, TFR_SPLIT_HF)                                                           \
+    X("serve.share_prefix", "key|all", TFR_SHARE_KEY, TFR_SHARE_ALL)                                                               \
     X("output.format", "text|json", TFR_FORMAT_TEXT, TFR_FORMAT_JSON)                                                              \
     X("output.stats", "auto|on|off", TFR_STATS_AUTO, TFR_STATS_ON, TFR_STATS_OFF)                                                  \
     X("observe.log", "error|warn|info|debug|trace", TFR_SAY_ERROR, TFR_SAY_WARN, TFR_SAY_INFO, TFR_SAY_DEBUG, TFR_SAY_TRACE)

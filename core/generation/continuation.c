@@ -55,6 +55,17 @@ enum tfr_status tfr_continuation_init(struct tfr_continuation *c, struct tfr_eng
     return prompt->encoder != NULL ? copy_encoder(&c->encoder, prompt->encoder, engine->config->model.n_embd) : TFR_OK;
 }
 
+enum tfr_status tfr_continuation_serve(struct tfr_continuation *c, const struct tfr_request_terms *terms) {
+    static const struct tfr_request_terms nobody;
+    const struct tfr_request_terms *given = terms != NULL ? terms : &nobody;
+    c->is_served = true;
+    c->terms = *given;
+    c->terms.key = given->key != NULL ? tfr_strdup(given->key) : NULL;
+    c->terms.salt = given->salt != NULL ? tfr_strdup(given->salt) : NULL;
+    const bool is_copied = (given->key == NULL) == (c->terms.key == NULL) && (given->salt == NULL) == (c->terms.salt == NULL);
+    return is_copied ? TFR_OK : TFR_RESOURCE;
+}
+
 static enum tfr_status open_parts(struct tfr_continuation *c) {
     c->sequences = tfr_alloc((size_t)c->params->n, sizeof *c->sequences);
     c->wanted.feeds = tfr_alloc((size_t)tfr_continuation_slots(c) + 1, sizeof *c->wanted.feeds);
@@ -97,6 +108,8 @@ void tfr_continuation_free(struct tfr_continuation *c) {
     tfr_ids_free(&c->prompt);
     tfr_free((void *)c->encoder.states);
     tfr_free((void *)c->encoder.mask);
+    tfr_free((void *)c->terms.key);
+    tfr_free((void *)c->terms.salt);
     tfr_params_free(c->params);
 }
 

@@ -30,6 +30,8 @@ struct tfr_continuation {
     struct tfr_encoder_states encoder;   /* states NULL: none; a copy of its own */
     const char *cache_load, *cache_save; /* saved caches of tfr_generate, borrowed; NULL: none */
     bool cache_force;
+    struct tfr_request_terms terms; /* strings of its own */
+    bool is_served;                 /* submitted with terms: by a server, not by tfr_generate */
     /* while it runs */
     const struct tfr_strategy *strategy;
     void *state;                             /* the strategy's */
@@ -47,6 +49,8 @@ struct tfr_continuation {
 /* Settings are shared, states and prompt copied; what the prompt or the settings ask in vain is refused here. */
 enum tfr_status tfr_continuation_init(struct tfr_continuation *c, struct tfr_engine *engine, struct tfr_params *params,
                                       const struct tfr_prompt *prompt, size_t index);
+/* Makes it a server's; NULL: nobody's terms. */
+enum tfr_status tfr_continuation_serve(struct tfr_continuation *c, const struct tfr_request_terms *terms);
 /* Sessions and working memory; as many sessions as tfr_continuation_slots says. */
 enum tfr_status tfr_continuation_open(struct tfr_continuation *c, struct tfr_sampler *sampler);
 /* Gives the sessions back; what was made stays readable. */

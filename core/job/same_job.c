@@ -59,6 +59,7 @@ static uint64_t runtime_fingerprint(const struct tfr_options *o) {
                               o->runtime_deterministic,
                               (double)o->runtime_max_rows,
                               (double)o->runtime_max_batch,
+                              (double)o->runtime_max_slots,
                               o->runtime_kv_dtype,
                               o->runtime_kv_cache,
                               (double)o->runtime_kv_capacity};

@@ -16,7 +16,11 @@ enum tfr_status tfr_batcher_open(struct tfr_batcher **batcher, struct tfr_engine
         return TFR_RESOURCE;
     }
     made->engine = engine;
-    return tfr_queue_open(&made->queue);
+    const struct tfr_options *options = &engine->config->options;
+    const struct tfr_queue_limits limits = {.most = (size_t)options->serve_max_queue,
+                                            .most_tokens = options->serve_max_queue_tokens,
+                                            .most_s = (double)options->serve_max_queue_ms / 1e3};
+    return tfr_queue_open(&made->queue, &limits);
 }
 
 /* Working memory is as large as a vocabulary: commands that never generate do without. */
@@ -39,9 +43,37 @@ static void append(struct tfr_request_list *list, struct tfr_request *request) {
     list->n++;
 }
 
+static void count_cancel(struct tfr_batcher *batcher, struct tfr_request *request) {
+    struct tfr_serving *counts = &batcher->counts;
+    const uint64_t steps = atomic_load(&request->cancelled) ? tfr_queue_steps_since_cancel(request) : 0;
+    *(request->admitted_ns == 0      ? &counts->cancelled_waiting
+      : request->first_token_ns == 0 ? &counts->cancelled_prefill
+                                     : &counts->cancelled_decode) += 1;
+    counts->cancelled_steps_max = steps > counts->cancelled_steps_max ? steps : counts->cancelled_steps_max;
+}
+
+/* A moving average, so that it follows what is asked of the server. */
+static void count_time(struct tfr_batcher *batcher, const struct tfr_request *request) {
+    static const double share = 0.1;
+    const double held_s = (double)(tfr_clock_ns() - request->admitted_ns) / 1e9;
+    batcher->slot_s = batcher->slot_s > 0 ? batcher->slot_s + share * (held_s - batcher->slot_s) : held_s;
+}
+
+static void count_end(struct tfr_batcher *batcher, struct tfr_request *request) {
+    if (request->continuation.status == TFR_CANCELLED) {
+        count_cancel(batcher, request);
+    } else if (request->admitted_ns > 0) {
+        count_time(batcher, request);
+    }
+    if (request->admitted_ns == 0) {
+        tfr_queue_left(request);
+    }
+}
+
 /* The last event and the end of the engine's share; the request may be gone afterwards. */
 static void end_request(struct tfr_batcher *batcher, struct tfr_request *request) {
     struct tfr_continuation *c = &request->continuation;
+    count_end(batcher, request);
     if (c->status == TFR_OK) {
         const enum tfr_status status = tfr_continuation_save(c);
         if (status != TFR_OK) {
@@ -66,15 +98,25 @@ static void cancel(struct tfr_request *request) {
     }
 }
 
+/* A server's request may not take longer than its terms say. */
+static void check_deadline(struct tfr_request *request, uint64_t now_ns) {
+    const double limit_s = request->continuation.terms.deadline_s;
+    if (limit_s > 0 && (double)(now_ns - request->submitted_ns) / 1e9 > limit_s && request->continuation.status == TFR_OK) {
+        tfr_continuation_fail(&request->continuation, tfr_raise(TFR_CANCELLED, "took longer than %g s, its limit", limit_s));
+    }
+}
+
 /* Ends those that failed, were cancelled or are done; the others stay in order. */
 static void sweep(struct tfr_batcher *batcher, struct tfr_request_list *list, bool all, bool running) {
     struct tfr_request *request = list->first;
+    const uint64_t now_ns = tfr_clock_ns();
     *list = (struct tfr_request_list){0};
     while (request != NULL) {
         struct tfr_request *next = request->next;
         if (all || atomic_load(&request->cancelled)) {
             cancel(request);
         }
+        check_deadline(request, now_ns);
         if (request->continuation.status != TFR_OK || (running && tfr_continuation_done(&request->continuation))) {
             end_request(batcher, request);
         } else {
@@ -101,6 +143,7 @@ static bool fits(const struct tfr_batcher *batcher, const struct tfr_continuatio
 
 static void admit(struct tfr_batcher *batcher, struct tfr_request *request) {
     struct tfr_continuation *c = &request->continuation;
+    tfr_queue_left(request);
     request->admitted_ns = tfr_clock_ns();
     enum tfr_status status = tfr_continuation_open(c, &batcher->round.sampler);
     if (status != TFR_OK) {
@@ -161,6 +204,17 @@ static bool was_stopped(const struct tfr_batcher *batcher) {
     return false;
 }
 
+/* In order; one may post others, which have to wait for the next step. */
+static void run_calls(struct tfr_batcher *batcher) {
+    struct tfr_call *call = tfr_queue_take_calls(batcher->queue);
+    while (call != NULL) {
+        struct tfr_call *next = call->next;
+        call->work(batcher->engine, call->user);
+        tfr_free(call);
+        call = next;
+    }
+}
+
 static void cancel_all(struct tfr_batcher *batcher) {
     take_new(batcher);
     sweep(batcher, &batcher->running, true, true);
@@ -170,6 +224,7 @@ static void cancel_all(struct tfr_batcher *batcher) {
 static void step(struct tfr_batcher *batcher, struct tfr_step_info *info) {
     struct tfr_round_counts counts = {0};
     take_new(batcher);
+    run_calls(batcher);
     if (tfr_engine_cancelled()) {
         tfr_engine_clear_cancel();
         cancel_all(batcher);
@@ -191,6 +246,27 @@ static void step(struct tfr_batcher *batcher, struct tfr_step_info *info) {
     info->logits = counts.logits;
 }
 
+static int64_t slots_used(const struct tfr_batcher *batcher) {
+    int64_t n = 0;
+    for (const struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
+        n += tfr_continuation_slots(&request->continuation);
+    }
+    return n;
+}
+
+/* Once a step, for whoever asks what is going on. */
+static void report(struct tfr_batcher *batcher, const struct tfr_step_info *info) {
+    struct tfr_serving *counts = &batcher->counts;
+    const struct tfr_queue_load load = {
+        .slots_total = batcher->engine->max_batch, .slots_used = slots_used(batcher), .slot_s = batcher->slot_s};
+    counts->running = batcher->running.n;
+    counts->slots_used = (size_t)load.slots_used;
+    counts->slots_total = (size_t)load.slots_total;
+    counts->n_steps += info->rows > 0;
+    counts->n_batch_rows += (uint64_t)info->rows;
+    tfr_queue_report(batcher->queue, counts, &load);
+}
+
 enum tfr_status tfr_engine_step(struct tfr_engine *engine, struct tfr_step_info *info) {
     struct tfr_batcher *batcher = engine->batcher;
     const uint64_t start_ns = tfr_clock_ns();
@@ -203,6 +279,7 @@ enum tfr_status tfr_engine_step(struct tfr_engine *engine, struct tfr_step_info 
     info->running = batcher->running.n;
     info->waiting = batcher->waiting.n;
     info->ns = tfr_clock_ns() - start_ns;
+    report(batcher, info);
     if (batcher->told) {
         batcher->told = false;
         tfr_queue_notify(batcher->queue);
@@ -215,6 +292,7 @@ void tfr_batcher_close(struct tfr_batcher *batcher) {
         return;
     }
     if (batcher->queue != NULL) {
+        run_calls(batcher);
         cancel_all(batcher);
     }
     if (batcher->is_open) {

@@ -20,21 +20,27 @@ struct tfr_batcher {
     struct tfr_request_list waiting, running;
     struct tfr_continuation **batch; /* [max_batch] the running ones, for the round */
     bool told;                       /* events since the last notice */
+    bool is_serving;                 /* tfr_engine_warm was called */
+    struct tfr_serving counts;       /* what it has done; the queue adds what waits */
+    double slot_s;                   /* how long a request holds its sequences, on average; 0: none has ended */
 };
 
 /* Opening and closing an engine. Closing ends what is left as cancelled. */
 enum tfr_status tfr_batcher_open(struct tfr_batcher **batcher, struct tfr_engine *engine);
 void tfr_batcher_close(struct tfr_batcher *batcher);
 
-/* requests.c: tfr_request_submit with what only tfr_generate has. */
+/* requests.c: tfr_request_submit with what only tfr_generate or only a server has. */
 struct tfr_request_extra {
-    size_t index;                        /* of the prompt, for messages */
+    size_t index;                        /* of the first prompt, for messages */
     int64_t seed;                        /* one for several requests; -1: that of the settings */
     const char *cache_load, *cache_save; /* saved caches, borrowed until the request has ended */
     bool cache_force;
+    bool is_served; /* within the limits of the queue */
+    const struct tfr_request_terms *terms;
 };
-enum tfr_status tfr_request_put(struct tfr_engine *engine, const struct tfr_prompt *prompt, struct tfr_params *params,
-                                const struct tfr_request_extra *extra, struct tfr_request **request);
+/* All n or none. */
+enum tfr_status tfr_request_put(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n, struct tfr_params *params,
+                                const struct tfr_request_extra *extra, struct tfr_request **requests);
 int64_t tfr_seed_draw(void);
 
 #endif

@@ -128,8 +128,13 @@ static uint64_t since(const struct tfr_request *request, uint64_t ns) {
     return ns > 0 ? ns - request->submitted_ns : 0;
 }
 
+static uint64_t between(uint64_t first_ns, uint64_t last_ns) {
+    return first_ns > 0 && last_ns > first_ns ? last_ns - first_ns : 0;
+}
+
 void tfr_events_end(struct tfr_request *request) {
     const struct tfr_continuation *c = &request->continuation;
+    const uint64_t now_ns = tfr_clock_ns();
     request->end.event = (struct tfr_event){.kind = TFR_EVENT_END,
                                             .text = "",
                                             .status = c->status,
@@ -141,6 +146,8 @@ void tfr_events_end(struct tfr_request *request) {
                                                       .logits_digest = c->logits_digest,
                                                       .waited_ns = since(request, request->admitted_ns),
                                                       .first_token_ns = since(request, request->first_token_ns),
-                                                      .total_ns = since(request, tfr_clock_ns())}};
+                                                      .total_ns = since(request, now_ns),
+                                                      .prefill_ns = between(request->admitted_ns, request->first_token_ns),
+                                                      .decode_ns = between(request->first_token_ns, now_ns)}};
     tfr_queue_tell(request, &request->end);
 }

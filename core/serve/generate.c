@@ -94,7 +94,7 @@ static enum tfr_status submit(struct run *run, const struct tfr_prompt *prompt, 
     if (whole.encoder == NULL && tfr_encoder_file_at(&run->encoder, index, &states)) {
         whole.encoder = &states;
     }
-    return tfr_request_put(run->engine, &whole, run->params, &extra, &run->requests[index]);
+    return tfr_request_put(run->engine, &whole, 1, run->params, &extra, &run->requests[index]);
 }
 
 static enum tfr_status append_ids(struct tfr_ids *to, const struct tfr_event *event) {

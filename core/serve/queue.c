@@ -4,14 +4,16 @@
 #include <time.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/status.h"
 
-enum tfr_status tfr_queue_open(struct tfr_queue **queue) {
+enum tfr_status tfr_queue_open(struct tfr_queue **queue, const struct tfr_queue_limits *limits) {
     struct tfr_queue *made = *queue = tfr_alloc(1, sizeof *made);
     pthread_condattr_t monotonic;
     if (made == NULL) {
         return TFR_RESOURCE;
     }
+    made->limits = *limits;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&made->mutex, NULL); /* on Linux these have nothing that could fail */
@@ -28,19 +30,133 @@ void tfr_queue_close(struct tfr_queue *queue) {
     }
 }
 
-void tfr_queue_put(struct tfr_queue *queue, struct tfr_request *request) {
-    pthread_mutex_lock(&queue->mutex);
+static enum tfr_status refuse(struct tfr_queue *queue, enum tfr_refusal refusal, size_t n) {
+    const struct tfr_queue_load *load = &queue->load;
+    const double wait_s = tfr_queue_wait_s(load);
+    switch (refusal) {
+    case TFR_REFUSAL_NONE:
+        return TFR_OK;
+    case TFR_REFUSAL_FULL:
+        queue->serving.refused_full += n;
+        return tfr_raise(TFR_BUSY, "%zu requests wait, %zu may (serve.max_queue); try again in %.1f s", load->waiting,
+                         queue->limits.most, wait_s);
+    case TFR_REFUSAL_TOKENS:
+        queue->serving.refused_tokens += n;
+        return tfr_raise(TFR_BUSY, "prompts of %lld tokens wait, %lld may (serve.max_queue_tokens); try again in %.1f s",
+                         (long long)load->waiting_tokens, (long long)tfr_queue_most_tokens(&queue->limits, load), wait_s);
+    case TFR_REFUSAL_WAIT:
+        queue->serving.refused_wait += n;
+    }
+    return tfr_raise(TFR_BUSY, "it would wait for about %.1f s, and %.1f s are the limit (serve.max_queue_ms); try again later",
+                     wait_s, queue->limits.most_s);
+}
+
+/* One that is not `limited` counts all the same. */
+static enum tfr_status check(struct tfr_queue *queue, struct tfr_request *const *requests, size_t n, bool limited) {
+    int64_t tokens = 0;
+    for (size_t i = 0; i < n; i++) {
+        tokens += (int64_t)requests[i]->continuation.prompt.n;
+    }
+    return limited ? refuse(queue, tfr_queue_judge(&queue->limits, &queue->load, n, tokens), n) : TFR_OK;
+}
+
+static void append(struct tfr_queue *queue, struct tfr_request *request) {
     request->next = NULL;
     *(queue->last != NULL ? &queue->last->next : &queue->first) = request;
     queue->last = request;
+    queue->load.waiting++;
+    queue->load.waiting_slots += tfr_continuation_slots(&request->continuation);
+    queue->load.waiting_tokens += (int64_t)request->continuation.prompt.n;
+}
+
+enum tfr_status tfr_queue_put(struct tfr_queue *queue, struct tfr_request *const *requests, size_t n, bool limited) {
+    pthread_mutex_lock(&queue->mutex);
+    const enum tfr_status status = check(queue, requests, n, limited);
+    for (size_t i = 0; i < n && status == TFR_OK; i++) {
+        append(queue, requests[i]);
+    }
+    pthread_cond_signal(&queue->wake);
+    pthread_mutex_unlock(&queue->mutex);
+    return status;
+}
+
+void tfr_queue_left(struct tfr_request *request) {
+    struct tfr_queue *queue = request->queue;
+    pthread_mutex_lock(&queue->mutex);
+    queue->load.waiting--;
+    queue->load.waiting_slots -= tfr_continuation_slots(&request->continuation);
+    queue->load.waiting_tokens -= (int64_t)request->continuation.prompt.n;
+    pthread_mutex_unlock(&queue->mutex);
+}
+
+enum tfr_status tfr_queue_call(struct tfr_queue *queue, void (*work)(struct tfr_engine *engine, void *user), void *user) {
+    struct tfr_call *call = tfr_alloc(1, sizeof *call);
+    if (call == NULL) {
+        return TFR_RESOURCE;
+    }
+    *call = (struct tfr_call){.work = work, .user = user};
+    pthread_mutex_lock(&queue->mutex);
+    *(queue->last_call != NULL ? &queue->last_call->next : &queue->first_call) = call;
+    queue->last_call = call;
+    pthread_cond_signal(&queue->wake);
+    pthread_mutex_unlock(&queue->mutex);
+    return TFR_OK;
+}
+
+struct tfr_call *tfr_queue_take_calls(struct tfr_queue *queue) {
+    pthread_mutex_lock(&queue->mutex);
+    struct tfr_call *first = queue->first_call;
+    queue->first_call = queue->last_call = NULL;
+    pthread_mutex_unlock(&queue->mutex);
+    return first;
+}
+
+void tfr_queue_cancel(struct tfr_request *request) {
+    struct tfr_queue *queue = request->queue;
+    pthread_mutex_lock(&queue->mutex);
+    if (!atomic_load(&request->cancelled)) {
+        request->cancel_step = queue->n_takes;
+        atomic_store(&request->cancelled, true);
+    }
+    queue->poked = true;
     pthread_cond_signal(&queue->wake);
     pthread_mutex_unlock(&queue->mutex);
 }
 
-void tfr_queue_poke(struct tfr_queue *queue) {
+uint64_t tfr_queue_steps_since_cancel(struct tfr_request *request) {
+    pthread_mutex_lock(&request->queue->mutex);
+    const uint64_t steps = request->queue->n_takes - request->cancel_step;
+    pthread_mutex_unlock(&request->queue->mutex);
+    return steps;
+}
+
+void tfr_queue_report(struct tfr_queue *queue, const struct tfr_serving *serving, const struct tfr_queue_load *load) {
+    const uint64_t now_ns = tfr_clock_ns();
     pthread_mutex_lock(&queue->mutex);
-    queue->poked = true;
-    pthread_cond_signal(&queue->wake);
+    const struct tfr_serving old = queue->serving;
+    queue->serving = *serving;
+    queue->serving.refused_full = old.refused_full;
+    queue->serving.refused_tokens = old.refused_tokens;
+    queue->serving.refused_wait = old.refused_wait;
+    queue->load.slots_total = load->slots_total;
+    queue->load.slots_used = load->slots_used;
+    queue->load.prompt_left = load->prompt_left;
+    queue->load.prefill_rate = load->prefill_rate;
+    queue->load.slot_s = load->slot_s;
+    queue->step_ended_ns = now_ns;
+    pthread_mutex_unlock(&queue->mutex);
+}
+
+void tfr_queue_read(struct tfr_queue *queue, struct tfr_serving *serving) {
+    const uint64_t now_ns = tfr_clock_ns();
+    pthread_mutex_lock(&queue->mutex);
+    const struct tfr_queue_load *load = &queue->load;
+    *serving = queue->serving;
+    serving->waiting = load->waiting;
+    serving->waiting_prompt_tokens = load->waiting_tokens;
+    serving->estimated_wait_s = tfr_queue_wait_s(load);
+    serving->last_step_age_s =
+        serving->running > 0 && now_ns > queue->step_ended_ns ? (double)(now_ns - queue->step_ended_ns) / 1e9 : 0;
     pthread_mutex_unlock(&queue->mutex);
 }
 
@@ -90,6 +206,7 @@ struct tfr_request *tfr_queue_take(struct tfr_queue *queue) {
     struct tfr_request *first = queue->first;
     queue->first = queue->last = NULL;
     queue->poked = false;
+    queue->n_takes++;
     pthread_mutex_unlock(&queue->mutex);
     return first;
 }
@@ -112,6 +229,10 @@ void tfr_queue_notify(struct tfr_queue *queue) {
     }
 }
 
+static bool has_work(const struct tfr_queue *queue) {
+    return queue->first != NULL || queue->first_call != NULL || queue->poked;
+}
+
 bool tfr_queue_wait(struct tfr_queue *queue, double seconds) {
     static const double longest = 1e9; /* 31 years: what is longer, INFINITY too, fits no clock */
     struct timespec until;
@@ -123,10 +244,10 @@ bool tfr_queue_wait(struct tfr_queue *queue, double seconds) {
     until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&queue->mutex);
     int waited = 0;
-    while (queue->first == NULL && !queue->poked && waited == 0) {
+    while (!has_work(queue) && waited == 0) {
         waited = pthread_cond_timedwait(&queue->wake, &queue->mutex, &until);
     }
-    const bool has_work = queue->first != NULL || queue->poked;
+    const bool is_awaited = has_work(queue);
     pthread_mutex_unlock(&queue->mutex);
-    return has_work;
+    return is_awaited;
 }

@@ -1,4 +1,5 @@
-/* requests.c - the calls that any thread may make: submit, poll, cancel, close. */
+/* requests.c - the calls that any thread may make: submit, poll, cancel, close, call, look. */
+#include <string.h>
 #include <time.h>
 
 #include "base/arena.h"
@@ -36,14 +37,15 @@ static enum tfr_status fill(struct tfr_request *request, struct tfr_engine *engi
     c->cache_load = extra->cache_load;
     c->cache_save = extra->cache_save;
     c->cache_force = extra->cache_force;
+    if (extra->is_served) {
+        TFR_TRY(tfr_continuation_serve(c, extra->terms));
+    }
     return check_slots(engine, params);
 }
 
-enum tfr_status tfr_request_put(struct tfr_engine *engine, const struct tfr_prompt *prompt, struct tfr_params *params,
-                                const struct tfr_request_extra *extra, struct tfr_request **request) {
-    *request = NULL;
-    TFR_TRY(check_engine(engine));
-    struct tfr_request *made = tfr_alloc(1, sizeof *made);
+static enum tfr_status make(struct tfr_engine *engine, const struct tfr_prompt *prompt, struct tfr_params *params,
+                            const struct tfr_request_extra *extra, struct tfr_request **request) {
+    struct tfr_request *made = *request = tfr_alloc(1, sizeof *made);
     if (made == NULL) {
         return TFR_RESOURCE;
     }
@@ -51,23 +53,54 @@ enum tfr_status tfr_request_put(struct tfr_engine *engine, const struct tfr_prom
     made->owners = 1;
     made->submitted_ns = tfr_clock_ns();
     atomic_init(&made->cancelled, false);
-    const enum tfr_status status = fill(made, engine, prompt, params, extra);
-    if (status != TFR_OK) {
-        tfr_queue_release(made);
-        return status;
+    return fill(made, engine, prompt, params, extra);
+}
+
+enum tfr_status tfr_request_put(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n, struct tfr_params *params,
+                                const struct tfr_request_extra *extra, struct tfr_request **requests) {
+    struct tfr_request_extra each = *extra;
+    enum tfr_status status = check_engine(engine);
+    size_t made = 0;
+    memset(requests, 0, n * sizeof(struct tfr_request *));
+    for (; made < n && status == TFR_OK; made++) {
+        each.index = extra->index + made;
+        status = make(engine, &prompts[made], params, &each, &requests[made]);
     }
-    made->owners = 2;
-    tfr_queue_put(made->queue, made);
-    *request = made;
-    return TFR_OK;
+    for (size_t i = 0; i < n && status == TFR_OK; i++) {
+        requests[i]->owners = 2; /* this thread's alone until they are put */
+    }
+    status = status == TFR_OK ? tfr_queue_put(engine->batcher->queue, requests, n, extra->is_served) : status;
+    for (size_t i = 0; i < made && status != TFR_OK; i++) {
+        if (requests[i] != NULL) {
+            requests[i]->owners = 1;
+            tfr_queue_release(requests[i]);
+        }
+        requests[i] = NULL;
+    }
+    return status;
+}
+
+/* The config's own settings where there are none; on another rank than 0 there is nothing at all. */
+static struct tfr_params *settings(const struct tfr_engine *engine, struct tfr_params *params) {
+    return params != NULL ? params : engine->params;
 }
 
 enum tfr_status tfr_request_submit(struct tfr_engine *engine, const struct tfr_prompt *prompt, struct tfr_params *params,
                                    struct tfr_request **request) {
     const struct tfr_request_extra extra = {.seed = -1};
-    *request = NULL;
-    TFR_TRY(check_engine(engine));
-    return tfr_request_put(engine, prompt, params != NULL ? params : engine->params, &extra, request);
+    return tfr_request_put(engine, prompt, 1, settings(engine, params), &extra, request);
+}
+
+enum tfr_status tfr_request_submit_on(struct tfr_engine *engine, const struct tfr_prompt *prompt, struct tfr_params *params,
+                                      const struct tfr_request_terms *terms, struct tfr_request **request) {
+    return tfr_request_submit_all(engine, prompt, 1, params, terms, request);
+}
+
+enum tfr_status tfr_request_submit_all(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n,
+                                       struct tfr_params *params, const struct tfr_request_terms *terms,
+                                       struct tfr_request **requests) {
+    const struct tfr_request_extra extra = {.seed = -1, .is_served = true, .terms = terms};
+    return tfr_request_put(engine, prompts, n, settings(engine, params), &extra, requests);
 }
 
 bool tfr_request_poll(struct tfr_request *request, struct tfr_event *event) {
@@ -84,8 +117,7 @@ bool tfr_request_poll(struct tfr_request *request, struct tfr_event *event) {
 }
 
 void tfr_request_cancel(struct tfr_request *request) {
-    atomic_store(&request->cancelled, true);
-    tfr_queue_poke(request->queue);
+    tfr_queue_cancel(request);
 }
 
 void tfr_request_close(struct tfr_request *request) {
@@ -105,5 +137,17 @@ bool tfr_engine_wait(struct tfr_engine *engine, double seconds) {
 void tfr_engine_notify(struct tfr_engine *engine, void (*notify)(void *user), void *user) {
     if (engine->batcher != NULL) {
         tfr_queue_set_notify(engine->batcher->queue, notify, user);
+    }
+}
+
+enum tfr_status tfr_engine_call(struct tfr_engine *engine, void (*work)(struct tfr_engine *engine, void *user), void *user) {
+    TFR_TRY(check_engine(engine));
+    return tfr_queue_call(engine->batcher->queue, work, user);
+}
+
+void tfr_engine_serving(const struct tfr_engine *engine, struct tfr_serving *serving) {
+    *serving = (struct tfr_serving){0};
+    if (engine->batcher != NULL) {
+        tfr_queue_read(engine->batcher->queue, serving);
     }
 }

@@ -84,7 +84,8 @@ TFR_TEST(unknown_keys_name_the_nearest) {
                    "config.json:2:24: unknown key tfrun.runtime.thread; did you mean \"threads\"?");
     assert_refused(load("{\"sampeling\": {}}"), TFR_CONFIG, "unknown key tfrun.sampeling; did you mean \"sampling\"?");
     assert_refused(load("{\"threads\": 2}"), TFR_CONFIG, "unknown key tfrun.threads; did you mean \"tfrun.runtime.threads\"?");
-    assert_refused(load("{\"serve\": {\"port\": 1}}"), TFR_CONFIG, "unknown key tfrun.serve; docs/config.md lists the known ones");
+    assert_refused(load("{\"market\": {\"port\": 1}}"), TFR_CONFIG,
+                   "unknown key tfrun.market; docs/config.md lists the known ones");
     assert_refused(load("{\"parallel\": {\"device_mpa\": {}}}"), TFR_CONFIG, "did you mean \"device_map\"?");
     done();
 }

@@ -1,8 +1,8 @@
 /* tfrun.h - the application interface of tfrun: open an engine, run sessions on it, ask it to explain itself.
  *
- * In order of use: options, engine, sessions, requests, generations, text and tokens, reports, checkpoints; then two parts in
- * files of their own, evaluate.h and forward_pass.h, which come with this one. The command `tfrun` is a client of this header like
- * any other.
+ * In order of use: options, engine, sessions, requests (requests.h), generations, text and tokens, reports, checkpoints; then
+ * evaluate.h, forward_pass.h and profile.h, parts in files of their own that come with this one. The command `tfrun` is a client of
+ * this header like any other.
  *
  * Conventions
  *  - Functions that can fail return enum tfr_status; tfr_last_error() has the sentence (several lines for a config with
@@ -135,90 +135,8 @@ struct tfr_feed {
 TFR_API enum tfr_status tfr_engine_feed(struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n_feeds,
                                         const float **logits);
 
-/* ---- requests ------------------------------------------------------------------------------------------- */
-
-/* Prompts side by side, each with settings of its own. A request is submitted, waits until sequences of the engine are free, runs
- * in the same steps as all others, and says as events what comes of it. Bits, text and failures of a request are its own: no
- * company changes them.
- *
- * Which thread: tfr_params_* and tfr_request_* any; tfr_engine_step and everything else the engine's (rank 0). A request is closed
- * before its engine is, and not while another thread polls it. */
-
-struct tfr_params;  /* the settings of a request; read-only, for any number of requests */
-struct tfr_request; /* one prompt under way */
-
-/* The config's sampling section (and input.truncate) with what is said here instead: as overrides ("sampling.top_p"), or as one
- * JSON object of names under sampling and "truncate" ({"top_p": 0.9, "max_tokens": 20}; null: the config's value). TFR_CONFIG with
- * all that is wrong, TFR_USAGE for what does not go together. */
-TFR_API enum tfr_status tfr_params_parse(const struct tfr_engine *engine, const struct tfr_override *overrides, size_t n_overrides,
-                                         struct tfr_params **params);
-TFR_API enum tfr_status tfr_params_parse_json(const struct tfr_engine *engine, const char *json, size_t size,
-                                              struct tfr_params **params);
-/* Requests that were submitted with them keep what they need. */
-TFR_API void tfr_params_free(struct tfr_params *params);
-
-enum tfr_finish { TFR_FINISH_NONE, TFR_FINISH_LENGTH, TFR_FINISH_EOS, TFR_FINISH_STOP };
-
-/* By the model's own logits, before any processor; natural logarithm. */
-struct tfr_logprob {
-    double logprob;
-    int32_t id;
-};
-
-struct tfr_request_stats {
-    size_t prompt_tokens, cached_tokens, output_tokens;
-    int64_t seed;                                 /* that was used */
-    uint64_t logits_digest;                       /* FNV-1a over the bits of all logits that tokens were chosen from, in order */
-    uint64_t waited_ns, first_token_ns, total_ns; /* since it was submitted, until it was admitted, ...; 0: never */
-};
-
-/* PROMPT comes first: its tokens, as they were read. TOKENS: what is new of one sequence, at most once a step; text is whole
- * characters, held back where it may become a stop string, so it can come later than its ids; `finish` is set in a sequence's
- * last one. END comes once and last: status, error (a sentence of this request alone) and stats. */
-enum tfr_event_kind { TFR_EVENT_PROMPT, TFR_EVENT_TOKENS, TFR_EVENT_END };
-struct tfr_event {
-    enum tfr_event_kind kind;
-    size_t index;     /* which of the sampling.num_return_sequences */
-    const char *text; /* NUL behind it */
-    size_t text_size;
-    const int32_t *ids;
-    size_t n_ids;
-    /* NULL without sampling.logprobs. Of each id (of a prompt: from the second on) 1 + n_top: itself, then the best ones. */
-    const struct tfr_logprob *logprobs;
-    size_t n_top;
-    enum tfr_finish finish;
-    enum tfr_status status;
-    const char *error;
-    struct tfr_request_stats stats;
-};
-
-struct tfr_prompt;
-
-/* Prompt and encoder states are copied. What is wrong with them, or asks for more than the engine has, is refused here. `params`
- * NULL: the config's. Waiting requests are admitted in the order in which they came. input.encoder_states and saved caches of the
- * config are for tfr_generate alone. */
-TFR_API enum tfr_status tfr_request_submit(struct tfr_engine *engine, const struct tfr_prompt *prompt, struct tfr_params *params,
-                                           struct tfr_request **request);
-/* The next event, if there is one; what it points to is valid until the next poll or close of this request. */
-TFR_API bool tfr_request_poll(struct tfr_request *request, struct tfr_event *event);
-/* It ends with TFR_CANCELLED at the engine's next step, unless it has ended by then. */
-TFR_API void tfr_request_cancel(struct tfr_request *request);
-/* Cancels what has not ended, and lets go. Not later than the engine is closed. */
-TFR_API void tfr_request_close(struct tfr_request *request);
-
-/* One step of the engine: takes what was submitted and cancelled, admits what fits, runs one ragged step for all, delivers events.
- * Failures belong to requests: this fails only where no step is possible. tfr_engine_cancel (a signal) ends all requests. */
-struct tfr_step_info {
-    size_t running, waiting;           /* requests, after the step */
-    int64_t rows, prompt_rows, logits; /* token rows of the step, those of prompts, rows whose logits were wanted */
-    uint64_t ns;
-};
-TFR_API enum tfr_status tfr_engine_step(struct tfr_engine *engine, struct tfr_step_info *info);
-/* With nothing running: until a request is submitted or cancelled, or the time is over (false; INFINITY:
- * never). tfr_engine_cancel, which may come from a signal handler, does not wake it. */
-TFR_API bool tfr_engine_wait(struct tfr_engine *engine, double seconds);
-/* `notify` is called on the engine's thread at the end of each step that had events: to wake up whoever polls. */
-TFR_API void tfr_engine_notify(struct tfr_engine *engine, void (*notify)(void *user), void *user);
+/* Requests that run side by side, and what a server asks of an engine. */
+#include <tfrun/requests.h>
 
 /* ---- whole generations ---------------------------------------------------------------------------------- */
 

@@ -43,7 +43,8 @@ extern "C" {
     X(RESOURCE, 5, "missing resource: memory, file, library, launcher")                                                            \
     X(CHECK, 6, "a check failed")                                                                                                  \
     X(UNSUPPORTED, 4, "not supported")                                                                                             \
-    X(CANCELLED, 130, "cancelled")
+    X(CANCELLED, 130, "cancelled")                                                                                                 \
+    X(BUSY, 5, "too much to do already")
 
 enum tfr_status {
 #define TFR_STATUS_ENUM(name, code, text) TFR_##name,

@@ -1,0 +1,35 @@
+/* admission.c - the estimate of a wait, and the three limits: see admission.h. */
+#include "serve/admission.h"
+
+/* Sequences come free one after the other: all of them within slot_s. Prompts are read one after the other too, and both go on at
+ * the same time. */
+double tfr_queue_wait_s(const struct tfr_queue_load *load) {
+    const int64_t missing = load->waiting_slots + 1 - (load->slots_total - load->slots_used);
+    const double total = (double)(load->slots_total > 0 ? load->slots_total : 1);
+    const double for_slot = missing > 0 ? (double)missing * load->slot_s / total : 0;
+    const double ahead = (double)(load->prompt_left + load->waiting_tokens);
+    const double for_prompts = load->prefill_rate > 0 ? ahead / load->prefill_rate : 0;
+    return for_slot > for_prompts ? for_slot : for_prompts;
+}
+
+int64_t tfr_queue_most_tokens(const struct tfr_queue_limits *limits, const struct tfr_queue_load *load) {
+    if (limits->most_tokens > 0) {
+        return limits->most_tokens;
+    }
+    const double most = load->prefill_rate * limits->most_s;
+    return most > 0 && most < 1e18 ? (int64_t)most : INT64_MAX;
+}
+
+enum tfr_refusal tfr_queue_judge(const struct tfr_queue_limits *limits, const struct tfr_queue_load *load, size_t n,
+                                 int64_t tokens) {
+    if (load->waiting == 0) {
+        return TFR_REFUSAL_NONE;
+    }
+    if (load->waiting + n > limits->most) {
+        return TFR_REFUSAL_FULL;
+    }
+    if (load->waiting_tokens + tokens > tfr_queue_most_tokens(limits, load)) {
+        return TFR_REFUSAL_TOKENS;
+    }
+    return tfr_queue_wait_s(load) > limits->most_s ? TFR_REFUSAL_WAIT : TFR_REFUSAL_NONE;
+}
