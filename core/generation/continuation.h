@@ -40,6 +40,7 @@ struct tfr_continuation {
     struct tfr_logprob_list prompt_logprobs; /* of the prompt's tokens from the second on */
     struct tfr_session *kept;                /* holds the beginning that cache_save keeps */
     struct tfr_wanted wanted;
+    int64_t most_rows; /* asked for at once where a feed can't be cut; 0: no limit but the engine's */
     size_t cached_tokens, output_tokens;
     uint64_t logits_digest;
     enum tfr_status status; /* what ended it early, with its sentence */

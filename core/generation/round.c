@@ -3,21 +3,20 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "generation/chunks.h"
 #include "generation/strategy.h"
 
-enum { LIGHT_ROWS = 16, LEAST_PROMPT_ROWS = 16 };
-
-/* A step as it fills up. */
-struct filling {
-    int64_t room; /* rows left for prompts */
-    bool has_prompt;
-};
+enum { LIGHT_ROWS = 16 };
 
 enum tfr_status tfr_round_open(struct tfr_round *round, struct tfr_engine *engine) {
+    const size_t most = (size_t)engine->max_batch;
     *round = (struct tfr_round){.engine = engine};
-    round->feeds = tfr_alloc((size_t)engine->max_batch, sizeof *round->feeds);
-    round->whose = tfr_alloc((size_t)engine->max_batch, sizeof(struct tfr_continuation *));
-    enum tfr_status status = round->feeds != NULL && round->whose != NULL ? TFR_OK : TFR_RESOURCE;
+    round->feeds = tfr_alloc(most, sizeof *round->feeds);
+    round->whose = tfr_alloc(most, sizeof(struct tfr_continuation *));
+    round->prompts = tfr_alloc(most, sizeof(struct tfr_continuation *));
+    round->chunks = tfr_alloc(most, sizeof *round->chunks);
+    const bool has_room = round->feeds != NULL && round->whose != NULL && round->prompts != NULL && round->chunks != NULL;
+    enum tfr_status status = has_room ? TFR_OK : TFR_RESOURCE;
     status = status == TFR_OK ? tfr_sampler_open(&round->sampler, &engine->params->pipeline, 0, engine->config->model.vocab_size)
                               : status;
     if (status != TFR_OK) {
@@ -30,6 +29,8 @@ void tfr_round_close(struct tfr_round *round) {
     tfr_sampler_close(&round->sampler);
     tfr_free(round->feeds);
     tfr_free(round->whose);
+    tfr_free(round->prompts);
+    tfr_free(round->chunks);
     *round = (struct tfr_round){0};
 }
 
@@ -44,6 +45,7 @@ static void ask(struct tfr_round *round, struct tfr_continuation *c) {
     }
     use_sampler(round, c);
     c->wanted.fed = 0;
+    c->most_rows = round->share;
     const enum tfr_status status = c->strategy->feeds(c, c->wanted.feeds, &c->wanted.n);
     if (status != TFR_OK) {
         tfr_continuation_fail(c, status);
@@ -60,6 +62,10 @@ static bool is_light(const struct tfr_wanted *wanted) {
     return true;
 }
 
+static bool wants(const struct tfr_continuation *c) {
+    return c->status == TFR_OK && c->wanted.n > 0;
+}
+
 static void add(struct tfr_round *round, struct tfr_continuation *c, const struct tfr_feed *feed, struct tfr_round_counts *counts) {
     const bool is_prompt = tfr_session_length(feed->session) < (int64_t)c->prompt.n;
     round->feeds[round->n] = *feed;
@@ -69,52 +75,125 @@ static void add(struct tfr_round *round, struct tfr_continuation *c, const struc
     counts->logits += feed->keep;
 }
 
-static void add_light(struct tfr_round *round, struct tfr_continuation *c, struct filling *filling,
-                      struct tfr_round_counts *counts) {
+static void add_light(struct tfr_round *round, struct tfr_continuation *c, struct tfr_round_counts *counts) {
     for (size_t i = 0; i < c->wanted.n; i++) {
-        add(round, c, &c->wanted.feeds[i], counts);
-        filling->room -= c->wanted.feeds[i].n;
+        const struct tfr_feed *feed = &c->wanted.feeds[i];
+        add(round, c, feed, counts);
+        counts->decode_rows += feed->n;
+        counts->decode_keys += (double)(feed->n * (tfr_session_length(feed->session) + feed->n));
     }
 }
 
-/* The next piece of a feed: only rows without logits can be left for later. */
-static void add_piece(struct tfr_round *round, struct tfr_continuation *c, struct filling *filling,
-                      struct tfr_round_counts *counts) {
+/* What is left of a feed that goes in pieces. */
+static int64_t left_of(const struct tfr_continuation *c) {
+    return c->wanted.feeds[0].n - c->wanted.fed;
+}
+
+/* Only rows without logits can be left for later. */
+static bool is_whole(const struct tfr_continuation *c) {
+    return left_of(c) == c->wanted.feeds[0].keep;
+}
+
+/* Rows of a feed's next piece, of `room` at most: logits do not come in pieces. */
+static int64_t piece_rows(const struct tfr_continuation *c, int64_t room) {
+    const int64_t left = left_of(c), without = left - c->wanted.feeds[0].keep;
+    return left <= room ? left : room < without ? room : without;
+}
+
+static void add_piece(struct tfr_round *round, struct tfr_continuation *c, int64_t rows, struct tfr_round_counts *counts) {
     struct tfr_feed piece = c->wanted.feeds[0];
     piece.ids += c->wanted.fed;
-    piece.n -= c->wanted.fed;
-    const int64_t most = piece.n - piece.keep; /* behind them the logits begin */
-    if (piece.n > filling->room && most > 0 && filling->room > 0) {
-        piece.n = filling->room < most ? filling->room : most;
-        piece.keep = 0;
-    }
-    if (piece.n <= filling->room || !filling->has_prompt) {
-        add(round, c, &piece, counts);
-        filling->room -= piece.n;
-        filling->has_prompt = true;
-        c->wanted.fed += piece.n;
+    piece.keep = rows < left_of(c) ? 0 : piece.keep;
+    piece.n = rows;
+    add(round, c, &piece, counts);
+    c->wanted.fed += rows;
+    counts->chunk_rows += rows;
+    counts->chunks++;
+    counts->scored_share += (double)piece.keep;
+    counts->chunk_past += (double)(rows * (tfr_session_length(piece.session)));
+}
+
+/* In order, as long as there is room: the first in any case. */
+static void fill_in_order(struct tfr_round *round, struct tfr_round_counts *counts) {
+    int64_t room = counts->room;
+    for (size_t i = 0; i < round->n_prompts; i++) {
+        struct tfr_continuation *c = round->prompts[i];
+        int64_t rows = room > 0 ? piece_rows(c, room) : 0;
+        rows = rows == 0 && counts->chunks == 0 ? left_of(c) : rows;
+        if (rows > 0) {
+            add_piece(round, c, rows, counts);
+            room -= rows;
+        }
     }
 }
 
-static bool wants(const struct tfr_continuation *c) {
-    return c->status == TFR_OK && c->wanted.n > 0;
+static void fill_in_shares(struct tfr_round *round, struct tfr_round_counts *counts) {
+    for (size_t i = 0; i < round->n_prompts; i++) {
+        const struct tfr_continuation *c = round->prompts[i];
+        round->chunks[i] = (struct tfr_chunk){.left = left_of(c), .whole = is_whole(c), .batch = c->terms.batch};
+    }
+    tfr_chunks_share(round->chunks, round->n_prompts, counts->room);
+    for (size_t i = 0; i < round->n_prompts; i++) {
+        const int64_t rows = round->chunks[i].rows > 0 ? piece_rows(round->prompts[i], round->chunks[i].rows) : 0;
+        if (rows > 0) {
+            add_piece(round, round->prompts[i], rows, counts);
+        }
+    }
+}
+
+/* Keys before the rows that prompts would have, before it is known which: those of all of them. */
+static void look_at_prompts(const struct tfr_round *round, struct tfr_round_counts *counts) {
+    double past = 0, scored = 0;
+    for (size_t i = 0; i < round->n_prompts; i++) {
+        past += (double)tfr_session_length(round->prompts[i]->wanted.feeds[0].session);
+        scored += is_whole(round->prompts[i]);
+    }
+    const double n = round->n_prompts > 0 ? (double)round->n_prompts : 1;
+    counts->chunk_past = past / n;
+    counts->scored_share = scored / n;
+}
+
+/* Sums become averages. */
+static void settle_counts(struct tfr_round *round, struct tfr_round_counts *counts) {
+    const double rows = counts->chunk_rows > 0 ? (double)counts->chunk_rows : 1;
+    counts->chunk_past /= rows;
+    counts->scored_share /= rows;
+    for (size_t i = 0; i < round->n_prompts; i++) {
+        counts->prompt_left += left_of(round->prompts[i]);
+    }
+}
+
+static void fill_prompts(struct tfr_round *round, struct tfr_round_counts *counts) {
+    const int64_t max_rows = round->engine->max_rows, beside = max_rows - counts->decode_rows;
+    const int64_t least = TFR_CHUNK_LEAST < max_rows ? TFR_CHUNK_LEAST : max_rows;
+    counts->room = beside > least ? beside : least;
+    round->share = 0;
+    if (round->budget != NULL && round->n_prompts > 0) {
+        look_at_prompts(round, counts);
+        const int64_t budget = round->budget(round->budget_user, counts);
+        counts->room = budget < counts->room ? budget : counts->room;
+        round->share = counts->room / (int64_t)(round->n_prompts < TFR_CHUNK_PROMPTS ? round->n_prompts : TFR_CHUNK_PROMPTS);
+        round->share = round->share > least ? round->share : least;
+    }
+    counts->chunk_past = counts->scored_share = 0;
+    if (round->budget != NULL) {
+        fill_in_shares(round, counts);
+    } else {
+        fill_in_order(round, counts);
+    }
+    settle_counts(round, counts);
 }
 
 static void fill(struct tfr_round *round, struct tfr_continuation *const *list, size_t n, struct tfr_round_counts *counts) {
-    struct filling filling = {.room = round->engine->max_rows};
-    round->n = 0;
+    round->n = round->n_prompts = 0;
     for (size_t i = 0; i < n; i++) {
         if (wants(list[i]) && is_light(&list[i]->wanted)) {
-            add_light(round, list[i], &filling, counts);
+            add_light(round, list[i], counts);
+        } else if (wants(list[i])) {
+            round->prompts[round->n_prompts++] = list[i];
         }
     }
-    const int64_t least = LEAST_PROMPT_ROWS < round->engine->max_rows ? LEAST_PROMPT_ROWS : round->engine->max_rows;
-    filling.room = filling.room > least ? filling.room : least;
-    for (size_t i = 0; i < n; i++) {
-        if (wants(list[i]) && !is_light(&list[i]->wanted)) {
-            add_piece(round, list[i], &filling, counts);
-        }
-    }
+    fill_prompts(round, counts);
 }
 
 /* All that it wanted has been computed. */

@@ -92,9 +92,11 @@ static bool done(const struct tfr_continuation *c) {
 
 /* Rows whose logits are all wanted can't be cut by whoever makes up the step: few enough to stand beside one row of every other
  * sequence. */
-static int64_t scored_rows(const struct tfr_engine *engine) {
+static int64_t scored_rows(const struct tfr_continuation *c) {
+    const struct tfr_engine *engine = c->engine;
     const int64_t beside = engine->max_rows - engine->max_batch, some = least(16, engine->max_rows);
-    return beside > some ? beside : some;
+    const int64_t rows = beside > some ? beside : some;
+    return c->most_rows > 0 ? least(c->most_rows, rows) : rows;
 }
 
 /* What is left to read. The last token of the prompt goes alone where the others are scored: nothing is known to follow it. */
@@ -102,7 +104,7 @@ static struct tfr_feed prompt_feed(const struct tfr_continuation *c, const struc
     const int64_t known = tfr_session_length(sample->session[0]), left = (int64_t)c->prompt.n - 1 - known;
     struct tfr_feed feed = {.session = sample->session[0], .ids = c->prompt.data + known, .n = sample->prompt_end - known};
     if (c->params->prompt_logprobs && left > 0) {
-        feed.keep = feed.n = least(least(feed.n, left), scored_rows(c->engine));
+        feed.keep = feed.n = least(least(feed.n, left), scored_rows(c));
     }
     return feed;
 }

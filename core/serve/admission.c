@@ -8,7 +8,7 @@ double tfr_queue_wait_s(const struct tfr_queue_load *load) {
     const double total = (double)(load->slots_total > 0 ? load->slots_total : 1);
     const double for_slot = missing > 0 ? (double)missing * load->slot_s / total : 0;
     const double ahead = (double)(load->prompt_left + load->waiting_tokens);
-    const double for_prompts = load->prefill_rate > 0 ? ahead / load->prefill_rate : 0;
+    const double for_prompts = load->rate_beside > 0 ? ahead / load->rate_beside : 0;
     return for_slot > for_prompts ? for_slot : for_prompts;
 }
 

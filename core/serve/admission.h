@@ -21,7 +21,8 @@ struct tfr_queue_load {
     /* of the engine */
     int64_t slots_total, slots_used;
     int64_t prompt_left; /* tokens of admitted prompts that are not computed yet */
-    double prefill_rate; /* prompt tokens a second, beside what runs; 0: not known */
+    double prefill_rate; /* prompt tokens a second, alone; 0: not known */
+    double rate_beside;  /* beside what runs */
     double slot_s;       /* how long a request holds its sequences; 0: not known */
 };
 

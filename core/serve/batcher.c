@@ -1,7 +1,8 @@
 /* batcher.c - one step of the engine's thread: take what came, admit what fits, run one round, tell what is new, let go what ended.
  *
- * Admission is in order of arrival: a request waits until its slots are free, and those behind it wait with it. A slot is a whole
- * sequence of the request's length, so nothing that was admitted has to give way later. */
+ * Admission is in order of arrival, or in turns of the keys that requests come with (fair.h): a request waits until its slots are
+ * free, and those behind it wait with it. A slot is a whole sequence of the request's length, so nothing that was admitted has to
+ * give way later. */
 #include "serve/batcher.h"
 
 #include "base/arena.h"
@@ -16,6 +17,7 @@ enum tfr_status tfr_batcher_open(struct tfr_batcher **batcher, struct tfr_engine
         return TFR_RESOURCE;
     }
     made->engine = engine;
+    made->target_s = engine->config->options.serve_itl_target_ms / 1e3;
     const struct tfr_options *options = &engine->config->options;
     const struct tfr_queue_limits limits = {.most = (size_t)options->serve_max_queue,
                                             .most_tokens = options->serve_max_queue_tokens,
@@ -43,37 +45,23 @@ static void append(struct tfr_request_list *list, struct tfr_request *request) {
     list->n++;
 }
 
-static void count_cancel(struct tfr_batcher *batcher, struct tfr_request *request) {
-    struct tfr_serving *counts = &batcher->counts;
-    const uint64_t steps = atomic_load(&request->cancelled) ? tfr_queue_steps_since_cancel(request) : 0;
-    *(request->admitted_ns == 0      ? &counts->cancelled_waiting
-      : request->first_token_ns == 0 ? &counts->cancelled_prefill
-                                     : &counts->cancelled_decode) += 1;
-    counts->cancelled_steps_max = steps > counts->cancelled_steps_max ? steps : counts->cancelled_steps_max;
-}
-
-/* A moving average, so that it follows what is asked of the server. */
-static void count_time(struct tfr_batcher *batcher, const struct tfr_request *request) {
-    static const double share = 0.1;
-    const double held_s = (double)(tfr_clock_ns() - request->admitted_ns) / 1e9;
-    batcher->slot_s = batcher->slot_s > 0 ? batcher->slot_s + share * (held_s - batcher->slot_s) : held_s;
-}
-
-static void count_end(struct tfr_batcher *batcher, struct tfr_request *request) {
-    if (request->continuation.status == TFR_CANCELLED) {
-        count_cancel(batcher, request);
-    } else if (request->admitted_ns > 0) {
-        count_time(batcher, request);
-    }
+/* It leaves the places where it is known. */
+static void leave(struct tfr_batcher *batcher, struct tfr_request *request) {
+    tfr_batcher_count_end(batcher, request);
     if (request->admitted_ns == 0) {
         tfr_queue_left(request);
+    }
+    if (request->turn.flow != NULL && request->admitted_ns == 0) {
+        tfr_fair_leave(&batcher->fair, &request->turn);
+    } else if (request->turn.flow != NULL) {
+        tfr_fair_settle(&batcher->fair, &request->turn, tfr_batcher_spent(batcher, &request->continuation));
     }
 }
 
 /* The last event and the end of the engine's share; the request may be gone afterwards. */
 static void end_request(struct tfr_batcher *batcher, struct tfr_request *request) {
     struct tfr_continuation *c = &request->continuation;
-    count_end(batcher, request);
+    leave(batcher, request);
     if (c->status == TFR_OK) {
         const enum tfr_status status = tfr_continuation_save(c);
         if (status != TFR_OK) {
@@ -130,7 +118,12 @@ static void take_new(struct tfr_batcher *batcher) {
     struct tfr_request *request = tfr_queue_take(batcher->queue);
     while (request != NULL) {
         struct tfr_request *next = request->next;
+        const struct tfr_request_terms *terms = &request->continuation.terms;
+        request->turn.owner = request;
         append(&batcher->waiting, request);
+        if (!tfr_fair_add(&batcher->fair, &request->turn, terms->key, terms->batch)) {
+            tfr_continuation_fail(&request->continuation, TFR_RESOURCE);
+        }
         request = next;
     }
 }
@@ -141,47 +134,50 @@ static bool fits(const struct tfr_batcher *batcher, const struct tfr_continuatio
            (small == NULL || tfr_engine_free_slots(small) > 0);
 }
 
+/* It is the first, unless several keys take turns. */
+static void stop_waiting(struct tfr_batcher *batcher, struct tfr_request *request) {
+    struct tfr_request_list *list = &batcher->waiting;
+    struct tfr_request *before = NULL;
+    for (struct tfr_request *at = list->first; at != request; at = at->next) {
+        before = at;
+    }
+    *(before != NULL ? &before->next : &list->first) = request->next;
+    list->last = list->last == request ? before : list->last;
+    list->n--;
+}
+
 static void admit(struct tfr_batcher *batcher, struct tfr_request *request) {
     struct tfr_continuation *c = &request->continuation;
+    tfr_fair_take(&batcher->fair, &request->turn, tfr_batcher_expected(batcher, c));
     tfr_queue_left(request);
+    tfr_batcher_count_start(batcher, request);
     request->admitted_ns = tfr_clock_ns();
     enum tfr_status status = tfr_continuation_open(c, &batcher->round.sampler);
     if (status != TFR_OK) {
         tfr_continuation_fail(c, status);
     }
-    append(&batcher->running, request);
 }
 
 /* Slots that sessions of the caller hold may never come free while a request waits: with nothing running that is an error. */
 static void admit_waiting(struct tfr_batcher *batcher) {
-    while (batcher->waiting.first != NULL) {
-        struct tfr_request *request = batcher->waiting.first;
+    struct tfr_turn *turn;
+    while ((turn = tfr_fair_next(&batcher->fair)) != NULL) {
+        struct tfr_request *request = turn->owner;
         const bool has_room = fits(batcher, &request->continuation);
         if (!has_room && batcher->running.n > 0) {
             return;
         }
-        batcher->waiting.first = request->next;
-        batcher->waiting.last = request->next != NULL ? batcher->waiting.last : NULL;
-        batcher->waiting.n--;
+        stop_waiting(batcher, request);
         if (has_room) {
             admit(batcher, request);
         } else {
             tfr_continuation_fail(&request->continuation,
                                   tfr_raise(TFR_RESOURCE, "open sessions hold the sequences that this request needs; close some "
                                                           "or raise tfrun.runtime.max_batch"));
-            append(&batcher->running, request);
         }
+        append(&batcher->running, request);
         sweep(batcher, &batcher->running, false, true); /* one that failed at once, or has nothing to do, holds nothing up */
     }
-}
-
-/* All running ones that hold slots fit, since each slot is a sequence of max_batch. */
-static void run_round(struct tfr_batcher *batcher, struct tfr_round_counts *counts) {
-    size_t n = 0;
-    for (struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
-        batcher->batch[n++] = &request->continuation;
-    }
-    tfr_round_run(&batcher->round, batcher->batch, n, counts);
 }
 
 static void tell_running(struct tfr_batcher *batcher) {
@@ -191,6 +187,24 @@ static void tell_running(struct tfr_batcher *batcher) {
         if (status != TFR_OK) {
             tfr_continuation_fail(c, status);
         }
+    }
+}
+
+/* All running ones that hold slots fit, since each slot is a sequence of max_batch. A step that built a plan says nothing of what
+ * its kind costs. */
+static void run_round(struct tfr_batcher *batcher, struct tfr_round_counts *counts) {
+    const uint64_t start_ns = tfr_clock_ns();
+    const int n_plans = batcher->engine->n_plans;
+    size_t n = 0;
+    for (struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
+        batcher->batch[n++] = &request->continuation;
+    }
+    batcher->round.budget = batcher->is_serving ? tfr_batcher_budget : NULL;
+    batcher->round.budget_user = batcher;
+    tfr_round_run(&batcher->round, batcher->batch, n, counts);
+    tell_running(batcher);
+    if (batcher->engine->n_plans == n_plans && batcher->is_serving) {
+        tfr_batcher_learn(batcher, counts, tfr_clock_ns() - start_ns);
     }
 }
 
@@ -221,8 +235,7 @@ static void cancel_all(struct tfr_batcher *batcher) {
     sweep(batcher, &batcher->waiting, true, false);
 }
 
-static void step(struct tfr_batcher *batcher, struct tfr_step_info *info) {
-    struct tfr_round_counts counts = {0};
+static void step(struct tfr_batcher *batcher, struct tfr_round_counts *counts) {
     take_new(batcher);
     run_calls(batcher);
     if (tfr_engine_cancelled()) {
@@ -234,37 +247,12 @@ static void step(struct tfr_batcher *batcher, struct tfr_step_info *info) {
     sweep(batcher, &batcher->waiting, false, false);
     admit_waiting(batcher);
     if (batcher->running.n > 0) {
-        run_round(batcher, &counts);
-        tell_running(batcher);
+        run_round(batcher, counts);
     }
     if (was_stopped(batcher)) {
         cancel_all(batcher);
     }
     sweep(batcher, &batcher->running, false, true);
-    info->rows = counts.rows;
-    info->prompt_rows = counts.prompt_rows;
-    info->logits = counts.logits;
-}
-
-static int64_t slots_used(const struct tfr_batcher *batcher) {
-    int64_t n = 0;
-    for (const struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
-        n += tfr_continuation_slots(&request->continuation);
-    }
-    return n;
-}
-
-/* Once a step, for whoever asks what is going on. */
-static void report(struct tfr_batcher *batcher, const struct tfr_step_info *info) {
-    struct tfr_serving *counts = &batcher->counts;
-    const struct tfr_queue_load load = {
-        .slots_total = batcher->engine->max_batch, .slots_used = slots_used(batcher), .slot_s = batcher->slot_s};
-    counts->running = batcher->running.n;
-    counts->slots_used = (size_t)load.slots_used;
-    counts->slots_total = (size_t)load.slots_total;
-    counts->n_steps += info->rows > 0;
-    counts->n_batch_rows += (uint64_t)info->rows;
-    tfr_queue_report(batcher->queue, counts, &load);
 }
 
 enum tfr_status tfr_engine_step(struct tfr_engine *engine, struct tfr_step_info *info) {
@@ -275,11 +263,15 @@ enum tfr_status tfr_engine_step(struct tfr_engine *engine, struct tfr_step_info 
         return tfr_raise(TFR_USAGE, "rank 0 drives the engine; the others call tfr_engine_follow");
     }
     TFR_TRY(open_round(batcher));
-    step(batcher, info);
+    struct tfr_round_counts counts = {0};
+    step(batcher, &counts);
+    tfr_batcher_report(batcher, &counts);
+    info->rows = counts.rows;
+    info->prompt_rows = counts.prompt_rows;
+    info->logits = counts.logits;
     info->running = batcher->running.n;
     info->waiting = batcher->waiting.n;
     info->ns = tfr_clock_ns() - start_ns;
-    report(batcher, info);
     if (batcher->told) {
         batcher->told = false;
         tfr_queue_notify(batcher->queue);

@@ -5,6 +5,7 @@
 
 #include "generation/round.h"
 #include "serve/queue.h"
+#include "serve/step_cost.h"
 
 /* Requests linked by next, in the order in which they came. */
 struct tfr_request_list {
@@ -21,13 +22,29 @@ struct tfr_batcher {
     struct tfr_continuation **batch; /* [max_batch] the running ones, for the round */
     bool told;                       /* events since the last notice */
     bool is_serving;                 /* tfr_engine_warm was called */
+    struct tfr_fair fair;            /* whose turn it is of those that wait */
     struct tfr_serving counts;       /* what it has done; the queue adds what waits */
-    double slot_s;                   /* how long a request holds its sequences, on average; 0: none has ended */
+    struct tfr_step_cost cost;
+    double target_s;    /* of a step while others wait for their next token */
+    int64_t chunk_rows; /* prompt rows of a step, in tests; 0: as the costs say */
+    double mean_tokens; /* that a sequence gets in the end; 0: none has ended */
+    double slot_s;      /* how long a request holds its sequences, on average; 0: none has ended */
 };
 
 /* Opening and closing an engine. Closing ends what is left as cancelled. */
 enum tfr_status tfr_batcher_open(struct tfr_batcher **batcher, struct tfr_engine *engine);
 void tfr_batcher_close(struct tfr_batcher *batcher);
+
+/* bookkeeping.c. Costs are in rows of prompts: expected of a request, and what it took. */
+double tfr_batcher_expected(const struct tfr_batcher *batcher, const struct tfr_continuation *c);
+double tfr_batcher_spent(const struct tfr_batcher *batcher, const struct tfr_continuation *c);
+void tfr_batcher_count_start(struct tfr_batcher *batcher, const struct tfr_request *request);
+void tfr_batcher_count_end(struct tfr_batcher *batcher, struct tfr_request *request);
+/* struct tfr_round's. */
+int64_t tfr_batcher_budget(void *user, const struct tfr_round_counts *counts);
+void tfr_batcher_learn(struct tfr_batcher *batcher, const struct tfr_round_counts *counts, uint64_t ns);
+/* Once a step, for whoever asks what is going on. */
+void tfr_batcher_report(struct tfr_batcher *batcher, const struct tfr_round_counts *step);
 
 /* requests.c: tfr_request_submit with what only tfr_generate or only a server has. */
 struct tfr_request_extra {

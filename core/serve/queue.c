@@ -142,6 +142,7 @@ void tfr_queue_report(struct tfr_queue *queue, const struct tfr_serving *serving
     queue->load.slots_used = load->slots_used;
     queue->load.prompt_left = load->prompt_left;
     queue->load.prefill_rate = load->prefill_rate;
+    queue->load.rate_beside = load->rate_beside;
     queue->load.slot_s = load->slot_s;
     queue->step_ended_ns = now_ns;
     pthread_mutex_unlock(&queue->mutex);

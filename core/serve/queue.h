@@ -11,6 +11,7 @@
 
 #include "generation/continuation.h"
 #include "serve/admission.h"
+#include "serve/fair.h"
 
 /* An event and, in the same memory, what it points to. */
 struct tfr_event_node {
@@ -25,7 +26,9 @@ struct tfr_request {
     struct tfr_continuation continuation;
     uint64_t submitted_ns;
     /* engine's thread */
+    struct tfr_turn turn; /* flow NULL: it has none */
     uint64_t admitted_ns, first_token_ns;
+    size_t counted_tokens; /* of its output, in the batcher's sum */
     bool prompt_told;
     /* under the queue's mutex */
     int owners; /* the caller, and the engine until the last event */

@@ -1,0 +1,22 @@
+/* chunks.h - how the rows that prompts may have in a step are shared among them. Thread rule: no state. */
+#ifndef TFR_GENERATION_CHUNKS_H
+#define TFR_GENERATION_CHUNKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TFR_CHUNK_LEAST = 16, TFR_CHUNK_PROMPTS = 4 };
+
+/* A prompt of which `left` rows are to be fed, and the rows that it gets. */
+struct tfr_chunk {
+    int64_t left, rows;
+    bool whole; /* all of `left` or nothing */
+    bool batch; /* gets what the others leave, and a tenth in any case */
+};
+
+/* In order of arrival. The oldest gets a share, so that it comes to its end; so do the three that need least beside it, so that no
+ * long prompt keeps short ones waiting; each has at least TFR_CHUNK_LEAST rows or all it needs. What is left over goes by age. */
+void tfr_chunks_share(struct tfr_chunk *chunks, size_t n, int64_t room);
+
+#endif
