@@ -1,0 +1,104 @@
+"""servers.py: what scripts/compare_servers and scripts/check_serving share: servers that are started, and load that is put on them."""
+import json
+import os
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+TFRUN = Path(__file__).resolve().parent.parent / "build" / "bin" / "tfrun"
+
+
+class Server:
+    """A server of a command line, in a process group of its own. One that rests is stopped, so that it takes no core."""
+
+    def __init__(self, name, command, url, folder):
+        self.name, self.url, self.command = name, url.rstrip("/"), shlex.split(command)
+        self.log, self.process = Path(folder) / f"{name.replace('/', '_')}.log", None
+
+    def start(self, patience_s=180):
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        end = time.monotonic() + patience_s
+        while not self.is_ready():
+            if self.process.poll() is not None or time.monotonic() > end:
+                last = self.log.read_text(errors="replace")[-2000:]
+                self.stop()
+                sys.exit(f"{self.name}: `{shlex.join(self.command)}` does not answer at {self.url}/health; its last words:\n{last}")
+            time.sleep(0.2)
+
+    def is_ready(self):
+        try:
+            with urllib.request.urlopen(self.url + "/health", timeout=2) as reply:
+                return reply.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def ask(self, path):
+        with urllib.request.urlopen(self.url + path, timeout=10) as reply:
+            return reply.read()
+
+    def signal(self, number):
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, number)
+
+    def rest(self):
+        self.signal(signal.SIGSTOP)
+
+    def wake(self):
+        self.signal(signal.SIGCONT)
+
+    def stop(self):
+        self.wake()
+        self.signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+
+
+class Awake:
+    """with Awake(servers, one): that one runs, the others rest."""
+
+    def __init__(self, servers, one=None):
+        self.servers, self.one = servers, one
+
+    def __enter__(self):
+        for server in self.servers:
+            server.wake() if server is self.one else server.rest()
+        return self.one
+
+    def __exit__(self, *_):
+        for server in self.servers:
+            server.rest()
+
+
+def load(tfrun, target, *words):
+    """The document of `tfrun load`; the requests of a refused or failed run are an error of the run, and end it."""
+    command = [str(word) for word in (tfrun, "load", *([target] if isinstance(target, str) else target), *words, "--json", "--quiet")]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    if ran.returncode != 0:
+        sys.exit(f"{shlex.join(command)} ended with {ran.returncode}: {ran.stderr.strip()}")
+    return json.loads(ran.stdout)
+
+
+def run_json(*words):
+    command = [str(word) for word in words]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if ran.returncode != 0:
+        sys.exit(f"{shlex.join(command)} ended with {ran.returncode}")
+    return json.loads(ran.stdout)
+
+
+def median(values):
+    return statistics.median(values) if values else float("nan")
+
+
+def say(words):
+    print(f"{time.strftime('%H:%M:%S')} {words}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
