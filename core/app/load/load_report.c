@@ -42,7 +42,7 @@ static void put_workload(const struct tfr_load_report *report, FILE *out) {
 }
 
 static void put_head(const struct tfr_load_report *report, FILE *out) {
-    fprintf(out, "\n%-9s %7s %6s %7s %8s %8s | %7s %7s | %7s %7s %7s %7s | %7s | %7s %7s | %5s %5s %5s", "", "load", "done",
+    fprintf(out, "\n%-9s %7s %6s %7s %8s %8s | %6s %6s | %6s %6s %6s %6s | %6s | %6s %6s | %5s %5s %5s", "", "load", "done",
             "req/s", "output/s", "prompt/s", "TTFT50", "95", "ITL50", "95", "99", "max", "TPOT50", "e2e50", "95", "429", "fail",
             "CPU%");
     const struct tfr_load_slo *slo = &report->slo;
@@ -54,10 +54,10 @@ static void put_head(const struct tfr_load_report *report, FILE *out) {
 
 static void put_latency(FILE *out, const struct tfr_histogram *histogram, double share) {
     if (histogram->n == 0) {
-        fprintf(out, " %7s", "-");
+        fprintf(out, " %6s", "-");
     } else {
         const double value = ms(share > 1 ? histogram->max : tfr_histogram_percentile(histogram, share));
-        fprintf(out, " %7.*f", value < 100 ? 2 : value < 10000 ? 1 : 0, value);
+        fprintf(out, " %6.*f", value < 100 ? 2 : value < 10000 ? 1 : 0, value);
     }
 }
 
@@ -96,7 +96,7 @@ static void put_victim(const struct tfr_load_result *result, FILE *out) {
     static const char *const names[] = {"p50", "p95", "p99", "max"};
     fprintf(out, "\ngaps of the victim, ms  %8s", "n");
     for (int i = 0; i < 4; i++) {
-        fprintf(out, " %7s", names[i]);
+        fprintf(out, " %6s", names[i]);
     }
     for (int side = 0; side < 2; side++) {
         const struct tfr_histogram *gaps = side == 0 ? &result->itl_alone : &result->itl;
