@@ -83,6 +83,16 @@ def an_open_loop_waits_for_nobody(loader):
 
 
 @case
+def time_or_number_end_a_run(loader):
+    with StandIn(first_s=0.01, gap_s=0.002) as server:
+        words = (server.url, "--clients", 2, "--warmup", 2, *SHORT)
+        [by_time] = loader.json(*words, "--seconds", 0.5)
+        [by_number] = loader.json(*words, "--seconds", 60, "--requests", 10)
+        expect(abs(by_time["window_s"] - 0.5) < 1e-6 and by_time["requests"]["done"] > 10, by_time)
+        expect(by_number["window_s"] < 5 and by_number["requests"]["done"] == 10, by_number)
+
+
+@case
 def a_trace_is_played(loader):
     trace = loader.folder / "trace.csv"
     trace.write_text("ms,prompt,output\n0,3,2\n0,4,1\n200,5,3\n")

@@ -214,6 +214,13 @@ static int check_lengths(void) {
 
 /* ---- the two targets -------------------------------------------------------------------------------------------- */
 
+static void say(void *user, const char *what) {
+    (void)user;
+    if (!load.options.quiet) {
+        fprintf(stderr, "tfrun: %s\n", what);
+    }
+}
+
 static int drive_inside(struct tfr_engine *engine, const struct tfr_args *args) {
     static char what[64];
     (void)args;
@@ -226,11 +233,15 @@ static int drive_inside(struct tfr_engine *engine, const struct tfr_args *args) 
     if (code != 0) {
         return code;
     }
+    enum tfr_status status = tfr_engine_warm(engine, say, NULL); /* as a server does before it listens */
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
     load.target = tfr_load_inside_open(engine, &load.report.workload);
     if (load.target == NULL) {
         return tfr_cli_no_memory("the requests");
     }
-    const enum tfr_status status = tfr_load_inside_drive(load.target, run_all, NULL);
+    status = tfr_load_inside_drive(load.target, run_all, NULL);
     tfr_load_inside_close(load.target);
     return status == TFR_OK ? finish() : tfr_cli_fail(status);
 }

@@ -60,7 +60,7 @@ static enum tfr_status submit(const struct inside *inside, const struct tfr_load
             ids[i] = tfr_load_id(inside->workload, request, i);
         }
         const struct tfr_prompt prompt = {.ids = ids, .n_ids = (size_t)request->n_prompt};
-        status = tfr_request_submit(inside->engine, &prompt, params, submitted);
+        status = tfr_request_submit_on(inside->engine, &prompt, params, NULL, submitted);
         tfr_params_free(params);
     }
     free(ids);
@@ -89,8 +89,12 @@ static void inside_start(struct tfr_load_target *target, struct tfr_load_request
         return;
     }
     const enum tfr_status status = has_room(inside) ? submit(inside, request, &submitted) : TFR_RESOURCE;
-    if (status != TFR_OK) {
+    if (status == TFR_BUSY) {
+        tfr_load_run_end(target->run, request, TFR_LOAD_REFUSED, tfr_clock_ns());
+    } else if (status != TFR_OK) {
         tfr_load_run_fail(target->run, request, tfr_clock_ns(), "%s", tfr_last_error());
+    }
+    if (status != TFR_OK) {
         return;
     }
     inside->pairs[inside->n++] = (struct pair){.inside = submitted, .request = request};

@@ -42,7 +42,7 @@ static void put_workload(const struct tfr_load_report *report, FILE *out) {
 }
 
 static void put_head(const struct tfr_load_report *report, FILE *out) {
-    fprintf(out, "\n%-9s %7s %6s %7s %8s %8s | %6s %6s | %6s %6s %6s %6s | %6s | %6s %6s | %5s %5s %5s", "", "load", "done",
+    fprintf(out, "\n%-8s %7s %6s %7s %8s %8s | %6s %6s | %6s %6s %6s %6s | %6s | %6s %6s | %5s %5s %5s", "", "load", "done",
             "req/s", "output/s", "prompt/s", "TTFT50", "95", "ITL50", "95", "99", "max", "TPOT50", "e2e50", "95", "429", "fail",
             "CPU%");
     const struct tfr_load_slo *slo = &report->slo;
@@ -65,7 +65,7 @@ static void put_run(const struct tfr_load_report *report, const struct tfr_load_
     const bool closed = result->kind == TFR_LOAD_CLOSED || result->kind == TFR_LOAD_VICTIM;
     char load[32];
     snprintf(load, sizeof load, closed ? "%.0f" : "%.3g/s", closed ? (double)result->clients : result->rate);
-    fprintf(out, "%-9s %7s %6" PRId64 " %7.3g %8.1f %8.1f |", tfr_load_kind_name(result->kind), load, result->n_done,
+    fprintf(out, "%-8s %7s %6" PRId64 " %7.3g %8.1f %8.1f |", tfr_load_kind_name(result->kind), load, result->n_done,
             result->requests_per_s, result->output_per_s, result->prompt_per_s);
     put_latency(out, &result->ttft, 0.5);
     put_latency(out, &result->ttft, 0.95);

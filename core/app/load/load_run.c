@@ -317,6 +317,13 @@ static bool open_clients(struct tfr_load_run *run) {
     return run->clients != NULL;
 }
 
+/* Of a run by time the time; else, or where the number was reached before, the start of the last request. */
+static uint64_t window_end(const struct tfr_load_run *run) {
+    const struct tfr_load_plan *plan = run->plan;
+    const bool by_number = plan->requests > 0 && run->n_started >= plan->warmup + plan->requests;
+    return plan->seconds > 0 && run->begin_ns > 0 && !by_number ? run->begin_ns + (uint64_t)(plan->seconds * 1e9) : run->end_ns;
+}
+
 struct tfr_load_result *tfr_load_run(const struct tfr_load_plan *plan, const struct tfr_load_workload *workload,
                                      struct tfr_load_target *target, tfr_load_tell_fn tell, void *user) {
     struct tfr_load_result *result = tfr_load_result_new();
@@ -340,8 +347,7 @@ struct tfr_load_result *tfr_load_run(const struct tfr_load_plan *plan, const str
     free(run.clients);
     result->seconds = (double)(tfr_clock_ns() - run.start_ns) / 1e9;
     result->cpu_share = result->seconds > 0 ? (cpu_seconds() - cpu_s) / result->seconds : 0;
-    const uint64_t end_ns = plan->seconds > 0 && run.begin_ns > 0 ? run.begin_ns + (uint64_t)(plan->seconds * 1e9) : run.end_ns;
-    tfr_load_result_settle(result, run.begin_ns, end_ns, run.last_ns);
+    tfr_load_result_settle(result, run.begin_ns, window_end(&run), run.last_ns);
     if (result->has_no_memory) {
         tfr_load_result_free(result);
         return NULL;
