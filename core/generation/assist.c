@@ -215,7 +215,7 @@ static void close_assist(struct tfr_continuation *c) {
     struct assist *assist = c->state;
     tfr_log(TFR_LOG_INFO, "engine", "%lld of %lld drafted tokens accepted", (long long)assist->accepted,
             (long long)assist->drafted);
-    tfr_session_close(assist->session);
+    tfr_continuation_leave(c, assist->session, &assist->sequence->ids);
     tfr_session_close(assist->draft);
     tfr_free(assist->ids);
     tfr_free(assist->p);

@@ -113,7 +113,7 @@ static enum tfr_status open_search(struct tfr_continuation *c) {
 static void close_search(struct tfr_continuation *c) {
     struct search *search = c->state;
     for (int64_t b = 0; search->session != NULL && b < search->n_beams; b++) {
-        tfr_session_close(search->session[b]);
+        tfr_continuation_leave(c, search->session[b], &c->prompt);
     }
     close_beams(&search->running);
     close_beams(&search->finished);

@@ -10,6 +10,7 @@
 #include "generation/prompt.h"
 #include "generation/strategy.h"
 #include "session/saved_cache.h"
+#include "session/session.h"
 
 static const uint64_t fnv_offset = 0xcbf29ce484222325u, fnv_prime = 0x100000001b3u;
 
@@ -59,6 +60,7 @@ enum tfr_status tfr_continuation_serve(struct tfr_continuation *c, const struct 
     static const struct tfr_request_terms nobody;
     const struct tfr_request_terms *given = terms != NULL ? terms : &nobody;
     c->is_served = true;
+    c->shares = c->engine->config->options.serve_prefix_cache && !given->no_prefix && c->encoder.states == NULL;
     c->terms = *given;
     c->terms.key = given->key != NULL ? tfr_strdup(given->key) : NULL;
     c->terms.salt = given->salt != NULL ? tfr_strdup(given->salt) : NULL;
@@ -91,7 +93,8 @@ void tfr_continuation_end(struct tfr_continuation *c) {
         c->state = NULL;
     }
     tfr_session_close(c->kept);
-    c->kept = NULL;
+    tfr_session_close(c->given);
+    c->kept = c->given = c->reader = NULL;
     for (int64_t i = 0; c->sequences != NULL && i < c->params->n; i++) {
         tfr_sequence_stop(&c->sequences[i]);
     }
@@ -130,8 +133,33 @@ enum tfr_status tfr_continuation_save(struct tfr_continuation *c) {
     return c->cache_save != NULL ? tfr_session_save(c->kept, c->sequences[0].ids.data, c->cache_save, c->cache_force) : TFR_OK;
 }
 
+/* One that others may go on in has room for the longest of them: memory that nobody writes costs nothing. */
+static enum tfr_status open_session(struct tfr_continuation *c, struct tfr_session **session) {
+    const int64_t needed = (int64_t)c->prompt.n + c->max_tokens;
+    TFR_TRY(tfr_session_open(session, c->engine, c->shares ? tfr_engine_n_positions(c->engine) : needed));
+    (void)tfr_session_refit(*session, needed);
+    return TFR_OK;
+}
+
 enum tfr_status tfr_continuation_session(struct tfr_continuation *c, struct tfr_session **session) {
-    return tfr_session_open(session, c->engine, (int64_t)c->prompt.n + c->max_tokens);
+    *session = c->given;
+    c->given = NULL;
+    if (*session == NULL) {
+        TFR_TRY(open_session(c, session));
+    }
+    c->reader = c->reader == NULL ? *session : c->reader;
+    return TFR_OK;
+}
+
+void tfr_continuation_leave(struct tfr_continuation *c, struct tfr_session *session, const struct tfr_ids *ids) {
+    const bool is_sound = c->status == TFR_OK || c->status == TFR_CANCELLED;
+    c->reader = c->reader == session ? NULL : c->reader;
+    if (session != NULL && c->shares && is_sound && c->left == NULL) {
+        c->left = session;
+        c->left_ids = ids;
+    } else {
+        tfr_session_close(session);
+    }
 }
 
 static enum tfr_status take_cached(struct tfr_continuation *c, struct tfr_session *session) {
@@ -147,6 +175,10 @@ static enum tfr_status take_cached(struct tfr_continuation *c, struct tfr_sessio
 enum tfr_status tfr_continuation_prepare(struct tfr_continuation *c, struct tfr_session *session) {
     if (c->encoder.states != NULL) {
         return tfr_session_encode(session, &c->encoder);
+    }
+    if (tfr_session_length(session) > 0) {
+        c->cached_tokens = (size_t)tfr_session_length(session);
+        return TFR_OK;
     }
     const bool needs_all = c->params->prompt_logprobs; /* what a cache has of the prompt has no logits */
     return c->cache_load != NULL && !needs_all ? take_cached(c, session) : TFR_OK;

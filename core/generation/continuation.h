@@ -32,6 +32,8 @@ struct tfr_continuation {
     bool cache_force;
     struct tfr_request_terms terms; /* strings of its own */
     bool is_served;                 /* submitted with terms: by a server, not by tfr_generate */
+    bool shares;                    /* a server's: what its session holds at the end goes to others (serve/prefixes.h) */
+    struct tfr_session *given;      /* with the beginning of its prompt, for the strategy's first session; NULL: none */
     /* while it runs */
     const struct tfr_strategy *strategy;
     void *state;                             /* the strategy's */
@@ -39,6 +41,10 @@ struct tfr_continuation {
     struct tfr_sequence *sequences;          /* [params->n] */
     struct tfr_logprob_list prompt_logprobs; /* of the prompt's tokens from the second on */
     struct tfr_session *kept;                /* holds the beginning that cache_save keeps */
+    struct tfr_session *reader;              /* reads the prompt, and has it from then on; NULL: none any more */
+    struct tfr_session *left;                /* at the end, where it shares: has the first of left_ids; NULL: none */
+    const struct tfr_ids *left_ids;
+    bool held; /* waits: another one is reading what its prompt begins with */
     struct tfr_wanted wanted;
     int64_t most_rows; /* asked for at once where a feed can't be cut; 0: no limit but the engine's */
     size_t cached_tokens, output_tokens;
@@ -54,7 +60,7 @@ enum tfr_status tfr_continuation_init(struct tfr_continuation *c, struct tfr_eng
 enum tfr_status tfr_continuation_serve(struct tfr_continuation *c, const struct tfr_request_terms *terms);
 /* Sessions and working memory; as many sessions as tfr_continuation_slots says. */
 enum tfr_status tfr_continuation_open(struct tfr_continuation *c, struct tfr_sampler *sampler);
-/* Gives the sessions back; what was made stays readable. */
+/* Gives the sessions back, but for the one that is left; what was made stays readable. */
 void tfr_continuation_end(struct tfr_continuation *c);
 void tfr_continuation_free(struct tfr_continuation *c); /* all that init and open made */
 
@@ -68,7 +74,9 @@ enum tfr_status tfr_continuation_save(struct tfr_continuation *c);
 
 /* For strategies. */
 enum tfr_status tfr_continuation_session(struct tfr_continuation *c, struct tfr_session **session);
-/* Into a session that has no tokens yet: encoder states, or what a saved cache has of the prompt. */
+/* A session that is needed no more, which has the first of these tokens: closed, or left. NULL: none. */
+void tfr_continuation_leave(struct tfr_continuation *c, struct tfr_session *session, const struct tfr_ids *ids);
+/* Into the first session: encoder states, or what a saved cache has of the prompt, if nothing was given. */
 enum tfr_status tfr_continuation_prepare(struct tfr_continuation *c, struct tfr_session *session);
 /* A row that a token is chosen from. */
 void tfr_continuation_digest(struct tfr_continuation *c, const float *logits);

@@ -40,7 +40,7 @@ static void use_sampler(struct tfr_round *round, const struct tfr_continuation *
 
 /* Asks the strategy, unless what it asked for last is still under way. */
 static void ask(struct tfr_round *round, struct tfr_continuation *c) {
-    if (c->wanted.n > 0) {
+    if (c->wanted.n > 0 || c->held) {
         return;
     }
     use_sampler(round, c);

@@ -22,10 +22,11 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* Tokens of the prompt that are read for their own sake: for their log-probabilities, or to be saved. */
+/* Tokens of the prompt that are read for their own sake: for their log-probabilities, to be saved, or for those that come later. */
 static int64_t wanted_of_prompt(const struct tfr_continuation *c) {
     const int64_t n = (int64_t)c->prompt.n;
-    return c->cache_save != NULL && c->max_tokens == 0 ? n : c->params->prompt_logprobs ? n - 1 : 0;
+    const bool is_read = c->cache_save != NULL || (c->shares && !c->params->prompt_logprobs);
+    return is_read && c->max_tokens == 0 ? n : c->params->prompt_logprobs ? n - 1 : 0;
 }
 
 static int64_t slots(const struct tfr_continuation *c) {
@@ -72,10 +73,15 @@ static enum tfr_status open_sample(struct tfr_continuation *c) {
     return has_read(sample) ? share_prompt(c, sample) : TFR_OK;
 }
 
+/* What a session has the beginning of; before it is of a sequence, or once that has ended, this is the prompt. */
+static const struct tfr_ids *ids_of(const struct tfr_continuation *c, int64_t choice) {
+    return choice >= 0 ? &c->sequences[choice].ids : &c->prompt;
+}
+
 static void close_sample(struct tfr_continuation *c) {
     struct sample *sample = c->state;
     for (int64_t s = 0; s < sample->width; s++) {
-        tfr_session_close(sample->session[s]);
+        tfr_continuation_leave(c, sample->session[s], ids_of(c, sample->choice[s]));
     }
     tfr_free(sample->session);
     tfr_free(sample->choice);
@@ -112,6 +118,9 @@ static struct tfr_feed prompt_feed(const struct tfr_continuation *c, const struc
 static enum tfr_status feeds(struct tfr_continuation *c, struct tfr_feed *list, size_t *n) {
     struct sample *sample = c->state;
     *n = 0;
+    if (sample->reading && has_read(sample)) { /* it came from another request meanwhile */
+        TFR_TRY(share_prompt(c, sample));
+    }
     if (sample->reading) {
         list[(*n)++] = prompt_feed(c, sample);
         return TFR_OK;
@@ -168,13 +177,13 @@ static enum tfr_status pass_on(struct tfr_continuation *c, struct sample *sample
             sample->session[s] = NULL;
         }
     }
-    sample->choice[s] = -1;
     if (more) {
         sample->choice[s] = sample->next++;
         return tfr_session_crop(sample->session[s], (int64_t)c->prompt.n - 1);
     }
-    tfr_session_close(sample->session[s]);
+    tfr_continuation_leave(c, sample->session[s], ids_of(c, sample->choice[s]));
     sample->session[s] = NULL;
+    sample->choice[s] = -1;
     return TFR_OK;
 }
 

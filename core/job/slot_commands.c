@@ -14,19 +14,21 @@ static enum tfr_status command_slot(struct tfr_engine *engine, enum tfr_message_
 }
 
 enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot) {
-    for (int32_t i = 0; i < engine->max_batch; i++) {
-        if (!engine->slots[i].open) {
-            *slot = i;
-            return command_slot(engine, TFR_MESSAGE_OPEN_SLOT, i, 0, capacity);
-        }
+    if (tfr_engine_free_slots(engine) == 0) {
+        return tfr_raise(TFR_RESOURCE, "all %lld sequences are in use; raise tfrun.runtime.max_batch",
+                         (long long)engine->max_batch);
     }
-    return tfr_raise(TFR_RESOURCE, "all %lld sequences are in use; raise tfrun.runtime.max_batch", (long long)engine->max_batch);
+    *slot = 0;
+    while (engine->slots[*slot].open) { /* there is one: those that rest are max_slots - max_batch at most */
+        (*slot)++;
+    }
+    return command_slot(engine, TFR_MESSAGE_OPEN_SLOT, *slot, 0, capacity);
 }
 
 int64_t tfr_engine_free_slots(const struct tfr_engine *engine) {
-    int64_t n = 0;
-    for (int64_t i = 0; i < engine->max_batch; i++) {
-        n += !engine->slots[i].open;
+    int64_t n = engine->max_batch;
+    for (int64_t i = 0; i < engine->max_slots; i++) {
+        n -= engine->slots[i].open && !engine->slots[i].resting;
     }
     return n;
 }

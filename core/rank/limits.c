@@ -12,6 +12,11 @@ int64_t tfr_kv_capacity(const struct tfr_config *config) {
     return wanted > 0 ? wanted : config->model.n_positions;
 }
 
+int64_t tfr_max_slots(const struct tfr_options *options) {
+    const int64_t wanted = options->runtime_max_slots, least = options->runtime_max_batch;
+    return wanted == 0 ? least + 16 : wanted > least ? wanted : least;
+}
+
 struct tfr_kvcache_spec tfr_kv_spec(const struct tfr_config *config, int64_t n_layers) {
     return (struct tfr_kvcache_spec){.n_layers = n_layers,
                                      .n_heads = config->model.n_head,

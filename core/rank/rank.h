@@ -51,8 +51,8 @@ struct tfr_engine {
     struct tfr_shape_plan plans[TFR_MAX_PLANS];
     int n_plans;
     uint64_t n_plan_uses;
-    struct tfr_slot *slots; /* [max_batch], and one more for the prefix */
-    int64_t max_batch, max_rows;
+    struct tfr_slot *slots; /* [max_slots], and one more for the prefix */
+    int64_t max_batch, max_slots, max_rows;
     int64_t n_prefix;     /* positions before every sequence; 0 without model.prefix */
     uint64_t fingerprint; /* of model and prefix, once a saved cache asked for it; else 0 */
     uint64_t prefix_hash; /* of their keys and values; rank 0 */
@@ -130,6 +130,8 @@ enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need 
 /* limits.c: what runtime.kv_* say. */
 enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config);
 int64_t tfr_kv_capacity(const struct tfr_config *config);
+/* Sequences that have a place, those of max_batch and cached prefixes. */
+int64_t tfr_max_slots(const struct tfr_options *options);
 struct tfr_kvcache_spec tfr_kv_spec(const struct tfr_config *config, int64_t n_layers);
 /* Fails for `n_past` cached and `n_new` new positions that a cache of this engine is not to hold; those of a prefix are cached
  * ones. */

@@ -25,12 +25,12 @@ static void share_cross(struct tfr_slot *to, const struct tfr_slot *from) {
 }
 
 enum tfr_status tfr_slots_open(struct tfr_engine *engine) {
-    engine->slots = tfr_alloc((size_t)engine->max_batch + 1, sizeof *engine->slots);
+    engine->slots = tfr_alloc((size_t)engine->max_slots + 1, sizeof *engine->slots);
     return engine->slots != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
 void tfr_slots_close(struct tfr_engine *engine) {
-    for (int32_t i = 0; engine->slots != NULL && i <= engine->max_batch; i++) {
+    for (int32_t i = 0; engine->slots != NULL && i <= engine->max_slots; i++) {
         tfr_slot_close(engine, i);
     }
     tfr_block_close(&engine->fetched);
@@ -49,7 +49,7 @@ void tfr_slot_close(struct tfr_engine *engine, int32_t slot) {
     if (closed->open) {
         tfr_kvcache_close(&closed->kv);
         release_cross(closed);
-        closed->open = false;
+        closed->open = closed->resting = false;
     }
 }
 

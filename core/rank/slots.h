@@ -19,6 +19,7 @@ struct tfr_cross {
 
 struct tfr_slot {
     bool open;
+    bool resting; /* rank 0: between requests, for others that begin alike; takes no place of max_batch */
     struct tfr_kvcache kv;
     struct tfr_cross *cross; /* NULL: cross-attention is passed by */
 };

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "job/command.h"
 #include "serve/events.h"
+#include "serve/prefixes.h"
 
 enum tfr_status tfr_batcher_open(struct tfr_batcher **batcher, struct tfr_engine *engine) {
     struct tfr_batcher *made = *batcher = tfr_alloc(1, sizeof *made);
@@ -18,6 +19,7 @@ enum tfr_status tfr_batcher_open(struct tfr_batcher **batcher, struct tfr_engine
     }
     made->engine = engine;
     made->target_s = engine->config->options.serve_itl_target_ms / 1e3;
+    TFR_TRY(tfr_prefixes_open(&made->prefixes, engine));
     const struct tfr_options *options = &engine->config->options;
     const struct tfr_queue_limits limits = {.most = (size_t)options->serve_max_queue,
                                             .most_tokens = options->serve_max_queue_tokens,
@@ -69,6 +71,7 @@ static void end_request(struct tfr_batcher *batcher, struct tfr_request *request
         }
     }
     tfr_continuation_end(c);
+    tfr_prefixes_keep(batcher->prefixes, request);
     if (c->status == TFR_OK || c->status == TFR_CANCELLED) {
         const enum tfr_status status = tfr_events_tell(request, &batcher->told);
         if (status != TFR_OK) {
@@ -152,7 +155,8 @@ static void admit(struct tfr_batcher *batcher, struct tfr_request *request) {
     tfr_queue_left(request);
     tfr_batcher_count_start(batcher, request);
     request->admitted_ns = tfr_clock_ns();
-    enum tfr_status status = tfr_continuation_open(c, &batcher->round.sampler);
+    enum tfr_status status = tfr_prefixes_give(batcher->prefixes, request);
+    status = status == TFR_OK ? tfr_continuation_open(c, &batcher->round.sampler) : status;
     if (status != TFR_OK) {
         tfr_continuation_fail(c, status);
     }
@@ -247,6 +251,7 @@ static void step(struct tfr_batcher *batcher, struct tfr_round_counts *counts) {
     sweep(batcher, &batcher->waiting, false, false);
     admit_waiting(batcher);
     if (batcher->running.n > 0) {
+        tfr_prefixes_share(batcher->prefixes, &batcher->running);
         run_round(batcher, counts);
     }
     if (was_stopped(batcher)) {
@@ -287,6 +292,7 @@ void tfr_batcher_close(struct tfr_batcher *batcher) {
         run_calls(batcher);
         cancel_all(batcher);
     }
+    tfr_prefixes_close(batcher->prefixes);
     if (batcher->is_open) {
         tfr_round_close(&batcher->round);
     }

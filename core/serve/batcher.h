@@ -16,6 +16,7 @@ struct tfr_request_list {
 struct tfr_batcher {
     struct tfr_engine *engine;
     struct tfr_queue *queue;
+    struct tfr_prefixes *prefixes;
     struct tfr_round round; /* opened with the first step */
     bool is_open;
     struct tfr_request_list waiting, running;

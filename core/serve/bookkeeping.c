@@ -2,6 +2,7 @@
  * that lets a step hold. */
 #include "base/clock.h"
 #include "serve/batcher.h"
+#include "serve/prefixes.h"
 
 /* Steps vary: a part of the target is left for that. */
 static const double target_share = 0.9, average_share = 0.1;
@@ -129,6 +130,13 @@ static void report_costs(const struct tfr_batcher *batcher, struct tfr_serving *
     }
 }
 
+static void report_prefixes(const struct tfr_batcher *batcher, struct tfr_serving *counts) {
+    const struct tfr_prefixes_counts prefixes = tfr_prefixes_counts(batcher->prefixes);
+    counts->prefix_slots = prefixes.entries;
+    counts->prefix_queries_tokens = prefixes.queried_tokens;
+    counts->prefix_hit_tokens = prefixes.hit_tokens;
+}
+
 void tfr_batcher_report(struct tfr_batcher *batcher, const struct tfr_round_counts *step) {
     struct tfr_serving *counts = &batcher->counts;
     for (struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
@@ -147,5 +155,6 @@ void tfr_batcher_report(struct tfr_batcher *batcher, const struct tfr_round_coun
     counts->n_steps += step->rows > 0;
     counts->n_batch_rows += (uint64_t)step->rows;
     report_costs(batcher, counts);
+    report_prefixes(batcher, counts);
     tfr_queue_report(batcher->queue, counts, &load);
 }

@@ -30,6 +30,7 @@ struct tfr_request {
     uint64_t admitted_ns, first_token_ns;
     size_t counted_tokens; /* of its output, in the batcher's sum */
     bool prompt_told;
+    struct tfr_prefix_entry *prefix; /* while it runs, where it shares: prefixes.h */
     /* under the queue's mutex */
     int owners; /* the caller, and the engine until the last event */
     struct tfr_event_node *first, *last;

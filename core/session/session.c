@@ -62,6 +62,17 @@ int64_t tfr_session_length(const struct tfr_session *session) {
     return session->length;
 }
 
+bool tfr_session_refit(struct tfr_session *session, int64_t capacity) {
+    const struct tfr_engine *engine = session->engine;
+    const bool fits = capacity >= session->length && engine->n_prefix + capacity <= engine->slots[session->slot].kv.capacity;
+    session->capacity = fits ? capacity : session->capacity;
+    return fits;
+}
+
+void tfr_session_rest(struct tfr_session *session, bool resting) {
+    session->engine->slots[session->slot].resting = resting;
+}
+
 enum tfr_status tfr_session_crop(struct tfr_session *session, int64_t length) {
     if (length < 0 || length > session->length) {
         return tfr_raise(TFR_USAGE, "a session of %lld positions cannot be cut to %lld", (long long)session->length,
