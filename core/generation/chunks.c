@@ -54,7 +54,7 @@ static size_t pick_all(const struct tfr_chunk *chunks, size_t n, bool batch, siz
 }
 
 static int64_t give(struct tfr_chunk *chunk, int64_t room, bool is_oldest) {
-    int64_t rows = least(chunk->left - chunk->rows, room);
+    int64_t rows = least(chunk->left - chunk->rows, most(room, 0));
     if (chunk->whole && chunk->rows + rows < chunk->left) {
         rows = is_oldest ? chunk->left - chunk->rows : 0;
     }
@@ -65,7 +65,7 @@ static int64_t give(struct tfr_chunk *chunk, int64_t room, bool is_oldest) {
 /* Returns the rows that a class took of its room. */
 static int64_t share(struct tfr_chunk *chunks, size_t n, bool batch, int64_t room) {
     size_t picked[TFR_CHUNK_PROMPTS];
-    const int64_t fit = most(1, least(TFR_CHUNK_PROMPTS, room / TFR_CHUNK_LEAST));
+    const int64_t fit = most(1, least(TFR_CHUNK_PROMPTS, room / (TFR_CHUNK_LEAST / 2)));
     const size_t n_picked = pick_all(chunks, n, batch, (size_t)fit, picked), oldest = pick(chunks, n, batch, NULL, 0);
     int64_t used = 0;
     for (size_t i = 0; i < n_picked; i++) {

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Rows that prompts have in a step at least, prompts that share a step at most. */
 enum { TFR_CHUNK_LEAST = 16, TFR_CHUNK_PROMPTS = 4 };
 
 /* A prompt of which `left` rows are to be fed, and the rows that it gets. */
@@ -16,7 +17,7 @@ struct tfr_chunk {
 };
 
 /* In order of arrival. The oldest gets a share, so that it comes to its end; so do the three that need least beside it, so that no
- * long prompt keeps short ones waiting; each has at least TFR_CHUNK_LEAST rows or all it needs. What is left over goes by age. */
+ * long prompt keeps short ones waiting; each has at least half of TFR_CHUNK_LEAST or all it needs. What is left over goes by age. */
 void tfr_chunks_share(struct tfr_chunk *chunks, size_t n, int64_t room);
 
 #endif

@@ -52,6 +52,12 @@ static enum tfr_status obey_samples(struct tfr_engine *engine, struct tfr_messag
     return tfr_samples_obey(engine, tfr_message_body(message), n);
 }
 
+static enum tfr_status obey_plan(struct tfr_engine *engine, struct tfr_message *message) {
+    const struct tfr_gpt2_features features = tfr_engine_features(engine);
+    const struct tfr_plan *plan;
+    return tfr_engine_plan(engine, message->part.n, message->part.first, &features, &plan);
+}
+
 static enum tfr_status obey_memory(struct tfr_engine *engine, struct tfr_message *message) {
     const int64_t mine = tfr_peak_memory_bytes();
     (void)message;
@@ -75,6 +81,15 @@ static enum tfr_status obey(struct tfr_engine *engine, struct tfr_message *messa
 enum tfr_status tfr_command(struct tfr_engine *engine, struct tfr_message *message) {
     TFR_TRY(tfr_message_post(engine, message));
     return obey(engine, message);
+}
+
+enum tfr_status tfr_engine_ask_plan(struct tfr_engine *engine, int64_t rows, int64_t logits) {
+    struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_PLAN, 0);
+    if (message == NULL) {
+        return TFR_RESOURCE;
+    }
+    message->part = (struct tfr_kv_part){.first = logits, .n = rows};
+    return tfr_command(engine, message);
 }
 
 void tfr_command_end(struct tfr_engine *engine) {

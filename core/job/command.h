@@ -12,6 +12,9 @@ enum tfr_status tfr_command(struct tfr_engine *engine, struct tfr_message *messa
 /* The last one. */
 void tfr_command_end(struct tfr_engine *engine);
 
+/* The plan of such a step on all ranks, before any step needs it. */
+enum tfr_status tfr_engine_ask_plan(struct tfr_engine *engine, int64_t rows, int64_t logits);
+
 /* peak_memory.c: the most memory that this process has held, and that each rank has: (*bytes)[ranks], until the next call. */
 int64_t tfr_peak_memory_bytes(void);
 enum tfr_status tfr_engine_ask_memory(struct tfr_engine *engine, const int64_t **bytes);

@@ -20,6 +20,7 @@
     EACH(OPEN_CROSS, obey_open_cross) /* room for part.n encoder positions in part.slot; 0: none any more */                       \
     EACH(LOAD_KV, obey_load_kv)       /* body: keys and values of `part` */                                                        \
     EACH(FETCH_KV, obey_fetch_kv)     /* `part` to rank 0 */                                                                       \
+    EACH(PLAN, obey_plan)             /* builds the plan of part.n rows with part.first logits */                                  \
     EACH(MEMORY, obey_memory)         /* the peak memory of every rank to rank 0 */                                                \
     EACH(TRACE, obey_trace)           /* the time stamps of all ranks to rank 0 */                                                 \
     EACH(WATCH, obey_watch)           /* time stamps are taken from now on (part.n 1), or no longer (0) */                         \

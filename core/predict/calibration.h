@@ -52,8 +52,11 @@ enum tfr_status tfr_calibration_add(struct tfr_calibration *calibration, const c
 const struct tfr_calibration_kernel *tfr_calibration_find(const struct tfr_calibration *calibration, const char *kernel,
                                                           const char *shape, int64_t threads);
 
-/* calibration_file.c: "$XDG_CACHE_HOME/tfrun/calibration-HOST-2t.json", or below ~/.cache; free with tfr_free. NULL after raising.
- */
+/* calibration_file.c: "$XDG_CACHE_HOME/tfrun/KIND-HOST-2t.json", or below ~/.cache; free with tfr_free. NULL after raising. */
+char *tfr_cache_file(const char *kind, const char *host, int64_t threads);
+/* A line of text as that file: makes the folders; it appears complete or not at all. */
+enum tfr_status tfr_cache_write(const char *path, const char *text);
+/* That of the kind "calibration". */
 char *tfr_calibration_path(const char *host, int64_t threads);
 char *tfr_calibration_text(const struct tfr_calibration *calibration);
 /* Makes the folders. The file appears complete or not at all. */

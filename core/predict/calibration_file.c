@@ -12,7 +12,7 @@
 #include "base/tensor.h"
 
 /* A host's name may hold anything; the name of a file may not. */
-static void make_file_name(char *name, size_t size, const char *host, int64_t threads) {
+static void make_file_name(char *name, size_t size, const char *kind, const char *host, int64_t threads) {
     char plain[80];
     snprintf(plain, sizeof plain, "%s", host[0] != '\0' ? host : "host");
     for (char *at = plain; *at != '\0'; at++) {
@@ -20,22 +20,25 @@ static void make_file_name(char *name, size_t size, const char *host, int64_t th
             (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || strchr("._-", *at) != NULL;
         *at = is_plain ? *at : '_';
     }
-    snprintf(name, size, "calibration-%s-%lldt.json", plain, (long long)threads);
+    snprintf(name, size, "%s-%s-%lldt.json", kind, plain, (long long)threads);
 }
 
-char *tfr_calibration_path(const char *host, int64_t threads) {
+char *tfr_cache_file(const char *kind, const char *host, int64_t threads) {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     char name[160];
-    make_file_name(name, sizeof name, host, threads);
+    make_file_name(name, sizeof name, kind, host, threads);
     if (cache != NULL && cache[0] == '/') {
         return tfr_format("%s/tfrun/%s", cache, name);
     }
     if (home != NULL && home[0] == '/') {
         return tfr_format("%s/.cache/tfrun/%s", home, name);
     }
-    tfr_raise(TFR_RESOURCE,
-              "neither XDG_CACHE_HOME nor HOME names a folder for the calibration; set one, or give its file by name");
+    tfr_raise(TFR_RESOURCE, "neither XDG_CACHE_HOME nor HOME names a folder for the %s; set one, or give its file by name", kind);
     return NULL;
+}
+
+char *tfr_calibration_path(const char *host, int64_t threads) {
+    return tfr_cache_file("calibration", host, threads);
 }
 
 static void put_conditions(struct tfr_json_out *out, const struct tfr_conditions *conditions) {
@@ -137,13 +140,9 @@ static enum tfr_status make_folder_of(const char *path) {
     return status;
 }
 
-enum tfr_status tfr_calibration_write(const struct tfr_calibration *calibration, const char *path) {
+enum tfr_status tfr_cache_write(const char *path, const char *text) {
     struct tfr_outfile out = {0};
     TFR_TRY(make_folder_of(path));
-    char *text = tfr_calibration_text(calibration);
-    if (text == NULL) {
-        return TFR_RESOURCE;
-    }
     enum tfr_status status = tfr_outfile_open(&out, path);
     if (status == TFR_OK) {
         status = tfr_outfile_write(&out, text, strlen(text));
@@ -151,6 +150,12 @@ enum tfr_status tfr_calibration_write(const struct tfr_calibration *calibration,
         status = status == TFR_OK ? tfr_outfile_commit(&out) : status;
     }
     tfr_outfile_abandon(&out);
+    return status;
+}
+
+enum tfr_status tfr_calibration_write(const struct tfr_calibration *calibration, const char *path) {
+    char *text = tfr_calibration_text(calibration);
+    const enum tfr_status status = text != NULL ? tfr_cache_write(path, text) : TFR_RESOURCE;
     tfr_free(text);
     return status;
 }

@@ -28,7 +28,7 @@ enum tfr_status tfr_batcher_open(struct tfr_batcher **batcher, struct tfr_engine
 }
 
 /* Working memory is as large as a vocabulary: commands that never generate do without. */
-static enum tfr_status open_round(struct tfr_batcher *batcher) {
+enum tfr_status tfr_batcher_prepare(struct tfr_batcher *batcher) {
     if (batcher->is_open) {
         return TFR_OK;
     }
@@ -267,7 +267,7 @@ enum tfr_status tfr_engine_step(struct tfr_engine *engine, struct tfr_step_info 
     if (batcher == NULL) {
         return tfr_raise(TFR_USAGE, "rank 0 drives the engine; the others call tfr_engine_follow");
     }
-    TFR_TRY(open_round(batcher));
+    TFR_TRY(tfr_batcher_prepare(batcher));
     struct tfr_round_counts counts = {0};
     step(batcher, &counts);
     tfr_batcher_report(batcher, &counts);

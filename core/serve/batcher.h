@@ -36,6 +36,9 @@ struct tfr_batcher {
 enum tfr_status tfr_batcher_open(struct tfr_batcher **batcher, struct tfr_engine *engine);
 void tfr_batcher_close(struct tfr_batcher *batcher);
 
+/* Working memory for steps: tfr_engine_step does it too. */
+enum tfr_status tfr_batcher_prepare(struct tfr_batcher *batcher);
+
 /* bookkeeping.c. Costs are in rows of prompts: expected of a request, and what it took. */
 double tfr_batcher_expected(const struct tfr_batcher *batcher, const struct tfr_continuation *c);
 double tfr_batcher_spent(const struct tfr_batcher *batcher, const struct tfr_continuation *c);

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TFR_CURVE_POINTS = 12 };
+enum { TFR_CURVE_POINTS = 16 };
 
 /* Seconds at some counts, straight lines between them; n = 0: not known. */
 struct tfr_cost_curve {

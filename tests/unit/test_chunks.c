@@ -43,7 +43,8 @@ TFR_TEST(the_oldest_always_gets_a_share) {
         assert_int_equal(chunks[i].rows, i < 4 ? 16 : 0);
     }
     tfr_chunks_share(chunks, 10, 16);
-    assert_int_equal(chunks[0].rows, 16);
+    assert_int_equal(chunks[0].rows, 8);
+    assert_int_equal(chunks[1].rows, 8);
     assert_int_equal(total(chunks, 10), 16);
     tfr_chunks_share(chunks, 10, 512);
     assert_int_equal(total(chunks, 10), 512);
@@ -69,6 +70,7 @@ TFR_TEST(what_is_not_cut_goes_whole_or_waits) {
     tfr_chunks_share(chunks, 3, 64);
     assert_int_equal(chunks[0].rows, 100); /* the oldest in any case */
     assert_int_equal(chunks[1].rows, 0);
+    assert_int_equal(chunks[2].rows, 0);
     tfr_chunks_share(chunks, 3, 300);
     assert_int_equal(total(chunks, 3), 300);
 }
