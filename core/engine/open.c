@@ -186,6 +186,7 @@ static enum tfr_status open_runtime(struct tfr_engine *engine) {
     engine->max_rows = options->runtime_max_rows;
     engine->max_batch = options->runtime_max_batch;
     engine->max_slots = tfr_max_slots(options);
+    engine->n_slots = engine->max_slots + 1;
     TFR_TRY(tfr_rank_check_memory(engine));
     TFR_TRY(tfr_store_open(&engine->store, engine->model->weights, engine->team, (enum tfr_hugepages)options->runtime_hugepages));
     TFR_TRY(tfr_exec_open(&engine->exec, engine->team, engine->comm));

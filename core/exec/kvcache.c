@@ -51,7 +51,7 @@ static void layer_views(struct tfr_kvcache *cache, const struct sizes *sizes) {
 }
 
 enum tfr_status tfr_kvcache_open(struct tfr_kvcache *cache, const struct tfr_kvcache_spec *spec, int64_t capacity) {
-    *cache = (struct tfr_kvcache){.spec = *spec, .capacity = panels_up(capacity)};
+    *cache = (struct tfr_kvcache){.spec = *spec, .capacity = panels_up(capacity), .room = panels_up(capacity)};
     if (spec->n_layers == 0) {
         return TFR_OK;
     }
@@ -73,6 +73,16 @@ enum tfr_status tfr_kvcache_open(struct tfr_kvcache *cache, const struct tfr_kvc
     }
     layer_views(cache, &sizes);
     return TFR_OK;
+}
+
+bool tfr_kvcache_reuse(struct tfr_kvcache *cache, int64_t capacity) {
+    if (panels_up(capacity) > cache->room) {
+        return false;
+    }
+    const struct sizes sizes = layer_sizes(&cache->spec, panels_up(capacity));
+    cache->capacity = panels_up(capacity);
+    layer_views(cache, &sizes);
+    return true;
 }
 
 void tfr_kvcache_close(struct tfr_kvcache *cache) {

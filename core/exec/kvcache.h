@@ -21,12 +21,15 @@ struct tfr_kvcache {
     struct tfr_block block;
     struct tfr_kv *layer; /* [n_layers] */
     int64_t capacity;
+    int64_t room; /* the capacity that there is memory for */
 };
 
 /* Bytes of one position in all layers. */
 size_t tfr_kvcache_position_bytes(const struct tfr_kvcache_spec *spec);
 /* Room for `capacity` positions (rounded up to TFR_KV_PANEL) in each block; zero layers is legal. */
 enum tfr_status tfr_kvcache_open(struct tfr_kvcache *cache, const struct tfr_kvcache_spec *spec, int64_t capacity);
+/* The same memory for another sequence; false: it is too small. What it holds means nothing. */
+bool tfr_kvcache_reuse(struct tfr_kvcache *cache, int64_t capacity);
 void tfr_kvcache_close(struct tfr_kvcache *cache);
 /* The first n positions of every layer; both have room for them, and the same spec. */
 void tfr_kvcache_copy(struct tfr_kvcache *to, const struct tfr_kvcache *from, int64_t n);

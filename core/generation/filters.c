@@ -4,7 +4,6 @@
  * edge that a filter may place between them, the lowest ids survive.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "generation/processors.h"
@@ -29,19 +28,15 @@ void tfr_scores_normalise(float *scores, int64_t n) {
 static void weigh(struct tfr_processors *processors, const float *scores) {
     const int64_t n = processors->vocab_size;
     const float best = scores[tfr_best_id(scores, n)];
-    const float scale = (float)(1 / sum_of_exp(scores, n, best));
+    double sum = 0;
     for (int64_t i = 0; i < n; i++) {
-        processors->p[i] = expf(scores[i] - best) * scale;
+        processors->p[i] = expf(scores[i] - best);
+        sum += (double)processors->p[i];
     }
-}
-
-/* Best first, the lowest id first among equals. */
-static int best_first(const void *a, const void *b) {
-    const struct tfr_choice *x = a, *y = b;
-    if (x->score != y->score) {
-        return x->score < y->score ? 1 : -1;
+    const float scale = (float)(1 / sum);
+    for (int64_t i = 0; i < n; i++) {
+        processors->p[i] *= scale;
     }
-    return (x->id > y->id) - (x->id < y->id);
 }
 
 /* The tokens more probable than `least`, best first, into processors->sorted. The mass of the others goes to `rest`. */
@@ -55,7 +50,7 @@ static int64_t sort_scores(struct tfr_processors *processors, const float *score
             *rest += (double)processors->p[i];
         }
     }
-    qsort(processors->sorted, (size_t)n, sizeof *processors->sorted, best_first);
+    tfr_choices_sort(processors->sorted, processors->spare, (size_t)n);
     return n;
 }
 
@@ -171,7 +166,7 @@ bool tfr_wants_typical_p(const struct tfr_pipeline *pipeline) {
     return pipeline->do_sample && pipeline->typical_p < 1;
 }
 
-/* How far a token's surprise is from the entropy, negated so that best_first puts the most typical first. Sorted; returns how
+/* How far a token's surprise is from the entropy, negated so that the most typical comes first. Sorted; returns how
  * many. */
 static int64_t sort_typical(struct tfr_processors *processors, const float *scores) {
     float *log_p = processors->work;
@@ -187,7 +182,7 @@ static int64_t sort_typical(struct tfr_processors *processors, const float *scor
             processors->sorted[n++] = (struct tfr_choice){.score = -fabsf(-log_p[i] - (float)entropy), .id = (int32_t)i};
         }
     }
-    qsort(processors->sorted, (size_t)n, sizeof *processors->sorted, best_first);
+    tfr_choices_sort(processors->sorted, processors->spare, (size_t)n);
     return n;
 }
 

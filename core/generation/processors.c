@@ -49,7 +49,8 @@ enum tfr_status tfr_processors_open(struct tfr_processors *processors, const str
     processors->p = tfr_alloc((size_t)vocab_size, sizeof *processors->p);
     processors->work = tfr_alloc((size_t)vocab_size, sizeof *processors->work);
     processors->sorted = tfr_alloc((size_t)vocab_size, sizeof *processors->sorted);
-    if (processors->p == NULL || processors->work == NULL || processors->sorted == NULL) {
+    processors->spare = tfr_alloc((size_t)vocab_size, sizeof *processors->spare);
+    if (processors->p == NULL || processors->work == NULL || processors->sorted == NULL || processors->spare == NULL) {
         tfr_processors_close(processors);
         return TFR_RESOURCE;
     }
@@ -60,6 +61,7 @@ void tfr_processors_close(struct tfr_processors *processors) {
     tfr_free(processors->p);
     tfr_free(processors->work);
     tfr_free(processors->sorted);
+    tfr_free(processors->spare);
     *processors = (struct tfr_processors){0};
 }
 

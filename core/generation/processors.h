@@ -12,6 +12,7 @@
 #include <tfrun/types.h>
 
 #include "base/logits.h"
+#include "generation/ranking.h"
 
 struct tfr_id_list {
     int32_t *ids;
@@ -55,17 +56,12 @@ struct tfr_score_row {
     int64_t n, n_prompt, max_length;
 };
 
-struct tfr_choice {
-    float score;
-    int32_t id;
-};
-
 struct tfr_processors {
     const struct tfr_pipeline *pipeline;
     int64_t vocab_size;
-    float *p, *work;           /* [vocab_size] */
-    struct tfr_choice *sorted; /* [vocab_size] */
-    uint64_t active;           /* bit i: line i of processors.def has something to do */
+    float *p, *work;                   /* [vocab_size] */
+    struct tfr_choice *sorted, *spare; /* [vocab_size] */
+    uint64_t active;                   /* bit i: line i of processors.def has something to do */
 };
 
 enum tfr_status tfr_processors_open(struct tfr_processors *processors, const struct tfr_pipeline *pipeline, int64_t vocab_size);

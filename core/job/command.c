@@ -11,11 +11,11 @@ static enum tfr_status obey_step(struct tfr_engine *engine, struct tfr_message *
 }
 
 static enum tfr_status obey_open_slot(struct tfr_engine *engine, struct tfr_message *message) {
-    return tfr_slot_open(engine, message->part.slot, message->part.n);
+    return tfr_slot_open(engine, message->part.slot, message->part.n, message->part.first);
 }
 
 static enum tfr_status obey_close_slot(struct tfr_engine *engine, struct tfr_message *message) {
-    tfr_slot_close(engine, message->part.slot);
+    tfr_slot_close(engine, message->part.slot, message->part.n != 0);
     return TFR_OK;
 }
 

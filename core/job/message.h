@@ -14,8 +14,8 @@
 /* Every kind, with the function of command.c that every rank runs for it. */
 #define TFR_EACH_MESSAGE(EACH)                                                                                                     \
     EACH(STEP, obey_step)             /* body: struct tfr_step_body */                                                             \
-    EACH(OPEN_SLOT, obey_open_slot)   /* part.slot, with room for part.n positions */                                              \
-    EACH(CLOSE_SLOT, obey_close_slot) /* part.slot */                                                                              \
+    EACH(OPEN_SLOT, obey_open_slot)   /* part.slot, of part.n positions, with memory for part.first of them */                     \
+    EACH(CLOSE_SLOT, obey_close_slot) /* part.slot; its memory stays where part.n is not 0 */                                      \
     EACH(COPY_SLOT, obey_copy_slot)   /* the first part.n positions of slot `from` into part.slot */                               \
     EACH(OPEN_CROSS, obey_open_cross) /* room for part.n encoder positions in part.slot; 0: none any more */                       \
     EACH(LOAD_KV, obey_load_kv)       /* body: keys and values of `part` */                                                        \

@@ -92,7 +92,7 @@ static int64_t cross_bytes(const struct tfr_engine *engine, int64_t at) {
 struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine) {
     struct tfr_memory memory = {.weights_bytes = (int64_t)tfr_store_bytes(engine->store),
                                 .activations_bytes = (int64_t)tfr_exec_bytes(engine->exec)};
-    for (int64_t i = 0; i <= engine->max_slots; i++) {
+    for (int64_t i = 0; i <= engine->n_slots; i++) {
         memory.kv_bytes += engine->slots[i].open ? (int64_t)engine->slots[i].kv.block.size + cross_bytes(engine, i) : 0;
     }
     return memory;

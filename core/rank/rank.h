@@ -51,8 +51,10 @@ struct tfr_engine {
     struct tfr_shape_plan plans[TFR_MAX_PLANS];
     int n_plans;
     uint64_t n_plan_uses;
-    struct tfr_slot *slots; /* [max_slots], and one more for the prefix */
+    struct tfr_slot *slots; /* [n_slots], and one more for the prefix */
     int64_t max_batch, max_slots, max_rows;
+    int64_t n_slots;      /* max_slots, and one for what a server does between steps */
+    bool is_server;       /* rank 0, tfr_engine_warm: that one may be used, and slots keep their memory for the next sequence */
     int64_t n_prefix;     /* positions before every sequence; 0 without model.prefix */
     uint64_t fingerprint; /* of model and prefix, once a saved cache asked for it; else 0 */
     uint64_t prefix_hash; /* of their keys and values; rank 0 */

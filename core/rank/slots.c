@@ -25,31 +25,47 @@ static void share_cross(struct tfr_slot *to, const struct tfr_slot *from) {
 }
 
 enum tfr_status tfr_slots_open(struct tfr_engine *engine) {
-    engine->slots = tfr_alloc((size_t)engine->max_slots + 1, sizeof *engine->slots);
+    engine->slots = tfr_alloc((size_t)engine->n_slots + 1, sizeof *engine->slots);
     return engine->slots != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
 void tfr_slots_close(struct tfr_engine *engine) {
-    for (int32_t i = 0; engine->slots != NULL && i <= engine->max_slots; i++) {
-        tfr_slot_close(engine, i);
+    for (int32_t i = 0; engine->slots != NULL && i <= engine->n_slots; i++) {
+        tfr_slot_close(engine, i, false);
     }
     tfr_block_close(&engine->fetched);
     tfr_free(engine->slots);
     engine->slots = NULL;
 }
 
-enum tfr_status tfr_slot_open(struct tfr_engine *engine, int32_t slot, int64_t capacity) {
-    TFR_TRY(tfr_engine_open_kv(engine, &engine->slots[slot].kv, capacity));
-    engine->slots[slot].open = true;
+static void drop_memory(struct tfr_slot *slot) {
+    if (slot->has_memory) {
+        tfr_kvcache_close(&slot->kv);
+        slot->has_memory = false;
+    }
+}
+
+/* All ranks have kept the same slots with the same room, so they agree without a word on which of them is used again. */
+enum tfr_status tfr_slot_open(struct tfr_engine *engine, int32_t slot, int64_t capacity, int64_t room) {
+    struct tfr_slot *opened = &engine->slots[slot];
+    if (!opened->has_memory || !tfr_kvcache_reuse(&opened->kv, capacity)) {
+        drop_memory(opened);
+        TFR_TRY(tfr_engine_open_kv(engine, &opened->kv, room));
+        opened->has_memory = true;
+        tfr_kvcache_reuse(&opened->kv, capacity);
+    }
+    opened->open = true;
     return TFR_OK;
 }
 
-void tfr_slot_close(struct tfr_engine *engine, int32_t slot) {
+void tfr_slot_close(struct tfr_engine *engine, int32_t slot, bool keeps) {
     struct tfr_slot *closed = &engine->slots[slot];
     if (closed->open) {
-        tfr_kvcache_close(&closed->kv);
         release_cross(closed);
         closed->open = closed->resting = false;
+    }
+    if (!keeps) {
+        drop_memory(closed);
     }
 }
 

@@ -40,6 +40,10 @@ enum tfr_status tfr_batcher_prepare(struct tfr_batcher *batcher) {
     return TFR_OK;
 }
 
+void tfr_batcher_serve(struct tfr_batcher *batcher) {
+    batcher->is_serving = batcher->engine->is_server = true;
+}
+
 static void append(struct tfr_request_list *list, struct tfr_request *request) {
     request->next = NULL;
     *(list->last != NULL ? &list->last->next : &list->first) = request;

@@ -38,6 +38,8 @@ void tfr_batcher_close(struct tfr_batcher *batcher);
 
 /* Working memory for steps: tfr_engine_step does it too. */
 enum tfr_status tfr_batcher_prepare(struct tfr_batcher *batcher);
+/* From here on as a server has it: prompts by a budget, slots with memory that stays. */
+void tfr_batcher_serve(struct tfr_batcher *batcher);
 
 /* bookkeeping.c. Costs are in rows of prompts: expected of a request, and what it took. */
 double tfr_batcher_expected(const struct tfr_batcher *batcher, const struct tfr_continuation *c);

@@ -142,12 +142,12 @@ enum tfr_status tfr_engine_warm(struct tfr_engine *engine, void (*say_)(void *us
     warming.counts_waits = tfr_crowd_times("", &warming.ran_ns, &warming.waited_ns);
     say(&warming, "building the plans of steps");
     TFR_TRY(tfr_batcher_prepare(engine->batcher));
+    tfr_batcher_serve(engine->batcher); /* so that slots keep the memory that is touched here */
     TFR_TRY(build_plans(engine));
     char *path = tfr_step_cost_path(engine);
     const enum tfr_status status = find_costs(&warming, path);
     tfr_free(path);
     TFR_TRY(status);
     tell_costs(engine);
-    engine->batcher->is_serving = true;
     return TFR_OK;
 }

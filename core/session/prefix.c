@@ -23,7 +23,7 @@ static enum tfr_status load_block(struct tfr_engine *engine, const struct tfr_kv
 }
 
 static enum tfr_status load_blocks(struct tfr_engine *engine) {
-    struct tfr_kv_part part = {.slot = (int32_t)engine->max_slots, .n = engine->n_prefix};
+    struct tfr_kv_part part = {.slot = (int32_t)engine->n_slots, .n = engine->n_prefix};
     float *keys = tfr_alloc((size_t)tfr_kv_part_floats(engine, &part), sizeof *keys);
     enum tfr_status status = tfr_comm_agree(engine->comm, keys != NULL ? TFR_OK : TFR_RESOURCE);
     for (; part.layer < engine->config->model.n_layer && status == TFR_OK; part.layer++) {
@@ -44,9 +44,9 @@ enum tfr_status tfr_prefix_load(struct tfr_engine *engine) {
                          engine->config->options.model_prefix, (long long)n, (long long)tfr_kv_capacity(engine->config),
                          tfr_engine_positions_name(engine));
     }
-    struct tfr_slot *slot = &engine->slots[engine->max_slots];
+    struct tfr_slot *slot = &engine->slots[engine->n_slots];
     TFR_TRY(tfr_engine_open_fixed_kv(engine, &slot->kv, n));
-    slot->open = true;
+    slot->open = slot->has_memory = true;
     engine->n_prefix = n;
     engine->prefix_hash = TFR_HASH_START;
     tfr_log(TFR_LOG_INFO, "engine", "prefix of %lld positions: %lld are left for tokens", (long long)n,
@@ -55,5 +55,5 @@ enum tfr_status tfr_prefix_load(struct tfr_engine *engine) {
 }
 
 enum tfr_status tfr_prefix_copy(struct tfr_engine *engine, int32_t slot) {
-    return engine->n_prefix > 0 ? tfr_engine_copy_slot(engine, slot, (int32_t)engine->max_slots, engine->n_prefix) : TFR_OK;
+    return engine->n_prefix > 0 ? tfr_engine_copy_slot(engine, slot, (int32_t)engine->n_slots, engine->n_prefix) : TFR_OK;
 }

@@ -1,7 +1,7 @@
 /* prefix.h - the prefix of model.prefix: positions that stand before every sequence.
  *
  * Callers of sessions do not see it: lengths and capacities count tokens, and a sequence may be n_positions
- * less the prefix long. Its keys and values are kept once, in the slot beyond max_slots, and copied into each
+ * less the prefix long. Its keys and values are kept once, in the slot beyond all others, and copied into each
  * slot that begins with them.
  */
 #ifndef TFR_SESSION_PREFIX_H

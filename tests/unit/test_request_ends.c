@@ -3,6 +3,7 @@
 #include "tfr_test.h"
 
 #include "base/arena.h"
+#include "serve/batcher.h"
 #include "tfr_poisoned.h"
 #include "tfr_requests.h"
 
@@ -90,6 +91,31 @@ TFR_TEST(a_nan_row_ends_its_own_request_alone) {
     }
     assert_int_equal(tfr_engine_memory(engine).kv_bytes, 0);
     tfr_engine_close(engine);
+}
+
+/* A server's slots keep their memory: what the last sequence left there, NaN too, is nothing to the next one. */
+TFR_TEST(what_a_slot_held_before_changes_nothing) {
+    TFR_UNUSED_STATE;
+    static const char *const settings[] = {"{\"max_tokens\": 13, \"logprobs\": 1}"}; /* up to the place of the NaN */
+    static struct seen healthy[1], seen[1], poisoned[1];
+    static const char *const kinds_of_cache[] = {"f32", "int8"};
+    for (size_t i = 0; i < 2; i++) {
+        struct tfr_engine *engine = open_model(GOLDEN "base", "runtime.kv_dtype", kinds_of_cache[i]);
+        run_alone(engine, settings, 1, healthy);
+        tfr_engine_close(engine);
+        engine = open_model(poisoned_model(17), "runtime.kv_dtype", kinds_of_cache[i]);
+        tfr_batcher_serve(engine->batcher);
+        for (int times = 0; times < 3; times++) {
+            struct tfr_request *request = submit(engine, 1, "{\"max_tokens\": 20}");
+            memset(poisoned, 0, sizeof poisoned);
+            run_all(engine, &request, poisoned, 1);
+            assert_int_equal(poisoned->status, TFR_CHECK);
+            run_alone(engine, settings, 1, seen);
+            expect_same(seen, healthy, 0);
+        }
+        assert_true(engine->slots[0].has_memory && !engine->slots[1].has_memory);
+        tfr_engine_close(engine);
+    }
 }
 
 TFR_TEST(what_a_prompt_asks_in_vain_is_refused_at_submit) {
@@ -242,5 +268,6 @@ TFR_TEST(a_closed_engine_gives_back_what_it_mapped) {
 
 TFR_TEST_MAIN(TFR_CASE(text_is_not_lost_for_want_of_memory), TFR_CASE(a_closed_engine_gives_back_what_it_mapped),
               TFR_CASE(one_of_several_is_cancelled), TFR_CASE(a_signal_cancels_all_also_those_that_wait),
-              TFR_CASE(a_nan_row_ends_its_own_request_alone), TFR_CASE(what_a_prompt_asks_in_vain_is_refused_at_submit),
-              TFR_CASE(sessions_of_the_caller_may_hold_all_slots), TFR_CASE(without_memory_a_result_is_whole_or_an_error))
+              TFR_CASE(a_nan_row_ends_its_own_request_alone), TFR_CASE(what_a_slot_held_before_changes_nothing),
+              TFR_CASE(what_a_prompt_asks_in_vain_is_refused_at_submit), TFR_CASE(sessions_of_the_caller_may_hold_all_slots),
+              TFR_CASE(without_memory_a_result_is_whole_or_an_error))

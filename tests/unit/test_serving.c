@@ -22,7 +22,7 @@ static struct tfr_engine *open_demo(const char *key, const char *value) {
 /* As warm as tests need it: nothing is measured. */
 static struct tfr_engine *open_server(const char *key, const char *value, int64_t chunk_rows) {
     struct tfr_engine *engine = open_demo(key, value);
-    engine->batcher->is_serving = true;
+    tfr_batcher_serve(engine->batcher);
     engine->batcher->chunk_rows = chunk_rows;
     return engine;
 }
