@@ -3,6 +3,7 @@ import json
 import pathlib
 import re
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -163,9 +164,16 @@ class Probe:
         return self
 
     def __exit__(self, error, *_):
-        self.process.kill()
-        self.process.wait()
+        """It must end by itself, whatever is under way, having freed all (or a sanitizer says so by its exit code)."""
+        if error is None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGINT)
+        else:
+            self.process.kill()
+        self.process.stdout.read()
+        code = self.process.wait(PATIENCE)
         self.process.stdout.close()
+        expect(error or code in (0, -signal.SIGKILL), "the probe ended with", code)
 
     def line(self):
         """The next line that the probe prints."""

@@ -206,7 +206,9 @@ def unix_sockets_are_served(program):
                 client.send(b"GET /health HTTP/1.1\r\nHost: example.org\r\n\r\n")
                 expect_same(client.reply().status, 200)
             expect("in use by another program" in refusal(program, f"unix:{path}"))
-        expect(path.is_socket())  # it was killed
+            probe.process.kill()
+            probe.process.wait()
+        expect(path.is_socket())  # and nobody listens
         with Probe(program, address=f"unix:{path}") as probe:
             expect_same(probe.get("/health").status, 200)
             probe.process.terminate()

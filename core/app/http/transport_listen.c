@@ -167,7 +167,12 @@ int tfr_http_listen(struct tfr_http *http, const char *address, char *error, siz
         snprintf(error, size, "%s: there is no such host: %s", address, gai_strerror(failed));
         return -1;
     }
-    const int result = open_socket(http, address, found->ai_addr, found->ai_addrlen, error, size);
+    const struct addrinfo *at = found; /* a name with addresses of both families has its IPv4 one taken: clients try that too */
+    while (at->ai_next != NULL && at->ai_family != AF_INET) {
+        at = at->ai_next;
+    }
+    at = at->ai_family == AF_INET ? at : found;
+    const int result = open_socket(http, address, at->ai_addr, at->ai_addrlen, error, size);
     freeaddrinfo(found);
     if (result == 0) {
         note_address(http);
