@@ -2,6 +2,7 @@
 """test_listen.py HTTP_PROBE NAME SOURCE_DIR: many connections, the addresses of a server, its streams and its end, one a case."""
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -282,6 +283,19 @@ def a_second_signal_stops(program):
             expect_same(probe.line(), "signal 15")
         expect_same((probe.line(), probe.process.wait(PATIENCE)), ("gone /never", 0))
         client.until_closed()
+
+
+@case
+def docs_have_the_tables(program):
+    root = pathlib.Path(__file__).resolve().parents[2]
+    lines = (root / "docs" / "serving.md").read_text().splitlines()
+    limits = re.findall(r'TFR_HTTP_LIMIT\(\w+, (\w+), ([^,]+), "([^"]*)"\)', (root / "core/app/http/http_limits.def").read_text())
+    faults = re.findall(r'TFR_HTTP_FAULT\(\w+, (\d+), "(\w+)", "([^"]*)"\)', (root / "core/app/http/http_faults.def").read_text())
+    expect(len(limits) > 15 and len(faults) > 15, limits, faults)
+    for name, value, what in limits:
+        expect(f"| `{name}` | {value} | {what} |" in lines, name)
+    for status, code, text in faults:
+        expect(f"| {status} | `{code}` | {text} |" in lines, text)
 
 
 if __name__ == "__main__":
