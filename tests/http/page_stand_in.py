@@ -1,0 +1,154 @@
+"""page_stand_in.py - a server that answers the page as `tfrun serve` does, with made-up tokens, and does on request what a real one
+does seldom: breaks off, refuses, cuts characters, sends markup.
+
+A word with the blank before it is a token; its id is where it came first. What is generated is SCRIPT, which a test sets.
+"""
+import http.server
+import json
+import re
+import threading
+import time
+import urllib.parse
+
+POSITIONS, VOCABULARY = 1024, 50257
+
+
+class StandIn(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, page, policy, port=0):
+        super().__init__(("127.0.0.1", port), Handler)
+        self.page, self.policy = page, policy
+        self.words, self.requests, self.gone = {}, [], threading.Event()
+        self.script = [" and", " then", " the", " sea", " was", " calm", "."]  # what it says, over and over
+        self.delay, self.refuse, self.key, self.break_after, self.fault, self.dribble = 0.01, None, None, None, None, False
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+
+    def id_of(self, word):
+        return self.words.setdefault(word, 100 + len(self.words))
+
+
+def words_of(text):
+    return re.findall(r" ?[^\s]+|\s", text)
+
+
+def likely(index):
+    """A log-probability that goes up and down, so that every colour is seen."""
+    return -(0.05 + (index * 7 % 11) ** 2 / 12)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def reply(self, status, body, kind="application/json", headers=()):
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in (("Content-Type", kind), ("Content-Length", str(len(body))), *headers):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def refused(self, status, message, headers=()):
+        self.reply(status, {"error": {"message": message, "type": "x", "param": None, "code": None}}, headers=headers)
+
+    def allowed(self):
+        key = self.server.key
+        if key is None or self.headers.get("Authorization") == f"Bearer {key}":
+            return True
+        self.refused(401, "give it as Authorization: Bearer KEY.")
+        return False
+
+    def do_GET(self):
+        path = urllib.parse.urlsplit(self.path).path
+        if path == "/":
+            return self.reply(200, self.server.page, "text/html; charset=utf-8", [("Content-Security-Policy", self.server.policy)])
+        if not self.allowed():
+            return None
+        if path == "/tfrun/v1/info":
+            return self.reply(200, {"version": "0", "model": "stand-in", "dtype": "bf16", "isa": "avx512", "threads": 2, "ranks": 1, "profile": False,
+                                    "n_positions": POSITIONS, "vocab_size": VOCABULARY, "max_logprobs": 20, "max_n": 16, "tokenizer": True,
+                                    "serving": {"waiting": 3, "estimated_wait_s": 1.5}})
+        if path == "/metrics":
+            return self.reply(200, b"tfrun_requests_running 1\ntfrun_kv_usage_ratio 0.25\n", "text/plain; version=0.0.4")
+        return self.refused(404, "no such route")
+
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append((self.path, request))
+        if not self.allowed():
+            return None
+        if self.path == "/tokenize":
+            pieces = words_of(request["prompt"])
+            return self.reply(200, {"tokens": [self.server.id_of(word) for word in pieces], "count": len(pieces), "max_model_len": POSITIONS,
+                                    "token_strs": pieces})
+        if self.server.refuse:
+            return self.refused(*self.server.refuse)
+        return self.streamed(request) if request.get("stream") else self.echoed(request)
+
+    def logprobs(self, pieces, first, echo=False):
+        lps = [None if echo and i == 0 else likely(first + i) for i in range(len(pieces))]
+        tops = [None if lp is None else {piece: lp, " other": -1.5, "bytes:\\xF0\\x9F": -2.5, "7": -3.0, "\n": -4.0} for piece, lp in zip(pieces, lps)]
+        ids = [None if top is None else {piece: self.server.id_of(piece) for piece in top} for top in tops]
+        return {"tokens": pieces, "token_logprobs": lps, "top_logprobs": tops, "top_token_ids": ids, "text_offset": [0] * len(pieces),
+                "token_ranks": [None if lp is None else 1 + (first + i) * 37 % 5000 if (first + i) % 3 else 1 for i, lp in enumerate(lps)]}
+
+    def echoed(self, request):
+        pieces = words_of(request["prompt"])
+        self.reply(200, {"choices": [{"index": 0, "text": request["prompt"], "finish_reason": "length", "logprobs": self.logprobs(pieces, 0, True),
+                                      "prompt_token_ids": [self.server.id_of(word) for word in pieces], "token_ids": []}],
+                         "usage": {"prompt_tokens": len(pieces), "completion_tokens": 0, "total_tokens": len(pieces)}})
+
+    def events(self, request):
+        """Objects of a stream: each token of each choice in turn, held back until its character is whole."""
+        prompt = request["prompt"]
+        ids = prompt if isinstance(prompt, list) else [self.server.id_of(word) for word in words_of(prompt)]
+        n, length, held = request.get("n", 1), request.get("max_tokens", 16), {}
+        for at in range(length):
+            for index in range(n):
+                piece = self.server.script[(at + index) % len(self.server.script)]
+                held.setdefault(index, []).append(piece)
+                raw = b"".join(bytes.fromhex(part[6:].replace("\\x", "")) if part.startswith("bytes:") else part.encode() for part in held[index])
+                try:
+                    text = raw.decode()
+                except UnicodeDecodeError:
+                    continue
+                pieces, held[index] = held[index], []
+                yield {"choices": [{"index": index, "text": text, "logprobs": self.logprobs(pieces, at), "token_ids": list(map(self.server.id_of, pieces)),
+                                    "finish_reason": "length" if at == length - 1 else None} | ({"prompt_token_ids": ids} if at == 0 else {})]}
+        yield {"choices": [], "usage": {"prompt_tokens": len(ids), "completion_tokens": length * n, "prompt_tokens_details": {"cached_tokens": len(ids) // 2}},
+               "timings": {"queue_ms": 1.5, "prompt_ms": 20.0}}
+
+    def streamed(self, request):
+        server = self.server
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        try:
+            for sent, event in enumerate(self.events(request)):
+                if sent == server.break_after:
+                    return
+                if server.fault and sent == 3:
+                    event = {"error": {"message": server.fault}}
+                self.send(b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n")
+                time.sleep(server.delay)
+            self.send(b"data: [DONE]\n\n")
+        except (BrokenPipeError, ConnectionResetError):
+            server.gone.set()
+
+    def send(self, data):
+        for block in [data[i:i + 3] for i in range(0, len(data), 3)] if self.server.dribble else [data]:
+            self.wfile.write(block)
+            self.wfile.flush()
