@@ -1,13 +1,16 @@
 /* card.js - one token and what else could have stood there: beside the text for the cursor, over it for the pointer. */
 const card = {index: -1, node: byId('card'), timer: 0, frame: 0};
 
+const COLUMNS = ['token', 'prob', 'log', 'id', 'bytes'];
+const pairOf = ([name, value]) => el('div', null, el('dt', null, name), el('dd', null, value));
+
 function facts(token) {
   const bytes = hexOf(bytesOf(token.piece));
   const list = [
     ['probability', percent(Math.exp(token.lp))], ['log-prob', token.lp.toFixed(4)], ['surprisal', `${brief(bitsOf(token))} bits`],
     ['rank', token.rank ? count(token.rank) : '\u2013'], ['id', token.id ?? '\u2013'], ['bytes', bytes],
   ];
-  return el('dl', {class: 'token-facts'}, list.map(([name, value]) => el('div', null, el('dt', null, name), el('dd', null, value))));
+  return el('dl', {class: 'token-facts'}, list.map(pairOf));
 }
 
 /* A row of the list: a bar as long as it is probable, and a button that goes on from there. */
@@ -19,8 +22,8 @@ function alternative(index, token, other) {
     type: 'button', class: isIt ? 'alternative chosen' : 'alternative', disabled: !canBranch, 'aria-label': label,
     title: canBranch ? `id ${other.id ?? 'unknown'}, bytes ${bytes}: go on from here with this token` : 'a part of a character',
     onclick: () => branch(index, other),
-  }, el('span', {class: 'piece'}, visible(other.piece)), el('span', {class: 'p'}, percent(p)), el('span', {class: 'lp'}, other.lp.toFixed(2)),
-  el('span', {class: 'id'}, other.id ?? ''), el('span', {class: 'hex'}, bytes));
+  }, Object.entries({piece: visible(other.piece), p: percent(p), lp: other.lp.toFixed(2), id: other.id ?? '', hex: bytes})
+    .map(([name, value]) => el('span', {class: name}, value)));
   row.style.setProperty('--share', `${(100 * p).toFixed(2)}%`);
   return el('li', null, row);
 }
@@ -28,7 +31,8 @@ function alternative(index, token, other) {
 function tokenParts(index) {
   const token = doc.tokens[index];
   if (!isScored(token)) {
-    return [el('p', {class: 'hint'}, token && token.lp === null ? 'The first token has nothing before it that could say how probable it is.'
+    return [el('p', {class: 'hint'}, token && token.lp === null
+      ? 'The first token has nothing before it that could say how probable it is.'
       : 'Nothing is known of the token here. Continue, or Score, and put the cursor on a token or the pointer over one.')];
   }
   const others = token.top.some(other => other.piece === token.piece) ? token.top : token.top.concat([token]);
@@ -36,7 +40,7 @@ function tokenParts(index) {
     el('p', {class: 'token-head'}, el('span', {class: 'piece big'}, visible(token.piece)), el('span', {class: 'hint'},
       token.picked ? 'your choice' : token.made ? 'by the model' : 'scored')),
     facts(token),
-    el('div', {class: 'columns', 'aria-hidden': 'true'}, ...['token', 'prob', 'log', 'id', 'bytes'].map(name => el('span', null, name))),
+    el('div', {class: 'columns', 'aria-hidden': 'true'}, COLUMNS.map(name => el('span', null, name))),
     el('ol', {class: 'alternatives'}, others.map(other => alternative(index, token, other))),
   ];
 }
@@ -53,7 +57,7 @@ const panelAtCursor = eachFrame(() => {
 
 /* In the panel: up and down between alternatives, left and right between tokens. */
 function panelKey(event) {
-  const rows = [...byId('token-body').querySelectorAll('.alternative:not(:disabled)')], at = rows.indexOf(document.activeElement);
+  const rows = [...byId('token-body').querySelectorAll('.alternative:enabled')], at = rows.indexOf(document.activeElement);
   const row = {ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1}[event.key];
   const side = {ArrowLeft: -1, ArrowRight: 1}[event.key];
   if (row != null) {
@@ -77,7 +81,12 @@ function moveToken(side) {
   paper.spans[index].scrollIntoView({block: 'nearest'});
   const {piece, lp} = doc.tokens[index];
   announce(`${visible(piece)}, ${percent(Math.exp(lp))}`);
-  (byId('token-body').querySelector('.chosen:not(:disabled)') || byId('token-panel')).focus({preventScroll: true});
+  focusChosen();
+}
+
+function focusChosen() {
+  const body = byId('token-body'), rows = ['.chosen:enabled', '.alternative:enabled'].map(kind => body.querySelector(kind));
+  (rows[0] || rows[1] || byId('token-panel')).focus({preventScroll: true});
 }
 
 /* Over the text: the token under the pointer, until the pointer has left both. */
@@ -97,7 +106,8 @@ function openCard(index, event) {
   card.index = index;
   node.replaceChildren(...tokenParts(index));
   show(node, true);
-  const lines = [...span.getClientRects()], line = lines.find(box => event.clientY >= box.top && event.clientY <= box.bottom) || lines[0];
+  const lines = [...span.getClientRects()], isIn = box => event.clientY >= box.top && event.clientY <= box.bottom;
+  const line = lines.find(isIn) || lines[0];
   const {width, height} = node.getBoundingClientRect(), below = line.bottom + height < innerHeight;
   node.style.left = `${clamp(line.left - 12, 8, innerWidth - width - 8)}px`;
   node.style.top = `${below ? line.bottom : Math.max(8, line.top - height)}px`;

@@ -36,7 +36,8 @@ function watchQueue(times) {
     try {
       const {serving} = await askJson('/tfrun/v1/info');
       if (!serving) return;
-      times.queue = serving.waiting ? `${plural(serving.waiting, 'request')} waiting, about ${seconds(serving.estimated_wait_s || 0)}` : 'reading the prompt';
+      const wait = `${plural(serving.waiting, 'request')} waiting, about ${seconds(serving.estimated_wait_s || 0)}`;
+      times.queue = serving.waiting ? wait : 'reading the prompt';
       showFacts();
     } catch { /* the run itself will say that the server is gone */ }
   }, 500);
@@ -57,7 +58,8 @@ function showRoom(more = 0) {
   setText(byId('room-text'), `${count(used)} / ${count(most)}`);
   setText(byId('room-note'), over <= 0 ? '' : used >= most
     ? `The text is ${plural(used - most, 'token')} over the context: shorten it. Nothing is cut without your say.`
-    : `${count(used)} + ${count(asked)} tokens are ${count(over)} more than the context: shorten the text, or set Length to ${count(most - used)}.`);
+    : `${count(used)} + ${count(asked)} tokens are ${count(over)} more than the context: shorten the text, ` +
+      `or set Length to ${count(most - used)}.`);
 }
 
 /* What the text is in tokens, said by the server once typing rests. */

@@ -1,6 +1,6 @@
-/* machine.js - pictures of the machine: the step as a graph, the roofline, where the time of a step and of the last request went. */
-const DRAWN = new Set(['svg', 'g', 'path', 'polygon', 'polyline', 'ellipse', 'circle', 'rect', 'line', 'text', 'tspan', 'title', 'defs', 'use', 'clipPath',
-                       'desc']);
+/* machine.js - pictures of the machine: the step as a graph, the roofline, where the time of the last request went. */
+const DRAWN = new Set(['svg', 'g', 'path', 'polygon', 'polyline', 'ellipse', 'circle', 'rect', 'line', 'text', 'tspan', 'title',
+  'defs', 'use', 'clipPath', 'desc']);
 
 /* A copy of a picture's nodes with what draws and nothing else: no script, no handler, no address but its own parts. */
 function copyPicture(node) {
@@ -13,9 +13,10 @@ function copyPicture(node) {
 }
 
 function copyAttribute(copied, name, localName, value) {
+  const isHref = localName === 'href';
   if (localName === 'title') copied.append(svg('title', null, value)); /* graphviz's tooltip */
   else if (name === 'style') copied.style.cssText = value;
-  else if (localName === 'href' ? value.startsWith('#') : !/^(on|xml)/i.test(name)) copied.setAttribute(localName === 'href' ? 'href' : name, value);
+  else if (isHref ? value.startsWith('#') : !/^(on|xml)/i.test(name)) copied.setAttribute(isHref ? 'href' : name, value);
 }
 
 /* In a tree of its own, so that the picture's style rules stay there. */
@@ -32,7 +33,8 @@ function showPicture(frame, picture) {
 const phase = () => document.querySelector('input[name=phase]:checked').value;
 
 async function drawMachine() {
-  const [graph, roofline] = await Promise.all([askPicture(`/tfrun/v1/graph.svg?phase=${phase()}`), askPicture('/tfrun/v1/roofline.svg')]);
+  const addresses = [`/tfrun/v1/graph.svg?phase=${phase()}`, '/tfrun/v1/roofline.svg'];
+  const [graph, roofline] = await Promise.all(addresses.map(askPicture));
   showPicture(byId('graph'), graph);
   showPicture(byId('roofline'), roofline);
   showProfile(wire.info?.profile ? await askJson('/tfrun/v1/profile').catch(() => null) : null);
@@ -45,7 +47,8 @@ function showProfile(profile) {
   if (!nodes) return;
   const rows = nodes.slice().sort((a, b) => b.ms - a.ms).slice(0, 12);
   byId('profile-rows').replaceChildren(...rows.map(({name, kernel, ms, share, flops, bytes}) => {
-    const row = el('tr', null, [name, kernel, brief(ms), percent(share), brief(flops / 1e6), brief(bytes / 1e6)].map(text => el('td', null, text ?? '\u2013')));
+    const cells = [name, kernel, brief(ms), percent(share), brief(flops / 1e6), brief(bytes / 1e6)];
+    const row = el('tr', null, cells.map(text => el('td', null, text ?? '\u2013')));
     row.style.setProperty('--share', `${100 * share}%`);
     return row;
   }));
@@ -55,7 +58,8 @@ function showProfile(profile) {
 function spansOfRun({sent, first, end, timings, tokens}) {
   const total = end - sent, start = first == null ? total : first - sent;
   const queued = Math.min(timings?.queue_ms ?? 0, start), read = Math.min(queued + (timings?.prompt_ms ?? start - queued), start);
-  return [['queue', 0, queued], ['prompt', queued, read], ['decode', start, tokens.length ? tokens.at(-1) - sent : start]].filter(([, a, b]) => b > a);
+  const last = tokens.length ? tokens.at(-1) - sent : start;
+  return [['queue', 0, queued], ['prompt', queued, read], ['decode', start, last]].filter(([, a, b]) => b > a);
 }
 
 function showTimeline() {
@@ -63,20 +67,23 @@ function showTimeline() {
   show(byId('timeline-box'), times?.end);
   if (!times?.end) return;
   const total = times.end - times.sent, x = ms => (1000 * ms / total).toFixed(1), spans = spansOfRun(times);
-  byId('timeline').replaceChildren(svg('svg', {viewBox: '0 0 1000 30', preserveAspectRatio: 'none', role: 'img',
-                                               'aria-label': spans.map(([name, a, b]) => `${name} ${seconds((b - a) / 1000)}`).join(', ')},
+  const words = ([name, a, b]) => `${name} ${seconds((b - a) / 1000)}`, label = spans.map(words).join(', ');
+  const given = {viewBox: '0 0 1000 30', preserveAspectRatio: 'none', role: 'img', 'aria-label': label};
+  byId('timeline').replaceChildren(svg('svg', given,
     spans.map(([name, a, b]) => svg('rect', {class: name, x: x(a), y: 0, width: Math.max(1, x(b) - x(a)), height: 18})),
     times.tokens.map(at => svg('rect', {class: 'tick', x: x(at - times.sent), y: 20, width: 1.2, height: 9}))));
-  byId('timeline-key').replaceChildren(...spans.map(([name, a, b]) => el('li', {class: name}, `${name} ${seconds((b - a) / 1000)}`)),
+  byId('timeline-key').replaceChildren(...spans.map(span => el('li', {class: span[0]}, words(span))),
     el('li', {class: 'tick'}, `${plural(times.tokens.length, 'event')} in ${seconds(total / 1000)}`));
 }
 
 /* For a trace viewer: the spans, and each token as it came. */
 function downloadTrace() {
-  const {times} = run, event = (name, a, b) => ({name, ph: 'X', pid: 1, tid: 1, ts: Math.round(1000 * a), dur: Math.max(1, Math.round(1000 * (b - a)))});
-  const events = spansOfRun(times).map(span => event(...span))
-    .concat(times.tokens.map((at, i) => ({...event(`token ${i + 1}`, (times.tokens[i - 1] ?? times.sent) - times.sent, at - times.sent), tid: 2})));
-  const address = URL.createObjectURL(new Blob([JSON.stringify({traceEvents: events, displayTimeUnit: 'ms'})], {type: 'application/json'}));
+  const {times} = run, us = ms => Math.round(1000 * ms);
+  const event = (tid, name, a, b) => ({name, ph: 'X', pid: 1, tid, ts: us(a), dur: Math.max(1, us(b - a))});
+  const gap = (at, i) => event(2, `token ${i + 1}`, (times.tokens[i - 1] ?? times.sent) - times.sent, at - times.sent);
+  const events = spansOfRun(times).map(span => event(1, ...span)).concat(times.tokens.map(gap));
+  const trace = {traceEvents: events, displayTimeUnit: 'ms'};
+  const address = URL.createObjectURL(new Blob([JSON.stringify(trace)], {type: 'application/json'}));
   el('a', {href: address, download: 'tfrun-request.json'}).click();
   setTimeout(() => URL.revokeObjectURL(address), 1000);
 }

@@ -8,7 +8,8 @@ function setBusy(busy) {
 
 function showButtons() {
   const busy = isRunning();
-  const off = {continue: busy, stop: !busy, again: busy || !run.last, undo: busy || !past.length, redo: busy || !future.length, score: busy || !doc.text};
+  const off = {continue: busy, stop: !busy, again: busy || !run.last, undo: busy || !past.length, redo: busy || !future.length,
+               score: busy || !doc.text};
   for (const [id, disabled] of Object.entries(off)) byId(id).disabled = disabled;
 }
 
@@ -45,8 +46,8 @@ function goTo(move) {
 
 function areaKey(event) {
   const control = event.ctrlKey || event.metaKey, key = event.key.toLowerCase();
-  const action = control && key === 'enter' ? (event.shiftKey ? again : goOn) : control && key === 'z' ? () => goTo(event.shiftKey ? redo : undo)
-    : control && key === 'y' ? () => goTo(redo) : event.key === 'F2' ? () => moveToPanel() : null;
+  const actions = {enter: event.shiftKey ? again : goOn, z: () => goTo(event.shiftKey ? redo : undo), y: () => goTo(redo)};
+  const action = control ? actions[key] : event.key === 'F2' ? moveToPanel : null;
   if (!action) return;
   event.preventDefault();
   action();
@@ -54,7 +55,7 @@ function areaKey(event) {
 
 function moveToPanel() {
   showPanel(tokenAt(paper.area.selectionStart));
-  (byId('token-body').querySelector('.chosen:not(:disabled), .alternative:not(:disabled)') || byId('token-panel')).focus();
+  focusChosen();
 }
 
 /* Whether the server is there, said in one place. */
@@ -85,7 +86,8 @@ async function readInfo() {
 }
 
 function showInfo(info) {
-  const facts = [info.dtype, info.isa, info.threads && plural(info.threads, 'thread'), info.ranks > 1 && plural(info.ranks, 'rank'), info.n_positions && `${count(info.n_positions)} positions`];
+  const facts = [info.dtype, info.isa, info.threads && plural(info.threads, 'thread'),
+                 info.ranks > 1 && plural(info.ranks, 'rank'), info.n_positions && `${count(info.n_positions)} positions`];
   setText(byId('model'), info.model);
   setText(byId('model-facts'), facts.filter(Boolean).join(' \u00b7 '));
   document.title = `${info.model} \u2013 tfrun`;
@@ -98,7 +100,8 @@ function showInfo(info) {
 
 function onClicks() {
   const clicks = {
-    continue: goOn, stop: stopRun, again, undo: () => goTo(undo), redo: () => goTo(redo), score: scoreText, 'download-trace': downloadTrace,
+    continue: goOn, stop: stopRun, again, undo: () => goTo(undo), redo: () => goTo(redo), score: scoreText,
+    'download-trace': downloadTrace,
     'copy-curl': event => copy(curl(), event.currentTarget), 'copy-link': event => copy(link(), event.currentTarget),
     'reset-settings': () => (setSettings({}), showSettings(), settingsChanged()),
   };
@@ -120,8 +123,10 @@ function onText() {
 }
 
 function onPage() {
-  for (const radio of document.querySelectorAll('input[name=colour]')) radio.addEventListener('change', () => (setColour(radio.value), storeSoon()));
-  for (const radio of document.querySelectorAll('input[name=phase]')) radio.addEventListener('change', drawMachine);
+  const onRadios = (name, work) =>
+    document.querySelectorAll(`input[name=${name}]`).forEach(radio => radio.addEventListener('change', () => work(radio.value)));
+  onRadios('colour', colour => (setColour(colour), storeSoon()));
+  onRadios('phase', drawMachine);
   document.addEventListener('keydown', event => {
     if (event.key !== 'Escape') return;
     if (!card.node.hidden) closeCard();

@@ -50,15 +50,18 @@ function quantileOf(old, now, share) {
 
 function sparkline(values) {
   const most = Math.max(1e-9, ...values.filter(x => x != null)), from = strip.shown - values.length;
-  const parts = values.map((x, i) => x == null ? '' : `${i && values[i - 1] != null ? 'L' : 'M'}${from + i} ${(20 - 18 * x / most).toFixed(1)}`);
-  return svg('svg', {viewBox: `0 0 ${strip.shown} 21`, preserveAspectRatio: 'none', 'aria-hidden': 'true'}, svg('path', {d: parts.join('')}));
+  const parts = values.map((x, i) => x == null ? ''
+    : `${i && values[i - 1] != null ? 'L' : 'M'}${from + i} ${(20 - 18 * x / most).toFixed(1)}`);
+  return svg('svg', {viewBox: `0 0 ${strip.shown} 21`, preserveAspectRatio: 'none', 'aria-hidden': 'true'},
+    svg('path', {d: parts.join('')}));
 }
 
 function drawTile({name, label, text}, value) {
   const values = strip.history[name] ||= [];
   values.push(value);
   if (values.length > strip.shown) values.shift();
-  return el('div', {class: 'tile'}, el('dt', null, label), el('dd', null, value == null ? '\u2013' : (text || brief)(value)), sparkline(values));
+  return el('div', {class: 'tile'}, el('dt', null, label), el('dd', null, value == null ? '\u2013' : (text || brief)(value)),
+    sparkline(values));
 }
 
 async function readMetrics() {

@@ -76,11 +76,11 @@ function drawColours(from = 0) {
 
 /* What the colours mean, in words. */
 function drawLegend(edges) {
-  const bits = edges && edges.map(brief);
+  const bits = edges && edges.map(brief), levelled = (text, i) => [`l${i}`, text];
   const steps = {
     plain: [['made', 'written by the model']],
-    rank: ['the model\u2019s first choice', 'in its first 10', 'in its first 100', 'in its first 1,000', 'beyond'].map((text, i) => [`l${i}`, text]),
-    surprisal: bits && [`under ${bits[0]} bits`, `to ${bits[1]}`, `to ${bits[2]}`, `to ${bits[3]}`, 'above'].map((text, i) => [`l${i}`, text]),
+    rank: ['the model\u2019s first choice', 'in its first 10', 'in its first 100', 'in its first 1,000', 'beyond'].map(levelled),
+    surprisal: bits && [`under ${bits[0]} bits`, `to ${bits[1]}`, `to ${bits[2]}`, `to ${bits[3]}`, 'above'].map(levelled),
   }[paper.colour];
   const key = JSON.stringify(steps);
   if (drawLegend.key === key) return;

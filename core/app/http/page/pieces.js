@@ -16,7 +16,8 @@ function visible(piece) {
   if (!isWhole(piece)) return piece.slice(6);
   if (piece === '') return '(empty)';
   return piece.replace(/[ \n\r\t]|[\u0000-\u001f\u007f-\u00a0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]/g, sign =>
-    ({' ': '\u00b7', '\n': '\u23ce', '\r': '\u240d', '\t': '\u21e5'})[sign] || `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`);
+    ({' ': '\u00b7', '\n': '\u23ce', '\r': '\u240d', '\t': '\u21e5'})[sign]
+    || `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /* The tokens of a `logprobs` object: {piece, id, lp, rank, top: [{piece, id, lp}], the best first}. */
@@ -63,12 +64,15 @@ function surprisalScale(tokens) {
   return {edges, level: token => edges.filter(edge => bitsOf(token) >= edge).length};
 }
 
+/* A text area has no carriage returns: each is shown as an end of line. */
+const lines = text => text.replace(/\r/g, '\n');
+
 /* Which part of a text belongs to which token: sets start and end, in units of the text, from `start` on. Bytes of an unfinished
- * character have no width; the token that completes it has its. What the text ends without (a stop, end-of-text) has none either. */
+ * character have no width; the token that completes it has its. What the text ends without (a stop, end-of-text) has none. */
 function place(tokens, text, start, decoder = new TextDecoder()) {
   let at = 0;
   for (const token of tokens) {
-    const part = decoder.decode(bytesOf(token.piece), {stream: true});
+    const part = lines(decoder.decode(bytesOf(token.piece), {stream: true}));
     const fits = part !== '' && text.startsWith(part, at);
     token.start = start + at;
     at += fits ? part.length : 0;

@@ -9,7 +9,7 @@ function notice(sentence) {
   show(node, sentence);
 }
 
-/* `start` is the state before it, `lead` the tokens that the user chose to go on from, `ids` the prompt in ids where they must be exact. */
+/* `start` is the state before it, `lead` the tokens that the user chose to go on from, `ids` the prompt where it must be exact. */
 function newRun(start, lead = [], ids = null) {
   const part = lead.filter(token => !isWhole(token.piece)).flatMap(token => [...bytesOf(token.piece)]);
   return {start, lead, ids, part, made: Date.now(), origin: ids, nth: 0, decoder: new TextDecoder(), choices: []};
@@ -76,7 +76,7 @@ function takeEvent(job, times, event) {
   for (let i = 0; i < Math.max(1, tokens.length); i++) times.tokens.push(now);
   if (choice.finish_reason) times.finish = choice.finish_reason;
   if (job.n > 1) takeVariant(job, choice, tokens);
-  else takePiece(job, choice.text || '', tokens);
+  else takePiece(job, lines(choice.text || ''), tokens);
   flushSoon();
 }
 
@@ -117,7 +117,7 @@ function flushRun() {
 
 function runEnded(times) {
   const made = times.usage?.completion_tokens ?? times.tokens.length;
-  announce(`${{stop: 'Ended', length: 'Length reached', stopped: 'Stopped', failed: 'Failed'}[times.finish] || 'Done'}: ${plural(made, 'token')}.`);
+  announce(`${FINISH[times.finish] || 'done'}: ${plural(made, 'token')}.`);
   showFacts();
   textChanged();
   machineAfterRun();
@@ -145,8 +145,9 @@ function branch(index, other) {
   const ids = before && other.id != null ? before.concat(other.id) : null;
   const start = {text: doc.text.slice(0, token.start), tokens: doc.tokens.slice(0, index)};
   const text = isWhole(other.piece) ? other.piece : '';
-  const lead = {text, start: token.start, end: token.start + text.length, piece: other.piece, id: other.id, lp: other.lp, top: token.top,
-                rank: token.top.indexOf(other) + 1 || token.rank, made: Date.now(), picked: true, origin: token.origin, nth: token.nth};
+  const lead = {text, start: token.start, end: token.start + text.length, piece: other.piece, id: other.id, lp: other.lp,
+                rank: token.top.indexOf(other) + 1 || token.rank, top: token.top, made: Date.now(), picked: true,
+                origin: token.origin, nth: token.nth};
   paper.area.focus();
   return begin(newRun(start, [lead], ids));
 }

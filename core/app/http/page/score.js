@@ -8,8 +8,10 @@ async function scoreText() {
   setBusy(true);
   notice('');
   try {
-    const reply = await askJson('/v1/completions', {model: wire.info?.model, prompt: doc.text, max_tokens: 0, echo: true, temperature: 0,
-                                                    logprobs: settings.values.logprobs, return_token_ids: true}, abort.signal);
+    const reply = await askJson('/v1/completions', {
+      model: wire.info?.model, prompt: doc.text, max_tokens: 0, echo: true, temperature: 0, logprobs: settings.values.logprobs,
+      return_token_ids: true,
+    }, abort.signal);
     Object.assign(times, {usage: reply.usage, timings: reply.timings, finish: 'scored'});
     takeScore(reply.choices[0]);
   } catch (error) {
@@ -31,8 +33,8 @@ function takeScore({logprobs, prompt_token_ids: prompt, token_ids: ids}) {
   });
   remember('score');
   setState({text: doc.text, tokens});
-  if (paper.colour === 'plain') setColour('surprisal');
   showText();
+  if (paper.colour === 'plain') setColour('surprisal');
   showScore();
   showPanel(tokenAt(paper.area.selectionStart));
 }
@@ -46,9 +48,11 @@ function sums(tokens) {
   const scored = tokens.filter(isScored), bits = scored.reduce((sum, token) => sum + bitsOf(token), 0);
   const bytes = scored.reduce((sum, token) => sum + bytesOf(token.piece).length, 0);
   const firsts = scored.filter(token => token.rank === 1).length;
+  const n = scored.length;
   return [
-    ['perplexity', brief(2 ** (bits / scored.length))], ['bits per byte', brief(bits / bytes)], ['bits per token', brief(bits / scored.length)],
-    ['log-prob', (-bits * Math.LN2).toFixed(3)], ['first choice', percent(firsts / scored.length)], ['tokens, bytes', `${count(scored.length)}, ${count(bytes)}`],
+    ['perplexity', brief(2 ** (bits / n))], ['bits per byte', brief(bits / bytes)], ['bits per token', brief(bits / n)],
+    ['log-prob', (-bits * Math.LN2).toFixed(3)], ['first choice', percent(firsts / n)],
+    ['tokens, bytes', `${count(n)}, ${count(bytes)}`],
   ];
 }
 
@@ -56,8 +60,9 @@ function showScore() {
   score.shown = true;
   show(byId('score-result'), true);
   const facts = doc.tokens.some(isScored) ? sums(doc.tokens) : [];
-  byId('score-sums').replaceChildren(...facts.map(([name, value]) => el('div', null, el('dt', null, name), el('dd', null, value))));
-  byId('score-chart').replaceChildren(facts.length ? chart(doc.tokens) : el('p', {class: 'hint'}, 'One token alone has nothing to be scored by.'));
+  byId('score-sums').replaceChildren(...facts.map(pairOf));
+  byId('score-chart').replaceChildren(facts.length ? chart(doc.tokens)
+    : el('p', {class: 'hint'}, 'One token alone has nothing to be scored by.'));
 }
 
 /* Bars: surprisal of each token. Band: the entropy of the model's prediction there, between what the alternatives allow. */
@@ -67,10 +72,11 @@ function chart(tokens) {
   const most = Math.max(8, ...tokens.filter(isScored).map(bitsOf), ...bands.map(band => band[1]));
   const y = bits => (HEIGHT * (1 - bits / most)).toFixed(1);
   const bars = tokens.map((token, i) => isScored(token) ? `M${i + 0.1} ${HEIGHT}V${y(bitsOf(token))}h.8V${HEIGHT}z` : '').join('');
-  const upper = bands.map((band, i) => `L${i} ${y(band[1])}H${i + 1}`).join(''), lower = bands.map((band, i) => `L${i + 1} ${y(band[0])}H${i}`).reverse().join('');
+  const upper = bands.map((band, i) => `L${i} ${y(band[1])}H${i + 1}`).join('');
+  const lower = bands.map((band, i) => `L${i + 1} ${y(band[0])}H${i}`).reverse().join('');
   const spot = svg('rect', {class: 'spot', y: 0, width: 1, height: HEIGHT, x: -2});
-  const picture = svg('svg', {viewBox: `0 0 ${wide} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img',
-                              'aria-label': `Surprisal of ${plural(n, 'token')}, at most ${brief(most)} bits, and the entropy of each prediction`},
+  const label = `Surprisal of ${plural(n, 'token')}, at most ${brief(most)} bits, and the entropy of each prediction`;
+  const picture = svg('svg', {viewBox: `0 0 ${wide} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label},
     spot, svg('path', {class: 'band', d: `M0 ${y(bands[0][1])}${upper}${lower}z`}), svg('path', {class: 'bars', d: bars}));
   picture.addEventListener('pointermove', event => {
     const box = picture.getBoundingClientRect(), i = Math.floor((event.clientX - box.left) / box.width * wide);

@@ -1,4 +1,4 @@
-/* session.js - what outlives the page: the session in local storage, a link in the fragment, a request as curl. No key is in any. */
+/* session.js - what outlives the page: the session in local storage, a link in the fragment, a request as curl. No key in any. */
 const STORED = 'tfrun.page';
 
 const settingsNow = () => {
@@ -7,8 +7,8 @@ const settingsNow = () => {
 };
 
 function store() {
-  const session = {text: doc.text, tokens: doc.tokens.map(token => ({...token, origin: undefined})), settings: settingsNow(), colour: paper.colour,
-                   cursor: paper.area.selectionStart};
+  const session = {text: doc.text, tokens: doc.tokens.map(token => ({...token, origin: undefined})), settings: settingsNow(),
+                   colour: paper.colour, cursor: paper.area.selectionStart};
   for (const tokens of [session.tokens, []]) { /* the text alone where both are too long to keep */
     try {
       localStorage.setItem(STORED, JSON.stringify({...session, tokens}));
@@ -39,7 +39,8 @@ function checkedTokens(tokens, text) {
 }
 
 function toFragment(value) {
-  return btoa(String.fromCharCode(...encoder.encode(JSON.stringify(value)))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
+  const bytes = Array.from(encoder.encode(JSON.stringify(value)), byte => String.fromCharCode(byte));
+  return btoa(bytes.join('')).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
 }
 
 function fromFragment(text) {
@@ -63,16 +64,17 @@ function restore() {
       notice('The link is damaged: its text could not be read. This is your last session.');
     }
   }
-  if (from == null || typeof from.text !== 'string') return;
-  if (from !== session && session?.text) {
-    setState({text: session.text, tokens: checkedTokens(session.tokens, session.text)});
+  if (typeof from?.text !== 'string') return;
+  from.text = lines(from.text);
+  if (from !== session && typeof session?.text === 'string') {
+    setState({text: lines(session.text), tokens: checkedTokens(session.tokens, session.text)});
     remember('link'); /* Undo brings the session back */
   }
   setState({text: from.text, tokens: checkedTokens(from.tokens, from.text)});
   setSettings(from.settings || {});
   showSettings();
-  if (['plain', 'rank', 'surprisal'].includes(from.colour)) setColour(from.colour);
   showText(Number.isInteger(from.cursor) ? from.cursor : doc.text.length);
+  if (['plain', 'rank', 'surprisal'].includes(from.colour)) setColour(from.colour);
 }
 
 /* The request of Continue, for a shell; the key by its usual variable. */

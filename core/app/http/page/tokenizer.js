@@ -3,7 +3,8 @@ const tokenizer = {reply: null, starts: []};
 
 function showTokenizer(reply) {
   tokenizer.reply = reply;
-  setText(byId('token-count'), reply.tokens.length ? `${plural(reply.tokens.length, 'token')}, ${plural(encoder.encode(doc.text).length, 'byte')}` : '');
+  setText(byId('token-count'), reply.tokens.length
+      ? `${plural(reply.tokens.length, 'token')}, ${plural(encoder.encode(doc.text).length, 'byte')}` : '');
   drawTokenizer();
 }
 
@@ -15,7 +16,8 @@ function pieceSpans(pieces) {
 function chip({piece, start, end}, id) {
   const bytes = hexOf(bytesOf(piece)), isPart = !isWhole(piece);
   return el('li', null, el('button', {
-    type: 'button', class: isPart ? 'chip part' : 'chip', tabindex: '-1', title: `id ${id}, bytes ${bytes}`, 'aria-label': `${visible(piece)}, id ${id}`,
+    type: 'button', class: isPart ? 'chip part' : 'chip', tabindex: '-1', title: `id ${id}, bytes ${bytes}`,
+        'aria-label': `${visible(piece)}, id ${id}`,
     onclick: () => {
       paper.area.focus();
       paper.area.setSelectionRange(start, end);

@@ -6,9 +6,10 @@ function clearVariants() {
 
 function takeVariant(job, choice, tokens) {
   const made = job.choices[choice.index] ||= {text: '', tokens: [], decoder: new TextDecoder()};
-  place(tokens, choice.text || '', made.text.length, made.decoder);
+  const text = lines(choice.text || '');
+  place(tokens, text, made.text.length, made.decoder);
   made.tokens.push(...tokens);
-  made.text += choice.text || '';
+  made.text += text;
   made.finish = choice.finish_reason || made.finish;
 }
 
@@ -25,11 +26,13 @@ function variantText({text, tokens}) {
 
 function variantCard(job, made, index) {
   const scored = made.tokens.filter(isScored), mean = scored.reduce((sum, token) => sum + token.lp, 0) / scored.length;
-  const facts = [plural(made.tokens.length, 'token'), scored.length ? `mean log-prob ${mean.toFixed(3)}` : null, FINISH[made.finish]];
+  const facts = [plural(made.tokens.length, 'token'), scored.length ? `mean log-prob ${mean.toFixed(3)}` : null,
+      FINISH[made.finish]];
   return el('li', {class: 'variant'},
     el('p', {class: 'variant-text'}, variantText(made)),
     el('p', {class: 'variant-foot'}, el('span', {class: 'hint'}, facts.filter(Boolean).join(' \u00b7 ')),
-      el('button', {type: 'button', disabled: isRunning(), 'aria-label': `Use continuation ${index + 1}`, onclick: () => useVariant(job, made)}, 'Use')));
+      el('button', {type: 'button', disabled: isRunning(), 'aria-label': `Use continuation ${index + 1}`,
+          onclick: () => useVariant(job, made)}, 'Use')));
 }
 
 function drawVariants(job) {
@@ -41,7 +44,8 @@ function drawVariants(job) {
 function useVariant(job, made) {
   remember('variant');
   const base = wholeText(job), tokens = made.tokens.map((token, nth) =>
-    ({...token, start: token.start + base.length, end: token.end + base.length, made: job.made, origin: job.origin || undefined, nth}));
+    ({...token, start: token.start + base.length, end: token.end + base.length, made: job.made, origin: job.origin || undefined,
+        nth}));
   setState({text: base + made.text, tokens: job.start.tokens.concat(job.lead, tokens)});
   showText(doc.text.length);
   textChanged();

@@ -22,7 +22,8 @@ async function ask(path, body, signal) {
                                cache: 'no-store', redirect: 'error'});
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new WireError(`The server is gone: nothing answers at ${location.host}. Your text is kept here; try again when it is back.`, 0);
+    throw new WireError(`The server is gone: nothing answers at ${location.host}. Your text is kept here; try again when it is ` +
+                        'back.', 0);
   }
   if (!reply.ok) throw await refusal(reply);
   return reply;
@@ -34,9 +35,11 @@ async function refusal(reply) {
     said = (await reply.json()).error.message;
   } catch { /* a proxy's page: the status says enough */ }
   const again = Number(reply.headers.get('Retry-After')) || 0;
-  const opening = {401: 'This server asks for an API key: ', 429: 'The server has too much to do: ', 503: 'The server is not ready: '};
+  const opening = {401: 'This server asks for an API key: ', 429: 'The server has too much to do: ',
+      503: 'The server is not ready: '};
   const ending = again ? ` Try again in ${plural(again, 'second')}.` : '';
-  return new WireError((opening[reply.status] || '') + (said || `status ${reply.status} ${reply.statusText}`) + ending, reply.status, {again});
+  return new WireError((opening[reply.status] || '') + (said || `status ${reply.status} ${reply.statusText}`) + ending,
+      reply.status, {again});
 }
 
 async function askJson(path, body, signal) {

@@ -10,7 +10,10 @@ import threading
 import time
 import urllib.parse
 
-POSITIONS, VOCABULARY = 1024, 50257
+POSITIONS = 1024
+INFO = {"version": "0", "model": "stand-in", "dtype": "bf16", "isa": "avx512", "threads": 2, "ranks": 1, "profile": False,
+        "n_positions": POSITIONS, "vocab_size": 50257, "max_logprobs": 20, "max_n": 16, "tokenizer": True,
+        "serving": {"waiting": 3, "estimated_wait_s": 1.5}}
 
 
 class StandIn(http.server.ThreadingHTTPServer):
@@ -38,6 +41,10 @@ class StandIn(http.server.ThreadingHTTPServer):
 
 def words_of(text):
     return re.findall(r" ?[^\s]+|\s", text)
+
+
+def bytes_of(piece):
+    return bytes.fromhex(piece[6:].replace("\\x", "")) if piece.startswith("bytes:") else piece.encode()
 
 
 def likely(index):
@@ -76,9 +83,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not self.allowed():
             return None
         if path == "/tfrun/v1/info":
-            return self.reply(200, {"version": "0", "model": "stand-in", "dtype": "bf16", "isa": "avx512", "threads": 2, "ranks": 1, "profile": False,
-                                    "n_positions": POSITIONS, "vocab_size": VOCABULARY, "max_logprobs": 20, "max_n": 16, "tokenizer": True,
-                                    "serving": {"waiting": 3, "estimated_wait_s": 1.5}})
+            return self.reply(200, INFO)
         if path == "/metrics":
             return self.reply(200, b"tfrun_requests_running 1\ntfrun_kv_usage_ratio 0.25\n", "text/plain; version=0.0.4")
         return self.refused(404, "no such route")
@@ -90,24 +95,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return None
         if self.path == "/tokenize":
             pieces = words_of(request["prompt"])
-            return self.reply(200, {"tokens": [self.server.id_of(word) for word in pieces], "count": len(pieces), "max_model_len": POSITIONS,
-                                    "token_strs": pieces})
+            ids = list(map(self.server.id_of, pieces))
+            return self.reply(200, {"tokens": ids, "count": len(ids), "max_model_len": POSITIONS, "token_strs": pieces})
         if self.server.refuse:
             return self.refused(*self.server.refuse)
         return self.streamed(request) if request.get("stream") else self.echoed(request)
 
     def logprobs(self, pieces, first, echo=False):
         lps = [None if echo and i == 0 else likely(first + i) for i in range(len(pieces))]
-        tops = [None if lp is None else {piece: lp, " other": -1.5, "bytes:\\xF0\\x9F": -2.5, "7": -3.0, "\n": -4.0} for piece, lp in zip(pieces, lps)]
+        others = {" other": -1.5, "bytes:\\xF0\\x9F": -2.5, "7": -3.0, "\n": -4.0}
+        tops = [None if lp is None else {piece: lp} | others for piece, lp in zip(pieces, lps)]
+        ranks = [None if lp is None else 1 + (first + i) * 37 % 5000 if (first + i) % 3 else 1 for i, lp in enumerate(lps)]
         ids = [None if top is None else {piece: self.server.id_of(piece) for piece in top} for top in tops]
-        return {"tokens": pieces, "token_logprobs": lps, "top_logprobs": tops, "top_token_ids": ids, "text_offset": [0] * len(pieces),
-                "token_ranks": [None if lp is None else 1 + (first + i) * 37 % 5000 if (first + i) % 3 else 1 for i, lp in enumerate(lps)]}
+        return {"tokens": pieces, "token_logprobs": lps, "top_logprobs": tops, "top_token_ids": ids, "token_ranks": ranks,
+                "text_offset": [0] * len(pieces)}
 
     def echoed(self, request):
         pieces = words_of(request["prompt"])
-        self.reply(200, {"choices": [{"index": 0, "text": request["prompt"], "finish_reason": "length", "logprobs": self.logprobs(pieces, 0, True),
-                                      "prompt_token_ids": [self.server.id_of(word) for word in pieces], "token_ids": []}],
-                         "usage": {"prompt_tokens": len(pieces), "completion_tokens": 0, "total_tokens": len(pieces)}})
+        choice = {"index": 0, "text": request["prompt"], "finish_reason": "length", "logprobs": self.logprobs(pieces, 0, True),
+                  "prompt_token_ids": list(map(self.server.id_of, pieces)), "token_ids": []}
+        self.reply(200, {"choices": [choice], "usage": {"prompt_tokens": len(pieces), "completion_tokens": 0}})
 
     def events(self, request):
         """Objects of a stream: each token of each choice in turn, held back until its character is whole."""
@@ -118,16 +125,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for index in range(n):
                 piece = self.server.script[(at + index) % len(self.server.script)]
                 held.setdefault(index, []).append(piece)
-                raw = b"".join(bytes.fromhex(part[6:].replace("\\x", "")) if part.startswith("bytes:") else part.encode() for part in held[index])
+                raw = b"".join(map(bytes_of, held[index]))
                 try:
                     text = raw.decode()
-                except UnicodeDecodeError:
-                    continue
+                except UnicodeDecodeError as fault:
+                    if "end of data" in fault.reason and at < length - 1:
+                        continue
+                    text = raw.decode(errors="replace")
                 pieces, held[index] = held[index], []
-                yield {"choices": [{"index": index, "text": text, "logprobs": self.logprobs(pieces, at), "token_ids": list(map(self.server.id_of, pieces)),
-                                    "finish_reason": "length" if at == length - 1 else None} | ({"prompt_token_ids": ids} if at == 0 else {})]}
-        yield {"choices": [], "usage": {"prompt_tokens": len(ids), "completion_tokens": length * n, "prompt_tokens_details": {"cached_tokens": len(ids) // 2}},
-               "timings": {"queue_ms": 1.5, "prompt_ms": 20.0}}
+                choice = {"index": index, "text": text, "logprobs": self.logprobs(pieces, at),
+                          "token_ids": list(map(self.server.id_of, pieces)),
+                          "finish_reason": "length" if at == length - 1 else None}
+                yield {"choices": [choice | ({"prompt_token_ids": ids} if at == 0 else {})]}
+        usage = {"prompt_tokens": len(ids), "completion_tokens": length * n,
+                 "prompt_tokens_details": {"cached_tokens": len(ids) // 2}}
+        yield {"choices": [], "usage": usage, "timings": {"queue_ms": 1.5, "prompt_ms": 20.0}}
 
     def streamed(self, request):
         server = self.server

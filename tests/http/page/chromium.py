@@ -12,8 +12,8 @@ import tempfile
 import threading
 import time
 
-KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36, "End": 35, "F2": 113,
-        "Backspace": 8}
+KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36,
+        "End": 35, "F2": 113, "Backspace": 8}
 ALT, CONTROL, SHIFT = 1, 2, 8
 
 
@@ -30,8 +30,9 @@ class Browser:
         root = ["--no-sandbox"] if os.geteuid() == 0 else []
         ends = f"exec 3<&{to_read} 4>&{from_write}; exec \"$@\""  # the protocol's descriptors are 3 and 4
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", ends, "sh", find(), "--headless=new", "--remote-debugging-pipe", "--disable-gpu", "--no-first-run", "--mute-audio",
-             "--disable-dev-shm-usage", "--hide-scrollbars", "--force-color-profile=srgb", "--disable-background-networking",
+            ["/bin/sh", "-c", ends, "sh", find(), "--headless=new", "--remote-debugging-pipe", "--disable-gpu",
+             "--no-first-run", "--mute-audio", "--disable-dev-shm-usage", "--hide-scrollbars",
+             "--force-color-profile=srgb", "--disable-background-networking",
              f"--user-data-dir={self.folder.name}", f"--window-size={width},{height}", *root],
             pass_fds=(to_read, from_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_read)
@@ -102,7 +103,8 @@ class Page:
 
     def open(self, address):
         self.send("Page.navigate", url=address)
-        self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        is_blank = json.dumps(address == "about:blank")
+        self.until(f"document.readyState === 'complete' && (location.href === 'about:blank') === {is_blank}")
 
     def reload(self):
         self.js("window.old = true")
@@ -130,7 +132,8 @@ class Page:
 
     def key(self, name, modifiers=0):
         code = KEYS.get(name, ord(name.upper()) if len(name) == 1 else 0)
-        event = {"key": name, "code": name if name in KEYS else f"Key{name.upper()}", "windowsVirtualKeyCode": code, "modifiers": modifiers}
+        event = {"key": name, "code": name if name in KEYS else f"Key{name.upper()}", "windowsVirtualKeyCode": code,
+                 "modifiers": modifiers}
         text = {"Enter": "\r"}.get(name, name if len(name) == 1 else "") if not modifiers & (CONTROL | ALT) else ""
         self.send("Input.dispatchKeyEvent", type="keyDown", **event, **({"text": text} if text else {}))
         self.send("Input.dispatchKeyEvent", type="keyUp", **event)
@@ -141,8 +144,9 @@ class Page:
 
     def place(self, selector):
         """The middle of the first line of an element, in the window."""
-        box = self.js(f"(() => {{ const node = document.querySelector({json.dumps(selector)}); node.scrollIntoView({{block: 'nearest'}});"
-                      "const box = node.getClientRects()[0]; return box && [box.x + box.width / 2, box.y + box.height / 2] })()")
+        box = self.js("(node => { node.scrollIntoView({block: 'nearest'}); const box = node.getClientRects()[0];"
+                      "return box && [box.x + box.width / 2, box.y + box.height / 2] })"
+                      f"(document.querySelector({json.dumps(selector)}))")
         assert box, f"{selector} is not to be seen"
         return box
 
