@@ -92,6 +92,19 @@ static void find_best(struct tfr_logprob *best, size_t n, const float *logits, i
     }
 }
 
+/* Of equal ones the lower id is before, as in find_best. */
+static int32_t rank_of(int32_t id, const float *logits, int64_t vocab_size) {
+    const float own = logits[id];
+    int32_t rank = 1;
+    for (int32_t i = 0; i < id; i++) {
+        rank += logits[i] >= own;
+    }
+    for (int32_t i = id + 1; i < (int32_t)vocab_size; i++) {
+        rank += logits[i] > own;
+    }
+    return rank;
+}
+
 enum tfr_status tfr_logprobs_add(struct tfr_logprob_list *list, int32_t id, int64_t n_top, const float *logits,
                                  int64_t vocab_size) {
     const size_t n = (size_t)(n_top < vocab_size ? n_top : vocab_size);
@@ -99,10 +112,11 @@ enum tfr_status tfr_logprobs_add(struct tfr_logprob_list *list, int32_t id, int6
     struct tfr_logprob *items = list->items + list->n;
     struct tfr_row_score row;
     tfr_score_row(logits, vocab_size, id, &row); /* what `tfrun score` says of the row, to the bit */
-    items[0] = (struct tfr_logprob){.id = id, .logprob = row.logprob};
+    items[0] = (struct tfr_logprob){.id = id, .logprob = row.logprob, .rank = rank_of(id, logits, vocab_size)};
     find_best(items + 1, n, logits, vocab_size);
     for (size_t i = 1; i <= n; i++) {
         items[i].logprob = items[i].logprob - (double)logits[row.best_id] + row.best_logprob;
+        items[i].rank = (int32_t)i;
     }
     list->n += n + 1;
     return TFR_OK;

@@ -82,6 +82,8 @@ TFR_TEST(log_probabilities_are_those_of_score) {
         assert_true(have[0].id == score.tokens[i].id && have[0].logprob == score.tokens[i].logprob);
         assert_true(have[1].id == score.tokens[i].best_id && have[1].logprob == score.tokens[i].best_logprob);
         assert_true(have[1].logprob >= have[2].logprob && have[2].logprob >= have[3].logprob);
+        assert_true(have[1].rank == 1 && have[2].rank == 2 && have[3].rank == 3);
+        assert_true(have[0].rank > 3 ? have[0].logprob <= have[3].logprob : have[0].id == have[have[0].rank].id);
     }
     const struct tfr_prompt whole = {.ids = ids, .n_ids = item.n};
     static const char scoring[] = "{\"logprobs\": 0, \"prompt_logprobs\": true, \"max_tokens\": 0}";

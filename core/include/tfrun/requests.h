@@ -40,6 +40,7 @@ enum tfr_finish { TFR_FINISH_NONE, TFR_FINISH_LENGTH, TFR_FINISH_EOS, TFR_FINISH
 struct tfr_logprob {
     double logprob;
     int32_t id;
+    int32_t rank; /* among all tokens at this place: 1 is the most probable; of equal ones the lower id is before */
 };
 
 struct tfr_request_stats {

@@ -33,7 +33,7 @@ function showPicture(frame, picture) {
 const phase = () => document.querySelector('input[name=phase]:checked').value;
 
 async function drawMachine() {
-  const addresses = [`/tfrun/v1/graph.svg?phase=${phase()}`, '/tfrun/v1/roofline.svg'];
+  const addresses = [`/tfrun/v1/graph.svg?phase=${phase()}`, `/tfrun/v1/roofline.svg?phase=${phase()}`];
   const [graph, roofline] = await Promise.all(addresses.map(askPicture));
   showPicture(byId('graph'), graph);
   showPicture(byId('roofline'), roofline);

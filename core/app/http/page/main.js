@@ -134,10 +134,19 @@ function onPage() {
   });
   document.addEventListener('visibilitychange', () => (watchMetrics(), document.hidden ? store() : readInfo()));
   addEventListener('pagehide', store);
+  addEventListener('hashchange', openLink);
   byId('machine').addEventListener('toggle', openMachine);
   byId('tokenizer').addEventListener('toggle', drawTokenizer);
   byId('key').addEventListener('input', event => wire.key = event.target.value.trim());
   byId('key').addEventListener('change', readInfo);
+}
+
+/* A link pasted into the address of this page. */
+function openLink() {
+  if (location.hash.length < 2 || isRunning()) return;
+  store();
+  restore();
+  textChanged();
 }
 
 buildControls();

@@ -1,5 +1,5 @@
 /* run.js - generations: continue, stop, once more, another way, several side by side. */
-const run = {abort: null, last: null, times: null};
+const run = {abort: null, last: null, times: null, said: 0};
 
 const isRunning = () => run.abort !== null;
 
@@ -27,8 +27,9 @@ function begin(job) {
   }
   remember('generation');
   setState({text: wholeText(job), tokens: job.start.tokens.concat(job.lead)});
+  run.said = doc.text.length;
   run.last = job;
-  job.n = fields.n || 1;
+  job.n = fields.n;
   showText(doc.text.length);
   clearVariants();
   closeCard();
@@ -111,8 +112,15 @@ function flushRun() {
   showFacts();
   if (run.last?.n === 1 && isRunning()) {
     keepEndInView();
-    announce(doc.text.slice(run.last.start.text.length).slice(-160));
+    announce(unsaid);
   }
+}
+
+/* What came since the screen reader was last told. */
+function unsaid() {
+  const text = doc.text.slice(run.said);
+  run.said = doc.text.length;
+  return text;
 }
 
 function runEnded(times) {

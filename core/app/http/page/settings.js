@@ -1,31 +1,31 @@
-/* settings.js - the controls, from one table: fields of POST /v1/completions with the range the page offers, what the page starts
- * with (`value`) and what the server takes where the field is left out (`absent`). */
+/* settings.js - the controls, from one table: fields of POST /v1/completions with the range that the page offers and what it
+ * begins with. All are in every request: what the server's config says of sampling is not seen here, so it must not act. */
 const FIELDS = [
-  {name: 'max_tokens', label: 'Length', value: 64, absent: 16, min: 1, max: 1024, step: 1, slide: 256, help: 'new tokens at most'},
-  {name: 'temperature', label: 'Temperature', value: 0.8, absent: 1, min: 0, max: 2, step: 0.05, slide: 2,
+  {name: 'max_tokens', label: 'Length', value: 64, min: 1, max: 1024, step: 1, slide: 256, help: 'new tokens at most'},
+  {name: 'temperature', label: 'Temperature', value: 0.8, min: 0, max: 2, step: 0.05, slide: 2,
       help: '0 takes the best token each time'},
-  {name: 'top_p', label: 'Top-p', value: 1, absent: 1, min: 0, max: 1, step: 0.01, slide: 1,
+  {name: 'top_p', label: 'Top-p', value: 1, min: 0, max: 1, step: 0.01, slide: 1,
       help: 'keep the best tokens with this much probability'},
-  {name: 'min_p', label: 'Min-p', value: 0, absent: 0, min: 0, max: 1, step: 0.01, slide: 1,
+  {name: 'min_p', label: 'Min-p', value: 0, min: 0, max: 1, step: 0.01, slide: 1,
       help: 'drop tokens less probable than this share of the best one'},
-  {name: 'top_k', label: 'Top-k', value: 0, absent: 0, min: 0, max: 100000, step: 1, help: 'keep the k best tokens; 0 keeps all'},
-  {name: 'n', label: 'Side by side', value: 1, absent: 1, min: 1, max: 16, step: 1, help: 'continuations at once, to choose from'},
+  {name: 'top_k', label: 'Top-k', value: 0, min: 0, max: 100000, step: 1, help: 'keep the k best tokens; 0 keeps all'},
+  {name: 'n', label: 'Side by side', value: 1, min: 1, max: 16, step: 1, help: 'continuations at once, to choose from'},
   {name: 'logprobs', label: 'Alternatives', value: 10, min: 0, max: 20, step: 1, help: 'shown for each token'},
-  {name: 'repetition_penalty', label: 'Repetition', value: 1, absent: 1, min: 0.5, max: 3, step: 0.05, more: true,
+  {name: 'repetition_penalty', label: 'Repetition', value: 1, min: 0.5, max: 3, step: 0.05, more: true,
       help: 'above 1: tokens seen before are less probable'},
-  {name: 'presence_penalty', label: 'Presence', value: 0, absent: 0, min: -2, max: 2, step: 0.1, more: true,
+  {name: 'presence_penalty', label: 'Presence', value: 0, min: -2, max: 2, step: 0.1, more: true,
       help: 'taken off tokens that were generated before'},
-  {name: 'frequency_penalty', label: 'Frequency', value: 0, absent: 0, min: -2, max: 2, step: 0.1, more: true,
+  {name: 'frequency_penalty', label: 'Frequency', value: 0, min: -2, max: 2, step: 0.1, more: true,
       help: 'the same, each time again'},
-  {name: 'no_repeat_ngram_size', label: 'No repeated n-gram', value: 0, absent: 0, min: 0, max: 100, step: 1, more: true,
+  {name: 'no_repeat_ngram_size', label: 'No repeated n-gram', value: 0, min: 0, max: 100, step: 1, more: true,
       help: 'no run of so many tokens comes twice; 0 allows it'},
-  {name: 'typical_p', label: 'Typical-p', value: 1, absent: 1, min: 0.01, max: 1, step: 0.01, more: true,
+  {name: 'typical_p', label: 'Typical-p', value: 1, min: 0.01, max: 1, step: 0.01, more: true,
       help: 'keep the tokens of most typical surprise'},
-  {name: 'epsilon_cutoff', label: 'Epsilon cut-off', value: 0, absent: 0, min: 0, max: 1, step: 0.0001, more: true,
+  {name: 'epsilon_cutoff', label: 'Epsilon cut-off', value: 0, min: 0, max: 1, step: 0.0001, more: true,
       help: 'drop tokens less probable than this'},
-  {name: 'eta_cutoff', label: 'Eta cut-off', value: 0, absent: 0, min: 0, max: 1, step: 0.0001, more: true,
+  {name: 'eta_cutoff', label: 'Eta cut-off', value: 0, min: 0, max: 1, step: 0.0001, more: true,
       help: 'the same, with a limit that falls as entropy grows'},
-  {name: 'min_tokens', label: 'At least', value: 0, absent: 0, min: 0, max: 1024, step: 1, more: true,
+  {name: 'min_tokens', label: 'At least', value: 0, min: 0, max: 1024, step: 1, more: true,
       help: 'no end-of-text before so many new tokens'},
 ];
 const settings = {values: Object.fromEntries(FIELDS.map(field => [field.name, field.value])), stop: '', bias: '', ignoreEos: false,
@@ -137,13 +137,9 @@ function biases() {
   }
 }
 
-/* The fields of a request that the settings change. */
 function requestFields() {
-  const fields = {};
-  for (const {name, absent} of FIELDS) if (settings.values[name] !== absent) fields[name] = settings.values[name];
-  const stop = stops(), bias = biases();
+  const fields = {...settings.values, ignore_eos: settings.ignoreEos}, stop = stops(), bias = biases();
   if (stop.length) fields.stop = stop;
   if (bias) fields.logit_bias = bias;
-  if (settings.ignoreEos) fields.ignore_eos = true;
   return fields;
 }

@@ -72,13 +72,13 @@ function percent(p) {
   return p >= 0.9995 ? '100 %' : p >= 0.0995 ? `${(100 * p).toFixed(1)} %` : p >= 1e-4 ? `${(100 * p).toFixed(2)} %` : '< 0.01 %';
 }
 
-/* For the screen reader: at most one sentence in three seconds, the last one wins. */
+/* For the screen reader: at most one text in three seconds, the last one wins; a function is asked when its turn comes. */
 const announce = (() => {
   let next = 0, waiting = 0, text = '';
   const say = () => {
     waiting = 0;
     next = Date.now() + 3000;
-    byId('live').textContent = text;
+    byId('live').textContent = typeof text === 'function' ? text() : text;
   };
   return sentence => {
     text = sentence;
