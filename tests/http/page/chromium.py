@@ -8,6 +8,7 @@ import os
 import queue
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -15,6 +16,16 @@ import time
 KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36,
         "End": 35, "F2": 113, "Backspace": 8}
 ALT, CONTROL, SHIFT = 1, 2, 8
+# Becomes the browser once the two pipes are where the protocol has them: 3 to read, 4 to write.
+ENDS = """import fcntl, os, sys
+pipes = [int(word) for word in sys.argv[1:3]]
+moved = [fcntl.fcntl(pipe, fcntl.F_DUPFD_CLOEXEC, 20) for pipe in pipes]
+for pipe in pipes:
+    os.close(pipe)
+os.dup2(moved[0], 3)
+os.dup2(moved[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def find():
@@ -28,12 +39,10 @@ class Browser:
         to_read, self.to = os.pipe()
         self.back, from_write = os.pipe()
         root = ["--no-sandbox"] if os.geteuid() == 0 else []
-        ends = f"exec 3<&{to_read} 4>&{from_write}; exec \"$@\""  # the protocol's descriptors are 3 and 4
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", ends, "sh", find(), "--headless=new", "--remote-debugging-pipe", "--disable-gpu",
-             "--no-first-run", "--mute-audio", "--disable-dev-shm-usage", "--hide-scrollbars",
-             "--force-color-profile=srgb", "--disable-background-networking",
-             f"--user-data-dir={self.folder.name}", f"--window-size={width},{height}", *root],
+            [sys.executable, "-c", ENDS, str(to_read), str(from_write), find(), "--headless=new", "--remote-debugging-pipe",
+             "--disable-gpu", "--no-first-run", "--mute-audio", "--disable-dev-shm-usage", "--hide-scrollbars", "--force-color-profile=srgb",
+             "--disable-background-networking", f"--user-data-dir={self.folder.name}", f"--window-size={width},{height}", *root],
             pass_fds=(to_read, from_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_read)
         os.close(from_write)
