@@ -120,6 +120,7 @@ def what_goes_wrong_is_a_sentence_and_the_text_stays(tool):
         page.click("#text")
         page.key("End", CONTROL)
         page.type("!")
+        expect_same(page.js("[...document.querySelectorAll('[hidden]')].filter(node => node.checkVisibility()).length"), 0)
         page.js("dispatchEvent(new Event('pagehide'))")
         visit.server = visit.serve(port)
         expect_same(visit.server.address, address)
