@@ -1,4 +1,4 @@
-"""servers.py: what scripts/compare_servers and scripts/check_serving share: servers that are started, and load that is put on them."""
+"""servers.py: what scripts/compare_servers and scripts/check_serving share: servers that are started, and load on them."""
 import json
 import os
 import shlex
@@ -80,8 +80,9 @@ class Awake:
 
 
 def load(tfrun, target, *words):
-    """The document of `tfrun load`; the requests of a refused or failed run are an error of the run, and end it."""
-    command = [str(word) for word in (tfrun, "load", *([target] if isinstance(target, str) else target), *words, "--json", "--quiet")]
+    """The document of `tfrun load` on a URL, or on the words of --in-process; a request that fails ends everything."""
+    target = [target] if isinstance(target, str) else target
+    command = [str(word) for word in (tfrun, "load", *target, *words, "--json", "--quiet")]
     ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     if ran.returncode != 0:
         sys.exit(f"{shlex.join(command)} ended with {ran.returncode}: {ran.stderr.strip()}")

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""transformers_serve.py MODEL [options of `transformers serve`]: transformers' own server, made to take what a load generator sends.
+"""transformers_serve.py MODEL [options of `transformers serve`]: transformers' own server, for what a load generator sends.
 
-A peer for scripts/compare_servers. `transformers serve` takes no token ids as prompt, no ignore_eos, no field that it does not know, and
-ends a stream without [DONE] and (where a token is part of a character) without an event for it. This adds the five and changes nothing
-of how it computes or schedules. Needs transformers 5.24 with its serving extra.
+A peer for scripts/compare_servers. `transformers serve` takes no token ids as prompt, no ignore_eos, no field that it does not
+know, has no event for a token that is part of a character, and ends a stream without [DONE]. This adds the five and changes
+nothing of how it computes or schedules. Needs transformers 5.24 with its serving extra.
 """
 import tokenizers.decoders
 import typer
@@ -33,7 +33,9 @@ class Tokenizer:
         if not isinstance(prompt, Ids):
             return self.tokenizer(prompt, return_tensors=return_tensors, **more)
         ids = [int(word) for word in prompt.split()]
-        return {"input_ids": ids} if return_tensors is None else self.tokenizer.pad({"input_ids": [ids]}, return_tensors=return_tensors)
+        if return_tensors is None:
+            return {"input_ids": ids}
+        return self.tokenizer.pad({"input_ids": [ids]}, return_tensors=return_tensors)
 
 
 async def handle_request(self, body, request_id):

@@ -8,7 +8,7 @@ import threading
 import time
 
 MODES = ("good", "no_done", "no_reason", "bad_chunk", "cut", "too_few", "error_event", "not_json", "html", "error_400", "whole",
-         "close_quietly", "refuse_second", "refuse_all", "stops_early", "no_usage")
+         "close_quietly", "refuse_second", "refuse_all", "stops_early", "no_usage", "half_closes")
 
 
 class StandIn:
@@ -127,8 +127,20 @@ class StandIn:
             self.chunk(connection, json.dumps(usage))
         if self.mode != "no_done":
             self.chunk(connection, "[DONE]")
+        if self.mode == "half_closes":
+            return self.end_with_fin(connection)
         connection.sendall(b"0\r\n\r\n")
         return not gone and self.mode != "close_quietly"
+
+    def end_with_fin(self, connection):
+        """The end of the reply and of the connection in one packet; what the client sends then is read, and nothing says so."""
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        connection.sendall(b"0\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(10)
+        while connection.recv(65536):
+            pass
+        return False
 
     def chunk(self, connection, data):
         event = f"data: {data}\n\n".encode()

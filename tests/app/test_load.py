@@ -160,6 +160,13 @@ def a_kept_connection_that_closed_is_opened_again(loader):
 
 
 @case
+def a_connection_that_ends_with_the_reply_is_not_used_again(loader):
+    with StandIn("half_closes", first_s=0.001, gap_s=0.001) as server:
+        [run] = loader.json(server.url, "--clients", 2, "--requests", 12, *SHORT)
+    expect_same((run["requests"]["done"], run["requests"]["failed"]), (12, 0))
+
+
+@case
 def some_leave_when_they_are_to(loader):
     with StandIn(first_s=0.03, gap_s=0.01) as server:
         [run] = loader.json(server.url, "--clients", 4, "--requests", 40, "--warmup", 0, "--disconnect", 0.5, "--prompt-tokens", 4,

@@ -20,6 +20,7 @@ struct connection {
     int fd;
     bool reused;  /* it has answered before: the server may close it at any time, and the request is sent again */
     bool is_dead; /* to be let go once its turn is over */
+    bool leaves;  /* the server has closed its side: what is left to read is the last */
     struct tfr_load_buffer out;
     size_t sent;
     struct tfr_load_wire wire;
@@ -157,7 +158,7 @@ static void judge(struct connection *connection) {
 
 static void finish(struct connection *connection) {
     const int status = connection->wire.status;
-    connection->is_dead |= !connection->wire.keeps_alive;
+    connection->is_dead |= connection->leaves || !connection->wire.keeps_alive;
     if (status == 200) {
         judge(connection);
     } else if (status == 429 || status == 503) {
@@ -186,7 +187,7 @@ static void send_again(struct connection *connection) {
     close(connection->fd);
     connection->fd = -1;
     connection->sent = 0;
-    connection->reused = false;
+    connection->reused = connection->leaves = false;
     tfr_load_wire_start(&connection->wire, on_event, connection);
     if (!dial(connection)) {
         char words[200];
@@ -250,6 +251,7 @@ static void serve(struct connection *connection, uint32_t events) {
     }
     int error = 0;
     socklen_t size = sizeof error;
+    connection->leaves |= (events & EPOLLRDHUP) != 0; /* may come with the end of the reply, in one edge */
     if ((events & EPOLLERR) != 0 && getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0) {
         lose(connection, error);
     } else {
