@@ -45,6 +45,7 @@ VENDOR = {
     "omp.h": ("parallel/team/team_omp.c", "plugins/onednn/", "tests/"),
     "cjson/cJSON.h": ("core/base/json",),
     "zip.h": "core/model/torch_zip.c",
+    "histedit.h": "core/app/repl/repl_edit.c",
     "dnnl.h": ("plugins/onednn/", "tests/bench/"),
     "oneapi/dnnl/dnnl.h": ("plugins/onednn/", "tests/bench/"),
 }

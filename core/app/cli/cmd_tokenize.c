@@ -25,21 +25,6 @@ static const char *option(const struct tfr_args *args, const char *key) {
     return NULL;
 }
 
-static void print_piece(const char *bytes, size_t size) {
-    tfr_results_put("\"", 1);
-    for (size_t i = 0; i < size; i++) {
-        unsigned char byte = (unsigned char)bytes[i];
-        if (byte == '"' || byte == '\\') {
-            tfr_results_print("\\%c", byte);
-        } else if (byte >= 0x20 && byte < 0x7f) {
-            tfr_results_put(&bytes[i], 1);
-        } else {
-            tfr_results_print("\\x%02x", byte);
-        }
-    }
-    tfr_results_put("\"\n", 2);
-}
-
 static void print_ids(const struct tfr_vocabulary *vocabulary, const struct tfr_args *args, const int32_t *ids, size_t n) {
     if (tfr_args_flag(args, "count") != NULL) {
         tfr_results_print("%zu\n", n);
@@ -51,7 +36,8 @@ static void print_ids(const struct tfr_vocabulary *vocabulary, const struct tfr_
         if (pieces) {
             const char *bytes = tfr_vocabulary_bytes(vocabulary, ids[i], &size);
             tfr_results_print("%d ", ids[i]);
-            print_piece(bytes, size);
+            tfr_results_put_piece(bytes, size);
+            tfr_results_put("\n", 1);
         } else {
             tfr_results_print(i > 0 ? " %d" : "%d", ids[i]);
         }

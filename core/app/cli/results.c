@@ -89,6 +89,21 @@ void tfr_results_print(const char *format, ...) {
     tfr_results_put(text, strlen(text));
 }
 
+void tfr_results_put_piece(const char *bytes, size_t size) {
+    tfr_results_put("\"", 1);
+    for (size_t i = 0; i < size; i++) {
+        unsigned char byte = (unsigned char)bytes[i];
+        if (byte == '"' || byte == '\\') {
+            tfr_results_print("\\%c", byte);
+        } else if (byte >= 0x20 && byte < 0x7f) {
+            tfr_results_put(&bytes[i], 1);
+        } else {
+            tfr_results_print("\\x%02x", byte);
+        }
+    }
+    tfr_results_put("\"", 1);
+}
+
 void tfr_kept_put(struct tfr_kept *kept, const char *bytes, size_t size) {
     if (kept->failed || size == 0) {
         return;

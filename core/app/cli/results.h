@@ -13,6 +13,8 @@ void tfr_results_open(void);
 void tfr_results_put(const char *bytes, size_t size);
 /* A short formatted text, at most 4 KiB. */
 void tfr_results_print(const char *format, ...) TFR_PRINTF(1, 2);
+/* Bytes of a token between quotes, what is not plain ASCII as \xHH. */
+void tfr_results_put_piece(const char *bytes, size_t size);
 /* Sends what is waiting. 0, or the errno of the first failure of all. */
 int tfr_results_flush(void);
 
