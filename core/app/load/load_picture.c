@@ -18,11 +18,12 @@ struct picture {
 
 static const char style[] =
     "<style>\n"
-    "svg{background:#fff;font:13px sans-serif}text{fill:#1f2328}.grid{stroke:#e4e7eb}.axis{stroke:#59636e}\n"
-    ".ttft{stroke:#0b5cad;fill:#0b5cad}.itl{stroke:#b9480b;fill:#b9480b}.out{stroke:#1a7f37;fill:#1a7f37}\n"
-    "polyline{fill:none;stroke-width:2}.p95{stroke-dasharray:6 4}.key{stroke-width:2}\n"
-    "@media (prefers-color-scheme:dark){svg{background:#15181d}text{fill:#e6e8eb}.grid{stroke:#2c323a}.axis{stroke:#9aa5b1}\n"
-    ".ttft{stroke:#6db3ff;fill:#6db3ff}.itl{stroke:#ffa05f;fill:#ffa05f}.out{stroke:#4ac26b;fill:#4ac26b}polyline{fill:none}}\n"
+    "svg{background:#fff;font:13px sans-serif}text{fill:#1f2328}.grid{stroke:#e4e7eb}.mark{stroke:#59636e;stroke-dasharray:2 3}\n"
+    ".ttft{stroke:#0b5cad}circle.ttft{fill:#0b5cad}.itl{stroke:#b9480b}circle.itl{fill:#b9480b}\n"
+    ".out{stroke:#1a7f37}circle.out{fill:#1a7f37}polyline{fill:none;stroke-width:2}.key{stroke-width:2}.p95{stroke-dasharray:6 4}\n"
+    "@media (prefers-color-scheme:dark){svg{background:#15181d}text{fill:#e6e8eb}.grid{stroke:#2c323a}.mark{stroke:#9aa5b1}\n"
+    ".ttft{stroke:#6db3ff}circle.ttft{fill:#6db3ff}.itl{stroke:#ffa05f}circle.itl{fill:#ffa05f}\n"
+    ".out{stroke:#4ac26b}circle.out{fill:#4ac26b}}\n"
     "</style>\n";
 
 static bool is_shown(const struct picture *picture, const struct tfr_load_result *result) {
@@ -125,6 +126,16 @@ static void put_x_ticks(const struct picture *picture, const struct axes *axes) 
             picture->open ? "requests per second, open loop" : "clients, closed loop");
 }
 
+static void put_capacity(const struct picture *picture, const struct axes *axes) {
+    const double x = px(axes, picture->report->capacity);
+    if (picture->report->capacity > 0 && x > LEFT && x < RIGHT) {
+        fprintf(picture->out,
+                "<line class='mark' x1='%.1f' x2='%.1f' y1='%d' y2='%d'/><text x='%.1f' y='%d' font-size='12' "
+                "text-anchor='end'>capacity of the closed loop</text>\n",
+                x, x, TOP, BOTTOM, x - 6, BOTTOM - 6);
+    }
+}
+
 /* One line with its dots; share < 0: the tokens. */
 static void put_line(const struct picture *picture, const struct axes *axes, double top, bool itl, double share) {
     const char *class = share < 0 ? "out" : itl ? "itl" : "ttft";
@@ -194,6 +205,7 @@ void tfr_load_report_picture(const struct tfr_load_report *report, FILE *out) {
         put_latency_ticks(&picture, &axes);
         put_rate_ticks(&picture, top);
         put_x_ticks(&picture, &axes);
+        put_capacity(&picture, &axes);
         put_line(&picture, &axes, top, false, 0.5);
         put_line(&picture, &axes, top, false, 0.95);
         put_line(&picture, &axes, top, true, 0.5);

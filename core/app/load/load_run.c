@@ -3,6 +3,7 @@
  * (or this program) is slow is not forgiven. */
 #include "app/load/load_run.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct tfr_load_run {
     int n_clients;
     uint64_t start_ns, begin_ns, end_ns, last_ns; /* of the window: begin, end; of the last request that ended */
     uint64_t due_ns;                              /* of an open loop: the next arrival */
+    double stretch;                               /* of its gaps */
     int64_t n_started, n_ended, n_under_way;
     struct tfr_load_request *under_way;
     /* VICTIM */
@@ -82,7 +84,7 @@ static void schedule_next(struct tfr_load_run *run) {
             run->n_started < plan->trace->n ? run->start_ns + (uint64_t)(plan->trace->arrivals[run->n_started].at_s * 1e9) : never;
     } else {
         const double gap = tfr_load_gap(run->workload->seed, run->n_started, plan->rate, plan->kind == TFR_LOAD_POISSON);
-        run->due_ns += (uint64_t)(gap * 1e9);
+        run->due_ns += (uint64_t)(gap * run->stretch * 1e9);
     }
 }
 
@@ -308,6 +310,19 @@ static double cpu_seconds(void) {
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+/* The mean of some hundred random gaps is some per cent beside the rate that was asked for, and so would be the load: all gaps are
+ * stretched alike until it is not. What is left is a Poisson process of which it is known how many arrivals it has. */
+static double find_stretch(const struct tfr_load_run *run) {
+    const struct tfr_load_plan *plan = run->plan;
+    const double n_timed = plan->seconds > 0 ? ceil(plan->seconds * plan->rate) : 0;
+    const int64_t n = plan->warmup + (plan->requests > 0 ? plan->requests : (int64_t)n_timed);
+    double sum = 0;
+    for (int64_t i = 0; i < n && plan->kind == TFR_LOAD_POISSON; i++) {
+        sum += tfr_load_gap(run->workload->seed, i, plan->rate, true);
+    }
+    return sum > 0 ? (double)n / plan->rate / sum : 1;
+}
+
 static bool open_clients(struct tfr_load_run *run) {
     run->n_clients = is_closed(run) ? run->plan->clients : 0;
     run->clients = calloc((size_t)run->n_clients + 1, sizeof *run->clients);
@@ -339,6 +354,7 @@ struct tfr_load_result *tfr_load_run(const struct tfr_load_plan *plan, const str
     result->percent = plan->percent;
     target->run = &run;
     run.due_ns = run.start_ns;
+    run.stretch = find_stretch(&run);
     if (!is_closed(&run)) {
         schedule_next(&run);
     }
