@@ -178,7 +178,7 @@ static int run(struct tfr_args *args) {
 const struct tfr_command tfr_cmd_repl = {
     .name = "repl",
     .operands = "CONFIG",
-    .help = "a text that grows line by line, typed and generated; undo, alternatives, probabilities",
+    .help = "a text that grows line by line, typed and generated",
     .flags = flags,
     .n_flags = sizeof flags / sizeof flags[0],
     .reads = reads,
