@@ -18,7 +18,7 @@ class Loader:
 
     def run(self, *words, code=0, **environment):
         ran = subprocess.run([str(word) for word in (self.program, "load", *words)], capture_output=True, timeout=120,
-                             env={**os.environ, **environment})
+                             env={**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache"), **environment})
         expect(ran.returncode == code, ran.returncode, "is not exit code", code, ran.stdout.decode(), ran.stderr.decode())
         return ran.stdout.decode(), ran.stderr.decode()
 

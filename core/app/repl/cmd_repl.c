@@ -153,8 +153,7 @@ static void speak_utf8(void) {
 
 static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
     struct tfr_repl repl = {.engine = engine, .is_interactive = isatty(STDIN_FILENO) == 1};
-    enum tfr_status status = tfr_vocabulary_open(&repl.vocabulary, args->operands[0], args->overrides, args->n_overrides);
-    status = status == TFR_OK ? tfr_engine_warm(engine, NULL, NULL) : status; /* keeps what was computed of a text */
+    const enum tfr_status status = tfr_vocabulary_open(&repl.vocabulary, args->operands[0], args->overrides, args->n_overrides);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }

@@ -24,6 +24,7 @@ struct tfr_repl {
     size_t n_settings;
     struct tfr_repl_ids alternatives[TFR_REPL_MOST_ALTERNATIVES]; /* what would be added to the text */
     size_t n_alternatives;
+    size_t n_read, n_cached; /* tokens of the last request's prompt, and those that an earlier one had computed */
 };
 
 /* All of these return 0 or an exit code after a message; the text is what it was then. */

@@ -17,7 +17,6 @@ struct tfr_repl_edit {
     const char *prompt;
     char file[PATH_MAX];
     char *line;
-    bool was_stopped;
 };
 
 static char *prompt_of(EditLine *lines) {
@@ -25,17 +24,6 @@ static char *prompt_of(EditLine *lines) {
     el_get(lines, EL_CLIENTDATA, &user);
     const struct tfr_repl_edit *edit = user;
     return (char *)edit->prompt;
-}
-
-/* Ctrl-C gives the line up, not the program. */
-static unsigned char give_up(EditLine *lines, int key) {
-    void *user;
-    (void)key;
-    el_get(lines, EL_CLIENTDATA, &user);
-    struct tfr_repl_edit *edit = user;
-    edit->was_stopped = true;
-    el_cursor(lines, INT_MAX / 2);
-    return el_insertstr(lines, "\n") == 0 ? CC_NEWLINE : CC_EOF;
 }
 
 /* The folder is made if it isn't there; without a home there is no file. */
@@ -93,10 +81,9 @@ struct tfr_repl_edit *tfr_repl_edit_open(const char *prompt) {
     el_set(edit->lines, EL_PROMPT, prompt_of);
     el_set(edit->lines, EL_EDITOR, "emacs");
     open_history(edit);
-    el_source(edit->lines, NULL); /* the user's ~/.editrc */
-    el_set(edit->lines, EL_SETTY, "-d", "-isig", NULL);
-    el_set(edit->lines, EL_ADDFN, "tfrun-give-up", "give the line up", give_up);
-    el_set(edit->lines, EL_BIND, "^C", "tfrun-give-up", NULL);
+    el_source(edit->lines, NULL);                       /* the user's ~/.editrc */
+    el_set(edit->lines, EL_SETTY, "-d", "-isig", NULL); /* Ctrl-C gives the line up, not the program */
+    el_set(edit->lines, EL_BIND, "^C", "em-kill-line", NULL);
     return edit;
 }
 
@@ -116,14 +103,12 @@ void tfr_repl_edit_close(struct tfr_repl_edit *edit) {
     free(edit);
 }
 
-char *tfr_repl_edit_next(struct tfr_repl_edit *edit, bool *was_stopped) {
+char *tfr_repl_edit_next(struct tfr_repl_edit *edit) {
     HistEvent event;
     int size;
-    edit->was_stopped = false;
     const char *line = el_gets(edit->lines, &size);
     free(edit->line);
-    edit->line = line != NULL && size > 0 ? strdup(edit->was_stopped ? "" : line) : NULL;
-    *was_stopped = edit->was_stopped;
+    edit->line = line != NULL && size > 0 ? strdup(line) : NULL;
     if (edit->line != NULL && edit->line[0] != '\0' && edit->line[0] != '\n' && edit->history != NULL) {
         history(edit->history, &event, H_ENTER, edit->line);
     }

@@ -13,8 +13,7 @@ void tfr_repl_edit_close(struct tfr_repl_edit *edit) {
     (void)edit;
 }
 
-char *tfr_repl_edit_next(struct tfr_repl_edit *edit, bool *was_stopped) {
+char *tfr_repl_edit_next(struct tfr_repl_edit *edit) {
     (void)edit;
-    (void)was_stopped;
     return NULL;
 }

@@ -36,7 +36,7 @@ static char *plain_line(struct tfr_repl_lines *lines, bool *was_stopped) {
 
 char *tfr_repl_lines_next(struct tfr_repl_lines *lines, bool *was_stopped) {
     *was_stopped = false;
-    char *line = lines->edit != NULL ? tfr_repl_edit_next(lines->edit, was_stopped) : plain_line(lines, was_stopped);
+    char *line = lines->edit != NULL ? tfr_repl_edit_next(lines->edit) : plain_line(lines, was_stopped);
     if (line != NULL) {
         line[strcspn(line, "\n")] = '\0';
     } else if (lines->prompt != NULL) {

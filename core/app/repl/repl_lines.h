@@ -9,7 +9,7 @@
 struct tfr_repl_edit;
 struct tfr_repl_edit *tfr_repl_edit_open(const char *prompt);
 void tfr_repl_edit_close(struct tfr_repl_edit *edit);
-char *tfr_repl_edit_next(struct tfr_repl_edit *edit, bool *was_stopped);
+char *tfr_repl_edit_next(struct tfr_repl_edit *edit);
 
 struct tfr_repl_lines {
     struct tfr_repl_edit *edit;
@@ -20,8 +20,8 @@ struct tfr_repl_lines {
 
 void tfr_repl_lines_open(struct tfr_repl_lines *lines, bool is_interactive);
 void tfr_repl_lines_close(struct tfr_repl_lines *lines);
-/* The next line, without its end, valid until the next call and for writing; "" for one that Ctrl-C gave up (*was_stopped); NULL at
- * the end. */
+/* The next line, without its end, valid until the next call and for writing; "" for a plain one that Ctrl-C gave up (*was_stopped);
+ * NULL at the end. */
 char *tfr_repl_lines_next(struct tfr_repl_lines *lines, bool *was_stopped);
 
 #endif

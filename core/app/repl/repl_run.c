@@ -90,6 +90,8 @@ static enum tfr_status await(struct run *run, struct tfr_request *request) {
                 take_tokens(run, &event);
             } else if (event.kind == TFR_EVENT_END) {
                 run->status = event.status;
+                run->repl->n_read = event.stats.prompt_tokens;
+                run->repl->n_cached = event.stats.cached_tokens;
                 if (event.status != TFR_OK && event.status != TFR_CANCELLED) {
                     fprintf(stderr, "tfrun: %s\n", event.error);
                 }

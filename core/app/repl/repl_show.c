@@ -95,6 +95,9 @@ int tfr_repl_show(struct tfr_repl *repl, char **operands) {
     tfr_results_put(bytes, size);
     tfr_results_print("%s-- %zu of %lld tokens, %zu changes to undo\n", size > 0 ? "\n" : "", text->n,
                       (long long)tfr_engine_n_positions(repl->engine), repl->now);
+    if (repl->n_read > 0) {
+        tfr_results_print("-- of the last %zu tokens that were read %zu were computed before\n", repl->n_read, repl->n_cached);
+    }
     for (size_t i = 0; i < repl->n_settings; i++) {
         tfr_results_print("-- %s = %s\n", repl->settings[i].key, repl->settings[i].value);
     }
