@@ -146,7 +146,7 @@ enum tfr_status tfr_exec_wait(struct tfr_exec *exec, struct tfr_run *run) {
 enum tfr_status tfr_exec_submit(struct tfr_exec *exec, struct tfr_run *run) {
     struct tfr_ready ready;
     TFR_TRY(tfr_sched_add(&exec->sched, run));
-    tfr_exec_trace_runs(exec);
+    tfr_exec_trace_begin(exec, run);
     tfr_exec_finish_if_done(exec, run); /* the plan of a rank without blocks has no tasks */
     while (tfr_sched_pick(&exec->sched, &ready, run)) {
         if (!tfr_exec_pass_empty(exec, &ready)) {
@@ -223,8 +223,9 @@ void tfr_exec_close(struct tfr_exec *exec) {
     tfr_free(exec);
 }
 
-void tfr_exec_set_trace(struct tfr_exec *exec, struct tfr_trace *trace) {
+void tfr_exec_set_trace(struct tfr_exec *exec, struct tfr_trace *trace, const char *model) {
     exec->trace = trace;
+    exec->traced_as = model;
 }
 
 int tfr_exec_runs_in_flight(const struct tfr_exec *exec) {

@@ -51,9 +51,9 @@ enum tfr_status tfr_exec_wait(struct tfr_exec *exec, struct tfr_run *run);
 /* Opens, submits, waits for and closes one run. */
 enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan, const struct tfr_exec_input *input);
 
-/* Time stamps of all tasks from now on; NULL: none. Borrowed; has a ring for each thread of the team. While
- * no run is in flight. */
-void tfr_exec_set_trace(struct tfr_exec *exec, struct tfr_trace *trace);
+/* Time stamps of all tasks from now on; NULL: none. Borrowed; has a ring for each thread of the team. `model`: that of struct
+ * tfr_trace_run. While no run is in flight. */
+void tfr_exec_set_trace(struct tfr_exec *exec, struct tfr_trace *trace, const char *model);
 int tfr_exec_runs_in_flight(const struct tfr_exec *exec);
 size_t tfr_exec_bytes(const struct tfr_exec *exec); /* activations of all runs and scratch */
 

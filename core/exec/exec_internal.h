@@ -15,6 +15,7 @@ struct tfr_exec {
     struct tfr_team *team;
     struct tfr_comm *comm;
     struct tfr_trace *trace; /* NULL: no time stamps */
+    const char *traced_as;   /* struct tfr_trace_run.model of its runs */
     struct tfr_sched sched;
     struct tfr_run_pool pool;
     struct tfr_block scratch; /* one task computes at a time, so all runs share it */
@@ -38,7 +39,8 @@ static inline const struct tfr_task *tfr_task_of(const struct tfr_ready *ready) 
     return &ready->run->plan->tasks[ready->task];
 }
 
-/* After a run was put in flight or has left. */
+/* After a run was put in flight, or has left. */
+void tfr_exec_trace_begin(struct tfr_exec *exec, struct tfr_run *run);
 void tfr_exec_trace_runs(struct tfr_exec *exec);
 void tfr_exec_fail(struct tfr_exec *exec, struct tfr_run *run, enum tfr_status status);
 /* After a task, when no thread computes: what one of them noted ends the run. False: it did. */

@@ -5,10 +5,16 @@
 #include "base/clock.h"
 #include "exec/exec_internal.h"
 
-/* After a run was put in flight or has left. */
 void tfr_exec_trace_runs(struct tfr_exec *exec) {
     if (exec->trace != NULL) {
-        tfr_trace_add_runs(exec->trace, exec->sched.n_runs);
+        tfr_trace_add_runs(exec->trace, exec->traced_as, exec->sched.n_runs);
+    }
+}
+
+void tfr_exec_trace_begin(struct tfr_exec *exec, struct tfr_run *run) {
+    if (exec->trace != NULL) {
+        run->traced = tfr_trace_begin_run(exec->trace, exec->traced_as);
+        tfr_exec_trace_runs(exec);
     }
 }
 
@@ -86,7 +92,7 @@ static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
             continue;
         }
         if (exec->trace != NULL) {
-            tfr_trace_add_task(exec->trace, 0, run->number, task, args.rows, run->posted_ns[ready.task], tfr_clock_ns());
+            tfr_trace_add_task(exec->trace, 0, &run->traced, task, args.rows, run->posted_ns[ready.task], tfr_clock_ns());
         }
         run->in_flight[i] = run->in_flight[--run->n_in_flight];
         exec->n_in_flight--;
@@ -126,12 +132,13 @@ void tfr_exec_load(struct tfr_exec *exec, const struct tfr_ready *ready) {
 /* The span of an asynchronous task ends when it is complete: here it is posted. */
 static int32_t run_traced(struct tfr_exec *exec, const struct tfr_task *task, const struct tfr_run_ctx *ctx) {
     struct tfr_run *run = exec->current.run;
-    const uint64_t number = run->number, begin_ns = tfr_clock_ns();
+    const struct tfr_trace_run traced = run->traced; /* who comes last finds another run there */
+    const uint64_t begin_ns = tfr_clock_ns();
     const int32_t status = task->kernel->run(task->kernel, &task->problem, &exec->current.args, ctx);
     if (task->kernel->run_class == TFR_RUN_ASYNC) {
         run->posted_ns[exec->current.task] = begin_ns;
     } else {
-        tfr_trace_add_task(exec->trace, ctx->tid, number, task, exec->current.args.rows, begin_ns, tfr_clock_ns());
+        tfr_trace_add_task(exec->trace, ctx->tid, &traced, task, exec->current.args.rows, begin_ns, tfr_clock_ns());
     }
     return status;
 }

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "exec/trace.h"
 #include "plan/plan.h"
 
 /* Which runs go first, and whose messages stay in order with whose. All ranks give a run the same lane. */
@@ -37,9 +38,10 @@ struct tfr_run {
     enum tfr_status status;
     char failure[1024]; /* the sentence where status is not TFR_OK */
     uint64_t number;    /* in the order of submission, from 1 */
-    int n_left;         /* tasks not yet complete */
-    int *waiting;       /* [n_tasks] predecessors not yet complete; TFR_STARTED once the task was started */
-    int *in_flight;     /* [n_in_flight] asynchronous tasks that were started */
+    struct tfr_trace_run traced;
+    int n_left;     /* tasks not yet complete */
+    int *waiting;   /* [n_tasks] predecessors not yet complete; TFR_STARTED once the task was started */
+    int *in_flight; /* [n_in_flight] asynchronous tasks that were started */
     int n_in_flight;
     uint64_t *posted_ns; /* [n_tasks] when an asynchronous task was started; written when traced */
     int task_capacity;

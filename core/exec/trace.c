@@ -19,6 +19,7 @@ struct tfr_trace {
     struct ring *rings;
     int n_threads;
     size_t capacity; /* of each */
+    uint64_t n_runs; /* begun */
     uint64_t opened_ns;
 };
 
@@ -64,13 +65,17 @@ static struct tfr_trace_event *next_event(struct tfr_trace *trace, int thread) {
     return &ring->events[ring->n++ % trace->capacity];
 }
 
-void tfr_trace_add_task(struct tfr_trace *trace, int thread, uint64_t run, const struct tfr_task *task, int64_t rows,
-                        uint64_t begin_ns, uint64_t end_ns) {
+struct tfr_trace_run tfr_trace_begin_run(struct tfr_trace *trace, const char *model) {
+    return (struct tfr_trace_run){.number = ++trace->n_runs, .model = model};
+}
+
+void tfr_trace_add_task(struct tfr_trace *trace, int thread, const struct tfr_trace_run *run, const struct tfr_task *task,
+                        int64_t rows, uint64_t begin_ns, uint64_t end_ns) {
     struct tfr_trace_event *event = next_event(trace, thread);
     *event = (struct tfr_trace_event){
         .begin_ns = begin_ns,
         .end_ns = end_ns,
-        .run = run,
+        .run = *run,
         .kernel = task->kernel,
         .predicted_ns = task->predicted_ns,
         .rows = rows,
@@ -82,10 +87,10 @@ void tfr_trace_add_task(struct tfr_trace *trace, int thread, uint64_t run, const
     memccpy(event->task, task->name, '\0', sizeof event->task - 1); /* at hundreds of tasks a step printf would be seen */
 }
 
-void tfr_trace_add_runs(struct tfr_trace *trace, int n_runs) {
+void tfr_trace_add_runs(struct tfr_trace *trace, const char *model, int n_runs) {
     const uint64_t now = tfr_clock_ns();
     *next_event(trace, 0) =
-        (struct tfr_trace_event){.begin_ns = now, .end_ns = now, .run = (uint64_t)n_runs, .kind = TFR_TRACE_RUNS};
+        (struct tfr_trace_event){.begin_ns = now, .end_ns = now, .run.model = model, .n_runs = n_runs, .kind = TFR_TRACE_RUNS};
 }
 
 static size_t kept(const struct tfr_trace *trace, const struct ring *ring) {
@@ -128,7 +133,7 @@ bool tfr_trace_holds(const struct tfr_trace *trace, uint64_t run) {
         for (size_t k = 0; k < trace->capacity && !is_whole; k++) {
             const struct tfr_trace_event *event = &ring->events[(ring->n + k) % trace->capacity];
             if (event->kind != TFR_TRACE_RUNS) {
-                is_whole = event->run < run;
+                is_whole = event->run.number < run;
                 break;
             }
         }
@@ -159,7 +164,10 @@ static void put_time(struct tfr_json_out *out, uint64_t at_ns, uint64_t origin_n
 static void put_args(struct tfr_json_out *out, const struct tfr_trace_event *event) {
     tfr_json_begin(out, "args", '{');
     tfr_json_put_text(out, "kernel", event->kernel->name);
-    tfr_json_put_int(out, "run", (int64_t)event->run);
+    tfr_json_put_int(out, "run", (int64_t)event->run.number);
+    if (event->run.model != NULL) {
+        tfr_json_put_text(out, "model", event->run.model);
+    }
     tfr_json_put_int(out, "rows", event->rows);
     tfr_json_put_number(out, "predicted_us", event->predicted_ns / 1e3);
     tfr_json_end(out, '}');
@@ -199,7 +207,7 @@ static void put_flow(struct tfr_json_out *out, const struct tfr_trace_event *eve
     const bool is_send = event->kernel->op == TFR_OP_SEND_HIDDEN;
     const uint64_t last_ns = event->end_ns > event->begin_ns ? event->end_ns - 1 : event->begin_ns; /* inside the span */
     char id[96];
-    snprintf(id, sizeof id, "run %llu, tag %d, rank %d to %d", (unsigned long long)event->run, event->tag,
+    snprintf(id, sizeof id, "run %llu, tag %d, rank %d to %d", (unsigned long long)event->run.number, event->tag,
              is_send ? rank : event->peer, is_send ? event->peer : rank);
     put_head(out, "message", is_send ? "s" : "f", rank, track);
     tfr_json_put_text(out, "cat", "flow");
@@ -221,10 +229,13 @@ static void put_message(struct tfr_json_out *out, const struct tfr_trace_event *
 }
 
 static void put_runs(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank, uint64_t origin_ns) {
-    put_head(out, "runs in flight", "C", rank, 0);
+    char name[64];
+    snprintf(name, sizeof name, "runs in flight%s%s", event->run.model != NULL ? " of the " : "",
+             event->run.model != NULL ? event->run.model : "");
+    put_head(out, name, "C", rank, 0);
     put_time(out, event->begin_ns, origin_ns);
     tfr_json_begin(out, "args", '{');
-    tfr_json_put_int(out, "runs", (int64_t)event->run);
+    tfr_json_put_int(out, "runs", event->n_runs);
     tfr_json_end(out, '}');
     tfr_json_end(out, '}');
 }

@@ -1,8 +1,8 @@
 /* trace.h - what ran when, beside what was predicted: a ring of events for each thread, the oldest
  * overwritten.
  *
- * An executor without a trace takes no time stamps. Thread rule: each thread of the team adds to its own
- * ring; read by the executor's thread between runs.
+ * An executor without a trace takes no time stamps; those of a model and of its assistant may share one. Thread rule: each thread
+ * of the team adds to its own ring; read by the executor's thread between runs.
  */
 #ifndef TFR_EXEC_TRACE_H
 #define TFR_EXEC_TRACE_H
@@ -13,13 +13,20 @@
 enum tfr_trace_kind {
     TFR_TRACE_TASK,    /* one thread in one task */
     TFR_TRACE_MESSAGE, /* an asynchronous task, from post to completion */
-    TFR_TRACE_RUNS     /* at begin_ns, `run` runs are in flight */
+    TFR_TRACE_RUNS     /* at begin_ns, n_runs runs are in flight */
+};
+
+/* A run of one of the executors that share a trace. */
+struct tfr_trace_run {
+    uint64_t number;   /* counted from 1 by the trace */
+    const char *model; /* whose it is: NULL the engine's, "assistant"; a literal */
 };
 
 /* Holds names of its own: the plan may be gone when it is read. */
 struct tfr_trace_event {
     uint64_t begin_ns, end_ns; /* tfr_clock_ns */
-    uint64_t run;              /* number of the run, counted from 1 by its executor */
+    struct tfr_trace_run run;
+    int64_t n_runs; /* in flight: of TFR_TRACE_RUNS */
     const struct tfr_kernel *kernel;
     double predicted_ns; /* of the whole task */
     int64_t rows;
@@ -32,9 +39,11 @@ struct tfr_trace;
 enum tfr_status tfr_trace_open(struct tfr_trace **trace, int n_threads, size_t events_per_thread);
 void tfr_trace_close(struct tfr_trace *trace);
 
-void tfr_trace_add_task(struct tfr_trace *trace, int thread, uint64_t run, const struct tfr_task *task, int64_t rows,
-                        uint64_t begin_ns, uint64_t end_ns);
-void tfr_trace_add_runs(struct tfr_trace *trace, int n_runs);
+/* The next run, whatever executor it is put in flight by. */
+struct tfr_trace_run tfr_trace_begin_run(struct tfr_trace *trace, const char *model);
+void tfr_trace_add_task(struct tfr_trace *trace, int thread, const struct tfr_trace_run *run, const struct tfr_task *task,
+                        int64_t rows, uint64_t begin_ns, uint64_t end_ns);
+void tfr_trace_add_runs(struct tfr_trace *trace, const char *model, int n_runs);
 
 /* Events in the rings, thread by thread, of each the oldest first; how many were overwritten; when the trace
  * was opened. */

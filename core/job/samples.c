@@ -24,9 +24,9 @@ enum tfr_status tfr_watch_obey(struct tfr_engine *engine, size_t n_steps) {
     if (engine->trace != NULL) {
         return TFR_OK;
     }
-    tfr_exec_set_trace(engine->exec, NULL);
+    tfr_exec_set_trace(engine->exec, NULL, NULL);
     TFR_TRY(tfr_comm_agree(engine->comm, n_steps > 0 ? open_watch(engine, n_steps) : TFR_OK));
-    tfr_exec_set_trace(engine->exec, n_steps > 0 ? engine->watch : NULL);
+    tfr_exec_set_trace(engine->exec, n_steps > 0 ? engine->watch : NULL, NULL);
     return TFR_OK;
 }
 
@@ -74,15 +74,16 @@ static enum tfr_status make_samples(struct gathering *all) {
     return TFR_OK;
 }
 
+/* Of this model: an assistant's stand in the same trace. */
 static bool is_stamp(const struct tfr_trace_event *event) {
-    return event->kind == TFR_TRACE_TASK || event->kind == TFR_TRACE_MESSAGE;
+    return event->run.model == NULL && (event->kind == TFR_TRACE_TASK || event->kind == TFR_TRACE_MESSAGE);
 }
 
 static uint64_t last_run(const struct tfr_trace *trace) {
     uint64_t last = 0;
     for (size_t i = 0, n = tfr_trace_count(trace); i < n; i++) {
         const struct tfr_trace_event *event = tfr_trace_get(trace, i);
-        last = is_stamp(event) && event->run > last ? event->run : last;
+        last = is_stamp(event) && event->run.number > last ? event->run.number : last;
     }
     return last;
 }
@@ -113,10 +114,10 @@ static void take_stamps(const struct gathering *all) {
     const uint64_t last = last_run(all->trace), origin_ns = tfr_trace_opened_ns(all->trace);
     for (size_t i = 0, n = tfr_trace_count(all->trace); i < n; i++) {
         const struct tfr_trace_event *event = tfr_trace_get(all->trace, i);
-        if (!is_stamp(event) || event->run + all->n_steps <= last) {
+        if (!is_stamp(event) || event->run.number + all->n_steps <= last) {
             continue;
         }
-        struct tfr_task_sample *sample = find_task(all, (size_t)(event->run + all->n_steps - 1 - last), event->task);
+        struct tfr_task_sample *sample = find_task(all, (size_t)(event->run.number + all->n_steps - 1 - last), event->task);
         if (sample != NULL) {
             sample->begin_ns = fmin(sample->begin_ns, (double)(event->begin_ns - origin_ns));
             sample->ns = fmax(sample->ns, (double)(event->end_ns - origin_ns));

@@ -20,7 +20,7 @@ enum tfr_status tfr_trace_file_open(struct tfr_engine *engine) {
     int wanted = options->observe_trace != NULL; /* rank 0 decides */
     enum tfr_status status = TFR_OK;
     if (engine->lender != NULL) {
-        tfr_exec_set_trace(engine->exec, engine->lender->trace);
+        tfr_exec_set_trace(engine->exec, engine->lender->trace, "assistant");
         return TFR_OK;
     }
     TFR_TRY(tfr_comm_bcast(engine->comm, &wanted, sizeof wanted));
@@ -34,7 +34,7 @@ enum tfr_status tfr_trace_file_open(struct tfr_engine *engine) {
         status = tfr_trace_open(&engine->trace, tfr_team_size(engine->team), EVENTS_A_THREAD);
     }
     TFR_TRY(tfr_comm_agree(engine->comm, status));
-    tfr_exec_set_trace(engine->exec, engine->trace);
+    tfr_exec_set_trace(engine->exec, engine->trace, NULL);
     return TFR_OK;
 }
 

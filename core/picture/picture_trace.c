@@ -59,10 +59,11 @@ static int find_node(struct reader *reader, int rank, const char *name) {
     return -1;
 }
 
-/* True for an event of a task or a message; arrows, names and counters are passed over. */
+/* True for an event of a task or a message of the model; those of an assistant, arrows, names and counters are passed over. */
 static bool is_task(const tfr_json *event) {
     const char *phase = tfr_json_string(tfr_json_member(event, "ph")), *kind = tfr_json_string(tfr_json_member(event, "cat"));
-    return phase != NULL && kind != NULL && strcmp(phase, "X") == 0 && (strcmp(kind, "task") == 0 || strcmp(kind, "message") == 0);
+    return phase != NULL && kind != NULL && tfr_json_member(tfr_json_member(event, "args"), "model") == NULL &&
+           strcmp(phase, "X") == 0 && (strcmp(kind, "task") == 0 || strcmp(kind, "message") == 0);
 }
 
 static enum tfr_status read_event(struct reader *reader, const tfr_json *event) {

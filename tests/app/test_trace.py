@@ -156,5 +156,26 @@ def threads_and_messages_have_named_tracks(tracer):
     expect_same(tracks, {(0, 0): "thread 0", (0, 1): "thread 1"})
 
 
+@case
+def runs_of_a_model_and_its_assistant_have_numbers_of_their_own(tracer):
+    events = tracer.events("--threads", 2, "--assistant", tracer.demo)
+    tasks, rows = of_phase(events, "X"), collections.defaultdict(set)
+    stamps = collections.Counter((event["args"]["run"], event["tid"], event["name"]) for event in tasks)
+    expect_same(set(stamps.values()), {1})  # one model, twice: its tasks have the same names
+    models = collections.defaultdict(set)
+    for event in tasks:
+        models[event["args"]["run"]].add(event["args"].get("model"))
+        if "model" not in event["args"]:
+            rows[event["args"]["run"]].add(event["args"]["rows"])
+    expect_same(set(models), set(range(1, len(models) + 1)))
+    expect_same({frozenset(of_run) for of_run in models.values()}, {frozenset({None}), frozenset({"assistant"})})
+    expect_same({event["name"] for event in of_phase(events, "C")}, {"runs in flight", "runs in flight of the assistant"})
+    steps = collections.Counter(max(of_run) for of_run in rows.values())  # of the model alone
+    for n_rows, n_steps in steps.items():
+        ran = subprocess.run([str(tracer.program), "graph", str(tracer.demo), "--measured", str(tracer.file), "--rows", str(n_rows), "--json"],
+                             capture_output=True, timeout=120, check=True)
+        expect_same(json.loads(ran.stdout)["panels"][0]["totals"]["measured_steps"], n_steps)
+
+
 if __name__ == "__main__":
     sys.exit(main(Tracer))

@@ -76,7 +76,7 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < n; i++) {
         for (int c = 0; c < N_CASES; c++) {
-            tfr_exec_set_trace(exec, c == 3 ? trace : NULL);
+            tfr_exec_set_trace(exec, c == 3 ? trace : NULL, NULL);
             seconds[c][i] = run_seconds(exec, &chains[c]);
         }
     }

@@ -35,7 +35,7 @@ static double feed_seconds(struct tfr_engine *engine, struct tfr_session *sessio
 /* A step of `rows` behind `context` positions, which are cropped to again. */
 static double step_seconds(struct tfr_engine *engine, struct tfr_session *session, int64_t context, int64_t rows,
                            struct tfr_trace *trace) {
-    tfr_exec_set_trace(engine->exec, trace);
+    tfr_exec_set_trace(engine->exec, trace, NULL);
     const double seconds = feed_seconds(engine, session, rows);
     check(tfr_session_crop(session, context));
     return seconds;
@@ -60,7 +60,7 @@ static void probe(struct tfr_engine *engine, const char *what, int64_t context, 
     static double plain[MOST], traced[MOST], ratio[MOST];
     struct tfr_session *session;
     check(tfr_session_open(&session, engine, context + rows + 1));
-    tfr_exec_set_trace(engine->exec, NULL);
+    tfr_exec_set_trace(engine->exec, NULL, NULL);
     if (context > 0) {
         feed_seconds(engine, session, context);
     }

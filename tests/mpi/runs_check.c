@@ -96,17 +96,17 @@ static size_t take_spans(const struct tfr_trace *trace) {
     for (size_t i = 0; i < tfr_trace_count(trace) && n < MOST_SPANS; i++) {
         const struct tfr_trace_event *event = tfr_trace_get(trace, i);
         if (event->kind == TFR_TRACE_TASK) {
-            mine[n++] = (struct span){.begin_ns = event->begin_ns, .end_ns = event->end_ns, .run = event->run};
+            mine[n++] = (struct span){.begin_ns = event->begin_ns, .end_ns = event->end_ns, .run = event->run.number};
         }
     }
     return n;
 }
 
-static uint64_t most_in_flight(const struct tfr_trace *trace) {
-    uint64_t most = 0;
+static int64_t most_in_flight(const struct tfr_trace *trace) {
+    int64_t most = 0;
     for (size_t i = 0; i < tfr_trace_count(trace); i++) {
         const struct tfr_trace_event *event = tfr_trace_get(trace, i);
-        most = event->kind == TFR_TRACE_RUNS && event->run > most ? event->run : most;
+        most = event->kind == TFR_TRACE_RUNS && event->n_runs > most ? event->n_runs : most;
     }
     return most;
 }
@@ -166,9 +166,9 @@ static void run_all(bool polls_inside) {
     check(tfr_engine_plan(engine, ROWS, 2, &features, &plan) == TFR_OK, "no plan");
     run_one_by_one(plan);
     check(tfr_trace_open(&trace, tfr_team_size(engine->team), MOST_SPANS) == TFR_OK, "no trace");
-    tfr_exec_set_trace(engine->exec, trace);
+    tfr_exec_set_trace(engine->exec, trace, NULL);
     run_at_once(plan, false);
-    tfr_exec_set_trace(engine->exec, NULL);
+    tfr_exec_set_trace(engine->exec, NULL, NULL);
     check(most_in_flight(trace) == N_RUNS, "the trace does not count the runs in flight");
     compare_spans(trace);
     check_inside(trace, polls_inside);

@@ -453,7 +453,7 @@ TFR_TEST(the_trace_shows_two_runs_at_once) {
     open_bench(&bench);
     make_chain(&c, 9);
     assert_ok(tfr_trace_open(&trace, N_THREADS, 100));
-    tfr_exec_set_trace(bench.exec, trace);
+    tfr_exec_set_trace(bench.exec, trace, NULL);
     for (int r = 0; r < 2; r++) {
         assert_ok(tfr_exec_open_run(bench.exec, &run[r], &c.plan, &c.input[r]));
         assert_ok(tfr_exec_submit(bench.exec, run[r]));
@@ -462,20 +462,22 @@ TFR_TEST(the_trace_shows_two_runs_at_once) {
         assert_ok(tfr_exec_wait(bench.exec, run[r]));
         tfr_exec_close_run(bench.exec, run[r]);
     }
-    uint64_t most = 0, begin[3] = {UINT64_MAX, UINT64_MAX, UINT64_MAX}, end[3] = {0};
+    int64_t most = 0;
+    uint64_t begin[3] = {UINT64_MAX, UINT64_MAX, UINT64_MAX}, end[3] = {0};
     int n_tasks = 0, n_messages = 0;
     for (size_t i = 0; i < tfr_trace_count(trace); i++) {
         const struct tfr_trace_event *event = tfr_trace_get(trace, i);
         if (event->kind == TFR_TRACE_RUNS) {
-            most = event->run > most ? event->run : most;
+            most = event->n_runs > most ? event->n_runs : most;
             continue;
         }
         n_tasks += event->kind == TFR_TRACE_TASK;
         n_messages += event->kind == TFR_TRACE_MESSAGE;
-        assert_true(event->begin_ns <= event->end_ns && event->rows == ROWS && event->run >= 1 && event->run <= 2);
+        assert_true(event->begin_ns <= event->end_ns && event->rows == ROWS && event->run.number >= 1 && event->run.number <= 2);
         assert_string_equal(event->task, event->predicted_ns == 100 ? "first" : event->predicted_ns == 101 ? "message" : "last");
-        begin[event->run] = event->begin_ns < begin[event->run] ? event->begin_ns : begin[event->run];
-        end[event->run] = event->end_ns > end[event->run] ? event->end_ns : end[event->run];
+        const uint64_t number = event->run.number;
+        begin[number] = event->begin_ns < begin[number] ? event->begin_ns : begin[number];
+        end[number] = event->end_ns > end[number] ? event->end_ns : end[number];
     }
     assert_int_equal(most, 2);
     assert_int_equal(n_tasks, 2 * 2 * N_THREADS);
@@ -491,17 +493,17 @@ TFR_TEST(a_full_ring_keeps_the_newest) {
     struct tfr_task task = {.name = "t", .kernel = &affine};
     assert_ok(tfr_trace_open(&trace, 2, 4));
     for (uint64_t i = 1; i <= 10; i++) {
-        tfr_trace_add_task(trace, 0, i, &task, 1, i, i + 1);
+        tfr_trace_add_task(trace, 0, &(struct tfr_trace_run){.number = i}, &task, 1, i, i + 1);
     }
-    tfr_trace_add_task(trace, 1, 77, &task, 1, 5, 6);
+    tfr_trace_add_task(trace, 1, &(struct tfr_trace_run){.number = 77}, &task, 1, 5, 6);
     assert_int_equal(tfr_trace_count(trace), 5);
     assert_int_equal(tfr_trace_dropped(trace), 6);
     assert_true(tfr_trace_holds(trace, 8)); /* of run 7 nobody knows how many events it had */
     assert_false(tfr_trace_holds(trace, 7));
     for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(tfr_trace_get(trace, i)->run, 7 + i);
+        assert_int_equal(tfr_trace_get(trace, i)->run.number, 7 + i);
     }
-    assert_int_equal(tfr_trace_get(trace, 4)->run, 77);
+    assert_int_equal(tfr_trace_get(trace, 4)->run.number, 77);
     assert_null(tfr_trace_get(trace, 5));
     struct tfr_json_out out = {0};
     struct tfr_json_doc *doc;
