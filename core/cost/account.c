@@ -123,16 +123,13 @@ static enum tfr_status add_node_part(const struct walk *walk, const struct tfr_n
     return add_item(account, at, node->layer, walk->rank);
 }
 
-static bool has_past(const struct tfr_account_question *question) {
-    if (question->has_past) {
-        return true;
-    }
+struct tfr_reference_case tfr_account_case(const struct tfr_account_question *question) {
+    struct tfr_reference_case of = {.has_past = question->has_past};
     for (size_t i = 0; i < question->n_sequences; i++) {
-        if (question->sequences[i].past > 0) {
-            return true;
-        }
+        of.has_past |= question->sequences[i].past > 0;
+        of.heads_part |= question->sequences[i].rows > 1 && question->hparams->n_head > 1;
     }
-    return false;
+    return of;
 }
 
 static enum tfr_status add_node(const struct walk *walk, const struct tfr_node *node) {
@@ -141,7 +138,8 @@ static enum tfr_status add_node(const struct walk *walk, const struct tfr_node *
     }
     struct tfr_reference_part parts[TFR_MAX_REFERENCE_PARTS];
     const struct tfr_account_question *question = &walk->account->question;
-    const int n = tfr_reference_parts(node, question->hparams, has_past(question), parts);
+    const struct tfr_reference_case of = tfr_account_case(question);
+    const int n = tfr_reference_parts(node, question->hparams, &of, parts);
     for (int i = 0; i < n; i++) {
         TFR_TRY(add_node_part(walk, node, &parts[i]));
     }
@@ -161,6 +159,7 @@ static enum tfr_status build(const struct walk *walk, struct tfr_graph **graph) 
     const bool is_split = walk->side == TFR_EXECUTED && question->owner != NULL;
     const struct tfr_gpt2_spec spec = {
         .hparams = question->hparams,
+        .tables = &question->tables,
         .owner = is_split ? question->owner : alone,
         .rank = walk->rank,
         .n_ranks = is_split ? question->n_ranks : 1,
@@ -179,25 +178,10 @@ static enum tfr_status build(const struct walk *walk, struct tfr_graph **graph) 
     return status;
 }
 
-/* Tables lie in the file's own type. */
-static void set_table_type(struct tfr_graph *graph, enum tfr_dtype stored) {
-    for (int i = 0; i < graph->n_nodes; i++) {
-        const struct tfr_node *node = &graph->nodes[i];
-        if (node->op == TFR_OP_EMBED || node->op == TFR_OP_LOOKUP_ADD) {
-            for (int a = 2; a < tfr_node_n_in(node); a++) {
-                graph->values[node->arg[a]].dtype = stored;
-            }
-        }
-    }
-}
-
 static enum tfr_status walk_graph(struct tfr_account *account, enum tfr_account_side side, enum tfr_gpt2_part part, int rank) {
     struct walk walk = {.account = account, .side = side, .part = part, .rank = rank};
     struct tfr_graph *graph = NULL;
     enum tfr_status status = build(&walk, &graph);
-    if (status == TFR_OK) {
-        set_table_type(graph, account->question.stored);
-    }
     walk.graph = graph;
     for (int i = 0; status == TFR_OK && i < graph->n_nodes; i++) {
         status = add_node(&walk, &graph->nodes[i]);

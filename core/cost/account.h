@@ -20,7 +20,8 @@ struct tfr_account_question {
     bool has_past;       /* formulas of a step with cached keys, though the sequences have none; those with some have it anyway */
     bool runs_encoder;   /* executed: their keys and values are computed in this call, not before */
     enum tfr_logits_kept logits[TFR_ACCOUNT_SIDES];
-    enum tfr_dtype dtype, kv_dtype, stored; /* of packed weights; of the cache; of the tables, as the file has them */
+    enum tfr_dtype dtype, kv_dtype; /* of packed weights; of the cache */
+    struct tfr_table_types tables;
     int n_ranks;
     const int *owner; /* [n_layer]; NULL: all on rank 0 */
     int ln_f_rank;
@@ -59,6 +60,8 @@ struct tfr_account {
     tfr_int128 step[TFR_DIM_COUNT]; /* executed: T R A X B U W of the model's part, and the names */
 };
 
+/* The case that formulas are of: that of any of its sequences. */
+struct tfr_reference_case tfr_account_case(const struct tfr_account_question *question);
 enum tfr_status tfr_account_open(struct tfr_account **account, const struct tfr_account_question *question);
 void tfr_account_close(struct tfr_account *account);
 

@@ -223,7 +223,8 @@ bool tfr_reference_is_upcast(enum tfr_reference_op op) {
     }
 }
 
-static int attention_parts(const struct tfr_node *node, const struct tfr_hparams *hparams, struct tfr_reference_part *parts) {
+static int attention_parts(const struct tfr_node *node, const struct tfr_hparams *hparams, bool heads_part,
+                           struct tfr_reference_part *parts) {
     int n = 0;
     put(parts, &n, TFR_REFERENCE_SPLIT_HEADS, TFR_DIM_T, NULL);
     put(parts, &n, TFR_REFERENCE_MATMUL_QK, TFR_DIM_T, NULL);
@@ -238,11 +239,13 @@ static int attention_parts(const struct tfr_node *node, const struct tfr_hparams
     }
     put(parts, &n, TFR_REFERENCE_SOFTMAX, TFR_DIM_T, NULL);
     put(parts, &n, TFR_REFERENCE_MATMUL_PV, TFR_DIM_T, NULL);
-    put(parts, &n, TFR_REFERENCE_MERGE_HEADS, TFR_DIM_T, NULL);
+    if (heads_part) {
+        put(parts, &n, TFR_REFERENCE_MERGE_HEADS, TFR_DIM_T, NULL);
+    }
     return n;
 }
 
-int tfr_reference_parts(const struct tfr_node *node, const struct tfr_hparams *hparams, bool has_past,
+int tfr_reference_parts(const struct tfr_node *node, const struct tfr_hparams *hparams, const struct tfr_reference_case *of,
                         struct tfr_reference_part parts[TFR_MAX_REFERENCE_PARTS]) {
     /* PyTorch slices behind ln_f, so that the norm is of all rows. */
     const bool is_head = node->rows == TFR_ROWS_LOGITS && node->op != TFR_OP_LAYER_NORM;
@@ -268,12 +271,12 @@ int tfr_reference_parts(const struct tfr_node *node, const struct tfr_hparams *h
         }
         break;
     case TFR_OP_KV_APPEND:
-        if (has_past && !node->attrs.cross) {
+        if (of->has_past && !node->attrs.cross) {
             put(parts, &n, TFR_REFERENCE_CAT_CACHE, TFR_DIM_T, NULL);
         }
         break;
     case TFR_OP_ATTENTION:
-        return attention_parts(node, hparams, parts);
+        return attention_parts(node, hparams, of->heads_part, parts);
     case TFR_OP_ACTIVATION:
         put(parts, &n, TFR_REFERENCE_ACTIVATION, rows, NULL);
         break;

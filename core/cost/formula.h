@@ -29,8 +29,12 @@ struct tfr_reference_part {
     enum tfr_dim rows;  /* what M stands for: T, R or Q */
 };
 enum { TFR_MAX_REFERENCE_PARTS = 12 };
-/* `has_past`: some keys come from the cache. */
-int tfr_reference_parts(const struct tfr_node *node, const struct tfr_hparams *hparams, bool has_past,
+/* What decides whether PyTorch copies: keys and values where some come from a cache, the heads' results where they lie apart. */
+struct tfr_reference_case {
+    bool has_past;   /* cache_len > 0 */
+    bool heads_part; /* seq_len > 1, and more than one head: else they lie side by side already */
+};
+int tfr_reference_parts(const struct tfr_node *node, const struct tfr_hparams *hparams, const struct tfr_reference_case *of,
                         struct tfr_reference_part parts[TFR_MAX_REFERENCE_PARTS]);
 enum tfr_status tfr_formula_reference(struct tfr_formula *formula, const struct tfr_graph *graph, const struct tfr_node *node,
                                       const struct tfr_hparams *hparams, const struct tfr_reference_part *part,

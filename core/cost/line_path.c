@@ -28,6 +28,7 @@ static uint32_t summary_bits(const struct tfr_hparams *hparams) {
 static uint32_t path_bits(const struct tfr_hparams *hparams, const struct tfr_line_question *question) {
     return bit(!question->no_cache, TFR_ON(CACHE)) | bit(question->past, TFR_ON(PAST)) | bit(question->encoder, TFR_ON(CROSS)) |
            bit(question->encoder && question->encoder_cached, TFR_ON(CROSS_PAST)) | bit(question->fused, TFR_ON(FUSED)) |
+           bit(!question->one_row && hparams->n_head > 1, TFR_ON(APART)) |
            bit(hparams->reorder_and_upcast_attn && !question->fused, TFR_ON(UPCAST)) |
            bit(hparams->scale_attn_weights, TFR_ON(SCALE)) | bit(hparams->scale_attn_by_inverse_layer_idx, TFR_ON(BY_LAYER)) |
            bit(hparams->pad_token_id >= 0, TFR_ON(PAD)) | summary_bits(hparams);

@@ -28,6 +28,7 @@ struct tfr_line_question {
     bool fused;          /* sdpa */
     bool no_cache;       /* use_cache = False */
     bool past;           /* cache_len > 0 */
+    bool one_row;        /* seq_len = 1 */
     bool encoder;        /* encoder_hidden_states are given */
     bool encoder_cached; /* in an earlier call, too */
     bool only_last;

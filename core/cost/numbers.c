@@ -44,6 +44,12 @@ static enum tfr_status bind_part(const struct tfr_account *account, const struct
     return TFR_OK;
 }
 
+/* Of unequal sequences some copy and some don't: each is a call of its own. */
+static bool copies_nothing(const struct tfr_account_kind *kind, const struct tfr_sequences *of) {
+    return (kind->reference == TFR_REFERENCE_CAT_CACHE && of->past == 0) ||
+           (kind->reference == TFR_REFERENCE_MERGE_HEADS && of->rows == 1);
+}
+
 /* One group of sequences, as one call of the reference. */
 static enum tfr_status count_group(const struct tfr_account *account, const struct tfr_account_kind *kind,
                                    const struct tfr_sequences *of, bool is_causal, struct tfr_amount *amount) {
@@ -62,6 +68,9 @@ static enum tfr_status count_reference(const struct tfr_account *account, struct
     for (size_t i = 0; i < account->question.n_sequences; i++) {
         const struct tfr_sequences *of = &account->question.sequences[i];
         struct tfr_amount all = {0}, visible = {0};
+        if (copies_nothing(kind, of)) {
+            continue;
+        }
         TFR_TRY(count_group(account, kind, of, false, &all));
         TFR_TRY(count_group(account, kind, of, account->question.hparams->is_causal, &visible));
         all.visible_flops = visible.flops;

@@ -47,7 +47,9 @@ static int param(struct tfr_gpt2_builder *b, enum tfr_param which, enum tfr_dtyp
 
 int tfr_gpt2_table(struct tfr_gpt2_builder *b, enum tfr_param which) {
     const struct tfr_weight *weight = b->spec->model != NULL ? tfr_model_param(b->spec->model, which, 0) : NULL;
-    enum tfr_dtype dtype = weight != NULL ? weight->tensor.dtype : b->spec->dtype;
+    const struct tfr_table_types *tables = b->spec->tables;
+    const enum tfr_dtype without = tables == NULL ? b->spec->dtype : which == TFR_PARAM_WPE ? tables->wpe : tables->wte;
+    const enum tfr_dtype dtype = weight != NULL ? weight->tensor.dtype : without;
     return param(b, which, dtype == TFR_DTYPE_F64 ? TFR_DTYPE_F32 : dtype);
 }
 

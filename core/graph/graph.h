@@ -77,11 +77,6 @@ enum tfr_status tfr_graph_add_node(struct tfr_graph *graph, const struct tfr_nod
 int tfr_count_uses(const struct tfr_graph *graph, int value);
 /* The same of every value at once. */
 void tfr_count_all_uses(const struct tfr_graph *graph, int *uses);
-/* Direct predecessors of a node without repeats, by values and by state; returns how many (more than there is room for: a graph
- * that tfr_graph_check refuses). The second gives those by state alone. */
-enum { TFR_MAX_PREDECESSORS = 64 };
-int tfr_node_predecessors(const struct tfr_graph *graph, int node, int list[TFR_MAX_PREDECESSORS]);
-int tfr_node_state_predecessors(const struct tfr_graph *graph, int node, int list[TFR_MAX_PREDECESSORS]);
 /* Removes the nodes marked true and every value that nothing uses; ids change. */
 enum tfr_status tfr_graph_remove(struct tfr_graph *graph, const bool *dead);
 
@@ -104,12 +99,13 @@ struct tfr_gpt2_features {
 /* Which part of the model, in which shape class. */
 struct tfr_gpt2_spec {
     const struct tfr_hparams *hparams;
-    const struct tfr_model *model; /* tensors; NULL: a graph without data */
-    const int *owner;              /* [n_layer] rank of each block */
-    int rank, n_ranks, ln_f_rank;  /* embeddings and lm_head live on rank 0 */
-    int64_t rows_max, logits_max;  /* token rows and logit rows of the step */
-    enum tfr_dtype dtype;          /* of packed weights: f32 or bf16 */
-    enum tfr_dtype kv_dtype;       /* of the kv caches: f32 or i8 */
+    const struct tfr_model *model;        /* tensors; NULL: a graph without data */
+    const struct tfr_table_types *tables; /* of a graph without data; NULL: as dtype */
+    const int *owner;                     /* [n_layer] rank of each block */
+    int rank, n_ranks, ln_f_rank;         /* embeddings and lm_head live on rank 0 */
+    int64_t rows_max, logits_max;         /* token rows and logit rows of the step */
+    enum tfr_dtype dtype;                 /* of packed weights: f32 or bf16 */
+    enum tfr_dtype kv_dtype;              /* of the kv caches: f32 or i8 */
     struct tfr_gpt2_features features;
 };
 enum tfr_status tfr_gpt2_build(struct tfr_graph **graph, const struct tfr_gpt2_spec *spec);

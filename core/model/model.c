@@ -63,6 +63,30 @@ static enum tfr_status open_weights(struct tfr_model *model) {
     return status;
 }
 
+static enum tfr_dtype table_type(const struct tfr_model *model, enum tfr_param param, enum tfr_dtype otherwise) {
+    const struct tfr_weight *table = tfr_model_stored_param(model, param, 0);
+    return table == NULL ? otherwise : table->tensor.dtype == TFR_DTYPE_F64 ? TFR_DTYPE_F32 : table->tensor.dtype;
+}
+
+static enum tfr_status read_table_types(struct tfr_model *model, struct tfr_table_types *types) {
+    char *path = NULL;
+    TFR_TRY(tfr_model_find_weights(model->config, &path));
+    const enum tfr_status status = tfr_model_open_checkpoint(model, path);
+    tfr_free(path);
+    TFR_TRY(status);
+    types->wte = table_type(model, TFR_PARAM_WTE, types->wte);
+    types->wpe = table_type(model, TFR_PARAM_WPE, types->wpe);
+    return TFR_OK;
+}
+
+enum tfr_status tfr_model_table_types(const struct tfr_config *config, enum tfr_dtype otherwise, struct tfr_table_types *types) {
+    struct tfr_model model = {.config = config, .hparams = config->model, .tied = config->model.tie_word_embeddings};
+    *types = (struct tfr_table_types){otherwise, otherwise};
+    const enum tfr_status status = tfr_model_has_weights(config) ? read_table_types(&model, types) : TFR_OK;
+    tfr_weights_close(model.weights);
+    return status == TFR_RESOURCE ? status : TFR_OK; /* what is no checkpoint is refused where one is needed */
+}
+
 bool tfr_model_has_tokenizer(const char *directory) {
     return has_file(directory, "tokenizer.json") || (has_file(directory, "vocab.json") && has_file(directory, "merges.txt"));
 }

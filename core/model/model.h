@@ -73,6 +73,12 @@ struct tfr_lora;
 const struct tfr_weight *tfr_model_param(const struct tfr_model *model, enum tfr_param param, int64_t layer);
 /* The same without what an adapter changed. */
 const struct tfr_weight *tfr_model_stored_param(const struct tfr_model *model, enum tfr_param param, int64_t layer);
+/* The types that the embedding tables of a config's model have where nothing of it is opened: as the checkpoint has them (F64 is
+ * read as F32), or `otherwise` where none lies there. Reads headers. */
+struct tfr_table_types {
+    enum tfr_dtype wte, wpe;
+};
+enum tfr_status tfr_model_table_types(const struct tfr_config *config, enum tfr_dtype otherwise, struct tfr_table_types *types);
 /* True if a model of this config has the parameter: cross-attention and heads are not in all. */
 bool tfr_model_has_param(const struct tfr_hparams *hparams, enum tfr_param param);
 /* Width of the pooled output of GPT2DoubleHeadsModel. */

@@ -24,6 +24,8 @@ enum tfr_status tfr_model_check_values(const struct tfr_model *model);
 
 /* weights_find.c: the file of weights that the config means; *path is to be freed. */
 enum tfr_status tfr_model_find_weights(const struct tfr_config *config, char **path);
+/* Whether there is one. */
+bool tfr_model_has_weights(const struct tfr_config *config);
 /* The same for any folder. */
 enum tfr_status tfr_weights_find_in(const char *directory, char **path);
 /* Calls `unread` for each file of weights in the folder that is not the one found: another goes first. */

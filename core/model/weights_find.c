@@ -125,6 +125,14 @@ enum tfr_status tfr_model_find_weights(const struct tfr_config *config, char **p
     return *path != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
+bool tfr_model_has_weights(const struct tfr_config *config) {
+    bool is_there = config->options.model_weights != NULL && tfr_path_exists(config->options.model_weights);
+    for (size_t i = 0; i < TFR_COUNT_OF(names) && config->options.model_weights == NULL; i++) {
+        is_there |= has_file(config->directory, names[i]);
+    }
+    return is_there;
+}
+
 void tfr_model_each_unread(const struct tfr_config *config, void (*unread)(void *user, const char *name), void *user) {
     bool is_found = config->options.model_weights != NULL;
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {

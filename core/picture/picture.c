@@ -7,6 +7,7 @@
 #include "base/plural.h"
 #include "base/status.h"
 #include "base/tensor.h"
+#include "graph/edges.h"
 #include "graph/op.h"
 
 void tfr_picture_free(struct tfr_picture *picture) {
@@ -64,6 +65,7 @@ struct source {
     const struct tfr_plan *plan;
     int *of_node;  /* [graph nodes] their boxes */
     int *of_value; /* [graph values] boxes of inputs, -1 */
+    struct tfr_edges states;
 };
 
 static void name_op(const struct source *from, const struct tfr_node *node, struct tfr_picture_node *box) {
@@ -116,7 +118,6 @@ static enum tfr_status add_inputs(struct source *from, const struct tfr_node *no
 
 static enum tfr_status add_edges(struct source *from, int index) {
     const struct tfr_node *node = &from->graph->nodes[index];
-    int list[TFR_MAX_PREDECESSORS];
     for (int a = 0; a < tfr_node_n_in(node); a++) {
         const struct tfr_value *value = node->arg[a] >= 0 ? &from->graph->values[node->arg[a]] : NULL;
         const int box = value == NULL ? -1 : value->producer >= 0 ? from->of_node[value->producer] : from->of_value[node->arg[a]];
@@ -124,9 +125,9 @@ static enum tfr_status add_edges(struct source *from, int index) {
             TFR_TRY(add_edge(from->picture, box, from->of_node[index], TFR_PICTURE_VALUE));
         }
     }
-    const int n = tfr_node_state_predecessors(from->graph, index, list);
-    for (int i = 0; i < n && i < TFR_MAX_PREDECESSORS; i++) {
-        TFR_TRY(add_edge(from->picture, from->of_node[list[i]], from->of_node[index], TFR_PICTURE_STATE));
+    for (int i = 0; i < tfr_edges_n(&from->states, index); i++) {
+        TFR_TRY(
+            add_edge(from->picture, from->of_node[tfr_edges_of(&from->states, index)[i]], from->of_node[index], TFR_PICTURE_STATE));
     }
     return TFR_OK;
 }
@@ -206,7 +207,9 @@ enum tfr_status tfr_picture_add(struct tfr_picture *picture, const struct tfr_gr
                           .of_node = tfr_alloc((size_t)graph->n_nodes + 1, sizeof(int)),
                           .of_value = tfr_alloc((size_t)graph->n_values + 1, sizeof(int))};
     const bool has_room = from.of_node != NULL && from.of_value != NULL;
-    const enum tfr_status status = has_room ? add_all(&from) : TFR_RESOURCE;
+    enum tfr_status status = has_room ? tfr_state_edges_open(&from.states, graph) : TFR_RESOURCE;
+    status = status == TFR_OK ? add_all(&from) : status;
+    tfr_edges_close(&from.states);
     tfr_free(from.of_node);
     tfr_free(from.of_value);
     return status;

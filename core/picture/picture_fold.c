@@ -17,8 +17,9 @@ struct block {
 
 struct folder {
     struct tfr_picture *picture;
-    int *to;    /* [boxes] the box that stands for it; -1: none does */
-    int *index; /* [boxes] where it comes to stand */
+    int *to;                 /* [boxes] the box that stands for it; -1: none does */
+    int *index;              /* [boxes] where it comes to stand */
+    int *first_to, *last_to; /* [boxes] the first and the last box that reads it; without one: behind all boxes, and -1 */
 };
 
 static struct block block_at(const struct tfr_picture *picture, int first) {
@@ -84,18 +85,31 @@ static bool same_block(const struct tfr_picture *picture, const struct block *be
 }
 
 /* Whether something that is not of the next block reads what `block` makes. */
-static bool is_shown(const struct tfr_picture *picture, const struct block *block, const struct block *next) {
-    for (int e = 0; e < picture->n_edges; e++) {
-        const struct tfr_picture_edge *edge = &picture->edges[e];
-        if (is_inside(block, edge->from) && !is_inside(block, edge->to) && !is_inside(next, edge->to)) {
+static bool is_shown(const struct folder *folder, const struct block *block, const struct block *next) {
+    for (int i = block->first; i < next->first; i++) {
+        if (folder->first_to[i] < block->first || folder->last_to[i] >= next->first + next->n) {
             return true;
         }
     }
     return false;
 }
 
+static void find_readers(struct folder *folder) {
+    for (int i = 0; i < folder->picture->n_nodes; i++) {
+        folder->first_to[i] = folder->picture->n_nodes;
+        folder->last_to[i] = -1;
+    }
+    for (int e = 0; e < folder->picture->n_edges; e++) {
+        const struct tfr_picture_edge *edge = &folder->picture->edges[e];
+        int *first = &folder->first_to[edge->from], *last = &folder->last_to[edge->from];
+        *first = edge->to < *first ? edge->to : *first;
+        *last = edge->to > *last ? edge->to : *last;
+    }
+}
+
 /* How many blocks from this one on can be drawn as one. */
-static int run_length(const struct tfr_picture *picture, struct block block) {
+static int run_length(const struct folder *folder, struct block block) {
+    const struct tfr_picture *picture = folder->picture;
     const struct block *before = NULL;
     struct block kept;
     int n = 1;
@@ -104,7 +118,7 @@ static int run_length(const struct tfr_picture *picture, struct block block) {
         const bool is_next = at < picture->n_nodes && picture->nodes[at].panel == picture->nodes[block.first].panel &&
                              picture->nodes[at].layer == picture->nodes[block.first].layer + 1;
         const struct block next = is_next ? block_at(picture, at) : (struct block){0};
-        if (!is_next || is_shown(picture, &block, &next) || !same_block(picture, before, &block, &next)) {
+        if (!is_next || is_shown(folder, &block, &next) || !same_block(picture, before, &block, &next)) {
             return n;
         }
         kept = block;
@@ -151,7 +165,7 @@ static enum tfr_status find_runs(struct folder *folder) {
             continue;
         }
         const struct block block = block_at(picture, i);
-        const int n = run_length(picture, block);
+        const int n = run_length(folder, block);
         for (int j = i; j < i + block.n; j++) {
             folder->to[j] = j;
         }
@@ -229,6 +243,7 @@ static void close_gaps(struct folder *folder, struct tfr_picture_edge *kept, int
 
 static enum tfr_status fold_with(struct folder *folder, struct tfr_picture_edge *kept) {
     int n = 0, n_kept = 0;
+    find_readers(folder);
     TFR_TRY(find_runs(folder));
     for (int i = 0; i < folder->picture->n_nodes; i++) {
         folder->index[i] = folder->to[i] == i ? n++ : -1;
@@ -241,12 +256,17 @@ static enum tfr_status fold_with(struct folder *folder, struct tfr_picture_edge 
 enum tfr_status tfr_picture_fold(struct tfr_picture *picture) {
     struct folder folder = {.picture = picture,
                             .to = tfr_alloc((size_t)picture->n_nodes + 1, sizeof(int)),
-                            .index = tfr_alloc((size_t)picture->n_nodes + 1, sizeof(int))};
+                            .index = tfr_alloc((size_t)picture->n_nodes + 1, sizeof(int)),
+                            .first_to = tfr_alloc((size_t)picture->n_nodes + 1, sizeof(int)),
+                            .last_to = tfr_alloc((size_t)picture->n_nodes + 1, sizeof(int))};
     struct tfr_picture_edge *kept = tfr_alloc((size_t)picture->n_edges + 1, sizeof *kept);
-    const bool has_room = folder.to != NULL && folder.index != NULL && kept != NULL;
+    const bool has_room =
+        folder.to != NULL && folder.index != NULL && folder.first_to != NULL && folder.last_to != NULL && kept != NULL;
     const enum tfr_status status = has_room ? fold_with(&folder, kept) : TFR_RESOURCE;
     tfr_free(folder.to);
     tfr_free(folder.index);
+    tfr_free(folder.first_to);
+    tfr_free(folder.last_to);
     tfr_free(kept);
     return status;
 }

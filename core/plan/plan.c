@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/tensor.h"
+#include "graph/edges.h"
 #include "graph/op.h"
 #include "plan/alone.h"
 #include "plan/memplan.h"
@@ -179,12 +180,11 @@ static enum tfr_status lay_out_memory(struct tfr_plan *plan) {
     return status;
 }
 
-static enum tfr_status link_tasks(struct tfr_plan *plan) {
-    int list[TFR_MAX_PREDECESSORS];
+static enum tfr_status link_by(struct tfr_plan *plan, const struct tfr_edges *edges) {
     for (int i = 0; i < plan->n_tasks; i++) {
-        plan->tasks[i].n_predecessors = tfr_node_predecessors(plan->graph, i, list);
+        plan->tasks[i].n_predecessors = tfr_edges_n(edges, i);
         for (int j = 0; j < plan->tasks[i].n_predecessors; j++) {
-            plan->tasks[list[j]].n_successors++;
+            plan->tasks[tfr_edges_of(edges, i)[j]].n_successors++;
         }
     }
     for (int i = 0; i < plan->n_tasks; i++) {
@@ -196,13 +196,20 @@ static enum tfr_status link_tasks(struct tfr_plan *plan) {
         task->n_successors = 0;
     }
     for (int i = 0; i < plan->n_tasks; i++) {
-        int n = tfr_node_predecessors(plan->graph, i, list);
-        for (int j = 0; j < n; j++) {
-            struct tfr_task *from = &plan->tasks[list[j]];
+        for (int j = 0; j < plan->tasks[i].n_predecessors; j++) {
+            struct tfr_task *from = &plan->tasks[tfr_edges_of(edges, i)[j]];
             from->successors[from->n_successors++] = i;
         }
     }
     return TFR_OK;
+}
+
+static enum tfr_status link_tasks(struct tfr_plan *plan) {
+    struct tfr_edges edges;
+    enum tfr_status status = tfr_edges_open(&edges, plan->graph);
+    status = status == TFR_OK ? link_by(plan, &edges) : status;
+    tfr_edges_close(&edges);
+    return status;
 }
 
 /* What a run keeps for its tasks, and which of them it may have in flight. */

@@ -3,6 +3,10 @@
 #include "base/status.h"
 #include "rank/rank.h"
 
+enum tfr_dtype tfr_packed_dtype(const struct tfr_config *config) {
+    return config->options.runtime_dtype == TFR_PACK_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16;
+}
+
 enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config) {
     return config->options.runtime_kv_dtype == TFR_KV_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_I8;
 }

@@ -84,7 +84,8 @@ uint64_t tfr_hparams_fingerprint(const struct tfr_hparams *hparams);
 /* Who plans a step, and with what: an engine, a report without weights, the split of the blocks. */
 struct tfr_planner {
     const struct tfr_config *config;
-    const struct tfr_model *model; /* NULL with store and team: a dry plan */
+    const struct tfr_model *model;        /* NULL with store and team: a dry plan */
+    const struct tfr_table_types *tables; /* struct tfr_gpt2_spec.tables */
     const struct tfr_machine *machine;
     const struct tfr_registry *registry;
     struct tfr_store *store;
@@ -130,6 +131,7 @@ int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, bool
 enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need *need);
 
 /* limits.c: what runtime.kv_* say. */
+enum tfr_dtype tfr_packed_dtype(const struct tfr_config *config); /* of linears */
 enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config);
 int64_t tfr_kv_capacity(const struct tfr_config *config);
 /* Sequences that have a place, those of max_batch and cached prefixes. */

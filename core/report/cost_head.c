@@ -94,7 +94,7 @@ enum tfr_status tfr_cost_report_head(const struct tfr_cost_report *report, const
     fprintf(
         stream,
         "executed: tfrun's graph after fusing; weights %s, tables %s, kv cache %s, activations f32; %s; FLOPs of visible pairs%s",
-        tfr_dtype_name(question->dtype), tfr_dtype_name(question->stored), tfr_dtype_name(question->kv_dtype),
+        tfr_dtype_name(question->dtype), tfr_dtype_name(question->tables.wte), tfr_dtype_name(question->kv_dtype),
         of_logits(question->logits[TFR_EXECUTED]), line_end);
     fprintf(stream, "steps: %s of at most %lld rows, which read the weights each, and %s keys in all%s",
             tfr_int128_text(account->step[TFR_DIM_U], ',', steps), (long long)question->max_rows,

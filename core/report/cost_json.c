@@ -101,7 +101,7 @@ static void put_question(const struct tfr_cost_report *report, struct tfr_json_o
     tfr_json_end(out, '}');
     tfr_json_put_text(out, "dtype", tfr_dtype_name(account->question.dtype));
     tfr_json_put_text(out, "kv_dtype", tfr_dtype_name(account->question.kv_dtype));
-    tfr_json_put_text(out, "table_dtype", tfr_dtype_name(account->question.stored));
+    tfr_json_put_text(out, "table_dtype", tfr_dtype_name(account->question.tables.wte));
     tfr_json_put_int(out, "max_rows", account->question.max_rows);
 }
 
@@ -143,7 +143,9 @@ static enum tfr_status put_all(const struct tfr_cost_report *report, struct tfr_
     put_question(report, out);
     put_step(report, out);
     if (report->query->form != TFR_COST_NUMERIC) {
-        tfr_json_put_text(out, "formulas_hold", tfr_cost_formulas_hold(report));
+        char hold[TFR_COST_HOLD_TEXT];
+        tfr_cost_formulas_hold(report, hold, sizeof hold);
+        tfr_json_put_text(out, "formulas_hold", hold);
     }
     tfr_json_put_text(out, "level", levels[report->query->level]);
     tfr_json_begin(out, "rows", '[');

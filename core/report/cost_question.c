@@ -3,7 +3,6 @@
 
 #include "base/arena.h"
 #include "base/status.h"
-#include "model/model_check.h"
 #include "report/cost_report.h"
 
 static int64_t nth(const int64_t *list, size_t n, size_t i, int64_t otherwise) {
@@ -106,28 +105,11 @@ static enum tfr_status open_config(struct tfr_cost_report *report, const char *p
     return TFR_OK;
 }
 
-static enum tfr_dtype packed_type(const struct tfr_config *config) {
-    return config->options.runtime_dtype == TFR_PACK_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16;
-}
-
-/* The type of the embedding tables: as asked, else as the checkpoint has them where one lies there, else the packed type, which a
- * graph or a plan without weights assumes too. */
-static enum tfr_status settle_stored(const struct tfr_cost_report *report, enum tfr_dtype *stored) {
-    const struct tfr_config *config = report->config;
-    struct tfr_model model = {.config = config, .hparams = config->model};
-    char *path = NULL;
-    *stored = report->query->stored != TFR_DTYPE_NONE ? report->query->stored : report->dtype;
-    if (report->query->stored != TFR_DTYPE_NONE || tfr_model_find_weights(config, &path) != TFR_OK) {
-        return TFR_OK;
-    }
-    const enum tfr_status status = tfr_model_open_checkpoint(&model, path);
-    const struct tfr_weight *table = status == TFR_OK ? tfr_model_stored_param(&model, TFR_PARAM_WTE, 0) : NULL;
-    if (table != NULL) {
-        *stored = table->tensor.dtype == TFR_DTYPE_F64 ? TFR_DTYPE_F32 : table->tensor.dtype;
-    }
-    tfr_weights_close(model.weights);
-    tfr_free(path);
-    return status;
+/* As asked, else as in a plan. */
+static enum tfr_status settle_tables(const struct tfr_cost_report *report, struct tfr_table_types *tables) {
+    const enum tfr_dtype asked = report->query->stored;
+    *tables = (struct tfr_table_types){asked, asked};
+    return asked != TFR_DTYPE_NONE ? TFR_OK : tfr_model_table_types(report->config, report->dtype, tables);
 }
 
 static enum tfr_status open_account(struct tfr_cost_report *report) {
@@ -148,7 +130,7 @@ static enum tfr_status open_account(struct tfr_cost_report *report) {
         .ln_f_rank = report->dry.ln_f_rank,
         .max_rows = config->options.runtime_max_rows,
     };
-    TFR_TRY(settle_stored(report, &question.stored));
+    TFR_TRY(settle_tables(report, &question.tables));
     return tfr_account_open(&report->account, &question);
 }
 
@@ -166,7 +148,7 @@ enum tfr_status tfr_cost_report_open(struct tfr_cost_report *report, const char 
     *report = (struct tfr_cost_report){.query = query};
     TFR_TRY(open_config(report, path, overrides, n_overrides));
     TFR_TRY(settle_sequences(report));
-    report->dtype = packed_type(report->config);
+    report->dtype = tfr_packed_dtype(report->config);
     report->has_past = formulas_have_past(report);
     if (query->level == TFR_COST_LINE) { /* lines need no graph */
         return TFR_OK;
@@ -176,9 +158,17 @@ enum tfr_status tfr_cost_report_open(struct tfr_cost_report *report, const char 
     return open_account(report);
 }
 
-const char *tfr_cost_formulas_hold(const struct tfr_cost_report *report) {
-    return report->has_past ? "cache_len > 0: the reference copies old and new keys to a new cache (cat_cache)"
-                            : "cache_len = 0: nothing is cached yet, so that the reference copies no keys (cat_cache)";
+void tfr_cost_formulas_hold(const struct tfr_cost_report *report, char *text, size_t size) {
+    const struct tfr_reference_case of = tfr_account_case(&report->account->question);
+    const bool is_any = report->config->model.n_head == 1;
+    snprintf(text, size, "cache_len %s%s: %s; %s", of.has_past ? "> 0" : "= 0",
+             is_any          ? ""
+             : of.heads_part ? " and seq_len > 1"
+                             : " and seq_len = 1",
+             of.has_past ? "the reference copies old and new keys to a new cache (cat_cache)"
+                         : "nothing is cached yet, so that the reference copies no keys (cat_cache)",
+             of.heads_part ? "it copies the heads' results side by side (merge_heads)"
+                           : "the heads' results lie side by side already (merge_heads)");
 }
 
 void tfr_cost_report_close(struct tfr_cost_report *report) {

@@ -32,7 +32,7 @@ struct tfr_cost_report {
     size_t n_sequences;
     int64_t batch;
     enum tfr_dtype dtype;        /* of weights, and of the reference */
-    bool has_past;               /* formulas hold where cache_len > 0, else where it is 0 */
+    bool has_past;               /* formulas are of cache_len > 0, else of 0 */
     struct tfr_account *account; /* NULL: --level line */
     struct tfr_module_tree tree;
     struct tfr_cost_row *rows;
@@ -42,8 +42,9 @@ struct tfr_cost_report {
 /* cost_question.c: the query's numbers with the defaults filled in, checked against the config, and the account of them. */
 enum tfr_status tfr_cost_report_open(struct tfr_cost_report *report, const char *path, const struct tfr_override *overrides,
                                      size_t n_overrides, const struct tfr_cost_query *query);
-/* For which sequences formulas hold: "cache_len > 0: ...". */
-const char *tfr_cost_formulas_hold(const struct tfr_cost_report *report);
+/* For which sequences formulas hold: "cache_len > 0 and seq_len > 1: ...". */
+enum { TFR_COST_HOLD_TEXT = 200 };
+void tfr_cost_formulas_hold(const struct tfr_cost_report *report, char *text, size_t size);
 void tfr_cost_report_close(struct tfr_cost_report *report);
 
 /* cost_rows.c: the lines of the level that was asked for. */

@@ -120,7 +120,9 @@ static enum tfr_status write_row_formulas(const struct tfr_cost_report *report, 
 }
 
 static enum tfr_status write_formulas(const struct tfr_cost_report *report, enum tfr_grid_form form, FILE *stream) {
-    fprintf(stream, "\nformulas hold where %s\n", tfr_cost_formulas_hold(report));
+    char hold[TFR_COST_HOLD_TEXT];
+    tfr_cost_formulas_hold(report, hold, sizeof hold);
+    fprintf(stream, "\nformulas hold where %s\n", hold);
     for (int i = 0; i < report->n_rows; i++) {
         if (!is_repeated(report, i)) {
             TFR_TRY(write_row_formulas(report, &report->rows[i], form, stream));

@@ -15,6 +15,7 @@ enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct
                              int n_ranks) {
     *dry = (struct tfr_dry){.n_ranks = n_ranks};
     TFR_TRY(tfr_config_load(&dry->config, path, overrides, n_overrides));
+    TFR_TRY(tfr_model_table_types(dry->config, tfr_packed_dtype(dry->config), &dry->tables));
     TFR_TRY(tfr_machine_read_for_plan(&dry->machine));
     const int threads = (int)dry->config->options.runtime_threads;
     TFR_TRY(tfr_config_blame(dry->config, "runtime.threads",
@@ -44,6 +45,7 @@ enum tfr_status tfr_dry_choose_head(struct tfr_dry *dry, const char *word) {
 static struct tfr_planner planner_of(struct tfr_dry *dry, const struct tfr_dry_step *step) {
     return (struct tfr_planner){
         .config = dry->config,
+        .tables = &dry->tables,
         .machine = dry->machine,
         .registry = dry->registry,
         .orders = &dry->orders,

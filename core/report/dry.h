@@ -11,8 +11,9 @@ struct tfr_dry {
     struct tfr_machine *machine;
     struct tfr_registry *registry;
     struct tfr_thread_choice threads;
-    struct tfr_order_book orders; /* of the rank that was planned last */
-    int *owner;                   /* [n_layer] rank of each block */
+    struct tfr_table_types tables; /* of the checkpoint, where one lies beside the config */
+    struct tfr_order_book orders;  /* of the rank that was planned last */
+    int *owner;                    /* [n_layer] rank of each block */
     int n_ranks, ln_f_rank;
 };
 

@@ -44,6 +44,7 @@ static enum tfr_status settle_path(struct tfr_lines_view *view) {
         .release = query->release,
         .fused = query->fused_attention || (asked & (uint32_t)TFR_ON(FUSED)) != 0,
         .past = view->report->has_past,
+        .one_row = view->report->sequences->rows == 1,
         .encoder = query->encoder_len > 0,
         .encoder_cached = query->encoder_len > 0 && query->phase == TFR_COST_DECODE,
         .only_last = query->logits == TFR_COST_LOGITS_LAST,

@@ -3,6 +3,7 @@
 
 Sums are checked against formulas written out here, in Python's integers. `--list` prints the names of the cases.
 """
+import collections
 import csv
 import io
 import json
@@ -260,20 +261,44 @@ def check_formulas(told, numbers):
 @case
 def formulas_give_the_numbers(box):
     """Of the shape that was asked about, and of others that they are said to hold for."""
-    shapes = [(3, 7, 5), (1, 1, 511), (2, 40, 100)], [(3, 7, 0), (1, 512, 0)]
-    words = [[("--batch", batch, "--seq", seq, "--cache", cache) for batch, seq, cache in group] for group in shapes]
-    for group, begins in zip(words, ("cache_len > 0: ", "cache_len = 0: ")):
+    cases = {"cache_len > 0 and seq_len > 1: ": [(3, 7, 5), (2, 40, 100)], "cache_len > 0 and seq_len = 1: ": [(1, 1, 511), (3, 1, 7)],
+             "cache_len = 0 and seq_len > 1: ": [(3, 7, 0), (1, 512, 0)], "cache_len = 0 and seq_len = 1: ": [(1, 1, 0), (4, 1, 0)]}
+    words = {begins: [("--batch", batch, "--seq", seq, "--cache", cache) for batch, seq, cache in group] for begins, group in cases.items()}
+    for begins, group in words.items():
         for asked in group:
             told = box.json("gpt2-medium", *asked, "--form", "both")
             expect(told["formulas_hold"].startswith(begins), told["formulas_hold"])
             for shape in group:
                 check_formulas(told, box.json("gpt2-medium", *shape))
     for level in ("kernel", "module"):  # formulas alone are of the general case, whatever the phase
-        told = box.json("gpt2-medium", "--seq", 9, "--form", "symbolic", "--level", level)
-        expect(told["formulas_hold"].startswith("cache_len > 0: "), told["formulas_hold"])
-        for shape in words[0]:
-            check_formulas(told, box.json("gpt2-medium", *shape, "--level", level))
-    expect("\nformulas hold where cache_len = 0: " in box.cost("gpt2", "--form", "both"), "the table does not say so")
+        for asked, begins in ((("--seq", 9), "cache_len > 0 and seq_len > 1: "), (("--phase", "decode"), "cache_len > 0 and seq_len = 1: ")):
+            told = box.json("gpt2-medium", *asked, "--form", "symbolic", "--level", level)
+            expect(told["formulas_hold"].startswith(begins), told["formulas_hold"])
+            for shape in words[begins]:
+                check_formulas(told, box.json("gpt2-medium", *shape, "--level", level))
+    expect("\nformulas hold where cache_len = 0 and seq_len > 1: " in box.cost("gpt2", "--form", "both"), "the table does not say so")
+
+
+def reference_rows(told):
+    """(op, kernel, what) -> its number"""
+    rows, op = collections.Counter(), None
+    for row in told["rows"]:
+        op = row["name"] if row["depth"] == 0 else op
+        rows.update({(op, row["name"], key): int(row["reference"][key]) for key in ("flops", "flops_visible", "bytes_read", "bytes_written")
+                     if "reference" in row})
+    return rows
+
+
+@case
+def unequal_sequences_are_calls_of_the_reference(box):
+    """Row by row: some copy their cache and some have none, one row's heads lie side by side already."""
+    shapes = ((5, 0), (1, 12), (3, 7), (1, 0))
+    told = box.json("gpt2", *(f"--{flag}={','.join(str(shape[i]) for shape in shapes)}" for i, flag in enumerate(("seq", "cache"))))
+    have, want = reference_rows(told), collections.Counter()
+    for seq, cache in shapes:
+        want.update(reference_rows(box.json("gpt2", "--seq", seq, "--cache", cache)))
+    expect(("kv_append", "cat_cache", "bytes_read") in have and ("attention", "merge_heads", "bytes_read") in have, have)
+    expect_same(have, want)
 
 
 @case

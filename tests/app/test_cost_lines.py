@@ -75,12 +75,10 @@ def config_of(lines, item):
 
 
 def ops_of(told, item):
-    """FLOPs, bytes read and written by op under PyTorch's names. A mask that only hides is an addition there; one row needs no merge."""
+    """FLOPs, bytes read and written by op under PyTorch's names. A mask that only hides is an addition there."""
     ops = {op["name"]: [int(op[key]) for key in ("flops", "bytes_read", "bytes_written")] for op in told["total"]["ops"]}
     if "mask_hide" in ops:
         ops["mask_add"] = ops.pop("mask_hide")
-    if item["seq"] == 1:
-        ops.pop("merge_heads", None)
     if item["head"] == "seq-cls":
         ops.pop("gather")  # an index with two lists, among the others there
     return ops

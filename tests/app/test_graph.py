@@ -307,6 +307,41 @@ def law_the_critical_path_is_the_longest(drawer):
         expect(all(nodes[edge[side]].get("critical") for edge in marked for side in ("from", "to")), "an edge off the path")
 
 
+@case
+def tables_have_the_type_of_the_checkpoint(drawer):
+    """cost, graph and plan read rows of the tables in the type that they are stored in; without a checkpoint in that of --dtype."""
+    gpt2 = drawer.source / "configs" / "gpt2.json"
+    stored = drawer.folder / "stored"
+    drawer.run("init", drawer.demo, "-o", stored, "--dtype", "f32")
+    for config, dtype, size in ((drawer.demo, "f32", 2), (drawer.demo, "bf16", 2), (stored, "f32", 4), (stored, "bf16", 4), (gpt2, "f32", 4),
+                                (gpt2, "bf16", 2)):
+        want, words = 8 + 2 * size * (768 if config == gpt2 else 256), ["--dtype", dtype]
+        for stage in ("built", "fused"):
+            drawn = next(node for node in ops_of(drawer.graph(config, "--stage", stage, *words)) if node["name"] == "embed")
+            expect_same(drawn["bytes_read"], want)
+        planned = json.loads(drawer.run("plan", config, "--json", *words).stdout)["ranks"][0]["tasks"][0]
+        expect_same((planned["node"], planned["bytes_read"]), ("embed", want))
+        told = json.loads(drawer.run("cost", config, "--phase", "decode", "--json", *words).stdout)
+        expect_same(told["rows"][0]["executed"]["bytes_read"], want)
+
+
+@case
+def many_blocks_take_no_longer_each(drawer):
+    """Who waits for whom, which memory is free and which blocks are equal is found without looking at all nodes for each one."""
+    fields = json.loads((drawer.source / "configs" / "gpt2.json").read_text(encoding="utf-8"))
+    fields = {**{key: fields[key] for key in fields if key != "tfrun"}, "n_embd": 64, "n_head": 4, "n_inner": None}
+    config, used = drawer.folder / "config.json", {}
+    for n_layer in (256, 2048):
+        config.write_text(json.dumps({**fields, "n_layer": n_layer}), encoding="utf-8")
+        for command in ("cost", "graph", "plan"):
+            before = os.times()
+            drawer.run(command, config)
+            after = os.times()
+            used[command, n_layer] = after.children_user + after.children_system - before.children_user - before.children_system
+    for command in ("cost", "graph", "plan"):
+        expect(used[command, 2048] < 24 * used[command, 256], command, used)  # 8 times as many; looking at all pairs takes 64 times
+
+
 # ---- measured
 
 def trace(drawer, *words):

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "graph/edges.h"
 #include "graph/op.h"
 #include "graph/pattern.h"
 #include "tfr_gpt2.h"
@@ -52,13 +53,15 @@ TFR_TEST(a_block_becomes_eight_nodes) {
     assert_int_equal(count_op(graph, TFR_OP_ACTIVATION), 0);
     assert_int_equal(count_op(graph, TFR_OP_LINEAR), 2 * 4 + 1);
     assert_int_equal(graph->n_nodes, 1 + 2 * 8 + 3);
+    struct tfr_edges states;
+    assert_ok(tfr_state_edges_open(&states, graph));
     for (int i = 0; i < graph->n_nodes; i++) {
         const struct tfr_node *node = &graph->nodes[i];
+        assert_int_equal(tfr_edges_n(&states, i), node->op == TFR_OP_ATTENTION);
         if (node->op == TFR_OP_ATTENTION) {
-            int list[TFR_MAX_PREDECESSORS];
-            assert_int_equal(tfr_node_state_predecessors(graph, i, list), 1);
-            assert_int_equal(graph->nodes[list[0]].op, TFR_OP_KV_APPEND);
-            assert_int_equal(graph->nodes[list[0]].layer, node->layer);
+            const int from = *tfr_edges_of(&states, i);
+            assert_int_equal(graph->nodes[from].op, TFR_OP_KV_APPEND);
+            assert_int_equal(graph->nodes[from].layer, node->layer);
         }
         if (strcmp(node->name, "h.1.mlp.c_fc") == 0) {
             assert_int_equal(node->attrs.activation, TFR_ACT_RELU);
@@ -67,6 +70,7 @@ TFR_TEST(a_block_becomes_eight_nodes) {
             assert_string_equal(graph->values[node->arg[3]].name, "h.1.attn.add");
         }
     }
+    tfr_edges_close(&states);
     tfr_graph_free(graph);
 }
 
@@ -215,17 +219,19 @@ TFR_TEST(who_appends_waits_for_readers_and_who_reads_for_the_last_append) {
     const int qkv = add_value(graph, TFR_VALUE_IO, TFR_ROWS_TOKENS, 4, 24),
               cache = add_value(graph, TFR_VALUE_STATE, TFR_ROWS_NONE, 2, 4);
     static const enum tfr_op ops[] = {TFR_OP_KV_APPEND, TFR_OP_ATTENTION, TFR_OP_ATTENTION, TFR_OP_KV_APPEND, TFR_OP_ATTENTION};
-    int list[TFR_MAX_PREDECESSORS], output;
+    struct tfr_edges edges;
+    int output;
     for (size_t i = 0; i < TFR_COUNT_OF(ops); i++) {
         struct tfr_node node = {.op = ops[i], .arg = {qkv, cache}, .attrs = {.n_heads = 2, .head_dim = 4}, .layer = -1};
         assert_ok(tfr_graph_add_node(graph, &node, NULL, &output));
     }
-    assert_int_equal(tfr_node_predecessors(graph, 0, list), 0);
-    assert_int_equal(tfr_node_predecessors(graph, 2, list), 1);
-    assert_int_equal(list[0], 0);
-    assert_int_equal(tfr_node_predecessors(graph, 3, list), 3); /* both readers, and the append before them */
-    assert_int_equal(tfr_node_predecessors(graph, 4, list), 1);
-    assert_int_equal(list[0], 3);
+    assert_ok(tfr_edges_open(&edges, graph));
+    static const int n[] = {0, 1, 1, 3, 1}, from[] = {0, 0, 2, 1, 0, 3}; /* the fourth: both readers, and the append before them */
+    for (int i = 0; i < graph->n_nodes; i++) {
+        assert_int_equal(tfr_edges_n(&edges, i), n[i]);
+    }
+    assert_memory_equal(edges.from, from, sizeof(from));
+    tfr_edges_close(&edges);
     tfr_graph_free(graph);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "graph/edges.h"
 #include "graph/op.h"
 #include "tfr_gpt2.h"
 
@@ -138,9 +139,11 @@ TFR_TEST(nodes_are_named_and_numbered_as_in_the_model) {
     assert_non_null(node);
     assert_int_equal(node->layer, 2);
     assert_int_equal(node->attrs.layer, 1); /* the second block of this rank */
-    int list[TFR_MAX_PREDECESSORS];
-    assert_int_equal(tfr_node_state_predecessors(graph, (int)(node - graph->nodes), list), 1);
-    assert_int_equal(graph->nodes[list[0]].op, TFR_OP_KV_APPEND);
+    struct tfr_edges edges;
+    assert_ok(tfr_state_edges_open(&edges, graph));
+    assert_int_equal(tfr_edges_n(&edges, (int)(node - graph->nodes)), 1);
+    assert_int_equal(graph->nodes[*tfr_edges_of(&edges, (int)(node - graph->nodes))].op, TFR_OP_KV_APPEND);
+    tfr_edges_close(&edges);
     assert_null(find_node(graph, "h.1.attn.c_attn"));
     tfr_graph_free(graph);
 }

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "graph/edges.h"
 #include "graph/op.h"
 #include "tfr_gpt2.h"
 
@@ -73,6 +74,7 @@ static struct tfr_graph *random_graph(int n_nodes) {
 struct run {
     const struct tfr_graph *graph;
     const struct tfr_memplan *plan;
+    const struct tfr_edges *edges;
     int cell[4096];
     enum { WAITING, STARTED, FINISHED } state[256];
     int n_broken;
@@ -129,10 +131,8 @@ static void finish_node(struct run *run, int index) {
 }
 
 static bool is_ready(const struct run *run, int index) {
-    int list[TFR_MAX_PREDECESSORS];
-    int n = tfr_node_predecessors(run->graph, index, list);
-    for (int i = 0; i < n; i++) {
-        if (run->state[list[i]] != FINISHED) {
+    for (int i = 0; i < tfr_edges_n(run->edges, index); i++) {
+        if (run->state[tfr_edges_of(run->edges, index)[i]] != FINISHED) {
             return false;
         }
     }
@@ -140,7 +140,9 @@ static bool is_ready(const struct run *run, int index) {
 }
 
 static int run_in_random_order(const struct tfr_graph *graph, const struct tfr_memplan *plan) {
-    struct run run = {.graph = graph, .plan = plan};
+    struct tfr_edges edges;
+    assert_ok(tfr_edges_open(&edges, graph));
+    struct run run = {.graph = graph, .plan = plan, .edges = &edges};
     assert_true(plan->bytes <= sizeof(run.cell) / sizeof(run.cell[0]) * 64);
     memset(run.cell, -1, sizeof(run.cell));
     for (int n_finished = 0; n_finished < graph->n_nodes;) {
@@ -152,6 +154,7 @@ static int run_in_random_order(const struct tfr_graph *graph, const struct tfr_m
             n_finished++;
         }
     }
+    tfr_edges_close(&edges);
     return run.n_broken;
 }
 
