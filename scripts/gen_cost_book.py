@@ -108,9 +108,15 @@ the class comes to. References lead from page to page down to the ops of `core/i
 page here for any class; [cost-model.md](../cost-model.md) says how the formulas come about and [cost.md](../cost.md) what else
 `tfrun cost` answers. Written by `scripts/gen_cost_book.py`; a test keeps it current. Bytes are those of float32.
 
-The book has two releases of transformers, the one that the first analysis was of and the newest. The program knows three: with
-`--release 4.57.6` it prints the pages of the one between them, and with a config that has reorder_and_upcast_attn those of
-`upcast_attention`.
+The book has pages of two releases of transformers, 4.40.2 and 5.24.0: the one that the first analysis was of, and the newest. The program
+knows a third, 4.57.6, between them; the book has no pages of it, and the program prints each:
+
+```sh
+tfrun cost configs/gpt2.json --level line --release 4.57.6 --form symbolic --format md                      # GPT2LMHeadModel
+tfrun cost configs/gpt2.json --level line --release 4.57.6 --form symbolic --format md --class GPT2Block    # any other page below
+```
+
+With a config that has reorder_and_upcast_attn there is a page `upcast_attention` too.
 """
     for release in RELEASES:
         text += f"\n## transformers {release}\n\n"

@@ -79,8 +79,11 @@ enum tfr_status tfr_line_path_set(struct tfr_line_path *path, const struct tfr_h
     const char *release = tfr_line_release_name(path->release);
     struct tfr_line_source source;
     if (question->fused && !tfr_line_source(path->release, TFR_LINE_SDPA, path->activation_function, &source)) {
-        return tfr_raise(TFR_USAGE, "GPT-2 of transformers %s has no fused attention; leave out --attn, or give a newer --release",
-                         release);
+        return tfr_raise(
+            TFR_USAGE,
+            "GPT-2 of transformers %s has no fused attention: ask for its eager one (--attn eager, --class GPT2Attention), or give "
+            "a newer --release",
+            release);
     }
     if (!tfr_line_source(path->release, TFR_LINE_ACTIVATION, path->activation_function, &source)) {
         return tfr_raise(TFR_USAGE, "transformers %s has no activation_function \"%s\"; give a newer --release", release,

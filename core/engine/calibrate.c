@@ -12,6 +12,7 @@
 #include "config/choices.h"
 #include "predict/calibration.h"
 #include "profile/observe_kernels.h"
+#include "profile/profile_run.h"
 #include "rank/rank.h"
 #include "team/crowd.h"
 
@@ -42,10 +43,8 @@ static void say_kernels(void *user, int64_t done, int64_t total) {
 
 static void note_conditions(struct work *work, const struct tfr_engine *engine) {
     struct tfr_conditions *conditions = &work->calibration.conditions;
-    const struct tfr_options *options = &engine->config->options;
     const struct tfr_hparams *model = &engine->config->model;
-    tfr_conditions_now(conditions, engine->machine, engine->threads.n_threads,
-                       tfr_choice_name("runtime.bind", options->runtime_bind), tfr_version());
+    tfr_engine_conditions(engine, conditions);
     snprintf(conditions->model, sizeof conditions->model, "%lld blocks of %lld, %lld heads, vocabulary of %lld",
              (long long)model->n_layer, (long long)model->n_embd, (long long)model->n_head, (long long)model->vocab_size);
 }

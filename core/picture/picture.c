@@ -66,6 +66,7 @@ struct source {
     int *of_node;  /* [graph nodes] their boxes */
     int *of_value; /* [graph values] boxes of inputs, -1 */
     struct tfr_edges states;
+    struct tfr_picture_costs costs;
 };
 
 static void name_op(const struct source *from, const struct tfr_node *node, struct tfr_picture_node *box) {
@@ -169,7 +170,7 @@ static enum tfr_status add_op(struct source *from, int index) {
         tfr_shape_text(value->rank, value->dim, box->shape, sizeof box->shape);
     }
     name_op(from, node, box);
-    TFR_TRY(tfr_picture_cost(from->picture, from->graph, node, box));
+    TFR_TRY(tfr_picture_cost(from->picture, &from->costs, from->graph, node, box));
     if (from->plan != NULL) {
         box->kernel = from->plan->tasks[index].kernel->name;
         box->predicted_ns = from->plan->tasks[index].predicted_ns;

@@ -86,9 +86,18 @@ struct tfr_picture {
 /* picture_cost.c. Of a zeroed picture whose step is set: the letters of the formulas get their values. */
 enum tfr_status tfr_picture_open(struct tfr_picture *picture, const struct tfr_hparams *hparams);
 void tfr_picture_free(struct tfr_picture *picture);
-/* picture_cost.c. FLOPs and bytes of a node. */
-enum tfr_status tfr_picture_cost(const struct tfr_picture *picture, const struct tfr_graph *graph, const struct tfr_node *node,
-                                 struct tfr_picture_node *box);
+/* picture_cost.c. FLOPs and bytes of a node; those of the other blocks' equal nodes are remembered while one graph is added. */
+enum { TFR_PICTURE_COSTS = 32 };
+struct tfr_picture_costs {
+    struct tfr_picture_cost {
+        struct tfr_problem problem;
+        enum tfr_rows_var rows;
+        tfr_int128 flops, bytes_read, bytes_written;
+    } known[TFR_PICTURE_COSTS];
+    int n;
+};
+enum tfr_status tfr_picture_cost(const struct tfr_picture *picture, struct tfr_picture_costs *costs, const struct tfr_graph *graph,
+                                 const struct tfr_node *node, struct tfr_picture_node *box);
 /* A panel: the graph of one rank. `plan` adds kernels and predicted times; NULL as built. */
 enum tfr_status tfr_picture_add(struct tfr_picture *picture, const struct tfr_graph *graph, const struct tfr_plan *plan, int rank);
 /* Edges from every send to its recv, within a stage. Once, after the last panel. */

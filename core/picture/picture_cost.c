@@ -37,15 +37,38 @@ static void cost_pattern(const struct tfr_picture *picture, const struct tfr_gra
     box->bytes_written = (tfr_int128)cost.bytes_written;
 }
 
-enum tfr_status tfr_picture_cost(const struct tfr_picture *picture, const struct tfr_graph *graph, const struct tfr_node *node,
-                                 struct tfr_picture_node *box) {
+static enum tfr_status count_formulas(const struct tfr_picture *picture, const struct tfr_graph *graph, const struct tfr_node *node,
+                                      struct tfr_picture_node *box) {
     struct tfr_formula formula;
-    if (node->op == TFR_OP_FUSED) {
-        cost_pattern(picture, graph, node, box);
-        return TFR_OK;
-    }
     TFR_TRY(tfr_formula_executed(&formula, graph, node, picture->hparams));
     TFR_TRY(tfr_poly_count(&formula.flops, picture->letter, node->name, &box->flops));
     TFR_TRY(tfr_poly_count(&formula.read, picture->letter, node->name, &box->bytes_read));
     return tfr_poly_count(&formula.written, picture->letter, node->name, &box->bytes_written);
+}
+
+enum tfr_status tfr_picture_cost(const struct tfr_picture *picture, struct tfr_picture_costs *costs, const struct tfr_graph *graph,
+                                 const struct tfr_node *node, struct tfr_picture_node *box) {
+    if (node->op == TFR_OP_FUSED) {
+        cost_pattern(picture, graph, node, box);
+        return TFR_OK;
+    }
+    const struct tfr_problem problem = tfr_problem_make(graph, node, 1, true);
+    for (int i = 0; i < costs->n; i++) {
+        const struct tfr_picture_cost *known = &costs->known[i];
+        if (known->rows == node->rows && tfr_problem_same(&known->problem, &problem)) {
+            box->flops = known->flops;
+            box->bytes_read = known->bytes_read;
+            box->bytes_written = known->bytes_written;
+            return TFR_OK;
+        }
+    }
+    TFR_TRY(count_formulas(picture, graph, node, box));
+    if (costs->n < TFR_PICTURE_COSTS) {
+        costs->known[costs->n++] = (struct tfr_picture_cost){.problem = problem,
+                                                             .rows = node->rows,
+                                                             .flops = box->flops,
+                                                             .bytes_read = box->bytes_read,
+                                                             .bytes_written = box->bytes_written};
+    }
+    return TFR_OK;
 }

@@ -80,18 +80,33 @@ static void read_word(const char *path, char *word, size_t size) {
     }
 }
 
-void tfr_conditions_now(struct tfr_conditions *conditions, const struct tfr_machine *machine, int n_threads, const char *bind,
-                        const char *version) {
+/* "always [madvise] never" -> "madvise": the word that holds. */
+static void keep_chosen(char *text) {
+    const char *open = strchr(text, '['), *close = open != NULL ? strchr(open, ']') : NULL;
+    if (close != NULL) {
+        const size_t length = (size_t)(close - open - 1);
+        memmove(text, open + 1, length);
+        text[length] = '\0';
+    }
+}
+
+void tfr_conditions_now(struct tfr_conditions *conditions, const struct tfr_run_conditions *run) {
+    const struct tfr_machine *machine = run->machine;
     const time_t now = time(NULL);
     struct tm utc;
+    char pages[64];
     *conditions = (struct tfr_conditions){
-        .measured_unix = now, .threads = n_threads, .isa = machine->isa, .quota_cores = machine->quota_cores};
+        .measured_unix = now, .threads = run->n_threads, .isa = machine->isa, .quota_cores = machine->quota_cores};
     snprintf(conditions->host, sizeof conditions->host, "%s", machine->host_name);
     snprintf(conditions->cpu, sizeof conditions->cpu, "%s", machine->cpu_name);
-    snprintf(conditions->version, sizeof conditions->version, "%s", version);
+    snprintf(conditions->version, sizeof conditions->version, "%s", run->version);
     snprintf(conditions->abi, sizeof conditions->abi, "%d.%d", TFR_PLUGIN_ABI_MAJOR, TFR_PLUGIN_ABI_MINOR);
-    snprintf(conditions->bind, sizeof conditions->bind, "%s", bind);
+    snprintf(conditions->bind, sizeof conditions->bind, "%s", run->bind);
+    snprintf(conditions->plugins, sizeof conditions->plugins, "%s", run->plugins);
     read_word("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", conditions->governor, sizeof conditions->governor);
+    read_word("/sys/kernel/mm/transparent_hugepage/enabled", pages, sizeof pages);
+    keep_chosen(pages);
+    snprintf(conditions->hugepages, sizeof conditions->hugepages, "%s, %.20s", run->hugepages, pages);
     if (gmtime_r(&now, &utc) != NULL) {
         strftime(conditions->measured_at, sizeof conditions->measured_at, "%Y-%m-%dT%H:%M:%SZ", &utc);
     }

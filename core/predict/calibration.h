@@ -15,15 +15,23 @@ struct tfr_conditions {
     char host[128], cpu[128];
     char version[32], abi[16]; /* of tfrun, of its kernels */
     char bind[16], governor[32], model[128];
+    char hugepages[32];   /* "try, madvise": runtime.hugepages, and what the system says */
+    char plugins[640];    /* "gemv 0.1.0 (compiler 12.2.0); ..." */
     char measured_at[32]; /* "2026-11-28T18:00:00Z" */
     int64_t measured_unix, threads;
     uint32_t isa;
     double quota_cores;    /* 0: no limit */
     double waited_percent; /* of the time in which threads could have run, others had their cores */
 };
-/* Of now, without model; `bind` is a word of runtime.bind. */
-void tfr_conditions_now(struct tfr_conditions *conditions, const struct tfr_machine *machine, int n_threads, const char *bind,
-                        const char *version);
+/* What an engine knows of its own. */
+struct tfr_run_conditions {
+    const struct tfr_machine *machine;
+    int n_threads;
+    const char *bind, *hugepages, *version; /* words of runtime.bind and runtime.hugepages */
+    char plugins[640];
+};
+/* Of now, without model. */
+void tfr_conditions_now(struct tfr_conditions *conditions, const struct tfr_run_conditions *run);
 
 /* A kernel at a shape: the median of what it took, and what it would take at the roofs. */
 struct tfr_calibration_point {
@@ -68,7 +76,7 @@ enum tfr_status tfr_calibration_read(struct tfr_calibration *calibration, const 
 enum tfr_status tfr_calibration_check(const struct tfr_calibration *calibration, const struct tfr_conditions *now, const char *path,
                                       char *doubts, size_t size);
 /* What makes the calibration itself doubtful, added to `doubts`: threads that waited for cores, all threads slower than one. */
-enum { TFR_DOUBTS_SIZE = 512 };
+enum { TFR_DOUBTS_SIZE = 1024 };
 void tfr_calibration_doubts(const struct tfr_calibration *calibration, char *doubts, size_t size);
 /* "3 hours old". */
 void tfr_calibration_age(const struct tfr_conditions *conditions, int64_t now_unix, char *text, size_t size);

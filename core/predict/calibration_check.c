@@ -37,6 +37,28 @@ static void add_text(char *doubts, size_t size, const char *text) {
     snprintf(doubts + used, size - used, "%s%s", used > 0 ? "; " : "", text);
 }
 
+/* Whether a list "a; b; c" has the item. */
+static bool has_item(const char *list, const char *item, size_t length) {
+    for (const char *at = list; *at != '\0'; at += strcspn(at, ";"), at += strspn(at, "; ")) {
+        if (strcspn(at, ";") == length && strncmp(at, item, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Plugins of one list that the other has not: "made without gemv 0.1.0 (compiler 12.2.0)". */
+static void doubt_plugins(const char *list, const char *other, const char *word, char *doubts, size_t size) {
+    for (const char *at = list; *at != '\0'; at += strcspn(at, ";"), at += strspn(at, "; ")) {
+        const size_t length = strcspn(at, ";");
+        if (!has_item(other, at, length)) {
+            char text[160];
+            snprintf(text, sizeof text, "made %s %.*s", word, (int)length, at);
+            add_text(doubts, size, text);
+        }
+    }
+}
+
 /* A few per cent are noise; of more than one roof the worst is named. */
 static void doubt_roofs(const struct tfr_roofs *roofs, char *doubts, size_t size) {
     char text[160] = "";
@@ -82,7 +104,9 @@ enum tfr_status tfr_calibration_check(const struct tfr_calibration *calibration,
                  {"cpu", was->cpu, now->cpu},
                  {"tfrun", was->version, now->version},
                  {"abi", was->abi, now->abi}},
-      loose[] = {{"bind", was->bind, now->bind}, {"governor", was->governor, now->governor}};
+      loose[] = {{"bind", was->bind, now->bind},
+                 {"governor", was->governor, now->governor},
+                 {"hugepages", was->hugepages, now->hugepages}};
     doubts[0] = '\0';
     for (size_t i = 0; i < TFR_COUNT_OF(fixed); i++) {
         if (strcmp(fixed[i].was, fixed[i].is) != 0) {
@@ -107,6 +131,8 @@ enum tfr_status tfr_calibration_check(const struct tfr_calibration *calibration,
         snprintf(quota[1], sizeof quota[1], "%.2f cores", now->quota_cores);
         add_doubt(doubts, size, "the CPU quota", quota[0], quota[1]);
     }
+    doubt_plugins(was->plugins, now->plugins, "with", doubts, size);
+    doubt_plugins(now->plugins, was->plugins, "without", doubts, size);
     tfr_calibration_doubts(calibration, doubts, size);
     return TFR_OK;
 }

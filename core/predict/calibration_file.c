@@ -49,6 +49,8 @@ static void put_conditions(struct tfr_json_out *out, const struct tfr_conditions
     tfr_json_put_text(out, "abi", conditions->abi);
     tfr_json_put_text(out, "bind", conditions->bind);
     tfr_json_put_text(out, "governor", conditions->governor);
+    tfr_json_put_text(out, "hugepages", conditions->hugepages);
+    tfr_json_put_text(out, "plugins", conditions->plugins);
     tfr_json_put_text(out, "model", conditions->model);
     tfr_json_put_text(out, "measured_at", conditions->measured_at);
     tfr_json_put_int(out, "measured_unix", conditions->measured_unix);

@@ -71,6 +71,8 @@ static enum tfr_status read_conditions(const struct tfr_json_doc *doc, struct tf
                  {"abi", conditions->abi, sizeof conditions->abi},
                  {"bind", conditions->bind, sizeof conditions->bind},
                  {"governor", conditions->governor, sizeof conditions->governor},
+                 {"hugepages", conditions->hugepages, sizeof conditions->hugepages},
+                 {"plugins", conditions->plugins, sizeof conditions->plugins},
                  {"model", conditions->model, sizeof conditions->model},
                  {"measured_at", conditions->measured_at, sizeof conditions->measured_at}};
     for (size_t i = 0; i < TFR_COUNT_OF(texts); i++) {

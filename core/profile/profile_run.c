@@ -44,8 +44,7 @@ static enum tfr_status read_and_check(struct tfr_profile *profile, const struct 
     struct tfr_conditions now;
     char age[48];
     TFR_TRY(tfr_calibration_read(&profile->calibration, path));
-    tfr_conditions_now(&now, engine->machine, engine->threads.n_threads,
-                       tfr_choice_name("runtime.bind", engine->config->options.runtime_bind), tfr_version());
+    tfr_engine_conditions(engine, &now);
     const enum tfr_status status =
         tfr_calibration_check(&profile->calibration, &now, path, profile->doubts, sizeof profile->doubts);
     if (status != TFR_OK) {

@@ -59,6 +59,9 @@ const char *tfr_phase_name(enum tfr_phase phase);
 void tfr_node_group(const char *name, char *group, size_t size);
 void tfr_node_module(const char *name, char *module, size_t size);
 
+/* conditions.c: those of now, without the model. */
+void tfr_engine_conditions(const struct tfr_engine *engine, struct tfr_conditions *conditions);
+
 /* Nodes of a phase that share a name, added up: ranks and blocks together. */
 enum tfr_grouping { TFR_BY_NODE, TFR_BY_MODULE, TFR_BY_KERNEL, TFR_GROUPING_COUNT };
 struct tfr_profile_group {

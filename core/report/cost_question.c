@@ -97,10 +97,11 @@ static enum tfr_status open_config(struct tfr_cost_report *report, const char *p
         tfr_config_choose_head(report->config, head);
     }
     if (query->encoder_len > 0 && !report->config->model.add_cross_attention) {
-        return tfr_raise(TFR_USAGE,
-                         "--encoder-len %lld, but %s has no cross-attention, which alone would read the encoder's states; set "
-                         "add_cross_attention there, or leave the flag out",
-                         (long long)query->encoder_len, report->config->path);
+        return tfr_raise(
+            TFR_USAGE,
+            "--encoder-len %lld, but %s has no cross-attention, which alone would read the encoder's states; set "
+            "add_cross_attention there (--cross-attention is a question to `tfrun summary` alone), or leave the flag out",
+            (long long)query->encoder_len, report->config->path);
     }
     return TFR_OK;
 }

@@ -26,10 +26,11 @@ static enum tfr_status check_question(const struct tfr_graph_question *question)
 static enum tfr_status check_model(const struct tfr_graph_question *question, const struct tfr_config *config, int64_t context) {
     const struct tfr_hparams *model = &config->model;
     if (question->encoder > 0 && !model->add_cross_attention) {
-        return tfr_raise(TFR_USAGE,
-                         "%s: the model has no cross-attention (add_cross_attention), so there are no encoder rows; leave out "
-                         "--encoder-len",
-                         config->path);
+        return tfr_raise(
+            TFR_USAGE,
+            "%s: the model has no cross-attention, so there are no encoder rows; set add_cross_attention there (--cross-attention "
+            "is a question to `tfrun summary` alone), or leave out --encoder-len",
+            config->path);
     }
     if (question->seq > model->n_positions - context) {
         return tfr_raise(TFR_USAGE,

@@ -43,45 +43,61 @@ static float next_random(uint32_t *seed) {
     return (float)(int32_t)(*seed >> 8) / 8388608.0f - 1.0f;
 }
 
-static float one_block_fma(const struct probe *p, const float *x, const float *w, int64_t k_begin, int64_t k_end) {
-    float sum = 0.0f;
-    (void)p;
+/* The sums that are compared, all on one walk over x and w, which are larger than the caches where k is large. */
+enum { MOST_SUMS = 64 };
+struct sums {
+    int n, row[MOST_SUMS], column[MOST_SUMS];
+    float block[MOST_SUMS], total[MOST_SUMS];
+};
+
+static void add_block_fma(const struct probe *p, struct sums *sums, int64_t k_begin, int64_t k_end) {
     for (int64_t k = k_begin; k < k_end; k++) {
-        sum = fmaf(x[k], w[k * PROBE_COLUMNS], sum);
+        for (int i = 0; i < sums->n; i++) {
+            sums->block[i] = fmaf(p->x[sums->row[i] * p->k + k], p->w[k * PROBE_COLUMNS + sums->column[i]], sums->block[i]);
+        }
     }
-    return sum;
 }
 
 /* As the instruction vdpbf16ps: products of bf16 are exact in f32, the upper one of a pair is added first. */
-static float one_block_dp(const struct probe *p, const float *x, const float *w, int64_t k_begin, int64_t k_end) {
-    float sum = 0.0f;
+static void add_block_dp(const struct probe *p, struct sums *sums, int64_t k_begin, int64_t k_end) {
     for (int64_t k = k_begin; k < k_end; k += 2) {
-        if (k + 1 < p->k) {
-            sum += x[k + 1] * w[(k + 1) * PROBE_COLUMNS];
+        for (int i = 0; i < sums->n; i++) {
+            const float *x = p->x + sums->row[i] * p->k, *w = p->w + sums->column[i];
+            if (k + 1 < p->k) {
+                sums->block[i] += x[k + 1] * w[(k + 1) * PROBE_COLUMNS];
+            }
+            sums->block[i] += x[k] * w[k * PROBE_COLUMNS];
         }
-        sum += x[k] * w[k * PROBE_COLUMNS];
     }
-    return sum;
 }
 
-static float expected(const struct probe *p, int kind, int64_t k_block, int row, int column) {
-    const float *x = p->x + row * p->k, *w = p->w + column;
-    float total = 0.0f;
+static void add_blocks(const struct probe *p, int kind, int64_t k_block, struct sums *sums) {
     for (int64_t k = 0; k < p->k; k += k_block) {
         const int64_t end = p->k - k < k_block ? p->k : k + k_block;
-        const float sum = kind == TFR_ORDER_DP_BF16 ? one_block_dp(p, x, w, k, end) : one_block_fma(p, x, w, k, end);
-        total = k == 0 ? sum : total + sum;
+        memset(sums->block, 0, sizeof sums->block);
+        if (kind == TFR_ORDER_DP_BF16) {
+            add_block_dp(p, sums, k, end);
+        } else {
+            add_block_fma(p, sums, k, end);
+        }
+        for (int i = 0; i < sums->n; i++) {
+            sums->total[i] = k == 0 ? sums->block[i] : sums->total[i] + sums->block[i];
+        }
     }
-    return total;
 }
 
 static bool is_order(const struct probe *p, int kind, int64_t k_block, int rows, int row_step, int column_step) {
+    struct sums sums = {0};
     for (int row = 0; row < rows; row += row_step) {
         for (int column = 0; column < PROBE_COLUMNS; column += column_step) {
-            const float want = expected(p, kind, k_block, row, column);
-            if (memcmp(&want, p->y + row * PROBE_COLUMNS + column, sizeof want) != 0) {
-                return false;
-            }
+            sums.row[sums.n] = row;
+            sums.column[sums.n++] = column;
+        }
+    }
+    add_blocks(p, kind, k_block, &sums);
+    for (int i = 0; i < sums.n; i++) {
+        if (memcmp(&sums.total[i], p->y + sums.row[i] * PROBE_COLUMNS + sums.column[i], sizeof(float)) != 0) {
+            return false;
         }
     }
     return true;

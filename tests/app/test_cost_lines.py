@@ -271,7 +271,9 @@ def refusals(lines):
     lines.refuse(2, "--class GPT3 is none", GPT2, *line, "--class", "GPT3")
     lines.refuse(2, "activation (NewGELUActivation), softmax; GPT2Block-cross", GPT2, *line, "--class", "GPT3")
     lines.refuse(2, "in_features has no one value; give --form symbolic", GPT2, *line, "--class", "Linear", "--form", "numeric")
-    lines.refuse(2, "has no fused attention", GPT2, *line, "--release", "4.40.2", "--attn", "sdpa")
+    for asked in (("--attn", "sdpa"), ("--class", "GPT2Attention-fused")):
+        lines.refuse(2, "has no fused attention: ask for its eager one (--attn eager, --class GPT2Attention), or give a newer --release", GPT2,
+                     *line, "--release", "4.40.2", *asked)
     lines.refuse(2, "give --level line too", GPT2, "--expand", "1")
     lines.refuse(2, "leave --ranks out", GPT2, *line, "--ranks", "3")
     lines.refuse(2, "sequences that are alike, as a class's formulas have one batch_size", GPT2, *line, "--seq", "5,6")

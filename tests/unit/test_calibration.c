@@ -17,6 +17,8 @@ static void make(struct tfr_calibration *made) {
                                                 .abi = "2.0",
                                                 .bind = "compact",
                                                 .governor = "performance",
+                                                .hugepages = "try, madvise",
+                                                .plugins = "ref 0.1.0 (plain C); gemv 0.1.0 (compiler 12.2.0)",
                                                 .model = "2 blocks",
                                                 .measured_at = "2026-11-28T18:00:00Z",
                                                 .measured_unix = 1795888800,
@@ -96,6 +98,7 @@ TFR_TEST(what_is_no_calibration_is_refused) {
     expect_no_calibration("{\"schema\":\"tfrun-plan-1\"}", "schema must be tfrun-calibration-1");
     expect_refused_with("tfrun-calibration-1", "tfrun-calibration-0", "run `tfrun calibrate`");
     expect_refused_with("\"host\":\"here\",", "", "host must be a short string");
+    expect_refused_with("\"plugins\":", "\"plugin\":", "plugins must be a short string");
     expect_refused_with("\"threads\":2", "\"threads\":-2", "threads must be a whole number");
     expect_refused_with("\"threads\":2", "\"threads\":2.5", "threads must be a whole number");
     expect_refused_with("\"barrier_ns\":155", "\"barrier_ns\":\"155\"", "barrier_ns must be a number");
@@ -160,6 +163,12 @@ TFR_TEST(what_may_matter_is_a_doubt_by_name) {
     now.quota_cores = 0;
     assert_ok(tfr_calibration_check(&made, &now, "c.json", doubts, sizeof doubts));
     assert_string_equal(doubts, "governor was performance, is powersave; the CPU quota was 1.50 cores, is 0.00 cores");
+    now = made.conditions;
+    snprintf(now.hugepages, sizeof now.hugepages, "off, madvise");
+    snprintf(now.plugins, sizeof now.plugins, "gemv 0.1.0 (compiler 12.2.1); ref 0.1.0 (plain C)");
+    assert_ok(tfr_calibration_check(&made, &now, "c.json", doubts, sizeof doubts));
+    assert_string_equal(doubts, "hugepages was try, madvise, is off, madvise; made with gemv 0.1.0 (compiler 12.2.0); made without "
+                                "gemv 0.1.0 (compiler 12.2.1)");
     tfr_calibration_free(&made);
 }
 

@@ -148,6 +148,7 @@ static bool unknown(struct tfr_args *args, const char *word, const struct tfr_fl
     if (near != NULL) {
         snprintf(hint, sizeof hint, "; did you mean --%s?", near);
     }
+    args->unknown = word;
     return fail(args, "is not an option", word, hint);
 }
 

@@ -28,7 +28,8 @@ struct tfr_args {
     struct tfr_flag_value flags[TFR_MAX_ARGS_GIVEN];
     size_t n_flags;
     bool help;
-    char error[512]; /* one sentence when parsing failed */
+    const char *unknown; /* the word where it is no option of this command; else NULL */
+    char error[512];     /* one sentence when parsing failed */
 };
 
 /* False with args->error set. argv[0] is skipped. Strings are borrowed from argv (some are cut at '='). */

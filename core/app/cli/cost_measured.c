@@ -15,9 +15,9 @@ int tfr_cost_check_measured(const struct tfr_cost_query *query) {
     }
     if (query->head != NULL || query->logits != TFR_COST_LOGITS_DEFAULT || query->stored != TFR_DTYPE_NONE ||
         query->level == TFR_COST_LINE || query->form == TFR_COST_SYMBOLIC) {
-        return tfr_cli_usage(
-            "--measured runs the config as it is and compares numbers: leave out --head, --logits, --stored, --level "
-            "line and --form symbolic");
+        return tfr_cli_usage("--measured runs the model as its files have it (head, tables, logits of the last position) and "
+                             "compares numbers: leave out "
+                             "--head, --logits, --stored, --level line and --form symbolic");
     }
     if (query->phase == TFR_COST_PREFILL && cache > 0) {
         return tfr_cli_usage("--measured runs a prefill from the first position on: leave out --cache, or give --phase decode");

@@ -104,6 +104,23 @@ static bool has_stray(const struct tfr_command *command, const struct tfr_args *
     return false;
 }
 
+/* " (it belongs to summary)" of a flag of other commands, or nothing. */
+static void name_owners(const char *word, char *text, size_t size) {
+    const char *name = word != NULL && strncmp(word, "--", 2) == 0 ? word + 2 : "";
+    size_t n = 0;
+    text[0] = '\0';
+    for (int i = 0; i < N_COMMANDS && n < size; i++) {
+        for (size_t f = 0; f < commands[i]->n_flags && n < size; f++) {
+            if (strcmp(commands[i]->flags[f].name, name) == 0) {
+                n += (size_t)snprintf(text + n, size - n, "%s%s", n == 0 ? " (it belongs to " : ", ", commands[i]->name);
+            }
+        }
+    }
+    if (n > 0 && n < size) {
+        snprintf(text + n, size - n, ")");
+    }
+}
+
 static const char *nearest_command(const char *word) {
     const char *names[N_COMMANDS];
     for (int i = 0; i < N_COMMANDS; i++) {
@@ -139,7 +156,9 @@ static int run(int argc, char **argv) {
     const struct tfr_command *command = take_command(&argc, &argv);
     struct tfr_args args;
     if (!tfr_args_parse(&args, argc, argv, command->flags, command->n_flags)) {
-        return tfr_cli_usage("%s", args.error);
+        char owners[128];
+        name_owners(args.unknown, owners, sizeof owners);
+        return tfr_cli_usage("%s%s", args.error, owners);
     }
     if (args.help) {
         return tfr_launched_rank() == 0 ? print_help(named ? command : NULL) : 0;
