@@ -17,16 +17,15 @@ static void print_conditions(FILE *out, const struct tfr_conditions *conditions,
     fprintf(out, "calibration %s\n", path);
     fprintf(out, "  measured %s, %s\n", conditions->measured_at, age);
     fprintf(out, "  host     %s, %s\n", conditions->host, conditions->cpu);
-    fprintf(out, "  threads  %lld, bind %s, governor %s, hugepages %s", (long long)conditions->threads, conditions->bind,
-            conditions->governor, conditions->hugepages);
+    fprintf(out, "  threads  %lld, bind %s, governor %s", (long long)conditions->threads, conditions->bind, conditions->governor);
     if (conditions->waited_percent > 0) {
         fprintf(out, ", which waited for a core for %.1f %% of the time", conditions->waited_percent);
     }
     if (conditions->quota_cores > 0) {
         fprintf(out, ", CPU quota of %.2f cores", conditions->quota_cores);
     }
-    fprintf(out, "\n  tfrun    %s, kernel ABI %s\n  plugins  %s\n  model    %s\n", conditions->version, conditions->abi,
-            conditions->plugins, conditions->model);
+    fprintf(out, "\n  memory   hugepages %s\n  tfrun    %s, kernel ABI %s\n  plugins  %s\n  model    %s\n", conditions->hugepages,
+            conditions->version, conditions->abi, conditions->plugins, conditions->model);
 }
 
 static void print_doubts(FILE *out, const struct tfr_calibration *calibration) {

@@ -463,6 +463,16 @@ def refused_a_dot_that_fails(drawer):
 
 
 @case
+def refused_cross_attention_names_its_command(drawer):
+    """--cross-attention is a question to summary; the others read add_cross_attention of the config."""
+    for command in ("graph", "cost"):
+        said = drawer.run(command, drawer.demo, "--cross-attention", code=USAGE).stderr
+        expect("--cross-attention is not an option" in said and "(it belongs to summary)" in said, said)
+        said = drawer.run(command, drawer.demo, "--encoder-len", 3, code=USAGE).stderr
+        expect("set add_cross_attention there (--cross-attention is a question to `tfrun summary` alone)" in said, said)
+
+
+@case
 def refused_questions(drawer):
     cross = drawer.source / "tests" / "model" / "forward" / "lm_cross_past"
     for words, says in (

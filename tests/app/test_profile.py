@@ -46,7 +46,9 @@ def a_calibration_is_written_and_shown(profiler):
     expect(any(kernel["kernel"].startswith("linear.bf16") for kernel in made["kernels"]), "bf16 was measured too")
     expect(any(kernel["kernel"].startswith("linear.f32") for kernel in made["kernels"]), "f32 was measured too")
     expect(all(rate["all_cores"] > 0 and rate["one_core"] > 0 for rate in made["roofs"]["flops"]), made["roofs"]["flops"])
+    expect(made["conditions"]["hugepages"].startswith("try, ") and "ref 0.1.0 (" in made["conditions"]["plugins"], made["conditions"])
     shown = profiler.run("calibrate", "--show", "--threads", 1)[0]
+    expect(f"hugepages {made['conditions']['hugepages']}\n" in shown and f"plugins  {made['conditions']['plugins']}\n" in shown, shown)
     expect("GFLOP/s" in shown and " old" in shown and path in shown, shown)
     expect_same(json.loads(profiler.run("calibrate", "--show", "--json", "--threads", 1)[0]), made)
 
