@@ -8,7 +8,7 @@ import threading
 import time
 
 MODES = ("good", "no_done", "no_reason", "bad_chunk", "cut", "too_few", "error_event", "not_json", "html", "error_400", "whole",
-         "close_quietly", "refuse_second", "refuse_all", "stops_early", "no_usage", "half_closes")
+         "close_quietly", "refuse_second", "refuse_all", "stops_early", "no_usage", "hangs", "half_closes")
 
 
 class StandIn:
@@ -121,6 +121,8 @@ class StandIn:
                 event = {"error": {"message": "the engine is out of oil"}}
             if i == 1 and self.mode == "cut":
                 return False
+            if i == 1 and self.mode == "hangs":
+                return connection.recv(1) != b""  # until the client has had enough
             self.chunk(connection, "{" if i == 1 and self.mode == "not_json" else json.dumps(event))
         usage = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": n, "total_tokens": n + 1}}
         if self.mode != "no_usage":

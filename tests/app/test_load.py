@@ -143,6 +143,13 @@ def what_is_wrong_is_a_failure_with_words(loader):
 
 
 @case
+def a_request_without_an_end_fails_in_time(loader):
+    with StandIn("hangs", first_s=0.001, gap_s=0.001) as server:
+        _, err = loader.run(server.url, "--clients", 2, "--requests", 3, "--warmup", 0, "--timeout", 0.3, *SHORT, code=1)
+    expect("3 requests failed" in err and "no end within 0.3 s" in err, err)
+
+
+@case
 def a_server_that_ends_texts_early_is_told(loader):
     with StandIn("stops_early", first_s=0.001, gap_s=0.001) as server:
         out, _ = loader.run(server.url, "--clients", 1, "--requests", 3, "--warmup", 0, *SHORT)

@@ -38,6 +38,7 @@ static const struct tfr_flag flags[] = {
     {"output-tokens", "N|MIN-MAX", "new tokens, exactly so many [64; 32 beside a victim]", 0},
     {"requests", "N", "requests of a run that count [8 a client and at least 32; 200 in an open loop; 8 beside a victim]", 0},
     {"seconds", "S", "length of a run in place of a number", 0},
+    {"timeout", "S", "a request that takes longer has failed [600]", 0},
     {"warmup", "N", "requests before those that count [as many as clients; 4 in an open loop]", 0},
     {"same-prompts", NULL, "every prompt is the same", 0},
     {"shared-prefix", "N", "the first N tokens of all prompts are the same", 0},

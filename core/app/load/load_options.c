@@ -182,17 +182,19 @@ static const char *clash(const struct tfr_args *args, const struct tfr_load_opti
 static bool read_numbers(struct tfr_load_options *options, const struct tfr_args *args) {
     int64_t seed = 1;
     struct tfr_load_workload *workload = &options->workload;
-    const bool good =
-        read_list(args, "clients", 1, 1024, true, &options->clients) &&
-        read_list(args, "rate", 1e-3, 1e5, false, &options->rates) &&
-        read_list(args, "percents", 1, 1000, false, &options->percents) &&
-        read_range(args, "prompt-tokens", &workload->prompt_tokens) &&
-        read_range(args, "output-tokens", &workload->output_tokens) &&
-        tfr_cli_int(args, "requests", 1, 10000000, &options->requests) &&
-        read_number(args, "seconds", 0.1, 86400, &options->seconds) && tfr_cli_int(args, "warmup", 0, 1000000, &options->warmup) &&
-        tfr_cli_int(args, "shared-prefix", 0, 1000000, &workload->shared_prefix) &&
-        tfr_cli_int(args, "vocab-size", 2, INT32_MAX, &options->vocab_size) && tfr_cli_int(args, "seed", 0, INT64_MAX, &seed) &&
-        read_slo(args, &options->slo) && read_number(args, "disconnect", 0, 1, &workload->disconnect);
+    const bool good = read_list(args, "clients", 1, 1024, true, &options->clients) &&
+                      read_list(args, "rate", 1e-3, 1e5, false, &options->rates) &&
+                      read_list(args, "percents", 1, 1000, false, &options->percents) &&
+                      read_range(args, "prompt-tokens", &workload->prompt_tokens) &&
+                      read_range(args, "output-tokens", &workload->output_tokens) &&
+                      tfr_cli_int(args, "requests", 1, 10000000, &options->requests) &&
+                      read_number(args, "seconds", 0.1, 86400, &options->seconds) &&
+                      read_number(args, "timeout", 0.1, 86400, &options->timeout_s) &&
+                      tfr_cli_int(args, "warmup", 0, 1000000, &options->warmup) &&
+                      tfr_cli_int(args, "shared-prefix", 0, 1000000, &workload->shared_prefix) &&
+                      tfr_cli_int(args, "vocab-size", 2, INT32_MAX, &options->vocab_size) &&
+                      tfr_cli_int(args, "seed", 0, INT64_MAX, &seed) && read_slo(args, &options->slo) &&
+                      read_number(args, "disconnect", 0, 1, &workload->disconnect);
     workload->seed = (uint64_t)seed;
     return good;
 }
@@ -210,6 +212,7 @@ int tfr_load_options_read(struct tfr_load_options *options, const struct tfr_arg
         .svg = tfr_args_flag(args, "svg"),
         .output = tfr_args_flag(args, "output"),
         .warmup = -1,
+        .timeout_s = 600,
         .workload = {.prompt_tokens = {victim ? 896 : 128, victim ? 896 : 128},
                      .output_tokens = {victim ? 32 : 64, victim ? 32 : 64},
                      .same_prompts = has(args, "same-prompts"),
@@ -239,6 +242,7 @@ static struct tfr_load_plan usual(const struct tfr_load_options *options, enum t
                                                                     : requests,
                                   .warmup = options->warmup >= 0 ? options->warmup : warmup,
                                   .seconds = options->seconds,
+                                  .timeout_s = options->timeout_s,
                                   .slo = options->slo};
 }
 

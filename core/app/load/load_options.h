@@ -19,7 +19,7 @@ struct tfr_load_options {
     struct tfr_load_workload workload;
     struct tfr_load_slo slo;
     int64_t requests, warmup, vocab_size; /* requests 0, warmup -1: as is usual for the run */
-    double seconds;
+    double seconds, timeout_s;
     struct tfr_load_trace trace; /* n 0: none */
 };
 

@@ -239,17 +239,24 @@ static uint64_t leave_time(const struct tfr_load_request *request) {
     return request->leave_after == 0 ? request->sent_ns + request->leave_ns : 0;
 }
 
-static uint64_t leave_due(struct tfr_load_run *run, uint64_t now_ns) {
+/* What has to end now does: those that leave, and those that no answer comes to. The time of the next one. */
+static uint64_t end_due(struct tfr_load_run *run, uint64_t now_ns) {
+    const uint64_t limit_ns = (uint64_t)(run->plan->timeout_s * 1e9);
     uint64_t next_ns = never;
-    struct tfr_load_request *request = run->workload->disconnect > 0 ? run->under_way : NULL;
+    struct tfr_load_request *request = run->under_way;
     while (request != NULL) {
         struct tfr_load_request *next = request->next;
-        const uint64_t at_ns = leave_time(request);
-        if (at_ns <= now_ns) {
-            run->target->leave(run->target, request);
-            tfr_load_run_end(run, request, TFR_LOAD_LEFT, now_ns);
-        } else {
+        const uint64_t leave_ns = leave_time(request), late_ns = request->sent_ns + limit_ns;
+        const uint64_t at_ns = leave_ns < late_ns ? leave_ns : late_ns;
+        if (at_ns > now_ns) {
             next_ns = at_ns < next_ns ? at_ns : next_ns;
+        } else {
+            run->target->leave(run->target, request);
+            if (leave_ns <= now_ns) {
+                tfr_load_run_end(run, request, TFR_LOAD_LEFT, now_ns);
+            } else {
+                tfr_load_run_fail(run, request, now_ns, "no end within %.3g s, which --timeout gives", run->plan->timeout_s);
+            }
         }
         request = next;
     }
@@ -287,9 +294,9 @@ static void drive(struct tfr_load_run *run, tfr_load_tell_fn tell, void *user) {
                                                              : 0;
     for (uint64_t now_ns = tfr_clock_ns(); goes_on(run, now_ns); now_ns = tfr_clock_ns()) {
         start_due(run, now_ns);
-        const uint64_t leave_ns = leave_due(run, now_ns), due_ns = next_due(run, now_ns);
+        const uint64_t end_ns = end_due(run, now_ns), due_ns = next_due(run, now_ns);
         uint64_t until_ns = now_ns + period_ns;
-        until_ns = leave_ns < until_ns ? leave_ns : until_ns;
+        until_ns = end_ns < until_ns ? end_ns : until_ns;
         until_ns = due_ns < until_ns ? due_ns : until_ns;
         run->target->wait(run->target, until_ns);
         if (tell != NULL) {

@@ -12,6 +12,7 @@ struct tfr_load_plan {
     const struct tfr_load_trace *trace; /* of REPLAY */
     int64_t requests, warmup;           /* that count, 0: by time; those before them */
     double seconds;                     /* 0: by number */
+    double timeout_s;                   /* a request that takes longer has failed */
     int64_t victim_tokens;              /* of VICTIM: how long its text is */
     struct tfr_load_slo slo;
 };
