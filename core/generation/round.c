@@ -10,7 +10,7 @@ enum { LIGHT_ROWS = 16 };
 
 enum tfr_status tfr_round_open(struct tfr_round *round, struct tfr_engine *engine) {
     const size_t most = (size_t)engine->max_batch;
-    *round = (struct tfr_round){.engine = engine};
+    *round = (struct tfr_round){.engine = engine, .ahead = {.engine = engine}};
     round->feeds = tfr_alloc(most, sizeof *round->feeds);
     round->whose = tfr_alloc(most, sizeof(struct tfr_continuation *));
     round->prompts = tfr_alloc(most, sizeof(struct tfr_continuation *));
@@ -27,6 +27,7 @@ enum tfr_status tfr_round_open(struct tfr_round *round, struct tfr_engine *engin
 
 void tfr_round_close(struct tfr_round *round) {
     tfr_sampler_close(&round->sampler);
+    tfr_ahead_close(&round->ahead);
     tfr_free(round->feeds);
     tfr_free(round->whose);
     tfr_free(round->prompts);
@@ -201,10 +202,11 @@ static bool is_complete(const struct tfr_wanted *wanted) {
     return is_light(wanted) || wanted->fed == wanted->feeds[0].n;
 }
 
+static bool has_all(const struct tfr_continuation *c) {
+    return c->status == TFR_OK && is_complete(&c->wanted);
+}
+
 static void take(struct tfr_round *round, struct tfr_continuation *c, const float *logits) {
-    if (c->status != TFR_OK || !is_complete(&c->wanted)) {
-        return;
-    }
     use_sampler(round, c);
     const enum tfr_status status = c->strategy->take(c, logits);
     c->wanted.n = 0;
@@ -213,8 +215,13 @@ static void take(struct tfr_round *round, struct tfr_continuation *c, const floa
     }
 }
 
-/* Feeds of one continuation stand together. */
-static void give(struct tfr_round *round, const float *logits) {
+static void look_ahead(struct tfr_round *round, struct tfr_continuation *c, const float *logits) {
+    tfr_ahead_add(&round->ahead, c, logits);
+}
+
+/* For each that has all that it wanted, in order. Feeds of one continuation stand together. */
+static void give(struct tfr_round *round, const float *logits,
+                 void (*to)(struct tfr_round *round, struct tfr_continuation *c, const float *logits)) {
     const int64_t vocab_size = round->engine->config->model.vocab_size;
     int64_t row = 0;
     for (size_t i = 0; i < round->n;) {
@@ -223,7 +230,9 @@ static void give(struct tfr_round *round, const float *logits) {
         for (; i < round->n && round->whose[i] == c; i++) {
             row += round->feeds[i].keep;
         }
-        take(round, c, logits + first * vocab_size);
+        if (has_all(c)) {
+            to(round, c, logits + first * vocab_size);
+        }
     }
 }
 
@@ -234,7 +243,9 @@ static void run_step(struct tfr_round *round) {
     }
     const enum tfr_status status = tfr_engine_feed(round->engine, round->feeds, round->n, &logits);
     if (status == TFR_OK) {
-        give(round, logits);
+        give(round, logits, look_ahead);
+        tfr_ahead_run(&round->ahead);
+        give(round, logits, take);
         return;
     }
     for (size_t i = 0; i < round->n; i++) {

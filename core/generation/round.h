@@ -3,6 +3,7 @@
 #ifndef TFR_GENERATION_ROUND_H
 #define TFR_GENERATION_ROUND_H
 
+#include "generation/ahead.h"
 #include "generation/chunks.h"
 #include "generation/continuation.h"
 
@@ -28,6 +29,7 @@ struct tfr_round {
     struct tfr_continuation **prompts; /* [max_batch] those of which a piece of the prompt is due */
     struct tfr_chunk *chunks;          /* [max_batch] their shares */
     size_t n_prompts;
+    struct tfr_ahead ahead;
     int64_t share; /* rows of a prompt in the last step; what is not cut is asked for by it. 0: all */
     /* Rows of prompts that may stand beside what decodes; NULL: as many as runtime.max_rows leaves. */
     int64_t (*budget)(void *user, const struct tfr_round_counts *counts);

@@ -9,6 +9,12 @@
 #include "base/status.h"
 #include "generation/strategy.h"
 
+/* A token that was chosen ahead. */
+struct looked {
+    int32_t id;
+    bool is_there;
+};
+
 struct sample {
     struct tfr_session **session; /* [width] */
     int64_t *choice;              /* [width] which sequence a session is of; -1: none */
@@ -16,6 +22,8 @@ struct sample {
     int64_t prompt_end;           /* tokens of the prompt that the first session reads before the others have it */
     int64_t scored;               /* prompt tokens that have their log-probability, or need none */
     bool reading;                 /* not there yet */
+    struct looked *looked;        /* [width] */
+    bool has_digest, has_scores;  /* made ahead: of the digest; of the log-probabilities of the prompt's rows */
 };
 
 static int64_t least(int64_t a, int64_t b) {
@@ -60,7 +68,8 @@ static enum tfr_status open_sample(struct tfr_continuation *c) {
     *sample = (struct sample){.next = width, .prompt_end = shared > wanted ? shared : wanted, .scored = 1, .reading = true};
     sample->session = tfr_alloc((size_t)width + 1, sizeof *sample->session);
     sample->choice = tfr_alloc((size_t)width + 1, sizeof *sample->choice);
-    if (sample->session == NULL || sample->choice == NULL) {
+    sample->looked = tfr_alloc((size_t)width + 1, sizeof *sample->looked);
+    if (sample->session == NULL || sample->choice == NULL || sample->looked == NULL) {
         return TFR_RESOURCE;
     }
     for (; sample->width < width; sample->width++) {
@@ -85,6 +94,7 @@ static void close_sample(struct tfr_continuation *c) {
     }
     tfr_free(sample->session);
     tfr_free(sample->choice);
+    tfr_free(sample->looked);
 }
 
 static bool done(const struct tfr_continuation *c) {
@@ -137,11 +147,26 @@ static enum tfr_status feeds(struct tfr_continuation *c, struct tfr_feed *list, 
     return TFR_OK;
 }
 
-/* Log-probabilities of the prompt's tokens behind the rows that were just fed. */
-static enum tfr_status score_prompt(struct tfr_continuation *c, struct sample *sample, const float *logits) {
-    const int64_t vocab_size = c->engine->config->model.vocab_size;
+/* Items of one token in a list of log-probabilities. */
+static size_t items_of_a_token(const struct tfr_continuation *c) {
+    return 1 + (size_t)least(c->params->logprobs, c->engine->config->model.vocab_size);
+}
+
+/* Prompt tokens whose log-probabilities the rows that were just fed give. */
+static int64_t rows_to_score(const struct tfr_continuation *c, const struct sample *sample) {
     const int64_t end = least(tfr_session_length(sample->session[0]), (int64_t)c->prompt.n - 1);
-    for (int64_t i = 0; sample->scored <= end; i++, sample->scored++) {
+    return c->params->prompt_logprobs && end >= sample->scored ? end - sample->scored + 1 : 0;
+}
+
+static enum tfr_status score_prompt(struct tfr_continuation *c, struct sample *sample, const float *logits) {
+    const int64_t vocab_size = c->engine->config->model.vocab_size, n = rows_to_score(c, sample);
+    if (sample->has_scores) {
+        c->prompt_logprobs.n += (size_t)n * items_of_a_token(c);
+        sample->scored += n;
+        sample->has_scores = false;
+        return TFR_OK;
+    }
+    for (int64_t i = 0; i < n; i++, sample->scored++) {
         TFR_TRY(tfr_logprobs_add(&c->prompt_logprobs, c->prompt.data[sample->scored], c->params->logprobs, logits + i * vocab_size,
                                  vocab_size));
     }
@@ -187,14 +212,98 @@ static enum tfr_status pass_on(struct tfr_continuation *c, struct sample *sample
     return TFR_OK;
 }
 
-static enum tfr_status take_token(struct tfr_continuation *c, int64_t choice, const float *logits) {
+/* Chosen ahead, or now: also to say why nothing can be chosen. */
+static enum tfr_status choose(struct tfr_continuation *c, const struct looked *looked, int64_t choice, const float *logits,
+                              int32_t *id) {
+    const struct tfr_score_row row = tfr_sequence_row(&c->sequences[choice]);
+    *id = looked->id;
+    return looked->is_there ? TFR_OK : tfr_sampler_next(c->sampler, &row, logits, (uint64_t)choice, id);
+}
+
+static enum tfr_status take_token(struct tfr_continuation *c, const struct looked *looked, int64_t choice, const float *logits) {
+    struct tfr_sequence *sequence = &c->sequences[choice];
+    int32_t id;
+    TFR_TRY(choose(c, looked, choice, logits, &id));
+    c->output_tokens++;
+    if (looked->is_there && c->params->logprobs >= 0) {
+        sequence->logprobs.n += items_of_a_token(c);
+        logits = NULL;
+    }
+    return tfr_sequence_append(sequence, id, logits, c->engine->config->model.vocab_size);
+}
+
+/* Of the sessions that write, the first one from s on; width: none. */
+static int64_t next_writing(const struct sample *sample, int64_t s) {
+    while (s < sample->width && sample->choice[s] < 0) {
+        s++;
+    }
+    return s;
+}
+
+static void digest(struct tfr_continuation *c, const float *logits) {
+    const struct sample *sample = c->state;
+    for (int64_t s = next_writing(sample, 0); s < sample->width; s = next_writing(sample, s + 1)) {
+        tfr_continuation_digest(c, logits);
+        logits += c->engine->config->model.vocab_size;
+    }
+}
+
+/* A piece for each row, and one for the digest of all of them. */
+static int64_t pieces(struct tfr_continuation *c) {
+    struct sample *sample = c->state;
+    const size_t items = c->params->logprobs >= 0 ? items_of_a_token(c) : 0;
+    if (sample->reading) {
+        const int64_t n = rows_to_score(c, sample);
+        return tfr_logprobs_reserve(&c->prompt_logprobs, (size_t)n * items) == TFR_OK ? n : 0;
+    }
+    int64_t n = 1;
+    for (int64_t s = next_writing(sample, 0); s < sample->width; s = next_writing(sample, s + 1), n++) {
+        if (tfr_logprobs_reserve(&c->sequences[sample->choice[s]].logprobs, items) != TFR_OK) {
+            return 0;
+        }
+    }
+    return n;
+}
+
+static void look_at_prompt(struct tfr_continuation *c, int64_t index, const float *logits) {
+    struct sample *sample = c->state;
+    const int64_t vocab_size = c->engine->config->model.vocab_size;
+    const size_t items = items_of_a_token(c);
+    tfr_logprobs_of(logits + index * vocab_size, vocab_size, c->prompt.data[sample->scored + index], items - 1,
+                    c->prompt_logprobs.items + c->prompt_logprobs.n + (size_t)index * items);
+    if (index == 0) {
+        sample->has_scores = true; /* all rows are looked at, or none */
+    }
+}
+
+static void look_at_row(struct tfr_continuation *c, int64_t s, const float *logits, struct tfr_sampler *sampler) {
+    const int64_t choice = ((struct sample *)c->state)->choice[s];
+    struct looked *looked = &((struct sample *)c->state)->looked[s];
     struct tfr_sequence *sequence = &c->sequences[choice];
     const struct tfr_score_row row = tfr_sequence_row(sequence);
-    int32_t id;
-    tfr_continuation_digest(c, logits);
-    TFR_TRY(tfr_sampler_next(c->sampler, &row, logits, (uint64_t)choice, &id));
-    c->output_tokens++;
-    return tfr_sequence_append(sequence, id, logits, c->engine->config->model.vocab_size);
+    looked->is_there = tfr_sampler_next(sampler, &row, logits, (uint64_t)choice, &looked->id) == TFR_OK;
+    if (looked->is_there && c->params->logprobs >= 0) {
+        tfr_logprobs_of(logits, c->engine->config->model.vocab_size, looked->id, items_of_a_token(c) - 1,
+                        sequence->logprobs.items + sequence->logprobs.n);
+    }
+}
+
+static void look(struct tfr_continuation *c, int64_t index, const float *logits, struct tfr_sampler *sampler) {
+    struct sample *sample = c->state;
+    if (sample->reading) {
+        look_at_prompt(c, index, logits);
+        return;
+    }
+    int64_t s = next_writing(sample, 0);
+    for (int64_t i = 0; i < index && s < sample->width; i++) {
+        s = next_writing(sample, s + 1);
+    }
+    if (s < sample->width) {
+        look_at_row(c, s, logits + index * c->engine->config->model.vocab_size, sampler);
+    } else {
+        digest(c, logits);
+        sample->has_digest = true;
+    }
 }
 
 static enum tfr_status take(struct tfr_continuation *c, const float *logits) {
@@ -203,13 +312,14 @@ static enum tfr_status take(struct tfr_continuation *c, const float *logits) {
     if (sample->reading) {
         return take_prompt(c, sample, logits);
     }
-    int64_t row = 0;
-    for (int64_t s = 0; s < sample->width; s++) {
-        if (sample->choice[s] < 0) {
-            continue;
-        }
+    if (!sample->has_digest) {
+        digest(c, logits);
+    }
+    sample->has_digest = false;
+    for (int64_t s = next_writing(sample, 0); s < sample->width; s = next_writing(sample, s + 1), logits += vocab_size) {
         const int64_t choice = sample->choice[s];
-        TFR_TRY(take_token(c, choice, logits + row++ * vocab_size));
+        TFR_TRY(take_token(c, &sample->looked[s], choice, logits));
+        sample->looked[s].is_there = false;
         if (c->sequences[choice].finish != TFR_FINISH_NONE) {
             TFR_TRY(pass_on(c, sample, s));
         }
@@ -217,5 +327,12 @@ static enum tfr_status take(struct tfr_continuation *c, const float *logits) {
     return TFR_OK;
 }
 
-const struct tfr_strategy tfr_strategy_sample = {
-    .name = "sample", .slots = slots, .open = open_sample, .feeds = feeds, .take = take, .done = done, .close = close_sample};
+const struct tfr_strategy tfr_strategy_sample = {.name = "sample",
+                                                 .slots = slots,
+                                                 .open = open_sample,
+                                                 .feeds = feeds,
+                                                 .pieces = pieces,
+                                                 .look = look,
+                                                 .take = take,
+                                                 .done = done,
+                                                 .close = close_sample};

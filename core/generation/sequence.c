@@ -63,7 +63,7 @@ void tfr_sequence_stop(struct tfr_sequence *sequence) {
     sequence->stream.released = sequence->stream.text.size;
 }
 
-static enum tfr_status reserve(struct tfr_logprob_list *list, size_t more) {
+enum tfr_status tfr_logprobs_reserve(struct tfr_logprob_list *list, size_t more) {
     if (list->n + more <= list->capacity) {
         return TFR_OK;
     }
@@ -105,19 +105,22 @@ static int32_t rank_of(int32_t id, const float *logits, int64_t vocab_size) {
     return rank;
 }
 
-enum tfr_status tfr_logprobs_add(struct tfr_logprob_list *list, int32_t id, int64_t n_top, const float *logits,
-                                 int64_t vocab_size) {
-    const size_t n = (size_t)(n_top < vocab_size ? n_top : vocab_size);
-    TFR_TRY(reserve(list, n + 1));
-    struct tfr_logprob *items = list->items + list->n;
+void tfr_logprobs_of(const float *logits, int64_t vocab_size, int32_t id, size_t n_top, struct tfr_logprob *items) {
     struct tfr_row_score row;
     tfr_score_row(logits, vocab_size, id, &row); /* what `tfrun score` says of the row, to the bit */
     items[0] = (struct tfr_logprob){.id = id, .logprob = row.logprob, .rank = rank_of(id, logits, vocab_size)};
-    find_best(items + 1, n, logits, vocab_size);
-    for (size_t i = 1; i <= n; i++) {
+    find_best(items + 1, n_top, logits, vocab_size);
+    for (size_t i = 1; i <= n_top; i++) {
         items[i].logprob = items[i].logprob - (double)logits[row.best_id] + row.best_logprob;
         items[i].rank = (int32_t)i;
     }
+}
+
+enum tfr_status tfr_logprobs_add(struct tfr_logprob_list *list, int32_t id, int64_t n_top, const float *logits,
+                                 int64_t vocab_size) {
+    const size_t n = (size_t)(n_top < vocab_size ? n_top : vocab_size);
+    TFR_TRY(tfr_logprobs_reserve(list, n + 1));
+    tfr_logprobs_of(logits, vocab_size, id, n, list->items + list->n);
     list->n += n + 1;
     return TFR_OK;
 }

@@ -38,7 +38,10 @@ struct tfr_score_row tfr_sequence_row(const struct tfr_sequence *sequence);
 /* Ends what is under way: all text there is may be told. */
 void tfr_sequence_stop(struct tfr_sequence *sequence);
 
-/* By one row of logits: of `id`, then of the n_top best, best first, lower ids first among equals. */
+/* Room for so many more; the items [1 + n_top] of one row, which take no part in the list; both at once. By one row of logits: of
+ * `id`, then of the n_top best, best first, lower ids first among equals. */
+enum tfr_status tfr_logprobs_reserve(struct tfr_logprob_list *list, size_t more);
+void tfr_logprobs_of(const float *logits, int64_t vocab_size, int32_t id, size_t n_top, struct tfr_logprob *items);
 enum tfr_status tfr_logprobs_add(struct tfr_logprob_list *list, int32_t id, int64_t n_top, const float *logits, int64_t vocab_size);
 void tfr_logprobs_free(struct tfr_logprob_list *list);
 

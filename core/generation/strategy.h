@@ -12,6 +12,11 @@ struct tfr_strategy {
     enum tfr_status (*open)(struct tfr_continuation *c);
     /* The rows it wants next: one feed of any length, or one row for each of 1 .. slots sessions. Not called when done. */
     enum tfr_status (*feeds)(struct tfr_continuation *c, struct tfr_feed *feeds, size_t *n);
+    /* ahead.h: into how many pieces what it will do with the logits of its rows falls, memory for them prepared; 0: none. NULL:
+     * none. Then piece `index`, on any thread of the team: it depends on no other piece, and whether it was done changes no result.
+     */
+    int64_t (*pieces)(struct tfr_continuation *c);
+    void (*look)(struct tfr_continuation *c, int64_t index, const float *logits, struct tfr_sampler *sampler);
     /* Their logits came, in the order of the feeds: chooses, appends, reorders its sessions. */
     enum tfr_status (*take)(struct tfr_continuation *c, const float *logits);
     bool (*done)(const struct tfr_continuation *c);

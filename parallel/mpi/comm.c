@@ -20,14 +20,17 @@
 
 /* On a core of its own a rank spins for the length of a decode step's hop, then lets others in; a rank that
  * shares its core yields a few times (the peer may run there) and sleeps. A sleep takes an eighth of the time
- * waited so far: late by 12 % at most, and an idle rank wakes a thousand times a second. */
+ * waited so far: late by 12 % at most. */
 enum {
     SPIN_NS = 50000,
     YIELD_NS = 1000000,
     OVERSUBSCRIBED_YIELDS = 20,
     SLEEP_MIN_NS = 50000,
     SLEEP_MAX_NS = 1000000,
-    SLEEP_SHARE = 8
+    SLEEP_SHARE = 8,
+    LONG_NS = 1000000000, /* nothing was said for so long: the next word may wait a little too */
+    LONG_SLEEP_NS = 5000000,
+    LONG_SHARE = 500
 };
 
 int tfr_comm_rank(const struct tfr_comm *comm) {
@@ -124,6 +127,14 @@ static void sleep_ns(uint64_t ns) {
     nanosleep(&time, NULL);
 }
 
+/* Longer the longer it waits: a rank that a server leaves idle costs half a percent of its core. */
+static uint64_t nap_ns(uint64_t waited) {
+    const bool is_long = waited >= LONG_NS;
+    const uint64_t share = waited / (is_long ? LONG_SHARE : SLEEP_SHARE);
+    const uint64_t least = is_long ? SLEEP_MAX_NS : SLEEP_MIN_NS, most = is_long ? LONG_SLEEP_NS : SLEEP_MAX_NS;
+    return share < least ? least : share > most ? most : share;
+}
+
 enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backoff, const char *awaited) {
     const uint64_t now = tfr_clock_ns();
     if (backoff->rounds == 0) {
@@ -142,8 +153,7 @@ enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backof
     } else if (comm->oversubscribed ? backoff->rounds <= OVERSUBSCRIBED_YIELDS : waited < YIELD_NS) {
         sched_yield();
     } else {
-        const uint64_t share = waited / SLEEP_SHARE;
-        sleep_ns(share < SLEEP_MIN_NS ? SLEEP_MIN_NS : share > SLEEP_MAX_NS ? SLEEP_MAX_NS : share);
+        sleep_ns(nap_ns(waited));
     }
     return TFR_OK;
 }

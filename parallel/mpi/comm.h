@@ -60,7 +60,7 @@ struct tfr_backoff { /* zero to begin; lets a caller poll several things in turn
     uint64_t start_ns;
     uint32_t rounds;
 };
-/* One pause of a polling loop: spin, then yield, then sleep 50 us to 1 ms. TFR_RUNTIME after the deadline,
+/* One pause of a polling loop: spin, then yield, then sleep 50 us to 1 ms, after a second 5 ms. TFR_RUNTIME after the deadline,
  * with what was awaited: "the rows of rank 2". */
 enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backoff, const char *awaited);
 

@@ -222,6 +222,42 @@ static double cpu_seconds(void) {
 }
 
 /* Ranks that wait for two seconds must leave the cores to others. */
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Behind the first seconds a waiting rank costs less than a percent of its core. */
+static void check_long_wait(int rank) {
+    int value = rank;
+    if (rank == 0) {
+        sleep(5);
+        CHECK_OK(tfr_comm_send(comm, &value, sizeof value, 1, 4));
+    }
+    if (rank != 1) {
+        return;
+    }
+    struct tfr_backoff backoff = {0};
+    tfr_comm_request request;
+    bool done = false;
+    double cpu = 0, start = seconds_now(), from = 0;
+    CHECK_OK(tfr_comm_irecv(comm, &value, sizeof value, 0, 4, &request));
+    while (!done) {
+        CHECK_OK(tfr_comm_test(comm, request, &done));
+        CHECK_OK(tfr_comm_pause(comm, &backoff, "the end of a long wait"));
+        if (from == 0 && seconds_now() - start > 2.5) {
+            from = seconds_now();
+            cpu = cpu_seconds();
+        }
+    }
+    const double share = (cpu_seconds() - cpu) / (seconds_now() - from);
+    if (share > 0.01) {
+        fprintf(stderr, "rank 1 takes %.2f %% of a core while it waits\n", 100 * share);
+        tfr_comm_abort(comm, 99);
+    }
+}
+
 static void check_idle(int rank, int size) {
     int value = rank;
     (void)size;
@@ -235,6 +271,7 @@ static void check_idle(int rank, int size) {
         fprintf(stderr, "rank %d burned %.2f s of CPU time in 2 s of waiting\n", rank, used);
         tfr_comm_abort(comm, 99);
     }
+    check_long_wait(rank);
 }
 
 static void fail_silent(int rank, int size) {
