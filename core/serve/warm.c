@@ -8,6 +8,7 @@
 #include "serve/batcher.h"
 #include "serve/step_cost_file.h"
 #include "serve/step_measure.h"
+#include "session/session.h"
 #include "team/crowd.h"
 
 enum { MOST_PLANS = TFR_MAX_PLANS - 16, CROWDED_PERCENT = 10 };
@@ -138,6 +139,10 @@ enum tfr_status tfr_engine_warm(struct tfr_engine *engine, void (*say_)(void *us
     struct warming warming = {.engine = engine, .say = say_, .user = user};
     if (engine->batcher == NULL) {
         return tfr_raise(TFR_USAGE, "rank 0 serves; the others call tfr_engine_follow");
+    }
+    if (tfr_session_check_model(engine) != TFR_OK) { /* it has vectors and labels to give, which need no preparation */
+        tfr_batcher_serve(engine->batcher);
+        return TFR_OK;
     }
     warming.counts_waits = tfr_crowd_times("", &warming.ran_ns, &warming.waited_ns);
     say(&warming, "building the plans of steps");

@@ -6,10 +6,8 @@
 #include "session/encoder.h"
 #include "session/prefix.h"
 
-enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity) {
-    const int64_t limit = tfr_engine_n_positions(engine);
+enum tfr_status tfr_session_check_model(const struct tfr_engine *engine) {
     const int head = engine->config->model.head;
-    *session = NULL;
     if (head == TFR_HEAD_SEQUENCE || head == TFR_HEAD_TOKEN || head == TFR_HEAD_QA ||
         tfr_model_param(engine->model, TFR_PARAM_LM_HEAD, 0) == NULL) {
         return tfr_raise(TFR_UNSUPPORTED,
@@ -23,6 +21,13 @@ enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine
                          "token; `tfrun forward` runs it",
                          engine->config->path);
     }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity) {
+    const int64_t limit = tfr_engine_n_positions(engine);
+    *session = NULL;
+    TFR_TRY(tfr_session_check_model(engine));
     if (capacity < 1 || capacity > limit) {
         return tfr_raise(TFR_USAGE, "a sequence of %lld positions is outside 1..%lld (%s)", (long long)capacity, (long long)limit,
                          tfr_engine_positions_name(engine));

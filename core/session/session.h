@@ -19,6 +19,8 @@ struct tfr_session {
 bool tfr_session_refit(struct tfr_session *session, int64_t capacity);
 /* Rank 0: between requests it takes none of the places of max_batch; at most max_slots - max_batch rest. */
 void tfr_session_rest(struct tfr_session *session, bool resting);
+/* TFR_UNSUPPORTED for a model that writes no text. */
+enum tfr_status tfr_session_check_model(const struct tfr_engine *engine);
 int64_t tfr_session_past(const struct tfr_session *session); /* positions of its slot in use, prefix included */
 enum tfr_status tfr_engine_check_ids(const struct tfr_engine *engine, const int32_t *ids, int64_t n, size_t index);
 
