@@ -120,6 +120,15 @@ int64_t tfr_continuation_slots(const struct tfr_continuation *c) {
     return c->strategy->slots(c);
 }
 
+int64_t tfr_continuation_each(const struct tfr_continuation *c) {
+    const int64_t asked = c->params->logprobs, vocab_size = c->engine->config->model.vocab_size;
+    return 1 + (asked < vocab_size ? asked : vocab_size);
+}
+
+int64_t tfr_continuation_scored(const struct tfr_continuation *c) {
+    return c->params->prompt_logprobs ? 1 + (int64_t)c->prompt_logprobs.n / tfr_continuation_each(c) : 1;
+}
+
 bool tfr_continuation_done(const struct tfr_continuation *c) {
     return c->status != TFR_OK || c->strategy->done(c);
 }

@@ -72,6 +72,11 @@ void tfr_continuation_fail(struct tfr_continuation *c, enum tfr_status status);
 /* Writes the file that cache_save names; after the last step, before the end. */
 enum tfr_status tfr_continuation_save(struct tfr_continuation *c);
 
+/* Log-probabilities that each token has, its own and the best ones. */
+int64_t tfr_continuation_each(const struct tfr_continuation *c);
+/* Prompt tokens that have theirs, or need none, which is the first. */
+int64_t tfr_continuation_scored(const struct tfr_continuation *c);
+
 /* For strategies. */
 enum tfr_status tfr_continuation_session(struct tfr_continuation *c, struct tfr_session **session);
 /* A session that is needed no more, which has the first of these tokens: closed, or left. NULL: none. */

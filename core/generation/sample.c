@@ -20,7 +20,6 @@ struct sample {
     int64_t *choice;              /* [width] which sequence a session is of; -1: none */
     int64_t width, next;          /* next: the first sequence that has had no session yet */
     int64_t prompt_end;           /* tokens of the prompt that the first session reads before the others have it */
-    int64_t scored;               /* prompt tokens that have their log-probability, or need none */
     bool reading;                 /* not there yet */
     struct looked *looked;        /* [width] */
     bool has_digest, has_scores;  /* made ahead: of the digest; of the log-probabilities of the prompt's rows */
@@ -65,7 +64,7 @@ static enum tfr_status open_sample(struct tfr_continuation *c) {
         return TFR_RESOURCE;
     }
     const int64_t shared = width > 1 ? (int64_t)c->prompt.n - 1 : 0, wanted = wanted_of_prompt(c);
-    *sample = (struct sample){.next = width, .prompt_end = shared > wanted ? shared : wanted, .scored = 1, .reading = true};
+    *sample = (struct sample){.next = width, .prompt_end = shared > wanted ? shared : wanted, .reading = true};
     sample->session = tfr_alloc((size_t)width + 1, sizeof *sample->session);
     sample->choice = tfr_alloc((size_t)width + 1, sizeof *sample->choice);
     sample->looked = tfr_alloc((size_t)width + 1, sizeof *sample->looked);
@@ -147,28 +146,23 @@ static enum tfr_status feeds(struct tfr_continuation *c, struct tfr_feed *list, 
     return TFR_OK;
 }
 
-/* Items of one token in a list of log-probabilities. */
-static size_t items_of_a_token(const struct tfr_continuation *c) {
-    return 1 + (size_t)least(c->params->logprobs, c->engine->config->model.vocab_size);
-}
-
 /* Prompt tokens whose log-probabilities the rows that were just fed give. */
 static int64_t rows_to_score(const struct tfr_continuation *c, const struct sample *sample) {
     const int64_t end = least(tfr_session_length(sample->session[0]), (int64_t)c->prompt.n - 1);
-    return c->params->prompt_logprobs && end >= sample->scored ? end - sample->scored + 1 : 0;
+    const int64_t scored = tfr_continuation_scored(c);
+    return c->params->prompt_logprobs && end >= scored ? end - scored + 1 : 0;
 }
 
 static enum tfr_status score_prompt(struct tfr_continuation *c, struct sample *sample, const float *logits) {
     const int64_t vocab_size = c->engine->config->model.vocab_size, n = rows_to_score(c, sample);
     if (sample->has_scores) {
-        c->prompt_logprobs.n += (size_t)n * items_of_a_token(c);
-        sample->scored += n;
+        c->prompt_logprobs.n += (size_t)(n * tfr_continuation_each(c));
         sample->has_scores = false;
         return TFR_OK;
     }
-    for (int64_t i = 0; i < n; i++, sample->scored++) {
-        TFR_TRY(tfr_logprobs_add(&c->prompt_logprobs, c->prompt.data[sample->scored], c->params->logprobs, logits + i * vocab_size,
-                                 vocab_size));
+    for (int64_t i = 0, at = tfr_continuation_scored(c); i < n; i++, at++) {
+        TFR_TRY(
+            tfr_logprobs_add(&c->prompt_logprobs, c->prompt.data[at], c->params->logprobs, logits + i * vocab_size, vocab_size));
     }
     return TFR_OK;
 }
@@ -226,7 +220,7 @@ static enum tfr_status take_token(struct tfr_continuation *c, const struct looke
     TFR_TRY(choose(c, looked, choice, logits, &id));
     c->output_tokens++;
     if (looked->is_there && c->params->logprobs >= 0) {
-        sequence->logprobs.n += items_of_a_token(c);
+        sequence->logprobs.n += (size_t)tfr_continuation_each(c);
         logits = NULL;
     }
     return tfr_sequence_append(sequence, id, logits, c->engine->config->model.vocab_size);
@@ -251,7 +245,7 @@ static void digest(struct tfr_continuation *c, const float *logits) {
 /* A piece for each row, and one for the digest of all of them. */
 static int64_t pieces(struct tfr_continuation *c) {
     struct sample *sample = c->state;
-    const size_t items = c->params->logprobs >= 0 ? items_of_a_token(c) : 0;
+    const size_t items = c->params->logprobs >= 0 ? (size_t)tfr_continuation_each(c) : 0;
     if (sample->reading) {
         const int64_t n = rows_to_score(c, sample);
         return tfr_logprobs_reserve(&c->prompt_logprobs, (size_t)n * items) == TFR_OK ? n : 0;
@@ -268,8 +262,8 @@ static int64_t pieces(struct tfr_continuation *c) {
 static void look_at_prompt(struct tfr_continuation *c, int64_t index, const float *logits) {
     struct sample *sample = c->state;
     const int64_t vocab_size = c->engine->config->model.vocab_size;
-    const size_t items = items_of_a_token(c);
-    tfr_logprobs_of(logits + index * vocab_size, vocab_size, c->prompt.data[sample->scored + index], items - 1,
+    const size_t items = (size_t)tfr_continuation_each(c);
+    tfr_logprobs_of(logits + index * vocab_size, vocab_size, c->prompt.data[tfr_continuation_scored(c) + index], items - 1,
                     c->prompt_logprobs.items + c->prompt_logprobs.n + (size_t)index * items);
     if (index == 0) {
         sample->has_scores = true; /* all rows are looked at, or none */
@@ -283,7 +277,7 @@ static void look_at_row(struct tfr_continuation *c, int64_t s, const float *logi
     const struct tfr_score_row row = tfr_sequence_row(sequence);
     looked->is_there = tfr_sampler_next(sampler, &row, logits, (uint64_t)choice, &looked->id) == TFR_OK;
     if (looked->is_there && c->params->logprobs >= 0) {
-        tfr_logprobs_of(logits, c->engine->config->model.vocab_size, looked->id, items_of_a_token(c) - 1,
+        tfr_logprobs_of(logits, c->engine->config->model.vocab_size, looked->id, (size_t)tfr_continuation_each(c) - 1,
                         sequence->logprobs.items + sequence->logprobs.n);
     }
 }

@@ -46,7 +46,7 @@ enum tfr_status tfr_prefix_add(struct tfr_prefix_index *index, const struct tfr_
         memcpy(ids, key->ids, id_bytes);
     }
     memcpy(space, key->space, space_bytes);
-    made->key = (struct tfr_prefix_key){.space = space, .ids = ids, .n = n};
+    made->key = (struct tfr_prefix_key){.space = space, .ids = ids, .n = n, .logprobs = key->logprobs};
     link_newest(index, made);
     return TFR_OK;
 }
@@ -76,10 +76,21 @@ static int64_t alike(const struct tfr_prefix_index *index, const struct tfr_pref
     return n;
 }
 
+static bool has_logprobs(const struct tfr_prefix_entry *entry, const struct tfr_prefix_key *key) {
+    return entry->key.logprobs >= key->logprobs;
+}
+
+static int64_t most_ready(const struct tfr_prefix_entry *entry, const struct tfr_prefix_key *key) {
+    if (key->logprobs == 0) {
+        return entry->ready;
+    }
+    return has_logprobs(entry, key) ? least(entry->ready, entry->scored) : 0;
+}
+
 struct tfr_prefix_match tfr_prefix_find(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key) {
     struct tfr_prefix_match best = {0};
     for (struct tfr_prefix_entry *entry = index->newest; entry != NULL; entry = entry->older) {
-        const int64_t n = alike(index, entry, key, entry->ready);
+        const int64_t n = alike(index, entry, key, most_ready(entry, key));
         if (n > best.n || (n > 0 && n == best.n && entry->key.n < best.entry->key.n)) {
             best = (struct tfr_prefix_match){.entry = entry, .n = n};
         }
@@ -90,7 +101,8 @@ struct tfr_prefix_match tfr_prefix_find(const struct tfr_prefix_index *index, co
 struct tfr_prefix_match tfr_prefix_coming(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key, uint64_t user) {
     struct tfr_prefix_match best = {0};
     for (struct tfr_prefix_entry *entry = index->newest; entry != NULL; entry = entry->older) {
-        const int64_t n = entry->user > 0 && entry->user < user ? alike(index, entry, key, key->n) : 0;
+        const bool is_before = entry->user > 0 && entry->user < user && has_logprobs(entry, key);
+        const int64_t n = is_before ? alike(index, entry, key, key->n) : 0;
         if (n > best.n) {
             best = (struct tfr_prefix_match){.entry = entry, .n = n};
         }
@@ -100,7 +112,7 @@ struct tfr_prefix_match tfr_prefix_coming(const struct tfr_prefix_index *index, 
 
 struct tfr_prefix_entry *tfr_prefix_covered(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key) {
     for (struct tfr_prefix_entry *entry = index->newest; entry != NULL; entry = entry->older) {
-        if (entry->user == 0 && alike(index, entry, key, key->n) == entry->key.n) {
+        if (entry->user == 0 && entry->key.logprobs <= key->logprobs && alike(index, entry, key, key->n) == entry->key.n) {
             return entry;
         }
     }

@@ -13,13 +13,15 @@ struct tfr_prefix_key {
     const char *space;
     const int32_t *ids;
     int64_t n;
+    int64_t logprobs; /* that each token has, or is to have, beside its keys and values; 0: none */
 };
 
 struct tfr_prefix_entry {
     /* the owner's */
     void *owner;
-    int64_t ready; /* tokens that can be taken by now */
-    uint64_t user; /* which request is about to write it, counted from 1: it is not given up then; 0: nobody */
+    int64_t ready;  /* tokens that can be taken by now */
+    int64_t scored; /* those that have log-probabilities as well */
+    uint64_t user;  /* which request is about to write it, counted from 1: it is not given up then; 0: nobody */
     /* the index's */
     struct tfr_prefix_key key; /* copies; n is whole blocks */
     struct tfr_prefix_entry *older, *newer;
@@ -45,7 +47,7 @@ struct tfr_prefix_match {
 struct tfr_prefix_match tfr_prefix_find(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key);
 /* The longest beginning that entries of users before this one have, ready or not. */
 struct tfr_prefix_match tfr_prefix_coming(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key, uint64_t user);
-/* An entry of nobody that these tokens begin with, all of it; NULL: none. */
+/* An entry of nobody that these tokens begin with, all of it, and no fewer log-probabilities of them; NULL: none. */
 struct tfr_prefix_entry *tfr_prefix_covered(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key);
 /* The entry of nobody that has not been asked for longest; NULL: none. */
 struct tfr_prefix_entry *tfr_prefix_oldest(const struct tfr_prefix_index *index);

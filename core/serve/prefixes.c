@@ -11,6 +11,12 @@
 /* Waiting for another request is worth a step or two of time where it saves this many blocks, and half of what is left to read. */
 enum { BLOCKS_WORTH_WAITING = 2 };
 
+/* What an entry owns when no request uses it. */
+struct kept {
+    struct tfr_session *session;
+    struct tfr_logprob_list logprobs; /* of its tokens from the second on, where the request that left it asked for them */
+};
+
 struct tfr_prefixes {
     struct tfr_engine *engine;
     struct tfr_prefix_index index;
@@ -35,8 +41,11 @@ enum tfr_status tfr_prefixes_open(struct tfr_prefixes **prefixes, struct tfr_eng
 
 /* Its session is the caller's from now on. */
 static struct tfr_session *release(struct tfr_prefixes *prefixes, struct tfr_prefix_entry *entry) {
-    struct tfr_session *session = entry->owner;
+    struct kept *kept = entry->owner;
+    struct tfr_session *session = kept->session;
     tfr_session_rest(session, false);
+    tfr_logprobs_free(&kept->logprobs);
+    tfr_free(kept);
     tfr_prefix_remove(&prefixes->index, entry);
     prefixes->counts.entries--;
     return session;
@@ -65,11 +74,14 @@ static char *space_of(const struct tfr_prefixes *prefixes, const struct tfr_cont
                       salt != NULL ? salt : "");
 }
 
-/* What a request may take: never its last token, nothing where logits of the whole prompt are wanted. */
-static struct tfr_prefix_key wanted_of(const struct tfr_prefix_key *key, const struct tfr_continuation *c) {
-    struct tfr_prefix_key wanted = *key;
-    wanted.n = c->params->prompt_logprobs ? 0 : (int64_t)c->prompt.n - 1;
-    return wanted;
+static int64_t logprobs_of(const struct tfr_continuation *c) {
+    return c->params->prompt_logprobs ? tfr_continuation_each(c) : 0;
+}
+
+/* What a request may take: never its last token. */
+static struct tfr_prefix_key wanted_of(const struct tfr_continuation *c, const char *space) {
+    return (struct tfr_prefix_key){
+        .space = space, .ids = c->prompt.data, .n = (int64_t)c->prompt.n - 1, .logprobs = logprobs_of(c)};
 }
 
 /* What those that run have read by now. */
@@ -78,6 +90,7 @@ static void refresh(struct tfr_prefixes *prefixes) {
         if (entry->user > 0) {
             const struct tfr_continuation *c = entry->owner;
             entry->ready = c->reader != NULL ? tfr_session_length(c->reader) : 0;
+            entry->scored = tfr_continuation_scored(c);
         }
     }
 }
@@ -97,14 +110,36 @@ static bool is_worth_waiting(const struct tfr_prefixes *prefixes, const struct t
 
 /* An idle session that has nothing behind what is wanted, and room for the rest of the request. */
 static bool can_move(const struct tfr_prefix_match *match, const struct tfr_continuation *c) {
-    struct tfr_session *session = match->entry->owner;
-    return match->entry->user == 0 && match->n == match->entry->key.n && c->reader == NULL &&
-           tfr_session_crop(session, match->n) == TFR_OK && tfr_session_refit(session, (int64_t)c->prompt.n + c->max_tokens);
+    const struct kept *kept = match->entry->user == 0 ? match->entry->owner : NULL;
+    return kept != NULL && match->n == match->entry->key.n && c->reader == NULL &&
+           tfr_session_crop(kept->session, match->n) == TFR_OK &&
+           tfr_session_refit(kept->session, (int64_t)c->prompt.n + c->max_tokens);
+}
+
+/* Log-probabilities of what is alike, as many of each as the request wants. */
+static enum tfr_status copy_logprobs(struct tfr_continuation *c, const struct tfr_prefix_match *match) {
+    const struct tfr_prefix_entry *entry = match->entry;
+    const struct tfr_logprob_list *from = entry->user > 0 ? &((const struct tfr_continuation *)entry->owner)->prompt_logprobs
+                                                          : &((const struct kept *)entry->owner)->logprobs;
+    const size_t each = (size_t)tfr_continuation_each(c), from_each = (size_t)entry->key.logprobs;
+    struct tfr_logprob_list *to = &c->prompt_logprobs;
+    to->capacity = c->prompt.n * each;
+    to->items = tfr_alloc(to->capacity, sizeof *to->items);
+    if (to->items == NULL) {
+        to->capacity = 0;
+        return TFR_RESOURCE;
+    }
+    for (size_t i = 0; i + 1 < (size_t)match->n; i++) {
+        memcpy(to->items + i * each, from->items + i * from_each, each * sizeof *to->items);
+        to->n += each;
+    }
+    return TFR_OK;
 }
 
 static enum tfr_status copy(struct tfr_continuation *c, const struct tfr_prefix_match *match) {
-    const struct tfr_continuation *other = match->entry->user > 0 ? match->entry->owner : NULL;
-    const struct tfr_session *from = other != NULL ? other->reader : match->entry->owner;
+    const struct tfr_prefix_entry *entry = match->entry;
+    const struct tfr_session *from =
+        entry->user > 0 ? ((const struct tfr_continuation *)entry->owner)->reader : ((const struct kept *)entry->owner)->session;
     if (c->reader == NULL) { /* it has not opened: this is the first session that it will ask for */
         TFR_TRY(tfr_continuation_session(c, &c->given));
     }
@@ -113,16 +148,22 @@ static enum tfr_status copy(struct tfr_continuation *c, const struct tfr_prefix_
     return TFR_OK;
 }
 
+/* Where log-probabilities are wanted, the last token that is alike goes again: its row says how probable the next one is. */
 static enum tfr_status take(struct tfr_prefixes *prefixes, struct tfr_continuation *c, const struct tfr_prefix_key *wanted) {
-    const struct tfr_prefix_match match = tfr_prefix_find(&prefixes->index, wanted);
-    if (match.n == 0) {
+    struct tfr_prefix_match match = tfr_prefix_find(&prefixes->index, wanted);
+    if (match.n <= (wanted->logprobs > 0)) {
         return TFR_OK;
     }
+    const bool moves = can_move(&match, c);
+    if (wanted->logprobs > 0) {
+        TFR_TRY(copy_logprobs(c, &match));
+        match.n--;
+    }
     prefixes->counts.hit_tokens += (uint64_t)match.n;
-    if (can_move(&match, c)) {
+    if (moves) {
         c->given = release(prefixes, match.entry);
         prefixes->counts.moved++;
-        return TFR_OK;
+        return tfr_session_crop(c->given, match.n);
     }
     if (match.entry->user == 0) {
         tfr_prefix_touch(&prefixes->index, match.entry);
@@ -133,7 +174,7 @@ static enum tfr_status take(struct tfr_prefixes *prefixes, struct tfr_continuati
 
 static enum tfr_status begin(struct tfr_prefixes *prefixes, struct tfr_request *request, const struct tfr_prefix_key *key) {
     struct tfr_continuation *c = &request->continuation;
-    const struct tfr_prefix_key wanted = wanted_of(key, c);
+    const struct tfr_prefix_key wanted = wanted_of(c, key->space);
     TFR_TRY(tfr_prefix_add(&prefixes->index, key, &request->prefix));
     request->prefix->owner = c;
     request->prefix->user = ++prefixes->n_users;
@@ -156,7 +197,8 @@ enum tfr_status tfr_prefixes_give(struct tfr_prefixes *prefixes, struct tfr_requ
     if (space == NULL) {
         return TFR_RESOURCE;
     }
-    const struct tfr_prefix_key key = {.space = space, .ids = c->prompt.data, .n = (int64_t)c->prompt.n};
+    const struct tfr_prefix_key key = {
+        .space = space, .ids = c->prompt.data, .n = (int64_t)c->prompt.n, .logprobs = logprobs_of(c)};
     const enum tfr_status status = begin(prefixes, request, &key);
     tfr_free(space);
     return status;
@@ -168,8 +210,7 @@ void tfr_prefixes_share(struct tfr_prefixes *prefixes, const struct tfr_request_
         if (!c->held || c->status != TFR_OK) {
             continue;
         }
-        const struct tfr_prefix_key key = {.space = request->prefix->key.space, .ids = c->prompt.data};
-        const struct tfr_prefix_key wanted = wanted_of(&key, c);
+        const struct tfr_prefix_key wanted = wanted_of(c, request->prefix->key.space);
         refresh(prefixes);
         if (is_worth_waiting(prefixes, c, &wanted, request->prefix->user)) {
             continue;
@@ -182,8 +223,23 @@ void tfr_prefixes_share(struct tfr_prefixes *prefixes, const struct tfr_request_
     }
 }
 
-/* True: it is an entry now. Entries that say no more than it does go; if one says as much, it is not needed. */
-static bool add_idle(struct tfr_prefixes *prefixes, const struct tfr_prefix_key *key, struct tfr_session *session) {
+static struct kept *make_kept(const struct tfr_continuation *c) {
+    const size_t bytes = c->prompt_logprobs.n * sizeof *c->prompt_logprobs.items;
+    struct kept *kept = tfr_alloc(1, sizeof *kept);
+    if (kept == NULL || bytes == 0) {
+        return kept;
+    }
+    kept->logprobs.items = tfr_alloc(1, bytes);
+    if (kept->logprobs.items == NULL) {
+        tfr_free(kept);
+        return NULL;
+    }
+    memcpy(kept->logprobs.items, c->prompt_logprobs.items, bytes);
+    return kept;
+}
+
+/* Entries that say no more than it does go; if one says as much, it is not needed. */
+static bool is_needed(struct tfr_prefixes *prefixes, const struct tfr_prefix_key *key) {
     const struct tfr_prefix_match known = tfr_prefix_find(&prefixes->index, key);
     struct tfr_prefix_entry *entry;
     if (known.n > 0 && known.n + prefixes->index.block > key->n) {
@@ -193,15 +249,29 @@ static bool add_idle(struct tfr_prefixes *prefixes, const struct tfr_prefix_key 
     while ((entry = tfr_prefix_covered(&prefixes->index, key)) != NULL) {
         tfr_session_close(release(prefixes, entry));
     }
+    return true;
+}
+
+/* True: the session that is left is an entry now. */
+static bool add_idle(struct tfr_prefixes *prefixes, const struct tfr_continuation *c, const struct tfr_prefix_key *key) {
+    if (prefixes->most == 0 || key->n < prefixes->index.block || !is_needed(prefixes, key)) {
+        return false;
+    }
     if (prefixes->counts.entries >= prefixes->most) {
         evict(prefixes, tfr_prefix_oldest(&prefixes->index));
     }
-    if (tfr_prefix_add(&prefixes->index, key, &entry) != TFR_OK) {
+    struct tfr_prefix_entry *entry;
+    struct kept *kept = make_kept(c);
+    if (kept == NULL || tfr_prefix_add(&prefixes->index, key, &entry) != TFR_OK) {
+        tfr_free(kept != NULL ? kept->logprobs.items : NULL);
+        tfr_free(kept);
         return false;
     }
-    tfr_session_rest(session, true);
-    entry->owner = session;
+    kept->session = c->left;
+    tfr_session_rest(kept->session, true);
+    entry->owner = kept;
     entry->ready = entry->key.n;
+    entry->scored = tfr_continuation_scored(c);
     prefixes->counts.entries++;
     return true;
 }
@@ -209,14 +279,14 @@ static bool add_idle(struct tfr_prefixes *prefixes, const struct tfr_prefix_key 
 void tfr_prefixes_keep(struct tfr_prefixes *prefixes, struct tfr_request *request) {
     struct tfr_continuation *c = &request->continuation;
     struct tfr_prefix_entry *own = request->prefix;
-    struct tfr_session *session = c->left;
-    if (own != NULL && session != NULL) {
-        const int64_t length = tfr_session_length(session), n = (int64_t)c->left_ids->n;
-        const struct tfr_prefix_key key = {.space = own->key.space, .ids = c->left_ids->data, .n = length < n ? length : n};
-        own->ready = 0;
-        session = prefixes->most > 0 && key.n >= prefixes->index.block && add_idle(prefixes, &key, session) ? NULL : session;
+    if (own != NULL && c->left != NULL) {
+        const int64_t length = tfr_session_length(c->left), n = (int64_t)c->left_ids->n;
+        const struct tfr_prefix_key key = {
+            .space = own->key.space, .ids = c->left_ids->data, .n = length < n ? length : n, .logprobs = own->key.logprobs};
+        own->ready = own->scored = 0;
+        c->left = add_idle(prefixes, c, &key) ? NULL : c->left;
     }
-    tfr_session_close(session);
+    tfr_session_close(c->left);
     c->left = NULL;
     if (own != NULL) {
         tfr_prefix_remove(&prefixes->index, own);

@@ -3,8 +3,8 @@
  *
  * A session that ends with a request goes idle here. One that comes with the same tokens takes it over where nothing else would be
  * lost, else it copies the beginning. A request whose prompt another one is reading right now waits for that and copies. What
- * is taken is whole blocks, never the last token of a prompt, so that there are logits. No bit depends on any of it. Thread rule:
- * the engine's thread. */
+ * is taken is whole blocks, never the last token of a prompt, so that there are logits. A prompt that is scored takes from those
+ * that were scored too, with their log-probabilities. No bit depends on any of it. Thread rule: the engine's thread. */
 #ifndef TFR_SERVE_PREFIXES_H
 #define TFR_SERVE_PREFIXES_H
 

@@ -1,18 +1,21 @@
 /* probe_prefix.c - what cached beginnings of prompts are worth, and what they cost where nobody begins like another.
  *
- *     probe_prefix MODEL_DIR [repetitions] [KEY=VALUE...]
+ *     probe_prefix MODEL_DIR [repetitions] [cpu] [KEY=VALUE...]
  *
- * Prompts are made up. What is compared is interleaved; medians, and the ratio of pairs. */
+ * Prompts are made up. What is compared is interleaved; medians, and the ratio of pairs. cpu: the processor's time of this process
+ * in place of the clock's, for a machine that has other work; with runtime.threads=1. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <tfrun/tfrun.h>
 
 #include "bandwidth.h"
 
-enum { PROMPT = 896, CACHED = 832, SHORT = 128, SAMPLED = 512, AT_ONCE = 8, MOST = 100 };
+enum { PROMPT = 896, CACHED = 832, SHORT = 128, SAMPLED = 512, AT_ONCE = 8, ENDINGS = 4, ENDING = 12, MOST = 100 };
 
+static bool by_cpu;
 static int32_t fresh_id; /* no two prompts are alike unless they are meant to be */
 
 static void check(enum tfr_status status, const char *words) {
@@ -20,6 +23,15 @@ static void check(enum tfr_status status, const char *words) {
         fprintf(stderr, "probe_prefix: %s\n", words != NULL ? words : tfr_last_error());
         exit(tfr_exit_code(status));
     }
+}
+
+static double now(void) {
+    struct timespec time;
+    if (!by_cpu) {
+        return bench_now();
+    }
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
 static void make_ids(const struct tfr_engine *engine, int32_t *ids, int from, int n) {
@@ -69,12 +81,13 @@ static struct tfr_request_stats run(struct tfr_engine *engine, const int32_t *id
 }
 
 static double first_token(struct tfr_engine *engine, const int32_t *ids, size_t n, bool no_prefix, size_t cached) {
+    const double start = now();
     const struct tfr_request_stats stats = run(engine, ids, n, "{\"max_tokens\": 1}", no_prefix);
     if (stats.cached_tokens != cached) {
         fprintf(stderr, "probe_prefix: %zu cached tokens, not %zu\n", stats.cached_tokens, cached);
         exit(6);
     }
-    return (double)stats.first_token_ns * 1e-9;
+    return now() - start;
 }
 
 static void print(const char *what, double *seconds, int n) {
@@ -104,13 +117,13 @@ static void measure_first_tokens(struct tfr_engine *engine, int repetitions) {
 static double all_fresh(struct tfr_engine *engine, bool no_prefix) {
     struct tfr_request *requests[AT_ONCE];
     int32_t ids[SHORT];
-    const double start = bench_now();
+    const double start = now();
     for (int i = 0; i < AT_ONCE; i++) {
         make_ids(engine, ids, 0, SHORT);
         requests[i] = ask(engine, ids, SHORT, "{\"max_tokens\": 32}", no_prefix);
     }
     finish(engine, requests, AT_ONCE);
-    return bench_now() - start;
+    return now() - start;
 }
 
 static void measure_cost(struct tfr_engine *engine, int repetitions) {
@@ -138,19 +151,19 @@ static void measure_samples(struct tfr_engine *engine, int repetitions) {
         const int at = i < 0 ? 0 : i;
         struct tfr_request *requests[AT_ONCE];
         make_ids(engine, ids, 0, SAMPLED);
-        double start = bench_now();
+        double start = now();
         run(engine, ids, SAMPLED, "{\"max_tokens\": 1, \"temperature\": 1}", true);
-        one[at] = bench_now() - start;
-        start = bench_now();
+        one[at] = now() - start;
+        start = now();
         run(engine, ids, SAMPLED, "{\"max_tokens\": 1, \"temperature\": 1, \"num_return_sequences\": 8}", true);
-        eight[at] = bench_now() - start;
-        start = bench_now();
+        eight[at] = now() - start;
+        start = now();
         make_ids(engine, ids, 0, SAMPLED);
         for (int k = 0; k < AT_ONCE; k++) {
             requests[k] = ask(engine, ids, SAMPLED, "{\"max_tokens\": 1, \"temperature\": 1}", false);
         }
         finish(engine, requests, AT_ONCE);
-        apart[at] = bench_now() - start;
+        apart[at] = now() - start;
     }
     printf("the first token of samples of a prompt of %d tokens\n", SAMPLED);
     print("  one", one, repetitions);
@@ -158,26 +171,59 @@ static void measure_samples(struct tfr_engine *engine, int repetitions) {
     print("  eight requests, which share what the first one reads", apart, repetitions);
 }
 
+static double score(struct tfr_engine *engine, int32_t (*ids)[SAMPLED + ENDING], bool no_prefix) {
+    static const char scoring[] = "{\"max_tokens\": 1, \"logprobs\": 1, \"prompt_logprobs\": true}";
+    struct tfr_request *requests[ENDINGS];
+    const double start = now();
+    for (int k = 0; k < ENDINGS; k++) {
+        requests[k] = ask(engine, ids[k], SAMPLED + ENDING, scoring, no_prefix);
+    }
+    finish(engine, requests, ENDINGS);
+    return now() - start;
+}
+
+/* What an evaluation harness asks: how probable is each of several endings behind one context. */
+static void measure_scores(struct tfr_engine *engine, int repetitions) {
+    static double with[MOST], without[MOST];
+    int32_t ids[ENDINGS][SAMPLED + ENDING];
+    for (int i = -1; i < repetitions; i++) {
+        make_ids(engine, ids[0], 0, SAMPLED);
+        for (int k = 0; k < ENDINGS; k++) {
+            memmove(ids[k], ids[0], SAMPLED * sizeof **ids);
+            make_ids(engine, ids[k], SAMPLED, SAMPLED + ENDING);
+        }
+        without[i < 0 ? 0 : i] = score(engine, ids, true);
+        with[i < 0 ? 0 : i] = score(engine, ids, false);
+    }
+    printf("scores of %d endings of %d tokens behind one context of %d tokens\n", ENDINGS, ENDING, SAMPLED);
+    print("  each read for itself", without, repetitions);
+    print("  the context read and scored once", with, repetitions);
+}
+
 int main(int argc, char **argv) {
-    struct tfr_override overrides[16] = {{"runtime.max_batch", "32", "probe"}, {"sampling.ignore_eos", "true", "probe"}};
+    struct tfr_override overrides[16] = {
+        {"runtime.max_batch", "32", "probe"}, {"sampling.ignore_eos", "true", "probe"}, {"serve.max_queue_ms", "1000000", "probe"}};
     const int repetitions = argc > 2 ? atoi(argv[2]) : 7;
     struct tfr_engine *engine;
-    size_t n = 2;
+    size_t n = 3;
     if (argc < 2 || argc > 16 || repetitions < 1 || repetitions > MOST) {
-        fprintf(stderr, "usage: probe_prefix MODEL_DIR [repetitions] [KEY=VALUE...]\n");
+        fprintf(stderr, "usage: probe_prefix MODEL_DIR [repetitions] [cpu] [KEY=VALUE...]\n");
         return 2;
     }
     for (int i = 3; i < argc; i++) {
         char *value = strchr(argv[i], '=');
+        by_cpu = by_cpu || strcmp(argv[i], "cpu") == 0;
         if (value != NULL) {
             *value = '\0';
             overrides[n++] = (struct tfr_override){argv[i], value + 1, "probe"};
         }
     }
     check(tfr_engine_open(&engine, argv[1], overrides, n), NULL);
+    check(tfr_engine_warm(engine, NULL, NULL), NULL);
     measure_first_tokens(engine, repetitions);
     measure_cost(engine, repetitions);
     measure_samples(engine, repetitions);
+    measure_scores(engine, repetitions);
     tfr_engine_close(engine);
     return 0;
 }

@@ -57,6 +57,8 @@ static const char *const kinds[] = {"{\"max_tokens\": 6}",
                                     "{\"max_tokens\": 8, \"prompt_lookup\": 4}",
                                     "{\"max_tokens\": 3, \"logprobs\": 2}",
                                     "{\"max_tokens\": 2, \"logprobs\": 1, \"prompt_logprobs\": true}",
+                                    "{\"max_tokens\": 1, \"logprobs\": 1, \"prompt_logprobs\": true}",
+                                    "{\"max_tokens\": 0, \"logprobs\": 3, \"prompt_logprobs\": true}",
                                     "{\"max_tokens\": 0}"};
 
 /* A beginning of one of two, or of what was asked before, and some tokens of its own. */

@@ -8,7 +8,7 @@ enum { BLOCK = 4, MOST = 64 };
 
 static struct tfr_prefix_entry *add(struct tfr_prefix_index *index, const char *space, const int32_t *ids, int64_t n,
                                     uint64_t user) {
-    const struct tfr_prefix_key key = {space, ids, n};
+    const struct tfr_prefix_key key = {.space = space, .ids = ids, .n = n};
     struct tfr_prefix_entry *entry;
     assert_ok(tfr_prefix_add(index, &key, &entry));
     entry->ready = user == 0 ? entry->key.n : 0;
@@ -25,7 +25,7 @@ TFR_TEST(whole_blocks_are_found) {
     static const int64_t found[] = {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 8, 8, 8};
     assert_int_equal(entry->key.n, 8);
     for (int64_t n = 0; n <= 14; n++) {
-        const struct tfr_prefix_key key = {"a", counting, n};
+        const struct tfr_prefix_key key = {.space = "a", .ids = counting, .n = n};
         const struct tfr_prefix_match match = tfr_prefix_find(&index, &key);
         assert_int_equal(match.n, found[n]);
         assert_ptr_equal(match.entry, found[n] > 0 ? entry : NULL);
@@ -41,12 +41,12 @@ TFR_TEST(one_token_or_another_space_is_another_beginning) {
         int32_t ids[12];
         memcpy(ids, counting, sizeof ids);
         ids[at]++;
-        const struct tfr_prefix_key key = {"a", ids, 12};
+        const struct tfr_prefix_key key = {.space = "a", .ids = ids, .n = 12};
         assert_int_equal(tfr_prefix_find(&index, &key).n, at / BLOCK * BLOCK);
     }
     static const char *const spaces[] = {"", "b", "aa", "A"};
     for (size_t i = 0; i < 4; i++) {
-        const struct tfr_prefix_key key = {spaces[i], counting, 12};
+        const struct tfr_prefix_key key = {.space = spaces[i], .ids = counting, .n = 12};
         assert_int_equal(tfr_prefix_find(&index, &key).n, 0);
         assert_null(tfr_prefix_covered(&index, &key));
     }
@@ -57,7 +57,7 @@ TFR_TEST(of_several_the_longest_that_is_ready) {
     TFR_UNUSED_STATE;
     struct tfr_prefix_index index = {.block = BLOCK};
     struct tfr_prefix_entry *running = add(&index, "", counting, 14, 7), *idle = add(&index, "", counting, 8, 0);
-    const struct tfr_prefix_key key = {"", counting, 14};
+    const struct tfr_prefix_key key = {.space = "", .ids = counting, .n = 14};
     assert_ptr_equal(tfr_prefix_find(&index, &key).entry, idle);
     running->ready = 9; /* no more whole blocks than the idle one, but more behind them */
     assert_ptr_equal(tfr_prefix_find(&index, &key).entry, idle);
@@ -74,10 +74,33 @@ TFR_TEST(an_entry_is_covered_by_what_begins_with_all_of_it) {
     struct tfr_prefix_index index = {.block = BLOCK};
     struct tfr_prefix_entry *entry = add(&index, "", counting, 8, 0);
     add(&index, "", counting, 4, 3); /* one in use never is */
-    const struct tfr_prefix_key longer = {"", counting, 12}, equal = {"", counting, 9}, shorter = {"", counting, 7};
+    const struct tfr_prefix_key longer = {.space = "", .ids = counting, .n = 12}, equal = {.space = "", .ids = counting, .n = 9},
+                                shorter = {.space = "", .ids = counting, .n = 7};
     assert_ptr_equal(tfr_prefix_covered(&index, &longer), entry);
     assert_ptr_equal(tfr_prefix_covered(&index, &equal), entry);
     assert_null(tfr_prefix_covered(&index, &shorter));
+    tfr_prefix_index_close(&index);
+}
+
+TFR_TEST(log_probabilities_are_found_where_there_are_as_many) {
+    TFR_UNUSED_STATE;
+    struct tfr_prefix_index index = {.block = BLOCK};
+    struct tfr_prefix_entry *plain = add(&index, "", counting, 12, 0), *scored = add(&index, "", counting, 12, 0);
+    scored->key.logprobs = 3;
+    scored->scored = 9;
+    struct tfr_prefix_key key = {.space = "", .ids = counting, .n = 12, .logprobs = 3};
+    assert_ptr_equal(tfr_prefix_find(&index, &key).entry, scored);
+    assert_int_equal(tfr_prefix_find(&index, &key).n, 8);
+    assert_ptr_equal(tfr_prefix_covered(&index, &key), scored);
+    key.logprobs = 4;
+    assert_int_equal(tfr_prefix_find(&index, &key).n, 0);
+    key.logprobs = 0;
+    assert_int_equal(tfr_prefix_find(&index, &key).n, 12);
+    assert_ptr_equal(tfr_prefix_covered(&index, &key), plain); /* the other says more */
+    scored->user = plain->user = 1;
+    key.logprobs = 2;
+    assert_ptr_equal(tfr_prefix_coming(&index, &key, 2).entry, scored);
+    assert_int_equal(tfr_prefix_coming(&index, &key, 2).n, 12);
     tfr_prefix_index_close(&index);
 }
 
@@ -113,7 +136,7 @@ TFR_TEST(random_entries_are_found_as_defined) {
             ids[i] = state >> 24 < 20; /* mostly 0 */
         }
         const int64_t n = state >> 8 & 15, at = state >> 16 & (MOST - 1);
-        const struct tfr_prefix_key key = {state & 1 ? "x" : "y", ids, n + 8};
+        const struct tfr_prefix_key key = {.space = state & 1 ? "x" : "y", .ids = ids, .n = n + 8};
         int64_t want = 0;
         for (size_t e = 0; e < MOST; e++) {
             int64_t alike = 0;
@@ -134,4 +157,5 @@ TFR_TEST(random_entries_are_found_as_defined) {
 
 TFR_TEST_MAIN(TFR_CASE(whole_blocks_are_found), TFR_CASE(one_token_or_another_space_is_another_beginning),
               TFR_CASE(of_several_the_longest_that_is_ready), TFR_CASE(an_entry_is_covered_by_what_begins_with_all_of_it),
-              TFR_CASE(the_one_not_asked_for_longest_is_the_oldest), TFR_CASE(random_entries_are_found_as_defined))
+              TFR_CASE(log_probabilities_are_found_where_there_are_as_many), TFR_CASE(the_one_not_asked_for_longest_is_the_oldest),
+              TFR_CASE(random_entries_are_found_as_defined))

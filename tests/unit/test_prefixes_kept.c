@@ -160,7 +160,7 @@ static void expect_nothing_kept(const char *key, const char *value, bool no_pref
     assert_int_equal(cached(engine, 0, LONG, &terms), 0);
     assert_int_equal(cached(engine, 0, LONG, &terms), 0);
     assert_int_equal(n_kept(engine), 0);
-    assert_int_equal(tfr_engine_memory(engine).kv_bytes, 0);
+    assert_int_equal(tfr_engine_free_slots(engine), 4);
     tfr_engine_close(engine);
 }
 
@@ -186,6 +186,59 @@ TFR_TEST(a_prompt_alone_warms_the_cache) {
     assert_int_equal(seen.status, TFR_OK);
     assert_int_equal(seen.stats.output_tokens, 0);
     assert_int_equal(cached(engine, 0, LONG, NULL), 16);
+    tfr_engine_close(engine);
+}
+
+static void expect_same_scores(const struct seen *have, const struct seen *want) {
+    assert_int_equal(have->n_prompt_logprobs, want->n_prompt_logprobs);
+    for (size_t i = 0; i < want->n_prompt_logprobs; i++) {
+        assert_int_equal(have->prompt_logprobs[i].id, want->prompt_logprobs[i].id);
+        assert_true(have->prompt_logprobs[i].logprob == want->prompt_logprobs[i].logprob);
+    }
+}
+
+/* What a prompt is scored by is there for the next one, if it asks for no more of it. */
+TFR_TEST(scored_prompts_take_from_scored_ones) {
+    TFR_UNUSED_STATE;
+    static const char *const settings[] = {"{\"logprobs\": 2, \"prompt_logprobs\": true, \"max_tokens\": 1}",
+                                           "{\"logprobs\": 1, \"prompt_logprobs\": true, \"max_tokens\": 1}",
+                                           "{\"logprobs\": 0, \"prompt_logprobs\": true, \"max_tokens\": 0}",
+                                           "{\"logprobs\": 3, \"prompt_logprobs\": true, \"max_tokens\": 1}"};
+    static const size_t taken[] = {0, 11, 11, 0};
+    const struct tfr_request_terms terms = {.no_prefix = true};
+    struct tfr_engine *engine = open_cached("runtime.max_slots", "10");
+    assert_int_equal(cached(engine, 0, LONG, NULL), 0); /* it was read, but not scored */
+    for (size_t i = 0; i < 4; i++) {
+        static struct seen have, want;
+        have = run(engine, ask(engine, (int)i, 13, LONG, NULL, settings[i]));
+        want = run(engine, ask(engine, (int)i, 13, LONG, &terms, settings[i]));
+        assert_int_equal(have.stats.cached_tokens, taken[i]);
+        assert_int_equal(want.stats.cached_tokens, 0);
+        expect_same(&have, &want, i);
+        expect_same_scores(&have, &want);
+    }
+    tfr_engine_close(engine);
+}
+
+TFR_TEST(scored_prompts_at_once_are_read_once) {
+    TFR_UNUSED_STATE;
+    static const char scoring[] = "{\"logprobs\": 1, \"prompt_logprobs\": true, \"max_tokens\": 1}";
+    static struct seen seen[4];
+    struct tfr_request *requests[4];
+    struct tfr_engine *engine = open_cached(NULL, NULL);
+    memset(seen, 0, sizeof seen);
+    for (size_t i = 0; i < 4; i++) { /* one context, four answers */
+        requests[i] = ask(engine, (int)i, 17, LONG, NULL, scoring);
+    }
+    run_all(engine, requests, seen, 4);
+    for (size_t i = 0; i < 4; i++) {
+        const struct tfr_request_terms terms = {.no_prefix = true};
+        static struct seen alone;
+        assert_int_equal(seen[i].stats.cached_tokens, i == 0 ? 0 : 15);
+        alone = run(engine, ask(engine, (int)i, 17, LONG, &terms, scoring));
+        expect_same(&seen[i], &alone, i);
+        expect_same_scores(&seen[i], &alone);
+    }
     tfr_engine_close(engine);
 }
 
@@ -236,8 +289,32 @@ TFR_TEST(nothing_is_kept_of_one_that_failed) {
         assert_int_equal(seen.status, TFR_CHECK);
         assert_int_equal(n_kept(engine), 0);
     }
-    assert_int_equal(tfr_engine_memory(engine).kv_bytes, 0);
     tfr_engine_close(engine);
+}
+
+/* Memory of a sequence goes to the next one as it is, numbers or not. */
+static void expect_same_in_used_memory(const char *key, const char *value) {
+    const struct tfr_override overrides[] = {
+        {"serve.prefix_block", "4", "the test"}, {"runtime.threads", "1", "the test"}, {key, value, "the test"}};
+    const struct tfr_request_terms terms = {.no_prefix = true};
+    static struct seen first, again;
+    struct tfr_engine *engine;
+    assert_ok(tfr_engine_open(&engine, poisoned_model(17), overrides, 3));
+    tfr_batcher_serve(engine->batcher);
+    first = run(engine, ask(engine, 1, 0, 9, &terms, "{\"max_tokens\": 8}"));
+    assert_int_equal(first.status, TFR_OK);
+    assert_int_equal(run(engine, ask(engine, 2, 0, LONG, &terms, "{}")).status, TFR_CHECK);
+    again = run(engine, ask(engine, 1, 0, 9, &terms, "{\"max_tokens\": 8}"));
+    expect_same(&again, &first, 0);
+    tfr_engine_close(engine);
+}
+
+TFR_TEST(used_memory_changes_no_bit) {
+    TFR_UNUSED_STATE;
+    expect_same_in_used_memory("runtime.attn", "fused");
+    expect_same_in_used_memory("runtime.attn", "eager");
+    expect_same_in_used_memory("runtime.kernels", "ref");
+    expect_same_in_used_memory("runtime.kv_dtype", "int8");
 }
 
 /* No memory for an entry is no failure of the request. */
@@ -261,6 +338,7 @@ TFR_TEST(memory_that_is_not_there_costs_the_cache_alone_or_one_request) {
 TFR_TEST_MAIN(TFR_CASE(whole_blocks_but_never_the_last_token), TFR_CASE(an_answer_is_kept_with_its_prompt),
               TFR_CASE(keys_and_salts_never_meet), TFR_CASE(at_once_keys_do_not_wait_for_one_another),
               TFR_CASE(the_one_not_asked_for_longest_goes), TFR_CASE(nothing_is_kept_where_nobody_wants_it),
-              TFR_CASE(a_prompt_alone_warms_the_cache), TFR_CASE(what_was_read_before_a_cancel_is_kept),
+              TFR_CASE(a_prompt_alone_warms_the_cache), TFR_CASE(scored_prompts_take_from_scored_ones),
+              TFR_CASE(scored_prompts_at_once_are_read_once), TFR_CASE(what_was_read_before_a_cancel_is_kept),
               TFR_CASE(one_that_waits_can_be_cancelled), TFR_CASE(nothing_is_kept_of_one_that_failed),
-              TFR_CASE(memory_that_is_not_there_costs_the_cache_alone_or_one_request))
+              TFR_CASE(used_memory_changes_no_bit), TFR_CASE(memory_that_is_not_there_costs_the_cache_alone_or_one_request))
