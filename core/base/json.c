@@ -81,9 +81,9 @@ static enum tfr_status build_tree(struct tfr_json_doc *doc, const struct tfr_jso
 }
 
 /* Takes over `text`, which is NUL-terminated. */
-static enum tfr_status open_owned(struct tfr_json_doc **out, const char *name, char *text, size_t size, bool takes_python,
-                                  enum tfr_status status) {
-    struct tfr_json_places places = {.takes_python = takes_python};
+static enum tfr_status open_owned(struct tfr_json_doc **out, const char *name, char *text, size_t size,
+                                  const struct tfr_json_places *kind, enum tfr_status status) {
+    struct tfr_json_places places = *kind;
     enum tfr_status result = TFR_RESOURCE;
     struct tfr_json_doc *doc = tfr_alloc(1, sizeof(*doc));
     if (doc == NULL) {
@@ -109,7 +109,8 @@ static enum tfr_status open_owned(struct tfr_json_doc **out, const char *name, c
     return TFR_OK;
 }
 
-enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const char *text, size_t size, enum tfr_status status) {
+enum tfr_status tfr_json_open_limited(struct tfr_json_doc **doc, const char *name, const char *text, size_t size,
+                                      enum tfr_status status, const struct tfr_json_limits *limits) {
     *doc = NULL;
     char *copy = size < SIZE_MAX ? tfr_alloc(size + 1, 1) : NULL;
     if (copy == NULL) {
@@ -118,7 +119,12 @@ enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const
     if (size > 0) {
         memcpy(copy, text, size);
     }
-    return open_owned(doc, name, copy, size, false, status);
+    const struct tfr_json_places kind = {.limits = limits};
+    return open_owned(doc, name, copy, size, &kind, status);
+}
+
+enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const char *text, size_t size, enum tfr_status status) {
+    return tfr_json_open_limited(doc, name, text, size, status, NULL);
 }
 
 enum tfr_status tfr_json_open_file(struct tfr_json_doc **doc, const char *path, enum tfr_status status) {
@@ -126,7 +132,8 @@ enum tfr_status tfr_json_open_file(struct tfr_json_doc **doc, const char *path, 
     char *text;
     size_t size;
     TFR_TRY(tfr_textfile_read(path, TFR_JSON_MAX_BYTES, status, &text, &size));
-    return open_owned(doc, path, text, size, true, status);
+    const struct tfr_json_places kind = {.takes_python = true};
+    return open_owned(doc, path, text, size, &kind, status);
 }
 
 void tfr_json_close(struct tfr_json_doc *doc) {

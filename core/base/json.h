@@ -29,6 +29,13 @@ enum tfr_json_kind {
  * `name` is for messages ("gpt2.json"). Text need not be NUL-terminated. Failure: `status` (TFR_CONFIG,
  * TFR_MODEL, ...) with "name:line:column: what". */
 enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const char *text, size_t size, enum tfr_status status);
+/* The same for a text of a stranger: deeper, with more values or with longer numbers than this it is refused. */
+struct tfr_json_limits {
+    int depth;               /* at most 64 */
+    size_t values, n_digits; /* of the whole text; characters of a number, at most 63 */
+};
+enum tfr_status tfr_json_open_limited(struct tfr_json_doc **doc, const char *name, const char *text, size_t size,
+                                      enum tfr_status status, const struct tfr_json_limits *limits);
 enum tfr_status tfr_json_open_file(struct tfr_json_doc **doc, const char *path, enum tfr_status status);
 void tfr_json_close(struct tfr_json_doc *doc);
 
@@ -69,6 +76,9 @@ struct tfr_json_out {
     bool comma, failed;
 };
 void tfr_json_put_raw(struct tfr_json_out *out, const char *text);
+void tfr_json_put_bytes(struct tfr_json_out *out, const char *bytes, size_t size); /* the same */
+/* A key of any bytes; its value comes next, without a key of its own. */
+void tfr_json_put_key(struct tfr_json_out *out, const char *key, size_t size);
 void tfr_json_begin(struct tfr_json_out *out, const char *key, char bracket); /* '{' or '['; key NULL in arrays */
 void tfr_json_end(struct tfr_json_out *out, char bracket);                    /* '}' or ']' */
 void tfr_json_put_string(struct tfr_json_out *out, const char *key, const char *value, size_t size);

@@ -104,6 +104,17 @@ void tfr_json_put_raw(struct tfr_json_out *out, const char *text) {
     append(out, text, strlen(text));
 }
 
+void tfr_json_put_bytes(struct tfr_json_out *out, const char *bytes, size_t size) {
+    append(out, bytes, size);
+}
+
+void tfr_json_put_key(struct tfr_json_out *out, const char *key, size_t size) {
+    open_value(out, NULL);
+    append_quoted(out, key, size);
+    append(out, ":", 1);
+    out->comma = false;
+}
+
 void tfr_json_begin(struct tfr_json_out *out, const char *key, char bracket) {
     open_value(out, key);
     append(out, &bracket, 1);

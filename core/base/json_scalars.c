@@ -94,8 +94,8 @@ enum tfr_status tfr_json_scan_number(struct tfr_json_scanner *scan) {
         TFR_TRY(scan_exponent(scan));
     }
     size_t length = scan->at - start;
-    if (length > TFR_JSON_MAX_NUMBER) {
-        return tfr_json_refuse(scan, start, "a number of %zu characters; the limit is %d", length, TFR_JSON_MAX_NUMBER);
+    if (length > scan->limits.n_digits) {
+        return tfr_json_refuse(scan, start, "a number of %zu characters; the limit is %zu", length, scan->limits.n_digits);
     }
     if (exponent && !is_finite(scan->text + start, length)) {
         return tfr_json_refuse(scan, start, "the number %.*s is not finite", (int)length, scan->text + start);

@@ -1,6 +1,6 @@
 /* json_scan.c - the strict scanner: RFC 8259 and a few refusals more (json.h lists them).
  *
- * It builds nothing: it checks, and notes where values stand. Recursion is bounded by TFR_JSON_MAX_DEPTH.
+ * It builds nothing: it checks, and notes where values stand. Recursion is bounded by the limit of depth.
  * Whatever it accepts, cJSON must be able to parse; tests/fuzz/fuzz_json.c holds the two together.
  */
 #include "base/json_scan.h"
@@ -54,6 +54,9 @@ static void skip_space(struct tfr_json_scanner *scan) {
 }
 
 static enum tfr_status note_place(struct tfr_json_scanner *scan) {
+    if (++scan->n_values > scan->limits.values) {
+        return tfr_json_refuse(scan, scan->at, "more than %zu values", scan->limits.values);
+    }
     struct tfr_json_places *places = scan->places;
     if (places == NULL) {
         return TFR_OK;
@@ -116,8 +119,8 @@ static enum tfr_status scan_separator(struct tfr_json_scanner *scan, int closing
 
 /* At '{' or '['. */
 static enum tfr_status scan_container(struct tfr_json_scanner *scan, int closing) {
-    if (++scan->depth > TFR_JSON_MAX_DEPTH) {
-        return tfr_json_refuse(scan, scan->at, "nested deeper than %d levels", TFR_JSON_MAX_DEPTH);
+    if (++scan->depth > scan->limits.depth) {
+        return tfr_json_refuse(scan, scan->at, "nested deeper than %d levels", scan->limits.depth);
     }
     uint32_t object = closing == '}' ? ++scan->n_objects : 0;
     scan->at++;
@@ -178,6 +181,9 @@ enum tfr_status tfr_json_scan_places(const char *name, const char *text, size_t 
         return tfr_raise(status, "%s: %zu bytes of JSON; the limit is %zu", name, size, TFR_JSON_MAX_BYTES);
     }
     struct tfr_json_scanner scan = {.name = name, .text = text, .size = size, .refusal = status, .places = places};
+    scan.limits = places != NULL && places->limits != NULL
+                      ? *places->limits
+                      : (struct tfr_json_limits){.depth = TFR_JSON_MAX_DEPTH, .values = SIZE_MAX, .n_digits = TFR_JSON_MAX_NUMBER};
     tfr_json_keys_init(&scan.keys, text);
     enum tfr_status result = scan_value(&scan);
     if (result == TFR_OK) {

@@ -2,7 +2,7 @@
 #ifndef TFR_BASE_JSON_SCAN_H
 #define TFR_BASE_JSON_SCAN_H
 
-#include <tfrun/types.h>
+#include "base/json.h"
 
 /* Longest text that is scanned: offsets must fit an int, and a bigger JSON is surely a mistake. */
 #define TFR_JSON_MAX_BYTES ((size_t)1 << 30)
@@ -15,7 +15,8 @@
 struct tfr_json_places {
     int *offset;
     size_t n, capacity;
-    bool takes_python; /* Infinity, -Infinity and NaN are values */
+    bool takes_python;                    /* Infinity, -Infinity and NaN are values */
+    const struct tfr_json_limits *limits; /* NULL: those of this file */
 };
 
 /* As tfr_json_scan; fills `places` unless it is NULL. The caller frees places->offset in any case. */

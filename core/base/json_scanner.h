@@ -12,7 +12,9 @@ struct tfr_json_scanner {
     const char *name, *text;
     size_t size, at;
     enum tfr_status refusal; /* what a refused text is raised as */
+    struct tfr_json_limits limits;
     int depth;
+    size_t n_values;
     uint32_t n_objects;
     struct tfr_json_keys keys;
     struct tfr_json_places *places;

@@ -141,9 +141,9 @@ static void check_modes(struct tfr_config_reader *reader) {
         snprintf(text, sizeof text,
                  "sampling.num_beams = %lld needs runtime.max_batch of at least as much, it is %lld; raise --max-batch",
                  (long long)o->sampling_num_beams, (long long)o->runtime_max_batch);
-    } else if (o->sampling_num_beams > 1 && o->sampling_stop.n > 0) {
-        snprintf(text, sizeof text, "sampling.stop with num_beams = %lld is not supported; beams end at end tokens and lengths",
-                 (long long)o->sampling_num_beams);
+    } else if (o->sampling_num_beams > 1 && (o->sampling_stop.n > 0 || o->sampling_stop_token_ids != NULL)) {
+        snprintf(text, sizeof text, "sampling.%s with num_beams = %lld is not supported; beams end at end tokens and lengths",
+                 o->sampling_stop.n > 0 ? "stop" : "stop_token_ids", (long long)o->sampling_num_beams);
     } else if (assisted && (o->sampling_num_beams > 1 || o->sampling_num_return_sequences > 1)) {
         snprintf(text, sizeof text,
                  "assisted decoding makes one sequence; it does not go with num_beams or num_return_sequences above 1");

@@ -8,9 +8,11 @@
 #include "base/status.h"
 #include "config/config.h"
 #include "model/tokenizer.h"
+#include "rank/rank.h"
 
 struct tfr_vocabulary {
-    struct tfr_tokenizer *tokenizer;
+    const struct tfr_tokenizer *tokenizer;
+    struct tfr_tokenizer *owned; /* NULL: an engine's */
 };
 
 const char *tfr_version(void) {
@@ -57,8 +59,29 @@ enum tfr_status tfr_vocabulary_open(struct tfr_vocabulary **vocabulary, const ch
     char *found;
     TFR_TRY(tokenizer_path(path, overrides, n_overrides, &found));
     struct tfr_vocabulary *made = tfr_alloc(1, sizeof *made);
-    enum tfr_status status = made != NULL ? tfr_tokenizer_open(&made->tokenizer, found) : TFR_RESOURCE;
+    enum tfr_status status = made != NULL ? tfr_tokenizer_open(&made->owned, found) : TFR_RESOURCE;
     tfr_free(found);
+    if (status != TFR_OK) {
+        tfr_free(made);
+        return status;
+    }
+    made->tokenizer = made->owned;
+    *vocabulary = made;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_vocabulary_of(struct tfr_vocabulary **vocabulary, struct tfr_engine *engine) {
+    bool found;
+    *vocabulary = NULL;
+    TFR_TRY(tfr_engine_find_tokenizer(engine, &found));
+    if (!found) {
+        return TFR_OK;
+    }
+    struct tfr_vocabulary *made = tfr_alloc(1, sizeof *made);
+    if (made == NULL) {
+        return TFR_RESOURCE;
+    }
+    const enum tfr_status status = tfr_engine_tokenizer(engine, &made->tokenizer);
     if (status != TFR_OK) {
         tfr_free(made);
         return status;
@@ -69,7 +92,7 @@ enum tfr_status tfr_vocabulary_open(struct tfr_vocabulary **vocabulary, const ch
 
 void tfr_vocabulary_close(struct tfr_vocabulary *vocabulary) {
     if (vocabulary != NULL) {
-        tfr_tokenizer_close(vocabulary->tokenizer);
+        tfr_tokenizer_close(vocabulary->owned);
         tfr_free(vocabulary);
     }
 }
@@ -102,6 +125,10 @@ enum tfr_status tfr_vocabulary_decode(const struct tfr_vocabulary *vocabulary, c
     *text = all.data;
     *size = all.size;
     return TFR_OK;
+}
+
+bool tfr_vocabulary_is_special(const struct tfr_vocabulary *vocabulary, int32_t id) {
+    return tfr_tokenizer_is_special(vocabulary->tokenizer, id);
 }
 
 const char *tfr_vocabulary_bytes(const struct tfr_vocabulary *vocabulary, int32_t id, size_t *size) {

@@ -192,13 +192,15 @@ static enum tfr_status read_end_tokens(const struct list_text *list, const tfr_j
     return TFR_OK;
 }
 
-enum what { END_TOKENS, SEQUENCE_BIAS, BAD_WORDS, LOGIT_BIAS, SUPPRESS, BEGIN_SUPPRESS, FORCED_EOS, DECAY };
+enum what { END_TOKENS, STOP_TOKENS, SEQUENCE_BIAS, BAD_WORDS, LOGIT_BIAS, SUPPRESS, BEGIN_SUPPRESS, FORCED_EOS, DECAY };
 
 static enum tfr_status read_parsed(struct tfr_pipeline *pipeline, enum what what, const struct list_text *list) {
     const tfr_json *root = tfr_json_root(list->doc);
     switch (what) {
     case END_TOKENS:
         return read_end_tokens(list, root, pipeline);
+    case STOP_TOKENS:
+        return read_ids(list, root, &pipeline->stop_ids);
     case SEQUENCE_BIAS:
         return read_bias_pairs(list, root, &pipeline->sequence_bias);
     case BAD_WORDS:
@@ -231,6 +233,7 @@ static enum tfr_status read_list(struct tfr_pipeline *pipeline, enum what what, 
 }
 
 static enum tfr_status read_lists(struct tfr_pipeline *pipeline, const struct tfr_options *o, int64_t vocab_size) {
+    TFR_TRY(read_list(pipeline, STOP_TOKENS, "stop_token_ids", o->sampling_stop_token_ids, vocab_size));
     TFR_TRY(read_list(pipeline, SEQUENCE_BIAS, "sequence_bias", o->sampling_sequence_bias, vocab_size));
     TFR_TRY(read_list(pipeline, BAD_WORDS, "bad_words_ids", o->sampling_bad_words_ids, vocab_size));
     TFR_TRY(read_list(pipeline, LOGIT_BIAS, "logit_bias", o->sampling_logit_bias, vocab_size));
@@ -314,17 +317,26 @@ void tfr_pipeline_close(struct tfr_pipeline *pipeline) {
     free_phrases(&pipeline->bad_words);
     free_phrases(&pipeline->logit_bias);
     tfr_free(pipeline->eos.ids);
+    tfr_free(pipeline->stop_ids.ids);
     tfr_free(pipeline->suppress.ids);
     tfr_free(pipeline->begin_suppress.ids);
     tfr_free(pipeline->forced_eos.ids);
     *pipeline = tfr_pipeline_neutral();
 }
 
-bool tfr_pipeline_ends(const struct tfr_pipeline *pipeline, int32_t id) {
-    for (size_t i = 0; i < pipeline->eos.n; i++) {
-        if (pipeline->eos.ids[i] == id) {
+static bool holds(const struct tfr_id_list *list, int32_t id) {
+    for (size_t i = 0; i < list->n; i++) {
+        if (list->ids[i] == id) {
             return true;
         }
     }
     return false;
+}
+
+bool tfr_pipeline_ends(const struct tfr_pipeline *pipeline, int32_t id) {
+    return holds(&pipeline->eos, id);
+}
+
+bool tfr_pipeline_stops(const struct tfr_pipeline *pipeline, int32_t id) {
+    return holds(&pipeline->stop_ids, id);
 }

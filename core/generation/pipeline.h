@@ -11,6 +11,7 @@
 enum tfr_status tfr_pipeline_open(struct tfr_pipeline *pipeline, const struct tfr_options *options, int32_t eos,
                                   int64_t vocab_size);
 void tfr_pipeline_close(struct tfr_pipeline *pipeline);
-bool tfr_pipeline_ends(const struct tfr_pipeline *pipeline, int32_t id); /* an end token */
+bool tfr_pipeline_stops(const struct tfr_pipeline *pipeline, int32_t id); /* one of sampling.stop_token_ids */
+bool tfr_pipeline_ends(const struct tfr_pipeline *pipeline, int32_t id);  /* an end token */
 
 #endif

@@ -183,12 +183,13 @@ void tfr_apply_min_length(struct tfr_processors *processors, const struct tfr_sc
 }
 
 bool tfr_wants_min_tokens(const struct tfr_pipeline *pipeline) {
-    return pipeline->min_tokens > 0 && pipeline->eos.n > 0;
+    return pipeline->min_tokens > 0 && pipeline->eos.n + pipeline->stop_ids.n > 0;
 }
 
 void tfr_apply_min_tokens(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores) {
     if (row->n - row->n_prompt < processors->pipeline->min_tokens) {
         ban(&processors->pipeline->eos, scores);
+        ban(&processors->pipeline->stop_ids, scores);
     }
 }
 

@@ -31,7 +31,7 @@ struct tfr_phrase_list {
 
 struct tfr_pipeline {
     bool do_sample; /* false: greedy, or plain beam search */
-    struct tfr_id_list eos;
+    struct tfr_id_list eos, stop_ids;
     struct tfr_phrase_list sequence_bias, bad_words, logit_bias;
     struct tfr_id_list suppress, begin_suppress, forced_eos;
     int32_t forced_bos;        /* -1: none */

@@ -30,7 +30,7 @@ static enum tfr_finish finish_of(const struct tfr_sequence *sequence, int32_t id
     if (tfr_pipeline_ends(&sequence->params->pipeline, id)) {
         return TFR_FINISH_EOS;
     }
-    if (sequence->stream.stopped) {
+    if (sequence->stream.stopped || tfr_pipeline_stops(&sequence->params->pipeline, id)) {
         return TFR_FINISH_STOP;
     }
     return (int64_t)(sequence->ids.n - sequence->n_prompt) >= sequence->max_tokens ? TFR_FINISH_LENGTH : TFR_FINISH_NONE;
@@ -38,7 +38,7 @@ static enum tfr_finish finish_of(const struct tfr_sequence *sequence, int32_t id
 
 enum tfr_status tfr_sequence_append(struct tfr_sequence *sequence, int32_t id, const float *logits, int64_t vocab_size) {
     TFR_TRY(tfr_ids_append(&sequence->ids, id));
-    if (sequence->has_text) {
+    if (sequence->has_text && !tfr_pipeline_stops(&sequence->params->pipeline, id)) {
         TFR_TRY(tfr_stream_push(&sequence->stream, id));
     }
     if (sequence->params->logprobs >= 0 && logits != NULL) {

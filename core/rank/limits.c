@@ -21,6 +21,11 @@ int64_t tfr_max_slots(const struct tfr_options *options) {
     return wanted == 0 ? least + 16 : wanted > least ? wanted : least;
 }
 
+int64_t tfr_engine_slot_bytes(const struct tfr_engine *engine) {
+    const struct tfr_kvcache_spec spec = tfr_kv_spec(engine->config, engine->n_local_layers);
+    return (int64_t)tfr_kvcache_position_bytes(&spec) * tfr_kv_capacity(engine->config);
+}
+
 struct tfr_kvcache_spec tfr_kv_spec(const struct tfr_config *config, int64_t n_layers) {
     return (struct tfr_kvcache_spec){.n_layers = n_layers,
                                      .n_heads = config->model.n_head,

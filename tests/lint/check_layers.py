@@ -27,6 +27,7 @@ MAY_INCLUDE = {
     "core/exec": BASE | {"plan"} | PARALLEL,
     "core/app": {"app"},
     "core/app/load": BASE | {"app"},  # strict JSON, random numbers, the clock
+    "core/app/http": BASE | {"app"},  # strict JSON, UTF-8, the clock and the log of a server
     "parallel/topo": BASE,
     "parallel/team": BASE | {"topo"},
     "parallel/mpi": BASE,

@@ -218,6 +218,31 @@ TFR_TEST(refuses_depth_over_64) {
     assert_accepted(strcat(wide, "0]"));
 }
 
+TFR_TEST(limits_of_a_stranger_are_kept) {
+    TFR_UNUSED_STATE;
+    static const struct tfr_json_limits limits = {.depth = 2, .values = 4, .n_digits = 3};
+    static const struct {
+        const char *text, *said; /* NULL: it is taken */
+    } cases[] = {
+        {"[[1], 123]", NULL},
+        {"{\"a\": [1, 2]}", NULL},
+        {"[[[1]]]", "nested deeper than 2 levels"},
+        {"[1, 2, 3, 4]", "4 values"},
+        {"1234", "characters; the limit is 3"},
+        {"{\"a\": [1, 2, 3]}", "more than 4 values"},
+    };
+    for (size_t i = 0; i < TFR_COUNT_OF(cases); i++) {
+        struct tfr_json_doc *doc;
+        const enum tfr_status status =
+            tfr_json_open_limited(&doc, "body", cases[i].text, strlen(cases[i].text), TFR_USAGE, &limits);
+        assert_int_equal(status, cases[i].said != NULL ? TFR_USAGE : TFR_OK);
+        if (cases[i].said != NULL) {
+            assert_non_null(strstr(tfr_failure_text(), cases[i].said));
+        }
+        tfr_json_close(doc);
+    }
+}
+
 TFR_TEST(tree_is_walked_in_order_with_exact_keys) {
     TFR_UNUSED_STATE;
     struct tfr_json_doc *doc = open_text("{\"n\": 1.5, \"N\": true, \"s\": \"\\u00e9\\uD83D\\uDE00\\n\", \"z\": null,"
@@ -369,6 +394,21 @@ TFR_TEST(writer_escapes_parse_back) {
     tfr_free(out.text);
 }
 
+TFR_TEST(writer_takes_keys_of_any_bytes) {
+    TFR_UNUSED_STATE;
+    struct tfr_json_out out = {0};
+    tfr_json_begin(&out, NULL, '{');
+    tfr_json_put_key(&out, "a\0b", 3);
+    tfr_json_put_int(&out, NULL, 1);
+    tfr_json_put_key(&out, "c", 1);
+    tfr_json_begin(&out, NULL, '[');
+    tfr_json_put_bytes(&out, "7", 1);
+    tfr_json_end(&out, ']');
+    tfr_json_end(&out, '}');
+    assert_string_equal(out.text, "{\"a\\u0000b\":1,\"c\":[7]}");
+    tfr_free(out.text);
+}
+
 TFR_TEST(writer_replaces_bytes_that_are_not_utf8) {
     TFR_UNUSED_STATE;
     struct tfr_json_out out = {0};
@@ -420,12 +460,12 @@ TFR_TEST(writer_out_of_memory_is_kept) {
     assert_null(out.text);
 }
 
-TFR_TEST_MAIN(TFR_CASE(refuses_broken_structure), TFR_CASE(refuses_trailing_text), TFR_CASE(refuses_misspelt_literals),
-              TFR_CASE(refuses_numbers_that_are_not_json), TFR_CASE(refuses_numbers_that_are_not_finite_or_too_long),
-              TFR_CASE(accepts_numbers_at_the_limits), TFR_CASE(refuses_bad_strings), TFR_CASE(refuses_invalid_utf8),
-              TFR_CASE(accepts_utf8_at_the_borders), TFR_CASE(refuses_duplicate_keys), TFR_CASE(refuses_depth_over_64),
-              TFR_CASE(tree_is_walked_in_order_with_exact_keys), TFR_CASE(places_are_those_of_the_values),
-              TFR_CASE(int64_is_exact_and_strict), TFR_CASE(file_errors_name_the_file),
+TFR_TEST_MAIN(TFR_CASE(limits_of_a_stranger_are_kept), TFR_CASE(writer_takes_keys_of_any_bytes), TFR_CASE(refuses_broken_structure),
+              TFR_CASE(refuses_trailing_text), TFR_CASE(refuses_misspelt_literals), TFR_CASE(refuses_numbers_that_are_not_json),
+              TFR_CASE(refuses_numbers_that_are_not_finite_or_too_long), TFR_CASE(accepts_numbers_at_the_limits),
+              TFR_CASE(refuses_bad_strings), TFR_CASE(refuses_invalid_utf8), TFR_CASE(accepts_utf8_at_the_borders),
+              TFR_CASE(refuses_duplicate_keys), TFR_CASE(refuses_depth_over_64), TFR_CASE(tree_is_walked_in_order_with_exact_keys),
+              TFR_CASE(places_are_those_of_the_values), TFR_CASE(int64_is_exact_and_strict), TFR_CASE(file_errors_name_the_file),
               TFR_CASE(each_failing_allocation_is_reported), TFR_CASE(large_object_takes_linear_time),
               TFR_CASE(writer_places_commas_and_keys), TFR_CASE(writer_escapes_parse_back),
               TFR_CASE(writer_replaces_bytes_that_are_not_utf8), TFR_CASE(writer_numbers_read_back_exactly),

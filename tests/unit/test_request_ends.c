@@ -34,6 +34,32 @@ TFR_TEST(one_of_several_is_cancelled) {
     tfr_engine_close(engine);
 }
 
+TFR_TEST(stop_tokens_end_a_sequence_and_are_not_shown) {
+    TFR_UNUSED_STATE;
+    static struct seen plain, stopped, late;
+    struct tfr_engine *engine = open_model(GOLDEN "base", NULL, NULL);
+    char settings[96];
+    struct tfr_request *request = submit(engine, 0, "{}");
+    run_all(engine, &request, &plain, 1);
+    const int32_t stop = plain.ids[0][3];
+    size_t first = 0;
+    while (plain.ids[0][first] != stop) {
+        first++;
+    }
+    snprintf(settings, sizeof settings, "{\"stop_token_ids\": [%d]}", stop);
+    request = submit(engine, 0, settings);
+    run_all(engine, &request, &stopped, 1);
+    assert_int_equal(stopped.finish[0], TFR_FINISH_STOP);
+    assert_int_equal(stopped.n[0], first + 1);
+    assert_memory_equal(stopped.ids[0], plain.ids[0], (first + 1) * sizeof(int32_t));
+    snprintf(settings, sizeof settings, "{\"stop_token_ids\": [%d], \"min_tokens\": %zu}", stop, first + 2);
+    request = submit(engine, 0, settings);
+    run_all(engine, &request, &late, 1);
+    assert_true(late.n[0] > first + 1);
+    assert_int_not_equal(late.ids[0][first], stop);
+    tfr_engine_close(engine);
+}
+
 TFR_TEST(a_signal_cancels_all_also_those_that_wait) {
     TFR_UNUSED_STATE;
     static struct seen seen[4];
@@ -266,8 +292,8 @@ TFR_TEST(a_closed_engine_gives_back_what_it_mapped) {
     assert_true((mapped_pages() - before) * 4096 < 20000000); /* the logits of two calls */
 }
 
-TFR_TEST_MAIN(TFR_CASE(text_is_not_lost_for_want_of_memory), TFR_CASE(a_closed_engine_gives_back_what_it_mapped),
-              TFR_CASE(one_of_several_is_cancelled), TFR_CASE(a_signal_cancels_all_also_those_that_wait),
-              TFR_CASE(a_nan_row_ends_its_own_request_alone), TFR_CASE(what_a_slot_held_before_changes_nothing),
-              TFR_CASE(what_a_prompt_asks_in_vain_is_refused_at_submit), TFR_CASE(sessions_of_the_caller_may_hold_all_slots),
-              TFR_CASE(without_memory_a_result_is_whole_or_an_error))
+TFR_TEST_MAIN(TFR_CASE(stop_tokens_end_a_sequence_and_are_not_shown), TFR_CASE(text_is_not_lost_for_want_of_memory),
+              TFR_CASE(a_closed_engine_gives_back_what_it_mapped), TFR_CASE(one_of_several_is_cancelled),
+              TFR_CASE(a_signal_cancels_all_also_those_that_wait), TFR_CASE(a_nan_row_ends_its_own_request_alone),
+              TFR_CASE(what_a_slot_held_before_changes_nothing), TFR_CASE(what_a_prompt_asks_in_vain_is_refused_at_submit),
+              TFR_CASE(sessions_of_the_caller_may_hold_all_slots), TFR_CASE(without_memory_a_result_is_whole_or_an_error))

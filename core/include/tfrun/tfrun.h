@@ -78,6 +78,8 @@ struct tfr_memory {
     int64_t weights_bytes, kv_bytes, activations_bytes;
 };
 TFR_API struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine);
+/* Bytes of the kv cache of one full sequence, on this rank. */
+TFR_API int64_t tfr_engine_slot_bytes(const struct tfr_engine *engine);
 /* Rank 0. Without a tokenizer prompts are ids, and generations have ids and no text. */
 TFR_API bool tfr_engine_has_tokenizer(struct tfr_engine *engine);
 /* The same, and a failure where there is one that could not be read for want of memory: an answer would be ids in place of text. */
@@ -211,6 +213,8 @@ struct tfr_vocabulary; /* a tokenizer on its own; any thread */
 TFR_API enum tfr_status tfr_vocabulary_open(struct tfr_vocabulary **vocabulary, const char *path,
                                             const struct tfr_override *overrides, size_t n_overrides);
 TFR_API void tfr_vocabulary_close(struct tfr_vocabulary *vocabulary);
+/* That of an engine, which has it until it closes. NULL in *vocabulary where it has none. */
+TFR_API enum tfr_status tfr_vocabulary_of(struct tfr_vocabulary **vocabulary, struct tfr_engine *engine);
 /* *ids is freed with tfr_string_free. plain: special tokens spelled out are ordinary text. */
 TFR_API enum tfr_status tfr_vocabulary_encode(const struct tfr_vocabulary *vocabulary, const char *text, size_t size, bool plain,
                                               int32_t **ids, size_t *n);
@@ -218,6 +222,7 @@ TFR_API enum tfr_status tfr_vocabulary_decode(const struct tfr_vocabulary *vocab
                                               size_t *size);
 /* Bytes of one token, borrowed; NULL for an unknown id. */
 TFR_API const char *tfr_vocabulary_bytes(const struct tfr_vocabulary *vocabulary, int32_t id, size_t *size);
+TFR_API bool tfr_vocabulary_is_special(const struct tfr_vocabulary *vocabulary, int32_t id);
 
 /* ---- reports (text for people, or JSON) ----------------------------------------------------------------- */
 
@@ -310,9 +315,10 @@ TFR_API enum tfr_status tfr_checkpoint_init(const char *config_path, const struc
 }
 #endif
 
-/* Parts of this header: scores, evaluation and classification; one forward pass; calibrations and profiles. */
+/* Parts of this header: scores, evaluation and classification; one forward pass; calibrations and profiles; what a config says. */
 #include <tfrun/evaluate.h>
 #include <tfrun/forward_pass.h>
 #include <tfrun/profile.h>
+#include <tfrun/settings.h>
 
 #endif

@@ -1,0 +1,274 @@
+/* cmd_serve.c - `tfrun serve CONFIG`: the engine's thread of a server. It opens the model while the network thread already says
+ * "loading", then makes one step after the other as long as there is something to do. Ranks other than 0 follow. */
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "app/cli/measure.h"
+#include "app/http/server.h"
+
+static const struct tfr_flag flags[] = {
+    {"quiet", NULL, "only errors on stderr", 'q'},
+    {"verbose", NULL, "more diagnostics; -v -v for still more", 'v'},
+};
+
+static const int signals[] = {SIGTERM, SIGINT};
+
+/* One server from the command line to its end. */
+struct job {
+    const struct tfr_args *args;
+    struct tfr_settings *settings;
+    struct tfr_server server;
+    pthread_t network;
+    bool running; /* the network thread is */
+    char network_error[512];
+    bool ended; /* nothing more is to be done: set on the engine's thread */
+};
+
+/* A sentence of this program's own. */
+static int fail_with(enum tfr_status status, const char *text) {
+    fprintf(stderr, "tfrun: %s\n", text);
+    return tfr_exit_code(status);
+}
+
+/* "HOST:PORT", "[HOST]:PORT" for an address of version 6, or the socket of serve.listen. */
+static void address_text(const struct tfr_settings *settings, char *text, size_t size) {
+    const char *listen = tfr_settings_text(settings, "serve.listen"), *given = tfr_settings_text(settings, "serve.host");
+    const char *host = given != NULL ? given : "127.0.0.1";
+    if (listen != NULL) {
+        snprintf(text, size, "%s", listen);
+        return;
+    }
+    const bool is_v6 = strchr(host, ':') != NULL && host[0] != '[';
+    snprintf(text, size, "%s%s%s:%lld", is_v6 ? "[" : "", host, is_v6 ? "]" : "",
+             (long long)tfr_settings_int(settings, "serve.port"));
+}
+
+static int listen_at(struct job *job) {
+    struct tfr_http_limits limits;
+    char address[256], error[512];
+    char *const *hosts;
+    const struct tfr_http_app app = tfr_server_app(&job->server);
+    tfr_http_limits_default(&limits);
+    limits.max_body = (size_t)tfr_settings_int(job->settings, "serve.max_body");
+    limits.n_hosts = tfr_settings_list(job->settings, "serve.allow_hosts", &hosts);
+    limits.hosts = (const char *const *)hosts;
+    /* the engine's own deadline comes first */
+    const double seconds = tfr_settings_real(job->settings, "serve.request_s");
+    limits.request_s = seconds > 0 ? seconds + 30 : 0;
+    address_text(job->settings, address, sizeof address);
+    if (tfr_http_open(&job->server.http, address, &limits, &app, error, sizeof error) != 0) {
+        return fail_with(TFR_RESOURCE, error);
+    }
+    if (!tfr_http_is_local(job->server.http) && tfr_keys_count(job->server.keys) == 0 &&
+        !tfr_settings_bool(job->settings, "serve.open")) {
+        snprintf(
+            error, sizeof error,
+            "serve.host = %s can be reached from outside and there is no API key: give --api-key-file FILE (or TFRUN_API_KEYS), or "
+            "--open to serve anybody",
+            tfr_settings_text(job->settings, "serve.host"));
+        return fail_with(TFR_USAGE, error);
+    }
+    return 0;
+}
+
+/* Everything that can be refused before the model is read. */
+static int prepare(struct job *job) {
+    struct tfr_server *server = &job->server;
+    char error[512];
+    *server = (struct tfr_server){.settings = job->settings, .model = tfr_settings_model_name(job->settings)};
+    server->created = (int64_t)time(NULL);
+    atomic_init(&server->state, TFR_SERVER_LOADING);
+    tfr_server_set_log(server);
+    server->keys = tfr_keys_open(tfr_settings_text(job->settings, "serve.api_key_file"), error, sizeof error);
+    if (server->keys == NULL) {
+        return fail_with(TFR_RESOURCE, error);
+    }
+    if (!tfr_access_log_open(&server->log, tfr_settings_text(job->settings, "serve.access_log"),
+                             tfr_settings_text(job->settings, "serve.access_format"), error, sizeof error)) {
+        return fail_with(TFR_RESOURCE, error);
+    }
+    return listen_at(job);
+}
+
+static void stop_engine(struct tfr_engine *engine, void *user) {
+    struct job *job = user;
+    (void)engine;
+    job->ended = true;
+}
+
+/* When the network has nothing more to do, neither has the engine. */
+static void *run_network(void *user) {
+    struct job *job = user;
+    struct tfr_server *server = &job->server;
+    if (tfr_http_run(server->http, job->network_error, sizeof job->network_error) == 0) {
+        job->network_error[0] = '\0';
+    }
+    if (atomic_load(&server->state) != TFR_SERVER_LOADING) {
+        tfr_engine_call(server->engine, stop_engine, job);
+    }
+    return NULL;
+}
+
+static void wake_network(void *user) {
+    tfr_http_wake(user);
+}
+
+/* What the logits of one step are: of the weights, their type and the kernels. */
+static enum tfr_status take_fingerprint(struct tfr_server *server) {
+    const int32_t id = tfr_settings_eos(server->settings) >= 0 ? tfr_settings_eos(server->settings) : 0;
+    const struct tfr_prompt prompt = {.ids = &id, .n_ids = 1};
+    static const struct tfr_override one = {"sampling.max_tokens", "1", "the start"};
+    struct tfr_params *params;
+    struct tfr_request *request = NULL;
+    struct tfr_event event = {.kind = TFR_EVENT_PROMPT};
+    enum tfr_status status = tfr_params_parse(server->engine, &one, 1, &params);
+    if (status != TFR_OK) {
+        return status;
+    }
+    status = tfr_request_submit(server->engine, &prompt, params, &request);
+    while (status == TFR_OK && event.kind != TFR_EVENT_END) {
+        struct tfr_step_info info;
+        status = tfr_engine_step(server->engine, &info);
+        while (status == TFR_OK && event.kind != TFR_EVENT_END && tfr_request_poll(request, &event)) {
+        }
+    }
+    /* a model that answers nothing but NaN is served all the same: requests say so */
+    snprintf(server->fingerprint, sizeof server->fingerprint, "tfrun-%s-%016llx", tfr_version(),
+             status == TFR_OK ? (unsigned long long)event.stats.logits_digest : 0ull);
+    tfr_request_close(request);
+    tfr_params_free(params);
+    return status;
+}
+
+static enum tfr_status open_model(struct job *job) {
+    struct tfr_server *server = &job->server;
+    enum tfr_status status = tfr_engine_open(&server->engine, job->args->operands[0], job->args->overrides, job->args->n_overrides);
+    if (status == TFR_OK) {
+        server->n_positions = tfr_engine_n_positions(server->engine);
+        server->vocab_size = tfr_engine_vocab_size(server->engine);
+        status = tfr_vocabulary_of(&server->vocabulary, server->engine);
+    }
+    status = status == TFR_OK ? tfr_engine_warm(server->engine, tfr_server_say, NULL) : status;
+    return status == TFR_OK ? take_fingerprint(server) : status;
+}
+
+static void tell_start(const struct job *job) {
+    const struct tfr_server *server = &job->server;
+    const bool is_socket = tfr_settings_text(job->settings, "serve.listen") != NULL;
+    const int64_t n = tfr_settings_int(job->settings, "runtime.max_batch");
+    const size_t n_keys = tfr_keys_count(server->keys);
+    char keys[32] = "no keys", ranks[32] = "";
+    if (n_keys > 0) {
+        snprintf(keys, sizeof keys, "%zu key%s", n_keys, n_keys > 1 ? "s" : "");
+    }
+    if (tfr_engine_size(server->engine) > 1) {
+        snprintf(ranks, sizeof ranks, " on each of %d ranks", tfr_engine_size(server->engine));
+    }
+    fprintf(stderr, "tfrun: serving %s at %s%s: %lld slots x %lld positions, %.2f GiB, %d thread%s%s, %s, prefix cache %s\n",
+            server->model, is_socket ? "" : "http://", tfr_http_address(server->http), (long long)n, (long long)server->n_positions,
+            (double)(n * tfr_engine_slot_bytes(server->engine)) / (double)(1 << 30), tfr_engine_threads(server->engine),
+            tfr_engine_threads(server->engine) > 1 ? "s" : "", ranks, keys,
+            tfr_settings_bool(job->settings, "serve.prefix_cache") ? "on" : "off");
+}
+
+/* Steps as long as there are requests, else sleep. */
+static enum tfr_status drive(struct job *job) {
+    enum tfr_status status = TFR_OK;
+    while (status == TFR_OK && !job->ended) {
+        struct tfr_step_info info;
+        status = tfr_engine_step(job->server.engine, &info);
+        if (status == TFR_OK && !job->ended && info.running == 0 && info.waiting == 0) {
+            tfr_engine_wait(job->server.engine, INFINITY);
+        }
+    }
+    return status;
+}
+
+static int end_network(struct job *job) {
+    if (!job->running) {
+        return 0;
+    }
+    tfr_http_stop(job->server.http);
+    pthread_join(job->network, NULL);
+    job->running = false;
+    return job->network_error[0] == '\0' ? 0 : fail_with(TFR_RUNTIME, job->network_error);
+}
+
+static int serve(struct job *job) {
+    struct tfr_server *server = &job->server;
+    if (pthread_create(&job->network, NULL, run_network, job) != 0) {
+        return fail_with(TFR_RESOURCE, "the network thread can't be started");
+    }
+    job->running = true;
+    enum tfr_status status = open_model(job);
+    if (status != TFR_OK) {
+        const int code = tfr_cli_fail(status);
+        end_network(job);
+        return code;
+    }
+    tfr_engine_notify(server->engine, wake_network, server->http);
+    atomic_store(&server->state, TFR_SERVER_READY);
+    tell_start(job);
+    status = drive(job);
+    const int code = status != TFR_OK ? tfr_cli_fail(status) : 0, lost = end_network(job);
+    return code != 0 ? code : lost;
+}
+
+/* The network first: its exchanges hold requests of the engine. */
+static void close_all(struct job *job) {
+    struct tfr_server *server = &job->server;
+    tfr_http_close(server->http);
+    tfr_access_log_close(&server->log);
+    tfr_keys_close(server->keys);
+    tfr_vocabulary_close(server->vocabulary);
+    tfr_engine_close(server->engine);
+    tfr_settings_close(job->settings);
+}
+
+static int follow(const struct tfr_args *args) {
+    struct tfr_engine *engine;
+    enum tfr_status status = tfr_engine_open(&engine, args->operands[0], args->overrides, args->n_overrides);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    status = tfr_engine_follow(engine);
+    tfr_engine_close(engine);
+    return status == TFR_OK ? 0 : tfr_cli_fail(status);
+}
+
+static int run(struct tfr_args *args) {
+    struct job job = {.args = args};
+    tfr_measure_apply_flags(args);
+    if (tfr_cli_operand(args, "a config") == NULL) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    if (tfr_launched_rank() != 0) {
+        return follow(args);
+    }
+    const enum tfr_status status = tfr_settings_open(&job.settings, args->operands[0], args->overrides, args->n_overrides);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    tfr_http_block_signals(signals, sizeof signals / sizeof signals[0]);
+    int code = prepare(&job);
+    code = code == 0 ? serve(&job) : code;
+    close_all(&job);
+    return code;
+}
+
+static const char *const reads[] = {"trust",   "version",  "model.", "sampling.", "input.truncate", "runtime.", "parallel.",
+                                    "plugins", "observe.", "serve.", NULL};
+
+const struct tfr_command tfr_cmd_serve = {
+    .name = "serve",
+    .operands = "CONFIG",
+    .help = "an HTTP server: OpenAI's completions (docs/serving.md)",
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof flags[0],
+    .reads = reads,
+    .on_all_ranks = true,
+    .run = run,
+};

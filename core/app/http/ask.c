@@ -1,0 +1,289 @@
+/* ask.c - see ask.h. */
+#include "app/http/ask.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/status.h"
+
+static const struct tfr_field fields[] = {
+#define TFR_FIELD(name, type, def, min, max, setting, help) {#name, TFR_FIELD_##type, def, min, max, setting, help},
+#include "app/http/completion_fields.def"
+#undef TFR_FIELD
+};
+
+/* Most that one request may have the server hold: texts, and entries of log-probabilities. */
+enum { MOST_TEXTS = 1024, MOST_ENTRIES = 1 << 20, MOST_STOPS = 64, MOST_STOP_BYTES = 1024 };
+
+const struct tfr_field *tfr_completion_fields(size_t *n) {
+    *n = TFR_N_COMPLETION_FIELDS;
+    return fields;
+}
+
+/* One request under reading. */
+struct reading {
+    struct tfr_ask *ask;
+    struct tfr_call *call;
+    const struct tfr_json_doc *doc;
+    struct tfr_field_value values[TFR_N_COMPLETION_FIELDS];
+    struct tfr_refusal *refusal;
+};
+
+static const struct tfr_field_value *value_of(const struct reading *reading, enum tfr_completion_field field) {
+    return &reading->values[field];
+}
+
+static const char *text_of(const struct reading *reading, enum tfr_completion_field field) {
+    return reading->values[field].given ? tfr_json_string(reading->values[field].node) : NULL;
+}
+
+static bool refuse(const struct reading *reading, enum tfr_completion_field field, const char *text) {
+    return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, fields[field].name, "%s", text);
+}
+
+static bool check_model(const struct reading *reading) {
+    const struct tfr_server *server = reading->call->server;
+    const char *name = text_of(reading, TFR_COMPLETION_model);
+    if (name == NULL || tfr_server_has_model(server, name) || !tfr_settings_bool(server->settings, "serve.strict_model")) {
+        return true;
+    }
+    return tfr_refuse(reading->refusal, TFR_ERROR_MODEL_NOT_FOUND, "model", "there is no model %.200s here, but %.200s", name,
+                      server->model);
+}
+
+static bool check_options(const struct reading *reading) {
+    const struct tfr_field_value *options = value_of(reading, TFR_COMPLETION_stream_options);
+    const tfr_json *usage = options->given ? tfr_json_member(options->node, "include_usage") : NULL;
+    if (options->given && !value_of(reading, TFR_COMPLETION_stream)->yes) {
+        return refuse(reading, TFR_COMPLETION_stream_options, "stream_options is for stream: true alone; leave one out");
+    }
+    if (usage != NULL && tfr_json_kind(usage) != TFR_JSON_BOOL && tfr_json_kind(usage) != TFR_JSON_NULL) {
+        return refuse(reading, TFR_COMPLETION_stream_options, "stream_options.include_usage must be true or false");
+    }
+    reading->ask->include_usage = usage != NULL && tfr_json_bool(usage);
+    return true;
+}
+
+static bool check_stop(const struct reading *reading) {
+    const struct tfr_field_value *stop = value_of(reading, TFR_COMPLETION_stop);
+    if (!stop->given) {
+        return true;
+    }
+    const bool is_list = tfr_json_kind(stop->node) == TFR_JSON_ARRAY;
+    if (is_list && tfr_json_size(stop->node) > MOST_STOPS) {
+        return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, "stop", "stop has %zu texts; at most %d are taken",
+                          tfr_json_size(stop->node), MOST_STOPS);
+    }
+    for (const tfr_json *item = is_list ? tfr_json_first(stop->node) : stop->node; item != NULL;
+         item = is_list ? tfr_json_next(item) : NULL) {
+        const size_t size = strlen(tfr_json_string(item));
+        if (size == 0 || size > MOST_STOP_BYTES) {
+            return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, "stop", "a text of stop has %zu bytes; 1 to %d are taken", size,
+                              MOST_STOP_BYTES);
+        }
+    }
+    return true;
+}
+
+/* How many texts: told, made, or beams of which they are the best. */
+static bool read_counts(struct reading *reading) {
+    struct tfr_ask *ask = reading->ask;
+    const int64_t most = tfr_settings_int(reading->call->server->settings, "serve.max_n");
+    const struct tfr_field_value *best = value_of(reading, TFR_COMPLETION_best_of),
+                                 *beams = value_of(reading, TFR_COMPLETION_num_beams);
+    const int64_t n = value_of(reading, TFR_COMPLETION_n)->whole, made = best->given ? best->whole : n;
+    if (made < n) {
+        return refuse(reading, TFR_COMPLETION_best_of, "best_of must be at least n");
+    }
+    const bool searches = value_of(reading, TFR_COMPLETION_use_beam_search)->yes || (beams->given && beams->whole > 1);
+    const int64_t width = !searches ? made : beams->given ? beams->whole : made;
+    if (width > most) {
+        const enum tfr_completion_field field = searches && beams->given ? TFR_COMPLETION_num_beams
+                                                : best->given            ? TFR_COMPLETION_best_of
+                                                                         : TFR_COMPLETION_n;
+        return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, fields[field].name,
+                          "%s = %lld is more than this server makes (%lld)", fields[field].name, (long long)width, (long long)most);
+    }
+    if (searches && width < n) {
+        return refuse(reading, TFR_COMPLETION_num_beams, "num_beams must be at least n");
+    }
+    if (ask->stream && made > n) {
+        return refuse(reading, TFR_COMPLETION_best_of,
+                      "best_of above n does not go with stream: the best is known at the end alone");
+    }
+    const bool greedy = value_of(reading, TFR_COMPLETION_temperature)->real == 0;
+    ask->n = (size_t)n;
+    ask->beams = searches && width > 1;
+    ask->width = ask->beams ? (size_t)n : greedy ? 1 : (size_t)made;
+    ask->ranked = !ask->beams && ask->width > ask->n;
+    return true;
+}
+
+static bool read_numbers(struct reading *reading) {
+    struct tfr_ask *ask = reading->ask;
+    const int64_t most = tfr_settings_int(reading->call->server->settings, "serve.max_logprobs");
+    const struct tfr_field_value *logprobs = value_of(reading, TFR_COMPLETION_logprobs);
+    const char *suffix = text_of(reading, TFR_COMPLETION_suffix), *salt = text_of(reading, TFR_COMPLETION_cache_salt);
+    ask->max_tokens = value_of(reading, TFR_COMPLETION_max_tokens)->whole;
+    ask->stream = value_of(reading, TFR_COMPLETION_stream)->yes;
+    ask->echo = value_of(reading, TFR_COMPLETION_echo)->yes;
+    ask->return_ids = value_of(reading, TFR_COMPLETION_return_token_ids)->yes;
+    ask->ids_as_tokens =
+        value_of(reading, TFR_COMPLETION_return_tokens_as_token_ids)->yes || reading->call->server->vocabulary == NULL;
+    ask->n_top = logprobs->given ? logprobs->whole : -1;
+    ask->no_prefix = !value_of(reading, TFR_COMPLETION_cache_prompt)->yes && value_of(reading, TFR_COMPLETION_cache_prompt)->given;
+    ask->batch = value_of(reading, TFR_COMPLETION_priority)->whole > 0;
+    if (ask->n_top > most) {
+        return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, "logprobs", "logprobs = %lld is outside 0..%lld",
+                          (long long)ask->n_top, (long long)most);
+    }
+    if (suffix != NULL && suffix[0] != '\0') {
+        return refuse(reading, TFR_COMPLETION_suffix, "suffix must be empty: GPT-2 continues texts and does not fill in");
+    }
+    if (salt != NULL && strlen(salt) >= sizeof ask->salt) {
+        return refuse(reading, TFR_COMPLETION_cache_salt, "cache_salt must be shorter than 128 bytes");
+    }
+    snprintf(ask->salt, sizeof ask->salt, "%s", salt != NULL ? salt : "");
+    return true;
+}
+
+/* Prompt and new tokens together; asked for, a prompt's beginning goes. */
+static bool fit_prompts(const struct reading *reading) {
+    const struct tfr_ask *ask = reading->ask;
+    const struct tfr_field_value *truncate = value_of(reading, TFR_COMPLETION_truncate_prompt_tokens);
+    const int64_t limit = reading->call->server->n_positions;
+    const int64_t room = limit > ask->max_tokens ? limit - ask->max_tokens : 0;
+    const int64_t most = !truncate->given ? INT64_MAX : truncate->whole >= 0 ? truncate->whole : room;
+    if (truncate->given && most == 0) {
+        return refuse(reading, TFR_COMPLETION_truncate_prompt_tokens, "truncate_prompt_tokens leaves nothing of the prompt");
+    }
+    for (size_t i = 0; i < ask->prompts.n; i++) {
+        struct tfr_ask_prompt *prompt = &ask->prompts.list[i];
+        if ((int64_t)prompt->n > most) {
+            memmove(prompt->ids, prompt->ids + prompt->n - most, (size_t)most * sizeof *prompt->ids);
+            prompt->n = (size_t)most;
+            prompt->text_size = 0; /* an echo shows what is left: the ids' text */
+        }
+        if ((int64_t)prompt->n > room) {
+            return tfr_refuse(
+                reading->refusal, TFR_ERROR_CONTEXT_LENGTH, "prompt",
+                "the context of this model is %lld tokens; the prompt has %zu, max_tokens asks for %lld more, together %lld",
+                (long long)limit, prompt->n, (long long)ask->max_tokens, (long long)prompt->n + (long long)ask->max_tokens);
+        }
+    }
+    return true;
+}
+
+/* What an answer would hold, before anything of it is allocated. */
+static bool check_size(const struct reading *reading) {
+    const struct tfr_ask *ask = reading->ask;
+    const size_t texts = ask->prompts.n * (ask->width > ask->n ? ask->width : ask->n);
+    size_t tokens = 0;
+    for (size_t i = 0; i < ask->prompts.n; i++) {
+        tokens += (ask->echo ? ask->prompts.list[i].n : 0) + (size_t)ask->max_tokens;
+    }
+    const size_t entries = tokens * (texts / ask->prompts.n) * (size_t)(ask->n_top + 2);
+    if (texts > MOST_TEXTS || entries > MOST_ENTRIES) {
+        return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, "prompt",
+                          "the answer would hold %zu texts and %zu entries; at most %d and %d are made at once: ask in parts",
+                          texts, entries, MOST_TEXTS, MOST_ENTRIES);
+    }
+    return true;
+}
+
+/* Any 64 bits; the engine's seeds are 0 .. 2^53 - 1, others are folded into that. */
+static int64_t fold_seed(int64_t seed) {
+    const uint64_t most = (UINT64_C(1) << 53) - 1, bits = (uint64_t)seed;
+    return seed >= 0 && bits <= most ? seed : (int64_t)((bits * UINT64_C(0x9e3779b97f4a7c15)) >> 11);
+}
+
+/* Whatever the config says: requests that ask for no seed get texts of their own. */
+static int64_t draw_seed(void) {
+    uint32_t random = (uint32_t)tfr_clock_ns();
+    (void)!getrandom(&random, sizeof random, GRND_NONBLOCK);
+    return random;
+}
+
+/* The settings that are not a field's own value. */
+static void put_settings(const struct reading *reading, struct tfr_json_out *out) {
+    const struct tfr_ask *ask = reading->ask;
+    const struct tfr_field_value *seed = value_of(reading, TFR_COMPLETION_seed), *top_k = value_of(reading, TFR_COMPLETION_top_k);
+    const struct tfr_field_value *beams = value_of(reading, TFR_COMPLETION_num_beams),
+                                 *best = value_of(reading, TFR_COMPLETION_best_of);
+    const bool draws =
+        value_of(reading, TFR_COMPLETION_temperature)->given && value_of(reading, TFR_COMPLETION_temperature)->real > 0;
+    tfr_fields_put_settings(fields, TFR_N_COMPLETION_FIELDS, reading->doc, reading->values, out);
+    tfr_json_put_int(out, "num_return_sequences", (int64_t)ask->width);
+    tfr_json_put_int(out, "num_beams", !ask->beams ? 1 : beams->given ? beams->whole : best->given ? best->whole : (int64_t)ask->n);
+    if (ask->beams && !draws) {
+        tfr_json_put_bool(out, "do_sample", false);
+    }
+    tfr_json_put_int(out, "seed", seed->given ? fold_seed(seed->whole) : draw_seed());
+    if (top_k->given) {
+        tfr_json_put_int(out, "top_k", top_k->whole > 0 ? top_k->whole : 0);
+    }
+    if (ask->n_top >= 0 || ask->ranked) {
+        tfr_json_put_int(out, "logprobs", ask->n_top > 0 ? ask->n_top : 0);
+        tfr_json_put_bool(out, "prompt_logprobs", ask->echo && ask->n_top >= 0);
+    }
+}
+
+static bool make_params(const struct reading *reading) {
+    struct tfr_json_out out = {0};
+    tfr_json_begin(&out, NULL, '{');
+    put_settings(reading, &out);
+    tfr_json_end(&out, '}');
+    const enum tfr_status status =
+        out.failed ? TFR_RESOURCE : tfr_params_parse_json(reading->call->server->engine, out.text, out.size, &reading->ask->params);
+    tfr_free(out.text);
+    if (status == TFR_RESOURCE) {
+        return tfr_refuse(reading->refusal, TFR_ERROR_NO_MEMORY, NULL, "there is no memory for the settings now");
+    }
+    return status == TFR_OK || tfr_refuse_failed(reading->refusal, TFR_ERROR_INVALID, NULL, tfr_last_error());
+}
+
+static bool read_all(struct reading *reading) {
+    const struct tfr_server *server = reading->call->server;
+    const bool strict = tfr_settings_bool(server->settings, "serve.strict_fields");
+    const size_t most = (size_t)tfr_settings_int(server->settings, "serve.max_queue");
+    char unknown[512];
+    if (!tfr_fields_read(fields, TFR_N_COMPLETION_FIELDS, reading->doc, reading->values, strict, unknown, sizeof unknown,
+                         reading->refusal)) {
+        return false;
+    }
+    tfr_call_name(reading->call, tfr_http_header(reading->call->exchange, "x-request-id") == NULL
+                                     ? text_of(reading, TFR_COMPLETION_request_id)
+                                     : NULL);
+    if (unknown[0] != '\0') {
+        tfr_log(TFR_LOG_DEBUG, "serve", "%s: fields that are not known: %s", reading->call->id, unknown);
+    }
+    return check_model(reading) && read_numbers(reading) && check_options(reading) && check_stop(reading) && read_counts(reading) &&
+           tfr_ask_prompts_read(&reading->ask->prompts, server, reading->doc, value_of(reading, TFR_COMPLETION_prompt)->node,
+                                "prompt", most, reading->refusal) &&
+           fit_prompts(reading) && check_size(reading) && make_params(reading);
+}
+
+bool tfr_ask_read(struct tfr_ask *ask, struct tfr_call *call, const void *body, size_t size, struct tfr_refusal *refusal) {
+    *ask = (struct tfr_ask){0};
+    struct tfr_json_doc *doc = tfr_fields_open(body, size, refusal);
+    if (doc == NULL) {
+        return false;
+    }
+    struct reading reading = {.ask = ask, .call = call, .doc = doc, .refusal = refusal};
+    const bool good = read_all(&reading);
+    tfr_json_close(doc);
+    if (!good) {
+        tfr_ask_free(ask);
+    }
+    return good;
+}
+
+void tfr_ask_free(struct tfr_ask *ask) {
+    tfr_ask_prompts_free(&ask->prompts);
+    tfr_params_free(ask->params);
+    ask->params = NULL;
+}

@@ -1,0 +1,139 @@
+/* ask_prompts.c - see ask_prompts.h. */
+#include "app/http/ask_prompts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/status.h"
+
+/* One list under reading. */
+struct reading {
+    struct tfr_ask_prompts *prompts;
+    const struct tfr_server *server;
+    const struct tfr_json_doc *doc;
+    const char *field;
+    struct tfr_refusal *refusal;
+};
+
+static bool no_memory(const struct reading *reading) {
+    return tfr_refuse(reading->refusal, TFR_ERROR_NO_MEMORY, reading->field, "there is no memory for the prompt now");
+}
+
+static bool wrong_form(const struct reading *reading) {
+    return tfr_refuse(
+        reading->refusal, TFR_ERROR_INVALID, reading->field,
+        "%s must be a string, a list of strings, a list of token ids, or a list of such lists; nothing empty, nothing mixed",
+        reading->field);
+}
+
+/* The token that stands where there is nothing: what ends texts, as upstream, else what begins them. */
+static bool add_separator(const struct reading *reading, struct tfr_ask_prompt *prompt) {
+    const int32_t eos = tfr_settings_eos(reading->server->settings), bos = tfr_settings_bos(reading->server->settings);
+    if (eos < 0 && bos < 0) {
+        return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, reading->field,
+                          "%s is empty, and the model has no token that begins or ends a text; give a prompt", reading->field);
+    }
+    prompt->ids = malloc(sizeof *prompt->ids);
+    if (prompt->ids == NULL) {
+        return no_memory(reading);
+    }
+    prompt->ids[0] = eos >= 0 ? eos : bos;
+    prompt->n = 1;
+    return true;
+}
+
+static bool take_text(const struct reading *reading, const char *text, struct tfr_ask_prompt *prompt) {
+    const size_t size = strlen(text);
+    int32_t *ids;
+    if (size == 0) {
+        return add_separator(reading, prompt);
+    }
+    if (reading->server->vocabulary == NULL) {
+        return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, reading->field, "the model has no tokenizer: %s must be token ids",
+                          reading->field);
+    }
+    prompt->text = malloc(size + 1);
+    if (prompt->text == NULL || tfr_vocabulary_encode(reading->server->vocabulary, text, size, false, &ids, &prompt->n) != TFR_OK) {
+        return no_memory(reading);
+    }
+    memcpy(prompt->text, text, size + 1);
+    prompt->text_size = size;
+    prompt->ids = malloc(prompt->n * sizeof *prompt->ids + 1);
+    if (prompt->ids != NULL) {
+        memcpy(prompt->ids, ids, prompt->n * sizeof *prompt->ids);
+    }
+    tfr_string_free(ids);
+    return prompt->ids != NULL || no_memory(reading);
+}
+
+static bool take_ids(const struct reading *reading, const tfr_json *array, struct tfr_ask_prompt *prompt) {
+    const int64_t limit = reading->server->vocab_size;
+    prompt->ids = malloc(tfr_json_size(array) * sizeof *prompt->ids + 1);
+    if (prompt->ids == NULL) {
+        return no_memory(reading);
+    }
+    for (const tfr_json *item = tfr_json_first(array); item != NULL; item = tfr_json_next(item)) {
+        int64_t id;
+        if (tfr_json_kind(item) != TFR_JSON_NUMBER) {
+            return wrong_form(reading);
+        }
+        if (!tfr_json_whole(reading->doc, item, &id) || id < 0 || id >= limit) {
+            return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, reading->field, "%s has %.17g in place of a token id in 0..%lld",
+                              reading->field, tfr_json_number(item), (long long)(limit - 1));
+        }
+        prompt->ids[prompt->n++] = (int32_t)id;
+    }
+    return prompt->n > 0 || wrong_form(reading);
+}
+
+static bool take_list(const struct reading *reading, const tfr_json *array) {
+    const enum tfr_json_kind kind = tfr_json_kind(tfr_json_first(array));
+    for (const tfr_json *item = tfr_json_first(array); item != NULL; item = tfr_json_next(item)) {
+        struct tfr_ask_prompt *prompt = &reading->prompts->list[reading->prompts->n++];
+        if (tfr_json_kind(item) != kind) {
+            return wrong_form(reading);
+        }
+        if (!(kind == TFR_JSON_STRING ? take_text(reading, tfr_json_string(item), prompt) : take_ids(reading, item, prompt))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool tfr_ask_prompts_read(struct tfr_ask_prompts *prompts, const struct tfr_server *server, const struct tfr_json_doc *doc,
+                          const tfr_json *node, const char *field, size_t most, struct tfr_refusal *refusal) {
+    const struct reading reading = {.prompts = prompts, .server = server, .doc = doc, .field = field, .refusal = refusal};
+    const bool is_list = node != NULL && tfr_json_kind(node) == TFR_JSON_ARRAY;
+    const enum tfr_json_kind inner = is_list && tfr_json_size(node) > 0 ? tfr_json_kind(tfr_json_first(node)) : TFR_JSON_NULL;
+    const bool many = inner == TFR_JSON_STRING || inner == TFR_JSON_ARRAY;
+    const size_t n = many ? tfr_json_size(node) : 1;
+    *prompts = (struct tfr_ask_prompts){0};
+    if (n > most) {
+        return tfr_refuse(refusal, TFR_ERROR_INVALID, field, "%s has %zu prompts; at most %zu are taken at once", field, n, most);
+    }
+    prompts->list = calloc(n, sizeof *prompts->list);
+    if (prompts->list == NULL) {
+        return no_memory(&reading);
+    }
+    if (many) {
+        return take_list(&reading, node);
+    }
+    prompts->n = 1;
+    if (node == NULL) {
+        return add_separator(&reading, &prompts->list[0]);
+    }
+    if (is_list && inner == TFR_JSON_NUMBER) {
+        return take_ids(&reading, node, &prompts->list[0]);
+    }
+    return tfr_json_kind(node) == TFR_JSON_STRING ? take_text(&reading, tfr_json_string(node), &prompts->list[0])
+                                                  : wrong_form(&reading);
+}
+
+void tfr_ask_prompts_free(struct tfr_ask_prompts *prompts) {
+    for (size_t i = 0; i < prompts->n; i++) {
+        free(prompts->list[i].ids);
+        free(prompts->list[i].text);
+    }
+    free(prompts->list);
+    *prompts = (struct tfr_ask_prompts){0};
+}

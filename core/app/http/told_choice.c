@@ -1,0 +1,224 @@
+/* told_choice.c - see told_choice.h. */
+#include "app/http/told_choice.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/utf8.h"
+
+void tfr_char_meter_push(struct tfr_char_meter *meter, const char *bytes, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        meter->pending[meter->n_pending++] = (uint8_t)bytes[i];
+        while (meter->n_pending > 0 && !tfr_utf8_is_cut(meter->pending, meter->n_pending)) {
+            uint32_t code;
+            const int length = tfr_utf8_take(meter->pending, meter->n_pending, &code), used = length < 0 ? -length : length;
+            meter->n++;
+            meter->n_pending = (uint8_t)(meter->n_pending - used);
+            memmove(meter->pending, meter->pending + used, meter->n_pending);
+        }
+    }
+}
+
+void tfr_choice_free(struct tfr_choice *choice) {
+    tfr_free(choice->text.text);
+    tfr_free(choice->ids.text);
+    tfr_free(choice->tokens.text);
+    tfr_free(choice->token_logprobs.text);
+    tfr_free(choice->top_logprobs.text);
+    tfr_free(choice->text_offset.text);
+}
+
+bool tfr_choice_failed(const struct tfr_choice *choice) {
+    return choice->text.failed || choice->ids.failed || choice->tokens.failed || choice->token_logprobs.failed ||
+           choice->top_logprobs.failed || choice->text_offset.failed;
+}
+
+static bool is_utf8(const char *bytes, size_t size) {
+    for (size_t at = 0; at < size;) {
+        uint32_t code;
+        const int length = tfr_utf8_take((const uint8_t *)bytes + at, size - at, &code);
+        if (length < 0) {
+            return false;
+        }
+        at += (size_t)length;
+    }
+    return true;
+}
+
+/* A token as text that no other token has: part of a character as its bytes, "bytes:\xE2\x80". Longer ones are cut: no token of a
+ * vocabulary is both so long and no text. */
+struct token_name {
+    char buffer[264];
+    const char *text;
+    size_t size;
+};
+
+static void name_token(struct token_name *name, const struct tfr_ask *ask, const struct tfr_server *server, int32_t id) {
+    size_t size = 0, n = 0;
+    const char *bytes = ask->ids_as_tokens ? NULL : tfr_vocabulary_bytes(server->vocabulary, id, &size);
+    name->text = name->buffer;
+    if (bytes == NULL) {
+        name->size = (size_t)snprintf(name->buffer, sizeof name->buffer, "token_id:%d", id);
+        return;
+    }
+    if (is_utf8(bytes, size)) {
+        name->text = bytes;
+        name->size = size;
+        return;
+    }
+    n = (size_t)snprintf(name->buffer, sizeof name->buffer, "bytes:");
+    for (size_t i = 0; i < size && n + 5 < sizeof name->buffer; i++) {
+        n += (size_t)snprintf(name->buffer + n, sizeof name->buffer - n, "\\x%02X", (uint8_t)bytes[i]);
+    }
+    name->size = n;
+}
+
+/* JSON has no infinities. */
+static double clamped(double logprob) {
+    return logprob < -9999.0 ? -9999.0 : logprob;
+}
+
+/* The best ones, and the token itself where it is none of them; equal numbers are the same bits. */
+static void put_top(struct tfr_json_out *out, const struct tfr_ask *ask, const struct tfr_server *server,
+                    const struct tfr_logprob *items, size_t n_top) {
+    bool has_itself = false;
+    struct token_name name;
+    tfr_json_begin(out, NULL, '{');
+    for (size_t i = 1; i <= n_top + 1; i++) {
+        const bool is_last = i > n_top;
+        if (is_last && has_itself) {
+            break;
+        }
+        const struct tfr_logprob *item = is_last || items[i].id == items[0].id ? &items[0] : &items[i];
+        has_itself |= item == &items[0];
+        name_token(&name, ask, server, item->id);
+        tfr_json_put_key(out, name.text, name.size);
+        tfr_json_put_number(out, NULL, clamped(item->logprob));
+    }
+    tfr_json_end(out, '}');
+}
+
+/* `items` NULL: nothing is known of it, as of the first token of all. */
+static void put_entry(struct tfr_choice *choice, const struct tfr_ask *ask, const struct tfr_server *server, int32_t id,
+                      const struct tfr_logprob *items, size_t n_top) {
+    struct token_name name;
+    name_token(&name, ask, server, id);
+    tfr_json_put_string(&choice->tokens, NULL, name.text, name.size);
+    tfr_json_put_int(&choice->text_offset, NULL, choice->meter.n);
+    if (items == NULL) {
+        tfr_json_put_null(&choice->token_logprobs, NULL);
+        tfr_json_put_null(&choice->top_logprobs, NULL);
+    } else {
+        tfr_json_put_number(&choice->token_logprobs, NULL, clamped(items[0].logprob));
+        put_top(&choice->top_logprobs, ask, server, items, n_top);
+    }
+}
+
+static void count_chars(struct tfr_choice *choice, const struct tfr_server *server, int32_t id, bool shows_special) {
+    size_t size = 0;
+    const char *bytes = server->vocabulary != NULL ? tfr_vocabulary_bytes(server->vocabulary, id, &size) : NULL;
+    if (bytes != NULL && (shows_special || !tfr_vocabulary_is_special(server->vocabulary, id))) {
+        tfr_char_meter_push(&choice->meter, bytes, size);
+    }
+}
+
+static void put_prompt_text(struct tfr_choice *choice, const struct tfr_server *server, const struct tfr_ask_prompt *prompt) {
+    char *text;
+    size_t size;
+    if (prompt->text_size > 0) {
+        tfr_json_put_bytes(&choice->text, prompt->text, prompt->text_size);
+    } else if (server->vocabulary != NULL &&
+               tfr_vocabulary_decode(server->vocabulary, prompt->ids, prompt->n, &text, &size) == TFR_OK) {
+        tfr_json_put_bytes(&choice->text, text, size);
+        tfr_string_free(text);
+    }
+}
+
+void tfr_choice_put_prompt(struct tfr_choice *choice, const struct tfr_ask *ask, const struct tfr_server *server,
+                           const struct tfr_ask_prompt *prompt, const struct tfr_event *event) {
+    put_prompt_text(choice, server, prompt);
+    for (size_t i = 0; i < event->n_ids && ask->n_top >= 0; i++) {
+        const bool is_known = i > 0 && event->logprobs != NULL;
+        put_entry(choice, ask, server, event->ids[i], is_known ? event->logprobs + (i - 1) * (event->n_top + 1) : NULL,
+                  event->n_top);
+        count_chars(choice, server, event->ids[i], true);
+    }
+}
+
+void tfr_choice_put_tokens(struct tfr_choice *choice, const struct tfr_ask *ask, const struct tfr_server *server,
+                           const struct tfr_event *event) {
+    tfr_json_put_bytes(&choice->text, event->text, event->text_size);
+    choice->finish = event->finish;
+    choice->n_tokens += event->n_ids;
+    for (size_t i = 0; i < event->n_ids; i++) {
+        const struct tfr_logprob *items = event->logprobs != NULL ? event->logprobs + i * (event->n_top + 1) : NULL;
+        choice->logprob += items != NULL ? items[0].logprob : 0;
+        if (ask->n_top >= 0) {
+            put_entry(choice, ask, server, event->ids[i], items, event->n_top);
+            count_chars(choice, server, event->ids[i], false);
+        }
+        if (ask->return_ids) {
+            tfr_json_put_int(&choice->ids, NULL, event->ids[i]);
+        }
+    }
+}
+
+static void write_items(struct tfr_json_out *out, const char *key, const struct tfr_json_out *items) {
+    tfr_json_begin(out, key, '[');
+    if (items->size > 0) {
+        tfr_json_put_value(out, NULL, items->text);
+    }
+    tfr_json_end(out, ']');
+}
+
+const char *tfr_finish_word(enum tfr_finish finish) {
+    return finish == TFR_FINISH_LENGTH ? "length" : "stop";
+}
+
+void tfr_choice_write(const struct tfr_choice *choice, const struct tfr_ask *ask, size_t index, const struct tfr_ask_prompt *prompt,
+                      struct tfr_json_out *out) {
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_int(out, "index", (int64_t)index);
+    tfr_json_put_string(out, "text", choice->text.size > 0 ? choice->text.text : "", choice->text.size);
+    if (choice->tokens.size > 0) {
+        tfr_json_begin(out, "logprobs", '{');
+        write_items(out, "tokens", &choice->tokens);
+        write_items(out, "token_logprobs", &choice->token_logprobs);
+        write_items(out, "top_logprobs", &choice->top_logprobs);
+        write_items(out, "text_offset", &choice->text_offset);
+        tfr_json_end(out, '}');
+    } else {
+        tfr_json_put_null(out, "logprobs");
+    }
+    if (choice->finish != TFR_FINISH_NONE) {
+        tfr_json_put_text(out, "finish_reason", tfr_finish_word(choice->finish));
+    } else {
+        tfr_json_put_null(out, "finish_reason");
+    }
+    if (ask->return_ids) {
+        write_items(out, "token_ids", &choice->ids);
+    }
+    if (prompt != NULL) {
+        tfr_json_begin(out, "prompt_token_ids", '[');
+        for (size_t i = 0; i < prompt->n; i++) {
+            tfr_json_put_int(out, NULL, prompt->ids[i]);
+        }
+        tfr_json_end(out, ']');
+    }
+    tfr_json_end(out, '}');
+}
+
+static void empty(struct tfr_json_out *out) {
+    out->size = 0;
+    out->comma = false;
+}
+
+void tfr_choice_written(struct tfr_choice *choice) {
+    empty(&choice->text);
+    empty(&choice->ids);
+    empty(&choice->tokens);
+    empty(&choice->token_logprobs);
+    empty(&choice->top_logprobs);
+    empty(&choice->text_offset);
+}

@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""test_serve.py TFRUN NAME SOURCE_DIR: `tfrun serve` from outside, on the demo model: starting, ending, routes, keys, logs.
+
+`test_serve.py --list` prints the names.
+"""
+import json
+import pathlib
+import signal
+import socket
+import struct
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
+from cases import case, expect, expect_same, main  # noqa: E402
+from serving import PATIENCE, Setting, read_head, read_until, table  # noqa: E402
+
+LONG = {"prompt": "Once upon a time", "ignore_eos": True, "temperature": 0}
+
+
+def fails(t, code, words, *flags, env=None):
+    """A server that does not start: its exit code, one sentence, nothing on stdout."""
+    with t.serve(*flags, env=env, wait=False) as server:
+        expect_same(server.process.wait(PATIENCE), code)
+        expect(words in server.lines()[-1] and len(server.lines()) == 1, server.lines())
+        expect_same(server.process.stdout.read(), b"")
+
+
+@case
+def start_line_health_and_models(t):
+    with t.serve("--alias", "gpt2", "--max-batch", 3) as server:
+        expect("serving demo at http://127.0.0.1:" in server.start_line(), server.lines())
+        expect(": 3 slots x 512 positions, 0.0" in server.start_line() and "no keys, prefix cache on" in server.start_line())
+        for path in ("/health", "/v1/health", "/ping", "/livez", "/readyz"):
+            reply = server.call("GET", path)
+            expect_same((reply.status, reply.json), (200, {"status": "ok"}))
+        models = server.call("GET", "/v1/models").json
+        expect_same([model["id"] for model in models["data"]], ["demo", "gpt2"])
+        expect_same(models["data"][0]["max_model_len"], 512)
+        for path in ("gpt2", "gp%742"):
+            expect_same(server.call("GET", f"/v1/models/{path}").json["id"], "gpt2")
+        expect_same(server.call("GET", "/v1/models/other").json["error"]["code"], "model_not_found")
+        expect_same(server.ask(prompt="x", model="gpt2", max_tokens=1)["model"], "demo")
+        expect_same(server.end(), 0)
+        expect_same(server.process.stdout.read(), b"")
+
+
+@case
+def health_says_loading_until_the_model_is_there(t):
+    with t.serve("--port", find_port(), wait=False) as server:
+        server.port = int(server.process.args[-1])
+        said = []
+        until = time.monotonic() + PATIENCE
+        while said[-1:] != [(200, "ok")] and time.monotonic() < until:
+            try:
+                reply = server.call("GET", "/health")
+                said.append((reply.status, reply.json["status"]))
+                if said[-1][0] == 503:
+                    refused = server.post({"prompt": "x"})
+                    expect(refused.status == 200 or refused.json["error"]["code"] == "loading", refused.body)
+            except ConnectionRefusedError:
+                time.sleep(0.002)
+        expect_same(said[-1], (200, "ok"))
+        expect((503, "loading") in said, said)
+
+
+@case
+def every_route_has_its_methods(t):
+    columns = ("method", "path", "name", "access", "time", "log", "help")
+    routes = table(t.source_dir, "core/app/http/routes.def", "TFR_ROUTE", columns)
+    expect(len(routes) > 6)
+    with t.serve() as server:
+        for route in routes:
+            path = route["path"].replace("*", "demo")
+            other = "POST" if route["method"] == "GET" else "GET"
+            if other not in [row["method"] for row in routes if row["path"] == route["path"]]:
+                reply = server.call(other, path, "{}")
+                expect_same((path, reply.status), (path, 405))
+                expect(route["method"] in reply.headers["allow"], reply.headers)
+            expect_same(server.call("OPTIONS", path).status, 204)
+            if route["method"] == "GET":
+                head = server.call("HEAD", path)
+                expect_same((head.status, head.body), (server.call("GET", path).status, b""))
+        missing = server.call("GET", "/v1/../etc/passwd")
+        expect_same((missing.status, missing.json["error"]["type"]), (404, "not_found_error"))
+        expect_same(server.call("POST", "/v1/completions", "{}", {"Content-Type": "text/plain"}).status, 415)
+        expect_same(server.call("POST", "/v1/completions", "{}", {"Content-Type": "application/json; charset=utf-8"}).status, 200)
+        site = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+        expect_same(server.post({"prompt": "x"}, headers=site).status, 403)
+
+
+@case
+def pages_of_listed_origins_may_ask(t):
+    with t.serve("--cors-origin", "https://lab.example") as server:
+        site = {"Sec-Fetch-Site": "cross-site", "Origin": "https://lab.example"}
+        reply = server.post({"prompt": "x", "max_tokens": 1}, headers=site)
+        expect_same((reply.status, reply.headers["access-control-allow-origin"]), (200, "https://lab.example"))
+        flight = server.call("OPTIONS", "/v1/completions", headers=site)
+        expect("authorization" in flight.headers["access-control-allow-headers"])
+        other = server.call("GET", "/v1/models", headers={"Origin": "https://evil.example"})
+        expect("access-control-allow-origin" not in other.headers, other.headers)
+
+
+@case
+def keys_from_file_and_environment(t):
+    keys = t.folder / "keys"
+    keys.write_text("# of the lab\nsk-first-key\n\n  sk-second-key \n")
+    keys.chmod(0o600)
+    with t.serve("--api-key-file", keys, env={"TFRUN_API_KEYS": "sk-third-key"}) as server:
+        expect("3 keys" in server.start_line(), server.lines())
+        expect_same(server.call("GET", "/health").status, 200)
+        for given in (None, "Bearer ", "Bearer sk-first-ke", "Bearer sk-first-key2", "Basic sk-first-key", "sk-first-key"):
+            reply = server.call("GET", "/v1/models", headers={"Authorization": given} if given else {})
+            expect_same((given, reply.status, reply.headers["www-authenticate"]), (given, 401, "Bearer"))
+            expect_same(reply.json["error"]["code"], "invalid_api_key")
+        for given in ("sk-first-key", "sk-second-key", "sk-third-key"):
+            reply = server.post({"prompt": "x", "max_tokens": 1}, headers={"Authorization": f"Bearer {given}"})
+            expect_same(reply.status, 200)
+        expect_same(server.end(), 0)
+        expect(not any("sk-" in line for line in server.lines()), server.lines())
+    fails(t, 5, "there is no key in it", "--api-key-file", write(t.folder / "none", "# nothing\n"))
+    fails(t, 5, "give 8 to 255", "--api-key-file", write(t.folder / "short", "abc\n"))
+    fails(t, 5, "can't be read", "--api-key-file", t.folder / "missing")
+
+
+def write(path, text):
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def find_port():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+@case
+def what_does_not_start_says_why(t):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        fails(t, 5, "port", "--port", busy.getsockname()[1])
+    fails(t, 2, "give --api-key-file FILE", "--host", "0.0.0.0")
+    fails(t, 5, "serve.access_log", "--access-log", t.folder / "no" / "such" / "folder")
+    fails(t, 2, "--port", "--port", "70000")
+    with t.serve("--host", "0.0.0.0", "--open") as server:
+        expect_same(server.call("GET", "/health").status, 200)
+
+
+@case
+def a_socket_of_the_file_system(t):
+    path = t.folder / "s"
+    with t.serve("--listen", f"unix:{path}", wait=False) as server:
+        until = time.monotonic() + PATIENCE
+        while "serving" not in server.log.read_text() and time.monotonic() < until:
+            time.sleep(0.01)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(path))
+            sock.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            head, _ = read_head(sock)
+            expect(head.startswith(b"HTTP/1.1 200 "), head)
+        expect_same(server.end(), 0)
+    expect(not path.exists())
+
+
+@case
+def the_access_log_has_a_line_a_request(t):
+    log = t.folder / "access"
+    with t.serve("--access-log", log, "--access-format", "json") as server:
+        server.call("GET", "/health")
+        server.post({"prompt": "a secret", "max_tokens": 2, "n": 2}, headers={"x-request-id": "mine-1"})
+        server.post({"prompt": "x", "max_tokens": -1}, headers={"x-request-id": "not plain"})
+        server.call("GET", "/%22%5Cnothing")
+        server.events(prompt="Once", max_tokens=2, temperature=0)
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        expect_same([line["status"] for line in lines], [200, 400, 404, 200])
+        expect_same((lines[0]["id"], lines[0]["output_tokens"], lines[0]["choices"], lines[0]["finish"]), ("mine-1", 4, 2, "length"))
+        expect(lines[1]["id"].startswith("req-"), lines[1])
+        expect("secret" not in log.read_text())
+    with t.serve("--log-prompts") as server:
+        server.post({"prompt": "a\nsecret", "max_tokens": 1})
+        expect(server.lines()[-1].endswith('prompt="a\\nsecret"'), server.lines())
+        quiet = len(server.lines())
+        time.sleep(1.2)
+        expect_same(len(server.lines()), quiet)
+    with t.serve("--access-log", "/dev/full") as server:
+        for _ in range(3):
+            expect_same(server.post({"prompt": "x", "max_tokens": 1}).status, 200)
+        expect_same(len([line for line in server.lines() if "the access log can't be written" in line]), 1)
+
+
+@case
+def sigterm_lets_running_requests_end(t):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with t.serve("--max-batch", 1) as server:
+            with server.raw(LONG, max_tokens=100, stream=True) as running, server.raw(LONG, max_tokens=100) as waiting:
+                rest = read_until(running, b"data: ")
+                time.sleep(0.05)
+                server.process.send_signal(number)
+                refused, _ = read_head(waiting)
+                expect(refused.startswith(b"HTTP/1.1 503 "), refused)
+                rest += read_until(running, b"0\r\n\r\n")
+                expect_same(rest.count(b'data: {"id"'), 100)
+                expect(b"data: [DONE]" in rest and b'"error"' not in rest)
+            expect_same(server.process.wait(PATIENCE), 0)
+
+
+@case
+def a_drain_that_is_over_ends_streams_with_an_error(t):
+    with t.serve("--drain", 0) as server, server.raw(LONG, max_tokens=500, stream=True) as sock:
+        server.process.send_signal(signal.SIGTERM)
+        rest = read_until(sock, b"0\r\n\r\n")
+        expect(b'"code":"draining"' in rest and rest.count(b"data: [DONE]") == 1, rest[-300:])
+        expect_same(server.process.wait(PATIENCE), 0)
+
+
+@case
+def a_second_signal_ends_at_once(t):
+    with t.serve() as server, server.raw(LONG, max_tokens=500, stream=True) as sock:
+        read_until(sock, b"data: ")
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        expect_same(server.end(signal.SIGINT), 128 + signal.SIGINT)
+
+
+def nan_model(t):
+    """The demo model with NaN where position 40 is embedded: what stays before it is sound."""
+    model = t.folder / "nan"
+    model.mkdir()
+    for file in t.demo.iterdir():
+        (model / file.name).write_bytes(file.read_bytes())
+    data = bytearray((model / "model.safetensors").read_bytes())
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + size])
+    tensor = next(value for name, value in header.items() if name.endswith("wpe.weight"))
+    width = {"F32": 4, "F16": 2, "BF16": 2}[tensor["dtype"]]
+    at = 8 + size + tensor["data_offsets"][0] + 40 * tensor["shape"][1] * width
+    data[at:at + width] = b"\xff" * width
+    (model / "model.safetensors").write_bytes(data)
+    return model
+
+
+@case
+def nan_ends_its_own_request_alone(t):
+    with t.serve(model=nan_model(t)) as server:
+        good = server.text(prompt="Once upon a time", max_tokens=20, temperature=0)
+        with server.raw(LONG, max_tokens=30, stream=True) as sock:
+            reply = server.post({**LONG, "max_tokens": 60})
+            expect_same((reply.status, reply.headers["x-should-retry"]), (500, "false"))
+            expect_same(reply.json["error"]["type"], "server_error")
+            expect("NaN" in reply.json["error"]["message"] and "/" not in reply.json["error"]["message"], reply.body)
+            rest = read_until(sock, b"0\r\n\r\n")
+            expect_same(rest.count(b'data: {"id"'), 30)
+        stream = server.post({**LONG, "max_tokens": 60, "stream": True})
+        expect(b'data: {"error":{' in stream.body and stream.body.endswith(b"data: [DONE]\n\n"), stream.body[-300:])
+        expect_same(server.text(prompt="Once upon a time", max_tokens=20, temperature=0), good)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Setting))
