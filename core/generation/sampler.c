@@ -31,16 +31,8 @@ void tfr_sampler_close(struct tfr_sampler *sampler) {
     sampler->scores = NULL;
 }
 
-static bool has_nan(const float *scores, int64_t n) {
-    bool nan = false;
-    for (int64_t i = 0; i < n; i++) {
-        nan |= scores[i] != scores[i];
-    }
-    return nan;
-}
-
 static enum tfr_status check_nan(const float *scores, int64_t n, int64_t position) {
-    if (has_nan(scores, n)) {
+    if (tfr_has_nan(scores, n)) {
         return tfr_raise(TFR_CHECK, "the logits for position %lld hold NaN; look for it in the weights with --check-weights",
                          (long long)position);
     }
@@ -57,7 +49,7 @@ static enum tfr_status check_best(const struct tfr_sampler *sampler, int64_t pos
                          "it in the weights with --check-weights",
                          (long long)position, processors->pipeline->temperature);
     }
-    if (best == -INFINITY || has_nan(sampler->scores, processors->vocab_size)) {
+    if (best == -INFINITY || tfr_has_nan(sampler->scores, processors->vocab_size)) {
         return tfr_raise(TFR_CHECK, "no token is left for position %lld: the bans of the sampling section exclude all of them",
                          (long long)position);
     }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/logits.h"
 #include "generation/ranking.h"
 
 enum { MOST = 60000 };
@@ -71,4 +72,33 @@ TFR_TEST(what_is_in_order_or_all_equal_stays) {
     }
 }
 
-TFR_TEST_MAIN(TFR_CASE(any_scores_come_in_the_order_of_a_comparison_sort), TFR_CASE(what_is_in_order_or_all_equal_stays))
+static int32_t first_of_the_largest(const float *scores, int64_t n) {
+    int32_t best = 0;
+    for (int64_t i = 1; i < n; i++) {
+        if (scores[i] > scores[best]) {
+            best = (int32_t)i;
+        }
+    }
+    return best;
+}
+
+TFR_TEST(the_best_is_the_first_of_the_largest) {
+    TFR_UNUSED_STATE;
+    static float scores[3000];
+    uint32_t state = 3;
+    for (int times = 0; times < 4000; times++) {
+        const int64_t n = 1 + times % 70 + (times % 17 == 0 ? 2900 : 0);
+        bool nan = false;
+        for (int64_t i = 0; i < n; i++) {
+            const float score = score_of(&state, times % 4);
+            const bool is_nan = times % 3 == 0 && state % 97 == 0;
+            scores[i] = is_nan ? NAN : score;
+            nan |= is_nan;
+        }
+        assert_int_equal(tfr_best_id(scores, n), first_of_the_largest(scores, n));
+        assert_int_equal(tfr_has_nan(scores, n), nan);
+    }
+}
+
+TFR_TEST_MAIN(TFR_CASE(the_best_is_the_first_of_the_largest), TFR_CASE(any_scores_come_in_the_order_of_a_comparison_sort),
+              TFR_CASE(what_is_in_order_or_all_equal_stays))
