@@ -16,7 +16,7 @@ struct bench {
     struct tfr_feed *feeds;
     int32_t *ids; /* [n_positions] */
     int64_t n, n_positions;
-    int runs; /* that are timed, after one that is not; one where the machine is so busy that all of them would take too long */
+    int runs; /* that are timed, after one that is not */
     uint64_t start_ns;
 };
 
@@ -81,11 +81,15 @@ static void sort(double *values, int n) {
     }
 }
 
+/* On a machine so busy that all runs would take too long, the first of each kind has to do. */
+static bool is_late(const struct bench *bench) {
+    return tfr_clock_ns() - bench->start_ns > (uint64_t)PATIENCE_S * 1000000000u;
+}
+
 /* The median, or the first run where none is timed apart from it. */
 static enum tfr_status time_step(struct bench *bench, int64_t n, int64_t past, int64_t rows, int64_t keep, double *seconds) {
     double times[MOST_RUNS];
-    const bool is_late = tfr_clock_ns() - bench->start_ns > (uint64_t)PATIENCE_S * 1000000000u;
-    const int runs = is_late && bench->runs > 0 ? 1 : bench->runs;
+    const int runs = is_late(bench) ? 0 : bench->runs;
     TFR_TRY(run(bench, n, past, rows, keep, seconds));
     for (int i = 0; i < runs; i++) {
         TFR_TRY(run(bench, n, past, rows, keep, &times[i]));
@@ -155,7 +159,7 @@ static enum tfr_status time_extras(struct bench *bench, struct tfr_step_cost *co
 static enum tfr_status time_all(struct bench *bench, struct tfr_step_cost *cost) {
     TFR_TRY(time_decode(bench, cost));
     TFR_TRY(time_prefill(bench, cost));
-    return bench->runs > 0 ? time_extras(bench, cost) : TFR_OK;
+    return bench->runs > 0 && !is_late(bench) ? time_extras(bench, cost) : TFR_OK;
 }
 
 static enum tfr_status with_bench(struct tfr_engine *engine, int runs, struct tfr_step_cost *cost) {
