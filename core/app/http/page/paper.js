@@ -107,7 +107,9 @@ function tokenUnder(x, y) {
   return span ? span.token : -1;
 }
 
-function keepEndInView() {
-  const sheet = byId('sheet');
-  sheet.scrollTop = sheet.scrollHeight;
+/* Does `work`, which makes the text longer; the end stays in view where it was, and nowhere else. */
+function followEnd(work) {
+  const sheet = byId('sheet'), follows = sheet.scrollHeight - sheet.scrollTop - sheet.clientHeight < 40;
+  work();
+  if (follows) sheet.scrollTop = sheet.scrollHeight;
 }

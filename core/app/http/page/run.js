@@ -31,6 +31,7 @@ function begin(job) {
   run.last = job;
   job.n = fields.n;
   showText(doc.text.length);
+  byId('sheet').scrollTop = byId('sheet').scrollHeight;
   clearVariants();
   closeCard();
   forgetScore();
@@ -108,10 +109,9 @@ const flushSoon = eachFrame(flushRun);
 
 function flushRun() {
   if (run.last?.n > 1) drawVariants(run.last);
-  else appendToLayer();
+  else followEnd(appendToLayer);
   showFacts();
   if (run.last?.n === 1 && isRunning()) {
-    keepEndInView();
     announce(unsaid);
   }
 }

@@ -47,8 +47,7 @@ function useVariant(job, made) {
     ({...token, start: token.start + base.length, end: token.end + base.length, made: job.made, origin: job.origin || undefined,
         nth}));
   setState({text: base + made.text, tokens: job.start.tokens.concat(job.lead, tokens)});
-  showText(doc.text.length);
+  followEnd(() => showText(doc.text.length));
   textChanged();
-  keepEndInView();
   paper.area.focus();
 }
