@@ -176,7 +176,7 @@ class Page:
     def look(self, scheme="light", width=1280, height=860, scale=1, motion="no-preference"):
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme},
                                                           {"name": "prefers-reduced-motion", "value": motion}])
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=width < 500)
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False)
 
     def picture(self, path, **more):
         data = self.send("Page.captureScreenshot", format="png", **more)["data"]

@@ -161,6 +161,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             server.gone.set()
 
     def send(self, data):
-        for block in [data[i:i + 3] for i in range(0, len(data), 3)] if self.server.dribble else [data]:
+        """In one piece, or so that every character of several bytes is cut in two."""
+        for block in re.findall(rb"[^\xc0-\xff]*[\xc0-\xff]?", data) if self.server.dribble else [data]:
             self.wfile.write(block)
             self.wfile.flush()
+            time.sleep(0.02 if self.server.dribble else 0)
