@@ -26,12 +26,14 @@ void tfr_choice_free(struct tfr_choice *choice) {
     tfr_free(choice->tokens.text);
     tfr_free(choice->token_logprobs.text);
     tfr_free(choice->top_logprobs.text);
+    tfr_free(choice->token_ranks.text);
+    tfr_free(choice->top_token_ids.text);
     tfr_free(choice->text_offset.text);
 }
 
 bool tfr_choice_failed(const struct tfr_choice *choice) {
     return choice->text.failed || choice->ids.failed || choice->tokens.failed || choice->token_logprobs.failed ||
-           choice->top_logprobs.failed || choice->text_offset.failed;
+           choice->top_logprobs.failed || choice->text_offset.failed || choice->token_ranks.failed || choice->top_token_ids.failed;
 }
 
 static bool is_utf8(const char *bytes, size_t size) {
@@ -79,9 +81,10 @@ static double clamped(double logprob) {
     return logprob < -9999.0 ? -9999.0 : logprob;
 }
 
-/* The best ones, and the token itself where it is none of them; equal numbers are the same bits. */
+/* The best ones, and the token itself where it is none of them: their log-probabilities, of which equal ones are the same bits, or
+ * their ids. */
 static void put_top(struct tfr_json_out *out, const struct tfr_ask *ask, const struct tfr_server *server,
-                    const struct tfr_logprob *items, size_t n_top) {
+                    const struct tfr_logprob *items, size_t n_top, bool ids) {
     bool has_itself = false;
     struct token_name name;
     tfr_json_begin(out, NULL, '{');
@@ -94,9 +97,24 @@ static void put_top(struct tfr_json_out *out, const struct tfr_ask *ask, const s
         has_itself |= item == &items[0];
         name_token(&name, ask, server, item->id);
         tfr_json_put_key(out, name.text, name.size);
-        tfr_json_put_number(out, NULL, clamped(item->logprob));
+        if (ids) {
+            tfr_json_put_int(out, NULL, item->id);
+        } else {
+            tfr_json_put_number(out, NULL, clamped(item->logprob));
+        }
     }
     tfr_json_end(out, '}');
+}
+
+static void put_ranks(struct tfr_choice *choice, const struct tfr_ask *ask, const struct tfr_server *server,
+                      const struct tfr_logprob *items, size_t n_top) {
+    if (items == NULL) {
+        tfr_json_put_null(&choice->token_ranks, NULL);
+        tfr_json_put_null(&choice->top_token_ids, NULL);
+    } else {
+        tfr_json_put_int(&choice->token_ranks, NULL, items[0].rank);
+        put_top(&choice->top_token_ids, ask, server, items, n_top, true);
+    }
 }
 
 /* `items` NULL: nothing is known of it, as of the first token of all. */
@@ -111,7 +129,10 @@ static void put_entry(struct tfr_choice *choice, const struct tfr_ask *ask, cons
         tfr_json_put_null(&choice->top_logprobs, NULL);
     } else {
         tfr_json_put_number(&choice->token_logprobs, NULL, clamped(items[0].logprob));
-        put_top(&choice->top_logprobs, ask, server, items, n_top);
+        put_top(&choice->top_logprobs, ask, server, items, n_top, false);
+    }
+    if (ask->return_ids) {
+        put_ranks(choice, ask, server, items, n_top);
     }
 }
 
@@ -187,6 +208,10 @@ void tfr_choice_write(const struct tfr_choice *choice, const struct tfr_ask *ask
         write_items(out, "token_logprobs", &choice->token_logprobs);
         write_items(out, "top_logprobs", &choice->top_logprobs);
         write_items(out, "text_offset", &choice->text_offset);
+        if (ask->return_ids) {
+            write_items(out, "token_ranks", &choice->token_ranks);
+            write_items(out, "top_token_ids", &choice->top_token_ids);
+        }
         tfr_json_end(out, '}');
     } else {
         tfr_json_put_null(out, "logprobs");
@@ -221,4 +246,6 @@ void tfr_choice_written(struct tfr_choice *choice) {
     empty(&choice->token_logprobs);
     empty(&choice->top_logprobs);
     empty(&choice->text_offset);
+    empty(&choice->token_ranks);
+    empty(&choice->top_token_ids);
 }

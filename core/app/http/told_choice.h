@@ -17,6 +17,7 @@ void tfr_char_meter_push(struct tfr_char_meter *meter, const char *bytes, size_t
 struct tfr_choice {
     struct tfr_json_out text, ids; /* text: its bytes, not yet JSON */
     struct tfr_json_out tokens, token_logprobs, top_logprobs, text_offset;
+    struct tfr_json_out token_ranks, top_token_ids; /* with return_token_ids */
     struct tfr_char_meter meter;
     double logprob; /* of all new tokens together, where it is known */
     size_t n_tokens;
