@@ -22,6 +22,12 @@ function textChanged() {
   if (run.last?.n > 1) drawVariants(run.last);
 }
 
+function recolour(colour) {
+  setColour(colour);
+  if (run.last?.n > 1) drawVariants(run.last);
+  storeSoon();
+}
+
 function settingsChanged() {
   showRoom();
   storeSoon();
@@ -125,7 +131,7 @@ function onText() {
 function onPage() {
   const onRadios = (name, work) =>
     document.querySelectorAll(`input[name=${name}]`).forEach(radio => radio.addEventListener('change', () => work(radio.value)));
-  onRadios('colour', colour => (setColour(colour), storeSoon()));
+  onRadios('colour', recolour);
   onRadios('phase', drawMachine);
   document.addEventListener('keydown', event => {
     if (event.key !== 'Escape') return;
