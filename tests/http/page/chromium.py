@@ -41,8 +41,9 @@ class Browser:
         root = ["--no-sandbox"] if os.geteuid() == 0 else []
         self.process = subprocess.Popen(
             [sys.executable, "-c", ENDS, str(to_read), str(from_write), find(), "--headless=new", "--remote-debugging-pipe",
-             "--disable-gpu", "--no-first-run", "--mute-audio", "--disable-dev-shm-usage", "--hide-scrollbars", "--force-color-profile=srgb",
-             "--disable-background-networking", f"--user-data-dir={self.folder.name}", f"--window-size={width},{height}", *root],
+             "--disable-gpu", "--no-first-run", "--mute-audio", "--disable-dev-shm-usage", "--hide-scrollbars",
+             "--force-color-profile=srgb", "--disable-background-networking", f"--user-data-dir={self.folder.name}",
+             f"--window-size={width},{height}", *root],
             pass_fds=(to_read, from_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_read)
         os.close(from_write)

@@ -4,6 +4,8 @@ person does, and what the server makes of it. Skipped where there is no Chromium
 
 `test_notebook.py --list` prints the names. Python's own library only.
 """
+import base64
+import hashlib
 import json
 import math
 import pathlib
@@ -11,32 +13,34 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 HERE = pathlib.Path(__file__).parent
-sys.path.insert(0, str(HERE.parents[1] / "app"))
+sys.path[:0] = [str(HERE.parents[1] / "app"), str(HERE.parent)]
 from cases import case, expect, expect_same, main  # noqa: E402
 from chromium import CONTROL, Browser, find  # noqa: E402
-from serving import Serving  # noqa: E402
-from test_page import IDLE, NOTICE, SKIPPED, TEXT  # noqa: E402
+from page_terms import IDLE, NOTICE, READY, SKIPPED, TEXT  # noqa: E402
+from serving import Server  # noqa: E402
 
 PROMPT = "The old sailor looked at the sea"
+WITHOUT_A_BROWSER = ["it_comes_with_its_policy_and_without_a_key", "ranks_and_ids_stand_beside_log_probabilities"]
 
 
 class Notebook:
-    def __init__(self, program, source_dir, _folder):
-        self.program, self.demo = program, source_dir / "configs" / "demo"
+    def __init__(self, program, source_dir, folder):
+        self.program, self.demo, self.folder = program, source_dir / "configs" / "demo", folder
 
     def __enter__(self):
-        self.server = Serving(self.program, self.demo)
+        self.server = Server(self.program, self.demo, self.folder)
         self.browser = Browser()
-        self.page = self.browser.page(f"{self.server.address}/")
-        self.page.until("document.getElementById('health').dataset.state === 'good'")
+        self.page = self.browser.page(f"http://127.0.0.1:{self.server.port}/")
+        self.page.until(READY)
         return self
 
     def __exit__(self, kind, *_):
         errors, addresses = self.page.errors, self.page.addresses
         self.browser.__exit__()
-        self.server.stop(signal.SIGKILL)
+        self.server.__exit__()
         if kind is None:
             expect_same(errors, [])
             expect_same([address for address in addresses if not re.match(r"http://127\.0\.0\.1:|data:|about:|blob:", address)], [])
@@ -52,8 +56,54 @@ class Notebook:
         expect_same(self.page.js(NOTICE), False)
         return self.page.js(TEXT)
 
+    def serving(self, is_so):
+        """What the engine is doing, once it is so."""
+        end = time.monotonic() + 5
+        while not is_so(now := self.server.call("GET", "/tfrun/v1/info").json["serving"]):
+            expect(time.monotonic() < end, now)
+        return now
+
     def go_on(self):
         return self.run(lambda: self.page.key("Enter", CONTROL))
+
+
+@case
+def it_comes_with_its_policy_and_without_a_key(make):
+    with Server(make.program, make.demo, make.folder, env={"TFRUN_API_KEYS": "secret-of-eight"}) as server:
+        reply = server.call("GET", "/")
+        expect_same((reply.status, reply.headers["content-type"]), (200, "text/html; charset=utf-8"))
+        expect(b"<title>tfrun</title>" in reply.body and b"@SCRIPT@" not in reply.body, reply.body[:300])
+        wanted = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "x-frame-options": "DENY",
+                  "cache-control": "no-cache"}
+        expect_same({name: reply.headers.get(name) for name in wanted}, wanted)
+        for tag in ("script", "style"):
+            inside = re.search(rf"<{tag}>(.*)</{tag}>".encode(), reply.body, re.DOTALL)[1]
+            digest = base64.b64encode(hashlib.sha256(inside).digest()).decode()
+            expect(f"{tag}-src 'sha256-{digest}';" in reply.headers["content-security-policy"], tag)
+        head = server.call("HEAD", "/")
+        expect_same((head.status, head.body, head.headers["content-length"]), (200, b"", str(len(reply.body))))
+        expect_same(server.call("POST", "/", {}).status, 405)
+    with Server(make.program, make.demo, make.folder, "--set", "serve.ui=false") as server:
+        expect_same(server.call("GET", "/").status, 404)
+
+
+@case
+def ranks_and_ids_stand_beside_log_probabilities(make):
+    """Greedy tokens have rank 1; a rank within the alternatives is the place there; the ids are those of the tokens."""
+    with Server(make.program, make.demo, make.folder) as server:
+        given = {"prompt": PROMPT, "max_tokens": 6, "temperature": 0, "logprobs": 5, "echo": True}
+        choice = server.ask(**given, return_token_ids=True)["choices"][0]
+        told, ids = choice["logprobs"], choice["prompt_token_ids"] + choice["token_ids"]
+        expect_same((told["token_ranks"][0], told["top_token_ids"][0]), (None, None))
+        expect_same(told["token_ranks"][-6:], [1] * 6)
+        for i, rank in enumerate(told["token_ranks"][1:], 1):
+            top, token = told["top_logprobs"][i], told["tokens"][i]
+            expect_same(list(top), list(told["top_token_ids"][i]))
+            expect_same(told["top_token_ids"][i][token], ids[i])
+            best = sorted(top, key=top.get, reverse=True)
+            expect(best.index(token) + 1 == min(rank, 6), token, rank, top)
+        plain = server.ask(**given)["choices"][0]["logprobs"]
+        expect_same(sorted(plain), ["text_offset", "token_logprobs", "tokens", "top_logprobs"])
 
 
 @case
@@ -68,9 +118,8 @@ def stop_frees_the_slot_at_once(make):
         page.key("Escape")
         page.until(IDLE)
         text = page.js(TEXT)
-        server.until(lambda: server.serving["running"] == 0, "that nothing runs", 5)
-        serving = server.serving
-        expect_same(serving["cancelled_decode"], 1)
+        serving = book.serving(lambda now: now["cancelled_decode"] == 1)
+        expect_same((serving["running"], serving["waiting"]), (0, 0))
         expect(serving["cancelled_steps_max"] <= 2, serving)
         expect(serving["generation_tokens"] < 440, serving)
         expect(text.startswith(PROMPT) and page.js("document.getElementById('fact-finish').textContent") == "stopped", text)
@@ -95,12 +144,12 @@ def what_is_shown_is_what_the_model_says(make):
         rows = page.js("[...document.querySelectorAll('#card .alternative')].map(row => [row.querySelector('.id').textContent,"
                        "row.querySelector('.p').textContent, row.className])")
         expect_same(rows[0][2], "alternative chosen")  # greedy
-        before = server.get("/tokenize", {"prompt": PROMPT})["tokens"]
-        made = server.get("/v1/completions", {"prompt": PROMPT, "max_tokens": 2, "temperature": 0, "return_token_ids": True})
+        before = server.post({"prompt": PROMPT}, "/tokenize").json["tokens"]
+        made = server.ask(prompt=PROMPT, max_tokens=2, temperature=0, return_token_ids=True)
         branch = before + made["choices"][0]["token_ids"] + [int(rows[1][0])]
         branched = book.run(lambda: page.click("#card li:nth-of-type(2) button"))
-        wanted = server.get("/v1/completions", {"prompt": branch, "max_tokens": 12, "temperature": 0})["choices"][0]["text"]
-        known = server.get("/detokenize", {"tokens": branch})["prompt"]
+        wanted = server.text(prompt=branch, max_tokens=12, temperature=0)
+        known = server.post({"tokens": branch}, "/detokenize").json["prompt"]
         expect_same(branched, known + wanted)
         page.click("#score")
         page.until("!document.getElementById('score-result').hidden")
@@ -126,7 +175,7 @@ def the_server_goes_and_comes_back(make):
         page.key("Enter", CONTROL)
         page.until(f"{TEXT}.length > {len(PROMPT) + 20}")
         port = server.port
-        server.stop(signal.SIGKILL)
+        server.end(signal.SIGKILL)
         page.until(NOTICE)
         expect("What came is kept" in page.js(NOTICE) or "The server is gone" in page.js(NOTICE), page.js(NOTICE))
         text = page.js(TEXT)
@@ -134,28 +183,30 @@ def the_server_goes_and_comes_back(make):
         page.click("#continue")
         page.until(f"({NOTICE} || '').startsWith('The server is gone: nothing answers at 127.0.0.1:{port}.')")
         expect_same(page.js(TEXT), text)
-        book.server = Serving(book.program, book.demo, port=port)
+        book.server = Server(book.program, book.demo, book.folder, "--port", port)
         page.reload()
-        page.until("document.getElementById('health').dataset.state === 'good'")
+        page.until(READY)
         expect_same(page.js(TEXT), text)
 
 
 @case
 def the_machine_is_shown(make):
     with make as book:
-        page = book.page
+        page, server = book.page, book.server
         page.click("#machine > summary")
         page.until("document.querySelectorAll('.tile').length === 6")
         book.set(max_tokens=120, n=4)
         page.click("#text")
         page.type(PROMPT)
         page.key("Enter", CONTROL)
-        page.until("[...document.querySelectorAll('.tile')].some(tile => /tokens.s/.test(tile.textContent) && Number(tile.children[1].textContent) > 0)")
+        page.until("[...document.querySelectorAll('.tile')].some(tile => /tokens.s/.test(tile.textContent) &&"
+                   "Number(tile.children[1].textContent) > 0)")
         page.until(IDLE)
         page.until("document.querySelectorAll('#timeline rect.tick').length >= 120")
         expect_same(page.js("document.querySelectorAll('.variant').length"), 4)
-        graph = page.until("document.getElementById('graph').shadowRoot?.querySelectorAll('title').length || !document.getElementById('graph').checkVisibility()")
-        expect(graph, "no graph")
+        if server.call("GET", "/tfrun/v1/graph.svg?phase=decode").status == 200:  # there is graphviz
+            page.until("document.getElementById('graph').shadowRoot.querySelectorAll('title').length > 10")
+            page.click("#graph")
 
 
 def make(program, source_dir, folder):
@@ -163,7 +214,7 @@ def make(program, source_dir, folder):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2 and find() is None:
+    if len(sys.argv) > 2 and find() is None and sys.argv[2] not in WITHOUT_A_BROWSER:
         print("no chromium: skipped")
         sys.exit(SKIPPED)
     sys.exit(main(make))

@@ -14,10 +14,7 @@ sys.path.insert(0, str(HERE.parents[1] / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
 from chromium import CONTROL, SHIFT, Browser, find  # noqa: E402
 from page_stand_in import StandIn  # noqa: E402
-
-SKIPPED = 77
-TEXT, IDLE = "document.getElementById('text').value", "!document.body.classList.contains('busy')"
-NOTICE = "(n => !n.hidden && n.textContent)(document.getElementById('notice'))"
+from page_terms import IDLE, NOTICE, READY, SKIPPED, TEXT  # noqa: E402
 
 
 class Visit:
@@ -52,7 +49,7 @@ class Visit:
             expect_same(outside, [])
 
     def ready(self):
-        self.page.until("document.getElementById('health').dataset.state === 'good'")
+        self.page.until(READY)
 
     def write(self, text):
         self.ready()
@@ -124,7 +121,7 @@ def what_goes_wrong_is_a_sentence_and_the_text_stays(tool):
         page.js("dispatchEvent(new Event('pagehide'))")
         visit.server = visit.serve(port)
         expect_same(visit.server.address, address)
-        page.until("document.getElementById('health').dataset.state === 'good'")
+        page.until(READY)
         expect_same(page.js(NOTICE), False)
         page.reload()
         expect_same(visit.text, kept + "!")
