@@ -106,8 +106,8 @@ function openCard(index, event) {
   card.index = index;
   node.replaceChildren(...tokenParts(index));
   show(node, true);
-  const lines = [...span.getClientRects()], isIn = box => event.clientY >= box.top && event.clientY <= box.bottom;
-  const line = lines.find(isIn) || lines[0];
+  const boxes = [...span.getClientRects()], isIn = box => event.clientY >= box.top && event.clientY <= box.bottom;
+  const line = boxes.find(isIn) || boxes[0];
   const {width, height} = node.getBoundingClientRect(), below = line.bottom + height < innerHeight;
   node.style.left = `${clamp(line.left - 12, 8, innerWidth - width - 8)}px`;
   node.style.top = `${below ? line.bottom : Math.max(8, line.top - height)}px`;

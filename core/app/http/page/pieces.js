@@ -26,16 +26,10 @@ function tokensOf(logprobs, ids) {
     const top = Object.entries(logprobs.top_logprobs?.[i] || {}).map(([other, lp]) =>
       ({piece: other, lp, id: logprobs.top_token_ids?.[i]?.[other]}));
     top.sort((a, b) => b.lp - a.lp);
-    const lp = logprobs.token_logprobs[i];
-    return {piece, id: ids?.[i], lp, top, rank: logprobs.token_ranks?.[i] || rankIn(top, piece, lp)};
+    const rank = logprobs.token_ranks?.[i];
+    if (rank > top.length) top.pop(); /* the token itself, told beside the best ones though it is none of them */
+    return {piece, id: ids?.[i], lp: logprobs.token_logprobs[i], top, rank};
   });
-}
-
-/* From the alternatives alone: exact among them, else the first place that is left. */
-function rankIn(top, piece, lp) {
-  if (lp == null) return null;
-  const at = top.findIndex(other => other.piece === piece);
-  return at < 0 ? top.length + 1 : at + 1;
 }
 
 const bitsOf = token => -token.lp / Math.LN2;

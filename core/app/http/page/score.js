@@ -1,6 +1,4 @@
 /* score.js - how probable the text itself is: one request that echoes it, sums, and a line along it. */
-const score = {shown: false};
-
 async function scoreText() {
   if (isRunning() || doc.text === '') return;
   const abort = new AbortController(), times = {sent: performance.now(), tokens: []};
@@ -31,7 +29,6 @@ function takeScore({logprobs, prompt_token_ids: prompt, token_ids: ids}) {
     const within = made.find(old => old.start <= token.start && token.start < old.end);
     return {...token, made: within?.made, origin, nth};
   });
-  remember('score');
   setState({text: doc.text, tokens});
   showText();
   if (paper.colour === 'plain') setColour('surprisal');
@@ -40,7 +37,6 @@ function takeScore({logprobs, prompt_token_ids: prompt, token_ids: ids}) {
 }
 
 function forgetScore() {
-  score.shown = false;
   show(byId('score-result'), false);
 }
 
@@ -57,7 +53,6 @@ function sums(tokens) {
 }
 
 function showScore() {
-  score.shown = true;
   show(byId('score-result'), true);
   const facts = doc.tokens.some(isScored) ? sums(doc.tokens) : [];
   byId('score-sums').replaceChildren(...facts.map(pairOf));

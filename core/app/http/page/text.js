@@ -25,11 +25,6 @@ function appendText(text, tokens) {
   doc.tokens.push(...tokens);
 }
 
-/* The text before a place, with its tokens. */
-function cutAt(state, at) {
-  return {text: state.text.slice(0, at), tokens: state.tokens.filter(token => token.end <= at && (token.start < at || at === 0))};
-}
-
 /* The token at a place of the cursor: the one that it stands in, at the end the last one. */
 function tokenAt(at) {
   const within = doc.tokens.findIndex(token => token.start <= at && at < token.end);
