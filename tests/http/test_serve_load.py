@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""test_serve_load.py TFRUN NAME SOURCE_DIR: `tfrun load` against `tfrun serve`: each checks what the other one counted.
+
+`test_serve_load.py --list` prints the names.
+"""
+import json
+import pathlib
+import re
+import statistics
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
+from cases import case, expect, expect_same, main  # noqa: E402
+from serving import Setting  # noqa: E402
+
+SHORT = ("--vocab-size", 6144, "--prompt-tokens", 12, "--output-tokens", 6, "--json", "-q")
+
+
+def load(t, server, *words):
+    [run] = json.loads(t.run("load", f"http://127.0.0.1:{server.port}", *words))["runs"]
+    return run
+
+
+def served(server):
+    """Of each completion in the access log: status, tokens of prompt and output, ms."""
+    lines = (re.search(r"POST /v1/completions (\d+) ([0-9.]+) ms.* prompt=(\d+) .*output=(\d+)", line) for line in server.lines())
+    return [(int(line[1]), int(line[3]), int(line[4]), float(line[2])) for line in lines if line]
+
+
+@case
+def both_count_the_same(t):
+    with t.serve() as server:
+        run = load(t, server, "--clients", 3, "--requests", 21, *SHORT)
+        server.end()
+        lines = served(server)
+    expect_same([line[:3] for line in lines], [(200, 12, 6)] * (3 + 21))
+    expect_same((run["requests"]["done"], run["requests"]["failed"], run["ttft_s"]["n"]), (21, 0, 21))
+    ours, theirs = run["e2e_s"]["p50"] * 1e3, statistics.median(line[3] for line in lines[3:])
+    expect(0.9 * theirs <= ours <= 1.5 * theirs + 20, ours, theirs)  # what the client sees is what the server took, and a little more
+
+
+@case
+def a_scored_prompt_is_one_token(t):
+    with t.serve() as server:
+        run = load(t, server, "--clients", 2, "--requests", 6, "--warmup", 0, "--scoring", "--prompt-tokens", 20, "--vocab-size", 6144, "--json")
+        server.end()
+        expect_same([line[:3] for line in served(server)], [(200, 20, 1)] * 6)
+    expect_same(run["requests"]["done"], 6)
+
+
+@case
+def who_leaves_is_noticed(t):
+    with t.serve() as server:
+        run = load(t, server, "--clients", 4, "--requests", 30, "--warmup", 0, "--disconnect", 0.5, "--vocab-size", 6144,
+                   "--prompt-tokens", 12, "--output-tokens", 60, "--json")
+        expect_same(server.ask(prompt="The", max_tokens=2, ignore_eos=True)["usage"]["completion_tokens"], 2)
+        server.end()
+        statuses = [line[0] for line in served(server)]
+    counts = run["requests"]
+    expect(counts["done"] + counts["left"] == 30 and counts["failed"] == 0 and counts["left"] > 5, counts)
+    expect(statuses.count(200) >= counts["done"] + 1 and statuses.count(499) >= counts["left"] // 2, statuses, counts)
+
+
+@case
+def who_is_too_many_is_refused(t):
+    with t.serve("--max-batch", 1, "--max-queue", 1) as server:
+        run = load(t, server, "--rate", 200, "--requests", 40, "--warmup", 0, *SHORT)
+        server.end()
+        statuses = [line[0] for line in served(server)]
+    counts = run["requests"]
+    expect(counts["refused"] > 0 and counts["failed"] == 0 and counts["done"] + counts["refused"] == 40, counts)
+    expect(run["refusal_s"]["p50"] < 0.2, run["refusal_s"])
+    expect_same(statuses.count(200), counts["done"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(Setting))
