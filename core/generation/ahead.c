@@ -7,7 +7,7 @@
 #include "generation/strategy.h"
 #include "team/team.h"
 
-enum { MOST_SAMPLERS = 32 };
+enum { MOST_SAMPLERS = 32, WORTH_IT = 3 /* one row, and its digest, are no work for a team */ };
 
 struct job {
     struct tfr_ahead *ahead;
@@ -77,7 +77,7 @@ static void look(void *user, int tid, int nth) {
 
 void tfr_ahead_run(struct tfr_ahead *ahead) {
     struct job job = {.ahead = ahead};
-    if (ahead->n > 1 && tfr_team_size(ahead->engine->team) > 1) {
+    if (ahead->n >= WORTH_IT && tfr_team_size(ahead->engine->team) > 1) {
         open_samplers(ahead);
         atomic_init(&job.next, 0);
         tfr_team_run(ahead->engine->team, look, &job);
