@@ -292,6 +292,26 @@ TFR_TEST(calls_run_between_steps_in_order) {
     assert_int_equal(notes[0], 1);
 }
 
+TFR_TEST(work_between_steps_finds_room_while_all_places_are_taken) {
+    TFR_UNUSED_STATE;
+    static struct served served[4];
+    static int32_t notes[8];
+    size_t at_once;
+    struct tfr_engine *engine = open_server("runtime.max_batch", "2", 16);
+    for (size_t i = 0; i < 4; i++) { /* two wait */
+        assert_ok(serve_one(engine, i == 2 ? 5 : i, NULL, &served[i]));
+    }
+    step(engine, 2);
+    assert_int_equal(look(engine).slots_used, 2);
+    assert_ok(tfr_engine_call(engine, note, notes));
+    step(engine, 1);
+    assert_int_equal(notes[0], 1);
+    assert_int_equal(look(engine).slots_used, 2); /* no request has the room that is kept for this */
+    assert_ok(serve_all(engine, served, 4, &at_once));
+    assert_int_equal(at_once, 2);
+    tfr_engine_close(engine);
+}
+
 TFR_TEST(a_snapshot_adds_up) {
     TFR_UNUSED_STATE;
     static struct served served[N_SERVED];
@@ -325,4 +345,5 @@ TFR_TEST_MAIN(TFR_CASE(no_budget_and_no_company_changes_a_bit), TFR_CASE(a_long_
               TFR_CASE(a_cancel_frees_its_places_in_two_steps), TFR_CASE(a_deadline_ends_a_request_wherever_it_is),
               TFR_CASE(a_full_queue_refuses_and_takes_again), TFR_CASE(tokens_and_waits_have_limits_of_their_own),
               TFR_CASE(prompts_of_one_question_come_all_or_none), TFR_CASE(a_newcomer_is_served_before_a_backlog),
-              TFR_CASE(calls_run_between_steps_in_order), TFR_CASE(a_snapshot_adds_up))
+              TFR_CASE(calls_run_between_steps_in_order), TFR_CASE(work_between_steps_finds_room_while_all_places_are_taken),
+              TFR_CASE(a_snapshot_adds_up))
