@@ -13,7 +13,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
 from serving import Setting  # noqa: E402
 
-SHORT = ("--vocab-size", 6144, "--prompt-tokens", 12, "--output-tokens", 6, "--json", "-q")
+QUIET = ("--vocab-size", 6144, "--json", "-q")
+SHORT = ("--prompt-tokens", 12, "--output-tokens", 6, *QUIET)
 
 
 def load(t, server, *words):
@@ -31,34 +32,21 @@ def served(server):
 def both_count_the_same(t):
     with t.serve() as server:
         run = load(t, server, "--clients", 3, "--requests", 21, *SHORT)
-        server.end()
-        lines = served(server)
-    expect_same([line[:3] for line in lines], [(200, 12, 6)] * (3 + 21))
-    expect_same((run["requests"]["done"], run["requests"]["failed"], run["ttft_s"]["n"]), (21, 0, 21))
-    ours, theirs = run["e2e_s"]["p50"] * 1e3, statistics.median(line[3] for line in lines[3:])
-    expect(0.9 * theirs <= ours <= 1.5 * theirs + 20, ours, theirs)  # what the client sees is what the server took, and a little more
-
-
-@case
-def a_scored_prompt_is_one_token(t):
-    with t.serve() as server:
-        run = load(t, server, "--clients", 2, "--requests", 6, "--warmup", 0, "--scoring", "--prompt-tokens", 20, "--vocab-size", 6144, "--json")
-        server.end()
-        expect_same([line[:3] for line in served(server)], [(200, 20, 1)] * 6)
-    expect_same(run["requests"]["done"], 6)
-
-
-@case
-def who_leaves_is_noticed(t):
-    with t.serve() as server:
-        run = load(t, server, "--clients", 4, "--requests", 30, "--warmup", 0, "--disconnect", 0.5, "--vocab-size", 6144,
-                   "--prompt-tokens", 12, "--output-tokens", 60, "--json")
+        scored = load(t, server, "--clients", 2, "--requests", 6, "--warmup", 0, "--scoring", "--prompt-tokens", 20, *QUIET)
+        left = load(t, server, "--clients", 4, "--requests", 30, "--warmup", 0, "--disconnect", 0.5, "--prompt-tokens", 13,
+                    "--output-tokens", 60, *QUIET)["requests"]
         expect_same(server.ask(prompt="The", max_tokens=2, ignore_eos=True)["usage"]["completion_tokens"], 2)
         server.end()
-        statuses = [line[0] for line in served(server)]
-    counts = run["requests"]
-    expect(counts["done"] + counts["left"] == 30 and counts["failed"] == 0 and counts["left"] > 5, counts)
-    expect(statuses.count(200) >= counts["done"] + 1 and statuses.count(499) >= counts["left"] // 2, statuses, counts)
+        lines = served(server)
+    ours = [line for line in lines if line[1] == 12]
+    expect_same([line[:3] for line in ours], [(200, 12, 6)] * (3 + 21))
+    expect_same((run["requests"]["done"], run["requests"]["failed"], run["ttft_s"]["n"]), (21, 0, 21))
+    here, there = run["e2e_s"]["p50"] * 1e3, statistics.median(line[3] for line in ours[3:])
+    expect(0.9 * there <= here <= 1.5 * there + 20, here, there)  # what the client sees is what the server took, and a little more
+    expect_same([line[:3] for line in lines if line[1] == 20], [(200, 20, 1)] * scored["requests"]["done"])
+    statuses = [line[0] for line in lines if line[1] == 13]
+    expect(left["done"] + left["left"] == 30 and left["failed"] == 0 and left["left"] > 5, left)
+    expect(statuses.count(200) >= left["done"] and statuses.count(499) >= left["left"] // 2, statuses, left)
 
 
 @case
