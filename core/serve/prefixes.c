@@ -10,6 +10,8 @@
 
 /* Waiting for another request is worth a step or two of time where it saves this many blocks, and half of what is left to read. */
 enum { BLOCKS_WORTH_WAITING = 2 };
+/* Tokens that are copied between two steps, for each row of a step, or a little more: that is time in which nobody gets a token. */
+enum { COPIED_FOR_A_ROW = 4 };
 
 /* What an entry owns when no request uses it. */
 struct kept {
@@ -23,6 +25,7 @@ struct tfr_prefixes {
     size_t most; /* idle sessions */
     bool is_shared;
     uint64_t n_users;
+    int64_t copied; /* tokens, since the last step */
     struct tfr_prefixes_counts counts;
 };
 
@@ -169,7 +172,14 @@ static enum tfr_status take(struct tfr_prefixes *prefixes, struct tfr_continuati
         tfr_prefix_touch(&prefixes->index, match.entry);
     }
     prefixes->counts.copied++;
+    prefixes->copied += match.n;
     return copy(c, &match);
+}
+
+static bool has_to_wait(const struct tfr_prefixes *prefixes, const struct tfr_continuation *c, const struct tfr_prefix_key *wanted,
+                        uint64_t user) {
+    const bool is_full = prefixes->copied >= COPIED_FOR_A_ROW * prefixes->engine->max_rows;
+    return (is_full && tfr_prefix_find(&prefixes->index, wanted).n > 0) || is_worth_waiting(prefixes, c, wanted, user);
 }
 
 static enum tfr_status begin(struct tfr_prefixes *prefixes, struct tfr_request *request, const struct tfr_prefix_key *key) {
@@ -180,7 +190,7 @@ static enum tfr_status begin(struct tfr_prefixes *prefixes, struct tfr_request *
     request->prefix->user = ++prefixes->n_users;
     prefixes->counts.queried_tokens += (uint64_t)wanted.n;
     refresh(prefixes);
-    if (is_worth_waiting(prefixes, c, &wanted, request->prefix->user)) {
+    if (has_to_wait(prefixes, c, &wanted, request->prefix->user)) {
         c->held = true;
         prefixes->counts.waited++;
         return TFR_OK;
@@ -212,7 +222,7 @@ void tfr_prefixes_share(struct tfr_prefixes *prefixes, const struct tfr_request_
         }
         const struct tfr_prefix_key wanted = wanted_of(c, request->prefix->key.space);
         refresh(prefixes);
-        if (is_worth_waiting(prefixes, c, &wanted, request->prefix->user)) {
+        if (has_to_wait(prefixes, c, &wanted, request->prefix->user)) {
             continue;
         }
         c->held = false;
@@ -221,6 +231,7 @@ void tfr_prefixes_share(struct tfr_prefixes *prefixes, const struct tfr_request_
             tfr_continuation_fail(c, status);
         }
     }
+    prefixes->copied = 0;
 }
 
 static struct kept *make_kept(const struct tfr_continuation *c) {

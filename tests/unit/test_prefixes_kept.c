@@ -242,6 +242,33 @@ TFR_TEST(scored_prompts_at_once_are_read_once) {
     tfr_engine_close(engine);
 }
 
+TFR_TEST(not_all_copy_before_the_same_step) {
+    TFR_UNUSED_STATE;
+    static struct seen seen[4];
+    struct tfr_request *requests[4];
+    struct tfr_engine *engine =
+        open_cached("runtime.max_rows", "4"); /* so 16 tokens, or what goes beyond them, are enough at a time */
+    uint64_t copied = 0;
+    memset(seen, 0, sizeof seen);
+    for (size_t i = 0; i < 4; i++) {
+        requests[i] = ask(engine, (int)i, 17, LONG, NULL, "{}");
+    }
+    while (copied < 3) {
+        struct tfr_step_info info;
+        assert_ok(tfr_engine_step(engine, &info));
+        assert_true(info.rows > 0);
+        const uint64_t now = tfr_prefixes_counts(engine->batcher->prefixes).copied;
+        assert_true(now <= copied + 2); /* of 12 tokens each: nobody waits for the last block */
+        copied = now;
+    }
+    run_all(engine, requests, seen, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(seen[i].status, TFR_OK);
+        assert_int_equal(seen[i].stats.cached_tokens > 0, i > 0);
+    }
+    tfr_engine_close(engine);
+}
+
 TFR_TEST(what_was_read_before_a_cancel_is_kept) {
     TFR_UNUSED_STATE;
     static struct seen seen[2];
@@ -339,6 +366,7 @@ TFR_TEST_MAIN(TFR_CASE(whole_blocks_but_never_the_last_token), TFR_CASE(an_answe
               TFR_CASE(keys_and_salts_never_meet), TFR_CASE(at_once_keys_do_not_wait_for_one_another),
               TFR_CASE(the_one_not_asked_for_longest_goes), TFR_CASE(nothing_is_kept_where_nobody_wants_it),
               TFR_CASE(a_prompt_alone_warms_the_cache), TFR_CASE(scored_prompts_take_from_scored_ones),
-              TFR_CASE(scored_prompts_at_once_are_read_once), TFR_CASE(what_was_read_before_a_cancel_is_kept),
-              TFR_CASE(one_that_waits_can_be_cancelled), TFR_CASE(nothing_is_kept_of_one_that_failed),
-              TFR_CASE(used_memory_changes_no_bit), TFR_CASE(memory_that_is_not_there_costs_the_cache_alone_or_one_request))
+              TFR_CASE(scored_prompts_at_once_are_read_once), TFR_CASE(not_all_copy_before_the_same_step),
+              TFR_CASE(what_was_read_before_a_cancel_is_kept), TFR_CASE(one_that_waits_can_be_cancelled),
+              TFR_CASE(nothing_is_kept_of_one_that_failed), TFR_CASE(used_memory_changes_no_bit),
+              TFR_CASE(memory_that_is_not_there_costs_the_cache_alone_or_one_request))
