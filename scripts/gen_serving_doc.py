@@ -15,6 +15,7 @@ from gen_config_doc import read_rows
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 HTTP = os.path.join(ROOT, "core", "app", "http")
 PAGE = os.path.join(ROOT, "docs", "serving.md")
+OTHERS = ("tokenize", "detokenize", "embedding", "classify", "chat")  # tables of fields beside that of completions
 TYPES = {"BOOL": "true, false", "INT": "whole number", "REAL": "number", "TEXT": "text", "TEXTS": "text, list of texts", "IDS": "list of ids",
          "MAP": "object of numbers", "OBJECT": "object", "ANY": "see right", "FIXED": "not served"}
 
@@ -43,9 +44,9 @@ def routes():
         yield line(code(f"{row['method']} {row['path']}"), key, "answers" if row["time"] == "ALWAYS" else "503", row["help"])
 
 
-def fields():
+def fields(table):
     yield head("Field", "Type", "Default", "Range", "Meaning")
-    for row in read("completion_fields.def", "TFR_FIELD", ("name", "type", "default", "min", "max", "setting", "help")):
+    for row in read(table, "TFR_FIELD", ("name", "type", "default", "min", "max", "setting", "help")):
         least, most = float(row["min"]), float(row["max"])
         span = f"{least:g} to {most:g}" if least != most else ""
         yield line(code(row["name"]), TYPES[row["type"]], code(row["default"]), span, row["help"])
@@ -58,7 +59,9 @@ def errors():
 
 
 def written(page):
-    for name, rows in (("routes", routes), ("fields", fields), ("errors", errors)):
+    tables = [("routes", routes), ("fields", lambda: fields("completion_fields.def")), ("errors", errors)]
+    tables += [(f"fields of {name}", lambda name=name: fields(f"{name}_fields.def")) for name in OTHERS]
+    for name, rows in tables:
         begin, end = f"<!-- {name}: scripts/gen_serving_doc.py -->\n", f"<!-- end of {name} -->\n"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
         if not pattern.search(page):

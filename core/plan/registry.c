@@ -250,6 +250,10 @@ enum tfr_status tfr_registry_add(struct tfr_registry *registry, const struct tfr
     return add_checked(registry, plugin, path);
 }
 
+uint32_t tfr_registry_isa(const struct tfr_registry *registry) {
+    return registry->isa;
+}
+
 const struct tfr_registry_entry *tfr_registry_plugins(const struct tfr_registry *registry, size_t *n) {
     *n = registry->n_entries;
     return registry->entries;

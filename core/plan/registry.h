@@ -35,6 +35,7 @@ void tfr_registry_close(struct tfr_registry *registry); /* frees the book, keeps
 /* A plugin that lives in the program (the comm kernels, tests). */
 enum tfr_status tfr_registry_add(struct tfr_registry *registry, const struct tfr_plugin *plugin, const char *path);
 
+uint32_t tfr_registry_isa(const struct tfr_registry *registry); /* what kernels may use */
 const struct tfr_registry_entry *tfr_registry_plugins(const struct tfr_registry *registry, size_t *n);
 /* Folders looked into by default: tfrun/plugins beside the library, ../lib/tfrun/plugins beside the running program, the
  * installed folder; behind these *n_bundled those of $TFRUN_PLUGIN_PATH (':'-separated). NULL-terminated; free with

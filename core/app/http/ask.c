@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "app/http/body.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -43,16 +44,6 @@ static const char *text_of(const struct reading *reading, enum tfr_completion_fi
 
 static bool refuse(const struct reading *reading, enum tfr_completion_field field, const char *text) {
     return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, fields[field].name, "%s", text);
-}
-
-static bool check_model(const struct reading *reading) {
-    const struct tfr_server *server = reading->call->server;
-    const char *name = text_of(reading, TFR_COMPLETION_model);
-    if (name == NULL || tfr_server_has_model(server, name) || !tfr_settings_bool(server->settings, "serve.strict_model")) {
-        return true;
-    }
-    return tfr_refuse(reading->refusal, TFR_ERROR_MODEL_NOT_FOUND, "model", "there is no model %.200s here, but %.200s", name,
-                      server->model);
 }
 
 static bool check_options(const struct reading *reading) {
@@ -261,7 +252,8 @@ static bool read_all(struct reading *reading) {
     if (unknown[0] != '\0') {
         tfr_log(TFR_LOG_DEBUG, "serve", "%s: fields that are not known: %s", reading->call->id, unknown);
     }
-    return check_model(reading) && read_numbers(reading) && check_options(reading) && check_stop(reading) && read_counts(reading) &&
+    return tfr_body_check_model(server, text_of(reading, TFR_COMPLETION_model), reading->refusal) && read_numbers(reading) &&
+           check_options(reading) && check_stop(reading) && read_counts(reading) &&
            tfr_ask_prompts_read(&reading->ask->prompts, server, reading->doc, value_of(reading, TFR_COMPLETION_prompt)->node,
                                 "prompt", most, reading->refusal) &&
            fit_prompts(reading) && check_size(reading) && make_params(reading);

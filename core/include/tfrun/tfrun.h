@@ -85,6 +85,8 @@ TFR_API bool tfr_engine_has_tokenizer(struct tfr_engine *engine);
 /* The same, and a failure where there is one that could not be read for want of memory: an answer would be ids in place of text. */
 TFR_API enum tfr_status tfr_engine_find_tokenizer(struct tfr_engine *engine, bool *found);
 TFR_API int tfr_engine_threads(const struct tfr_engine *engine);
+/* The widest instruction set that its kernels may use: "avx512_bf16", "plain". */
+TFR_API const char *tfr_engine_isa(const struct tfr_engine *engine);
 
 /* ---- sessions ------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,159 @@
+/* token_routes.c - /tokenize, /detokenize and /tokenizer_info: the tokenizer on its own, without a step of the engine. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/http/body.h"
+#include "app/http/field_tables.h"
+#include "app/http/reply.h"
+#include "app/http/route.h"
+#include "base/utf8.h"
+
+static bool has_vocabulary(const struct tfr_server *server, struct tfr_exchange *x) {
+    if (server->vocabulary == NULL) {
+        tfr_reply_error(x, TFR_ERROR_INVALID, NULL, "the model has no tokenizer: texts are token ids here");
+    }
+    return server->vocabulary != NULL;
+}
+
+/* Bytes of a token as text: what is no character by itself becomes U+FFFD. */
+static void put_piece(struct tfr_json_out *out, const struct tfr_vocabulary *vocabulary, int32_t id) {
+    size_t size = 0;
+    const char *bytes = tfr_vocabulary_bytes(vocabulary, id, &size);
+    char text[1024];
+    size_t n = 0;
+    for (size_t at = 0; bytes != NULL && at < size && n + 4 < sizeof text;) {
+        uint32_t code;
+        const int taken = tfr_utf8_take((const uint8_t *)bytes + at, size - at, &code), used = taken < 0 ? -taken : taken;
+        memcpy(text + n, taken < 0 ? "\xEF\xBF\xBD" : bytes + at, taken < 0 ? 3 : (size_t)used);
+        n += taken < 0 ? 3 : (size_t)used;
+        at += (size_t)used;
+    }
+    tfr_json_put_string(out, NULL, text, n);
+}
+
+static void put_tokens(struct tfr_json_out *out, const struct tfr_server *server, const int32_t *ids, size_t n, bool with_text) {
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_int(out, "count", (int64_t)n);
+    tfr_json_put_int(out, "max_model_len", server->n_positions);
+    tfr_json_begin(out, "tokens", '[');
+    for (size_t i = 0; i < n; i++) {
+        tfr_json_put_int(out, NULL, ids[i]);
+    }
+    tfr_json_end(out, ']');
+    if (with_text) {
+        tfr_json_begin(out, "token_strs", '[');
+        for (size_t i = 0; i < n; i++) {
+            put_piece(out, server->vocabulary, ids[i]);
+        }
+        tfr_json_end(out, ']');
+    }
+    tfr_json_end(out, '}');
+}
+
+void tfr_route_tokenize(struct tfr_server *server, struct tfr_exchange *x) {
+    struct tfr_json_out out = {0};
+    struct tfr_body body;
+    int32_t *ids;
+    size_t n;
+    if (!has_vocabulary(server, x) || !tfr_body_read(&body, tfr_call_of(x), tfr_tokenize_fields, TFR_N_TOKENIZE_FIELDS)) {
+        return;
+    }
+    const struct tfr_field_value *prompt = &body.values[TFR_TOKENIZE_prompt], *content = &body.values[TFR_TOKENIZE_content];
+    const struct tfr_field_value *given = prompt->given ? prompt : content, *parse = &body.values[TFR_TOKENIZE_parse_special];
+    if (prompt->given == content->given) {
+        tfr_reply_error(x, TFR_ERROR_INVALID, "prompt", "give the text as prompt, or as content");
+    } else if (tfr_vocabulary_encode(server->vocabulary, tfr_json_string(given->node), strlen(tfr_json_string(given->node)),
+                                     parse->given && !parse->yes, &ids, &n) != TFR_OK) {
+        tfr_reply_error(x, TFR_ERROR_NO_MEMORY, "prompt", "there is no memory for the tokens now");
+    } else {
+        put_tokens(&out, server, ids, n, body.values[TFR_TOKENIZE_return_token_strs].yes);
+        tfr_string_free(ids);
+        tfr_reply_json(x, 200, &out);
+    }
+    tfr_body_close(&body);
+}
+
+/* The ids of a checked list; NULL after a reply. */
+static int32_t *read_ids(const struct tfr_server *server, struct tfr_exchange *x, const struct tfr_body *body, size_t *n) {
+    const tfr_json *list = body->values[TFR_DETOKENIZE_tokens].node;
+    int32_t *ids = malloc(tfr_json_size(list) * sizeof *ids + 1);
+    *n = 0;
+    if (ids == NULL) {
+        tfr_reply_error(x, TFR_ERROR_NO_MEMORY, "tokens", "there is no memory for the tokens now");
+        return NULL;
+    }
+    for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
+        int64_t id = -1;
+        size_t size;
+        if (!tfr_json_int64(body->doc, item, &id) || id >= server->vocab_size ||
+            tfr_vocabulary_bytes(server->vocabulary, (int32_t)id, &size) == NULL) {
+            tfr_reply_error(x, TFR_ERROR_INVALID, "tokens", "tokens has %lld, which is no token of this model", (long long)id);
+            free(ids);
+            return NULL;
+        }
+        ids[(*n)++] = (int32_t)id;
+    }
+    return ids;
+}
+
+static void reply_text(struct tfr_server *server, struct tfr_exchange *x, const int32_t *ids, size_t n) {
+    struct tfr_json_out out = {0};
+    char *text;
+    size_t size;
+    if (tfr_vocabulary_decode(server->vocabulary, ids, n, &text, &size) != TFR_OK) {
+        tfr_reply_error(x, TFR_ERROR_NO_MEMORY, "tokens", "there is no memory for the text now");
+        return;
+    }
+    tfr_json_begin(&out, NULL, '{');
+    tfr_json_put_string(&out, "prompt", text, size);
+    tfr_json_put_string(&out, "content", text, size);
+    tfr_json_end(&out, '}');
+    tfr_string_free(text);
+    tfr_reply_json(x, 200, &out);
+}
+
+void tfr_route_detokenize(struct tfr_server *server, struct tfr_exchange *x) {
+    struct tfr_body body;
+    size_t n;
+    if (!has_vocabulary(server, x) || !tfr_body_read(&body, tfr_call_of(x), tfr_detokenize_fields, TFR_N_DETOKENIZE_FIELDS)) {
+        return;
+    }
+    if (!body.values[TFR_DETOKENIZE_tokens].given) {
+        tfr_reply_error(x, TFR_ERROR_INVALID, "tokens", "tokens must be given: a list of token ids");
+    } else {
+        int32_t *ids = read_ids(server, x, &body, &n);
+        if (ids != NULL) {
+            reply_text(server, x, ids, n);
+        }
+        free(ids);
+    }
+    tfr_body_close(&body);
+}
+
+static void put_token(struct tfr_json_out *out, const struct tfr_server *server, const char *key, int32_t id) {
+    size_t size = 0;
+    const char *bytes = id >= 0 ? tfr_vocabulary_bytes(server->vocabulary, id, &size) : NULL;
+    if (bytes != NULL) {
+        tfr_json_put_string(out, key, bytes, size);
+    } else {
+        tfr_json_put_null(out, key);
+    }
+}
+
+void tfr_route_tokenizer_info(struct tfr_server *server, struct tfr_exchange *x) {
+    struct tfr_json_out out = {0};
+    if (!has_vocabulary(server, x)) {
+        return;
+    }
+    tfr_json_begin(&out, NULL, '{');
+    tfr_json_put_text(&out, "tokenizer_class", "GPT2Tokenizer");
+    put_token(&out, server, "bos_token", tfr_settings_bos(server->settings));
+    put_token(&out, server, "eos_token", tfr_settings_eos(server->settings));
+    tfr_json_put_null(&out, "pad_token");
+    tfr_json_put_null(&out, "chat_template");
+    tfr_json_put_bool(&out, "add_bos_token", false);
+    tfr_json_put_int(&out, "vocab_size", server->vocab_size);
+    tfr_json_put_int(&out, "model_max_length", server->n_positions);
+    tfr_json_end(&out, '}');
+    tfr_reply_json(x, 200, &out);
+}
