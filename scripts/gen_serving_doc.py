@@ -52,6 +52,17 @@ def fields(table):
         yield line(code(row["name"]), TYPES[row["type"]], code(row["default"]), span, row["help"])
 
 
+def metrics():
+    path = "metrics.def"
+    yield head("Metric", "Kind", "Under vLLM's name", "Labels", "What it is")
+    for row in read(path, "TFR_METRIC", ("name", "kind", "vllm", "value", "help")):
+        yield line(code(row["name"]), row["kind"].lower(), code(row["vllm"]), "", row["help"])
+    for row in read(path, "TFR_METRIC_FAMILY", ("name", "kind", "vllm", "writer", "labels", "help")):
+        yield line(code(row["name"]), row["kind"].lower(), code(row["vllm"]), row["labels"], row["help"])
+    for row in read(path, "TFR_METRIC_HISTOGRAM", ("member", "name", "vllm", "buckets", "help")):
+        yield line(code(row["name"]), "histogram", code(row["vllm"]), "", row["help"])
+
+
 def errors():
     yield head("Status", "`type`", "`code`", "When")
     for row in read("errors.def", "TFR_ERROR", ("name", "status", "type", "code", "text")):
@@ -59,7 +70,7 @@ def errors():
 
 
 def written(page):
-    tables = [("routes", routes), ("fields", lambda: fields("completion_fields.def")), ("errors", errors)]
+    tables = [("routes", routes), ("fields", lambda: fields("completion_fields.def")), ("errors", errors), ("metrics", metrics)]
     tables += [(f"fields of {name}", lambda name=name: fields(f"{name}_fields.def")) for name in OTHERS]
     for name, rows in tables:
         begin, end = f"<!-- {name}: scripts/gen_serving_doc.py -->\n", f"<!-- end of {name} -->\n"

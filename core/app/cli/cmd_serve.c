@@ -80,6 +80,7 @@ static int prepare(struct job *job) {
     char error[512];
     *server = (struct tfr_server){.settings = job->settings, .model = tfr_settings_model_name(job->settings)};
     server->created = (int64_t)time(NULL);
+    server->metrics.created = server->created;
     atomic_init(&server->state, TFR_SERVER_LOADING);
     tfr_server_set_log(server);
     server->keys = tfr_keys_open(tfr_settings_text(job->settings, "serve.api_key_file"), error, sizeof error);
@@ -180,6 +181,9 @@ static enum tfr_status drive(struct job *job) {
     while (status == TFR_OK && !job->ended) {
         struct tfr_step_info info;
         status = tfr_engine_step(job->server.engine, &info);
+        if (status == TFR_OK && info.rows > 0) {
+            tfr_metrics_step(&job->server.metrics, info.rows);
+        }
         if (status == TFR_OK && !job->ended && info.running == 0 && info.waiting == 0) {
             tfr_engine_wait(job->server.engine, INFINITY);
         }

@@ -27,6 +27,7 @@ static void free_completion(struct tfr_completion *completion) {
     }
     free(completion->requests);
     free(completion->begun);
+    free(completion->token_ns);
     free(completion->choices);
     tfr_free(completion->line.text);
     tfr_ask_free(&completion->ask);
@@ -143,8 +144,20 @@ static void take_prompt(struct tfr_completion *completion, size_t p, const struc
     }
 }
 
+/* The time since the last token of a text; of several that come together it is the first one's. */
+static void count_gap(struct tfr_completion *completion, size_t choice, size_t n_ids) {
+    const uint64_t now = tfr_clock_ns(), last = completion->token_ns[choice];
+    if (n_ids > 0) {
+        if (last > 0) {
+            tfr_metrics_gap(&completion->call->server->metrics, (double)(now - last) / 1e9);
+        }
+        completion->token_ns[choice] = now;
+    }
+}
+
 static void take_tokens(struct tfr_completion *completion, size_t p, const struct tfr_event *event) {
     const struct tfr_ask *ask = &completion->ask;
+    count_gap(completion, p * ask->width + event->index, event->n_ids);
     tfr_choice_put_tokens(&completion->choices[p * ask->width + event->index], ask, completion->call->server, event);
     if (ask->stream && (event->text_size > 0 || event->finish != TFR_FINISH_NONE)) {
         tfr_completion_tell(completion, p, event->index);
@@ -257,8 +270,9 @@ static bool make_room(struct tfr_completion *completion) {
     const size_t n = completion->ask.prompts.n;
     completion->requests = calloc(n, sizeof *completion->requests);
     completion->begun = calloc(n, sizeof *completion->begun);
+    completion->token_ns = calloc(n * completion->ask.width, sizeof *completion->token_ns);
     completion->choices = calloc(n * completion->ask.width, sizeof *completion->choices);
-    return completion->requests != NULL && completion->begun != NULL && completion->choices != NULL;
+    return completion->token_ns != NULL && completion->requests != NULL && completion->begun != NULL && completion->choices != NULL;
 }
 
 /* All prompts or none; on TFR_BUSY nothing is queued. */

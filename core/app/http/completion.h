@@ -12,6 +12,7 @@ struct tfr_completion {
     int64_t created;
     struct tfr_request **requests; /* [prompts.n] of each prompt; NULL once it has ended */
     bool *begun;                   /* [prompts.n] it has left the queue */
+    uint64_t *token_ns;            /* [prompts.n * width] when the last token came; 0: none did */
     struct tfr_choice *choices;    /* [prompts.n * width] */
     size_t n_running;
     struct tfr_json_out line; /* an event, or the whole answer */

@@ -93,6 +93,7 @@ void tfr_call_stop_waiting(struct tfr_call *call) {
 }
 
 void tfr_call_settle(struct tfr_call *call) {
+    tfr_metrics_call(&call->server->metrics, call);
     tfr_access_log_put(&call->server->log, call);
     tfr_http_set_user(call->exchange, NULL);
 }

@@ -12,6 +12,7 @@
 #include "app/http/access_log.h"
 #include "app/http/errors.h"
 #include "app/http/keys.h"
+#include "app/http/metrics.h"
 #include "app/http/transport.h"
 
 enum tfr_server_state { TFR_SERVER_LOADING, TFR_SERVER_READY, TFR_SERVER_DRAINING };
@@ -34,7 +35,8 @@ struct tfr_server {
     char fingerprint[64]; /* equal ones: equal answers to equal requests */
     atomic_int state;
     /* network thread */
-    struct tfr_call *pending; /* calls that wait for the engine */
+    struct tfr_metrics metrics; /* `rows` is the engine's thread's */
+    struct tfr_call *pending;   /* calls that wait for the engine */
     size_t n_pending;
     uint64_t drain_until_ns;
     int signal;   /* the first that came, 0: none */
