@@ -56,12 +56,10 @@ class Notebook:
         expect_same(self.page.js(NOTICE), False)
         return self.page.js(TEXT)
 
-    def serving(self, is_so):
-        """What the engine is doing, once it is so."""
-        end = time.monotonic() + 5
-        while not is_so(now := self.server.call("GET", "/tfrun/v1/info").json["serving"]):
-            expect(time.monotonic() < end, now)
-        return now
+    def comes_to(self, name, value, seconds=5):
+        end = time.monotonic() + seconds
+        while (now := self.server.metric(name)) != value:
+            expect(time.monotonic() < end, name, now)
 
     def go_on(self):
         return self.run(lambda: self.page.key("Enter", CONTROL))
@@ -118,10 +116,10 @@ def stop_frees_the_slot_at_once(make):
         page.key("Escape")
         page.until(IDLE)
         text = page.js(TEXT)
-        serving = book.serving(lambda now: now["cancelled_decode"] == 1)
-        expect_same((serving["running"], serving["waiting"]), (0, 0))
-        expect(serving["cancelled_steps_max"] <= 2, serving)
-        expect(serving["generation_tokens"] < 440, serving)
+        book.comes_to('tfrun_cancelled_total{state="decode"}', 1)
+        book.comes_to("tfrun_requests_running", 0)
+        expect(server.metric("tfrun_cancelled_steps_max") <= 2, server.metric("tfrun_cancelled_steps_max"))
+        expect(server.metric("tfrun_generation_tokens_total") < 440, server.metric("tfrun_generation_tokens_total"))
         expect(text.startswith(PROMPT) and page.js("document.getElementById('fact-finish').textContent") == "stopped", text)
         expect_same(page.js(TEXT), text)
         page.key("z", CONTROL)
@@ -138,7 +136,7 @@ def what_is_shown_is_what_the_model_says(make):
         page.type(PROMPT)
         text = book.go_on()
         command = [book.program, book.demo, "-p", PROMPT, "-n", "12", "--temperature", "0", "--json"]
-        expect_same(text, PROMPT + json.loads(run(command))["results"][0]["text"])
+        expect_same(text, PROMPT + json.loads(run(command))["choices"][0]["text"])
         page.hover("#mirror span:nth-of-type(3)")
         page.until("!document.getElementById('card').hidden")
         rows = page.js("[...document.querySelectorAll('#card .alternative')].map(row => [row.querySelector('.id').textContent,"

@@ -57,11 +57,12 @@ const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
 const count = n => Number(n).toLocaleString('en-US');
 const plural = (n, one) => `${count(n)} ${one}${n === 1 ? '' : 's'}`;
 
-/* Three digits that say something: 0.0312, 4.17, 61.3, 842. */
+/* Three digits that say something: 0.0312, 4.17, 61.3, 842; whole numbers as they are. */
 function brief(x) {
   if (!Number.isFinite(x)) return '\u2013';
   const size = Math.abs(x);
-  return size >= 100 ? x.toFixed(0) : size >= 10 ? x.toFixed(1) : size >= 1 || size === 0 ? x.toFixed(2) : x.toPrecision(3);
+  if (Number.isInteger(x)) return count(x);
+  return size >= 100 ? x.toFixed(0) : size >= 10 ? x.toFixed(1) : size >= 1 ? x.toFixed(2) : String(Number(x.toPrecision(3)));
 }
 
 function seconds(s) {
