@@ -98,11 +98,11 @@ class Server:
             raise AssertionError(f"{fields}: {reply.status} {reply.body}, wanted {status} of {param} with {words}")
         return error
 
-    def raw(self, body, **fields):
+    def raw(self, body, path="/v1/completions", **fields):
         """A socket on which the request has been sent."""
         sock = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
         text = json.dumps({**body, **fields}).encode()
-        sock.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+        sock.sendall(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
                      + str(len(text)).encode() + b"\r\n\r\n" + text)
         return sock
 

@@ -3,9 +3,14 @@
 
 `test_routes.py --list` prints the names.
 """
+import base64
+import json
+import math
 import pathlib
 import re
+import struct
 import sys
+import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
@@ -166,6 +171,98 @@ def metrics_under_the_names_of_vllm(t):
             if row["vllm"] is not None and row["kind"] != "HISTOGRAM":
                 expect_same(families[row["vllm"]][1]["", label], families[row["name"]][1]["", ""])
         expect_same(families["vllm:time_to_first_token_seconds"][1]["_count", label], 1)
+
+
+def write_tensor(path, name, dtype, shape, data):
+    head = json.dumps({name: {"dtype": dtype, "shape": shape, "data_offsets": [0, len(data)]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + data)
+
+
+def read_tensor(path, name):
+    data = path.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    item = json.loads(data[8:8 + size])[name]
+    begin, end = item["data_offsets"]
+    return item["shape"], struct.unpack(f"<{(end - begin) // 4}f", data[8 + size + begin:8 + size + end])
+
+
+def embedding_of(t, ids):
+    """The mean of the final hidden states that `tfrun forward` gives, of length 1."""
+    layers = json.loads((t.demo / "config.json").read_text())["n_layer"]
+    write_tensor(t.folder / "in.safetensors", "input_ids", "I64", [1, len(ids)], struct.pack(f"<{len(ids)}q", *ids))
+    t.run("forward", t.demo, "--in", t.folder / "in.safetensors", "--out", t.folder / "out.safetensors", "--output-hidden-states", "--force")
+    (_, rows, width), states = read_tensor(t.folder / "out.safetensors", f"hidden_states.{layers}")
+    sums = [math.fsum(states[row * width + k] for row in range(rows)) for k in range(width)]
+    norm = math.sqrt(math.fsum(value * value for value in sums))
+    return [value / norm for value in sums]
+
+
+@case
+def embeddings_are_pooled_hidden_states(t):
+    with t.serve() as server:
+        texts = [PROMPT, "A cat sat on the mat."]
+        ids = [t.ids(text) for text in texts]
+        wanted = [embedding_of(t, each) for each in ids]
+        said = server.post({"input": texts}, "/v1/embeddings").json
+        expect_same((said["object"], said["model"], [item["index"] for item in said["data"]]), ("list", "demo", [0, 1]))
+        expect_same(said["usage"], {"prompt_tokens": sum(map(len, ids)), "total_tokens": sum(map(len, ids))})
+        have = [item["embedding"] for item in said["data"]]
+        for one, other in zip(have, wanted):
+            expect(max(abs(a - b) for a, b in zip(one, other, strict=True)) < 1e-6, one[:4], other[:4])
+            expect(abs(math.fsum(value * value for value in one) - 1) < 1e-6)
+        for given, vectors in ((texts[0], have[:1]), (ids[1], have[1:]), (ids, have)):
+            expect_same([item["embedding"] for item in server.post({"input": given}, "/v1/embeddings").json["data"]], vectors)
+        coded = server.post({"input": texts, "encoding_format": "base64"}, "/v1/embeddings").json
+        for item, vector in zip(coded["data"], have):
+            raw = base64.b64decode(item["embedding"], validate=True)
+            expect_same(list(struct.unpack(f"<{len(raw) // 4}f", raw)), [struct.unpack("<f", struct.pack("<f", v))[0] for v in vector])
+        path = {"path": "/v1/embeddings"}
+        server.refused(400, "input", "must be given", **path)
+        server.refused(400, "input", "string", **path, input=[])
+        server.refused(400, "input", "context of this model is 512", **path, input=[1] * 513)
+        server.refused(400, "dimensions", "not served", **path, input="x", dimensions=8)
+        server.refused(400, "encoding_format", "neither float nor base64", **path, input="x", encoding_format="int8")
+        expect_same(len(server.post({"input": [1] * 512}, "/v1/embeddings").json["data"]), 1)
+
+
+@case
+def embeddings_beside_texts_change_neither(t):
+    with t.serve("--max-batch", 2) as server:
+        alone = server.post({"input": PROMPT}, "/v1/embeddings").json
+        text = {"prompt": PROMPT, "max_tokens": 60, "ignore_eos": True, "temperature": 0}
+        told, replies = server.ask(**text)["choices"], []
+        threads = [threading.Thread(target=lambda: replies.append(server.ask(**text)["choices"])) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(10):
+            expect_same(server.post({"input": PROMPT}, "/v1/embeddings").json, alone)
+        for thread in threads:
+            thread.join()
+        expect_same(replies, [told] * 3)
+        with server.raw({"input": [PROMPT] * 200}, path="/v1/embeddings"):
+            pass  # its client is gone at once
+        expect_same(server.ask(**text)["choices"], told)
+        expect_same(server.end(), 0)
+
+
+@case
+def classify_gives_what_the_command_gives(t):
+    with t.serve() as server:
+        server.refused(400, None, "GPT2ForSequenceClassification", path="/classify", input="x")
+    config = json.loads((t.demo / "config.json").read_text())
+    config.update(architectures=["GPT2ForSequenceClassification"], id2label={"0": "bad", "1": "good", "2": "so"}, pad_token_id=0)
+    (t.folder / "config.json").write_text(json.dumps(config))
+    t.run("init", t.folder / "config.json", "-o", t.folder / "model", "--seed", 5)
+    for name in ("tokenizer.json",):
+        (t.folder / "model" / name).write_bytes((t.demo / name).read_bytes())
+    with t.serve(model=t.folder / "model") as server:
+        texts = [PROMPT, "A cat."]
+        said = server.post({"input": texts}, "/classify").json
+        for text, item in zip(texts, said["data"], strict=True):
+            wanted = json.loads(t.run("classify", t.folder / "model", "-p", text, "--json"))
+            scores = {label["label"]: label["score"] for label in wanted["labels"]}
+            expect_same((item["label"], item["num_classes"]), (wanted["labels"][0]["label"], 3))
+            expect(max(abs(a - b) for a, b in zip(item["probs"], (scores[name] for name in ("bad", "good", "so")))) < 1e-9, item)
 
 
 if __name__ == "__main__":

@@ -129,6 +129,27 @@ bool tfr_ask_prompts_read(struct tfr_ask_prompts *prompts, const struct tfr_serv
                                                   : wrong_form(&reading);
 }
 
+bool tfr_ask_prompts_read_input(struct tfr_ask_prompts *prompts, struct tfr_call *call, const struct tfr_json_doc *doc,
+                                const tfr_json *node, struct tfr_refusal *refusal) {
+    const struct tfr_server *server = call->server;
+    if (node == NULL || tfr_json_kind(node) == TFR_JSON_NULL) {
+        return tfr_refuse(refusal, TFR_ERROR_INVALID, "input", "input must be given: a text, token ids, or a list of them");
+    }
+    if (!tfr_ask_prompts_read(prompts, server, doc, node, "input", (size_t)tfr_settings_int(server->settings, "serve.max_queue"),
+                              refusal)) {
+        return false;
+    }
+    for (size_t i = 0; i < prompts->n; i++) {
+        call->prompt_tokens += prompts->list[i].n;
+        if ((int64_t)prompts->list[i].n > server->n_positions) {
+            return tfr_refuse(refusal, TFR_ERROR_CONTEXT_LENGTH, "input",
+                              "the context of this model is %lld tokens; input %zu has %zu", (long long)server->n_positions, i,
+                              prompts->list[i].n);
+        }
+    }
+    return true;
+}
+
 void tfr_ask_prompts_free(struct tfr_ask_prompts *prompts) {
     for (size_t i = 0; i < prompts->n; i++) {
         free(prompts->list[i].ids);

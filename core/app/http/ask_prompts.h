@@ -20,6 +20,10 @@ struct tfr_ask_prompts {
  */
 bool tfr_ask_prompts_read(struct tfr_ask_prompts *prompts, const struct tfr_server *server, const struct tfr_json_doc *doc,
                           const tfr_json *node, const char *field, size_t most, struct tfr_refusal *refusal);
+/* The field "input" of a request that computes no new token: it must be there, and each of them must fit the context. Counts the
+ * tokens for the log. */
+bool tfr_ask_prompts_read_input(struct tfr_ask_prompts *prompts, struct tfr_call *call, const struct tfr_json_doc *doc,
+                                const tfr_json *node, struct tfr_refusal *refusal);
 void tfr_ask_prompts_free(struct tfr_ask_prompts *prompts);
 
 #endif

@@ -1,0 +1,37 @@
+/* engine_task.h - work of a route that must run on the engine's thread, between two steps: posted from the network thread, which
+ * replies when it is done.
+ *
+ * A task is taken by one thread at a time: the network thread until it is posted and after it is done, the engine's in between. A
+ * task whose client left meanwhile is let go by the engine's thread. */
+#ifndef TFR_APP_HTTP_ENGINE_TASK_H
+#define TFR_APP_HTTP_ENGINE_TASK_H
+
+#include <stdatomic.h>
+
+#include "app/http/fields.h"
+#include "app/http/server.h"
+
+struct tfr_engine_task {
+    struct tfr_call *call;
+    void (*run)(struct tfr_engine *engine, struct tfr_engine_task *task); /* engine's thread */
+    void (*done)(struct tfr_engine_task *task); /* network thread: posts the task again, or replies by tfr_engine_task_take */
+    void (*free)(struct tfr_engine_task *task); /* either thread */
+    /* of the last run */
+    enum tfr_status status;
+    char error[512];
+    struct tfr_http *http;
+    atomic_int stage;
+};
+
+/* The call waits for it. Replies where it can't be posted; the task is freed then. */
+void tfr_engine_task_start(struct tfr_engine_task *task);
+/* Once more, from `done`; the same. */
+void tfr_engine_task_post(struct tfr_engine_task *task);
+/* The call does not wait any more, and can be replied to; the task is the caller's, who frees it. */
+struct tfr_call *tfr_engine_task_take(struct tfr_engine_task *task);
+/* Takes, replies with what `status` and `error` say, and frees. */
+void tfr_engine_task_fail(struct tfr_engine_task *task);
+/* `run` ended so; the text is tfr_last_error() of this thread. */
+void tfr_engine_task_end(struct tfr_engine_task *task, enum tfr_status status);
+
+#endif
