@@ -14,7 +14,7 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
-from serving import PROMPT, Setting, table  # noqa: E402
+from serving import PROMPT, Setting, split_events, table  # noqa: E402
 
 TEXTS = (PROMPT, "", "héllo — 你好\n\t🙂", "<|endoftext|>", " a" * 300)
 
@@ -259,10 +259,43 @@ def classify_gives_what_the_command_gives(t):
         texts = [PROMPT, "A cat."]
         said = server.post({"input": texts}, "/classify").json
         for text, item in zip(texts, said["data"], strict=True):
-            wanted = json.loads(t.run("classify", t.folder / "model", "-p", text, "--json"))
+            wanted = json.loads(t.run("classify", t.folder / "model", "-p", text, "--labels", 0, "--json"))
             scores = {label["label"]: label["score"] for label in wanted["labels"]}
             expect_same((item["label"], item["num_classes"]), (wanted["labels"][0]["label"], 3))
             expect(max(abs(a - b) for a, b in zip(item["probs"], (scores[name] for name in ("bad", "good", "so")))) < 1e-9, item)
+
+
+@case
+def chat_is_a_completion_of_joined_messages(t):
+    messages = [{"role": "system", "content": "Once upon"}, {"role": "user", "content": [{"type": "text", "text": "a time"}]}]
+    with t.serve() as server:
+        server.refused(400, "messages", "no chat template", path="/v1/chat/completions", messages=messages)
+    with t.serve("--chat", "plain") as server:
+        rules = {"max_tokens": 9, "temperature": 0, "ignore_eos": True}
+        text = server.text(prompt="Once upon\n\na time", **rules)
+        said = server.post({"messages": messages, **rules}, "/v1/chat/completions").json
+        expect_same((said["object"], said["id"][:9]), ("chat.completion", "chatcmpl-"))
+        expect_same(said["choices"][0]["message"], {"role": "assistant", "content": text})
+        expect_same((said["choices"][0]["finish_reason"], said["usage"]["completion_tokens"]), ("length", 9))
+        newer = {**rules, "max_tokens": None, "max_completion_tokens": 9}
+        expect_same(server.post({"messages": messages, **newer}, "/v1/chat/completions").json["choices"], said["choices"])
+        reply = server.post({"messages": messages, **rules, "stream": True, "return_token_ids": True,
+                             "stream_options": {"include_usage": True}}, "/v1/chat/completions")
+        events = split_events(reply.body)
+        expect_same({event["object"] for event in events}, {"chat.completion.chunk"})
+        expect_same(events[0]["choices"][0]["delta"]["role"], "assistant")
+        expect_same("".join(event["choices"][0]["delta"]["content"] for event in events[:-1]), text)
+        expect_same(sum(len(event["choices"][0]["token_ids"]) for event in events[:-1]), 9)
+        expect_same((events[-1]["choices"], events[-1]["usage"]["completion_tokens"]), ([], 9))
+        whole = server.post({"messages": [{"role": "user", "content": " a" * 490}], "ignore_eos": True}, "/v1/chat/completions").json
+        expect_same(whole["usage"]["total_tokens"], 512)
+        path = {"path": "/v1/chat/completions"}
+        for wrong in (None, [], "x", [{"role": "user"}], [{"content": "x"}], [{"role": "user", "content": [{"type": "image_url"}]}]):
+            server.refused(400, "messages", "must be a list", **path, messages=wrong)
+        server.refused(400, "tools", "not served", **path, messages=messages, tools=[{}])
+        server.refused(400, "logprobs", "not served", **path, messages=messages, logprobs=True)
+        server.refused(400, "max_completion_tokens", "outside", **path, messages=messages, max_completion_tokens=-1)
+        server.refused(400, "temperature", "outside", **path, messages=messages, temperature=3)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ struct tfr_ask {
     size_t width; /* texts that the engine makes of each: n, best_of, or 1 where all would be the same */
     bool ranked;  /* of width texts the n best are told */
     bool beams;
+    bool chat; /* told as the answer of a chat */
     bool stream, include_usage, echo, return_ids, ids_as_tokens;
     int64_t max_tokens;
     int64_t n_top; /* of logprobs; -1: none are told */

@@ -262,7 +262,8 @@ static void abandon_completion(struct tfr_call *call) {
 static void name_completion(struct tfr_completion *completion) {
     uint64_t random[2] = {tfr_clock_ns(), (uint64_t)(uintptr_t)completion};
     (void)!getrandom(random, sizeof random, GRND_NONBLOCK);
-    snprintf(completion->id, sizeof completion->id, "cmpl-%016llx%08x", (unsigned long long)random[0], (unsigned)random[1]);
+    snprintf(completion->id, sizeof completion->id, "%s-%016llx%08x", completion->ask.chat ? "chatcmpl" : "cmpl",
+             (unsigned long long)random[0], (unsigned)random[1]);
     completion->created = (int64_t)time(NULL);
 }
 
@@ -364,23 +365,27 @@ static void start(struct tfr_completion *completion) {
     }
 }
 
-void tfr_route_completions(struct tfr_server *server, struct tfr_exchange *x) {
-    struct tfr_call *call = tfr_call_of(x);
+void tfr_completion_serve(struct tfr_call *call, const void *body, size_t size, bool chat) {
     struct tfr_refusal refusal;
-    size_t size;
-    const char *body = tfr_http_body(x, &size);
     struct tfr_completion *completion = calloc(1, sizeof *completion);
-    (void)server;
     if (completion == NULL) {
-        tfr_reply_error(x, TFR_ERROR_NO_MEMORY, NULL, NULL);
+        tfr_reply_error(call->exchange, TFR_ERROR_NO_MEMORY, NULL, NULL);
         return;
     }
     completion->call = call;
     if (!tfr_ask_read(&completion->ask, call, body, size, &refusal)) {
         free(completion);
-        tfr_reply_refusal(x, &refusal, NULL, 0);
+        tfr_reply_refusal(call->exchange, &refusal, NULL, 0);
         return;
     }
+    completion->ask.chat = chat;
     name_completion(completion);
     start(completion);
+}
+
+void tfr_route_completions(struct tfr_server *server, struct tfr_exchange *x) {
+    size_t size;
+    const char *body = tfr_http_body(x, &size);
+    (void)server;
+    tfr_completion_serve(tfr_call_of(x), body, size, false);
 }

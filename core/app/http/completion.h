@@ -22,6 +22,9 @@ struct tfr_completion {
     uint64_t waited_ns, prefill_ns, decode_ns, first_token_ns;
 };
 
+/* Serves the body of a request; a chat's answer has other names for the same. */
+void tfr_completion_serve(struct tfr_call *call, const void *body, size_t size, bool chat);
+
 /* completion_text.c: the answer as JSON. */
 void tfr_completion_write_whole(struct tfr_completion *completion, struct tfr_json_out *out);
 /* An event of one choice, told as often as the same text is asked for. */

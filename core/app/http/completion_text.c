@@ -8,7 +8,10 @@ static void put_head(const struct tfr_completion *completion, struct tfr_json_ou
     const struct tfr_server *server = completion->call->server;
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_text(out, "id", completion->id);
-    tfr_json_put_text(out, "object", "text_completion");
+    tfr_json_put_text(out, "object",
+                      !completion->ask.chat    ? "text_completion"
+                      : completion->ask.stream ? "chat.completion.chunk"
+                                               : "chat.completion");
     tfr_json_put_int(out, "created", completion->created);
     tfr_json_put_text(out, "model", server->model);
     tfr_json_put_text(out, "system_fingerprint", server->fingerprint);

@@ -197,11 +197,26 @@ const char *tfr_finish_word(enum tfr_finish finish) {
     return finish == TFR_FINISH_LENGTH ? "length" : "stop";
 }
 
+/* A chat's has a role first. */
+static void write_text(const struct tfr_choice *choice, const struct tfr_ask *ask, struct tfr_json_out *out) {
+    const char *text = choice->text.size > 0 ? choice->text.text : "";
+    if (!ask->chat) {
+        tfr_json_put_string(out, "text", text, choice->text.size);
+        return;
+    }
+    tfr_json_begin(out, ask->stream ? "delta" : "message", '{');
+    if (!choice->prompt_told) {
+        tfr_json_put_text(out, "role", "assistant");
+    }
+    tfr_json_put_string(out, "content", text, choice->text.size);
+    tfr_json_end(out, '}');
+}
+
 void tfr_choice_write(const struct tfr_choice *choice, const struct tfr_ask *ask, size_t index, const struct tfr_ask_prompt *prompt,
                       struct tfr_json_out *out) {
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_int(out, "index", (int64_t)index);
-    tfr_json_put_string(out, "text", choice->text.size > 0 ? choice->text.text : "", choice->text.size);
+    write_text(choice, ask, out);
     if (choice->tokens.size > 0) {
         tfr_json_begin(out, "logprobs", '{');
         write_items(out, "tokens", &choice->tokens);
