@@ -79,6 +79,9 @@ static int prepare(struct job *job) {
     struct tfr_server *server = &job->server;
     char error[512];
     *server = (struct tfr_server){.settings = job->settings, .model = tfr_settings_model_name(job->settings)};
+    server->config = job->args->operands[0];
+    server->overrides = job->args->overrides;
+    server->n_overrides = job->args->n_overrides;
     server->created = (int64_t)time(NULL);
     server->metrics.created = server->created;
     atomic_init(&server->state, TFR_SERVER_LOADING);
@@ -225,6 +228,8 @@ static int serve(struct job *job) {
 static void close_all(struct job *job) {
     struct tfr_server *server = &job->server;
     tfr_http_close(server->http);
+    tfr_string_free(server->graph[0]);
+    tfr_string_free(server->graph[1]);
     tfr_access_log_close(&server->log);
     tfr_keys_close(server->keys);
     tfr_vocabulary_close(server->vocabulary);

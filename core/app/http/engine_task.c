@@ -70,7 +70,9 @@ void tfr_engine_task_fail(struct tfr_engine_task *task) {
     const bool is_asked = task->status == TFR_USAGE || task->status == TFR_CONFIG || task->status == TFR_UNSUPPORTED;
     struct tfr_call *call = tfr_engine_task_take(task);
     struct tfr_refusal refusal;
-    if (is_asked) {
+    if (task->status == TFR_BUSY) {
+        tfr_refuse(&refusal, TFR_ERROR_QUEUE_FULL, NULL, "this needs an engine that does nothing else; come again later");
+    } else if (is_asked) {
         tfr_refuse_failed(&refusal, TFR_ERROR_INVALID, NULL, task->error);
     } else {
         tfr_log(TFR_LOG_ERROR, "serve", "%s: %s", call->id, task->error);

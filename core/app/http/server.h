@@ -23,6 +23,9 @@ struct tfr_call;
 struct tfr_server {
     /* before the network thread runs */
     const struct tfr_settings *settings;
+    const char *config; /* as tfr_engine_open had them */
+    const struct tfr_override *overrides;
+    size_t n_overrides;
     struct tfr_keys *keys;
     struct tfr_access_log log;
     struct tfr_http *http;
@@ -36,6 +39,7 @@ struct tfr_server {
     atomic_int state;
     /* network thread */
     struct tfr_metrics metrics; /* `rows` is the engine's thread's */
+    char *graph[2];             /* pictures that were drawn, of a decode step and of a prompt's; tfr_string_free */
     struct tfr_call *pending;   /* calls that wait for the engine */
     size_t n_pending;
     uint64_t drain_until_ns;
