@@ -55,6 +55,8 @@ def tokenizer_info_version_favicon(t):
         expect_same([info[name] for name in ("tokenizer_class", "bos_token", "eos_token")], ["GPT2Tokenizer"] + ["<|endoftext|>"] * 2)
         version = t.run("--version").decode().split()
         expect(server.call("GET", "/version").json["version"] in version, version)
+        page = server.call("GET", "/")
+        expect_same((page.status, page.headers["content-type"]), (200, "text/html; charset=utf-8"))
         icon = server.call("GET", "/favicon.ico")
         expect_same((icon.status, icon.body), (204, b""))
 
