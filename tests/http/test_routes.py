@@ -37,7 +37,7 @@ def tokenize_and_detokenize(t):
         expect(plain["count"] > 1, plain)
         expect_same(server.post({"tokens": plain["tokens"]}, "/detokenize").json["prompt"], "<|endoftext|>")
         strs = server.post({"prompt": "你", "return_token_strs": True}, "/tokenize").json["token_strs"]
-        expect(len(strs) == 1 or "\ufffd" in strs[0], strs)
+        expect(len(strs) == 1 or strs[0].startswith("bytes:\\xE4"), strs)
         server.refused(400, "prompt", "prompt", "content", path="/tokenize")
         server.refused(400, "prompt", "prompt", "content", path="/tokenize", prompt="a", content="a")
         server.refused(400, "prompt", "must be a string", path="/tokenize", prompt=[1])

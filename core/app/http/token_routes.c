@@ -6,29 +6,13 @@
 #include "app/http/field_tables.h"
 #include "app/http/reply.h"
 #include "app/http/route.h"
-#include "base/utf8.h"
+#include "app/http/token_name.h"
 
 static bool has_vocabulary(const struct tfr_server *server, struct tfr_exchange *x) {
     if (server->vocabulary == NULL) {
         tfr_reply_error(x, TFR_ERROR_INVALID, NULL, "the model has no tokenizer: texts are token ids here");
     }
     return server->vocabulary != NULL;
-}
-
-/* Bytes of a token as text: what is no character by itself becomes U+FFFD. */
-static void put_piece(struct tfr_json_out *out, const struct tfr_vocabulary *vocabulary, int32_t id) {
-    size_t size = 0;
-    const char *bytes = tfr_vocabulary_bytes(vocabulary, id, &size);
-    char text[1024];
-    size_t n = 0;
-    for (size_t at = 0; bytes != NULL && at < size && n + 4 < sizeof text;) {
-        uint32_t code;
-        const int taken = tfr_utf8_take((const uint8_t *)bytes + at, size - at, &code), used = taken < 0 ? -taken : taken;
-        memcpy(text + n, taken < 0 ? "\xEF\xBF\xBD" : bytes + at, taken < 0 ? 3 : (size_t)used);
-        n += taken < 0 ? 3 : (size_t)used;
-        at += (size_t)used;
-    }
-    tfr_json_put_string(out, NULL, text, n);
 }
 
 static void put_tokens(struct tfr_json_out *out, const struct tfr_server *server, const int32_t *ids, size_t n, bool with_text) {
@@ -43,7 +27,9 @@ static void put_tokens(struct tfr_json_out *out, const struct tfr_server *server
     if (with_text) {
         tfr_json_begin(out, "token_strs", '[');
         for (size_t i = 0; i < n; i++) {
-            put_piece(out, server->vocabulary, ids[i]);
+            struct tfr_token_name name;
+            tfr_token_name(&name, server->vocabulary, ids[i]);
+            tfr_json_put_string(out, NULL, name.text, name.size);
         }
         tfr_json_end(out, ']');
     }

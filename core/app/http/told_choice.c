@@ -1,9 +1,9 @@
 /* told_choice.c - see told_choice.h. */
 #include "app/http/told_choice.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "app/http/token_name.h"
 #include "base/arena.h"
 #include "base/utf8.h"
 
@@ -36,44 +36,8 @@ bool tfr_choice_failed(const struct tfr_choice *choice) {
            choice->top_logprobs.failed || choice->text_offset.failed || choice->token_ranks.failed || choice->top_token_ids.failed;
 }
 
-static bool is_utf8(const char *bytes, size_t size) {
-    for (size_t at = 0; at < size;) {
-        uint32_t code;
-        const int length = tfr_utf8_take((const uint8_t *)bytes + at, size - at, &code);
-        if (length < 0) {
-            return false;
-        }
-        at += (size_t)length;
-    }
-    return true;
-}
-
-/* A token as text that no other token has: part of a character as its bytes, "bytes:\xE2\x80". Longer ones are cut: no token of a
- * vocabulary is both so long and no text. */
-struct token_name {
-    char buffer[264];
-    const char *text;
-    size_t size;
-};
-
-static void name_token(struct token_name *name, const struct tfr_ask *ask, const struct tfr_server *server, int32_t id) {
-    size_t size = 0, n = 0;
-    const char *bytes = ask->ids_as_tokens ? NULL : tfr_vocabulary_bytes(server->vocabulary, id, &size);
-    name->text = name->buffer;
-    if (bytes == NULL) {
-        name->size = (size_t)snprintf(name->buffer, sizeof name->buffer, "token_id:%d", id);
-        return;
-    }
-    if (is_utf8(bytes, size)) {
-        name->text = bytes;
-        name->size = size;
-        return;
-    }
-    n = (size_t)snprintf(name->buffer, sizeof name->buffer, "bytes:");
-    for (size_t i = 0; i < size && n + 5 < sizeof name->buffer; i++) {
-        n += (size_t)snprintf(name->buffer + n, sizeof name->buffer - n, "\\x%02X", (uint8_t)bytes[i]);
-    }
-    name->size = n;
+static void name_token(struct tfr_token_name *name, const struct tfr_ask *ask, const struct tfr_server *server, int32_t id) {
+    tfr_token_name(name, ask->ids_as_tokens ? NULL : server->vocabulary, id);
 }
 
 /* JSON has no infinities. */
@@ -86,7 +50,7 @@ static double clamped(double logprob) {
 static void put_top(struct tfr_json_out *out, const struct tfr_ask *ask, const struct tfr_server *server,
                     const struct tfr_logprob *items, size_t n_top, bool ids) {
     bool has_itself = false;
-    struct token_name name;
+    struct tfr_token_name name;
     tfr_json_begin(out, NULL, '{');
     for (size_t i = 1; i <= n_top + 1; i++) {
         const bool is_last = i > n_top;
@@ -120,7 +84,7 @@ static void put_ranks(struct tfr_choice *choice, const struct tfr_ask *ask, cons
 /* `items` NULL: nothing is known of it, as of the first token of all. */
 static void put_entry(struct tfr_choice *choice, const struct tfr_ask *ask, const struct tfr_server *server, int32_t id,
                       const struct tfr_logprob *items, size_t n_top) {
-    struct token_name name;
+    struct tfr_token_name name;
     name_token(&name, ask, server, id);
     tfr_json_put_string(&choice->tokens, NULL, name.text, name.size);
     tfr_json_put_int(&choice->text_offset, NULL, choice->meter.n);
