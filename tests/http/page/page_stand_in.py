@@ -16,6 +16,14 @@ INFO = {"version": "0", "model": "stand-in", "dtype": "bf16", "isa": "avx512", "
         "serving": {"waiting": 3, "estimated_wait_s": 1.5}}
 
 
+# What graphviz writes, and what nobody should.
+PICTURE = b"""<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 9 9"
+onload="document.title='owned'">
+<style>text { fill: rgb(1, 2, 3) }</style><script>document.title = 'owned'</script><image href="http://198.51.100.1/x.png"/>
+<g id="n1"><a xlink:title="attention: 2 MFLOP" xlink:href="javascript:document.title=1"><rect width="3" height="3"
+style="fill: #123456" onclick="document.title='owned'"/><text>attn</text></a></g><foreignObject><b>x</b></foreignObject></svg>"""
+
+
 class StandIn(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
@@ -86,6 +94,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(200, INFO)
         if path == "/metrics":
             return self.reply(200, b"tfrun_requests_running 1\ntfrun_kv_usage_ratio 0.25\n", "text/plain; version=0.0.4")
+        if path == "/tfrun/v1/graph.svg":
+            return self.reply(200, PICTURE, "image/svg+xml")
         return self.refused(404, "no such route")
 
     def do_POST(self):

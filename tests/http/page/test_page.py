@@ -254,6 +254,27 @@ def score_tokens_and_limits(tool):
 
 
 @case
+def pictures_are_copied_without_what_runs(tool):
+    with Visit(tool) as visit:
+        page = visit.page
+        visit.ready()
+        page.click("#machine > summary")
+        inside = "document.getElementById('graph').shadowRoot"
+        page.until(f"{inside} && {inside}.childElementCount")
+        names = f"[...{inside}.querySelectorAll('*')].map(node => node.localName).join(' ')"
+        expect_same(page.js(names), "svg g g title rect text")
+        expect_same(page.js(f"{inside}.querySelector('title').textContent"), "attention: 2 MFLOP")
+        expect_same(page.js(f"getComputedStyle({inside}.querySelector('text')).fill"), "rgb(1, 2, 3)")
+        expect_same(page.js(f"getComputedStyle({inside}.querySelector('rect')).fill"), "rgb(18, 52, 86)")
+        given = f"[...{inside}.querySelectorAll('*')].flatMap(node => [...node.attributes].map(one => one.name))"
+        expect_same(page.js(f"{given}.filter(name => /^on|href/.test(name))"), [])
+        refused = [error for error in page.errors if "Content Security Policy" in error]  # what ran nowhere
+        expect(len(refused) == len(page.errors) and any("event handler" in error for error in refused), page.errors)
+        page.errors.clear()
+        expect("stand-in" in page.js("document.title"), page.js("document.title"))
+
+
+@case
 def a_session_a_link_and_a_shell_command(tool):
     with Visit(tool) as visit:
         page, text = visit.page, "It's \u00e9 \U0001F600 'quoted' $HOME `x` \\n"

@@ -32,12 +32,12 @@ function showPicture(frame, picture) {
 
 const phase = () => document.querySelector('input[name=phase]:checked').value;
 
+/* Roofline and profile take steps of the engine: asked for where the server has them, one after the other, not after every run. */
 async function drawMachine() {
-  const addresses = [`/tfrun/v1/graph.svg?phase=${phase()}`, `/tfrun/v1/roofline.svg?phase=${phase()}`];
-  const [graph, roofline] = await Promise.all(addresses.map(askPicture));
-  showPicture(byId('graph'), graph);
-  showPicture(byId('roofline'), roofline);
-  showProfile(wire.info?.profile ? await askJson('/tfrun/v1/profile').catch(() => null) : null);
+  const picture = name => askPicture(`/tfrun/v1/${name}.svg?phase=${phase()}`), profiles = wire.info?.profile;
+  showPicture(byId('graph'), await picture('graph'));
+  showPicture(byId('roofline'), profiles ? await picture('roofline') : null);
+  showProfile(profiles ? await askJson('/tfrun/v1/profile').catch(() => null) : null);
 }
 
 /* The nodes that took most of the time of a step. */
@@ -89,12 +89,12 @@ function downloadTrace() {
 }
 
 function machineAfterRun() {
-  if (!byId('machine').open) return;
-  showTimeline();
-  drawMachine();
+  if (byId('machine').open) showTimeline();
 }
 
 function openMachine() {
   watchMetrics();
-  if (byId('machine').open) machineAfterRun();
+  if (!byId('machine').open) return;
+  showTimeline();
+  drawMachine();
 }
