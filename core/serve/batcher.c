@@ -159,6 +159,7 @@ static void admit(struct tfr_batcher *batcher, struct tfr_request *request) {
     tfr_queue_left(request);
     tfr_batcher_count_start(batcher, request);
     request->admitted_ns = tfr_clock_ns();
+    atomic_store(&request->admitted, true);
     enum tfr_status status = tfr_prefixes_give(batcher->prefixes, request);
     status = status == TFR_OK ? tfr_continuation_open(c, &batcher->round.sampler) : status;
     if (status != TFR_OK) {

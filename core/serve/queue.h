@@ -22,7 +22,7 @@ struct tfr_event_node {
 struct tfr_request {
     struct tfr_request *next; /* in the queue, then in the list of the engine's thread */
     struct tfr_queue *queue;
-    atomic_bool cancelled;
+    atomic_bool cancelled, admitted;
     struct tfr_continuation continuation;
     uint64_t submitted_ns;
     /* engine's thread */

@@ -53,6 +53,7 @@ static enum tfr_status make(struct tfr_engine *engine, const struct tfr_prompt *
     made->owners = 1;
     made->submitted_ns = tfr_clock_ns();
     atomic_init(&made->cancelled, false);
+    atomic_init(&made->admitted, false);
     return fill(made, engine, prompt, params, extra);
 }
 
@@ -114,6 +115,10 @@ bool tfr_request_poll(struct tfr_request *request, struct tfr_event *event) {
     request->current = node;
     *event = node->event;
     return true;
+}
+
+bool tfr_request_admitted(const struct tfr_request *request) {
+    return atomic_load(&request->admitted);
 }
 
 void tfr_request_cancel(struct tfr_request *request) {

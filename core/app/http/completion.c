@@ -26,7 +26,6 @@ static void free_completion(struct tfr_completion *completion) {
         tfr_choice_free(&completion->choices[i]);
     }
     free(completion->requests);
-    free(completion->begun);
     free(completion->token_ns);
     free(completion->choices);
     tfr_free(completion->line.text);
@@ -134,7 +133,6 @@ static void add_stats(struct tfr_completion *completion, const struct tfr_reques
 
 static void take_prompt(struct tfr_completion *completion, size_t p, const struct tfr_event *event) {
     const struct tfr_ask *ask = &completion->ask;
-    completion->begun[p] = true;
     for (size_t i = 0; i < ask->width && ask->echo; i++) {
         tfr_choice_put_prompt(&completion->choices[p * ask->width + i], ask, completion->call->server, &ask->prompts.list[p],
                               event);
@@ -240,7 +238,7 @@ static void drain_completion(struct tfr_call *call, bool at_once) {
     const struct tfr_completion *completion = call->work;
     bool begun = false;
     for (size_t p = 0; p < completion->ask.prompts.n; p++) {
-        begun |= completion->begun[p];
+        begun |= completion->requests[p] == NULL || tfr_request_admitted(completion->requests[p]);
     }
     if (!begun || at_once) {
         struct tfr_refusal refusal;
@@ -270,10 +268,9 @@ static void name_completion(struct tfr_completion *completion) {
 static bool make_room(struct tfr_completion *completion) {
     const size_t n = completion->ask.prompts.n;
     completion->requests = calloc(n, sizeof *completion->requests);
-    completion->begun = calloc(n, sizeof *completion->begun);
     completion->token_ns = calloc(n * completion->ask.width, sizeof *completion->token_ns);
     completion->choices = calloc(n * completion->ask.width, sizeof *completion->choices);
-    return completion->token_ns != NULL && completion->requests != NULL && completion->begun != NULL && completion->choices != NULL;
+    return completion->token_ns != NULL && completion->requests != NULL && completion->choices != NULL;
 }
 
 /* All prompts or none; on TFR_BUSY nothing is queued. */

@@ -11,7 +11,6 @@ struct tfr_completion {
     char id[48];
     int64_t created;
     struct tfr_request **requests; /* [prompts.n] of each prompt; NULL once it has ended */
-    bool *begun;                   /* [prompts.n] it has left the queue */
     uint64_t *token_ns;            /* [prompts.n * width] when the last token came; 0: none did */
     struct tfr_choice *choices;    /* [prompts.n * width] */
     size_t n_running;

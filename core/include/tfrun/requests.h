@@ -80,6 +80,8 @@ TFR_API enum tfr_status tfr_request_submit(struct tfr_engine *engine, const stru
                                            struct tfr_request **request);
 /* The next event, if there is one; what it points to is valid until the next poll or close of this request. */
 TFR_API bool tfr_request_poll(struct tfr_request *request, struct tfr_event *event);
+/* It has left the queue. */
+TFR_API bool tfr_request_admitted(const struct tfr_request *request);
 /* It ends with TFR_CANCELLED at the engine's next step, unless it has ended by then. */
 TFR_API void tfr_request_cancel(struct tfr_request *request);
 /* Cancels what has not ended, and lets go. Not later than the engine is closed. */
