@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-PATIENCE = 20
+PATIENCE = 60
 PROMPT = "Once upon a time"
 
 

@@ -206,6 +206,7 @@ def sigterm_lets_running_requests_end(t):
 @case
 def a_drain_that_is_over_ends_streams_with_an_error(t):
     with t.serve("--drain", 0) as server, server.raw(LONG, max_tokens=500, stream=True) as sock:
+        read_until(sock, b"data: ")
         server.process.send_signal(signal.SIGTERM)
         rest = read_until(sock, b"0\r\n\r\n")
         expect(b'"code":"draining"' in rest and rest.count(b"data: [DONE]") == 1, rest[-300:])
