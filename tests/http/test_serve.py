@@ -113,6 +113,7 @@ def keys_from_file_and_environment(t):
             reply = server.call("GET", "/v1/models", headers={"Authorization": given} if given else {})
             expect_same((given, reply.status, reply.headers["www-authenticate"]), (given, 401, "Bearer"))
             expect_same(reply.json["error"]["code"], "invalid_api_key")
+            expect_same("not one of this server's" in reply.json["error"]["message"], given is not None)
         for given in ("sk-first-key", "sk-second-key", "sk-third-key"):
             reply = server.post({"prompt": "x", "max_tokens": 1}, headers={"Authorization": f"Bearer {given}"})
             expect_same(reply.status, 200)

@@ -69,15 +69,45 @@ def prompts_have_four_shapes(t):
             expect_same((other, server.ask(**other, echo=True, **short)["choices"]), (other, empty))
         for wrong in ([], [[]], ["a", 1], [1, "a"], [[1], "a"], [[1], []], 5, {"a": 1}, [[["a"]]], [True], [1.5], [-1], [60000], [[1], [60000]]):
             server.refused(400, "prompt", "prompt", prompt=wrong, **short)
-        error = server.refused(400, "prompt", "512", "2", "511", "513", prompt=[1, 2], max_tokens=511)
+        error = server.refused(400, "max_tokens", "512", "2", "511", "513", prompt=[1, 2], max_tokens=511)
         expect_same(error["code"], "context_length_exceeded")
         server.ask(prompt=[5] * 511, max_tokens=1)
         expect_same(server.ask(prompt=[5] * 600, max_tokens=12, truncate_prompt_tokens=-1)["usage"]["prompt_tokens"], 500)
         expect_same(server.ask(prompt=[9] + ids, truncate_prompt_tokens=len(ids), echo=True, **short)["choices"][0]["text"], PROMPT + text)
         server.refused(400, "prompt", "at most", prompt=["x"] * 300, max_tokens=1)
+        server.refused(400, "prompt", "512", prompt=[5] * 513, max_tokens=1)
         server.refused(400, "n", "more than this server makes", prompt="x", n=17)
+        server.refused(400, "n", "1..16 of this server", prompt="x", n=100000)
+        server.refused(400, "messages", "it belongs to /v1/chat/completions", messages=[{"role": "user", "content": "x"}])
         server.refused(400, "prompt", "ask in parts", prompt=["x"] * 200, n=16)
         server.refused(404, "model", "there is no model nosuch here, but demo", prompt="x", model="nosuch")
+
+
+@case
+def refused_settings_name_their_field(t):
+    with t.serve() as server:
+        for param, asked in (("logit_bias", {"logit_bias": {"x": 1}}), ("logit_bias", {"logit_bias": {"999999": 1}}),
+                             ("suppress_tokens", {"suppress_tokens": [99999]}), ("early_stopping", {"early_stopping": "maybe"}),
+                             ("stop_token_ids", {"stop_token_ids": [99999]}), ("stop", {"num_beams": 2, "stop": ["x"]}),
+                             ("logprobs", {"num_beams": 2, "logprobs": 1}), ("stop_token_ids", {"num_beams": 2, "stop_token_ids": [5]})):
+            error = server.refused(400, param, param, prompt="x", **asked)
+            expect("sampling." not in error["message"] and "the request" not in error["message"], error)
+
+
+@case
+def a_model_without_a_tokenizer(t):
+    model = t.folder / "bare"
+    model.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (model / name).write_bytes((t.demo / name).read_bytes())
+    with t.serve(model=model) as server:
+        choice = server.ask(prompt=[1, 2, 3], max_tokens=3, temperature=0, return_token_ids=True, logprobs=1)["choices"][0]
+        expect_same((choice["text"], choice["logprobs"]["tokens"]), ("", [f"token_id:{id}" for id in choice["token_ids"]]))
+        server.refused(400, "prompt", "must be token ids", prompt="x")
+        server.refused(400, "stop", "stop_token_ids", prompt=[1], stop="x")
+        server.refused(400, "stop", "stop_token_ids", prompt=[1], stop=["x"], stream=True)
+        stopped = server.ask(prompt=[1, 2, 3], temperature=0, stop_token_ids=[choice["token_ids"][1]], return_token_ids=True)["choices"][0]
+        expect_same((stopped["finish_reason"], stopped["token_ids"][-1]), ("stop", choice["token_ids"][1]))
 
 
 @case

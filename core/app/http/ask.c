@@ -65,6 +65,9 @@ static bool check_stop(const struct reading *reading) {
         return true;
     }
     const bool is_list = tfr_json_kind(stop->node) == TFR_JSON_ARRAY;
+    if (reading->call->server->vocabulary == NULL && !(is_list && tfr_json_size(stop->node) == 0)) {
+        return refuse(reading, TFR_COMPLETION_stop, "the model has no tokenizer: stop must be stop_token_ids");
+    }
     if (is_list && tfr_json_size(stop->node) > MOST_STOPS) {
         return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, "stop", "stop has %zu texts; at most %d are taken",
                           tfr_json_size(stop->node), MOST_STOPS);
@@ -161,7 +164,7 @@ static bool fit_prompts(const struct reading *reading) {
         }
         if ((int64_t)prompt->n > room) {
             return tfr_refuse(
-                reading->refusal, TFR_ERROR_CONTEXT_LENGTH, "prompt",
+                reading->refusal, TFR_ERROR_CONTEXT_LENGTH, (int64_t)prompt->n < limit ? "max_tokens" : "prompt",
                 "the context of this model is %lld tokens; the prompt has %zu, max_tokens asks for %lld more, together %lld",
                 (long long)limit, prompt->n, (long long)ask->max_tokens, (long long)prompt->n + (long long)ask->max_tokens);
         }
@@ -234,7 +237,27 @@ static bool make_params(const struct reading *reading) {
     if (status == TFR_RESOURCE) {
         return tfr_refuse(reading->refusal, TFR_ERROR_NO_MEMORY, NULL, "there is no memory for the settings now");
     }
-    return status == TFR_OK || tfr_refuse_failed(reading->refusal, TFR_ERROR_INVALID, NULL, tfr_last_error());
+    return status == TFR_OK || tfr_fields_refuse_settings(fields, TFR_N_COMPLETION_FIELDS, tfr_last_error(), reading->refusal);
+}
+
+/* Outside of what the wire allows, the limit of this server is told: the other one would be the next refusal. */
+static bool tell_own_limit(const struct reading *reading) {
+    static const struct {
+        enum tfr_completion_field field;
+        const char *key;
+    } limited[] = {{TFR_COMPLETION_n, "serve.max_n"},
+                   {TFR_COMPLETION_best_of, "serve.max_n"},
+                   {TFR_COMPLETION_num_beams, "serve.max_n"},
+                   {TFR_COMPLETION_logprobs, "serve.max_logprobs"}};
+    for (size_t i = 0; i < TFR_COUNT_OF(limited); i++) {
+        const struct tfr_field *field = &fields[limited[i].field];
+        if (strcmp(reading->refusal->param, field->name) == 0 && strstr(reading->refusal->text, "is outside") != NULL) {
+            tfr_refuse(reading->refusal, TFR_ERROR_INVALID, field->name, "%s = %lld is outside %.0f..%lld of this server",
+                       field->name, (long long)reading->values[limited[i].field].whole, field->min,
+                       (long long)tfr_settings_int(reading->call->server->settings, limited[i].key));
+        }
+    }
+    return false;
 }
 
 static bool read_all(struct reading *reading) {
@@ -244,7 +267,7 @@ static bool read_all(struct reading *reading) {
     char unknown[512];
     if (!tfr_fields_read(fields, TFR_N_COMPLETION_FIELDS, reading->doc, reading->values, strict, unknown, sizeof unknown,
                          reading->refusal)) {
-        return false;
+        return tell_own_limit(reading);
     }
     tfr_call_name(reading->call, tfr_http_header(reading->call->exchange, "x-request-id") == NULL
                                      ? text_of(reading, TFR_COMPLETION_request_id)

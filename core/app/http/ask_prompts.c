@@ -22,7 +22,8 @@ static bool no_memory(const struct reading *reading) {
 static bool wrong_form(const struct reading *reading) {
     return tfr_refuse(
         reading->refusal, TFR_ERROR_INVALID, reading->field,
-        "%s must be a string, a list of strings, a list of token ids, or a list of such lists; nothing empty, nothing mixed",
+        "%s must be a string, a list of strings, a list of token ids, or a list of such lists, not mixed; an empty string is "
+        "the end-of-text token, an empty list is nothing",
         reading->field);
 }
 

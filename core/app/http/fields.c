@@ -28,6 +28,40 @@ bool tfr_refuse_failed(struct tfr_refusal *refusal, enum tfr_error error, const 
     return false;
 }
 
+/* Where a word of names stands in a text, as a whole; NULL: nowhere. */
+static const char *find_word(const char *text, const char *word) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
+    const size_t length = strlen(word);
+    for (const char *at = strstr(text, word); at != NULL; at = strstr(at + 1, word)) {
+        const bool begins = at == text || strchr(letters, at[-1]) == NULL;
+        if (begins && (at[length] == '\0' || strchr(letters, at[length]) == NULL)) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
+bool tfr_fields_refuse_settings(const struct tfr_field *table, size_t n, const char *text, struct tfr_refusal *refusal) {
+    static const char origin[] = "the request:", section[] = "sampling.";
+    const char *first = NULL;
+    if (strncmp(text, origin, sizeof origin - 1) == 0) { /* a place in a text that nobody sent */
+        const char *said = strstr(text, ": ");
+        text = said != NULL ? said + 2 : text;
+    }
+    tfr_refuse_failed(refusal, TFR_ERROR_INVALID, NULL, text);
+    for (char *at = strstr(refusal->text, section); at != NULL; at = strstr(at, section)) {
+        memmove(at, at + sizeof section - 1, strlen(at + sizeof section - 1) + 1);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const char *at = find_word(refusal->text, table[i].setting != NULL ? table[i].setting : table[i].name);
+        if (at != NULL && (first == NULL || at < first)) {
+            first = at;
+            snprintf(refusal->param, sizeof refusal->param, "%s", table[i].name);
+        }
+    }
+    return false;
+}
+
 struct tfr_json_doc *tfr_fields_open(const void *body, size_t size, struct tfr_refusal *refusal) {
     static const struct tfr_json_limits limits = {.depth = 32, .values = 65536, .n_digits = 32};
     struct tfr_json_doc *doc;

@@ -47,6 +47,9 @@ bool tfr_refuse(struct tfr_refusal *refusal, enum tfr_error error, const char *p
 /* The same with the text of the last failure of base/ or of the library. */
 bool tfr_refuse_failed(struct tfr_refusal *refusal, enum tfr_error error, const char *param, const char *text);
 
+/* The same where settings of the engine were refused: in words of the fields, and of the field that it is about. */
+bool tfr_fields_refuse_settings(const struct tfr_field *table, size_t n, const char *text, struct tfr_refusal *refusal);
+
 /* The body as an object, within the limits of a stranger's text. NULL after a refusal; tfr_json_close it. */
 struct tfr_json_doc *tfr_fields_open(const void *body, size_t size, struct tfr_refusal *refusal);
 /* values[n]. Unknown fields are refused if `strict`; otherwise their names are in `unknown`, separated by commas. */

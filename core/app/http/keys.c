@@ -76,7 +76,7 @@ static bool add_file(struct tfr_keys *keys, const char *path, char *error, size_
     if (!good) {
         snprintf(error, size, "%s: not a file of keys: one a line, less than %d bytes", path, MOST_BYTES - 1);
     } else if (fstat(fileno(file), &facts) == 0 && (facts.st_mode & 0077) != 0) {
-        fprintf(stderr, "tfrun: %s: others may read the keys; chmod 600 it\n", path);
+        fprintf(stderr, "tfrun: warning: %s: others may read the keys; chmod 600 it\n", path);
     }
     fclose(file);
     good = good && add_all(keys, text, "\n", path, error, size);

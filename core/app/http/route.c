@@ -75,7 +75,11 @@ static void check_call(struct tfr_call *call) {
     const struct tfr_http_header challenge = {"WWW-Authenticate", "Bearer"};
     call->key = tfr_keys_find(server->keys, tfr_http_header(x, "authorization"));
     if (call->route->access == TFR_ROUTE_KEYED && tfr_keys_count(server->keys) > 0 && call->key < 0) {
-        tfr_reply_refusal(x, &(struct tfr_refusal){.error = TFR_ERROR_UNAUTHORIZED}, &challenge, 1);
+        struct tfr_refusal refusal = {.error = TFR_ERROR_UNAUTHORIZED};
+        if (tfr_http_header(x, "authorization") != NULL) {
+            tfr_refuse(&refusal, TFR_ERROR_UNAUTHORIZED, NULL, "this key is not one of this server's: Authorization: Bearer KEY");
+        }
+        tfr_reply_refusal(x, &refusal, &challenge, 1);
     } else if (call->route->time == TFR_ROUTE_READY && state != TFR_SERVER_READY) {
         const enum tfr_error error = state == TFR_SERVER_LOADING ? TFR_ERROR_LOADING : TFR_ERROR_DRAINING;
         tfr_reply_error(x, error, NULL, NULL);
