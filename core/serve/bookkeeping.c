@@ -36,14 +36,15 @@ static void count_cancel(struct tfr_batcher *batcher, struct tfr_request *reques
     counts->cancelled_steps_max = steps > counts->cancelled_steps_max ? steps : counts->cancelled_steps_max;
 }
 
+/* Of requests that clients made: not of those that the program itself makes, such as the one for a server's fingerprint. */
 static void count_tokens(struct tfr_batcher *batcher, struct tfr_request *request) {
-    const size_t n = request->continuation.output_tokens;
+    const size_t n = request->continuation.is_served ? request->continuation.output_tokens : 0;
     batcher->counts.generation_tokens += n - request->counted_tokens;
     request->counted_tokens = n;
 }
 
 void tfr_batcher_count_start(struct tfr_batcher *batcher, const struct tfr_request *request) {
-    batcher->counts.prompt_tokens += request->continuation.prompt.n;
+    batcher->counts.prompt_tokens += request->continuation.is_served ? request->continuation.prompt.n : 0;
 }
 
 void tfr_batcher_count_end(struct tfr_batcher *batcher, struct tfr_request *request) {
