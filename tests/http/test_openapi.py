@@ -115,5 +115,45 @@ def what_does_not_fit_is_refused(t):
         expect(n > 300, n)
 
 
+def replies_of(document, method, path):
+    return document["paths"][path][method.lower()]["responses"]
+
+
+def said_of(document, method, path, reply):
+    """Whether the document has such a reply: status, type, and what is in it."""
+    said = replies_of(document, method, path).get(str(reply.status), {})
+    kind = reply.headers.get("content-type", "").split(";")[0]
+    if not kind:
+        return bool(said) and "content" not in said and not reply.body
+    schema = said.get("content", {}).get(kind, {}).get("schema")
+    return schema is not None and fits(schema, reply.json if kind == "application/json" else reply.body.decode())
+
+
+ASKED = (("/v1/completions", {"prompt": ["x", "y"], "max_tokens": 1, "n": 2, "echo": True, "logprobs": 2}),
+         ("/v1/completions", {"prompt": "x", "max_tokens": 1, "stream": True}),
+         ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1}),
+         ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1, "stream": True}),
+         ("/v1/embeddings", {"input": ["x", "y"]}), ("/v1/embeddings", {"input": "x", "encoding_format": "base64"}),
+         ("/tokenize", {"prompt": "x y", "return_token_strs": True}), ("/detokenize", {"tokens": [1, 2]}))
+
+
+@case
+def answers_are_as_the_document_says(t):
+    with t.serve("--chat", "plain", "--profile") as server:
+        document = server.call("GET", "/openapi.json").json
+        for path, operations in document["paths"].items():
+            for method in operations:
+                good = [status for status in replies_of(document, method, path) if status[0] == "2"]
+                expect_same((path, len(good)), (path, 1))
+            if "get" in operations:
+                reply = server.call("GET", path.replace("{id}", "demo"))
+                expect(reply.status == 404 and path.endswith(".svg") or said_of(document, "GET", path, reply), path, reply.status)
+        for path, body in ASKED:
+            expect(said_of(document, "POST", path, server.post(body, path)), path, body)
+        answer = server.ask(prompt="x", max_tokens=1)
+        schema = replies_of(document, "POST", "/v1/completions")["200"]["content"]["application/json"]["schema"]
+        expect(not fits(schema, {**answer, "usage": None}) and not fits(schema, {**answer, "choices": [{}]}), schema)
+
+
 if __name__ == "__main__":
     sys.exit(main(Setting))

@@ -134,18 +134,59 @@ static void put_body(struct tfr_json_out *out, const char *name) {
     tfr_json_end(out, '}');
 }
 
-static void put_response(struct tfr_json_out *out, const char *status, const char *text) {
-    tfr_json_begin(out, status, '{');
-    tfr_json_put_text(out, "description", text);
-    if (strcmp(status, "default") == 0) {
+struct reply {
+    const char *route, *status, *type, *schema;
+};
+
+static const struct reply replies[] = {
+#define TFR_REPLY(name, status, type, schema) {#name, status, type, schema},
+#include "app/http/replies.def"
+#undef TFR_REPLY
+};
+enum { N_REPLIES = sizeof replies / sizeof *replies };
+
+/* A schema of the table, whose quotes are single ones. */
+static void put_schema(struct tfr_json_out *out, const char *schema) {
+    char text[2048];
+    size_t n = 0;
+    for (; schema[n] != '\0' && n + 1 < sizeof text; n++) {
+        text[n] = schema[n] == '\'' ? '"' : schema[n];
+    }
+    text[n] = '\0';
+    tfr_json_put_value(out, "schema", text);
+}
+
+static bool is_same_status(const struct reply *a, const struct reply *b) {
+    return strcmp(a->route, b->route) == 0 && strcmp(a->status, b->status) == 0;
+}
+
+/* One status of a route, which may have bodies of several types. */
+static void put_reply(struct tfr_json_out *out, size_t first) {
+    const struct reply *reply = &replies[first];
+    tfr_json_begin(out, reply->status, '{');
+    tfr_json_put_text(out, "description", reply->status[0] == '2' ? "the answer" : "not now");
+    if (reply->type != NULL) {
         tfr_json_begin(out, "content", '{');
-        tfr_json_begin(out, "application/json", '{');
-        tfr_json_begin(out, "schema", '{');
-        tfr_json_put_text(out, "$ref", "#/components/schemas/Error");
-        tfr_json_end(out, '}');
-        tfr_json_end(out, '}');
+        for (size_t i = first; i < N_REPLIES && is_same_status(&replies[i], reply); i++) {
+            tfr_json_begin(out, replies[i].type, '{');
+            put_schema(out, replies[i].schema);
+            tfr_json_end(out, '}');
+        }
         tfr_json_end(out, '}');
     }
+    tfr_json_end(out, '}');
+}
+
+static void put_responses(struct tfr_json_out *out, const char *route) {
+    tfr_json_begin(out, "responses", '{');
+    for (size_t i = 0; i < N_REPLIES; i++) {
+        if (strcmp(replies[i].route, route) == 0 && (i == 0 || !is_same_status(&replies[i], &replies[i - 1]))) {
+            put_reply(out, i);
+        }
+    }
+    tfr_json_put_value(out, "default",
+                       "{\"description\":\"an error\",\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
+                       "\"#/components/schemas/Error\"}}}}");
     tfr_json_end(out, '}');
 }
 
@@ -177,10 +218,7 @@ static void put_operation(struct tfr_json_out *out, const struct tfr_route *rout
         tfr_json_end(out, '}');
     }
     tfr_json_end(out, ']');
-    tfr_json_begin(out, "responses", '{');
-    put_response(out, "200", "the answer");
-    put_response(out, "default", "an error");
-    tfr_json_end(out, '}');
+    put_responses(out, route->name);
     tfr_json_end(out, '}');
 }
 
@@ -203,11 +241,12 @@ static void put_paths(struct tfr_json_out *out) {
 
 /* Bodies of errors: docs/serving.md has the table of their codes. */
 static void put_components(struct tfr_json_out *out) {
-    static const char error[] = "{\"type\":\"object\",\"properties\":{\"error\":{\"type\":\"object\",\"required\":[\"message\","
-                                "\"type\",\"param\",\"code\"],"
-                                "\"properties\":{\"message\":{\"type\":\"string\"},\"type\":{\"type\":\"string\"},\"param\":{"
-                                "\"type\":[\"string\",\"null\"]},"
-                                "\"code\":{\"type\":[\"string\",\"null\"]}}}}}";
+    static const char error[] =
+        "{\"type\":\"object\",\"required\":[\"error\"],\"properties\":{\"error\":{\"type\":\"object\",\"required\":[\"message\","
+        "\"type\",\"param\",\"code\"],"
+        "\"properties\":{\"message\":{\"type\":\"string\"},\"type\":{\"type\":\"string\"},\"param\":{"
+        "\"type\":[\"string\",\"null\"]},"
+        "\"code\":{\"type\":[\"string\",\"null\"]}}}}}";
     tfr_json_begin(out, "components", '{');
     tfr_json_begin(out, "schemas", '{');
     tfr_json_put_value(out, "Error", error);
