@@ -65,8 +65,8 @@ static bool is_crowded(const struct warming *warming) {
     if (percent > CROWDED_PERCENT) {
         tfr_log(
             TFR_LOG_WARN, "serve",
-            "other programs had the cores of this server for %d %% of the time while it warmed up; steps will take longer than on "
-            "cores of its own",
+            "other programs had these cores for %d %% of the time while the engine warmed up; steps take longer than on cores of "
+            "its own",
             percent);
     }
     return percent > CROWDED_PERCENT;

@@ -92,7 +92,7 @@ def settings_are_those_of_the_table(repl):
     expect_same([line for line in out.splitlines() if line.startswith("-- sampling")],
                 ["-- sampling.temperature = 0.9", "-- sampling.stop = one", "-- sampling.stop = two"])
     for line, words in (("/set temprature 1", "did you mean temperature?"), ("/set top_p 1.5", "0..1"), ("/set top_p high", "top_p"),
-                        ("/set runtime.threads 1", "no sampling option"), ("/set", "missing")):
+                        ("/set runtime.threads 1", "no sampling option"), ("/set", "takes KEY [VALUE]")):
         expect(words in repl.run(line, code=3 if "top_p" in line else 2)[1], line)
     # a setting that is refused leaves the one before it
     script = subprocess.run([repl.program, "repl", str(repl.demo), "--set", "sampling.num_beams=2"], capture_output=True, env=repl.environment,
@@ -154,7 +154,7 @@ def texts_are_saved_and_loaded(repl):
 @case
 def a_script_ends_with_its_first_failure(repl):
     for line, words in (("/continu 5 6", "whole number"), ("/conti x", "whole number"), ("/s", "several commands"), ("/frobnicate", "no command"),
-                        ("/chose 1", "did you mean /choose?"), ("/undo 3", "too much"), ("/choose", "missing")):
+                        ("/chose 1", "did you mean /choose?"), ("/undo 3", "takes nothing"), ("/choose", "takes K")):
         out, err = repl.run(line, "/help", code=2)
         expect(words in err and out == "" and err.count("\n") == 1, line, out, err)
 
@@ -235,7 +235,7 @@ def ctrl_c_stops_the_text_and_not_the_program(repl):
     terminal.type("half a line\x03")
     terminal.expect("> ")
     terminal.type("/undo 7\r")
-    terminal.expect("too much")  # a failure is told and forgotten
+    terminal.expect("takes nothing")  # a failure is told and forgotten
     terminal.end()
 
 

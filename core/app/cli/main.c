@@ -61,18 +61,44 @@ static int print_help(const struct tfr_command *command) {
     return 0;
 }
 
-/* " (it belongs to eval, score)", or nothing. */
-static void name_readers(const char *key, char *text, size_t size) {
+typedef bool (*is_owner_fn)(const struct tfr_command *command, const char *name);
+
+static int count_owners(is_owner_fn is_owner, const char *name) {
+    int n = 0;
+    for (int i = 0; i < N_COMMANDS; i++) {
+        n += is_owner(commands[i], name);
+    }
+    return n;
+}
+
+/* " (it belongs to eval, score)" of an option or flag, or nothing; of many commands the first few. */
+static void name_owners(is_owner_fn is_owner, const char *name, char *text, size_t size) {
+    enum { MOST_NAMED = 4 };
+    const int n_owners = count_owners(is_owner, name);
     size_t n = 0;
     text[0] = '\0';
-    for (int i = 0; i < N_COMMANDS && n < size; i++) {
-        if (commands[i]->reads != NULL && is_read(commands[i], key)) {
-            n += (size_t)snprintf(text + n, size - n, "%s%s", n == 0 ? " (it belongs to " : ", ", commands[i]->name);
+    for (int i = 0, named = 0; i < N_COMMANDS && named < MOST_NAMED && n < size; i++) {
+        if (is_owner(commands[i], name)) {
+            n += (size_t)snprintf(text + n, size - n, "%s%s", named == 0 ? " (it belongs to " : ", ", commands[i]->name);
+            named++;
         }
     }
-    if (n > 0 && n < size) {
-        snprintf(text + n, size - n, ")");
+    if (n_owners > 0 && n < size) {
+        snprintf(text + n, size - n, n_owners > MOST_NAMED ? " and %d others)" : ")", n_owners - MOST_NAMED);
     }
+}
+
+static bool is_reader(const struct tfr_command *command, const char *key) {
+    return command->reads != NULL && is_read(command, key);
+}
+
+static bool has_flag(const struct tfr_command *command, const char *name) {
+    for (size_t f = 0; f < command->n_flags; f++) {
+        if (strcmp(command->flags[f].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* An unknown key is told by whoever reads the config, with the nearest one. */
@@ -95,30 +121,13 @@ static bool has_stray(const struct tfr_command *command, const struct tfr_args *
         if (is_known(override->key) && !is_read(command, override->key)) {
             bool by_set = strcmp(override->origin, "--set") == 0;
             char readers[128];
-            name_readers(override->key, readers, sizeof readers);
+            name_owners(is_reader, override->key, readers, sizeof readers);
             tfr_cli_usage("%s%s%s has no effect on `tfrun %s`%s; leave it out", override->origin, by_set ? " " : "",
                           by_set ? override->key : "", command->name, readers);
             return true;
         }
     }
     return false;
-}
-
-/* " (it belongs to summary)" of a flag of other commands, or nothing. */
-static void name_owners(const char *word, char *text, size_t size) {
-    const char *name = word != NULL && strncmp(word, "--", 2) == 0 ? word + 2 : "";
-    size_t n = 0;
-    text[0] = '\0';
-    for (int i = 0; i < N_COMMANDS && n < size; i++) {
-        for (size_t f = 0; f < commands[i]->n_flags && n < size; f++) {
-            if (strcmp(commands[i]->flags[f].name, name) == 0) {
-                n += (size_t)snprintf(text + n, size - n, "%s%s", n == 0 ? " (it belongs to " : ", ", commands[i]->name);
-            }
-        }
-    }
-    if (n > 0 && n < size) {
-        snprintf(text + n, size - n, ")");
-    }
 }
 
 static const char *nearest_command(const char *word) {
@@ -157,7 +166,8 @@ static int run(int argc, char **argv) {
     struct tfr_args args;
     if (!tfr_args_parse(&args, argc, argv, command->flags, command->n_flags)) {
         char owners[128];
-        name_owners(args.unknown, owners, sizeof owners);
+        name_owners(has_flag, args.unknown != NULL && strncmp(args.unknown, "--", 2) == 0 ? args.unknown + 2 : "", owners,
+                    sizeof owners);
         return tfr_cli_usage("%s%s", args.error, owners);
     }
     if (args.help) {

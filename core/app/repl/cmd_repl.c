@@ -107,8 +107,8 @@ static int run_command(struct tfr_repl *repl, char *line) {
     }
     const int n = split(rest, command->most, operands);
     if (n < command->fewest || n > command->most) {
-        return tfr_cli_usage("/%s %s: %s", command->word, command->operands,
-                             n < command->fewest ? "something is missing" : "that is too much");
+        return tfr_cli_usage("/%s takes %s, and got %d words", command->word,
+                             command->operands[0] != '\0' ? command->operands : "nothing", n);
     }
     return command->run(repl, operands);
 }
