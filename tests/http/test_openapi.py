@@ -77,12 +77,17 @@ def the_document_has_every_route(t):
 
 @case
 def requests_of_real_clients_fit(t):
-    with t.serve() as server:
-        document, n = server.call("GET", "/openapi.json").json, 0
+    with t.serve("--chat", "plain", "--alias", "gpt2") as server:
+        document, n, n_chat = server.call("GET", "/openapi.json").json, 0, 0
         for path, body in client_requests(t):
             if path in document["paths"]:
                 expect(fits(schema_of(document, path), body), path, body)
                 n += 1
+            if path == "/v1/chat/completions":
+                reply = server.post(body, path)
+                expect(reply.status == 200 and (not body.get("stream") or reply.body.endswith(b"data: [DONE]\n\n")), path, reply.body)
+                n_chat += 1
+        expect(n_chat > 1)
         expect(n > 20, n)
 
 
