@@ -12,11 +12,12 @@ import shutil
 import struct
 import sys
 import threading
+import time
 import xml.etree.ElementTree
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
-from serving import PROMPT, Setting, read_until, split_events, table  # noqa: E402
+from serving import PROMPT, Setting, read_head, read_until, split_events, table  # noqa: E402
 
 TEXTS = (PROMPT, "", "héllo — 你好\n\t🙂", "<|endoftext|>", " a" * 300)
 
@@ -247,6 +248,25 @@ def embeddings_beside_texts_change_neither(t):
             pass  # its client is gone at once
         expect_same(server.ask(**text)["choices"], told)
         expect_same(server.end(), 0)
+
+
+@case
+def embeddings_wait_for_each_other(t):
+    with t.serve("--max-queue", 2) as server:
+        bodies, statuses = [PROMPT, "A cat", "", "x"], []
+        wanted = [server.post({"input": text}, "/v1/embeddings").json["data"][0]["embedding"] for text in bodies]
+        socks = [server.raw({"input": [[1] * 512] * 2}, path="/v1/embeddings") for _ in range(6)]
+        for sock in socks:
+            statuses.append(read_head(sock)[0].split()[1].decode())
+            sock.close()
+        expect(set(statuses) == {"200", "429"} and statuses.count("200") >= 3, statuses)
+        for sock in [server.raw({"input": [[1] * 512] * 2}, path="/v1/embeddings") for _ in range(3)]:
+            sock.close()  # clients that leave their place, in the queue and on the engine
+        for text, vector in zip(bodies, wanted):
+            while (reply := server.post({"input": text}, "/v1/embeddings")).status == 429:
+                expect(int(reply.headers["retry-after"]) >= 1 and reply.json["error"]["code"] == "queue_full", reply.headers)
+                time.sleep(0.01)
+            expect_same(reply.json["data"][0]["embedding"], vector)
 
 
 @case

@@ -6,45 +6,92 @@
 #include "app/http/reply.h"
 #include "base/log.h"
 
-enum { POSTED, DONE, LEFT };
+enum { WAITING, POSTED, DONE, LEFT };
 
 void tfr_engine_task_end(struct tfr_engine_task *task, enum tfr_status status) {
     task->status = status;
     snprintf(task->error, sizeof task->error, "%s", status != TFR_OK ? tfr_last_error() : "");
 }
 
+/* A task that was left is nobody's but this thread's; the transport may be closed by then, so nobody is woken up: on_tick comes. */
 static void run_task(struct tfr_engine *engine, void *user) {
     struct tfr_engine_task *task = user;
-    struct tfr_http *http = task->http;
+    struct tfr_server *server = task->server;
     int stage = POSTED;
     if (atomic_load(&task->stage) == POSTED) {
         task->run(engine, task);
     }
+    atomic_store(&server->task_runs, false);
     if (atomic_compare_exchange_strong(&task->stage, &stage, DONE)) {
-        tfr_http_wake(http);
+        tfr_http_wake(server->http);
     } else {
         task->free(task);
     }
 }
 
+static void append(struct tfr_engine_task *task) {
+    struct tfr_engine_task **at = &task->server->tasks;
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    task->next = NULL;
+    *at = task;
+    task->server->n_tasks++;
+}
+
+static void take_out(struct tfr_engine_task *task) {
+    struct tfr_engine_task **at = &task->server->tasks;
+    while (*at != task) {
+        at = &(*at)->next;
+    }
+    *at = task->next;
+    task->server->n_tasks--;
+}
+
+/* The oldest one goes to the engine, where none is there. What fails here ends at the next wake: no other call may end under a walk
+ * over all of them. */
+static void post_next(struct tfr_server *server) {
+    struct tfr_engine_task *task = server->tasks;
+    if (task == NULL || atomic_load(&server->task_runs)) {
+        return;
+    }
+    take_out(task);
+    atomic_store(&task->stage, POSTED);
+    atomic_store(&server->task_runs, true);
+    const enum tfr_status status = tfr_engine_call(server->engine, run_task, task);
+    if (status != TFR_OK) {
+        atomic_store(&server->task_runs, false);
+        tfr_engine_task_end(task, status);
+        atomic_store(&task->stage, DONE);
+        tfr_http_wake(server->http);
+    }
+}
+
 static void poll_task(struct tfr_call *call) {
     struct tfr_engine_task *task = call->work;
+    struct tfr_server *server = call->server;
     if (atomic_load(&task->stage) == DONE) {
         task->done(task);
     }
+    post_next(server);
 }
 
-/* True where the network thread has it, which frees it then. */
-static bool leave(struct tfr_engine_task *task) {
-    int stage = POSTED;
-    return !atomic_compare_exchange_strong(&task->stage, &stage, LEFT);
+static void tick_task(struct tfr_call *call, uint64_t now_ns) {
+    (void)now_ns;
+    post_next(call->server);
 }
 
+/* The engine's thread frees what it has. */
 static void abandon_task(struct tfr_call *call) {
     struct tfr_engine_task *task = call->work;
-    if (leave(task)) {
-        task->free(task);
+    int stage = POSTED;
+    if (atomic_compare_exchange_strong(&task->stage, &stage, LEFT)) {
+        return;
     }
+    if (stage == WAITING) {
+        take_out(task);
+    }
+    task->free(task);
 }
 
 static void stop_call(struct tfr_call *call) {
@@ -67,11 +114,12 @@ struct tfr_call *tfr_engine_task_take(struct tfr_engine_task *task) {
 }
 
 void tfr_engine_task_fail(struct tfr_engine_task *task) {
+    static const struct tfr_http_header soon[] = {{"Retry-After", "1"}, {"retry-after-ms", "1000"}};
     const bool is_asked = task->status == TFR_USAGE || task->status == TFR_CONFIG || task->status == TFR_UNSUPPORTED;
     struct tfr_call *call = tfr_engine_task_take(task);
     struct tfr_refusal refusal;
     if (task->status == TFR_BUSY) {
-        tfr_refuse(&refusal, TFR_ERROR_QUEUE_FULL, NULL, "this needs an engine that does nothing else; come again later");
+        tfr_refuse(&refusal, TFR_ERROR_QUEUE_FULL, NULL, "there is too much to do already; come again later");
     } else if (is_asked) {
         tfr_refuse_failed(&refusal, TFR_ERROR_INVALID, NULL, task->error);
     } else {
@@ -81,26 +129,30 @@ void tfr_engine_task_fail(struct tfr_engine_task *task) {
                    is_memory ? "request %s: there is no memory for it now" : "request %s: the server failed; its log says why",
                    call->id);
     }
-    tfr_reply_refusal(call->exchange, &refusal, NULL, 0);
+    tfr_reply_refusal(call->exchange, &refusal, soon, task->status == TFR_BUSY ? 2 : 0);
     task->free(task);
 }
 
 void tfr_engine_task_post(struct tfr_engine_task *task) {
-    atomic_store(&task->stage, POSTED);
-    const enum tfr_status status = tfr_engine_call(task->call->server->engine, run_task, task);
-    if (status != TFR_OK) {
-        tfr_engine_task_end(task, status);
-        tfr_engine_task_fail(task);
-    }
+    struct tfr_server *server = task->server;
+    atomic_store(&task->stage, WAITING);
+    append(task);
+    post_next(server);
 }
 
 void tfr_engine_task_start(struct tfr_engine_task *task) {
     struct tfr_call *call = task->call;
-    task->http = call->server->http;
+    task->server = call->server;
     call->work = task;
     call->poll = poll_task;
+    call->tick = tick_task;
     call->drain = drain_task;
     call->abandon = abandon_task;
     tfr_call_wait(call);
-    tfr_engine_task_post(task);
+    if (task->server->n_tasks >= (size_t)tfr_settings_int(task->server->settings, "serve.max_queue")) {
+        task->status = TFR_BUSY;
+        tfr_engine_task_fail(task);
+    } else {
+        tfr_engine_task_post(task);
+    }
 }

@@ -1,5 +1,5 @@
 /* engine_task.h - work of a route that must run on the engine's thread, between two steps: posted from the network thread, which
- * replies when it is done.
+ * replies when it is done. One at a time, in the order in which they came, so that no step waits for two of them.
  *
  * A task is taken by one thread at a time: the network thread until it is posted and after it is done, the engine's in between. A
  * task whose client left meanwhile is let go by the engine's thread. */
@@ -19,13 +19,14 @@ struct tfr_engine_task {
     /* of the last run */
     enum tfr_status status;
     char error[512];
-    struct tfr_http *http;
+    struct tfr_server *server;
+    struct tfr_engine_task *next; /* that waits behind it */
     atomic_int stage;
 };
 
-/* The call waits for it. Replies where it can't be posted; the task is freed then. */
+/* The call waits for it. Replies 429 where serve.max_queue of them wait already; the task is freed then. */
 void tfr_engine_task_start(struct tfr_engine_task *task);
-/* Once more, from `done`; the same. */
+/* Once more, from `done`, behind those that wait. */
 void tfr_engine_task_post(struct tfr_engine_task *task);
 /* The call does not wait any more, and can be replied to; the task is the caller's, who frees it. */
 struct tfr_call *tfr_engine_task_take(struct tfr_engine_task *task);

@@ -19,6 +19,7 @@ enum tfr_server_state { TFR_SERVER_LOADING, TFR_SERVER_READY, TFR_SERVER_DRAININ
 
 struct tfr_route;
 struct tfr_call;
+struct tfr_engine_task;
 
 struct tfr_server {
     /* before the network thread runs */
@@ -38,9 +39,12 @@ struct tfr_server {
     char fingerprint[64]; /* equal ones: equal answers to equal requests */
     atomic_int state;
     /* network thread */
-    struct tfr_metrics metrics; /* `rows` is the engine's thread's */
-    char *graph[2];             /* pictures that were drawn, of a decode step and of a prompt's; tfr_string_free */
-    struct tfr_call *pending;   /* calls that wait for the engine */
+    struct tfr_metrics metrics;    /* `rows` is the engine's thread's */
+    char *graph[2];                /* pictures that were drawn, of a decode step and of a prompt's; tfr_string_free */
+    struct tfr_engine_task *tasks; /* that wait for the engine's thread, the oldest first */
+    size_t n_tasks;
+    atomic_bool task_runs;    /* one is posted; its end is told by the engine's thread */
+    struct tfr_call *pending; /* calls that wait for the engine */
     size_t n_pending;
     uint64_t drain_until_ns;
     int signal;   /* the first that came, 0: none */
