@@ -98,9 +98,18 @@ class Server:
             raise AssertionError(f"{fields}: {reply.status} {reply.body}, wanted {status} of {param} with {words}")
         return error
 
-    def raw(self, body, path="/v1/completions", **fields):
+    def connect(self, receive=None):
+        """A socket; of few bytes that the other side may send ahead."""
+        sock = socket.socket()
+        if receive is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        sock.settimeout(PATIENCE)
+        sock.connect(("127.0.0.1", self.port))
+        return sock
+
+    def raw(self, body, path="/v1/completions", receive=None, **fields):
         """A socket on which the request has been sent."""
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        sock = self.connect(receive)
         text = json.dumps({**body, **fields}).encode()
         sock.sendall(b"POST " + path.encode() + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
                      + str(len(text)).encode() + b"\r\n\r\n" + text)

@@ -119,12 +119,37 @@ def no_descriptor_left_is_survived(program):
 
 @case
 def all_buffers_together_are_limited(program):
-    with Probe(program, "--max_held=700000") as probe:
+    with Probe(program, "--max_held=1400000") as probe:
         clients = [probe.client().send(post("/echo", 200000) + b"a" * 150000) for _ in range(4)]
         time.sleep(0.2)
         refused = [client for client in clients if not client.silent(0)]
         expect(1 <= len(refused) <= 3, len(refused))
         expect_same({client.reply().status for client in refused}, {503})
+
+
+@case
+def bodies_leave_room_for_replies(program):
+    with Probe(program, "--max_held=1200000") as probe:
+        clients = [probe.client().send(post("/echo", 200000) + b"a" * 190000) for _ in range(8)]
+        time.sleep(0.2)
+        reader = probe.client(receive=4096).send(get("/big?size=300000"))
+        time.sleep(0.1)
+        expect_same(len(reader.reply().body), 300000)
+        for client in clients:
+            client.socket.close()
+
+
+@case
+def a_body_is_let_go_of_when_it_was_read(program):
+    with Probe(program) as probe, probe.client() as half, probe.client() as whole:
+        half.send(post("/echo", 140000) + b"a" * 139999)
+        time.sleep(0.1)
+        expect(probe.counts()["held"] < 300000, probe.counts())  # no more than was announced, and what was read last
+        half.send(b"a")
+        expect_same(half.reply().body, b"a" * 140000)
+        whole.send(post("/never", 140000) + b"a" * 140000)
+        time.sleep(0.1)
+        expect_same((probe.counts()["busy"], probe.counts()["held"] < 20000), (2, True))
 
 
 @case

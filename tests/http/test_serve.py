@@ -214,6 +214,61 @@ def a_drain_that_is_over_ends_streams_with_an_error(t):
         expect_same(server.process.wait(PATIENCE), 0)
 
 
+def read_slowly(sock):
+    """All until the server closes, and first nothing."""
+    time.sleep(1)
+    data = b""
+    while True:
+        more = sock.recv(1 << 20)
+        data += more
+        if not more:
+            return data
+
+
+@case
+def a_drain_waits_for_readers(t):
+    large = {"prompt": [[5] * 500] * 3, "echo": True, "logprobs": 20, "max_tokens": 1}
+    for stream in (False, True):
+        with t.serve() as server, server.raw(large, receive=4096, stream=stream) as sock:
+            until = time.monotonic() + PATIENCE
+            while server.call("GET", "/tfrun/v1/info").json["serving"]["generation_tokens"] < 3 and time.monotonic() < until:
+                time.sleep(0.01)
+            server.process.send_signal(signal.SIGTERM)
+            head, body = read_slowly(sock).split(b"\r\n\r\n", 1)
+            expect(len(body) > 200000, len(body))
+            if stream:
+                expect(body.endswith(b"\r\n0\r\n\r\n") and b"data: [DONE]" in body[-100:], body[-100:])
+            else:
+                expect_same(f"Content-Length: {len(body)}" in head.decode(), True)
+            expect_same(server.process.wait(PATIENCE), 0)
+
+
+@case
+def a_drain_does_not_wait_for_bodies(t):
+    with t.serve("--drain", 0) as server, server.connect() as body, server.connect() as head:
+        start = time.monotonic()
+        body.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{")
+        head.sendall(b"POST /v1/comp")
+        time.sleep(0.1)
+        server.process.send_signal(signal.SIGTERM)
+        data = read_until(body, b"}}")
+        expect(data.startswith(b"HTTP/1.1 503 ") and b'"code":"draining"' in data, data)
+        expect_same(server.process.wait(PATIENCE), 0)
+        expect(time.monotonic() - start < 4, time.monotonic() - start)
+
+
+@case
+def a_get_takes_no_body(t):
+    with t.serve() as server:
+        for path in (b"/health", b"/v1/models", b"/"):
+            for how in (b"Content-Length: 4194304", b"Transfer-Encoding: chunked"):
+                with server.connect() as sock:
+                    sock.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n" + how + b"\r\n\r\n")
+                    head, _ = read_head(sock)
+                    expect(head.startswith(b"HTTP/1.1 413 "), head)
+        expect_same(server.call("GET", "/health", headers={"Content-Length": "0"}).status, 200)
+
+
 @case
 def a_second_signal_ends_at_once(t):
     with t.serve() as server, server.raw(LONG, max_tokens=500, stream=True) as sock:

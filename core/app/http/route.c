@@ -83,6 +83,8 @@ static void check_call(struct tfr_call *call) {
     } else if (call->route->time == TFR_ROUTE_READY && state != TFR_SERVER_READY) {
         const enum tfr_error error = state == TFR_SERVER_LOADING ? TFR_ERROR_LOADING : TFR_ERROR_DRAINING;
         tfr_reply_error(x, error, NULL, NULL);
+    } else if (!posts && tfr_http_has_body(x)) { /* it would be held, perhaps for somebody without a key */
+        tfr_reply_error(x, TFR_ERROR_NO_BODY, NULL, NULL);
     } else if (posts && is_cross_site(x)) {
         tfr_reply_error(x, TFR_ERROR_CROSS_SITE, NULL,
                         "a page of another site may not ask this server; --cors-origin names those that may");

@@ -164,7 +164,10 @@ static void drain_all(struct tfr_call *call, uint64_t now_ns) {
     }
 }
 
-/* The last reply has ended, or the time for it is over. */
+/* After a drain that was cut: for the readers to take what they were told last. */
+static const uint64_t last_words_ns = UINT64_C(2000000000);
+
+/* The last reply is sent, or the time for it is over. */
 static void stop_when_drained(struct tfr_server *server) {
     if (atomic_load(&server->state) != TFR_SERVER_DRAINING) {
         return;
@@ -172,10 +175,12 @@ static void stop_when_drained(struct tfr_server *server) {
     if (!server->closing && tfr_clock_ns() >= server->drain_until_ns) {
         server->closing = true;
         for_each(server, drain_all);
+        tfr_http_drain_bodies(server->http);
     }
     struct tfr_http_counts counts;
     tfr_http_counts(server->http, &counts);
-    if (server->n_pending == 0 && counts.busy == 0) {
+    const bool is_late = server->closing && tfr_clock_ns() >= server->drain_until_ns + last_words_ns;
+    if ((server->n_pending == 0 && counts.unsent == 0) || is_late) {
         tfr_http_stop(server->http);
     }
 }

@@ -156,6 +156,11 @@ bool tfr_http_is_local(const struct tfr_http *http) {
 
 void tfr_http_counts(const struct tfr_http *http, struct tfr_http_counts *counts) {
     *counts = http->counts;
+    for (const struct tfr_conn *conn = http->first; conn != NULL; conn = conn->next) {
+        const bool waits =
+            conn->state == CONN_IDLE || conn->state == CONN_HEAD || (conn->state == CONN_LINGER && !conn->interrupts);
+        counts->unsent += !waits;
+    }
 }
 
 void tfr_http_wake(struct tfr_http *http) {
@@ -175,7 +180,16 @@ void tfr_http_drain(struct tfr_http *http) {
     http->draining = true;
     tfr_http_unlisten(http);
     for (struct tfr_conn *conn = http->first; conn != NULL; conn = conn->next) {
+        conn->readable = true; /* what came before is still answered */
         tfr_conn_again(conn);
+    }
+}
+
+void tfr_http_drain_bodies(struct tfr_http *http) {
+    for (struct tfr_conn *conn = http->first; conn != NULL; conn = conn->next) {
+        if (conn->state == CONN_BODY) {
+            tfr_conn_refuse(conn, TFR_HTTP_DRAINING);
+        }
     }
 }
 

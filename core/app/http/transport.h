@@ -55,6 +55,7 @@ struct tfr_http_app {
 
 struct tfr_http_counts {
     size_t open, busy, held_bytes;                     /* now: connections, exchanges, bytes of buffers */
+    size_t unsent;                                     /* now: connections with a request or a reply under way */
     uint64_t accepted, requests, gone;                 /* since opening; gone: as told by on_gone */
     uint64_t closed_for_room, no_descriptor;           /* idle connections closed for new ones; accepts without a descriptor left */
     uint64_t bytes_in, bytes_out, sends, wakes, turns; /* turns: times the thread woke up */
@@ -78,6 +79,7 @@ void tfr_http_stop(struct tfr_http *http);
 void tfr_http_wake(struct tfr_http *http); /* on_wake soon; many wakes may be one */
 void tfr_http_drain(
     struct tfr_http *http); /* no new connections and no further requests: idle ones close, others after their reply */
+void tfr_http_drain_bodies(struct tfr_http *http); /* the time for it is over: requests that are still being sent are refused */
 void tfr_http_counts(const struct tfr_http *http, struct tfr_http_counts *counts);
 
 /* The name ("BAD_LENGTH"), status and sentence of a fault; the reason phrase of any status ("Not Found"). */
@@ -94,7 +96,7 @@ const char *tfr_http_query(const struct tfr_exchange *x); /* after the question 
 const char *tfr_http_header(const struct tfr_exchange *x, const char *name);
 size_t tfr_http_header_count(const struct tfr_exchange *x, const char *name);
 bool tfr_http_has_body(const struct tfr_exchange *x); /* one is announced, or there */
-/* A NUL byte follows the body. Nothing before on_request. */
+/* A NUL byte follows the body. Nothing before on_request, nothing after it has returned. */
 const char *tfr_http_body(const struct tfr_exchange *x, size_t *size);
 const char *tfr_http_peer(const struct tfr_exchange *x); /* "192.0.2.7", "2001:db8::1", "unix" */
 uint64_t

@@ -57,6 +57,9 @@ static void close_conn(struct tfr_conn *conn) {
     conn->state = CONN_DEAD;
     conn->next = http->dead;
     http->dead = conn;
+    if (http->draining) {
+        tfr_http_wake(http); /* it may have been the last one */
+    }
 }
 
 void tfr_conn_again(struct tfr_conn *conn) {
@@ -97,7 +100,7 @@ void tfr_conn_refuse(struct tfr_conn *conn, enum tfr_http_fault fault) {
         http->app.on_refused(http->app.user, peer, fault);
     }
     tfr_http_send_fault(conn, fault, head_only);
-    conn->close_after = true;
+    conn->close_after = conn->interrupts = true;
     tfr_conn_enter(conn, CONN_FLUSH, 0);
     tfr_conn_again(conn);
 }
@@ -117,6 +120,9 @@ static bool leave_flush(struct tfr_conn *conn) {
     }
     tfr_bytes_free(conn->http, &conn->in);
     shutdown(conn->fd, SHUT_WR);
+    if (conn->http->draining) {
+        tfr_http_wake(conn->http);
+    }
     tfr_conn_enter(conn, CONN_LINGER, conn->http->limits.linger_s);
     return true;
 }

@@ -22,6 +22,8 @@ enum { TFR_HTTP_READ = 65536 };
 struct tfr_http_bytes {
     char *data;
     size_t start, size, capacity; /* `size` bytes from data + start */
+    size_t most;                  /* where it is known how large it gets: no more memory than this; else 0 */
+    bool input;                   /* of a client's: half of max_held is for the rest */
 };
 
 enum tfr_conn_state {
@@ -42,6 +44,7 @@ struct tfr_conn {
     int fd;
     enum tfr_conn_state state;
     bool readable, peer_closed, failed, close_after, watches_output, queued;
+    bool interrupts; /* the reply came before the end of the body: closing at once would take it away from the client */
     struct tfr_http_bytes in, out;
     struct tfr_head_scan scan;
     uint64_t deadline_ns;                       /* of the state; 0: none */

@@ -62,6 +62,9 @@ static bool deliver(struct tfr_conn *conn) {
     tfr_conn_enter(conn, CONN_BUSY, http->limits.request_s);
     http->counts.requests++;
     http->app.on_request(http->app.user, x);
+    if (conn->x == x) { /* it is replied to later: what was said is read */
+        tfr_bytes_free(http, &x->body);
+    }
     return true;
 }
 
@@ -107,6 +110,8 @@ static enum tfr_http_fault open_exchange(struct tfr_conn *conn, size_t size, str
     x->head_bytes = bytes;
     x->received_ns = tfr_http_now();
     x->complete = !tfr_http_has_body(x);
+    x->body.input = true;
+    x->body.most = x->head.counted ? (size_t)x->head.length + 1 : 0; /* with the NUL */
     tfr_http_peer_name(&conn->peer, x->peer, sizeof x->peer);
     conn->x = *opened = x;
     http->counts.busy++;

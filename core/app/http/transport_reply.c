@@ -79,6 +79,7 @@ static void decide_close(struct tfr_exchange *x, bool counted) {
     const struct tfr_head *const head = &x->head;
     const bool keeps = head->minor > 0 || (head->keep_alive && counted);
     x->conn->close_after = head->close || !keeps || !x->complete || x->conn->http->draining;
+    x->conn->interrupts = !x->complete;
 }
 
 static void end(struct tfr_exchange *x) {

@@ -19,10 +19,14 @@ static bool make_room(struct tfr_http *http, struct tfr_http_bytes *bytes, size_
     while (capacity < bytes->size + size) {
         capacity *= 2;
     }
-    if (capacity == bytes->capacity) {
+    if (capacity > bytes->most && bytes->most >= bytes->size + size) {
+        capacity = bytes->most;
+    }
+    if (capacity <= bytes->capacity) {
         return true;
     }
-    if (http->counts.held_bytes + capacity - bytes->capacity > http->limits.max_held) {
+    const size_t limit = bytes->input ? http->limits.max_held / 2 : http->limits.max_held;
+    if (http->counts.held_bytes + capacity - bytes->capacity > limit) {
         return false;
     }
     char *const data = realloc(bytes->data, capacity);
