@@ -16,6 +16,7 @@ struct tfr_wanted {
     struct tfr_feed *feeds; /* [slots] */
     size_t n;
     int64_t fed; /* tokens of the first feed; only a single feed is cut */
+    bool trims;  /* a single feed of which any first rows do, all with their logits: what is left is asked for again */
 };
 
 struct tfr_continuation {
@@ -46,7 +47,6 @@ struct tfr_continuation {
     const struct tfr_ids *left_ids;
     bool held; /* waits: another one is reading what its prompt begins with */
     struct tfr_wanted wanted;
-    int64_t most_rows; /* asked for at once where a feed can't be cut; 0: no limit but the engine's */
     size_t cached_tokens, output_tokens;
     uint64_t logits_digest;
     enum tfr_status status; /* what ended it early, with its sentence */

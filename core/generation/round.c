@@ -46,7 +46,7 @@ static void ask(struct tfr_round *round, struct tfr_continuation *c) {
     }
     use_sampler(round, c);
     c->wanted.fed = 0;
-    c->most_rows = round->share;
+    c->wanted.trims = false;
     const enum tfr_status status = c->strategy->feeds(c, c->wanted.feeds, &c->wanted.n);
     if (status != TFR_OK) {
         tfr_continuation_fail(c, status);
@@ -55,6 +55,9 @@ static void ask(struct tfr_round *round, struct tfr_continuation *c) {
 
 /* A row or a few for each sequence, all of whose logits are wanted: what every round has of those that write. */
 static bool is_light(const struct tfr_wanted *wanted) {
+    if (wanted->trims) { /* rows of a prompt, however few */
+        return false;
+    }
     for (size_t i = 0; i < wanted->n; i++) {
         if (wanted->feeds[i].n > LIGHT_ROWS || wanted->feeds[i].keep < wanted->feeds[i].n) {
             return false;
@@ -90,18 +93,20 @@ static int64_t left_of(const struct tfr_continuation *c) {
     return c->wanted.feeds[0].n - c->wanted.fed;
 }
 
-/* Only rows without logits can be left for later. */
-static bool is_whole(const struct tfr_continuation *c) {
+static bool is_scored(const struct tfr_continuation *c) {
     return left_of(c) == c->wanted.feeds[0].keep;
 }
 
-/* Rows of a feed's next piece, of `room` at most: logits do not come in pieces. */
+/* Rows of a feed's next piece, of `room` at most: logits do not come in pieces, unless what is left is asked for again. */
 static int64_t piece_rows(const struct tfr_continuation *c, int64_t room) {
-    const int64_t left = left_of(c), without = left - c->wanted.feeds[0].keep;
+    const int64_t left = left_of(c), without = c->wanted.trims ? left : left - c->wanted.feeds[0].keep;
     return left <= room ? left : room < without ? room : without;
 }
 
 static void add_piece(struct tfr_round *round, struct tfr_continuation *c, int64_t rows, struct tfr_round_counts *counts) {
+    if (c->wanted.trims) {
+        c->wanted.feeds[0].n = c->wanted.feeds[0].keep = rows;
+    }
     struct tfr_feed piece = c->wanted.feeds[0];
     piece.ids += c->wanted.fed;
     piece.keep = rows < left_of(c) ? 0 : piece.keep;
@@ -131,7 +136,8 @@ static void fill_in_order(struct tfr_round *round, struct tfr_round_counts *coun
 static void fill_in_shares(struct tfr_round *round, struct tfr_round_counts *counts) {
     for (size_t i = 0; i < round->n_prompts; i++) {
         const struct tfr_continuation *c = round->prompts[i];
-        round->chunks[i] = (struct tfr_chunk){.left = left_of(c), .whole = is_whole(c), .batch = c->terms.batch};
+        round->chunks[i] =
+            (struct tfr_chunk){.left = left_of(c), .whole = is_scored(c) && !c->wanted.trims, .batch = c->terms.batch};
     }
     tfr_chunks_share(round->chunks, round->n_prompts, counts->room);
     for (size_t i = 0; i < round->n_prompts; i++) {
@@ -147,11 +153,17 @@ static void look_at_prompts(const struct tfr_round *round, struct tfr_round_coun
     double past = 0, scored = 0;
     for (size_t i = 0; i < round->n_prompts; i++) {
         past += (double)tfr_session_length(round->prompts[i]->wanted.feeds[0].session);
-        scored += is_whole(round->prompts[i]);
+        scored += is_scored(round->prompts[i]);
     }
     const double n = round->n_prompts > 0 ? (double)round->n_prompts : 1;
     counts->chunk_past = past / n;
     counts->scored_share = scored / n;
+}
+
+/* What a later step has to read. */
+static int64_t left_behind(const struct tfr_continuation *c) {
+    const int64_t read = tfr_session_length(c->wanted.feeds[0].session) + c->wanted.fed;
+    return c->wanted.trims ? (int64_t)c->prompt.n - 1 - read : left_of(c);
 }
 
 /* Sums become averages. */
@@ -160,7 +172,7 @@ static void settle_counts(struct tfr_round *round, struct tfr_round_counts *coun
     counts->chunk_past /= rows;
     counts->scored_share /= rows;
     for (size_t i = 0; i < round->n_prompts; i++) {
-        counts->prompt_left += left_of(round->prompts[i]);
+        counts->prompt_left += left_behind(round->prompts[i]);
     }
 }
 
@@ -168,13 +180,10 @@ static void fill_prompts(struct tfr_round *round, struct tfr_round_counts *count
     const int64_t max_rows = round->engine->max_rows, beside = max_rows - counts->decode_rows;
     const int64_t least = TFR_CHUNK_LEAST < max_rows ? TFR_CHUNK_LEAST : max_rows;
     counts->room = beside > least ? beside : least;
-    round->share = 0;
     if (round->budget != NULL && round->n_prompts > 0) {
         look_at_prompts(round, counts);
         const int64_t budget = round->budget(round->budget_user, counts);
         counts->room = budget < counts->room ? budget : counts->room;
-        round->share = counts->room / (int64_t)(round->n_prompts < TFR_CHUNK_PROMPTS ? round->n_prompts : TFR_CHUNK_PROMPTS);
-        round->share = round->share > least ? round->share : least;
     }
     counts->chunk_past = counts->scored_share = 0;
     if (round->budget != NULL) {

@@ -30,7 +30,6 @@ struct tfr_round {
     struct tfr_chunk *chunks;          /* [max_batch] their shares */
     size_t n_prompts;
     struct tfr_ahead ahead;
-    int64_t share; /* rows of a prompt in the last step; what is not cut is asked for by it. 0: all */
     /* Rows of prompts that may stand beside what decodes; NULL: as many as runtime.max_rows leaves. */
     int64_t (*budget)(void *user, const struct tfr_round_counts *counts);
     void *budget_user;

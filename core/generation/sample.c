@@ -3,6 +3,7 @@
  * Several samples of one prompt read it once: all but its last token is fed to the first session and copied to the others. There
  * are as many sessions as runtime.max_batch allows; a sample that ends leaves its session, cut to the prompt, to the next one.
  * Log-probabilities of the prompt are taken from the rows of its own feeding. */
+#include <math.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -105,13 +106,11 @@ static bool done(const struct tfr_continuation *c) {
     return all;
 }
 
-/* Rows whose logits are all wanted can't be cut by whoever makes up the step: few enough to stand beside one row of every other
- * sequence. */
+/* Rows whose logits are all wanted: few enough to stand beside one row of every other sequence. */
 static int64_t scored_rows(const struct tfr_continuation *c) {
     const struct tfr_engine *engine = c->engine;
     const int64_t beside = engine->max_rows - engine->max_batch, some = least(16, engine->max_rows);
-    const int64_t rows = beside > some ? beside : some;
-    return c->most_rows > 0 ? least(c->most_rows, rows) : rows;
+    return beside > some ? beside : some;
 }
 
 /* What is left to read. The last token of the prompt goes alone where the others are scored: nothing is known to follow it. */
@@ -132,6 +131,7 @@ static enum tfr_status feeds(struct tfr_continuation *c, struct tfr_feed *list, 
     }
     if (sample->reading) {
         list[(*n)++] = prompt_feed(c, sample);
+        c->wanted.trims = list[0].keep == list[0].n; /* scored: what comes of it is counted by what the session has */
         return TFR_OK;
     }
     for (int64_t s = 0; s < sample->width; s++) {
@@ -153,18 +153,31 @@ static int64_t rows_to_score(const struct tfr_continuation *c, const struct samp
     return c->params->prompt_logprobs && end >= scored ? end - scored + 1 : 0;
 }
 
+/* A NaN among a row's logits is one in all its log-probabilities. */
+static enum tfr_status check_scores(const struct tfr_continuation *c, size_t first) {
+    const size_t each = (size_t)tfr_continuation_each(c);
+    for (size_t i = first; i < c->prompt_logprobs.n; i += each) {
+        if (isnan(c->prompt_logprobs.items[i].logprob)) {
+            return tfr_raise(TFR_CHECK, "the logits for position %zu hold NaN; look for it in the weights with --check-weights",
+                             i / each + 1);
+        }
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status score_prompt(struct tfr_continuation *c, struct sample *sample, const float *logits) {
     const int64_t vocab_size = c->engine->config->model.vocab_size, n = rows_to_score(c, sample);
+    const size_t before = c->prompt_logprobs.n;
     if (sample->has_scores) {
         c->prompt_logprobs.n += (size_t)(n * tfr_continuation_each(c));
         sample->has_scores = false;
-        return TFR_OK;
+        return check_scores(c, before);
     }
     for (int64_t i = 0, at = tfr_continuation_scored(c); i < n; i++, at++) {
         TFR_TRY(
             tfr_logprobs_add(&c->prompt_logprobs, c->prompt.data[at], c->params->logprobs, logits + i * vocab_size, vocab_size));
     }
-    return TFR_OK;
+    return check_scores(c, before);
 }
 
 static enum tfr_status take_prompt(struct tfr_continuation *c, struct sample *sample, const float *logits) {

@@ -306,6 +306,9 @@ def nan_ends_its_own_request_alone(t):
             expect("NaN" in reply.json["error"]["message"] and "/" not in reply.json["error"]["message"], reply.body)
             rest = read_until(sock, b"0\r\n\r\n")
             expect_same(rest.count(b'data: {"id"'), 30)
+        for most in (0, 1):
+            reply = server.post({"prompt": [5] * 60, "echo": True, "logprobs": 0, "max_tokens": most})
+            expect_same((reply.status, reply.headers.get("x-should-retry")), (500, "false"))
         stream = server.post({**LONG, "max_tokens": 60, "stream": True})
         expect(b'data: {"error":{' in stream.body and stream.body.endswith(b"data: [DONE]\n\n"), stream.body[-300:])
         expect_same(server.text(prompt="Once upon a time", max_tokens=20, temperature=0), good)

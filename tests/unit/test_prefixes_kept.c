@@ -316,6 +316,14 @@ TFR_TEST(nothing_is_kept_of_one_that_failed) {
         assert_int_equal(seen.status, TFR_CHECK);
         assert_int_equal(n_kept(engine), 0);
     }
+    for (int most = 0; most < 2; most++) { /* scored */
+        char settings[80];
+        snprintf(settings, sizeof settings, "{\"logprobs\": 0, \"prompt_logprobs\": true, \"max_tokens\": %d}", most);
+        const struct seen seen = run(engine, ask(engine, 7, 0, LONG, NULL, settings));
+        assert_int_equal(seen.status, TFR_CHECK);
+        assert_int_equal(seen.n_prompts, 0);
+        assert_int_equal(n_kept(engine), 0);
+    }
     tfr_engine_close(engine);
 }
 

@@ -93,6 +93,50 @@ TFR_TEST(a_long_prompt_does_not_keep_short_ones_waiting) {
     tfr_engine_close(engine);
 }
 
+static void submit_scored(struct tfr_engine *engine, size_t i, size_t n_ids, struct served *served) {
+    static const char settings[] = "{\"max_tokens\": 1, \"logprobs\": 1, \"prompt_logprobs\": true}";
+    int32_t ids[MOST_PROMPT];
+    struct tfr_params *params;
+    struct tfr_prompt prompt = served_prompt(0, ids);
+    for (size_t k = 0; k < n_ids; k++) {
+        ids[k] = (int32_t)((ids[k] + 17 * (int32_t)i) % 6000);
+    }
+    prompt.n_ids = n_ids;
+    *served = (struct served){.hash = TFR_HASH_START};
+    assert_ok(tfr_params_parse_json(engine, settings, strlen(settings), &params));
+    assert_ok(tfr_request_submit_on(engine, &prompt, params, NULL, &served->request));
+    tfr_params_free(params);
+}
+
+/* One that writes, and scored prompts that come all at once: long ones, and such as are no longer than what others write. */
+TFR_TEST(scored_prompts_keep_to_the_budget) {
+    TFR_UNUSED_STATE;
+    enum { MANY = 20, BUDGET = 32 };
+    static const size_t lengths[] = {390, 17};
+    static struct served writer, scored[MANY];
+    for (size_t l = 0; l < 2; l++) {
+        struct tfr_engine *engine = open_server(NULL, NULL, BUDGET);
+        assert_ok(serve_one(engine, 1, NULL, &writer));
+        step(engine, 2);
+        for (size_t i = 0; i < MANY; i++) {
+            submit_scored(engine, i, lengths[l], &scored[i]);
+        }
+        for (size_t n_ended = 0; n_ended < MANY;) {
+            struct tfr_step_info info;
+            assert_ok(tfr_engine_step(engine, &info));
+            assert_in_range(info.rows, 0, BUDGET + MANY + 1); /* and one row of each that writes */
+            n_ended = 0;
+            for (size_t i = 0; i < MANY; i++) {
+                hear(&scored[i]);
+                n_ended += scored[i].ended;
+            }
+        }
+        leave_all(scored, MANY);
+        leave_all(&writer, 1);
+        tfr_engine_close(engine);
+    }
+}
+
 /* In each state: queued, reading a prompt, writing. */
 TFR_TEST(a_cancel_frees_its_places_in_two_steps) {
     TFR_UNUSED_STATE;
@@ -342,8 +386,8 @@ TFR_TEST(a_snapshot_adds_up) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(no_budget_and_no_company_changes_a_bit), TFR_CASE(a_long_prompt_does_not_keep_short_ones_waiting),
-              TFR_CASE(a_cancel_frees_its_places_in_two_steps), TFR_CASE(a_deadline_ends_a_request_wherever_it_is),
-              TFR_CASE(a_full_queue_refuses_and_takes_again), TFR_CASE(tokens_and_waits_have_limits_of_their_own),
-              TFR_CASE(prompts_of_one_question_come_all_or_none), TFR_CASE(a_newcomer_is_served_before_a_backlog),
-              TFR_CASE(calls_run_between_steps_in_order), TFR_CASE(work_between_steps_finds_room_while_all_places_are_taken),
-              TFR_CASE(a_snapshot_adds_up))
+              TFR_CASE(scored_prompts_keep_to_the_budget), TFR_CASE(a_cancel_frees_its_places_in_two_steps),
+              TFR_CASE(a_deadline_ends_a_request_wherever_it_is), TFR_CASE(a_full_queue_refuses_and_takes_again),
+              TFR_CASE(tokens_and_waits_have_limits_of_their_own), TFR_CASE(prompts_of_one_question_come_all_or_none),
+              TFR_CASE(a_newcomer_is_served_before_a_backlog), TFR_CASE(calls_run_between_steps_in_order),
+              TFR_CASE(work_between_steps_finds_room_while_all_places_are_taken), TFR_CASE(a_snapshot_adds_up))
