@@ -314,7 +314,9 @@ def chat_is_a_completion_of_joined_messages(t):
         whole = server.post({"messages": [{"role": "user", "content": " a" * 490}], "ignore_eos": True}, "/v1/chat/completions").json
         expect_same(whole["usage"]["total_tokens"], 512)
         path = {"path": "/v1/chat/completions"}
-        for wrong in (None, [], "x", [{"role": "user"}], [{"content": "x"}], [{"role": "user", "content": [{"type": "image_url"}]}]):
+        server.refused(400, "messages", "is empty", **path, messages=[])
+        server.refused(400, "messages", "role bogus", **path, messages=[{"role": "bogus", "content": "x"}])
+        for wrong in (None, "x", [{"role": "user"}], [{"content": "x"}], [{"role": "user", "content": [{"type": "image_url"}]}]):
             server.refused(400, "messages", "must be a list", **path, messages=wrong)
         server.refused(400, "tools", "not served", **path, messages=messages, tools=[{}])
         server.refused(400, "logprobs", "not served", **path, messages=messages, logprobs=True)

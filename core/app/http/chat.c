@@ -8,6 +8,7 @@
 #include "app/http/reply.h"
 #include "app/http/route.h"
 #include "base/arena.h"
+#include "base/status.h"
 
 /* One body under reading. */
 struct reading {
@@ -33,10 +34,28 @@ static bool add_part(struct reading *reading, const tfr_json *part) {
     return true;
 }
 
+/* The text of all of them counts alike. */
+static bool check_role(const struct reading *reading, const tfr_json *message) {
+    static const char *const roles[] = {"system", "developer", "user", "assistant", "tool", "function"};
+    const char *role = tfr_json_string(tfr_json_member(message, "role"));
+    for (size_t i = 0; i < TFR_COUNT_OF(roles) && role != NULL; i++) {
+        if (strcmp(role, roles[i]) == 0) {
+            return true;
+        }
+    }
+    return role == NULL
+               ? refuse_messages(reading)
+               : tfr_refuse(reading->refusal, TFR_ERROR_INVALID, "messages",
+                            "messages has the role %.40s; it is system, developer, user, assistant, tool or function", role);
+}
+
 static bool add_message(struct reading *reading, const tfr_json *message) {
     const tfr_json *content = tfr_json_member(message, "content");
     const char *text = content != NULL ? tfr_json_string(content) : NULL;
-    bool good = tfr_json_string(tfr_json_member(message, "role")) != NULL && content != NULL;
+    bool good = content != NULL;
+    if (!check_role(reading, message)) {
+        return false;
+    }
     if (good && text != NULL) {
         tfr_json_put_raw(&reading->prompt, text);
         return true;
@@ -53,8 +72,11 @@ static bool add_message(struct reading *reading, const tfr_json *message) {
 /* The contents, joined by blank lines. */
 static bool join_messages(struct reading *reading) {
     const struct tfr_field_value *messages = &reading->values[TFR_CHAT_messages];
-    if (!messages->given || tfr_json_kind(messages->node) != TFR_JSON_ARRAY || tfr_json_size(messages->node) == 0) {
+    if (!messages->given || tfr_json_kind(messages->node) != TFR_JSON_ARRAY) {
         return refuse_messages(reading);
+    }
+    if (tfr_json_size(messages->node) == 0) {
+        return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, "messages", "messages is empty; give one at least");
     }
     for (const tfr_json *message = tfr_json_first(messages->node); message != NULL; message = tfr_json_next(message)) {
         if (message != tfr_json_first(messages->node)) {
