@@ -121,11 +121,11 @@ class Place:
             raise Failed(f"`{shlex.join(words)}` ended with {done.returncode}:\n{last}")
         return done.stdout
 
-    def command(self, start, server, **more):
+    def command(self, start, server, cwd=ROOT, **more):
         """Runs a command of docs/serving.md from the environment of this client, in the root of the sources; results come here."""
         words = documented(start, server.url, self.folder)
         print("  " + shlex.join(words), file=sys.stderr)
-        return self.run(self.environment / "bin" / words[0], *words[1:], cwd=ROOT, **more)
+        return self.run(self.environment / "bin" / words[0], *words[1:], cwd=cwd, **more)
 
 
 def main(description, attempt):
