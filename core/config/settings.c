@@ -104,6 +104,11 @@ size_t tfr_settings_list(const struct tfr_settings *settings, const char *key, c
     return list->n;
 }
 
+bool tfr_settings_is_given(const struct tfr_settings *settings, const char *key) {
+    const int option = tfr_option_find(key);
+    return option >= 0 && settings->config->origin[option] > TFR_ORIGIN_DEFAULT;
+}
+
 const char *tfr_settings_model_name(const struct tfr_settings *settings) {
     return settings->name;
 }

@@ -92,6 +92,7 @@ def every_route_has_its_methods(t):
 @case
 def pages_of_listed_origins_may_ask(t):
     with t.serve("--cors-origin", "https://lab.example") as server:
+        expect(": 32 slots x 512 positions" in server.start_line(), server.lines())
         site = {"Sec-Fetch-Site": "cross-site", "Origin": "https://lab.example"}
         reply = server.post({"prompt": "x", "max_tokens": 1}, headers=site)
         expect_same((reply.status, reply.headers["access-control-allow-origin"]), (200, "https://lab.example"))

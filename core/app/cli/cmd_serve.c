@@ -248,18 +248,31 @@ static int follow(const struct tfr_args *args) {
     return status == TFR_OK ? 0 : tfr_cli_fail(status);
 }
 
+/* A server runs more sequences at a time than a command does, where nobody says how many. */
+static enum tfr_status open_settings(struct tfr_settings **settings, struct tfr_args *args) {
+    static const char key[] = "runtime.max_batch";
+    enum tfr_status status = tfr_settings_open(settings, args->operands[0], args->overrides, args->n_overrides);
+    if (status == TFR_OK && !tfr_settings_is_given(*settings, key)) {
+        tfr_settings_close(*settings);
+        tfr_args_add(args, key, "32", "tfrun serve");
+        status = tfr_settings_open(settings, args->operands[0], args->overrides, args->n_overrides);
+    }
+    return status;
+}
+
 static int run(struct tfr_args *args) {
     struct job job = {.args = args};
     tfr_measure_apply_flags(args);
     if (tfr_cli_operand(args, "a config") == NULL) {
         return tfr_exit_code(TFR_USAGE);
     }
-    if (tfr_launched_rank() != 0) {
-        return follow(args);
-    }
-    const enum tfr_status status = tfr_settings_open(&job.settings, args->operands[0], args->overrides, args->n_overrides);
+    const enum tfr_status status = open_settings(&job.settings, args);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
+    }
+    if (tfr_launched_rank() != 0) {
+        tfr_settings_close(job.settings);
+        return follow(args);
     }
     tfr_http_block_signals(signals, sizeof signals / sizeof signals[0]);
     int code = prepare(&job);

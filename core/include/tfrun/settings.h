@@ -27,6 +27,9 @@ TFR_API double tfr_settings_real(const struct tfr_settings *settings, const char
 TFR_API const char *tfr_settings_text(const struct tfr_settings *settings, const char *key);
 TFR_API size_t tfr_settings_list(const struct tfr_settings *settings, const char *key, char *const **items);
 
+/* The config or the command line says it; else it has its default. */
+TFR_API bool tfr_settings_is_given(const struct tfr_settings *settings, const char *key);
+
 /* model.name, or the name of the config's folder. */
 TFR_API const char *tfr_settings_model_name(const struct tfr_settings *settings);
 /* Of the model: the tokens that begin and end a text, -1: none. */
