@@ -26,11 +26,11 @@ class Reply:
 class Server:
     """`tfrun serve MODEL` until the block ends; what it says on stderr is in self.lines() afterwards."""
 
-    def __init__(self, program, model, folder, *flags, env=None, wait=True):
+    def __init__(self, program, model, folder, *flags, env=None, wait=True, stderr=None, launcher=()):
         self.log = pathlib.Path(folder) / f"serve-{time.monotonic_ns()}.log"
         with open(self.log, "wb") as file:
-            self.process = subprocess.Popen([program, "serve", str(model), "--port", "0", *map(str, flags)], stdout=subprocess.PIPE,
-                                            stderr=file, env={**os.environ, **(env or {})})
+            self.process = subprocess.Popen([*launcher, program, "serve", str(model), "--port", "0", *map(str, flags)],
+                                            stdout=subprocess.PIPE, stderr=stderr or file, env={**os.environ, **(env or {})})
         self.port = None
         if wait:
             self.wait()

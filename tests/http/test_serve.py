@@ -3,7 +3,9 @@
 
 `test_serve.py --list` prints the names.
 """
+import fcntl
 import json
+import os
 import pathlib
 import signal
 import socket
@@ -277,6 +279,65 @@ def a_second_signal_ends_at_once(t):
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.1)
         expect_same(server.end(signal.SIGINT), 128 + signal.SIGINT)
+
+
+@case
+def a_closed_terminal_ends_nothing(t):
+    with t.serve() as server:
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+        expect_same((server.call("GET", "/health").status, server.end()), (200, 0))
+
+
+def all_of(pipe):
+    os.set_blocking(pipe, False)
+    try:
+        return os.read(pipe, 1 << 20).decode()
+    except BlockingIOError:
+        return ""
+
+
+@case
+def a_log_that_nobody_reads_stops_nothing(t):
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, 1031, 4096)  # F_SETPIPE_SZ
+    with t.serve("--port", find_port(), wait=False, stderr=writer) as server:
+        server.port = int(server.process.args[-1])
+        until = time.monotonic() + PATIENCE
+        said = ""
+        while "serving" not in said and time.monotonic() < until:
+            time.sleep(0.01)
+            said += all_of(reader)
+        for i in range(60):
+            expect_same(server.call("GET", f"/{i}-" + "x" * 180).status, 404)
+        said = all_of(reader)
+        expect("/0-" in said and "/59-" not in said, said[-300:])
+        expect_same(server.call("GET", "/back").status, 404)
+        said = all_of(reader)
+        expect("/back" in said and "lines of the access log are lost" in said, said)
+        expect(os.get_blocking(writer), "the pipe of others is theirs")
+        for i in range(60):
+            server.call("GET", f"/{i}-" + "x" * 180)
+        expect_same(server.end(), 0)  # which says something too
+    os.close(reader)
+    os.close(writer)
+
+
+@case
+def the_log_counts_what_a_client_that_left_has_got(t):
+    log = t.folder / "access"
+    with t.serve("--access-log", log, "--access-format", "json") as server:
+        with server.raw(LONG, max_tokens=400, stream=True) as sock:
+            rest = b""
+            while rest.count(b"data: ") < 20:
+                rest += sock.recv(65536)
+        until = time.monotonic() + PATIENCE
+        while not log.read_text().endswith("\n") and time.monotonic() < until:
+            time.sleep(0.01)
+        line = json.loads(log.read_text())
+        made = server.call("GET", "/tfrun/v1/info").json["serving"]["generation_tokens"]
+        expect_same(line["status"], 499)
+        expect(20 <= line["output_tokens"] <= made <= line["output_tokens"] + 4, line, made)
 
 
 def nan_model(t):

@@ -1,10 +1,13 @@
 /* cmd_serve.c - `tfrun serve CONFIG`: the engine's thread of a server. It opens the model while the network thread already says
  * "loading", then makes one step after the other as long as there is something to do. Ranks other than 0 follow. */
-#include <math.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "app/cli/measure.h"
 #include "app/http/server.h"
@@ -24,7 +27,7 @@ struct job {
     pthread_t network;
     bool running; /* the network thread is */
     char network_error[512];
-    bool ended; /* nothing more is to be done: set on the engine's thread */
+    atomic_bool ended; /* nothing more is to be done */
 };
 
 /* A sentence of this program's own. */
@@ -97,21 +100,22 @@ static int prepare(struct job *job) {
     return listen_at(job);
 }
 
-static void stop_engine(struct tfr_engine *engine, void *user) {
-    struct job *job = user;
+static void wake_up(struct tfr_engine *engine, void *user) {
     (void)engine;
-    job->ended = true;
+    (void)user;
 }
 
-/* When the network has nothing more to do, neither has the engine. */
+/* When the network has nothing more to do, neither has the engine. The call is to wake it; without memory for one, or while the
+ * model is being loaded, it sees by itself that all has ended. */
 static void *run_network(void *user) {
     struct job *job = user;
     struct tfr_server *server = &job->server;
     if (tfr_http_run(server->http, job->network_error, sizeof job->network_error) == 0) {
         job->network_error[0] = '\0';
     }
+    atomic_store(&job->ended, true);
     if (atomic_load(&server->state) != TFR_SERVER_LOADING) {
-        tfr_engine_call(server->engine, stop_engine, job);
+        tfr_engine_call(server->engine, wake_up, NULL);
     }
     return NULL;
 }
@@ -178,17 +182,20 @@ static void tell_start(const struct job *job) {
             tfr_settings_bool(job->settings, "serve.prefix_cache") ? "on" : "off");
 }
 
+/* Without a request and without a call: whether the network is still there. */
+static const double longest_sleep_s = 1;
+
 /* Steps as long as there are requests, else sleep. */
 static enum tfr_status drive(struct job *job) {
     enum tfr_status status = TFR_OK;
-    while (status == TFR_OK && !job->ended) {
+    while (status == TFR_OK && !atomic_load(&job->ended)) {
         struct tfr_step_info info;
         status = tfr_engine_step(job->server.engine, &info);
         if (status == TFR_OK && info.rows > 0) {
             tfr_metrics_step(&job->server.metrics, info.rows);
         }
-        if (status == TFR_OK && !job->ended && info.running == 0 && info.waiting == 0) {
-            tfr_engine_wait(job->server.engine, INFINITY);
+        if (status == TFR_OK && !atomic_load(&job->ended) && info.running == 0 && info.waiting == 0) {
+            tfr_engine_wait(job->server.engine, longest_sleep_s);
         }
     }
     return status;
@@ -260,12 +267,35 @@ static enum tfr_status open_settings(struct tfr_settings **settings, struct tfr_
     return status;
 }
 
+/* What is said on stderr never waits for a reader: a pipe that nobody empties would stop the network thread. The pipe or terminal
+ * is opened anew for that, or other programs that share it would find theirs changed. */
+static void free_stderr(void) {
+    struct stat facts;
+    const bool known = fstat(STDERR_FILENO, &facts) == 0;
+    if (known && S_ISSOCK(facts.st_mode)) { /* can't be opened anew */
+        fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
+    } else if (known && (S_ISFIFO(facts.st_mode) || S_ISCHR(facts.st_mode))) {
+        const int file = open("/dev/stderr", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (file >= 0) {
+            dup2(file, STDERR_FILENO);
+            close(file);
+        }
+    }
+}
+
+/* Rank 0 alone decides when it is over, and a terminal that is closed ends no server. */
+static void take_signals(void) {
+    tfr_http_block_signals(signals, sizeof signals / sizeof signals[0]);
+    signal(SIGHUP, SIG_IGN);
+}
+
 static int run(struct tfr_args *args) {
     struct job job = {.args = args};
     tfr_measure_apply_flags(args);
     if (tfr_cli_operand(args, "a config") == NULL) {
         return tfr_exit_code(TFR_USAGE);
     }
+    take_signals();
     const enum tfr_status status = open_settings(&job.settings, args);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
@@ -274,7 +304,7 @@ static int run(struct tfr_args *args) {
         tfr_settings_close(job.settings);
         return follow(args);
     }
-    tfr_http_block_signals(signals, sizeof signals / sizeof signals[0]);
+    free_stderr();
     int code = prepare(&job);
     code = code == 0 ? serve(&job) : code;
     close_all(&job);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ bool tfr_access_log_open(struct tfr_access_log *log, const char *path, const cha
     if (path == NULL || log->off) {
         return true;
     }
-    log->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    log->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0640);
     if (log->file < 0) {
         snprintf(error, size, "serve.access_log = %s: %s", path, strerror(errno));
     }
@@ -112,15 +113,23 @@ static void put_text(struct tfr_json_out *out, const struct tfr_call *call, cons
     }
 }
 
-/* Told at the first failure after a success. */
-static void deliver(struct tfr_access_log *log, const char *text, size_t size) {
-    const ssize_t n = write(log->file, text, size);
-    if (n == (ssize_t)size) {
-        log->failing = false;
-    } else if (!log->failing) {
-        log->failing = true;
-        fprintf(stderr, "tfrun: the access log can't be written: %s; requests go on without it\n",
-                n < 0 ? strerror(errno) : "no room is left");
+/* Told at the first line that is lost, and at the first one that is not. */
+static void deliver(struct tfr_access_log *log, char *text, size_t size) {
+    static char newline[] = "\n";
+    struct iovec parts[] = {{newline, log->cut ? 1 : 0}, {text, size}};
+    const ssize_t n = writev(log->file, parts, 2);
+    if (n == (ssize_t)(parts[0].iov_len + size)) {
+        if (log->lost > 0) {
+            fprintf(stderr, "tfrun: %zu lines of the access log are lost; it can be written again\n", log->lost);
+        }
+        log->lost = 0;
+        log->cut = false;
+        return;
+    }
+    const char *why = n < 0 ? strerror(errno) : "no room is left";
+    log->cut = n > 0 || log->cut;
+    if (log->lost++ == 0) {
+        fprintf(stderr, "tfrun: the access log can't be written: %s; requests go on without it\n", why);
     }
 }
 

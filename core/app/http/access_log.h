@@ -1,5 +1,6 @@
 /* access_log.h - one line a request, as text or JSON, to stderr or a file. Never a prompt unless it is asked for; whatever a client
- * said is escaped. A file that can't be written is told once, and requests go on. Thread rule: network thread. */
+ * said is escaped. A file that can't be written, or
+ * not now, is told once, and requests go on: nothing here waits. Thread rule: network thread. */
 #ifndef TFR_APP_HTTP_ACCESS_LOG_H
 #define TFR_APP_HTTP_ACCESS_LOG_H
 
@@ -10,7 +11,9 @@ struct tfr_call;
 
 struct tfr_access_log {
     int file; /* descriptor */
-    bool json, off, failing;
+    bool json, off;
+    size_t lost; /* lines since the last one that was written */
+    bool cut;    /* the last line lacks its end */
 };
 
 /* False with a sentence in `error` where the file can't be opened. `path` NULL: stderr. `format`: text, json or off. */

@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 
 #include "app/http/reply.h"
 #include "app/http/route.h"
@@ -26,6 +24,7 @@ static void free_completion(struct tfr_completion *completion) {
         tfr_choice_free(&completion->choices[i]);
     }
     free(completion->requests);
+    free(completion->told);
     free(completion->token_ns);
     free(completion->choices);
     tfr_free(completion->line.text);
@@ -120,11 +119,17 @@ static uint64_t most(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
-static void add_stats(struct tfr_completion *completion, const struct tfr_request_stats *stats) {
+/* Output tokens of a prompt so far: also those of what never ends are counted. */
+static void count_tokens(struct tfr_completion *completion, size_t p, size_t n) {
     const size_t copies = completion->ask.width == 1 ? completion->ask.n : 1;
+    completion->output_tokens += (n - completion->told[p]) * copies;
+    completion->told[p] = n;
+}
+
+static void add_stats(struct tfr_completion *completion, size_t p, const struct tfr_request_stats *stats) {
     completion->prompt_tokens += stats->prompt_tokens;
     completion->cached_tokens += stats->cached_tokens;
-    completion->output_tokens += stats->output_tokens * copies;
+    count_tokens(completion, p, stats->output_tokens);
     completion->waited_ns = most(completion->waited_ns, stats->waited_ns);
     completion->prefill_ns = most(completion->prefill_ns, stats->prefill_ns);
     completion->decode_ns = most(completion->decode_ns, stats->decode_ns);
@@ -156,6 +161,7 @@ static void count_gap(struct tfr_completion *completion, size_t choice, size_t n
 static void take_tokens(struct tfr_completion *completion, size_t p, const struct tfr_event *event) {
     const struct tfr_ask *ask = &completion->ask;
     count_gap(completion, p * ask->width + event->index, event->n_ids);
+    count_tokens(completion, p, completion->told[p] + event->n_ids);
     tfr_choice_put_tokens(&completion->choices[p * ask->width + event->index], ask, completion->call->server, event);
     if (ask->stream && (event->text_size > 0 || event->finish != TFR_FINISH_NONE)) {
         tfr_completion_tell(completion, p, event->index);
@@ -167,7 +173,7 @@ static void take_tokens(struct tfr_completion *completion, size_t p, const struc
 /* False where the call has ended with it. */
 static bool take_end(struct tfr_completion *completion, size_t p, const struct tfr_event *event) {
     struct tfr_call *call = completion->call;
-    add_stats(completion, &event->stats);
+    add_stats(completion, p, &event->stats);
     if (event->status != TFR_OK) {
         struct tfr_refusal refusal;
         refuse_end(call, event, &refusal);
@@ -257,20 +263,13 @@ static void abandon_completion(struct tfr_call *call) {
     free_completion(completion);
 }
 
-static void name_completion(struct tfr_completion *completion) {
-    uint64_t random[2] = {tfr_clock_ns(), (uint64_t)(uintptr_t)completion};
-    (void)!getrandom(random, sizeof random, GRND_NONBLOCK);
-    snprintf(completion->id, sizeof completion->id, "%s-%016llx%08x", completion->ask.chat ? "chatcmpl" : "cmpl",
-             (unsigned long long)random[0], (unsigned)random[1]);
-    completion->created = (int64_t)time(NULL);
-}
-
 static bool make_room(struct tfr_completion *completion) {
     const size_t n = completion->ask.prompts.n;
     completion->requests = calloc(n, sizeof *completion->requests);
+    completion->told = calloc(n, sizeof *completion->told);
     completion->token_ns = calloc(n * completion->ask.width, sizeof *completion->token_ns);
     completion->choices = calloc(n * completion->ask.width, sizeof *completion->choices);
-    return completion->token_ns != NULL && completion->requests != NULL && completion->choices != NULL;
+    return completion->told != NULL && completion->token_ns != NULL && completion->requests != NULL && completion->choices != NULL;
 }
 
 /* All prompts or none; on TFR_BUSY nothing is queued. */
@@ -376,7 +375,7 @@ void tfr_completion_serve(struct tfr_call *call, const void *body, size_t size, 
         return;
     }
     completion->ask.chat = chat;
-    name_completion(completion);
+    tfr_completion_name(completion);
     start(completion);
 }
 

@@ -11,6 +11,7 @@ struct tfr_completion {
     char id[48];
     int64_t created;
     struct tfr_request **requests; /* [prompts.n] of each prompt; NULL once it has ended */
+    size_t *told;                  /* [prompts.n] output tokens counted so far */
     uint64_t *token_ns;            /* [prompts.n * width] when the last token came; 0: none did */
     struct tfr_choice *choices;    /* [prompts.n * width] */
     size_t n_running;
@@ -25,6 +26,7 @@ struct tfr_completion {
 void tfr_completion_serve(struct tfr_call *call, const void *body, size_t size, bool chat);
 
 /* completion_text.c: the answer as JSON. */
+void tfr_completion_name(struct tfr_completion *completion); /* its id and time */
 void tfr_completion_write_whole(struct tfr_completion *completion, struct tfr_json_out *out);
 /* An event of one choice, told as often as the same text is asked for. */
 void tfr_completion_tell(struct tfr_completion *completion, size_t prompt, size_t choice);

@@ -1,5 +1,8 @@
 /* completion_text.c - answers of /v1/completions as JSON: whole, or one event a token. Appended to, never a tree. */
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include "app/http/completion.h"
 #include "base/clock.h"
@@ -75,6 +78,14 @@ static void put_choices(const struct tfr_completion *completion, struct tfr_json
         }
     }
     tfr_json_end(out, ']');
+}
+
+void tfr_completion_name(struct tfr_completion *completion) {
+    uint64_t random[2] = {tfr_clock_ns(), (uint64_t)(uintptr_t)completion};
+    (void)!getrandom(random, sizeof random, GRND_NONBLOCK);
+    snprintf(completion->id, sizeof completion->id, "%s-%016llx%08x", completion->ask.chat ? "chatcmpl" : "cmpl",
+             (unsigned long long)random[0], (unsigned)random[1]);
+    completion->created = (int64_t)time(NULL);
 }
 
 void tfr_completion_write_whole(struct tfr_completion *completion, struct tfr_json_out *out) {

@@ -51,7 +51,8 @@ void tfr_call_name(struct tfr_call *call, const char *id) {
 static struct tfr_call *begin_call(struct tfr_server *server, struct tfr_exchange *x) {
     struct tfr_call *call = calloc(1, sizeof *call);
     if (call == NULL) {
-        tfr_http_reply(x, 503, NULL, 0, NULL, 0);
+        static const struct tfr_http_header soon = {"Retry-After", "2"};
+        tfr_http_reply(x, 503, &soon, 1, NULL, 0);
         return NULL;
     }
     *call = (struct tfr_call){.server = server,

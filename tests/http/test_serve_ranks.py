@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""test_serve_ranks.py TFRUN NAME SOURCE_DIR: `tfrun serve` on two ranks under mpiexec, registered in tests/mpi.
+
+`test_serve_ranks.py --list` prints the names.
+"""
+import os
+import pathlib
+import signal
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
+from cases import case, expect, expect_same, main  # noqa: E402
+from serving import PATIENCE, Setting, read_until  # noqa: E402
+
+
+def children(parent):
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            name, fields = (entry / "stat").read_text().rsplit(")", 1)
+        except (OSError, ValueError):
+            continue
+        if fields.split()[1] == str(parent) and name.endswith("(tfrun"):
+            found.append(int(entry.name))
+    return found
+
+
+@case
+def a_signal_to_all_ranks_is_a_drain(t):
+    with t.serve(launcher=(os.environ.get("TFRUN_TEST_MPIEXEC", "mpiexec"), "-n", "2")) as server:
+        expect("on each of 2 ranks" in server.start_line(), server.lines())
+        ranks = children(server.process.pid)
+        expect_same(len(ranks), 2)
+        body = {"prompt": "Once upon a time", "ignore_eos": True, "temperature": 0, "max_tokens": 60, "stream": True}
+        with server.raw(body) as sock:
+            rest = read_until(sock, b"data: ")
+            for rank in ranks:
+                for number in (signal.SIGHUP, signal.SIGTERM):
+                    os.kill(rank, number)
+            rest += read_until(sock, b"0\r\n\r\n")
+        expect_same(rest.count(b'data: {"id"'), 60)
+        expect(b"data: [DONE]" in rest and b'"error"' not in rest, rest[-300:])
+        expect_same(server.process.wait(PATIENCE), 0)
+        expect_same([rank for rank in ranks if pathlib.Path(f"/proc/{rank}").exists()], [])
+
+
+if __name__ == "__main__":
+    sys.exit(main(Setting))
