@@ -43,11 +43,11 @@ static enum tfr_status truncate_prompt(const struct reading *reading) {
     return TFR_OK;
 }
 
-/* A caller's own padding: here no prompt needs any, and the text goes on after it. */
+/* A caller's own padding: here no prompt needs any, and the text goes on after it. A server's log is not its clients' to fill. */
 static void warn_padding(const struct reading *reading) {
     const int32_t pad = reading->engine->config->model.pad_token_id;
     const struct tfr_ids *ids = reading->ids;
-    if (pad >= 0 && ids->n > 1 && ids->data[ids->n - 1] == pad) {
+    if (pad >= 0 && !reading->engine->is_server && ids->n > 1 && ids->data[ids->n - 1] == pad) {
         tfr_log(TFR_LOG_WARN, "engine", "prompt %zu ends in pad_token_id %d and the text goes on after it; leave padding out",
                 reading->index + 1, pad);
     }

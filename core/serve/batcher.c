@@ -254,9 +254,9 @@ static void step(struct tfr_batcher *batcher, struct tfr_round_counts *counts) {
     }
     sweep(batcher, &batcher->running, false, true);
     sweep(batcher, &batcher->waiting, false, false);
+    tfr_prefixes_share(batcher->prefixes, &batcher->running); /* they were there before those that come now */
     admit_waiting(batcher);
     if (batcher->running.n > 0) {
-        tfr_prefixes_share(batcher->prefixes, &batcher->running);
         run_round(batcher, counts);
     }
     if (was_stopped(batcher)) {

@@ -114,7 +114,13 @@ static struct tfr_flow *solvent(struct tfr_flow *ring) {
     return NULL;
 }
 
+/* A batch turn that was chosen while nobody else waited: an interactive one that came since goes first. */
+static bool is_overtaken(const struct tfr_fair *fair) {
+    return fair->chosen != NULL && fair->chosen->flow->batch && fair->waiting[0] > 0 && fair->batch_credit <= 0;
+}
+
 struct tfr_turn *tfr_fair_next(struct tfr_fair *fair) {
+    fair->chosen = is_overtaken(fair) ? NULL : fair->chosen;
     if (fair->chosen != NULL || tfr_fair_waiting(fair) == 0) {
         return fair->chosen;
     }

@@ -28,7 +28,8 @@ struct tfr_fair {
 
 /* TFR_RESOURCE is false: there is no memory for its key. `key` is copied; NULL is a key too. */
 bool tfr_fair_add(struct tfr_fair *fair, struct tfr_turn *turn, const char *key, bool batch);
-/* Whose turn it is, NULL: nobody waits. It stays that one until it is taken or left, so that a large request is not passed by. */
+/* Whose turn it is, NULL: nobody waits. It stays that one until it is taken or left, so that a large request is not passed by; but
+ * a batch request does not keep an interactive one waiting that comes later. */
 struct tfr_turn *tfr_fair_next(struct tfr_fair *fair);
 /* It is admitted, and expected to take so many tokens. */
 void tfr_fair_take(struct tfr_fair *fair, struct tfr_turn *turn, double cost);
@@ -36,8 +37,6 @@ void tfr_fair_take(struct tfr_fair *fair, struct tfr_turn *turn, double cost);
 void tfr_fair_settle(struct tfr_fair *fair, struct tfr_turn *turn, double cost);
 /* It ended while it waited. */
 void tfr_fair_leave(struct tfr_fair *fair, struct tfr_turn *turn);
-/* All that wait, key by key: the one after `turn`, the first after NULL. What is not to be seen again may leave meanwhile, but for
- * `turn` itself. */
 size_t tfr_fair_waiting(const struct tfr_fair *fair);
 
 #endif

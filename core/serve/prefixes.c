@@ -215,6 +215,7 @@ enum tfr_status tfr_prefixes_give(struct tfr_prefixes *prefixes, struct tfr_requ
 }
 
 void tfr_prefixes_share(struct tfr_prefixes *prefixes, const struct tfr_request_list *running) {
+    prefixes->copied = 0;
     for (struct tfr_request *request = running->first; request != NULL; request = request->next) {
         struct tfr_continuation *c = &request->continuation;
         if (!c->held || c->status != TFR_OK) {
@@ -231,7 +232,6 @@ void tfr_prefixes_share(struct tfr_prefixes *prefixes, const struct tfr_request_
             tfr_continuation_fail(c, status);
         }
     }
-    prefixes->copied = 0;
 }
 
 static struct kept *make_kept(const struct tfr_continuation *c) {

@@ -18,7 +18,7 @@ void tfr_prefixes_close(struct tfr_prefixes *prefixes); /* once no request runs;
 /* Before its continuation opens: what there is of its prompt, or c->held until another request has read it. A failure is the
  * request's. */
 enum tfr_status tfr_prefixes_give(struct tfr_prefixes *prefixes, struct tfr_request *request);
-/* Before each step: those that wait for others to read their beginning copy it once it is there. */
+/* Before each step, and before others are admitted: those that wait for others to read their beginning copy it once it is there. */
 void tfr_prefixes_share(struct tfr_prefixes *prefixes, const struct tfr_request_list *running);
 /* After its continuation has ended: keeps the session that is left, or closes it. */
 void tfr_prefixes_keep(struct tfr_prefixes *prefixes, struct tfr_request *request);

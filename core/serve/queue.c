@@ -30,22 +30,22 @@ void tfr_queue_close(struct tfr_queue *queue) {
     }
 }
 
-static enum tfr_status refuse(struct tfr_queue *queue, enum tfr_refusal refusal, size_t n) {
+static enum tfr_status refuse(struct tfr_queue *queue, enum tfr_refusal refusal) {
     const struct tfr_queue_load *load = &queue->load;
     const double wait_s = tfr_queue_wait_s(load);
     switch (refusal) {
     case TFR_REFUSAL_NONE:
         return TFR_OK;
     case TFR_REFUSAL_FULL:
-        queue->serving.refused_full += n;
+        queue->serving.refused_full++;
         return tfr_raise(TFR_BUSY, "%zu requests wait, %zu may (serve.max_queue); try again in %.1f s", load->waiting,
                          queue->limits.most, wait_s);
     case TFR_REFUSAL_TOKENS:
-        queue->serving.refused_tokens += n;
+        queue->serving.refused_tokens++;
         return tfr_raise(TFR_BUSY, "prompts of %lld tokens wait, %lld may (serve.max_queue_tokens); try again in %.1f s",
                          (long long)load->waiting_tokens, (long long)tfr_queue_most_tokens(&queue->limits, load), wait_s);
     case TFR_REFUSAL_WAIT:
-        queue->serving.refused_wait += n;
+        queue->serving.refused_wait++;
     }
     return tfr_raise(TFR_BUSY, "it would wait for about %.1f s, and %.1f s are the limit (serve.max_queue_ms); try again later",
                      wait_s, queue->limits.most_s);
@@ -57,7 +57,7 @@ static enum tfr_status check(struct tfr_queue *queue, struct tfr_request *const 
     for (size_t i = 0; i < n; i++) {
         tokens += (int64_t)requests[i]->continuation.prompt.n;
     }
-    return limited ? refuse(queue, tfr_queue_judge(&queue->limits, &queue->load, n, tokens), n) : TFR_OK;
+    return limited ? refuse(queue, tfr_queue_judge(&queue->limits, &queue->load, n, tokens)) : TFR_OK;
 }
 
 static void append(struct tfr_queue *queue, struct tfr_request *request) {
@@ -145,9 +145,15 @@ void tfr_queue_report(struct tfr_queue *queue, const struct tfr_serving *serving
     queue->load.rate_beside = load->rate_beside;
     queue->load.slot_s = load->slot_s;
     queue->step_ended_ns = now_ns;
+    queue->works = false;
     pthread_mutex_unlock(&queue->mutex);
 }
 
+static double seconds_since(uint64_t ns, uint64_t now_ns) {
+    return now_ns > ns ? (double)(now_ns - ns) / 1e9 : 0;
+}
+
+/* A step that began with nothing running ages from its beginning: it may hang like any other. */
 void tfr_queue_read(struct tfr_queue *queue, struct tfr_serving *serving) {
     const uint64_t now_ns = tfr_clock_ns();
     pthread_mutex_lock(&queue->mutex);
@@ -156,8 +162,9 @@ void tfr_queue_read(struct tfr_queue *queue, struct tfr_serving *serving) {
     serving->waiting = load->waiting;
     serving->waiting_prompt_tokens = load->waiting_tokens;
     serving->estimated_wait_s = tfr_queue_wait_s(load);
-    serving->last_step_age_s =
-        serving->running > 0 && now_ns > queue->step_ended_ns ? (double)(now_ns - queue->step_ended_ns) / 1e9 : 0;
+    serving->last_step_age_s = serving->running > 0 ? seconds_since(queue->step_ended_ns, now_ns)
+                               : queue->works       ? seconds_since(queue->step_began_ns, now_ns)
+                                                    : 0;
     pthread_mutex_unlock(&queue->mutex);
 }
 
@@ -203,11 +210,16 @@ void tfr_queue_set_notify(struct tfr_queue *queue, void (*notify)(void *user), v
 }
 
 struct tfr_request *tfr_queue_take(struct tfr_queue *queue) {
+    const uint64_t now_ns = tfr_clock_ns();
     pthread_mutex_lock(&queue->mutex);
     struct tfr_request *first = queue->first;
     queue->first = queue->last = NULL;
     queue->poked = false;
     queue->n_takes++;
+    if (!queue->works) {
+        queue->works = first != NULL || queue->first_call != NULL || queue->load.waiting > 0;
+        queue->step_began_ns = now_ns;
+    }
     pthread_mutex_unlock(&queue->mutex);
     return first;
 }

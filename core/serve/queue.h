@@ -59,7 +59,8 @@ struct tfr_queue {
     struct tfr_queue_load load;
     struct tfr_serving serving; /* as of the last step, but for what the load and this queue know better */
     uint64_t n_takes;           /* steps begun */
-    uint64_t step_ended_ns;
+    uint64_t step_began_ns, step_ended_ns;
+    bool works; /* a step is under way that had something to do */
 };
 
 enum tfr_status tfr_queue_open(struct tfr_queue **queue, const struct tfr_queue_limits *limits);

@@ -138,6 +138,25 @@ TFR_TEST(batch_has_the_rest_and_a_tenth) {
     tfr_fair_settle(&fair, &turns[0], 5000);
 }
 
+/* Chosen while it was alone, and too large to be taken at once. */
+TFR_TEST(a_batch_request_that_waits_for_room_is_overtaken) {
+    TFR_UNUSED_STATE;
+    fair = (struct tfr_fair){0};
+    add(0, "a", true);
+    assert_ptr_equal(tfr_fair_next(&fair), &turns[0]);
+    add(1, "b", false);
+    assert_int_equal(take(100), 1);
+    assert_int_equal(take(100), 0); /* alone again */
+    add(2, "a", true);
+    fair.batch_credit = 50; /* a tenth is due: this one keeps its turn */
+    assert_ptr_equal(tfr_fair_next(&fair), &turns[2]);
+    add(3, "b", false);
+    assert_int_equal(take(100), 2);
+    assert_int_equal(take(100), 3);
+    settle_all(4, 1);
+    fair = (struct tfr_fair){0};
+}
+
 TFR_TEST(one_that_leaves_is_forgotten) {
     TFR_UNUSED_STATE;
     for (int i = 0; i < 4; i++) {
@@ -193,5 +212,5 @@ TFR_TEST(any_order_of_events_ends_empty) {
 
 TFR_TEST_MAIN(TFR_CASE(one_key_is_served_in_order_of_arrival), TFR_CASE(two_keys_have_equal_tokens_not_equal_requests),
               TFR_CASE(a_newcomer_does_not_wait_for_a_backlog), TFR_CASE(what_was_not_used_comes_back),
-              TFR_CASE(batch_has_the_rest_and_a_tenth), TFR_CASE(one_that_leaves_is_forgotten),
-              TFR_CASE(any_order_of_events_ends_empty))
+              TFR_CASE(batch_has_the_rest_and_a_tenth), TFR_CASE(a_batch_request_that_waits_for_room_is_overtaken),
+              TFR_CASE(one_that_leaves_is_forgotten), TFR_CASE(any_order_of_events_ends_empty))

@@ -117,6 +117,30 @@ TFR_TEST(keys_and_salts_never_meet) {
     tfr_engine_close(engine);
 }
 
+/* Two copies are all that a step has time for, and two that want one come with each step. */
+TFR_TEST(one_that_waits_for_a_copy_is_before_newcomers) {
+    TFR_UNUSED_STATE;
+    enum { ALL = 15 };
+    struct tfr_request *requests[ALL];
+    struct tfr_step_info info;
+    struct tfr_event event = {.kind = TFR_EVENT_PROMPT};
+    struct tfr_engine *engine = open_cached("runtime.max_rows", "8");
+    cached(engine, 0, LONG, NULL);
+    for (size_t i = 0; i < ALL; i++) {
+        requests[i] = ask(engine, 0, LONG, LONG, NULL, "{\"max_tokens\": 1}");
+        if (i % 2 == 0 && i > 0) {
+            assert_ok(tfr_engine_step(engine, &info));
+        }
+    }
+    while (tfr_request_poll(requests[2], &event)) {
+    }
+    assert_int_equal(event.kind, TFR_EVENT_END);
+    for (size_t i = 0; i < ALL; i++) {
+        tfr_request_close(requests[i]);
+    }
+    tfr_engine_close(engine);
+}
+
 TFR_TEST(at_once_keys_do_not_wait_for_one_another) {
     TFR_UNUSED_STATE;
     static const struct tfr_request_terms terms[] = {{.key = "a"}, {.key = "b"}, {.key = "a"}};
@@ -371,10 +395,10 @@ TFR_TEST(memory_that_is_not_there_costs_the_cache_alone_or_one_request) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(whole_blocks_but_never_the_last_token), TFR_CASE(an_answer_is_kept_with_its_prompt),
-              TFR_CASE(keys_and_salts_never_meet), TFR_CASE(at_once_keys_do_not_wait_for_one_another),
-              TFR_CASE(the_one_not_asked_for_longest_goes), TFR_CASE(nothing_is_kept_where_nobody_wants_it),
-              TFR_CASE(a_prompt_alone_warms_the_cache), TFR_CASE(scored_prompts_take_from_scored_ones),
-              TFR_CASE(scored_prompts_at_once_are_read_once), TFR_CASE(not_all_copy_before_the_same_step),
-              TFR_CASE(what_was_read_before_a_cancel_is_kept), TFR_CASE(one_that_waits_can_be_cancelled),
-              TFR_CASE(nothing_is_kept_of_one_that_failed), TFR_CASE(used_memory_changes_no_bit),
-              TFR_CASE(memory_that_is_not_there_costs_the_cache_alone_or_one_request))
+              TFR_CASE(keys_and_salts_never_meet), TFR_CASE(one_that_waits_for_a_copy_is_before_newcomers),
+              TFR_CASE(at_once_keys_do_not_wait_for_one_another), TFR_CASE(the_one_not_asked_for_longest_goes),
+              TFR_CASE(nothing_is_kept_where_nobody_wants_it), TFR_CASE(a_prompt_alone_warms_the_cache),
+              TFR_CASE(scored_prompts_take_from_scored_ones), TFR_CASE(scored_prompts_at_once_are_read_once),
+              TFR_CASE(not_all_copy_before_the_same_step), TFR_CASE(what_was_read_before_a_cancel_is_kept),
+              TFR_CASE(one_that_waits_can_be_cancelled), TFR_CASE(nothing_is_kept_of_one_that_failed),
+              TFR_CASE(used_memory_changes_no_bit), TFR_CASE(memory_that_is_not_there_costs_the_cache_alone_or_one_request))

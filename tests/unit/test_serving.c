@@ -302,6 +302,26 @@ static void note(struct tfr_engine *engine, void *user) {
     notes[0]++;
 }
 
+static void look_within(struct tfr_engine *engine, void *user) {
+    double *age_s = user;
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    *age_s = look(engine).last_step_age_s;
+}
+
+/* What a watchdog sees of a first step that hangs. */
+TFR_TEST(a_step_of_an_idle_engine_has_an_age_too) {
+    TFR_UNUSED_STATE;
+    double age_s = 0;
+    struct tfr_engine *engine = open_server(NULL, NULL, 0);
+    step(engine, 1);
+    assert_true(look(engine).last_step_age_s == 0);
+    assert_ok(tfr_engine_call(engine, look_within, &age_s));
+    step(engine, 1);
+    assert_true(age_s >= 0.02 && age_s < 60);
+    assert_true(look(engine).last_step_age_s == 0);
+    tfr_engine_close(engine);
+}
+
 static void *post_later(void *user) {
     static int32_t notes[8];
     struct tfr_engine *engine = user;
@@ -390,4 +410,5 @@ TFR_TEST_MAIN(TFR_CASE(no_budget_and_no_company_changes_a_bit), TFR_CASE(a_long_
               TFR_CASE(a_deadline_ends_a_request_wherever_it_is), TFR_CASE(a_full_queue_refuses_and_takes_again),
               TFR_CASE(tokens_and_waits_have_limits_of_their_own), TFR_CASE(prompts_of_one_question_come_all_or_none),
               TFR_CASE(a_newcomer_is_served_before_a_backlog), TFR_CASE(calls_run_between_steps_in_order),
-              TFR_CASE(work_between_steps_finds_room_while_all_places_are_taken), TFR_CASE(a_snapshot_adds_up))
+              TFR_CASE(work_between_steps_finds_room_while_all_places_are_taken), TFR_CASE(a_step_of_an_idle_engine_has_an_age_too),
+              TFR_CASE(a_snapshot_adds_up))

@@ -18,7 +18,7 @@ static const struct tfr_field fields[] = {
 };
 
 /* Most that one request may have the server hold: texts, and entries of log-probabilities. */
-enum { MOST_TEXTS = 1024, MOST_ENTRIES = 1 << 20, MOST_STOPS = 64, MOST_STOP_BYTES = 1024 };
+enum { MOST_TEXTS = 1024, MOST_ENTRIES = 1 << 20, MOST_STOPS = 64, MOST_STOP_BYTES = 1024, MOST_IDS = 1024 };
 
 const struct tfr_field *tfr_completion_fields(size_t *n) {
     *n = TFR_N_COMPLETION_FIELDS;
@@ -78,6 +78,21 @@ static bool check_stop(const struct reading *reading) {
         if (size == 0 || size > MOST_STOP_BYTES) {
             return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, "stop", "a text of stop has %zu bytes; 1 to %d are taken", size,
                               MOST_STOP_BYTES);
+        }
+    }
+    return true;
+}
+
+/* Each is looked at for every token of every text, in steps that others share. */
+static bool check_ids(const struct reading *reading) {
+    static const enum tfr_completion_field lists[] = {TFR_COMPLETION_logit_bias, TFR_COMPLETION_stop_token_ids,
+                                                      TFR_COMPLETION_suppress_tokens};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        const struct tfr_field_value *list = value_of(reading, lists[i]);
+        const size_t n = list->given ? tfr_json_size(list->node) : 0;
+        if (n > MOST_IDS) {
+            return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, fields[lists[i]].name, "%s has %zu tokens; at most %d are taken",
+                              fields[lists[i]].name, n, MOST_IDS);
         }
     }
     return true;
@@ -276,9 +291,10 @@ static bool read_all(struct reading *reading) {
         tfr_log(TFR_LOG_DEBUG, "serve", "%s: fields that are not known: %s", reading->call->id, unknown);
     }
     return tfr_body_check_model(server, text_of(reading, TFR_COMPLETION_model), reading->refusal) && read_numbers(reading) &&
-           check_options(reading) && check_stop(reading) && read_counts(reading) &&
+           check_options(reading) && check_stop(reading) && check_ids(reading) && read_counts(reading) &&
            tfr_ask_prompts_read(&reading->ask->prompts, server, reading->doc, value_of(reading, TFR_COMPLETION_prompt)->node,
-                                "prompt", most, reading->refusal) &&
+                                "prompt", most, value_of(reading, TFR_COMPLETION_truncate_prompt_tokens)->given,
+                                reading->refusal) &&
            fit_prompts(reading) && check_size(reading) && make_params(reading);
 }
 

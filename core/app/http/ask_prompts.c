@@ -12,6 +12,7 @@ struct reading {
     const struct tfr_server *server;
     const struct tfr_json_doc *doc;
     const char *field;
+    bool cuts;
     struct tfr_refusal *refusal;
 };
 
@@ -43,8 +44,41 @@ static bool add_separator(const struct reading *reading, struct tfr_ask_prompt *
     return true;
 }
 
+/* Bytes above which no text fits the context, whatever its tokens are. */
+static size_t most_bytes(const struct tfr_server *server) {
+    size_t longest = 1;
+    for (int64_t id = 0; id < server->vocab_size; id++) {
+        size_t size = 0;
+        if (tfr_vocabulary_bytes(server->vocabulary, (int32_t)id, &size) != NULL && size > longest) {
+            longest = size;
+        }
+    }
+    return (size_t)server->n_positions * longest;
+}
+
+/* Such a text is not worth the time of splitting it, in which nobody else is served. */
+static bool check_bytes(const struct reading *reading, size_t size) {
+    const size_t few = (size_t)reading->server->n_positions, most = size > few ? most_bytes(reading->server) : few;
+    if (size <= most) {
+        return true;
+    }
+    return tfr_refuse(reading->refusal, TFR_ERROR_CONTEXT_LENGTH, reading->field,
+                      "the context of this model is %lld tokens, which have at most %zu bytes; a text of %s has %zu: shorten it",
+                      (long long)reading->server->n_positions, most, reading->field, size);
+}
+
+/* As much of the end as more than fills the context, from a place where tokens part anyway: a space before something else. */
+static const char *tail_of(const struct reading *reading, const char *text, size_t size) {
+    const size_t most = 2 * most_bytes(reading->server);
+    const char *at = size > most ? text + size - most : text;
+    while (at > text && *at != '\0' && !(at[0] == ' ' && at[1] > ' ')) {
+        at++;
+    }
+    return *at != '\0' ? at : text;
+}
+
 static bool take_text(const struct reading *reading, const char *text, struct tfr_ask_prompt *prompt) {
-    const size_t size = strlen(text);
+    size_t size = strlen(text);
     int32_t *ids;
     if (size == 0) {
         return add_separator(reading, prompt);
@@ -52,6 +86,12 @@ static bool take_text(const struct reading *reading, const char *text, struct tf
     if (reading->server->vocabulary == NULL) {
         return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, reading->field, "the model has no tokenizer: %s must be token ids",
                           reading->field);
+    }
+    if (reading->cuts) {
+        text = tail_of(reading, text, size);
+        size = strlen(text);
+    } else if (!check_bytes(reading, size)) {
+        return false;
     }
     prompt->text = malloc(size + 1);
     if (prompt->text == NULL || tfr_vocabulary_encode(reading->server->vocabulary, text, size, false, &ids, &prompt->n) != TFR_OK) {
@@ -97,13 +137,17 @@ static bool take_list(const struct reading *reading, const tfr_json *array) {
         if (!(kind == TFR_JSON_STRING ? take_text(reading, tfr_json_string(item), prompt) : take_ids(reading, item, prompt))) {
             return false;
         }
+        if (!reading->cuts && (int64_t)prompt->n > reading->server->n_positions) {
+            break; /* refused for that: the others need not be read */
+        }
     }
     return true;
 }
 
 bool tfr_ask_prompts_read(struct tfr_ask_prompts *prompts, const struct tfr_server *server, const struct tfr_json_doc *doc,
-                          const tfr_json *node, const char *field, size_t most, struct tfr_refusal *refusal) {
-    const struct reading reading = {.prompts = prompts, .server = server, .doc = doc, .field = field, .refusal = refusal};
+                          const tfr_json *node, const char *field, size_t most, bool cuts, struct tfr_refusal *refusal) {
+    const struct reading reading = {
+        .cuts = cuts, .prompts = prompts, .server = server, .doc = doc, .field = field, .refusal = refusal};
     const bool is_list = node != NULL && tfr_json_kind(node) == TFR_JSON_ARRAY;
     const enum tfr_json_kind inner = is_list && tfr_json_size(node) > 0 ? tfr_json_kind(tfr_json_first(node)) : TFR_JSON_NULL;
     const bool many = inner == TFR_JSON_STRING || inner == TFR_JSON_ARRAY;
@@ -137,7 +181,7 @@ bool tfr_ask_prompts_read_input(struct tfr_ask_prompts *prompts, struct tfr_call
         return tfr_refuse(refusal, TFR_ERROR_INVALID, "input", "input must be given: a text, token ids, or a list of them");
     }
     if (!tfr_ask_prompts_read(prompts, server, doc, node, "input", (size_t)tfr_settings_int(server->settings, "serve.max_queue"),
-                              refusal)) {
+                              false, refusal)) {
         return false;
     }
     for (size_t i = 0; i < prompts->n; i++) {

@@ -17,9 +17,11 @@ struct tfr_ask_prompts {
 };
 
 /* `field` is the name for messages ("prompt", "input"). NULL for absent: one prompt, the end-of-text token. At most `most` prompts.
+ * A text that can't fit the context is refused before it is split, unless the caller `cuts` prompts from the left: then its end is
+ * read.
  */
 bool tfr_ask_prompts_read(struct tfr_ask_prompts *prompts, const struct tfr_server *server, const struct tfr_json_doc *doc,
-                          const tfr_json *node, const char *field, size_t most, struct tfr_refusal *refusal);
+                          const tfr_json *node, const char *field, size_t most, bool cuts, struct tfr_refusal *refusal);
 /* The field "input" of a request that computes no new token: it must be there, and each of them must fit the context. Counts the
  * tokens for the log. */
 bool tfr_ask_prompts_read_input(struct tfr_ask_prompts *prompts, struct tfr_call *call, const struct tfr_json_doc *doc,

@@ -17,7 +17,7 @@ const double *tfr_bucket_bounds(enum tfr_buckets buckets, size_t *n) {
 }
 
 /* One thread writes each histogram. */
-static void observe(struct tfr_histogram *histogram, enum tfr_buckets buckets, double value) {
+static void observe(struct tfr_metric_histogram *histogram, enum tfr_buckets buckets, double value) {
     size_t n, at = 0;
     const double *bounds = tfr_bucket_bounds(buckets, &n);
     while (at < n && value > bounds[at]) {
@@ -25,10 +25,10 @@ static void observe(struct tfr_histogram *histogram, enum tfr_buckets buckets, d
     }
     const double sum = atomic_load_explicit(&histogram->sum, memory_order_relaxed);
     atomic_store_explicit(&histogram->sum, sum + value, memory_order_relaxed);
-    atomic_fetch_add_explicit(&histogram->counts[at < n ? at : TFR_HISTOGRAM_BUCKETS], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&histogram->counts[at < n ? at : TFR_METRIC_BUCKETS], 1, memory_order_relaxed);
 }
 
-static void observe_known(struct tfr_histogram *histogram, double seconds) {
+static void observe_known(struct tfr_metric_histogram *histogram, double seconds) {
     if (seconds >= 0) {
         observe(histogram, TFR_BUCKETS_SECONDS, seconds);
     }

@@ -7,11 +7,11 @@
 
 #include "base/json.h"
 
-enum { TFR_HISTOGRAM_BUCKETS = 16 };
+enum { TFR_METRIC_BUCKETS = 16 };
 
 /* Read by one thread while another may count: sums may be a count behind. */
-struct tfr_histogram {
-    _Atomic uint64_t counts[TFR_HISTOGRAM_BUCKETS + 1]; /* the last: above all bounds */
+struct tfr_metric_histogram {
+    _Atomic uint64_t counts[TFR_METRIC_BUCKETS + 1]; /* the last: above all bounds */
     _Atomic double sum;
 };
 
@@ -27,7 +27,7 @@ struct tfr_metrics {
     uint64_t requests[TFR_METRIC_STATUSES][TFR_METRIC_FINISHES];
 #define TFR_METRIC(name, kind, vllm, value, help)
 #define TFR_METRIC_FAMILY(name, kind, vllm, writer, labels, help)
-#define TFR_METRIC_HISTOGRAM(member, name, vllm, buckets, help) struct tfr_histogram member;
+#define TFR_METRIC_HISTOGRAM(member, name, vllm, buckets, help) struct tfr_metric_histogram member;
 #include "app/http/metrics.def"
 #undef TFR_METRIC
 #undef TFR_METRIC_FAMILY

@@ -63,8 +63,8 @@ static void put_value(struct look *look, const char *name, enum tfr_metric_kind 
     put_line(look, name, "", "", value);
 }
 
-static void put_histogram(struct look *look, const char *name, const struct tfr_histogram *histogram, enum tfr_buckets buckets,
-                          const char *help) {
+static void put_histogram(struct look *look, const char *name, const struct tfr_metric_histogram *histogram,
+                          enum tfr_buckets buckets, const char *help) {
     size_t n;
     const double *bounds = tfr_bucket_bounds(buckets, &n);
     uint64_t total = 0;
@@ -75,7 +75,7 @@ static void put_histogram(struct look *look, const char *name, const struct tfr_
         snprintf(label, sizeof label, "le=\"%g\"", bounds[i]);
         put_line(look, name, "_bucket", label, (double)total);
     }
-    total += atomic_load_explicit(&histogram->counts[TFR_HISTOGRAM_BUCKETS], memory_order_relaxed);
+    total += atomic_load_explicit(&histogram->counts[TFR_METRIC_BUCKETS], memory_order_relaxed);
     put_line(look, name, "_bucket", "le=\"+Inf\"", (double)total);
     put_line(look, name, "_sum", "", atomic_load_explicit(&histogram->sum, memory_order_relaxed));
     put_line(look, name, "_count", "", (double)total);

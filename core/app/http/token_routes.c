@@ -8,6 +8,9 @@
 #include "app/http/route.h"
 #include "app/http/token_name.h"
 
+/* Texts are split while nobody else is served, and the answer is many times as large. */
+enum { MOST_TEXT_BYTES = 1 << 18 };
+
 static bool has_vocabulary(const struct tfr_server *server, struct tfr_exchange *x) {
     if (server->vocabulary == NULL) {
         tfr_reply_error(x, TFR_ERROR_INVALID, NULL, "the model has no tokenizer: texts are token ids here");
@@ -48,6 +51,10 @@ void tfr_route_tokenize(struct tfr_server *server, struct tfr_exchange *x) {
     const struct tfr_field_value *given = prompt->given ? prompt : content, *parse = &body.values[TFR_TOKENIZE_parse_special];
     if (prompt->given == content->given) {
         tfr_reply_error(x, TFR_ERROR_INVALID, "prompt", "give the text as prompt, or as content");
+    } else if (strlen(tfr_json_string(given->node)) > MOST_TEXT_BYTES) {
+        tfr_reply_error(x, TFR_ERROR_INVALID, prompt->given ? "prompt" : "content",
+                        "the text has %zu bytes; at most %d are taken at once: ask in parts", strlen(tfr_json_string(given->node)),
+                        MOST_TEXT_BYTES);
     } else if (tfr_vocabulary_encode(server->vocabulary, tfr_json_string(given->node), strlen(tfr_json_string(given->node)),
                                      parse->given && !parse->yes, &ids, &n) != TFR_OK) {
         tfr_reply_error(x, TFR_ERROR_NO_MEMORY, "prompt", "there is no memory for the tokens now");

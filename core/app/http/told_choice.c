@@ -129,6 +129,8 @@ void tfr_choice_put_prompt(struct tfr_choice *choice, const struct tfr_ask *ask,
                   event->n_top);
         count_chars(choice, server, event->ids[i], true);
     }
+    choice->meter.n += choice->meter.n_pending > 0; /* what is cut here the new text does not go on with */
+    choice->meter.n_pending = 0;
 }
 
 void tfr_choice_put_tokens(struct tfr_choice *choice, const struct tfr_ask *ask, const struct tfr_server *server,

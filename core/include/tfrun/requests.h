@@ -129,13 +129,13 @@ struct tfr_serving {
     size_t slots_used, slots_total, prefix_slots; /* sequences: of running requests, that may run, cached prefixes */
     int64_t waiting_prompt_tokens;
     double estimated_wait_s; /* of a request that came now */
-    double last_step_age_s;  /* since the last step ended, while something runs; else 0 */
+    double last_step_age_s;  /* since the last step ended or, with nothing running, since this one began; idle: 0 */
     uint64_t n_steps, n_batch_rows;
     uint64_t prompt_tokens, cached_tokens, generation_tokens;        /* of admitted requests; cached ones were not computed */
     uint64_t prefix_queries_tokens, prefix_hit_tokens;               /* of the prompts that were looked up */
     uint64_t cancelled_waiting, cancelled_prefill, cancelled_decode; /* requests, by what they were doing */
     uint64_t cancelled_steps_max;                                    /* from a cancel to its slots being free: at most 2 */
-    uint64_t refused_full, refused_tokens, refused_wait;             /* requests that found TFR_BUSY, by the limit */
+    uint64_t refused_full, refused_tokens, refused_wait;             /* calls that ended in TFR_BUSY, by the limit */
     double itl_target_s;                                             /* serve.itl_target_ms; 0 before tfr_engine_warm */
     double prefill_rate;                                             /* prompt tokens a second, alone; 0: not measured */
     double decode_cost_s[TFR_SERVING_COSTS];                         /* of a step without prompts; 0: not measured */
