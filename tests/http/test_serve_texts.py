@@ -140,7 +140,7 @@ def tiny_gpt2(t):
     return model
 
 
-SHAPES = {"/v1/completions": ("choices", "usage"), "/v1/models": ("data",), "/health": ("status",)}
+SHAPES = {"/v1/completions": ("choices", "usage"), "/v1/chat/completions": ("choices", "usage"), "/v1/models": ("data",), "/health": ("status",)}
 
 
 @case
@@ -148,7 +148,8 @@ def requests_of_real_clients(t):
     """What they sent, byte for byte but for the name of the model; each gets what its client reads."""
     folder = t.source_dir / "tests" / "http" / "clients"
     seen = 0
-    with t.serve("--tokenizer", t.source_dir / "configs" / "tokenizer" / "gpt2", "--alias", "gpt2", model=tiny_gpt2(t)) as server:
+    flags = ("--tokenizer", t.source_dir / "configs" / "tokenizer" / "gpt2", "--alias", "gpt2", "--chat", "plain")
+    with t.serve(*flags, model=tiny_gpt2(t)) as server:
         for file in sorted(folder.glob("*/*.req")):
             head, _, body = file.read_bytes().partition(b"\r\n\r\n")
             method, path, _ = head.split(b"\r\n")[0].decode().split(" ")
