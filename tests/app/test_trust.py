@@ -18,7 +18,7 @@ CONFIG = 3
 READS = {  # what a config may name inside of its folder: key -> (flag, a file there is for it)
     "model.weights": "--weights", "model.adapter": "--adapter", "model.tokenizer": "--tokenizer", "model.prefix": "--prefix", "input.file": "--file",
     "input.cache_load": "--cache-load", "input.encoder_states": "--encoder-states", "sampling.assistant": "--assistant",
-    "eval.data": "--data",
+    "eval.data": "--data", "serve.api_key_file": "--api-key-file",
 }
 
 
@@ -75,7 +75,7 @@ def the_table_is_the_one_tested(box):
     found = dict(re.findall(r'TFR_OPTION\(\w+,\s*"([\w.]+)",\s*[A-Z]+,\s*([A-Z]+),', table))
     expect_same({key for key, trust in found.items() if trust == "READS"}, set(READS))
     expect_same({key for key, trust in found.items() if trust == "WRITES"},
-                {"output.file", "output.cache_save", "output.force", "observe.trace"})
+                {"output.file", "output.cache_save", "output.force", "observe.trace", "serve.access_log"})
     expect_same({trust for trust in found.values()}, {"FREE", "READS", "WRITES", "LOADS", "COUNTS", "USER"})
     paths = set(re.findall(r'TFR_OPTION\(\w+,\s*"([\w.]+)",\s*PATH,\s*FREE', table))
     expect_same(paths, set())
