@@ -102,19 +102,22 @@ static enum tfr_status add(struct tfr_observations *seen, const struct tfr_task_
     return TFR_OK;
 }
 
-static bool is_class_end(const struct tfr_engine *engine, int64_t rows) {
-    return rows == 1 || tfr_bucket(rows, engine->max_rows) == rows || tfr_bucket(rows - 1, engine->max_rows) < rows ||
-           rows == tfr_engine_n_positions(engine);
+static bool is_inner(const struct grid *grid, int64_t rows) {
+    int i = 0;
+    while (i + 1 < grid->n_rows && grid->rows[i] < rows) {
+        i++;
+    }
+    return grid->inner[i];
 }
 
 /* samples[0, n) are the tasks of one step. */
 static enum tfr_status add_step(struct tfr_observations *seen, const struct tfr_task_sample *samples, size_t n,
-                                const struct tfr_step_facts *step, const struct tfr_engine *engine) {
-    const bool is_inner = !is_class_end(engine, step->rows);
+                                const struct tfr_step_facts *step, const struct tfr_engine *engine, const struct grid *grid) {
+    const bool has_attention = !is_inner(grid, step->rows);
     struct tfr_task_facts between = {.kernel = TFR_BETWEEN_TASKS, .threads = engine->threads.n_threads};
     double end_ns = 0, busy_ns = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!is_inner || samples[i].facts.op != TFR_OP_ATTENTION) {
+        if (has_attention || samples[i].facts.op != TFR_OP_ATTENTION) {
             TFR_TRY(add(seen, &samples[i].facts, samples[i].ns));
         }
         end_ns = fmax(end_ns, samples[i].begin_ns + samples[i].ns);
@@ -126,8 +129,8 @@ static enum tfr_status add_step(struct tfr_observations *seen, const struct tfr_
 }
 
 /* Nothing is kept without `seen`. */
-static enum tfr_status add_steps(struct tfr_observations *seen, struct tfr_engine *engine, const struct tfr_step_facts *steps,
-                                 size_t n_steps) {
+static enum tfr_status add_steps(struct tfr_observations *seen, struct tfr_engine *engine, const struct grid *grid,
+                                 const struct tfr_step_facts *steps, size_t n_steps) {
     struct tfr_task_sample *samples;
     size_t n;
     if (seen == NULL || n_steps == 0) {
@@ -138,7 +141,7 @@ static enum tfr_status add_steps(struct tfr_observations *seen, struct tfr_engin
     for (size_t i = 0, alike; i < n && status == TFR_OK; i += alike) {
         for (alike = 1; i + alike < n && samples[i + alike].step == samples[i].step; alike++) {
         }
-        status = add_step(seen, samples + i, alike, &steps[samples[i].step], engine);
+        status = add_step(seen, samples + i, alike, &steps[samples[i].step], engine, grid);
     }
     tfr_free(samples);
     return status;
@@ -172,12 +175,12 @@ static enum tfr_status see_context(struct tfr_observations *seen, struct tfr_ste
             continue;
         }
         if (n + (size_t)n_times > TFR_MAX_SAMPLED_STEPS) {
-            TFR_TRY(add_steps(seen, stepper->engine, steps, n));
+            TFR_TRY(add_steps(seen, stepper->engine, grid, steps, n));
             n = 0;
         }
         TFR_TRY(see_shape(stepper, past, rows, n_times, steps, &n));
     }
-    return add_steps(seen, stepper->engine, steps, n);
+    return add_steps(seen, stepper->engine, grid, steps, n);
 }
 
 static enum tfr_status see_memory(struct tfr_observations *seen, const struct tfr_engine *engine) {

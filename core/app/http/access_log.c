@@ -43,18 +43,14 @@ static void put_time(char *text, size_t size) {
     snprintf(text + n, size - n, ".%03dZ", (int)(now.tv_nsec / 1000000));
 }
 
-/* A duration in milliseconds with three decimals; nothing where there was none. */
-static double rounded_ms(double seconds) {
-    return (double)(int64_t)(seconds * 1e6 + 0.5) / 1e3;
-}
-
 static double total_ms(const struct tfr_call *call) {
-    return rounded_ms((double)(tfr_clock_ns() - call->begun_ns) / 1e9);
+    return tfr_rounded_ms((double)(tfr_clock_ns() - call->begun_ns) / 1e9);
 }
 
+/* Nothing where there was none. */
 static void put_ms(struct tfr_json_out *out, const char *key, double seconds) {
     if (seconds >= 0) {
-        tfr_json_put_number(out, key, rounded_ms(seconds));
+        tfr_json_put_number(out, key, tfr_rounded_ms(seconds));
     }
 }
 

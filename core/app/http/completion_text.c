@@ -31,9 +31,8 @@ static void put_usage(const struct tfr_completion *completion, struct tfr_json_o
     tfr_json_end(out, '}');
 }
 
-/* Milliseconds with three decimals. */
 static void put_ms(struct tfr_json_out *out, const char *key, uint64_t ns) {
-    tfr_json_put_number(out, key, (double)(int64_t)((double)ns / 1e3 + 0.5) / 1e3);
+    tfr_json_put_number(out, key, tfr_rounded_ms((double)ns / 1e9));
 }
 
 static void put_timings(const struct tfr_completion *completion, struct tfr_json_out *out) {

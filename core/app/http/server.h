@@ -96,4 +96,9 @@ static inline struct tfr_call *tfr_call_of(const struct tfr_exchange *x) {
     return tfr_http_user(x);
 }
 
+/* Seconds as milliseconds with three decimals, as answers and logs tell them. */
+static inline double tfr_rounded_ms(double seconds) {
+    return (double)(int64_t)(seconds * 1e6 + 0.5) / 1e3;
+}
+
 #endif

@@ -104,15 +104,20 @@ def ranks_and_ids_stand_beside_log_probabilities(make):
         expect_same(sorted(plain), ["text_offset", "token_logprobs", "tokens", "top_logprobs"])
 
 
+def write_long(book):
+    """A long continuation is under way."""
+    book.set(max_tokens=450)
+    book.page.click("#text")
+    book.page.type(PROMPT)
+    book.page.key("Enter", CONTROL)
+    book.page.until(f"{TEXT}.length > {len(PROMPT) + 20}")
+
+
 @case
 def stop_frees_the_slot_at_once(make):
     with make as book:
         page, server = book.page, book.server
-        book.set(max_tokens=450)
-        page.click("#text")
-        page.type(PROMPT)
-        page.key("Enter", CONTROL)
-        page.until(f"{TEXT}.length > {len(PROMPT) + 20}")
+        write_long(book)
         page.key("Escape")
         page.until(IDLE)
         text = page.js(TEXT)
@@ -166,11 +171,7 @@ def run(command):
 def the_server_goes_and_comes_back(make):
     with make as book:
         page, server = book.page, book.server
-        book.set(max_tokens=450)
-        page.click("#text")
-        page.type(PROMPT)
-        page.key("Enter", CONTROL)
-        page.until(f"{TEXT}.length > {len(PROMPT) + 20}")
+        write_long(book)
         port = server.port
         server.end(signal.SIGKILL)
         page.until(NOTICE)
