@@ -89,9 +89,11 @@ def load(tfrun, target, *words):
     return json.loads(ran.stdout)
 
 
-def use_caches_of(folder):
-    """For all programs: what tfrun keeps of the costs of steps is measured now, not on a busier day."""
+def begin(folder):
+    """What tfrun keeps of the costs of steps is measured now, not on a busier day; and who is ended ends the servers too."""
     os.environ["XDG_CACHE_HOME"] = str(folder)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda got, _frame: sys.exit(128 + got))
 
 
 def run_json(*words):
