@@ -221,7 +221,9 @@ def ctrl_c_stops_the_text_and_not_the_program(repl):
     terminal = Terminal(repl)
     terminal.expect(r"/help; 512 tokens.*\n")
     terminal.expect("> ")
-    terminal.type("/set max_tokens 450\r/set ignore_eos true\r")
+    for line in ("/set max_tokens 450", "/set ignore_eos true"):
+        terminal.type(line + "\r")
+        terminal.expect("> ")  # what is typed before it would be echoed twice, and pass for an answer
     terminal.type("The old king went\r")
     terminal.expect(r"went\r\n(?s:.){40}")  # 40 characters of the answer
     terminal.type("\x03")
