@@ -27,12 +27,18 @@ double tfr_batcher_spent(const struct tfr_batcher *batcher, const struct tfr_con
     return (double)(c->prompt.n - c->cached_tokens) + (double)c->output_tokens * rows_of_a_token(batcher);
 }
 
+/* Beams tell no token before all are made. */
+static bool has_read_its_prompt(const struct tfr_request *request) {
+    const struct tfr_continuation *c = &request->continuation;
+    return request->first_token_ns > 0 || (c->reader != NULL && tfr_session_length(c->reader) >= (int64_t)c->prompt.n);
+}
+
 static void count_cancel(struct tfr_batcher *batcher, struct tfr_request *request) {
     struct tfr_serving *counts = &batcher->counts;
     const uint64_t steps = atomic_load(&request->cancelled) ? tfr_queue_steps_since_cancel(request) : 0;
-    *(request->admitted_ns == 0      ? &counts->cancelled_waiting
-      : request->first_token_ns == 0 ? &counts->cancelled_prefill
-                                     : &counts->cancelled_decode) += 1;
+    *(request->admitted_ns == 0       ? &counts->cancelled_waiting
+      : !has_read_its_prompt(request) ? &counts->cancelled_prefill
+                                      : &counts->cancelled_decode) += 1;
     counts->cancelled_steps_max = steps > counts->cancelled_steps_max ? steps : counts->cancelled_steps_max;
 }
 
