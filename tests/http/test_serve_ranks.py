@@ -10,7 +10,10 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
+from company import PLAIN, alone, expect_equal, together  # noqa: E402
 from serving import PATIENCE, Setting, read_until  # noqa: E402
+
+LAUNCHER = (os.environ.get("TFRUN_TEST_MPIEXEC", "mpiexec"), "-n", "2")
 
 
 def children(parent):
@@ -27,7 +30,7 @@ def children(parent):
 
 @case
 def a_signal_to_all_ranks_is_a_drain(t):
-    with t.serve(launcher=(os.environ.get("TFRUN_TEST_MPIEXEC", "mpiexec"), "-n", "2")) as server:
+    with t.serve(launcher=LAUNCHER) as server:
         expect("on each of 2 ranks" in server.start_line(), server.lines())
         ranks = children(server.process.pid)
         expect_same(len(ranks), 2)
@@ -42,6 +45,26 @@ def a_signal_to_all_ranks_is_a_drain(t):
         expect(b"data: [DONE]" in rest and b'"error"' not in rest, rest[-300:])
         expect_same(server.process.wait(PATIENCE), 0)
         expect_same([rank for rank in ranks if pathlib.Path(f"/proc/{rank}").exists()], [])
+
+
+def end(server):
+    for rank in children(server.process.pid):
+        os.kill(rank, signal.SIGTERM)
+    expect_same(server.process.wait(PATIENCE), 0)
+
+
+@case
+def an_answer_is_that_of_one_rank(t):
+    with t.serve(*PLAIN, "--no-prefix-cache", "--threads", 1) as server:
+        want = alone(server)
+    with t.serve(*PLAIN, launcher=LAUNCHER) as server:
+        expect_equal(together(server, stops=False), want, "two ranks, all at once")
+        expect_equal(alone(server), want, "two ranks, kept prefixes, alone")
+        expect_equal(together(server, stops=False), want, "two ranks, kept prefixes, all at once")
+        end(server)
+    with t.serve(*PLAIN, "--max-rows", 64, "--itl-target", 1, launcher=LAUNCHER) as server:
+        expect_equal(together(server, stops=False), want, "two ranks, small chunks")
+        end(server)
 
 
 if __name__ == "__main__":
