@@ -38,8 +38,8 @@ static bool reserve(struct tfr_ahead *ahead, size_t more) {
 }
 
 void tfr_ahead_add(struct tfr_ahead *ahead, struct tfr_continuation *c, const float *logits) {
-    const int64_t n =
-        c->strategy->pieces != NULL && reserve(ahead, (size_t)ahead->engine->max_rows + 1) ? c->strategy->pieces(c) : 0;
+    const int64_t wanted = c->strategy->pieces != NULL ? c->strategy->pieces(c) : 0,
+                  n = reserve(ahead, (size_t)wanted) ? wanted : 0;
     for (int64_t i = 0; i < n; i++) {
         ahead->pieces[ahead->n++] = (struct tfr_ahead_piece){.c = c, .logits = logits, .index = i};
     }

@@ -48,6 +48,7 @@ struct tfr_continuation {
     bool held; /* waits: another one is reading what its prompt begins with */
     struct tfr_wanted wanted;
     size_t cached_tokens, output_tokens;
+    int64_t prompt_rows, token_rows; /* that went into steps for it: pieces of its prompt, and others */
     uint64_t logits_digest;
     enum tfr_status status; /* what ended it early, with its sentence */
     char error[1024];

@@ -83,6 +83,7 @@ static void add_light(struct tfr_round *round, struct tfr_continuation *c, struc
     for (size_t i = 0; i < c->wanted.n; i++) {
         const struct tfr_feed *feed = &c->wanted.feeds[i];
         add(round, c, feed, counts);
+        c->token_rows += feed->n;
         counts->decode_rows += feed->n;
         counts->decode_keys += (double)(feed->n * (tfr_session_length(feed->session) + feed->n));
     }
@@ -113,6 +114,7 @@ static void add_piece(struct tfr_round *round, struct tfr_continuation *c, int64
     piece.n = rows;
     add(round, c, &piece, counts);
     c->wanted.fed += rows;
+    c->prompt_rows += rows;
     counts->chunk_rows += rows;
     counts->chunks++;
     counts->scored_share += (double)piece.keep;

@@ -1,6 +1,7 @@
 /* bookkeeping.c - what the batcher knows in numbers: what requests took and are expected to take, what steps cost, and what all of
  * that lets a step hold. */
 #include "base/clock.h"
+#include "job/command.h"
 #include "serve/batcher.h"
 #include "serve/prefixes.h"
 
@@ -24,7 +25,7 @@ double tfr_batcher_expected(const struct tfr_batcher *batcher, const struct tfr_
 }
 
 double tfr_batcher_spent(const struct tfr_batcher *batcher, const struct tfr_continuation *c) {
-    return (double)(c->prompt.n - c->cached_tokens) + (double)c->output_tokens * rows_of_a_token(batcher);
+    return (double)c->prompt_rows + (double)c->token_rows * rows_of_a_token(batcher);
 }
 
 /* Beams tell no token before all are made. */
@@ -119,12 +120,9 @@ static double guess_slot_s(const struct tfr_batcher *batcher, int64_t slots_used
     return batcher->running.n > 0 ? sum / (double)batcher->running.n : 0;
 }
 
+/* Not what requests began with: some of a request's sequences may have ended, and their places be taken. */
 static int64_t slots_used(const struct tfr_batcher *batcher) {
-    int64_t n = 0;
-    for (const struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
-        n += tfr_continuation_slots(&request->continuation);
-    }
-    return n;
+    return batcher->engine->max_batch - tfr_engine_free_slots(batcher->engine);
 }
 
 static void report_costs(const struct tfr_batcher *batcher, struct tfr_serving *counts) {

@@ -48,10 +48,17 @@ static size_t n_top(const struct tfr_continuation *c) {
     return (size_t)(asked < vocab_size ? asked : vocab_size);
 }
 
+static bool has_all_scores(const struct tfr_continuation *c) {
+    return c->prompt_logprobs.n == (c->prompt.n - 1) * (n_top(c) + 1);
+}
+
+/* Whoever takes the event reads log-probabilities of all tokens: a request that ended before has none. */
 static enum tfr_status tell_prompt(struct tfr_request *request) {
     const struct tfr_continuation *c = &request->continuation;
-    const struct carried carried = {
-        .ids = c->prompt.data, .n_ids = c->prompt.n, .logprobs = c->prompt_logprobs.items, .n_logprobs = c->prompt_logprobs.n};
+    const struct carried carried = {.ids = c->prompt.data,
+                                    .n_ids = c->prompt.n,
+                                    .logprobs = c->prompt_logprobs.items,
+                                    .n_logprobs = has_all_scores(c) ? c->prompt_logprobs.n : 0};
     struct tfr_event_node *node = make_node(&carried);
     if (node == NULL) {
         return TFR_RESOURCE;
@@ -106,8 +113,7 @@ static bool has_news(const struct tfr_sequence *sequence) {
 /* With log-probabilities of the prompt, it is told once they are all there. */
 static bool prompt_is_due(const struct tfr_request *request) {
     const struct tfr_continuation *c = &request->continuation;
-    const bool scored = !c->params->prompt_logprobs || c->prompt_logprobs.n == (c->prompt.n - 1) * (n_top(c) + 1);
-    return !request->prompt_told && (scored || c->status != TFR_OK);
+    return !request->prompt_told && (!c->params->prompt_logprobs || has_all_scores(c) || c->status != TFR_OK);
 }
 
 enum tfr_status tfr_events_tell(struct tfr_request *request, bool *told) {

@@ -87,6 +87,26 @@ TFR_TEST(a_signal_cancels_all_also_those_that_wait) {
     tfr_engine_close(engine);
 }
 
+/* Who takes the event of the prompt reads log-probabilities of all its tokens: there are all of them, or none. */
+TFR_TEST(a_prompt_that_is_not_scored_to_its_end_has_no_scores) {
+    TFR_UNUSED_STATE;
+    static struct seen seen;
+    struct tfr_step_info info;
+    struct tfr_engine *engine = open_model(GOLDEN "base", "runtime.max_rows", "1");
+    struct tfr_request *request = submit(engine, 0, "{\"logprobs\": 2, \"prompt_logprobs\": true}");
+    for (int steps = 0; steps < 2; steps++) {
+        assert_ok(tfr_engine_step(engine, &info));
+    }
+    assert_int_equal(tfr_continuation_scored(&request->continuation), 3); /* of 5 tokens */
+    tfr_request_cancel(request);
+    memset(&seen, 0, sizeof seen);
+    run_all(engine, &request, &seen, 1);
+    assert_int_equal(seen.status, TFR_CANCELLED);
+    assert_int_equal(seen.n_prompt, 5);
+    assert_int_equal(seen.n_prompt_logprobs, 0);
+    tfr_engine_close(engine);
+}
+
 TFR_TEST(a_nan_row_ends_its_own_request_alone) {
     TFR_UNUSED_STATE;
     static const char *const settings[] = {"{}",
@@ -294,6 +314,7 @@ TFR_TEST(a_closed_engine_gives_back_what_it_mapped) {
 
 TFR_TEST_MAIN(TFR_CASE(stop_tokens_end_a_sequence_and_are_not_shown), TFR_CASE(text_is_not_lost_for_want_of_memory),
               TFR_CASE(a_closed_engine_gives_back_what_it_mapped), TFR_CASE(one_of_several_is_cancelled),
-              TFR_CASE(a_signal_cancels_all_also_those_that_wait), TFR_CASE(a_nan_row_ends_its_own_request_alone),
-              TFR_CASE(what_a_slot_held_before_changes_nothing), TFR_CASE(what_a_prompt_asks_in_vain_is_refused_at_submit),
-              TFR_CASE(sessions_of_the_caller_may_hold_all_slots), TFR_CASE(without_memory_a_result_is_whole_or_an_error))
+              TFR_CASE(a_signal_cancels_all_also_those_that_wait), TFR_CASE(a_prompt_that_is_not_scored_to_its_end_has_no_scores),
+              TFR_CASE(a_nan_row_ends_its_own_request_alone), TFR_CASE(what_a_slot_held_before_changes_nothing),
+              TFR_CASE(what_a_prompt_asks_in_vain_is_refused_at_submit), TFR_CASE(sessions_of_the_caller_may_hold_all_slots),
+              TFR_CASE(without_memory_a_result_is_whole_or_an_error))

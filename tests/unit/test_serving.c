@@ -294,6 +294,75 @@ TFR_TEST(a_newcomer_is_served_before_a_backlog) {
     tfr_engine_close(engine);
 }
 
+static struct tfr_request *submit_settings(struct tfr_engine *engine, const char *settings, size_t n_ids) {
+    int32_t ids[MOST_PROMPT];
+    struct tfr_params *params;
+    struct tfr_request *request;
+    struct tfr_prompt prompt = served_prompt(0, ids);
+    prompt.n_ids = n_ids;
+    assert_ok(tfr_params_parse_json(engine, settings, strlen(settings), &params));
+    assert_ok(tfr_request_submit_on(engine, &prompt, params, NULL, &request));
+    tfr_params_free(params);
+    return request;
+}
+
+/* Also those who leave before they got anything: a prompt that was half read, beams that have said nothing yet. */
+TFR_TEST(a_key_is_charged_for_what_was_computed) {
+    TFR_UNUSED_STATE;
+    struct tfr_engine *engine = open_server(NULL, NULL, 16);
+    struct tfr_request *reader = submit_settings(engine, "{}", 390);
+    step(engine, 3);
+    assert_true(tfr_batcher_spent(engine->batcher, &reader->continuation) == 3 * 16);
+    tfr_request_close(reader);
+    step(engine, 1);
+    struct tfr_request *beams = submit_settings(engine, "{\"num_beams\": 4, \"max_tokens\": 50}", 8);
+    step(engine, 21); /* the prompt, then 20 times four tokens */
+    const double token = tfr_step_token_weight(&engine->batcher->cost, 16);
+    assert_int_equal(beams->continuation.output_tokens, 0);
+    assert_true(tfr_batcher_spent(engine->batcher, &beams->continuation) == 8 + 80 * token);
+    tfr_request_close(beams);
+    tfr_engine_close(engine);
+}
+
+/* Of four texts on three places one comes after another; the places that are free then are other requests'. */
+TFR_TEST(places_in_use_are_never_more_than_there_are) {
+    TFR_UNUSED_STATE;
+    struct tfr_engine *engine = open_server("runtime.max_batch", "3", 0);
+    struct tfr_request *several =
+        submit_settings(engine, "{\"max_tokens\": 6, \"num_return_sequences\": 4, \"temperature\": 1}", 8);
+    struct tfr_request *next = submit_settings(engine, "{\"max_tokens\": 4}", 9);
+    bool were_together = false;
+    for (int steps = 0; steps < 20; steps++) {
+        step(engine, 1);
+        were_together |= look(engine).running == 2;
+        assert_in_range(look(engine).slots_used, 0, 3);
+    }
+    assert_true(were_together);
+    assert_int_equal(look(engine).slots_used, 0);
+    tfr_request_close(several);
+    tfr_request_close(next);
+    tfr_engine_close(engine);
+}
+
+/* More texts than a step has rows: what is made of their logits has room. */
+TFR_TEST(many_texts_in_steps_of_few_rows) {
+    TFR_UNUSED_STATE;
+    static const char settings[] =
+        "{\"max_tokens\": 3, \"num_return_sequences\": 24, \"temperature\": 1, \"seed\": 3, \"logprobs\": 2}";
+    static struct served few, many;
+    size_t at_once;
+    for (int i = 0; i < 2; i++) {
+        struct tfr_engine *engine = open_server("runtime.max_rows", i == 0 ? "3" : "512", 0);
+        struct served *served = i == 0 ? &few : &many;
+        *served = (struct served){.hash = TFR_HASH_START, .request = submit_settings(engine, settings, 8)};
+        assert_ok(serve_all(engine, served, 1, &at_once));
+        assert_int_equal(served->status, TFR_OK);
+        assert_true(engine->batcher->round.ahead.room >= 24 + 1);
+        tfr_engine_close(engine);
+    }
+    assert_true(few.hash == many.hash);
+}
+
 static void note(struct tfr_engine *engine, void *user) {
     int32_t *notes = user;
     struct tfr_session *session;
@@ -411,4 +480,5 @@ TFR_TEST_MAIN(TFR_CASE(no_budget_and_no_company_changes_a_bit), TFR_CASE(a_long_
               TFR_CASE(tokens_and_waits_have_limits_of_their_own), TFR_CASE(prompts_of_one_question_come_all_or_none),
               TFR_CASE(a_newcomer_is_served_before_a_backlog), TFR_CASE(calls_run_between_steps_in_order),
               TFR_CASE(work_between_steps_finds_room_while_all_places_are_taken), TFR_CASE(a_step_of_an_idle_engine_has_an_age_too),
-              TFR_CASE(a_snapshot_adds_up))
+              TFR_CASE(a_snapshot_adds_up), TFR_CASE(a_key_is_charged_for_what_was_computed),
+              TFR_CASE(places_in_use_are_never_more_than_there_are), TFR_CASE(many_texts_in_steps_of_few_rows))
