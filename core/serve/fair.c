@@ -8,7 +8,10 @@
 
 static const double quantum = 256, batch_share = 0.1, most_credit = 4096;
 
-/* A key with requests that wait or run. One that has none any more is forgotten with its balance. */
+/* Keys without a request that are remembered for what they owe. */
+enum { MOST_DEBTORS = 64 };
+
+/* A key with requests that wait or run, or one that owes. */
 struct tfr_flow {
     struct tfr_flow *next; /* a ring */
     char *key;             /* NULL: of those without */
@@ -53,13 +56,11 @@ static struct tfr_flow *make(struct tfr_fair *fair, const char *key, bool batch)
     }
     flow->next = ring != NULL ? ring : flow;
     *(ring != NULL ? &last->next : &fair->flows[batch]) = flow;
+    fair->keys++;
     return flow;
 }
 
-static void release(struct tfr_fair *fair, struct tfr_flow *flow) {
-    if (--flow->users > 0) {
-        return;
-    }
+static void forget(struct tfr_fair *fair, struct tfr_flow *flow) {
     struct tfr_flow *before = flow;
     while (before->next != flow) {
         before = before->next;
@@ -70,6 +71,39 @@ static void release(struct tfr_fair *fair, struct tfr_flow *flow) {
     }
     tfr_free(flow->key);
     tfr_free(flow);
+    fair->keys--;
+}
+
+/* Where too many owe, the one that owes least is forgiven. */
+static void limit_debtors(struct tfr_fair *fair) {
+    struct tfr_flow *least = NULL;
+    size_t n = 0;
+    for (int batch = 0; batch < 2; batch++) {
+        struct tfr_flow *first = fair->flows[batch], *flow = first;
+        while (flow != NULL) {
+            n += flow->users == 0;
+            least = flow->users == 0 && (least == NULL || flow->balance > least->balance) ? flow : least;
+            flow = flow->next != first ? flow->next : NULL;
+        }
+    }
+    if (n > MOST_DEBTORS) {
+        forget(fair, least);
+    }
+}
+
+static void release(struct tfr_fair *fair, struct tfr_flow *flow) {
+    flow->users--;
+    if (--fair->users == 0) { /* there is room for everybody */
+        for (int batch = 0; batch < 2; batch++) {
+            while (fair->flows[batch] != NULL) {
+                forget(fair, fair->flows[batch]);
+            }
+        }
+    } else if (flow->users == 0 && flow->balance >= 0) {
+        forget(fair, flow);
+    } else if (flow->users == 0) {
+        limit_debtors(fair);
+    }
 }
 
 bool tfr_fair_add(struct tfr_fair *fair, struct tfr_turn *turn, const char *key, bool batch) {
@@ -83,11 +117,13 @@ bool tfr_fair_add(struct tfr_fair *fair, struct tfr_turn *turn, const char *key,
     *(flow->last != NULL ? &flow->last->next : &flow->first) = turn;
     flow->last = turn;
     flow->users++;
+    fair->users++;
     fair->waiting[batch]++;
     return true;
 }
 
-/* Fills the balances of those that wait until one of them has something, in as many rounds as that takes. */
+/* Fills the balances of those that wait until one of them has something, in as many rounds as that takes. Those that do not wait
+ * have no use for more than what they owe. */
 static void fill(struct tfr_flow *ring) {
     double rounds = INFINITY;
     struct tfr_flow *flow = ring;
@@ -97,7 +133,10 @@ static void fill(struct tfr_flow *ring) {
         flow = flow->next;
     } while (flow != ring);
     do {
-        flow->balance += flow->first != NULL ? rounds * quantum : 0;
+        if (flow->first != NULL || flow->balance < 0) {
+            flow->balance += rounds * quantum;
+            flow->balance = flow->first == NULL && flow->balance > 0 ? 0 : flow->balance;
+        }
         flow = flow->next;
     } while (flow != ring);
 }

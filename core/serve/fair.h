@@ -2,7 +2,9 @@
  *
  * Deficit round robin: each key has a balance in tokens. It is charged what a request is expected to take when that is admitted,
  * and the difference when it has ended; a key whose balance is used up waits until the others' turns have filled it again.
- * Interactive requests go before batch ones, which have a tenth of all tokens while they wait. Thread rule: the engine's thread. */
+ * What a key owes outlives its requests, so that one large request after the other does not pass for a newcomer each time: what
+ * others get meanwhile pays it, and it is forgotten when nobody has a request any more. Interactive requests go before batch
+ * ones, which have a tenth of all tokens while they wait. Thread rule: the engine's thread. */
 #ifndef TFR_SERVE_FAIR_H
 #define TFR_SERVE_FAIR_H
 
@@ -20,8 +22,10 @@ struct tfr_turn {
 };
 
 struct tfr_fair {
-    struct tfr_flow *flows[2]; /* rings of keys with requests, interactive and batch: the one whose turn it is */
+    struct tfr_flow *flows[2]; /* rings of keys, interactive and batch: the one whose turn it is */
     size_t waiting[2];
+    size_t users;        /* requests that wait or run */
+    size_t keys;         /* in the rings */
     double batch_credit; /* tokens that batch requests may take before interactive ones */
     struct tfr_turn *chosen;
 };

@@ -174,6 +174,96 @@ TFR_TEST(one_that_leaves_is_forgotten) {
     assert_null(fair.flows[0]);
 }
 
+/* One large request after the other, each once the last has ended, beside a key of small ones. */
+TFR_TEST(what_a_key_took_is_not_forgotten_with_its_last_request) {
+    TFR_UNUSED_STATE;
+    fair = (struct tfr_fair){0};
+    add(0, "b", false);
+    assert_int_equal(take(1), 0); /* it runs on: there is always somebody */
+    for (int times = 0; times < 3; times++) {
+        int n_before = 0;
+        add(1, "a", false);
+        assert_int_equal(take(6000), 1); /* nobody else waits */
+        tfr_fair_settle(&fair, &turns[1], 6000);
+        add(1, "a", false);
+        for (int i = 2; i < 40; i++) {
+            add(i, "b", false);
+        }
+        while (take(300) != 1) {
+            n_before++;
+        }
+        assert_in_range(n_before, 17, 21); /* as much */
+        tfr_fair_settle(&fair, &turns[1], 300);
+        while (tfr_fair_waiting(&fair) > 0) {
+            take(300);
+        }
+        for (int i = 2; i < 40; i++) {
+            tfr_fair_settle(&fair, &turns[i], 300);
+        }
+    }
+    tfr_fair_settle(&fair, &turns[0], 1);
+    assert_int_equal(fair.keys, 0); /* idle: nobody owes any more */
+}
+
+/* What others get while a key is away, or only runs, is paid back. */
+TFR_TEST(a_debt_is_paid_by_what_others_get) {
+    TFR_UNUSED_STATE;
+    fair = (struct tfr_fair){0};
+    for (int runs_on = 0; runs_on < 2; runs_on++) {
+        add(0, "b", false);
+        assert_int_equal(take(1), 0);
+        add(1, "a", false);
+        assert_int_equal(take(6000), 1);
+        if (!runs_on) {
+            tfr_fair_settle(&fair, &turns[1], 6000);
+        }
+        for (int i = 2; i < 32; i++) {
+            add(i, "b", false);
+            take(300);
+            tfr_fair_settle(&fair, &turns[i], 300);
+        }
+        int n_before = 0;
+        add(32, "a", false);
+        for (int i = 33; i < 40; i++) {
+            add(i, "b", false);
+        }
+        while (take(300) != 32) {
+            n_before++;
+        }
+        assert_in_range(n_before, 0, 2);
+        while (tfr_fair_waiting(&fair) > 0) {
+            take(1);
+        }
+        for (int i = 0; i < 40; i++) {
+            if (turns[i].flow != NULL) {
+                tfr_fair_settle(&fair, &turns[i], 1);
+            }
+        }
+        assert_int_equal(fair.keys, 0);
+    }
+}
+
+TFR_TEST(any_number_of_keys_take_little_memory) {
+    TFR_UNUSED_STATE;
+    fair = (struct tfr_fair){0};
+    add(0, "b", false);
+    assert_int_equal(take(1), 0);
+    for (int k = 0; k < 3000; k++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", k);
+        add(1, key, k % 2 == 0);
+        take(k == 1000 ? 1e6 : 1000);
+        tfr_fair_settle(&fair, &turns[1], k == 1000 ? 1e6 : 1000);
+        assert_in_range(fair.keys, 1, 1 + 64);
+    }
+    add(1, "1000", true);
+    add(2, "new", true);
+    assert_int_equal(take(1), 2); /* who owes most is remembered */
+    assert_int_equal(take(1), 1);
+    settle_all(3, 1);
+    assert_int_equal(fair.keys, 0);
+}
+
 /* Any order of coming, going and ending leaves nothing behind, and everybody is served. */
 TFR_TEST(any_order_of_events_ends_empty) {
     TFR_UNUSED_STATE;
@@ -213,4 +303,6 @@ TFR_TEST(any_order_of_events_ends_empty) {
 TFR_TEST_MAIN(TFR_CASE(one_key_is_served_in_order_of_arrival), TFR_CASE(two_keys_have_equal_tokens_not_equal_requests),
               TFR_CASE(a_newcomer_does_not_wait_for_a_backlog), TFR_CASE(what_was_not_used_comes_back),
               TFR_CASE(batch_has_the_rest_and_a_tenth), TFR_CASE(a_batch_request_that_waits_for_room_is_overtaken),
-              TFR_CASE(one_that_leaves_is_forgotten), TFR_CASE(any_order_of_events_ends_empty))
+              TFR_CASE(what_a_key_took_is_not_forgotten_with_its_last_request), TFR_CASE(a_debt_is_paid_by_what_others_get),
+              TFR_CASE(any_number_of_keys_take_little_memory), TFR_CASE(one_that_leaves_is_forgotten),
+              TFR_CASE(any_order_of_events_ends_empty))
