@@ -87,15 +87,23 @@ static int64_t most_ready(const struct tfr_prefix_entry *entry, const struct tfr
     return has_logprobs(entry, key) ? least(entry->ready, entry->scored) : 0;
 }
 
-struct tfr_prefix_match tfr_prefix_find(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key) {
+static struct tfr_prefix_match find(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key, bool only_idle) {
     struct tfr_prefix_match best = {0};
     for (struct tfr_prefix_entry *entry = index->newest; entry != NULL; entry = entry->older) {
-        const int64_t n = alike(index, entry, key, most_ready(entry, key));
+        const int64_t n = only_idle && entry->user > 0 ? 0 : alike(index, entry, key, most_ready(entry, key));
         if (n > best.n || (n > 0 && n == best.n && entry->key.n < best.entry->key.n)) {
             best = (struct tfr_prefix_match){.entry = entry, .n = n};
         }
     }
     return best;
+}
+
+struct tfr_prefix_match tfr_prefix_find(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key) {
+    return find(index, key, false);
+}
+
+struct tfr_prefix_match tfr_prefix_find_idle(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key) {
+    return find(index, key, true);
 }
 
 struct tfr_prefix_match tfr_prefix_coming(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key, uint64_t user) {

@@ -45,6 +45,8 @@ struct tfr_prefix_match {
 };
 /* The longest beginning of these tokens that is ready; of several alike the entry with the least behind it. */
 struct tfr_prefix_match tfr_prefix_find(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key);
+/* The same among entries of nobody. */
+struct tfr_prefix_match tfr_prefix_find_idle(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key);
 /* The longest beginning that entries of users before this one have, ready or not. */
 struct tfr_prefix_match tfr_prefix_coming(const struct tfr_prefix_index *index, const struct tfr_prefix_key *key, uint64_t user);
 /* An entry of nobody that these tokens begin with, all of it, and no fewer log-probabilities of them; NULL: none. */

@@ -111,10 +111,10 @@ static bool is_worth_waiting(const struct tfr_prefixes *prefixes, const struct t
     return other->status == TFR_OK && other->reader != NULL && (c->terms.batch || !other->terms.batch);
 }
 
-/* An idle session that has nothing behind what is wanted, and room for the rest of the request. */
+/* An idle session that has nothing more than what is wanted, and room for the rest of the request. */
 static bool can_move(const struct tfr_prefix_match *match, const struct tfr_continuation *c) {
     const struct kept *kept = match->entry->user == 0 ? match->entry->owner : NULL;
-    return kept != NULL && match->n == match->entry->key.n && c->reader == NULL &&
+    return kept != NULL && match->n == match->entry->key.n && match->entry->key.logprobs <= logprobs_of(c) && c->reader == NULL &&
            tfr_session_crop(kept->session, match->n) == TFR_OK &&
            tfr_session_refit(kept->session, (int64_t)c->prompt.n + c->max_tokens);
 }
@@ -249,9 +249,10 @@ static struct kept *make_kept(const struct tfr_continuation *c) {
     return kept;
 }
 
-/* Entries that say no more than it does go; if one says as much, it is not needed. */
+/* Entries that say no more than it does go; if one says as much, it is not needed. What a request has that still runs may come to
+ * nothing. */
 static bool is_needed(struct tfr_prefixes *prefixes, const struct tfr_prefix_key *key) {
-    const struct tfr_prefix_match known = tfr_prefix_find(&prefixes->index, key);
+    const struct tfr_prefix_match known = tfr_prefix_find_idle(&prefixes->index, key);
     struct tfr_prefix_entry *entry;
     if (known.n > 0 && known.n + prefixes->index.block > key->n) {
         tfr_prefix_touch(&prefixes->index, known.entry);

@@ -266,6 +266,37 @@ TFR_TEST(scored_prompts_at_once_are_read_once) {
     tfr_engine_close(engine);
 }
 
+/* One without scores that goes on behind scored tokens takes a copy of them, or those that are scored next would read them anew. */
+TFR_TEST(scores_outlive_a_prompt_that_needs_none) {
+    TFR_UNUSED_STATE;
+    static const char scored[] = "{\"logprobs\": 1, \"prompt_logprobs\": true, \"max_tokens\": 0}";
+    static struct seen first, second;
+    struct tfr_engine *engine = open_cached(NULL, NULL);
+    first = run(engine, ask(engine, 0, LONG, 12, NULL, scored));
+    assert_int_equal(cached(engine, 0, LONG, NULL), 8);
+    second = run(engine, ask(engine, 0, LONG, 12, NULL, scored));
+    assert_int_equal(second.stats.cached_tokens, 7);
+    expect_same_scores(&second, &first);
+    tfr_engine_close(engine);
+}
+
+/* Another one with the same tokens still runs, and then fails. */
+TFR_TEST(one_that_ended_is_kept_while_its_like_runs) {
+    TFR_UNUSED_STATE;
+    struct tfr_step_info info;
+    struct tfr_engine *engine = open_cached(NULL, NULL);
+    struct tfr_request *longer = ask(engine, 0, LONG, LONG, NULL, "{\"max_tokens\": 30}");
+    assert_ok(tfr_engine_step(engine, &info));
+    assert_int_equal(run(engine, ask(engine, 0, LONG, LONG, NULL, "{\"max_tokens\": 1}")).status, TFR_OK);
+    assert_int_equal(n_kept(engine), 1);
+    tfr_continuation_fail(&longer->continuation, tfr_raise(TFR_CHECK, "the test"));
+    assert_ok(tfr_engine_step(engine, &info));
+    tfr_request_close(longer);
+    assert_int_equal(n_kept(engine), 1);
+    assert_int_equal(cached(engine, 0, LONG, NULL), 16);
+    tfr_engine_close(engine);
+}
+
 TFR_TEST(not_all_copy_before_the_same_step) {
     TFR_UNUSED_STATE;
     static struct seen seen[4];
@@ -401,4 +432,5 @@ TFR_TEST_MAIN(TFR_CASE(whole_blocks_but_never_the_last_token), TFR_CASE(an_answe
               TFR_CASE(scored_prompts_take_from_scored_ones), TFR_CASE(scored_prompts_at_once_are_read_once),
               TFR_CASE(not_all_copy_before_the_same_step), TFR_CASE(what_was_read_before_a_cancel_is_kept),
               TFR_CASE(one_that_waits_can_be_cancelled), TFR_CASE(nothing_is_kept_of_one_that_failed),
+              TFR_CASE(scores_outlive_a_prompt_that_needs_none), TFR_CASE(one_that_ended_is_kept_while_its_like_runs),
               TFR_CASE(used_memory_changes_no_bit), TFR_CASE(memory_that_is_not_there_costs_the_cache_alone_or_one_request))
