@@ -17,7 +17,7 @@ import xml.etree.ElementTree
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
-from serving import PROMPT, Setting, read_head, read_until, split_events, table  # noqa: E402
+from serving import PATIENCE, PROMPT, Setting, read_head, read_until, split_events, table  # noqa: E402
 
 TEXTS = (PROMPT, "", "héllo — 你好\n\t🙂", "<|endoftext|>", " a" * 300)
 
@@ -141,6 +141,8 @@ def metrics_are_what_a_client_saw(t):
         expect_same(server.call("GET", "/nowhere").status, 404)
         server.call("GET", "/health")
         last = read_metrics(server)
+        while last["tfrun_iteration_tokens"][1]["_count", ""] != last["tfrun_steps_total"][1]["", ""]:  # the last step is being counted
+            last = read_metrics(server)
 
         def grown(name, suffix="", labels=""):
             return last[name][1][suffix, labels] - first[name][1].get((suffix, labels), 0)
@@ -161,6 +163,33 @@ def metrics_are_what_a_client_saw(t):
         expect_same(server.call("HEAD", "/metrics").body, b"")
         server.call("GET", "/health", headers={"Host": "evil.example"})
         expect_same(read_metrics(server)["tfrun_rejected_total"][1]["", 'reason="http_host_not_served"'], 1)
+
+
+def wait_for(server, name, labels, value):
+    until = time.monotonic() + PATIENCE
+    while read_metrics(server)[name][1]["", labels] != value:
+        expect(time.monotonic() < until, name, labels)
+        time.sleep(0.01)
+
+
+@case
+def a_time_that_there_was_not_is_in_no_histogram(t):
+    """Of who leaves while it waits, or before its end is told, and of a prompt without new tokens."""
+    with t.serve("--max-batch", 1, "--access-format", "json") as server:
+        with server.raw({"prompt": PROMPT, "max_tokens": 400, "n": 16, "ignore_eos": True, "stream": True}) as writing:
+            read_until(writing, b"data: ")
+            with server.raw({"prompt": PROMPT, "max_tokens": 5}):
+                wait_for(server, "tfrun_requests_waiting", "", 1)
+            wait_for(server, "tfrun_cancelled_total", 'state="waiting"', 1)
+        wait_for(server, "tfrun_cancelled_total", 'state="decode"', 1)
+        server.ask(prompt=PROMPT, max_tokens=0, echo=True, logprobs=1)
+        families = read_metrics(server)
+        counts = {name: families[f"tfrun_{name}_seconds"][1]["_count", ""] for name in ("queue", "prefill", "decode", "ttft", "e2e")}
+        expect_same(counts, {"queue": 1, "prefill": 0, "decode": 0, "ttft": 0, "e2e": 1})
+        expect_same(server.end(), 0)
+        lines = [json.loads(line) for line in server.lines() if line.startswith("{")]
+        left = [line for line in lines if line["status"] == 499]
+        expect_same((len(left), [line for line in left if "queue_ms" in line]), (2, []))
 
 
 @case

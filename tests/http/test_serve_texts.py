@@ -130,6 +130,11 @@ def characters_come_whole(t):
         for part in parts:
             expect(part["text"] or part["logprobs"] is None or part["finish_reason"], part)
         expect("\ufffd" in whole["text"] and len(whole["logprobs"]["tokens"]) == 12, whole)
+        # each of its tokens once, in their order
+        ordered = {**forced, "max_tokens": len(snake), "no_repeat_ngram_size": 1,
+                   "logit_bias": {str(id): 100 - 25 * i for i, id in enumerate(snake)}}
+        expect_same(server.text(**ordered), "\U0001f40d")
+        expect_same([event["choices"][0]["text"] for event in server.events(**ordered)], [""] * (len(snake) - 1) + ["\U0001f40d"])
 
 
 def tiny_gpt2(t):

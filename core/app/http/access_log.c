@@ -83,6 +83,14 @@ static void put_json(struct tfr_json_out *out, const struct tfr_call *call, cons
     tfr_json_end(out, '}');
 }
 
+static void put_text_ms(struct tfr_json_out *out, const char *key, double seconds) {
+    char text[64];
+    if (seconds >= 0) {
+        snprintf(text, sizeof text, " %s=%.3f ms", key, seconds * 1e3);
+        tfr_json_put_raw(out, text);
+    }
+}
+
 /* Method and path are visible ASCII characters, the id letters and digits: the transport and server.c saw to it. */
 static void put_text(struct tfr_json_out *out, const struct tfr_call *call, const char *time) {
     char line[512];
@@ -94,10 +102,11 @@ static void put_text(struct tfr_json_out *out, const struct tfr_call *call, cons
         tfr_json_put_raw(out, line);
     }
     if (call->n_choices > 0) {
-        snprintf(line, sizeof line, " prompt=%zu cached=%zu output=%zu choices=%zu queue=%.3f ms ttft=%.3f ms", call->prompt_tokens,
-                 call->cached_tokens, call->output_tokens, call->n_choices, call->queue_s > 0 ? call->queue_s * 1e3 : 0,
-                 call->ttft_s > 0 ? call->ttft_s * 1e3 : 0);
+        snprintf(line, sizeof line, " prompt=%zu cached=%zu output=%zu choices=%zu", call->prompt_tokens, call->cached_tokens,
+                 call->output_tokens, call->n_choices);
         tfr_json_put_raw(out, line);
+        put_text_ms(out, "queue", call->queue_s);
+        put_text_ms(out, "ttft", call->ttft_s);
     }
     if (call->finish != NULL) {
         tfr_json_put_raw(out, " finish=");

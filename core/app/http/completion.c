@@ -32,6 +32,11 @@ static void free_completion(struct tfr_completion *completion) {
     free(completion);
 }
 
+/* Negative: there was none, since the request left before it came to that. */
+static double seconds_of(uint64_t ns) {
+    return ns > 0 ? (double)ns / 1e9 : -1;
+}
+
 /* What the access log and the metrics tell. */
 static void fill_call(const struct tfr_completion *completion) {
     struct tfr_call *call = completion->call;
@@ -40,10 +45,10 @@ static void fill_call(const struct tfr_completion *completion) {
     call->cached_tokens = completion->cached_tokens;
     call->output_tokens = completion->output_tokens;
     call->n_choices = completion->ask.prompts.n * completion->ask.n;
-    call->queue_s = (double)completion->waited_ns / 1e9;
-    call->prefill_s = (double)completion->prefill_ns / 1e9;
-    call->decode_s = (double)completion->decode_ns / 1e9;
-    call->ttft_s = completion->first_token_ns > 0 ? (double)completion->first_token_ns / 1e9 : -1;
+    call->queue_s = seconds_of(completion->waited_ns);
+    call->prefill_s = seconds_of(completion->prefill_ns);
+    call->decode_s = seconds_of(completion->decode_ns);
+    call->ttft_s = seconds_of(completion->first_token_ns);
     call->finish = choices != NULL && choices[0].finish != TFR_FINISH_NONE ? tfr_finish_word(choices[0].finish) : NULL;
 }
 

@@ -59,7 +59,7 @@ void tfr_metrics_call(struct tfr_metrics *metrics, const struct tfr_call *call) 
         observe_known(&metrics->queue, call->queue_s);
         observe_known(&metrics->prefill, call->prefill_s);
         observe_known(&metrics->decode, call->decode_s);
-        observe_known(&metrics->e2e, (double)(tfr_clock_ns() - call->begun_ns) / 1e9);
+        observe_known(&metrics->e2e, call->status == 200 ? (double)(tfr_clock_ns() - call->begun_ns) / 1e9 : -1);
     }
 }
 
