@@ -1,7 +1,9 @@
 """servers.py: what scripts/compare_servers and scripts/check_serving share: servers that are started, and load on them."""
+import argparse
 import json
 import os
 import shlex
+import shutil
 import signal
 import statistics
 import subprocess
@@ -22,15 +24,22 @@ class Server:
         self.log, self.process = Path(folder) / f"{name.replace('/', '_')}.log", None
 
     def start(self, patience_s=180):
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        if self.is_ready():
+            sys.exit(f"{self.name}: another server answers at {self.url}; end it, or take another port.")
+        try:
+            with open(self.log, "wb") as log:
+                self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        except OSError as error:
+            sys.exit(f"{self.name}: `{shlex.join(self.command)}` can't be started: {error.strerror}.")
         end = time.monotonic() + patience_s
-        while not self.is_ready():
-            if self.process.poll() is not None or time.monotonic() > end:
-                last = self.log.read_text(errors="replace")[-2000:]
-                self.stop()
-                sys.exit(f"{self.name}: `{shlex.join(self.command)}` does not answer at {self.url}/health; its last words:\n{last}")
+        while self.process.poll() is None and time.monotonic() < end:
+            if self.is_ready():
+                return
             time.sleep(0.2)
+        code, last = self.process.poll(), self.log.read_text(errors="replace")[-2000:].strip()
+        self.stop()
+        what = f"did not answer at {self.url}/health within {patience_s} s" if code is None else f"ended with {code}"
+        sys.exit(f"{self.name}: `{shlex.join(self.command)}` {what}; its last words:\n{last}")
 
     def is_ready(self):
         try:
@@ -54,6 +63,8 @@ class Server:
         self.signal(signal.SIGCONT)
 
     def stop(self):
+        if self.process is None:
+            return
         self.wake()
         self.signal(signal.SIGTERM)
         try:
@@ -85,22 +96,66 @@ def load(tfrun, target, *words):
     command = [str(word) for word in (tfrun, "load", *target, *words, "--json", "--quiet")]
     ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     if ran.returncode != 0:
-        sys.exit(f"{shlex.join(command)} ended with {ran.returncode}: {ran.stderr.strip()}")
+        sys.exit(f"`{shlex.join(command)}` ended with {ran.returncode}: {ran.stderr.strip()}")
     return json.loads(ran.stdout)
+
+
+def end_by_signals():
+    """Who is ended by a signal ends what it started, by its `finally`; signals that come meanwhile do not hinder that."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+    def end(got, _frame):
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        sys.exit(128 + got)
+
+    for number in numbers:
+        signal.signal(number, end)
 
 
 def begin(folder):
     """What tfrun keeps of the costs of steps is measured now, not on a busier day; and who is ended ends the servers too."""
     os.environ["XDG_CACHE_HOME"] = str(folder)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda got, _frame: sys.exit(128 + got))
+    end_by_signals()
+
+
+def at_least_one(text):
+    """A type for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def numbers(text):
+    return [at_least_one(word) for word in text.split(",")]
+
+
+def program(text):
+    """A type for argparse: a program that there is."""
+    found = shutil.which(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"there is no program {text!r}")
+    return Path(found)
+
+
+def writable(text):
+    """A type for argparse: a file that can be written once the work is done."""
+    path = Path(text)
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} can't be written")
+    return path
+
+
+def parser_of(page, usage):
+    """A parser whose help begins with the page of the script, and whose refusals are two lines."""
+    return argparse.ArgumentParser(description=page, usage=f"%(prog)s {usage}", formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def run_json(*words):
     command = [str(word) for word in words]
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if ran.returncode != 0:
-        sys.exit(f"{shlex.join(command)} ended with {ran.returncode}")
+        sys.exit(f"`{shlex.join(command)}` ended with {ran.returncode}")
     return json.loads(ran.stdout)
 
 

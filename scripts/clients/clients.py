@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
-from servers import TFRUN, Server  # noqa: E402  (stands one folder up)
+from servers import TFRUN, Server, end_by_signals, program  # noqa: E402  (stands one folder up)
 
 DEMO = ROOT / "configs" / "demo"
 PAGE = ROOT / "docs" / "serving.md"
@@ -97,8 +98,8 @@ class Place:
         if env:
             command = shlex.join(["env", *(f"{key}={value}" for key, value in env.items())]) + " " + command
         server = Server(f"server-{port}", command, f"http://127.0.0.1:{port}", self.folder)
-        server.start()
         self.servers.append(server)
+        server.start()
         return server
 
     def stop(self, server):
@@ -113,17 +114,24 @@ class Place:
     def run(self, *words, cwd=None, env=None, given=None, patience_s=600):
         """What a command prints on stdout; one that fails ends the script with its last words."""
         words = [str(word) for word in words]
-        done = subprocess.run(words, cwd=cwd or self.folder, input=given, stdin=None if given is not None else subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=patience_s, check=False,
-                              env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore", **(env or {})})
-        if done.returncode != 0:
-            last = (done.stdout[-3000:] + done.stderr[-3000:]).strip()
-            raise Failed(f"`{shlex.join(words)}` ended with {done.returncode}:\n{last}")
-        return done.stdout
+        pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+        env = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore", **(env or {})}
+        process = subprocess.Popen(words, cwd=cwd or self.folder, env=env, text=True, start_new_session=True, **pipes)
+        try:
+            out, err = process.communicate(given, patience_s)
+        except subprocess.TimeoutExpired as late:
+            raise Failed(f"`{shlex.join(words)}` took longer than {patience_s} s") from late
+        finally:
+            if process.poll() is None:  # also with what it started
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        if process.returncode != 0:
+            raise Failed(f"`{shlex.join(words)}` ended with {process.returncode}:\n{(out[-3000:] + err[-3000:]).strip()}")
+        return out
 
-    def command(self, start, server, cwd=ROOT, **more):
+    def command(self, start, server, cwd=ROOT, change=("", ""), **more):
         """Runs a command of docs/serving.md from the environment of this client, in the root of the sources; results come here."""
-        words = documented(start, server.url, self.folder)
+        words = [word.replace(*change) for word in documented(start, server.url, self.folder)]
         print("  " + shlex.join(words), file=sys.stderr)
         return self.run(self.environment / "bin" / words[0], *words[1:], cwd=cwd, **more)
 
@@ -132,10 +140,11 @@ def main(description, attempt):
     """Runs one client; prints `pass: VERSIONS`, or what failed (exit code 1)."""
     name = Path(sys.argv[0]).name
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--tfrun", default=TFRUN)
+    parser.add_argument("--tfrun", type=program, default=str(TFRUN), help="the program [build/bin/tfrun]")
     parser.add_argument("--environments", help="folder where virtual environments stay for the next time")
     parser.add_argument("--config", default=DEMO, help="folder of the model, where a client asks for one")
     options = parser.parse_args()
+    end_by_signals()
     with tempfile.TemporaryDirectory(prefix=f"tfrun-{name}-") as folder:
         place = Place(name, folder, options.environments, options.tfrun, options.config)
         try:

@@ -1,9 +1,11 @@
 """A server that speaks the completions route as far as `tfrun load` uses it, and misbehaves where it is told to.
 
 It says nothing true: tokens are numbers. But when it says them is known, how many requests it had at a time, and what was in them.
+`standin.py PORT` is such a server of its own, until it is ended.
 """
 import json
 import socket
+import sys
 import threading
 import time
 
@@ -12,14 +14,14 @@ MODES = ("good", "no_done", "no_reason", "bad_chunk", "cut", "too_few", "error_e
 
 
 class StandIn:
-    def __init__(self, mode="good", first_s=0.02, gap_s=0.005, key=None, family=socket.AF_INET, path=None):
+    def __init__(self, mode="good", first_s=0.02, gap_s=0.005, key=None, family=socket.AF_INET, path=None, port=0):
         assert mode in MODES
         self.mode, self.first_s, self.gap_s, self.key = mode, first_s, gap_s, key
         self.lock = threading.Lock()
         self.requests, self.bodies, self.arrived, self.closed_early = 0, [], [], 0
         self.at_once = self.most_at_once = self.connections = 0
         self.listener = socket.socket(family)
-        self.listener.bind(path if path else ("127.0.0.1", 0))
+        self.listener.bind(path if path else ("127.0.0.1", port))
         self.listener.listen(128)
         self.url = f"unix:{path}" if path else "http://127.0.0.1:%d" % self.listener.getsockname()[1]
 
@@ -64,6 +66,8 @@ class StandIn:
         if self.key and fields.get("authorization") != f"Bearer {self.key}":
             return self.reply(connection, 401, {"error": {"message": "no key"}})
         path = start.split()[1]
+        if path == "/health":
+            return self.reply(connection, 200, {"status": "ok"})
         if path == "/v1/models":
             return self.reply(connection, 200, {"object": "list", "data": [{"id": "stand-in", "max_model_len": 1024}]})
         if path != "/v1/completions":
@@ -148,3 +152,7 @@ class StandIn:
         event = f"data: {data}\n\n".encode()
         size = len(event) - (self.mode == "bad_chunk")
         connection.sendall(b"%x\r\n" % size + event + b"\r\n")
+
+
+if __name__ == "__main__":
+    StandIn(port=int(sys.argv[1])).accept()
