@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
@@ -26,6 +27,13 @@ def children(parent):
         if fields.split()[1] == str(parent) and name.endswith("(tfrun"):
             found.append(int(entry.name))
     return found
+
+
+def is_alive(process):
+    try:
+        return pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @case
@@ -65,6 +73,22 @@ def an_answer_is_that_of_one_rank(t):
     with t.serve(*PLAIN, "--max-rows", 64, "--itl-target", 1, launcher=LAUNCHER) as server:
         expect_equal(together(server, stops=False), want, "two ranks, small chunks")
         end(server)
+
+
+@case
+def a_rank_that_dies_ends_the_server(t):
+    with t.serve(launcher=(os.environ.get("TFRUN_TEST_MPIEXEC", "mpiexec"), "-n", "2")) as server:
+        ranks = children(server.process.pid)
+        body = {"prompt": "Once upon a time", "ignore_eos": True, "max_tokens": 400, "n": 16, "temperature": 1, "stream": True}
+        with server.raw(body) as sock:
+            read_until(sock, b"data: ")
+            os.kill(max(ranks), signal.SIGKILL)
+            expect(server.process.wait(PATIENCE) != 0)
+        expect(any("signal 9" in line for line in server.lines()), server.lines())
+        until = time.monotonic() + PATIENCE
+        while any(is_alive(rank) for rank in ranks):
+            expect(time.monotonic() < until, ranks)
+            time.sleep(0.05)
 
 
 if __name__ == "__main__":
