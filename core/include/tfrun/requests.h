@@ -62,7 +62,8 @@ struct tfr_event {
     size_t text_size;
     const int32_t *ids;
     size_t n_ids;
-    /* NULL without sampling.logprobs. Of each id (of a prompt: from the second on) 1 + n_top: itself, then the best ones. */
+    /* NULL without sampling.logprobs, and where a request ended before all of its prompt was scored. Of each id (of a prompt: from
+     * the second on) 1 + n_top: itself, then the best ones. */
     const struct tfr_logprob *logprobs;
     size_t n_top;
     enum tfr_finish finish;
