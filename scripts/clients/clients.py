@@ -71,11 +71,11 @@ class Place:
         self.python = self.environment / "bin" / "python"
         self.servers = []
 
-    def install(self, packages):
+    def install(self, packages, patience_s=600):
         """Python packages into a virtual environment of this client; says which versions came."""
         if not self.python.exists():
             self.run(sys.executable, "-m", "venv", self.environment)
-        self.run(self.python, "-m", "pip", "install", "--quiet", *packages)
+        self.run(self.python, "-m", "pip", "install", "--quiet", *packages, patience_s=patience_s)
         names = [re.split(r"[=<>\[]", package)[0] for package in packages]
         code = "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
         return self.run(self.python, "-c", code, *names).strip()
