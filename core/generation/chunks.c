@@ -65,7 +65,7 @@ static int64_t give(struct tfr_chunk *chunk, int64_t room, bool is_oldest) {
 /* Returns the rows that a class took of its room. */
 static int64_t share(struct tfr_chunk *chunks, size_t n, bool batch, int64_t room) {
     size_t picked[TFR_CHUNK_PROMPTS];
-    const int64_t fit = most(1, least(TFR_CHUNK_PROMPTS, room / (TFR_CHUNK_LEAST / 2)));
+    const int64_t fit = room < TFR_CHUNK_LEAST ? 1 : most(2, least(TFR_CHUNK_PROMPTS, room / TFR_CHUNK_LEAST));
     const size_t n_picked = pick_all(chunks, n, batch, (size_t)fit, picked), oldest = pick(chunks, n, batch, NULL, 0);
     int64_t used = 0;
     for (size_t i = 0; i < n_picked; i++) {

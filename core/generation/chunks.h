@@ -17,7 +17,8 @@ struct tfr_chunk {
 };
 
 /* In order of arrival. The oldest gets a share, so that it comes to its end; so do the three that need least beside it, so that no
- * long prompt keeps short ones waiting; each has at least half of TFR_CHUNK_LEAST or all it needs. What is left over goes by age.
+ * long prompt keeps short ones waiting; each has at least TFR_CHUNK_LEAST or all it needs, or half of that where two have to live
+ * on it. What is left over goes by age.
  */
 void tfr_chunks_share(struct tfr_chunk *chunks, size_t n, int64_t room);
 

@@ -331,18 +331,30 @@ static int64_t count_pairs(const struct tfr_batch_seq *seq, const struct tfr_pro
     return sees_growing(seq, problem) ? n * (seq->past + t) + n * (n + 1) / 2 : n * (n_keys > 0 ? n_keys : 1);
 }
 
-/* Work items are (sequence, head, tile of rows) in this order. A thread takes the items whose middle falls
- * into its share of all pairs: a static split, balanced over the causal triangle. */
-int32_t V_NAME(tfr_attention)(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
-                              const struct tfr_run_ctx *ctx) {
-    const struct tfr_batch *batch = args->batch;
-    int64_t total = 0, before = 0;
-    for (int64_t b = 0; b < batch->n_seqs; b++) {
-        total += problem->attrs.n_heads * count_pairs(tfr_batch_at(batch, b), problem, 0, tfr_batch_at(batch, b)->n_rows);
-    }
+/* Rows that go one by one read their keys from memory for themselves alone; those of tiles mostly compute. A pair of the one kind
+ * takes several times as long as one of the other. */
+static bool is_short(const struct tfr_batch_seq *seq) {
+    return seq->n_rows < TILE_ROWS;
+}
+
+static int64_t count_all(const struct tfr_batch *batch, const struct tfr_problem *problem, bool of_short) {
+    int64_t total = 0;
     for (int64_t b = 0; b < batch->n_seqs; b++) {
         const struct tfr_batch_seq *seq = tfr_batch_at(batch, b);
-        for (int64_t h = 0; h < problem->attrs.n_heads; h++) {
+        total += is_short(seq) == of_short ? problem->attrs.n_heads * count_pairs(seq, problem, 0, seq->n_rows) : 0;
+    }
+    return total;
+}
+
+/* Work items are (sequence, head, tile of rows) in this order. A thread takes the items whose middle falls
+ * into its share of all pairs of the kind: a static split, balanced over the causal triangle. */
+static void attend_kind(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem,
+                        bool of_short) {
+    const int64_t total = count_all(args->batch, problem, of_short);
+    int64_t before = 0;
+    for (int64_t b = 0; b < args->batch->n_seqs; b++) {
+        const struct tfr_batch_seq *seq = tfr_batch_at(args->batch, b);
+        for (int64_t h = 0; is_short(seq) == of_short && h < problem->attrs.n_heads; h++) {
             for (int64_t t = 0; t < seq->n_rows; t += TILE_ROWS) {
                 const int64_t end = t + TILE_ROWS < seq->n_rows ? t + TILE_ROWS : seq->n_rows;
                 const int64_t pairs = count_pairs(seq, problem, t, end);
@@ -353,5 +365,12 @@ int32_t V_NAME(tfr_attention)(const struct tfr_kernel *self, const struct tfr_pr
             }
         }
     }
+}
+
+/* Each kind is shared by itself, so that no thread has all the sequences that wait for memory while another has the prompts. */
+int32_t V_NAME(tfr_attention)(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                              const struct tfr_run_ctx *ctx) {
+    attend_kind(args, ctx, problem, true);
+    attend_kind(args, ctx, problem, false);
     return TFR_OK;
 }
