@@ -106,6 +106,14 @@ enum tfr_status tfr_picture_join(struct tfr_picture *picture);
 enum tfr_status tfr_picture_mark_path(struct tfr_picture *picture);
 /* What the steps of `rows` rows in a file of --trace took, a step and node; refused where it has none. */
 enum tfr_status tfr_picture_measure(struct tfr_picture *picture, const char *path);
+/* The same from times of a step that somebody else measured, means of `n_steps`; `source` names them in errors. */
+struct tfr_picture_time {
+    const char *name; /* of the node */
+    int rank;
+    double ns;
+};
+enum tfr_status tfr_picture_take_times(struct tfr_picture *picture, const struct tfr_picture_time *times, size_t n, int n_steps,
+                                       const char *source);
 /* Runs of blocks that are equal become one that is drawn once. */
 enum tfr_status tfr_picture_fold(struct tfr_picture *picture);
 

@@ -47,15 +47,28 @@ static void put_what(const struct tfr_picture *picture, const struct tfr_picture
     put_small(out, small_color(picture), node->peer >= 0 ? text : node->what);
 }
 
+/* What a pointer is told: of a measured box also time and costs. */
+static void put_tooltip(const struct tfr_picture *picture, const struct tfr_picture_node *node, FILE *out) {
+    char time[TFR_UNIT_TEXT], flops[TFR_UNIT_TEXT], bytes[TFR_UNIT_TEXT];
+    fprintf(out, "tooltip=\"%s %s", node->name, node->kernel != NULL ? node->kernel : "");
+    if (picture->panels[node->panel].n_steps > 0 && node->peer < 0) {
+        fprintf(out, ", %s: %s, %.1f %% of the time; %s%s, %s", node->shape, tfr_time_text(node->measured_ns, time),
+                node->share * 100, node->times > 1 ? "each " : "", tfr_si_text((double)node->flops, "FLOP", flops),
+                tfr_si_text((double)(node->bytes_read + node->bytes_written), "B", bytes));
+    }
+    fputs("\", ", out);
+}
+
 /* Four corners: name, size, what it is, shape of its output. */
 static void put_box(const struct tfr_picture *picture, int index, FILE *out) {
     static const char left[] = "<TD ALIGN=\"LEFT\" WIDTH=\"108\">", right[] = "<TD ALIGN=\"RIGHT\" WIDTH=\"66\">";
     const struct tfr_picture_node *node = &picture->nodes[index];
     const enum tfr_picture_color line = tfr_picture_op_color(node->op) + 1;
-    fprintf(out, "n%d [id=n%d, fillcolor=\"%s\", color=\"%s\", penwidth=%s, group=panel_%d, tooltip=\"%s %s\", label=<", index,
-            index, tfr_color(fill_of(picture, node)), tfr_color(node->critical ? TFR_COLOR_HOT : line),
-            node->critical ? "2.5" : "1", node->panel, node->name, node->kernel != NULL ? node->kernel : "");
-    fprintf(out, "<TABLE BORDER=\"0\" CELLBORDER=\"0\" CELLSPACING=\"0\" CELLPADDING=\"1\"><TR>%s<B>%s</B></TD>%s", left,
+    fprintf(out, "n%d [id=n%d, fillcolor=\"%s\", color=\"%s\", penwidth=%s, group=panel_%d, ", index, index,
+            tfr_color(fill_of(picture, node)), tfr_color(node->critical ? TFR_COLOR_HOT : line), node->critical ? "2.5" : "1",
+            node->panel);
+    put_tooltip(picture, node, out);
+    fprintf(out, "label=<<TABLE BORDER=\"0\" CELLBORDER=\"0\" CELLSPACING=\"0\" CELLPADDING=\"1\"><TR>%s<B>%s</B></TD>%s", left,
             short_name(node), right);
     put_size(picture, node, out);
     fprintf(out, "</TD></TR><TR>%s", left);

@@ -301,3 +301,20 @@ enum tfr_status tfr_picture_measure(struct tfr_picture *picture, const char *pat
     tfr_json_close(doc);
     return status;
 }
+
+enum tfr_status tfr_picture_take_times(struct tfr_picture *picture, const struct tfr_picture_time *times, size_t n, int n_steps,
+                                       const char *source) {
+    struct reader reader = {.picture = picture, .path = source};
+    for (int p = 0; p < picture->n_panels; p++) {
+        picture->panels[p].n_steps = picture->panels[p].stage == TFR_PICTURE_FUSED ? n_steps : 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const int node = find_node(&reader, times[i].rank, times[i].name);
+        if (node >= 0) {
+            picture->nodes[node].measured_ns += times[i].ns * n_steps;
+        }
+    }
+    TFR_TRY(check_blocks(&reader));
+    settle(picture);
+    return TFR_OK;
+}

@@ -3,9 +3,11 @@
 
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/plural.h"
 #include "base/status.h"
 #include "picture/picture.h"
+#include "profile/profile_run.h"
 #include "report/dry.h"
 
 static enum tfr_status check_question(const struct tfr_graph_question *question) {
@@ -14,7 +16,8 @@ static enum tfr_status check_question(const struct tfr_graph_question *question)
         question->encoder > MOST) {
         return tfr_raise(TFR_USAGE, "a graph has 1 to %d sequences and encoder rows, and at least one row and rank", MOST);
     }
-    if (question->stage == TFR_GRAPH_BUILT && (question->critical_path || question->measured != NULL)) {
+    const bool is_measured = question->measured != NULL || question->profile != NULL;
+    if (question->stage == TFR_GRAPH_BUILT && (question->critical_path || is_measured)) {
         return tfr_raise(TFR_USAGE, "%s the graph as it is built; ask for the fused one",
                          question->critical_path ? "--critical-path needs predicted times, and nothing is planned of"
                                                  : "--measured shows what ran, which is not");
@@ -96,6 +99,27 @@ static enum tfr_status add_panels(struct tfr_picture *picture, struct tfr_dry *d
     return tfr_picture_join(picture);
 }
 
+/* Of one new row that of decoding, of more that of a prompt. */
+static enum tfr_status take_profile(struct tfr_picture *picture, const struct tfr_profile *profile, enum tfr_phase phase) {
+    if (!profile->phase[phase].is_there) {
+        return tfr_raise(TFR_USAGE, "the profile has no %s", tfr_phase_name(phase));
+    }
+    struct tfr_picture_time *times = tfr_alloc(profile->n_nodes + 1, sizeof *times);
+    if (times == NULL) {
+        return TFR_RESOURCE;
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < profile->n_nodes; i++) {
+        const struct tfr_profile_node *node = &profile->nodes[i];
+        if (node->phase == (int32_t)phase) {
+            times[n++] = (struct tfr_picture_time){node->facts.name, node->rank, node->ns};
+        }
+    }
+    const enum tfr_status status = tfr_picture_take_times(picture, times, n, (int)profile->phase[phase].n_reps, "the profile");
+    tfr_free(times);
+    return status;
+}
+
 static enum tfr_status draw(struct tfr_picture *picture, struct tfr_dry *dry, const struct tfr_graph_question *question) {
     const struct tfr_hparams *model = &dry->config->model;
     const int64_t context = context_of(question, model);
@@ -113,6 +137,8 @@ static enum tfr_status draw(struct tfr_picture *picture, struct tfr_dry *dry, co
     TFR_TRY(add_panels(picture, dry, question));
     TFR_TRY(question->critical_path ? tfr_picture_mark_path(picture) : TFR_OK);
     TFR_TRY(question->measured != NULL ? tfr_picture_measure(picture, question->measured) : TFR_OK);
+    const enum tfr_phase phase = question->seq == 1 ? TFR_PHASE_DECODE : TFR_PHASE_PREFILL;
+    TFR_TRY(question->profile != NULL ? take_profile(picture, question->profile, phase) : TFR_OK);
     return question->unfold ? TFR_OK : tfr_picture_fold(picture);
 }
 

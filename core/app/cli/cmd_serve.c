@@ -240,6 +240,7 @@ static void close_all(struct job *job) {
     tfr_access_log_close(&server->log);
     tfr_keys_close(server->keys);
     tfr_vocabulary_close(server->vocabulary);
+    tfr_profile_free(server->profile);
     tfr_engine_close(server->engine);
     tfr_settings_close(job->settings);
 }

@@ -1,5 +1,5 @@
-/* machine_routes.c - pictures of the step and where its time goes: the graph, drawn once; with serve.profile also a profile of an
- * idle engine, as numbers and as a roofline. All on the engine's thread. */
+/* machine_routes.c - pictures of the step and where its time goes: the graph; with serve.profile also a profile of an idle engine,
+ * as numbers, as colours of the graph and as a roofline. All on the engine's thread. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +22,7 @@ struct picture {
     enum kind kind;
     char *text;       /* what is replied: of the library */
     const char *gone; /* why there is none; NULL */
+    bool is_plain;    /* a graph without colours that it should have: not kept */
 };
 
 static void free_picture(struct tfr_engine_task *task) {
@@ -34,11 +35,46 @@ static int64_t at_most(int64_t value, int64_t most) {
     return value < most ? value : most;
 }
 
+/* Steps of its own, which others would wait for and be measured with: of an idle engine alone. `anew`: not those of the last time.
+ */
+static enum tfr_status measure(struct tfr_engine *engine, struct tfr_server *server, bool anew) {
+    struct tfr_profile *profile;
+    struct tfr_serving serving;
+    if (server->profile != NULL && !anew) {
+        return TFR_OK;
+    }
+    tfr_engine_serving(engine, &serving);
+    if (serving.running + serving.waiting > 0) {
+        return TFR_BUSY;
+    }
+    const int64_t room = tfr_engine_n_positions(engine);
+    const struct tfr_profile_question question = {
+        .prompt_tokens = at_most(ROWS, room),
+        .context = at_most(CONTEXT, room - 1),
+        .batch = 1,
+        .reps = REPETITIONS,
+    };
+    const enum tfr_status status = tfr_profile_run(&profile, engine, &question);
+    if (status == TFR_OK) {
+        tfr_profile_free(server->profile);
+        server->profile = profile;
+    }
+    return status;
+}
+
 static void run_graph(struct tfr_engine *engine, struct tfr_engine_task *task) {
     struct picture *picture = (struct picture *)task;
     const struct tfr_server *server = picture->server;
     const bool reads = picture->phase == PREFILL;
-    const struct tfr_graph_question question = {.seq = reads ? at_most(ROWS, server->n_positions) : 1,
+    const bool has_colors = tfr_settings_bool(server->settings, "serve.profile");
+    const enum tfr_status status = has_colors ? measure(engine, picture->server, false) : TFR_OK;
+    if (status != TFR_OK && status != TFR_BUSY) {
+        tfr_engine_task_end(task, status);
+        return;
+    }
+    picture->is_plain = status == TFR_BUSY;
+    const struct tfr_graph_question question = {.profile = server->profile,
+                                                .seq = reads ? at_most(ROWS, server->n_positions) : 1,
                                                 .batch = 1,
                                                 .context = reads ? 0 : -1,
                                                 .n_ranks = tfr_engine_size(engine)};
@@ -46,51 +82,31 @@ static void run_graph(struct tfr_engine *engine, struct tfr_engine_task *task) {
         task, tfr_report_graph(server->config, server->overrides, server->n_overrides, &question, TFR_REPORT_SVG, &picture->text));
 }
 
-/* Steps of its own, which others would wait for and be measured with. */
-static enum tfr_status measure(struct tfr_engine *engine, const struct picture *picture, bool both, struct tfr_profile **profile) {
-    struct tfr_serving serving;
-    tfr_engine_serving(engine, &serving);
-    if (serving.running + serving.waiting > 0) {
-        return TFR_BUSY;
-    }
-    const int64_t room = tfr_engine_n_positions(engine);
-    const struct tfr_profile_question question = {
-        .prompt_tokens = both || picture->phase == PREFILL ? at_most(ROWS, room) : 0,
-        .context = both || picture->phase == DECODE ? at_most(CONTEXT, room - 1) : -1,
-        .batch = 1,
-        .reps = REPETITIONS,
-    };
-    return tfr_profile_run(profile, engine, &question);
-}
-
 static void run_profile(struct tfr_engine *engine, struct tfr_engine_task *task) {
     struct picture *picture = (struct picture *)task;
-    struct tfr_profile *profile = NULL;
-    enum tfr_status status = measure(engine, picture, true, &profile);
+    enum tfr_status status = measure(engine, picture->server, true);
     if (status == TFR_OK) {
-        status = tfr_report_profile(profile, TFR_TABLE_JSON, &picture->text);
+        status = tfr_report_profile(picture->server->profile, TFR_TABLE_JSON, &picture->text);
     }
     tfr_engine_task_end(task, status);
-    tfr_profile_free(profile);
 }
 
 /* Roofs that nobody measured are no picture. */
 static void run_roofline(struct tfr_engine *engine, struct tfr_engine_task *task) {
     struct picture *picture = (struct picture *)task;
-    struct tfr_profile *profile = NULL;
+    struct tfr_server *server = picture->server;
     char *facts = NULL;
-    enum tfr_status status = measure(engine, picture, false, &profile);
+    enum tfr_status status = measure(engine, server, false);
     if (status == TFR_OK) {
-        status = tfr_report_profile(profile, TFR_TABLE_JSON, &facts);
+        status = tfr_report_profile(server->profile, TFR_TABLE_JSON, &facts);
     }
     if (status == TFR_OK && strstr(facts, "\"is_calibrated\":true") == NULL) {
-        picture->gone = "there is no calibration of this host that fits; `tfrun calibrate` makes one";
+        picture->gone = "there is no calibration of this host that fits; `tfrun calibrate` makes one, while the server runs or not";
     } else if (status == TFR_OK) {
-        status = tfr_report_roofline(profile, &picture->text);
+        status = tfr_report_roofline(server->profile, &picture->text);
     }
     tfr_engine_task_end(task, status);
     tfr_string_free(facts);
-    tfr_profile_free(profile);
 }
 
 static void put_node(struct tfr_json_out *out, const tfr_json *node, double total_ns) {
@@ -158,7 +174,13 @@ static void reply_picture(struct picture *picture, struct tfr_call *call) {
     } else {
         reply_svg(call, picture->text);
     }
-    if (picture->kind == GRAPH && picture->text != NULL && server->graph[picture->phase] == NULL) {
+    if (picture->kind == PROFILE) { /* graphs have other colours now */
+        for (size_t i = 0; i < sizeof server->graph / sizeof server->graph[0]; i++) {
+            tfr_string_free(server->graph[i]);
+            server->graph[i] = NULL;
+        }
+    }
+    if (picture->kind == GRAPH && picture->text != NULL && !picture->is_plain && server->graph[picture->phase] == NULL) {
         server->graph[picture->phase] = picture->text;
         picture->text = NULL;
     }

@@ -1,7 +1,16 @@
-/* page_route.c - GET /: the page, with headers that keep everything out that is not of it. */
+/* page_route.c - GET / and /offline.js: the page and its worker, with headers that keep everything out that is not of them. */
 #include "app/http/page.h"
 #include "app/http/reply.h"
 #include "app/http/route.h"
+
+/* False after a reply. */
+static bool is_on(struct tfr_server *server, struct tfr_exchange *x) {
+    const bool on = tfr_settings_bool(server->settings, "serve.ui");
+    if (!on) {
+        tfr_reply_error(x, TFR_ERROR_NOT_FOUND, NULL, "the page is off here (serve.ui)");
+    }
+    return on;
+}
 
 void tfr_route_page(struct tfr_server *server, struct tfr_exchange *x) {
     static const char type[] = "text/html; charset=utf-8";
@@ -14,9 +23,19 @@ void tfr_route_page(struct tfr_server *server, struct tfr_exchange *x) {
         {"Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"},
         {"Cache-Control", "no-cache"},
     };
-    if (!tfr_settings_bool(server->settings, "serve.ui")) {
-        tfr_reply_error(x, TFR_ERROR_NOT_FOUND, NULL, "the page is off here (serve.ui)");
-        return;
+    if (is_on(server, x)) {
+        tfr_reply(x, 200, type, tfr_page.html, tfr_page.size, headers, sizeof headers / sizeof headers[0]);
     }
-    tfr_reply(x, 200, type, tfr_page.html, tfr_page.size, headers, sizeof headers / sizeof headers[0]);
+}
+
+void tfr_route_offline(struct tfr_server *server, struct tfr_exchange *x) {
+    static const char type[] = "text/javascript; charset=utf-8";
+    static const struct tfr_http_header headers[] = {
+        {"Content-Security-Policy", "default-src 'none'; connect-src 'self'"},
+        {"Cross-Origin-Resource-Policy", "same-origin"},
+        {"Cache-Control", "no-cache"},
+    };
+    if (is_on(server, x)) {
+        tfr_reply(x, 200, type, tfr_page.offline, tfr_page.offline_size, headers, sizeof headers / sizeof headers[0]);
+    }
 }

@@ -35,6 +35,7 @@ struct tfr_server {
     /* by the engine's thread while loading */
     struct tfr_engine *engine;
     struct tfr_vocabulary *vocabulary; /* NULL: prompts are ids, and answers */
+    struct tfr_profile *profile;       /* the last one that was asked for, with serve.profile; of the engine's thread alone */
     int64_t n_positions, vocab_size;
     char fingerprint[64]; /* equal ones: equal answers to equal requests */
     atomic_int state;

@@ -240,6 +240,7 @@ TFR_API enum tfr_status tfr_report_plan(const char *path, const struct tfr_overr
                                         const struct tfr_plan_question *question, enum tfr_report_form form, char **text);
 /* The graph of one step of a config, without weights, as it is built, as a plan runs it, or both: shapes and costs of each node. */
 enum tfr_graph_stage { TFR_GRAPH_FUSED, TFR_GRAPH_BUILT, TFR_GRAPH_BOTH };
+struct tfr_profile;
 struct tfr_graph_question {
     int64_t seq, batch; /* new rows of each sequence, sequences */
     int64_t context;    /* cached positions of each; -1: 128, or as many as the model has room for */
@@ -250,6 +251,7 @@ struct tfr_graph_question {
     bool unfold;                 /* every block, also where they are equal */
     bool critical_path;          /* mark the path that is predicted to take longest; not of BUILT */
     const char *measured, *head; /* a file of observe.trace whose times are shown, not of BUILT; lm, qa, ..., as below. Or NULL */
+    const struct tfr_profile *profile; /* whose times are shown instead: its decoding where seq is 1, else its prefill. Or NULL */
 };
 /* SVG needs graphviz's dot on PATH (TFR_RESOURCE). */
 TFR_API enum tfr_status tfr_report_graph(const char *path, const struct tfr_override *overrides, size_t n_overrides,

@@ -29,7 +29,8 @@ class StandIn(http.server.ThreadingHTTPServer):
 
     def __init__(self, page, policy, port=0):
         super().__init__(("127.0.0.1", port), Handler)
-        self.page, self.policy = page, policy
+        self.page, self.policy, self.info = page, policy, dict(INFO)
+        self.worker, self.pictures, self.refuse_page = None, {}, None
         self.words, self.requests, self.gone = {}, [], threading.Event()
         self.script = [" and", " then", " the", " sea", " was", " calm", "."]  # what it says, over and over
         self.delay, self.refuse, self.key, self.break_after, self.fault, self.dribble = 0.01, None, None, None, None, False
@@ -86,16 +87,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = urllib.parse.urlsplit(self.path).path
+        if path == "/" and self.server.refuse_page:
+            return self.reply(self.server.refuse_page, b"bad gateway", "text/plain")
         if path == "/":
             return self.reply(200, self.server.page, "text/html; charset=utf-8", [("Content-Security-Policy", self.server.policy)])
+        if path == "/offline.js" and self.server.worker:
+            return self.reply(200, self.server.worker, "text/javascript")
         if not self.allowed():
             return None
         if path == "/tfrun/v1/info":
-            return self.reply(200, INFO)
+            return self.reply(200, self.server.info)
         if path == "/metrics":
             return self.reply(200, b"tfrun_requests_running 1\ntfrun_kv_usage_ratio 0.25\n", "text/plain; version=0.0.4")
         if path == "/tfrun/v1/graph.svg":
             return self.reply(200, PICTURE, "image/svg+xml")
+        if path in self.server.pictures:
+            return self.reply(200, *self.server.pictures[path])
         return self.refused(404, "no such route")
 
     def do_POST(self):

@@ -8,8 +8,10 @@ import base64
 import hashlib
 import json
 import math
+import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +20,8 @@ import time
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE.parents[1] / "app"), str(HERE.parent)]
 from cases import case, expect, expect_same, main  # noqa: E402
-from chromium import CONTROL, Browser, find  # noqa: E402
-from page_terms import IDLE, NOTICE, READY, SKIPPED, TEXT  # noqa: E402
+from chromium import CONTROL, SHIFT, Browser, find  # noqa: E402
+from page_terms import AWAY, IDLE, NOTICE, READY, SKIPPED, TEXT  # noqa: E402
 from serving import Server  # noqa: E402
 
 PROMPT = "The old sailor looked at the sea"
@@ -29,9 +31,17 @@ WITHOUT_A_BROWSER = ["it_comes_with_its_policy_and_without_a_key", "ranks_and_id
 class Notebook:
     def __init__(self, program, source_dir, folder):
         self.program, self.demo, self.folder = program, source_dir / "configs" / "demo", folder
+        self.given = {"flags": (), "env": {}}
+
+    def flags(self, *flags, **env):
+        self.given = {"flags": flags, "env": env}
+        return self
+
+    def serve(self, *more):
+        self.server = Server(self.program, self.demo, self.folder, *self.given["flags"], *more, env=self.given["env"])
 
     def __enter__(self):
-        self.server = Server(self.program, self.demo, self.folder)
+        self.serve()
         self.browser = Browser()
         self.page = self.browser.page(f"http://127.0.0.1:{self.server.port}/")
         self.page.until(READY)
@@ -82,7 +92,7 @@ def it_comes_with_its_policy_and_without_a_key(make):
         expect_same((head.status, head.body, head.headers["content-length"]), (200, b"", str(len(reply.body))))
         expect_same(server.call("POST", "/", {}).status, 405)
     with Server(make.program, make.demo, make.folder, "--set", "serve.ui=false") as server:
-        expect_same(server.call("GET", "/").status, 404)
+        expect_same((server.call("GET", "/").status, server.call("GET", "/offline.js").status), (404, 404))
 
 
 @case
@@ -156,35 +166,109 @@ def what_is_shown_is_what_the_model_says(make):
         expect_same(branched, known + wanted)
         page.click("#score")
         page.until("!document.getElementById('score-result').hidden")
-        shown = float(re.search(r"log-prob\s*(-[\d.]+)", page.js("document.getElementById('score-sums').innerText"))[1])
+        sums = page.js("document.getElementById('score-sums').innerText")
         told = json.loads(run([book.program, "score", book.demo, "-p", branched, "--json"]))
-        expect(math.isclose(shown, told["logprob"], abs_tol=6e-4), shown, told)
+        for label, name, digits in (("log-prob", "logprob", 6e-4), ("perplexity", "perplexity", 6e-2),
+                                    ("bits per byte", "bits_per_byte", 6e-3)):
+            shown = float(re.search(rf"{label}\s*(-?[\d.]+)", sums)[1])
+            expect(math.isclose(shown, told[name], abs_tol=digits), name, shown, told)
         page.click("#undo")
         expect_same(page.js(TEXT), text)
 
 
-def run(command):
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, timeout=120).stdout
+def run(command, env=None):
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, timeout=120,
+                          env={**os.environ, **(env or {})}).stdout
+
+
+CHECKS = {"continue": True, "again": True, "score": True, "stop": True, "undo": False, "copy-curl": False, "copy-link": False}
 
 
 @case
 def the_server_goes_and_comes_back(make):
+    """Away: what came is kept, what needs the server is off, all else works, also behind a reload; and then it goes on."""
     with make as book:
-        page, server = book.page, book.server
+        page, port = book.page, book.server.port
+        page.until("!!navigator.serviceWorker.controller")
+        page.until("caches.match('/').then(Boolean)")
+        book.set(temperature=0.5)
         write_long(book)
-        port = server.port
-        server.end(signal.SIGKILL)
-        page.until(NOTICE)
-        expect("What came is kept" in page.js(NOTICE) or "The server is gone" in page.js(NOTICE), page.js(NOTICE))
+        expect_same(page.js(IDLE), False)  # it streams
+        book.server.end(signal.SIGKILL)
+        expect(page.until(AWAY, 60).startswith(f"The server is away: nothing answers at 127.0.0.1:{port}."), page.js(AWAY))
+        page.until(IDLE)
         text = page.js(TEXT)
         expect(text.startswith(PROMPT) and len(text) > len(PROMPT), text)
-        page.click("#continue")
-        page.until(f"({NOTICE} || '').startsWith('The server is gone: nothing answers at 127.0.0.1:{port}.')")
-        expect_same(page.js(TEXT), text)
-        book.server = Server(book.program, book.demo, book.folder, "--port", port)
+        expect_same(page.js(f"Object.fromEntries({list(CHECKS)}.map(id => [id, document.getElementById(id).disabled]))"), CHECKS)
+        alone(book, text)
+        page.reload()
+        page.until(AWAY)
+        expect_same((page.js(TEXT), page.js("document.getElementById('set-temperature').value")), (text, "0.5"))
+        alone(book, text)
+        book.serve("--port", port)
+        page.until(READY, 60)
+        expect_same((page.js(TEXT), page.js(AWAY), page.js(NOTICE)), (text, "", False))
+        book.set(max_tokens=3)
+        page.click("#text")
+        longer = book.go_on()
+        expect(longer.startswith(text) and longer != text, longer)
         page.reload()
         page.until(READY)
+        expect_same(page.js(TEXT), longer)
+        page.click("#undo")
         expect_same(page.js(TEXT), text)
+        page.click("#undo")
+        expect_same(page.js(TEXT), PROMPT)
+
+
+def alone(book, text):
+    """Editing, undoing, looking at tokens: nothing of that asks the server; a branch would, and does nothing."""
+    page = book.page
+    page.click("#text")
+    page.key("End", CONTROL)
+    page.type("!")
+    expect_same(page.js(TEXT), text + "!")
+    page.key("z", CONTROL)
+    expect_same(page.js(TEXT), text)
+    page.hover("#mirror span:nth-of-type(2)")
+    page.until("!document.getElementById('card').hidden")
+    expect("log-prob" in page.js("document.getElementById('card').innerText"), "no card")
+    page.click("#card li:nth-of-type(2) button")
+    page.key("Enter", CONTROL)
+    expect_same((page.js(TEXT), page.js(IDLE)), (text, True))
+    page.hover("h1")
+    page.until("document.getElementById('card').hidden")
+
+
+@case
+def all_goes_by_keyboard(make):
+    with make as book:
+        page = book.page
+        for _ in range(12):  # from the top of the page to the text
+            page.key("Tab")
+            if page.js("document.activeElement.id") == "text":
+                break
+        page.type(PROMPT)
+        text = book.go_on()
+        expect(text.startswith(PROMPT) and text != PROMPT, text)
+        page.key("F2")
+        page.until("document.activeElement.classList.contains('alternative')")
+        page.key("ArrowLeft")
+        page.key("ArrowDown")
+        branched = book.run(lambda: page.key("Enter"))
+        expect_same((branched == text, page.js("document.activeElement.id")), (False, "text"))
+        page.key("z", CONTROL)
+        expect_same(page.js(TEXT), text)
+        page.key("z", CONTROL | SHIFT)
+        expect_same(page.js(TEXT), branched)
+        book.set(max_tokens=450)
+        page.js("document.getElementById('continue').focus()")
+        page.key("Enter")
+        page.until(f"document.activeElement.id === 'stop' && {TEXT}.length > {len(branched)}")  # the focus is not lost
+        page.key("Enter")
+        page.until(IDLE)
+        expect_same(page.js("document.activeElement.id"), "continue")
+        book.comes_to("tfrun_requests_running", 0)
 
 
 @case
@@ -202,9 +286,34 @@ def the_machine_is_shown(make):
         page.until(IDLE)
         page.until("document.querySelectorAll('#timeline rect.tick').length >= 120")
         expect_same(page.js("document.querySelectorAll('.variant').length"), 4)
-        if server.call("GET", "/tfrun/v1/graph.svg?phase=decode").status == 200:  # there is graphviz
-            page.until("document.getElementById('graph').shadowRoot.querySelectorAll('title').length > 10")
+        expect("--profile" in page.js("document.getElementById('measure-note').textContent"), "how to get the rest is not said")
+        if shutil.which("dot"):
+            page.until("document.getElementById('graph').shadowRoot?.querySelectorAll('title').length > 10")
             page.errors[:] = [error for error in page.errors if "inline style" not in error]  # of the picture as it came: not taken
+
+
+@case
+def times_are_shown_in_graph_roofline_and_table(make):
+    """With --profile and a calibration of this host."""
+    env = {"XDG_CACHE_HOME": str(make.folder)}
+    with make.flags("--profile", "--threads", "1", **env) as book:
+        page, why = book.page, "document.getElementById('roofline').nextElementSibling.textContent"
+        page.click("#machine > summary")
+        page.until(f"{why}.includes('tfrun calibrate')", 60)
+        run([book.program, "calibrate", book.demo, "--quick", "--quiet", "--threads", "1"], env)
+        page.click("#measure")
+        page.until("document.querySelectorAll('#profile-rows tr').length > 5", 60)
+        if shutil.which("gnuplot"):
+            page.until("document.getElementById('roofline').shadowRoot?.textContent.includes('FLOPs for each byte')", 60)
+        if shutil.which("dot"):
+            shadow = "document.getElementById('graph').shadowRoot"
+            page.until(f"/25 % of the time/.test({shadow}?.textContent)", 60)
+            page.until("document.getElementById('graph').ariaLabel.includes('most took')")
+            titles = page.js(f"[...{shadow}.querySelectorAll('title')].map(node => node.textContent)")
+            expect(any(re.match(r"h\.\*\.mlp\.c_fc linear.*% of the time; each .*FLOP", title) for title in titles), titles)
+            page.click("input[value=prefill]")
+            page.until(f"/128 rows/.test({shadow}.textContent.replace(/\\u00a0/g, ' '))", 60)
+        page.errors[:] = [error for error in page.errors if "inline style" not in error]
 
 
 def make(program, source_dir, folder):

@@ -14,7 +14,7 @@ sys.path.insert(0, str(HERE.parents[1] / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
 from chromium import CONTROL, SHIFT, Browser, find  # noqa: E402
 from page_stand_in import StandIn  # noqa: E402
-from page_terms import IDLE, NOTICE, READY, SKIPPED, TEXT  # noqa: E402
+from page_terms import AWAY, IDLE, NOTICE, READY, SKIPPED, TEXT  # noqa: E402
 
 
 class Visit:
@@ -24,11 +24,13 @@ class Visit:
         folder = pathlib.Path(build_dir) / "core" / "app" / "http" / "page"
         policy = "".join(re.findall(r'"([^"]*)"', (folder / "page_data.c").read_text().split(".policy =")[1]))
         self.page_file, self.policy = (folder / "page.html").read_bytes(), policy
+        self.worker = (folder / "offline.js").read_bytes()
         self.server = self.serve(**server)
         self.browser = Browser()
 
     def serve(self, port=0, **given):
         server = StandIn(self.page_file, self.policy, port)
+        server.worker = self.worker
         for name, value in given.items():
             setattr(server, name, value)
         return server
@@ -111,9 +113,9 @@ def what_goes_wrong_is_a_sentence_and_the_text_stays(tool):
         port, address = server.server_address[1], server.address
         server.close()
         visit.run()
-        expect(page.js(NOTICE).startswith("The server is gone: nothing answers at"), page.js(NOTICE))
+        expect(page.until(AWAY).startswith("The server is away: nothing answers at"), page.js(AWAY))
         expect_same(visit.text, kept)
-        expect_same(page.js("document.getElementById('health').textContent.trim()"), "server gone")
+        expect_same(page.js("document.getElementById('health').textContent.trim()"), "server away")
         page.click("#text")
         page.key("End", CONTROL)
         page.type("!")
@@ -122,9 +124,67 @@ def what_goes_wrong_is_a_sentence_and_the_text_stays(tool):
         visit.server = visit.serve(port)
         expect_same(visit.server.address, address)
         page.until(READY)
-        expect_same(page.js(NOTICE), False)
+        expect_same((page.js(NOTICE), page.js(AWAY)), (False, ""))
         page.reload()
         expect_same(visit.text, kept + "!")
+
+
+@case
+def a_reload_forgets_nothing(tool):
+    """Text, colours and numbers, both ways of Undo, what Regenerate repeats and the ids that a branch begins with."""
+    with Visit(tool) as visit:
+        page = visit.page
+        visit.write("The ship")
+        visit.set("max_tokens", 3)
+        visit.set("n", 2)
+        visit.run()
+        visit.set("n", 1)
+        page.click(".variant:nth-of-type(2) button")
+        page.js("document.querySelector('input[value=rank]').click()")
+        page.key("End", CONTROL)
+        page.type("!")
+        edited = visit.text
+        page.key("z", CONTROL)
+        whole = visit.text
+        before = page.js("document.getElementById('mirror').outerHTML")
+        page.reload()
+        visit.ready()
+        expect_same((visit.text, page.js("document.getElementById('mirror').outerHTML")), (whole, before))
+        expect_same(page.js("document.querySelectorAll('.variant').length"), 2)
+        page.click("#redo")
+        expect_same(visit.text, edited)
+        for _ in range(2):
+            page.click("#undo")
+        expect_same(visit.text, "The ship")
+        page.click("#redo")
+        page.hover("#mirror span:nth-of-type(2)")
+        page.until("!document.getElementById('card').hidden")
+        page.click("#card li:nth-of-type(1) button")
+        page.until(IDLE)
+        ids = visit.server.words
+        expect_same(visit.asked()[-1]["prompt"], [ids[word] for word in ("The", " ship", " then", " other")])
+        page.reload()
+        visit.ready()
+        visit.run("#again")
+        expect_same(visit.asked()[-1]["prompt"], visit.asked()[-2]["prompt"])
+
+
+@case
+def the_copy_is_of_this_page_alone(tool):
+    """What the browser keeps for when the server is away goes as soon as something else answers there."""
+    with Visit(tool) as visit:
+        page = visit.page
+        visit.ready()
+        page.until("!!navigator.serviceWorker.controller")
+        page.until("caches.keys().then(names => names.length === 1)")
+        visit.server.refuse_page = 502
+        page.reload()
+        visit.ready()  # a proxy whose server is away
+        visit.server.refuse_page, visit.server.page, visit.server.policy = None, b"<title>another</title>", "default-src 'self'"
+        page.reload()
+        expect_same(page.js("document.title"), "another")
+        page.until("navigator.serviceWorker.getRegistrations().then(all => all.length === 0)")
+        page.until("caches.keys().then(names => names.length === 0)")
 
 
 @case
@@ -272,6 +332,32 @@ def pictures_are_copied_without_what_runs(tool):
         expect(len(refused) == len(page.errors) and any("event handler" in error for error in refused), page.errors)
         page.errors.clear()
         expect("stand-in" in page.js("document.title"), page.js("document.title"))
+
+
+@case
+def the_machine_shows_what_there_is_and_how_to_get_the_rest(tool):
+    nodes = [{"name": name, "kernel": "k", "ms": ms, "share": ms / 10, "flops": ms * 1e9, "bytes": ms * 2e6}
+             for name, ms in (("h.0.attn", 1), ("h.1.attn", 2), ("lm_head", 4), ("embed", 0.5))]
+    with Visit(tool) as visit:
+        page, server = visit.page, visit.server
+        visit.ready()
+        page.click("#machine > summary")
+        page.until("document.getElementById('measure-note').textContent.startsWith('Start the server with --profile')")
+        expect_same(page.js("document.getElementById('measure').hidden"), True)
+        server.info["profile"] = True
+        page.reload()  # it is open again
+        why = "document.getElementById('roofline').nextElementSibling.textContent"
+        page.until(f"{why} === 'no such route'")
+        server.pictures["/tfrun/v1/profile"] = ({"phases": {"decode": {"nodes": nodes}}},)
+        roofline = b"<svg xmlns='http://www.w3.org/2000/svg'><text>roof</text></svg>"
+        server.pictures["/tfrun/v1/roofline.svg"] = roofline, "image/svg+xml"
+        page.click("#measure")
+        page.until("document.getElementById('roofline').shadowRoot?.textContent.includes('roof')")
+        page.until("document.querySelectorAll('#profile-rows tr').length === 3")
+        expect_same(page.js("document.querySelectorAll('#profile-rows tr')[1].innerText.split(/\\s+/).join(' ')"),
+                    "h.*.attn k 3 30.0 % 1,000 2")
+        page.until("document.getElementById('graph').ariaLabel.endsWith('most took lm_head 40.0 %, h.*.attn 30.0 %, embed 5.00 %')")
+        page.errors[:] = [error for error in page.errors if "Content Security Policy" not in error]
 
 
 @case

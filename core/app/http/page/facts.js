@@ -71,7 +71,9 @@ const countTokens = later(250, async () => {
     room.tokens = text === '' ? 0 : reply.count;
     showTokenizer(text === '' ? {tokens: [], token_strs: []} : reply);
   } catch {
-    room.tokens = null; /* no tokenizer, or no server: no meter */
+    room.tokens = null; /* no tokenizer, or no server: no meter, and no pieces of a text that was */
+    if (text !== doc.text || isRunning()) return;
+    showTokenizer({tokens: [], token_strs: []});
   }
   showRoom();
 });

@@ -19,35 +19,77 @@ function copyAttribute(copied, name, localName, value) {
   else if (isHref ? value.startsWith('#') : !/^(on|xml)/i.test(name)) copied.setAttribute(isHref ? 'href' : name, value);
 }
 
-/* In a tree of its own, so that the picture's style rules stay there. */
-function showPicture(frame, picture) {
-  show(frame.closest('figure'), picture);
+/* In a tree of its own, so that the picture's style rules stay there; or why there is none. */
+function showPicture(frame, {picture, why}) {
+  show(frame.closest('figure'), picture || why);
+  show(frame, picture);
+  show(frame.nextElementSibling, !picture && why);
+  setText(frame.nextElementSibling, why || '');
   if (!picture) return;
   const root = frame.shadowRoot || frame.attachShadow({mode: 'open'}), sheet = new CSSStyleSheet();
   const rules = [...picture.querySelectorAll('style')].map(node => node.textContent).join('\n');
-  sheet.replaceSync(`${rules}\nsvg { max-width: 100%; height: auto; display: block }`);
+  sheet.replaceSync(`${rules}\nsvg { width: 100%; min-width: 30rem; height: auto; display: block }
+    #graph0 > polygon:first-of-type, #gnuplot_canvas > rect:first-of-type { fill: none }`); /* the ground is the page's */
   root.adoptedStyleSheets = [sheet];
   root.replaceChildren(copyPicture(picture.documentElement));
 }
 
 const phase = () => document.querySelector('input[name=phase]:checked').value;
 
-/* Roofline and profile take steps of the engine: asked for where the server has them, one after the other, not after every run. */
-async function drawMachine() {
-  const picture = name => askPicture(`/tfrun/v1/${name}.svg?phase=${phase()}`), profiles = wire.info?.profile;
-  showPicture(byId('graph'), await picture('graph'));
-  showPicture(byId('roofline'), profiles ? await picture('roofline') : null);
-  showProfile(profiles ? await askJson('/tfrun/v1/profile').catch(() => null) : null);
+const machine = {profile: null, asked: 0};
+const NO_PROFILE = 'Start the server with --profile to see where the time of a step goes: in colours of the graph, as a roofline ' +
+  'and as a table. It takes steps of the engine while nothing else runs.';
+
+/* A profile takes steps of an idle engine: when the machine is opened, and by its button, not after every run. Graph and roofline
+ * show the server's last one. */
+async function measureMachine() {
+  const {profile: hasProfiles} = wire.info, button = byId('measure');
+  let note = hasProfiles ? '' : NO_PROFILE;
+  show(button, hasProfiles);
+  button.disabled = true;
+  if (hasProfiles) {
+    setText(byId('measure-note'), 'Measuring\u2026');
+    try {
+      machine.profile = await askJson('/tfrun/v1/profile');
+    } catch (error) {
+      note = error.status === 429 ? 'Others are at work here: a step is measured while nothing runs.' : error.message;
+    }
+  }
+  button.disabled = false;
+  setText(byId('measure-note'), note);
+  drawMachine();
+  showPicture(byId('roofline'), hasProfiles ? await askPicture('/tfrun/v1/roofline.svg') : {});
 }
 
-/* The nodes that took most of the time of a step. */
-function showProfile(profile) {
-  const nodes = profile?.phases?.[phase()]?.nodes;
-  show(byId('profile'), nodes?.length > 0);
-  if (!nodes) return;
-  const rows = nodes.slice().sort((a, b) => b.ms - a.ms).slice(0, 12);
-  byId('profile-rows').replaceChildren(...rows.map(({name, kernel, ms, share, flops, bytes}) => {
-    const cells = [name, kernel, brief(ms), percent(share), brief(flops / 1e6), brief(bytes / 1e6)];
+async function drawMachine() {
+  const groups = groupsOf(machine.profile?.phases?.[phase()]?.nodes || []), asked = ++machine.asked;
+  showProfile(groups);
+  const picture = await askPicture(`/tfrun/v1/graph.svg?phase=${phase()}`);
+  if (asked !== machine.asked) return; /* another phase was chosen meanwhile */
+  showPicture(byId('graph'), picture);
+  const most = groups.slice(0, 5).map(({name, share}) => `${name} ${percent(share)}`).join(', ');
+  byId('graph').ariaLabel = most ? `The step as a graph, coloured by share of the time: most took ${most}` : 'The step as a graph';
+}
+
+/* Blocks together, as the graph draws them: those that took most of the time first. */
+function groupsOf(nodes) {
+  const groups = new Map();
+  for (const {name, kernel, ms, share, flops, bytes} of nodes) {
+    const key = name.replace(/^h\.\d+\./, 'h.*.');
+    const sum = groups.get(key) || {name: key, kernel, ms: 0, share: 0, flops: 0, bytes: 0};
+    groups.set(key, sum);
+    sum.ms += ms;
+    sum.share += share;
+    sum.flops += flops;
+    sum.bytes += bytes;
+  }
+  return [...groups.values()].sort((a, b) => b.ms - a.ms);
+}
+
+function showProfile(groups) {
+  show(byId('profile'), groups.length > 0);
+  byId('profile-rows').replaceChildren(...groups.slice(0, 12).map(({name, kernel, ms, share, flops, bytes}) => {
+    const cells = [name, kernel, brief(ms), percent(share), brief(flops / ms / 1e6), brief(bytes / ms / 1e6)];
     const row = el('tr', null, cells.map(text => el('td', null, text ?? '\u2013')));
     row.style.setProperty('--share', `${100 * share}%`);
     return row;
@@ -94,7 +136,7 @@ function machineAfterRun() {
 
 function openMachine() {
   watchMetrics();
-  if (!byId('machine').open) return;
+  if (!byId('machine').open || !wire.info || wire.gone) return;
   showTimeline();
-  drawMachine();
+  measureMachine();
 }

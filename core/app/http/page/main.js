@@ -7,10 +7,17 @@ function setBusy(busy) {
 }
 
 function showButtons() {
-  const busy = isRunning();
-  const off = {continue: busy, stop: !busy, again: busy || !run.last, undo: busy || !past.length, redo: busy || !future.length,
-               score: busy || !doc.text};
+  const busy = isRunning(), {gone} = wire, focused = document.activeElement;
+  const off = {continue: busy || gone, stop: !busy, again: busy || gone || !run.last, undo: busy || !past.length,
+               redo: busy || !future.length, score: busy || gone || !doc.text};
   for (const [id, disabled] of Object.entries(off)) byId(id).disabled = disabled;
+  if (focused.disabled) keepFocus(focused.id);
+}
+
+/* A button that is off has lost the focus, and the keyboard with it: to its twin, or the next best. */
+function keepFocus(id) {
+  const twin = {undo: 'redo', redo: 'undo'}[id] || (isRunning() ? 'stop' : 'continue');
+  (byId(twin).disabled ? paper.area : byId(twin)).focus();
 }
 
 /* After every change of the text, by whomever. */
@@ -70,25 +77,55 @@ function setHealth(state, text) {
   setText(byId('health-text'), text);
 }
 
+/* Away: what needs the server is off; text, undo, tokens that are known, settings and copies are not. */
+function setAway(gone) {
+  if (wire.gone === gone) return;
+  wire.gone = gone;
+  setText(byId('away'), gone ? `The server is away: nothing answers at ${location.host}. Text and settings are kept in this ` +
+    'browser. Writing, Undo, known probabilities and copying work on; Continue, Score and branches wait for it.' : '');
+  for (const row of document.querySelectorAll('.alternative')) row.ariaDisabled = gone;
+  if (!gone) notice('');
+  showButtons();
+}
+
 function serverGone() {
-  wire.gone = true;
-  setHealth('gone', 'server gone');
+  setAway(true);
+  setHealth('gone', 'server away');
 }
 
 async function readInfo() {
-  if (document.hidden) return;
+  if (readInfo.isUnderWay) return;
+  readInfo.isUnderWay = true;
   try {
-    const info = await askJson('/tfrun/v1/info'), isFirst = wire.info === null || wire.gone;
+    const info = await askJson('/tfrun/v1/info', null, AbortSignal.timeout(10000)), isNew = wire.info === null || wire.gone;
     wire.info = info;
-    wire.gone = false;
+    setAway(false);
     setHealth('good', 'ready');
-    if (isFirst) showInfo(info);
+    if (isNew) showInfo(info);
   } catch (error) {
-    if (error.status === 0) serverGone();
-    else if (error.status === 401) setHealth('locked', 'needs an API key');
-    else setHealth('busy', error.status === 503 ? 'not ready' : 'no answer');
-    if (error.status === 401 && !wire.key) byId('key-box').open = true;
+    noInfo(error);
+  } finally {
+    readInfo.isUnderWay = false;
   }
+}
+
+function noInfo({status}) {
+  if (status === 0) return serverGone();
+  setAway(false);
+  setHealth(...{401: ['locked', 'needs an API key'], 503: ['busy', 'not ready']}[status] || ['busy', 'no answer']);
+  if (status === 401 && !wire.key) byId('key-box').open = true;
+}
+
+/* Once in five seconds, once in one while it is away; not while nobody looks, or a run has its own word. */
+function watchServer() {
+  watchServer.seconds = (watchServer.seconds || 0) + 1;
+  if (!document.hidden && !isRunning() && (wire.gone || watchServer.seconds % 5 === 0)) readInfo();
+}
+
+/* For when the server is away: see offline.js. Only a secure context has it: https, or this machine. */
+function keepCopy() {
+  const address = '/offline.js', policy = window.trustedTypes?.createPolicy('tfrun-offline', {createScriptURL: () => address});
+  navigator.serviceWorker?.register(policy ? policy.createScriptURL('') : address).catch(() => null);
 }
 
 function showInfo(info) {
@@ -99,15 +136,15 @@ function showInfo(info) {
   document.title = `${info.model} \u2013 tfrun`;
   show(byId('tokenizer'), info.tokenizer !== false);
   limitControls(info);
-  notice('');
   countTokens();
   showRoom();
+  openMachine();
 }
 
 function onClicks() {
   const clicks = {
     continue: goOn, stop: stopRun, again, undo: () => goTo(undo), redo: () => goTo(redo), score: scoreText,
-    'download-trace': downloadTrace,
+    'download-trace': downloadTrace, measure: measureMachine,
     'copy-curl': event => copy(curl(), event.currentTarget), 'copy-link': event => copy(link(), event.currentTarget),
     'reset-settings': () => (setSettings({}), showSettings(), settingsChanged()),
   };
@@ -164,4 +201,5 @@ restore();
 showPanel(-1);
 textChanged();
 readInfo();
-setInterval(readInfo, 5000);
+setInterval(watchServer, 1000);
+keepCopy();

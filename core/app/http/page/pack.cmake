@@ -45,20 +45,34 @@ string(REGEX REPLACE "\n +" "\n" page "${page}")
 string(REPLACE "@STYLE@" "${style}" page "${page}")
 string(REPLACE "@SCRIPT@" "${script}" page "${page}")
 
+# The bytes of a file, as the inside of an array.
+function(c_bytes result path)
+  file(READ ${path} hex HEX)
+  string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
+  set(${result} "${hex}" PARENT_SCOPE)
+endfunction()
+
 get_filename_component(beside ${OUT} DIRECTORY)
 file(WRITE ${beside}/page.html "${page}")
-file(READ ${beside}/page.html hex HEX)
-string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")
-string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
+c_bytes(hex ${beside}/page.html)
+join_files(offline offline.js)
+file(WRITE ${beside}/offline.js "'use strict';${offline}")
+c_bytes(offline_hex ${beside}/offline.js)
 file(WRITE ${OUT} "/* Written by pack.cmake from core/app/http/page; do not edit. */
 #include \"app/http/page.h\"
 
 static const unsigned char html[] = {
 ${hex}};
+static const unsigned char offline[] = {
+${offline_hex}};
 const struct tfr_page tfr_page = {
     .html = html,
     .size = sizeof html,
-    .policy = \"default-src 'none'; script-src ${script_hash}; style-src ${style_hash}; connect-src 'self'; img-src data:; \"
-              \"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'\",
+    .policy = \"default-src 'none'; script-src ${script_hash}; style-src ${style_hash}; connect-src 'self'; worker-src 'self'; \"
+              \"img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \"
+              \"require-trusted-types-for 'script'; trusted-types tfrun-offline\",
+    .offline = offline,
+    .offline_size = sizeof offline,
 };
 ")

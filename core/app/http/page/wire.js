@@ -1,5 +1,5 @@
 /* wire.js - what goes to the server and comes back: JSON, events of a stream, errors as sentences. */
-const wire = {key: '', info: null};
+const wire = {key: '', info: null, gone: false};
 
 class WireError extends Error {
   constructor(sentence, status, more) {
@@ -22,8 +22,7 @@ async function ask(path, body, signal) {
                                cache: 'no-store', redirect: 'error'});
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new WireError(`The server is gone: nothing answers at ${location.host}. Your text is kept here; try again when it is ` +
-                        'back.', 0);
+    throw new WireError(`The server is away: nothing answers at ${location.host}.`, 0);
   }
   if (!reply.ok) throw await refusal(reply);
   return reply;
@@ -65,6 +64,8 @@ async function readEvents(reply, take) {
   }
 }
 
+const BROKEN = 'The connection broke off. What came is kept; Continue goes on from there.';
+
 /* As ask, of events; a stream that breaks off is an error like any other. */
 async function stream(path, body, signal, take) {
   const reply = await ask(path, body, signal);
@@ -76,21 +77,28 @@ async function stream(path, body, signal, take) {
     });
   } catch (error) {
     if (error.name === 'AbortError' || error instanceof WireError) throw error;
-    throw new WireError('The connection broke off. What came is kept; Continue goes on from there.', 0);
+    throw new WireError(BROKEN, -1);
   }
-  if (!whole) throw new WireError('The connection broke off. What came is kept; Continue goes on from there.', 0);
+  if (!whole) throw new WireError(BROKEN, -1);
 }
 
-/* A picture as a document of its own, which no script of its can run in; null where the server has none. */
+function whyNot({responseText}) {
+  try {
+    return JSON.parse(responseText).error.message;
+  } catch {
+    return '';
+  }
+}
+
+/* {picture}, a document of its own, which no script of its can run in; or {why} there is none. */
 function askPicture(path) {
   return new Promise(resolve => {
     const request = new XMLHttpRequest();
     request.open('GET', path);
-    request.responseType = 'document';
     request.overrideMimeType('image/svg+xml');
     for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
-    request.onload = () => resolve(request.status === 200 ? request.response : null);
-    request.onerror = () => resolve(null);
+    request.onload = () => resolve(request.status === 200 ? {picture: request.responseXML} : {why: whyNot(request)});
+    request.onerror = () => resolve({});
     request.send();
   });
 }
