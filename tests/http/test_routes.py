@@ -58,6 +58,9 @@ def tokenizer_info_version_favicon(t):
         expect(server.call("GET", "/version").json["version"] in version, version)
         page = server.call("GET", "/")
         expect_same((page.status, page.headers["content-type"]), (200, "text/html; charset=utf-8"))
+        worker = server.call("GET", "/offline.js")
+        expect_same((worker.status, worker.headers["content-type"]), (200, "text/javascript; charset=utf-8"))
+        expect_same(worker.headers["content-security-policy"], "default-src 'none'; connect-src 'self'")
         icon = server.call("GET", "/favicon.ico")
         expect_same((icon.status, icon.body), (204, b""))
 
@@ -383,6 +386,10 @@ def a_profile_names_every_kernel(t):
             names = [node["name"] for node in phase["nodes"]]
             expect_same([name for name in names if name.endswith(".ln_1")], [f"h.{i}.ln_1" for i in range(layers)])
             expect(phase["total_ms"] > 0 and all(0 <= node["share"] <= 1 and node["ms"] >= 0 for node in phase["nodes"]), phase)
+        if shutil.which("dot"):
+            for phase in ("decode", "prefill"):
+                picture = server.call("GET", f"/tfrun/v1/graph.svg?phase={phase}").body.decode()
+                expect("of the time" in picture and "measured over" in picture, picture[:2000])
         reply = server.call("GET", "/tfrun/v1/roofline.svg")
         expect_same((reply.status, "tfrun calibrate" in reply.json["error"]["message"]), (404, True))
         with server.raw({"prompt": PROMPT, "max_tokens": 400, "ignore_eos": True, "stream": True}) as sock:

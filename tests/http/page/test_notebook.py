@@ -177,7 +177,7 @@ def what_is_shown_is_what_the_model_says(make):
 
 
 def run(command, env=None):
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, timeout=120,
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, timeout=300,
                           env={**os.environ, **(env or {})}).stdout
 
 
