@@ -168,10 +168,12 @@ def what_is_shown_is_what_the_model_says(make):
         page.until("!document.getElementById('score-result').hidden")
         sums = page.js("document.getElementById('score-sums').innerText")
         told = json.loads(run([book.program, "score", book.demo, "-p", branched, "--json"]))
-        for label, name, digits in (("log-prob", "logprob", 6e-4), ("perplexity", "perplexity", 6e-2),
-                                    ("bits per byte", "bits_per_byte", 6e-3)):
-            shown = float(re.search(rf"{label}\s*(-?[\d.]+)", sums)[1])
-            expect(math.isclose(shown, told[name], abs_tol=digits), name, shown, told)
+        bits = -told["logprob"] / math.log(2)
+        for label, wanted in (("log-prob", told["logprob"]), ("perplexity", told["perplexity"]), ("bits per byte", bits / told["n_bytes"]),
+                              ("bits per token", bits / told["n_tokens"])):
+            shown = float(re.search(rf"{label}\s*(-?[\d.]+)", sums)[1])  # with three digits at least
+            expect(math.isclose(shown, wanted, rel_tol=6e-3), label, shown, wanted)
+        expect(f"log-prob\n{told['logprob']:.3f}" in sums, sums, told)
         page.click("#undo")
         expect_same(page.js(TEXT), text)
 
@@ -261,7 +263,7 @@ def all_goes_by_keyboard(make):
         expect_same(page.js(TEXT), text)
         page.key("z", CONTROL | SHIFT)
         expect_same(page.js(TEXT), branched)
-        book.set(max_tokens=450)
+        book.set(max_tokens=250)
         page.js("document.getElementById('continue').focus()")
         page.key("Enter")
         page.until(f"document.activeElement.id === 'stop' && {TEXT}.length > {len(branched)}")  # the focus is not lost

@@ -28,7 +28,7 @@ function showPicture(frame, {picture, why}) {
   if (!picture) return;
   const root = frame.shadowRoot || frame.attachShadow({mode: 'open'}), sheet = new CSSStyleSheet();
   const rules = [...picture.querySelectorAll('style')].map(node => node.textContent).join('\n');
-  sheet.replaceSync(`${rules}\nsvg { width: 100%; min-width: 30rem; height: auto; display: block }
+  sheet.replaceSync(`${rules}\nsvg { width: 100%; min-width: var(--least); height: auto; display: block }
     #graph0 > polygon:first-of-type, #gnuplot_canvas > rect:first-of-type { fill: none }`); /* the ground is the page's */
   root.adoptedStyleSheets = [sheet];
   root.replaceChildren(copyPicture(picture.documentElement));
@@ -71,15 +71,15 @@ async function drawMachine() {
   byId('graph').ariaLabel = most ? `The step as a graph, coloured by share of the time: most took ${most}` : 'The step as a graph';
 }
 
-/* Blocks together, as the graph draws them: those that took most of the time first. */
+/* Blocks together and shares of the time in kernels, as the graph has them: those that took most of it first. */
 function groupsOf(nodes) {
-  const groups = new Map();
-  for (const {name, kernel, ms, share, flops, bytes} of nodes) {
+  const groups = new Map(), all = nodes.reduce((sum, {ms}) => sum + ms, 0);
+  for (const {name, kernel, ms, flops, bytes} of nodes) {
     const key = name.replace(/^h\.\d+\./, 'h.*.');
     const sum = groups.get(key) || {name: key, kernel, ms: 0, share: 0, flops: 0, bytes: 0};
     groups.set(key, sum);
     sum.ms += ms;
-    sum.share += share;
+    sum.share += ms / all;
     sum.flops += flops;
     sum.bytes += bytes;
   }
