@@ -153,6 +153,7 @@ static void reply_profile(struct tfr_call *call, const char *text) {
     put_phase(&out, "decode", doc);
     put_phase(&out, "prefill", doc);
     tfr_json_end(&out, '}');
+    tfr_json_put_text(&out, "doubts", tfr_json_string(tfr_json_member(tfr_json_root(doc), "doubts"))); /* of the calibration */
     tfr_json_end(&out, '}');
     tfr_json_close(doc);
     tfr_reply_json(call->exchange, 200, &out);

@@ -349,11 +349,12 @@ def the_machine_shows_what_there_is_and_how_to_get_the_rest(tool):
         page.reload()  # it is open again
         why = "document.getElementById('roofline').nextElementSibling.textContent"
         page.until(f"{why} === 'no such route'")
-        server.pictures["/tfrun/v1/profile"] = ({"phases": {"decode": {"nodes": nodes}}},)
+        server.pictures["/tfrun/v1/profile"] = ({"phases": {"decode": {"nodes": nodes}}, "doubts": "two were slow"},)
         roofline = b"<svg xmlns='http://www.w3.org/2000/svg'><text>roof</text></svg>"
         server.pictures["/tfrun/v1/roofline.svg"] = roofline, "image/svg+xml"
         page.click("#measure")
         page.until("document.getElementById('roofline').shadowRoot?.textContent.includes('roof')")
+        page.until(f"{why}.startsWith('These roofs may not hold: two were slow.')")
         page.until("document.querySelectorAll('#profile-rows tr').length === 3")
         expect_same(page.js("document.querySelectorAll('#profile-rows tr')[1].innerText.split(/\\s+/).join(' ')"),
                     "h.*.attn k 3 40.0 % 1,000 2")

@@ -19,11 +19,11 @@ function copyAttribute(copied, name, localName, value) {
   else if (isHref ? value.startsWith('#') : !/^(on|xml)/i.test(name)) copied.setAttribute(isHref ? 'href' : name, value);
 }
 
-/* In a tree of its own, so that the picture's style rules stay there; or why there is none. */
+/* In a tree of its own, so that the picture's style rules stay there; and what there is to say, or why there is none. */
 function showPicture(frame, {picture, why}) {
   show(frame.closest('figure'), picture || why);
   show(frame, picture);
-  show(frame.nextElementSibling, !picture && why);
+  show(frame.nextElementSibling, why);
   setText(frame.nextElementSibling, why || '');
   if (!picture) return;
   const root = frame.shadowRoot || frame.attachShadow({mode: 'open'}), sheet = new CSSStyleSheet();
@@ -58,7 +58,9 @@ async function measureMachine() {
   button.disabled = false;
   setText(byId('measure-note'), note);
   drawMachine();
-  showPicture(byId('roofline'), hasProfiles ? await askPicture('/tfrun/v1/roofline.svg') : {});
+  const doubts = machine.profile?.doubts, roofline = hasProfiles ? await askPicture('/tfrun/v1/roofline.svg') : {};
+  if (doubts) roofline.why ||= `These roofs may not hold: ${doubts}. When the machine is quiet, run tfrun calibrate again.`;
+  showPicture(byId('roofline'), roofline);
 }
 
 async function drawMachine() {
