@@ -33,6 +33,7 @@ enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const
 struct tfr_json_limits {
     int depth;               /* at most 64 */
     size_t values, n_digits; /* of the whole text; characters of a number, at most 63 */
+    bool takes_nul;          /* \u0000 in strings, which end there for who reads them */
 };
 enum tfr_status tfr_json_open_limited(struct tfr_json_doc **doc, const char *name, const char *text, size_t size,
                                       enum tfr_status status, const struct tfr_json_limits *limits);

@@ -127,7 +127,7 @@ static enum tfr_status scan_unicode_escape(struct tfr_json_scanner *scan) {
         return tfr_json_refuse(scan, start, "\\u needs four hexadecimal digits");
     }
     scan->at += 6;
-    if (code == 0) {
+    if (code == 0 && !scan->limits.takes_nul) {
         return tfr_json_refuse(scan, start, "\\u0000 is not accepted in a string");
     }
     if (code < 0xD800 || code > 0xDFFF) {

@@ -1,7 +1,7 @@
 """A server that speaks the completions route as far as `tfrun load` uses it, and misbehaves where it is told to.
 
-It says nothing true: tokens are numbers. But when it says them is known, how many requests it had at a time, and what was in them.
-`standin.py PORT` is such a server of its own, until it is ended.
+It says nothing true: tokens are numbers and byte 0. But when it says them is known, how many requests it had at a time, and what was in
+them. `standin.py PORT` is such a server of its own, until it is ended.
 """
 import json
 import socket
@@ -102,7 +102,7 @@ class StandIn:
 
     def whole(self, connection, body):
         time.sleep(self.first_s)
-        choice = {"index": 0, "text": "x", "finish_reason": "length"}
+        choice = {"index": 0, "text": "x\0", "finish_reason": "length"}
         if body.get("echo"):
             n = len(body["prompt"])
             choice["logprobs"] = {"token_logprobs": [None] + [-1.5] * n, "tokens": ["x"] * (n + 1)}
@@ -120,7 +120,7 @@ class StandIn:
         for i in range(n):
             time.sleep(self.gap_s if i else self.first_s)
             reason = None if i + 1 < n or self.mode == "no_reason" else "stop" if self.mode == "stops_early" else "length"
-            event = {"choices": [{"index": 0, "text": f" {i}", "finish_reason": reason}]}
+            event = {"choices": [{"index": 0, "text": f" {i}\0", "finish_reason": reason}]}
             if i == 1 and self.mode == "error_event":
                 event = {"error": {"message": "the engine is out of oil"}}
             if i == 1 and self.mode == "cut":

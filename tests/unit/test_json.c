@@ -243,6 +243,17 @@ TFR_TEST(limits_of_a_stranger_are_kept) {
     }
 }
 
+TFR_TEST(byte_0_is_taken_where_it_may_be_there) {
+    TFR_UNUSED_STATE;
+    static const struct tfr_json_limits limits = {.depth = 2, .values = 4, .n_digits = 3, .takes_nul = true};
+    static const char text[] = "{\"a\": \"b\\u0000c\", \"d\": 1}";
+    struct tfr_json_doc *doc;
+    assert_int_equal(tfr_json_open_limited(&doc, "reply", text, strlen(text), TFR_USAGE, &limits), TFR_OK);
+    assert_string_equal(tfr_json_string(tfr_json_member(tfr_json_root(doc), "a")), "b");
+    assert_non_null(tfr_json_member(tfr_json_root(doc), "d"));
+    tfr_json_close(doc);
+}
+
 TFR_TEST(tree_is_walked_in_order_with_exact_keys) {
     TFR_UNUSED_STATE;
     struct tfr_json_doc *doc = open_text("{\"n\": 1.5, \"N\": true, \"s\": \"\\u00e9\\uD83D\\uDE00\\n\", \"z\": null,"
@@ -460,8 +471,9 @@ TFR_TEST(writer_out_of_memory_is_kept) {
     assert_null(out.text);
 }
 
-TFR_TEST_MAIN(TFR_CASE(limits_of_a_stranger_are_kept), TFR_CASE(writer_takes_keys_of_any_bytes), TFR_CASE(refuses_broken_structure),
-              TFR_CASE(refuses_trailing_text), TFR_CASE(refuses_misspelt_literals), TFR_CASE(refuses_numbers_that_are_not_json),
+TFR_TEST_MAIN(TFR_CASE(limits_of_a_stranger_are_kept), TFR_CASE(byte_0_is_taken_where_it_may_be_there),
+              TFR_CASE(writer_takes_keys_of_any_bytes), TFR_CASE(refuses_broken_structure), TFR_CASE(refuses_trailing_text),
+              TFR_CASE(refuses_misspelt_literals), TFR_CASE(refuses_numbers_that_are_not_json),
               TFR_CASE(refuses_numbers_that_are_not_finite_or_too_long), TFR_CASE(accepts_numbers_at_the_limits),
               TFR_CASE(refuses_bad_strings), TFR_CASE(refuses_invalid_utf8), TFR_CASE(accepts_utf8_at_the_borders),
               TFR_CASE(refuses_duplicate_keys), TFR_CASE(refuses_depth_over_64), TFR_CASE(tree_is_walked_in_order_with_exact_keys),

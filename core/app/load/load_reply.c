@@ -17,6 +17,12 @@ static bool fail(struct tfr_load_reply *reply, const char *format, ...) {
     return false;
 }
 
+/* Byte 0 is a token of GPT-2: a text may have it. */
+static enum tfr_status open_json(struct tfr_json_doc **doc, const char *name, const char *text, size_t size) {
+    static const struct tfr_json_limits limits = {.depth = 64, .values = SIZE_MAX, .n_digits = 63, .takes_nul = true};
+    return tfr_json_open_limited(doc, name, text, size, TFR_RUNTIME, &limits);
+}
+
 /* An error is an object with a message, or whatever it is. */
 static bool has_error(struct tfr_load_reply *reply, const tfr_json *root) {
     const tfr_json *error = tfr_json_member(root, "error");
@@ -90,7 +96,7 @@ int64_t tfr_load_reply_event(struct tfr_load_reply *reply, const char *data, siz
         reply->has_ended = true;
         return 0;
     }
-    if (tfr_json_open(&doc, "event", data, size, TFR_RUNTIME) != TFR_OK) {
+    if (open_json(&doc, "event", data, size) != TFR_OK) {
         fail(reply, "%.180s", tfr_failure_text());
         return -1;
     }
@@ -116,7 +122,7 @@ static bool check_scores(struct tfr_load_reply *reply, const tfr_json *choice) {
 
 bool tfr_load_reply_whole(struct tfr_load_reply *reply, const char *body, size_t size, bool scored) {
     struct tfr_json_doc *doc;
-    if (tfr_json_open(&doc, "reply", body, size, TFR_RUNTIME) != TFR_OK) {
+    if (open_json(&doc, "reply", body, size) != TFR_OK) {
         return fail(reply, "%.180s", tfr_failure_text());
     }
     const tfr_json *root = tfr_json_root(doc), *choice = tfr_json_first(tfr_json_member(root, "choices"));
@@ -138,7 +144,7 @@ void tfr_load_reply_refusal(const char *body, size_t size, char *words, size_t r
     struct tfr_load_reply reply = {0};
     struct tfr_json_doc *doc;
     *words = '\0';
-    if (size > 0 && tfr_json_open(&doc, "reply", body, size, TFR_RUNTIME) == TFR_OK) {
+    if (size > 0 && open_json(&doc, "reply", body, size) == TFR_OK) {
         if (has_error(&reply, tfr_json_root(doc))) {
             snprintf(words, room, "%s", reply.error);
         }
