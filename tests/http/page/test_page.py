@@ -359,6 +359,8 @@ def the_machine_shows_what_there_is_and_how_to_get_the_rest(tool):
         expect_same(page.js("document.querySelectorAll('#profile-rows tr')[1].innerText.split(/\\s+/).join(' ')"),
                     "h.*.attn k 3 40.0 % 1,000 2")
         page.until("document.getElementById('graph').ariaLabel.endsWith('most took lm_head 53.3 %, h.*.attn 40.0 %, embed 6.67 %')")
+        page.look("light", 360, 800)
+        page.until("document.documentElement.scrollWidth === 360")
         page.errors[:] = [error for error in page.errors if "Content Security Policy" not in error]
 
 
