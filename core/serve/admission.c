@@ -1,12 +1,22 @@
 /* admission.c - the estimate of a wait, and the three limits: see admission.h. */
 #include "serve/admission.h"
 
-/* Sequences come free one after the other: all of them within slot_s. Prompts are read one after the other too, and both go on at
- * the same time. */
-double tfr_queue_wait_s(const struct tfr_queue_load *load) {
-    const int64_t missing = load->waiting_slots + 1 - (load->slots_total - load->slots_used);
+/* Sequences come free one after the other: those in use within last_s, those that wait each time all of them are held anew. */
+static double slot_wait_s(const struct tfr_queue_load *load) {
+    const int64_t missing = load->waiting_slots + 1 - (load->slots_total - load->slots_used), used = load->slots_used;
     const double total = (double)(load->slots_total > 0 ? load->slots_total : 1);
-    const double for_slot = missing > 0 ? (double)missing * load->slot_s / total : 0;
+    if (missing <= 0) {
+        return 0;
+    }
+    if (missing > used) {
+        return load->last_s + (double)(missing - used) * load->slot_s / total;
+    }
+    return load->soonest_s + (used > 1 ? (load->last_s - load->soonest_s) * (double)(missing - 1) / (double)(used - 1) : 0);
+}
+
+/* Prompts are read one after the other too, and both go on at the same time. */
+double tfr_queue_wait_s(const struct tfr_queue_load *load) {
+    const double for_slot = slot_wait_s(load);
     const double ahead = (double)(load->prompt_left + load->waiting_tokens);
     const double for_prompts = load->rate_beside > 0 ? ahead / load->rate_beside : 0;
     return for_slot > for_prompts ? for_slot : for_prompts;

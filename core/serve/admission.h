@@ -20,10 +20,11 @@ struct tfr_queue_load {
     int64_t waiting_slots, waiting_tokens; /* sequences that they will hold; tokens of their prompts */
     /* of the engine */
     int64_t slots_total, slots_used;
-    int64_t prompt_left; /* tokens of admitted prompts that are not computed yet */
-    double prefill_rate; /* prompt tokens a second, alone; 0: not known */
-    double rate_beside;  /* beside what runs */
-    double slot_s;       /* how long a request holds its sequences; 0: not known */
+    int64_t prompt_left;      /* tokens of admitted prompts that are not computed yet */
+    double prefill_rate;      /* prompt tokens a second, alone; 0: not known */
+    double rate_beside;       /* beside what runs */
+    double slot_s;            /* how long a request holds its sequences; 0: not known */
+    double soonest_s, last_s; /* until the first of the sequences in use is free, and until all are; 0: not known */
 };
 
 enum tfr_refusal { TFR_REFUSAL_NONE, TFR_REFUSAL_FULL, TFR_REFUSAL_TOKENS, TFR_REFUSAL_WAIT };

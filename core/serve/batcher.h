@@ -29,6 +29,7 @@ struct tfr_batcher {
     double target_s;    /* of a step while others wait for their next token */
     int64_t chunk_rows; /* prompt rows of a step, in tests; 0: as the costs say */
     double mean_tokens; /* that a sequence gets in the end; 0: none has ended */
+    double used_share;  /* of the tokens that a sequence may get; 0: none has ended */
     double slot_s;      /* how long a request holds its sequences, on average; 0: none has ended */
 };
 

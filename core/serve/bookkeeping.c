@@ -60,7 +60,9 @@ void tfr_batcher_count_end(struct tfr_batcher *batcher, struct tfr_request *requ
         count_cancel(batcher, request);
     } else if (c->status == TFR_OK && request->admitted_ns > 0) {
         batcher->slot_s = follow(batcher->slot_s, (double)(tfr_clock_ns() - request->admitted_ns) / 1e9);
-        batcher->mean_tokens = follow(batcher->mean_tokens, (double)c->output_tokens / (double)c->params->n);
+        const double tokens = (double)c->output_tokens / (double)c->params->n;
+        batcher->mean_tokens = follow(batcher->mean_tokens, tokens);
+        batcher->used_share = c->max_tokens > 0 ? follow(batcher->used_share, tokens / (double)c->max_tokens) : batcher->used_share;
     }
     count_tokens(batcher, request);
     batcher->counts.cached_tokens += c->cached_tokens;
@@ -108,16 +110,31 @@ static double rate_beside(const struct tfr_batcher *batcher, const struct tfr_ro
     return s > 0 ? (double)shape.prompt_rows / s : 0;
 }
 
-/* Before any request has ended: what those that run will need if each writes all that it may. */
-static double guess_slot_s(const struct tfr_batcher *batcher, int64_t slots_used) {
-    const double rate = tfr_step_prefill_rate(&batcher->cost);
-    const double token_s = tfr_curve_s(&batcher->cost.decode, (double)slots_used);
+/* What a running request still needs, if it writes as much of what it may as others did. */
+static double left_s(const struct tfr_batcher *batcher, const struct tfr_request *request, double rate, double token_s) {
+    const struct tfr_continuation *c = &request->continuation;
+    const double unread = request->first_token_ns == 0 ? (double)(c->prompt.n - c->cached_tokens) : 0;
+    const double tokens = (double)c->max_tokens - (double)c->output_tokens / (double)c->params->n;
+    const double share = batcher->used_share > 0 && batcher->used_share < 1 ? batcher->used_share : 1;
+    return unread / rate + (tokens > 0 ? tokens * share * token_s : 0);
+}
+
+/* How long those that run will hold their sequences. */
+static void look_ahead(const struct tfr_batcher *batcher, struct tfr_queue_load *load) {
+    const double token_s = tfr_curve_s(&batcher->cost.decode, (double)load->slots_used);
+    const uint64_t now_ns = tfr_clock_ns();
     double sum = 0;
-    for (const struct tfr_request *request = batcher->running.first; request != NULL && rate > 0; request = request->next) {
-        const struct tfr_continuation *c = &request->continuation;
-        sum += (double)c->prompt.n / rate + (double)c->max_tokens * token_s;
+    load->slot_s = batcher->slot_s;
+    if (batcher->running.n == 0 || load->rate_beside <= 0) {
+        return;
     }
-    return batcher->running.n > 0 ? sum / (double)batcher->running.n : 0;
+    for (const struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
+        const double left = left_s(batcher, request, load->rate_beside, token_s);
+        load->soonest_s = request == batcher->running.first || left < load->soonest_s ? left : load->soonest_s;
+        load->last_s = left > load->last_s ? left : load->last_s;
+        sum += (double)(now_ns - request->admitted_ns) / 1e9 + left;
+    }
+    load->slot_s = sum / (double)batcher->running.n;
 }
 
 /* Not what requests began with: some of a request's sequences may have ended, and their places be taken. */
@@ -148,12 +165,12 @@ void tfr_batcher_report(struct tfr_batcher *batcher, const struct tfr_round_coun
         count_tokens(batcher, request);
     }
     const int64_t used = slots_used(batcher);
-    const struct tfr_queue_load load = {.slots_total = batcher->engine->max_batch,
-                                        .slots_used = used,
-                                        .prompt_left = step->prompt_left,
-                                        .prefill_rate = tfr_step_prefill_rate(&batcher->cost),
-                                        .rate_beside = rate_beside(batcher, step),
-                                        .slot_s = batcher->slot_s > 0 ? batcher->slot_s : guess_slot_s(batcher, used)};
+    struct tfr_queue_load load = {.slots_total = batcher->engine->max_batch,
+                                  .slots_used = used,
+                                  .prompt_left = step->prompt_left,
+                                  .prefill_rate = tfr_step_prefill_rate(&batcher->cost),
+                                  .rate_beside = rate_beside(batcher, step)};
+    look_ahead(batcher, &load);
     counts->running = batcher->running.n;
     counts->slots_used = (size_t)used;
     counts->slots_total = (size_t)load.slots_total;

@@ -38,8 +38,8 @@ static enum tfr_status refuse(struct tfr_queue *queue, enum tfr_refusal refusal)
         return TFR_OK;
     case TFR_REFUSAL_FULL:
         queue->serving.refused_full++;
-        return tfr_raise(TFR_BUSY, "%zu requests wait, %zu may (serve.max_queue); try again in %.1f s", load->waiting,
-                         queue->limits.most, wait_s);
+        return tfr_raise(TFR_BUSY, "%zu request%s, %zu may (serve.max_queue); try again in %.1f s", load->waiting,
+                         load->waiting == 1 ? " waits" : "s wait", queue->limits.most, wait_s);
     case TFR_REFUSAL_TOKENS:
         queue->serving.refused_tokens++;
         return tfr_raise(TFR_BUSY, "prompts of %lld tokens wait, %lld may (serve.max_queue_tokens); try again in %.1f s",
@@ -144,6 +144,8 @@ void tfr_queue_report(struct tfr_queue *queue, const struct tfr_serving *serving
     queue->load.prefill_rate = load->prefill_rate;
     queue->load.rate_beside = load->rate_beside;
     queue->load.slot_s = load->slot_s;
+    queue->load.soonest_s = load->soonest_s;
+    queue->load.last_s = load->last_s;
     queue->step_ended_ns = now_ns;
     queue->works = false;
     pthread_mutex_unlock(&queue->mutex);

@@ -20,18 +20,22 @@ TFR_TEST(each_limit_is_named) {
     assert_int_equal(tfr_queue_judge(&limits, &load, 2, 10), TFR_REFUSAL_FULL);
     assert_int_equal(tfr_queue_judge(&limits, &load, 1, 900), TFR_REFUSAL_NONE);
     assert_int_equal(tfr_queue_judge(&limits, &load, 1, 901), TFR_REFUSAL_TOKENS);
-    load.slot_s = 4; /* nine sequences have to come free, four in 4 s */
+    load.last_s = load.slot_s = 4; /* nine sequences have to come free: four in 4 s, the others in 5 s more */
     assert_int_equal(tfr_queue_judge(&limits, &load, 1, 10), TFR_REFUSAL_NONE);
-    load.slot_s = 5;
+    load.slot_s = 6;
     assert_int_equal(tfr_queue_judge(&limits, &load, 1, 10), TFR_REFUSAL_WAIT);
 }
 
 TFR_TEST(a_wait_is_for_slots_and_for_prompts) {
     TFR_UNUSED_STATE;
-    struct tfr_queue_load load = {.slots_total = 4, .slots_used = 3, .slot_s = 8};
+    struct tfr_queue_load load = {.slots_total = 4, .slots_used = 3, .soonest_s = 2, .last_s = 8, .slot_s = 12};
     assert_true(tfr_queue_wait_s(&load) == 0);
     load.slots_used = 4;
     assert_true(tfr_queue_wait_s(&load) == 2);
+    load.waiting_slots = 1;
+    assert_true(tfr_queue_wait_s(&load) == 4);
+    load.waiting_slots = 5; /* two behind those that run */
+    assert_true(tfr_queue_wait_s(&load) == 14);
     load.waiting_slots = 3;
     assert_true(tfr_queue_wait_s(&load) == 8);
     load.prompt_left = 500;

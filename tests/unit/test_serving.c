@@ -232,7 +232,8 @@ TFR_TEST(tokens_and_waits_have_limits_of_their_own) {
 
     engine = open_server("serve.max_queue_ms", "3000", 0);
     engine->batcher->queue->load.slots_total = engine->batcher->queue->load.slots_used = 32;
-    engine->batcher->queue->load.slot_s = 50; /* as if such requests held all places */
+    engine->batcher->queue->load.soonest_s = 1.5;
+    engine->batcher->queue->load.last_s = 52; /* as if such requests held all places */
     assert_ok(serve_one(engine, 0, NULL, &served[0]));
     assert_refused(serve_one(engine, 1, NULL, &more), TFR_BUSY, "it would wait for about 3.1 s, and 3.0 s are the limit");
     assert_true(look(engine).estimated_wait_s > 3.1 && look(engine).estimated_wait_s < 3.2);
