@@ -140,6 +140,7 @@ def what_is_wrong_is_a_failure_with_words(loader):
         with StandIn(mode, first_s=0.001, gap_s=0.001) as server:
             out, err = loader.run(server.url, "--clients", 1, "--requests", 2, "--warmup", 0, *SHORT, code=1)
             expect(words in err and words in out and "2 requests failed" in err, mode, err, out)
+            expect_same((mode, "--vocab-size N" in err), (mode, mode == "error_400"))
 
 
 @case

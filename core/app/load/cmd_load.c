@@ -264,6 +264,7 @@ static int run_outside(const char *url) {
     load.report.workload.vocab_size = load.options.vocab_size > 0 ? load.options.vocab_size
                                       : server.vocab_size > 0     ? server.vocab_size
                                                                   : 50257;
+    load.report.workload.vocab_guessed = load.options.vocab_size == 0 && server.vocab_size == 0;
     const int code = check_lengths();
     if (code != 0) {
         return code;

@@ -22,6 +22,7 @@ struct tfr_load_workload {
     struct tfr_load_range prompt_tokens, output_tokens;
     int64_t shared_prefix; /* the first tokens of every prompt are these */
     int64_t vocab_size;    /* ids are below it */
+    bool vocab_guessed;    /* nobody said so */
     uint64_t seed;
     double disconnect; /* share of the requests that leave before their end */
     bool same_prompts, as_text, scoring, whole;

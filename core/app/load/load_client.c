@@ -164,9 +164,13 @@ static void finish(struct connection *connection) {
     } else if (status == 429 || status == 503) {
         end(connection, TFR_LOAD_REFUSED, NULL);
     } else {
-        char words[200], told[256];
+        const struct tfr_load_workload *workload = connection->client->workload;
+        char words[160], told[256]; /* the hint is told in any case */
         tfr_load_reply_refusal(connection->wire.body.bytes, connection->wire.body.size, words, sizeof words);
-        snprintf(told, sizeof told, "status %d%s%s", status, words[0] != '\0' ? ": " : "", words);
+        snprintf(told, sizeof told, "status %d%s%s%s", status, words[0] != '\0' ? ": " : "", words,
+                 status == 400 && workload->vocab_guessed && !workload->as_text
+                     ? " (ids up to 50256 were sent: --vocab-size N says how many there are)"
+                     : "");
         end(connection, TFR_LOAD_FAILED, told);
     }
 }

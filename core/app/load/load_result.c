@@ -89,13 +89,15 @@ void tfr_load_result_take(struct tfr_load_result *result, const struct tfr_load_
         take_done(result, request, slo);
         break;
     case TFR_LOAD_REFUSED:
-        result->n_refused++;
-        tfr_histogram_add(&result->refusal, between(request->sent_ns, request->end_ns));
+        if (request->counts) {
+            result->n_refused++;
+            tfr_histogram_add(&result->refusal, between(request->sent_ns, request->end_ns));
+        }
         break;
     case TFR_LOAD_LEFT:
-        result->n_left++;
+        result->n_left += request->counts;
         break;
-    default:
+    default: /* told wherever it was, also in the warm-up */
         count_failure(result, request);
         break;
     }

@@ -210,6 +210,7 @@ void tfr_load_run_end(struct tfr_load_run *run, struct tfr_load_request *request
     if (request == run->victim) {
         run->victim = NULL;
         if (outcome == TFR_LOAD_FAILED || outcome == TFR_LOAD_REFUSED) {
+            request->counts = true;
             tfr_load_result_take(run->result, request, &run->plan->slo);
         }
     } else {
