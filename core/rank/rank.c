@@ -128,6 +128,10 @@ int tfr_engine_threads(const struct tfr_engine *engine) {
     return engine->threads.n_threads;
 }
 
+const char *tfr_engine_class(const struct tfr_engine *engine) {
+    return tfr_head_class(engine->config->model.head);
+}
+
 /* The widest one: a name a person knows the machine by. */
 const char *tfr_engine_isa(const struct tfr_engine *engine) {
     static const uint32_t known[] = {TFR_ISA_AMX_BF16, TFR_ISA_AVX512_BF16, TFR_ISA_AVX512,

@@ -2,7 +2,8 @@
  *
  * Prints "listening ADDRESS", and "gone PATH" for each exchange that ended before its reply. SIGTERM drains it, the second stops
  * it. Routes: /health; /echo (the body back); /auth (401 on the head without "Bearer ok"); /never; /late?ms=; /stream?n=&size=&ms=
- * (n events of size bytes, one each ms, then [DONE]); /big?size=; /counts (the transport's counts as JSON).
+ * (n events of size bytes, one each ms, then [DONE]); /big?size=; /counts (the transport's counts as JSON); /fail?n= (of the
+ * transport's allocations from here on the n-th finds no memory, none with 0; tells how many did not find any).
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -15,6 +16,42 @@
 #include <time.h>
 
 #include "app/http/transport.h"
+
+static atomic_long until_failure, n_failures;
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+
+static bool fails_now(void) {
+    const bool fails = atomic_load(&until_failure) > 0 && atomic_fetch_sub(&until_failure, 1) == 1;
+    atomic_fetch_add(&n_failures, fails);
+    return fails;
+}
+
+void *__wrap_malloc(size_t size) {
+    return fails_now() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size) {
+    return fails_now() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size) {
+    return fails_now() ? NULL : __real_realloc(memory, size);
+}
+
+/* The probe's own. */
+static void *need(size_t size) {
+    void *const memory = __real_calloc(1, size);
+    if (memory == NULL) {
+        abort();
+    }
+    return memory;
+}
 
 /* A reply under way; user of its exchange. */
 struct job {
@@ -53,10 +90,7 @@ static void reply_text(struct tfr_exchange *x, int status, const char *text) {
 }
 
 static void add_job(struct probe *probe, struct tfr_exchange *x, bool stream) {
-    struct job *const job = calloc(1, sizeof *job);
-    if (job == NULL) {
-        abort();
-    }
+    struct job *const job = need(sizeof *job);
     *job = (struct job){probe->jobs, x, stream, number_of(x, "n", 3), number_of(x, "size", 20), 0, 0};
     job->period_ns = (uint64_t)number_of(x, "ms", 5) * 1000000u;
     job->due_ns = now_ns() + job->period_ns;
@@ -80,10 +114,7 @@ static void drop_job(struct probe *probe, struct job *job) {
 }
 
 static void write_event(const struct job *job) {
-    char *const text = malloc((size_t)job->size + 16);
-    if (text == NULL) {
-        abort();
-    }
+    char *const text = need((size_t)job->size + 16);
     memcpy(text, "data: ", 6);
     memset(text + 6, 'x', (size_t)job->size);
     memcpy(text + 6 + job->size, "\n\n", 2);
@@ -133,6 +164,15 @@ static void reply_counts(struct probe *probe, struct tfr_exchange *x) {
     reply_text(x, 200, text);
 }
 
+static void reply_failures(struct tfr_exchange *x) {
+    char text[64];
+    atomic_store(&until_failure, 0);
+    snprintf(text, sizeof text, "{\"failures\":%ld}", atomic_load(&n_failures));
+    const long n = number_of(x, "n", 0);
+    reply_text(x, 200, text);
+    atomic_store(&until_failure, n);
+}
+
 static void on_head(void *user, struct tfr_exchange *x) {
     const char *const key = tfr_http_header(x, "authorization");
     if (strcmp(tfr_http_path(x), "/auth") == 0 && (key == NULL || strcmp(key, "Bearer ok") != 0)) {
@@ -142,10 +182,7 @@ static void on_head(void *user, struct tfr_exchange *x) {
 
 static void reply_big(struct tfr_exchange *x) {
     const size_t size = (size_t)number_of(x, "size", 1000000);
-    char *const text = malloc(size + 1);
-    if (text == NULL) {
-        abort();
-    }
+    char *const text = need(size + 1);
     memset(text, 'b', size);
     tfr_http_reply(x, 200, NULL, 0, text, size);
     free(text);
@@ -159,6 +196,8 @@ static void on_request(void *user, struct tfr_exchange *x) {
         reply_text(x, 200, "{\"status\":\"ok\"}");
     } else if (strcmp(path, "/counts") == 0) {
         reply_counts(user, x);
+    } else if (strcmp(path, "/fail") == 0) {
+        reply_failures(x);
     } else if (strcmp(path, "/echo") == 0 || strcmp(path, "/auth") == 0) {
         const struct tfr_http_header headers[] = {{"X-Peer", tfr_http_peer(x)}};
         tfr_http_reply(x, 200, headers, 1, body, size);
@@ -196,7 +235,7 @@ static void on_tick(void *user) {
     struct probe *const probe = user;
     struct tfr_http_counts counts;
     tfr_http_counts(probe->http, &counts);
-    if (probe->signals_seen > 0 && counts.open == 0) {
+    if (probe->signals_seen > 0 && counts.unsent == 0) {
         tfr_http_stop(probe->http);
     }
 }

@@ -143,6 +143,13 @@ class Setting:
             raise AssertionError(f"{words}: {done.returncode} {done.stderr}")
         return done.stdout
 
+    def tiny_gpt2(self):
+        """Random weights of a small model with GPT-2's vocabulary and length."""
+        config, model = self.folder / "tiny.json", self.folder / "tiny"
+        config.write_text(json.dumps({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_layer": 1, "n_head": 2, "n_embd": 16}))
+        self.run("init", config, "-o", model, "--seed", 1)
+        return model
+
     def ids(self, text):
         return [int(word) for word in self.run("tokenize", self.demo, "-p", text).split()]
 

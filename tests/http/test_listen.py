@@ -284,18 +284,20 @@ def drain_ends_streams_in_order(program):
         time.sleep(0.1)
         probe.process.terminate()
         expect_same(probe.line(), "signal 15")
-        idle.until_closed()
-        try:
-            probe.client()
-            expect(False, "connected to a server that ends")
-        except ConnectionRefusedError:
-            pass
-        partial.send(HEALTH[20:])  # had begun: it is answered
-        expect_same(partial.reply().headers["connection"], "close")
-        partial.until_closed()
+        expect_same(probe.get("/health").status, 200)  # whoever comes is told whatever there is to say
+        partial.send(HEALTH[20:])
+        idle.send(HEALTH)
+        for client in (partial, idle):
+            expect_same(client.reply().headers["connection"], "close")
+            client.until_closed()
         expect_same(stream.reply().body.count(b"data:"), 31)
         stream.until_closed()
         expect_same((stream.data, probe.process.wait(PATIENCE)), (b"", 0))
+        try:
+            probe.client()
+            expect(False, "connected to a server that has ended")
+        except ConnectionRefusedError:
+            pass
 
 
 @case

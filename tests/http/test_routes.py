@@ -224,11 +224,12 @@ def read_tensor(path, name):
     return item["shape"], struct.unpack(f"<{(end - begin) // 4}f", data[8 + size + begin:8 + size + end])
 
 
-def embedding_of(t, ids):
+def embedding_of(t, ids, model=None):
     """The mean of the final hidden states that `tfrun forward` gives, of length 1."""
-    layers = json.loads((t.demo / "config.json").read_text())["n_layer"]
+    model = model or t.demo
+    layers = json.loads((model / "config.json").read_text())["n_layer"]
     write_tensor(t.folder / "in.safetensors", "input_ids", "I64", [1, len(ids)], struct.pack(f"<{len(ids)}q", *ids))
-    t.run("forward", t.demo, "--in", t.folder / "in.safetensors", "--out", t.folder / "out.safetensors", "--output-hidden-states", "--force")
+    t.run("forward", model, "--in", t.folder / "in.safetensors", "--out", t.folder / "out.safetensors", "--output-hidden-states", "--force")
     (_, rows, width), states = read_tensor(t.folder / "out.safetensors", f"hidden_states.{layers}")
     sums = [math.fsum(states[row * width + k] for row in range(rows)) for k in range(width)]
     norm = math.sqrt(math.fsum(value * value for value in sums))
@@ -261,6 +262,28 @@ def embeddings_are_pooled_hidden_states(t):
         server.refused(400, "dimensions", "not served", **path, input="x", dimensions=8)
         server.refused(400, "encoding_format", "neither float nor base64", **path, input="x", encoding_format="int8")
         expect_same(len(server.post({"input": [1] * 512}, "/v1/embeddings").json["data"]), 1)
+
+
+@case
+def every_class_of_model_has_embeddings(t):
+    """Also those that make no text, with an output matrix or without."""
+    rules = json.loads((t.source_dir / "tests/model/text/single/config.json").read_text())
+    del rules["tfrun"]
+    for name, tied in (("GPT2Model", True), ("GPT2Model", False), ("GPT2DoubleHeadsModel", True), ("GPT2ForSequenceClassification", False),
+                       ("GPT2ForTokenClassification", True), ("GPT2ForQuestionAnswering", False)):
+        config, model = t.folder / "class.json", t.folder / f"{name}-{tied}"
+        config.write_text(json.dumps({**rules, "architectures": [name], "tie_word_embeddings": tied}))
+        t.run("init", config, "-o", model, "--seed", 3)
+        with t.serve(model=model) as server:
+            expect_same(server.call("GET", "/tfrun/v1/info").json["class"], name)
+            reply = server.post({"input": [[1, 2, 3], [7]]}, "/v1/embeddings")
+            expect_same((name, tied, reply.status), (name, tied, 200))
+            for ids, item in zip(([1, 2, 3], [7]), reply.json["data"]):
+                wanted = embedding_of(t, ids, model)
+                expect(max(abs(a - b) for a, b in zip(item["embedding"], wanted, strict=True)) < 1e-6, name, item, wanted)
+            reply = server.post({"prompt": [1, 2, 3], "max_tokens": 2})
+            expect(reply.status in (200, 400), name, reply.body)
+            expect_same((server.call("GET", "/health").status, server.end()), (200, 0))
 
 
 @case
@@ -319,6 +342,7 @@ def classify_gives_what_the_command_gives(t):
             wanted = json.loads(t.run("classify", t.folder / "model", "-p", text, "--labels", 0, "--json"))
             scores = {label["label"]: label["score"] for label in wanted["labels"]}
             expect_same((item["label"], item["num_classes"]), (wanted["labels"][0]["label"], 3))
+            expect_same(item["label"], said["labels"][item["probs"].index(max(item["probs"]))])
             expect(max(abs(a - b) for a, b in zip(item["probs"], (scores[name] for name in ("bad", "good", "so")))) < 1e-9, item)
 
 

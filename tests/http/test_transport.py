@@ -3,6 +3,7 @@
 
 `test_transport.py --list` prints the names. Deadlines are made short by flags of the probe.
 """
+import json
 import random
 import socket
 import sys
@@ -198,6 +199,23 @@ def a_slow_reader_gets_all(program):
 
 
 @case
+def a_large_reply_is_not_held_for_ever(program):
+    """Its reader keeps the least rate, by which 10 MB would take hours."""
+    with Probe(program, "--reply_s=0.5", "--min_rate=1000") as probe, unread(probe, "/big?size=10000000") as client:
+        before = 0
+        while not client.closed:
+            time.sleep(0.01)
+            client.data = b""
+            before += 1
+            try:
+                client.closed = not client.socket.recv(4000)
+            except ConnectionError:
+                client.closed = True
+        expect(before > 5, before)
+        probe.wait_for("open", 1)
+
+
+@case
 def a_reader_that_pauses_gets_its_stream(program):
     with Probe(program) as probe, unread(probe, "/stream?n=300&size=2000&ms=1") as client:
         time.sleep(0.6)
@@ -221,6 +239,39 @@ def random_leaving_leaves_nothing(program):
         probe.wait_for("open", 1)
         after = probe.counts()
         expect_same((after["busy"], after["held"]), (before["busy"], before["held"]))
+
+
+def last(path):
+    return get(path)[:-2] + b"Connection: close\r\n\r\n"
+
+
+def failures_of(probe):
+    """How many allocations have failed, which may be one for this question."""
+    for _ in range(2):
+        try:
+            return json.loads(probe.get("/fail?n=0").body)["failures"]
+        except (AssertionError, ConnectionError, KeyError):
+            pass
+    raise AssertionError("a failure that does not end")
+
+
+@case
+def want_of_memory_ends_one_connection(program):
+    """Each allocation of an exchange fails once: it is refused or cut, the server goes on, and holds nothing more than before."""
+    for data in (post("/echo", 5000, b"Connection: close\r\n") + b"a" * 5000, last("/stream?n=3&ms=1"), last("/big?size=300000"),
+                 HEALTH * 2 + last("/health"), last("/late?ms=5")):
+        with Probe(program) as probe:
+            held = probe.counts()["held"]
+            for n in range(1, 100):
+                probe.get(f"/fail?n={n}")
+                with probe.client(receive=4096) as client:
+                    client.send(data).until_closed()
+                    expect(client.data[:13] in (b"", b"HTTP/1.1 200 ", b"HTTP/1.1 503 "), client.data[:200])
+                if failures_of(probe) < n:  # nothing had need of so many
+                    break
+                probe.wait_for("busy", 1)
+                expect_same((probe.get("/health").status, probe.counts()["held"]), (200, held))
+            expect(n > 4, n)
 
 
 # ---- 100 Continue, and refusals before the body

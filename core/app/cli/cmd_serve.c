@@ -163,9 +163,12 @@ static enum tfr_status open_model(struct job *job) {
     return status == TFR_OK ? take_fingerprint(server) : status;
 }
 
+static const char *scheme(const struct job *job) {
+    return tfr_settings_text(job->settings, "serve.listen") != NULL ? "" : "http://";
+}
+
 static void tell_start(const struct job *job) {
     const struct tfr_server *server = &job->server;
-    const bool is_socket = tfr_settings_text(job->settings, "serve.listen") != NULL;
     const int64_t n = tfr_settings_int(job->settings, "runtime.max_batch");
     const size_t n_keys = tfr_keys_count(server->keys);
     char keys[32] = "no keys", ranks[32] = "";
@@ -175,10 +178,10 @@ static void tell_start(const struct job *job) {
     if (tfr_engine_size(server->engine) > 1) {
         snprintf(ranks, sizeof ranks, " on each of %d ranks", tfr_engine_size(server->engine));
     }
-    fprintf(stderr, "tfrun: serving %s at %s%s: %lld slots x %lld positions, %.2f GiB, %d thread%s%s, %s, prefix cache %s\n",
-            server->model, is_socket ? "" : "http://", tfr_http_address(server->http), (long long)n, (long long)server->n_positions,
-            (double)(n * tfr_engine_slot_bytes(server->engine)) / (double)(1 << 30), tfr_engine_threads(server->engine),
-            tfr_engine_threads(server->engine) > 1 ? "s" : "", ranks, keys,
+    fprintf(stderr, "tfrun: serving %s at %s%s: %lld slot%s x %lld positions, %.2f GiB, %d thread%s%s, %s, prefix cache %s\n",
+            server->model, scheme(job), tfr_http_address(server->http), (long long)n, n > 1 ? "s" : "",
+            (long long)server->n_positions, (double)(n * tfr_engine_slot_bytes(server->engine)) / (double)(1 << 30),
+            tfr_engine_threads(server->engine), tfr_engine_threads(server->engine) > 1 ? "s" : "", ranks, keys,
             tfr_settings_bool(job->settings, "serve.prefix_cache") ? "on" : "off");
 }
 
@@ -217,6 +220,7 @@ static int serve(struct job *job) {
         return fail_with(TFR_RESOURCE, "the network thread can't be started");
     }
     job->running = true;
+    fprintf(stderr, "tfrun: listening at %s%s, loading %s\n", scheme(job), tfr_http_address(server->http), server->model);
     enum tfr_status status = open_model(job);
     if (status != TFR_OK) {
         const int code = tfr_cli_fail(status);

@@ -18,7 +18,7 @@ static const struct tfr_field fields[] = {
 };
 
 /* Most that one request may have the server hold: texts, and entries of log-probabilities. */
-enum { MOST_TEXTS = 1024, MOST_ENTRIES = 1 << 20, MOST_STOPS = 64, MOST_STOP_BYTES = 1024, MOST_IDS = 1024 };
+enum { MOST_TEXTS = 1024, MOST_ENTRIES = 1 << 19, MOST_STOPS = 64, MOST_STOP_BYTES = 1024, MOST_IDS = 1024 };
 
 const struct tfr_field *tfr_completion_fields(size_t *n) {
     *n = TFR_N_COMPLETION_FIELDS;
@@ -172,16 +172,20 @@ static bool fit_prompts(const struct reading *reading) {
     }
     for (size_t i = 0; i < ask->prompts.n; i++) {
         struct tfr_ask_prompt *prompt = &ask->prompts.list[i];
+        char which[32] = "the prompt";
+        if (ask->prompts.n > 1) {
+            snprintf(which, sizeof which, "prompt[%zu]", i);
+        }
         if ((int64_t)prompt->n > most) {
             memmove(prompt->ids, prompt->ids + prompt->n - most, (size_t)most * sizeof *prompt->ids);
             prompt->n = (size_t)most;
             prompt->text_size = 0; /* an echo shows what is left: the ids' text */
         }
         if ((int64_t)prompt->n > room) {
-            return tfr_refuse(
-                reading->refusal, TFR_ERROR_CONTEXT_LENGTH, (int64_t)prompt->n < limit ? "max_tokens" : "prompt",
-                "the context of this model is %lld tokens; the prompt has %zu, max_tokens asks for %lld more, together %lld",
-                (long long)limit, prompt->n, (long long)ask->max_tokens, (long long)prompt->n + (long long)ask->max_tokens);
+            return tfr_refuse(reading->refusal, TFR_ERROR_CONTEXT_LENGTH, (int64_t)prompt->n < limit ? "max_tokens" : "prompt",
+                              "the context of this model is %lld tokens; %s has %zu, max_tokens asks for %lld more, together %lld",
+                              (long long)limit, which, prompt->n, (long long)ask->max_tokens,
+                              (long long)prompt->n + (long long)ask->max_tokens);
         }
     }
     return true;

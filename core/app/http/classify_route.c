@@ -32,12 +32,14 @@ static void run_classify(struct tfr_engine *engine, struct tfr_engine_task *task
     tfr_engine_task_end(task, tfr_classify(engine, &prompt, 1, &classify->results[classify->at]));
 }
 
-/* A row's scores stand best first; clients want them by label. */
-static void put_probs(struct tfr_json_out *out, const struct tfr_label_score *scores, size_t n) {
-    tfr_json_begin(out, "probs", '[');
+/* A row's scores stand best first; clients want them by label: the probabilities, or the names that these are of. */
+static void put_by_label(struct tfr_json_out *out, const char *key, const struct tfr_label_score *scores, size_t n, bool names) {
+    tfr_json_begin(out, key, '[');
     for (size_t label = 0; label < n; label++) {
         for (size_t i = 0; i < n; i++) {
-            if (scores[i].label == (int32_t)label) {
+            if (scores[i].label == (int32_t)label && names) {
+                tfr_json_put_text(out, NULL, scores[i].name);
+            } else if (scores[i].label == (int32_t)label) {
                 tfr_json_put_number(out, NULL, scores[i].score);
             }
         }
@@ -47,7 +49,7 @@ static void put_probs(struct tfr_json_out *out, const struct tfr_label_score *sc
 
 static void put_row(struct tfr_json_out *out, const struct tfr_label_score *scores, size_t n) {
     tfr_json_put_text(out, "label", scores[0].name);
-    put_probs(out, scores, n);
+    put_by_label(out, "probs", scores, n, false);
     tfr_json_put_int(out, "num_classes", (int64_t)n);
 }
 
@@ -73,6 +75,7 @@ static void put_answer(struct tfr_json_out *out, const struct classify *classify
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_text(out, "object", "list");
     tfr_json_put_text(out, "model", call->server->model);
+    put_by_label(out, "labels", classify->results[0].scores, classify->results[0].n_labels, true);
     tfr_json_begin(out, "data", '[');
     for (size_t i = 0; i < classify->prompts.n; i++) {
         put_result(out, &classify->results[i], i);

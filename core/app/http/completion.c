@@ -13,9 +13,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* A stream that is silent for so long gets a comment: proxies close what seems dead. */
-static const uint64_t ping_ns = UINT64_C(15000000000);
-
 static void free_completion(struct tfr_completion *completion) {
     for (size_t i = 0; completion->requests != NULL && i < completion->ask.prompts.n; i++) {
         tfr_request_close(completion->requests[i]); /* cancels what has not ended */
@@ -94,6 +91,12 @@ static void succeed(struct tfr_call *call) {
     free_completion(completion);
 }
 
+/* It had all the time that a request may take. */
+static bool is_late(const struct tfr_call *call) {
+    const double most_s = tfr_settings_real(call->server->settings, "serve.request_s");
+    return most_s > 0 && (double)(tfr_clock_ns() - call->begun_ns) / 1e9 >= most_s;
+}
+
 /* Why a prompt ended without an answer. What the server did wrong is logged in full and told in general. */
 static void refuse_end(const struct tfr_call *call, const struct tfr_event *event, struct tfr_refusal *refusal) {
     switch (event->status) {
@@ -103,7 +106,7 @@ static void refuse_end(const struct tfr_call *call, const struct tfr_event *even
         tfr_refuse_failed(refusal, TFR_ERROR_INVALID, NULL, event->error);
         break;
     case TFR_CANCELLED:
-        tfr_refuse(refusal, TFR_ERROR_DEADLINE, NULL, "request %s: %s", call->id, event->error);
+        tfr_refuse(refusal, is_late(call) ? TFR_ERROR_DEADLINE : TFR_ERROR_SERVER, NULL, "request %s: %s", call->id, event->error);
         break;
     case TFR_RESOURCE:
         tfr_log(TFR_LOG_ERROR, "serve", "%s: %s", call->id, event->error);
@@ -168,7 +171,8 @@ static void take_tokens(struct tfr_completion *completion, size_t p, const struc
     count_gap(completion, p * ask->width + event->index, event->n_ids);
     count_tokens(completion, p, completion->told[p] + event->n_ids);
     tfr_choice_put_tokens(&completion->choices[p * ask->width + event->index], ask, completion->call->server, event);
-    if (ask->stream && (event->text_size > 0 || event->finish != TFR_FINISH_NONE)) {
+    const bool has_text = event->text_size > 0 || completion->call->server->vocabulary == NULL; /* nothing is held back there */
+    if (ask->stream && (has_text || event->finish != TFR_FINISH_NONE)) {
         tfr_completion_tell(completion, p, event->index);
     } else if (ask->stream) {
         tfr_completion_tell_held(completion, p, event->index);
@@ -239,7 +243,8 @@ static void poll_completion(struct tfr_call *call) {
 static void tick_completion(struct tfr_call *call, uint64_t now_ns) {
     static const char ping[] = ": ping\n\n";
     struct tfr_completion *completion = call->work;
-    if (completion->ask.stream && now_ns > completion->written_ns + ping_ns) {
+    const uint64_t period_ns = (uint64_t)tfr_settings_int(call->server->settings, "serve.ping_s") * 1000000000u;
+    if (completion->ask.stream && period_ns > 0 && now_ns > completion->written_ns + period_ns) {
         tfr_http_stream_write(call->exchange, ping, sizeof ping - 1);
         completion->written_ns = now_ns;
     }

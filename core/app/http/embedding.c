@@ -32,7 +32,7 @@ static void free_embedding(struct tfr_engine_task *task) {
     free(embedding);
 }
 
-/* The states behind the last layer norm: the last of the series, or the only one of a model without a head. */
+/* The states behind the last layer norm: the last of the series. */
 static const struct tfr_tensor *final_states(const struct tfr_forward_reply *reply) {
     static const char series[] = "hidden_states.";
     const struct tfr_tensor *found = NULL;
@@ -80,10 +80,12 @@ static void run_embedding(struct tfr_engine *engine, struct tfr_engine_task *tas
                                             .rank = 2,
                                             .dim = {1, (int64_t)prompt->n},
                                             .stride = {(int64_t)prompt->n, 1}}};
+    /* logits are wanted of nobody, but only this class computes fewer */
+    const bool is_lm = strcmp(tfr_engine_class(engine), "GPT2LMHeadModel") == 0;
     const struct tfr_forward_options options = {.use_cache = TFR_SWITCH_OFF,
                                                 .output_attentions = TFR_SWITCH_OFF,
                                                 .output_hidden_states = TFR_SWITCH_ON,
-                                                .logits_to_keep = 1,
+                                                .logits_to_keep = is_lm ? 1 : 0,
                                                 .out_dtype = TFR_DTYPE_F32};
     struct tfr_forward_reply *reply = NULL;
     tfr_engine_task_end(task, tfr_forward(engine, &input, 1, &options, &reply));

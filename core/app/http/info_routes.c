@@ -77,6 +77,7 @@ void tfr_route_info(struct tfr_server *server, struct tfr_exchange *x) {
     tfr_json_begin(&out, NULL, '{');
     tfr_json_put_text(&out, "version", tfr_version());
     tfr_json_put_text(&out, "model", server->model);
+    tfr_json_put_text(&out, "class", tfr_engine_class(server->engine));
     tfr_json_put_text(&out, "fingerprint", server->fingerprint);
     tfr_json_put_text(&out, "dtype", tfr_settings_text(settings, "runtime.dtype"));
     tfr_json_put_text(&out, "isa", tfr_engine_isa(server->engine));

@@ -77,6 +77,13 @@ void tfr_reply_json(struct tfr_exchange *x, int status, struct tfr_json_out *out
         tfr_reply_error(x, TFR_ERROR_NO_MEMORY, NULL, NULL);
         return;
     }
+    const size_t most = (size_t)tfr_settings_int(tfr_call_of(x)->server->settings, "serve.max_reply"), size = out->size;
+    if (size > most) {
+        tfr_free(out->text);
+        tfr_reply_error(x, TFR_ERROR_INVALID, NULL, "the answer has %zu bytes; at most %zu are sent whole: ask in parts", size,
+                        most);
+        return;
+    }
     tfr_reply(x, status, "application/json", out->text, out->size, &fresh, 1);
     tfr_free(out->text);
 }

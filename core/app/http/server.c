@@ -204,7 +204,8 @@ static void end_at_once(int number) {
     _exit(128 + number);
 }
 
-/* The first one: nothing new, what runs may end. A second one, or one while the model is being loaded: the end. */
+/* The first one: nothing new, what runs may end, and whoever asks is told. A second one, or one while the model is being loaded:
+ * the end. */
 static void on_signal(void *user, int number) {
     struct tfr_server *server = user;
     if (server->signal != 0 || atomic_load(&server->state) == TFR_SERVER_LOADING) {

@@ -9,11 +9,13 @@
 #include "app/http/token_name.h"
 
 /* Texts are split while nobody else is served, and the answer is many times as large. */
-enum { MOST_TEXT_BYTES = 1 << 18 };
+enum { MOST_TEXT_BYTES = 1 << 18, MOST_DECODED_BYTES = 1 << 20 };
 
 static bool has_vocabulary(const struct tfr_server *server, struct tfr_exchange *x) {
     if (server->vocabulary == NULL) {
-        tfr_reply_error(x, TFR_ERROR_INVALID, NULL, "the model has no tokenizer: texts are token ids here");
+        tfr_reply_error(
+            x, TFR_ERROR_NOT_FOUND, NULL,
+            "the model has no tokenizer: prompts are lists of token ids here; `tfrun serve --tokenizer PATH` gives it one");
     }
     return server->vocabulary != NULL;
 }
@@ -66,10 +68,11 @@ void tfr_route_tokenize(struct tfr_server *server, struct tfr_exchange *x) {
     tfr_body_close(&body);
 }
 
-/* The ids of a checked list; NULL after a reply. */
+/* The ids of a checked list; NULL after a reply, which many ids of long tokens get too. */
 static int32_t *read_ids(const struct tfr_server *server, struct tfr_exchange *x, const struct tfr_body *body, size_t *n) {
     const tfr_json *list = body->values[TFR_DETOKENIZE_tokens].node;
     int32_t *ids = malloc(tfr_json_size(list) * sizeof *ids + 1);
+    size_t n_bytes = 0;
     *n = 0;
     if (ids == NULL) {
         tfr_reply_error(x, TFR_ERROR_NO_MEMORY, "tokens", "there is no memory for the tokens now");
@@ -85,6 +88,14 @@ static int32_t *read_ids(const struct tfr_server *server, struct tfr_exchange *x
             return NULL;
         }
         ids[(*n)++] = (int32_t)id;
+        n_bytes += size;
+    }
+    if (n_bytes > MOST_DECODED_BYTES) {
+        tfr_reply_error(x, TFR_ERROR_INVALID, "tokens",
+                        "the text of these tokens has %zu bytes; at most %d are told at once: ask in parts", n_bytes,
+                        MOST_DECODED_BYTES);
+        free(ids);
+        return NULL;
     }
     return ids;
 }

@@ -178,11 +178,6 @@ void tfr_http_stop(struct tfr_http *http) {
 
 void tfr_http_drain(struct tfr_http *http) {
     http->draining = true;
-    tfr_http_unlisten(http);
-    for (struct tfr_conn *conn = http->first; conn != NULL; conn = conn->next) {
-        conn->readable = true; /* what came before is still answered */
-        tfr_conn_again(conn);
-    }
 }
 
 void tfr_http_drain_bodies(struct tfr_http *http) {

@@ -77,8 +77,9 @@ bool tfr_http_is_local(const struct tfr_http *http);               /* a loopback
 int tfr_http_run(struct tfr_http *http, char *error, size_t size); /* until tfr_http_stop */
 void tfr_http_stop(struct tfr_http *http);
 void tfr_http_wake(struct tfr_http *http); /* on_wake soon; many wakes may be one */
-void tfr_http_drain(
-    struct tfr_http *http); /* no new connections and no further requests: idle ones close, others after their reply */
+/* From now on each reply is the last of its connection. New ones are taken all the same: a request on them gets what the
+ * application says to it by then, which tells a server that ends from one that is not there. */
+void tfr_http_drain(struct tfr_http *http);
 void tfr_http_drain_bodies(struct tfr_http *http); /* the time for it is over: requests that are still being sent are refused */
 void tfr_http_counts(const struct tfr_http *http, struct tfr_http_counts *counts);
 

@@ -162,9 +162,6 @@ void tfr_conn_advance(struct tfr_conn *conn) {
     }
     if (conn->state == CONN_IDLE && conn->in.size == 0) {
         tfr_bytes_free(conn->http, &conn->in);
-        if (conn->http->draining) {
-            close_conn(conn);
-        }
     }
 }
 

@@ -85,7 +85,7 @@ static void decide_close(struct tfr_exchange *x, bool counted) {
 static void end(struct tfr_exchange *x) {
     struct tfr_conn *const conn = x->conn;
     tfr_exchange_free(x);
-    tfr_conn_enter(conn, CONN_FLUSH, 0);
+    tfr_conn_enter(conn, CONN_FLUSH, conn->http->limits.reply_s);
     tfr_conn_again(conn);
 }
 
