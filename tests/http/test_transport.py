@@ -261,6 +261,7 @@ def want_of_memory_ends_one_connection(program):
     for data in (post("/echo", 5000, b"Connection: close\r\n") + b"a" * 5000, last("/stream?n=3&ms=1"), last("/big?size=300000"),
                  HEALTH * 2 + last("/health"), last("/late?ms=5")):
         with Probe(program) as probe:
+            probe.get("/health")  # has a buffer from here on
             held = probe.counts()["held"]
             for n in range(1, 100):
                 probe.get(f"/fail?n={n}")
