@@ -8,6 +8,7 @@ import json
 import pathlib
 import signal
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
@@ -149,16 +150,17 @@ def rejected(server, reason):
 @case
 def refusals_tell_when_to_come_again(t):
     """By what runs, not by how short those before were; one call is one refusal."""
-    with t.serve("--max-batch", 1, "--max-queue", 2, "--max-queue-ms", 1000000) as server:
+    with t.serve("--max-batch", 16, "--max-queue", 2, "--max-queue-ms", 1000000) as server:
         for _ in range(20):
             server.ask(prompt="x", max_tokens=1, cache_prompt=False)
         waits = []
-        for most in (50, 500):
-            asked = {**LONG, "max_tokens": most}
+        for most in (200, 500):
+            asked = {**LONG, "max_tokens": most, "n": 16}
             with server.raw(asked, stream=True, receive=4096) as running, server.raw({**asked, "prompt": [PROMPT] * 2}):
                 read_until(running, b"data: ")
+                until = time.monotonic() + PATIENCE
                 while server.metric("tfrun_requests_waiting") < 2:
-                    pass
+                    expect(time.monotonic() < until, "nobody waits")
                 before = rejected(server, "queue_full")
                 reply = server.post({"prompt": ["x"] * 2, "max_tokens": 1})
                 expect_same((reply.status, rejected(server, "queue_full")), (429, before + 1))
