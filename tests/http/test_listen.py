@@ -258,6 +258,18 @@ def addresses_of_both_families(program):
             expect_same(client.send(post("/echo", 0)).reply().headers["x-peer"], "::1")
 
 
+@case
+def silent_clients_are_probed_by_the_kernel(program):
+    """A machine that was switched off sends no end: the server's side of an idle connection has the timer of SO_KEEPALIVE."""
+    with Probe(program) as probe, probe.client() as client:
+        client.send(HEALTH)
+        expect_same(client.reply().status, 200)
+        ends = f":{probe.place[1]:04X}", f":{client.socket.getsockname()[1]:04X}"
+        rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        timers = [row[5] for row in rows if row[1].endswith(ends[0]) and row[2].endswith(ends[1]) and row[3] == "01"]
+        expect(len(timers) == 1 and timers[0].startswith("02:"), timers)
+
+
 # ---- streams, and the end of the server
 
 
