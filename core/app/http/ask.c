@@ -42,6 +42,12 @@ static const char *text_of(const struct reading *reading, enum tfr_completion_fi
     return reading->values[field].given ? tfr_json_string(reading->values[field].node) : NULL;
 }
 
+/* So near to 0 scores become infinite: it is meant to be 0. */
+static double temperature_of(const struct reading *reading) {
+    const double given = value_of(reading, TFR_COMPLETION_temperature)->real;
+    return given < 1e-5 ? 0 : given;
+}
+
 static bool refuse(const struct reading *reading, enum tfr_completion_field field, const char *text) {
     return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, fields[field].name, "%s", text);
 }
@@ -124,7 +130,7 @@ static bool read_counts(struct reading *reading) {
         return refuse(reading, TFR_COMPLETION_best_of,
                       "best_of above n does not go with stream: the best is known at the end alone");
     }
-    const bool greedy = value_of(reading, TFR_COMPLETION_temperature)->real == 0;
+    const bool greedy = temperature_of(reading) == 0;
     ask->n = (size_t)n;
     ask->beams = searches && width > 1;
     ask->width = ask->beams ? (size_t)n : greedy ? 1 : (size_t)made;
@@ -227,9 +233,9 @@ static void put_settings(const struct reading *reading, struct tfr_json_out *out
     const struct tfr_field_value *seed = value_of(reading, TFR_COMPLETION_seed), *top_k = value_of(reading, TFR_COMPLETION_top_k);
     const struct tfr_field_value *beams = value_of(reading, TFR_COMPLETION_num_beams),
                                  *best = value_of(reading, TFR_COMPLETION_best_of);
-    const bool draws =
-        value_of(reading, TFR_COMPLETION_temperature)->given && value_of(reading, TFR_COMPLETION_temperature)->real > 0;
+    const bool draws = value_of(reading, TFR_COMPLETION_temperature)->given && temperature_of(reading) > 0;
     tfr_fields_put_settings(fields, TFR_N_COMPLETION_FIELDS, reading->doc, reading->values, out);
+    tfr_json_put_number(out, "temperature", temperature_of(reading));
     tfr_json_put_int(out, "num_return_sequences", (int64_t)ask->width);
     tfr_json_put_int(out, "num_beams", !ask->beams ? 1 : beams->given ? beams->whole : best->given ? best->whole : (int64_t)ask->n);
     if (ask->beams && !draws) {
