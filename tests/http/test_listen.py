@@ -212,6 +212,7 @@ def bad_addresses_are_explained(program):
         expect("write NAME:PORT" in refusal(program, address), refusal(program, address))
     expect("no address of this machine" in refusal(program, "192.0.2.1:0"), refusal(program, "192.0.2.1:0"))
     expect("no such host" in refusal(program, "256.0.0.1:80"), refusal(program, "256.0.0.1:80"))
+    expect("did you mean unix:/tmp/socket" in refusal(program, "/tmp/socket"))
     expect("1 to 107 bytes" in refusal(program, "unix:" + "a" * 200))
     expect("1 to 107 bytes" in refusal(program, "unix:"))
     with Probe(program) as probe:

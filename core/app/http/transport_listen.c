@@ -157,7 +157,8 @@ int tfr_http_listen(struct tfr_http *http, const char *address, char *error, siz
     }
     const char *const port = split(http, address);
     if (port == NULL) {
-        snprintf(error, size, "%s is no address: write NAME:PORT, [IPv6]:PORT or unix:PATH, with a port of 0 to 65535", address);
+        snprintf(error, size, "%s is no address: write NAME:PORT, [IPv6]:PORT or unix:PATH, with a port of 0 to 65535%s%s", address,
+                 address[0] == '/' ? "; did you mean unix:" : "", address[0] == '/' ? address : "");
         return -1;
     }
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
