@@ -143,6 +143,12 @@ def a_request_has_its_time(t):
         expect_same(server.ask(prompt="x", max_tokens=1)["usage"]["completion_tokens"], 1)
 
 
+def wait_for(server, state, truth):
+    until = time.monotonic() + PATIENCE
+    while not truth(server.metric(f"tfrun_requests_{state}")):
+        expect(time.monotonic() < until, state)
+
+
 def rejected(server, reason):
     return server.metric('tfrun_rejected_total{reason="%s"}' % reason)
 
@@ -156,15 +162,15 @@ def refusals_tell_when_to_come_again(t):
         waits = []
         for most in (100, 500):
             with server.raw({**LONG, "prompt": [PROMPT] * 40, "n": 16, "max_tokens": most}):  # a queue that is empty takes anything
-                until = time.monotonic() + PATIENCE
-                while server.metric("tfrun_requests_running") < 1:
-                    expect(time.monotonic() < until, "nothing runs")
+                wait_for(server, "running", lambda n: n > 0)
                 before = rejected(server, "queue_full")
                 reply = server.post({"prompt": ["x"] * 40, "max_tokens": 1})
                 expect_same((reply.status, rejected(server, "queue_full")), (429, before + 1))
                 expect("requests wait, 40 may" in reply.json["error"]["message"], reply.body)
                 expect(0 < int(reply.headers["retry-after-ms"]) <= 120000, reply.headers)
                 waits.append(server.metric("tfrun_estimated_wait_seconds"))
+            wait_for(server, "waiting", lambda n: n == 0)
+            wait_for(server, "running", lambda n: n == 0)
         expect(waits[1] > waits[0], waits)
 
 
