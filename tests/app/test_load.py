@@ -41,7 +41,7 @@ def closed_loops_keep_their_clients_busy(loader):
     expect_same(server.most_at_once, 3)
     expect(server.connections <= 2 + 1 + 3, server.connections, "connections: they are kept")
     for run in runs:
-        expect(run["ttft_s"]["min"] >= 0.02 and run["itl_s"]["min"] > 0, run)
+        expect(run["ttft_s"]["min"] >= 0.02 and run["itl_s"]["max"] > 0, run)
         expect(run["itl_s"]["n"] == 12 * 7 and run["ttft_s"]["n"] == 12, run)
         expect(0.004 < run["tpot_s"]["p50"] < 0.1 and run["e2e_s"]["min"] >= 0.02 + 7 * 0.005, run)
     first, third = runs
