@@ -1,6 +1,7 @@
 """32 requests of eight kinds, asked one after the other or all at once, whole or streamed; of an answer that is kept which may not
 depend on how it was asked."""
 import http.client
+import os
 import re
 import signal
 
@@ -85,14 +86,26 @@ def bodies_of(sockets):
         sock.close()
 
 
-def together(server, requests=None, stops=True):
-    """All at once: the server stands still until everything has been sent."""
-    if stops:
-        server.process.send_signal(signal.SIGSTOP)
-    sockets = [server.raw(body) for body in requests or REQUESTS]
-    if stops:
-        server.process.send_signal(signal.SIGCONT)
-    return [settled(*reply) for reply in bodies_of(sockets)]
+def send_all(server, requests, processes=()):
+    """A socket each: the server (these of it) stands still until everything has been sent."""
+    for process in processes or [server.process.pid]:
+        os.kill(process, signal.SIGSTOP)
+    sockets = [server.raw(body) for body in requests]
+    for process in processes or [server.process.pid]:
+        os.kill(process, signal.SIGCONT)
+    return sockets
+
+
+def together(server, requests=None, processes=()):
+    """All at once."""
+    return [settled(*reply) for reply in bodies_of(send_all(server, requests or REQUESTS, processes))]
+
+
+def with_steps(server, ask, *more):
+    """What ask(server, ...) gives, and how many steps it took."""
+    before = server.metric("tfrun_steps_total")
+    answers = ask(server, *more)
+    return answers, server.metric("tfrun_steps_total") - before
 
 
 def expect_equal(have, want, how):

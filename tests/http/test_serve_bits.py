@@ -10,8 +10,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
-from company import NAMES, PLAIN, REQUESTS, alone, expect_equal, joined, streamed, together  # noqa: E402
-from serving import Setting  # noqa: E402
+from company import (NAMES, PLAIN, REQUESTS, alone, bodies_of, expect_equal, ids, joined, send_all, streamed,  # noqa: E402
+                     together, with_steps)
+from serving import PROMPT, Setting, read_until  # noqa: E402
 
 
 def ask_alone(t, *flags):
@@ -36,12 +37,9 @@ def expect_streams_equal(have, want, how):
 @case
 def among_31_others_and_streamed(t):
     with t.serve(*PLAIN, "--no-prefix-cache", "--threads", 1) as server:
-        steps = [server.metric("tfrun_steps_total")]
-        want = alone(server)
-        steps.append(server.metric("tfrun_steps_total"))
-        have = together(server)
-        steps.append(server.metric("tfrun_steps_total"))
-        expect(3 * (steps[2] - steps[1]) < steps[1] - steps[0], "they were not together", steps)
+        want, alone_steps = with_steps(server, alone)
+        have, steps = with_steps(server, together)
+        expect(3 * steps < alone_steps, "they were not together", steps, alone_steps)
         expect_equal(have, want, "all at once")
         expect_streams_equal(alone(server, [streamed(body) for body in REQUESTS]), want, "streamed alone")
         expect_streams_equal(together(server, [streamed(body) for body in REQUESTS]), want, "streamed all at once")
@@ -72,17 +70,43 @@ def with_prefixes_kept(t):
             expect_same(alone(server, [body, body]), [first, first])
 
 
+LONG = {"prompt": ids(380, 9), "max_tokens": 1, "temperature": 0, "ignore_eos": True, "logprobs": 2}
+
+
+def steps_beside_one_that_writes(server):
+    """Steps that LONG needs while the budget holds. (The other one may be at its end before LONG comes: then there is none.)"""
+    with server.raw({"prompt": PROMPT, "max_tokens": 480, "ignore_eos": True, "stream": True}) as writer:
+        read_until(writer, b"data: ")
+        [sock] = send_all(server, [LONG])
+        before = server.metric("tfrun_steps_total")
+        [(status, _)] = bodies_of([sock])
+        steps = server.metric("tfrun_steps_total") - before
+        expect_same(status, 200)
+    return steps
+
+
 @case
 def with_chunks_of_16_to_512(t):
     want = ask_alone(t)
-    # The limit of a step's rows cuts prompts; a target that no step exceeds, or every one, makes the budget as large, or as small.
-    for rows, target in ((16, 1e6), (64, 1e6), (512, 1e6), (512, 1)):
-        with t.serve(*PLAIN, "--max-rows", rows, "--itl-target", target, "--threads", 1) as server:
-            expect_equal(together(server), want, f"chunks of {rows} rows, target {target} ms")
-            before = server.metric("tfrun_steps_total")
-            expect_equal(alone(server, REQUESTS[7:8]) * 32, want[7:8] * 32, f"chunks of {rows} rows, alone")
-            steps = server.metric("tfrun_steps_total") - before
-            expect(steps >= 10, steps)
+    first = None
+    for rows in (16, 64, 512):  # the limit of a step cuts prompts where the target is no limit
+        with t.serve(*PLAIN, "--max-rows", rows, "--itl-target", 1e6, "--threads", 1, "--no-prefix-cache") as server:
+            expect_equal(together(server), want, f"chunks of {rows} rows")
+            answer, steps = with_steps(server, alone, [LONG])
+            expect_same((rows, steps), (rows, -(-len(LONG["prompt"]) // rows)))
+            first = first or answer
+            expect_same(answer, first)
+
+
+@case
+def with_a_budget_that_cuts(t):
+    want = ask_alone(t)
+    with t.serve(*PLAIN, "--itl-target", 1, "--threads", 1, "--no-prefix-cache") as server:
+        expect_equal(together(server), want, "a budget of 1 ms")
+        steps = [steps_beside_one_that_writes(server)]
+        while steps[-1] < 3 and len(steps) < 20:
+            steps.append(steps_beside_one_that_writes(server))
+        expect(steps[-1] >= 3, steps)
 
 
 @case

@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
-from company import PLAIN, alone, expect_equal, together  # noqa: E402
+from company import PLAIN, alone, expect_equal, together, with_steps  # noqa: E402
 from serving import PATIENCE, Setting, read_until  # noqa: E402
 
 LAUNCHER = (os.environ.get("TFRUN_TEST_MPIEXEC", "mpiexec"), "-n", "2")
@@ -64,14 +64,17 @@ def end(server):
 @case
 def an_answer_is_that_of_one_rank(t):
     with t.serve(*PLAIN, "--no-prefix-cache", "--threads", 1) as server:
-        want = alone(server)
+        want, alone_steps = with_steps(server, alone)
     with t.serve(*PLAIN, launcher=LAUNCHER) as server:
-        expect_equal(together(server, stops=False), want, "two ranks, all at once")
+        ranks = children(server.process.pid)
+        have, steps = with_steps(server, together, None, ranks)
+        expect(3 * steps < alone_steps, "they were not together", steps, alone_steps)
+        expect_equal(have, want, "two ranks, all at once")
         expect_equal(alone(server), want, "two ranks, kept prefixes, alone")
-        expect_equal(together(server, stops=False), want, "two ranks, kept prefixes, all at once")
+        expect_equal(together(server, None, ranks), want, "two ranks, kept prefixes, all at once")
         end(server)
     with t.serve(*PLAIN, "--max-rows", 64, "--itl-target", 1, launcher=LAUNCHER) as server:
-        expect_equal(together(server, stops=False), want, "two ranks, small chunks")
+        expect_equal(together(server, None, children(server.process.pid)), want, "two ranks, small chunks")
         end(server)
 
 
