@@ -1,6 +1,7 @@
 /* http_probe.c - a server for the tests of the transport: http_probe [--fds N] [--host NAME] [--LIMIT=VALUE]... ADDRESS
  *
- * Prints "listening ADDRESS", and "gone PATH" for each exchange that ended before its reply. SIGTERM drains it, the second stops
+ * Prints "listening ADDRESS", and "gone PATH" for each exchange that ended before its reply, with the name of the fault where the
+ * transport ended it. "X-Client: N" is told to the transport. SIGTERM drains it, the second stops
  * it. Routes: /health; /echo (the body back); /auth (401 on the head without "Bearer ok"); /never; /late?ms=; /stream?n=&size=&ms=
  * (n events of size bytes, one each ms, then [DONE]); /big?size=; /counts (the transport's counts as JSON); /fail?n= (of the
  * transport's allocations from here on the n-th finds no memory, none with 0; tells how many did not find any).
@@ -174,7 +175,8 @@ static void reply_failures(struct tfr_exchange *x) {
 }
 
 static void on_head(void *user, struct tfr_exchange *x) {
-    const char *const key = tfr_http_header(x, "authorization");
+    const char *const key = tfr_http_header(x, "authorization"), *const client = tfr_http_header(x, "x-client");
+    tfr_http_set_client(x, client != NULL ? strtoul(client, NULL, 10) : 0);
     if (strcmp(tfr_http_path(x), "/auth") == 0 && (key == NULL || strcmp(key, "Bearer ok") != 0)) {
         reply_text(x, 401, "{\"error\":\"no key\"}");
     }
@@ -212,8 +214,9 @@ static void on_request(void *user, struct tfr_exchange *x) {
     }
 }
 
-static void on_gone(void *user, struct tfr_exchange *x) {
-    printf("gone %s\n", tfr_http_path(x));
+static void on_gone(void *user, struct tfr_exchange *x, enum tfr_http_fault fault) {
+    const bool left = fault == TFR_HTTP_FINE;
+    printf("gone %s%s%s\n", tfr_http_path(x), left ? "" : " ", left ? "" : tfr_http_fault_name(fault));
     fflush(stdout);
     if (tfr_http_user(x) != NULL) {
         drop_job(user, tfr_http_user(x));

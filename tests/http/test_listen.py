@@ -101,6 +101,26 @@ def one_address_may_not_have_all(program):
 
 
 @case
+def those_beyond_an_address_take_no_place(program):
+    """300 connections too many, all of which stay open: others come in, and an idle one of before stays."""
+    with Probe(program, "--count_loopback=1", "--linger_s=60") as probe, probe.client(local="127.0.0.3") as idle:
+        expect_same(idle.send(HEALTH).reply().status, 200)
+        greedy = [probe.client(local="127.0.0.2") for _ in range(364)]
+        for client in greedy[64:]:
+            client.read()
+        told = [client for client in greedy[64:] if client.data]
+        expect_same((len(told), {client.reply().status for client in told}), (16, {429}))
+        expect(all(client.silent(0) for client in greedy[:64]))
+        with probe.client(local="127.0.0.4") as other:
+            expect_same(other.send(HEALTH).reply().status, 200)
+        expect_same(idle.send(HEALTH).reply().status, 200)
+        counts = probe.counts()
+        expect_same((counts["closed_for_room"], counts["TOO_MANY_FROM_ADDRESS"], counts["open"] <= 67), (0, 300, True))
+        probe.process.terminate()  # nor do those that were told hold the end
+        expect_same(probe.process.wait(PATIENCE), 0)
+
+
+@case
 def no_descriptor_left_is_survived(program):
     with Probe(program, "--fds=24") as probe:
         clients = [probe.client().send(get("/never")) for _ in range(40)]

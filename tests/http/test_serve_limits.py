@@ -65,6 +65,45 @@ def a_body_is_asked_for_once_its_head_is_good(t):
 
 
 @case
+def bodies_of_one_key_are_not_all_of_them(t):
+    """It may hold 64 MiB: 17 bodies of 4 MiB that end in nothing are too many, while another key's is taken."""
+    size, body = 4 << 20, json.dumps({"prompt": "x", "max_tokens": 1}).encode()
+
+    def begin(server, key):
+        sock = server.connect()
+        sock.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n"
+                     f"Authorization: Bearer {key}\r\nExpect: 100-continue\r\n\r\n".encode())
+        return sock, read_head(sock)[0].split()[1]
+    with t.serve("--api-key-file", write_keys(t, "sk-key-one", "sk-key-two")) as server:
+        held, status = [], b"100"
+        while status == b"100" and len(held) < 33:
+            sock, status = begin(server, "sk-key-one")
+            if status == b"100":
+                sock.sendall(b" " * (size - 1))
+            held.append(sock)
+        expect_same((status, 15 <= len(held) <= 18), (b"503", True))
+        sock, status = begin(server, "sk-key-two")
+        sock.sendall(body + b" " * (size - len(body)))
+        expect(read_head(sock)[0].startswith(b"HTTP/1.1 200 "))
+        for other in (*held, sock):
+            other.close()
+
+
+@case
+def what_the_transport_answers_is_logged_as_that(t):
+    log, start = t.folder / "access", b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with t.serve("--access-log", log, "--access-format", "json", "--max-body", 1000) as server:
+        for chunk, status in (b"z\r\n", 400), (b"400\r\n", 413):
+            with server.connect() as sock:
+                sock.sendall(start + b"Transfer-Encoding: chunked\r\n\r\n" + chunk)
+                expect(read_head(sock)[0].startswith(b"HTTP/1.1 %d " % status))
+        text = server.call("GET", "/metrics").body.decode()
+        expect('code="400"' in text and 'code="413"' in text and 'code="499"' not in text, text)
+        expect_same(server.end(), 0)
+    expect_same([json.loads(line)["status"] for line in log.read_text().splitlines()], [400, 413])
+
+
+@case
 def cached_prefixes_are_a_keys_own(t):
     prompt = {"prompt": [9] * 200, "max_tokens": 1}
 

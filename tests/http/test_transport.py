@@ -49,7 +49,7 @@ def slow_body_has_an_absolute_deadline(program):
         trickle(client, b"a" * 1000)
         expect_same(client.reply().status, 408)
         expect(0.35 < time.monotonic() - start < PATIENCE / 2)
-        expect_same(probe.line(), "gone /echo")  # its head had been shown
+        expect_same(probe.line(), "gone /echo SLOW_BODY")  # its head had been shown
 
 
 @case
@@ -82,11 +82,74 @@ def a_request_may_not_take_for_ever(program):
     with Probe(program, "--request_s=0.3") as probe, probe.client() as silent, probe.client() as stream:
         silent.send(get("/never"))
         reply = silent.reply()
-        expect_same((reply.status, reply.headers["retry-after"], probe.line()), (503, "1", "gone /never"))
+        expect_same((reply.status, reply.headers["retry-after"], probe.line()), (503, "1", "gone /never TOOK_TOO_LONG"))
         stream.send(get("/stream?n=100000&ms=10"))
         stream.until_closed()
         expect(b"[DONE]" not in stream.data and not stream.data.endswith(b"0\r\n\r\n"), stream.data[-80:])
-        expect_same(probe.line(), "gone /stream")
+        expect_same(probe.line(), "gone /stream TOOK_TOO_LONG")
+
+
+@case
+def what_is_refused_has_not_left(program):
+    chunked = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for data, status, fault in (chunked + b"z\r\n", 400, "BAD_CHUNK"), (chunked + b"400\r\n", 413, "BODY_TOO_LARGE"):
+        with Probe(program, "--max_body=1000") as probe, probe.client() as client:
+            expect_same((client.send(data).reply().status, probe.line()), (status, f"gone /echo {fault}"))
+
+
+# ---- what one client may hold
+
+
+def check_shares(program, places, first, last):
+    """Clients at 12 places want bodies of more than half of everything, and get a fourth: one that is of another owner finds room."""
+    with Probe(program, "--count_loopback=1", "--max_held=4000000", "--linger_s=60") as probe:
+        greedy = [probe.client(local=place).send(post("/echo", 200000, first) + b"a" * 199999) for place in places]
+        end = time.monotonic() + PATIENCE
+        while probe.counts()["NO_MEMORY"] < 7:  # five bodies would be a fourth, without the buffers that they are read into
+            expect(time.monotonic() < end, probe.counts())
+            time.sleep(0.01)
+        counts = probe.counts()
+        expect(counts["busy"] > 1 and counts["held"] < 1100000, counts)
+        with probe.client(local="127.0.0.3") as other:
+            other.send(post("/echo", 200000, last) + b"a" * 200000)
+            expect_same(other.reply().body, b"a" * 200000)
+        for client in greedy:
+            client.socket.close()
+        probe.wait_for("busy", 1)
+        with probe.client(local="127.0.0.2") as again:
+            again.send(post("/echo", 200000, first) + b"a" * 200000)
+            expect_same(again.reply().status, 200)
+
+
+@case
+def bodies_of_one_address_leave_room(program):
+    check_shares(program, ["127.0.0.2"] * 12, b"", b"")
+
+
+@case
+def bodies_of_one_key_leave_room(program):
+    check_shares(program, [f"127.0.1.{i}" for i in range(1, 13)], b"X-Client: 1\r\n", b"X-Client: 2\r\n")
+
+
+@case
+def a_body_without_room_is_refused_before_it_is_sent(program):
+    with Probe(program, "--max_held=400000") as probe, probe.client() as client:
+        client.send(post("/echo", 300000, b"Expect: 100-continue\r\n"))
+        expect_same((client.reply().status, probe.line()), (503, "gone /echo NO_MEMORY"))
+
+
+@case
+def replies_to_one_address_leave_room(program):
+    """Whole replies that nobody reads are a fourth of everything at most; others are refused as a whole, not cut."""
+    with Probe(program, "--count_loopback=1", "--max_held=8000000") as probe:
+        greedy = [probe.client(local="127.0.0.2", receive=4096) for _ in range(12)]
+        for client in greedy:
+            client.send(get("/big?size=900000"))
+        probe.wait_for("NO_MEMORY", 10)
+        expect(probe.counts()["held"] <= 2000000, probe.counts())
+        with probe.client(local="127.0.0.3") as other:
+            expect_same(len(other.send(get("/big?size=1900000")).reply().body), 1900000)
+        expect_same(sorted(client.reply().status for client in greedy), [200] * 2 + [503] * 10)
 
 
 # ---- clients that leave

@@ -297,7 +297,7 @@ static enum tfr_status submit(struct tfr_completion *completion) {
     if (call->key >= 0) {
         snprintf(key, sizeof key, "key %d", call->key);
     } else {
-        snprintf(key, sizeof key, "%s", tfr_http_peer(call->exchange));
+        snprintf(key, sizeof key, "%s", tfr_http_host(call->exchange));
     }
     const struct tfr_request_terms terms = {.key = key,
                                             .salt = ask->salt[0] != '\0' ? ask->salt : NULL,

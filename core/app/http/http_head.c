@@ -242,7 +242,7 @@ const char *tfr_head_line(const struct tfr_head *head, const char *name) {
     return NULL;
 }
 
-static bool is_loopback(const char *name, size_t n) {
+static bool names_loopback(const char *name, size_t n) {
     struct in_addr four;
     char text[INET_ADDRSTRLEN];
     if (n == 9 && strncasecmp(name, "localhost", n) == 0) {
@@ -266,5 +266,5 @@ bool tfr_head_host_is(const char *host, const char *name) {
     if (*port != '\0' && (port[0] != ':' || port[1 + strspn(port + 1, "0123456789")] != '\0')) {
         return false;
     }
-    return name == NULL ? is_loopback(host, n) : strlen(name) == n && strncasecmp(host, name, n) == 0;
+    return name == NULL ? names_loopback(host, n) : strlen(name) == n && strncasecmp(host, name, n) == 0;
 }

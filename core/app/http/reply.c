@@ -59,6 +59,10 @@ void tfr_reply(struct tfr_exchange *x, int status, const char *type, const void 
                const struct tfr_http_header *headers, size_t n_headers) {
     struct tfr_call *call = tfr_call_of(x);
     struct headers all = {.n = 0};
+    if (!tfr_http_fits(x, size)) { /* then its metrics and the log have what is sent */
+        tfr_reply_error(x, TFR_ERROR_NO_MEMORY, NULL, NULL);
+        return;
+    }
     add_common(&all, x, type);
     add_elapsed(&all, x);
     for (size_t i = 0; i < n_headers; i++) {

@@ -74,6 +74,7 @@ static void check_call(struct tfr_call *call) {
     const int state = atomic_load(&server->state);
     const struct tfr_http_header challenge = {"WWW-Authenticate", "Bearer"};
     call->key = tfr_keys_find(server->keys, tfr_http_header(x, "authorization"));
+    tfr_http_set_client(x, (uint64_t)(call->key + 1));
     if (call->route->access == TFR_ROUTE_KEYED && tfr_keys_count(server->keys) > 0 && call->key < 0) {
         struct tfr_refusal refusal = {.error = TFR_ERROR_UNAUTHORIZED};
         if (tfr_http_header(x, "authorization") != NULL) {

@@ -115,8 +115,8 @@ static void on_request(void *user, struct tfr_exchange *x) {
     tfr_call_of(x)->route->handler(user, x);
 }
 
-/* What has been replied has no call any more. */
-static void on_gone(void *user, struct tfr_exchange *x) {
+/* What has been replied has no call any more. What the transport answered is told as that, not as a client that left. */
+static void on_gone(void *user, struct tfr_exchange *x, enum tfr_http_fault fault) {
     struct tfr_call *call = tfr_call_of(x);
     (void)user;
     if (call == NULL) {
@@ -126,7 +126,7 @@ static void on_gone(void *user, struct tfr_exchange *x) {
         tfr_call_stop_waiting(call);
         call->abandon(call);
     }
-    call->status = 499;
+    call->status = fault == TFR_HTTP_FINE ? 499 : tfr_http_fault_status(fault);
     tfr_call_settle(call);
     tfr_call_free(call);
 }

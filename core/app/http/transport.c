@@ -157,8 +157,8 @@ bool tfr_http_is_local(const struct tfr_http *http) {
 void tfr_http_counts(const struct tfr_http *http, struct tfr_http_counts *counts) {
     *counts = http->counts;
     for (const struct tfr_conn *conn = http->first; conn != NULL; conn = conn->next) {
-        const bool waits =
-            conn->state == CONN_IDLE || conn->state == CONN_HEAD || (conn->state == CONN_LINGER && !conn->interrupts);
+        const bool waits = conn->turned_away || conn->state == CONN_IDLE || conn->state == CONN_HEAD ||
+                           (conn->state == CONN_LINGER && !conn->interrupts);
         counts->unsent += !waits;
     }
 }

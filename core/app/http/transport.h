@@ -43,8 +43,9 @@ struct tfr_http_app {
      * if one was announced; without a reply the body is read (after 100 Continue where it was asked for). */
     void (*on_head)(void *user, struct tfr_exchange *x);
     void (*on_request)(void *user, struct tfr_exchange *x); /* the body is there too */
-    /* The client left (also by closing only its sending half), does not read, or time is over, before the reply had ended. */
-    void (*on_gone)(void *user, struct tfr_exchange *x);
+    /* Before the reply had ended the client left (also by closing only its sending half) or did not read: TFR_HTTP_FINE; or the
+     * transport ended it: by answering the fault, or, in a stream, by closing. */
+    void (*on_gone)(void *user, struct tfr_exchange *x, enum tfr_http_fault fault);
     void (*on_refused)(void *user, const char *peer, enum tfr_http_fault fault); /* answered by the transport itself */
     void (*on_wake)(void *user);                                                 /* after tfr_http_wake */
     void (*on_tick)(void *user);                                                 /* every tick_s */
@@ -54,7 +55,7 @@ struct tfr_http_app {
 };
 
 struct tfr_http_counts {
-    size_t open, busy, held_bytes;                     /* now: connections, exchanges, bytes of buffers */
+    size_t open, busy, held_bytes;                     /* now: connections that have a place, exchanges, bytes of buffers */
     size_t unsent;                                     /* now: connections with a request or a reply under way */
     uint64_t accepted, requests, gone;                 /* since opening; gone: as told by on_gone */
     uint64_t closed_for_room, no_descriptor;           /* idle connections closed for new ones; accepts without a descriptor left */
@@ -100,16 +101,21 @@ bool tfr_http_has_body(const struct tfr_exchange *x); /* one is announced, or th
 /* A NUL byte follows the body. Nothing before on_request, nothing after it has returned. */
 const char *tfr_http_body(const struct tfr_exchange *x, size_t *size);
 const char *tfr_http_peer(const struct tfr_exchange *x); /* "192.0.2.7", "2001:db8::1", "unix" */
+const char *tfr_http_host(const struct tfr_exchange *x); /* whose the address is: "192.0.2.7", "2001:db8:0:1::/64", "unix" */
 uint64_t
 tfr_http_received_ns(const struct tfr_exchange *x); /* monotonic clock at the last byte of the request (in on_head: of the head) */
 void *tfr_http_user(const struct tfr_exchange *x);
 void tfr_http_set_user(struct tfr_exchange *x, void *user);
+/* In on_head: its memory is counted as this client's, wherever it asks from. 0: as its host's. */
+void tfr_http_set_client(struct tfr_exchange *x, uint64_t client);
 
 /* Replies. Content-Length, Transfer-Encoding, Date and Connection are the transport's; a header with a control character in it is
  * left out. After reply and stream_end the exchange is over. What can't be sent at once is copied. A client that is lost meanwhile
  * shows by on_gone later, never inside of these. HEAD gets the head alone. */
 void tfr_http_reply(struct tfr_exchange *x, int status, const struct tfr_http_header *headers, size_t n_headers, const void *body,
                     size_t size);
+/* Whether its client may still hold so much, should it not read: a reply that does not fit is sent as 503. */
+bool tfr_http_fits(const struct tfr_exchange *x, size_t size);
 /* A reply whose length is not known yet: chunked, or to the end of the connection for HTTP/1.0. The head goes out at once; each
  * write is one chunk in one send. stream_end sends its data and the end together; size may be 0. */
 void tfr_http_stream_begin(struct tfr_exchange *x, int status, const struct tfr_http_header *headers, size_t n_headers);

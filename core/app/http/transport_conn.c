@@ -21,7 +21,7 @@ void tfr_conn_enter(struct tfr_conn *conn, enum tfr_conn_state state, double sec
     }
 }
 
-struct tfr_conn *tfr_conn_open(struct tfr_http *http, int fd, const struct in6_addr *peer) {
+struct tfr_conn *tfr_conn_open(struct tfr_http *http, int fd, const struct in6_addr *peer, bool turned_away) {
     struct tfr_conn *const conn = calloc(1, sizeof *conn);
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = conn};
     if (conn == NULL || epoll_ctl(http->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
@@ -36,7 +36,8 @@ struct tfr_conn *tfr_conn_open(struct tfr_http *http, int fd, const struct in6_a
         http->first->previous = conn;
     }
     http->first = conn;
-    http->counts.open++;
+    conn->turned_away = turned_away;
+    *(turned_away ? &http->n_turned_away : &http->counts.open) += 1;
     tfr_conn_enter(conn, CONN_IDLE, http->limits.idle_s);
     return conn;
 }
@@ -53,7 +54,7 @@ static void close_conn(struct tfr_conn *conn) {
     if (conn->next != NULL) {
         conn->next->previous = conn->previous;
     }
-    http->counts.open--;
+    *(conn->turned_away ? &http->n_turned_away : &http->counts.open) -= 1;
     conn->state = CONN_DEAD;
     conn->next = http->dead;
     http->dead = conn;
@@ -70,7 +71,8 @@ void tfr_conn_again(struct tfr_conn *conn) {
     }
 }
 
-static void tell_gone(struct tfr_conn *conn) {
+/* TFR_HTTP_FINE: the client left. */
+static void tell_gone(struct tfr_conn *conn, enum tfr_http_fault fault) {
     struct tfr_exchange *const x = conn->x;
     struct tfr_http *const http = conn->http;
     if (x == NULL) {
@@ -79,26 +81,30 @@ static void tell_gone(struct tfr_conn *conn) {
     x->gone = true;
     http->counts.gone++;
     if (http->app.on_gone != NULL) {
-        http->app.on_gone(http->app.user, x);
+        http->app.on_gone(http->app.user, x, fault);
     }
     tfr_exchange_free(x);
 }
 
 void tfr_conn_lose(struct tfr_conn *conn) {
-    tell_gone(conn);
+    tell_gone(conn, TFR_HTTP_FINE);
     close_conn(conn);
 }
 
-void tfr_conn_refuse(struct tfr_conn *conn, enum tfr_http_fault fault) {
+void tfr_conn_count_refused(struct tfr_conn *conn, enum tfr_http_fault fault) {
     struct tfr_http *const http = conn->http;
-    const bool head_only = conn->x != NULL && strcmp(conn->x->head.method, "HEAD") == 0;
-    tell_gone(conn);
     http->counts.refused[fault]++;
     if (http->app.on_refused != NULL) {
         char peer[INET6_ADDRSTRLEN];
-        tfr_http_peer_name(&conn->peer, peer, sizeof peer);
+        tfr_peer_name(&conn->peer, peer, sizeof peer);
         http->app.on_refused(http->app.user, peer, fault);
     }
+}
+
+void tfr_conn_refuse(struct tfr_conn *conn, enum tfr_http_fault fault) {
+    const bool head_only = conn->x != NULL && strcmp(conn->x->head.method, "HEAD") == 0;
+    tell_gone(conn, fault);
+    tfr_conn_count_refused(conn, fault);
     tfr_http_send_fault(conn, fault, head_only);
     conn->close_after = conn->interrupts = true;
     tfr_conn_enter(conn, CONN_FLUSH, 0);
@@ -189,6 +195,7 @@ void tfr_conn_expire(struct tfr_conn *conn, uint64_t now) {
     if (answers && !blocked) {
         tfr_conn_refuse(conn, faults[conn->state]);
     } else {
+        tell_gone(conn, conn->state == CONN_BUSY && !blocked ? faults[CONN_BUSY] : TFR_HTTP_FINE);
         tfr_conn_lose(conn);
     }
 }

@@ -1,8 +1,8 @@
 /* transport_inner.h - what the files of the transport share: the server, a connection, an exchange.
  *
  * transport.c has the loop and the timer, transport_listen.c addresses and accepting, transport_conn.c the states of a connection,
- * transport_read.c what it reads, transport_send.c what it writes, transport_reply.c the replies, transport_request.c what is
- * asked about a request.
+ * transport_owner.c whose one is, transport_read.c what it reads, transport_send.c what it writes, transport_reply.c the replies,
+ * transport_request.c what is asked about a request.
  */
 #ifndef TFR_APP_HTTP_TRANSPORT_INNER_H
 #define TFR_APP_HTTP_TRANSPORT_INNER_H
@@ -44,13 +44,15 @@ struct tfr_conn {
     int fd;
     enum tfr_conn_state state;
     bool readable, peer_closed, failed, close_after, watches_output, queued;
-    bool interrupts; /* the reply came before the end of the body: closing at once would take it away from the client */
+    bool turned_away; /* one too many: it is told so, and takes no place */
+    bool interrupts;  /* the reply came before the end of the body: closing at once would take it away from the client */
     struct tfr_http_bytes in, out;
     struct tfr_head_scan scan;
     uint64_t deadline_ns;                       /* of the state; 0: none */
     uint64_t body_ns;                           /* since when the body is read */
     uint64_t out_ns, out_deadline_ns, out_sent; /* since when output waits, until when it may, bytes taken since */
     struct in6_addr peer;                       /* IPv4 mapped; zeros for a unix socket */
+    uint64_t client;                            /* as the application told for this request; 0: it did not */
 };
 
 struct tfr_exchange {
@@ -62,7 +64,7 @@ struct tfr_exchange {
     struct tfr_chunked chunked;
     uint64_t received_ns;
     bool complete, streaming, gone; /* the body is there; a stream has begun; on_gone is being called */
-    char peer[INET6_ADDRSTRLEN];
+    char peer[INET6_ADDRSTRLEN], host[INET6_ADDRSTRLEN + 4];
 };
 
 struct tfr_http {
@@ -75,6 +77,7 @@ struct tfr_http {
     int epoll, listener, wake, timer, signals, spare; /* descriptors; spare is given up when there are no others */
     atomic_bool stopped, woken;
     struct tfr_conn *first, *again, *dead;
+    size_t n_turned_away;       /* of the connections */
     uint64_t tick_ns, timer_ns; /* next tick; what the timer is set to */
     struct tfr_http_bytes head; /* of a reply, while it is written */
     time_t date_s;
@@ -92,7 +95,7 @@ void tfr_http_unlisten(struct tfr_http *http);
 void tfr_http_accept(struct tfr_http *http);
 
 /* transport_conn.c */
-struct tfr_conn *tfr_conn_open(struct tfr_http *http, int fd, const struct in6_addr *peer);
+struct tfr_conn *tfr_conn_open(struct tfr_http *http, int fd, const struct in6_addr *peer, bool turned_away);
 void tfr_conn_enter(struct tfr_conn *conn, enum tfr_conn_state state, double seconds); /* seconds until it expires; 0: never */
 void tfr_conn_event(struct tfr_conn *conn, uint32_t events);
 void tfr_conn_advance(struct tfr_conn *conn);
@@ -100,7 +103,16 @@ void tfr_conn_again(struct tfr_conn *conn); /* a look at the end of the turn */
 void tfr_conn_expire(struct tfr_conn *conn, uint64_t now);
 uint64_t tfr_conn_next_ns(const struct tfr_conn *conn); /* its earliest deadline, UINT64_MAX for none */
 void tfr_conn_refuse(struct tfr_conn *conn, enum tfr_http_fault fault);
-void tfr_conn_lose(struct tfr_conn *conn); /* tells on_gone and closes */
+void tfr_conn_count_refused(struct tfr_conn *conn, enum tfr_http_fault fault); /* for the counts, and those who log */
+void tfr_conn_lose(struct tfr_conn *conn);                                     /* tells on_gone and closes */
+
+/* transport_owner.c */
+bool tfr_peer_is_loopback(const struct in6_addr *peer);
+bool tfr_peer_is_same_host(const struct in6_addr *a, const struct in6_addr *b);
+void tfr_peer_name(const struct in6_addr *peer, char *name, size_t size);
+void tfr_peer_host(const struct in6_addr *peer, char *name, size_t size); /* "192.0.2.7", "2001:db8:0:1::/64", "unix" */
+bool tfr_http_has_its_connections(const struct tfr_http *http, const struct in6_addr *peer); /* and gets no more */
+bool tfr_conn_may_hold(const struct tfr_conn *conn, size_t more, bool input);                /* bytes, beside what is held */
 
 /* transport_read.c: true when something was done and there may be more */
 bool tfr_read_more(struct tfr_conn *conn); /* from the socket; a peer that has closed its half here is lost */
@@ -108,7 +120,8 @@ bool tfr_read_head(struct tfr_conn *conn);
 bool tfr_read_body(struct tfr_conn *conn);
 
 /* transport_send.c */
-bool tfr_bytes_add(struct tfr_http *http, struct tfr_http_bytes *bytes, const void *data, size_t size);
+/* Without a connection it is memory of the server's own. */
+bool tfr_bytes_add(struct tfr_http *http, const struct tfr_conn *conn, struct tfr_http_bytes *bytes, const void *data, size_t size);
 void tfr_bytes_take(struct tfr_http_bytes *bytes, size_t size);
 void tfr_bytes_free(struct tfr_http *http, struct tfr_http_bytes *bytes);
 void tfr_conn_send(struct tfr_conn *conn, struct iovec *parts, int n); /* one send; what does not go is kept */
@@ -119,7 +132,6 @@ void tfr_exchange_free(struct tfr_exchange *x);
 void tfr_http_send_fault(struct tfr_conn *conn, enum tfr_http_fault fault, bool head_only);
 
 /* transport_request.c */
-void tfr_http_peer_name(const struct in6_addr *peer, char *name, size_t size);
 bool tfr_http_host_served(const struct tfr_http *http, const struct tfr_head *head);
 
 #endif

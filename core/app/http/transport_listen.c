@@ -15,7 +15,7 @@
 
 #include "app/http/transport_inner.h"
 
-enum { BACKLOG = 512, ACCEPTS_A_TURN = 64, MOST_WITH_REFUSED = 32 /* connections beyond the limit that are told so */ };
+enum { BACKLOG = 512, ACCEPTS_A_TURN = 64, MOST_TURNED_AWAY = 32 /* that are told so */ };
 
 static void set_int(int fd, int level, int name, int value) {
     setsockopt(fd, level, name, &value, sizeof value);
@@ -135,16 +135,12 @@ static struct in6_addr address_of(const struct sockaddr_storage *at) {
     return address;
 }
 
-static bool is_loopback(const struct in6_addr *address) {
-    return IN6_IS_ADDR_V4MAPPED(address) ? address->s6_addr[12] == 127 : IN6_IS_ADDR_LOOPBACK(address);
-}
-
 static void note_address(struct tfr_http *http) {
     struct sockaddr_storage at;
     socklen_t length = sizeof at;
     getsockname(http->listener, (struct sockaddr *)&at, &length);
     const struct in6_addr address = address_of(&at);
-    http->local = is_loopback(&address);
+    http->local = tfr_peer_is_loopback(&address);
     const unsigned port = ntohs(at.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&at)->sin6_port
                                                          : ((const struct sockaddr_in *)&at)->sin_port);
     const bool six = strchr(http->host, ':') != NULL;
@@ -206,34 +202,33 @@ static bool close_longest_idle(struct tfr_http *http) {
     return longest != NULL;
 }
 
-static size_t count_of(const struct tfr_http *http, const struct in6_addr *peer) {
-    size_t n = 0;
-    for (const struct tfr_conn *conn = http->first; conn != NULL; conn = conn->next) {
-        n += memcmp(&conn->peer, peer, sizeof *peer) == 0;
-    }
-    return n;
-}
-
-/* Why one more connection is not taken. */
-static enum tfr_http_fault judge(struct tfr_http *http, const struct in6_addr *peer, bool is_unix) {
-    const bool counted = !is_unix && (http->limits.count_loopback || !is_loopback(peer));
-    if (counted && http->limits.max_per_address > 0 && count_of(http, peer) >= http->limits.max_per_address) {
+/* Why one more connection is not taken. Who has its own closes nobody else's. */
+static enum tfr_http_fault judge(struct tfr_http *http, const struct in6_addr *peer) {
+    if (tfr_http_has_its_connections(http, peer)) {
         return TFR_HTTP_TOO_MANY_FROM_ADDRESS;
     }
     return http->counts.open >= http->limits.max_connections && !close_longest_idle(http) ? TFR_HTTP_TOO_MANY_CONNECTIONS
                                                                                           : TFR_HTTP_FINE;
 }
 
+/* Some are told why, of one owner's not all of those; they take no place of others. */
+static struct tfr_conn *turn_away(struct tfr_http *http, int fd, const struct in6_addr *peer, enum tfr_http_fault fault) {
+    const size_t most = fault == TFR_HTTP_TOO_MANY_FROM_ADDRESS ? MOST_TURNED_AWAY / 2 : MOST_TURNED_AWAY;
+    struct tfr_conn *const conn = http->n_turned_away < most ? tfr_conn_open(http, fd, peer, true) : NULL;
+    if (conn != NULL) {
+        tfr_conn_refuse(conn, fault);
+    } else {
+        http->counts.refused[fault]++;
+    }
+    return conn;
+}
+
 static void take(struct tfr_http *http, int fd, const struct sockaddr_storage *at) {
     const struct in6_addr peer = address_of(at);
-    const enum tfr_http_fault fault = judge(http, &peer, at->ss_family != AF_INET && at->ss_family != AF_INET6);
+    const enum tfr_http_fault fault = judge(http, &peer);
     http->counts.accepted++;
-    struct tfr_conn *const conn =
-        http->counts.open < http->limits.max_connections + MOST_WITH_REFUSED ? tfr_conn_open(http, fd, &peer) : NULL;
-    if (conn == NULL) {
+    if ((fault == TFR_HTTP_FINE ? tfr_conn_open(http, fd, &peer, false) : turn_away(http, fd, &peer, fault)) == NULL) {
         close(fd);
-    } else if (fault != TFR_HTTP_FINE) {
-        tfr_conn_refuse(conn, fault);
     }
 }
 

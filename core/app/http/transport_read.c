@@ -38,7 +38,7 @@ bool tfr_read_more(struct tfr_conn *conn) {
     if (conn->state == CONN_LINGER) {
         return true;
     }
-    if (!tfr_bytes_add(http, &conn->in, http->scratch, (size_t)got)) {
+    if (!tfr_bytes_add(http, conn, &conn->in, http->scratch, (size_t)got)) {
         tfr_conn_refuse(conn, TFR_HTTP_NO_MEMORY);
     }
     return true;
@@ -48,7 +48,7 @@ static bool deliver(struct tfr_conn *conn) {
     struct tfr_http *const http = conn->http;
     struct tfr_exchange *const x = conn->x;
     if (x->body.size > 0) {
-        if (!tfr_bytes_add(http, &x->body, "", 1)) {
+        if (!tfr_bytes_add(http, conn, &x->body, "", 1)) {
             tfr_conn_refuse(conn, TFR_HTTP_NO_MEMORY);
             return true;
         }
@@ -112,7 +112,9 @@ static enum tfr_http_fault open_exchange(struct tfr_conn *conn, size_t size, str
     x->complete = !tfr_http_has_body(x);
     x->body.input = true;
     x->body.most = x->head.counted ? (size_t)x->head.length + 1 : 0; /* with the NUL */
-    tfr_http_peer_name(&conn->peer, x->peer, sizeof x->peer);
+    tfr_peer_name(&conn->peer, x->peer, sizeof x->peer);
+    tfr_peer_host(&conn->peer, x->host, sizeof x->host);
+    conn->client = 0;
     conn->x = *opened = x;
     http->counts.busy++;
     return TFR_HTTP_FINE;
@@ -137,6 +139,11 @@ static bool take_head(struct tfr_conn *conn, size_t size) {
     }
     if (x->complete) {
         return deliver(conn);
+    }
+    /* Refused before it is sent. Room is not taken by this: it counts as it comes, or heads alone could have all. */
+    if (x->head.counted && !tfr_conn_may_hold(conn, (size_t)x->head.length, true)) {
+        tfr_conn_refuse(conn, TFR_HTTP_NO_MEMORY);
+        return true;
     }
     set_body_deadline(conn);
     if (x->head.expects_continue && conn->in.size == 0) {
@@ -188,7 +195,7 @@ bool tfr_read_body(struct tfr_conn *conn) {
         return false;
     }
     enum tfr_http_fault fault = body_data(conn, &used, &data, &n_data);
-    if (fault == TFR_HTTP_FINE && !tfr_bytes_add(conn->http, &x->body, data, n_data)) {
+    if (fault == TFR_HTTP_FINE && !tfr_bytes_add(conn->http, conn, &x->body, data, n_data)) {
         fault = TFR_HTTP_NO_MEMORY;
     }
     if (fault != TFR_HTTP_FINE) {

@@ -5,6 +5,8 @@
 
 #include "app/http/transport_inner.h"
 
+enum { ROOM_OF_A_HEAD = 4096 };
+
 void tfr_exchange_free(struct tfr_exchange *x) {
     struct tfr_conn *const conn = x->conn;
     conn->x = NULL;
@@ -15,7 +17,7 @@ void tfr_exchange_free(struct tfr_exchange *x) {
 }
 
 static bool add_text(struct tfr_http *http, const char *text) {
-    return tfr_bytes_add(http, &http->head, text, strlen(text));
+    return tfr_bytes_add(http, NULL, &http->head, text, strlen(text));
 }
 
 static bool is_clean(const char *value) {
@@ -93,6 +95,10 @@ static bool is_head(const struct tfr_exchange *x) {
     return strcmp(x->head.method, "HEAD") == 0;
 }
 
+bool tfr_http_fits(const struct tfr_exchange *x, size_t size) {
+    return size <= x->conn->http->limits.send_buffer || is_head(x) || tfr_conn_may_hold(x->conn, size + ROOM_OF_A_HEAD, false);
+}
+
 void tfr_http_reply(struct tfr_exchange *x, int status, const struct tfr_http_header *headers, size_t n_headers, const void *body,
                     size_t size) {
     char framing[80];
@@ -100,6 +106,13 @@ void tfr_http_reply(struct tfr_exchange *x, int status, const struct tfr_http_he
         return;
     }
     decide_close(x, true);
+    if (!tfr_http_fits(x, size)) {
+        x->conn->close_after = true;
+        tfr_conn_count_refused(x->conn, TFR_HTTP_NO_MEMORY);
+        tfr_http_send_fault(x->conn, TFR_HTTP_NO_MEMORY, false);
+        end(x);
+        return;
+    }
     if (status == 204 || status == 304) { /* have no body, and so no length */
         snprintf(framing, sizeof framing, "%s", connection_line(x));
         size = 0;

@@ -1,5 +1,4 @@
 /* transport_request.c - what the application asks about a request, and the tables of faults and reasons. */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -82,6 +81,14 @@ const char *tfr_http_peer(const struct tfr_exchange *x) {
     return x->peer;
 }
 
+const char *tfr_http_host(const struct tfr_exchange *x) {
+    return x->host;
+}
+
+void tfr_http_set_client(struct tfr_exchange *x, uint64_t client) {
+    x->conn->client = client;
+}
+
 uint64_t tfr_http_received_ns(const struct tfr_exchange *x) {
     return x->received_ns;
 }
@@ -96,17 +103,6 @@ void tfr_http_set_user(struct tfr_exchange *x, void *user) {
 
 bool tfr_http_streaming(const struct tfr_exchange *x) {
     return x->streaming;
-}
-
-void tfr_http_peer_name(const struct in6_addr *peer, char *name, size_t size) {
-    static const struct in6_addr none;
-    if (memcmp(peer, &none, sizeof none) == 0) {
-        snprintf(name, size, "unix");
-    } else if (IN6_IS_ADDR_V4MAPPED(peer)) {
-        inet_ntop(AF_INET, &peer->s6_addr[12], name, (socklen_t)size);
-    } else {
-        inet_ntop(AF_INET6, peer, name, (socklen_t)size);
-    }
 }
 
 /* A web page of anybody's can point a name of its own at 127.0.0.1, and its scripts then read what they get from there. */

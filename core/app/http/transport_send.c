@@ -9,24 +9,21 @@
 
 static const size_t first_capacity = 1024;
 
-/* Room for `size` more at the end. */
-static bool make_room(struct tfr_http *http, struct tfr_http_bytes *bytes, size_t size) {
+/* Room for `size` more at the end: of what is large no more than that at first, twice as much while it grows. */
+static bool make_room(struct tfr_http *http, const struct tfr_conn *conn, struct tfr_http_bytes *bytes, size_t size) {
     if (bytes->start > 0) {
         memmove(bytes->data, bytes->data + bytes->start, bytes->size);
         bytes->start = 0;
     }
-    size_t capacity = bytes->capacity > 0 ? bytes->capacity : first_capacity;
-    while (capacity < bytes->size + size) {
-        capacity *= 2;
-    }
-    if (capacity > bytes->most && bytes->most >= bytes->size + size) {
-        capacity = bytes->most;
-    }
-    if (capacity <= bytes->capacity) {
+    const size_t wanted = bytes->size + size, twice = bytes->capacity > 0 ? 2 * bytes->capacity : first_capacity;
+    size_t capacity = wanted > twice ? wanted : twice;
+    if (wanted <= bytes->capacity) {
         return true;
     }
-    const size_t limit = bytes->input ? http->limits.max_held / 2 : http->limits.max_held;
-    if (http->counts.held_bytes + capacity - bytes->capacity > limit) {
+    if (capacity > bytes->most && bytes->most >= wanted) {
+        capacity = bytes->most;
+    }
+    if (conn != NULL && !tfr_conn_may_hold(conn, capacity - bytes->capacity, bytes->input)) {
         return false;
     }
     char *const data = realloc(bytes->data, capacity);
@@ -39,8 +36,9 @@ static bool make_room(struct tfr_http *http, struct tfr_http_bytes *bytes, size_
     return true;
 }
 
-bool tfr_bytes_add(struct tfr_http *http, struct tfr_http_bytes *bytes, const void *data, size_t size) {
-    if (bytes->start + bytes->size + size > bytes->capacity && !make_room(http, bytes, size)) {
+bool tfr_bytes_add(struct tfr_http *http, const struct tfr_conn *conn, struct tfr_http_bytes *bytes, const void *data,
+                   size_t size) {
+    if (bytes->start + bytes->size + size > bytes->capacity && !make_room(http, conn, bytes, size)) {
         return false;
     }
     if (size > 0) {
@@ -111,7 +109,7 @@ void tfr_conn_send(struct tfr_conn *conn, struct iovec *parts, int n) {
         const size_t done = sent < parts[i].iov_len ? sent : parts[i].iov_len;
         sent -= done;
         if (done < parts[i].iov_len &&
-            !tfr_bytes_add(conn->http, &conn->out, (const char *)parts[i].iov_base + done, parts[i].iov_len - done)) {
+            !tfr_bytes_add(conn->http, conn, &conn->out, (const char *)parts[i].iov_base + done, parts[i].iov_len - done)) {
             fail(conn);
         }
     }
