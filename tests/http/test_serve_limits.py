@@ -92,8 +92,8 @@ def bodies_of_one_key_are_not_all_of_them(t):
 @case
 def what_the_transport_answers_is_logged_as_that(t):
     log, start = t.folder / "access", b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    with t.serve("--access-log", log, "--access-format", "json", "--max-body", 1000) as server:
-        for chunk, status in (b"z\r\n", 400), (b"400\r\n", 413):
+    with t.serve("--access-log", log, "--access-format", "json", "--max-body", 1024) as server:
+        for chunk, status in (b"z\r\n", 400), (b"401\r\n", 413):
             with server.connect() as sock:
                 sock.sendall(start + b"Transfer-Encoding: chunked\r\n\r\n" + chunk)
                 expect(read_head(sock)[0].startswith(b"HTTP/1.1 %d " % status))
