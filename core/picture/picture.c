@@ -18,6 +18,28 @@ void tfr_picture_free(struct tfr_picture *picture) {
     *picture = (struct tfr_picture){0};
 }
 
+static void *copy_items(const void *items, int n, size_t size) {
+    void *copied = tfr_alloc((size_t)n + 1, size);
+    if (copied != NULL && n > 0) {
+        memcpy(copied, items, (size_t)n * size);
+    }
+    return copied;
+}
+
+enum tfr_status tfr_picture_copy(const struct tfr_picture *from, struct tfr_picture *copy) {
+    *copy = *from;
+    copy->nodes = copy_items(from->nodes, from->n_nodes, sizeof *from->nodes);
+    copy->edges = copy_items(from->edges, from->n_edges, sizeof *from->edges);
+    copy->folds = copy_items(from->folds, from->n_folds, sizeof *from->folds);
+    copy->panels = copy_items(from->panels, from->n_panels, sizeof *from->panels);
+    copy->node_room = from->n_nodes + 1;
+    copy->edge_room = from->n_edges + 1;
+    copy->fold_room = from->n_folds + 1;
+    copy->panel_room = from->n_panels + 1;
+    const bool has_room = copy->nodes != NULL && copy->edges != NULL && copy->folds != NULL && copy->panels != NULL;
+    return has_room ? TFR_OK : TFR_RESOURCE;
+}
+
 void *tfr_picture_more(void **items, int *n, int *room, size_t size) {
     enum { FIRST_ROOM = 64 };
     if (*n == *room) {

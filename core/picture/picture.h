@@ -33,6 +33,7 @@ struct tfr_picture_node {
     const char *kernel;                          /* NULL as built */
     tfr_int128 flops, bytes_read, bytes_written; /* exact */
     double predicted_ns;
+    bool is_measured;          /* it ran; perhaps for less than the clock tells */
     double measured_ns, share; /* of all that it stands for, a step; share of the rank's time in tasks, of messages 0 */
 };
 
@@ -86,6 +87,8 @@ struct tfr_picture {
 /* picture_cost.c. Of a zeroed picture whose step is set: the letters of the formulas get their values. */
 enum tfr_status tfr_picture_open(struct tfr_picture *picture, const struct tfr_hparams *hparams);
 void tfr_picture_free(struct tfr_picture *picture);
+/* Another one that can be changed by itself; to be freed also where it fails. What `from` borrows is borrowed by both. */
+enum tfr_status tfr_picture_copy(const struct tfr_picture *from, struct tfr_picture *copy);
 /* picture_cost.c. FLOPs and bytes of a node; those of the other blocks' equal nodes are remembered while one graph is added. */
 enum { TFR_PICTURE_COSTS = 32 };
 struct tfr_picture_costs {

@@ -1,53 +1,11 @@
-/* picture_svg.c - the DOT text laid out by graphviz's dot, with a style for dark screens.
- *
- * The program is looked for on PATH when it is needed and run without a shell. Its input is a file without a name, so that neither
- * side waits for the other with both pipes full.
- */
-#include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
+/* picture_svg.c - the DOT text laid out by graphviz's dot, with a style for dark screens. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/memtext.h"
+#include "base/program.h"
 #include "picture/picture_style.h"
-
-extern char **environ;
-
-static enum tfr_status file_of(const char *text, FILE **file) {
-    *file = tmpfile();
-    if (*file == NULL) {
-        return tfr_raise(TFR_RESOURCE, "no temporary file for graphviz's dot: %s", strerror(errno));
-    }
-    if (fputs(text, *file) < 0 || fflush(*file) != 0 || lseek(fileno(*file), 0, SEEK_SET) != 0) {
-        const int error = errno;
-        fclose(*file);
-        return tfr_raise(TFR_RESOURCE, "the temporary file for graphviz's dot: %s", strerror(error));
-    }
-    return TFR_OK;
-}
-
-static enum tfr_status start(int in, int out, pid_t *child) {
-    char dot[] = "dot", format[] = "-Tsvg";
-    char *const arguments[] = {dot, format, NULL};
-    posix_spawn_file_actions_t actions;
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error == 0) {
-        error = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
-        error = error == 0 ? posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO) : error;
-        error = error == 0 ? posix_spawnp(child, dot, &actions, NULL, arguments, environ) : error;
-        posix_spawn_file_actions_destroy(&actions);
-    }
-    if (error == ENOENT) {
-        return tfr_raise(TFR_RESOURCE,
-                         "an SVG is laid out by the program dot, which is not on PATH; install the package graphviz, or "
-                         "use --format dot, txt or json");
-    }
-    return error == 0 ? TFR_OK : tfr_raise(TFR_RESOURCE, "the program dot can't be started: %s", strerror(error));
-}
 
 /* Where the boxes came to stand. */
 struct place {
@@ -133,21 +91,6 @@ static void copy_svg(const struct tfr_picture *picture, struct place *places, FI
     fputs(held, to);
 }
 
-static enum tfr_status await(pid_t child) {
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR) {
-            return tfr_raise(TFR_RUNTIME, "the program dot: %s", strerror(errno));
-        }
-    }
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
-        return tfr_raise(TFR_RESOURCE, "the program dot can't be started; install the package graphviz, or use --format dot");
-    }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0
-               ? TFR_OK
-               : tfr_raise(TFR_RUNTIME, "the program dot failed, its message is above; --format dot gives what it was to draw");
-}
-
 static enum tfr_status read_svg(const struct tfr_picture *picture, FILE *from, char **svg) {
     FILE *out;
     size_t size;
@@ -161,38 +104,31 @@ static enum tfr_status read_svg(const struct tfr_picture *picture, FILE *from, c
     return status;
 }
 
-static enum tfr_status lay_out(const struct tfr_picture *picture, FILE *in, char **svg) {
-    int ends[2];
-    pid_t child = 0;
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        return tfr_raise(TFR_RESOURCE, "no pipe for the program dot: %s", strerror(errno));
-    }
-    enum tfr_status status = start(fileno(in), ends[1], &child);
-    close(ends[1]);
-    FILE *from = status == TFR_OK ? fdopen(ends[0], "r") : NULL;
-    if (from == NULL) {
-        close(ends[0]);
-        return status == TFR_OK ? (await(child), tfr_raise(TFR_RESOURCE, "no memory for a stream")) : status;
-    }
-    status = read_svg(picture, from, svg);
-    fclose(from);
-    const enum tfr_status ended = await(child);
-    return status != TFR_OK ? status : ended;
+static enum tfr_status lay_out(const char *dot, char **drawing, size_t *size) {
+    static const char *const arguments[] = {"dot", "-Tsvg", NULL};
+    static const struct tfr_program program = {
+        .arguments = arguments,
+        .missing =
+            "an SVG is laid out by the program dot, which is not on PATH; install the package graphviz, or use --format dot, txt "
+            "or json",
+        .failed = "the program dot failed, its message is above; --format dot gives what it was to draw",
+        .limit_s = TFR_PROGRAM_LIMIT_S};
+    return tfr_program_run(&program, dot, drawing, size);
 }
 
 enum tfr_status tfr_picture_svg(const struct tfr_picture *picture, char **text) {
-    char *dot;
-    FILE *in;
+    char *dot, *drawing;
+    size_t size;
     *text = NULL;
     TFR_TRY(tfr_picture_dot(picture, false, &dot));
-    enum tfr_status status = file_of(dot, &in);
+    enum tfr_status status = lay_out(dot, &drawing, &size);
     tfr_free(dot);
     TFR_TRY(status);
-    status = lay_out(picture, in, text);
-    fclose(in);
-    if (status != TFR_OK) {
-        tfr_free(*text);
-        *text = NULL;
+    FILE *from = fmemopen(drawing, size, "r");
+    status = from != NULL ? read_svg(picture, from, text) : tfr_raise(TFR_RESOURCE, "no memory for a stream");
+    if (from != NULL) {
+        fclose(from);
     }
+    tfr_free(drawing);
     return status;
 }

@@ -200,6 +200,7 @@ static void add_run(struct tfr_picture *picture, const struct span *spans, int n
             end_us = spans[j].end_us > end_us ? spans[j].end_us : end_us;
         }
         picture->nodes[spans[i].node].measured_ns += (end_us - begin_us) * 1e3;
+        picture->nodes[spans[i].node].is_measured = true;
     }
 }
 
@@ -252,7 +253,7 @@ static enum tfr_status check_blocks(const struct reader *reader) {
     const struct tfr_picture *picture = reader->picture;
     for (int i = 0; i < picture->n_nodes; i++) {
         const struct tfr_picture_node *node = &picture->nodes[i];
-        if (node->kind == TFR_PICTURE_OP && node->layer >= 0 && node->peer < 0 && node->measured_ns == 0 &&
+        if (node->kind == TFR_PICTURE_OP && node->layer >= 0 && node->peer < 0 && !node->is_measured &&
             picture->panels[node->panel].stage == TFR_PICTURE_FUSED) {
             return tfr_raise(
                 TFR_USAGE,
@@ -312,6 +313,7 @@ enum tfr_status tfr_picture_take_times(struct tfr_picture *picture, const struct
         const int node = find_node(&reader, times[i].rank, times[i].name);
         if (node >= 0) {
             picture->nodes[node].measured_ns += times[i].ns * n_steps;
+            picture->nodes[node].is_measured = true;
         }
     }
     TFR_TRY(check_blocks(&reader));

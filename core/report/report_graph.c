@@ -1,14 +1,25 @@
-/* report_graph.c - the question of `tfrun graph`: which graphs of which ranks are drawn, and what is marked in them. */
+/* report_graph.c - the question of `tfrun graph`: which graphs of which ranks are drawn, and what is marked in them. The plan is
+ * made at opening; drawing works on a copy of its boxes, so that it can be done again, with other times. */
 #include <tfrun/tfrun.h>
 
 #include <string.h>
 
 #include "base/arena.h"
 #include "base/plural.h"
+#include "base/program.h"
 #include "base/status.h"
 #include "picture/picture.h"
 #include "profile/profile_run.h"
 #include "report/dry.h"
+
+struct tfr_step_picture {
+    struct tfr_dry dry;
+    struct tfr_picture picture; /* borrows of `dry` and `name` */
+    char name[256];
+    enum tfr_phase phase; /* of a profile, that has the same step */
+    enum tfr_graph_stage stage;
+    bool unfolds;
+};
 
 static enum tfr_status check_question(const struct tfr_graph_question *question) {
     enum { MOST = 1 << 20 };
@@ -16,8 +27,7 @@ static enum tfr_status check_question(const struct tfr_graph_question *question)
         question->encoder > MOST) {
         return tfr_raise(TFR_USAGE, "a graph has 1 to %d sequences and encoder rows, and at least one row and rank", MOST);
     }
-    const bool is_measured = question->measured != NULL || question->profile != NULL;
-    if (question->stage == TFR_GRAPH_BUILT && (question->critical_path || is_measured)) {
+    if (question->stage == TFR_GRAPH_BUILT && (question->critical_path || question->measured != NULL)) {
         return tfr_raise(TFR_USAGE, "%s the graph as it is built; ask for the fused one",
                          question->critical_path ? "--critical-path needs predicted times, and nothing is planned of"
                                                  : "--measured shows what ran, which is not");
@@ -100,9 +110,14 @@ static enum tfr_status add_panels(struct tfr_picture *picture, struct tfr_dry *d
 }
 
 /* Of one new row that of decoding, of more that of a prompt. */
-static enum tfr_status take_profile(struct tfr_picture *picture, const struct tfr_profile *profile, enum tfr_phase phase) {
-    if (!profile->phase[phase].is_there) {
-        return tfr_raise(TFR_USAGE, "the profile has no %s", tfr_phase_name(phase));
+static enum tfr_status take_profile(const struct tfr_step_picture *from, struct tfr_picture *picture,
+                                    const struct tfr_profile *profile) {
+    const struct tfr_profile_phase *phase = &profile->phase[from->phase];
+    if (!phase->is_there) {
+        return tfr_raise(TFR_USAGE, "the profile has no %s", tfr_phase_name(from->phase));
+    }
+    if (from->stage == TFR_GRAPH_BUILT || picture->has_measured) {
+        return tfr_raise(TFR_USAGE, "a profile shows what ran, in a fused graph without other times");
     }
     struct tfr_picture_time *times = tfr_alloc(profile->n_nodes + 1, sizeof *times);
     if (times == NULL) {
@@ -111,16 +126,16 @@ static enum tfr_status take_profile(struct tfr_picture *picture, const struct tf
     size_t n = 0;
     for (size_t i = 0; i < profile->n_nodes; i++) {
         const struct tfr_profile_node *node = &profile->nodes[i];
-        if (node->phase == (int32_t)phase) {
+        if (node->phase == (int32_t)from->phase) {
             times[n++] = (struct tfr_picture_time){node->facts.name, node->rank, node->ns};
         }
     }
-    const enum tfr_status status = tfr_picture_take_times(picture, times, n, (int)profile->phase[phase].n_reps, "the profile");
+    const enum tfr_status status = tfr_picture_take_times(picture, times, n, (int)phase->n_reps, "the profile");
     tfr_free(times);
     return status;
 }
 
-static enum tfr_status draw(struct tfr_picture *picture, struct tfr_dry *dry, const struct tfr_graph_question *question) {
+static enum tfr_status plan(struct tfr_picture *picture, struct tfr_dry *dry, const struct tfr_graph_question *question) {
     const struct tfr_hparams *model = &dry->config->model;
     const int64_t context = context_of(question, model);
     TFR_TRY(tfr_dry_choose_head(dry, question->head));
@@ -136,10 +151,7 @@ static enum tfr_status draw(struct tfr_picture *picture, struct tfr_dry *dry, co
     TFR_TRY(tfr_picture_open(picture, model));
     TFR_TRY(add_panels(picture, dry, question));
     TFR_TRY(question->critical_path ? tfr_picture_mark_path(picture) : TFR_OK);
-    TFR_TRY(question->measured != NULL ? tfr_picture_measure(picture, question->measured) : TFR_OK);
-    const enum tfr_phase phase = question->seq == 1 ? TFR_PHASE_DECODE : TFR_PHASE_PREFILL;
-    TFR_TRY(question->profile != NULL ? take_profile(picture, question->profile, phase) : TFR_OK);
-    return question->unfold ? TFR_OK : tfr_picture_fold(picture);
+    return question->measured != NULL ? tfr_picture_measure(picture, question->measured) : TFR_OK;
 }
 
 static enum tfr_status write_picture(const struct tfr_picture *picture, enum tfr_report_form form, char **text) {
@@ -156,22 +168,64 @@ static enum tfr_status write_picture(const struct tfr_picture *picture, enum tfr
     return tfr_raise(TFR_USAGE, "a graph has no form %d", (int)form);
 }
 
-enum tfr_status tfr_report_graph(const char *path, const struct tfr_override *overrides, size_t n_overrides,
-                                 const struct tfr_graph_question *question, enum tfr_report_form form, char **text) {
-    struct tfr_dry dry = {0};
-    struct tfr_picture picture = {0};
-    char name[256];
+enum tfr_status tfr_step_picture_open(struct tfr_step_picture **result, const char *path, const struct tfr_override *overrides,
+                                      size_t n_overrides, const struct tfr_graph_question *question) {
+    *result = NULL;
     TFR_TRY(check_question(question));
-    enum tfr_status status = tfr_dry_open(&dry, path, overrides, n_overrides, question->n_ranks);
+    struct tfr_step_picture *made = tfr_alloc(1, sizeof *made);
+    if (made == NULL) {
+        return TFR_RESOURCE;
+    }
+    *made = (struct tfr_step_picture){
+        .phase = question->seq == 1 ? TFR_PHASE_DECODE : TFR_PHASE_PREFILL, .stage = question->stage, .unfolds = question->unfold};
+    enum tfr_status status = tfr_dry_open(&made->dry, path, overrides, n_overrides, question->n_ranks);
     if (status == TFR_OK) {
-        picture.step.path = dry.config->path;
-        picture.step.config = name_of(dry.config->path, name, sizeof name);
-        status = draw(&picture, &dry, question);
+        made->picture.step.path = made->dry.config->path;
+        made->picture.step.config = name_of(made->dry.config->path, made->name, sizeof made->name);
+        status = plan(&made->picture, &made->dry, question);
+    }
+    if (status == TFR_OK) {
+        *result = made;
+    } else {
+        tfr_step_picture_close(made);
+    }
+    return status;
+}
+
+void tfr_step_picture_close(struct tfr_step_picture *made) {
+    if (made != NULL) {
+        tfr_picture_free(&made->picture);
+        tfr_dry_close(&made->dry);
+        tfr_free(made);
+    }
+}
+
+enum tfr_status tfr_step_picture_draw(const struct tfr_step_picture *made, const struct tfr_profile *profile,
+                                      enum tfr_report_form form, char **text) {
+    struct tfr_picture picture;
+    enum tfr_status status = tfr_picture_copy(&made->picture, &picture);
+    if (status == TFR_OK && profile != NULL) {
+        status = take_profile(made, &picture, profile);
+    }
+    if (status == TFR_OK && !made->unfolds) {
+        status = tfr_picture_fold(&picture);
     }
     if (status == TFR_OK) {
         status = write_picture(&picture, form, text);
     }
     tfr_picture_free(&picture);
-    tfr_dry_close(&dry);
+    return status;
+}
+
+void tfr_drawing_end(void) {
+    tfr_programs_end();
+}
+
+enum tfr_status tfr_report_graph(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                 const struct tfr_graph_question *question, enum tfr_report_form form, char **text) {
+    struct tfr_step_picture *made;
+    TFR_TRY(tfr_step_picture_open(&made, path, overrides, n_overrides, question));
+    const enum tfr_status status = tfr_step_picture_draw(made, NULL, form, text);
+    tfr_step_picture_close(made);
     return status;
 }

@@ -204,6 +204,10 @@ static enum tfr_status print_tables(FILE *out, enum tfr_table_form form, const s
     return TFR_OK;
 }
 
+bool tfr_profile_is_calibrated(const struct tfr_profile *profile) {
+    return profile->is_calibrated;
+}
+
 enum tfr_status tfr_report_profile(const struct tfr_profile *profile, enum tfr_table_form form, char **text) {
     size_t size;
     FILE *out;

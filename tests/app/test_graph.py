@@ -372,6 +372,19 @@ def law_measured_times_are_those_of_the_trace(drawer):
 
 
 @case
+def a_task_of_no_time_has_run(drawer):
+    """A clock may be too coarse for it."""
+    file = trace(drawer, "--threads", 1)
+    whole = json.loads(file.read_text())
+    for event in whole["traceEvents"]:
+        if event["name"] == "h.0.ln_1":
+            event["dur"] = 0
+    file.write_text(json.dumps(whole))
+    node = next(node for node in ops_of(drawer.graph(drawer.demo, "--unfold", "--measured", file)) if node["name"] == "h.0.ln_1")
+    expect_same((node["measured_us"], node["share"]), (0, 0))
+
+
+@case
 def law_runs_that_lost_events_do_not_count(drawer):
     """Of two threads the first lost run 1 and some of run 2, the second a part of run 1: whole are those from 3 on."""
     file = trace(drawer, "--threads", 2)

@@ -8,12 +8,10 @@ import json
 import math
 import pathlib
 import re
-import shutil
 import struct
 import sys
 import threading
 import time
-import xml.etree.ElementTree
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
@@ -379,48 +377,6 @@ def chat_is_a_completion_of_joined_messages(t):
         server.refused(400, "logprobs", "not served", **path, messages=messages, logprobs=True)
         server.refused(400, "max_completion_tokens", "outside", **path, messages=messages, max_completion_tokens=-1)
         server.refused(400, "temperature", "outside", **path, messages=messages, temperature=3)
-
-
-@case
-def pictures_of_the_step(t):
-    with t.serve() as server:
-        for phase in ("", "?phase=decode", "?phase=prefill"):
-            reply = server.call("GET", "/tfrun/v1/graph.svg" + phase)
-            if shutil.which("dot") is None:
-                expect_same(reply.status, 404)
-                expect("graphviz" in reply.json["error"]["message"], reply.body)
-                continue
-            expect_same((reply.status, reply.headers["content-type"]), (200, "image/svg+xml"))
-            expect_same(xml.etree.ElementTree.fromstring(reply.body).tag, "{http://www.w3.org/2000/svg}svg")
-            rows = ("1 row", "128 rows")[phase.endswith("prefill")]
-            expect(rows in reply.body.decode().replace("&#160;", " "), rows)
-        expect_same(server.call("GET", "/tfrun/v1/graph.svg?phase=both").json["error"]["param"], "phase")
-        for path in ("/tfrun/v1/profile", "/tfrun/v1/roofline.svg"):
-            reply = server.call("GET", path)
-            expect_same(reply.status, 404)
-            expect("--profile" in reply.json["error"]["message"], reply.body)
-
-
-@case
-def a_profile_names_every_kernel(t):
-    layers = json.loads((t.demo / "config.json").read_text())["n_layer"]
-    with t.serve("--profile", env={"XDG_CACHE_HOME": str(t.folder)}) as server:
-        phases = server.call("GET", "/tfrun/v1/profile").json["phases"]
-        expect_same((phases["decode"]["rows"], phases["prefill"]["rows"]), (1, 128))
-        for phase in phases.values():
-            names = [node["name"] for node in phase["nodes"]]
-            expect_same([name for name in names if name.endswith(".ln_1")], [f"h.{i}.ln_1" for i in range(layers)])
-            expect(phase["total_ms"] > 0 and all(0 <= node["share"] <= 1 and node["ms"] >= 0 for node in phase["nodes"]), phase)
-        if shutil.which("dot"):
-            for phase in ("decode", "prefill"):
-                picture = server.call("GET", f"/tfrun/v1/graph.svg?phase={phase}").body.decode()
-                expect("of the time" in picture and "measured over" in picture, picture[:2000])
-        reply = server.call("GET", "/tfrun/v1/roofline.svg")
-        expect_same((reply.status, "tfrun calibrate" in reply.json["error"]["message"]), (404, True))
-        with server.raw({"prompt": PROMPT, "max_tokens": 400, "ignore_eos": True, "stream": True}) as sock:
-            read_until(sock, b"data: {")
-            expect_same(server.call("GET", "/tfrun/v1/profile").json["error"]["code"], "queue_full")
-        expect_same(len(server.text(prompt=PROMPT, max_tokens=3, ignore_eos=True)) > 0, True)
 
 
 if __name__ == "__main__":

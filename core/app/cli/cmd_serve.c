@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/cli/measure.h"
+#include "app/http/gallery.h"
 #include "app/http/server.h"
 
 static const struct tfr_flag flags[] = {
@@ -82,9 +83,6 @@ static int prepare(struct job *job) {
     struct tfr_server *server = &job->server;
     char error[512];
     *server = (struct tfr_server){.settings = job->settings, .model = tfr_settings_model_name(job->settings)};
-    server->config = job->args->operands[0];
-    server->overrides = job->args->overrides;
-    server->n_overrides = job->args->n_overrides;
     server->created = (int64_t)time(NULL);
     server->metrics.created = server->created;
     atomic_init(&server->state, TFR_SERVER_LOADING);
@@ -97,7 +95,9 @@ static int prepare(struct job *job) {
                              tfr_settings_text(job->settings, "serve.access_format"), error, sizeof error)) {
         return fail_with(TFR_RESOURCE, error);
     }
-    return listen_at(job);
+    const int code = listen_at(job);
+    server->gallery = code == 0 ? tfr_gallery_open(server->http) : NULL;
+    return code != 0 || server->gallery != NULL ? code : fail_with(TFR_RESOURCE, "there is no memory for the server");
 }
 
 static void wake_up(struct tfr_engine *engine, void *user) {
@@ -159,7 +159,11 @@ static enum tfr_status open_model(struct job *job) {
         server->vocab_size = tfr_engine_vocab_size(server->engine);
         status = tfr_vocabulary_of(&server->vocabulary, server->engine);
     }
-    status = status == TFR_OK ? tfr_engine_warm(server->engine, tfr_server_say, NULL) : status;
+    if (status == TFR_OK) {
+        const struct tfr_args *args = job->args;
+        tfr_gallery_plan(server->gallery, args->operands[0], args->overrides, args->n_overrides, server->engine);
+        status = tfr_engine_warm(server->engine, tfr_server_say, NULL);
+    }
     return status == TFR_OK ? take_fingerprint(server) : status;
 }
 
@@ -235,16 +239,14 @@ static int serve(struct job *job) {
     return code != 0 ? code : lost;
 }
 
-/* The network first: its exchanges hold requests of the engine. */
+/* The gallery first, which wakes the network, and the network before the engine: its exchanges hold requests. */
 static void close_all(struct job *job) {
     struct tfr_server *server = &job->server;
+    tfr_gallery_close(server->gallery);
     tfr_http_close(server->http);
-    tfr_string_free(server->graph[0]);
-    tfr_string_free(server->graph[1]);
     tfr_access_log_close(&server->log);
     tfr_keys_close(server->keys);
     tfr_vocabulary_close(server->vocabulary);
-    tfr_profile_free(server->profile);
     tfr_engine_close(server->engine);
     tfr_settings_close(job->settings);
 }

@@ -1,112 +1,70 @@
 /* machine_routes.c - pictures of the step and where its time goes: the graph; with serve.profile also a profile of an idle engine,
- * as numbers, as colours of the graph and as a roofline. All on the engine's thread. */
-#include <stdio.h>
+ * as numbers, as colours of the graph and as a roofline. The engine's thread measures, and does nothing else of it. */
 #include <stdlib.h>
 #include <string.h>
 
 #include <tfrun/profile.h>
 
 #include "app/http/engine_task.h"
+#include "app/http/gallery.h"
 #include "app/http/reply.h"
 #include "app/http/route.h"
 #include "base/arena.h"
+#include "base/clock.h"
 
-enum phase { DECODE, PREFILL };
-enum kind { GRAPH, PROFILE, ROOFLINE };
-enum { ROWS = 128, CONTEXT = 128, REPETITIONS = 3 };
+enum { REPETITIONS = 3 };
 
-struct picture {
+/* A profile is not measured anew before so many times have passed as it took: others may want the engine. */
+enum { REST = 10 };
+
+/* Somebody who waits for a picture, or for a profile. */
+struct visit {
     struct tfr_engine_task task; /* first */
-    struct tfr_server *server;
-    enum phase phase;
-    enum kind kind;
-    char *text;       /* what is replied: of the library */
-    const char *gone; /* why there is none; NULL */
-    bool is_plain;    /* a graph without colours that it should have: not kept */
+    struct tfr_gallery *gallery;
+    bool wants_profile; /* itself; else a picture: */
+    enum tfr_gallery_picture which;
+    uint64_t serial;             /* number of the last profile when it began, or of its own */
+    struct tfr_profile *profile; /* that it measured, until the gallery has it */
+    uint64_t began_ns, ended_ns;
 };
 
-static void free_picture(struct tfr_engine_task *task) {
-    struct picture *picture = (struct picture *)task;
-    tfr_string_free(picture->text);
-    free(picture);
+static void free_visit(struct tfr_engine_task *task) {
+    struct visit *visit = (struct visit *)task;
+    tfr_profile_free(visit->profile);
+    free(visit);
 }
 
 static int64_t at_most(int64_t value, int64_t most) {
     return value < most ? value : most;
 }
 
-/* Steps of its own, which others would wait for and be measured with: of an idle engine alone. `anew`: not those of the last time.
- */
-static enum tfr_status measure(struct tfr_engine *engine, struct tfr_server *server, bool anew) {
-    struct tfr_profile *profile;
+static bool is_busy(const struct tfr_engine *engine) {
     struct tfr_serving serving;
-    if (server->profile != NULL && !anew) {
-        return TFR_OK;
-    }
     tfr_engine_serving(engine, &serving);
-    if (serving.running + serving.waiting > 0) {
-        return TFR_BUSY;
+    return serving.running + serving.waiting > 0;
+}
+
+/* Steps of its own, which others would wait for and be measured with: of an idle engine alone, and once for all who asked. */
+static void run_measure(struct tfr_engine *engine, struct tfr_engine_task *task) {
+    struct visit *visit = (struct visit *)task;
+    if (tfr_gallery_serial(visit->gallery) != visit->serial) {
+        tfr_engine_task_end(task, TFR_OK);
+        return;
+    }
+    if (is_busy(engine)) {
+        tfr_engine_task_end(task, TFR_BUSY);
+        return;
     }
     const int64_t room = tfr_engine_n_positions(engine);
     const struct tfr_profile_question question = {
-        .prompt_tokens = at_most(ROWS, room),
-        .context = at_most(CONTEXT, room - 1),
+        .prompt_tokens = at_most(TFR_GALLERY_ROWS, room),
+        .context = at_most(TFR_GALLERY_CONTEXT, room - 1),
         .batch = 1,
         .reps = REPETITIONS,
     };
-    const enum tfr_status status = tfr_profile_run(&profile, engine, &question);
-    if (status == TFR_OK) {
-        tfr_profile_free(server->profile);
-        server->profile = profile;
-    }
-    return status;
-}
-
-static void run_graph(struct tfr_engine *engine, struct tfr_engine_task *task) {
-    struct picture *picture = (struct picture *)task;
-    const struct tfr_server *server = picture->server;
-    const bool reads = picture->phase == PREFILL;
-    const bool has_colors = tfr_settings_bool(server->settings, "serve.profile");
-    const enum tfr_status status = has_colors ? measure(engine, picture->server, false) : TFR_OK;
-    if (status != TFR_OK && status != TFR_BUSY) {
-        tfr_engine_task_end(task, status);
-        return;
-    }
-    picture->is_plain = status == TFR_BUSY;
-    const struct tfr_graph_question question = {.profile = server->profile,
-                                                .seq = reads ? at_most(ROWS, server->n_positions) : 1,
-                                                .batch = 1,
-                                                .context = reads ? 0 : -1,
-                                                .n_ranks = tfr_engine_size(engine)};
-    tfr_engine_task_end(
-        task, tfr_report_graph(server->config, server->overrides, server->n_overrides, &question, TFR_REPORT_SVG, &picture->text));
-}
-
-static void run_profile(struct tfr_engine *engine, struct tfr_engine_task *task) {
-    struct picture *picture = (struct picture *)task;
-    enum tfr_status status = measure(engine, picture->server, true);
-    if (status == TFR_OK) {
-        status = tfr_report_profile(picture->server->profile, TFR_TABLE_JSON, &picture->text);
-    }
-    tfr_engine_task_end(task, status);
-}
-
-/* Roofs that nobody measured are no picture. */
-static void run_roofline(struct tfr_engine *engine, struct tfr_engine_task *task) {
-    struct picture *picture = (struct picture *)task;
-    struct tfr_server *server = picture->server;
-    char *facts = NULL;
-    enum tfr_status status = measure(engine, server, false);
-    if (status == TFR_OK) {
-        status = tfr_report_profile(server->profile, TFR_TABLE_JSON, &facts);
-    }
-    if (status == TFR_OK && strstr(facts, "\"is_calibrated\":true") == NULL) {
-        picture->gone = "there is no calibration of this host that fits; `tfrun calibrate` makes one, while the server runs or not";
-    } else if (status == TFR_OK) {
-        status = tfr_report_roofline(server->profile, &picture->text);
-    }
-    tfr_engine_task_end(task, status);
-    tfr_string_free(facts);
+    visit->began_ns = tfr_clock_ns();
+    tfr_engine_task_end(task, tfr_profile_run(&visit->profile, engine, &question));
+    visit->ended_ns = tfr_clock_ns();
 }
 
 static void put_node(struct tfr_json_out *out, const tfr_json *node, double total_ns) {
@@ -141,10 +99,17 @@ static void put_phase(struct tfr_json_out *out, const char *name, const struct t
     tfr_json_end(out, '}');
 }
 
-static void reply_profile(struct tfr_call *call, const char *text) {
+static void reply_profile(struct tfr_call *call) {
     struct tfr_json_out out = {0};
     struct tfr_json_doc *doc;
-    if (tfr_json_open(&doc, "profile", text, strlen(text), TFR_RUNTIME) != TFR_OK) {
+    char *text;
+    if (tfr_report_profile(tfr_gallery_profile(call->server->gallery), TFR_TABLE_JSON, &text) != TFR_OK) {
+        tfr_reply_error(call->exchange, TFR_ERROR_NO_MEMORY, NULL, NULL);
+        return;
+    }
+    const enum tfr_status status = tfr_json_open(&doc, "profile", text, strlen(text), TFR_RUNTIME);
+    tfr_string_free(text);
+    if (status != TFR_OK) {
         tfr_reply_error(call->exchange, TFR_ERROR_NO_MEMORY, NULL, NULL);
         return;
     }
@@ -153,101 +118,199 @@ static void reply_profile(struct tfr_call *call, const char *text) {
     put_phase(&out, "decode", doc);
     put_phase(&out, "prefill", doc);
     tfr_json_end(&out, '}');
-    tfr_json_put_text(&out, "doubts", tfr_json_string(tfr_json_member(tfr_json_root(doc), "doubts"))); /* of the calibration */
+    tfr_json_put_node(&out, "doubts", doc, tfr_json_member(tfr_json_root(doc), "doubts")); /* of the calibration */
     tfr_json_end(&out, '}');
     tfr_json_close(doc);
     tfr_reply_json(call->exchange, 200, &out);
 }
 
 /* A picture runs no script and loads nothing, wherever it is shown. */
-static void reply_svg(struct tfr_call *call, const char *svg) {
+static void reply_picture(struct tfr_call *call, const struct tfr_kept_picture *picture) {
     static const struct tfr_http_header headers[] = {{"Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"},
                                                      {"Cache-Control", "no-store"}};
-    tfr_reply(call->exchange, 200, "image/svg+xml", svg, strlen(svg), headers, 2);
-}
-
-static void reply_picture(struct picture *picture, struct tfr_call *call) {
-    struct tfr_server *server = picture->server;
-    if (picture->gone != NULL) {
-        tfr_reply_error(call->exchange, TFR_ERROR_NOT_FOUND, NULL, "%s", picture->gone);
-    } else if (picture->kind == PROFILE) {
-        reply_profile(call, picture->text);
+    if (picture->svg != NULL) {
+        tfr_reply(call->exchange, 200, "image/svg+xml", picture->svg, strlen(picture->svg), headers, 2);
     } else {
-        reply_svg(call, picture->text);
-    }
-    if (picture->kind == PROFILE) { /* graphs have other colours now */
-        for (size_t i = 0; i < sizeof server->graph / sizeof server->graph[0]; i++) {
-            tfr_string_free(server->graph[i]);
-            server->graph[i] = NULL;
-        }
-    }
-    if (picture->kind == GRAPH && picture->text != NULL && !picture->is_plain && server->graph[picture->phase] == NULL) {
-        server->graph[picture->phase] = picture->text;
-        picture->text = NULL;
+        tfr_reply_error(call->exchange, TFR_ERROR_NOT_FOUND, NULL, "%s", picture->why);
     }
 }
 
-static void picture_done(struct tfr_engine_task *task) {
-    struct picture *picture = (struct picture *)task;
-    if (task->status == TFR_RESOURCE && picture->kind != PROFILE) { /* the program that draws is not there: the text names it */
-        picture->gone = task->error;
-    } else if (task->status != TFR_OK) {
+/* ---- a picture that is being drawn ------------------------------------------------------------------------ */
+
+static struct visit *stop_waiting(struct tfr_call *call) {
+    struct visit *visit = call->work;
+    tfr_call_stop_waiting(call);
+    call->abandon = NULL;
+    call->work = NULL;
+    return visit;
+}
+
+static void poll_picture(struct tfr_call *call) {
+    const struct visit *visit = call->work;
+    struct tfr_kept_picture picture;
+    if (tfr_gallery_look(visit->gallery, visit->which, visit->serial, &picture)) {
+        free(stop_waiting(call));
+        reply_picture(call, &picture);
+    }
+}
+
+static void tick_picture(struct tfr_call *call, uint64_t now_ns) {
+    (void)now_ns;
+    poll_picture(call);
+}
+
+/* No end of the server waits for a picture. */
+static void drain_picture(struct tfr_call *call, bool at_once) {
+    (void)at_once;
+    free(stop_waiting(call));
+    tfr_reply_error(call->exchange, TFR_ERROR_DRAINING, NULL, NULL);
+}
+
+static void abandon_picture(struct tfr_call *call) {
+    free(call->work);
+}
+
+static void await_picture(struct visit *visit, struct tfr_call *call) {
+    call->work = visit;
+    call->poll = poll_picture;
+    call->tick = tick_picture;
+    call->drain = drain_picture;
+    call->abandon = abandon_picture;
+    tfr_call_wait(call);
+    poll_picture(call);
+}
+
+/* Roofs that nobody measured are no picture. */
+static void show_picture(struct visit *visit, struct tfr_call *call) {
+    if (visit->which == TFR_GALLERY_ROOFLINE && !tfr_profile_is_calibrated(tfr_gallery_profile(visit->gallery))) {
+        free(visit);
+        tfr_reply_error(
+            call->exchange, TFR_ERROR_NOT_FOUND, NULL,
+            "there is no calibration of this host that fits; `tfrun calibrate` makes one, while the server runs or not");
+    } else {
+        await_picture(visit, call);
+    }
+}
+
+/* ---- a profile that is being measured --------------------------------------------------------------------- */
+
+static void take_profile(struct visit *visit, struct tfr_server *server) {
+    if (visit->profile != NULL) {
+        tfr_gallery_take(visit->gallery, visit->profile);
+        visit->profile = NULL;
+        server->profile_until_ns = visit->ended_ns + REST * (visit->ended_ns - visit->began_ns);
+    }
+    visit->serial = tfr_gallery_serial(visit->gallery);
+}
+
+/* An engine that is at work still has its graph, without colours. */
+static void measured(struct tfr_engine_task *task) {
+    struct visit *visit = (struct visit *)task;
+    const bool is_graph = !visit->wants_profile && visit->which != TFR_GALLERY_ROOFLINE;
+    take_profile(visit, task->server);
+    if (task->status != TFR_OK && !(is_graph && task->status == TFR_BUSY)) {
         tfr_engine_task_fail(task);
         return;
     }
     struct tfr_call *call = tfr_engine_task_take(task);
-    reply_picture(picture, call);
-    free_picture(task);
+    if (visit->wants_profile) {
+        free_visit(task);
+        reply_profile(call);
+    } else {
+        show_picture(visit, call);
+    }
+}
+
+/* ---- the routes ------------------------------------------------------------------------------------------- */
+
+/* NULL after a reply. */
+static struct visit *open_visit(struct tfr_server *server, struct tfr_exchange *x) {
+    struct visit *visit = calloc(1, sizeof *visit);
+    if (visit == NULL) {
+        tfr_reply_error(x, TFR_ERROR_NO_MEMORY, NULL, NULL);
+        return NULL;
+    }
+    visit->task = (struct tfr_engine_task){.call = tfr_call_of(x), .run = run_measure, .done = measured, .free = free_visit};
+    visit->gallery = server->gallery;
+    visit->serial = tfr_gallery_serial(server->gallery);
+    return visit;
+}
+
+/* False after a reply. */
+static bool has_profiles(struct tfr_server *server, struct tfr_exchange *x) {
+    const bool has = tfr_settings_bool(server->settings, "serve.profile");
+    if (!has) {
+        tfr_reply_error(x, TFR_ERROR_NOT_FOUND, NULL, "profiles take time of the engine: start the server with --profile");
+    }
+    return has;
 }
 
 /* ?phase=decode or prefill; false after a reply. */
-static bool read_phase(struct tfr_exchange *x, enum phase *phase) {
+static bool read_phase(struct tfr_exchange *x, enum tfr_gallery_picture *which) {
     const char *query = tfr_http_query(x);
-    *phase = strcmp(query, "phase=prefill") == 0 ? PREFILL : DECODE;
-    const bool good = query[0] == '\0' || *phase == PREFILL || strcmp(query, "phase=decode") == 0;
+    *which = strcmp(query, "phase=prefill") == 0 ? TFR_GALLERY_PREFILL : TFR_GALLERY_DECODE;
+    const bool good = query[0] == '\0' || *which == TFR_GALLERY_PREFILL || strcmp(query, "phase=decode") == 0;
     if (!good) {
         tfr_reply_error(x, TFR_ERROR_INVALID, "phase", "the query must be phase=decode or phase=prefill");
     }
     return good;
 }
 
-static void start(struct tfr_exchange *x, enum kind kind, void (*run)(struct tfr_engine *engine, struct tfr_engine_task *task)) {
-    struct tfr_call *call = tfr_call_of(x);
-    enum phase phase;
-    if (kind != GRAPH && !tfr_settings_bool(call->server->settings, "serve.profile")) {
-        tfr_reply_error(x, TFR_ERROR_NOT_FOUND, NULL, "profiles take time of the engine: start the server with --profile");
-        return;
-    }
-    if (!read_phase(x, &phase)) {
-        return;
-    }
-    if (kind == GRAPH && call->server->graph[phase] != NULL) {
-        reply_svg(call, call->server->graph[phase]);
-        return;
-    }
-    struct picture *picture = calloc(1, sizeof *picture);
-    if (picture == NULL) {
-        tfr_reply_error(x, TFR_ERROR_NO_MEMORY, NULL, NULL);
-        return;
-    }
-    *picture = (struct picture){.task = {.call = call, .run = run, .done = picture_done, .free = free_picture},
-                                .server = call->server,
-                                .kind = kind,
-                                .phase = phase};
-    tfr_engine_task_start(&picture->task);
+static void refuse_busy(struct visit *visit) {
+    struct tfr_engine_task *task = &visit->task;
+    struct tfr_call *call = task->call;
+    static const struct tfr_http_header soon[] = {{"Retry-After", "1"}, {"retry-after-ms", "1000"}};
+    struct tfr_refusal refusal;
+    tfr_refuse(&refusal, TFR_ERROR_QUEUE_FULL, NULL, "a step is measured while nothing else runs; come again later");
+    free_visit(task);
+    tfr_reply_refusal(call->exchange, &refusal, soon, 2);
 }
 
 void tfr_route_graph(struct tfr_server *server, struct tfr_exchange *x) {
-    (void)server;
-    start(x, GRAPH, run_graph);
+    enum tfr_gallery_picture which;
+    struct visit *visit = NULL;
+    if (!tfr_route_refuse_cross_site(x) && read_phase(x, &which)) {
+        visit = open_visit(server, x);
+    }
+    if (visit == NULL) {
+        return;
+    }
+    const bool has_colors = tfr_settings_bool(server->settings, "serve.profile");
+    visit->which = which;
+    if (has_colors && tfr_gallery_profile(server->gallery) == NULL && !is_busy(server->engine)) {
+        tfr_engine_task_start(&visit->task);
+    } else {
+        show_picture(visit, visit->task.call);
+    }
 }
 
 void tfr_route_profile(struct tfr_server *server, struct tfr_exchange *x) {
-    (void)server;
-    start(x, PROFILE, run_profile);
+    struct visit *visit = !tfr_route_refuse_cross_site(x) && has_profiles(server, x) ? open_visit(server, x) : NULL;
+    if (visit == NULL) {
+        return;
+    }
+    visit->wants_profile = true;
+    if (is_busy(server->engine)) {
+        refuse_busy(visit);
+    } else if (tfr_clock_ns() < server->profile_until_ns) {
+        free_visit(&visit->task);
+        reply_profile(tfr_call_of(x));
+    } else {
+        tfr_engine_task_start(&visit->task);
+    }
 }
 
 void tfr_route_roofline(struct tfr_server *server, struct tfr_exchange *x) {
-    (void)server;
-    start(x, ROOFLINE, run_roofline);
+    struct visit *visit = !tfr_route_refuse_cross_site(x) && has_profiles(server, x) ? open_visit(server, x) : NULL;
+    if (visit == NULL) {
+        return;
+    }
+    visit->which = TFR_GALLERY_ROOFLINE;
+    if (tfr_gallery_profile(server->gallery) != NULL) {
+        show_picture(visit, visit->task.call);
+    } else if (is_busy(server->engine)) {
+        refuse_busy(visit);
+    } else {
+        tfr_engine_task_start(&visit->task);
+    }
 }

@@ -57,6 +57,15 @@ static bool is_cross_site(const struct tfr_exchange *x) {
     return elsewhere && tfr_reply_origin(x) == NULL;
 }
 
+bool tfr_route_refuse_cross_site(struct tfr_exchange *x) {
+    const bool refused = is_cross_site(x);
+    if (refused) {
+        tfr_reply_error(x, TFR_ERROR_CROSS_SITE, NULL,
+                        "a page of another site may not ask this server; --cors-origin names those that may");
+    }
+    return refused;
+}
+
 /* "application/json", with parameters perhaps. */
 static bool is_json(const struct tfr_exchange *x) {
     static const char type[] = "application/json";
@@ -86,10 +95,7 @@ static void check_call(struct tfr_call *call) {
         tfr_reply_error(x, error, NULL, NULL);
     } else if (!posts && tfr_http_has_body(x)) { /* it would be held, perhaps for somebody without a key */
         tfr_reply_error(x, TFR_ERROR_NO_BODY, NULL, NULL);
-    } else if (posts && is_cross_site(x)) {
-        tfr_reply_error(x, TFR_ERROR_CROSS_SITE, NULL,
-                        "a page of another site may not ask this server; --cors-origin names those that may");
-    } else if (posts && !is_json(x)) {
+    } else if (posts && !tfr_route_refuse_cross_site(x) && !is_json(x)) {
         tfr_reply_error(
             x, TFR_ERROR_NOT_JSON, NULL,
             "the body must come as JSON: give Content-Type: application/json (curl: -H 'Content-Type: application/json')");

@@ -26,6 +26,8 @@ const struct tfr_route *tfr_route_table(size_t *n);
 const char *tfr_route_rest(const struct tfr_exchange *x);
 /* Finds the route of a call and refuses what can be refused by the head alone. */
 void tfr_route_head(struct tfr_call *call);
+/* For a GET that makes work (a POST is asked by tfr_route_head): true after a reply, where a page of another site asks. */
+bool tfr_route_refuse_cross_site(struct tfr_exchange *x);
 
 #define TFR_ROUTE(method, path, name, access, time, log, help)                                                                     \
     void tfr_route_##name(struct tfr_server *server, struct tfr_exchange *x);

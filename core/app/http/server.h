@@ -19,14 +19,12 @@ enum tfr_server_state { TFR_SERVER_LOADING, TFR_SERVER_READY, TFR_SERVER_DRAININ
 
 struct tfr_route;
 struct tfr_call;
+struct tfr_gallery;
 struct tfr_engine_task;
 
 struct tfr_server {
     /* before the network thread runs */
     const struct tfr_settings *settings;
-    const char *config; /* as tfr_engine_open had them */
-    const struct tfr_override *overrides;
-    size_t n_overrides;
     struct tfr_keys *keys;
     struct tfr_access_log log;
     struct tfr_http *http;
@@ -35,13 +33,13 @@ struct tfr_server {
     /* by the engine's thread while loading */
     struct tfr_engine *engine;
     struct tfr_vocabulary *vocabulary; /* NULL: prompts are ids, and answers */
-    struct tfr_profile *profile;       /* the last one that was asked for, with serve.profile; of the engine's thread alone */
     int64_t n_positions, vocab_size;
     char fingerprint[64]; /* equal ones: equal answers to equal requests */
     atomic_int state;
     /* network thread */
     struct tfr_metrics metrics;    /* `rows` is the engine's thread's */
-    char *graph[2];                /* pictures that were drawn, of a decode step and of a prompt's; tfr_string_free */
+    struct tfr_gallery *gallery;   /* pictures of the machine, and the last profile */
+    uint64_t profile_until_ns;     /* until then it is not measured anew */
     struct tfr_engine_task *tasks; /* that wait for the engine's thread, the oldest first */
     size_t n_tasks;
     atomic_bool task_runs;    /* one is posted; its end is told by the engine's thread */

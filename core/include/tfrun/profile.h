@@ -57,6 +57,8 @@ struct tfr_profile; /* what was measured */
 TFR_API enum tfr_status tfr_profile_run(struct tfr_profile **profile, struct tfr_engine *engine,
                                         const struct tfr_profile_question *question);
 TFR_API void tfr_profile_free(struct tfr_profile *profile);
+/* Whether its roofs were measured, by a calibration of this host that fits. */
+TFR_API bool tfr_profile_is_calibrated(const struct tfr_profile *profile);
 
 enum tfr_table_form { TFR_TABLE_TEXT, TFR_TABLE_MD, TFR_TABLE_JSON, TFR_TABLE_CSV };
 TFR_API enum tfr_status tfr_report_profile(const struct tfr_profile *profile, enum tfr_table_form form, char **text);

@@ -242,7 +242,6 @@ TFR_API enum tfr_status tfr_report_plan(const char *path, const struct tfr_overr
                                         const struct tfr_plan_question *question, enum tfr_report_form form, char **text);
 /* The graph of one step of a config, without weights, as it is built, as a plan runs it, or both: shapes and costs of each node. */
 enum tfr_graph_stage { TFR_GRAPH_FUSED, TFR_GRAPH_BUILT, TFR_GRAPH_BOTH };
-struct tfr_profile;
 struct tfr_graph_question {
     int64_t seq, batch; /* new rows of each sequence, sequences */
     int64_t context;    /* cached positions of each; -1: 128, or as many as the model has room for */
@@ -253,11 +252,23 @@ struct tfr_graph_question {
     bool unfold;                 /* every block, also where they are equal */
     bool critical_path;          /* mark the path that is predicted to take longest; not of BUILT */
     const char *measured, *head; /* a file of observe.trace whose times are shown, not of BUILT; lm, qa, ..., as below. Or NULL */
-    const struct tfr_profile *profile; /* whose times are shown instead: its decoding where seq is 1, else its prefill. Or NULL */
 };
-/* SVG needs graphviz's dot on PATH (TFR_RESOURCE). */
+/* SVG needs graphviz's dot on PATH (TFR_RESOURCE), which has a minute for it. */
 TFR_API enum tfr_status tfr_report_graph(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                          const struct tfr_graph_question *question, enum tfr_report_form form, char **text);
+/* The same where it is drawn again and again: the config is read and the plan made once. Drawing needs neither the engine nor its
+ * thread. `profile`: whose times are shown, its decoding where seq is 1, else its prefill; NULL: those of the question, if any.
+ * TFR_USAGE where it is one of another graph. */
+struct tfr_step_picture;
+struct tfr_profile;
+TFR_API enum tfr_status tfr_step_picture_open(struct tfr_step_picture **picture, const char *path,
+                                              const struct tfr_override *overrides, size_t n_overrides,
+                                              const struct tfr_graph_question *question);
+TFR_API enum tfr_status tfr_step_picture_draw(const struct tfr_step_picture *picture, const struct tfr_profile *profile,
+                                              enum tfr_report_form form, char **text);
+TFR_API void tfr_step_picture_close(struct tfr_step_picture *picture);
+/* Programs that draw are ended, of all threads, and none runs any more: for the end of the process. */
+TFR_API void tfr_drawing_end(void);
 /* The modules of a config as PyTorch prints them, and torchinfo's table of their parameters, with what memory the model takes; no
  * weights. `head` is lm, none, double, seq-cls, token-cls or qa. The activations are those of a step of batch * seq rows, or of
  * runtime.max_rows where that is less. */

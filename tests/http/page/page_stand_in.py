@@ -30,7 +30,8 @@ class StandIn(http.server.ThreadingHTTPServer):
     def __init__(self, page, policy, port=0):
         super().__init__(("127.0.0.1", port), Handler)
         self.page, self.policy, self.info = page, policy, dict(INFO)
-        self.worker, self.pictures, self.refuse_page = None, {}, None
+        self.worker, self.pictures, self.refuse_page, self.lets_page = None, {}, None, threading.Event()
+        self.lets_page.set()
         self.words, self.requests, self.gone = {}, [], threading.Event()
         self.script = [" and", " then", " the", " sea", " was", " calm", "."]  # what it says, over and over
         self.delay, self.refuse, self.key, self.break_after, self.fault, self.dribble = 0.01, None, None, None, None, False
@@ -87,6 +88,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = urllib.parse.urlsplit(self.path).path
+        if path == "/":
+            self.server.lets_page.wait(60)
         if path == "/" and self.server.refuse_page:
             return self.reply(self.server.refuse_page, b"bad gateway", "text/plain")
         if path == "/":

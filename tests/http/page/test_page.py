@@ -181,6 +181,10 @@ def the_copy_is_of_this_page_alone(tool):
         visit.server.refuse_page = 502
         page.reload()
         visit.ready()  # a proxy whose server is away
+        visit.server.lets_page.clear()
+        page.reload()
+        visit.ready()  # a server that takes the connection, and no more
+        visit.server.lets_page.set()
         visit.server.refuse_page, visit.server.page, visit.server.policy = None, b"<title>another</title>", "default-src 'self'"
         page.reload()
         expect_same(page.js("document.title"), "another")

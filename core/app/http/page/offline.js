@@ -1,6 +1,6 @@
 /* offline.js - the worker that keeps a copy of the page, so that it comes up while its server is away. The server is asked first,
  * always; nothing but the page is kept; where something else answers at this address, worker and copy go. */
-const KEPT = 'tfrun-page';
+const KEPT = 'tfrun-page', PATIENCE_MS = 3000;
 
 const isPage = reply => reply.ok && (reply.headers.get('Content-Security-Policy') || '').includes('trusted-types tfrun-offline');
 
@@ -15,12 +15,13 @@ async function leave() {
   await registration.unregister();
 }
 
-/* A proxy whose server is away says 502 to 504. */
+/* A proxy whose server is away says 502 to 504; one that has stopped takes the connection and says nothing. */
 async function load(request) {
-  const reply = await fetch(request).catch(() => null);
+  const answer = fetch(request).catch(() => null), late = new Promise(resolve => setTimeout(resolve, PATIENCE_MS, null));
+  const reply = await Promise.race([answer, late]);
   if (!reply || reply.status >= 500) {
     const kept = await caches.match('/', {cacheName: KEPT});
-    return kept || reply || Response.error();
+    return kept || await answer || Response.error();
   }
   if (isPage(reply)) await (await caches.open(KEPT)).put('/', reply.clone());
   else if (reply.ok || reply.status === 404) await leave();
