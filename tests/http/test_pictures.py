@@ -149,7 +149,7 @@ def a_roofline_is_drawn_once_a_profile(t):
     """And a profile is not measured anew at once, so that a loop leaves the engine to others."""
     environment, runs = stand_in(t, "gnuplot", DRAWS)
     subprocess.run([t.program, "calibrate", t.demo, "--quick", "--quiet", "--threads", "1"], env={**os.environ, **environment},
-                   stdout=subprocess.DEVNULL, timeout=PATIENCE, check=True)
+                   stdout=subprocess.DEVNULL, timeout=5 * PATIENCE, check=True)
     with t.serve("--profile", "--threads", 1, env=environment) as server:
         expect_same([server.call("GET", ROOFLINE).status for _ in range(5)], [200] * 5)
         expect_same(count(runs), 1)
