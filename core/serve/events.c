@@ -43,6 +43,27 @@ static struct tfr_event_node *make_node(const struct carried *carried) {
     return node;
 }
 
+static uint64_t since(const struct tfr_request *request, uint64_t ns) {
+    return ns > 0 ? ns - request->submitted_ns : 0;
+}
+
+static uint64_t between(uint64_t first_ns, uint64_t last_ns) {
+    return first_ns > 0 && last_ns > first_ns ? last_ns - first_ns : 0;
+}
+
+/* What is known by now; decoding and the whole last until the end. */
+static struct tfr_request_stats stats_so_far(const struct tfr_request *request) {
+    const struct tfr_continuation *c = &request->continuation;
+    return (struct tfr_request_stats){.prompt_tokens = c->prompt.n,
+                                      .cached_tokens = c->cached_tokens,
+                                      .output_tokens = c->output_tokens,
+                                      .seed = (int64_t)c->seed,
+                                      .logits_digest = c->logits_digest,
+                                      .waited_ns = since(request, request->admitted_ns),
+                                      .first_token_ns = since(request, request->first_token_ns),
+                                      .prefill_ns = between(request->admitted_ns, request->first_token_ns)};
+}
+
 static size_t n_top(const struct tfr_continuation *c) {
     const int64_t asked = c->params->logprobs, vocab_size = c->engine->config->model.vocab_size;
     return (size_t)(asked < vocab_size ? asked : vocab_size);
@@ -65,6 +86,7 @@ static enum tfr_status tell_prompt(struct tfr_request *request) {
     }
     node->event.kind = TFR_EVENT_PROMPT;
     node->event.n_top = carried.n_logprobs > 0 ? n_top(c) : 0;
+    node->event.stats = stats_so_far(request);
     tfr_queue_tell(request, node);
     request->prompt_told = true;
     return TFR_OK;
@@ -95,13 +117,14 @@ static enum tfr_status tell_sequence(struct tfr_request *request, size_t index) 
     node->event.index = index;
     node->event.finish = sequence->finish;
     node->event.n_top = carried.n_logprobs > 0 ? n_top(&request->continuation) : 0;
+    if (request->first_token_ns == 0 && carried.n_ids > 0) {
+        request->first_token_ns = tfr_clock_ns();
+    }
+    node->event.stats = stats_so_far(request);
     tfr_queue_tell(request, node);
     sequence->ids_told = sequence->ids.n;
     sequence->text_told = sequence->stream.released;
     sequence->end_told = sequence->finish != TFR_FINISH_NONE;
-    if (request->first_token_ns == 0 && carried.n_ids > 0) {
-        request->first_token_ns = tfr_clock_ns();
-    }
     return TFR_OK;
 }
 
@@ -130,30 +153,13 @@ enum tfr_status tfr_events_tell(struct tfr_request *request, bool *told) {
     return TFR_OK;
 }
 
-static uint64_t since(const struct tfr_request *request, uint64_t ns) {
-    return ns > 0 ? ns - request->submitted_ns : 0;
-}
-
-static uint64_t between(uint64_t first_ns, uint64_t last_ns) {
-    return first_ns > 0 && last_ns > first_ns ? last_ns - first_ns : 0;
-}
-
 void tfr_events_end(struct tfr_request *request) {
     const struct tfr_continuation *c = &request->continuation;
     const uint64_t now_ns = tfr_clock_ns();
-    request->end.event = (struct tfr_event){.kind = TFR_EVENT_END,
-                                            .text = "",
-                                            .status = c->status,
-                                            .error = c->status != TFR_OK ? c->error : "",
-                                            .stats = {.prompt_tokens = c->prompt.n,
-                                                      .cached_tokens = c->cached_tokens,
-                                                      .output_tokens = c->output_tokens,
-                                                      .seed = (int64_t)c->seed,
-                                                      .logits_digest = c->logits_digest,
-                                                      .waited_ns = since(request, request->admitted_ns),
-                                                      .first_token_ns = since(request, request->first_token_ns),
-                                                      .total_ns = since(request, now_ns),
-                                                      .prefill_ns = between(request->admitted_ns, request->first_token_ns),
-                                                      .decode_ns = between(request->first_token_ns, now_ns)}};
+    struct tfr_request_stats stats = stats_so_far(request);
+    stats.total_ns = since(request, now_ns);
+    stats.decode_ns = between(request->first_token_ns, now_ns);
+    request->end.event = (struct tfr_event){
+        .kind = TFR_EVENT_END, .text = "", .status = c->status, .error = c->status != TFR_OK ? c->error : "", .stats = stats};
     tfr_queue_tell(request, &request->end);
 }

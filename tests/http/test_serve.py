@@ -181,7 +181,8 @@ def the_access_log_has_a_line_a_request(t):
         expect("secret" not in log.read_text())
     with t.serve("--log-prompts") as server:
         server.post({"prompt": "a\nsecret", "max_tokens": 1})
-        expect(server.lines()[-1].endswith('prompt="a\\nsecret"'), server.lines())
+        line = server.lines()[-1]
+        expect(line.endswith(' text="a\\nsecret"') and line.count(" prompt=") == 1, line)
         quiet = len(server.lines())
         time.sleep(1.2)
         expect_same(len(server.lines()), quiet)
@@ -349,6 +350,8 @@ def the_log_counts_what_a_client_that_left_has_got(t):
         line = json.loads(log.read_text())
         made = server.call("GET", "/tfrun/v1/info").json["serving"]["generation_tokens"]
         expect_same(line["status"], 499)
+        expect(0 <= line["queue_ms"] < line["ttft_ms"] < line["ms"], line)
+        expect_same([server.metric(f"tfrun_{name}_seconds_count") for name in ("ttft", "queue", "prefill", "decode")], [1, 1, 1, 0])
         expect(20 <= line["output_tokens"] <= made <= line["output_tokens"] + 4, line, made)
 
 

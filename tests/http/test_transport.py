@@ -245,11 +245,40 @@ def unread(probe, path):
 def a_client_that_never_reads_is_gone(program):
     with Probe(program, "--write_s=0.4", "--min_rate=1000000000") as probe, unread(probe, "/stream?n=1000000&size=4000&ms=1"):
         expect_same(probe.line(), "gone /stream")
-    with Probe(program, "--max_output=50000") as probe, unread(probe, "/stream?n=1000000&size=4000&ms=1"):
-        expect_same(probe.line(), "gone /stream")
     with Probe(program, "--write_s=0.4", "--min_rate=1000000000") as probe, unread(probe, "/big?size=10000000"):
         probe.wait_for("open", 1)  # its reply had ended: nobody is told
         expect_same(probe.counts()["gone"], 0)
+
+
+def sip(client):
+    """Reads a little now and then until the other side closes; how often."""
+    times = 0
+    while not client.closed:
+        time.sleep(0.01)
+        client.data = b""
+        times += 1
+        try:
+            client.closed = not client.socket.recv(4000)
+        except ConnectionError:
+            client.closed = True
+    return times
+
+
+@case
+def a_stream_waits_for_no_trickle(program):
+    """Its reader keeps the least rate, by which what waits would grow for ever."""
+    flags = ("--write_s=0.5", "--min_rate=1", "--max_output=50000")
+    with Probe(program, *flags) as probe, unread(probe, "/stream?n=1000000&size=40000&ms=1") as client:
+        sip(client)
+        expect_same(probe.line(), "gone /stream")
+
+
+@case
+def a_burst_is_no_slow_reader(program):
+    """Far more at once than may wait for long."""
+    with Probe(program, "--max_output=50000") as probe, probe.client() as client:
+        client.send(get("/stream?n=3&size=2000000&ms=1"))
+        expect_same(client.reply().body.count(b"x"), 6000000)
 
 
 @case
@@ -265,16 +294,7 @@ def a_slow_reader_gets_all(program):
 def a_large_reply_is_not_held_for_ever(program):
     """Its reader keeps the least rate, by which 10 MB would take hours."""
     with Probe(program, "--reply_s=0.5", "--min_rate=1000") as probe, unread(probe, "/big?size=10000000") as client:
-        before = 0
-        while not client.closed:
-            time.sleep(0.01)
-            client.data = b""
-            before += 1
-            try:
-                client.closed = not client.socket.recv(4000)
-            except ConnectionError:
-                client.closed = True
-        expect(before > 5, before)
+        expect(sip(client) > 5)
         probe.wait_for("open", 1)
 
 

@@ -160,6 +160,7 @@ static enum tfr_status open_model(struct job *job) {
         status = tfr_vocabulary_of(&server->vocabulary, server->engine);
     }
     if (status == TFR_OK) {
+        tfr_server_measure_texts(server);
         const struct tfr_args *args = job->args;
         tfr_gallery_plan(server->gallery, args->operands[0], args->overrides, args->n_overrides, server->engine);
         status = tfr_engine_warm(server->engine, tfr_server_say, NULL);

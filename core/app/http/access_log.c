@@ -113,7 +113,7 @@ static void put_text(struct tfr_json_out *out, const struct tfr_call *call, cons
         tfr_json_put_raw(out, call->finish);
     }
     if (call->logged_prompt != NULL) {
-        tfr_json_put_raw(out, " prompt=");
+        tfr_json_put_raw(out, " text=");
         tfr_json_put_text(out, NULL, call->logged_prompt);
     }
 }

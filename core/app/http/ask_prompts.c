@@ -44,21 +44,9 @@ static bool add_separator(const struct reading *reading, struct tfr_ask_prompt *
     return true;
 }
 
-/* Bytes above which no text fits the context, whatever its tokens are. */
-static size_t most_bytes(const struct tfr_server *server) {
-    size_t longest = 1;
-    for (int64_t id = 0; id < server->vocab_size; id++) {
-        size_t size = 0;
-        if (tfr_vocabulary_bytes(server->vocabulary, (int32_t)id, &size) != NULL && size > longest) {
-            longest = size;
-        }
-    }
-    return (size_t)server->n_positions * longest;
-}
-
 /* Such a text is not worth the time of splitting it, in which nobody else is served. */
 static bool check_bytes(const struct reading *reading, size_t size) {
-    const size_t few = (size_t)reading->server->n_positions, most = size > few ? most_bytes(reading->server) : few;
+    const size_t most = reading->server->most_text;
     if (size <= most) {
         return true;
     }
@@ -67,14 +55,30 @@ static bool check_bytes(const struct reading *reading, size_t size) {
                       (long long)reading->server->n_positions, most, reading->field, size);
 }
 
-/* As much of the end as more than fills the context, from a place where tokens part anyway: a space before something else. */
+/* Tokens part before the space or behind the line end, whatever stands before it; gives where, or NULL. */
+static const char *parts_at(const char *at) {
+    const bool is_word = at[1] > ' ' && at[1] < 0x7f;
+    return is_word && at[0] == ' ' ? at : is_word && at[0] == '\n' ? at + 1 : NULL;
+}
+
+/* As much of the end as more than fills the context, from a place where tokens part anyway. A text that has none there (one word
+ * without an end, a script without spaces) is cut between two characters: its tokens can be others then. */
 static const char *tail_of(const struct reading *reading, const char *text, size_t size) {
-    const size_t most = 2 * most_bytes(reading->server);
-    const char *at = size > most ? text + size - most : text;
-    while (at > text && *at != '\0' && !(at[0] == ' ' && at[1] > ' ')) {
-        at++;
+    const size_t enough = reading->server->most_text;
+    if (size <= 2 * enough) {
+        return text;
     }
-    return *at != '\0' ? at : text;
+    const char *from = text + size - 2 * enough;
+    for (const char *at = from; at < from + enough; at++) {
+        const char *found = parts_at(at);
+        if (found != NULL) {
+            return found;
+        }
+    }
+    while (((unsigned char)*from & 0xc0) == 0x80) {
+        from++;
+    }
+    return from;
 }
 
 static bool take_text(const struct reading *reading, const char *text, struct tfr_ask_prompt *prompt) {

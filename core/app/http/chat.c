@@ -94,6 +94,9 @@ static int64_t room_behind(const struct reading *reading) {
     const struct tfr_server *server = reading->call->server;
     int32_t *ids;
     size_t n = 0;
+    if (reading->prompt.size > server->most_text) {
+        return 1;
+    }
     if (server->vocabulary != NULL && reading->prompt.size > 0 &&
         tfr_vocabulary_encode(server->vocabulary, reading->prompt.text, reading->prompt.size, false, &ids, &n) == TFR_OK) {
         tfr_string_free(ids);

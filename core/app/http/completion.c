@@ -134,10 +134,8 @@ static void count_tokens(struct tfr_completion *completion, size_t p, size_t n) 
     completion->told[p] = n;
 }
 
-static void add_stats(struct tfr_completion *completion, size_t p, const struct tfr_request_stats *stats) {
-    completion->prompt_tokens += stats->prompt_tokens;
-    completion->cached_tokens += stats->cached_tokens;
-    count_tokens(completion, p, stats->output_tokens);
+/* Of every event: what a request came to counts also where its client leaves before the end. */
+static void take_times(struct tfr_completion *completion, const struct tfr_request_stats *stats) {
     completion->waited_ns = most(completion->waited_ns, stats->waited_ns);
     completion->prefill_ns = most(completion->prefill_ns, stats->prefill_ns);
     completion->decode_ns = most(completion->decode_ns, stats->decode_ns);
@@ -182,7 +180,9 @@ static void take_tokens(struct tfr_completion *completion, size_t p, const struc
 /* False where the call has ended with it. */
 static bool take_end(struct tfr_completion *completion, size_t p, const struct tfr_event *event) {
     struct tfr_call *call = completion->call;
-    add_stats(completion, p, &event->stats);
+    completion->prompt_tokens += event->stats.prompt_tokens;
+    completion->cached_tokens += event->stats.cached_tokens;
+    count_tokens(completion, p, event->stats.output_tokens);
     if (event->status != TFR_OK) {
         struct tfr_refusal refusal;
         refuse_end(call, event, &refusal);
@@ -199,6 +199,7 @@ static bool take_end(struct tfr_completion *completion, size_t p, const struct t
 static bool poll_prompt(struct tfr_completion *completion, size_t p) {
     struct tfr_event event;
     while (completion->requests[p] != NULL && tfr_request_poll(completion->requests[p], &event)) {
+        take_times(completion, &event.stats);
         switch (event.kind) {
         case TFR_EVENT_PROMPT:
             take_prompt(completion, p, &event);

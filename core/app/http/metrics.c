@@ -39,9 +39,6 @@ static void count_request(struct tfr_metrics *metrics, int status, const char *f
     while (row + 1 < TFR_METRIC_STATUSES && metrics->statuses[row] != 0 && metrics->statuses[row] != status) {
         row++;
     }
-    if (metrics->statuses[row] != 0 && metrics->statuses[row] != status) {
-        return; /* more statuses than the tables of errors have */
-    }
     metrics->statuses[row] = status;
     for (size_t i = 0; i < TFR_METRIC_FINISHES && finish != NULL; i++) {
         column = strcmp(tfr_metric_finishes[i], finish) == 0 ? i : column;

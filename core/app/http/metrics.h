@@ -18,7 +18,16 @@ struct tfr_metric_histogram {
 enum tfr_buckets { TFR_BUCKETS_SECONDS, TFR_BUCKETS_TOKENS };
 enum tfr_metric_kind { TFR_METRIC_GAUGE, TFR_METRIC_COUNTER };
 
-enum { TFR_METRIC_STATUSES = 24, TFR_METRIC_FINISHES = 5 };
+enum {
+    TFR_METRIC_FINISHES = 5,
+    TFR_METRIC_STATUSES = 3 /* 200, 204, 499, and as many as the tables of errors have rows: each status finds one */
+#define TFR_ERROR(name, status, type, code, text) +1
+#include "app/http/errors.def"
+#undef TFR_ERROR
+#define TFR_HTTP_FAULT(name, status, code, text) +1
+#include "app/http/http_faults.def"
+#undef TFR_HTTP_FAULT
+};
 
 struct tfr_metrics {
     int64_t created; /* unix time of the start */

@@ -75,12 +75,20 @@ static bool is_json(const struct tfr_exchange *x) {
            (given[length] == '\0' || given[length] == ';' || given[length] == ' ');
 }
 
+bool tfr_route_is_ready(struct tfr_call *call) {
+    const int state = atomic_load(&call->server->state);
+    if (call->route->time != TFR_ROUTE_READY || state == TFR_SERVER_READY) {
+        return true;
+    }
+    tfr_reply_error(call->exchange, state == TFR_SERVER_LOADING ? TFR_ERROR_LOADING : TFR_ERROR_DRAINING, NULL, NULL);
+    return false;
+}
+
 /* Who asks, when, and with what. */
 static void check_call(struct tfr_call *call) {
     struct tfr_exchange *x = call->exchange;
     const struct tfr_server *server = call->server;
     const bool posts = strcmp(call->route->method, "POST") == 0;
-    const int state = atomic_load(&server->state);
     const struct tfr_http_header challenge = {"WWW-Authenticate", "Bearer"};
     call->key = tfr_keys_find(server->keys, tfr_http_header(x, "authorization"));
     tfr_http_set_client(x, (uint64_t)(call->key + 1));
@@ -90,9 +98,8 @@ static void check_call(struct tfr_call *call) {
             tfr_refuse(&refusal, TFR_ERROR_UNAUTHORIZED, NULL, "this key is not one of this server's: Authorization: Bearer KEY");
         }
         tfr_reply_refusal(x, &refusal, &challenge, 1);
-    } else if (call->route->time == TFR_ROUTE_READY && state != TFR_SERVER_READY) {
-        const enum tfr_error error = state == TFR_SERVER_LOADING ? TFR_ERROR_LOADING : TFR_ERROR_DRAINING;
-        tfr_reply_error(x, error, NULL, NULL);
+    } else if (!tfr_route_is_ready(call)) {
+        return;                                  /* it has its reply */
     } else if (!posts && tfr_http_has_body(x)) { /* it would be held, perhaps for somebody without a key */
         tfr_reply_error(x, TFR_ERROR_NO_BODY, NULL, NULL);
     } else if (posts && !tfr_route_refuse_cross_site(x) && !is_json(x)) {

@@ -24,6 +24,8 @@ struct tfr_route {
 const struct tfr_route *tfr_route_table(size_t *n);
 /* What follows the path of a route that ends in a star. */
 const char *tfr_route_rest(const struct tfr_exchange *x);
+/* False after a refusal: the model is being loaded, or the server ends. */
+bool tfr_route_is_ready(struct tfr_call *call);
 /* Finds the route of a call and refuses what can be refused by the head alone. */
 void tfr_route_head(struct tfr_call *call);
 /* For a GET that makes work (a POST is asked by tfr_route_head): true after a reply, where a page of another site asks. */

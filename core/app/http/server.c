@@ -29,6 +29,17 @@ void tfr_server_say(void *user, const char *what) {
     tfr_log(TFR_LOG_INFO, "serve", "%s", what);
 }
 
+void tfr_server_measure_texts(struct tfr_server *server) {
+    size_t longest = 1;
+    for (int64_t id = 0; id < server->vocab_size && server->vocabulary != NULL; id++) {
+        size_t size = 0;
+        if (tfr_vocabulary_bytes(server->vocabulary, (int32_t)id, &size) != NULL && size > longest) {
+            longest = size;
+        }
+    }
+    server->most_text = (size_t)server->n_positions * longest;
+}
+
 /* An id of the client's is taken where it is short and plain, so that it can stand in headers and logs as it is. */
 static bool is_plain_id(const char *text) {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-";
@@ -112,7 +123,10 @@ static void on_head(void *user, struct tfr_exchange *x) {
 }
 
 static void on_request(void *user, struct tfr_exchange *x) {
-    tfr_call_of(x)->route->handler(user, x);
+    struct tfr_call *call = tfr_call_of(x);
+    if (tfr_route_is_ready(call)) { /* the body may have come after a signal */
+        call->route->handler(user, x);
+    }
 }
 
 /* What has been replied has no call any more. What the transport answered is told as that, not as a client that left. */

@@ -34,6 +34,7 @@ struct tfr_server {
     struct tfr_engine *engine;
     struct tfr_vocabulary *vocabulary; /* NULL: prompts are ids, and answers */
     int64_t n_positions, vocab_size;
+    size_t most_text;     /* bytes: of more no text fits the context, whatever its tokens are */
     char fingerprint[64]; /* equal ones: equal answers to equal requests */
     atomic_int state;
     /* network thread */
@@ -79,6 +80,9 @@ struct tfr_http_app tfr_server_app(struct tfr_server *server);
 /* The log level of this program, which has a copy of base/ of its own; and a line of the start at level info. */
 void tfr_server_set_log(const struct tfr_server *server);
 void tfr_server_say(void *user, const char *what);
+
+/* Once the vocabulary is there: most_text. */
+void tfr_server_measure_texts(struct tfr_server *server);
 
 /* Whether requests may call the model by this name. */
 bool tfr_server_has_model(const struct tfr_server *server, const char *name);

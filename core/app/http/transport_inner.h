@@ -51,6 +51,7 @@ struct tfr_conn {
     uint64_t deadline_ns;                       /* of the state; 0: none */
     uint64_t body_ns;                           /* since when the body is read */
     uint64_t out_ns, out_deadline_ns, out_sent; /* since when output waits, until when it may, bytes taken since */
+    uint64_t over_ns;                           /* since when more than max_output of a stream waits; 0: it does not */
     struct in6_addr peer;                       /* IPv4 mapped; zeros for a unix socket */
     uint64_t client;                            /* as the application told for this request; 0: it did not */
 };

@@ -130,10 +130,22 @@ void tfr_http_stream_begin(struct tfr_exchange *x, int status, const struct tfr_
     }
     decide_close(x, false);
     x->streaming = true;
+    x->conn->over_ns = 0;
     const char *const coding = x->head.minor > 0 ? "Transfer-Encoding: chunked\r\n" : "";
     char framing[80];
     snprintf(framing, sizeof framing, "%s%s", coding, connection_line(x));
     send_with_head(x->conn, write_head(x->conn->http, status, headers, n_headers, framing), NULL, 0);
+}
+
+/* What comes at once may be more than max_output, however fast it is read: a reader is slow where so much goes on waiting. */
+static bool is_slow(struct tfr_conn *conn) {
+    const struct tfr_http_limits *const limits = &conn->http->limits;
+    if (conn->out.size <= limits->max_output) {
+        conn->over_ns = 0;
+        return false;
+    }
+    conn->over_ns = conn->over_ns > 0 ? conn->over_ns : tfr_http_now();
+    return (double)(tfr_http_now() - conn->over_ns) / 1e9 > limits->write_s;
 }
 
 /* One chunk, and the end where it is the last, in one send. */
@@ -144,6 +156,10 @@ static void send_chunk(struct tfr_exchange *x, const void *data, size_t size, bo
     int n = 0;
     if (is_head(x) || (size == 0 && !last)) {
         return;
+    }
+    if (is_slow(conn)) {
+        conn->failed = true;
+        tfr_conn_again(conn);
     }
     const bool chunked = x->head.minor > 0;
     if (chunked && size > 0) {
@@ -159,10 +175,6 @@ static void send_chunk(struct tfr_exchange *x, const void *data, size_t size, bo
     }
     if (n > 0) {
         tfr_conn_send(conn, parts, n);
-    }
-    if (conn->out.size > conn->http->limits.max_output) {
-        conn->failed = true;
-        tfr_conn_again(conn);
     }
 }
 

@@ -53,7 +53,8 @@ struct tfr_request_stats {
 
 /* PROMPT comes first: its tokens, as they were read. TOKENS: what is new of one sequence, at most once a step; text is whole
  * characters, held back where it may become a stop string, so it can come later than its ids; `finish` is set in a sequence's
- * last one. END comes once and last: status, error (a sentence of this request alone) and stats. */
+ * last one. END comes once and last: status, error (a sentence of this request alone) and stats; the other events have the stats so
+ * far, without total_ns and decode_ns. */
 enum tfr_event_kind { TFR_EVENT_PROMPT, TFR_EVENT_TOKENS, TFR_EVENT_END };
 struct tfr_event {
     enum tfr_event_kind kind;

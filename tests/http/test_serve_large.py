@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""test_serve_large.py TFRUN NAME SOURCE_DIR: texts, answers and lists as large as they may be stop nobody, and bodies may come late.
+
+`test_serve_large.py --list` prints the names. Times are compared with those of a body that is as large and is refused unread.
+"""
+import json
+import pathlib
+import random
+import signal
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
+from cases import case, expect, expect_same, main  # noqa: E402
+from serving import PATIENCE, Setting, read_head, read_until  # noqa: E402
+
+MOST = 4194304 - 200  # bytes of a text in the largest body
+CUT = {"truncate_prompt_tokens": 10, "max_tokens": 1, "return_token_ids": True}
+
+
+def best_of(times, ask):
+    """The shortest time that it takes, and the last reply."""
+    best = float("inf")
+    for _ in range(times):
+        start = time.monotonic()
+        reply = ask()
+        best = min(best, time.monotonic() - start)
+    return best, reply
+
+
+@case
+def what_can_not_fit_is_not_split(t):
+    text = "a" * MOST
+    with t.serve("--chat", "plain") as server:
+        least, reply = best_of(3, lambda: server.post(json.dumps({"prompt": text})))
+        expect_same((reply.status, reply.json["error"]["code"]), (400, "context_length_exceeded"))
+        cut, reply = best_of(3, lambda: server.post(json.dumps({"prompt": text, **CUT})))
+        expect_same((reply.status, reply.json["usage"]["prompt_tokens"]), (200, 10))
+        chat, reply = best_of(3, lambda: server.post({"messages": [{"role": "user", "content": text}]}, "/v1/chat/completions"))
+        expect_same((reply.status, reply.json["error"]["code"]), (400, "context_length_exceeded"))
+        expect(max(cut, chat) < 12 * least, least, cut, chat)
+
+
+@case
+def the_end_of_a_text_is_the_end_of_all_of_it(t):
+    """Wherever tokens part, and where they don't: the last tokens are those of the text."""
+    draw = random.Random(1)
+    starts = ("word " * 20000, "line\n" * 20000, *("".join(draw.choices(signs, k=30000)) for signs in ("漢字文本的了在", "aábcçdeéfgh")))
+    with t.serve() as server:
+        for start in starts:
+            for end in ("", " and so on", "\nx", "。"):
+                given = server.ask(prompt=start + end, **CUT)["choices"][0]["prompt_token_ids"]
+                whole = server.post({"prompt": start + end}, "/tokenize").json["tokens"]
+                expect_same((start[:9], end, given), (start[:9], end, whole[-10:]))
+
+
+@case
+def an_answer_in_one_burst_reaches_its_reader(t):
+    """Events of 16 texts come at once, more than may wait for long."""
+    large = {"prompt": [5] * 490, "echo": True, "logprobs": 20, "return_token_ids": True, "n": 16, "max_tokens": 1, "temperature": 0}
+    with t.serve() as server:
+        reply = server.post({**large, "stream": True})
+        expect(reply.status == 200 and len(reply.body) > 5000000, len(reply.body))
+        expect_same((reply.body.count(b'data: {"id"'), reply.body[-14:]), (32, b"data: [DONE]\n\n"))
+
+
+@case
+def a_list_of_long_texts_costs_no_walk_over_the_vocabulary(t):
+    tokenizer = t.source_dir / "configs" / "tokenizer" / "gpt2"
+    with t.serve("--tokenizer", tokenizer, model=t.tiny_gpt2()) as server:
+        def refused(size):
+            reply = server.post({"prompt": [("some words " * 100)[:size]] * 256, "n": 16, "max_tokens": 1})
+            expect_same((reply.status, "texts" in reply.json["error"]["message"]), (400, True))
+            return reply
+        few, _ = best_of(5, lambda: refused(1024))
+        more, _ = best_of(5, lambda: refused(1030))
+        expect(more < 2 * few, few, more)
+
+
+@case
+def a_body_that_ends_after_the_signal_begins_nothing(t):
+    bodies = {"/v1/completions": {"prompt": "x"}, "/v1/embeddings": {"input": "x"}, "/tokenize": {"prompt": "x"}}
+    slow = {"prompt": [[5] * 500] * 3, "echo": True, "logprobs": 20, "max_tokens": 1}
+    with t.serve("--drain", 60) as server, server.raw(slow, receive=4096) as reader:
+        expect(reader.recv(16).startswith(b"HTTP/1.1 200 "))
+        socks = {path: server.connect() for path in bodies}
+        for path, sock in socks.items():
+            sock.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+                         f"Content-Length: {len(json.dumps(bodies[path]))}\r\n\r\n".encode())
+            expect(read_head(sock)[0].startswith(b"HTTP/1.1 100 "))
+        server.process.send_signal(signal.SIGTERM)
+        while server.call("GET", "/health").status == 200:
+            pass
+        for path, sock in socks.items():
+            sock.sendall(json.dumps(bodies[path]).encode())
+            data = read_until(sock, b"}}")
+            expect(data.startswith(b"HTTP/1.1 503 ") and b'"code":"draining"' in data, path, data)
+            sock.close()
+        while reader.recv(1 << 20):
+            pass
+        expect_same(server.process.wait(PATIENCE), 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Setting))
