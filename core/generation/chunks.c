@@ -77,16 +77,18 @@ static int64_t share(struct tfr_chunk *chunks, size_t n, bool batch, int64_t roo
     return used;
 }
 
-void tfr_chunks_share(struct tfr_chunk *chunks, size_t n, int64_t room) {
+void tfr_chunks_share(struct tfr_chunk *chunks, size_t n, int64_t room, uint64_t step) {
     size_t n_batch = 0;
     for (size_t i = 0; i < n; i++) {
         chunks[i].rows = 0;
         n_batch += chunks[i].batch;
     }
-    const bool is_mixed = n_batch > 0 && n_batch < n;
-    const int64_t kept = is_mixed ? most(room / 10, TFR_CHUNK_LEAST) : 0;
-    const int64_t used = n_batch < n ? share(chunks, n, false, most(room - kept, TFR_CHUNK_LEAST)) : 0;
-    if (n_batch > 0) {
-        share(chunks, n, true, most(room - used, kept));
+    const bool is_mixed = n_batch > 0 && n_batch < n, fits_both = room >= 2 * TFR_CHUNK_LEAST;
+    const bool is_batch_turn = is_mixed && !fits_both && step % TFR_CHUNK_TURNS == TFR_CHUNK_TURNS - 1;
+    const bool first = n_batch == n || is_batch_turn;
+    const int64_t kept = is_mixed && fits_both ? most(room / TFR_CHUNK_TURNS, TFR_CHUNK_LEAST) : 0;
+    const int64_t used = share(chunks, n, first, room - kept), rest = most(room - used, kept);
+    if (is_mixed && rest > 0) {
+        share(chunks, n, !first, rest);
     }
 }

@@ -141,7 +141,7 @@ static void fill_in_shares(struct tfr_round *round, struct tfr_round_counts *cou
         round->chunks[i] =
             (struct tfr_chunk){.left = left_of(c), .whole = is_scored(c) && !c->wanted.trims, .batch = c->terms.batch};
     }
-    tfr_chunks_share(round->chunks, round->n_prompts, counts->room);
+    tfr_chunks_share(round->chunks, round->n_prompts, counts->room, round->n_shared++);
     for (size_t i = 0; i < round->n_prompts; i++) {
         const int64_t rows = round->chunks[i].rows > 0 ? piece_rows(round->prompts[i], round->chunks[i].rows) : 0;
         if (rows > 0) {

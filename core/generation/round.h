@@ -29,6 +29,7 @@ struct tfr_round {
     struct tfr_continuation **prompts; /* [max_batch] those of which a piece of the prompt is due */
     struct tfr_chunk *chunks;          /* [max_batch] their shares */
     size_t n_prompts;
+    uint64_t n_shared; /* steps whose rows were shared among prompts */
     struct tfr_ahead ahead;
     /* Rows of prompts that may stand beside what decodes; NULL: as many as runtime.max_rows leaves. */
     int64_t (*budget)(void *user, const struct tfr_round_counts *counts);

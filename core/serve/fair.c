@@ -56,10 +56,10 @@ static struct tfr_flow *make(struct tfr_fair *fair, const char *key, bool batch)
     }
     flow->next = ring != NULL ? ring : flow;
     *(ring != NULL ? &last->next : &fair->flows[batch]) = flow;
-    fair->keys++;
     return flow;
 }
 
+/* One without requests. */
 static void forget(struct tfr_fair *fair, struct tfr_flow *flow) {
     struct tfr_flow *before = flow;
     while (before->next != flow) {
@@ -71,28 +71,26 @@ static void forget(struct tfr_fair *fair, struct tfr_flow *flow) {
     }
     tfr_free(flow->key);
     tfr_free(flow);
-    fair->keys--;
+    fair->debtors--;
 }
 
 /* Where too many owe, the one that owes least is forgiven. */
 static void limit_debtors(struct tfr_fair *fair) {
     struct tfr_flow *least = NULL;
-    size_t n = 0;
     for (int batch = 0; batch < 2; batch++) {
         struct tfr_flow *first = fair->flows[batch], *flow = first;
         while (flow != NULL) {
-            n += flow->users == 0;
             least = flow->users == 0 && (least == NULL || flow->balance > least->balance) ? flow : least;
             flow = flow->next != first ? flow->next : NULL;
         }
     }
-    if (n > MOST_DEBTORS) {
+    if (fair->debtors > MOST_DEBTORS) {
         forget(fair, least);
     }
 }
 
 static void release(struct tfr_fair *fair, struct tfr_flow *flow) {
-    flow->users--;
+    fair->debtors += --flow->users == 0;
     if (--fair->users == 0) { /* there is room for everybody */
         for (int batch = 0; batch < 2; batch++) {
             while (fair->flows[batch] != NULL) {
@@ -108,7 +106,11 @@ static void release(struct tfr_fair *fair, struct tfr_flow *flow) {
 
 bool tfr_fair_add(struct tfr_fair *fair, struct tfr_turn *turn, const char *key, bool batch) {
     struct tfr_flow *flow = find(fair, key, batch);
-    flow = flow != NULL ? flow : make(fair, key, batch);
+    if (flow != NULL) {
+        fair->debtors -= flow->users == 0;
+    } else {
+        flow = make(fair, key, batch);
+    }
     if (flow == NULL) {
         return false;
     }
@@ -153,6 +155,17 @@ static struct tfr_flow *solvent(struct tfr_flow *ring) {
     return NULL;
 }
 
+/* Those that owe nothing any more, beside `flow`, which stays. */
+static void forget_paid(struct tfr_fair *fair, struct tfr_flow *flow) {
+    for (struct tfr_flow *at = flow; at->next != flow;) {
+        if (at->next->users == 0 && at->next->balance >= 0) {
+            forget(fair, at->next);
+        } else {
+            at = at->next;
+        }
+    }
+}
+
 /* A batch turn that was chosen while nobody else waited: an interactive one that came since goes first. */
 static bool is_overtaken(const struct tfr_fair *fair) {
     return fair->chosen != NULL && fair->chosen->flow->batch && fair->waiting[0] > 0 && fair->batch_credit <= 0;
@@ -168,6 +181,7 @@ struct tfr_turn *tfr_fair_next(struct tfr_fair *fair) {
     if (flow == NULL) {
         fill(fair->flows[batch]);
         flow = solvent(fair->flows[batch]);
+        forget_paid(fair, flow);
     }
     fair->flows[batch] = flow;
     fair->chosen = flow->first;

@@ -25,7 +25,7 @@ struct tfr_fair {
     struct tfr_flow *flows[2]; /* rings of keys, interactive and batch: the one whose turn it is */
     size_t waiting[2];
     size_t users;        /* requests that wait or run */
-    size_t keys;         /* in the rings */
+    size_t debtors;      /* keys in the rings that have none of those, but owe */
     double batch_credit; /* tokens that batch requests may take before interactive ones */
     struct tfr_turn *chosen;
 };

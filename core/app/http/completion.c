@@ -288,18 +288,14 @@ static enum tfr_status submit(struct tfr_completion *completion) {
     const struct tfr_call *call = completion->call;
     const struct tfr_ask *ask = &completion->ask;
     struct tfr_prompt *prompts = calloc(ask->prompts.n, sizeof *prompts);
-    char key[64];
+    char key[TFR_CALL_ASKER];
     if (prompts == NULL) {
         return TFR_RESOURCE;
     }
     for (size_t i = 0; i < ask->prompts.n; i++) {
         prompts[i] = (struct tfr_prompt){.ids = ask->prompts.list[i].ids, .n_ids = ask->prompts.list[i].n};
     }
-    if (call->key >= 0) {
-        snprintf(key, sizeof key, "key %d", call->key);
-    } else {
-        snprintf(key, sizeof key, "%s", tfr_http_host(call->exchange));
-    }
+    tfr_call_asker(call, key);
     const struct tfr_request_terms terms = {.key = key,
                                             .salt = ask->salt[0] != '\0' ? ask->salt : NULL,
                                             .batch = ask->batch,

@@ -2,8 +2,10 @@
 #include "app/http/engine_task.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "app/http/reply.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 enum { WAITING, POSTED, DONE, LEFT };
@@ -13,13 +15,31 @@ void tfr_engine_task_end(struct tfr_engine_task *task, enum tfr_status status) {
     snprintf(task->error, sizeof task->error, "%s", status != TFR_OK ? tfr_last_error() : "");
 }
 
+/* As long as something is written, or is about to be. */
+static bool must_wait(struct tfr_engine *engine, const struct tfr_server *server) {
+    struct tfr_serving serving;
+    tfr_engine_serving(engine, &serving);
+    return serving.running + serving.waiting > 0 && tfr_clock_ns() - server->task_ended_ns < server->task_ns;
+}
+
+static void run_timed(struct tfr_engine *engine, struct tfr_engine_task *task) {
+    struct tfr_server *server = task->server;
+    const uint64_t began_ns = tfr_clock_ns();
+    task->run(engine, task);
+    server->task_ended_ns = tfr_clock_ns();
+    server->task_ns = server->task_ended_ns - began_ns;
+}
+
 /* A task that was left is nobody's but this thread's; the transport may be closed by then, so nobody is woken up: on_tick comes. */
 static void run_task(struct tfr_engine *engine, void *user) {
     struct tfr_engine_task *task = user;
     struct tfr_server *server = task->server;
     int stage = POSTED;
     if (atomic_load(&task->stage) == POSTED) {
-        task->run(engine, task);
+        if (must_wait(engine, server) && tfr_engine_call(engine, run_task, task) == TFR_OK) { /* behind the next step */
+            return;
+        }
+        run_timed(engine, task);
     }
     atomic_store(&server->task_runs, false);
     if (atomic_compare_exchange_strong(&task->stage, &stage, DONE)) {
@@ -29,14 +49,20 @@ static void run_task(struct tfr_engine *engine, void *user) {
     }
 }
 
+/* A turn behind the last one of its key; the first of a key goes in the next turn, however many of another one wait. */
 static void append(struct tfr_engine_task *task) {
-    struct tfr_engine_task **at = &task->server->tasks;
-    while (*at != NULL) {
+    struct tfr_server *server = task->server;
+    struct tfr_engine_task **at = &server->tasks;
+    task->turn = server->task_turn + 1;
+    for (const struct tfr_engine_task *other = server->tasks; other != NULL; other = other->next) {
+        task->turn = other->turn >= task->turn && strcmp(other->key, task->key) == 0 ? other->turn + 1 : task->turn;
+    }
+    while (*at != NULL && (*at)->turn <= task->turn) {
         at = &(*at)->next;
     }
-    task->next = NULL;
+    task->next = *at;
     *at = task;
-    task->server->n_tasks++;
+    server->n_tasks++;
 }
 
 static void take_out(struct tfr_engine_task *task) {
@@ -48,7 +74,7 @@ static void take_out(struct tfr_engine_task *task) {
     task->server->n_tasks--;
 }
 
-/* The oldest one goes to the engine, where none is there. What fails here ends at the next wake: no other call may end under a walk
+/* The first one goes to the engine, where none is there. What fails here ends at the next wake: no other call may end under a walk
  * over all of them. */
 static void post_next(struct tfr_server *server) {
     struct tfr_engine_task *task = server->tasks;
@@ -56,6 +82,7 @@ static void post_next(struct tfr_server *server) {
         return;
     }
     take_out(task);
+    server->task_turn = task->turn;
     atomic_store(&task->stage, POSTED);
     atomic_store(&server->task_runs, true);
     const enum tfr_status status = tfr_engine_call(server->engine, run_task, task);
@@ -74,11 +101,6 @@ static void poll_task(struct tfr_call *call) {
         task->done(task);
     }
     post_next(server);
-}
-
-static void tick_task(struct tfr_call *call, uint64_t now_ns) {
-    (void)now_ns;
-    post_next(call->server);
 }
 
 /* The engine's thread frees what it has. */
@@ -100,11 +122,26 @@ static void stop_call(struct tfr_call *call) {
     call->work = NULL;
 }
 
+static void end_early(struct tfr_call *call, enum tfr_error error) {
+    abandon_task(call);
+    stop_call(call);
+    tfr_reply_error(call->exchange, error, NULL, NULL);
+}
+
+static void tick_task(struct tfr_call *call, uint64_t now_ns) {
+    struct tfr_server *server = call->server;
+    const double most_s = tfr_settings_real(server->settings, "serve.request_s");
+    if (most_s > 0 && (double)(now_ns - call->begun_ns) / 1e9 >= most_s) {
+        end_early(call, TFR_ERROR_DEADLINE);
+    }
+    post_next(server);
+}
+
+/* The one whose turn it is goes on with all its inputs. */
 static void drain_task(struct tfr_call *call, bool at_once) {
-    if (at_once) {
-        abandon_task(call);
-        stop_call(call);
-        tfr_reply_error(call->exchange, TFR_ERROR_DRAINING, NULL, NULL);
+    const struct tfr_engine_task *task = call->work;
+    if (at_once || atomic_load(&task->stage) == WAITING) {
+        end_early(call, TFR_ERROR_DRAINING);
     }
 }
 
@@ -143,6 +180,7 @@ void tfr_engine_task_post(struct tfr_engine_task *task) {
 void tfr_engine_task_start(struct tfr_engine_task *task) {
     struct tfr_call *call = task->call;
     task->server = call->server;
+    tfr_call_asker(call, task->key);
     call->work = task;
     call->poll = poll_task;
     call->tick = tick_task;

@@ -1,5 +1,7 @@
 /* engine_task.h - work of a route that must run on the engine's thread, between two steps: posted from the network thread, which
- * replies when it is done. One at a time, in the order in which they came, so that no step waits for two of them.
+ * replies when it is done. One at a time, so that no step waits for two of them; while texts are written tasks have half of the
+ * time at most: one goes only if the last one's end is as long ago as that one took. Keys take turns, and of one key the tasks go
+ * in the order in which they came.
  *
  * A task is taken by one thread at a time: the network thread until it is posted and after it is done, the engine's in between. A
  * task whose client left meanwhile is let go by the engine's thread. */
@@ -21,12 +23,14 @@ struct tfr_engine_task {
     char error[512];
     struct tfr_server *server;
     struct tfr_engine_task *next; /* that waits behind it */
+    char key[TFR_CALL_ASKER];     /* who asks */
+    uint64_t turn;                /* each key has one task a turn */
     atomic_int stage;
 };
 
 /* The call waits for it. Replies 429 where serve.max_queue of them wait already; the task is freed then. */
 void tfr_engine_task_start(struct tfr_engine_task *task);
-/* Once more, from `done`, behind those that wait. */
+/* Once more, from `done`, behind those of its key that wait. */
 void tfr_engine_task_post(struct tfr_engine_task *task);
 /* The call does not wait any more, and can be replied to; the task is the caller's, who frees it. */
 struct tfr_call *tfr_engine_task_take(struct tfr_engine_task *task);

@@ -59,6 +59,14 @@ void tfr_call_name(struct tfr_call *call, const char *id) {
     }
 }
 
+void tfr_call_asker(const struct tfr_call *call, char asker[TFR_CALL_ASKER]) {
+    if (call->key >= 0) {
+        snprintf(asker, TFR_CALL_ASKER, "key %d", call->key);
+    } else {
+        snprintf(asker, TFR_CALL_ASKER, "%s", tfr_http_host(call->exchange));
+    }
+}
+
 static struct tfr_call *begin_call(struct tfr_server *server, struct tfr_exchange *x) {
     struct tfr_call *call = calloc(1, sizeof *call);
     if (call == NULL) {

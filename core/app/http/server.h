@@ -15,6 +15,8 @@
 #include "app/http/metrics.h"
 #include "app/http/transport.h"
 
+enum { TFR_CALL_ASKER = 64 };
+
 enum tfr_server_state { TFR_SERVER_LOADING, TFR_SERVER_READY, TFR_SERVER_DRAINING };
 
 struct tfr_route;
@@ -33,6 +35,7 @@ struct tfr_server {
     /* by the engine's thread while loading */
     struct tfr_engine *engine;
     struct tfr_vocabulary *vocabulary; /* NULL: prompts are ids, and answers */
+    uint64_t task_ended_ns, task_ns;   /* when the last task ended, and what it took; of the engine's thread alone */
     int64_t n_positions, vocab_size;
     size_t most_text;     /* bytes: of more no text fits the context, whatever its tokens are */
     char fingerprint[64]; /* equal ones: equal answers to equal requests */
@@ -41,8 +44,9 @@ struct tfr_server {
     struct tfr_metrics metrics;    /* `rows` is the engine's thread's */
     struct tfr_gallery *gallery;   /* pictures of the machine, and the last profile */
     uint64_t profile_until_ns;     /* until then it is not measured anew */
-    struct tfr_engine_task *tasks; /* that wait for the engine's thread, the oldest first */
+    struct tfr_engine_task *tasks; /* that wait for the engine's thread, in order of their turns */
     size_t n_tasks;
+    uint64_t task_turn;       /* of the one that went last */
     atomic_bool task_runs;    /* one is posted; its end is told by the engine's thread */
     struct tfr_call *pending; /* calls that wait for the engine */
     size_t n_pending;
@@ -89,6 +93,8 @@ bool tfr_server_has_model(const struct tfr_server *server, const char *name);
 
 /* An id that the body of a request gives, where it is short and plain. */
 void tfr_call_name(struct tfr_call *call, const char *id);
+/* Who asks, as far as turns, shares and cached prefixes go: its key, without keys its host. */
+void tfr_call_asker(const struct tfr_call *call, char asker[TFR_CALL_ASKER]);
 /* The work of a call goes on after its handler has returned, and is over. */
 void tfr_call_wait(struct tfr_call *call);
 void tfr_call_stop_waiting(struct tfr_call *call);
