@@ -33,7 +33,7 @@ def status_of(sock):
 @case
 def texts_have_half_of_the_time(t):
     """A forward pass of 512 rows takes as long as many steps of one row: so many have to come between two of them."""
-    n_tasks = 12
+    n_tasks = 6
     with t.serve("--threads", 1, "--max-batch", 2, "--max-queue-ms", 10**8) as server:
         crowd = {"prompt": [PROMPT] * 200, "max_tokens": 500, "ignore_eos": True, "temperature": 0, "stream": True}
         with server.raw(crowd) as writes:
@@ -47,25 +47,25 @@ def texts_have_half_of_the_time(t):
 
 @case
 def keys_take_turns(t):
-    """All is there before the server goes on: one task of a key does not wait for forty of another one."""
+    """All is there before the server goes on: one task of a key does not wait for thirty of another one."""
     keys, log = t.folder / "keys", t.folder / "access"
     keys.write_text("first-key\nother-key\n")
     keys.chmod(0o600)
     with t.serve("--api-key-file", keys, "--access-log", log, "--access-format", "json") as server:
         server.process.send_signal(signal.SIGSTOP)
-        socks = [send(server, LARGE, "first-key", f"first-{i}") for i in range(40)] + [send(server, [[1]], "other-key", "other")]
+        socks = [send(server, [[1] * 128], "first-key", f"first-{i}") for i in range(30)] + [send(server, [[1]], "other-key", "other")]
         server.process.send_signal(signal.SIGCONT)
         expect_same({status_of(sock) for sock in socks}, {200})
         expect_same(server.end(), 0)
         names = [json.loads(line)["id"] for line in log.read_text().splitlines()]
-    expect(names.index("other") < 20, names)
-    expect_same(sorted(names), sorted([f"first-{i}" for i in range(40)] + ["other"]))
+    expect(names.index("other") < 15, names)
+    expect_same(sorted(names), sorted([f"first-{i}" for i in range(30)] + ["other"]))
 
 
 @case
 def a_drain_ends_those_that_wait(t):
     with t.serve("--drain", 600, "--threads", 1) as server:
-        socks = [send(server, LARGE * 30) for _ in range(6)]
+        socks = [send(server, [[1] * 256] * 10) for _ in range(6)]
         until = time.monotonic() + PATIENCE
         while server.metric("tfrun_http_requests_total") < len(socks) + 1:
             expect(time.monotonic() < until)
@@ -77,9 +77,11 @@ def a_drain_ends_those_that_wait(t):
 @case
 def what_takes_too_long_is_ended(t):
     with t.serve("--request-timeout", 1, "--threads", 1) as server:
-        reply = server.post({"input": LARGE * 256}, "/v1/embeddings")
+        reply = server.post({"input": [" the" * 500] * 256}, "/v1/embeddings")
         expect_same((reply.status, reply.json["error"]["code"]), (503, "deadline"))
-        expect_same(server.post({"input": "x"}, "/v1/embeddings").status, 200)
+        until = time.monotonic() + PATIENCE
+        while server.post({"input": "x"}, "/v1/embeddings").status != 200:
+            expect(time.monotonic() < until)
 
 
 if __name__ == "__main__":

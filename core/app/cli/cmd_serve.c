@@ -245,6 +245,7 @@ static void close_all(struct job *job) {
     struct tfr_server *server = &job->server;
     tfr_gallery_close(server->gallery);
     tfr_http_close(server->http);
+    server->http = NULL;
     tfr_access_log_close(&server->log);
     tfr_keys_close(server->keys);
     tfr_vocabulary_close(server->vocabulary);

@@ -30,7 +30,7 @@ static void run_timed(struct tfr_engine *engine, struct tfr_engine_task *task) {
     server->task_ns = server->task_ended_ns - began_ns;
 }
 
-/* A task that was left is nobody's but this thread's; the transport may be closed by then, so nobody is woken up: on_tick comes. */
+/* A task that was left is nobody's but this thread's; the transport may be closed by then. */
 static void run_task(struct tfr_engine *engine, void *user) {
     struct tfr_engine_task *task = user;
     struct tfr_server *server = task->server;
@@ -42,10 +42,11 @@ static void run_task(struct tfr_engine *engine, void *user) {
         run_timed(engine, task);
     }
     atomic_store(&server->task_runs, false);
-    if (atomic_compare_exchange_strong(&task->stage, &stage, DONE)) {
-        tfr_http_wake(server->http);
-    } else {
+    if (!atomic_compare_exchange_strong(&task->stage, &stage, DONE)) {
         task->free(task);
+    }
+    if (server->http != NULL) {
+        tfr_http_wake(server->http);
     }
 }
 
