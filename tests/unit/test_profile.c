@@ -60,6 +60,40 @@ TFR_TEST(nodes_add_up_to_the_step) {
     tfr_engine_close(engine);
 }
 
+static bool is_coloured(const struct tfr_step_picture *picture, const struct tfr_profile *profile) {
+    char *text;
+    assert_ok(tfr_step_picture_draw(picture, profile, TFR_REPORT_DOT, &text));
+    const bool is = strstr(text, "of the time") != NULL;
+    tfr_string_free(text);
+    return is;
+}
+
+/* Drawn again and again, with times or without; also of a clock that told no time at all, but not those of another graph. */
+TFR_TEST(a_picture_takes_the_times_of_its_own_graph) {
+    TFR_UNUSED_STATE;
+    const struct tfr_graph_question question = {.seq = 1, .batch = 1, .context = -1, .n_ranks = 1};
+    struct tfr_engine *engine = open_model(GOLDEN "base", NULL, NULL);
+    struct tfr_profile *profile = profile_of(engine, 3, 3, 1), *prompt = profile_of(engine, 3, -1, 1);
+    struct tfr_step_picture *picture, *other;
+    char *text;
+    assert_ok(tfr_step_picture_open(&picture, GOLDEN "base", NULL, 0, &question));
+    assert_false(is_coloured(picture, NULL));
+    assert_true(is_coloured(picture, profile));
+    assert_false(is_coloured(picture, NULL));
+    for (size_t i = 0; i < profile->n_nodes; i++) {
+        profile->nodes[i].ns = 0;
+    }
+    assert_true(is_coloured(picture, profile));
+    assert_refused(tfr_step_picture_draw(picture, prompt, TFR_REPORT_DOT, &text), TFR_USAGE, "the profile has no decode");
+    assert_ok(tfr_step_picture_open(&other, GOLDEN "layers_5", NULL, 0, &question));
+    assert_refused(tfr_step_picture_draw(other, profile, TFR_REPORT_DOT, &text), TFR_USAGE, "has no time of");
+    tfr_step_picture_close(other);
+    tfr_step_picture_close(picture);
+    tfr_profile_free(prompt);
+    tfr_profile_free(profile);
+    tfr_engine_close(engine);
+}
+
 TFR_TEST(a_long_prompt_goes_in_steps) {
     TFR_UNUSED_STATE;
     struct tfr_engine *engine = open_model(GOLDEN "base", "runtime.max_rows", "4");
@@ -179,7 +213,7 @@ TFR_TEST(why_nothing_is_counted_is_said_with_the_fix) {
     tfr_counters_close(counters);
 }
 
-TFR_TEST_MAIN(TFR_CASE(nodes_add_up_to_the_step), TFR_CASE(a_long_prompt_goes_in_steps),
-              TFR_CASE(questions_beyond_the_model_are_refused), TFR_CASE(afterwards_no_stamps_are_taken),
-              TFR_CASE(observations_become_points_that_predict_them), TFR_CASE(names_become_groups_and_modules),
-              TFR_CASE(why_nothing_is_counted_is_said_with_the_fix))
+TFR_TEST_MAIN(TFR_CASE(nodes_add_up_to_the_step), TFR_CASE(a_picture_takes_the_times_of_its_own_graph),
+              TFR_CASE(a_long_prompt_goes_in_steps), TFR_CASE(questions_beyond_the_model_are_refused),
+              TFR_CASE(afterwards_no_stamps_are_taken), TFR_CASE(observations_become_points_that_predict_them),
+              TFR_CASE(names_become_groups_and_modules), TFR_CASE(why_nothing_is_counted_is_said_with_the_fix))
