@@ -20,7 +20,7 @@ enum tfr_metric_kind { TFR_METRIC_GAUGE, TFR_METRIC_COUNTER };
 
 enum {
     TFR_METRIC_FINISHES = 5,
-    TFR_METRIC_STATUSES = 3 /* 200, 204, 499, and as many as the tables of errors have rows: each status finds one */
+    TFR_METRIC_STATUSES = 4 /* 200, 204, 304, 499, and as many as the tables of errors have rows: each status finds one */
 #define TFR_ERROR(name, status, type, code, text) +1
 #include "app/http/errors.def"
 #undef TFR_ERROR
