@@ -176,10 +176,25 @@ static enum tfr_status classify_all(struct tfr_engine *engine, const struct tfr_
     return TFR_OK;
 }
 
+/* Looked at once the last group is done: until then other ranks wait for this one. */
+static enum tfr_status check_logits(const struct tfr_classification *results, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < results[i].n_rows * results[i].n_labels; k++) {
+            if (!isfinite(results[i].scores[k].logit)) {
+                return tfr_raise(TFR_CHECK,
+                                 "the logits of text %zu hold NaN or infinity; look for it in the weights with --check-weights",
+                                 i + 1);
+            }
+        }
+    }
+    return TFR_OK;
+}
+
 enum tfr_status tfr_classify(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n,
                              struct tfr_classification *results) {
     memset(results, 0, n * sizeof *results);
     enum tfr_status status = classify_all(engine, prompts, n, results);
+    status = status == TFR_OK ? check_logits(results, n) : status;
     for (size_t i = 0; i < n && status != TFR_OK; i++) {
         tfr_classification_free(&results[i]);
     }

@@ -8,6 +8,7 @@ import json
 import math
 import pathlib
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -318,6 +319,23 @@ def classify_refusals(box):
     check(box.run("classify", model, "-p", "a").startswith("LABEL_"), "labels without names have no names")
 
 
+def nan_model(box, name):
+    model = shutil.copytree(TEXT / name, box.folder / name)
+    data = bytearray((model / "model.safetensors").read_bytes())
+    size = struct.unpack("<Q", data[:8])[0]
+    tensor = next(value for key, value in json.loads(data[8:8 + size]).items() if key.endswith("ln_f.weight"))
+    at = 8 + size + tensor["data_offsets"][0]
+    data[at:at + 4] = struct.pack("<f", math.nan)
+    (model / "model.safetensors").write_bytes(data)
+    return "classify", model, "--tokenizer", TEXT / "tokenizer", "--max-batch", 1
+
+
+@case
+def classify_of_nan(box):
+    for name in ("single", "tokens", "regression"):
+        box.refused(6, ["the logits of text 1 hold NaN", "--check-weights"], *nan_model(box, name), stdin="a\nthe the\n")
+
+
 @case
 def classify_ranks(box):
     if not box.mpiexec:
@@ -325,6 +343,8 @@ def classify_ranks(box):
     for model in ("multi", "tokens"):
         alone = box.classify(model, stdin="\n".join(GOLDEN["texts"]))
         check(box.classify(model, stdin="\n".join(GOLDEN["texts"]), ranks=2) == alone, model, "differs on two ranks")
+    done = box.start(*nan_model(box, "single"), stdin="a\nthe the\n", ranks=2)
+    check(done.stdout == b"" and b"the logits of text 1 hold NaN" in done.stderr and done.returncode == 6, done)
 
 
 def main():

@@ -252,7 +252,8 @@ def unix_sockets_are_served(program):
                 expect_same(client.reply().body.count(b"data:"), 6)
                 client.send(b"GET /health HTTP/1.1\r\nHost: example.org\r\n\r\n")
                 expect_same(client.reply().status, 200)
-            expect("in use by another program" in refusal(program, f"unix:{path}"))
+            said = refusal(program, f"unix:{path}")
+            expect("in use by another program" in said and "another path" in said and "port" not in said, said)
             probe.process.kill()
             probe.process.wait()
         expect(path.is_socket())  # and nobody listens

@@ -116,7 +116,8 @@ def keys_from_file_and_environment(t):
             reply = server.call("GET", "/v1/models", headers={"Authorization": given} if given else {})
             expect_same((given, reply.status, reply.headers["www-authenticate"]), (given, 401, "Bearer"))
             expect_same(reply.json["error"]["code"], "invalid_api_key")
-            expect_same("not one of this server's" in reply.json["error"]["message"], given is not None)
+            said = ("give a key" if given is None else "not one of this server's" if given.startswith("Bearer sk") else "gives no key")
+            expect(said in reply.json["error"]["message"], given, reply.body)
         for given in ("sk-first-key", "sk-second-key", "sk-third-key"):
             reply = server.post({"prompt": "x", "max_tokens": 1}, headers={"Authorization": f"Bearer {given}"})
             expect_same(reply.status, 200)
@@ -174,8 +175,13 @@ def the_access_log_has_a_line_a_request(t):
         server.post({"prompt": "x", "max_tokens": -1}, headers={"x-request-id": "not plain"})
         server.call("GET", "/%22%5Cnothing")
         server.events(prompt="Once", max_tokens=2, temperature=0)
+        for path, body in (("/v1/embeddings", {"input": [[1, 2, 3], [4]]}), ("/detokenize", {"tokens": [1, 2, 3, 4]})):
+            expect_same(server.post(body, path).status, 200)
+        counted = server.post({"prompt": "a secret"}, "/tokenize").json["count"]
         lines = [json.loads(line) for line in log.read_text().splitlines()]
-        expect_same([line["status"] for line in lines], [200, 400, 404, 200])
+        expect_same([line["status"] for line in lines], [200, 400, 404, 200, 200, 200, 200])
+        expect_same([line.get("prompt_tokens") for line in lines[1:3] + lines[4:]], [None, None, 4, 4, counted])
+        expect(not any("output_tokens" in line for line in lines[4:]), lines)
         expect_same((lines[0]["id"], lines[0]["output_tokens"], lines[0]["choices"], lines[0]["finish"]), ("mine-1", 4, 2, "length"))
         expect(lines[1]["id"].startswith("req-"), lines[1])
         expect("secret" not in log.read_text())
@@ -210,12 +216,23 @@ def sigterm_lets_running_requests_end(t):
 
 @case
 def a_drain_that_is_over_ends_streams_with_an_error(t):
-    with t.serve("--drain", 0) as server, server.raw(LONG, max_tokens=500, stream=True) as sock:
-        read_until(sock, b"data: ")
-        server.process.send_signal(signal.SIGTERM)
-        rest = read_until(sock, b"0\r\n\r\n")
-        expect(b'"code":"draining"' in rest and rest.count(b"data: [DONE]") == 1, rest[-300:])
+    """And the log tells what came until then; nothing of one that never ran but its prompt."""
+    log, asked = t.folder / "access", {**LONG, "max_tokens": 500, "stream": True}
+    with t.serve("--drain", 0, "--max-batch", 1, "--access-log", log, "--access-format", "json") as server, server.raw(asked) as runs:
+        begun = read_until(runs, b"data: ")
+        with server.raw(asked, request_id="waits") as waits:
+            read_until(waits, b"\r\n\r\n")
+            server.process.send_signal(signal.SIGTERM)
+            rests = [begun + read_until(runs, b"0\r\n\r\n"), read_until(waits, b"0\r\n\r\n")]
+        for rest in rests:
+            expect(b'"code":"draining"' in rest and rest.count(b"data: [DONE]") == 1, rest[-300:])
         expect_same(server.process.wait(PATIENCE), 0)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    ran, waited = sorted(lines, key=lambda line: line["id"] == "waits")
+    prompt = len(t.ids(LONG["prompt"]))
+    expect_same([(line["status"], line["finish"], line["prompt_tokens"]) for line in lines], [(503, "error", prompt)] * 2)
+    expect(0 <= ran["queue_ms"] < ran["ttft_ms"] < ran["ms"] and ran["output_tokens"] >= rests[0].count(b'data: {"id"'), ran)
+    expect(waited["output_tokens"] == 0 and "queue_ms" not in waited and "ttft_ms" not in waited, waited)
 
 
 def read_slowly(sock):
@@ -355,18 +372,18 @@ def the_log_counts_what_a_client_that_left_has_got(t):
         expect(20 <= line["output_tokens"] <= made <= line["output_tokens"] + 4, line, made)
 
 
-def nan_model(t):
+def nan_model(t, source=None, end="wpe.weight", row=40):
     """The demo model with NaN where position 40 is embedded: what stays before it is sound."""
-    model = t.folder / "nan"
+    model, source = t.folder / "nan", source or t.demo
     model.mkdir()
-    for file in t.demo.iterdir():
+    for file in source.iterdir():
         (model / file.name).write_bytes(file.read_bytes())
     data = bytearray((model / "model.safetensors").read_bytes())
     size = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8:8 + size])
-    tensor = next(value for name, value in header.items() if name.endswith("wpe.weight"))
+    tensor = next(value for name, value in header.items() if name.endswith(end))
     width = {"F32": 4, "F16": 2, "BF16": 2}[tensor["dtype"]]
-    at = 8 + size + tensor["data_offsets"][0] + 40 * tensor["shape"][1] * width
+    at = 8 + size + tensor["data_offsets"][0] + row * tensor["shape"][-1] * width
     data[at:at + width] = b"\xff" * width
     (model / "model.safetensors").write_bytes(data)
     return model
@@ -389,6 +406,27 @@ def nan_ends_its_own_request_alone(t):
         stream = server.post({**LONG, "max_tokens": 60, "stream": True})
         expect(b'data: {"error":{' in stream.body and stream.body.endswith(b"data: [DONE]\n\n"), stream.body[-300:])
         expect_same(server.text(prompt="Once upon a time", max_tokens=20, temperature=0), good)
+        sound = server.post({"input": [[5] * 30]}, "/v1/embeddings").json
+        reply = server.post({"input": [[5] * 30, [5] * 60]}, "/v1/embeddings")
+        nan_is_told(server, reply, "hidden states of input 1")
+        expect_same(server.post({"input": [[5] * 30]}, "/v1/embeddings").json, sound)
+
+
+def nan_is_told(server, reply, *words):
+    said = reply.json["error"]
+    expect_same((reply.status, reply.headers.get("x-should-retry"), reply.headers.get("retry-after"), said["type"]),
+                (500, "false", None, "server_error"))
+    for word in (*words, "NaN", "--check-weights"):
+        expect(word in said["message"] and any(word in line for line in server.lines()), word, said, server.lines())
+
+
+@case
+def nan_among_labels_is_told(t):
+    model = nan_model(t, t.source_dir / "tests/model/text/single", "ln_f.weight", 0)
+    with t.serve("--tokenizer", t.source_dir / "tests/model/text/tokenizer", model=model) as server:
+        for path, words in (("/classify", "logits of text 1"), ("/v1/embeddings", "hidden states of input 0")):
+            nan_is_told(server, server.post({"input": [[1, 2, 3]]}, path), words)
+        expect_same((server.call("GET", "/health").status, server.end()), (200, 0))
 
 
 if __name__ == "__main__":

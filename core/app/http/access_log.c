@@ -66,8 +66,10 @@ static void put_json(struct tfr_json_out *out, const struct tfr_call *call, cons
     if (call->key >= 0) {
         tfr_json_put_int(out, "key", call->key + 1);
     }
-    if (call->n_choices > 0) {
+    if (call->prompt_tokens > 0) {
         tfr_json_put_int(out, "prompt_tokens", (int64_t)call->prompt_tokens);
+    }
+    if (call->n_choices > 0) {
         tfr_json_put_int(out, "cached_tokens", (int64_t)call->cached_tokens);
         tfr_json_put_int(out, "output_tokens", (int64_t)call->output_tokens);
         tfr_json_put_int(out, "choices", (int64_t)call->n_choices);
@@ -101,9 +103,13 @@ static void put_text(struct tfr_json_out *out, const struct tfr_call *call, cons
         snprintf(line, sizeof line, " key=%d", call->key + 1);
         tfr_json_put_raw(out, line);
     }
+    if (call->prompt_tokens > 0) {
+        snprintf(line, sizeof line, " prompt=%zu", call->prompt_tokens);
+        tfr_json_put_raw(out, line);
+    }
     if (call->n_choices > 0) {
-        snprintf(line, sizeof line, " prompt=%zu cached=%zu output=%zu choices=%zu", call->prompt_tokens, call->cached_tokens,
-                 call->output_tokens, call->n_choices);
+        snprintf(line, sizeof line, " cached=%zu output=%zu choices=%zu", call->cached_tokens, call->output_tokens,
+                 call->n_choices);
         tfr_json_put_raw(out, line);
         put_text_ms(out, "queue", call->queue_s);
         put_text_ms(out, "ttft", call->ttft_s);

@@ -1,5 +1,6 @@
 /* classify_route.c - POST /classify: labels of texts by a classification head. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "app/http/ask_prompts.h"
 #include "app/http/body.h"
@@ -103,11 +104,19 @@ static void classify_done(struct tfr_engine_task *task) {
     }
 }
 
+static bool check_head(const struct tfr_server *server, struct tfr_refusal *refusal) {
+    const char *class = tfr_engine_class(server->engine);
+    return strcmp(class, "GPT2ForSequenceClassification") == 0 || strcmp(class, "GPT2ForTokenClassification") == 0 ||
+           tfr_refuse(refusal, TFR_ERROR_INVALID, NULL,
+                      "this model is a %s, which gives no labels; /classify needs a GPT2ForSequenceClassification or "
+                      "GPT2ForTokenClassification",
+                      class);
+}
+
 void tfr_route_classify(struct tfr_server *server, struct tfr_exchange *x) {
     struct tfr_call *call = tfr_call_of(x);
     struct tfr_refusal refusal;
     struct tfr_body body;
-    (void)server;
     if (!tfr_body_read(&body, call, tfr_classify_fields, TFR_N_CLASSIFY_FIELDS)) {
         return;
     }
@@ -115,7 +124,8 @@ void tfr_route_classify(struct tfr_server *server, struct tfr_exchange *x) {
     bool good = classify != NULL || tfr_refuse(&refusal, TFR_ERROR_NO_MEMORY, NULL, "there is no memory for this now");
     if (good) {
         classify->task = (struct tfr_engine_task){.call = call, .run = run_classify, .done = classify_done, .free = free_classify};
-        good = tfr_ask_prompts_read_input(&classify->prompts, call, body.doc, body.values[TFR_CLASSIFY_input].node, &refusal);
+        good = check_head(server, &refusal) &&
+               tfr_ask_prompts_read_input(&classify->prompts, call, body.doc, body.values[TFR_CLASSIFY_input].node, &refusal);
     }
     if (good) {
         classify->results = calloc(classify->prompts.n, sizeof *classify->results);

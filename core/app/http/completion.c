@@ -34,9 +34,12 @@ static double seconds_of(uint64_t ns) {
     return ns > 0 ? (double)ns / 1e9 : -1;
 }
 
-/* What the access log and the metrics tell. */
-static void fill_call(const struct tfr_completion *completion) {
+/* What the access log and the metrics tell: of prompts that have not ended, what was asked. */
+static void fill_call(struct tfr_completion *completion) {
     struct tfr_call *call = completion->call;
+    for (size_t p = 0; p < completion->ask.prompts.n; p++) {
+        completion->prompt_tokens += completion->requests[p] != NULL ? completion->ask.prompts.list[p].n : 0;
+    }
     const struct tfr_choice *choices = completion->choices;
     call->prompt_tokens = completion->prompt_tokens;
     call->cached_tokens = completion->cached_tokens;
@@ -180,19 +183,21 @@ static void take_tokens(struct tfr_completion *completion, size_t p, const struc
 /* False where the call has ended with it. */
 static bool take_end(struct tfr_completion *completion, size_t p, const struct tfr_event *event) {
     struct tfr_call *call = completion->call;
+    struct tfr_refusal refusal;
+    const enum tfr_status status = event->status;
     completion->prompt_tokens += event->stats.prompt_tokens;
     completion->cached_tokens += event->stats.cached_tokens;
     count_tokens(completion, p, event->stats.output_tokens);
-    if (event->status != TFR_OK) {
-        struct tfr_refusal refusal;
+    if (status != TFR_OK) {
         refuse_end(call, event, &refusal);
-        fail(call, &refusal, event->status != TFR_CHECK);
-        return false;
     }
-    tfr_request_close(completion->requests[p]);
+    tfr_request_close(completion->requests[p]); /* whose the event was */
     completion->requests[p] = NULL;
     completion->n_running--;
-    return true;
+    if (status != TFR_OK) {
+        fail(call, &refusal, status != TFR_CHECK);
+    }
+    return status == TFR_OK;
 }
 
 /* All that has come of one prompt. False where the call has ended with it. */
@@ -266,9 +271,6 @@ static void drain_completion(struct tfr_call *call, bool at_once) {
 
 static void abandon_completion(struct tfr_call *call) {
     struct tfr_completion *completion = call->work;
-    for (size_t p = 0; p < completion->ask.prompts.n; p++) {
-        completion->prompt_tokens += completion->requests[p] != NULL ? completion->ask.prompts.list[p].n : 0;
-    }
     fill_call(completion);
     call->finish = "cancelled";
     free_completion(completion);

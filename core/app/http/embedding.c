@@ -62,7 +62,7 @@ static bool pool(struct embedding *embedding, const struct tfr_tensor *states) {
         square += sums[k] * sums[k];
     }
     for (size_t k = 0; sums != NULL && vector != NULL && k < width; k++) {
-        vector[k] = square > 0 ? (float)(sums[k] / sqrt(square)) : 0;
+        vector[k] = square == 0 ? 0 : (float)(sums[k] / sqrt(square)); /* NaN stays one */
     }
     const bool made = sums != NULL && vector != NULL;
     free(sums);
@@ -168,7 +168,9 @@ static void embedding_done(struct tfr_engine_task *task) {
     struct tfr_json_out out = {0};
     if (task->status == TFR_OK && !is_finite(embedding)) {
         task->status = TFR_CHECK;
-        snprintf(task->error, sizeof task->error, "the hidden states of input %zu have NaN", embedding->at);
+        snprintf(task->error, sizeof task->error,
+                 "the hidden states of input %zu hold NaN or infinity; look for it in the weights with --check-weights",
+                 embedding->at);
     }
     if (task->status != TFR_OK) {
         tfr_engine_task_fail(task);

@@ -152,7 +152,9 @@ struct tfr_call *tfr_engine_task_take(struct tfr_engine_task *task) {
 }
 
 void tfr_engine_task_fail(struct tfr_engine_task *task) {
-    static const struct tfr_http_header soon[] = {{"Retry-After", "1"}, {"retry-after-ms", "1000"}};
+    static const struct tfr_http_header soon[] = {{"Retry-After", "1"}, {"retry-after-ms", "1000"}},
+                                        never[] = {{"x-should-retry", "false"}};
+    const bool is_broken = task->status == TFR_CHECK; /* and will be the next time */
     const bool is_asked = task->status == TFR_USAGE || task->status == TFR_CONFIG || task->status == TFR_UNSUPPORTED;
     struct tfr_call *call = tfr_engine_task_take(task);
     struct tfr_refusal refusal;
@@ -163,11 +165,12 @@ void tfr_engine_task_fail(struct tfr_engine_task *task) {
     } else {
         tfr_log(TFR_LOG_ERROR, "serve", "%s: %s", call->id, task->error);
         const bool is_memory = task->status == TFR_RESOURCE;
-        tfr_refuse(&refusal, is_memory ? TFR_ERROR_NO_MEMORY : TFR_ERROR_SERVER, NULL,
-                   is_memory ? "request %s: there is no memory for it now" : "request %s: the server failed; its log says why",
-                   call->id);
+        tfr_refuse(&refusal, is_memory ? TFR_ERROR_NO_MEMORY : TFR_ERROR_SERVER, NULL, "request %s: %s", call->id,
+                   is_memory   ? "there is no memory for it now"
+                   : is_broken ? task->error
+                               : "the server failed; its log says why");
     }
-    tfr_reply_refusal(call->exchange, &refusal, soon, task->status == TFR_BUSY ? 2 : 0);
+    tfr_reply_refusal(call->exchange, &refusal, is_broken ? never : soon, is_broken ? 1 : task->status == TFR_BUSY ? 2 : 0);
     task->free(task);
 }
 

@@ -117,12 +117,16 @@ size_t tfr_keys_count(const struct tfr_keys *keys) {
     return keys->n;
 }
 
+static const char scheme[] = "Bearer ";
+
+bool tfr_keys_bears(const char *authorization) {
+    return authorization != NULL && strncasecmp(authorization, scheme, sizeof scheme - 1) == 0;
+}
+
 int tfr_keys_find(const struct tfr_keys *keys, const char *authorization) {
-    static const char scheme[] = "Bearer ";
     struct key given = {{0}};
     int found = -1;
-    const bool bears = authorization != NULL && strncasecmp(authorization, scheme, sizeof scheme - 1) == 0;
-    const char *text = bears ? authorization + sizeof scheme - 1 : "";
+    const char *text = tfr_keys_bears(authorization) ? authorization + sizeof scheme - 1 : "";
     text += strspn(text, " ");
     const size_t length = strlen(text);
     memcpy(given.bytes, text, length <= MOST_KEY ? length : 0);

@@ -16,5 +16,7 @@ size_t tfr_keys_count(const struct tfr_keys *keys);
 /* Which key the value of an Authorization header gives ("Bearer KEY"); -1: none of them. The time does not tell how much of a key
  * was right. */
 int tfr_keys_find(const struct tfr_keys *keys, const char *authorization);
+/* Whether it gives one at all. */
+bool tfr_keys_bears(const char *authorization);
 
 #endif

@@ -90,12 +90,15 @@ static void check_call(struct tfr_call *call) {
     const struct tfr_server *server = call->server;
     const bool posts = strcmp(call->route->method, "POST") == 0;
     const struct tfr_http_header challenge = {"WWW-Authenticate", "Bearer"};
-    call->key = tfr_keys_find(server->keys, tfr_http_header(x, "authorization"));
+    const char *given = tfr_http_header(x, "authorization");
+    call->key = tfr_keys_find(server->keys, given);
     tfr_http_set_client(x, (uint64_t)(call->key + 1));
     if (call->route->access == TFR_ROUTE_KEYED && tfr_keys_count(server->keys) > 0 && call->key < 0) {
         struct tfr_refusal refusal = {.error = TFR_ERROR_UNAUTHORIZED};
-        if (tfr_http_header(x, "authorization") != NULL) {
-            tfr_refuse(&refusal, TFR_ERROR_UNAUTHORIZED, NULL, "this key is not one of this server's: Authorization: Bearer KEY");
+        if (given != NULL) {
+            tfr_refuse(&refusal, TFR_ERROR_UNAUTHORIZED, NULL, "%s",
+                       tfr_keys_bears(given) ? "this key is not one of this server's"
+                                             : "the Authorization header gives no key: it must be Bearer KEY");
         }
         tfr_reply_refusal(x, &refusal, &challenge, 1);
     } else if (!tfr_route_is_ready(call)) {

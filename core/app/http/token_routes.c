@@ -61,6 +61,7 @@ void tfr_route_tokenize(struct tfr_server *server, struct tfr_exchange *x) {
                                      parse->given && !parse->yes, &ids, &n) != TFR_OK) {
         tfr_reply_error(x, TFR_ERROR_NO_MEMORY, "prompt", "there is no memory for the tokens now");
     } else {
+        tfr_call_of(x)->prompt_tokens = n; /* before the reply ends the call */
         put_tokens(&out, server, ids, n, body.values[TFR_TOKENIZE_return_token_strs].yes);
         tfr_string_free(ids);
         tfr_reply_json(x, 200, &out);
@@ -127,6 +128,7 @@ void tfr_route_detokenize(struct tfr_server *server, struct tfr_exchange *x) {
     } else {
         int32_t *ids = read_ids(server, x, &body, &n);
         if (ids != NULL) {
+            tfr_call_of(x)->prompt_tokens = n;
             reply_text(server, x, ids, n);
         }
         free(ids);

@@ -42,8 +42,8 @@ static void set_options(const struct tfr_http *http, int fd, int family) {
 /* -1 and a sentence with what to do about it. */
 static int explain(const char *address, const char *verb, char *error, size_t size) {
     if (errno == EADDRINUSE) {
-        snprintf(error, size, "%s is in use by another program: stop it, or choose another port (port 0 takes any free one)",
-                 address);
+        snprintf(error, size, "%s is in use by another program: stop it, or choose another %s", address,
+                 strncmp(address, "unix:", 5) == 0 ? "path" : "port (port 0 takes any free one)");
     } else if (errno == EACCES) {
         snprintf(error, size,
                  "%s: not permitted to %s: ports below 1024 are the administrator's, and a socket's folder must be writable",
