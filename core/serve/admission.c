@@ -3,7 +3,8 @@
 
 /* Sequences come free one after the other: those in use within last_s, those that wait each time all of them are held anew. */
 static double slot_wait_s(const struct tfr_queue_load *load) {
-    const int64_t missing = load->waiting_slots + 1 - (load->slots_total - load->slots_used), used = load->slots_used;
+    const int64_t used = load->slots_used > load->leaving_slots ? load->slots_used - load->leaving_slots : 0;
+    const int64_t missing = load->waiting_slots + 1 - (load->slots_total - used);
     const double total = (double)(load->slots_total > 0 ? load->slots_total : 1);
     if (missing <= 0) {
         return 0;

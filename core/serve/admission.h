@@ -20,6 +20,7 @@ struct tfr_queue_load {
     int64_t waiting_slots, waiting_tokens; /* sequences that they will hold; tokens of their prompts */
     /* of the engine */
     int64_t slots_total, slots_used;
+    int64_t leaving_slots;    /* of slots_used: the next step frees them, since their requests are cancelled */
     int64_t prompt_left;      /* tokens of admitted prompts that are not computed yet */
     double prefill_rate;      /* prompt tokens a second, alone; 0: not known */
     double rate_beside;       /* beside what runs */

@@ -129,6 +129,7 @@ static void look_ahead(const struct tfr_batcher *batcher, struct tfr_queue_load 
         return;
     }
     for (const struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
+        load->leaving_slots += atomic_load(&request->cancelled) ? tfr_continuation_slots(&request->continuation) : 0;
         const double left = left_s(batcher, request, load->rate_beside, token_s);
         load->soonest_s = request == batcher->running.first || left < load->soonest_s ? left : load->soonest_s;
         load->last_s = left > load->last_s ? left : load->last_s;

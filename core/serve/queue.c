@@ -67,6 +67,16 @@ static void append(struct tfr_queue *queue, struct tfr_request *request) {
     queue->load.waiting++;
     queue->load.waiting_slots += tfr_continuation_slots(&request->continuation);
     queue->load.waiting_tokens += (int64_t)request->continuation.prompt.n;
+    request->waits = true;
+}
+
+static void stop_waiting(struct tfr_queue *queue, struct tfr_request *request) {
+    if (request->waits) {
+        queue->load.waiting--;
+        queue->load.waiting_slots -= tfr_continuation_slots(&request->continuation);
+        queue->load.waiting_tokens -= (int64_t)request->continuation.prompt.n;
+        request->waits = false;
+    }
 }
 
 enum tfr_status tfr_queue_put(struct tfr_queue *queue, struct tfr_request *const *requests, size_t n, bool limited) {
@@ -83,9 +93,12 @@ enum tfr_status tfr_queue_put(struct tfr_queue *queue, struct tfr_request *const
 void tfr_queue_left(struct tfr_request *request) {
     struct tfr_queue *queue = request->queue;
     pthread_mutex_lock(&queue->mutex);
-    queue->load.waiting--;
-    queue->load.waiting_slots -= tfr_continuation_slots(&request->continuation);
-    queue->load.waiting_tokens -= (int64_t)request->continuation.prompt.n;
+    stop_waiting(queue, request);
+    if (request->lingers) {
+        request->lingers = false;
+        queue->lingering--;
+        queue->lingering_tokens -= (int64_t)request->continuation.prompt.n;
+    }
     pthread_mutex_unlock(&queue->mutex);
 }
 
@@ -111,10 +124,24 @@ struct tfr_call *tfr_queue_take_calls(struct tfr_queue *queue) {
     return first;
 }
 
+/* Whoever comes next does not wait for it, though the engine's thread lets it go with the next step only. */
+static void make_way(struct tfr_queue *queue, struct tfr_request *request) {
+    const bool has_ended = request->owners < 2;
+    if (request->waits) {
+        stop_waiting(queue, request);
+        request->lingers = true;
+        queue->lingering++;
+        queue->lingering_tokens += (int64_t)request->continuation.prompt.n;
+    } else if (!has_ended) {
+        queue->load.leaving_slots += tfr_continuation_slots(&request->continuation);
+    }
+}
+
 void tfr_queue_cancel(struct tfr_request *request) {
     struct tfr_queue *queue = request->queue;
     pthread_mutex_lock(&queue->mutex);
     if (!atomic_load(&request->cancelled)) {
+        make_way(queue, request);
         request->cancel_step = queue->n_takes;
         atomic_store(&request->cancelled, true);
     }
@@ -140,6 +167,7 @@ void tfr_queue_report(struct tfr_queue *queue, const struct tfr_serving *serving
     queue->serving.refused_wait = old.refused_wait;
     queue->load.slots_total = load->slots_total;
     queue->load.slots_used = load->slots_used;
+    queue->load.leaving_slots = load->leaving_slots;
     queue->load.prompt_left = load->prompt_left;
     queue->load.prefill_rate = load->prefill_rate;
     queue->load.rate_beside = load->rate_beside;
@@ -161,8 +189,8 @@ void tfr_queue_read(struct tfr_queue *queue, struct tfr_serving *serving) {
     pthread_mutex_lock(&queue->mutex);
     const struct tfr_queue_load *load = &queue->load;
     *serving = queue->serving;
-    serving->waiting = load->waiting;
-    serving->waiting_prompt_tokens = load->waiting_tokens;
+    serving->waiting = load->waiting + queue->lingering;
+    serving->waiting_prompt_tokens = load->waiting_tokens + queue->lingering_tokens;
     serving->estimated_wait_s = tfr_queue_wait_s(load);
     serving->last_step_age_s = serving->running > 0 ? seconds_since(queue->step_ended_ns, now_ns)
                                : queue->works       ? seconds_since(queue->step_began_ns, now_ns)
@@ -219,7 +247,7 @@ struct tfr_request *tfr_queue_take(struct tfr_queue *queue) {
     queue->poked = false;
     queue->n_takes++;
     if (!queue->works) {
-        queue->works = first != NULL || queue->first_call != NULL || queue->load.waiting > 0;
+        queue->works = first != NULL || queue->first_call != NULL || queue->load.waiting + queue->lingering > 0;
         queue->step_began_ns = now_ns;
     }
     pthread_mutex_unlock(&queue->mutex);

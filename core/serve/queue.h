@@ -32,7 +32,8 @@ struct tfr_request {
     bool prompt_told;
     struct tfr_prefix_entry *prefix; /* while it runs, where it shares: prefixes.h */
     /* under the queue's mutex */
-    int owners; /* the caller, and the engine until the last event */
+    bool waits, lingers; /* is among those that wait in the queue's load; was, and is cancelled */
+    int owners;          /* the caller, and the engine until the last event */
     struct tfr_event_node *first, *last;
     uint64_t cancel_step; /* the step that was under way when it was cancelled */
     /* caller's side */
@@ -57,6 +58,8 @@ struct tfr_queue {
     void *notify_user;
     struct tfr_queue_limits limits;
     struct tfr_queue_load load;
+    size_t lingering; /* requests that waited and are cancelled, until the engine's thread has let them go */
+    int64_t lingering_tokens;
     struct tfr_serving serving; /* as of the last step, but for what the load and this queue know better */
     uint64_t n_takes;           /* steps begun */
     uint64_t step_began_ns, step_ended_ns;

@@ -34,6 +34,9 @@ TFR_TEST(a_wait_is_for_slots_and_for_prompts) {
     assert_true(tfr_queue_wait_s(&load) == 2);
     load.waiting_slots = 1;
     assert_true(tfr_queue_wait_s(&load) == 4);
+    load.leaving_slots = 2; /* what is cancelled is as good as free */
+    assert_true(tfr_queue_wait_s(&load) == 0);
+    load.leaving_slots = 0;
     load.waiting_slots = 5; /* two behind those that run */
     assert_true(tfr_queue_wait_s(&load) == 14);
     load.waiting_slots = 3;
