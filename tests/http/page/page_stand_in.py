@@ -11,7 +11,7 @@ import time
 import urllib.parse
 
 POSITIONS = 1024
-INFO = {"version": "0", "model": "stand-in", "dtype": "bf16", "isa": "avx512", "threads": 2, "ranks": 1, "profile": False,
+INFO = {"version": "0", "model": "stand-in", "class": "GPT2LMHeadModel", "dtype": "bf16", "isa": "avx512", "threads": 2, "ranks": 1, "profile": False,
         "n_positions": POSITIONS, "vocab_size": 50257, "max_logprobs": 20, "max_n": 16, "tokenizer": True,
         "serving": {"waiting": 3, "estimated_wait_s": 1.5}}
 

@@ -15,64 +15,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE.parents[1] / "app"), str(HERE.parent)]
 from cases import case, expect, expect_same, main  # noqa: E402
-from chromium import CONTROL, SHIFT, Browser, find  # noqa: E402
+from chromium import CONTROL, SHIFT, find  # noqa: E402
+from notebook import PROMPT, Notebook  # noqa: E402
 from page_terms import AWAY, IDLE, NOTICE, READY, SKIPPED, TEXT  # noqa: E402
 from serving import Server  # noqa: E402
 
-PROMPT = "The old sailor looked at the sea"
 WITHOUT_A_BROWSER = ["it_comes_with_its_policy_and_without_a_key", "ranks_and_ids_stand_beside_log_probabilities"]
-
-
-class Notebook:
-    def __init__(self, program, source_dir, folder):
-        self.program, self.demo, self.folder = program, source_dir / "configs" / "demo", folder
-        self.given = {"flags": (), "env": {}}
-
-    def flags(self, *flags, **env):
-        self.given = {"flags": flags, "env": env}
-        return self
-
-    def serve(self, *more):
-        self.server = Server(self.program, self.demo, self.folder, *self.given["flags"], *more, env=self.given["env"])
-
-    def __enter__(self):
-        self.serve()
-        self.browser = Browser()
-        self.page = self.browser.page(f"http://127.0.0.1:{self.server.port}/")
-        self.page.until(READY)
-        return self
-
-    def __exit__(self, kind, *_):
-        errors, addresses = self.page.errors, self.page.addresses
-        self.browser.__exit__()
-        self.server.__exit__()
-        if kind is None:
-            expect_same(errors, [])
-            expect_same([address for address in addresses if not re.match(r"http://127\.0\.0\.1:|data:|about:|blob:", address)], [])
-
-    def set(self, **values):
-        for name, value in values.items():
-            self.page.js(f"(box => {{ box.value = {value}; box.dispatchEvent(new Event('input', {{bubbles: true}})) }})"
-                         f"(document.getElementById('set-{name}'))")
-
-    def run(self, start):
-        start()
-        self.page.until(IDLE)
-        expect_same(self.page.js(NOTICE), False)
-        return self.page.js(TEXT)
-
-    def comes_to(self, name, value, seconds=5):
-        end = time.monotonic() + seconds
-        while (now := self.server.metric(name)) != value:
-            expect(time.monotonic() < end, name, now)
-
-    def go_on(self):
-        return self.run(lambda: self.page.key("Enter", CONTROL))
 
 
 @case

@@ -20,7 +20,7 @@ function alternative(index, token, other) {
   const label = `${visible(other.piece)}, ${percent(p)}${isIt ? ', chosen' : ''}`;
   const row = el('button', {
     type: 'button', class: isIt ? 'alternative chosen' : 'alternative', disabled: !canBranch,
-    'aria-label': label, 'aria-disabled': wire.gone ? 'true' : null,
+    'aria-label': label, 'aria-disabled': canAsk() ? null : 'true',
     title: canBranch ? `id ${other.id ?? 'unknown'}, bytes ${bytes}: go on from here with this token` : 'a part of a character',
     onclick: () => branch(index, other),
   }, Object.entries({piece: visible(other.piece), p: percent(p), lp: other.lp.toFixed(2), id: other.id ?? '', hex: bytes})

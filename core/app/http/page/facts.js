@@ -48,7 +48,7 @@ function showRoom(more = 0) {
   const most = wire.info?.n_positions, meter = byId('meter');
   show(byId('room'), most && room.tokens != null);
   if (!most || room.tokens == null) return;
-  const used = room.tokens + more, asked = isRunning() ? 0 : settings.values.max_tokens, over = used + asked - most;
+  const used = room.tokens + more, asked = isRunning() || wire.unable ? 0 : settings.values.max_tokens, over = used + asked - most;
   meter.setAttribute('aria-valuemax', most);
   meter.setAttribute('aria-valuenow', Math.min(used, most));
   meter.setAttribute('aria-valuetext', `${count(used)} of ${count(most)} tokens`);

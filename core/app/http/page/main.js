@@ -7,9 +7,9 @@ function setBusy(busy) {
 }
 
 function showButtons() {
-  const busy = isRunning(), {gone} = wire, focused = document.activeElement;
-  const off = {continue: busy || gone, stop: !busy, again: busy || gone || !run.last, undo: busy || !past.length,
-               redo: busy || !future.length, score: busy || gone || !doc.text};
+  const busy = isRunning(), mute = busy || !canAsk(), focused = document.activeElement;
+  const off = {continue: mute, stop: !busy, again: mute || !run.last, undo: busy || !past.length,
+               redo: busy || !future.length, score: mute || !doc.text};
   for (const [id, disabled] of Object.entries(off)) byId(id).disabled = disabled;
   if (focused.disabled) keepFocus(focused.id);
 }
@@ -83,9 +83,8 @@ function setAway(gone) {
   wire.gone = gone;
   setText(byId('away'), gone ? `The server is away: nothing answers at ${location.host}. Text and settings are kept in this ` +
     'browser. Writing, Undo, known probabilities and copying work on; Continue, Score and branches wait for it.' : '');
-  for (const row of document.querySelectorAll('.alternative')) row.ariaDisabled = gone;
   if (!gone) notice('');
-  showButtons();
+  showOff();
 }
 
 function serverGone() {
@@ -96,24 +95,30 @@ function serverGone() {
 async function readInfo() {
   if (readInfo.isUnderWay) return;
   readInfo.isUnderWay = true;
+  const {key} = wire;
   try {
-    const info = await askJson('/tfrun/v1/info', null, AbortSignal.timeout(10000)), isNew = wire.info === null || wire.gone;
-    wire.info = info;
-    setAway(false);
-    setHealth('good', 'ready');
-    if (isNew) showInfo(info);
+    const info = await askJson('/tfrun/v1/info', null, AbortSignal.timeout(10000));
+    if (key === wire.key) takeInfo(info);
   } catch (error) {
-    noInfo(error);
-  } finally {
-    readInfo.isUnderWay = false;
+    if (key === wire.key) noInfo(error);
   }
+  readInfo.isUnderWay = false;
+  if (key !== wire.key) readInfo(); /* that was the word on another key */
+}
+
+function takeInfo(info) {
+  const isNew = wire.info === null || wire.gone;
+  wire.info = info;
+  setAway(false);
+  setHealth('good', 'ready');
+  if (unlock() || isNew) showInfo(info);
 }
 
 function noInfo({status}) {
   if (status === 0) return serverGone();
   setAway(false);
-  setHealth(...{401: ['locked', 'needs an API key'], 503: ['busy', 'not ready']}[status] || ['busy', 'no answer']);
-  if (status === 401 && !wire.key) byId('key-box').open = true;
+  if (status === 401) shut();
+  else setHealth('busy', status === 503 ? 'not ready' : 'no answer');
 }
 
 /* Once in five seconds, once in one while it is away; not while nobody looks, or a run has its own word. */
@@ -134,7 +139,7 @@ function showInfo(info) {
   setText(byId('model'), info.model);
   setText(byId('model-facts'), facts.filter(Boolean).join(' \u00b7 '));
   document.title = `${info.model} \u2013 tfrun`;
-  show(byId('tokenizer'), info.tokenizer !== false);
+  showAble(info);
   limitControls(info);
   countTokens();
   showRoom();
@@ -180,8 +185,8 @@ function onPage() {
   addEventListener('hashchange', openLink);
   byId('machine').addEventListener('toggle', openMachine);
   byId('tokenizer').addEventListener('toggle', drawTokenizer);
-  byId('key').addEventListener('input', event => wire.key = event.target.value.trim());
-  byId('key').addEventListener('change', readInfo);
+  byId('key').addEventListener('input', keyTyped);
+  byId('key').addEventListener('change', takeKey);
 }
 
 /* A link pasted into the address of this page. */

@@ -19,7 +19,7 @@ const wholeText = job => job.start.text + job.lead.map(token => token.text).join
 
 function begin(job) {
   if (isRunning()) return;
-  if (wire.gone) return announce('The server is away.');
+  if (!canAsk()) return announce(wire.unable || 'The server is away.');
   let fields;
   try {
     fields = requestFields();
@@ -65,7 +65,11 @@ function fail(error, times) {
   times.finish = 'failed';
   if (error.status === 0) return serverGone(); /* which says so itself */
   notice(error instanceof WireError ? error.message : `The page failed: ${error.message}`);
-  if (error.status === 401) byId('key-box').open = true;
+  if (error.status === 401) {
+    lock.hasNotice = true;
+    shut();
+    byId('key-box').open = true;
+  }
   if (error.status < 0) readInfo();
 }
 
@@ -150,7 +154,7 @@ function again() {
 /* Another token at this place, and on from there. Where the ids before it are known they are the prompt: the tokens stay those
  * that the model saw, however their text would be cut alone. */
 function branch(index, other) {
-  if (isRunning() || wire.gone) return;
+  if (isRunning() || !canAsk()) return;
   const token = doc.tokens[index], before = idsBefore(index);
   const ids = before && other.id != null ? before.concat(other.id) : null;
   const start = {text: doc.text.slice(0, token.start), tokens: doc.tokens.slice(0, index)};

@@ -1,6 +1,6 @@
 /* score.js - how probable the text itself is: one request that echoes it, sums, and a line along it. */
 async function scoreText() {
-  if (isRunning() || wire.gone || doc.text === '') return;
+  if (isRunning() || !canAsk() || doc.text === '') return;
   const abort = new AbortController(), times = {sent: performance.now(), tokens: []};
   Object.assign(run, {abort, times});
   setBusy(true);

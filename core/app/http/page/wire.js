@@ -1,5 +1,5 @@
 /* wire.js - what goes to the server and comes back: JSON, events of a stream, errors as sentences. */
-const wire = {key: '', info: null, gone: false};
+const wire = {key: '', info: null, gone: false, unable: ''};
 
 class WireError extends Error {
   constructor(sentence, status, more) {
@@ -10,7 +10,7 @@ class WireError extends Error {
 
 function headers(body) {
   const list = body ? {'Content-Type': 'application/json'} : {};
-  if (wire.key) list.Authorization = `Bearer ${wire.key}`;
+  if (wire.key) list.Authorization = `Bearer ${wire.key.replace(/[^ -~]/g, '?')}`; /* a header takes no more: wrong it is */
   return list;
 }
 
