@@ -71,12 +71,10 @@ static void append(struct tfr_queue *queue, struct tfr_request *request) {
 }
 
 static void stop_waiting(struct tfr_queue *queue, struct tfr_request *request) {
-    if (request->waits) {
-        queue->load.waiting--;
-        queue->load.waiting_slots -= tfr_continuation_slots(&request->continuation);
-        queue->load.waiting_tokens -= (int64_t)request->continuation.prompt.n;
-        request->waits = false;
-    }
+    queue->load.waiting--;
+    queue->load.waiting_slots -= tfr_continuation_slots(&request->continuation);
+    queue->load.waiting_tokens -= (int64_t)request->continuation.prompt.n;
+    request->waits = false;
 }
 
 enum tfr_status tfr_queue_put(struct tfr_queue *queue, struct tfr_request *const *requests, size_t n, bool limited) {
@@ -93,9 +91,9 @@ enum tfr_status tfr_queue_put(struct tfr_queue *queue, struct tfr_request *const
 void tfr_queue_left(struct tfr_request *request) {
     struct tfr_queue *queue = request->queue;
     pthread_mutex_lock(&queue->mutex);
-    stop_waiting(queue, request);
-    if (request->lingers) {
-        request->lingers = false;
+    if (request->waits) {
+        stop_waiting(queue, request);
+    } else { /* it was cancelled before: make_way */
         queue->lingering--;
         queue->lingering_tokens -= (int64_t)request->continuation.prompt.n;
     }
@@ -129,7 +127,6 @@ static void make_way(struct tfr_queue *queue, struct tfr_request *request) {
     const bool has_ended = request->owners < 2;
     if (request->waits) {
         stop_waiting(queue, request);
-        request->lingers = true;
         queue->lingering++;
         queue->lingering_tokens += (int64_t)request->continuation.prompt.n;
     } else if (!has_ended) {

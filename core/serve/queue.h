@@ -32,8 +32,8 @@ struct tfr_request {
     bool prompt_told;
     struct tfr_prefix_entry *prefix; /* while it runs, where it shares: prefixes.h */
     /* under the queue's mutex */
-    bool waits, lingers; /* is among those that wait in the queue's load; was, and is cancelled */
-    int owners;          /* the caller, and the engine until the last event */
+    bool waits; /* is among those that wait in the queue's load: neither admitted nor cancelled */
+    int owners; /* the caller, and the engine until the last event */
     struct tfr_event_node *first, *last;
     uint64_t cancel_step; /* the step that was under way when it was cancelled */
     /* caller's side */

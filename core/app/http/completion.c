@@ -54,10 +54,7 @@ static void fill_call(struct tfr_completion *completion) {
 
 /* The call does not wait any more; its completion is the caller's. */
 static struct tfr_completion *take_work(struct tfr_call *call) {
-    struct tfr_completion *completion = call->work;
-    tfr_call_stop_waiting(call);
-    call->abandon = NULL;
-    call->work = NULL;
+    struct tfr_completion *completion = tfr_call_stop_waiting(call);
     fill_call(completion);
     return completion;
 }

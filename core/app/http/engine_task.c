@@ -117,15 +117,9 @@ static void abandon_task(struct tfr_call *call) {
     task->free(task);
 }
 
-static void stop_call(struct tfr_call *call) {
-    tfr_call_stop_waiting(call);
-    call->abandon = NULL;
-    call->work = NULL;
-}
-
 static void end_early(struct tfr_call *call, enum tfr_error error) {
     abandon_task(call);
-    stop_call(call);
+    tfr_call_stop_waiting(call);
     tfr_reply_error(call->exchange, error, NULL, NULL);
 }
 
@@ -147,7 +141,7 @@ static void drain_task(struct tfr_call *call, bool at_once) {
 }
 
 struct tfr_call *tfr_engine_task_take(struct tfr_engine_task *task) {
-    stop_call(task->call);
+    tfr_call_stop_waiting(task->call);
     return task->call;
 }
 

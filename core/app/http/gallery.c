@@ -52,18 +52,17 @@ struct tfr_gallery *tfr_gallery_open(struct tfr_http *http) {
     return gallery;
 }
 
-static int64_t at_most(int64_t value, int64_t most) {
-    return value < most ? value : most;
+int64_t tfr_gallery_rows(const struct tfr_engine *engine) {
+    const int64_t most = tfr_engine_n_positions(engine);
+    return most < TFR_GALLERY_ROWS ? most : TFR_GALLERY_ROWS;
 }
 
 void tfr_gallery_plan(struct tfr_gallery *gallery, const char *config, const struct tfr_override *overrides, size_t n_overrides,
                       const struct tfr_engine *engine) {
     for (int i = 0; i < TFR_GALLERY_ROOFLINE; i++) {
         const bool reads = i == TFR_GALLERY_PREFILL;
-        const struct tfr_graph_question question = {.seq = reads ? at_most(TFR_GALLERY_ROWS, tfr_engine_n_positions(engine)) : 1,
-                                                    .batch = 1,
-                                                    .context = reads ? 0 : -1,
-                                                    .n_ranks = tfr_engine_size(engine)};
+        const struct tfr_graph_question question = {
+            .seq = reads ? tfr_gallery_rows(engine) : 1, .batch = 1, .context = reads ? 0 : -1, .n_ranks = tfr_engine_size(engine)};
         if (tfr_step_picture_open(&gallery->graphs[i], config, overrides, n_overrides, &question) != TFR_OK) {
             tfr_log(TFR_LOG_WARN, "serve", "there is no picture of the step: %s", tfr_last_error());
         }

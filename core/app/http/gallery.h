@@ -15,6 +15,8 @@ enum tfr_gallery_picture { TFR_GALLERY_DECODE, TFR_GALLERY_PREFILL, TFR_GALLERY_
 
 /* What steps of the profile and of the graphs are. */
 enum { TFR_GALLERY_ROWS = 128, TFR_GALLERY_CONTEXT = 128 };
+/* Of a prompt: TFR_GALLERY_ROWS, or as many as the model has positions. */
+int64_t tfr_gallery_rows(const struct tfr_engine *engine);
 
 struct tfr_kept_picture {
     const char *svg; /* NULL: */

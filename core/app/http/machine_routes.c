@@ -34,10 +34,6 @@ static void free_visit(struct tfr_engine_task *task) {
     free(visit);
 }
 
-static int64_t at_most(int64_t value, int64_t most) {
-    return value < most ? value : most;
-}
-
 static bool is_busy(const struct tfr_engine *engine) {
     struct tfr_serving serving;
     tfr_engine_serving(engine, &serving);
@@ -57,8 +53,8 @@ static void run_measure(struct tfr_engine *engine, struct tfr_engine_task *task)
     }
     const int64_t room = tfr_engine_n_positions(engine);
     const struct tfr_profile_question question = {
-        .prompt_tokens = at_most(TFR_GALLERY_ROWS, room),
-        .context = at_most(TFR_GALLERY_CONTEXT, room - 1),
+        .prompt_tokens = tfr_gallery_rows(engine),
+        .context = room > TFR_GALLERY_CONTEXT ? TFR_GALLERY_CONTEXT : room - 1,
         .batch = 1,
         .reps = REPETITIONS,
     };
@@ -137,19 +133,11 @@ static void reply_picture(struct tfr_call *call, const struct tfr_kept_picture *
 
 /* ---- a picture that is being drawn ------------------------------------------------------------------------ */
 
-static struct visit *stop_waiting(struct tfr_call *call) {
-    struct visit *visit = call->work;
-    tfr_call_stop_waiting(call);
-    call->abandon = NULL;
-    call->work = NULL;
-    return visit;
-}
-
 static void poll_picture(struct tfr_call *call) {
     const struct visit *visit = call->work;
     struct tfr_kept_picture picture;
     if (tfr_gallery_look(visit->gallery, visit->which, visit->serial, &picture)) {
-        free(stop_waiting(call));
+        free(tfr_call_stop_waiting(call));
         reply_picture(call, &picture);
     }
 }
@@ -162,7 +150,7 @@ static void tick_picture(struct tfr_call *call, uint64_t now_ns) {
 /* No end of the server waits for a picture. */
 static void drain_picture(struct tfr_call *call, bool at_once) {
     (void)at_once;
-    free(stop_waiting(call));
+    free(tfr_call_stop_waiting(call));
     tfr_reply_error(call->exchange, TFR_ERROR_DRAINING, NULL, NULL);
 }
 

@@ -99,8 +99,9 @@ void tfr_call_wait(struct tfr_call *call) {
     server->n_pending++;
 }
 
-void tfr_call_stop_waiting(struct tfr_call *call) {
+void *tfr_call_stop_waiting(struct tfr_call *call) {
     struct tfr_server *server = call->server;
+    void *work = call->work;
     if (call->previous != NULL) {
         call->previous->next = call->next;
     } else {
@@ -110,6 +111,9 @@ void tfr_call_stop_waiting(struct tfr_call *call) {
         call->next->previous = call->previous;
     }
     server->n_pending--;
+    call->work = NULL;
+    call->abandon = NULL;
+    return work;
 }
 
 void tfr_call_settle(struct tfr_call *call) {
@@ -145,8 +149,8 @@ static void on_gone(void *user, struct tfr_exchange *x, enum tfr_http_fault faul
         return;
     }
     if (call->abandon != NULL) {
-        tfr_call_stop_waiting(call);
         call->abandon(call);
+        tfr_call_stop_waiting(call);
     }
     call->status = fault == TFR_HTTP_FINE ? 499 : tfr_http_fault_status(fault);
     tfr_call_settle(call);

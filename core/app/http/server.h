@@ -95,9 +95,9 @@ bool tfr_server_has_model(const struct tfr_server *server, const char *name);
 void tfr_call_name(struct tfr_call *call, const char *id);
 /* Who asks, as far as turns, shares and cached prefixes go: its key, without keys its host. */
 void tfr_call_asker(const struct tfr_call *call, char asker[TFR_CALL_ASKER]);
-/* The work of a call goes on after its handler has returned, and is over. */
+/* The work of a call goes on after its handler has returned, and is over: then it is the caller's. */
 void tfr_call_wait(struct tfr_call *call);
-void tfr_call_stop_waiting(struct tfr_call *call);
+void *tfr_call_stop_waiting(struct tfr_call *call);
 /* Metrics and the access log, just before the reply's last bytes: with those the exchange is over. Then the call is freed. */
 void tfr_call_settle(struct tfr_call *call);
 void tfr_call_free(struct tfr_call *call);
