@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pathlib
+import select
 import signal
 import socket
 import struct
@@ -198,20 +199,31 @@ def the_access_log_has_a_line_a_request(t):
         expect_same(len([line for line in server.lines() if "the access log can't be written" in line]), 1)
 
 
+def end_while_one_runs(t, number):
+    """A signal while one request runs and another waits: the code of the other one's answer. 200: the first was at its end."""
+    with t.serve("--max-batch", 1) as server:
+        with server.raw(LONG, max_tokens=500, stream=True) as running, server.raw(LONG, max_tokens=1) as waiting:
+            rest = read_until(running, b"data: ")
+            until = time.monotonic() + PATIENCE
+            while server.call("GET", "/tfrun/v1/info").json["serving"]["waiting"] == 0 and time.monotonic() < until:
+                if select.select([waiting], [], [], 0.001)[0]:
+                    return 200
+            server.process.send_signal(number)
+            code = int(read_head(waiting)[0].split()[1])
+            rest += read_until(running, b"0\r\n\r\n")
+            expect_same(rest.count(b'data: {"id"'), 500)
+            expect(b"data: [DONE]" in rest and b'"error"' not in rest)
+        expect_same(server.process.wait(PATIENCE), 0)
+        return code
+
+
 @case
 def sigterm_lets_running_requests_end(t):
     for number in (signal.SIGTERM, signal.SIGINT):
-        with t.serve("--max-batch", 1) as server:
-            with server.raw(LONG, max_tokens=100, stream=True) as running, server.raw(LONG, max_tokens=100) as waiting:
-                rest = read_until(running, b"data: ")
-                time.sleep(0.05)
-                server.process.send_signal(number)
-                refused, _ = read_head(waiting)
-                expect(refused.startswith(b"HTTP/1.1 503 "), refused)
-                rest += read_until(running, b"0\r\n\r\n")
-                expect_same(rest.count(b'data: {"id"'), 100)
-                expect(b"data: [DONE]" in rest and b'"error"' not in rest)
-            expect_same(server.process.wait(PATIENCE), 0)
+        codes = [200]
+        while codes[-1] == 200 and len(codes) < 10:
+            codes.append(end_while_one_runs(t, number))
+        expect_same(codes[-1], 503)
 
 
 @case
