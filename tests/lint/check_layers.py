@@ -15,7 +15,7 @@ PARALLEL = {"topo", "team", "mpi", "roofs"}
 STAGES = BASE | {"config", "model", "graph", "cost", "plan", "predict", "exec"} | PARALLEL
 # What stands above exec: each line may see the lines before it, folders of one line do not see each other.
 ABOVE_EXEC = [{"rank", "picture"}, {"job"}, {"step"}, {"session"}, {"generation", "scoring", "forward", "profile"}, {"report", "serve"},
-              {"engine"}]
+              {"study"}, {"engine"}]
 MAY_INCLUDE = {
     "core/base": set(),
     "core/config": BASE,

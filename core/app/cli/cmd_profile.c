@@ -24,27 +24,6 @@ static const struct tfr_flag flags[] = {
 static const char *const reads[] = {"trust",    "model.",      "runtime.",     "parallel.",    "plugins",
                                     "observe.", "output.file", "output.force", "output.stats", NULL};
 
-static bool read_form(const struct tfr_args *args, enum tfr_table_form *form) {
-    static const char *const names[] = {
-        [TFR_TABLE_TEXT] = "table", [TFR_TABLE_MD] = "md", [TFR_TABLE_JSON] = "json", [TFR_TABLE_CSV] = "csv"};
-    const char *word = tfr_args_flag(args, "json") != NULL ? "json" : tfr_args_flag(args, "format");
-    if (tfr_args_flag(args, "json") != NULL && tfr_args_flag(args, "format") != NULL) {
-        tfr_cli_usage("--json is --format json: give one of the two");
-        return false;
-    }
-    *form = TFR_TABLE_TEXT;
-    for (size_t i = 0; word != NULL && i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(word, names[i]) == 0) {
-            *form = (enum tfr_table_form)i;
-            return true;
-        }
-    }
-    if (word != NULL) {
-        tfr_cli_usage("--format: \"%s\" is none of table, md, json, csv", word);
-    }
-    return word == NULL;
-}
-
 static bool read_question(const struct tfr_args *args, int64_t n_positions, struct tfr_profile_question *question) {
     *question = (struct tfr_profile_question){
         .prompt_tokens = n_positions < 128 ? n_positions : 128,
@@ -76,7 +55,7 @@ static bool read_question(const struct tfr_args *args, int64_t n_positions, stru
 static int check_flags(const struct tfr_args *args) {
     enum tfr_table_form form;
     struct tfr_profile_question question;
-    if (!read_form(args, &form) || !read_question(args, 1, &question)) {
+    if (!tfr_measure_read_form(args, &form) || !read_question(args, 1, &question)) {
         return tfr_exit_code(TFR_USAGE);
     }
     if (form == TFR_TABLE_CSV && question.counters) {
@@ -118,7 +97,7 @@ static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
     struct tfr_profile_question question;
     enum tfr_table_form form;
     const char *svg = tfr_args_flag(args, "svg");
-    if (!read_form(args, &form) || !read_question(args, tfr_engine_n_positions(engine), &question)) {
+    if (!tfr_measure_read_form(args, &form) || !read_question(args, tfr_engine_n_positions(engine), &question)) {
         return tfr_exit_code(TFR_USAGE);
     }
     int code = tfr_measure_check_output(engine);

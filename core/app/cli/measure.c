@@ -67,6 +67,27 @@ int tfr_measure_deliver(const struct tfr_engine *engine, const char *text, size_
     return tfr_cli_flush();
 }
 
+bool tfr_measure_read_form(const struct tfr_args *args, enum tfr_table_form *form) {
+    static const char *const names[] = {
+        [TFR_TABLE_TEXT] = "table", [TFR_TABLE_MD] = "md", [TFR_TABLE_JSON] = "json", [TFR_TABLE_CSV] = "csv"};
+    const char *word = tfr_args_flag(args, "json") != NULL ? "json" : tfr_args_flag(args, "format");
+    if (tfr_args_flag(args, "json") != NULL && tfr_args_flag(args, "format") != NULL) {
+        tfr_cli_usage("--json is --format json: give one of the two");
+        return false;
+    }
+    *form = TFR_TABLE_TEXT;
+    for (size_t i = 0; word != NULL && i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(word, names[i]) == 0) {
+            *form = (enum tfr_table_form)i;
+            return true;
+        }
+    }
+    if (word != NULL) {
+        tfr_cli_usage("--format: \"%s\" is none of table, md, json, csv", word);
+    }
+    return word == NULL;
+}
+
 static struct tfr_random_weights lent;
 
 int tfr_measure_lend_weights(struct tfr_args *args) {

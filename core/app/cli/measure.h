@@ -2,6 +2,8 @@
 #ifndef TFR_APP_MEASURE_H
 #define TFR_APP_MEASURE_H
 
+#include <tfrun/profile.h>
+
 #include "app/cli/cli.h"
 
 /* -q, -v (twice: more) and --json as options of the config. */
@@ -14,6 +16,9 @@ int tfr_measure_fail(enum tfr_status status);
 int tfr_measure_check_output(const struct tfr_engine *engine);
 /* To stdout or the output file. Exit code. */
 int tfr_measure_deliver(const struct tfr_engine *engine, const char *text, size_t size);
+
+/* Of --format and --json: false after tfr_cli_usage. */
+bool tfr_measure_read_form(const struct tfr_args *args, enum tfr_table_form *form);
 
 /* Before tfr_measure_run: random weights for a model that has none, and a word about them on stderr; not on several ranks. After
  * the engine is open, or has failed to, they go. 0, or an exit code after a message. */

@@ -1,0 +1,108 @@
+/* bench_case.c - see bench_case.h. */
+#include "study/bench_case.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/status.h"
+
+static const char *const names[] = {
+    [TFR_BENCH_DECODE] = "decode", [TFR_BENCH_PREFILL] = "prefill", [TFR_BENCH_SEQUENCES] = "sequences"};
+
+const char *tfr_bench_kind_name(enum tfr_bench_kind kind) {
+    return names[kind];
+}
+
+/* Where it belongs; false where it is there already. */
+static bool add(struct tfr_bench_cases *cases, enum tfr_bench_kind kind, int64_t n) {
+    size_t at = 0;
+    while (at < cases->n && (cases->cases[at].kind < kind || (cases->cases[at].kind == kind && cases->cases[at].n < n))) {
+        at++;
+    }
+    if (at < cases->n && cases->cases[at].kind == kind && cases->cases[at].n == n) {
+        return false;
+    }
+    memmove(&cases->cases[at + 1], &cases->cases[at], (cases->n - at) * sizeof *cases->cases);
+    cases->cases[at] = (struct tfr_bench_case){.kind = kind, .n = n};
+    cases->n++;
+    return true;
+}
+
+/* One "kind:n" of `length` characters. */
+static enum tfr_status parse_one(struct tfr_bench_cases *cases, const char *word, size_t length) {
+    for (int kind = 0; kind < TFR_BENCH_KINDS; kind++) {
+        const size_t name = strlen(names[kind]);
+        if (length <= name + 1 || strncmp(word, names[kind], name) != 0 || word[name] != ':') {
+            continue;
+        }
+        char *end;
+        errno = 0;
+        const long long n = strtoll(word + name + 1, &end, 10);
+        const bool is_digit = word[name + 1] >= '0' && word[name + 1] <= '9';
+        if (!is_digit || errno != 0 || end != word + length || n < (kind == TFR_BENCH_DECODE ? 0 : 1)) {
+            break;
+        }
+        if (!add(cases, (enum tfr_bench_kind)kind, n)) {
+            return tfr_raise(TFR_USAGE, "--cases: %.*s is there twice", (int)length, word);
+        }
+        return TFR_OK;
+    }
+    return tfr_raise(TFR_USAGE,
+                     "--cases: \"%.*s\" is none of decode:POSITIONS, prefill:TOKENS, sequences:N with a whole number, as in "
+                     "decode:128,prefill:512,sequences:8",
+                     (int)length, word);
+}
+
+enum tfr_status tfr_bench_cases_parse(struct tfr_bench_cases *cases, const char *text) {
+    *cases = (struct tfr_bench_cases){0};
+    for (const char *at = text;; at++) {
+        const size_t length = strcspn(at, ",");
+        if (cases->n == TFR_MOST_BENCH_CASES) {
+            return tfr_raise(TFR_USAGE, "--cases: more than %d cases", TFR_MOST_BENCH_CASES);
+        }
+        TFR_TRY(parse_one(cases, at, length));
+        at += length;
+        if (*at == '\0') {
+            return TFR_OK;
+        }
+    }
+}
+
+/* How much of a kind there can be. Sequences need a prompt and two tokens. */
+static int64_t most_of(enum tfr_bench_kind kind, int64_t n_positions, int64_t max_batch) {
+    if (kind == TFR_BENCH_SEQUENCES) {
+        return n_positions >= 4 ? max_batch : 0;
+    }
+    return kind == TFR_BENCH_PREFILL ? n_positions : n_positions - 1;
+}
+
+void tfr_bench_cases_usual(struct tfr_bench_cases *cases, int64_t n_positions, int64_t max_batch) {
+    static const struct tfr_bench_case usual[] = {
+        {TFR_BENCH_DECODE, 16},   {TFR_BENCH_DECODE, 128},   {TFR_BENCH_DECODE, 900},  {TFR_BENCH_PREFILL, 128},
+        {TFR_BENCH_PREFILL, 512}, {TFR_BENCH_PREFILL, 1024}, {TFR_BENCH_SEQUENCES, 1}, {TFR_BENCH_SEQUENCES, 2},
+        {TFR_BENCH_SEQUENCES, 4}, {TFR_BENCH_SEQUENCES, 8},
+    };
+    *cases = (struct tfr_bench_cases){0};
+    for (size_t i = 0; i < TFR_COUNT_OF(usual); i++) {
+        const int64_t most = most_of(usual[i].kind, n_positions, max_batch);
+        if (usual[i].n <= most) {
+            add(cases, usual[i].kind, usual[i].n);
+        } else if (usual[i].kind == TFR_BENCH_PREFILL) {
+            add(cases, usual[i].kind, most);
+        }
+    }
+}
+
+enum tfr_status tfr_bench_cases_check(const struct tfr_bench_cases *cases, int64_t n_positions, int64_t max_batch) {
+    for (size_t i = 0; i < cases->n; i++) {
+        const struct tfr_bench_case *one = &cases->cases[i];
+        const int64_t most = most_of(one->kind, n_positions, max_batch);
+        if (one->n > most) {
+            return tfr_raise(TFR_USAGE, "--cases: %s:%lld; %s allows %lld at most", names[one->kind], (long long)one->n,
+                             one->kind == TFR_BENCH_SEQUENCES ? "tfrun.runtime.max_batch" : "the model's longest sequence",
+                             (long long)most);
+        }
+    }
+    return TFR_OK;
+}

@@ -1,0 +1,45 @@
+/* bench_document.h - struct tfr_bench, what one bench measured: written as JSON, read from it, and shown as tables.
+ * Thread rule: read-only once it is complete. */
+#ifndef TFR_STUDY_BENCH_DOCUMENT_H
+#define TFR_STUDY_BENCH_DOCUMENT_H
+
+#include <tfrun/study.h>
+
+#include "study/bench_case.h"
+#include "study/order_stats.h"
+
+#define TFR_BENCH_SCHEMA "tfrun-bench-1"
+
+/* Times are seconds: of a step that adds one token (decode), of a whole prompt (prefill), of one token of every sequence
+ * (sequences). `tokens` come in such a time. */
+struct tfr_bench_figure {
+    struct tfr_bench_case what;
+    double *times; /* [n_times] one of each round */
+    size_t n_times;
+    struct tfr_spread spread;
+    double tokens, first_s; /* first_s: the first time it was done, when plans were made and weights packed */
+};
+
+struct tfr_bench {
+    struct tfr_bench_figure *figures;
+    size_t n_figures;
+    int64_t repetitions;
+    int n_ranks, n_threads;       /* threads of rank 0 */
+    double load_s, first_token_s; /* opening the engine; from there to the first token of a prompt of eight */
+    uint64_t logits_digest;       /* of that prompt and its eight tokens */
+    int64_t *peak_memory_bytes;   /* [n_ranks] */
+    char model[160], machine[160];
+};
+
+/* bench_json.c */
+enum tfr_status tfr_bench_json(const struct tfr_bench *bench, char **text);
+/* bench_requests.c: n requests of their own prompts side by side, greedy, and what they took. */
+struct tfr_company {
+    double seconds;         /* a token of every sequence, while all of them ran */
+    double first_token_s;   /* of the first request, from submission */
+    uint64_t logits_digest; /* of the first request */
+};
+enum tfr_status tfr_bench_company(struct tfr_engine *engine, int64_t n, int64_t prompt_tokens, int64_t new_tokens,
+                                  struct tfr_company *company);
+
+#endif

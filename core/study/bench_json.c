@@ -1,0 +1,69 @@
+/* bench_json.c - a bench as a document, schema tfrun-bench-1. Times are milliseconds, but for those of the start: seconds. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "study/bench_document.h"
+
+static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *figure) {
+    const struct tfr_spread *spread = &figure->spread;
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_text(out, "case", tfr_bench_kind_name(figure->what.kind));
+    tfr_json_put_int(out, "n", figure->what.n);
+    tfr_json_put_number(out, "tokens", figure->tokens);
+    tfr_json_put_number(out, "median_ms", spread->median * 1e3);
+    tfr_json_put_number(out, "q1_ms", spread->q1 * 1e3);
+    tfr_json_put_number(out, "q3_ms", spread->q3 * 1e3);
+    tfr_json_put_number(out, "low95_ms", spread->low * 1e3);
+    tfr_json_put_number(out, "high95_ms", spread->high * 1e3);
+    tfr_json_put_number(out, "coverage", spread->coverage);
+    tfr_json_put_number(out, "tokens_per_s", figure->tokens / spread->median);
+    tfr_json_put_number(out, "first_ms", figure->first_s * 1e3);
+    tfr_json_begin(out, "times_ms", '[');
+    for (size_t i = 0; i < figure->n_times; i++) {
+        tfr_json_put_number(out, NULL, figure->times[i] * 1e3);
+    }
+    tfr_json_end(out, ']');
+    tfr_json_end(out, '}');
+}
+
+static void put_ranks(struct tfr_json_out *out, const struct tfr_bench *bench) {
+    tfr_json_begin(out, "per_rank", '[');
+    for (int rank = 0; rank < bench->n_ranks; rank++) {
+        tfr_json_begin(out, NULL, '{');
+        tfr_json_put_int(out, "rank", rank);
+        tfr_json_put_int(out, "peak_memory_bytes", bench->peak_memory_bytes[rank]);
+        tfr_json_end(out, '}');
+    }
+    tfr_json_end(out, ']');
+}
+
+enum tfr_status tfr_bench_json(const struct tfr_bench *bench, char **text) {
+    struct tfr_json_out out = {0};
+    char digest[24];
+    snprintf(digest, sizeof digest, "%016" PRIx64, bench->logits_digest);
+    tfr_json_begin(&out, NULL, '{');
+    tfr_json_put_text(&out, "schema", TFR_BENCH_SCHEMA);
+    tfr_json_put_text(&out, "model", bench->model);
+    tfr_json_put_text(&out, "machine", bench->machine);
+    tfr_json_put_int(&out, "ranks", bench->n_ranks);
+    tfr_json_put_int(&out, "threads", bench->n_threads);
+    tfr_json_put_int(&out, "repetitions", bench->repetitions);
+    tfr_json_put_text(&out, "logits_digest", digest);
+    tfr_json_put_number(&out, "load_s", bench->load_s);
+    tfr_json_put_number(&out, "first_token_s", bench->first_token_s);
+    tfr_json_begin(&out, "cases", '[');
+    for (size_t i = 0; i < bench->n_figures; i++) {
+        put_figure(&out, &bench->figures[i]);
+    }
+    tfr_json_end(&out, ']');
+    put_ranks(&out, bench);
+    tfr_json_end(&out, '}');
+    if (out.failed) {
+        tfr_free(out.text);
+        return TFR_RESOURCE;
+    }
+    *text = out.text;
+    return TFR_OK;
+}

@@ -1,0 +1,232 @@
+/* bench_run.c - tfr_bench_run: rounds in which every case is done once, so that whatever disturbs the machine meets all of them. */
+#include <tfrun/tfrun.h>
+
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "config/choices.h"
+#include "job/command.h"
+#include "profile/stepper.h"
+#include "study/bench_document.h"
+
+/* Steps of a decode time, whose mean it is; tokens of a prompt and of an answer where sequences run side by side; of the first
+ * request of all. */
+enum { DECODE_STEPS = 8, COMPANY_PROMPT = 16, COMPANY_TOKENS = 33, FIRST_PROMPT = 8, FIRST_TOKENS = 8 };
+
+struct work {
+    struct tfr_bench *bench;
+    struct tfr_engine *engine;
+    const struct tfr_bench_question *question;
+    struct tfr_stepper stepper; /* one sequence; closed while others need its place */
+};
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static enum tfr_status check_cancelled(void) {
+    if (tfr_engine_cancelled()) {
+        tfr_engine_clear_cancel();
+        return tfr_raise(TFR_CANCELLED, "stopped on request");
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status need_sequence(struct work *work) {
+    return work->stepper.engine != NULL ? TFR_OK : tfr_stepper_open(&work->stepper, work->engine, 1);
+}
+
+/* The prompt in one call, which is cut into steps as everywhere. */
+static enum tfr_status time_prefill(struct work *work, int64_t n, double *seconds) {
+    const float *logits;
+    TFR_TRY(need_sequence(work));
+    TFR_TRY(tfr_session_crop(work->stepper.sessions[0], 0));
+    const struct tfr_feed feed = {.session = work->stepper.sessions[0], .ids = work->stepper.ids, .n = n, .keep = 1};
+    const uint64_t start_ns = tfr_clock_ns();
+    TFR_TRY(tfr_engine_feed(work->engine, &feed, 1, &logits));
+    *seconds = (double)(tfr_clock_ns() - start_ns) / 1e9;
+    return TFR_OK;
+}
+
+/* Each step behind the same context. */
+static enum tfr_status time_decode(struct work *work, int64_t context, double *seconds) {
+    uint64_t took_ns = 0;
+    TFR_TRY(need_sequence(work));
+    TFR_TRY(tfr_stepper_reach(&work->stepper, context));
+    for (int i = 0; i < DECODE_STEPS; i++) {
+        struct tfr_step_facts facts;
+        TFR_TRY(tfr_session_crop(work->stepper.sessions[0], context));
+        const uint64_t start_ns = tfr_clock_ns();
+        TFR_TRY(tfr_stepper_step(&work->stepper, 1, 1, &facts));
+        took_ns += tfr_clock_ns() - start_ns;
+    }
+    *seconds = (double)took_ns / DECODE_STEPS / 1e9;
+    return TFR_OK;
+}
+
+static enum tfr_status time_sequences(struct work *work, int64_t n, double *seconds) {
+    const int64_t n_positions = tfr_engine_n_positions(work->engine), prompt = least(COMPANY_PROMPT, n_positions / 2);
+    struct tfr_company company;
+    if (work->stepper.engine != NULL && tfr_engine_free_slots(work->engine) < n) {
+        tfr_stepper_close(&work->stepper);
+    }
+    TFR_TRY(tfr_bench_company(work->engine, n, prompt, least(COMPANY_TOKENS, n_positions - prompt), &company));
+    *seconds = company.seconds;
+    return TFR_OK;
+}
+
+static enum tfr_status time_one(struct work *work, const struct tfr_bench_case *what, double *seconds) {
+    TFR_TRY(check_cancelled());
+    switch (what->kind) {
+    case TFR_BENCH_DECODE:
+        return time_decode(work, what->n, seconds);
+    case TFR_BENCH_PREFILL:
+        return time_prefill(work, what->n, seconds);
+    default:
+        return time_sequences(work, what->n, seconds);
+    }
+}
+
+/* From the last case to the first: sequences, then the longest prompt, which leaves the contexts of decoding behind. The round
+ * before the first one makes plans, and is kept apart. */
+static enum tfr_status run_round(struct work *work, bool is_first) {
+    for (size_t i = work->bench->n_figures; i > 0; i--) {
+        struct tfr_bench_figure *figure = &work->bench->figures[i - 1];
+        double seconds;
+        TFR_TRY(time_one(work, &figure->what, &seconds));
+        if (is_first) {
+            figure->first_s = seconds;
+        } else {
+            figure->times[figure->n_times++] = seconds;
+        }
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status run_rounds(struct work *work) {
+    const int64_t n = work->question->repetitions;
+    TFR_TRY(run_round(work, true));
+    for (int64_t round = 0; round < n; round++) {
+        if (work->question->say != NULL) {
+            work->question->say(work->question->user, round, n);
+        }
+        TFR_TRY(run_round(work, false));
+    }
+    for (size_t i = 0; i < work->bench->n_figures; i++) {
+        struct tfr_bench_figure *figure = &work->bench->figures[i];
+        figure->spread = tfr_spread_of(figure->times, figure->n_times);
+    }
+    return TFR_OK;
+}
+
+/* What the first request of an engine waits for; its digest is what benches of equal bits have in common. */
+static enum tfr_status run_first(struct work *work) {
+    const int64_t n_positions = tfr_engine_n_positions(work->engine), prompt = least(FIRST_PROMPT, n_positions / 2);
+    struct tfr_company company;
+    if (n_positions < FIRST_PROMPT) {
+        return TFR_OK; /* no room for words */
+    }
+    TFR_TRY(tfr_bench_company(work->engine, 1, prompt, least(FIRST_TOKENS, n_positions - prompt), &company));
+    work->bench->first_token_s = company.first_token_s;
+    work->bench->logits_digest = company.logits_digest;
+    return TFR_OK;
+}
+
+static enum tfr_status note_memory(struct work *work) {
+    const int64_t *bytes;
+    TFR_TRY(tfr_engine_ask_memory(work->engine, &bytes));
+    work->bench->peak_memory_bytes = tfr_alloc((size_t)work->bench->n_ranks, sizeof *bytes);
+    if (work->bench->peak_memory_bytes == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (int rank = 0; rank < work->bench->n_ranks; rank++) {
+        work->bench->peak_memory_bytes[rank] = bytes[rank];
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status make_figures(struct work *work) {
+    const int64_t n_positions = tfr_engine_n_positions(work->engine), max_batch = work->engine->max_batch;
+    struct tfr_bench *bench = work->bench;
+    struct tfr_bench_cases cases;
+    if (work->question->cases != NULL) {
+        TFR_TRY(tfr_bench_cases_parse(&cases, work->question->cases));
+        TFR_TRY(tfr_bench_cases_check(&cases, n_positions, max_batch));
+    } else {
+        tfr_bench_cases_usual(&cases, n_positions, max_batch);
+    }
+    bench->figures = tfr_alloc(cases.n, sizeof *bench->figures);
+    if (bench->figures == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (bench->n_figures = 0; bench->n_figures < cases.n; bench->n_figures++) {
+        struct tfr_bench_figure *figure = &bench->figures[bench->n_figures];
+        figure->what = cases.cases[bench->n_figures];
+        figure->tokens = figure->what.kind == TFR_BENCH_DECODE ? 1 : (double)figure->what.n;
+        figure->times = tfr_alloc((size_t)bench->repetitions, sizeof *figure->times);
+        if (figure->times == NULL) {
+            return TFR_RESOURCE;
+        }
+    }
+    return TFR_OK;
+}
+
+static void describe(struct tfr_bench *bench, const struct tfr_engine *engine) {
+    const struct tfr_hparams *model = &engine->config->model;
+    const struct tfr_options *options = &engine->config->options;
+    snprintf(bench->model, sizeof bench->model, "%lld blocks of %lld, %lld heads, vocabulary of %lld, %s, kv %s",
+             (long long)model->n_layer, (long long)model->n_embd, (long long)model->n_head, (long long)model->vocab_size,
+             tfr_choice_name("runtime.dtype", options->runtime_dtype),
+             tfr_choice_name("runtime.kv_dtype", options->runtime_kv_dtype));
+    snprintf(bench->machine, sizeof bench->machine, "%s", engine->machine->cpu_name);
+    bench->n_threads = engine->threads.n_threads;
+    bench->load_s = (double)engine->load_ns / 1e9;
+}
+
+static enum tfr_status run_all(struct work *work) {
+    TFR_TRY(make_figures(work));
+    TFR_TRY(run_first(work));
+    TFR_TRY(run_rounds(work));
+    return note_memory(work);
+}
+
+enum tfr_status tfr_bench_run(struct tfr_bench **bench, struct tfr_engine *engine, const struct tfr_bench_question *question) {
+    *bench = NULL;
+    if (question->repetitions < 1 || question->repetitions > TFR_MOST_TIMES) {
+        return tfr_raise(TFR_USAGE, "%lld repetitions; 1..%d are possible", (long long)question->repetitions, TFR_MOST_TIMES);
+    }
+    struct work work = {.bench = tfr_alloc(1, sizeof *work.bench), .engine = engine, .question = question};
+    if (work.bench == NULL) {
+        return TFR_RESOURCE;
+    }
+    work.bench->n_ranks = tfr_engine_size(engine);
+    work.bench->repetitions = question->repetitions;
+    describe(work.bench, engine);
+    const enum tfr_status status = run_all(&work);
+    tfr_stepper_close(&work.stepper);
+    if (status != TFR_OK) {
+        tfr_bench_free(work.bench);
+        return status;
+    }
+    *bench = work.bench;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_bench_check(const char *cases) {
+    struct tfr_bench_cases parsed;
+    return tfr_bench_cases_parse(&parsed, cases);
+}
+
+void tfr_bench_free(struct tfr_bench *bench) {
+    if (bench == NULL) {
+        return;
+    }
+    for (size_t i = 0; bench->figures != NULL && i < bench->n_figures; i++) {
+        tfr_free(bench->figures[i].times);
+    }
+    tfr_free(bench->figures);
+    tfr_free(bench->peak_memory_bytes);
+    tfr_free(bench);
+}

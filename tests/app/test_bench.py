@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""test_bench.py TFRUN NAME SOURCE_DIR [MPIEXEC]: what `tfrun bench` says, against Python's own arithmetic on the times it keeps."""
+import csv
+import io
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+
+from cases import case, expect, expect_same, main
+
+SHORT = ("--threads", 1, "--repetitions", 10)
+CASES = "decode:3,prefill:9,sequences:2"
+
+
+class Bench:
+    def __init__(self, program, source_dir, folder):
+        self.program, self.demo, self.folder = program, source_dir / "configs" / "demo", folder
+        self.environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+        self.mpiexec = sys.argv[4] if len(sys.argv) > 4 else None
+
+    def run(self, *words, code=0, ranks=0):
+        launcher = [self.mpiexec, "-n", str(ranks)] if ranks else []
+        ran = subprocess.run([str(word) for word in (*launcher, self.program, *words)], capture_output=True, timeout=200,
+                             env=self.environment)
+        expect(ran.returncode == code, ran.returncode, "is not exit code", code, ran.stderr.decode())
+        return ran.stdout.decode(), ran.stderr.decode()
+
+    def bench(self, *words, **keywords):
+        return self.run("bench", self.demo, *SHORT, *words, **keywords)[0]
+
+    def document(self, *words, **keywords):
+        return json.loads(self.bench("--json", *words, **keywords))
+
+
+def near(a, b):
+    return abs(a - b) <= 1e-9 * max(abs(a), abs(b))
+
+
+def interval(times):
+    """Of the median, by the binomial distribution, summed exactly."""
+    n, k = len(times), 1
+    while 2 * sum(math.comb(n, i) for i in range(k + 1)) <= 0.05 * 2 ** n:
+        k += 1
+    return sorted(times)[k - 1], sorted(times)[n - k]
+
+
+@case
+def figures_follow_from_the_times(bench):
+    made = bench.document("--cases", CASES)
+    expect_same(made["schema"], "tfrun-bench-1")
+    expect_same([(one["case"], one["n"], one["tokens"]) for one in made["cases"]],
+                [("decode", 3, 1), ("prefill", 9, 9), ("sequences", 2, 2)])
+    for one in made["cases"]:
+        times = one["times_ms"]
+        expect(len(times) == 10 and all(time > 0 for time in times) and one["first_ms"] > 0, one)
+        q1, _, q3 = statistics.quantiles(times, n=4, method="inclusive")
+        low, high = interval(times)
+        for key, want in {"median_ms": statistics.median(times), "q1_ms": q1, "q3_ms": q3, "low95_ms": low, "high95_ms": high,
+                          "tokens_per_s": one["tokens"] / statistics.median(times) * 1e3}.items():
+            expect(near(one[key], want), key, one[key], want)
+        expect(0.95 <= one["coverage"] < 1, one["coverage"])
+    expect(made["load_s"] > 0 and made["first_token_s"] > 0 and made["per_rank"][0]["peak_memory_bytes"] > 1 << 20, made)
+
+
+@case
+def lines_for_programs_have_a_form(bench):
+    text = bench.bench("--cases", CASES)
+    lines = [line for line in text.splitlines() if line.startswith("tfrun-perf: ")]
+    expect_same(len(lines), 3)
+    for line, name in zip(lines, ("decode", "prefill", "sequences")):
+        pairs = dict(word.split("=") for word in line.split(" ")[1:])
+        expect(list(pairs)[:13] == ["case", "n", "ranks", "threads", "repetitions", "median_ms", "q1_ms", "q3_ms", "low95_ms", "high95_ms",
+                                    "tokens_per_s", "first_ms", "digest"], line)
+        expect_same((pairs["case"], pairs["ranks"], pairs["threads"], pairs["repetitions"]), (name, "1", "1", "10"))
+        expect(float(pairs["low95_ms"]) <= float(pairs["median_ms"]) <= float(pairs["high95_ms"]), line)
+    rows = list(csv.DictReader(io.StringIO(bench.bench("--cases", CASES, "--format", "csv"))))
+    expect_same([(row["case"], row["n"]) for row in rows], [("decode", "3"), ("prefill", "9"), ("sequences", "2")])
+    expect("| prefill | 9 |" in bench.bench("--cases", CASES, "--format", "md"), "no Markdown")
+
+
+@case
+def the_digest_is_that_of_generate(bench):
+    """Eight tokens behind eight made-up ones, which Knuth's generator makes from 1."""
+    state, ids = 1, []
+    for _ in range(8):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2 ** 64
+        ids.append(str((state >> 33) % 6144))
+    made = bench.run("generate", bench.demo, "--prompt-ids", ",".join(ids), "-n", 8, "--ignore-eos", "--temperature", 0,
+                     "--do-sample", "false", "--json")[0]
+    expect_same(bench.document("--cases", "decode:1")["logits_digest"], json.loads(made)["logits_digest"])
+
+
+@case
+def usual_cases_are_cut_to_the_model(bench):
+    made = bench.document("--max-batch", 2)
+    expect_same([f"{one['case']}:{one['n']}" for one in made["cases"]],
+                ["decode:16", "decode:128", "prefill:128", "prefill:512", "sequences:1", "sequences:2"])
+
+
+@case
+def as_many_sequences_as_there_is_room_for(bench):
+    made = bench.document("--max-batch", 2, "--cases", "sequences:2,decode:5")
+    expect_same([len(one["times_ms"]) for one in made["cases"]], [10, 10])
+
+
+@case
+def refusals_name_the_flag(bench):
+    for words, sentence in ((("--cases", "decode:600"), "the model's longest sequence allows 511"),
+                            (("--cases", "sequences:17"), "tfrun.runtime.max_batch allows 16"),
+                            (("--cases", "foo:1"), "\"foo:1\" is none of decode:POSITIONS"),
+                            (("--format", "xml"), "--format"), (("--repetitions", 9), "--repetitions"),
+                            (("--temperature", 1), "has no effect on `tfrun bench`")):
+        expect(sentence in bench.run("bench", bench.demo, *words, code=2)[1], words, sentence)
+
+
+@case
+def ranks_have_the_same_digest(bench):
+    if bench.mpiexec is None:
+        sys.exit(77)
+    alone, two = bench.document("--cases", CASES), bench.document("--cases", CASES, ranks=2)
+    expect_same(two["logits_digest"], alone["logits_digest"])
+    expect_same((two["ranks"], len(two["per_rank"])), (2, 2))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Bench))
