@@ -1,0 +1,108 @@
+/* layout.h - what a layout of ranks takes, before it runs: first token, a token, tokens a second, messages, memory, waiting.
+ *
+ * A layout is `replicas` groups that serve different sequences, each a pipeline of `stages`, each stage split over `tensor` ranks.
+ * All of it follows from the times of the pieces of the model (embeddings, a block, ln_f, the head, sampling) and from links on
+ * which n bytes take alpha + n / beta. With k rows in a micro-batch, P stages, T ranks a stage:
+ *
+ *     busy(stage)   = blocks * (block(k) / T + 2 sums) + what else it holds: embeddings on the first, ln_f on the last, the head
+ *     sum           = alpha + (T - 1) / T * heads * k * width * 4 / beta + a node: ranks exchange the sums of their heads, and
+ *                     each adds all of them in one order
+ *     latency       = busy of all stages + the hops between them and back to rank 0 + sampling there
+ *     one stream    = latency with one row; nothing overlaps
+ *     tokens/s      = replicas * m * k / max(latency, m * the longest busy), with m micro-batches in flight: fill and drain of a
+ *                     ring, or its slowest stage
+ *     first token   = chunks of the prompt, each behind the chunk before it on the same rank and behind itself on the rank before:
+ *                     end(s, c) = max(end(s, c - 1), end(s - 1, c) + hop) + busy(s, c); then the head for one row
+ *
+ * A split head gives every rank of a replica its share of the vocabulary: the last row goes to all of them, and slices of the
+ * logits come back. These are the usual formulas of pipelines with micro-batches and of sums over ranks (docs/scaling.md derives
+ * them). A pure function of its arguments. Thread rule: no state.
+ */
+#ifndef TFR_PREDICT_LAYOUT_H
+#define TFR_PREDICT_LAYOUT_H
+
+#include "predict/piece_work.h"
+
+enum tfr_layout_head { TFR_LAYOUT_HEAD_FIRST, TFR_LAYOUT_HEAD_LAST, TFR_LAYOUT_HEAD_SPLIT };
+
+/* n bytes take alpha_ns + n * byte_ns. */
+struct tfr_link {
+    double alpha_ns, byte_ns;
+};
+double tfr_link_ns(const struct tfr_link *link, double bytes);
+
+/* Ranks 0 .. ranks_per_node - 1 are on the first node, and so on. */
+struct tfr_cluster {
+    int nodes, ranks_per_node;
+    struct tfr_link net, shm; /* between nodes, within one */
+    const double *speed;      /* of each rank, 1: as the times say; NULL: all 1 */
+};
+
+/* rank = (replica * stages + stage) * tensor + shard */
+struct tfr_layout {
+    int replicas, stages, tensor;
+    enum tfr_layout_head head;
+    const int *blocks; /* [stages]; a stage without blocks has none of the others' work but what is said above */
+    int groups;        /* micro-batches in flight; 0: as many as give most tokens a second */
+};
+
+/* Sizes that messages and memory follow from. */
+struct tfr_layout_model {
+    int64_t n_embd, n_head, vocabulary;
+    double block_bytes, embed_bytes, head_bytes; /* in memory of a rank that holds them */
+    double cached_bytes;                         /* of one position in one block */
+};
+
+struct tfr_layout_load {
+    int64_t prompt, chunk; /* tokens of a prompt, and of the pieces in which it is read */
+    int64_t sequences;     /* that are generated at the same time */
+    int64_t context;       /* cached positions of each while it is */
+};
+
+struct tfr_layout_question {
+    const struct tfr_layout *layout;
+    const struct tfr_cluster *cluster;
+    const struct tfr_layout_model *model;
+    const struct tfr_layout_load *load;
+    double (*ns)(const void *user, const struct tfr_piece_question *question);
+    const void *user;
+};
+
+/* While all sequences are generated; messages and bytes are sent ones, those of the graph alone. */
+struct tfr_layout_rank {
+    double busy_ns; /* of a round of all groups */
+    double wait_share;
+    double memory_bytes;
+    double messages_a_token, bytes_a_token;
+};
+struct tfr_layout_times {
+    double first_token_ns, token_ns; /* of one stream */
+    double tokens_per_s;
+    double latency_ns, bottleneck_ns, round_ns; /* of a micro-batch; of a round of all of them */
+    int groups;
+    double rows;       /* of a micro-batch */
+    double wait_share; /* mean of the ranks */
+    double messages_a_token, bytes_a_token, most_memory_bytes;
+    int n_ranks;
+    struct tfr_layout_rank *rank; /* [n_ranks] */
+};
+/* `times->rank` is to be freed with tfr_free. Fails for lack of memory only. */
+enum tfr_status tfr_layout_predict(const struct tfr_layout_question *question, struct tfr_layout_times *times);
+
+/* layout_steps.c: what the above is made of. A step of `rows` rows in one micro-batch, a row of logits for each of `logits`. */
+struct tfr_layout_step {
+    double rows, sequences, past, logits;
+    int in_flight; /* micro-batches or chunks that are under way at the same time */
+};
+/* The last one that has blocks: ln_f stands there. */
+int tfr_layout_last_stage(const struct tfr_layout *layout);
+double tfr_layout_busy_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage);
+double tfr_layout_latency_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step);
+double tfr_layout_first_token_ns(const struct tfr_layout_question *question, double *end /* [stages] */);
+/* layout_traffic.c: fills in messages, bytes and memory of each rank, for `rows` rows in a micro-batch. */
+void tfr_layout_count(const struct tfr_layout_question *question, struct tfr_layout_times *times);
+/* The link between two stages of a replica, or within a stage where both are the same: the slower one, where replicas or shards
+ * differ. -1: all ranks of a replica. */
+const struct tfr_link *tfr_layout_link(const struct tfr_layout_question *question, int stage, int other);
+
+#endif

@@ -1,0 +1,180 @@
+/* layout_steps.c - time of a step on each stage of a layout, and of a chain of steps. See layout.h. */
+#include "predict/layout.h"
+
+#include <math.h>
+
+double tfr_link_ns(const struct tfr_link *link, double bytes) {
+    return link->alpha_ns + bytes * link->byte_ns;
+}
+
+static int node_of(const struct tfr_layout_question *question, int replica, int stage, int shard) {
+    const struct tfr_layout *layout = question->layout;
+    return ((replica * layout->stages + stage) * layout->tensor + shard) / question->cluster->ranks_per_node;
+}
+
+const struct tfr_link *tfr_layout_link(const struct tfr_layout_question *question, int stage, int other) {
+    const struct tfr_layout *layout = question->layout;
+    const int first = stage < 0 ? 0 : stage, last = stage < 0 ? layout->stages - 1 : other;
+    for (int replica = 0; replica < layout->replicas; replica++) {
+        const int from = first == last || stage < 0 ? 0 : layout->tensor; /* shards of neighbours speak to their like */
+        if (from == 0 && node_of(question, replica, first, 0) != node_of(question, replica, last, layout->tensor - 1)) {
+            return &question->cluster->net;
+        }
+        for (int shard = 0; shard < from; shard++) {
+            if (node_of(question, replica, first, shard) != node_of(question, replica, last, shard)) {
+                return &question->cluster->net;
+            }
+        }
+    }
+    return &question->cluster->shm;
+}
+
+/* The slowest rank of a stage, over all replicas. */
+static double stage_speed(const struct tfr_layout_question *question, int stage) {
+    const struct tfr_layout *layout = question->layout;
+    double least = INFINITY;
+    if (question->cluster->speed == NULL) {
+        return 1;
+    }
+    for (int replica = 0; replica < layout->replicas; replica++) {
+        for (int shard = 0; shard < layout->tensor; shard++) {
+            least = fmin(least, question->cluster->speed[(replica * layout->stages + stage) * layout->tensor + shard]);
+        }
+    }
+    return least;
+}
+
+/* Ranks of a node that compute at the same time: those of the stages in flight, and all that share a piece. */
+static double active(const struct tfr_layout_question *question, int in_flight, double shares) {
+    const struct tfr_layout *layout = question->layout;
+    const int stages = in_flight < layout->stages ? in_flight : layout->stages;
+    const int replicas = in_flight > 0 ? layout->replicas : 1;
+    const double in_stages = (double)replicas * (stages > 0 ? stages : 1) * layout->tensor;
+    return fmin(question->cluster->ranks_per_node, fmax(in_stages, shares));
+}
+
+static double piece(const struct tfr_layout_question *question, const struct tfr_layout_step *step, enum tfr_piece piece,
+                    double rows, double shares) {
+    const struct tfr_piece_question asked = {.piece = piece,
+                                             .rows = rows,
+                                             .sequences = step->sequences,
+                                             .past = step->past,
+                                             .shares = shares,
+                                             .active = active(question, step->in_flight, shares)};
+    return rows > 0 ? question->ns(question->user, &asked) : 0;
+}
+
+/* One exchange of the sums of heads within a stage; the cost of adding them is that of a node. */
+static double sum_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
+    const double shares = question->layout->tensor;
+    const double all = (double)(question->model->n_head * question->model->n_embd) * step->rows * sizeof(float);
+    return tfr_link_ns(tfr_layout_link(question, stage, stage), all * (shares - 1) / shares);
+}
+
+int tfr_layout_last_stage(const struct tfr_layout *layout) {
+    int stage = layout->stages - 1;
+    while (stage > 0 && layout->blocks[stage] == 0) {
+        stage--;
+    }
+    return stage;
+}
+
+static double head_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
+    const struct tfr_layout *layout = question->layout;
+    if (layout->head == TFR_LAYOUT_HEAD_SPLIT) {
+        return piece(question, step, TFR_PIECE_HEAD, step->logits, (double)layout->stages * layout->tensor);
+    }
+    const int holder = layout->head == TFR_LAYOUT_HEAD_FIRST ? 0 : tfr_layout_last_stage(layout);
+    return stage == holder ? piece(question, step, TFR_PIECE_HEAD, step->logits, layout->tensor) : 0;
+}
+
+/* The part of a stage that every step has, before the head. */
+static double body_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
+    const struct tfr_layout *layout = question->layout;
+    double ns = layout->blocks[stage] * piece(question, step, TFR_PIECE_BLOCK, step->rows, layout->tensor);
+    if (layout->tensor > 1) {
+        ns += layout->blocks[stage] * 2 * sum_ns(question, step, stage);
+    }
+    if (stage == 0) {
+        ns += piece(question, step, TFR_PIECE_EMBED, step->rows, 1);
+    }
+    return ns / stage_speed(question, stage);
+}
+
+static double tail_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
+    double ns = head_ns(question, step, stage);
+    if (stage == tfr_layout_last_stage(question->layout)) {
+        ns += piece(question, step, TFR_PIECE_NORM, step->logits, 1);
+    }
+    if (stage == 0) {
+        ns += piece(question, step, TFR_PIECE_SAMPLE, step->logits * question->layout->replicas, 1);
+    }
+    return ns / stage_speed(question, stage);
+}
+
+double tfr_layout_busy_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
+    return body_ns(question, step, stage) + tail_ns(question, step, stage);
+}
+
+/* From the end of the last block to the token on rank 0: what has to cross, and the head, whose shares run at the same time. */
+static double end_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step) {
+    const struct tfr_layout *layout = question->layout;
+    const double hidden = (double)question->model->n_embd * step->logits * sizeof(float);
+    const double logits = (double)question->model->vocabulary * step->logits * sizeof(float);
+    const double n_holders = (double)layout->stages * layout->tensor;
+    const int last = tfr_layout_last_stage(layout);
+    double ns = piece(question, step, TFR_PIECE_SAMPLE, step->logits, 1) / stage_speed(question, 0) +
+                piece(question, step, TFR_PIECE_NORM, step->logits, 1) / stage_speed(question, last);
+    double slowest = 0;
+    for (int stage = 0; stage < layout->stages; stage++) {
+        slowest = fmax(slowest, head_ns(question, step, stage) / stage_speed(question, stage));
+    }
+    ns += slowest;
+    if (layout->head == TFR_LAYOUT_HEAD_SPLIT && n_holders > 1) {
+        const struct tfr_link *link = tfr_layout_link(question, -1, -1);
+        return ns + (layout->stages > 1 ? tfr_link_ns(link, hidden) : 0) + tfr_link_ns(link, logits * (n_holders - 1) / n_holders);
+    }
+    if (last > 0) { /* back to where rank 0 is: the row, or the logits */
+        ns += tfr_link_ns(tfr_layout_link(question, 0, last), layout->head == TFR_LAYOUT_HEAD_LAST ? logits : hidden);
+    }
+    if (layout->tensor > 1) { /* slices of the logits, within the stage that has the head */
+        const int holder = layout->head == TFR_LAYOUT_HEAD_FIRST ? 0 : last;
+        ns += tfr_link_ns(tfr_layout_link(question, holder, holder), logits * (layout->tensor - 1) / layout->tensor);
+    }
+    return ns;
+}
+
+/* Rows that go to the next stage that has blocks. */
+static double hop_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
+    const double hidden = (double)question->model->n_embd * step->rows * sizeof(float);
+    return tfr_link_ns(tfr_layout_link(question, stage - 1, stage), hidden);
+}
+
+double tfr_layout_latency_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step) {
+    const int last = tfr_layout_last_stage(question->layout);
+    double ns = 0;
+    for (int stage = 0; stage <= last; stage++) {
+        ns += body_ns(question, step, stage) + (stage > 0 ? hop_ns(question, step, stage) : 0);
+    }
+    return ns + end_ns(question, step);
+}
+
+double tfr_layout_first_token_ns(const struct tfr_layout_question *question, double *end) {
+    const struct tfr_layout_load *load = question->load;
+    const int last = tfr_layout_last_stage(question->layout);
+    const int64_t n_chunks = (load->prompt + load->chunk - 1) / load->chunk;
+    struct tfr_layout_step step = {.sequences = 1, .in_flight = n_chunks < 1 << 20 ? (int)n_chunks : 1 << 20};
+    for (int stage = 0; stage <= last; stage++) {
+        end[stage] = 0;
+    }
+    for (int64_t done = 0; done < load->prompt; done += load->chunk) {
+        step.rows = (double)(load->prompt - done < load->chunk ? load->prompt - done : load->chunk);
+        step.past = (double)done;
+        for (int stage = 0; stage <= last; stage++) {
+            const double arrived = stage > 0 ? end[stage - 1] + hop_ns(question, &step, stage) : 0;
+            end[stage] = fmax(end[stage], arrived) + body_ns(question, &step, stage);
+        }
+    }
+    const struct tfr_layout_step final = {.rows = 1, .sequences = 1, .past = (double)load->prompt, .logits = 1, .in_flight = 0};
+    return end[last] + end_ns(question, &final);
+}

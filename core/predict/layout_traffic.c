@@ -1,0 +1,76 @@
+/* layout_traffic.c - messages, bytes and memory of each rank of a layout. See layout.h. */
+#include "predict/layout.h"
+
+#include <math.h>
+
+struct sent {
+    double messages, bytes;
+};
+
+static void add(struct sent *sent, double messages, double bytes_each) {
+    sent->messages += messages;
+    sent->bytes += messages * bytes_each;
+}
+
+/* To the head and from it; a split one hears of the last rows from each shard of the last stage that has one, all others once. */
+static void add_head(const struct tfr_layout_question *question, double rows, int stage, int shard, struct sent *sent) {
+    const struct tfr_layout *layout = question->layout;
+    const double hidden = (double)question->model->n_embd * rows * sizeof(float);
+    const double logits = (double)question->model->vocabulary * rows * sizeof(float);
+    const double n_holders = (double)layout->stages * layout->tensor;
+    const int last = tfr_layout_last_stage(layout), holder = layout->head == TFR_LAYOUT_HEAD_FIRST ? 0 : last;
+    if (layout->head == TFR_LAYOUT_HEAD_SPLIT) {
+        add(sent, stage == last && layout->stages > 1 ? layout->stages - 1 : 0, hidden);
+        add(sent, stage > 0 || shard > 0 ? 1 : 0, logits / n_holders);
+        return;
+    }
+    if (layout->head == TFR_LAYOUT_HEAD_FIRST) {
+        add(sent, stage == last && last > 0 ? 1 : 0, hidden);
+    }
+    if (stage == holder && (holder > 0 || shard > 0)) {
+        add(sent, 1, logits / layout->tensor);
+    }
+}
+
+static struct sent sent_by(const struct tfr_layout_question *question, double rows, int stage, int shard) {
+    const struct tfr_layout *layout = question->layout;
+    const double hidden = (double)question->model->n_embd * rows * sizeof(float);
+    struct sent sent = {0};
+    add(&sent, stage < tfr_layout_last_stage(layout) ? 1 : 0, hidden);
+    add(&sent, 2.0 * layout->blocks[stage] * (layout->tensor - 1), hidden * (double)question->model->n_head / layout->tensor);
+    add_head(question, rows, stage, shard, &sent);
+    return sent;
+}
+
+static double memory_of(const struct tfr_layout_question *question, int stage) {
+    const struct tfr_layout *layout = question->layout;
+    const struct tfr_layout_model *model = question->model;
+    const struct tfr_layout_load *load = question->load;
+    const double sequences = ceil((double)load->sequences / layout->replicas);
+    const double positions = sequences * (double)(load->context + 1);
+    double bytes = layout->blocks[stage] * (model->block_bytes + positions * model->cached_bytes) / layout->tensor;
+    if (stage == 0) {
+        bytes += model->embed_bytes;
+    }
+    if (layout->head == TFR_LAYOUT_HEAD_SPLIT) {
+        return bytes + model->head_bytes / ((double)layout->stages * layout->tensor);
+    }
+    const int holder = layout->head == TFR_LAYOUT_HEAD_FIRST ? 0 : tfr_layout_last_stage(layout);
+    return bytes + (stage == holder ? model->head_bytes / layout->tensor : 0);
+}
+
+void tfr_layout_count(const struct tfr_layout_question *question, struct tfr_layout_times *times) {
+    const struct tfr_layout *layout = question->layout;
+    const int n_each = layout->stages * layout->tensor;
+    for (int index = 0; index < times->n_ranks; index++) {
+        const int stage = index % n_each / layout->tensor, shard = index % layout->tensor;
+        const struct sent sent = sent_by(question, times->rows, stage, shard);
+        struct tfr_layout_rank *rank = &times->rank[index];
+        rank->messages_a_token = sent.messages / times->rows / layout->replicas;
+        rank->bytes_a_token = sent.bytes / times->rows / layout->replicas;
+        rank->memory_bytes = memory_of(question, stage);
+        times->messages_a_token += rank->messages_a_token;
+        times->bytes_a_token += rank->bytes_a_token;
+        times->most_memory_bytes = fmax(times->most_memory_bytes, rank->memory_bytes);
+    }
+}

@@ -1,0 +1,263 @@
+/* test_layout.c - predictions of layouts: a published table of speed-ups, counted by hand, and laws. */
+#include "predict/layout.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "mpi/partition.h"
+#include "tfr_test.h"
+
+enum { VOCABULARY = 50257, CONTEXT = 128, MOST_RANKS = 64, MOST_BLOCKS = 48 };
+
+struct setting {
+    struct tfr_model_work work;
+    struct tfr_layout_model model;
+    struct tfr_cluster cluster;
+    struct tfr_layout_load load;
+    int n_layer, blocks[MOST_RANKS];
+};
+
+/* GPT-2 in f32 on ranks of so many bytes and FLOPs a second; a node costs 2 us, a block has eight. */
+static struct setting make(int n_layer, int width, double bytes_per_s, double flops_per_s, double alpha_us, double gbit_s) {
+    const double weights = 12.0 * width * width + 13.0 * width, head = (double)VOCABULARY * width;
+    struct setting setting = {
+        .n_layer = n_layer,
+        .work = {.speed = {.bytes_per_s = bytes_per_s, .flops_per_s = flops_per_s, .node_ns = 2000}},
+        .model = {.n_embd = width,
+                  .n_head = width / 64,
+                  .vocabulary = VOCABULARY,
+                  .block_bytes = 4 * weights,
+                  .embed_bytes = 4 * (head + 1024.0 * width),
+                  .head_bytes = 4 * head,
+                  .cached_bytes = 8.0 * width},
+        .cluster = {.nodes = MOST_RANKS, .ranks_per_node = 1, .net = {.alpha_ns = alpha_us * 1e3, .byte_ns = 8 / gbit_s}},
+        .load = {.prompt = 1024, .chunk = 128, .sequences = 1, .context = CONTEXT},
+    };
+    setting.work.piece[TFR_PIECE_BLOCK] = (struct tfr_piece_work){
+        .bytes = 4 * weights, .bytes_cached = 8.0 * width, .flops_row = 2 * weights, .flops_cached = 4.0 * width, .nodes = 8};
+    setting.work.piece[TFR_PIECE_HEAD] = (struct tfr_piece_work){.bytes = 4 * head, .flops_row = 2 * head};
+    setting.cluster.shm = setting.cluster.net;
+    return setting;
+}
+
+static struct tfr_layout_question ask(const struct setting *setting, const struct tfr_layout *layout) {
+    return (struct tfr_layout_question){.layout = layout,
+                                        .cluster = &setting->cluster,
+                                        .model = &setting->model,
+                                        .load = &setting->load,
+                                        .ns = tfr_piece_ns,
+                                        .user = &setting->work};
+}
+
+static struct tfr_layout_times predict(const struct setting *setting, const struct tfr_layout *layout) {
+    const struct tfr_layout_question question = ask(setting, layout);
+    struct tfr_layout_times times;
+    assert_ok(tfr_layout_predict(&question, &times));
+    return times;
+}
+
+/* Blocks as the balanced split deals them when the first rank also carries so many ns. */
+static struct tfr_layout pipeline(struct setting *setting, int stages, enum tfr_layout_head head) {
+    const struct tfr_piece_question one = {.rows = 1, .sequences = 1, .past = CONTEXT, .shares = 1};
+    struct tfr_piece_question block = one, first = one;
+    double cost[MOST_BLOCKS];
+    int owner[MOST_BLOCKS];
+    block.piece = TFR_PIECE_BLOCK;
+    first.piece = TFR_PIECE_HEAD;
+    for (int i = 0; i < setting->n_layer; i++) {
+        cost[i] = tfr_piece_ns(&setting->work, &block);
+    }
+    const double carried = head == TFR_LAYOUT_HEAD_FIRST ? tfr_piece_ns(&setting->work, &first) : 0;
+    assert_ok(tfr_partition_balanced(cost, setting->n_layer, carried, 0, stages, owner));
+    memset(setting->blocks, 0, sizeof setting->blocks);
+    for (int i = 0; i < setting->n_layer; i++) {
+        setting->blocks[owner[i]]++;
+    }
+    return (struct tfr_layout){.replicas = 1, .stages = stages, .tensor = 1, .head = head, .blocks = setting->blocks};
+}
+
+static struct tfr_layout tensor(struct setting *setting, int shares) {
+    setting->blocks[0] = setting->n_layer;
+    return (struct tfr_layout){.replicas = 1, .stages = 1, .tensor = shares, .blocks = setting->blocks};
+}
+
+static void assert_within(double have, double want, double share, const char *what, int ranks) {
+    if (!(fabs(have - want) <= share * want)) {
+        fail_msg("%s, %d ranks: %.3f, the table has %.2f", what, ranks, have, want);
+    }
+}
+
+/* Speed-ups of 1.5 us and 100 Gbit/s and of 25 us and 10 Gbit/s at 2, 4, 8 ranks of 30 GB/s and 80 GFLOP/s: of a full pipeline with
+ * the head on rank 0 and with a split one, and of one stream by tensor. The table rounds to three digits; its sum over ranks counts
+ * more rounds on slow links than the exchange that tfrun makes, so beyond two ranks tensor is compared loosely. */
+static const struct row {
+    int n_layer, width;
+    double alpha_us, gbit_s;
+    double first[3], split[3], tensor[3];
+} table[] = {
+    {12, 768, 1.5, 100, {1.91, 3.30, 3.30}, {2.00, 4.00, 6.48}, {1.95, 3.73, 6.77}},
+    {12, 768, 25, 10, {1.91, 3.30, 3.30}, {2.00, 4.00, 6.48}, {1.75, 2.88, 3.96}},
+    {24, 1024, 1.5, 100, {2.00, 4.00, 6.99}, {2.00, 4.00, 7.99}, {1.96, 3.79, 6.98}},
+    {24, 1024, 25, 10, {2.00, 4.00, 6.99}, {2.00, 4.00, 7.99}, {1.78, 2.99, 4.28}},
+    {48, 1600, 1.5, 100, {1.98, 3.89, 7.22}, {2.00, 4.00, 8.00}, {1.97, 3.89, 7.47}},
+    {48, 1600, 25, 10, {1.98, 3.89, 7.22}, {2.00, 4.00, 8.00}, {1.83, 3.33, 5.39}},
+};
+static const double tensor_within[] = {0.03, 0.08, 0.25};
+
+static double busiest(struct setting *setting, int ranks, enum tfr_layout_head head) {
+    const struct tfr_layout layout = pipeline(setting, ranks, head);
+    struct tfr_layout_times times = predict(setting, &layout);
+    tfr_free(times.rank);
+    return times.bottleneck_ns;
+}
+
+static double stream_ns(struct setting *setting, int shares) {
+    const struct tfr_layout layout = tensor(setting, shares);
+    struct tfr_layout_times times = predict(setting, &layout);
+    tfr_free(times.rank);
+    return times.token_ns;
+}
+
+TFR_TEST(speed_ups_of_the_table) {
+    TFR_UNUSED_STATE;
+    for (size_t i = 0; i < TFR_COUNT_OF(table); i++) {
+        const struct row *row = &table[i];
+        struct setting setting = make(row->n_layer, row->width, 30e9, 80e9, row->alpha_us, row->gbit_s);
+        const double alone = busiest(&setting, 1, TFR_LAYOUT_HEAD_FIRST), stream = stream_ns(&setting, 1);
+        for (int power = 0; power < 3; power++) {
+            const int ranks = 2 << power;
+            assert_within(alone / busiest(&setting, ranks, TFR_LAYOUT_HEAD_FIRST), row->first[power], 0.01, "head first", ranks);
+            assert_within(alone / busiest(&setting, ranks, TFR_LAYOUT_HEAD_SPLIT), row->split[power], 0.01, "head split", ranks);
+            assert_within(stream / stream_ns(&setting, ranks), row->tensor[power], tensor_within[power], "tensor", ranks);
+        }
+    }
+}
+
+/* Prefill of 1024 in chunks of 128 on ranks of 200 GB/s and 3 TFLOP/s. */
+TFR_TEST(prefill_of_the_table) {
+    TFR_UNUSED_STATE;
+    static const double want[] = {1.76, 2.83, 3.55};
+    struct setting setting = make(12, 768, 200e9, 3e12, 1.5, 100);
+    const struct tfr_layout one = pipeline(&setting, 1, TFR_LAYOUT_HEAD_SPLIT);
+    struct tfr_layout_times alone = predict(&setting, &one);
+    for (int power = 0; power < 3; power++) {
+        const struct tfr_layout layout = pipeline(&setting, 2 << power, TFR_LAYOUT_HEAD_SPLIT);
+        struct tfr_layout_times times = predict(&setting, &layout);
+        assert_within(alone.first_token_ns / times.first_token_ns, want[power], 0.03, "prefill", 2 << power);
+        tfr_free(times.rank);
+    }
+    tfr_free(alone.rank);
+}
+
+/* Equal stages without hops: the textbook's (chunks + stages - 1) * time of a chunk on a stage. */
+static double flat_ns(const void *user, const struct tfr_piece_question *question) {
+    (void)user;
+    return question->piece == TFR_PIECE_BLOCK ? 100 : 0;
+}
+
+TFR_TEST(equal_stages_fill_and_drain_as_the_textbook_says) {
+    TFR_UNUSED_STATE;
+    struct setting setting = make(12, 768, 1e9, 1e9, 0, 1e12);
+    struct tfr_layout layout = pipeline(&setting, 4, TFR_LAYOUT_HEAD_SPLIT);
+    struct tfr_layout_question question = ask(&setting, &layout);
+    struct tfr_layout_times times;
+    setting.cluster.net = setting.cluster.shm = (struct tfr_link){0};
+    question.ns = flat_ns;
+    for (int chunks = 1; chunks <= 9; chunks++) {
+        setting.load.prompt = chunks * setting.load.chunk;
+        assert_ok(tfr_layout_predict(&question, &times));
+        assert_true(fabs(times.first_token_ns - (chunks + 3) * 300) < 1e-6);
+        tfr_free(times.rank);
+    }
+    setting.load.sequences = 4; /* four groups keep four stages busy: no rank waits */
+    layout.groups = 4;
+    assert_ok(tfr_layout_predict(&question, &times));
+    assert_int_equal(times.groups, 4);
+    assert_true(fabs(times.round_ns - 1200) < 1e-6 && fabs(times.wait_share) < 1e-9);
+    tfr_free(times.rank);
+    setting.load.sequences = 1; /* alone, three of four wait */
+    assert_ok(tfr_layout_predict(&question, &times));
+    assert_true(fabs(times.wait_share - 0.75) < 1e-9);
+    tfr_free(times.rank);
+}
+
+TFR_TEST(replicas_multiply_tokens_and_not_speed_of_a_stream) {
+    TFR_UNUSED_STATE;
+    struct setting setting = make(12, 768, 30e9, 80e9, 1.5, 100);
+    setting.load.sequences = 8;
+    struct tfr_layout layout = pipeline(&setting, 2, TFR_LAYOUT_HEAD_FIRST);
+    struct tfr_layout_times one = predict(&setting, &layout);
+    setting.load.sequences = 24;
+    layout.replicas = 3;
+    struct tfr_layout_times three = predict(&setting, &layout);
+    assert_int_equal(three.n_ranks, 6);
+    assert_true(fabs(three.tokens_per_s / one.tokens_per_s - 3) < 1e-9);
+    assert_true(three.token_ns == one.token_ns && three.most_memory_bytes == one.most_memory_bytes);
+    tfr_free(one.rank);
+    tfr_free(three.rank);
+}
+
+/* Two stages of two shards, one row: rows to the next stage from each shard, sums twice a block, the last row back to rank 0, half
+ * of the logits from its neighbour. */
+TFR_TEST(messages_and_memory_counted_by_hand) {
+    TFR_UNUSED_STATE;
+    struct setting setting = make(12, 768, 30e9, 80e9, 1.5, 100);
+    struct tfr_layout layout = pipeline(&setting, 2, TFR_LAYOUT_HEAD_FIRST);
+    setting.blocks[0] = 4;
+    setting.blocks[1] = 8;
+    layout.tensor = 2;
+    struct tfr_layout_times times = predict(&setting, &layout);
+    const double hidden = 768 * 4, sums = hidden * 12 / 2, slice = VOCABULARY * 4 / 2.0;
+    assert_true(times.rank[0].messages_a_token == 1 + 8 && times.rank[0].bytes_a_token == hidden + 8 * sums);
+    assert_true(times.rank[1].messages_a_token == 1 + 8 + 1 && times.rank[1].bytes_a_token == hidden + 8 * sums + slice);
+    assert_true(times.rank[2].messages_a_token == 16 + 1 && times.rank[3].bytes_a_token == 16 * sums + hidden);
+    assert_true(times.messages_a_token == 9 + 10 + 17 + 17);
+    const double blocks = (4 * setting.model.block_bytes + 4 * (CONTEXT + 1) * setting.model.cached_bytes) / 2;
+    assert_true(fabs(times.rank[1].memory_bytes - blocks - setting.model.embed_bytes - setting.model.head_bytes / 2) < 1);
+    tfr_free(times.rank);
+}
+
+TFR_TEST(links_within_a_node_and_between_nodes) {
+    TFR_UNUSED_STATE;
+    struct setting setting = make(12, 768, 30e9, 80e9, 25, 10);
+    struct tfr_layout layout = pipeline(&setting, 4, TFR_LAYOUT_HEAD_SPLIT);
+    const struct tfr_layout_question question = ask(&setting, &layout);
+    setting.cluster.ranks_per_node = 2;
+    assert_ptr_equal(tfr_layout_link(&question, 0, 1), &setting.cluster.shm);
+    assert_ptr_equal(tfr_layout_link(&question, 1, 2), &setting.cluster.net);
+    assert_ptr_equal(tfr_layout_link(&question, -1, -1), &setting.cluster.net);
+    layout.stages = 2;
+    layout.tensor = 2;
+    assert_ptr_equal(tfr_layout_link(&question, 1, 1), &setting.cluster.shm);
+    assert_ptr_equal(tfr_layout_link(&question, 0, 1), &setting.cluster.net);
+    layout.stages = 1;
+    layout.tensor = 3;
+    assert_ptr_equal(tfr_layout_link(&question, 0, 0), &setting.cluster.net);
+}
+
+/* Ranks of a node that compute at once share its memory; a slow rank slows its stage alone. */
+TFR_TEST(shared_memory_and_unequal_ranks) {
+    TFR_UNUSED_STATE;
+    struct setting setting = make(12, 768, 30e9, 80e9, 1.5, 100);
+    const double fast = stream_ns(&setting, 2);
+    setting.cluster.ranks_per_node = 2;
+    setting.work.speed.node_bytes_per_s = 30e9;
+    assert_true(stream_ns(&setting, 2) > 1.5 * fast);
+    setting.work.speed.node_bytes_per_s = 0;
+    const struct tfr_layout layout = pipeline(&setting, 2, TFR_LAYOUT_HEAD_FIRST);
+    const double speed[] = {1, 0.5};
+    struct tfr_layout_times even = predict(&setting, &layout);
+    setting.cluster.speed = speed;
+    struct tfr_layout_times uneven = predict(&setting, &layout);
+    assert_true(uneven.rank[0].busy_ns == even.rank[0].busy_ns);
+    assert_true(fabs(uneven.rank[1].busy_ns - 2 * even.rank[1].busy_ns) < 1e-6 * even.rank[1].busy_ns);
+    tfr_free(even.rank);
+    tfr_free(uneven.rank);
+}
+
+TFR_TEST_MAIN(TFR_CASE(speed_ups_of_the_table), TFR_CASE(prefill_of_the_table),
+              TFR_CASE(equal_stages_fill_and_drain_as_the_textbook_says),
+              TFR_CASE(replicas_multiply_tokens_and_not_speed_of_a_stream), TFR_CASE(messages_and_memory_counted_by_hand),
+              TFR_CASE(links_within_a_node_and_between_nodes), TFR_CASE(shared_memory_and_unequal_ranks))
