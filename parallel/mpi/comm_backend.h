@@ -8,9 +8,10 @@
 
 #include "mpi/comm.h"
 
-#define TFR_COMM_BACKEND_VERSION 1
-#define TFR_COMM_BACKEND_FILE    "comm_mpi.so"
-#define TFR_COMM_BACKEND_SYMBOL  "tfr_comm_backend"
+#define TFR_COMM_BACKEND_VERSION  1
+#define TFR_COMM_BACKEND_FILE     "comm_mpi.so"
+#define TFR_COMM_BACKEND_SYMBOL   "tfr_comm_backend"
+#define TFR_COMM_BACKEND_VARIABLE "TFRUN_COMM_BACKEND" /* of the environment: the path of another file of the same interface */
 
 struct tfr_comm_backend {
     int version; /* TFR_COMM_BACKEND_VERSION of the build */

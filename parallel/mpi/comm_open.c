@@ -66,28 +66,35 @@ static enum tfr_status check_wired(void) {
     return TFR_OK;
 }
 
-/* Loads from the first folder that has the file; *found says whether any had. */
+static enum tfr_status load_file(const char *path, struct tfr_comm_backend **backend) {
+    /* Global: MPI libraries load parts of their own that look for the library's symbols. Never closed. */
+    void *handle = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    if (handle == NULL) {
+        return tfr_raise(TFR_RESOURCE, "the MPI back end does not load: %s", dlerror());
+    }
+    tfr_comm_backend_fn entry;
+    *(void **)&entry = dlsym(handle, TFR_COMM_BACKEND_SYMBOL);
+    *backend = entry != NULL ? entry() : NULL;
+    if (*backend == NULL || (*backend)->version != TFR_COMM_BACKEND_VERSION) {
+        return tfr_raise(TFR_RESOURCE, "%s belongs to another version of tfrun: rebuild or reinstall it", path);
+    }
+    return TFR_OK;
+}
+
+/* Loads what the environment names, or from the first folder that has the file; *found says whether any had. */
 static enum tfr_status load(const char *const *plugin_dirs, struct tfr_comm_backend **backend, bool *found) {
-    *found = false;
+    const char *named = getenv(TFR_COMM_BACKEND_VARIABLE);
+    *found = named != NULL && *named != '\0';
+    if (*found) {
+        return load_file(named, backend);
+    }
     for (size_t i = 0; plugin_dirs != NULL && plugin_dirs[i] != NULL; i++) {
         char path[PATH_MAX];
-        if (snprintf(path, sizeof path, "%s/" TFR_COMM_BACKEND_FILE, plugin_dirs[i]) >= (int)sizeof path ||
-            access(path, R_OK) != 0) {
-            continue;
+        if (snprintf(path, sizeof path, "%s/" TFR_COMM_BACKEND_FILE, plugin_dirs[i]) < (int)sizeof path &&
+            access(path, R_OK) == 0) {
+            *found = true;
+            return load_file(path, backend);
         }
-        *found = true;
-        /* Global: MPI libraries load parts of their own that look for the library's symbols. Never closed. */
-        void *handle = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
-        if (handle == NULL) {
-            return tfr_raise(TFR_RESOURCE, "the MPI back end does not load: %s", dlerror());
-        }
-        tfr_comm_backend_fn entry;
-        *(void **)&entry = dlsym(handle, TFR_COMM_BACKEND_SYMBOL);
-        *backend = entry != NULL ? entry() : NULL;
-        if (*backend == NULL || (*backend)->version != TFR_COMM_BACKEND_VERSION) {
-            return tfr_raise(TFR_RESOURCE, "%s belongs to another version of tfrun: rebuild or reinstall it", path);
-        }
-        return TFR_OK;
     }
     return TFR_OK;
 }

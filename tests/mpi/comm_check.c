@@ -1,7 +1,7 @@
 /* comm_check.c - the contract of comm.h between real ranks: comm_check MODE, started by mpiexec.
  *
- * Modes that succeed: messages, collectives, agree, kernels, idle. Modes that must fail: silent (a peer says
- * nothing), dies (a peer is gone), short (a message of the wrong size).
+ * Modes that succeed: messages, collectives, agree, kernels, idle, late (under comm_delay.so). Modes that must fail: silent (a peer
+ * says nothing), dies (a peer is gone), short (a message of the wrong size).
  */
 #include "mpi/comm.h"
 
@@ -294,14 +294,51 @@ static void fail_short(int rank, int size) {
     sleep(60);
 }
 
+/* What the delaying back end promises: arguments as in its variable. Lower bounds only, so the machine's pace is no matter. */
+static void check_late(int rank, int size) {
+    enum { N = 4, MESSAGES = 3 };
+    static const size_t bytes[N] = {0, 1000, 100000, 1000000};
+    double alpha_us = 0, gbit = 0;
+    char *data = calloc(MESSAGES, bytes[N - 1]);
+    tfr_comm_request requests[MESSAGES];
+    CHECK(data != NULL && size == 2 && sscanf(getenv("TFRUN_DELAY"), "%lf,%lf", &alpha_us, &gbit) == 2);
+    for (int i = 0; i < N; i++) { /* there and back */
+        const double start = seconds_now(), least = 2e-6 * alpha_us + 2 * 8e-9 * (double)bytes[i] / gbit;
+        for (int hop = 0; hop < 2; hop++) {
+            CHECK_OK(hop == rank ? tfr_comm_send(comm, data, bytes[i], 1 - rank, 5)
+                                 : tfr_comm_recv(comm, data, bytes[i], 1 - rank, 5));
+        }
+        CHECK(rank == 1 || seconds_now() - start >= least);
+    }
+    /* Several at once take turns on the wire; the receiver's clock starts when the sender is told that it is ready. */
+    for (int i = 0; i < MESSAGES; i++) {
+        char *part = data + (size_t)i * bytes[N - 1];
+        CHECK_OK(rank == 0 ? tfr_comm_irecv(comm, part, bytes[N - 1], 1, 6, &requests[i]) : TFR_OK);
+    }
+    const double start = seconds_now(), each = 8e-9 * (double)bytes[N - 1] / gbit;
+    CHECK_OK(rank == 0 ? tfr_comm_send(comm, data, 0, 1, 7) : tfr_comm_recv(comm, data, 0, 0, 7));
+    for (int i = 0; i < MESSAGES; i++) {
+        char *part = data + (size_t)i * bytes[N - 1];
+        part[0] = (char)(rank == 1 ? i + 1 : part[0]);
+        CHECK_OK(rank == 1 ? tfr_comm_isend(comm, part, bytes[N - 1], 0, 6, &requests[i]) : TFR_OK);
+    }
+    for (int i = 0; i < MESSAGES; i++) {
+        wait_for(requests[i]);
+        CHECK(data[(size_t)i * bytes[N - 1]] == i + 1);
+        CHECK(rank == 1 || seconds_now() - start >= (i + 1) * each + 2e-6 * alpha_us);
+    }
+    free(data);
+}
+
 static const struct {
     const char *name;
     void (*run)(int rank, int size);
 } modes[] = {
     {"messages", check_messages}, {"collectives", check_collectives},
     {"agree", check_agree},       {"kernels", check_kernels},
-    {"idle", check_idle},         {"silent", fail_silent},
-    {"dies", fail_dies},          {"short", fail_short},
+    {"idle", check_idle},         {"late", check_late},
+    {"silent", fail_silent},      {"dies", fail_dies},
+    {"short", fail_short},
 };
 
 int main(int argc, char **argv) {
@@ -320,6 +357,6 @@ int main(int argc, char **argv) {
             return 0;
         }
     }
-    fprintf(stderr, "usage: comm_check messages|collectives|agree|kernels|idle|silent|dies|short\n");
+    fprintf(stderr, "usage: comm_check messages|collectives|agree|kernels|idle|late|silent|dies|short\n");
     return 2;
 }
