@@ -95,6 +95,23 @@ static enum tfr_status open_config(struct tfr_engine *engine, const char *path, 
     return TFR_OK;
 }
 
+/* Decided once: while threads outnumber cores, a rank that looks for its message keeps another from sending it. */
+static void choose_wait(struct tfr_engine *engine) {
+    const int n_node_ranks = tfr_comm_local_size(engine->comm);
+    const bool own_cores = tfr_machine_gives_own_cores(engine->machine, &engine->threads, n_node_ranks);
+    static const enum tfr_comm_wait asked[] = {[TFR_WAIT_SPIN] = TFR_COMM_WAIT_SPIN, [TFR_WAIT_SLEEP] = TFR_COMM_WAIT_SLEEP};
+    const int64_t option = engine->config->options.parallel_wait;
+    if (option == TFR_WAIT_SPIN && !own_cores) {
+        tfr_log(TFR_LOG_WARN, "mpi",
+                "parallel.wait is spin, but %d rank%s with %d thread%s have no core each on this node: ranks keep each other from "
+                "working; use --wait auto",
+                n_node_ranks, tfr_plural(n_node_ranks), engine->threads.n_threads, tfr_plural(engine->threads.n_threads));
+    }
+    tfr_comm_set_wait(engine->comm, option != TFR_WAIT_AUTO ? asked[option]
+                                    : own_cores             ? TFR_COMM_WAIT_OWN_CORES
+                                                            : TFR_COMM_WAIT_SLEEP);
+}
+
 /* Ranks that may use the same cores divide them; each says why it has as many threads as it has. */
 static enum tfr_status choose_threads(struct tfr_engine *engine) {
     int index, size;
@@ -102,7 +119,7 @@ static enum tfr_status choose_threads(struct tfr_engine *engine) {
     const enum tfr_status status =
         tfr_machine_choose_threads(engine->machine, (int)engine->config->options.runtime_threads, index, size, &engine->threads);
     TFR_TRY(tfr_comm_agree(engine->comm, tfr_config_blame(engine->config, "runtime.threads", status)));
-    tfr_comm_set_oversubscribed(engine->comm, engine->threads.oversubscribed);
+    choose_wait(engine);
     tfr_log(TFR_LOG_INFO, "topo", "%d thread%s: %s", engine->threads.n_threads, tfr_plural(engine->threads.n_threads),
             engine->threads.reason);
     if (engine->threads.warning[0] != '\0') {

@@ -18,13 +18,12 @@
 #include "base/status.h"
 #include "mpi/comm_internal.h"
 
-/* On a core of its own a rank spins for the length of a decode step's hop, then lets others in; a rank that
- * shares its core yields a few times (the peer may run there) and sleeps. A sleep takes an eighth of the time
+/* On a core of its own a rank spins for longer than the steps of the other ranks take: a sleep in each would cost a tenth of
+ * decode. A rank that shares its core yields a few times (the peer may run there) and sleeps. A sleep takes an eighth of the time
  * waited so far: late by 12 % at most. */
 enum {
-    SPIN_NS = 50000,
-    YIELD_NS = 1000000,
-    OVERSUBSCRIBED_YIELDS = 20,
+    SPIN_NS = 100000000,
+    YIELDS = 20,
     SLEEP_MIN_NS = 50000,
     SLEEP_MAX_NS = 1000000,
     SLEEP_SHARE = 8,
@@ -57,8 +56,8 @@ void tfr_comm_set_timeout(struct tfr_comm *comm, int64_t timeout_s) {
     comm->timeout_s = timeout_s;
 }
 
-void tfr_comm_set_oversubscribed(struct tfr_comm *comm, bool oversubscribed) {
-    comm->oversubscribed = oversubscribed;
+void tfr_comm_set_wait(struct tfr_comm *comm, enum tfr_comm_wait wait) {
+    comm->wait = wait;
 }
 
 static enum tfr_status backend_failed(const struct tfr_comm *comm, const char *what, int peer) {
@@ -148,9 +147,9 @@ enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backof
                          "parallel.timeout_s",
                          comm->backend->rank, (long long)comm->timeout_s, awaited);
     }
-    if (!comm->oversubscribed && waited < SPIN_NS) {
+    if (comm->wait == TFR_COMM_WAIT_SPIN || (comm->wait == TFR_COMM_WAIT_OWN_CORES && waited < SPIN_NS)) {
         pause_core();
-    } else if (comm->oversubscribed ? backoff->rounds <= OVERSUBSCRIBED_YIELDS : waited < YIELD_NS) {
+    } else if (comm->wait == TFR_COMM_WAIT_SLEEP && backoff->rounds <= YIELDS) {
         sched_yield();
     } else {
         sleep_ns(nap_ns(waited));

@@ -33,9 +33,11 @@ int tfr_comm_local_rank(const struct tfr_comm *comm); /* among the ranks of this
 int tfr_comm_local_size(const struct tfr_comm *comm);
 const char *tfr_comm_describe(const struct tfr_comm *comm); /* "Open MPI 4.1.4, funneled" or "one process" */
 void tfr_comm_set_timeout(struct tfr_comm *comm, int64_t timeout_s);
-/* Waits give the core away at once. From the start: more ranks on this node than CPUs; the thread choice may
- * know better. */
-void tfr_comm_set_oversubscribed(struct tfr_comm *comm, bool oversubscribed);
+/* How waits treat the core: look without end; look for longer than a step takes, then sleep, for ranks that have their cores alone;
+ * give it away at once. At first the last where this node has more ranks than CPUs, else the one before; whoever chooses the
+ * threads knows better. */
+enum tfr_comm_wait { TFR_COMM_WAIT_SPIN, TFR_COMM_WAIT_OWN_CORES, TFR_COMM_WAIT_SLEEP };
+void tfr_comm_set_wait(struct tfr_comm *comm, enum tfr_comm_wait wait);
 
 /* Who uses which tags. Below: messages of the graph, by block. */
 enum tfr_comm_tag {
@@ -60,8 +62,8 @@ struct tfr_backoff { /* zero to begin; lets a caller poll several things in turn
     uint64_t start_ns;
     uint32_t rounds;
 };
-/* One pause of a polling loop: spin, then yield, then sleep 50 us to 1 ms, after a second 5 ms. TFR_RUNTIME after the deadline,
- * with what was awaited: "the rows of rank 2". */
+/* One pause of a polling loop, by the way of waiting that is set: spin, or yield, then sleep 50 us to 1 ms, after a second 5 ms.
+ * TFR_RUNTIME after the deadline, with what was awaited: "the rows of rank 2". */
 enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backoff, const char *awaited);
 
 /* Rank 0's bytes to all (tag space of its own). */

@@ -168,7 +168,7 @@ enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_
     }
     made->backend = backend;
     made->timeout_s = timeout_s;
-    made->oversubscribed = backend->local_size > sysconf(_SC_NPROCESSORS_ONLN);
+    made->wait = backend->local_size > sysconf(_SC_NPROCESSORS_ONLN) ? TFR_COMM_WAIT_SLEEP : TFR_COMM_WAIT_OWN_CORES;
     *comm = made;
     return TFR_OK;
 }

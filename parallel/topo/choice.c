@@ -153,3 +153,9 @@ enum tfr_status tfr_machine_choose_threads(const struct tfr_machine *machine, in
     warn(machine, asked, n_ranks, choice);
     return status;
 }
+
+bool tfr_machine_gives_own_cores(const struct tfr_machine *machine, const struct tfr_thread_choice *choice, int n_node_ranks) {
+    const int n_threads = n_node_ranks * choice->n_threads;
+    return !choice->oversubscribed && n_threads <= machine->n_pus_online &&
+           (machine->quota_cores <= 0 || n_threads <= machine->quota_cores);
+}

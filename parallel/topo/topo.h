@@ -77,6 +77,10 @@ struct tfr_thread_choice {
 enum tfr_status tfr_machine_choose_threads(const struct tfr_machine *machine, int asked, int local_rank, int n_local_ranks,
                                            struct tfr_thread_choice *choice);
 
+/* Whether the threads of all `n_node_ranks` ranks on this node, each with as many as this one, have a core of their own, by
+ * affinity and quota: who waits may keep its core. */
+bool tfr_machine_gives_own_cores(const struct tfr_machine *machine, const struct tfr_thread_choice *choice, int n_node_ranks);
+
 /* pu of each thread for a binding ("compact": core after core, "scatter": spread over the chunk), or why
  * there is none: pus[n_threads]. None is bound when oversubscribed, and under a CPU quota below the cores:
  * such a container shares its cores with others, and all of them would sit on the first ones. A thread that

@@ -1,10 +1,11 @@
 /* comm_check.c - the contract of comm.h between real ranks: comm_check MODE, started by mpiexec.
  *
- * Modes that succeed: messages, collectives, agree, kernels, idle, late (under comm_delay.so). Modes that must fail: silent (a peer
- * says nothing), dies (a peer is gone), short (a message of the wrong size).
+ * Modes that succeed: messages, collectives, agree, kernels, idle, idle_own, spin, late (under comm_delay.so). Modes that must
+ * fail: silent (a peer says nothing), dies (a peer is gone), short (a message of the wrong size).
  */
 #include "mpi/comm.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,9 +243,13 @@ static struct looks wait_and_count(int peer) {
     return looks;
 }
 
-/* Ranks that wait must leave the cores to others. Without naps there would be some ten million looks; those of the first
- * millisecond, which has none, are thousands. Afterwards naps take 5 ms, so that a rank costs less than a percent of its core. */
-static void check_idle(int rank, int size) {
+/* What a wait of five seconds looks like in each way of waiting: looks at most in all, and of the second half at least and at most.
+ * Without naps there are some ten million, even a slow machine has thousands; with naps of 5 ms, which cost less than a percent of
+ * a core, there are 500 in the second half. */
+static void check_wait(int rank, int size, enum tfr_comm_wait wait) {
+    static const struct looks most[] = {{LONG_MAX, LONG_MAX}, {LONG_MAX, 600}, {100000, 600}};
+    const long least_late = wait == TFR_COMM_WAIT_SPIN ? 601 : 0;
+    tfr_comm_set_wait(comm, wait);
     if (rank == 0) {
         sleep(5);
         for (int peer = 1; peer < size; peer++) {
@@ -253,11 +258,24 @@ static void check_idle(int rank, int size) {
         return;
     }
     const struct looks looks = wait_and_count(0);
-    if (looks.all > 100000 || looks.late > 600) {
+    if (looks.all > most[wait].all || looks.late > most[wait].late || looks.late < least_late) {
         fprintf(stderr, "rank %d looked %ld times in 5 s of waiting, %ld times after the first 2.5 s\n", rank, looks.all,
                 looks.late);
         tfr_comm_abort(comm, 99);
     }
+}
+
+/* Ranks that share their cores leave them at once, those with own cores after a while. */
+static void check_idle(int rank, int size) {
+    check_wait(rank, size, TFR_COMM_WAIT_SLEEP);
+}
+
+static void check_idle_own(int rank, int size) {
+    check_wait(rank, size, TFR_COMM_WAIT_OWN_CORES);
+}
+
+static void check_spin(int rank, int size) {
+    check_wait(rank, size, TFR_COMM_WAIT_SPIN);
 }
 
 static void fail_silent(int rank, int size) {
@@ -336,7 +354,8 @@ static const struct {
 } modes[] = {
     {"messages", check_messages}, {"collectives", check_collectives},
     {"agree", check_agree},       {"kernels", check_kernels},
-    {"idle", check_idle},         {"late", check_late},
+    {"idle", check_idle},         {"idle_own", check_idle_own},
+    {"spin", check_spin},         {"late", check_late},
     {"silent", fail_silent},      {"dies", fail_dies},
     {"short", fail_short},
 };
@@ -357,6 +376,6 @@ int main(int argc, char **argv) {
             return 0;
         }
     }
-    fprintf(stderr, "usage: comm_check messages|collectives|agree|kernels|idle|late|silent|dies|short\n");
+    fprintf(stderr, "usage: comm_check messages|collectives|agree|kernels|idle|idle_own|spin|late|silent|dies|short\n");
     return 2;
 }

@@ -81,6 +81,36 @@ TFR_TEST(thread_choice_table) {
     }
 }
 
+TFR_TEST(waiting_ranks_keep_their_cores_while_there_is_one_for_each_thread) {
+    TFR_UNUSED_STATE;
+    static const struct {
+        int n_cores, n_online;
+        double quota;
+        int asked, n_sharing, n_node_ranks;
+        bool own;
+    } cases[] = {
+        {2, 2, 0, 1, 2, 2, true},    /* two ranks on two cores */
+        {2, 2, 0, 1, 3, 3, false},   /* three */
+        {2, 2, 0, 2, 2, 2, false},   /* two of two threads */
+        {8, 8, 2, 1, 2, 2, true},    /* a quota that is enough */
+        {8, 8, 1.5, 1, 2, 2, false}, /* and one that is not */
+        {1, 8, 1.5, 1, 1, 2, false}, /* each bound to a core of its own, the quota is that of both */
+        {1, 8, 0, 1, 1, 8, true},    /* eight ranks, bound to eight cores */
+        {1, 8, 0, 1, 1, 9, false},   /* a ninth must be somewhere */
+    };
+    for (size_t i = 0; i < TFR_COUNT_OF(cases); i++) {
+        struct tfr_core cores[MAX_CORES];
+        struct tfr_thread_choice choice;
+        struct tfr_machine machine = plain_machine(cores, cases[i].n_cores);
+        machine.n_pus_online = cases[i].n_online;
+        machine.quota_cores = cases[i].quota;
+        assert_ok(tfr_machine_choose_threads(&machine, cases[i].asked, 0, cases[i].n_sharing, &choice));
+        if (tfr_machine_gives_own_cores(&machine, &choice, cases[i].n_node_ranks) != cases[i].own) {
+            fail_msg("case %zu: own cores %d", i, !cases[i].own);
+        }
+    }
+}
+
 static const char *warning_of(int n_cores, int n_affinity, double quota, int omp, int asked, int n_ranks) {
     static struct tfr_thread_choice choice;
     struct tfr_core cores[MAX_CORES];
@@ -429,6 +459,7 @@ TFR_TEST_MAIN(TFR_CASE(thread_choice_table), TFR_CASE(warnings_say_what_to_do), 
               TFR_CASE(another_machine_is_described_to_plans_only), TFR_CASE(ranks_that_fill_the_node_are_not_warned),
               TFR_CASE(chunks_of_all_ranks_are_disjoint_and_cover_the_cores),
               TFR_CASE(binding_is_compact_or_scattered_in_the_chunk),
+              TFR_CASE(waiting_ranks_keep_their_cores_while_there_is_one_for_each_thread),
               TFR_CASE(nothing_is_bound_when_oversubscribed_or_under_a_quota), TFR_CASE(core_key_tells_core_sets_and_hosts_apart),
               TFR_CASE(flat_reader_sees_cores_packages_nodes_and_caches), TFR_CASE(flat_reader_keeps_to_the_allowed_cpus),
               TFR_CASE(flat_reader_counts_every_cpu_where_sys_is_hidden), TFR_CASE(clock_is_nominal_and_rounded),
