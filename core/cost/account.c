@@ -152,18 +152,12 @@ static int64_t clamp(tfr_int128 value, int64_t most) {
 
 static enum tfr_status build(const struct walk *walk, struct tfr_graph **graph) {
     const struct tfr_account_question *question = &walk->account->question;
-    int *alone = tfr_alloc((size_t)question->hparams->n_layer, sizeof *alone);
-    if (alone == NULL) {
-        return TFR_RESOURCE;
-    }
-    const bool is_split = walk->side == TFR_EXECUTED && question->owner != NULL;
+    const bool is_split = walk->side == TFR_EXECUTED && question->placement != NULL;
     const struct tfr_gpt2_spec spec = {
         .hparams = question->hparams,
         .tables = &question->tables,
-        .owner = is_split ? question->owner : alone,
+        .placement = is_split ? question->placement : &tfr_placement_alone,
         .rank = walk->rank,
-        .n_ranks = is_split ? question->n_ranks : 1,
-        .ln_f_rank = is_split ? question->ln_f_rank : 0,
         .rows_max = clamp(walk->account->step[TFR_DIM_T], question->max_rows),
         .logits_max = clamp(walk->account->step[TFR_DIM_R], question->max_rows),
         .dtype = question->dtype,
@@ -174,7 +168,6 @@ static enum tfr_status build(const struct walk *walk, struct tfr_graph **graph) 
     if (status == TFR_OK && walk->side == TFR_EXECUTED) {
         status = tfr_fuse(*graph);
     }
-    tfr_free(alone);
     return status;
 }
 
@@ -230,10 +223,14 @@ static enum tfr_status fill(struct tfr_account *account) {
     tfr_bind_model(question->hparams, question->encoder_len, account->step);
     TFR_TRY(tfr_batch_in_steps(&batch, account->step));
     TFR_TRY(walk_side(account, TFR_REFERENCE, 0));
-    for (int rank = 0; rank < question->n_ranks; rank++) {
+    for (int rank = 0; rank < tfr_account_n_ranks(question); rank++) {
         TFR_TRY(walk_side(account, TFR_EXECUTED, rank));
     }
     return TFR_OK;
+}
+
+int tfr_account_n_ranks(const struct tfr_account_question *question) {
+    return question->placement != NULL ? question->placement->n_ranks : 1;
 }
 
 enum tfr_status tfr_account_open(struct tfr_account **account, const struct tfr_account_question *question) {

@@ -22,9 +22,7 @@ struct tfr_account_question {
     enum tfr_logits_kept logits[TFR_ACCOUNT_SIDES];
     enum tfr_dtype dtype, kv_dtype; /* of packed weights; of the cache */
     struct tfr_table_types tables;
-    int n_ranks;
-    const int *owner; /* [n_layer]; NULL: all on rank 0 */
-    int ln_f_rank;
+    const struct tfr_placement *placement; /* NULL: all on one rank */
     int64_t max_rows;
 };
 
@@ -62,6 +60,7 @@ struct tfr_account {
 
 /* The case that formulas are of: that of any of its sequences. */
 struct tfr_reference_case tfr_account_case(const struct tfr_account_question *question);
+int tfr_account_n_ranks(const struct tfr_account_question *question);
 enum tfr_status tfr_account_open(struct tfr_account **account, const struct tfr_account_question *question);
 void tfr_account_close(struct tfr_account *account);
 

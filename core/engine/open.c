@@ -151,15 +151,6 @@ static enum tfr_status open_team(struct tfr_engine *engine) {
     return tfr_comm_agree(engine->comm, status);
 }
 
-/* Rank 0 has embeddings and head in any case. */
-static bool has_work(const struct tfr_engine *engine, int rank) {
-    bool works = rank == 0 || rank == engine->ln_f_rank;
-    for (int64_t i = 0; i < engine->config->model.n_layer; i++) {
-        works = works || engine->owner[i] == rank;
-    }
-    return works;
-}
-
 static void warn_of_idle_ranks(const struct tfr_engine *engine) {
     const int size = tfr_engine_size(engine);
     const int64_t n_layer = engine->config->model.n_layer;
@@ -167,7 +158,7 @@ static void warn_of_idle_ranks(const struct tfr_engine *engine) {
     size_t used = 0;
     int n_idle = 0;
     for (int rank = 0; rank < size; rank++) {
-        if (!has_work(engine, rank)) {
+        if (!tfr_placement_has_work(&engine->placement, rank)) {
             used += used < sizeof names - 16 ? (size_t)snprintf(names + used, sizeof names - used, " %d", rank) : 0;
             n_idle++;
         }
@@ -181,19 +172,15 @@ static void warn_of_idle_ranks(const struct tfr_engine *engine) {
 
 /* Rank 0 decides, from its own machine, and tells the others: ranks on unlike nodes must not split differently. */
 static enum tfr_status place_blocks(struct tfr_engine *engine) {
-    const int64_t n_layer = engine->config->model.n_layer;
-    engine->owner = tfr_alloc((size_t)n_layer, sizeof *engine->owner);
-    enum tfr_status status = engine->owner != NULL ? TFR_OK : TFR_RESOURCE;
-    if (status == TFR_OK) {
-        status = tfr_engine_place_blocks(engine->config, engine->machine, engine->registry, tfr_engine_size(engine), engine->owner,
-                                         &engine->ln_f_rank);
-    }
+    struct tfr_placement *placement = &engine->placement;
+    const enum tfr_status status =
+        tfr_engine_place(engine->config, engine->machine, engine->registry, tfr_engine_size(engine), placement);
     TFR_TRY(tfr_comm_agree(engine->comm, status));
-    TFR_TRY(tfr_comm_bcast(engine->comm, engine->owner, (size_t)n_layer * sizeof *engine->owner));
-    TFR_TRY(tfr_comm_bcast(engine->comm, &engine->ln_f_rank, sizeof engine->ln_f_rank));
-    for (int64_t i = 0; i < n_layer; i++) {
-        engine->n_local_layers += engine->owner[i] == tfr_engine_rank(engine);
-    }
+    int *stages = placement->stage_of_block;
+    TFR_TRY(tfr_comm_bcast(engine->comm, stages, (size_t)placement->n_blocks * sizeof *stages));
+    TFR_TRY(tfr_comm_bcast(engine->comm, placement, sizeof *placement));
+    placement->stage_of_block = stages;
+    engine->n_local_layers = tfr_placement_count_blocks(placement, tfr_engine_rank(engine));
     warn_of_idle_ranks(engine);
     return TFR_OK;
 }
@@ -344,7 +331,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
         tfr_comm_close(engine->comm);
     }
     tfr_free(engine->sampled);
-    tfr_free(engine->owner);
+    tfr_placement_close(&engine->placement);
     tfr_params_free(engine->params);
     tfr_free(engine->rank_memory_bytes);
     tfr_config_free(engine->config);

@@ -172,7 +172,7 @@ static void summary(struct tfr_gpt2_builder *b) {
 static void encoder(struct tfr_gpt2_builder *b) {
     int states = tfr_gpt2_rows_input(b, "encoder_hidden_states");
     for (int64_t i = 0; i < b->hparams->n_layer; i++) {
-        if (b->spec->owner[i] != b->spec->rank) {
+        if (!tfr_placement_has_block(b->spec->placement, b->spec->rank, i)) {
             continue;
         }
         b->block = i;
@@ -200,8 +200,9 @@ static void model(struct tfr_gpt2_builder *b) {
     int at = 0; /* rank that holds the hidden states */
     int x = spec->rank == 0 ? embed(b) : TFR_GPT2_NOTHING;
     for (int64_t i = 0; i < n_layer; i++) {
-        x = tfr_gpt2_hop(b, x, at, spec->owner[i], i, TFR_ROWS_TOKENS);
-        at = spec->owner[i];
+        const int owner = tfr_placement_owner(spec->placement, i);
+        x = tfr_gpt2_hop(b, x, at, owner, i, TFR_ROWS_TOKENS);
+        at = owner;
         if (at == spec->rank) {
             b->block = i;
             x = block(b, x);
@@ -212,14 +213,15 @@ static void model(struct tfr_gpt2_builder *b) {
             }
         }
     }
-    x = tfr_gpt2_hop(b, x, at, spec->ln_f_rank, n_layer, TFR_ROWS_TOKENS);
-    if (spec->rank == spec->ln_f_rank) {
+    const int last = tfr_placement_last_rank(spec->placement);
+    x = tfr_gpt2_hop(b, x, at, last, n_layer, TFR_ROWS_TOKENS);
+    if (spec->rank == last) {
         x = final_norm(b, x);
     }
     if (spec->features.head == TFR_HEAD_NONE) {
         return;
     }
-    x = tfr_gpt2_hop(b, x, spec->ln_f_rank, 0, n_layer + 1, TFR_ROWS_LOGITS);
+    x = tfr_gpt2_hop(b, x, last, 0, n_layer + 1, TFR_ROWS_LOGITS);
     if (spec->rank == 0) {
         head(b, x);
     }
@@ -230,15 +232,7 @@ static enum tfr_status check_spec(const struct tfr_gpt2_spec *spec) {
         return tfr_raise(TFR_USAGE, "a step needs room for rows: rows_max = %lld, logits_max = %lld", (long long)spec->rows_max,
                          (long long)spec->logits_max);
     }
-    for (int64_t i = 0; i < spec->hparams->n_layer; i++) {
-        if (spec->owner[i] < 0 || spec->owner[i] >= spec->n_ranks) {
-            return tfr_raise(TFR_USAGE, "block %lld is given to rank %d of %d", (long long)i, spec->owner[i], spec->n_ranks);
-        }
-    }
-    if (spec->ln_f_rank < 0 || spec->ln_f_rank >= spec->n_ranks) {
-        return tfr_raise(TFR_USAGE, "ln_f is given to rank %d of %d", spec->ln_f_rank, spec->n_ranks);
-    }
-    return TFR_OK;
+    return tfr_placement_check(spec->placement, spec->hparams->n_layer);
 }
 
 enum tfr_status tfr_gpt2_build(struct tfr_graph **graph, const struct tfr_gpt2_spec *spec) {

@@ -8,6 +8,7 @@
 
 #include <tfrun/plugin.h>
 
+#include "graph/placement.h"
 #include "model/model.h"
 
 enum tfr_value_kind {
@@ -101,11 +102,11 @@ struct tfr_gpt2_spec {
     const struct tfr_hparams *hparams;
     const struct tfr_model *model;        /* tensors; NULL: a graph without data */
     const struct tfr_table_types *tables; /* of a graph without data; NULL: as dtype */
-    const int *owner;                     /* [n_layer] rank of each block */
-    int rank, n_ranks, ln_f_rank;         /* embeddings and lm_head live on rank 0 */
-    int64_t rows_max, logits_max;         /* token rows and logit rows of the step */
-    enum tfr_dtype dtype;                 /* of packed weights: f32 or bf16 */
-    enum tfr_dtype kv_dtype;              /* of the kv caches: f32 or i8 */
+    const struct tfr_placement *placement;
+    int rank;
+    int64_t rows_max, logits_max; /* token rows and logit rows of the step */
+    enum tfr_dtype dtype;         /* of packed weights: f32 or bf16 */
+    enum tfr_dtype kv_dtype;      /* of the kv caches: f32 or i8 */
     struct tfr_gpt2_features features;
 };
 enum tfr_status tfr_gpt2_build(struct tfr_graph **graph, const struct tfr_gpt2_spec *spec);

@@ -8,7 +8,7 @@ static struct tfr_kvcache *local_cache(const struct tfr_engine *engine, const st
     struct tfr_slot *slot = &engine->slots[part->slot];
     *layer = 0;
     for (int64_t i = 0; i < part->layer; i++) {
-        *layer += engine->owner[i] == tfr_engine_rank(engine);
+        *layer += tfr_placement_has_block(&engine->placement, tfr_engine_rank(engine), i);
     }
     return part->is_cross ? &slot->cross->kv : &slot->kv;
 }
@@ -21,7 +21,7 @@ void tfr_kv_part_load(struct tfr_engine *engine, const struct tfr_kv_part *part,
     if (part->is_cross) {
         engine->slots[part->slot].cross->n = part->n;
     }
-    if (engine->owner[part->layer] == tfr_engine_rank(engine)) {
+    if (tfr_placement_has_block(&engine->placement, tfr_engine_rank(engine), part->layer)) {
         int64_t layer;
         struct tfr_kvcache *cache = local_cache(engine, part, &layer);
         tfr_kvcache_load(cache, layer, part->first, part->n, keys, keys + part->n * engine->config->model.n_embd);
@@ -40,7 +40,7 @@ static enum tfr_status move_to_rank0(struct tfr_engine *engine, float *keys, siz
 }
 
 enum tfr_status tfr_kv_part_fetch(struct tfr_engine *engine, const struct tfr_kv_part *part, const float **keys) {
-    const int owner = engine->owner[part->layer], rank = tfr_engine_rank(engine);
+    const int owner = tfr_placement_owner(&engine->placement, part->layer), rank = tfr_engine_rank(engine);
     const size_t bytes = (size_t)tfr_kv_part_floats(engine, part) * sizeof(float);
     const bool takes_part = rank == 0 || rank == owner;
     *keys = NULL;

@@ -38,7 +38,7 @@ enum tfr_status tfr_rank_check_memory(const struct tfr_engine *engine) {
     const struct tfr_config *config = engine->config;
     const bool is_f32 = config->options.runtime_dtype == TFR_PACK_F32;
     const bool has_vocabulary = (config->model.head == TFR_HEAD_LM || config->model.head == TFR_HEAD_DOUBLE) &&
-                                engine->ln_f_rank == tfr_engine_rank(engine);
+                                tfr_placement_head_rank(&engine->placement) == tfr_engine_rank(engine);
     const struct tfr_kvcache_spec spec = tfr_kv_spec(config, engine->n_local_layers);
     const struct tfr_memory_need need = {
         .n_layers = engine->n_local_layers,

@@ -26,20 +26,17 @@ static void split_costs(const struct tfr_plan *plan, struct stage_costs *costs) 
 
 static enum tfr_status predict(const struct tfr_config *config, const struct tfr_machine *machine,
                                const struct tfr_registry *registry, struct stage_costs *costs) {
-    int *alone = tfr_alloc((size_t)config->model.n_layer, sizeof *alone);
-    if (alone == NULL) {
-        return TFR_RESOURCE;
-    }
-    const struct tfr_planner planner = {
-        .config = config, .machine = machine, .registry = registry, .owner = alone, .n_ranks = 1, .n_threads = 1, .context = -1};
+    const struct tfr_planner planner = {.config = config,
+                                        .machine = machine,
+                                        .registry = registry,
+                                        .placement = &tfr_placement_alone,
+                                        .n_threads = 1,
+                                        .context = -1};
     struct tfr_plan *plan = NULL;
-    enum tfr_status status = tfr_plan_step(&planner, 1, 1, &plan);
-    if (status == TFR_OK) {
-        split_costs(plan, costs);
-        tfr_plan_free(plan);
-    }
-    tfr_free(alone);
-    return status;
+    TFR_TRY(tfr_plan_step(&planner, 1, 1, &plan));
+    split_costs(plan, costs);
+    tfr_plan_free(plan);
+    return TFR_OK;
 }
 
 static enum tfr_status split_balanced(const struct tfr_config *config, const struct tfr_machine *machine,
@@ -88,9 +85,11 @@ static int last_owner(const int *owner, int64_t n_layer) {
     return last;
 }
 
-enum tfr_status tfr_engine_place_blocks(const struct tfr_config *config, const struct tfr_machine *machine,
-                                        const struct tfr_registry *registry, int n_ranks, int *owner, int *ln_f_rank) {
+enum tfr_status tfr_engine_place(const struct tfr_config *config, const struct tfr_machine *machine,
+                                 const struct tfr_registry *registry, int n_ranks, struct tfr_placement *placement) {
     const int64_t n_layer = config->model.n_layer;
+    TFR_TRY(tfr_placement_open(placement, n_layer, n_ranks));
+    int *owner = placement->stage_of_block;
     if (config->device_map.n_blocks > 0) {
         TFR_TRY(take_map(config, n_ranks, owner));
     } else if (n_ranks > 1 && config->options.parallel_split == TFR_SPLIT_BALANCED) {
@@ -98,6 +97,6 @@ enum tfr_status tfr_engine_place_blocks(const struct tfr_config *config, const s
     } else {
         tfr_partition_hf(n_layer, n_ranks, owner);
     }
-    *ln_f_rank = last_owner(owner, n_layer);
+    placement->last_stage = last_owner(owner, n_layer);
     return TFR_OK;
 }

@@ -43,8 +43,7 @@ struct tfr_engine {
     struct tfr_trace *watch; /* job/samples.h: of steps that are measured, where there is no observe.trace */
     struct tfr_task_sample *sampled;
     size_t n_sampled;
-    int *owner; /* [n_layer] rank of each block */
-    int ln_f_rank;
+    struct tfr_placement placement;
     int64_t n_local_layers;
     struct tfr_order_book orders;
     bool serving; /* all ranks opened: the others now wait for control messages */
@@ -70,9 +69,9 @@ struct tfr_engine {
     struct tfr_block fetched;  /* keys and values on their way to rank 0 */
 };
 
-/* owners.c: which rank owns which block, from device_map or the split asked for. */
-enum tfr_status tfr_engine_place_blocks(const struct tfr_config *config, const struct tfr_machine *machine,
-                                        const struct tfr_registry *registry, int n_ranks, int *owner, int *ln_f_rank);
+/* owners.c: which rank owns which block, from device_map or the split asked for. To be closed also where it fails. */
+enum tfr_status tfr_engine_place(const struct tfr_config *config, const struct tfr_machine *machine,
+                                 const struct tfr_registry *registry, int n_ranks, struct tfr_placement *placement);
 
 /* same_job.c: all ranks compare what results depend on; a rank that differs is named, with the part in which it differs. */
 enum tfr_status tfr_engine_same_config(struct tfr_engine *engine);
@@ -91,8 +90,8 @@ struct tfr_planner {
     struct tfr_store *store;
     struct tfr_team *team;
     struct tfr_order_book *orders;
-    const int *owner;
-    int rank, n_ranks, ln_f_rank, n_threads;
+    const struct tfr_placement *placement;
+    int rank, n_threads;
     int64_t context;   /* cached positions assumed for predictions; -1: an eighth of n_positions */
     int64_t sequences; /* that the rows are of, for predictions; 0: a row each where runtime.max_batch allows that, else one */
     int64_t encoder;   /* encoder rows of a sequence, for predictions; 0: not known */

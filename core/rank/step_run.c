@@ -51,7 +51,10 @@ static bool is_hidden_asked(const struct step *step, int64_t item) {
 
 /* Rank that makes item i of hidden_states. */
 static int hidden_owner(const struct tfr_engine *engine, int64_t item) {
-    return item == 0 ? 0 : item == engine->config->model.n_layer ? engine->ln_f_rank : engine->owner[item - 1];
+    const struct tfr_placement *placement = &engine->placement;
+    return item == 0                               ? 0
+           : item == engine->config->model.n_layer ? tfr_placement_last_rank(placement)
+                                                   : tfr_placement_owner(placement, item - 1);
 }
 
 /* Rank 0 has room for everything, the others for what they make. */
@@ -95,7 +98,7 @@ static int64_t count_results(const struct step *step) {
         if (is_hidden_asked(step, i) && has_room(step->engine, hidden_owner(step->engine, i))) {
             total += hidden_floats(step);
         }
-        if (i < n_layer && has_room(step->engine, step->engine->owner[i])) {
+        if (i < n_layer && has_room(step->engine, tfr_placement_owner(&step->engine->placement, i))) {
             total += padded(step->n_weights) + padded(step->n_cross_weights);
         }
     }
@@ -115,10 +118,10 @@ static void hand_out(struct step *step) {
         if (i == model->n_layer) {
             break;
         }
-        const bool has_weights = has_room(engine, engine->owner[i]);
+        const bool has_weights = has_room(engine, tfr_placement_owner(&engine->placement, i));
         memory->weights[i] = take(step, has_weights ? padded(step->n_weights) : 0);
         memory->cross_weights[i] = take(step, has_weights ? padded(step->n_cross_weights) : 0);
-        if (engine->owner[i] == tfr_engine_rank(engine)) {
+        if (tfr_placement_has_block(&engine->placement, tfr_engine_rank(engine), i)) {
             memory->local_weights[local] = memory->weights[i];
             memory->local_cross[local] = memory->cross_weights[i];
             if (step->body->features.head_mask) {
@@ -212,12 +215,13 @@ static enum tfr_status collect_all(const struct step *step) {
     const struct tfr_step_memory *memory = step->memory;
     const struct tfr_hparams *model = &engine->config->model;
     for (int64_t i = 0; i <= model->n_layer; i++) {
+        const int owner = i < model->n_layer ? tfr_placement_owner(&engine->placement, i) : 0;
         if (is_hidden_asked(step, i)) {
             TFR_TRY(collect(step, memory->hidden[i], step->body->n_rows * model->n_embd, hidden_owner(engine, i), 3 * i));
         }
         if (i < model->n_layer) {
-            TFR_TRY(collect(step, memory->weights[i], step->n_weights, engine->owner[i], 3 * i + 1));
-            TFR_TRY(collect(step, memory->cross_weights[i], step->n_cross_weights, engine->owner[i], 3 * i + 2));
+            TFR_TRY(collect(step, memory->weights[i], step->n_weights, owner, 3 * i + 1));
+            TFR_TRY(collect(step, memory->cross_weights[i], step->n_cross_weights, owner, 3 * i + 2));
         }
     }
     return TFR_OK;

@@ -118,7 +118,7 @@ static void put_step(const struct tfr_cost_report *report, struct tfr_json_out *
 static enum tfr_status put_ranks(const struct tfr_cost_report *report, struct tfr_json_out *out) {
     tfr_json_begin(out, "ranks", '[');
     enum tfr_status status = TFR_OK;
-    for (int rank = 0; rank < (int)report->account->question.n_ranks && status == TFR_OK; rank++) {
+    for (int rank = 0; rank < tfr_account_n_ranks(&report->account->question) && status == TFR_OK; rank++) {
         struct tfr_amount all, sent;
         tfr_int128 n_messages;
         status = tfr_cost_rank(report, rank, &all, &sent, &n_messages);

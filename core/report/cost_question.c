@@ -126,9 +126,7 @@ static enum tfr_status open_account(struct tfr_cost_report *report) {
         .logits = {[TFR_REFERENCE] = kept(report, TFR_REFERENCE), [TFR_EXECUTED] = kept(report, TFR_EXECUTED)},
         .dtype = report->dtype,
         .kv_dtype = tfr_kv_dtype(config),
-        .n_ranks = query->n_ranks > 1 ? query->n_ranks : 1,
-        .owner = query->n_ranks > 1 ? report->dry.owner : NULL,
-        .ln_f_rank = report->dry.ln_f_rank,
+        .placement = query->n_ranks > 1 ? &report->dry.placement : NULL,
         .max_rows = config->options.runtime_max_rows,
     };
     TFR_TRY(settle_tables(report, &question.tables));

@@ -8,14 +8,6 @@ static void put_number(struct tfr_grid *grid, tfr_int128 value) {
     tfr_grid_put(grid, tfr_int128_text(value, ',', text));
 }
 
-static int64_t count_blocks(const struct tfr_cost_report *report, int rank) {
-    int64_t n_blocks = 0;
-    for (int64_t i = 0; i < report->config->model.n_layer; i++) {
-        n_blocks += report->dry.owner[i] == rank;
-    }
-    return n_blocks;
-}
-
 static enum tfr_status put_rank(const struct tfr_cost_report *report, int rank, int64_t *n_idle, struct tfr_grid *grid) {
     struct tfr_amount all, sent;
     tfr_int128 n_messages;
@@ -25,7 +17,7 @@ static enum tfr_status put_rank(const struct tfr_cost_report *report, int rank, 
         return TFR_OK;
     }
     tfr_grid_put_count(grid, rank);
-    tfr_grid_put_count(grid, count_blocks(report, rank));
+    tfr_grid_put_count(grid, tfr_placement_count_blocks(&report->dry.placement, rank));
     put_number(grid, all.flops);
     put_number(grid, all.read);
     put_number(grid, all.written);
@@ -40,7 +32,7 @@ static void write_notes(const struct tfr_cost_report *report, int64_t n_idle, FI
         fprintf(stream, "\n%lld of %d ranks have nothing to do: there are %lld blocks, and a rank takes whole ones\n",
                 (long long)n_idle, report->query->n_ranks, (long long)report->config->model.n_layer);
     }
-    if (count_blocks(report, 0) == 0) {
+    if (tfr_placement_count_blocks(&report->dry.placement, 0) == 0) {
         fprintf(stream, "\nrank 0 has no block: it looks up the embeddings and computes the logits, which --split balanced weighs "
                         "against blocks (--split hf deals evenly)\n");
     }

@@ -1,11 +1,11 @@
-/* dry.c - a config, a machine, a registry and an owner of each block: what dry plans are made of. See dry.h. */
+/* dry.c - a config, a machine, a registry and a placement: what dry plans are made of. See dry.h. */
 #include "report/dry.h"
 
 #include "base/arena.h"
 #include "base/status.h"
 
 void tfr_dry_close(struct tfr_dry *dry) {
-    tfr_free(dry->owner);
+    tfr_placement_close(&dry->placement);
     tfr_registry_close(dry->registry);
     tfr_machine_free(dry->machine);
     tfr_config_free(dry->config);
@@ -13,7 +13,7 @@ void tfr_dry_close(struct tfr_dry *dry) {
 
 enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,
                              int n_ranks) {
-    *dry = (struct tfr_dry){.n_ranks = n_ranks};
+    *dry = (struct tfr_dry){0};
     TFR_TRY(tfr_config_load(&dry->config, path, overrides, n_overrides));
     TFR_TRY(tfr_model_table_types(dry->config, tfr_packed_dtype(dry->config), &dry->tables));
     TFR_TRY(tfr_machine_read_for_plan(&dry->machine));
@@ -24,11 +24,7 @@ enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct
     if (n_ranks > 1) {
         TFR_TRY(tfr_registry_add(dry->registry, tfr_comm_plugin(NULL), ""));
     }
-    dry->owner = tfr_alloc((size_t)dry->config->model.n_layer, sizeof *dry->owner);
-    if (dry->owner == NULL) {
-        return TFR_RESOURCE;
-    }
-    return tfr_engine_place_blocks(dry->config, dry->machine, dry->registry, n_ranks, dry->owner, &dry->ln_f_rank);
+    return tfr_engine_place(dry->config, dry->machine, dry->registry, n_ranks, &dry->placement);
 }
 
 enum tfr_status tfr_dry_choose_head(struct tfr_dry *dry, const char *word) {
@@ -49,10 +45,8 @@ static struct tfr_planner planner_of(struct tfr_dry *dry, const struct tfr_dry_s
         .machine = dry->machine,
         .registry = dry->registry,
         .orders = &dry->orders,
-        .owner = dry->owner,
+        .placement = &dry->placement,
         .rank = step->rank,
-        .n_ranks = dry->n_ranks,
-        .ln_f_rank = dry->ln_f_rank,
         .n_threads = dry->threads.n_threads,
         .context = step->context,
         .sequences = step->sequences,

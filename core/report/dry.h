@@ -13,8 +13,7 @@ struct tfr_dry {
     struct tfr_thread_choice threads;
     struct tfr_table_types tables; /* of the checkpoint, where one lies beside the config */
     struct tfr_order_book orders;  /* of the rank that was planned last */
-    int *owner;                    /* [n_layer] rank of each block */
-    int n_ranks, ln_f_rank;
+    struct tfr_placement placement;
 };
 
 /* To be closed also where it fails. */

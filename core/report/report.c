@@ -41,11 +41,7 @@ static enum tfr_status append_text(struct plan_report *report, char *more) {
 
 /* Of the blocks of a rank. */
 static int64_t position_bytes(const struct tfr_dry *dry, int rank) {
-    int64_t n_layers = 0;
-    for (int64_t i = 0; i < dry->config->model.n_layer; i++) {
-        n_layers += dry->owner[i] == rank;
-    }
-    const struct tfr_kvcache_spec spec = tfr_kv_spec(dry->config, n_layers);
+    const struct tfr_kvcache_spec spec = tfr_kv_spec(dry->config, tfr_placement_count_blocks(&dry->placement, rank));
     return (int64_t)tfr_kvcache_position_bytes(&spec);
 }
 

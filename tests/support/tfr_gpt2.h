@@ -38,12 +38,22 @@ static inline struct tfr_hparams gpt2_tiny(int64_t n_layer) {
                                 .num_labels = 2};
 }
 
+/* A chain of ranks, a stage each; `stages` [n_layer] outlives it. */
+static inline struct tfr_placement gpt2_chain(int *stages, int64_t n_layer, int n_ranks, int last_stage) {
+    return (struct tfr_placement){.n_ranks = n_ranks,
+                                  .replicas = 1,
+                                  .stages = n_ranks,
+                                  .tensor = 1,
+                                  .n_blocks = n_layer,
+                                  .stage_of_block = stages,
+                                  .last_stage = last_stage};
+}
+
 /* All blocks on rank 0. */
 static inline enum tfr_status gpt2_graph(struct tfr_graph **graph, const struct tfr_hparams *hparams, int64_t rows, int64_t logits,
                                          enum tfr_dtype dtype) {
-    static const int owner[64];
     const struct tfr_gpt2_spec spec = {
-        .hparams = hparams, .owner = owner, .n_ranks = 1, .rows_max = rows, .logits_max = logits, .dtype = dtype};
+        .hparams = hparams, .placement = &tfr_placement_alone, .rows_max = rows, .logits_max = logits, .dtype = dtype};
     return tfr_gpt2_build(graph, &spec);
 }
 

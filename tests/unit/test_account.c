@@ -1,6 +1,7 @@
 /* test_account.c - the cost of a config: against sums by hand, known figures of GPT-2, and cuts that are counted one by one. */
 #include "cost/account.h"
 
+#include "tfr_gpt2.h"
 #include "tfr_lines.h"
 
 static struct tfr_account_question ask(const struct tfr_hparams *hparams, const struct tfr_sequences *sequences) {
@@ -11,7 +12,6 @@ static struct tfr_account_question ask(const struct tfr_hparams *hparams, const 
                                          .dtype = TFR_DTYPE_F32,
                                          .kv_dtype = TFR_DTYPE_F32,
                                          .tables = {TFR_DTYPE_F32, TFR_DTYPE_F32},
-                                         .n_ranks = 1,
                                          .max_rows = 65536};
 }
 
@@ -183,10 +183,8 @@ TFR_TEST(ranks_share_the_work_and_add_messages) {
     const struct tfr_sequences one = {.count = 2, .rows = 10};
     struct tfr_account_question question = ask(&gpt2, &one);
     struct tfr_account *alone = opened(&question);
-    const int owner[12] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2};
-    question.owner = owner;
-    question.n_ranks = 3;
-    question.ln_f_rank = 2;
+    const struct tfr_placement placement = gpt2_chain((int[]){0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2}, 12, 3, 2);
+    question.placement = &placement;
     struct tfr_account *shared = opened(&question);
     const struct tfr_amount a = total(alone, TFR_EXECUTED), b = total(shared, TFR_EXECUTED);
     int64_t n;

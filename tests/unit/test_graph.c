@@ -14,16 +14,10 @@
 
 #define MAX_RANKS 8
 
-static struct tfr_graph *build_rank(const struct tfr_hparams *hparams, const int *owner, int rank, int n_ranks, int ln_f) {
+static struct tfr_graph *build_rank(const struct tfr_hparams *hparams, const struct tfr_placement *placement, int rank) {
     struct tfr_graph *graph;
-    const struct tfr_gpt2_spec spec = {.hparams = hparams,
-                                       .owner = owner,
-                                       .rank = rank,
-                                       .n_ranks = n_ranks,
-                                       .ln_f_rank = ln_f,
-                                       .rows_max = 5,
-                                       .logits_max = 3,
-                                       .dtype = TFR_DTYPE_F32};
+    const struct tfr_gpt2_spec spec = {
+        .hparams = hparams, .placement = placement, .rank = rank, .rows_max = 5, .logits_max = 3, .dtype = TFR_DTYPE_F32};
     assert_ok(tfr_gpt2_build(&graph, &spec));
     assert_ok(tfr_graph_check(graph));
     return graph;
@@ -57,12 +51,13 @@ static bool has_counterpart(const struct tfr_graph *peer, const struct tfr_node 
     return n == 1;
 }
 
-static void check_map(const int *owner, int64_t n_layer, int n_ranks, int ln_f, int expected_hops) {
+static void check_map(int *owner, int64_t n_layer, int n_ranks, int ln_f, int expected_hops) {
     const struct tfr_hparams hparams = gpt2_tiny(n_layer);
+    const struct tfr_placement placement = gpt2_chain(owner, n_layer, n_ranks, ln_f);
     struct tfr_graph *graph[MAX_RANKS];
     int n_sends = 0, n_recvs = 0, n_attention = 0, n_embed = 0, n_gather = 0;
     for (int r = 0; r < n_ranks; r++) {
-        graph[r] = build_rank(&hparams, owner, r, n_ranks, ln_f);
+        graph[r] = build_rank(&hparams, &placement, r);
         n_sends += count_op(graph[r], TFR_OP_SEND_HIDDEN);
         n_recvs += count_op(graph[r], TFR_OP_RECV_HIDDEN);
         n_attention += count_op(graph[r], TFR_OP_ATTENTION);
@@ -89,43 +84,44 @@ static void check_map(const int *owner, int64_t n_layer, int n_ranks, int ln_f, 
 
 TFR_TEST(one_rank_has_no_hops) {
     TFR_UNUSED_STATE;
-    check_map((const int[]){0, 0, 0, 0, 0}, 5, 1, 0, 0);
+    check_map((int[]){0, 0, 0, 0, 0}, 5, 1, 0, 0);
 }
 
 TFR_TEST(two_ranks_hop_there_and_back) {
     TFR_UNUSED_STATE;
-    check_map((const int[]){0, 0, 0, 1, 1}, 5, 2, 1, 2);
+    check_map((int[]){0, 0, 0, 1, 1}, 5, 2, 1, 2);
 }
 
 TFR_TEST(four_ranks_in_a_chain) {
     TFR_UNUSED_STATE;
-    check_map((const int[]){0, 0, 1, 2, 3}, 5, 4, 3, 4);
+    check_map((int[]){0, 0, 1, 2, 3}, 5, 4, 3, 4);
 }
 
 TFR_TEST(more_ranks_than_blocks) {
     TFR_UNUSED_STATE;
-    check_map((const int[]){0, 1, 2, 3, 4}, 5, 7, 4, 5);
+    check_map((int[]){0, 1, 2, 3, 4}, 5, 7, 4, 5);
 }
 
 TFR_TEST(interleaved_owners) {
     TFR_UNUSED_STATE;
-    check_map((const int[]){1, 0, 1, 0, 2, 1}, 6, 3, 2, 8); /* 0>1 1>0 0>1 1>0 0>2 2>1, to ln_f 1>2, back 2>0 */
+    check_map((int[]){1, 0, 1, 0, 2, 1}, 6, 3, 2, 8); /* 0>1 1>0 0>1 1>0 0>2 2>1, to ln_f 1>2, back 2>0 */
 }
 
 TFR_TEST(first_rank_without_blocks) {
     TFR_UNUSED_STATE;
-    check_map((const int[]){1, 1, 2}, 3, 3, 2, 3);
+    check_map((int[]){1, 1, 2}, 3, 3, 2, 3);
 }
 
 TFR_TEST(ln_f_away_from_the_last_block) {
     TFR_UNUSED_STATE;
-    check_map((const int[]){0, 1, 0}, 3, 3, 2, 4);
+    check_map((int[]){0, 1, 0}, 3, 3, 2, 4);
 }
 
 TFR_TEST(rank_that_owns_nothing_has_an_empty_graph) {
     TFR_UNUSED_STATE;
     const struct tfr_hparams hparams = gpt2_tiny(2);
-    struct tfr_graph *graph = build_rank(&hparams, (const int[]){0, 1}, 2, 3, 1);
+    const struct tfr_placement placement = gpt2_chain((int[]){0, 1}, 2, 3, 1);
+    struct tfr_graph *graph = build_rank(&hparams, &placement, 2);
     assert_int_equal(graph->n_nodes, 0);
     assert_int_equal(graph->n_values, 0);
     tfr_graph_free(graph);
@@ -134,7 +130,8 @@ TFR_TEST(rank_that_owns_nothing_has_an_empty_graph) {
 TFR_TEST(nodes_are_named_and_numbered_as_in_the_model) {
     TFR_UNUSED_STATE;
     const struct tfr_hparams hparams = gpt2_tiny(4);
-    struct tfr_graph *graph = build_rank(&hparams, (const int[]){1, 0, 1, 0}, 1, 2, 0);
+    const struct tfr_placement placement = gpt2_chain((int[]){1, 0, 1, 0}, 4, 2, 0);
+    struct tfr_graph *graph = build_rank(&hparams, &placement, 1);
     const struct tfr_node *node = find_node(graph, "h.2.attn");
     assert_non_null(node);
     assert_int_equal(node->layer, 2);
@@ -188,8 +185,14 @@ TFR_TEST(wrong_owner_is_refused) {
     TFR_UNUSED_STATE;
     const struct tfr_hparams hparams = gpt2_tiny(2);
     struct tfr_graph *graph;
-    struct tfr_gpt2_spec spec = {.hparams = &hparams, .owner = (const int[]){0, 2}, .n_ranks = 2, .rows_max = 1, .logits_max = 1};
-    assert_refused(tfr_gpt2_build(&graph, &spec), TFR_USAGE, "block 1 is given to rank 2 of 2");
+    struct tfr_placement placement = gpt2_chain((int[]){0, 2}, 2, 2, 1);
+    struct tfr_gpt2_spec spec = {.hparams = &hparams, .placement = &placement, .rows_max = 1, .logits_max = 1};
+    assert_refused(tfr_gpt2_build(&graph, &spec), TFR_USAGE, "block 1 is given to stage 2 of 2");
+    placement = gpt2_chain((int[]){0, 1}, 2, 2, 2);
+    assert_refused(tfr_gpt2_build(&graph, &spec), TFR_USAGE, "ln_f is given to stage 2 of 2");
+    placement = gpt2_chain((int[]){0, 1}, 2, 2, 1);
+    placement.replicas = 2;
+    assert_refused(tfr_gpt2_build(&graph, &spec), TFR_USAGE, "2 replicas of 2 stages of 1 ranks are not 2 ranks");
     spec.rows_max = 0;
     assert_refused(tfr_gpt2_build(&graph, &spec), TFR_USAGE, "rows_max = 0");
     assert_null(graph);

@@ -19,7 +19,6 @@ static struct tfr_account_question question_of(const struct tfr_hparams *hparams
                                          .dtype = TFR_DTYPE_F32,
                                          .kv_dtype = TFR_DTYPE_F32,
                                          .tables = {TFR_DTYPE_F32, TFR_DTYPE_F32},
-                                         .n_ranks = 1,
                                          .max_rows = 1 << 30};
 }
 

@@ -299,14 +299,9 @@ TFR_TEST(classes_share_packed_weights) {
 /* The graph of a rank in the middle: two hops, no embeddings, no head. */
 static struct tfr_graph *middle_rank(void) {
     const struct tfr_hparams hparams = gpt2_tiny(3);
-    const struct tfr_gpt2_spec spec = {.hparams = &hparams,
-                                       .owner = (const int[]){0, 1, 2},
-                                       .rank = 1,
-                                       .n_ranks = 3,
-                                       .ln_f_rank = 2,
-                                       .rows_max = 4,
-                                       .logits_max = 1,
-                                       .dtype = TFR_DTYPE_F32};
+    const struct tfr_placement placement = gpt2_chain((int[]){0, 1, 2}, 3, 3, 2);
+    const struct tfr_gpt2_spec spec = {
+        .hparams = &hparams, .placement = &placement, .rank = 1, .rows_max = 4, .logits_max = 1, .dtype = TFR_DTYPE_F32};
     struct tfr_graph *graph;
     assert_ok(tfr_gpt2_build(&graph, &spec));
     return graph;
