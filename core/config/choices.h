@@ -16,6 +16,7 @@
       TFR_LIMIT_AVX512_BF16, TFR_LIMIT_AMX)                                                                                        \
     X("runtime.kv_dtype", "f32|int8", TFR_KV_F32, TFR_KV_INT8)                                                                     \
     X("runtime.kv_cache", "growing|static", TFR_KV_GROWING, TFR_KV_STATIC)                                                         \
+    X("runtime.sums", "plain|by-head", TFR_SUMS_PLAIN, TFR_SUMS_BY_HEAD)                                                           \
     X("serve.chat", "off|plain", TFR_CHAT_OFF, TFR_CHAT_PLAIN)                                                                     \
     X("serve.metrics_compat", "none|vllm", TFR_METRICS_OWN, TFR_METRICS_VLLM)                                                      \
     X("serve.access_format", "text|json|off", TFR_ACCESS_TEXT, TFR_ACCESS_JSON, TFR_ACCESS_OFF)                                    \

@@ -243,6 +243,7 @@ static enum tfr_status load(struct tfr_config *config, const char *path, const s
     tfr_config_settle_sampling(&reader);
     tfr_config_check_trust(&reader, tfr_json_member(tfr_json_root(doc), "tfrun"));
     check_capacity(&reader);
+    tfr_config_check_sums(&reader);
     config->model.allow_missing_head = config->options.model_allow_missing_head;
     const enum tfr_status status = settle(&reader, overrides, n_overrides, findings);
     tfr_json_close(doc);

@@ -122,6 +122,8 @@ const char *tfr_config_origin_name(enum tfr_origin origin);
 
 /* config_settle.c: what the settings of all sources mean together. */
 void tfr_config_settle_sampling(struct tfr_config_reader *reader);
+/* config_sums.c: complains where runtime.sums = by-head can not be kept. */
+void tfr_config_check_sums(struct tfr_config_reader *reader);
 /* The same once more after a request's own settings. Those of them without effect pass: clients send all that they have. */
 void tfr_config_settle_request(struct tfr_config_reader *reader);
 

@@ -118,21 +118,22 @@ static int cross_attention(struct tfr_gpt2_builder *b, int x) {
     attention.arg[1] = cache(b, true);
     set_attention(b, &attention.attrs, true);
     int o = tfr_gpt2_add_node(b, &attention, NULL);
-    return tfr_gpt2_add(b, "crossattention.add", x, tfr_gpt2_linear(b, "crossattention.c_proj", o, TFR_PARAM_CROSS_PROJ_WEIGHT));
+    return tfr_gpt2_add(b, "crossattention.add", x,
+                        tfr_gpt2_projection(b, "crossattention.c_proj", o, TFR_PARAM_CROSS_PROJ_WEIGHT));
 }
 
 static int block(struct tfr_gpt2_builder *b, int x) {
     int a = tfr_gpt2_layer_norm(b, "ln_1", x, TFR_PARAM_LN_1_WEIGHT, NULL);
     int qkv = tfr_gpt2_linear(b, "attn.c_attn", a, TFR_PARAM_C_ATTN_WEIGHT);
     int o = self_attention(b, qkv);
-    x = tfr_gpt2_add(b, "attn.add", x, tfr_gpt2_linear(b, "attn.c_proj", o, TFR_PARAM_ATTN_PROJ_WEIGHT));
+    x = tfr_gpt2_add(b, "attn.add", x, tfr_gpt2_projection(b, "attn.c_proj", o, TFR_PARAM_ATTN_PROJ_WEIGHT));
 
     if (b->spec->features.cross) {
         x = cross_attention(b, x);
     }
     int m = tfr_gpt2_layer_norm(b, "ln_2", x, TFR_PARAM_LN_2_WEIGHT, NULL);
     m = tfr_gpt2_activation(b, "mlp.act", tfr_gpt2_linear(b, "mlp.c_fc", m, TFR_PARAM_C_FC_WEIGHT));
-    return tfr_gpt2_add(b, "mlp.add", x, tfr_gpt2_linear(b, "mlp.c_proj", m, TFR_PARAM_MLP_PROJ_WEIGHT));
+    return tfr_gpt2_add(b, "mlp.add", x, tfr_gpt2_projection(b, "mlp.c_proj", m, TFR_PARAM_MLP_PROJ_WEIGHT));
 }
 
 static const struct tfr_value logits_value = {.kind = TFR_VALUE_IO, .io = TFR_IO_LOGITS};

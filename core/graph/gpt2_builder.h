@@ -29,6 +29,8 @@ int tfr_gpt2_rows_input(struct tfr_gpt2_builder *b, const char *name);
 /* `weight` names the first of a pair; its bias follows in enum tfr_param. */
 int tfr_gpt2_layer_norm(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight, const struct tfr_value *given);
 int tfr_gpt2_linear(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight);
+/* A linear behind the heads of attention or MLP: K is the heads' widths side by side. */
+int tfr_gpt2_projection(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight);
 /* A torch Linear: its weight is [outputs, inputs]; `bias` may be TFR_PARAM_COUNT for none. */
 int tfr_gpt2_head_linear(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight, enum tfr_param bias,
                          const struct tfr_value *given);

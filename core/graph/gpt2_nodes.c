@@ -78,11 +78,26 @@ int tfr_gpt2_layer_norm(struct tfr_gpt2_builder *b, const char *name, int x, enu
     return tfr_gpt2_add_node(b, &node, given);
 }
 
-int tfr_gpt2_linear(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight) {
+static struct tfr_node linear(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight) {
     struct tfr_node node = tfr_gpt2_node(b, TFR_OP_LINEAR, name);
     node.arg[0] = x;
     node.arg[1] = param(b, weight, b->spec->dtype);
     node.arg[2] = param(b, weight + 1, TFR_DTYPE_F32);
+    return node;
+}
+
+int tfr_gpt2_linear(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight) {
+    const struct tfr_node node = linear(b, name, x, weight);
+    return tfr_gpt2_add_node(b, &node, NULL);
+}
+
+int tfr_gpt2_projection(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight) {
+    struct tfr_node node = linear(b, name, x, weight);
+    if (b->spec->sums_by_head) {
+        int64_t dim[TFR_MAX_RANK];
+        tfr_model_param_shape(b->hparams, weight, dim);
+        node.attrs.k_block = (int32_t)(dim[0] / b->hparams->n_head);
+    }
     return tfr_gpt2_add_node(b, &node, NULL);
 }
 

@@ -108,6 +108,7 @@ struct tfr_gpt2_spec {
     enum tfr_dtype dtype;         /* of packed weights: f32 or bf16 */
     enum tfr_dtype kv_dtype;      /* of the kv caches: f32 or i8 */
     struct tfr_gpt2_features features;
+    bool sums_by_head; /* projections add in one block of K for each head */
 };
 enum tfr_status tfr_gpt2_build(struct tfr_graph **graph, const struct tfr_gpt2_spec *spec);
 /* linear + activation, linear + add: each rule one function. */

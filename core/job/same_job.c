@@ -57,6 +57,7 @@ static uint64_t runtime_fingerprint(const struct tfr_options *o) {
                               o->runtime_isa,
                               o->runtime_attn,
                               o->runtime_deterministic,
+                              o->runtime_sums,
                               (double)o->runtime_max_rows,
                               (double)o->runtime_max_batch,
                               (double)o->runtime_max_slots,
@@ -124,7 +125,7 @@ enum tfr_status tfr_engine_same_orders(struct tfr_engine *engine) {
         for (int j = 0; j < book.n; j++) {
             const struct tfr_order_entry *other = &book.entry[j];
             if (mine->k == other->k && mine->n == other->n && mine->dtype == other->dtype &&
-                mine->activation == other->activation && mine->transposed == other->transposed &&
+                mine->activation == other->activation && mine->transposed == other->transposed && mine->k_block == other->k_block &&
                 (mine->order.kind != other->order.kind || mine->order.k_block != other->order.k_block)) {
                 status = tfr_raise(TFR_USAGE,
                                    "this rank has %s than rank 0; run on nodes of one kind, or with "

@@ -39,11 +39,25 @@ static int compare_options(const void *left, const void *right) {
     return strcmp(a->kernel->name, b->kernel->name);
 }
 
+/* Whether a kernel that was free to choose its blocks can keep those that the graph wants, in the kind of order it chose. */
+static bool takes_wish(const struct tfr_chooser *chooser, const struct tfr_candidate *candidate, const struct tfr_problem *problem,
+                       struct tfr_needs *needs) {
+    char reason[96];
+    if (problem->attrs.k_block <= 0 || problem->order.kind != TFR_ORDER_ANY) {
+        return true;
+    }
+    struct tfr_problem asked = *problem;
+    asked.order = (struct tfr_order){.kind = needs->order.kind, .k_block = problem->attrs.k_block};
+    return needs->order.kind != TFR_ORDER_OWN && tfr_candidate_judge(chooser, candidate, &asked, needs, reason, sizeof(reason)) &&
+           tfr_order_same(&needs->order, &asked.order, tfr_problem_k(problem));
+}
+
 static bool rate(const struct tfr_chooser *chooser, const struct tfr_candidate *candidate, const struct tfr_problem *problem,
                  struct option *option) {
     char reason[96];
     struct tfr_needs needs;
-    if (!tfr_candidate_judge(chooser, candidate, problem, &needs, reason, sizeof(reason))) {
+    if (!tfr_candidate_judge(chooser, candidate, problem, &needs, reason, sizeof(reason)) ||
+        !takes_wish(chooser, candidate, problem, &needs)) {
         return false;
     }
     const struct tfr_outlook nominal = {.machine = chooser->outlook.machine, .sequences = 1, .nominal = true};
@@ -127,7 +141,7 @@ static bool look_up(const struct tfr_order_book *book, struct tfr_order_entry *e
     for (int i = 0; book != NULL && i < book->n; i++) {
         const struct tfr_order_entry *known = &book->entry[i];
         if (known->k == entry->k && known->n == entry->n && known->dtype == entry->dtype &&
-            known->activation == entry->activation && known->transposed == entry->transposed) {
+            known->activation == entry->activation && known->transposed == entry->transposed && known->k_block == entry->k_block) {
             *entry = *known;
             return true;
         }
@@ -143,6 +157,7 @@ enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct
         .dtype = tfr_problem_dtype(problem),
         .activation = problem->attrs.activation,
         .transposed = problem->attrs.transposed,
+        .k_block = problem->attrs.k_block,
     };
     if (look_up(chooser->orders, entry)) {
         return TFR_OK;

@@ -76,6 +76,7 @@ struct tfr_order_book {
         int64_t k, n;
         enum tfr_dtype dtype;
         int32_t activation, transposed;
+        int32_t k_block; /* that the graph wants, 0 none */
         struct tfr_order order;
         const struct tfr_kernel *kernel;      /* that decided; when order is TFR_ORDER_OWN: the one to use everywhere */
         const struct tfr_kernel *passed_over; /* faster with many rows, but one row would be slower; NULL none */

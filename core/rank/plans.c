@@ -77,6 +77,7 @@ enum tfr_status tfr_step_graph(const struct tfr_planner *planner, int64_t rows, 
         .dtype = tfr_packed_dtype(config),
         .kv_dtype = tfr_kv_dtype(config),
         .features = planner->features,
+        .sums_by_head = config->options.runtime_sums == TFR_SUMS_BY_HEAD,
     };
     return tfr_gpt2_build(graph, &spec);
 }

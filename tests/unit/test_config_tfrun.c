@@ -35,6 +35,22 @@ static void expect_words(const char *words) {
     }
 }
 
+TFR_TEST(sums_by_head_want_a_fixed_order_and_equal_parts) {
+    TFR_UNUSED_STATE;
+    assert_ok(load("{\"runtime\": {\"sums\": \"by-head\"}}"));
+    assert_int_equal(config->options.runtime_sums, TFR_SUMS_BY_HEAD);
+    assert_refused(load("{\"runtime\": {\"sums\": \"by-head\", \"deterministic\": false}}"), TFR_CONFIG,
+                   "tfrun.runtime.deterministic = false");
+    tfr_test_folder("config_tfrun");
+    tfr_config_free(config);
+    assert_refused(tfr_config_load(&config,
+                                   tfr_test_write_text("config.json", "{\"model_type\": \"gpt2\", \"n_inner\": 50, \"tfrun\": "
+                                                                      "{\"runtime\": {\"sums\": \"by-head\"}}}"),
+                                   NULL, 0),
+                   TFR_CONFIG, "n_inner = 50, which n_head = 12 does not divide");
+    done();
+}
+
 TFR_TEST(every_type_is_read) {
     TFR_UNUSED_STATE;
     tfr_test_folder("config_tfrun");
@@ -259,9 +275,9 @@ TFR_TEST(choices_are_numbered_as_in_the_table) {
 #undef EXPECT_CHOICES
 }
 
-TFR_TEST_MAIN(TFR_CASE(every_type_is_read), TFR_CASE(null_is_the_default_where_it_may_stand),
-              TFR_CASE(unknown_keys_name_the_nearest), TFR_CASE(wrong_values_say_what_is_wanted),
-              TFR_CASE(one_source_of_the_prompt), TFR_CASE(overrides_win_over_the_file),
+TFR_TEST_MAIN(TFR_CASE(sums_by_head_want_a_fixed_order_and_equal_parts), TFR_CASE(every_type_is_read),
+              TFR_CASE(null_is_the_default_where_it_may_stand), TFR_CASE(unknown_keys_name_the_nearest),
+              TFR_CASE(wrong_values_say_what_is_wanted), TFR_CASE(one_source_of_the_prompt), TFR_CASE(overrides_win_over_the_file),
               TFR_CASE(overrides_of_a_list_append_to_each_other), TFR_CASE(wrong_overrides_name_their_origin),
               TFR_CASE(problems_of_overrides_come_after_those_of_the_file), TFR_CASE(device_map_is_read),
               TFR_CASE(device_map_is_checked_in_order), TFR_CASE(option_table_is_consistent),

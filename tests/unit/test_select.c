@@ -91,6 +91,13 @@ static int32_t prepare_fma_256(const struct tfr_kernel *self, const struct tfr_p
     needs->order = (struct tfr_order){.kind = TFR_ORDER_FMA, .k_block = 256};
     return TFR_OK;
 }
+static int32_t prepare_own(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
+                           size_t size) {
+    (void)self;
+    (void)problem, (void)reason, (void)size;
+    needs->order = (struct tfr_order){.kind = TFR_ORDER_OWN, .k_block = 1};
+    return TFR_OK;
+}
 static int32_t prepare_packed(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
                               char *reason, size_t size) {
     (void)self;
@@ -322,6 +329,28 @@ TFR_TEST(few_row_kernel_keeps_the_order_of_many_rows) {
     close_world(&world);
 }
 
+TFR_TEST(blocks_that_the_graph_wants_are_kept_for_all_rows_or_the_kernel_is_passed_by) {
+    TFR_UNUSED_STATE;
+    static const struct tfr_kernel kernels[] = {
+        KERNEL(TFR_OP_LINEAR, "vendor", .supports = supports_fma, .prepare = prepare_fma_256),
+        KERNEL(TFR_OP_LINEAR, "own", .prepare = prepare_own, .cost = cost_half),
+        KERNEL(TFR_OP_LINEAR, "gemm", .supports = supports_fma, .prepare = prepare_any_fma, .cost = cost_half),
+        KERNEL(TFR_OP_LINEAR, "gemv", .supports = supports_few_fma, .prepare = prepare_any_fma),
+    };
+    struct world world;
+    open_world(&world, kernels, TFR_COUNT_OF(kernels), NULL, true);
+    struct tfr_problem many = linear_problem(512, 2, true), one = linear_problem(1, 2, true);
+    many.attrs.k_block = one.attrs.k_block = 32;
+    assert_string_equal(choose(&world, many), "gemm");
+    assert_int_equal(world.choice.problem.order.k_block, 32);
+    assert_string_equal(refusal(&world, "vendor"), "adds in another order (fma 256) than chosen for 512 rows (fma 32)");
+    assert_string_equal(choose(&world, one), "gemv");
+    assert_int_equal(world.choice.problem.order.k_block, 32);
+    assert_string_equal(choose(&world, linear_problem(512, 2, true)), "vendor"); /* the same shape without the wish */
+    assert_int_equal(world.orders.n, 2);
+    close_world(&world);
+}
+
 TFR_TEST(own_order_within_twice_the_time_serves_all_rows) {
     TFR_UNUSED_STATE;
     static const struct tfr_kernel kernels[] = {
@@ -432,6 +461,7 @@ TFR_TEST_MAIN(TFR_CASE(time_beats_score_beats_name), TFR_CASE(preference_beats_t
               TFR_CASE(no_kernel_at_all_lists_the_reasons), TFR_CASE(fast_mode_follows_the_rows),
               TFR_CASE(deterministic_mode_depends_on_neither_rows_nor_threads_nor_context),
               TFR_CASE(deterministic_mode_wants_the_same_bits_for_any_team), TFR_CASE(few_row_kernel_keeps_the_order_of_many_rows),
+              TFR_CASE(blocks_that_the_graph_wants_are_kept_for_all_rows_or_the_kernel_is_passed_by),
               TFR_CASE(own_order_within_twice_the_time_serves_all_rows), TFR_CASE(own_order_that_slows_one_row_is_passed_over),
               TFR_CASE(preferred_kernel_decides_the_order_at_any_price),
               TFR_CASE(preferred_few_row_kernel_rules_out_orders_it_cannot_keep),

@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 #define TFR_PLUGIN_ABI_MAJOR 2 /* other major: refused */
-#define TFR_PLUGIN_ABI_MINOR 0 /* newer or older: accepted, records are read as far as both sides know them */
+#define TFR_PLUGIN_ABI_MINOR 1 /* newer or older: accepted, records are read as far as both sides know them */
 
 /* True if a record that the other side made reaches as far as `member`. */
 #define TFR_HAS(type, record, member) ((record)->struct_size >= offsetof(struct type, member) + sizeof((record)->member))
@@ -117,6 +117,7 @@ struct tfr_attrs {
     int32_t cross;             /* attention: q is [T, C] alone, keys and values are the encoder's (cross_kv), all of them visible */
     int32_t has_mask, has_head_mask, wants_weights; /* attention: members of struct tfr_attention_extra that are set */
     int32_t attention;                              /* enum tfr_attention_choice: a kernel of another kind refuses */
+    int32_t k_block; /* linear: the graph wants block sums of this many elements of K; problem.order says so too. 0: no wish */
 };
 
 /* One op of a pattern (TFR_OP_FUSED). */
