@@ -6,6 +6,7 @@
 #include <tfrun/study.h>
 
 #include "study/bench_case.h"
+#include "study/manifest.h"
 #include "study/order_stats.h"
 
 #define TFR_BENCH_SCHEMA "tfrun-bench-1"
@@ -29,10 +30,16 @@ struct tfr_bench {
     uint64_t logits_digest;       /* of that prompt and its eight tokens */
     int64_t *peak_memory_bytes;   /* [n_ranks] */
     char model[160], machine[160];
+    struct tfr_manifest manifest;
 };
 
+/* bench_compare.c: the same case of another bench; NULL where it has none. */
+const struct tfr_bench_figure *tfr_bench_find(const struct tfr_bench *bench, const struct tfr_bench_case *what);
+/* Where the median lies, seen from the interval of an earlier one: "inside", "faster", "slower". */
+const char *tfr_bench_verdict(const struct tfr_bench_figure *now, const struct tfr_bench_figure *before);
+
 /* bench_json.c */
-enum tfr_status tfr_bench_json(const struct tfr_bench *bench, char **text);
+enum tfr_status tfr_bench_json(const struct tfr_bench *bench, const struct tfr_bench *before, char **text);
 /* bench_requests.c: n requests of their own prompts side by side, greedy, and what they took. */
 struct tfr_company {
     double seconds;         /* a token of every sequence, while all of them ran */

@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "study/bench_document.h"
 
-static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *figure) {
+static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *figure, const struct tfr_bench *before) {
     const struct tfr_spread *spread = &figure->spread;
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_text(out, "case", tfr_bench_kind_name(figure->what.kind));
@@ -20,6 +20,12 @@ static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *
     tfr_json_put_number(out, "coverage", spread->coverage);
     tfr_json_put_number(out, "tokens_per_s", figure->tokens / spread->median);
     tfr_json_put_number(out, "first_ms", figure->first_s * 1e3);
+    const struct tfr_bench_figure *old = before != NULL ? tfr_bench_find(before, &figure->what) : NULL;
+    if (old != NULL) {
+        tfr_json_put_number(out, "before_ms", old->spread.median * 1e3);
+        tfr_json_put_number(out, "ratio", spread->median / old->spread.median);
+        tfr_json_put_text(out, "verdict", tfr_bench_verdict(figure, old));
+    }
     tfr_json_begin(out, "times_ms", '[');
     for (size_t i = 0; i < figure->n_times; i++) {
         tfr_json_put_number(out, NULL, figure->times[i] * 1e3);
@@ -39,7 +45,7 @@ static void put_ranks(struct tfr_json_out *out, const struct tfr_bench *bench) {
     tfr_json_end(out, ']');
 }
 
-enum tfr_status tfr_bench_json(const struct tfr_bench *bench, char **text) {
+enum tfr_status tfr_bench_json(const struct tfr_bench *bench, const struct tfr_bench *before, char **text) {
     struct tfr_json_out out = {0};
     char digest[24];
     snprintf(digest, sizeof digest, "%016" PRIx64, bench->logits_digest);
@@ -55,10 +61,14 @@ enum tfr_status tfr_bench_json(const struct tfr_bench *bench, char **text) {
     tfr_json_put_number(&out, "first_token_s", bench->first_token_s);
     tfr_json_begin(&out, "cases", '[');
     for (size_t i = 0; i < bench->n_figures; i++) {
-        put_figure(&out, &bench->figures[i]);
+        put_figure(&out, &bench->figures[i], before);
     }
     tfr_json_end(&out, ']');
     put_ranks(&out, bench);
+    if (before != NULL) {
+        tfr_json_put_bool(&out, "same_digest_as_before", tfr_bench_same_bits(bench, before));
+    }
+    tfr_manifest_put(&out, &bench->manifest);
     tfr_json_end(&out, '}');
     if (out.failed) {
         tfr_free(out.text);

@@ -16,27 +16,47 @@ static void put(struct tfr_grid *grid, const char *format, double value) {
     tfr_grid_put(grid, text);
 }
 
-static void fill(struct tfr_grid *grid, const struct tfr_bench *bench) {
-    static const char *const head[] = {"case", "n", "median ms", "q1 ms", "q3 ms", "low95 ms", "high95 ms", "tokens/s", "first ms"};
-    for (size_t i = 0; i < TFR_COUNT_OF(head); i++) {
+static void put_head(struct tfr_grid *grid, bool compares) {
+    static const char *const head[] = {"case",      "n",        "median ms", "q1 ms",     "q3 ms", "low95 ms",
+                                       "high95 ms", "tokens/s", "first ms",  "before ms", "ratio", "verdict"};
+    grid->n_columns = (int)TFR_COUNT_OF(head) - (compares ? 0 : 3);
+    for (int i = 0; i < grid->n_columns; i++) {
         tfr_grid_put(grid, head[i]);
-    }
-    grid->n_columns = TFR_COUNT_OF(head);
-    for (size_t i = 0; i < bench->n_figures; i++) {
-        const struct tfr_bench_figure *figure = &bench->figures[i];
-        tfr_grid_put(grid, tfr_bench_kind_name(figure->what.kind));
-        tfr_grid_put_count(grid, figure->what.n);
-        put(grid, "%.4f", figure->spread.median * 1e3);
-        put(grid, "%.4f", figure->spread.q1 * 1e3);
-        put(grid, "%.4f", figure->spread.q3 * 1e3);
-        put(grid, "%.4f", figure->spread.low * 1e3);
-        put(grid, "%.4f", figure->spread.high * 1e3);
-        put(grid, "%.1f", figure->tokens / figure->spread.median);
-        put(grid, "%.4f", figure->first_s * 1e3);
     }
 }
 
-static void print_head(FILE *out, const struct tfr_bench *bench, const char *line) {
+static void put_before(struct tfr_grid *grid, const struct tfr_bench_figure *figure, const struct tfr_bench_figure *old) {
+    if (old == NULL) {
+        tfr_grid_put(grid, "");
+        tfr_grid_put(grid, "");
+        tfr_grid_put(grid, "new");
+        return;
+    }
+    put(grid, "%.4f", old->spread.median * 1e3);
+    put(grid, "%.3f", figure->spread.median / old->spread.median);
+    tfr_grid_put(grid, tfr_bench_verdict(figure, old));
+}
+
+static void fill(struct tfr_grid *grid, const struct tfr_bench *bench, const struct tfr_bench *before) {
+    put_head(grid, before != NULL);
+    for (size_t i = 0; i < bench->n_figures; i++) {
+        const struct tfr_bench_figure *figure = &bench->figures[i];
+        const struct tfr_spread *spread = &figure->spread;
+        const double times[] = {spread->median, spread->q1, spread->q3, spread->low, spread->high};
+        tfr_grid_put(grid, tfr_bench_kind_name(figure->what.kind));
+        tfr_grid_put_count(grid, figure->what.n);
+        for (size_t t = 0; t < TFR_COUNT_OF(times); t++) {
+            put(grid, "%.4f", times[t] * 1e3);
+        }
+        put(grid, "%.1f", figure->tokens / spread->median);
+        put(grid, "%.4f", figure->first_s * 1e3);
+        if (before != NULL) {
+            put_before(grid, figure, tfr_bench_find(before, &figure->what));
+        }
+    }
+}
+
+static void print_head(FILE *out, const struct tfr_bench *bench, const struct tfr_bench *before, const char *line) {
     int64_t most = 0;
     for (int rank = 0; rank < bench->n_ranks; rank++) {
         most = bench->peak_memory_bytes[rank] > most ? bench->peak_memory_bytes[rank] : most;
@@ -48,47 +68,61 @@ static void print_head(FILE *out, const struct tfr_bench *bench, const char *lin
             bench->logits_digest);
     fprintf(out,
             "%stimes    medians of %" PRId64 " rounds, their quartiles and 95 %% interval: a step, a prompt, a token of every "
-            "sequence\n\n",
+            "sequence\n",
             line, bench->repetitions);
+    if (before != NULL) {
+        fprintf(out, "%sbefore   %s on %s, %d rank%s, digest %016" PRIx64 ": %s\n", line,
+                before->manifest.facts[TFR_FACT_MEASURED_AT], before->manifest.facts[TFR_FACT_HOST], before->n_ranks,
+                tfr_plural(before->n_ranks), before->logits_digest,
+                tfr_bench_same_bits(bench, before) ? "the same bits" : "OTHER BITS");
+    }
+    fputc('\n', out);
 }
 
 /* Read by JUBE, ReFrame and scripts: keys are added, never changed. */
-static void print_line(FILE *out, const struct tfr_bench *bench, const struct tfr_bench_figure *figure) {
+static void print_line(FILE *out, const struct tfr_bench *bench, const struct tfr_bench_figure *figure,
+                       const struct tfr_bench_figure *old) {
     const struct tfr_spread *spread = &figure->spread;
     fprintf(out, "tfrun-perf: case=%s n=%" PRId64 " ranks=%d threads=%d repetitions=%zu median_ms=%.6f q1_ms=%.6f q3_ms=%.6f ",
             tfr_bench_kind_name(figure->what.kind), figure->what.n, bench->n_ranks, bench->n_threads, figure->n_times,
             spread->median * 1e3, spread->q1 * 1e3, spread->q3 * 1e3);
-    fprintf(out, "low95_ms=%.6f high95_ms=%.6f tokens_per_s=%.3f first_ms=%.6f digest=%016" PRIx64 "\n", spread->low * 1e3,
+    fprintf(out, "low95_ms=%.6f high95_ms=%.6f tokens_per_s=%.3f first_ms=%.6f digest=%016" PRIx64, spread->low * 1e3,
             spread->high * 1e3, figure->tokens / spread->median, figure->first_s * 1e3, bench->logits_digest);
+    if (old != NULL) {
+        fprintf(out, " before_ms=%.6f ratio=%.6f verdict=%s", old->spread.median * 1e3, spread->median / old->spread.median,
+                tfr_bench_verdict(figure, old));
+    }
+    fputc('\n', out);
 }
 
-static enum tfr_status print(FILE *out, const struct tfr_bench *bench, enum tfr_table_form form) {
+static enum tfr_status print(FILE *out, const struct tfr_bench *bench, const struct tfr_bench *before, enum tfr_table_form form) {
     static const enum tfr_grid_form forms[] = {
         [TFR_TABLE_TEXT] = TFR_GRID_TEXT, [TFR_TABLE_MD] = TFR_GRID_MARKDOWN, [TFR_TABLE_CSV] = TFR_GRID_CSV};
     struct tfr_grid grid = {.is_left = 1};
     if (form != TFR_TABLE_CSV) {
-        print_head(out, bench, form == TFR_TABLE_MD ? "- " : "");
+        print_head(out, bench, before, form == TFR_TABLE_MD ? "- " : "");
     }
-    fill(&grid, bench);
+    fill(&grid, bench, before);
     const enum tfr_status status = tfr_grid_write(&grid, forms[form], out);
     tfr_grid_close(&grid);
     if (form == TFR_TABLE_TEXT) {
         fputc('\n', out);
     }
     for (size_t i = 0; form == TFR_TABLE_TEXT && i < bench->n_figures; i++) {
-        print_line(out, bench, &bench->figures[i]);
+        print_line(out, bench, &bench->figures[i], before != NULL ? tfr_bench_find(before, &bench->figures[i].what) : NULL);
     }
     return status;
 }
 
-enum tfr_status tfr_report_bench(const struct tfr_bench *bench, enum tfr_table_form form, char **text) {
+enum tfr_status tfr_report_bench(const struct tfr_bench *bench, const struct tfr_bench *before, enum tfr_table_form form,
+                                 char **text) {
     FILE *out;
     size_t size;
     if (form == TFR_TABLE_JSON) {
-        return tfr_bench_json(bench, text);
+        return tfr_bench_json(bench, before, text);
     }
     TFR_TRY(tfr_memtext_open(&out, text, &size));
-    const enum tfr_status status = print(out, bench, form), closed = tfr_memtext_close(out, text);
+    const enum tfr_status status = print(out, bench, before, form), closed = tfr_memtext_close(out, text);
     if (status != TFR_OK && closed == TFR_OK) {
         tfr_free(*text);
         *text = NULL;

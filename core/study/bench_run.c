@@ -2,9 +2,11 @@
 #include <tfrun/tfrun.h>
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/plural.h"
 #include "base/status.h"
 #include "config/choices.h"
 #include "job/command.h"
@@ -185,11 +187,37 @@ static void describe(struct tfr_bench *bench, const struct tfr_engine *engine) {
     bench->load_s = (double)engine->load_ns / 1e9;
 }
 
+/* Times of something else would say nothing about these. */
+static enum tfr_status check_again(const struct work *work) {
+    const struct tfr_bench *again = work->question->again;
+    char *digest;
+    if (again == NULL) {
+        return TFR_OK;
+    }
+    TFR_TRY(tfr_manifest_config_digest(work->question, &digest));
+    const char *recorded = again->manifest.facts[TFR_FACT_CONFIG_DIGEST];
+    enum tfr_status status = TFR_OK;
+    if (strcmp(digest, recorded) != 0) {
+        status =
+            tfr_raise(TFR_CONFIG,
+                      "%s: the config says something else than when this was measured (digest %s, recorded %s); put it back, or "
+                      "measure anew and hold the two together with --compare",
+                      work->question->config, digest, recorded);
+    } else if (again->n_ranks != work->bench->n_ranks) {
+        status = tfr_raise(TFR_USAGE, "measured on %d rank%s, started on %d: start it with mpirun -n %d", again->n_ranks,
+                           tfr_plural(again->n_ranks), work->bench->n_ranks, again->n_ranks);
+    }
+    tfr_free(digest);
+    return status;
+}
+
 static enum tfr_status run_all(struct work *work) {
+    TFR_TRY(check_again(work));
     TFR_TRY(make_figures(work));
     TFR_TRY(run_first(work));
     TFR_TRY(run_rounds(work));
-    return note_memory(work);
+    TFR_TRY(note_memory(work));
+    return tfr_manifest_make(&work->bench->manifest, work->engine, work->question);
 }
 
 enum tfr_status tfr_bench_run(struct tfr_bench **bench, struct tfr_engine *engine, const struct tfr_bench_question *question) {
@@ -228,5 +256,6 @@ void tfr_bench_free(struct tfr_bench *bench) {
     }
     tfr_free(bench->figures);
     tfr_free(bench->peak_memory_bytes);
+    tfr_manifest_free(&bench->manifest);
     tfr_free(bench);
 }

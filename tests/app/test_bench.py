@@ -5,6 +5,9 @@ import io
 import json
 import math
 import os
+import re
+import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -117,12 +120,103 @@ def refusals_name_the_flag(bench):
 
 
 @case
+def a_manifest_says_what_was_measured(bench):
+    bench.environment.update(OMP_WAIT_POLICY="passive", SLURM_JWT="secret", SLURM_JOB_NAME="study", PRIVATE="1")
+    made = bench.document("--cases", "decode:3", "--set", "model.name=a 'b'")["manifest"]
+    told = dict(made["environment"])
+    expect_same((told["OMP_WAIT_POLICY"], told["SLURM_JOB_NAME"]), ("passive", "study"))
+    expect("PRIVATE" not in told and "SLURM_JWT" not in told, told)
+    expect_same(made["overrides"], [["runtime.threads", "1"], ["model.name", "a 'b'"]])
+    expect_same(shlex.split(made["command"]), ["tfrun", "bench", str(bench.demo), "--set", "runtime.threads=1", "--set",
+                                               "model.name=a 'b'", "--cases", "decode:3", "--repetitions", "10"])
+    expect(made["cores"] >= 1 and made["threads"].startswith("1: ") and made["mpi"] == "one process" and made["host"], made)
+    expect(re.fullmatch(r"unknown|[0-9a-f]{7,40}(-dirty)?", made["commit"]), made["commit"])
+    expect(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", made["measured_at"]), made["measured_at"])
+
+
+@case
+def a_rerun_repeats_what_the_manifest_says(bench):
+    kept = bench.folder / "kept.json"
+    first = bench.document("--cases", CASES, "--dtype", "bf16", "--save", kept)
+    expect_same(json.loads(kept.read_text()), first)
+    again = json.loads(bench.run("bench", "--rerun", kept, "--json")[0])
+    for key in ("overrides", "cases", "repetitions", "command", "config", "config_digest"):
+        expect_same(again["manifest"][key], first["manifest"][key])
+    expect_same((again["logits_digest"], again["same_digest_as_before"]), (first["logits_digest"], True))
+    expect_same(len(again["cases"]), 3)
+    for new, old in zip(again["cases"], first["cases"]):
+        expect(near(new["before_ms"], old["median_ms"]) and near(new["ratio"], new["median_ms"] / old["median_ms"]), new)
+        expect_same(new["verdict"], "faster" if new["median_ms"] < old["low95_ms"] else
+                    "slower" if new["median_ms"] > old["high95_ms"] else "inside")
+    told = bench.run("bench", "--rerun", kept, "--save", kept, code=2)[1]
+    expect("kept.json" in told and json.loads(kept.read_text()) == first, told)
+
+
+@case
+def a_rerun_of_something_else_is_refused(bench):
+    folder, kept = bench.folder / "model", bench.folder / "kept.json"
+    shutil.copytree(bench.demo, folder)
+    bench.run("bench", folder, *SHORT, "--cases", "decode:3", "--save", kept)
+    config = json.loads((folder / "config.json").read_text())
+    config["tfrun"]["runtime"] = {**config["tfrun"].get("runtime", {}), "max_rows": 64}
+    (folder / "config.json").write_text(json.dumps(config))
+    told = bench.run("bench", "--rerun", kept, code=3)[1]
+    expect("says something else than when this was measured" in told and "--compare" in told, told)
+    expect("before ms" in bench.run("bench", folder, *SHORT, "--cases", "decode:3", "--compare", kept)[0], "no comparison")
+    for words, sentence in ((("--cases", "decode:3"), "leave --cases out"), (("--threads", 1), "leave --threads out"),
+                            (("--compare", kept), "leave --compare out"), ((folder,), f"leave {folder} out")):
+        expect(sentence in bench.run("bench", "--rerun", kept, *words, code=2)[1], words)
+
+
+@case
+def other_bits_are_told(bench):
+    kept = bench.folder / "kept.json"
+    made = bench.document("--cases", "decode:3")
+    made["logits_digest"] = "0123456789abcdef"
+    kept.write_text(json.dumps(made))
+    out, told = bench.run("bench", "--rerun", kept, code=6)
+    expect("OTHER BITS" in out and "other bits than those of" in told, out, told)
+
+
+@case
+def damaged_documents_are_refused(bench):
+    good = bench.document("--cases", "decode:3")
+    for change, sentence in (({"schema": "tfrun-load-1"}, "schema must be"), ({"cases": 1}, "cases must be a list"),
+                             ({"cases": [{"case": "x"}]}, "case must be"), ({"per_rank": []}, "per_rank must be"),
+                             ({"cases": [{**good["cases"][0], "times_ms": []}]}, "times_ms must be"),
+                             ({"cases": [{**good["cases"][0], "times_ms": [-1]}]}, "times_ms must be"),
+                             ({"logits_digest": "12"}, "logits_digest must be"), ({"ranks": 0}, "ranks must be"),
+                             ({"manifest": {**good["manifest"], "cores": "2"}}, "cores must be"),
+                             ({"manifest": {**good["manifest"], "overrides": [["a"]]}}, "overrides must be")):
+        kept = bench.folder / "bad.json"
+        kept.write_text(json.dumps({**good, **change}))
+        expect(sentence in bench.run("bench", "--rerun", kept, code=4)[1], change, sentence)
+    bench.run("bench", "--rerun", bench.folder / "none.json", code=5)
+
+
+@case
+def random_weights_are_no_part_of_a_manifest(bench):
+    config = json.loads((bench.demo / "config.json").read_text())
+    config.pop("tfrun")
+    (bench.folder / "config.json").write_text(json.dumps({**config, "n_layer": 1}))
+    made = json.loads(bench.run("bench", bench.folder / "config.json", *SHORT, "--cases", "decode:3", "--json")[0])
+    expect_same(made["manifest"]["overrides"], [["runtime.threads", "1"]])
+
+
+@case
 def ranks_have_the_same_digest(bench):
     if bench.mpiexec is None:
         sys.exit(77)
     alone, two = bench.document("--cases", CASES), bench.document("--cases", CASES, ranks=2)
     expect_same(two["logits_digest"], alone["logits_digest"])
-    expect_same((two["ranks"], len(two["per_rank"])), (2, 2))
+    expect_same((two["ranks"], len(two["per_rank"]), two["manifest"]["transport"]), (2, 2, "shared memory"))
+    expect(two["manifest"]["command"].startswith("mpirun -n 2 tfrun bench "), two["manifest"]["command"])
+    expect_same(two["manifest"]["config_digest"], alone["manifest"]["config_digest"])
+    kept = bench.folder / "kept.json"
+    kept.write_text(json.dumps(two))
+    expect("was measured on 2 ranks, and 1 started" in bench.run("bench", "--rerun", kept, code=2)[1], "ranks")
+    again = json.loads(bench.run("bench", "--rerun", kept, "--json", ranks=2)[0])
+    expect_same((again["manifest"]["command"], again["same_digest_as_before"]), (two["manifest"]["command"], True))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@
 static const struct tfr_flag flags[] = {
     {"cases", "LIST", "decode:POSITIONS, prefill:TOKENS, sequences:N, with commas [those that fit of 10 usual ones]", 0},
     {"repetitions", "N", "rounds, in each of which every case is timed once [11]", 0},
+    {"compare", "FILE", "a document of an earlier bench: its medians beside the new ones", 0},
+    {"rerun", "FILE", "measure again what this document says, and compare; without config and other options", 0},
+    {"save", "FILE", "the JSON document too, whatever the format", 0},
     {"format", "FORM", "table, md, json or csv [table]", 0},
     {"json", NULL, "the same as --format json", 0},
     {"quiet", NULL, "no progress, only errors on stderr", 'q'},
@@ -20,80 +23,147 @@ static const char *const reads[] = {"trust",    "model.",      "runtime.",     "
 /* Below ten rounds an interval says little. */
 enum { USUAL_ROUNDS = 11, LEAST_ROUNDS = 10, MOST_ROUNDS = 1000 };
 
-/* As they came from the command line: random weights that are lent are no part of what was asked. */
-static size_t n_overrides_asked;
+/* What the run is about, for `drive`. Random weights that are lent are no part of the overrides that were asked for. */
+static struct {
+    struct tfr_bench_question question;
+    struct tfr_bench *before; /* --compare or --rerun */
+    enum tfr_table_form form;
+} ask;
 
 static void on_say(void *user, int64_t done, int64_t total) {
     (void)user;
     fprintf(stderr, "bench  round %lld of %lld\n", (long long)done + 1, (long long)total);
 }
 
-static bool read_question(const struct tfr_args *args, struct tfr_bench_question *question) {
-    *question = (struct tfr_bench_question){
-        .config = args->operands[0],
-        .overrides = args->overrides,
-        .n_overrides = n_overrides_asked,
+/* What --rerun takes from its document. False after tfr_cli_usage. */
+static bool is_alone(const struct tfr_args *args) {
+    static const char *const said_there[] = {"cases", "repetitions", "compare"};
+    for (size_t i = 0; i < sizeof said_there / sizeof said_there[0]; i++) {
+        if (tfr_args_flag(args, said_there[i]) != NULL) {
+            tfr_cli_usage("--rerun repeats what its document says: leave --%s out", said_there[i]);
+            return false;
+        }
+    }
+    if (args->n_operands > 0) {
+        tfr_cli_usage("--rerun repeats what its document says: leave %s out", args->operands[0]);
+        return false;
+    }
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        const struct tfr_override *override = &args->overrides[i];
+        if (strncmp(override->key, "output.", 7) != 0 && strcmp(override->key, "observe.log") != 0) {
+            tfr_cli_usage("--rerun repeats what its document says: leave %s out", override->origin);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The document's config and overrides become those of the command line. 0, or an exit code. */
+static int take_recorded(struct tfr_args *args) {
+    const struct tfr_bench_recorded recorded = tfr_bench_recorded(ask.before);
+    if (tfr_launched_size() != recorded.n_ranks) {
+        return tfr_cli_usage("%s was measured on %d rank%s, and %d started: run mpirun -n %d tfrun bench --rerun",
+                             tfr_args_flag(args, "rerun"), recorded.n_ranks, recorded.n_ranks == 1 ? "" : "s", tfr_launched_size(),
+                             recorded.n_ranks);
+    }
+    args->operands[args->n_operands++] = recorded.config;
+    if (args->n_overrides + recorded.n_overrides > TFR_MAX_ARGS_GIVEN) {
+        return tfr_cli_usage("%s has more than %d overrides", tfr_args_flag(args, "rerun"), TFR_MAX_ARGS_GIVEN);
+    }
+    for (size_t i = 0; i < recorded.n_overrides; i++) {
+        const char *key, *value;
+        tfr_bench_override(ask.before, i, &key, &value);
+        tfr_args_add(args, key, value, "--rerun");
+    }
+    ask.question.cases = recorded.cases;
+    ask.question.repetitions = recorded.repetitions;
+    ask.question.again = ask.before;
+    return 0;
+}
+
+/* What can be refused without a model is: before weights are made and read. 0, or an exit code. */
+static int read_question(struct tfr_args *args) {
+    const char *rerun = tfr_args_flag(args, "rerun"), *compare = tfr_args_flag(args, "compare");
+    ask.question = (struct tfr_bench_question){
         .cases = tfr_args_flag(args, "cases"),
         .repetitions = USUAL_ROUNDS,
         .say = tfr_args_count(args, "verbose") > 0 ? on_say : NULL,
     };
-    return tfr_cli_int(args, "repetitions", LEAST_ROUNDS, MOST_ROUNDS, &question->repetitions);
-}
-
-/* What can be refused without a model is: before weights are made and read. 0, or an exit code. */
-static int check_flags(const struct tfr_args *args) {
-    enum tfr_table_form form;
-    struct tfr_bench_question question;
-    if (!tfr_measure_read_form(args, &form) || !read_question(args, &question)) {
+    if (!tfr_measure_read_form(args, &ask.form) || (rerun != NULL && !is_alone(args)) ||
+        !tfr_cli_int(args, "repetitions", LEAST_ROUNDS, MOST_ROUNDS, &ask.question.repetitions)) {
         return tfr_exit_code(TFR_USAGE);
     }
-    const enum tfr_status status = question.cases != NULL ? tfr_bench_check(question.cases) : TFR_OK;
+    enum tfr_status status = ask.question.cases != NULL ? tfr_bench_check(ask.question.cases) : TFR_OK;
+    if (status == TFR_OK && (rerun != NULL || compare != NULL)) {
+        status = tfr_bench_read(&ask.before, rerun != NULL ? rerun : compare);
+    }
+    return status != TFR_OK ? tfr_cli_fail(status) : rerun != NULL ? take_recorded(args) : 0;
+}
+
+/* A place for the document, before the work (text NULL) and after it. */
+static int save(const struct tfr_engine *engine, const struct tfr_args *args, const char *text) {
+    const char *path = tfr_args_flag(args, "save");
+    enum tfr_status status = TFR_OK;
+    if (path != NULL) {
+        status = tfr_result_write(path, text, text != NULL ? strlen(text) : 0, tfr_engine_io(engine).force);
+    }
     return status == TFR_OK ? 0 : tfr_cli_fail(status);
 }
 
-static int deliver(struct tfr_engine *engine, const struct tfr_bench *bench, enum tfr_table_form form) {
-    char *text;
-    const enum tfr_status status = tfr_report_bench(bench, form, &text);
+static int deliver(struct tfr_engine *engine, const struct tfr_args *args, const struct tfr_bench *bench) {
+    char *text, *document;
+    enum tfr_status status = tfr_report_bench(bench, ask.before, TFR_TABLE_JSON, &document);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
-    const int code = tfr_measure_deliver(engine, text, strlen(text));
+    int code = save(engine, args, document);
+    tfr_string_free(document);
+    status = code == 0 ? tfr_report_bench(bench, ask.before, ask.form, &text) : TFR_OK;
+    if (code != 0 || status != TFR_OK) {
+        return code != 0 ? code : tfr_cli_fail(status);
+    }
+    code = tfr_measure_deliver(engine, text, strlen(text));
     tfr_string_free(text);
+    if (code == 0 && ask.question.again != NULL && !tfr_bench_same_bits(bench, ask.before)) {
+        fprintf(stderr, "tfrun: the logits have other bits than those of %s\n", tfr_args_flag(args, "rerun"));
+        code = tfr_exit_code(TFR_CHECK);
+    }
     return code;
 }
 
 /* The engine is open: it keeps the weights that were lent. */
 static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
-    struct tfr_bench_question question;
-    enum tfr_table_form form;
     struct tfr_bench *bench;
     tfr_measure_return_weights();
-    if (!tfr_measure_read_form(args, &form) || !read_question(args, &question)) {
-        return tfr_exit_code(TFR_USAGE);
-    }
     int code = tfr_measure_check_output(engine);
+    code = code == 0 ? save(engine, args, NULL) : code;
     if (code != 0) {
         return code;
     }
     tfr_cli_catch_signals();
-    const enum tfr_status status = tfr_bench_run(&bench, engine, &question);
+    const enum tfr_status status = tfr_bench_run(&bench, engine, &ask.question);
     if (status != TFR_OK) {
         return tfr_measure_fail(status);
     }
-    code = deliver(engine, bench, form);
+    code = deliver(engine, args, bench);
     tfr_bench_free(bench);
     return code;
 }
 
 static int run(struct tfr_args *args) {
-    tfr_measure_apply_flags(args);
-    n_overrides_asked = args->n_overrides;
-    int code = check_flags(args);
-    code = code == 0 ? tfr_measure_lend_weights(args) : code;
+    int code = read_question(args);
+    if (code == 0) {
+        tfr_measure_apply_flags(args);
+        ask.question.config = args->n_operands > 0 ? args->operands[0] : NULL;
+        ask.question.overrides = args->overrides;
+        ask.question.n_overrides = args->n_overrides;
+        code = tfr_measure_lend_weights(args);
+    }
     if (code == 0) {
         code = tfr_measure_run(args, drive);
         tfr_measure_return_weights();
     }
+    tfr_bench_free(ask.before);
     return code;
 }
 

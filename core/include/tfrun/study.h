@@ -14,16 +14,17 @@
 extern "C" {
 #endif
 
+struct tfr_bench; /* what was measured, and under which conditions */
 struct tfr_bench_question {
     const char *config; /* that the engine was opened with */
     const struct tfr_override *overrides;
     size_t n_overrides;
     const char *cases; /* "decode:128,prefill:512,sequences:8"; NULL: the usual ones, of those that fit */
     int64_t repetitions;
+    const struct tfr_bench *again; /* a bench that is repeated: refused where the config says something else now. NULL */
     void (*say)(void *user, int64_t done, int64_t total); /* rounds; may be NULL */
     void *user;
 };
-struct tfr_bench;
 
 /* Whether `cases` is a list of cases: before an engine is opened for them. TFR_USAGE where it is none. */
 TFR_API enum tfr_status tfr_bench_check(const char *cases);
@@ -31,8 +32,24 @@ TFR_API enum tfr_status tfr_bench_check(const char *cases);
 TFR_API enum tfr_status tfr_bench_run(struct tfr_bench **bench, struct tfr_engine *engine,
                                       const struct tfr_bench_question *question);
 TFR_API void tfr_bench_free(struct tfr_bench *bench);
-/* As a table with a line "tfrun-perf: key=value ..." for each case behind it, Markdown, CSV, or the whole document as JSON. */
-TFR_API enum tfr_status tfr_report_bench(const struct tfr_bench *bench, enum tfr_table_form form, char **text);
+/* A document of tfr_report_bench. TFR_MODEL with file, line and member where it is none. */
+TFR_API enum tfr_status tfr_bench_read(struct tfr_bench **bench, const char *path);
+/* What has to be said to measure it again; borrowed. */
+struct tfr_bench_recorded {
+    const char *config, *cases; /* cases NULL: the usual ones */
+    size_t n_overrides;
+    int64_t repetitions;
+    int n_ranks;
+};
+TFR_API struct tfr_bench_recorded tfr_bench_recorded(const struct tfr_bench *bench);
+/* Override i of those, borrowed. */
+TFR_API void tfr_bench_override(const struct tfr_bench *bench, size_t i, const char **key, const char **value);
+/* Whether the logits that both know of are equal. */
+TFR_API bool tfr_bench_same_bits(const struct tfr_bench *bench, const struct tfr_bench *before);
+/* As a table with a line "tfrun-perf: key=value ..." for each case behind it, Markdown, CSV, or the whole document as JSON. With
+ * `before` (else NULL) also its medians, the ratio, and whether the new median lies in the old interval. */
+TFR_API enum tfr_status tfr_report_bench(const struct tfr_bench *bench, const struct tfr_bench *before, enum tfr_table_form form,
+                                         char **text);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,154 @@
+/* bench_read.c - a bench from its document: figures are worked out again from the times, so only those are read. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "study/bench_document.h"
+
+enum { MOST_RANKS = 1 << 20 };
+
+static enum tfr_status read_real(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, double *value) {
+    const tfr_json *node = tfr_json_member(object, key);
+    if (node == NULL || tfr_json_kind(node) != TFR_JSON_NUMBER || !(tfr_json_number(node) >= 0)) {
+        return tfr_document_refuse(doc, object, key, "a number from 0 on");
+    }
+    *value = tfr_json_number(node);
+    return TFR_OK;
+}
+
+static enum tfr_status read_whole(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, int64_t most,
+                                  int64_t *value) {
+    const tfr_json *node = tfr_json_member(object, key);
+    return node != NULL && tfr_json_int64(doc, node, value) && *value >= 0 && *value <= most
+               ? TFR_OK
+               : tfr_document_refuse(doc, object, key, "a whole number from 0 on");
+}
+
+static enum tfr_status read_text(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, char *text, size_t size) {
+    const char *found = tfr_json_string(tfr_json_member(object, key));
+    if (found == NULL || strlen(found) >= size) {
+        return tfr_document_refuse(doc, object, key, "a short string");
+    }
+    memcpy(text, found, strlen(found) + 1);
+    return TFR_OK;
+}
+
+static enum tfr_status read_times(const struct tfr_json_doc *doc, const tfr_json *node, struct tfr_bench_figure *figure) {
+    const tfr_json *list = tfr_json_member(node, "times_ms");
+    const size_t n = list != NULL && tfr_json_kind(list) == TFR_JSON_ARRAY ? tfr_json_size(list) : 0;
+    if (n < 1 || n > TFR_MOST_TIMES) {
+        return tfr_document_refuse(doc, node, "times_ms", "a list of 1 to 1000 times");
+    }
+    figure->times = tfr_alloc(n, sizeof *figure->times);
+    if (figure->times == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
+        if (tfr_json_kind(item) != TFR_JSON_NUMBER || !(tfr_json_number(item) > 0)) {
+            return tfr_document_refuse(doc, item, "times_ms", "times above 0");
+        }
+        figure->times[figure->n_times++] = tfr_json_number(item) / 1e3;
+    }
+    figure->spread = tfr_spread_of(figure->times, figure->n_times);
+    return TFR_OK;
+}
+
+static enum tfr_status read_figure(const struct tfr_json_doc *doc, const tfr_json *node, struct tfr_bench_figure *figure) {
+    const char *name = tfr_json_string(tfr_json_member(node, "case"));
+    int kind = 0;
+    while (kind < TFR_BENCH_KINDS && (name == NULL || strcmp(name, tfr_bench_kind_name((enum tfr_bench_kind)kind)) != 0)) {
+        kind++;
+    }
+    if (kind == TFR_BENCH_KINDS) {
+        return tfr_document_refuse(doc, node, "case", "decode, prefill or sequences");
+    }
+    figure->what.kind = (enum tfr_bench_kind)kind;
+    TFR_TRY(read_whole(doc, node, "n", INT64_MAX, &figure->what.n));
+    TFR_TRY(read_real(doc, node, "tokens", &figure->tokens));
+    TFR_TRY(read_real(doc, node, "first_ms", &figure->first_s));
+    figure->first_s /= 1e3;
+    return read_times(doc, node, figure);
+}
+
+static enum tfr_status read_figures(const struct tfr_json_doc *doc, struct tfr_bench *bench) {
+    const tfr_json *list = tfr_json_member(tfr_json_root(doc), "cases");
+    if (list == NULL || tfr_json_kind(list) != TFR_JSON_ARRAY) {
+        return tfr_document_refuse(doc, tfr_json_root(doc), "cases", "a list");
+    }
+    bench->figures = tfr_alloc(tfr_json_size(list) + 1, sizeof *bench->figures);
+    if (bench->figures == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
+        TFR_TRY(read_figure(doc, item, &bench->figures[bench->n_figures++]));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_ranks(const struct tfr_json_doc *doc, struct tfr_bench *bench) {
+    const tfr_json *list = tfr_json_member(tfr_json_root(doc), "per_rank");
+    int rank = 0;
+    if (list == NULL || tfr_json_kind(list) != TFR_JSON_ARRAY || tfr_json_size(list) != (size_t)bench->n_ranks) {
+        return tfr_document_refuse(doc, tfr_json_root(doc), "per_rank", "a list with an item for each rank");
+    }
+    bench->peak_memory_bytes = tfr_alloc((size_t)bench->n_ranks, sizeof *bench->peak_memory_bytes);
+    if (bench->peak_memory_bytes == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
+        TFR_TRY(read_whole(doc, item, "peak_memory_bytes", INT64_MAX, &bench->peak_memory_bytes[rank++]));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_head(const struct tfr_json_doc *doc, struct tfr_bench *bench) {
+    const tfr_json *root = tfr_json_root(doc);
+    char text[32];
+    int64_t ranks, threads;
+    TFR_TRY(read_text(doc, root, "schema", text, sizeof text));
+    if (strcmp(text, TFR_BENCH_SCHEMA) != 0) {
+        return tfr_document_refuse(doc, root, "schema", "\"" TFR_BENCH_SCHEMA "\"");
+    }
+    TFR_TRY(read_text(doc, root, "model", bench->model, sizeof bench->model));
+    TFR_TRY(read_text(doc, root, "machine", bench->machine, sizeof bench->machine));
+    TFR_TRY(read_whole(doc, root, "ranks", MOST_RANKS, &ranks));
+    TFR_TRY(read_whole(doc, root, "threads", MOST_RANKS, &threads));
+    TFR_TRY(read_whole(doc, root, "repetitions", TFR_MOST_TIMES, &bench->repetitions));
+    TFR_TRY(read_real(doc, root, "load_s", &bench->load_s));
+    TFR_TRY(read_real(doc, root, "first_token_s", &bench->first_token_s));
+    TFR_TRY(read_text(doc, root, "logits_digest", text, sizeof text));
+    if (ranks < 1) {
+        return tfr_document_refuse(doc, root, "ranks", "a whole number from 1 on");
+    }
+    bench->n_ranks = (int)ranks;
+    bench->n_threads = (int)threads;
+    char *end;
+    bench->logits_digest = strtoull(text, &end, 16);
+    return end == text + 16 && *end == '\0' ? TFR_OK : tfr_document_refuse(doc, root, "logits_digest", "16 hexadecimal digits");
+}
+
+static enum tfr_status read_all(const struct tfr_json_doc *doc, struct tfr_bench *bench) {
+    const tfr_json *manifest = tfr_json_member(tfr_json_root(doc), "manifest");
+    TFR_TRY(read_head(doc, bench));
+    TFR_TRY(read_figures(doc, bench));
+    TFR_TRY(read_ranks(doc, bench));
+    return manifest != NULL ? tfr_manifest_read(&bench->manifest, doc, manifest)
+                            : tfr_document_refuse(doc, tfr_json_root(doc), "manifest", "an object");
+}
+
+enum tfr_status tfr_bench_read(struct tfr_bench **bench, const char *path) {
+    struct tfr_json_doc *doc;
+    *bench = NULL;
+    TFR_TRY(tfr_json_open_file(&doc, path, TFR_MODEL));
+    struct tfr_bench *made = tfr_alloc(1, sizeof *made);
+    const enum tfr_status status = made != NULL ? read_all(doc, made) : TFR_RESOURCE;
+    tfr_json_close(doc);
+    if (status != TFR_OK) {
+        tfr_bench_free(made);
+        return status;
+    }
+    *bench = made;
+    return TFR_OK;
+}
