@@ -18,12 +18,15 @@
 #include "base/status.h"
 #include "mpi/comm_internal.h"
 
-/* On a core of its own a rank spins for longer than the steps of the other ranks take: a sleep in each would cost a tenth of
- * decode. A rank that shares its core yields a few times (the peer may run there) and sleeps. A sleep takes an eighth of the time
- * waited so far: late by 12 % at most. */
+/* On a core of its own a rank goes on looking for longer than the steps of the other ranks take: a sleep in each would cost a tenth
+ * of decode. It offers the core at each look but the first ones; where that takes long another wanted it, and it sleeps, as a rank
+ * does that shares its core, after a few offers (the peer may run there). A sleep takes an eighth of the time waited so far: late by
+ * 12 % at most. */
 enum {
-    SPIN_NS = 100000000,
-    YIELDS = 20,
+    SPIN_NS = 50000,
+    OFFER_NS = 100000000,
+    TAKEN_NS = 200000, /* the system call alone takes less than a microsecond */
+    OFFERS = 20,
     SLEEP_MIN_NS = 50000,
     SLEEP_MAX_NS = 1000000,
     SLEEP_SHARE = 8,
@@ -147,10 +150,12 @@ enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backof
                          "parallel.timeout_s",
                          comm->backend->rank, (long long)comm->timeout_s, awaited);
     }
-    if (comm->wait == TFR_COMM_WAIT_SPIN || (comm->wait == TFR_COMM_WAIT_OWN_CORES && waited < SPIN_NS)) {
+    const bool is_own = comm->wait == TFR_COMM_WAIT_OWN_CORES;
+    if (comm->wait == TFR_COMM_WAIT_SPIN || (is_own && waited < SPIN_NS)) {
         pause_core();
-    } else if (comm->wait == TFR_COMM_WAIT_SLEEP && backoff->rounds <= YIELDS) {
+    } else if (is_own ? waited < OFFER_NS && !backoff->is_crowded : backoff->rounds <= OFFERS) {
         sched_yield();
+        backoff->is_crowded = tfr_clock_ns() - now > TAKEN_NS;
     } else {
         sleep_ns(nap_ns(waited));
     }

@@ -61,6 +61,7 @@ enum tfr_status tfr_comm_recv(struct tfr_comm *comm, void *data, size_t bytes, i
 struct tfr_backoff { /* zero to begin; lets a caller poll several things in turn */
     uint64_t start_ns;
     uint32_t rounds;
+    bool is_crowded; /* another took the core when it was offered */
 };
 /* One pause of a polling loop, by the way of waiting that is set: spin, or yield, then sleep 50 us to 1 ms, after a second 5 ms.
  * TFR_RUNTIME after the deadline, with what was awaited: "the rows of rank 2". */
