@@ -20,8 +20,8 @@
 
 /* On a core of its own a rank goes on looking for longer than the steps of the other ranks take: a sleep in each would cost a tenth
  * of decode. It offers the core at each look but the first ones; where that takes long another wanted it, and it sleeps, as a rank
- * does that shares its core, after a few offers (the peer may run there). A sleep takes an eighth of the time waited so far: late by
- * 12 % at most. */
+ * does that shares its core, after a few offers (the peer may run there). A sleep takes an eighth of the time waited so far: late
+ * by 12 % at most. */
 enum {
     SPIN_NS = 50000,
     OFFER_NS = 100000000,

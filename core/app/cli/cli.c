@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,19 +17,17 @@ static void let_rank_0_speak(void) {
     nanosleep(&pause, NULL);
 }
 
-static bool has_launcher(void) {
+bool tfr_cli_has_launcher(void) {
     return getenv("OMPI_COMM_WORLD_SIZE") != NULL || getenv("PMIX_RANK") != NULL || getenv("PMI_RANK") != NULL;
 }
 
 void tfr_cli_settle(void) {
     enum { MOST_ROUNDS = 2000, MS = 1000000 };
     const struct timespec moment = {.tv_nsec = MS}, pause = {.tv_nsec = 100 * MS};
-    int left = 0;
-    if (!has_launcher()) {
+    if (!tfr_cli_has_launcher()) {
         return;
     }
-    fflush(stdout);
-    for (int i = 0; i < MOST_ROUNDS && ioctl(STDOUT_FILENO, FIONREAD, &left) == 0 && left > 0; i++) {
+    for (int i = 0; i < MOST_ROUNDS && tfr_results_are_unread(); i++) {
         nanosleep(&moment, NULL);
     }
     nanosleep(&pause, NULL);

@@ -20,6 +20,8 @@ extern const struct tfr_command tfr_cmd_generate, tfr_cmd_tokenize, tfr_cmd_init
     tfr_cmd_topology, tfr_cmd_config, tfr_cmd_check, tfr_cmd_eval, tfr_cmd_score, tfr_cmd_classify, tfr_cmd_forward,
     tfr_cmd_summary, tfr_cmd_calibrate, tfr_cmd_profile, tfr_cmd_cost, tfr_cmd_load, tfr_cmd_repl, tfr_cmd_serve, tfr_cmd_bench;
 
+/* True on every rank that a launcher started, also where it is the only one. */
+bool tfr_cli_has_launcher(void);
 /* To be called between what went to stdout and what goes to stderr. A launcher reads the two through two pipes: it may put the
  * second inside the first, and Open MPI 5.0 loses what it has not read of the first. So under one this waits until the pipe was
  * read, and a moment more. */

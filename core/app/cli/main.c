@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "app/cli/cli.h"
+#include "app/cli/launch.h"
 #include "app/cli/results.h"
 
 static const struct tfr_command *const commands[] = {
@@ -40,24 +41,41 @@ static bool is_read(const void *user, const char *key) {
     return false;
 }
 
+/* The flags of a command, with --ranks where it runs on all of them; until the next call. */
+static const struct tfr_flag *flags_of(const struct tfr_command *command, size_t *n) {
+    static struct tfr_flag flags[32];
+    *n = command->n_flags;
+    if (!command->on_all_ranks || *n >= sizeof flags / sizeof flags[0]) {
+        return command->flags;
+    }
+    for (size_t f = 0; f < *n; f++) {
+        flags[f] = command->flags[f];
+    }
+    flags[(*n)++] = tfr_launch_flag;
+    return flags;
+}
+
 static int print_help(const struct tfr_command *command) {
+    size_t n_flags;
+    const struct tfr_flag *flags = flags_of(command != NULL ? command : &tfr_cmd_generate, &n_flags);
     if (command != NULL) {
         const char *gap = command->operands[0] != '\0' ? " " : "";
         tfr_results_print("Usage: tfrun %s%s%s [OPTIONS]\n%s\n\n", command->name, gap, command->operands, command->help);
-        tfr_args_print_options(command->flags, command->n_flags, is_read, command);
+        tfr_args_print_options(flags, n_flags, is_read, command);
         return 0;
     }
-    tfr_results_print("tfrun %s runs GPT-2 models on CPUs.\n\n"
-                      "Usage: tfrun CONFIG [OPTIONS]            do what the config says (generate)\n"
-                      "       tfrun COMMAND ... [OPTIONS]\n"
-                      "       mpirun -n N tfrun CONFIG ...      the same, blocks split over N ranks\n\n"
-                      "CONFIG is a Hugging Face config.json with an optional key \"tfrun\", or a model folder.\n\nCommands:\n",
-                      tfr_version());
+    tfr_results_print(
+        "tfrun %s runs GPT-2 models on CPUs.\n\n"
+        "Usage: tfrun CONFIG [OPTIONS]            do what the config says (generate)\n"
+        "       tfrun COMMAND ... [OPTIONS]\n"
+        "       tfrun CONFIG --ranks N ...        the same, blocks split over N ranks: mpirun -n N tfrun CONFIG ...\n\n"
+        "CONFIG is a Hugging Face config.json with an optional key \"tfrun\", or a model folder.\n\nCommands:\n",
+        tfr_version());
     for (int i = 0; i < N_COMMANDS; i++) {
         tfr_results_print("  %-10s %-14s %s\n", commands[i]->name, commands[i]->operands, commands[i]->help);
     }
     tfr_results_print("\nOptions of generate (others: tfrun COMMAND --help):\n");
-    tfr_args_print_options(tfr_cmd_generate.flags, tfr_cmd_generate.n_flags, is_read, &tfr_cmd_generate);
+    tfr_args_print_options(flags, n_flags, is_read, &tfr_cmd_generate);
     return 0;
 }
 
@@ -93,8 +111,10 @@ static bool is_reader(const struct tfr_command *command, const char *key) {
 }
 
 static bool has_flag(const struct tfr_command *command, const char *name) {
-    for (size_t f = 0; f < command->n_flags; f++) {
-        if (strcmp(command->flags[f].name, name) == 0) {
+    size_t n_flags;
+    const struct tfr_flag *flags = flags_of(command, &n_flags);
+    for (size_t f = 0; f < n_flags; f++) {
+        if (strcmp(flags[f].name, name) == 0) {
             return true;
         }
     }
@@ -149,7 +169,8 @@ static const struct tfr_command *take_command(int *argc, char ***argv) {
     return command;
 }
 
-static int run(int argc, char **argv) {
+static int run(int argc, char **argv, char *const *words) {
+    char *const *cut = argv;
     if (argc < 2) {
         print_help(NULL);
         return tfr_cli_usage("give a config or a command");
@@ -164,7 +185,9 @@ static int run(int argc, char **argv) {
     bool named = find_command(argv[1]) != NULL;
     const struct tfr_command *command = take_command(&argc, &argv);
     struct tfr_args args;
-    if (!tfr_args_parse(&args, argc, argv, command->flags, command->n_flags)) {
+    size_t n_flags;
+    const struct tfr_flag *flags = flags_of(command, &n_flags);
+    if (!tfr_args_parse(&args, argc, argv, flags, n_flags)) {
         char owners[128];
         name_owners(has_flag, args.unknown != NULL && strncmp(args.unknown, "--", 2) == 0 ? args.unknown + 2 : "", owners,
                     sizeof owners);
@@ -189,8 +212,9 @@ static int run(int argc, char **argv) {
     if (has_stray(command, &args)) {
         return tfr_exit_code(TFR_USAGE);
     }
-    if (!command->on_all_ranks && tfr_launched_rank() != 0) {
-        return 0;
+    const int code = command->on_all_ranks ? tfr_launch(&args, words, cut) : 0;
+    if (code != 0 || (!command->on_all_ranks && tfr_launched_rank() != 0)) {
+        return code;
     }
     return command->run(&args);
 }
@@ -198,6 +222,9 @@ static int run(int argc, char **argv) {
 int main(int argc, char **argv) {
     tfr_results_open();
     tfr_cli_end_cleanly();
-    const int code = run(argc, argv), lost = tfr_cli_flush(); /* whatever was printed has arrived, or is told */
+    char **words = tfr_launch_keep(argc, argv);
+    const int code = words != NULL ? run(argc, argv, words) : tfr_cli_no_memory("the command line");
+    const int lost = tfr_cli_flush(); /* whatever was printed has arrived, or is told */
+    tfr_launch_forget(words);
     return code != 0 ? code : lost;
 }

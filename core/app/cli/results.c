@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { BUFFER_BYTES = 1 << 16, PRINT_BYTES = 4096 };
@@ -36,6 +37,15 @@ void tfr_results_open(void) {
     results.terminal = isatty(results.fd) == 1;
     fill_standard_streams();
     dup2(STDERR_FILENO, STDOUT_FILENO);
+}
+
+void tfr_results_give_back(void) {
+    dup2(results.fd, STDOUT_FILENO);
+}
+
+bool tfr_results_are_unread(void) {
+    int left = 0;
+    return ioctl(results.fd, FIONREAD, &left) == 0 && left > 0;
 }
 
 /* U+0080 to U+009F are control characters too; as bytes 0xC2 and one of 0x80 to 0x9F, which become U+00A0, a space. */

@@ -15,6 +15,10 @@ void tfr_results_put(const char *bytes, size_t size);
 void tfr_results_print(const char *format, ...) TFR_PRINTF(1, 2);
 /* Bytes of a token between quotes, what is not plain ASCII as \xHH. */
 void tfr_results_put_piece(const char *bytes, size_t size);
+/* Stdout as it was before open, for a program that takes this one's place. */
+void tfr_results_give_back(void);
+/* Of what was sent, the pipe still holds some that nobody has read. */
+bool tfr_results_are_unread(void);
 /* Sends what is waiting. 0, or the errno of the first failure of all. */
 int tfr_results_flush(void);
 

@@ -1,0 +1,235 @@
+/* launch.c - finds mpirun or srun, gives it what this machine needs, and becomes it.
+ *
+ * tfrun divides cores among the ranks of a node itself, so the launcher is told not to bind; and it runs more ranks than cores
+ * correctly, so the launcher is told to allow that.
+ */
+#include "app/cli/launch.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/cli/cli.h"
+#include "app/cli/results.h"
+
+enum { MOST_RANKS = 4096, MOST_OWN_WORDS = 16, MOST_SAID = 4096 };
+
+const struct tfr_flag tfr_launch_flag = {"ranks", "N",
+                                         "start mpirun, or srun inside an allocation, for N ranks of this command [1]", 0};
+
+struct launch {
+    char *word[MOST_OWN_WORDS]; /* the launcher and its options */
+    int n_words;
+    char number[3][24];
+    int n_numbers;
+};
+
+static void add(struct launch *launch, const char *word) {
+    if (launch->n_words < MOST_OWN_WORDS) {
+        launch->word[launch->n_words++] = (char *)(uintptr_t)word; /* exec takes words that it does not change */
+    }
+}
+
+static void add_number(struct launch *launch, const char *option, int64_t number) {
+    char *text = launch->number[launch->n_numbers++];
+    snprintf(text, sizeof launch->number[0], "%lld", (long long)number);
+    add(launch, option);
+    add(launch, text);
+}
+
+char **tfr_launch_keep(int argc, char **argv) {
+    char **words = calloc((size_t)argc + 1, sizeof *words);
+    for (int i = 0; words != NULL && i < argc; i++) {
+        words[i] = strdup(argv[i]);
+        if (words[i] == NULL) {
+            tfr_launch_forget(words);
+            return NULL;
+        }
+    }
+    return words;
+}
+
+void tfr_launch_forget(char **words) {
+    for (int i = 0; words != NULL && words[i] != NULL; i++) {
+        free(words[i]);
+    }
+    free(words);
+}
+
+static bool is_in_path(const char *program) {
+    const char *path = getenv("PATH");
+    while (path != NULL && *path != '\0') {
+        const size_t length = strcspn(path, ":");
+        char file[PATH_MAX];
+        if (snprintf(file, sizeof file, "%.*s/%s", (int)length, path, program) < (int)sizeof file && access(file, X_OK) == 0) {
+            return true;
+        }
+        path += length + (path[length] == ':');
+    }
+    return false;
+}
+
+/* Whether what a command prints has one of the words in it. */
+static bool says(const char *command, const char *const *any) {
+    char text[MOST_SAID];
+    FILE *output = popen(command, "r");
+    if (output == NULL) {
+        return false;
+    }
+    const size_t n = fread(text, 1, sizeof text - 1, output);
+    text[n] = '\0';
+    pclose(output);
+    for (; *any != NULL; any++) {
+        if (strstr(text, *any) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int64_t environment_number(const char *name) {
+    const char *text = getenv(name);
+    return text != NULL ? strtoll(text, NULL, 10) : 0;
+}
+
+/* srun gives a task one CPU unless it is told how many (since Slurm 22.05 not even --cpus-per-task of the batch script counts), and
+ * refuses more tasks than CPUs. */
+static void add_cpus(struct launch *launch, int64_t n_ranks) {
+    const int64_t n_nodes = environment_number("SLURM_JOB_NUM_NODES");
+    const int64_t n_cpus = environment_number("SLURM_CPUS_ON_NODE") * (n_nodes > 0 ? n_nodes : 1);
+    int64_t each = environment_number("SLURM_CPUS_PER_TASK");
+    each = each > 0 ? each : n_cpus / n_ranks;
+    if (n_ranks * (each > 0 ? each : 1) > n_cpus) {
+        add(launch, "--overcommit");
+    } else {
+        add_number(launch, "-c", each);
+    }
+}
+
+static bool take_srun(struct launch *launch, int64_t n_ranks) {
+    static const char *const wirings[] = {"pmix", NULL};
+    if (getenv("SLURM_JOB_ID") == NULL || !is_in_path("srun") || !says("srun --mpi=list 2>&1", wirings)) {
+        return false;
+    }
+    add(launch, "srun");
+    add(launch, "--mpi=pmix");
+    add_number(launch, "-n", n_ranks);
+    add_cpus(launch, n_ranks);
+    return true;
+}
+
+/* MPICH's Hydra neither binds nor counts cores unasked. */
+static bool take_mpirun(struct launch *launch, int64_t n_ranks) {
+    static const char *const open_mpi[] = {"Open MPI", "OpenRTE", "PRRTE", "prte", NULL};
+    if (!is_in_path("mpirun")) {
+        return false;
+    }
+    add(launch, "mpirun");
+    if (says("mpirun --version 2>&1", open_mpi)) {
+        add(launch, "--map-by");
+        add(launch, ":OVERSUBSCRIBE");
+        add(launch, "--bind-to");
+        add(launch, "none");
+        if (geteuid() == 0) {
+            add(launch, "--allow-run-as-root");
+        }
+    }
+    add_number(launch, "-n", n_ranks);
+    return true;
+}
+
+/* How many words `--ranks` takes at this place: 2, 1 with '=', or 0. The value of a flag points into the word that it came from. */
+static int width_at(const struct tfr_args *args, char *const *cut, int at) {
+    for (size_t i = 0; i < args->n_flags; i++) {
+        const char *value = args->flags[i].value;
+        if (strcmp(args->flags[i].flag->name, tfr_launch_flag.name) != 0) {
+            continue;
+        }
+        if (cut[at + 1] != NULL && value == cut[at + 1]) {
+            return 2;
+        }
+        if (value == cut[at] + strlen(cut[at]) + 1) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* For a shell to take back. */
+static void say_word(const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
+    if (*word != '\0' && word[strspn(word, plain)] == '\0') {
+        fprintf(stderr, " %s", word);
+        return;
+    }
+    fprintf(stderr, " '");
+    for (; *word != '\0'; word++) {
+        const bool is_control = (unsigned char)*word < 0x20 || *word == 0x7F;
+        fprintf(stderr, *word == '\'' ? "'\\''" : "%c", is_control ? '?' : *word);
+    }
+    fputc('\'', stderr);
+}
+
+static int become(const struct launch *launch, const struct tfr_args *args, char *const *words, char *const *cut) {
+    int n = 0, at = 0;
+    while (words[n] != NULL) {
+        n++;
+    }
+    char **line = calloc((size_t)(launch->n_words + n) + 1, sizeof *line);
+    if (line == NULL) {
+        return tfr_cli_no_memory("the launcher's command line");
+    }
+    memcpy(line, launch->word, (size_t)launch->n_words * sizeof *line);
+    at = launch->n_words;
+    line[at++] = words[0];
+    for (int i = 1; i < n; i++) {
+        const int width = width_at(args, cut, i);
+        if (width == 0) {
+            line[at++] = words[i];
+        }
+        i += width > 1;
+    }
+    fprintf(stderr, "tfrun:");
+    for (int i = 0; i < at; i++) {
+        say_word(line[i]);
+    }
+    fputc('\n', stderr);
+    tfr_results_give_back();
+    signal(SIGPIPE, SIG_DFL); /* tfrun's own ranks ignore it again, the launcher must not */
+    execvp(line[0], line);
+    const int error = errno;
+    free(line);
+    fprintf(stderr, "tfrun: %s does not start: %s\n", launch->word[0], strerror(error));
+    return tfr_exit_code(TFR_RESOURCE);
+}
+
+int tfr_launch(const struct tfr_args *args, char *const *words, char *const *cut) {
+    struct launch launch = {.n_words = 0};
+    int64_t n_ranks = 1;
+    if (tfr_args_flag(args, tfr_launch_flag.name) == NULL) {
+        return 0;
+    }
+    if (!tfr_cli_int(args, tfr_launch_flag.name, 1, MOST_RANKS, &n_ranks)) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    if (tfr_cli_has_launcher()) {
+        return tfr_cli_usage("--ranks %lld starts a launcher, but a launcher has started this process already; leave --ranks out",
+                             (long long)n_ranks);
+    }
+    if (n_ranks == 1) {
+        return 0;
+    }
+    if (!take_srun(&launch, n_ranks) && !take_mpirun(&launch, n_ranks)) {
+        fprintf(stderr,
+                "tfrun: --ranks %lld needs mpirun, or srun with PMIx inside an allocation, and PATH has neither; install one "
+                "(Debian package openmpi-bin), or leave --ranks out for one process\n",
+                (long long)n_ranks);
+        return tfr_exit_code(TFR_RESOURCE);
+    }
+    return become(&launch, args, words, cut);
+}
