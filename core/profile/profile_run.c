@@ -57,8 +57,7 @@ static enum tfr_status read_and_check(struct tfr_profile *profile, const struct 
     return TFR_OK;
 }
 
-/* A file that was named must fit; that of the cache folder is passed over, and the profile says why. */
-static enum tfr_status take_calibration(struct tfr_profile *profile, const struct tfr_engine *engine, const char *named) {
+enum tfr_status tfr_profile_take_calibration(struct tfr_profile *profile, const struct tfr_engine *engine, const char *named) {
     char *path = named != NULL ? tfr_strdup(named) : tfr_calibration_path(engine->machine->host_name, engine->threads.n_threads);
     enum tfr_status status = TFR_RESOURCE;
     if (path != NULL && named == NULL && !tfr_path_exists(path)) {
@@ -235,7 +234,7 @@ enum tfr_status tfr_profile_run(struct tfr_profile **profile, struct tfr_engine 
     work.profile->n_ranks = tfr_engine_size(engine);
     work.profile->batch = question->batch;
     describe(work.profile, engine);
-    enum tfr_status status = take_calibration(work.profile, engine, question->calibration);
+    enum tfr_status status = tfr_profile_take_calibration(work.profile, engine, question->calibration);
     if (status == TFR_OK) {
         status = watch_phases(&work);
     }

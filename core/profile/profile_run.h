@@ -54,6 +54,9 @@ struct tfr_profile {
     char counters_refusal[256]; /* why there are no counters; "" if there are or none were asked for */
 };
 
+/* Fills what a profile says of its calibration. A file that is named must fit; that of the cache folder (NULL) is passed over where
+ * it does not, and the profile says why. */
+enum tfr_status tfr_profile_take_calibration(struct tfr_profile *profile, const struct tfr_engine *engine, const char *named);
 const char *tfr_phase_name(enum tfr_phase phase);
 /* "h.*.attn.c_attn" of "h.3.attn.c_attn"; its module "h.*.attn". */
 void tfr_node_group(const char *name, char *group, size_t size);

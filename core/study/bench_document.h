@@ -11,6 +11,9 @@
 
 #define TFR_BENCH_SCHEMA "tfrun-bench-1"
 
+/* Sequences side by side: tokens of each prompt and answer, and the context in the middle of the answer. */
+enum { TFR_BENCH_COMPANY_PROMPT = 16, TFR_BENCH_COMPANY_TOKENS = 33, TFR_BENCH_COMPANY_MIDDLE = 32 };
+
 /* Times are seconds: of a step that adds one token (decode), of a whole prompt (prefill), of one token of every sequence
  * (sequences). `tokens` come in such a time. */
 struct tfr_bench_figure {
@@ -18,17 +21,19 @@ struct tfr_bench_figure {
     double *times; /* [n_times] one of each round */
     size_t n_times;
     struct tfr_spread spread;
-    double tokens, first_s; /* first_s: the first time it was done, when plans were made and weights packed */
+    double tokens, first_s;     /* first_s: the first time it was done, when plans were made and weights packed */
+    double roof_s, predicted_s; /* bench_roof.h; 0: not asked for, not known */
 };
 
 struct tfr_bench {
     struct tfr_bench_figure *figures;
     size_t n_figures;
     int64_t repetitions;
-    int n_ranks, n_threads;       /* threads of rank 0 */
-    double load_s, first_token_s; /* opening the engine; from there to the first token of a prompt of eight */
-    uint64_t logits_digest;       /* of that prompt and its eight tokens */
-    int64_t *peak_memory_bytes;   /* [n_ranks] */
+    int n_ranks, n_threads;        /* threads of rank 0 */
+    double load_s, first_token_s;  /* opening the engine; from there to the first token of a prompt of eight */
+    uint64_t logits_digest;        /* of that prompt and its eight tokens */
+    int64_t *peak_memory_bytes;    /* [n_ranks] */
+    double memory_rate, flop_rate; /* bytes and FLOPs a second of rank 0's threads, medians of the rounds; 0: not asked for */
     char model[160], machine[160];
     struct tfr_manifest manifest;
 };

@@ -20,6 +20,13 @@ static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *
     tfr_json_put_number(out, "coverage", spread->coverage);
     tfr_json_put_number(out, "tokens_per_s", figure->tokens / spread->median);
     tfr_json_put_number(out, "first_ms", figure->first_s * 1e3);
+    if (figure->roof_s > 0) {
+        tfr_json_put_number(out, "roof_ms", figure->roof_s * 1e3);
+        tfr_json_put_number(out, "roof_share", figure->roof_s / spread->median);
+    }
+    if (figure->predicted_s > 0) {
+        tfr_json_put_number(out, "predicted_ms", figure->predicted_s * 1e3);
+    }
     const struct tfr_bench_figure *old = before != NULL ? tfr_bench_find(before, &figure->what) : NULL;
     if (old != NULL) {
         tfr_json_put_number(out, "before_ms", old->spread.median * 1e3);
@@ -59,6 +66,8 @@ enum tfr_status tfr_bench_json(const struct tfr_bench *bench, const struct tfr_b
     tfr_json_put_text(&out, "logits_digest", digest);
     tfr_json_put_number(&out, "load_s", bench->load_s);
     tfr_json_put_number(&out, "first_token_s", bench->first_token_s);
+    tfr_json_put_number(&out, "memory_bytes_per_s", bench->memory_rate);
+    tfr_json_put_number(&out, "flops_per_s", bench->flop_rate);
     tfr_json_begin(&out, "cases", '[');
     for (size_t i = 0; i < bench->n_figures; i++) {
         put_figure(&out, &bench->figures[i], before);

@@ -55,6 +55,12 @@ static enum tfr_status read_times(const struct tfr_json_doc *doc, const tfr_json
     return TFR_OK;
 }
 
+/* What not every bench has: 0 where it has none. */
+static enum tfr_status read_optional(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, double *value) {
+    *value = 0;
+    return tfr_json_member(object, key) != NULL ? read_real(doc, object, key, value) : TFR_OK;
+}
+
 static enum tfr_status read_figure(const struct tfr_json_doc *doc, const tfr_json *node, struct tfr_bench_figure *figure) {
     const char *name = tfr_json_string(tfr_json_member(node, "case"));
     int kind = 0;
@@ -68,7 +74,11 @@ static enum tfr_status read_figure(const struct tfr_json_doc *doc, const tfr_jso
     TFR_TRY(read_whole(doc, node, "n", INT64_MAX, &figure->what.n));
     TFR_TRY(read_real(doc, node, "tokens", &figure->tokens));
     TFR_TRY(read_real(doc, node, "first_ms", &figure->first_s));
+    TFR_TRY(read_optional(doc, node, "roof_ms", &figure->roof_s));
+    TFR_TRY(read_optional(doc, node, "predicted_ms", &figure->predicted_s));
     figure->first_s /= 1e3;
+    figure->roof_s /= 1e3;
+    figure->predicted_s /= 1e3;
     return read_times(doc, node, figure);
 }
 
@@ -116,6 +126,8 @@ static enum tfr_status read_head(const struct tfr_json_doc *doc, struct tfr_benc
     TFR_TRY(read_whole(doc, root, "ranks", MOST_RANKS, &ranks));
     TFR_TRY(read_whole(doc, root, "threads", MOST_RANKS, &threads));
     TFR_TRY(read_whole(doc, root, "repetitions", TFR_MOST_TIMES, &bench->repetitions));
+    TFR_TRY(read_real(doc, root, "memory_bytes_per_s", &bench->memory_rate));
+    TFR_TRY(read_real(doc, root, "flops_per_s", &bench->flop_rate));
     TFR_TRY(read_real(doc, root, "load_s", &bench->load_s));
     TFR_TRY(read_real(doc, root, "first_token_s", &bench->first_token_s));
     TFR_TRY(read_text(doc, root, "logits_digest", text, sizeof text));

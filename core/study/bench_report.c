@@ -16,13 +16,36 @@ static void put(struct tfr_grid *grid, const char *format, double value) {
     tfr_grid_put(grid, text);
 }
 
-static void put_head(struct tfr_grid *grid, bool compares) {
-    static const char *const head[] = {"case",      "n",        "median ms", "q1 ms",     "q3 ms", "low95 ms",
-                                       "high95 ms", "tokens/s", "first ms",  "before ms", "ratio", "verdict"};
-    grid->n_columns = (int)TFR_COUNT_OF(head) - (compares ? 0 : 3);
-    for (int i = 0; i < grid->n_columns; i++) {
-        tfr_grid_put(grid, head[i]);
+/* Columns that are there where somebody knows their figures. */
+struct shown {
+    bool roof, predicted, before;
+};
+
+static struct shown what_is_shown(const struct tfr_bench *bench, const struct tfr_bench *before) {
+    struct shown shown = {.before = before != NULL};
+    for (size_t i = 0; i < bench->n_figures; i++) {
+        shown.roof = shown.roof || bench->figures[i].roof_s > 0;
+        shown.predicted = shown.predicted || bench->figures[i].predicted_s > 0;
     }
+    return shown;
+}
+
+static void put_heads(struct tfr_grid *grid, const char *const *heads, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        tfr_grid_put(grid, heads[i]);
+    }
+    grid->n_columns += (int)n;
+}
+
+static void put_head(struct tfr_grid *grid, const struct shown *shown) {
+    static const char *const always[] = {"case",     "n",         "median ms", "q1 ms",   "q3 ms",
+                                         "low95 ms", "high95 ms", "tokens/s",  "first ms"};
+    static const char *const roof[] = {"roof ms", "% of roof"}, *const predicted[] = {"predicted ms"},
+                             *const before[] = {"before ms", "ratio", "verdict"};
+    put_heads(grid, always, TFR_COUNT_OF(always));
+    put_heads(grid, roof, shown->roof ? TFR_COUNT_OF(roof) : 0);
+    put_heads(grid, predicted, shown->predicted ? TFR_COUNT_OF(predicted) : 0);
+    put_heads(grid, before, shown->before ? TFR_COUNT_OF(before) : 0);
 }
 
 static void put_before(struct tfr_grid *grid, const struct tfr_bench_figure *figure, const struct tfr_bench_figure *old) {
@@ -38,7 +61,8 @@ static void put_before(struct tfr_grid *grid, const struct tfr_bench_figure *fig
 }
 
 static void fill(struct tfr_grid *grid, const struct tfr_bench *bench, const struct tfr_bench *before) {
-    put_head(grid, before != NULL);
+    const struct shown shown = what_is_shown(bench, before);
+    put_head(grid, &shown);
     for (size_t i = 0; i < bench->n_figures; i++) {
         const struct tfr_bench_figure *figure = &bench->figures[i];
         const struct tfr_spread *spread = &figure->spread;
@@ -50,6 +74,13 @@ static void fill(struct tfr_grid *grid, const struct tfr_bench *bench, const str
         }
         put(grid, "%.1f", figure->tokens / spread->median);
         put(grid, "%.4f", figure->first_s * 1e3);
+        if (shown.roof) {
+            put(grid, "%.4f", figure->roof_s * 1e3);
+            put(grid, "%.1f", 100 * figure->roof_s / spread->median);
+        }
+        if (shown.predicted) {
+            put(grid, "%.4f", figure->predicted_s * 1e3);
+        }
         if (before != NULL) {
             put_before(grid, figure, tfr_bench_find(before, &figure->what));
         }
@@ -70,6 +101,11 @@ static void print_head(FILE *out, const struct tfr_bench *bench, const struct tf
             "%stimes    medians of %" PRId64 " rounds, their quartiles and 95 %% interval: a step, a prompt, a token of every "
             "sequence\n",
             line, bench->repetitions);
+    if (bench->flop_rate > 0) {
+        fprintf(out, "%sroofs    %.1f GFLOP/s of rank 0", line, bench->flop_rate / 1e9);
+        fprintf(out, bench->memory_rate > 0 ? ", %.1f GB/s from memory between the rounds\n" : "; weights stay in its caches\n",
+                bench->memory_rate / 1e9);
+    }
     if (before != NULL) {
         fprintf(out, "%sbefore   %s on %s, %d rank%s, digest %016" PRIx64 ": %s\n", line,
                 before->manifest.facts[TFR_FACT_MEASURED_AT], before->manifest.facts[TFR_FACT_HOST], before->n_ranks,
@@ -88,6 +124,12 @@ static void print_line(FILE *out, const struct tfr_bench *bench, const struct tf
             spread->median * 1e3, spread->q1 * 1e3, spread->q3 * 1e3);
     fprintf(out, "low95_ms=%.6f high95_ms=%.6f tokens_per_s=%.3f first_ms=%.6f digest=%016" PRIx64, spread->low * 1e3,
             spread->high * 1e3, figure->tokens / spread->median, figure->first_s * 1e3, bench->logits_digest);
+    if (figure->roof_s > 0) {
+        fprintf(out, " roof_ms=%.6f roof_share=%.6f", figure->roof_s * 1e3, figure->roof_s / spread->median);
+    }
+    if (figure->predicted_s > 0) {
+        fprintf(out, " predicted_ms=%.6f", figure->predicted_s * 1e3);
+    }
     if (old != NULL) {
         fprintf(out, " before_ms=%.6f ratio=%.6f verdict=%s", old->spread.median * 1e3, spread->median / old->spread.median,
                 tfr_bench_verdict(figure, old));

@@ -11,17 +11,17 @@
 #include "config/choices.h"
 #include "job/command.h"
 #include "profile/stepper.h"
-#include "study/bench_document.h"
+#include "study/bench_roof.h"
 
-/* Steps of a decode time, whose mean it is; tokens of a prompt and of an answer where sequences run side by side; of the first
- * request of all. */
-enum { DECODE_STEPS = 8, COMPANY_PROMPT = 16, COMPANY_TOKENS = 33, FIRST_PROMPT = 8, FIRST_TOKENS = 8 };
+/* Steps of a decode time, whose mean it is; tokens of the prompt and the answer of the first request of all. */
+enum { DECODE_STEPS = 8, FIRST_PROMPT = 8, FIRST_TOKENS = 8 };
 
 struct work {
     struct tfr_bench *bench;
     struct tfr_engine *engine;
     const struct tfr_bench_question *question;
-    struct tfr_stepper stepper; /* one sequence; closed while others need its place */
+    struct tfr_bench_roofs *roofs; /* NULL: not asked for */
+    struct tfr_stepper stepper;    /* one sequence; closed while others need its place */
 };
 
 static int64_t least(int64_t a, int64_t b) {
@@ -69,12 +69,12 @@ static enum tfr_status time_decode(struct work *work, int64_t context, double *s
 }
 
 static enum tfr_status time_sequences(struct work *work, int64_t n, double *seconds) {
-    const int64_t n_positions = tfr_engine_n_positions(work->engine), prompt = least(COMPANY_PROMPT, n_positions / 2);
+    const int64_t n_positions = tfr_engine_n_positions(work->engine), prompt = least(TFR_BENCH_COMPANY_PROMPT, n_positions / 2);
     struct tfr_company company;
     if (work->stepper.engine != NULL && tfr_engine_free_slots(work->engine) < n) {
         tfr_stepper_close(&work->stepper);
     }
-    TFR_TRY(tfr_bench_company(work->engine, n, prompt, least(COMPANY_TOKENS, n_positions - prompt), &company));
+    TFR_TRY(tfr_bench_company(work->engine, n, prompt, least(TFR_BENCH_COMPANY_TOKENS, n_positions - prompt), &company));
     *seconds = company.seconds;
     return TFR_OK;
 }
@@ -107,12 +107,33 @@ static enum tfr_status run_round(struct work *work, bool is_first) {
     return TFR_OK;
 }
 
+/* Before the roofs, which take memory of their own. */
+static enum tfr_status note_memory(struct work *work) {
+    const int64_t *bytes;
+    TFR_TRY(tfr_engine_ask_memory(work->engine, &bytes));
+    work->bench->peak_memory_bytes = tfr_alloc((size_t)work->bench->n_ranks, sizeof *bytes);
+    if (work->bench->peak_memory_bytes == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (int rank = 0; rank < work->bench->n_ranks; rank++) {
+        work->bench->peak_memory_bytes[rank] = bytes[rank];
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status run_rounds(struct work *work) {
     const int64_t n = work->question->repetitions;
     TFR_TRY(run_round(work, true));
+    TFR_TRY(note_memory(work));
+    if (work->roofs != NULL) {
+        TFR_TRY(tfr_bench_roofs_measure(work->roofs, work->engine));
+    }
     for (int64_t round = 0; round < n; round++) {
         if (work->question->say != NULL) {
             work->question->say(work->question->user, round, n);
+        }
+        if (work->roofs != NULL) {
+            TFR_TRY(tfr_bench_roofs_look(work->roofs, work->engine));
         }
         TFR_TRY(run_round(work, false));
     }
@@ -133,19 +154,6 @@ static enum tfr_status run_first(struct work *work) {
     TFR_TRY(tfr_bench_company(work->engine, 1, prompt, least(FIRST_TOKENS, n_positions - prompt), &company));
     work->bench->first_token_s = company.first_token_s;
     work->bench->logits_digest = company.logits_digest;
-    return TFR_OK;
-}
-
-static enum tfr_status note_memory(struct work *work) {
-    const int64_t *bytes;
-    TFR_TRY(tfr_engine_ask_memory(work->engine, &bytes));
-    work->bench->peak_memory_bytes = tfr_alloc((size_t)work->bench->n_ranks, sizeof *bytes);
-    if (work->bench->peak_memory_bytes == NULL) {
-        return TFR_RESOURCE;
-    }
-    for (int rank = 0; rank < work->bench->n_ranks; rank++) {
-        work->bench->peak_memory_bytes[rank] = bytes[rank];
-    }
     return TFR_OK;
 }
 
@@ -216,7 +224,9 @@ static enum tfr_status run_all(struct work *work) {
     TFR_TRY(make_figures(work));
     TFR_TRY(run_first(work));
     TFR_TRY(run_rounds(work));
-    TFR_TRY(note_memory(work));
+    if (work->roofs != NULL) {
+        TFR_TRY(tfr_bench_roofs_settle(work->bench, work->roofs, work->engine, work->question));
+    }
     return tfr_manifest_make(&work->bench->manifest, work->engine, work->question);
 }
 
@@ -226,7 +236,9 @@ enum tfr_status tfr_bench_run(struct tfr_bench **bench, struct tfr_engine *engin
         return tfr_raise(TFR_USAGE, "%lld repetitions; 1..%d are possible", (long long)question->repetitions, TFR_MOST_TIMES);
     }
     struct work work = {.bench = tfr_alloc(1, sizeof *work.bench), .engine = engine, .question = question};
-    if (work.bench == NULL) {
+    work.roofs = question->no_roofs ? NULL : tfr_alloc(1, sizeof *work.roofs);
+    if (work.bench == NULL || (work.roofs == NULL && !question->no_roofs)) {
+        tfr_free(work.bench);
         return TFR_RESOURCE;
     }
     work.bench->n_ranks = tfr_engine_size(engine);
@@ -234,6 +246,7 @@ enum tfr_status tfr_bench_run(struct tfr_bench **bench, struct tfr_engine *engin
     describe(work.bench, engine);
     const enum tfr_status status = run_all(&work);
     tfr_stepper_close(&work.stepper);
+    tfr_free(work.roofs);
     if (status != TFR_OK) {
         tfr_bench_free(work.bench);
         return status;

@@ -14,7 +14,7 @@ import sys
 
 from cases import case, expect, expect_same, main
 
-SHORT = ("--threads", 1, "--repetitions", 10)
+SHORT = ("--threads", 1, "--repetitions", 10, "--no-roofs")
 CASES = "decode:3,prefill:9,sequences:2"
 
 
@@ -117,6 +117,35 @@ def refusals_name_the_flag(bench):
                             (("--format", "xml"), "--format"), (("--repetitions", 9), "--repetitions"),
                             (("--temperature", 1), "has no effect on `tfrun bench`")):
         expect(sentence in bench.run("bench", bench.demo, *words, code=2)[1], words, sentence)
+
+
+def linear_flops(tokens):
+    """Of the demo model's blocks for so many tokens, and of the head for one: by its dimensions alone."""
+    return 2 * tokens * 6 * 12 * 256 * 256 + 2 * 256 * 6144
+
+
+def check_roofs(made, ranks):
+    """No roof is below the FLOPs at the best rate; attention, bytes and slower units only add to it."""
+    expect(made["flops_per_s"] > 0, made)
+    for one, tokens in zip(made["cases"], (1, 200)):
+        expect(near(one["roof_share"], one["roof_ms"] / one["median_ms"]), one)
+        least_ms = linear_flops(tokens) / made["flops_per_s"] / ranks * 1e3
+        expect(one["roof_ms"] >= 0.999 * least_ms, one["case"], one["roof_ms"], least_ms)
+
+
+@case
+def roofs_are_those_of_the_work(bench):
+    words = ("bench", bench.demo, "--threads", 1, "--repetitions", 10, "--cases", "decode:3,prefill:200", "--json")
+    made = json.loads(bench.run(*words)[0])
+    check_roofs(made, 1)
+    expect("predicted_ms" not in made["cases"][0], "predicted without a calibration")
+    bench.run("calibrate", bench.demo, "--quick", "--quiet", "--threads", 1, "--dtype", "f32")
+    made = json.loads(bench.run(*words)[0])
+    expect(all(one["predicted_ms"] > 0 for one in made["cases"]), made["cases"])
+    shown = bench.run(*words[:-1])[0]
+    expect("% of roof" in shown and "predicted ms" in shown and " roof_share=" in shown and " predicted_ms=" in shown, shown)
+    if bench.mpiexec is not None:
+        check_roofs(json.loads(bench.run(*words, ranks=2)[0]), 2)
 
 
 @case

@@ -8,6 +8,7 @@
 static const struct tfr_flag flags[] = {
     {"cases", "LIST", "decode:POSITIONS, prefill:TOKENS, sequences:N, with commas [those that fit of 10 usual ones]", 0},
     {"repetitions", "N", "rounds, in each of which every case is timed once [11]", 0},
+    {"no-roofs", NULL, "do not measure what the machine reaches between the rounds: some seconds less", 0},
     {"compare", "FILE", "a document of an earlier bench: its medians beside the new ones", 0},
     {"rerun", "FILE", "measure again what this document says, and compare; without config and other options", 0},
     {"save", "FILE", "the JSON document too, whatever the format", 0},
@@ -87,6 +88,7 @@ static int read_question(struct tfr_args *args) {
     ask.question = (struct tfr_bench_question){
         .cases = tfr_args_flag(args, "cases"),
         .repetitions = USUAL_ROUNDS,
+        .no_roofs = tfr_args_flag(args, "no-roofs") != NULL,
         .say = tfr_args_count(args, "verbose") > 0 ? on_say : NULL,
     };
     if (!tfr_measure_read_form(args, &ask.form) || (rerun != NULL && !is_alone(args)) ||

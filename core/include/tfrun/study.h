@@ -21,6 +21,7 @@ struct tfr_bench_question {
     size_t n_overrides;
     const char *cases; /* "decode:128,prefill:512,sequences:8"; NULL: the usual ones, of those that fit */
     int64_t repetitions;
+    bool no_roofs;                 /* some seconds less, and no share of the roof */
     const struct tfr_bench *again; /* a bench that is repeated: refused where the config says something else now. NULL */
     void (*say)(void *user, int64_t done, int64_t total); /* rounds; may be NULL */
     void *user;

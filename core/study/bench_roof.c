@@ -1,0 +1,138 @@
+/* bench_roof.c - what no kernel could beat: bytes and FLOPs of each case at the roofs that were measured between the rounds. */
+#include "study/bench_roof.h"
+#include "base/arena.h"
+#include "base/status.h"
+#include "profile/profile_run.h"
+#include "report/dry.h"
+
+static bool weights_pass_caches(const struct tfr_engine *engine) {
+    return (int64_t)tfr_store_bytes(engine->store) > 2 * engine->machine->l3_bytes;
+}
+
+enum tfr_status tfr_bench_roofs_measure(struct tfr_bench_roofs *roofs, const struct tfr_engine *engine) {
+    TFR_TRY(tfr_roofs_measure(&roofs->roofs, engine->team, engine->machine, true, NULL, NULL));
+    return weights_pass_caches(engine) ? tfr_roofs_memory(engine->team, engine->machine, &roofs->roofs.memory_rate) : TFR_OK;
+}
+
+enum tfr_status tfr_bench_roofs_look(struct tfr_bench_roofs *roofs, const struct tfr_engine *engine) {
+    if (!weights_pass_caches(engine) || roofs->n_rates == TFR_MOST_TIMES) {
+        return TFR_OK;
+    }
+    return tfr_roofs_memory(engine->team, engine->machine, &roofs->rates[roofs->n_rates++]);
+}
+
+struct sum {
+    const struct tfr_roofs *now;
+    const struct tfr_calibration *calibration; /* NULL: nothing is predicted */
+    struct tfr_dry *dry;
+    double roof_ns, predicted_ns;
+    int n_ranks; /* that took part */
+};
+
+/* Adds what a step is for one rank. */
+static enum tfr_status add_rank(struct sum *sum, const struct tfr_step_facts *step, int rank) {
+    const int64_t max_rows = sum->dry->config->options.runtime_max_rows;
+    const struct tfr_dry_step asked = {
+        .rank = rank,
+        .rows = tfr_bucket(step->rows, max_rows),
+        .logits = tfr_bucket(step->logits > 0 ? step->logits : 1, max_rows),
+        .context = step->past,
+        .sequences = step->sequences,
+        .features = {.attention = sum->dry->config->options.runtime_attn},
+    };
+    struct tfr_plan *plan;
+    TFR_TRY(tfr_dry_plan(sum->dry, &asked, &plan));
+    for (int t = 0; t < plan->n_tasks; t++) {
+        struct tfr_task_facts facts;
+        struct tfr_task_prediction prediction = {0};
+        enum tfr_bound bound;
+        tfr_task_facts_make(&facts, plan, t, step);
+        if (facts.is_message || facts.rows < 1) {
+            continue;
+        }
+        sum->roof_ns += tfr_roof_ns(sum->now, &facts, &bound);
+        if (sum->calibration != NULL) {
+            tfr_predict_task(sum->calibration, &facts, &prediction);
+            sum->predicted_ns += prediction.ns;
+        }
+    }
+    if (sum->calibration != NULL) {
+        sum->predicted_ns += tfr_predict_between(sum->calibration, step->rows, step->rows, plan->n_tasks);
+    }
+    tfr_plan_free(plan);
+    return TFR_OK;
+}
+
+/* Of the ranks of one replica, each with its part of the model. */
+static enum tfr_status add_step(struct sum *sum, const struct tfr_step_facts *step) {
+    const struct tfr_placement *placement = &sum->dry->placement;
+    sum->n_ranks = 0;
+    for (int rank = 0; rank < placement->n_ranks; rank++) {
+        if (tfr_placement_replica_of(placement, rank) == 0) {
+            TFR_TRY(add_rank(sum, step, rank));
+            sum->n_ranks++;
+        }
+    }
+    return TFR_OK;
+}
+
+/* The steps of a case: of sequences side by side the middle one; of a prompt those that runtime.max_rows cuts it into. */
+static enum tfr_status add_case(struct sum *sum, const struct tfr_bench_case *what) {
+    const int64_t max_rows = sum->dry->config->options.runtime_max_rows, replicas = sum->dry->placement.replicas;
+    if (what->kind == TFR_BENCH_DECODE) {
+        return add_step(sum, &(struct tfr_step_facts){.rows = 1, .sequences = 1, .past = what->n, .logits = 1});
+    }
+    if (what->kind == TFR_BENCH_SEQUENCES) {
+        const int64_t n = (what->n + replicas - 1) / replicas;
+        return add_step(sum, &(struct tfr_step_facts){.rows = n, .sequences = n, .past = TFR_BENCH_COMPANY_MIDDLE, .logits = n});
+    }
+    for (int64_t past = 0; past < what->n; past += max_rows) {
+        const int64_t rows = what->n - past < max_rows ? what->n - past : max_rows;
+        const int64_t logits = past + rows == what->n;
+        TFR_TRY(add_step(sum, &(struct tfr_step_facts){.rows = rows, .sequences = 1, .past = past, .logits = logits}));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status settle_figures(struct tfr_bench *bench, struct sum *sum) {
+    for (size_t i = 0; i < bench->n_figures; i++) {
+        struct tfr_bench_figure *figure = &bench->figures[i];
+        sum->roof_ns = sum->predicted_ns = 0;
+        TFR_TRY(add_case(sum, &figure->what));
+        figure->roof_s = sum->roof_ns / sum->n_ranks / 1e9;
+        figure->predicted_s = sum->predicted_ns / 1e9;
+    }
+    return TFR_OK;
+}
+
+/* Predictions are of one rank: those of several need the links between them. */
+static enum tfr_status predict_too(struct tfr_bench *bench, const struct tfr_engine *engine, struct sum *sum) {
+    struct tfr_profile *taken = bench->n_ranks == 1 ? tfr_alloc(1, sizeof *taken) : NULL;
+    enum tfr_status status = taken != NULL || bench->n_ranks > 1 ? TFR_OK : TFR_RESOURCE;
+    if (taken != NULL) {
+        status = tfr_profile_take_calibration(taken, engine, NULL);
+        if (status == TFR_OK && taken->is_calibrated) {
+            taken->calibration.roofs = tfr_roofs_with_memory(&taken->calibration.roofs, bench->memory_rate);
+            sum->calibration = &taken->calibration;
+        }
+    }
+    status = status == TFR_OK ? settle_figures(bench, sum) : status;
+    tfr_profile_free(taken);
+    return status;
+}
+
+enum tfr_status tfr_bench_roofs_settle(struct tfr_bench *bench, const struct tfr_bench_roofs *roofs,
+                                       const struct tfr_engine *engine, const struct tfr_bench_question *question) {
+    struct tfr_dry dry;
+    const struct tfr_spread rates = tfr_spread_of(roofs->rates, roofs->n_rates);
+    const struct tfr_roofs now = tfr_roofs_with_memory(&roofs->roofs, rates.median);
+    struct sum sum = {.now = &now, .dry = &dry};
+    bench->memory_rate = rates.median;
+    bench->flop_rate = tfr_roof_flops(&now, now.n_threads, tfr_packed_dtype(engine->config), 0);
+    enum tfr_status status = tfr_dry_open(&dry, question->config, question->overrides, question->n_overrides, bench->n_ranks);
+    if (status == TFR_OK) {
+        status = predict_too(bench, engine, &sum);
+    }
+    tfr_dry_close(&dry);
+    return status;
+}
