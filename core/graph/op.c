@@ -124,6 +124,13 @@ static void bind_linear(const struct tfr_problem *problem, double value[TFR_DIM_
     value[TFR_DIM_RESIDUAL] = has_arg(problem, 3);
 }
 
+static void bind_sum_blocks(const struct tfr_problem *problem, double value[TFR_DIM_COUNT]) {
+    value[TFR_DIM_N] = (double)problem->arg[4].dim[1];
+    value[TFR_DIM_K] = (double)problem->arg[0].dim[1] + (has_arg(problem, 1) ? value[TFR_DIM_N] : 0);
+    value[TFR_DIM_BIAS] = has_arg(problem, 2);
+    value[TFR_DIM_RESIDUAL] = has_arg(problem, 3);
+}
+
 /* Of a cache: an int8 vector has a scale. */
 static double kv_element_bytes(const struct tfr_problem *problem) {
     const bool is_int8 = problem->arg[1].dtype == TFR_DTYPE_I8;
@@ -231,6 +238,8 @@ void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *f
     value[TFR_DIM_N] = width;
     if (problem->op == TFR_OP_LINEAR) {
         bind_linear(problem, value);
+    } else if (problem->op == TFR_OP_SUM_BLOCKS) {
+        bind_sum_blocks(problem, value);
     } else if (problem->op == TFR_OP_EMBED) {
         value[TFR_DIM_C] = (double)problem->arg[2].dim[1];
         value[TFR_DIM_EW] = (double)tfr_dtype_size(problem->arg[2].dtype);

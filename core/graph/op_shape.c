@@ -91,6 +91,35 @@ static enum tfr_status shape_layer_norm(const struct tfr_graph *graph, const str
     return TFR_OK;
 }
 
+/* A linear whose block sums stay apart: *shape comes in as if they were added. */
+static enum tfr_status shape_apart(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
+    const struct tfr_value *x = input(graph, node, 0);
+    if (input(graph, node, 2) != NULL || input(graph, node, 3) != NULL || node->attrs.activation != TFR_ACT_NONE) {
+        return tfr_raise(TFR_MODEL, "node %s: block sums that stay apart take no bias, activation or residual", node->name);
+    }
+    if ((int64_t)node->attrs.k_block * node->attrs.n_blocks != x->dim[1]) {
+        return refuse(node, 0, x, "k_block n_blocks columns");
+    }
+    shape->dim[1] *= node->attrs.n_blocks;
+    return TFR_OK;
+}
+
+static enum tfr_status shape_sum_blocks(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
+    TFR_TRY(check_rows(graph, node, 0));
+    const struct tfr_value *parts = input(graph, node, 0);
+    if (node->attrs.n_blocks < 1 || parts->dim[1] % node->attrs.n_blocks != 0) {
+        return refuse(node, 0, parts, "[rows, n_blocks width]");
+    }
+    *shape = rows_shape(parts, parts->dim[1] / node->attrs.n_blocks);
+    if (input(graph, node, 1) != NULL) {
+        TFR_TRY(check_like(graph, node, 1, shape));
+    }
+    if (input(graph, node, 2) != NULL) {
+        TFR_TRY(check_vector(graph, node, 2, shape->dim[1]));
+    }
+    return input(graph, node, 3) != NULL ? check_like(graph, node, 3, shape) : TFR_OK;
+}
+
 static enum tfr_status shape_linear(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     TFR_TRY(check_rows(graph, node, 0));
     const struct tfr_value *x = input(graph, node, 0), *weight = input(graph, node, 1);
@@ -100,6 +129,9 @@ static enum tfr_status shape_linear(const struct tfr_graph *graph, const struct 
     }
     int64_t n = weight->dim[1 - k];
     *shape = rows_shape(x, n);
+    if (node->attrs.n_blocks > 0) {
+        return shape_apart(graph, node, shape);
+    }
     if (input(graph, node, 2) != NULL) {
         TFR_TRY(check_vector(graph, node, 2, n));
     }
@@ -208,6 +240,7 @@ static const shape_fn rules[TFR_OP_COUNT] = {
     [TFR_OP_LOOKUP_ADD] = shape_lookup_add,
     [TFR_OP_COPY] = shape_activation,
     [TFR_OP_FUSED] = shape_fused,
+    [TFR_OP_SUM_BLOCKS] = shape_sum_blocks,
 };
 
 enum tfr_status tfr_op_shape(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {

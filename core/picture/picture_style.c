@@ -41,6 +41,7 @@ enum tfr_picture_color tfr_picture_op_color(enum tfr_op op) {
         return TFR_COLOR_ATTENTION;
     case TFR_OP_ACTIVATION:
     case TFR_OP_ADD:
+    case TFR_OP_SUM_BLOCKS:
         return TFR_COLOR_POINTWISE;
     case TFR_OP_SEND_HIDDEN:
     case TFR_OP_RECV_HIDDEN:

@@ -27,6 +27,14 @@ static bool keeps_bits(const struct tfr_kernel *kernel, const struct tfr_problem
     return false;
 }
 
+static bool keeps_apart(const struct tfr_kernel *kernel, const struct tfr_problem *problem, char *reason, size_t size) {
+    if (problem->op != TFR_OP_LINEAR || problem->attrs.n_blocks == 0 || (kernel->flags & TFR_KERNEL_APART)) {
+        return true;
+    }
+    snprintf(reason, size, "cannot leave block sums apart");
+    return false;
+}
+
 /* A kernel that says nothing about its order has one of its own. */
 static void default_order(struct tfr_needs *needs) {
     if (needs->order.kind == TFR_ORDER_ANY) {
@@ -107,7 +115,8 @@ bool tfr_candidate_judge(const struct tfr_chooser *chooser, const struct tfr_can
     *needs = (struct tfr_needs){0};
     reason[0] = '\0';
     if (!tfr_registry_allows(chooser->registry, kernel, candidate->plugin, reason, size) ||
-        !serves_dtype(kernel, problem, reason, size) || !keeps_bits(kernel, problem, reason, size)) {
+        !serves_dtype(kernel, problem, reason, size) || !keeps_bits(kernel, problem, reason, size) ||
+        !keeps_apart(kernel, problem, reason, size)) {
         return false;
     }
     const bool served = (kernel->supports == NULL || kernel->supports(kernel, problem, reason, size)) &&

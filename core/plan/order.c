@@ -149,8 +149,20 @@ static bool look_up(const struct tfr_order_book *book, struct tfr_order_entry *e
     return false;
 }
 
-enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct tfr_problem *problem,
-                                 struct tfr_order_entry *entry) {
+/* Some columns of a weight are added as all of them are: the order is that of the whole. */
+static struct tfr_problem whole_of(const struct tfr_problem *part) {
+    struct tfr_problem whole = *part;
+    const int64_t n = part->attrs.whole_n;
+    if (n > 0) {
+        whole.attrs.whole_n = 0;
+        whole.arg[1].dim[part->attrs.transposed ? 0 : 1] = n;
+        whole.arg[2].dim[0] = whole.arg[3].dim[1] = whole.arg[4].dim[1] = n;
+    }
+    return whole;
+}
+
+enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct tfr_problem *part, struct tfr_order_entry *entry) {
+    const struct tfr_problem whole = whole_of(part), *problem = &whole;
     *entry = (struct tfr_order_entry){
         .k = tfr_problem_k(problem),
         .n = tfr_problem_n(problem),

@@ -50,8 +50,7 @@ V_INLINE void run(const int kind, const struct tfr_run_args *args, const struct 
         if (ctx->progress != NULL) { /* a transfer does not wait for the whole product */
             ctx->progress(ctx);
         }
-        linear_panel(kind, &l, panel, x + (size_t)row0 * x_row_bytes, x_stride, rows, AHEAD_BYTES, sum);
-        linear_finish(&l, panel, row0, rows, sum);
+        linear_item(kind, &l, panel, row0, x + (size_t)row0 * x_row_bytes, x_stride, rows, AHEAD_BYTES, sum);
     }
 }
 

@@ -26,8 +26,7 @@ V_INLINE void run(const int kind, const struct tfr_run_args *args, const struct 
     }
     split_evenly(panel_count(l.n), ctx->tid, ctx->nth, &panel, &panel_end);
     for (; panel < panel_end; panel++) {
-        linear_panel(kind, &l, panel, x, x_stride, l.rows, AHEAD_BYTES, sum);
-        linear_finish(&l, panel, 0, l.rows, sum);
+        linear_item(kind, &l, panel, 0, x, x_stride, l.rows, AHEAD_BYTES, sum);
     }
 }
 

@@ -20,7 +20,7 @@ static int64_t k_of(const struct tfr_problem *problem) {
 }
 
 static int64_t n_of(const struct tfr_problem *problem) {
-    return problem->arg[4].dim[1];
+    return problem->arg[1].dim[problem->attrs.transposed ? 0 : 1];
 }
 
 static bool refuse(char *reason, size_t size, const char *text) {
@@ -123,8 +123,8 @@ static void cost(const struct tfr_kernel *self, const struct tfr_problem *proble
     &(const struct tfr_kernel) {                                                                                                   \
         .struct_size = sizeof(struct tfr_kernel), .op = TFR_OP_LINEAR, .name = "linear." #dtype "." #family "." #variant,          \
         .user = &(const struct kind){__VA_ARGS__}, .dtypes = 1U << TFR_DTYPE_##DTYPE, .isa = (isa_bits),                           \
-        .run_class = TFR_RUN_TEAM, .flags = TFR_KERNEL_IN_PLACE | TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = (rank),                  \
-        .supports = supports, .cost = cost, .prepare = prepare, .pack = pack, .run = tfr_##family##_##variant                      \
+        .run_class = TFR_RUN_TEAM, .flags = TFR_KERNEL_IN_PLACE | TFR_KERNEL_SAME_BITS_ANY_TEAM | TFR_KERNEL_APART,                \
+        .score = (rank), .supports = supports, .cost = cost, .prepare = prepare, .pack = pack, .run = tfr_##family##_##variant     \
     }
 #define F32(...)  KERNEL(F32, f32, __VA_ARGS__)
 #define BF16(...) KERNEL(BF16, bf16, __VA_ARGS__)

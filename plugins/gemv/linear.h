@@ -15,8 +15,13 @@ struct linear {
     float *y;
     size_t panel_stride; /* bytes */
     int64_t rows, k, n, k_block;
+    int64_t y_stride, block_stride; /* elements of y between rows; between the blocks of a row that stay apart, else 0 */
     int activation;
 };
+
+V_INLINE bool linear_is_apart(const struct tfr_problem *problem) {
+    return TFR_HAS(tfr_attrs, &problem->attrs, n_blocks) && problem->attrs.n_blocks > 0;
+}
 
 V_INLINE struct linear linear_of(const struct tfr_run_args *args, const struct tfr_problem *problem) {
     const int64_t k = problem->arg[0].dim[1];
@@ -30,8 +35,10 @@ V_INLINE struct linear linear_of(const struct tfr_run_args *args, const struct t
         .panel_stride = panel_stride_bytes(problem->arg[1].dtype, k),
         .rows = args->rows,
         .k = k,
-        .n = problem->arg[4].dim[1],
+        .n = problem->arg[1].dim[problem->attrs.transposed ? 0 : 1],
         .k_block = may_choose ? panel_default_k_block(k) : problem->order.k_block,
+        .y_stride = problem->arg[4].dim[1],
+        .block_stride = linear_is_apart(problem) ? problem->arg[1].dim[problem->attrs.transposed ? 0 : 1] : 0,
         .activation = problem->attrs.activation,
     };
 }
@@ -88,9 +95,20 @@ V_INLINE void linear_block(const int kind, const struct linear *l, struct tile t
     }
 }
 
+/* One block's sums to their place among those that stay apart. */
+V_INLINE void linear_store_block(const struct linear *l, int64_t panel, int64_t row0, int64_t rows, int64_t block,
+                                 const float *sum) {
+    const int64_t column0 = panel * TFR_PANEL_COLS;
+    const int64_t columns = l->n - column0 < TFR_PANEL_COLS ? l->n - column0 : TFR_PANEL_COLS;
+    for (int64_t r = 0; r < rows; r++) {
+        memcpy(l->y + (row0 + r) * l->y_stride + block * l->block_stride + column0, sum + r * TFR_PANEL_COLS,
+               (size_t)columns * sizeof *sum);
+    }
+}
+
 /* All of K for one panel: the rows at `x` into sum[rows][64]. */
-V_INLINE void linear_panel(const int kind, const struct linear *l, int64_t panel, const void *x, int64_t x_stride, int64_t rows,
-                           int64_t ahead, float *sum) {
+V_INLINE void linear_panel(const int kind, const struct linear *l, int64_t panel, int64_t row0, const void *x, int64_t x_stride,
+                           int64_t rows, int64_t ahead, float *sum) {
     for (int64_t k = 0; k < l->k; k += l->k_block) {
         const struct tile tile = {
             .x = x,
@@ -99,9 +117,21 @@ V_INLINE void linear_panel(const int kind, const struct linear *l, int64_t panel
             .k_begin = k,
             .k_end = l->k - k < l->k_block ? l->k : k + l->k_block,
             .sum = sum,
-            .add = k > 0,
+            .add = k > 0 && l->block_stride == 0,
         };
         linear_block(kind, l, tile, rows, ahead);
+        if (l->block_stride > 0) {
+            linear_store_block(l, panel, row0, rows, k / l->k_block, sum);
+        }
+    }
+}
+
+/* One panel for some rows, from x to y. */
+V_INLINE void linear_item(const int kind, const struct linear *l, int64_t panel, int64_t row0, const void *x, int64_t x_stride,
+                          int64_t rows, int64_t ahead, float *sum) {
+    linear_panel(kind, l, panel, row0, x, x_stride, rows, ahead, sum);
+    if (l->block_stride == 0) {
+        linear_finish(l, panel, row0, rows, sum);
     }
 }
 

@@ -133,6 +133,44 @@ int32_t V_NAME(tfr_pointwise_add)(const struct tfr_kernel *self, const struct tf
     return TFR_OK;
 }
 
+/* `lanes` columns of a row from c on: one accumulator each, so that the order is that of the blocks. */
+V_INLINE vf sum_columns(const struct tfr_run_args *args, int64_t n_blocks, int64_t width, int64_t row, int64_t c, const int lanes) {
+    const float *parts = (const float *)args->arg[0] + row * n_blocks * width + c;
+    const float *start = args->arg[1], *bias = args->arg[2], *residual = args->arg[3];
+    vf sum = v_load_n(parts, lanes);
+    if (start != NULL) {
+        sum = v_add(v_load_n(start + row * width + c, lanes), sum);
+    }
+    for (int64_t b = 1; b < n_blocks; b++) {
+        sum = v_add(sum, v_load_n(parts + b * width, lanes));
+    }
+    if (bias != NULL) {
+        sum = v_add(sum, v_load_n(bias + c, lanes));
+    }
+    return residual != NULL ? v_add(sum, v_load_n(residual + row * width + c, lanes)) : sum;
+}
+
+/* Work is cut by lines of a row, so that one row is divided too. */
+int32_t V_NAME(tfr_pointwise_sum_blocks)(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                                         const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+    const int64_t width = problem->arg[4].dim[1], lines = (width + 15) / 16;
+    int64_t line, end;
+    split_evenly(args->rows * lines, ctx->tid, ctx->nth, &line, &end);
+    for (; line < end; line++) {
+        const int64_t row = line / lines, from = line % lines * 16, to = from + 16 < width ? from + 16 : width;
+        float *y = (float *)args->arg[4] + row * width;
+        int64_t c = from;
+        for (; c + VW <= to; c += VW) {
+            v_store(y + c, sum_columns(args, problem->attrs.n_blocks, width, row, c, VW));
+        }
+        if (c < to) {
+            const int lanes = (int)(to - c);
+            v_store_n(y + c, sum_columns(args, problem->attrs.n_blocks, width, row, c, lanes), lanes);
+        }
+    }
+    return TFR_OK;
+}
+
 int32_t V_NAME(tfr_pointwise_gather_rows)(const struct tfr_kernel *self, const struct tfr_problem *problem,
                                           const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     const int32_t *rows = args->arg[1];

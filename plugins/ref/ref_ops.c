@@ -312,6 +312,23 @@ int32_t tfr_ref_add(const struct tfr_kernel *self, const struct tfr_problem *pro
     return TFR_OK;
 }
 
+/* Rounded after each addition: the order is what the op is for. */
+int32_t tfr_ref_sum_blocks(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                           const struct tfr_run_ctx *ctx) {
+    const int64_t width = problem->arg[4].dim[1], n_blocks = problem->attrs.n_blocks;
+    const float *start = args->arg[1], *bias = args->arg[2], *residual = args->arg[3];
+    for (int64_t i = 0; i < args->rows * width; i++) {
+        const float *parts = (const float *)args->arg[0] + i / width * n_blocks * width + i % width;
+        float sum = start != NULL ? start[i] + parts[0] : parts[0];
+        for (int64_t b = 1; b < n_blocks; b++) {
+            sum += parts[b * width];
+        }
+        sum = bias != NULL ? sum + bias[i % width] : sum;
+        ((float *)args->arg[4])[i] = residual != NULL ? sum + residual[i] : sum;
+    }
+    return TFR_OK;
+}
+
 int32_t tfr_ref_gather_rows(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                             const struct tfr_run_ctx *ctx) {
     const int32_t *rows = args->arg[1];

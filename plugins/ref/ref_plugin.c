@@ -31,6 +31,7 @@ static const struct tfr_kernel *const kernels[] = {
     KERNEL(GATHER_ROWS, "gather_rows.f32.ref.plain", F32_ONLY, 0, tfr_ref_gather_rows, ALL),
     KERNEL(LOOKUP_ADD, "lookup_add.any.ref.plain", TABLES, TFR_KERNEL_IN_PLACE, tfr_ref_lookup_add, ALL),
     KERNEL(COPY, "copy.f32.ref.plain", F32_ONLY, 0, tfr_ref_copy, ALL),
+    KERNEL(SUM_BLOCKS, "sum_blocks.f32.ref.plain", F32_ONLY, 0, tfr_ref_sum_blocks, ALL),
 };
 
 static const struct tfr_plugin plugin = {

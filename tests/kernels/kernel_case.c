@@ -68,14 +68,15 @@ static void parse_pair(const char *key, char *value, struct kernel_case *out) {
     const struct {
         const char *key;
         int64_t *at;
-    } numbers[] = {{"rows", &out->rows},   {"max", &out->max}, {"k", &out->k},       {"n", &out->n},
-                   {"heads", &out->heads}, {"dim", &out->dim}, {"from", &out->from}, {"cross", &out->cross}};
+    } numbers[] = {{"rows", &out->rows}, {"max", &out->max},     {"k", &out->k},
+                   {"n", &out->n},       {"heads", &out->heads}, {"dim", &out->dim},
+                   {"from", &out->from}, {"cross", &out->cross}, {"blocks", &out->blocks}};
     const struct {
         const char *key;
         int32_t *at;
     } flags[] = {{"bias", &out->bias},           {"residual", &out->residual},     {"transposed", &out->transposed},
                  {"causal", &out->causal},       {"query_only", &out->query_only}, {"mask", &out->mask},
-                 {"head_mask", &out->head_mask}, {"weights", &out->weights}};
+                 {"head_mask", &out->head_mask}, {"weights", &out->weights},       {"start", &out->start}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (strcmp(key, numbers[i].key) == 0) {
             *numbers[i].at = atoll(value);
@@ -120,7 +121,7 @@ bool case_parse(const char *line, struct kernel_case *out) {
     if (op == NULL) {
         bad_line("no op", line);
     }
-    *out = (struct kernel_case){.bias = 1, .causal = 1, .spread = 1, .from = 64};
+    *out = (struct kernel_case){.bias = 1, .causal = 1, .spread = 1, .from = 64, .blocks = 1};
     snprintf(out->name, sizeof out->name, "%s", name);
     out->op = find_name("unknown op", op, op_names, TFR_OP_COUNT);
     for (char *pair = strtok_r(NULL, " \t", &rest); pair != NULL; pair = strtok_r(NULL, " \t", &rest)) {
@@ -218,8 +219,17 @@ static void build_linear(const struct kernel_case *kase, struct kernel_data *dat
 
 /* qkv, or with cross-attention q alone, and k and v alone. */
 static int64_t input_width(const struct kernel_case *kase) {
+    if (kase->op == TFR_OP_SUM_BLOCKS) {
+        return kase->blocks * kase->n;
+    }
     const int64_t parts = kase->n_seqs == 0 ? 1 : kase->cross == 0 ? 3 : kase->op == TFR_OP_KV_APPEND ? 2 : 1;
     return parts * kase->n;
+}
+
+/* Rows that may be absent. */
+static void build_rows(struct kernel_data *data, uint64_t *state, int arg, int64_t max, int64_t n, bool is_there) {
+    data->problem.arg[arg] = describe(TFR_DTYPE_F32, max, n, TFR_ARG_VAR_ROWS | (is_there ? 0 : TFR_ARG_ABSENT));
+    data->in[arg] = is_there ? random_floats(state, TFR_DTYPE_F32, max * n, 1, 0) : NULL;
 }
 
 static void build_inputs(const struct kernel_case *kase, struct kernel_data *data, uint64_t *state) {
@@ -245,6 +255,12 @@ static void build_inputs(const struct kernel_case *kase, struct kernel_data *dat
     case TFR_OP_ADD:
         arg[1] = describe(TFR_DTYPE_F32, max, n, TFR_ARG_VAR_ROWS);
         data->in[1] = random_floats(state, TFR_DTYPE_F32, max * n, kase->spread, kase->offset);
+        break;
+    case TFR_OP_SUM_BLOCKS:
+        build_rows(data, state, 1, max, n, kase->start);
+        arg[2] = describe(TFR_DTYPE_F32, n, 0, TFR_ARG_CONST | (kase->bias ? 0 : TFR_ARG_ABSENT));
+        data->in[2] = kase->bias ? random_floats(state, TFR_DTYPE_F32, n, 1, 0) : NULL;
+        build_rows(data, state, 3, max, n, kase->residual);
         break;
     case TFR_OP_LOOKUP_ADD:
         arg[1] = describe(TFR_DTYPE_I32, max, 0, TFR_ARG_VAR_ROWS);
@@ -287,6 +303,7 @@ void data_build(const struct kernel_case *kase, struct kernel_data *data) {
                                         .transposed = kase->transposed,
                                         .n_heads = (int32_t)kase->heads,
                                         .head_dim = (int32_t)kase->dim,
+                                        .n_blocks = kase->op == TFR_OP_SUM_BLOCKS ? (int32_t)kase->blocks : 0,
                                         .causal = kase->causal};
     build_inputs(kase, data, &state);
     const bool has_output = kase->op != TFR_OP_KV_APPEND;

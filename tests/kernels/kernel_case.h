@@ -5,7 +5,7 @@
  *   heads=N dim=N seqs=PAST+N,PAST+N,... causal=0|1   act=NAME   dtype=f32|bf16 (packed)
  *   kv=f32|i8 (cache)   cross=N (keys of the encoder)   query_only=0|1   mask=HEADS head_mask=0|1 weights=0|1
  * stored=f32|bf16|f16|f64 bias=0|1 residual=0|1 transposed=0|1   spread=X (inputs lie in [-X, X])   offset=X
- * (is added)   from=N (rows of a table)
+ * (is added)   from=N (rows of a table)   blocks=N start=0|1 (sum_blocks)
  */
 #ifndef TFR_TEST_KERNEL_CASE_H
 #define TFR_TEST_KERNEL_CASE_H
@@ -22,7 +22,8 @@ struct kernel_case {
     int64_t rows, max, k, n, heads, dim, from;
     int32_t bias, residual, transposed, causal, n_seqs;
     int32_t kv, query_only, mask, head_mask, weights;
-    int64_t cross;
+    int32_t start;
+    int64_t cross, blocks;
     int64_t past[CASE_MAX_SEQS], n_rows[CASE_MAX_SEQS];
     double spread, offset;
 };

@@ -117,7 +117,10 @@ struct tfr_attrs {
     int32_t cross;             /* attention: q is [T, C] alone, keys and values are the encoder's (cross_kv), all of them visible */
     int32_t has_mask, has_head_mask, wants_weights; /* attention: members of struct tfr_attention_extra that are set */
     int32_t attention;                              /* enum tfr_attention_choice: a kernel of another kind refuses */
-    int32_t k_block; /* linear: the graph wants block sums of this many elements of K; problem.order says so too. 0: no wish */
+    int32_t k_block;  /* linear: the graph wants block sums of this many elements of K; problem.order says so too. 0: no wish */
+    int32_t n_blocks; /* linear, > 0: so many blocks, whose sums are not added but stay apart: y is [rows, n_blocks N], block b of a
+                         row at b N; no bias, activation or residual then. sum_blocks: those of a row */
+    int32_t whole_n;  /* linear: outputs of the weight that this one is a part of; 0: it is whole */
 };
 
 /* One op of a pattern (TFR_OP_FUSED). */
@@ -266,7 +269,8 @@ enum tfr_run_class {
 enum tfr_kernel_flag {
     TFR_KERNEL_IN_PLACE = 1,           /* first output may be the buffer of the residual (linear), of a (add), of x (others) */
     TFR_KERNEL_SAME_BITS_ANY_TEAM = 2, /* same bits for any number of threads */
-    TFR_KERNEL_FUSED_ATTENTION = 4     /* attention that never holds a row of scores: what runtime.attn calls fused */
+    TFR_KERNEL_FUSED_ATTENTION = 4,    /* attention that never holds a row of scores: what runtime.attn calls fused */
+    TFR_KERNEL_APART = 8               /* linear that serves attrs.n_blocks > 0; others are not asked */
 };
 
 struct tfr_kernel {
