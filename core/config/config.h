@@ -169,6 +169,8 @@ void tfr_config_request_free(struct tfr_options *options);
 /* The status of a failure about a value of this config: TFR_CONFIG becomes TFR_USAGE where the command line gave the value.
  * `key` is its key, or a section ("sampling.") where the raised sentence begins with it. */
 enum tfr_status tfr_config_blame(const struct tfr_config *config, const char *key, enum tfr_status status);
+/* Nobody gave the option a value. */
+bool tfr_config_is_default(const struct tfr_config *config, const char *key);
 /* Logs where each sampling option that is not the default comes from. */
 void tfr_config_log_sampling(const struct tfr_config *config);
 

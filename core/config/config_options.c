@@ -64,6 +64,10 @@ enum tfr_status tfr_option_fault(const struct tfr_config *config, const char *ke
     return config->origin[tfr_option_find(key)] == TFR_ORIGIN_OVERRIDE ? TFR_USAGE : TFR_CONFIG;
 }
 
+bool tfr_config_is_default(const struct tfr_config *config, const char *key) {
+    return config->origin[tfr_option_find(key)] == TFR_ORIGIN_DEFAULT;
+}
+
 /* The option whose key a text begins with; -1 if none. Of two, the longer. */
 static int option_of_text(const char *text) {
     int found = -1;

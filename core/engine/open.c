@@ -15,6 +15,7 @@
 #include "job/command.h"
 #include "job/trace_file.h"
 #include "serve/batcher.h"
+#include "session/feeding.h"
 #include "session/prefix.h"
 
 enum { OPENING_TIMEOUT_S = 300 }; /* where the config cannot be read */
@@ -187,7 +188,7 @@ static enum tfr_status place_blocks(struct tfr_engine *engine) {
 
 static enum tfr_status open_runtime(struct tfr_engine *engine) {
     const struct tfr_options *options = &engine->config->options;
-    engine->max_rows = options->runtime_max_rows;
+    engine->max_rows = engine->chunk_rows = options->runtime_max_rows;
     engine->max_batch = options->runtime_max_batch;
     engine->max_slots = tfr_max_slots(options);
     engine->n_slots = engine->max_slots + 1;
@@ -195,9 +196,10 @@ static enum tfr_status open_runtime(struct tfr_engine *engine) {
     TFR_TRY(tfr_store_open(&engine->store, engine->model->weights, engine->team, (enum tfr_hugepages)options->runtime_hugepages));
     TFR_TRY(tfr_exec_open(&engine->exec, engine->team, engine->comm));
     TFR_TRY(tfr_slots_open(engine));
-    TFR_TRY(tfr_step_memory_open(engine));
+    TFR_TRY(tfr_steps_open(engine));
     TFR_TRY(tfr_job_open(engine));
-    return tfr_engine_fix_orders(engine);
+    TFR_TRY(tfr_engine_fix_orders(engine));
+    return tfr_engine_choose_chunk(engine);
 }
 
 /* What a rank opens on its own, in order. */
@@ -315,9 +317,10 @@ void tfr_engine_close(struct tfr_engine *engine) {
         tfr_plan_free(engine->plans[i].plan);
     }
     tfr_job_close(engine);
-    tfr_step_memory_close(engine);
+    tfr_steps_close(engine);
     tfr_slots_close(engine);
-    tfr_block_close(&engine->gathered);
+    tfr_feeding_close(engine->feeding);
+    tfr_free(engine->feeding);
     tfr_exec_close(engine->exec);
     tfr_trace_close(engine->trace);
     tfr_trace_close(engine->watch);

@@ -82,7 +82,8 @@ static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
         char reason[sizeof exec->noted_reason];
         const struct tfr_run_ctx ctx = {.struct_size = sizeof ctx, .nth = 1, .reason = reason, .reason_size = sizeof reason};
         reason[0] = '\0';
-        const int done = task->kernel->poll(task->kernel, &task->problem, &args, &ctx);
+        const bool is_behind = tfr_sched_is_behind(&exec->sched, run, ready.task);
+        const int done = is_behind ? 0 : task->kernel->poll(task->kernel, &task->problem, &args, &ctx);
         if (done < 0) {
             tfr_exec_fail(exec, run, tfr_raise(TFR_RUNTIME, "%s: %s failed: %s", task->name, task->kernel->name, reason));
             return;

@@ -114,6 +114,18 @@ static bool is_held_back(const struct tfr_sched *sched, const struct tfr_ready *
     return false;
 }
 
+bool tfr_sched_is_behind(const struct tfr_sched *sched, const struct tfr_run *run, int task) {
+    const struct tfr_task *message = &run->plan->tasks[task];
+    for (const struct tfr_run *older = sched->oldest; older != NULL && older != run; older = older->next) {
+        for (int i = 0; i < older->n_in_flight && older->input.lane == run->input.lane; i++) {
+            if (same_edge(&older->plan->tasks[older->in_flight[i]], message)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 bool tfr_sched_pick(struct tfr_sched *sched, struct tfr_ready *picked, const struct tfr_run *only) {
     for (int i = sched->n_ready - 1; i >= 0; i--) {
         const struct tfr_ready *ready = &sched->ready[i];

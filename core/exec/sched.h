@@ -10,7 +10,10 @@
  * order, and of two runs of a lane the older one posts its message of an edge (operation, peer, tag) before
  * the younger one posts its own. A younger run's message that is ready too early is held back. Receives have
  * no predecessors: they are posted when their run is submitted. Lanes have tags of their own. No run waits
- * for a younger one of its lane, so holding back cannot lock two ranks.
+ * for a younger one of its lane, so holding back cannot lock two ranks. They complete in that order too,
+ * though a short one may arrive before a long one that was sent first: so what follows a message in an older
+ * run is ready no later than what follows it in a younger one, and of two runs of a sequence the older one
+ * appends its keys first.
  *
  * Thread rule: the executor's master thread alone.
  */
@@ -40,6 +43,8 @@ void tfr_sched_remove(struct tfr_sched *sched, struct tfr_run *run);
 /* The task to run now, which is then started; false: nothing is ready. `only` (may be NULL): asynchronous
  * tasks of this run. */
 bool tfr_sched_pick(struct tfr_sched *sched, struct tfr_ready *picked, const struct tfr_run *only);
+/* An older run of the lane has a message of the same edge in flight. */
+bool tfr_sched_is_behind(const struct tfr_sched *sched, const struct tfr_run *run, int task);
 /* Its successors may become ready. */
 void tfr_sched_complete(struct tfr_sched *sched, struct tfr_run *run, int task);
 

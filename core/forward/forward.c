@@ -175,7 +175,7 @@ static enum tfr_status run_groups(const struct tfr_forward_request *request, con
         status = run_group(request, &plan, slot, b, request->B - b < most ? request->B - b : most, result);
     }
     tfr_row_plan_close(&plan);
-    tfr_step_memory_trim(request->engine);
+    tfr_steps_trim(request->engine);
     tfr_free(slot);
     return status;
 }

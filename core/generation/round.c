@@ -28,6 +28,7 @@ enum tfr_status tfr_round_open(struct tfr_round *round, struct tfr_engine *engin
 void tfr_round_close(struct tfr_round *round) {
     tfr_sampler_close(&round->sampler);
     tfr_ahead_close(&round->ahead);
+    tfr_feeding_close(&round->feeding);
     tfr_free(round->feeds);
     tfr_free(round->whose);
     tfr_free(round->prompts);
@@ -252,7 +253,8 @@ static void run_step(struct tfr_round *round) {
     if (round->n == 0) {
         return;
     }
-    const enum tfr_status status = tfr_engine_feed(round->engine, round->feeds, round->n, &logits);
+    enum tfr_status status = tfr_feed_begin(&round->feeding, round->engine, round->feeds, round->n);
+    status = status == TFR_OK ? tfr_feed_end(&round->feeding, &logits) : status;
     if (status == TFR_OK) {
         give(round, logits, look_ahead);
         tfr_ahead_run(&round->ahead);

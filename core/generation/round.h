@@ -6,6 +6,7 @@
 #include "generation/ahead.h"
 #include "generation/chunks.h"
 #include "generation/continuation.h"
+#include "session/feeding.h"
 
 /* What is in a step. Rows of prompts are those that no token is chosen from at once, or log-probabilities of a prompt. */
 struct tfr_round_counts {
@@ -30,6 +31,7 @@ struct tfr_round {
     struct tfr_chunk *chunks;          /* [max_batch] their shares */
     size_t n_prompts;
     uint64_t n_shared; /* steps whose rows were shared among prompts */
+    struct tfr_feeding feeding;
     struct tfr_ahead ahead;
     /* Rows of prompts that may stand beside what decodes; NULL: as many as runtime.max_rows leaves. */
     int64_t (*budget)(void *user, const struct tfr_round_counts *counts);

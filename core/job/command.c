@@ -69,12 +69,33 @@ static enum tfr_status obey_end(struct tfr_engine *engine, struct tfr_message *m
     return TFR_OK;
 }
 
+static enum tfr_status settle(struct tfr_engine *engine, const struct tfr_message *message) {
+    static const enum tfr_message_waits table[] = {
+#define TFR_MESSAGE_WAITS(name, function, waits) [TFR_MESSAGE_##name] = TFR_WAITS_##waits,
+        TFR_EACH_MESSAGE(TFR_MESSAGE_WAITS)
+#undef TFR_MESSAGE_WAITS
+    };
+    switch (table[message->kind]) {
+    case TFR_WAITS_NONE:
+        return TFR_OK;
+    case TFR_WAITS_SLOTS:
+        TFR_TRY(tfr_steps_settle(engine, message->from));
+        return tfr_steps_settle(engine, message->part.slot);
+    case TFR_WAITS_SLOT:
+        return tfr_steps_settle(engine, message->part.slot);
+    case TFR_WAITS_ALL:
+        break;
+    }
+    return tfr_steps_settle(engine, -1);
+}
+
 static enum tfr_status obey(struct tfr_engine *engine, struct tfr_message *message) {
     static enum tfr_status (*const table[])(struct tfr_engine *, struct tfr_message *) = {
-#define TFR_OBEY(name, function) [TFR_MESSAGE_##name] = function,
+#define TFR_OBEY(name, function, waits) [TFR_MESSAGE_##name] = function,
         TFR_EACH_MESSAGE(TFR_OBEY)
 #undef TFR_OBEY
     };
+    TFR_TRY(settle(engine, message));
     return table[message->kind](engine, message);
 }
 
@@ -105,15 +126,13 @@ enum tfr_status tfr_engine_follow(struct tfr_engine *engine) {
     enum tfr_status first_failure = TFR_OK;
     for (;;) {
         struct tfr_message *message;
-        tfr_comm_set_timeout(engine->comm, 0); /* rank 0 may take its time between steps */
         const enum tfr_status heard = tfr_message_next(engine, &message);
-        tfr_comm_set_timeout(engine->comm, engine->config->options.parallel_timeout_s);
         tfr_rank_give_up(engine, heard); /* rank 0 would wait for this rank, which no longer knows what it says */
         TFR_TRY(heard);
+        const enum tfr_status status = obey(engine, message);
+        first_failure = first_failure == TFR_OK ? status : first_failure;
         if (message->kind == TFR_MESSAGE_END) {
             return first_failure;
         }
-        const enum tfr_status status = obey(engine, message);
-        first_failure = first_failure == TFR_OK ? status : first_failure;
     }
 }

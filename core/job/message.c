@@ -59,17 +59,28 @@ enum tfr_status tfr_job_open(struct tfr_engine *engine) {
     return TFR_OK;
 }
 
+/* Until a request is done; steps in flight go on, because the peer may wait for them before it looks at its messages. */
+static enum tfr_status await(struct tfr_engine *engine, tfr_comm_request request, const char *awaited) {
+    struct tfr_backoff backoff = {0};
+    bool done = false, went_on;
+    for (;;) {
+        TFR_TRY(tfr_comm_test(engine->comm, request, &done));
+        if (done) {
+            return TFR_OK;
+        }
+        TFR_TRY(tfr_steps_progress(engine, &went_on));
+        if (went_on) {
+            backoff = (struct tfr_backoff){0};
+        } else {
+            TFR_TRY(tfr_comm_pause(engine->comm, &backoff, awaited));
+        }
+    }
+}
+
 /* Until all sends of a copy are done. */
 static enum tfr_status settle(struct tfr_engine *engine, struct copy *copy) {
-    struct tfr_backoff backoff = {0};
-    while (copy->n_requests > 0) {
-        bool done;
-        TFR_TRY(tfr_comm_test(engine->comm, copy->requests[copy->n_requests - 1], &done));
-        if (done) {
-            copy->n_requests--;
-        } else {
-            TFR_TRY(tfr_comm_pause(engine->comm, &backoff, "a command to be taken by the other ranks"));
-        }
+    for (; copy->n_requests > 0; copy->n_requests--) {
+        TFR_TRY(await(engine, copy->requests[copy->n_requests - 1], "a command to be taken by the other ranks"));
     }
     return TFR_OK;
 }
@@ -148,17 +159,26 @@ static enum tfr_status post_receive(struct tfr_engine *engine) {
     return tfr_comm_irecv(engine->comm, job->ring[job->next].message, TFR_MESSAGE_INLINE, 0, TFR_TAG_COMMAND, &job->posted);
 }
 
-static enum tfr_status await(struct tfr_engine *engine) {
+/* Between steps without a limit. */
+static enum tfr_status await_first(struct tfr_engine *engine) {
     struct tfr_job *job = engine->job;
+    const int64_t limit_s = engine->config->options.parallel_timeout_s;
     struct tfr_backoff backoff = {0};
-    bool done = false;
-    while (!done) {
+    bool done = false, went_on;
+    for (;;) {
         TFR_TRY(tfr_comm_test(engine->comm, job->posted, &done));
-        if (!done) {
-            TFR_TRY(tfr_comm_pause(engine->comm, &backoff, "a command of rank 0"));
+        if (done) {
+            return TFR_OK;
+        }
+        const bool flies = tfr_steps_in_flight(engine);
+        TFR_TRY(tfr_steps_progress(engine, &went_on));
+        tfr_comm_set_timeout(engine->comm, flies ? limit_s : 0);
+        if (went_on) {
+            backoff = (struct tfr_backoff){0};
+        } else {
+            TFR_TRY(tfr_comm_pause(engine->comm, &backoff, "the rows of a step"));
         }
     }
-    return TFR_OK;
 }
 
 static enum tfr_status take_rest(struct tfr_engine *engine, struct copy *whole, const struct tfr_message *first) {
@@ -168,7 +188,9 @@ static enum tfr_status take_rest(struct tfr_engine *engine, struct copy *whole, 
     uint8_t *at = (uint8_t *)whole->message + TFR_MESSAGE_INLINE;
     for (size_t left = total - TFR_MESSAGE_INLINE; left > 0;) {
         const size_t n = left < piece_bytes ? left : piece_bytes;
-        TFR_TRY(tfr_comm_recv(engine->comm, at, n, 0, TFR_TAG_COMMAND_REST));
+        tfr_comm_request request;
+        TFR_TRY(tfr_comm_irecv(engine->comm, at, n, 0, TFR_TAG_COMMAND_REST, &request));
+        TFR_TRY(await(engine, request, "the rest of a command of rank 0"));
         at += n;
         left -= n;
     }
@@ -180,7 +202,9 @@ enum tfr_status tfr_message_next(struct tfr_engine *engine, struct tfr_message *
     if (job->posted < 0) {
         TFR_TRY(post_receive(engine));
     }
-    TFR_TRY(await(engine));
+    const enum tfr_status heard = await_first(engine);
+    tfr_comm_set_timeout(engine->comm, engine->config->options.parallel_timeout_s);
+    TFR_TRY(heard);
     struct tfr_message *first = job->ring[job->next].message;
     if (first->number != ++job->number || first->kind < 0 || first->kind >= TFR_N_MESSAGES) {
         return tfr_raise(TFR_RUNTIME, "rank %d got command %u of kind %d where number %u was due: the ranks have lost each other",

@@ -1,9 +1,9 @@
 /* message.h - what rank 0 says to the others: one fixed record and a body, with a number; the others answer by doing.
  *
  * Messages are posted: rank 0 writes each into a ring of buffers and goes on while they are on the way; the others keep the
- * receive of the next one posted while they do what the last one said. The first TFR_MESSAGE_INLINE bytes go in one message, so
- * that a decode step is one message a rank; a longer body follows in a second. They arrive in the order of their numbers, because
- * MPI keeps the order of one sender and tag. Thread rule: the engine's thread.
+ * receive of the next one posted while they do what the last one said, and look for it while steps are in flight. The first
+ * TFR_MESSAGE_INLINE bytes go in one message, so that a decode step is one message a rank; a longer body follows in a second. They
+ * arrive in the order of their numbers, because MPI keeps the order of one sender and tag. Thread rule: the engine's thread.
  */
 #ifndef TFR_JOB_MESSAGE_H
 #define TFR_JOB_MESSAGE_H
@@ -11,24 +11,28 @@
 #include "rank/rank.h"
 #include "rank/slots.h"
 
+/* What a rank waits for before it does what a message says: NONE of its steps in flight, those that use part.slot (SLOT) or `from`
+ * too (SLOTS), ALL. */
+enum tfr_message_waits { TFR_WAITS_NONE, TFR_WAITS_SLOT, TFR_WAITS_SLOTS, TFR_WAITS_ALL };
+
 /* Every kind, with the function of command.c that every rank runs for it. */
 #define TFR_EACH_MESSAGE(EACH)                                                                                                     \
-    EACH(STEP, obey_step)             /* body: struct tfr_step_body */                                                             \
-    EACH(OPEN_SLOT, obey_open_slot)   /* part.slot, of part.n positions, with memory for part.first of them */                     \
-    EACH(CLOSE_SLOT, obey_close_slot) /* part.slot; its memory stays where part.n is not 0 */                                      \
-    EACH(COPY_SLOT, obey_copy_slot)   /* the first part.n positions of slot `from` into part.slot */                               \
-    EACH(OPEN_CROSS, obey_open_cross) /* room for part.n encoder positions in part.slot; 0: none any more */                       \
-    EACH(LOAD_KV, obey_load_kv)       /* body: keys and values of `part` */                                                        \
-    EACH(FETCH_KV, obey_fetch_kv)     /* `part` to rank 0 */                                                                       \
-    EACH(PLAN, obey_plan)             /* builds the plan of part.n rows with part.first logits */                                  \
-    EACH(MEMORY, obey_memory)         /* the peak memory of every rank to rank 0 */                                                \
-    EACH(TRACE, obey_trace)           /* the time stamps of all ranks to rank 0 */                                                 \
-    EACH(WATCH, obey_watch)           /* time stamps are taken from now on (part.n 1), or no longer (0) */                         \
-    EACH(SAMPLES, obey_samples)       /* body: struct tfr_step_facts of the last steps; what their tasks took to rank 0 */         \
-    EACH(END, obey_end)
+    EACH(STEP, obey_step, NONE)             /* body: struct tfr_step_body */                                                       \
+    EACH(OPEN_SLOT, obey_open_slot, SLOT)   /* part.slot, of part.n positions, with memory for part.first of them */               \
+    EACH(CLOSE_SLOT, obey_close_slot, SLOT) /* part.slot; its memory stays where part.n is not 0 */                                \
+    EACH(COPY_SLOT, obey_copy_slot, SLOTS)  /* the first part.n positions of slot `from` into part.slot */                         \
+    EACH(OPEN_CROSS, obey_open_cross, SLOT) /* room for part.n encoder positions in part.slot; 0: none any more */                 \
+    EACH(LOAD_KV, obey_load_kv, SLOT)       /* body: keys and values of `part` */                                                  \
+    EACH(FETCH_KV, obey_fetch_kv, ALL)      /* `part` to rank 0 */                                                                 \
+    EACH(PLAN, obey_plan, ALL)              /* builds the plan of part.n rows with part.first logits */                            \
+    EACH(MEMORY, obey_memory, ALL)          /* the peak memory of every rank to rank 0 */                                          \
+    EACH(TRACE, obey_trace, ALL)            /* the time stamps of all ranks to rank 0 */                                           \
+    EACH(WATCH, obey_watch, ALL)            /* time stamps are taken from now on (part.n 1), or no longer (0) */                   \
+    EACH(SAMPLES, obey_samples, ALL)        /* body: struct tfr_step_facts of the last steps; what their tasks took to rank 0 */   \
+    EACH(END, obey_end, ALL)
 
 enum tfr_message_kind {
-#define TFR_MESSAGE_KIND(name, function) TFR_MESSAGE_##name,
+#define TFR_MESSAGE_KIND(name, function, waits) TFR_MESSAGE_##name,
     TFR_EACH_MESSAGE(TFR_MESSAGE_KIND)
 #undef TFR_MESSAGE_KIND
         TFR_N_MESSAGES
@@ -55,8 +59,8 @@ static inline void *tfr_message_body(struct tfr_message *message) {
 }
 /* Posts it to all other ranks. Where that fails, or they do not take what was posted before, the job ends. */
 enum tfr_status tfr_message_post(struct tfr_engine *engine, struct tfr_message *message);
-/* Other ranks: posts the receive of the first message, waits for it, and posts that of the next one. Borrowed until the next
- * call. */
+/* Other ranks: posts the receive of the first message, waits for it, and posts that of the next one; steps in flight go on
+ * meanwhile. While there are some, parallel.timeout_s holds; otherwise rank 0 may take its time. Borrowed until the next call. */
 enum tfr_status tfr_message_next(struct tfr_engine *engine, struct tfr_message **message);
 
 #endif

@@ -21,6 +21,7 @@ static enum tfr_status open_watch(struct tfr_engine *engine, size_t n_steps) {
 }
 
 enum tfr_status tfr_watch_obey(struct tfr_engine *engine, size_t n_steps) {
+    engine->is_watched = n_steps > 0;
     if (engine->trace != NULL) {
         return TFR_OK;
     }

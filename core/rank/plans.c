@@ -10,6 +10,9 @@
 #include "base/log.h"
 #include "base/status.h"
 
+enum { LEAST_CHUNK = 64, COMMON_PROMPT = 1024 };
+static const double about_the_least = 1.1;
+
 /* Waste by padding is at most a half below 16 and a third above. */
 static const int64_t buckets[] = {1,   2,   4,   8,    16,   32,   48,   64,   96,   128,   192,   256,
                                   384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384, 32768, 65536};
@@ -137,6 +140,46 @@ enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine) {
     return TFR_OK;
 }
 
+/* A prompt of common length passes all ranks in so many pieces, and one piece fills the ranks or empties them. */
+static enum tfr_status price_chunk(struct tfr_engine *engine, int64_t rows, double *ns) {
+    const struct tfr_gpt2_features features = tfr_engine_features(engine);
+    const int64_t n_positions = engine->config->model.n_positions, n = n_positions < COMMON_PROMPT ? n_positions : COMMON_PROMPT;
+    const int64_t pieces = (n + rows - 1) / rows;
+    struct tfr_plan *plan = NULL;
+    TFR_TRY(build(engine, rows, 1, &features, true, &plan));
+    *ns = (double)(pieces + tfr_engine_size(engine) - 1) * plan->predicted_ns;
+    tfr_plan_free(plan);
+    return TFR_OK;
+}
+
+/* The smallest of those that cost about the least: what the price leaves out, ranks that wait for unequal ones and for messages, is
+ * less with more pieces. */
+enum tfr_status tfr_engine_choose_chunk(struct tfr_engine *engine) {
+    struct {
+        int64_t rows;
+        double ns;
+    } choices[TFR_COUNT_OF(buckets)];
+    int n = 0, chosen = 0;
+    double least_ns = 0;
+    if (!tfr_config_is_default(engine->config, "runtime.max_rows") || tfr_engine_size(engine) == 1 ||
+        tfr_engine_rank(engine) != 0) {
+        return TFR_OK;
+    }
+    for (int64_t rows = tfr_bucket(LEAST_CHUNK, engine->max_rows), last = 0; rows > last;
+         last = rows, rows = tfr_bucket(rows + 1, engine->max_rows)) {
+        choices[n].rows = rows;
+        TFR_TRY(price_chunk(engine, rows, &choices[n].ns));
+        least_ns = n == 0 || choices[n].ns < least_ns ? choices[n].ns : least_ns;
+        n++;
+    }
+    while (choices[chosen].ns > about_the_least * least_ns) {
+        chosen++;
+    }
+    engine->chunk_rows = choices[chosen].rows;
+    tfr_log(TFR_LOG_INFO, "rank", "prompts pass the ranks in pieces of %lld rows", (long long)engine->chunk_rows);
+    return TFR_OK;
+}
+
 static struct tfr_shape_plan *find(struct tfr_engine *engine, int64_t rows, int64_t logits,
                                    const struct tfr_gpt2_features *features) {
     for (int i = 0; i < engine->n_plans; i++) {
@@ -198,6 +241,7 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
         return TFR_OK;
     }
     struct tfr_plan *made = NULL;
+    TFR_TRY(tfr_steps_settle(engine, -1)); /* building takes its time, and may give up a plan that runs */
     enum tfr_status status = tfr_comm_agree(engine->comm, build(engine, rows, logits, features, false, &made));
     if (status != TFR_OK) {
         tfr_plan_free(made);

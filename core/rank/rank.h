@@ -40,6 +40,7 @@ struct tfr_engine {
     struct tfr_exec *exec;
     struct tfr_trace *trace; /* NULL without observe.trace; an assistant adds to that of its lender */
     bool trace_written;
+    bool is_watched;
     struct tfr_trace *watch; /* job/samples.h: of steps that are measured, where there is no observe.trace */
     struct tfr_task_sample *sampled;
     size_t n_sampled;
@@ -52,6 +53,7 @@ struct tfr_engine {
     uint64_t n_plan_uses;
     struct tfr_slot *slots; /* [n_slots], and one more for the prefix */
     int64_t max_batch, max_slots, max_rows;
+    int64_t chunk_rows;   /* rank 0 cuts longer prompts into steps of so many rows; at most max_rows */
     int64_t n_slots;      /* max_slots, and one for what a server does between steps */
     bool is_server;       /* rank 0, tfr_engine_warm: that one may be used, and slots keep their memory for the next sequence */
     int64_t n_prefix;     /* positions before every sequence; 0 without model.prefix */
@@ -63,10 +65,10 @@ struct tfr_engine {
     struct tfr_batcher *batcher;  /* requests under way; rank 0, NULL for an assistant */
     struct tfr_engine *lender;    /* of an assistant: whose team, machine and comm it borrows */
     struct tfr_engine *assistant; /* drafts for this one; NULL without sampling.assistant */
-    struct tfr_step_memory step;
-    struct tfr_job *job;       /* job/message.c: what rank 0 says to the others */
-    struct tfr_block gathered; /* logits of a call that took several steps */
-    struct tfr_block fetched;  /* keys and values on their way to rank 0 */
+    struct tfr_steps steps;
+    struct tfr_job *job;         /* job/message.c: what rank 0 says to the others */
+    struct tfr_feeding *feeding; /* of tfr_engine_feed; NULL before the first call */
+    struct tfr_block fetched;    /* keys and values on their way to rank 0 */
 };
 
 /* owners.c: which rank owns which block, from device_map or the split asked for. To be closed also where it fails. */
@@ -114,6 +116,8 @@ int64_t tfr_engine_logit_width(const struct tfr_engine *engine);
 int64_t tfr_bucket(int64_t rows, int64_t max_rows);
 /* Fills the order book from the largest class, before any real plan. */
 enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine);
+/* Rank 0, after that: chunk_rows, where there are other ranks and runtime.max_rows is not given. */
+enum tfr_status tfr_engine_choose_chunk(struct tfr_engine *engine);
 /* The registry of a config: built-in folders, the config's plugins, ISA limit, bans. */
 enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct tfr_config *config,
                                   const struct tfr_machine *machine);

@@ -13,12 +13,13 @@ int64_t tfr_step_piece_keys(const struct tfr_step_piece *piece) {
     return piece->past + (piece->query_only ? 0 : piece->rows);
 }
 
-static size_t logit_rows_bytes(const struct tfr_step_body *body) {
-    return tfr_align_up((size_t)body->n_logits * sizeof(int32_t), sizeof(int64_t));
+static size_t numbers_bytes(const struct tfr_step_body *body) {
+    const int64_t n = body->n_logits + body->n_ids + body->n_positions + body->n_token_types;
+    return tfr_align_up((size_t)n * sizeof(int32_t), sizeof(int64_t));
 }
 
 size_t tfr_step_body_bytes(const struct tfr_step_body *body) {
-    return sizeof *body + (size_t)body->n_pieces * sizeof(struct tfr_step_piece) + logit_rows_bytes(body) +
+    return sizeof *body + (size_t)body->n_pieces * sizeof(struct tfr_step_piece) + numbers_bytes(body) +
            (size_t)body->n_floats * sizeof(float);
 }
 
@@ -27,7 +28,10 @@ struct tfr_step_parts tfr_step_body_parts(struct tfr_step_body *body) {
     struct tfr_step_parts parts = {.pieces = (void *)at};
     at += (size_t)body->n_pieces * sizeof *parts.pieces;
     parts.logit_rows = (void *)at;
-    parts.floats = (void *)(at + logit_rows_bytes(body));
+    parts.ids = parts.logit_rows + body->n_logits;
+    parts.positions = parts.ids + body->n_ids;
+    parts.token_types = parts.positions + body->n_positions;
+    parts.floats = (void *)(at + numbers_bytes(body));
     return parts;
 }
 
@@ -143,7 +147,9 @@ static enum tfr_status make_room(struct step *step) {
         const size_t bytes = (size_t)count_results(step) * sizeof(float);
         TFR_TRY(tfr_comm_agree(step->engine->comm, tfr_block_reserve(&step->memory->made, bytes, TFR_HUGEPAGES_OFF)));
     }
-    hand_out(step);
+    if (step->body->memory == 0) {
+        hand_out(step);
+    }
     return TFR_OK;
 }
 
@@ -155,11 +161,11 @@ static struct tfr_batch_seq sequence_of(const struct step *step, const struct tf
         .past = piece->past,
         .kv = slot->kv.layer,
         .query_only = piece->query_only,
-        .self = {.mask = step->parts.floats + piece->mask_at,
+        .self = {.mask = step->body->memory == 0 ? step->parts.floats + piece->mask_at : NULL,
                  .mask_heads = piece->mask_heads,
                  .head_mask = memory->head_mask,
                  .weights = memory->local_weights},
-        .cross = {.mask = step->parts.floats + piece->cross_mask_at,
+        .cross = {.mask = step->body->memory == 0 ? step->parts.floats + piece->cross_mask_at : NULL,
                   .mask_heads = 1,
                   .head_mask = memory->head_mask,
                   .weights = memory->local_cross},
@@ -178,10 +184,11 @@ static struct tfr_batch_seq sequence_of(const struct step *step, const struct tf
 /* Pieces as the kernels see them. */
 static void lay_out_sequences(const struct step *step) {
     const int64_t n_heads = step->engine->config->model.n_head;
+    struct tfr_step_memory *memory = step->memory;
     int64_t row = 0, weights_at = 0, cross_at = 0;
     for (int64_t i = 0; i < step->body->n_pieces; i++) {
         const struct tfr_step_piece *piece = &step->parts.pieces[i];
-        struct tfr_batch_seq *seq = &step->memory->seqs[i];
+        struct tfr_batch_seq *seq = &memory->seqs[i];
         *seq = sequence_of(step, piece);
         seq->row0 = row;
         seq->self.weights_offset = weights_at;
@@ -189,10 +196,33 @@ static void lay_out_sequences(const struct step *step) {
         row += piece->rows;
         weights_at += n_heads * piece->rows * tfr_step_piece_keys(piece);
         cross_at += n_heads * piece->rows * seq->n_cross;
+        memory->slots[i] = piece->slot;
     }
-    memcpy(step->memory->logit_rows, step->parts.logit_rows, (size_t)step->body->n_logits * sizeof(int32_t));
-    if (step->body->features.part == TFR_PART_ENCODER) {
-        memcpy(step->memory->embeds.data, step->parts.floats, (size_t)step->body->n_floats * sizeof(float));
+    memory->n_pieces = step->body->n_pieces;
+    memory->batch = tfr_batch_of(memory->seqs, memory->n_pieces);
+}
+
+static void copy_numbers(int32_t *to, const int32_t *from, int64_t n, int64_t n_rows) {
+    memcpy(to, from, (size_t)n * sizeof *to);
+    memset(to + n, 0, (size_t)(n_rows - n) * sizeof *to);
+}
+
+/* What the message says moves into the memory of the step, which outlives it; masks of steps that are waited for stay there. */
+static void lay_out_inputs(const struct step *step) {
+    const struct tfr_step_body *body = step->body;
+    struct tfr_step_memory *memory = step->memory;
+    copy_numbers(memory->logit_rows, step->parts.logit_rows, body->n_logits, body->n_logits);
+    copy_numbers(memory->ids, step->parts.ids, body->n_ids, body->n_rows);
+    copy_numbers(memory->positions, step->parts.positions, body->n_positions, body->n_rows);
+    copy_numbers(memory->token_types, step->parts.token_types, body->n_token_types, body->n_rows);
+    int32_t *position = memory->positions;
+    for (int64_t i = 0; i < body->n_pieces && body->n_positions == 0; i++) {
+        for (int64_t r = 0; r < step->parts.pieces[i].rows; r++) {
+            *position++ = (int32_t)(step->parts.pieces[i].past + r);
+        }
+    }
+    if (body->features.part == TFR_PART_ENCODER) {
+        memcpy(memory->embeds.data, step->parts.floats, (size_t)body->n_floats * sizeof(float));
     }
 }
 
@@ -227,9 +257,8 @@ static enum tfr_status collect_all(const struct step *step) {
     return TFR_OK;
 }
 
-static enum tfr_status execute(const struct step *step) {
-    const struct tfr_step_memory *memory = step->memory;
-    const struct tfr_batch batch = tfr_batch_of(memory->seqs, step->body->n_pieces);
+static enum tfr_status submit(const struct step *step) {
+    struct tfr_step_memory *memory = step->memory;
     const struct tfr_exec_input input = {
         .ids = memory->ids,
         .positions = memory->positions,
@@ -239,19 +268,44 @@ static enum tfr_status execute(const struct step *step) {
         .logits = memory->logits.data,
         .rows = step->body->n_rows,
         .n_logits = step->body->n_logits,
-        .batch = &batch,
+        .batch = &memory->batch,
         .hidden = memory->hidden,
     };
-    TFR_TRY(tfr_exec_run(step->engine->exec, step->plan, &input));
+    TFR_TRY(tfr_exec_open_run(step->engine->exec, &memory->run, step->plan, &input));
+    return tfr_exec_submit(step->engine->exec, memory->run);
+}
+
+static enum tfr_status execute(const struct step *step) {
+    TFR_TRY(submit(step));
+    if (step->body->memory > 0) {
+        return TFR_OK;
+    }
+    TFR_TRY(tfr_step_wait(step->engine, step->memory));
     return collect_all(step);
 }
 
+/* A memory that steps in flight use is theirs until the run in it is done; a step that everybody waits for begins when nothing else
+ * is under way. */
+static enum tfr_status make_way(struct tfr_engine *engine, int32_t index) {
+    struct tfr_step_memory *memory = &engine->steps.memory[index];
+    if (index == 0) {
+        return tfr_steps_settle(engine, -1);
+    }
+    TFR_TRY(tfr_step_wait(engine, memory));
+    return memory->ids != NULL ? TFR_OK : tfr_step_memory_open(engine, memory);
+}
+
 enum tfr_status tfr_rank_step(struct tfr_engine *engine, struct tfr_step_body *body) {
-    struct step step = {.engine = engine, .memory = &engine->step, .body = body, .parts = tfr_step_body_parts(body)};
+    struct step step = {
+        .engine = engine, .memory = &engine->steps.memory[body->memory], .body = body, .parts = tfr_step_body_parts(body)};
+    enum tfr_status status = make_way(engine, body->memory);
+    tfr_rank_give_up(engine, status);
+    TFR_TRY(status);
     TFR_TRY(tfr_engine_plan(engine, body->n_rows, body->n_logits, &body->features, &step.plan));
     TFR_TRY(make_room(&step));
     lay_out_sequences(&step);
-    const enum tfr_status status = execute(&step);
+    lay_out_inputs(&step);
+    status = execute(&step);
     tfr_rank_give_up(engine, status);
     return status;
 }

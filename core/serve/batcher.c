@@ -199,8 +199,8 @@ static void tell_running(struct tfr_batcher *batcher) {
     }
 }
 
-/* All running ones that hold slots fit, since each slot is a sequence of max_batch. A step that built a plan says nothing of what
- * its kind costs. */
+/* All running ones that hold slots fit, since each slot is a sequence of max_batch. A step that built a plan, or that nobody waited
+ * for, says nothing of what its kind costs. */
 static void run_round(struct tfr_batcher *batcher, struct tfr_round_counts *counts) {
     const uint64_t start_ns = tfr_clock_ns();
     const int n_plans = batcher->engine->n_plans;
@@ -212,7 +212,7 @@ static void run_round(struct tfr_batcher *batcher, struct tfr_round_counts *coun
     batcher->round.budget_user = batcher;
     tfr_round_run(&batcher->round, batcher->batch, n, counts);
     tell_running(batcher);
-    if (batcher->engine->n_plans == n_plans && batcher->is_serving) {
+    if (batcher->engine->n_plans == n_plans && batcher->is_serving && !tfr_steps_in_flight(batcher->engine)) {
         tfr_batcher_learn(batcher, counts, tfr_clock_ns() - start_ns);
     }
 }
@@ -263,6 +263,9 @@ static void step(struct tfr_batcher *batcher, struct tfr_round_counts *counts) {
         cancel_all(batcher);
     }
     sweep(batcher, &batcher->running, false, true);
+    if (batcher->running.n == 0) { /* a prompt that was cancelled may have rows on their way, which nobody else waits for */
+        (void)tfr_steps_settle(batcher->engine, -1);
+    }
 }
 
 enum tfr_status tfr_engine_step(struct tfr_engine *engine, struct tfr_step_info *info) {

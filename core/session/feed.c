@@ -1,7 +1,9 @@
-/* feed.c - new tokens for any mix of sessions, their logits back: a call becomes pieces, cut into steps. */
+/* feed.c - new tokens for any mix of sessions, their logits back: a call becomes pieces, cut into steps. See feeding.h. */
+#include "session/feeding.h"
+
+#include <stdio.h>
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/status.h"
 #include "session/session.h"
 #include "step/step.h"
@@ -51,18 +53,44 @@ static enum tfr_status check_feeds(const struct tfr_engine *engine, const struct
     return TFR_OK;
 }
 
-static void make_pieces(const struct tfr_feed *feeds, size_t n, struct tfr_gpt2_features *features, struct tfr_piece *pieces) {
+static enum tfr_status reserve(struct tfr_feeding *feeding, size_t n) {
+    if (n <= feeding->room) {
+        return TFR_OK;
+    }
+    tfr_feeding_close(feeding);
+    feeding->pieces = tfr_alloc(n, sizeof *feeding->pieces);
+    feeding->features = tfr_alloc(n, sizeof *feeding->features);
+    feeding->fed = tfr_alloc(n, sizeof *feeding->fed);
+    const bool has_all = feeding->pieces != NULL && feeding->features != NULL && feeding->fed != NULL;
+    feeding->room = has_all ? n : 0;
+    return has_all ? TFR_OK : TFR_RESOURCE;
+}
+
+void tfr_feeding_close(struct tfr_feeding *feeding) {
+    if (feeding == NULL) {
+        return;
+    }
+    tfr_free(feeding->pieces);
+    tfr_free(feeding->features);
+    tfr_free(feeding->fed);
+    tfr_block_close(&feeding->gathered);
+    *feeding = (struct tfr_feeding){0};
+}
+
+static void make_pieces(struct tfr_feeding *feeding, const struct tfr_feed *feeds, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const struct tfr_session *session = feeds[i].session;
-        features[i] = tfr_engine_features(session->engine);
-        features[i].cross = session->encoded;
-        pieces[i] = (struct tfr_piece){.slot = session->slot,
-                                       .n = feeds[i].n,
-                                       .past = tfr_session_past(session),
-                                       .features = &features[i],
-                                       .ids = feeds[i].ids,
-                                       .keep = feeds[i].keep};
+        feeding->features[i] = tfr_engine_features(session->engine);
+        feeding->features[i].cross = session->encoded;
+        feeding->pieces[i] = (struct tfr_piece){.slot = session->slot,
+                                                .n = feeds[i].n,
+                                                .past = tfr_session_past(session),
+                                                .features = &feeding->features[i],
+                                                .ids = feeds[i].ids,
+                                                .keep = feeds[i].keep};
+        feeding->fed[i] = (struct tfr_fed){.session = feeds[i].session, .n = feeds[i].n};
     }
+    feeding->n = n;
 }
 
 static int64_t total_kept(const struct tfr_feed *feeds, size_t n) {
@@ -81,53 +109,102 @@ static enum tfr_status check_cancel(void) {
     return TFR_OK;
 }
 
-/* Logits of the one step that there mostly is stay where they are; those of several are gathered. */
-static enum tfr_status run_steps(struct tfr_step *step, int64_t n_kept, const float **logits) {
-    struct tfr_engine *engine = step->engine;
+/* Waits for the oldest step that has logits. Those of the one step that there mostly is stay where they are; those of several are
+ * gathered. */
+static enum tfr_status take_oldest(struct tfr_feeding *feeding, struct tfr_engine *engine) {
+    const struct tfr_awaited oldest = feeding->awaited[0];
+    memmove(feeding->awaited, feeding->awaited + 1, (size_t)--feeding->n_awaited * sizeof oldest);
+    TFR_TRY(tfr_step_take(engine, oldest.memory));
+    const float *logits = oldest.memory->logits.data;
+    if (feeding->gathers) {
+        const size_t row_bytes = (size_t)engine->config->model.vocab_size * sizeof(float);
+        memcpy(feeding->to, logits, (size_t)oldest.n_logits * row_bytes);
+        feeding->to += (size_t)oldest.n_logits * row_bytes;
+        logits = feeding->gathered.data;
+    }
+    feeding->logits = logits;
+    return TFR_OK;
+}
+
+/* Before a step that is not the only one with logits. */
+static enum tfr_status start_gathering(struct tfr_feeding *feeding, struct tfr_engine *engine, int64_t n_kept) {
     const size_t row_bytes = (size_t)engine->config->model.vocab_size * sizeof(float);
-    uint8_t *to = NULL;
+    TFR_TRY(tfr_block_reserve(&feeding->gathered, (size_t)n_kept * row_bytes, TFR_HUGEPAGES_OFF));
+    feeding->to = feeding->gathered.data;
+    feeding->gathers = true;
+    return TFR_OK;
+}
+
+static enum tfr_status begin_steps(struct tfr_feeding *feeding, struct tfr_step *step, int64_t n_kept) {
+    struct tfr_engine *engine = step->engine;
+    const int most = tfr_engine_size(engine) > 1 ? TFR_FEED_AWAITS : 1; /* alone nothing is gained by more */
     while (tfr_step_cut(step)) {
         TFR_TRY(check_cancel());
-        const bool is_only = tfr_step_is_last(step) && to == NULL;
-        if (!is_only && to == NULL) {
-            TFR_TRY(tfr_block_reserve(&engine->gathered, (size_t)n_kept * row_bytes + 1, TFR_HUGEPAGES_OFF));
-            to = engine->gathered.data;
+        if (step->n_logits > 0 && step->n_logits < n_kept && !feeding->gathers) {
+            TFR_TRY(start_gathering(feeding, engine, n_kept));
         }
-        TFR_TRY(tfr_step_run(step));
-        *logits = is_only ? step->logits : engine->gathered.data;
-        if (!is_only && step->n_logits > 0) {
-            memcpy(to, step->logits, (size_t)step->n_logits * row_bytes);
-            to += (size_t)step->n_logits * row_bytes;
+        while (step->n_logits > 0 && feeding->n_awaited >= most) {
+            TFR_TRY(take_oldest(feeding, engine));
+        }
+        TFR_TRY(tfr_step_begin(step));
+        if (step->n_logits > 0) {
+            feeding->awaited[feeding->n_awaited++] = (struct tfr_awaited){.memory = step->memory, .n_logits = step->n_logits};
+        } else if (feeding->logits == NULL) {
+            feeding->logits = step->memory->logits.data; /* where nobody looks */
         }
     }
     return TFR_OK;
 }
 
-static enum tfr_status run_feeds(struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n, const struct tfr_piece *pieces,
-                                 const float **logits) {
+static void give_up(struct tfr_feeding *feeding) {
+    for (int i = 0; i < feeding->n_awaited; i++) {
+        (void)tfr_step_take(feeding->engine, feeding->awaited[i].memory);
+    }
+    feeding->n_awaited = 0;
+}
+
+enum tfr_status tfr_feed_begin(struct tfr_feeding *feeding, struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n) {
     struct tfr_step step;
-    enum tfr_status status = tfr_step_open(&step, engine, pieces, (int64_t)n);
+    TFR_TRY(check_feeds(engine, feeds, n));
+    TFR_TRY(reserve(feeding, n));
+    make_pieces(feeding, feeds, n);
+    feeding->engine = engine;
+    feeding->logits = NULL;
+    feeding->gathers = false;
+    enum tfr_status status = tfr_step_open(&step, engine, feeding->pieces, (int64_t)n);
     if (status == TFR_OK) {
-        status = run_steps(&step, total_kept(feeds, n), logits);
+        status = begin_steps(feeding, &step, total_kept(feeds, n));
     }
     tfr_step_close(&step);
+    if (status != TFR_OK) {
+        char text[1024]; /* waiting for the others may fail too */
+        snprintf(text, sizeof text, "%s", tfr_failure_text());
+        give_up(feeding);
+        return tfr_raise(status, "%s", text);
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_feed_end(struct tfr_feeding *feeding, const float **logits) {
+    enum tfr_status status = TFR_OK;
+    while (status == TFR_OK && feeding->n_awaited > 0) {
+        status = take_oldest(feeding, feeding->engine);
+    }
+    give_up(feeding);
+    for (size_t i = 0; status == TFR_OK && i < feeding->n; i++) {
+        feeding->fed[i].session->length += feeding->fed[i].n;
+    }
+    *logits = feeding->logits;
     return status;
 }
 
 enum tfr_status tfr_engine_feed(struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n_feeds, const float **logits) {
     *logits = NULL;
-    TFR_TRY(check_feeds(engine, feeds, n_feeds));
-    struct tfr_piece *pieces = tfr_alloc(n_feeds, sizeof *pieces);
-    struct tfr_gpt2_features *features = tfr_alloc(n_feeds, sizeof *features);
-    enum tfr_status status = TFR_RESOURCE;
-    if (pieces != NULL && features != NULL) {
-        make_pieces(feeds, n_feeds, features, pieces);
-        status = run_feeds(engine, feeds, n_feeds, pieces, logits);
+    if (engine->feeding == NULL) {
+        engine->feeding = tfr_alloc(1, sizeof *engine->feeding);
     }
-    for (size_t i = 0; status == TFR_OK && i < n_feeds; i++) {
-        feeds[i].session->length += feeds[i].n;
-    }
-    tfr_free(pieces);
-    tfr_free(features);
-    return status;
+    TFR_TRY(engine->feeding != NULL ? TFR_OK : TFR_RESOURCE);
+    TFR_TRY(tfr_feed_begin(engine->feeding, engine, feeds, n_feeds));
+    TFR_TRY(tfr_feed_end(engine->feeding, logits));
+    return tfr_steps_settle(engine, -1); /* the caller may take its time before the next call */
 }

@@ -48,15 +48,20 @@ static int64_t count_kept(const struct tfr_piece *piece, int64_t first, int64_t 
     return kept;
 }
 
+/* Rows that see one another stay together, however many; a step that is measured is the one that was asked for. */
+static int64_t most_rows(const struct tfr_step *step, const struct tfr_piece *piece) {
+    const struct tfr_engine *engine = step->engine;
+    return (piece->whole && step->n_rows == 0) || engine->is_watched ? engine->max_rows : engine->chunk_rows;
+}
+
 bool tfr_step_cut(struct tfr_step *step) {
-    const int64_t most = step->engine->max_rows;
     step->n_cuts = step->n_rows = step->n_logits = 0;
     while (step->piece < step->n_pieces) {
         const struct tfr_piece *piece = &step->pieces[step->piece];
         const struct tfr_offer offer = {.left = piece->n - step->done,
                                         .may_share = step->n_rows > 0 && may_share(piece, step->cuts[0].piece),
                                         .whole = piece->whole};
-        const int64_t n = tfr_cut_take(&offer, step->n_rows, most);
+        const int64_t n = tfr_cut_take(&offer, step->n_rows, most_rows(step, piece));
         if (n < 0) {
             break;
         }

@@ -23,6 +23,11 @@ static int64_t cross_mask_floats(const struct tfr_step *step, const struct tfr_c
     return cut->piece->cross_mask.values != NULL ? cut->n * tfr_cut_cross_keys(step->engine, cut) : 0;
 }
 
+/* Rows that see the keys before their piece, not before themselves, have positions that nobody can tell from the keys. */
+static bool has_positions(const struct tfr_piece *piece) {
+    return piece->positions != NULL || piece->query_only;
+}
+
 static struct tfr_step_body describe(const struct tfr_step *step) {
     struct tfr_step_body body = {.features = *step->cuts[0].piece->features,
                                  .n_pieces = step->n_cuts,
@@ -33,7 +38,11 @@ static struct tfr_step_body describe(const struct tfr_step *step) {
         body.n_floats = step->n_rows * step->engine->config->model.n_embd;
     }
     for (int64_t i = 0; i < step->n_cuts; i++) {
+        const struct tfr_piece *piece = step->cuts[i].piece;
         body.n_floats += mask_floats(&step->cuts[i]) + cross_mask_floats(step, &step->cuts[i]);
+        body.n_ids = piece->ids != NULL ? step->n_rows : body.n_ids;
+        body.n_positions = has_positions(piece) ? step->n_rows : body.n_positions;
+        body.n_token_types = piece->token_types != NULL ? step->n_rows : body.n_token_types;
     }
     return body;
 }
@@ -100,39 +109,65 @@ static void copy_embeds(const struct tfr_step *step, const struct tfr_cut *cut, 
     }
 }
 
-/* Ids and the like go no further than this rank's memory; embeddings of the encoder's part stand in the message. */
-static void fill_inputs(const struct tfr_step *step, const struct tfr_step_parts *parts) {
-    struct tfr_step_memory *memory = &step->engine->step;
-    float *embeds = all_ranks_read_embeds(step) ? parts->floats : memory->embeds.data;
-    for (int64_t i = 0; i < step->n_cuts; i++) {
-        const struct tfr_cut *cut = &step->cuts[i];
-        const struct tfr_piece *piece = cut->piece;
-        for (int64_t r = 0; r < cut->n; r++) {
-            const int64_t from = cut->first + r, to = cut->row + r;
-            memory->ids[to] = piece->ids != NULL ? piece->ids[from] : 0;
-            memory->positions[to] = piece->positions != NULL ? piece->positions[from] : (int32_t)(piece->past + from);
-            memory->token_types[to] = piece->token_types != NULL ? piece->token_types[from] : 0;
+static void fill_numbers(const struct tfr_step_body *body, const struct tfr_cut *cut, const struct tfr_step_parts *parts) {
+    const struct tfr_piece *piece = cut->piece;
+    for (int64_t r = 0; r < cut->n; r++) {
+        const int64_t from = cut->first + r, to = cut->row + r;
+        if (body->n_ids > 0) {
+            parts->ids[to] = piece->ids != NULL ? piece->ids[from] : 0;
         }
-        if (piece->embeds != NULL) {
-            copy_embeds(step, cut, embeds);
+        if (body->n_positions > 0) {
+            parts->positions[to] = piece->positions != NULL ? piece->positions[from] : (int32_t)(piece->past + from);
+        }
+        if (body->n_token_types > 0) {
+            parts->token_types[to] = piece->token_types != NULL ? piece->token_types[from] : 0;
         }
     }
 }
 
-enum tfr_status tfr_step_run(struct tfr_step *step) {
-    const struct tfr_step_body body = describe(step);
-    struct tfr_message *message = tfr_message_new(step->engine, TFR_MESSAGE_STEP, tfr_step_body_bytes(&body));
-    if (message == NULL) {
-        return TFR_RESOURCE;
+/* Embeddings go no further than this rank's memory; those of the encoder's part stand in the message. */
+static void fill_inputs(const struct tfr_step *step, const struct tfr_step_body *body, const struct tfr_step_parts *parts) {
+    float *embeds = all_ranks_read_embeds(step) ? parts->floats : step->engine->steps.memory[body->memory].embeds.data;
+    for (int64_t i = 0; i < step->n_cuts; i++) {
+        fill_numbers(body, &step->cuts[i], parts);
+        if (step->cuts[i].piece->embeds != NULL) {
+            copy_embeds(step, &step->cuts[i], embeds);
+        }
     }
-    struct tfr_step_body *sent = tfr_message_body(message);
-    *sent = body;
-    const struct tfr_step_parts parts = tfr_step_body_parts(sent);
-    fill_pieces(step, &parts);
-    fill_logit_rows(step, &parts);
-    fill_inputs(step, &parts);
-    TFR_TRY(tfr_command(step->engine, message));
-    const struct tfr_step_memory *memory = &step->engine->step;
+}
+
+enum tfr_status tfr_step_begin(struct tfr_step *step) {
+    struct tfr_engine *engine = step->engine;
+    struct tfr_step_body body = describe(step);
+    TFR_TRY(tfr_steps_choose(engine, &body, &body.memory));
+    step->memory = &engine->steps.memory[body.memory];
+    struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_STEP, tfr_step_body_bytes(&body));
+    enum tfr_status status = TFR_RESOURCE;
+    if (message != NULL) {
+        struct tfr_step_body *sent = tfr_message_body(message);
+        *sent = body;
+        const struct tfr_step_parts parts = tfr_step_body_parts(sent);
+        fill_pieces(step, &parts);
+        fill_logit_rows(step, &parts);
+        fill_inputs(step, &body, &parts);
+        status = tfr_command(engine, message);
+    }
+    if (status == TFR_OK && body.n_logits == 0 && tfr_engine_size(engine) == 1) {
+        status = tfr_step_wait(engine, step->memory);
+    }
+    step->memory->taken = step->memory->taken && status == TFR_OK;
+    return status;
+}
+
+enum tfr_status tfr_step_take(struct tfr_engine *engine, struct tfr_step_memory *memory) {
+    memory->taken = false;
+    return tfr_step_wait(engine, memory);
+}
+
+enum tfr_status tfr_step_run(struct tfr_step *step) {
+    TFR_TRY(tfr_step_begin(step));
+    TFR_TRY(tfr_step_take(step->engine, step->memory));
+    const struct tfr_step_memory *memory = step->memory;
     step->logits = memory->logits.data;
     step->hidden = memory->hidden;
     step->weights = memory->weights;

@@ -1,4 +1,5 @@
-/* step.h - ragged rows of any sequences, cut into steps of at most runtime.max_rows rows, run on all ranks.
+/* step.h - ragged rows of any sequences, cut into steps of at most runtime.max_rows rows (of fewer where several ranks can
+ * overlap), run on all ranks.
  *
  * A piece is consecutive rows of one sequence with all that belongs to them: inputs, masks, which outputs are wanted. Callers make
  * pieces in the order they like; cutting goes through them in that order, so that it alone decides who shares a step:
@@ -10,6 +11,8 @@
  *         ... results of step.cuts
  *     }
  *     tfr_step_close(&step);
+ *
+ * With tfr_step_begin and tfr_step_take in place of tfr_step_run several steps are in flight, on several ranks at once.
  *
  * Pieces share a step if their features are the same. A row's bits do not depend on its company nor on where the cuts are.
  * Rank 0 only. Thread rule: the engine's thread.
@@ -55,6 +58,7 @@ struct tfr_step {
     /* of the step cut last */
     struct tfr_cut *cuts;
     int64_t n_cuts, n_rows, n_logits;
+    struct tfr_step_memory *memory; /* once it has begun */
     /* its results, borrowed until the next command: logits [n_logits, width of the head] in the order of the rows; hidden states
      * [n_layer + 1][n_rows, C]; weights [n_layer], of the cuts one after the other, each [H][n][keys] */
     const float *logits;
@@ -71,6 +75,10 @@ int64_t tfr_cut_past(const struct tfr_cut *cut); /* keys before its rows */
 int64_t tfr_cut_keys(const struct tfr_cut *cut);
 int64_t tfr_cut_cross_keys(const struct tfr_engine *engine, const struct tfr_cut *cut);
 enum tfr_status tfr_step_run(struct tfr_step *step);
+/* Its rows are on their way afterwards; nobody waits for a step without results, but where there is one rank. Results are looked at
+ * by tfr_step_take, of every step that has some, before the next step begins. */
+enum tfr_status tfr_step_begin(struct tfr_step *step);
+enum tfr_status tfr_step_take(struct tfr_engine *engine, struct tfr_step_memory *memory);
 /* All pieces, where no results are wanted. */
 enum tfr_status tfr_step_run_all(struct tfr_engine *engine, const struct tfr_piece *pieces, int64_t n);
 

@@ -220,6 +220,51 @@ TFR_TEST(one_plan_may_be_in_flight_several_times) {
     close_bench(&bench);
 }
 
+/* A message of one row has arrived at the first poll, a longer one after twenty. */
+static int32_t poll_by_rows(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                            const struct tfr_run_ctx *ctx) {
+    struct delayed *state = args->run_state;
+    (void)self, (void)problem, (void)ctx;
+    state->polls_left++;
+    return args->rows == 1 || state->polls_left > 20;
+}
+static const struct tfr_kernel by_rows = {.name = "by_rows", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_by_rows};
+
+/* The younger run's task after the message fails the test if the older run's has not run. */
+static int rows_seen[2], n_seen;
+static int32_t run_noting(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                          const struct tfr_run_ctx *ctx) {
+    if (ctx->tid == 0 && n_seen < 2) {
+        rows_seen[n_seen++] = (int)args->rows;
+    }
+    return run_affine(self, problem, args, ctx);
+}
+static const struct tfr_kernel noting = {.name = "noting", .run_class = TFR_RUN_TEAM, .run = run_noting};
+
+TFR_TEST(a_message_that_arrives_early_waits_for_the_one_before_it) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c;
+    struct tfr_run *run[2];
+    open_bench(&bench);
+    make_chain(&c, 0);
+    c.tasks[1].kernel = &by_rows;
+    c.tasks[2].kernel = &noting;
+    c.input[1].rows = 1;
+    n_seen = 0;
+    for (int r = 0; r < 2; r++) {
+        assert_ok(tfr_exec_open_run(bench.exec, &run[r], &c.plan, &c.input[r]));
+        assert_ok(tfr_exec_submit(bench.exec, run[r]));
+    }
+    assert_ok(tfr_exec_wait(bench.exec, run[1]));
+    assert_int_equal(rows_seen[0], ROWS);
+    assert_int_equal(rows_seen[1], 1);
+    for (int r = 0; r < 2; r++) {
+        tfr_exec_close_run(bench.exec, run[r]);
+    }
+    close_bench(&bench);
+}
+
 TFR_TEST(a_run_is_reset_and_runs_again) {
     TFR_UNUSED_STATE;
     struct bench bench;
@@ -522,10 +567,10 @@ TFR_TEST(a_full_ring_keeps_the_newest) {
     tfr_trace_close(trace);
 }
 
-TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_run_is_reset_and_runs_again),
-              TFR_CASE(a_plan_without_tasks_is_done_at_once), TFR_CASE(progress_never_waits),
-              TFR_CASE(a_run_that_cannot_be_opened_harms_no_other), TFR_CASE(a_failing_task_ends_its_own_run),
-              TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason), TFR_CASE(messages_move_on_inside_kernels),
-              TFR_CASE(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile), TFR_CASE(a_task_alone_runs_on_the_master),
-              TFR_CASE(the_trace_shows_two_runs_at_once), TFR_CASE(a_full_ring_keeps_the_newest),
-              TFR_CASE(failed_allocation_at_any_point_leaks_nothing))
+TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_message_that_arrives_early_waits_for_the_one_before_it),
+              TFR_CASE(a_run_is_reset_and_runs_again), TFR_CASE(a_plan_without_tasks_is_done_at_once),
+              TFR_CASE(progress_never_waits), TFR_CASE(a_run_that_cannot_be_opened_harms_no_other),
+              TFR_CASE(a_failing_task_ends_its_own_run), TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason),
+              TFR_CASE(messages_move_on_inside_kernels), TFR_CASE(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile),
+              TFR_CASE(a_task_alone_runs_on_the_master), TFR_CASE(the_trace_shows_two_runs_at_once),
+              TFR_CASE(a_full_ring_keeps_the_newest), TFR_CASE(failed_allocation_at_any_point_leaks_nothing))

@@ -1,0 +1,49 @@
+/* feeding.h - a call of tfr_engine_feed in two halves: its steps begin, and later their logits are taken. Other calls may begin
+ * between the two, of other sessions: then several ranks are busy. Steps of which no logits are wanted are not waited for, but
+ * where there is one rank.
+ *
+ *     tfr_feed_begin(&feeding, engine, feeds, n);
+ *     ... others begin
+ *     tfr_feed_end(&feeding, &logits);      the sessions have the new length now
+ *
+ * Rank 0 only. Thread rule: the engine's thread.
+ */
+#ifndef TFR_SESSION_FEEDING_H
+#define TFR_SESSION_FEEDING_H
+
+#include "base/arena.h"
+#include "step/step.h"
+
+struct tfr_feed;
+struct tfr_session;
+
+enum { TFR_FEED_AWAITS = 4 }; /* steps with logits in flight at most, of one call */
+
+struct tfr_feeding { /* zeroed before */
+    struct tfr_engine *engine;
+    size_t n, room;
+    struct tfr_piece *pieces;           /* [room] */
+    struct tfr_gpt2_features *features; /* [room] */
+    struct tfr_fed {
+        struct tfr_session *session;
+        int64_t n;
+    } * fed; /* [room] */
+    struct tfr_awaited {
+        struct tfr_step_memory *memory;
+        int64_t n_logits;
+    } awaited[TFR_FEED_AWAITS]; /* the oldest first */
+    int n_awaited;
+    bool gathers; /* the logits of several steps */
+    struct tfr_block gathered;
+    uint8_t *to; /* where those of the next one go */
+    const float *logits;
+};
+
+/* What fails, or is cancelled, leaves the sessions as they were. */
+enum tfr_status tfr_feed_begin(struct tfr_feeding *feeding, struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n);
+/* *logits: as tfr_engine_feed gives them, until the next step begins; those of several steps until the next call of this feeding.
+ */
+enum tfr_status tfr_feed_end(struct tfr_feeding *feeding, const float **logits);
+void tfr_feeding_close(struct tfr_feeding *feeding); /* NULL-safe */
+
+#endif
