@@ -22,6 +22,23 @@ void tfr_calibration_free(struct tfr_calibration *calibration) {
     *calibration = (struct tfr_calibration){0};
 }
 
+void tfr_calibration_nominal(struct tfr_calibration *calibration, const struct tfr_machine *machine, int n_threads) {
+    const double cores = n_threads < machine->n_cores ? n_threads : machine->n_cores;
+    const double total =
+        cores * machine->bytes_per_core < machine->bytes_total ? cores * machine->bytes_per_core : machine->bytes_total;
+    struct tfr_roofs *roofs = &calibration->roofs;
+    *calibration = (struct tfr_calibration){.conditions.threads = n_threads};
+    *roofs = (struct tfr_roofs){.n_threads = n_threads, .n_flops = 2, .n_bandwidths = 1};
+    roofs->l1d_bytes = machine->l1d_bytes;
+    roofs->l2_bytes = machine->l2_bytes;
+    roofs->l3_bytes = machine->l3_bytes;
+    roofs->flops[0] = (struct tfr_flop_roof){
+        .dtype = TFR_DTYPE_F32, .one_core = machine->flops_f32_per_core, .all_cores = cores * machine->flops_f32_per_core};
+    roofs->flops[1] = (struct tfr_flop_roof){
+        .dtype = TFR_DTYPE_BF16, .one_core = machine->flops_bf16_per_core, .all_cores = cores * machine->flops_bf16_per_core};
+    roofs->bandwidth[0] = (struct tfr_bandwidth){.bytes = 1, .one_core = machine->bytes_per_core, .all_cores = total};
+}
+
 static bool is_of(const struct tfr_calibration_kernel *known, const char *kernel, const char *shape, int64_t threads) {
     return known->threads == threads && strcmp(known->kernel, kernel) == 0 && strcmp(known->shape, shape) == 0;
 }

@@ -53,6 +53,8 @@ struct tfr_calibration {
     struct tfr_calibration_kernel *kernels;
     size_t n_kernels;
 };
+/* Without one: what the machine says about itself, and every kernel at its roof. Nothing of it is to be freed. */
+void tfr_calibration_nominal(struct tfr_calibration *calibration, const struct tfr_machine *machine, int n_threads);
 void tfr_calibration_free(struct tfr_calibration *calibration); /* NULL-safe; the record itself is the caller's */
 /* Adds a point; of a kernel and shape that are not there yet, those too. Points come in order. */
 enum tfr_status tfr_calibration_add(struct tfr_calibration *calibration, const char *kernel, const char *shape, int64_t threads,

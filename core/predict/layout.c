@@ -23,12 +23,15 @@ static struct rate rate_of(const struct tfr_layout_question *question, double se
     for (int stage = 0; stage < question->layout->stages; stage++) {
         rate.bottleneck_ns = fmax(rate.bottleneck_ns, tfr_layout_busy_ns(question, &step, stage));
     }
-    rate.round_ns = fmax(rate.latency_ns, groups * rate.bottleneck_ns);
+    const double least_ns = fmax(rate.latency_ns, groups * rate.bottleneck_ns);
+    const double played_ns = groups > 1 ? tfr_layout_round_ns(question, &step, groups) : least_ns;
+    rate.round_ns = played_ns < 0 ? -1 : fmax(played_ns, least_ns);
     rate.tokens_per_s = question->layout->replicas * sequences / rate.round_ns * 1e9;
     return rate;
 }
 
-/* The number of groups that was asked for, or the best one: more than two for each stage only make steps smaller. */
+/* The number of groups that was asked for, or the best one: more than two for each stage only make steps smaller. Beyond eight not
+ * every number is tried. */
 static struct rate best_rate(const struct tfr_layout_question *question) {
     const struct tfr_layout *layout = question->layout;
     const double sequences = ceil((double)question->load->sequences / layout->replicas);
@@ -37,7 +40,7 @@ static struct rate best_rate(const struct tfr_layout_question *question) {
         return rate_of(question, sequences, layout->groups < sequences ? layout->groups : (int)sequences);
     }
     struct rate best = rate_of(question, sequences, 1);
-    for (int groups = 2; groups <= most; groups++) {
+    for (int groups = 2; groups <= most; groups += groups < 8 ? 1 : groups / 4) {
         const struct rate rate = rate_of(question, sequences, groups);
         best = rate.tokens_per_s > best.tokens_per_s ? rate : best;
     }
@@ -69,6 +72,12 @@ enum tfr_status tfr_layout_predict(const struct tfr_layout_question *question, s
         return TFR_RESOURCE;
     }
     const struct rate rate = best_rate(question);
+    if (rate.round_ns < 0) {
+        tfr_free(end);
+        tfr_free(times->rank);
+        times->rank = NULL;
+        return TFR_RESOURCE;
+    }
     times->first_token_ns = tfr_layout_first_token_ns(question, end);
     times->token_ns = tfr_layout_latency_ns(question, &single);
     times->tokens_per_s = rate.tokens_per_s;

@@ -9,8 +9,8 @@
  *                     each adds all of them in one order
  *     latency       = busy of all stages + the hops between them and back to rank 0 + sampling there
  *     one stream    = latency with one row; nothing overlaps
- *     tokens/s      = replicas * m * k / max(latency, m * the longest busy), with m micro-batches in flight: fill and drain of a
- *                     ring, or its slowest stage
+ *     tokens/s      = replicas * m * k / round, with m micro-batches in flight. No round is shorter than the latency, nor than m
+ *                     times the longest busy; how much longer it is, the ring tells when it is played through (layout_ring.c)
  *     first token   = chunks of the prompt, each behind the chunk before it on the same rank and behind itself on the rank before:
  *                     end(s, c) = max(end(s, c - 1), end(s - 1, c) + hop) + busy(s, c); then the head for one row
  *
@@ -21,9 +21,8 @@
 #ifndef TFR_PREDICT_LAYOUT_H
 #define TFR_PREDICT_LAYOUT_H
 
+#include "graph/placement.h"
 #include "predict/piece_work.h"
-
-enum tfr_layout_head { TFR_LAYOUT_HEAD_FIRST, TFR_LAYOUT_HEAD_LAST, TFR_LAYOUT_HEAD_SPLIT };
 
 /* n bytes take alpha_ns + n * byte_ns. */
 struct tfr_link {
@@ -41,7 +40,7 @@ struct tfr_cluster {
 /* rank = (replica * stages + stage) * tensor + shard */
 struct tfr_layout {
     int replicas, stages, tensor;
-    enum tfr_layout_head head;
+    enum tfr_head_place head;
     const int *blocks; /* [stages]; a stage without blocks has none of the others' work but what is said above */
     int groups;        /* micro-batches in flight; 0: as many as give most tokens a second */
 };
@@ -99,6 +98,20 @@ int tfr_layout_last_stage(const struct tfr_layout *layout);
 double tfr_layout_busy_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage);
 double tfr_layout_latency_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step);
 double tfr_layout_first_token_ns(const struct tfr_layout_question *question, double *end /* [stages] */);
+/* Its parts: a stage before the head; rows to a stage from the one before it; from the end of the last block to the token. */
+double tfr_layout_body_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage);
+double tfr_layout_hop_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage);
+struct tfr_layout_costs {
+    double tail_ns;                 /* on the last stage, behind its blocks: ln_f, a head that is there */
+    bool head_apart;                /* the head is a stop of its own: on rank 0 behind the last stage, or on all ranks */
+    double to_head_ns;              /* on the way there */
+    double head_ns;                 /* there; of a split head on each rank of speed 1 */
+    double to_sample_ns, sample_ns; /* both 0 where rank 0 has the whole head: sampling is in it */
+};
+struct tfr_layout_costs tfr_layout_end_costs(const struct tfr_layout_question *question, const struct tfr_layout_step *step);
+double tfr_layout_speed(const struct tfr_layout_question *question, int stage); /* of its slowest rank */
+/* layout_ring.c: a round of so many micro-batches; -1 for lack of memory. */
+double tfr_layout_round_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int groups);
 /* layout_traffic.c: fills in messages, bytes and memory of each rank, for `rows` rows in a micro-batch. */
 void tfr_layout_count(const struct tfr_layout_question *question, struct tfr_layout_times *times);
 /* The link between two stages of a replica, or within a stage where both are the same: the slower one, where replicas or shards

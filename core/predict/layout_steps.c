@@ -30,7 +30,7 @@ const struct tfr_link *tfr_layout_link(const struct tfr_layout_question *questio
 }
 
 /* The slowest rank of a stage, over all replicas. */
-static double stage_speed(const struct tfr_layout_question *question, int stage) {
+double tfr_layout_speed(const struct tfr_layout_question *question, int stage) {
     const struct tfr_layout *layout = question->layout;
     double least = INFINITY;
     if (question->cluster->speed == NULL) {
@@ -81,15 +81,15 @@ int tfr_layout_last_stage(const struct tfr_layout *layout) {
 
 static double head_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
     const struct tfr_layout *layout = question->layout;
-    if (layout->head == TFR_LAYOUT_HEAD_SPLIT) {
+    if (layout->head == TFR_PLACE_SPLIT) {
         return piece(question, step, TFR_PIECE_HEAD, step->logits, (double)layout->stages * layout->tensor);
     }
-    const int holder = layout->head == TFR_LAYOUT_HEAD_FIRST ? 0 : tfr_layout_last_stage(layout);
+    const int holder = layout->head == TFR_PLACE_FIRST ? 0 : tfr_layout_last_stage(layout);
     return stage == holder ? piece(question, step, TFR_PIECE_HEAD, step->logits, layout->tensor) : 0;
 }
 
 /* The part of a stage that every step has, before the head. */
-static double body_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
+double tfr_layout_body_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
     const struct tfr_layout *layout = question->layout;
     double ns = layout->blocks[stage] * piece(question, step, TFR_PIECE_BLOCK, step->rows, layout->tensor);
     if (layout->tensor > 1) {
@@ -98,7 +98,7 @@ static double body_ns(const struct tfr_layout_question *question, const struct t
     if (stage == 0) {
         ns += piece(question, step, TFR_PIECE_EMBED, step->rows, 1);
     }
-    return ns / stage_speed(question, stage);
+    return ns / tfr_layout_speed(question, stage);
 }
 
 static double tail_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
@@ -109,43 +109,68 @@ static double tail_ns(const struct tfr_layout_question *question, const struct t
     if (stage == 0) {
         ns += piece(question, step, TFR_PIECE_SAMPLE, step->logits * question->layout->replicas, 1);
     }
-    return ns / stage_speed(question, stage);
+    return ns / tfr_layout_speed(question, stage);
 }
 
 double tfr_layout_busy_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
-    return body_ns(question, step, stage) + tail_ns(question, step, stage);
+    return tfr_layout_body_ns(question, step, stage) + tail_ns(question, step, stage);
+}
+
+static double head_link_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, double *logits_ns) {
+    const struct tfr_layout *layout = question->layout;
+    const double hidden = (double)question->model->n_embd * step->logits * sizeof(float);
+    const double logits = (double)question->model->vocabulary * step->logits * sizeof(float);
+    const double n_holders = (double)layout->stages * layout->tensor;
+    const int last = tfr_layout_last_stage(layout), holder = layout->head == TFR_PLACE_FIRST ? 0 : last;
+    double row_ns = 0;
+    *logits_ns = 0;
+    if (layout->head == TFR_PLACE_SPLIT) {
+        const struct tfr_link *link = tfr_layout_link(question, -1, -1);
+        *logits_ns = n_holders > 1 ? tfr_link_ns(link, logits * (n_holders - 1) / n_holders) : 0;
+        return layout->stages > 1 ? tfr_link_ns(link, hidden) : 0;
+    }
+    if (last > 0 && layout->head == TFR_PLACE_FIRST) {
+        row_ns = tfr_link_ns(tfr_layout_link(question, 0, last), hidden);
+    } else if (last > 0) {
+        *logits_ns = tfr_link_ns(tfr_layout_link(question, 0, last), logits);
+    }
+    if (layout->tensor > 1) { /* slices of the logits, within the stage that has the head */
+        *logits_ns += tfr_link_ns(tfr_layout_link(question, holder, holder), logits * (layout->tensor - 1) / layout->tensor);
+    }
+    return row_ns;
+}
+
+struct tfr_layout_costs tfr_layout_end_costs(const struct tfr_layout_question *question, const struct tfr_layout_step *step) {
+    const struct tfr_layout *layout = question->layout;
+    const int last = tfr_layout_last_stage(layout);
+    const bool stays = layout->head == TFR_PLACE_LAST || (layout->head == TFR_PLACE_FIRST && last == 0);
+    const double shares = layout->head == TFR_PLACE_SPLIT ? (double)layout->stages * layout->tensor : layout->tensor;
+    const double head_ns = piece(question, step, TFR_PIECE_HEAD, step->logits, shares);
+    struct tfr_layout_costs costs = {.tail_ns = piece(question, step, TFR_PIECE_NORM, step->logits, 1), .head_apart = !stays};
+    costs.to_head_ns = head_link_ns(question, step, &costs.to_sample_ns);
+    costs.tail_ns = (costs.tail_ns + (stays ? head_ns : 0)) / tfr_layout_speed(question, last);
+    costs.head_ns = layout->head == TFR_PLACE_SPLIT ? head_ns : head_ns / tfr_layout_speed(question, 0);
+    costs.sample_ns = piece(question, step, TFR_PIECE_SAMPLE, step->logits, 1) / tfr_layout_speed(question, 0);
+    if (costs.head_apart && shares <= 1) {
+        costs.head_ns += costs.sample_ns;
+        costs.sample_ns = 0;
+    }
+    return costs;
 }
 
 /* From the end of the last block to the token on rank 0: what has to cross, and the head, whose shares run at the same time. */
 static double end_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step) {
     const struct tfr_layout *layout = question->layout;
-    const double hidden = (double)question->model->n_embd * step->logits * sizeof(float);
-    const double logits = (double)question->model->vocabulary * step->logits * sizeof(float);
-    const double n_holders = (double)layout->stages * layout->tensor;
-    const int last = tfr_layout_last_stage(layout);
-    double ns = piece(question, step, TFR_PIECE_SAMPLE, step->logits, 1) / stage_speed(question, 0) +
-                piece(question, step, TFR_PIECE_NORM, step->logits, 1) / stage_speed(question, last);
-    double slowest = 0;
-    for (int stage = 0; stage < layout->stages; stage++) {
-        slowest = fmax(slowest, head_ns(question, step, stage) / stage_speed(question, stage));
+    const struct tfr_layout_costs costs = tfr_layout_end_costs(question, step);
+    double slowest = costs.head_apart ? costs.head_ns : 0;
+    for (int stage = 0; stage < layout->stages && layout->head == TFR_PLACE_SPLIT; stage++) {
+        slowest = fmax(slowest, costs.head_ns / tfr_layout_speed(question, stage));
     }
-    ns += slowest;
-    if (layout->head == TFR_LAYOUT_HEAD_SPLIT && n_holders > 1) {
-        const struct tfr_link *link = tfr_layout_link(question, -1, -1);
-        return ns + (layout->stages > 1 ? tfr_link_ns(link, hidden) : 0) + tfr_link_ns(link, logits * (n_holders - 1) / n_holders);
-    }
-    if (last > 0) { /* back to where rank 0 is: the row, or the logits */
-        ns += tfr_link_ns(tfr_layout_link(question, 0, last), layout->head == TFR_LAYOUT_HEAD_LAST ? logits : hidden);
-    }
-    if (layout->tensor > 1) { /* slices of the logits, within the stage that has the head */
-        const int holder = layout->head == TFR_LAYOUT_HEAD_FIRST ? 0 : last;
-        ns += tfr_link_ns(tfr_layout_link(question, holder, holder), logits * (layout->tensor - 1) / layout->tensor);
-    }
-    return ns;
+    return costs.tail_ns + costs.to_head_ns + slowest + costs.to_sample_ns + costs.sample_ns;
 }
 
 /* Rows that go to the next stage that has blocks. */
-static double hop_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
+double tfr_layout_hop_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
     const double hidden = (double)question->model->n_embd * step->rows * sizeof(float);
     return tfr_link_ns(tfr_layout_link(question, stage - 1, stage), hidden);
 }
@@ -154,7 +179,7 @@ double tfr_layout_latency_ns(const struct tfr_layout_question *question, const s
     const int last = tfr_layout_last_stage(question->layout);
     double ns = 0;
     for (int stage = 0; stage <= last; stage++) {
-        ns += body_ns(question, step, stage) + (stage > 0 ? hop_ns(question, step, stage) : 0);
+        ns += tfr_layout_body_ns(question, step, stage) + (stage > 0 ? tfr_layout_hop_ns(question, step, stage) : 0);
     }
     return ns + end_ns(question, step);
 }
@@ -171,8 +196,8 @@ double tfr_layout_first_token_ns(const struct tfr_layout_question *question, dou
         step.rows = (double)(load->prompt - done < load->chunk ? load->prompt - done : load->chunk);
         step.past = (double)done;
         for (int stage = 0; stage <= last; stage++) {
-            const double arrived = stage > 0 ? end[stage - 1] + hop_ns(question, &step, stage) : 0;
-            end[stage] = fmax(end[stage], arrived) + body_ns(question, &step, stage);
+            const double arrived = stage > 0 ? end[stage - 1] + tfr_layout_hop_ns(question, &step, stage) : 0;
+            end[stage] = fmax(end[stage], arrived) + tfr_layout_body_ns(question, &step, stage);
         }
     }
     const struct tfr_layout_step final = {.rows = 1, .sequences = 1, .past = (double)load->prompt, .logits = 1, .in_flight = 0};

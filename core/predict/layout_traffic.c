@@ -18,13 +18,13 @@ static void add_head(const struct tfr_layout_question *question, double rows, in
     const double hidden = (double)question->model->n_embd * rows * sizeof(float);
     const double logits = (double)question->model->vocabulary * rows * sizeof(float);
     const double n_holders = (double)layout->stages * layout->tensor;
-    const int last = tfr_layout_last_stage(layout), holder = layout->head == TFR_LAYOUT_HEAD_FIRST ? 0 : last;
-    if (layout->head == TFR_LAYOUT_HEAD_SPLIT) {
+    const int last = tfr_layout_last_stage(layout), holder = layout->head == TFR_PLACE_FIRST ? 0 : last;
+    if (layout->head == TFR_PLACE_SPLIT) {
         add(sent, stage == last && layout->stages > 1 ? layout->stages - 1 : 0, hidden);
         add(sent, stage > 0 || shard > 0 ? 1 : 0, logits / n_holders);
         return;
     }
-    if (layout->head == TFR_LAYOUT_HEAD_FIRST) {
+    if (layout->head == TFR_PLACE_FIRST) {
         add(sent, stage == last && last > 0 ? 1 : 0, hidden);
     }
     if (stage == holder && (holder > 0 || shard > 0)) {
@@ -52,10 +52,10 @@ static double memory_of(const struct tfr_layout_question *question, int stage) {
     if (stage == 0) {
         bytes += model->embed_bytes;
     }
-    if (layout->head == TFR_LAYOUT_HEAD_SPLIT) {
+    if (layout->head == TFR_PLACE_SPLIT) {
         return bytes + model->head_bytes / ((double)layout->stages * layout->tensor);
     }
-    const int holder = layout->head == TFR_LAYOUT_HEAD_FIRST ? 0 : tfr_layout_last_stage(layout);
+    const int holder = layout->head == TFR_PLACE_FIRST ? 0 : tfr_layout_last_stage(layout);
     return bytes + (stage == holder ? model->head_bytes / layout->tensor : 0);
 }
 

@@ -19,13 +19,18 @@ static void list_plugins(const struct tfr_registry *registry, char *text, size_t
     }
 }
 
-void tfr_engine_conditions(const struct tfr_engine *engine, struct tfr_conditions *conditions) {
-    const struct tfr_options *options = &engine->config->options;
-    struct tfr_run_conditions run = {.machine = engine->machine,
-                                     .n_threads = engine->threads.n_threads,
+void tfr_conditions_of(const struct tfr_registry *registry, const struct tfr_machine *machine, const struct tfr_config *config,
+                       int n_threads, struct tfr_conditions *conditions) {
+    const struct tfr_options *options = &config->options;
+    struct tfr_run_conditions run = {.machine = machine,
+                                     .n_threads = n_threads,
                                      .bind = tfr_choice_name("runtime.bind", options->runtime_bind),
                                      .hugepages = tfr_choice_name("runtime.hugepages", options->runtime_hugepages),
                                      .version = tfr_version()};
-    list_plugins(engine->registry, run.plugins, sizeof run.plugins);
+    list_plugins(registry, run.plugins, sizeof run.plugins);
     tfr_conditions_now(conditions, &run);
+}
+
+void tfr_engine_conditions(const struct tfr_engine *engine, struct tfr_conditions *conditions) {
+    tfr_conditions_of(engine->registry, engine->machine, engine->config, engine->threads.n_threads, conditions);
 }

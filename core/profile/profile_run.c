@@ -21,25 +21,6 @@ struct work {
     struct tfr_stepper stepper;
 };
 
-/* Without a calibration: what the machine says about itself, and every kernel at its roof. */
-static void take_nominal(struct tfr_profile *profile, const struct tfr_engine *engine) {
-    const struct tfr_machine *machine = engine->machine;
-    struct tfr_roofs *roofs = &profile->calibration.roofs;
-    const double cores = engine->threads.n_threads < machine->n_cores ? engine->threads.n_threads : machine->n_cores;
-    const double total =
-        cores * machine->bytes_per_core < machine->bytes_total ? cores * machine->bytes_per_core : machine->bytes_total;
-    *roofs = (struct tfr_roofs){.n_threads = engine->threads.n_threads, .n_flops = 2, .n_bandwidths = 1};
-    roofs->l1d_bytes = machine->l1d_bytes;
-    roofs->l2_bytes = machine->l2_bytes;
-    roofs->l3_bytes = machine->l3_bytes;
-    roofs->flops[0] = (struct tfr_flop_roof){
-        .dtype = TFR_DTYPE_F32, .one_core = machine->flops_f32_per_core, .all_cores = cores * machine->flops_f32_per_core};
-    roofs->flops[1] = (struct tfr_flop_roof){
-        .dtype = TFR_DTYPE_BF16, .one_core = machine->flops_bf16_per_core, .all_cores = cores * machine->flops_bf16_per_core};
-    roofs->bandwidth[0] = (struct tfr_bandwidth){.bytes = 1, .one_core = machine->bytes_per_core, .all_cores = total};
-    profile->calibration.conditions.threads = engine->threads.n_threads;
-}
-
 static enum tfr_status read_and_check(struct tfr_profile *profile, const struct tfr_engine *engine, const char *path) {
     struct tfr_conditions now;
     char age[48];
@@ -72,7 +53,7 @@ enum tfr_status tfr_profile_take_calibration(struct tfr_profile *profile, const 
     }
     tfr_free(path);
     if (!profile->is_calibrated) {
-        take_nominal(profile, engine);
+        tfr_calibration_nominal(&profile->calibration, engine->machine, engine->threads.n_threads);
     }
     return named != NULL ? status : TFR_OK;
 }

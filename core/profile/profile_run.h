@@ -62,7 +62,9 @@ const char *tfr_phase_name(enum tfr_phase phase);
 void tfr_node_group(const char *name, char *group, size_t size);
 void tfr_node_module(const char *name, char *module, size_t size);
 
-/* conditions.c: those of now, without the model. */
+/* conditions.c: those of now, without the model; the first without an engine. */
+void tfr_conditions_of(const struct tfr_registry *registry, const struct tfr_machine *machine, const struct tfr_config *config,
+                       int n_threads, struct tfr_conditions *conditions);
 void tfr_engine_conditions(const struct tfr_engine *engine, struct tfr_conditions *conditions);
 
 /* Nodes of a phase that share a name, added up: ranks and blocks together. */

@@ -55,6 +55,10 @@ static struct tfr_planner planner_of(struct tfr_dry *dry, const struct tfr_dry_s
     };
 }
 
+struct tfr_planner tfr_dry_planner(struct tfr_dry *dry) {
+    return planner_of(dry, &(struct tfr_dry_step){.context = -1, .features = {.attention = dry->config->options.runtime_attn}});
+}
+
 enum tfr_status tfr_dry_graph(struct tfr_dry *dry, const struct tfr_dry_step *step, struct tfr_graph **graph) {
     const struct tfr_planner planner = planner_of(dry, step);
     return tfr_step_graph(&planner, step->rows, step->logits, graph);

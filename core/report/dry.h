@@ -30,6 +30,8 @@ struct tfr_dry_step {
     int64_t sequences, encoder; /* for predictions; 0: as struct tfr_planner says */
     struct tfr_gpt2_features features;
 };
+/* Of one rank, with the context that the planner assumes by itself. */
+struct tfr_planner tfr_dry_planner(struct tfr_dry *dry);
 /* As it is built, before fusion. */
 enum tfr_status tfr_dry_graph(struct tfr_dry *dry, const struct tfr_dry_step *step, struct tfr_graph **graph);
 /* As the engine does: the largest class fixes the orders, then the plan that was asked for. */

@@ -59,7 +59,7 @@ static struct tfr_layout_times predict(const struct setting *setting, const stru
 }
 
 /* Blocks as the balanced split deals them when the first rank also carries so many ns. */
-static struct tfr_layout pipeline(struct setting *setting, int stages, enum tfr_layout_head head) {
+static struct tfr_layout pipeline(struct setting *setting, int stages, enum tfr_head_place head) {
     const struct tfr_piece_question one = {.rows = 1, .sequences = 1, .past = CONTEXT, .shares = 1};
     struct tfr_piece_question block = one, first = one;
     double cost[MOST_BLOCKS];
@@ -69,7 +69,7 @@ static struct tfr_layout pipeline(struct setting *setting, int stages, enum tfr_
     for (int i = 0; i < setting->n_layer; i++) {
         cost[i] = tfr_piece_ns(&setting->work, &block);
     }
-    const double carried = head == TFR_LAYOUT_HEAD_FIRST ? tfr_piece_ns(&setting->work, &first) : 0;
+    const double carried = head == TFR_PLACE_FIRST ? tfr_piece_ns(&setting->work, &first) : 0;
     assert_ok(tfr_partition_balanced(cost, setting->n_layer, carried, 0, stages, owner));
     memset(setting->blocks, 0, sizeof setting->blocks);
     for (int i = 0; i < setting->n_layer; i++) {
@@ -106,7 +106,7 @@ static const struct row {
 };
 static const double tensor_within[] = {0.03, 0.08, 0.25};
 
-static double busiest(struct setting *setting, int ranks, enum tfr_layout_head head) {
+static double busiest(struct setting *setting, int ranks, enum tfr_head_place head) {
     const struct tfr_layout layout = pipeline(setting, ranks, head);
     struct tfr_layout_times times = predict(setting, &layout);
     tfr_free(times.rank);
@@ -125,11 +125,11 @@ TFR_TEST(speed_ups_of_the_table) {
     for (size_t i = 0; i < TFR_COUNT_OF(table); i++) {
         const struct row *row = &table[i];
         struct setting setting = make(row->n_layer, row->width, 30e9, 80e9, row->alpha_us, row->gbit_s);
-        const double alone = busiest(&setting, 1, TFR_LAYOUT_HEAD_FIRST), stream = stream_ns(&setting, 1);
+        const double alone = busiest(&setting, 1, TFR_PLACE_FIRST), stream = stream_ns(&setting, 1);
         for (int power = 0; power < 3; power++) {
             const int ranks = 2 << power;
-            assert_within(alone / busiest(&setting, ranks, TFR_LAYOUT_HEAD_FIRST), row->first[power], 0.01, "head first", ranks);
-            assert_within(alone / busiest(&setting, ranks, TFR_LAYOUT_HEAD_SPLIT), row->split[power], 0.01, "head split", ranks);
+            assert_within(alone / busiest(&setting, ranks, TFR_PLACE_FIRST), row->first[power], 0.01, "head first", ranks);
+            assert_within(alone / busiest(&setting, ranks, TFR_PLACE_SPLIT), row->split[power], 0.01, "head split", ranks);
             assert_within(stream / stream_ns(&setting, ranks), row->tensor[power], tensor_within[power], "tensor", ranks);
         }
     }
@@ -140,10 +140,10 @@ TFR_TEST(prefill_of_the_table) {
     TFR_UNUSED_STATE;
     static const double want[] = {1.76, 2.83, 3.55};
     struct setting setting = make(12, 768, 200e9, 3e12, 1.5, 100);
-    const struct tfr_layout one = pipeline(&setting, 1, TFR_LAYOUT_HEAD_SPLIT);
+    const struct tfr_layout one = pipeline(&setting, 1, TFR_PLACE_SPLIT);
     struct tfr_layout_times alone = predict(&setting, &one);
     for (int power = 0; power < 3; power++) {
-        const struct tfr_layout layout = pipeline(&setting, 2 << power, TFR_LAYOUT_HEAD_SPLIT);
+        const struct tfr_layout layout = pipeline(&setting, 2 << power, TFR_PLACE_SPLIT);
         struct tfr_layout_times times = predict(&setting, &layout);
         assert_within(alone.first_token_ns / times.first_token_ns, want[power], 0.03, "prefill", 2 << power);
         tfr_free(times.rank);
@@ -160,11 +160,12 @@ static double flat_ns(const void *user, const struct tfr_piece_question *questio
 TFR_TEST(equal_stages_fill_and_drain_as_the_textbook_says) {
     TFR_UNUSED_STATE;
     struct setting setting = make(12, 768, 1e9, 1e9, 0, 1e12);
-    struct tfr_layout layout = pipeline(&setting, 4, TFR_LAYOUT_HEAD_SPLIT);
+    struct tfr_layout layout = pipeline(&setting, 4, TFR_PLACE_SPLIT); /* whose blocks are three on each rank */
     struct tfr_layout_question question = ask(&setting, &layout);
     struct tfr_layout_times times;
     setting.cluster.net = setting.cluster.shm = (struct tfr_link){0};
     question.ns = flat_ns;
+    layout.head = TFR_PLACE_LAST; /* no stop of its own */
     for (int chunks = 1; chunks <= 9; chunks++) {
         setting.load.prompt = chunks * setting.load.chunk;
         assert_ok(tfr_layout_predict(&question, &times));
@@ -183,11 +184,31 @@ TFR_TEST(equal_stages_fill_and_drain_as_the_textbook_says) {
     tfr_free(times.rank);
 }
 
+/* Any ring: a round is no shorter than its latency and than its slowest rank, and one group alone takes its latency. */
+TFR_TEST(rounds_are_no_shorter_than_latency_and_bottleneck) {
+    TFR_UNUSED_STATE;
+    struct setting setting = make(12, 768, 30e9, 80e9, 25, 10);
+    setting.load.sequences = 12;
+    for (int head = TFR_PLACE_FIRST; head <= TFR_PLACE_SPLIT; head++) {
+        struct tfr_layout layout = pipeline(&setting, 4, (enum tfr_head_place)head);
+        for (layout.groups = 1; layout.groups <= 12; layout.groups++) {
+            struct tfr_layout_times times = predict(&setting, &layout);
+            const struct tfr_layout_question question = ask(&setting, &layout);
+            const struct tfr_layout_step step = {
+                .rows = times.rows, .sequences = times.rows, .past = CONTEXT, .logits = times.rows, .in_flight = layout.groups};
+            assert_true(times.round_ns >= times.latency_ns * (1 - 1e-9));
+            assert_true(times.round_ns >= layout.groups * times.bottleneck_ns * (1 - 1e-9));
+            assert_true(fabs(tfr_layout_round_ns(&question, &step, 1) - times.latency_ns) <= 1e-9 * times.latency_ns);
+            tfr_free(times.rank);
+        }
+    }
+}
+
 TFR_TEST(replicas_multiply_tokens_and_not_speed_of_a_stream) {
     TFR_UNUSED_STATE;
     struct setting setting = make(12, 768, 30e9, 80e9, 1.5, 100);
     setting.load.sequences = 8;
-    struct tfr_layout layout = pipeline(&setting, 2, TFR_LAYOUT_HEAD_FIRST);
+    struct tfr_layout layout = pipeline(&setting, 2, TFR_PLACE_FIRST);
     struct tfr_layout_times one = predict(&setting, &layout);
     setting.load.sequences = 24;
     layout.replicas = 3;
@@ -204,7 +225,7 @@ TFR_TEST(replicas_multiply_tokens_and_not_speed_of_a_stream) {
 TFR_TEST(messages_and_memory_counted_by_hand) {
     TFR_UNUSED_STATE;
     struct setting setting = make(12, 768, 30e9, 80e9, 1.5, 100);
-    struct tfr_layout layout = pipeline(&setting, 2, TFR_LAYOUT_HEAD_FIRST);
+    struct tfr_layout layout = pipeline(&setting, 2, TFR_PLACE_FIRST);
     setting.blocks[0] = 4;
     setting.blocks[1] = 8;
     layout.tensor = 2;
@@ -222,7 +243,7 @@ TFR_TEST(messages_and_memory_counted_by_hand) {
 TFR_TEST(links_within_a_node_and_between_nodes) {
     TFR_UNUSED_STATE;
     struct setting setting = make(12, 768, 30e9, 80e9, 25, 10);
-    struct tfr_layout layout = pipeline(&setting, 4, TFR_LAYOUT_HEAD_SPLIT);
+    struct tfr_layout layout = pipeline(&setting, 4, TFR_PLACE_SPLIT);
     const struct tfr_layout_question question = ask(&setting, &layout);
     setting.cluster.ranks_per_node = 2;
     assert_ptr_equal(tfr_layout_link(&question, 0, 1), &setting.cluster.shm);
@@ -246,7 +267,7 @@ TFR_TEST(shared_memory_and_unequal_ranks) {
     setting.work.speed.node_bytes_per_s = 30e9;
     assert_true(stream_ns(&setting, 2) > 1.5 * fast);
     setting.work.speed.node_bytes_per_s = 0;
-    const struct tfr_layout layout = pipeline(&setting, 2, TFR_LAYOUT_HEAD_FIRST);
+    const struct tfr_layout layout = pipeline(&setting, 2, TFR_PLACE_FIRST);
     const double speed[] = {1, 0.5};
     struct tfr_layout_times even = predict(&setting, &layout);
     setting.cluster.speed = speed;
@@ -259,5 +280,6 @@ TFR_TEST(shared_memory_and_unequal_ranks) {
 
 TFR_TEST_MAIN(TFR_CASE(speed_ups_of_the_table), TFR_CASE(prefill_of_the_table),
               TFR_CASE(equal_stages_fill_and_drain_as_the_textbook_says),
+              TFR_CASE(rounds_are_no_shorter_than_latency_and_bottleneck),
               TFR_CASE(replicas_multiply_tokens_and_not_speed_of_a_stream), TFR_CASE(messages_and_memory_counted_by_hand),
               TFR_CASE(links_within_a_node_and_between_nodes), TFR_CASE(shared_memory_and_unequal_ranks))

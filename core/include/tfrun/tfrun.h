@@ -311,6 +311,19 @@ struct tfr_cost_query {
 };
 TFR_API enum tfr_status tfr_report_cost(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                         const struct tfr_cost_query *query, char **text);
+
+/* What every layout of ranks would take, without weights: first token of a prompt, a token of one stream, tokens a second of
+ * several, messages, memory, waiting; of first_ranks .. last_ranks. `net` is "ALPHA_US,GBIT_S", `cluster` a file that describes
+ * nodes (docs/scaling.md); one of them. parallel.goal marks the best. */
+struct tfr_layouts_question {
+    int first_ranks, last_ranks;
+    const char *net, *cluster;
+    int64_t prompt, sequences; /* tokens of a prompt, 0: 512 or half of what the model has; sequences that are generated together */
+    int64_t context;           /* cached positions of each; -1: 128 */
+    enum tfr_cost_format format;
+};
+TFR_API enum tfr_status tfr_report_layouts(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                           const struct tfr_layouts_question *question, char **text);
 TFR_API enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_paths, enum tfr_report_form form, char **text);
 /* Under a launcher all ranks call it; *text is NULL on all but rank 0. HWLOC_SYNTHETIC and HWLOC_XMLFILE are obeyed, here and in a
  * plan. */

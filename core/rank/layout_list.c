@@ -1,0 +1,193 @@
+/* layout_list.c - see layout_list.h. */
+#include "rank/layout_list.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/plural.h"
+#include "base/status.h"
+#include "mpi/partition.h"
+
+struct maker {
+    struct tfr_layout_list *list;
+    const struct tfr_layout_question *question;
+    int64_t n_layer;
+    int n_ranks;
+};
+
+/* What weighs in a split. */
+enum weigh { EVENLY, BY_DECODE, BY_PREFILL };
+
+struct wish {
+    int replicas, stages, tensor;
+    enum tfr_head_place head;
+    enum weigh weigh;
+};
+
+static double piece_ns(const struct maker *maker, const struct wish *wish, enum tfr_piece piece) {
+    const struct tfr_layout_load *load = maker->question->load;
+    const bool is_prefill = wish->weigh == BY_PREFILL;
+    const struct tfr_piece_question asked = {.piece = piece,
+                                             .rows = is_prefill ? (double)load->chunk : 1,
+                                             .sequences = 1,
+                                             .past = is_prefill ? 0 : (double)load->context,
+                                             .shares = wish->tensor,
+                                             .active = 1};
+    return maker->question->ns(maker->question->user, &asked);
+}
+
+/* Blocks of each stage. A prompt needs the head once, so beside its chunks it weighs nothing. */
+static enum tfr_status deal(const struct maker *maker, const struct wish *wish, int *blocks) {
+    const int64_t n_layer = maker->n_layer;
+    double first = piece_ns(maker, wish, TFR_PIECE_EMBED), last = 0;
+    if (wish->weigh == BY_DECODE) {
+        const double head = wish->head == TFR_PLACE_SPLIT ? 0 : piece_ns(maker, wish, TFR_PIECE_HEAD);
+        first += (wish->head == TFR_PLACE_FIRST ? head : 0) + piece_ns(maker, wish, TFR_PIECE_SAMPLE);
+        last = (wish->head == TFR_PLACE_LAST ? head : 0) + piece_ns(maker, wish, TFR_PIECE_NORM);
+    }
+    int *owner = tfr_alloc((size_t)n_layer, sizeof *owner);
+    double *cost = tfr_alloc((size_t)n_layer, sizeof *cost);
+    enum tfr_status status = owner != NULL && cost != NULL ? TFR_OK : TFR_RESOURCE;
+    if (status == TFR_OK && wish->weigh == EVENLY) {
+        tfr_partition_hf(n_layer, wish->stages, owner);
+    } else if (status == TFR_OK) {
+        for (int64_t i = 0; i < n_layer; i++) {
+            cost[i] = i > 0 ? cost[0] : piece_ns(maker, wish, TFR_PIECE_BLOCK);
+        }
+        status = tfr_partition_balanced(cost, n_layer, first, last, wish->stages, owner);
+    }
+    for (int64_t i = 0; i < n_layer && status == TFR_OK; i++) {
+        blocks[owner[i]]++;
+    }
+    tfr_free(cost);
+    tfr_free(owner);
+    return status;
+}
+
+static void refuse(const struct maker *maker, const struct wish *wish, struct tfr_listed_layout *item) {
+    const struct tfr_layout_model *model = maker->question->model;
+    const int64_t sequences = maker->question->load->sequences;
+    if (model->n_head % wish->tensor != 0) {
+        snprintf(item->refusal, sizeof item->refusal, "%d does not divide %lld heads", wish->tensor, (long long)model->n_head);
+    } else if (wish->replicas > sequences) {
+        snprintf(item->refusal, sizeof item->refusal, "%d groups have %lld sequence%s to serve", wish->replicas,
+                 (long long)sequences, tfr_plural(sequences));
+    }
+}
+
+/* Stages that have no work: no block, and neither embeddings nor a share of the head. */
+static void note_idle(const struct wish *wish, struct tfr_listed_layout *item) {
+    int n_idle = 0;
+    for (int stage = 1; stage < wish->stages; stage++) {
+        n_idle += item->blocks[stage] == 0;
+    }
+    if (n_idle > 0) {
+        snprintf(item->note, sizeof item->note, "%d of %d stages have no block", n_idle, wish->stages);
+    }
+}
+
+static enum tfr_status add(const struct maker *maker, const char *name, const char *flags, const struct wish *wish) {
+    if (maker->list->n == TFR_MOST_LAYOUTS) {
+        return TFR_OK; /* more ways to divide than anybody reads; the first ones have the most stages */
+    }
+    struct tfr_listed_layout *item = &maker->list->item[maker->list->n++];
+    *item = (struct tfr_listed_layout){0};
+    snprintf(item->name, sizeof item->name, "%s", name);
+    snprintf(item->flags, sizeof item->flags, "%s", flags);
+    refuse(maker, wish, item);
+    if (item->refusal[0] != '\0') {
+        return TFR_OK;
+    }
+    item->blocks = tfr_alloc((size_t)wish->stages, sizeof *item->blocks);
+    if (item->blocks == NULL) {
+        return TFR_RESOURCE;
+    }
+    item->layout = (struct tfr_layout){.replicas = wish->replicas,
+                                       .stages = wish->stages,
+                                       .tensor = wish->tensor,
+                                       .head = wish->head,
+                                       .blocks = item->blocks,
+                                       .groups = maker->question->layout != NULL ? maker->question->layout->groups : 0};
+    TFR_TRY(deal(maker, wish, item->blocks));
+    note_idle(wish, item);
+    return TFR_OK;
+}
+
+static enum tfr_status add_pipelines(const struct maker *maker) {
+    const int n = maker->n_ranks;
+    TFR_TRY(add(maker, "hf", "--split hf", &(struct wish){1, n, 1, TFR_PLACE_FIRST, EVENLY}));
+    TFR_TRY(add(maker, "balanced", "--split balanced", &(struct wish){1, n, 1, TFR_PLACE_FIRST, BY_DECODE}));
+    TFR_TRY(add(maker, "prefill", "--split prefill", &(struct wish){1, n, 1, TFR_PLACE_FIRST, BY_PREFILL}));
+    TFR_TRY(add(maker, "head last", "--head last", &(struct wish){1, n, 1, TFR_PLACE_LAST, BY_DECODE}));
+    return add(maker, "head split", "--head split", &(struct wish){1, n, 1, TFR_PLACE_SPLIT, BY_DECODE});
+}
+
+static enum tfr_status add_hybrids(const struct maker *maker) {
+    bool any = false;
+    for (int tensor = 2; tensor < maker->n_ranks; tensor++) {
+        if (maker->n_ranks % tensor != 0) {
+            continue;
+        }
+        char name[32], flags[64];
+        const struct wish wish = {1, maker->n_ranks / tensor, tensor, TFR_PLACE_SPLIT, BY_DECODE};
+        snprintf(name, sizeof name, "hybrid %dx%d", wish.stages, tensor);
+        snprintf(flags, sizeof flags, "--tensor %d --head split", tensor);
+        any = true;
+        if (maker->question->model->n_head % tensor == 0) { /* the others are refused by the line of tensor */
+            TFR_TRY(add(maker, name, flags, &wish));
+        }
+    }
+    if (!any && maker->list->n < TFR_MOST_LAYOUTS) {
+        struct tfr_listed_layout *item = &maker->list->item[maker->list->n++];
+        *item = (struct tfr_listed_layout){.name = "hybrid"};
+        snprintf(item->refusal, sizeof item->refusal, "%d ranks are no product of stages and shares", maker->n_ranks);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status add_replicas(const struct maker *maker) {
+    for (int replicas = 2; replicas <= maker->n_ranks; replicas++) {
+        if (maker->n_ranks % replicas != 0) {
+            continue;
+        }
+        char name[32], flags[64];
+        const int stages = maker->n_ranks / replicas;
+        const struct wish wish = {replicas, stages, 1, stages > 1 ? TFR_PLACE_SPLIT : TFR_PLACE_FIRST, BY_DECODE};
+        snprintf(name, sizeof name, stages > 1 ? "replicas %dx%d" : "replicas %d", replicas, stages);
+        snprintf(flags, sizeof flags, stages > 1 ? "--replicas %d --head split" : "--replicas %d", replicas);
+        TFR_TRY(add(maker, name, flags, &wish));
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status make(const struct maker *maker) {
+    char name[32], flags[64];
+    if (maker->n_ranks == 1) {
+        return add(maker, "one rank", "", &(struct wish){1, 1, 1, TFR_PLACE_FIRST, BY_DECODE});
+    }
+    TFR_TRY(add_pipelines(maker));
+    snprintf(name, sizeof name, "tensor %d", maker->n_ranks);
+    snprintf(flags, sizeof flags, "--tensor %d --head split", maker->n_ranks);
+    TFR_TRY(add(maker, name, flags, &(struct wish){1, 1, maker->n_ranks, TFR_PLACE_SPLIT, BY_DECODE}));
+    TFR_TRY(add_hybrids(maker));
+    return add_replicas(maker);
+}
+
+enum tfr_status tfr_layout_list_make(struct tfr_layout_list *list, const struct tfr_layout_question *question, int64_t n_layer,
+                                     int n_ranks) {
+    const struct maker maker = {.list = list, .question = question, .n_layer = n_layer, .n_ranks = n_ranks};
+    list->n = 0;
+    const enum tfr_status status = make(&maker);
+    if (status != TFR_OK) {
+        tfr_layout_list_free(list);
+    }
+    return status;
+}
+
+void tfr_layout_list_free(struct tfr_layout_list *list) {
+    for (int i = 0; i < list->n; i++) {
+        tfr_free(list->item[i].blocks);
+    }
+    list->n = 0;
+}

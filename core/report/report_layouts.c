@@ -1,0 +1,230 @@
+/* report_layouts.c - `tfrun plan CONFIG --ranks N --net A,B | --cluster FILE`: what each layout of N ranks would take. */
+#include "report/layouts.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+#include "profile/profile_run.h"
+
+static enum tfr_status take_cluster(struct layouts_report *report) {
+    const struct tfr_layouts_question *question = report->question;
+    TFR_TRY(question->cluster != NULL ? tfr_cluster_read(&report->facts, question->cluster)
+                                      : tfr_cluster_net(&report->facts, question->net));
+    const struct tfr_cluster *cluster = &report->facts.cluster;
+    const int64_t most = (int64_t)cluster->nodes * cluster->ranks_per_node;
+    if (question->last_ranks > most) {
+        return tfr_raise(TFR_USAGE, "%d ranks are more than the %d x %d of %s; give fewer ranks, or nodes with more",
+                         question->last_ranks, cluster->nodes, cluster->ranks_per_node, question->cluster);
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status take_load(struct layouts_report *report) {
+    const struct tfr_layouts_question *question = report->question;
+    const struct tfr_config *config = report->dry.config;
+    const int64_t positions = config->model.n_positions;
+    if (question->prompt > positions || question->context >= positions) {
+        const bool is_prompt = question->prompt > positions;
+        return tfr_raise(TFR_USAGE, "--%s %lld: %s has n_positions = %lld; give less", is_prompt ? "prompt-tokens" : "context",
+                         (long long)(is_prompt ? question->prompt : question->context), config->path, (long long)positions);
+    }
+    report->load = (struct tfr_layout_load){.prompt = question->prompt > 0  ? question->prompt
+                                                      : positions / 2 < 512 ? (positions + 1) / 2
+                                                                            : 512,
+                                            .chunk = config->options.runtime_max_rows,
+                                            .sequences = question->sequences,
+                                            .context = question->context >= 0 ? question->context
+                                                       : positions - 1 < 128  ? positions - 1
+                                                                              : 128};
+    return TFR_OK;
+}
+
+/* A calibration of this host and so many threads, if it is there and holds; else false. */
+static bool find_calibration(const struct layouts_report *report, int n_threads, struct tfr_calibration *calibration, char *path,
+                             size_t size) {
+    const struct tfr_dry *dry = &report->dry;
+    struct tfr_conditions now;
+    char doubts[TFR_DOUBTS_SIZE], *file = tfr_calibration_path(dry->machine->host_name, n_threads);
+    bool found = file != NULL && !dry->machine->is_described && tfr_path_exists(file);
+    if (found) {
+        tfr_conditions_of(dry->registry, dry->machine, dry->config, n_threads, &now);
+        found = tfr_calibration_read(calibration, file) == TFR_OK;
+        if (found && tfr_calibration_check(calibration, &now, file, doubts, sizeof doubts) != TFR_OK) {
+            tfr_calibration_free(calibration);
+            found = false;
+        }
+        snprintf(path, size, "%s", file);
+    }
+    tfr_free(file);
+    return found;
+}
+
+static void take_calibration(struct layouts_report *report) {
+    const struct tfr_dry *dry = &report->dry;
+    const int n_threads = dry->threads.n_threads;
+    char path[256];
+    if (find_calibration(report, n_threads, &report->calibration, path, sizeof path)) {
+        snprintf(report->calibrated_by, sizeof report->calibrated_by, "by %s", path);
+    } else {
+        tfr_calibration_nominal(&report->calibration, dry->machine, n_threads);
+        snprintf(report->calibrated_by, sizeof report->calibrated_by,
+                 "by nominal peaks: no calibration of %d thread%s holds here (`tfrun calibrate -t %d`)", n_threads,
+                 n_threads == 1 ? "" : "s", n_threads);
+    }
+    find_calibration(report, dry->machine->n_cores, &report->node, path, sizeof path);
+}
+
+/* Threads of a rank: the cores are divided among those of a node, as when they run. */
+static enum tfr_status choose_threads(struct layouts_report *report) {
+    struct tfr_dry *dry = &report->dry;
+    const int each = report->facts.cluster.ranks_per_node;
+    const int n_local = each < report->question->last_ranks ? each : report->question->last_ranks;
+    const int asked = (int)dry->config->options.runtime_threads;
+    return tfr_config_blame(dry->config, "runtime.threads",
+                            tfr_machine_choose_threads(dry->machine, asked, 0, n_local, &dry->threads));
+}
+
+/* Where the cluster does not say how fast a rank is, it is this machine with as many threads. */
+static enum tfr_status take_times(struct layouts_report *report) {
+    const struct tfr_dry *dry = &report->dry;
+    report->model = tfr_layout_model_of(dry->config);
+    report->goal = dry->config->options.parallel_goal;
+    if (report->facts.has_speed) {
+        tfr_model_work_of(&report->work, dry->config, &report->facts.speed);
+        snprintf(report->calibrated_by, sizeof report->calibrated_by, "by the numbers of %s", report->question->cluster);
+        return TFR_OK;
+    }
+    TFR_TRY(choose_threads(report));
+    take_calibration(report);
+    const struct tfr_planner planner = tfr_dry_planner(&report->dry);
+    return tfr_piece_times_open(&report->pieces, &planner, &report->calibration,
+                                report->node.roofs.n_threads > 0 ? &report->node.roofs : NULL);
+}
+
+static struct tfr_layout_question question_of(const struct layouts_report *report, const struct tfr_layout *layout) {
+    return (struct tfr_layout_question){
+        .layout = layout,
+        .cluster = &report->facts.cluster,
+        .model = &report->model,
+        .load = &report->load,
+        .ns = report->facts.has_speed ? tfr_piece_ns : tfr_piece_times_ns,
+        .user = report->facts.has_speed ? (const void *)&report->work : (const void *)&report->pieces,
+    };
+}
+
+static bool is_better(int goal, const struct tfr_layout_times *times, const struct tfr_layout_times *than) {
+    const double share = 1e-9; /* equal but for rounding: the first one stays */
+    if (goal == TFR_GOAL_THROUGHPUT) {
+        return times->tokens_per_s > than->tokens_per_s * (1 + share);
+    }
+    return times->token_ns < than->token_ns * (1 - share);
+}
+
+static enum tfr_status predict_point(const struct layouts_report *report, struct layouts_of_ranks *point) {
+    const int64_t n_layer = report->dry.config->model.n_layer;
+    struct tfr_layout_question question = question_of(report, NULL);
+    TFR_TRY(tfr_layout_list_make(&point->list, &question, n_layer, point->n_ranks));
+    point->times = tfr_alloc((size_t)point->list.n, sizeof *point->times);
+    if (point->times == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (int i = 0; i < point->list.n; i++) {
+        if (point->list.item[i].refusal[0] != '\0') {
+            continue;
+        }
+        question.layout = &point->list.item[i].layout;
+        TFR_TRY(tfr_layout_predict(&question, &point->times[i]));
+        for (int goal = 0; goal < 2; goal++) {
+            const int best = point->best[goal];
+            point->best[goal] = best < 0 || is_better(goal, &point->times[i], &point->times[best]) ? i : best;
+        }
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status predict_alone(struct layouts_report *report) {
+    const int blocks = (int)report->dry.config->model.n_layer;
+    const struct tfr_layout one = {.replicas = 1, .stages = 1, .tensor = 1, .blocks = &blocks};
+    const struct tfr_layout_question question = question_of(report, &one);
+    return tfr_layout_predict(&question, &report->alone);
+}
+
+static enum tfr_status predict(struct layouts_report *report) {
+    const struct tfr_layouts_question *question = report->question;
+    const int n = question->last_ranks - question->first_ranks + 1;
+    report->points = tfr_alloc((size_t)n, sizeof *report->points);
+    if (report->points == NULL) {
+        return TFR_RESOURCE;
+    }
+    TFR_TRY(predict_alone(report));
+    for (int i = 0; i < n; i++) {
+        struct layouts_of_ranks *point = &report->points[i];
+        point->n_ranks = question->first_ranks + i;
+        point->best[0] = point->best[1] = -1;
+        report->n_points = i + 1;
+        TFR_TRY(predict_point(report, point));
+    }
+    return report->pieces.status;
+}
+
+static void close(struct layouts_report *report) {
+    for (int i = 0; i < report->n_points; i++) {
+        for (int k = 0; report->points[i].times != NULL && k < report->points[i].list.n; k++) {
+            tfr_free(report->points[i].times[k].rank);
+        }
+        tfr_free(report->points[i].times);
+        tfr_layout_list_free(&report->points[i].list);
+    }
+    tfr_free(report->points);
+    tfr_free(report->alone.rank);
+    tfr_piece_times_close(&report->pieces);
+    tfr_calibration_free(&report->calibration);
+    tfr_calibration_free(&report->node);
+    tfr_dry_close(&report->dry);
+}
+
+void tfr_layouts_blocks(const struct tfr_listed_layout *item, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (int stage = 0; item->blocks != NULL && stage < item->layout.stages; stage++) {
+        int last = stage;
+        while (last + 1 < item->layout.stages && item->blocks[last + 1] == item->blocks[stage]) {
+            last++;
+        }
+        const bool folds = last - stage >= 3;
+        char word[32];
+        snprintf(word, sizeof word, folds ? "%s%dx%d" : "%s%d", stage > 0 ? "," : "",
+                 folds ? last - stage + 1 : item->blocks[stage], item->blocks[stage]);
+        if (used + strlen(word) + 4 >= size) {
+            snprintf(text + used, size - used, ",..");
+            return;
+        }
+        used += (size_t)snprintf(text + used, size - used, "%s", word);
+        stage = folds ? last : stage;
+    }
+}
+
+enum tfr_status tfr_report_layouts(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                   const struct tfr_layouts_question *question, char **text) {
+    struct layouts_report *report = tfr_alloc(1, sizeof *report);
+    *text = NULL;
+    if (report == NULL) {
+        return TFR_RESOURCE;
+    }
+    report->question = question;
+    enum tfr_status status = tfr_dry_open(&report->dry, path, overrides, n_overrides, 1);
+    status = status == TFR_OK ? take_cluster(report) : status;
+    status = status == TFR_OK ? take_load(report) : status;
+    status = status == TFR_OK ? take_times(report) : status;
+    status = status == TFR_OK ? predict(report) : status;
+    if (status == TFR_OK) {
+        status = question->format == TFR_COST_JSON ? tfr_layouts_write_json(report, text) : tfr_layouts_write(report, text);
+    }
+    close(report);
+    tfr_free(report);
+    return status;
+}

@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+"""test_layouts.py TFRUN NAME SOURCE_DIR: `tfrun plan --net` and `--cluster` against a simulation, and what they refuse.
+
+The simulation knows nothing of tfrun's formulas: it counts the weights of GPT-2 by itself, lets every rank serve what reaches it in
+turn, carries messages over links, and looks when tokens come. `test_layouts.py --list` prints the names. Python's own library only.
+"""
+import csv
+import heapq
+import io
+import json
+import math
+import subprocess
+
+from cases import case, expect, expect_same, main
+
+GPT2 = {"gpt2": (12, 768, 12), "gpt2-medium": (24, 1024, 16)}
+VOCABULARY, POSITIONS = 50257, 1024
+
+
+class Plan:
+    """The command, and clusters to ask about."""
+
+    def __init__(self, program, source_dir, folder):
+        self.program, self.source, self.folder = program, source_dir, folder
+
+    def run(self, *arguments, code=0):
+        ran = subprocess.run([self.program, "plan", *map(str, arguments)], capture_output=True, timeout=120)
+        if ran.returncode != code:
+            raise AssertionError(f"exit code {ran.returncode}, expected {code}: {ran.stdout.decode()[-600:]}{ran.stderr.decode()}")
+        return ran.stdout.decode() if code == 0 else ran.stderr.decode()
+
+    def config(self, name="gpt2"):
+        return self.source / "configs" / f"{name}.json"
+
+    def cluster(self, **keys):
+        path = self.folder / "cluster.json"
+        path.write_text(json.dumps({"nodes": 8, "ranks_per_node": 2, "bandwidth_gbs": 30, "gflops": 80, "node_us": 2,
+                                    "net": {"alpha_us": 25, "gbit_s": 10}, "shm": {"alpha_us": 1.5, "gb_s": 10}, **keys}))
+        return path
+
+
+class Machine:
+    """What pieces of a model cost on a rank, and messages between two."""
+
+    def __init__(self, model, cluster):
+        self.layers, self.width, self.heads = GPT2[model]
+        self.cluster = json.loads(cluster.read_text())
+
+    def ms(self, bytes_, flops, nodes, shares=1):
+        roof = max(bytes_ / (self.cluster["bandwidth_gbs"] * 1e9), flops / (self.cluster["gflops"] * 1e9))
+        return (roof / shares + nodes * self.cluster["node_us"] * 1e-6) * 1e3
+
+    def block(self, rows, sequences, past, shares):
+        weights = 12 * self.width ** 2
+        seen = past + rows / sequences / 2
+        return self.ms(4 * weights + sequences * past * 8 * self.width, 2 * rows * weights + 4 * rows * seen * self.width, 8, shares)
+
+    def head(self, rows, shares):
+        return self.ms(4 * VOCABULARY * self.width, 2 * rows * VOCABULARY * self.width, 1, shares)
+
+    def embed(self, rows):
+        return self.ms(12 * self.width * rows, 0, 1)
+
+    def norm(self, rows):
+        return self.ms(8 * self.width * rows, 0, 1)
+
+    def sample(self, rows):
+        return self.ms(4 * VOCABULARY * rows, 0, 0)
+
+    def send(self, bytes_, ranks):
+        """Between ranks that all lie on one node, or not."""
+        if len({rank // self.cluster["ranks_per_node"] for rank in ranks}) == 1:
+            link = self.cluster["shm"]
+            return link["alpha_us"] / 1e3 + bytes_ / link["gb_s"] / 1e6
+        link = self.cluster["net"]
+        return link["alpha_us"] / 1e3 + bytes_ * 8 / link["gbit_s"] / 1e6
+
+
+class Simulation:
+    """One replica of a layout; stages serve jobs in the order in which they come."""
+
+    def __init__(self, machine, layout):
+        self.machine, self.layout = machine, layout
+        self.stages, self.tensor = layout["stages"], layout["tensor"]
+        self.last = max([stage for stage in range(self.stages) if layout["blocks"][stage] > 0])
+        self.free, self.come, self.events, self.serial = [0.0] * self.stages, [0.0] * self.stages, [], 0
+
+    def ranks(self, *stages):
+        return [stage * self.tensor + shard for stage in stages for shard in range(self.tensor)]
+
+    def at(self, time, what, *arguments):
+        heapq.heappush(self.events, (time, self.serial, what, arguments))
+        self.serial += 1
+
+    def work(self, stage, ms, then, *arguments):
+        """A job that came just now; `then` is called when it is done."""
+        self.free[stage] = max(self.free[stage], self.now) + ms
+        self.at(self.free[stage], then, *arguments)
+
+    def hop(self, rows, stage, other):
+        pairs = [[stage * self.tensor + shard, other * self.tensor + shard] for shard in range(self.tensor)]
+        return max(self.machine.send(4 * self.machine.width * rows, pair) for pair in pairs)
+
+    def body(self, step, stage):
+        machine, blocks = self.machine, self.layout["blocks"][stage]
+        ms = blocks * machine.block(step["rows"], step["sequences"], step["past"], self.tensor)
+        if self.tensor > 1:
+            sums = 4 * machine.heads * machine.width * step["rows"] * (self.tensor - 1) / self.tensor
+            ms += 2 * blocks * machine.send(sums, self.ranks(stage))
+        if stage == self.last and step["logits"]:
+            ms += machine.norm(step["logits"])
+            ms += machine.head(step["logits"], self.tensor) if self.layout["head"] == "last" else 0
+        return ms + (machine.embed(step["rows"]) if stage == 0 else 0)
+
+    def enter(self, step, stage):
+        step["parts"] = 1
+        self.work(stage, self.body(step, stage), self.leave, step, stage)
+
+    def leave(self, step, stage):
+        if stage < self.last:
+            come = max(self.now + self.hop(step["rows"], stage, stage + 1), self.come[stage])  # messages don't overtake
+            self.come[stage] = come
+            self.at(come, self.enter, step, stage + 1)
+        elif step["logits"]:
+            self.to_the_head(step)
+
+    def to_the_head(self, step):
+        """The last rows go where the head is; on the last stage it was part of the job."""
+        row = 4 * self.machine.width * step["logits"]
+        if self.layout["head"] == "last" and self.last > 0:
+            self.at(self.now, self.scored, step, self.last, self.tensor)
+        elif self.layout["head"] == "split":
+            step["parts"] = self.stages
+            ms = self.machine.send(row, self.ranks(*range(self.stages))) if self.stages > 1 else 0
+            for stage in range(self.stages):
+                self.at(self.now + ms, self.score, step, stage, self.stages * self.tensor)
+        else:
+            self.at(self.now + (self.hop(step["logits"], self.last, 0) if self.last > 0 else 0), self.score, step, 0, self.tensor)
+
+    def score(self, step, stage, shares):
+        sampling = self.machine.sample(step["logits"]) if shares == 1 else 0
+        self.work(stage, self.machine.head(step["logits"], shares) + sampling, self.scored, step, stage, shares)
+
+    def scored(self, step, stage, shares):
+        step["parts"] -= 1
+        if step["parts"] > 0:
+            return
+        logits = 4 * VOCABULARY * step["logits"]
+        if self.layout["head"] == "split":
+            ms = self.machine.send(logits * (shares - 1) / shares, self.ranks(*range(self.stages))) if shares > 1 else 0
+        else:
+            ms = self.machine.send(logits, self.ranks(0, stage)) if stage > 0 else 0
+            ms += self.machine.send(logits * (shares - 1) / shares, self.ranks(stage)) if shares > 1 else 0
+        if shares == 1 and stage == 0:
+            self.done(step)
+        else:
+            self.at(self.now + ms, self.sample, step)
+
+    def sample(self, step):
+        self.work(0, self.machine.sample(step["logits"]), self.done, step)
+
+    def done(self, step):
+        step["done"](step)
+
+    def run(self, until):
+        self.now = 0.0
+        while self.events and self.now < until:
+            self.now, _, what, arguments = heapq.heappop(self.events)
+            what(*arguments)
+        return self.now
+
+    def decode(self, groups, rows, past, rounds=60):
+        """ms of a round of all groups, when the pipeline is full."""
+        times = []
+
+        def again(step):
+            times.append(self.now)
+            if len(times) < rounds * groups:
+                self.at(self.now, self.enter, step, 0)
+
+        for _ in range(groups):
+            self.at(0.0, self.enter, {"rows": rows, "sequences": rows, "past": past, "logits": rows, "done": again}, 0)
+        self.run(math.inf)
+        half = len(times) // 2 // groups * groups
+        return (times[-1] - times[half - 1]) / (len(times) - half) * groups
+
+    def prefill(self, prompt, chunk):
+        """ms until the first token; the last chunk's last row alone goes through the head."""
+        came = []
+        for begin in range(0, prompt, chunk):
+            rows = min(chunk, prompt - begin)
+            is_last = begin + rows == prompt
+            self.at(0.0, self.enter, {"rows": rows, "sequences": 1, "past": begin, "logits": 1 if is_last else 0,
+                                      "done": lambda step: came.append(self.now)}, 0)
+        self.run(math.inf)
+        return came[0]
+
+
+def close_to(have, want, share, *what):
+    expect(abs(have - want) <= share * want, *what, have, "is not within", share, "of", want)
+
+
+def compare(plan, model, cluster, ranks, *flags):
+    """Every layout against its simulation; replicas are alike, so one is simulated. The names that were seen."""
+    machine = Machine(model, cluster)
+    told = json.loads(plan.run(plan.config(model), "--ranks", ranks, "--cluster", cluster, "--json", *flags))
+    seen = []
+    for layout in told["points"][0]["layouts"]:
+        if "refused" in layout:
+            continue
+        seen.append(layout["name"])
+        what = (model, ranks, layout["name"])
+        stream = Simulation(machine, layout).decode(1, 1, told["context"], rounds=4)
+        # Replicas may lie across nodes in different ways, of which tfrun takes the worst.
+        near = 1e-6 if layout["replicas"] == 1 else 5e-3
+        close_to(layout["token_ms"], stream, near, *what, "a token")
+        close_to(layout["first_token_ms"], Simulation(machine, layout).prefill(told["prompt"], told["chunk"]), near, *what, "first")
+        round_ms = Simulation(machine, layout).decode(layout["groups"], layout["rows"], told["context"])
+        sequences = math.ceil(told["sequences"] / layout["replicas"])
+        close_to(layout["tokens_per_s"], layout["replicas"] * sequences / round_ms * 1e3, 0.05, *what, "tokens/s")
+        expect_same(len(layout["ranks"]), ranks)
+        expect_same(sum(layout["blocks"]), machine.layers)
+    return seen
+
+
+@case
+def simulated_on_a_cluster_of_nodes_of_two(plan):
+    cluster = plan.cluster()
+    for ranks in (2, 4, 6, 8):
+        compare(plan, "gpt2", cluster, ranks, "--max-rows", 64)
+
+
+@case
+def simulated_with_many_sequences(plan):
+    cluster = plan.cluster(nodes=16, ranks_per_node=1, net={"alpha_us": 1.5, "gbit_s": 100})
+    seen = compare(plan, "gpt2-medium", cluster, 16, "--sequences", 64, "--max-rows", 32, "--prompt-tokens", 900, "--context", 500)
+    for name in ("hf", "balanced", "prefill", "head last", "head split", "tensor 16", "hybrid 4x4", "replicas 2x8", "replicas 16"):
+        expect(name in seen, name, seen)
+
+
+@case
+def sweeps_have_a_best_layout_of_each_number(plan):
+    cluster = plan.cluster(nodes=64, ranks_per_node=1)
+    told = json.loads(plan.run(plan.config(), "--sweep", "1..12", "--cluster", cluster, "--format", "json", "--goal", "latency"))
+    expect_same([point["ranks"] for point in told["points"]], list(range(1, 13)))
+    for point in told["points"]:
+        layouts = {layout["name"]: layout for layout in point["layouts"] if "refused" not in layout}
+        least = min(layout["token_ms"] for layout in layouts.values())
+        most = max(layout["tokens_per_s"] for layout in layouts.values())
+        close_to(layouts[point["best"]["latency"]]["token_ms"], least, 1e-6)
+        close_to(layouts[point["best"]["throughput"]]["tokens_per_s"], most, 1e-6)
+    expect_same(told["points"][3]["best"]["latency"], "tensor 4")
+    table = plan.run(plan.config(), "--sweep", "1..12", "--cluster", cluster, "--goal", "latency")
+    for point in told["points"]:
+        expect(any(line.split()[:1] == [str(point["ranks"])] and point["best"]["latency"] in line for line in table.splitlines()), point)
+
+
+@case
+def forms_tell_the_same(plan):
+    flags = (plan.config(), "--ranks", 4, "--cluster", plan.cluster())
+    told = {layout["name"]: layout for layout in json.loads(plan.run(*flags, "--json"))["points"][0]["layouts"]}
+    rows = list(csv.DictReader(io.StringIO(plan.run(*flags, "--format", "csv"))))
+    expect_same([row["layout"] for row in rows], list(told))
+    for row in rows:
+        expect_same(row["tokens/s"], f"{told[row['layout']]['tokens_per_s']:.1f}")
+    table, markdown = plan.run(*flags), plan.run(*flags, "--format", "md")
+    for name in told:
+        expect(name in table and name in markdown, name)
+
+
+@case
+def a_reason_for_each_layout_that_cannot_be(plan):
+    told = json.loads(plan.run(plan.config(), "--ranks", 5, "--net", "25,10", "--json", "--sequences", 3))["points"][0]["layouts"]
+    refused = {layout["name"]: layout["refused"] for layout in told if "refused" in layout}
+    expect_same(refused, {"tensor 5": "5 does not divide 12 heads", "hybrid": "5 ranks are no product of stages and shares",
+                          "replicas 5": "5 groups have 3 sequences to serve"})
+
+
+@case
+def this_machine_without_numbers(plan):
+    """Nominal peaks or a calibration; a slower link never makes a layout faster."""
+    fast, slow = (json.loads(plan.run(plan.config(), "--ranks", 4, "--net", net, "--json"))["points"][0]["layouts"]
+                  for net in ("1,100", "1000,1"))
+    for a, b in zip(fast, slow):
+        expect(a["token_ms"] <= b["token_ms"] and a["first_token_ms"] <= b["first_token_ms"], a["name"])
+
+
+@case
+def clusters_are_read_strictly(plan):
+    for keys, words in (({"nods": 3}, "nods is no key of a cluster"), ({"nodes": 0}, "nodes is not a whole number in 1..1e+06"),
+                        ({"nodes": 1.5}, "nodes is not a whole number"), ({"net": {"alpha_us": 5}}, "net.gbit_s is missing"),
+                        ({"net": {"alpha_us": 5, "gbit_s": 0}}, "net.gbit_s is not a number in"), ({"net": 5}, "net is not an object"),
+                        ({"net": {"alpha_us": 5, "gbit_s": 1, "x": 1}}, "net.x is no key of a cluster"),
+                        ({"gflops": "80"}, "gflops is not a number in")):
+        told = plan.run(plan.config(), "--ranks", 4, "--cluster", plan.cluster(**keys), code=3)
+        expect(words in told and "cluster.json:1:" in told, words, told)
+    path = plan.folder / "cluster.json"
+    for text, words in (('{"nodes": 2, "ranks_per_node": 1}', "net is missing, and there are several nodes"),
+                        ('{"nodes": 1}', "ranks_per_node is missing"), ("[]", "the file is not an object"),
+                        ('{"nodes": 1, "ranks_per_node": 4, "gflops": 5}', "bandwidth_gbs is missing: the speed of a rank is both"),
+                        ('{"nodes": 1, "ranks_per_node": 4, "node_us": 5}', "bandwidth_gbs is missing: node_us")):
+        path.write_text(text)
+        told = plan.run(plan.config(), "--ranks", 4, "--cluster", path, code=3)
+        expect(words in told, words, told)
+
+
+@case
+def what_goes_not_together_is_refused(plan):
+    cluster = plan.cluster()
+    for flags, words in ((("--net", "25"), "is not ALPHA_US,GBIT_S"), (("--net", "25,0"), "is not ALPHA_US,GBIT_S"),
+                         (("--net", "25,10", "--cluster", cluster), "--net describes the links and --cluster does too"),
+                         (("--net", "25,10", "--rows", 4), "--rows is about the plan of one step"),
+                         (("--net", "25,10", "--sweep", "1..4"), "--sweep says how many ranks there are"),
+                         (("--sequences", 4), "--sequences is about layouts of ranks"),
+                         (("--net", "25,10", "--format", "yaml"), "is none of table, md, json, csv"),
+                         (("--net", "25,10", "--format", "csv", "--json"), "--json and --format csv exclude each other"),
+                         (("--net", "25,10", "--prompt-tokens", 1025), "--prompt-tokens 1025"),
+                         (("--net", "25,10", "--context", 1024), "--context 1024"),
+                         (("--cluster", cluster, "--goal", "speed"), "is not one of latency|throughput")):
+        told = plan.run(plan.config(), "--ranks", 4, *flags, code=2)
+        expect(words in told, words, told)
+    expect("1..4096" in plan.run(plan.config(), "--net", "25,10", "--sweep", "4..1", code=2).replace("B <= ", "1.."))
+    expect("say of how many" in plan.run(plan.config(), "--net", "25,10", code=2))
+    expect("17 ranks are more than the 8 x 2" in plan.run(plan.config(), "--ranks", 17, "--cluster", cluster, code=2))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Plan))
