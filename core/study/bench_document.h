@@ -14,6 +14,12 @@
 /* Sequences side by side: tokens of each prompt and answer, and the context in the middle of the answer. */
 enum { TFR_BENCH_COMPANY_PROMPT = 16, TFR_BENCH_COMPANY_TOKENS = 33, TFR_BENCH_COMPANY_MIDDLE = 32 };
 
+/* What a rank did in one such time, the mean of all rounds. */
+struct tfr_bench_rank {
+    double busy_s, wait_s, control_s; /* tasks; for messages of the graph; for what rank 0 says, and its answers */
+    double bytes, messages;           /* sent */
+};
+
 /* Times are seconds: of a step that adds one token (decode), of a whole prompt (prefill), of one token of every sequence
  * (sequences). `tokens` come in such a time. */
 struct tfr_bench_figure {
@@ -21,8 +27,9 @@ struct tfr_bench_figure {
     double *times; /* [n_times] one of each round */
     size_t n_times;
     struct tfr_spread spread;
-    double tokens, first_s;     /* first_s: the first time it was done, when plans were made and weights packed */
-    double roof_s, predicted_s; /* bench_roof.h; 0: not asked for, not known */
+    double tokens, first_s;       /* first_s: the first time it was done, when plans were made and weights packed */
+    struct tfr_bench_rank *ranks; /* [n_ranks]; NULL where it is not known */
+    double roof_s, predicted_s;   /* bench_roof.h; 0: not asked for, not known */
 };
 
 struct tfr_bench {

@@ -6,7 +6,23 @@
 #include "base/json.h"
 #include "study/bench_document.h"
 
-static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *figure, const struct tfr_bench *before) {
+static void put_figure_ranks(struct tfr_json_out *out, const struct tfr_bench_figure *figure, int n_ranks) {
+    tfr_json_begin(out, "ranks", '[');
+    for (int rank = 0; rank < n_ranks; rank++) {
+        const struct tfr_bench_rank *one = &figure->ranks[rank];
+        tfr_json_begin(out, NULL, '{');
+        tfr_json_put_number(out, "busy_ms", one->busy_s * 1e3);
+        tfr_json_put_number(out, "wait_ms", one->wait_s * 1e3);
+        tfr_json_put_number(out, "control_ms", one->control_s * 1e3);
+        tfr_json_put_number(out, "bytes_sent", one->bytes);
+        tfr_json_put_number(out, "messages_sent", one->messages);
+        tfr_json_end(out, '}');
+    }
+    tfr_json_end(out, ']');
+}
+
+static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *figure, const struct tfr_bench *bench,
+                       const struct tfr_bench *before) {
     const struct tfr_spread *spread = &figure->spread;
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_text(out, "case", tfr_bench_kind_name(figure->what.kind));
@@ -32,6 +48,9 @@ static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *
         tfr_json_put_number(out, "before_ms", old->spread.median * 1e3);
         tfr_json_put_number(out, "ratio", spread->median / old->spread.median);
         tfr_json_put_text(out, "verdict", tfr_bench_verdict(figure, old));
+    }
+    if (figure->ranks != NULL) {
+        put_figure_ranks(out, figure, bench->n_ranks);
     }
     tfr_json_begin(out, "times_ms", '[');
     for (size_t i = 0; i < figure->n_times; i++) {
@@ -70,7 +89,7 @@ enum tfr_status tfr_bench_json(const struct tfr_bench *bench, const struct tfr_b
     tfr_json_put_number(&out, "flops_per_s", bench->flop_rate);
     tfr_json_begin(&out, "cases", '[');
     for (size_t i = 0; i < bench->n_figures; i++) {
-        put_figure(&out, &bench->figures[i], before);
+        put_figure(&out, &bench->figures[i], bench, before);
     }
     tfr_json_end(&out, ']');
     put_ranks(&out, bench);

@@ -61,7 +61,36 @@ static enum tfr_status read_optional(const struct tfr_json_doc *doc, const tfr_j
     return tfr_json_member(object, key) != NULL ? read_real(doc, object, key, value) : TFR_OK;
 }
 
-static enum tfr_status read_figure(const struct tfr_json_doc *doc, const tfr_json *node, struct tfr_bench_figure *figure) {
+static enum tfr_status read_figure_ranks(const struct tfr_json_doc *doc, const tfr_json *node, struct tfr_bench_figure *figure,
+                                         int n_ranks) {
+    const tfr_json *list = tfr_json_member(node, "ranks");
+    int rank = 0;
+    if (list == NULL) {
+        return TFR_OK;
+    }
+    if (tfr_json_kind(list) != TFR_JSON_ARRAY || tfr_json_size(list) != (size_t)n_ranks) {
+        return tfr_document_refuse(doc, node, "ranks", "a list with an item for each rank");
+    }
+    figure->ranks = tfr_alloc((size_t)n_ranks, sizeof *figure->ranks);
+    if (figure->ranks == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item), rank++) {
+        struct tfr_bench_rank *one = &figure->ranks[rank];
+        TFR_TRY(read_real(doc, item, "busy_ms", &one->busy_s));
+        TFR_TRY(read_real(doc, item, "wait_ms", &one->wait_s));
+        TFR_TRY(read_real(doc, item, "control_ms", &one->control_s));
+        TFR_TRY(read_real(doc, item, "bytes_sent", &one->bytes));
+        TFR_TRY(read_real(doc, item, "messages_sent", &one->messages));
+        one->busy_s /= 1e3;
+        one->wait_s /= 1e3;
+        one->control_s /= 1e3;
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_figure(const struct tfr_json_doc *doc, const tfr_json *node, struct tfr_bench_figure *figure,
+                                   int n_ranks) {
     const char *name = tfr_json_string(tfr_json_member(node, "case"));
     int kind = 0;
     while (kind < TFR_BENCH_KINDS && (name == NULL || strcmp(name, tfr_bench_kind_name((enum tfr_bench_kind)kind)) != 0)) {
@@ -79,6 +108,7 @@ static enum tfr_status read_figure(const struct tfr_json_doc *doc, const tfr_jso
     figure->first_s /= 1e3;
     figure->roof_s /= 1e3;
     figure->predicted_s /= 1e3;
+    TFR_TRY(read_figure_ranks(doc, node, figure, n_ranks));
     return read_times(doc, node, figure);
 }
 
@@ -92,7 +122,7 @@ static enum tfr_status read_figures(const struct tfr_json_doc *doc, struct tfr_b
         return TFR_RESOURCE;
     }
     for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
-        TFR_TRY(read_figure(doc, item, &bench->figures[bench->n_figures++]));
+        TFR_TRY(read_figure(doc, item, &bench->figures[bench->n_figures++], bench->n_ranks));
     }
     return TFR_OK;
 }

@@ -266,6 +266,7 @@ void tfr_bench_free(struct tfr_bench *bench) {
     }
     for (size_t i = 0; bench->figures != NULL && i < bench->n_figures; i++) {
         tfr_free(bench->figures[i].times);
+        tfr_free(bench->figures[i].ranks);
     }
     tfr_free(bench->figures);
     tfr_free(bench->peak_memory_bytes);

@@ -61,7 +61,7 @@ void tfr_manifest_put(struct tfr_json_out *out, const struct tfr_manifest *manif
 /* TFR_MODEL with file and place for what is not there. */
 enum tfr_status tfr_manifest_read(struct tfr_manifest *manifest, const struct tfr_json_doc *doc, const tfr_json *node);
 void tfr_manifest_free(struct tfr_manifest *manifest);
-/* Measured by SimGrid's clock: no machine was that fast. */
+/* By SimGrid's clock, or with kernels that sleep instead of computing: no machine was that fast. */
 bool tfr_manifest_is_simulated(const struct tfr_manifest *manifest);
 
 /* A document that has something else at `key` of an object: TFR_MODEL with file and place. */

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 import os
 import re
 import shlex
@@ -13,6 +12,7 @@ import subprocess
 import sys
 
 from cases import case, expect, expect_same, main
+from spread import interval, near
 
 SHORT = ("--threads", 1, "--repetitions", 10, "--no-roofs")
 CASES = "decode:3,prefill:9,sequences:2"
@@ -36,18 +36,6 @@ class Bench:
 
     def document(self, *words, **keywords):
         return json.loads(self.bench("--json", *words, **keywords))
-
-
-def near(a, b):
-    return abs(a - b) <= 1e-9 * max(abs(a), abs(b))
-
-
-def interval(times):
-    """Of the median, by the binomial distribution, summed exactly."""
-    n, k = len(times), 1
-    while 2 * sum(math.comb(n, i) for i in range(k + 1)) <= 0.05 * 2 ** n:
-        k += 1
-    return sorted(times)[k - 1], sorted(times)[n - k]
 
 
 @case

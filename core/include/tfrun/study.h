@@ -52,6 +52,21 @@ TFR_API bool tfr_bench_same_bits(const struct tfr_bench *bench, const struct tfr
 TFR_API enum tfr_status tfr_report_bench(const struct tfr_bench *bench, const struct tfr_bench *before, enum tfr_table_form form,
                                          char **text);
 
+/* Benches of one model on different numbers of ranks and threads, joined. They are borrowed, and outlive it. */
+struct tfr_scaling;
+TFR_API enum tfr_status tfr_scaling_join(struct tfr_scaling **scaling, const struct tfr_bench *const *benches, size_t n);
+TFR_API void tfr_scaling_free(struct tfr_scaling *scaling);
+/* Speed-up, efficiency and serial fraction of every case against the fewest cores. JSON: "schema": "tfrun-scaling-1". */
+TFR_API enum tfr_status tfr_report_scaling(const struct tfr_scaling *scaling, enum tfr_table_form form, char **text);
+/* A script for gnuplot for each case, "strong-prefill-512", and "weak-sequences"; those in which something is compared. */
+struct tfr_scaling_picture {
+    char *name, *script; /* which writes SVG to its standard output */
+};
+TFR_API enum tfr_status tfr_scaling_pictures(const struct tfr_scaling *scaling, struct tfr_scaling_picture **pictures, size_t *n);
+TFR_API void tfr_scaling_pictures_free(struct tfr_scaling_picture *pictures, size_t n);
+/* By the program gnuplot; tfr_roofline_check says whether it is there. */
+TFR_API enum tfr_status tfr_scaling_draw(const struct tfr_scaling_picture *picture, char **svg);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,194 @@
+/* cmd_scaling.c - `tfrun scaling --report FILE...`: documents of `tfrun bench` on different ranks and threads, joined. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <tfrun/study.h>
+
+#include "app/cli/measure.h"
+#include "app/cli/results.h"
+
+static const struct tfr_flag flags[] = {
+    {"report", NULL, "join the documents, which is all there is to do so far", 0},
+    {"format", "FORM", "table, md, json or csv [table]", 0},
+    {"json", NULL, "the same as --format json", 0},
+    {"output", "DIR", "write all formats into this folder, with pictures and the gnuplot scripts that draw them", 'o'},
+    {"force", NULL, "write over files that are there", 0},
+};
+
+static const char *const reads[] = {NULL};
+
+/* The documents that were read. */
+struct documents {
+    struct tfr_bench **benches;
+    size_t n;
+};
+
+static int add(struct documents *documents, const char *path) {
+    struct tfr_bench **grown = realloc(documents->benches, (documents->n + 1) * sizeof(struct tfr_bench *));
+    if (grown == NULL) {
+        return tfr_cli_no_memory("the documents");
+    }
+    documents->benches = grown;
+    const enum tfr_status status = tfr_bench_read(&documents->benches[documents->n], path);
+    documents->n += status == TFR_OK;
+    return status == TFR_OK ? 0 : tfr_cli_fail(status);
+}
+
+static int is_document(const struct dirent *entry) {
+    const char *dot = strrchr(entry->d_name, '.');
+    return entry->d_name[0] != '.' && dot != NULL && strcmp(dot, ".json") == 0;
+}
+
+static int add_folder(struct documents *documents, const char *folder) {
+    struct dirent **files;
+    int code = 0;
+    const int n = scandir(folder, &files, is_document, alphasort);
+    if (n < 1) {
+        return tfr_cli_usage("%s: no documents there (*.json)", folder);
+    }
+    for (int i = 0; i < n; i++) {
+        char path[4096];
+        const bool fits = snprintf(path, sizeof path, "%s/%s", folder, files[i]->d_name) < (int)sizeof path;
+        if (code == 0) {
+            code = fits ? add(documents, path) : tfr_cli_usage("%s: its name is too long", folder);
+        }
+        free(files[i]);
+    }
+    free(files);
+    return code;
+}
+
+static int read_all(struct documents *documents, const struct tfr_args *args) {
+    int code = 0;
+    for (int i = 0; i < args->n_operands && code == 0; i++) {
+        struct stat about;
+        const bool is_folder = stat(args->operands[i], &about) == 0 && S_ISDIR(about.st_mode);
+        code = is_folder ? add_folder(documents, args->operands[i]) : add(documents, args->operands[i]);
+    }
+    return code;
+}
+
+static int write_file(const struct tfr_args *args, const char *name, const char *ending, const char *text) {
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s/%s%s", tfr_args_flag(args, "output"), name, ending) >= (int)sizeof path) {
+        return tfr_cli_usage("--output: its name is too long");
+    }
+    const enum tfr_status status = tfr_result_write(path, text, strlen(text), tfr_args_flag(args, "force") != NULL);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    tfr_results_print("%s\n", path);
+    return 0;
+}
+
+static int write_tables(const struct tfr_scaling *scaling, const struct tfr_args *args) {
+    static const char *const endings[] = {
+        [TFR_TABLE_TEXT] = ".txt", [TFR_TABLE_MD] = ".md", [TFR_TABLE_JSON] = ".json", [TFR_TABLE_CSV] = ".csv"};
+    int code = 0;
+    for (int form = 0; form < 4 && code == 0; form++) {
+        char *text;
+        const enum tfr_status status = tfr_report_scaling(scaling, (enum tfr_table_form)form, &text);
+        if (status != TFR_OK) {
+            return tfr_cli_fail(status);
+        }
+        code = write_file(args, "scaling", endings[form], text);
+        tfr_string_free(text);
+    }
+    return code;
+}
+
+static int draw(const struct tfr_scaling_picture *picture, const struct tfr_args *args) {
+    char *svg;
+    const enum tfr_status status = tfr_scaling_draw(picture, &svg);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    const int code = write_file(args, picture->name, ".svg", svg);
+    tfr_string_free(svg);
+    return code;
+}
+
+/* Without gnuplot the scripts alone. */
+static int write_pictures(const struct tfr_scaling *scaling, const struct tfr_args *args) {
+    struct tfr_scaling_picture *pictures;
+    size_t n;
+    const enum tfr_status status = tfr_scaling_pictures(scaling, &pictures, &n);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    const bool can_draw = tfr_roofline_check() == TFR_OK;
+    int code = 0;
+    for (size_t i = 0; i < n && code == 0; i++) {
+        code = write_file(args, pictures[i].name, ".gp", pictures[i].script);
+        code = code == 0 && can_draw ? draw(&pictures[i], args) : code;
+    }
+    tfr_scaling_pictures_free(pictures, n);
+    if (code == 0 && n > 0 && !can_draw) {
+        fprintf(stderr, "tfrun: there is no gnuplot on PATH (package gnuplot-nox): scripts are written, and no pictures\n");
+    }
+    return code;
+}
+
+static int write_folder(const struct tfr_scaling *scaling, const struct tfr_args *args) {
+    const char *folder = tfr_args_flag(args, "output");
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
+        return tfr_cli_usage("--output: cannot make %s: %s", folder, strerror(errno));
+    }
+    const int code = write_tables(scaling, args);
+    return code == 0 ? write_pictures(scaling, args) : code;
+}
+
+static int report(const struct documents *documents, const struct tfr_args *args, enum tfr_table_form form) {
+    struct tfr_scaling *scaling;
+    char *text;
+    enum tfr_status status = tfr_scaling_join(&scaling, (const struct tfr_bench *const *)documents->benches, documents->n);
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
+    }
+    int code;
+    if (tfr_args_flag(args, "output") != NULL) {
+        code = write_folder(scaling, args);
+    } else {
+        status = tfr_report_scaling(scaling, form, &text);
+        code = status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
+    }
+    tfr_scaling_free(scaling);
+    return code;
+}
+
+static int run(struct tfr_args *args) {
+    struct documents documents = {0};
+    enum tfr_table_form form;
+    if (args->n_operands == 0) {
+        return tfr_cli_usage("give documents of `tfrun bench --json`, or folders of them");
+    }
+    if (!tfr_measure_read_form(args, &form)) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    if (tfr_args_flag(args, "output") != NULL && (tfr_args_flag(args, "format") != NULL || tfr_args_flag(args, "json") != NULL)) {
+        return tfr_cli_usage("--output writes all formats: leave --format out");
+    }
+    if (tfr_args_flag(args, "force") != NULL && tfr_args_flag(args, "output") == NULL) {
+        return tfr_cli_usage("--force is for --output, which is not given");
+    }
+    int code = read_all(&documents, args);
+    code = code == 0 ? report(&documents, args, form) : code;
+    for (size_t i = 0; i < documents.n; i++) {
+        tfr_bench_free(documents.benches[i]);
+    }
+    free(documents.benches);
+    return code != 0 ? code : tfr_cli_flush();
+}
+
+const struct tfr_command tfr_cmd_scaling = {
+    .name = "scaling",
+    .operands = "FILE...",
+    .help = "what more ranks and threads bring: documents of bench, joined",
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof flags[0],
+    .reads = reads,
+    .run = run,
+};

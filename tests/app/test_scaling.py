@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""test_scaling.py TFRUN NAME SOURCE_DIR: what `tfrun scaling` makes of documents, against a computation of its own in fractions."""
+import copy
+import csv
+import io
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from fractions import Fraction
+
+from cases import case, expect, expect_same, main
+from spread import interval, near
+
+
+class Scaling:
+    """Documents made from one that was measured: `document` changes ranks, threads, times."""
+
+    def __init__(self, program, source_dir, folder):
+        self.program, self.folder, self.environment = program, folder, dict(os.environ)
+        made = self.run("bench", source_dir / "configs" / "demo", "--threads", 1, "--repetitions", 10, "--no-roofs", "--cases",
+                        "decode:3", "--json")[0]
+        self.made, self.n = json.loads(made), 0
+
+    def run(self, *words, code=0):
+        ran = subprocess.run([str(word) for word in (self.program, *words)], capture_output=True, timeout=200, env=self.environment)
+        expect(ran.returncode == code, ran.returncode, "is not exit code", code, ran.stderr.decode())
+        return ran.stdout.decode(), ran.stderr.decode()
+
+    def document(self, ranks, cases, threads=1, overrides=(), **changes):
+        """cases: {("sequences", 4): times in ms or (times, ranks)}; the path of what is written."""
+        made = copy.deepcopy(self.made)
+        made["ranks"], made["threads"] = ranks, threads
+        made["per_rank"] = [{"rank": rank, "peak_memory_bytes": 1 << 20} for rank in range(ranks)]
+        made["manifest"]["overrides"] = [["runtime.threads", str(threads)], *overrides]
+        made["manifest"].update(changes)
+        made["cases"] = []
+        for (name, n), times in cases.items():
+            times, facts = times if isinstance(times, tuple) else (times, None)
+            made["cases"].append({"case": name, "n": n, "tokens": 1 if name == "decode" else n, "first_ms": 1.0, "times_ms": times})
+            if facts is not None:
+                made["cases"][-1]["ranks"] = [{"busy_ms": busy, "wait_ms": 0.5, "control_ms": 0.25, "bytes_sent": 100,
+                                               "messages_sent": 2} for busy in facts]
+        self.n += 1
+        path = self.folder / f"document-{self.n:02}.json"
+        path.write_text(json.dumps(made))
+        return path
+
+    def points(self, *words):
+        return json.loads(self.run("scaling", "--report", *words, "--json")[0])["points"]
+
+
+def times_around(median, n=11):
+    """n times, uneven, with this median."""
+    return [median * (1 + 0.01 * (i - n // 2) * abs(i - n // 2)) for i in range(n)]
+
+
+def strong(base, now, q):
+    """Speed-up, efficiency, Karp and Flatt's serial fraction, in exact arithmetic of the given times."""
+    s, q = Fraction(base) / Fraction(now), Fraction(q)
+    return float(s), float(s / q), float((1 / s - 1 / q) / (1 - 1 / q)) if q > 1 else None
+
+
+def weak(base, now, q):
+    s, q = Fraction(q) * Fraction(base) / Fraction(now), Fraction(q)
+    return float(s), float(s / q), float((q - s) / (q - 1))
+
+
+def check_point(point, want):
+    for key, value in zip(("speedup", "efficiency", "serial_fraction"), want):
+        if value is None:
+            expect(key not in point, point)
+        else:
+            expect(abs(point[key] - value) < 1e-9 * max(1, abs(value)), key, point[key], value)
+
+
+@case
+def strong_points_follow_the_formulas(scaling):
+    medians = {1: 103.7, 2: 61.3, 3: 47.9, 4: 51.1, 8: 12.0}  # slower with 4 than with 3; more than eight times with 8
+    paths = [scaling.document(ranks, {("prefill", 512): times_around(ms)}) for ranks, ms in medians.items()]
+    points = scaling.points(*reversed(paths))
+    expect_same([(point["kind"], point["ranks"], point["base_cores"]) for point in points],
+                [("strong", ranks, 1) for ranks in medians])
+    for point in points:
+        base, now = times_around(medians[1]), times_around(medians[point["ranks"]])
+        check_point(point, strong(statistics.median(base), statistics.median(now), point["ranks"]))
+        (base_low, base_high), (low, high) = interval(base), interval(now)
+        expect(near(point["speedup_low"], 1 if point["ranks"] == 1 else base_low / high), point)
+        expect(near(point["speedup_high"], 1 if point["ranks"] == 1 else base_high / low), point)
+        expect(near(point["tokens_per_s"], 512e3 / statistics.median(now)), point)
+
+
+@case
+def cores_are_ranks_times_threads(scaling):
+    times = {(1, 2): 50.0, (2, 2): 30.0, (4, 1): 28.0, (4, 2): 20.0}
+    paths = [scaling.document(ranks, {("decode", 16): times_around(ms)}, threads) for (ranks, threads), ms in times.items()]
+    for point in scaling.points(*paths):
+        shape = point["ranks"], point["threads"]
+        expect_same(point["base_cores"], 2)
+        check_point(point, strong(50.0, times[shape], Fraction(shape[0] * shape[1], 2)))
+
+
+@case
+def weak_points_have_as_much_for_each_core(scaling):
+    """1 core has 1, 2 and 3 sequences; 2 and 4 cores twice and four times that, and 6, which 3 times 2 is and 4 times nothing."""
+    times = {1: {1: 10.0, 2: 12.0, 3: 15.0}, 2: {2: 11.0, 4: 12.5, 6: 16.0}, 4: {4: 13.0, 6: 14.0, 8: 15.5}}
+    paths = [scaling.document(ranks, {("sequences", n): times_around(ms) for n, ms in cases.items()}) for ranks, cases in times.items()]
+    points = [point for point in scaling.points(*paths) if point["kind"] == "weak"]
+    expect_same([(point["ranks"], point["n"]) for point in points], [(2, 2), (2, 4), (4, 4), (2, 6), (4, 8)])
+    for point in points:
+        ranks, n = point["ranks"], point["n"]
+        check_point(point, weak(times[1][n // ranks], times[ranks][n], ranks))
+
+
+@case
+def balance_and_communication_are_those_of_the_ranks(scaling):
+    busy = [6.0, 8.0, 3.0, 7.0]
+    path = scaling.document(4, {("decode", 16): (times_around(10.0), busy)})
+    [point] = scaling.points(path)
+    expect(near(point["load_balance"], sum(busy) / 4 / 8.0) and near(point["communication_efficiency"], 8.0 / 10.0), point)
+    again = json.loads(path.read_text())
+    expect("load_balance" not in scaling.points(scaling.document(2, {("decode", 16): times_around(10.0)}))[0], "made up")
+    again["cases"][0]["ranks"].pop()
+    path.write_text(json.dumps(again))
+    expect("ranks must be a list with an item for each rank" in scaling.run("scaling", path, code=4)[1], "3 of 4 ranks")
+
+
+@case
+def settings_are_told_apart_and_share_a_base(scaling):
+    split = [("parallel.split", "hf")]
+    paths = [scaling.document(1, {("decode", 16): times_around(8.0)}), scaling.document(2, {("decode", 16): times_around(6.0)}),
+             scaling.document(2, {("decode", 16): times_around(5.0)}, overrides=split),
+             scaling.document(1, {("decode", 16): times_around(9.0)}, overrides=split)]
+    points = {(point["settings"], point["ranks"]): point for point in scaling.points(*paths[:3])}
+    check_point(points["", 2], strong(8.0, 6.0, 2))
+    check_point(points["parallel.split=hf", 2], strong(8.0, 5.0, 2))
+    points = {(point["settings"], point["ranks"]): point for point in scaling.points(*paths)}
+    check_point(points["parallel.split=hf", 2], strong(9.0, 5.0, 2))  # one with its own settings
+
+
+@case
+def simulated_points_stand_apart(scaling):
+    paths = [scaling.document(1, {("decode", 16): times_around(8.0)}), scaling.document(4, {("decode", 16): times_around(7.0)}),
+             scaling.document(1, {("decode", 16): times_around(20.0)}, mpi="SMPI Version 3.32"),
+             scaling.document(4, {("decode", 16): times_around(6.0)}, mpi="SMPI Version 3.32"),
+             scaling.document(8, {("decode", 16): times_around(5.0)}, plugins="ref 0.1.0 (plain C); clock 1 (takes time)")]
+    points = {(point["source"], point["ranks"]): point for point in scaling.points(*paths)}
+    check_point(points["measured", 4], strong(8.0, 7.0, 4))
+    check_point(points["simulated", 4], strong(20.0, 6.0, 4))
+    check_point(points["simulated", 8], strong(20.0, 5.0, 8))
+
+
+@case
+def forms_say_the_same(scaling):
+    folder = scaling.folder / "study"
+    for ranks, ms in {1: 10.0, 2: 6.0}.items():
+        path = scaling.document(ranks, {("decode", 16): times_around(ms)}, overrides=[("model.name", "a, b|c")])
+        folder.mkdir(exist_ok=True)
+        shutil.move(path, folder)
+    points = scaling.points(folder)
+    rows = list(csv.DictReader(io.StringIO(scaling.run("scaling", folder, "--format", "csv")[0])))
+    expect_same([row["speed-up"] for row in rows], [f"{point['speedup']:.3f}" for point in points])
+    expect_same([row["settings"] for row in rows], ["model.name=a, b|c"] * 2)
+    expect("1.667" in scaling.run("scaling", folder)[0] and "| strong | decode |" in scaling.run("scaling", folder, "--format", "md")[0],
+           "no table")
+    out = scaling.folder / "out"
+    listed = scaling.run("scaling", folder, "-o", out)[0].split()
+    expect_same(sorted(os.path.basename(path) for path in listed), sorted(os.listdir(out)))
+    expect_same(json.loads((out / "scaling.json").read_text())["points"], points)
+    script = (out / "strong-decode-16.gp").read_text()
+    expect("2 1.666667 " in script and "'ideal'" in script, script)
+    if shutil.which("gnuplot"):
+        expect("<svg" in (out / "strong-decode-16.svg").read_text(), "no picture")
+    expect("--force" in scaling.run("scaling", folder, "-o", out, code=2)[1], "written over")
+    scaling.run("scaling", folder, "-o", out, "--force")
+    scaling.environment["PATH"] = str(scaling.folder)
+    told = scaling.run("scaling", folder, "-o", scaling.folder / "scripts")[1]
+    expect("gnuplot-nox" in told and "strong-decode-16.svg" not in os.listdir(scaling.folder / "scripts"), told)
+
+
+@case
+def refusals_name_what_is_wrong(scaling):
+    path = scaling.document(1, {("decode", 16): times_around(8.0)})
+    (scaling.folder / "empty").mkdir()
+    for words, code, sentence in (((), 2, "give documents"), ((path, "--format", "xml"), 2, "--format"),
+                                  ((path, "-o", scaling.folder / "x", "--json"), 2, "leave --format out"),
+                                  ((path, "--force"), 2, "--output"), ((scaling.folder / "empty",), 2, "no documents"),
+                                  ((scaling.folder / "none.json",), 5, "none.json"),
+                                  ((scaling.document(1, {}),), 2, "nothing to join")):
+        expect(sentence in scaling.run("scaling", *words, code=code)[1], words, sentence)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Scaling))
