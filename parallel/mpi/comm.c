@@ -150,6 +150,11 @@ enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backof
                          "parallel.timeout_s",
                          comm->backend->rank, (long long)comm->timeout_s, awaited);
     }
+    if (comm->backend->wait != NULL) {
+        return comm->backend->wait(comm->backend)
+                   ? TFR_OK
+                   : tfr_raise(TFR_RUNTIME, "rank %d: a message failed: %s", comm->backend->rank, comm->backend->error);
+    }
     const bool is_own = comm->wait == TFR_COMM_WAIT_OWN_CORES;
     if (comm->wait == TFR_COMM_WAIT_SPIN || (is_own && waited < SPIN_NS)) {
         pause_core();

@@ -2,6 +2,8 @@
  *
  * Level FUNNELED, errors returned (on a duplicate of the world, so that nothing of ours meets messages of
  * others), no blocking call between start and end. Knows nothing of tfrun but its own contract.
+ *
+ * With TFR_SIMULATED it is linked into a program for simulated ranks: comm_simulated.c has opened MPI, and waits block.
  */
 #include "mpi/comm_backend.h"
 
@@ -14,11 +16,19 @@
 #include <mpi.h>
 
 struct slot {
-    MPI_Request request; /* MPI_REQUEST_NULL: free */
+    MPI_Request request; /* MPI_REQUEST_NULL: free, or waited for */
+    MPI_Status status;
+    bool waited;
     size_t bytes;
     int peer;
     bool receives;
 };
+
+#ifdef TFR_SIMULATED
+static const bool is_simulated = true;
+#else
+static const bool is_simulated = false;
+#endif
 
 /* One world per process, therefore static. */
 static MPI_Comm world = MPI_COMM_NULL;
@@ -68,12 +78,14 @@ static bool find_local(struct tfr_comm_backend *backend) {
 static bool mpi_open(struct tfr_comm_backend *backend) {
     int level = MPI_THREAD_SINGLE, is_open = 0;
     MPI_Initialized(&is_open);
-    if (is_open) {
+    if (is_open && !is_simulated) {
         snprintf(backend->error, sizeof backend->error, "MPI is open already in this process");
         return false;
     }
-    TRY_MPI(backend, MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level));
-    if (level < MPI_THREAD_FUNNELED) {
+    if (!is_open) {
+        TRY_MPI(backend, MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level));
+    }
+    if (level < MPI_THREAD_FUNNELED && !is_simulated) {
         snprintf(backend->error, sizeof backend->error, "the MPI library allows no threads (level single)");
         return false;
     }
@@ -102,7 +114,7 @@ static int take_slot(struct tfr_comm_backend *backend, size_t bytes) {
         return -1;
     }
     for (int i = 0; i < TFR_COMM_MAX_REQUESTS; i++) {
-        if (slots[i].request == MPI_REQUEST_NULL) {
+        if (slots[i].request == MPI_REQUEST_NULL && !slots[i].waited) {
             return i;
         }
     }
@@ -139,16 +151,18 @@ static bool mpi_irecv(struct tfr_comm_backend *backend, void *data, size_t bytes
 
 static bool mpi_test(struct tfr_comm_backend *backend, tfr_comm_request request, bool *done) {
     struct slot *slot = &slots[request];
-    MPI_Status status;
-    int flag = 0, got = 0;
-    if (slot->request == MPI_REQUEST_NULL) {
+    int flag = slot->waited, got = 0;
+    if (slot->request == MPI_REQUEST_NULL && !slot->waited) {
         snprintf(backend->error, sizeof backend->error, "request %d is not in flight", request);
         return false;
     }
-    TRY_MPI(backend, MPI_Test(&slot->request, &flag, &status));
+    if (!slot->waited) {
+        TRY_MPI(backend, MPI_Test(&slot->request, &flag, &slot->status));
+    }
+    slot->waited = false;
     *done = flag != 0;
     if (flag && slot->receives) {
-        TRY_MPI(backend, MPI_Get_count(&status, MPI_BYTE, &got));
+        TRY_MPI(backend, MPI_Get_count(&slot->status, MPI_BYTE, &got));
         if ((size_t)got != slot->bytes) {
             snprintf(backend->error, sizeof backend->error, "rank %d sent %d bytes where %zu were expected", slot->peer, got,
                      slot->bytes);
@@ -157,6 +171,31 @@ static bool mpi_test(struct tfr_comm_backend *backend, tfr_comm_request request,
     }
     return true;
 }
+
+#ifdef TFR_SIMULATED
+/* Nothing moves while a rank looks, so it waits for whatever comes first; the request is told as done when it is tested. */
+static bool mpi_wait(struct tfr_comm_backend *backend) {
+    MPI_Request requests[TFR_COMM_MAX_REQUESTS];
+    int which[TFR_COMM_MAX_REQUESTS], n = 0, first = MPI_UNDEFINED;
+    MPI_Status status;
+    for (int i = 0; i < TFR_COMM_MAX_REQUESTS; i++) {
+        if (slots[i].request != MPI_REQUEST_NULL) {
+            which[n] = i;
+            requests[n++] = slots[i].request;
+        }
+    }
+    if (n == 0) {
+        snprintf(backend->error, sizeof backend->error, "a simulated rank waits, and no message is in flight");
+        return false;
+    }
+    TRY_MPI(backend, MPI_Waitany(n, requests, &first, &status));
+    struct slot *slot = &slots[which[first]];
+    slot->request = MPI_REQUEST_NULL;
+    slot->status = status;
+    slot->waited = true;
+    return true;
+}
+#endif
 
 static void mpi_stop(struct tfr_comm_backend *backend, int code) {
     (void)backend;
@@ -174,6 +213,9 @@ TFR_API struct tfr_comm_backend *tfr_comm_backend(void) {
         .isend = mpi_isend,
         .irecv = mpi_irecv,
         .test = mpi_test,
+#ifdef TFR_SIMULATED
+        .wait = mpi_wait,
+#endif
         .stop = mpi_stop,
     };
     return &mpi;

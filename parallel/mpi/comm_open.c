@@ -30,6 +30,9 @@ static int environment_number(const char *variable) {
 }
 
 bool tfr_comm_launched(int *rank, int *size) {
+    if (tfr_comm_backend_linked(rank, size) != NULL) {
+        return *size > 1;
+    }
     /* Open MPI's mpirun; Hydra (MPICH, Intel MPI) and srun with PMI; anything with PMIx, which does not tell
      * the size, but Slurm does. */
     static const struct {
@@ -83,6 +86,12 @@ static enum tfr_status load_file(const char *path, struct tfr_comm_backend **bac
 
 /* Loads what the environment names, or from the first folder that has the file; *found says whether any had. */
 static enum tfr_status load(const char *const *plugin_dirs, struct tfr_comm_backend **backend, bool *found) {
+    int rank, size;
+    *backend = tfr_comm_backend_linked(&rank, &size);
+    *found = *backend != NULL;
+    if (*found) {
+        return TFR_OK;
+    }
     const char *named = getenv(TFR_COMM_BACKEND_VARIABLE);
     *found = named != NULL && *named != '\0';
     if (*found) {
@@ -111,10 +120,11 @@ static enum tfr_status no_backend(const char *const *plugin_dirs, int size) {
                      size, folders);
 }
 
-/* Rank 0 speaks first, the others only where it is the one that does not come. */
-static int64_t limit_ms(int rank, int64_t timeout_s) {
+/* Rank 0 speaks first, the others only where it is the one that does not come. None where time is simulated. */
+static int64_t limit_ms(const struct tfr_comm_backend *backend, int rank, int64_t timeout_s) {
     enum { TURN_MS = 300, MOST_TURNS = 20 };
-    return timeout_s <= 0 ? 0 : timeout_s * 1000 + (int64_t)(rank < MOST_TURNS ? rank : MOST_TURNS) * TURN_MS;
+    return timeout_s <= 0 || backend->wait != NULL ? 0
+                                                   : timeout_s * 1000 + (int64_t)(rank < MOST_TURNS ? rank : MOST_TURNS) * TURN_MS;
 }
 
 /* MPI's start waits for every rank of the job, for ever. */
@@ -126,7 +136,7 @@ static bool start_backend(struct tfr_comm_backend *backend, int rank, int size, 
              "has died, hangs or "
              "does not run tfrun (limit: parallel.timeout_s, --mpi-timeout)",
              rank, (long long)timeout_s, size);
-    tfr_watchdog_start(&dog, limit_ms(rank, timeout_s), sentence);
+    tfr_watchdog_start(&dog, limit_ms(backend, rank, timeout_s), sentence);
     const bool fine = backend->open(backend);
     tfr_watchdog_stop(&dog);
     return fine;
@@ -183,7 +193,7 @@ void tfr_comm_close(struct tfr_comm *comm) {
         tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
     }
     struct tfr_watchdog dog;
-    tfr_watchdog_start(&dog, comm->backend->size > 1 ? limit_ms(comm->backend->rank, comm->timeout_s) : 0,
+    tfr_watchdog_start(&dog, comm->backend->size > 1 ? limit_ms(comm->backend, comm->backend->rank, comm->timeout_s) : 0,
                        "the end of MPI waited for a rank longer than the limit parallel.timeout_s; a rank "
                        "has died or hangs");
     comm->backend->close(comm->backend);

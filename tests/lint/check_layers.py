@@ -41,7 +41,7 @@ for line in ABOVE_EXEC:
 PLUGIN_MAY_INCLUDE = {"common"}
 # Vendor headers and the only places that may see them.
 VENDOR = {
-    "mpi.h": "parallel/mpi/comm_mpi.c",
+    "mpi.h": ("parallel/mpi/comm_mpi.c", "parallel/mpi/comm_simulated.c"),
     "hwloc.h": "parallel/topo/topo_hwloc.c",
     "omp.h": ("parallel/team/team_omp.c", "plugins/onednn/", "tests/"),
     "cjson/cJSON.h": ("core/base/json",),

@@ -13,6 +13,8 @@
 
 #include "clock.h"
 
+enum { LEAST_BYTES = 64 };
+
 struct machine {
     double bytes_per_ns, flops_per_ns, node_ns;
 };
@@ -38,8 +40,9 @@ static int output_of(const struct tfr_problem *problem) {
 }
 
 static struct work linear_work(const struct tfr_problem *problem, double rows) {
-    const double k = (double)problem->arg[0].dim[1], n = (double)problem->arg[4].dim[1];
-    return (struct work){2 * rows * k * n, element(&problem->arg[1]) * k * n + 4 * rows * (k + n)};
+    const double weights = (double)problem->arg[1].dim[0] * (double)problem->arg[1].dim[1];
+    const double columns = (double)(problem->arg[0].dim[1] + problem->arg[4].dim[1]);
+    return (struct work){2 * rows * weights, element(&problem->arg[1]) * weights + 4 * rows * columns};
 }
 
 static struct work attention_work(const struct tfr_problem *problem, double rows, const struct tfr_batch *batch) {
@@ -57,10 +60,11 @@ static struct work attention_work(const struct tfr_problem *problem, double rows
     return (struct work){pairs * (4 * width + 6 * heads), 2 * element(&problem->arg[1]) * keys * width + 8 * rows * width};
 }
 
-/* Of every other op: each element of its rows is read and written. */
+/* Of every other op: each element of its rows is read and written; those of sum_blocks are many to one. */
 static struct work row_work(const struct tfr_problem *problem, double rows) {
     const int64_t width = problem->arg[output_of(problem) < 0 ? 0 : output_of(problem)].dim[1];
-    return (struct work){8 * rows * (double)width, 8 * rows * (double)width};
+    const int64_t read = problem->op == TFR_OP_SUM_BLOCKS ? problem->arg[0].dim[1] : width;
+    return (struct work){8 * rows * (double)width, 4 * rows * (double)(read + width)};
 }
 
 static int32_t run(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
@@ -88,18 +92,27 @@ static void cost(const struct tfr_kernel *self, const struct tfr_problem *proble
 static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
                        size_t reason_size) {
     (void)self, (void)reason, (void)reason_size;
-    if (problem->op == TFR_OP_LINEAR) { /* zeros in any order */
+    if (problem->op == TFR_OP_LINEAR) { /* zeros in any order, of a weight that is not read */
+        needs->pack[1].format = "clock";
+        needs->pack[1].bytes = LEAST_BYTES;
         const struct tfr_order chain = {TFR_ORDER_FMA, (int32_t)problem->arg[0].dim[1]};
         needs->order = problem->order.kind != TFR_ORDER_ANY ? problem->order : chain;
     }
     return TFR_OK;
 }
 
+static void pack(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg, const struct tfr_tensor *weight,
+                 void *packed, int32_t tid, int32_t nth) {
+    (void)self, (void)problem, (void)arg, (void)weight, (void)tid, (void)nth;
+    memset(packed, 0, LEAST_BYTES);
+}
+
 #define KERNEL(OP, name_text)                                                                                                      \
     &(const struct tfr_kernel) {                                                                                                   \
         .struct_size = sizeof(struct tfr_kernel), .op = TFR_OP_##OP, .name = name_text ".any.clock.plain", .user = &machine,       \
-        .dtypes = 1U << TFR_DTYPE_F32 | 1U << TFR_DTYPE_BF16, .run_class = TFR_RUN_SEQ, .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM,    \
-        .score = 1000, .cost = cost, .prepare = prepare, .run = run                                                                \
+        .dtypes = 1U << TFR_DTYPE_F32 | 1U << TFR_DTYPE_BF16, .run_class = TFR_RUN_SEQ,                                            \
+        .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM | TFR_KERNEL_APART, .score = 1000, .cost = cost, .prepare = prepare, .pack = pack,  \
+        .run = run                                                                                                                 \
     }
 
 static const struct tfr_kernel *const kernels[] = {
@@ -113,6 +126,7 @@ static const struct tfr_kernel *const kernels[] = {
     KERNEL(GATHER_ROWS, "gather_rows"),
     KERNEL(LOOKUP_ADD, "lookup_add"),
     KERNEL(COPY, "copy"),
+    KERNEL(SUM_BLOCKS, "sum_blocks"),
 };
 
 static const struct tfr_plugin plugin = {

@@ -220,6 +220,8 @@ static int run(int argc, char **argv, char *const *words) {
     return command->run(&args);
 }
 
+TFR_API int main(int argc, char **argv); /* smpirun looks for it in the program that it loads */
+
 int main(int argc, char **argv) {
     tfr_results_open();
     tfr_cli_end_cleanly();

@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""test_simulate.py TFRUN NAME SOURCE_DIR BUILD_DIR: ranks that SimGrid simulates (scripts/simulate), against formulas and the real program.
+
+Simulated times depend on no machine, so they are held within a percent. Without SimGrid a case is skipped. `--list` prints the names.
+"""
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+from cases import case, expect, expect_same, main
+
+LAYERS, WIDTH, VOCABULARY = 6, 256, 6144  # configs/demo
+BLOCK, HEAD = 4 * 12 * WIDTH * WIDTH, 4 * VOCABULARY * WIDTH
+
+
+class Box:
+    def __init__(self, program, source_dir, folder):
+        self.program, self.script, self.build = program, source_dir / "scripts" / "simulate", sys.argv[4]
+        self.demo = source_dir / "configs" / "demo"
+
+    def simulate(self, ranks, *arguments, options=()):
+        command = [self.script, "--build", self.build, "--ranks", ranks, *options, "generate", self.demo, "--json", *arguments]
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        expect(done.returncode == 0, done.stdout[-2000:], done.stderr[-2000:])
+        return json.loads(re.search(r"^\{.*\}$", done.stdout, re.M).group())
+
+
+@case
+def results_are_those_of_the_program(box):
+    arguments = ["-n", 8, "--temperature", 0, "-t", 1, "--kernels", "ref"]
+    done = subprocess.run([box.program, "generate", str(box.demo), "--json", *map(str, arguments)], capture_output=True, text=True)
+    real = json.loads(done.stdout)
+    for ranks in 1, 3, 6:
+        have = box.simulate(ranks, *arguments, options=["--real-kernels"])
+        expect_same(have["logits_digest"], real["logits_digest"])
+        expect_same(have["choices"][0]["ids"], real["choices"][0]["ids"])
+
+
+@case
+def a_token_takes_its_bytes_and_its_hops(box):
+    """A slow network: a token takes the bytes of the model on one rank after the other, and goes once around."""
+    gb_s, alpha_ms, tokens = 1, 20, 5
+    for ranks in 1, 2, 6:
+        stats = box.simulate(ranks, "-n", tokens, "--prompt-ids", "5", options=["--clock", f"{gb_s},1e6,0", "--net", f"{1e3 * alpha_ms},100"])
+        computing = (LAYERS * BLOCK + HEAD) / gb_s / 1e6
+        hops = ranks * alpha_ms if ranks > 1 else 0
+        have = stats["stats"]["decode_ms"] / (tokens - 1)
+        expect(0 <= have / (computing + hops) - 1 < 0.05, ranks, have, computing, hops)
+
+
+@case
+def a_message_takes_its_bytes(box):
+    """A prompt that goes over one narrow wire: its rows, at the width of the wire."""
+    rows, gbit_s = 400, 0.01
+    ids = ",".join(["5"] * rows)
+    stats = box.simulate(2, "-n", 1, "--max-rows", 512, "--prompt-ids", ids, options=["--clock", "1e6,1e6,0", "--net", f"0,{gbit_s}"])
+    least = rows * WIDTH * 4 * 8 / gbit_s / 1e6
+    expect(0 <= stats["stats"]["prompt_ms"] / least - 1 < 0.1, stats["stats"], least)
+
+
+if __name__ == "__main__":
+    if not shutil.which("smpirun") and "--list" not in sys.argv:
+        print("SimGrid is not installed")
+        sys.exit(77)
+    sys.exit(main(Box))
