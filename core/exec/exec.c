@@ -4,6 +4,7 @@
  * picks the next and releases them. So a TEAM task costs one barrier, and scheduling happens while nobody
  * computes. A task that fails ends its run alone.
  */
+#include "base/clock.h"
 #include "exec/exec_internal.h"
 
 /* The next task for the team, with all that the master can do alone done on the way. False: the region must
@@ -45,9 +46,11 @@ static void master_loop(struct region *region, int nth) {
     tfr_team_collect(exec->team);
     while (more) {
         tfr_exec_load(exec, &at);
+        const uint64_t begin_ns = tfr_clock_ns();
         tfr_team_release(exec->team);
         tfr_exec_run_current(exec, 0, nth);
         tfr_team_collect(exec->team);
+        exec->busy_ns += tfr_clock_ns() - begin_ns;
         if (tfr_exec_take_failure(exec, &at)) {
             tfr_exec_complete(exec, &at);
         }
@@ -226,6 +229,10 @@ void tfr_exec_close(struct tfr_exec *exec) {
 void tfr_exec_set_trace(struct tfr_exec *exec, struct tfr_trace *trace, const char *model) {
     exec->trace = trace;
     exec->traced_as = model;
+}
+
+uint64_t tfr_exec_busy_ns(const struct tfr_exec *exec) {
+    return exec->busy_ns;
 }
 
 int tfr_exec_runs_in_flight(const struct tfr_exec *exec) {

@@ -54,6 +54,8 @@ enum tfr_status tfr_exec_run(struct tfr_exec *exec, const struct tfr_plan *plan,
 /* Time stamps of all tasks from now on; NULL: none. Borrowed; has a ring for each thread of the team. `model`: that of struct
  * tfr_trace_run. While no run is in flight. */
 void tfr_exec_set_trace(struct tfr_exec *exec, struct tfr_trace *trace, const char *model);
+/* Time in kernels since it was opened, but for what messages take. */
+uint64_t tfr_exec_busy_ns(const struct tfr_exec *exec);
 int tfr_exec_runs_in_flight(const struct tfr_exec *exec);
 size_t tfr_exec_bytes(const struct tfr_exec *exec); /* activations of all runs and scratch */
 

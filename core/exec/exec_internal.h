@@ -20,7 +20,8 @@ struct tfr_exec {
     struct tfr_run_pool pool;
     struct tfr_block scratch; /* one task computes at a time, so all runs share it */
     size_t scratch_bytes, scratch_per_thread_bytes;
-    int n_in_flight;               /* asynchronous tasks of all runs */
+    int n_in_flight; /* asynchronous tasks of all runs */
+    uint64_t busy_ns;
     uint64_t n_events;             /* tasks completed, runs failed */
     const struct tfr_run *awaited; /* the loop is left when it is done; NULL: when any is */
     bool stop;

@@ -169,12 +169,15 @@ void tfr_exec_run_current(struct tfr_exec *exec, int tid, int nth) {
 }
 
 void tfr_exec_run_on_master(struct tfr_exec *exec, const struct tfr_ready *ready) {
+    const bool is_message = tfr_task_of(ready)->kernel->run_class == TFR_RUN_ASYNC;
     tfr_exec_load(exec, ready);
+    const uint64_t begin_ns = is_message ? 0 : tfr_clock_ns();
     tfr_exec_run_current(exec, 0, 1);
+    exec->busy_ns += is_message ? 0 : tfr_clock_ns() - begin_ns;
     if (!tfr_exec_take_failure(exec, ready)) {
         return;
     }
-    if (tfr_task_of(ready)->kernel->run_class == TFR_RUN_ASYNC) {
+    if (is_message) {
         ready->run->in_flight[ready->run->n_in_flight++] = ready->task;
         exec->n_in_flight++;
         poll_run(exec, ready->run);

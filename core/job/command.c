@@ -1,5 +1,6 @@
 /* command.c - what every rank does for each kind of message, and the loop of the ranks that follow: see command.h. */
 #include "job/command.h"
+#include "base/clock.h"
 #include "base/status.h"
 #include "job/samples.h"
 #include "job/trace_file.h"
@@ -64,6 +65,12 @@ static enum tfr_status obey_memory(struct tfr_engine *engine, struct tfr_message
     return tfr_comm_gather(engine->comm, &mine, sizeof mine, engine->rank_memory_bytes);
 }
 
+static enum tfr_status obey_facts(struct tfr_engine *engine, struct tfr_message *message) {
+    const struct tfr_rank_facts mine = tfr_own_rank_facts(engine);
+    (void)message;
+    return tfr_comm_gather(engine->comm, &mine, sizeof mine, engine->rank_facts);
+}
+
 static enum tfr_status obey_end(struct tfr_engine *engine, struct tfr_message *message) {
     (void)engine, (void)message;
     return TFR_OK;
@@ -99,9 +106,22 @@ static enum tfr_status obey(struct tfr_engine *engine, struct tfr_message *messa
     return table[message->kind](engine, message);
 }
 
+static uint64_t elsewhere_ns(const struct tfr_engine *engine) {
+    return tfr_exec_busy_ns(engine->exec) + tfr_comm_waited_ns(engine->comm) + tfr_store_pack_ns(engine->store);
+}
+
+/* Time of commands but for kernels, waits and the packing of weights. */
+static void count_control(struct tfr_engine *engine, uint64_t begin_ns, uint64_t before_ns) {
+    const uint64_t ns = tfr_clock_ns() - begin_ns, elsewhere = elsewhere_ns(engine) - before_ns;
+    engine->control_ns += ns > elsewhere ? ns - elsewhere : 0;
+}
+
 enum tfr_status tfr_command(struct tfr_engine *engine, struct tfr_message *message) {
-    TFR_TRY(tfr_message_post(engine, message));
-    return obey(engine, message);
+    const uint64_t begin_ns = tfr_clock_ns(), before_ns = elsewhere_ns(engine);
+    enum tfr_status status = tfr_message_post(engine, message);
+    status = status == TFR_OK ? obey(engine, message) : status;
+    count_control(engine, begin_ns, before_ns);
+    return status;
 }
 
 enum tfr_status tfr_engine_ask_plan(struct tfr_engine *engine, int64_t rows, int64_t logits) {
@@ -129,7 +149,9 @@ enum tfr_status tfr_engine_follow(struct tfr_engine *engine) {
         const enum tfr_status heard = tfr_message_next(engine, &message);
         tfr_rank_give_up(engine, heard); /* rank 0 would wait for this rank, which no longer knows what it says */
         TFR_TRY(heard);
+        const uint64_t begin_ns = tfr_clock_ns(), before_ns = elsewhere_ns(engine);
         const enum tfr_status status = obey(engine, message);
+        count_control(engine, begin_ns, before_ns);
         first_failure = first_failure == TFR_OK ? status : first_failure;
         if (message->kind == TFR_MESSAGE_END) {
             return first_failure;

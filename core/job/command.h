@@ -19,6 +19,9 @@ enum tfr_status tfr_engine_ask_plan(struct tfr_engine *engine, int64_t rows, int
 int64_t tfr_peak_memory_bytes(void);
 enum tfr_status tfr_engine_ask_memory(struct tfr_engine *engine, const int64_t **bytes);
 
+/* rank_facts.c: of this rank. */
+struct tfr_rank_facts tfr_own_rank_facts(const struct tfr_engine *engine);
+
 /* slot_commands.c: slots on all ranks. */
 enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot);
 int64_t tfr_engine_free_slots(const struct tfr_engine *engine);

@@ -26,6 +26,7 @@ enum tfr_message_waits { TFR_WAITS_NONE, TFR_WAITS_SLOT, TFR_WAITS_SLOTS, TFR_WA
     EACH(FETCH_KV, obey_fetch_kv, ALL)      /* `part` to rank 0 */                                                                 \
     EACH(PLAN, obey_plan, ALL)              /* builds the plan of part.n rows with part.first logits */                            \
     EACH(MEMORY, obey_memory, ALL)          /* the peak memory of every rank to rank 0 */                                          \
+    EACH(FACTS, obey_facts, ALL)            /* struct tfr_rank_facts of every rank to rank 0 */                                    \
     EACH(TRACE, obey_trace, ALL)            /* the time stamps of all ranks to rank 0 */                                           \
     EACH(WATCH, obey_watch, ALL)            /* time stamps are taken from now on (part.n 1), or no longer (0) */                   \
     EACH(SAMPLES, obey_samples, ALL)        /* body: struct tfr_step_facts of the last steps; what their tasks took to rank 0 */   \

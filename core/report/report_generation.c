@@ -66,6 +66,16 @@ static void put_generation(struct tfr_json_out *out, const struct tfr_generation
     tfr_json_end(out, '}');
 }
 
+static void put_facts(struct tfr_json_out *out, const struct tfr_rank_facts *facts) {
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_number(out, "busy_ms", (double)facts->busy_ns / 1e6);
+    tfr_json_put_number(out, "wait_ms", (double)facts->wait_ns / 1e6);
+    tfr_json_put_number(out, "control_ms", (double)facts->control_ns / 1e6);
+    tfr_json_put_int(out, "sent_bytes", (int64_t)facts->sent_bytes);
+    tfr_json_put_int(out, "sent_messages", (int64_t)facts->sent_messages);
+    tfr_json_end(out, '}');
+}
+
 static void put_stats(struct tfr_json_out *out, const struct tfr_generation_stats *stats) {
     tfr_json_begin(out, "stats", '{');
     tfr_json_put_int(out, "prompt_tokens", (int64_t)stats->prompt_tokens);
@@ -81,6 +91,13 @@ static void put_stats(struct tfr_json_out *out, const struct tfr_generation_stat
         tfr_json_begin(out, "rank_memory_bytes", '[');
         for (int rank = 0; rank < stats->n_ranks; rank++) {
             tfr_json_put_int(out, NULL, stats->rank_memory_bytes[rank]);
+        }
+        tfr_json_end(out, ']');
+    }
+    if (stats->rank_facts != NULL && stats->n_ranks > 1) {
+        tfr_json_begin(out, "rank_facts", '[');
+        for (int rank = 0; rank < stats->n_ranks; rank++) {
+            put_facts(out, &stats->rank_facts[rank]);
         }
         tfr_json_end(out, ']');
     }

@@ -315,6 +315,7 @@ enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt 
     stats->n_ranks = tfr_engine_size(engine);
     if (run.status == TFR_OK) {
         TFR_TRY(tfr_engine_ask_memory(engine, &stats->rank_memory_bytes));
+        TFR_TRY(tfr_engine_rank_facts(engine, &stats->rank_facts));
     }
     return run.status != TFR_OK ? tfr_raise(run.status, "%s", run.error) : TFR_OK;
 }

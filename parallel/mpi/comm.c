@@ -85,6 +85,8 @@ static enum tfr_status check_tag(int tag) {
 static enum tfr_status post_send(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
                                  tfr_comm_request *request) {
     TFR_TRY(check_peer(comm, peer));
+    comm->sent_bytes += bytes;
+    comm->sent_messages++;
     return comm->backend->isend(comm->backend, data, bytes, peer, tag, request) ? TFR_OK : backend_failed(comm, "sending to", peer);
 }
 
@@ -164,7 +166,19 @@ enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backof
     } else {
         sleep_ns(nap_ns(waited));
     }
+    const uint64_t end = tfr_clock_ns();
+    comm->waited_ns += end - (backoff->rounds > 1 ? backoff->last_ns : now);
+    backoff->last_ns = end;
     return TFR_OK;
+}
+
+uint64_t tfr_comm_waited_ns(const struct tfr_comm *comm) {
+    return comm->waited_ns;
+}
+
+void tfr_comm_count_sent(const struct tfr_comm *comm, uint64_t *bytes, uint64_t *messages) {
+    *bytes = comm->sent_bytes;
+    *messages = comm->sent_messages;
 }
 
 static enum tfr_status await(struct tfr_comm *comm, tfr_comm_request request, const char *awaited, int peer) {

@@ -58,14 +58,17 @@ enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_comm_request request, b
  * job is to be aborted. */
 enum tfr_status tfr_comm_send(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag);
 enum tfr_status tfr_comm_recv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag);
-struct tfr_backoff { /* zero to begin; lets a caller poll several things in turn */
-    uint64_t start_ns;
+struct tfr_backoff {            /* zero to begin; lets a caller poll several things in turn */
+    uint64_t start_ns, last_ns; /* the first pause, the end of the last one */
     uint32_t rounds;
     bool is_crowded; /* another took the core when it was offered */
 };
 /* One pause of a polling loop, by the way of waiting that is set: spin, or yield, then sleep 50 us to 1 ms, after a second 5 ms.
  * TFR_RUNTIME after the deadline, with what was awaited: "the rows of rank 2". */
 enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backoff, const char *awaited);
+/* Since it was opened: time of pauses and between them, and what was sent. */
+uint64_t tfr_comm_waited_ns(const struct tfr_comm *comm);
+void tfr_comm_count_sent(const struct tfr_comm *comm, uint64_t *bytes, uint64_t *messages);
 
 /* Rank 0's bytes to all (tag space of its own). */
 enum tfr_status tfr_comm_bcast(struct tfr_comm *comm, void *data, size_t bytes);

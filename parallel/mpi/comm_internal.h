@@ -11,6 +11,7 @@ struct tfr_comm {
     struct tfr_comm_backend *backend;
     int64_t timeout_s;
     enum tfr_comm_wait wait;
+    uint64_t waited_ns, sent_bytes, sent_messages;
     struct tfr_comm_records { /* of the kernels of tfr_comm_plugin, whose user pointer is this communicator */
         struct tfr_kernel kernel[2];
         const struct tfr_kernel *pointer[2];

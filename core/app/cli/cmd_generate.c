@@ -235,6 +235,9 @@ static void print_stats(const struct tfr_generation_stats *stats, const struct j
             decode_s > 0 && decoded > 0 ? decoded / decode_s : 0, decoded > 0 ? decode_s * 1e3 * (double)n_prompts / decoded : 0,
             (double)stats->first_token_ns / 1e6, (double)stats->load_ns / 1e6, (double)stats->pack_ns / 1e6, memory,
             (long long)stats->seed, n_prompts == 1 ? reasons[job->results[0].finish] : "see --json");
+    if (stats->rank_facts != NULL) {
+        tfr_engine_log_rank_facts(job->engine, stats->rank_facts);
+    }
 }
 
 static int run_job(struct job *job) {

@@ -156,6 +156,19 @@ struct tfr_generation {
     size_t n_top;
     enum tfr_finish finish;
 };
+/* What a rank has done since the engine was opened. The rest of its time went to loading, packing weights, choosing tokens, and
+ * callers. */
+struct tfr_rank_facts {
+    uint64_t busy_ns;    /* in kernels, by the first thread of the team, until all threads are done */
+    uint64_t wait_ns;    /* for other ranks: for their rows, and on ranks other than 0 for what is to be done next */
+    uint64_t control_ns; /* for commands of rank 0, those of steps too: saying, reading and carrying out, without the two above */
+    uint64_t sent_bytes, sent_messages; /* to other ranks, commands too */
+};
+/* Rank 0: (*facts)[tfr_engine_size], the engine's until the next call. */
+TFR_API enum tfr_status tfr_engine_rank_facts(struct tfr_engine *engine, const struct tfr_rank_facts **facts);
+/* A line for each rank to stderr where observe.log is info or more, and there are several ranks. */
+TFR_API void tfr_engine_log_rank_facts(const struct tfr_engine *engine, const struct tfr_rank_facts *facts);
+
 struct tfr_generation_stats {
     size_t prompt_tokens, output_tokens;
     uint64_t load_ns, first_token_ns, prompt_ns, decode_ns; /* open; start to first token; prompt steps; the other steps */
@@ -166,6 +179,7 @@ struct tfr_generation_stats {
     uint64_t pack_ns; /* bringing weights into the kernels' layouts, in the first steps; in no other time but first_token_ns */
     int n_ranks;
     const int64_t *rank_memory_bytes; /* [n_ranks] peak of each, the engine's until the next call; NULL where the run failed */
+    const struct tfr_rank_facts *rank_facts; /* [n_ranks] likewise */
 };
 
 /* New text of generation `index`, whole characters only. Return false to stop everything. */
