@@ -10,6 +10,7 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "config/choices.h"
+#include "engine/calibrate_net.h"
 #include "predict/calibration.h"
 #include "profile/observe_kernels.h"
 #include "profile/profile_run.h"
@@ -152,10 +153,23 @@ static void warn_of_doubts(const struct tfr_calibration *calibration) {
     }
 }
 
+/* What calibrate --net found stays, where the old file can be read. */
+static enum tfr_status write_beside_links(struct tfr_calibration *calibration, const char *path) {
+    struct tfr_calibration old = {0};
+    if (tfr_path_exists(path) && tfr_calibration_read(&old, path) == TFR_OK) {
+        calibration->links = old.links;
+        tfr_calibration_free(&old);
+    }
+    return tfr_calibration_write(calibration, path);
+}
+
 enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, char **path) {
     struct work work = {.question = question};
     const int size = tfr_launched_size();
     *path = NULL;
+    if (question->net) {
+        return tfr_calibrate_net(question, path);
+    }
     if (size > 1) {
         return tfr_raise(TFR_USAGE,
                          "calibrate measures one process, and the launcher started %d; start it without, with --threads N for "
@@ -170,7 +184,7 @@ enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, cha
         const struct tfr_conditions *conditions = &work.calibration.conditions;
         *path =
             question->output != NULL ? tfr_strdup(question->output) : tfr_calibration_path(conditions->host, conditions->threads);
-        status = *path != NULL ? tfr_calibration_write(&work.calibration, *path) : TFR_RESOURCE;
+        status = *path != NULL ? write_beside_links(&work.calibration, *path) : TFR_RESOURCE;
     }
     if (status == TFR_OK) {
         warn_of_doubts(&work.calibration);

@@ -6,6 +6,7 @@
 #ifndef TFR_PREDICT_CALIBRATION_H
 #define TFR_PREDICT_CALIBRATION_H
 
+#include "predict/link.h"
 #include "roofs/roofs.h"
 
 #define TFR_CALIBRATION_SCHEMA "tfrun-calibration-1"
@@ -52,6 +53,7 @@ struct tfr_calibration {
     struct tfr_roofs roofs;
     struct tfr_calibration_kernel *kernels;
     size_t n_kernels;
+    struct tfr_measured_links links; /* by calibrate --net */
 };
 /* Without one: what the machine says about itself, and every kernel at its roof. Nothing of it is to be freed. */
 void tfr_calibration_nominal(struct tfr_calibration *calibration, const struct tfr_machine *machine, int n_threads);

@@ -91,6 +91,28 @@ static void put_roofs(struct tfr_json_out *out, const struct tfr_roofs *roofs) {
     tfr_json_end(out, '}');
 }
 
+static void put_link(struct tfr_json_out *out, const char *key, int64_t n_pairs, const struct tfr_link *link) {
+    if (n_pairs > 0) {
+        tfr_json_begin(out, key, '{');
+        tfr_json_put_int(out, "pairs", n_pairs);
+        tfr_json_put_number(out, "alpha_ns", link->alpha_ns);
+        tfr_json_put_number(out, "byte_ns", link->byte_ns);
+        tfr_json_end(out, '}');
+    }
+}
+
+static void put_links(struct tfr_json_out *out, const struct tfr_measured_links *links) {
+    if (links->shm_pairs + links->net_pairs == 0) {
+        return;
+    }
+    tfr_json_begin(out, "net", '{');
+    tfr_json_put_text(out, "transport", links->transport);
+    tfr_json_put_text(out, "measured_at", links->measured_at);
+    put_link(out, "same_node", links->shm_pairs, &links->shm);
+    put_link(out, "other_node", links->net_pairs, &links->net);
+    tfr_json_end(out, '}');
+}
+
 /* A point is [class, rows, context, ns, ns at the roof]. */
 static void put_kernel(struct tfr_json_out *out, const struct tfr_calibration_kernel *kernel) {
     tfr_json_begin(out, NULL, '{');
@@ -121,6 +143,7 @@ char *tfr_calibration_text(const struct tfr_calibration *calibration) {
     tfr_json_put_text(&out, "doubts", doubts); /* for other programs; tfrun judges anew */
     put_conditions(&out, &calibration->conditions);
     put_roofs(&out, &calibration->roofs);
+    put_links(&out, &calibration->links);
     tfr_json_begin(&out, "kernels", '[');
     for (size_t i = 0; i < calibration->n_kernels; i++) {
         put_kernel(&out, &calibration->kernels[i]);

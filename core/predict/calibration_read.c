@@ -192,6 +192,33 @@ static enum tfr_status read_kernel(const struct tfr_json_doc *doc, const tfr_jso
     return TFR_OK;
 }
 
+static enum tfr_status read_link(const struct tfr_json_doc *doc, const tfr_json *from, const char *key, int64_t *n_pairs,
+                                 struct tfr_link *link) {
+    const tfr_json *object;
+    *n_pairs = 0;
+    if (tfr_json_member(from, key) == NULL) {
+        return TFR_OK;
+    }
+    TFR_TRY(find_list(doc, from, key, TFR_JSON_OBJECT, &object));
+    TFR_TRY(read_whole(doc, object, "pairs", n_pairs));
+    TFR_TRY(read_real(doc, object, "alpha_ns", &link->alpha_ns));
+    TFR_TRY(read_real(doc, object, "byte_ns", &link->byte_ns));
+    return *n_pairs > 0 && link->alpha_ns + link->byte_ns > 0 ? TFR_OK : refuse(doc, object, key, "a link of at least one pair");
+}
+
+/* Only where calibrate --net was there. */
+static enum tfr_status read_links(const struct tfr_json_doc *doc, struct tfr_measured_links *links) {
+    const tfr_json *from, *root = tfr_json_root(doc);
+    if (tfr_json_member(root, "net") == NULL) {
+        return TFR_OK;
+    }
+    TFR_TRY(find_list(doc, root, "net", TFR_JSON_OBJECT, &from));
+    TFR_TRY(read_text(doc, from, "transport", links->transport, sizeof links->transport));
+    TFR_TRY(read_text(doc, from, "measured_at", links->measured_at, sizeof links->measured_at));
+    TFR_TRY(read_link(doc, from, "same_node", &links->shm_pairs, &links->shm));
+    return read_link(doc, from, "other_node", &links->net_pairs, &links->net);
+}
+
 static enum tfr_status read_all(const struct tfr_json_doc *doc, struct tfr_calibration *calibration) {
     const tfr_json *list, *root = tfr_json_root(doc);
     const char *schema = tfr_json_string(tfr_json_member(root, "schema"));
@@ -200,6 +227,7 @@ static enum tfr_status read_all(const struct tfr_json_doc *doc, struct tfr_calib
     }
     TFR_TRY(read_conditions(doc, &calibration->conditions));
     TFR_TRY(read_roofs(doc, &calibration->roofs, (int)calibration->conditions.threads));
+    TFR_TRY(read_links(doc, &calibration->links));
     TFR_TRY(find_list(doc, root, "kernels", TFR_JSON_ARRAY, &list));
     for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
         TFR_TRY(read_kernel(doc, item, calibration));

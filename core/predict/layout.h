@@ -22,15 +22,9 @@
 #define TFR_PREDICT_LAYOUT_H
 
 #include "graph/placement.h"
+#include "predict/link.h"
 #include "predict/piece_work.h"
 
-/* n bytes take alpha_ns + n * byte_ns. */
-struct tfr_link {
-    double alpha_ns, byte_ns;
-};
-double tfr_link_ns(const struct tfr_link *link, double bytes);
-
-/* Ranks 0 .. ranks_per_node - 1 are on the first node, and so on. */
 struct tfr_cluster {
     int nodes, ranks_per_node;
     struct tfr_link net, shm; /* between nodes, within one */

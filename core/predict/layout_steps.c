@@ -3,10 +3,6 @@
 
 #include <math.h>
 
-double tfr_link_ns(const struct tfr_link *link, double bytes) {
-    return link->alpha_ns + bytes * link->byte_ns;
-}
-
 static int node_of(const struct tfr_layout_question *question, int replica, int stage, int shard) {
     const struct tfr_layout *layout = question->layout;
     return ((replica * layout->stages + stage) * layout->tensor + shard) / question->cluster->ranks_per_node;

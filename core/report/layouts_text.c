@@ -141,12 +141,14 @@ static void write_head(const struct layouts_report *report, FILE *stream) {
     fprintf(stream, "%d rank%s, ", question->last_ranks, tfr_plural(question->last_ranks));
     if (cluster->ranks_per_node == 1) {
         fprintf(stream, "each on a node of its own");
+    } else if (cluster->nodes == 1) {
+        fprintf(stream, "all on one node (%.3g us, %.3g GB/s)", cluster->shm.alpha_ns / 1e3, 1 / cluster->shm.byte_ns);
     } else {
-        fprintf(stream, "%d on a node (%g us, %g GB/s)", cluster->ranks_per_node, cluster->shm.alpha_ns / 1e3,
+        fprintf(stream, "%d on a node (%.3g us, %.3g GB/s)", cluster->ranks_per_node, cluster->shm.alpha_ns / 1e3,
                 1 / cluster->shm.byte_ns);
     }
     if (cluster->net.byte_ns > 0) {
-        fprintf(stream, ", links of %g us and %g Gbit/s", cluster->net.alpha_ns / 1e3, 8 / cluster->net.byte_ns);
+        fprintf(stream, ", links of %.3g us and %.3g Gbit/s", cluster->net.alpha_ns / 1e3, 8 / cluster->net.byte_ns);
     }
     fprintf(stream, "\ntimes %s\n", report->calibrated_by);
     fprintf(stream,

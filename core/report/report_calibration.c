@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/memtext.h"
+#include "base/plural.h"
 #include "base/status.h"
 #include "base/tensor.h"
 #include "predict/calibration.h"
@@ -57,6 +58,21 @@ static void print_roofs(FILE *out, const struct tfr_roofs *roofs) {
     fprintf(out, "a region of the team takes %.0f ns, a barrier inside %.0f ns\n", roofs->fork_ns, roofs->barrier_ns);
 }
 
+static void print_link(FILE *out, const char *what, int64_t n_pairs, const struct tfr_link *link) {
+    if (n_pairs > 0) {
+        fprintf(out, "messages %s take %.1f us and %.2f GB/s (%lld pair%s of ranks)\n", what, link->alpha_ns / 1e3,
+                link->byte_ns > 0 ? 1 / link->byte_ns : 0, (long long)n_pairs, tfr_plural(n_pairs));
+    }
+}
+
+static void print_links(FILE *out, const struct tfr_measured_links *links) {
+    if (links->shm_pairs + links->net_pairs > 0) {
+        fprintf(out, "\nbetween ranks, by %s, measured %s\n", links->transport, links->measured_at);
+        print_link(out, "within a node", links->shm_pairs, &links->shm);
+        print_link(out, "between nodes", links->net_pairs, &links->net);
+    }
+}
+
 static void print_kernels(FILE *out, const struct tfr_calibration *calibration) {
     fprintf(out, "\n%-36s %-30s %7s  %s\n", "kernel", "shape", "threads", "share of the roof at its rows (class, rows, context)");
     for (size_t i = 0; i < calibration->n_kernels; i++) {
@@ -76,6 +92,7 @@ static enum tfr_status print_all(const struct tfr_calibration *calibration, cons
     print_conditions(out, &calibration->conditions, path);
     print_doubts(out, calibration);
     print_roofs(out, &calibration->roofs);
+    print_links(out, &calibration->links);
     print_kernels(out, calibration);
     return tfr_memtext_close(out, text);
 }

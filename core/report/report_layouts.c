@@ -10,8 +10,68 @@
 #include "base/status.h"
 #include "profile/profile_run.h"
 
+/* A calibration of this host and so many threads, if it is there and holds; else false. */
+static bool find_calibration(const struct layouts_report *report, int n_threads, struct tfr_calibration *calibration, char *path,
+                             size_t size) {
+    const struct tfr_dry *dry = &report->dry;
+    struct tfr_conditions now;
+    char doubts[TFR_DOUBTS_SIZE], *file = tfr_calibration_path(dry->machine->host_name, n_threads);
+    bool found = file != NULL && !dry->machine->is_described && tfr_path_exists(file);
+    if (found) {
+        tfr_conditions_of(dry->registry, dry->machine, dry->config, n_threads, &now);
+        found = tfr_calibration_read(calibration, file) == TFR_OK;
+        if (found && tfr_calibration_check(calibration, &now, file, doubts, sizeof doubts) != TFR_OK) {
+            tfr_calibration_free(calibration);
+            found = false;
+        }
+        snprintf(path, size, "%s", file);
+    }
+    tfr_free(file);
+    return found;
+}
+
+/* Threads of a rank: the cores are divided among those of a node, as when they run. */
+static enum tfr_status choose_threads(struct layouts_report *report) {
+    struct tfr_dry *dry = &report->dry;
+    const int each = report->facts.cluster.ranks_per_node;
+    const int n_local = each < report->question->last_ranks ? each : report->question->last_ranks;
+    const int asked = (int)dry->config->options.runtime_threads;
+    return tfr_config_blame(dry->config, "runtime.threads",
+                            tfr_machine_choose_threads(dry->machine, asked, 0, n_local, &dry->threads));
+}
+
+/* Links as calibrate --net found them: between nodes where the job had several, else all ranks are on one. */
+static enum tfr_status take_measured_links(struct layouts_report *report) {
+    struct tfr_cluster *cluster = &report->facts.cluster;
+    struct tfr_calibration calibration = {0};
+    char path[256];
+    report->facts = tfr_cluster_of_one_node();
+    TFR_TRY(choose_threads(report));
+    const int n_threads = report->dry.threads.n_threads;
+    const bool found = find_calibration(report, n_threads, &calibration, path, sizeof path);
+    const struct tfr_measured_links links = calibration.links;
+    tfr_calibration_free(&calibration);
+    if (!found || links.net_pairs + links.shm_pairs == 0) {
+        return tfr_raise(
+            TFR_RESOURCE,
+            "--net calibrated: no calibration of %d thread%s with links between ranks holds here; run `tfrun calibrate "
+            "-t %d`, then `tfrun calibrate --net -t %d` on the ranks, or give --net US,GBIT_S",
+            n_threads, n_threads == 1 ? "" : "s", n_threads, n_threads);
+    }
+    cluster->shm = links.shm_pairs > 0 ? links.shm : cluster->shm;
+    cluster->net = links.net;
+    if (links.net_pairs > 0) {
+        cluster->nodes = INT_MAX;
+        cluster->ranks_per_node = 1;
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status take_cluster(struct layouts_report *report) {
     const struct tfr_layouts_question *question = report->question;
+    if (question->cluster == NULL && strcmp(question->net, "calibrated") == 0) {
+        return take_measured_links(report);
+    }
     TFR_TRY(question->cluster != NULL ? tfr_cluster_read(&report->facts, question->cluster)
                                       : tfr_cluster_net(&report->facts, question->net));
     const struct tfr_cluster *cluster = &report->facts.cluster;
@@ -43,26 +103,6 @@ static enum tfr_status take_load(struct layouts_report *report) {
     return TFR_OK;
 }
 
-/* A calibration of this host and so many threads, if it is there and holds; else false. */
-static bool find_calibration(const struct layouts_report *report, int n_threads, struct tfr_calibration *calibration, char *path,
-                             size_t size) {
-    const struct tfr_dry *dry = &report->dry;
-    struct tfr_conditions now;
-    char doubts[TFR_DOUBTS_SIZE], *file = tfr_calibration_path(dry->machine->host_name, n_threads);
-    bool found = file != NULL && !dry->machine->is_described && tfr_path_exists(file);
-    if (found) {
-        tfr_conditions_of(dry->registry, dry->machine, dry->config, n_threads, &now);
-        found = tfr_calibration_read(calibration, file) == TFR_OK;
-        if (found && tfr_calibration_check(calibration, &now, file, doubts, sizeof doubts) != TFR_OK) {
-            tfr_calibration_free(calibration);
-            found = false;
-        }
-        snprintf(path, size, "%s", file);
-    }
-    tfr_free(file);
-    return found;
-}
-
 static void take_calibration(struct layouts_report *report) {
     const struct tfr_dry *dry = &report->dry;
     const int n_threads = dry->threads.n_threads;
@@ -78,16 +118,6 @@ static void take_calibration(struct layouts_report *report) {
     find_calibration(report, dry->machine->n_cores, &report->node, path, sizeof path);
 }
 
-/* Threads of a rank: the cores are divided among those of a node, as when they run. */
-static enum tfr_status choose_threads(struct layouts_report *report) {
-    struct tfr_dry *dry = &report->dry;
-    const int each = report->facts.cluster.ranks_per_node;
-    const int n_local = each < report->question->last_ranks ? each : report->question->last_ranks;
-    const int asked = (int)dry->config->options.runtime_threads;
-    return tfr_config_blame(dry->config, "runtime.threads",
-                            tfr_machine_choose_threads(dry->machine, asked, 0, n_local, &dry->threads));
-}
-
 /* Where the cluster does not say how fast a rank is, it is this machine with as many threads. */
 static enum tfr_status take_times(struct layouts_report *report) {
     const struct tfr_dry *dry = &report->dry;
@@ -98,7 +128,8 @@ static enum tfr_status take_times(struct layouts_report *report) {
         snprintf(report->calibrated_by, sizeof report->calibrated_by, "by the numbers of %s", report->question->cluster);
         return TFR_OK;
     }
-    TFR_TRY(choose_threads(report));
+    const bool is_measured = report->question->net != NULL && strcmp(report->question->net, "calibrated") == 0;
+    TFR_TRY(is_measured ? TFR_OK : choose_threads(report)); /* measured links are those of ranks with so many threads */
     take_calibration(report);
     const struct tfr_planner planner = tfr_dry_planner(&report->dry);
     return tfr_piece_times_open(&report->pieces, &planner, &report->calibration,

@@ -36,7 +36,11 @@ static void make(struct tfr_calibration *made) {
                                            .l3_bytes = 1 << 25,
                                            .memory_rate = 3e10,
                                            .fork_ns = 701.5,
-                                           .barrier_ns = 155}};
+                                           .barrier_ns = 155},
+                                 .links = {.shm = {.alpha_ns = 1500, .byte_ns = 1.0 / 7},
+                                           .shm_pairs = 3,
+                                           .transport = "messages",
+                                           .measured_at = "2026-11-28T18:00:00Z"}};
     const struct tfr_calibration_point points[] = {{.class_rows = 1, .rows = 1, .ns = 1234.5, .roof_ns = 1e3 / 3},
                                                    {.class_rows = 32, .rows = 17, .context = 128, .ns = 9e6, .roof_ns = 5e6}};
     for (size_t i = 0; i < TFR_COUNT_OF(points); i++) {
@@ -54,6 +58,7 @@ TFR_TEST(a_file_comes_back_as_it_went_out) {
     assert_ok(tfr_calibration_read(&in, path));
     assert_memory_equal(&in.conditions, &out.conditions, sizeof in.conditions);
     assert_memory_equal(&in.roofs, &out.roofs, sizeof in.roofs);
+    assert_memory_equal(&in.links, &out.links, sizeof in.links);
     assert_int_equal(in.n_kernels, 2);
     const struct tfr_calibration_kernel *linear = tfr_calibration_find(&in, "linear.f32.gemv.avx512", "768x2304 bias", 2);
     assert_non_null(linear);

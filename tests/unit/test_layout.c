@@ -240,6 +240,29 @@ TFR_TEST(messages_and_memory_counted_by_hand) {
     tfr_free(times.rank);
 }
 
+/* Points of a link give that link; where small messages are all there is, alpha is about theirs and beta 0. */
+TFR_TEST(a_link_is_found_from_its_points) {
+    TFR_UNUSED_STATE;
+    const struct tfr_link link = {.alpha_ns = 2500, .byte_ns = 0.8};
+    struct tfr_link_point points[6];
+    for (int i = 0; i < 6; i++) {
+        points[i].bytes = pow(16, i);
+        points[i].ns = tfr_link_ns(&link, points[i].bytes);
+    }
+    struct tfr_link found = tfr_link_fit(points, 6);
+    assert_true(fabs(found.alpha_ns - 2500) < 1e-6 && fabs(found.byte_ns - 0.8) < 1e-9);
+    for (int i = 0; i < 6; i++) {
+        points[i].ns = 1000 - i; /* larger ones are no slower */
+    }
+    found = tfr_link_fit(points, 6);
+    assert_true(found.byte_ns == 0 && found.alpha_ns > 990 && found.alpha_ns < 1000);
+    for (int i = 0; i < 6; i++) {
+        points[i].ns = points[i].bytes; /* and nothing else */
+    }
+    found = tfr_link_fit(points, 6);
+    assert_true(fabs(found.alpha_ns) < 1e-6 && fabs(found.byte_ns - 1) < 1e-9);
+}
+
 TFR_TEST(links_within_a_node_and_between_nodes) {
     TFR_UNUSED_STATE;
     struct setting setting = make(12, 768, 30e9, 80e9, 25, 10);
@@ -282,4 +305,5 @@ TFR_TEST_MAIN(TFR_CASE(speed_ups_of_the_table), TFR_CASE(prefill_of_the_table),
               TFR_CASE(equal_stages_fill_and_drain_as_the_textbook_says),
               TFR_CASE(rounds_are_no_shorter_than_latency_and_bottleneck),
               TFR_CASE(replicas_multiply_tokens_and_not_speed_of_a_stream), TFR_CASE(messages_and_memory_counted_by_hand),
-              TFR_CASE(links_within_a_node_and_between_nodes), TFR_CASE(shared_memory_and_unequal_ranks))
+              TFR_CASE(a_link_is_found_from_its_points), TFR_CASE(links_within_a_node_and_between_nodes),
+              TFR_CASE(shared_memory_and_unequal_ranks))

@@ -11,6 +11,7 @@
 
 static const struct tfr_flag flags[] = {
     {"quick", NULL, "each shape once: seconds, and less to rely on", 0},
+    {"net", NULL, "measure messages between the ranks of this job alone, and add them to the calibration (docs/scaling.md)", 0},
     {"show", NULL, "measure nothing: print the calibration that there is, and its age", 0},
     {"file", "FILE", "the calibration to write, or with --show to read [that of this host in the cache folder]", 0},
     {"json", NULL, "with --show: as JSON", 0},
@@ -54,8 +55,8 @@ static int show(const struct tfr_args *args, const char *file) {
 
 /* What would change nothing beside --show; NULL: all is well. */
 static const char *idle_beside_show(const struct tfr_args *args, const char *file) {
-    if (args->n_operands > 0) {
-        return "--show measures nothing: leave the config out";
+    if (args->n_operands > 0 || tfr_args_flag(args, "net") != NULL) {
+        return args->n_operands > 0 ? "--show measures nothing: leave the config out" : "--show measures nothing: leave --net out";
     }
     if (tfr_args_flag(args, "quick") != NULL) {
         return "--show measures nothing: leave --quick out";
@@ -68,12 +69,16 @@ static const char *idle_beside_show(const struct tfr_args *args, const char *fil
 
 static int run(struct tfr_args *args) {
     const char *file = tfr_args_flag(args, "file");
+    const bool is_net = tfr_args_flag(args, "net") != NULL;
     if (args->n_operands > 1) {
         return tfr_cli_usage("calibrate takes one config at most");
     }
     if (tfr_args_flag(args, "show") != NULL) {
         const char *idle = idle_beside_show(args, file);
-        return idle != NULL ? tfr_cli_usage("%s", idle) : show(args, file);
+        return idle != NULL ? tfr_cli_usage("%s", idle) : tfr_launched_rank() > 0 ? 0 : show(args, file);
+    }
+    if (is_net && args->n_operands > 0) {
+        return tfr_cli_usage("--net measures messages, and no kernels of %s: leave the config out", args->operands[0]);
     }
     if (tfr_args_flag(args, "json") != NULL) {
         return tfr_cli_usage("--json prints a calibration that there is: give --show too");
@@ -85,6 +90,7 @@ static int run(struct tfr_args *args) {
         .overrides = args->overrides,
         .n_overrides = args->n_overrides,
         .output = file,
+        .net = is_net,
         .quick = tfr_args_flag(args, "quick") != NULL,
         .say = on_say,
         .user = &speaker,
@@ -95,7 +101,9 @@ static int run(struct tfr_args *args) {
     if (status != TFR_OK) {
         return tfr_measure_fail(status);
     }
-    tfr_results_print("%s\n", path);
+    if (path != NULL) {
+        tfr_results_print("%s\n", path);
+    }
     tfr_string_free(path);
     return tfr_cli_flush();
 }
@@ -107,5 +115,6 @@ const struct tfr_command tfr_cmd_calibrate = {
     .flags = flags,
     .n_flags = sizeof flags / sizeof flags[0],
     .reads = reads,
+    .on_all_ranks = true,
     .run = run,
 };

@@ -12,7 +12,10 @@ static const struct tfr_flag flags[] = {
     {"rows", "N", "token rows of the step: 1 is decode, more is prefill [1]", 0},
     {"context", "N", "cached positions assumed for attention [128]", 0},
     {"ranks", "N", "plan for this many ranks [1]", 0},
-    {"net", "US,GBIT_S", "what each layout of the ranks would take, each on a node of its own, with such links between them", 0},
+    {"net", "US,GBIT_S",
+     "what each layout of the ranks would take, each on a node of its own, with such links between them; or calibrated: as "
+     "calibrate --net found them",
+     0},
     {"cluster", "FILE", "the same on the nodes that this file describes (docs/scaling.md)", 0},
     {"sweep", "A..B", "with --net or --cluster: the best layout of each number of ranks", 0},
     {"prompt-tokens", "N", "with --net or --cluster: prompt of the first token [512, or half of what the model has]", 0},

@@ -21,12 +21,13 @@ struct tfr_calibrate_question {
     const struct tfr_override *overrides;
     size_t n_overrides;
     const char *output; /* NULL: the file of this host in the cache folder */
+    bool net;           /* nothing but the links between the ranks of this job: no config, and a calibration that there is */
     bool quick;         /* each shape once: seconds instead of a minute or two, and less to rely on */
     void (*say)(void *user, const char *what, int64_t done, int64_t total); /* progress; total 0: not known. May be NULL */
     void *user;
 };
-/* Measures and writes the file; *path is freed with tfr_string_free. Both runtime.dtype, unless an override names one. One process:
- * refused under a launcher with several ranks. */
+/* Measures and writes the file; *path is freed with tfr_string_free. Both runtime.dtype, unless an override names one. One process,
+ * refused under a launcher with several ranks; with `net` two ranks or more, and *path is NULL on all but rank 0. */
 TFR_API enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, char **path);
 /* What a calibration says, with its age. `path` NULL: that of this host, for `threads` threads (0: as many as a run takes). */
 TFR_API enum tfr_status tfr_report_calibration(const char *path, int64_t threads, bool json, char **text);

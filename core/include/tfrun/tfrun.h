@@ -327,8 +327,8 @@ TFR_API enum tfr_status tfr_report_cost(const char *path, const struct tfr_overr
                                         const struct tfr_cost_query *query, char **text);
 
 /* What every layout of ranks would take, without weights: first token of a prompt, a token of one stream, tokens a second of
- * several, messages, memory, waiting; of first_ranks .. last_ranks. `net` is "ALPHA_US,GBIT_S", `cluster` a file that describes
- * nodes (docs/scaling.md); one of them. parallel.goal marks the best. */
+ * several, messages, memory, waiting; of first_ranks .. last_ranks. `net` is "ALPHA_US,GBIT_S" or "calibrated", `cluster` a file
+ * that describes nodes (docs/scaling.md); one of them. parallel.goal marks the best. */
 struct tfr_layouts_question {
     int first_ranks, last_ranks;
     const char *net, *cluster;

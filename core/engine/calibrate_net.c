@@ -1,0 +1,264 @@
+/* calibrate_net.c - alpha and beta between ranks of a node and of two nodes: messages to and fro between pairs of the job's own
+ * ranks, the other ranks waiting. See calibrate_net.h. */
+#include "engine/calibrate_net.h"
+
+#include <tfrun/tfrun.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+#include "mpi/comm.h"
+#include "plan/registry.h"
+#include "predict/calibration.h"
+#include "topo/topo.h"
+
+enum { MOST_PAIRS = 4, TAG = 0, LOOKING_NS = 20000000, OPENING_TIMEOUT_S = 300 };
+
+/* Sizes of messages, with how often each goes to and fro; the first is as good as nothing. */
+static const struct trial {
+    size_t bytes;
+    int n, n_quick;
+} trials[] = {{1, 200, 20},    {64, 200, 20},    {1024, 200, 20},  {4096, 200, 20}, {16384, 100, 20},
+              {65536, 60, 10}, {262144, 40, 10}, {1048576, 20, 5}, {4194304, 10, 5}};
+enum { N_TRIALS = TFR_COUNT_OF(trials), MOST_TIMES = 200 };
+
+struct meeting {
+    const struct tfr_calibrate_question *question;
+    struct tfr_comm *comm;
+    struct tfr_machine *machine;
+    struct tfr_thread_choice threads;
+    int rank, size;
+    uint64_t *hosts; /* [size] */
+    char *buffer;    /* of the largest message, twice: out and in */
+    struct kind {
+        double ns[MOST_PAIRS][N_TRIALS]; /* one way; rank 0 */
+        int n_pairs;
+    } kinds[2]; /* same node, other node */
+};
+
+/* Looks without a pause, as ranks of a running step do; a peer that does not come for long is waited for with pauses, up to the
+ * deadline. */
+static enum tfr_status finish(const struct meeting *meeting, tfr_comm_request request) {
+    struct tfr_backoff backoff = {0};
+    const uint64_t start_ns = tfr_clock_ns();
+    bool done = false;
+    for (;;) {
+        TFR_TRY(tfr_comm_test(meeting->comm, request, &done));
+        if (done) {
+            return TFR_OK;
+        }
+        if (tfr_clock_ns() - start_ns > LOOKING_NS) {
+            TFR_TRY(tfr_comm_pause(meeting->comm, &backoff, "a message of calibrate --net"));
+        }
+    }
+}
+
+static enum tfr_status send_message(const struct meeting *meeting, size_t bytes, int peer) {
+    tfr_comm_request request;
+    TFR_TRY(tfr_comm_isend(meeting->comm, meeting->buffer, bytes, peer, TAG, &request));
+    return finish(meeting, request);
+}
+
+static enum tfr_status receive_message(const struct meeting *meeting, size_t bytes, int peer) {
+    tfr_comm_request request;
+    TFR_TRY(tfr_comm_irecv(meeting->comm, meeting->buffer + trials[N_TRIALS - 1].bytes, bytes, peer, TAG, &request));
+    return finish(meeting, request);
+}
+
+static int by_size(const void *a, const void *b) {
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The one who begins takes the time; the first rounds warm up. */
+static enum tfr_status play(const struct meeting *meeting, const struct trial *trial, int peer, bool begins, double *ns) {
+    enum { WARMING = 3 };
+    uint64_t times[MOST_TIMES];
+    const int n = meeting->question->quick ? trial->n_quick : trial->n;
+    for (int i = -WARMING; i < n; i++) {
+        const uint64_t start_ns = tfr_clock_ns();
+        TFR_TRY(begins ? send_message(meeting, trial->bytes, peer) : receive_message(meeting, trial->bytes, peer));
+        TFR_TRY(begins ? receive_message(meeting, trial->bytes, peer) : send_message(meeting, trial->bytes, peer));
+        if (i >= 0) {
+            times[i] = tfr_clock_ns() - start_ns;
+        }
+    }
+    qsort(times, (size_t)n, sizeof times[0], by_size);
+    *ns = (double)times[n / 2] / 2;
+    return TFR_OK;
+}
+
+/* Ranks a and b play; all meet behind it, and rank 0 hears what a found. */
+static enum tfr_status measure_pair(struct meeting *meeting, int a, int b) {
+    struct kind *kind = &meeting->kinds[meeting->hosts[a] != meeting->hosts[b]];
+    double mine[N_TRIALS] = {0}, (*all)[N_TRIALS] = NULL;
+    enum tfr_status status = TFR_OK;
+    for (int t = 0; t < N_TRIALS && status == TFR_OK && (meeting->rank == a || meeting->rank == b); t++) {
+        status = play(meeting, &trials[t], meeting->rank == a ? b : a, meeting->rank == a, &mine[t]);
+    }
+    TFR_TRY(tfr_comm_agree(meeting->comm, status));
+    if (meeting->rank == 0) {
+        all = tfr_alloc((size_t)meeting->size, sizeof *all);
+    }
+    TFR_TRY(tfr_comm_agree(meeting->comm, meeting->rank == 0 && all == NULL ? TFR_RESOURCE : TFR_OK));
+    status = tfr_comm_gather(meeting->comm, mine, sizeof mine, all);
+    if (status == TFR_OK && meeting->rank == 0) {
+        memcpy(kind->ns[kind->n_pairs], all[a], sizeof mine);
+    }
+    kind->n_pairs++;
+    tfr_free(all);
+    return status;
+}
+
+/* Neighbours first, then ranks further apart: all ranks go through the same pairs. */
+static enum tfr_status measure_pairs(struct meeting *meeting) {
+    for (int apart = 1; apart < meeting->size; apart++) {
+        for (int a = 0; a + apart < meeting->size; a++) {
+            const int is_other = meeting->hosts[a] != meeting->hosts[a + apart];
+            if (meeting->kinds[is_other].n_pairs < MOST_PAIRS) {
+                TFR_TRY(measure_pair(meeting, a, a + apart));
+            }
+        }
+    }
+    return TFR_OK;
+}
+
+/* Of each size the median of the pairs. */
+static struct tfr_link fit(const struct kind *kind) {
+    struct tfr_link_point points[N_TRIALS];
+    for (int t = 0; t < N_TRIALS; t++) {
+        double sorted[MOST_PAIRS];
+        for (int i = 0; i < kind->n_pairs; i++) {
+            int at = i;
+            for (; at > 0 && sorted[at - 1] > kind->ns[i][t]; at--) {
+                sorted[at] = sorted[at - 1];
+            }
+            sorted[at] = kind->ns[i][t];
+        }
+        points[t] = (struct tfr_link_point){.bytes = (double)trials[t].bytes, .ns = sorted[kind->n_pairs / 2]};
+    }
+    return tfr_link_fit(points, N_TRIALS);
+}
+
+static void note(const struct meeting *meeting, struct tfr_measured_links *links) {
+    const time_t now = time(NULL);
+    struct tm utc;
+    *links = (struct tfr_measured_links){.shm_pairs = meeting->kinds[0].n_pairs, .net_pairs = meeting->kinds[1].n_pairs};
+    if (links->shm_pairs > 0) {
+        links->shm = fit(&meeting->kinds[0]);
+    }
+    if (links->net_pairs > 0) {
+        links->net = fit(&meeting->kinds[1]);
+    }
+    snprintf(links->transport, sizeof links->transport, "%s", tfr_comm_describe(meeting->comm));
+    if (gmtime_r(&now, &utc) != NULL) {
+        strftime(links->measured_at, sizeof links->measured_at, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    }
+}
+
+static enum tfr_status find_file(const struct meeting *meeting, char **path) {
+    const struct tfr_calibrate_question *question = meeting->question;
+    const int n_threads = meeting->threads.n_threads;
+    *path = question->output != NULL ? tfr_strdup(question->output) : tfr_calibration_path(meeting->machine->host_name, n_threads);
+    if (*path == NULL) {
+        return TFR_RESOURCE;
+    }
+    return tfr_path_exists(*path)
+               ? TFR_OK
+               : tfr_raise(TFR_RESOURCE,
+                           "%s: no calibration of %d thread%s to add links to; run `tfrun calibrate --threads %d` first", *path,
+                           n_threads, n_threads == 1 ? "" : "s", n_threads);
+}
+
+/* Rank 0: before anything is measured, that there is a file to write into; behind it, into the file. */
+static enum tfr_status look_for_file(const struct meeting *meeting) {
+    char *path;
+    const enum tfr_status status = meeting->rank == 0 ? find_file(meeting, &path) : TFR_OK;
+    if (meeting->rank == 0) {
+        tfr_free(path);
+    }
+    return tfr_comm_agree(meeting->comm, status);
+}
+
+static enum tfr_status keep(const struct meeting *meeting, char **path) {
+    struct tfr_calibration calibration = {0};
+    TFR_TRY(find_file(meeting, path));
+    TFR_TRY(tfr_calibration_read(&calibration, *path));
+    note(meeting, &calibration.links);
+    const enum tfr_status status = tfr_calibration_write(&calibration, *path);
+    tfr_calibration_free(&calibration);
+    return status;
+}
+
+static int64_t threads_asked(const struct tfr_calibrate_question *question) {
+    for (size_t i = question->n_overrides; i > 0; i--) {
+        if (strcmp(question->overrides[i - 1].key, "runtime.threads") == 0) {
+            return strtoll(question->overrides[i - 1].value, NULL, 10);
+        }
+    }
+    return 0;
+}
+
+/* Everybody knows on which node everybody is. */
+static enum tfr_status exchange_hosts(struct meeting *meeting) {
+    const char *name = meeting->machine->host_name;
+    const uint64_t mine = tfr_hash(TFR_HASH_START, name, strlen(name));
+    meeting->hosts = tfr_alloc((size_t)meeting->size, sizeof *meeting->hosts);
+    meeting->buffer = tfr_alloc(2, trials[N_TRIALS - 1].bytes);
+    TFR_TRY(tfr_comm_agree(meeting->comm, meeting->hosts != NULL && meeting->buffer != NULL ? TFR_OK : TFR_RESOURCE));
+    TFR_TRY(tfr_comm_gather(meeting->comm, &mine, sizeof mine, meeting->rank == 0 ? meeting->hosts : NULL));
+    return tfr_comm_bcast(meeting->comm, meeting->hosts, (size_t)meeting->size * sizeof *meeting->hosts);
+}
+
+static enum tfr_status meet(struct meeting *meeting, char **path) {
+    int index, sharing;
+    TFR_TRY(tfr_comm_agree(meeting->comm, tfr_machine_read(&meeting->machine)));
+    TFR_TRY(tfr_comm_group(meeting->comm, tfr_machine_core_key(meeting->machine), &index, &sharing));
+    const enum tfr_status chosen =
+        tfr_machine_choose_threads(meeting->machine, (int)threads_asked(meeting->question), index, sharing, &meeting->threads);
+    TFR_TRY(tfr_comm_agree(meeting->comm, chosen));
+    TFR_TRY(look_for_file(meeting));
+    TFR_TRY(exchange_hosts(meeting));
+    TFR_TRY(measure_pairs(meeting));
+    return tfr_comm_agree(meeting->comm, meeting->rank == 0 ? keep(meeting, path) : TFR_OK);
+}
+
+static enum tfr_status open_comm(struct tfr_comm **comm) {
+    size_t n_bundled;
+    char **folders = tfr_registry_folders(&n_bundled);
+    const enum tfr_status status =
+        folders != NULL ? tfr_comm_open(comm, (const char *const *)folders, OPENING_TIMEOUT_S) : TFR_RESOURCE;
+    tfr_registry_free_folders(folders);
+    return status;
+}
+
+enum tfr_status tfr_calibrate_net(const struct tfr_calibrate_question *question, char **path) {
+    struct meeting *meeting = tfr_alloc(1, sizeof *meeting);
+    enum tfr_status status = meeting != NULL ? open_comm(&meeting->comm) : TFR_RESOURCE;
+    *path = NULL;
+    if (status == TFR_OK) {
+        meeting->question = question;
+        meeting->rank = tfr_comm_rank(meeting->comm);
+        meeting->size = tfr_comm_size(meeting->comm);
+        status =
+            meeting->size > 1
+                ? meet(meeting, path)
+                : tfr_raise(TFR_USAGE, "calibrate --net measures between ranks, and there is one; give --ranks N, or start it with "
+                                       "mpirun -n N or srun -n N");
+    }
+    if (meeting != NULL) {
+        tfr_comm_close(meeting->comm);
+        tfr_machine_free(meeting->machine);
+        tfr_free(meeting->hosts);
+        tfr_free(meeting->buffer);
+    }
+    tfr_free(meeting);
+    return status;
+}
