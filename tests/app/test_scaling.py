@@ -19,7 +19,7 @@ class Scaling:
     """Documents made from one that was measured: `document` changes ranks, threads, times."""
 
     def __init__(self, program, source_dir, folder):
-        self.program, self.folder, self.environment = program, folder, dict(os.environ)
+        self.program, self.folder, self.environment, self.source_dir = program, folder, dict(os.environ), source_dir
         made = self.run("bench", source_dir / "configs" / "demo", "--threads", 1, "--repetitions", 10, "--no-roofs", "--cases",
                         "decode:3", "--json")[0]
         self.made, self.n = json.loads(made), 0
@@ -190,6 +190,54 @@ def refusals_name_what_is_wrong(scaling):
                                   ((scaling.folder / "none.json",), 5, "none.json"),
                                   ((scaling.document(1, {}),), 2, "nothing to join")):
         expect(sentence in scaling.run("scaling", *words, code=code)[1], words, sentence)
+
+
+def a_launcher(folder, name, text):
+    (folder / name).write_text("#!/bin/sh\n" + text)
+    (folder / name).chmod(0o755)
+
+
+@case
+def a_study_starts_ranks_by_three_launchers(scaling):
+    """By stand-ins that say what they were told, and run jobs as Slurm would."""
+    bin_folder = scaling.folder / "bin"
+    bin_folder.mkdir()
+    for name in ("mpirun", "srun"):
+        a_launcher(bin_folder, name, f'printf "{name}"; for word in "$@"; do printf " [%s]" "$word"; done; echo\n')
+    a_launcher(bin_folder, "sbatch", 'while [ $# -gt 1 ]; do if [ "$1" = -o ]; then out=$2; fi; shift; done; sh "$1" > "$out"\n')
+    scaling.environment["PATH"] = f"{bin_folder}:{os.environ['PATH']}"
+    start = scaling.source_dir / "scripts" / "study" / "start"
+
+    def told(launcher):
+        ran = subprocess.run([start, launcher, "4", "2", "tfrun", "a b", "it's"], capture_output=True, text=True, cwd=scaling.folder,
+                             env=scaling.environment, timeout=60)
+        return ran.returncode, ran.stdout
+
+    expect_same(told("mpirun"), (0, "mpirun [-n] [4] [tfrun] [a b] [it's]\n"))
+    expect_same(told("srun"), (0, "srun [--mpi=pmix] [-n] [4] [-c] [2] [tfrun] [a b] [it's]\n"))
+    expect_same(told("sbatch"), (0, "srun [--mpi=pmix] [-c] [2] [tfrun] [a b] [it's]\n"))
+    expect_same(told("ssh")[0], 2)
+
+
+@case
+def a_study_by_jube_ends_in_a_report(scaling):
+    if shutil.which("jube") is None:
+        print("no jube (package jube)")
+        sys.exit(77)
+    bin_folder = scaling.folder / "bin"
+    bin_folder.mkdir()
+    a_launcher(bin_folder, "mpirun", 'shift 2; exec "$@"\n')
+    scaling.environment |= {"PATH": f"{bin_folder}:{os.environ['PATH']}", "STUDY_TFRUN": str(scaling.program), "STUDY_RANKS": "1",
+                            "STUDY_CONFIG": str(scaling.source_dir / "configs" / "demo"), "STUDY_CASES": "decode:16,sequences:2",
+                            "STUDY_OPTIONS": "--no-roofs --repetitions 10"}
+    ran = subprocess.run([scaling.source_dir / "scripts" / "study" / "run", scaling.folder / "study"], capture_output=True, text=True,
+                         env=scaling.environment, timeout=200)
+    expect_same((ran.returncode, ran.stderr), (0, ""))
+    points = json.loads((scaling.folder / "study" / "report" / "scaling.json").read_text())["points"]
+    expect_same([(point["case"], point["n"], point["settings"]) for point in points],
+                [("decode", 16, "parallel.split=balanced"), ("sequences", 2, "parallel.split=balanced")])
+    document = json.loads((scaling.folder / "study" / "documents" / "000000_bench.json").read_text())
+    expect(f"{document['cases'][0]['median_ms']:.6f}" in ran.stdout and document["logits_digest"] in ran.stdout, ran.stdout)
 
 
 if __name__ == "__main__":
