@@ -23,6 +23,7 @@
     X("parallel.split", "balanced|hf", TFR_SPLIT_BALANCED, TFR_SPLIT_HF)                                                           \
     X("parallel.wait", "auto|spin|sleep", TFR_WAIT_AUTO, TFR_WAIT_SPIN, TFR_WAIT_SLEEP)                                            \
     X("parallel.goal", "latency|throughput", TFR_GOAL_LATENCY, TFR_GOAL_THROUGHPUT)                                                \
+    X("parallel.head", "first|last|split", TFR_HEAD_AT_FIRST, TFR_HEAD_AT_LAST, TFR_HEAD_AT_SPLIT)                                 \
     X("serve.share_prefix", "key|all", TFR_SHARE_KEY, TFR_SHARE_ALL)                                                               \
     X("output.format", "text|json", TFR_FORMAT_TEXT, TFR_FORMAT_JSON)                                                              \
     X("output.stats", "auto|on|off", TFR_STATS_AUTO, TFR_STATS_ON, TFR_STATS_OFF)                                                  \

@@ -32,12 +32,23 @@ static const char *below_block(const struct tfr_node *node) {
 }
 
 /* Messages are named for what they are, not for where they go. */
-static void name_node(const struct tfr_node *node, char *text, size_t size) {
-    if (is_message(node->op)) {
+static void name_node(const struct walk *walk, const struct tfr_node *node, char *text, size_t size) {
+    if (tfr_is_logits_message(walk->graph, node, walk->account->question.hparams)) {
+        snprintf(text, size, "%s_logits", tfr_op_info(node->op)->name);
+    } else if (is_message(node->op)) {
         snprintf(text, size, "%s%s", tfr_op_info(node->op)->name, node->rows == TFR_ROWS_LOGITS ? "_back" : "");
     } else {
         snprintf(text, size, "%s", below_block(node));
     }
+}
+
+/* What tells a share of lm_head, and the message of its logits, from those of other ranks; 0 for all else. */
+static int64_t share_columns(const struct walk *walk, const struct tfr_node *node) {
+    const struct tfr_value *values = walk->graph->values;
+    if (tfr_is_logits_message(walk->graph, node, walk->account->question.hparams)) {
+        return values[node->arg[0]].dim[1];
+    }
+    return node->op == TFR_OP_LINEAR && values[node->arg[1]].part_of > 0 ? values[node->arg[1]].dim[0] : 0;
 }
 
 /* The module that a node belongs to: an addition is its block's, an append its attention's. */
@@ -83,7 +94,8 @@ static int find_kind(const struct tfr_account *account, const struct tfr_account
     for (int i = 0; i < account->n_kinds; i++) {
         const struct tfr_account_kind *kind = &account->kinds[i];
         if (kind->side == like->side && kind->part == like->part && kind->reference == like->reference &&
-            kind->in_block == like->in_block && strcmp(kind->name, like->name) == 0 && strcmp(kind->module, like->module) == 0) {
+            kind->in_block == like->in_block && kind->columns == like->columns && strcmp(kind->name, like->name) == 0 &&
+            strcmp(kind->module, like->module) == 0) {
             return i;
         }
     }
@@ -105,8 +117,9 @@ static enum tfr_status add_node_part(const struct walk *walk, const struct tfr_n
     const struct tfr_account_question *question = &account->question;
     struct tfr_account_kind kind = {
         .side = walk->side, .part = walk->part, .op = node->op, .reference = part != NULL ? (int)part->op : -1};
-    name_node(node, kind.name, sizeof kind.name);
+    name_node(walk, node, kind.name, sizeof kind.name);
     name_module(&kind, node);
+    kind.columns = share_columns(walk, node);
     if (part != NULL && part->module != NULL) {
         snprintf(kind.module, sizeof kind.module, "%s", part->module);
     }

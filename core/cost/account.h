@@ -39,6 +39,7 @@ struct tfr_account_kind {
     int reference;           /* enum tfr_reference_op, -1 where a node is executed */
     char name[64];           /* of the node, "h.N." left out: "attn.c_attn" */
     char module[64];         /* below its block, or below the model: "attn.c_attn", "ln_f"; "" is the block or the model itself */
+    int64_t columns;         /* of a share of lm_head or of its logits, else 0 */
     bool in_block, in_transformer;
     struct tfr_formula formula; /* in letters of a step: see formula.h */
     struct tfr_amount amount;

@@ -75,8 +75,17 @@ static enum tfr_status linear_shape(const struct tfr_graph *graph, const struct 
     if (parsed.kind != TFR_NAME_PARAM) {
         return tfr_raise(TFR_MODEL, "node %s: %s is no parameter of the model", node->name, graph->values[node->arg[1]].name);
     }
-    return node->attrs.transposed ? tfr_param_shape_poly(hparams, parsed.param, outputs, inputs)
-                                  : tfr_param_shape_poly(hparams, parsed.param, inputs, outputs);
+    if (!node->attrs.transposed) {
+        return tfr_param_shape_poly(hparams, parsed.param, inputs, outputs);
+    }
+    TFR_TRY(tfr_param_shape_poly(hparams, parsed.param, outputs, inputs));
+    const struct tfr_value *weight = &graph->values[node->arg[1]];
+    return weight->part_of > 0 ? tfr_poly_scale(outputs, weight->dim[0], weight->part_of) : TFR_OK;
+}
+
+bool tfr_is_logits_message(const struct tfr_graph *graph, const struct tfr_node *node, const struct tfr_hparams *hparams) {
+    return node->rows == TFR_ROWS_LOGITS && (node->op == TFR_OP_SEND_HIDDEN || node->op == TFR_OP_RECV_HIDDEN) &&
+           graph->values[node->arg[0]].dim[1] != hparams->n_embd;
 }
 
 /* Columns of an activation: those of the linear that made it, else the width of the hidden states. */
@@ -92,6 +101,18 @@ static enum tfr_status width_of(const struct tfr_graph *graph, int value, const 
     }
     *width = tfr_poly_dim(TFR_DIM_HIDDEN);
     return TFR_OK;
+}
+
+/* Columns of a message: hidden states, or logits, which may be a share of them. */
+static enum tfr_status message_width(const struct tfr_graph *graph, const struct tfr_node *node, const struct tfr_hparams *hparams,
+                                     struct tfr_poly *width) {
+    const int64_t columns = graph->values[node->arg[0]].dim[1];
+    if (!tfr_is_logits_message(graph, node, hparams)) {
+        *width = tfr_poly_dim(TFR_DIM_HIDDEN);
+        return TFR_OK;
+    }
+    *width = tfr_poly_dim(TFR_DIM_VOCAB);
+    return tfr_poly_scale(width, columns, hparams->vocab_size);
 }
 
 static bool has_arg(const struct tfr_node *node, int arg) {
@@ -111,6 +132,10 @@ static enum tfr_status bind_shape(struct binding *binding, const struct tfr_grap
         bind(binding, TFR_DIM_N, &outputs);
         bind_number(binding, TFR_DIM_BIAS, has_arg(node, 2), 1);
         bind_number(binding, TFR_DIM_RESIDUAL, has_arg(node, 3), 1);
+    } else if (node->op == TFR_OP_SEND_HIDDEN || node->op == TFR_OP_RECV_HIDDEN) {
+        struct tfr_poly width;
+        TFR_TRY(message_width(graph, node, hparams, &width));
+        bind(binding, TFR_DIM_C, &width);
     } else if (node->op == TFR_OP_ACTIVATION || node->op == TFR_OP_ADD) {
         struct tfr_poly width;
         TFR_TRY(width_of(graph, node->arg[0], hparams, &width));

@@ -18,6 +18,8 @@ struct tfr_formula_types {
     int64_t activation, weight; /* bytes per element */
 };
 
+/* A message that carries logits, or a share of them, not hidden states. */
+bool tfr_is_logits_message(const struct tfr_graph *graph, const struct tfr_node *node, const struct tfr_hparams *hparams);
 /* What the executed graph must do: FLOPs, and bytes of distinct elements in one run of the kernel for each step. */
 enum tfr_status tfr_formula_executed(struct tfr_formula *formula, const struct tfr_graph *graph, const struct tfr_node *node,
                                      const struct tfr_hparams *hparams);

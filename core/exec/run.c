@@ -164,7 +164,7 @@ static void *io_data(const struct tfr_exec_input *input, const struct tfr_task_a
     case TFR_IO_ROWS:
         return (void *)input->logit_rows;
     case TFR_IO_LOGITS:
-        return input->logits;
+        return (uint8_t *)input->logits + arg->offset;
     case TFR_IO_TOKEN_TYPES:
         return (void *)input->token_types;
     case TFR_IO_EMBEDS:

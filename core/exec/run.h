@@ -20,8 +20,9 @@ enum tfr_lane { TFR_LANE_DECODE, TFR_LANE_PREFILL, TFR_LANE_COUNT };
 struct tfr_exec_input {
     const int32_t *ids, *positions; /* [rows], on the rank that embeds */
     const int32_t *logit_rows;      /* [logits] rows of the step whose logits are wanted */
-    float *logits;                  /* [plan->logits_max, V], on the rank of lm_head */
-    int64_t rows, n_logits;         /* how many of each there are: 1 .. plan's maximum; n_logits may be 0 */
+    float
+        *logits; /* on rank 0: [plan->logits_max, V]; of a split head the shares [plan->logits_max, columns] one after the other */
+    int64_t rows, n_logits; /* how many of each there are: 1 .. plan's maximum; n_logits may be 0 */
     const struct tfr_batch *batch;
     const int32_t *token_types; /* [rows]; where the graph has them, as all below */
     const float *embeds;        /* [rows, C] */

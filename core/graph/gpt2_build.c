@@ -1,8 +1,9 @@
 /* gpt2_build.c - GPT-2 as a graph: reads like the model, from the embeddings down to the logits.
  *
  * Builds what one rank owns. Where the owner changes, tfr_gpt2_hop puts a send on the one side and a recv on the other; their
- * tags are the block index for hops into a block, n_layer for the hop to ln_f, n_layer + 1 for the way back to lm_head. The first
- * failure sticks in the builder and every later call does nothing, so that the model's text stays free of checks.
+ * tags are the block index for hops into a block, n_layer for the hop to ln_f, n_layer + 1 for the way to lm_head, n_layer + 2 for
+ * logits to rank 0. The first failure sticks in the builder and every later call does nothing, so that the model's text stays free
+ * of checks.
  */
 #include "graph/gpt2_builder.h"
 
@@ -138,19 +139,47 @@ static int block(struct tfr_gpt2_builder *b, int x) {
 
 static const struct tfr_value logits_value = {.kind = TFR_VALUE_IO, .io = TFR_IO_LOGITS};
 
+/* The heads that have no vocabulary: a few columns, always on rank 0. */
 static void head(struct tfr_gpt2_builder *b, int x) {
     static const struct {
         const char *name;
         enum tfr_param weight, bias;
     } heads[] = {
-        [TFR_HEAD_LM] = {"lm_head", TFR_PARAM_LM_HEAD, TFR_PARAM_COUNT},
-        [TFR_HEAD_DOUBLE] = {"lm_head", TFR_PARAM_LM_HEAD, TFR_PARAM_COUNT},
         [TFR_HEAD_SEQUENCE] = {"score", TFR_PARAM_SCORE, TFR_PARAM_COUNT},
         [TFR_HEAD_TOKEN] = {"classifier", TFR_PARAM_CLASSIFIER_WEIGHT, TFR_PARAM_CLASSIFIER_BIAS},
         [TFR_HEAD_QA] = {"qa_outputs", TFR_PARAM_QA_WEIGHT, TFR_PARAM_QA_BIAS},
     };
     const int which = b->spec->features.head;
     tfr_gpt2_head_linear(b, heads[which].name, x, heads[which].weight, heads[which].bias, &logits_value);
+}
+
+/* Each rank that has rows of lm_head gets the rows of ln_f, and rank 0 the logits: first the rows to all, so that no rank waits for
+ * another's product. */
+static void lm_head(struct tfr_gpt2_builder *b, int x, int last) {
+    const struct tfr_gpt2_spec *spec = b->spec;
+    const int64_t n_layer = b->hparams->n_layer;
+    const int n_shares = tfr_placement_n_shares(spec->placement);
+    int64_t first, n;
+    int here = x;
+    for (int rank = 0; rank < n_shares; rank++) {
+        tfr_placement_vocabulary(spec->placement, rank, b->hparams->vocab_size, &first, &n);
+        const int there = n > 0 ? tfr_gpt2_hop(b, x, last, rank, n_layer + 1, TFR_ROWS_LOGITS) : x;
+        here = rank == spec->rank ? there : here;
+    }
+    for (int rank = 0; rank < n_shares; rank++) {
+        tfr_placement_vocabulary(spec->placement, rank, b->hparams->vocab_size, &first, &n);
+        struct tfr_value logits = logits_value;
+        logits.part_first = first;
+        logits.rows = TFR_ROWS_LOGITS, logits.dtype = TFR_DTYPE_F32, logits.rank = 2;
+        logits.dim[0] = spec->logits_max, logits.dim[1] = n;
+        int made = TFR_GPT2_NOTHING;
+        if (n > 0 && rank == spec->rank) {
+            made = tfr_gpt2_head_share(b, here, first, n, rank == 0 ? &logits : NULL);
+        }
+        if (n > 0) {
+            tfr_gpt2_pass(b, made, rank, 0, n_layer + 2, &logits);
+        }
+    }
 }
 
 /* The second head of GPT2DoubleHeadsModel, on rows that were pooled before. */
@@ -219,12 +248,13 @@ static void model(struct tfr_gpt2_builder *b) {
     if (spec->rank == last) {
         x = final_norm(b, x);
     }
-    if (spec->features.head == TFR_HEAD_NONE) {
-        return;
-    }
-    x = tfr_gpt2_hop(b, x, last, 0, n_layer + 1, TFR_ROWS_LOGITS);
-    if (spec->rank == 0) {
-        head(b, x);
+    if (spec->features.head == TFR_HEAD_LM || spec->features.head == TFR_HEAD_DOUBLE) {
+        lm_head(b, x, last);
+    } else if (spec->features.head != TFR_HEAD_NONE) {
+        x = tfr_gpt2_hop(b, x, last, 0, n_layer + 1, TFR_ROWS_LOGITS);
+        if (spec->rank == 0) {
+            head(b, x);
+        }
     }
 }
 

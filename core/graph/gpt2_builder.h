@@ -37,7 +37,11 @@ int tfr_gpt2_head_linear(struct tfr_gpt2_builder *b, const char *name, int x, en
 int tfr_gpt2_activation(struct tfr_gpt2_builder *b, const char *name, int x);
 int tfr_gpt2_add(struct tfr_gpt2_builder *b, const char *name, int residual, int y);
 int tfr_gpt2_gather_rows(struct tfr_gpt2_builder *b, int x);
+/* The same for a share of lm_head: n columns from `first` on. */
+int tfr_gpt2_head_share(struct tfr_gpt2_builder *b, int x, int64_t first, int64_t n, const struct tfr_value *given);
 /* The hidden states go from rank `from`, where they are value x, to rank `to`; gives their value there. */
 int tfr_gpt2_hop(struct tfr_gpt2_builder *b, int x, int from, int to, int64_t tag, enum tfr_rows_var rows);
+/* The same for any rows; `given` is what they are where they arrive. */
+int tfr_gpt2_pass(struct tfr_gpt2_builder *b, int x, int from, int to, int64_t tag, const struct tfr_value *given);
 
 #endif

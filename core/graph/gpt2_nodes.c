@@ -35,13 +35,18 @@ int tfr_gpt2_add_value(struct tfr_gpt2_builder *b, const struct tfr_value *value
 }
 
 /* A parameter that kernels want as `dtype`. */
-static int param(struct tfr_gpt2_builder *b, enum tfr_param which, enum tfr_dtype dtype) {
+static struct tfr_value param_value(const struct tfr_gpt2_builder *b, enum tfr_param which, enum tfr_dtype dtype) {
     struct tfr_value value = {.kind = TFR_VALUE_WEIGHT, .dtype = dtype};
     value.rank = tfr_model_param_shape(b->hparams, which, value.dim);
     tfr_model_param_name(which, b->block, value.name, sizeof(value.name));
     if (b->spec->model != NULL) {
         value.weight = tfr_model_param(b->spec->model, which, b->block);
     }
+    return value;
+}
+
+static int param(struct tfr_gpt2_builder *b, enum tfr_param which, enum tfr_dtype dtype) {
+    const struct tfr_value value = param_value(b, which, dtype);
     return tfr_gpt2_add_value(b, &value);
 }
 
@@ -132,7 +137,22 @@ int tfr_gpt2_head_linear(struct tfr_gpt2_builder *b, const char *name, int x, en
     return tfr_gpt2_add_node(b, &node, given);
 }
 
-int tfr_gpt2_hop(struct tfr_gpt2_builder *b, int x, int from, int to, int64_t tag, enum tfr_rows_var rows) {
+int tfr_gpt2_head_share(struct tfr_gpt2_builder *b, int x, int64_t first, int64_t n, const struct tfr_value *given) {
+    struct tfr_node node = tfr_gpt2_node(b, TFR_OP_LINEAR, "lm_head");
+    struct tfr_value weight = param_value(b, TFR_PARAM_LM_HEAD, b->spec->dtype);
+    if (n < weight.dim[0]) {
+        weight.part_first = first;
+        weight.part_of = weight.dim[0];
+        node.attrs.whole_n = (int32_t)weight.dim[0];
+        weight.dim[0] = n;
+    }
+    node.arg[0] = x;
+    node.arg[1] = tfr_gpt2_add_value(b, &weight);
+    node.attrs.transposed = 1;
+    return tfr_gpt2_add_node(b, &node, given);
+}
+
+int tfr_gpt2_pass(struct tfr_gpt2_builder *b, int x, int from, int to, int64_t tag, const struct tfr_value *given) {
     if (from == to || (b->spec->rank != from && b->spec->rank != to)) {
         return x;
     }
@@ -142,12 +162,13 @@ int tfr_gpt2_hop(struct tfr_gpt2_builder *b, int x, int from, int to, int64_t ta
     struct tfr_node node = tfr_gpt2_node(b, sends ? TFR_OP_SEND_HIDDEN : TFR_OP_RECV_HIDDEN, name);
     node.attrs.peer = sends ? to : from;
     node.attrs.tag = (int32_t)tag;
-    if (sends) {
-        node.arg[0] = x;
-        return tfr_gpt2_add_node(b, &node, NULL);
-    }
+    node.arg[0] = sends ? x : node.arg[0];
+    return tfr_gpt2_add_node(b, &node, sends ? NULL : given);
+}
+
+int tfr_gpt2_hop(struct tfr_gpt2_builder *b, int x, int from, int to, int64_t tag, enum tfr_rows_var rows) {
     struct tfr_value given = {.kind = TFR_VALUE_ACT, .rows = rows, .dtype = TFR_DTYPE_F32, .rank = 2};
     given.dim[0] = rows == TFR_ROWS_TOKENS ? b->spec->rows_max : b->spec->logits_max;
     given.dim[1] = b->hparams->n_embd;
-    return tfr_gpt2_add_node(b, &node, &given);
+    return tfr_gpt2_pass(b, x, from, to, tag, &given);
 }

@@ -41,7 +41,9 @@ struct tfr_value {
     int rank;
     int64_t dim[TFR_MAX_RANK]; /* dim[0] is the maximum where rows != NONE */
     const struct tfr_weight *weight;
-    int producer; /* node, -1 for weights and IO inputs */
+    int64_t part_first, part_of; /* a share of a weight: dim[0] of its part_of rows, from part_first on; part_of 0: all.
+                                  * Of TFR_IO_LOGITS part_first alone: columns before it, of other ranks' shares */
+    int producer;                /* node, -1 for weights and IO inputs */
 };
 
 enum { TFR_MAX_PARTS = 4 };

@@ -4,6 +4,9 @@
 #include "base/arena.h"
 #include "base/status.h"
 
+/* Columns that kernels of linear take together: a share that ends elsewhere would waste the rest. */
+enum { PANEL = 64 };
+
 const struct tfr_placement tfr_placement_alone = {.n_ranks = 1, .replicas = 1, .stages = 1, .tensor = 1};
 
 enum tfr_status tfr_placement_open(struct tfr_placement *placement, int64_t n_blocks, int n_ranks) {
@@ -85,6 +88,26 @@ int64_t tfr_placement_count_blocks(const struct tfr_placement *placement, int ra
         n += tfr_placement_has_block(placement, rank, i);
     }
     return n;
+}
+
+int tfr_placement_n_shares(const struct tfr_placement *placement) {
+    return placement->stages * placement->tensor;
+}
+
+void tfr_placement_vocabulary(const struct tfr_placement *placement, int rank, int64_t vocab_size, int64_t *first, int64_t *n) {
+    const int n_shares = tfr_placement_n_shares(placement), share = rank % n_shares;
+    const int64_t panels = (vocab_size + PANEL - 1) / PANEL;
+    *first = *n = 0;
+    if (tfr_placement_replica_of(placement, rank) >= placement->replicas) {
+        return;
+    }
+    if (placement->head == TFR_PLACE_SPLIT) {
+        const int64_t end = panels * (share + 1) / n_shares * PANEL;
+        *first = panels * share / n_shares * PANEL;
+        *n = (end < vocab_size ? end : vocab_size) - *first;
+    } else if (share == tfr_placement_head_rank(placement)) {
+        *n = vocab_size;
+    }
 }
 
 bool tfr_placement_has_work(const struct tfr_placement *placement, int rank) {

@@ -43,6 +43,10 @@ int tfr_placement_head_rank(const struct tfr_placement *placement);
 /* Whether a rank has this block, or its share of it; and how many it has. */
 bool tfr_placement_has_block(const struct tfr_placement *placement, int rank, int64_t block);
 int64_t tfr_placement_count_blocks(const struct tfr_placement *placement, int rank);
+/* Shares of a split vocabulary: one for each rank of a replica. */
+int tfr_placement_n_shares(const struct tfr_placement *placement);
+/* The rows of lm_head that a rank has: *n of `vocab_size` from *first on, 0 where it has none. */
+void tfr_placement_vocabulary(const struct tfr_placement *placement, int rank, int64_t vocab_size, int64_t *first, int64_t *n);
 /* Whether a rank has anything to do. */
 bool tfr_placement_has_work(const struct tfr_placement *placement, int rank);
 

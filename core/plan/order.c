@@ -161,6 +161,18 @@ static struct tfr_problem whole_of(const struct tfr_problem *part) {
     return whole;
 }
 
+/* A kernel's own order is only known to be that of the same columns. */
+static enum tfr_status check_part(const struct tfr_problem *part, const struct tfr_order_entry *entry) {
+    if (part->attrs.whole_n == 0 || entry->order.kind != TFR_ORDER_OWN) {
+        return TFR_OK;
+    }
+    return tfr_raise(
+        TFR_UNSUPPORTED,
+        "%s adds in an order of its own, so that some columns of [%lld, %lld] need not have the bits that all would have; "
+        "give --head first, or choose another kernel with --kernels",
+        entry->kernel->name, (long long)entry->k, (long long)entry->n);
+}
+
 enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct tfr_problem *part, struct tfr_order_entry *entry) {
     const struct tfr_problem whole = whole_of(part), *problem = &whole;
     *entry = (struct tfr_order_entry){
@@ -172,7 +184,7 @@ enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct
         .k_block = problem->attrs.k_block,
     };
     if (look_up(chooser->orders, entry)) {
-        return TFR_OK;
+        return check_part(part, entry);
     }
     struct tfr_candidate *list = NULL;
     int n;
@@ -186,7 +198,7 @@ enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct
     if (status == TFR_OK && book != NULL && book->n < (int)TFR_COUNT_OF(book->entry)) {
         book->entry[book->n++] = *entry;
     }
-    return status;
+    return status == TFR_OK ? check_part(part, entry) : status;
 }
 
 static int64_t block_length(const struct tfr_order *order, int64_t k) {

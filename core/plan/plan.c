@@ -153,7 +153,11 @@ static void place_args(struct tfr_plan *plan, const struct tfr_memplan *memory) 
             } else if (value->kind == TFR_VALUE_STATE) {
                 task->arg[a].place = TFR_PLACE_NONE;
             } else if (value->kind == TFR_VALUE_IO) {
-                task->arg[a] = (struct tfr_task_arg){.place = TFR_PLACE_IO, .io = value->io, .io_index = value->io_index};
+                task->arg[a] =
+                    (struct tfr_task_arg){.place = TFR_PLACE_IO,
+                                          .io = value->io,
+                                          .io_index = value->io_index,
+                                          .offset = (size_t)(value->part_first * plan->graph->logits_max) * sizeof(float)};
             } else {
                 task->arg[a] = (struct tfr_task_arg){.place = TFR_PLACE_ARENA, .offset = memory->offset[id]};
             }
@@ -249,24 +253,26 @@ static void set_priorities(struct tfr_plan *plan) {
 /* Tables and weights that a kernel reads unpacked stay where the file is mapped if they have the right type;
  * a linear may in addition count on alignment. Vectors are copied: they are small, and mostly stored
  * unaligned. */
-static bool is_usable_in_place(const struct tfr_task *task, int arg, const struct tfr_weight *weight) {
-    if ((int32_t)weight->tensor.dtype != task->problem.arg[arg].dtype || weight->tensor.rank < 2) {
+static bool is_usable_in_place(const struct tfr_task *task, int arg, const struct tfr_tensor *tensor) {
+    if ((int32_t)tensor->dtype != task->problem.arg[arg].dtype || tensor->rank < 2) {
         return false;
     }
     return task->problem.op == TFR_OP_EMBED || task->problem.op == TFR_OP_LOOKUP_ADD ||
-           (uintptr_t)weight->tensor.data % TFR_ARENA_ALIGN == 0;
+           (uintptr_t)tensor->data % TFR_ARENA_ALIGN == 0;
 }
 
-static enum tfr_status provide_weight(struct tfr_store *store, struct tfr_task *task, int arg, const struct tfr_weight *weight) {
+static enum tfr_status provide_weight(struct tfr_store *store, struct tfr_task *task, int arg, const struct tfr_value *value) {
+    const struct tfr_weight_rows rows = {value->weight, value->part_first, value->part_of > 0 ? value->dim[0] : 0};
+    const struct tfr_tensor tensor = tfr_weight_rows_tensor(&rows);
     const void **data = &task->arg[arg].data;
     if (task->needs.pack[arg].bytes > 0) {
-        return tfr_store_pack(store, weight, task->kernel, &task->problem, arg, &task->needs.pack[arg], data);
+        return tfr_store_pack(store, &rows, task->kernel, &task->problem, arg, &task->needs.pack[arg], data);
     }
-    if (is_usable_in_place(task, arg, weight)) {
-        *data = weight->tensor.data;
+    if (is_usable_in_place(task, arg, &tensor)) {
+        *data = tensor.data;
         return TFR_OK;
     }
-    return tfr_store_plain(store, weight, (enum tfr_dtype)task->problem.arg[arg].dtype, data);
+    return tfr_store_plain(store, &rows, (enum tfr_dtype)task->problem.arg[arg].dtype, data);
 }
 
 static enum tfr_status provide_weights(struct tfr_plan *plan, struct tfr_store *store) {
@@ -283,7 +289,7 @@ static enum tfr_status provide_weights(struct tfr_plan *plan, struct tfr_store *
                                  "planned dry",
                                  task->name, value->name);
             }
-            TFR_TRY(provide_weight(store, task, a, value->weight));
+            TFR_TRY(provide_weight(store, task, a, value));
         }
     }
     return TFR_OK;

@@ -15,7 +15,7 @@ static const size_t least_block_bytes = (size_t)64 << 20;
 static const size_t align_bytes = 64;
 
 struct item {
-    const struct tfr_weight *weight;
+    struct tfr_weight_rows rows;
     const char *format; /* the plugin's string, which lives as long as the process */
     int32_t dtype;
     size_t bytes; /* a format may have several sizes, one for each way of blocking */
@@ -48,10 +48,15 @@ static void pack_part(void *arg, int tid, int nth) {
     job->kernel->pack(job->kernel, job->problem, job->arg, job->weight, job->packed, tid, nth);
 }
 
-static void *find(const struct tfr_store *store, const struct tfr_weight *weight, const char *format, int32_t dtype, size_t bytes) {
+static bool is_same(const struct tfr_weight_rows *a, const struct tfr_weight_rows *b) {
+    return a->weight == b->weight && a->first == b->first && a->n == b->n;
+}
+
+static void *find(const struct tfr_store *store, const struct tfr_weight_rows *rows, const char *format, int32_t dtype,
+                  size_t bytes) {
     for (size_t i = 0; i < store->n_items; i++) {
         const struct item *item = &store->items[i];
-        if (item->weight == weight && item->dtype == dtype && item->bytes == bytes && strcmp(item->format, format) == 0) {
+        if (is_same(&item->rows, rows) && item->dtype == dtype && item->bytes == bytes && strcmp(item->format, format) == 0) {
             return item->data;
         }
     }
@@ -83,7 +88,7 @@ static enum tfr_status take(struct tfr_store *store, size_t bytes, void **data) 
 }
 
 /* A new entry of the book with memory for `bytes`; what is to be written there is the caller's. */
-static enum tfr_status add(struct tfr_store *store, const struct tfr_weight *weight, const char *format, int32_t dtype,
+static enum tfr_status add(struct tfr_store *store, const struct tfr_weight_rows *rows, const char *format, int32_t dtype,
                            size_t bytes, void **data) {
     struct item *items = tfr_realloc(store->items, store->n_items + 1, sizeof(*items));
     if (items == NULL) {
@@ -91,13 +96,14 @@ static enum tfr_status add(struct tfr_store *store, const struct tfr_weight *wei
     }
     store->items = items;
     TFR_TRY(take(store, bytes, data));
-    items[store->n_items++] = (struct item){.weight = weight, .format = format, .dtype = dtype, .bytes = bytes, .data = *data};
+    items[store->n_items++] = (struct item){.rows = *rows, .format = format, .dtype = dtype, .bytes = bytes, .data = *data};
     return TFR_OK;
 }
 
-static void drop(struct tfr_store *store, const struct tfr_weight *weight) {
+static void drop(struct tfr_store *store, const struct tfr_tensor *tensor) {
     if (store->weights != NULL) {
-        tfr_weights_drop(store->weights, weight);
+        const struct tfr_weight read = {.tensor = *tensor};
+        tfr_weights_drop(store->weights, &read);
     }
 }
 
@@ -142,31 +148,43 @@ uint64_t tfr_store_pack_ns(const struct tfr_store *store) {
     return store->pack_ns;
 }
 
-enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight *weight, const struct tfr_kernel *kernel,
+struct tfr_tensor tfr_weight_rows_tensor(const struct tfr_weight_rows *rows) {
+    struct tfr_tensor tensor = rows->weight->tensor;
+    if (rows->n > 0) {
+        tensor.data = (uint8_t *)tensor.data + (size_t)rows->first * (tfr_tensor_bytes(&tensor) / (size_t)tensor.dim[0]);
+        tensor.dim[0] = rows->n;
+    }
+    return tensor;
+}
+
+enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight_rows *rows, const struct tfr_kernel *kernel,
                                const struct tfr_problem *problem, int arg, const struct tfr_pack_need *need, const void **packed) {
     const int32_t dtype = problem->arg[arg].dtype;
-    void *data = find(store, weight, need->format, dtype, need->bytes);
+    const struct tfr_tensor tensor = tfr_weight_rows_tensor(rows);
+    void *data = find(store, rows, need->format, dtype, need->bytes);
     if (data == NULL) {
         const uint64_t start_ns = tfr_clock_ns();
-        TFR_TRY(add(store, weight, need->format, dtype, need->bytes, &data));
-        struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .weight = &weight->tensor, .packed = data};
+        TFR_TRY(add(store, rows, need->format, dtype, need->bytes, &data));
+        struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .weight = &tensor, .packed = data};
         tfr_team_run(store->team, pack_part, &job);
-        drop(store, weight);
+        drop(store, &tensor);
         store->pack_ns += tfr_clock_ns() - start_ns;
     }
     *packed = data;
     return TFR_OK;
 }
 
-enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight *weight, enum tfr_dtype dtype, const void **data) {
+enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight_rows *rows, enum tfr_dtype dtype,
+                                const void **data) {
     static const char plain[] = "plain";
-    const size_t bytes = (size_t)tfr_tensor_count(&weight->tensor) * tfr_dtype_size(dtype);
-    void *copy = find(store, weight, plain, dtype, bytes);
+    const struct tfr_tensor tensor = tfr_weight_rows_tensor(rows);
+    const size_t bytes = (size_t)tfr_tensor_count(&tensor) * tfr_dtype_size(dtype);
+    void *copy = find(store, rows, plain, dtype, bytes);
     if (copy == NULL) {
         const uint64_t start_ns = tfr_clock_ns();
-        TFR_TRY(add(store, weight, plain, dtype, bytes, &copy));
-        convert(copy, dtype, &weight->tensor);
-        drop(store, weight);
+        TFR_TRY(add(store, rows, plain, dtype, bytes, &copy));
+        convert(copy, dtype, &tensor);
+        drop(store, &tensor);
         store->pack_ns += tfr_clock_ns() - start_ns;
     }
     *data = copy;

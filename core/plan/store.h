@@ -22,10 +22,17 @@ void tfr_store_close(struct tfr_store *store);
 size_t tfr_store_bytes(const struct tfr_store *store);
 uint64_t tfr_store_pack_ns(const struct tfr_store *store); /* time spent on packing and converting so far */
 
+/* Rows [first, first + n) of a weight, all where n is 0; each such share is kept for itself. */
+struct tfr_weight_rows {
+    const struct tfr_weight *weight;
+    int64_t first, n;
+};
+struct tfr_tensor tfr_weight_rows_tensor(const struct tfr_weight_rows *rows);
 /* Packed form of argument `arg` for a kernel: makes it on first use with the team. */
-enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight *weight, const struct tfr_kernel *kernel,
+enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight_rows *rows, const struct tfr_kernel *kernel,
                                const struct tfr_problem *problem, int arg, const struct tfr_pack_need *need, const void **packed);
 /* Plain copy as F32, BF16 or F16, 64-byte aligned. */
-enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight *weight, enum tfr_dtype dtype, const void **data);
+enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight_rows *rows, enum tfr_dtype dtype,
+                                const void **data);
 
 #endif

@@ -6,10 +6,10 @@
 
 /* Packed weights: matrices of the blocks and the head over the vocabulary. Tables of embeddings stay in the
  * mapped file, biases and norms are small. */
-int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, bool has_vocabulary, int64_t element_bytes) {
+int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, int64_t n_vocabulary, int64_t element_bytes) {
     const int64_t width = model->n_embd, attention = 4 * width * width, feed_forward = 2 * width * model->n_inner;
     const int64_t block = attention * (model->add_cross_attention ? 2 : 1) + feed_forward;
-    return (block * n_layers + (has_vocabulary ? model->vocab_size * width : 0)) * element_bytes;
+    return (block * n_layers + n_vocabulary * width) * element_bytes;
 }
 
 enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need *need) {
@@ -37,12 +37,14 @@ enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need 
 enum tfr_status tfr_rank_check_memory(const struct tfr_engine *engine) {
     const struct tfr_config *config = engine->config;
     const bool is_f32 = config->options.runtime_dtype == TFR_PACK_F32;
-    const bool has_vocabulary = (config->model.head == TFR_HEAD_LM || config->model.head == TFR_HEAD_DOUBLE) &&
-                                tfr_placement_head_rank(&engine->placement) == tfr_engine_rank(engine);
+    int64_t first, n_vocabulary = 0;
+    if (config->model.head == TFR_HEAD_LM || config->model.head == TFR_HEAD_DOUBLE) {
+        tfr_placement_vocabulary(&engine->placement, tfr_engine_rank(engine), config->model.vocab_size, &first, &n_vocabulary);
+    }
     const struct tfr_kvcache_spec spec = tfr_kv_spec(config, engine->n_local_layers);
     const struct tfr_memory_need need = {
         .n_layers = engine->n_local_layers,
-        .weights_bytes = tfr_packed_bytes(&config->model, engine->n_local_layers, has_vocabulary, is_f32 ? 4 : 2),
+        .weights_bytes = tfr_packed_bytes(&config->model, engine->n_local_layers, n_vocabulary, is_f32 ? 4 : 2),
         .cache_bytes = (int64_t)tfr_kvcache_position_bytes(&spec) * tfr_kv_capacity(config),
         .free_bytes = engine->machine->memory_available_bytes,
         .can_halve = is_f32,

@@ -7,10 +7,10 @@
 
 struct stage_costs {
     double *block; /* [n_layer] */
-    double first, last;
+    double first, last, head;
 };
 
-/* Predicted time of one decoded token on one rank, by block; embeddings and lm_head weigh on rank 0. */
+/* Predicted time of one decoded token on one rank, by block; embeddings weigh on rank 0. */
 static void split_costs(const struct tfr_plan *plan, struct stage_costs *costs) {
     for (int i = 0; i < plan->n_tasks; i++) {
         const struct tfr_task *task = &plan->tasks[i];
@@ -18,10 +18,18 @@ static void split_costs(const struct tfr_plan *plan, struct stage_costs *costs) 
             costs->block[task->layer] += task->predicted_ns;
         } else if (task->problem.op == TFR_OP_LAYER_NORM || task->problem.op == TFR_OP_GATHER_ROWS) {
             costs->last += task->predicted_ns;
+        } else if (task->problem.op == TFR_OP_LINEAR) {
+            costs->head += task->predicted_ns;
         } else {
             costs->first += task->predicted_ns;
         }
     }
+}
+
+/* A split head weighs on all alike. */
+static void place_head_cost(enum tfr_head_place head, struct stage_costs *costs) {
+    costs->first += head == TFR_PLACE_FIRST ? costs->head : 0;
+    costs->last += head == TFR_PLACE_LAST ? costs->head : 0;
 }
 
 static enum tfr_status predict(const struct tfr_config *config, const struct tfr_machine *machine,
@@ -48,6 +56,7 @@ static enum tfr_status split_balanced(const struct tfr_config *config, const str
     }
     enum tfr_status status = predict(config, machine, registry, &costs);
     if (status == TFR_OK) {
+        place_head_cost((enum tfr_head_place)config->options.parallel_head, &costs);
         status = tfr_partition_balanced(costs.block, n_layer, costs.first, costs.last, n_ranks, owner);
     }
     tfr_free(costs.block);
@@ -85,6 +94,10 @@ static int last_owner(const int *owner, int64_t n_layer) {
     return last;
 }
 
+_Static_assert((int)TFR_PLACE_FIRST == (int)TFR_HEAD_AT_FIRST && (int)TFR_PLACE_LAST == (int)TFR_HEAD_AT_LAST &&
+                   (int)TFR_PLACE_SPLIT == (int)TFR_HEAD_AT_SPLIT,
+               "placements are named alike");
+
 enum tfr_status tfr_engine_place(const struct tfr_config *config, const struct tfr_machine *machine,
                                  const struct tfr_registry *registry, int n_ranks, struct tfr_placement *placement) {
     const int64_t n_layer = config->model.n_layer;
@@ -97,6 +110,7 @@ enum tfr_status tfr_engine_place(const struct tfr_config *config, const struct t
     } else {
         tfr_partition_hf(n_layer, n_ranks, owner);
     }
+    placement->head = (enum tfr_head_place)config->options.parallel_head;
     placement->last_stage = last_owner(owner, n_layer);
     return TFR_OK;
 }

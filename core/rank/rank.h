@@ -132,7 +132,7 @@ struct tfr_memory_need {
     int64_t free_bytes; /* 0: not known */
     bool can_halve;     /* weights are packed as f32 */
 };
-int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, bool has_vocabulary, int64_t element_bytes);
+int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, int64_t n_vocabulary, int64_t element_bytes);
 enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need *need);
 
 /* limits.c: what runtime.kv_* say. */

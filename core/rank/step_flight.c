@@ -9,6 +9,7 @@ enum tfr_status tfr_step_wait(struct tfr_engine *engine, struct tfr_step_memory 
     }
     const enum tfr_status status = tfr_exec_wait(engine->exec, memory->run);
     tfr_rank_give_up(engine, status);
+    tfr_step_join_shares(engine, memory);
     tfr_exec_close_run(engine->exec, memory->run);
     memory->run = NULL;
     return status;
@@ -90,9 +91,8 @@ enum tfr_status tfr_steps_choose(struct tfr_engine *engine, const struct tfr_ste
         TFR_TRY(tfr_step_wait(engine, oldest));
     }
     const int chosen = first_free(steps);
-    const size_t rows = (size_t)tfr_bucket(body->n_logits > 0 ? body->n_logits : 1, engine->max_rows);
-    TFR_TRY(tfr_block_reserve(&steps->memory[chosen].logits, rows * (size_t)tfr_engine_logit_width(engine) * sizeof(float),
-                              TFR_HUGEPAGES_OFF));
+    const int64_t rows = tfr_bucket(body->n_logits > 0 ? body->n_logits : 1, engine->max_rows);
+    TFR_TRY(tfr_step_reserve_logits(engine, &steps->memory[chosen], rows));
     steps->memory[chosen].taken = chosen > 0 && body->n_logits > 0;
     *memory = chosen;
     return TFR_OK;

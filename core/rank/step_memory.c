@@ -41,7 +41,7 @@ enum tfr_status tfr_steps_open(struct tfr_engine *engine) {
     if (tfr_engine_rank(engine) != 0) {
         return TFR_OK;
     }
-    return tfr_block_open(&memory->logits, rows * (size_t)tfr_engine_logit_width(engine) * sizeof(float), TFR_HUGEPAGES_OFF);
+    return tfr_step_reserve_logits(engine, memory, engine->max_rows);
 }
 
 void tfr_steps_trim(struct tfr_engine *engine) {
@@ -51,6 +51,7 @@ void tfr_steps_trim(struct tfr_engine *engine) {
 static void close_memory(struct tfr_step_memory *memory) {
     tfr_block_close(&memory->embeds);
     tfr_block_close(&memory->logits);
+    tfr_block_close(&memory->shares);
     tfr_free(memory->slots);
     tfr_free(memory->ids);
     tfr_free(memory->positions);

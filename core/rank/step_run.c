@@ -265,7 +265,7 @@ static enum tfr_status submit(const struct step *step) {
         .token_types = memory->token_types,
         .embeds = memory->embeds.data,
         .logit_rows = memory->logit_rows,
-        .logits = memory->logits.data,
+        .logits = tfr_step_logits(step->engine, memory, step->plan, &step->body->features),
         .rows = step->body->n_rows,
         .n_logits = step->body->n_logits,
         .batch = &memory->batch,

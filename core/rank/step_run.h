@@ -18,6 +18,7 @@
 #include "graph/graph.h"
 
 struct tfr_engine;
+struct tfr_plan;
 struct tfr_run;
 
 /* Consecutive rows of one sequence. */
@@ -54,6 +55,8 @@ struct tfr_step_memory {
     int32_t *ids, *positions, *token_types, *logit_rows; /* [max_rows] */
     struct tfr_batch_seq *seqs;                          /* [max_rows]: a piece has at least one row */
     struct tfr_batch batch;                              /* of the run: n_pieces of seqs */
+    struct tfr_block shares;                             /* rank 0, of a split head: the same room, each share for itself */
+    bool has_shares;                                     /* the run writes there */
     struct tfr_block logits;                             /* rank 0: [max_rows, widest head]; but for the first as much as needed */
     struct tfr_block embeds;                             /* [max_rows, C] */
     float **hidden; /* [n_layer + 1] each [n_rows, C] with room for the class; NULL where not asked for. Rank 0: all */
@@ -69,6 +72,11 @@ struct tfr_steps {
 };
 enum tfr_status tfr_steps_open(struct tfr_engine *engine);
 void tfr_steps_close(struct tfr_engine *engine);
+/* step_shares.c, rank 0: room for the logits of so many rows; where the run of a plan writes them; after it, as whole rows. */
+enum tfr_status tfr_step_reserve_logits(const struct tfr_engine *engine, struct tfr_step_memory *memory, int64_t rows);
+float *tfr_step_logits(const struct tfr_engine *engine, struct tfr_step_memory *memory, const struct tfr_plan *plan,
+                       const struct tfr_gpt2_features *features);
+void tfr_step_join_shares(const struct tfr_engine *engine, struct tfr_step_memory *memory);
 /* Gives back what hidden states and weights took; generation never needs it. */
 void tfr_steps_trim(struct tfr_engine *engine);
 /* The arrays that every memory has. */

@@ -79,7 +79,7 @@ static enum tfr_status measure(struct summary *summary, struct tfr_dry *dry) {
     const struct tfr_kvcache_spec spec = tfr_kv_spec(config, model->n_layer);
     summary->parameters = tfr_model_param_count(model);
     summary->parameter_bytes = summary->parameters * size;
-    summary->packed_bytes = tfr_packed_bytes(model, model->n_layer, has_vocabulary(model), size);
+    summary->packed_bytes = tfr_packed_bytes(model, model->n_layer, has_vocabulary(model) ? model->vocab_size : 0, size);
     summary->position_bytes = (int64_t)tfr_kvcache_position_bytes(&spec);
     summary->seq = summary->question->seq > 0 ? summary->question->seq : model->n_positions;
     return measure_step(summary, dry);

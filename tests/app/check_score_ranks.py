@@ -27,7 +27,7 @@ def numbers(text):
 
 
 def main():
-    tfrun, mpiexec, n_ranks, demo = sys.argv[1:]
+    tfrun, mpiexec, n_ranks, demo, *options = sys.argv[1:]
     launch = [mpiexec, "-n", n_ranks, tfrun]
     with tempfile.TemporaryDirectory() as folder:
         pairs = pathlib.Path(folder) / "pairs.jsonl"
@@ -38,7 +38,7 @@ def main():
                 ["score", demo, "-p", "Once upon a time there was a king.", "--per-token", "--json", "-q"],
                 ["score", demo, "--pairs", pairs, "-q"]]
         for job in jobs:
-            want, have = numbers(run([tfrun, *job]).stdout), numbers(run([*launch, *job]).stdout)
+            want, have = numbers(run([tfrun, *job]).stdout), numbers(run([*launch, *job, *options]).stdout)
             if have != want:
                 sys.exit(f"{job[0]}: {n_ranks} ranks give\n{have}\none process gives\n{want}")
             print(f"{job[0]}: as one process")

@@ -18,6 +18,8 @@ BASE = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_layer": 3
 CROSS = {"add_cross_attention": True}
 MESSAGES = ("send_hidden", "recv_hidden")
 
+# The counting kernel tells of no order of sums, so that a share of the columns is refused where bits are promised.
+SPLIT = {"head": "split", "deterministic": "false", "fields": {"vocab_size": 331}}
 # name: new positions, cached positions, and what is special: ranks, dtype, kv_dtype, max_rows, encoder_len, logits, fields of the config
 SHAPES = {
     "one_token": ([1], [0], {}),
@@ -48,6 +50,9 @@ SHAPES = {
     "ranks_decode_bf16": ([1, 1], [31, 4], {"ranks": 3, "dtype": "bf16"}),
     "ranks_cut_int8": ([19, 2], [4, 0], {"ranks": 3, "kv_dtype": "int8", "max_rows": 7}),
     "ranks_cross": ([5, 9], [0, 0], {"ranks": 3, "encoder_len": 7, "fields": CROSS}),
+    "ranks_head_last": ([17, 3], [0, 4], {"ranks": 3, "head": "last"}),
+    "ranks_head_split": ([17, 3], [0, 4], {"ranks": 3, **SPLIT}),
+    "ranks_head_split_cut": ([19, 2], [4, 0], {"ranks": 2, "dtype": "bf16", "max_rows": 7, "logits": "all", **SPLIT}),
     "ranks_five_blocks": ([6, 1], [0, 9], {"ranks": 3, "fields": {"n_layer": 5}}),
 }
 ACTIVATIONS = ("gelu", "gelu_10", "quick_gelu", "relu", "relu2", "relu6", "leaky_relu", "silu", "tanh", "sigmoid", "linear", "mish",
@@ -76,8 +81,9 @@ class Box:
 
 def options(shape):
     """Options of the config, as key and value."""
-    given = {key: shape[key] for key in ("dtype", "kv_dtype", "max_rows") if key in shape}
-    return [(f"runtime.{key}", value) for key, value in given.items()]
+    given = {key: shape[key] for key in ("dtype", "kv_dtype", "max_rows", "deterministic") if key in shape}
+    places = [("parallel.head", shape["head"])] if "head" in shape else []
+    return [(f"runtime.{key}", value) for key, value in given.items()] + places
 
 
 def foretold(box, model, shape, seq, cache, logits, phase):

@@ -3,6 +3,7 @@
 #include "graph/graph.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "tfr_test.h"
 
@@ -181,6 +182,45 @@ TFR_TEST(attention_scale_obeys_both_flags) {
     assert_true(fabs(scale_of(hparams, "h.2.attn") - 1.0 / 3) < 1e-7);
 }
 
+/* The logits that a graph gives to the caller, and the messages that carry logits: columns of each in the order of nodes. */
+static void check_head(enum tfr_head_place head, int rank, const char *expected) {
+    struct tfr_hparams hparams = gpt2_tiny(3);
+    hparams.vocab_size = 200; /* panels 0..63, 64..127, 128..191, 192..199 */
+    struct tfr_placement placement = gpt2_chain((int[]){0, 1, 2}, 3, 3, 2);
+    placement.head = head;
+    struct tfr_graph *graph = build_rank(&hparams, &placement, rank);
+    char text[200] = "";
+    size_t used = 0;
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct tfr_node *node = &graph->nodes[i];
+        const struct tfr_value *value = node->n_args > 0 ? &graph->values[node->arg[node->n_args - 1]] : NULL;
+        const bool is_send = node->op == TFR_OP_SEND_HIDDEN, is_recv = node->op == TFR_OP_RECV_HIDDEN;
+        if (node->layer < 0 && node->rows == TFR_ROWS_LOGITS && (is_send || is_recv || node->op == TFR_OP_LINEAR)) {
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s%d:%d+%d%s", used > 0 ? " " : "",
+                                     is_send   ? ">"
+                                     : is_recv ? "<"
+                                               : "=",
+                                     is_send || is_recv ? node->attrs.peer : rank, (int)value->part_first, (int)value->dim[1],
+                                     value->kind == TFR_VALUE_IO ? "!" : "");
+        }
+    }
+    assert_string_equal(text, expected);
+    tfr_graph_free(graph);
+}
+
+TFR_TEST(head_stands_where_it_is_placed) {
+    TFR_UNUSED_STATE;
+    check_head(TFR_PLACE_FIRST, 0, "<2:0+24 =0:0+200!");
+    check_head(TFR_PLACE_FIRST, 1, "");
+    check_head(TFR_PLACE_FIRST, 2, ">0:0+24");
+    check_head(TFR_PLACE_LAST, 0, "<2:0+200!");
+    check_head(TFR_PLACE_LAST, 1, "");
+    check_head(TFR_PLACE_LAST, 2, "=2:0+200 >0:0+200");
+    check_head(TFR_PLACE_SPLIT, 0, "<2:0+24 =0:0+64! <1:64+64! <2:128+72!");
+    check_head(TFR_PLACE_SPLIT, 1, "<2:0+24 =1:0+64 >0:0+64");
+    check_head(TFR_PLACE_SPLIT, 2, ">0:0+24 >1:0+24 =2:0+72 >0:0+72");
+}
+
 TFR_TEST(wrong_owner_is_refused) {
     TFR_UNUSED_STATE;
     const struct tfr_hparams hparams = gpt2_tiny(2);
@@ -249,5 +289,6 @@ TFR_TEST_MAIN(TFR_CASE(one_rank_has_no_hops), TFR_CASE(two_ranks_hop_there_and_b
               TFR_CASE(more_ranks_than_blocks), TFR_CASE(interleaved_owners), TFR_CASE(first_rank_without_blocks),
               TFR_CASE(ln_f_away_from_the_last_block), TFR_CASE(rank_that_owns_nothing_has_an_empty_graph),
               TFR_CASE(nodes_are_named_and_numbered_as_in_the_model), TFR_CASE(weights_carry_their_names_and_types),
-              TFR_CASE(attention_scale_obeys_both_flags), TFR_CASE(wrong_owner_is_refused), TFR_CASE(check_finds_a_broken_graph),
-              TFR_CASE(wrong_shapes_are_refused_by_name), TFR_CASE(failed_allocation_frees_the_graph))
+              TFR_CASE(attention_scale_obeys_both_flags), TFR_CASE(head_stands_where_it_is_placed),
+              TFR_CASE(wrong_owner_is_refused), TFR_CASE(check_finds_a_broken_graph), TFR_CASE(wrong_shapes_are_refused_by_name),
+              TFR_CASE(failed_allocation_frees_the_graph))

@@ -3,6 +3,7 @@
 
 #include "tfr_test.h"
 
+#include "base/status.h"
 #include "tfr_gpt2.h"
 
 TFR_TEST(rank_is_a_number_of_three_digits) {
@@ -41,6 +42,28 @@ TFR_TEST(blocks_belong_to_all_shares_of_a_stage) {
     assert_true(tfr_placement_has_work(&placement, 7)); /* a share of the vocabulary */
 }
 
+TFR_TEST(shares_of_a_vocabulary_are_whole_panels_and_all_of_it) {
+    TFR_UNUSED_STATE;
+    for (int64_t V = 1; V < 1500; V += 37) {
+        for (int n_ranks = 1; n_ranks < 9; n_ranks++) {
+            struct tfr_placement placement = gpt2_chain(NULL, 0, n_ranks, 0);
+            placement.head = TFR_PLACE_SPLIT;
+            int64_t next = 0, least = V, most = 0;
+            for (int rank = 0; rank < n_ranks; rank++) {
+                int64_t first, n;
+                tfr_placement_vocabulary(&placement, rank, V, &first, &n);
+                assert_int_equal(first, next);
+                assert_int_equal(first % 64, 0);
+                next += n;
+                least = n < least ? n : least;
+                most = n > most ? n : most;
+            }
+            assert_int_equal(next, V);
+            assert_true(most - least <= 127);
+        }
+    }
+}
+
 TFR_TEST(alone_has_all) {
     TFR_UNUSED_STATE;
     assert_ok(tfr_placement_check(&tfr_placement_alone, 1000));
@@ -48,4 +71,5 @@ TFR_TEST(alone_has_all) {
     assert_true(tfr_placement_has_block(&tfr_placement_alone, 0, 999));
 }
 
-TFR_TEST_MAIN(TFR_CASE(rank_is_a_number_of_three_digits), TFR_CASE(blocks_belong_to_all_shares_of_a_stage), TFR_CASE(alone_has_all))
+TFR_TEST_MAIN(TFR_CASE(rank_is_a_number_of_three_digits), TFR_CASE(blocks_belong_to_all_shares_of_a_stage),
+              TFR_CASE(shares_of_a_vocabulary_are_whole_panels_and_all_of_it), TFR_CASE(alone_has_all))
