@@ -8,15 +8,17 @@
 #include "study/bench_case.h"
 #include "study/manifest.h"
 #include "study/order_stats.h"
+#include "study/rank_watch.h"
 
 #define TFR_BENCH_SCHEMA "tfrun-bench-1"
 
 /* Sequences side by side: tokens of each prompt and answer, and the context in the middle of the answer. */
 enum { TFR_BENCH_COMPANY_PROMPT = 16, TFR_BENCH_COMPANY_TOKENS = 33, TFR_BENCH_COMPANY_MIDDLE = 32 };
 
-/* What a rank did in one such time, the mean of all rounds. */
+/* What a rank did in one such time. Measured in a round of its own, behind the others: the shares of the time that it had there, of
+ * the median. */
 struct tfr_bench_rank {
-    double busy_s, wait_s, control_s; /* tasks; for messages of the graph; for what rank 0 says, and its answers */
+    double busy_s, wait_s, control_s; /* as in struct tfr_rank_facts */
     double bytes, messages;           /* sent */
 };
 
@@ -52,13 +54,14 @@ const char *tfr_bench_verdict(const struct tfr_bench_figure *now, const struct t
 
 /* bench_json.c */
 enum tfr_status tfr_bench_json(const struct tfr_bench *bench, const struct tfr_bench *before, char **text);
-/* bench_requests.c: n requests of their own prompts side by side, greedy, and what they took. */
+/* bench_requests.c: n requests of their own prompts side by side, greedy, and what they took. `watch` (may be NULL) sees what is
+ * timed. */
 struct tfr_company {
     double seconds;         /* a token of every sequence, while all of them ran */
     double first_token_s;   /* of the first request, from submission */
     uint64_t logits_digest; /* of the first request */
 };
 enum tfr_status tfr_bench_company(struct tfr_engine *engine, int64_t n, int64_t prompt_tokens, int64_t new_tokens,
-                                  struct tfr_company *company);
+                                  struct tfr_rank_watch *watch, struct tfr_company *company);
 
 #endif

@@ -137,6 +137,37 @@ static void print_line(FILE *out, const struct tfr_bench *bench, const struct tf
     fputc('\n', out);
 }
 
+/* What each rank did in the time of a case. */
+static void fill_ranks(struct tfr_grid *grid, const struct tfr_bench *bench) {
+    static const char *const heads[] = {"case",      "n",          "rank",    "busy ms",      "% busy",
+                                        "waited ms", "control ms", "kB sent", "messages sent"};
+    put_heads(grid, heads, TFR_COUNT_OF(heads));
+    for (size_t i = 0; i < bench->n_figures; i++) {
+        const struct tfr_bench_figure *figure = &bench->figures[i];
+        for (int rank = 0; rank < bench->n_ranks && figure->ranks != NULL; rank++) {
+            const struct tfr_bench_rank *one = &figure->ranks[rank];
+            tfr_grid_put(grid, tfr_bench_kind_name(figure->what.kind));
+            tfr_grid_put_count(grid, figure->what.n);
+            tfr_grid_put_count(grid, rank);
+            put(grid, "%.4f", one->busy_s * 1e3);
+            put(grid, "%.1f", 100 * one->busy_s / figure->spread.median);
+            put(grid, "%.4f", one->wait_s * 1e3);
+            put(grid, "%.4f", one->control_s * 1e3);
+            put(grid, "%.2f", one->bytes / 1e3);
+            put(grid, "%.2f", one->messages);
+        }
+    }
+}
+
+static enum tfr_status print_ranks(FILE *out, const struct tfr_bench *bench, enum tfr_grid_form form) {
+    struct tfr_grid grid = {.is_left = 1};
+    fputc('\n', out);
+    fill_ranks(&grid, bench);
+    const enum tfr_status status = tfr_grid_write(&grid, form, out);
+    tfr_grid_close(&grid);
+    return status;
+}
+
 static enum tfr_status print(FILE *out, const struct tfr_bench *bench, const struct tfr_bench *before, enum tfr_table_form form) {
     static const enum tfr_grid_form forms[] = {
         [TFR_TABLE_TEXT] = TFR_GRID_TEXT, [TFR_TABLE_MD] = TFR_GRID_MARKDOWN, [TFR_TABLE_CSV] = TFR_GRID_CSV};
@@ -145,8 +176,11 @@ static enum tfr_status print(FILE *out, const struct tfr_bench *bench, const str
         print_head(out, bench, before, form == TFR_TABLE_MD ? "- " : "");
     }
     fill(&grid, bench, before);
-    const enum tfr_status status = tfr_grid_write(&grid, forms[form], out);
+    enum tfr_status status = tfr_grid_write(&grid, forms[form], out);
     tfr_grid_close(&grid);
+    if (status == TFR_OK && bench->n_ranks > 1 && form != TFR_TABLE_CSV) {
+        status = print_ranks(out, bench, forms[form]);
+    }
     if (form == TFR_TABLE_TEXT) {
         fputc('\n', out);
     }

@@ -15,6 +15,7 @@ struct party {
     int32_t *ids;                  /* of one prompt */
     int64_t n, n_tokens, n_ended;
     struct tfr_company *company;
+    struct tfr_rank_watch *watch;
 };
 
 /* Other numbers for each sequence, the same in each run: Knuth's generator. */
@@ -71,42 +72,55 @@ static enum tfr_status look(struct party *party) {
     return TFR_OK;
 }
 
-/* From when all have their first token, to when one has its last: how long, and how many tokens came. */
-static enum tfr_status run_all(struct party *party) {
-    uint64_t start_ns = 0, end_ns = 0;
-    int64_t tokens = 0, tokens_before = 0;
-    while (party->n_ended < party->n) {
-        struct tfr_step_info info;
-        int64_t all = 0, least = INT64_MAX, most = 0;
-        TFR_TRY(tfr_engine_step(party->engine, &info));
-        TFR_TRY(look(party));
-        for (int64_t i = 0; i < party->n; i++) {
-            all += party->got[i];
-            least = party->got[i] < least ? party->got[i] : least;
-            most = party->got[i] > most ? party->got[i] : most;
-        }
-        if (start_ns == 0 && least > 0) {
-            start_ns = tfr_clock_ns();
-            tokens_before = all;
-        } else if (start_ns != 0 && end_ns == 0) {
-            tokens = all - tokens_before;
-            end_ns = most >= party->n_tokens ? tfr_clock_ns() : 0;
+struct window {
+    uint64_t start_ns, end_ns; /* 0: not yet */
+    int64_t before, tokens;    /* that were there at its start; that came in it */
+};
+
+/* After a step: from when all have their first token, to when one has its last. */
+static enum tfr_status follow(const struct party *party, struct window *window) {
+    int64_t all = 0, least = INT64_MAX, most = 0;
+    for (int64_t i = 0; i < party->n; i++) {
+        all += party->got[i];
+        least = party->got[i] < least ? party->got[i] : least;
+        most = party->got[i] > most ? party->got[i] : most;
+    }
+    if (window->start_ns == 0 && least > 0) {
+        TFR_TRY(tfr_rank_watch_begin(party->watch));
+        window->start_ns = tfr_clock_ns();
+        window->before = all;
+    } else if (window->start_ns != 0 && window->end_ns == 0) {
+        window->tokens = all - window->before;
+        window->end_ns = most >= party->n_tokens ? tfr_clock_ns() : 0;
+        if (window->end_ns != 0) {
+            TFR_TRY(tfr_rank_watch_end(party->watch, (double)window->tokens / (double)party->n));
         }
     }
-    if (tokens == 0 || end_ns <= start_ns) {
+    return TFR_OK;
+}
+
+static enum tfr_status run_all(struct party *party) {
+    struct window window = {0};
+    while (party->n_ended < party->n) {
+        struct tfr_step_info info;
+        TFR_TRY(tfr_engine_step(party->engine, &info));
+        TFR_TRY(look(party));
+        TFR_TRY(follow(party, &window));
+    }
+    if (window.tokens == 0 || window.end_ns <= window.start_ns) {
         return tfr_raise(TFR_UNSUPPORTED,
                          "sequences:%lld: the first sequence had all its %lld tokens before the last one had its first; give a "
                          "higher --max-rows, or fewer sequences",
                          (long long)party->n, (long long)party->n_tokens);
     }
-    party->company->seconds = (double)(end_ns - start_ns) / 1e9 * (double)party->n / (double)tokens;
+    party->company->seconds = (double)(window.end_ns - window.start_ns) / 1e9 * (double)party->n / (double)window.tokens;
     return TFR_OK;
 }
 
 enum tfr_status tfr_bench_company(struct tfr_engine *engine, int64_t n, int64_t prompt_tokens, int64_t new_tokens,
-                                  struct tfr_company *company) {
+                                  struct tfr_rank_watch *watch, struct tfr_company *company) {
     *company = (struct tfr_company){0};
-    struct party party = {.engine = engine, .n = n, .n_tokens = new_tokens, .company = company};
+    struct party party = {.engine = engine, .n = n, .n_tokens = new_tokens, .company = company, .watch = watch};
     party.requests = tfr_alloc((size_t)n, sizeof(struct tfr_request *));
     party.got = tfr_alloc((size_t)n, sizeof *party.got);
     party.ids = tfr_alloc((size_t)prompt_tokens, sizeof *party.ids);

@@ -21,6 +21,7 @@ struct work {
     struct tfr_engine *engine;
     const struct tfr_bench_question *question;
     struct tfr_bench_roofs *roofs; /* NULL: not asked for */
+    struct tfr_rank_watch *watch;  /* of the round that sees what ranks do; else NULL */
     struct tfr_stepper stepper;    /* one sequence; closed while others need its place */
 };
 
@@ -46,10 +47,11 @@ static enum tfr_status time_prefill(struct work *work, int64_t n, double *second
     TFR_TRY(need_sequence(work));
     TFR_TRY(tfr_session_crop(work->stepper.sessions[0], 0));
     const struct tfr_feed feed = {.session = work->stepper.sessions[0], .ids = work->stepper.ids, .n = n, .keep = 1};
+    TFR_TRY(tfr_rank_watch_begin(work->watch));
     const uint64_t start_ns = tfr_clock_ns();
     TFR_TRY(tfr_engine_feed(work->engine, &feed, 1, &logits));
     *seconds = (double)(tfr_clock_ns() - start_ns) / 1e9;
-    return TFR_OK;
+    return tfr_rank_watch_end(work->watch, 1);
 }
 
 /* Each step behind the same context. */
@@ -57,6 +59,7 @@ static enum tfr_status time_decode(struct work *work, int64_t context, double *s
     uint64_t took_ns = 0;
     TFR_TRY(need_sequence(work));
     TFR_TRY(tfr_stepper_reach(&work->stepper, context));
+    TFR_TRY(tfr_rank_watch_begin(work->watch));
     for (int i = 0; i < DECODE_STEPS; i++) {
         struct tfr_step_facts facts;
         TFR_TRY(tfr_session_crop(work->stepper.sessions[0], context));
@@ -65,7 +68,7 @@ static enum tfr_status time_decode(struct work *work, int64_t context, double *s
         took_ns += tfr_clock_ns() - start_ns;
     }
     *seconds = (double)took_ns / DECODE_STEPS / 1e9;
-    return TFR_OK;
+    return tfr_rank_watch_end(work->watch, DECODE_STEPS);
 }
 
 static enum tfr_status time_sequences(struct work *work, int64_t n, double *seconds) {
@@ -74,7 +77,8 @@ static enum tfr_status time_sequences(struct work *work, int64_t n, double *seco
     if (work->stepper.engine != NULL && tfr_engine_free_slots(work->engine) < n) {
         tfr_stepper_close(&work->stepper);
     }
-    TFR_TRY(tfr_bench_company(work->engine, n, prompt, least(TFR_BENCH_COMPANY_TOKENS, n_positions - prompt), &company));
+    TFR_TRY(
+        tfr_bench_company(work->engine, n, prompt, least(TFR_BENCH_COMPANY_TOKENS, n_positions - prompt), work->watch, &company));
     *seconds = company.seconds;
     return TFR_OK;
 }
@@ -144,6 +148,41 @@ static enum tfr_status run_rounds(struct work *work) {
     return TFR_OK;
 }
 
+static enum tfr_status note_ranks(const struct work *work, struct tfr_bench_figure *figure) {
+    const struct tfr_rank_watch *watch = work->watch;
+    figure->ranks = tfr_alloc((size_t)work->bench->n_ranks, sizeof *figure->ranks);
+    if (figure->ranks == NULL) {
+        return TFR_RESOURCE;
+    }
+    const double second = figure->spread.median / (double)(watch->elapsed_ns > 0 ? watch->elapsed_ns : 1); /* of a nanosecond */
+    for (int rank = 0; rank < work->bench->n_ranks; rank++) {
+        const struct tfr_rank_facts *facts = &watch->between[rank];
+        figure->ranks[rank] = (struct tfr_bench_rank){
+            .busy_s = (double)facts->busy_ns * second,
+            .wait_s = (double)facts->wait_ns * second,
+            .control_s = (double)facts->control_ns * second,
+            .bytes = (double)facts->sent_bytes / watch->units,
+            .messages = (double)facts->sent_messages / watch->units,
+        };
+    }
+    return TFR_OK;
+}
+
+/* One more round, whose times count for nothing. */
+static enum tfr_status watch_ranks(struct work *work) {
+    struct tfr_rank_watch watch;
+    enum tfr_status status = tfr_rank_watch_open(&watch, work->engine);
+    work->watch = &watch;
+    for (size_t i = work->bench->n_figures; i > 0 && status == TFR_OK; i--) {
+        double seconds;
+        status = time_one(work, &work->bench->figures[i - 1].what, &seconds);
+        status = status == TFR_OK ? note_ranks(work, &work->bench->figures[i - 1]) : status;
+    }
+    work->watch = NULL;
+    tfr_rank_watch_close(&watch);
+    return status;
+}
+
 /* What the first request of an engine waits for; its digest is what benches of equal bits have in common. */
 static enum tfr_status run_first(struct work *work) {
     const int64_t n_positions = tfr_engine_n_positions(work->engine), prompt = least(FIRST_PROMPT, n_positions / 2);
@@ -151,7 +190,7 @@ static enum tfr_status run_first(struct work *work) {
     if (n_positions < FIRST_PROMPT) {
         return TFR_OK; /* no room for words */
     }
-    TFR_TRY(tfr_bench_company(work->engine, 1, prompt, least(FIRST_TOKENS, n_positions - prompt), &company));
+    TFR_TRY(tfr_bench_company(work->engine, 1, prompt, least(FIRST_TOKENS, n_positions - prompt), NULL, &company));
     work->bench->first_token_s = company.first_token_s;
     work->bench->logits_digest = company.logits_digest;
     return TFR_OK;
@@ -224,6 +263,7 @@ static enum tfr_status run_all(struct work *work) {
     TFR_TRY(make_figures(work));
     TFR_TRY(run_first(work));
     TFR_TRY(run_rounds(work));
+    TFR_TRY(watch_ranks(work));
     if (work->roofs != NULL) {
         TFR_TRY(tfr_bench_roofs_settle(work->bench, work->roofs, work->engine, work->question));
     }

@@ -229,6 +229,12 @@ def ranks_have_the_same_digest(bench):
     expect_same((two["ranks"], len(two["per_rank"]), two["manifest"]["transport"]), (2, 2, "shared memory"))
     expect(two["manifest"]["command"].startswith("mpirun -n 2 tfrun bench "), two["manifest"]["command"])
     expect_same(two["manifest"]["config_digest"], alone["manifest"]["config_digest"])
+    for one, rows in zip(two["cases"], (1, 9, 2)):  # the last of two ranks sends the hidden states of its rows, and nothing else
+        expect_same(one["ranks"][1]["bytes_sent"], rows * 256 * 4 if one["case"] != "prefill" else 256 * 4)
+        for rank in one["ranks"]:
+            expect(rank["busy_ms"] > 0 and rank["wait_ms"] >= 0 and rank["control_ms"] >= 0 and rank["messages_sent"] > 0, one)
+    shown = bench.bench("--cases", CASES, ranks=2)
+    expect("kB sent" in shown and "kB sent" not in bench.bench("--cases", CASES), shown)
     kept = bench.folder / "kept.json"
     kept.write_text(json.dumps(two))
     expect("was measured on 2 ranks, and 1 started" in bench.run("bench", "--rerun", kept, code=2)[1], "ranks")
