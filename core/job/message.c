@@ -162,7 +162,6 @@ static enum tfr_status post_receive(struct tfr_engine *engine) {
 /* Between steps without a limit. */
 static enum tfr_status await_first(struct tfr_engine *engine) {
     struct tfr_job *job = engine->job;
-    const int64_t limit_s = engine->config->options.parallel_timeout_s;
     struct tfr_backoff backoff = {0};
     bool done = false, went_on;
     for (;;) {
@@ -172,11 +171,12 @@ static enum tfr_status await_first(struct tfr_engine *engine) {
         }
         const bool flies = tfr_steps_in_flight(engine);
         TFR_TRY(tfr_steps_progress(engine, &went_on));
-        tfr_comm_set_timeout(engine->comm, flies ? limit_s : 0);
         if (went_on) {
             backoff = (struct tfr_backoff){0};
-        } else {
+        } else if (flies) {
             TFR_TRY(tfr_comm_pause(engine->comm, &backoff, "the rows of a step"));
+        } else {
+            TFR_TRY(tfr_comm_pause_idle(engine->comm, &backoff, 0, "a command of rank 0"));
         }
     }
 }
@@ -203,7 +203,6 @@ enum tfr_status tfr_message_next(struct tfr_engine *engine, struct tfr_message *
         TFR_TRY(post_receive(engine));
     }
     const enum tfr_status heard = await_first(engine);
-    tfr_comm_set_timeout(engine->comm, engine->config->options.parallel_timeout_s);
     TFR_TRY(heard);
     struct tfr_message *first = job->ring[job->next].message;
     if (first->number != ++job->number || first->kind < 0 || first->kind >= TFR_N_MESSAGES) {

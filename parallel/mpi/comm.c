@@ -30,7 +30,9 @@ enum {
     SLEEP_MIN_NS = 50000,
     SLEEP_MAX_NS = 1000000,
     SLEEP_SHARE = 8,
-    LONG_NS = 1000000000, /* nothing was said for so long: the next word may wait a little too */
+    SECOND_NS = 1000000000,
+    STOPPED_NS = SECOND_NS,
+    LONG_NS = SECOND_NS, /* nothing was said for so long: the next word may wait a little too */
     LONG_SLEEP_NS = 5000000,
     LONG_SHARE = 500
 };
@@ -139,19 +141,27 @@ static uint64_t nap_ns(uint64_t waited) {
     return share < least ? least : share > most ? most : share;
 }
 
-enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backoff, const char *awaited) {
-    const uint64_t now = tfr_clock_ns();
+/* Steps of a wait are short: where one takes seconds, this process was stopped, by a user or with its machine, and the others may
+ * have been as well. Such time does not count. */
+static void count_step(struct tfr_comm *comm, struct tfr_backoff *backoff, uint64_t ns) {
+    if (ns > STOPPED_NS) {
+        backoff->start_ns += ns;
+    } else {
+        comm->waited_ns += ns;
+    }
+}
+
+/* Time that has passed for this wait. */
+static uint64_t count_wait(struct tfr_comm *comm, struct tfr_backoff *backoff, uint64_t now) {
     if (backoff->rounds == 0) {
-        backoff->start_ns = now;
+        *backoff = (struct tfr_backoff){.start_ns = now, .last_ns = now, .looked_ns = now};
     }
+    count_step(comm, backoff, now - backoff->last_ns);
     backoff->rounds++;
-    const uint64_t waited = now - backoff->start_ns;
-    if (comm->timeout_s > 0 && waited > (uint64_t)comm->timeout_s * 1000000000u) {
-        return tfr_raise(TFR_RUNTIME,
-                         "rank %d waited %lld s for %s: a rank has died, hangs or is slower than the limit "
-                         "parallel.timeout_s",
-                         comm->backend->rank, (long long)comm->timeout_s, awaited);
-    }
+    return now - backoff->start_ns;
+}
+
+static enum tfr_status rest(struct tfr_comm *comm, struct tfr_backoff *backoff, uint64_t now, uint64_t waited) {
     if (comm->backend->wait != NULL) {
         return comm->backend->wait(comm->backend)
                    ? TFR_OK
@@ -166,10 +176,34 @@ enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backof
     } else {
         sleep_ns(nap_ns(waited));
     }
-    const uint64_t end = tfr_clock_ns();
-    comm->waited_ns += end - (backoff->rounds > 1 ? backoff->last_ns : now);
-    backoff->last_ns = end;
+    backoff->last_ns = tfr_clock_ns();
+    count_step(comm, backoff, backoff->last_ns - now);
     return TFR_OK;
+}
+
+static bool is_over(const struct tfr_comm *comm, uint64_t waited) {
+    return comm->timeout_s > 0 && waited > (uint64_t)comm->timeout_s * SECOND_NS;
+}
+
+enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backoff, const char *awaited) {
+    const uint64_t now = tfr_clock_ns(), waited = count_wait(comm, backoff, now);
+    if (is_over(comm, waited)) {
+        return tfr_comm_lose(comm, awaited);
+    }
+    return rest(comm, backoff, now, waited);
+}
+
+enum tfr_status tfr_comm_pause_idle(struct tfr_comm *comm, struct tfr_backoff *backoff, int peer, const char *awaited) {
+    const uint64_t now = tfr_clock_ns(), waited = count_wait(comm, backoff, now);
+    if (now - backoff->looked_ns >= SECOND_NS) {
+        const bool is_stopped = tfr_comm_is_stopped(comm, peer);
+        backoff->stopped_ns = is_stopped ? backoff->stopped_ns + SECOND_NS : 0;
+        backoff->looked_ns = now;
+    }
+    if (is_over(comm, backoff->stopped_ns)) {
+        return tfr_comm_lose(comm, awaited);
+    }
+    return rest(comm, backoff, now, waited);
 }
 
 uint64_t tfr_comm_waited_ns(const struct tfr_comm *comm) {

@@ -59,7 +59,8 @@ enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_comm_request request, b
 enum tfr_status tfr_comm_send(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag);
 enum tfr_status tfr_comm_recv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag);
 struct tfr_backoff {            /* zero to begin; lets a caller poll several things in turn */
-    uint64_t start_ns, last_ns; /* the first pause, the end of the last one */
+    uint64_t start_ns, last_ns; /* the first pause, later by the time in which this process was stopped; the end of the last one */
+    uint64_t looked_ns, stopped_ns;
     uint32_t rounds;
     bool is_crowded; /* another took the core when it was offered */
 };
@@ -69,6 +70,10 @@ enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backof
 /* Since it was opened: time of pauses and between them, and what was sent. */
 uint64_t tfr_comm_waited_ns(const struct tfr_comm *comm);
 void tfr_comm_count_sent(const struct tfr_comm *comm, uint64_t *bytes, uint64_t *messages);
+
+/* The same for a wait that may last as long as `peer` likes, for it waits for a user: over only when that process was stopped for
+ * as long as the deadline, which is seen from the same host alone. */
+enum tfr_status tfr_comm_pause_idle(struct tfr_comm *comm, struct tfr_backoff *backoff, int peer, const char *awaited);
 
 /* Rank 0's bytes to all (tag space of its own). */
 enum tfr_status tfr_comm_bcast(struct tfr_comm *comm, void *data, size_t bytes);

@@ -7,10 +7,19 @@
 
 #include "mpi/comm_backend.h"
 
+enum { TFR_COMM_HOST_BYTES = 64 };
+/* Where a rank is: the number means something to ranks that see the same processes. */
+struct tfr_comm_place {
+    char host[TFR_COMM_HOST_BYTES];
+    uint64_t sees; /* which processes it sees, 0 unknown */
+    int64_t process;
+};
+
 struct tfr_comm {
     struct tfr_comm_backend *backend;
     int64_t timeout_s;
     enum tfr_comm_wait wait;
+    struct tfr_comm_place *places; /* [size]; NULL in one process and until all are known */
     uint64_t waited_ns, sent_bytes, sent_messages;
     struct tfr_comm_records { /* of the kernels of tfr_comm_plugin, whose user pointer is this communicator */
         struct tfr_kernel kernel[2];
@@ -21,10 +30,17 @@ struct tfr_comm {
 
 /* Tags of tfrun's own; callers end at TFR_COMM_MAX_TAG. MPI promises 32767. */
 #define TFR_COMM_MAX_TAG 30000
-enum { TFR_TAG_BCAST = TFR_COMM_MAX_TAG + 1, TFR_TAG_GATHER, TFR_TAG_AGREE };
+enum { TFR_TAG_BCAST = TFR_COMM_MAX_TAG + 1, TFR_TAG_GATHER, TFR_TAG_AGREE, TFR_TAG_ROLL };
 
 /* As the public forms, without the limit on tags; `awaited` is what a timeout names. */
 enum tfr_status tfr_comm_send_tagged(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag, const char *awaited);
 enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag, const char *awaited);
+
+/* Every rank learns the place of every other. */
+enum tfr_status tfr_comm_learn_places(struct tfr_comm *comm);
+/* True where it is known that somebody stopped the rank's process. */
+bool tfr_comm_is_stopped(const struct tfr_comm *comm, int rank);
+/* The limit of a wait is over. In one process a failure; among ranks it says which of them is lost and ends the job. */
+enum tfr_status tfr_comm_lose(struct tfr_comm *comm, const char *awaited);
 
 #endif

@@ -120,9 +120,10 @@ static enum tfr_status no_backend(const char *const *plugin_dirs, int size) {
                      size, folders);
 }
 
-/* Rank 0 speaks first, the others only where it is the one that does not come. None where time is simulated. */
+/* Rank 0 speaks first, the others only where it is the one that does not come: a launcher takes a second to end them. None where
+ * time is simulated. */
 static int64_t limit_ms(const struct tfr_comm_backend *backend, int rank, int64_t timeout_s) {
-    enum { TURN_MS = 300, MOST_TURNS = 20 };
+    enum { TURN_MS = 1500, MOST_TURNS = 4 };
     return timeout_s <= 0 || backend->wait != NULL ? 0
                                                    : timeout_s * 1000 + (int64_t)(rank < MOST_TURNS ? rank : MOST_TURNS) * TURN_MS;
 }
@@ -130,12 +131,12 @@ static int64_t limit_ms(const struct tfr_comm_backend *backend, int rank, int64_
 /* MPI's start waits for every rank of the job, for ever. */
 static bool start_backend(struct tfr_comm_backend *backend, int rank, int size, int64_t timeout_s) {
     struct tfr_watchdog dog;
-    char sentence[256];
+    char sentence[256], host[64] = "?";
+    gethostname(host, sizeof host - 1);
     snprintf(sentence, sizeof sentence,
-             "rank %d waited %lld s for the start of MPI: not all of the %d ranks of this job have come; one "
-             "has died, hangs or "
-             "does not run tfrun (limit: parallel.timeout_s, --mpi-timeout)",
-             rank, (long long)timeout_s, size);
+             "rank %d on host %s waited %lld s for the start of MPI: not all of the %d ranks of this job have come; one has died, "
+             "hangs or does not run tfrun (limit: parallel.timeout_s, --mpi-timeout)",
+             rank, host, (long long)timeout_s, size);
     tfr_watchdog_start(&dog, limit_ms(backend, rank, timeout_s), sentence);
     const bool fine = backend->open(backend);
     tfr_watchdog_stop(&dog);
@@ -180,7 +181,7 @@ enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_
     made->timeout_s = timeout_s;
     made->wait = backend->local_size > sysconf(_SC_NPROCESSORS_ONLN) ? TFR_COMM_WAIT_SLEEP : TFR_COMM_WAIT_OWN_CORES;
     *comm = made;
-    return TFR_OK;
+    return tfr_comm_learn_places(made);
 }
 
 void tfr_comm_close(struct tfr_comm *comm) {
@@ -193,10 +194,15 @@ void tfr_comm_close(struct tfr_comm *comm) {
         tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
     }
     struct tfr_watchdog dog;
-    tfr_watchdog_start(&dog, comm->backend->size > 1 ? limit_ms(comm->backend, comm->backend->rank, comm->timeout_s) : 0,
-                       "the end of MPI waited for a rank longer than the limit parallel.timeout_s; a rank "
-                       "has died or hangs");
+    char sentence[256], host[64] = "?";
+    gethostname(host, sizeof host - 1);
+    snprintf(sentence, sizeof sentence,
+             "rank %d on host %s waited %lld s for the end of MPI: a rank has died or hangs (limit: parallel.timeout_s, "
+             "--mpi-timeout)",
+             comm->backend->rank, host, (long long)comm->timeout_s);
+    tfr_watchdog_start(&dog, comm->backend->size > 1 ? limit_ms(comm->backend, comm->backend->rank, comm->timeout_s) : 0, sentence);
     comm->backend->close(comm->backend);
     tfr_watchdog_stop(&dog);
+    tfr_free(comm->places);
     tfr_free(comm);
 }

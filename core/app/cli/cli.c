@@ -2,6 +2,7 @@
 #include "app/cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -154,8 +155,47 @@ bool tfr_cli_int(const struct tfr_args *args, const char *flag, int64_t min, int
 
 static volatile sig_atomic_t caught_signal;
 
+/* What rank 0 says in end_at_once, made before, as a handler may do little: a launcher tells of ranks that die, but not that it was
+ * interrupted itself. Empty in one process. */
+static struct {
+    char sentence[128], siblings[64];
+    int n_local;
+} farewell;
+
+static void prepare_farewell(void) {
+    const char *open_mpi = getenv("OMPI_COMM_WORLD_LOCAL_SIZE"), *hydra = getenv("MPI_LOCALNRANKS");
+    char host[64] = "?";
+    if (tfr_launched_size() == 1 || tfr_launched_rank() != 0) {
+        return;
+    }
+    gethostname(host, sizeof host - 1);
+    snprintf(farewell.sentence, sizeof farewell.sentence,
+             "tfrun: rank 0 on host %s was told by a signal to end, before there were results\n", host);
+    snprintf(farewell.siblings, sizeof farewell.siblings, "/proc/%d/task/%d/children", (int)getppid(), (int)getppid());
+    farewell.n_local = open_mpi != NULL ? atoi(open_mpi) : hydra != NULL ? atoi(hydra) : 0;
+}
+
+/* Of the launcher's children one is missing: the end was not asked for, and was told of. */
+static bool is_sibling_gone(void) {
+    char text[4096];
+    int n = 0;
+    const int file = open(farewell.siblings, O_RDONLY | O_CLOEXEC);
+    const ssize_t size = file >= 0 ? read(file, text, sizeof text) : 0;
+    for (ssize_t i = 0; i < size; i++) {
+        n += text[i] == ' ';
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    return size > 0 && n < farewell.n_local;
+}
+
 /* Ends the process as the signal would have, without the files that are not complete. */
 static void end_at_once(int number) {
+    if (farewell.sentence[0] != '\0' && !is_sibling_gone()) {
+        const ssize_t told = write(STDERR_FILENO, farewell.sentence, strlen(farewell.sentence));
+        (void)told; /* nothing can be done about it here */
+    }
     tfr_abandon_files();
     signal(number, SIG_DFL);
     raise(number);
@@ -163,6 +203,7 @@ static void end_at_once(int number) {
 
 static void cancel_first(int number) {
     caught_signal = number;
+    farewell.sentence[0] = '\0';
     tfr_engine_cancel();
     signal(number, end_at_once); /* a second one */
 }
@@ -175,6 +216,7 @@ static void handle(int number, void (*handler)(int)) {
 }
 
 void tfr_cli_end_cleanly(void) {
+    prepare_farewell();
     static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU, SIGXFSZ};
     for (size_t i = 0; i < sizeof ending / sizeof ending[0]; i++) {
         handle(ending[i], end_at_once);
@@ -187,7 +229,33 @@ void tfr_cli_catch_signals(void) {
     handle(SIGTERM, cancel_first);
 }
 
+/* Rank 0 got the signal too and ends the job in order; where it does not, this rank ends as the signal would have it. */
+static void wait_for_rank_0(int number) {
+    enum { PATIENCE_S = 5 };
+    if (number != SIGALRM) {
+        caught_signal = number;
+        signal(number, end_at_once);
+        alarm(PATIENCE_S);
+    } else {
+        end_at_once((int)caught_signal);
+    }
+}
+
+void tfr_cli_follow_signals(void) {
+    signal(SIGALRM, wait_for_rank_0);
+    handle(SIGINT, wait_for_rank_0);
+    handle(SIGTERM, wait_for_rank_0);
+}
+
 int tfr_cli_cancelled(void) {
+    static bool told;
+    if (caught_signal != 0 && tfr_launched_size() > 1 && !told) {
+        char host[64] = "?";
+        gethostname(host, sizeof host - 1);
+        fprintf(stderr, "tfrun: rank %d on host %s was ended by signal %d; the results so far are there\n", tfr_launched_rank(),
+                host, (int)caught_signal);
+        told = true;
+    }
     return caught_signal != 0 ? 128 + (int)caught_signal : tfr_exit_code(TFR_CANCELLED);
 }
 

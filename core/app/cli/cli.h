@@ -40,7 +40,9 @@ void tfr_cli_end_cleanly(void);
 /* From now on SIGINT and SIGTERM ask the engine to stop after the step it is in; a second one ends at once.
  * For the time of long work on an engine only: elsewhere the signals keep their effect. */
 void tfr_cli_catch_signals(void);
-/* Exit code of work that was cancelled: 128 + the signal, or the status's own. */
+/* Of ranks that follow rank 0, which gets the same signals from a launcher: they go on until it ends the job. */
+void tfr_cli_follow_signals(void);
+/* Exit code of work that was cancelled, and among ranks a sentence: 128 + the signal, or the status's own. */
 int tfr_cli_cancelled(void);
 /* Exit code of a write to stdout that failed with this errno, after a message. A reader that left is no failure: 0. */
 int tfr_cli_write_failure(int error);

@@ -36,6 +36,7 @@ int tfr_measure_run(const struct tfr_args *args, int (*drive)(struct tfr_engine 
         status = tfr_engine_write_trace(engine);
         code = status == TFR_OK || code != 0 ? code : tfr_cli_fail(status);
     } else {
+        tfr_cli_follow_signals();
         status = tfr_engine_follow(engine);
         code = status == TFR_OK ? 0 : tfr_cli_fail(status);
     }

@@ -1,0 +1,174 @@
+/* comm_lost.c - a wait is over its limit: who does not answer, one sentence about it, and the end of the job.
+ *
+ * Where one rank is lost all others wait, for it or for one that waits for it, and whoever is awaited directly is often
+ * innocent. So all that come to their limit call each other; who is silent is named, and the lowest of the others
+ * speaks. The places of ranks are known from the start.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/plural.h"
+#include "base/status.h"
+#include "mpi/comm_internal.h"
+
+enum { NAP_NS = 1000000, LEAST_S = 1, MOST_S = 5, SHARE = 4, SPEAK_S = 3, MOST_NAMED = 160 };
+
+static const uint64_t second_ns = 1000000000;
+
+struct roll {
+    tfr_comm_request send, receive;
+    char word;
+    bool called, answers;
+};
+
+static void sleep_ns(uint64_t ns) {
+    const struct timespec time = {.tv_sec = (time_t)(ns / second_ns), .tv_nsec = (long)(ns % second_ns)};
+    nanosleep(&time, NULL);
+}
+
+static void post(struct tfr_comm *comm, struct roll *roll, int peer) {
+    static const char word = 'h';
+    struct tfr_comm_backend *backend = comm->backend;
+    roll->called = backend->irecv(backend, &roll->word, 1, peer, TFR_TAG_ROLL, &roll->receive) &&
+                   backend->isend(backend, &word, 1, peer, TFR_TAG_ROLL, &roll->send);
+}
+
+/* The others come to their limits at nearly the same time: when the lost one stopped, or a step later. */
+static void call(struct tfr_comm *comm, struct roll *rolls) {
+    const int rank = comm->backend->rank, size = comm->backend->size;
+    const int64_t share_s = comm->timeout_s / SHARE;
+    const uint64_t window_s = (uint64_t)(share_s < LEAST_S ? LEAST_S : share_s > MOST_S ? MOST_S : share_s);
+    const uint64_t start = tfr_clock_ns();
+    int n_left = size - 1;
+    rolls[rank].answers = true;
+    for (int peer = 0; peer < size; peer++) {
+        if (peer != rank) {
+            post(comm, &rolls[peer], peer);
+        }
+    }
+    while (n_left > 0 && tfr_clock_ns() - start < window_s * second_ns) {
+        for (int peer = 0; peer < size; peer++) {
+            struct roll *roll = &rolls[peer];
+            bool done = false, sent;
+            if (!roll->called || roll->answers) {
+                continue;
+            }
+            if (comm->backend->test(comm->backend, roll->receive, &done) && done) {
+                roll->answers = true;
+                n_left--;
+                comm->backend->test(comm->backend, roll->send, &sent);
+            }
+        }
+        sleep_ns(NAP_NS);
+    }
+}
+
+static const char *host(const struct tfr_comm *comm, int rank) {
+    return comm->places != NULL ? comm->places[rank].host : "?";
+}
+
+/* "rank 1 on host b, rank 3 on host c"; how many there are. */
+static int name_silent(const struct tfr_comm *comm, const struct roll *rolls, char *text, size_t size) {
+    int n = 0;
+    size_t used = 0;
+    for (int rank = 0; rank < comm->backend->size; rank++) {
+        if (!rolls[rank].answers) {
+            used += used < size ? (size_t)snprintf(text + used, size - used, "%srank %d on host %s", n > 0 ? ", " : "", rank,
+                                                   host(comm, rank))
+                                : 0;
+            n++;
+        }
+    }
+    return n;
+}
+
+static void say(const struct tfr_comm *comm, const struct roll *rolls, const char *awaited) {
+    char names[MOST_NAMED] = "";
+    const int rank = comm->backend->rank, n = name_silent(comm, rolls, names, sizeof names);
+    tfr_log_set_level(TFR_LOG_ERROR);
+    if (n > 0) {
+        tfr_log(TFR_LOG_ERROR, "mpi", "%s %s; rank %d waited %lld s for %s (parallel.timeout_s, --mpi-timeout)", names,
+                n == 1 ? "does not answer: it has died, is stopped or is slower than the limit"
+                       : "do not answer: they have died, are stopped or are slower than the limit",
+                rank, (long long)comm->timeout_s, awaited);
+    } else {
+        tfr_log(TFR_LOG_ERROR, "mpi",
+                "rank %d on host %s waited %lld s for %s, though all ranks answer: allow for longer steps "
+                "(parallel.timeout_s, --mpi-timeout)",
+                rank, host(comm, rank), (long long)comm->timeout_s, awaited);
+    }
+}
+
+/* A lower rank that answers is given the time to speak and to end the job. */
+static void let_others_speak(const struct tfr_comm *comm, const struct roll *rolls) {
+    const uint64_t start = tfr_clock_ns();
+    int lowest = 0;
+    while (!rolls[lowest].answers) {
+        lowest++;
+    }
+    while (lowest < comm->backend->rank && tfr_clock_ns() - start < SPEAK_S * second_ns) {
+        sleep_ns(NAP_NS);
+    }
+}
+
+enum tfr_status tfr_comm_lose(struct tfr_comm *comm, const char *awaited) {
+    struct roll *rolls = comm->backend->size > 1 ? tfr_alloc((size_t)comm->backend->size, sizeof *rolls) : NULL;
+    if (rolls == NULL) {
+        return tfr_raise(TFR_RUNTIME,
+                         "rank %d waited %lld s for %s: a rank has died, hangs or is slower than the limit parallel.timeout_s",
+                         comm->backend->rank, (long long)comm->timeout_s, awaited);
+    }
+    call(comm, rolls);
+    let_others_speak(comm, rolls);
+    say(comm, rolls, awaited);
+    tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
+    return TFR_RUNTIME;
+}
+
+static struct tfr_comm_place own_place(void) {
+    struct tfr_comm_place place = {.host = "?", .process = getpid()};
+    struct stat facts;
+    gethostname(place.host, sizeof place.host - 1);
+    place.sees = stat("/proc/self/ns/pid", &facts) == 0 ? (uint64_t)facts.st_ino : 0;
+    return place;
+}
+
+enum tfr_status tfr_comm_learn_places(struct tfr_comm *comm) {
+    const size_t size = (size_t)comm->backend->size;
+    if (size == 1) {
+        return TFR_OK;
+    }
+    struct tfr_comm_place *places = tfr_alloc(size, sizeof *places);
+    TFR_TRY(tfr_comm_agree(comm, places != NULL ? TFR_OK : TFR_RESOURCE));
+    for (size_t i = 0; i < size; i++) {
+        places[i] = (struct tfr_comm_place){.host = "?"};
+    }
+    comm->places = places;
+    const struct tfr_comm_place mine = own_place();
+    TFR_TRY(tfr_comm_gather(comm, &mine, sizeof mine, places));
+    return tfr_comm_bcast(comm, places, size * sizeof *places);
+}
+
+bool tfr_comm_is_stopped(const struct tfr_comm *comm, int rank) {
+    if (comm->places == NULL) {
+        return false;
+    }
+    const struct tfr_comm_place *mine = &comm->places[comm->backend->rank], *its = &comm->places[rank];
+    char path[64], line[512] = "";
+    if (strcmp(mine->host, its->host) != 0 || mine->sees == 0 || mine->sees != its->sees) {
+        return false;
+    }
+    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)its->process);
+    FILE *file = fopen(path, "r");
+    const char *name_end = file != NULL && fgets(line, sizeof line, file) != NULL ? strrchr(line, ')') : NULL;
+    if (file != NULL) {
+        fclose(file);
+    }
+    return name_end != NULL && strncmp(name_end, ") T", 3) == 0;
+}
