@@ -1,23 +1,66 @@
-/* config_sums.c - what the order of additions by head asks of the model and of the other options. */
+/* config_sums.c - what sums by head, and the shards that imply them, ask of the model and of the other options. */
 #include "config/config_internal.h"
 
+#include <stdio.h>
+
+/* "1, 2, 3, 6" of 6. */
+static const char *divisors(int64_t n, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (int64_t d = 1; d <= n && used < size; d++) {
+        if (n % d == 0) {
+            used += (size_t)snprintf(text + used, size - used, "%s%lld", d > 1 ? ", " : "", (long long)d);
+        }
+    }
+    return text;
+}
+
+static void check_shards(struct tfr_config_reader *reader) {
+    const struct tfr_config *config = reader->config;
+    const struct tfr_options *o = &config->options;
+    char text[128];
+    if (config->model.n_head % o->parallel_tensor != 0) {
+        tfr_complaints_add(&reader->complaints, tfr_option_fault(config, "parallel.tensor"), TFR_COMPLAINT_LAST_LINE, 0,
+                           "%s: tfrun.parallel.tensor = %lld does not divide n_head = %lld; take one of %s", config->path,
+                           (long long)o->parallel_tensor, (long long)config->model.n_head,
+                           divisors(config->model.n_head, text, sizeof text));
+    } else if (o->parallel_tensor > 1 && o->runtime_sums == TFR_SUMS_PLAIN &&
+               config->origin[tfr_option_find("runtime.sums")] != TFR_ORIGIN_DEFAULT) {
+        tfr_complaints_add(
+            &reader->complaints, tfr_option_fault(config, "runtime.sums"), TFR_COMPLAINT_LAST_LINE, 0,
+            "%s: tfrun.parallel.tensor = %lld adds head by head, and tfrun.runtime.sums = plain does not; leave one out",
+            config->path, (long long)o->parallel_tensor);
+    }
+}
+
 /* A head's share of the MLP is a block of sums: the heads must divide it. */
-void tfr_config_check_sums(struct tfr_config_reader *reader) {
+static void check_order(struct tfr_config_reader *reader, const char *key, const char *what) {
     const struct tfr_config *config = reader->config;
     const struct tfr_hparams *model = &config->model;
-    if (config->options.runtime_sums != TFR_SUMS_BY_HEAD || reader->complaints.n > 0) {
-        return;
-    }
-    const enum tfr_status fault = tfr_option_fault(config, "runtime.sums");
+    const enum tfr_status fault = tfr_option_fault(config, key);
     if (!config->options.runtime_deterministic) {
         tfr_complaints_add(&reader->complaints, fault, TFR_COMPLAINT_LAST_LINE, 0,
-                           "%s: tfrun.runtime.sums = by-head is an order of additions, and tfrun.runtime.deterministic = false "
-                           "keeps none; leave one out",
-                           config->path);
+                           "%s: %s is an order of additions, and tfrun.runtime.deterministic = false keeps none; leave one out",
+                           config->path, what);
     } else if (model->n_inner % model->n_head != 0) {
-        tfr_complaints_add(&reader->complaints, fault, TFR_COMPLAINT_LAST_LINE, 0,
-                           "%s: tfrun.runtime.sums = by-head gives each head an equal part of n_inner = %lld, which n_head = %lld "
-                           "does not divide; take plain",
-                           config->path, (long long)model->n_inner, (long long)model->n_head);
+        tfr_complaints_add(
+            &reader->complaints, fault, TFR_COMPLAINT_LAST_LINE, 0,
+            "%s: %s gives each head an equal part of n_inner = %lld, which n_head = %lld does not divide; leave it out",
+            config->path, what, (long long)model->n_inner, (long long)model->n_head);
+    }
+}
+
+void tfr_config_check_sums(struct tfr_config_reader *reader) {
+    const struct tfr_options *o = &reader->config->options;
+    char what[64];
+    if (reader->complaints.n > 0) {
+        return;
+    }
+    check_shards(reader);
+    if (o->parallel_tensor > 1) {
+        snprintf(what, sizeof what, "tfrun.parallel.tensor = %lld", (long long)o->parallel_tensor);
+        check_order(reader, "parallel.tensor", what);
+    } else if (o->runtime_sums == TFR_SUMS_BY_HEAD) {
+        check_order(reader, "runtime.sums", "tfrun.runtime.sums = by-head");
     }
 }

@@ -65,10 +65,15 @@ static double attention_scale(const struct tfr_gpt2_builder *b) {
     return scale;
 }
 
+/* Heads of this rank. */
+static int64_t n_heads(const struct tfr_gpt2_builder *b) {
+    return b->hparams->n_head / tfr_gpt2_n_shards(b);
+}
+
 /* Attributes of an attention, self or cross. */
 static void set_attention(const struct tfr_gpt2_builder *b, struct tfr_attrs *attrs, bool is_cross) {
     const struct tfr_gpt2_features *features = &b->spec->features;
-    attrs->n_heads = (int32_t)b->hparams->n_head;
+    attrs->n_heads = (int32_t)n_heads(b);
     attrs->head_dim = (int32_t)(b->hparams->n_embd / b->hparams->n_head);
     attrs->layer = b->local_block;
     attrs->scale = (float)attention_scale(b);
@@ -83,7 +88,7 @@ static void set_attention(const struct tfr_gpt2_builder *b, struct tfr_attrs *at
 /* The keys and values of this block, of the tokens or of the encoder. */
 static int cache(struct tfr_gpt2_builder *b, bool is_cross) {
     struct tfr_value value = {.kind = TFR_VALUE_STATE, .dtype = b->spec->kv_dtype, .rank = 2};
-    value.dim[0] = b->hparams->n_head;
+    value.dim[0] = n_heads(b);
     value.dim[1] = b->hparams->n_embd / b->hparams->n_head;
     snprintf(value.name, sizeof(value.name), "h.%lld.%scache", (long long)b->block, is_cross ? "cross_" : "");
     return tfr_gpt2_add_value(b, &value);
@@ -93,7 +98,7 @@ static void kv_append(struct tfr_gpt2_builder *b, const char *name, int kv, int 
     struct tfr_node append = tfr_gpt2_node(b, TFR_OP_KV_APPEND, name);
     append.arg[0] = kv;
     append.arg[1] = to;
-    append.attrs.n_heads = (int32_t)b->hparams->n_head;
+    append.attrs.n_heads = (int32_t)n_heads(b);
     append.attrs.head_dim = (int32_t)(b->hparams->n_embd / b->hparams->n_head);
     append.attrs.layer = b->local_block;
     append.attrs.cross = is_cross;
@@ -119,22 +124,21 @@ static int cross_attention(struct tfr_gpt2_builder *b, int x) {
     attention.arg[1] = cache(b, true);
     set_attention(b, &attention.attrs, true);
     int o = tfr_gpt2_add_node(b, &attention, NULL);
-    return tfr_gpt2_add(b, "crossattention.add", x,
-                        tfr_gpt2_projection(b, "crossattention.c_proj", o, TFR_PARAM_CROSS_PROJ_WEIGHT));
+    return tfr_gpt2_project(b, "crossattention", x, o, TFR_PARAM_CROSS_PROJ_WEIGHT);
 }
 
 static int block(struct tfr_gpt2_builder *b, int x) {
     int a = tfr_gpt2_layer_norm(b, "ln_1", x, TFR_PARAM_LN_1_WEIGHT, NULL);
     int qkv = tfr_gpt2_linear(b, "attn.c_attn", a, TFR_PARAM_C_ATTN_WEIGHT);
     int o = self_attention(b, qkv);
-    x = tfr_gpt2_add(b, "attn.add", x, tfr_gpt2_projection(b, "attn.c_proj", o, TFR_PARAM_ATTN_PROJ_WEIGHT));
+    x = tfr_gpt2_project(b, "attn", x, o, TFR_PARAM_ATTN_PROJ_WEIGHT);
 
     if (b->spec->features.cross) {
         x = cross_attention(b, x);
     }
     int m = tfr_gpt2_layer_norm(b, "ln_2", x, TFR_PARAM_LN_2_WEIGHT, NULL);
     m = tfr_gpt2_activation(b, "mlp.act", tfr_gpt2_linear(b, "mlp.c_fc", m, TFR_PARAM_C_FC_WEIGHT));
-    return tfr_gpt2_add(b, "mlp.add", x, tfr_gpt2_projection(b, "mlp.c_proj", m, TFR_PARAM_MLP_PROJ_WEIGHT));
+    return tfr_gpt2_project(b, "mlp", x, m, TFR_PARAM_MLP_PROJ_WEIGHT);
 }
 
 static const struct tfr_value logits_value = {.kind = TFR_VALUE_IO, .io = TFR_IO_LOGITS};
@@ -227,24 +231,24 @@ static int final_norm(struct tfr_gpt2_builder *b, int x) {
 static void model(struct tfr_gpt2_builder *b) {
     const struct tfr_gpt2_spec *spec = b->spec;
     const int64_t n_layer = b->hparams->n_layer;
-    int at = 0; /* rank that holds the hidden states */
+    int at = -1; /* stage that holds the hidden states; -1: rank 0 alone, which embeds */
     int x = spec->rank == 0 ? embed(b) : TFR_GPT2_NOTHING;
     for (int64_t i = 0; i < n_layer; i++) {
-        const int owner = tfr_placement_owner(spec->placement, i);
-        x = tfr_gpt2_hop(b, x, at, owner, i, TFR_ROWS_TOKENS);
-        at = owner;
-        if (at == spec->rank) {
+        const int stage = tfr_placement_stage_of_block(spec->placement, i);
+        x = stage != at ? tfr_gpt2_enter(b, x, at, stage, i) : x;
+        at = stage;
+        if (tfr_placement_has_block(spec->placement, spec->rank, i)) {
             b->block = i;
             x = block(b, x);
             b->block = -1;
             b->local_block++;
-            if (spec->features.hidden_states && i + 1 < n_layer) {
+            if (spec->features.hidden_states && i + 1 < n_layer && tfr_gpt2_shard(b) == 0) {
                 show(b, x, i + 1);
             }
         }
     }
     const int last = tfr_placement_last_rank(spec->placement);
-    x = tfr_gpt2_hop(b, x, at, last, n_layer, TFR_ROWS_TOKENS);
+    x = tfr_gpt2_hop(b, x, at >= 0 ? tfr_placement_rank(spec->placement, 0, at, 0) : 0, last, n_layer, TFR_ROWS_TOKENS);
     if (spec->rank == last) {
         x = final_norm(b, x);
     }
@@ -262,6 +266,19 @@ static enum tfr_status check_spec(const struct tfr_gpt2_spec *spec) {
     if (spec->rows_max < 1 || spec->logits_max < 1) {
         return tfr_raise(TFR_USAGE, "a step needs room for rows: rows_max = %lld, logits_max = %lld", (long long)spec->rows_max,
                          (long long)spec->logits_max);
+    }
+    const int n_shards = spec->placement->tensor;
+    if (n_shards > 1 && spec->features.weights) {
+        return tfr_raise(TFR_UNSUPPORTED,
+                         "weights of attention (output_attentions) are not collected from the shards of parallel.tensor "
+                         "= %d; run without --tensor",
+                         n_shards);
+    }
+    if (n_shards > 1 && !tfr_gpt2_shards_have_tags(spec->hparams->n_layer)) {
+        return tfr_raise(TFR_UNSUPPORTED,
+                         "a model of %lld blocks has more messages between the shards of parallel.tensor = %d than "
+                         "there are tags; run without --tensor",
+                         (long long)spec->hparams->n_layer, n_shards);
     }
     return tfr_placement_check(spec->placement, spec->hparams->n_layer);
 }

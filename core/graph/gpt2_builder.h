@@ -29,8 +29,8 @@ int tfr_gpt2_rows_input(struct tfr_gpt2_builder *b, const char *name);
 /* `weight` names the first of a pair; its bias follows in enum tfr_param. */
 int tfr_gpt2_layer_norm(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight, const struct tfr_value *given);
 int tfr_gpt2_linear(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight);
-/* A linear behind the heads of attention or MLP: K is the heads' widths side by side. */
-int tfr_gpt2_projection(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight);
+/* The node of a linear, not added yet. */
+struct tfr_node tfr_gpt2_linear_node(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight);
 /* A torch Linear: its weight is [outputs, inputs]; `bias` may be TFR_PARAM_COUNT for none. */
 int tfr_gpt2_head_linear(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight, enum tfr_param bias,
                          const struct tfr_value *given);
@@ -43,5 +43,15 @@ int tfr_gpt2_head_share(struct tfr_gpt2_builder *b, int x, int64_t first, int64_
 int tfr_gpt2_hop(struct tfr_gpt2_builder *b, int x, int from, int to, int64_t tag, enum tfr_rows_var rows);
 /* The same for any rows; `given` is what they are where they arrive. */
 int tfr_gpt2_pass(struct tfr_gpt2_builder *b, int x, int from, int to, int64_t tag, const struct tfr_value *given);
+
+/* gpt2_shards.c: ranks that share the blocks of a stage, 1 and 0 for a stage of one rank. */
+int tfr_gpt2_n_shards(const struct tfr_gpt2_builder *b);
+int tfr_gpt2_shard(const struct tfr_gpt2_builder *b);
+bool tfr_gpt2_shards_have_tags(int64_t n_layer);
+void tfr_gpt2_slice(const struct tfr_gpt2_builder *b, enum tfr_param which, struct tfr_value *value);
+/* residual + x W + bias for the projection NAME.c_proj behind attention or MLP, over all shards. */
+int tfr_gpt2_project(struct tfr_gpt2_builder *b, const char *name, int residual, int x, enum tfr_param weight);
+/* Rows of stage `from` (-1: of rank 0 alone) go to `stage`, to all of its shards. */
+int tfr_gpt2_enter(struct tfr_gpt2_builder *b, int x, int from, int stage, int64_t tag);
 
 #endif

@@ -42,6 +42,7 @@ static struct tfr_value param_value(const struct tfr_gpt2_builder *b, enum tfr_p
     if (b->spec->model != NULL) {
         value.weight = tfr_model_param(b->spec->model, which, b->block);
     }
+    tfr_gpt2_slice(b, which, &value);
     return value;
 }
 
@@ -83,26 +84,22 @@ int tfr_gpt2_layer_norm(struct tfr_gpt2_builder *b, const char *name, int x, enu
     return tfr_gpt2_add_node(b, &node, given);
 }
 
-static struct tfr_node linear(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight) {
+struct tfr_node tfr_gpt2_linear_node(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight) {
     struct tfr_node node = tfr_gpt2_node(b, TFR_OP_LINEAR, name);
     node.arg[0] = x;
     node.arg[1] = param(b, weight, b->spec->dtype);
     node.arg[2] = param(b, weight + 1, TFR_DTYPE_F32);
+    if (tfr_gpt2_n_shards(b) > 1) {
+        int64_t dim[TFR_MAX_RANK];
+        tfr_model_param_shape(b->hparams, weight, dim);
+        node.attrs.whole_k = (int32_t)dim[0];
+        node.attrs.whole_n = (int32_t)dim[1];
+    }
     return node;
 }
 
 int tfr_gpt2_linear(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight) {
-    const struct tfr_node node = linear(b, name, x, weight);
-    return tfr_gpt2_add_node(b, &node, NULL);
-}
-
-int tfr_gpt2_projection(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight) {
-    struct tfr_node node = linear(b, name, x, weight);
-    if (b->spec->sums_by_head) {
-        int64_t dim[TFR_MAX_RANK];
-        tfr_model_param_shape(b->hparams, weight, dim);
-        node.attrs.k_block = (int32_t)(dim[0] / b->hparams->n_head);
-    }
+    const struct tfr_node node = tfr_gpt2_linear_node(b, name, x, weight);
     return tfr_gpt2_add_node(b, &node, NULL);
 }
 

@@ -31,6 +31,11 @@ enum tfr_io {
 /* What dim[0] of a value counts. */
 enum tfr_rows_var { TFR_ROWS_NONE, TFR_ROWS_TOKENS, TFR_ROWS_LOGITS };
 
+/* The part of a weight that a rank holds: `parts` equal pieces side by side along `axis`, of each the shard-th of n_shards. */
+struct tfr_slice {
+    int axis, parts, shard, n_shards; /* n_shards 0: the whole */
+};
+
 struct tfr_value {
     char name[64]; /* "h.3.attn.c_attn", "transformer.wte.weight" */
     enum tfr_value_kind kind;
@@ -43,6 +48,7 @@ struct tfr_value {
     const struct tfr_weight *weight;
     int64_t part_first, part_of; /* a share of a weight: dim[0] of its part_of rows, from part_first on; part_of 0: all.
                                   * Of TFR_IO_LOGITS part_first alone: columns before it, of other ranks' shares */
+    struct tfr_slice slice;      /* of the weight; the dimensions are those of the part */
     int producer;                /* node, -1 for weights and IO inputs */
 };
 
@@ -110,9 +116,11 @@ struct tfr_gpt2_spec {
     enum tfr_dtype dtype;         /* of packed weights: f32 or bf16 */
     enum tfr_dtype kv_dtype;      /* of the kv caches: f32 or i8 */
     struct tfr_gpt2_features features;
-    bool sums_by_head; /* projections add in one block of K for each head */
+    bool sums_by_head; /* projections add in one block of K for each head; a must where the placement has more than one shard */
 };
 enum tfr_status tfr_gpt2_build(struct tfr_graph **graph, const struct tfr_gpt2_spec *spec);
+/* Tags of messages between nodes: 0 .. TFR_GRAPH_TAGS - 1. */
+enum { TFR_GRAPH_TAGS = 10000 };
 /* linear + activation, linear + add: each rule one function. */
 enum tfr_status tfr_fuse(struct tfr_graph *graph);
 enum tfr_status tfr_graph_check(const struct tfr_graph *graph); /* shapes by the op table, order, single producer */

@@ -73,6 +73,7 @@ static uint64_t runtime_fingerprint(const struct tfr_options *o) {
 static uint64_t split_fingerprint(const struct tfr_config *config) {
     const struct tfr_device_map *map = &config->device_map;
     uint64_t hash = mix_number(mix_number(0, config->options.parallel_split), config->options.parallel_head);
+    hash = mix_number(hash, (double)config->options.parallel_tensor);
     return tfr_hash(hash, map->rank_of_block, (size_t)map->n_blocks * sizeof *map->rank_of_block);
 }
 

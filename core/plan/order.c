@@ -149,15 +149,15 @@ static bool look_up(const struct tfr_order_book *book, struct tfr_order_entry *e
     return false;
 }
 
-/* Some columns of a weight are added as all of them are: the order is that of the whole. */
+/* A part of a weight is added as all of it is: the order is that of the whole. */
 static struct tfr_problem whole_of(const struct tfr_problem *part) {
     struct tfr_problem whole = *part;
-    const int64_t n = part->attrs.whole_n;
-    if (n > 0) {
-        whole.attrs.whole_n = 0;
-        whole.arg[1].dim[part->attrs.transposed ? 0 : 1] = n;
-        whole.arg[2].dim[0] = whole.arg[3].dim[1] = whole.arg[4].dim[1] = n;
-    }
+    const int k_at = part->attrs.transposed ? 1 : 0;
+    const int64_t k = part->attrs.whole_k > 0 ? part->attrs.whole_k : tfr_problem_k(part);
+    const int64_t n = part->attrs.whole_n > 0 ? part->attrs.whole_n : tfr_problem_n(part);
+    whole.attrs.whole_k = whole.attrs.whole_n = whole.attrs.n_blocks = 0;
+    whole.arg[0].dim[1] = whole.arg[1].dim[k_at] = k;
+    whole.arg[1].dim[1 - k_at] = whole.arg[2].dim[0] = whole.arg[3].dim[1] = whole.arg[4].dim[1] = n;
     return whole;
 }
 

@@ -262,13 +262,13 @@ static bool is_usable_in_place(const struct tfr_task *task, int arg, const struc
 }
 
 static enum tfr_status provide_weight(struct tfr_store *store, struct tfr_task *task, int arg, const struct tfr_value *value) {
-    const struct tfr_weight_rows rows = {value->weight, value->part_first, value->part_of > 0 ? value->dim[0] : 0};
+    const struct tfr_weight_rows rows = {value->weight, value->part_first, value->part_of > 0 ? value->dim[0] : 0, &value->slice};
     const struct tfr_tensor tensor = tfr_weight_rows_tensor(&rows);
     const void **data = &task->arg[arg].data;
     if (task->needs.pack[arg].bytes > 0) {
         return tfr_store_pack(store, &rows, task->kernel, &task->problem, arg, &task->needs.pack[arg], data);
     }
-    if (is_usable_in_place(task, arg, &tensor)) {
+    if (value->slice.n_shards <= 1 && is_usable_in_place(task, arg, &tensor)) {
         *data = tensor.data;
         return TFR_OK;
     }

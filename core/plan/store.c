@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "base/tensor.h"
+#include "plan/slice.h"
 
 static const size_t least_block_bytes = (size_t)64 << 20;
 static const size_t align_bytes = 64;
@@ -157,6 +158,17 @@ struct tfr_tensor tfr_weight_rows_tensor(const struct tfr_weight_rows *rows) {
     return tensor;
 }
 
+static enum tfr_status pack_slice(struct tfr_store *store, const struct tfr_tensor *tensor, const struct tfr_slice *slice,
+                                  struct pack_job *job) {
+    struct tfr_tensor part;
+    void *memory;
+    TFR_TRY(tfr_slice_open(&part, &memory, tensor, slice));
+    job->weight = &part;
+    tfr_team_run(store->team, pack_part, job);
+    tfr_free(memory);
+    return TFR_OK;
+}
+
 enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight_rows *rows, const struct tfr_kernel *kernel,
                                const struct tfr_problem *problem, int arg, const struct tfr_pack_need *need, const void **packed) {
     const int32_t dtype = problem->arg[arg].dtype;
@@ -165,8 +177,8 @@ enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight_
     if (data == NULL) {
         const uint64_t start_ns = tfr_clock_ns();
         TFR_TRY(add(store, rows, need->format, dtype, need->bytes, &data));
-        struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .weight = &tensor, .packed = data};
-        tfr_team_run(store->team, pack_part, &job);
+        struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .packed = data};
+        TFR_TRY(pack_slice(store, &tensor, rows->slice, &job));
         drop(store, &tensor);
         store->pack_ns += tfr_clock_ns() - start_ns;
     }
@@ -177,16 +189,23 @@ enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight_
 enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight_rows *rows, enum tfr_dtype dtype,
                                 const void **data) {
     static const char plain[] = "plain";
+    const uint64_t start_ns = tfr_clock_ns();
     const struct tfr_tensor tensor = tfr_weight_rows_tensor(rows);
-    const size_t bytes = (size_t)tfr_tensor_count(&tensor) * tfr_dtype_size(dtype);
+    struct tfr_tensor part;
+    void *memory;
+    TFR_TRY(tfr_slice_open(&part, &memory, &tensor, rows->slice));
+    const size_t bytes = (size_t)tfr_tensor_count(&part) * tfr_dtype_size(dtype);
     void *copy = find(store, rows, plain, dtype, bytes);
+    enum tfr_status status = TFR_OK;
     if (copy == NULL) {
-        const uint64_t start_ns = tfr_clock_ns();
-        TFR_TRY(add(store, rows, plain, dtype, bytes, &copy));
-        convert(copy, dtype, &tensor);
-        drop(store, &tensor);
+        status = add(store, rows, plain, dtype, bytes, &copy);
+        if (status == TFR_OK) {
+            convert(copy, dtype, &part);
+            drop(store, &tensor);
+        }
         store->pack_ns += tfr_clock_ns() - start_ns;
     }
+    tfr_free(memory);
     *data = copy;
-    return TFR_OK;
+    return status;
 }

@@ -8,6 +8,7 @@
 #define TFR_PLAN_STORE_H
 
 #include "base/arena.h"
+#include "graph/graph.h"
 #include "model/weights.h"
 
 #include <tfrun/plugin.h>
@@ -26,6 +27,7 @@ uint64_t tfr_store_pack_ns(const struct tfr_store *store); /* time spent on pack
 struct tfr_weight_rows {
     const struct tfr_weight *weight;
     int64_t first, n;
+    const struct tfr_slice *slice; /* of those rows; NULL: none. A weight has one slice in the life of a store */
 };
 struct tfr_tensor tfr_weight_rows_tensor(const struct tfr_weight_rows *rows);
 /* Packed form of argument `arg` for a kernel: makes it on first use with the team. */

@@ -22,8 +22,12 @@ int64_t tfr_max_slots(const struct tfr_options *options) {
 }
 
 int64_t tfr_engine_slot_bytes(const struct tfr_engine *engine) {
-    const struct tfr_kvcache_spec spec = tfr_kv_spec(engine->config, engine->n_local_layers);
+    const struct tfr_kvcache_spec spec = tfr_engine_kv_spec(engine);
     return (int64_t)tfr_kvcache_position_bytes(&spec) * tfr_kv_capacity(engine->config);
+}
+
+bool tfr_sums_by_head(const struct tfr_options *options) {
+    return options->runtime_sums == TFR_SUMS_BY_HEAD || options->parallel_tensor > 1;
 }
 
 struct tfr_kvcache_spec tfr_kv_spec(const struct tfr_config *config, int64_t n_layers) {
@@ -32,6 +36,12 @@ struct tfr_kvcache_spec tfr_kv_spec(const struct tfr_config *config, int64_t n_l
                                      .head_dim = config->model.n_embd / config->model.n_head,
                                      .dtype = tfr_kv_dtype(config),
                                      .touch = config->options.runtime_kv_cache == TFR_KV_STATIC};
+}
+
+struct tfr_kvcache_spec tfr_engine_kv_spec(const struct tfr_engine *engine) {
+    struct tfr_kvcache_spec spec = tfr_kv_spec(engine->config, engine->n_local_layers);
+    spec.n_heads /= engine->placement.tensor;
+    return spec;
 }
 
 static bool is_static(const struct tfr_engine *engine) {
@@ -61,7 +71,7 @@ enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64
 }
 
 static enum tfr_status open_cache(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t capacity) {
-    const struct tfr_kvcache_spec spec = tfr_kv_spec(engine->config, engine->n_local_layers);
+    const struct tfr_kvcache_spec spec = tfr_engine_kv_spec(engine);
     enum tfr_status status = tfr_comm_agree(engine->comm, tfr_kvcache_open(cache, &spec, capacity));
     if (status != TFR_OK) {
         tfr_kvcache_close(cache);

@@ -41,10 +41,11 @@ enum tfr_status tfr_rank_check_memory(const struct tfr_engine *engine) {
     if (config->model.head == TFR_HEAD_LM || config->model.head == TFR_HEAD_DOUBLE) {
         tfr_placement_vocabulary(&engine->placement, tfr_engine_rank(engine), config->model.vocab_size, &first, &n_vocabulary);
     }
-    const struct tfr_kvcache_spec spec = tfr_kv_spec(config, engine->n_local_layers);
+    const struct tfr_kvcache_spec spec = tfr_engine_kv_spec(engine);
     const struct tfr_memory_need need = {
         .n_layers = engine->n_local_layers,
-        .weights_bytes = tfr_packed_bytes(&config->model, engine->n_local_layers, n_vocabulary, is_f32 ? 4 : 2),
+        .weights_bytes = tfr_packed_bytes(&config->model, engine->n_local_layers, 0, is_f32 ? 4 : 2) / engine->placement.tensor +
+                         tfr_packed_bytes(&config->model, 0, n_vocabulary, is_f32 ? 4 : 2),
         .cache_bytes = (int64_t)tfr_kvcache_position_bytes(&spec) * tfr_kv_capacity(config),
         .free_bytes = engine->machine->memory_available_bytes,
         .can_halve = is_f32,

@@ -2,6 +2,7 @@
 #include "rank/rank.h"
 
 #include "base/arena.h"
+#include "base/plural.h"
 #include "base/status.h"
 #include "mpi/partition.h"
 
@@ -98,19 +99,35 @@ _Static_assert((int)TFR_PLACE_FIRST == (int)TFR_HEAD_AT_FIRST && (int)TFR_PLACE_
                    (int)TFR_PLACE_SPLIT == (int)TFR_HEAD_AT_SPLIT,
                "placements are named alike");
 
+/* Stages of `tensor` ranks each. */
+static enum tfr_status count_stages(const struct tfr_config *config, int n_ranks, struct tfr_placement *placement) {
+    const int tensor = (int)config->options.parallel_tensor;
+    if (n_ranks % tensor != 0) {
+        return tfr_raise(
+            TFR_USAGE,
+            "%s: tfrun.parallel.tensor = %d ranks share a stage, and %d rank%s are no whole stages; start %d or a multiple "
+            "(mpirun -n %d), or take another --tensor",
+            config->path, tensor, n_ranks, tfr_plural(n_ranks), tensor, tensor);
+    }
+    placement->tensor = tensor;
+    placement->stages = n_ranks / tensor;
+    return TFR_OK;
+}
+
 enum tfr_status tfr_engine_place(const struct tfr_config *config, const struct tfr_machine *machine,
                                  const struct tfr_registry *registry, int n_ranks, struct tfr_placement *placement) {
     const int64_t n_layer = config->model.n_layer;
     TFR_TRY(tfr_placement_open(placement, n_layer, n_ranks));
-    int *owner = placement->stage_of_block;
+    TFR_TRY(count_stages(config, n_ranks, placement));
+    int *stage = placement->stage_of_block;
     if (config->device_map.n_blocks > 0) {
-        TFR_TRY(take_map(config, n_ranks, owner));
-    } else if (n_ranks > 1 && config->options.parallel_split == TFR_SPLIT_BALANCED) {
-        TFR_TRY(split_balanced(config, machine, registry, n_ranks, owner));
+        TFR_TRY(take_map(config, placement->stages, stage));
+    } else if (placement->stages > 1 && config->options.parallel_split == TFR_SPLIT_BALANCED) {
+        TFR_TRY(split_balanced(config, machine, registry, placement->stages, stage));
     } else {
-        tfr_partition_hf(n_layer, n_ranks, owner);
+        tfr_partition_hf(n_layer, placement->stages, stage);
     }
     placement->head = (enum tfr_head_place)config->options.parallel_head;
-    placement->last_stage = last_owner(owner, n_layer);
+    placement->last_stage = last_owner(stage, n_layer);
     return TFR_OK;
 }

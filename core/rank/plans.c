@@ -80,7 +80,7 @@ enum tfr_status tfr_step_graph(const struct tfr_planner *planner, int64_t rows, 
         .dtype = tfr_packed_dtype(config),
         .kv_dtype = tfr_kv_dtype(config),
         .features = planner->features,
-        .sums_by_head = config->options.runtime_sums == TFR_SUMS_BY_HEAD,
+        .sums_by_head = tfr_sums_by_head(&config->options),
     };
     return tfr_gpt2_build(graph, &spec);
 }

@@ -142,6 +142,10 @@ int64_t tfr_kv_capacity(const struct tfr_config *config);
 /* Sequences that have a place, those of max_batch and cached prefixes. */
 int64_t tfr_max_slots(const struct tfr_options *options);
 struct tfr_kvcache_spec tfr_kv_spec(const struct tfr_config *config, int64_t n_layers);
+/* Of the blocks and heads of this rank. */
+struct tfr_kvcache_spec tfr_engine_kv_spec(const struct tfr_engine *engine);
+/* Whether projections add head by head: asked for, or implied by shards. */
+bool tfr_sums_by_head(const struct tfr_options *options);
 /* Fails for `n_past` cached and `n_new` new positions that a cache of this engine is not to hold; those of a prefix are cached
  * ones. */
 enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64_t n_past, int64_t n_new);

@@ -84,6 +84,15 @@ static float *take(struct step *step, int64_t n_floats) {
     return taken;
 }
 
+/* Heads of this rank: how many, and from which on. */
+static int64_t local_heads(const struct tfr_engine *engine) {
+    return engine->config->model.n_head / engine->placement.tensor;
+}
+
+static int64_t first_head(const struct tfr_engine *engine) {
+    return local_heads(engine) * tfr_placement_shard_of(&engine->placement, tfr_engine_rank(engine));
+}
+
 static void count_weights(struct step *step) {
     const int64_t n_heads = step->engine->config->model.n_head;
     for (int64_t i = 0; i < step->body->n_pieces && step->body->features.weights; i++) {
@@ -129,8 +138,9 @@ static void hand_out(struct step *step) {
             memory->local_weights[local] = memory->weights[i];
             memory->local_cross[local] = memory->cross_weights[i];
             if (step->body->features.head_mask) {
-                memcpy(memory->head_mask + local * model->n_head, step->parts.floats + i * model->n_head,
-                       (size_t)model->n_head * sizeof(float));
+                const int64_t heads = local_heads(engine);
+                memcpy(memory->head_mask + local * heads, step->parts.floats + i * model->n_head + first_head(engine),
+                       (size_t)heads * sizeof(float));
             }
             local++;
         }
@@ -170,6 +180,10 @@ static struct tfr_batch_seq sequence_of(const struct step *step, const struct tf
                   .head_mask = memory->head_mask,
                   .weights = memory->local_cross},
     };
+    if (piece->mask_heads > 1) { /* one for each head: those of this rank */
+        seq.self.mask += first_head(step->engine) * piece->rows * tfr_step_piece_keys(piece);
+        seq.self.mask_heads = local_heads(step->engine);
+    }
     if (slot->cross != NULL) {
         seq.n_cross = slot->cross->n;
         seq.cross_kv = slot->cross->kv.layer;

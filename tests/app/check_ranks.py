@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """check_ranks.py same TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks give the ids and the bits of one process.
+check_ranks.py shards TFRUN MPIEXEC N T CONFIG [OPTION...]: so do N ranks with --tensor T, of one process with --sums by-head.
 check_ranks.py refused TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks refuse as one process does, in one line.
 
 same runs CONFIG once without a launcher, then on N ranks with the balanced split, with --split hf, and with a
@@ -54,6 +55,23 @@ def check_same(tfrun, mpiexec, n_ranks, config_dir, options):
             print(f"{name}: logits_digest {have['logits_digest']} as one process")
 
 
+def check_shards(tfrun, mpiexec, n_ranks, tensor, config_dir, options):
+    options = [*options, "--ignore-eos", "--temperature", "0", "--json"]
+    launch = [mpiexec, "-n", n_ranks, tfrun]
+    _, want = generate([tfrun, config_dir, "--sums", "by-head", *options], "one process")
+    with tempfile.TemporaryDirectory() as folder:
+        stages = int(n_ranks) // int(tensor)
+        runs = {"balanced": [*launch, config_dir, "--tensor", tensor, *options]}
+        if stages > 1:
+            dealt = dealt_config(config_dir, stages, folder)
+            runs["dealt"] = [*launch, dealt, "--trust", config_dir, "--tensor", tensor, *options]
+        for name, command in runs.items():
+            _, have = generate(command, name)
+            if have != want:
+                sys.exit(f"{name}: {n_ranks} ranks, --tensor {tensor} give\n{have}\none process gives\n{want}")
+            print(f"{name}: logits_digest {have['logits_digest']} as one process that adds by head")
+
+
 def check_refused(tfrun, mpiexec, n_ranks, config_dir, options):
     def refuse(*launch):
         ran = subprocess.run([*launch, tfrun, config_dir, *options], stdin=subprocess.DEVNULL,
@@ -70,7 +88,11 @@ def check_refused(tfrun, mpiexec, n_ranks, config_dir, options):
 
 
 def main():
-    mode, tfrun, mpiexec, n_ranks, config, *options = sys.argv[1:]
+    mode, tfrun, mpiexec, n_ranks, *rest = sys.argv[1:]
+    if mode == "shards":
+        check_shards(tfrun, mpiexec, n_ranks, rest[0], pathlib.Path(rest[1]).resolve(), rest[2:])
+        return 0
+    config, *options = rest
     check = {"same": check_same, "refused": check_refused}[mode]
     check(tfrun, mpiexec, n_ranks, pathlib.Path(config).resolve(), options)
     return 0

@@ -120,7 +120,7 @@ struct tfr_attrs {
     int32_t k_block;  /* linear: the graph wants block sums of this many elements of K; problem.order says so too. 0: no wish */
     int32_t n_blocks; /* linear, > 0: so many blocks, whose sums are not added but stay apart: y is [rows, n_blocks N], block b of a
                          row at b N; no bias, activation or residual then. sum_blocks: those of a row */
-    int32_t whole_n;  /* linear: outputs of the weight that this one is a part of; 0: it is whole */
+    int32_t whole_k, whole_n; /* linear: inputs and outputs of the weight that this one is a part of; 0: all are here */
 };
 
 /* One op of a pattern (TFR_OP_FUSED). */
