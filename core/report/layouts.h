@@ -34,6 +34,10 @@ struct layouts_report {
 /* Steps of a pipeline that have no micro-batch, over (blocks of each stage): "4,4,4,0". */
 void tfr_layouts_blocks(const struct tfr_listed_layout *item, char *text, size_t size);
 
+/* A calibration of this host and so many threads, and its path, if it is there and holds for a dry run; else false. */
+bool tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct tfr_calibration *calibration, char *path,
+                              size_t size);
+
 /* layouts_text.c, layouts_json.c */
 enum tfr_status tfr_layouts_write(const struct layouts_report *report, char **text);
 enum tfr_status tfr_layouts_write_json(const struct layouts_report *report, char **text);

@@ -10,10 +10,8 @@
 #include "base/status.h"
 #include "profile/profile_run.h"
 
-/* A calibration of this host and so many threads, if it is there and holds; else false. */
-static bool find_calibration(const struct layouts_report *report, int n_threads, struct tfr_calibration *calibration, char *path,
-                             size_t size) {
-    const struct tfr_dry *dry = &report->dry;
+bool tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct tfr_calibration *calibration, char *path,
+                              size_t size) {
     struct tfr_conditions now;
     char doubts[TFR_DOUBTS_SIZE], *file = tfr_calibration_path(dry->machine->host_name, n_threads);
     bool found = file != NULL && !dry->machine->is_described && tfr_path_exists(file);
@@ -48,7 +46,7 @@ static enum tfr_status take_measured_links(struct layouts_report *report) {
     report->facts = tfr_cluster_of_one_node();
     TFR_TRY(choose_threads(report));
     const int n_threads = report->dry.threads.n_threads;
-    const bool found = find_calibration(report, n_threads, &calibration, path, sizeof path);
+    const bool found = tfr_dry_find_calibration(&report->dry, n_threads, &calibration, path, sizeof path);
     const struct tfr_measured_links links = calibration.links;
     tfr_calibration_free(&calibration);
     if (!found || links.net_pairs + links.shm_pairs == 0) {
@@ -107,7 +105,7 @@ static void take_calibration(struct layouts_report *report) {
     const struct tfr_dry *dry = &report->dry;
     const int n_threads = dry->threads.n_threads;
     char path[256];
-    if (find_calibration(report, n_threads, &report->calibration, path, sizeof path)) {
+    if (tfr_dry_find_calibration(&report->dry, n_threads, &report->calibration, path, sizeof path)) {
         snprintf(report->calibrated_by, sizeof report->calibrated_by, "by %s", path);
     } else {
         tfr_calibration_nominal(&report->calibration, dry->machine, n_threads);
@@ -115,7 +113,7 @@ static void take_calibration(struct layouts_report *report) {
                  "by nominal peaks: no calibration of %d thread%s holds here (`tfrun calibrate -t %d`)", n_threads,
                  n_threads == 1 ? "" : "s", n_threads);
     }
-    find_calibration(report, dry->machine->n_cores, &report->node, path, sizeof path);
+    tfr_dry_find_calibration(&report->dry, dry->machine->n_cores, &report->node, path, sizeof path);
 }
 
 /* Where the cluster does not say how fast a rank is, it is this machine with as many threads. */

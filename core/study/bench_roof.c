@@ -105,18 +105,22 @@ static enum tfr_status settle_figures(struct tfr_bench *bench, struct sum *sum) 
     return TFR_OK;
 }
 
-/* Predictions are of one rank: those of several need the links between them. */
-static enum tfr_status predict_too(struct tfr_bench *bench, const struct tfr_engine *engine, struct sum *sum) {
-    struct tfr_profile *taken = bench->n_ranks == 1 ? tfr_alloc(1, sizeof *taken) : NULL;
-    enum tfr_status status = taken != NULL || bench->n_ranks > 1 ? TFR_OK : TFR_RESOURCE;
-    if (taken != NULL) {
-        status = tfr_profile_take_calibration(taken, engine, NULL);
-        if (status == TFR_OK && taken->is_calibrated) {
-            taken->calibration.roofs = tfr_roofs_with_memory(&taken->calibration.roofs, bench->memory_rate);
-            sum->calibration = &taken->calibration;
-        }
+/* By the calibration of ranks with so many threads. One rank by the tasks of its plans, with the roofs; several by their layout. */
+static enum tfr_status predict_too(struct tfr_bench *bench, const struct tfr_engine *engine, struct sum *sum,
+                                   const struct tfr_bench_question *question) {
+    struct tfr_profile *taken = tfr_alloc(1, sizeof *taken);
+    if (taken == NULL) {
+        return TFR_RESOURCE;
+    }
+    enum tfr_status status = tfr_profile_take_calibration(taken, engine, NULL);
+    if (status == TFR_OK && taken->is_calibrated) {
+        taken->calibration.roofs = tfr_roofs_with_memory(&taken->calibration.roofs, bench->memory_rate);
+        sum->calibration = bench->n_ranks == 1 ? &taken->calibration : NULL;
     }
     status = status == TFR_OK ? settle_figures(bench, sum) : status;
+    if (status == TFR_OK && taken->is_calibrated && bench->n_ranks > 1) {
+        status = tfr_bench_predict_ranks(bench, engine, &taken->calibration, question);
+    }
     tfr_profile_free(taken);
     return status;
 }
@@ -131,7 +135,7 @@ enum tfr_status tfr_bench_roofs_settle(struct tfr_bench *bench, const struct tfr
     bench->flop_rate = tfr_roof_flops(&now, now.n_threads, tfr_packed_dtype(engine->config), 0);
     enum tfr_status status = tfr_dry_open(&dry, question->config, question->overrides, question->n_overrides, bench->n_ranks);
     if (status == TFR_OK) {
-        status = predict_too(bench, engine, &sum);
+        status = predict_too(bench, engine, &sum, question);
     }
     tfr_dry_close(&dry);
     return status;

@@ -23,4 +23,8 @@ enum tfr_status tfr_bench_roofs_look(struct tfr_bench_roofs *roofs, const struct
 enum tfr_status tfr_bench_roofs_settle(struct tfr_bench *bench, const struct tfr_bench_roofs *roofs,
                                        const struct tfr_engine *engine, const struct tfr_bench_question *question);
 
+/* bench_predict.c: predicted_s of every figure on several ranks, where it is known what links between them take. */
+enum tfr_status tfr_bench_predict_ranks(struct tfr_bench *bench, const struct tfr_engine *engine,
+                                        const struct tfr_calibration *calibration, const struct tfr_bench_question *question);
+
 #endif

@@ -133,7 +133,13 @@ def roofs_are_those_of_the_work(bench):
     shown = bench.run(*words[:-1])[0]
     expect("% of roof" in shown and "predicted ms" in shown and " roof_share=" in shown and " predicted_ms=" in shown, shown)
     if bench.mpiexec is not None:
-        check_roofs(json.loads(bench.run(*words, ranks=2)[0]), 2)
+        made = json.loads(bench.run(*words, ranks=2)[0])
+        check_roofs(made, 2)
+        (bench.folder / "node.json").write_text('{"nodes": 1, "ranks_per_node": 2}')
+        plan = json.loads(bench.run("plan", bench.demo, "--ranks", 2, "--cluster", bench.folder / "node.json", "--threads", 1,
+                                    "--context", 3, "--json")[0])
+        [layout] = [one for one in plan["points"][0]["layouts"] if one["name"] == "balanced"]
+        expect(near(made["cases"][0]["predicted_ms"], layout["token_ms"]), made["cases"][0], layout)
 
 
 @case

@@ -1,0 +1,102 @@
+/* bench_predict.c - what the calibration of this host expects of each case: one rank by its tasks, several by their layout. */
+#include "base/arena.h"
+#include "base/status.h"
+#include "predict/cluster_file.h"
+#include "profile/profile_run.h"
+#include "rank/piece_times.h"
+#include "report/layouts.h"
+#include "study/bench_roof.h"
+
+/* The layout that the engine runs; `blocks` [stages] are borrowed. */
+static struct tfr_layout layout_of(const struct tfr_placement *placement, int *blocks) {
+    for (int64_t block = 0; block < placement->n_blocks; block++) {
+        blocks[tfr_placement_stage_of_block(placement, block)]++;
+    }
+    return (struct tfr_layout){.replicas = placement->replicas,
+                               .stages = placement->stages,
+                               .tensor = placement->tensor,
+                               .head = placement->head,
+                               .blocks = blocks,
+                               .groups = 1};
+}
+
+/* Ranks of one node, or of nodes between which links were measured; false where nothing is known of them. */
+static bool take_cluster(struct tfr_cluster_facts *facts, const struct tfr_engine *engine,
+                         const struct tfr_calibration *calibration) {
+    const struct tfr_measured_links *links = &calibration->links;
+    const int local = tfr_comm_local_size(engine->comm), size = tfr_comm_size(engine->comm);
+    *facts = tfr_cluster_of_one_node();
+    facts->cluster.shm = links->shm_pairs > 0 ? links->shm : facts->cluster.shm;
+    facts->cluster.net = links->net;
+    facts->cluster.ranks_per_node = local;
+    facts->cluster.nodes = (size + local - 1) / local;
+    return local == size || links->net_pairs > 0;
+}
+
+static enum tfr_status predict_case(struct tfr_bench_figure *figure, struct tfr_layout_question *question, int64_t chunk) {
+    const struct tfr_bench_case *what = &figure->what;
+    const bool is_prompt = what->kind == TFR_BENCH_PREFILL, is_company = what->kind == TFR_BENCH_SEQUENCES;
+    const struct tfr_layout_load load = {.prompt = is_prompt ? what->n : 1,
+                                         .chunk = chunk,
+                                         .sequences = is_company ? what->n : 1,
+                                         .context = is_company  ? TFR_BENCH_COMPANY_MIDDLE
+                                                    : is_prompt ? 0
+                                                                : what->n};
+    struct tfr_layout_times times = {0};
+    question->load = &load;
+    TFR_TRY(tfr_layout_predict(question, &times));
+    tfr_free(times.rank);
+    figure->predicted_s = is_prompt    ? times.first_token_ns / 1e9
+                          : is_company ? (double)what->n / times.tokens_per_s
+                                       : times.token_ns / 1e9;
+    return TFR_OK;
+}
+
+static enum tfr_status predict_cases(struct tfr_bench *bench, struct tfr_layout_question *question, int64_t chunk) {
+    for (size_t i = 0; i < bench->n_figures; i++) {
+        TFR_TRY(predict_case(&bench->figures[i], question, chunk));
+    }
+    return TFR_OK;
+}
+
+/* With the memory that all ranks of a node share, where all its threads were calibrated too. */
+static enum tfr_status predict_dry(struct tfr_bench *bench, struct tfr_dry *dry, const struct tfr_calibration *calibration,
+                                   struct tfr_layout_question *asked, int64_t chunk) {
+    const struct tfr_planner planner = tfr_dry_planner(dry);
+    const struct tfr_layout_model model = tfr_layout_model_of(dry->config);
+    struct tfr_piece_times pieces = {0};
+    struct tfr_calibration node = {0};
+    char path[256];
+    const bool has_node = tfr_dry_find_calibration(dry, dry->machine->n_cores, &node, path, sizeof path);
+    asked->model = &model;
+    asked->ns = tfr_piece_times_ns;
+    asked->user = &pieces;
+    enum tfr_status status = tfr_piece_times_open(&pieces, &planner, calibration, has_node ? &node.roofs : NULL);
+    status = status == TFR_OK ? predict_cases(bench, asked, chunk) : status;
+    status = status == TFR_OK ? pieces.status : status;
+    tfr_piece_times_close(&pieces);
+    tfr_calibration_free(&node);
+    return status;
+}
+
+enum tfr_status tfr_bench_predict_ranks(struct tfr_bench *bench, const struct tfr_engine *engine,
+                                        const struct tfr_calibration *calibration, const struct tfr_bench_question *question) {
+    struct tfr_cluster_facts facts;
+    struct tfr_dry dry;
+    int *blocks = tfr_alloc((size_t)engine->placement.stages, sizeof *blocks);
+    if (blocks == NULL || !take_cluster(&facts, engine, calibration)) {
+        const enum tfr_status status = blocks != NULL ? TFR_OK : TFR_RESOURCE;
+        tfr_free(blocks);
+        return status;
+    }
+    const struct tfr_layout layout = layout_of(&engine->placement, blocks);
+    struct tfr_layout_question asked = {.layout = &layout, .cluster = &facts.cluster};
+    enum tfr_status status = tfr_dry_open(&dry, question->config, question->overrides, question->n_overrides, 1);
+    if (status == TFR_OK) {
+        dry.threads = engine->threads;
+        status = predict_dry(bench, &dry, calibration, &asked, engine->chunk_rows);
+    }
+    tfr_dry_close(&dry);
+    tfr_free(blocks);
+    return status;
+}
