@@ -6,48 +6,60 @@
 /* Steps of a loop that a compiler makes one instruction of. */
 enum { LANES = 16 };
 
-/* NaN is larger than nothing, and nothing is larger than a NaN at the start. */
-static float largest_of(const float *scores, int64_t n) {
+/* Scores that are looked at together: they stay in the first cache while the best of them is looked for. */
+enum { BLOCK = 1024 };
+
+/* The larger of `largest` and the scores, none of which is larger than a NaN nor is one; a NaN among them or at the start sets
+ * *nan. */
+static float largest_of(const float *scores, int64_t n, float largest, int32_t *nan) {
     float most[LANES];
+    int32_t odd[LANES] = {0}, any = largest != largest;
     int64_t i = 0;
     for (int j = 0; j < LANES; j++) {
-        most[j] = scores[0];
+        most[j] = largest;
     }
     for (; i + LANES <= n; i += LANES) {
         for (int j = 0; j < LANES; j++) {
             most[j] = scores[i + j] > most[j] ? scores[i + j] : most[j];
+            odd[j] |= scores[i + j] != scores[i + j];
         }
     }
-    float largest = scores[0];
     for (; i < n; i++) {
         largest = scores[i] > largest ? scores[i] : largest;
+        any |= scores[i] != scores[i];
     }
     for (int j = 0; j < LANES; j++) {
         largest = most[j] > largest ? most[j] : largest;
+        any |= odd[j];
     }
+    *nan |= any;
     return largest;
 }
 
-static bool is_among(const float *scores, float value) {
-    int found = 0;
-    for (int j = 0; j < LANES; j++) {
-        found |= scores[j] == value;
+int32_t tfr_best_number(const float *scores, int64_t n, bool *has_nan) {
+    float largest = scores[0];
+    int64_t best = 0;
+    int32_t nan = 0;
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        const int64_t count = n - first < BLOCK ? n - first : BLOCK;
+        const float larger = largest_of(scores + first, count, largest, &nan);
+        if (larger > largest) {
+            largest = larger;
+            best = first;
+        }
     }
-    return found != 0;
-}
-
-int32_t tfr_best_id(const float *scores, int64_t n) {
-    const float largest = largest_of(scores, n);
-    int64_t i = 0;
-    while (i + LANES <= n && !is_among(scores + i, largest)) {
-        i += LANES;
-    }
-    for (; i < n; i++) {
+    *has_nan = nan != 0;
+    for (int64_t i = best; i < n && i < best + BLOCK; i++) {
         if (scores[i] == largest) {
             return (int32_t)i;
         }
     }
     return 0;
+}
+
+int32_t tfr_best_id(const float *scores, int64_t n) {
+    bool has_nan;
+    return tfr_best_number(scores, n, &has_nan);
 }
 
 bool tfr_has_nan(const float *scores, int64_t n) {

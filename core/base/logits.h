@@ -12,6 +12,8 @@
 
 /* The best score's id, the lowest on a tie; NaN is never better, and 0 where the first score is one. */
 int32_t tfr_best_id(const float *scores, int64_t n);
+/* The same, and whether any score is NaN, in one look. */
+int32_t tfr_best_number(const float *scores, int64_t n, bool *has_nan);
 bool tfr_has_nan(const float *scores, int64_t n);
 /* log(sum(exp(logits))); NaN when a logit is NaN or +infinity, or when all are -infinity. */
 double tfr_log_sum_exp(const float *logits, int64_t n);

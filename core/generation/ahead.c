@@ -7,7 +7,7 @@
 #include "generation/strategy.h"
 #include "team/team.h"
 
-enum { MOST_SAMPLERS = 32, WORTH_IT = 3 /* one row, and its digest, are no work for a team */ };
+enum { MOST_SAMPLERS = 32, WORTH_IT = 3 /* one row, or two, are no work for a team */ };
 
 struct job {
     struct tfr_ahead *ahead;

@@ -48,8 +48,11 @@ static enum tfr_status copy_encoder(struct tfr_encoder_states *to, const struct 
 
 enum tfr_status tfr_continuation_init(struct tfr_continuation *c, struct tfr_engine *engine, struct tfr_params *params,
                                       const struct tfr_prompt *prompt, size_t index) {
-    *c = (struct tfr_continuation){
-        .engine = engine, .params = tfr_params_share(params), .index = index, .logits_digest = fnv_offset};
+    *c = (struct tfr_continuation){.engine = engine,
+                                   .params = tfr_params_share(params),
+                                   .index = index,
+                                   .has_digest = !engine->no_digest,
+                                   .logits_digest = engine->no_digest ? 0 : fnv_offset};
     TFR_TRY(find_tokenizer(c, prompt));
     TFR_TRY(tfr_prompt_read(engine, params, c->tokenizer, prompt, index, &c->prompt, &c->max_tokens));
     c->strategy = tfr_strategy_of(c);
@@ -194,7 +197,7 @@ enum tfr_status tfr_continuation_prepare(struct tfr_continuation *c, struct tfr_
 }
 
 void tfr_continuation_digest(struct tfr_continuation *c, const float *logits) {
-    const int64_t n = c->engine->config->model.vocab_size;
+    const int64_t n = c->has_digest ? c->engine->config->model.vocab_size : 0;
     uint64_t hash = c->logits_digest;
     for (int64_t i = 0; i < n; i++) {
         uint32_t bits;

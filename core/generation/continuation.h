@@ -49,7 +49,8 @@ struct tfr_continuation {
     struct tfr_wanted wanted;
     size_t cached_tokens, output_tokens;
     int64_t prompt_rows, token_rows; /* that went into steps for it: pieces of its prompt, and others */
-    uint64_t logits_digest;
+    bool has_digest;
+    uint64_t logits_digest; /* 0 where none is wanted */
     enum tfr_status status; /* what ended it early, with its sentence */
     char error[1024];
 };

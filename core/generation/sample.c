@@ -255,7 +255,7 @@ static void digest(struct tfr_continuation *c, const float *logits) {
     }
 }
 
-/* A piece for each row, and one for the digest of all of them. */
+/* A piece for each row, and one for the digest of all of them where it is wanted. */
 static int64_t pieces(struct tfr_continuation *c) {
     struct sample *sample = c->state;
     const size_t items = c->params->logprobs >= 0 ? (size_t)tfr_continuation_each(c) : 0;
@@ -263,7 +263,7 @@ static int64_t pieces(struct tfr_continuation *c) {
         const int64_t n = rows_to_score(c, sample);
         return tfr_logprobs_reserve(&c->prompt_logprobs, (size_t)n * items) == TFR_OK ? n : 0;
     }
-    int64_t n = 1;
+    int64_t n = c->has_digest ? 1 : 0;
     for (int64_t s = next_writing(sample, 0); s < sample->width; s = next_writing(sample, s + 1), n++) {
         if (tfr_logprobs_reserve(&c->sequences[sample->choice[s]].logprobs, items) != TFR_OK) {
             return 0;

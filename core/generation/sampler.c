@@ -31,25 +31,23 @@ void tfr_sampler_close(struct tfr_sampler *sampler) {
     sampler->scores = NULL;
 }
 
-static enum tfr_status check_nan(const float *scores, int64_t n, int64_t position) {
-    if (tfr_has_nan(scores, n)) {
-        return tfr_raise(TFR_CHECK, "the logits for position %lld hold NaN; look for it in the weights with --check-weights",
-                         (long long)position);
-    }
-    return TFR_OK;
+static enum tfr_status refuse_nan(int64_t position) {
+    return tfr_raise(TFR_CHECK, "the logits for position %lld hold NaN; look for it in the weights with --check-weights",
+                     (long long)position);
 }
 
 /* The best score must be a number that others can be compared with. Without any token left, normalising makes NaN. */
 static enum tfr_status check_best(const struct tfr_sampler *sampler, int64_t position) {
     const struct tfr_processors *processors = &sampler->processors;
-    const float best = sampler->scores[tfr_best_id(sampler->scores, processors->vocab_size)];
+    bool has_nan;
+    const float best = sampler->scores[tfr_best_number(sampler->scores, processors->vocab_size, &has_nan)];
     if (best == INFINITY && processors->pipeline->do_sample) {
         return tfr_raise(TFR_CHECK,
                          "the scores for position %lld hold infinity; raise sampling.temperature (it is %g) or look for "
                          "it in the weights with --check-weights",
                          (long long)position, processors->pipeline->temperature);
     }
-    if (best == -INFINITY || tfr_has_nan(sampler->scores, processors->vocab_size)) {
+    if (best == -INFINITY || has_nan) {
         return tfr_raise(TFR_CHECK, "no token is left for position %lld: the bans of the sampling section exclude all of them",
                          (long long)position);
     }
@@ -58,8 +56,8 @@ static enum tfr_status check_best(const struct tfr_sampler *sampler, int64_t pos
 
 enum tfr_status tfr_sampler_score(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits) {
     const int64_t n = sampler->processors.vocab_size;
-    if (!sampler->processors.pipeline->remove_invalid_values) {
-        TFR_TRY(check_nan(logits, n, row->n)); /* before the filters, which would sort it anywhere */
+    if (!sampler->processors.pipeline->remove_invalid_values && tfr_has_nan(logits, n)) {
+        return refuse_nan(row->n); /* before the filters, which would sort it anywhere */
     }
     memcpy(sampler->scores, logits, (size_t)n * sizeof *logits);
     tfr_processors_apply(&sampler->processors, row, sampler->scores);
@@ -95,9 +93,9 @@ enum tfr_status tfr_sampler_next(struct tfr_sampler *sampler, const struct tfr_s
     const int64_t n = sampler->processors.vocab_size;
     const bool plain = tfr_processors_idle(&sampler->processors) && !sampler->processors.pipeline->do_sample;
     if (plain) {
-        TFR_TRY(check_nan(logits, n, row->n));
-        *id = tfr_best_id(logits, n);
-        return TFR_OK;
+        bool has_nan;
+        *id = tfr_best_number(logits, n, &has_nan);
+        return has_nan ? refuse_nan(row->n) : TFR_OK;
     }
     TFR_TRY(tfr_sampler_score(sampler, row, logits));
     if (!sampler->processors.pipeline->do_sample) {

@@ -66,6 +66,10 @@ void tfr_rank_give_up(const struct tfr_engine *engine, enum tfr_status status) {
     }
 }
 
+void tfr_engine_set_digest(struct tfr_engine *engine, bool is_wanted) {
+    engine->no_digest = !is_wanted;
+}
+
 void tfr_engine_cancel(void) {
     atomic_store(&cancel_requested, 1);
 }

@@ -55,6 +55,7 @@ struct tfr_engine {
     int64_t max_batch, max_slots, max_rows;
     int64_t chunk_rows;   /* rank 0 cuts longer prompts into steps of so many rows; at most max_rows */
     int64_t n_slots;      /* max_slots, and one for what a server does between steps */
+    bool no_digest;       /* of requests that come from now on */
     bool is_server;       /* rank 0, tfr_engine_warm: that one may be used, and slots keep their memory for the next sequence */
     int64_t n_prefix;     /* positions before every sequence; 0 without model.prefix */
     uint64_t fingerprint; /* of model and prefix, once a saved cache asked for it; else 0 */

@@ -97,6 +97,9 @@ TFR_TEST(the_best_is_the_first_of_the_largest) {
         }
         assert_int_equal(tfr_best_id(scores, n), first_of_the_largest(scores, n));
         assert_int_equal(tfr_has_nan(scores, n), nan);
+        bool has_nan = !nan;
+        assert_int_equal(tfr_best_number(scores, n, &has_nan), first_of_the_largest(scores, n));
+        assert_int_equal(has_nan, nan);
     }
 }
 

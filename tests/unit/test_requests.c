@@ -63,6 +63,26 @@ TFR_TEST(drafts_of_a_model_share_steps) {
     tfr_engine_close(engine);
 }
 
+TFR_TEST(without_a_digest_all_else_is_the_same) {
+    TFR_UNUSED_STATE;
+    static struct seen with[TFR_COUNT_OF(kinds)], without[TFR_COUNT_OF(kinds)];
+    struct tfr_request *requests[TFR_COUNT_OF(kinds)];
+    struct tfr_engine *engine = open_model(GOLDEN "base", NULL, NULL);
+    run_alone(engine, kinds, TFR_COUNT_OF(kinds), with);
+    tfr_engine_set_digest(engine, false);
+    memset(without, 0, sizeof without);
+    for (size_t i = 0; i < TFR_COUNT_OF(kinds); i++) {
+        requests[i] = submit(engine, i, kinds[i]);
+    }
+    run_all(engine, requests, without, TFR_COUNT_OF(kinds));
+    for (size_t i = 0; i < TFR_COUNT_OF(kinds); i++) {
+        assert_true(with[i].stats.logits_digest != 0 && without[i].stats.logits_digest == 0);
+        with[i].stats.logits_digest = 0;
+        expect_same(&without[i], &with[i], i);
+    }
+    tfr_engine_close(engine);
+}
+
 TFR_TEST(log_probabilities_are_those_of_score) {
     TFR_UNUSED_STATE;
     static const char *const settings[] = {"{\"logprobs\": 3, \"prompt_logprobs\": true, \"max_tokens\": 6}"};
@@ -104,4 +124,4 @@ TFR_TEST(log_probabilities_are_those_of_score) {
 
 TFR_TEST_MAIN(TFR_CASE(each_kind_has_in_company_what_it_has_alone), TFR_CASE(few_slots_and_few_rows_change_nothing),
               TFR_CASE(a_beam_and_a_greedy_request_share_steps), TFR_CASE(drafts_of_a_model_share_steps),
-              TFR_CASE(log_probabilities_are_those_of_score))
+              TFR_CASE(without_a_digest_all_else_is_the_same), TFR_CASE(log_probabilities_are_those_of_score))

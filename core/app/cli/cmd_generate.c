@@ -246,6 +246,7 @@ static int run_job(struct job *job) {
         return writable;
     }
     struct tfr_generation_stats stats;
+    tfr_engine_set_digest(job->engine, job->task.json); /* nothing else tells it */
     tfr_cli_catch_signals();
     enum tfr_status status =
         tfr_generate(job->engine, job->prompts, job->n, streams(job) ? on_text : NULL, job, job->results, &stats);

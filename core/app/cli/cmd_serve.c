@@ -146,6 +146,7 @@ static enum tfr_status take_fingerprint(struct tfr_server *server) {
     /* a model that answers nothing but NaN is served all the same: requests say so */
     snprintf(server->fingerprint, sizeof server->fingerprint, "tfrun-%s-%016llx", tfr_version(),
              status == TFR_OK ? (unsigned long long)event.stats.logits_digest : 0ull);
+    tfr_engine_set_digest(server->engine, false); /* no answer tells it */
     tfr_request_close(request);
     tfr_params_free(params);
     return status;

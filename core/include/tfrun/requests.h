@@ -46,7 +46,8 @@ struct tfr_logprob {
 struct tfr_request_stats {
     size_t prompt_tokens, cached_tokens, output_tokens;
     int64_t seed;                                 /* that was used */
-    uint64_t logits_digest;                       /* FNV-1a over the bits of all logits that tokens were chosen from, in order */
+    uint64_t logits_digest;                       /* FNV-1a over the bits of all logits that tokens were chosen from, in order;
+                                                   * 0 after tfr_engine_set_digest(engine, false) */
     uint64_t waited_ns, first_token_ns, total_ns; /* since it was submitted, until it was admitted, ...; 0: never */
     uint64_t prefill_ns, decode_ns;               /* admitted to first token; from there to the end; 0: never */
 };

@@ -81,6 +81,9 @@ TFR_API struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine);
 /* Bytes of the kv cache of one full sequence, on this rank. */
 TFR_API int64_t tfr_engine_slot_bytes(const struct tfr_engine *engine);
 /* Rank 0. Without a tokenizer prompts are ids, and generations have ids and no text. */
+/* Whether requests that come from now on have a logits_digest in their statistics, as they have at first: it costs about as much as
+ * five looks for the best token. */
+TFR_API void tfr_engine_set_digest(struct tfr_engine *engine, bool is_wanted);
 TFR_API bool tfr_engine_has_tokenizer(struct tfr_engine *engine);
 /* The same, and a failure where there is one that could not be read for want of memory: an answer would be ids in place of text. */
 TFR_API enum tfr_status tfr_engine_find_tokenizer(struct tfr_engine *engine, bool *found);
