@@ -11,8 +11,8 @@
 #include <tfrun/types.h>
 
 struct tfr_comm;
-#define TFR_COMM_MAX_REQUESTS 1024
-typedef int tfr_comm_request; /* index of a request in flight, -1 none */
+#define TFR_COMM_MAX_REQUESTS 8192 /* rank 0 tells every rank of a large job about several steps */
+typedef int tfr_comm_request;      /* index of a request in flight, -1 none */
 
 /* Looks for a launcher (OMPI_COMM_WORLD_SIZE, PMIX_RANK, PMI_RANK/PMI_SIZE); without one: a comm of size 1.
  * `plugin_dirs` is a NULL-terminated list of folders where comm_mpi.so may lie (the kernel plugins' folders;

@@ -33,6 +33,7 @@ static const bool is_simulated = false;
 /* One world per process, therefore static. */
 static MPI_Comm world = MPI_COMM_NULL;
 static struct slot slots[TFR_COMM_MAX_REQUESTS];
+static int n_slots; /* that were ever used */
 
 /* False with MPI's own words for `code`. */
 static bool failed(struct tfr_comm_backend *backend, const char *call, int code) {
@@ -94,9 +95,6 @@ static bool mpi_open(struct tfr_comm_backend *backend) {
     TRY_MPI(backend, MPI_Comm_set_name(world, "tfrun"));
     TRY_MPI(backend, MPI_Comm_rank(world, &backend->rank));
     TRY_MPI(backend, MPI_Comm_size(world, &backend->size));
-    for (int i = 0; i < TFR_COMM_MAX_REQUESTS; i++) {
-        slots[i].request = MPI_REQUEST_NULL;
-    }
     describe(backend, level);
     return find_local(backend);
 }
@@ -113,10 +111,14 @@ static int take_slot(struct tfr_comm_backend *backend, size_t bytes) {
         snprintf(backend->error, sizeof backend->error, "a message of %zu bytes is above MPI's limit of %d", bytes, INT_MAX);
         return -1;
     }
-    for (int i = 0; i < TFR_COMM_MAX_REQUESTS; i++) {
+    for (int i = 0; i < n_slots; i++) {
         if (slots[i].request == MPI_REQUEST_NULL && !slots[i].waited) {
             return i;
         }
+    }
+    if (n_slots < TFR_COMM_MAX_REQUESTS) {
+        slots[n_slots].request = MPI_REQUEST_NULL;
+        return n_slots++;
     }
     snprintf(backend->error, sizeof backend->error, "more than %d messages in flight", TFR_COMM_MAX_REQUESTS);
     return -1;
@@ -151,6 +153,10 @@ static bool mpi_irecv(struct tfr_comm_backend *backend, void *data, size_t bytes
 
 static bool mpi_test(struct tfr_comm_backend *backend, tfr_comm_request request, bool *done) {
     struct slot *slot = &slots[request];
+    if (request >= n_slots) {
+        snprintf(backend->error, sizeof backend->error, "request %d was never posted", request);
+        return false;
+    }
     int flag = slot->waited, got = 0;
     if (slot->request == MPI_REQUEST_NULL && !slot->waited) {
         snprintf(backend->error, sizeof backend->error, "request %d is not in flight", request);
@@ -178,7 +184,7 @@ static bool mpi_wait(struct tfr_comm_backend *backend) {
     MPI_Request requests[TFR_COMM_MAX_REQUESTS];
     int which[TFR_COMM_MAX_REQUESTS], n = 0, first = MPI_UNDEFINED;
     MPI_Status status;
-    for (int i = 0; i < TFR_COMM_MAX_REQUESTS; i++) {
+    for (int i = 0; i < n_slots; i++) {
         if (slots[i].request != MPI_REQUEST_NULL) {
             which[n] = i;
             requests[n++] = slots[i].request;
