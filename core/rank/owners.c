@@ -1,66 +1,21 @@
 /* owners.c - which rank owns which block: the user's device_map, Hugging Face's rule, or the balance of predicted times. */
 #include "rank/rank.h"
 
-#include "base/arena.h"
 #include "base/plural.h"
 #include "base/status.h"
 #include "mpi/partition.h"
+#include "rank/stage_costs.h"
 
-struct stage_costs {
-    double *block; /* [n_layer] */
-    double first, last, head;
-};
-
-/* Predicted time of one decoded token on one rank, by block; embeddings weigh on rank 0. */
-static void split_costs(const struct tfr_plan *plan, struct stage_costs *costs) {
-    for (int i = 0; i < plan->n_tasks; i++) {
-        const struct tfr_task *task = &plan->tasks[i];
-        if (task->layer >= 0) {
-            costs->block[task->layer] += task->predicted_ns;
-        } else if (task->problem.op == TFR_OP_LAYER_NORM || task->problem.op == TFR_OP_GATHER_ROWS) {
-            costs->last += task->predicted_ns;
-        } else if (task->problem.op == TFR_OP_LINEAR) {
-            costs->head += task->predicted_ns;
-        } else {
-            costs->first += task->predicted_ns;
-        }
-    }
-}
-
-/* A split head weighs on all alike. */
-static void place_head_cost(enum tfr_head_place head, struct stage_costs *costs) {
-    costs->first += head == TFR_PLACE_FIRST ? costs->head : 0;
-    costs->last += head == TFR_PLACE_LAST ? costs->head : 0;
-}
-
-static enum tfr_status predict(const struct tfr_config *config, const struct tfr_machine *machine,
-                               const struct tfr_registry *registry, struct stage_costs *costs) {
-    const struct tfr_planner planner = {.config = config,
-                                        .machine = machine,
-                                        .registry = registry,
-                                        .placement = &tfr_placement_alone,
-                                        .n_threads = 1,
-                                        .context = -1};
-    struct tfr_plan *plan = NULL;
-    TFR_TRY(tfr_plan_step(&planner, 1, 1, &plan));
-    split_costs(plan, costs);
-    tfr_plan_free(plan);
-    return TFR_OK;
-}
-
-static enum tfr_status split_balanced(const struct tfr_config *config, const struct tfr_machine *machine,
-                                      const struct tfr_registry *registry, int n_ranks, int *owner) {
-    const int64_t n_layer = config->model.n_layer;
-    struct stage_costs costs = {.block = tfr_alloc((size_t)n_layer, sizeof(double))};
-    if (costs.block == NULL) {
-        return TFR_RESOURCE;
-    }
-    enum tfr_status status = predict(config, machine, registry, &costs);
-    if (status == TFR_OK) {
-        place_head_cost((enum tfr_head_place)config->options.parallel_head, &costs);
-        status = tfr_partition_balanced(costs.block, n_layer, costs.first, costs.last, n_ranks, owner);
-    }
-    tfr_free(costs.block);
+/* By what stages are to take: see stage_costs.h. A split head weighs on all alike. */
+static enum tfr_status split_by_cost(const struct tfr_config *config, const struct tfr_machine *machine,
+                                     const struct tfr_registry *registry, int n_stages, int *stage) {
+    const int64_t head = config->options.parallel_head;
+    struct tfr_stage_costs costs;
+    TFR_TRY(tfr_stage_costs_open(&costs, config, machine, registry));
+    const double first = costs.first + (head == TFR_HEAD_AT_FIRST ? costs.head : 0);
+    const double last = costs.last + (head == TFR_HEAD_AT_LAST ? costs.head : 0);
+    const enum tfr_status status = tfr_partition_balanced(costs.block, config->model.n_layer, first, last, n_stages, stage);
+    tfr_stage_costs_close(&costs);
     return status;
 }
 
@@ -122,8 +77,8 @@ enum tfr_status tfr_engine_place(const struct tfr_config *config, const struct t
     int *stage = placement->stage_of_block;
     if (config->device_map.n_blocks > 0) {
         TFR_TRY(take_map(config, placement->stages, stage));
-    } else if (placement->stages > 1 && config->options.parallel_split == TFR_SPLIT_BALANCED) {
-        TFR_TRY(split_balanced(config, machine, registry, placement->stages, stage));
+    } else if (placement->stages > 1 && config->options.parallel_split != TFR_SPLIT_HF) {
+        TFR_TRY(split_by_cost(config, machine, registry, placement->stages, stage));
     } else {
         tfr_partition_hf(n_layer, placement->stages, stage);
     }

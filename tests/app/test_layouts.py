@@ -276,6 +276,25 @@ def a_reason_for_each_layout_that_cannot_be(plan):
                           "replicas 5": "5 groups have 3 sequences to serve"})
 
 
+def blocks_of(plan, ranks, *flags):
+    """Blocks of each rank, as tfrun splits them for a run."""
+    plans = json.loads(plan.run(plan.config(), "--ranks", ranks, "--json", *flags))["ranks"]
+    return [len({task["layer"] for task in rank["tasks"] if task["layer"] >= 0}) for rank in plans]
+
+
+@case
+def splits_follow_what_they_are_named_for(plan):
+    for ranks in (2, 3, 4):
+        decode = blocks_of(plan, ranks, "--split", "decode")
+        expect_same(decode, blocks_of(plan, ranks, "--split", "balanced"))
+        prefill = blocks_of(plan, ranks, "--split", "prefill")
+        expect_same(prefill, [12 // ranks] * ranks)  # a prompt needs the head once
+        expect(decode[0] < prefill[0], "the head weighs on rank 0", decode, prefill)
+        # Without new tokens a mix is the prompt, with very many it is decoding.
+        expect_same(blocks_of(plan, ranks, "--split", "mixed", "--max-tokens", 0), prefill)
+        expect_same(blocks_of(plan, ranks, "--split", "mixed", "--max-tokens", 100000000), decode)
+
+
 @case
 def this_machine_without_numbers(plan):
     """Nominal peaks or a calibration; a slower link never makes a layout faster."""

@@ -24,7 +24,8 @@ static const struct tfr_flag flags[] = {
     {"json", NULL, "as JSON", 0},
 };
 
-static const char *const reads[] = {"trust", "runtime.", "parallel.", "plugins", NULL};
+/* max_tokens: what --split mixed weighs. */
+static const char *const reads[] = {"trust", "runtime.", "parallel.", "sampling.max_tokens", "plugins", NULL};
 
 /* The first flag of a list that was given; NULL: none was. */
 static const char *first_given(const struct tfr_args *args, const char *const *names, size_t n) {
@@ -142,7 +143,7 @@ static int run(struct tfr_args *args) {
 const struct tfr_command tfr_cmd_plan = {
     .name = "plan",
     .operands = "CONFIG",
-    .help = "every node with its kernel, FLOPs, bytes and predicted time; or layouts of ranks compared",
+    .help = "every node with kernel, FLOPs, bytes, predicted time; or ranks compared",
     .flags = flags,
     .n_flags = sizeof flags / sizeof flags[0],
     .reads = reads,
