@@ -14,6 +14,7 @@
 #include "generation/params.h"
 #include "job/command.h"
 #include "job/trace_file.h"
+#include "report/doctor_seats.h"
 #include "serve/batcher.h"
 #include "session/feeding.h"
 #include "session/prefix.h"
@@ -126,7 +127,7 @@ static enum tfr_status choose_threads(struct tfr_engine *engine) {
     if (engine->threads.warning[0] != '\0') {
         tfr_log(TFR_LOG_WARN, "topo", "%s", engine->threads.warning);
     }
-    return TFR_OK;
+    return tfr_doctor_warn(engine->comm, engine->machine, &engine->threads);
 }
 
 /* An assistant runs on the threads of the engine that it drafts for, between that one's steps. */

@@ -10,7 +10,7 @@ import sys
 
 from cases import case, expect, expect_same, main
 
-RUN_COMMANDS = ("generate", "forward", "eval", "score", "classify", "profile", "load", "repl", "serve", "bench", "topology")
+RUN_COMMANDS = ("generate", "forward", "eval", "score", "classify", "profile", "load", "repl", "serve", "bench", "topology", "doctor")
 LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMI_SIZE", "PMIX_RANK", "SLURM_JOB_ID", "SLURM_CPUS_PER_TASK")
 
 

@@ -345,6 +345,10 @@ TFR_API enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_pa
 /* Under a launcher all ranks call it; *text is NULL on all but rank 0. HWLOC_SYNTHETIC and HWLOC_XMLFILE are obeyed, here and in a
  * plan. */
 TFR_API enum tfr_status tfr_report_topology(enum tfr_report_form form, char **text);
+/* Mistakes in how this job's ranks were started, with the fix of each, and how many; the config may be NULL. All ranks call it;
+ * *text is NULL on all but rank 0. */
+TFR_API enum tfr_status tfr_report_doctor(const char *path, const struct tfr_override *overrides, size_t n_overrides,
+                                          enum tfr_report_form form, char **text, int *n_found);
 TFR_API enum tfr_status tfr_report_config(const char *path, const struct tfr_override *overrides, size_t n_overrides, char **text);
 /* Every field, option and tensor with what becomes of it; headers alone are read. *verdict is TFR_OK if nothing is refused,
  * otherwise the status that opening would end in; the report is complete in either case. */
