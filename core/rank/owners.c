@@ -54,6 +54,37 @@ _Static_assert((int)TFR_PLACE_FIRST == (int)TFR_HEAD_AT_FIRST && (int)TFR_PLACE_
                    (int)TFR_PLACE_SPLIT == (int)TFR_HEAD_AT_SPLIT,
                "placements are named alike");
 
+enum tfr_status tfr_check_head_place(const struct tfr_config *config, int n_ranks) {
+    const int place = config->options.parallel_head, head = config->model.head;
+    if (n_ranks == 1 || place == TFR_HEAD_AT_FIRST || head == TFR_HEAD_LM || head == TFR_HEAD_DOUBLE) {
+        return TFR_OK;
+    }
+    return tfr_raise(
+        TFR_CONFIG,
+        "%s: tfrun.parallel.head is %s, but %s has no vocabulary to place: what it has of a head are a few columns, which stay "
+        "on rank 0; leave --head out",
+        config->path, tfr_choice_name("parallel.head", place), tfr_head_class(head));
+}
+
+/* Logits of a rank are one message, which MPI counts in bytes by an int. */
+static enum tfr_status check_logits_message(const struct tfr_config *config, const struct tfr_placement *placement) {
+    int64_t most = 0;
+    for (int rank = 1; rank < tfr_placement_n_shares(placement); rank++) {
+        int64_t first, n;
+        tfr_placement_vocabulary(placement, rank, config->model.vocab_size, &first, &n);
+        most = n > most ? n : most;
+    }
+    const int64_t rows = most > 0 ? INT32_MAX / (most * (int64_t)sizeof(float)) : INT64_MAX,
+                  asked = config->options.runtime_max_rows;
+    return asked <= rows
+               ? TFR_OK
+               : tfr_raise(TFR_CONFIG,
+                           "%s: with tfrun.parallel.head = %s a rank sends the logits of a step in one message, of %lld columns "
+                           "at most %lld rows, and tfrun.runtime.max_rows is %lld; give --max-rows %lld or less, or --head first",
+                           config->path, tfr_choice_name("parallel.head", config->options.parallel_head), (long long)most,
+                           (long long)rows, (long long)asked, (long long)rows);
+}
+
 /* Stages of `tensor` ranks each. */
 static enum tfr_status count_stages(const struct tfr_config *config, int n_ranks, struct tfr_placement *placement) {
     const int tensor = (int)config->options.parallel_tensor;
@@ -84,5 +115,6 @@ enum tfr_status tfr_engine_place(const struct tfr_config *config, const struct t
     }
     placement->head = (enum tfr_head_place)config->options.parallel_head;
     placement->last_stage = last_owner(stage, n_layer);
-    return TFR_OK;
+    TFR_TRY(tfr_check_head_place(config, n_ranks));
+    return check_logits_message(config, placement);
 }

@@ -78,6 +78,9 @@ struct tfr_engine {
 enum tfr_status tfr_engine_place(const struct tfr_config *config, const struct tfr_machine *machine,
                                  const struct tfr_registry *registry, int n_ranks, struct tfr_placement *placement);
 
+/* Refuses a place for lm_head where several ranks have no such head. */
+enum tfr_status tfr_check_head_place(const struct tfr_config *config, int n_ranks);
+
 /* same_job.c: all ranks compare what results depend on; a rank that differs is named, with the part in which it differs. */
 enum tfr_status tfr_engine_same_config(struct tfr_engine *engine);
 /* same_weights.c: the same for what they opened. */

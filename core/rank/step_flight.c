@@ -83,15 +83,15 @@ enum tfr_status tfr_steps_choose(struct tfr_engine *engine, const struct tfr_ste
     struct tfr_steps *steps = &engine->steps;
     struct tfr_step_memory *oldest;
     int n;
+    const int64_t rows = tfr_bucket(body->n_logits > 0 ? body->n_logits : 1, engine->max_rows);
     *memory = 0;
     if (!may_fly(body)) {
-        return TFR_OK;
+        return tfr_step_reserve_logits(engine, &steps->memory[0], rows);
     }
     while ((oldest = oldest_in_flight(steps, &n)) != NULL && n >= steps->most) {
         TFR_TRY(tfr_step_wait(engine, oldest));
     }
     const int chosen = first_free(steps);
-    const int64_t rows = tfr_bucket(body->n_logits > 0 ? body->n_logits : 1, engine->max_rows);
     TFR_TRY(tfr_step_reserve_logits(engine, &steps->memory[chosen], rows));
     steps->memory[chosen].taken = chosen > 0 && body->n_logits > 0;
     *memory = chosen;

@@ -41,11 +41,16 @@ enum tfr_status tfr_steps_open(struct tfr_engine *engine) {
     if (tfr_engine_rank(engine) != 0) {
         return TFR_OK;
     }
-    return tfr_step_reserve_logits(engine, memory, engine->max_rows);
+    return tfr_block_open(&memory->logits, rows * (size_t)tfr_engine_logit_width(engine) * sizeof(float), TFR_HUGEPAGES_OFF);
 }
 
 void tfr_steps_trim(struct tfr_engine *engine) {
     tfr_block_close(&engine->steps.memory[0].made);
+    for (int i = 0; i < TFR_STEP_MEMORIES; i++) {
+        if (engine->steps.memory[i].run == NULL) {
+            tfr_block_close(&engine->steps.memory[i].shares);
+        }
+    }
 }
 
 static void close_memory(struct tfr_step_memory *memory) {

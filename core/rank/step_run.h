@@ -77,7 +77,7 @@ enum tfr_status tfr_step_reserve_logits(const struct tfr_engine *engine, struct 
 float *tfr_step_logits(const struct tfr_engine *engine, struct tfr_step_memory *memory, const struct tfr_plan *plan,
                        const struct tfr_gpt2_features *features);
 void tfr_step_join_shares(const struct tfr_engine *engine, struct tfr_step_memory *memory);
-/* Gives back what hidden states and weights took; generation never needs it. */
+/* Gives back what hidden states, weights and shares of many rows of logits took; generation never needs it. */
 void tfr_steps_trim(struct tfr_engine *engine);
 /* The arrays that every memory has. */
 enum tfr_status tfr_step_memory_open(struct tfr_engine *engine, struct tfr_step_memory *memory);

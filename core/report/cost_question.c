@@ -95,6 +95,7 @@ static enum tfr_status open_config(struct tfr_cost_report *report, const char *p
             return tfr_raise(TFR_USAGE, "head \"%s\" is none of lm, token-cls, seq-cls, qa, double, none", query->head);
         }
         tfr_config_choose_head(report->config, head);
+        TFR_TRY(tfr_check_head_place(report->config, query->n_ranks > 1 ? query->n_ranks : 1));
     }
     if (query->encoder_len > 0 && !report->config->model.add_cross_attention) {
         return tfr_raise(

@@ -35,7 +35,7 @@ enum tfr_status tfr_dry_choose_head(struct tfr_dry *dry, const char *word) {
     if (word != NULL) {
         tfr_config_choose_head(dry->config, head);
     }
-    return TFR_OK;
+    return tfr_check_head_place(dry->config, dry->placement.n_ranks);
 }
 
 static struct tfr_planner planner_of(struct tfr_dry *dry, const struct tfr_dry_step *step) {

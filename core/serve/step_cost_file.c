@@ -27,9 +27,12 @@ static uint64_t digest(const struct tfr_engine *engine) {
     const int64_t numbers[] = {o->runtime_dtype,   o->runtime_kv_dtype,     o->runtime_isa,           o->runtime_attn,
                                o->runtime_bind,    o->runtime_kv_cache,     o->runtime_deterministic, o->runtime_sums,
                                o->parallel_tensor, o->runtime_kv_capacity,  engine->max_batch,        engine->max_rows,
-                               engine->n_prefix,   tfr_engine_size(engine), engine->machine->isa};
+                               engine->n_prefix,   tfr_engine_size(engine), engine->machine->isa,     o->parallel_head,
+                               o->parallel_split};
     uint64_t hash = tfr_hash(TFR_HASH_START, &model, sizeof model);
     hash = tfr_hash(hash, numbers, sizeof numbers);
+    hash = tfr_hash(hash, engine->placement.stage_of_block,
+                    (size_t)engine->placement.n_blocks * sizeof *engine->placement.stage_of_block);
     hash = mix_text(mix_text(hash, o->runtime_kernels), engine->machine->cpu_name);
     return mix_text(hash, tfr_version());
 }

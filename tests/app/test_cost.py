@@ -89,6 +89,19 @@ def sums_beyond_the_limit_are_refused(box):
 
 
 @case
+def places_of_the_head_that_cannot_be_are_refused(box):
+    for head in ("last", "split"):
+        place = ("--set", f"parallel.head={head}", "--ranks", 2)
+        for name, model in (("seq-cls", "GPT2ForSequenceClassification"), ("none", "GPT2Model")):
+            box.refused(*place, "--head", name, says=f"parallel.head is {head}, but {model} has no vocabulary to place", code=3)
+    says = "of 50257 columns at most 10682 rows, and tfrun.runtime.max_rows is 10683; give --max-rows 10682 or less, or --head first"
+    box.refused("--set", "parallel.head=last", "--ranks", 2, "--set", "runtime.max_rows=10683", says=says, code=3)
+    box.cost("gpt2", "--set", "parallel.head=last", "--ranks", 2, "--set", "runtime.max_rows=10682")
+    box.cost("gpt2", "--set", "parallel.head=split", "--ranks", 3, "--set", "runtime.max_rows=10683")
+    box.cost("gpt2", "--set", "parallel.head=split", "--head", "seq-cls")  # one rank has all
+
+
+@case
 def more_positions_than_the_model_has_are_refused(box):
     says = "is longer than n_positions = 1024"
     box.refused("--seq", 10**12, says=says)
