@@ -1,4 +1,5 @@
 /* bench_read.c - a bench from its document: figures are worked out again from the times, so only those are read. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,8 @@ enum { MOST_RANKS = 1 << 20 };
 
 static enum tfr_status read_real(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, double *value) {
     const tfr_json *node = tfr_json_member(object, key);
-    if (node == NULL || tfr_json_kind(node) != TFR_JSON_NUMBER || !(tfr_json_number(node) >= 0)) {
+    if (node == NULL || tfr_json_kind(node) != TFR_JSON_NUMBER || !(tfr_json_number(node) >= 0) ||
+        !isfinite(tfr_json_number(node))) {
         return tfr_document_refuse(doc, object, key, "a number from 0 on");
     }
     *value = tfr_json_number(node);
@@ -28,8 +30,8 @@ static enum tfr_status read_whole(const struct tfr_json_doc *doc, const tfr_json
 
 static enum tfr_status read_text(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, char *text, size_t size) {
     const char *found = tfr_json_string(tfr_json_member(object, key));
-    if (found == NULL || strlen(found) >= size) {
-        return tfr_document_refuse(doc, object, key, "a short string");
+    if (found == NULL || strlen(found) >= size || !tfr_document_is_plain(found)) {
+        return tfr_document_refuse(doc, object, key, "a short string without control characters");
     }
     memcpy(text, found, strlen(found) + 1);
     return TFR_OK;
@@ -46,7 +48,7 @@ static enum tfr_status read_times(const struct tfr_json_doc *doc, const tfr_json
         return TFR_RESOURCE;
     }
     for (const tfr_json *item = tfr_json_first(list); item != NULL; item = tfr_json_next(item)) {
-        if (tfr_json_kind(item) != TFR_JSON_NUMBER || !(tfr_json_number(item) > 0)) {
+        if (tfr_json_kind(item) != TFR_JSON_NUMBER || !(tfr_json_number(item) > 0) || !isfinite(tfr_json_number(item))) {
             return tfr_document_refuse(doc, item, "times_ms", "times above 0");
         }
         figure->times[figure->n_times++] = tfr_json_number(item) / 1e3;
@@ -161,8 +163,8 @@ static enum tfr_status read_head(const struct tfr_json_doc *doc, struct tfr_benc
     TFR_TRY(read_real(doc, root, "load_s", &bench->load_s));
     TFR_TRY(read_real(doc, root, "first_token_s", &bench->first_token_s));
     TFR_TRY(read_text(doc, root, "logits_digest", text, sizeof text));
-    if (ranks < 1) {
-        return tfr_document_refuse(doc, root, "ranks", "a whole number from 1 on");
+    if (ranks < 1 || threads < 1) {
+        return tfr_document_refuse(doc, root, ranks < 1 ? "ranks" : "threads", "a whole number from 1 on");
     }
     bench->n_ranks = (int)ranks;
     bench->n_threads = (int)threads;

@@ -25,6 +25,7 @@ struct sum {
     const struct tfr_roofs *now;
     const struct tfr_calibration *calibration; /* NULL: nothing is predicted */
     struct tfr_dry *dry;
+    int64_t chunk; /* rows of a prompt that go in one step */
     double roof_ns, predicted_ns;
     int n_ranks; /* that took part */
 };
@@ -76,9 +77,9 @@ static enum tfr_status add_step(struct sum *sum, const struct tfr_step_facts *st
     return TFR_OK;
 }
 
-/* The steps of a case: of sequences side by side the middle one; of a prompt those that runtime.max_rows cuts it into. */
+/* The steps of a case: of sequences side by side the middle one; of a prompt those that it is cut into. */
 static enum tfr_status add_case(struct sum *sum, const struct tfr_bench_case *what) {
-    const int64_t max_rows = sum->dry->config->options.runtime_max_rows, replicas = sum->dry->placement.replicas;
+    const int64_t replicas = sum->dry->placement.replicas, chunk = sum->chunk;
     if (what->kind == TFR_BENCH_DECODE) {
         return add_step(sum, &(struct tfr_step_facts){.rows = 1, .sequences = 1, .past = what->n, .logits = 1});
     }
@@ -86,8 +87,8 @@ static enum tfr_status add_case(struct sum *sum, const struct tfr_bench_case *wh
         const int64_t n = (what->n + replicas - 1) / replicas;
         return add_step(sum, &(struct tfr_step_facts){.rows = n, .sequences = n, .past = TFR_BENCH_COMPANY_MIDDLE, .logits = n});
     }
-    for (int64_t past = 0; past < what->n; past += max_rows) {
-        const int64_t rows = what->n - past < max_rows ? what->n - past : max_rows;
+    for (int64_t past = 0; past < what->n; past += chunk) {
+        const int64_t rows = what->n - past < chunk ? what->n - past : chunk;
         const int64_t logits = past + rows == what->n;
         TFR_TRY(add_step(sum, &(struct tfr_step_facts){.rows = rows, .sequences = 1, .past = past, .logits = logits}));
     }
@@ -130,7 +131,7 @@ enum tfr_status tfr_bench_roofs_settle(struct tfr_bench *bench, const struct tfr
     struct tfr_dry dry;
     const struct tfr_spread rates = tfr_spread_of(roofs->rates, roofs->n_rates);
     const struct tfr_roofs now = tfr_roofs_with_memory(&roofs->roofs, rates.median);
-    struct sum sum = {.now = &now, .dry = &dry};
+    struct sum sum = {.now = &now, .dry = &dry, .chunk = engine->chunk_rows};
     bench->memory_rate = rates.median;
     bench->flop_rate = tfr_roof_flops(&now, now.n_threads, tfr_packed_dtype(engine->config), 0);
     enum tfr_status status = tfr_dry_open(&dry, question->config, question->overrides, question->n_overrides, bench->n_ranks);

@@ -49,6 +49,15 @@ enum tfr_status tfr_document_refuse(const struct tfr_json_doc *doc, const tfr_js
                      column, key, wanted);
 }
 
+bool tfr_document_is_plain(const char *text) {
+    for (const char *at = text; *at != '\0'; at++) {
+        if ((unsigned char)*at < 0x20 || *at == 0x7F) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* [["name", "value"], ...] */
 static enum tfr_status read_list(struct tfr_said_list *list, const struct tfr_json_doc *doc, const tfr_json *object,
                                  const char *key) {
@@ -63,8 +72,8 @@ static enum tfr_status read_list(struct tfr_said_list *list, const struct tfr_js
     for (const tfr_json *pair = tfr_json_first(node); pair != NULL; pair = tfr_json_next(pair)) {
         const char *name = tfr_json_string(tfr_json_first(pair));
         const char *value = name != NULL ? tfr_json_string(tfr_json_next(tfr_json_first(pair))) : NULL;
-        if (value == NULL || tfr_json_size(pair) != 2) {
-            return tfr_document_refuse(doc, pair, key, "a list of pairs of strings");
+        if (value == NULL || tfr_json_size(pair) != 2 || !tfr_document_is_plain(name) || !tfr_document_is_plain(value)) {
+            return tfr_document_refuse(doc, pair, key, "a list of pairs of strings without control characters");
         }
         struct tfr_said *said = &list->items[list->n++];
         said->name = tfr_strdup(name);
@@ -81,6 +90,9 @@ static enum tfr_status read_fact(struct tfr_manifest *manifest, const struct tfr
     const enum tfr_json_kind wanted = facts[fact].kind == TEXT ? TFR_JSON_STRING : TFR_JSON_NUMBER;
     if (node == NULL || tfr_json_kind(node) != wanted) {
         return tfr_document_refuse(doc, object, facts[fact].key, tfr_json_kind_name(wanted));
+    }
+    if (wanted == TFR_JSON_STRING && !tfr_document_is_plain(tfr_json_string(node))) {
+        return tfr_document_refuse(doc, object, facts[fact].key, "a string without control characters");
     }
     manifest->facts[fact] =
         wanted == TFR_JSON_STRING ? tfr_strdup(tfr_json_string(node)) : tfr_format("%.15g", tfr_json_number(node));

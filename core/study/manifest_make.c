@@ -57,6 +57,7 @@ static enum tfr_status note_environment(struct tfr_said_list *list) {
         const size_t length = strcspn(environ[i], "=");
         if (environ[i][length] == '=' && is_told(environ[i], length)) {
             TFR_TRY(add(list, tfr_strndup(environ[i], length), tfr_strdup(environ[i] + length + 1)));
+            tfr_defuse(list->items[list->n - 1].value);
         }
     }
     qsort(list->items, list->n, sizeof *list->items, by_name);
@@ -83,6 +84,10 @@ enum tfr_status tfr_manifest_config_digest(const struct tfr_bench_question *ques
     TFR_TRY(tfr_report_config(question->config, question->overrides, question->n_overrides, &text));
     const char *from = strstr(text, "\"n_layer\""), *to = strstr(text, "\"output.");
     const size_t size = from != NULL && to != NULL && to > from ? (size_t)(to - from) : 0;
+    if (size == 0) {
+        tfr_free(text);
+        return tfr_raise(TFR_RUNTIME, "%s: the config as it is printed begins and ends with other members", question->config);
+    }
     *digest = tfr_format("%016" PRIx64, tfr_hash(TFR_HASH_START, from, size));
     tfr_free(text);
     return *digest != NULL ? TFR_OK : TFR_RESOURCE;

@@ -43,11 +43,12 @@ static bool compares(const struct tfr_scaling_point *points, size_t n, size_t fi
     return false;
 }
 
-/* A text between single quotes of gnuplot. */
+/* A text between single quotes of gnuplot, on one line: whatever stands behind its end would be a command. */
 static void put_quoted(FILE *out, const char *text) {
     fputc('\'', out);
     for (const char *at = text; *at != '\0'; at++) {
-        fputs(*at == '\'' ? "''" : (char[2]){*at, '\0'}, out);
+        const bool is_plain = (unsigned char)*at >= 0x20 && *at != 0x7F;
+        fputs(*at == '\'' ? "''" : is_plain ? (char[2]){*at, '\0'} : "?", out);
     }
     fputc('\'', out);
 }

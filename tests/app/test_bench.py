@@ -192,6 +192,26 @@ def a_rerun_of_something_else_is_refused(bench):
 
 
 @case
+def a_rerun_loads_no_code_that_nobody_named(bench):
+    kept, plugin = bench.folder / "kept.json", bench.folder / "no_plugin.so"
+    plugin.write_text("no plugin")
+    made = bench.document("--cases", "decode:3")
+
+    def with_override(key, value):
+        made["manifest"]["overrides"] = [["runtime.threads", "1"], [key, str(value)]]
+        kept.write_text(json.dumps(made))
+
+    with_override("plugins", plugin)
+    told = bench.run("bench", "--rerun", kept, code=2)[1]
+    expect("loads code or writes files" in told and f"--set plugins={plugin}" in told, told)
+    expect("loads code" in bench.run("bench", "--rerun", kept, "--set", f"plugins={bench.folder}", code=2)[1], "another one")
+    expect("cannot be loaded" in bench.run("bench", "--rerun", kept, "--set", f"plugins={plugin}", code=5)[1], "it was named")
+    for key, value in (("observe.trace", bench.folder / "harm"), ("trust", bench.folder)):
+        with_override(key, value)
+        expect(key in bench.run("bench", "--rerun", kept, code=2)[1] and "harm" not in os.listdir(bench.folder), key)
+
+
+@case
 def other_bits_are_told(bench):
     kept = bench.folder / "kept.json"
     made = bench.document("--cases", "decode:3")
@@ -208,7 +228,8 @@ def damaged_documents_are_refused(bench):
                              ({"cases": [{"case": "x"}]}, "case must be"), ({"per_rank": []}, "per_rank must be"),
                              ({"cases": [{**good["cases"][0], "times_ms": []}]}, "times_ms must be"),
                              ({"cases": [{**good["cases"][0], "times_ms": [-1]}]}, "times_ms must be"),
-                             ({"logits_digest": "12"}, "logits_digest must be"), ({"ranks": 0}, "ranks must be"),
+                             ({"logits_digest": "12"}, "logits_digest must be"), ({"ranks": 0}, "ranks must be"), ({"threads": 0}, "threads must be"), ({"model": "a\x1b[2J"}, "model must be"),
+                             ({"load_s": "x"}, "load_s must be"),
                              ({"manifest": {**good["manifest"], "cores": "2"}}, "cores must be"),
                              ({"manifest": {**good["manifest"], "overrides": [["a"]]}}, "overrides must be")):
         kept = bench.folder / "bad.json"

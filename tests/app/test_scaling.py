@@ -124,7 +124,7 @@ def balance_and_communication_are_those_of_the_ranks(scaling):
     expect("load_balance" not in scaling.points(scaling.document(2, {("decode", 16): times_around(10.0)}))[0], "made up")
     again["cases"][0]["ranks"].pop()
     path.write_text(json.dumps(again))
-    expect("ranks must be a list with an item for each rank" in scaling.run("scaling", path, code=4)[1], "3 of 4 ranks")
+    expect("ranks must be a list with an item for each rank" in scaling.run("scaling", "--report", path, code=4)[1], "3 of 4 ranks")
 
 
 @case
@@ -160,36 +160,61 @@ def forms_say_the_same(scaling):
         folder.mkdir(exist_ok=True)
         shutil.move(path, folder)
     points = scaling.points(folder)
-    rows = list(csv.DictReader(io.StringIO(scaling.run("scaling", folder, "--format", "csv")[0])))
+    rows = list(csv.DictReader(io.StringIO(scaling.run("scaling", "--report", folder, "--format", "csv")[0])))
     expect_same([row["speed-up"] for row in rows], [f"{point['speedup']:.3f}" for point in points])
     expect_same([row["settings"] for row in rows], ["model.name=a, b|c"] * 2)
-    expect("1.667" in scaling.run("scaling", folder)[0] and "| strong | decode |" in scaling.run("scaling", folder, "--format", "md")[0],
+    expect("1.667" in scaling.run("scaling", "--report", folder)[0] and "| strong | decode |" in scaling.run("scaling", "--report", folder, "--format", "md")[0],
            "no table")
     out = scaling.folder / "out"
-    listed = scaling.run("scaling", folder, "-o", out)[0].split()
+    listed = scaling.run("scaling", "--report", folder, "-o", out)[0].split()
     expect_same(sorted(os.path.basename(path) for path in listed), sorted(os.listdir(out)))
     expect_same(json.loads((out / "scaling.json").read_text())["points"], points)
     script = (out / "strong-decode-16.gp").read_text()
     expect("2 1.666667 " in script and "'ideal'" in script, script)
     if shutil.which("gnuplot"):
         expect("<svg" in (out / "strong-decode-16.svg").read_text(), "no picture")
-    expect("--force" in scaling.run("scaling", folder, "-o", out, code=2)[1], "written over")
-    scaling.run("scaling", folder, "-o", out, "--force")
+    before = {name: (out / name).read_bytes() for name in os.listdir(out)}
+    (out / "scaling.txt").unlink()  # one that would be written before one that is there
+    expect("--force" in scaling.run("scaling", "--report", folder, "-o", out, code=2)[1], "written over")
+    expect("scaling.txt" not in os.listdir(out), "half a report")
+    scaling.run("scaling", "--report", folder, "-o", out, "--force")
+    expect_same({name: (out / name).read_bytes() for name in os.listdir(out)}, before)
+    for _ in range(2):  # its own files are none of the documents
+        scaling.run("scaling", "--report", folder, "-o", folder, "--force")
     scaling.environment["PATH"] = str(scaling.folder)
-    told = scaling.run("scaling", folder, "-o", scaling.folder / "scripts")[1]
+    told = scaling.run("scaling", "--report", folder, "-o", scaling.folder / "scripts")[1]
     expect("gnuplot-nox" in told and "strong-decode-16.svg" not in os.listdir(scaling.folder / "scripts"), told)
+
+
+@case
+def texts_of_a_document_are_no_commands(scaling):
+    """A line end in a text of it would end the quotes of gnuplot's script, and what follows would run."""
+    harm = f'x\nsystem "touch {scaling.folder}/harm"\n'
+    for change in ({"model": harm}, {"machine": harm}, {"overrides": [["model.name", harm]]}, {"host": harm},
+                   {"environment": [[harm, "1"]]}):
+        paths = [scaling.document(ranks, {("decode", 16): times_around(8.0)}) for ranks in (1, 2)]
+        for path in paths:
+            made = json.loads(path.read_text())
+            (made if set(change) <= set(made) else made["manifest"]).update(change)
+            path.write_text(json.dumps(made))
+        expect("control characters" in scaling.run("scaling", "--report", *paths, "-o", scaling.folder / "out", code=4)[1], change)
+    paths = [scaling.document(ranks, {("decode", 16): times_around(8.0)}, overrides=[("model.name", "it's 'x' `y` \\")]) for ranks in (1, 2)]
+    scaling.run("scaling", "--report", *paths, "-o", scaling.folder / "out")
+    expect("it''s ''x'' `y` \\'" in (scaling.folder / "out" / "strong-decode-16.gp").read_text(), "quotes")
+    expect("harm" not in os.listdir(scaling.folder), "a text ran")
 
 
 @case
 def refusals_name_what_is_wrong(scaling):
     path = scaling.document(1, {("decode", 16): times_around(8.0)})
     (scaling.folder / "empty").mkdir()
+    expect("joins documents with --report" in scaling.run("scaling", path, code=2)[1], "no mode")
     for words, code, sentence in (((), 2, "give documents"), ((path, "--format", "xml"), 2, "--format"),
                                   ((path, "-o", scaling.folder / "x", "--json"), 2, "leave --format out"),
                                   ((path, "--force"), 2, "--output"), ((scaling.folder / "empty",), 2, "no documents"),
                                   ((scaling.folder / "none.json",), 5, "none.json"),
                                   ((scaling.document(1, {}),), 2, "nothing to join")):
-        expect(sentence in scaling.run("scaling", *words, code=code)[1], words, sentence)
+        expect(sentence in scaling.run("scaling", "--report", *words, code=code)[1], words, sentence)
 
 
 def a_launcher(folder, name, text):

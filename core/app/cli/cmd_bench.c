@@ -10,7 +10,8 @@ static const struct tfr_flag flags[] = {
     {"repetitions", "N", "rounds, in each of which every case is timed once [11]", 0},
     {"no-roofs", NULL, "do not measure what the machine reaches between the rounds: some seconds less", 0},
     {"compare", "FILE", "a document of an earlier bench: its medians beside the new ones", 0},
-    {"rerun", "FILE", "measure again what this document says, and compare; without config and other options", 0},
+    {"rerun", "FILE",
+     "measure again what this document says, and compare; without config. It loads no code that the command line doesn't name", 0},
     {"save", "FILE", "the JSON document too, whatever the format", 0},
     {"format", "FORM", "table, md, json or csv [table]", 0},
     {"json", NULL, "the same as --format json", 0},
@@ -36,6 +37,11 @@ static void on_say(void *user, int64_t done, int64_t total) {
     fprintf(stderr, "bench  round %lld of %lld\n", (long long)done + 1, (long long)total);
 }
 
+/* Options by which a document of somebody else could do harm: they load code, or name a file to write. */
+static bool is_for_user(const char *key) {
+    return strcmp(key, "plugins") == 0 || strcmp(key, "trust") == 0 || strncmp(key, "observe.", 8) == 0;
+}
+
 /* What --rerun takes from its document. False after tfr_cli_usage. */
 static bool is_alone(const struct tfr_args *args) {
     static const char *const said_there[] = {"cases", "repetitions", "compare"};
@@ -51,12 +57,35 @@ static bool is_alone(const struct tfr_args *args) {
     }
     for (size_t i = 0; i < args->n_overrides; i++) {
         const struct tfr_override *override = &args->overrides[i];
-        if (strncmp(override->key, "output.", 7) != 0 && strcmp(override->key, "observe.log") != 0) {
+        if (strncmp(override->key, "output.", 7) != 0 && strcmp(override->key, "observe.log") != 0 && !is_for_user(override->key)) {
             tfr_cli_usage("--rerun repeats what its document says: leave %s out", override->origin);
             return false;
         }
     }
     return true;
+}
+
+static bool is_said(const struct tfr_args *args, const char *key, const char *value) {
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        if (strcmp(args->overrides[i].key, key) == 0 && strcmp(args->overrides[i].value, value) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int take_overrides(struct tfr_args *args, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const char *key, *value;
+        tfr_bench_override(ask.before, i, &key, &value);
+        if (!is_for_user(key)) {
+            tfr_args_add(args, key, value, "--rerun");
+        } else if (!is_said(args, key, value)) {
+            return tfr_cli_usage("%s asks for %s = %s, which loads code or writes files: add --set %s=%s to allow it",
+                                 tfr_args_flag(args, "rerun"), key, value, key, value);
+        }
+    }
+    return 0;
 }
 
 /* The document's config and overrides become those of the command line. 0, or an exit code. */
@@ -71,15 +100,10 @@ static int take_recorded(struct tfr_args *args) {
     if (args->n_overrides + recorded.n_overrides > TFR_MAX_ARGS_GIVEN) {
         return tfr_cli_usage("%s has more than %d overrides", tfr_args_flag(args, "rerun"), TFR_MAX_ARGS_GIVEN);
     }
-    for (size_t i = 0; i < recorded.n_overrides; i++) {
-        const char *key, *value;
-        tfr_bench_override(ask.before, i, &key, &value);
-        tfr_args_add(args, key, value, "--rerun");
-    }
     ask.question.cases = recorded.cases;
     ask.question.repetitions = recorded.repetitions;
     ask.question.again = ask.before;
-    return 0;
+    return take_overrides(args, recorded.n_overrides);
 }
 
 /* What can be refused without a model is: before weights are made and read. 0, or an exit code. */

@@ -11,7 +11,7 @@
 #include "app/cli/results.h"
 
 static const struct tfr_flag flags[] = {
-    {"report", NULL, "join the documents, which is all there is to do so far", 0},
+    {"report", NULL, "join these documents", 0},
     {"format", "FORM", "table, md, json or csv [table]", 0},
     {"json", NULL, "the same as --format json", 0},
     {"output", "DIR", "write all formats into this folder, with pictures and the gnuplot scripts that draw them", 'o'},
@@ -37,9 +37,10 @@ static int add(struct documents *documents, const char *path) {
     return status == TFR_OK ? 0 : tfr_cli_fail(status);
 }
 
+/* What --output writes is none. */
 static int is_document(const struct dirent *entry) {
     const char *dot = strrchr(entry->d_name, '.');
-    return entry->d_name[0] != '.' && dot != NULL && strcmp(dot, ".json") == 0;
+    return entry->d_name[0] != '.' && dot != NULL && strcmp(dot, ".json") == 0 && strcmp(entry->d_name, "scaling.json") != 0;
 }
 
 static int add_folder(struct documents *documents, const char *folder) {
@@ -71,74 +72,103 @@ static int read_all(struct documents *documents, const struct tfr_args *args) {
     return code;
 }
 
-static int write_file(const struct tfr_args *args, const char *name, const char *ending, const char *text) {
-    char path[4096];
-    if (snprintf(path, sizeof path, "%s/%s%s", tfr_args_flag(args, "output"), name, ending) >= (int)sizeof path) {
-        return tfr_cli_usage("--output: its name is too long");
+/* Files that are to be written, all or none. */
+struct files {
+    struct file {
+        char path[4096], *text;
+    } * items;
+    size_t n;
+};
+
+static void free_files(struct files *files) {
+    for (size_t i = 0; i < files->n; i++) {
+        tfr_string_free(files->items[i].text);
     }
-    const enum tfr_status status = tfr_result_write(path, text, strlen(text), tfr_args_flag(args, "force") != NULL);
-    if (status != TFR_OK) {
-        return tfr_cli_fail(status);
-    }
-    tfr_results_print("%s\n", path);
-    return 0;
+    free(files->items);
 }
 
-static int write_tables(const struct tfr_scaling *scaling, const struct tfr_args *args) {
+/* Takes the text. */
+static int add_file(struct files *files, const char *folder, const char *name, const char *ending, char *text) {
+    struct file *grown = realloc(files->items, (files->n + 1) * sizeof *grown);
+    if (grown == NULL) {
+        tfr_string_free(text);
+        return tfr_cli_no_memory("the files");
+    }
+    files->items = grown;
+    struct file *file = &files->items[files->n++];
+    file->text = text;
+    const bool fits = snprintf(file->path, sizeof file->path, "%s/%s%s", folder, name, ending) < (int)sizeof file->path;
+    return fits ? 0 : tfr_cli_usage("--output: its name is too long");
+}
+
+static int add_tables(struct files *files, const struct tfr_scaling *scaling, const char *folder) {
     static const char *const endings[] = {
         [TFR_TABLE_TEXT] = ".txt", [TFR_TABLE_MD] = ".md", [TFR_TABLE_JSON] = ".json", [TFR_TABLE_CSV] = ".csv"};
     int code = 0;
     for (int form = 0; form < 4 && code == 0; form++) {
         char *text;
         const enum tfr_status status = tfr_report_scaling(scaling, (enum tfr_table_form)form, &text);
-        if (status != TFR_OK) {
-            return tfr_cli_fail(status);
-        }
-        code = write_file(args, "scaling", endings[form], text);
-        tfr_string_free(text);
+        code = status == TFR_OK ? add_file(files, folder, "scaling", endings[form], text) : tfr_cli_fail(status);
     }
     return code;
 }
 
-static int draw(const struct tfr_scaling_picture *picture, const struct tfr_args *args) {
-    char *svg;
-    const enum tfr_status status = tfr_scaling_draw(picture, &svg);
-    if (status != TFR_OK) {
-        return tfr_cli_fail(status);
+static int add_picture(struct files *files, const struct tfr_scaling_picture *picture, const char *folder, bool draws) {
+    char *text = strdup(picture->script);
+    int code = text != NULL ? add_file(files, folder, picture->name, ".gp", text) : tfr_cli_no_memory("a script");
+    if (code == 0 && draws) {
+        const enum tfr_status status = tfr_scaling_draw(picture, &text);
+        code = status == TFR_OK ? add_file(files, folder, picture->name, ".svg", text) : tfr_cli_fail(status);
     }
-    const int code = write_file(args, picture->name, ".svg", svg);
-    tfr_string_free(svg);
     return code;
 }
 
 /* Without gnuplot the scripts alone. */
-static int write_pictures(const struct tfr_scaling *scaling, const struct tfr_args *args) {
+static int add_pictures(struct files *files, const struct tfr_scaling *scaling, const char *folder) {
     struct tfr_scaling_picture *pictures;
     size_t n;
     const enum tfr_status status = tfr_scaling_pictures(scaling, &pictures, &n);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
-    const bool can_draw = tfr_roofline_check() == TFR_OK;
+    const bool draws = tfr_roofline_check() == TFR_OK;
     int code = 0;
     for (size_t i = 0; i < n && code == 0; i++) {
-        code = write_file(args, pictures[i].name, ".gp", pictures[i].script);
-        code = code == 0 && can_draw ? draw(&pictures[i], args) : code;
+        code = add_picture(files, &pictures[i], folder, draws);
     }
     tfr_scaling_pictures_free(pictures, n);
-    if (code == 0 && n > 0 && !can_draw) {
+    if (code == 0 && n > 0 && !draws) {
         fprintf(stderr, "tfrun: there is no gnuplot on PATH (package gnuplot-nox): scripts are written, and no pictures\n");
     }
     return code;
 }
 
+/* First whether all can be written. */
+static int write_files(const struct files *files, bool force) {
+    enum tfr_status status = TFR_OK;
+    for (size_t i = 0; i < files->n && status == TFR_OK; i++) {
+        status = tfr_result_write(files->items[i].path, NULL, 0, force);
+    }
+    for (size_t i = 0; i < files->n && status == TFR_OK; i++) {
+        status = tfr_result_write(files->items[i].path, files->items[i].text, strlen(files->items[i].text), force);
+        if (status == TFR_OK) {
+            tfr_results_print("%s\n", files->items[i].path);
+        }
+    }
+    return status == TFR_OK ? 0 : tfr_cli_fail(status);
+}
+
 static int write_folder(const struct tfr_scaling *scaling, const struct tfr_args *args) {
     const char *folder = tfr_args_flag(args, "output");
+    struct files files = {0};
     if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
         return tfr_cli_usage("--output: cannot make %s: %s", folder, strerror(errno));
     }
-    const int code = write_tables(scaling, args);
-    return code == 0 ? write_pictures(scaling, args) : code;
+    int code = add_tables(&files, scaling, folder);
+    code = code == 0 ? add_pictures(&files, scaling, folder) : code;
+    code = code == 0 ? write_files(&files, tfr_args_flag(args, "force") != NULL) : code;
+    free_files(&files);
+    return code;
 }
 
 static int report(const struct documents *documents, const struct tfr_args *args, enum tfr_table_form form) {
@@ -162,6 +192,9 @@ static int report(const struct documents *documents, const struct tfr_args *args
 static int run(struct tfr_args *args) {
     struct documents documents = {0};
     enum tfr_table_form form;
+    if (tfr_args_flag(args, "report") == NULL) {
+        return tfr_cli_usage("`tfrun scaling` joins documents with --report; `tfrun bench` measures them");
+    }
     if (args->n_operands == 0) {
         return tfr_cli_usage("give documents of `tfrun bench --json`, or folders of them");
     }
