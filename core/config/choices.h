@@ -23,7 +23,6 @@
     X("parallel.split", "balanced|hf|decode|prefill|mixed", TFR_SPLIT_BALANCED, TFR_SPLIT_HF, TFR_SPLIT_DECODE, TFR_SPLIT_PREFILL, \
       TFR_SPLIT_MIXED)                                                                                                             \
     X("parallel.wait", "auto|spin|sleep", TFR_WAIT_AUTO, TFR_WAIT_SPIN, TFR_WAIT_SLEEP)                                            \
-    X("parallel.goal", "latency|throughput", TFR_GOAL_LATENCY, TFR_GOAL_THROUGHPUT)                                                \
     X("parallel.head", "first|last|split", TFR_HEAD_AT_FIRST, TFR_HEAD_AT_LAST, TFR_HEAD_AT_SPLIT)                                 \
     X("serve.share_prefix", "key|all", TFR_SHARE_KEY, TFR_SHARE_ALL)                                                               \
     X("output.format", "text|json", TFR_FORMAT_TEXT, TFR_FORMAT_JSON)                                                              \

@@ -187,23 +187,42 @@ static enum tfr_status look_for_file(const struct meeting *meeting) {
     return tfr_comm_agree(meeting->comm, status);
 }
 
-static enum tfr_status keep(const struct meeting *meeting, char **path) {
+static enum tfr_status add_links(const struct meeting *meeting, const char *path) {
     struct tfr_calibration calibration = {0};
-    TFR_TRY(find_file(meeting, path));
-    TFR_TRY(tfr_calibration_read(&calibration, *path));
+    TFR_TRY(tfr_calibration_read(&calibration, path));
     note(meeting, &calibration.links);
-    const enum tfr_status status = tfr_calibration_write(&calibration, *path);
+    const enum tfr_status status = tfr_calibration_write(&calibration, path);
     tfr_calibration_free(&calibration);
     return status;
 }
 
-static int64_t threads_asked(const struct tfr_calibrate_question *question) {
-    for (size_t i = question->n_overrides; i > 0; i--) {
-        if (strcmp(question->overrides[i - 1].key, "runtime.threads") == 0) {
-            return strtoll(question->overrides[i - 1].value, NULL, 10);
-        }
+static enum tfr_status keep(const struct meeting *meeting, char **path) {
+    enum tfr_status status = find_file(meeting, path);
+    status = status == TFR_OK ? add_links(meeting, *path) : status;
+    if (status != TFR_OK) {
+        tfr_free(*path);
+        *path = NULL;
     }
-    return 0;
+    return status;
+}
+
+/* 0: as many as a run takes. */
+static enum tfr_status threads_asked(const struct tfr_calibrate_question *question, int *n_threads) {
+    *n_threads = 0;
+    for (size_t i = 0; i < question->n_overrides; i++) {
+        const struct tfr_override *override = &question->overrides[i];
+        if (strcmp(override->key, "runtime.threads") != 0 || strcmp(override->value, "auto") == 0) {
+            continue;
+        }
+        char *end;
+        const long asked = strtol(override->value, &end, 10);
+        if (*end != '\0' || asked < 1 || asked > 4096) {
+            return tfr_raise(TFR_USAGE, "%s: \"%s\" is neither auto nor a number of threads in 1..4096", override->origin,
+                             override->value);
+        }
+        *n_threads = (int)asked;
+    }
+    return TFR_OK;
 }
 
 /* Everybody knows on which node everybody is. */
@@ -218,12 +237,11 @@ static enum tfr_status exchange_hosts(struct meeting *meeting) {
 }
 
 static enum tfr_status meet(struct meeting *meeting, char **path) {
-    int index, sharing;
+    int index, sharing, asked;
+    TFR_TRY(tfr_comm_agree(meeting->comm, threads_asked(meeting->question, &asked)));
     TFR_TRY(tfr_comm_agree(meeting->comm, tfr_machine_read(&meeting->machine)));
     TFR_TRY(tfr_comm_group(meeting->comm, tfr_machine_core_key(meeting->machine), &index, &sharing));
-    const enum tfr_status chosen =
-        tfr_machine_choose_threads(meeting->machine, (int)threads_asked(meeting->question), index, sharing, &meeting->threads);
-    TFR_TRY(tfr_comm_agree(meeting->comm, chosen));
+    TFR_TRY(tfr_comm_agree(meeting->comm, tfr_machine_choose_threads(meeting->machine, asked, index, sharing, &meeting->threads)));
     TFR_TRY(look_for_file(meeting));
     TFR_TRY(exchange_hosts(meeting));
     TFR_TRY(measure_pairs(meeting));

@@ -6,14 +6,21 @@
 #include "base/arena.h"
 #include "base/status.h"
 
+/* Stages times groups of a ring that is played through: a second's work at most. Larger ones are told by their least round. */
+enum { MOST_PLAYED = 4096 };
+
 struct rate {
     int groups;
     double rows, latency_ns, bottleneck_ns, round_ns, tokens_per_s;
 };
 
 static struct tfr_layout_step step_of(const struct tfr_layout_question *question, double rows, int in_flight) {
-    return (struct tfr_layout_step){
-        .rows = rows, .sequences = rows, .past = (double)question->load->context, .logits = rows, .in_flight = in_flight};
+    return (struct tfr_layout_step){.replicas = in_flight > 0 ? question->layout->replicas : 1,
+                                    .rows = rows,
+                                    .sequences = rows,
+                                    .past = (double)question->load->context,
+                                    .logits = rows,
+                                    .in_flight = in_flight};
 }
 
 static struct rate rate_of(const struct tfr_layout_question *question, double sequences, int groups) {
@@ -24,9 +31,10 @@ static struct rate rate_of(const struct tfr_layout_question *question, double se
         rate.bottleneck_ns = fmax(rate.bottleneck_ns, tfr_layout_busy_ns(question, &step, stage));
     }
     const double least_ns = fmax(rate.latency_ns, groups * rate.bottleneck_ns);
-    const double played_ns = groups > 1 ? tfr_layout_round_ns(question, &step, groups) : least_ns;
+    const bool is_played = groups > 1 && groups * question->layout->stages <= MOST_PLAYED;
+    const double played_ns = is_played ? tfr_layout_round_ns(question, &step, groups) : least_ns;
     rate.round_ns = played_ns < 0 ? -1 : fmax(played_ns, least_ns);
-    rate.tokens_per_s = question->layout->replicas * sequences / rate.round_ns * 1e9;
+    rate.tokens_per_s = (double)question->load->sequences / rate.round_ns * 1e9; /* the fullest replica sets the round */
     return rate;
 }
 

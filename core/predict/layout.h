@@ -5,8 +5,9 @@
  * which n bytes take alpha + n / beta. With k rows in a micro-batch, P stages, T ranks a stage:
  *
  *     busy(stage)   = blocks * (block(k) / T + 2 sums) + what else it holds: embeddings on the first, ln_f on the last, the head
- *     sum           = alpha + (T - 1) / T * heads * k * width * 4 / beta + a node: ranks exchange the sums of their heads, and
- *                     each adds all of them in one order
+ *     sum           = alpha + (T - 1) / T * heads * k * width * 4 / beta, up to TFR_LAYOUT_FEW_ROWS rows: ranks exchange the sums
+ *                     of their heads, and each adds all of them in one order; of more rows the running total goes through the
+ *                     ranks and comes back: T alpha + 2 (T - 1) * k * width * 4 / beta
  *     latency       = busy of all stages + the hops between them and back to rank 0 + sampling there
  *     one stream    = latency with one row; nothing overlaps
  *     tokens/s      = replicas * m * k / round, with m micro-batches in flight. No round is shorter than the latency, nor than m
@@ -24,6 +25,9 @@
 #include "graph/placement.h"
 #include "predict/link.h"
 #include "predict/piece_work.h"
+
+/* Up to here the sums of heads go to all ranks at once (graph/gpt2_shards.c). */
+enum { TFR_LAYOUT_FEW_ROWS = 16 };
 
 struct tfr_cluster {
     int nodes, ranks_per_node;
@@ -84,6 +88,7 @@ enum tfr_status tfr_layout_predict(const struct tfr_layout_question *question, s
 
 /* layout_steps.c: what the above is made of. A step of `rows` rows in one micro-batch, a row of logits for each of `logits`. */
 struct tfr_layout_step {
+    int replicas; /* that are at work: one, where one stream is */
     double rows, sequences, past, logits;
     int in_flight; /* micro-batches or chunks that are under way at the same time */
 };

@@ -41,11 +41,10 @@ double tfr_layout_speed(const struct tfr_layout_question *question, int stage) {
 }
 
 /* Ranks of a node that compute at the same time: those of the stages in flight, and all that share a piece. */
-static double active(const struct tfr_layout_question *question, int in_flight, double shares) {
+static double active(const struct tfr_layout_question *question, const struct tfr_layout_step *step, double shares) {
     const struct tfr_layout *layout = question->layout;
-    const int stages = in_flight < layout->stages ? in_flight : layout->stages;
-    const int replicas = in_flight > 0 ? layout->replicas : 1;
-    const double in_stages = (double)replicas * (stages > 0 ? stages : 1) * layout->tensor;
+    const int stages = step->in_flight < layout->stages ? step->in_flight : layout->stages;
+    const double in_stages = (double)step->replicas * (stages > 0 ? stages : 1) * layout->tensor;
     return fmin(question->cluster->ranks_per_node, fmax(in_stages, shares));
 }
 
@@ -56,15 +55,21 @@ static double piece(const struct tfr_layout_question *question, const struct tfr
                                              .sequences = step->sequences,
                                              .past = step->past,
                                              .shares = shares,
-                                             .active = active(question, step->in_flight, shares)};
+                                             .active = active(question, step, shares)};
     return rows > 0 ? question->ns(question->user, &asked) : 0;
 }
 
-/* One exchange of the sums of heads within a stage; the cost of adding them is that of a node. */
+/* One exchange of the sums of heads within a stage; the cost of adding them is that of a node. Few rows: everyone's sums go to
+ * everyone at once. Many: the total goes from rank to rank, and the last one, whose messages leave one after the other, tells all.
+ */
 static double sum_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
     const double shares = question->layout->tensor;
-    const double all = (double)(question->model->n_head * question->model->n_embd) * step->rows * sizeof(float);
-    return tfr_link_ns(tfr_layout_link(question, stage, stage), all * (shares - 1) / shares);
+    const double row = (double)question->model->n_embd * step->rows * sizeof(float);
+    const struct tfr_link *link = tfr_layout_link(question, stage, stage);
+    if (step->rows > TFR_LAYOUT_FEW_ROWS) {
+        return (shares - 1) * tfr_link_ns(link, row) + tfr_link_ns(link, (shares - 1) * row);
+    }
+    return tfr_link_ns(link, (double)question->model->n_head * row * (shares - 1) / shares);
 }
 
 int tfr_layout_last_stage(const struct tfr_layout *layout) {
@@ -184,7 +189,7 @@ double tfr_layout_first_token_ns(const struct tfr_layout_question *question, dou
     const struct tfr_layout_load *load = question->load;
     const int last = tfr_layout_last_stage(question->layout);
     const int64_t n_chunks = (load->prompt + load->chunk - 1) / load->chunk;
-    struct tfr_layout_step step = {.sequences = 1, .in_flight = n_chunks < 1 << 20 ? (int)n_chunks : 1 << 20};
+    struct tfr_layout_step step = {.replicas = 1, .sequences = 1, .in_flight = n_chunks < 1 << 20 ? (int)n_chunks : 1 << 20};
     for (int stage = 0; stage <= last; stage++) {
         end[stage] = 0;
     }
@@ -196,6 +201,7 @@ double tfr_layout_first_token_ns(const struct tfr_layout_question *question, dou
             end[stage] = fmax(end[stage], arrived) + tfr_layout_body_ns(question, &step, stage);
         }
     }
-    const struct tfr_layout_step final = {.rows = 1, .sequences = 1, .past = (double)load->prompt, .logits = 1, .in_flight = 0};
+    const struct tfr_layout_step final = {
+        .replicas = 1, .rows = 1, .sequences = 1, .past = (double)load->prompt, .logits = 1, .in_flight = 0};
     return end[last] + end_ns(question, &final);
 }

@@ -32,12 +32,24 @@ static void add_head(const struct tfr_layout_question *question, double rows, in
     }
 }
 
+/* Twice a block; the first rank of few rows has added its own sums already. */
+static void add_sums(const struct tfr_layout_question *question, double rows, int stage, int shard, struct sent *sent) {
+    const struct tfr_layout *layout = question->layout;
+    const int others = layout->tensor - 1;
+    const double hidden = (double)question->model->n_embd * rows * sizeof(float), n_sums = 2.0 * layout->blocks[stage];
+    if (rows > TFR_LAYOUT_FEW_ROWS) {
+        add(sent, n_sums * (shard < others ? 1 : others), hidden);
+    } else {
+        add(sent, n_sums * others, shard == 0 ? hidden : hidden * (double)question->model->n_head / layout->tensor);
+    }
+}
+
 static struct sent sent_by(const struct tfr_layout_question *question, double rows, int stage, int shard) {
     const struct tfr_layout *layout = question->layout;
     const double hidden = (double)question->model->n_embd * rows * sizeof(float);
     struct sent sent = {0};
     add(&sent, stage < tfr_layout_last_stage(layout) ? 1 : 0, hidden);
-    add(&sent, 2.0 * layout->blocks[stage] * (layout->tensor - 1), hidden * (double)question->model->n_head / layout->tensor);
+    add_sums(question, rows, stage, shard, &sent);
     add_head(question, rows, stage, shard, &sent);
     return sent;
 }

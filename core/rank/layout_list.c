@@ -1,6 +1,8 @@
 /* layout_list.c - see layout_list.h. */
 #include "rank/layout_list.h"
 
+#include <tfrun/tfrun.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -76,6 +78,25 @@ static void refuse(const struct maker *maker, const struct wish *wish, struct tf
     }
 }
 
+static bool has_option(const char *key) {
+    size_t n;
+    const struct tfr_option_info *table = tfr_option_table(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(table[i].key, key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Replicas are predicted before they are options. */
+static void note_unknown(const struct wish *wish, struct tfr_listed_layout *item) {
+    item->can_run = wish->replicas == 1 || has_option("parallel.replicas");
+    if (!item->can_run) {
+        snprintf(item->note, sizeof item->note, "a prediction: this version runs no replicas");
+    }
+}
+
 /* Stages that have no work: no block, and neither embeddings nor a share of the head. */
 static void note_idle(const struct wish *wish, struct tfr_listed_layout *item) {
     int n_idle = 0;
@@ -111,6 +132,7 @@ static enum tfr_status add(const struct maker *maker, const char *name, const ch
                                        .groups = maker->question->layout != NULL ? maker->question->layout->groups : 0};
     TFR_TRY(deal(maker, wish, item->blocks));
     note_idle(wish, item);
+    note_unknown(wish, item);
     return TFR_OK;
 }
 

@@ -10,7 +10,8 @@ enum { TFR_MOST_LAYOUTS = 64 };
 struct tfr_listed_layout {
     char name[32];     /* "hf", "tensor 4", "hybrid 8x2" */
     char flags[64];    /* that run it: "--head split --tensor 2" */
-    char refusal[160]; /* "" where it can run */
+    char refusal[160]; /* "" where it could be */
+    bool can_run;      /* this version runs it: else it is no best one */
     char note[96];     /* "5 of 8 ranks idle" */
     struct tfr_layout layout;
     int *blocks; /* [layout.stages] of a layout that can run; it owns them */

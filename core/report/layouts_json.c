@@ -4,7 +4,8 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/status.h"
-#include "config/choices.h"
+
+static const char *const goals[] = {[TFR_GOAL_LATENCY] = "latency", [TFR_GOAL_THROUGHPUT] = "throughput"};
 
 static void put_link(struct tfr_json_out *out, const char *key, const struct tfr_link *link) {
     if (link->byte_ns > 0) {
@@ -56,6 +57,7 @@ static void put_layout(struct tfr_json_out *out, const struct layouts_of_ranks *
         return;
     }
     tfr_json_put_text(out, "flags", item->flags);
+    tfr_json_put_bool(out, "can_run", item->can_run);
     tfr_json_put_int(out, "replicas", item->layout.replicas);
     tfr_json_put_int(out, "stages", item->layout.stages);
     tfr_json_put_int(out, "tensor", item->layout.tensor);
@@ -74,7 +76,7 @@ static void put_point(struct tfr_json_out *out, const struct layouts_of_ranks *p
     tfr_json_put_int(out, "ranks", point->n_ranks);
     tfr_json_begin(out, "best", '{');
     for (int goal = 0; goal < 2; goal++) {
-        tfr_json_put_text(out, tfr_choice_name("parallel.goal", goal), point->list.item[point->best[goal]].name);
+        tfr_json_put_text(out, goals[goal], point->list.item[point->best[goal]].name);
     }
     tfr_json_end(out, '}');
     tfr_json_begin(out, "layouts", '[');
@@ -88,7 +90,7 @@ static void put_point(struct tfr_json_out *out, const struct layouts_of_ranks *p
 static void put_question(struct tfr_json_out *out, const struct layouts_report *report) {
     tfr_json_put_text(out, "config", report->dry.config->path);
     tfr_json_put_text(out, "predicted", report->calibrated_by);
-    tfr_json_put_text(out, "goal", tfr_choice_name("parallel.goal", report->goal));
+    tfr_json_put_text(out, "goal", goals[report->goal]);
     tfr_json_put_int(out, "ranks_per_node", report->facts.cluster.ranks_per_node);
     put_link(out, "net", &report->facts.cluster.net);
     put_link(out, "shm", &report->facts.cluster.shm);

@@ -152,10 +152,11 @@ static void write_head(const struct layouts_report *report, FILE *stream) {
     }
     fprintf(stream, "\ntimes %s\n", report->calibrated_by);
     fprintf(stream,
-            "first token of a prompt of %lld in pieces of %lld; a token of one stream, and tokens/s of %lld sequence%s, with %lld "
+            "first token of a prompt of %lld in pieces of %lld (one rank: %lld); a token of one stream, and tokens/s of %lld "
+            "sequence%s, with %lld "
             "cached positions\n\n",
-            (long long)load->prompt, (long long)load->chunk, (long long)load->sequences, tfr_plural(load->sequences),
-            (long long)load->context);
+            (long long)load->prompt, (long long)load->chunk, (long long)report->dry.config->options.runtime_max_rows,
+            (long long)load->sequences, tfr_plural(load->sequences), (long long)load->context);
 }
 
 /* The goal that was asked for comes first. */

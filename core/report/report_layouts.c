@@ -9,6 +9,7 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "profile/profile_run.h"
+#include "rank/stage_costs.h"
 
 bool tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct tfr_calibration *calibration, char *path,
                               size_t size) {
@@ -90,10 +91,16 @@ static enum tfr_status take_load(struct layouts_report *report) {
         return tfr_raise(TFR_USAGE, "--%s %lld: %s has n_positions = %lld; give less", is_prompt ? "prompt-tokens" : "context",
                          (long long)(is_prompt ? question->prompt : question->context), config->path, (long long)positions);
     }
+    if (question->sequences > config->options.runtime_max_batch) {
+        return tfr_raise(
+            TFR_USAGE,
+            "--sequences %lld: an engine of %s takes runtime.max_batch = %lld together; give less, or a larger --max-batch",
+            (long long)question->sequences, config->path, (long long)config->options.runtime_max_batch);
+    }
     report->load = (struct tfr_layout_load){.prompt = question->prompt > 0  ? question->prompt
                                                       : positions / 2 < 512 ? (positions + 1) / 2
                                                                             : 512,
-                                            .chunk = config->options.runtime_max_rows,
+                                            .chunk = tfr_common_piece(config),
                                             .sequences = question->sequences,
                                             .context = question->context >= 0 ? question->context
                                                        : positions - 1 < 128  ? positions - 1
@@ -120,11 +127,16 @@ static void take_calibration(struct layouts_report *report) {
 static enum tfr_status take_times(struct layouts_report *report) {
     const struct tfr_dry *dry = &report->dry;
     report->model = tfr_layout_model_of(dry->config);
-    report->goal = dry->config->options.parallel_goal;
+    report->goal = (int)report->question->goal;
     if (report->facts.has_speed) {
         tfr_model_work_of(&report->work, dry->config, &report->facts.speed);
         snprintf(report->calibrated_by, sizeof report->calibrated_by, "by the numbers of %s", report->question->cluster);
         return TFR_OK;
+    }
+    if (report->question->last_ranks > report->question->first_ranks && report->facts.cluster.ranks_per_node > 1) {
+        return tfr_raise(TFR_USAGE,
+                         "--sweep: ranks of one node divide its cores, so the time of a rank is another one for each number of "
+                         "them; give a --cluster with bandwidth_gbs and gflops of a rank, or --ranks N for each N");
     }
     const bool is_measured = report->question->net != NULL && strcmp(report->question->net, "calibrated") == 0;
     TFR_TRY(is_measured ? TFR_OK : choose_threads(report)); /* measured links are those of ranks with so many threads */
@@ -167,7 +179,7 @@ static enum tfr_status predict_point(const struct layouts_report *report, struct
         }
         question.layout = &point->list.item[i].layout;
         TFR_TRY(tfr_layout_predict(&question, &point->times[i]));
-        for (int goal = 0; goal < 2; goal++) {
+        for (int goal = 0; goal < 2 && point->list.item[i].can_run; goal++) {
             const int best = point->best[goal];
             point->best[goal] = best < 0 || is_better(goal, &point->times[i], &point->times[best]) ? i : best;
         }
@@ -178,7 +190,10 @@ static enum tfr_status predict_point(const struct layouts_report *report, struct
 static enum tfr_status predict_alone(struct layouts_report *report) {
     const int blocks = (int)report->dry.config->model.n_layer;
     const struct tfr_layout one = {.replicas = 1, .stages = 1, .tensor = 1, .blocks = &blocks};
-    const struct tfr_layout_question question = question_of(report, &one);
+    struct tfr_layout_question question = question_of(report, &one);
+    struct tfr_layout_load load = report->load;
+    load.chunk = report->dry.config->options.runtime_max_rows;
+    question.load = &load;
     return tfr_layout_predict(&question, &report->alone);
 }
 

@@ -194,8 +194,12 @@ TFR_TEST(rounds_are_no_shorter_than_latency_and_bottleneck) {
         for (layout.groups = 1; layout.groups <= 12; layout.groups++) {
             struct tfr_layout_times times = predict(&setting, &layout);
             const struct tfr_layout_question question = ask(&setting, &layout);
-            const struct tfr_layout_step step = {
-                .rows = times.rows, .sequences = times.rows, .past = CONTEXT, .logits = times.rows, .in_flight = layout.groups};
+            const struct tfr_layout_step step = {.replicas = 1,
+                                                 .rows = times.rows,
+                                                 .sequences = times.rows,
+                                                 .past = CONTEXT,
+                                                 .logits = times.rows,
+                                                 .in_flight = layout.groups};
             assert_true(times.round_ns >= times.latency_ns * (1 - 1e-9));
             assert_true(times.round_ns >= layout.groups * times.bottleneck_ns * (1 - 1e-9));
             assert_true(fabs(tfr_layout_round_ns(&question, &step, 1) - times.latency_ns) <= 1e-9 * times.latency_ns);
@@ -231,7 +235,7 @@ TFR_TEST(messages_and_memory_counted_by_hand) {
     layout.tensor = 2;
     struct tfr_layout_times times = predict(&setting, &layout);
     const double hidden = 768 * 4, sums = hidden * 12 / 2, slice = VOCABULARY * 4 / 2.0;
-    assert_true(times.rank[0].messages_a_token == 1 + 8 && times.rank[0].bytes_a_token == hidden + 8 * sums);
+    assert_true(times.rank[0].messages_a_token == 1 + 8 && times.rank[0].bytes_a_token == hidden + 8 * hidden);
     assert_true(times.rank[1].messages_a_token == 1 + 8 + 1 && times.rank[1].bytes_a_token == hidden + 8 * sums + slice);
     assert_true(times.rank[2].messages_a_token == 16 + 1 && times.rank[3].bytes_a_token == 16 * sums + hidden);
     assert_true(times.messages_a_token == 9 + 10 + 17 + 17);

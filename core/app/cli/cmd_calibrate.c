@@ -67,6 +67,21 @@ static const char *idle_beside_show(const struct tfr_args *args, const char *fil
     return NULL;
 }
 
+/* Messages alone: an option of kernels or of their threads' places would change nothing. NULL: all is well. */
+static const char *idle_beside_net(const struct tfr_args *args) {
+    static const char *const used[] = {"runtime.threads", "observe.log", "trust"};
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        bool is_used = false;
+        for (size_t u = 0; u < sizeof used / sizeof used[0]; u++) {
+            is_used |= strcmp(args->overrides[i].key, used[u]) == 0;
+        }
+        if (!is_used) {
+            return args->overrides[i].origin;
+        }
+    }
+    return NULL;
+}
+
 static int run(struct tfr_args *args) {
     const char *file = tfr_args_flag(args, "file");
     const bool is_net = tfr_args_flag(args, "net") != NULL;
@@ -79,6 +94,10 @@ static int run(struct tfr_args *args) {
     }
     if (is_net && args->n_operands > 0) {
         return tfr_cli_usage("--net measures messages, and no kernels of %s: leave the config out", args->operands[0]);
+    }
+    if (is_net && idle_beside_net(args) != NULL) {
+        return tfr_cli_usage("--net measures messages between ranks, and %s has no effect on them; leave it out",
+                             idle_beside_net(args));
     }
     if (tfr_args_flag(args, "json") != NULL) {
         return tfr_cli_usage("--json prints a calibration that there is: give --show too");
