@@ -1,6 +1,7 @@
 /* exec_task.c - one task: its arguments, its run, its failure, its completion, and the messages that are
  * polled meanwhile. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "exec/exec_internal.h"
@@ -71,33 +72,54 @@ void tfr_exec_complete(struct tfr_exec *exec, const struct tfr_ready *ready) {
     tfr_exec_finish_if_done(exec, run);
 }
 
-/* Completes what has arrived of one run. */
-static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
+/* 1: message i of those in flight has come, and is complete now; 0: not yet, -1: it failed, and with it the run. */
+static int poll_message(struct tfr_exec *exec, struct tfr_run *run, int i) {
     void *arg[TFR_MAX_ARGS];
+    const struct tfr_ready ready = {.run = run, .task = run->in_flight[i]};
+    const struct tfr_task *task = tfr_task_of(&ready);
+    struct tfr_run_args args;
+    tfr_run_task_args(run, ready.task, arg, &args);
+    char reason[sizeof exec->noted_reason];
+    const struct tfr_run_ctx ctx = {.struct_size = sizeof ctx, .nth = 1, .reason = reason, .reason_size = sizeof reason};
+    reason[0] = '\0';
+    const bool is_behind = tfr_sched_is_behind(&exec->sched, run, ready.task);
+    const int done = is_behind ? 0 : task->kernel->poll(task->kernel, &task->problem, &args, &ctx);
+    if (done < 0) {
+        tfr_exec_fail(exec, run, tfr_raise(TFR_RUNTIME, "%s: %s failed: %s", task->name, task->kernel->name, reason));
+        return -1;
+    }
+    if (done == 0) {
+        return 0;
+    }
+    if (exec->trace != NULL) {
+        tfr_trace_add_task(exec->trace, 0, &run->traced, task, args.rows, run->posted_ns[ready.task], tfr_clock_ns());
+    }
+    run->n_in_flight--;
+    memmove(&run->in_flight[i], &run->in_flight[i + 1], (size_t)(run->n_in_flight - i) * sizeof *run->in_flight);
+    exec->n_in_flight--;
+    tfr_exec_complete(exec, &ready);
+    return 1;
+}
+
+/* Completes what has arrived of one run. A look costs a system call where ranks share cores, and a run of shards has all receives
+ * of a step in flight, which come in the order of posting as a rule: so the first that have not come are looked at, and of the rest
+ * one, another one each time. */
+static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
+    enum { LOOKED_AT = 3 };
+    const int turn = run->n_in_flight > 0 ? (int)(run->n_polls++ % (uint64_t)run->n_in_flight) : 0;
+    int n_missing = 0;
     for (int i = 0; i < run->n_in_flight;) {
-        const struct tfr_ready ready = {.run = run, .task = run->in_flight[i]};
-        const struct tfr_task *task = tfr_task_of(&ready);
-        struct tfr_run_args args;
-        tfr_run_task_args(run, ready.task, arg, &args);
-        char reason[sizeof exec->noted_reason];
-        const struct tfr_run_ctx ctx = {.struct_size = sizeof ctx, .nth = 1, .reason = reason, .reason_size = sizeof reason};
-        reason[0] = '\0';
-        const bool is_behind = tfr_sched_is_behind(&exec->sched, run, ready.task);
-        const int done = is_behind ? 0 : task->kernel->poll(task->kernel, &task->problem, &args, &ctx);
+        const int done = poll_message(exec, run, i);
         if (done < 0) {
-            tfr_exec_fail(exec, run, tfr_raise(TFR_RUNTIME, "%s: %s failed: %s", task->name, task->kernel->name, reason));
             return;
         }
-        if (done == 0) {
-            i++;
-            continue;
+        i += done == 0;
+        n_missing += done == 0;
+        if (n_missing == LOOKED_AT) {
+            i = i > turn ? i : turn;
+        } else if (n_missing > LOOKED_AT) {
+            return;
         }
-        if (exec->trace != NULL) {
-            tfr_trace_add_task(exec->trace, 0, &run->traced, task, args.rows, run->posted_ns[ready.task], tfr_clock_ns());
-        }
-        run->in_flight[i] = run->in_flight[--run->n_in_flight];
-        exec->n_in_flight--;
-        tfr_exec_complete(exec, &ready);
     }
 }
 

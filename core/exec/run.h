@@ -44,6 +44,7 @@ struct tfr_run {
     int *waiting;   /* [n_tasks] predecessors not yet complete; TFR_STARTED once the task was started */
     int *in_flight; /* [n_in_flight] asynchronous tasks that were started */
     int n_in_flight;
+    uint64_t n_polls;    /* looks at them */
     uint64_t *posted_ns; /* [n_tasks] when an asynchronous task was started; written when traced */
     int task_capacity;
     struct tfr_block arena;
