@@ -144,7 +144,7 @@ static uint64_t nap_ns(uint64_t waited) {
 /* Steps of a wait are short: where one takes seconds, this process was stopped, by a user or with its machine, and the others may
  * have been as well. Such time does not count. */
 static void count_step(struct tfr_comm *comm, struct tfr_backoff *backoff, uint64_t ns) {
-    if (ns > STOPPED_NS) {
+    if (ns > STOPPED_NS && comm->backend->wait == NULL) { /* simulated time is never stopped */
         backoff->start_ns += ns;
     } else {
         comm->waited_ns += ns;
@@ -162,13 +162,11 @@ static uint64_t count_wait(struct tfr_comm *comm, struct tfr_backoff *backoff, u
 }
 
 static enum tfr_status rest(struct tfr_comm *comm, struct tfr_backoff *backoff, uint64_t now, uint64_t waited) {
-    if (comm->backend->wait != NULL) {
-        return comm->backend->wait(comm->backend)
-                   ? TFR_OK
-                   : tfr_raise(TFR_RUNTIME, "rank %d: a message failed: %s", comm->backend->rank, comm->backend->error);
-    }
     const bool is_own = comm->wait == TFR_COMM_WAIT_OWN_CORES;
-    if (comm->wait == TFR_COMM_WAIT_SPIN || (is_own && waited < SPIN_NS)) {
+    bool is_fine = true;
+    if (comm->backend->wait != NULL) {
+        is_fine = comm->backend->wait(comm->backend);
+    } else if (comm->wait == TFR_COMM_WAIT_SPIN || (is_own && waited < SPIN_NS)) {
         pause_core();
     } else if (is_own ? waited < OFFER_NS && !backoff->is_crowded : backoff->rounds <= OFFERS) {
         sched_yield();
@@ -178,7 +176,7 @@ static enum tfr_status rest(struct tfr_comm *comm, struct tfr_backoff *backoff, 
     }
     backoff->last_ns = tfr_clock_ns();
     count_step(comm, backoff, backoff->last_ns - now);
-    return TFR_OK;
+    return is_fine ? TFR_OK : tfr_raise(TFR_RUNTIME, "rank %d: a message failed: %s", comm->backend->rank, comm->backend->error);
 }
 
 static bool is_over(const struct tfr_comm *comm, uint64_t waited) {

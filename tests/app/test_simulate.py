@@ -60,6 +60,18 @@ def a_message_takes_its_bytes(box):
     expect(0 <= stats["stats"]["prompt_ms"] / least - 1 < 0.1, stats["stats"], least)
 
 
+@case
+def waits_of_seconds_are_no_failure(box):
+    """Steps of seconds, and several pauses in one wait; the time that ranks wait is told as that."""
+    ids = ",".join(["5"] * 256)
+    stats = box.simulate(4, "-n", 3, "--max-rows", 64, "--prompt-ids", ids, options=["--clock", "0.02,0.05,2"])
+    expect(stats["stats"]["prompt_ms"] > 10000, stats["stats"])
+    waits, busy = (sum(rank[key] for rank in stats["stats"]["rank_facts"]) for key in ("wait_ms", "busy_ms"))
+    total = 4 * (stats["stats"]["prompt_ms"] + stats["stats"]["decode_ms"])
+    expect(abs((waits + busy) / total - 1) < 0.02 and waits > 0.3 * total, waits, busy, total)
+
+
+
 if __name__ == "__main__":
     if not shutil.which("smpirun") and "--list" not in sys.argv:
         print("SimGrid is not installed")
