@@ -21,13 +21,24 @@ static struct timespec deadline_in(int64_t ms) {
     return at;
 }
 
-static void *watch(void *arg) {
-    struct tfr_watchdog *dog = arg;
-    const struct timespec deadline = deadline_in(dog->limit_ms);
+/* False when it was stopped before. */
+static bool sleep_through(struct tfr_watchdog *dog, int64_t ms) {
+    const struct timespec deadline = deadline_in(ms);
     int error = 0;
-    pthread_mutex_lock(&dog->lock);
     while (!dog->is_stopped && error != ETIMEDOUT) {
         error = pthread_cond_timedwait(&dog->stop, &dog->lock, &deadline);
+    }
+    return !dog->is_stopped;
+}
+
+/* In short sleeps, so that time in which this process itself was stopped counts as one of them at most. */
+static void *watch(void *arg) {
+    enum { SLEEP_MS = 250 };
+    struct tfr_watchdog *dog = arg;
+    int64_t left_ms = dog->limit_ms;
+    pthread_mutex_lock(&dog->lock);
+    while (left_ms > 0 && sleep_through(dog, left_ms < SLEEP_MS ? left_ms : SLEEP_MS)) {
+        left_ms -= SLEEP_MS;
     }
     if (!dog->is_stopped) {
         tfr_log(TFR_LOG_ERROR, "mpi", "%s", dog->sentence);

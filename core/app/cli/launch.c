@@ -101,9 +101,14 @@ static int64_t environment_number(const char *name) {
  * refuses more tasks than CPUs. */
 static void add_cpus(struct launch *launch, int64_t n_ranks) {
     const int64_t n_nodes = environment_number("SLURM_JOB_NUM_NODES");
-    const int64_t n_cpus = environment_number("SLURM_CPUS_ON_NODE") * (n_nodes > 0 ? n_nodes : 1);
+    const int64_t on_node = environment_number("SLURM_CPUS_ON_NODE"); /* not in the shell of salloc */
+    const int64_t per_node = on_node > 0 ? on_node : environment_number("SLURM_JOB_CPUS_PER_NODE");
+    const int64_t n_cpus = per_node * (n_nodes > 0 ? n_nodes : 1);
     int64_t each = environment_number("SLURM_CPUS_PER_TASK");
     each = each > 0 ? each : n_cpus / n_ranks;
+    if (n_cpus == 0) {
+        return;
+    }
     if (n_ranks * (each > 0 ? each : 1) > n_cpus) {
         add(launch, "--overcommit");
     } else {
