@@ -15,7 +15,7 @@ static bool next_team_task(struct tfr_exec *exec, struct tfr_ready *next, struct
         if (exec->n_in_flight > 0) {
             tfr_exec_poll(exec);
         }
-        if (exec->stop || !tfr_sched_pick(&exec->sched, next, NULL)) {
+        if (exec->stop || !tfr_sched_pick(&exec->sched, next, exec->only, false)) {
             return false;
         }
         if (tfr_exec_pass_empty(exec, next)) {
@@ -151,12 +151,22 @@ enum tfr_status tfr_exec_submit(struct tfr_exec *exec, struct tfr_run *run) {
     TFR_TRY(tfr_sched_add(&exec->sched, run));
     tfr_exec_trace_begin(exec, run);
     tfr_exec_finish_if_done(exec, run); /* the plan of a rank without blocks has no tasks */
-    while (tfr_sched_pick(&exec->sched, &ready, run)) {
+    while (tfr_sched_pick(&exec->sched, &ready, run, true)) {
         if (!tfr_exec_pass_empty(exec, &ready)) {
             tfr_exec_run_on_master(exec, &ready);
         }
     }
     return run->status == TFR_OK ? TFR_OK : tfr_raise(run->status, "%s", run->failure);
+}
+
+enum tfr_status tfr_exec_start(struct tfr_exec *exec, struct tfr_run *run) {
+    exec->only = run;
+    const enum tfr_status status = tfr_exec_submit(exec, run);
+    if (status == TFR_OK && run->phase == TFR_RUN_IN_FLIGHT) {
+        advance(exec, run);
+    }
+    exec->only = NULL;
+    return status;
 }
 
 static size_t larger(size_t a, size_t b) {

@@ -43,6 +43,9 @@ void tfr_exec_close_run(struct tfr_exec *exec, struct tfr_run *run);
 
 /* Puts a run in flight that was opened or reset: posts what can be posted, computes nothing. */
 enum tfr_status tfr_exec_submit(struct tfr_exec *exec, struct tfr_run *run);
+/* The same, and computes what needs no message, before what older runs have ready, so that other ranks get their rows early. No run
+ * overtakes an older one of its lane that was started like this. A failure in a kernel is told by tfr_exec_wait. */
+enum tfr_status tfr_exec_start(struct tfr_exec *exec, struct tfr_run *run);
 /* Computes what is ready until a run is done or only messages can help; never waits. True if anything went
  * on. */
 bool tfr_exec_progress(struct tfr_exec *exec);

@@ -23,6 +23,7 @@ struct tfr_exec {
     int n_in_flight; /* asynchronous tasks of all runs */
     uint64_t busy_ns;
     uint64_t n_events;             /* tasks completed, runs failed */
+    const struct tfr_run *only;    /* the one whose tasks are run; NULL: those of all */
     const struct tfr_run *awaited; /* the loop is left when it is done; NULL: when any is */
     bool stop;
     atomic_flag noted; /* by the first thread whose part of the task fails; it alone writes the two below */

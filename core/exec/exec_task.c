@@ -126,7 +126,9 @@ static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
 void tfr_exec_poll(struct tfr_exec *exec) {
     for (struct tfr_run *run = exec->sched.oldest, *next; run != NULL && exec->n_in_flight > 0; run = next) {
         next = run->next;
-        poll_run(exec, run);
+        if (run != exec->only) { /* what follows its messages has to wait for older runs */
+            poll_run(exec, run);
+        }
     }
 }
 
@@ -202,7 +204,9 @@ void tfr_exec_run_on_master(struct tfr_exec *exec, const struct tfr_ready *ready
     if (is_message) {
         ready->run->in_flight[ready->run->n_in_flight++] = ready->task;
         exec->n_in_flight++;
-        poll_run(exec, ready->run);
+        if (ready->run != exec->only) {
+            poll_run(exec, ready->run);
+        }
     } else {
         tfr_exec_complete(exec, ready);
     }

@@ -126,11 +126,11 @@ bool tfr_sched_is_behind(const struct tfr_sched *sched, const struct tfr_run *ru
     return false;
 }
 
-bool tfr_sched_pick(struct tfr_sched *sched, struct tfr_ready *picked, const struct tfr_run *only) {
+bool tfr_sched_pick(struct tfr_sched *sched, struct tfr_ready *picked, const struct tfr_run *only, bool messages) {
     for (int i = sched->n_ready - 1; i >= 0; i--) {
         const struct tfr_ready *ready = &sched->ready[i];
         const bool message = is_async(ready);
-        if ((only != NULL && (ready->run != only || !message)) || (message && is_held_back(sched, ready))) {
+        if ((only != NULL && ready->run != only) || (messages && !message) || (message && is_held_back(sched, ready))) {
             continue;
         }
         *picked = *ready;

@@ -40,9 +40,9 @@ void tfr_sched_close(struct tfr_sched *sched);
 enum tfr_status tfr_sched_add(struct tfr_sched *sched, struct tfr_run *run);
 /* Takes a run out, with what it has ready: done or failed. */
 void tfr_sched_remove(struct tfr_sched *sched, struct tfr_run *run);
-/* The task to run now, which is then started; false: nothing is ready. `only` (may be NULL): asynchronous
- * tasks of this run. */
-bool tfr_sched_pick(struct tfr_sched *sched, struct tfr_ready *picked, const struct tfr_run *only);
+/* The task to run now, which is then started; false: nothing is ready. `only` (may be NULL): tasks of this
+ * run; `messages`: asynchronous ones. */
+bool tfr_sched_pick(struct tfr_sched *sched, struct tfr_ready *picked, const struct tfr_run *only, bool messages);
 /* An older run of the lane has a message of the same edge in flight. */
 bool tfr_sched_is_behind(const struct tfr_sched *sched, const struct tfr_run *run, int task);
 /* Its successors may become ready. */

@@ -16,17 +16,13 @@ enum tfr_status tfr_round_open(struct tfr_round *round, struct tfr_engine *engin
     round->prompts = tfr_alloc(most, sizeof(struct tfr_continuation *));
     round->chunks = tfr_alloc(most, sizeof *round->chunks);
     const bool has_room = round->feeds != NULL && round->whose != NULL && round->prompts != NULL && round->chunks != NULL;
-    enum tfr_status status = has_room ? TFR_OK : TFR_RESOURCE;
-    status = status == TFR_OK ? tfr_sampler_open(&round->sampler, &engine->params->pipeline, 0, engine->config->model.vocab_size)
-                              : status;
-    if (status != TFR_OK) {
+    if (!has_room) {
         tfr_round_close(round);
     }
-    return status;
+    return has_room ? TFR_OK : TFR_RESOURCE;
 }
 
 void tfr_round_close(struct tfr_round *round) {
-    tfr_sampler_close(&round->sampler);
     tfr_ahead_close(&round->ahead);
     tfr_feeding_close(&round->feeding);
     tfr_free(round->feeds);
@@ -36,16 +32,16 @@ void tfr_round_close(struct tfr_round *round) {
     *round = (struct tfr_round){0};
 }
 
-static void use_sampler(struct tfr_round *round, const struct tfr_continuation *c) {
-    tfr_sampler_use(&round->sampler, &c->params->pipeline, c->seed);
+static void use_sampler(const struct tfr_continuation *c) {
+    tfr_sampler_use(c->sampler, &c->params->pipeline, c->seed);
 }
 
 /* Asks the strategy, unless what it asked for last is still under way. */
-static void ask(struct tfr_round *round, struct tfr_continuation *c) {
+static void ask(struct tfr_continuation *c) {
     if (c->wanted.n > 0 || c->held) {
         return;
     }
-    use_sampler(round, c);
+    use_sampler(c);
     c->wanted.fed = 0;
     c->wanted.trims = false;
     const enum tfr_status status = c->strategy->feeds(c, c->wanted.feeds, &c->wanted.n);
@@ -219,7 +215,8 @@ static bool has_all(const struct tfr_continuation *c) {
 }
 
 static void take(struct tfr_round *round, struct tfr_continuation *c, const float *logits) {
-    use_sampler(round, c);
+    (void)round;
+    use_sampler(c);
     const enum tfr_status status = c->strategy->take(c, logits);
     c->wanted.n = 0;
     if (status != TFR_OK) {
@@ -248,29 +245,38 @@ static void give(struct tfr_round *round, const float *logits,
     }
 }
 
-static void run_step(struct tfr_round *round) {
+static void fail_all(struct tfr_round *round, enum tfr_status status) {
+    for (size_t i = 0; i < round->n; i++) {
+        tfr_continuation_fail(round->whose[i], status);
+    }
+    round->n = 0;
+}
+
+void tfr_round_begin(struct tfr_round *round, struct tfr_continuation *const *list, size_t n, struct tfr_round_counts *counts) {
+    *counts = (struct tfr_round_counts){0};
+    for (size_t i = 0; i < n; i++) {
+        ask(list[i]);
+    }
+    fill(round, list, n, counts);
+    if (round->n > 0) {
+        const enum tfr_status status = tfr_feed_begin(&round->feeding, round->engine, round->feeds, round->n);
+        if (status != TFR_OK) {
+            fail_all(round, status);
+        }
+    }
+}
+
+void tfr_round_finish(struct tfr_round *round) {
     const float *logits;
     if (round->n == 0) {
         return;
     }
-    enum tfr_status status = tfr_feed_begin(&round->feeding, round->engine, round->feeds, round->n);
-    status = status == TFR_OK ? tfr_feed_end(&round->feeding, &logits) : status;
-    if (status == TFR_OK) {
-        give(round, logits, look_ahead);
-        tfr_ahead_run(&round->ahead);
-        give(round, logits, take);
+    const enum tfr_status status = tfr_feed_end(&round->feeding, &logits);
+    if (status != TFR_OK) {
+        fail_all(round, status);
         return;
     }
-    for (size_t i = 0; i < round->n; i++) {
-        tfr_continuation_fail(round->whose[i], status);
-    }
-}
-
-void tfr_round_run(struct tfr_round *round, struct tfr_continuation *const *list, size_t n, struct tfr_round_counts *counts) {
-    *counts = (struct tfr_round_counts){0};
-    for (size_t i = 0; i < n; i++) {
-        ask(round, list[i]);
-    }
-    fill(round, list, n, counts);
-    run_step(round);
+    give(round, logits, look_ahead);
+    tfr_ahead_run(&round->ahead);
+    give(round, logits, take);
 }

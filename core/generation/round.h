@@ -1,5 +1,5 @@
 /* round.h - one ragged step for any number of continuations: what their strategies want next is fed together, and each takes its
- * logits. Thread rule: the engine's thread. */
+ * logits. Between the two halves other rounds may begin, of other continuations. Thread rule: the engine's thread. */
 #ifndef TFR_GENERATION_ROUND_H
 #define TFR_GENERATION_ROUND_H
 
@@ -23,7 +23,6 @@ struct tfr_round_counts {
 /* Buffers, sized by runtime.max_batch. */
 struct tfr_round {
     struct tfr_engine *engine;
-    struct tfr_sampler sampler;
     struct tfr_feed *feeds;          /* [max_batch] of one call of tfr_engine_feed */
     struct tfr_continuation **whose; /* [max_batch] */
     size_t n;
@@ -43,6 +42,8 @@ void tfr_round_close(struct tfr_round *round);
 /* All of list[n] are open and not done. What fails of one continuation ends that one alone (its status); what fails of a step ends
  * those that were in it. Rows that few tokens need go first and always. Prompts share what is left of runtime.max_rows, in the
  * order of the list, and a piece of the first of them goes in any case; with a budget as chunks.c says. */
-void tfr_round_run(struct tfr_round *round, struct tfr_continuation *const *list, size_t n, struct tfr_round_counts *counts);
+void tfr_round_begin(struct tfr_round *round, struct tfr_continuation *const *list, size_t n, struct tfr_round_counts *counts);
+/* The logits are there, and each takes its own; nothing where none were wanted. */
+void tfr_round_finish(struct tfr_round *round);
 
 #endif

@@ -286,7 +286,8 @@ static enum tfr_status submit(const struct step *step) {
         .hidden = memory->hidden,
     };
     TFR_TRY(tfr_exec_open_run(step->engine->exec, &memory->run, step->plan, &input));
-    return tfr_exec_submit(step->engine->exec, memory->run);
+    return step->body->memory > 0 ? tfr_exec_start(step->engine->exec, memory->run)
+                                  : tfr_exec_submit(step->engine->exec, memory->run);
 }
 
 static enum tfr_status execute(const struct step *step) {

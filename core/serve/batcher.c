@@ -35,7 +35,7 @@ enum tfr_status tfr_batcher_prepare(struct tfr_batcher *batcher) {
     if (batcher->batch == NULL) {
         batcher->batch = tfr_alloc((size_t)batcher->engine->max_batch, sizeof(struct tfr_continuation *));
     }
-    TFR_TRY(batcher->batch != NULL ? tfr_round_open(&batcher->round, batcher->engine) : TFR_RESOURCE);
+    TFR_TRY(batcher->batch != NULL ? tfr_groups_open(&batcher->groups, batcher->engine) : TFR_RESOURCE);
     batcher->is_open = true;
     return TFR_OK;
 }
@@ -101,7 +101,8 @@ static void check_deadline(struct tfr_request *request, uint64_t now_ns) {
     }
 }
 
-/* Ends those that failed, were cancelled or are done; the others stay in order. */
+/* Ends those that failed, were cancelled or are done; the others stay in order, and so does who is in a group until its round is
+ * finished. */
 static void sweep(struct tfr_batcher *batcher, struct tfr_request_list *list, bool all, bool running) {
     struct tfr_request *request = list->first;
     const uint64_t now_ns = tfr_clock_ns();
@@ -112,7 +113,8 @@ static void sweep(struct tfr_batcher *batcher, struct tfr_request_list *list, bo
             cancel(request);
         }
         check_deadline(request, now_ns);
-        if (request->continuation.status != TFR_OK || (running && tfr_continuation_done(&request->continuation))) {
+        const struct tfr_continuation *c = &request->continuation;
+        if (!c->in_group && (c->status != TFR_OK || (running && tfr_continuation_done(c)))) {
             end_request(batcher, request);
         } else {
             append(list, request);
@@ -161,7 +163,7 @@ static void admit(struct tfr_batcher *batcher, struct tfr_request *request) {
     request->admitted_ns = tfr_clock_ns();
     atomic_store(&request->admitted, true);
     enum tfr_status status = tfr_prefixes_give(batcher->prefixes, request);
-    status = status == TFR_OK ? tfr_continuation_open(c, &batcher->round.sampler) : status;
+    status = status == TFR_OK ? tfr_continuation_open(c, &batcher->groups.sampler) : status;
     if (status != TFR_OK) {
         tfr_continuation_fail(c, status);
     }
@@ -192,15 +194,15 @@ static void admit_waiting(struct tfr_batcher *batcher) {
 static void tell_running(struct tfr_batcher *batcher) {
     for (struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
         struct tfr_continuation *c = &request->continuation;
-        const enum tfr_status status = c->status == TFR_OK ? tfr_events_tell(request, &batcher->told) : TFR_OK;
+        const enum tfr_status status = c->status == TFR_OK && !c->in_group ? tfr_events_tell(request, &batcher->told) : TFR_OK;
         if (status != TFR_OK) {
             tfr_continuation_fail(c, status);
         }
     }
 }
 
-/* All running ones that hold slots fit, since each slot is a sequence of max_batch. A step that built a plan, or that nobody waited
- * for, says nothing of what its kind costs. */
+/* Begins the rounds of all that are in no group, and finishes the oldest. All running ones that hold slots fit, since each slot is
+ * a sequence of max_batch. A step that built a plan, or that nobody waited for, says nothing of what its kind costs. */
 static void run_round(struct tfr_batcher *batcher, struct tfr_round_counts *counts) {
     const uint64_t start_ns = tfr_clock_ns();
     const int n_plans = batcher->engine->n_plans;
@@ -208,9 +210,9 @@ static void run_round(struct tfr_batcher *batcher, struct tfr_round_counts *coun
     for (struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
         batcher->batch[n++] = &request->continuation;
     }
-    batcher->round.budget = batcher->is_serving ? tfr_batcher_budget : NULL;
-    batcher->round.budget_user = batcher;
-    tfr_round_run(&batcher->round, batcher->batch, n, counts);
+    tfr_groups_begin(&batcher->groups, batcher->batch, n, batcher->is_serving ? tfr_batcher_budget : NULL, batcher);
+    const struct tfr_round_counts *finished = tfr_groups_finish(&batcher->groups);
+    *counts = finished != NULL ? *finished : *counts;
     tell_running(batcher);
     if (batcher->engine->n_plans == n_plans && batcher->is_serving && !tfr_steps_in_flight(batcher->engine)) {
         tfr_batcher_learn(batcher, counts, tfr_clock_ns() - start_ns);
@@ -240,6 +242,9 @@ static void run_calls(struct tfr_batcher *batcher) {
 
 static void cancel_all(struct tfr_batcher *batcher) {
     take_new(batcher);
+    sweep(batcher, &batcher->running, true, true);
+    while (tfr_groups_finish(&batcher->groups) != NULL) { /* of those that were told to end nobody takes anything */
+    }
     sweep(batcher, &batcher->running, true, true);
     sweep(batcher, &batcher->waiting, true, false);
 }
@@ -302,7 +307,7 @@ void tfr_batcher_close(struct tfr_batcher *batcher) {
     }
     tfr_prefixes_close(batcher->prefixes);
     if (batcher->is_open) {
-        tfr_round_close(&batcher->round);
+        tfr_groups_close(&batcher->groups);
     }
     tfr_queue_close(batcher->queue);
     tfr_free(batcher->batch);

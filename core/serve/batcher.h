@@ -3,7 +3,7 @@
 #ifndef TFR_SERVE_BATCHER_H
 #define TFR_SERVE_BATCHER_H
 
-#include "generation/round.h"
+#include "serve/groups.h"
 #include "serve/queue.h"
 #include "serve/step_cost.h"
 
@@ -17,10 +17,10 @@ struct tfr_batcher {
     struct tfr_engine *engine;
     struct tfr_queue *queue;
     struct tfr_prefixes *prefixes;
-    struct tfr_round round; /* opened with the first step */
+    struct tfr_groups groups; /* opened with the first step */
     bool is_open;
     struct tfr_request_list waiting, running;
-    struct tfr_continuation **batch; /* [max_batch] the running ones, for the round */
+    struct tfr_continuation **batch; /* [max_batch] the running ones, for the groups */
     bool told;                       /* events since the last notice */
     bool is_serving;                 /* tfr_engine_warm was called */
     struct tfr_fair fair;            /* whose turn it is of those that wait */

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """check_ranks.py same TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks give the ids and the bits of one process.
 check_ranks.py shards TFRUN MPIEXEC N T CONFIG [OPTION...]: so do N ranks with --tensor T, of one process with --sums by-head.
+check_ranks.py groups TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks with 1 to 4 groups of sequences give the ids and bits of one process.
 check_ranks.py refused TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks refuse as one process does, in one line.
 
 same runs CONFIG once without a launcher, then on N ranks with the balanced split, with --split hf, and with a
@@ -72,6 +73,19 @@ def check_shards(tfrun, mpiexec, n_ranks, tensor, config_dir, options):
             print(f"{name}: logits_digest {have['logits_digest']} as one process that adds by head")
 
 
+def check_groups(tfrun, mpiexec, n_ranks, config_dir, options):
+    options = [config_dir, *options, "--ignore-eos", "--json"]
+    launch = [mpiexec, "-n", n_ranks, tfrun] if n_ranks != "1" else [tfrun]
+    _, want = generate([tfrun, *options, "--microbatches", "1"], "one process")
+    for groups in "1234":
+        for split in ("balanced", "hf") if n_ranks != "1" else ("balanced",):
+            what = f"{groups} groups, {split}"
+            _, have = generate([*launch, *options, "--microbatches", groups, "--split", split], what)
+            if have != want:
+                sys.exit(f"{what}: {n_ranks} ranks give\n{have}\none process gives\n{want}")
+    print(f"logits_digest {want['logits_digest']} for any groups")
+
+
 def check_refused(tfrun, mpiexec, n_ranks, config_dir, options):
     def refuse(*launch):
         ran = subprocess.run([*launch, tfrun, config_dir, *options], stdin=subprocess.DEVNULL,
@@ -93,7 +107,7 @@ def main():
         check_shards(tfrun, mpiexec, n_ranks, rest[0], pathlib.Path(rest[1]).resolve(), rest[2:])
         return 0
     config, *options = rest
-    check = {"same": check_same, "refused": check_refused}[mode]
+    check = {"same": check_same, "groups": check_groups, "refused": check_refused}[mode]
     check(tfrun, mpiexec, n_ranks, pathlib.Path(config).resolve(), options)
     return 0
 

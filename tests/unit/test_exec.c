@@ -265,6 +265,31 @@ TFR_TEST(a_message_that_arrives_early_waits_for_the_one_before_it) {
     close_bench(&bench);
 }
 
+TFR_TEST(a_started_run_goes_before_older_ones_up_to_its_message) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c;
+    struct tfr_run *run[3];
+    open_bench(&bench);
+    make_chain(&c, 0);
+    c.tasks[0].kernel = c.tasks[2].kernel = &noting;
+    for (int r = 0; r < 3; r++) {
+        c.input[r].rows = r + 1;
+        assert_ok(tfr_exec_open_run(bench.exec, &run[r], &c.plan, &c.input[r]));
+        assert_ok(r < 2 ? tfr_exec_submit(bench.exec, run[r]) : TFR_OK);
+    }
+    n_seen = 0;
+    assert_ok(tfr_exec_start(bench.exec, run[2]));
+    assert_int_equal(n_seen, 1); /* its message is there at once, but what follows waits for older runs */
+    assert_int_equal(rows_seen[0], 3);
+    assert_int_equal(run[2]->n_left, 2);
+    for (int r = 0; r < 3; r++) {
+        assert_ok(tfr_exec_wait(bench.exec, run[r]));
+        tfr_exec_close_run(bench.exec, run[r]);
+    }
+    close_bench(&bench);
+}
+
 TFR_TEST(a_run_is_reset_and_runs_again) {
     TFR_UNUSED_STATE;
     struct bench bench;
@@ -568,9 +593,10 @@ TFR_TEST(a_full_ring_keeps_the_newest) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_message_that_arrives_early_waits_for_the_one_before_it),
-              TFR_CASE(a_run_is_reset_and_runs_again), TFR_CASE(a_plan_without_tasks_is_done_at_once),
-              TFR_CASE(progress_never_waits), TFR_CASE(a_run_that_cannot_be_opened_harms_no_other),
-              TFR_CASE(a_failing_task_ends_its_own_run), TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason),
-              TFR_CASE(messages_move_on_inside_kernels), TFR_CASE(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile),
-              TFR_CASE(a_task_alone_runs_on_the_master), TFR_CASE(the_trace_shows_two_runs_at_once),
-              TFR_CASE(a_full_ring_keeps_the_newest), TFR_CASE(failed_allocation_at_any_point_leaks_nothing))
+              TFR_CASE(a_started_run_goes_before_older_ones_up_to_its_message), TFR_CASE(a_run_is_reset_and_runs_again),
+              TFR_CASE(a_plan_without_tasks_is_done_at_once), TFR_CASE(progress_never_waits),
+              TFR_CASE(a_run_that_cannot_be_opened_harms_no_other), TFR_CASE(a_failing_task_ends_its_own_run),
+              TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason), TFR_CASE(messages_move_on_inside_kernels),
+              TFR_CASE(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile), TFR_CASE(a_task_alone_runs_on_the_master),
+              TFR_CASE(the_trace_shows_two_runs_at_once), TFR_CASE(a_full_ring_keeps_the_newest),
+              TFR_CASE(failed_allocation_at_any_point_leaks_nothing))

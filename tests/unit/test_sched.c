@@ -52,14 +52,14 @@ static struct tfr_run *add(struct diamond *d, enum tfr_lane lane) {
 
 static void expect(struct diamond *d, struct tfr_run *run, int task) {
     struct tfr_ready picked;
-    assert_true(tfr_sched_pick(&d->sched, &picked, NULL));
+    assert_true(tfr_sched_pick(&d->sched, &picked, NULL, false));
     assert_ptr_equal(picked.run, run);
     assert_int_equal(picked.task, task);
 }
 
 static void expect_nothing(struct diamond *d) {
     struct tfr_ready picked;
-    assert_false(tfr_sched_pick(&d->sched, &picked, NULL));
+    assert_false(tfr_sched_pick(&d->sched, &picked, NULL, false));
 }
 
 static void close_run(struct diamond *d, struct tfr_run *run) {
@@ -222,10 +222,10 @@ TFR_TEST(other_edges_and_other_lanes_do_not_wait) {
     struct tfr_ready picked;
     assert_int_equal(tfr_run_open(&d.pool, &c, &e.plan, &input), TFR_OK);
     assert_int_equal(tfr_sched_add(&d.sched, c), TFR_OK);
-    assert_true(tfr_sched_pick(&d.sched, &picked, c)); /* another tag of the same lane */
+    assert_true(tfr_sched_pick(&d.sched, &picked, c, true)); /* another tag of the same lane */
     assert_int_equal(picked.task, 4);
-    assert_false(tfr_sched_pick(&d.sched, &picked, c)); /* tasks of the team are not picked with `only` */
-    assert_true(tfr_sched_pick(&d.sched, &picked, b));  /* the same tag of another lane */
+    assert_false(tfr_sched_pick(&d.sched, &picked, c, true)); /* tasks of the team are not picked with `only` */
+    assert_true(tfr_sched_pick(&d.sched, &picked, b, true));  /* the same tag of another lane */
     assert_ptr_equal(picked.run, b);
     expect(&d, a, 4);
     close_run(&d, a);

@@ -1,0 +1,101 @@
+/* groups.c - forms groups, begins and finishes their rounds: see groups.h. */
+#include "serve/groups.h"
+
+#include "base/arena.h"
+#include "base/status.h"
+
+static enum tfr_status open_group(struct tfr_group *group, struct tfr_engine *engine) {
+    group->members = tfr_alloc((size_t)engine->max_batch, sizeof(struct tfr_continuation *));
+    return group->members != NULL ? tfr_round_open(&group->round, engine) : TFR_RESOURCE;
+}
+
+enum tfr_status tfr_groups_open(struct tfr_groups *groups, struct tfr_engine *engine) {
+    const int64_t asked = engine->config->options.parallel_microbatches, stages = engine->placement.stages;
+    const int64_t n = asked > 0 ? asked : stages < TFR_MOST_GROUPS ? stages : TFR_MOST_GROUPS;
+    *groups = (struct tfr_groups){.group = tfr_alloc((size_t)n, sizeof *groups->group)};
+    enum tfr_status status = groups->group != NULL ? TFR_OK : TFR_RESOURCE;
+    if (status == TFR_OK) {
+        status = tfr_sampler_open(&groups->sampler, &engine->params->pipeline, 0, engine->config->model.vocab_size);
+    }
+    while (status == TFR_OK && groups->n < n) {
+        status = open_group(&groups->group[groups->n++], engine);
+    }
+    if (status != TFR_OK) {
+        tfr_groups_close(groups);
+    }
+    return status;
+}
+
+void tfr_groups_close(struct tfr_groups *groups) {
+    for (int i = 0; i < groups->n; i++) {
+        tfr_round_close(&groups->group[i].round);
+        tfr_free(groups->group[i].members);
+    }
+    tfr_sampler_close(&groups->sampler);
+    tfr_free(groups->group);
+    *groups = (struct tfr_groups){0};
+}
+
+static struct tfr_group *free_group(struct tfr_groups *groups, int most) {
+    struct tfr_group *found = NULL;
+    int n_begun = 0;
+    for (int i = 0; i < groups->n; i++) {
+        n_begun += groups->group[i].turn > 0;
+        found = groups->group[i].turn == 0 ? &groups->group[i] : found;
+    }
+    return n_begun < most ? found : NULL;
+}
+
+/* Those that come next, as many as make up a share of all sequences. */
+static void form(struct tfr_group *group, struct tfr_continuation *const *list, size_t n, int64_t share) {
+    int64_t slots = 0;
+    group->n = 0;
+    for (size_t i = 0; i < n && slots < share; i++) {
+        if (!list[i]->in_group) {
+            slots += tfr_continuation_slots(list[i]);
+            list[i]->in_group = true;
+            group->members[group->n++] = list[i];
+        }
+    }
+}
+
+void tfr_groups_begin(struct tfr_groups *groups, struct tfr_continuation *const *list, size_t n,
+                      int64_t (*budget)(void *user, const struct tfr_round_counts *counts), void *user) {
+    const int most = n < (size_t)groups->n ? (int)n : groups->n;
+    int64_t slots = 0;
+    for (size_t i = 0; i < n; i++) {
+        slots += tfr_continuation_slots(list[i]);
+    }
+    for (struct tfr_group *group; (group = free_group(groups, most)) != NULL;) {
+        form(group, list, n, (slots + most - 1) / most);
+        if (group->n == 0) {
+            return;
+        }
+        group->round.budget = budget;
+        group->round.budget_user = user;
+        group->turn = ++groups->turns;
+        tfr_round_begin(&group->round, group->members, group->n, &group->counts);
+    }
+}
+
+static struct tfr_group *oldest_group(struct tfr_groups *groups) {
+    struct tfr_group *oldest = NULL;
+    for (int i = 0; i < groups->n; i++) {
+        struct tfr_group *group = &groups->group[i];
+        oldest = group->turn > 0 && (oldest == NULL || group->turn < oldest->turn) ? group : oldest;
+    }
+    return oldest;
+}
+
+const struct tfr_round_counts *tfr_groups_finish(struct tfr_groups *groups) {
+    struct tfr_group *group = oldest_group(groups);
+    if (group == NULL) {
+        return NULL;
+    }
+    tfr_round_finish(&group->round);
+    for (size_t i = 0; i < group->n; i++) {
+        group->members[i]->in_group = false;
+    }
+    group->turn = 0;
+    return &group->counts;
+}
