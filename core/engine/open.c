@@ -314,11 +314,11 @@ void tfr_engine_close(struct tfr_engine *engine) {
     tfr_batcher_close(engine->batcher);
     end_serving(engine);
     tfr_engine_close(engine->assistant);
+    tfr_job_close(engine); /* steps that are still in flight need their plans */
+    tfr_steps_close(engine);
     for (int i = 0; i < engine->n_plans; i++) {
         tfr_plan_free(engine->plans[i].plan);
     }
-    tfr_job_close(engine);
-    tfr_steps_close(engine);
     tfr_slots_close(engine);
     tfr_feeding_close(engine->feeding);
     tfr_free(engine->feeding);

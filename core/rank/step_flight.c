@@ -69,7 +69,7 @@ static struct tfr_step_memory *oldest_in_flight(struct tfr_steps *steps, int *n)
     return oldest;
 }
 
-/* The first, so that as few as possible hold logits; 0 where all are taken. */
+/* The first, so that as few as possible hold logits; 0 where all are taken, which those who have steps in flight see to. */
 static int first_free(const struct tfr_steps *steps) {
     for (int i = 1; i < TFR_STEP_MEMORIES; i++) {
         if (!steps->memory[i].taken && steps->memory[i].run == NULL) {
@@ -92,8 +92,11 @@ enum tfr_status tfr_steps_choose(struct tfr_engine *engine, const struct tfr_ste
         TFR_TRY(tfr_step_wait(engine, oldest));
     }
     const int chosen = first_free(steps);
+    if (chosen == 0) {
+        return tfr_raise(TFR_RUNTIME, "%d steps have results that nobody has taken", TFR_STEP_MEMORIES - 1);
+    }
     TFR_TRY(tfr_step_reserve_logits(engine, &steps->memory[chosen], rows));
-    steps->memory[chosen].taken = chosen > 0 && body->n_logits > 0;
+    steps->memory[chosen].taken = body->n_logits > 0;
     *memory = chosen;
     return TFR_OK;
 }

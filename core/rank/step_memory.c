@@ -3,6 +3,17 @@
 #include "rank/rank.h"
 #include "rank/step_run.h"
 
+static void close_arrays(struct tfr_step_memory *memory) {
+    tfr_free(memory->slots);
+    tfr_free(memory->ids);
+    tfr_free(memory->positions);
+    tfr_free(memory->token_types);
+    tfr_free(memory->logit_rows);
+    tfr_free(memory->seqs);
+    memory->slots = memory->ids = memory->positions = memory->token_types = memory->logit_rows = NULL;
+    memory->seqs = NULL;
+}
+
 enum tfr_status tfr_step_memory_open(struct tfr_engine *engine, struct tfr_step_memory *memory) {
     const size_t rows = (size_t)engine->max_rows;
     memory->slots = tfr_alloc(rows, sizeof *memory->slots);
@@ -13,6 +24,9 @@ enum tfr_status tfr_step_memory_open(struct tfr_engine *engine, struct tfr_step_
     memory->ids = tfr_alloc(rows, sizeof *memory->ids);
     const bool has_all = memory->slots != NULL && memory->positions != NULL && memory->token_types != NULL &&
                          memory->logit_rows != NULL && memory->seqs != NULL && memory->ids != NULL;
+    if (!has_all) {
+        close_arrays(memory);
+    }
     return has_all ? TFR_OK : TFR_RESOURCE;
 }
 
@@ -57,12 +71,7 @@ static void close_memory(struct tfr_step_memory *memory) {
     tfr_block_close(&memory->embeds);
     tfr_block_close(&memory->logits);
     tfr_block_close(&memory->shares);
-    tfr_free(memory->slots);
-    tfr_free(memory->ids);
-    tfr_free(memory->positions);
-    tfr_free(memory->token_types);
-    tfr_free(memory->logit_rows);
-    tfr_free(memory->seqs);
+    close_arrays(memory);
     tfr_free(memory->hidden);
     tfr_free(memory->weights);
     tfr_free(memory->cross_weights);

@@ -285,9 +285,14 @@ static enum tfr_status submit(const struct step *step) {
         .batch = &memory->batch,
         .hidden = memory->hidden,
     };
-    TFR_TRY(tfr_exec_open_run(step->engine->exec, &memory->run, step->plan, &input));
-    return step->body->memory > 0 ? tfr_exec_start(step->engine->exec, memory->run)
-                                  : tfr_exec_submit(step->engine->exec, memory->run);
+    struct tfr_exec *exec = step->engine->exec;
+    TFR_TRY(tfr_exec_open_run(exec, &memory->run, step->plan, &input));
+    const enum tfr_status status = step->body->memory > 0 ? tfr_exec_start(exec, memory->run) : tfr_exec_submit(exec, memory->run);
+    if (status != TFR_OK) {
+        tfr_exec_close_run(exec, memory->run);
+        memory->run = NULL;
+    }
+    return status;
 }
 
 static enum tfr_status execute(const struct step *step) {

@@ -202,10 +202,12 @@ static void tell_running(struct tfr_batcher *batcher) {
 }
 
 /* Begins the rounds of all that are in no group, and finishes the oldest. All running ones that hold slots fit, since each slot is
- * a sequence of max_batch. A step that built a plan, or that nobody waited for, says nothing of what its kind costs. */
+ * a sequence of max_batch. A step that built a plan, that had others beside it, or that nobody waited for, says nothing of what its
+ * kind costs. */
 static void run_round(struct tfr_batcher *batcher, struct tfr_round_counts *counts) {
     const uint64_t start_ns = tfr_clock_ns();
     const int n_plans = batcher->engine->n_plans;
+    const bool was_alone = !tfr_steps_in_flight(batcher->engine);
     size_t n = 0;
     for (struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
         batcher->batch[n++] = &request->continuation;
@@ -214,7 +216,7 @@ static void run_round(struct tfr_batcher *batcher, struct tfr_round_counts *coun
     const struct tfr_round_counts *finished = tfr_groups_finish(&batcher->groups);
     *counts = finished != NULL ? *finished : *counts;
     tell_running(batcher);
-    if (batcher->engine->n_plans == n_plans && batcher->is_serving && !tfr_steps_in_flight(batcher->engine)) {
+    if (batcher->engine->n_plans == n_plans && batcher->is_serving && was_alone && !tfr_steps_in_flight(batcher->engine)) {
         tfr_batcher_learn(batcher, counts, tfr_clock_ns() - start_ns);
     }
 }

@@ -172,8 +172,12 @@ enum tfr_status tfr_feed_begin(struct tfr_feeding *feeding, struct tfr_engine *e
     feeding->logits = NULL;
     feeding->gathers = false;
     enum tfr_status status = tfr_step_open(&step, engine, feeding->pieces, (int64_t)n);
+    step.most = engine->is_watched ? engine->max_rows : engine->chunk_rows;
     if (status == TFR_OK) {
         status = begin_steps(feeding, &step, total_kept(feeds, n));
+    }
+    while (status == TFR_OK && feeding->n_awaited > 1) { /* so that memories of steps suffice for all feedings under way */
+        status = take_oldest(feeding, engine);
     }
     tfr_step_close(&step);
     if (status != TFR_OK) {
@@ -204,7 +208,10 @@ enum tfr_status tfr_engine_feed(struct tfr_engine *engine, const struct tfr_feed
         engine->feeding = tfr_alloc(1, sizeof *engine->feeding);
     }
     TFR_TRY(engine->feeding != NULL ? TFR_OK : TFR_RESOURCE);
-    TFR_TRY(tfr_feed_begin(engine->feeding, engine, feeds, n_feeds));
-    TFR_TRY(tfr_feed_end(engine->feeding, logits));
-    return tfr_steps_settle(engine, -1); /* the caller may take its time before the next call */
+    enum tfr_status status = tfr_feed_begin(engine->feeding, engine, feeds, n_feeds);
+    status = status == TFR_OK ? tfr_feed_end(engine->feeding, logits) : status;
+    char text[1024];
+    snprintf(text, sizeof text, "%s", tfr_failure_text());
+    const enum tfr_status settled = tfr_steps_settle(engine, -1); /* the caller may take its time before the next call */
+    return status != TFR_OK ? tfr_raise(status, "%s", text) : settled;
 }

@@ -7,7 +7,7 @@
 #include "step/step.h"
 
 enum tfr_status tfr_step_open(struct tfr_step *step, struct tfr_engine *engine, const struct tfr_piece *pieces, int64_t n) {
-    *step = (struct tfr_step){.engine = engine, .pieces = pieces, .n_pieces = n};
+    *step = (struct tfr_step){.engine = engine, .pieces = pieces, .n_pieces = n, .most = engine->max_rows};
     const int64_t most = n < engine->max_rows ? n : engine->max_rows; /* a cut has at least one row */
     step->cuts = tfr_alloc((size_t)most + 1, sizeof *step->cuts);
     return step->cuts != NULL ? TFR_OK : TFR_RESOURCE;
@@ -48,10 +48,9 @@ static int64_t count_kept(const struct tfr_piece *piece, int64_t first, int64_t 
     return kept;
 }
 
-/* Rows that see one another stay together, however many; a step that is measured is the one that was asked for. */
+/* Rows that see one another stay together, however many. */
 static int64_t most_rows(const struct tfr_step *step, const struct tfr_piece *piece) {
-    const struct tfr_engine *engine = step->engine;
-    return (piece->whole && step->n_rows == 0) || engine->is_watched ? engine->max_rows : engine->chunk_rows;
+    return piece->whole && step->n_rows == 0 ? step->engine->max_rows : step->most;
 }
 
 bool tfr_step_cut(struct tfr_step *step) {

@@ -54,6 +54,7 @@ struct tfr_cut {
 struct tfr_step {
     struct tfr_engine *engine;
     const struct tfr_piece *pieces;
+    int64_t most;                  /* rows of a step; runtime.max_rows, but for those who have several in flight */
     int64_t n_pieces, piece, done; /* the piece to go on with, and its rows that were cut off */
     /* of the step cut last */
     struct tfr_cut *cuts;
