@@ -32,7 +32,8 @@ enum {
     SLEEP_SHARE = 8,
     SECOND_NS = 1000000000,
     STOPPED_NS = SECOND_NS,
-    LONG_NS = SECOND_NS, /* nothing was said for so long: the next word may wait a little too */
+    LOOK_NS = SECOND_NS / 4, /* well within the time that comm_lost.c waits for answers */
+    LONG_NS = SECOND_NS,     /* nothing was said for so long: the next word may wait a little too */
     LONG_SLEEP_NS = 5000000,
     LONG_SHARE = 500
 };
@@ -193,9 +194,9 @@ enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backof
 
 enum tfr_status tfr_comm_pause_idle(struct tfr_comm *comm, struct tfr_backoff *backoff, int peer, const char *awaited) {
     const uint64_t now = tfr_clock_ns(), waited = count_wait(comm, backoff, now);
-    if (now - backoff->looked_ns >= SECOND_NS) {
+    if (now - backoff->looked_ns >= LOOK_NS) {
         const bool is_stopped = tfr_comm_is_stopped(comm, peer);
-        backoff->stopped_ns = is_stopped ? backoff->stopped_ns + SECOND_NS : 0;
+        backoff->stopped_ns = is_stopped ? backoff->stopped_ns + LOOK_NS : 0;
         backoff->looked_ns = now;
     }
     if (is_over(comm, backoff->stopped_ns)) {

@@ -249,7 +249,7 @@ void tfr_cli_follow_signals(void) {
 
 int tfr_cli_cancelled(void) {
     static bool told;
-    if (caught_signal != 0 && tfr_launched_size() > 1 && !told) {
+    if (caught_signal != 0 && tfr_launched_size() > 1 && !told && !is_sibling_gone()) {
         char host[64] = "?";
         gethostname(host, sizeof host - 1);
         fprintf(stderr, "tfrun: rank %d on host %s was ended by signal %d; the results so far are there\n", tfr_launched_rank(),
