@@ -29,13 +29,19 @@ class Box:
 
 @case
 def results_are_those_of_the_program(box):
-    arguments = ["-n", 8, "--temperature", 0, "-t", 1, "--kernels", "ref"]
-    done = subprocess.run([box.program, "generate", str(box.demo), "--json", *map(str, arguments)], capture_output=True, text=True)
-    real = json.loads(done.stdout)
+    def arguments(kernels):
+        return ["-n", 8, "--temperature", 0, "-t", 1, "--kernels", kernels]
+
+    def real(kernels, *layout):
+        words = [box.program, "generate", box.demo, "--json", *arguments(kernels), *layout]
+        return json.loads(subprocess.run([str(word) for word in words], capture_output=True, text=True).stdout)
+
+    ref, gemv = real("ref"), "gemv,-onednn,-clock"
     for ranks in 1, 3, 6:
-        have = box.simulate(ranks, *arguments, options=["--real-kernels"])
-        expect_same(have["logits_digest"], real["logits_digest"])
-        expect_same(have["choices"][0]["ids"], real["choices"][0]["ids"])
+        expect_same(box.simulate(ranks, *arguments("ref"), options=["--real-kernels"])["logits_digest"], ref["logits_digest"])
+    for layout, alone in (["--head", "split"], []), (["--tensor", 4, "--head", "split"], ["--sums", "by-head"]):
+        have = box.simulate(4, *arguments(gemv), *layout, options=["--real-kernels"])
+        expect_same(have["logits_digest"], real(gemv, *alone)["logits_digest"])
 
 
 @case
