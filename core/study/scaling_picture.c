@@ -86,7 +86,7 @@ static void put_frame(FILE *out, const struct tfr_scaling_point *point, enum tfr
     put_quoted(out, title != NULL ? title : "");
     fprintf(out, "\nset xlabel 'cores: ranks times threads'\nset ylabel 'speed-up, with an interval of 95 %%'\n");
     fprintf(out,
-            "set logscale xy 2\nset grid\nset key below left Left reverse maxcols 1\nset offsets graph 0.05, graph 0.05, 0, 0\n");
+            "set logscale xy 2\nset grid\nset key below left Left reverse width -20\nset offsets graph 0.05, graph 0.05, 0, 0\n");
     fprintf(out, "plot x / %.15g title 'ideal' with lines dashtype 2 linecolor '#7f7f7f'", (double)point->base[kind]->cores);
     tfr_free(title);
     tfr_free(of);
