@@ -149,9 +149,10 @@ static enum tfr_status read_head(const struct tfr_json_doc *doc, struct tfr_benc
     const tfr_json *root = tfr_json_root(doc);
     char text[32];
     int64_t ranks, threads;
-    TFR_TRY(read_text(doc, root, "schema", text, sizeof text));
-    if (strcmp(text, TFR_BENCH_SCHEMA) != 0) {
-        return tfr_document_refuse(doc, root, "schema", "\"" TFR_BENCH_SCHEMA "\"");
+    const char *schema = tfr_json_string(tfr_json_member(root, "schema"));
+    if (schema == NULL || strcmp(schema, TFR_BENCH_SCHEMA) != 0) {
+        return tfr_raise(TFR_MODEL, "%s is no document of `tfrun bench --json`, whose schema is \"" TFR_BENCH_SCHEMA "\"",
+                         tfr_json_name(doc));
     }
     TFR_TRY(read_text(doc, root, "model", bench->model, sizeof bench->model));
     TFR_TRY(read_text(doc, root, "machine", bench->machine, sizeof bench->machine));
@@ -194,5 +195,14 @@ enum tfr_status tfr_bench_read(struct tfr_bench **bench, const char *path) {
         return status;
     }
     *bench = made;
+    return TFR_OK;
+}
+
+enum tfr_status tfr_bench_is_document(const char *path, bool *is) {
+    struct tfr_json_doc *doc;
+    TFR_TRY(tfr_json_open_file(&doc, path, TFR_MODEL));
+    const char *schema = tfr_json_string(tfr_json_member(tfr_json_root(doc), "schema"));
+    *is = schema != NULL && strcmp(schema, TFR_BENCH_SCHEMA) == 0;
+    tfr_json_close(doc);
     return TFR_OK;
 }

@@ -92,7 +92,7 @@ static void print_head(FILE *out, const struct tfr_bench *bench, const struct tf
     for (int rank = 0; rank < bench->n_ranks; rank++) {
         most = bench->peak_memory_bytes[rank] > most ? bench->peak_memory_bytes[rank] : most;
     }
-    fprintf(out, "%smodel    %s\n%smachine  %s, %d rank%s, %d thread%s on rank 0\n", line, bench->model, line, bench->machine,
+    fprintf(out, "%smodel    %s\n%smachine  %s, %d rank%s of %d thread%s\n", line, bench->model, line, bench->machine,
             bench->n_ranks, tfr_plural(bench->n_ranks), bench->n_threads, tfr_plural(bench->n_threads));
     fprintf(out, "%sstart    opened in %.3f s, first token %.3f s later; peak memory %.0f MB%s; digest %016" PRIx64 "\n", line,
             bench->load_s, bench->first_token_s, (double)most / 1e6, bench->n_ranks > 1 ? " of the largest rank" : "",

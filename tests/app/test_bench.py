@@ -224,7 +224,7 @@ def other_bits_are_told(bench):
 @case
 def damaged_documents_are_refused(bench):
     good = bench.document("--cases", "decode:3")
-    for change, sentence in (({"schema": "tfrun-load-1"}, "schema must be"), ({"cases": 1}, "cases must be a list"),
+    for change, sentence in (({"schema": "tfrun-load-1"}, "is no document of `tfrun bench --json`"), ({"cases": 1}, "cases must be a list"),
                              ({"cases": [{"case": "x"}]}, "case must be"), ({"per_rank": []}, "per_rank must be"),
                              ({"cases": [{**good["cases"][0], "times_ms": []}]}, "times_ms must be"),
                              ({"cases": [{**good["cases"][0], "times_ms": [-1]}]}, "times_ms must be"),
@@ -264,7 +264,8 @@ def ranks_have_the_same_digest(bench):
     expect("kB sent" in shown and "kB sent" not in bench.bench("--cases", CASES), shown)
     kept = bench.folder / "kept.json"
     kept.write_text(json.dumps(two))
-    expect("was measured on 2 ranks, and 1 started" in bench.run("bench", "--rerun", kept, code=2)[1], "ranks")
+    told = bench.run("bench", "--rerun", kept, code=2)[1]
+    expect(f"was measured on 2 ranks, and 1 started: run tfrun bench --ranks 2 --rerun {kept}" in told, told)
     again = json.loads(bench.run("bench", "--rerun", kept, "--json", ranks=2)[0])
     expect_same((again["manifest"]["command"], again["same_digest_as_before"]), (two["manifest"]["command"], True))
 

@@ -180,7 +180,8 @@ def forms_say_the_same(scaling):
     scaling.run("scaling", "--report", folder, "-o", out, "--force")
     expect_same({name: (out / name).read_bytes() for name in os.listdir(out)}, before)
     for _ in range(2):  # its own files are none of the documents
-        scaling.run("scaling", "--report", folder, "-o", folder, "--force")
+        told = scaling.run("scaling", "--report", folder, "-o", folder, "--force")[1]
+    expect(f"{folder}/scaling.json is passed over" in told, told)
     scaling.environment["PATH"] = str(scaling.folder)
     told = scaling.run("scaling", "--report", folder, "-o", scaling.folder / "scripts")[1]
     expect("gnuplot-nox" in told and "strong-decode-16.svg" not in os.listdir(scaling.folder / "scripts"), told)

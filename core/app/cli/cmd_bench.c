@@ -92,9 +92,9 @@ static int take_overrides(struct tfr_args *args, size_t n) {
 static int take_recorded(struct tfr_args *args) {
     const struct tfr_bench_recorded recorded = tfr_bench_recorded(ask.before);
     if (tfr_launched_size() != recorded.n_ranks) {
-        return tfr_cli_usage("%s was measured on %d rank%s, and %d started: run mpirun -n %d tfrun bench --rerun",
-                             tfr_args_flag(args, "rerun"), recorded.n_ranks, recorded.n_ranks == 1 ? "" : "s", tfr_launched_size(),
-                             recorded.n_ranks);
+        const char *file = tfr_args_flag(args, "rerun");
+        return tfr_cli_usage("%s was measured on %d rank%s, and %d started: run tfrun bench --ranks %d --rerun %s", file,
+                             recorded.n_ranks, recorded.n_ranks == 1 ? "" : "s", tfr_launched_size(), recorded.n_ranks, file);
     }
     args->operands[args->n_operands++] = recorded.config;
     if (args->n_overrides + recorded.n_overrides > TFR_MAX_ARGS_GIVEN) {

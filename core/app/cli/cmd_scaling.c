@@ -37,16 +37,25 @@ static int add(struct documents *documents, const char *path) {
     return status == TFR_OK ? 0 : tfr_cli_fail(status);
 }
 
-/* What --output writes is none. */
-static int is_document(const struct dirent *entry) {
+static int is_json(const struct dirent *entry) {
     const char *dot = strrchr(entry->d_name, '.');
-    return entry->d_name[0] != '.' && dot != NULL && strcmp(dot, ".json") == 0 && strcmp(entry->d_name, "scaling.json") != 0;
+    return entry->d_name[0] != '.' && dot != NULL && strcmp(dot, ".json") == 0;
+}
+
+/* Of a folder: other documents, such as a report of this command, are passed over. */
+static int add_found(struct documents *documents, const char *path) {
+    bool is = false;
+    const enum tfr_status status = tfr_bench_is_document(path, &is);
+    if (status == TFR_OK && !is) {
+        fprintf(stderr, "tfrun: %s is passed over: no document of bench\n", path);
+    }
+    return status != TFR_OK ? tfr_cli_fail(status) : is ? add(documents, path) : 0;
 }
 
 static int add_folder(struct documents *documents, const char *folder) {
     struct dirent **files;
     int code = 0;
-    const int n = scandir(folder, &files, is_document, alphasort);
+    const int n = scandir(folder, &files, is_json, alphasort);
     if (n < 1) {
         return tfr_cli_usage("%s: no documents there (*.json)", folder);
     }
@@ -54,7 +63,7 @@ static int add_folder(struct documents *documents, const char *folder) {
         char path[4096];
         const bool fits = snprintf(path, sizeof path, "%s/%s", folder, files[i]->d_name) < (int)sizeof path;
         if (code == 0) {
-            code = fits ? add(documents, path) : tfr_cli_usage("%s: its name is too long", folder);
+            code = fits ? add_found(documents, path) : tfr_cli_usage("%s: its name is too long", folder);
         }
         free(files[i]);
     }

@@ -35,6 +35,8 @@ TFR_API enum tfr_status tfr_bench_run(struct tfr_bench **bench, struct tfr_engin
 TFR_API void tfr_bench_free(struct tfr_bench *bench);
 /* A document of tfr_report_bench. TFR_MODEL with file, line and member where it is none. */
 TFR_API enum tfr_status tfr_bench_read(struct tfr_bench **bench, const char *path);
+/* Whether a JSON file says that it is one. */
+TFR_API enum tfr_status tfr_bench_is_document(const char *path, bool *is);
 /* What has to be said to measure it again; borrowed. */
 struct tfr_bench_recorded {
     const char *config, *cases; /* cases NULL: the usual ones */
