@@ -124,6 +124,8 @@ int64_t tfr_bucket(int64_t rows, int64_t max_rows);
 enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine);
 /* Rank 0, after that: chunk_rows, where there are other ranks and runtime.max_rows is not given. */
 enum tfr_status tfr_engine_choose_chunk(struct tfr_engine *engine);
+/* stage_times.c: predicted, of a step that makes a token for each of `rows` sequences: in all stages, and in the longest one. */
+enum tfr_status tfr_engine_stage_times(const struct tfr_engine *engine, int64_t rows, double *all_ns, double *most_ns);
 /* The registry of a config: built-in folders, the config's plugins, ISA limit, bans. */
 enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct tfr_config *config,
                                   const struct tfr_machine *machine);

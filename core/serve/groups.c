@@ -4,9 +4,19 @@
 #include "base/arena.h"
 #include "base/status.h"
 
+static const double as_good = 1.03; /* predicted times that are so near say nothing */
+
 static enum tfr_status open_group(struct tfr_group *group, struct tfr_engine *engine) {
     group->members = tfr_alloc((size_t)engine->max_batch, sizeof(struct tfr_continuation *));
     return group->members != NULL ? tfr_round_open(&group->round, engine) : TFR_RESOURCE;
+}
+
+static enum tfr_status predict(struct tfr_groups *groups, const struct tfr_engine *engine) {
+    for (int64_t rows = 1; groups->n_sizes < TFR_GROUP_SIZES && rows <= engine->max_rows; rows *= 2) {
+        struct tfr_group_time *time = &groups->time[groups->n_sizes++];
+        TFR_TRY(tfr_engine_stage_times(engine, rows, &time->all_ns, &time->most_ns));
+    }
+    return TFR_OK;
 }
 
 enum tfr_status tfr_groups_open(struct tfr_groups *groups, struct tfr_engine *engine) {
@@ -17,6 +27,7 @@ enum tfr_status tfr_groups_open(struct tfr_groups *groups, struct tfr_engine *en
     if (status == TFR_OK) {
         status = tfr_sampler_open(&groups->sampler, &engine->params->pipeline, 0, engine->config->model.vocab_size);
     }
+    status = status == TFR_OK && asked == 0 && n > 1 ? predict(groups, engine) : status;
     while (status == TFR_OK && groups->n < n) {
         status = open_group(&groups->group[groups->n++], engine);
     }
@@ -59,13 +70,38 @@ static void form(struct tfr_group *group, struct tfr_continuation *const *list, 
     }
 }
 
+/* A group passes all stages, and the longest stage serves all groups. */
+static double round_ns(const struct tfr_groups *groups, int n_groups, int64_t slots) {
+    const int64_t share = (slots + n_groups - 1) / n_groups;
+    int size = 0;
+    while (size + 1 < groups->n_sizes && (INT64_C(1) << size) < share) {
+        size++;
+    }
+    const struct tfr_group_time *time = &groups->time[size];
+    return time->all_ns > n_groups * time->most_ns ? time->all_ns : n_groups * time->most_ns;
+}
+
+int tfr_groups_wanted(const struct tfr_groups *groups, size_t n, int64_t slots) {
+    const int most = n < (size_t)groups->n ? (int)n : groups->n;
+    double least_ns = 0;
+    int wanted = most;
+    for (int i = 1; i <= most && groups->n_sizes > 0; i++) {
+        const double ns = round_ns(groups, i, slots);
+        least_ns = i == 1 || ns < least_ns ? ns : least_ns;
+    }
+    while (wanted > 1 && groups->n_sizes > 0 && round_ns(groups, wanted, slots) > as_good * least_ns) {
+        wanted--;
+    }
+    return wanted;
+}
+
 void tfr_groups_begin(struct tfr_groups *groups, struct tfr_continuation *const *list, size_t n,
                       int64_t (*budget)(void *user, const struct tfr_round_counts *counts), void *user) {
-    const int most = n < (size_t)groups->n ? (int)n : groups->n;
     int64_t slots = 0;
     for (size_t i = 0; i < n; i++) {
         slots += tfr_continuation_slots(list[i]);
     }
+    const int most = tfr_groups_wanted(groups, n, slots);
     for (struct tfr_group *group; (group = free_group(groups, most)) != NULL;) {
         form(group, list, n, (slots + most - 1) / most);
         if (group->n == 0) {

@@ -8,7 +8,7 @@
 
 #include "generation/round.h"
 
-enum { TFR_MOST_GROUPS = 8 };
+enum { TFR_MOST_GROUPS = 8, TFR_GROUP_SIZES = 8 };
 
 struct tfr_group {
     struct tfr_round round;
@@ -22,11 +22,19 @@ struct tfr_groups {
     struct tfr_group *group; /* [n] */
     int n;
     uint64_t turns;
+    /* What a group of 1 << i sequences takes, as predicted: in all stages, in the longest; n_sizes 0: nobody asks. */
+    struct tfr_group_time {
+        double all_ns, most_ns;
+    } time[TFR_GROUP_SIZES];
+    int n_sizes;
     struct tfr_sampler sampler; /* lent to all continuations */
 };
 
 enum tfr_status tfr_groups_open(struct tfr_groups *groups, struct tfr_engine *engine);
 void tfr_groups_close(struct tfr_groups *groups); /* zeroed, or opened; no round under way */
+/* How many groups n requests with so many sequences make: as many as were asked for, or by default as many as there are stages,
+ * unless fewer are predicted to be faster. */
+int tfr_groups_wanted(const struct tfr_groups *groups, size_t n, int64_t slots);
 /* As tfr_round_begin, for those of list[n] that are in no group, as long as there are groups: about equal numbers of sequences in
  * each. `budget`: of struct tfr_round. */
 void tfr_groups_begin(struct tfr_groups *groups, struct tfr_continuation *const *list, size_t n,
