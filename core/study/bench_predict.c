@@ -8,7 +8,8 @@
 #include "study/bench_roof.h"
 
 /* The layout that the engine runs; `blocks` [stages] are borrowed. */
-static struct tfr_layout layout_of(const struct tfr_placement *placement, int *blocks) {
+static struct tfr_layout layout_of(const struct tfr_engine *engine, int *blocks) {
+    const struct tfr_placement *placement = &engine->placement;
     for (int64_t block = 0; block < placement->n_blocks; block++) {
         blocks[tfr_placement_stage_of_block(placement, block)]++;
     }
@@ -17,7 +18,7 @@ static struct tfr_layout layout_of(const struct tfr_placement *placement, int *b
                                .tensor = placement->tensor,
                                .head = placement->head,
                                .blocks = blocks,
-                               .groups = 1};
+                               .groups = (int)engine->config->options.parallel_microbatches};
 }
 
 /* Ranks of one node, or of nodes between which links were measured; false where nothing is known of them. */
@@ -89,7 +90,7 @@ enum tfr_status tfr_bench_predict_ranks(struct tfr_bench *bench, const struct tf
         tfr_free(blocks);
         return status;
     }
-    const struct tfr_layout layout = layout_of(&engine->placement, blocks);
+    const struct tfr_layout layout = layout_of(engine, blocks);
     struct tfr_layout_question asked = {.layout = &layout, .cluster = &facts.cluster};
     enum tfr_status status = tfr_dry_open(&dry, question->config, question->overrides, question->n_overrides, 1);
     if (status == TFR_OK) {
