@@ -89,6 +89,12 @@ static enum tfr_status open_config(struct tfr_cost_report *report, const char *p
     } else {
         TFR_TRY(tfr_config_load(&report->config, path, overrides, n_overrides));
     }
+    if (report->config->options.parallel_tensor > 1) {
+        return tfr_raise(TFR_CONFIG,
+                         "%s: tfrun.parallel.tensor is %lld, but cost counts the kernels of whole blocks; leave it out, or ask "
+                         "`tfrun plan --ranks N --tensor T` for the kernels of shards",
+                         report->config->path, (long long)report->config->options.parallel_tensor);
+    }
     if (query->head != NULL) {
         const int head = tfr_head_find(query->head);
         if (head < 0) {

@@ -102,6 +102,12 @@ def places_of_the_head_that_cannot_be_are_refused(box):
 
 
 @case
+def shards_are_refused(box):
+    for ranks in ((), ("--ranks", 2)):
+        box.refused("--set", "parallel.tensor=2", *ranks, says="parallel.tensor is 2, but cost counts the kernels of whole blocks", code=3)
+
+
+@case
 def more_positions_than_the_model_has_are_refused(box):
     says = "is longer than n_positions = 1024"
     box.refused("--seq", 10**12, says=says)
