@@ -94,5 +94,7 @@ void tfr_json_put_node(struct tfr_json_out *out, const char *key, const struct t
 /* JSON text of a whole value, as another writer made it. */
 void tfr_json_put_value(struct tfr_json_out *out, const char *key, const char *json);
 void tfr_json_put_null(struct tfr_json_out *out, const char *key);
+/* The text, to be freed by who takes it; NULL and TFR_RESOURCE where memory was lacking on the way. */
+enum tfr_status tfr_json_take(struct tfr_json_out *out, char **text);
 
 #endif

@@ -216,3 +216,12 @@ void tfr_json_put_node(struct tfr_json_out *out, const char *key, const struct t
         tfr_json_put_number(out, key, tfr_json_number(node));
     }
 }
+
+enum tfr_status tfr_json_take(struct tfr_json_out *out, char **text) {
+    if (out->failed) {
+        tfr_free(out->text);
+        out->text = NULL;
+    }
+    *text = out->text;
+    return out->failed ? TFR_RESOURCE : TFR_OK;
+}

@@ -63,9 +63,6 @@ const char *tfr_json_value_text(const tfr_json *node, char *text, size_t size) {
 char *tfr_config_json_text(const struct tfr_json_doc *doc, const tfr_json *node) {
     struct tfr_json_out out = {0};
     tfr_json_put_node(&out, NULL, doc, node);
-    if (out.failed) {
-        tfr_free(out.text);
-        return NULL;
-    }
-    return out.text;
+    char *text;
+    return tfr_json_take(&out, &text) == TFR_OK ? text : NULL;
 }

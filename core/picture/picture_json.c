@@ -154,10 +154,5 @@ enum tfr_status tfr_picture_json(const struct tfr_picture *picture, char **text)
     }
     tfr_json_end(&out, ']');
     tfr_json_end(&out, '}');
-    if (out.failed) {
-        tfr_free(out.text);
-        return TFR_RESOURCE;
-    }
-    *text = out.text;
-    return TFR_OK;
+    return tfr_json_take(&out, text);
 }

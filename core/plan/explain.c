@@ -192,11 +192,8 @@ char *tfr_plan_explain(const struct tfr_plan *plan, bool refusals) {
     if (refusals) {
         put_refusals(&out, plan);
     }
-    if (out.failed) {
-        tfr_free(out.text);
-        return NULL;
-    }
-    return out.text;
+    char *text;
+    return tfr_json_take(&out, &text) == TFR_OK ? text : NULL;
 }
 
 void tfr_plan_explain_json(const struct tfr_plan *plan, struct tfr_json_out *out) {

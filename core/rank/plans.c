@@ -9,8 +9,9 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "rank/stage_costs.h"
 
-enum { LEAST_CHUNK = 64, COMMON_PROMPT = 1024 };
+enum { LEAST_CHUNK = 64 };
 static const double about_the_least = 1.1;
 
 /* Waste by padding is at most a half below 16 and a third above. */
@@ -143,8 +144,7 @@ enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine) {
 /* A prompt of common length passes all ranks in so many pieces, and one piece fills the ranks or empties them. */
 static enum tfr_status price_chunk(struct tfr_engine *engine, int64_t rows, double *ns) {
     const struct tfr_gpt2_features features = tfr_engine_features(engine);
-    const int64_t n_positions = engine->config->model.n_positions, n = n_positions < COMMON_PROMPT ? n_positions : COMMON_PROMPT;
-    const int64_t pieces = (n + rows - 1) / rows;
+    const int64_t pieces = (tfr_common_prompt(engine->config) + rows - 1) / rows;
     struct tfr_plan *plan = NULL;
     TFR_TRY(build(engine, rows, 1, &features, true, &plan));
     *ns = (double)(pieces + tfr_engine_size(engine) - 1) * plan->predicted_ns;

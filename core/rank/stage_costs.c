@@ -34,11 +34,10 @@ static void add_task(struct tfr_stage_costs *costs, const struct tfr_task *task,
     }
 }
 
-/* So many steps of `rows` rows, and so many of them with logits of one row. */
-static enum tfr_status add_steps(struct tfr_stage_costs *costs, const struct tfr_planner *planner, int64_t rows, double weight,
-                                 double head_weight) {
+enum tfr_status tfr_stage_costs_add(struct tfr_stage_costs *costs, const struct tfr_planner *planner, int64_t rows, int64_t logits,
+                                    double weight, double head_weight) {
     struct tfr_plan *plan = NULL;
-    TFR_TRY(tfr_plan_step(planner, rows, 1, &plan));
+    TFR_TRY(tfr_plan_step(planner, rows, logits, &plan));
     for (int i = 0; i < plan->n_tasks; i++) {
         add_task(costs, &plan->tasks[i], weight, head_weight);
     }
@@ -61,9 +60,10 @@ static enum tfr_status add_all(struct tfr_stage_costs *costs, const struct tfr_c
                              : split == TFR_SPLIT_MIXED ? (double)config->options.sampling_max_tokens
                                                         : 1;
     if (n_decodes > 0) {
-        TFR_TRY(add_steps(costs, &planner, 1, n_decodes, n_decodes));
+        TFR_TRY(tfr_stage_costs_add(costs, &planner, 1, 1, n_decodes, n_decodes));
     }
-    return split == TFR_SPLIT_PREFILL || split == TFR_SPLIT_MIXED ? add_steps(costs, &planner, piece, n_pieces, 1) : TFR_OK;
+    return split == TFR_SPLIT_PREFILL || split == TFR_SPLIT_MIXED ? tfr_stage_costs_add(costs, &planner, piece, 1, n_pieces, 1)
+                                                                  : TFR_OK;
 }
 
 enum tfr_status tfr_stage_costs_open(struct tfr_stage_costs *costs, const struct tfr_config *config,

@@ -5,7 +5,7 @@
 
 #include "rank/rank.h"
 
-/* Predicted ns on one thread. `first` are embeddings, `last` ln_f. */
+/* Predicted ns. `first` are embeddings, `last` ln_f. */
 struct tfr_stage_costs {
     double *block; /* [n_layer] */
     double first, last, head;
@@ -14,6 +14,9 @@ struct tfr_stage_costs {
  * a prompt one row needs the head. */
 enum tfr_status tfr_stage_costs_open(struct tfr_stage_costs *costs, const struct tfr_config *config,
                                      const struct tfr_machine *machine, const struct tfr_registry *registry);
+/* Adds `weight` steps of so many rows, all on one rank, of which `head_weight` have so many rows of logits. */
+enum tfr_status tfr_stage_costs_add(struct tfr_stage_costs *costs, const struct tfr_planner *planner, int64_t rows, int64_t logits,
+                                    double weight, double head_weight);
 void tfr_stage_costs_close(struct tfr_stage_costs *costs);
 
 /* Tokens of a prompt of common length for this model, and of the pieces in which ranks read it where runtime.max_rows is not given.

@@ -114,10 +114,5 @@ enum tfr_status tfr_layouts_write_json(const struct layouts_report *report, char
     }
     tfr_json_end(&out, ']');
     tfr_json_end(&out, '}');
-    if (out.failed) {
-        tfr_free(out.text);
-        return TFR_RESOURCE;
-    }
-    *text = out.text;
-    return TFR_OK;
+    return tfr_json_take(&out, text);
 }

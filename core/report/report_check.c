@@ -77,12 +77,7 @@ static enum tfr_status as_json(const char *path, const struct tfr_findings *find
     }
     put_counts(&out, findings);
     tfr_json_end(&out, '}');
-    if (out.failed) {
-        tfr_free(out.text);
-        return TFR_RESOURCE;
-    }
-    *text = out.text;
-    return TFR_OK;
+    return tfr_json_take(&out, text);
 }
 
 /* Values are ASCII here but for texts of the file: cut where a character begins. */

@@ -52,12 +52,7 @@ static enum tfr_status report_json(const struct tfr_tokenizer *tokenizer, const 
         tfr_json_end(&out, ']');
     }
     tfr_json_end(&out, '}');
-    if (out.failed) {
-        tfr_free(out.text);
-        return TFR_RESOURCE;
-    }
-    *text = out.text;
-    return TFR_OK;
+    return tfr_json_take(&out, text);
 }
 
 static void print_labels(FILE *stream, const struct tfr_label_score *row, size_t n) {

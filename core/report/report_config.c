@@ -82,10 +82,5 @@ enum tfr_status tfr_report_config(const char *path, const struct tfr_override *o
     put_options(&out, &config->options);
     tfr_json_end(&out, '}');
     tfr_config_free(config);
-    if (out.failed) {
-        tfr_free(out.text);
-        return TFR_RESOURCE;
-    }
-    *text = out.text;
-    return TFR_OK;
+    return tfr_json_take(&out, text);
 }

@@ -126,12 +126,7 @@ enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struc
     tfr_json_end(&out, ']');
     put_stats(&out, stats);
     tfr_json_end(&out, '}');
-    if (out.failed) {
-        tfr_free(out.text);
-        return TFR_RESOURCE;
-    }
-    *text = out.text;
-    return TFR_OK;
+    return tfr_json_take(&out, text);
 }
 
 static enum tfr_status check_target(const char *path, bool force) {

@@ -123,10 +123,5 @@ enum tfr_status tfr_profile_json(const struct tfr_profile *profile, char **text)
         }
     }
     tfr_json_end(&out, '}');
-    if (out.failed) {
-        tfr_free(out.text);
-        return TFR_RESOURCE;
-    }
-    *text = out.text;
-    return TFR_OK;
+    return tfr_json_take(&out, text);
 }

@@ -200,12 +200,7 @@ static enum tfr_status write_json(const struct summary *summary, char **text) {
     put_numbers(&out, summary);
     put_modules(&out, &summary->tree);
     tfr_json_end(&out, '}');
-    if (out.failed) {
-        tfr_free(out.text);
-        return TFR_RESOURCE;
-    }
-    *text = out.text;
-    return TFR_OK;
+    return tfr_json_take(&out, text);
 }
 
 static enum tfr_status report(struct tfr_dry *dry, const struct tfr_summary_question *question, enum tfr_report_form form,

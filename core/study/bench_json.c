@@ -98,10 +98,5 @@ enum tfr_status tfr_bench_json(const struct tfr_bench *bench, const struct tfr_b
     }
     tfr_manifest_put(&out, &bench->manifest);
     tfr_json_end(&out, '}');
-    if (out.failed) {
-        tfr_free(out.text);
-        return TFR_RESOURCE;
-    }
-    *text = out.text;
-    return TFR_OK;
+    return tfr_json_take(&out, text);
 }

@@ -9,6 +9,8 @@
 #include "roofs/roofs.h"
 #include "study/bench_document.h"
 
+struct tfr_calibration;
+
 struct tfr_bench_roofs {
     struct tfr_roofs roofs;
     double rates[TFR_MOST_TIMES]; /* bytes a second of memory, one of each round */

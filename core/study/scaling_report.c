@@ -120,12 +120,7 @@ static enum tfr_status write_json(const struct tfr_scaling *scaling, char **text
     }
     tfr_json_end(&out, ']');
     tfr_json_end(&out, '}');
-    if (out.failed) {
-        tfr_free(out.text);
-        return TFR_RESOURCE;
-    }
-    *text = out.text;
-    return TFR_OK;
+    return tfr_json_take(&out, text);
 }
 
 enum tfr_status tfr_report_scaling(const struct tfr_scaling *scaling, enum tfr_table_form form, char **text) {
