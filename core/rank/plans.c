@@ -12,7 +12,7 @@
 #include "rank/stage_costs.h"
 
 enum { LEAST_CHUNK = 64 };
-static const double about_the_least = 1.1;
+static const double about_the_least = 1.02;
 
 /* Waste by padding is at most a half below 16 and a third above. */
 static const int64_t buckets[] = {1,   2,   4,   8,    16,   32,   48,   64,   96,   128,   192,   256,
@@ -141,13 +141,14 @@ enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine) {
     return TFR_OK;
 }
 
-/* A prompt of common length passes all ranks in so many pieces, and one piece fills the ranks or empties them. */
+/* A prompt of common length passes all stages in so many pieces, and one piece fills the stages or empties them. Shards of a stage
+ * work on the same piece at the same time. */
 static enum tfr_status price_chunk(struct tfr_engine *engine, int64_t rows, double *ns) {
     const struct tfr_gpt2_features features = tfr_engine_features(engine);
     const int64_t pieces = (tfr_common_prompt(engine->config) + rows - 1) / rows;
     struct tfr_plan *plan = NULL;
     TFR_TRY(build(engine, rows, 1, &features, true, &plan));
-    *ns = (double)(pieces + tfr_engine_size(engine) - 1) * plan->predicted_ns;
+    *ns = (double)(pieces + engine->placement.stages - 1) * plan->predicted_ns;
     tfr_plan_free(plan);
     return TFR_OK;
 }
