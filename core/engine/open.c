@@ -39,12 +39,14 @@ static int64_t opening_timeout(const char *path, const struct tfr_override *over
     return timeout_s;
 }
 
-/* First of all, so that any later failure of one rank can be told by rank 0. Without a launcher nothing is loaded. */
-static enum tfr_status open_comm(struct tfr_engine *engine, int64_t timeout_s) {
+/* First of all, so that any later failure of one rank can be told by rank 0. Without a launcher nothing is loaded. An assistant is
+ * rank 0's own: a small model is faster on one rank than in steps that pass all of them. */
+static enum tfr_status open_comm(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
+                                 size_t n_overrides) {
     if (engine->lender != NULL) {
-        engine->comm = engine->lender->comm;
-        return TFR_OK;
+        return tfr_comm_open_alone(&engine->comm);
     }
+    const int64_t timeout_s = opening_timeout(path, overrides, n_overrides);
     size_t n_bundled;
     char **folders = tfr_registry_folders(&n_bundled);
     if (folders == NULL) {
@@ -68,19 +70,9 @@ static void start_log(const struct tfr_engine *engine) {
     tfr_config_log_sampling(engine->config);
 }
 
-static enum tfr_status check_assistant(const struct tfr_engine *engine) {
-    if (engine->config->options.sampling_assistant != NULL && tfr_engine_size(engine) > 1) {
-        return tfr_raise(TFR_UNSUPPORTED,
-                         "sampling.assistant is not supported on %d ranks; run one rank, or use sampling.prompt_lookup",
-                         tfr_engine_size(engine));
-    }
-    return TFR_OK;
-}
-
 static enum tfr_status read_config(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
                                    size_t n_overrides) {
     TFR_TRY(tfr_config_load(&engine->config, path, overrides, n_overrides));
-    TFR_TRY(check_assistant(engine));
     const enum tfr_status status = tfr_params_make(&engine->params, &engine->config->options, &engine->config->model);
     return tfr_config_blame(engine->config, "sampling.", status);
 }
@@ -130,7 +122,7 @@ static enum tfr_status choose_threads(struct tfr_engine *engine) {
     return tfr_doctor_warn(engine->comm, engine->machine, &engine->threads);
 }
 
-/* An assistant runs on the threads of the engine that it drafts for, between that one's steps. */
+/* An assistant runs on the threads of the engine that it drafts for, while that one's steps stand still. */
 static void borrow_team(struct tfr_engine *engine) {
     engine->machine = engine->lender->machine;
     engine->threads = engine->lender->threads;
@@ -215,7 +207,7 @@ static enum tfr_status open_local(struct tfr_engine *engine) {
 
 static enum tfr_status open_stages(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
                                    size_t n_overrides) {
-    TFR_TRY(open_comm(engine, opening_timeout(path, overrides, n_overrides)));
+    TFR_TRY(open_comm(engine, path, overrides, n_overrides));
     TFR_TRY(open_config(engine, path, overrides, n_overrides));
     TFR_TRY(tfr_engine_same_config(engine));
     TFR_TRY(open_team(engine));
@@ -262,12 +254,10 @@ static enum tfr_status load_assistant(struct tfr_engine *engine, const char *pat
     return TFR_OK;
 }
 
+/* On the rank that drives; the others wait for its first command meanwhile, without a limit. */
 static enum tfr_status open_assistant(struct tfr_engine *engine) {
     const char *path = engine->config->options.sampling_assistant;
-    if (path == NULL) {
-        return TFR_OK;
-    }
-    return load_assistant(engine, path);
+    return path != NULL && tfr_engine_rank(engine) == 0 ? load_assistant(engine, path) : TFR_OK;
 }
 
 /* Where requests come in: on the rank that drives. */
@@ -332,8 +322,8 @@ void tfr_engine_close(struct tfr_engine *engine) {
     if (engine->lender == NULL) {
         tfr_team_close(engine->team);
         tfr_machine_free(engine->machine);
-        tfr_comm_close(engine->comm);
     }
+    tfr_comm_close(engine->comm);
     tfr_free(engine->sampled);
     tfr_placement_close(&engine->placement);
     tfr_params_free(engine->params);

@@ -66,8 +66,8 @@ struct tfr_engine {
     int64_t *rank_memory_bytes;        /* rank 0, once asked: the peak of each rank */
     struct tfr_params *params;         /* of a request that says nothing of its own: the sampling section, parsed */
     struct tfr_batcher *batcher;       /* requests under way; rank 0, NULL for an assistant */
-    struct tfr_engine *lender;         /* of an assistant: whose team, machine and comm it borrows */
-    struct tfr_engine *assistant;      /* drafts for this one; NULL without sampling.assistant */
+    struct tfr_engine *lender;         /* of an assistant: whose team and machine it borrows */
+    struct tfr_engine *assistant;      /* drafts for this one; rank 0, NULL without sampling.assistant */
     struct tfr_steps steps;
     struct tfr_job *job;         /* job/message.c: what rank 0 says to the others */
     struct tfr_feeding *feeding; /* of tfr_engine_feed; NULL before the first call */

@@ -22,7 +22,7 @@ enum { MAX_NAME = 64 };
 /* What the file says about itself. */
 struct identity {
     char model[24];
-    struct tfr_weight_note notes[5];
+    struct tfr_weight_note notes[6];
 };
 
 static void make_identity(struct identity *identity, struct tfr_engine *engine) {
@@ -36,6 +36,7 @@ static void make_identity(struct identity *identity, struct tfr_engine *engine) 
         {"model", identity->model},
         {"dtype", tfr_choice_name("runtime.dtype", engine->config->options.runtime_dtype)},
         {"kv", tfr_choice_name("runtime.kv_dtype", engine->config->options.runtime_kv_dtype)},
+        {"sums", tfr_choice_name("runtime.sums", tfr_sums_by_head(&engine->config->options) ? TFR_SUMS_BY_HEAD : TFR_SUMS_PLAIN)},
     };
     memcpy(identity->notes, notes, sizeof notes);
 }
@@ -47,11 +48,14 @@ static enum tfr_status check_identity(struct tfr_engine *engine, const struct tf
         "was saved from another model or prefix; save it again with this one",
         "was saved with another runtime.dtype; run with that --dtype, or save it again",
         "was saved with another runtime.kv_dtype; run with that --kv-dtype, or save it again",
+        "was saved with other sums; run with that --sums (--tensor adds by head), or save it again",
     };
     struct identity own;
     make_identity(&own, engine);
     for (size_t i = 0; i < TFR_COUNT_OF(own.notes); i++) {
-        const char *has = tfr_weights_note(file, own.notes[i].key);
+        const bool is_sums = strcmp(own.notes[i].key, "sums") == 0;
+        const char *said = tfr_weights_note(file, own.notes[i].key);
+        const char *has = said == NULL && is_sums ? "plain" : said; /* of versions that had no others */
         if (has == NULL || strcmp(has, own.notes[i].value) != 0) {
             return tfr_raise(TFR_MODEL, "%s: this cache %s (%s is %.40s, needs %s)", path, meanings[i], own.notes[i].key,
                              has != NULL ? has : "missing", own.notes[i].value);

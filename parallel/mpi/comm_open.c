@@ -162,17 +162,7 @@ static enum tfr_status open_mpi(const char *const *plugin_dirs, int rank, int si
     return TFR_OK;
 }
 
-enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_dirs, int64_t timeout_s) {
-    int rank = 0, size = 1;
-    struct tfr_comm_backend *backend = NULL;
-    *comm = NULL;
-    if (tfr_comm_launched(&rank, &size)) {
-        TFR_TRY(open_mpi(plugin_dirs, rank, size, timeout_s, &backend));
-    } else {
-        TFR_TRY(check_wired());
-        backend = tfr_comm_backend_self();
-        backend->open(backend);
-    }
+static enum tfr_status open_over(struct tfr_comm **comm, struct tfr_comm_backend *backend, int64_t timeout_s) {
     struct tfr_comm *made = tfr_alloc(1, sizeof *made);
     if (made == NULL) {
         return TFR_RESOURCE;
@@ -182,6 +172,25 @@ enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_
     made->wait = backend->local_size > sysconf(_SC_NPROCESSORS_ONLN) ? TFR_COMM_WAIT_SLEEP : TFR_COMM_WAIT_OWN_CORES;
     *comm = made;
     return tfr_comm_learn_places(made);
+}
+
+enum tfr_status tfr_comm_open_alone(struct tfr_comm **comm) {
+    struct tfr_comm_backend *backend = tfr_comm_backend_self();
+    *comm = NULL;
+    backend->open(backend);
+    return open_over(comm, backend, 0);
+}
+
+enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_dirs, int64_t timeout_s) {
+    int rank = 0, size = 1;
+    struct tfr_comm_backend *backend = NULL;
+    *comm = NULL;
+    if (!tfr_comm_launched(&rank, &size)) {
+        TFR_TRY(check_wired());
+        return tfr_comm_open_alone(comm);
+    }
+    TFR_TRY(open_mpi(plugin_dirs, rank, size, timeout_s, &backend));
+    return open_over(comm, backend, timeout_s);
 }
 
 void tfr_comm_close(struct tfr_comm *comm) {

@@ -213,6 +213,14 @@ def ranks_save_and_load_the_same(box):
     model = GOLDEN / "prefix" / "model"
     box.save(PROMPT, "--force", *prefix, model=model)
     same_text(box.load(PROMPT, *prefix, model=model, ranks=3), box.run(PROMPT, *prefix, model=model), "with a prefix on 3 ranks")
+    box.refused(4, "was saved with other sums", "sums is plain, needs by-head", flags=("--cache-load", box.file, "--sums", "by-head", *prefix),
+                model=model)
+    box.save(PROMPT, "--force", "--sums", "by-head", *prefix, model=model)
+    alone = box.file.read_bytes()
+    whole = box.run(PROMPT, "--sums", "by-head", *prefix, model=model)
+    same_text(box.load(PROMPT, "--tensor", 3, *prefix, model=model, ranks=3), whole, "with a prefix on 3 shards")
+    box.save(PROMPT, "--force", "--tensor", 3, *prefix, model=model, ranks=3)
+    check(box.file.read_bytes() == alone, "3 shards save another file")
 
 
 @case

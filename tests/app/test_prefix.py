@@ -114,6 +114,23 @@ def law_ranks(box):
 
 
 @case
+def law_layouts(box):
+    """Shards keep the prefix of their own heads; the places of lm_head do not touch it."""
+    if not box.mpiexec:
+        sys.exit(77)
+    case, flags = case_of("lm"), prefix_flags("lm")
+    for sums, layouts in {"plain": (("--head", "last"), ("--head", "split")),
+                          "by-head": (("--tensor", 3), ("--tensor", 3, "--head", "split"))}.items():
+        alone = box.generate(case["prompt"], 8, "--sums", sums, *flags)
+        for layout in layouts:
+            other = box.generate(case["prompt"], 8, *layout, *flags, ranks=3)
+            check((alone["logits_digest"], alone["choices"]) == (other["logits_digest"], other["choices"]), f"{layout}: other bits")
+    request = {"input_ids": ids(TOKENS, TOKENS[::-1])}
+    alone = box.forward("config.json", request, "--sums", "by-head", "--output-hidden-states", *flags)
+    same(alone, box.forward("config.json", request, "--tensor", 3, "--output-hidden-states", *flags, ranks=3), "of 3 shards")
+
+
+@case
 def law_a_prefix_is_a_past(box):
     """The file form given as past_key_values inputs instead: the same bits."""
     past = read_tensors(GOLDEN / "lm_file" / "prefix.safetensors")
