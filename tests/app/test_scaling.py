@@ -258,7 +258,8 @@ def a_study_by_jube_ends_in_a_report(scaling):
                             "STUDY_OPTIONS": "--no-roofs --repetitions 10"}
     ran = subprocess.run([scaling.source_dir / "scripts" / "study" / "run", scaling.folder / "study"], capture_output=True, text=True,
                          env=scaling.environment, timeout=200)
-    expect_same((ran.returncode, ran.stderr), (0, ""))
+    told = [line for line in ran.stderr.splitlines() if not line.startswith("tfrun: warning: ")]  # of cores that others use
+    expect_same((ran.returncode, told), (0, []))
     points = json.loads((scaling.folder / "study" / "report" / "scaling.json").read_text())["points"]
     expect_same([(point["case"], point["n"], point["settings"]) for point in points],
                 [("decode", 16, "parallel.split=balanced"), ("sequences", 2, "parallel.split=balanced")])
