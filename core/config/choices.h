@@ -22,6 +22,7 @@
     X("serve.access_format", "text|json|off", TFR_ACCESS_TEXT, TFR_ACCESS_JSON, TFR_ACCESS_OFF)                                    \
     X("parallel.split", "balanced|hf|decode|prefill|mixed", TFR_SPLIT_BALANCED, TFR_SPLIT_HF, TFR_SPLIT_DECODE, TFR_SPLIT_PREFILL, \
       TFR_SPLIT_MIXED)                                                                                                             \
+    X("parallel.memory", "auto|local|interleave|none", TFR_HOME_AUTO, TFR_HOME_LOCAL, TFR_HOME_INTERLEAVE, TFR_HOME_NONE)          \
     X("parallel.wait", "auto|spin|sleep", TFR_WAIT_AUTO, TFR_WAIT_SPIN, TFR_WAIT_SLEEP)                                            \
     X("parallel.head", "first|last|split", TFR_HEAD_AT_FIRST, TFR_HEAD_AT_LAST, TFR_HEAD_AT_SPLIT)                                 \
     X("serve.share_prefix", "key|all", TFR_SHARE_KEY, TFR_SHARE_ALL)                                                               \

@@ -141,8 +141,14 @@ static enum tfr_status open_team(struct tfr_engine *engine) {
     TFR_TRY(tfr_comm_agree(engine->comm, pus != NULL ? TFR_OK : TFR_RESOURCE));
     tfr_bind_plan(engine->machine, &engine->threads, (enum tfr_bind)options->runtime_bind, pus);
     enum tfr_status status = tfr_team_open(&engine->team, engine->threads.n_threads, pus, engine->threads.oversubscribed);
+    if (status == TFR_OK) {
+        status = tfr_memory_open(&engine->memory, engine->machine, &engine->threads, pus,
+                                 (enum tfr_memory_rule)options->parallel_memory, NULL);
+    }
     tfr_free(pus);
-    return tfr_comm_agree(engine->comm, status);
+    TFR_TRY(tfr_comm_agree(engine->comm, status));
+    tfr_team_settle(engine->team, &engine->memory);
+    return TFR_OK;
 }
 
 static void warn_of_idle_ranks(const struct tfr_engine *engine) {
@@ -320,6 +326,8 @@ void tfr_engine_close(struct tfr_engine *engine) {
     tfr_tokenizer_close(engine->tokenizer);
     tfr_model_close(engine->model);
     if (engine->lender == NULL) {
+        tfr_team_unsettle(engine->team, &engine->memory);
+        tfr_memory_close(&engine->memory);
         tfr_team_close(engine->team);
         tfr_machine_free(engine->machine);
     }

@@ -68,6 +68,10 @@ enum tfr_status tfr_kvcache_open(struct tfr_kvcache *cache, const struct tfr_kvc
         *cache = (struct tfr_kvcache){0};
         return tfr_raise_prefix(status, "kv cache of %lld positions", (long long)capacity);
     }
+    if (spec->memory !=
+        NULL) { /* of one sequence threads share the heads, of several the sequences: no domain has a part of its own */
+        tfr_memory_share(spec->memory, cache->block.data, bytes);
+    }
     if (spec->touch) {
         memset(cache->block.data, 0, bytes);
     }

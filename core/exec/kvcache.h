@@ -9,11 +9,13 @@
 #include <tfrun/plugin.h>
 
 #include "base/arena.h"
+#include "topo/domain.h"
 
 struct tfr_kvcache_spec {
     int64_t n_layers, n_heads, head_dim;
-    enum tfr_dtype dtype; /* F32 or I8 */
-    bool touch;           /* every page when opened: no page fault later */
+    enum tfr_dtype dtype;                 /* F32 or I8 */
+    bool touch;                           /* every page when opened: no page fault later */
+    const struct tfr_memory_plan *memory; /* of the team that will read it; NULL: as it comes */
 };
 
 struct tfr_kvcache {

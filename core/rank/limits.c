@@ -41,6 +41,7 @@ struct tfr_kvcache_spec tfr_kv_spec(const struct tfr_config *config, int64_t n_l
 struct tfr_kvcache_spec tfr_engine_kv_spec(const struct tfr_engine *engine) {
     struct tfr_kvcache_spec spec = tfr_kv_spec(engine->config, engine->n_local_layers);
     spec.n_heads /= engine->placement.tensor;
+    spec.memory = &engine->memory;
     return spec;
 }
 

@@ -32,6 +32,7 @@ struct tfr_engine {
     struct tfr_comm *comm;
     struct tfr_machine *machine;
     struct tfr_thread_choice threads;
+    struct tfr_memory_plan memory; /* NUMA domains; not an assistant's, which has the team of its engine */
     struct tfr_team *team;
     struct tfr_model *model;
     _Atomic(struct tfr_tokenizer *) tokenizer; /* opened when text is first used, rank 0, by any thread */

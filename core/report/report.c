@@ -54,6 +54,17 @@ static enum tfr_status append_caches(struct plan_report *report, const struct tf
                                           (double)(bytes * capacity) / 1e6, (long long)capacity));
 }
 
+/* Of a machine with several NUMA domains; all ranks are taken to be on it. */
+static enum tfr_status append_domains(struct plan_report *report, const struct tfr_dry *dry, int rank, int n_ranks) {
+    const struct tfr_options *options = &dry->config->options;
+    struct tfr_thread_choice choice;
+    char words[256];
+    TFR_TRY(tfr_machine_choose_threads(dry->machine, (int)options->runtime_threads, rank, n_ranks, &choice));
+    TFR_TRY(tfr_memory_describe(dry->machine, &choice, (enum tfr_bind)options->runtime_bind,
+                                (enum tfr_memory_rule)options->parallel_memory, words, sizeof words));
+    return words[0] == '\0' ? TFR_OK : append_text(report, tfr_format("memory comes from %s\n", words));
+}
+
 static void put_caches(struct plan_report *report, const struct tfr_dry *dry, int n_ranks) {
     struct tfr_json_out *out = &report->json;
     tfr_json_begin(out, "kv_cache", '{');
@@ -78,7 +89,8 @@ static enum tfr_status report_rank(struct plan_report *report, const struct tfr_
         TFR_TRY(append_text(report, tfr_format("rank %d of %d", rank, question->n_ranks)));
     }
     TFR_TRY(append_text(report, tfr_plan_explain(plan, question->refusals)));
-    return append_caches(report, dry, rank);
+    TFR_TRY(append_caches(report, dry, rank));
+    return append_domains(report, dry, rank, question->n_ranks);
 }
 
 static enum tfr_status report_ranks(struct plan_report *report, struct tfr_dry *dry, const struct tfr_plan_question *question) {

@@ -17,6 +17,7 @@
 #include "mpi/comm.h"
 #include "plan/registry.h"
 #include "team/team.h"
+#include "topo/domain.h"
 #include "topo/topo.h"
 
 enum { OPENING_TIMEOUT_S = 300, PLACEMENT_BYTES = 512 };
@@ -24,6 +25,7 @@ enum { OPENING_TIMEOUT_S = 300, PLACEMENT_BYTES = 512 };
 /* What one rank says of itself. */
 struct seat {
     char host[128], reason[160], placement[PLACEMENT_BYTES];
+    char memory[256]; /* "" on a machine with one NUMA domain */
     int32_t n_threads;
 };
 
@@ -88,12 +90,16 @@ static void seats_text(FILE *stream, const struct seat *seats, int n) {
         }
         fprintf(stream, "threads   %d (%s), %s\npinning   %s\n", (int)seats[rank].n_threads, seats[rank].reason, tfr_team_backend(),
                 seats[rank].placement);
+        if (seats[rank].memory[0] != '\0') {
+            fprintf(stream, "homes     memory from %s\n", seats[rank].memory);
+        }
     }
 }
 
 static void seats_json(struct tfr_json_out *out, const struct seat *seats, int n) {
     tfr_json_put_int(out, "threads", seats[0].n_threads);
     tfr_json_put_text(out, "threads_reason", seats[0].reason);
+    tfr_json_put_text(out, "memory_from", seats[0].memory);
     if (n == 1) {
         return;
     }
@@ -103,6 +109,7 @@ static void seats_json(struct tfr_json_out *out, const struct seat *seats, int n
         tfr_json_put_text(out, "host", seats[rank].host);
         tfr_json_put_int(out, "threads", seats[rank].n_threads);
         tfr_json_put_text(out, "threads_reason", seats[rank].reason);
+        tfr_json_put_text(out, "memory_from", seats[rank].memory);
         tfr_json_end(out, '}');
     }
     tfr_json_end(out, ']');
@@ -160,7 +167,7 @@ static enum tfr_status take_seat(struct tfr_comm *comm, const struct tfr_machine
     snprintf(seat->host, sizeof seat->host, "%s", machine->host_name);
     snprintf(seat->reason, sizeof seat->reason, "%s", choice.reason);
     describe_placement(machine, &choice, seat->placement, sizeof seat->placement);
-    return TFR_OK;
+    return tfr_memory_describe(machine, &choice, TFR_BIND_COMPACT, TFR_MEMORY_AUTO, seat->memory, sizeof seat->memory);
 }
 
 static enum tfr_status report_ranks(struct tfr_comm *comm, const struct tfr_machine *machine, enum tfr_report_form form,

@@ -11,6 +11,7 @@
 #include <tfrun/types.h>
 
 struct tfr_team;
+struct tfr_memory_plan;
 typedef void (*tfr_team_fn)(void *arg, int tid, int nth);
 
 /* pus[n_threads]: pu to pin each thread to, as of tfr_bind_plan; NULL for none at all. Pins in a first
@@ -22,6 +23,9 @@ enum tfr_status tfr_team_open(struct tfr_team **team, int n_threads, const int *
 void tfr_team_close(struct tfr_team *team);
 int tfr_team_size(const struct tfr_team *team);
 const char *tfr_team_backend(void); /* "OpenMP (libgomp)" */
+/* Every thread asks for memory as the plan says (topo/domain.h), and stops asking. A team of NULL has nothing to stop. */
+void tfr_team_settle(struct tfr_team *team, const struct tfr_memory_plan *plan);
+void tfr_team_unsettle(struct tfr_team *team, const struct tfr_memory_plan *plan);
 
 /* Every thread calls fn(arg, tid, nth); returns when all have returned. */
 void tfr_team_run(struct tfr_team *team, tfr_team_fn fn, void *arg);

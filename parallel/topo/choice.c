@@ -6,6 +6,7 @@
 
 #include "base/plural.h"
 #include "base/status.h"
+#include "topo/domain.h"
 
 /* An explicit request is honoured up to this many threads per core, for tests and for the curious. */
 enum { MAX_THREADS_PER_CORE = 4 };
@@ -16,10 +17,13 @@ struct limit {
     double value;
 };
 
-/* This rank's chunk of the cores: contiguous, sizes differ by at most one. More ranks than cores share round
- * robin. */
+/* This rank's chunk of the cores: contiguous, by NUMA domains where they come out even, else sizes differ by at most one. More
+ * ranks than cores share round robin. */
 static void take_chunk(const struct tfr_machine *machine, int rank, int n_ranks, struct tfr_thread_choice *choice) {
     const int n = machine->n_cores;
+    if (tfr_domain_chunk(machine, rank, n_ranks, &choice->first_core, &choice->n_cores)) {
+        return;
+    }
     if (n_ranks > n) {
         choice->first_core = n > 0 ? rank % n : 0;
         choice->n_cores = 1;

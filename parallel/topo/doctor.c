@@ -116,6 +116,47 @@ static bool find_shared_core(const struct patient *p, struct sign *sign) {
     return false;
 }
 
+/* Ranks of a host that fit its domains: some in each, or some domains for each. */
+static int fitting_ranks(int n_ranks, int n_domains) {
+    if (n_ranks >= n_domains) {
+        return n_ranks / n_domains * n_domains;
+    }
+    int n = n_ranks;
+    while (n_domains % n != 0) {
+        n--;
+    }
+    return n;
+}
+
+static int count_bits(uint64_t set) {
+    int n = 0;
+    for (; set != 0; set &= set - 1) {
+        n++;
+    }
+    return n;
+}
+
+/* A rank with cores in several NUMA domains, one of which another rank uses too. */
+static bool find_split_domain(const struct patient *p, struct sign *sign) {
+    for (int r = 0; r < p->n; r++) {
+        const struct tfr_seat *seat = &p->seats[r];
+        uint64_t others = 0;
+        for (int other = 0; other < p->n; other++) {
+            others |= other != r && strcmp(seat->host, p->seats[other].host) == 0 ? p->seats[other].domains : 0;
+        }
+        if (count_bits(seat->domains) > 1 && (seat->domains & others) != 0) {
+            const int n_ranks = ranks_on(p, seat->host), n_domains = count_bits(seat->domains | others);
+            snprintf(sign->what, sizeof sign->what,
+                     "the threads of rank %d on %s are in %d NUMA domains, and share them with other ranks: %d ranks do not fit %d "
+                     "domains evenly",
+                     r, seat->host, count_bits(seat->domains), n_ranks, n_domains);
+            sign->ranks = fitting_ranks(n_ranks, n_domains) * p->n / n_ranks;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool find_two_openmp(const struct patient *p, struct sign *sign) {
     for (int r = 0; r < p->n; r++) {
         if (p->seats[r].n_openmp > 1) {
@@ -196,9 +237,15 @@ int tfr_doctor_examine(const struct tfr_seat *seats, int n, int64_t n_blocks, st
     };
 #undef TFR_FINDING
     static bool (*const finders[N_FINDINGS])(const struct patient *, struct sign *) = {
-        [DOCTOR_ONE_CORE] = find_one_core,       [DOCTOR_SRUN_CPUS] = find_srun_cpus,   [DOCTOR_QUOTA] = find_quota,
-        [DOCTOR_SHARED_CORE] = find_shared_core, [DOCTOR_TWO_OPENMP] = find_two_openmp, [DOCTOR_CMA] = find_cma,
-        [DOCTOR_VIRTUAL_NET] = find_virtual_net, [DOCTOR_IDLE_RANKS] = find_idle_ranks,
+        [DOCTOR_ONE_CORE] = find_one_core,
+        [DOCTOR_SRUN_CPUS] = find_srun_cpus,
+        [DOCTOR_QUOTA] = find_quota,
+        [DOCTOR_SHARED_CORE] = find_shared_core,
+        [DOCTOR_SPLIT_DOMAIN] = find_split_domain,
+        [DOCTOR_TWO_OPENMP] = find_two_openmp,
+        [DOCTOR_CMA] = find_cma,
+        [DOCTOR_VIRTUAL_NET] = find_virtual_net,
+        [DOCTOR_IDLE_RANKS] = find_idle_ranks,
     };
     const struct patient patient = {seats, n, n_blocks};
     int n_found = 0;

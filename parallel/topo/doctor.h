@@ -18,6 +18,7 @@ struct tfr_seat {
     int32_t n_cores, n_affinity, n_online;
     int32_t n_sharing;                          /* ranks that may use exactly the same cores */
     int32_t n_threads, pu[TFR_SEAT_PUS], n_pus; /* where its threads are pinned; none where they are free */
+    uint64_t domains; /* NUMA domains (the first 64) of the cores that its threads are pinned to; 0 where they are free */
     int32_t omp_num_threads, slurm_cpus_per_task;
     bool in_srun;     /* a task of an srun step */
     bool refuses_cma; /* single copies between processes of this host failed */

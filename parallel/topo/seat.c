@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "topo/doctor.h"
+#include "topo/domain.h"
 #include "topo/topo_internal.h"
 
 static void append(char *list, size_t size, const char *word) {
@@ -93,6 +94,7 @@ void tfr_seat_read(struct tfr_seat *seat, const char *root, const struct tfr_mac
         for (int t = 0; t < choice->n_threads && t < TFR_SEAT_PUS && pus[t] >= 0; t++) {
             seat->pu[seat->n_pus++] = pus[t];
         }
+        seat->domains = tfr_domain_bits(machine, pus, choice->n_threads);
     }
     tfr_free(pus);
     read_openmp(seat, root);

@@ -93,6 +93,34 @@ TFR_TEST(two_ranks_on_one_core_are_found) {
     check_one(seats, 0, "shared_core", "2 ranks on node0 share 1 core", "mpirun --bind-to none -n 2 tfrun ...");
 }
 
+/* Domains as bits. */
+TFR_TEST(ranks_that_do_not_fit_the_domains_are_found) {
+    TFR_UNUSED_STATE;
+    static const char what[] = "the threads of rank 1 on node0 are in 2 NUMA domains, and share them with other ranks";
+    struct tfr_seat seats[N];
+    struct tfr_finding found[TFR_MOST_FINDINGS];
+    sound_job(seats);
+    for (int r = 0; r < N; r++) {
+        seats[r].domains = (uint64_t)1 << r % 2;
+    }
+    assert_int_equal(tfr_doctor_examine(seats, N, 0, found), 0);
+    seats[1].domains = 12; /* two for itself */
+    assert_int_equal(tfr_doctor_examine(seats, N, 0, found), 0);
+    seats[1].domains = 3;
+    check_one(seats, 0, "split_domain", what, "mpirun --map-by numa --bind-to numa -n 4 tfrun ...");
+    for (int r = 0; r < 3; r++) { /* three ranks for two domains, and one elsewhere with both */
+        snprintf(seats[r].host, sizeof seats[r].host, "node0");
+        seats[r].pu[0] = 8 + r;
+        seats[r].n_pus = 1;
+    }
+    seats[0].domains = 1;
+    seats[2].domains = 2;
+    seats[3].domains = 3;
+    assert_int_equal(tfr_doctor_examine(seats, 3, 0, found), 1);
+    assert_non_null(strstr(found[0].what, "3 ranks do not fit 2 domains"));
+    assert_string_equal(found[0].fix, "mpirun --map-by numa --bind-to numa -n 2 tfrun ...");
+}
+
 TFR_TEST(two_openmp_runtimes_are_found) {
     TFR_UNUSED_STATE;
     struct tfr_seat seats[N];
@@ -137,7 +165,7 @@ TFR_TEST(a_seat_is_read_from_the_system) {
     TFR_UNUSED_STATE;
     struct fake_tree tree;
     struct tfr_seat seat;
-    struct tfr_core cores[2] = {{.pu = 3}, {.pu = 5}};
+    struct tfr_core cores[2] = {{.pu = 3}, {.pu = 5, .numa = 2}};
     const struct tfr_machine machine = {
         .host_name = "node", .cores = cores, .n_cores = 2, .n_affinity = 2, .n_pus_online = 8, .quota_cores = 0};
     const struct tfr_thread_choice choice = {.n_threads = 2, .n_cores = 2};
@@ -161,6 +189,7 @@ TFR_TEST(a_seat_is_read_from_the_system) {
     assert_int_equal(seat.n_pus, 2);
     assert_int_equal(seat.pu[0], 3);
     assert_int_equal(seat.pu[1], 5);
+    assert_int_equal(seat.domains, 5);
     assert_true(seat.in_srun && seat.names_net);
     setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2", 1); /* mpirun inside the allocation */
     tfr_seat_read(&seat, tree.root, &machine, &choice);
@@ -170,6 +199,6 @@ TFR_TEST(a_seat_is_read_from_the_system) {
 
 TFR_TEST_MAIN(TFR_CASE(a_sound_job_has_no_finding), TFR_CASE(threads_on_one_core_are_found), TFR_CASE(srun_without_cpus_is_found),
               TFR_CASE(a_quota_below_the_threads_is_found), TFR_CASE(two_ranks_on_one_core_are_found),
-              TFR_CASE(two_openmp_runtimes_are_found), TFR_CASE(refused_copies_are_found),
-              TFR_CASE(virtual_interfaces_are_found_between_hosts), TFR_CASE(ranks_without_a_block_are_found),
-              TFR_CASE(a_seat_is_read_from_the_system))
+              TFR_CASE(ranks_that_do_not_fit_the_domains_are_found), TFR_CASE(two_openmp_runtimes_are_found),
+              TFR_CASE(refused_copies_are_found), TFR_CASE(virtual_interfaces_are_found_between_hosts),
+              TFR_CASE(ranks_without_a_block_are_found), TFR_CASE(a_seat_is_read_from_the_system))

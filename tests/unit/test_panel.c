@@ -65,6 +65,27 @@ static void check_shapes(int dtype, bool transposed) {
     }
 }
 
+/* gemv gives thread t the panels of split_evenly: they must be written by thread t too, so that their pages lie next to it. */
+TFR_TEST(a_thread_packs_the_panels_that_it_multiplies) {
+    TFR_UNUSED_STATE;
+    enum { K = 16, N = 64 * 11 - 3, THREADS = 4 };
+    static float from[K * N];
+    const size_t panel = panel_bytes(TFR_DTYPE_F32, K, 64);
+    unsigned char *packed = malloc(11 * panel);
+    const struct tfr_tensor view = {.data = from, .dtype = TFR_DTYPE_F32, .rank = 2, .dim = {K, N}, .stride = {N, 1}};
+    assert_int_equal(panel_bytes(TFR_DTYPE_F32, K, N), 11 * panel);
+    for (int tid = 0; tid < THREADS; tid++) {
+        int64_t begin, end;
+        memset(packed, 0xee, 11 * panel);
+        tfr_panel_pack(TFR_DTYPE_F32, &view, false, packed, tid, THREADS);
+        split_evenly(panel_count(N), tid, THREADS, &begin, &end);
+        for (size_t i = 0; i < 11 * panel; i++) {
+            assert_int_equal(packed[i], i / panel >= (size_t)begin && i / panel < (size_t)end ? 0 : 0xee);
+        }
+    }
+    free(packed);
+}
+
 TFR_TEST(f32_panels_hold_every_element_and_zero_padding) {
     TFR_UNUSED_STATE;
     check_shapes(TFR_DTYPE_F32, false);
@@ -96,5 +117,6 @@ TFR_TEST(rounding_rows_equals_rounding_elements) {
     }
 }
 
-TFR_TEST_MAIN(TFR_CASE(f32_panels_hold_every_element_and_zero_padding), TFR_CASE(bf16_panels_hold_pairs_of_k_and_zero_padding),
-              TFR_CASE(transposed_sources_give_the_same_panels), TFR_CASE(rounding_rows_equals_rounding_elements))
+TFR_TEST_MAIN(TFR_CASE(a_thread_packs_the_panels_that_it_multiplies), TFR_CASE(f32_panels_hold_every_element_and_zero_padding),
+              TFR_CASE(bf16_panels_hold_pairs_of_k_and_zero_padding), TFR_CASE(transposed_sources_give_the_same_panels),
+              TFR_CASE(rounding_rows_equals_rounding_elements))
