@@ -7,7 +7,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 
-enum fact_kind { TEXT, NUMBER };
+enum fact_kind { TEXT, NUMBER, FLAG };
 static const struct {
     const char *key;
     enum fact_kind kind;
@@ -88,6 +88,10 @@ static enum tfr_status read_list(struct tfr_said_list *list, const struct tfr_js
 static enum tfr_status read_fact(struct tfr_manifest *manifest, const struct tfr_json_doc *doc, const tfr_json *object, int fact) {
     const tfr_json *node = tfr_json_member(object, facts[fact].key);
     const enum tfr_json_kind wanted = facts[fact].kind == TEXT ? TFR_JSON_STRING : TFR_JSON_NUMBER;
+    if (node == NULL && facts[fact].kind == FLAG) {
+        manifest->facts[fact] = tfr_strdup("0");
+        return manifest->facts[fact] != NULL ? TFR_OK : TFR_RESOURCE;
+    }
     if (node == NULL || tfr_json_kind(node) != wanted) {
         return tfr_document_refuse(doc, object, facts[fact].key, tfr_json_kind_name(wanted));
     }

@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 
-/* Every fact, in the order of the document: name, key, TEXT or NUMBER. */
+/* Every fact, in the order of the document: name, key, TEXT, NUMBER or FLAG (0 or 1). */
 #define TFR_EACH_FACT(EACH)                                                                                                        \
     EACH(MEASURED_AT, "measured_at", TEXT)                                                                                         \
     EACH(VERSION, "tfrun", TEXT)                                                                                                   \
@@ -21,6 +21,8 @@
     EACH(BIND, "bind", TEXT)                                                                                                       \
     EACH(CPUS, "cpus", TEXT)       /* of the threads of rank 0 */                                                                  \
     EACH(THREADS, "threads", TEXT) /* their number, and which limit it comes from */                                               \
+    EACH(CROWDED, "oversubscribed",                                                                                                \
+         FLAG) /* more threads than cores or quota on the node of rank 0; 0 where a document does not tell */                      \
     EACH(HUGEPAGES, "hugepages", TEXT)                                                                                             \
     EACH(HUGE_BYTES, "huge_page_bytes", NUMBER) /* of rank 0, after the work */                                                    \
     EACH(MPI, "mpi", TEXT)                                                                                                         \

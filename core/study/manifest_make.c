@@ -187,6 +187,7 @@ static void note_machine(char **facts, const struct tfr_engine *engine) {
     facts[TFR_FACT_BIND] = tfr_strdup(now.bind);
     facts[TFR_FACT_CPUS] = cpus_of(engine);
     facts[TFR_FACT_THREADS] = tfr_format("%d: %s", engine->threads.n_threads, engine->threads.reason);
+    facts[TFR_FACT_CROWDED] = tfr_strdup(engine->threads.oversubscribed ? "1" : "0");
     facts[TFR_FACT_HUGEPAGES] = tfr_strdup(now.hugepages);
     facts[TFR_FACT_HUGE_BYTES] = tfr_format("%" PRId64, huge_bytes());
     facts[TFR_FACT_MPI] = tfr_strdup(tfr_comm_describe(engine->comm));

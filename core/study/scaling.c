@@ -36,19 +36,42 @@ struct tfr_scaling_gain tfr_scaling_gain(const struct tfr_scaling_point *point, 
     return gain;
 }
 
-bool tfr_scaling_shares(const struct tfr_scaling_point *point, double *balance, double *communication) {
+/* Of all ranks; 0 where the bench does not know. */
+static double busy_s(const struct tfr_scaling_point *point, double *longest) {
     const struct tfr_bench_rank *ranks = point->figure->ranks;
-    double longest = 0, sum = 0;
+    double sum = 0;
+    *longest = 0;
     for (int rank = 0; ranks != NULL && rank < point->bench->n_ranks; rank++) {
-        longest = fmax(longest, ranks[rank].busy_s);
+        *longest = fmax(*longest, ranks[rank].busy_s);
         sum += ranks[rank].busy_s;
     }
+    return sum;
+}
+
+bool tfr_scaling_shares(const struct tfr_scaling_point *point, double *balance, double *communication) {
+    double longest;
+    const double sum = busy_s(point, &longest);
     if (longest <= 0) {
         return false;
     }
     *balance = sum / point->bench->n_ranks / longest;
     *communication = longest / point->figure->spread.median;
     return true;
+}
+
+bool tfr_scaling_computation(const struct tfr_scaling_point *point, enum tfr_scaling_kind kind, double *computation) {
+    const struct tfr_scaling_point *base = point->base[kind];
+    double longest;
+    const double now = busy_s(point, &longest) * point->bench->n_threads, then = busy_s(base, &longest) * base->bench->n_threads;
+    const double times = kind == TFR_SCALING_WEAK ? (double)point->cores / (double)base->cores : 1;
+    *computation = now > 0 ? times * then / now : 0;
+    return *computation > 0;
+}
+
+/* Shards or replicas of which each has one rank. */
+static bool is_all_ranks(const struct tfr_said *said, int n_ranks) {
+    const bool may = strcmp(said->name, "parallel.tensor") == 0 || strcmp(said->name, "parallel.replicas") == 0;
+    return may && n_ranks > 1 && strtol(said->value, NULL, 10) == n_ranks;
 }
 
 /* Options that are not a number of cores. */
@@ -59,8 +82,10 @@ static enum tfr_status settings_of(const struct tfr_bench *bench, char **text) {
     bool is_first = true;
     TFR_TRY(tfr_memtext_open(&out, text, &size));
     for (size_t i = 0; i < overrides->n; i++) {
-        if (strcmp(overrides->items[i].name, "runtime.threads") != 0) {
-            fprintf(out, "%s%s=%s", is_first ? "" : " ", overrides->items[i].name, overrides->items[i].value);
+        const struct tfr_said *said = &overrides->items[i];
+        if (strcmp(said->name, "runtime.threads") != 0) {
+            const char *value = is_all_ranks(said, bench->n_ranks) ? "ranks" : said->value;
+            fprintf(out, "%s%s=%s", is_first ? "" : " ", said->name, value);
             is_first = false;
         }
     }
@@ -141,6 +166,7 @@ static enum tfr_status collect(struct tfr_scaling *scaling, const struct tfr_ben
             *point = (struct tfr_scaling_point){.bench = benches[b],
                                                 .figure = &benches[b]->figures[i],
                                                 .simulated = tfr_manifest_is_simulated(&benches[b]->manifest),
+                                                .crowded = strcmp(benches[b]->manifest.facts[TFR_FACT_CROWDED], "1") == 0,
                                                 .cores = (int64_t)benches[b]->n_ranks * benches[b]->n_threads};
             TFR_TRY(settings_of(benches[b], &point->settings));
         }

@@ -9,8 +9,10 @@
  *
  * The interval of S follows from both intervals of the medians: it holds where both do. From the times of ranks, where benches know
  * them: load balance = mean busy / longest busy, communication efficiency = longest busy / t. Their product is the share of the
- * time in which ranks are busy. Only points of the same kind are compared: simulated times with simulated ones.
- * Thread rule: read-only once it is complete.
+ * time in which ranks are busy. Computation = busy time of all cores of the base / of the point, times q where there is q times as
+ * much to do: below 1 where the same work takes longer, as on cores that share a memory. Efficiency is the product of the three,
+ * over the share of the base. Only points of the same kind are compared: simulated times with simulated ones. Thread rule:
+ * read-only once it is complete.
  */
 #ifndef TFR_STUDY_SCALING_H
 #define TFR_STUDY_SCALING_H
@@ -20,8 +22,10 @@
 struct tfr_scaling_point {
     const struct tfr_bench *bench;
     const struct tfr_bench_figure *figure;
-    char *settings; /* options of the command line but runtime.threads: "parallel.split=hf"; "" none */
-    bool simulated;
+    /* Options of the command line but runtime.threads: "parallel.split=hf"; "" none. As many shards or replicas as ranks are
+     * "=ranks", so that a layout has one name on all numbers of ranks. */
+    char *settings;
+    bool simulated, crowded; /* crowded: more threads than cores on a node */
     int64_t cores;
     const struct tfr_scaling_point *base[2]; /* by enum tfr_scaling_kind; itself where it is one; NULL: nothing to compare with */
 };
@@ -41,6 +45,8 @@ struct tfr_scaling_gain {
 struct tfr_scaling_gain tfr_scaling_gain(const struct tfr_scaling_point *point, enum tfr_scaling_kind kind);
 /* False where the bench does not know the times of its ranks. */
 bool tfr_scaling_shares(const struct tfr_scaling_point *point, double *balance, double *communication);
+/* False where it or its base does not know them. */
+bool tfr_scaling_computation(const struct tfr_scaling_point *point, enum tfr_scaling_kind kind, double *computation);
 
 const char *tfr_scaling_kind_name(enum tfr_scaling_kind kind);
 const char *tfr_scaling_source(const struct tfr_scaling_point *point); /* "measured" or "simulated" */

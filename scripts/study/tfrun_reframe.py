@@ -1,4 +1,4 @@
-"""A study of ranks x threads x splits x batch by ReFrame (PyPI reframe-hpc): every combination is a test with its figures.
+"""A study of ranks x threads x layouts x batch by ReFrame (PyPI reframe-hpc): every combination is a test with its figures.
 
     reframe -C scripts/study/reframe_site.py --system tfrun:mpirun -c scripts/study/tfrun_reframe.py -r --performance-report
     reframe ... -S config=/models/gpt2 -S options='--dtype bf16' -P ranks=1,2,4 -P threads=1,2
@@ -47,22 +47,30 @@ class OneRank(Bench):
         return sn.assert_found(r"digest=[0-9a-f]{16}", self.stdout)
 
 
+class OneRankByHead(OneRank):
+    """And those of ranks that share a block."""
+    options = "--sums by-head"
+
+
 @rfm.simple_test
 class TfrunBench(Bench):
     ranks = parameter([1, 2, 3, 4], type=int, loggable=True)
     threads = parameter([1], type=int, loggable=True)
-    split = parameter(["balanced", "hf"], type=str, loggable=True)
+    layout = parameter(["--split balanced", "--head split"], type=str, loggable=True)  # RANKS stands for the number of ranks
     cases = variable(str, value="decode:16,prefill:128,prefill:512,sequences:1,sequences:2,sequences:4,sequences:8")
     one_rank = fixture(OneRank, scope="environment")
+    one_rank_by_head = fixture(OneRankByHead, scope="environment")
 
     @run_before("run")
     def set_up(self):
-        self.skip_if(self.ranks == 1 and self.split != "balanced", "one rank has nothing to split")
-        self.bench(self.ranks, self.threads, self.cases, "--split", self.split)
+        self.skip_if(self.ranks == 1 and self.layout != "--split balanced", "one rank has nothing to share")
+        words = self.layout.replace("RANKS", str(self.ranks)).split() if self.ranks > 1 else []
+        self.bench(self.ranks, self.threads, self.cases, *words)
 
     @sanity_function
     def same_bits(self):
-        want = sn.extractsingle(r"digest=([0-9a-f]{16})", os.path.join(self.one_rank.stagedir, self.one_rank.stdout.evaluate()), 1)
+        alone = self.one_rank_by_head if "--tensor" in self.layout and self.ranks > 1 else self.one_rank
+        want = sn.extractsingle(r"digest=([0-9a-f]{16})", os.path.join(alone.stagedir, alone.stdout.evaluate()), 1)
         digests = sn.extractall(r"^tfrun-perf: .*digest=([0-9a-f]{16})", self.stdout, 1)
         return sn.all([sn.assert_eq(sn.count(digests), len(self.cases.split(","))),
                        sn.all(sn.map(lambda digest: sn.assert_eq(digest, want), digests))])

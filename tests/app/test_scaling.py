@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -128,6 +129,57 @@ def balance_and_communication_are_those_of_the_ranks(scaling):
 
 
 @case
+def efficiency_is_a_product_of_three(scaling):
+    """Balance, communication and computation, over the share in which the ranks of the base work; two threads count twice."""
+    paths = [scaling.document(1, {("sequences", 2): (times_around(10.0), [9.0]), ("sequences", 4): (times_around(15.0), [14.0])}),
+             scaling.document(2, {("sequences", 2): (times_around(8.0), [4.0, 6.0]), ("sequences", 4): (times_around(9.0), [8.0, 7.0])}, 2)]
+    points = [point for point in scaling.points(*paths) if point["ranks"] == 2]
+    expect_same([(point["kind"], point["n"], point["base_cores"]) for point in points], [("strong", 2, 1), ("strong", 4, 1)])
+    for point, busy, own, alone in zip(points, (20.0, 30.0), (9.0, 14.0), (0.9, 14 / 15)):
+        expect(near(point["computation_efficiency"], own / busy), point)
+        product = point["load_balance"] * point["communication_efficiency"] * point["computation_efficiency"]
+        expect(near(point["efficiency"], product / alone), point)
+    paths = [scaling.document(1, {("sequences", 1): (times_around(10.0), [9.0])}),
+             scaling.document(2, {("sequences", 2): (times_around(8.0), [4.0, 6.0])})]
+    [weak_one] = [point for point in scaling.points(*paths) if point["kind"] == "weak"]
+    expect(near(weak_one["computation_efficiency"], 2 * 9.0 / 10.0), weak_one)
+
+
+@case
+def a_layout_has_one_name_on_all_numbers_of_ranks(scaling):
+    """As many shards as ranks are "ranks"; one line of a picture, which begins at what it is compared with."""
+    times = {1: 10.0, 2: 6.0, 4: 4.0}
+    split = ("parallel.head", "split")
+    paths = [scaling.document(1, {("decode", 16): times_around(times[1])})]
+    paths += [scaling.document(n, {("decode", 16): times_around(times[n])}, overrides=[("parallel.tensor", str(n)), split]) for n in (2, 4)]
+    paths.append(scaling.document(4, {("decode", 16): times_around(5.0)}, overrides=[("parallel.tensor", "2"), split], oversubscribed=1))
+    have = [(point["settings"], point["ranks"], point["shares_cores"]) for point in scaling.points(*paths)]
+    expect_same(have, [("", 1, False), ("parallel.tensor=2 parallel.head=split", 4, True), ("parallel.tensor=ranks parallel.head=split", 2, False),
+                       ("parallel.tensor=ranks parallel.head=split", 4, False)])
+    scaling.run("scaling", "--report", *paths, "-o", scaling.folder / "out")
+    script = (scaling.folder / "out" / "strong-decode-16.gp").read_text()
+    (low, high), (base_low, base_high) = interval(times_around(5.0)), interval(times_around(10.0))
+    expect(f"$line0 << end\n1 1 1 1\n4 2.000000 {base_low / high:.6f} {base_high / low:.6f}\nend\n" in script, script)
+    expect(re.search(r"\$line1 << end\n1 1 1 1\n2 1.666667 .*\n4 2.500000 .*\nend\n", script), script)
+    expect("'measured, parallel.tensor=2, 1 thread a rank'" in script and ". 'parallel.head=split'\n" in script, script)  # told once
+    expect("set xtics (1, 4, 2)" in script, script)
+    document = json.loads(paths[0].read_text())
+    del document["manifest"]["oversubscribed"]  # as before it was told
+    paths[0].write_text(json.dumps(document))
+    expect_same([point["shares_cores"] for point in scaling.points(paths[0])], [False])
+
+
+@case
+def a_border_stands_where_threads_get_more_than_cores(scaling):
+    paths = [scaling.document(n, {("decode", 16): times_around(8.0)}, oversubscribed=int(n > 2)) for n in (1, 2, 3, 4)]
+    scaling.run("scaling", "--report", *paths, "-o", scaling.folder / "out")
+    script = (scaling.folder / "out" / "strong-decode-16.gp").read_text()
+    expect(f"set arrow from {6 ** 0.5:.6g}, graph 0" in script, script)
+    scaling.run("scaling", "--report", *paths[:2], "-o", scaling.folder / "own")
+    expect("set arrow" not in (scaling.folder / "own" / "strong-decode-16.gp").read_text(), "a border")
+
+
+@case
 def settings_are_told_apart_and_share_a_base(scaling):
     split = [("parallel.split", "hf")]
     paths = [scaling.document(1, {("decode", 16): times_around(8.0)}), scaling.document(2, {("decode", 16): times_around(6.0)}),
@@ -163,6 +215,10 @@ def forms_say_the_same(scaling):
     rows = list(csv.DictReader(io.StringIO(scaling.run("scaling", "--report", folder, "--format", "csv")[0])))
     expect_same([row["speed-up"] for row in rows], [f"{point['speedup']:.3f}" for point in points])
     expect_same([row["settings"] for row in rows], ["model.name=a, b|c"] * 2)
+    model = scaling.made["model"]
+    for form, end in (("table", "\n\n"), ("md", "\n\n|")):  # which model and machine, above the table
+        first = scaling.run("scaling", "--report", folder, "--format", form)[0].split(end)[0].splitlines()
+        expect(len(first) == 1 and first[0].startswith(f"{model}; {scaling.made['machine']} on "), first)
     expect("1.667" in scaling.run("scaling", "--report", folder)[0] and "| strong | decode |" in scaling.run("scaling", "--report", folder, "--format", "md")[0],
            "no table")
     out = scaling.folder / "out"
@@ -235,13 +291,13 @@ def a_study_starts_ranks_by_three_launchers(scaling):
     start = scaling.source_dir / "scripts" / "study" / "start"
 
     def told(launcher):
-        ran = subprocess.run([start, launcher, "4", "2", "tfrun", "a b", "it's"], capture_output=True, text=True, cwd=scaling.folder,
+        ran = subprocess.run([start, launcher, "4", "2", "tfrun", "a b", "it's", "RANKS"], capture_output=True, text=True, cwd=scaling.folder,
                              env=scaling.environment, timeout=60)
         return ran.returncode, ran.stdout
 
-    expect_same(told("mpirun"), (0, "mpirun [-n] [4] [tfrun] [a b] [it's]\n"))
-    expect_same(told("srun"), (0, "srun [--mpi=pmix] [-n] [4] [-c] [2] [tfrun] [a b] [it's]\n"))
-    expect_same(told("sbatch"), (0, "srun [--mpi=pmix] [-c] [2] [tfrun] [a b] [it's]\n"))
+    expect_same(told("mpirun"), (0, "mpirun [-n] [4] [tfrun] [a b] [it's] [4]\n"))
+    expect_same(told("srun"), (0, "srun [--mpi=pmix] [-n] [4] [-c] [2] [tfrun] [a b] [it's] [4]\n"))
+    expect_same(told("sbatch"), (0, "srun [--mpi=pmix] [-c] [2] [tfrun] [a b] [it's] [4]\n"))
     expect_same(told("ssh")[0], 2)
 
 
@@ -262,7 +318,7 @@ def a_study_by_jube_ends_in_a_report(scaling):
     expect_same((ran.returncode, told), (0, []))
     points = json.loads((scaling.folder / "study" / "report" / "scaling.json").read_text())["points"]
     expect_same([(point["case"], point["n"], point["settings"]) for point in points],
-                [("decode", 16, "parallel.split=balanced"), ("sequences", 2, "parallel.split=balanced")])
+                [("decode", 16, ""), ("sequences", 2, "")])
     document = json.loads((scaling.folder / "study" / "documents" / "000000_bench.json").read_text())
     expect(f"{document['cases'][0]['median_ms']:.6f}" in ran.stdout and document["logits_digest"] in ran.stdout, ran.stdout)
 
