@@ -17,6 +17,14 @@
 #include "app/cli/cli.h"
 #include "app/cli/results.h"
 
+/* What the build has found beside the MPI library (CMakeLists.txt). */
+#ifndef TFR_LAUNCHER
+#define TFR_LAUNCHER "mpirun"
+#endif
+#ifndef TFR_SRUN_WIRING
+#define TFR_SRUN_WIRING "pmix"
+#endif
+
 enum { MOST_RANKS = 4096, MOST_OWN_WORDS = 16, MOST_SAID = 4096 };
 
 const struct tfr_flag tfr_launch_flag = {"ranks", "N",
@@ -27,6 +35,7 @@ struct launch {
     int n_words;
     char number[3][24];
     int n_numbers;
+    char wiring[24], version[64]; /* room for words that are put together */
 };
 
 static void add(struct launch *launch, const char *word) {
@@ -74,22 +83,22 @@ static bool is_in_path(const char *program) {
     return false;
 }
 
-/* Whether what a command prints has one of the words in it. */
-static bool says(const char *command, const char *const *any) {
+/* Which of the words, the first that can be, is in what a command prints; NULL: none. */
+static const char *says(const char *command, const char *const *any) {
     char text[MOST_SAID];
     FILE *output = popen(command, "r");
     if (output == NULL) {
-        return false;
+        return NULL;
     }
     const size_t n = fread(text, 1, sizeof text - 1, output);
     text[n] = '\0';
     pclose(output);
     for (; *any != NULL; any++) {
         if (strstr(text, *any) != NULL) {
-            return true;
+            return *any;
         }
     }
-    return false;
+    return NULL;
 }
 
 static int64_t environment_number(const char *name) {
@@ -117,25 +126,32 @@ static void add_cpus(struct launch *launch, int64_t n_ranks) {
 }
 
 static bool take_srun(struct launch *launch, int64_t n_ranks) {
-    static const char *const wirings[] = {"pmix", NULL};
-    if (getenv("SLURM_JOB_ID") == NULL || !is_in_path("srun") || !says("srun --mpi=list 2>&1", wirings)) {
+    static const char *const wirings[] = {TFR_SRUN_WIRING, "pmix", NULL};
+    const bool has_srun = getenv("SLURM_JOB_ID") != NULL && is_in_path("srun");
+    const char *wiring = has_srun ? says("srun --mpi=list 2>&1", wirings) : NULL;
+    if (wiring == NULL) {
         return false;
     }
+    snprintf(launch->wiring, sizeof launch->wiring, "--mpi=%s", wiring);
     add(launch, "srun");
-    add(launch, "--mpi=pmix");
+    add(launch, launch->wiring);
     add_number(launch, "-n", n_ranks);
     add_cpus(launch, n_ranks);
     return true;
 }
 
-/* MPICH's Hydra neither binds nor counts cores unasked. */
+/* A name of its own (mpiexec.hydra) says that it belongs to the MPI library of the build; mpirun may be another's then. MPICH's
+ * Hydra neither binds nor counts cores unasked. */
 static bool take_mpirun(struct launch *launch, int64_t n_ranks) {
     static const char *const open_mpi[] = {"Open MPI", "OpenRTE", "PRRTE", "prte", NULL};
-    if (!is_in_path("mpirun")) {
+    const bool has_own = strcmp(TFR_LAUNCHER, "mpiexec") != 0 && is_in_path(TFR_LAUNCHER);
+    const char *launcher = has_own ? TFR_LAUNCHER : "mpirun";
+    if (!is_in_path(launcher)) {
         return false;
     }
-    add(launch, "mpirun");
-    if (says("mpirun --version 2>&1", open_mpi)) {
+    add(launch, launcher);
+    snprintf(launch->version, sizeof launch->version, "%s --version 2>&1", launcher);
+    if (says(launch->version, open_mpi) != NULL) {
         add(launch, "--map-by");
         add(launch, ":OVERSUBSCRIBE");
         add(launch, "--bind-to");
@@ -231,8 +247,8 @@ int tfr_launch(const struct tfr_args *args, char *const *words, char *const *cut
     }
     if (!take_srun(&launch, n_ranks) && !take_mpirun(&launch, n_ranks)) {
         fprintf(stderr,
-                "tfrun: --ranks %lld needs mpirun, or srun with PMIx inside an allocation, and PATH has neither; install one "
-                "(Debian package openmpi-bin), or leave --ranks out for one process\n",
+                "tfrun: --ranks %lld needs mpirun, or srun with " TFR_SRUN_WIRING " inside an allocation, and PATH has neither; "
+                "install one (Debian package openmpi-bin), or leave --ranks out for one process\n",
                 (long long)n_ranks);
         return tfr_exit_code(TFR_RESOURCE);
     }
