@@ -17,16 +17,18 @@ from serving import PATIENCE, Setting, read_until  # noqa: E402
 LAUNCHER = (os.environ.get("TFRUN_TEST_MPIEXEC", "mpiexec"), "-n", "2")
 
 
-def children(parent):
-    found = []
+def children(launcher):
+    """Processes of tfrun that descend from it: Hydra has a proxy between."""
+    parents, programs = {}, set()
     for entry in pathlib.Path("/proc").iterdir():
         try:
             name, fields = (entry / "stat").read_text().rsplit(")", 1)
         except (OSError, ValueError):
             continue
-        if fields.split()[1] == str(parent) and name.endswith("(tfrun"):
-            found.append(int(entry.name))
-    return found
+        parents[entry.name] = fields.split()[1]
+        if name.endswith("(tfrun"):
+            programs.add(entry.name)
+    return [int(process) for process in programs if str(launcher) in (parents[process], parents.get(parents[process]))]
 
 
 def is_alive(process):
