@@ -28,7 +28,8 @@ static struct rate rate_of(const struct tfr_layout_question *question, double se
     const struct tfr_layout_step step = step_of(question, rate.rows, groups);
     rate.latency_ns = tfr_layout_latency_ns(question, &step);
     for (int stage = 0; stage < question->layout->stages; stage++) {
-        rate.bottleneck_ns = fmax(rate.bottleneck_ns, tfr_layout_busy_ns(question, &step, stage));
+        const double wire_ns = tfr_layout_sums_of(question, &step, stage).wire_ns;
+        rate.bottleneck_ns = fmax(rate.bottleneck_ns, fmax(wire_ns, tfr_layout_busy_ns(question, &step, stage)));
     }
     const double least_ns = fmax(rate.latency_ns, groups * rate.bottleneck_ns);
     const bool is_played = groups > 1 && groups * question->layout->stages <= MOST_PLAYED;
@@ -80,13 +81,13 @@ enum tfr_status tfr_layout_predict(const struct tfr_layout_question *question, s
         return TFR_RESOURCE;
     }
     const struct rate rate = best_rate(question);
-    if (rate.round_ns < 0) {
+    times->first_token_ns = tfr_layout_first_token_ns(question, end);
+    if (rate.round_ns < 0 || times->first_token_ns < 0) {
         tfr_free(end);
         tfr_free(times->rank);
         times->rank = NULL;
         return TFR_RESOURCE;
     }
-    times->first_token_ns = tfr_layout_first_token_ns(question, end);
     times->token_ns = tfr_layout_latency_ns(question, &single);
     times->tokens_per_s = rate.tokens_per_s;
     times->latency_ns = rate.latency_ns;

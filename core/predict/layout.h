@@ -4,20 +4,21 @@
  * All of it follows from the times of the pieces of the model (embeddings, a block, ln_f, the head, sampling) and from links on
  * which n bytes take alpha + n / beta. With k rows in a micro-batch, P stages, T ranks a stage:
  *
- *     busy(stage)   = blocks * (block(k) / T + 2 sums) + what else it holds: embeddings on the first, ln_f on the last, the head
- *     sum           = alpha + (T - 1) / T * heads * k * width * 4 / beta, up to TFR_LAYOUT_FEW_ROWS rows: ranks exchange the sums
- *                     of their heads, and each adds all of them in one order; of more rows the running total goes through the
- *                     ranks and comes back: T alpha + 2 (T - 1) * k * width * 4 / beta
- *     latency       = busy of all stages + the hops between them and back to rank 0 + sampling there
+ *     busy(stage)   = blocks * (block(k) / T + 2 add) + what else it holds: embeddings on the first, ln_f on the last, the head
+ *     sums          = alpha + (T - 1) / T * heads * k * width * 4 / beta, up to TFR_LAYOUT_FEW_ROWS rows: ranks exchange the sums
+ *                     of their heads, and each adds all of them in one order (of two ranks, one is sent less); of more rows the
+ *                     running total goes through the ranks and comes back: T alpha + 2 (T - 1) * k * width * 4 / beta
+ *     latency       = busy of all stages, the sums that they wait for, hops between them and back to rank 0, and sampling there
  *     one stream    = latency with one row; nothing overlaps
  *     tokens/s      = replicas * m * k / round, with m micro-batches in flight. No round is shorter than the latency, nor than m
  *                     times the longest busy; how much longer it is, the ring tells when it is played through (layout_ring.c)
  *     first token   = chunks of the prompt, each behind the chunk before it on the same rank and behind itself on the rank before:
- *                     end(s, c) = max(end(s, c - 1), end(s - 1, c) + hop) + busy(s, c); then the head for one row
+ *                     end(s, c) = max(end(s, c - 1), end(s - 1, c) + hop) + busy(s, c); then the head for one row. Ranks of a stage
+ *                     that wait for sums of one chunk go on with another, so where T > 1 they are played (layout_prompt.c)
  *
  * A split head gives every rank of a replica its share of the vocabulary: the last row goes to all of them, and slices of the
- * logits come back. These are the usual formulas of pipelines with micro-batches and of sums over ranks (docs/scaling.md derives
- * them). A pure function of its arguments. Thread rule: no state.
+ * logits come back. One that is not stands on the first rank of a stage. These are the usual formulas of pipelines with
+ * micro-batches and of sums over ranks (docs/scaling.md derives them). A pure function of its arguments. Thread rule: no state.
  */
 #ifndef TFR_PREDICT_LAYOUT_H
 #define TFR_PREDICT_LAYOUT_H
@@ -96,7 +97,21 @@ struct tfr_layout_step {
 int tfr_layout_last_stage(const struct tfr_layout *layout);
 double tfr_layout_busy_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage);
 double tfr_layout_latency_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step);
+double tfr_layout_piece_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, enum tfr_piece which,
+                           double shares);
+/* -1 for lack of memory. */
 double tfr_layout_first_token_ns(const struct tfr_layout_question *question, double *end /* [stages] */);
+/* layout_sums.c: what ranks of a stage send each other in a step, of all its blocks; zeros where it is of one rank. */
+struct tfr_layout_sums {
+    double add_ns, wait_ns; /* of a rank: adding, and waiting, in which it may do something else */
+    double wire_ns;         /* of the busiest wire */
+};
+struct tfr_layout_sums tfr_layout_sums_of(const struct tfr_layout_question *question, const struct tfr_layout_step *step,
+                                          int stage);
+/* layout_prompt.c: until the last piece of the prompt has left the blocks, where stages have several ranks; -1 for lack of memory.
+ */
+bool tfr_layout_may_play(const struct tfr_layout_question *question, int64_t n_pieces);
+double tfr_layout_play_ns(const struct tfr_layout_question *question, int n_pieces);
 /* Its parts: a stage before the head; rows to a stage from the one before it; from the end of the last block to the token. */
 double tfr_layout_body_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage);
 double tfr_layout_hop_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage);

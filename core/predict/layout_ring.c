@@ -51,7 +51,10 @@ static bool advance(struct ring *ring, struct group *group) {
     const int place = group->place;
     if (place <= ring->last) {
         const double body_ns = tfr_layout_body_ns(ring->question, ring->step, place);
-        group->arrives_ns = serve(ring, place, group->arrives_ns, body_ns + (place == ring->last ? ring->costs.tail_ns : 0));
+        const struct tfr_layout_sums sums = tfr_layout_sums_of(ring->question, ring->step, place);
+        const double held_ns = fmax(body_ns, sums.wire_ns); /* while a group waits for sums, another one is served */
+        group->arrives_ns = serve(ring, place, group->arrives_ns, held_ns + (place == ring->last ? ring->costs.tail_ns : 0));
+        group->arrives_ns += fmax(0, body_ns + sums.wait_ns - held_ns);
         group->arrives_ns += place < ring->last ? tfr_layout_hop_ns(ring->question, ring->step, place + 1)
                              : has_head         ? ring->costs.to_head_ns
                                                 : ring->costs.to_sample_ns;

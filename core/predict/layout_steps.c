@@ -59,17 +59,9 @@ static double piece(const struct tfr_layout_question *question, const struct tfr
     return rows > 0 ? question->ns(question->user, &asked) : 0;
 }
 
-/* One exchange of the sums of heads within a stage; the cost of adding them is that of a node. Few rows: everyone's sums go to
- * everyone at once. Many: the total goes from rank to rank, and the last one, whose messages leave one after the other, tells all.
- */
-static double sum_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
-    const double shares = question->layout->tensor;
-    const double row = (double)question->model->n_embd * step->rows * sizeof(float);
-    const struct tfr_link *link = tfr_layout_link(question, stage, stage);
-    if (step->rows > TFR_LAYOUT_FEW_ROWS) {
-        return (shares - 1) * tfr_link_ns(link, row) + tfr_link_ns(link, (shares - 1) * row);
-    }
-    return tfr_link_ns(link, (double)question->model->n_head * row * (shares - 1) / shares);
+double tfr_layout_piece_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, enum tfr_piece which,
+                           double shares) {
+    return piece(question, step, which, step->rows, shares);
 }
 
 int tfr_layout_last_stage(const struct tfr_layout *layout) {
@@ -80,26 +72,24 @@ int tfr_layout_last_stage(const struct tfr_layout *layout) {
     return stage;
 }
 
+/* Of the rank that has it: a head that is not split stands on one rank, whatever shares there are. */
 static double head_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
     const struct tfr_layout *layout = question->layout;
     if (layout->head == TFR_PLACE_SPLIT) {
         return piece(question, step, TFR_PIECE_HEAD, step->logits, (double)layout->stages * layout->tensor);
     }
     const int holder = layout->head == TFR_PLACE_FIRST ? 0 : tfr_layout_last_stage(layout);
-    return stage == holder ? piece(question, step, TFR_PIECE_HEAD, step->logits, layout->tensor) : 0;
+    return stage == holder ? piece(question, step, TFR_PIECE_HEAD, step->logits, 1) : 0;
 }
 
 /* The part of a stage that every step has, before the head. */
 double tfr_layout_body_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
     const struct tfr_layout *layout = question->layout;
     double ns = layout->blocks[stage] * piece(question, step, TFR_PIECE_BLOCK, step->rows, layout->tensor);
-    if (layout->tensor > 1) {
-        ns += layout->blocks[stage] * 2 * sum_ns(question, step, stage);
-    }
     if (stage == 0) {
         ns += piece(question, step, TFR_PIECE_EMBED, step->rows, 1);
     }
-    return ns / tfr_layout_speed(question, stage);
+    return ns / tfr_layout_speed(question, stage) + tfr_layout_sums_of(question, step, stage).add_ns;
 }
 
 static double tail_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int stage) {
@@ -122,30 +112,24 @@ static double head_link_ns(const struct tfr_layout_question *question, const str
     const double hidden = (double)question->model->n_embd * step->logits * sizeof(float);
     const double logits = (double)question->model->vocabulary * step->logits * sizeof(float);
     const double n_holders = (double)layout->stages * layout->tensor;
-    const int last = tfr_layout_last_stage(layout), holder = layout->head == TFR_PLACE_FIRST ? 0 : last;
-    double row_ns = 0;
+    const int last = tfr_layout_last_stage(layout);
     *logits_ns = 0;
-    if (layout->head == TFR_PLACE_SPLIT) {
+    if (layout->head == TFR_PLACE_SPLIT) { /* one rank tells all others, and all others tell one */
         const struct tfr_link *link = tfr_layout_link(question, -1, -1);
         *logits_ns = n_holders > 1 ? tfr_link_ns(link, logits * (n_holders - 1) / n_holders) : 0;
-        return layout->stages > 1 ? tfr_link_ns(link, hidden) : 0;
+        return n_holders > 1 ? tfr_link_ns(link, hidden * (n_holders - 1)) : 0;
     }
-    if (last > 0 && layout->head == TFR_PLACE_FIRST) {
-        row_ns = tfr_link_ns(tfr_layout_link(question, 0, last), hidden);
-    } else if (last > 0) {
+    if (last > 0 && layout->head == TFR_PLACE_LAST) {
         *logits_ns = tfr_link_ns(tfr_layout_link(question, 0, last), logits);
     }
-    if (layout->tensor > 1) { /* slices of the logits, within the stage that has the head */
-        *logits_ns += tfr_link_ns(tfr_layout_link(question, holder, holder), logits * (layout->tensor - 1) / layout->tensor);
-    }
-    return row_ns;
+    return last > 0 && layout->head == TFR_PLACE_FIRST ? tfr_link_ns(tfr_layout_link(question, 0, last), hidden) : 0;
 }
 
 struct tfr_layout_costs tfr_layout_end_costs(const struct tfr_layout_question *question, const struct tfr_layout_step *step) {
     const struct tfr_layout *layout = question->layout;
     const int last = tfr_layout_last_stage(layout);
     const bool stays = layout->head == TFR_PLACE_LAST || (layout->head == TFR_PLACE_FIRST && last == 0);
-    const double shares = layout->head == TFR_PLACE_SPLIT ? (double)layout->stages * layout->tensor : layout->tensor;
+    const double shares = layout->head == TFR_PLACE_SPLIT ? (double)layout->stages * layout->tensor : 1;
     const double head_ns = piece(question, step, TFR_PIECE_HEAD, step->logits, shares);
     struct tfr_layout_costs costs = {.tail_ns = piece(question, step, TFR_PIECE_NORM, step->logits, 1), .head_apart = !stays};
     costs.to_head_ns = head_link_ns(question, step, &costs.to_sample_ns);
@@ -180,15 +164,16 @@ double tfr_layout_latency_ns(const struct tfr_layout_question *question, const s
     const int last = tfr_layout_last_stage(question->layout);
     double ns = 0;
     for (int stage = 0; stage <= last; stage++) {
-        ns += tfr_layout_body_ns(question, step, stage) + (stage > 0 ? tfr_layout_hop_ns(question, step, stage) : 0);
+        ns += tfr_layout_body_ns(question, step, stage) + tfr_layout_sums_of(question, step, stage).wait_ns;
+        ns += stage > 0 ? tfr_layout_hop_ns(question, step, stage) : 0;
     }
     return ns + end_ns(question, step);
 }
 
-double tfr_layout_first_token_ns(const struct tfr_layout_question *question, double *end) {
+/* A rank is busy with a piece, or its wire is. Another piece may use the time in which one waits for sums. */
+static double read_ns(const struct tfr_layout_question *question, double *end, int64_t n_chunks) {
     const struct tfr_layout_load *load = question->load;
     const int last = tfr_layout_last_stage(question->layout);
-    const int64_t n_chunks = (load->prompt + load->chunk - 1) / load->chunk;
     struct tfr_layout_step step = {.replicas = 1, .sequences = 1, .in_flight = n_chunks < 1 << 20 ? (int)n_chunks : 1 << 20};
     for (int stage = 0; stage <= last; stage++) {
         end[stage] = 0;
@@ -198,10 +183,20 @@ double tfr_layout_first_token_ns(const struct tfr_layout_question *question, dou
         step.past = (double)done;
         for (int stage = 0; stage <= last; stage++) {
             const double arrived = stage > 0 ? end[stage - 1] + tfr_layout_hop_ns(question, &step, stage) : 0;
-            end[stage] = fmax(end[stage], arrived) + tfr_layout_body_ns(question, &step, stage);
+            const double body_ns = tfr_layout_body_ns(question, &step, stage);
+            const struct tfr_layout_sums sums = tfr_layout_sums_of(question, &step, stage);
+            end[stage] = fmax(end[stage] + fmax(body_ns, sums.wire_ns), arrived + body_ns + sums.wait_ns);
         }
     }
+    return end[last];
+}
+
+double tfr_layout_first_token_ns(const struct tfr_layout_question *question, double *end) {
+    const struct tfr_layout_load *load = question->load;
+    const int64_t n_chunks = (load->prompt + load->chunk - 1) / load->chunk;
     const struct tfr_layout_step final = {
         .replicas = 1, .rows = 1, .sequences = 1, .past = (double)load->prompt, .logits = 1, .in_flight = 0};
-    return end[last] + end_ns(question, &final);
+    const bool plays = question->layout->tensor > 1 && tfr_layout_may_play(question, n_chunks);
+    const double ns = plays ? tfr_layout_play_ns(question, (int)n_chunks) : read_ns(question, end, n_chunks);
+    return ns < 0 ? -1 : ns + end_ns(question, &final);
 }

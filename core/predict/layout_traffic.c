@@ -12,23 +12,24 @@ static void add(struct sent *sent, double messages, double bytes_each) {
     sent->bytes += messages * bytes_each;
 }
 
-/* To the head and from it; a split one hears of the last rows from each shard of the last stage that has one, all others once. */
+/* To the head and from it. ln_f stands on the first shard of the last stage that has blocks; a split head hears of it on all ranks.
+ */
 static void add_head(const struct tfr_layout_question *question, double rows, int stage, int shard, struct sent *sent) {
     const struct tfr_layout *layout = question->layout;
     const double hidden = (double)question->model->n_embd * rows * sizeof(float);
     const double logits = (double)question->model->vocabulary * rows * sizeof(float);
-    const double n_holders = (double)layout->stages * layout->tensor;
-    const int last = tfr_layout_last_stage(layout), holder = layout->head == TFR_PLACE_FIRST ? 0 : last;
-    if (layout->head == TFR_PLACE_SPLIT) {
-        add(sent, stage == last && layout->stages > 1 ? layout->stages - 1 : 0, hidden);
+    const int n_holders = layout->stages * layout->tensor, last = tfr_layout_last_stage(layout);
+    const bool has_norm = stage == last && shard == 0;
+    switch (layout->head) {
+    case TFR_PLACE_SPLIT:
+        add(sent, has_norm ? n_holders - 1 : 0, hidden);
         add(sent, stage > 0 || shard > 0 ? 1 : 0, logits / n_holders);
-        return;
-    }
-    if (layout->head == TFR_PLACE_FIRST) {
-        add(sent, stage == last && last > 0 ? 1 : 0, hidden);
-    }
-    if (stage == holder && (holder > 0 || shard > 0)) {
-        add(sent, 1, logits / layout->tensor);
+        break;
+    case TFR_PLACE_FIRST:
+        add(sent, has_norm && last > 0 ? 1 : 0, hidden);
+        break;
+    case TFR_PLACE_LAST:
+        add(sent, has_norm && last > 0 ? 1 : 0, logits);
     }
 }
 
@@ -37,6 +38,7 @@ static void add_sums(const struct tfr_layout_question *question, double rows, in
     const struct tfr_layout *layout = question->layout;
     const int others = layout->tensor - 1;
     const double hidden = (double)question->model->n_embd * rows * sizeof(float), n_sums = 2.0 * layout->blocks[stage];
+    add(sent, stage == 0 && shard == 0 ? others : 0, hidden); /* all shards have the rows */
     if (rows > TFR_LAYOUT_FEW_ROWS) {
         add(sent, n_sums * (shard < others ? 1 : others), hidden);
     } else {
@@ -54,21 +56,21 @@ static struct sent sent_by(const struct tfr_layout_question *question, double ro
     return sent;
 }
 
-static double memory_of(const struct tfr_layout_question *question, int stage) {
+static double memory_of(const struct tfr_layout_question *question, int stage, int shard) {
     const struct tfr_layout *layout = question->layout;
     const struct tfr_layout_model *model = question->model;
     const struct tfr_layout_load *load = question->load;
     const double sequences = ceil((double)load->sequences / layout->replicas);
     const double positions = sequences * (double)(load->context + 1);
     double bytes = layout->blocks[stage] * (model->block_bytes + positions * model->cached_bytes) / layout->tensor;
-    if (stage == 0) {
+    if (stage == 0 && shard == 0) {
         bytes += model->embed_bytes;
     }
     if (layout->head == TFR_PLACE_SPLIT) {
         return bytes + model->head_bytes / ((double)layout->stages * layout->tensor);
     }
     const int holder = layout->head == TFR_PLACE_FIRST ? 0 : tfr_layout_last_stage(layout);
-    return bytes + (stage == holder ? model->head_bytes / layout->tensor : 0);
+    return bytes + (stage == holder && shard == 0 ? model->head_bytes : 0);
 }
 
 void tfr_layout_count(const struct tfr_layout_question *question, struct tfr_layout_times *times) {
@@ -80,7 +82,7 @@ void tfr_layout_count(const struct tfr_layout_question *question, struct tfr_lay
         struct tfr_layout_rank *rank = &times->rank[index];
         rank->messages_a_token = sent.messages / times->rows / layout->replicas;
         rank->bytes_a_token = sent.bytes / times->rows / layout->replicas;
-        rank->memory_bytes = memory_of(question, stage);
+        rank->memory_bytes = memory_of(question, stage, shard);
         times->messages_a_token += rank->messages_a_token;
         times->bytes_a_token += rank->bytes_a_token;
         times->most_memory_bytes = fmax(times->most_memory_bytes, rank->memory_bytes);

@@ -12,8 +12,9 @@
 
 #include <tfrun/types.h>
 
-/* In the order in which a step goes through them; sampling is all that rank 0 does with a row of logits. */
-enum tfr_piece { TFR_PIECE_EMBED, TFR_PIECE_BLOCK, TFR_PIECE_NORM, TFR_PIECE_HEAD, TFR_PIECE_SAMPLE, TFR_N_PIECES };
+/* In the order in which a step goes through them; sampling is all that rank 0 does with a row of logits. A sum adds the sums of one
+ * rank's heads to a total, where ranks share blocks. */
+enum tfr_piece { TFR_PIECE_EMBED, TFR_PIECE_BLOCK, TFR_PIECE_NORM, TFR_PIECE_HEAD, TFR_PIECE_SAMPLE, TFR_PIECE_SUM, TFR_N_PIECES };
 
 struct tfr_piece_question {
     enum tfr_piece piece;

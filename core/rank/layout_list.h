@@ -20,8 +20,8 @@ struct tfr_layout_list {
     struct tfr_listed_layout item[TFR_MOST_LAYOUTS];
     int n;
 };
-/* `n_layer` blocks; `question` has model, load, times and cluster. Times of a decoded row decide the splits but for "hf" and
- * "prefill". Fails for lack of memory only. */
+/* `n_layer` blocks; `question` has model, load, times and cluster, and may have a layout, of which `groups` counts. Times of a
+ * decoded row decide the splits but for "hf" and "prefill". Fails for lack of memory only. */
 enum tfr_status tfr_layout_list_make(struct tfr_layout_list *list, const struct tfr_layout_question *question, int64_t n_layer,
                                      int n_ranks);
 void tfr_layout_list_free(struct tfr_layout_list *list);

@@ -98,16 +98,27 @@ static double task_ns(const struct tfr_piece_times *times, const struct tfr_plan
     return is_divided(&plan->tasks[index]) ? ns / fmax(1, question->shares) : ns;
 }
 
-/* What rank 0 does with a row of logits: one look at each. */
-static double sample_ns(const struct tfr_piece_times *times, double rows) {
-    const double bytes = (double)times->planner.config->model.vocab_size * sizeof(float);
+/* So many floats once through the memory. */
+static double read_ns(const struct tfr_piece_times *times, double rows, int64_t width) {
+    const double bytes = (double)width * sizeof(float);
     const double rate = tfr_roof_bandwidth(&times->calibration->roofs, 1, bytes);
     return rate > 0 ? rows * bytes / rate * 1e9 : 0;
 }
 
+/* A plan of one rank has no such task. */
+static double sum_ns(const struct tfr_piece_times *times, const struct tfr_piece_question *question) {
+    const struct tfr_hparams *model = &times->planner.config->model;
+    const int64_t rows = (int64_t)ceil(question->rows), most = times->planner.config->options.runtime_max_rows;
+    return read_ns(times, question->rows, model->n_head * model->n_embd) / fmax(1, question->shares) +
+           tfr_predict_between(times->calibration, tfr_bucket(rows < most ? rows : most, most), rows, 1);
+}
+
 static double sum(struct tfr_piece_times *times, const struct tfr_piece_question *question) {
     if (question->piece == TFR_PIECE_SAMPLE) {
-        return sample_ns(times, question->rows);
+        return read_ns(times, question->rows, times->planner.config->model.vocab_size);
+    }
+    if (question->piece == TFR_PIECE_SUM) {
+        return sum_ns(times, question);
     }
     const struct tfr_plan *plan = plan_for(times, question->rows);
     double ns = 0;
@@ -179,5 +190,6 @@ void tfr_model_work_of(struct tfr_model_work *work, const struct tfr_config *con
                                                            .nodes = BLOCK_NODES};
     work->piece[TFR_PIECE_NORM] = (struct tfr_piece_work){.bytes_row = 2 * width * sizeof(float), .nodes = 1};
     work->piece[TFR_PIECE_HEAD] = (struct tfr_piece_work){.bytes = head * element, .flops_row = 2 * head, .nodes = 1};
+    work->piece[TFR_PIECE_SUM] = (struct tfr_piece_work){.bytes_row = (double)model->n_head * width * sizeof(float), .nodes = 1};
     work->piece[TFR_PIECE_SAMPLE] = (struct tfr_piece_work){.bytes_row = (double)model->vocab_size * sizeof(float)};
 }

@@ -167,7 +167,8 @@ static bool is_better(int goal, const struct tfr_layout_times *times, const stru
 
 static enum tfr_status predict_point(const struct layouts_report *report, struct layouts_of_ranks *point) {
     const int64_t n_layer = report->dry.config->model.n_layer;
-    struct tfr_layout_question question = question_of(report, NULL);
+    const struct tfr_layout wish = {.groups = (int)report->dry.config->options.parallel_microbatches};
+    struct tfr_layout_question question = question_of(report, &wish);
     TFR_TRY(tfr_layout_list_make(&point->list, &question, n_layer, point->n_ranks));
     point->times = tfr_alloc((size_t)point->list.n, sizeof *point->times);
     if (point->times == NULL) {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""test_layouts.py TFRUN NAME SOURCE_DIR: `tfrun plan --net` and `--cluster` against a simulation, and what they refuse.
+"""test_layouts.py TFRUN NAME SOURCE_DIR [MPIEXEC]: `tfrun plan --net` and `--cluster` against a simulation and against ranks, and what
+they refuse.
 
 The simulation knows nothing of tfrun's formulas: it counts the weights of GPT-2 by itself, lets every rank serve what reaches it in
 turn, carries messages over links, and looks when tokens come. `test_layouts.py --list` prints the names. Python's own library only.
@@ -9,7 +10,9 @@ import heapq
 import io
 import json
 import math
+import shutil
 import subprocess
+import sys
 
 from cases import case, expect, expect_same, main
 
@@ -67,13 +70,20 @@ class Machine:
     def sample(self, rows):
         return self.ms(4 * VOCABULARY * rows, 0, 0)
 
-    def send(self, bytes_, ranks):
-        """Between ranks that all lie on one node, or not."""
+    def add(self, rows, shares):
+        """The sums of one rank's heads to a total."""
+        return self.ms(4 * self.heads * self.width * rows, 0, 1, shares)
+
+    def link(self, bytes_, ranks):
+        """ms of the way and of the bytes, between ranks that all lie on one node, or not."""
         if len({rank // self.cluster["ranks_per_node"] for rank in ranks}) == 1:
             link = self.cluster["shm"]
-            return link["alpha_us"] / 1e3 + bytes_ / link["gb_s"] / 1e6
+            return link["alpha_us"] / 1e3, bytes_ / link["gb_s"] / 1e6
         link = self.cluster["net"]
-        return link["alpha_us"] / 1e3 + bytes_ * 8 / link["gbit_s"] / 1e6
+        return link["alpha_us"] / 1e3, bytes_ * 8 / link["gbit_s"] / 1e6
+
+    def send(self, bytes_, ranks):
+        return sum(self.link(bytes_, ranks))
 
 
 class Simulation:
@@ -104,23 +114,36 @@ class Simulation:
     def body(self, step, stage):
         machine, blocks = self.machine, self.layout["blocks"][stage]
         ms = blocks * machine.block(step["rows"], step["sequences"], step["past"], self.tensor)
-        if self.tensor > 1:
-            ms += 2 * blocks * self.sums(4 * machine.width * step["rows"], step["rows"], self.ranks(stage))
         if stage == self.last and step["logits"]:
             ms += machine.norm(step["logits"])
-            ms += machine.head(step["logits"], self.tensor) if self.layout["head"] == "last" else 0
+            ms += machine.head(step["logits"], 1) if self.layout["head"] == "last" else 0
         return ms + (machine.embed(step["rows"]) if stage == 0 else 0)
 
-    def sums(self, row_bytes, rows, ranks):
-        """Few rows: blocks of all heads to all ranks. Many: the total from rank to rank, and from the last one to all the others."""
-        machine, n = self.machine, self.tensor
+    def sums(self, step, stage):
+        """ms of adding, of waiting and of bytes on a wire. Few rows: sums of all heads to all ranks, of two ranks from one much and
+        from one little. Many: the total from rank to rank, and from the last one to all the others."""
+        machine, n, ranks, rows = self.machine, self.tensor, self.ranks(stage), step["rows"]
+        if n == 1:
+            return 0, 0, 0
+        row, add = 4 * machine.width * rows, machine.add(rows, n)
         if rows <= 16:
-            return machine.send(row_bytes * machine.heads * (n - 1) / n, ranks)
-        return sum(machine.send(row_bytes, ranks) for _ in range(n - 1)) + machine.send((n - 1) * row_bytes, ranks)
+            sent = row * machine.heads * (n - 1) / n
+            once = (n - 1) * add, machine.send((row + sent) / 2 if n == 2 else sent, ranks), machine.link(sent, ranks)[1]
+        else:
+            once = (add, (n - 1) * machine.send(row, ranks) + (n - 2) * add + machine.send((n - 1) * row, ranks),
+                    machine.link((n - 1) * row, ranks)[1])
+        entry = (0, machine.send((n - 1) * row, ranks), machine.link((n - 1) * row, ranks)[1]) if stage == 0 else (0, 0, 0)
+        return [2 * self.layout["blocks"][stage] * ms + more for ms, more in zip(once, entry)]
 
     def enter(self, step, stage):
-        step["parts"] = 1
-        self.work(stage, self.body(step, stage), self.leave, step, stage)
+        """A rank is held by its work, or by its wire; while a step waits for sums, others are served."""
+        add, wait, wire = self.sums(step, stage)
+        step["parts"], body = 1, self.body(step, stage)
+        held = max(body + add, wire)
+        self.work(stage, held, self.wait, step, stage, max(0, body + add + wait - held))
+
+    def wait(self, step, stage, ms):
+        self.at(self.now + ms, self.leave, step, stage)
 
     def leave(self, step, stage):
         if stage < self.last:
@@ -134,14 +157,15 @@ class Simulation:
         """The last rows go where the head is; on the last stage it was part of the job."""
         row = 4 * self.machine.width * step["logits"]
         if self.layout["head"] == "last" and self.last > 0:
-            self.at(self.now, self.scored, step, self.last, self.tensor)
+            self.at(self.now, self.scored, step, self.last, 1)
         elif self.layout["head"] == "split":
             step["parts"] = self.stages
-            ms = self.machine.send(row, self.ranks(*range(self.stages))) if self.stages > 1 else 0
+            others = self.stages * self.tensor - 1
+            ms = self.machine.send(others * row, self.ranks(*range(self.stages))) if others > 0 else 0
             for stage in range(self.stages):
                 self.at(self.now + ms, self.score, step, stage, self.stages * self.tensor)
         else:
-            self.at(self.now + (self.hop(step["logits"], self.last, 0) if self.last > 0 else 0), self.score, step, 0, self.tensor)
+            self.at(self.now + (self.hop(step["logits"], self.last, 0) if self.last > 0 else 0), self.score, step, 0, 1)
 
     def score(self, step, stage, shares):
         sampling = self.machine.sample(step["logits"]) if shares == 1 else 0
@@ -156,7 +180,6 @@ class Simulation:
             ms = self.machine.send(logits * (shares - 1) / shares, self.ranks(*range(self.stages))) if shares > 1 else 0
         else:
             ms = self.machine.send(logits, self.ranks(0, stage)) if stage > 0 else 0
-            ms += self.machine.send(logits * (shares - 1) / shares, self.ranks(stage)) if shares > 1 else 0
         if shares == 1 and stage == 0:
             self.done(step)
         else:
@@ -202,6 +225,122 @@ class Simulation:
         return came[0]
 
 
+class Shards:
+    """A prompt in pieces through ranks of which several share each block: who waits for sums of a piece goes on with another one.
+    The oldest piece that is ready goes first, but for what rank 0 can do before any message."""
+
+    def __init__(self, machine, layout, prompt, chunk):
+        self.machine, self.blocks, self.n = machine, [blocks for blocks in layout["blocks"]], layout["tensor"]
+        self.rows = [min(chunk, prompt - begin) for begin in range(0, prompt, chunk)]
+        self.past = list(range(0, prompt, chunk))
+        while self.blocks[-1] == 0:
+            self.blocks.pop()
+        n_ranks = self.n * len(self.blocks)
+        self.out, self.into, self.busy = [0.0] * n_ranks, [0.0] * n_ranks, [False] * n_ranks
+        self.ready, self.come = [[] for _ in range(n_ranks)], {}
+        self.events, self.serial, self.now, self.end = [], 0, 0.0, 0.0
+
+    def at(self, time, what, *arguments):
+        self.serial += 1
+        heapq.heappush(self.events, (time, self.serial, what, arguments))
+
+    def send(self, rank, to, piece, what, *arguments, heads=1, copies=1):
+        stages = {rank // self.n, to // self.n}
+        alpha, wire = self.machine.link(4 * self.machine.width * self.rows[piece] * heads,
+                                        [self.n * stage + shard for stage in stages for shard in range(self.n)])
+        if len(stages) > 1:
+            alpha, wire = max(self.machine.link(4 * self.machine.width * self.rows[piece], [shard + self.n * stage for stage in stages])
+                              for shard in range(self.n))
+        self.out[rank] = max(self.out[rank], self.now) + wire * copies
+        self.into[to] = max(self.into[to] + wire, self.out[rank] + alpha)
+        self.at(self.into[to], what, *arguments)
+
+    def work(self, rank, piece, first, ms, what, *arguments):
+        self.serial += 1
+        heapq.heappush(self.ready[rank], (not first, piece, self.serial, ms, what, arguments))
+        self.at(self.now, self.go, rank)  # behind all that comes at the same moment
+
+    def go(self, rank):
+        if not self.busy[rank] and self.ready[rank]:
+            *_, ms, what, arguments = heapq.heappop(self.ready[rank])
+            self.busy[rank] = True
+            self.at(self.now + ms, self.done, rank, what, arguments)
+
+    def done(self, rank, what, arguments):
+        self.busy[rank] = False
+        what(*arguments)
+        self.go(rank)
+
+    def tasks(self, piece, half):
+        alone = self.machine.block(self.rows[piece], 1, 0, self.n)
+        cached = self.machine.block(self.rows[piece], 1, self.past[piece], self.n) - alone
+        return (alone / 4, cached, alone / 12) if half % 2 == 0 else (0, alone / 3, alone / 3)
+
+    def begin(self, rank, piece, half=0, task=0):
+        stage, shard = divmod(rank, self.n)
+        if half == 2 * self.blocks[stage]:
+            self.work(rank, piece, False, 0, self.leave, rank, piece)
+        elif task < 3:
+            self.work(rank, piece, rank == 0 and half == 0, self.tasks(piece, half)[task], self.begin, rank, piece, half, task + 1)
+        elif self.rows[piece] <= 16:
+            for other in range(rank - shard, rank - shard + self.n):
+                if other != rank:
+                    self.send(rank, other, piece, self.part, other, piece, half, heads=1 if shard == 0 else self.machine.heads / self.n)
+            self.part(rank, piece, half)
+        elif shard == 0:
+            self.send(rank, rank + 1, piece, self.part, rank + 1, piece, half)
+        else:
+            self.part(rank, piece, half)
+
+    def part(self, rank, piece, half):
+        """Sums have come, or the rank has its own: of few rows all ranks', of many a total and its own."""
+        few = self.rows[piece] <= 16
+        came = self.come[rank, piece, half] = self.come.get((rank, piece, half), 0) + 1
+        if came == (self.n if few else 2):
+            ms = self.machine.add(self.rows[piece], self.n) * (self.n - 1 if few else 1)
+            self.work(rank, piece, False, ms, self.added, rank, piece, half)
+
+    def added(self, rank, piece, half):
+        shard = rank % self.n
+        if self.rows[piece] > 16 and shard < self.n - 1:
+            self.send(rank, rank + 1, piece, self.part, rank + 1, piece, half)
+            return
+        for other in range(rank - shard, rank) if self.rows[piece] > 16 else ():  # share the wire, and come together
+            self.send(rank, other, piece, self.begin, other, piece, half + 1, copies=shard if other == rank - shard else 0)
+        self.begin(rank, piece, half + 1)
+
+    def leave(self, rank, piece):
+        if rank // self.n < len(self.blocks) - 1:
+            self.send(rank, rank + self.n, piece, self.begin, rank + self.n, piece)
+        elif rank % self.n == 0:
+            self.end = max(self.end, self.now)
+
+    def enter(self, piece):
+        for shard in range(1, self.n):
+            self.send(0, shard, piece, self.begin, shard, piece)
+        self.begin(0, piece)
+
+    def ms(self):
+        for piece in range(len(self.rows)):
+            self.work(0, piece, True, self.machine.embed(self.rows[piece]), self.enter, piece)
+        while self.events:
+            self.now, _, what, arguments = heapq.heappop(self.events)
+            what(*arguments)
+        return self.end
+
+
+def first_token(machine, layout, prompt, chunk):
+    """Until the first token; where ranks share blocks, those are played, and what is behind them follows."""
+    if layout["tensor"] == 1:
+        return Simulation(machine, layout).prefill(prompt, chunk)
+    behind, came = Simulation(machine, layout), []
+    step = {"rows": 1, "sequences": 1, "past": prompt, "logits": 1, "parts": 1, "done": lambda step: came.append(behind.now)}
+    tail = machine.norm(1) + (machine.head(1, 1) if layout["head"] == "last" else 0)
+    behind.at(Shards(machine, layout, prompt, chunk).ms() + tail, behind.to_the_head, step)
+    behind.run(math.inf)
+    return came[0]
+
+
 def close_to(have, want, share, *what):
     expect(abs(have - want) <= share * want, *what, have, "is not within", share, "of", want)
 
@@ -220,7 +359,8 @@ def compare(plan, model, cluster, ranks, *flags):
         # Replicas may lie across nodes in different ways, of which tfrun takes the worst.
         near = 1e-6 if layout["replicas"] == 1 else 5e-3
         close_to(layout["token_ms"], stream, near, *what, "a token")
-        close_to(layout["first_token_ms"], Simulation(machine, layout).prefill(told["prompt"], told["chunk"]), near, *what, "first")
+        first = first_token(machine, layout, told["prompt"], told["chunk"])
+        close_to(layout["first_token_ms"], first, near if layout["tensor"] == 1 else 0.05, *what, "first")
         round_ms = Simulation(machine, layout).decode(layout["groups"], layout["rows"], told["context"])
         close_to(layout["tokens_per_s"], told["sequences"] / round_ms * 1e3, 0.05, *what, "tokens/s")
         expect_same(len(layout["ranks"]), ranks)
@@ -241,6 +381,49 @@ def simulated_with_many_sequences(plan):
     seen = compare(plan, "gpt2-medium", cluster, 16, "--sequences", 64, "--max-batch", 64, "--max-rows", 32, "--prompt-tokens", 900, "--context", 500)
     for name in ("hf", "balanced", "prefill", "head last", "head split", "tensor 16", "hybrid 4x4", "replicas 2x8", "replicas 16"):
         expect(name in seen, name, seen)
+
+
+def sent(plan, ranks, flags, sequences, tokens):
+    """[messages, bytes] of each rank of a run."""
+    prompts = ["--prompt-ids", "5,6,7"] * sequences
+    ran = subprocess.run([sys.argv[4], "-n", str(ranks), plan.program, "generate", str(plan.source / "configs" / "demo"), "--json", "-n", str(tokens),
+                          "-t", "1", "--ignore-eos", "--temperature", "0", *flags, *prompts], capture_output=True, text=True, timeout=120)
+    expect(ran.returncode == 0, ranks, flags, ran.stderr)
+    return [[rank["sent_messages"], rank["sent_bytes"]] for rank in json.loads(ran.stdout)["stats"]["rank_facts"]]
+
+
+def count_sent(plan, ranks, names, sequences):
+    """What a step more sends, as ranks count it and as the formula does. Rank 0 also tells each of the others what to do."""
+    if len(sys.argv) < 5 or not sys.argv[4] or not shutil.which(sys.argv[4]):
+        print("no MPI")
+        raise SystemExit(77)
+    flags, more = ["--microbatches", "1", "--max-batch", "20"], 4
+    told = plan.run(plan.source / "configs" / "demo", "--ranks", ranks, "--net", "25,10", "--sequences", sequences, "--json", *flags)
+    layouts = {layout["name"]: layout for layout in json.loads(told)["points"][0]["layouts"]}
+    for name in names:
+        layout = layouts[name]
+        few, many = (sent(plan, ranks, flags + layout["flags"].split(), sequences, tokens) for tokens in (3, 3 + more))
+        for rank, foretold in enumerate(layout["ranks"]):
+            step = [(b - a) / more for a, b in zip(few[rank], many[rank])]
+            want = [foretold["messages_a_token"] * sequences, foretold["bytes_a_token"] * sequences]
+            what = (name, sequences, "rank", rank, step, want)
+            if rank > 0:
+                expect(all(abs(a - b) < 1e-6 * b + 1e-9 for a, b in zip(step, want)), *what)
+            else:
+                told_each = (step[0] - want[0]) / (ranks - 1)
+                expect(step[1] > want[1] and told_each == int(told_each) and 1 <= told_each <= 2, *what)
+
+
+@case
+def two_ranks_send_what_is_foretold(plan):
+    for sequences in (1, 20):  # the sums of 20 rows go another way than those of one
+        count_sent(plan, 2, ("hf", "head last", "head split", "tensor 2"), sequences)
+
+
+@case
+def four_ranks_send_what_is_foretold(plan):
+    for sequences in (1, 20):
+        count_sent(plan, 4, ("head split", "tensor 4", "hybrid 2x2"), sequences)
 
 
 @case
