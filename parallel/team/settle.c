@@ -20,8 +20,8 @@ static void settle_thread(void *arg, int tid, int nth) {
 
 static void unsettle_thread(void *arg, int tid, int nth) {
     const struct tfr_memory_plan *plan = arg;
-    (void)tid, (void)nth;
-    tfr_memory_unsettle(plan);
+    (void)nth;
+    tfr_memory_unsettle(plan, tid);
 }
 
 void tfr_team_settle(struct tfr_team *team, const struct tfr_memory_plan *plan) {

@@ -23,7 +23,8 @@ enum tfr_status tfr_team_open(struct tfr_team **team, int n_threads, const int *
 void tfr_team_close(struct tfr_team *team);
 int tfr_team_size(const struct tfr_team *team);
 const char *tfr_team_backend(void); /* "OpenMP (libgomp)" */
-/* Every thread asks for memory as the plan says (topo/domain.h), and stops asking. A team of NULL has nothing to stop. */
+/* Every thread asks for memory as the plan says (topo/domain.h), and has what it had again. What the calling thread starts in
+ * between, threads and programs, inherits its wish, as it does its core. A team of NULL has nothing to stop. */
 void tfr_team_settle(struct tfr_team *team, const struct tfr_memory_plan *plan);
 void tfr_team_unsettle(struct tfr_team *team, const struct tfr_memory_plan *plan);
 

@@ -82,39 +82,29 @@ bool tfr_domain_chunk(const struct tfr_machine *machine, int rank, int n_ranks, 
 }
 
 #if defined(__linux__)
-static bool set_policy(int mode, const struct tfr_domains *domains) {
-    return domains == NULL ? syscall(SYS_set_mempolicy, MPOL_DEFAULT, NULL, 0) == 0
-                           : syscall(SYS_set_mempolicy, mode, domains->word, TFR_DOMAINS_MAX + 1) == 0;
+_Static_assert((int)TFR_POLICY_NONE == (int)MPOL_DEFAULT && (int)TFR_POLICY_PREFER == (int)MPOL_PREFERRED &&
+                   (int)TFR_POLICY_SPREAD == (int)MPOL_INTERLEAVE,
+               "policies have the system's numbers");
+
+static bool system_read(struct tfr_memory_policy *policy) {
+    return syscall(SYS_get_mempolicy, &policy->mode, policy->domains.word, TFR_DOMAINS_MAX + 1, NULL, 0) == 0;
 }
 
-static bool system_is_free(void) {
-    int mode = MPOL_DEFAULT;
-    return syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, 0) != 0 || mode == MPOL_DEFAULT;
-}
-
-static bool system_prefer(const struct tfr_domains *domain) {
-    return set_policy(MPOL_PREFERRED, domain);
-}
-
-static bool system_spread(const struct tfr_domains *domains) {
-    return set_policy(MPOL_INTERLEAVE, domains);
+static bool system_write(const struct tfr_memory_policy *policy) {
+    return syscall(SYS_set_mempolicy, policy->mode, policy->domains.word, TFR_DOMAINS_MAX + 1) == 0;
 }
 
 static bool system_spread_block(void *data, size_t bytes, const struct tfr_domains *domains) {
     return syscall(SYS_mbind, data, bytes, MPOL_INTERLEAVE, domains->word, TFR_DOMAINS_MAX + 1, 0) == 0;
 }
 #else
-static bool system_is_free(void) {
-    return true;
-}
-
-static bool system_prefer(const struct tfr_domains *domain) {
-    (void)domain;
+static bool system_read(struct tfr_memory_policy *policy) {
+    (void)policy;
     return false;
 }
 
-static bool system_spread(const struct tfr_domains *domains) {
-    (void)domains;
+static bool system_write(const struct tfr_memory_policy *policy) {
+    (void)policy;
     return false;
 }
 
@@ -124,7 +114,7 @@ static bool system_spread_block(void *data, size_t bytes, const struct tfr_domai
 }
 #endif
 
-static const struct tfr_memory_calls system_calls = {system_is_free, system_prefer, system_spread, system_spread_block};
+static const struct tfr_memory_calls system_calls = {system_read, system_write, system_spread_block};
 
 static int domain_of(const struct tfr_machine *machine, int pu) {
     for (int i = 0; i < machine->n_cores; i++) {
@@ -159,22 +149,25 @@ static bool add_pinned(struct tfr_memory_plan *plan, const struct tfr_machine *m
     return true;
 }
 
+/* Nobody (numactl) gave this thread a policy. */
+static bool is_free(const struct tfr_memory_plan *plan) {
+    struct tfr_memory_policy policy = {.mode = TFR_POLICY_NONE};
+    return !plan->calls->read(&policy) || policy.mode == TFR_POLICY_NONE;
+}
+
 static void decide(struct tfr_memory_plan *plan, const struct tfr_machine *machine, const struct tfr_thread_choice *choice,
                    const int *pus, enum tfr_memory_rule rule) {
     const bool is_pinned = add_pinned(plan, machine, pus);
+    for (int t = 0; t < plan->n_threads && !is_pinned; t++) {
+        plan->domain[t] = -1;
+    }
     for (int i = 0; i < machine->n_cores && !is_pinned; i++) {
         add(plan, machine->cores[i].numa);
     }
-    plan->is_kept = rule == TFR_MEMORY_AUTO && !plan->calls->is_free();
-    if (plan->is_kept) {
-        return;
-    }
-    if (rule == TFR_MEMORY_INTERLEAVE) {
-        plan->way = TFR_MEMORY_SPREAD;
-    } else if (is_pinned) {
-        plan->way = TFR_MEMORY_OWN;
-    } else if (rule == TFR_MEMORY_AUTO && !choice->openmp_binds) { /* OpenMP pins to places of which nothing is known here */
-        plan->way = TFR_MEMORY_SPREAD;
+    plan->is_kept = rule == TFR_MEMORY_AUTO && !is_free(plan);
+    if (!plan->is_kept) {
+        const bool is_own = rule == TFR_MEMORY_LOCAL || (rule == TFR_MEMORY_AUTO && (is_pinned || choice->openmp_binds));
+        plan->way = is_own ? TFR_MEMORY_OWN : TFR_MEMORY_SPREAD;
     }
 }
 
@@ -188,7 +181,9 @@ enum tfr_status tfr_memory_open(struct tfr_memory_plan *plan, const struct tfr_m
         return TFR_OK;
     }
     plan->domain = tfr_alloc((size_t)choice->n_threads, sizeof *plan->domain);
-    if (plan->domain == NULL) {
+    plan->before = tfr_alloc((size_t)choice->n_threads, sizeof *plan->before);
+    if (plan->domain == NULL || plan->before == NULL) {
+        tfr_memory_close(plan);
         return TFR_RESOURCE;
     }
     decide(plan, machine, choice, pus, rule);
@@ -197,23 +192,25 @@ enum tfr_status tfr_memory_open(struct tfr_memory_plan *plan, const struct tfr_m
 
 void tfr_memory_close(struct tfr_memory_plan *plan) {
     tfr_free(plan->domain);
+    tfr_free(plan->before);
     *plan = (struct tfr_memory_plan){0};
 }
 
 bool tfr_memory_settle(const struct tfr_memory_plan *plan, int tid) {
-    if (plan->way == TFR_MEMORY_SPREAD) {
-        return plan->calls->spread(&plan->domains);
-    }
+    struct tfr_memory_policy policy = {.mode = TFR_POLICY_SPREAD, .domains = plan->domains};
+    plan->before[tid] = (struct tfr_memory_policy){.mode = TFR_POLICY_NONE};
+    plan->calls->read(&plan->before[tid]);
     if (plan->way == TFR_MEMORY_OWN) {
-        struct tfr_domains own = {0};
-        own.word[plan->domain[tid] / 64] = (uint64_t)1 << (plan->domain[tid] % 64);
-        return plan->calls->prefer(&own);
+        policy = (struct tfr_memory_policy){.mode = TFR_POLICY_PREFER};
+        if (plan->domain[tid] >= 0) {
+            policy.domains.word[plan->domain[tid] / 64] = (uint64_t)1 << (plan->domain[tid] % 64);
+        }
     }
-    return true;
+    return plan->calls->write(&policy);
 }
 
-bool tfr_memory_unsettle(const struct tfr_memory_plan *plan) {
-    return plan->way == TFR_MEMORY_AS_IS || plan->calls->prefer(NULL);
+void tfr_memory_unsettle(const struct tfr_memory_plan *plan, int tid) {
+    plan->calls->write(&plan->before[tid]);
 }
 
 void tfr_memory_share(const struct tfr_memory_plan *plan, void *data, size_t bytes) {
@@ -235,13 +232,14 @@ void tfr_memory_words(const struct tfr_memory_plan *plan, char *text, size_t siz
 }
 
 /* What this process was told says nothing about a machine that is only described. */
-static bool always_free(void) {
+static bool read_none(struct tfr_memory_policy *policy) {
+    policy->mode = TFR_POLICY_NONE;
     return true;
 }
 
 enum tfr_status tfr_memory_describe(const struct tfr_machine *machine, const struct tfr_thread_choice *choice, enum tfr_bind bind,
                                     enum tfr_memory_rule rule, char *text, size_t size) {
-    static const struct tfr_memory_calls described = {.is_free = always_free};
+    static const struct tfr_memory_calls described = {.read = read_none};
     struct tfr_memory_plan plan = {0};
     int *pus = tfr_alloc((size_t)choice->n_threads, sizeof *pus);
     if (pus == NULL) {

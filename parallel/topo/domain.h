@@ -30,11 +30,17 @@ enum tfr_memory_way {
     TFR_MEMORY_SPREAD, /* page by page over the domains */
 };
 
-/* How the system is asked; tests count. `domains` NULL: back to the system's own way. */
+/* Where a thread's new memory comes from. The numbers are the system's. */
+enum { TFR_POLICY_NONE = 0, TFR_POLICY_PREFER = 1 /* no domain: that where the thread runs */, TFR_POLICY_SPREAD = 3 };
+struct tfr_memory_policy {
+    int mode; /* one of these, or another that the system knows */
+    struct tfr_domains domains;
+};
+
+/* How the system is asked about the calling thread, and about a block; false: it refuses. Tests count. */
 struct tfr_memory_calls {
-    bool (*is_free)(void); /* nobody (numactl) gave this thread a policy */
-    bool (*prefer)(const struct tfr_domains *domain);
-    bool (*spread)(const struct tfr_domains *domains);
+    bool (*read)(struct tfr_memory_policy *policy);
+    bool (*write)(const struct tfr_memory_policy *policy);
     bool (*spread_block)(void *data, size_t bytes, const struct tfr_domains *domains);
 };
 
@@ -42,21 +48,22 @@ struct tfr_memory_plan {
     enum tfr_memory_way way;
     struct tfr_domains domains; /* of this rank */
     int n_domains, n_threads;
-    int *domain;   /* [n_threads] where way is OWN */
-    bool is_kept;  /* a policy from outside stands */
-    bool is_asked; /* the user chose the way: what fails is worth a warning */
+    int *domain;                      /* [n_threads], -1 where the thread may move */
+    struct tfr_memory_policy *before; /* [n_threads]: what they had, to be given back */
+    bool is_kept;                     /* a policy from outside stands */
+    bool is_asked;                    /* the user chose the way: what fails is worth a warning */
     const struct tfr_memory_calls *calls;
 };
 
-/* Decides from what tfr_bind_plan gave: auto is OWN where each thread's domain is known, else SPREAD over all that its threads may
- * run in. `calls` NULL: those of this system. */
+/* Decides from what tfr_bind_plan gave: auto is OWN where threads are pinned, else SPREAD over all domains that they may run in.
+ * `calls` NULL: those of this system. */
 enum tfr_status tfr_memory_open(struct tfr_memory_plan *plan, const struct tfr_machine *machine,
                                 const struct tfr_thread_choice *choice, const int *pus, enum tfr_memory_rule rule,
                                 const struct tfr_memory_calls *calls);
 void tfr_memory_close(struct tfr_memory_plan *plan);
-/* Called by thread `tid` of the team; false: the system refuses. */
+/* Called by thread `tid` of the team; false: the system refuses. The second gives back what the thread had. */
 bool tfr_memory_settle(const struct tfr_memory_plan *plan, int tid);
-bool tfr_memory_unsettle(const struct tfr_memory_plan *plan);
+void tfr_memory_unsettle(const struct tfr_memory_plan *plan, int tid);
 /* For a block that all threads read in turn, before it is touched: spread where the rank has several domains. */
 void tfr_memory_share(const struct tfr_memory_plan *plan, void *data, size_t bytes);
 /* "each thread's own NUMA domain: 0 1"; "" where there is nothing to say. */

@@ -63,27 +63,30 @@ TFR_TEST(ranks_take_whole_domains_where_they_come_out_even) {
 
 /* What the system was asked for. */
 static struct {
-    int n_prefer, n_default, n_spread, n_spread_block;
+    int n_prefer, n_back, n_spread, n_spread_block;
     uint64_t preferred[MAX_THREADS], spread;
     bool is_taken, refuses;
 } asked;
 
-static bool count_is_free(void) {
-    return !asked.is_taken;
+static const struct tfr_memory_policy taken = {.mode = 2, .domains = {{1}}}; /* bind, which only others ask for */
+
+static bool count_read(struct tfr_memory_policy *policy) {
+    *policy = asked.is_taken ? taken : (struct tfr_memory_policy){.mode = TFR_POLICY_NONE};
+    return true;
 }
 
-static bool count_prefer(const struct tfr_domains *domain) {
-    if (domain == NULL) {
-        __atomic_fetch_add(&asked.n_default, 1, __ATOMIC_RELAXED);
+static bool count_write(const struct tfr_memory_policy *policy) {
+    if (policy->mode == (asked.is_taken ? taken.mode : TFR_POLICY_NONE)) {
+        __atomic_fetch_add(&asked.n_back, 1, __ATOMIC_RELAXED);
         return true;
     }
-    asked.preferred[__atomic_fetch_add(&asked.n_prefer, 1, __ATOMIC_RELAXED)] = domain->word[0];
-    return !asked.refuses;
-}
-
-static bool count_spread(const struct tfr_domains *domains) {
-    __atomic_fetch_add(&asked.n_spread, 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&asked.spread, domains->word[0], __ATOMIC_RELAXED);
+    if (policy->mode == TFR_POLICY_SPREAD) {
+        __atomic_fetch_add(&asked.n_spread, 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&asked.spread, policy->domains.word[0], __ATOMIC_RELAXED);
+        return !asked.refuses;
+    }
+    assert_int_equal(policy->mode, TFR_POLICY_PREFER);
+    asked.preferred[__atomic_fetch_add(&asked.n_prefer, 1, __ATOMIC_RELAXED)] = policy->domains.word[0];
     return !asked.refuses;
 }
 
@@ -95,7 +98,7 @@ static bool count_spread_block(void *data, size_t bytes, const struct tfr_domain
     return !asked.refuses;
 }
 
-static const struct tfr_memory_calls counting = {count_is_free, count_prefer, count_spread, count_spread_block};
+static const struct tfr_memory_calls counting = {count_read, count_write, count_spread_block};
 
 struct memory_case {
     const char *name;
@@ -134,7 +137,16 @@ static const struct memory_case memory_cases[] = {
      3,
      "each thread's own NUMA domain: 0 1"},
     {"free threads", {4, 4}, 1, 2, 0, TFR_BIND_NONE, TFR_MEMORY_AUTO, TFR_MEMORY_SPREAD, 3, "NUMA domains in turn: 0 1"},
-    {"free threads, local", {4, 4}, 0, 1, 0, TFR_BIND_NONE, TFR_MEMORY_LOCAL, TFR_MEMORY_AS_IS, 3, ""},
+    {"free threads, local",
+     {4, 4},
+     0,
+     1,
+     0,
+     TFR_BIND_NONE,
+     TFR_MEMORY_LOCAL,
+     TFR_MEMORY_OWN,
+     3,
+     "each thread's own NUMA domain: 0 1"},
     {"interleaved by wish",
      {4, 4},
      0,
@@ -185,7 +197,7 @@ TFR_TEST(memory_comes_from_the_domains_of_the_threads) {
 }
 
 /* A case of the table in a team of as many threads, which opens a cache too. */
-static void run_case(const char *name, struct tfr_memory_plan *plan, bool refuses) {
+static void run_case(const char *name, struct tfr_memory_plan *plan, bool refuses, bool is_taken) {
     const struct memory_case *c = memory_cases;
     struct tfr_kvcache cache;
     struct tfr_team *team;
@@ -194,6 +206,7 @@ static void run_case(const char *name, struct tfr_memory_plan *plan, bool refuse
     }
     open_plan(c, plan);
     asked.refuses = refuses;
+    asked.is_taken = is_taken;
     const struct tfr_kvcache_spec spec = {.n_layers = 2, .n_heads = 2, .head_dim = 4, .dtype = TFR_DTYPE_F32, .memory = plan};
     assert_ok(tfr_team_open(&team, plan->n_threads, NULL, true));
     tfr_team_settle(team, plan);
@@ -207,18 +220,18 @@ TFR_TEST(each_thread_asks_once_and_gives_it_back) {
     TFR_UNUSED_STATE;
     struct tfr_memory_plan plan;
     int n_second = 0;
-    run_case("one rank", &plan, false);
+    run_case("one rank", &plan, false, false);
     for (int t = 0; t < 8; t++) {
         assert_true(asked.preferred[t] == 1 || asked.preferred[t] == 2);
         n_second += asked.preferred[t] == 2;
     }
     assert_int_equal(n_second, 4);
     assert_int_equal(asked.n_prefer, 8);
-    assert_int_equal(asked.n_default, 8);
+    assert_int_equal(asked.n_back, 8);
     assert_int_equal(asked.n_spread_block, 1); /* keys and values, which no thread has for its own */
     assert_int_equal(asked.spread, 3);
     tfr_memory_close(&plan);
-    run_case("interleaved by wish", &plan, true); /* refused: nothing happens */
+    run_case("interleaved by wish", &plan, true, false); /* refused: nothing happens */
     assert_int_equal(asked.n_spread, 8);
     tfr_memory_close(&plan);
 }
@@ -226,13 +239,18 @@ TFR_TEST(each_thread_asks_once_and_gives_it_back) {
 TFR_TEST(a_rank_in_one_domain_has_nothing_to_spread_and_one_domain_nothing_to_ask) {
     TFR_UNUSED_STATE;
     struct tfr_memory_plan plan;
-    run_case("a rank a domain", &plan, false);
+    run_case("a rank a domain", &plan, false, false);
     assert_int_equal(asked.n_prefer, 4);
     assert_int_equal(asked.preferred[3], 2);
     assert_int_equal(asked.n_spread_block, 0);
     tfr_memory_close(&plan);
-    run_case("one domain, asked", &plan, false);
-    assert_int_equal(asked.n_prefer + asked.n_default + asked.n_spread + asked.n_spread_block, 0);
+    run_case("free threads, local", &plan, false, true); /* where each runs; what they had comes back */
+    assert_int_equal(asked.n_prefer, 8);
+    assert_int_equal(asked.preferred[0], 0);
+    assert_int_equal(asked.n_back, 8);
+    tfr_memory_close(&plan);
+    run_case("one domain, asked", &plan, false, false);
+    assert_int_equal(asked.n_prefer + asked.n_back + asked.n_spread + asked.n_spread_block, 0);
     tfr_memory_close(&plan);
 }
 
@@ -284,30 +302,27 @@ TFR_TEST(a_described_machine_has_its_domains) {
     tfr_machine_free(machine);
 }
 
-/* This system knows the calls: what it was told it gives back. Not where a container forbids them. */
+/* This system knows the calls: what it was told it says, and what it had it has again. Not where a container forbids them. */
 TFR_TEST(this_system_takes_domain_0) {
     TFR_UNUSED_STATE;
-    int domain = 0;
-    struct tfr_machine *machine;
-    assert_ok(tfr_machine_read(&machine));
+    static const int sizes[] = {1, 1, 0}, pus[] = {0};
     const struct tfr_thread_choice choice = {.n_threads = 1, .n_cores = 1};
+    struct tfr_core cores[MAX_CORES];
+    const struct tfr_machine machine = machine_of(cores, sizes);
     struct tfr_memory_plan plan;
-    assert_ok(tfr_memory_open(&plan, machine, &choice, &machine->cores[0].pu, TFR_MEMORY_AUTO, NULL));
-    tfr_machine_free(machine);
-    if (plan.is_kept) {
+    struct tfr_memory_policy before = {0}, now = {0};
+    assert_ok(tfr_memory_open(&plan, &machine, &choice, pus, TFR_MEMORY_LOCAL, NULL));
+    if (!plan.calls->read(&before) || !tfr_memory_settle(&plan, 0)) {
+        tfr_memory_close(&plan);
         skip();
     }
+    assert_true(plan.calls->read(&now));
+    assert_int_equal(now.mode, TFR_POLICY_PREFER);
+    assert_int_equal(now.domains.word[0], 1);
+    tfr_memory_unsettle(&plan, 0);
+    assert_true(plan.calls->read(&now));
+    assert_int_equal(now.mode, before.mode);
     tfr_memory_close(&plan);
-    assert_ok(tfr_memory_open(&plan, &(struct tfr_machine){.n_numa = 1}, &choice, &domain, TFR_MEMORY_AUTO, NULL));
-    plan.way = TFR_MEMORY_OWN;
-    plan.domain = &domain;
-    plan.domains.word[0] = 1;
-    if (!tfr_memory_settle(&plan, 0)) {
-        skip();
-    }
-    assert_false(plan.calls->is_free());
-    assert_true(tfr_memory_unsettle(&plan));
-    assert_true(plan.calls->is_free());
 }
 
 TFR_TEST_MAIN(TFR_CASE(ranks_take_whole_domains_where_they_come_out_even), TFR_CASE(memory_comes_from_the_domains_of_the_threads),
