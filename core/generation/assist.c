@@ -136,7 +136,7 @@ static enum tfr_status choose(struct assist *assist, const float *logits, int64_
     const struct tfr_score_row row = tfr_sequence_row(assist->sequence);
     tfr_continuation_digest(c, logits);
     if (index == assist->n_drafts || !c->params->pipeline.do_sample) {
-        return tfr_sampler_next(c->sampler, &row, logits, 0, id);
+        return tfr_continuation_choose(c, c->sampler, &row, logits, 0, id);
     }
     TFR_TRY(tfr_sampler_score(c->sampler, &row, logits));
     tfr_probabilities(c->sampler->scores, assist->vocab_size, assist->p);
@@ -150,7 +150,7 @@ static enum tfr_status take_tokens(struct assist *assist, const float *logits) {
     struct tfr_sequence *sequence = assist->sequence;
     for (int64_t i = 0; i <= assist->n_drafts && sequence->finish == TFR_FINISH_NONE; i++) {
         const int64_t n = (int64_t)sequence->ids.n;
-        const float *row = logits + i * assist->vocab_size;
+        const float *row = tfr_continuation_row(assist->c, logits, i);
         int32_t id;
         TFR_TRY(choose(assist, row, i, &id));
         TFR_TRY(tfr_sequence_append(sequence, id, row, assist->vocab_size));
@@ -232,5 +232,11 @@ static int64_t slots(const struct tfr_continuation *c) {
     return 1;
 }
 
-const struct tfr_strategy tfr_strategy_assist = {
-    .name = "assist", .slots = slots, .open = open_assist, .feeds = feeds, .take = take, .done = done, .close = close_assist};
+const struct tfr_strategy tfr_strategy_assist = {.name = "assist",
+                                                 .takes_best = true,
+                                                 .slots = slots,
+                                                 .open = open_assist,
+                                                 .feeds = feeds,
+                                                 .take = take,
+                                                 .done = done,
+                                                 .close = close_assist};

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "generation/prompt.h"
 #include "generation/strategy.h"
+#include "graph/op.h"
 #include "session/saved_cache.h"
 #include "session/session.h"
 
@@ -194,6 +195,21 @@ enum tfr_status tfr_continuation_prepare(struct tfr_continuation *c, struct tfr_
     }
     const bool needs_all = c->params->prompt_logprobs; /* what a cache has of the prompt has no logits */
     return c->cache_load != NULL && !needs_all ? take_cached(c, session) : TFR_OK;
+}
+
+bool tfr_continuation_takes_best(const struct tfr_continuation *c) {
+    const struct tfr_params *params = c->params;
+    return c->strategy->takes_best && !c->has_digest && !params->prompt_logprobs && params->logprobs < 0 &&
+           tfr_pipeline_is_greedy(&params->pipeline);
+}
+
+const float *tfr_continuation_row(const struct tfr_continuation *c, const float *rows, int64_t i) {
+    return rows + i * (c->wanted.best ? TFR_BEST_WIDTH : c->engine->config->model.vocab_size);
+}
+
+enum tfr_status tfr_continuation_choose(const struct tfr_continuation *c, struct tfr_sampler *sampler,
+                                        const struct tfr_score_row *row, const float *logits, uint64_t choice, int32_t *id) {
+    return c->wanted.best ? tfr_sampler_take_best(row, logits, id) : tfr_sampler_next(sampler, row, logits, choice, id);
 }
 
 void tfr_continuation_digest(struct tfr_continuation *c, const float *logits) {

@@ -16,6 +16,7 @@ struct tfr_wanted {
     struct tfr_feed *feeds; /* [slots] */
     size_t n;
     int64_t fed; /* tokens of the first feed; only a single feed is cut */
+    bool best;   /* its rows have the best token alone, in place of logits */
     bool trims;  /* a single feed of which any first rows do, all with their logits: what is left is asked for again */
 };
 
@@ -86,6 +87,12 @@ enum tfr_status tfr_continuation_session(struct tfr_continuation *c, struct tfr_
 void tfr_continuation_leave(struct tfr_continuation *c, struct tfr_session *session, const struct tfr_ids *ids);
 /* Into the first session: encoder states, or what a saved cache has of the prompt, if nothing was given. */
 enum tfr_status tfr_continuation_prepare(struct tfr_continuation *c, struct tfr_session *session);
+/* Its tokens can be chosen where the best of each row is known, and nothing else. */
+bool tfr_continuation_takes_best(const struct tfr_continuation *c);
+/* Row i of what came; the token that is chosen from a row, as tfr_sampler_next does. */
+const float *tfr_continuation_row(const struct tfr_continuation *c, const float *rows, int64_t i);
+enum tfr_status tfr_continuation_choose(const struct tfr_continuation *c, struct tfr_sampler *sampler,
+                                        const struct tfr_score_row *row, const float *logits, uint64_t choice, int32_t *id);
 /* A row that a token is chosen from. */
 void tfr_continuation_digest(struct tfr_continuation *c, const float *logits);
 

@@ -35,12 +35,21 @@ const char *tfr_processor_name(size_t index, const char **option) {
     return table[index].name;
 }
 
+static uint64_t active_of(const struct tfr_pipeline *pipeline) {
+    uint64_t active = 0;
+    for (size_t i = 0; i < N_PROCESSORS; i++) {
+        active |= table[i].wants(pipeline) ? UINT64_C(1) << i : 0;
+    }
+    return active;
+}
+
+bool tfr_pipeline_is_greedy(const struct tfr_pipeline *pipeline) {
+    return !pipeline->do_sample && active_of(pipeline) == 0;
+}
+
 void tfr_processors_use(struct tfr_processors *processors, const struct tfr_pipeline *pipeline) {
     processors->pipeline = pipeline;
-    processors->active = 0;
-    for (size_t i = 0; i < N_PROCESSORS; i++) {
-        processors->active |= table[i].wants(pipeline) ? UINT64_C(1) << i : 0;
-    }
+    processors->active = active_of(pipeline);
 }
 
 enum tfr_status tfr_processors_open(struct tfr_processors *processors, const struct tfr_pipeline *pipeline, int64_t vocab_size) {

@@ -50,6 +50,9 @@ struct tfr_pipeline {
 /* Settings that change nothing: greedy, no end token. */
 struct tfr_pipeline tfr_pipeline_neutral(void);
 
+/* The token is that of the largest logit, whatever came before. */
+bool tfr_pipeline_is_greedy(const struct tfr_pipeline *pipeline);
+
 /* One sequence at one step: n tokens, of which the first n_prompt are the prompt; it ends at max_length at the latest. */
 struct tfr_score_row {
     const int32_t *ids;

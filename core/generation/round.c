@@ -231,7 +231,7 @@ static void look_ahead(struct tfr_round *round, struct tfr_continuation *c, cons
 /* For each that has all that it wanted, in order. Feeds of one continuation stand together. */
 static void give(struct tfr_round *round, const float *logits,
                  void (*to)(struct tfr_round *round, struct tfr_continuation *c, const float *logits)) {
-    const int64_t vocab_size = round->engine->config->model.vocab_size;
+    const int64_t width = tfr_feed_width(&round->feeding);
     int64_t row = 0;
     for (size_t i = 0; i < round->n;) {
         struct tfr_continuation *c = round->whose[i];
@@ -240,7 +240,7 @@ static void give(struct tfr_round *round, const float *logits,
             row += round->feeds[i].keep;
         }
         if (has_all(c)) {
-            to(round, c, logits + first * vocab_size);
+            to(round, c, logits + first * width);
         }
     }
 }
@@ -252,6 +252,18 @@ static void fail_all(struct tfr_round *round, enum tfr_status status) {
     round->n = 0;
 }
 
+/* One step has rows of one kind. A server plans its steps before requests come, and then those of logits. */
+static bool choose_rows(struct tfr_round *round) {
+    bool best = tfr_step_may_ask_best(round->engine) && !round->engine->is_server;
+    for (size_t i = 0; i < round->n; i++) {
+        best &= round->feeds[i].keep == 0 || tfr_continuation_takes_best(round->whose[i]);
+    }
+    for (size_t i = 0; i < round->n; i++) {
+        round->whose[i]->wanted.best = best;
+    }
+    return best;
+}
+
 void tfr_round_begin(struct tfr_round *round, struct tfr_continuation *const *list, size_t n, struct tfr_round_counts *counts) {
     *counts = (struct tfr_round_counts){0};
     for (size_t i = 0; i < n; i++) {
@@ -259,7 +271,8 @@ void tfr_round_begin(struct tfr_round *round, struct tfr_continuation *const *li
     }
     fill(round, list, n, counts);
     if (round->n > 0) {
-        const enum tfr_status status = tfr_feed_begin(&round->feeding, round->engine, round->feeds, round->n);
+        const bool best = choose_rows(round);
+        const enum tfr_status status = tfr_feed_begin(&round->feeding, round->engine, round->feeds, round->n, best);
         if (status != TFR_OK) {
             fail_all(round, status);
         }

@@ -224,7 +224,7 @@ static enum tfr_status choose(struct tfr_continuation *c, const struct looked *l
                               int32_t *id) {
     const struct tfr_score_row row = tfr_sequence_row(&c->sequences[choice]);
     *id = looked->id;
-    return looked->is_there ? TFR_OK : tfr_sampler_next(c->sampler, &row, logits, (uint64_t)choice, id);
+    return looked->is_there ? TFR_OK : tfr_continuation_choose(c, c->sampler, &row, logits, (uint64_t)choice, id);
 }
 
 static enum tfr_status take_token(struct tfr_continuation *c, const struct looked *looked, int64_t choice, const float *logits) {
@@ -262,6 +262,9 @@ static int64_t pieces(struct tfr_continuation *c) {
     if (sample->reading) {
         const int64_t n = rows_to_score(c, sample);
         return tfr_logprobs_reserve(&c->prompt_logprobs, (size_t)n * items) == TFR_OK ? n : 0;
+    }
+    if (c->wanted.best) { /* nothing is left to do */
+        return 0;
     }
     int64_t n = c->has_digest ? 1 : 0;
     for (int64_t s = next_writing(sample, 0); s < sample->width; s = next_writing(sample, s + 1), n++) {
@@ -315,7 +318,7 @@ static void look(struct tfr_continuation *c, int64_t index, const float *logits,
 
 static enum tfr_status take(struct tfr_continuation *c, const float *logits) {
     struct sample *sample = c->state;
-    const int64_t vocab_size = c->engine->config->model.vocab_size;
+    int64_t row = 0;
     if (sample->reading) {
         return take_prompt(c, sample, logits);
     }
@@ -323,9 +326,9 @@ static enum tfr_status take(struct tfr_continuation *c, const float *logits) {
         digest(c, logits);
     }
     sample->has_digest = false;
-    for (int64_t s = next_writing(sample, 0); s < sample->width; s = next_writing(sample, s + 1), logits += vocab_size) {
+    for (int64_t s = next_writing(sample, 0); s < sample->width; s = next_writing(sample, s + 1)) {
         const int64_t choice = sample->choice[s];
-        TFR_TRY(take_token(c, &sample->looked[s], choice, logits));
+        TFR_TRY(take_token(c, &sample->looked[s], choice, tfr_continuation_row(c, logits, row++)));
         sample->looked[s].is_there = false;
         if (c->sequences[choice].finish != TFR_FINISH_NONE) {
             TFR_TRY(pass_on(c, sample, s));
@@ -335,6 +338,7 @@ static enum tfr_status take(struct tfr_continuation *c, const float *logits) {
 }
 
 const struct tfr_strategy tfr_strategy_sample = {.name = "sample",
+                                                 .takes_best = true,
                                                  .slots = slots,
                                                  .open = open_sample,
                                                  .feeds = feeds,

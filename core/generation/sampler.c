@@ -88,6 +88,11 @@ void tfr_probabilities(const float *scores, int64_t n, float *p) {
     }
 }
 
+enum tfr_status tfr_sampler_take_best(const struct tfr_score_row *row, const float *best, int32_t *id) {
+    *id = (int32_t)best[1];
+    return isnan(best[0]) ? refuse_nan(row->n) : TFR_OK;
+}
+
 enum tfr_status tfr_sampler_next(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits, uint64_t choice,
                                  int32_t *id) {
     const int64_t n = sampler->processors.vocab_size;

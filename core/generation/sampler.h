@@ -26,6 +26,8 @@ enum tfr_status tfr_sampler_score(struct tfr_sampler *sampler, const struct tfr_
 /* `choice` counts the samples of one prompt. */
 enum tfr_status tfr_sampler_next(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits, uint64_t choice,
                                  int32_t *id);
+/* The same of a row's largest logit, NaN where one is, and its id: for settings that are greedy (tfr_pipeline_is_greedy). */
+enum tfr_status tfr_sampler_take_best(const struct tfr_score_row *row, const float *best, int32_t *id);
 /* The id at `uniform` (0..1) of the distribution that n weights make. */
 int32_t tfr_draw(const float *weights, int64_t n, double uniform);
 /* softmax of `scores` into `p`. */

@@ -19,6 +19,7 @@ struct tfr_strategy {
     void (*look)(struct tfr_continuation *c, int64_t index, const float *logits, struct tfr_sampler *sampler);
     /* Their logits came, in the order of the feeds: chooses, appends, reorders its sessions. */
     enum tfr_status (*take)(struct tfr_continuation *c, const float *logits);
+    bool takes_best; /* the rows may be those of tfr_step_may_ask_best where its settings look at nothing else: c->wanted.best */
     bool (*done)(const struct tfr_continuation *c);
     void (*close)(struct tfr_continuation *c); /* also after an open that failed */
 };

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/status.h"
+#include "graph/op.h"
 
 /* Hands the rows of x to the caller as item `index` of hidden_states. */
 static void show(struct tfr_gpt2_builder *b, int x, int64_t index) {
@@ -157,6 +158,16 @@ static void head(struct tfr_gpt2_builder *b, int x) {
     tfr_gpt2_head_linear(b, heads[which].name, x, heads[which].weight, heads[which].bias, &logits_value);
 }
 
+/* Logits of this rank's rows of lm_head, or the best of them. */
+static int head_share(struct tfr_gpt2_builder *b, int x, int64_t first, int64_t n, const struct tfr_value *given) {
+    if (!b->spec->features.best) {
+        return tfr_gpt2_head_share(b, x, first, n, given);
+    }
+    struct tfr_node node = tfr_gpt2_node(b, TFR_OP_BEST_ROWS, "best");
+    node.arg[0] = tfr_gpt2_head_share(b, x, first, n, NULL);
+    return tfr_gpt2_add_node(b, &node, given);
+}
+
 /* Each rank that has rows of lm_head gets the rows of ln_f, and rank 0 the logits: first the rows to all, so that no rank waits for
  * another's product. */
 static void lm_head(struct tfr_gpt2_builder *b, int x, int last) {
@@ -176,9 +187,12 @@ static void lm_head(struct tfr_gpt2_builder *b, int x, int last) {
         logits.part_first = first;
         logits.rows = TFR_ROWS_LOGITS, logits.dtype = TFR_DTYPE_F32, logits.rank = 2;
         logits.dim[0] = spec->logits_max, logits.dim[1] = n;
+        if (spec->features.best) {
+            logits.part_first = (int64_t)rank * TFR_BEST_WIDTH, logits.dim[1] = TFR_BEST_WIDTH;
+        }
         int made = TFR_GPT2_NOTHING;
         if (n > 0 && rank == spec->rank) {
-            made = tfr_gpt2_head_share(b, here, first, n, rank == 0 ? &logits : NULL);
+            made = head_share(b, here, first, n, rank == 0 ? &logits : NULL);
         }
         if (n > 0) {
             tfr_gpt2_pass(b, made, rank, 0, n_layer + 2, &logits);

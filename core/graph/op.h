@@ -11,6 +11,9 @@
 #include "graph/graph.h"
 #include "graph/poly.h"
 
+/* A row of best_rows: its largest number and the column of that; columns that a float can count. */
+enum { TFR_BEST_WIDTH = 2, TFR_BEST_COLUMNS = 1 << 24 };
+
 /* What PyTorch runs for an op when nothing is fused (ops.def). */
 enum tfr_reference_op {
 #define TFR_REFERENCE_OP(NAME, name, parts_of, flops, read, written, text) TFR_REFERENCE_##NAME,

@@ -120,6 +120,14 @@ static enum tfr_status shape_sum_blocks(const struct tfr_graph *graph, const str
     return input(graph, node, 3) != NULL ? check_like(graph, node, 3, shape) : TFR_OK;
 }
 
+/* Columns are told as floats, which count no further. */
+static enum tfr_status shape_best_rows(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
+    TFR_TRY(check_rows(graph, node, 0));
+    const struct tfr_value *x = input(graph, node, 0);
+    *shape = rows_shape(x, TFR_BEST_WIDTH);
+    return x->dim[1] <= TFR_BEST_COLUMNS ? TFR_OK : refuse(node, 0, x, "at most 2^24 columns");
+}
+
 static enum tfr_status shape_linear(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {
     TFR_TRY(check_rows(graph, node, 0));
     const struct tfr_value *x = input(graph, node, 0), *weight = input(graph, node, 1);
@@ -241,6 +249,7 @@ static const shape_fn rules[TFR_OP_COUNT] = {
     [TFR_OP_COPY] = shape_activation,
     [TFR_OP_FUSED] = shape_fused,
     [TFR_OP_SUM_BLOCKS] = shape_sum_blocks,
+    [TFR_OP_BEST_ROWS] = shape_best_rows,
 };
 
 enum tfr_status tfr_op_shape(const struct tfr_graph *graph, const struct tfr_node *node, struct tfr_shape *shape) {

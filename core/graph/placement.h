@@ -19,7 +19,6 @@ struct tfr_placement {
     int *stage_of_block; /* [n_blocks]; NULL: all on stage 0. May go back and forth: a device_map is the user's */
     int last_stage;      /* has ln_f */
     enum tfr_head_place head;
-    bool embed_split; /* each rank looks up the ids of its share of wte */
 };
 
 /* One rank that does all, of any number of blocks. */

@@ -124,6 +124,11 @@ enum tfr_status tfr_command(struct tfr_engine *engine, struct tfr_message *messa
     return status;
 }
 
+enum tfr_status tfr_command_ask_all(struct tfr_engine *engine, enum tfr_message_kind kind, const void *answers) {
+    struct tfr_message *message = answers != NULL ? tfr_message_new(engine, kind, 0) : NULL;
+    return message != NULL ? tfr_command(engine, message) : TFR_RESOURCE;
+}
+
 enum tfr_status tfr_engine_ask_plan(struct tfr_engine *engine, int64_t rows, int64_t logits) {
     struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_PLAN, 0);
     if (message == NULL) {

@@ -9,6 +9,8 @@
 
 /* Sends a message of tfr_message_new, then does what it says. */
 enum tfr_status tfr_command(struct tfr_engine *engine, struct tfr_message *message);
+/* A message of one kind without a body, by which every rank answers into `answers` of rank 0; NULL: no memory for them. */
+enum tfr_status tfr_command_ask_all(struct tfr_engine *engine, enum tfr_message_kind kind, const void *answers);
 /* The last one. */
 void tfr_command_end(struct tfr_engine *engine);
 

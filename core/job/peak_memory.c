@@ -12,18 +12,10 @@ int64_t tfr_peak_memory_bytes(void) {
 }
 
 enum tfr_status tfr_engine_ask_memory(struct tfr_engine *engine, const int64_t **bytes) {
-    *bytes = NULL;
     if (engine->rank_memory_bytes == NULL) {
         engine->rank_memory_bytes = tfr_alloc((size_t)tfr_engine_size(engine), sizeof *engine->rank_memory_bytes);
-        if (engine->rank_memory_bytes == NULL) {
-            return TFR_RESOURCE;
-        }
     }
-    struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_MEMORY, 0);
-    if (message == NULL) {
-        return TFR_RESOURCE;
-    }
-    TFR_TRY(tfr_command(engine, message));
-    *bytes = engine->rank_memory_bytes;
-    return TFR_OK;
+    const enum tfr_status status = tfr_command_ask_all(engine, TFR_MESSAGE_MEMORY, engine->rank_memory_bytes);
+    *bytes = status == TFR_OK ? engine->rank_memory_bytes : NULL;
+    return status;
 }

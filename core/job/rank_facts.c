@@ -12,20 +12,12 @@ struct tfr_rank_facts tfr_own_rank_facts(const struct tfr_engine *engine) {
 }
 
 enum tfr_status tfr_engine_rank_facts(struct tfr_engine *engine, const struct tfr_rank_facts **facts) {
-    *facts = NULL;
     if (engine->rank_facts == NULL) {
         engine->rank_facts = tfr_alloc((size_t)tfr_engine_size(engine), sizeof *engine->rank_facts);
     }
-    if (engine->rank_facts == NULL) {
-        return TFR_RESOURCE;
-    }
-    struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_FACTS, 0);
-    if (message == NULL) {
-        return TFR_RESOURCE;
-    }
-    TFR_TRY(tfr_command(engine, message));
-    *facts = engine->rank_facts;
-    return TFR_OK;
+    const enum tfr_status status = tfr_command_ask_all(engine, TFR_MESSAGE_FACTS, engine->rank_facts);
+    *facts = status == TFR_OK ? engine->rank_facts : NULL;
+    return status;
 }
 
 void tfr_engine_log_rank_facts(const struct tfr_engine *engine, const struct tfr_rank_facts *facts) {

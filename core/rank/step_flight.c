@@ -86,7 +86,7 @@ enum tfr_status tfr_steps_choose(struct tfr_engine *engine, const struct tfr_ste
     const int64_t rows = tfr_bucket(body->n_logits > 0 ? body->n_logits : 1, engine->max_rows);
     *memory = 0;
     if (!may_fly(body)) {
-        return tfr_step_reserve_logits(engine, &steps->memory[0], rows);
+        return tfr_step_reserve_logits(engine, &steps->memory[0], rows, &body->features);
     }
     while ((oldest = oldest_in_flight(steps, &n)) != NULL && n >= steps->most) {
         TFR_TRY(tfr_step_wait(engine, oldest));
@@ -95,7 +95,7 @@ enum tfr_status tfr_steps_choose(struct tfr_engine *engine, const struct tfr_ste
     if (chosen == 0) {
         return tfr_raise(TFR_RUNTIME, "%d steps have results that nobody has taken", TFR_STEP_MEMORIES - 1);
     }
-    TFR_TRY(tfr_step_reserve_logits(engine, &steps->memory[chosen], rows));
+    TFR_TRY(tfr_step_reserve_logits(engine, &steps->memory[chosen], rows, &body->features));
     steps->memory[chosen].taken = body->n_logits > 0;
     *memory = chosen;
     return TFR_OK;

@@ -61,8 +61,12 @@ enum tfr_status tfr_steps_open(struct tfr_engine *engine) {
 void tfr_steps_trim(struct tfr_engine *engine) {
     tfr_block_close(&engine->steps.memory[0].made);
     for (int i = 0; i < TFR_STEP_MEMORIES; i++) {
-        if (engine->steps.memory[i].run == NULL) {
-            tfr_block_close(&engine->steps.memory[i].shares);
+        struct tfr_step_memory *memory = &engine->steps.memory[i];
+        if (memory->run == NULL && !memory->taken) {
+            tfr_block_close(&memory->shares);
+        }
+        if (i > 0 && memory->run == NULL && !memory->taken) { /* the first keeps its own, opened for the largest step */
+            tfr_block_close(&memory->logits);
         }
     }
 }

@@ -56,8 +56,10 @@ struct tfr_step_memory {
     struct tfr_batch_seq *seqs;                          /* [max_rows]: a piece has at least one row */
     struct tfr_batch batch;                              /* of the run: n_pieces of seqs */
     struct tfr_block shares;                             /* rank 0, of a split head: the same room, each share for itself */
-    bool has_shares;                                     /* the run writes there */
-    struct tfr_block logits;                             /* rank 0: [max_rows, widest head]; but for the first as much as needed */
+    bool has_shares, has_best;                           /* the run writes there; the best of each share alone */
+    struct tfr_block logits;                             /* rank 0: [max_rows, widest head]; but for the first as much as needed.
+                                                          * Of a step with features.best [n_logits, TFR_BEST_WIDTH]: of each row the
+                                                          * largest logit, NaN where one is, and its id */
     struct tfr_block embeds;                             /* [max_rows, C] */
     float **hidden; /* [n_layer + 1] each [n_rows, C] with room for the class; NULL where not asked for. Rank 0: all */
     float **weights, **cross_weights;     /* [n_layer] the pieces one after the other, each [H][rows][keys]. Rank 0: all */
@@ -72,12 +74,15 @@ struct tfr_steps {
 };
 enum tfr_status tfr_steps_open(struct tfr_engine *engine);
 void tfr_steps_close(struct tfr_engine *engine);
-/* step_shares.c, rank 0: room for the logits of so many rows; where the run of a plan writes them; after it, as whole rows. */
-enum tfr_status tfr_step_reserve_logits(const struct tfr_engine *engine, struct tfr_step_memory *memory, int64_t rows);
+/* step_shares.c, rank 0: whether a step may ask for features.best; room for the logits of so many rows; where the run of a plan
+ * writes them; after it, as whole rows. */
+bool tfr_step_may_ask_best(const struct tfr_engine *engine);
+enum tfr_status tfr_step_reserve_logits(const struct tfr_engine *engine, struct tfr_step_memory *memory, int64_t rows,
+                                        const struct tfr_gpt2_features *features);
 float *tfr_step_logits(const struct tfr_engine *engine, struct tfr_step_memory *memory, const struct tfr_plan *plan,
                        const struct tfr_gpt2_features *features);
 void tfr_step_join_shares(const struct tfr_engine *engine, struct tfr_step_memory *memory);
-/* Gives back what hidden states, weights and shares of many rows of logits took; generation never needs it. */
+/* Gives back what hidden states, weights and many rows of logits took; generation never needs it. */
 void tfr_steps_trim(struct tfr_engine *engine);
 /* The arrays that every memory has. */
 enum tfr_status tfr_step_memory_open(struct tfr_engine *engine, struct tfr_step_memory *memory);

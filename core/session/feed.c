@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "graph/op.h"
 #include "session/session.h"
 #include "step/step.h"
 
@@ -82,6 +83,7 @@ static void make_pieces(struct tfr_feeding *feeding, const struct tfr_feed *feed
         const struct tfr_session *session = feeds[i].session;
         feeding->features[i] = tfr_engine_features(session->engine);
         feeding->features[i].cross = session->encoded;
+        feeding->features[i].best = feeding->best;
         feeding->pieces[i] = (struct tfr_piece){.slot = session->slot,
                                                 .n = feeds[i].n,
                                                 .past = tfr_session_past(session),
@@ -109,6 +111,10 @@ static enum tfr_status check_cancel(void) {
     return TFR_OK;
 }
 
+int64_t tfr_feed_width(const struct tfr_feeding *feeding) {
+    return feeding->best ? TFR_BEST_WIDTH : feeding->engine->config->model.vocab_size;
+}
+
 /* Waits for the oldest step that has logits. Those of the one step that there mostly is stay where they are; those of several are
  * gathered. */
 static enum tfr_status take_oldest(struct tfr_feeding *feeding, struct tfr_engine *engine) {
@@ -117,7 +123,7 @@ static enum tfr_status take_oldest(struct tfr_feeding *feeding, struct tfr_engin
     TFR_TRY(tfr_step_take(engine, oldest.memory));
     const float *logits = oldest.memory->logits.data;
     if (feeding->gathers) {
-        const size_t row_bytes = (size_t)engine->config->model.vocab_size * sizeof(float);
+        const size_t row_bytes = (size_t)tfr_feed_width(feeding) * sizeof(float);
         memcpy(feeding->to, logits, (size_t)oldest.n_logits * row_bytes);
         feeding->to += (size_t)oldest.n_logits * row_bytes;
         logits = feeding->gathered.data;
@@ -127,8 +133,8 @@ static enum tfr_status take_oldest(struct tfr_feeding *feeding, struct tfr_engin
 }
 
 /* Before a step that is not the only one with logits. */
-static enum tfr_status start_gathering(struct tfr_feeding *feeding, struct tfr_engine *engine, int64_t n_kept) {
-    const size_t row_bytes = (size_t)engine->config->model.vocab_size * sizeof(float);
+static enum tfr_status start_gathering(struct tfr_feeding *feeding, int64_t n_kept) {
+    const size_t row_bytes = (size_t)tfr_feed_width(feeding) * sizeof(float);
     TFR_TRY(tfr_block_reserve(&feeding->gathered, (size_t)n_kept * row_bytes, TFR_HUGEPAGES_OFF));
     feeding->to = feeding->gathered.data;
     feeding->gathers = true;
@@ -141,7 +147,7 @@ static enum tfr_status begin_steps(struct tfr_feeding *feeding, struct tfr_step 
     while (tfr_step_cut(step)) {
         TFR_TRY(check_cancel());
         if (step->n_logits > 0 && step->n_logits < n_kept && !feeding->gathers) {
-            TFR_TRY(start_gathering(feeding, engine, n_kept));
+            TFR_TRY(start_gathering(feeding, n_kept));
         }
         while (step->n_logits > 0 && feeding->n_awaited >= most) {
             TFR_TRY(take_oldest(feeding, engine));
@@ -163,10 +169,12 @@ static void give_up(struct tfr_feeding *feeding) {
     feeding->n_awaited = 0;
 }
 
-enum tfr_status tfr_feed_begin(struct tfr_feeding *feeding, struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n) {
+enum tfr_status tfr_feed_begin(struct tfr_feeding *feeding, struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n,
+                               bool best) {
     struct tfr_step step;
     TFR_TRY(check_feeds(engine, feeds, n));
     TFR_TRY(reserve(feeding, n));
+    feeding->best = best;
     make_pieces(feeding, feeds, n);
     feeding->engine = engine;
     feeding->logits = NULL;
@@ -208,7 +216,7 @@ enum tfr_status tfr_engine_feed(struct tfr_engine *engine, const struct tfr_feed
         engine->feeding = tfr_alloc(1, sizeof *engine->feeding);
     }
     TFR_TRY(engine->feeding != NULL ? TFR_OK : TFR_RESOURCE);
-    enum tfr_status status = tfr_feed_begin(engine->feeding, engine, feeds, n_feeds);
+    enum tfr_status status = tfr_feed_begin(engine->feeding, engine, feeds, n_feeds, false);
     status = status == TFR_OK ? tfr_feed_end(engine->feeding, logits) : status;
     char text[1024];
     snprintf(text, sizeof text, "%s", tfr_failure_text());

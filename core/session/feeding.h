@@ -2,7 +2,7 @@
  * between the two, of other sessions: then several ranks are busy. Steps of which no logits are wanted are not waited for, but
  * where there is one rank.
  *
- *     tfr_feed_begin(&feeding, engine, feeds, n);
+ *     tfr_feed_begin(&feeding, engine, feeds, n, false);
  *     ... others begin
  *     tfr_feed_end(&feeding, &logits);      the sessions have the new length now
  *
@@ -33,15 +33,21 @@ struct tfr_feeding { /* zeroed before */
         int64_t n_logits;
     } awaited[TFR_FEED_AWAITS]; /* the oldest first */
     int n_awaited;
+    bool best;
     bool gathers; /* the logits of several steps */
     struct tfr_block gathered;
     uint8_t *to; /* where those of the next one go */
     const float *logits;
 };
 
-/* What fails, or is cancelled, leaves the sessions as they were. */
-enum tfr_status tfr_feed_begin(struct tfr_feeding *feeding, struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n);
-/* *logits: as tfr_engine_feed gives them, until the next step begins; those of several steps until the next call of this feeding.
+/* What fails, or is cancelled, leaves the sessions as they were. `best`: the best token of each row is all that is wanted
+ * (tfr_step_may_ask_best). */
+enum tfr_status tfr_feed_begin(struct tfr_feeding *feeding, struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n,
+                               bool best);
+/* Floats of a row of logits: the vocabulary, or TFR_BEST_WIDTH. */
+int64_t tfr_feed_width(const struct tfr_feeding *feeding);
+/* *logits: as tfr_engine_feed gives them, with `best` as struct tfr_step_memory has them, until the next step begins; those of
+ * several steps until the next call of this feeding.
  */
 enum tfr_status tfr_feed_end(struct tfr_feeding *feeding, const float **logits);
 void tfr_feeding_close(struct tfr_feeding *feeding); /* NULL-safe */

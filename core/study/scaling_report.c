@@ -17,6 +17,23 @@ static bool has_row(const struct tfr_scaling_point *point, enum tfr_scaling_kind
     return base != NULL && (kind == TFR_SCALING_STRONG || base->cores < point->cores);
 }
 
+struct place {
+    int kind;
+    size_t point;
+};
+
+/* The first row at or behind a place, which is moved there. */
+static bool find_row(const struct tfr_scaling *scaling, struct place *at) {
+    for (; at->kind < TFR_SCALING_KINDS; at->kind++, at->point = 0) {
+        for (; at->point < scaling->n; at->point++) {
+            if (has_row(&scaling->points[at->point], (enum tfr_scaling_kind)at->kind)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void put(struct tfr_grid *grid, const char *format, double value) {
     char text[48];
     snprintf(text, sizeof text, format, value);
@@ -69,12 +86,8 @@ static void fill(struct tfr_grid *grid, const struct tfr_scaling *scaling) {
     for (size_t i = 0; i < TFR_COUNT_OF(heads); i++) {
         tfr_grid_put(grid, heads[i]);
     }
-    for (int kind = 0; kind < TFR_SCALING_KINDS; kind++) {
-        for (size_t i = 0; i < scaling->n; i++) {
-            if (has_row(&scaling->points[i], (enum tfr_scaling_kind)kind)) {
-                put_row(grid, &scaling->points[i], (enum tfr_scaling_kind)kind);
-            }
-        }
+    for (struct place at = {0}; find_row(scaling, &at); at.point++) {
+        put_row(grid, &scaling->points[at.point], (enum tfr_scaling_kind)at.kind);
     }
 }
 
@@ -119,12 +132,8 @@ static enum tfr_status write_json(const struct tfr_scaling *scaling, char **text
     tfr_json_put_text(&out, "schema", "tfrun-scaling-1");
     tfr_json_put_text(&out, "model", scaling->points[0].bench->model);
     tfr_json_begin(&out, "points", '[');
-    for (int kind = 0; kind < TFR_SCALING_KINDS; kind++) {
-        for (size_t i = 0; i < scaling->n; i++) {
-            if (has_row(&scaling->points[i], (enum tfr_scaling_kind)kind)) {
-                put_point(&out, &scaling->points[i], (enum tfr_scaling_kind)kind);
-            }
-        }
+    for (struct place at = {0}; find_row(scaling, &at); at.point++) {
+        put_point(&out, &scaling->points[at.point], (enum tfr_scaling_kind)at.kind);
     }
     tfr_json_end(&out, ']');
     tfr_json_end(&out, '}');

@@ -171,6 +171,61 @@ int32_t V_NAME(tfr_pointwise_sum_blocks)(const struct tfr_kernel *self, const st
     return TFR_OK;
 }
 
+enum { LANES = 16, BLOCK = 1024 }; /* a block stays in the first cache while the column of its largest is looked for */
+
+/* The larger of `largest` and the numbers of x; a NaN among them sets *nan. Loops of LANES that a compiler makes instructions of.
+ */
+static float largest_of(const float *x, int64_t n, float largest, int32_t *nan) {
+    float most[LANES];
+    int32_t odd[LANES] = {0};
+    int64_t i = 0;
+    for (int j = 0; j < LANES; j++) {
+        most[j] = largest;
+    }
+    for (; i + LANES <= n; i += LANES) {
+        for (int j = 0; j < LANES; j++) {
+            most[j] = x[i + j] > most[j] ? x[i + j] : most[j];
+            odd[j] |= x[i + j] != x[i + j];
+        }
+    }
+    for (; i < n; i++) {
+        most[0] = x[i] > most[0] ? x[i] : most[0];
+        odd[0] |= x[i] != x[i];
+    }
+    for (int j = 0; j < LANES; j++) {
+        largest = most[j] > largest ? most[j] : largest;
+        *nan |= odd[j];
+    }
+    return largest;
+}
+
+static void best_of(const float *x, int64_t n, float *y) {
+    float largest = x[0];
+    int64_t best = 0;
+    int32_t nan = 0;
+    for (int64_t first = 0; first < n && nan == 0; first += BLOCK) {
+        const float larger = largest_of(x + first, first + BLOCK < n ? BLOCK : n - first, largest, &nan);
+        best = larger > largest ? first : best;
+        largest = larger > largest ? larger : largest;
+    }
+    while (nan == 0 && x[best] != largest) {
+        best++;
+    }
+    y[0] = nan != 0 ? NAN : largest;
+    y[1] = nan != 0 ? 0 : (float)best;
+}
+
+int32_t V_NAME(tfr_pointwise_best_rows)(const struct tfr_kernel *self, const struct tfr_problem *problem,
+                                        const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
+    const int64_t width = problem->arg[0].dim[1];
+    int64_t begin, end;
+    split_evenly(args->rows, ctx->tid, ctx->nth, &begin, &end);
+    for (int64_t r = begin; r < end; r++) {
+        best_of((const float *)args->arg[0] + r * width, width, (float *)args->arg[1] + 2 * r);
+    }
+    return TFR_OK;
+}
+
 int32_t V_NAME(tfr_pointwise_gather_rows)(const struct tfr_kernel *self, const struct tfr_problem *problem,
                                           const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
     const int32_t *rows = args->arg[1];

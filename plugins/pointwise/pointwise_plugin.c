@@ -21,6 +21,7 @@
         KERNEL(GATHER_ROWS, "gather_rows.f32", gather_rows, F32_ONLY, 0, variant, isa_bits, rank, NULL),                           \
         KERNEL(LOOKUP_ADD, "lookup_add.any", lookup_add, TABLES, TFR_KERNEL_IN_PLACE, variant, isa_bits, rank, NULL),              \
         KERNEL(SUM_BLOCKS, "sum_blocks.f32", sum_blocks, F32_ONLY, 0, variant, isa_bits, rank, NULL),                              \
+        KERNEL(BEST_ROWS, "best_rows.f32", best_rows, F32_ONLY, 0, variant, isa_bits, rank, NULL),                                 \
         KERNEL(COPY, "copy.f32", copy, F32_ONLY, 0, variant, isa_bits, rank, NULL),                                                \
         KERNEL(KV_APPEND, "kv_append.f32", kv_append, F32_ONLY, 0, variant, isa_bits, rank, kv_dtype_served)
 

@@ -8,7 +8,7 @@ typedef int32_t tfr_ref_run(const struct tfr_kernel *self, const struct tfr_prob
                             const struct tfr_run_ctx *ctx);
 
 tfr_ref_run tfr_ref_embed, tfr_ref_layer_norm, tfr_ref_linear, tfr_ref_kv_append, tfr_ref_attention, tfr_ref_activation,
-    tfr_ref_add, tfr_ref_gather_rows, tfr_ref_lookup_add, tfr_ref_copy, tfr_ref_sum_blocks;
+    tfr_ref_add, tfr_ref_gather_rows, tfr_ref_lookup_add, tfr_ref_copy, tfr_ref_sum_blocks, tfr_ref_best_rows;
 
 /* Packed weight of linear: [K][N] dense in the packed dtype, formats "plain.f32" and "plain.bf16". */
 bool tfr_ref_linear_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size);

@@ -329,6 +329,24 @@ int32_t tfr_ref_sum_blocks(const struct tfr_kernel *self, const struct tfr_probl
     return TFR_OK;
 }
 
+int32_t tfr_ref_best_rows(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                          const struct tfr_run_ctx *ctx) {
+    const int64_t width = problem->arg[0].dim[1];
+    for (int64_t r = 0; r < args->rows; r++) {
+        const float *x = (const float *)args->arg[0] + r * width;
+        float *y = (float *)args->arg[1] + 2 * r;
+        y[0] = x[0];
+        y[1] = 0;
+        for (int64_t c = 1; c < width && !isnan(y[0]); c++) {
+            if (x[c] > y[0] || isnan(x[c])) {
+                y[0] = x[c];
+                y[1] = isnan(x[c]) ? 0 : (float)c;
+            }
+        }
+    }
+    return TFR_OK;
+}
+
 int32_t tfr_ref_gather_rows(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                             const struct tfr_run_ctx *ctx) {
     const int32_t *rows = args->arg[1];

@@ -32,6 +32,7 @@ static const struct tfr_kernel *const kernels[] = {
     KERNEL(LOOKUP_ADD, "lookup_add.any.ref.plain", TABLES, TFR_KERNEL_IN_PLACE, tfr_ref_lookup_add, ALL),
     KERNEL(COPY, "copy.f32.ref.plain", F32_ONLY, 0, tfr_ref_copy, ALL),
     KERNEL(SUM_BLOCKS, "sum_blocks.f32.ref.plain", F32_ONLY, 0, tfr_ref_sum_blocks, ALL),
+    KERNEL(BEST_ROWS, "best_rows.f32.ref.plain", F32_ONLY, 0, tfr_ref_best_rows, ALL),
 };
 
 static const struct tfr_plugin plugin = {

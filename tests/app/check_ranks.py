@@ -2,6 +2,9 @@
 """check_ranks.py same TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks give the ids and the bits of one process.
 check_ranks.py shards TFRUN MPIEXEC N T CONFIG [OPTION...]: so do N ranks with --tensor T, of one process with --sums by-head.
 check_ranks.py groups TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks with 1 to 4 groups of sequences give the ids and bits of one process.
+check_ranks.py best TFRUN MPIEXEC N CONFIG OPTION...: where nothing but the best token is asked for, a split head sends no logits, and the
+text is that of one process; where logits are asked for (--json has their digest), it sends them.
+check_ranks.py edges TFRUN MPIEXEC N CONFIG: so it is of logits that are all equal; a NaN in one share is told.
 check_ranks.py refused TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks refuse as one process does, in one line.
 
 same runs CONFIG once without a launcher, then on N ranks with the balanced split, with --split hf, and with a
@@ -9,7 +12,10 @@ device_map that deals the blocks out in turn, and compares ids, text and logits_
 Python's own library only.
 """
 import json
+import math
 import pathlib
+import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -86,6 +92,60 @@ def check_groups(tfrun, mpiexec, n_ranks, config_dir, options):
     print(f"logits_digest {want['logits_digest']} for any groups")
 
 
+def run_text(command):
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=140)
+    if ran.returncode != 0:
+        sys.exit(f"{command}: exit code {ran.returncode}\n{ran.stderr}")
+    sent = re.search(r"rank 1: .* (\d+) kB sent", ran.stderr)
+    return ran.stdout, float(sent.group(1)) if sent else None
+
+
+def check_best(tfrun, mpiexec, n_ranks, config_dir, options):
+    options = [config_dir, *options, "--ignore-eos"]
+    want, _ = run_text([tfrun, *options])
+    launch = [mpiexec, "-n", n_ranks, tfrun, *options, "--head", "split"]
+    have, sent = run_text([*launch, "-v"])
+    if have != want:
+        sys.exit(f"{n_ranks} ranks write\n{have}\none process\n{want}")
+    result, _ = generate([*launch, "--json"], "with a digest")
+    config = json.loads((config_dir / "config.json").read_text())
+    rows = sum(len(choice["ids"]) for choice in result["choices"])
+    share = config["vocab_size"] // int(n_ranks) // 64 * 64 * 4 / 1e3  # kB of a row, at least
+    whole = result["stats"]["rank_facts"][1]["sent_bytes"] / 1e3
+    if not whole - sent > 0.9 * share * rows:
+        sys.exit(f"rank 1 sent {sent} kB for the best tokens and {whole} kB for logits of {rows} rows")
+    print(f"rank 1 sent {sent} kB in place of {whole} kB")
+
+
+def put_nan(path, row, width):
+    """Into the first number of a row of wte, which stands in the file in f32."""
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + size])
+    name = next(key for key in header if key.endswith("wte.weight"))
+    at = 8 + size + header[name]["data_offsets"][0] + 4 * row * width
+    data[at:at + 4] = struct.pack("<f", math.nan)
+    path.write_bytes(data)
+
+
+def check_edges(tfrun, mpiexec, n_ranks, config_dir, options):
+    """Logits that are all equal, in all shares; then one NaN in the last one."""
+    with tempfile.TemporaryDirectory() as folder:
+        config, model = pathlib.Path(folder) / "zero.json", pathlib.Path(folder) / "zero"
+        config.write_text(json.dumps({"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 2, "vocab_size": 1000, "n_positions": 64,
+                                      "initializer_range": 0}))
+        run_text([tfrun, "init", config, "-o", model])
+        command = [tfrun, model, "--prompt-ids", "5,6", "-n", "3", "--temperature", "0", "--ignore-eos"]
+        text, _ = run_text([mpiexec, "-n", n_ranks, *command, "--head", "split"])
+        if text.split() != ["0", "0", "0"]:
+            sys.exit(f"of equal logits the first is the best, not {text}")
+        put_nan(model / "model.safetensors", 999, 64)
+        for launch, head in (([], "first"), ([mpiexec, "-n", n_ranks], "split")):
+            ran = subprocess.run([*launch, *command, "--head", head], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=140)
+            if ran.returncode == 0 or "the logits for position 2 hold NaN" not in ran.stderr:
+                sys.exit(f"--head {head}: exit code {ran.returncode}, {ran.stderr}")
+
+
 def check_refused(tfrun, mpiexec, n_ranks, config_dir, options):
     def refuse(*launch):
         ran = subprocess.run([*launch, tfrun, config_dir, *options], stdin=subprocess.DEVNULL,
@@ -107,7 +167,7 @@ def main():
         check_shards(tfrun, mpiexec, n_ranks, rest[0], pathlib.Path(rest[1]).resolve(), rest[2:])
         return 0
     config, *options = rest
-    check = {"same": check_same, "groups": check_groups, "refused": check_refused}[mode]
+    check = {"same": check_same, "best": check_best, "edges": check_edges, "groups": check_groups, "refused": check_refused}[mode]
     check(tfrun, mpiexec, n_ranks, pathlib.Path(config).resolve(), options)
     return 0
 

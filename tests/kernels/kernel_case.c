@@ -222,6 +222,9 @@ static int64_t input_width(const struct kernel_case *kase) {
     if (kase->op == TFR_OP_SUM_BLOCKS) {
         return kase->blocks * kase->n;
     }
+    if (kase->op == TFR_OP_BEST_ROWS) {
+        return kase->k;
+    }
     const int64_t parts = kase->n_seqs == 0 ? 1 : kase->cross == 0 ? 3 : kase->op == TFR_OP_KV_APPEND ? 2 : 1;
     return parts * kase->n;
 }

@@ -63,7 +63,7 @@ static struct work attention_work(const struct tfr_problem *problem, double rows
 /* Of every other op: each element of its rows is read and written; those of sum_blocks are many to one. */
 static struct work row_work(const struct tfr_problem *problem, double rows) {
     const int64_t width = problem->arg[output_of(problem) < 0 ? 0 : output_of(problem)].dim[1];
-    const int64_t read = problem->op == TFR_OP_SUM_BLOCKS ? problem->arg[0].dim[1] : width;
+    const int64_t read = problem->op == TFR_OP_SUM_BLOCKS || problem->op == TFR_OP_BEST_ROWS ? problem->arg[0].dim[1] : width;
     return (struct work){8 * rows * (double)width, 4 * rows * (double)(read + width)};
 }
 
@@ -127,6 +127,7 @@ static const struct tfr_kernel *const kernels[] = {
     KERNEL(LOOKUP_ADD, "lookup_add"),
     KERNEL(COPY, "copy"),
     KERNEL(SUM_BLOCKS, "sum_blocks"),
+    KERNEL(BEST_ROWS, "best_rows"),
 };
 
 static const struct tfr_plugin plugin = {

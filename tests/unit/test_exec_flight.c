@@ -1,0 +1,142 @@
+/* test_exec_flight.c - several runs in flight: results, the order between them, the trace. */
+#include "tfr_chain.h"
+
+TFR_TEST(one_plan_may_be_in_flight_several_times) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c;
+    struct tfr_run *run[4];
+    open_bench(&bench);
+    make_chain(&c, 20);
+    for (int r = 0; r < 4; r++) {
+        assert_ok(tfr_exec_open_run(bench.exec, &run[r], &c.plan, &c.input[r]));
+        assert_ok(tfr_exec_submit(bench.exec, run[r]));
+    }
+    assert_int_equal(tfr_exec_runs_in_flight(bench.exec), 4);
+    assert_ok(tfr_exec_wait(bench.exec, run[2]));
+    check_chain(&c, 2);
+    for (int r = 0; r < 4; r++) {
+        assert_ok(tfr_exec_wait(bench.exec, run[r]));
+        check_chain(&c, r);
+        tfr_exec_close_run(bench.exec, run[r]);
+    }
+    assert_int_equal(tfr_exec_runs_in_flight(bench.exec), 0);
+    close_bench(&bench);
+}
+
+/* A message of one row has arrived at the first poll, a longer one after twenty. */
+static int32_t poll_by_rows(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                            const struct tfr_run_ctx *ctx) {
+    struct delayed *state = args->run_state;
+    (void)self, (void)problem, (void)ctx;
+    state->polls_left++;
+    return args->rows == 1 || state->polls_left > 20;
+}
+static const struct tfr_kernel by_rows = {.name = "by_rows", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_by_rows};
+
+/* The younger run's task after the message fails the test if the older run's has not run. */
+static int rows_seen[2], n_seen;
+static int32_t run_noting(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                          const struct tfr_run_ctx *ctx) {
+    if (ctx->tid == 0 && n_seen < 2) {
+        rows_seen[n_seen++] = (int)args->rows;
+    }
+    return run_affine(self, problem, args, ctx);
+}
+static const struct tfr_kernel noting = {.name = "noting", .run_class = TFR_RUN_TEAM, .run = run_noting};
+
+TFR_TEST(a_message_that_arrives_early_waits_for_the_one_before_it) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c;
+    struct tfr_run *run[2];
+    open_bench(&bench);
+    make_chain(&c, 0);
+    c.tasks[1].kernel = &by_rows;
+    c.tasks[2].kernel = &noting;
+    c.input[1].rows = 1;
+    n_seen = 0;
+    for (int r = 0; r < 2; r++) {
+        assert_ok(tfr_exec_open_run(bench.exec, &run[r], &c.plan, &c.input[r]));
+        assert_ok(tfr_exec_submit(bench.exec, run[r]));
+    }
+    assert_ok(tfr_exec_wait(bench.exec, run[1]));
+    assert_int_equal(rows_seen[0], ROWS);
+    assert_int_equal(rows_seen[1], 1);
+    for (int r = 0; r < 2; r++) {
+        tfr_exec_close_run(bench.exec, run[r]);
+    }
+    close_bench(&bench);
+}
+
+TFR_TEST(a_started_run_goes_before_older_ones_up_to_its_message) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c;
+    struct tfr_run *run[3];
+    open_bench(&bench);
+    make_chain(&c, 0);
+    c.tasks[0].kernel = c.tasks[2].kernel = &noting;
+    for (int r = 0; r < 3; r++) {
+        c.input[r].rows = r + 1;
+        assert_ok(tfr_exec_open_run(bench.exec, &run[r], &c.plan, &c.input[r]));
+        assert_ok(r < 2 ? tfr_exec_submit(bench.exec, run[r]) : TFR_OK);
+    }
+    n_seen = 0;
+    assert_ok(tfr_exec_start(bench.exec, run[2]));
+    assert_int_equal(n_seen, 1); /* its message is there at once, but what follows waits for older runs */
+    assert_int_equal(rows_seen[0], 3);
+    assert_int_equal(run[2]->n_left, 2);
+    for (int r = 0; r < 3; r++) {
+        assert_ok(tfr_exec_wait(bench.exec, run[r]));
+        tfr_exec_close_run(bench.exec, run[r]);
+    }
+    close_bench(&bench);
+}
+
+/* Two stamps for every task and thread, a span for the message, and the number of runs in flight. */
+TFR_TEST(the_trace_shows_two_runs_at_once) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c;
+    struct tfr_run *run[2];
+    struct tfr_trace *trace;
+    open_bench(&bench);
+    make_chain(&c, 9);
+    assert_ok(tfr_trace_open(&trace, N_THREADS, 100));
+    tfr_exec_set_trace(bench.exec, trace, NULL);
+    for (int r = 0; r < 2; r++) {
+        assert_ok(tfr_exec_open_run(bench.exec, &run[r], &c.plan, &c.input[r]));
+        assert_ok(tfr_exec_submit(bench.exec, run[r]));
+    }
+    for (int r = 0; r < 2; r++) {
+        assert_ok(tfr_exec_wait(bench.exec, run[r]));
+        tfr_exec_close_run(bench.exec, run[r]);
+    }
+    int64_t most = 0;
+    uint64_t begin[3] = {UINT64_MAX, UINT64_MAX, UINT64_MAX}, end[3] = {0};
+    int n_tasks = 0, n_messages = 0;
+    for (size_t i = 0; i < tfr_trace_count(trace); i++) {
+        const struct tfr_trace_event *event = tfr_trace_get(trace, i);
+        if (event->kind == TFR_TRACE_RUNS) {
+            most = event->n_runs > most ? event->n_runs : most;
+            continue;
+        }
+        n_tasks += event->kind == TFR_TRACE_TASK;
+        n_messages += event->kind == TFR_TRACE_MESSAGE;
+        assert_true(event->begin_ns <= event->end_ns && event->rows == ROWS && event->run.number >= 1 && event->run.number <= 2);
+        assert_string_equal(event->task, event->predicted_ns == 100 ? "first" : event->predicted_ns == 101 ? "message" : "last");
+        const uint64_t number = event->run.number;
+        begin[number] = event->begin_ns < begin[number] ? event->begin_ns : begin[number];
+        end[number] = event->end_ns > end[number] ? event->end_ns : end[number];
+    }
+    assert_int_equal(most, 2);
+    assert_int_equal(n_tasks, 2 * 2 * N_THREADS);
+    assert_int_equal(n_messages, 2);
+    assert_true(begin[2] < end[1] && begin[1] < end[2]);
+    tfr_trace_close(trace);
+    close_bench(&bench);
+}
+
+TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_message_that_arrives_early_waits_for_the_one_before_it),
+              TFR_CASE(a_started_run_goes_before_older_ones_up_to_its_message), TFR_CASE(the_trace_shows_two_runs_at_once))
