@@ -63,8 +63,11 @@ static void describe(struct tfr_comm_backend *backend, int level) {
         name = levels[i] == level ? names[i] : name;
     }
     MPI_Get_library_version(library, &length);
-    /* Open MPI: "Open MPI v4.1.4, package: ..."; MPICH: lines. The beginning says it. */
+    /* "Open MPI v4.1.4, package: ..."; MPICH: lines with a tab. The beginning says it. */
     library[strcspn(library, ",\n")] = '\0';
+    for (char *at = library; (at = strchr(at, '\t')) != NULL;) {
+        *at = ' ';
+    }
     snprintf(backend->describe, sizeof backend->describe, "%.80s, %s", library, name);
 }
 
