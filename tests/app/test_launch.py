@@ -108,6 +108,18 @@ def srun_without_pmix_is_passed_over(launch):
 
 
 @case
+def what_shows_without_loading_is_told_before(launch):
+    launch.fake("mpirun", "HYDRA build details:")
+    wrong = ((("--dtype", "foo"), 2, "--dtype"), (("--tensor", "4"), 2, "no whole stages"), (("--top-k", "-7"), 2, "--top-k"),
+             (("--weights", "/nowhere"), 5, "/nowhere"), (("--nonsense",), 2, "--nonsense"))
+    for words, code, sentence in wrong:
+        given, said = launch.run(launch.demo, "--ranks", "2", *words, code=code)
+        expect(not given and sentence in said and "tfrun: mpirun" not in said, given, said)
+    given, said = launch.run(launch.demo, "--ranks", "2", "--tensor", "2", "-q")
+    expect(given and said == "", given, said)
+
+
+@case
 def without_a_launcher_the_fix_is_told(launch):
     _, said = launch.run(launch.demo, "--ranks", "2", code=5)
     expect("--ranks 2 needs mpirun" in said and "openmpi-bin" in said, said)

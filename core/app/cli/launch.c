@@ -196,6 +196,14 @@ static void say_word(const char *word) {
     fputc('\'', stderr);
 }
 
+static void say_line(char *const *line) {
+    fprintf(stderr, "tfrun:");
+    for (; *line != NULL; line++) {
+        say_word(*line);
+    }
+    fputc('\n', stderr);
+}
+
 static int become(const struct launch *launch, const struct tfr_args *args, char *const *words, char *const *cut) {
     int n = 0, at = 0;
     while (words[n] != NULL) {
@@ -215,11 +223,9 @@ static int become(const struct launch *launch, const struct tfr_args *args, char
         }
         i += width > 1;
     }
-    fprintf(stderr, "tfrun:");
-    for (int i = 0; i < at; i++) {
-        say_word(line[i]);
+    if (tfr_args_flag(args, "quiet") == NULL) {
+        say_line(line);
     }
-    fputc('\n', stderr);
     tfr_results_give_back();
     signal(SIGPIPE, SIG_DFL); /* tfrun's own ranks ignore it again, the launcher must not */
     execvp(line[0], line);
@@ -229,7 +235,7 @@ static int become(const struct launch *launch, const struct tfr_args *args, char
     return tfr_exit_code(TFR_RESOURCE);
 }
 
-int tfr_launch(const struct tfr_args *args, char *const *words, char *const *cut) {
+int tfr_launch(const struct tfr_args *args, const char *config, char *const *words, char *const *cut) {
     struct launch launch = {.n_words = 0};
     int64_t n_ranks = 1;
     if (tfr_args_flag(args, tfr_launch_flag.name) == NULL) {
@@ -244,6 +250,11 @@ int tfr_launch(const struct tfr_args *args, char *const *words, char *const *cut
     }
     if (n_ranks == 1) {
         return 0;
+    }
+    const enum tfr_status status =
+        config != NULL ? tfr_report_start(config, args->overrides, args->n_overrides, (int)n_ranks) : TFR_OK;
+    if (status != TFR_OK) {
+        return tfr_cli_fail(status);
     }
     if (!take_srun(&launch, n_ranks) && !take_mpirun(&launch, n_ranks)) {
         fprintf(stderr,

@@ -15,8 +15,9 @@ char **tfr_launch_keep(int argc, char **argv);
 void tfr_launch_forget(char **words);
 
 /* Replaces the process by a launcher where --ranks asks for several and says on stderr what it runs. `words` are
- * those of tfr_launch_keep, `cut` what the parser was given in their place. Returns 0 where one process is enough,
- * an exit code after a sentence where no launcher can be started. */
-int tfr_launch(const struct tfr_args *args, char *const *words, char *const *cut);
+ * those of tfr_launch_keep, `cut` what the parser was given in their place; `config` is the model that the ranks will open, NULL:
+ * none. What is wrong with that is told before. Returns 0 where one process is enough, an exit code after a sentence where no
+ * launcher can be started. */
+int tfr_launch(const struct tfr_args *args, const char *config, char *const *words, char *const *cut);
 
 #endif

@@ -213,7 +213,8 @@ static int run(int argc, char **argv, char *const *words) {
     if (has_stray(command, &args)) {
         return tfr_exit_code(TFR_USAGE);
     }
-    const int code = command->on_all_ranks ? tfr_launch(&args, words, cut) : 0;
+    const bool opens = strncmp(command->operands, "CONFIG", 6) == 0 && args.n_operands > 0; /* not those that may have one */
+    const int code = command->on_all_ranks ? tfr_launch(&args, opens ? args.operands[0] : NULL, words, cut) : 0;
     if (code != 0 || (!command->on_all_ranks && tfr_launched_rank() != 0)) {
         return code;
     }

@@ -351,6 +351,8 @@ TFR_API enum tfr_status tfr_report_topology(enum tfr_report_form form, char **te
  * *text is NULL on all but rank 0. */
 TFR_API enum tfr_status tfr_report_doctor(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                           enum tfr_report_form form, char **text, int *n_found);
+/* Whether ranks of this config could start, as far as that shows without loading: fails as opening would, and warns of nothing. */
+TFR_API enum tfr_status tfr_report_start(const char *path, const struct tfr_override *overrides, size_t n_overrides, int n_ranks);
 TFR_API enum tfr_status tfr_report_config(const char *path, const struct tfr_override *overrides, size_t n_overrides, char **text);
 /* Every field, option and tensor with what becomes of it; headers alone are read. *verdict is TFR_OK if nothing is refused,
  * otherwise the status that opening would end in; the report is complete in either case. */
