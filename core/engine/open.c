@@ -191,6 +191,11 @@ static enum tfr_status open_runtime(struct tfr_engine *engine) {
     engine->max_batch = options->runtime_max_batch;
     engine->max_slots = tfr_max_slots(options);
     engine->n_slots = engine->max_slots + 1;
+    engine->max_plans = TFR_MAX_PLANS * engine->placement.replicas;
+    engine->plans = tfr_alloc((size_t)engine->max_plans, sizeof *engine->plans);
+    if (engine->plans == NULL) {
+        return TFR_RESOURCE;
+    }
     TFR_TRY(tfr_rank_check_memory(engine));
     TFR_TRY(tfr_store_open(&engine->store, engine->model->weights, engine->team, (enum tfr_hugepages)options->runtime_hugepages));
     TFR_TRY(tfr_exec_open(&engine->exec, engine->team, engine->comm));
@@ -315,6 +320,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
     for (int i = 0; i < engine->n_plans; i++) {
         tfr_plan_free(engine->plans[i].plan);
     }
+    tfr_free(engine->plans);
     tfr_slots_close(engine);
     tfr_feeding_close(engine->feeding);
     tfr_free(engine->feeding);

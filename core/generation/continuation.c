@@ -149,7 +149,7 @@ enum tfr_status tfr_continuation_save(struct tfr_continuation *c) {
 /* One that others may go on in has room for the longest of them: memory that nobody writes costs nothing. */
 static enum tfr_status open_session(struct tfr_continuation *c, struct tfr_session **session) {
     const int64_t needed = (int64_t)c->prompt.n + c->max_tokens;
-    TFR_TRY(tfr_session_open(session, c->engine, c->shares ? tfr_engine_n_positions(c->engine) : needed));
+    TFR_TRY(tfr_session_open_on(session, c->engine, c->replica, c->shares ? tfr_engine_n_positions(c->engine) : needed));
     (void)tfr_session_refit(*session, needed);
     return TFR_OK;
 }

@@ -46,8 +46,9 @@ struct tfr_continuation {
     struct tfr_session *reader;              /* reads the prompt, and has it from then on; NULL: none any more */
     struct tfr_session *left;                /* at the end, where it shares: has the first of left_ids; NULL: none */
     const struct tfr_ids *left_ids;
-    bool held;     /* waits: another one is reading what its prompt begins with */
-    bool in_group; /* a round has begun that it is in (serve/groups.h) */
+    int32_t replica; /* whose ranks have its sessions; chosen before it opens */
+    bool held;       /* waits: another one is reading what its prompt begins with */
+    bool in_group;   /* a round has begun that it is in (serve/groups.h) */
     struct tfr_wanted wanted;
     size_t cached_tokens, output_tokens;
     int64_t prompt_rows, token_rows; /* that went into steps for it: pieces of its prompt, and others */

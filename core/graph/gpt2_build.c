@@ -173,22 +173,22 @@ static int head_share(struct tfr_gpt2_builder *b, int x, int64_t first, int64_t 
 static void lm_head(struct tfr_gpt2_builder *b, int x, int last) {
     const struct tfr_gpt2_spec *spec = b->spec;
     const int64_t n_layer = b->hparams->n_layer;
-    const int n_shares = tfr_placement_n_shares(spec->placement);
+    const int begin = tfr_gpt2_rank_at(b, 0, 0), end = begin + tfr_placement_n_shares(spec->placement);
     int64_t first, n;
     int here = x;
-    for (int rank = 0; rank < n_shares; rank++) {
+    for (int rank = begin; rank < end; rank++) {
         tfr_placement_vocabulary(spec->placement, rank, b->hparams->vocab_size, &first, &n);
         const int there = n > 0 ? tfr_gpt2_hop(b, x, last, rank, n_layer + 1, TFR_ROWS_LOGITS) : x;
         here = rank == spec->rank ? there : here;
     }
-    for (int rank = 0; rank < n_shares; rank++) {
+    for (int rank = begin; rank < end; rank++) {
         tfr_placement_vocabulary(spec->placement, rank, b->hparams->vocab_size, &first, &n);
         struct tfr_value logits = logits_value;
         logits.part_first = first;
         logits.rows = TFR_ROWS_LOGITS, logits.dtype = TFR_DTYPE_F32, logits.rank = 2;
         logits.dim[0] = spec->logits_max, logits.dim[1] = n;
         if (spec->features.best) {
-            logits.part_first = (int64_t)rank * TFR_BEST_WIDTH, logits.dim[1] = TFR_BEST_WIDTH;
+            logits.part_first = (int64_t)(rank - begin) * TFR_BEST_WIDTH, logits.dim[1] = TFR_BEST_WIDTH;
         }
         int made = TFR_GPT2_NOTHING;
         if (n > 0 && rank == spec->rank) {
@@ -220,7 +220,7 @@ static void summary(struct tfr_gpt2_builder *b) {
 static void encoder(struct tfr_gpt2_builder *b) {
     int states = tfr_gpt2_rows_input(b, "encoder_hidden_states");
     for (int64_t i = 0; i < b->hparams->n_layer; i++) {
-        if (!tfr_placement_has_block(b->spec->placement, b->spec->rank, i)) {
+        if (!tfr_gpt2_has_block(b, i)) {
             continue;
         }
         b->block = i;
@@ -245,13 +245,14 @@ static int final_norm(struct tfr_gpt2_builder *b, int x) {
 static void model(struct tfr_gpt2_builder *b) {
     const struct tfr_gpt2_spec *spec = b->spec;
     const int64_t n_layer = b->hparams->n_layer;
-    int at = -1; /* stage that holds the hidden states; -1: rank 0 alone, which embeds */
-    int x = spec->rank == 0 ? embed(b) : TFR_GPT2_NOTHING;
+    const int first = tfr_gpt2_rank_at(b, 0, 0), last = tfr_gpt2_rank_at(b, spec->placement->last_stage, 0);
+    int at = -1; /* stage that holds the hidden states; -1: the first rank alone, which embeds */
+    int x = spec->rank == first ? embed(b) : TFR_GPT2_NOTHING;
     for (int64_t i = 0; i < n_layer; i++) {
         const int stage = tfr_placement_stage_of_block(spec->placement, i);
         x = stage != at ? tfr_gpt2_enter(b, x, at, stage, i) : x;
         at = stage;
-        if (tfr_placement_has_block(spec->placement, spec->rank, i)) {
+        if (tfr_gpt2_has_block(b, i)) {
             b->block = i;
             x = block(b, x);
             b->block = -1;
@@ -261,8 +262,7 @@ static void model(struct tfr_gpt2_builder *b) {
             }
         }
     }
-    const int last = tfr_placement_last_rank(spec->placement);
-    x = tfr_gpt2_hop(b, x, at >= 0 ? tfr_placement_rank(spec->placement, 0, at, 0) : 0, last, n_layer, TFR_ROWS_TOKENS);
+    x = tfr_gpt2_hop(b, x, at >= 0 ? tfr_gpt2_rank_at(b, at, 0) : first, last, n_layer, TFR_ROWS_TOKENS);
     if (spec->rank == last) {
         x = final_norm(b, x);
     }
@@ -282,6 +282,9 @@ static enum tfr_status check_spec(const struct tfr_gpt2_spec *spec) {
                          (long long)spec->logits_max);
     }
     const int n_shards = spec->placement->tensor;
+    if (spec->features.replica < 0 || spec->features.replica >= spec->placement->replicas) {
+        return tfr_raise(TFR_USAGE, "a step for replica %d of %d", spec->features.replica, spec->placement->replicas);
+    }
     if (n_shards > 1 && spec->features.weights) {
         return tfr_raise(TFR_UNSUPPORTED,
                          "weights of attention (output_attentions) are not collected from the shards of parallel.tensor "

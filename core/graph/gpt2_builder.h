@@ -47,11 +47,14 @@ int tfr_gpt2_pass(struct tfr_gpt2_builder *b, int x, int from, int to, int64_t t
 /* gpt2_shards.c: ranks that share the blocks of a stage, 1 and 0 for a stage of one rank. */
 int tfr_gpt2_n_shards(const struct tfr_gpt2_builder *b);
 int tfr_gpt2_shard(const struct tfr_gpt2_builder *b);
+/* Of the replica that the step is for: its rank there, and whether this rank is of it and has the block. */
+int tfr_gpt2_rank_at(const struct tfr_gpt2_builder *b, int stage, int shard);
+bool tfr_gpt2_has_block(const struct tfr_gpt2_builder *b, int64_t block);
 bool tfr_gpt2_shards_have_tags(int64_t n_layer);
 void tfr_gpt2_slice(const struct tfr_gpt2_builder *b, enum tfr_param which, struct tfr_value *value);
 /* residual + x W + bias for the projection NAME.c_proj behind attention or MLP, over all shards. */
 int tfr_gpt2_project(struct tfr_gpt2_builder *b, const char *name, int residual, int x, enum tfr_param weight);
-/* Rows of stage `from` (-1: of rank 0 alone) go to `stage`, to all of its shards. */
+/* Rows of stage `from` (-1: of the first rank alone) go to `stage`, to all of its shards. */
 int tfr_gpt2_enter(struct tfr_gpt2_builder *b, int x, int from, int stage, int64_t tag);
 
 #endif

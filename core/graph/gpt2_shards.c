@@ -19,6 +19,15 @@ int tfr_gpt2_shard(const struct tfr_gpt2_builder *b) {
     return tfr_placement_shard_of(b->spec->placement, b->spec->rank);
 }
 
+int tfr_gpt2_rank_at(const struct tfr_gpt2_builder *b, int stage, int shard) {
+    return tfr_placement_rank(b->spec->placement, b->spec->features.replica, stage, shard);
+}
+
+bool tfr_gpt2_has_block(const struct tfr_gpt2_builder *b, int64_t block) {
+    return tfr_placement_replica_of(b->spec->placement, b->spec->rank) == b->spec->features.replica &&
+           tfr_placement_has_block(b->spec->placement, b->spec->rank, block);
+}
+
 bool tfr_gpt2_shards_have_tags(int64_t n_layer) {
     return FIRST_TAG + TAGS_OF_BLOCK * n_layer <= TFR_GRAPH_TAGS;
 }
@@ -156,17 +165,16 @@ int tfr_gpt2_project(struct tfr_gpt2_builder *b, const char *name, int residual,
 }
 
 int tfr_gpt2_enter(struct tfr_gpt2_builder *b, int x, int from, int stage, int64_t tag) {
-    const struct tfr_placement *placement = b->spec->placement;
     const int me = tfr_gpt2_shard(b);
     if (from >= 0) {
-        return tfr_gpt2_hop(b, x, tfr_placement_rank(placement, 0, from, me), tfr_placement_rank(placement, 0, stage, me), tag,
-                            TFR_ROWS_TOKENS);
+        return tfr_gpt2_hop(b, x, tfr_gpt2_rank_at(b, from, me), tfr_gpt2_rank_at(b, stage, me), tag, TFR_ROWS_TOKENS);
     }
-    int entered = b->spec->rank == 0 ? x : TFR_GPT2_NOTHING;
-    for (int t = 0; t < placement->tensor; t++) {
-        const int to = tfr_placement_rank(placement, 0, stage, t);
-        const int y = tfr_gpt2_hop(b, x, 0, to, tag, TFR_ROWS_TOKENS);
-        entered = b->spec->rank == to && to != 0 ? y : entered;
+    const int first = tfr_gpt2_rank_at(b, 0, 0);
+    int entered = b->spec->rank == first ? x : TFR_GPT2_NOTHING;
+    for (int t = 0; t < b->spec->placement->tensor; t++) {
+        const int to = tfr_gpt2_rank_at(b, stage, t);
+        const int y = tfr_gpt2_hop(b, x, first, to, tag, TFR_ROWS_TOKENS);
+        entered = b->spec->rank == to && to != first ? y : entered;
     }
     return entered;
 }

@@ -103,7 +103,8 @@ struct tfr_gpt2_features {
     int32_t cross;                                /* blocks attend to the encoder too */
     int32_t weights, mask, cross_mask, head_mask; /* of attention: attrs of the same names */
     int32_t attention;                            /* enum tfr_attention_choice */
-    int32_t best; /* of a split head: the best token of each share of a row (op best_rows) in place of its logits */
+    int32_t best;    /* of a split head: the best token of each share of a row (op best_rows) in place of its logits */
+    int32_t replica; /* whose ranks compute; rank 0 gets what they made in any case */
 };
 
 /* Which part of the model, in which shape class. */

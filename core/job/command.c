@@ -1,5 +1,7 @@
 /* command.c - what every rank does for each kind of message, and the loop of the ranks that follow: see command.h. */
 #include "job/command.h"
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/status.h"
 #include "job/samples.h"
@@ -12,7 +14,7 @@ static enum tfr_status obey_step(struct tfr_engine *engine, struct tfr_message *
 }
 
 static enum tfr_status obey_open_slot(struct tfr_engine *engine, struct tfr_message *message) {
-    return tfr_slot_open(engine, message->part.slot, message->part.n, message->part.first);
+    return tfr_slot_open(engine, message->part.slot, message->from, message->part.n, message->part.first);
 }
 
 static enum tfr_status obey_close_slot(struct tfr_engine *engine, struct tfr_message *message) {
@@ -54,9 +56,8 @@ static enum tfr_status obey_samples(struct tfr_engine *engine, struct tfr_messag
 }
 
 static enum tfr_status obey_plan(struct tfr_engine *engine, struct tfr_message *message) {
-    const struct tfr_gpt2_features features = tfr_engine_features(engine);
     const struct tfr_plan *plan;
-    return tfr_engine_plan(engine, message->part.n, message->part.first, &features, &plan);
+    return tfr_engine_plan(engine, message->part.n, message->part.first, tfr_message_body(message), &plan);
 }
 
 static enum tfr_status obey_memory(struct tfr_engine *engine, struct tfr_message *message) {
@@ -129,11 +130,16 @@ enum tfr_status tfr_command_ask_all(struct tfr_engine *engine, enum tfr_message_
     return message != NULL ? tfr_command(engine, message) : TFR_RESOURCE;
 }
 
-enum tfr_status tfr_engine_ask_plan(struct tfr_engine *engine, int64_t rows, int64_t logits) {
-    struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_PLAN, 0);
+enum tfr_status tfr_engine_ask_plan(struct tfr_engine *engine, int64_t rows, int64_t logits,
+                                    const struct tfr_gpt2_features *features) {
+    if (tfr_engine_has_plan(engine, rows, logits, features)) {
+        return TFR_OK;
+    }
+    struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_PLAN, sizeof *features);
     if (message == NULL) {
         return TFR_RESOURCE;
     }
+    memcpy(tfr_message_body(message), features, sizeof *features);
     message->part = (struct tfr_kv_part){.first = logits, .n = rows};
     return tfr_command(engine, message);
 }

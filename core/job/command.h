@@ -15,7 +15,8 @@ enum tfr_status tfr_command_ask_all(struct tfr_engine *engine, enum tfr_message_
 void tfr_command_end(struct tfr_engine *engine);
 
 /* The plan of such a step on all ranks, before any step needs it. */
-enum tfr_status tfr_engine_ask_plan(struct tfr_engine *engine, int64_t rows, int64_t logits);
+enum tfr_status tfr_engine_ask_plan(struct tfr_engine *engine, int64_t rows, int64_t logits,
+                                    const struct tfr_gpt2_features *features);
 
 /* peak_memory.c: the most memory that this process has held, and that each rank has: (*bytes)[ranks], until the next call. */
 int64_t tfr_peak_memory_bytes(void);
@@ -25,7 +26,7 @@ enum tfr_status tfr_engine_ask_memory(struct tfr_engine *engine, const int64_t *
 struct tfr_rank_facts tfr_own_rank_facts(const struct tfr_engine *engine);
 
 /* slot_commands.c: slots on all ranks. */
-enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot);
+enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int32_t replica, int64_t capacity, int32_t *slot);
 int64_t tfr_engine_free_slots(const struct tfr_engine *engine);
 void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot);
 /* The first n positions of slot `from` become those of slot `to`; encoder states are shared. */

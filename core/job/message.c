@@ -23,7 +23,8 @@ struct copy {
 struct tfr_job {
     struct copy ring[RING]; /* other ranks: the first two hold first parts, the third whole messages */
     int next;
-    uint32_t number;         /* of the last message */
+    uint32_t number;         /* of the last message to all */
+    uint32_t *number_to;     /* [replicas] of the last one to each; other ranks count their own */
     tfr_comm_request posted; /* the receive into ring[next]; -1 none */
 };
 
@@ -49,6 +50,10 @@ enum tfr_status tfr_job_open(struct tfr_engine *engine) {
         return TFR_RESOURCE;
     }
     job->posted = -1;
+    job->number_to = tfr_alloc((size_t)engine->placement.replicas, sizeof *job->number_to);
+    if (job->number_to == NULL) {
+        return TFR_RESOURCE;
+    }
     for (int i = 0; i < RING; i++) {
         job->ring[i].requests = tfr_alloc(most, sizeof(tfr_comm_request));
         if (job->ring[i].requests == NULL) {
@@ -96,6 +101,7 @@ void tfr_job_close(struct tfr_engine *engine) {
         tfr_free(job->ring[i].requests);
         tfr_free(job->ring[i].message);
     }
+    tfr_free(job->number_to);
     tfr_free(job);
     engine->job = NULL;
 }
@@ -107,7 +113,7 @@ struct tfr_message *tfr_message_new(struct tfr_engine *engine, enum tfr_message_
     if (reserve(copy, sizeof *copy->message + body_bytes) != TFR_OK) {
         return NULL;
     }
-    *copy->message = (struct tfr_message){.kind = kind, .body_bytes = (int64_t)body_bytes};
+    *copy->message = (struct tfr_message){.kind = kind, .to = TFR_ALL_REPLICAS, .body_bytes = (int64_t)body_bytes};
     return copy->message;
 }
 
@@ -130,21 +136,36 @@ static enum tfr_status post_rest(struct tfr_engine *engine, struct copy *copy, i
     return post(engine, copy, at, left, peer, TFR_TAG_COMMAND_REST);
 }
 
+static bool hears(const struct tfr_engine *engine, const struct tfr_message *message, int peer) {
+    return message->to == TFR_ALL_REPLICAS || tfr_placement_replica_of(&engine->placement, peer) == message->to;
+}
+
 static enum tfr_status post_to_all(struct tfr_engine *engine, struct copy *copy) {
     const int size = tfr_engine_size(engine);
     for (int peer = 1; peer < size; peer++) {
-        TFR_TRY(post(engine, copy, copy->message, TFR_MESSAGE_INLINE, peer, TFR_TAG_COMMAND));
+        if (hears(engine, copy->message, peer)) {
+            TFR_TRY(post(engine, copy, copy->message, TFR_MESSAGE_INLINE, peer, TFR_TAG_COMMAND));
+        }
     }
     for (int peer = 1; peer < size; peer++) {
-        TFR_TRY(post_rest(engine, copy, peer));
+        if (hears(engine, copy->message, peer)) {
+            TFR_TRY(post_rest(engine, copy, peer));
+        }
     }
     return TFR_OK;
+}
+
+/* Of the messages that go to the same ranks, which all of them count. */
+static uint32_t *count_of(struct tfr_engine *engine, const struct tfr_message *message) {
+    struct tfr_job *job = engine->job;
+    const bool is_to_all = message->to < 0 || message->to >= engine->placement.replicas;
+    return is_to_all ? &job->number : &job->number_to[message->to];
 }
 
 enum tfr_status tfr_message_post(struct tfr_engine *engine, struct tfr_message *message) {
     struct tfr_job *job = engine->job;
     struct copy *copy = &job->ring[job->next];
-    message->number = ++job->number;
+    message->number = ++*count_of(engine, message);
     if (tfr_engine_size(engine) == 1) {
         return TFR_OK;
     }
@@ -205,9 +226,10 @@ enum tfr_status tfr_message_next(struct tfr_engine *engine, struct tfr_message *
     const enum tfr_status heard = await_first(engine);
     TFR_TRY(heard);
     struct tfr_message *first = job->ring[job->next].message;
-    if (first->number != ++job->number || first->kind < 0 || first->kind >= TFR_N_MESSAGES) {
+    const uint32_t due = ++*count_of(engine, first);
+    if (first->number != due || first->kind < 0 || first->kind >= TFR_N_MESSAGES) {
         return tfr_raise(TFR_RUNTIME, "rank %d got command %u of kind %d where number %u was due: the ranks have lost each other",
-                         tfr_engine_rank(engine), first->number, first->kind, job->number);
+                         tfr_engine_rank(engine), first->number, first->kind, due);
     }
     job->next = 1 - job->next;
     job->posted = -1;

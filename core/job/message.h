@@ -17,19 +17,19 @@ enum tfr_message_waits { TFR_WAITS_NONE, TFR_WAITS_SLOT, TFR_WAITS_SLOTS, TFR_WA
 
 /* Every kind, with the function of command.c that every rank runs for it. */
 #define TFR_EACH_MESSAGE(EACH)                                                                                                     \
-    EACH(STEP, obey_step, NONE)             /* body: struct tfr_step_body */                                                       \
-    EACH(OPEN_SLOT, obey_open_slot, SLOT)   /* part.slot, of part.n positions, with memory for part.first of them */               \
+    EACH(STEP, obey_step, NONE)             /* body: struct tfr_step_body; one in flight goes to its replica's ranks alone */      \
+    EACH(OPEN_SLOT, obey_open_slot, SLOT)   /* part.slot of replica `from`, of part.n positions, with memory for part.first */     \
     EACH(CLOSE_SLOT, obey_close_slot, SLOT) /* part.slot; its memory stays where part.n is not 0 */                                \
     EACH(COPY_SLOT, obey_copy_slot, SLOTS)  /* the first part.n positions of slot `from` into part.slot */                         \
     EACH(OPEN_CROSS, obey_open_cross, SLOT) /* room for part.n encoder positions in part.slot; 0: none any more */                 \
     EACH(LOAD_KV, obey_load_kv, SLOT)       /* body: keys and values of `part` */                                                  \
     EACH(FETCH_KV, obey_fetch_kv, ALL)      /* `part` to rank 0 */                                                                 \
-    EACH(PLAN, obey_plan, ALL)              /* builds the plan of part.n rows with part.first logits */                            \
-    EACH(MEMORY, obey_memory, ALL)          /* the peak memory of every rank to rank 0 */                                          \
-    EACH(FACTS, obey_facts, ALL)            /* struct tfr_rank_facts of every rank to rank 0 */                                    \
-    EACH(TRACE, obey_trace, ALL)            /* the time stamps of all ranks to rank 0 */                                           \
-    EACH(WATCH, obey_watch, ALL)            /* time stamps are taken from now on (part.n 1), or no longer (0) */                   \
-    EACH(SAMPLES, obey_samples, ALL)        /* body: struct tfr_step_facts of the last steps; what their tasks took to rank 0 */   \
+    EACH(PLAN, obey_plan, ALL)       /* body: struct tfr_gpt2_features; builds the plan of part.n rows with part.first logits */   \
+    EACH(MEMORY, obey_memory, ALL)   /* the peak memory of every rank to rank 0 */                                                 \
+    EACH(FACTS, obey_facts, ALL)     /* struct tfr_rank_facts of every rank to rank 0 */                                           \
+    EACH(TRACE, obey_trace, ALL)     /* the time stamps of all ranks to rank 0 */                                                  \
+    EACH(WATCH, obey_watch, ALL)     /* time stamps are taken from now on (part.n 1), or no longer (0) */                          \
+    EACH(SAMPLES, obey_samples, ALL) /* body: struct tfr_step_facts of the last steps; what their tasks took to rank 0 */          \
     EACH(END, obey_end, ALL)
 
 enum tfr_message_kind {
@@ -40,8 +40,8 @@ enum tfr_message_kind {
 };
 
 struct tfr_message {
-    uint32_t number; /* counts from 1 */
-    int32_t kind, from, unused;
+    uint32_t number; /* counts from 1 those to the same ranks: `to`, a replica's or TFR_ALL_REPLICAS */
+    int32_t kind, from, to;
     struct tfr_kv_part part;
     int64_t body_bytes;
 };
@@ -53,12 +53,12 @@ enum tfr_status tfr_job_open(struct tfr_engine *engine);
 /* Waits until what was sent is taken. */
 void tfr_job_close(struct tfr_engine *engine);
 
-/* Rank 0: the next message, zeroed but for its kind and body_bytes; NULL after raising. Borrowed until it is sent. */
+/* Rank 0: the next message, to all, zeroed but for its kind and body_bytes; NULL after raising. Borrowed until it is sent. */
 struct tfr_message *tfr_message_new(struct tfr_engine *engine, enum tfr_message_kind kind, size_t body_bytes);
 static inline void *tfr_message_body(struct tfr_message *message) {
     return message + 1;
 }
-/* Posts it to all other ranks. Where that fails, or they do not take what was posted before, the job ends. */
+/* Posts it to the other ranks that it is to. Where that fails, or they do not take what was posted before, the job ends. */
 enum tfr_status tfr_message_post(struct tfr_engine *engine, struct tfr_message *message);
 /* Other ranks: posts the receive of the first message, waits for it, and posts that of the next one; steps in flight go on
  * meanwhile. While there are some, parallel.timeout_s holds; otherwise rank 0 may take its time. Borrowed until the next call. */

@@ -14,21 +14,33 @@ static enum tfr_status command_slot(struct tfr_engine *engine, enum tfr_message_
     return tfr_command(engine, message);
 }
 
+/* The first free one, but rather one whose memory the replica can use again, and then one that has none. There is one: those that
+ * rest are max_slots - max_batch at most. */
+static int32_t choose_slot(const struct tfr_engine *engine, int32_t replica) {
+    int32_t chosen = -1, chosen_rank = 3;
+    for (int32_t i = 0; i < engine->n_slots; i++) {
+        const struct tfr_slot *slot = &engine->slots[i];
+        const int32_t rank = slot->has_memory && slot->replica == replica ? 0 : slot->has_memory ? 2 : 1;
+        if (!slot->open && rank < chosen_rank) {
+            chosen = i;
+            chosen_rank = rank;
+        }
+    }
+    return chosen;
+}
+
 /* A server has one slot more, so that what it does between steps finds room while all places are taken; and it keeps the memory of
  * slots, so that there is as much of it as the longest sequence needs. */
-enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot) {
+enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int32_t replica, int64_t capacity, int32_t *slot) {
     if (tfr_engine_free_slots(engine) + engine->is_server <= 0) {
         return tfr_raise(TFR_RESOURCE, "all %lld sequences are in use; raise tfrun.runtime.max_batch",
                          (long long)engine->max_batch);
     }
-    *slot = 0;
-    while (engine->slots[*slot].open) { /* there is one: those that rest are max_slots - max_batch at most */
-        (*slot)++;
-    }
+    *slot = choose_slot(engine, replica);
     const int64_t longest = tfr_kv_capacity(engine->config);
     const struct tfr_kv_part part = {
         .slot = *slot, .n = capacity, .first = engine->is_server && longest > capacity ? longest : capacity};
-    return command_slot(engine, TFR_MESSAGE_OPEN_SLOT, &part, 0);
+    return command_slot(engine, TFR_MESSAGE_OPEN_SLOT, &part, replica);
 }
 
 int64_t tfr_engine_free_slots(const struct tfr_engine *engine) {

@@ -13,6 +13,18 @@ static struct tfr_kvcache *local_cache(const struct tfr_engine *engine, const st
     return part->is_cross ? &slot->cross->kv : &slot->kv;
 }
 
+/* The first rank that keeps it for rank 0 to fetch, and whether this one has the block. */
+static int owner_of(const struct tfr_engine *engine, const struct tfr_kv_part *part) {
+    const int32_t replica = engine->slots[part->slot].replica;
+    return tfr_placement_rank(&engine->placement, replica == TFR_ALL_REPLICAS ? 0 : replica,
+                              tfr_placement_stage_of_block(&engine->placement, part->layer), 0);
+}
+
+static bool has_part(const struct tfr_engine *engine, const struct tfr_kv_part *part) {
+    return tfr_engine_is_of(engine, engine->slots[part->slot].replica) &&
+           tfr_placement_has_block(&engine->placement, tfr_engine_rank(engine), part->layer);
+}
+
 int64_t tfr_kv_part_floats(const struct tfr_engine *engine, const struct tfr_kv_part *part) {
     return 2 * part->n * engine->config->model.n_embd;
 }
@@ -27,7 +39,7 @@ void tfr_kv_part_load(struct tfr_engine *engine, const struct tfr_kv_part *part,
     if (part->is_cross) {
         engine->slots[part->slot].cross->n = part->n;
     }
-    if (tfr_placement_has_block(&engine->placement, rank, part->layer)) {
+    if (has_part(engine, part)) {
         int64_t layer;
         struct tfr_kvcache *cache = local_cache(engine, part, &layer);
         keys += share_floats(engine, part) * tfr_placement_shard_of(&engine->placement, rank);
@@ -49,7 +61,7 @@ static enum tfr_status move_to_rank0(struct tfr_engine *engine, float *floats, i
 
 /* Each shard's heads, keys and then values, to where they stand among all heads; every rank lays them out alike. */
 static enum tfr_status gather_heads(struct tfr_engine *engine, const struct tfr_kv_part *part, float *keys) {
-    const int owner = tfr_placement_owner(&engine->placement, part->layer);
+    const int owner = owner_of(engine, part);
     const int64_t share = share_floats(engine, part), values = part->n * engine->config->model.n_embd;
     for (int t = 0; t < engine->placement.tensor; t++) {
         TFR_TRY(move_to_rank0(engine, keys + t * share, share, owner + t));
@@ -60,7 +72,7 @@ static enum tfr_status gather_heads(struct tfr_engine *engine, const struct tfr_
 
 enum tfr_status tfr_kv_part_fetch(struct tfr_engine *engine, const struct tfr_kv_part *part, const float **keys) {
     const int rank = tfr_engine_rank(engine);
-    const bool has_block = tfr_placement_has_block(&engine->placement, rank, part->layer), takes_part = rank == 0 || has_block;
+    const bool has_block = has_part(engine, part), takes_part = rank == 0 || has_block;
     const size_t bytes = (size_t)tfr_kv_part_floats(engine, part) * sizeof(float);
     *keys = NULL;
     TFR_TRY(tfr_comm_agree(engine->comm, takes_part ? tfr_block_reserve(&engine->fetched, bytes, TFR_HUGEPAGES_OFF) : TFR_OK));

@@ -78,22 +78,21 @@ static void refuse(const struct maker *maker, const struct wish *wish, struct tf
     }
 }
 
-static bool has_option(const char *key) {
-    size_t n;
+static double most_replicas(void) {
+    size_t n, i = 0;
     const struct tfr_option_info *table = tfr_option_table(&n);
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(table[i].key, key) == 0) {
-            return true;
-        }
+    while (i + 1 < n && strcmp(table[i].key, "parallel.replicas") != 0) {
+        i++;
     }
-    return false;
+    return table[i].max;
 }
 
-/* Replicas are predicted before they are options. */
-static void note_unknown(const struct wish *wish, struct tfr_listed_layout *item) {
-    item->can_run = wish->replicas == 1 || has_option("parallel.replicas");
+/* More than the option allows are predicted all the same. */
+static void note_too_many(const struct wish *wish, struct tfr_listed_layout *item) {
+    const double most = most_replicas();
+    item->can_run = wish->replicas <= most;
     if (!item->can_run) {
-        snprintf(item->note, sizeof item->note, "a prediction: this version runs no replicas");
+        snprintf(item->note, sizeof item->note, "a prediction: --replicas is %.0f at most", most);
     }
 }
 
@@ -132,7 +131,7 @@ static enum tfr_status add(const struct maker *maker, const char *name, const ch
                                        .groups = maker->question->layout != NULL ? maker->question->layout->groups : 0};
     TFR_TRY(deal(maker, wish, item->blocks));
     note_idle(wish, item);
-    note_unknown(wish, item);
+    note_too_many(wish, item);
     return TFR_OK;
 }
 

@@ -71,8 +71,9 @@ enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64
                      capacity < engine->config->model.n_positions ? ", or raise --kv-capacity" : "");
 }
 
-static enum tfr_status open_cache(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t capacity) {
-    const struct tfr_kvcache_spec spec = tfr_engine_kv_spec(engine);
+static enum tfr_status open_cache(struct tfr_engine *engine, struct tfr_kvcache *cache, int32_t replica, int64_t capacity) {
+    struct tfr_kvcache_spec spec = tfr_engine_kv_spec(engine);
+    spec.n_layers = tfr_engine_is_of(engine, replica) ? spec.n_layers : 0;
     enum tfr_status status = tfr_comm_agree(engine->comm, tfr_kvcache_open(cache, &spec, capacity));
     if (status != TFR_OK) {
         tfr_kvcache_close(cache);
@@ -80,10 +81,10 @@ static enum tfr_status open_cache(struct tfr_engine *engine, struct tfr_kvcache 
     return status;
 }
 
-enum tfr_status tfr_engine_open_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t capacity) {
-    return open_cache(engine, cache, is_static(engine) ? tfr_kv_capacity(engine->config) : capacity);
+enum tfr_status tfr_engine_open_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int32_t replica, int64_t capacity) {
+    return open_cache(engine, cache, replica, is_static(engine) ? tfr_kv_capacity(engine->config) : capacity);
 }
 
-enum tfr_status tfr_engine_open_fixed_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t n) {
-    return open_cache(engine, cache, n);
+enum tfr_status tfr_engine_open_fixed_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int32_t replica, int64_t n) {
+    return open_cache(engine, cache, replica, n);
 }

@@ -85,18 +85,27 @@ static enum tfr_status check_logits_message(const struct tfr_config *config, con
                            (long long)rows, (long long)asked, (long long)rows);
 }
 
-/* Stages of `tensor` ranks each. */
+/* Replicas of stages of `tensor` ranks each. */
 static enum tfr_status count_stages(const struct tfr_config *config, int n_ranks, struct tfr_placement *placement) {
-    const int tensor = (int)config->options.parallel_tensor;
-    if (n_ranks % tensor != 0) {
+    const int tensor = (int)config->options.parallel_tensor, replicas = (int)config->options.parallel_replicas;
+    if (n_ranks % replicas != 0) {
+        return tfr_raise(TFR_USAGE,
+                         "%s: tfrun.parallel.replicas = %d groups have equal numbers of ranks, and %d rank%s cannot be dealt so; "
+                         "start %d or a multiple (mpirun -n %d), or take another --replicas",
+                         config->path, replicas, n_ranks, tfr_plural(n_ranks), replicas * tensor, replicas * tensor);
+    }
+    const int of_replica = n_ranks / replicas;
+    if (of_replica % tensor != 0) {
         return tfr_raise(
             TFR_USAGE,
-            "%s: tfrun.parallel.tensor = %d ranks share a stage, and %d rank%s are no whole stages; start %d or a multiple "
+            "%s: tfrun.parallel.tensor = %d ranks share a stage, and %d rank%s%s are no whole stages; start %d or a multiple "
             "(mpirun -n %d), or take another --tensor",
-            config->path, tensor, n_ranks, tfr_plural(n_ranks), tensor, tensor);
+            config->path, tensor, of_replica, tfr_plural(of_replica), replicas > 1 ? " of a replica" : "", replicas * tensor,
+            replicas * tensor);
     }
+    placement->replicas = replicas;
     placement->tensor = tensor;
-    placement->stages = n_ranks / tensor;
+    placement->stages = of_replica / tensor;
     return TFR_OK;
 }
 

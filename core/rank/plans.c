@@ -135,7 +135,8 @@ enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine) {
         return TFR_OK;
     }
     struct tfr_plan *plan = NULL;
-    const struct tfr_gpt2_features features = tfr_engine_features(engine);
+    struct tfr_gpt2_features features = tfr_engine_features(engine);
+    features.replica = tfr_placement_replica_of(&engine->placement, tfr_engine_rank(engine));
     TFR_TRY(build(engine, engine->max_rows, engine->max_rows, &features, true, &plan));
     tfr_plan_free(plan);
     return TFR_OK;
@@ -162,7 +163,7 @@ enum tfr_status tfr_engine_choose_chunk(struct tfr_engine *engine) {
     } choices[TFR_COUNT_OF(buckets)];
     int n = 0, chosen = 0;
     double least_ns = 0;
-    if (!tfr_config_is_default(engine->config, "runtime.max_rows") || tfr_engine_size(engine) == 1 ||
+    if (!tfr_config_is_default(engine->config, "runtime.max_rows") || tfr_placement_n_shares(&engine->placement) == 1 ||
         tfr_engine_rank(engine) != 0) {
         return TFR_OK;
     }
@@ -192,6 +193,11 @@ static struct tfr_shape_plan *find(struct tfr_engine *engine, int64_t rows, int6
     return NULL;
 }
 
+bool tfr_engine_has_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features) {
+    return find(engine, tfr_bucket(rows, engine->max_rows), tfr_bucket(logits > 0 ? logits : 1, engine->max_rows), features) !=
+           NULL;
+}
+
 int tfr_plans_oldest(const struct tfr_shape_plan *plans, int n) {
     int oldest = 0;
     for (int i = 1; i < n; i++) {
@@ -200,15 +206,18 @@ int tfr_plans_oldest(const struct tfr_shape_plan *plans, int n) {
     return oldest;
 }
 
-/* A place for one more. Full only when a caller asks for ever new shapes: then the plan that was not used for longest goes, on all
- * ranks the same one, since all use the same plans in the same order. */
-static struct tfr_shape_plan *make_space(struct tfr_engine *engine) {
-    if (engine->n_plans < TFR_MAX_PLANS) {
-        return &engine->plans[engine->n_plans++];
+/* A place for one more. Full only when a caller asks for ever new shapes: then the plan goes that rank 0, which takes part in all
+ * steps, has not used for longest. */
+static enum tfr_status make_space(struct tfr_engine *engine, struct tfr_shape_plan **space) {
+    if (engine->n_plans < engine->max_plans) {
+        *space = &engine->plans[engine->n_plans++];
+        return TFR_OK;
     }
-    struct tfr_shape_plan *oldest = &engine->plans[tfr_plans_oldest(engine->plans, engine->n_plans)];
-    tfr_plan_free(oldest->plan);
-    return oldest;
+    int oldest = tfr_plans_oldest(engine->plans, engine->n_plans);
+    TFR_TRY(tfr_comm_bcast(engine->comm, &oldest, sizeof oldest));
+    *space = &engine->plans[oldest];
+    tfr_plan_free((*space)->plan);
+    return TFR_OK;
 }
 
 /* Says why attention is not fused, once per plan. */
@@ -250,7 +259,11 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
     }
     tfr_log(TFR_LOG_DEBUG, "plan", "%lld rows, %lld logit rows: %d tasks, %.2f MB of activations, predicted %.3f ms",
             (long long)rows, (long long)logits, made->n_tasks, (double)made->arena_bytes / 1e6, made->predicted_ns / 1e6);
-    *make_space(engine) =
+    struct tfr_shape_plan *space;
+    status = make_space(engine, &space);
+    tfr_rank_give_up(engine, status); /* others may know of the plan */
+    TFR_TRY(status);
+    *space =
         (struct tfr_shape_plan){.rows = rows, .logits = logits, .features = *features, .plan = made, .used = ++engine->n_plan_uses};
     explain_attention(made);
     *plan = made;

@@ -48,6 +48,10 @@ int tfr_engine_size(const struct tfr_engine *engine) {
     return tfr_comm_size(engine->comm);
 }
 
+bool tfr_engine_is_of(const struct tfr_engine *engine, int32_t replica) {
+    return replica == TFR_ALL_REPLICAS || tfr_placement_replica_of(&engine->placement, tfr_engine_rank(engine)) == replica;
+}
+
 int tfr_launched_rank(void) {
     int rank = 0, size = 1;
     return tfr_comm_launched(&rank, &size) ? rank : 0;

@@ -18,7 +18,7 @@
 #include "rank/slots.h"
 #include "rank/step_run.h"
 
-#define TFR_MAX_PLANS 128
+#define TFR_MAX_PLANS 128 /* of one replica: rank 0 has those of all, and the others know their numbers */
 
 struct tfr_shape_plan {
     int64_t rows, logits; /* the buckets */
@@ -48,9 +48,9 @@ struct tfr_engine {
     struct tfr_placement placement;
     int64_t n_local_layers;
     struct tfr_order_book orders;
-    bool serving; /* all ranks opened: the others now wait for control messages */
-    struct tfr_shape_plan plans[TFR_MAX_PLANS];
-    int n_plans;
+    bool serving;                 /* all ranks opened: the others now wait for control messages */
+    struct tfr_shape_plan *plans; /* [max_plans] */
+    int n_plans, max_plans;
     uint64_t n_plan_uses;
     struct tfr_slot *slots; /* [n_slots], and one more for the prefix */
     int64_t max_batch, max_slots, max_rows;
@@ -114,6 +114,8 @@ enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, i
 /* plans.c: the plan for at least this many rows and logits, built (and its weights packed) on first use by all ranks together. */
 enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features,
                                 const struct tfr_plan **plan);
+/* Whether it is there, on every rank: all know of the same plans. */
+bool tfr_engine_has_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features);
 /* The one to give up of n plans: not used for longest. */
 int tfr_plans_oldest(const struct tfr_shape_plan *plans, int n);
 /* What generation asks of a step: token ids to logits, attention as the config says. */
@@ -156,11 +158,13 @@ bool tfr_sums_by_head(const struct tfr_options *options);
 /* Fails for `n_past` cached and `n_new` new positions that a cache of this engine is not to hold; those of a prefix are cached
  * ones. */
 enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64_t n_past, int64_t n_new);
-/* The cache of a sequence, and one that does not grow (of encoder states, of a prefix), for the blocks of this rank; all ranks
- * agree on success. */
-enum tfr_status tfr_engine_open_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t capacity);
-enum tfr_status tfr_engine_open_fixed_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int64_t n);
+/* The cache of a sequence, and one that does not grow (of encoder states, of a prefix), for the blocks of this rank, none where it
+ * is of another replica; all ranks agree on success. */
+enum tfr_status tfr_engine_open_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int32_t replica, int64_t capacity);
+enum tfr_status tfr_engine_open_fixed_kv(struct tfr_engine *engine, struct tfr_kvcache *cache, int32_t replica, int64_t n);
 /* rank.c */
+/* Whether this rank is of a replica; TFR_ALL_REPLICAS: of any. */
+bool tfr_engine_is_of(const struct tfr_engine *engine, int32_t replica);
 /* What tfr_engine_n_positions is in the words of a message (limits.c). */
 const char *tfr_engine_positions_name(const struct tfr_engine *engine);
 enum tfr_status tfr_engine_tokenizer(struct tfr_engine *engine, const struct tfr_tokenizer **tokenizer);

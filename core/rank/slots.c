@@ -46,11 +46,12 @@ static void drop_memory(struct tfr_slot *slot) {
 }
 
 /* All ranks have kept the same slots with the same room, so they agree without a word on which of them is used again. */
-enum tfr_status tfr_slot_open(struct tfr_engine *engine, int32_t slot, int64_t capacity, int64_t room) {
+enum tfr_status tfr_slot_open(struct tfr_engine *engine, int32_t slot, int32_t replica, int64_t capacity, int64_t room) {
     struct tfr_slot *opened = &engine->slots[slot];
-    if (!opened->has_memory || !tfr_kvcache_reuse(&opened->kv, capacity)) {
+    if (!opened->has_memory || opened->replica != replica || !tfr_kvcache_reuse(&opened->kv, capacity)) {
         drop_memory(opened);
-        TFR_TRY(tfr_engine_open_kv(engine, &opened->kv, room));
+        opened->replica = replica;
+        TFR_TRY(tfr_engine_open_kv(engine, &opened->kv, replica, room));
         opened->has_memory = true;
         tfr_kvcache_reuse(&opened->kv, capacity);
     }
@@ -83,7 +84,7 @@ enum tfr_status tfr_slot_open_cross(struct tfr_engine *engine, int32_t slot, int
     struct tfr_cross *cross = tfr_alloc(1, sizeof *cross);
     enum tfr_status status = tfr_comm_agree(engine->comm, cross != NULL ? TFR_OK : TFR_RESOURCE);
     if (status == TFR_OK) {
-        status = tfr_engine_open_fixed_kv(engine, &cross->kv, n);
+        status = tfr_engine_open_fixed_kv(engine, &cross->kv, opened->replica, n);
     }
     if (status != TFR_OK) {
         tfr_free(cross);

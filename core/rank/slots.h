@@ -17,10 +17,13 @@ struct tfr_cross {
     int users; /* slots that read it */
 };
 
+enum { TFR_ALL_REPLICAS = -1 };
+
 struct tfr_slot {
     bool open;
     bool has_memory; /* that its last sequence left */
     bool resting;    /* rank 0: between requests, for others that begin alike; takes no place of max_batch */
+    int32_t replica; /* whose ranks hold keys and values; the others have a cache of no blocks. TFR_ALL_REPLICAS: all */
     struct tfr_kvcache kv;
     struct tfr_cross *cross; /* NULL: cross-attention is passed by */
 };
@@ -28,11 +31,11 @@ struct tfr_slot {
 enum tfr_status tfr_slots_open(struct tfr_engine *engine);
 void tfr_slots_close(struct tfr_engine *engine);
 
-/* Room for `capacity` positions, and where memory is to be had for it, for `room` of them. */
-enum tfr_status tfr_slot_open(struct tfr_engine *engine, int32_t slot, int64_t capacity, int64_t room);
+/* Room for `capacity` positions, and where memory is to be had for it, for `room` of them, on the ranks of a replica. */
+enum tfr_status tfr_slot_open(struct tfr_engine *engine, int32_t slot, int32_t replica, int64_t capacity, int64_t room);
 /* `keeps`: its memory stays, for the next sequence. */
 void tfr_slot_close(struct tfr_engine *engine, int32_t slot, bool keeps);
-/* The first n positions of slot `from` become those of slot `to`; encoder states are shared. */
+/* The first n positions of slot `from` become those of slot `to`, of the same replica; encoder states are shared. */
 void tfr_slot_copy(struct tfr_engine *engine, int32_t to, int32_t from, int64_t n);
 /* Room for n encoder positions; n = 0: none any more. A slot that has some loses them. */
 enum tfr_status tfr_slot_open_cross(struct tfr_engine *engine, int32_t slot, int64_t n);

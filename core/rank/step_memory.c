@@ -45,8 +45,9 @@ enum tfr_status tfr_steps_open(struct tfr_engine *engine) {
     const struct tfr_hparams *model = &engine->config->model;
     const size_t rows = (size_t)engine->max_rows;
     struct tfr_step_memory *memory = &engine->steps.memory[0];
-    const int wanted = 2 * tfr_engine_size(engine) + 2; /* enough for every rank to have one and another one on its way */
-    engine->steps.most = wanted < TFR_STEP_MEMORIES - 1 ? wanted : TFR_STEP_MEMORIES - 1;
+    const int wanted = 2 * tfr_placement_n_shares(&engine->placement) + 2; /* each rank has one, and another one is on its way */
+    const int most = engine->placement.replicas * (wanted < TFR_STEPS_OF_REPLICA ? wanted : TFR_STEPS_OF_REPLICA);
+    engine->steps.most = most < TFR_STEP_MEMORIES - 1 ? most : TFR_STEP_MEMORIES - 1;
     TFR_TRY(tfr_step_memory_open(engine, memory));
     if (!open_results(memory, (size_t)model->n_layer + 1, (size_t)model->n_head)) {
         return TFR_RESOURCE;

@@ -46,6 +46,10 @@ struct step {
     float *next;                        /* free memory of the results */
 };
 
+static bool takes_part(const struct step *step) {
+    return tfr_engine_is_of(step->engine, step->body->features.replica);
+}
+
 static bool is_hidden_asked(const struct step *step, int64_t item) {
     const struct tfr_gpt2_features *features = &step->body->features;
     const bool is_last = item == step->engine->config->model.n_layer;
@@ -54,11 +58,18 @@ static bool is_hidden_asked(const struct step *step, int64_t item) {
 }
 
 /* Rank that makes item i of hidden_states. */
-static int hidden_owner(const struct tfr_engine *engine, int64_t item) {
-    const struct tfr_placement *placement = &engine->placement;
-    return item == 0                               ? 0
-           : item == engine->config->model.n_layer ? tfr_placement_last_rank(placement)
-                                                   : tfr_placement_owner(placement, item - 1);
+static int hidden_owner(const struct step *step, int64_t item) {
+    const struct tfr_placement *placement = &step->engine->placement;
+    const int first = tfr_placement_rank(placement, step->body->features.replica, 0, 0);
+    return first + (item == 0                                     ? 0
+                    : item == step->engine->config->model.n_layer ? tfr_placement_last_rank(placement)
+                                                                  : tfr_placement_owner(placement, item - 1));
+}
+
+/* Rank that makes the weights of a block. */
+static int weights_owner(const struct step *step, int64_t block) {
+    const struct tfr_placement *placement = &step->engine->placement;
+    return tfr_placement_rank(placement, step->body->features.replica, tfr_placement_stage_of_block(placement, block), 0);
 }
 
 /* Rank 0 has room for everything, the others for what they make. */
@@ -108,10 +119,10 @@ static int64_t count_results(const struct step *step) {
     const int64_t n_layer = step->engine->config->model.n_layer;
     int64_t total = 0;
     for (int64_t i = 0; i <= n_layer; i++) {
-        if (is_hidden_asked(step, i) && has_room(step->engine, hidden_owner(step->engine, i))) {
+        if (is_hidden_asked(step, i) && has_room(step->engine, hidden_owner(step, i))) {
             total += hidden_floats(step);
         }
-        if (i < n_layer && has_room(step->engine, tfr_placement_owner(&step->engine->placement, i))) {
+        if (i < n_layer && has_room(step->engine, weights_owner(step, i))) {
             total += padded(step->n_weights) + padded(step->n_cross_weights);
         }
     }
@@ -126,15 +137,15 @@ static void hand_out(struct step *step) {
     int64_t local = 0;
     step->next = memory->made.data;
     for (int64_t i = 0; i <= model->n_layer; i++) {
-        const bool is_here = is_hidden_asked(step, i) && has_room(engine, hidden_owner(engine, i));
+        const bool is_here = is_hidden_asked(step, i) && has_room(engine, hidden_owner(step, i));
         memory->hidden[i] = take(step, is_here ? hidden_floats(step) : 0);
         if (i == model->n_layer) {
             break;
         }
-        const bool has_weights = has_room(engine, tfr_placement_owner(&engine->placement, i));
+        const bool has_weights = has_room(engine, weights_owner(step, i));
         memory->weights[i] = take(step, has_weights ? padded(step->n_weights) : 0);
         memory->cross_weights[i] = take(step, has_weights ? padded(step->n_cross_weights) : 0);
-        if (tfr_placement_has_block(&engine->placement, tfr_engine_rank(engine), i)) {
+        if (takes_part(step) && tfr_placement_has_block(&engine->placement, tfr_engine_rank(engine), i)) {
             memory->local_weights[local] = memory->weights[i];
             memory->local_cross[local] = memory->cross_weights[i];
             if (step->body->features.head_mask) {
@@ -147,13 +158,15 @@ static void hand_out(struct step *step) {
     }
 }
 
+static bool has_results(const struct tfr_step_body *body) {
+    const struct tfr_gpt2_features *features = &body->features;
+    return features->weights || features->hidden_states || features->last_hidden || features->head == TFR_HEAD_NONE;
+}
+
 /* Room for hidden states and weights. Steps that want none, such as those of generation, pass without a word to other ranks. */
 static enum tfr_status make_room(struct step *step) {
-    const struct tfr_gpt2_features *features = &step->body->features;
     count_weights(step);
-    const bool has_results =
-        features->weights || features->hidden_states || features->last_hidden || features->head == TFR_HEAD_NONE;
-    if (has_results) {
+    if (has_results(step->body)) {
         const size_t bytes = (size_t)count_results(step) * sizeof(float);
         TFR_TRY(tfr_comm_agree(step->engine->comm, tfr_block_reserve(&step->memory->made, bytes, TFR_HUGEPAGES_OFF)));
     }
@@ -259,9 +272,9 @@ static enum tfr_status collect_all(const struct step *step) {
     const struct tfr_step_memory *memory = step->memory;
     const struct tfr_hparams *model = &engine->config->model;
     for (int64_t i = 0; i <= model->n_layer; i++) {
-        const int owner = i < model->n_layer ? tfr_placement_owner(&engine->placement, i) : 0;
+        const int owner = i < model->n_layer ? weights_owner(step, i) : 0;
         if (is_hidden_asked(step, i)) {
-            TFR_TRY(collect(step, memory->hidden[i], step->body->n_rows * model->n_embd, hidden_owner(engine, i), 3 * i));
+            TFR_TRY(collect(step, memory->hidden[i], step->body->n_rows * model->n_embd, hidden_owner(step, i), 3 * i));
         }
         if (i < model->n_layer) {
             TFR_TRY(collect(step, memory->weights[i], step->n_weights, owner, 3 * i + 1));
@@ -321,6 +334,9 @@ enum tfr_status tfr_rank_step(struct tfr_engine *engine, struct tfr_step_body *b
     enum tfr_status status = make_way(engine, body->memory);
     tfr_rank_give_up(engine, status);
     TFR_TRY(status);
+    if (!takes_part(&step) && tfr_engine_rank(engine) != 0) {
+        return has_results(body) ? tfr_comm_agree(engine->comm, TFR_OK) : TFR_OK;
+    }
     TFR_TRY(tfr_engine_plan(engine, body->n_rows, body->n_logits, &body->features, &step.plan));
     TFR_TRY(make_room(&step));
     lay_out_sequences(&step);

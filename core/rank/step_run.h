@@ -67,7 +67,7 @@ struct tfr_step_memory {
     float *head_mask;                     /* [local layers][H] */
     struct tfr_block made;                /* where hidden, weights and cross_weights point to */
 };
-enum { TFR_STEP_MEMORIES = 16 };
+enum { TFR_STEP_MEMORIES = 64, TFR_STEPS_OF_REPLICA = 15 };
 struct tfr_steps {
     struct tfr_step_memory memory[TFR_STEP_MEMORIES]; /* but for the first opened when first used */
     int most;                                         /* rank 0: steps in flight at most */
@@ -87,8 +87,9 @@ void tfr_steps_trim(struct tfr_engine *engine);
 /* The arrays that every memory has. */
 enum tfr_status tfr_step_memory_open(struct tfr_engine *engine, struct tfr_step_memory *memory);
 
-/* On every rank. Failing to find a plan or memory is agreed on; after that a failure of one rank cannot be mended and ends the
- * job. Back at once but for a step of memory 0. */
+/* On every rank, but for a step in flight, of which rank 0 and those of its replica hear; the others pass by. With several replicas
+ * its plan is there (tfr_engine_ask_plan). Failing to find a plan or memory is agreed on; after that a failure of one rank cannot
+ * be mended and ends the job. Back at once but for a step of memory 0. */
 enum tfr_status tfr_rank_step(struct tfr_engine *engine, struct tfr_step_body *body);
 
 /* step_flight.c, of this rank's part of steps in flight. Failures end the job, where there are several ranks. */

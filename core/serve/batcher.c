@@ -155,8 +155,33 @@ static void stop_waiting(struct tfr_batcher *batcher, struct tfr_request *reques
     list->n--;
 }
 
+static int64_t load_of(const struct tfr_batcher *batcher, int32_t replica) {
+    int64_t slots = 0;
+    for (const struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
+        const struct tfr_continuation *c = &request->continuation;
+        slots += c->replica == replica ? tfr_continuation_slots(c) : 0;
+    }
+    return slots;
+}
+
+/* That with the fewest sequences; of several the one that knows most of the prompt, then the first. */
+static int32_t choose_replica(const struct tfr_batcher *batcher, const struct tfr_continuation *c) {
+    int64_t least = INT64_MAX, known = -1;
+    int32_t chosen = 0;
+    for (int32_t replica = 0; replica < batcher->groups.replicas && batcher->groups.replicas > 1; replica++) {
+        const int64_t load = load_of(batcher, replica), has = load <= least ? tfr_prefixes_known(batcher->prefixes, c, replica) : 0;
+        if (load < least || (load == least && has > known)) {
+            chosen = replica;
+            least = load;
+            known = has;
+        }
+    }
+    return chosen;
+}
+
 static void admit(struct tfr_batcher *batcher, struct tfr_request *request) {
     struct tfr_continuation *c = &request->continuation;
+    c->replica = choose_replica(batcher, c);
     tfr_fair_take(&batcher->fair, &request->turn, tfr_batcher_expected(batcher, c));
     tfr_queue_left(request);
     tfr_batcher_count_start(batcher, request);

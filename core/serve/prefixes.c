@@ -70,10 +70,10 @@ void tfr_prefixes_close(struct tfr_prefixes *prefixes) {
     tfr_free(prefixes);
 }
 
-/* Nobody's key and an empty one are not the same, and no key and salt make the space of another pair. */
-static char *space_of(const struct tfr_prefixes *prefixes, const struct tfr_continuation *c) {
+/* Nobody's key and an empty one are not the same, and no key and salt make the space of another pair. Replicas share nothing. */
+static char *space_of(const struct tfr_prefixes *prefixes, const struct tfr_continuation *c, int32_t replica) {
     const char *key = prefixes->is_shared ? NULL : c->terms.key, *salt = c->terms.salt;
-    return tfr_format("%zu:%s%s%s", key != NULL ? strlen(key) : 0, key != NULL ? key : "-", salt != NULL ? "+" : "",
+    return tfr_format("%d:%zu:%s%s%s", replica, key != NULL ? strlen(key) : 0, key != NULL ? key : "-", salt != NULL ? "+" : "",
                       salt != NULL ? salt : "");
 }
 
@@ -198,12 +198,24 @@ static enum tfr_status begin(struct tfr_prefixes *prefixes, struct tfr_request *
     return take(prefixes, c, &wanted);
 }
 
+int64_t tfr_prefixes_known(struct tfr_prefixes *prefixes, const struct tfr_continuation *c, int32_t replica) {
+    char *space = c->shares ? space_of(prefixes, c, replica) : NULL;
+    if (space == NULL) {
+        return 0;
+    }
+    const struct tfr_prefix_key wanted = wanted_of(c, space);
+    refresh(prefixes);
+    const int64_t n = tfr_prefix_find(&prefixes->index, &wanted).n;
+    tfr_free(space);
+    return n;
+}
+
 enum tfr_status tfr_prefixes_give(struct tfr_prefixes *prefixes, struct tfr_request *request) {
     const struct tfr_continuation *c = &request->continuation;
     if (!c->shares || tfr_continuation_slots(c) == 0) {
         return TFR_OK;
     }
-    char *space = space_of(prefixes, c);
+    char *space = space_of(prefixes, c, c->replica);
     if (space == NULL) {
         return TFR_RESOURCE;
     }

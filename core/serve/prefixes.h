@@ -4,7 +4,8 @@
  * A session that ends with a request goes idle here. One that comes with the same tokens takes it over where nothing else would be
  * lost, else it copies the beginning. A request whose prompt another one is reading right now waits for that and copies. What
  * is taken is whole blocks, never the last token of a prompt, so that there are logits. A prompt that is scored takes from those
- * that were scored too, with their log-probabilities. No bit depends on any of it. Thread rule: the engine's thread. */
+ * that were scored too, with their log-probabilities. What a replica has read serves requests of that one
+ * alone. No bit depends on any of it. Thread rule: the engine's thread. */
 #ifndef TFR_SERVE_PREFIXES_H
 #define TFR_SERVE_PREFIXES_H
 
@@ -18,6 +19,8 @@ void tfr_prefixes_close(struct tfr_prefixes *prefixes); /* once no request runs;
 /* Before its continuation opens: what there is of its prompt, or c->held until another request has read it. A failure is the
  * request's. */
 enum tfr_status tfr_prefixes_give(struct tfr_prefixes *prefixes, struct tfr_request *request);
+/* Tokens of its prompt that a replica has already; where it is admitted is for the caller to say (c->replica). */
+int64_t tfr_prefixes_known(struct tfr_prefixes *prefixes, const struct tfr_continuation *c, int32_t replica);
 /* Before each step, and before others are admitted: those that wait for others to read their beginning copy it once it is there. */
 void tfr_prefixes_share(struct tfr_prefixes *prefixes, const struct tfr_request_list *running);
 /* After its continuation has ended: keeps the session that is left, or closes it. */

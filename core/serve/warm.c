@@ -11,7 +11,7 @@
 #include "session/session.h"
 #include "team/crowd.h"
 
-enum { MOST_PLANS = TFR_MAX_PLANS - 16, CROWDED_PERCENT = 10 };
+enum { OTHER_PLANS = 16, CROWDED_PERCENT = 10 };
 
 /* Times that differ by more than this are of another machine, or of one that others use too. */
 static const double slower = 1.4, faster = 0.7;
@@ -34,16 +34,24 @@ static int64_t next_bucket(int64_t bucket, int64_t most) {
     return bucket < most ? tfr_bucket(bucket + 1, most) : most + 1;
 }
 
+static enum tfr_status build_for_all(struct tfr_engine *engine, int64_t rows, int64_t logits) {
+    struct tfr_gpt2_features features = tfr_engine_features(engine);
+    for (; features.replica < engine->placement.replicas; features.replica++) {
+        TFR_TRY(tfr_engine_ask_plan(engine, rows, logits, &features));
+    }
+    return TFR_OK;
+}
+
 /* A step of so many rows may have one logit or one for each sequence that there can be. */
 static enum tfr_status build_plans(struct tfr_engine *engine) {
     const int64_t most = engine->max_rows;
     for (int64_t rows = 1; rows <= most; rows = next_bucket(rows, most)) {
         for (int64_t logits = 1; logits <= rows && logits <= tfr_bucket(engine->max_batch, most);
              logits = next_bucket(logits, most)) {
-            if (engine->n_plans == MOST_PLANS) {
+            if (engine->n_plans + OTHER_PLANS * engine->placement.replicas >= engine->max_plans) {
                 return TFR_OK;
             }
-            TFR_TRY(tfr_engine_ask_plan(engine, rows, logits));
+            TFR_TRY(build_for_all(engine, rows, logits));
         }
     }
     return TFR_OK;

@@ -45,7 +45,8 @@ enum tfr_status tfr_prefix_load(struct tfr_engine *engine) {
                          tfr_engine_positions_name(engine));
     }
     struct tfr_slot *slot = &engine->slots[engine->n_slots];
-    TFR_TRY(tfr_engine_open_fixed_kv(engine, &slot->kv, n));
+    TFR_TRY(tfr_engine_open_fixed_kv(engine, &slot->kv, TFR_ALL_REPLICAS, n));
+    slot->replica = TFR_ALL_REPLICAS;
     slot->open = slot->has_memory = true;
     engine->n_prefix = n;
     engine->prefix_hash = TFR_HASH_START;

@@ -25,6 +25,14 @@ enum tfr_status tfr_session_check_model(const struct tfr_engine *engine) {
 }
 
 enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity) {
+    return tfr_session_open_on(session, engine, 0, capacity);
+}
+
+int32_t tfr_session_replica(const struct tfr_session *session) {
+    return session->engine->slots[session->slot].replica;
+}
+
+enum tfr_status tfr_session_open_on(struct tfr_session **session, struct tfr_engine *engine, int32_t replica, int64_t capacity) {
     const int64_t limit = tfr_engine_n_positions(engine);
     *session = NULL;
     TFR_TRY(tfr_session_check_model(engine));
@@ -38,7 +46,7 @@ enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine
     }
     made->engine = engine;
     made->capacity = capacity;
-    enum tfr_status status = tfr_engine_open_slot(engine, engine->n_prefix + capacity, &made->slot);
+    enum tfr_status status = tfr_engine_open_slot(engine, replica, engine->n_prefix + capacity, &made->slot);
     if (status != TFR_OK) {
         tfr_free(made);
         return status;

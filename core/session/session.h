@@ -15,6 +15,9 @@ struct tfr_session {
     bool encoded; /* has encoder states */
 };
 
+/* tfr_session_open on the ranks of a replica; that one opens on those of rank 0. */
+enum tfr_status tfr_session_open_on(struct tfr_session **session, struct tfr_engine *engine, int32_t replica, int64_t capacity);
+int32_t tfr_session_replica(const struct tfr_session *session);
 /* Room for this many tokens from now on; false where its memory has less, or it is longer already. */
 bool tfr_session_refit(struct tfr_session *session, int64_t capacity);
 /* Rank 0: between requests it takes none of the places of max_batch; at most max_slots - max_batch rest. */

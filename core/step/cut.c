@@ -35,8 +35,8 @@ int64_t tfr_cut_cross_keys(const struct tfr_engine *engine, const struct tfr_cut
     return cross != NULL ? cross->n : 0;
 }
 
-static bool may_share(const struct tfr_piece *a, const struct tfr_piece *b) {
-    return a->head_mask == b->head_mask &&
+static bool may_share(const struct tfr_engine *engine, const struct tfr_piece *a, const struct tfr_piece *b) {
+    return a->head_mask == b->head_mask && engine->slots[a->slot].replica == engine->slots[b->slot].replica &&
            (a->features == b->features || memcmp(a->features, b->features, sizeof *a->features) == 0);
 }
 
@@ -58,7 +58,7 @@ bool tfr_step_cut(struct tfr_step *step) {
     while (step->piece < step->n_pieces) {
         const struct tfr_piece *piece = &step->pieces[step->piece];
         const struct tfr_offer offer = {.left = piece->n - step->done,
-                                        .may_share = step->n_rows > 0 && may_share(piece, step->cuts[0].piece),
+                                        .may_share = step->n_rows > 0 && may_share(step->engine, piece, step->cuts[0].piece),
                                         .whole = piece->whole};
         const int64_t n = tfr_cut_take(&offer, step->n_rows, most_rows(step, piece));
         if (n < 0) {

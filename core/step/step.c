@@ -6,6 +6,11 @@
 #include "base/status.h"
 #include "job/command.h"
 
+/* Pooled rows are rank 0's and of no sequence. */
+static int32_t replica_of(const struct tfr_piece *piece, const struct tfr_engine *engine) {
+    return piece->features->part == TFR_PART_SUMMARY ? 0 : engine->slots[piece->slot].replica;
+}
+
 static bool all_ranks_read_embeds(const struct tfr_step *step) {
     return step->cuts[0].piece->features->part == TFR_PART_ENCODER;
 }
@@ -34,6 +39,7 @@ static struct tfr_step_body describe(const struct tfr_step *step) {
                                  .n_rows = step->n_rows,
                                  .n_logits = step->n_logits,
                                  .n_floats = head_mask_floats(step)};
+    body.features.replica = replica_of(step->cuts[0].piece, step->engine);
     if (all_ranks_read_embeds(step)) {
         body.n_floats = step->n_rows * step->engine->config->model.n_embd;
     }
@@ -139,6 +145,9 @@ static void fill_inputs(const struct tfr_step *step, const struct tfr_step_body 
 enum tfr_status tfr_step_begin(struct tfr_step *step) {
     struct tfr_engine *engine = step->engine;
     struct tfr_step_body body = describe(step);
+    if (engine->placement.replicas > 1) { /* who does not hear of the step has no part in finding a plan */
+        TFR_TRY(tfr_engine_ask_plan(engine, body.n_rows, body.n_logits, &body.features));
+    }
     TFR_TRY(tfr_steps_choose(engine, &body, &body.memory));
     step->memory = &engine->steps.memory[body.memory];
     struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_STEP, tfr_step_body_bytes(&body));
@@ -150,6 +159,7 @@ enum tfr_status tfr_step_begin(struct tfr_step *step) {
         fill_pieces(step, &parts);
         fill_logit_rows(step, &parts);
         fill_inputs(step, &body, &parts);
+        message->to = body.memory > 0 ? body.features.replica : TFR_ALL_REPLICAS;
         status = tfr_command(engine, message);
     }
     if (status == TFR_OK && body.n_logits == 0 && tfr_engine_size(engine) == 1) {

@@ -14,8 +14,8 @@
  *
  * With tfr_step_begin and tfr_step_take in place of tfr_step_run several steps are in flight, on several ranks at once.
  *
- * Pieces share a step if their features are the same. A row's bits do not depend on its company nor on where the cuts are.
- * Rank 0 only. Thread rule: the engine's thread.
+ * Pieces share a step if their features are the same, and their slots of one replica. A row's bits do not depend on its company nor
+ * on where the cuts are. Rank 0 only. Thread rule: the engine's thread.
  */
 #ifndef TFR_STEP_STEP_H
 #define TFR_STEP_STEP_H

@@ -5,6 +5,7 @@ check_ranks.py groups TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks with 1 to 4 gr
 check_ranks.py best TFRUN MPIEXEC N CONFIG OPTION...: where nothing but the best token is asked for, a split head sends no logits, and the
 text is that of one process; where logits are asked for (--json has their digest), it sends them.
 check_ranks.py edges TFRUN MPIEXEC N CONFIG: so it is of logits that are all equal; a NaN in one share is told.
+check_ranks.py replicas TFRUN MPIEXEC N R CONFIG [OPTION...]: so do N ranks as R replicas, all of which compute.
 check_ranks.py refused TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks refuse as one process does, in one line.
 
 same runs CONFIG once without a launcher, then on N ranks with the balanced split, with --split hf, and with a
@@ -146,6 +147,26 @@ def check_edges(tfrun, mpiexec, n_ranks, config_dir, options):
                 sys.exit(f"--head {head}: exit code {ran.returncode}, {ran.stderr}")
 
 
+def check_replicas(tfrun, mpiexec, n_ranks, replicas, config_dir, options):
+    options = [config_dir, *options, "--ignore-eos", "--json"]
+    by_head = ["--sums", "by-head"] if "--tensor" in options else []
+    alone = [word for i, word in enumerate(options) if "--tensor" not in options[max(i - 1, 0):i + 1]]
+    _, want = generate([tfrun, *alone, *by_head], "one process")
+    for groups in "012":
+        what = f"{replicas} replicas, --microbatches {groups}"
+        result, have = generate([mpiexec, "-n", n_ranks, tfrun, *options, "--replicas", replicas, "--microbatches", groups], what)
+        if have != want:
+            sys.exit(f"{what}: {n_ranks} ranks give\n{have}\none process gives\n{want}")
+        if not all(facts["busy_ms"] > 0 for facts in result["stats"]["rank_facts"]):
+            sys.exit(f"{what}: not all ranks compute: {result['stats']['rank_facts']}")
+    options = [word for word in options if word != "--json"]  # without a digest the best tokens of shares do
+    want, _ = run_text([tfrun, *[word for word in alone if word != "--json"], *by_head])
+    have, _ = run_text([mpiexec, "-n", n_ranks, tfrun, *options, "--replicas", replicas])
+    if have != want:
+        sys.exit(f"{n_ranks} ranks as {replicas} replicas write\n{have}\none process\n{want}")
+    print(f"the same on {replicas} replicas, all of which compute")
+
+
 def check_refused(tfrun, mpiexec, n_ranks, config_dir, options):
     def refuse(*launch):
         ran = subprocess.run([*launch, tfrun, config_dir, *options], stdin=subprocess.DEVNULL,
@@ -163,8 +184,9 @@ def check_refused(tfrun, mpiexec, n_ranks, config_dir, options):
 
 def main():
     mode, tfrun, mpiexec, n_ranks, *rest = sys.argv[1:]
-    if mode == "shards":
-        check_shards(tfrun, mpiexec, n_ranks, rest[0], pathlib.Path(rest[1]).resolve(), rest[2:])
+    if mode in ("shards", "replicas"):
+        check = check_shards if mode == "shards" else check_replicas
+        check(tfrun, mpiexec, n_ranks, rest[0], pathlib.Path(rest[1]).resolve(), rest[2:])
         return 0
     config, *options = rest
     check = {"same": check_same, "best": check_best, "edges": check_edges, "groups": check_groups, "refused": check_refused}[mode]

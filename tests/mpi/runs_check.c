@@ -40,7 +40,7 @@ static void check(bool condition, const char *what) {
 
 static void fill_batch(struct batch *batch, int index) {
     const int64_t vocab = tfr_engine_vocab_size(engine), width = tfr_engine_logit_width(engine);
-    check(tfr_engine_open_kv(engine, &batch->kv, ROWS) == TFR_OK, "no kv cache");
+    check(tfr_engine_open_kv(engine, &batch->kv, 0, ROWS) == TFR_OK, "no kv cache");
     for (int i = 0; i < ROWS; i++) {
         batch->ids[i] = (int32_t)((i * 7919 + index * 104729 + 13) % vocab);
         batch->positions[i] = i;
