@@ -35,6 +35,13 @@ enum tfr_status tfr_engine_watch(struct tfr_engine *engine, size_t n_steps) {
     if (n_steps > TFR_MAX_SAMPLED_STEPS) {
         return tfr_raise(TFR_USAGE, "a watch of %zu steps; %d are possible at once", n_steps, TFR_MAX_SAMPLED_STEPS);
     }
+    if (n_steps > 0 && engine->placement.replicas > 1) {
+        return tfr_raise(
+            TFR_UNSUPPORTED,
+            "the tasks of steps are timed where all ranks take part in a step, and with parallel.replicas = %d those of "
+            "one replica do; leave --replicas out, and start the ranks of one replica",
+            engine->placement.replicas);
+    }
     struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_WATCH, 0);
     if (message == NULL) {
         return TFR_RESOURCE;

@@ -12,8 +12,10 @@ static enum tfr_status open_sessions(struct tfr_stepper *stepper) {
     if (stepper->sessions == NULL || stepper->feeds == NULL || stepper->ids == NULL) {
         return TFR_RESOURCE;
     }
+    const size_t replicas = (size_t)stepper->engine->placement.replicas; /* rank 0's, which computes as its step begins, is last */
     for (size_t i = 0; i < n; i++) {
-        TFR_TRY(tfr_session_open(&stepper->sessions[i], stepper->engine, stepper->n_positions));
+        const int32_t replica = (int32_t)((n - 1 - i) * replicas / n);
+        TFR_TRY(tfr_session_open_on(&stepper->sessions[i], stepper->engine, replica, stepper->n_positions));
     }
     return TFR_OK;
 }

@@ -95,6 +95,9 @@ static enum tfr_status open_config(struct tfr_cost_report *report, const char *p
                          "`tfrun plan --ranks N --tensor T` for the kernels of shards",
                          report->config->path, (long long)report->config->options.parallel_tensor);
     }
+    if (query->n_ranks > 1) {
+        TFR_TRY(tfr_dry_check_one_replica(report->config, query->n_ranks, "cost"));
+    }
     if (query->head != NULL) {
         const int head = tfr_head_find(query->head);
         if (head < 0) {

@@ -11,12 +11,33 @@ void tfr_dry_close(struct tfr_dry *dry) {
     tfr_config_free(dry->config);
 }
 
+/* Of what the config says of several ranks, the order of sums is left. */
+static void forget_ranks(struct tfr_options *options) {
+    options->runtime_sums = tfr_sums_by_head(options) ? TFR_SUMS_BY_HEAD : options->runtime_sums;
+    options->parallel_tensor = options->parallel_replicas = 1;
+}
+
+enum tfr_status tfr_dry_check_one_replica(const struct tfr_config *config, int n_ranks, const char *command) {
+    const int64_t replicas = config->options.parallel_replicas;
+    if (replicas == 1) {
+        return TFR_OK;
+    }
+    return tfr_raise(
+        TFR_USAGE,
+        "%s: tfrun.parallel.replicas is %lld, and `tfrun %s` tells of one step, which one replica has; give --ranks %lld and "
+        "--set parallel.replicas=1",
+        config->path, (long long)replicas, command, (long long)(n_ranks / replicas));
+}
+
 enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,
                              int n_ranks) {
     *dry = (struct tfr_dry){0};
     TFR_TRY(tfr_config_load(&dry->config, path, overrides, n_overrides));
     TFR_TRY(tfr_model_table_types(dry->config, tfr_packed_dtype(dry->config), &dry->tables));
     TFR_TRY(tfr_machine_read_for_plan(&dry->machine));
+    if (n_ranks == 1) {
+        forget_ranks(&dry->config->options);
+    }
     const int threads = (int)dry->config->options.runtime_threads;
     TFR_TRY(tfr_config_blame(dry->config, "runtime.threads",
                              tfr_machine_choose_threads(dry->machine, threads, 0, n_ranks, &dry->threads)));
@@ -38,8 +59,9 @@ enum tfr_status tfr_dry_choose_head(struct tfr_dry *dry, const char *word) {
     return tfr_check_head_place(dry->config, dry->placement.n_ranks);
 }
 
+/* A rank's step is one of its replica. */
 static struct tfr_planner planner_of(struct tfr_dry *dry, const struct tfr_dry_step *step) {
-    return (struct tfr_planner){
+    struct tfr_planner planner = {
         .config = dry->config,
         .tables = &dry->tables,
         .machine = dry->machine,
@@ -53,6 +75,8 @@ static struct tfr_planner planner_of(struct tfr_dry *dry, const struct tfr_dry_s
         .encoder = step->encoder,
         .features = step->features,
     };
+    planner.features.replica = tfr_placement_replica_of(&dry->placement, step->rank);
+    return planner;
 }
 
 struct tfr_planner tfr_dry_planner(struct tfr_dry *dry) {

@@ -16,10 +16,12 @@ struct tfr_dry {
     struct tfr_placement placement;
 };
 
-/* To be closed also where it fails. */
+/* To be closed also where it fails. One rank is asked about as if the config said nothing of several. */
 enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,
                              int n_ranks);
 void tfr_dry_close(struct tfr_dry *dry);
+/* Refuses, by the name of the command, what tells of one step: of a replica's ranks, not of all. */
+enum tfr_status tfr_dry_check_one_replica(const struct tfr_config *config, int n_ranks, const char *command);
 /* Another head than the config's, by the word of --head; NULL leaves it. */
 enum tfr_status tfr_dry_choose_head(struct tfr_dry *dry, const char *word);
 

@@ -54,7 +54,7 @@ static enum tfr_status read_facts(const char *path, const struct tfr_override *o
         return TFR_OK;
     }
     TFR_TRY(tfr_config_load(&config, path, overrides, n_overrides));
-    *n_blocks = config->model.n_layer;
+    *n_blocks = config->model.n_layer * config->options.parallel_tensor * config->options.parallel_replicas;
     *n_threads = config->options.runtime_threads;
     tfr_config_free(config);
     return TFR_OK;

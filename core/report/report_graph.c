@@ -50,6 +50,7 @@ static enum tfr_status check_model(const struct tfr_graph_question *question, co
                          "%s: %lld cached and %lld new positions are more than the model's %lld; lower --context or --seq",
                          config->path, (long long)context, (long long)question->seq, (long long)model->n_positions);
     }
+    TFR_TRY(tfr_dry_check_one_replica(config, question->n_ranks, "graph"));
     if (question->n_ranks > model->n_layer + 1) {
         return tfr_raise(TFR_USAGE, "%s: %lld block%s on %d ranks: at least %lld would have nothing to do; ask for at most %lld",
                          config->path, (long long)model->n_layer, tfr_plural(model->n_layer), question->n_ranks,

@@ -36,7 +36,8 @@ struct tfr_finding {
     char what[256], fix[256];
 };
 enum { TFR_MOST_FINDINGS = 16 };
-/* All findings about n ranks in the order of the table; n_blocks 0: unknown. Returns how many. */
+/* All findings about n ranks in the order of the table; n_blocks: of all replicas, shares of them where ranks
+ * share; 0: unknown. Returns how many. */
 int tfr_doctor_examine(const struct tfr_seat *seats, int n, int64_t n_blocks, struct tfr_finding found[TFR_MOST_FINDINGS]);
 
 #endif
