@@ -65,6 +65,14 @@ static struct tfr_trace_event *next_event(struct tfr_trace *trace, int thread) {
     return &ring->events[ring->n++ % trace->capacity];
 }
 
+uint64_t tfr_trace_last_run(const struct tfr_trace *trace) {
+    return trace->n_runs;
+}
+
+void tfr_trace_name_next(struct tfr_trace *trace, uint64_t number) {
+    trace->n_runs = number - 1;
+}
+
 struct tfr_trace_run tfr_trace_begin_run(struct tfr_trace *trace, const char *model) {
     return (struct tfr_trace_run){.number = ++trace->n_runs, .model = model};
 }
@@ -202,7 +210,7 @@ static int track_of(struct tracks *tracks, const struct tfr_trace_event *event) 
 }
 
 /* One end of the arrow from a send to its recv: where the one was posted and the other complete. Both have the same number of the
- * run, as all ranks run the same steps. */
+ * run, which rank 0 gave it. */
 static void put_flow(struct tfr_json_out *out, const struct tfr_trace_event *event, int rank, int track, uint64_t origin_ns) {
     const bool is_send = event->kernel->op == TFR_OP_SEND_HIDDEN;
     const uint64_t last_ns = event->end_ns > event->begin_ns ? event->end_ns - 1 : event->begin_ns; /* inside the span */

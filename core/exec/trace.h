@@ -40,6 +40,9 @@ enum tfr_status tfr_trace_open(struct tfr_trace **trace, int n_threads, size_t e
 void tfr_trace_close(struct tfr_trace *trace);
 
 /* The next run, whatever executor it is put in flight by. */
+uint64_t tfr_trace_last_run(const struct tfr_trace *trace); /* its number, 0 before the first */
+/* What the next run is called: ranks that take part in some steps only hear it from those that take part in all. */
+void tfr_trace_name_next(struct tfr_trace *trace, uint64_t number);
 struct tfr_trace_run tfr_trace_begin_run(struct tfr_trace *trace, const char *model);
 void tfr_trace_add_task(struct tfr_trace *trace, int thread, const struct tfr_trace_run *run, const struct tfr_task *task,
                         int64_t rows, uint64_t begin_ns, uint64_t end_ns);

@@ -148,7 +148,8 @@ static enum tfr_status run_group(const struct tfr_forward_request *request, cons
     enum tfr_status status = TFR_OK;
     while (opened < n && status == TFR_OK) {
         const int64_t keys = plan->n_keys[b0 + opened];
-        status = tfr_engine_open_slot(request->engine, 0, keys > 0 ? keys : 1, &slot[opened]);
+        status =
+            tfr_engine_open_slot(request->engine, tfr_rows_replica(request, result, opened, n), keys > 0 ? keys : 1, &slot[opened]);
         opened += status == TFR_OK;
     }
     if (status == TFR_OK) {

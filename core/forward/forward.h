@@ -130,6 +130,8 @@ struct tfr_result {
     float **past;             /* [4 L], or NULL */
     float *last_hidden;       /* hidden[L], also where the others are not wanted; may be NULL */
 };
+/* The replica for sequence i of n that run together: one after the other, those of rank 0 last; 0 where all ranks have to wait. */
+int32_t tfr_rows_replica(const struct tfr_forward_request *request, const struct tfr_result *result, int64_t i, int64_t n);
 enum tfr_status tfr_rows_run(const struct tfr_forward_request *request, const struct tfr_row_plan *plan, const int32_t *slot,
                              int64_t b0, int64_t n, const struct tfr_result *result);
 

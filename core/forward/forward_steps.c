@@ -222,16 +222,72 @@ static void scatter(const struct batch *batch, const struct tfr_step *step) {
     }
 }
 
-static enum tfr_status run_steps(const struct batch *batch) {
+/* Those whose results are logits alone, of numbers alone: others are waited for on all ranks. */
+static bool may_spread(const struct tfr_gpt2_features *features) {
+    return features->head != TFR_HEAD_NONE && !features->embeds && !features->hidden_states && !features->last_hidden &&
+           !features->weights && !features->mask && !features->cross_mask && !features->head_mask;
+}
+
+int32_t tfr_rows_replica(const struct tfr_forward_request *request, const struct tfr_result *result, int64_t i, int64_t n) {
+    const struct tfr_gpt2_features features = features_of(request, result);
+    return may_spread(&features) ? (int32_t)((n - 1 - i) * request->engine->placement.replicas / n) : 0;
+}
+
+/* The pieces of one replica's slots, which follow one another. */
+struct span {
     struct tfr_step step;
-    enum tfr_status status = tfr_step_open(&step, batch->request->engine, batch->pieces, batch->n_runs);
-    while (status == TFR_OK && tfr_step_cut(&step)) {
-        status = tfr_engine_cancelled() ? tfr_raise(TFR_CANCELLED, "stopped on request") : tfr_step_run(&step);
-        if (status == TFR_OK) {
-            scatter(batch, &step);
+    bool is_begun;
+};
+
+static enum tfr_status open_spans(const struct batch *batch, struct span *spans, int *n_spans) {
+    const struct tfr_engine *engine = batch->request->engine;
+    for (int64_t i = 0, n; i < batch->n_runs; i += n) {
+        const int32_t replica = engine->slots[batch->pieces[i].slot].replica;
+        for (n = 1; i + n < batch->n_runs && engine->slots[batch->pieces[i + n].slot].replica == replica; n++) {
+        }
+        TFR_TRY(tfr_step_open(&spans[*n_spans].step, batch->request->engine, batch->pieces + i, n));
+        spans[(*n_spans)++].is_begun = false;
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status begin_each(struct span *spans, int n_spans, bool *goes_on) {
+    *goes_on = false;
+    for (int i = 0; i < n_spans; i++) {
+        if (tfr_step_cut(&spans[i].step)) {
+            TFR_TRY(tfr_engine_cancelled() ? tfr_raise(TFR_CANCELLED, "stopped on request") : tfr_step_begin(&spans[i].step));
+            spans[i].is_begun = *goes_on = true;
         }
     }
-    tfr_step_close(&step);
+    return TFR_OK;
+}
+
+/* All that were begun, also where another one failed. */
+static enum tfr_status end_each(const struct batch *batch, struct span *spans, int n_spans, enum tfr_status status) {
+    for (int i = 0; i < n_spans; i++) {
+        const enum tfr_status ended = spans[i].is_begun ? tfr_step_end(&spans[i].step) : TFR_OK;
+        if (spans[i].is_begun && status == TFR_OK && ended == TFR_OK) {
+            scatter(batch, &spans[i].step);
+        }
+        status = status == TFR_OK ? ended : status;
+        spans[i].is_begun = false;
+    }
+    return status;
+}
+
+/* A step of each replica at a time. */
+static enum tfr_status run_steps(const struct batch *batch) {
+    struct span *spans = tfr_alloc((size_t)batch->request->engine->placement.replicas, sizeof *spans);
+    int n_spans = 0;
+    bool goes_on = true;
+    enum tfr_status status = spans != NULL ? open_spans(batch, spans, &n_spans) : TFR_RESOURCE;
+    while (status == TFR_OK && goes_on) {
+        status = end_each(batch, spans, n_spans, begin_each(spans, n_spans, &goes_on));
+    }
+    while (n_spans > 0) {
+        tfr_step_close(&spans[--n_spans].step);
+    }
+    tfr_free(spans);
     return status;
 }
 

@@ -72,6 +72,11 @@ static enum tfr_status obey_facts(struct tfr_engine *engine, struct tfr_message 
     return tfr_comm_gather(engine->comm, &mine, sizeof mine, engine->rank_facts);
 }
 
+static enum tfr_status obey_call(struct tfr_engine *engine, struct tfr_message *message) {
+    (void)message;
+    return tfr_comm_answer(engine->comm);
+}
+
 static enum tfr_status obey_end(struct tfr_engine *engine, struct tfr_message *message) {
     (void)engine, (void)message;
     return TFR_OK;

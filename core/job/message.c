@@ -21,7 +21,7 @@ struct copy {
 };
 
 struct tfr_job {
-    struct copy ring[RING]; /* other ranks: the first two hold first parts, the third whole messages */
+    struct copy ring[RING + 1]; /* the last for a call; other ranks: the first two hold first parts, the third whole messages */
     int next;
     uint32_t number;         /* of the last message to all */
     uint32_t *number_to;     /* [replicas] of the last one to each; other ranks count their own */
@@ -43,6 +43,17 @@ static enum tfr_status reserve(struct copy *copy, size_t bytes) {
     return TFR_OK;
 }
 
+/* Of rank 0, whose wait is over: nothing else is said afterwards, and nobody waits for these. */
+static void call_all(void *user) {
+    struct tfr_engine *engine = user;
+    struct tfr_message *call = engine->job->ring[RING].message;
+    *call = (struct tfr_message){.kind = TFR_MESSAGE_CALL, .to = TFR_ALL_REPLICAS};
+    for (int peer = 1; peer < tfr_engine_size(engine); peer++) {
+        tfr_comm_request request;
+        (void)tfr_comm_isend(engine->comm, call, TFR_MESSAGE_INLINE, peer, TFR_TAG_COMMAND, &request);
+    }
+}
+
 enum tfr_status tfr_job_open(struct tfr_engine *engine) {
     const size_t most = 2 * (size_t)tfr_engine_size(engine);
     struct tfr_job *job = engine->job = tfr_alloc(1, sizeof *job);
@@ -54,12 +65,15 @@ enum tfr_status tfr_job_open(struct tfr_engine *engine) {
     if (job->number_to == NULL) {
         return TFR_RESOURCE;
     }
-    for (int i = 0; i < RING; i++) {
+    for (int i = 0; i <= RING; i++) {
         job->ring[i].requests = tfr_alloc(most, sizeof(tfr_comm_request));
         if (job->ring[i].requests == NULL) {
             return TFR_RESOURCE;
         }
         TFR_TRY(reserve(&job->ring[i], TFR_MESSAGE_INLINE));
+    }
+    if (tfr_engine_rank(engine) == 0) {
+        tfr_comm_on_loss(engine->comm, call_all, engine);
     }
     return TFR_OK;
 }
@@ -96,11 +110,12 @@ void tfr_job_close(struct tfr_engine *engine) {
         return;
     }
     bool is_taken = true; /* one time limit for a rank that is gone, which the end of the communicator tells of */
-    for (int i = 0; i < RING; i++) {
+    for (int i = 0; i <= RING; i++) {
         is_taken = is_taken && settle(engine, &job->ring[i]) == TFR_OK;
         tfr_free(job->ring[i].requests);
         tfr_free(job->ring[i].message);
     }
+    tfr_comm_on_loss(engine->comm, NULL, NULL);
     tfr_free(job->number_to);
     tfr_free(job);
     engine->job = NULL;
@@ -227,7 +242,7 @@ enum tfr_status tfr_message_next(struct tfr_engine *engine, struct tfr_message *
     TFR_TRY(heard);
     struct tfr_message *first = job->ring[job->next].message;
     const uint32_t due = ++*count_of(engine, first);
-    if (first->number != due || first->kind < 0 || first->kind >= TFR_N_MESSAGES) {
+    if ((first->number != due && first->kind != TFR_MESSAGE_CALL) || first->kind < 0 || first->kind >= TFR_N_MESSAGES) {
         return tfr_raise(TFR_RUNTIME, "rank %d got command %u of kind %d where number %u was due: the ranks have lost each other",
                          tfr_engine_rank(engine), first->number, first->kind, due);
     }

@@ -299,6 +299,9 @@ static enum tfr_status submit(const struct step *step) {
         .hidden = memory->hidden,
     };
     struct tfr_exec *exec = step->engine->exec;
+    if (step->engine->trace != NULL) {
+        tfr_trace_name_next(step->engine->trace, step->body->traced);
+    }
     TFR_TRY(tfr_exec_open_run(exec, &memory->run, step->plan, &input));
     const enum tfr_status status = step->body->memory > 0 ? tfr_exec_start(exec, memory->run) : tfr_exec_submit(exec, memory->run);
     if (status != TFR_OK) {

@@ -30,7 +30,8 @@ struct tfr_step_piece {
 
 struct tfr_step_body {
     struct tfr_gpt2_features features;
-    int32_t memory; /* index into struct tfr_steps */
+    int32_t memory;  /* index into struct tfr_steps */
+    uint64_t traced; /* number of its run in a trace */
     /* n_ids, n_positions, n_token_types: n_rows, or 0: zeros, for positions those that follow the keys before */
     int64_t n_pieces, n_rows, n_logits, n_ids, n_positions, n_token_types, n_floats;
     /* pieces[n_pieces], logit_rows[n_logits], ids[n_ids], positions[n_positions], token_types[n_token_types], together rounded up

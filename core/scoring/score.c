@@ -1,6 +1,6 @@
 /* score.c - log-probabilities of given tokens. Items are laid one after the other into steps of max_rows
- * rows: a step may hold the end of one, several whole ones and the start of another, so at most one session
- * outlives its step. */
+ * rows for each replica: a step may hold the end of one, several whole ones and the start of another, so at most one session
+ * of a replica outlives its step. */
 #include "scoring/score.h"
 
 #include <math.h>
@@ -9,14 +9,17 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "job/command.h"
+#include "scoring/score_order.h"
 #include "scoring/score_rows.h"
 #include "session/encoder.h"
 #include "session/prefix.h"
+#include "session/session.h"
 
 /* Positions [first, first + n) of one item in the step; the last `keep` of them predict tokens that count. */
 struct part {
     struct tfr_session *session;
-    size_t item;
+    struct tfr_scored *scored;
+    int lane;
     int64_t first, n, keep;
     bool ends; /* the item needs no further step */
 };
@@ -24,15 +27,19 @@ struct part {
 struct scoring {
     struct tfr_engine *engine;
     const struct tfr_score_item *items;
-    size_t n, item;              /* item under way */
-    int64_t fed;                 /* its positions fed so far */
-    struct tfr_session *session; /* its session, once it has begun */
-    struct part *parts;          /* [max_batch] of the step */
+    size_t n, item; /* the next one */
+    struct lane {
+        struct tfr_scored *scored; /* item under way; NULL: none */
+        struct tfr_session *session;
+        int64_t fed;             /* its positions fed so far */
+        int64_t rows;            /* of the step */
+    } * lanes;                   /* [replicas] */
+    struct part *parts, *sorted; /* [max_batch] of the step */
     struct tfr_feed *feeds;
     size_t n_parts;
-    int32_t *targets; /* [max_rows] */
+    int32_t *targets; /* [replicas * max_rows] */
     struct tfr_row_score *rows;
-    struct tfr_token_score *scores;
+    struct tfr_score_order order;
 };
 
 static enum tfr_status check_item(const struct tfr_engine *engine, const struct tfr_score_item *item, size_t index) {
@@ -65,25 +72,33 @@ static int64_t counted(const struct tfr_score_item *item, int64_t first, int64_t
     return end <= from ? 0 : first >= from ? n : end - from;
 }
 
-static enum tfr_status add_part(struct scoring *run, int64_t room) {
+/* The next item that has something to score. */
+static enum tfr_status begin_item(struct scoring *run, struct lane *lane) {
     const struct tfr_score_item *item = &run->items[run->item];
-    const int64_t length = (int64_t)item->n - 1, n = least(length - run->fed, room);
-    if (run->session == NULL) {
-        TFR_TRY(tfr_session_open(&run->session, run->engine, length));
+    TFR_TRY(tfr_session_open_on(&lane->session, run->engine, (int32_t)(lane - run->lanes), (int64_t)item->n - 1));
+    lane->scored = tfr_score_order_begin(&run->order, run->item, item->n - item->n_context);
+    lane->fed = 0;
+    run->item++;
+    return lane->scored != NULL ? TFR_OK : TFR_RESOURCE;
+}
+
+/* As much of the item under way as the step has room for. */
+static void add_part(struct scoring *run, struct lane *lane) {
+    const struct tfr_score_item *item = &run->items[lane->scored->item];
+    const int64_t left = (int64_t)item->n - 1 - lane->fed, n = least(left, run->engine->max_rows - lane->rows);
+    run->parts[run->n_parts++] = (struct part){.session = lane->session,
+                                               .scored = lane->scored,
+                                               .lane = (int)(lane - run->lanes),
+                                               .first = lane->fed,
+                                               .n = n,
+                                               .keep = counted(item, lane->fed, n),
+                                               .ends = n == left};
+    lane->fed += n;
+    lane->rows += n;
+    if (n == left) {
+        lane->scored = NULL;
+        lane->session = NULL;
     }
-    struct part *part = &run->parts[run->n_parts];
-    *part =
-        (struct part){.session = run->session, .item = run->item, .first = run->fed, .n = n, .keep = counted(item, run->fed, n)};
-    run->feeds[run->n_parts++] =
-        (struct tfr_feed){.session = run->session, .ids = item->ids + run->fed, .n = n, .keep = part->keep};
-    run->fed += n;
-    if (run->fed == length) {
-        part->ends = true;
-        run->session = NULL;
-        run->fed = 0;
-        run->item++;
-    }
-    return TFR_OK;
 }
 
 /* Sessions of the caller may hold slots: then fewer items share a step. Without any the next one says so. */
@@ -91,17 +106,52 @@ static bool has_slot(const struct scoring *run) {
     return run->n_parts == 0 || tfr_engine_free_slots(run->engine) > 0;
 }
 
-static enum tfr_status fill_step(struct scoring *run) {
-    int64_t rows = 0;
-    while (run->item < run->n && rows < run->engine->max_rows && has_slot(run)) {
-        const struct tfr_score_item *item = &run->items[run->item];
-        if (item->n_context == item->n) {
-            run->item++;
-            continue;
-        }
-        TFR_TRY(add_part(run, run->engine->max_rows - rows));
-        rows += run->parts[run->n_parts - 1].n;
+static bool has_item(struct scoring *run) {
+    while (run->item < run->n && run->items[run->item].n_context == run->items[run->item].n) {
+        run->item++;
     }
+    return run->item < run->n;
+}
+
+/* That with the fewest rows in this step, which has none under way; NULL: all are full. */
+static struct lane *choose_lane(const struct scoring *run) {
+    struct lane *chosen = NULL;
+    for (int i = 0; i < run->engine->placement.replicas; i++) {
+        struct lane *lane = &run->lanes[i];
+        chosen = lane->rows < run->engine->max_rows && (chosen == NULL || lane->rows < chosen->rows) ? lane : chosen;
+    }
+    return chosen;
+}
+
+/* Those of a replica stand together; rank 0 computes its steps when they begin, so the steps of others come before. */
+static void sort_parts(struct scoring *run) {
+    size_t n = 0;
+    for (int i = run->engine->placement.replicas - 1; i >= 0; i--) {
+        for (size_t p = 0; p < run->n_parts; p++) {
+            if (run->parts[p].lane == i) {
+                run->sorted[n++] = run->parts[p];
+            }
+        }
+    }
+    struct part *parts = run->parts;
+    run->parts = run->sorted;
+    run->sorted = parts;
+}
+
+/* What is under way goes first, so that nobody else takes its part of the call. */
+static enum tfr_status fill_step(struct scoring *run) {
+    struct lane *lane;
+    for (int i = 0; i < run->engine->placement.replicas; i++) {
+        run->lanes[i].rows = 0;
+        if (run->lanes[i].scored != NULL) {
+            add_part(run, &run->lanes[i]);
+        }
+    }
+    while (has_item(run) && has_slot(run) && (lane = choose_lane(run)) != NULL) {
+        TFR_TRY(begin_item(run, lane));
+        add_part(run, lane);
+    }
+    sort_parts(run);
     return TFR_OK;
 }
 
@@ -110,14 +160,15 @@ static int64_t collect_targets(struct scoring *run) {
     int64_t n = 0;
     for (size_t i = 0; i < run->n_parts; i++) {
         const struct part *part = &run->parts[i];
-        const int32_t *ids = run->items[part->item].ids + part->first + part->n - part->keep + 1;
+        const int32_t *ids = run->items[part->scored->item].ids + part->first + part->n - part->keep + 1;
         memcpy(run->targets + n, ids, (size_t)part->keep * sizeof *ids);
         n += part->keep;
     }
     return n;
 }
 
-static enum tfr_status hand_over(struct scoring *run, const struct part *part, int64_t row, tfr_score_sink sink, void *user) {
+static enum tfr_status take_scores(struct scoring *run, const struct part *part, int64_t row) {
+    struct tfr_scored *scored = part->scored;
     const int64_t first_position = part->first + part->n - part->keep;
     for (int64_t i = 0; i < part->keep; i++) {
         const struct tfr_row_score *from = &run->rows[row + i];
@@ -126,26 +177,31 @@ static enum tfr_status hand_over(struct scoring *run, const struct part *part, i
                              "the logits at position %lld of item %zu hold NaN or infinity; look for it in "
                              "the weights with "
                              "--check-weights",
-                             (long long)(first_position + i), part->item);
+                             (long long)(first_position + i), scored->item);
         }
-        run->scores[i] = (struct tfr_token_score){
+        scored->scores[scored->n++] = (struct tfr_token_score){
             .logprob = from->logprob, .best_logprob = from->best_logprob, .id = run->targets[row + i], .best_id = from->best_id};
     }
-    const size_t first = (size_t)(first_position + 1) - run->items[part->item].n_context;
-    return part->keep > 0 ? sink(user, part->item, first, run->scores, (size_t)part->keep) : TFR_OK;
+    scored->is_complete = part->ends;
+    return TFR_OK;
 }
 
-static enum tfr_status run_step(struct scoring *run, tfr_score_sink sink, void *user) {
+static enum tfr_status run_step(struct scoring *run) {
     const float *logits;
+    for (size_t i = 0; i < run->n_parts; i++) {
+        const struct part *part = &run->parts[i];
+        run->feeds[i] = (struct tfr_feed){
+            .session = part->session, .ids = run->items[part->scored->item].ids + part->first, .n = part->n, .keep = part->keep};
+    }
     TFR_TRY(tfr_engine_feed(run->engine, run->feeds, run->n_parts, &logits));
     const int64_t n = collect_targets(run);
     tfr_score_rows(run->engine->team, logits, run->engine->config->model.vocab_size, run->targets, n, run->rows);
     int64_t row = 0;
     for (size_t i = 0; i < run->n_parts; i++) {
-        TFR_TRY(hand_over(run, &run->parts[i], row, sink, user));
+        TFR_TRY(take_scores(run, &run->parts[i], row));
         row += run->parts[i].keep;
     }
-    return TFR_OK;
+    return tfr_score_order_hand_over(&run->order);
 }
 
 static void close_parts(struct scoring *run) {
@@ -157,7 +213,7 @@ static void close_parts(struct scoring *run) {
     run->n_parts = 0;
 }
 
-static enum tfr_status run_all(struct scoring *run, tfr_score_sink sink, void *user) {
+static enum tfr_status run_all(struct scoring *run) {
     for (;;) {
         if (tfr_engine_cancelled()) {
             tfr_engine_clear_cancel();
@@ -166,7 +222,7 @@ static enum tfr_status run_all(struct scoring *run, tfr_score_sink sink, void *u
         enum tfr_status status = fill_step(run);
         const bool empty = run->n_parts == 0;
         if (status == TFR_OK && !empty) {
-            status = run_step(run, sink, user);
+            status = run_step(run);
         }
         close_parts(run);
         if (status != TFR_OK || empty) {
@@ -181,23 +237,30 @@ enum tfr_status tfr_score_stream(struct tfr_engine *engine, const struct tfr_sco
     for (size_t i = 0; i < n; i++) {
         TFR_TRY(check_item(engine, &items[i], i));
     }
-    const size_t batch = (size_t)engine->max_batch, rows = (size_t)engine->max_rows;
-    struct scoring run = {.engine = engine, .items = items, .n = n};
+    const size_t batch = (size_t)engine->max_batch, replicas = (size_t)engine->placement.replicas,
+                 rows = replicas * (size_t)engine->max_rows;
+    struct scoring run = {.engine = engine, .items = items, .n = n, .order = {.sink = sink, .user = user}};
+    run.lanes = tfr_alloc(replicas, sizeof *run.lanes);
+    run.sorted = tfr_alloc(batch, sizeof *run.sorted);
     run.parts = tfr_alloc(batch, sizeof *run.parts);
     run.feeds = tfr_alloc(batch, sizeof *run.feeds);
     run.targets = tfr_alloc(rows, sizeof *run.targets);
     run.rows = tfr_alloc(rows, sizeof *run.rows);
-    run.scores = tfr_alloc(rows, sizeof *run.scores);
     enum tfr_status status = TFR_RESOURCE;
-    if (run.parts != NULL && run.feeds != NULL && run.targets != NULL && run.rows != NULL && run.scores != NULL) {
-        status = run_all(&run, sink, user);
+    if (run.lanes != NULL && run.sorted != NULL && run.parts != NULL && run.feeds != NULL && run.targets != NULL &&
+        run.rows != NULL) {
+        status = run_all(&run);
     }
-    tfr_session_close(run.session);
+    for (size_t i = 0; i < replicas && run.lanes != NULL; i++) {
+        tfr_session_close(run.lanes[i].session);
+    }
+    tfr_score_order_close(&run.order);
+    tfr_free(run.lanes);
+    tfr_free(run.sorted);
     tfr_free(run.parts);
     tfr_free(run.feeds);
     tfr_free(run.targets);
     tfr_free(run.rows);
-    tfr_free(run.scores);
     return status;
 }
 

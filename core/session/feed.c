@@ -62,7 +62,8 @@ static enum tfr_status reserve(struct tfr_feeding *feeding, size_t n) {
     feeding->pieces = tfr_alloc(n, sizeof *feeding->pieces);
     feeding->features = tfr_alloc(n, sizeof *feeding->features);
     feeding->fed = tfr_alloc(n, sizeof *feeding->fed);
-    const bool has_all = feeding->pieces != NULL && feeding->features != NULL && feeding->fed != NULL;
+    feeding->spans = tfr_alloc(n, sizeof *feeding->spans);
+    const bool has_all = feeding->pieces != NULL && feeding->features != NULL && feeding->fed != NULL && feeding->spans != NULL;
     feeding->room = has_all ? n : 0;
     return has_all ? TFR_OK : TFR_RESOURCE;
 }
@@ -74,6 +75,7 @@ void tfr_feeding_close(struct tfr_feeding *feeding) {
     tfr_free(feeding->pieces);
     tfr_free(feeding->features);
     tfr_free(feeding->fed);
+    tfr_free(feeding->spans);
     tfr_block_close(&feeding->gathered);
     *feeding = (struct tfr_feeding){0};
 }
@@ -124,8 +126,7 @@ static enum tfr_status take_oldest(struct tfr_feeding *feeding, struct tfr_engin
     const float *logits = oldest.memory->logits.data;
     if (feeding->gathers) {
         const size_t row_bytes = (size_t)tfr_feed_width(feeding) * sizeof(float);
-        memcpy(feeding->to, logits, (size_t)oldest.n_logits * row_bytes);
-        feeding->to += (size_t)oldest.n_logits * row_bytes;
+        memcpy((uint8_t *)feeding->gathered.data + (size_t)oldest.row * row_bytes, logits, (size_t)oldest.n_logits * row_bytes);
         logits = feeding->gathered.data;
     }
     feeding->logits = logits;
@@ -136,28 +137,67 @@ static enum tfr_status take_oldest(struct tfr_feeding *feeding, struct tfr_engin
 static enum tfr_status start_gathering(struct tfr_feeding *feeding, int64_t n_kept) {
     const size_t row_bytes = (size_t)tfr_feed_width(feeding) * sizeof(float);
     TFR_TRY(tfr_block_reserve(&feeding->gathered, (size_t)n_kept * row_bytes, TFR_HUGEPAGES_OFF));
-    feeding->to = feeding->gathered.data;
     feeding->gathers = true;
     return TFR_OK;
 }
 
-static enum tfr_status begin_steps(struct tfr_feeding *feeding, struct tfr_step *step, int64_t n_kept) {
-    struct tfr_engine *engine = step->engine;
-    const int most = tfr_engine_size(engine) > 1 ? TFR_FEED_AWAITS : 1; /* alone nothing is gained by more */
-    while (tfr_step_cut(step)) {
-        TFR_TRY(check_cancel());
-        if (step->n_logits > 0 && step->n_logits < n_kept && !feeding->gathers) {
-            TFR_TRY(start_gathering(feeding, n_kept));
+static int most_awaited(const struct tfr_engine *engine) {
+    const int most = TFR_FEED_AWAITS * engine->placement.replicas;
+    return tfr_engine_size(engine) == 1 ? 1 : most < TFR_FEED_MOST ? most : TFR_FEED_MOST; /* alone nothing is gained by more */
+}
+
+/* The step that a span has cut. */
+static enum tfr_status begin_step(struct tfr_feeding *feeding, struct tfr_feed_span *span, int64_t n_kept) {
+    struct tfr_step *step = &span->step;
+    TFR_TRY(check_cancel());
+    if (step->n_logits > 0 && step->n_logits < n_kept && !feeding->gathers) {
+        TFR_TRY(start_gathering(feeding, n_kept));
+    }
+    while (step->n_logits > 0 && feeding->n_awaited >= most_awaited(step->engine)) {
+        TFR_TRY(take_oldest(feeding, step->engine));
+    }
+    TFR_TRY(tfr_step_begin(step));
+    if (step->n_logits > 0) {
+        feeding->awaited[feeding->n_awaited++] =
+            (struct tfr_awaited){.memory = step->memory, .n_logits = step->n_logits, .row = span->row};
+        span->row += step->n_logits;
+    } else if (feeding->logits == NULL) {
+        feeding->logits = step->memory->logits.data; /* where nobody looks */
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status begin_steps(struct tfr_feeding *feeding, int64_t n_kept) {
+    bool goes_on = true;
+    while (goes_on) {
+        goes_on = false;
+        for (size_t i = 0; i < feeding->n_spans; i++) {
+            if (tfr_step_cut(&feeding->spans[i].step)) {
+                TFR_TRY(begin_step(feeding, &feeding->spans[i], n_kept));
+                goes_on = true;
+            }
         }
-        while (step->n_logits > 0 && feeding->n_awaited >= most) {
-            TFR_TRY(take_oldest(feeding, engine));
+    }
+    return TFR_OK;
+}
+
+static void close_spans(struct tfr_feeding *feeding) {
+    while (feeding->n_spans > 0) {
+        tfr_step_close(&feeding->spans[--feeding->n_spans].step);
+    }
+}
+
+static enum tfr_status open_spans(struct tfr_feeding *feeding, struct tfr_engine *engine, const struct tfr_feed *feeds) {
+    int64_t row = 0;
+    for (size_t i = 0, n; i < feeding->n; i += n) {
+        struct tfr_feed_span *span = &feeding->spans[feeding->n_spans];
+        span->row = row;
+        for (n = 0; i + n < feeding->n && tfr_session_replica(feeds[i + n].session) == tfr_session_replica(feeds[i].session); n++) {
+            row += feeds[i + n].keep;
         }
-        TFR_TRY(tfr_step_begin(step));
-        if (step->n_logits > 0) {
-            feeding->awaited[feeding->n_awaited++] = (struct tfr_awaited){.memory = step->memory, .n_logits = step->n_logits};
-        } else if (feeding->logits == NULL) {
-            feeding->logits = step->memory->logits.data; /* where nobody looks */
-        }
+        TFR_TRY(tfr_step_open(&span->step, engine, feeding->pieces + i, (int64_t)n));
+        span->step.most = engine->is_watched ? engine->max_rows : engine->chunk_rows;
+        feeding->n_spans++;
     }
     return TFR_OK;
 }
@@ -171,7 +211,6 @@ static void give_up(struct tfr_feeding *feeding) {
 
 enum tfr_status tfr_feed_begin(struct tfr_feeding *feeding, struct tfr_engine *engine, const struct tfr_feed *feeds, size_t n,
                                bool best) {
-    struct tfr_step step;
     TFR_TRY(check_feeds(engine, feeds, n));
     TFR_TRY(reserve(feeding, n));
     feeding->best = best;
@@ -179,15 +218,14 @@ enum tfr_status tfr_feed_begin(struct tfr_feeding *feeding, struct tfr_engine *e
     feeding->engine = engine;
     feeding->logits = NULL;
     feeding->gathers = false;
-    enum tfr_status status = tfr_step_open(&step, engine, feeding->pieces, (int64_t)n);
-    step.most = engine->is_watched ? engine->max_rows : engine->chunk_rows;
+    enum tfr_status status = open_spans(feeding, engine, feeds);
     if (status == TFR_OK) {
-        status = begin_steps(feeding, &step, total_kept(feeds, n));
+        status = begin_steps(feeding, total_kept(feeds, n));
     }
     while (status == TFR_OK && feeding->n_awaited > 1) { /* so that memories of steps suffice for all feedings under way */
         status = take_oldest(feeding, engine);
     }
-    tfr_step_close(&step);
+    close_spans(feeding);
     if (status != TFR_OK) {
         char text[1024]; /* waiting for the others may fail too */
         snprintf(text, sizeof text, "%s", tfr_failure_text());

@@ -17,7 +17,7 @@
 struct tfr_feed;
 struct tfr_session;
 
-enum { TFR_FEED_AWAITS = 4 }; /* steps with logits in flight at most, of one call */
+enum { TFR_FEED_AWAITS = 4, TFR_FEED_MOST = 16 }; /* steps with logits in flight at most, of one call: for each replica, in all */
 
 struct tfr_feeding { /* zeroed before */
     struct tfr_engine *engine;
@@ -27,16 +27,20 @@ struct tfr_feeding { /* zeroed before */
     struct tfr_fed {
         struct tfr_session *session;
         int64_t n;
-    } * fed; /* [room] */
+    } * fed;               /* [room] */
+    struct tfr_feed_span { /* consecutive sessions of one replica: their steps begin in turn with those of the other spans */
+        struct tfr_step step;
+        int64_t row; /* of the next step's first logits among all */
+    } * spans;       /* [room] */
+    size_t n_spans;
     struct tfr_awaited {
         struct tfr_step_memory *memory;
-        int64_t n_logits;
-    } awaited[TFR_FEED_AWAITS]; /* the oldest first */
+        int64_t n_logits, row;
+    } awaited[TFR_FEED_MOST]; /* the oldest first */
     int n_awaited;
     bool best;
     bool gathers; /* the logits of several steps */
     struct tfr_block gathered;
-    uint8_t *to; /* where those of the next one go */
     const float *logits;
 };
 

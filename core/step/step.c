@@ -39,6 +39,7 @@ static struct tfr_step_body describe(const struct tfr_step *step) {
                                  .n_rows = step->n_rows,
                                  .n_logits = step->n_logits,
                                  .n_floats = head_mask_floats(step)};
+    body.traced = step->engine->trace != NULL ? tfr_trace_last_run(step->engine->trace) + 1 : 0;
     body.features.replica = replica_of(step->cuts[0].piece, step->engine);
     if (all_ranks_read_embeds(step)) {
         body.n_floats = step->n_rows * step->engine->config->model.n_embd;
@@ -174,8 +175,7 @@ enum tfr_status tfr_step_take(struct tfr_engine *engine, struct tfr_step_memory 
     return tfr_step_wait(engine, memory);
 }
 
-enum tfr_status tfr_step_run(struct tfr_step *step) {
-    TFR_TRY(tfr_step_begin(step));
+enum tfr_status tfr_step_end(struct tfr_step *step) {
     TFR_TRY(tfr_step_take(step->engine, step->memory));
     const struct tfr_step_memory *memory = step->memory;
     step->logits = memory->logits.data;
@@ -183,6 +183,11 @@ enum tfr_status tfr_step_run(struct tfr_step *step) {
     step->weights = memory->weights;
     step->cross_weights = memory->cross_weights;
     return TFR_OK;
+}
+
+enum tfr_status tfr_step_run(struct tfr_step *step) {
+    TFR_TRY(tfr_step_begin(step));
+    return tfr_step_end(step);
 }
 
 enum tfr_status tfr_step_run_all(struct tfr_engine *engine, const struct tfr_piece *pieces, int64_t n) {

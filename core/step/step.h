@@ -79,6 +79,8 @@ enum tfr_status tfr_step_run(struct tfr_step *step);
 /* Its rows are on their way afterwards; nobody waits for a step without results, but where there is one rank. Results are looked at
  * by tfr_step_take, of every step that has some, before the next step begins. */
 enum tfr_status tfr_step_begin(struct tfr_step *step);
+/* The same, of the step begun last, whose results are in `step` then. */
+enum tfr_status tfr_step_end(struct tfr_step *step);
 enum tfr_status tfr_step_take(struct tfr_engine *engine, struct tfr_step_memory *memory);
 /* All pieces, where no results are wanted. */
 enum tfr_status tfr_step_run_all(struct tfr_engine *engine, const struct tfr_piece *pieces, int64_t n);

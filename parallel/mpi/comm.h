@@ -66,6 +66,10 @@ struct tfr_backoff {            /* zero to begin; lets a caller poll several thi
     uint32_t rounds;
     bool is_crowded; /* another took the core when it was offered */
 };
+/* When a wait of this rank is over its limit, `call` tells those that wait without one, before all call each other (comm_lost.c);
+ * they say that they are well by tfr_comm_answer, which ends the job as a wait that is over does. NULL: nobody is told. */
+void tfr_comm_on_loss(struct tfr_comm *comm, void (*call)(void *user), void *user);
+enum tfr_status tfr_comm_answer(struct tfr_comm *comm);
 /* One pause of a polling loop, by the way of waiting that is set: spin, or yield, then sleep 50 us to 1 ms, after a second 5 ms.
  * TFR_RUNTIME after the deadline, with what was awaited: "the rows of rank 2". */
 enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backoff, const char *awaited);

@@ -19,6 +19,8 @@ struct tfr_comm {
     struct tfr_comm_backend *backend;
     int64_t timeout_s;
     enum tfr_comm_wait wait;
+    void (*call)(void *user); /* tfr_comm_on_loss; NULL: nobody */
+    void *call_user;
     struct tfr_comm_place *places; /* [size]; NULL in one process and until all are known */
     uint64_t waited_ns, sent_bytes, sent_messages;
     struct tfr_comm_records { /* of the kernels of tfr_comm_plugin, whose user pointer is this communicator */

@@ -124,11 +124,23 @@ enum tfr_status tfr_comm_lose(struct tfr_comm *comm, const char *awaited) {
                          "rank %d waited %lld s for %s: a rank has died, hangs or is slower than the limit parallel.timeout_s",
                          comm->backend->rank, (long long)comm->timeout_s, awaited);
     }
+    if (comm->call != NULL) {
+        comm->call(comm->call_user);
+    }
     call(comm, rolls);
     let_others_speak(comm, rolls);
     say(comm, rolls, awaited);
     tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
     return TFR_RUNTIME;
+}
+
+void tfr_comm_on_loss(struct tfr_comm *comm, void (*call_idle)(void *user), void *user) {
+    comm->call = call_idle;
+    comm->call_user = user;
+}
+
+enum tfr_status tfr_comm_answer(struct tfr_comm *comm) {
+    return tfr_comm_lose(comm, "a command of rank 0");
 }
 
 static struct tfr_comm_place own_place(void) {

@@ -151,6 +151,19 @@ def ranks_are_processes_and_messages_are_spans(tracer):
 
 
 @case
+def messages_of_replicas_find_each_other(tracer):
+    """Though a rank of one replica runs no step of another."""
+    if not tracer.mpiexec:
+        sys.exit(77)
+    events = tracer.events("--replicas", 2, "-p", "The", "-p", "She", ranks=4)
+    starts, ends = ({event["id"] for event in of_phase(events, phase)} for phase in "sf")
+    expect_same(starts, ends)
+    expect_same(len(starts), len(of_phase(events, "s")))
+    senders = {event["pid"] for event in of_phase(events, "s")}
+    expect_same(senders, {0, 1, 2, 3})
+
+
+@case
 def threads_and_messages_have_named_tracks(tracer):
     tracks = names(tracer.events("--threads", 2), "thread_name")
     expect_same(tracks, {(0, 0): "thread 0", (0, 1): "thread 1"})
