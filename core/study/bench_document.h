@@ -39,6 +39,7 @@ struct tfr_bench {
     size_t n_figures;
     int64_t repetitions;
     int n_ranks, n_threads;        /* threads of rank 0 */
+    int n_more_runs;               /* that were folded into it (bench_fold.c) */
     double load_s, first_token_s;  /* opening the engine; from there to the first token of a prompt of eight */
     uint64_t logits_digest;        /* of that prompt and its eight tokens */
     int64_t *peak_memory_bytes;    /* [n_ranks] */

@@ -46,6 +46,8 @@ static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *
     const struct tfr_bench_figure *old = before != NULL ? tfr_bench_find(before, &figure->what) : NULL;
     if (old != NULL) {
         tfr_json_put_number(out, "before_ms", old->spread.median * 1e3);
+        tfr_json_put_number(out, "before_low95_ms", old->spread.low * 1e3);
+        tfr_json_put_number(out, "before_high95_ms", old->spread.high * 1e3);
         tfr_json_put_number(out, "ratio", spread->median / old->spread.median);
         tfr_json_put_text(out, "verdict", tfr_bench_verdict(figure, old));
     }

@@ -107,9 +107,10 @@ static void print_head(FILE *out, const struct tfr_bench *bench, const struct tf
                 bench->memory_rate / 1e9);
     }
     if (before != NULL) {
-        fprintf(out, "%sbefore   %s on %s, %d rank%s, digest %016" PRIx64 ": %s\n", line,
-                before->manifest.facts[TFR_FACT_MEASURED_AT], before->manifest.facts[TFR_FACT_HOST], before->n_ranks,
-                tfr_plural(before->n_ranks), before->logits_digest,
+        const int n_runs = before->n_more_runs + 1;
+        fprintf(out, "%sbefore   %s on %s, %d run%s, %d rank%s, digest %016" PRIx64 ": %s\n", line,
+                before->manifest.facts[TFR_FACT_MEASURED_AT], before->manifest.facts[TFR_FACT_HOST], n_runs, tfr_plural(n_runs),
+                before->n_ranks, tfr_plural(before->n_ranks), before->logits_digest,
                 tfr_bench_same_bits(bench, before) ? "the same bits" : "OTHER BITS");
     }
     fputc('\n', out);

@@ -14,7 +14,7 @@
 #include "report/gnuplot.h"
 #include "study/scaling.h"
 
-enum { MOST_LINES = 8, MOST_TICS = 16 };
+enum { N_COLORS = 8, MOST_LINES = 2 * N_COLORS, MOST_TICS = 16 };
 
 /* What one picture shows: points that are compared with the same work. */
 struct view {
@@ -23,11 +23,12 @@ struct view {
     const struct tfr_scaling_point *first;
     size_t lines[MOST_LINES]; /* the first point of each */
     int n_lines;
+    bool has_more; /* lines than it shows */
 };
 
 /* Colours that are told apart on light and dark paper, and by those who see fewer colours. */
-static const char *const colors[MOST_LINES] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
-                                               "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b"};
+static const char *const colors[N_COLORS] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                             "#e69f00", "#56b4e9", "#7f7f7f", "#8c564b"};
 
 /* Whether the point is one of those that the picture is about; what they are compared with is none. */
 static bool is_shown(const struct view *view, const struct tfr_scaling_point *point) {
@@ -47,13 +48,15 @@ static bool same_line(const struct tfr_scaling_point *x, const struct tfr_scalin
 
 static void find_lines(struct view *view) {
     const struct tfr_scaling_point *points = view->scaling->points;
-    for (size_t i = 0; i < view->scaling->n && view->n_lines < MOST_LINES; i++) {
+    for (size_t i = 0; i < view->scaling->n; i++) {
         bool is_new = is_shown(view, &points[i]);
         for (int line = 0; line < view->n_lines && is_new; line++) {
             is_new = !same_line(&points[view->lines[line]], &points[i], view->kind);
         }
-        if (is_new) {
+        if (is_new && view->n_lines < MOST_LINES) {
             view->lines[view->n_lines++] = i;
+        } else if (is_new) {
+            view->has_more = true;
         }
     }
 }
@@ -132,7 +135,7 @@ static void put_heading(FILE *out, const struct view *view, size_t told) {
         fprintf(out, " . \"\\n\" . ");
         put_quoted(out, settings + strlen(settings) - told);
     }
-    fprintf(out, "\n");
+    fprintf(out, "%s\n", view->has_more ? " . \"\\nThere are more layouts than these lines: give fewer documents\"" : "");
     tfr_free(of);
     tfr_free(title);
     tfr_free(where);
@@ -223,8 +226,8 @@ static void put_script(FILE *out, struct view *view) {
         const struct tfr_scaling_point *point = &view->scaling->points[view->lines[line]];
         fprintf(out, ", \\\n  $line%d using ($1 * %.3f):2:3:4 title ", line, 1 + 0.012 * (line - 0.5 * (view->n_lines - 1)));
         put_title(out, point, told);
-        fprintf(out, " with yerrorlines linewidth 1.5 linecolor '%s' pointtype %d pointsize 0.8%s", colors[line],
-                point->simulated ? 6 : 7, point->simulated ? " dashtype 4" : "");
+        fprintf(out, " with yerrorlines linewidth 1.5 linecolor '%s' pointtype %d pointsize 0.8%s", colors[line % N_COLORS],
+                (point->simulated ? 6 : 7) - (line < N_COLORS ? 0 : 2), point->simulated ? " dashtype 4" : "");
     }
     fputc('\n', out);
 }

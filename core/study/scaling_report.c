@@ -67,6 +67,7 @@ static void put_row(struct tfr_grid *grid, const struct tfr_scaling_point *point
     tfr_grid_put_count(grid, point->bench->n_ranks);
     tfr_grid_put_count(grid, point->bench->n_threads);
     tfr_grid_put(grid, point->crowded ? "shared" : "own");
+    tfr_grid_put_count(grid, point->bench->n_more_runs + 1);
     tfr_grid_put_count(grid, point->base[kind]->cores);
     put(grid, "%.4f", point->figure->spread.median * 1e3);
     put(grid, "%.1f", point->figure->tokens / point->figure->spread.median);
@@ -79,9 +80,10 @@ static void put_row(struct tfr_grid *grid, const struct tfr_scaling_point *point
 }
 
 static void fill(struct tfr_grid *grid, const struct tfr_scaling *scaling) {
-    static const char *const heads[] = {"kind",       "case",   "source",    "settings",      "n",          "ranks", "threads",
-                                        "cores",      "base",   "median ms", "tokens/s",      "speed-up",   "low",   "high",
-                                        "efficiency", "serial", "balance",   "communication", "computation"};
+    static const char *const heads[] = {"kind",       "case",     "source",   "settings",      "n",
+                                        "ranks",      "threads",  "cores",    "runs",          "base",
+                                        "median ms",  "tokens/s", "speed-up", "low",           "high",
+                                        "efficiency", "serial",   "balance",  "communication", "computation"};
     grid->n_columns = TFR_COUNT_OF(heads);
     for (size_t i = 0; i < TFR_COUNT_OF(heads); i++) {
         tfr_grid_put(grid, heads[i]);
@@ -104,6 +106,7 @@ static void put_point(struct tfr_json_out *out, const struct tfr_scaling_point *
     tfr_json_put_int(out, "ranks", point->bench->n_ranks);
     tfr_json_put_int(out, "threads", point->bench->n_threads);
     tfr_json_put_bool(out, "shares_cores", point->crowded);
+    tfr_json_put_int(out, "runs", point->bench->n_more_runs + 1);
     tfr_json_put_int(out, "base_cores", point->base[kind]->cores);
     tfr_json_put_number(out, "median_ms", spread->median * 1e3);
     tfr_json_put_number(out, "low95_ms", spread->low * 1e3);

@@ -176,6 +176,25 @@ def a_rerun_repeats_what_the_manifest_says(bench):
 
 
 @case
+def a_rerun_is_held_against_several_runs(bench):
+    kept = [bench.folder / name for name in ("a.json", "b,c.json", "d.json")]
+    first = bench.document("--cases", "decode:3", "--save", kept[0])
+    [one] = first["cases"]
+    for path, factor, day in ((kept[0], 1e-9, 1), (kept[1], 1.0, 2), (kept[2], 1e9, 3)):
+        made = {**first, "cases": [{**one, "times_ms": [factor * ms for ms in one["times_ms"]]}]}
+        path.write_text(json.dumps({**made, "manifest": {**first["manifest"], "measured_at": f"2026-01-0{day}T00:00:00Z"}}))
+    for paths, verdict in ((f"{kept[0]},{kept[2]}", "inside"), (kept[0], "slower"), (kept[2], "faster")):
+        expect_same(json.loads(bench.run("bench", "--rerun", paths, "--no-roofs", "--json")[0])["cases"][0]["verdict"], verdict)
+    expect("1 run, 1 rank" in bench.run("bench", "--rerun", kept[1], "--no-roofs")[0], "a comma of a name")
+    expect("2 runs, 1 rank" in bench.run("bench", "--rerun", f"{kept[0]},{kept[2]}", "--no-roofs")[0], "two runs")
+    kept[2].write_text(json.dumps({**first, "logits_digest": "0123456789abcdef"}))
+    for flag in "--rerun", "--compare":
+        words = () if flag == "--rerun" else (bench.demo, *SHORT, "--cases", "decode:3")
+        expect("more than 64 files" in bench.run("bench", *words, flag, ",".join([str(kept[0])] * 65), code=2)[1], flag)
+        expect("no runs of one thing" in bench.run("bench", *words, flag, f"{kept[0]},{kept[2]}", code=2)[1], flag)
+
+
+@case
 def a_rerun_of_something_else_is_refused(bench):
     folder, kept = bench.folder / "model", bench.folder / "kept.json"
     shutil.copytree(bench.demo, folder)

@@ -1,5 +1,7 @@
 /* cmd_bench.c - `tfrun bench CONFIG`: steps, prompts and sequences side by side, timed so that the figures can be compared. */
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <tfrun/study.h>
 
@@ -9,8 +11,9 @@ static const struct tfr_flag flags[] = {
     {"cases", "LIST", "decode:POSITIONS, prefill:TOKENS, sequences:N, with commas [those that fit of 10 usual ones]", 0},
     {"repetitions", "N", "rounds, in each of which every case is timed once [11]", 0},
     {"no-roofs", NULL, "do not measure what the machine reaches between the rounds: some seconds less", 0},
-    {"compare", "FILE", "a document of an earlier bench: its medians beside the new ones", 0},
-    {"rerun", "FILE",
+    {"compare", "FILES",
+     "a document of an earlier bench: its medians beside the new ones; of several runs of the same, with commas", 0},
+    {"rerun", "FILES",
      "measure again what this document says, and compare; without config. It loads no code that the command line doesn't name", 0},
     {"save", "FILE", "the JSON document too, whatever the format", 0},
     {"format", "FORM", "table, md, json or csv [table]", 0},
@@ -23,7 +26,7 @@ static const char *const reads[] = {"trust",    "model.",      "runtime.",     "
                                     "observe.", "output.file", "output.force", "output.stats", NULL};
 
 /* Below ten rounds an interval says little. */
-enum { USUAL_ROUNDS = 11, LEAST_ROUNDS = 10, MOST_ROUNDS = 1000 };
+enum { USUAL_ROUNDS = 11, LEAST_ROUNDS = 10, MOST_ROUNDS = 1000, MOST_RUNS = 64 };
 
 /* What the run is about, for `drive`. Random weights that are lent are no part of the overrides that were asked for. */
 static struct {
@@ -106,6 +109,46 @@ static int take_recorded(struct tfr_args *args) {
     return take_overrides(args, recorded.n_overrides);
 }
 
+/* Paths with commas, or one path with commas in it. What was read stays in `runs`, whatever happens. */
+static enum tfr_status read_runs(const char *paths, struct tfr_bench *runs[MOST_RUNS], size_t *n) {
+    char *copy = strdup(paths), *path = copy;
+    const bool is_one = access(paths, F_OK) == 0;
+    enum tfr_status status = copy != NULL ? TFR_OK : TFR_RESOURCE;
+    while (path != NULL && status == TFR_OK) {
+        char *comma = is_one ? NULL : strchr(path, ',');
+        if (comma != NULL) {
+            *comma = '\0';
+        }
+        status = tfr_bench_read(&runs[*n], path);
+        *n += status == TFR_OK;
+        path = comma != NULL ? comma + 1 : NULL;
+    }
+    free(copy);
+    return status == TFR_OK ? tfr_bench_fold(runs, n) : status;
+}
+
+/* Runs of one thing. 0, or an exit code. */
+static int read_before(const char *paths) {
+    struct tfr_bench *runs[MOST_RUNS];
+    size_t n = 0, commas = 0;
+    for (const char *at = paths; (at = strchr(at, ',')) != NULL; at++) {
+        commas++;
+    }
+    if (commas >= MOST_RUNS) {
+        return tfr_cli_usage("%s: more than %d files", paths, MOST_RUNS);
+    }
+    const enum tfr_status status = read_runs(paths, runs, &n);
+    int code = status == TFR_OK ? 0 : tfr_cli_fail(status);
+    if (code == 0 && n > 1) {
+        code = tfr_cli_usage("%s: these are no runs of one thing: program, settings, cases, bits or machine differ", paths);
+    }
+    ask.before = code == 0 ? runs[0] : NULL;
+    for (size_t i = 0; i < n && code != 0; i++) {
+        tfr_bench_free(runs[i]);
+    }
+    return code;
+}
+
 /* What can be refused without a model is: before weights are made and read. 0, or an exit code. */
 static int read_question(struct tfr_args *args) {
     const char *rerun = tfr_args_flag(args, "rerun"), *compare = tfr_args_flag(args, "compare");
@@ -119,11 +162,12 @@ static int read_question(struct tfr_args *args) {
         !tfr_cli_int(args, "repetitions", LEAST_ROUNDS, MOST_ROUNDS, &ask.question.repetitions)) {
         return tfr_exit_code(TFR_USAGE);
     }
-    enum tfr_status status = ask.question.cases != NULL ? tfr_bench_check(ask.question.cases) : TFR_OK;
-    if (status == TFR_OK && (rerun != NULL || compare != NULL)) {
-        status = tfr_bench_read(&ask.before, rerun != NULL ? rerun : compare);
+    const enum tfr_status status = ask.question.cases != NULL ? tfr_bench_check(ask.question.cases) : TFR_OK;
+    int code = status == TFR_OK ? 0 : tfr_cli_fail(status);
+    if (code == 0 && (rerun != NULL || compare != NULL)) {
+        code = read_before(rerun != NULL ? rerun : compare);
     }
-    return status != TFR_OK ? tfr_cli_fail(status) : rerun != NULL ? take_recorded(args) : 0;
+    return code == 0 && rerun != NULL ? take_recorded(args) : code;
 }
 
 /* A place for the document, before the work (text NULL) and after it. */

@@ -217,6 +217,10 @@ static int run(struct tfr_args *args) {
         return tfr_cli_usage("--force is for --output, which is not given");
     }
     int code = read_all(&documents, args);
+    if (code == 0) {
+        const enum tfr_status status = tfr_bench_fold(documents.benches, &documents.n);
+        code = status == TFR_OK ? 0 : tfr_cli_fail(status);
+    }
     code = code == 0 ? report(&documents, args, form) : code;
     for (size_t i = 0; i < documents.n; i++) {
         tfr_bench_free(documents.benches[i]);

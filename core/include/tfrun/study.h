@@ -35,6 +35,9 @@ TFR_API enum tfr_status tfr_bench_run(struct tfr_bench **bench, struct tfr_engin
 TFR_API void tfr_bench_free(struct tfr_bench *bench);
 /* A document of tfr_report_bench. TFR_MODEL with file, line and member where it is none. */
 TFR_API enum tfr_status tfr_bench_read(struct tfr_bench **bench, const char *path);
+/* Benches of the same thing, run more than once, become the first of them, which then has all their times, and intervals that hold
+ * those of all. The others are freed; *n is how many are left. */
+TFR_API enum tfr_status tfr_bench_fold(struct tfr_bench **benches, size_t *n);
 /* Whether a JSON file says that it is one. */
 TFR_API enum tfr_status tfr_bench_is_document(const char *path, bool *is);
 /* What has to be said to measure it again; borrowed. */
@@ -60,7 +63,8 @@ TFR_API enum tfr_status tfr_scaling_join(struct tfr_scaling **scaling, const str
 TFR_API void tfr_scaling_free(struct tfr_scaling *scaling);
 /* Speed-up, efficiency and serial fraction of every case against the fewest cores. JSON: "schema": "tfrun-scaling-1". */
 TFR_API enum tfr_status tfr_report_scaling(const struct tfr_scaling *scaling, enum tfr_table_form form, char **text);
-/* A script for gnuplot for each case, "strong-prefill-512", and "weak-sequences"; those in which something is compared. */
+/* A script for gnuplot for each case, "strong-prefill-512", and each work a core, "weak-sequences-2"; those in
+ * which something is compared. */
 struct tfr_scaling_picture {
     char *name, *script; /* which writes SVG to its standard output */
 };
