@@ -11,9 +11,6 @@
 #include "base/status.h"
 #include "rank/stage_costs.h"
 
-enum { LEAST_CHUNK = 64 };
-static const double about_the_least = 1.02;
-
 /* Waste by padding is at most a half below 16 and a third above. */
 static const int64_t buckets[] = {1,   2,   4,   8,    16,   32,   48,   64,   96,   128,   192,   256,
                                   384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384, 32768, 65536};
@@ -142,44 +139,12 @@ enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine) {
     return TFR_OK;
 }
 
-/* A prompt of common length passes all stages in so many pieces, and one piece fills the stages or empties them. Shards of a stage
- * work on the same piece at the same time. */
-static enum tfr_status price_chunk(struct tfr_engine *engine, int64_t rows, double *ns) {
-    const struct tfr_gpt2_features features = tfr_engine_features(engine);
-    const int64_t pieces = (tfr_common_prompt(engine->config) + rows - 1) / rows;
-    struct tfr_plan *plan = NULL;
-    TFR_TRY(build(engine, rows, 1, &features, true, &plan));
-    *ns = (double)(pieces + engine->placement.stages - 1) * plan->predicted_ns;
-    tfr_plan_free(plan);
-    return TFR_OK;
-}
-
-/* The smallest of those that cost about the least: what the price leaves out, ranks that wait for unequal ones and for messages, is
- * less with more pieces. */
-enum tfr_status tfr_engine_choose_chunk(struct tfr_engine *engine) {
-    struct {
-        int64_t rows;
-        double ns;
-    } choices[TFR_COUNT_OF(buckets)];
-    int n = 0, chosen = 0;
-    double least_ns = 0;
-    if (!tfr_config_is_default(engine->config, "runtime.max_rows") || tfr_placement_n_shares(&engine->placement) == 1 ||
-        tfr_engine_rank(engine) != 0) {
-        return TFR_OK;
+void tfr_engine_choose_chunk(struct tfr_engine *engine) {
+    const struct tfr_placement *placement = &engine->placement;
+    if (tfr_engine_rank(engine) == 0 && tfr_placement_n_shares(placement) > 1) {
+        engine->chunk_rows = tfr_common_piece(engine->config);
+        tfr_log(TFR_LOG_INFO, "rank", "prompts pass the ranks in pieces of %lld rows", (long long)engine->chunk_rows);
     }
-    for (int64_t rows = tfr_bucket(LEAST_CHUNK, engine->max_rows), last = 0; rows > last;
-         last = rows, rows = tfr_bucket(rows + 1, engine->max_rows)) {
-        choices[n].rows = rows;
-        TFR_TRY(price_chunk(engine, rows, &choices[n].ns));
-        least_ns = n == 0 || choices[n].ns < least_ns ? choices[n].ns : least_ns;
-        n++;
-    }
-    while (choices[chosen].ns > about_the_least * least_ns) {
-        chosen++;
-    }
-    engine->chunk_rows = choices[chosen].rows;
-    tfr_log(TFR_LOG_INFO, "rank", "prompts pass the ranks in pieces of %lld rows", (long long)engine->chunk_rows);
-    return TFR_OK;
 }
 
 static struct tfr_shape_plan *find(struct tfr_engine *engine, int64_t rows, int64_t logits,

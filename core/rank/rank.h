@@ -127,8 +127,8 @@ int64_t tfr_engine_logit_width(const struct tfr_engine *engine);
 int64_t tfr_bucket(int64_t rows, int64_t max_rows);
 /* Fills the order book from the largest class, before any real plan. */
 enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine);
-/* Rank 0, after that: chunk_rows, where there are other ranks and runtime.max_rows is not given. */
-enum tfr_status tfr_engine_choose_chunk(struct tfr_engine *engine);
+/* Rank 0: chunk_rows, where ranks share the model and runtime.max_rows is not given. */
+void tfr_engine_choose_chunk(struct tfr_engine *engine);
 /* stage_times.c: predicted, of a step that makes a token for each of `rows` sequences: in all stages, and in the longest one. */
 enum tfr_status tfr_engine_stage_times(const struct tfr_engine *engine, int64_t rows, double *all_ns, double *most_ns);
 /* The registry of a config: built-in folders, the config's plugins, ISA limit, bans. */

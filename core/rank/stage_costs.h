@@ -19,8 +19,8 @@ enum tfr_status tfr_stage_costs_add(struct tfr_stage_costs *costs, const struct 
                                     double weight, double head_weight);
 void tfr_stage_costs_close(struct tfr_stage_costs *costs);
 
-/* Tokens of a prompt of common length for this model, and of the pieces in which ranks read it where runtime.max_rows is not given.
- */
+/* Tokens of a prompt of common length for this model, and of the pieces in which ranks that share it read one: few enough for all
+ * stages to be busy soon, enough for matrices to be read from caches; or runtime.max_rows, where that is given. */
 int64_t tfr_common_prompt(const struct tfr_config *config);
 int64_t tfr_common_piece(const struct tfr_config *config);
 
