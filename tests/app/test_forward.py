@@ -309,7 +309,7 @@ def law_ranks(box):
         alone = golden(box, name)
         for ranks in (2, 3):
             same(golden(box, name, ranks=ranks), alone, f"on {ranks} ranks")
-        same(golden(box, name, "--replicas", 2, ranks=2), alone, "on 2 replicas")
+        same(golden(box, name, "--replicas", "2", ranks=2), alone, "on 2 replicas")
     for name in ("lm_use_cache", "lm_cross_past", "lm_past_mask4"):
         alone = golden(box, name, *INT8, tolerance=0.2)
         for ranks in (2, 3):

@@ -55,7 +55,8 @@ class Scaling:
 
 def times_around(median, n=11):
     """n times, uneven, with this median."""
-    return [median * (1 + 0.01 * (i - n // 2) * abs(i - n // 2)) for i in range(n)]
+    middle = n // 2
+    return [median * (1 + 0.25 * (i - middle) * abs(i - middle) / middle**2) for i in range(n)]
 
 
 def strong(base, now, q):
