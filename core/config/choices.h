@@ -20,8 +20,9 @@
     X("serve.chat", "off|plain", TFR_CHAT_OFF, TFR_CHAT_PLAIN)                                                                     \
     X("serve.metrics_compat", "none|vllm", TFR_METRICS_OWN, TFR_METRICS_VLLM)                                                      \
     X("serve.access_format", "text|json|off", TFR_ACCESS_TEXT, TFR_ACCESS_JSON, TFR_ACCESS_OFF)                                    \
-    X("parallel.split", "balanced|hf|decode|prefill|mixed", TFR_SPLIT_BALANCED, TFR_SPLIT_HF, TFR_SPLIT_DECODE, TFR_SPLIT_PREFILL, \
-      TFR_SPLIT_MIXED)                                                                                                             \
+    X("parallel.split", "balanced|hf|decode|prefill|mixed|auto", TFR_SPLIT_BALANCED, TFR_SPLIT_HF, TFR_SPLIT_DECODE,               \
+      TFR_SPLIT_PREFILL, TFR_SPLIT_MIXED, TFR_SPLIT_AUTO)                                                                          \
+    X("parallel.goal", "latency|throughput", TFR_AIM_LATENCY, TFR_AIM_THROUGHPUT)                                                  \
     X("parallel.memory", "auto|local|interleave|none", TFR_HOME_AUTO, TFR_HOME_LOCAL, TFR_HOME_INTERLEAVE, TFR_HOME_NONE)          \
     X("parallel.wait", "auto|spin|sleep", TFR_WAIT_AUTO, TFR_WAIT_SPIN, TFR_WAIT_SLEEP)                                            \
     X("parallel.head", "first|last|split", TFR_HEAD_AT_FIRST, TFR_HEAD_AT_LAST, TFR_HEAD_AT_SPLIT)                                 \

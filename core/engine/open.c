@@ -14,6 +14,7 @@
 #include "generation/params.h"
 #include "job/command.h"
 #include "job/trace_file.h"
+#include "report/auto_layout.h"
 #include "report/doctor_seats.h"
 #include "serve/batcher.h"
 #include "session/feeding.h"
@@ -170,6 +171,35 @@ static void warn_of_idle_ranks(const struct tfr_engine *engine) {
     }
 }
 
+/* What the config leaves open of the layout. Rank 0 decides, as below. */
+static enum tfr_status choose_layout(struct tfr_engine *engine) {
+    struct tfr_options *options = &engine->config->options;
+    const struct tfr_auto_question question = {.config = engine->config,
+                                               .machine = engine->machine,
+                                               .registry = engine->registry,
+                                               .threads = &engine->threads,
+                                               .n_ranks = tfr_engine_size(engine),
+                                               .ranks_per_node = tfr_comm_local_size(engine->comm)};
+    if (question.n_ranks == 1) {
+        return tfr_auto_check(engine->config, 1);
+    }
+    engine->layout_told = tfr_alloc(TFR_TOLD_SIZE, 1);
+    enum tfr_status status = engine->layout_told != NULL ? TFR_OK : TFR_RESOURCE;
+    if (status == TFR_OK && tfr_engine_rank(engine) == 0) {
+        status = tfr_auto_layout(&question, engine->layout_told);
+    }
+    TFR_TRY(tfr_comm_agree(engine->comm, status));
+    int64_t chosen[] = {options->parallel_split, options->parallel_head, options->parallel_tensor};
+    TFR_TRY(tfr_comm_bcast(engine->comm, chosen, sizeof chosen));
+    options->parallel_split = chosen[0];
+    options->parallel_head = chosen[1];
+    options->parallel_tensor = chosen[2];
+    if (engine->layout_told[0] != '\0') {
+        tfr_log(TFR_LOG_INFO, "rank", "%s", engine->layout_told);
+    }
+    return TFR_OK;
+}
+
 /* Rank 0 decides, from its own machine, and tells the others: ranks on unlike nodes must not split differently. */
 static enum tfr_status place_blocks(struct tfr_engine *engine) {
     struct tfr_placement *placement = &engine->placement;
@@ -219,6 +249,7 @@ static enum tfr_status open_stages(struct tfr_engine *engine, const char *path, 
     TFR_TRY(open_team(engine));
     TFR_TRY(tfr_comm_agree(engine->comm, open_local(engine)));
     TFR_TRY(tfr_engine_same_weights(engine));
+    TFR_TRY(choose_layout(engine));
     TFR_TRY(place_blocks(engine));
     TFR_TRY(tfr_comm_agree(engine->comm, open_runtime(engine)));
     TFR_TRY(tfr_engine_same_orders(engine));
@@ -336,6 +367,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
     tfr_placement_close(&engine->placement);
     tfr_params_free(engine->params);
     tfr_free(engine->rank_memory_bytes);
+    tfr_free(engine->layout_told);
     tfr_free(engine->rank_facts);
     tfr_config_free(engine->config);
     tfr_free(engine);

@@ -1,6 +1,8 @@
 /* layout.c - a layout's times of one stream and of many, from those of its steps. See layout.h. */
 #include "predict/layout.h"
 
+#include <tfrun/tfrun.h>
+
 #include <math.h>
 
 #include "base/arena.h"
@@ -99,4 +101,15 @@ enum tfr_status tfr_layout_predict(const struct tfr_layout_question *question, s
     tfr_layout_count(question, times);
     tfr_free(end);
     return TFR_OK;
+}
+
+/* Less than this is no difference of layouts but of what formulas leave out. */
+static const double alike = 0.01;
+
+bool tfr_layout_is_better(int goal, const struct tfr_layout_times *times, const struct tfr_layout_times *than) {
+    const double gain = goal == TFR_GOAL_THROUGHPUT ? times->tokens_per_s / than->tokens_per_s : than->token_ns / times->token_ns;
+    if (fabs(gain - 1) > alike) {
+        return gain > 1;
+    }
+    return times->first_token_ns < than->first_token_ns * (1 - alike);
 }

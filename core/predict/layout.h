@@ -55,6 +55,7 @@ struct tfr_layout_load {
     int64_t prompt, chunk; /* tokens of a prompt, and of the pieces in which it is read */
     int64_t sequences;     /* that are generated at the same time */
     int64_t context;       /* cached positions of each while it is */
+    int64_t tokens;        /* new ones of a sequence: what a mixed split weighs beside the prompt; 0: none is listed */
 };
 
 struct tfr_layout_question {
@@ -86,6 +87,10 @@ struct tfr_layout_times {
 };
 /* `times->rank` is to be freed with tfr_free. Fails for lack of memory only. */
 enum tfr_status tfr_layout_predict(const struct tfr_layout_question *question, struct tfr_layout_times *times);
+
+/* By enum tfr_goal: tokens a second of all, or the time of a token of one stream; where the two are alike, the first token counts.
+ */
+bool tfr_layout_is_better(int goal, const struct tfr_layout_times *times, const struct tfr_layout_times *than);
 
 /* layout_steps.c: what the above is made of. A step of `rows` rows in one micro-batch, a row of logits for each of `logits`. */
 struct tfr_layout_step {

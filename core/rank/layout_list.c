@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/plural.h"
 #include "base/status.h"
+#include "config/config.h"
 #include "mpi/partition.h"
 
 struct maker {
@@ -18,40 +19,49 @@ struct maker {
     int n_ranks;
 };
 
-/* What weighs in a split. */
-enum weigh { EVENLY, BY_DECODE, BY_PREFILL };
-
 struct wish {
     int replicas, stages, tensor;
     enum tfr_head_place head;
-    enum weigh weigh;
+    int split; /* of parallel.split: what weighs */
 };
 
-static double piece_ns(const struct maker *maker, const struct wish *wish, enum tfr_piece piece) {
+static double time_of(const struct maker *maker, const struct wish *wish, enum tfr_piece piece, bool is_prompt) {
     const struct tfr_layout_load *load = maker->question->load;
-    const bool is_prefill = wish->weigh == BY_PREFILL;
     const struct tfr_piece_question asked = {.piece = piece,
-                                             .rows = is_prefill ? (double)load->chunk : 1,
+                                             .rows = is_prompt ? (double)load->chunk : 1,
                                              .sequences = 1,
-                                             .past = is_prefill ? 0 : (double)load->context,
+                                             .past = is_prompt ? 0 : (double)load->context,
                                              .shares = wish->tensor,
                                              .active = 1};
     return maker->question->ns(maker->question->user, &asked);
 }
 
-/* Blocks of each stage. A prompt needs the head once, so beside its chunks it weighs nothing. */
+/* A prompt needs the head and its companions once, so beside its chunks they weigh nothing. */
+static double piece_ns(const struct maker *maker, const struct wish *wish, enum tfr_piece piece) {
+    const struct tfr_layout_load *load = maker->question->load;
+    const bool is_of_all = piece == TFR_PIECE_BLOCK || piece == TFR_PIECE_EMBED;
+    if (wish->split == TFR_SPLIT_PREFILL) {
+        return is_of_all ? time_of(maker, wish, piece, true) : 0;
+    }
+    const double token_ns = time_of(maker, wish, piece, false);
+    if (wish->split != TFR_SPLIT_MIXED) {
+        return token_ns;
+    }
+    const double n_chunks = (double)((load->prompt + load->chunk - 1) / load->chunk);
+    return (double)load->tokens * token_ns + (is_of_all ? n_chunks * time_of(maker, wish, piece, true) : token_ns);
+}
+
+/* Blocks of each stage. */
 static enum tfr_status deal(const struct maker *maker, const struct wish *wish, int *blocks) {
     const int64_t n_layer = maker->n_layer;
-    double first = piece_ns(maker, wish, TFR_PIECE_EMBED), last = 0;
-    if (wish->weigh == BY_DECODE) {
-        const double head = wish->head == TFR_PLACE_SPLIT ? 0 : piece_ns(maker, wish, TFR_PIECE_HEAD);
-        first += (wish->head == TFR_PLACE_FIRST ? head : 0) + piece_ns(maker, wish, TFR_PIECE_SAMPLE);
-        last = (wish->head == TFR_PLACE_LAST ? head : 0) + piece_ns(maker, wish, TFR_PIECE_NORM);
-    }
+    const double head = wish->head == TFR_PLACE_SPLIT ? 0 : piece_ns(maker, wish, TFR_PIECE_HEAD);
+    const double first = piece_ns(maker, wish, TFR_PIECE_EMBED) + (wish->head == TFR_PLACE_FIRST ? head : 0) +
+                         piece_ns(maker, wish, TFR_PIECE_SAMPLE);
+    const double last = (wish->head == TFR_PLACE_LAST ? head : 0) + piece_ns(maker, wish, TFR_PIECE_NORM);
     int *owner = tfr_alloc((size_t)n_layer, sizeof *owner);
     double *cost = tfr_alloc((size_t)n_layer, sizeof *cost);
     enum tfr_status status = owner != NULL && cost != NULL ? TFR_OK : TFR_RESOURCE;
-    if (status == TFR_OK && wish->weigh == EVENLY) {
+    if (status == TFR_OK && wish->split == TFR_SPLIT_HF) {
         tfr_partition_hf(n_layer, wish->stages, owner);
     } else if (status == TFR_OK) {
         for (int64_t i = 0; i < n_layer; i++) {
@@ -130,6 +140,7 @@ static enum tfr_status add(const struct maker *maker, const char *name, const ch
                                        .head = wish->head,
                                        .blocks = item->blocks,
                                        .groups = maker->question->layout != NULL ? maker->question->layout->groups : 0};
+    item->split = wish->split;
     TFR_TRY(deal(maker, wish, item->blocks));
     note_idle(wish, item);
     note_unknown(wish, item);
@@ -138,11 +149,14 @@ static enum tfr_status add(const struct maker *maker, const char *name, const ch
 
 static enum tfr_status add_pipelines(const struct maker *maker) {
     const int n = maker->n_ranks;
-    TFR_TRY(add(maker, "hf", "--split hf", &(struct wish){1, n, 1, TFR_PLACE_FIRST, EVENLY}));
-    TFR_TRY(add(maker, "balanced", "--split balanced", &(struct wish){1, n, 1, TFR_PLACE_FIRST, BY_DECODE}));
-    TFR_TRY(add(maker, "prefill", "--split prefill", &(struct wish){1, n, 1, TFR_PLACE_FIRST, BY_PREFILL}));
-    TFR_TRY(add(maker, "head last", "--head last", &(struct wish){1, n, 1, TFR_PLACE_LAST, BY_DECODE}));
-    return add(maker, "head split", "--head split", &(struct wish){1, n, 1, TFR_PLACE_SPLIT, BY_DECODE});
+    TFR_TRY(add(maker, "hf", "--split hf", &(struct wish){1, n, 1, TFR_PLACE_FIRST, TFR_SPLIT_HF}));
+    TFR_TRY(add(maker, "balanced", "--split balanced", &(struct wish){1, n, 1, TFR_PLACE_FIRST, TFR_SPLIT_BALANCED}));
+    TFR_TRY(add(maker, "prefill", "--split prefill", &(struct wish){1, n, 1, TFR_PLACE_FIRST, TFR_SPLIT_PREFILL}));
+    if (maker->question->load->tokens > 0) {
+        TFR_TRY(add(maker, "mixed", "--split mixed", &(struct wish){1, n, 1, TFR_PLACE_FIRST, TFR_SPLIT_MIXED}));
+    }
+    TFR_TRY(add(maker, "head last", "--head last", &(struct wish){1, n, 1, TFR_PLACE_LAST, TFR_SPLIT_BALANCED}));
+    return add(maker, "head split", "--head split", &(struct wish){1, n, 1, TFR_PLACE_SPLIT, TFR_SPLIT_BALANCED});
 }
 
 static enum tfr_status add_hybrids(const struct maker *maker) {
@@ -152,7 +166,7 @@ static enum tfr_status add_hybrids(const struct maker *maker) {
             continue;
         }
         char name[32], flags[64];
-        const struct wish wish = {1, maker->n_ranks / tensor, tensor, TFR_PLACE_SPLIT, BY_DECODE};
+        const struct wish wish = {1, maker->n_ranks / tensor, tensor, TFR_PLACE_SPLIT, TFR_SPLIT_BALANCED};
         snprintf(name, sizeof name, "hybrid %dx%d", wish.stages, tensor);
         snprintf(flags, sizeof flags, "--tensor %d --head split", tensor);
         any = true;
@@ -175,7 +189,7 @@ static enum tfr_status add_replicas(const struct maker *maker) {
         }
         char name[32], flags[64];
         const int stages = maker->n_ranks / replicas;
-        const struct wish wish = {replicas, stages, 1, stages > 1 ? TFR_PLACE_SPLIT : TFR_PLACE_FIRST, BY_DECODE};
+        const struct wish wish = {replicas, stages, 1, stages > 1 ? TFR_PLACE_SPLIT : TFR_PLACE_FIRST, TFR_SPLIT_BALANCED};
         snprintf(name, sizeof name, stages > 1 ? "replicas %dx%d" : "replicas %d", replicas, stages);
         snprintf(flags, sizeof flags, stages > 1 ? "--replicas %d --head split" : "--replicas %d", replicas);
         TFR_TRY(add(maker, name, flags, &wish));
@@ -186,12 +200,12 @@ static enum tfr_status add_replicas(const struct maker *maker) {
 static enum tfr_status make(const struct maker *maker) {
     char name[32], flags[64];
     if (maker->n_ranks == 1) {
-        return add(maker, "one rank", "", &(struct wish){1, 1, 1, TFR_PLACE_FIRST, BY_DECODE});
+        return add(maker, "one rank", "", &(struct wish){1, 1, 1, TFR_PLACE_FIRST, TFR_SPLIT_BALANCED});
     }
     TFR_TRY(add_pipelines(maker));
     snprintf(name, sizeof name, "tensor %d", maker->n_ranks);
     snprintf(flags, sizeof flags, "--tensor %d --head split", maker->n_ranks);
-    TFR_TRY(add(maker, name, flags, &(struct wish){1, 1, maker->n_ranks, TFR_PLACE_SPLIT, BY_DECODE}));
+    TFR_TRY(add(maker, name, flags, &(struct wish){1, 1, maker->n_ranks, TFR_PLACE_SPLIT, TFR_SPLIT_BALANCED}));
     TFR_TRY(add_hybrids(maker));
     return add_replicas(maker);
 }

@@ -14,6 +14,7 @@ struct tfr_listed_layout {
     bool can_run;      /* this version runs it: else it is no best one */
     char note[96];     /* "5 of 8 ranks idle" */
     struct tfr_layout layout;
+    int split;   /* of parallel.split */
     int *blocks; /* [layout.stages] of a layout that can run; it owns them */
 };
 struct tfr_layout_list {
@@ -21,7 +22,7 @@ struct tfr_layout_list {
     int n;
 };
 /* `n_layer` blocks; `question` has model, load, times and cluster, and may have a layout, of which `groups` counts. Times of a
- * decoded row decide the splits but for "hf" and "prefill". Fails for lack of memory only. */
+ * decoded row decide the splits but for "hf", "prefill" and "mixed". Fails for lack of memory only. */
 enum tfr_status tfr_layout_list_make(struct tfr_layout_list *list, const struct tfr_layout_question *question, int64_t n_layer,
                                      int n_ranks);
 void tfr_layout_list_free(struct tfr_layout_list *list);

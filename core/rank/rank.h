@@ -46,6 +46,7 @@ struct tfr_engine {
     struct tfr_task_sample *sampled;
     size_t n_sampled;
     struct tfr_placement placement;
+    char *layout_told; /* what parallel.split = auto took, and why; "" else, NULL on one rank */
     int64_t n_local_layers;
     struct tfr_order_book orders;
     bool serving; /* all ranks opened: the others now wait for control messages */

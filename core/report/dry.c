@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "report/auto_layout.h"
 
 void tfr_dry_close(struct tfr_dry *dry) {
     tfr_placement_close(&dry->placement);
@@ -23,6 +24,15 @@ enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct
     TFR_TRY(tfr_open_registry(&dry->registry, dry->config, dry->machine));
     if (n_ranks > 1) {
         TFR_TRY(tfr_registry_add(dry->registry, tfr_comm_plugin(NULL), ""));
+    }
+    if (n_ranks > 1) {
+        const struct tfr_auto_question question = {.config = dry->config,
+                                                   .machine = dry->machine,
+                                                   .registry = dry->registry,
+                                                   .threads = &dry->threads,
+                                                   .n_ranks = n_ranks,
+                                                   .ranks_per_node = n_ranks};
+        TFR_TRY(tfr_auto_layout(&question, dry->told));
     }
     return tfr_engine_place(dry->config, dry->machine, dry->registry, n_ranks, &dry->placement);
 }

@@ -14,6 +14,7 @@ struct tfr_dry {
     struct tfr_table_types tables; /* of the checkpoint, where one lies beside the config */
     struct tfr_order_book orders;  /* of the rank that was planned last */
     struct tfr_placement placement;
+    char told[2048]; /* auto_layout.h */
 };
 
 /* To be closed also where it fails. */

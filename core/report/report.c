@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/memtext.h"
 #include "base/status.h"
+#include "report/auto_layout.h"
 #include "report/dry.h"
 
 static enum tfr_status plan_of_rank(struct tfr_dry *dry, const struct tfr_plan_question *question, int rank,
@@ -128,10 +129,19 @@ enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *ove
     tfr_json_put_text(&report.json, "predicted_from", "nominal peaks");
     tfr_json_begin(&report.json, "ranks", '[');
     enum tfr_status status = tfr_dry_open(&dry, path, overrides, n_overrides, question->n_ranks);
+    if (status == TFR_OK && question->n_ranks == 1) {
+        status = tfr_auto_check(dry.config, 1);
+    }
+    if (status == TFR_OK && form == TFR_REPORT_TEXT && dry.told[0] != '\0') {
+        status = append_text(&report, tfr_format("%s\n", dry.told));
+    }
     if (status == TFR_OK) {
         status = report_ranks(&report, &dry, question);
     }
     tfr_json_end(&report.json, ']');
+    if (status == TFR_OK && dry.told[0] != '\0') {
+        tfr_json_put_text(&report.json, "layout", dry.told);
+    }
     if (status == TFR_OK) {
         put_caches(&report, &dry, question->n_ranks);
     }

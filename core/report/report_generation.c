@@ -117,6 +117,9 @@ enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struc
     }
     tfr_json_put_int(&out, "ranks", tfr_engine_size(engine));
     tfr_json_put_int(&out, "threads", engine->threads.n_threads);
+    if (engine->layout_told != NULL && engine->layout_told[0] != '\0') {
+        tfr_json_put_text(&out, "layout", engine->layout_told);
+    }
     tfr_json_put_int(&out, "seed", stats->seed);
     tfr_json_put_text(&out, "logits_digest", digest);
     tfr_json_begin(&out, "choices", '[');

@@ -104,7 +104,8 @@ static enum tfr_status take_load(struct layouts_report *report) {
                                             .sequences = question->sequences,
                                             .context = question->context >= 0 ? question->context
                                                        : positions - 1 < 128  ? positions - 1
-                                                                              : 128};
+                                                                              : 128,
+                                            .tokens = config->options.sampling_max_tokens};
     return TFR_OK;
 }
 
@@ -127,7 +128,7 @@ static void take_calibration(struct layouts_report *report) {
 static enum tfr_status take_times(struct layouts_report *report) {
     const struct tfr_dry *dry = &report->dry;
     report->model = tfr_layout_model_of(dry->config);
-    report->goal = (int)report->question->goal;
+    report->goal = (int)dry->config->options.parallel_goal;
     if (report->facts.has_speed) {
         tfr_model_work_of(&report->work, dry->config, &report->facts.speed);
         snprintf(report->calibrated_by, sizeof report->calibrated_by, "by the numbers of %s", report->question->cluster);
@@ -157,14 +158,6 @@ static struct tfr_layout_question question_of(const struct layouts_report *repor
     };
 }
 
-static bool is_better(int goal, const struct tfr_layout_times *times, const struct tfr_layout_times *than) {
-    const double share = 1e-9; /* equal but for rounding: the first one stays */
-    if (goal == TFR_GOAL_THROUGHPUT) {
-        return times->tokens_per_s > than->tokens_per_s * (1 + share);
-    }
-    return times->token_ns < than->token_ns * (1 - share);
-}
-
 static enum tfr_status predict_point(const struct layouts_report *report, struct layouts_of_ranks *point) {
     const int64_t n_layer = report->dry.config->model.n_layer;
     const struct tfr_layout wish = {.groups = (int)report->dry.config->options.parallel_microbatches};
@@ -182,7 +175,7 @@ static enum tfr_status predict_point(const struct layouts_report *report, struct
         TFR_TRY(tfr_layout_predict(&question, &point->times[i]));
         for (int goal = 0; goal < 2 && point->list.item[i].can_run; goal++) {
             const int best = point->best[goal];
-            point->best[goal] = best < 0 || is_better(goal, &point->times[i], &point->times[best]) ? i : best;
+            point->best[goal] = best < 0 || tfr_layout_is_better(goal, &point->times[i], &point->times[best]) ? i : best;
         }
     }
     return TFR_OK;

@@ -383,20 +383,30 @@ def simulated_with_many_sequences(plan):
         expect(name in seen, name, seen)
 
 
-def sent(plan, ranks, flags, sequences, tokens):
-    """[messages, bytes] of each rank of a run."""
+def needs_mpi():
+    if len(sys.argv) < 5 or not sys.argv[4] or not shutil.which(sys.argv[4]):
+        print("no MPI")
+        raise SystemExit(77)
+
+
+def run_ranks(plan, ranks, flags, sequences, tokens):
+    """What a run on ranks writes."""
     prompts = ["--prompt-ids", "5,6,7"] * sequences
     ran = subprocess.run([sys.argv[4], "-n", str(ranks), plan.program, "generate", str(plan.source / "configs" / "demo"), "--json", "-n", str(tokens),
                           "-t", "1", "--ignore-eos", "--temperature", "0", *flags, *prompts], capture_output=True, text=True, timeout=120)
     expect(ran.returncode == 0, ranks, flags, ran.stderr)
-    return [[rank["sent_messages"], rank["sent_bytes"]] for rank in json.loads(ran.stdout)["stats"]["rank_facts"]]
+    return ran.stdout, ran.stderr
+
+
+def sent(plan, ranks, flags, sequences, tokens):
+    """[messages, bytes] of each rank of a run."""
+    facts = json.loads(run_ranks(plan, ranks, flags, sequences, tokens)[0])["stats"]["rank_facts"]
+    return [[rank["sent_messages"], rank["sent_bytes"]] for rank in facts]
 
 
 def count_sent(plan, ranks, names, sequences):
     """What a step more sends, as ranks count it and as the formula does. Rank 0 also tells each of the others what to do."""
-    if len(sys.argv) < 5 or not sys.argv[4] or not shutil.which(sys.argv[4]):
-        print("no MPI")
-        raise SystemExit(77)
+    needs_mpi()
     flags, more = ["--microbatches", "1", "--max-batch", "20"], 4
     told = plan.run(plan.source / "configs" / "demo", "--ranks", ranks, "--net", "25,10", "--sequences", sequences, "--json", *flags)
     layouts = {layout["name"]: layout for layout in json.loads(told)["points"][0]["layouts"]}
@@ -426,6 +436,64 @@ def four_ranks_send_what_is_foretold(plan):
         count_sent(plan, 4, ("head split", "tensor 4", "hybrid 2x2"), sequences)
 
 
+def taken(plan, ranks, *flags):
+    """The flags that --split auto takes, and what it says."""
+    text = plan.run(plan.config(), "--ranks", ranks, "--split", "auto", *flags).splitlines()[0]
+    return text.split(" took ", 1)[1].split(",", 1)[0], text
+
+
+@case
+def auto_takes_the_best_that_goes_with_other_options(plan):
+    flags, text = taken(plan, 3, "--sums", "plain")
+    expect("--tensor" not in flags and "not tensor 3 (--sums plain)" in text and "not hybrid (3 ranks are no product" in text, text)
+    flags, text = taken(plan, 4, "--tensor", 2)
+    expect_same(flags, "--tensor 2 --head split")
+    flags, text = taken(plan, 4, "--head", "first", "--goal", "latency")
+    expect("head split" not in flags and "--split auto for latency" in text and "not head split (--head first)" in text, text)
+    for ranks in (2, 4):
+        for goal, figure in (("latency", "ms a token"), ("throughput", "tokens/s")):
+            flags, text = taken(plan, ranks, "--goal", goal)
+            values = [float(part.split(f" {figure}")[0].split()[-1]) for part in text.replace("; against", ",").split(", ") if figure in part]
+            best = min(values) if goal == "latency" else max(values)
+            close_to(values[0], best, 0.02, text)  # what is taken comes first
+    told = json.loads(plan.run(plan.config(), "--ranks", 2, "--split", "auto", "--json"))
+    expect_same(told["layout"], taken(plan, 2)[1])
+
+
+@case
+def auto_refuses_what_leaves_it_no_choice(plan):
+    for flags, code, words in ((("--tensor", 2, "--head", "first"), 2, "none goes with the other options"),
+                               (("--split", "hf", "--goal", "latency"), 2, "give --split auto too, or leave --goal out")):
+        told = plan.run(plan.config(), "--ranks", 4, "--split", "auto", *flags, code=code)
+        expect(words in told, words, told)
+    path = plan.folder / "mapped.json"
+    path.write_text(json.dumps({**json.loads(plan.config().read_text()), "tfrun": {"parallel": {"device_map": {"0": list(range(12))}}}}))
+    told = plan.run(path, "--ranks", 2, "--split", "auto", code=2)
+    expect("device_map says which rank has which block" in told, told)
+
+
+@case
+def ranks_take_the_same_layout(plan):
+    """Rank 0 chooses, by itself: the bits and what is said are those of the flags that it takes."""
+    needs_mpi()
+    text, *_ = run_ranks(plan, 2, ["--split", "auto", "-v"], 1, 6)
+    told = json.loads(text)
+    flags = told["layout"].split(" took ", 1)[1].split(",", 1)[0].split()
+    same = json.loads(run_ranks(plan, 2, flags, 1, 6)[0])
+    expect_same([told["logits_digest"], told["choices"]], [same["logits_digest"], same["choices"]])
+    expect("layout" not in same, same)
+
+
+@case
+def shards_bring_a_split_head(plan):
+    needs_mpi()
+    bare, split, first = (json.loads(run_ranks(plan, 2, ["--tensor", "2", *head], 1, 6)[0])
+                          for head in ([], ["--head", "split"], ["--head", "first"]))
+    messages = [[rank["sent_messages"] for rank in told["stats"]["rank_facts"]] for told in (bare, split, first)]
+    expect(messages[0] == messages[1] != messages[2], messages)
+    expect_same(bare["logits_digest"], first["logits_digest"])
+
+
 @case
 def sweeps_have_a_best_layout_of_each_number(plan):
     cluster = plan.cluster(nodes=64, ranks_per_node=1)
@@ -435,8 +503,8 @@ def sweeps_have_a_best_layout_of_each_number(plan):
         layouts = {layout["name"]: layout for layout in point["layouts"] if "refused" not in layout and layout["can_run"]}
         least = min(layout["token_ms"] for layout in layouts.values())
         most = max(layout["tokens_per_s"] for layout in layouts.values())
-        close_to(layouts[point["best"]["latency"]]["token_ms"], least, 1e-6)
-        close_to(layouts[point["best"]["throughput"]]["tokens_per_s"], most, 1e-6)
+        close_to(layouts[point["best"]["latency"]]["token_ms"], least, 0.02)  # of two that are alike, the earlier first token counts
+        close_to(layouts[point["best"]["throughput"]]["tokens_per_s"], most, 0.02)
     expect_same(told["points"][3]["best"]["latency"], "tensor 4")
     table = plan.run(plan.config(), "--sweep", "1..12", "--cluster", cluster, "--goal", "latency")
     for point in told["points"]:
@@ -542,7 +610,7 @@ def what_goes_not_together_is_refused(plan):
                          (("--net", "25,10", "--prompt-tokens", 1025), "--prompt-tokens 1025"),
                          (("--net", "25,10", "--context", 1024), "--context 1024"),
                          (("--net", "25,10", "--sequences", 17), "takes runtime.max_batch = 16 together"),
-                         (("--goal", "latency"), "--goal is about layouts of ranks"),
+                         (("--goal", "latency"), "tfrun.parallel.goal says what tfrun.parallel.split = auto aims at"),
                          (("--cluster", cluster, "--goal", "speed"), "is not one of latency|throughput")):
         told = plan.run(plan.config(), "--ranks", 4, *flags, code=2)
         expect(words in told, words, told)

@@ -18,7 +18,6 @@ static const struct tfr_flag flags[] = {
      0},
     {"cluster", "FILE", "the same on the nodes that this file describes (docs/scaling.md)", 0},
     {"sweep", "A..B", "with --net or --cluster: the best layout of each number of ranks", 0},
-    {"goal", "GOAL", "with --net or --cluster: best by latency of one stream, or by throughput of all [throughput]", 0},
     {"prompt-tokens", "N", "with --net or --cluster: prompt of the first token [512, or half of what the model has]", 0},
     {"sequences", "N", "with --net or --cluster: sequences that are generated together [8]", 0},
     {"format", "FORM", "with --net or --cluster: table, md, json or csv [table]", 0},
@@ -83,16 +82,6 @@ static bool take_format(const struct tfr_args *args, struct tfr_layouts_question
     return false;
 }
 
-static bool take_goal(const struct tfr_args *args, struct tfr_layouts_question *question) {
-    const char *given = tfr_args_flag(args, "goal");
-    question->goal = given != NULL && strcmp(given, "latency") == 0 ? TFR_GOAL_LATENCY : TFR_GOAL_THROUGHPUT;
-    if (given != NULL && question->goal == TFR_GOAL_THROUGHPUT && strcmp(given, "throughput") != 0) {
-        tfr_cli_usage("--goal: \"%s\" is not one of latency|throughput", given);
-        return false;
-    }
-    return true;
-}
-
 static int print(enum tfr_status status, char *text) {
     return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
 }
@@ -118,7 +107,7 @@ static int run_layouts(const struct tfr_args *args, const char *config, int64_t 
         return tfr_cli_usage("--%s compares layouts of ranks: say of how many with --ranks N or --sweep A..B",
                              question.net != NULL ? "net" : "cluster");
     }
-    if (!take_sweep(args, &question) || !take_format(args, &question) || !take_goal(args, &question) ||
+    if (!take_sweep(args, &question) || !take_format(args, &question) ||
         !tfr_cli_int(args, "prompt-tokens", 1, INT32_MAX, &question.prompt) ||
         !tfr_cli_int(args, "sequences", 1, 1 << 20, &question.sequences)) {
         return tfr_exit_code(TFR_USAGE);
@@ -129,7 +118,7 @@ static int run_layouts(const struct tfr_args *args, const char *config, int64_t 
 }
 
 static int run(struct tfr_args *args) {
-    static const char *const of_layouts[] = {"sweep", "goal", "prompt-tokens", "sequences", "format"};
+    static const char *const of_layouts[] = {"sweep", "prompt-tokens", "sequences", "format"};
     const char *config = tfr_cli_operand(args, "a config");
     int64_t rows = 1, context = 128, ranks = 1;
     if (config == NULL || !tfr_cli_int(args, "rows", 1, 65536, &rows) || !tfr_cli_int(args, "context", 0, 1 << 20, &context) ||

@@ -332,9 +332,8 @@ TFR_API enum tfr_status tfr_report_cost(const char *path, const struct tfr_overr
 /* What every layout of ranks would take, without weights: first token of a prompt, a token of one stream, tokens a second of
  * several, messages, memory, waiting; of first_ranks .. last_ranks. `net` is "ALPHA_US,GBIT_S" or "calibrated", `cluster` a file
  * that describes nodes (docs/scaling.md); one of them. */
-enum tfr_goal { TFR_GOAL_LATENCY, TFR_GOAL_THROUGHPUT };
+enum tfr_goal { TFR_GOAL_LATENCY, TFR_GOAL_THROUGHPUT }; /* option parallel.goal, which marks the best */
 struct tfr_layouts_question {
-    enum tfr_goal goal; /* marks the best */
     int first_ranks, last_ranks;
     const char *net, *cluster;
     int64_t prompt, sequences; /* tokens of a prompt, 0: 512 or half of what the model has; sequences that are generated together */
