@@ -64,6 +64,14 @@ enum tfr_status tfr_option_fault(const struct tfr_config *config, const char *ke
     return config->origin[tfr_option_find(key)] == TFR_ORIGIN_OVERRIDE ? TFR_USAGE : TFR_CONFIG;
 }
 
+const char *tfr_option_said(const struct tfr_config *config, const char *key, const char *value, char *text, size_t size) {
+    const int option = tfr_option_find(key);
+    const bool is_flag = config->origin[option] == TFR_ORIGIN_OVERRIDE && option_infos[option].flag != NULL;
+    snprintf(text, size, is_flag ? "--%s %s" : "%s: tfrun.%s = %s", is_flag ? option_infos[option].flag : config->path,
+             is_flag ? value : key, value);
+    return text;
+}
+
 bool tfr_config_is_default(const struct tfr_config *config, const char *key) {
     return config->origin[tfr_option_find(key)] == TFR_ORIGIN_DEFAULT;
 }

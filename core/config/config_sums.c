@@ -18,18 +18,18 @@ static const char *divisors(int64_t n, char *text, size_t size) {
 static void check_shards(struct tfr_config_reader *reader) {
     const struct tfr_config *config = reader->config;
     const struct tfr_options *o = &config->options;
-    char text[128];
+    char text[128], value[24], said[600], sums[600];
+    snprintf(value, sizeof value, "%lld", (long long)o->parallel_tensor);
+    tfr_option_said(config, "parallel.tensor", value, said, sizeof said);
     if (config->model.n_head % o->parallel_tensor != 0) {
         tfr_complaints_add(&reader->complaints, tfr_option_fault(config, "parallel.tensor"), TFR_COMPLAINT_LAST_LINE, 0,
-                           "%s: tfrun.parallel.tensor = %lld does not divide n_head = %lld; take one of %s", config->path,
-                           (long long)o->parallel_tensor, (long long)config->model.n_head,
+                           "%s does not divide n_head = %lld; take one of %s", said, (long long)config->model.n_head,
                            divisors(config->model.n_head, text, sizeof text));
     } else if (o->parallel_tensor > 1 && o->runtime_sums == TFR_SUMS_PLAIN &&
                config->origin[tfr_option_find("runtime.sums")] != TFR_ORIGIN_DEFAULT) {
-        tfr_complaints_add(
-            &reader->complaints, tfr_option_fault(config, "runtime.sums"), TFR_COMPLAINT_LAST_LINE, 0,
-            "%s: tfrun.parallel.tensor = %lld adds head by head, and tfrun.runtime.sums = plain does not; leave one out",
-            config->path, (long long)o->parallel_tensor);
+        tfr_complaints_add(&reader->complaints, tfr_option_fault(config, "runtime.sums"), TFR_COMPLAINT_LAST_LINE, 0,
+                           "%s adds head by head, and %s does not; leave one out", said,
+                           tfr_option_said(config, "runtime.sums", "plain", sums, sizeof sums));
     }
 }
 
@@ -40,27 +40,25 @@ static void check_order(struct tfr_config_reader *reader, const char *key, const
     const enum tfr_status fault = tfr_option_fault(config, key);
     if (!config->options.runtime_deterministic) {
         tfr_complaints_add(&reader->complaints, fault, TFR_COMPLAINT_LAST_LINE, 0,
-                           "%s: %s is an order of additions, and tfrun.runtime.deterministic = false keeps none; leave one out",
-                           config->path, what);
+                           "%s is an order of additions, and tfrun.runtime.deterministic = false keeps none; leave one out", what);
     } else if (model->n_inner % model->n_head != 0) {
-        tfr_complaints_add(
-            &reader->complaints, fault, TFR_COMPLAINT_LAST_LINE, 0,
-            "%s: %s gives each head an equal part of n_inner = %lld, which n_head = %lld does not divide; leave it out",
-            config->path, what, (long long)model->n_inner, (long long)model->n_head);
+        tfr_complaints_add(&reader->complaints, fault, TFR_COMPLAINT_LAST_LINE, 0,
+                           "%s gives each head an equal part of n_inner = %lld, which n_head = %lld does not divide; leave it out",
+                           what, (long long)model->n_inner, (long long)model->n_head);
     }
 }
 
 void tfr_config_check_sums(struct tfr_config_reader *reader) {
     const struct tfr_options *o = &reader->config->options;
-    char what[64];
+    char what[600], value[24];
     if (reader->complaints.n > 0) {
         return;
     }
     check_shards(reader);
     if (o->parallel_tensor > 1) {
-        snprintf(what, sizeof what, "tfrun.parallel.tensor = %lld", (long long)o->parallel_tensor);
-        check_order(reader, "parallel.tensor", what);
+        snprintf(value, sizeof value, "%lld", (long long)o->parallel_tensor);
+        check_order(reader, "parallel.tensor", tfr_option_said(reader->config, "parallel.tensor", value, what, sizeof what));
     } else if (o->runtime_sums == TFR_SUMS_BY_HEAD) {
-        check_order(reader, "runtime.sums", "tfrun.runtime.sums = by-head");
+        check_order(reader, "runtime.sums", tfr_option_said(reader->config, "runtime.sums", "by-head", what, sizeof what));
     }
 }

@@ -4,6 +4,7 @@
 
 #include <tfrun/tfrun.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mapfile.h"
+#include "base/plural.h"
 #include "base/status.h"
 #include "mpi/comm.h"
 #include "plan/registry.h"
@@ -187,10 +189,22 @@ static enum tfr_status look_for_file(const struct meeting *meeting) {
     return tfr_comm_agree(meeting->comm, status);
 }
 
+static void say_link(const struct meeting *meeting, const char *where, const struct tfr_link *link, int64_t pairs) {
+    const struct tfr_calibrate_question *question = meeting->question;
+    char text[96];
+    if (pairs > 0 && question->say != NULL) {
+        snprintf(text, sizeof text, "%s: %.4g us, %.4g GB/s (%lld pair%s)", where, link->alpha_ns / 1e3,
+                 link->byte_ns > 0 ? 1 / link->byte_ns : INFINITY, (long long)pairs, tfr_plural(pairs));
+        question->say(question->user, text, 0, 0);
+    }
+}
+
 static enum tfr_status add_links(const struct meeting *meeting, const char *path) {
     struct tfr_calibration calibration = {0};
     TFR_TRY(tfr_calibration_read(&calibration, path));
     note(meeting, &calibration.links);
+    say_link(meeting, "within a node", &calibration.links.shm, calibration.links.shm_pairs);
+    say_link(meeting, "between nodes", &calibration.links.net, calibration.links.net_pairs);
     const enum tfr_status status = tfr_calibration_write(&calibration, path);
     tfr_calibration_free(&calibration);
     return status;

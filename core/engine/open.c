@@ -368,6 +368,7 @@ void tfr_engine_close(struct tfr_engine *engine) {
     tfr_params_free(engine->params);
     tfr_free(engine->rank_memory_bytes);
     tfr_free(engine->layout_told);
+    tfr_free(engine->run_facts);
     tfr_free(engine->rank_facts);
     tfr_config_free(engine->config);
     tfr_free(engine);

@@ -23,6 +23,9 @@ enum tfr_status tfr_engine_ask_memory(struct tfr_engine *engine, const int64_t *
 
 /* rank_facts.c: of this rank. */
 struct tfr_rank_facts tfr_own_rank_facts(const struct tfr_engine *engine);
+/* Rank 0, around a run, with several ranks: what each did in it; the engine's, NULL on one rank. */
+enum tfr_status tfr_engine_begin_facts(struct tfr_engine *engine);
+const struct tfr_rank_facts *tfr_engine_end_facts(struct tfr_engine *engine); /* behind tfr_engine_rank_facts */
 
 /* slot_commands.c: slots on all ranks. */
 enum tfr_status tfr_engine_open_slot(struct tfr_engine *engine, int64_t capacity, int32_t *slot);

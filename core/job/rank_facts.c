@@ -1,4 +1,6 @@
 /* rank_facts.c - where the time of each rank went, and what it sent: see struct tfr_rank_facts. */
+#include <string.h>
+
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -18,6 +20,34 @@ enum tfr_status tfr_engine_rank_facts(struct tfr_engine *engine, const struct tf
     const enum tfr_status status = tfr_command_ask_all(engine, TFR_MESSAGE_FACTS, engine->rank_facts);
     *facts = status == TFR_OK ? engine->rank_facts : NULL;
     return status;
+}
+
+enum tfr_status tfr_engine_begin_facts(struct tfr_engine *engine) {
+    const struct tfr_rank_facts *facts;
+    const size_t n = (size_t)tfr_engine_size(engine);
+    if (n == 1) {
+        return TFR_OK;
+    }
+    engine->run_facts = engine->run_facts != NULL ? engine->run_facts : tfr_alloc(n, sizeof *engine->run_facts);
+    if (engine->run_facts == NULL) {
+        return TFR_RESOURCE;
+    }
+    TFR_TRY(tfr_engine_rank_facts(engine, &facts));
+    memcpy(engine->run_facts, facts, n * sizeof *facts);
+    return TFR_OK;
+}
+
+const struct tfr_rank_facts *tfr_engine_end_facts(struct tfr_engine *engine) {
+    for (int rank = 0; rank < tfr_engine_size(engine) && engine->run_facts != NULL; rank++) {
+        const struct tfr_rank_facts *now = &engine->rank_facts[rank];
+        struct tfr_rank_facts *run = &engine->run_facts[rank];
+        *run = (struct tfr_rank_facts){.busy_ns = now->busy_ns - run->busy_ns,
+                                       .wait_ns = now->wait_ns - run->wait_ns,
+                                       .control_ns = now->control_ns - run->control_ns,
+                                       .sent_bytes = now->sent_bytes - run->sent_bytes,
+                                       .sent_messages = now->sent_messages - run->sent_messages};
+    }
+    return engine->run_facts;
 }
 
 void tfr_engine_log_rank_facts(const struct tfr_engine *engine, const struct tfr_rank_facts *facts) {

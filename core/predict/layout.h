@@ -133,6 +133,11 @@ double tfr_layout_speed(const struct tfr_layout_question *question, int stage); 
 double tfr_layout_round_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step, int groups);
 /* layout_traffic.c: fills in messages, bytes and memory of each rank, for `rows` rows in a micro-batch. */
 void tfr_layout_count(const struct tfr_layout_question *question, struct tfr_layout_times *times);
+/* A step's, of one rank of its replica. */
+struct tfr_layout_sent {
+    double messages, bytes;
+};
+struct tfr_layout_sent tfr_layout_sent(const struct tfr_layout_question *question, double rows, double logits, int rank);
 /* The link between two stages of a replica, or within a stage where both are the same: the slower one, where replicas or shards
  * differ. -1: all ranks of a replica. */
 const struct tfr_link *tfr_layout_link(const struct tfr_layout_question *question, int stage, int other);

@@ -46,14 +46,23 @@ static void add_sums(const struct tfr_layout_question *question, double rows, in
     }
 }
 
-static struct sent sent_by(const struct tfr_layout_question *question, double rows, int stage, int shard) {
+static struct sent sent_by(const struct tfr_layout_question *question, double rows, double logits, int stage, int shard) {
     const struct tfr_layout *layout = question->layout;
     const double hidden = (double)question->model->n_embd * rows * sizeof(float);
     struct sent sent = {0};
     add(&sent, stage < tfr_layout_last_stage(layout) ? 1 : 0, hidden);
     add_sums(question, rows, stage, shard, &sent);
-    add_head(question, rows, stage, shard, &sent);
+    if (logits > 0) {
+        add_head(question, logits, stage, shard, &sent);
+    }
     return sent;
+}
+
+struct tfr_layout_sent tfr_layout_sent(const struct tfr_layout_question *question, double rows, double logits, int rank) {
+    const struct tfr_layout *layout = question->layout;
+    const int index = rank % (layout->stages * layout->tensor);
+    const struct sent sent = sent_by(question, rows, logits, index / layout->tensor, index % layout->tensor);
+    return (struct tfr_layout_sent){sent.messages, sent.bytes};
 }
 
 static double memory_of(const struct tfr_layout_question *question, int stage, int shard) {
@@ -78,7 +87,7 @@ void tfr_layout_count(const struct tfr_layout_question *question, struct tfr_lay
     const int n_each = layout->stages * layout->tensor;
     for (int index = 0; index < times->n_ranks; index++) {
         const int stage = index % n_each / layout->tensor, shard = index % layout->tensor;
-        const struct sent sent = sent_by(question, times->rows, stage, shard);
+        const struct sent sent = sent_by(question, times->rows, times->rows, stage, shard);
         struct tfr_layout_rank *rank = &times->rank[index];
         rank->messages_a_token = sent.messages / times->rows / layout->replicas;
         rank->bytes_a_token = sent.bytes / times->rows / layout->replicas;

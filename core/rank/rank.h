@@ -65,6 +65,7 @@ struct tfr_engine {
     uint64_t load_ns;
     uint64_t control_ns;               /* struct tfr_rank_facts */
     struct tfr_rank_facts *rank_facts; /* rank 0, once asked */
+    struct tfr_rank_facts *run_facts;  /* rank 0, likewise: when a run began, then of the run */
     int64_t *rank_memory_bytes;        /* rank 0, once asked: the peak of each rank */
     struct tfr_params *params;         /* of a request that says nothing of its own: the sampling section, parsed */
     struct tfr_batcher *batcher;       /* requests under way; rank 0, NULL for an assistant */

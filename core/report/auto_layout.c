@@ -1,7 +1,6 @@
 /* auto_layout.c - see auto_layout.h. */
 #include "report/auto_layout.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,8 +8,9 @@
 #include "base/log.h"
 #include "base/plural.h"
 #include "base/status.h"
+#include "rank/layout_list.h"
 #include "rank/stage_costs.h"
-#include "report/layouts.h"
+#include "report/layout_facts.h"
 
 enum { SEQUENCES = 8, CONTEXT = 128 };
 
@@ -19,12 +19,7 @@ _Static_assert((int)TFR_AIM_LATENCY == (int)TFR_GOAL_LATENCY && (int)TFR_AIM_THR
 
 struct chooser {
     const struct tfr_auto_question *question;
-    struct tfr_dry dry; /* borrows config, machine and registry */
-    struct tfr_cluster_facts facts;
-    struct tfr_calibration calibration, node;
-    bool is_measured;
-    struct tfr_piece_times pieces;
-    struct tfr_layout_model model;
+    struct tfr_layout_facts facts;
     struct tfr_layout_load load;
     struct tfr_layout_list list;
     struct tfr_layout_times times[TFR_MOST_LAYOUTS];
@@ -35,41 +30,6 @@ struct chooser {
 /* A head of few columns has no vocabulary to share. */
 static bool may_split_head(const struct tfr_config *config) {
     return config->model.head == TFR_HEAD_LM || config->model.head == TFR_HEAD_DOUBLE;
-}
-
-/* Links as calibrate --net found them, else what shared memory and 10 GbE usually take. */
-static void take_links(struct chooser *chooser) {
-    const struct tfr_measured_links *links = &chooser->calibration.links;
-    struct tfr_cluster *cluster = &chooser->facts.cluster;
-    chooser->facts = tfr_cluster_of_one_node();
-    cluster->net = (struct tfr_link){.alpha_ns = 25e3, .byte_ns = 0.8};
-    cluster->shm = links->shm_pairs > 0 ? links->shm : cluster->shm;
-    cluster->net = links->net_pairs > 0 ? links->net : cluster->net;
-    cluster->ranks_per_node = chooser->question->ranks_per_node;
-    cluster->nodes = INT_MAX / cluster->ranks_per_node;
-}
-
-static enum tfr_status take_times(struct chooser *chooser) {
-    const struct tfr_auto_question *question = chooser->question;
-    struct tfr_dry *dry = &chooser->dry;
-    const int n_threads = question->threads->n_threads;
-    char path[256];
-    /* no member of it is changed, nor closed here */
-    *dry = (struct tfr_dry){.config = question->config,
-                            .machine = (struct tfr_machine *)question->machine,
-                            .registry = (struct tfr_registry *)question->registry,
-                            .threads = *question->threads};
-    TFR_TRY(tfr_model_table_types(dry->config, tfr_packed_dtype(dry->config), &dry->tables));
-    chooser->is_measured = tfr_dry_find_calibration(dry, n_threads, &chooser->calibration, path, sizeof path);
-    if (!chooser->is_measured) {
-        tfr_calibration_nominal(&chooser->calibration, dry->machine, n_threads);
-    }
-    tfr_dry_find_calibration(dry, dry->machine->n_cores, &chooser->node, path, sizeof path);
-    take_links(chooser);
-    struct tfr_planner planner = tfr_dry_planner(dry);
-    planner.placement = &tfr_placement_alone;
-    return tfr_piece_times_open(&chooser->pieces, &planner, &chooser->calibration,
-                                chooser->node.roofs.n_threads > 0 ? &chooser->node.roofs : NULL);
 }
 
 /* As many sequences as the config has prompts, or some that a server may have. */
@@ -85,15 +45,6 @@ static void take_load(struct chooser *chooser) {
         .context = positions - 1 < CONTEXT ? positions - 1 : CONTEXT,
         .tokens = options->sampling_max_tokens,
     };
-}
-
-static struct tfr_layout_question ask(const struct chooser *chooser, const struct tfr_layout *layout) {
-    return (struct tfr_layout_question){.layout = layout,
-                                        .cluster = &chooser->facts.cluster,
-                                        .model = &chooser->model,
-                                        .load = &chooser->load,
-                                        .ns = tfr_piece_times_ns,
-                                        .user = &chooser->pieces};
 }
 
 /* What the order of additions by heads, which shards bring along, goes against. */
@@ -128,7 +79,7 @@ static void weigh_against(const struct tfr_config *config, const struct tfr_list
 static enum tfr_status predict_all(struct chooser *chooser) {
     const struct tfr_config *config = chooser->question->config;
     const struct tfr_layout wish = {.groups = (int)config->options.parallel_microbatches};
-    struct tfr_layout_question question = ask(chooser, &wish);
+    struct tfr_layout_question question = tfr_layout_facts_ask(&chooser->facts, &wish, &chooser->load);
     TFR_TRY(tfr_layout_list_make(&chooser->list, &question, config->model.n_layer, chooser->question->n_ranks));
     for (int i = 0; i < chooser->list.n; i++) {
         const struct tfr_listed_layout *item = &chooser->list.item[i];
@@ -138,7 +89,7 @@ static enum tfr_status predict_all(struct chooser *chooser) {
             TFR_TRY(tfr_layout_predict(&question, &chooser->times[i]));
         }
     }
-    return chooser->pieces.status;
+    return chooser->facts.pieces.status;
 }
 
 static int best_of(const struct chooser *chooser) {
@@ -222,7 +173,7 @@ static void tell(const struct chooser *chooser, char *told) {
     const struct tfr_listed_layout *taken = &chooser->list.item[chooser->best];
     snprintf(told, TFR_TOLD_SIZE, "--split auto for %s took %s, predicted by %s for %lld sequence%s: ",
              tfr_choice_name("parallel.goal", (int)options->parallel_goal), taken->flags,
-             chooser->is_measured ? "the calibration" : "nominal peaks", (long long)chooser->load.sequences,
+             chooser->facts.is_measured ? "the calibration" : "nominal peaks", (long long)chooser->load.sequences,
              tfr_plural(chooser->load.sequences));
     tell_one(chooser, chooser->best, told);
     snprintf(told + strlen(told), TFR_TOLD_SIZE - strlen(told), "; against");
@@ -238,9 +189,10 @@ static void tell(const struct chooser *chooser, char *told) {
 }
 
 static enum tfr_status choose(struct chooser *chooser, char *told) {
-    chooser->model = tfr_layout_model_of(chooser->question->config);
+    const struct tfr_auto_question *question = chooser->question;
     take_load(chooser);
-    TFR_TRY(take_times(chooser));
+    TFR_TRY(tfr_layout_facts_open(&chooser->facts, question->config, question->machine, question->registry, question->threads,
+                                  question->ranks_per_node));
     TFR_TRY(predict_all(chooser));
     TFR_TRY(take_best(chooser));
     tell(chooser, told);
@@ -295,9 +247,7 @@ enum tfr_status tfr_auto_layout(const struct tfr_auto_question *question, char *
             tfr_free(chooser->times[i].rank);
         }
         tfr_layout_list_free(&chooser->list);
-        tfr_piece_times_close(&chooser->pieces);
-        tfr_calibration_free(&chooser->calibration);
-        tfr_calibration_free(&chooser->node);
+        tfr_layout_facts_close(&chooser->facts);
         tfr_free(chooser);
     } else if (status == TFR_OK && options->parallel_tensor > 1 && tfr_config_is_default(question->config, "parallel.head") &&
                may_split_head(question->config)) {

@@ -22,7 +22,7 @@ struct layouts_report {
     struct tfr_dry dry;
     struct tfr_cluster_facts facts;
     struct tfr_calibration calibration, node; /* of a rank's threads; of a node's */
-    char calibrated_by[320];
+    char calibrated_by[256 + TFR_DOUBTS_SIZE];
     struct tfr_piece_times pieces;
     struct tfr_model_work work;
     struct tfr_layout_model model;
@@ -34,7 +34,8 @@ struct layouts_report {
 /* Steps of a pipeline that have no micro-batch, over (blocks of each stage): "4,4,4,0". */
 void tfr_layouts_blocks(const struct tfr_listed_layout *item, char *text, size_t size);
 
-/* A calibration of this host and so many threads, and its path, if it is there and holds for a dry run; else false. */
+/* A calibration of this host and so many threads, and its path with what makes it doubtful, if it is there and holds for a dry run;
+ * else false. */
 bool tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct tfr_calibration *calibration, char *path,
                               size_t size);
 

@@ -46,6 +46,14 @@ static enum tfr_status write_json(const struct tfr_finding *found, int n, int n_
     return json.failed ? TFR_RESOURCE : TFR_OK;
 }
 
+/* Shards share each block, and of a split head every rank has a part; 0: no number is too large. */
+static int64_t ranks_with_work(const struct tfr_config *config) {
+    const struct tfr_options *options = &config->options;
+    const bool may_bring_split = options->parallel_tensor > 1 && tfr_config_is_default(config, "parallel.head");
+    const bool is_split = options->parallel_head == TFR_HEAD_AT_SPLIT || options->parallel_split == TFR_SPLIT_AUTO;
+    return is_split || may_bring_split ? 0 : config->model.n_layer * options->parallel_tensor;
+}
+
 static enum tfr_status read_facts(const char *path, const struct tfr_override *overrides, size_t n_overrides, int64_t *n_blocks,
                                   int64_t *n_threads, struct tfr_machine **machine) {
     struct tfr_config *config = NULL;
@@ -54,7 +62,7 @@ static enum tfr_status read_facts(const char *path, const struct tfr_override *o
         return TFR_OK;
     }
     TFR_TRY(tfr_config_load(&config, path, overrides, n_overrides));
-    *n_blocks = config->model.n_layer;
+    *n_blocks = ranks_with_work(config);
     *n_threads = config->options.runtime_threads;
     tfr_config_free(config);
     return TFR_OK;

@@ -10,6 +10,7 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "rank/rank.h"
+#include "report/run_prediction.h"
 
 static const char *const finish_names[] = {"cancelled", "length", "eos", "stop"};
 
@@ -128,6 +129,11 @@ enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struc
     }
     tfr_json_end(&out, ']');
     put_stats(&out, stats);
+    struct tfr_run_prediction prediction;
+    if (tfr_run_predict(engine, stats, n, &prediction) == TFR_OK && prediction.n_ranks > 0) {
+        tfr_run_prediction_json(&prediction, &out);
+        tfr_run_prediction_free(&prediction);
+    }
     tfr_json_end(&out, '}');
     return tfr_json_take(&out, text);
 }

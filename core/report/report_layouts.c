@@ -16,6 +16,7 @@ bool tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct t
     struct tfr_conditions now;
     char doubts[TFR_DOUBTS_SIZE], *file = tfr_calibration_path(dry->machine->host_name, n_threads);
     bool found = file != NULL && !dry->machine->is_described && tfr_path_exists(file);
+    doubts[0] = '\0';
     if (found) {
         tfr_conditions_of(dry->registry, dry->machine, dry->config, n_threads, &now);
         found = tfr_calibration_read(calibration, file) == TFR_OK;
@@ -23,7 +24,7 @@ bool tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct t
             tfr_calibration_free(calibration);
             found = false;
         }
-        snprintf(path, size, "%s", file);
+        snprintf(path, size, doubts[0] != '\0' ? "%s, which may not hold: %s" : "%s", file, doubts);
     }
     tfr_free(file);
     return found;
@@ -112,7 +113,7 @@ static enum tfr_status take_load(struct layouts_report *report) {
 static void take_calibration(struct layouts_report *report) {
     const struct tfr_dry *dry = &report->dry;
     const int n_threads = dry->threads.n_threads;
-    char path[256];
+    char path[sizeof report->calibrated_by - 8];
     if (tfr_dry_find_calibration(&report->dry, n_threads, &report->calibration, path, sizeof path)) {
         snprintf(report->calibrated_by, sizeof report->calibrated_by, "by %s", path);
     } else {

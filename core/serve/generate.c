@@ -302,7 +302,8 @@ enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt 
                       .packed_ns = pack_ns(engine)};
     *stats = (struct tfr_generation_stats){.load_ns = engine->load_ns};
     memset(results, 0, n * run.n_choices * sizeof *results);
-    const enum tfr_status opened = open_run(&run, prompts);
+    enum tfr_status opened = open_run(&run, prompts);
+    opened = opened == TFR_OK ? tfr_engine_begin_facts(engine) : opened;
     if (opened == TFR_OK) {
         run_requests(&run, prompts);
         stats->logits_digest = digest_of(&run);
@@ -316,6 +317,7 @@ enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt 
     if (run.status == TFR_OK) {
         TFR_TRY(tfr_engine_ask_memory(engine, &stats->rank_memory_bytes));
         TFR_TRY(tfr_engine_rank_facts(engine, &stats->rank_facts));
+        stats->run_facts = tfr_engine_end_facts(engine);
     }
     return run.status != TFR_OK ? tfr_raise(run.status, "%s", run.error) : TFR_OK;
 }

@@ -485,6 +485,27 @@ def ranks_take_the_same_layout(plan):
 
 
 @case
+def runs_stand_beside_their_predictions(plan):
+    """Messages and bytes of ranks other than 0 are foretold but for answers to commands and agreeing on plans; errors are those of the two numbers."""
+    needs_mpi()
+    for ranks, flags in ((2, ["--split", "hf"]), (2, ["--tensor", "2"]), (3, ["--head", "split"])):
+        told = json.loads(run_ranks(plan, ranks, flags, 1, 9)[0])["prediction"]
+        expect(told["by"] in ("calibration", "nominal peaks"), told)
+        figures = [told[key] for key in ("first_token_ms", "token_ms", "tokens_per_s")] + [rank["busy_ms"] for rank in told["ranks"]]
+        for figure in figures:
+            expect(figure["predicted"] > 0 and figure["measured"] > 0, ranks, flags, told)
+            close_to(1 + figure["error"], figure["measured"] / figure["predicted"], 1e-3, figure)
+        expect_same(len(told["ranks"]), ranks)
+        for rank in told["ranks"][1:]:
+            messages, sent_bytes = rank["sent_messages"], rank["sent_bytes"]
+            expect(0 <= messages["measured"] - messages["predicted"] <= 16, flags, messages)
+            expect(0 <= sent_bytes["measured"] - sent_bytes["predicted"] <= 1 << 14, flags, sent_bytes)
+    _, words = run_ranks(plan, 2, ["--tensor", "2", "-v"], 1, 5)
+    expect("measured: first token" in words and "rank 1: predicted, and measured: in kernels" in words, words)
+    expect("prediction" not in json.loads(run_ranks(plan, 1, [], 1, 5)[0]))
+
+
+@case
 def shards_bring_a_split_head(plan):
     needs_mpi()
     bare, split, first = (json.loads(run_ranks(plan, 2, ["--tensor", "2", *head], 1, 6)[0])

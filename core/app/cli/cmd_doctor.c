@@ -21,7 +21,7 @@ static int run(struct tfr_args *args) {
 }
 
 static const struct tfr_flag flags[] = {{"json", NULL, "as JSON", 0}};
-static const char *const reads[] = {"trust", "runtime.threads", NULL};
+static const char *const reads[] = {"trust", "runtime.threads", "parallel.tensor", "parallel.head", "parallel.split", NULL};
 
 const struct tfr_command tfr_cmd_doctor = {
     .name = "doctor",

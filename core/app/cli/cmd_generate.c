@@ -237,6 +237,7 @@ static void print_stats(const struct tfr_generation_stats *stats, const struct j
             (long long)stats->seed, n_prompts == 1 ? reasons[job->results[0].finish] : "see --json");
     if (stats->rank_facts != NULL) {
         tfr_engine_log_rank_facts(job->engine, stats->rank_facts);
+        tfr_engine_log_prediction(job->engine, stats, n_prompts);
     }
 }
 

@@ -183,6 +183,7 @@ struct tfr_generation_stats {
     int n_ranks;
     const int64_t *rank_memory_bytes; /* [n_ranks] peak of each, the engine's until the next call; NULL where the run failed */
     const struct tfr_rank_facts *rank_facts; /* [n_ranks] likewise */
+    const struct tfr_rank_facts *run_facts;  /* [n_ranks] likewise, of this run alone; NULL on one rank too */
 };
 
 /* New text of generation `index`, whole characters only. Return false to stop everything. */
@@ -207,6 +208,10 @@ TFR_API size_t tfr_generate_choices(const struct tfr_engine *engine);
 TFR_API enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n, tfr_text_fn on_text,
                                      void *user, struct tfr_generation *results, struct tfr_generation_stats *stats);
 TFR_API void tfr_generation_free(struct tfr_generation *generation);
+/* What the run was predicted to take and to send on its ranks, beside what it took and sent: lines to stderr where observe.log is
+ * info or more, and there are several ranks. */
+TFR_API void tfr_engine_log_prediction(const struct tfr_engine *engine, const struct tfr_generation_stats *stats,
+                                       size_t n_sequences);
 /* What the config itself asks for: its prompts (input.prompt, input.prompts, or the file) and where output goes. Borrowed. */
 struct tfr_engine_io {
     const char *prompt;

@@ -1,0 +1,59 @@
+/* layout_facts.c - see layout_facts.h. */
+#include "report/layout_facts.h"
+
+#include <limits.h>
+
+#include "base/status.h"
+#include "report/layouts.h"
+
+/* Links as calibrate --net found them, else what shared memory and 10 GbE usually take. */
+static void take_links(struct tfr_layout_facts *facts, int ranks_per_node) {
+    const struct tfr_measured_links *links = &facts->calibration.links;
+    struct tfr_cluster *cluster = &facts->cluster.cluster;
+    facts->cluster = tfr_cluster_of_one_node();
+    cluster->net = (struct tfr_link){.alpha_ns = 25e3, .byte_ns = 0.8};
+    cluster->shm = links->shm_pairs > 0 ? links->shm : cluster->shm;
+    cluster->net = links->net_pairs > 0 ? links->net : cluster->net;
+    cluster->ranks_per_node = ranks_per_node;
+    cluster->nodes = INT_MAX / ranks_per_node;
+}
+
+enum tfr_status tfr_layout_facts_open(struct tfr_layout_facts *facts, const struct tfr_config *config,
+                                      const struct tfr_machine *machine, const struct tfr_registry *registry,
+                                      const struct tfr_thread_choice *threads, int ranks_per_node) {
+    char path[256];
+    /* no member of it is changed, nor closed here */
+    *facts = (struct tfr_layout_facts){.dry = {.config = (struct tfr_config *)config,
+                                               .machine = (struct tfr_machine *)machine,
+                                               .registry = (struct tfr_registry *)registry,
+                                               .threads = *threads}};
+    struct tfr_dry *dry = &facts->dry;
+    TFR_TRY(tfr_model_table_types(config, tfr_packed_dtype(config), &dry->tables));
+    facts->is_measured = tfr_dry_find_calibration(dry, threads->n_threads, &facts->calibration, path, sizeof path);
+    if (!facts->is_measured) {
+        tfr_calibration_nominal(&facts->calibration, machine, threads->n_threads);
+    }
+    tfr_dry_find_calibration(dry, machine->n_cores, &facts->node, path, sizeof path);
+    take_links(facts, ranks_per_node);
+    facts->model = tfr_layout_model_of(config);
+    struct tfr_planner planner = tfr_dry_planner(dry);
+    planner.placement = &tfr_placement_alone;
+    return tfr_piece_times_open(&facts->pieces, &planner, &facts->calibration,
+                                facts->node.roofs.n_threads > 0 ? &facts->node.roofs : NULL);
+}
+
+void tfr_layout_facts_close(struct tfr_layout_facts *facts) {
+    tfr_piece_times_close(&facts->pieces);
+    tfr_calibration_free(&facts->calibration);
+    tfr_calibration_free(&facts->node);
+}
+
+struct tfr_layout_question tfr_layout_facts_ask(const struct tfr_layout_facts *facts, const struct tfr_layout *layout,
+                                                const struct tfr_layout_load *load) {
+    return (struct tfr_layout_question){.layout = layout,
+                                        .cluster = &facts->cluster.cluster,
+                                        .model = &facts->model,
+                                        .load = load,
+                                        .ns = tfr_piece_times_ns,
+                                        .user = &facts->pieces};
+}
