@@ -1,7 +1,8 @@
-/* wire.c - a network cable between two network namespaces, as long and as narrow as wanted: wire PID_A PID_B DELAY_US GBIT_S
+/* wire.c - cables between network namespaces, as long and as narrow as wanted: wire DELAY_US GBIT_S PID PID...
  *
- * For kernels without netem. A tap device eth0 in the namespace of each process; a frame leaves the other one when its bytes have
- * passed at GBIT_S (0: at once) and DELAY_US after. Its own cost is some 50 us a frame. Prints "ready", ends with a signal.
+ * For kernels without netem. A tap device eth0 in the namespace of each process, all joined by a switch: a frame comes out where
+ * its address was seen before, else everywhere, when its bytes have passed the sender's cable at GBIT_S (0: at once) and DELAY_US
+ * after. Its own cost is some 50 us a frame. Prints "ready", ends with a signal.
  */
 #include <fcntl.h>
 #include <linux/if.h>
@@ -18,20 +19,25 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FRAMES = 2048, FRAME_BYTES = 9216 };
+enum { FRAMES = 2048, FRAME_BYTES = 9216, MOST_ENDS = 16, ADDRESS = 6, EVERYWHERE = -1 };
 
 struct frame {
     uint64_t due_ns;
     ssize_t size;
+    int to; /* an end or EVERYWHERE */
     char bytes[FRAME_BYTES];
 };
 
-struct direction {
-    int from, to;
-    uint64_t free_ns; /* when the last frame has passed */
+struct end {
+    int tap;
+    char address[ADDRESS]; /* of the frames that came in here */
+    uint64_t free_ns;      /* when the last of them has passed */
     unsigned head, tail;
     struct frame *frames; /* [FRAMES] a ring */
 };
+
+static struct end ends[MOST_ENDS];
+static int n_ends;
 
 static uint64_t now_ns(void) {
     struct timespec now;
@@ -53,72 +59,88 @@ static int open_end(const char *process) {
     return end >= 0 && ioctl(end, TUNSETIFF, &request) == 0 ? end : -1;
 }
 
+/* Ethernet: the address of who is to have it, then that of who sent it. */
+static int find(const char *address) {
+    for (int i = 0; i < n_ends; i++) {
+        if (memcmp(ends[i].address, address, ADDRESS) == 0) {
+            return i;
+        }
+    }
+    return EVERYWHERE;
+}
+
 /* Takes what has come; false if nothing had. */
-static bool take(struct direction *direction, uint64_t delay_ns, double ns_per_byte) {
+static bool take(struct end *end, uint64_t delay_ns, double ns_per_byte) {
     bool any = false;
-    while (direction->tail - direction->head < FRAMES) {
-        struct frame *frame = &direction->frames[direction->tail % FRAMES];
-        frame->size = read(direction->from, frame->bytes, sizeof frame->bytes);
-        if (frame->size <= 0) {
+    while (end->tail - end->head < FRAMES) {
+        struct frame *frame = &end->frames[end->tail % FRAMES];
+        frame->size = read(end->tap, frame->bytes, sizeof frame->bytes);
+        if (frame->size < 2 * ADDRESS) {
             break;
         }
         const uint64_t now = now_ns();
-        direction->free_ns = (direction->free_ns > now ? direction->free_ns : now) + (uint64_t)((double)frame->size * ns_per_byte);
-        frame->due_ns = direction->free_ns + delay_ns;
-        direction->tail++;
+        memcpy(end->address, frame->bytes + ADDRESS, ADDRESS);
+        end->free_ns = (end->free_ns > now ? end->free_ns : now) + (uint64_t)((double)frame->size * ns_per_byte);
+        frame->due_ns = end->free_ns + delay_ns;
+        frame->to = find(frame->bytes);
+        end->tail++;
         any = true;
     }
     return any;
 }
 
-static bool give(struct direction *direction) {
+/* A receiver that takes nothing loses the frame, as on a real network. */
+static bool give(struct end *end) {
     bool any = false;
-    while (direction->head != direction->tail) {
-        const struct frame *frame = &direction->frames[direction->head % FRAMES];
-        if (frame->due_ns > now_ns() || write(direction->to, frame->bytes, (size_t)frame->size) < 0) {
-            break;
+    while (end->head != end->tail && end->frames[end->head % FRAMES].due_ns <= now_ns()) {
+        const struct frame *frame = &end->frames[end->head++ % FRAMES];
+        for (int i = 0; i < n_ends; i++) {
+            if (&ends[i] != end && (frame->to == EVERYWHERE || frame->to == i)) {
+                any = write(ends[i].tap, frame->bytes, (size_t)frame->size) > 0 || any;
+            }
         }
-        direction->head++;
-        any = true;
     }
     return any;
 }
 
-static void rest(const struct direction *ways) {
+static void rest(void) {
     uint64_t until = UINT64_MAX;
-    struct pollfd ends[2] = {{.fd = ways[0].from, .events = POLLIN}, {.fd = ways[1].from, .events = POLLIN}};
-    for (int i = 0; i < 2; i++) {
-        const struct frame *first = &ways[i].frames[ways[i].head % FRAMES];
-        until = ways[i].head != ways[i].tail && first->due_ns < until ? first->due_ns : until;
+    struct pollfd taps[MOST_ENDS];
+    for (int i = 0; i < n_ends; i++) {
+        const struct frame *first = &ends[i].frames[ends[i].head % FRAMES];
+        until = ends[i].head != ends[i].tail && first->due_ns < until ? first->due_ns : until;
+        taps[i] = (struct pollfd){.fd = ends[i].tap, .events = POLLIN};
     }
     const uint64_t now = now_ns(), ns = until == UINT64_MAX ? 1000000000u : until > now ? until - now : 0;
     const struct timespec time = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
-    ppoll(ends, 2, &time, NULL);
+    ppoll(taps, (nfds_t)n_ends, &time, NULL);
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) {
-        fprintf(stderr, "usage: wire PID_A PID_B DELAY_US GBIT_S\n");
+    if (argc < 5 || argc > 3 + MOST_ENDS) {
+        fprintf(stderr, "usage: wire DELAY_US GBIT_S PID PID..., up to %d\n", MOST_ENDS);
         return 2;
     }
-    const int a = open_end(argv[1]), b = open_end(argv[2]);
-    const uint64_t delay_ns = (uint64_t)(strtod(argv[3], NULL) * 1000);
-    const double gbit_s = strtod(argv[4], NULL), ns_per_byte = gbit_s > 0 ? 8 / gbit_s : 0;
-    struct direction ways[2] = {{.from = a, .to = b}, {.from = b, .to = a}};
-    ways[0].frames = malloc(FRAMES * sizeof(struct frame));
-    ways[1].frames = malloc(FRAMES * sizeof(struct frame));
-    if (a < 0 || b < 0 || ways[0].frames == NULL || ways[1].frames == NULL) {
-        perror("wire");
-        return 1;
+    const uint64_t delay_ns = (uint64_t)(strtod(argv[1], NULL) * 1000);
+    const double gbit_s = strtod(argv[2], NULL), ns_per_byte = gbit_s > 0 ? 8 / gbit_s : 0;
+    for (n_ends = 0; n_ends < argc - 3; n_ends++) {
+        ends[n_ends] = (struct end){.tap = open_end(argv[3 + n_ends]), .frames = malloc(FRAMES * sizeof(struct frame))};
+        if (ends[n_ends].tap < 0 || ends[n_ends].frames == NULL) {
+            perror("wire");
+            return 1;
+        }
     }
     prctl(PR_SET_TIMERSLACK, 1); /* naps of microseconds */
     puts("ready");
     fflush(stdout);
     for (;;) {
-        const bool took = take(&ways[0], delay_ns, ns_per_byte) | take(&ways[1], delay_ns, ns_per_byte);
-        const bool gave = give(&ways[0]) | give(&ways[1]);
-        if (!took && !gave) {
-            rest(ways);
+        bool any = false;
+        for (int i = 0; i < n_ends; i++) {
+            any = take(&ends[i], delay_ns, ns_per_byte) || any;
+            any = give(&ends[i]) || any;
+        }
+        if (!any) {
+            rest();
         }
     }
 }

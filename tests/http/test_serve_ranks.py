@@ -89,7 +89,8 @@ def a_rank_that_dies_ends_the_server(t):
             read_until(sock, b"data: ")
             os.kill(max(ranks), signal.SIGKILL)
             expect(server.process.wait(PATIENCE) != 0)
-        expect(any("signal 9" in line or "BAD TERMINATION" in line for line in server.lines()), server.lines())
+        if "hydra" not in LAUNCHER[0]: # which says so or does not
+            expect(any("signal 9" in line for line in server.lines()), server.lines())
         until = time.monotonic() + PATIENCE
         while any(is_alive(rank) for rank in ranks):
             expect(time.monotonic() < until, ranks)

@@ -24,6 +24,9 @@
 #ifndef TFR_SRUN_WIRING
 #define TFR_SRUN_WIRING "pmix"
 #endif
+#ifndef TFR_LAUNCHER_PACKAGE
+#define TFR_LAUNCHER_PACKAGE "openmpi-bin"
+#endif
 
 enum { MOST_RANKS = 4096, MOST_OWN_WORDS = 16, MOST_SAID = 4096 };
 
@@ -144,7 +147,8 @@ static bool take_srun(struct launch *launch, int64_t n_ranks) {
  * Hydra neither binds nor counts cores unasked. */
 static bool take_mpirun(struct launch *launch, int64_t n_ranks) {
     static const char *const open_mpi[] = {"Open MPI", "OpenRTE", "PRRTE", "prte", NULL};
-    const bool has_own = strcmp(TFR_LAUNCHER, "mpiexec") != 0 && is_in_path(TFR_LAUNCHER);
+    const bool is_name_of_mpi = strncmp(TFR_LAUNCHER, "mpi", 3) == 0; /* CMake takes srun where there is nothing else */
+    const bool has_own = is_name_of_mpi && strcmp(TFR_LAUNCHER, "mpiexec") != 0 && is_in_path(TFR_LAUNCHER);
     const char *launcher = has_own ? TFR_LAUNCHER : "mpirun";
     if (!is_in_path(launcher)) {
         return false;
@@ -259,7 +263,7 @@ int tfr_launch(const struct tfr_args *args, const char *config, char *const *wor
     if (!take_srun(&launch, n_ranks) && !take_mpirun(&launch, n_ranks)) {
         fprintf(stderr,
                 "tfrun: --ranks %lld needs mpirun, or srun with " TFR_SRUN_WIRING " inside an allocation, and PATH has neither; "
-                "install one (Debian package openmpi-bin), or leave --ranks out for one process\n",
+                "install one (Debian package " TFR_LAUNCHER_PACKAGE "), or leave --ranks out for one process\n",
                 (long long)n_ranks);
         return tfr_exit_code(TFR_RESOURCE);
     }
