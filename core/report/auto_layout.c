@@ -65,6 +65,8 @@ static void weigh_against(const struct tfr_config *config, const struct tfr_list
     text[0] = '\0';
     if (item->refusal[0] != '\0' || !item->can_run) {
         snprintf(text, size, "%s", item->refusal[0] != '\0' ? item->refusal : item->note);
+    } else if (layout->replicas > 1) {
+        snprintf(text, size, "replicas are taken where they are asked for");
     } else if (!tfr_config_is_default(config, "parallel.head") && (int)layout->head != (int)options->parallel_head) {
         snprintf(text, size, "--head %s", tfr_choice_name("parallel.head", (int)options->parallel_head));
     } else if (!tfr_config_is_default(config, "parallel.tensor") && layout->tensor != options->parallel_tensor) {

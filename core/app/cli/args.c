@@ -218,7 +218,9 @@ bool tfr_args_parse(struct tfr_args *args, int argc, char **argv, const struct t
             if (!take_short(args, &words, word, flags, n_flags)) {
                 return false;
             }
-        } else if (args->n_operands < (int)(sizeof args->operands / sizeof args->operands[0])) {
+        } else if (args->n_operands == TFR_MAX_OPERANDS) {
+            return fail(args, "is one file more than the 1024 that a command takes; give a folder", word, "");
+        } else {
             args->operands[args->n_operands++] = word;
         }
     }

@@ -19,9 +19,10 @@ struct tfr_flag_value {
 };
 
 #define TFR_MAX_ARGS_GIVEN 256
+enum { TFR_MAX_OPERANDS = 1024 }; /* more are refused */
 
 struct tfr_args {
-    const char *operands[16];
+    const char *operands[TFR_MAX_OPERANDS];
     int n_operands;
     struct tfr_override overrides[TFR_MAX_ARGS_GIVEN];
     size_t n_overrides;
