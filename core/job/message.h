@@ -30,7 +30,7 @@ enum tfr_message_waits { TFR_WAITS_NONE, TFR_WAITS_SLOT, TFR_WAITS_SLOTS, TFR_WA
     EACH(TRACE, obey_trace, ALL)     /* the time stamps of all ranks to rank 0 */                                                  \
     EACH(WATCH, obey_watch, ALL)     /* time stamps are taken from now on (part.n 1), or no longer (0) */                          \
     EACH(SAMPLES, obey_samples, ALL) /* body: struct tfr_step_facts of the last steps; what their tasks took to rank 0 */          \
-    EACH(CALL, obey_call, NONE)      /* a rank is lost: those that wait for commands say too that they are well */                 \
+    EACH(CALL, obey_call, NONE)      /* a rank is lost: those that compute or wait for commands say that they are well */          \
     EACH(END, obey_end, ALL)
 
 enum tfr_message_kind {

@@ -26,6 +26,12 @@ int64_t tfr_engine_slot_bytes(const struct tfr_engine *engine) {
     return (int64_t)tfr_kvcache_position_bytes(&spec) * tfr_kv_capacity(engine->config);
 }
 
+void tfr_forget_ranks(struct tfr_config *config) {
+    struct tfr_options *options = &config->options;
+    options->runtime_sums = tfr_sums_by_head(options) ? TFR_SUMS_BY_HEAD : options->runtime_sums;
+    options->parallel_tensor = options->parallel_replicas = 1;
+}
+
 bool tfr_sums_by_head(const struct tfr_options *options) {
     return options->runtime_sums == TFR_SUMS_BY_HEAD || options->parallel_tensor > 1;
 }

@@ -157,6 +157,8 @@ struct tfr_kvcache_spec tfr_kv_spec(const struct tfr_config *config, int64_t n_l
 struct tfr_kvcache_spec tfr_engine_kv_spec(const struct tfr_engine *engine);
 /* Whether projections add head by head: asked for, or implied by shards. */
 bool tfr_sums_by_head(const struct tfr_options *options);
+/* For one rank: of shards and replicas the order of sums is left. */
+void tfr_forget_ranks(struct tfr_config *config);
 /* Fails for `n_past` cached and `n_new` new positions that a cache of this engine is not to hold; those of a prefix are cached
  * ones. */
 enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64_t n_past, int64_t n_new);

@@ -12,12 +12,6 @@ void tfr_dry_close(struct tfr_dry *dry) {
     tfr_config_free(dry->config);
 }
 
-/* Of what the config says of several ranks, the order of sums is left. */
-static void forget_ranks(struct tfr_options *options) {
-    options->runtime_sums = tfr_sums_by_head(options) ? TFR_SUMS_BY_HEAD : options->runtime_sums;
-    options->parallel_tensor = options->parallel_replicas = 1;
-}
-
 enum tfr_status tfr_dry_check_one_replica(const struct tfr_config *config, int n_ranks, const char *command) {
     const int64_t replicas = config->options.parallel_replicas;
     if (replicas == 1) {
@@ -37,7 +31,7 @@ enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct
     TFR_TRY(tfr_model_table_types(dry->config, tfr_packed_dtype(dry->config), &dry->tables));
     TFR_TRY(tfr_machine_read_for_plan(&dry->machine));
     if (n_ranks == 1) {
-        forget_ranks(&dry->config->options);
+        tfr_forget_ranks(dry->config);
     }
     const int threads = (int)dry->config->options.runtime_threads;
     TFR_TRY(tfr_config_blame(dry->config, "runtime.threads",
