@@ -74,10 +74,7 @@ static void start_log(const struct tfr_engine *engine) {
 static enum tfr_status read_config(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
                                    size_t n_overrides) {
     TFR_TRY(tfr_config_load(&engine->config, path, overrides, n_overrides));
-    if (engine->lender != NULL) { /* an assistant is rank 0's own, whatever its folder says of ranks */
-        tfr_forget_ranks(engine->config);
-        engine->config->device_map.n_blocks = 0;
-    }
+    tfr_assistant_forget_ranks(engine);
     const enum tfr_status status = tfr_params_make(&engine->params, &engine->config->options, &engine->config->model);
     return tfr_config_blame(engine->config, "sampling.", status);
 }

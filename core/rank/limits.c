@@ -32,6 +32,13 @@ void tfr_forget_ranks(struct tfr_config *config) {
     options->parallel_tensor = options->parallel_replicas = 1;
 }
 
+void tfr_assistant_forget_ranks(struct tfr_engine *engine) {
+    if (engine->lender != NULL) {
+        tfr_forget_ranks(engine->config);
+        engine->config->device_map.n_blocks = 0;
+    }
+}
+
 bool tfr_sums_by_head(const struct tfr_options *options) {
     return options->runtime_sums == TFR_SUMS_BY_HEAD || options->parallel_tensor > 1;
 }

@@ -63,7 +63,7 @@ enum tfr_status tfr_dry_choose_head(struct tfr_dry *dry, const char *word) {
     return tfr_check_head_place(dry->config, dry->placement.n_ranks);
 }
 
-/* A rank's step is one of its replica. */
+/* A rank's step is one of its replica; that of rank 0 is asked about without a placement too. */
 static struct tfr_planner planner_of(struct tfr_dry *dry, const struct tfr_dry_step *step) {
     struct tfr_planner planner = {
         .config = dry->config,
@@ -79,7 +79,7 @@ static struct tfr_planner planner_of(struct tfr_dry *dry, const struct tfr_dry_s
         .encoder = step->encoder,
         .features = step->features,
     };
-    planner.features.replica = tfr_placement_replica_of(&dry->placement, step->rank);
+    planner.features.replica = step->rank > 0 ? tfr_placement_replica_of(&dry->placement, step->rank) : 0;
     return planner;
 }
 
