@@ -27,7 +27,8 @@ enum tfr_status tfr_layout_facts_open(struct tfr_layout_facts *facts, const stru
                                                .config = (struct tfr_config *)config,
                                                .machine = (struct tfr_machine *)machine,
                                                .registry = (struct tfr_registry *)registry,
-                                               .threads = *threads}};
+                                               .threads = *threads,
+                                               .placement = tfr_placement_alone}};
     struct tfr_dry *dry = &facts->dry;
     TFR_TRY(tfr_model_table_types(config, tfr_packed_dtype(config), &dry->tables));
     facts->is_measured = tfr_dry_find_calibration(dry, threads->n_threads, &facts->calibration, path, sizeof path);
@@ -37,8 +38,7 @@ enum tfr_status tfr_layout_facts_open(struct tfr_layout_facts *facts, const stru
     tfr_dry_find_calibration(dry, machine->n_cores, &facts->node, path, sizeof path);
     take_links(facts, ranks_per_node);
     facts->model = tfr_layout_model_of(config);
-    struct tfr_planner planner = tfr_dry_planner(dry);
-    planner.placement = &tfr_placement_alone;
+    const struct tfr_planner planner = tfr_dry_planner(dry); /* of one rank */
     return tfr_piece_times_open(&facts->pieces, &planner, &facts->calibration,
                                 facts->node.roofs.n_threads > 0 ? &facts->node.roofs : NULL);
 }
