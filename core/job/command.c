@@ -150,7 +150,7 @@ enum tfr_status tfr_engine_ask_plan(struct tfr_engine *engine, int64_t rows, int
 }
 
 void tfr_command_end(struct tfr_engine *engine) {
-    if (tfr_engine_rank(engine) == 0 && tfr_engine_size(engine) > 1) {
+    if (tfr_engine_rank(engine) == 0 && tfr_engine_size(engine) > 1 && !tfr_comm_has_left()) {
         struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_END, 0);
         if (message != NULL) {
             (void)tfr_command(engine, message);

@@ -63,7 +63,7 @@ int tfr_launched_size(void) {
 }
 
 void tfr_rank_give_up(const struct tfr_engine *engine, enum tfr_status status) {
-    if (status != TFR_OK && tfr_engine_size(engine) > 1) {
+    if (status != TFR_OK && tfr_engine_size(engine) > 1 && !tfr_comm_has_left()) {
         tfr_log_set_level(TFR_LOG_ERROR);
         tfr_log(TFR_LOG_ERROR, "rank", "rank %d: %s", tfr_engine_rank(engine), tfr_failure_text());
         tfr_comm_abort(engine->comm, tfr_status_exit_code(status));
@@ -76,6 +76,11 @@ void tfr_engine_set_digest(struct tfr_engine *engine, bool is_wanted) {
 
 void tfr_engine_cancel(void) {
     atomic_store(&cancel_requested, 1);
+}
+
+void tfr_engine_leave(void) {
+    tfr_comm_leave();
+    tfr_engine_cancel();
 }
 
 bool tfr_engine_cancelled(void) {

@@ -5,6 +5,7 @@
 #include "mpi/comm.h"
 
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -37,6 +38,16 @@ enum {
     LONG_SLEEP_NS = 5000000,
     LONG_SHARE = 500
 };
+
+static atomic_int has_left;
+
+void tfr_comm_leave(void) {
+    atomic_store(&has_left, 1);
+}
+
+bool tfr_comm_has_left(void) {
+    return atomic_load(&has_left) != 0;
+}
 
 int tfr_comm_rank(const struct tfr_comm *comm) {
     return comm->backend->rank;
@@ -186,6 +197,9 @@ static bool is_over(const struct tfr_comm *comm, uint64_t waited) {
 
 enum tfr_status tfr_comm_pause(struct tfr_comm *comm, struct tfr_backoff *backoff, const char *awaited) {
     const uint64_t now = tfr_clock_ns(), waited = count_wait(comm, backoff, now);
+    if (tfr_comm_has_left()) {
+        return tfr_raise(TFR_CANCELLED, "stopped on request: a rank is gone, and %s is not waited for", awaited);
+    }
     if (is_over(comm, waited)) {
         return tfr_comm_lose(comm, awaited);
     }

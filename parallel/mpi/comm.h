@@ -93,6 +93,10 @@ enum tfr_status tfr_comm_gather(struct tfr_comm *comm, const void *mine, size_t 
 /* Ranks with the same key: how many, and which of them this one is, in rank order. For dividing the cores of
  * a node. */
 enum tfr_status tfr_comm_group(struct tfr_comm *comm, uint64_t key, int *index, int *size);
+/* Another rank is gone, and the launcher is ending all: waits of this process fail as cancelled from now on, so that it can still
+ * deliver what it has. Of the process; a signal handler may call it. Closing then waits for nobody. */
+void tfr_comm_leave(void);
+bool tfr_comm_has_left(void);
 /* The end without agreement: prints nothing, kills all ranks, exits with `code`. */
 void tfr_comm_abort(struct tfr_comm *comm, int code);
 

@@ -13,6 +13,7 @@ import sys
 # name: why one for the process is right
 KNOWN = {
     "cancel_requested": "set by a signal, which is for the process",
+    "has_left": "the launcher ends the process: set by a signal",
     "ended": "children are ended with the process",
     "temporaries": "files that a signal removes",
     "serial": "numbers of temporary files, which differ",

@@ -204,7 +204,11 @@ static void end_at_once(int number) {
 static void cancel_first(int number) {
     caught_signal = number;
     farewell.sentence[0] = '\0';
-    tfr_engine_cancel();
+    if (is_sibling_gone()) { /* the step would wait for it, and the launcher kills in a second */
+        tfr_engine_leave();
+    } else {
+        tfr_engine_cancel();
+    }
     signal(number, end_at_once); /* a second one */
 }
 
@@ -249,11 +253,15 @@ void tfr_cli_follow_signals(void) {
 
 int tfr_cli_cancelled(void) {
     static bool told;
-    if (caught_signal != 0 && tfr_launched_size() > 1 && !told && !is_sibling_gone()) {
+    if (caught_signal != 0 && tfr_launched_size() > 1 && !told) {
         char host[64] = "?";
         gethostname(host, sizeof host - 1);
-        fprintf(stderr, "tfrun: rank %d on host %s was ended by signal %d; the results so far are there\n", tfr_launched_rank(),
-                host, (int)caught_signal);
+        if (is_sibling_gone()) {
+            fprintf(stderr, "tfrun: another rank is gone, which the launcher tells of; the results so far are there\n");
+        } else {
+            fprintf(stderr, "tfrun: rank %d on host %s was ended by signal %d; the results so far are there\n", tfr_launched_rank(),
+                    host, (int)caught_signal);
+        }
         told = true;
     }
     return caught_signal != 0 ? 128 + (int)caught_signal : tfr_exit_code(TFR_CANCELLED);

@@ -67,6 +67,9 @@ TFR_API enum tfr_status tfr_engine_write_trace(struct tfr_engine *engine);
 TFR_API int tfr_launched_rank(void);
 /* Asks the running call to stop after the step it is in; it then returns TFR_CANCELLED. Async-signal-safe. */
 TFR_API void tfr_engine_cancel(void);
+/* The same where another rank is gone and the launcher is about to end all: this one waits for none any more. What it has by then
+ * is delivered as of any cancelled work; the engine can only be closed afterwards. */
+TFR_API void tfr_engine_leave(void);
 
 TFR_API int64_t tfr_engine_vocab_size(const struct tfr_engine *engine);
 /* The longest sequence: runtime.kv_capacity, or the model's n_positions where that is 0, less those of model.prefix. */
