@@ -23,8 +23,7 @@ enum tfr_status tfr_layout_facts_open(struct tfr_layout_facts *facts, const stru
                                       const struct tfr_thread_choice *threads, int ranks_per_node) {
     char path[256];
     /* no member of it is changed, nor closed here */
-    *facts = (struct tfr_layout_facts){.dry = {.placement = tfr_placement_alone,
-                                               .config = (struct tfr_config *)config,
+    *facts = (struct tfr_layout_facts){.dry = {.config = (struct tfr_config *)config,
                                                .machine = (struct tfr_machine *)machine,
                                                .registry = (struct tfr_registry *)registry,
                                                .threads = *threads,
