@@ -190,11 +190,12 @@ static enum tfr_status choose_layout(struct tfr_engine *engine) {
         status = tfr_auto_layout(&question, engine->layout_told);
     }
     TFR_TRY(tfr_comm_agree(engine->comm, status));
-    int64_t chosen[] = {options->parallel_split, options->parallel_head, options->parallel_tensor};
+    int64_t chosen[] = {options->parallel_split, options->parallel_head, options->parallel_tensor, options->parallel_replicas};
     TFR_TRY(tfr_comm_bcast(engine->comm, chosen, sizeof chosen));
     options->parallel_split = chosen[0];
     options->parallel_head = chosen[1];
     options->parallel_tensor = chosen[2];
+    options->parallel_replicas = chosen[3];
     if (engine->layout_told[0] != '\0') {
         tfr_log(TFR_LOG_INFO, "rank", "%s", engine->layout_told);
     }

@@ -65,8 +65,8 @@ static void weigh_against(const struct tfr_config *config, const struct tfr_list
     text[0] = '\0';
     if (item->refusal[0] != '\0' || !item->can_run) {
         snprintf(text, size, "%s", item->refusal[0] != '\0' ? item->refusal : item->note);
-    } else if (layout->replicas > 1) {
-        snprintf(text, size, "replicas are taken where they are asked for");
+    } else if (!tfr_config_is_default(config, "parallel.replicas") && layout->replicas != options->parallel_replicas) {
+        snprintf(text, size, "--replicas %lld", (long long)options->parallel_replicas);
     } else if (!tfr_config_is_default(config, "parallel.head") && (int)layout->head != (int)options->parallel_head) {
         snprintf(text, size, "--head %s", tfr_choice_name("parallel.head", (int)options->parallel_head));
     } else if (!tfr_config_is_default(config, "parallel.tensor") && layout->tensor != options->parallel_tensor) {
@@ -134,6 +134,7 @@ static void take(struct tfr_options *options, const struct tfr_listed_layout *it
     options->parallel_split = item->split;
     options->parallel_head = (int)item->layout.head;
     options->parallel_tensor = item->layout.tensor;
+    options->parallel_replicas = item->layout.replicas;
 }
 
 /* The best one that kernels serve. */

@@ -83,6 +83,7 @@ static enum tfr_logits_kept kept(const struct tfr_cost_report *report, enum tfr_
 static enum tfr_status open_config(struct tfr_cost_report *report, const char *path, const struct tfr_override *overrides,
                                    size_t n_overrides) {
     const struct tfr_cost_query *query = report->query;
+    TFR_TRY(tfr_dry_check_said(overrides, n_overrides, query->n_ranks));
     if (query->n_ranks > 1) {
         TFR_TRY(tfr_dry_open(&report->dry, path, overrides, n_overrides, query->n_ranks));
         report->config = report->dry.config;

@@ -1,6 +1,8 @@
 /* dry.c - a config, a machine, a registry and a placement: what dry plans are made of. See dry.h. */
 #include "report/dry.h"
 
+#include <string.h>
+
 #include "base/arena.h"
 #include "base/status.h"
 #include "report/auto_layout.h"
@@ -22,6 +24,19 @@ enum tfr_status tfr_dry_check_one_replica(const struct tfr_config *config, int n
         "%s: tfrun.parallel.replicas is %lld, and `tfrun %s` tells of one step, which one replica has; give --ranks %lld and "
         "--set parallel.replicas=1",
         config->path, (long long)replicas, command, (long long)(n_ranks / replicas));
+}
+
+enum tfr_status tfr_dry_check_said(const struct tfr_override *overrides, size_t n_overrides, int n_ranks) {
+    static const char *const keys[] = {"parallel.tensor", "parallel.replicas"};
+    for (size_t i = 0; n_ranks == 1 && i < n_overrides * TFR_COUNT_OF(keys); i++) {
+        const struct tfr_override *said = &overrides[i / TFR_COUNT_OF(keys)];
+        if (strcmp(said->key, keys[i % TFR_COUNT_OF(keys)]) == 0 && strcmp(said->value, "1") != 0) {
+            return tfr_raise(TFR_USAGE,
+                             "%s = %s is a layout of several ranks, and this is about one; give --ranks %s or a multiple",
+                             said->key, said->value, said->value);
+        }
+    }
+    return TFR_OK;
 }
 
 enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,

@@ -21,6 +21,8 @@ struct tfr_dry {
 enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,
                              int n_ranks);
 void tfr_dry_close(struct tfr_dry *dry);
+/* One rank is asked about: refuses a layout of several that stands on the command line, where the user sees it ignored. */
+enum tfr_status tfr_dry_check_said(const struct tfr_override *overrides, size_t n_overrides, int n_ranks);
 /* Refuses, by the name of the command, what tells of one step: of a replica's ranks, not of all. */
 enum tfr_status tfr_dry_check_one_replica(const struct tfr_config *config, int n_ranks, const char *command);
 /* Another head than the config's, by the word of --head; NULL leaves it. */

@@ -128,7 +128,8 @@ enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *ove
     tfr_json_put_text(&report.json, "schema", "tfrun-plan-1");
     tfr_json_put_text(&report.json, "predicted_from", "nominal peaks");
     tfr_json_begin(&report.json, "ranks", '[');
-    enum tfr_status status = tfr_dry_open(&dry, path, overrides, n_overrides, question->n_ranks);
+    enum tfr_status status = tfr_dry_check_said(overrides, n_overrides, question->n_ranks);
+    status = status == TFR_OK ? tfr_dry_open(&dry, path, overrides, n_overrides, question->n_ranks) : status;
     if (status == TFR_OK && question->n_ranks == 1) {
         status = tfr_auto_check(dry.config, 1);
     }

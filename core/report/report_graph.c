@@ -179,7 +179,8 @@ enum tfr_status tfr_step_picture_open(struct tfr_step_picture **result, const ch
     }
     *made = (struct tfr_step_picture){
         .phase = question->seq == 1 ? TFR_PHASE_DECODE : TFR_PHASE_PREFILL, .stage = question->stage, .unfolds = question->unfold};
-    enum tfr_status status = tfr_dry_open(&made->dry, path, overrides, n_overrides, question->n_ranks);
+    enum tfr_status status = tfr_dry_check_said(overrides, n_overrides, question->n_ranks);
+    status = status == TFR_OK ? tfr_dry_open(&made->dry, path, overrides, n_overrides, question->n_ranks) : status;
     if (status == TFR_OK) {
         made->picture.step.path = made->dry.config->path;
         made->picture.step.config = name_of(made->dry.config->path, made->name, sizeof made->name);

@@ -448,6 +448,8 @@ def auto_takes_the_best_that_goes_with_other_options(plan):
     expect("--tensor" not in flags and "not tensor 3 (--sums plain)" in text and "not hybrid (3 ranks are no product" in text, text)
     flags, text = taken(plan, 4, "--tensor", 2)
     expect_same(flags, "--tensor 2 --head split")
+    flags, text = taken(plan, 4, "--replicas", 2)
+    expect(flags.startswith("--replicas 2") and "not tensor 4 (--replicas 2)" in text, text)
     flags, text = taken(plan, 4, "--head", "first", "--goal", "latency")
     expect("head split" not in flags and "--split auto for latency" in text and "not head split (--head first)" in text, text)
     for ranks in (2, 4):
@@ -466,6 +468,9 @@ def auto_refuses_what_leaves_it_no_choice(plan):
                                (("--split", "hf", "--goal", "latency"), 2, "give --split auto too, or leave --goal out")):
         told = plan.run(plan.config(), "--ranks", 4, "--split", "auto", *flags, code=code)
         expect(words in told, words, told)
+    for flags in (("--tensor", 2), ("--replicas", 2)):
+        told = plan.run(plan.config(), *flags, code=2)
+        expect("give --ranks 2 or a multiple" in told, told)
     path = plan.folder / "mapped.json"
     path.write_text(json.dumps({**json.loads(plan.config().read_text()), "tfrun": {"parallel": {"device_map": {"0": list(range(12))}}}}))
     told = plan.run(path, "--ranks", 2, "--split", "auto", code=2)

@@ -101,7 +101,7 @@ TFR_API const char *tfr_engine_class(const struct tfr_engine *engine);
 struct tfr_session; /* one sequence: its tokens, position, kv cache */
 
 /* `capacity` is the most positions it will hold (<= tfr_engine_n_positions). At most runtime.max_batch sessions are open
- * at once. */
+ * at once. Of several replicas (docs/ranks.md) the first has it, whatever the others do; requests are dealt out. */
 TFR_API enum tfr_status tfr_session_open(struct tfr_session **session, struct tfr_engine *engine, int64_t capacity);
 TFR_API void tfr_session_close(struct tfr_session *session);
 TFR_API int64_t tfr_session_length(const struct tfr_session *session); /* tokens in the cache; a prefix does not count */
