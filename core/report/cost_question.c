@@ -83,7 +83,6 @@ static enum tfr_logits_kept kept(const struct tfr_cost_report *report, enum tfr_
 static enum tfr_status open_config(struct tfr_cost_report *report, const char *path, const struct tfr_override *overrides,
                                    size_t n_overrides) {
     const struct tfr_cost_query *query = report->query;
-    TFR_TRY(tfr_dry_check_said(overrides, n_overrides, query->n_ranks));
     if (query->n_ranks > 1) {
         TFR_TRY(tfr_dry_open(&report->dry, path, overrides, n_overrides, query->n_ranks));
         report->config = report->dry.config;
@@ -96,6 +95,7 @@ static enum tfr_status open_config(struct tfr_cost_report *report, const char *p
                          "`tfrun plan --ranks N --tensor T` for the kernels of shards",
                          report->config->path, (long long)report->config->options.parallel_tensor);
     }
+    TFR_TRY(tfr_dry_check_said(overrides, n_overrides, query->n_ranks));
     if (query->n_ranks > 1) {
         TFR_TRY(tfr_dry_check_one_replica(report->config, query->n_ranks, "cost"));
     }
