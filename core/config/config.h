@@ -43,6 +43,10 @@
 
 /* What stands on the trunk: GPT2LMHeadModel, GPT2Model, GPT2DoubleHeadsModel, GPT2ForSequenceClassification, ... */
 enum tfr_head { TFR_HEAD_LM, TFR_HEAD_NONE, TFR_HEAD_DOUBLE, TFR_HEAD_SEQUENCE, TFR_HEAD_TOKEN, TFR_HEAD_QA };
+/* Whether it makes logits of the vocabulary; others have a few columns, or none. */
+static inline bool tfr_head_has_vocabulary(int head) {
+    return head == TFR_HEAD_LM || head == TFR_HEAD_DOUBLE;
+}
 enum tfr_problem_type { TFR_PROBLEM_INFERRED, TFR_PROBLEM_REGRESSION, TFR_PROBLEM_SINGLE_LABEL, TFR_PROBLEM_MULTI_LABEL };
 enum tfr_summary_type { TFR_SUMMARY_CLS_INDEX, TFR_SUMMARY_LAST, TFR_SUMMARY_FIRST, TFR_SUMMARY_MEAN };
 

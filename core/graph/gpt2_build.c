@@ -266,7 +266,7 @@ static void model(struct tfr_gpt2_builder *b) {
     if (spec->rank == last) {
         x = final_norm(b, x);
     }
-    if (spec->features.head == TFR_HEAD_LM || spec->features.head == TFR_HEAD_DOUBLE) {
+    if (tfr_head_has_vocabulary((int)spec->features.head)) {
         lm_head(b, x, last);
     } else if (spec->features.head != TFR_HEAD_NONE) {
         x = tfr_gpt2_hop(b, x, last, 0, n_layer + 1, TFR_ROWS_LOGITS);

@@ -86,7 +86,7 @@ bool tfr_model_has_param(const struct tfr_hparams *hparams, enum tfr_param param
     case TFR_PARAM_CROSS_PROJ_BIAS:
         return hparams->add_cross_attention;
     case TFR_PARAM_LM_HEAD:
-        return hparams->head == TFR_HEAD_LM || hparams->head == TFR_HEAD_DOUBLE;
+        return tfr_head_has_vocabulary((int)hparams->head);
     case TFR_PARAM_SCORE:
         return hparams->head == TFR_HEAD_SEQUENCE;
     case TFR_PARAM_CLASSIFIER_WEIGHT:

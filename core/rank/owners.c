@@ -56,7 +56,7 @@ _Static_assert((int)TFR_PLACE_FIRST == (int)TFR_HEAD_AT_FIRST && (int)TFR_PLACE_
 
 enum tfr_status tfr_check_head_place(const struct tfr_config *config, int n_ranks) {
     const int place = config->options.parallel_head, head = config->model.head;
-    if (n_ranks == 1 || place == TFR_HEAD_AT_FIRST || head == TFR_HEAD_LM || head == TFR_HEAD_DOUBLE) {
+    if (n_ranks == 1 || place == TFR_HEAD_AT_FIRST || tfr_head_has_vocabulary(head)) {
         return TFR_OK;
     }
     return tfr_raise(

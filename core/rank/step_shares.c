@@ -14,7 +14,7 @@
 bool tfr_step_may_ask_best(const struct tfr_engine *engine) {
     const struct tfr_hparams *model = &engine->config->model;
     return engine->placement.head == TFR_PLACE_SPLIT && tfr_placement_n_shares(&engine->placement) > 1 &&
-           (model->head == TFR_HEAD_LM || model->head == TFR_HEAD_DOUBLE) && model->vocab_size <= TFR_BEST_COLUMNS;
+           tfr_head_has_vocabulary((int)model->head) && model->vocab_size <= TFR_BEST_COLUMNS;
 }
 
 enum tfr_status tfr_step_reserve_logits(const struct tfr_engine *engine, struct tfr_step_memory *memory, int64_t rows,
@@ -30,7 +30,7 @@ enum tfr_status tfr_step_reserve_logits(const struct tfr_engine *engine, struct 
 
 float *tfr_step_logits(const struct tfr_engine *engine, struct tfr_step_memory *memory, const struct tfr_plan *plan,
                        const struct tfr_gpt2_features *features) {
-    const bool has_vocabulary = features->head == TFR_HEAD_LM || features->head == TFR_HEAD_DOUBLE;
+    const bool has_vocabulary = tfr_head_has_vocabulary((int)features->head);
     memory->has_best = features->best;
     memory->has_shares = engine->placement.head == TFR_PLACE_SPLIT && tfr_engine_rank(engine) == 0 &&
                          (plan->logits_max > 1 || features->best) && features->part == TFR_PART_MODEL && has_vocabulary;

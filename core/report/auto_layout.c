@@ -27,11 +27,6 @@ struct chooser {
     int best;
 };
 
-/* A head of few columns has no vocabulary to share. */
-static bool may_split_head(const struct tfr_config *config) {
-    return config->model.head == TFR_HEAD_LM || config->model.head == TFR_HEAD_DOUBLE;
-}
-
 /* As many sequences as the config has prompts, or some that a server may have. */
 static void take_load(struct chooser *chooser) {
     const struct tfr_config *config = chooser->question->config;
@@ -71,7 +66,7 @@ static void weigh_against(const struct tfr_config *config, const struct tfr_list
         snprintf(text, size, "--head %s", tfr_choice_name("parallel.head", (int)options->parallel_head));
     } else if (!tfr_config_is_default(config, "parallel.tensor") && layout->tensor != options->parallel_tensor) {
         snprintf(text, size, "--tensor %lld", (long long)options->parallel_tensor);
-    } else if (layout->head != TFR_PLACE_FIRST && !may_split_head(config)) {
+    } else if (layout->head != TFR_PLACE_FIRST && !tfr_head_has_vocabulary((int)config->model.head)) {
         snprintf(text, size, "%s has no vocabulary to place", tfr_head_class(config->model.head));
     } else if (shards != NULL) {
         snprintf(text, size, "%s", shards);
@@ -253,7 +248,7 @@ enum tfr_status tfr_auto_layout(const struct tfr_auto_question *question, char *
         tfr_layout_facts_close(&chooser->facts);
         tfr_free(chooser);
     } else if (status == TFR_OK && options->parallel_tensor > 1 && tfr_config_is_default(question->config, "parallel.head") &&
-               may_split_head(question->config)) {
+               tfr_head_has_vocabulary((int)question->config->model.head)) {
         status = bring_split_head(question);
     }
     return status;

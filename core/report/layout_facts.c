@@ -57,3 +57,16 @@ struct tfr_layout_question tfr_layout_facts_ask(const struct tfr_layout_facts *f
                                         .ns = tfr_piece_times_ns,
                                         .user = &facts->pieces};
 }
+
+struct tfr_layout tfr_layout_of_engine(const struct tfr_engine *engine, int *blocks) {
+    const struct tfr_placement *placement = &engine->placement;
+    for (int64_t block = 0; block < placement->n_blocks; block++) {
+        blocks[tfr_placement_stage_of_block(placement, block)]++;
+    }
+    return (struct tfr_layout){.replicas = placement->replicas,
+                               .stages = placement->stages,
+                               .tensor = placement->tensor,
+                               .head = placement->head,
+                               .blocks = blocks,
+                               .groups = (int)engine->config->options.parallel_microbatches};
+}

@@ -22,5 +22,7 @@ enum tfr_status tfr_layout_facts_open(struct tfr_layout_facts *facts, const stru
 void tfr_layout_facts_close(struct tfr_layout_facts *facts);
 struct tfr_layout_question tfr_layout_facts_ask(const struct tfr_layout_facts *facts, const struct tfr_layout *layout,
                                                 const struct tfr_layout_load *load);
+/* The layout that the engine runs; `blocks` [stages], zeroed, are filled and borrowed. */
+struct tfr_layout tfr_layout_of_engine(const struct tfr_engine *engine, int *blocks);
 
 #endif

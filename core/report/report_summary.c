@@ -21,10 +21,6 @@ struct summary {
     int64_t seq, step_rows, step_logits, activation_bytes, scratch_bytes;
 };
 
-static bool has_vocabulary(const struct tfr_hparams *model) {
-    return model->head == TFR_HEAD_LM || model->head == TFR_HEAD_DOUBLE;
-}
-
 static enum tfr_status choose(struct tfr_dry *dry, const struct tfr_summary_question *question) {
     struct tfr_config *config = dry->config;
     TFR_TRY(tfr_dry_choose_head(dry, question->head));
@@ -79,7 +75,8 @@ static enum tfr_status measure(struct summary *summary, struct tfr_dry *dry) {
     const struct tfr_kvcache_spec spec = tfr_kv_spec(config, model->n_layer);
     summary->parameters = tfr_model_param_count(model);
     summary->parameter_bytes = summary->parameters * size;
-    summary->packed_bytes = tfr_packed_bytes(model, model->n_layer, has_vocabulary(model) ? model->vocab_size : 0, size);
+    summary->packed_bytes =
+        tfr_packed_bytes(model, model->n_layer, tfr_head_has_vocabulary((int)model->head) ? model->vocab_size : 0, size);
     summary->position_bytes = (int64_t)tfr_kvcache_position_bytes(&spec);
     summary->seq = summary->question->seq > 0 ? summary->question->seq : model->n_positions;
     return measure_step(summary, dry);
@@ -108,13 +105,13 @@ static void put_facts(FILE *stream, const struct summary *summary) {
             tfr_grouped(model->n_embd, width), tfr_grouped(model->n_inner, inner), tfr_grouped(model->n_positions, positions),
             tfr_grouped(model->vocab_size, vocabulary), model->activation_name,
             model->add_cross_attention ? ", cross-attention" : "");
-    const bool is_tied = has_vocabulary(model) && model->tie_word_embeddings;
+    const bool is_tied = tfr_head_has_vocabulary((int)model->head) && model->tie_word_embeddings;
     put_bytes(stream, "parameters", summary->parameters, "%s",
               is_tied ? "lm_head is wte, counted once; torchinfo counts it twice" : "each counted once");
     put_bytes(stream, "parameter bytes", summary->parameter_bytes, "all of them as %s",
               tfr_choice_name("runtime.dtype", options->runtime_dtype));
     put_bytes(stream, "packed bytes", summary->packed_bytes, "matrices of the blocks%s, in the layout of the kernels",
-              has_vocabulary(model) ? " and of the vocabulary" : "");
+              tfr_head_has_vocabulary((int)model->head) ? " and of the vocabulary" : "");
     put_bytes(stream, "kv cache bytes", summary->position_bytes, "a token as %s",
               tfr_choice_name("runtime.kv_dtype", options->runtime_kv_dtype));
     put_bytes(stream, "activation bytes", summary->activation_bytes,

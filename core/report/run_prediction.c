@@ -8,20 +8,6 @@
 #include "base/status.h"
 #include "report/layout_facts.h"
 
-/* The layout that the engine runs; `blocks` [stages] are borrowed. */
-static struct tfr_layout layout_of(const struct tfr_engine *engine, int *blocks) {
-    const struct tfr_placement *placement = &engine->placement;
-    for (int64_t block = 0; block < placement->n_blocks; block++) {
-        blocks[tfr_placement_stage_of_block(placement, block)]++;
-    }
-    return (struct tfr_layout){.replicas = placement->replicas,
-                               .stages = placement->stages,
-                               .tensor = placement->tensor,
-                               .head = placement->head,
-                               .blocks = blocks,
-                               .groups = (int)engine->config->options.parallel_microbatches};
-}
-
 /* All prompts are read as if they were one; each sequence has an even share of what was made. */
 static struct tfr_layout_load load_of(const struct tfr_engine *engine, const struct tfr_generation_stats *stats, int64_t n) {
     const int64_t prompt = (int64_t)(stats->prompt_tokens - stats->cached_tokens);
@@ -93,7 +79,7 @@ static enum tfr_status compare(const struct tfr_layout_facts *facts, const struc
 
 static enum tfr_status predict(const struct tfr_engine *engine, const struct tfr_generation_stats *stats, int64_t n, int *blocks,
                                struct tfr_run_prediction *prediction) {
-    const struct tfr_layout layout = layout_of(engine, blocks);
+    const struct tfr_layout layout = tfr_layout_of_engine(engine, blocks);
     struct tfr_layout_facts *facts = tfr_alloc(1, sizeof *facts);
     if (facts == NULL) {
         return TFR_RESOURCE;

@@ -4,22 +4,9 @@
 #include "predict/cluster_file.h"
 #include "profile/profile_run.h"
 #include "rank/piece_times.h"
+#include "report/layout_facts.h"
 #include "report/layouts.h"
 #include "study/bench_roof.h"
-
-/* The layout that the engine runs; `blocks` [stages] are borrowed. */
-static struct tfr_layout layout_of(const struct tfr_engine *engine, int *blocks) {
-    const struct tfr_placement *placement = &engine->placement;
-    for (int64_t block = 0; block < placement->n_blocks; block++) {
-        blocks[tfr_placement_stage_of_block(placement, block)]++;
-    }
-    return (struct tfr_layout){.replicas = placement->replicas,
-                               .stages = placement->stages,
-                               .tensor = placement->tensor,
-                               .head = placement->head,
-                               .blocks = blocks,
-                               .groups = (int)engine->config->options.parallel_microbatches};
-}
 
 /* Ranks of one node, or of nodes between which links were measured; false where nothing is known of them. */
 static bool take_cluster(struct tfr_cluster_facts *facts, const struct tfr_engine *engine,
@@ -90,7 +77,7 @@ enum tfr_status tfr_bench_predict_ranks(struct tfr_bench *bench, const struct tf
         tfr_free(blocks);
         return status;
     }
-    const struct tfr_layout layout = layout_of(engine, blocks);
+    const struct tfr_layout layout = tfr_layout_of_engine(engine, blocks);
     struct tfr_layout_question asked = {.layout = &layout, .cluster = &facts.cluster};
     enum tfr_status status = tfr_dry_open(&dry, question->config, question->overrides, question->n_overrides, 1);
     if (status == TFR_OK) {
