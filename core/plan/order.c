@@ -140,7 +140,7 @@ static enum tfr_status decide(const struct tfr_chooser *chooser, const struct tf
 static bool look_up(const struct tfr_order_book *book, struct tfr_order_entry *entry) {
     for (int i = 0; book != NULL && i < book->n; i++) {
         const struct tfr_order_entry *known = &book->entry[i];
-        if (known->k == entry->k && known->n == entry->n && known->dtype == entry->dtype &&
+        if (known->k == entry->k && known->n == entry->n && known->dtype == entry->dtype && known->x_dtype == entry->x_dtype &&
             known->activation == entry->activation && known->transposed == entry->transposed && known->k_block == entry->k_block) {
             *entry = *known;
             return true;
@@ -179,6 +179,7 @@ enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct
         .k = tfr_problem_k(problem),
         .n = tfr_problem_n(problem),
         .dtype = tfr_problem_dtype(problem),
+        .x_dtype = problem->attrs.x_dtype,
         .activation = problem->attrs.activation,
         .transposed = problem->attrs.transposed,
         .k_block = problem->attrs.k_block,
@@ -206,13 +207,16 @@ static int64_t block_length(const struct tfr_order *order, int64_t k) {
 }
 
 bool tfr_order_same(const struct tfr_order *a, const struct tfr_order *b, int64_t k) {
-    return a->kind == b->kind && (a->kind == TFR_ORDER_FMA || a->kind == TFR_ORDER_DP_BF16) &&
-           block_length(a, k) == block_length(b, k);
+    if (a->kind != b->kind || a->kind == TFR_ORDER_OWN || a->kind == TFR_ORDER_ANY) {
+        return false;
+    }
+    const bool has_blocks = a->kind == TFR_ORDER_FMA || a->kind == TFR_ORDER_DP_BF16;
+    return !has_blocks || block_length(a, k) == block_length(b, k);
 }
 
 const char *tfr_order_text(const struct tfr_order *order, char *text, size_t size) {
-    static const char *const kinds[] = {
-        [TFR_ORDER_ANY] = "-", [TFR_ORDER_FMA] = "fma", [TFR_ORDER_DP_BF16] = "dp_bf16", [TFR_ORDER_OWN] = "own"};
+    static const char *const kinds[] = {[TFR_ORDER_ANY] = "-",   [TFR_ORDER_FMA] = "fma", [TFR_ORDER_DP_BF16] = "dp_bf16",
+                                        [TFR_ORDER_OWN] = "own", [TFR_ORDER_INT] = "int", [TFR_ORDER_INT_GROUP] = "int_group"};
     const char *kind = (size_t)order->kind < TFR_COUNT_OF(kinds) ? kinds[order->kind] : "?";
     bool blocked = order->kind == TFR_ORDER_FMA || order->kind == TFR_ORDER_DP_BF16;
     if (blocked && order->k_block > 0) {

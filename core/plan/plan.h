@@ -75,7 +75,7 @@ struct tfr_order_book {
     struct tfr_order_entry {
         int64_t k, n;
         enum tfr_dtype dtype;
-        int32_t activation, transposed;
+        int32_t x_dtype, activation, transposed;
         int32_t k_block; /* that the graph wants, 0 none */
         struct tfr_order order;
         const struct tfr_kernel *kernel;      /* that decided; when order is TFR_ORDER_OWN: the one to use everywhere */

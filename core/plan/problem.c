@@ -31,7 +31,7 @@ static bool same_attrs(const struct tfr_attrs *a, const struct tfr_attrs *b) {
            a->n_heads == b->n_heads && a->head_dim == b->head_dim && a->causal == b->causal && a->peer == b->peer &&
            a->tag == b->tag && a->cross == b->cross && a->has_mask == b->has_mask && a->has_head_mask == b->has_head_mask &&
            a->wants_weights == b->wants_weights && a->attention == b->attention && a->k_block == b->k_block &&
-           a->n_blocks == b->n_blocks && a->whole_k == b->whole_k && a->whole_n == b->whole_n;
+           a->n_blocks == b->n_blocks && a->whole_k == b->whole_k && a->whole_n == b->whole_n && a->x_dtype == b->x_dtype;
 }
 
 static bool same_parts(const struct tfr_problem *a, const struct tfr_problem *b) {

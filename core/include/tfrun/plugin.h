@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 #define TFR_PLUGIN_ABI_MAJOR 2 /* other major: refused */
-#define TFR_PLUGIN_ABI_MINOR 1 /* newer or older: accepted, records are read as far as both sides know them */
+#define TFR_PLUGIN_ABI_MINOR 2 /* newer or older: accepted, records are read as far as both sides know them */
 
 /* True if a record that the other side made reaches as far as `member`. */
 #define TFR_HAS(type, record, member) ((record)->struct_size >= offsetof(struct type, member) + sizeof((record)->member))
@@ -76,7 +76,12 @@ enum tfr_order_kind {
                           from zero; block sums added in order; then bias, activation, residual, each rounded once */
     TFR_ORDER_DP_BF16, /* both factors rounded to bf16; as FMA, but the chain takes pairs (k+1 first, then k), as the
                           instruction vdpbf16ps does; block sums added in order */
-    TFR_ORDER_OWN      /* an order of the kernel's own: equal only to itself (k_block holds a number of its choice) */
+    TFR_ORDER_OWN,     /* an order of the kernel's own: equal only to itself (k_block holds a number of its choice) */
+    /* Of weights in a coarse type, x rounded as attrs.x_dtype says (tfrun/quant.h defines both roundings); k_block is 0: */
+    TFR_ORDER_INT,      /* I8_CHANNEL: the products of all of K added as whole numbers, exactly; then (float)sum times
+                           (scale of the row * scale of the column), each rounded once */
+    TFR_ORDER_INT_GROUP /* types with groups: the products of a group added as whole numbers, exactly; one chain over the groups in
+                           their order, from zero: fma((float)sum, scale of the row's group * scale of the column's, chain) */
 };
 struct tfr_order {
     int32_t kind;    /* enum tfr_order_kind */
@@ -121,6 +126,8 @@ struct tfr_attrs {
     int32_t n_blocks; /* linear, > 0: so many blocks, whose sums are not added but stay apart: y is [rows, n_blocks N], block b of a
                          row at b N; no bias, activation or residual then. sum_blocks: those of a row */
     int32_t whole_k, whole_n; /* linear: inputs and outputs of the weight that this one is a part of; 0: all are here */
+    int32_t x_dtype; /* linear on a coarse weight: F32 (0): x enters as the order says; I8: rounded to whole numbers, with a
+                        scale for each row (I8_CHANNEL) or for each group of it. Minor version 2 */
 };
 
 /* One op of a pattern (TFR_OP_FUSED). */
@@ -154,6 +161,15 @@ static inline const struct tfr_part *tfr_part_at(const struct tfr_problem *probl
     return (const struct tfr_part *)(const void *)((const char *)problem->parts + (size_t)i * problem->part_stride);
 }
 
+/* A weight that a checkpoint holds in a coarse type already: what `pack_coarse` gets. */
+struct tfr_coarse {
+    uint32_t struct_size;
+    int32_t dtype;           /* the coarse type, enum tfr_dtype: that of the packed form too */
+    struct tfr_tensor q;     /* whole numbers in the file's layout: I8, or U8 with two of them in a byte (tfrun/quant.h) */
+    struct tfr_tensor scale; /* one for each output, or for each group and output */
+    struct tfr_tensor zero;  /* zero points of types that have them; data NULL where not */
+};
+
 /* Answer of `prepare`; comes in zeroed, with the host's struct_size. */
 struct tfr_needs {
     uint32_t struct_size;
@@ -170,7 +186,7 @@ struct tfr_needs {
 
 /* Prediction. time = max(flops / (peak * flop_fraction), bytes / (bandwidth * byte_fraction)) + overhead. The peak is that of the
  * f32 units, or of the bf16 units for a linear on bf16 weights that does not add in TFR_ORDER_FMA (AMX's only where AMX is
- * asked for or no ISA is named). */
+ * asked for or no ISA is named), or of the int8 units of the kernel's ISA for one that adds whole numbers. */
 struct tfr_cost {
     uint32_t struct_size;
     double flops, bytes_read, bytes_written;
@@ -315,6 +331,10 @@ struct tfr_kernel {
     int32_t (*poll)(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                     const struct tfr_run_ctx *ctx);
     void (*release)(const struct tfr_kernel *self, void *state); /* frees vendor objects; NULL: nothing to free */
+    /* As `pack`, of a weight that is coarse already, into the same packed form: the bytes that `pack` would make of the numbers
+     * that were rounded. NULL: the kernel does not serve such checkpoints. Minor version 2. */
+    void (*pack_coarse)(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg,
+                        const struct tfr_coarse *weight, void *packed, int32_t tid, int32_t nth);
 };
 
 /* Facts a plugin may ask the host for; valid during the whole process. */
