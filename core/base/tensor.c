@@ -11,12 +11,13 @@
 
 struct dtype_info {
     int bits, group;
-    enum tfr_dtype scale;
+    enum tfr_dtype scale, zero;
     const char *file_name, *name;
 };
 
 static const struct dtype_info dtypes[] = {
-#define DTYPE_INFO(name, bits, group, scale, file_name, config_name) {bits, group, TFR_DTYPE_##scale, file_name, config_name},
+#define DTYPE_INFO(name, bits, group, scale, zero, file_name, config_name)                                                         \
+    {bits, group, TFR_DTYPE_##scale, TFR_DTYPE_##zero, file_name, config_name},
     TFR_DTYPE_LIST(DTYPE_INFO)
 #undef DTYPE_INFO
 };
@@ -50,7 +51,8 @@ double tfr_dtype_cost(enum tfr_dtype dtype, int64_t k) {
     }
     const struct dtype_info *info = &dtypes[dtype];
     const int64_t group = info->group < 0 ? k : info->group;
-    return info->bits / 8.0 + (group > 0 ? (double)tfr_dtype_size(info->scale) / (double)group : 0);
+    const size_t beside = tfr_dtype_size(info->scale) + tfr_dtype_size(info->zero);
+    return info->bits / 8.0 + (group > 0 ? (double)beside / (double)group : 0);
 }
 
 const char *tfr_dtype_name(enum tfr_dtype dtype) {

@@ -51,6 +51,9 @@ TFR_TEST(coarse_types_cost_their_bits_and_a_share_of_the_scale) {
     assert_true(tfr_dtype_cost(TFR_DTYPE_I8, 768) == 1);
     assert_true(tfr_dtype_cost(TFR_DTYPE_I8_CHANNEL, 64) == 1 + 4.0 / 64);
     assert_true(tfr_dtype_cost(TFR_DTYPE_I4_GROUP, 768) == 0.5 + 2.0 / 32);
+    assert_true(tfr_dtype_cost(TFR_DTYPE_I4_GROUP64, 768) == 0.5 + 2.0 / 64);
+    assert_true(tfr_dtype_cost(TFR_DTYPE_I4_ZERO, 768) == 0.5 + 3.0 / 32);
+    assert_true(tfr_dtype_cost(TFR_DTYPE_I4_ZERO64, 768) == 0.5 + 3.0 / 64);
     assert_int_equal(tfr_dtype_size(TFR_DTYPE_I8_CHANNEL), 1);
     assert_int_equal(tfr_dtype_size(TFR_DTYPE_I4_GROUP), 0);
 }

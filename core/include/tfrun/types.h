@@ -55,24 +55,29 @@ enum tfr_status {
 
 /* Element types. Append only: the numbers are part of the plugin ABI. A coarse type has whole numbers of few bits, and one scale
  * for each group of elements along K (inputs of a linear); group 0: no scale, -1: all of K (one scale per output channel).
- * X(name, bits per element, elements per scale, type of the scale, name in a safetensors file ("" none), name in a config) */
+ * What the numbers stand for is defined in tfrun/quant.h.
+ * X(name, bits per element, elements per scale, type of the scale, type of the zero point beside it, name in a safetensors file
+ * ("" none), name in a config) */
 #define TFR_DTYPE_LIST(X)                                                                                                          \
-    X(F32, 32, 0, NONE, "F32", "f32")                                                                                              \
-    X(BF16, 16, 0, NONE, "BF16", "bf16")                                                                                           \
-    X(F16, 16, 0, NONE, "F16", "f16")                                                                                              \
-    X(F64, 64, 0, NONE, "F64", "f64")                                                                                              \
-    X(I64, 64, 0, NONE, "I64", "i64")                                                                                              \
-    X(I32, 32, 0, NONE, "I32", "i32")                                                                                              \
-    X(I16, 16, 0, NONE, "I16", "i16")                                                                                              \
-    X(I8, 8, 0, NONE, "I8", "i8")                                                                                                  \
-    X(U8, 8, 0, NONE, "U8", "u8")                                                                                                  \
-    X(BOOL, 8, 0, NONE, "BOOL", "bool")                                                                                            \
-    X(I8_CHANNEL, 8, -1, F32, "", "i8_channel") /* i8 * scale of the output channel */                                             \
-    X(I4_GROUP, 4, 32, F16, "", "i4_group")     /* two in a byte, low half first */
+    X(F32, 32, 0, NONE, NONE, "F32", "f32")                                                                                        \
+    X(BF16, 16, 0, NONE, NONE, "BF16", "bf16")                                                                                     \
+    X(F16, 16, 0, NONE, NONE, "F16", "f16")                                                                                        \
+    X(F64, 64, 0, NONE, NONE, "F64", "f64")                                                                                        \
+    X(I64, 64, 0, NONE, NONE, "I64", "i64")                                                                                        \
+    X(I32, 32, 0, NONE, NONE, "I32", "i32")                                                                                        \
+    X(I16, 16, 0, NONE, NONE, "I16", "i16")                                                                                        \
+    X(I8, 8, 0, NONE, NONE, "I8", "i8")                                                                                            \
+    X(U8, 8, 0, NONE, NONE, "U8", "u8")                                                                                            \
+    X(BOOL, 8, 0, NONE, NONE, "BOOL", "bool")                                                                                      \
+    X(I8_CHANNEL, 8, -1, F32, NONE, "", "i8_channel") /* i8 * scale of the output channel */                                       \
+    X(I4_GROUP, 4, 32, F16, NONE, "", "i4_group")     /* two neighbours along K in a byte, low half first */                       \
+    X(I4_GROUP64, 4, 64, F16, NONE, "", "i4_group64")                                                                              \
+    X(I4_ZERO, 4, 32, F16, U8, "", "i4_zero")                                                                                      \
+    X(I4_ZERO64, 4, 64, F16, U8, "", "i4_zero64")
 
 enum tfr_dtype {
     TFR_DTYPE_NONE = -1,
-#define TFR_DTYPE_ENUM(name, bits, group, scale, file_name, config_name) TFR_DTYPE_##name,
+#define TFR_DTYPE_ENUM(name, bits, group, scale, zero, file_name, config_name) TFR_DTYPE_##name,
     TFR_DTYPE_LIST(TFR_DTYPE_ENUM)
 #undef TFR_DTYPE_ENUM
         TFR_DTYPE_COUNT
