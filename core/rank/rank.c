@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/mapfile.h"
+#include "base/named.h"
 #include "base/status.h"
 #include "model/tokenizer.h"
 
@@ -60,6 +61,18 @@ int tfr_launched_rank(void) {
 int tfr_launched_size(void) {
     int rank = 0, size = 1;
     return tfr_comm_launched(&rank, &size) ? size : 1;
+}
+
+void tfr_launched_hear(void) {
+    sigset_t kept;
+    sigemptyset(&kept);
+    sigaddset(&kept, TFR_SIGNAL_NAMED);
+    sigprocmask(SIG_BLOCK, &kept, NULL);
+}
+
+bool tfr_launched_is_named(void) {
+    sigset_t waiting;
+    return sigpending(&waiting) == 0 && sigismember(&waiting, TFR_SIGNAL_NAMED) == 1;
 }
 
 void tfr_rank_give_up(const struct tfr_engine *engine, enum tfr_status status) {

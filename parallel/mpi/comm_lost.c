@@ -4,6 +4,7 @@
  * innocent. So all that come to their limit call each other; who is silent is named, and the lowest of the others
  * speaks. The places of ranks are known from the start.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/named.h"
 #include "base/plural.h"
 #include "base/status.h"
 #include "mpi/comm_internal.h"
@@ -73,6 +75,23 @@ static const char *host(const struct tfr_comm *comm, int rank) {
     return comm->places != NULL ? comm->places[rank].host : "?";
 }
 
+/* Its process is of this host and has the same number there as here. */
+static bool is_visible(const struct tfr_comm *comm, int rank) {
+    const struct tfr_comm_place *mine = comm->places != NULL ? &comm->places[comm->backend->rank] : NULL,
+                                *its = mine != NULL ? &comm->places[rank] : NULL;
+    return mine != NULL && strcmp(mine->host, its->host) == 0 && mine->sees != 0 && mine->sees == its->sees;
+}
+
+/* A rank that was stopped is let go on by the launcher, to be ended: it finds this and does not speak of it once more. Nor does
+ * this one. */
+static void leave_word(const struct tfr_comm *comm, const struct roll *rolls) {
+    for (int rank = 0; rank < comm->backend->size; rank++) {
+        if ((!rolls[rank].answers || rank == comm->backend->rank) && is_visible(comm, rank)) {
+            kill((pid_t)comm->places[rank].process, TFR_SIGNAL_NAMED);
+        }
+    }
+}
+
 /* "rank 1 on host b, rank 3 on host c"; how many there are. */
 static int name_silent(const struct tfr_comm *comm, const struct roll *rolls, char *text, size_t size) {
     int n = 0;
@@ -129,6 +148,7 @@ enum tfr_status tfr_comm_lose(struct tfr_comm *comm, const char *awaited) {
     }
     call(comm, rolls);
     let_others_speak(comm, rolls);
+    leave_word(comm, rolls);
     say(comm, rolls, awaited);
     tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
     return TFR_RUNTIME;
@@ -168,14 +188,11 @@ enum tfr_status tfr_comm_learn_places(struct tfr_comm *comm) {
 }
 
 bool tfr_comm_is_stopped(const struct tfr_comm *comm, int rank) {
-    if (comm->places == NULL) {
-        return false;
-    }
-    const struct tfr_comm_place *mine = &comm->places[comm->backend->rank], *its = &comm->places[rank];
     char path[64], line[512] = "";
-    if (strcmp(mine->host, its->host) != 0 || mine->sees == 0 || mine->sees != its->sees) {
+    if (!is_visible(comm, rank)) {
         return false;
     }
+    const struct tfr_comm_place *its = &comm->places[rank];
     snprintf(path, sizeof path, "/proc/%lld/stat", (long long)its->process);
     FILE *file = fopen(path, "r");
     const char *name_end = file != NULL && fgets(line, sizeof line, file) != NULL ? strrchr(line, ')') : NULL;

@@ -123,7 +123,7 @@ static enum tfr_status no_backend(const char *const *plugin_dirs, int size) {
 /* Rank 0 speaks first, the others only where it is the one that does not come: a launcher takes a second to end them. None where
  * time is simulated. */
 static int64_t limit_ms(const struct tfr_comm_backend *backend, int rank, int64_t timeout_s) {
-    enum { TURN_MS = 1500, MOST_TURNS = 4 };
+    enum { TURN_MS = 2500, MOST_TURNS = 4 };
     return timeout_s <= 0 || backend->wait != NULL ? 0
                                                    : timeout_s * 1000 + (int64_t)(rank < MOST_TURNS ? rank : MOST_TURNS) * TURN_MS;
 }

@@ -168,6 +168,7 @@ static void prepare_farewell(void) {
     if (tfr_launched_size() == 1 || tfr_launched_rank() != 0) {
         return;
     }
+    tfr_launched_hear();
     gethostname(host, sizeof host - 1);
     snprintf(farewell.sentence, sizeof farewell.sentence,
              "tfrun: rank 0 on host %s was told by a signal to end, before there were results\n", host);
@@ -192,7 +193,7 @@ static bool is_sibling_gone(void) {
 
 /* Ends the process as the signal would have, without the files that are not complete. */
 static void end_at_once(int number) {
-    if (farewell.sentence[0] != '\0' && !is_sibling_gone()) {
+    if (farewell.sentence[0] != '\0' && !tfr_launched_is_named() && !is_sibling_gone()) {
         const ssize_t told = write(STDERR_FILENO, farewell.sentence, strlen(farewell.sentence));
         (void)told; /* nothing can be done about it here */
     }
@@ -256,7 +257,9 @@ int tfr_cli_cancelled(void) {
     if (caught_signal != 0 && tfr_launched_size() > 1 && !told) {
         char host[64] = "?";
         gethostname(host, sizeof host - 1);
-        if (is_sibling_gone()) {
+        if (tfr_launched_is_named()) {
+            told = true; /* by the rank that did not wait any longer */
+        } else if (is_sibling_gone()) {
             fprintf(stderr, "tfrun: another rank is gone, which the launcher tells of; the results so far are there\n");
         } else {
             fprintf(stderr, "tfrun: rank %d on host %s was ended by signal %d; the results so far are there\n", tfr_launched_rank(),
