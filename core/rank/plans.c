@@ -142,7 +142,8 @@ enum tfr_status tfr_engine_fix_orders(struct tfr_engine *engine) {
 void tfr_engine_choose_chunk(struct tfr_engine *engine) {
     const struct tfr_placement *placement = &engine->placement;
     if (tfr_engine_rank(engine) == 0 && tfr_placement_n_shares(placement) > 1) {
-        engine->chunk_rows = tfr_common_piece(engine->config);
+        engine->chunk_rows =
+            tfr_layout_piece(engine->config, placement->stages, placement->tensor, tfr_comm_local_size(engine->comm));
         tfr_log(TFR_LOG_INFO, "rank", "prompts pass the ranks in pieces of %lld rows", (long long)engine->chunk_rows);
     }
 }

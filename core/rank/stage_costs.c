@@ -4,16 +4,25 @@
 #include "base/arena.h"
 #include "base/status.h"
 
-enum { COMMON_PROMPT = 512, COMMON_PIECE = 64 };
+enum { COMMON_PROMPT = 512, COMMON_PIECE = 64, SHARDS_PIECE = 256 };
 
 int64_t tfr_common_prompt(const struct tfr_config *config) {
     const int64_t positions = config->model.n_positions;
     return positions / 2 < COMMON_PROMPT ? (positions + 1) / 2 : COMMON_PROMPT;
 }
 
-int64_t tfr_common_piece(const struct tfr_config *config) {
+static int64_t piece_of(const struct tfr_config *config, int64_t rows) {
     const int64_t most = config->options.runtime_max_rows;
-    return tfr_config_is_default(config, "runtime.max_rows") && COMMON_PIECE < most ? COMMON_PIECE : most;
+    return tfr_config_is_default(config, "runtime.max_rows") && rows < most ? rows : most;
+}
+
+int64_t tfr_common_piece(const struct tfr_config *config) {
+    return piece_of(config, COMMON_PIECE);
+}
+
+int64_t tfr_layout_piece(const struct tfr_config *config, int stages, int tensor, int ranks_per_node) {
+    const bool is_near = stages == 1 && tensor > 1 && ranks_per_node % tensor == 0;
+    return piece_of(config, is_near ? SHARDS_PIECE : COMMON_PIECE);
 }
 
 static void add_task(struct tfr_stage_costs *costs, const struct tfr_task *task, double weight, double head_weight) {

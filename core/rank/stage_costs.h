@@ -19,9 +19,11 @@ enum tfr_status tfr_stage_costs_add(struct tfr_stage_costs *costs, const struct 
                                     double weight, double head_weight);
 void tfr_stage_costs_close(struct tfr_stage_costs *costs);
 
-/* Tokens of a prompt of common length for this model, and of the pieces in which ranks that share it read one: few enough for all
- * stages to be busy soon, enough for matrices to be read from caches; or runtime.max_rows, where that is given. */
+/* Tokens of a prompt of common length for this model, and of the pieces in which stages read one: few enough for all stages to be
+ * busy soon, enough for matrices to be read from caches; or runtime.max_rows, where that is given. */
 int64_t tfr_common_prompt(const struct tfr_config *config);
 int64_t tfr_common_piece(const struct tfr_config *config);
+/* Of a layout. Shards of one stage have no stage to fill: within a node, where sums come soon, they read larger pieces. */
+int64_t tfr_layout_piece(const struct tfr_config *config, int stages, int tensor, int ranks_per_node);
 
 #endif

@@ -76,12 +76,14 @@ static void weigh_against(const struct tfr_config *config, const struct tfr_list
 static enum tfr_status predict_all(struct chooser *chooser) {
     const struct tfr_config *config = chooser->question->config;
     const struct tfr_layout wish = {.groups = (int)config->options.parallel_microbatches};
-    struct tfr_layout_question question = tfr_layout_facts_ask(&chooser->facts, &wish, &chooser->load);
+    struct tfr_layout_load load = chooser->load;
+    struct tfr_layout_question question = tfr_layout_facts_ask(&chooser->facts, &wish, &load);
     TFR_TRY(tfr_layout_list_make(&chooser->list, &question, config->model.n_layer, chooser->question->n_ranks));
     for (int i = 0; i < chooser->list.n; i++) {
         const struct tfr_listed_layout *item = &chooser->list.item[i];
         weigh_against(config, item, chooser->against[i], sizeof chooser->against[i]);
         if (chooser->against[i][0] == '\0') {
+            load.chunk = tfr_layout_piece(config, item->layout.stages, item->layout.tensor, question.cluster->ranks_per_node);
             question.layout = &item->layout;
             TFR_TRY(tfr_layout_predict(&question, &chooser->times[i]));
         }

@@ -41,6 +41,8 @@ bool tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct t
 
 /* layouts_text.c, layouts_json.c */
 enum tfr_status tfr_layouts_write(const struct layouts_report *report, char **text);
+/* Rows of the pieces in which a layout reads the prompt. */
+int64_t tfr_layouts_piece(const struct layouts_report *report, const struct tfr_layout *layout);
 enum tfr_status tfr_layouts_write_json(const struct layouts_report *report, char **text);
 
 #endif

@@ -46,7 +46,8 @@ static void put_times(struct tfr_json_out *out, const struct tfr_layout_times *t
     put_ranks(out, times);
 }
 
-static void put_layout(struct tfr_json_out *out, const struct layouts_of_ranks *point, int index) {
+static void put_layout(struct tfr_json_out *out, const struct layouts_report *report, const struct layouts_of_ranks *point,
+                       int index) {
     static const char *const heads[] = {"first", "last", "split"};
     const struct tfr_listed_layout *item = &point->list.item[index];
     tfr_json_begin(out, NULL, '{');
@@ -67,11 +68,12 @@ static void put_layout(struct tfr_json_out *out, const struct layouts_of_ranks *
         tfr_json_put_int(out, NULL, item->blocks[stage]);
     }
     tfr_json_end(out, ']');
+    tfr_json_put_int(out, "chunk", tfr_layouts_piece(report, &item->layout));
     put_times(out, &point->times[index]);
     tfr_json_end(out, '}');
 }
 
-static void put_point(struct tfr_json_out *out, const struct layouts_of_ranks *point) {
+static void put_point(struct tfr_json_out *out, const struct layouts_report *report, const struct layouts_of_ranks *point) {
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_int(out, "ranks", point->n_ranks);
     tfr_json_begin(out, "best", '{');
@@ -81,7 +83,7 @@ static void put_point(struct tfr_json_out *out, const struct layouts_of_ranks *p
     tfr_json_end(out, '}');
     tfr_json_begin(out, "layouts", '[');
     for (int i = 0; i < point->list.n; i++) {
-        put_layout(out, point, i);
+        put_layout(out, report, point, i);
     }
     tfr_json_end(out, ']');
     tfr_json_end(out, '}');
@@ -95,7 +97,6 @@ static void put_question(struct tfr_json_out *out, const struct layouts_report *
     put_link(out, "net", &report->facts.cluster.net);
     put_link(out, "shm", &report->facts.cluster.shm);
     tfr_json_put_int(out, "prompt", report->load.prompt);
-    tfr_json_put_int(out, "chunk", report->load.chunk);
     tfr_json_put_int(out, "sequences", report->load.sequences);
     tfr_json_put_int(out, "context", report->load.context);
 }
@@ -110,7 +111,7 @@ enum tfr_status tfr_layouts_write_json(const struct layouts_report *report, char
     tfr_json_end(&out, '}');
     tfr_json_begin(&out, "points", '[');
     for (int i = 0; i < report->n_points; i++) {
-        put_point(&out, &report->points[i]);
+        put_point(&out, report, &report->points[i]);
     }
     tfr_json_end(&out, ']');
     tfr_json_end(&out, '}');

@@ -130,10 +130,22 @@ static enum tfr_status write_csv(const struct layouts_report *report, FILE *stre
     return status;
 }
 
+static void write_load(const struct layouts_report *report, FILE *stream) {
+    const struct tfr_layout_load *load = &report->load;
+    const int64_t near =
+        tfr_layouts_piece(report, &(struct tfr_layout){.stages = 1, .tensor = report->facts.cluster.ranks_per_node});
+    fprintf(stream, "first token of a prompt of %lld in pieces of %lld (", (long long)load->prompt, (long long)load->chunk);
+    if (near != load->chunk) {
+        fprintf(stream, "shards within a node: %lld; ", (long long)near);
+    }
+    fprintf(stream, "one rank: %lld); a token of one stream, and tokens/s of %lld sequence%s, with %lld cached positions\n\n",
+            (long long)report->dry.config->options.runtime_max_rows, (long long)load->sequences, tfr_plural(load->sequences),
+            (long long)load->context);
+}
+
 static void write_head(const struct layouts_report *report, FILE *stream) {
     const struct tfr_layouts_question *question = report->question;
     const struct tfr_cluster *cluster = &report->facts.cluster;
-    const struct tfr_layout_load *load = &report->load;
     fprintf(stream, "%s on ", report->dry.config->path);
     if (question->last_ranks > question->first_ranks) {
         fprintf(stream, "%d to ", question->first_ranks);
@@ -151,12 +163,7 @@ static void write_head(const struct layouts_report *report, FILE *stream) {
         fprintf(stream, ", links of %.3g us and %.3g Gbit/s", cluster->net.alpha_ns / 1e3, 8 / cluster->net.byte_ns);
     }
     fprintf(stream, "\ntimes %s\n", report->calibrated_by);
-    fprintf(stream,
-            "first token of a prompt of %lld in pieces of %lld (one rank: %lld); a token of one stream, and tokens/s of %lld "
-            "sequence%s, with %lld "
-            "cached positions\n\n",
-            (long long)load->prompt, (long long)load->chunk, (long long)report->dry.config->options.runtime_max_rows,
-            (long long)load->sequences, tfr_plural(load->sequences), (long long)load->context);
+    write_load(report, stream);
 }
 
 /* The goal that was asked for comes first. */

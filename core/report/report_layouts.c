@@ -159,11 +159,17 @@ static struct tfr_layout_question question_of(const struct layouts_report *repor
     };
 }
 
+int64_t tfr_layouts_piece(const struct layouts_report *report, const struct tfr_layout *layout) {
+    return tfr_layout_piece(report->dry.config, layout->stages, layout->tensor, report->facts.cluster.ranks_per_node);
+}
+
 static enum tfr_status predict_point(const struct layouts_report *report, struct layouts_of_ranks *point) {
     const int64_t n_layer = report->dry.config->model.n_layer;
     const struct tfr_layout wish = {.groups = (int)report->dry.config->options.parallel_microbatches};
     struct tfr_layout_question question = question_of(report, &wish);
+    struct tfr_layout_load load = report->load;
     TFR_TRY(tfr_layout_list_make(&point->list, &question, n_layer, point->n_ranks));
+    question.load = &load;
     point->times = tfr_alloc((size_t)point->list.n, sizeof *point->times);
     if (point->times == NULL) {
         return TFR_RESOURCE;
@@ -172,6 +178,7 @@ static enum tfr_status predict_point(const struct layouts_report *report, struct
         if (point->list.item[i].refusal[0] != '\0') {
             continue;
         }
+        load.chunk = tfr_layouts_piece(report, &point->list.item[i].layout);
         question.layout = &point->list.item[i].layout;
         TFR_TRY(tfr_layout_predict(&question, &point->times[i]));
         for (int goal = 0; goal < 2 && point->list.item[i].can_run; goal++) {

@@ -359,7 +359,7 @@ def compare(plan, model, cluster, ranks, *flags):
         # Replicas may lie across nodes in different ways, of which tfrun takes the worst.
         near = 1e-6 if layout["replicas"] == 1 else 5e-3
         close_to(layout["token_ms"], stream, near, *what, "a token")
-        first = first_token(machine, layout, told["prompt"], told["chunk"])
+        first = first_token(machine, layout, told["prompt"], layout["chunk"])
         close_to(layout["first_token_ms"], first, near if layout["tensor"] == 1 else 0.05, *what, "first")
         round_ms = Simulation(machine, layout).decode(layout["groups"], layout["rows"], told["context"])
         close_to(layout["tokens_per_s"], told["sequences"] / round_ms * 1e3, 0.05, *what, "tokens/s")
