@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "mpi/partition.h"
 #include "rank/stage_costs.h"
+#include "rank/step_run.h"
 
 /* By what stages are to take: see stage_costs.h. A split head weighs on all alike. */
 static enum tfr_status split_by_cost(const struct tfr_config *config, const struct tfr_machine *machine,
@@ -102,6 +103,13 @@ static enum tfr_status count_stages(const struct tfr_config *config, int n_ranks
             "(mpirun -n %d), or take another --tensor",
             config->path, tensor, of_replica, tfr_plural(of_replica), replicas > 1 ? " of a replica" : "", replicas * tensor,
             replicas * tensor);
+    }
+    if (replicas * config->options.parallel_microbatches > TFR_ALL_GROUPS) {
+        return tfr_raise(TFR_USAGE,
+                         "%s: %d replicas of tfrun.parallel.microbatches = %lld groups are more than the %d that there may be in "
+                         "all; give --microbatches %d or less, or fewer --replicas",
+                         config->path, replicas, (long long)config->options.parallel_microbatches, TFR_ALL_GROUPS,
+                         TFR_ALL_GROUPS / replicas);
     }
     placement->replicas = replicas;
     placement->tensor = tensor;

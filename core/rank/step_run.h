@@ -68,7 +68,7 @@ struct tfr_step_memory {
     float *head_mask;                     /* [local layers][H] */
     struct tfr_block made;                /* where hidden, weights and cross_weights point to */
 };
-enum { TFR_STEP_MEMORIES = 64, TFR_STEPS_OF_REPLICA = 15 };
+enum { TFR_STEP_MEMORIES = 64, TFR_STEPS_OF_REPLICA = 15, TFR_ALL_GROUPS = 48 /* of sequences, each in a step of its own */ };
 struct tfr_steps {
     struct tfr_step_memory memory[TFR_STEP_MEMORIES]; /* but for the first opened when first used */
     int most;                                         /* rank 0: steps in flight at most */

@@ -9,7 +9,7 @@
 
 #include "generation/round.h"
 
-enum { TFR_MOST_GROUPS = 8, TFR_ALL_GROUPS = 48 /* of all replicas */, TFR_GROUP_SIZES = 8 };
+enum { TFR_MOST_GROUPS = 8, TFR_GROUP_SIZES = 8 };
 
 struct tfr_group {
     struct tfr_round round;

@@ -101,9 +101,15 @@ def run_text(command):
     return ran.stdout, float(sent.group(1)) if sent else None
 
 
+def of_one_process(options):
+    """The same without what wants ranks, in the order of additions that shards keep."""
+    alone = [value for i, value in enumerate(options) if not {"--replicas", "--tensor"} & {value, options[i - 1] if i > 0 else ""}]
+    return [*alone, "--sums", "by-head"] if "--tensor" in options else alone
+
+
 def check_best(tfrun, mpiexec, n_ranks, config_dir, options):
     options = [config_dir, *options, "--ignore-eos"]
-    want, _ = run_text([tfrun, *options])
+    want, _ = run_text([tfrun, *of_one_process(options)])
     launch = [mpiexec, "-n", n_ranks, tfrun, *options, "--head", "split"]
     have, sent = run_text([*launch, "-v"])
     if have != want:
@@ -111,7 +117,9 @@ def check_best(tfrun, mpiexec, n_ranks, config_dir, options):
     result, _ = generate([*launch, "--json"], "with a digest")
     config = json.loads((config_dir / "config.json").read_text())
     rows = sum(len(choice["ids"]) for choice in result["choices"])
-    share = config["vocab_size"] // int(n_ranks) // 64 * 64 * 4 / 1e3  # kB of a row, at least
+    replicas = int(options[options.index("--replicas") + 1]) if "--replicas" in options else 1
+    rows = rows // len(result["choices"]) * (len(result["choices"]) // replicas)  # of its replica, at least
+    share = config["vocab_size"] // (int(n_ranks) // replicas) // 64 * 64 * 4 / 1e3  # kB of a row, at least
     whole = result["stats"]["rank_facts"][1]["sent_bytes"] / 1e3
     if not whole - sent > 0.9 * share * rows:
         sys.exit(f"rank 1 sent {sent} kB for the best tokens and {whole} kB for logits of {rows} rows")

@@ -521,6 +521,21 @@ def shards_bring_a_split_head(plan):
 
 
 @case
+def pieces_of_a_prompt_are_those_that_ranks_take(plan):
+    needs_mpi()
+    for flags, rows in (([], 64), (["--tensor", "2"], 256), (["--tensor", "2", "--max-rows", "48"], 48)):
+        said = run_ranks(plan, 2, [*flags, "-v"], 1, 6)[1]
+        expect(f"in pieces of {rows} rows" in said, flags, said)
+    cluster = plan.cluster(nodes=4)
+    told = json.loads(plan.run(plan.config(), "--ranks", 4, "--cluster", cluster, "--json"))
+    pieces = {layout["name"]: layout["chunk"] for layout in told["points"][0]["layouts"] if "refused" not in layout}
+    expect_same([pieces[name] for name in ("hf", "tensor 4", "hybrid 2x2")], [64, 64, 64])
+    told = json.loads(plan.run(plan.config(), "--ranks", 2, "--cluster", cluster, "--json"))
+    pieces = {layout["name"]: layout["chunk"] for layout in told["points"][0]["layouts"] if "refused" not in layout}
+    expect_same([pieces[name] for name in ("hf", "tensor 2")], [64, 256])
+
+
+@case
 def sweeps_have_a_best_layout_of_each_number(plan):
     cluster = plan.cluster(nodes=64, ranks_per_node=1)
     told = json.loads(plan.run(plan.config(), "--sweep", "1..12", "--cluster", cluster, "--format", "json", "--goal", "latency"))
