@@ -55,6 +55,17 @@ double tfr_dtype_cost(enum tfr_dtype dtype, int64_t k) {
     return info->bits / 8.0 + (group > 0 ? (double)beside / (double)group : 0);
 }
 
+void tfr_dtype_fraction(enum tfr_dtype dtype, int64_t k, int64_t *bytes, int64_t *elements) {
+    const struct dtype_info *info = &dtypes[dtype];
+    const int64_t group = info->group < 0 ? k : info->group > 0 ? info->group : 8;
+    *bytes = info->bits * group + (info->group != 0 ? 8 * (int64_t)(tfr_dtype_size(info->scale) + tfr_dtype_size(info->zero)) : 0);
+    *elements = 8 * group;
+    while (*bytes % 2 == 0 && *elements % 2 == 0) {
+        *bytes /= 2;
+        *elements /= 2;
+    }
+}
+
 const char *tfr_dtype_name(enum tfr_dtype dtype) {
     return (unsigned)dtype < TFR_DTYPE_COUNT ? dtypes[dtype].name : "unknown";
 }

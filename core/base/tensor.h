@@ -8,6 +8,8 @@
 size_t tfr_dtype_size(enum tfr_dtype dtype); /* bytes of an element; 0 where it has less than one, or is unknown */
 /* Bytes that an element costs to read, with its share of a scale that k elements (or a group) have in common. */
 double tfr_dtype_cost(enum tfr_dtype dtype, int64_t k);
+/* The same, exactly: so many bytes for so many elements. */
+void tfr_dtype_fraction(enum tfr_dtype dtype, int64_t k, int64_t *bytes, int64_t *elements);
 const char *tfr_dtype_name(enum tfr_dtype dtype);      /* "f32" */
 const char *tfr_dtype_file_name(enum tfr_dtype dtype); /* "F32", as in a safetensors header; "" if no file has it */
 /* Both names are understood; false if unknown. */

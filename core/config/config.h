@@ -180,5 +180,7 @@ void tfr_config_log_sampling(const struct tfr_config *config);
 
 /* The table itself is offered by tfr_option_table of tfrun.h, defined in config_options.c. */
 const char *tfr_choice_name(const char *key, int index);
+/* runtime.dtype: weights of whole numbers, of which shards and sums by head can make no parts. */
+bool tfr_has_one_sum(const struct tfr_options *options);
 
 #endif

@@ -48,6 +48,20 @@ static void check_order(struct tfr_config_reader *reader, const char *key, const
     }
 }
 
+bool tfr_has_one_sum(const struct tfr_options *options) {
+    return options->runtime_dtype != TFR_PACK_F32 && options->runtime_dtype != TFR_PACK_BF16;
+}
+
+/* A scale holds for all of K. */
+static void check_one_sum(struct tfr_config_reader *reader, const char *key, const char *what) {
+    const struct tfr_config *config = reader->config;
+    char said[600];
+    tfr_complaints_add(&reader->complaints, tfr_option_fault(config, key), TFR_COMPLAINT_LAST_LINE, 0,
+                       "%s adds head by head, and %s adds all of K at once; leave one out, or take --dtype f32 or bf16", what,
+                       tfr_option_said(config, "runtime.dtype", tfr_choice_name("runtime.dtype", config->options.runtime_dtype),
+                                       said, sizeof said));
+}
+
 void tfr_config_check_sums(struct tfr_config_reader *reader) {
     const struct tfr_options *o = &reader->config->options;
     char what[600], value[24];
@@ -55,10 +69,11 @@ void tfr_config_check_sums(struct tfr_config_reader *reader) {
         return;
     }
     check_shards(reader);
+    void (*check)(struct tfr_config_reader *, const char *, const char *) = tfr_has_one_sum(o) ? check_one_sum : check_order;
     if (o->parallel_tensor > 1) {
         snprintf(value, sizeof value, "%lld", (long long)o->parallel_tensor);
-        check_order(reader, "parallel.tensor", tfr_option_said(reader->config, "parallel.tensor", value, what, sizeof what));
+        check(reader, "parallel.tensor", tfr_option_said(reader->config, "parallel.tensor", value, what, sizeof what));
     } else if (o->runtime_sums == TFR_SUMS_BY_HEAD) {
-        check_order(reader, "runtime.sums", tfr_option_said(reader->config, "runtime.sums", "by-head", what, sizeof what));
+        check(reader, "runtime.sums", tfr_option_said(reader->config, "runtime.sums", "by-head", what, sizeof what));
     }
 }

@@ -125,7 +125,7 @@ static enum tfr_status add_node_part(const struct walk *walk, const struct tfr_n
     }
     int at = find_kind(account, &kind);
     if (at < 0) {
-        const int64_t element = question->dtype == TFR_DTYPE_F32 ? 4 : 2;
+        const int64_t element = question->dtype == TFR_DTYPE_BF16 ? 2 : 4; /* the library has no coarse ones */
         const bool in_f32 = part != NULL && question->hparams->reorder_and_upcast_attn && tfr_reference_is_upcast(part->op);
         const struct tfr_formula_types types = {.activation = in_f32 ? 4 : element, .weight = element};
         TFR_TRY(part != NULL ? tfr_formula_reference(&kind.formula, walk->graph, node, question->hparams, part, &types)
@@ -198,7 +198,7 @@ static enum tfr_status walk_graph(struct tfr_account *account, enum tfr_account_
 
 /* summary_type mean: no node of the graph; what calls the step computes it from the last hidden states. */
 static enum tfr_status add_mean(struct tfr_account *account, enum tfr_account_side side, int rank) {
-    const bool is_f32 = side == TFR_EXECUTED || account->question.dtype == TFR_DTYPE_F32;
+    const bool is_f32 = side == TFR_EXECUTED || account->question.dtype != TFR_DTYPE_BF16;
     struct tfr_account_kind kind = {
         .side = side, .part = TFR_PART_SUMMARY, .op = TFR_OP_COUNT, .reference = TFR_REFERENCE_MEAN, .name = "mean"};
     snprintf(kind.module, sizeof kind.module, "multiple_choice_head");

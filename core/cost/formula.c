@@ -194,10 +194,19 @@ static enum tfr_status apply_all(struct tfr_formula *formula, const struct tfr_p
     return apply(&formula->written, written, binding, runs);
 }
 
-/* Bytes of a weight's element as tfrun reads it: a table in its own type, a matrix in the one it was packed in. */
-static int64_t weight_bytes(const struct tfr_graph *graph, const struct tfr_node *node) {
+/* Bytes of a weight's element as tfrun reads it: a table in its own type, a matrix in the one it was packed in; scales of a coarse
+ * type make it a fraction. */
+static void bind_weight(struct binding *binding, const struct tfr_graph *graph, const struct tfr_node *node) {
     const int arg = node->op == TFR_OP_LINEAR ? 1 : node->op == TFR_OP_EMBED || node->op == TFR_OP_LOOKUP_ADD ? 2 : -1;
-    return arg < 0 ? (int64_t)sizeof(float) : (int64_t)tfr_dtype_size(graph->values[node->arg[arg]].dtype);
+    if (arg < 0) {
+        bind_number(binding, TFR_DIM_EW, sizeof(float), 1);
+        return;
+    }
+    const struct tfr_value *weight = &graph->values[node->arg[arg]];
+    const int64_t k = weight->dim[node->op == TFR_OP_LINEAR && node->attrs.transposed ? 1 : 0];
+    int64_t bytes, elements;
+    tfr_dtype_fraction(weight->dtype, k, &bytes, &elements);
+    bind_number(binding, TFR_DIM_EW, bytes, elements);
 }
 
 static enum tfr_status executed_op(struct tfr_formula *formula, const struct tfr_graph *graph, const struct tfr_node *node,
@@ -207,7 +216,7 @@ static enum tfr_status executed_op(struct tfr_formula *formula, const struct tfr
     TFR_TRY(bind_shape(&binding, graph, node, hparams));
     bind_name(&binding, TFR_DIM_M, node->rows == TFR_ROWS_LOGITS ? TFR_DIM_R : TFR_DIM_T);
     bind_number(&binding, TFR_DIM_EA, sizeof(float), 1);
-    bind_number(&binding, TFR_DIM_EW, weight_bytes(graph, node), 1);
+    bind_weight(&binding, graph, node);
     if (node->op == TFR_OP_KV_APPEND || node->op == TFR_OP_ATTENTION) {
         const bool is_int8 = graph->values[node->arg[1]].dtype == TFR_DTYPE_I8; /* a scale for each vector */
         const int64_t head_dim = node->attrs.head_dim;

@@ -11,6 +11,10 @@ static enum tfr_status init(const struct tfr_config *config) {
     if (options->output_file == NULL) {
         return tfr_raise(TFR_USAGE, "init needs -o DIR, the folder to write");
     }
+    if (options->runtime_dtype != TFR_PACK_F32 && options->runtime_dtype != TFR_PACK_BF16) {
+        return tfr_raise(TFR_USAGE, "a new checkpoint is stored in f32 or bf16, not in %s; give --dtype f32 or bf16",
+                         tfr_choice_name("runtime.dtype", options->runtime_dtype));
+    }
     const enum tfr_dtype dtype = options->runtime_dtype == TFR_PACK_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16;
     const uint64_t seed = options->sampling_seed >= 0 ? (uint64_t)options->sampling_seed : 0;
     return tfr_model_init(config, options->output_file, dtype, seed, options->output_force);

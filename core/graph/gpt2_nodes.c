@@ -54,7 +54,8 @@ static int param(struct tfr_gpt2_builder *b, enum tfr_param which, enum tfr_dtyp
 int tfr_gpt2_table(struct tfr_gpt2_builder *b, enum tfr_param which) {
     const struct tfr_weight *weight = b->spec->model != NULL ? tfr_model_param(b->spec->model, which, 0) : NULL;
     const struct tfr_table_types *tables = b->spec->tables;
-    const enum tfr_dtype without = tables == NULL ? b->spec->dtype : which == TFR_PARAM_WPE ? tables->wpe : tables->wte;
+    const enum tfr_dtype floats = b->spec->dtype == TFR_DTYPE_BF16 ? TFR_DTYPE_BF16 : TFR_DTYPE_F32; /* a coarse type has no rows */
+    const enum tfr_dtype without = tables == NULL ? floats : which == TFR_PARAM_WPE ? tables->wpe : tables->wte;
     const enum tfr_dtype dtype = weight != NULL ? weight->tensor.dtype : without;
     return param(b, which, dtype == TFR_DTYPE_F64 ? TFR_DTYPE_F32 : dtype);
 }
@@ -89,6 +90,7 @@ struct tfr_node tfr_gpt2_linear_node(struct tfr_gpt2_builder *b, const char *nam
     node.arg[0] = x;
     node.arg[1] = param(b, weight, b->spec->dtype);
     node.arg[2] = param(b, weight + 1, TFR_DTYPE_F32);
+    node.attrs.x_dtype = b->spec->x_dtype;
     if (tfr_gpt2_n_shards(b) > 1) {
         int64_t dim[TFR_MAX_RANK];
         tfr_model_param_shape(b->hparams, weight, dim);
@@ -131,6 +133,7 @@ int tfr_gpt2_head_linear(struct tfr_gpt2_builder *b, const char *name, int x, en
     node.arg[1] = param(b, weight, b->spec->dtype);
     node.arg[2] = bias != TFR_PARAM_COUNT ? param(b, bias, TFR_DTYPE_F32) : -1;
     node.attrs.transposed = 1;
+    node.attrs.x_dtype = b->spec->x_dtype;
     return tfr_gpt2_add_node(b, &node, given);
 }
 
@@ -146,6 +149,7 @@ int tfr_gpt2_head_share(struct tfr_gpt2_builder *b, int x, int64_t first, int64_
     node.arg[0] = x;
     node.arg[1] = tfr_gpt2_add_value(b, &weight);
     node.attrs.transposed = 1;
+    node.attrs.x_dtype = b->spec->x_dtype;
     return tfr_gpt2_add_node(b, &node, given);
 }
 

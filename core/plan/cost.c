@@ -26,6 +26,10 @@ static double bandwidth(const struct tfr_outlook *outlook, double threads) {
 static double peak_flops(const struct tfr_machine *machine, const struct tfr_kernel *kernel, const struct tfr_problem *problem,
                          const struct tfr_order *order) {
     const enum tfr_dtype dtype = tfr_problem_dtype(problem);
+    if (order->kind == TFR_ORDER_INT || order->kind == TFR_ORDER_INT_GROUP) {
+        return machine->flops_f32_per_core * tfr_isa_flops_per_cycle(kernel->isa, TFR_DTYPE_I8) /
+               tfr_isa_flops_per_cycle(machine->isa, TFR_DTYPE_F32);
+    }
     if (dtype != TFR_DTYPE_BF16 || order->kind == TFR_ORDER_FMA) {
         return machine->flops_f32_per_core;
     }

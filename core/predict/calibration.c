@@ -28,7 +28,7 @@ void tfr_calibration_nominal(struct tfr_calibration *calibration, const struct t
         cores * machine->bytes_per_core < machine->bytes_total ? cores * machine->bytes_per_core : machine->bytes_total;
     struct tfr_roofs *roofs = &calibration->roofs;
     *calibration = (struct tfr_calibration){.conditions.threads = n_threads};
-    *roofs = (struct tfr_roofs){.n_threads = n_threads, .n_flops = 2, .n_bandwidths = 1};
+    *roofs = (struct tfr_roofs){.n_threads = n_threads, .n_flops = 3, .n_bandwidths = 1};
     roofs->l1d_bytes = machine->l1d_bytes;
     roofs->l2_bytes = machine->l2_bytes;
     roofs->l3_bytes = machine->l3_bytes;
@@ -36,6 +36,9 @@ void tfr_calibration_nominal(struct tfr_calibration *calibration, const struct t
         .dtype = TFR_DTYPE_F32, .one_core = machine->flops_f32_per_core, .all_cores = cores * machine->flops_f32_per_core};
     roofs->flops[1] = (struct tfr_flop_roof){
         .dtype = TFR_DTYPE_BF16, .one_core = machine->flops_bf16_per_core, .all_cores = cores * machine->flops_bf16_per_core};
+    const double int8 = machine->flops_f32_per_core * tfr_isa_flops_per_cycle(machine->isa, TFR_DTYPE_I8) /
+                        tfr_isa_flops_per_cycle(machine->isa, TFR_DTYPE_F32);
+    roofs->flops[2] = (struct tfr_flop_roof){.dtype = TFR_DTYPE_I8, .one_core = int8, .all_cores = cores * int8};
     roofs->bandwidth[0] = (struct tfr_bandwidth){.bytes = 1, .one_core = machine->bytes_per_core, .all_cores = total};
 }
 

@@ -49,6 +49,7 @@ struct tfr_layout_model {
     int64_t n_embd, n_head, vocabulary;
     double block_bytes, embed_bytes, head_bytes; /* in memory of a rank that holds them */
     double cached_bytes;                         /* of one position in one block */
+    bool has_one_sum;                            /* weights of whole numbers: no shards can have parts of the sum over K */
 };
 
 struct tfr_layout_load {

@@ -52,7 +52,7 @@ double tfr_roof_flops(const struct tfr_roofs *roofs, int threads, enum tfr_dtype
 
 double tfr_roof_ns(const struct tfr_roofs *roofs, const struct tfr_task_facts *facts, enum tfr_bound *bound) {
     double peak = tfr_roof_flops(roofs, facts->threads, (enum tfr_dtype)facts->dtype, facts->isa);
-    if (peak <= 0) { /* bf16 without units of its own is widened */
+    if (peak <= 0) { /* a narrow type without units of its own is widened */
         peak = tfr_roof_flops(roofs, facts->threads, TFR_DTYPE_F32, 0);
     }
     const double near = tfr_roof_bandwidth(roofs, facts->threads, facts->near_set);

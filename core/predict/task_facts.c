@@ -50,9 +50,16 @@ static double activation_bytes(const struct tfr_problem *problem, double rows) {
     return bytes;
 }
 
-static bool is_narrow(const struct tfr_task *task) {
-    return tfr_problem_dtype(&task->problem) == TFR_DTYPE_BF16 && task->problem.op == TFR_OP_LINEAR &&
-           task->needs.order.kind != TFR_ORDER_FMA;
+/* Which units multiply. */
+static enum tfr_dtype unit_dtype(const struct tfr_task *task) {
+    const int32_t kind = task->needs.order.kind;
+    if (task->problem.op != TFR_OP_LINEAR) {
+        return TFR_DTYPE_F32;
+    }
+    if (kind == TFR_ORDER_INT || kind == TFR_ORDER_INT_GROUP) {
+        return TFR_DTYPE_I8;
+    }
+    return tfr_problem_dtype(&task->problem) == TFR_DTYPE_BF16 && kind != TFR_ORDER_FMA ? TFR_DTYPE_BF16 : TFR_DTYPE_F32;
 }
 
 /* Weights are wanted again a step later, when all others were read; cached keys likewise, of all blocks here. */
@@ -87,7 +94,7 @@ void tfr_task_facts_make(struct tfr_task_facts *facts, const struct tfr_plan *pl
     const int32_t run_class = task->kernel->run_class;
     *facts = (struct tfr_task_facts){
         .op = task->problem.op,
-        .dtype = is_narrow(task) ? TFR_DTYPE_BF16 : TFR_DTYPE_F32,
+        .dtype = unit_dtype(task),
         .isa = task->kernel->isa,
         .threads = task->alone || run_class == TFR_RUN_SEQ || run_class == TFR_RUN_ASYNC ? 1 : plan->n_threads,
         .is_message = run_class == TFR_RUN_ASYNC,

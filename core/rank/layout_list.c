@@ -82,6 +82,8 @@ static void refuse(const struct maker *maker, const struct wish *wish, struct tf
     const int64_t sequences = maker->question->load->sequences;
     if (model->n_head % wish->tensor != 0) {
         snprintf(item->refusal, sizeof item->refusal, "%d does not divide %lld heads", wish->tensor, (long long)model->n_head);
+    } else if (wish->tensor > 1 && model->has_one_sum) {
+        snprintf(item->refusal, sizeof item->refusal, "whole numbers (--dtype) are not added head by head");
     } else if (wish->replicas > sequences) {
         snprintf(item->refusal, sizeof item->refusal, "%d groups have %lld sequence%s to serve", wish->replicas,
                  (long long)sequences, tfr_plural(sequences));

@@ -2,14 +2,17 @@
  * because a control group ends a process that goes over its limit without a word. */
 #include "base/log.h"
 #include "base/status.h"
+#include "base/tensor.h"
 #include "rank/rank.h"
 
 /* Packed weights: matrices of the blocks and the head over the vocabulary. Tables of embeddings stay in the
  * mapped file, biases and norms are small. */
-int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, int64_t n_vocabulary, int64_t element_bytes) {
-    const int64_t width = model->n_embd, attention = 4 * width * width, feed_forward = 2 * width * model->n_inner;
-    const int64_t block = attention * (model->add_cross_attention ? 2 : 1) + feed_forward;
-    return (block * n_layers + n_vocabulary * width) * element_bytes;
+int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, int64_t n_vocabulary, enum tfr_dtype dtype) {
+    const int64_t width = model->n_embd, attention = 4 * width * width, feed_forward = width * model->n_inner;
+    const double of_width = tfr_dtype_cost(dtype, width), of_inner = tfr_dtype_cost(dtype, model->n_inner);
+    const double block = (double)(attention * (model->add_cross_attention ? 2 : 1) + feed_forward) * of_width +
+                         (double)feed_forward * of_inner; /* scales go by the inputs of a matrix */
+    return (int64_t)(block * (double)n_layers + (double)(n_vocabulary * width) * of_width + 0.5);
 }
 
 enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need *need) {
@@ -36,7 +39,7 @@ enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need 
 
 enum tfr_status tfr_rank_check_memory(const struct tfr_engine *engine) {
     const struct tfr_config *config = engine->config;
-    const bool is_f32 = config->options.runtime_dtype == TFR_PACK_F32;
+    const enum tfr_dtype dtype = tfr_packed_dtype(config);
     int64_t first, n_vocabulary = 0;
     if (config->model.head == TFR_HEAD_LM || config->model.head == TFR_HEAD_DOUBLE) {
         tfr_placement_vocabulary(&engine->placement, tfr_engine_rank(engine), config->model.vocab_size, &first, &n_vocabulary);
@@ -44,11 +47,11 @@ enum tfr_status tfr_rank_check_memory(const struct tfr_engine *engine) {
     const struct tfr_kvcache_spec spec = tfr_engine_kv_spec(engine);
     const struct tfr_memory_need need = {
         .n_layers = engine->n_local_layers,
-        .weights_bytes = tfr_packed_bytes(&config->model, engine->n_local_layers, 0, is_f32 ? 4 : 2) / engine->placement.tensor +
-                         tfr_packed_bytes(&config->model, 0, n_vocabulary, is_f32 ? 4 : 2),
+        .weights_bytes = tfr_packed_bytes(&config->model, engine->n_local_layers, 0, dtype) / engine->placement.tensor +
+                         tfr_packed_bytes(&config->model, 0, n_vocabulary, dtype),
         .cache_bytes = (int64_t)tfr_kvcache_position_bytes(&spec) * tfr_kv_capacity(config),
         .free_bytes = engine->machine->memory_available_bytes,
-        .can_halve = is_f32,
+        .can_halve = dtype == TFR_DTYPE_F32,
     };
     return tfr_memory_judge(config->path, &need);
 }

@@ -143,11 +143,13 @@ struct tfr_memory_need {
     int64_t free_bytes; /* 0: not known */
     bool can_halve;     /* weights are packed as f32 */
 };
-int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, int64_t n_vocabulary, int64_t element_bytes);
+int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, int64_t n_vocabulary, enum tfr_dtype dtype);
 enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need *need);
 
 /* limits.c: what runtime.kv_* say. */
 enum tfr_dtype tfr_packed_dtype(const struct tfr_config *config); /* of linears */
+enum tfr_dtype tfr_x_dtype(const struct tfr_config *config);      /* how x meets them: attrs.x_dtype */
+enum tfr_dtype tfr_table_dtype(const struct tfr_config *config);  /* of embedding tables without a checkpoint */
 enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config);
 int64_t tfr_kv_capacity(const struct tfr_config *config);
 /* Sequences that have a place, those of max_batch and cached prefixes. */

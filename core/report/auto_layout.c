@@ -119,7 +119,7 @@ static enum tfr_status plan_rank_0(const struct tfr_auto_question *question) {
                                         .features = {.attention = config->options.runtime_attn}};
     const int64_t rows = config->options.runtime_max_rows;
     struct tfr_plan *plan = NULL;
-    TFR_TRY(tfr_model_table_types(config, tfr_packed_dtype(config), &tables));
+    TFR_TRY(tfr_model_table_types(config, tfr_table_dtype(config), &tables));
     enum tfr_status status = tfr_engine_place(config, question->machine, question->registry, question->n_ranks, &placement);
     status = status == TFR_OK ? tfr_plan_step(&planner, rows, rows, &plan) : status;
     tfr_plan_free(plan);

@@ -43,7 +43,7 @@ enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct
                              int n_ranks) {
     *dry = (struct tfr_dry){0};
     TFR_TRY(tfr_config_load(&dry->config, path, overrides, n_overrides));
-    TFR_TRY(tfr_model_table_types(dry->config, tfr_packed_dtype(dry->config), &dry->tables));
+    TFR_TRY(tfr_model_table_types(dry->config, tfr_table_dtype(dry->config), &dry->tables));
     TFR_TRY(tfr_machine_read_for_plan(&dry->machine));
     if (n_ranks == 1) {
         tfr_forget_ranks(dry->config);

@@ -29,7 +29,7 @@ enum tfr_status tfr_layout_facts_open(struct tfr_layout_facts *facts, const stru
                                                .threads = *threads,
                                                .placement = tfr_placement_alone}};
     struct tfr_dry *dry = &facts->dry;
-    TFR_TRY(tfr_model_table_types(config, tfr_packed_dtype(config), &dry->tables));
+    TFR_TRY(tfr_model_table_types(config, tfr_table_dtype(config), &dry->tables));
     facts->is_measured = tfr_dry_find_calibration(dry, threads->n_threads, &facts->calibration, path, sizeof path);
     if (!facts->is_measured) {
         tfr_calibration_nominal(&facts->calibration, machine, threads->n_threads);

@@ -51,7 +51,7 @@ static enum tfr_status settle_path(struct tfr_lines_view *view) {
     };
     TFR_TRY(check_encoder(query, asked));
     TFR_TRY(tfr_line_path_set(&view->path, model, &question));
-    view->path.element = view->report->dtype == TFR_DTYPE_F32 ? 4 : 2;
+    view->path.element = view->report->dtype == TFR_DTYPE_BF16 ? 2 : 4;
     view->cls = tfr_line_class_of((enum tfr_head)model->head);
     if (query->class_name != NULL) {
         TFR_TRY(tfr_line_class_named(&view->path, query->class_name, &view->cls));

@@ -9,6 +9,7 @@
 #include "base/memtext.h"
 #include "base/plural.h"
 #include "base/status.h"
+#include "base/tensor.h"
 #include "model/module_tree.h"
 #include "report/dry.h"
 
@@ -71,12 +72,12 @@ static enum tfr_status measure_step(struct summary *summary, struct tfr_dry *dry
 static enum tfr_status measure(struct summary *summary, struct tfr_dry *dry) {
     const struct tfr_config *config = summary->config;
     const struct tfr_hparams *model = &config->model;
-    const int64_t size = config->options.runtime_dtype == TFR_PACK_F32 ? 4 : 2;
+    const enum tfr_dtype dtype = tfr_packed_dtype(config);
     const struct tfr_kvcache_spec spec = tfr_kv_spec(config, model->n_layer);
     summary->parameters = tfr_model_param_count(model);
-    summary->parameter_bytes = summary->parameters * size;
+    summary->parameter_bytes = (int64_t)((double)summary->parameters * tfr_dtype_cost(dtype, model->n_embd) + 0.5);
     summary->packed_bytes =
-        tfr_packed_bytes(model, model->n_layer, tfr_head_has_vocabulary((int)model->head) ? model->vocab_size : 0, size);
+        tfr_packed_bytes(model, model->n_layer, tfr_head_has_vocabulary((int)model->head) ? model->vocab_size : 0, dtype);
     summary->position_bytes = (int64_t)tfr_kvcache_position_bytes(&spec);
     summary->seq = summary->question->seq > 0 ? summary->question->seq : model->n_positions;
     return measure_step(summary, dry);

@@ -126,6 +126,12 @@ static enum tfr_status predict_too(struct tfr_bench *bench, const struct tfr_eng
     return status;
 }
 
+/* Of the units that multiply in linears. */
+static enum tfr_dtype unit_dtype(const struct tfr_config *config) {
+    const enum tfr_dtype x = tfr_x_dtype(config), packed = tfr_packed_dtype(config);
+    return x == TFR_DTYPE_I8 || packed == TFR_DTYPE_BF16 ? (x == TFR_DTYPE_I8 ? x : packed) : TFR_DTYPE_F32;
+}
+
 enum tfr_status tfr_bench_roofs_settle(struct tfr_bench *bench, const struct tfr_bench_roofs *roofs,
                                        const struct tfr_engine *engine, const struct tfr_bench_question *question) {
     struct tfr_dry dry;
@@ -133,7 +139,7 @@ enum tfr_status tfr_bench_roofs_settle(struct tfr_bench *bench, const struct tfr
     const struct tfr_roofs now = tfr_roofs_with_memory(&roofs->roofs, rates.median);
     struct sum sum = {.now = &now, .dry = &dry, .chunk = engine->chunk_rows};
     bench->memory_rate = rates.median;
-    bench->flop_rate = tfr_roof_flops(&now, now.n_threads, tfr_packed_dtype(engine->config), 0);
+    bench->flop_rate = tfr_roof_flops(&now, now.n_threads, unit_dtype(engine->config), 0);
     enum tfr_status status = tfr_dry_open(&dry, question->config, question->overrides, question->n_overrides, bench->n_ranks);
     if (status == TFR_OK) {
         status = predict_too(bench, engine, &sum, question);

@@ -54,6 +54,21 @@ __attribute__((target("avx512f,avx512bf16"))) static double bf16_avx512(int64_t 
     return 2.0 * 32 * CHAINS * (double)rounds;
 }
 
+__attribute__((target("avx512f,avx512vnni"))) static double i8_vnni(int64_t rounds) {
+    __m512i chain[CHAINS];
+    const __m512i factor = _mm512_set1_epi8(1);
+    for (int i = 0; i < CHAINS; i++) {
+        chain[i] = _mm512_set1_epi32(i);
+    }
+    for (int64_t r = 0; r < rounds; r++) {
+        _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) {
+            chain[i] = _mm512_dpbusd_epi32(chain[i], factor, factor);
+        }
+    }
+    KEEP(chain);
+    return 2.0 * 64 * CHAINS * (double)rounds;
+}
+
 /* Four tiles of sums, two and two of factors: 16 x 16 sums of 32 products each. */
 struct tile_config {
     uint8_t palette, start_row, reserved[14];
@@ -94,6 +109,7 @@ static const struct tfr_flop_unit units[] = {
     {TFR_DTYPE_F32, TFR_ISA_AVX512, f32_avx512},
     {TFR_DTYPE_BF16, TFR_ISA_AVX512_BF16, bf16_avx512},
     {TFR_DTYPE_BF16, TFR_ISA_AMX_BF16, bf16_amx},
+    {TFR_DTYPE_I8, TFR_ISA_AVX512_VNNI, i8_vnni},
 #endif
 };
 

@@ -8,7 +8,9 @@ typedef int32_t tfr_ref_run(const struct tfr_kernel *self, const struct tfr_prob
                             const struct tfr_run_ctx *ctx);
 
 tfr_ref_run tfr_ref_embed, tfr_ref_layer_norm, tfr_ref_linear, tfr_ref_kv_append, tfr_ref_attention, tfr_ref_activation,
-    tfr_ref_add, tfr_ref_gather_rows, tfr_ref_lookup_add, tfr_ref_copy, tfr_ref_sum_blocks, tfr_ref_best_rows;
+    tfr_ref_add, tfr_ref_gather_rows, tfr_ref_lookup_add, tfr_ref_copy, tfr_ref_sum_blocks, tfr_ref_best_rows, tfr_ref_int8;
+
+double tfr_ref_activate(double x, int activation);
 
 /* Packed weight of linear: [K][N] dense in the packed dtype, formats "plain.f32" and "plain.bf16". */
 bool tfr_ref_linear_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size);
@@ -16,6 +18,14 @@ int32_t tfr_ref_linear_prepare(const struct tfr_kernel *self, const struct tfr_p
                                char *reason, size_t reason_size);
 void tfr_ref_linear_pack(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg,
                          const struct tfr_tensor *weight, void *packed, int32_t tid, int32_t nth);
+/* Linear on I8_CHANNEL by rows rounded to int8: [K][N] whole numbers, then scales, format "plain.i8_channel". */
+bool tfr_ref_int8_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size);
+int32_t tfr_ref_int8_prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
+                             char *reason, size_t reason_size);
+void tfr_ref_int8_pack(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg,
+                       const struct tfr_tensor *weight, void *packed, int32_t tid, int32_t nth);
+void tfr_ref_int8_repack(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg,
+                         const struct tfr_coarse *weight, void *packed, int32_t tid, int32_t nth);
 bool tfr_ref_attention_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size);
 int32_t tfr_ref_attention_prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
                                   char *reason, size_t reason_size);

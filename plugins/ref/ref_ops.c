@@ -22,7 +22,7 @@ static double softplus(double x) {
     return (x < 0 ? 0 : x) + log1p(exp(-fabs(x)));
 }
 
-static double activate(double x, int activation) {
+double tfr_ref_activate(double x, int activation) {
     switch (activation) {
     case TFR_ACT_GELU_TANH:
         return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
@@ -133,7 +133,7 @@ int32_t tfr_ref_linear(const struct tfr_kernel *self, const struct tfr_problem *
             for (int64_t i = 0; i < width; i++) {
                 const int64_t at = m * n_out + n0 + i;
                 const double biased = bias != NULL ? sum[i] + bias[n0 + i] : sum[i];
-                const double active = activate(biased, problem->attrs.activation);
+                const double active = tfr_ref_activate(biased, problem->attrs.activation);
                 y[at] = (float)(residual != NULL ? active + residual[at] : active);
             }
         }
@@ -297,7 +297,7 @@ int32_t tfr_ref_activation(const struct tfr_kernel *self, const struct tfr_probl
     const float *x = args->arg[0];
     float *y = args->arg[1];
     for (int64_t i = 0; i < args->rows * problem->arg[1].dim[1]; i++) {
-        y[i] = (float)activate(x[i], problem->attrs.activation);
+        y[i] = (float)tfr_ref_activate(x[i], problem->attrs.activation);
     }
     return TFR_OK;
 }

@@ -133,6 +133,7 @@ static void check_kernel(struct context *context, const struct tfr_kernel *kerne
             report(context, &setup, "other bits than with one thread");
         }
         check_refuses_other_caches(context, &setup);
+        check_pack_coarse(context, &setup);
         if (nth < 3) {
             check_same_rows(context, &setup, out);
             check_dequantised(context, &setup, out);

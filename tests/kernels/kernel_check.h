@@ -30,6 +30,11 @@ void check_refuses_other_caches(struct context *context, const struct kernel_set
 void check_dequantised(struct context *context, struct kernel_setup *setup, const float *want);
 void check_orders(struct context *context, const char *filter);
 
+/* kernel_coarse.c: TFR_ORDER_INT is what its definition says; whole numbers that a checkpoint has are packed to the bytes that
+ * floats are packed to. */
+void check_int_definition(struct context *context, const struct kernel_setup *setup, const float *out);
+void check_pack_coarse(struct context *context, const struct kernel_setup *setup);
+
 /* kernel_perf.c */
 void mode_support(struct context *context, const char *filter);
 void mode_perf(struct context *context, const char *filter);

@@ -176,6 +176,9 @@ static void check_order(struct context *context, struct tfr_order order, const c
         if (order.kind == TFR_ORDER_FMA) {
             check_fma_definition(context, &setup, order.k_block, out);
         }
+        if (order.kind == TFR_ORDER_INT) {
+            check_int_definition(context, &setup, out);
+        }
         if (first != NULL && memcmp(first, out, (size_t)context->data->out_bytes) != 0) {
             char text[160];
             snprintf(text, sizeof text, "order (%d, %d) gives other bits than %s", order.kind, order.k_block, first_name);
@@ -192,6 +195,10 @@ static void check_order(struct context *context, struct tfr_order order, const c
 void check_orders(struct context *context, const char *filter) {
     const int32_t blocks[] = {64, 256, 512, 1024, (int32_t)context->kase->k};
     if (context->kase->op != TFR_OP_LINEAR) {
+        return;
+    }
+    if (context->kase->x_dtype == TFR_DTYPE_I8) {
+        check_order(context, (struct tfr_order){.kind = TFR_ORDER_INT}, filter);
         return;
     }
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {

@@ -31,6 +31,12 @@ void mode_support(struct context *context, const char *filter) {
     }
 }
 
+/* With one scale of an output beside whole numbers. */
+static double weight_bytes(const struct kernel_case *kase) {
+    const double elements = (double)(kase->k * kase->n);
+    return kase->dtype == TFR_DTYPE_I8_CHANNEL ? elements + 4 * (double)kase->n : (double)float_bytes(kase->dtype) * elements;
+}
+
 /* The formulas of ops.def for this case. */
 static void count_work(const struct kernel_case *kase, double *flops, double *bytes) {
     const double m = (double)kase->rows, n = (double)kase->n, k = (double)kase->k;
@@ -44,7 +50,7 @@ static void count_work(const struct kernel_case *kase, double *flops, double *by
     *bytes = 8 * m * n;
     if (kase->op == TFR_OP_LINEAR) {
         *flops = 2 * m * k * n + m * n * (kase->bias + kase->residual + activation_flops[kase->act]);
-        *bytes = 4 * m * k + (double)float_bytes(kase->dtype) * k * n + 4 * n * kase->bias + 4 * m * n * (1 + kase->residual);
+        *bytes = 4 * m * k + weight_bytes(kase) + 4 * n * kase->bias + 4 * m * n * (1 + kase->residual);
     } else if (kase->op == TFR_OP_ATTENTION) {
         *flops = 4 * pairs * n + 6 * pairs * (double)kase->heads;
         *bytes = 8 * m * n + 2 * keys * n * (kase->kv == TFR_DTYPE_I8 ? 1 + 4.0 / (double)kase->dim : 4);

@@ -19,11 +19,14 @@ static void keep(void *user, enum tfr_log_level level, const char *area, const c
 TFR_TEST(packed_bytes_of_gpt2) {
     TFR_UNUSED_STATE;
     struct tfr_hparams model = {.n_embd = 768, .n_inner = 3072, .vocab_size = 50257};
-    assert_int_equal(tfr_packed_bytes(&model, 12, 0, 4), INT64_C(84934656) * 4);
-    assert_int_equal(tfr_packed_bytes(&model, 12, model.vocab_size, 2), (INT64_C(84934656) + INT64_C(38597376)) * 2);
-    assert_int_equal(tfr_packed_bytes(&model, 0, 0, 4), 0);
+    assert_int_equal(tfr_packed_bytes(&model, 12, 0, TFR_DTYPE_F32), INT64_C(84934656) * 4);
+    assert_int_equal(tfr_packed_bytes(&model, 12, model.vocab_size, TFR_DTYPE_BF16), (INT64_C(84934656) + INT64_C(38597376)) * 2);
+    assert_int_equal(tfr_packed_bytes(&model, 0, 0, TFR_DTYPE_F32), 0);
+    /* with a scale for each output: 3 * 768 + 768 + 3072 + 768 of a block, 50257 of the head */
+    assert_int_equal(tfr_packed_bytes(&model, 12, model.vocab_size, TFR_DTYPE_I8_CHANNEL),
+                     INT64_C(84934656) + INT64_C(38597376) + (12 * 6912 + 50257) * 4);
     model.add_cross_attention = true;
-    assert_int_equal(tfr_packed_bytes(&model, 1, 0, 4), (int64_t)16 * 768 * 768 * 4);
+    assert_int_equal(tfr_packed_bytes(&model, 1, 0, TFR_DTYPE_F32), (int64_t)16 * 768 * 768 * 4);
 }
 
 /* The demo model once run holds what was predicted, and its biases and norms. */
@@ -37,7 +40,7 @@ TFR_TEST(packed_bytes_are_those_of_an_engine) {
     assert_ok(tfr_engine_open(&engine, TFR_SOURCE_DIR "/configs/demo", NULL, 0));
     assert_ok(tfr_generate(engine, &prompt, 1, NULL, NULL, &result, &stats));
     const int64_t said =
-        tfr_packed_bytes(&engine->config->model, engine->config->model.n_layer, engine->config->model.vocab_size, 4);
+        tfr_packed_bytes(&engine->config->model, engine->config->model.n_layer, engine->config->model.vocab_size, TFR_DTYPE_F32);
     const int64_t held = tfr_engine_memory(engine).weights_bytes;
     assert_true(held >= said && held < said + said / 20);
     tfr_generation_free(&result);

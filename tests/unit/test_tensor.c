@@ -54,6 +54,11 @@ TFR_TEST(coarse_types_cost_their_bits_and_a_share_of_the_scale) {
     assert_true(tfr_dtype_cost(TFR_DTYPE_I4_GROUP64, 768) == 0.5 + 2.0 / 64);
     assert_true(tfr_dtype_cost(TFR_DTYPE_I4_ZERO, 768) == 0.5 + 3.0 / 32);
     assert_true(tfr_dtype_cost(TFR_DTYPE_I4_ZERO64, 768) == 0.5 + 3.0 / 64);
+    for (int dtype = 0; dtype < TFR_DTYPE_COUNT; dtype++) {
+        int64_t bytes, elements;
+        tfr_dtype_fraction((enum tfr_dtype)dtype, 770, &bytes, &elements);
+        assert_true((double)bytes / (double)elements == tfr_dtype_cost((enum tfr_dtype)dtype, 770));
+    }
     assert_int_equal(tfr_dtype_size(TFR_DTYPE_I8_CHANNEL), 1);
     assert_int_equal(tfr_dtype_size(TFR_DTYPE_I4_GROUP), 0);
 }

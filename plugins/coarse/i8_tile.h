@@ -1,0 +1,105 @@
+/* i8_tile.h - the inner loop of int8: up to INTS_ROWS rows of x times one panel, into sums of 32 bits.
+ *
+ * The loop it equals, for one row and column: sum = 0; for (k = 0; k < K; k++) sum += (x[k] + INTS_SHIFT) * w[k]. Sums of whole
+ * numbers wrap around where the shift takes them over 2^31; what is taken away at the end brings them back.
+ * Included by sources that are compiled once per ISA.
+ */
+#ifndef TFR_PLUGINS_COARSE_I8_TILE_H
+#define TFR_PLUGINS_COARSE_I8_TILE_H
+
+#include "coarse/ints.h"
+#include "common/coarse_panel.h"
+
+struct i8_tile {
+    const uint8_t *x; /* first row */
+    int64_t x_stride; /* bytes between rows */
+    const char *panel;
+    int64_t quads;     /* of K */
+    const char *ahead; /* what to prefetch, `lines` cache lines for each quad */
+    int32_t *sum;      /* [rows][64] */
+};
+
+/* Columns [column, column + vectors * VW). */
+V_INLINE void i8_strip(const int rows, const int vectors, const int lines, const int locality, const struct i8_tile *t,
+                       int column) {
+    vi sum[INTS_ROWS][TFR_PANEL_COLS / VW];
+    const char *w = t->panel + (size_t)column * 4, *ahead = t->ahead;
+    const uint8_t *x = t->x;
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 16
+        for (int v = 0; v < vectors; v++) {
+            sum[r][v] = i_zero();
+        }
+    }
+    for (int64_t q = 0; q < t->quads; q++, w += COARSE_QUAD_BYTES, x += 4) {
+        vw weights[TFR_PANEL_COLS / VW];
+        for (int line = 0; line < lines; line++, ahead += 64) {
+            if (locality == 3) {
+                __builtin_prefetch(ahead, 0, 3);
+            } else {
+                __builtin_prefetch(ahead, 0, 2);
+            }
+        }
+#pragma GCC unroll 16
+        for (int v = 0; v < vectors; v++) {
+            weights[v] = i_weights(w + v * VW * 4);
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            const vi four = i_spread(x + r * t->x_stride);
+#pragma GCC unroll 16
+            for (int v = 0; v < vectors; v++) {
+                sum[r][v] = i_dot(sum[r][v], four, weights[v]);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 16
+        for (int v = 0; v < vectors; v++) {
+            i_store(t->sum + r * TFR_PANEL_COLS + column + v * VW, sum[r][v]);
+        }
+    }
+}
+
+/* All 64 columns, in strips as wide as the registers allow; the first prefetches. */
+V_INLINE void i8_rows(const int rows, const int lines, const int locality, const struct i8_tile *t) {
+    const int whole = TFR_PANEL_COLS / VW, fit = INTS_REGISTERS / rows;
+    const int vectors = fit >= whole ? whole : fit >= 8 ? 8 : fit >= 4 ? 4 : 2;
+    i8_strip(rows, vectors, lines, locality, t, 0);
+    for (int column = vectors * VW; column < TFR_PANEL_COLS; column += vectors * VW) {
+        i8_strip(rows, vectors, 0, locality, t, column);
+    }
+}
+
+/* A single row streams: it looks ahead into the caches that are nearest. More rows read the panel again, and meanwhile the next
+ * one comes as near as it fits. */
+V_INLINE void i8_run(int64_t rows, int lines, const struct i8_tile *t) {
+#define I8_CASE(n)                                                                                                                 \
+    case n:                                                                                                                        \
+        if (lines == 1) {                                                                                                          \
+            i8_rows(n, 1, 2, t);                                                                                                   \
+        } else if (lines == 2) {                                                                                                   \
+            i8_rows(n, 2, 2, t);                                                                                                   \
+        } else {                                                                                                                   \
+            i8_rows(n, 4, 3, t);                                                                                                   \
+        }                                                                                                                          \
+        break;
+    switch (rows) {
+        I8_CASE(1)
+#if INTS_ROWS >= 3
+        I8_CASE(2)
+        I8_CASE(3)
+#endif
+#if INTS_ROWS >= 6
+        I8_CASE(4)
+        I8_CASE(5)
+#endif
+    default:
+        switch (INTS_ROWS) { I8_CASE(INTS_ROWS) }
+    }
+#undef I8_CASE
+}
+
+#endif
