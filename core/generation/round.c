@@ -254,9 +254,14 @@ static void fail_all(struct tfr_round *round, enum tfr_status status) {
 
 /* One step has rows of one kind. A server plans its steps before requests come, and then those of logits. */
 static bool choose_rows(struct tfr_round *round) {
-    bool best = tfr_step_may_ask_best(round->engine) && !round->engine->is_server;
+    bool best = tfr_step_may_ask_best(round->engine) && !round->engine->is_server, any_kept = false;
     for (size_t i = 0; i < round->n; i++) {
-        best &= round->feeds[i].keep == 0 || tfr_continuation_takes_best(round->whose[i]);
+        any_kept |= round->feeds[i].keep > 0;
+    }
+    /* Where no row is looked at, as in all steps of a prompt but the last, what the last will ask is asked: another kind is another
+     * plan, and steps in flight are waited for while the first of its kind is built. */
+    for (size_t i = 0; i < round->n; i++) {
+        best &= (any_kept && round->feeds[i].keep == 0) || tfr_continuation_takes_best(round->whose[i]);
     }
     for (size_t i = 0; i < round->n; i++) {
         round->whose[i]->wanted.best = best;

@@ -4,6 +4,8 @@ check_ranks.py shards TFRUN MPIEXEC N T CONFIG [OPTION...]: so do N ranks with -
 check_ranks.py groups TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks with 1 to 4 groups of sequences give the ids and bits of one process.
 check_ranks.py best TFRUN MPIEXEC N CONFIG OPTION...: where nothing but the best token is asked for, a split head sends no logits, and the
 text is that of one process; where logits are asked for (--json has their digest), it sends them.
+check_ranks.py plans TFRUN MPIEXEC N CONFIG OPTION...: a prompt in pieces of 8 rows, the last of which is asked for logits, has one plan: ranks
+wait for all pieces in flight where another one is made.
 check_ranks.py edges TFRUN MPIEXEC N CONFIG: so it is of logits that are all equal; a NaN in one share is told.
 check_ranks.py replicas TFRUN MPIEXEC N R CONFIG [OPTION...]: so do N ranks as R replicas, all of which compute.
 check_ranks.py refused TFRUN MPIEXEC N CONFIG [OPTION...]: N ranks refuse as one process does, in one line.
@@ -175,6 +177,15 @@ def check_replicas(tfrun, mpiexec, n_ranks, replicas, config_dir, options):
     print(f"the same on {replicas} replicas, all of which compute")
 
 
+def check_plans(tfrun, mpiexec, n_ranks, config_dir, options):
+    command = [mpiexec, "-n", n_ranks, tfrun, config_dir, *options, "--max-rows", "8", "--json", "--log", "debug"]
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=140)
+    plans = re.findall(r"\b8 rows, \d+ logit rows: \d+ tasks", ran.stderr)
+    if ran.returncode != 0 or len(plans) != 1:
+        sys.exit(f"exit code {ran.returncode}, {len(plans)} plans of 8 rows: {plans}\n{ran.stderr[-2000:]}")
+    print(plans[0])
+
+
 def check_refused(tfrun, mpiexec, n_ranks, config_dir, options):
     def refuse(*launch):
         ran = subprocess.run([*launch, tfrun, config_dir, *options], stdin=subprocess.DEVNULL,
@@ -197,7 +208,8 @@ def main():
         check(tfrun, mpiexec, n_ranks, rest[0], pathlib.Path(rest[1]).resolve(), rest[2:])
         return 0
     config, *options = rest
-    check = {"same": check_same, "best": check_best, "edges": check_edges, "groups": check_groups, "refused": check_refused}[mode]
+    check = {"same": check_same, "best": check_best, "edges": check_edges, "groups": check_groups, "plans": check_plans,
+             "refused": check_refused}[mode]
     check(tfrun, mpiexec, n_ranks, pathlib.Path(config).resolve(), options)
     return 0
 
