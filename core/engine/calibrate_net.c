@@ -1,5 +1,5 @@
-/* calibrate_net.c - alpha and beta between ranks of a node and of two nodes: messages to and fro between pairs of the job's own
- * ranks, the other ranks waiting. See calibrate_net.h. */
+/* calibrate_net.c - links between ranks of a node and of two nodes: messages to and fro between pairs of the job's own ranks, and
+ * from all to all of growing groups, the other ranks waiting. See calibrate_net.h. */
 #include "engine/calibrate_net.h"
 
 #include <tfrun/tfrun.h>
@@ -11,25 +11,27 @@
 #include <time.h>
 
 #include "base/arena.h"
-#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mapfile.h"
 #include "base/plural.h"
 #include "base/status.h"
+#include "engine/calibrate_talk.h"
 #include "mpi/comm.h"
 #include "plan/registry.h"
 #include "predict/calibration.h"
 #include "topo/topo.h"
 
-enum { MOST_PAIRS = 4, TAG = 0, LOOKING_NS = 20000000, OPENING_TIMEOUT_S = 300 };
+enum { MOST_PAIRS = 4, MOST_GROUPS = 6, OPENING_TIMEOUT_S = 300 };
 
-/* Sizes of messages, with how often each goes to and fro; the first is as good as nothing. */
+/* Sizes of messages, with how often each goes to and fro; the first is as good as nothing. Close to each other where libraries
+ * begin to tell a message before they send it. */
 static const struct trial {
     size_t bytes;
-    int n, n_quick;
-} trials[] = {{1, 200, 20},    {64, 200, 20},    {1024, 200, 20},  {4096, 200, 20}, {16384, 100, 20},
-              {65536, 60, 10}, {262144, 40, 10}, {1048576, 20, 5}, {4194304, 10, 5}};
-enum { N_TRIALS = TFR_COUNT_OF(trials), MOST_TIMES = 200 };
+    int n, n_quick, n_computing;
+} trials[] = {{1, 200, 20, 20},     {64, 200, 20, 0},     {1024, 200, 20, 20}, {4096, 200, 20, 20}, {16384, 100, 20, 20},
+              {32768, 100, 20, 20}, {49152, 60, 10, 20},  {65536, 60, 10, 20}, {98304, 60, 10, 20}, {196608, 40, 10, 20},
+              {393216, 40, 10, 20}, {1048576, 20, 5, 10}, {4194304, 10, 5, 5}};
+enum { N_TRIALS = TFR_COUNT_OF(trials), N_EXCHANGES = 100, N_QUICK_EXCHANGES = 10, QUICK_SHARE = 4 };
 
 struct meeting {
     const struct tfr_calibrate_question *question;
@@ -38,69 +40,31 @@ struct meeting {
     struct tfr_thread_choice threads;
     int rank, size;
     uint64_t *hosts; /* [size] */
-    char *buffer;    /* of the largest message, twice: out and in */
+    struct tfr_talk talk;
     struct kind {
-        double ns[MOST_PAIRS][N_TRIALS]; /* one way; rank 0 */
+        struct tfr_link_point point[MOST_PAIRS][N_TRIALS]; /* one way; rank 0 */
         int n_pairs;
+        struct tfr_late_point late[MOST_GROUPS]; /* what an exchange took */
+        int n_groups;
     } kinds[2]; /* same node, other node */
 };
 
-/* Looks without a pause, as ranks of a running step do; a peer that does not come for long is waited for with pauses, up to the
- * deadline. */
-static enum tfr_status finish(const struct meeting *meeting, tfr_comm_request request) {
-    struct tfr_backoff backoff = {0};
-    const uint64_t start_ns = tfr_clock_ns();
-    bool done = false;
-    for (;;) {
-        TFR_TRY(tfr_comm_test(meeting->comm, request, &done));
-        if (done) {
-            return TFR_OK;
-        }
-        if (tfr_clock_ns() - start_ns > LOOKING_NS) {
-            TFR_TRY(tfr_comm_pause(meeting->comm, &backoff, "a message of calibrate --net"));
-        }
+static enum tfr_status play(const struct meeting *meeting, const struct trial *trial, int peer, bool begins,
+                            struct tfr_link_point *point) {
+    const bool quick = meeting->question->quick;
+    const int n_computing = quick ? (trial->n_computing + QUICK_SHARE - 1) / QUICK_SHARE : trial->n_computing;
+    point->bytes = (double)trial->bytes;
+    TFR_TRY(tfr_talk_pair(&meeting->talk, trial->bytes, quick ? trial->n_quick : trial->n, peer, begins, &point->ns));
+    if (n_computing == 0) {
+        return TFR_OK;
     }
-}
-
-static enum tfr_status send_message(const struct meeting *meeting, size_t bytes, int peer) {
-    tfr_comm_request request;
-    TFR_TRY(tfr_comm_isend(meeting->comm, meeting->buffer, bytes, peer, TAG, &request));
-    return finish(meeting, request);
-}
-
-static enum tfr_status receive_message(const struct meeting *meeting, size_t bytes, int peer) {
-    tfr_comm_request request;
-    TFR_TRY(tfr_comm_irecv(meeting->comm, meeting->buffer + trials[N_TRIALS - 1].bytes, bytes, peer, TAG, &request));
-    return finish(meeting, request);
-}
-
-static int by_size(const void *a, const void *b) {
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* The one who begins takes the time; the first rounds warm up. */
-static enum tfr_status play(const struct meeting *meeting, const struct trial *trial, int peer, bool begins, double *ns) {
-    enum { WARMING = 3 };
-    uint64_t times[MOST_TIMES];
-    const int n = meeting->question->quick ? trial->n_quick : trial->n;
-    for (int i = -WARMING; i < n; i++) {
-        const uint64_t start_ns = tfr_clock_ns();
-        TFR_TRY(begins ? send_message(meeting, trial->bytes, peer) : receive_message(meeting, trial->bytes, peer));
-        TFR_TRY(begins ? receive_message(meeting, trial->bytes, peer) : send_message(meeting, trial->bytes, peer));
-        if (i >= 0) {
-            times[i] = tfr_clock_ns() - start_ns;
-        }
-    }
-    qsort(times, (size_t)n, sizeof times[0], by_size);
-    *ns = (double)times[n / 2] / 2;
-    return TFR_OK;
+    return tfr_talk_computing_pair(&meeting->talk, trial->bytes, n_computing, peer, begins, &point->computing_ns);
 }
 
 /* Ranks a and b play; all meet behind it, and rank 0 hears what a found. */
 static enum tfr_status measure_pair(struct meeting *meeting, int a, int b) {
     struct kind *kind = &meeting->kinds[meeting->hosts[a] != meeting->hosts[b]];
-    double mine[N_TRIALS] = {0}, (*all)[N_TRIALS] = NULL;
+    struct tfr_link_point mine[N_TRIALS] = {0}, (*all)[N_TRIALS] = NULL;
     enum tfr_status status = TFR_OK;
     for (int t = 0; t < N_TRIALS && status == TFR_OK && (meeting->rank == a || meeting->rank == b); t++) {
         status = play(meeting, &trials[t], meeting->rank == a ? b : a, meeting->rank == a, &mine[t]);
@@ -112,7 +76,7 @@ static enum tfr_status measure_pair(struct meeting *meeting, int a, int b) {
     TFR_TRY(tfr_comm_agree(meeting->comm, meeting->rank == 0 && all == NULL ? TFR_RESOURCE : TFR_OK));
     status = tfr_comm_gather(meeting->comm, mine, sizeof mine, all);
     if (status == TFR_OK && meeting->rank == 0) {
-        memcpy(kind->ns[kind->n_pairs], all[a], sizeof mine);
+        memcpy(kind->point[kind->n_pairs], all[a], sizeof mine);
     }
     kind->n_pairs++;
     tfr_free(all);
@@ -132,24 +96,48 @@ static enum tfr_status measure_pairs(struct meeting *meeting) {
     return TFR_OK;
 }
 
-/* Of each size the median of the pairs. */
-static struct tfr_link fit(const struct kind *kind) {
-    struct tfr_link_point points[N_TRIALS];
-    for (int t = 0; t < N_TRIALS; t++) {
-        double sorted[MOST_PAIRS];
-        for (int i = 0; i < kind->n_pairs; i++) {
-            int at = i;
-            for (; at > 0 && sorted[at - 1] > kind->ns[i][t]; at--) {
-                sorted[at] = sorted[at - 1];
-            }
-            sorted[at] = kind->ns[i][t];
+/* The first 2, 4, 8, ... ranks, of one node or of several. */
+static enum tfr_status measure_exchanges(struct meeting *meeting) {
+    bool several = false;
+    const int n = meeting->question->quick ? N_QUICK_EXCHANGES : N_EXCHANGES;
+    for (int n_ranks = 2, i = 0; n_ranks <= meeting->size && i < MOST_GROUPS; n_ranks *= 2, i++) {
+        double ns = 0;
+        for (int rank = 1; rank < n_ranks; rank++) {
+            several |= meeting->hosts[rank] != meeting->hosts[0];
         }
-        points[t] = (struct tfr_link_point){.bytes = (double)trials[t].bytes, .ns = sorted[kind->n_pairs / 2]};
+        struct kind *kind = &meeting->kinds[several];
+        const enum tfr_status status = meeting->rank < n_ranks ? tfr_talk_exchange(&meeting->talk, n_ranks, n, &ns) : TFR_OK;
+        TFR_TRY(tfr_comm_agree(meeting->comm, status));
+        kind->late[kind->n_groups++] = (struct tfr_late_point){n_ranks, ns};
     }
-    return tfr_link_fit(points, N_TRIALS);
+    return TFR_OK;
 }
 
-static void note(const struct meeting *meeting, struct tfr_measured_links *links) {
+static int by_time(const void *a, const void *b) {
+    const struct tfr_link_point *x = a, *y = b;
+    return (x->ns > y->ns) - (x->ns < y->ns);
+}
+
+/* Of each size the pair in the middle. An exchange takes its messages, and what it takes besides is for ranks that come late. */
+static struct tfr_link fit(struct kind *kind) {
+    struct tfr_link_point points[N_TRIALS];
+    for (int t = 0; t < N_TRIALS; t++) {
+        struct tfr_link_point sorted[MOST_PAIRS];
+        for (int i = 0; i < kind->n_pairs; i++) {
+            sorted[i] = kind->point[i][t];
+        }
+        qsort(sorted, (size_t)kind->n_pairs, sizeof sorted[0], by_time);
+        points[t] = sorted[kind->n_pairs / 2];
+    }
+    struct tfr_link link = tfr_link_fit_ways(points, N_TRIALS);
+    for (int i = 0; i < kind->n_groups; i++) {
+        kind->late[i].ns -= tfr_link_several_ns(&link, kind->late[i].ranks - 1, TFR_TALK_EXCHANGE_BYTES);
+    }
+    tfr_link_fit_late(&link, kind->late, (size_t)kind->n_groups);
+    return link;
+}
+
+static void note(struct meeting *meeting, struct tfr_measured_links *links) {
     const time_t now = time(NULL);
     struct tm utc;
     *links = (struct tfr_measured_links){.shm_pairs = meeting->kinds[0].n_pairs, .net_pairs = meeting->kinds[1].n_pairs};
@@ -191,15 +179,16 @@ static enum tfr_status look_for_file(const struct meeting *meeting) {
 
 static void say_link(const struct meeting *meeting, const char *where, const struct tfr_link *link, int64_t pairs) {
     const struct tfr_calibrate_question *question = meeting->question;
-    char text[96];
+    char text[320];
     if (pairs > 0 && question->say != NULL) {
-        snprintf(text, sizeof text, "%s: %.4g us, %.4g GB/s (%lld pair%s)", where, link->alpha_ns / 1e3,
-                 link->byte_ns > 0 ? 1 / link->byte_ns : INFINITY, (long long)pairs, tfr_plural(pairs));
-        question->say(question->user, text, 0, 0);
+        tfr_link_describe(link, text, sizeof text);
+        char line[400];
+        snprintf(line, sizeof line, "%s: %s (%lld pair%s)", where, text, (long long)pairs, tfr_plural(pairs));
+        question->say(question->user, line, 0, 0);
     }
 }
 
-static enum tfr_status add_links(const struct meeting *meeting, const char *path) {
+static enum tfr_status add_links(struct meeting *meeting, const char *path) {
     struct tfr_calibration calibration = {0};
     TFR_TRY(tfr_calibration_read(&calibration, path));
     note(meeting, &calibration.links);
@@ -210,7 +199,7 @@ static enum tfr_status add_links(const struct meeting *meeting, const char *path
     return status;
 }
 
-static enum tfr_status keep(const struct meeting *meeting, char **path) {
+static enum tfr_status keep(struct meeting *meeting, char **path) {
     enum tfr_status status = find_file(meeting, path);
     status = status == TFR_OK ? add_links(meeting, *path) : status;
     if (status != TFR_OK) {
@@ -244,8 +233,11 @@ static enum tfr_status exchange_hosts(struct meeting *meeting) {
     const char *name = meeting->machine->host_name;
     const uint64_t mine = tfr_hash(TFR_HASH_START, name, strlen(name));
     meeting->hosts = tfr_alloc((size_t)meeting->size, sizeof *meeting->hosts);
-    meeting->buffer = tfr_alloc(2, trials[N_TRIALS - 1].bytes);
-    TFR_TRY(tfr_comm_agree(meeting->comm, meeting->hosts != NULL && meeting->buffer != NULL ? TFR_OK : TFR_RESOURCE));
+    meeting->talk = (struct tfr_talk){.comm = meeting->comm, .asleep = meeting->question->asleep};
+    meeting->talk.out = tfr_alloc(1, trials[N_TRIALS - 1].bytes);
+    meeting->talk.in = tfr_alloc(1, trials[N_TRIALS - 1].bytes);
+    const bool has_all = meeting->hosts != NULL && meeting->talk.out != NULL && meeting->talk.in != NULL;
+    TFR_TRY(tfr_comm_agree(meeting->comm, has_all ? TFR_OK : TFR_RESOURCE));
     TFR_TRY(tfr_comm_gather(meeting->comm, &mine, sizeof mine, meeting->rank == 0 ? meeting->hosts : NULL));
     return tfr_comm_bcast(meeting->comm, meeting->hosts, (size_t)meeting->size * sizeof *meeting->hosts);
 }
@@ -256,9 +248,14 @@ static enum tfr_status meet(struct meeting *meeting, char **path) {
     TFR_TRY(tfr_comm_agree(meeting->comm, tfr_machine_read(&meeting->machine)));
     TFR_TRY(tfr_comm_group(meeting->comm, tfr_machine_core_key(meeting->machine), &index, &sharing));
     TFR_TRY(tfr_comm_agree(meeting->comm, tfr_machine_choose_threads(meeting->machine, asked, index, sharing, &meeting->threads)));
+    tfr_comm_set_wait(meeting->comm,
+                      tfr_machine_gives_own_cores(meeting->machine, &meeting->threads, tfr_comm_local_size(meeting->comm))
+                          ? TFR_COMM_WAIT_OWN_CORES
+                          : TFR_COMM_WAIT_SLEEP); /* as a run does */
     TFR_TRY(look_for_file(meeting));
     TFR_TRY(exchange_hosts(meeting));
     TFR_TRY(measure_pairs(meeting));
+    TFR_TRY(measure_exchanges(meeting));
     return tfr_comm_agree(meeting->comm, meeting->rank == 0 ? keep(meeting, path) : TFR_OK);
 }
 
@@ -289,7 +286,8 @@ enum tfr_status tfr_calibrate_net(const struct tfr_calibrate_question *question,
         tfr_comm_close(meeting->comm);
         tfr_machine_free(meeting->machine);
         tfr_free(meeting->hosts);
-        tfr_free(meeting->buffer);
+        tfr_free(meeting->talk.out);
+        tfr_free(meeting->talk.in);
     }
     tfr_free(meeting);
     return status;

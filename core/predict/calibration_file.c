@@ -97,6 +97,14 @@ static void put_link(struct tfr_json_out *out, const char *key, int64_t n_pairs,
         tfr_json_put_int(out, "pairs", n_pairs);
         tfr_json_put_number(out, "alpha_ns", link->alpha_ns);
         tfr_json_put_number(out, "byte_ns", link->byte_ns);
+        if (link->large.above_bytes > 0) {
+            tfr_json_put_number(out, "large_above_bytes", link->large.above_bytes);
+            tfr_json_put_number(out, "large_alpha_ns", link->large.alpha_ns);
+            tfr_json_put_number(out, "large_byte_ns", link->large.byte_ns);
+            tfr_json_put_number(out, "large_ways", link->large.ways);
+        }
+        tfr_json_put_number(out, "late_ns", link->late_ns);
+        tfr_json_put_number(out, "later_ns", link->later_ns);
         tfr_json_end(out, '}');
     }
 }

@@ -39,6 +39,8 @@ static enum tfr_status read_real(const struct tfr_json_doc *doc, const tfr_json 
     return TFR_OK;
 }
 
+enum { MOST_WAYS = 64 }; /* of a message that is told first */
+
 /* What is divided by. */
 static enum tfr_status read_rate(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, double *value) {
     TFR_TRY(read_real(doc, object, key, value));
@@ -192,6 +194,24 @@ static enum tfr_status read_kernel(const struct tfr_json_doc *doc, const tfr_jso
     return TFR_OK;
 }
 
+/* What calibrations of older versions do not have; and large messages that are like small ones. */
+static enum tfr_status read_more_of_link(const struct tfr_json_doc *doc, const tfr_json *object, struct tfr_link *link) {
+    if (tfr_json_member(object, "large_above_bytes") != NULL) {
+        TFR_TRY(read_real(doc, object, "large_above_bytes", &link->large.above_bytes));
+        TFR_TRY(read_real(doc, object, "large_alpha_ns", &link->large.alpha_ns));
+        TFR_TRY(read_real(doc, object, "large_byte_ns", &link->large.byte_ns));
+        TFR_TRY(read_real(doc, object, "large_ways", &link->large.ways));
+        if (!(link->large.ways <= MOST_WAYS)) {
+            return refuse(doc, object, "large_ways", "a number of ways of a message");
+        }
+    }
+    if (tfr_json_member(object, "late_ns") != NULL) {
+        TFR_TRY(read_real(doc, object, "late_ns", &link->late_ns));
+        TFR_TRY(read_real(doc, object, "later_ns", &link->later_ns));
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status read_link(const struct tfr_json_doc *doc, const tfr_json *from, const char *key, int64_t *n_pairs,
                                  struct tfr_link *link) {
     const tfr_json *object;
@@ -203,6 +223,7 @@ static enum tfr_status read_link(const struct tfr_json_doc *doc, const tfr_json 
     TFR_TRY(read_whole(doc, object, "pairs", n_pairs));
     TFR_TRY(read_real(doc, object, "alpha_ns", &link->alpha_ns));
     TFR_TRY(read_real(doc, object, "byte_ns", &link->byte_ns));
+    TFR_TRY(read_more_of_link(doc, object, link));
     return *n_pairs > 0 && link->alpha_ns + link->byte_ns > 0 ? TFR_OK : refuse(doc, object, key, "a link of at least one pair");
 }
 

@@ -112,7 +112,7 @@ static enum tfr_status read_object(const struct tfr_json_doc *doc, const tfr_jso
     return TFR_OK;
 }
 
-static enum tfr_status read_all(const struct tfr_json_doc *doc, struct tfr_cluster_facts *facts) {
+static enum tfr_status read_all(const struct tfr_json_doc *doc, struct tfr_cluster_facts *facts, bool links_are_measured) {
     const tfr_json *root = tfr_json_root(doc);
     TFR_TRY(read_object(doc, root, objects[0], facts));
     const bool has_bandwidth = tfr_json_member(root, "bandwidth_gbs") != NULL, has_flops = tfr_json_member(root, "gflops") != NULL;
@@ -124,7 +124,13 @@ static enum tfr_status read_all(const struct tfr_json_doc *doc, struct tfr_clust
         return refuse(doc, root, NULL, "bandwidth_gbs",
                       "is missing: node_us and node_bandwidth_gbs belong to ranks whose speed the file tells");
     }
-    if (facts->cluster.nodes > 1 && tfr_json_member(root, "net") == NULL) {
+    for (size_t i = 1; i < TFR_COUNT_OF(objects) && links_are_measured; i++) {
+        if (tfr_json_member(root, objects[i]) != NULL) {
+            return refuse(doc, root, NULL, objects[i],
+                          "is told here, and --net calibrated takes links as they were measured; leave one out");
+        }
+    }
+    if (facts->cluster.nodes > 1 && tfr_json_member(root, "net") == NULL && !links_are_measured) {
         return refuse(doc, root, NULL, "net", "is missing, and there are several nodes");
     }
     facts->has_speed = has_bandwidth;
@@ -137,11 +143,11 @@ struct tfr_cluster_facts tfr_cluster_of_one_node(void) {
         .speed = {.node_ns = USUAL_NODE_NS}};
 }
 
-enum tfr_status tfr_cluster_read(struct tfr_cluster_facts *facts, const char *path) {
+enum tfr_status tfr_cluster_read(struct tfr_cluster_facts *facts, const char *path, bool links_are_measured) {
     struct tfr_json_doc *doc;
     *facts = tfr_cluster_of_one_node();
     TFR_TRY(tfr_json_open_file(&doc, path, TFR_CONFIG));
-    const enum tfr_status status = read_all(doc, facts);
+    const enum tfr_status status = read_all(doc, facts, links_are_measured);
     tfr_json_close(doc);
     return status;
 }

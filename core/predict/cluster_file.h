@@ -16,8 +16,8 @@ struct tfr_cluster_facts {
     bool has_speed; /* else `speed` says nothing */
     struct tfr_rank_speed speed;
 };
-/* Failure: TFR_CONFIG. */
-enum tfr_status tfr_cluster_read(struct tfr_cluster_facts *facts, const char *path);
+/* Where links are measured ones, the file has none. Failure: TFR_CONFIG. */
+enum tfr_status tfr_cluster_read(struct tfr_cluster_facts *facts, const char *path, bool links_are_measured);
 /* "25,10": every rank on a node of its own. Failure: TFR_USAGE. */
 enum tfr_status tfr_cluster_net(struct tfr_cluster_facts *facts, const char *text);
 /* Ranks of one node, with the usual cost of shared memory. */

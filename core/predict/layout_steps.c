@@ -116,8 +116,8 @@ static double head_link_ns(const struct tfr_layout_question *question, const str
     *logits_ns = 0;
     if (layout->head == TFR_PLACE_SPLIT) { /* one rank tells all others, and all others tell one */
         const struct tfr_link *link = tfr_layout_link(question, -1, -1);
-        *logits_ns = n_holders > 1 ? tfr_link_ns(link, logits * (n_holders - 1) / n_holders) : 0;
-        return n_holders > 1 ? tfr_link_ns(link, hidden * (n_holders - 1)) : 0;
+        *logits_ns = n_holders > 1 ? tfr_link_several_ns(link, n_holders - 1, logits / n_holders) : 0;
+        return n_holders > 1 ? tfr_link_several_ns(link, n_holders - 1, hidden) : 0;
     }
     if (last > 0 && layout->head == TFR_PLACE_LAST) {
         *logits_ns = tfr_link_ns(tfr_layout_link(question, 0, last), logits);

@@ -7,19 +7,20 @@
 /* Everyone's sums to everyone at once. The first rank has added its own already, so it sends one row for each: of two ranks one
  * waits long and one short, and both go on in the mean of it. */
 static struct tfr_layout_sums at_once(const struct tfr_link *link, double row, double n_head, double shares, double add_ns) {
-    const double sent = n_head / shares * (shares - 1) * row, waited = shares == 2 ? (row + sent) / 2 : sent;
-    return (struct tfr_layout_sums){
-        .add_ns = (shares - 1) * add_ns, .wait_ns = tfr_link_ns(link, waited), .wire_ns = sent * link->byte_ns};
+    const double each = n_head / shares * row, sent_ns = tfr_link_several_ns(link, shares - 1, each);
+    return (struct tfr_layout_sums){.add_ns = (shares - 1) * add_ns,
+                                    .wait_ns = (shares == 2 ? (tfr_link_ns(link, row) + sent_ns) / 2 : sent_ns) +
+                                               tfr_link_late_ns(link, shares),
+                                    .wire_ns = (shares - 1) * tfr_link_wire_ns(link, each)};
 }
 
 /* The total goes from rank to rank, each of which adds its own, and the last one, whose messages leave one after the other, tells
  * all. */
 static struct tfr_layout_sums in_turn(const struct tfr_link *link, double row, double shares, double add_ns) {
-    const double told = (shares - 1) * row;
     return (struct tfr_layout_sums){.add_ns = add_ns,
-                                    .wait_ns =
-                                        (shares - 1) * tfr_link_ns(link, row) + (shares - 2) * add_ns + tfr_link_ns(link, told),
-                                    .wire_ns = told * link->byte_ns};
+                                    .wait_ns = (shares - 1) * tfr_link_ns(link, row) + (shares - 2) * add_ns +
+                                               tfr_link_several_ns(link, shares - 1, row) + tfr_link_late_ns(link, shares),
+                                    .wire_ns = (shares - 1) * tfr_link_wire_ns(link, row)};
 }
 
 struct tfr_layout_sums tfr_layout_sums_of(const struct tfr_layout_question *question, const struct tfr_layout_step *step,
@@ -38,8 +39,8 @@ struct tfr_layout_sums tfr_layout_sums_of(const struct tfr_layout_question *ques
     sums.wait_ns *= n_sums;
     sums.wire_ns *= n_sums;
     if (stage == 0) { /* the rows from rank 0 to the others */
-        sums.wait_ns += tfr_link_ns(link, (shares - 1) * row);
-        sums.wire_ns += (shares - 1) * row * link->byte_ns;
+        sums.wait_ns += tfr_link_several_ns(link, shares - 1, row);
+        sums.wire_ns += (shares - 1) * tfr_link_wire_ns(link, row);
     }
     return sums;
 }

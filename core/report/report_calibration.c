@@ -60,8 +60,9 @@ static void print_roofs(FILE *out, const struct tfr_roofs *roofs) {
 
 static void print_link(FILE *out, const char *what, int64_t n_pairs, const struct tfr_link *link) {
     if (n_pairs > 0) {
-        fprintf(out, "messages %s take %.1f us and %.2f GB/s (%lld pair%s of ranks)\n", what, link->alpha_ns / 1e3,
-                link->byte_ns > 0 ? 1 / link->byte_ns : 0, (long long)n_pairs, tfr_plural(n_pairs));
+        char text[320];
+        tfr_link_describe(link, text, sizeof text);
+        fprintf(out, "messages %s take %s (%lld pair%s of ranks)\n", what, text, (long long)n_pairs, tfr_plural(n_pairs));
     }
 }
 

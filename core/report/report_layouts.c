@@ -40,12 +40,16 @@ static enum tfr_status choose_threads(struct layouts_report *report) {
                             tfr_machine_choose_threads(dry->machine, asked, 0, n_local, &dry->threads));
 }
 
-/* Links as calibrate --net found them: between nodes where the job had several, else all ranks are on one. */
+/* Links as calibrate --net found them: on the nodes of the file, else between nodes where the job had several, else all ranks are
+ * on one. */
 static enum tfr_status take_measured_links(struct layouts_report *report) {
     struct tfr_cluster *cluster = &report->facts.cluster;
     struct tfr_calibration calibration = {0};
     char path[256];
-    report->facts = tfr_cluster_of_one_node();
+    const bool has_file = report->question->cluster != NULL;
+    if (!has_file) {
+        report->facts = tfr_cluster_of_one_node();
+    }
     TFR_TRY(choose_threads(report));
     const int n_threads = report->dry.threads.n_threads;
     const bool found = tfr_dry_find_calibration(&report->dry, n_threads, &calibration, path, sizeof path);
@@ -59,8 +63,14 @@ static enum tfr_status take_measured_links(struct layouts_report *report) {
             n_threads, n_threads == 1 ? "" : "s", n_threads, n_threads);
     }
     cluster->shm = links.shm_pairs > 0 ? links.shm : cluster->shm;
-    cluster->net = links.net;
-    if (links.net_pairs > 0) {
+    cluster->net = links.net_pairs > 0 ? links.net : cluster->net;
+    if (has_file && cluster->nodes > 1 && links.net_pairs == 0) {
+        return tfr_raise(TFR_RESOURCE,
+                         "--net calibrated: no links between nodes were measured, and %s has %d; run `tfrun calibrate "
+                         "--net -t %d` on ranks of several",
+                         report->question->cluster, cluster->nodes, n_threads);
+    }
+    if (!has_file && links.net_pairs > 0) {
         cluster->nodes = INT_MAX;
         cluster->ranks_per_node = 1;
     }
@@ -69,10 +79,11 @@ static enum tfr_status take_measured_links(struct layouts_report *report) {
 
 static enum tfr_status take_cluster(struct layouts_report *report) {
     const struct tfr_layouts_question *question = report->question;
-    if (question->cluster == NULL && strcmp(question->net, "calibrated") == 0) {
+    const bool is_measured = question->net != NULL && strcmp(question->net, "calibrated") == 0;
+    if (question->cluster == NULL && is_measured) {
         return take_measured_links(report);
     }
-    TFR_TRY(question->cluster != NULL ? tfr_cluster_read(&report->facts, question->cluster)
+    TFR_TRY(question->cluster != NULL ? tfr_cluster_read(&report->facts, question->cluster, is_measured)
                                       : tfr_cluster_net(&report->facts, question->net));
     const struct tfr_cluster *cluster = &report->facts.cluster;
     const int64_t most = (int64_t)cluster->nodes * cluster->ranks_per_node;
@@ -80,7 +91,7 @@ static enum tfr_status take_cluster(struct layouts_report *report) {
         return tfr_raise(TFR_USAGE, "%d ranks are more than the %d x %d of %s; give fewer ranks, or nodes with more",
                          question->last_ranks, cluster->nodes, cluster->ranks_per_node, question->cluster);
     }
-    return TFR_OK;
+    return is_measured ? take_measured_links(report) : TFR_OK;
 }
 
 static enum tfr_status take_load(struct layouts_report *report) {

@@ -37,7 +37,11 @@ static void make(struct tfr_calibration *made) {
                                            .memory_rate = 3e10,
                                            .fork_ns = 701.5,
                                            .barrier_ns = 155},
-                                 .links = {.shm = {.alpha_ns = 1500, .byte_ns = 1.0 / 7},
+                                 .links = {.shm = {.alpha_ns = 1500,
+                                                   .byte_ns = 1.0 / 7,
+                                                   .large = {.above_bytes = 4096, .alpha_ns = 9e3, .byte_ns = 0.1, .ways = 3},
+                                                   .late_ns = 1e4 / 3,
+                                                   .later_ns = 2},
                                            .shm_pairs = 3,
                                            .transport = "messages",
                                            .measured_at = "2026-11-28T18:00:00Z"}};

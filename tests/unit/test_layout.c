@@ -159,7 +159,8 @@ TFR_TEST(shards_take_what_the_program_takes) {
         const struct tfr_layout layout = {
             .replicas = 1, .stages = row->stages, .tensor = row->shares, .head = TFR_PLACE_SPLIT, .blocks = setting.blocks};
         setting.cluster.ranks_per_node = row->ranks_per_node;
-        setting.cluster.shm = row->ranks_per_node > 1 ? (struct tfr_link){2000, 1 / 8.0} : setting.cluster.net;
+        setting.cluster.shm =
+            row->ranks_per_node > 1 ? (struct tfr_link){.alpha_ns = 2000, .byte_ns = 1 / 8.0} : setting.cluster.net;
         setting.load = (struct tfr_layout_load){.prompt = 512, .chunk = 64, .sequences = 1, .context = 7};
         for (int stage = 0; stage < row->stages; stage++) {
             setting.blocks[stage] = row->n_layer / row->stages;
@@ -311,6 +312,63 @@ TFR_TEST(a_link_is_found_from_its_points) {
     assert_true(fabs(found.alpha_ns) < 1e-6 && fabs(found.byte_ns - 1) < 1e-9);
 }
 
+/* Messages above 48 KiB are told first: to and fro between two who compute they take three looks each, others one. */
+TFR_TEST(ways_of_large_messages_are_found) {
+    TFR_UNUSED_STATE;
+    const double bytes[] = {1, 4096, 16384, 49152, 65536, 262144, 1048576};
+    struct tfr_link_point points[TFR_COUNT_OF(bytes)];
+    for (size_t i = 0; i < TFR_COUNT_OF(points); i++) {
+        const bool is_large = bytes[i] > 50000;
+        points[i].bytes = bytes[i];
+        points[i].ns = (is_large ? 60e3 : 20e3) + points[i].bytes * (is_large ? 1.0 : 0.5);
+        points[i].computing_ns = points[i].ns + (is_large ? 3.1 : 0.9) * TFR_LOOK_NS / 2;
+    }
+    const struct tfr_link link = tfr_link_fit_ways(points, TFR_COUNT_OF(points));
+    assert_true(link.large.above_bytes == 49152 && link.large.ways == 3);
+    assert_true(fabs(link.alpha_ns - 20e3) < 1e-3 && fabs(link.byte_ns - 0.5) < 1e-9);
+    assert_true(fabs(tfr_link_ns(&link, 196608) - 60e3 - 196608) < 1e-3);
+    assert_true(fabs(tfr_link_several_ns(&link, 3, 1000) - 20e3 - 1500) < 1e-3);
+    points[5].computing_ns = points[5].ns; /* one that is not is chance, one that is alone too */
+    points[3].computing_ns += TFR_LOOK_NS;
+    points[4].computing_ns = points[4].ns;
+    const struct tfr_link other = tfr_link_fit_ways(points, TFR_COUNT_OF(points)), plain = tfr_link_fit(points, 7);
+    assert_true(other.large.above_bytes == 0 && other.alpha_ns == plain.alpha_ns && other.byte_ns == plain.byte_ns);
+}
+
+TFR_TEST(ranks_that_come_late_are_more_the_more_they_are) {
+    TFR_UNUSED_STATE;
+    const struct tfr_late_point points[] = {{2, 40e3}, {4, 50e3}, {8, 60e3}}, down[] = {{2, 30e3}, {4, 10e3}};
+    struct tfr_link link = {0};
+    tfr_link_fit_late(&link, points, TFR_COUNT_OF(points));
+    assert_true(fabs(tfr_link_late_ns(&link, 2) - 40e3) < 1e-3 && fabs(tfr_link_late_ns(&link, 16) - 70e3) < 1e-3);
+    assert_true(tfr_link_late_ns(&link, 1) == 0);
+    tfr_link_fit_late(&link, down, TFR_COUNT_OF(down)); /* never less */
+    assert_true(link.later_ns == 0 && fabs(link.late_ns - 20e3) < 1e-3);
+}
+
+/* Messages that are told first make a prompt of shards later, whoever waits or computes; without them nothing changes. */
+TFR_TEST(large_messages_that_are_told_first_come_later) {
+    TFR_UNUSED_STATE;
+    struct setting setting = make(12, 768, 30e9, 80e9, 25, 10);
+    const struct tfr_layout layout = tensor(&setting, 4);
+    struct tfr_layout_times plain = predict(&setting, &layout);
+    setting.cluster.net.large =
+        (struct tfr_large_messages){.above_bytes = 65536, .alpha_ns = 25e3, .byte_ns = setting.cluster.net.byte_ns, .ways = 1};
+    struct tfr_layout_times same = predict(&setting, &layout);
+    setting.cluster.net.large.ways = 3;
+    struct tfr_layout_times told = predict(&setting, &layout);
+    assert_true(same.first_token_ns == plain.first_token_ns && told.first_token_ns > plain.first_token_ns);
+    assert_true(told.token_ns == plain.token_ns);
+    setting.cluster.net.late_ns = 10e3;
+    setting.cluster.net.later_ns = 5e3;
+    struct tfr_layout_times late = predict(&setting, &layout);
+    assert_true(fabs(late.token_ns - told.token_ns - 24 * 15e3) < 1);
+    tfr_free(plain.rank);
+    tfr_free(same.rank);
+    tfr_free(told.rank);
+    tfr_free(late.rank);
+}
+
 TFR_TEST(links_within_a_node_and_between_nodes) {
     TFR_UNUSED_STATE;
     struct setting setting = make(12, 768, 30e9, 80e9, 25, 10);
@@ -354,4 +412,5 @@ TFR_TEST_MAIN(TFR_CASE(speed_ups_of_the_table), TFR_CASE(shards_take_what_the_pr
               TFR_CASE(rounds_are_no_shorter_than_latency_and_bottleneck),
               TFR_CASE(replicas_multiply_tokens_and_not_speed_of_a_stream), TFR_CASE(messages_and_memory_counted_by_hand),
               TFR_CASE(a_link_is_found_from_its_points), TFR_CASE(links_within_a_node_and_between_nodes),
-              TFR_CASE(shared_memory_and_unequal_ranks))
+              TFR_CASE(ways_of_large_messages_are_found), TFR_CASE(ranks_that_come_late_are_more_the_more_they_are),
+              TFR_CASE(large_messages_that_are_told_first_come_later), TFR_CASE(shared_memory_and_unequal_ranks))

@@ -12,6 +12,7 @@
 static const struct tfr_flag flags[] = {
     {"quick", NULL, "each shape once: seconds, and less to rely on", 0},
     {"net", NULL, "measure messages between the ranks of this job alone, and add them to the calibration (docs/scaling.md)", 0},
+    {"asleep", NULL, "with --net: where ranks compute they sleep, as kernels of a test do that only take time", 0},
     {"show", NULL, "measure nothing: print the calibration that there is, and its age", 0},
     {"file", "FILE", "the calibration to write, or with --show to read [that of this host in the cache folder]", 0},
     {"json", NULL, "with --show: as JSON", 0},
@@ -23,14 +24,14 @@ static const char *const reads[] = {"trust", "runtime.", "plugins", "observe.log
 
 struct speaker {
     bool quiet, started;
-    char last[80];
+    char last[400];
 };
 
 /* A line when something new begins. */
 static void on_say(void *user, const char *what, int64_t done, int64_t total) {
     struct speaker *speaker = user;
     const int64_t tenth = total > 0 ? done * 10 / total : 0;
-    char text[80];
+    char text[400];
     snprintf(text, sizeof text, total > 0 ? "%s: %lld %%" : "%s", what, (long long)(tenth * 10));
     if (!speaker->quiet && strcmp(text, speaker->last) != 0) {
         fprintf(stderr, "calibrate  %s\n", text);
@@ -58,8 +59,8 @@ static const char *idle_beside_show(const struct tfr_args *args, const char *fil
     if (args->n_operands > 0 || tfr_args_flag(args, "net") != NULL) {
         return args->n_operands > 0 ? "--show measures nothing: leave the config out" : "--show measures nothing: leave --net out";
     }
-    if (tfr_args_flag(args, "quick") != NULL) {
-        return "--show measures nothing: leave --quick out";
+    if (tfr_args_flag(args, "quick") != NULL || tfr_args_flag(args, "asleep") != NULL) {
+        return "--show measures nothing: leave --quick and --asleep out";
     }
     if (file != NULL && threads_asked(args) > 0) {
         return "--file names the calibration to show, --threads finds it in the cache folder: give one";
@@ -92,6 +93,9 @@ static int run(struct tfr_args *args) {
         const char *idle = idle_beside_show(args, file);
         return idle != NULL ? tfr_cli_usage("%s", idle) : tfr_launched_rank() > 0 ? 0 : show(args, file);
     }
+    if (!is_net && tfr_args_flag(args, "asleep") != NULL) {
+        return tfr_cli_usage("--asleep is about ranks that compute between messages: give --net too");
+    }
     if (is_net && args->n_operands > 0) {
         return tfr_cli_usage("--net measures messages, and no kernels of %s: leave the config out", args->operands[0]);
     }
@@ -110,6 +114,7 @@ static int run(struct tfr_args *args) {
         .n_overrides = args->n_overrides,
         .output = file,
         .net = is_net,
+        .asleep = tfr_args_flag(args, "asleep") != NULL,
         .quick = tfr_args_flag(args, "quick") != NULL,
         .say = on_say,
         .user = &speaker,

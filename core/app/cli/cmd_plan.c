@@ -100,8 +100,10 @@ static int run_layouts(const struct tfr_args *args, const char *config, int64_t 
     if (idle != NULL) {
         return tfr_cli_usage("--%s is about the plan of one step, and --net and --cluster compare layouts; leave one out", idle);
     }
-    if (question.net != NULL && question.cluster != NULL) {
-        return tfr_cli_usage("--net describes the links and --cluster does too; give one");
+    if (question.net != NULL && question.cluster != NULL && strcmp(question.net, "calibrated") != 0) {
+        return tfr_cli_usage(
+            "--net describes the links and --cluster does too; give one, or --net calibrated, for nodes of the file "
+            "with links as they were measured");
     }
     if (tfr_args_flag(args, "ranks") == NULL && tfr_args_flag(args, "sweep") == NULL) {
         return tfr_cli_usage("--%s compares layouts of ranks: say of how many with --ranks N or --sweep A..B",

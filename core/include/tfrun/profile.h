@@ -22,6 +22,7 @@ struct tfr_calibrate_question {
     size_t n_overrides;
     const char *output; /* NULL: the file of this host in the cache folder */
     bool net;           /* nothing but the links between the ranks of this job: no config, and a calibration that there is */
+    bool asleep;        /* beside net: where ranks compute they sleep, as kernels of a test do that only take time */
     bool quick;         /* each shape once: seconds instead of a minute or two, and less to rely on */
     void (*say)(void *user, const char *what, int64_t done, int64_t total); /* progress; total 0: not known. May be NULL */
     void *user;
