@@ -102,8 +102,8 @@ static int poll_message(struct tfr_exec *exec, struct tfr_run *run, int i) {
 }
 
 /* Completes what has arrived of one run. A look costs a system call where ranks share cores, and a run of shards has all receives
- * of a step in flight, which come in the order of posting as a rule: so the first that have not come are looked at, and of the rest
- * one, another one each time. */
+ * of a step in flight, which come in the order of the plan as a rule: so the first that have not come are looked at, and of the
+ * rest one, another one each time. */
 static void poll_run(struct tfr_exec *exec, struct tfr_run *run) {
     enum { LOOKED_AT = 3 };
     const int turn = run->n_in_flight > 0 ? (int)(run->n_polls++ % (uint64_t)run->n_in_flight) : 0;
@@ -192,6 +192,16 @@ void tfr_exec_run_current(struct tfr_exec *exec, int tid, int nth) {
     }
 }
 
+/* In the order of the plan, which is that in which messages come. They are posted by priority, and so what other ranks wait for
+ * alone would be behind what is further on in this one's own path. */
+static void add_in_flight(struct tfr_run *run, int task) {
+    int at = run->n_in_flight++;
+    for (; at > 0 && run->in_flight[at - 1] > task; at--) {
+        run->in_flight[at] = run->in_flight[at - 1];
+    }
+    run->in_flight[at] = task;
+}
+
 void tfr_exec_run_on_master(struct tfr_exec *exec, const struct tfr_ready *ready) {
     const bool is_message = tfr_task_of(ready)->kernel->run_class == TFR_RUN_ASYNC;
     tfr_exec_load(exec, ready);
@@ -202,7 +212,7 @@ void tfr_exec_run_on_master(struct tfr_exec *exec, const struct tfr_ready *ready
         return;
     }
     if (is_message) {
-        ready->run->in_flight[ready->run->n_in_flight++] = ready->task;
+        add_in_flight(ready->run, ready->task);
         exec->n_in_flight++;
         if (ready->run != exec->only) {
             poll_run(exec, ready->run);

@@ -94,6 +94,48 @@ TFR_TEST(a_started_run_goes_before_older_ones_up_to_its_message) {
     close_bench(&bench);
 }
 
+/* Messages that are posted last first, since more follows them: what the plan has first is looked at first all the same. */
+enum { N_MESSAGES = 8 };
+static bool has_come[N_MESSAGES];
+static int32_t run_nothing(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                           const struct tfr_run_ctx *ctx) {
+    (void)self, (void)problem, (void)args, (void)ctx;
+    return TFR_OK;
+}
+static int32_t poll_whether_come(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                                 const struct tfr_run_ctx *ctx) {
+    (void)self, (void)args, (void)ctx;
+    return has_come[problem->attrs.tag];
+}
+static const struct tfr_kernel coming = {
+    .name = "coming", .run_class = TFR_RUN_ASYNC, .run = run_nothing, .poll = poll_whether_come};
+
+TFR_TEST(messages_are_looked_at_in_the_order_of_the_plan) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    struct tfr_task tasks[N_MESSAGES];
+    int async[N_MESSAGES];
+    struct tfr_plan plan = {.tasks = tasks, .n_tasks = N_MESSAGES, .n_threads = N_THREADS, .async = async, .n_async = N_MESSAGES};
+    const struct tfr_exec_input input = {.rows = 1};
+    struct tfr_run *run;
+    for (int i = 0; i < N_MESSAGES; i++) {
+        async[i] = i;
+        has_come[i] = false;
+        tasks[i] = (struct tfr_task){.name = "message", .kernel = &coming, .rows = TFR_ROWS_TOKENS, .priority_ns = i};
+        tasks[i].problem.attrs.tag = i;
+    }
+    open_bench(&bench);
+    assert_ok(tfr_exec_open_run(bench.exec, &run, &plan, &input));
+    assert_ok(tfr_exec_submit(bench.exec, run));
+    for (int i = 0; i < N_MESSAGES; i++) {
+        has_come[i] = true;
+        tfr_exec_progress(bench.exec);
+        assert_int_equal(run->n_left, N_MESSAGES - 1 - i);
+    }
+    tfr_exec_close_run(bench.exec, run);
+    close_bench(&bench);
+}
+
 /* Two stamps for every task and thread, a span for the message, and the number of runs in flight. */
 TFR_TEST(the_trace_shows_two_runs_at_once) {
     TFR_UNUSED_STATE;
@@ -139,4 +181,5 @@ TFR_TEST(the_trace_shows_two_runs_at_once) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_message_that_arrives_early_waits_for_the_one_before_it),
-              TFR_CASE(a_started_run_goes_before_older_ones_up_to_its_message), TFR_CASE(the_trace_shows_two_runs_at_once))
+              TFR_CASE(a_started_run_goes_before_older_ones_up_to_its_message),
+              TFR_CASE(messages_are_looked_at_in_the_order_of_the_plan), TFR_CASE(the_trace_shows_two_runs_at_once))
