@@ -28,9 +28,9 @@ enum { MOST_PAIRS = 4, MOST_GROUPS = 6, OPENING_TIMEOUT_S = 300 };
 static const struct trial {
     size_t bytes;
     int n, n_quick, n_computing;
-} trials[] = {{1, 200, 20, 20},     {64, 200, 20, 0},     {1024, 200, 20, 20}, {4096, 200, 20, 20}, {16384, 100, 20, 20},
-              {32768, 100, 20, 20}, {49152, 60, 10, 20},  {65536, 60, 10, 20}, {98304, 60, 10, 20}, {196608, 40, 10, 20},
-              {393216, 40, 10, 20}, {1048576, 20, 5, 10}, {4194304, 10, 5, 5}};
+} trials[] = {{1, 200, 20, 20},     {64, 200, 20, 0},    {1024, 200, 20, 0},  {4096, 200, 20, 20}, {16384, 100, 20, 20},
+              {32768, 100, 20, 0},  {49152, 60, 10, 20}, {65536, 60, 10, 20}, {98304, 60, 10, 20}, {196608, 40, 10, 20},
+              {393216, 40, 10, 20}, {1048576, 20, 5, 0}, {4194304, 10, 5, 0}};
 enum { N_TRIALS = TFR_COUNT_OF(trials), N_EXCHANGES = 100, N_QUICK_EXCHANGES = 10, QUICK_SHARE = 4 };
 
 struct meeting {
@@ -140,7 +140,8 @@ static struct tfr_link fit(struct kind *kind) {
 static void note(struct meeting *meeting, struct tfr_measured_links *links) {
     const time_t now = time(NULL);
     struct tm utc;
-    *links = (struct tfr_measured_links){.shm_pairs = meeting->kinds[0].n_pairs, .net_pairs = meeting->kinds[1].n_pairs};
+    *links = (struct tfr_measured_links){
+        .asleep = meeting->question->asleep, .shm_pairs = meeting->kinds[0].n_pairs, .net_pairs = meeting->kinds[1].n_pairs};
     if (links->shm_pairs > 0) {
         links->shm = fit(&meeting->kinds[0]);
     }

@@ -9,7 +9,7 @@
 #include "base/status.h"
 #include "predict/link.h"
 
-enum { PAIR_TAG = 0, EXCHANGE_TAG = 1, WARMING = 3, MOST_EXCHANGING = 64, EXCHANGE_COMPUTES_NS = 1000000 };
+enum { PAIR_TAG = 0, EXCHANGE_TAG = 1, WARMING = 3, FEW_WARMING = 1, MOST_EXCHANGING = 64, EXCHANGE_COMPUTES_NS = 1000000 };
 
 /* Messages under way. */
 struct awaited {
@@ -101,7 +101,7 @@ enum tfr_status tfr_talk_computing_pair(const struct tfr_talk *talk, size_t byte
     double times[TFR_TALK_MOST_TIMES];
     struct awaited awaited = {0};
     uint64_t next_ns = tfr_clock_ns();
-    for (int i = -WARMING; i < n; i++) {
+    for (int i = -FEW_WARMING; i < n; i++) {
         const uint64_t start_ns = tfr_clock_ns();
         TFR_TRY(take(talk, bytes, peer, &awaited));
         if (begins) {

@@ -116,6 +116,7 @@ static void put_links(struct tfr_json_out *out, const struct tfr_measured_links 
     tfr_json_begin(out, "net", '{');
     tfr_json_put_text(out, "transport", links->transport);
     tfr_json_put_text(out, "measured_at", links->measured_at);
+    tfr_json_put_bool(out, "asleep", links->asleep);
     put_link(out, "same_node", links->shm_pairs, &links->shm);
     put_link(out, "other_node", links->net_pairs, &links->net);
     tfr_json_end(out, '}');

@@ -1,6 +1,7 @@
 /* calibration_read.c - a calibration from its file: every member must be there and of its kind, as tfrun wrote it. */
 #include "predict/calibration.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,7 +40,7 @@ static enum tfr_status read_real(const struct tfr_json_doc *doc, const tfr_json 
     return TFR_OK;
 }
 
-enum { MOST_WAYS = 64 }; /* of a message that is told first */
+enum { MOST_WAYS = 8 }; /* of a large message, as a fit gives them at most */
 
 /* What is divided by. */
 static enum tfr_status read_rate(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, double *value) {
@@ -201,9 +202,7 @@ static enum tfr_status read_more_of_link(const struct tfr_json_doc *doc, const t
         TFR_TRY(read_real(doc, object, "large_alpha_ns", &link->large.alpha_ns));
         TFR_TRY(read_real(doc, object, "large_byte_ns", &link->large.byte_ns));
         TFR_TRY(read_real(doc, object, "large_ways", &link->large.ways));
-        if (!(link->large.ways <= MOST_WAYS)) {
-            return refuse(doc, object, "large_ways", "a number of ways of a message");
-        }
+        link->large.ways = fmin(link->large.ways, MOST_WAYS);
     }
     if (tfr_json_member(object, "late_ns") != NULL) {
         TFR_TRY(read_real(doc, object, "late_ns", &link->late_ns));
@@ -236,6 +235,8 @@ static enum tfr_status read_links(const struct tfr_json_doc *doc, struct tfr_mea
     TFR_TRY(find_list(doc, root, "net", TFR_JSON_OBJECT, &from));
     TFR_TRY(read_text(doc, from, "transport", links->transport, sizeof links->transport));
     TFR_TRY(read_text(doc, from, "measured_at", links->measured_at, sizeof links->measured_at));
+    const tfr_json *asleep = tfr_json_member(from, "asleep"); /* older ones do not say */
+    links->asleep = asleep != NULL && tfr_json_kind(asleep) == TFR_JSON_BOOL && tfr_json_bool(asleep);
     TFR_TRY(read_link(doc, from, "same_node", &links->shm_pairs, &links->shm));
     return read_link(doc, from, "other_node", &links->net_pairs, &links->net);
 }

@@ -18,13 +18,17 @@
 struct tfr_large_messages {
     double above_bytes; /* 0: nothing is known, all are like small ones */
     double alpha_ns, byte_ns;
-    double ways; /* 1: told and sent at once */
+    double ways; /* 1: sent at once */
 };
 struct tfr_link {
     double alpha_ns, byte_ns; /* of small messages, or of all */
     struct tfr_large_messages large;
     double late_ns, later_ns; /* what an exchange between two ranks that compute takes besides; and for each doubling of them */
 };
+/* ns a byte of the largest messages. */
+static inline double tfr_link_large_byte_ns(const struct tfr_link *link) {
+    return link->large.above_bytes > 0 ? link->large.byte_ns : link->byte_ns;
+}
 static inline bool tfr_link_is_large(const struct tfr_link *link, double bytes) {
     return link->large.above_bytes > 0 && bytes > link->large.above_bytes;
 }
@@ -63,6 +67,7 @@ void tfr_link_fit_late(struct tfr_link *link, const struct tfr_late_point *point
 struct tfr_measured_links {
     struct tfr_link net, shm; /* of two nodes, of one node */
     int64_t net_pairs, shm_pairs;
+    bool asleep; /* where ranks computed they slept: late_ns and later_ns are those of kernels that only take time */
     char transport[96], measured_at[32];
 };
 

@@ -14,6 +14,9 @@ static void take_links(struct tfr_layout_facts *facts, int ranks_per_node) {
     cluster->net = (struct tfr_link){.alpha_ns = 25e3, .byte_ns = 0.8};
     cluster->shm = links->shm_pairs > 0 ? links->shm : cluster->shm;
     cluster->net = links->net_pairs > 0 ? links->net : cluster->net;
+    if (links->asleep) { /* which these ranks do not */
+        cluster->net.late_ns = cluster->net.later_ns = cluster->shm.late_ns = cluster->shm.later_ns = 0;
+    }
     cluster->ranks_per_node = ranks_per_node;
     cluster->nodes = INT_MAX / ranks_per_node;
 }

@@ -8,10 +8,13 @@
 static const char *const goals[] = {[TFR_GOAL_LATENCY] = "latency", [TFR_GOAL_THROUGHPUT] = "throughput"};
 
 static void put_link(struct tfr_json_out *out, const char *key, const struct tfr_link *link) {
-    if (link->byte_ns > 0) {
+    const double byte_ns = tfr_link_large_byte_ns(link);
+    if (link->alpha_ns + byte_ns > 0) {
         tfr_json_begin(out, key, '{');
         tfr_json_put_number(out, "alpha_us", link->alpha_ns / 1e3);
-        tfr_json_put_number(out, "gb_s", 1 / link->byte_ns);
+        if (byte_ns > 0) {
+            tfr_json_put_number(out, "gb_s", 1 / byte_ns);
+        }
         tfr_json_end(out, '}');
     }
 }
@@ -96,6 +99,7 @@ static void put_question(struct tfr_json_out *out, const struct layouts_report *
     tfr_json_put_int(out, "ranks_per_node", report->facts.cluster.ranks_per_node);
     put_link(out, "net", &report->facts.cluster.net);
     put_link(out, "shm", &report->facts.cluster.shm);
+    tfr_json_put_text(out, "logits", "whole"); /* as samples want them; greedy text of a split head sends less */
     tfr_json_put_int(out, "prompt", report->load.prompt);
     tfr_json_put_int(out, "sequences", report->load.sequences);
     tfr_json_put_int(out, "context", report->load.context);

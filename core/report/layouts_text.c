@@ -138,7 +138,10 @@ static void write_load(const struct layouts_report *report, FILE *stream) {
     if (near != load->chunk) {
         fprintf(stream, "shards within a node: %lld; ", (long long)near);
     }
-    fprintf(stream, "one rank: %lld); a token of one stream, and tokens/s of %lld sequence%s, with %lld cached positions\n\n",
+    fprintf(stream,
+            "one rank: %lld); a token of one stream, and tokens/s of %lld sequence%s, with %lld cached positions\n"
+            "logits come to rank 0 whole, as samples, scores and --json want them; of greedy text a split head sends 8 bytes a "
+            "share\n\n",
             (long long)report->dry.config->options.runtime_max_rows, (long long)load->sequences, tfr_plural(load->sequences),
             (long long)load->context);
 }
@@ -154,13 +157,15 @@ static void write_head(const struct layouts_report *report, FILE *stream) {
     if (cluster->ranks_per_node == 1) {
         fprintf(stream, "each on a node of its own");
     } else if (cluster->nodes == 1) {
-        fprintf(stream, "all on one node (%.3g us, %.3g GB/s)", cluster->shm.alpha_ns / 1e3, 1 / cluster->shm.byte_ns);
+        fprintf(stream, "all on one node (%.3g us, %.3g GB/s)", cluster->shm.alpha_ns / 1e3,
+                1 / tfr_link_large_byte_ns(&cluster->shm));
     } else {
         fprintf(stream, "%d on a node (%.3g us, %.3g GB/s)", cluster->ranks_per_node, cluster->shm.alpha_ns / 1e3,
-                1 / cluster->shm.byte_ns);
+                1 / tfr_link_large_byte_ns(&cluster->shm));
     }
-    if (cluster->net.byte_ns > 0) {
-        fprintf(stream, ", links of %.3g us and %.3g Gbit/s", cluster->net.alpha_ns / 1e3, 8 / cluster->net.byte_ns);
+    if (cluster->net.alpha_ns + tfr_link_large_byte_ns(&cluster->net) > 0) {
+        fprintf(stream, ", links of %.3g us and %.3g Gbit/s", cluster->net.alpha_ns / 1e3,
+                8 / tfr_link_large_byte_ns(&cluster->net));
     }
     fprintf(stream, "\ntimes %s\n", report->calibrated_by);
     write_load(report, stream);

@@ -68,7 +68,8 @@ static void print_link(FILE *out, const char *what, int64_t n_pairs, const struc
 
 static void print_links(FILE *out, const struct tfr_measured_links *links) {
     if (links->shm_pairs + links->net_pairs > 0) {
-        fprintf(out, "\nbetween ranks, by %s, measured %s\n", links->transport, links->measured_at);
+        fprintf(out, "\nbetween ranks%s, by %s, measured %s\n", links->asleep ? " that sleep where they compute (--asleep)" : "",
+                links->transport, links->measured_at);
         print_link(out, "within a node", links->shm_pairs, &links->shm);
         print_link(out, "between nodes", links->net_pairs, &links->net);
     }

@@ -40,6 +40,21 @@ static enum tfr_status choose_threads(struct layouts_report *report) {
                             tfr_machine_choose_threads(dry->machine, asked, 0, n_local, &dry->threads));
 }
 
+/* The file describes no pair of ranks whose link nobody measured. */
+static enum tfr_status check_measured_links(const struct layouts_report *report, const struct tfr_measured_links *links) {
+    const struct tfr_cluster *cluster = &report->facts.cluster;
+    const bool is_net = cluster->nodes > 1 && links->net_pairs == 0;
+    if (is_net || (cluster->ranks_per_node > 1 && links->shm_pairs == 0)) {
+        return tfr_raise(
+            TFR_RESOURCE,
+            "--net calibrated: no links %s were measured, and %s has %d %s; run `tfrun calibrate --net` on such ranks, or "
+            "leave --net out and describe the links there",
+            is_net ? "between nodes" : "within a node", report->question->cluster,
+            is_net ? cluster->nodes : cluster->ranks_per_node, is_net ? "nodes" : "ranks on a node");
+    }
+    return TFR_OK;
+}
+
 /* Links as calibrate --net found them: on the nodes of the file, else between nodes where the job had several, else all ranks are
  * on one. */
 static enum tfr_status take_measured_links(struct layouts_report *report) {
@@ -64,11 +79,13 @@ static enum tfr_status take_measured_links(struct layouts_report *report) {
     }
     cluster->shm = links.shm_pairs > 0 ? links.shm : cluster->shm;
     cluster->net = links.net_pairs > 0 ? links.net : cluster->net;
-    if (has_file && cluster->nodes > 1 && links.net_pairs == 0) {
+    TFR_TRY(has_file ? check_measured_links(report, &links) : TFR_OK);
+    if (links.asleep && !report->facts.has_speed) {
         return tfr_raise(TFR_RESOURCE,
-                         "--net calibrated: no links between nodes were measured, and %s has %d; run `tfrun calibrate "
-                         "--net -t %d` on ranks of several",
-                         report->question->cluster, cluster->nodes, n_threads);
+                         "--net calibrated: these links were measured between ranks that sleep where they compute (--asleep), and "
+                         "kernels of this machine do not; run `tfrun calibrate --net -t %d` without it, or give the speed of ranks "
+                         "by --cluster FILE",
+                         n_threads);
     }
     if (!has_file && links.net_pairs > 0) {
         cluster->nodes = INT_MAX;
