@@ -178,11 +178,15 @@ enum tfr_status tfr_comm_learn_places(struct tfr_comm *comm) {
     }
     struct tfr_comm_place *places = tfr_alloc(size, sizeof *places);
     TFR_TRY(tfr_comm_agree(comm, places != NULL ? TFR_OK : TFR_RESOURCE));
-    for (size_t i = 0; i < size; i++) {
+    const struct tfr_comm_place mine = own_place();
+    const bool is_one_host = comm->backend->local_size == comm->backend->size;
+    for (size_t i = 0; i < size; i++) { /* what is known of one that is lost before it has told */
         places[i] = (struct tfr_comm_place){.host = "?"};
+        if (is_one_host) {
+            memcpy(places[i].host, mine.host, sizeof mine.host);
+        }
     }
     comm->places = places;
-    const struct tfr_comm_place mine = own_place();
     TFR_TRY(tfr_comm_gather(comm, &mine, sizeof mine, places));
     return tfr_comm_bcast(comm, places, size * sizeof *places);
 }
