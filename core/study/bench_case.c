@@ -7,8 +7,11 @@
 
 #include "base/status.h"
 
-static const char *const names[] = {
-    [TFR_BENCH_DECODE] = "decode", [TFR_BENCH_PREFILL] = "prefill", [TFR_BENCH_SEQUENCES] = "sequences"};
+static const char *const names[] = {[TFR_BENCH_DECODE] = "decode",
+                                    [TFR_BENCH_PREFILL] = "prefill",
+                                    [TFR_BENCH_SEQUENCES] = "sequences",
+                                    [TFR_BENCH_STEPS] = "steps",
+                                    [TFR_BENCH_MIXED] = "mixed"};
 
 const char *tfr_bench_kind_name(enum tfr_bench_kind kind) {
     return names[kind];
@@ -49,7 +52,8 @@ static enum tfr_status parse_one(struct tfr_bench_cases *cases, const char *word
         return TFR_OK;
     }
     return tfr_raise(TFR_USAGE,
-                     "--cases: \"%.*s\" is none of decode:POSITIONS, prefill:TOKENS, sequences:N with a whole number, as in "
+                     "--cases: \"%.*s\" is none of decode:POSITIONS, prefill:TOKENS, sequences:N, steps:N, mixed:ROWS with a whole "
+                     "number, as in "
                      "decode:128,prefill:512,sequences:8",
                      (int)length, word);
 }
@@ -69,29 +73,49 @@ enum tfr_status tfr_bench_cases_parse(struct tfr_bench_cases *cases, const char 
     }
 }
 
-/* How much of a kind there can be. Sequences need a prompt and two tokens. */
+/* How much of a kind there can be. Sequences need a prompt and two tokens, a step a context and a token, a prompt in company
+ * others. */
 static int64_t most_of(enum tfr_bench_kind kind, int64_t n_positions, int64_t max_batch) {
-    if (kind == TFR_BENCH_SEQUENCES) {
+    switch (kind) {
+    case TFR_BENCH_SEQUENCES:
         return n_positions >= 4 ? max_batch : 0;
+    case TFR_BENCH_STEPS:
+        return n_positions >= 2 ? max_batch : 0;
+    case TFR_BENCH_MIXED:
+        return max_batch > 1 ? n_positions : 0;
+    case TFR_BENCH_PREFILL:
+        return n_positions;
+    default:
+        return n_positions - 1;
     }
-    return kind == TFR_BENCH_PREFILL ? n_positions : n_positions - 1;
 }
 
-void tfr_bench_cases_usual(struct tfr_bench_cases *cases, int64_t n_positions, int64_t max_batch) {
+void tfr_bench_cases_usual(struct tfr_bench_cases *cases, int64_t n_positions, int64_t max_batch, bool for_gate) {
+    static const struct tfr_bench_case gated[] = {
+        {TFR_BENCH_DECODE, 16},    {TFR_BENCH_DECODE, 128}, {TFR_BENCH_DECODE, 900}, {TFR_BENCH_PREFILL, 512},
+        {TFR_BENCH_PREFILL, 1024}, {TFR_BENCH_STEPS, 2},    {TFR_BENCH_STEPS, 4},    {TFR_BENCH_STEPS, 8},
+        {TFR_BENCH_STEPS, 16},     {TFR_BENCH_STEPS, 32},
+    };
     static const struct tfr_bench_case usual[] = {
         {TFR_BENCH_DECODE, 16},   {TFR_BENCH_DECODE, 128},   {TFR_BENCH_DECODE, 900},  {TFR_BENCH_PREFILL, 128},
         {TFR_BENCH_PREFILL, 512}, {TFR_BENCH_PREFILL, 1024}, {TFR_BENCH_SEQUENCES, 1}, {TFR_BENCH_SEQUENCES, 2},
         {TFR_BENCH_SEQUENCES, 4}, {TFR_BENCH_SEQUENCES, 8},
     };
+    const struct tfr_bench_case *list = for_gate ? gated : usual;
+    const size_t n = for_gate ? TFR_COUNT_OF(gated) : TFR_COUNT_OF(usual);
     *cases = (struct tfr_bench_cases){0};
-    for (size_t i = 0; i < TFR_COUNT_OF(usual); i++) {
-        const int64_t most = most_of(usual[i].kind, n_positions, max_batch);
-        if (usual[i].n <= most) {
-            add(cases, usual[i].kind, usual[i].n);
-        } else if (usual[i].kind == TFR_BENCH_PREFILL) {
-            add(cases, usual[i].kind, most);
+    for (size_t i = 0; i < n; i++) {
+        const int64_t most = most_of(list[i].kind, n_positions, max_batch);
+        if (list[i].n <= most) {
+            add(cases, list[i].kind, list[i].n);
+        } else if (list[i].kind == TFR_BENCH_PREFILL) {
+            add(cases, list[i].kind, most);
         }
     }
+}
+
+static bool is_of_batch(enum tfr_bench_kind kind) {
+    return kind == TFR_BENCH_SEQUENCES || kind == TFR_BENCH_STEPS;
 }
 
 enum tfr_status tfr_bench_cases_check(const struct tfr_bench_cases *cases, int64_t n_positions, int64_t max_batch) {
@@ -100,8 +124,7 @@ enum tfr_status tfr_bench_cases_check(const struct tfr_bench_cases *cases, int64
         const int64_t most = most_of(one->kind, n_positions, max_batch);
         if (one->n > most) {
             return tfr_raise(TFR_USAGE, "--cases: %s:%lld; %s allows %lld at most", names[one->kind], (long long)one->n,
-                             one->kind == TFR_BENCH_SEQUENCES ? "tfrun.runtime.max_batch" : "the model's longest sequence",
-                             (long long)most);
+                             is_of_batch(one->kind) ? "tfrun.runtime.max_batch" : "the model's longest sequence", (long long)most);
         }
     }
     return TFR_OK;

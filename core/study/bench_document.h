@@ -14,6 +14,8 @@
 
 /* Sequences side by side: tokens of each prompt and answer, and the context in the middle of the answer. */
 enum { TFR_BENCH_COMPANY_PROMPT = 16, TFR_BENCH_COMPANY_TOKENS = 33, TFR_BENCH_COMPANY_MIDDLE = 32 };
+/* Steps of several sequences: cached positions of each; decodes beside the rows of a prompt, at most. */
+enum { TFR_BENCH_STEP_CONTEXT = 128, TFR_BENCH_MIXED_DECODES = 8 };
 
 /* What a rank did in one such time. Measured in a round of its own, behind the others: the shares of the time that it had there, of
  * the median. */
@@ -23,7 +25,8 @@ struct tfr_bench_rank {
 };
 
 /* Times are seconds: of a step that adds one token (decode), of a whole prompt (prefill), of one token of every sequence
- * (sequences). `tokens` come in such a time. */
+ * (sequences), of a step of several sequences (steps), beside which rows of a prompt may be (mixed). `tokens` come in such a time.
+ */
 struct tfr_bench_figure {
     struct tfr_bench_case what;
     double *times; /* [n_times] one of each round */
@@ -32,6 +35,8 @@ struct tfr_bench_figure {
     double tokens, first_s;       /* first_s: the first time it was done, when plans were made and weights packed */
     struct tfr_bench_rank *ranks; /* [n_ranks]; NULL where it is not known */
     double roof_s, predicted_s;   /* bench_roof.h; 0: not asked for, not known */
+    /* bench_gate.h: of a prompt's time, what linears reach of the peak of their multipliers, and the share of attention; 0 */
+    double linear_share, attention_share;
 };
 
 struct tfr_bench {
@@ -44,7 +49,8 @@ struct tfr_bench {
     uint64_t logits_digest;        /* of that prompt and its eight tokens */
     int64_t *peak_memory_bytes;    /* [n_ranks] */
     double memory_rate, flop_rate; /* bytes and FLOPs a second of rank 0's threads, medians of the rounds; 0: not asked for */
-    char model[160], machine[160];
+    char model[160], machine[160], dtype[16];
+    bool is_gated; /* made to be held against limits (bench_gate.h) */
     struct tfr_manifest manifest;
 };
 

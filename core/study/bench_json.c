@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "study/bench_document.h"
+#include "study/bench_gate.h"
 
 static void put_figure_ranks(struct tfr_json_out *out, const struct tfr_bench_figure *figure, int n_ranks) {
     tfr_json_begin(out, "ranks", '[');
@@ -62,6 +63,23 @@ static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *
     tfr_json_end(out, '}');
 }
 
+static void put_gate(struct tfr_json_out *out, const struct tfr_bench *bench) {
+    struct tfr_bench_held held[TFR_MOST_HELD];
+    const size_t n = tfr_bench_hold(bench, held);
+    tfr_json_begin(out, "gate", '[');
+    for (size_t i = 0; i < n; i++) {
+        tfr_json_begin(out, NULL, '{');
+        tfr_json_put_text(out, "case", tfr_bench_kind_name(held[i].what.kind));
+        tfr_json_put_int(out, "n", held[i].what.n);
+        tfr_json_put_text(out, "figure", tfr_bench_limit_name(held[i].figure));
+        tfr_json_put_number(out, "is", held[i].value);
+        tfr_json_put_number(out, tfr_bench_limit_is_least(held[i].figure) ? "at_least" : "at_most", held[i].limit);
+        tfr_json_put_bool(out, "is_held", held[i].is_met);
+        tfr_json_end(out, '}');
+    }
+    tfr_json_end(out, ']');
+}
+
 static void put_ranks(struct tfr_json_out *out, const struct tfr_bench *bench) {
     tfr_json_begin(out, "per_rank", '[');
     for (int rank = 0; rank < bench->n_ranks; rank++) {
@@ -95,6 +113,9 @@ enum tfr_status tfr_bench_json(const struct tfr_bench *bench, const struct tfr_b
     }
     tfr_json_end(&out, ']');
     put_ranks(&out, bench);
+    if (bench->is_gated) {
+        put_gate(&out, bench);
+    }
     if (before != NULL) {
         tfr_json_put_bool(&out, "same_digest_as_before", tfr_bench_same_bits(bench, before));
     }

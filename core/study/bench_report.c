@@ -9,6 +9,7 @@
 #include "base/plural.h"
 #include "report/grid.h"
 #include "study/bench_document.h"
+#include "study/bench_gate.h"
 
 static void put(struct tfr_grid *grid, const char *format, double value) {
     char text[48];
@@ -169,6 +170,29 @@ static enum tfr_status print_ranks(FILE *out, const struct tfr_bench *bench, enu
     return status;
 }
 
+static void fill_gate(struct tfr_grid *grid, const struct tfr_bench_held *held, size_t n) {
+    static const char *const heads[] = {"case", "n", "figure", "is", "limit", "verdict"};
+    put_heads(grid, heads, TFR_COUNT_OF(heads));
+    for (size_t i = 0; i < n; i++) {
+        tfr_grid_put(grid, tfr_bench_kind_name(held[i].what.kind));
+        tfr_grid_put_count(grid, held[i].what.n);
+        tfr_grid_put(grid, tfr_bench_limit_name(held[i].figure));
+        put(grid, "%.3f", held[i].value);
+        put(grid, tfr_bench_limit_is_least(held[i].figure) ? ">= %.2f" : "<= %.2f", held[i].limit);
+        tfr_grid_put(grid, held[i].is_met ? "held" : "MISSED");
+    }
+}
+
+static enum tfr_status print_gate(FILE *out, const struct tfr_bench *bench, enum tfr_grid_form form) {
+    struct tfr_bench_held held[TFR_MOST_HELD];
+    struct tfr_grid grid = {.is_left = 1 | 1 << 2 | 1 << 5};
+    fputc('\n', out);
+    fill_gate(&grid, held, tfr_bench_hold(bench, held));
+    const enum tfr_status status = tfr_grid_write(&grid, form, out);
+    tfr_grid_close(&grid);
+    return status;
+}
+
 static enum tfr_status print(FILE *out, const struct tfr_bench *bench, const struct tfr_bench *before, enum tfr_table_form form) {
     static const enum tfr_grid_form forms[] = {
         [TFR_TABLE_TEXT] = TFR_GRID_TEXT, [TFR_TABLE_MD] = TFR_GRID_MARKDOWN, [TFR_TABLE_CSV] = TFR_GRID_CSV};
@@ -181,6 +205,9 @@ static enum tfr_status print(FILE *out, const struct tfr_bench *bench, const str
     tfr_grid_close(&grid);
     if (status == TFR_OK && bench->n_ranks > 1 && form != TFR_TABLE_CSV) {
         status = print_ranks(out, bench, forms[form]);
+    }
+    if (status == TFR_OK && bench->is_gated && form != TFR_TABLE_CSV) {
+        status = print_gate(out, bench, forms[form]);
     }
     if (form == TFR_TABLE_TEXT) {
         fputc('\n', out);

@@ -77,6 +77,22 @@ static enum tfr_status add_step(struct sum *sum, const struct tfr_step_facts *st
     return TFR_OK;
 }
 
+/* Beside decodes the rows of a prompt are taken as if they were spread over all sequences, which have as many pairs of a query and
+ * a key or fewer. */
+static enum tfr_status add_step_of_several(struct sum *sum, const struct tfr_bench_case *what) {
+    const struct tfr_config *config = sum->dry->config;
+    const int64_t positions = config->model.n_positions, replicas = sum->dry->placement.replicas,
+                  batch = config->options.runtime_max_batch;
+    const int64_t context = positions - 1 < TFR_BENCH_STEP_CONTEXT ? positions - 1 : TFR_BENCH_STEP_CONTEXT;
+    const int64_t decodes = batch - 1 < TFR_BENCH_MIXED_DECODES ? batch - 1 : TFR_BENCH_MIXED_DECODES;
+    if (what->kind == TFR_BENCH_STEPS) {
+        const int64_t n = (what->n + replicas - 1) / replicas;
+        return add_step(sum, &(struct tfr_step_facts){.rows = n, .sequences = n, .past = context, .logits = n});
+    }
+    return add_step(sum,
+                    &(struct tfr_step_facts){.rows = decodes + what->n, .sequences = decodes + 1, .past = 0, .logits = decodes});
+}
+
 /* The steps of a case: of sequences side by side the middle one; of a prompt those that it is cut into. */
 static enum tfr_status add_case(struct sum *sum, const struct tfr_bench_case *what) {
     const int64_t replicas = sum->dry->placement.replicas, chunk = sum->chunk;
@@ -86,6 +102,9 @@ static enum tfr_status add_case(struct sum *sum, const struct tfr_bench_case *wh
     if (what->kind == TFR_BENCH_SEQUENCES) {
         const int64_t n = (what->n + replicas - 1) / replicas;
         return add_step(sum, &(struct tfr_step_facts){.rows = n, .sequences = n, .past = TFR_BENCH_COMPANY_MIDDLE, .logits = n});
+    }
+    if (what->kind == TFR_BENCH_STEPS || what->kind == TFR_BENCH_MIXED) {
+        return add_step_of_several(sum, what);
     }
     for (int64_t past = 0; past < what->n; past += chunk) {
         const int64_t rows = what->n - past < chunk ? what->n - past : chunk;

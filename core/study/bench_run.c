@@ -11,7 +11,9 @@
 #include "config/choices.h"
 #include "job/command.h"
 #include "profile/stepper.h"
+#include "study/bench_gate.h"
 #include "study/bench_roof.h"
+#include "study/bench_steps.h"
 
 /* Steps of a decode time, whose mean it is; tokens of the prompt and the answer of the first request of all. */
 enum { DECODE_STEPS = 8, FIRST_PROMPT = 8, FIRST_TOKENS = 8 };
@@ -23,6 +25,7 @@ struct work {
     struct tfr_bench_roofs *roofs; /* NULL: not asked for */
     struct tfr_rank_watch *watch;  /* of the round that sees what ranks do; else NULL */
     struct tfr_stepper stepper;    /* one sequence; closed while others need its place */
+    struct tfr_bench_steps steps;  /* several; likewise */
 };
 
 static int64_t least(int64_t a, int64_t b) {
@@ -38,7 +41,13 @@ static enum tfr_status check_cancelled(void) {
 }
 
 static enum tfr_status need_sequence(struct work *work) {
-    return work->stepper.engine != NULL ? TFR_OK : tfr_stepper_open(&work->stepper, work->engine, 1);
+    if (work->stepper.engine != NULL) {
+        return TFR_OK;
+    }
+    if (tfr_engine_free_slots(work->engine) < 1) {
+        tfr_bench_steps_close(&work->steps);
+    }
+    return tfr_stepper_open(&work->stepper, work->engine, 1);
 }
 
 /* The prompt in one call, which is cut into steps as everywhere. */
@@ -74,13 +83,21 @@ static enum tfr_status time_decode(struct work *work, int64_t context, double *s
 static enum tfr_status time_sequences(struct work *work, int64_t n, double *seconds) {
     const int64_t n_positions = tfr_engine_n_positions(work->engine), prompt = least(TFR_BENCH_COMPANY_PROMPT, n_positions / 2);
     struct tfr_company company;
-    if (work->stepper.engine != NULL && tfr_engine_free_slots(work->engine) < n) {
+    if (tfr_engine_free_slots(work->engine) < n) {
         tfr_stepper_close(&work->stepper);
+        tfr_bench_steps_close(&work->steps);
     }
     TFR_TRY(
         tfr_bench_company(work->engine, n, prompt, least(TFR_BENCH_COMPANY_TOKENS, n_positions - prompt), work->watch, &company));
     *seconds = company.seconds;
     return TFR_OK;
+}
+
+static enum tfr_status time_steps(struct work *work, const struct tfr_bench_case *what, double *seconds) {
+    if (work->steps.company.engine == NULL && tfr_engine_free_slots(work->engine) < work->steps.most + work->steps.has_mixed) {
+        tfr_stepper_close(&work->stepper);
+    }
+    return tfr_bench_steps_time(&work->steps, work->engine, what, DECODE_STEPS, work->watch, seconds);
 }
 
 static enum tfr_status time_one(struct work *work, const struct tfr_bench_case *what, double *seconds) {
@@ -90,8 +107,10 @@ static enum tfr_status time_one(struct work *work, const struct tfr_bench_case *
         return time_decode(work, what->n, seconds);
     case TFR_BENCH_PREFILL:
         return time_prefill(work, what->n, seconds);
-    default:
+    case TFR_BENCH_SEQUENCES:
         return time_sequences(work, what->n, seconds);
+    default:
+        return time_steps(work, what, seconds);
     }
 }
 
@@ -197,6 +216,12 @@ static enum tfr_status run_first(struct work *work) {
     return TFR_OK;
 }
 
+/* Tokens that come in one time of a case; of a prompt they are read. */
+static double tokens_of(const struct tfr_bench_case *what, int64_t others) {
+    const int64_t decodes = least(others, TFR_BENCH_MIXED_DECODES);
+    return what->kind == TFR_BENCH_DECODE ? 1 : (double)(what->n + (what->kind == TFR_BENCH_MIXED ? decodes : 0));
+}
+
 static enum tfr_status make_figures(struct work *work) {
     const int64_t n_positions = tfr_engine_n_positions(work->engine), max_batch = work->engine->max_batch;
     struct tfr_bench *bench = work->bench;
@@ -205,8 +230,9 @@ static enum tfr_status make_figures(struct work *work) {
         TFR_TRY(tfr_bench_cases_parse(&cases, work->question->cases));
         TFR_TRY(tfr_bench_cases_check(&cases, n_positions, max_batch));
     } else {
-        tfr_bench_cases_usual(&cases, n_positions, max_batch);
+        tfr_bench_cases_usual(&cases, n_positions, max_batch, work->question->gate);
     }
+    work->steps = tfr_bench_steps_of(cases.cases, cases.n, max_batch);
     bench->figures = tfr_alloc(cases.n, sizeof *bench->figures);
     if (bench->figures == NULL) {
         return TFR_RESOURCE;
@@ -214,7 +240,7 @@ static enum tfr_status make_figures(struct work *work) {
     for (bench->n_figures = 0; bench->n_figures < cases.n; bench->n_figures++) {
         struct tfr_bench_figure *figure = &bench->figures[bench->n_figures];
         figure->what = cases.cases[bench->n_figures];
-        figure->tokens = figure->what.kind == TFR_BENCH_DECODE ? 1 : (double)figure->what.n;
+        figure->tokens = tokens_of(&figure->what, work->steps.most);
         figure->times = tfr_alloc((size_t)bench->repetitions, sizeof *figure->times);
         if (figure->times == NULL) {
             return TFR_RESOURCE;
@@ -230,6 +256,7 @@ static void describe(struct tfr_bench *bench, const struct tfr_engine *engine) {
              (long long)model->n_layer, (long long)model->n_embd, (long long)model->n_head, (long long)model->vocab_size,
              tfr_choice_name("runtime.dtype", options->runtime_dtype),
              tfr_choice_name("runtime.kv_dtype", options->runtime_kv_dtype));
+    snprintf(bench->dtype, sizeof bench->dtype, "%s", tfr_choice_name("runtime.dtype", options->runtime_dtype));
     snprintf(bench->machine, sizeof bench->machine, "%s", engine->machine->cpu_name);
     bench->n_threads = engine->threads.n_threads;
     bench->load_s = (double)engine->load_ns / 1e9;
@@ -268,6 +295,11 @@ static enum tfr_status run_all(struct work *work) {
     if (work->roofs != NULL) {
         TFR_TRY(tfr_bench_roofs_settle(work->bench, work->roofs, work->engine, work->question));
     }
+    if (work->question->gate) {
+        tfr_stepper_close(&work->stepper);
+        tfr_bench_steps_close(&work->steps);
+        TFR_TRY(tfr_bench_parts_measure(work->bench, work->engine));
+    }
     return tfr_manifest_make(&work->bench->manifest, work->engine, work->question);
 }
 
@@ -287,6 +319,7 @@ enum tfr_status tfr_bench_run(struct tfr_bench **bench, struct tfr_engine *engin
     describe(work.bench, engine);
     const enum tfr_status status = run_all(&work);
     tfr_stepper_close(&work.stepper);
+    tfr_bench_steps_close(&work.steps);
     tfr_free(work.roofs);
     if (status != TFR_OK) {
         tfr_bench_free(work.bench);

@@ -143,6 +143,42 @@ def roofs_are_those_of_the_work(bench):
 
 
 @case
+def steps_of_several_have_a_token_of_each(bench):
+    made = bench.document("--cases", "mixed:5,steps:3,sequences:4,decode:2", "--max-batch", 4)
+    expect_same([(one["case"], one["n"], one["tokens"]) for one in made["cases"]],
+                [("decode", 2, 1), ("sequences", 4, 4), ("steps", 3, 3), ("mixed", 5, 5 + 3)])
+    expect("gate" not in made, made)
+    expect("tfrun.runtime.max_batch allows 4" in bench.run("bench", bench.demo, "--cases", "steps:5", "--max-batch", 4, code=2)[1])
+
+
+@case
+def a_gate_is_what_its_figures_say(bench):
+    limits = {("decode", "time over roof"): 1.10, ("steps", "time over roof"): 1.40, ("prefill", "linears over peak"): 0.85,
+              ("prefill", "attention over all"): 0.15}
+    words = [str(word) for word in (bench.program, "bench", bench.demo, "--threads", 1, "--repetitions", 10, "--max-batch", 3, "--gate")]
+    ran = subprocess.run([*words, "--json"], capture_output=True, timeout=200, env=bench.environment)
+    made = json.loads(ran.stdout)
+    figures = {(one["case"], one["n"]): one for one in made["cases"]}
+    expect_same(list(figures), [("decode", 16), ("decode", 128), ("prefill", 512), ("steps", 2)])
+    expect_same([(one["case"], one["n"]) for one in made["gate"]],
+                [("decode", 16), ("decode", 128), ("prefill", 512), ("prefill", 512), ("steps", 2)])
+    for held in made["gate"]:
+        figure = figures[held["case"], held["n"]]
+        least, limit = "at_least" in held, held.get("at_least", held.get("at_most"))
+        expect_same(limit, limits[held["case"], held["figure"]])
+        expect_same(least, held["figure"] == "linears over peak")
+        expect_same(held["is_held"], held["is"] >= limit if least else held["is"] <= limit)
+        if held["figure"] == "time over roof":
+            expect(near(held["is"], figure["median_ms"] / figure["roof_ms"]), held, figure)
+        else:
+            expect(held["is"] > 0 and (least or held["is"] < 1), held)
+    n_missed = sum(not held["is_held"] for held in made["gate"])
+    expect_same(ran.returncode, 6 if n_missed else 0)
+    expect((f"{n_missed} of the limits" in ran.stderr.decode()) == (n_missed > 0), n_missed, ran.stderr)
+    expect("--gate holds one process against its roofs" in bench.run("bench", bench.demo, "--gate", "--no-roofs", code=2)[1])
+
+
+@case
 def a_manifest_says_what_was_measured(bench):
     bench.environment.update(OMP_WAIT_POLICY="passive", SLURM_JWT="secret", SLURM_JOB_NAME="study", PRIVATE="1")
     made = bench.document("--cases", "decode:3", "--set", "model.name=a 'b'")["manifest"]

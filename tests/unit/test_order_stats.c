@@ -90,10 +90,16 @@ TFR_TEST(cases_stand_in_order_and_must_fit) {
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(tfr_bench_cases_parse(&cases, bad[i]), TFR_USAGE);
     }
-    tfr_bench_cases_usual(&cases, 512, 4);
+    tfr_bench_cases_usual(&cases, 512, 4, false);
     assert_int_equal(cases.n, 7); /* decode 16, 128; prefill 128, 512; sequences 1, 2, 4 */
-    tfr_bench_cases_usual(&cases, 1024, 16);
+    tfr_bench_cases_usual(&cases, 1024, 16, false);
     assert_int_equal(cases.n, 10);
+    tfr_bench_cases_usual(&cases, 1024, 16, true);
+    assert_int_equal(cases.n, 9); /* decode 16, 128, 900; prefill 512, 1024; steps 2, 4, 8, 16 */
+    assert_int_equal(tfr_bench_cases_parse(&cases, "mixed:7,steps:2"), TFR_OK);
+    assert_int_equal(tfr_bench_cases_check(&cases, 7, 2), TFR_OK);
+    assert_int_equal(tfr_bench_cases_check(&cases, 6, 2), TFR_USAGE);
+    assert_int_equal(tfr_bench_cases_check(&cases, 7, 1), TFR_USAGE);
 }
 
 TFR_TEST_MAIN(TFR_CASE(the_interval_is_that_of_the_sign_test), TFR_CASE(coverage_is_the_share_of_all_cases),

@@ -8,8 +8,11 @@
 #include "app/cli/measure.h"
 
 static const struct tfr_flag flags[] = {
-    {"cases", "LIST", "decode:POSITIONS, prefill:TOKENS, sequences:N, with commas [those that fit of 10 usual ones]", 0},
+    {"cases", "LIST",
+     "decode:POSITIONS, prefill:TOKENS, sequences:N, steps:N, mixed:ROWS, with commas [those that fit of 10 usual ones]", 0},
     {"repetitions", "N", "rounds, in each of which every case is timed once [11]", 0},
+    {"gate", NULL, "hold the figures against limits, the usual cases being those that have one; exit code 6 where one is missed",
+     0},
     {"no-roofs", NULL, "do not measure what the machine reaches between the rounds: some seconds less", 0},
     {"compare", "FILES",
      "a document of an earlier bench: its medians beside the new ones; of several runs of the same, with commas", 0},
@@ -156,8 +159,14 @@ static int read_question(struct tfr_args *args) {
         .cases = tfr_args_flag(args, "cases"),
         .repetitions = USUAL_ROUNDS,
         .no_roofs = tfr_args_flag(args, "no-roofs") != NULL,
+        .gate = tfr_args_flag(args, "gate") != NULL,
         .say = tfr_args_count(args, "verbose") > 0 ? on_say : NULL,
     };
+    if (ask.question.gate && (ask.question.no_roofs || rerun != NULL || tfr_launched_size() > 1)) {
+        return tfr_cli_usage("--gate holds one process against its roofs: leave %s out", rerun != NULL           ? "--rerun"
+                                                                                         : ask.question.no_roofs ? "--no-roofs"
+                                                                                                                 : "the launcher");
+    }
     if (!tfr_measure_read_form(args, &ask.form) || (rerun != NULL && !is_alone(args)) ||
         !tfr_cli_int(args, "repetitions", LEAST_ROUNDS, MOST_ROUNDS, &ask.question.repetitions)) {
         return tfr_exit_code(TFR_USAGE);
@@ -196,6 +205,12 @@ static int deliver(struct tfr_engine *engine, const struct tfr_args *args, const
     tfr_string_free(text);
     if (code == 0 && ask.question.again != NULL && !tfr_bench_same_bits(bench, ask.before)) {
         fprintf(stderr, "tfrun: the logits have other bits than those of %s\n", tfr_args_flag(args, "rerun"));
+        code = tfr_exit_code(TFR_CHECK);
+    }
+    const size_t n_missed = tfr_bench_missed(bench);
+    if (code == 0 && n_missed > 0) {
+        fprintf(stderr, "tfrun: %zu of the limits of --gate %s missed: the lines that say MISSED\n", n_missed,
+                n_missed == 1 ? "is" : "are");
         code = tfr_exit_code(TFR_CHECK);
     }
     return code;

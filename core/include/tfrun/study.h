@@ -22,6 +22,7 @@ struct tfr_bench_question {
     const char *cases; /* "decode:128,prefill:512,sequences:8"; NULL: the usual ones, of those that fit */
     int64_t repetitions;
     bool no_roofs;                 /* some seconds less, and no share of the roof */
+    bool gate;                     /* cases that have limits (tfr_bench_gate), and where the time of prompts goes */
     const struct tfr_bench *again; /* a bench that is repeated: refused where the config says something else now. NULL */
     void (*say)(void *user, int64_t done, int64_t total); /* rounds; may be NULL */
     void *user;
@@ -32,6 +33,8 @@ TFR_API enum tfr_status tfr_bench_check(const char *cases);
 /* Rank 0; the other ranks follow. */
 TFR_API enum tfr_status tfr_bench_run(struct tfr_bench **bench, struct tfr_engine *engine,
                                       const struct tfr_bench_question *question);
+/* Limits that figures of a bench with `gate` do not hold; the report names them. */
+TFR_API size_t tfr_bench_missed(const struct tfr_bench *bench);
 TFR_API void tfr_bench_free(struct tfr_bench *bench);
 /* A document of tfr_report_bench. TFR_MODEL with file, line and member where it is none. */
 TFR_API enum tfr_status tfr_bench_read(struct tfr_bench **bench, const char *path);

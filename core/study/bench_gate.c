@@ -1,0 +1,104 @@
+/* bench_gate.c - see bench_gate.h. */
+#include "study/bench_gate.h"
+
+#include <string.h>
+
+#include "base/status.h"
+#include "profile/profile_run.h"
+
+static const char *const dtypes[] = {"f32", "bf16", "int8", "int8w", "int4"};
+
+static const struct limit {
+    enum tfr_bench_kind kind;
+    int64_t least;
+    enum tfr_bench_limit_figure figure;
+    double of_dtype[TFR_COUNT_OF(dtypes)];
+} limits[] = {
+#define TFR_BENCH_LIMIT(kind, least, figure, ...) {TFR_BENCH_##kind, least, TFR_LIMIT_##figure, {__VA_ARGS__}},
+#include "study/bench_gate.def"
+};
+
+const char *tfr_bench_limit_name(enum tfr_bench_limit_figure figure) {
+    static const char *const names[] = {[TFR_LIMIT_ROOF_TIMES] = "time over roof",
+                                        [TFR_LIMIT_LINEAR_SHARE] = "linears over peak",
+                                        [TFR_LIMIT_ATTENTION_SHARE] = "attention over all"};
+    return names[figure];
+}
+
+bool tfr_bench_limit_is_least(enum tfr_bench_limit_figure figure) {
+    return figure == TFR_LIMIT_LINEAR_SHARE;
+}
+
+static double value_of(const struct tfr_bench_figure *figure, enum tfr_bench_limit_figure which) {
+    return which == TFR_LIMIT_LINEAR_SHARE      ? figure->linear_share
+           : which == TFR_LIMIT_ATTENTION_SHARE ? figure->attention_share
+           : figure->roof_s > 0                 ? figure->spread.median / figure->roof_s
+                                                : 0;
+}
+
+size_t tfr_bench_hold(const struct tfr_bench *bench, struct tfr_bench_held held[TFR_MOST_HELD]) {
+    size_t n = 0, dtype = 0;
+    while (dtype < TFR_COUNT_OF(dtypes) && strcmp(dtypes[dtype], bench->dtype) != 0) {
+        dtype++;
+    }
+    for (size_t i = 0; bench->is_gated && dtype < TFR_COUNT_OF(dtypes) && i < bench->n_figures; i++) {
+        const struct tfr_bench_figure *figure = &bench->figures[i];
+        for (size_t l = 0; l < TFR_COUNT_OF(limits) && n < TFR_MOST_HELD; l++) {
+            const struct limit *limit = &limits[l];
+            if (figure->what.kind != limit->kind || figure->what.n < limit->least) {
+                continue;
+            }
+            const double value = value_of(figure, limit->figure), bound = limit->of_dtype[dtype];
+            held[n++] =
+                (struct tfr_bench_held){.what = figure->what,
+                                        .figure = limit->figure,
+                                        .value = value,
+                                        .limit = bound,
+                                        .is_met = tfr_bench_limit_is_least(limit->figure) ? value >= bound : value <= bound};
+        }
+    }
+    return n;
+}
+
+size_t tfr_bench_missed(const struct tfr_bench *bench) {
+    struct tfr_bench_held held[TFR_MOST_HELD];
+    const size_t n = tfr_bench_hold(bench, held);
+    size_t n_missed = 0;
+    for (size_t i = 0; i < n; i++) {
+        n_missed += !held[i].is_met;
+    }
+    return n_missed;
+}
+
+/* Of all steps of the prompt. Where nothing is between tasks, their times add up to the prompt's. */
+static void take_parts(const struct tfr_profile *profile, double flop_rate, struct tfr_bench_figure *figure) {
+    double linear_ns = 0, attention_ns = 0, flops = 0;
+    for (size_t i = 0; i < profile->n_nodes; i++) {
+        const struct tfr_profile_node *node = &profile->nodes[i];
+        const bool is_linear = node->facts.op == TFR_OP_LINEAR;
+        linear_ns += is_linear ? node->ns : 0;
+        flops += is_linear ? node->facts.flops : 0;
+        attention_ns += node->facts.op == TFR_OP_ATTENTION ? node->ns : 0;
+    }
+    const struct tfr_profile_rank *rank = &profile->phase[TFR_PHASE_PREFILL].ranks[0];
+    const double all_ns = rank->busy_ns + rank->between_ns;
+    figure->linear_share = linear_ns > 0 && flop_rate > 0 ? flops / (linear_ns / 1e9) / flop_rate : 0;
+    figure->attention_share = all_ns > 0 ? attention_ns / all_ns : 0;
+}
+
+enum tfr_status tfr_bench_parts_measure(struct tfr_bench *bench, struct tfr_engine *engine) {
+    bench->is_gated = true;
+    for (size_t i = 0; i < bench->n_figures; i++) {
+        struct tfr_bench_figure *figure = &bench->figures[i];
+        struct tfr_profile *profile;
+        if (figure->what.kind != TFR_BENCH_PREFILL) {
+            continue;
+        }
+        const struct tfr_profile_question question = {
+            .prompt_tokens = figure->what.n, .context = -1, .batch = 1, .reps = bench->repetitions};
+        TFR_TRY(tfr_profile_run(&profile, engine, &question));
+        take_parts(profile, bench->flop_rate, figure);
+        tfr_profile_free(profile);
+    }
+    return TFR_OK;
+}

@@ -1,0 +1,27 @@
+/* bench_gate.h - the figures of a bench beside the limits of bench_gate.def. Thread rule: tfr_bench_parts_measure is the engine's
+ * thread; the rest has no state. */
+#ifndef TFR_STUDY_BENCH_GATE_H
+#define TFR_STUDY_BENCH_GATE_H
+
+#include "study/bench_document.h"
+
+enum tfr_bench_limit_figure { TFR_LIMIT_ROOF_TIMES, TFR_LIMIT_LINEAR_SHARE, TFR_LIMIT_ATTENTION_SHARE, TFR_LIMIT_FIGURES };
+
+struct tfr_bench_held {
+    struct tfr_bench_case what;
+    enum tfr_bench_limit_figure figure;
+    double value, limit;
+    bool is_met;
+};
+enum { TFR_MOST_HELD = 2 * TFR_MOST_BENCH_CASES };
+
+/* "time over roof"; whether the limit is the least that is allowed. */
+const char *tfr_bench_limit_name(enum tfr_bench_limit_figure figure);
+bool tfr_bench_limit_is_least(enum tfr_bench_limit_figure figure);
+/* All figures that have a limit, in the order of the cases; how many. 0 where the bench was not made for a gate. */
+size_t tfr_bench_hold(const struct tfr_bench *bench, struct tfr_bench_held held[TFR_MOST_HELD]);
+
+/* Behind the rounds, one process: where the time of each prompt goes, seen under the executor's time stamps. Needs the roofs. */
+enum tfr_status tfr_bench_parts_measure(struct tfr_bench *bench, struct tfr_engine *engine);
+
+#endif
