@@ -24,12 +24,15 @@ void tfr_mapfile_drop(const struct tfr_mapfile *file, size_t offset, size_t size
  * larger than `limit`. */
 enum tfr_status tfr_file_read(const char *path, size_t limit, char **text, size_t *size);
 
-/* A file that appears complete or not at all: written under a temporary name, renamed by commit. */
+/* A file that appears complete or not at all: written without a name or under a temporary one, renamed by commit. */
 struct tfr_outfile {
     void *stream; /* FILE * */
     char *path, *temporary;
+    bool is_nameless; /* until commit */
 };
 enum tfr_status tfr_outfile_open(struct tfr_outfile *out, const char *path);
+/* With a temporary from the start, as on a file system without files that have no name. */
+enum tfr_status tfr_outfile_open_named(struct tfr_outfile *out, const char *path);
 enum tfr_status tfr_outfile_write(struct tfr_outfile *out, const void *data, size_t size);
 enum tfr_status tfr_outfile_commit(struct tfr_outfile *out); /* flush, fsync, rename; closes */
 /* Removes every temporary that there is; a signal handler may call it before it ends the process. tfrun.h offers it too. */

@@ -1,7 +1,8 @@
 /* outfile.c - a file that appears complete or not at all.
  *
- * The bytes go to a temporary beside the target and are renamed over it by commit. A target that exists and
- * is no regular file (a pipe, /dev/null) is written directly: renaming over a device would destroy it.
+ * The bytes go to a file without a name, of which nothing is left whatever ends the process; commit names it as a temporary beside
+ * the target and renames that. Where the file system has no such files, the temporary is there from the start. A target that exists
+ * and is no regular file (a pipe, /dev/null) is written directly: renaming over a device would destroy it.
  */
 #include "base/mapfile.h"
 
@@ -61,38 +62,66 @@ static char *resolve(const char *path) {
     return copy;
 }
 
-/* Created with open and not with mkstemp, because open applies the umask to the final mode. */
-static enum tfr_status open_temporary(struct tfr_outfile *out, int *fd) {
+/* A path beside the target, noted before it is there, so that no signal comes between. False for lack of memory. */
+static bool name_temporary(struct tfr_outfile *out) {
     static atomic_uint serial;
-    for (int attempt = 0; attempt < 100; attempt++) {
-        unsigned number = atomic_fetch_add_explicit(&serial, 1, memory_order_relaxed);
-        tfr_free(out->temporary);
-        out->temporary = tfr_format("%s.tmp-%ld-%u", out->path, (long)getpid(), number);
-        if (out->temporary == NULL) {
-            return TFR_RESOURCE;
-        }
-        remember(out->temporary); /* before it is there, so that no signal comes between */
-        *fd = open(out->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (*fd >= 0) {
-            return TFR_OK;
-        }
-        const int failure = errno;
-        forget(out->temporary);
-        errno = failure;
-        if (errno != EEXIST) {
-            break;
-        }
+    const unsigned number = atomic_fetch_add_explicit(&serial, 1, memory_order_relaxed);
+    out->temporary = tfr_format("%s.tmp-%ld-%u", out->path, (long)getpid(), number);
+    if (out->temporary != NULL) {
+        remember(out->temporary);
     }
-    int error = errno;
-    tfr_free(out->temporary); /* not ours: abandon must not remove it */
-    out->temporary = NULL;
-    return raise_write(out, error);
+    return out->temporary != NULL;
 }
 
-static enum tfr_status open_target(struct tfr_outfile *out, int *fd) {
+/* Calls `create` with new names until one is free: what stands there is not ours, and is not removed for us. 0, or the error. */
+static int create_temporary(struct tfr_outfile *out, int (*create)(const char *path, int *fd), int *fd) {
+    int error = EEXIST;
+    for (int attempt = 0; attempt < 100 && error == EEXIST; attempt++) {
+        if (!name_temporary(out)) {
+            return ENOMEM;
+        }
+        error = create(out->temporary, fd);
+        if (error != 0) {
+            forget(out->temporary);
+            tfr_free(out->temporary);
+            out->temporary = NULL;
+        }
+    }
+    return error;
+}
+
+/* With open and not with mkstemp, because open applies the umask to the final mode. */
+static int create_file(const char *path, int *fd) {
+    *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return *fd >= 0 ? 0 : errno;
+}
+
+static int create_link(const char *path, int *fd) {
+    char nameless[40];
+    snprintf(nameless, sizeof nameless, "/proc/self/fd/%d", *fd);
+    return linkat(AT_FDCWD, nameless, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+}
+
+/* -1 where there is no such thing: not every file system has it, and names are given by way of /proc. */
+static int open_nameless(const char *path) {
+    char *folder = tfr_path_directory(path);
+    const bool can_name = access("/proc/self/fd", X_OK) == 0;
+    const int fd = folder != NULL && can_name ? open(folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666) : -1;
+    tfr_free(folder);
+    return fd;
+}
+
+static enum tfr_status open_temporary(struct tfr_outfile *out, bool is_named, int *fd) {
+    *fd = is_named ? -1 : open_nameless(out->path);
+    out->is_nameless = *fd >= 0;
+    const int error = out->is_nameless ? 0 : create_temporary(out, create_file, fd);
+    return error == 0 ? TFR_OK : raise_write(out, error);
+}
+
+static enum tfr_status open_target(struct tfr_outfile *out, bool is_named, int *fd) {
     struct stat facts;
     if (stat(out->path, &facts) != 0 || S_ISREG(facts.st_mode)) {
-        return open_temporary(out, fd);
+        return open_temporary(out, is_named, fd);
     }
     if (S_ISDIR(facts.st_mode)) {
         return tfr_raise(TFR_RESOURCE, "%s: is a directory, not a file", out->path);
@@ -101,14 +130,14 @@ static enum tfr_status open_target(struct tfr_outfile *out, int *fd) {
     return *fd >= 0 ? TFR_OK : raise_write(out, errno);
 }
 
-enum tfr_status tfr_outfile_open(struct tfr_outfile *out, const char *path) {
+static enum tfr_status open_out(struct tfr_outfile *out, const char *path, bool is_named) {
     *out = (struct tfr_outfile){0};
     out->path = resolve(path);
     if (out->path == NULL) {
         return TFR_RESOURCE;
     }
     int fd = -1;
-    enum tfr_status status = open_target(out, &fd);
+    enum tfr_status status = open_target(out, is_named, &fd);
     if (status == TFR_OK) {
         out->stream = fdopen(fd, "wb");
         if (out->stream == NULL) {
@@ -122,6 +151,14 @@ enum tfr_status tfr_outfile_open(struct tfr_outfile *out, const char *path) {
     return status;
 }
 
+enum tfr_status tfr_outfile_open(struct tfr_outfile *out, const char *path) {
+    return open_out(out, path, false);
+}
+
+enum tfr_status tfr_outfile_open_named(struct tfr_outfile *out, const char *path) {
+    return open_out(out, path, true);
+}
+
 enum tfr_status tfr_outfile_write(struct tfr_outfile *out, const void *data, size_t size) {
     if (size > 0 && fwrite(data, 1, size, out->stream) != size) {
         return raise_write(out, errno);
@@ -129,13 +166,17 @@ enum tfr_status tfr_outfile_write(struct tfr_outfile *out, const void *data, siz
     return TFR_OK;
 }
 
-/* Flushes, syncs and closes; 0 or the first error. */
+/* Flushes, syncs, gives a name and closes; 0 or the first error. */
 static int finish_stream(struct tfr_outfile *out) {
     FILE *stream = out->stream;
+    int fd = fileno(stream);
     out->stream = NULL;
     int error = fflush(stream) != 0 ? errno : 0;
-    if (error == 0 && out->temporary != NULL && fsync(fileno(stream)) != 0) {
+    if (error == 0 && (out->is_nameless || out->temporary != NULL) && fsync(fd) != 0) {
         error = errno;
+    }
+    if (error == 0 && out->is_nameless) {
+        error = create_temporary(out, create_link, &fd);
     }
     if (fclose(stream) != 0 && error == 0) {
         error = errno;

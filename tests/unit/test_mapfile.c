@@ -1,6 +1,7 @@
 /* test_mapfile.c - mapping, reading whole, atomic writing and paths, in a folder of its own. */
 #include "tfr_test.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -140,18 +141,50 @@ TFR_TEST(outfile_appears_only_at_commit) {
     assert_content("b", "brand new");
 }
 
+static int files_in_folder(void) {
+    int n = 0;
+    DIR *all = opendir(in_folder("."));
+    assert_non_null(all);
+    while (readdir(all) != NULL) {
+        n++;
+    }
+    closedir(all);
+    return n;
+}
+
 TFR_TEST(outfile_abandoned_leaves_no_trace) {
     TFR_UNUSED_STATE;
     struct tfr_outfile out;
+    const int before = files_in_folder();
     assert_ok(tfr_outfile_open(&out, in_folder("b")));
     assert_ok(tfr_outfile_write(&out, "x", 1));
-    char *temporary = tfr_strdup(out.temporary);
-    assert_true(tfr_path_exists(temporary));
+    assert_int_equal(files_in_folder() - before, out.is_nameless ? 0 : 1);
     tfr_outfile_abandon(&out);
-    assert_false(tfr_path_exists(temporary));
-    tfr_free(temporary);
+    assert_int_equal(files_in_folder(), before);
     tfr_outfile_abandon(&out);
     tfr_outfile_abandon(NULL);
+}
+
+TFR_TEST(outfile_with_a_temporary_name_does_the_same) {
+    TFR_UNUSED_STATE;
+    struct tfr_outfile out;
+    unlink(in_folder("b"));
+    const int before = files_in_folder();
+    assert_ok(tfr_outfile_open_named(&out, in_folder("b")));
+    assert_ok(tfr_outfile_write(&out, "x", 1));
+    assert_true(tfr_path_exists(out.temporary));
+    tfr_outfile_abandon(&out);
+    assert_int_equal(files_in_folder(), before);
+    assert_ok(tfr_outfile_open_named(&out, in_folder("b")));
+    assert_ok(tfr_outfile_write(&out, "named", 5));
+    tfr_abandon_files(); /* what a handler of signals does */
+    assert_int_equal(files_in_folder(), before);
+    tfr_outfile_abandon(&out);
+    assert_ok(tfr_outfile_open_named(&out, in_folder("b")));
+    assert_ok(tfr_outfile_write(&out, "named", 5));
+    assert_ok(tfr_outfile_commit(&out));
+    assert_int_equal(files_in_folder(), before + 1);
+    unlink(in_folder("b"));
 }
 
 TFR_TEST(outfile_gets_the_mode_of_the_umask) {
@@ -271,6 +304,7 @@ int main(int argc, char **argv) {
         TFR_CASE(reading_works_where_the_size_is_unknown),
         TFR_CASE(outfile_appears_only_at_commit),
         TFR_CASE(outfile_abandoned_leaves_no_trace),
+        TFR_CASE(outfile_with_a_temporary_name_does_the_same),
         TFR_CASE(outfile_gets_the_mode_of_the_umask),
         TFR_CASE(outfile_follows_a_link_and_keeps_it),
         TFR_CASE(outfile_refuses_bad_places_and_spares_devices),
