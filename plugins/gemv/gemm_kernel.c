@@ -1,7 +1,7 @@
 /* gemm_kernel.c - linear for any number of rows: the same panels, the same order and so the same bits as
  * gemv.
  *
- * Work is cut into items of one panel times a chunk of rows. Of an item, one block along K of the panel stays
+ * Work is cut into items of one panel times a chunk of rows. Of an item, one stretch along K of the panel stays
  * in L2 while all row groups of the chunk pass over it; the chunk's sums stay in a buffer of the thread. x is
  * read in place: a group of rows times a block is a few streams that stay in L1. Compiled once per ISA.
  */
@@ -9,15 +9,14 @@
 
 #include "gemv/linear.h"
 
-#define AHEAD_BYTES 2048
-
-/* Rows of an item: as many as the thread's buffer holds, fewer where threads would idle. A multiple of
- * TILE_ROWS. */
+/* Rows of an item: no more than the thread's buffer holds, fewer where threads would idle, all chunks about as large. A multiple
+ * of TILE_ROWS. */
 static int64_t chunk_rows(int64_t rows, int64_t panels, int nth) {
-    const int64_t wanted = (4 * (int64_t)nth + panels - 1) / panels; /* chunks that give four items a thread */
-    const int64_t share = (rows + wanted - 1) / wanted;
-    const int64_t whole = (share + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
-    return whole < TFR_GEMM_CHUNK_ROWS ? whole : TFR_GEMM_CHUNK_ROWS;
+    const int64_t for_all = (4 * (int64_t)nth + panels - 1) / panels; /* chunks that give four items a thread */
+    const int64_t for_buffer = (rows + TFR_GEMM_CHUNK_ROWS - 1) / TFR_GEMM_CHUNK_ROWS;
+    const int64_t chunks = for_all > for_buffer ? for_all : for_buffer;
+    const int64_t share = chunks > 0 ? (rows + chunks - 1) / chunks : 0;
+    return (share + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
 }
 
 static void round_rows(const struct linear *l, const struct tfr_run_ctx *ctx) {
@@ -50,7 +49,7 @@ V_INLINE void run(const int kind, const struct tfr_run_args *args, const struct 
         if (ctx->progress != NULL) { /* a transfer does not wait for the whole product */
             ctx->progress(ctx);
         }
-        linear_item(kind, &l, panel, row0, x + (size_t)row0 * x_row_bytes, x_stride, rows, AHEAD_BYTES, sum);
+        linear_item(kind, &l, panel, row0, x + (size_t)row0 * x_row_bytes, x_stride, rows, sum);
     }
 }
 

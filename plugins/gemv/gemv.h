@@ -6,7 +6,7 @@
 #include <tfrun/plugin.h>
 
 #define TFR_GEMV_MAX_ROWS   16
-#define TFR_GEMM_CHUNK_ROWS 240 /* rows whose sums one thread holds: 60 KiB */
+#define TFR_GEMM_CHUNK_ROWS 240 /* rows whose sums one thread holds, twice: 120 KiB */
 
 typedef int32_t tfr_linear_run_fn(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                                   const struct tfr_run_ctx *ctx);

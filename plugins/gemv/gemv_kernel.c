@@ -2,19 +2,17 @@
  * speed.
  *
  * The split is static and the panels of a thread lie side by side, so the hardware sees one stream per
- * thread; the software prefetch carries it over the ends of pages and panels. Up to TILE_ROWS rows share one
- * pass; more rows read the block again from L2. Compiled once per ISA.
+ * thread; the software prefetch carries it over the ends of pages and panels. Few rows share one pass; more pass over each
+ * stretch of a panel in groups, while the next stretch comes in. Compiled once per ISA.
  */
 #include "gemv/gemv.h"
 
 #include "gemv/linear.h"
 
-#define AHEAD_BYTES 4096
-
 V_INLINE void run(const int kind, const struct tfr_run_args *args, const struct tfr_run_ctx *ctx,
                   const struct tfr_problem *problem) {
     const struct linear l = linear_of(args, problem);
-    float sum[TFR_GEMV_MAX_ROWS * TFR_PANEL_COLS] __attribute__((aligned(64)));
+    float sum[2 * TFR_GEMV_MAX_ROWS * TFR_PANEL_COLS] __attribute__((aligned(64)));
     const void *x = l.x;
     int64_t x_stride = l.k, panel, panel_end;
     if (kind == TILE_DP) { /* every thread rounds for itself: cheaper than a barrier */
@@ -26,7 +24,7 @@ V_INLINE void run(const int kind, const struct tfr_run_args *args, const struct 
     }
     split_evenly(panel_count(l.n), ctx->tid, ctx->nth, &panel, &panel_end);
     for (; panel < panel_end; panel++) {
-        linear_item(kind, &l, panel, 0, x, x_stride, l.rows, AHEAD_BYTES, sum);
+        linear_item(kind, &l, panel, 0, x, x_stride, l.rows, sum);
     }
 }
 

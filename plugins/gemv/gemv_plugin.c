@@ -98,7 +98,7 @@ static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *
     needs->pack[1].bytes = panel_bytes(dtype, k_of(problem), n_of(problem));
     needs->pack[1].format = panel_format(dtype);
     needs->order = order_of(problem, kind->order);
-    needs->scratch_per_thread_bytes = kind->few_rows ? rounded : (size_t)rows * TFR_PANEL_COLS * sizeof(float);
+    needs->scratch_per_thread_bytes = kind->few_rows ? rounded : 2 * (size_t)rows * TFR_PANEL_COLS * sizeof(float);
     needs->scratch_bytes = kind->few_rows ? 0 : rounded;
     return TFR_OK;
 }

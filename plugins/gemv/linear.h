@@ -9,6 +9,14 @@
 #include "common/panel.h"
 #include "gemv/tile.h"
 
+/* Rows of a panel (256 bytes each) in a stretch: a small part of a second cache, or, where memory has time enough, fewer pauses
+ * of the chains. */
+V_INLINE int64_t linear_stretch_rows(int64_t rows) {
+    return rows <= 96 ? 256 : 512;
+}
+
+#define LINEAR_AHEAD_BYTES 4096 /* how far the loads of a panel that is passed over once are ahead */
+
 struct linear {
     const float *x, *bias, *residual;
     const char *weight;
@@ -41,6 +49,24 @@ V_INLINE struct linear linear_of(const struct tfr_run_args *args, const struct t
         .block_stride = linear_is_apart(problem) ? problem->arg[1].dim[problem->attrs.transposed ? 0 : 1] : 0,
         .activation = problem->attrs.activation,
     };
+}
+
+/* Rows pass over a panel in groups that differ by one at most. */
+V_INLINE int64_t linear_groups(int64_t rows) {
+    const int64_t groups = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    return groups == 1 && rows > TILE_ALONE && tile_strips(rows) == 1 ? 2 : groups;
+}
+
+V_INLINE int64_t linear_group_end(int64_t rows, int64_t group) {
+    return rows * (group + 1) / linear_groups(rows);
+}
+
+V_INLINE int linear_passes(int64_t rows) {
+    int passes = 0;
+    for (int64_t g = 0, first = 0; g < linear_groups(rows); first = linear_group_end(rows, g++)) {
+        passes += tile_strips(linear_group_end(rows, g) - first);
+    }
+    return passes;
 }
 
 /* Elements between rows of x rounded to bf16: a multiple of 32, so that pairs of an odd K end in a zero. */
@@ -79,19 +105,43 @@ V_INLINE void linear_finish(const struct linear *l, int64_t panel, int64_t row0,
     }
 }
 
-/* Adds one block along K for rows [0, rows) of `tile`, in groups that fit the registers; groups differ by at
- * most one row. */
-V_INLINE void linear_block(const int kind, const struct linear *l, struct tile tile, int64_t rows, int64_t ahead) {
-    const int64_t groups = (rows + TILE_ROWS - 1) / TILE_ROWS;
+/* Adds one stretch along K for rows [0, rows) of `tile`, group by group. The weights of the stretch behind it come in meanwhile, a
+ * part in every pass, so that memory works while all the groups compute. */
+V_INLINE void linear_stretch(const int kind, struct tile tile, int64_t rows) {
+    const struct tile all = tile;
     const size_t x_bytes = kind == TILE_DP ? sizeof(uint16_t) : sizeof(float);
-    const char *x = tile.x;
-    float *sum = tile.sum;
-    for (int64_t g = 0; g < groups; g++) {
-        const int64_t first = rows * g / groups, end = rows * (g + 1) / groups;
-        tile.x = x + (size_t)(first * tile.x_stride) * x_bytes;
-        tile.sum = sum + first * TFR_PANEL_COLS;
-        tile.ahead = g == 0 ? ahead : 0;
-        tile_run(kind, end - first, &tile);
+    for (int64_t g = 0, first = 0; g < linear_groups(rows); first = linear_group_end(rows, g++)) {
+        const int64_t n = linear_group_end(rows, g) - first;
+        tile.x = (const char *)all.x + (size_t)(first * tile.x_stride) * x_bytes;
+        tile.from = all.from != NULL ? all.from + first * TFR_PANEL_COLS : NULL;
+        tile.to = all.to + first * TFR_PANEL_COLS;
+        tile_run(kind, n, &tile);
+        tile.pass += tile_strips(n);
+    }
+}
+
+/* One block along K. Several passes over it go stretch by stretch, each small enough to stay in the second cache; the chains of a
+ * stretch wait in `part` for the next. */
+V_INLINE void linear_block(const int kind, struct tile tile, int64_t rows, float *sum, float *part) {
+    const int64_t begin = tile.k_begin, end = tile.k_end, panel_rows = linear_stretch_rows(rows);
+    const int64_t stretch = (kind == TILE_F32 ? 1 : 2) * panel_rows;
+    const bool add = tile.add;
+    tile.passes = linear_passes(rows);
+    if (tile.passes == 1) {
+        tile.to = sum;
+        tile.ahead = LINEAR_AHEAD_BYTES;
+        tile_run_alone(kind, rows, &tile);
+        return;
+    }
+    tile.ahead = panel_rows * TILE_LINES * 64;
+    for (int64_t k = begin; k < end; k += stretch) {
+        const bool is_last = end - k <= stretch;
+        tile.k_begin = k;
+        tile.k_end = is_last ? end : k + stretch;
+        tile.from = k > begin ? part : NULL;
+        tile.to = is_last ? sum : part;
+        tile.add = is_last && add;
+        linear_stretch(kind, tile, rows);
     }
 }
 
@@ -106,9 +156,9 @@ V_INLINE void linear_store_block(const struct linear *l, int64_t panel, int64_t 
     }
 }
 
-/* All of K for one panel: the rows at `x` into sum[rows][64]. */
+/* All of K for one panel: the rows at `x` into sum[rows][64]; `part` is as large. */
 V_INLINE void linear_panel(const int kind, const struct linear *l, int64_t panel, int64_t row0, const void *x, int64_t x_stride,
-                           int64_t rows, int64_t ahead, float *sum) {
+                           int64_t rows, float *sum, float *part) {
     for (int64_t k = 0; k < l->k; k += l->k_block) {
         const struct tile tile = {
             .x = x,
@@ -116,20 +166,19 @@ V_INLINE void linear_panel(const int kind, const struct linear *l, int64_t panel
             .panel = l->weight + (size_t)panel * l->panel_stride,
             .k_begin = k,
             .k_end = l->k - k < l->k_block ? l->k : k + l->k_block,
-            .sum = sum,
             .add = k > 0 && l->block_stride == 0,
         };
-        linear_block(kind, l, tile, rows, ahead);
+        linear_block(kind, tile, rows, sum, part);
         if (l->block_stride > 0) {
             linear_store_block(l, panel, row0, rows, k / l->k_block, sum);
         }
     }
 }
 
-/* One panel for some rows, from x to y. */
+/* One panel for some rows, from x to y; `sum` has room for the sums of twice as many rows. */
 V_INLINE void linear_item(const int kind, const struct linear *l, int64_t panel, int64_t row0, const void *x, int64_t x_stride,
-                          int64_t rows, int64_t ahead, float *sum) {
-    linear_panel(kind, l, panel, row0, x, x_stride, rows, ahead, sum);
+                          int64_t rows, float *sum) {
+    linear_panel(kind, l, panel, row0, x, x_stride, rows, sum, sum + rows * TFR_PANEL_COLS);
     if (l->block_stride == 0) {
         linear_finish(l, panel, row0, rows, sum);
     }

@@ -25,6 +25,9 @@ double bench_read_seconds(const struct bench_buffer *buffer, int n_buffers, int 
 
 double bench_now(void); /* seconds, monotonic */
 
+/* From now on bench_now counts the CPU time of the calling thread: for programs of one thread on a machine that others use too. */
+void bench_use_cpu_clock(void);
+
 /* Sorts `value` and gives median and the quartiles' distance as a share of the median. */
 struct bench_summary {
     double best, median, spread;
