@@ -40,8 +40,6 @@ static enum tfr_status read_real(const struct tfr_json_doc *doc, const tfr_json 
     return TFR_OK;
 }
 
-enum { MOST_WAYS = 8 }; /* of a large message, as a fit gives them at most */
-
 /* What is divided by. */
 static enum tfr_status read_rate(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, double *value) {
     TFR_TRY(read_real(doc, object, key, value));
@@ -202,7 +200,7 @@ static enum tfr_status read_more_of_link(const struct tfr_json_doc *doc, const t
         TFR_TRY(read_real(doc, object, "large_alpha_ns", &link->large.alpha_ns));
         TFR_TRY(read_real(doc, object, "large_byte_ns", &link->large.byte_ns));
         TFR_TRY(read_real(doc, object, "large_ways", &link->large.ways));
-        link->large.ways = fmin(link->large.ways, MOST_WAYS);
+        link->large.ways = fmin(link->large.ways, TFR_MOST_WAYS);
     }
     if (tfr_json_member(object, "late_ns") != NULL) {
         TFR_TRY(read_real(doc, object, "late_ns", &link->late_ns));

@@ -32,9 +32,9 @@ static double ways_of(const struct tfr_link_point *point) {
 }
 
 struct tfr_link tfr_link_fit_ways(const struct tfr_link_point *points, size_t n) {
-    enum { LEAST = 2, MOST_WAYS = 8 }; /* points of a line; ways that libraries may have: beyond, a rank was held up */
-    const double several = 1.75;       /* ways of a message that is told first are two at least; of one that is not, one */
-    size_t n_small = 0;                /* up to here: two in a row are no chance */
+    enum { LEAST = 2 };          /* points of a line */
+    const double several = 1.75; /* ways of a message that is told first are two at least; of one that is not, one */
+    size_t n_small = 0;          /* up to here: two in a row are no chance */
     while (n_small + 1 < n && !(ways_of(&points[n_small]) > several && ways_of(&points[n_small + 1]) > several)) {
         n_small++;
     }
@@ -43,11 +43,11 @@ struct tfr_link tfr_link_fit_ways(const struct tfr_link_point *points, size_t n)
     }
     struct tfr_link link = tfr_link_fit(points, n_small);
     const struct tfr_link large = tfr_link_fit(points + n_small, n - n_small);
-    link.large =
-        (struct tfr_large_messages){.above_bytes = points[n_small - 1].bytes,
-                                    .alpha_ns = large.alpha_ns,
-                                    .byte_ns = large.byte_ns,
-                                    .ways = fmin(round(fmin(ways_of(&points[n_small]), ways_of(&points[n_small + 1]))), MOST_WAYS)};
+    link.large = (struct tfr_large_messages){
+        .above_bytes = points[n_small - 1].bytes,
+        .alpha_ns = large.alpha_ns,
+        .byte_ns = large.byte_ns,
+        .ways = fmin(round(fmin(ways_of(&points[n_small]), ways_of(&points[n_small + 1]))), TFR_MOST_WAYS)};
     return link;
 }
 

@@ -15,6 +15,9 @@
 /* Kernels look for messages about as often while they compute; the clock kernels of the tests exactly so. */
 #define TFR_LOOK_NS 250000.0
 
+/* Ways that a library may have: where more seem to be, a rank was held up while they were counted. */
+#define TFR_MOST_WAYS 8
+
 struct tfr_large_messages {
     double above_bytes; /* 0: nothing is known, all are like small ones */
     double alpha_ns, byte_ns;

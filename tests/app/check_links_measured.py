@@ -44,13 +44,29 @@ with tempfile.TemporaryDirectory() as folder:
         expect(link[large + "alpha_ns"] + bytes_ * link[large + "byte_ns"] > 0.8 * wire_ns, bytes_, "bytes are faster than the wire:", link, wire_ns)
     shm = json.loads(run(plan))["shm"]
     expect(abs(shm["alpha_us"] * 1e3 - link["alpha_ns"]) < 1e-3 * link["alpha_ns"], shm, link)
+    # The nodes of a file, with these links.
+    def of_cluster(code, **cluster):
+        with open(f"{folder}/cluster.json", "w", encoding="utf-8") as out:
+            json.dump(cluster, out)
+        return run([*plan, "--cluster", f"{folder}/cluster.json"], code)
+    one_node = json.loads(of_cluster(0, nodes=1, ranks_per_node=2))
+    expect(one_node["shm"] == shm, one_node["shm"], shm)
+    expect("no links between nodes were measured" in of_cluster(5, nodes=2, ranks_per_node=1), "links that nobody measured were taken")
+    expect("leave one out" in of_cluster(3, nodes=1, ranks_per_node=2, shm={"alpha_us": 1, "gb_s": 1}), "links of two sources were taken")
     expect("between ranks, by" in run([tfrun, "calibrate", "--show", "-t", "1"]), "--show does not tell of links")
     run([tfrun, "calibrate", f"{source}/configs/demo", "--quick", "--quiet", "-t", "1"])
     with open(path, encoding="utf-8") as file:
         expect(json.load(file)["net"]["same_node"] == link, "links are lost when kernels are calibrated anew")
     with open(path, encoding="utf-8") as file:
         broken = json.load(file)
+    def change():
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(broken, file)
+    broken["net"]["asleep"] = True
+    change()
+    expect("(--asleep)" in run(plan, 5), "links of ranks that sleep were taken for kernels of this machine")
+    told = of_cluster(0, nodes=1, ranks_per_node=2, bandwidth_gbs=10, gflops=30)
+    expect(json.loads(told)["shm"] == shm, "links of ranks that sleep were not taken for kernels that are told")
     broken["net"]["same_node"]["pairs"] = 0
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(broken, file)
+    change()
     expect("same_node must be a link of at least one pair" in run([tfrun, "calibrate", "--show", "-t", "1"], 4), "a bad link was read")
