@@ -16,6 +16,7 @@ enum { FILLING_ROUNDS = 12, MEASURED_ROUNDS = 12 };
 struct group {
     int place;
     double arrives_ns;
+    double last_ns; /* when the last stage has its share of a split head, for which it waits for nobody; 0: as the others */
 };
 struct ring {
     const struct tfr_layout_question *question;
@@ -31,15 +32,20 @@ static double serve(struct ring *ring, int stage, double arrives_ns, double ns) 
     return ring->free_ns[stage];
 }
 
+static double serve_share(struct ring *ring, int stage, double arrives_ns) {
+    return serve(ring, stage, arrives_ns, ring->costs.head_ns / tfr_layout_speed(ring->question, stage));
+}
+
 /* Serves the head of a group: of a split one all stages, and the last of them counts. */
-static double serve_head(struct ring *ring, double arrives_ns) {
+static double serve_head(struct ring *ring, const struct group *group) {
     const struct tfr_layout *layout = ring->question->layout;
     if (layout->head != TFR_PLACE_SPLIT) {
-        return serve(ring, 0, arrives_ns, ring->costs.head_ns);
+        return serve(ring, 0, group->arrives_ns, ring->costs.head_ns);
     }
-    double end_ns = 0;
+    double end_ns = group->last_ns;
     for (int stage = 0; stage < layout->stages; stage++) {
-        end_ns = fmax(end_ns, serve(ring, stage, arrives_ns, ring->costs.head_ns / tfr_layout_speed(ring->question, stage)));
+        const bool has_share = stage == ring->last && group->last_ns > 0;
+        end_ns = fmax(end_ns, has_share ? 0 : serve_share(ring, stage, group->arrives_ns));
     }
     return end_ns;
 }
@@ -55,6 +61,10 @@ static bool advance(struct ring *ring, struct group *group) {
         const double held_ns = fmax(body_ns, sums.wire_ns); /* while a group waits for sums, another one is served */
         group->arrives_ns = serve(ring, place, group->arrives_ns, held_ns + (place == ring->last ? ring->costs.tail_ns : 0));
         group->arrives_ns += fmax(0, body_ns + sums.wait_ns - held_ns);
+        const struct tfr_layout *layout = ring->question->layout;
+        if (place == ring->last && layout->head == TFR_PLACE_SPLIT && layout->tensor == 1) {
+            group->last_ns = serve_share(ring, place, group->arrives_ns);
+        }
         group->arrives_ns += place < ring->last ? tfr_layout_hop_ns(ring->question, ring->step, place + 1)
                              : has_head         ? ring->costs.to_head_ns
                                                 : ring->costs.to_sample_ns;
@@ -63,7 +73,7 @@ static bool advance(struct ring *ring, struct group *group) {
     }
     if (place == head) {
         const bool is_done = ring->costs.sample_ns + ring->costs.to_sample_ns <= 0;
-        group->arrives_ns = serve_head(ring, group->arrives_ns) + ring->costs.to_sample_ns;
+        group->arrives_ns = serve_head(ring, group) + ring->costs.to_sample_ns;
         group->place = is_done ? 0 : sample;
         return is_done;
     }
@@ -96,6 +106,7 @@ double tfr_layout_round_ns(const struct tfr_layout_question *question, const str
             done++;
             from_ns = done == (int64_t)groups * FILLING_ROUNDS ? group->arrives_ns : from_ns;
             to_ns = group->arrives_ns;
+            advance(&ring, group); /* rank 0 begins the next step of those who have their tokens before it looks at others */
         }
     }
 out:

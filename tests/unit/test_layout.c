@@ -172,6 +172,40 @@ TFR_TEST(shards_take_what_the_program_takes) {
     }
 }
 
+/* And tokens a second of eight sequences in groups, of pipelines. */
+static const struct simulated_groups {
+    int stages;
+    enum tfr_head_place head;
+    int groups;
+    double tokens_per_s;
+} simulated_groups[] = {
+    {2, TFR_PLACE_LAST, 2, 454.0},
+    {2, TFR_PLACE_SPLIT, 2, 471.7},
+    {4, TFR_PLACE_LAST, 2, 442.2},
+    {4, TFR_PLACE_FIRST, 2, 452.0},
+};
+
+TFR_TEST(rounds_of_groups_take_what_the_program_takes) {
+    TFR_UNUSED_STATE;
+    for (size_t i = 0; i < TFR_COUNT_OF(simulated_groups); i++) {
+        const struct simulated_groups *row = &simulated_groups[i];
+        struct setting setting = make(12, 768, 30e9, 80e9, 25, 10);
+        struct tfr_layout layout = pipeline(&setting, row->stages, row->head);
+        setting.load = (struct tfr_layout_load){.prompt = 512, .chunk = 64, .sequences = 8, .context = 7};
+        layout.groups = row->groups;
+        for (int stage = 0; stage < row->stages && row->head != TFR_PLACE_LAST; stage++) {
+            setting.blocks[stage] = 12 / row->stages;
+        }
+        if (row->head == TFR_PLACE_LAST) { /* as the balanced split deals them */
+            const int two[] = {8, 4}, four[] = {3, 4, 4, 1};
+            memcpy(setting.blocks, row->stages == 2 ? two : four, sizeof(int) * (size_t)row->stages);
+        }
+        struct tfr_layout_times times = predict(&setting, &layout);
+        assert_within(times.tokens_per_s, row->tokens_per_s, 0.06, "tokens a second", row->stages);
+        tfr_free(times.rank);
+    }
+}
+
 /* Prefill of 1024 in chunks of 128 on ranks of 200 GB/s and 3 TFLOP/s. */
 TFR_TEST(prefill_of_the_table) {
     TFR_UNUSED_STATE;
@@ -407,7 +441,8 @@ TFR_TEST(shared_memory_and_unequal_ranks) {
     tfr_free(uneven.rank);
 }
 
-TFR_TEST_MAIN(TFR_CASE(speed_ups_of_the_table), TFR_CASE(shards_take_what_the_program_takes), TFR_CASE(prefill_of_the_table),
+TFR_TEST_MAIN(TFR_CASE(speed_ups_of_the_table), TFR_CASE(shards_take_what_the_program_takes),
+              TFR_CASE(rounds_of_groups_take_what_the_program_takes), TFR_CASE(prefill_of_the_table),
               TFR_CASE(equal_stages_fill_and_drain_as_the_textbook_says),
               TFR_CASE(rounds_are_no_shorter_than_latency_and_bottleneck),
               TFR_CASE(replicas_multiply_tokens_and_not_speed_of_a_stream), TFR_CASE(messages_and_memory_counted_by_hand),
