@@ -36,25 +36,49 @@ static double value_of(const struct tfr_bench_figure *figure, enum tfr_bench_lim
                                                 : 0;
 }
 
-size_t tfr_bench_hold(const struct tfr_bench *bench, struct tfr_bench_held held[TFR_MOST_HELD]) {
-    size_t n = 0, dtype = 0;
-    while (dtype < TFR_COUNT_OF(dtypes) && strcmp(dtypes[dtype], bench->dtype) != 0) {
-        dtype++;
+static size_t find_dtype(const char *dtype) {
+    size_t i = 0;
+    while (i < TFR_COUNT_OF(dtypes) && strcmp(dtypes[i], dtype) != 0) {
+        i++;
     }
+    return i;
+}
+
+static bool is_limited(const struct limit *limit, const struct tfr_bench_case *what) {
+    return what->kind == limit->kind && what->n >= limit->least;
+}
+
+enum tfr_status tfr_bench_gate_check(const struct tfr_bench *bench) {
+    if (find_dtype(bench->dtype) == TFR_COUNT_OF(dtypes)) {
+        return tfr_raise(TFR_USAGE, "--gate has no limits for tfrun.runtime.dtype = %s; leave it out", bench->dtype);
+    }
+    for (size_t i = 0; i < bench->n_figures; i++) {
+        for (size_t l = 0; l < TFR_COUNT_OF(limits); l++) {
+            if (is_limited(&limits[l], &bench->figures[i].what)) {
+                return TFR_OK;
+            }
+        }
+    }
+    return tfr_raise(TFR_USAGE, "--gate: none of the cases has a limit; decode:N has, steps:N from 2 and prefill:N from 512 on");
+}
+
+size_t tfr_bench_hold(const struct tfr_bench *bench, struct tfr_bench_held held[TFR_MOST_HELD]) {
+    size_t n = 0;
+    const size_t dtype = find_dtype(bench->dtype);
     for (size_t i = 0; bench->is_gated && dtype < TFR_COUNT_OF(dtypes) && i < bench->n_figures; i++) {
         const struct tfr_bench_figure *figure = &bench->figures[i];
         for (size_t l = 0; l < TFR_COUNT_OF(limits) && n < TFR_MOST_HELD; l++) {
             const struct limit *limit = &limits[l];
-            if (figure->what.kind != limit->kind || figure->what.n < limit->least) {
+            if (!is_limited(limit, &figure->what)) {
                 continue;
             }
             const double value = value_of(figure, limit->figure), bound = limit->of_dtype[dtype];
-            held[n++] =
-                (struct tfr_bench_held){.what = figure->what,
-                                        .figure = limit->figure,
-                                        .value = value,
-                                        .limit = bound,
-                                        .is_met = tfr_bench_limit_is_least(limit->figure) ? value >= bound : value <= bound};
+            held[n++] = (struct tfr_bench_held){
+                .what = figure->what,
+                .figure = limit->figure,
+                .value = value,
+                .limit = bound,
+                .is_met = value > 0 && (tfr_bench_limit_is_least(limit->figure) ? value >= bound : value <= bound)};
         }
     }
     return n;

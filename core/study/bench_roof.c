@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "profile/profile_run.h"
 #include "report/dry.h"
+#include "study/bench_steps.h"
 
 static bool weights_pass_caches(const struct tfr_engine *engine) {
     return (int64_t)tfr_store_bytes(engine->store) > 2 * engine->machine->l3_bytes;
@@ -81,10 +82,9 @@ static enum tfr_status add_step(struct sum *sum, const struct tfr_step_facts *st
  * a key or fewer. */
 static enum tfr_status add_step_of_several(struct sum *sum, const struct tfr_bench_case *what) {
     const struct tfr_config *config = sum->dry->config;
-    const int64_t positions = config->model.n_positions, replicas = sum->dry->placement.replicas,
-                  batch = config->options.runtime_max_batch;
+    const int64_t positions = config->model.n_positions, replicas = sum->dry->placement.replicas;
     const int64_t context = positions - 1 < TFR_BENCH_STEP_CONTEXT ? positions - 1 : TFR_BENCH_STEP_CONTEXT;
-    const int64_t decodes = batch - 1 < TFR_BENCH_MIXED_DECODES ? batch - 1 : TFR_BENCH_MIXED_DECODES;
+    const int64_t decodes = tfr_bench_step_sequences(what, config->options.runtime_max_batch);
     if (what->kind == TFR_BENCH_STEPS) {
         const int64_t n = (what->n + replicas - 1) / replicas;
         return add_step(sum, &(struct tfr_step_facts){.rows = n, .sequences = n, .past = context, .logits = n});

@@ -217,9 +217,9 @@ static enum tfr_status run_first(struct work *work) {
 }
 
 /* Tokens that come in one time of a case; of a prompt they are read. */
-static double tokens_of(const struct tfr_bench_case *what, int64_t others) {
-    const int64_t decodes = least(others, TFR_BENCH_MIXED_DECODES);
-    return what->kind == TFR_BENCH_DECODE ? 1 : (double)(what->n + (what->kind == TFR_BENCH_MIXED ? decodes : 0));
+static double tokens_of(const struct tfr_bench_case *what, int64_t max_batch) {
+    const int64_t decodes = what->kind == TFR_BENCH_MIXED ? tfr_bench_step_sequences(what, max_batch) : 0;
+    return what->kind == TFR_BENCH_DECODE ? 1 : (double)(what->n + decodes);
 }
 
 static enum tfr_status make_figures(struct work *work) {
@@ -240,7 +240,7 @@ static enum tfr_status make_figures(struct work *work) {
     for (bench->n_figures = 0; bench->n_figures < cases.n; bench->n_figures++) {
         struct tfr_bench_figure *figure = &bench->figures[bench->n_figures];
         figure->what = cases.cases[bench->n_figures];
-        figure->tokens = tokens_of(&figure->what, work->steps.most);
+        figure->tokens = tokens_of(&figure->what, max_batch);
         figure->times = tfr_alloc((size_t)bench->repetitions, sizeof *figure->times);
         if (figure->times == NULL) {
             return TFR_RESOURCE;
@@ -289,6 +289,7 @@ static enum tfr_status check_again(const struct work *work) {
 static enum tfr_status run_all(struct work *work) {
     TFR_TRY(check_again(work));
     TFR_TRY(make_figures(work));
+    TFR_TRY(work->question->gate ? tfr_bench_gate_check(work->bench) : TFR_OK);
     TFR_TRY(run_first(work));
     TFR_TRY(run_rounds(work));
     TFR_TRY(watch_ranks(work));

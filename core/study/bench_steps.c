@@ -5,7 +5,7 @@
 #include "base/status.h"
 #include "study/bench_document.h"
 
-static int64_t sequences_of(const struct tfr_bench_case *what, int64_t max_batch) {
+int64_t tfr_bench_step_sequences(const struct tfr_bench_case *what, int64_t max_batch) {
     if (what->kind == TFR_BENCH_STEPS) {
         return what->n;
     }
@@ -16,7 +16,7 @@ static int64_t sequences_of(const struct tfr_bench_case *what, int64_t max_batch
 struct tfr_bench_steps tfr_bench_steps_of(const struct tfr_bench_case *cases, size_t n, int64_t max_batch) {
     struct tfr_bench_steps steps = {0};
     for (size_t i = 0; i < n; i++) {
-        const int64_t sequences = sequences_of(&cases[i], max_batch);
+        const int64_t sequences = tfr_bench_step_sequences(&cases[i], max_batch);
         steps.most = sequences > steps.most ? sequences : steps.most;
         steps.has_mixed = steps.has_mixed || cases[i].kind == TFR_BENCH_MIXED;
     }
@@ -29,13 +29,18 @@ void tfr_bench_steps_close(struct tfr_bench_steps *steps) {
     tfr_stepper_close(&steps->company);
 }
 
-static enum tfr_status need_company(struct tfr_bench_steps *steps, struct tfr_engine *engine) {
-    if (steps->company.engine == NULL) {
-        TFR_TRY(tfr_stepper_open(&steps->company, engine, steps->most));
+/* What all cases need where there is room for that, else what this one needs. */
+static enum tfr_status need_company(struct tfr_bench_steps *steps, struct tfr_engine *engine, const struct tfr_bench_case *what) {
+    const int64_t wanted = tfr_bench_step_sequences(what, engine->max_batch);
+    const bool is_mixed = what->kind == TFR_BENCH_MIXED;
+    if (steps->company.engine != NULL && steps->company.n >= wanted && (!is_mixed || steps->newcomer != NULL)) {
+        return TFR_OK;
     }
-    return steps->has_mixed && steps->newcomer == NULL
-               ? tfr_session_open_on(&steps->newcomer, engine, 0, tfr_engine_n_positions(engine))
-               : TFR_OK;
+    tfr_bench_steps_close(steps);
+    const bool fits = tfr_engine_free_slots(engine) >= steps->most + steps->has_mixed;
+    TFR_TRY(tfr_stepper_open(&steps->company, engine, fits ? steps->most : wanted));
+    return is_mixed || (fits && steps->has_mixed) ? tfr_session_open_on(&steps->newcomer, engine, 0, tfr_engine_n_positions(engine))
+                                                  : TFR_OK;
 }
 
 /* One token of each sequence, and the prompt from its beginning, of which no logits are wanted. */
@@ -62,10 +67,10 @@ enum tfr_status tfr_bench_steps_time(struct tfr_bench_steps *steps, struct tfr_e
     const int64_t n_positions = tfr_engine_n_positions(engine),
                   context = n_positions - 1 < TFR_BENCH_STEP_CONTEXT ? n_positions - 1 : TFR_BENCH_STEP_CONTEXT;
     uint64_t took_ns = 0;
-    TFR_TRY(need_company(steps, engine));
+    TFR_TRY(need_company(steps, engine, what));
     TFR_TRY(tfr_stepper_reach(&steps->company, context));
     struct tfr_stepper some = steps->company; /* the first ones; what it points to is the company's */
-    some.n = sequences_of(what, engine->max_batch);
+    some.n = tfr_bench_step_sequences(what, engine->max_batch);
     TFR_TRY(tfr_rank_watch_begin(watch));
     for (int i = 0; i < repeats; i++) {
         struct tfr_step_facts facts;

@@ -15,6 +15,8 @@ struct tfr_bench_steps {
     bool has_mixed;
 };
 
+/* Sequences with a token each in such a step; 0 of other kinds. */
+int64_t tfr_bench_step_sequences(const struct tfr_bench_case *what, int64_t max_batch);
 /* What these cases need. */
 struct tfr_bench_steps tfr_bench_steps_of(const struct tfr_bench_case *cases, size_t n, int64_t max_batch);
 /* Seconds of a step: the mean of `repeats`. `what` is of one of the two kinds. */

@@ -148,6 +148,8 @@ def steps_of_several_have_a_token_of_each(bench):
     expect_same([(one["case"], one["n"], one["tokens"]) for one in made["cases"]],
                 [("decode", 2, 1), ("sequences", 4, 4), ("steps", 3, 3), ("mixed", 5, 5 + 3)])
     expect("gate" not in made, made)
+    made = bench.document("--cases", "sequences:4,steps:4,mixed:7", "--max-batch", 4) # as many places as the largest case has
+    expect_same([one["tokens"] for one in made["cases"]], [4, 4, 7 + 3])
     expect("tfrun.runtime.max_batch allows 4" in bench.run("bench", bench.demo, "--cases", "steps:5", "--max-batch", 4, code=2)[1])
 
 
@@ -175,6 +177,7 @@ def a_gate_is_what_its_figures_say(bench):
     n_missed = sum(not held["is_held"] for held in made["gate"])
     expect_same(ran.returncode, 6 if n_missed else 0)
     expect((f"{n_missed} of the limits" in ran.stderr.decode()) == (n_missed > 0), n_missed, ran.stderr)
+    expect("none of the cases has a limit" in bench.run("bench", bench.demo, "--gate", "--cases", "prefill:128,sequences:1", code=2)[1])
     expect("--gate holds one process against its roofs" in bench.run("bench", bench.demo, "--gate", "--no-roofs", code=2)[1])
 
 
