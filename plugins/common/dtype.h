@@ -41,6 +41,17 @@ static inline float f16_to_f32(uint16_t half) {
     return value;
 }
 
+/* A value that f16 holds exactly; of another the low bits are cut off. */
+static inline uint16_t f16_from_exact(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t sign = bits >> 16 & 0x8000U, exponent = bits >> 23 & 0xffU, fraction = bits & 0x7fffffU;
+    if (exponent >= 113U) { /* infinities and NaN keep all ones */
+        return (uint16_t)(sign | (exponent == 255U ? 31U : exponent - 112U) << 10 | fraction >> 13);
+    }
+    return (uint16_t)(sign | (exponent < 103U ? 0U : (fraction | 0x800000U) >> (126U - exponent)));
+}
+
 /* Bytes per element of a float type; 0 for the others, which no kernel reads as a weight. */
 static inline size_t float_bytes(int dtype) {
     switch (dtype) {

@@ -50,6 +50,15 @@ INLINE f32x16 widen_f16(u16x16 half) {
     return (f32x16)(f32_bits(scaled) | (is_special & 0x7f800000U) | (bits & 0x8000U) << 16);
 }
 
+/* Exact for what f16 holds, subnormals too: widen_f16 backwards. */
+INLINE u16x16 narrow_f16(f32x16 value) {
+    const u32x16 bits = f32_bits(value);
+    const u32x16 is_special = (u32x16)((bits & 0x7f800000U) == 0x7f800000U);
+    const u32x16 scaled = f32_bits((f32x16)(bits & 0x7fffffffU) * 0x1p-112f) >> 13;
+    const u32x16 special = 0x7c00U | (bits >> 13 & 0x3ffU);
+    return __builtin_convertvector((is_special & special) | (~is_special & scaled) | (bits >> 16 & 0x8000U), u16x16);
+}
+
 INLINE f32x16 load(const char *at, int dtype) {
     f32x16 value;
     u16x16 half;
@@ -176,8 +185,57 @@ INLINE void pack_transposed(const struct job *job) {
     }
 }
 
+/* 16 columns of row k, source [K,N]. */
+INLINE u16x16 gather_f16(const struct job *job, int64_t k, int64_t column) {
+    const f32x16 zero = {0};
+    return narrow_f16(k < job->k ? load_some(job, k, column, job->n - column) : zero);
+}
+
+INLINE void pack_straight_f16(const struct job *job) {
+    const int64_t padded_k = panel_padded_k(TFR_DTYPE_F16, job->k);
+    const size_t panel_stride = panel_stride_bytes(TFR_DTYPE_F16, job->k);
+    for (int64_t k0 = 0; k0 < padded_k; k0 += LANES) {
+        for (int64_t p = job->panel_begin; p < job->panel_end; p++) {
+            char *to = job->to + (size_t)p * panel_stride + (size_t)k0 * TFR_PANEL_COLS * sizeof(uint16_t);
+            for (int64_t k = k0; k < k0 + LANES; k++) {
+                for (int64_t c = 0; c < TFR_PANEL_COLS; c += LANES, to += sizeof(u16x16)) {
+                    const u16x16 packed = gather_f16(job, k, p * TFR_PANEL_COLS + c);
+                    memcpy(to, &packed, sizeof packed);
+                }
+            }
+        }
+    }
+}
+
+INLINE void pack_transposed_f16(const struct job *job) {
+    const int64_t padded_k = panel_padded_k(TFR_DTYPE_F16, job->k);
+    const size_t panel_stride = panel_stride_bytes(TFR_DTYPE_F16, job->k);
+    const f32x16 zero = {0};
+    for (int64_t p = job->panel_begin; p < job->panel_end; p++) {
+        for (int64_t c = 0; c < TFR_PANEL_COLS; c += LANES) {
+            char *to = job->to + (size_t)p * panel_stride + (size_t)c * sizeof(uint16_t);
+            for (int64_t k = 0; k < padded_k; k += LANES) {
+                u32x16 tile[LANES];
+                for (int i = 0; i < LANES; i++) {
+                    const int64_t column = p * TFR_PANEL_COLS + c + i;
+                    tile[i] = f32_bits(column < job->n ? load_some(job, column, k, job->k - k) : zero);
+                }
+                transpose(tile);
+                for (int i = 0; i < LANES; i++, to += TFR_PANEL_COLS * sizeof(uint16_t)) {
+                    const u16x16 packed = narrow_f16((f32x16)tile[i]);
+                    memcpy(to, &packed, sizeof packed);
+                }
+            }
+        }
+    }
+}
+
 INLINE void pack_any(const struct job *job, bool transposed) {
-    if (transposed) {
+    if (job->dtype == TFR_DTYPE_F16 && transposed) {
+        pack_transposed_f16(job);
+    } else if (job->dtype == TFR_DTYPE_F16) {
+        pack_straight_f16(job);
+    } else if (transposed) {
         pack_transposed(job);
     } else {
         pack_straight(job);

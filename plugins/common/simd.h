@@ -96,6 +96,9 @@ V_INLINE vf v_load_bf16(const uint16_t *p) {
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
+V_INLINE vf v_load_f16(const uint16_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
 V_INLINE vf v_load_i8(const int8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
@@ -189,6 +192,9 @@ V_INLINE vf v_copysign(vf size, vf sign) {
 V_INLINE vf v_load_bf16(const uint16_t *p) {
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+V_INLINE vf v_load_f16(const uint16_t *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
 V_INLINE vf v_load_i8(const int8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
@@ -307,6 +313,15 @@ V_INLINE vf v_load_bf16(const uint16_t *p) {
     const vm bits = {(int32_t)((uint32_t)h[0] << 16), (int32_t)((uint32_t)h[1] << 16), (int32_t)((uint32_t)h[2] << 16),
                      (int32_t)((uint32_t)h[3] << 16)};
     return (vf)bits;
+}
+/* Multiplying by 2^112 moves the bias of the exponent and makes subnormals normal; infinities and NaN are put right. */
+V_INLINE vf v_load_f16(const uint16_t *p) {
+    uint16_t h[VW];
+    memcpy(h, p, sizeof h);
+    const vm bits = {h[0], h[1], h[2], h[3]};
+    const vf scaled = (vf)((bits & 0x7fff) << 13) * v_set1(0x1p112f);
+    const vm is_special = (bits & 0x7c00) == 0x7c00;
+    return (vf)((vm)scaled | (is_special & 0x7f800000) | (vm)(((bits & 0x8000) != 0) & INT32_MIN));
 }
 V_INLINE vf v_load_i8(const int8_t *p) {
 #if defined(__SSE2__) /* gcc makes scalar code of the conversion below */

@@ -36,6 +36,8 @@ int32_t V_NAME(tfr_gemv)(const struct tfr_kernel *self, const struct tfr_problem
 #else
     if (problem->arg[1].dtype == TFR_DTYPE_BF16) {
         run(TILE_BF16, args, ctx, problem);
+    } else if (problem->arg[1].dtype == TFR_DTYPE_F16) {
+        run(TILE_F16, args, ctx, problem);
     } else {
         run(TILE_F32, args, ctx, problem);
     }

@@ -87,7 +87,13 @@ static size_t rounded_bytes(const struct tfr_problem *problem) {
     return (size_t)problem->rows_max * (size_t)panel_padded_k(TFR_DTYPE_BF16, k_of(problem)) * sizeof(uint16_t);
 }
 
-/* gemv rounds x in every thread, gemm once for all; gemm keeps the sums of a chunk of rows. */
+/* One block of a panel widened to f32. */
+static size_t widened_bytes(const struct tfr_problem *problem, const struct tfr_order *order) {
+    const int64_t k = k_of(problem), block = order->kind == TFR_ORDER_OWN ? panel_default_k_block(k) : order->k_block;
+    return (size_t)(block < k ? block : k) * TFR_PANEL_COLS * sizeof(float);
+}
+
+/* gemv rounds x in every thread, gemm once for all; gemm keeps the sums of a chunk of rows and a block of widened weights. */
 static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
                        size_t size) {
     const struct kind *kind = self->user;
@@ -99,6 +105,10 @@ static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *
     needs->pack[1].format = panel_format(dtype);
     needs->order = order_of(problem, kind->order);
     needs->scratch_per_thread_bytes = kind->few_rows ? rounded : 2 * (size_t)rows * TFR_PANEL_COLS * sizeof(float);
+    if (!kind->few_rows && dtype != TFR_DTYPE_F32 && kind->order != TFR_ORDER_DP_BF16) {
+        needs->scratch_per_thread_bytes =
+            2 * TFR_GEMM_CHUNK_ROWS * TFR_PANEL_COLS * sizeof(float) + widened_bytes(problem, &needs->order);
+    }
     needs->scratch_bytes = kind->few_rows ? 0 : rounded;
     return TFR_OK;
 }
@@ -128,24 +138,31 @@ static void cost(const struct tfr_kernel *self, const struct tfr_problem *proble
     }
 #define F32(...)  KERNEL(F32, f32, __VA_ARGS__)
 #define BF16(...) KERNEL(BF16, bf16, __VA_ARGS__)
+#define F16(...)  KERNEL(F16, f16, __VA_ARGS__)
 
 static const struct tfr_kernel *const kernels[] = {
     /* family, variant, ISA bits, score, order, gemv, share of flops, of bytes, width */
     F32(gemv, plain, 0, 10, PLAIN_ORDER, true, 0.60, 0.50, WIDTH_PLAIN),
     F32(gemm, plain, 0, 10, PLAIN_ORDER, false, 0.60, 0.50, WIDTH_PLAIN),
     BF16(gemv, plain, 0, 10, PLAIN_ORDER, true, 0.30, 0.40, WIDTH_PLAIN),
-    BF16(gemm, plain, 0, 10, PLAIN_ORDER, false, 0.30, 0.40, WIDTH_PLAIN),
+    BF16(gemm, plain, 0, 10, PLAIN_ORDER, false, 0.58, 0.40, WIDTH_PLAIN),
+    F16(gemv, plain, 0, 10, PLAIN_ORDER, true, 0.20, 0.30, WIDTH_PLAIN),
+    F16(gemm, plain, 0, 10, PLAIN_ORDER, false, 0.58, 0.30, WIDTH_PLAIN),
 #ifdef TFR_HAVE_AVX2
     F32(gemv, avx2, TFR_ISA_AVX2, 20, TFR_ORDER_FMA, true, 0.88, 0.90, WIDTH_AVX2),
     F32(gemm, avx2, TFR_ISA_AVX2, 20, TFR_ORDER_FMA, false, 0.85, 0.85, WIDTH_AVX2),
     BF16(gemv, avx2, TFR_ISA_AVX2, 20, TFR_ORDER_FMA, true, 0.42, 0.85, WIDTH_AVX2),
-    BF16(gemm, avx2, TFR_ISA_AVX2, 20, TFR_ORDER_FMA, false, 0.40, 0.80, WIDTH_AVX2),
+    BF16(gemm, avx2, TFR_ISA_AVX2, 20, TFR_ORDER_FMA, false, 0.83, 0.80, WIDTH_AVX2),
+    F16(gemv, avx2, TFR_ISA_AVX2, 20, TFR_ORDER_FMA, true, 0.42, 0.85, WIDTH_AVX2),
+    F16(gemm, avx2, TFR_ISA_AVX2, 20, TFR_ORDER_FMA, false, 0.83, 0.80, WIDTH_AVX2),
 #endif
 #ifdef TFR_HAVE_AVX512
     F32(gemv, avx512, TFR_ISA_AVX512, 30, TFR_ORDER_FMA, true, 0.90, 0.95, WIDTH_AVX512),
     F32(gemm, avx512, TFR_ISA_AVX512, 30, TFR_ORDER_FMA, false, 0.85, 0.85, WIDTH_AVX512),
     BF16(gemv, avx512, TFR_ISA_AVX512, 30, TFR_ORDER_FMA, true, 0.43, 0.90, WIDTH_AVX512),
-    BF16(gemm, avx512, TFR_ISA_AVX512, 30, TFR_ORDER_FMA, false, 0.40, 0.85, WIDTH_AVX512),
+    BF16(gemm, avx512, TFR_ISA_AVX512, 30, TFR_ORDER_FMA, false, 0.83, 0.85, WIDTH_AVX512),
+    F16(gemv, avx512, TFR_ISA_AVX512, 30, TFR_ORDER_FMA, true, 0.43, 0.90, WIDTH_AVX512),
+    F16(gemm, avx512, TFR_ISA_AVX512, 30, TFR_ORDER_FMA, false, 0.83, 0.85, WIDTH_AVX512),
 #endif
 #ifdef TFR_HAVE_AVX512BF16
     BF16(gemv, avx512bf16, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, 40, TFR_ORDER_DP_BF16, true, 0.88, 0.95, WIDTH_AVX512),

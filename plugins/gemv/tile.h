@@ -18,10 +18,11 @@
 enum tile_kind {
     TILE_F32,  /* f32 weights */
     TILE_BF16, /* bf16 weights widened to f32, x in f32: TFR_ORDER_FMA */
+    TILE_F16,  /* f16 weights likewise */
     TILE_DP    /* bf16 weights, x in bf16: TFR_ORDER_DP_BF16 by vdpbf16ps */
 };
 
-enum { TILE_LINES = 4 }; /* cache lines of a row of the panel (f32: one k, bf16: two), by which prefetches are counted */
+enum { TILE_LINES = 4 }; /* cache lines of a row of the panel (f32: one k, 16 bits: two), by which prefetches are counted */
 
 /* One stretch of one block of one panel. */
 struct tile {
@@ -136,6 +137,32 @@ V_INLINE void tile_run_bf16(const int rows, const int vectors, const bool is_alo
     }
 }
 
+V_INLINE void tile_one_f16(const int rows, const int vectors, const struct tile *t, int column, int64_t k, vf sum[][64 / VW]) {
+    const uint16_t *w = (const uint16_t *)t->panel + k * 64 + column;
+    vf weights[64 / VW];
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; v++) {
+        weights[v] = v_load_f16(w + v * VW);
+    }
+    tile_step(rows, vectors, sum, (const float *)t->x + k, t->x_stride, weights);
+}
+
+V_INLINE void tile_run_f16(const int rows, const int vectors, const bool is_alone, const struct tile *t, int column,
+                           struct tile_prefetch *p, vf sum[][64 / VW]) {
+    int64_t k = t->k_begin;
+    if (k & 1) {
+        tile_one_f16(rows, vectors, t, column, k++, sum);
+    }
+    for (; k + 2 <= t->k_end; k += 2) {
+        tile_prefetch(p, is_alone);
+        tile_one_f16(rows, vectors, t, column, k, sum);
+        tile_one_f16(rows, vectors, t, column, k + 1, sum);
+    }
+    if (k < t->k_end) {
+        tile_one_f16(rows, vectors, t, column, k, sum);
+    }
+}
+
 #if defined(__AVX512BF16__)
 V_INLINE void tile_run_dp(const int rows, const int vectors, const bool is_alone, const struct tile *t, int column,
                           struct tile_prefetch *p, vf sum[][64 / VW]) {
@@ -188,6 +215,8 @@ V_INLINE void tile_strip(const int kind, const int rows, const int vectors, cons
         tile_run_f32(rows, vectors, is_alone, t, column, &p, sum);
     } else if (kind == TILE_BF16) {
         tile_run_bf16(rows, vectors, is_alone, t, column, &p, sum);
+    } else if (kind == TILE_F16) {
+        tile_run_f16(rows, vectors, is_alone, t, column, &p, sum);
     } else {
 #if defined(__AVX512BF16__)
         tile_run_dp(rows, vectors, is_alone, t, column, &p, sum);

@@ -97,17 +97,17 @@ int32_t tfr_ref_layer_norm(const struct tfr_kernel *self, const struct tfr_probl
 }
 
 /* sum[i] = sum over k of x[k] W[k][n0 + i], for `width` columns. */
-static void dot_columns(const float *x, const void *packed, bool is_bf16, int64_t n_in, int64_t n_out, int64_t n0, int64_t width,
+static void dot_columns(const float *x, const void *packed, int dtype, int64_t n_in, int64_t n_out, int64_t n0, int64_t width,
                         double *sum) {
     for (int64_t i = 0; i < width; i++) {
         sum[i] = 0;
     }
     for (int64_t k = 0; k < n_in; k++) {
         const double factor = x[k];
-        if (is_bf16) {
+        if (dtype != TFR_DTYPE_F32) {
             const uint16_t *row = (const uint16_t *)packed + k * n_out + n0;
             for (int64_t i = 0; i < width; i++) {
-                sum[i] += factor * bf16_to_f32(row[i]);
+                sum[i] += factor * (dtype == TFR_DTYPE_BF16 ? bf16_to_f32(row[i]) : f16_to_f32(row[i]));
             }
         } else {
             const float *row = (const float *)packed + k * n_out + n0;
@@ -121,7 +121,7 @@ static void dot_columns(const float *x, const void *packed, bool is_bf16, int64_
 int32_t tfr_ref_linear(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                        const struct tfr_run_ctx *ctx) {
     enum { COLUMNS = 256 };
-    const bool is_bf16 = problem->arg[1].dtype == TFR_DTYPE_BF16;
+    const int dtype = problem->arg[1].dtype;
     const int64_t n_in = problem->arg[0].dim[1], n_out = problem->arg[4].dim[1];
     const float *x = args->arg[0], *bias = args->arg[2], *residual = args->arg[3];
     float *y = args->arg[4];
@@ -129,7 +129,7 @@ int32_t tfr_ref_linear(const struct tfr_kernel *self, const struct tfr_problem *
     for (int64_t n0 = 0; n0 < n_out; n0 += COLUMNS) {
         const int64_t width = n_out - n0 < COLUMNS ? n_out - n0 : COLUMNS;
         for (int64_t m = 0; m < args->rows; m++) {
-            dot_columns(x + m * n_in, args->arg[1], is_bf16, n_in, n_out, n0, width, sum);
+            dot_columns(x + m * n_in, args->arg[1], dtype, n_in, n_out, n0, width, sum);
             for (int64_t i = 0; i < width; i++) {
                 const int64_t at = m * n_out + n0 + i;
                 const double biased = bias != NULL ? sum[i] + bias[n0 + i] : sum[i];

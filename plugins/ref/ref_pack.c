@@ -20,9 +20,9 @@ bool tfr_ref_linear_supports(const struct tfr_kernel *self, const struct tfr_pro
 
 int32_t tfr_ref_linear_prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
                                char *reason, size_t reason_size) {
-    const bool is_bf16 = problem->arg[1].dtype == TFR_DTYPE_BF16;
-    needs->pack[1].bytes = (size_t)(problem->arg[0].dim[1] * problem->arg[4].dim[1]) * (is_bf16 ? 2 : 4);
-    needs->pack[1].format = is_bf16 ? "plain.bf16" : "plain.f32";
+    const int dtype = problem->arg[1].dtype;
+    needs->pack[1].bytes = (size_t)(problem->arg[0].dim[1] * problem->arg[4].dim[1]) * float_bytes(dtype);
+    needs->pack[1].format = dtype == TFR_DTYPE_BF16 ? "plain.bf16" : dtype == TFR_DTYPE_F16 ? "plain.f16" : "plain.f32";
     needs->order = (struct tfr_order){.kind = TFR_ORDER_OWN, .k_block = REF_ORDER_MARK};
     return TFR_OK;
 }
@@ -39,6 +39,8 @@ void tfr_ref_linear_pack(const struct tfr_kernel *self, const struct tfr_problem
             const float value = load_as_f32(weight->data, weight->dtype, k * stride_k + n * stride_n);
             if (problem->arg[1].dtype == TFR_DTYPE_BF16) {
                 ((uint16_t *)packed)[k * n_out + n] = bf16_from_f32(value);
+            } else if (problem->arg[1].dtype == TFR_DTYPE_F16) {
+                ((uint16_t *)packed)[k * n_out + n] = f16_from_exact(value);
             } else {
                 ((float *)packed)[k * n_out + n] = value;
             }

@@ -27,6 +27,7 @@ static const struct tfr_kernel *const kernels[] = {
     KERNEL(LINEAR, "linear.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_linear, LINEAR),
     KERNEL(LINEAR, "linear.bf16.ref.plain", 1U << TFR_DTYPE_BF16, TFR_KERNEL_IN_PLACE, tfr_ref_linear, LINEAR),
     KERNEL(LINEAR, "linear.int8.ref.plain", 1U << TFR_DTYPE_I8_CHANNEL, TFR_KERNEL_IN_PLACE, tfr_ref_int8, INT8),
+    KERNEL(LINEAR, "linear.f16.ref.plain", 1U << TFR_DTYPE_F16, TFR_KERNEL_IN_PLACE, tfr_ref_linear, LINEAR),
     KERNEL(KV_APPEND, "kv_append.f32.ref.plain", F32_ONLY, 0, tfr_ref_kv_append, .supports = kv_dtype_served),
     KERNEL(ATTENTION, "attention.f32.ref.plain", F32_ONLY, 0, tfr_ref_attention, .supports = tfr_ref_attention_supports,
            .prepare = tfr_ref_attention_prepare),

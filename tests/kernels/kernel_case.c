@@ -21,8 +21,8 @@ static const char *const act_names[TFR_ACT_COUNT] = {"none",   "gelu_tanh", "gel
                                                      "relu2",  "relu6",     "leaky_relu", "silu",        "tanh",        "sigmoid",
                                                      "linear", "mish",      "laplace",    "hardswish",   "sqrtsoftplus"};
 static const char *const dtype_names[] = {"f32", "bf16", "f16", "f64"};
-static const char *const packed_names[] = {"f32", "bf16", "int8"};
-static const int packed_dtypes[] = {TFR_DTYPE_F32, TFR_DTYPE_BF16, TFR_DTYPE_I8_CHANNEL};
+static const char *const packed_names[] = {"f32", "bf16", "int8", "f16"};
+static const int packed_dtypes[] = {TFR_DTYPE_F32, TFR_DTYPE_BF16, TFR_DTYPE_I8_CHANNEL, TFR_DTYPE_F16};
 static const char *const cache_names[] = {"f32", "i8"};
 
 static _Noreturn void bad_line(const char *what, const char *text) {
@@ -94,7 +94,7 @@ static void parse_pair(const char *key, char *value, struct kernel_case *out) {
     if (strcmp(key, "act") == 0) {
         out->act = find_name("unknown activation", value, act_names, TFR_ACT_COUNT);
     } else if (strcmp(key, "dtype") == 0) {
-        const int at = find_name("unknown dtype", value, packed_names, 3);
+        const int at = find_name("unknown dtype", value, packed_names, 4);
         out->dtype = packed_dtypes[at];
         out->x_dtype = strcmp(packed_names[at], "int8") == 0 ? TFR_DTYPE_I8 : TFR_DTYPE_F32;
     } else if (strcmp(key, "stored") == 0) {

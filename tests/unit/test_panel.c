@@ -26,6 +26,8 @@ static void put(char *packed, int dtype, int64_t k_count, int64_t k, int64_t n, 
     const int64_t padded = panel_padded_k(dtype, k_count);
     if (dtype == TFR_DTYPE_BF16) {
         ((uint16_t *)(void *)packed)[(n / 64 * padded + k / 2 * 2) * 64 + n % 64 * 2 + k % 2] = bf16_from_f32(value);
+    } else if (dtype == TFR_DTYPE_F16) {
+        ((uint16_t *)(void *)packed)[(n / 64 * padded + k) * 64 + n % 64] = f16_from_exact(value);
     } else {
         ((float *)(void *)packed)[(n / 64 * padded + k) * 64 + n % 64] = value;
     }
@@ -102,6 +104,33 @@ TFR_TEST(transposed_sources_give_the_same_panels) {
     check_shapes(TFR_DTYPE_BF16, true);
 }
 
+TFR_TEST(f16_panels_hold_every_element_and_zero_padding) {
+    TFR_UNUSED_STATE;
+    static const int64_t shape[][2] = {{1, 1}, {16, 64}, {17, 65}, {31, 63}, {50, 130}};
+    for (size_t s = 0; s < sizeof shape / sizeof shape[0]; s++) {
+        check(TFR_DTYPE_F16, TFR_DTYPE_F16, shape[s][0], shape[s][1], false, 1 + (int)(s % 3));
+        check(TFR_DTYPE_F16, TFR_DTYPE_F16, shape[s][0], shape[s][1], true, 1 + (int)(s % 3));
+    }
+}
+
+/* All 65536 bit patterns come back, packed from f16 and from the f32 values that they stand for. */
+TFR_TEST(f16_panels_give_every_value_back) {
+    TFR_UNUSED_STATE;
+    enum { K = 1024, N = 64 };
+    static uint16_t half[K * N], packed[2][K * N];
+    static float wide[K * N];
+    for (int64_t i = 0; i < K * N; i++) {
+        half[i] = (uint16_t)i;
+        wide[i] = f16_to_f32((uint16_t)i);
+    }
+    const struct tfr_tensor from_half = {.data = half, .dtype = TFR_DTYPE_F16, .rank = 2, .dim = {K, N}, .stride = {N, 1}};
+    const struct tfr_tensor from_wide = {.data = wide, .dtype = TFR_DTYPE_F32, .rank = 2, .dim = {K, N}, .stride = {N, 1}};
+    tfr_panel_pack(TFR_DTYPE_F16, &from_half, false, packed[0], 0, 1);
+    tfr_panel_pack(TFR_DTYPE_F16, &from_wide, false, packed[1], 0, 1);
+    assert_memory_equal(packed[0], half, sizeof half);
+    assert_memory_equal(packed[1], half, sizeof half);
+}
+
 TFR_TEST(rounding_rows_equals_rounding_elements) {
     TFR_UNUSED_STATE;
     float from[77];
@@ -119,4 +148,5 @@ TFR_TEST(rounding_rows_equals_rounding_elements) {
 
 TFR_TEST_MAIN(TFR_CASE(a_thread_packs_the_panels_that_it_multiplies), TFR_CASE(f32_panels_hold_every_element_and_zero_padding),
               TFR_CASE(bf16_panels_hold_pairs_of_k_and_zero_padding), TFR_CASE(transposed_sources_give_the_same_panels),
+              TFR_CASE(f16_panels_hold_every_element_and_zero_padding), TFR_CASE(f16_panels_give_every_value_back),
               TFR_CASE(rounding_rows_equals_rounding_elements))
