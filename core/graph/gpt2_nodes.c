@@ -34,6 +34,13 @@ int tfr_gpt2_add_value(struct tfr_gpt2_builder *b, const struct tfr_value *value
     return id;
 }
 
+/* Of a weight that is not here. */
+static enum tfr_dtype known_type(const struct tfr_gpt2_builder *b, enum tfr_param which) {
+    const uint8_t *exact = b->spec->tables != NULL ? b->spec->tables->exact : NULL;
+    const int64_t layer = which < TFR_PARAM_PER_BLOCK ? b->block : 0;
+    return exact != NULL ? (enum tfr_dtype)exact[layer * TFR_PARAM_COUNT + (int64_t)which] : TFR_DTYPE_F32;
+}
+
 /* A parameter that kernels want as `dtype`. */
 static struct tfr_value param_value(const struct tfr_gpt2_builder *b, enum tfr_param which, enum tfr_dtype dtype) {
     struct tfr_value value = {.kind = TFR_VALUE_WEIGHT, .dtype = dtype};
@@ -42,6 +49,7 @@ static struct tfr_value param_value(const struct tfr_gpt2_builder *b, enum tfr_p
     if (b->spec->model != NULL) {
         value.weight = tfr_model_param(b->spec->model, which, b->block);
     }
+    value.stored = value.weight != NULL ? value.weight->tensor.dtype : known_type(b, which);
     tfr_gpt2_slice(b, which, &value);
     return value;
 }

@@ -42,7 +42,8 @@ struct tfr_value {
     enum tfr_io io;
     int io_index;
     enum tfr_rows_var rows;
-    enum tfr_dtype dtype; /* weights: the type to pack in */
+    enum tfr_dtype dtype;  /* weights: the type to pack in */
+    enum tfr_dtype stored; /* weights: the type that their values have; F32 where it is not known */
     int rank;
     int64_t dim[TFR_MAX_RANK]; /* dim[0] is the maximum where rows != NONE */
     const struct tfr_weight *weight;

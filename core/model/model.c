@@ -81,7 +81,7 @@ static enum tfr_status read_table_types(struct tfr_model *model, struct tfr_tabl
 
 enum tfr_status tfr_model_table_types(const struct tfr_config *config, enum tfr_dtype otherwise, struct tfr_table_types *types) {
     struct tfr_model model = {.config = config, .hparams = config->model, .tied = config->model.tie_word_embeddings};
-    *types = (struct tfr_table_types){otherwise, otherwise};
+    *types = (struct tfr_table_types){.wte = otherwise, .wpe = otherwise};
     const enum tfr_status status = tfr_model_has_weights(config) ? read_table_types(&model, types) : TFR_OK;
     tfr_weights_close(model.weights);
     return status == TFR_RESOURCE ? status : TFR_OK; /* what is no checkpoint is refused where one is needed */

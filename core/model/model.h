@@ -77,8 +77,13 @@ const struct tfr_weight *tfr_model_stored_param(const struct tfr_model *model, e
  * read as F32), or `otherwise` where none lies there. Reads headers. */
 struct tfr_table_types {
     enum tfr_dtype wte, wpe;
+    const uint8_t *exact; /* of tfr_model_exact_types, borrowed; NULL: nothing is known */
 };
 enum tfr_status tfr_model_table_types(const struct tfr_config *config, enum tfr_dtype otherwise, struct tfr_table_types *types);
+/* BF16 or F16 for each matrix of a linear whose values that type holds exactly, else F32: [n_layer][TFR_PARAM_COUNT], layer 0 for
+ * those outside blocks. By its type; `scans`: also by its f32 values. An adapter is merged in
+ * the types of the checkpoint, and may change values. Free with tfr_free. */
+enum tfr_status tfr_model_exact_types(const struct tfr_config *config, bool scans, uint8_t **exact);
 /* True if a model of this config has the parameter: cross-attention and heads are not in all. */
 bool tfr_model_has_param(const struct tfr_hparams *hparams, enum tfr_param param);
 /* Width of the pooled output of GPT2DoubleHeadsModel. */

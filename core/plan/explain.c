@@ -38,14 +38,15 @@ static void put_head(struct tfr_json_out *out, const struct tfr_plan *plan) {
 static void put_task(struct tfr_json_out *out, const struct tfr_task *task) {
     char line[240], node[80], flops[TFR_UNIT_TEXT], bytes_read[TFR_UNIT_TEXT], bytes_written[TFR_UNIT_TEXT], time[TFR_UNIT_TEXT],
         order[24];
-    const char *adds = task->alone ? "alone" : "";
+    const char *adds = task->alone ? "alone" : "", *exact = "";
     if (task->problem.op == TFR_OP_LINEAR) {
         adds = tfr_order_text(&task->needs.order, order, sizeof(order));
+        exact = (task->problem.arg[1].flags & TFR_ARG_EXACT) != 0 ? ", exact" : "";
     }
-    snprintf(line, sizeof(line), "%-25s %-31s %5lld %9s %9s %9s %9s %c%s%s\n", node_text(task, node, sizeof(node)),
+    snprintf(line, sizeof(line), "%-25s %-31s %5lld %9s %9s %9s %9s %c%s%s%s\n", node_text(task, node, sizeof(node)),
              task->kernel->name, (long long)task->problem.rows_max, tfr_si_text(task->cost.flops, "", flops),
              tfr_si_text(task->cost.bytes_read, "B", bytes_read), tfr_si_text(task->cost.bytes_written, "B", bytes_written),
-             tfr_time_text(task->predicted_ns, time), task->compute_bound ? 'C' : 'M', adds[0] != '\0' ? " " : "", adds);
+             tfr_time_text(task->predicted_ns, time), task->compute_bound ? 'C' : 'M', adds[0] != '\0' ? " " : "", adds, exact);
     tfr_json_put_raw(out, line);
 }
 
@@ -59,6 +60,23 @@ static struct tfr_cost total_cost(const struct tfr_plan *plan) {
     return total;
 }
 
+/* Of the linears, those whose f32 weights are packed in 16 bits. */
+static void put_halves(struct tfr_json_out *out, const struct tfr_plan *plan) {
+    int n = 0, n_linears = 0;
+    char line[200];
+    for (int i = 0; i < plan->n_tasks; i++) {
+        const struct tfr_problem *problem = &plan->tasks[i].problem;
+        n_linears += problem->op == TFR_OP_LINEAR;
+        n += problem->op == TFR_OP_LINEAR && (problem->arg[1].flags & TFR_ARG_EXACT) != 0;
+    }
+    if (n > 0) {
+        snprintf(line, sizeof(line),
+                 "exact: 16 bits hold every f32 value of the weight (%d of %d linears): the bits of f32 from half of the bytes\n",
+                 n, n_linears);
+        tfr_json_put_raw(out, line);
+    }
+}
+
 static void put_totals(struct tfr_json_out *out, const struct tfr_plan *plan) {
     const struct tfr_cost total = total_cost(plan);
     char line[240], a[TFR_UNIT_TEXT], b[TFR_UNIT_TEXT], c[TFR_UNIT_TEXT], d[TFR_UNIT_TEXT];
@@ -69,6 +87,7 @@ static void put_totals(struct tfr_json_out *out, const struct tfr_plan *plan) {
              tfr_si_text((double)plan->arena_bytes, "B", a), tfr_si_text((double)plan->packed_bytes, "B", b),
              tfr_si_text((double)plan->scratch_bytes, "B", c), tfr_si_text((double)plan->scratch_per_thread_bytes, "B", d));
     tfr_json_put_raw(out, line);
+    put_halves(out, plan);
     tfr_json_put_raw(out, "predicted from nominal peaks; a calibration changes what `tfrun profile` predicts, not this; C bound by "
                           "compute,\nM by memory; order: how a linear adds its products; alone: by one thread\n");
 }
@@ -169,6 +188,8 @@ static void put_json_task(struct tfr_json_out *out, const struct tfr_task *task)
         tfr_json_put_text(out, "activation", tfr_activation_name(task->problem.attrs.activation));
         tfr_json_put_bool(out, "residual", (task->problem.arg[3].flags & TFR_ARG_ABSENT) == 0);
         tfr_json_put_text(out, "order", tfr_order_text(&task->needs.order, order, sizeof(order)));
+        tfr_json_put_text(out, "packed", tfr_dtype_name((enum tfr_dtype)task->problem.arg[1].dtype));
+        tfr_json_put_bool(out, "exact", (task->problem.arg[1].flags & TFR_ARG_EXACT) != 0);
     }
     if (task->problem.n_parts > 0) {
         tfr_json_begin(out, "parts", '[');

@@ -202,6 +202,69 @@ enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct
     return status == TFR_OK ? check_part(part, entry) : status;
 }
 
+/* Many rows may take this much longer than on f32 weights: less than what a prediction is worth. */
+static const double most_slowdown_of_half = 1.05;
+
+static bool look_up_half(const struct tfr_order_book *book, struct tfr_half_entry *entry) {
+    for (int i = 0; book != NULL && i < book->n_halves; i++) {
+        const struct tfr_half_entry *known = &book->half[i];
+        if (known->k == entry->k && known->n == entry->n && known->narrow == entry->narrow &&
+            known->activation == entry->activation && known->transposed == entry->transposed && known->k_block == entry->k_block) {
+            *entry = *known;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool keeps_pace(const struct tfr_chooser *chooser, const struct tfr_problem *wide, enum tfr_dtype narrow,
+                       const struct tfr_candidate *list, int n, double slowdown) {
+    const struct option wanted = {.order = wide->order};
+    const struct tfr_problem half = tfr_problem_half(wide, narrow);
+    const struct option whole = best_option(chooser, wide, list, n, &wanted), best = best_option(chooser, &half, list, n, &wanted);
+    return best.kernel != NULL && whole.kernel != NULL && best.preference >= whole.preference &&
+           best.time_ns <= slowdown * whole.time_ns;
+}
+
+static enum tfr_status decide_half(const struct tfr_chooser *chooser, const struct tfr_problem *problem,
+                                   const struct tfr_order *order, struct tfr_half_entry *entry) {
+    struct tfr_problem many = tfr_problem_resize(problem, TFR_NOMINAL_ROWS, TFR_NOMINAL_THREADS);
+    struct tfr_problem one_row = tfr_problem_resize(problem, 1, TFR_NOMINAL_THREADS);
+    struct tfr_candidate *list = NULL;
+    int n;
+    many.order = one_row.order = *order;
+    TFR_TRY(tfr_candidates_list(chooser->registry, problem, &list, &n));
+    entry->takes = keeps_pace(chooser, &one_row, entry->narrow, list, n, 1) &&
+                   keeps_pace(chooser, &many, entry->narrow, list, n, most_slowdown_of_half);
+    tfr_free(list);
+    return *chooser->failure;
+}
+
+enum tfr_status tfr_order_takes_half(const struct tfr_chooser *chooser, const struct tfr_problem *part, enum tfr_dtype narrow,
+                                     bool *takes) {
+    const struct tfr_problem whole = whole_of(part);
+    struct tfr_half_entry entry = {.k = tfr_problem_k(&whole),
+                                   .n = tfr_problem_n(&whole),
+                                   .narrow = narrow,
+                                   .activation = whole.attrs.activation,
+                                   .transposed = whole.attrs.transposed,
+                                   .k_block = whole.attrs.k_block};
+    struct tfr_order_entry decided;
+    *takes = false;
+    if (!look_up_half(chooser->orders, &entry)) {
+        TFR_TRY(tfr_order_decide(chooser, part, &decided));
+        if (decided.order.kind == TFR_ORDER_FMA) {
+            TFR_TRY(decide_half(chooser, &whole, &decided.order, &entry));
+        }
+        struct tfr_order_book *book = chooser->orders;
+        if (book != NULL && book->n_halves < (int)TFR_COUNT_OF(book->half)) {
+            book->half[book->n_halves++] = entry;
+        }
+    }
+    *takes = entry.takes;
+    return TFR_OK;
+}
+
 static int64_t block_length(const struct tfr_order *order, int64_t k) {
     return order->k_block <= 0 || order->k_block > k ? k : order->k_block;
 }

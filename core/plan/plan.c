@@ -87,9 +87,10 @@ static enum tfr_status fill_task(struct tfr_task *task, const struct tfr_node *n
 static enum tfr_status select_all(struct tfr_plan *plan, const struct tfr_chooser *chooser, struct memo *memo) {
     for (int i = 0; i < plan->n_tasks; i++) {
         const struct tfr_node *node = &plan->graph->nodes[i];
-        const struct tfr_problem problem = tfr_problem_make(plan->graph, node, plan->n_threads, plan->deterministic);
+        struct tfr_problem problem = tfr_problem_make(plan->graph, node, plan->n_threads, plan->deterministic);
         const struct tfr_choice *choice;
-        enum tfr_status status = choose(memo, chooser, &problem, &choice);
+        enum tfr_status status = tfr_choose_half(chooser, plan->graph, node, &problem);
+        status = status == TFR_OK ? choose(memo, chooser, &problem, &choice) : status;
         if (status != TFR_OK) {
             return tfr_raise_prefix(status, "%s", node->name);
         }
@@ -108,6 +109,8 @@ static enum tfr_status select_kernels(struct tfr_plan *plan, const struct tfr_pl
                     .context = request->context,
                     .encoder = request->encoder},
         .deterministic = request->deterministic,
+        .lossless = request->lossless && request->deterministic,
+        .store = request->store,
         .orders = request->orders,
         .failure = &failure,
     };
@@ -262,7 +265,7 @@ static bool is_usable_in_place(const struct tfr_task *task, int arg, const struc
 }
 
 static enum tfr_status provide_weight(struct tfr_store *store, struct tfr_task *task, int arg, const struct tfr_value *value) {
-    const struct tfr_weight_rows rows = {value->weight, value->part_first, value->part_of > 0 ? value->dim[0] : 0, &value->slice};
+    const struct tfr_weight_rows rows = tfr_value_rows(value);
     const struct tfr_tensor tensor = tfr_weight_rows_tensor(&rows);
     const void **data = &task->arg[arg].data;
     if (task->needs.pack[arg].bytes > 0) {

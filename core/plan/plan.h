@@ -83,6 +83,13 @@ struct tfr_order_book {
         double slowdown;                      /* of one row in the order of passed_over; infinite: no kernel */
     } entry[32];
     int n;
+    struct tfr_half_entry { /* whether linears of this shape take f32 weights in 16 bits where these are exact */
+        int64_t k, n;
+        enum tfr_dtype narrow;
+        int32_t activation, transposed, k_block;
+        bool takes;
+    } half[32];
+    int n_halves;
 };
 
 struct tfr_plan_request {
@@ -93,6 +100,7 @@ struct tfr_plan_request {
     struct tfr_team *team;   /* packs; NULL in a dry plan */
     int n_threads;
     bool deterministic;
+    bool lossless;                 /* f32 weights that 16 bits hold exactly are packed so: deterministic mode only */
     struct tfr_order_book *orders; /* may be NULL when not deterministic */
     double context;                /* cached positions assumed per sequence, for predictions of attention */
     double sequences;

@@ -80,6 +80,22 @@ struct tfr_problem tfr_problem_resize(const struct tfr_problem *problem, int64_t
     return resized;
 }
 
+struct tfr_problem tfr_problem_half(const struct tfr_problem *problem, enum tfr_dtype narrow) {
+    struct tfr_problem half = *problem;
+    half.arg[1].dtype = narrow;
+    half.arg[1].flags |= TFR_ARG_EXACT;
+    return half;
+}
+
+struct tfr_problem tfr_problem_whole(const struct tfr_problem *problem) {
+    struct tfr_problem whole = *problem;
+    if ((whole.arg[1].flags & TFR_ARG_EXACT) != 0) {
+        whole.arg[1].dtype = TFR_DTYPE_F32;
+        whole.arg[1].flags &= ~(uint32_t)TFR_ARG_EXACT;
+    }
+    return whole;
+}
+
 bool tfr_problem_same(const struct tfr_problem *a, const struct tfr_problem *b) {
     if (a->op != b->op || a->n_args != b->n_args || a->n_threads != b->n_threads || a->rows_min != b->rows_min ||
         a->rows_max != b->rows_max || a->deterministic != b->deterministic || a->order.kind != b->order.kind ||

@@ -159,7 +159,8 @@ enum tfr_status tfr_select(const struct tfr_chooser *chooser, const struct tfr_p
     struct tfr_order_entry decided;
     bool ordered = chooser->deterministic && problem->op == TFR_OP_LINEAR;
     if (ordered) {
-        TFR_TRY(tfr_order_decide(chooser, problem, &decided));
+        const struct tfr_problem whole = tfr_problem_whole(problem); /* exact halves add as the f32 weights they stand for */
+        TFR_TRY(tfr_order_decide(chooser, &whole, &decided));
         if (decided.order.kind != TFR_ORDER_OWN) {
             choice->problem.order = decided.order;
         }

@@ -18,6 +18,8 @@ struct tfr_chooser {
     const struct tfr_registry *registry;
     struct tfr_outlook outlook;
     bool deterministic;
+    bool lossless;                 /* struct tfr_plan_request; with `store`, f32 weights are scanned */
+    struct tfr_store *store;       /* NULL in a dry plan */
     struct tfr_order_book *orders; /* deterministic only */
     enum tfr_status *failure;      /* set, and the sentence raised, when a kernel fails instead of answering */
 };
@@ -50,6 +52,14 @@ bool tfr_candidate_judge(const struct tfr_chooser *chooser, const struct tfr_can
  * in the book. */
 enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct tfr_problem *problem,
                                  struct tfr_order_entry *entry);
+/* halves.c: turns a linear on f32 weights into one on those of 16 bits, where these hold the values exactly and that is no slower.
+ */
+enum tfr_status tfr_choose_half(const struct tfr_chooser *chooser, const struct tfr_graph *graph, const struct tfr_node *node,
+                                struct tfr_problem *problem);
+/* Whether an f32 linear of this shape takes weights that `narrow` holds exactly in that type: if kernels keep its order then, and
+ * neither one row nor many would be slower. The same for any rows and threads; kept in the book. */
+enum tfr_status tfr_order_takes_half(const struct tfr_chooser *chooser, const struct tfr_problem *problem, enum tfr_dtype narrow,
+                                     bool *takes);
 /* Equal orders give equal bits; an own order only equals itself, so it never does here. */
 bool tfr_order_same(const struct tfr_order *a, const struct tfr_order *b, int64_t k);
 /* "fma 512", "dp_bf16 768", "own", "-". */

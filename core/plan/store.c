@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "base/tensor.h"
+#include "plan/scan.h"
 #include "plan/slice.h"
 
 static const size_t least_block_bytes = (size_t)64 << 20;
@@ -32,6 +33,11 @@ struct tfr_store {
     struct tfr_bump bump; /* over the last block */
     struct item *items;
     size_t n_items;
+    struct exact_rows {
+        struct tfr_weight_rows rows;
+        enum tfr_dtype exact;
+    } * exact; /* what was scanned */
+    size_t n_exact;
     size_t bytes;
     uint64_t pack_ns;
 };
@@ -136,6 +142,7 @@ void tfr_store_close(struct tfr_store *store) {
     for (size_t i = 0; i < store->n_blocks; i++) {
         tfr_block_close(&store->blocks[i]);
     }
+    tfr_free(store->exact);
     tfr_free(store->items);
     tfr_free(store->blocks);
     tfr_free(store);
@@ -147,6 +154,10 @@ size_t tfr_store_bytes(const struct tfr_store *store) {
 
 uint64_t tfr_store_pack_ns(const struct tfr_store *store) {
     return store->pack_ns;
+}
+
+struct tfr_weight_rows tfr_value_rows(const struct tfr_value *value) {
+    return (struct tfr_weight_rows){value->weight, value->part_first, value->part_of > 0 ? value->dim[0] : 0, &value->slice};
 }
 
 struct tfr_tensor tfr_weight_rows_tensor(const struct tfr_weight_rows *rows) {
@@ -183,6 +194,30 @@ enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight_
         store->pack_ns += tfr_clock_ns() - start_ns;
     }
     *packed = data;
+    return TFR_OK;
+}
+
+/* What was read for this alone is not kept in memory: packing reads it again, from the system's cache. */
+enum tfr_status tfr_store_exact(struct tfr_store *store, const struct tfr_weight_rows *rows, enum tfr_dtype *exact) {
+    for (size_t i = 0; i < store->n_exact; i++) {
+        if (is_same(&store->exact[i].rows, rows)) {
+            *exact = store->exact[i].exact;
+            return TFR_OK;
+        }
+    }
+    struct exact_rows *known = tfr_realloc(store->exact, store->n_exact + 1, sizeof(*known));
+    if (known == NULL) {
+        return TFR_RESOURCE;
+    }
+    store->exact = known;
+    const uint64_t start_ns = tfr_clock_ns();
+    const struct tfr_tensor tensor = tfr_weight_rows_tensor(rows);
+    *exact = tfr_scan_exact(&tensor, store->team);
+    if (tensor.dtype == TFR_DTYPE_F32) {
+        drop(store, &tensor);
+    }
+    known[store->n_exact++] = (struct exact_rows){.rows = *rows, .exact = *exact};
+    store->pack_ns += tfr_clock_ns() - start_ns;
     return TFR_OK;
 }
 

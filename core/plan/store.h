@@ -29,10 +29,13 @@ struct tfr_weight_rows {
     int64_t first, n;
     const struct tfr_slice *slice; /* of those rows; NULL: none. A weight has one slice in the life of a store */
 };
+struct tfr_weight_rows tfr_value_rows(const struct tfr_value *value); /* of a weight */
 struct tfr_tensor tfr_weight_rows_tensor(const struct tfr_weight_rows *rows);
 /* Packed form of argument `arg` for a kernel: makes it on first use with the team. */
 enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight_rows *rows, const struct tfr_kernel *kernel,
                                const struct tfr_problem *problem, int arg, const struct tfr_pack_need *need, const void **packed);
+/* BF16 or F16 where that type holds all values of the rows exactly, else F32. f32 rows are read, once in the life of the store. */
+enum tfr_status tfr_store_exact(struct tfr_store *store, const struct tfr_weight_rows *rows, enum tfr_dtype *exact);
 /* Plain copy as F32, BF16 or F16, 64-byte aligned. */
 enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight_rows *rows, enum tfr_dtype dtype,
                                 const void **data);

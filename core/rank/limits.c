@@ -17,6 +17,11 @@ enum tfr_dtype tfr_table_dtype(const struct tfr_config *config) {
     return config->options.runtime_dtype == TFR_PACK_BF16 ? TFR_DTYPE_BF16 : TFR_DTYPE_F32;
 }
 
+bool tfr_is_lossless(const struct tfr_config *config) {
+    const struct tfr_options *options = &config->options;
+    return options->runtime_lossless && options->runtime_deterministic && tfr_packed_dtype(config) == TFR_DTYPE_F32;
+}
+
 enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config) {
     return config->options.runtime_kv_dtype == TFR_KV_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_I8;
 }

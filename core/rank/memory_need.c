@@ -37,9 +37,17 @@ enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need 
     return TFR_OK;
 }
 
+/* The type that weights take in memory, as far as types say it: f32 values that happen to be exact are found later. */
+static enum tfr_dtype kept_type(const struct tfr_engine *engine, enum tfr_param param) {
+    const struct tfr_weight *weight = tfr_model_param(engine->model, param, 0);
+    const enum tfr_dtype stored = weight != NULL ? weight->tensor.dtype : TFR_DTYPE_F32;
+    const bool is_half = stored == TFR_DTYPE_BF16 || stored == TFR_DTYPE_F16;
+    return is_half && tfr_is_lossless(engine->config) ? stored : tfr_packed_dtype(engine->config);
+}
+
 enum tfr_status tfr_rank_check_memory(const struct tfr_engine *engine) {
     const struct tfr_config *config = engine->config;
-    const enum tfr_dtype dtype = tfr_packed_dtype(config);
+    const enum tfr_dtype dtype = kept_type(engine, TFR_PARAM_C_ATTN_WEIGHT), head_dtype = kept_type(engine, TFR_PARAM_LM_HEAD);
     int64_t first, n_vocabulary = 0;
     if (config->model.head == TFR_HEAD_LM || config->model.head == TFR_HEAD_DOUBLE) {
         tfr_placement_vocabulary(&engine->placement, tfr_engine_rank(engine), config->model.vocab_size, &first, &n_vocabulary);
@@ -48,7 +56,7 @@ enum tfr_status tfr_rank_check_memory(const struct tfr_engine *engine) {
     const struct tfr_memory_need need = {
         .n_layers = engine->n_local_layers,
         .weights_bytes = tfr_packed_bytes(&config->model, engine->n_local_layers, 0, dtype) / engine->placement.tensor +
-                         tfr_packed_bytes(&config->model, 0, n_vocabulary, dtype),
+                         tfr_packed_bytes(&config->model, 0, n_vocabulary, head_dtype),
         .cache_bytes = (int64_t)tfr_kvcache_position_bytes(&spec) * tfr_kv_capacity(config),
         .free_bytes = engine->machine->memory_available_bytes,
         .can_halve = dtype == TFR_DTYPE_F32,

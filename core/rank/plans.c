@@ -93,6 +93,7 @@ enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, i
         .team = planner->team,
         .n_threads = planner->n_threads,
         .deterministic = config->options.runtime_deterministic,
+        .lossless = tfr_is_lossless(config),
         .orders = planner->orders,
         .encoder = (double)planner->encoder,
         .context = planner->context >= 0 ? (double)planner->context : (double)config->model.n_positions / 8,
@@ -207,6 +208,29 @@ static void explain_attention(const struct tfr_plan *plan) {
     }
 }
 
+/* Says once how the f32 weights lie that 16 bits could hold: the plans after the first pack them alike. */
+static void explain_halves(const struct tfr_engine *engine, const struct tfr_plan *plan) {
+    int n_exact = 0, n_others = 0;
+    const char *other = "";
+    for (int i = 0; i < plan->n_tasks; i++) {
+        const struct tfr_task *task = &plan->tasks[i];
+        const bool is_exact = task->problem.op == TFR_OP_LINEAR && (task->problem.arg[1].flags & TFR_ARG_EXACT) != 0;
+        const bool is_other = task->problem.op == TFR_OP_LINEAR && task->problem.arg[1].dtype == TFR_DTYPE_F32;
+        n_exact += is_exact;
+        other = is_other && n_others++ == 0 ? task->name : other;
+    }
+    if (engine->n_plans > 0 || !tfr_is_lossless(engine->config) || n_exact + n_others == 0) {
+        return;
+    }
+    if (n_others == 0) {
+        tfr_log(TFR_LOG_INFO, "plan", "all weights of linears hold f32 values that 16 bits hold exactly, and are packed so");
+    } else {
+        tfr_log(TFR_LOG_INFO, "plan",
+                "%d of %d weights of linears are packed in 16 bits, which hold their f32 values exactly; %s%s in 32", n_exact,
+                n_exact + n_others, other, n_others > 1 ? " and others" : "");
+    }
+}
+
 enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features,
                                 const struct tfr_plan **plan) {
     rows = tfr_bucket(rows, engine->max_rows);
@@ -226,6 +250,7 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
     }
     tfr_log(TFR_LOG_DEBUG, "plan", "%lld rows, %lld logit rows: %d tasks, %.2f MB of activations, predicted %.3f ms",
             (long long)rows, (long long)logits, made->n_tasks, (double)made->arena_bytes / 1e6, made->predicted_ns / 1e6);
+    explain_halves(engine, made);
     struct tfr_shape_plan *space;
     status = make_space(engine, &space);
     tfr_rank_give_up(engine, status); /* others may know of the plan */

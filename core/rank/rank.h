@@ -150,6 +150,7 @@ enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need 
 enum tfr_dtype tfr_packed_dtype(const struct tfr_config *config); /* of linears */
 enum tfr_dtype tfr_x_dtype(const struct tfr_config *config);      /* how x meets them: attrs.x_dtype */
 enum tfr_dtype tfr_table_dtype(const struct tfr_config *config);  /* of embedding tables without a checkpoint */
+bool tfr_is_lossless(const struct tfr_config *config);            /* f32 weights that 16 bits hold exactly are packed so */
 enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config);
 int64_t tfr_kv_capacity(const struct tfr_config *config);
 /* Sequences that have a place, those of max_batch and cached prefixes. */

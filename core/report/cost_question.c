@@ -120,7 +120,7 @@ static enum tfr_status open_config(struct tfr_cost_report *report, const char *p
 /* As asked, else as in a plan. */
 static enum tfr_status settle_tables(const struct tfr_cost_report *report, struct tfr_table_types *tables) {
     const enum tfr_dtype asked = report->query->stored;
-    *tables = (struct tfr_table_types){asked, asked};
+    *tables = (struct tfr_table_types){.wte = asked, .wpe = asked};
     return asked != TFR_DTYPE_NONE ? TFR_OK : tfr_model_table_types(report->config, tfr_table_dtype(report->config), tables);
 }
 

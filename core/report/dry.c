@@ -8,6 +8,7 @@
 #include "report/auto_layout.h"
 
 void tfr_dry_close(struct tfr_dry *dry) {
+    tfr_free(dry->exact);
     tfr_placement_close(&dry->placement);
     tfr_registry_close(dry->registry);
     tfr_machine_free(dry->machine);
@@ -39,11 +40,21 @@ enum tfr_status tfr_dry_check_said(const struct tfr_override *overrides, size_t 
     return TFR_OK;
 }
 
+/* f32 values are looked at for reports alone, which wait for nobody. */
+static enum tfr_status find_types(struct tfr_dry *dry) {
+    TFR_TRY(tfr_model_table_types(dry->config, tfr_table_dtype(dry->config), &dry->tables));
+    if (tfr_is_lossless(dry->config)) {
+        TFR_TRY(tfr_model_exact_types(dry->config, true, &dry->exact));
+        dry->tables.exact = dry->exact;
+    }
+    return TFR_OK;
+}
+
 enum tfr_status tfr_dry_open(struct tfr_dry *dry, const char *path, const struct tfr_override *overrides, size_t n_overrides,
                              int n_ranks) {
     *dry = (struct tfr_dry){0};
     TFR_TRY(tfr_config_load(&dry->config, path, overrides, n_overrides));
-    TFR_TRY(tfr_model_table_types(dry->config, tfr_table_dtype(dry->config), &dry->tables));
+    TFR_TRY(find_types(dry));
     TFR_TRY(tfr_machine_read_for_plan(&dry->machine));
     if (n_ranks == 1) {
         tfr_forget_ranks(dry->config);

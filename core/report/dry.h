@@ -12,6 +12,7 @@ struct tfr_dry {
     struct tfr_registry *registry;
     struct tfr_thread_choice threads;
     struct tfr_table_types tables; /* of the checkpoint, where one lies beside the config */
+    uint8_t *exact;                /* tables.exact */
     struct tfr_order_book orders;  /* of the rank that was planned last */
     struct tfr_placement placement;
     char told[2048]; /* auto_layout.h */

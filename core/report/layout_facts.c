@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "base/arena.h"
 #include "base/status.h"
 #include "report/layouts.h"
 
@@ -33,6 +34,10 @@ enum tfr_status tfr_layout_facts_open(struct tfr_layout_facts *facts, const stru
                                                .placement = tfr_placement_alone}};
     struct tfr_dry *dry = &facts->dry;
     TFR_TRY(tfr_model_table_types(config, tfr_table_dtype(config), &dry->tables));
+    if (tfr_is_lossless(config)) {
+        TFR_TRY(tfr_model_exact_types(config, false, &dry->exact));
+        dry->tables.exact = dry->exact;
+    }
     facts->is_measured = tfr_dry_find_calibration(dry, threads->n_threads, &facts->calibration, path, sizeof path);
     if (!facts->is_measured) {
         tfr_calibration_nominal(&facts->calibration, machine, threads->n_threads);
@@ -47,6 +52,7 @@ enum tfr_status tfr_layout_facts_open(struct tfr_layout_facts *facts, const stru
 
 void tfr_layout_facts_close(struct tfr_layout_facts *facts) {
     tfr_piece_times_close(&facts->pieces);
+    tfr_free(facts->dry.exact);
     tfr_calibration_free(&facts->calibration);
     tfr_calibration_free(&facts->node);
 }

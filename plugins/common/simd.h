@@ -318,9 +318,8 @@ V_INLINE vf v_load_bf16(const uint16_t *p) {
 V_INLINE vf v_load_f16(const uint16_t *p) {
     uint16_t h[VW];
     memcpy(h, p, sizeof h);
-    const vm bits = {h[0], h[1], h[2], h[3]};
-    const vf scaled = (vf)((bits & 0x7fff) << 13) * v_set1(0x1p112f);
-    const vm is_special = (bits & 0x7c00) == 0x7c00;
+    const vm bits = {h[0], h[1], h[2], h[3]}, is_special = (bits & 0x7c00) == 0x7c00;
+    const vf scaled = (vf)((bits & 0x7fff) << 13) * 0x1p112f;
     return (vf)((vm)scaled | (is_special & 0x7f800000) | (vm)(((bits & 0x8000) != 0) & INT32_MIN));
 }
 V_INLINE vf v_load_i8(const int8_t *p) {
@@ -398,5 +397,4 @@ V_INLINE vf v_load_i8_n(const int8_t *p, int n) {
 #define V_NAME_JOIN(name, isa)   name##_##isa
 #define V_NAME_EXPAND(name, isa) V_NAME_JOIN(name, isa)
 #define V_NAME(name)             V_NAME_EXPAND(name, TFR_KERNEL_ISA)
-
 #endif

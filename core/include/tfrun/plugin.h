@@ -94,8 +94,10 @@ enum tfr_arg_flag {
     TFR_ARG_ABSENT = 1,   /* optional argument not given */
     TFR_ARG_CONST = 2,    /* a weight: never changes after packing */
     TFR_ARG_VAR_ROWS = 4, /* dim[0] is the most rows there will be; `rows` of tfr_run_args says how many there are */
-    TFR_ARG_READ = 8,   /* state that outlives the step and is read: the kv caches. Its data are not in one place: see tfr_batch */
-    TFR_ARG_APPEND = 16 /* state that is appended to: what was in it stays, and whoever reads it runs afterwards */
+    TFR_ARG_READ = 8,    /* state that outlives the step and is read: the kv caches. Its data are not in one place: see tfr_batch */
+    TFR_ARG_APPEND = 16, /* state that is appended to: what was in it stays, and whoever reads it runs afterwards */
+    TFR_ARG_EXACT = 32 /* weight of a linear: f32 values, all of which `dtype` (BF16, F16) holds exactly. The linear is that of f32,
+                          x is not rounded; problem.order says FMA */
 };
 
 struct tfr_arg_desc {
