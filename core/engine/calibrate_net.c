@@ -41,6 +41,7 @@ struct meeting {
     int rank, size;
     uint64_t *hosts; /* [size] */
     struct tfr_talk talk;
+    enum tfr_comm_wait wait; /* of a run */
     struct kind {
         struct tfr_link_point point[MOST_PAIRS][N_TRIALS]; /* one way; rank 0 */
         int n_pairs;
@@ -85,6 +86,7 @@ static enum tfr_status measure_pair(struct meeting *meeting, int a, int b) {
 
 /* Neighbours first, then ranks further apart: all ranks go through the same pairs. */
 static enum tfr_status measure_pairs(struct meeting *meeting) {
+    tfr_comm_set_wait(meeting->comm, TFR_COMM_WAIT_OWN_CORES); /* what a link takes, not who waits for it */
     for (int apart = 1; apart < meeting->size; apart++) {
         for (int a = 0; a + apart < meeting->size; a++) {
             const int is_other = meeting->hosts[a] != meeting->hosts[a + apart];
@@ -100,6 +102,7 @@ static enum tfr_status measure_pairs(struct meeting *meeting) {
 static enum tfr_status measure_exchanges(struct meeting *meeting) {
     bool several = false;
     const int n = meeting->question->quick ? N_QUICK_EXCHANGES : N_EXCHANGES;
+    tfr_comm_set_wait(meeting->comm, meeting->wait);
     for (int n_ranks = 2, i = 0; n_ranks <= meeting->size && i < MOST_GROUPS; n_ranks *= 2, i++) {
         double ns = 0;
         for (int rank = 1; rank < n_ranks; rank++) {
@@ -229,6 +232,23 @@ static enum tfr_status threads_asked(const struct tfr_calibrate_question *questi
     return TFR_OK;
 }
 
+/* As a run that is told the same. */
+static enum tfr_status choose_wait(struct meeting *meeting) {
+    const struct tfr_calibrate_question *question = meeting->question;
+    const char *asked = "auto";
+    for (size_t i = 0; i < question->n_overrides; i++) {
+        asked = strcmp(question->overrides[i].key, "parallel.wait") == 0 ? question->overrides[i].value : asked;
+    }
+    const bool own_cores = tfr_machine_gives_own_cores(meeting->machine, &meeting->threads, tfr_comm_local_size(meeting->comm));
+    if (strcmp(asked, "spin") != 0 && strcmp(asked, "sleep") != 0 && strcmp(asked, "auto") != 0) {
+        return tfr_raise(TFR_USAGE, "--wait: \"%s\" is none of auto, spin, sleep", asked);
+    }
+    meeting->wait = strcmp(asked, "spin") == 0                  ? TFR_COMM_WAIT_SPIN
+                    : strcmp(asked, "sleep") == 0 || !own_cores ? TFR_COMM_WAIT_SLEEP
+                                                                : TFR_COMM_WAIT_OWN_CORES;
+    return TFR_OK;
+}
+
 /* Everybody knows on which node everybody is. */
 static enum tfr_status exchange_hosts(struct meeting *meeting) {
     const char *name = meeting->machine->host_name;
@@ -249,10 +269,7 @@ static enum tfr_status meet(struct meeting *meeting, char **path) {
     TFR_TRY(tfr_comm_agree(meeting->comm, tfr_machine_read(&meeting->machine)));
     TFR_TRY(tfr_comm_group(meeting->comm, tfr_machine_core_key(meeting->machine), &index, &sharing));
     TFR_TRY(tfr_comm_agree(meeting->comm, tfr_machine_choose_threads(meeting->machine, asked, index, sharing, &meeting->threads)));
-    tfr_comm_set_wait(meeting->comm,
-                      tfr_machine_gives_own_cores(meeting->machine, &meeting->threads, tfr_comm_local_size(meeting->comm))
-                          ? TFR_COMM_WAIT_OWN_CORES
-                          : TFR_COMM_WAIT_SLEEP); /* as a run does */
+    TFR_TRY(tfr_comm_agree(meeting->comm, choose_wait(meeting)));
     TFR_TRY(look_for_file(meeting));
     TFR_TRY(exchange_hosts(meeting));
     TFR_TRY(measure_pairs(meeting));

@@ -20,7 +20,7 @@ struct tfr_talk {
 enum tfr_status tfr_talk_pair(const struct tfr_talk *talk, size_t bytes, int n, int peer, bool begins, double *ns);
 /* The same between two who compute meanwhile. */
 enum tfr_status tfr_talk_computing_pair(const struct tfr_talk *talk, size_t bytes, int n, int peer, bool begins, double *ns);
-/* Ranks 0 .. n_ranks - 1 compute for a while and exchange some rows, n times: the median of what a round took besides computing. */
+/* Ranks 0 .. n_ranks - 1 compute for a while and exchange some rows, n times: the mean of what a round took besides computing. */
 enum { TFR_TALK_EXCHANGE_BYTES = 16384 };
 enum tfr_status tfr_talk_exchange(const struct tfr_talk *talk, int n_ranks, int n, double *ns);
 

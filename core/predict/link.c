@@ -34,6 +34,7 @@ static double ways_of(const struct tfr_link_point *point) {
 struct tfr_link tfr_link_fit_ways(const struct tfr_link_point *points, size_t n) {
     enum { LEAST = 2 };          /* points of a line */
     const double several = 1.75; /* ways of a message that is told first are two at least; of one that is not, one */
+    const double hidden = 0.25;  /* of a way, behind others */
     size_t n_small = 0;          /* up to here: two in a row are no chance */
     while (n_small + 1 < n && !(ways_of(&points[n_small]) > several && ways_of(&points[n_small + 1]) > several)) {
         n_small++;
@@ -47,7 +48,7 @@ struct tfr_link tfr_link_fit_ways(const struct tfr_link_point *points, size_t n)
         .above_bytes = points[n_small - 1].bytes,
         .alpha_ns = large.alpha_ns,
         .byte_ns = large.byte_ns,
-        .ways = fmin(round(fmin(ways_of(&points[n_small]), ways_of(&points[n_small + 1]))), TFR_MOST_WAYS)};
+        .ways = fmin(ceil(fmin(ways_of(&points[n_small]), ways_of(&points[n_small + 1])) - hidden), TFR_MOST_WAYS)};
     return link;
 }
 

@@ -20,7 +20,8 @@ static const struct tfr_flag flags[] = {
     {"verbose", NULL, "more diagnostics", 'v'},
 };
 
-static const char *const reads[] = {"trust", "runtime.", "plugins", "observe.log", "model.weights", "output.stats", NULL};
+static const char *const reads[] = {"trust",         "runtime.",     "plugins",       "observe.log",
+                                    "model.weights", "output.stats", "parallel.wait", NULL};
 
 struct speaker {
     bool quiet, started;
@@ -70,7 +71,7 @@ static const char *idle_beside_show(const struct tfr_args *args, const char *fil
 
 /* Messages alone: an option of kernels or of their threads' places would change nothing. NULL: all is well. */
 static const char *idle_beside_net(const struct tfr_args *args) {
-    static const char *const used[] = {"runtime.threads", "observe.log", "trust"};
+    static const char *const used[] = {"runtime.threads", "parallel.wait", "observe.log", "trust"};
     for (size_t i = 0; i < args->n_overrides; i++) {
         bool is_used = false;
         for (size_t u = 0; u < sizeof used / sizeof used[0]; u++) {
@@ -95,6 +96,11 @@ static int run(struct tfr_args *args) {
     }
     if (!is_net && tfr_args_flag(args, "asleep") != NULL) {
         return tfr_cli_usage("--asleep is about ranks that compute between messages: give --net too");
+    }
+    for (size_t i = 0; i < args->n_overrides && !is_net; i++) {
+        if (strcmp(args->overrides[i].key, "parallel.wait") == 0) {
+            return tfr_cli_usage("%s is about ranks that wait for each other: give --net too", args->overrides[i].origin);
+        }
     }
     if (is_net && args->n_operands > 0) {
         return tfr_cli_usage("--net measures messages, and no kernels of %s: leave the config out", args->operands[0]);
