@@ -128,6 +128,13 @@ enum tfr_origin {
     TFR_ORIGIN_REQUEST      /* what one request of an open engine says of its own (config_request.c) */
 };
 
+/* "quantization_config" of what `tfrun quantize` wrote. */
+struct tfr_quantization {
+    bool given;
+    int64_t group; /* of the tensors of 4 bits: 32 or 64 */
+    bool has_zero;
+};
+
 struct tfr_config {
     char *path;      /* as given: "gpt2.json", "DIR/config.json" */
     char *directory; /* folder that relative paths start from */
@@ -137,6 +144,7 @@ struct tfr_config {
     struct tfr_string_list labels; /* [num_labels] names by id2label, of a classification head */
     int64_t n_labels;              /* as the file says, whatever the head */
     struct tfr_shown shown;
+    struct tfr_quantization quantization;
     uint8_t *origin; /* enum tfr_origin of each option, in the order of the table */
 };
 

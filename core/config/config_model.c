@@ -263,6 +263,7 @@ void tfr_config_read_model(struct tfr_config_reader *reader, const tfr_json *roo
     read_fields(reader, root);
     tfr_config_read_names(reader, root);
     tfr_config_read_shown(reader, root);
+    tfr_config_read_quantization(reader, root);
     refuse_unsupported(reader, root);
     check_heads(reader, root);
     drop_tokens_outside(model);

@@ -15,10 +15,11 @@
 #include "base/rng.h"
 #include "base/status.h"
 #include "base/tensor.h"
+#include "model/folder.h"
 #include "model/init_config.h"
 #include "model/model_tensors.h"
 
-enum { MAX_NAME = 128, MAX_COPY_BYTES = 256 << 20, CHUNK = 4096, MAX_SMALL_FILES = 8 };
+enum { MAX_NAME = 128, CHUNK = 4096 };
 
 /* What the writer needs for each tensor beside its spec. */
 struct tensor_rule {
@@ -118,94 +119,11 @@ static enum tfr_status fill_tensor(void *user, size_t tensor, int64_t first, int
     return TFR_OK;
 }
 
-static enum tfr_status refuse_existing(const char *directory) {
-    static const char *const names[] = {"config.json", "model.safetensors", "model.safetensors.index.json"};
-    for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
-        char *path = tfr_path_join(directory, names[i]);
-        if (path == NULL) {
-            return TFR_RESOURCE;
-        }
-        const bool exists = tfr_path_exists(path);
-        tfr_free(path);
-        if (exists) {
-            return tfr_raise(TFR_USAGE, "%s: already holds a model (%s); choose another folder or give --force", directory,
-                             names[i]);
-        }
-    }
-    return TFR_OK;
-}
-
-/* The small files beside the weights: written whole, and in place only when the weights are. */
-struct small_files {
-    struct tfr_outfile items[MAX_SMALL_FILES];
-    size_t n;
-};
-
-static enum tfr_status open_small(struct small_files *files, const char *path, struct tfr_outfile **out) {
-    *out = &files->items[files->n];
-    TFR_TRY(tfr_outfile_open(*out, path));
-    files->n++;
-    return TFR_OK;
-}
-
-static enum tfr_status commit_small(struct small_files *files) {
-    enum tfr_status status = TFR_OK;
-    for (size_t i = 0; i < files->n; i++) {
-        const enum tfr_status one = tfr_outfile_commit(&files->items[i]);
-        status = status == TFR_OK ? one : status;
-    }
-    files->n = 0;
-    return status;
-}
-
-static void abandon_small(struct small_files *files) {
-    for (size_t i = 0; i < files->n; i++) {
-        tfr_outfile_abandon(&files->items[i]);
-    }
-}
-
-static enum tfr_status copy_file(struct small_files *files, const char *from, const char *to) {
-    char *data = NULL;
-    size_t size;
-    struct tfr_outfile *out;
-    TFR_TRY(tfr_file_read(from, MAX_COPY_BYTES, &data, &size));
-    enum tfr_status status = open_small(files, to, &out);
-    if (status == TFR_OK) {
-        status = tfr_outfile_write(out, data, size);
-    }
-    tfr_free(data);
-    return status;
-}
-
-/* Every tokenizer file that is there; which of them are needed is the tokenizer's business. */
-static enum tfr_status copy_tokenizer(const struct tfr_config *config, const char *directory, struct small_files *files) {
-    static const char *const names[] = {
-        "vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"};
-    const char *source = config->options.model_tokenizer;
-    source = source != NULL ? source : config->directory;
-    const bool is_file = !tfr_path_is_directory(source);
-    enum tfr_status status = TFR_OK;
-    for (size_t i = 0; i < TFR_COUNT_OF(names) && status == TFR_OK; i++) {
-        /* A tokenizer may be named as a file: then it is a tokenizer.json and stands alone. */
-        const bool is_wanted = !is_file || strcmp(names[i], "tokenizer.json") == 0;
-        char *from = is_file ? tfr_strdup(source) : tfr_path_join(source, names[i]);
-        char *to = tfr_path_join(directory, names[i]);
-        if (from == NULL || to == NULL) {
-            status = TFR_RESOURCE;
-        } else if (is_wanted && tfr_path_exists(from)) {
-            status = copy_file(files, from, to);
-        }
-        tfr_free(from);
-        tfr_free(to);
-    }
-    return status;
-}
-
-static enum tfr_status copy_small(const struct tfr_config *config, const char *directory, struct small_files *files) {
-    TFR_TRY(copy_tokenizer(config, directory, files));
+static enum tfr_status copy_small(const struct tfr_config *config, const char *directory, struct tfr_small_files *files) {
+    TFR_TRY(tfr_small_files_tokenizer(config, directory, files));
     char *path = tfr_path_join(directory, "config.json");
     struct tfr_outfile *out;
-    enum tfr_status status = path != NULL ? open_small(files, path, &out) : TFR_RESOURCE;
+    enum tfr_status status = path != NULL ? tfr_small_files_add(files, path, &out) : TFR_RESOURCE;
     if (status == TFR_OK) {
         status = tfr_init_copy_config(config->path, out);
     }
@@ -238,20 +156,20 @@ enum tfr_status tfr_model_init(const struct tfr_config *config, const char *dire
         return tfr_raise(TFR_USAGE, "a new checkpoint is stored in f32 or bf16, not in %s", tfr_dtype_name(dtype));
     }
     if (!force) {
-        TFR_TRY(refuse_existing(directory));
+        TFR_TRY(tfr_folder_refuse_existing(directory));
     }
     TFR_TRY(check_source(config));
     TFR_TRY(tfr_path_make_folders(directory));
     char *weights = tfr_path_join(directory, "model.safetensors");
-    struct small_files small = {0};
+    struct tfr_small_files small = {0};
     enum tfr_status status = weights != NULL ? copy_small(config, directory, &small) : TFR_RESOURCE;
     if (status == TFR_OK) {
         status = write_weights(&config->model, weights, dtype, seed);
     }
     if (status == TFR_OK) {
-        status = commit_small(&small);
+        status = tfr_small_files_commit(&small);
     }
-    abandon_small(&small);
+    tfr_small_files_abandon(&small);
     tfr_free(weights);
     return status;
 }

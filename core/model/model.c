@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "model/lora.h"
 #include "model/model_check.h"
+#include "model/model_coarse.h"
 #include "model/model_tensors.h"
 
 enum { MAX_NAME = 128 };
@@ -26,13 +27,21 @@ static bool has_file(const char *directory, const char *name) {
 enum tfr_status tfr_model_open_checkpoint(struct tfr_model *model, const char *path) {
     const char *front = model->config->options.model_tensor_prefix;
     TFR_TRY(tfr_weights_open(&model->weights, path));
-    return front != NULL && front[0] != '\0' ? tfr_weights_strip(model->weights, front) : TFR_OK;
+    if (front != NULL && front[0] != '\0') {
+        TFR_TRY(tfr_weights_strip(model->weights, front));
+    }
+    return model->config->quantization.given ? tfr_model_fold_coarse(model) : TFR_OK;
 }
 
 static enum tfr_status open_lora(struct tfr_model *model) {
     char *directory = NULL;
     enum tfr_status status = tfr_lora_find(model->config, &directory);
-    if (status == TFR_OK && directory != NULL) {
+    if (status == TFR_OK && directory != NULL && model->config->quantization.given) {
+        status = tfr_raise(TFR_UNSUPPORTED,
+                           "%s: an adapter can't be merged into coarse weights; merge it while they are made: tfrun quantize MODEL "
+                           "--adapter %s",
+                           directory, directory);
+    } else if (status == TFR_OK && directory != NULL) {
         status = tfr_lora_open(&model->lora, directory, &model->hparams);
     }
     tfr_free(directory);
@@ -165,7 +174,11 @@ const struct tfr_weight *tfr_model_stored_param(const struct tfr_model *model, e
     if (!model->tied || (param != TFR_PARAM_WTE && param != TFR_PARAM_LM_HEAD)) {
         return find_param(model, param, layer);
     }
-    /* One matrix under either name; files saved with the head alone exist. */
+    /* One matrix under either name; files saved with the head alone exist. A coarse head is a matrix of its own. */
+    const struct tfr_weight *head = param == TFR_PARAM_LM_HEAD ? find_param(model, param, 0) : NULL;
+    if (head != NULL && head->coarse != NULL) {
+        return head;
+    }
     const struct tfr_weight *wte = find_param(model, TFR_PARAM_WTE, 0);
     return wte != NULL ? wte : find_param(model, TFR_PARAM_LM_HEAD, 0);
 }

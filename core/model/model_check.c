@@ -14,6 +14,7 @@
 #include "base/tensor.h"
 #include "config/complaints.h"
 #include "model/lora.h"
+#include "model/model_coarse.h"
 #include "model/model_tensors.h"
 
 enum { MAX_LINES = 20, MAX_NAME = 128, PIECE = 16384, PREFIX_LENGTH = 12 /* of "transformer." */ };
@@ -66,7 +67,7 @@ static void check_form(struct tfr_complaints *complaints, const struct tfr_model
                  tfr_shape_text(tensor->rank, tensor->dim, has, sizeof(has)), tfr_shape_text(rank, dim, wants, sizeof(wants)));
         complain(complaints, weight, text);
     }
-    if (!is_known_dtype(tensor->dtype)) {
+    if (!is_known_dtype(tensor->dtype) && weight->coarse == NULL) {
         snprintf(text, sizeof(text), "has dtype %s; weights must be F32, F16, BF16 or F64", tfr_dtype_file_name(tensor->dtype));
         complain(complaints, weight, text);
     }
@@ -78,7 +79,7 @@ static bool is_unasked(const struct tfr_model *model, const struct tfr_weight *w
         return parsed->kind == TFR_NAME_OTHER;
     }
     const bool is_second =
-        model->tied && parsed->param == TFR_PARAM_LM_HEAD && tfr_model_stored_param(model, TFR_PARAM_WTE, 0) != weight;
+        model->tied && parsed->param == TFR_PARAM_LM_HEAD && tfr_model_stored_param(model, TFR_PARAM_LM_HEAD, 0) != weight;
     return is_second || parsed->layer >= model->hparams.n_layer ||
            (parsed->param != TFR_PARAM_LM_HEAD && !tfr_model_has_param(&model->hparams, parsed->param));
 }
@@ -218,7 +219,7 @@ enum tfr_status tfr_model_check_values(const struct tfr_model *model) {
     enum tfr_status status = TFR_OK;
     for (size_t i = 0; i < n && status == TFR_OK; i++) {
         if (tfr_model_parse_name(all[i].name).kind == TFR_NAME_PARAM) {
-            status = check_finite(&all[i], buffer);
+            status = all[i].coarse != NULL ? tfr_model_check_coarse(&all[i]) : check_finite(&all[i], buffer);
             tfr_weights_drop(model->weights, &all[i]);
         }
     }

@@ -129,7 +129,8 @@ static bool same_numbers(const struct tfr_model *model, const struct tfr_weight 
 enum tfr_status tfr_model_check_tied(const struct tfr_model *model) {
     const struct tfr_weight *wte = tfr_model_stored_param(model, TFR_PARAM_WTE, 0);
     const struct tfr_weight *head = tfr_weights_find(model->weights, "lm_head.weight");
-    if (!model->tied || head == NULL || wte == head || tfr_model_is_ignored(model, head) || same_numbers(model, wte, head)) {
+    if (!model->tied || head == NULL || wte == head || head->coarse != NULL || tfr_model_is_ignored(model, head) ||
+        same_numbers(model, wte, head)) {
         return TFR_OK;
     }
     return tfr_raise(TFR_MODEL,

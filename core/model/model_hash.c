@@ -9,6 +9,7 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "base/tensor.h"
+#include "model/coarse_tensor.h"
 #include "model/lora.h"
 
 enum { SAMPLE_BYTES = 4096, N_SAMPLES = 8, N_DENSE_SAMPLES = 256, LANES = 4, MAX_ID = 128 };
@@ -68,7 +69,13 @@ static uint64_t hash_weight(const struct tfr_weight *weight, hash_bytes_fn hash_
     uint64_t hash = tfr_hash(TFR_HASH_START, weight->name, strlen(weight->name) + 1);
     hash = tfr_hash(hash, form, sizeof form);
     hash = tfr_hash(hash, tensor->dim, (size_t)tensor->rank * sizeof tensor->dim[0]);
-    return hash_bytes(hash, tensor->data, tfr_tensor_bytes(tensor));
+    if (weight->coarse == NULL) {
+        return hash_bytes(hash, tensor->data, tfr_tensor_bytes(tensor));
+    }
+    const struct tfr_coarse *parts = &weight->coarse->parts;
+    hash = hash_bytes(hash, parts->q.data, tfr_tensor_bytes(&parts->q));
+    hash = hash_bytes(hash, parts->scale.data, tfr_tensor_bytes(&parts->scale));
+    return parts->zero.data != NULL ? hash_bytes(hash, parts->zero.data, tfr_tensor_bytes(&parts->zero)) : hash;
 }
 
 static enum tfr_status add_merged(void *user, const struct tfr_weight *weight) {
@@ -92,7 +99,7 @@ uint64_t tfr_model_full_hash(const struct tfr_model *model) {
     size_t n, bytes = 0;
     const struct tfr_weight *all = tfr_weights_all(model->weights, &n);
     for (size_t i = 0; i < n; i++) {
-        bytes += tfr_tensor_bytes(&all[i].tensor);
+        bytes += all[i].coarse != NULL ? tfr_coarse_bytes(all[i].coarse) : tfr_tensor_bytes(&all[i].tensor);
     }
     struct sum sum = {bytes <= FULL_LIMIT ? hash_all : hash_dense_samples, 0};
     for (size_t i = 0; i < n; i++) {

@@ -45,7 +45,7 @@ static void add_missing(void *user, enum tfr_param param, int64_t layer) {
 /* One matrix under two names; the data of both are compared when the model is opened, not here. */
 static bool is_second_of_tied(const struct survey *survey, const struct tfr_weight *weight, const struct tfr_parsed_name *parsed) {
     return survey->model.tied && parsed->kind == TFR_NAME_PARAM && parsed->param == TFR_PARAM_LM_HEAD &&
-           tfr_model_param(&survey->model, TFR_PARAM_WTE, 0) != weight;
+           tfr_model_param(&survey->model, TFR_PARAM_LM_HEAD, 0) != weight;
 }
 
 static void add_tensor(struct survey *survey, const struct tfr_weight *weight) {
@@ -55,7 +55,7 @@ static void add_tensor(struct survey *survey, const struct tfr_weight *weight) {
         .about = TFR_ABOUT_TENSOR,
         .name = weight->name,
         .value = tfr_shape_text(weight->tensor.rank, weight->tensor.dim, shape, sizeof(shape)),
-        .dtype = tfr_dtype_file_name(weight->tensor.dtype),
+        .dtype = weight->coarse != NULL ? tfr_dtype_name(weight->tensor.dtype) : tfr_dtype_file_name(weight->tensor.dtype),
         .source = "unknown",
         .reason = "",
     };

@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "base/tensor.h"
 #include "base/textfile.h"
+#include "model/coarse_tensor.h"
 #include "model/safetensors_header.h"
 #include "model/torch_file.h"
 #include "model/weights_foreign.h"
@@ -198,6 +199,7 @@ void tfr_weights_close(struct tfr_weights *weights) {
     }
     for (size_t i = 0; i < weights->n; i++) {
         tfr_free((void *)(uintptr_t)weights->items[i].name);
+        tfr_free((void *)(uintptr_t)weights->items[i].coarse);
     }
     for (size_t i = 0; i < weights->n_files; i++) {
         tfr_mapfile_close(&weights->files[i]);
@@ -269,10 +271,11 @@ const char *tfr_weights_note(const struct tfr_weights *weights, const char *key)
 
 void tfr_weights_drop(const struct tfr_weights *weights, const struct tfr_weight *weight) {
     const uintptr_t data = (uintptr_t)weight->tensor.data;
+    const struct tfr_tensor *stored = weight->coarse != NULL ? &weight->coarse->parts.q : &weight->tensor;
     for (size_t i = 0; i < weights->n_files; i++) {
         const uintptr_t start = (uintptr_t)weights->files[i].data;
         if (data >= start && data - start < weights->files[i].size) {
-            tfr_mapfile_drop(&weights->files[i], data - start, tfr_tensor_bytes(&weight->tensor));
+            tfr_mapfile_drop(&weights->files[i], data - start, tfr_tensor_bytes(stored));
             return;
         }
     }

@@ -11,12 +11,16 @@
 
 #include <tfrun/types.h>
 
+struct tfr_coarse_weight; /* model/coarse_tensor.h */
+
 struct tfr_weights; /* owns the mappings */
 
 struct tfr_weight {
-    const char *name;         /* as in the file */
-    struct tfr_tensor tensor; /* dense view of the mapped bytes, rarely of a copy; .data is read-only */
-    const char *file;         /* path of the shard, for messages */
+    const char *name;                       /* as in the file */
+    struct tfr_tensor tensor;               /* dense view of the mapped bytes, rarely of a copy; .data is read-only */
+    const char *file;                       /* path of the shard, for messages */
+    const struct tfr_coarse_weight *coarse; /* NULL, or what the whole numbers stand for: .tensor then has the coarse type, the
+                                               shape of the parameter and their address */
 };
 
 enum tfr_status tfr_weights_open(struct tfr_weights **weights, const char *path); /* .safetensors, .bin or .index.json */
@@ -46,6 +50,10 @@ struct tfr_weight_spec {
 typedef enum tfr_status (*tfr_weight_fill_fn)(void *user, size_t tensor, int64_t first, int64_t n, void *buffer);
 enum tfr_status tfr_weights_write(const char *path, const struct tfr_weight_spec *specs, size_t n, tfr_weight_fill_fn fill,
                                   void *user);
+/* The same into a file that the caller puts in place. */
+struct tfr_outfile;
+enum tfr_status tfr_weights_write_into(struct tfr_outfile *out, const struct tfr_weight_spec *specs, size_t n,
+                                       tfr_weight_fill_fn fill, void *user);
 /* The same with members of __metadata__ beside "format". */
 struct tfr_weight_note {
     const char *key, *value;

@@ -103,6 +103,12 @@ static enum tfr_status write_all(struct tfr_outfile *out, const struct content *
     return status;
 }
 
+enum tfr_status tfr_weights_write_into(struct tfr_outfile *out, const struct tfr_weight_spec *specs, size_t n,
+                                       tfr_weight_fill_fn fill, void *user) {
+    const struct content content = {.specs = specs, .n = n, .fill = fill, .user = user};
+    return write_all(out, &content);
+}
+
 static enum tfr_status write_file(const char *path, const struct content *content) {
     struct tfr_outfile out;
     TFR_TRY(tfr_outfile_open(&out, path));

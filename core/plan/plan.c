@@ -271,7 +271,7 @@ static enum tfr_status provide_weight(struct tfr_store *store, struct tfr_task *
     if (task->needs.pack[arg].bytes > 0) {
         return tfr_store_pack(store, &rows, task->kernel, &task->problem, arg, &task->needs.pack[arg], data);
     }
-    if (value->slice.n_shards <= 1 && is_usable_in_place(task, arg, &tensor)) {
+    if (value->slice.n_shards <= 1 && value->weight->coarse == NULL && is_usable_in_place(task, arg, &tensor)) {
         *data = tensor.data;
         return TFR_OK;
     }

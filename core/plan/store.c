@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "base/tensor.h"
+#include "model/coarse_tensor.h"
 #include "plan/scan.h"
 #include "plan/slice.h"
 
@@ -47,12 +48,17 @@ struct pack_job {
     const struct tfr_problem *problem;
     int arg;
     const struct tfr_tensor *weight;
+    const struct tfr_coarse *coarse; /* in the place of `weight` */
     void *packed;
 };
 
 static void pack_part(void *arg, int tid, int nth) {
     const struct pack_job *job = arg;
-    job->kernel->pack(job->kernel, job->problem, job->arg, job->weight, job->packed, tid, nth);
+    if (job->coarse != NULL) {
+        job->kernel->pack_coarse(job->kernel, job->problem, job->arg, job->coarse, job->packed, tid, nth);
+    } else {
+        job->kernel->pack(job->kernel, job->problem, job->arg, job->weight, job->packed, tid, nth);
+    }
 }
 
 static bool is_same(const struct tfr_weight_rows *a, const struct tfr_weight_rows *b) {
@@ -107,11 +113,52 @@ static enum tfr_status add(struct tfr_store *store, const struct tfr_weight_rows
     return TFR_OK;
 }
 
-static void drop(struct tfr_store *store, const struct tfr_tensor *tensor) {
+static void drop(struct tfr_store *store, const struct tfr_weight_rows *rows) {
     if (store->weights != NULL) {
-        const struct tfr_weight read = {.tensor = *tensor};
-        tfr_weights_drop(store->weights, &read);
+        const struct tfr_weight read = {.tensor = tfr_weight_rows_tensor(rows)};
+        tfr_weights_drop(store->weights, rows->weight->coarse != NULL ? rows->weight : &read);
     }
+}
+
+/* The part of a weight that is wanted, as numbers that a kernel reads: where the file has them, or in memory of its own, to be
+ * freed. Coarse weights become f32, which is exact. */
+struct source {
+    struct tfr_tensor tensor;
+    void *memory, *numbers;
+};
+
+static void close_source(struct source *source) {
+    tfr_free(source->memory);
+    tfr_free(source->numbers);
+}
+
+static struct tfr_tensor take_rows(const struct tfr_weight_rows *rows, struct tfr_tensor tensor) {
+    if (rows->n > 0) {
+        tensor.data = (uint8_t *)tensor.data + (size_t)rows->first * (tfr_tensor_bytes(&tensor) / (size_t)tensor.dim[0]);
+        tensor.dim[0] = rows->n;
+    }
+    return tensor;
+}
+
+static enum tfr_status open_source(struct source *source, const struct tfr_weight_rows *rows) {
+    const struct tfr_weight *weight = rows->weight;
+    struct tfr_tensor whole = weight->tensor;
+    *source = (struct source){0};
+    if (weight->coarse != NULL) {
+        float *numbers = source->numbers = tfr_alloc((size_t)tfr_tensor_count(&whole), sizeof *numbers);
+        enum tfr_status status = numbers != NULL ? tfr_coarse_read(numbers, weight->coarse) : TFR_RESOURCE;
+        if (status != TFR_OK) {
+            close_source(source);
+            return status;
+        }
+        whole = tfr_tensor_make(numbers, TFR_DTYPE_F32, whole.rank, whole.dim);
+    }
+    const struct tfr_tensor part = take_rows(rows, whole);
+    const enum tfr_status status = tfr_slice_open(&source->tensor, &source->memory, &part, rows->slice);
+    if (status != TFR_OK) {
+        close_source(source);
+    }
+    return status;
 }
 
 /* Converts through f32 in pieces that stay in the cache. */
@@ -161,36 +208,48 @@ struct tfr_weight_rows tfr_value_rows(const struct tfr_value *value) {
 }
 
 struct tfr_tensor tfr_weight_rows_tensor(const struct tfr_weight_rows *rows) {
-    struct tfr_tensor tensor = rows->weight->tensor;
-    if (rows->n > 0) {
-        tensor.data = (uint8_t *)tensor.data + (size_t)rows->first * (tfr_tensor_bytes(&tensor) / (size_t)tensor.dim[0]);
-        tensor.dim[0] = rows->n;
-    }
-    return tensor;
+    return take_rows(rows, rows->weight->tensor);
 }
 
-static enum tfr_status pack_slice(struct tfr_store *store, const struct tfr_tensor *tensor, const struct tfr_slice *slice,
-                                  struct pack_job *job) {
-    struct tfr_tensor part;
-    void *memory;
-    TFR_TRY(tfr_slice_open(&part, &memory, tensor, slice));
-    job->weight = &part;
+/* A kernel that takes the whole numbers as they are. */
+static bool takes_coarse(const struct tfr_kernel *kernel, const struct tfr_weight_rows *rows, int32_t dtype) {
+    const bool is_whole = rows->slice == NULL || rows->slice->n_shards <= 1;
+    return is_whole && rows->weight->coarse != NULL && rows->weight->coarse->parts.dtype == dtype &&
+           TFR_HAS(tfr_kernel, kernel, pack_coarse) && kernel->pack_coarse != NULL;
+}
+
+static void pack_numbers(struct tfr_store *store, const struct tfr_weight_rows *rows, struct pack_job *job) {
+    struct tfr_coarse part = rows->weight->coarse->parts;
+    part.q = take_rows(rows, part.q);
+    part.scale = take_rows(rows, part.scale);
+    part.zero = part.zero.data != NULL ? take_rows(rows, part.zero) : part.zero;
+    job->coarse = &part;
     tfr_team_run(store->team, pack_part, job);
-    tfr_free(memory);
+}
+
+static enum tfr_status pack_floats(struct tfr_store *store, const struct tfr_weight_rows *rows, struct pack_job *job) {
+    struct source source;
+    TFR_TRY(open_source(&source, rows));
+    job->weight = &source.tensor;
+    tfr_team_run(store->team, pack_part, job);
+    close_source(&source);
     return TFR_OK;
 }
 
 enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight_rows *rows, const struct tfr_kernel *kernel,
                                const struct tfr_problem *problem, int arg, const struct tfr_pack_need *need, const void **packed) {
     const int32_t dtype = problem->arg[arg].dtype;
-    const struct tfr_tensor tensor = tfr_weight_rows_tensor(rows);
     void *data = find(store, rows, need->format, dtype, need->bytes);
     if (data == NULL) {
         const uint64_t start_ns = tfr_clock_ns();
         TFR_TRY(add(store, rows, need->format, dtype, need->bytes, &data));
         struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .packed = data};
-        TFR_TRY(pack_slice(store, &tensor, rows->slice, &job));
-        drop(store, &tensor);
+        if (takes_coarse(kernel, rows, dtype)) {
+            pack_numbers(store, rows, &job);
+        } else {
+            TFR_TRY(pack_floats(store, rows, &job));
+        }
+        drop(store, rows);
         store->pack_ns += tfr_clock_ns() - start_ns;
     }
     *packed = data;
@@ -214,7 +273,7 @@ enum tfr_status tfr_store_exact(struct tfr_store *store, const struct tfr_weight
     const struct tfr_tensor tensor = tfr_weight_rows_tensor(rows);
     *exact = tfr_scan_exact(&tensor, store->team);
     if (tensor.dtype == TFR_DTYPE_F32) {
-        drop(store, &tensor);
+        drop(store, rows);
     }
     known[store->n_exact++] = (struct exact_rows){.rows = *rows, .exact = *exact};
     store->pack_ns += tfr_clock_ns() - start_ns;
@@ -224,23 +283,23 @@ enum tfr_status tfr_store_exact(struct tfr_store *store, const struct tfr_weight
 enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight_rows *rows, enum tfr_dtype dtype,
                                 const void **data) {
     static const char plain[] = "plain";
-    const uint64_t start_ns = tfr_clock_ns();
     const struct tfr_tensor tensor = tfr_weight_rows_tensor(rows);
-    struct tfr_tensor part;
-    void *memory;
-    TFR_TRY(tfr_slice_open(&part, &memory, &tensor, rows->slice));
-    const size_t bytes = (size_t)tfr_tensor_count(&part) * tfr_dtype_size(dtype);
+    const int n_shards = rows->slice != NULL && rows->slice->n_shards > 1 ? rows->slice->n_shards : 1;
+    const size_t bytes = (size_t)(tfr_tensor_count(&tensor) / n_shards) * tfr_dtype_size(dtype);
     void *copy = find(store, rows, plain, dtype, bytes);
-    enum tfr_status status = TFR_OK;
     if (copy == NULL) {
-        status = add(store, rows, plain, dtype, bytes, &copy);
+        const uint64_t start_ns = tfr_clock_ns();
+        struct source source;
+        TFR_TRY(open_source(&source, rows));
+        const enum tfr_status status = add(store, rows, plain, dtype, bytes, &copy);
         if (status == TFR_OK) {
-            convert(copy, dtype, &part);
-            drop(store, &tensor);
+            convert(copy, dtype, &source.tensor);
+            drop(store, rows);
         }
+        close_source(&source);
+        TFR_TRY(status);
         store->pack_ns += tfr_clock_ns() - start_ns;
     }
-    tfr_free(memory);
     *data = copy;
-    return status;
+    return TFR_OK;
 }

@@ -8,10 +8,10 @@
 #include "app/cli/results.h"
 
 static const struct tfr_command *const commands[] = {
-    &tfr_cmd_generate, &tfr_cmd_forward, &tfr_cmd_tokenize, &tfr_cmd_eval, &tfr_cmd_score,     &tfr_cmd_classify,
-    &tfr_cmd_plan,     &tfr_cmd_summary, &tfr_cmd_graph,    &tfr_cmd_cost, &tfr_cmd_check,     &tfr_cmd_plugins,
-    &tfr_cmd_topology, &tfr_cmd_doctor,  &tfr_cmd_config,   &tfr_cmd_init, &tfr_cmd_calibrate, &tfr_cmd_profile,
-    &tfr_cmd_bench,    &tfr_cmd_scaling, &tfr_cmd_load,     &tfr_cmd_repl, &tfr_cmd_serve,
+    &tfr_cmd_generate, &tfr_cmd_forward, &tfr_cmd_tokenize, &tfr_cmd_eval, &tfr_cmd_score,    &tfr_cmd_classify,
+    &tfr_cmd_plan,     &tfr_cmd_summary, &tfr_cmd_graph,    &tfr_cmd_cost, &tfr_cmd_check,    &tfr_cmd_plugins,
+    &tfr_cmd_topology, &tfr_cmd_doctor,  &tfr_cmd_config,   &tfr_cmd_init, &tfr_cmd_quantize, &tfr_cmd_calibrate,
+    &tfr_cmd_profile,  &tfr_cmd_bench,   &tfr_cmd_scaling,  &tfr_cmd_load, &tfr_cmd_repl,     &tfr_cmd_serve,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

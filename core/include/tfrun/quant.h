@@ -6,8 +6,9 @@
  *   I4_ZERO, _ZERO64    w = (q - zero) * scale    the same with a zero point in [0, 15] beside the scale
  *
  * Groups run along K, the inputs; the last one may be shorter. Scales have few enough bits (17 of an f32, 11 of an f16) that
- * every product is exact in f32: reading never rounds, and what was read gives the same numbers when it is quantised again.
- * Nothing here depends on contraction or on the order in which channels are taken.
+ * every product is exact in f32: reading never rounds, and what was read gives the same numbers when it is quantised again (of
+ * types with zero points only mostly: a group that doesn't use all 16 numbers may get a smaller scale the second time). Nothing
+ * here depends on contraction or on the order in which channels are taken.
  *
  * What can't be held: a NaN or an infinity (and, in 4 bits, a magnitude above about 8 * 65504) makes the scale NaN, so that the
  * channel or the group reads as NaN instead of a number that is wrong. Where all magnitudes are below 2^-100, or a scale

@@ -1,8 +1,8 @@
 /* tfrun.h - the application interface of tfrun: open an engine, run sessions on it, ask it to explain itself.
  *
  * In order of use: options, engine, sessions, requests (requests.h), generations, text and tokens, reports, checkpoints; then
- * evaluate.h, forward_pass.h, profile.h and study.h, parts in files of their own that come with this one. The command `tfrun` is a
- * client of this header like any other.
+ * evaluate.h, forward_pass.h, profile.h, quantize.h and study.h, parts in files of their own that come with this one. The command
+ * `tfrun` is a client of this header like any other.
  *
  * Conventions
  *  - Functions that can fail return enum tfr_status; tfr_last_error() has the sentence (several lines for a config with
@@ -382,11 +382,12 @@ TFR_API enum tfr_status tfr_checkpoint_init(const char *config_path, const struc
 }
 #endif
 
-/* Parts of this header: scores, evaluation and classification; one forward pass; calibrations and profiles; benches; what a config
- * says. */
+/* Parts of this header: scores, evaluation and classification; one forward pass; calibrations and profiles; coarse weights;
+ * benches; what a config says. */
 #include <tfrun/evaluate.h>
 #include <tfrun/forward_pass.h>
 #include <tfrun/profile.h>
+#include <tfrun/quantize.h>
 #include <tfrun/settings.h>
 #include <tfrun/study.h>
 

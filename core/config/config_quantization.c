@@ -1,0 +1,71 @@
+/* config_quantization.c - "quantization_config": how the weights beside the config were rounded. The form is that of Hugging
+ * Face, where quant_method says whose it is; tfrun reads what `tfrun quantize` wrote and refuses all others by name. */
+#include "config/config_internal.h"
+
+#include <string.h>
+
+static const char method[] = "tfrun";
+
+static bool is_known(const char *key) {
+    static const char *const keys[] = {"quant_method", "version", "weights", "group_size", "zero_point"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (strcmp(key, keys[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void refuse_unknown(struct tfr_config_reader *reader, const tfr_json *node) {
+    for (const tfr_json *member = tfr_json_first(node); member != NULL; member = tfr_json_next(member)) {
+        if (!is_known(tfr_json_key(member))) {
+            tfr_config_complain(reader, member, TFR_UNSUPPORTED,
+                                "quantization_config.%s is unknown; a newer tfrun may have written it: quantise the model again",
+                                tfr_json_key(member));
+        }
+    }
+}
+
+static void read_own(struct tfr_config_reader *reader, const tfr_json *node) {
+    struct tfr_quantization *quantization = &reader->config->quantization;
+    const tfr_json *version = tfr_json_member(node, "version"), *group = tfr_json_member(node, "group_size"),
+                   *zero = tfr_json_member(node, "zero_point");
+    int64_t number = 0;
+    if (version == NULL || !tfr_json_int64(reader->doc, version, &number) || number != 1) {
+        tfr_config_complain(reader, version != NULL ? version : node, TFR_UNSUPPORTED,
+                            "quantization_config.version is not 1, the only form there is; quantise the model again");
+    }
+    *quantization = (struct tfr_quantization){.given = true, .group = 32};
+    if (group != NULL &&
+        (!tfr_json_int64(reader->doc, group, &quantization->group) || (quantization->group != 32 && quantization->group != 64))) {
+        tfr_config_complain(reader, group, TFR_CONFIG, "quantization_config.group_size is neither 32 nor 64");
+    }
+    if (zero != NULL && tfr_json_kind(zero) != TFR_JSON_BOOL) {
+        tfr_config_wrong_type(reader, zero, "quantization_config.zero_point", "true or false");
+    } else if (zero != NULL) {
+        quantization->has_zero = tfr_json_bool(zero);
+    }
+    refuse_unknown(reader, node);
+}
+
+void tfr_config_read_quantization(struct tfr_config_reader *reader, const tfr_json *root) {
+    const tfr_json *node = tfr_json_member(root, "quantization_config");
+    if (node == NULL || tfr_json_kind(node) == TFR_JSON_NULL ||
+        (tfr_json_kind(node) == TFR_JSON_OBJECT && tfr_json_size(node) == 0)) {
+        return;
+    }
+    if (tfr_json_kind(node) != TFR_JSON_OBJECT) {
+        tfr_config_wrong_type(reader, node, "quantization_config", "an object");
+        return;
+    }
+    const char *found = tfr_json_string(tfr_json_member(node, "quant_method"));
+    if (found == NULL || strcmp(found, method) != 0) {
+        tfr_config_complain(
+            reader, node, TFR_UNSUPPORTED,
+            "quantization_config with quant_method %.40s is not supported: tfrun reads what `tfrun quantize` wrote; "
+            "save the model in f32, f16 or bf16, then quantise that",
+            found != NULL ? found : "missing");
+        return;
+    }
+    read_own(reader, node);
+}

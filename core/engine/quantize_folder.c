@@ -1,0 +1,158 @@
+/* quantize_folder.c - `tfrun quantize` as a function: opens the model, writes the folder. */
+#include <tfrun/tfrun.h>
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/mapfile.h"
+#include "base/status.h"
+#include "config/config.h"
+#include "model/quantize_parts.h"
+
+static enum tfr_status read_form(const struct tfr_quantize_request *request, struct tfr_quantize_form *form) {
+    static const char *const eights[] = {"int8", "int8w"};
+    *form = (struct tfr_quantize_form){.to = request->to};
+    for (size_t i = 0; i < TFR_COUNT_OF(eights); i++) {
+        if (strcmp(request->to, eights[i]) == 0) {
+            form->dtype = TFR_DTYPE_I8_CHANNEL;
+            return request->group == 0 && !request->zero_point
+                       ? TFR_OK
+                       : tfr_raise(TFR_USAGE, "%s has one scale for each output; --group and --zero-point are of int4",
+                                   request->to);
+        }
+    }
+    if (strcmp(request->to, "int4") != 0) {
+        return tfr_raise(TFR_USAGE, "\"%s\" is none of int8, int8w, int4", request->to);
+    }
+    if (request->group != 0 && request->group != 32 && request->group != 64) {
+        return tfr_raise(TFR_USAGE, "%lld inputs can't share a scale; 32 or 64 can", (long long)request->group);
+    }
+    const bool is_wide = request->group == 64;
+    form->dtype = request->zero_point ? (is_wide ? TFR_DTYPE_I4_ZERO64 : TFR_DTYPE_I4_ZERO)
+                                      : (is_wide ? TFR_DTYPE_I4_GROUP64 : TFR_DTYPE_I4_GROUP);
+    return TFR_OK;
+}
+
+static enum tfr_status check_source(const struct tfr_config *config) {
+    const struct tfr_options *options = &config->options;
+    if (options->output_file == NULL) {
+        return tfr_raise(TFR_USAGE, "quantize needs -o DIR, the folder to write");
+    }
+    if (config->quantization.given) {
+        return tfr_raise(TFR_MODEL, "%s: these weights are coarse already; quantise the model that they were made from",
+                         config->path);
+    }
+    if (options->model_prefix != NULL) {
+        return tfr_raise(TFR_UNSUPPORTED,
+                         "%s: a prefix is no weight and stays as it is: quantise the model without model.prefix, then run "
+                         "it with --prefix %s",
+                         config->path, options->model_prefix);
+    }
+    if (tfr_path_is_within(options->output_file, config->directory) &&
+        tfr_path_is_within(config->directory, options->output_file)) {
+        return tfr_raise(TFR_USAGE, "%s: is the folder of the model itself; choose another one for -o", options->output_file);
+    }
+    return options->output_force ? TFR_OK : tfr_folder_refuse_existing(options->output_file);
+}
+
+/* One more file of the folder, to be written by the caller. */
+static enum tfr_status add_file(struct tfr_small_files *files, const char *directory, const char *name, struct tfr_outfile **out) {
+    char *path = tfr_path_join(directory, name);
+    const enum tfr_status status = path != NULL ? tfr_small_files_add(files, path, out) : TFR_RESOURCE;
+    tfr_free(path);
+    return status;
+}
+
+static enum tfr_status copy_generation(const struct tfr_config *config, const char *directory, struct tfr_small_files *files) {
+    char *from = tfr_path_join(config->directory, "generation_config.json"),
+         *to = tfr_path_join(directory, "generation_config.json");
+    enum tfr_status status = from != NULL && to != NULL ? TFR_OK : TFR_RESOURCE;
+    if (status == TFR_OK && tfr_path_exists(from)) {
+        status = tfr_small_files_copy(files, from, to);
+    }
+    tfr_free(from);
+    tfr_free(to);
+    return status;
+}
+
+/* All under names of the moment; the config is the last, so that it comes last into its place. */
+static enum tfr_status write_files(const struct tfr_model *model, const struct tfr_quantize_form *form,
+                                   const struct tfr_quantize_request *request, struct tfr_quantized *quantized,
+                                   struct tfr_small_files *files) {
+    const char *directory = quantized->directory;
+    struct tfr_outfile *out;
+    TFR_TRY(add_file(files, directory, "model.safetensors", &out));
+    TFR_TRY(tfr_quantize_weights(model, form, out, request, quantized));
+    TFR_TRY(tfr_small_files_tokenizer(model->config, directory, files));
+    TFR_TRY(copy_generation(model->config, directory, files));
+    TFR_TRY(add_file(files, directory, "config.json", &out));
+    return tfr_quantize_config(model->config, form, out);
+}
+
+/* Weights never stand beside a config that is not theirs: an old one goes before them, the new one comes after. */
+static enum tfr_status put_in_place(const char *directory, struct tfr_small_files *files) {
+    char *path = tfr_path_join(directory, "config.json");
+    if (path == NULL) {
+        return TFR_RESOURCE;
+    }
+    const bool is_gone = unlink(path) == 0 || errno == ENOENT;
+    const enum tfr_status status =
+        is_gone ? tfr_small_files_commit(files)
+                : tfr_raise(TFR_RESOURCE, "%s: this config of an older model can't be removed: %s", path, strerror(errno));
+    tfr_free(path);
+    return status;
+}
+
+static enum tfr_status write_folder(const struct tfr_model *model, const struct tfr_quantize_form *form,
+                                    const struct tfr_quantize_request *request, struct tfr_quantized *quantized) {
+    struct tfr_small_files files = {0};
+    TFR_TRY(tfr_path_make_folders(quantized->directory));
+    enum tfr_status status = write_files(model, form, request, quantized, &files);
+    if (status == TFR_OK) {
+        status = put_in_place(quantized->directory, &files);
+    }
+    tfr_small_files_abandon(&files);
+    return status;
+}
+
+static enum tfr_status quantize(const struct tfr_config *config, const struct tfr_quantize_form *form,
+                                const struct tfr_quantize_request *request, struct tfr_quantized *quantized) {
+    struct tfr_model *model;
+    TFR_TRY(check_source(config));
+    quantized->directory = tfr_strdup(config->options.output_file);
+    if (quantized->directory == NULL) {
+        return TFR_RESOURCE;
+    }
+    TFR_TRY(tfr_model_open(&model, config, TFR_MODEL_WEIGHTS));
+    const enum tfr_status status = write_folder(model, form, request, quantized);
+    tfr_model_close(model);
+    return status;
+}
+
+enum tfr_status tfr_quantize(const char *config_path, const struct tfr_override *overrides, size_t n_overrides,
+                             const struct tfr_quantize_request *request, struct tfr_quantized **quantized) {
+    struct tfr_quantize_form form;
+    struct tfr_config *config;
+    *quantized = NULL;
+    TFR_TRY(read_form(request, &form));
+    TFR_TRY(tfr_config_load(&config, config_path, overrides, n_overrides));
+    struct tfr_quantized *made = tfr_alloc(1, sizeof *made);
+    const enum tfr_status status = made != NULL ? quantize(config, &form, request, made) : TFR_RESOURCE;
+    tfr_config_free(config);
+    if (status != TFR_OK) {
+        tfr_quantized_free(made);
+        return status;
+    }
+    *quantized = made;
+    return TFR_OK;
+}
+
+void tfr_quantized_free(struct tfr_quantized *quantized) {
+    if (quantized != NULL) {
+        tfr_free(quantized->directory);
+        tfr_free(quantized->tensors);
+        tfr_free(quantized);
+    }
+}

@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+"""`tfrun quantize` from outside: test_quantize.py TFRUN NAME SOURCE [MPIEXEC], test_quantize.py --list.
+
+A folder with coarse weights against a reading of its own (whole numbers times scales, in Python), against the types that round while a
+model is opened, and every damage with its sentence. Standard library only.
+"""
+import array
+import json
+import math
+import shutil
+import struct
+import subprocess
+import sys
+
+from cases import CASES, case, expect, expect_same, main
+from tensors import read_tensors, write_tensors
+
+PROMPT = ["--prompt-ids", "1,5,22,7,9,3", "-n", "6", "--ignore-eos", "--json", "-q"]
+# Inputs of 48 and 72 are no multiples of 32, and 72 of none of 64 either: groups and panels that end early.
+SHAPE = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 101, "n_positions": 64, "n_embd": 48, "n_head": 4,
+         "n_layer": 2, "n_inner": 72, "bos_token_id": 0, "eos_token_id": 0}
+LINEARS = ("c_attn.weight", "c_proj.weight", "c_fc.weight", "lm_head.weight", "q_attn.weight", "score.weight", "classifier.weight",
+           "qa_outputs.weight", "summary.weight")
+KINDS = {"int8": ["--to", "int8"], "int4": ["--to", "int4"], "int4-64": ["--to", "int4", "--group", "64"],
+         "int4-zero": ["--to", "int4", "--zero-point"], "int4-zero-64": ["--to", "int4", "--zero-point", "--group", "64"]}
+
+
+def floats(dtype, raw):
+    """The values of a tensor as Python floats."""
+    if dtype in ("F32", "I8"):
+        return array.array({"F32": "f", "I8": "b"}[dtype], bytes(raw))
+    if dtype == "F16":
+        return [value[0] for value in struct.iter_unpack("<e", bytes(raw))]
+    if dtype == "BF16":
+        return array.array("f", b"".join(b"\0\0" + bytes(raw[i:i + 2]) for i in range(0, len(raw), 2)))
+    return list(raw)
+
+
+def is_linear(name):
+    return name.endswith(LINEARS)
+
+
+class Box:
+    def __init__(self, tfrun, source, folder):
+        self.tfrun, self.source, self.folder = tfrun, source, folder
+        self.mpiexec = sys.argv[4] if len(sys.argv) > 4 else None
+
+    def start(self, *words, ranks=1):
+        command = [self.tfrun, *map(str, words)]
+        command = [self.mpiexec, "-n", str(ranks), *command] if ranks > 1 else command
+        return subprocess.run(command, capture_output=True, text=True, timeout=250)
+
+    def run(self, *words, ranks=1):
+        done = self.start(*words, ranks=ranks)
+        expect_same((done.returncode, done.stderr if done.returncode else ""), (0, ""))
+        return done.stdout
+
+    def digest(self, model, *words, ranks=1):
+        return json.loads(self.run(model, *PROMPT, *words, ranks=ranks))["logits_digest"]
+
+    def model(self, name="model", dtype="f32", **fields):
+        config = self.folder / f"{name}.json"
+        config.write_text(json.dumps({**SHAPE, **fields}))
+        self.run("init", config, "-o", self.folder / name, "--seed", "7", "--dtype", dtype)
+        return self.folder / name
+
+    def quantize(self, model, *words, name="coarse"):
+        """The folder and what was told of it."""
+        folder = self.folder / name
+        return folder, json.loads(self.run("quantize", model, *words, "-o", folder, "--json", "-q"))
+
+    def told(self, done, code, *words, lines=1):
+        expect(done.returncode == code, f"exit code {done.returncode}, needs {code}: {done.stderr}")
+        expect(done.stdout == "" and done.stderr.count("\n") == lines, f"not {lines} lines: {done.stderr}")
+        for word in words:
+            expect(word in done.stderr, f'"{done.stderr.strip()}" lacks "{word}"')
+
+
+def read_coarse(tensors, name, group):
+    """The numbers that a coarse tensor stands for, [dim[0], dim[1]] as the parameter has them: whole number times scale."""
+    dtype, shape, raw = tensors[name]
+    scale = floats(*tensors[f"{name}_scale"][::2])
+    zero = tensors.get(f"{name}_zero_point")
+    along_rows = name.startswith("transformer.h.")  # K is dim 0
+    rows, columns = shape
+    if dtype == "I8":
+        q = floats("I8", raw)
+        return shape, [q[r * columns + c] * scale[c if along_rows else r] for r in range(rows) for c in range(columns)]
+    k = tensors["#k"][name]
+    n = columns if along_rows else rows
+    groups, halves = math.ceil(k / group), math.ceil(k / 2)
+    values = [0.0] * (k * n)
+    for i in range(k):
+        for o in range(n):
+            byte = raw[i // 2 * n + o] if along_rows else raw[o * halves + i // 2]
+            at = i // group * n + o if along_rows else o * groups + i // group
+            middle = zero[2][at] if zero else 8
+            values[i * n + o if along_rows else o * k + i] = ((byte >> 4 if i % 2 else byte & 15) - middle) * scale[at]
+    return ([k, n] if along_rows else [n, k]), values
+
+
+def read_folder(folder, source):
+    """name -> (shape, values) of a coarse folder, all as floats."""
+    tensors = read_tensors(folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())["quantization_config"]
+    head = source["transformer.wte.weight"][1]
+    tensors["#k"] = {name: (source[name][1] if name in source else head)[0 if name.startswith("transformer.h.") else 1]
+                     for name in tensors if is_linear(name)}
+    return {name: read_coarse(tensors, name, config.get("group_size")) if is_linear(name) else
+            (tensors[name][1], floats(*tensors[name][::2]))
+            for name in tensors if name != "#k" and not name.endswith(("_scale", "_zero_point"))}
+
+
+def law_of_values(box, kind):
+    """Rounding errors are those told, and a model of the rounded numbers has the bits of the folder."""
+    model = box.model()
+    source = read_tensors(model / "model.safetensors")
+    folder, told = box.quantize(model, *KINDS[kind])
+    values = read_folder(folder, source)
+    for tensor in told["tensors"]:
+        name = tensor["name"]
+        exact = floats(*source[name if name in source else "transformer.wte.weight"][::2])
+        off = [a - b for a, b in zip(exact, values[name][1])]
+        error = math.sqrt(sum(x * x for x in off) / sum(x * x for x in exact)) if any(exact) else 0
+        expect(abs(tensor["error"] - error) <= 1e-9, name, tensor["error"], error)
+        expect(abs(tensor["largest"] - max(map(abs, off))) <= 1e-12, name)
+        expect(is_linear(name) or tensor["error"] == 0, name)
+        expect(not is_linear(name) or 0 < tensor["error"] < (0.012 if kind == "int8" else 0.15), name, tensor["error"])
+    plain = box.folder / "plain"
+    shutil.copytree(model, plain)
+    config = json.loads((plain / "config.json").read_text())
+    (plain / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+    write_tensors(plain / "model.safetensors",
+                  {name: ("F32", shape, array.array("f", numbers).tobytes()) for name, (shape, numbers) in values.items()})
+    for dtype in "f32", "bf16":
+        expect_same(box.digest(folder, "--dtype", dtype), box.digest(plain, "--dtype", dtype))
+
+
+for kind in KINDS:
+    def law(box, kind=kind):
+        law_of_values(box, kind)
+    law.__name__ = f"values_of_{kind.replace('-', '_')}"
+    case(law)
+
+
+@case
+def a_folder_has_the_bits_of_rounding_while_opening(box):
+    for stored in "f32", "bf16":
+        model = box.model(stored, stored)
+        for dtype in "int8", :
+            folder, _ = box.quantize(model, "--to", dtype, name=f"{stored}-{dtype}")
+            expect_same(json.loads((folder / "config.json").read_text())["tfrun"]["runtime"]["dtype"], dtype)
+            expect_same(box.digest(folder), box.digest(model, "--dtype", dtype))
+            expect(box.digest(folder) != box.digest(model), "it rounds nothing")
+
+
+@case
+def int8_and_int8w_are_the_same_tensors(box):
+    model = box.model()
+    a, _ = box.quantize(model, "--to", "int8", name="a")
+    b, _ = box.quantize(model, "--to", "int8w", name="b")
+    expect((a / "model.safetensors").read_bytes() == (b / "model.safetensors").read_bytes())
+
+
+@case
+def heads_of_every_class(box):
+    """Tied, untied, none, and those with a few columns."""
+    for head, fields in {"GPT2LMHeadModel": {"tie_word_embeddings": False}, "GPT2Model": {}, "GPT2DoubleHeadsModel": {},
+                         "GPT2ForSequenceClassification": {"num_labels": 3}, "GPT2ForTokenClassification": {"num_labels": 5},
+                         "GPT2ForQuestionAnswering": {}}.items():
+        model = box.model(head, architectures=[head], pad_token_id=1, add_cross_attention=head == "GPT2Model", **fields)
+        folder, told = box.quantize(model, "--to", "int8", name=f"{head}-8")
+        source = read_tensors(model / "model.safetensors")
+        stored = read_tensors(folder / "model.safetensors")
+        coarse = [name for name in stored if f"{name}_scale" in stored]
+        expect_same(sorted(coarse), sorted(t["name"] for t in told["tensors"] if t["type"] == "i8_channel"))
+        expect(all(name in coarse for name in source if is_linear(name)), coarse)
+        report = json.loads(box.run("check", folder, "--json"))
+        expect_same(report["counts"]["refused"], 0)
+        reply = box.folder / f"{head}.safetensors"
+        request = box.folder / "in.safetensors"
+        write_tensors(request, {"input_ids": ("I64", [1, 4], [3, 9, 27, 81])})
+        box.run("forward", folder, "--in", request, "--out", reply)
+        expect(len(read_tensors(reply)) > 0)
+
+
+@case
+def an_adapter_is_merged(box):
+    golden = box.source / "tests" / "model" / "golden" / "lora"
+    model, adapter = golden / "models" / "f32", golden / "all"
+    folder, _ = box.quantize(model, "--to", "int8", "--adapter", adapter)
+    expect_same(box.digest(folder), box.digest(model, "--adapter", adapter, "--dtype", "int8"))
+    box.told(box.start(folder, *PROMPT, "--adapter", adapter), 4, "can't be merged into coarse weights", "tfrun quantize MODEL --adapter")
+
+
+@case
+def shards_and_prefixes_make_the_same_folder(box):
+    model = box.model()
+    whole, _ = box.quantize(model, "--to", "int4", name="whole")
+    tensors = read_tensors(model / "model.safetensors")
+    parts = box.folder / "parts"
+    shutil.copytree(model, parts)
+    (parts / "model.safetensors").unlink()
+    names = sorted(tensors)
+    places = {f"wrapped.{name}": f"part-{i % 3}.safetensors" for i, name in enumerate(names)}
+    for shard in set(places.values()):
+        write_tensors(parts / shard, {name: tensors[name[len("wrapped."):]] for name in places if places[name] == shard})
+    (parts / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    folder, _ = box.quantize(parts, "--to", "int4", "--tensor-prefix", "wrapped.", name="sharded")
+    expect((folder / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes())
+    expect_same(box.digest(folder), box.digest(whole))
+
+
+@case
+def bytes_told_are_those_of_the_file(box):
+    folder, told = box.quantize(box.model(), "--to", "int4", "--zero-point")
+    data = (folder / "model.safetensors").read_bytes()
+    expect_same(told["bytes"], len(data) - 8 - int.from_bytes(data[:8], "little"))
+    expect_same(told["bytes"], sum(t["bytes"] for t in told["tensors"]))
+    expect_same(told["bytes_before"], sum(t["bytes_before"] for t in told["tensors"]))
+
+
+@case
+def perplexity_is_that_of_eval(box):
+    demo, text = box.source / "configs" / "demo", box.folder / "text.txt"
+    text.write_text((demo / "heldout.txt").read_text()[:4000])
+    folder, told = box.quantize(demo, "--to", "int8", "--data", text, "--ctx", "128")
+    measure = ["--data", text, "--ctx", "128", "--json", "-q"]
+    before = json.loads(box.run("eval", demo, *measure))["perplexity"]
+    after = json.loads(box.run("eval", folder, *measure))["perplexity"]
+    expect_same((told["perplexity"]["before"], told["perplexity"]["after"]), (before, after))
+    expect(abs(told["perplexity"]["worse_percent"] - 100 * (after / before - 1)) < 1e-9)
+    config = json.loads((folder / "config.json").read_text())
+    source = json.loads((demo / "config.json").read_text())
+    expect_same({**config["tfrun"]["sampling"]}, source["tfrun"]["sampling"])
+    expect_same(config["tfrun"]["model"], {"name": "demo"})
+    shown = box.start("quantize", demo, "--to", "int8", "-o", box.folder / "again", "-q")
+    expect(shown.returncode == 0 and "lm_head.weight" in shown.stdout and "together" in shown.stdout, shown.stdout)
+
+
+@case
+def other_methods_are_refused(box):
+    model = box.model()
+    path = model / "config.json"
+    config = json.loads(path.read_text())
+    for value, code, word in (({"quant_method": "gptq", "bits": 4}, 4, "quant_method gptq is not supported"),
+                              ({"bits": 4}, 4, "quant_method missing"),
+                              ("gptq", 3, "quantization_config"),
+                              ({"quant_method": "tfrun"}, 4, "quantization_config.version is not 1"),
+                              ({"quant_method": "tfrun", "version": 2}, 4, "quantization_config.version is not 1"),
+                              ({"quant_method": "tfrun", "version": 1, "group_size": 48}, 3, "group_size is neither 32 nor 64"),
+                              ({"quant_method": "tfrun", "version": 1, "zero_point": 1}, 3, "quantization_config.zero_point"),
+                              ({"quant_method": "tfrun", "version": 1, "act_order": True}, 4, "act_order is unknown")):
+        path.write_text(json.dumps({**config, "quantization_config": value}))
+        box.told(box.start(model, *PROMPT), code, "config.json:1:", word)
+
+
+@case
+def damaged_folders_are_refused(box):
+    model = box.model()
+    name = "transformer.h.1.mlp.c_fc.weight"
+    whole, _ = box.quantize(model, "--to", "int4", "--zero-point")
+
+    def damage(change, *words, code=4, flags=(), lines=1):
+        folder = box.folder / "damaged"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(whole, folder)
+        tensors = read_tensors(folder / "model.safetensors")
+        change(tensors)
+        write_tensors(folder / "model.safetensors", tensors)
+        box.told(box.start(folder, *PROMPT, *flags), code, "model.safetensors", *words, lines=lines)
+        return folder
+
+    def put(end, dtype=None, shape=None, raw=None):
+        def change(tensors):
+            old = tensors[name + end]
+            tensors[name + end] = (dtype or old[0], shape or old[1], raw if raw is not None else old[2])
+        return change
+
+    damage(lambda tensors: tensors.pop(f"{name}_scale"), name, "has no", "_scale", "quantise the model again")
+    damage(lambda tensors: tensors.pop(f"{name}_zero_point"), name, "has no", "_zero_point")
+    damage(lambda tensors: tensors.__setitem__(name, ("F32", [48, 72], bytes(4 * 48 * 72))), f"{name}_scale has no whole numbers",
+           lines=2)
+    damage(put("_scale", shape=[1, 144]), f"{name}_scale", "[1, 144]", "[2, 72]")
+    damage(put("", shape=[12, 144]), name, "U8 [12, 144] but the config asks for U8 [24, 72]")
+    damage(put("_scale", raw=struct.pack("<144e", *[math.nan] * 144)), f"{name}_scale holds nan at element 0")
+    damage(put("_zero_point", raw=bytes([8] * 143 + [16])), f"{name}_zero_point holds 16 at element 143")
+    damage(lambda tensors: tensors.__setitem__("transformer.wpe.weight", ("U8", [64, 48], bytes(64 * 48))), "wpe.weight has dtype U8")
+    path = whole / "config.json"
+    path.write_text(path.read_text().replace('"zero_point": true', '"zero_point": false'))
+    box.told(box.start(whole, *PROMPT), 4, "_zero_point stands where the config says that there are no zero points", lines=9)
+    whole, _ = box.quantize(model, "--to", "int8", name="eight")
+    low = bytes([0x80]) + bytes(48 * 72 - 1)
+    damage(put("", raw=low), name, "holds -128 at element 0", flags=["--check-weights"])
+
+
+@case
+def what_cannot_be_written_leaves_nothing(box):
+    model = box.model()
+    bad = box.folder / "bad"
+    shutil.copytree(model, bad)
+    tensors = read_tensors(bad / "model.safetensors")
+    dtype, shape, values = tensors["transformer.h.1.mlp.c_proj.weight"]
+    values[5] = math.inf
+    write_tensors(bad / "model.safetensors", tensors)
+    out = box.folder / "out"
+    box.told(box.start("quantize", bad, "--to", "int8", "-o", out, "-q"), 4, "h.1.mlp.c_proj.weight, output 5", "--check-weights")
+    expect_same(list(out.iterdir()), [])
+    coarse, _ = box.quantize(model, "--to", "int8")
+    before = {path.name: path.read_bytes() for path in coarse.iterdir()}
+    box.told(box.start("quantize", bad, "--to", "int4", "-o", coarse, "--force", "-q"), 4, "h.1.mlp.c_proj.weight")
+    expect_same({path.name: path.read_bytes() for path in coarse.iterdir()}, before)
+    box.told(box.start("quantize", model, "--to", "int4", "-o", coarse, "-q"), 2, "already holds a model", "--force")
+    box.told(box.start("quantize", coarse, "--to", "int4", "-o", out, "-q"), 4, "coarse already")
+    box.told(box.start("quantize", model, "--to", "int4", "-o", model, "--force", "-q"), 2, "folder of the model itself")
+    box.told(box.start("quantize", model, "-o", out), 2, "--to int8, int8w or int4")
+    box.told(box.start("quantize", model, "--to", "int3", "-o", out), 2, '"int3" is none of')
+    box.told(box.start("quantize", model, "--to", "int8", "--group", "64", "-o", out), 2, "one scale for each output")
+    box.told(box.start("quantize", model, "--to", "int4", "--group", "48", "-o", out), 2, "32 or 64")
+    box.told(box.start("quantize", model, "--to", "int4"), 2, "-o DIR")
+    box.run("quantize", model, "--to", "int4", "-o", coarse, "--force", "-q")
+    expect_same(json.loads((coarse / "config.json").read_text())["quantization_config"]["weights"], "int4")
+
+
+@case
+def ranks_have_the_bits_of_one(box):
+    if box.mpiexec is None:
+        return
+    model = box.model()
+    folder, _ = box.quantize(model, "--to", "int8")
+    alone = box.digest(folder)
+    expect_same(box.digest(folder, ranks=2), alone)
+    expect_same(box.digest(folder, "--head", "split", ranks=2), alone)
+    expect_same(box.digest(folder, "--dtype", "f32", "--tensor", "2", ranks=2), box.digest(folder, "--dtype", "f32", "--sums", "by-head"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Box))
