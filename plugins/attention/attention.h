@@ -18,7 +18,7 @@ static inline int64_t tfr_attention_pitch(int64_t head_dim) {
     return (head_dim + 15) / 16 * 16;
 }
 
-/* Per thread: queries [D][rows], accumulators [rows][pitch], scores [rows][keys], sums [rows][16]; all f32.
+/* Per thread: queries [rows][pitch], accumulators [rows][pitch], scores [rows][keys], sums [rows][16]; all f32.
  */
 static inline size_t tfr_attention_scratch(int64_t head_dim) {
     const int64_t per_row = 2 * tfr_attention_pitch(head_dim) + TFR_ATTENTION_KEYS + 16;
