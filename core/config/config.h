@@ -178,6 +178,8 @@ struct tfr_request_text {
 enum tfr_status tfr_config_request(const struct tfr_config *config, const struct tfr_request_text *text,
                                    struct tfr_options *options);
 void tfr_config_request_free(struct tfr_options *options);
+/* "--tensor 3" where a flag says so, else "config.json: tfrun.parallel.tensor = 3". */
+const char *tfr_option_said(const struct tfr_config *config, const char *key, const char *value, char *text, size_t size);
 /* The status of a failure about a value of this config: TFR_CONFIG becomes TFR_USAGE where the command line gave the value.
  * `key` is its key, or a section ("sampling.") where the raised sentence begins with it. */
 enum tfr_status tfr_config_blame(const struct tfr_config *config, const char *key, enum tfr_status status);

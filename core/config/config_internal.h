@@ -40,8 +40,6 @@ enum tfr_option_type tfr_option_type(int option);
 void *tfr_option_member(struct tfr_options *options, int option);
 /* Who is at fault for a value of this option: TFR_USAGE if the command line gave it, else TFR_CONFIG. */
 enum tfr_status tfr_option_fault(const struct tfr_config *config, const char *key);
-/* "--tensor 3" where a flag says so, else "config.json: tfrun.parallel.tensor = 3". */
-const char *tfr_option_said(const struct tfr_config *config, const char *key, const char *value, char *text, size_t size);
 /* True if `key` is the first part of some "key.rest". */
 bool tfr_option_is_section(const char *key);
 /* The known name that an unknown key under `prefix` ("" or "runtime.") probably means, into `text`; false if

@@ -12,10 +12,21 @@ static void add(struct sent *sent, double messages, double bytes_each) {
     sent->bytes += messages * bytes_each;
 }
 
-/* To the head and from it. ln_f stands on the first shard of the last stage that has blocks; a split head hears of it on all ranks.
- */
-static void add_head(const struct tfr_layout_question *question, double rows, int stage, int shard, struct sent *sent) {
+struct place {
+    int replica, stage, shard;
+};
+
+static struct place place_of(const struct tfr_layout *layout, int rank) {
+    const int n_each = layout->stages * layout->tensor, index = rank % n_each;
+    return (struct place){rank / n_each, index / layout->tensor, index % layout->tensor};
+}
+
+/* To the head and from it to rank 0. ln_f stands on the first shard of the last stage that has blocks; a split head hears of it on
+ * all ranks. */
+static void add_head(const struct tfr_layout_question *question, double rows, const struct place *place, struct sent *sent) {
     const struct tfr_layout *layout = question->layout;
+    const int stage = place->stage, shard = place->shard;
+    const bool is_away = place->replica > 0;
     const double hidden = (double)question->model->n_embd * rows * sizeof(float);
     const double logits = (double)question->model->vocabulary * rows * sizeof(float);
     const int n_holders = layout->stages * layout->tensor, last = tfr_layout_last_stage(layout);
@@ -23,13 +34,14 @@ static void add_head(const struct tfr_layout_question *question, double rows, in
     switch (layout->head) {
     case TFR_PLACE_SPLIT:
         add(sent, has_norm ? n_holders - 1 : 0, hidden);
-        add(sent, stage > 0 || shard > 0 ? 1 : 0, logits / n_holders);
+        add(sent, is_away || stage > 0 || shard > 0 ? 1 : 0, logits / n_holders);
         break;
     case TFR_PLACE_FIRST:
         add(sent, has_norm && last > 0 ? 1 : 0, hidden);
+        add(sent, is_away && stage == 0 && shard == 0 ? 1 : 0, logits);
         break;
     case TFR_PLACE_LAST:
-        add(sent, has_norm && last > 0 ? 1 : 0, logits);
+        add(sent, has_norm && (is_away || last > 0) ? 1 : 0, logits);
     }
 }
 
@@ -46,22 +58,21 @@ static void add_sums(const struct tfr_layout_question *question, double rows, in
     }
 }
 
-static struct sent sent_by(const struct tfr_layout_question *question, double rows, double logits, int stage, int shard) {
+static struct sent sent_by(const struct tfr_layout_question *question, double rows, double logits, const struct place *place) {
     const struct tfr_layout *layout = question->layout;
     const double hidden = (double)question->model->n_embd * rows * sizeof(float);
     struct sent sent = {0};
-    add(&sent, stage < tfr_layout_last_stage(layout) ? 1 : 0, hidden);
-    add_sums(question, rows, stage, shard, &sent);
+    add(&sent, place->stage < tfr_layout_last_stage(layout) ? 1 : 0, hidden);
+    add_sums(question, rows, place->stage, place->shard, &sent);
     if (logits > 0) {
-        add_head(question, logits, stage, shard, &sent);
+        add_head(question, logits, place, &sent);
     }
     return sent;
 }
 
 struct tfr_layout_sent tfr_layout_sent(const struct tfr_layout_question *question, double rows, double logits, int rank) {
-    const struct tfr_layout *layout = question->layout;
-    const int index = rank % (layout->stages * layout->tensor);
-    const struct sent sent = sent_by(question, rows, logits, index / layout->tensor, index % layout->tensor);
+    const struct place place = place_of(question->layout, rank);
+    const struct sent sent = sent_by(question, rows, logits, &place);
     return (struct tfr_layout_sent){sent.messages, sent.bytes};
 }
 
@@ -84,14 +95,13 @@ static double memory_of(const struct tfr_layout_question *question, int stage, i
 
 void tfr_layout_count(const struct tfr_layout_question *question, struct tfr_layout_times *times) {
     const struct tfr_layout *layout = question->layout;
-    const int n_each = layout->stages * layout->tensor;
     for (int index = 0; index < times->n_ranks; index++) {
-        const int stage = index % n_each / layout->tensor, shard = index % layout->tensor;
-        const struct sent sent = sent_by(question, times->rows, times->rows, stage, shard);
+        const struct place place = place_of(layout, index);
+        const struct sent sent = sent_by(question, times->rows, times->rows, &place);
         struct tfr_layout_rank *rank = &times->rank[index];
         rank->messages_a_token = sent.messages / times->rows / layout->replicas;
         rank->bytes_a_token = sent.bytes / times->rows / layout->replicas;
-        rank->memory_bytes = memory_of(question, stage, shard);
+        rank->memory_bytes = memory_of(question, place.stage, place.shard);
         times->messages_a_token += rank->messages_a_token;
         times->bytes_a_token += rank->bytes_a_token;
         times->most_memory_bytes = fmax(times->most_memory_bytes, rank->memory_bytes);

@@ -1,6 +1,8 @@
 /* owners.c - which rank owns which block: the user's device_map, Hugging Face's rule, or the balance of predicted times. */
 #include "rank/rank.h"
 
+#include <stdio.h>
+
 #include "base/plural.h"
 #include "base/status.h"
 #include "mpi/partition.h"
@@ -86,31 +88,50 @@ static enum tfr_status check_logits_message(const struct tfr_config *config, con
                            (long long)rows, (long long)asked, (long long)rows);
 }
 
+/* "--tensor 2", or the key of the file. */
+static const char *said(const struct tfr_config *config, const char *key, int64_t value, char *text, size_t size) {
+    char number[24];
+    snprintf(number, sizeof number, "%lld", (long long)value);
+    return tfr_option_said(config, key, number, text, size);
+}
+
+/* Groups of sequences are of one replica. */
+static enum tfr_status check_groups(const struct tfr_config *config) {
+    const int64_t replicas = config->options.parallel_replicas, groups = config->options.parallel_microbatches;
+    char text[256];
+    if (replicas * groups <= TFR_ALL_GROUPS) {
+        return TFR_OK;
+    }
+    return tfr_raise(
+        TFR_USAGE,
+        "%s: so many groups in each of %lld replicas are more than the %d that there may be in all; give --microbatches "
+        "%lld or less, or fewer --replicas",
+        said(config, "parallel.microbatches", groups, text, sizeof text), (long long)replicas, TFR_ALL_GROUPS,
+        (long long)(TFR_ALL_GROUPS / replicas));
+}
+
 /* Replicas of stages of `tensor` ranks each. */
 static enum tfr_status count_stages(const struct tfr_config *config, int n_ranks, struct tfr_placement *placement) {
     const int tensor = (int)config->options.parallel_tensor, replicas = (int)config->options.parallel_replicas;
+    char text[256];
     if (n_ranks % replicas != 0) {
         return tfr_raise(TFR_USAGE,
-                         "%s: tfrun.parallel.replicas = %d groups have equal numbers of ranks, and %d rank%s cannot be dealt so; "
-                         "start %d or a multiple (mpirun -n %d), or take another --replicas",
-                         config->path, replicas, n_ranks, tfr_plural(n_ranks), replicas * tensor, replicas * tensor);
+                         "%s: so many groups have equal numbers of ranks, and %d rank%s cannot be dealt so; start %d or a multiple "
+                         "(--ranks %d, or mpirun -n %d), or take another --replicas",
+                         said(config, "parallel.replicas", replicas, text, sizeof text), n_ranks, tfr_plural(n_ranks),
+                         replicas * tensor, replicas * tensor, replicas * tensor);
     }
     const int of_replica = n_ranks / replicas;
     if (of_replica % tensor != 0) {
         return tfr_raise(
             TFR_USAGE,
-            "%s: tfrun.parallel.tensor = %d ranks share a stage, and %d rank%s%s are no whole stages; start %d or a multiple "
-            "(mpirun -n %d), or take another --tensor",
-            config->path, tensor, of_replica, tfr_plural(of_replica), replicas > 1 ? " of a replica" : "", replicas * tensor,
+            "%s: so many ranks share a stage, and %d rank%s%s %s no whole stages; start %d or a multiple (--ranks %d, or "
+            "mpirun -n %d), or take another --tensor",
+            said(config, "parallel.tensor", tensor, text, sizeof text), of_replica, tfr_plural(of_replica),
+            replicas > 1 ? " of a replica" : "", of_replica == 1 ? "is" : "are", replicas * tensor, replicas * tensor,
             replicas * tensor);
     }
-    if (replicas * config->options.parallel_microbatches > TFR_ALL_GROUPS) {
-        return tfr_raise(TFR_USAGE,
-                         "%s: %d replicas of tfrun.parallel.microbatches = %lld groups are more than the %d that there may be in "
-                         "all; give --microbatches %d or less, or fewer --replicas",
-                         config->path, replicas, (long long)config->options.parallel_microbatches, TFR_ALL_GROUPS,
-                         TFR_ALL_GROUPS / replicas);
-    }
+    TFR_TRY(check_groups(config));
     placement->replicas = replicas;
     placement->tensor = tensor;
     placement->stages = of_replica / tensor;

@@ -212,12 +212,14 @@ static enum tfr_status bring_split_head(const struct tfr_auto_question *question
 
 enum tfr_status tfr_auto_check(struct tfr_config *config, int n_ranks) {
     struct tfr_options *options = &config->options;
+    char said[256];
+    tfr_option_said(config, "parallel.goal", tfr_choice_name("parallel.goal", (int)options->parallel_goal), said, sizeof said);
     if (options->parallel_split != TFR_SPLIT_AUTO && !tfr_config_is_default(config, "parallel.goal")) {
         return tfr_config_blame(config, "parallel.goal",
                                 tfr_raise(TFR_CONFIG,
-                                          "%s: tfrun.parallel.goal says what tfrun.parallel.split = auto aims at, and the split is "
-                                          "%s; give --split auto too, or leave --goal out",
-                                          config->path, tfr_choice_name("parallel.split", (int)options->parallel_split)));
+                                          "%s: the goal is what tfrun.parallel.split = auto aims at, and the split is %s; give "
+                                          "--split auto too, or leave --goal out",
+                                          said, tfr_choice_name("parallel.split", (int)options->parallel_split)));
     }
     if (options->parallel_split == TFR_SPLIT_AUTO && config->device_map.n_blocks > 0) {
         return tfr_config_blame(config, "parallel.split",
