@@ -107,6 +107,16 @@ class Simulation:
         self.free[stage] = max(self.free[stage], self.now) + ms
         self.at(self.free[stage], then, *arguments)
 
+    def held(self, step, stage):
+        """ms for which a step holds a rank: its work, or its wire."""
+        add, _, wire = self.sums(step, stage)
+        return max(self.body(step, stage) + add, wire)
+
+    def hold(self, step, stage):
+        """The rank goes on with a step that it has just made possible, before it looks at what has come meanwhile."""
+        self.free[stage] += self.held(step, stage)
+        step["held"] = self.free[stage]
+
     def hop(self, rows, stage, other):
         pairs = [[stage * self.tensor + shard, other * self.tensor + shard] for shard in range(self.tensor)]
         return max(self.machine.send(4 * self.machine.width * rows, pair) for pair in pairs)
@@ -137,10 +147,16 @@ class Simulation:
 
     def enter(self, step, stage):
         """A rank is held by its work, or by its wire; while a step waits for sums, others are served."""
-        add, wait, wire = self.sums(step, stage)
-        step["parts"], body = 1, self.body(step, stage)
-        held = max(body + add, wire)
-        self.work(stage, held, self.wait, step, stage, max(0, body + add + wait - held))
+        add, wait, _ = self.sums(step, stage)
+        step["parts"], held = 1, self.held(step, stage)
+        left = max(0, self.body(step, stage) + add + wait - held)
+        if "held" in step:
+            self.at(step.pop("held"), self.wait, step, stage, left)
+        else:
+            self.work(stage, held, self.wait, step, stage, left)
+        if stage == self.last and step["logits"] and self.layout["head"] == "split" and self.tensor == 1:  # it has the rows at once
+            self.free[stage] += self.machine.head(step["logits"], self.stages)
+            step["share"] = self.free[stage]
 
     def wait(self, step, stage, ms):
         self.at(self.now + ms, self.leave, step, stage)
@@ -163,13 +179,18 @@ class Simulation:
             others = self.stages * self.tensor - 1
             ms = self.machine.send(others * row, self.ranks(*range(self.stages))) if others > 0 else 0
             for stage in range(self.stages):
-                self.at(self.now + ms, self.score, step, stage, self.stages * self.tensor)
+                if stage == self.last and "share" in step:
+                    self.at(step.pop("share"), self.scored, step, stage, self.stages)
+                else:
+                    self.at(self.now + ms, self.score, step, stage, self.stages * self.tensor)
         else:
             self.at(self.now + (self.hop(step["logits"], self.last, 0) if self.last > 0 else 0), self.score, step, 0, 1)
 
     def score(self, step, stage, shares):
         sampling = self.machine.sample(step["logits"]) if shares == 1 else 0
         self.work(stage, self.machine.head(step["logits"], shares) + sampling, self.scored, step, stage, shares)
+        if shares == 1 and stage == 0 and "again" in step:
+            self.hold(step, 0)
 
     def scored(self, step, stage, shares):
         step["parts"] -= 1
@@ -187,6 +208,8 @@ class Simulation:
 
     def sample(self, step):
         self.work(0, self.machine.sample(step["logits"]), self.done, step)
+        if "again" in step:
+            self.hold(step, 0)
 
     def done(self, step):
         step["done"](step)
@@ -208,7 +231,7 @@ class Simulation:
                 self.at(self.now, self.enter, step, 0)
 
         for _ in range(groups):
-            self.at(0.0, self.enter, {"rows": rows, "sequences": rows, "past": past, "logits": rows, "done": again}, 0)
+            self.at(0.0, self.enter, {"rows": rows, "sequences": rows, "past": past, "logits": rows, "done": again, "again": True}, 0)
         self.run(math.inf)
         half = len(times) // 2 // groups * groups
         return (times[-1] - times[half - 1]) / (len(times) - half) * groups
