@@ -126,7 +126,7 @@ struct tfr_layout_costs {
     bool head_apart;                /* the head is a stop of its own: on rank 0 behind the last stage, or on all ranks */
     double to_head_ns;              /* on the way there */
     double head_ns;                 /* there; of a split head on each rank of speed 1 */
-    double to_sample_ns, sample_ns; /* both 0 where rank 0 has the whole head: sampling is in it */
+    double to_sample_ns, sample_ns; /* where rank 0 has the whole head, sampling is in it, and only logits of other replicas come */
 };
 struct tfr_layout_costs tfr_layout_end_costs(const struct tfr_layout_question *question, const struct tfr_layout_step *step);
 double tfr_layout_speed(const struct tfr_layout_question *question, int stage); /* of its slowest rank */

@@ -125,6 +125,16 @@ static double head_link_ns(const struct tfr_layout_question *question, const str
     return last > 0 && layout->head == TFR_PLACE_FIRST ? tfr_link_ns(tfr_layout_link(question, 0, last), hidden) : 0;
 }
 
+/* Rank 0 samples for all replicas: the logits of the others come to it over one wire. */
+static double others_ns(const struct tfr_layout_question *question, const struct tfr_layout_step *step) {
+    const struct tfr_layout *layout = question->layout;
+    const int last = (step->replicas - 1) * layout->stages * layout->tensor; /* the first rank of the last one */
+    const struct tfr_cluster *cluster = question->cluster;
+    const struct tfr_link *link = last / cluster->ranks_per_node > 0 ? &cluster->net : &cluster->shm;
+    const double bytes = (double)question->model->vocabulary * step->logits * sizeof(float);
+    return step->replicas > 1 ? tfr_link_several_ns(link, step->replicas - 1, bytes) : 0;
+}
+
 struct tfr_layout_costs tfr_layout_end_costs(const struct tfr_layout_question *question, const struct tfr_layout_step *step) {
     const struct tfr_layout *layout = question->layout;
     const int last = tfr_layout_last_stage(layout);
@@ -133,6 +143,7 @@ struct tfr_layout_costs tfr_layout_end_costs(const struct tfr_layout_question *q
     const double head_ns = piece(question, step, TFR_PIECE_HEAD, step->logits, shares);
     struct tfr_layout_costs costs = {.tail_ns = piece(question, step, TFR_PIECE_NORM, step->logits, 1), .head_apart = !stays};
     costs.to_head_ns = head_link_ns(question, step, &costs.to_sample_ns);
+    costs.to_sample_ns += others_ns(question, step);
     costs.tail_ns = (costs.tail_ns + (stays ? head_ns : 0)) / tfr_layout_speed(question, last);
     costs.head_ns = layout->head == TFR_PLACE_SPLIT ? head_ns : head_ns / tfr_layout_speed(question, 0);
     costs.sample_ns = piece(question, step, TFR_PIECE_SAMPLE, step->logits, 1) / tfr_layout_speed(question, 0);

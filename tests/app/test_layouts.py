@@ -107,16 +107,6 @@ class Simulation:
         self.free[stage] = max(self.free[stage], self.now) + ms
         self.at(self.free[stage], then, *arguments)
 
-    def held(self, step, stage):
-        """ms for which a step holds a rank: its work, or its wire."""
-        add, _, wire = self.sums(step, stage)
-        return max(self.body(step, stage) + add, wire)
-
-    def hold(self, step, stage):
-        """The rank goes on with a step that it has just made possible, before it looks at what has come meanwhile."""
-        self.free[stage] += self.held(step, stage)
-        step["held"] = self.free[stage]
-
     def hop(self, rows, stage, other):
         pairs = [[stage * self.tensor + shard, other * self.tensor + shard] for shard in range(self.tensor)]
         return max(self.machine.send(4 * self.machine.width * rows, pair) for pair in pairs)
@@ -147,16 +137,17 @@ class Simulation:
 
     def enter(self, step, stage):
         """A rank is held by its work, or by its wire; while a step waits for sums, others are served."""
-        add, wait, _ = self.sums(step, stage)
-        step["parts"], held = 1, self.held(step, stage)
-        left = max(0, self.body(step, stage) + add + wait - held)
-        if "held" in step:
-            self.at(step.pop("held"), self.wait, step, stage, left)
-        else:
-            self.work(stage, held, self.wait, step, stage, left)
-        if stage == self.last and step["logits"] and self.layout["head"] == "split" and self.tensor == 1:  # it has the rows at once
+        add, wait, wire = self.sums(step, stage)
+        step["parts"], body = 1, self.body(step, stage)
+        held = max(body + add, wire)
+        self.work(stage, held, self.wait, step, stage, max(0, body + add + wait - held))
+        if self.has_own_share(step, stage):
             self.free[stage] += self.machine.head(step["logits"], self.stages)
-            step["share"] = self.free[stage]
+            self.at(self.free[stage], self.scored, step, stage, self.stages)
+
+    def has_own_share(self, step, stage):
+        """The last stage has the last rows: its share of the head follows its blocks."""
+        return stage == self.last and step["logits"] > 0 and self.layout["head"] == "split" and self.tensor == 1
 
     def wait(self, step, stage, ms):
         self.at(self.now + ms, self.leave, step, stage)
@@ -179,9 +170,7 @@ class Simulation:
             others = self.stages * self.tensor - 1
             ms = self.machine.send(others * row, self.ranks(*range(self.stages))) if others > 0 else 0
             for stage in range(self.stages):
-                if stage == self.last and "share" in step:
-                    self.at(step.pop("share"), self.scored, step, stage, self.stages)
-                else:
+                if not self.has_own_share(step, stage):
                     self.at(self.now + ms, self.score, step, stage, self.stages * self.tensor)
         else:
             self.at(self.now + (self.hop(step["logits"], self.last, 0) if self.last > 0 else 0), self.score, step, 0, 1)
@@ -189,8 +178,8 @@ class Simulation:
     def score(self, step, stage, shares):
         sampling = self.machine.sample(step["logits"]) if shares == 1 else 0
         self.work(stage, self.machine.head(step["logits"], shares) + sampling, self.scored, step, stage, shares)
-        if shares == 1 and stage == 0 and "again" in step:
-            self.hold(step, 0)
+        if shares == 1 and stage == 0 and self.others(step) == 0:
+            self.follow(step)
 
     def scored(self, step, stage, shares):
         step["parts"] -= 1
@@ -201,15 +190,30 @@ class Simulation:
             ms = self.machine.send(logits * (shares - 1) / shares, self.ranks(*range(self.stages))) if shares > 1 else 0
         else:
             ms = self.machine.send(logits, self.ranks(0, stage)) if stage > 0 else 0
-        if shares == 1 and stage == 0:
+        others = self.others(step)
+        if shares == 1 and stage == 0 and others == 0:
             self.done(step)
         else:
-            self.at(self.now + ms, self.sample, step)
+            self.at(self.now + ms + others, self.sample, step, 0 if shares == 1 and stage == 0 else 1)
 
-    def sample(self, step):
-        self.work(0, self.machine.sample(step["logits"]), self.done, step)
-        if "again" in step:
-            self.hold(step, 0)
+    def others(self, step):
+        """ms of the logits of other replicas, which rank 0 samples too."""
+        first_of_last = (step.get("replicas", 1) - 1) * self.stages * self.tensor
+        ranks = [0, first_of_last]
+        way, of_bytes = self.machine.link(4 * VOCABULARY * step["logits"], ranks)
+        return way + (step["replicas"] - 1) * of_bytes if first_of_last > 0 else 0
+
+    def sample(self, step, share):
+        self.work(0, share * self.machine.sample(step["logits"]), self.done, step)
+        self.follow(step)
+
+    def follow(self, step):
+        """Rank 0 begins the next step of those who have their tokens before it looks at others."""
+        step["left"] = step.get("left", 0) - 1
+        if step["left"] > 0:
+            now, self.now = self.now, self.free[0]
+            self.enter(step, 0)
+            self.now = now
 
     def done(self, step):
         step["done"](step)
@@ -221,17 +225,12 @@ class Simulation:
             what(*arguments)
         return self.now
 
-    def decode(self, groups, rows, past, rounds=60):
+    def decode(self, groups, rows, past, rounds=60, replicas=1):
         """ms of a round of all groups, when the pipeline is full."""
         times = []
-
-        def again(step):
-            times.append(self.now)
-            if len(times) < rounds * groups:
-                self.at(self.now, self.enter, step, 0)
-
         for _ in range(groups):
-            self.at(0.0, self.enter, {"rows": rows, "sequences": rows, "past": past, "logits": rows, "done": again, "again": True}, 0)
+            self.at(0.0, self.enter, {"rows": rows, "sequences": rows, "past": past, "logits": rows, "left": rounds, "replicas": replicas,
+                                      "done": lambda step: times.append(self.now)}, 0)
         self.run(math.inf)
         half = len(times) // 2 // groups * groups
         return (times[-1] - times[half - 1]) / (len(times) - half) * groups
@@ -384,7 +383,7 @@ def compare(plan, model, cluster, ranks, *flags):
         close_to(layout["token_ms"], stream, near, *what, "a token")
         first = first_token(machine, layout, told["prompt"], layout["chunk"])
         close_to(layout["first_token_ms"], first, near if layout["tensor"] == 1 else 0.05, *what, "first")
-        round_ms = Simulation(machine, layout).decode(layout["groups"], layout["rows"], told["context"])
+        round_ms = Simulation(machine, layout).decode(layout["groups"], layout["rows"], told["context"], replicas=layout["replicas"])
         close_to(layout["tokens_per_s"], told["sequences"] / round_ms * 1e3, 0.05, *what, "tokens/s")
         expect_same(len(layout["ranks"]), ranks)
         expect_same(sum(layout["blocks"]), machine.layers)
@@ -451,14 +450,12 @@ def count_sent(plan, ranks, names, sequences):
 def two_ranks_send_what_is_foretold(plan):
     for sequences in (1, 20):  # the sums of 20 rows go another way than those of one
         count_sent(plan, 2, ("hf", "head last", "head split", "tensor 2"), sequences)
-    count_sent(plan, 2, ("replicas 2",), 20)
 
 
 @case
 def four_ranks_send_what_is_foretold(plan):
     for sequences in (1, 20):
         count_sent(plan, 4, ("head split", "tensor 4", "hybrid 2x2"), sequences)
-    count_sent(plan, 4, ("replicas 2x2", "replicas 4"), 20)
 
 
 def taken(plan, ranks, *flags):
@@ -676,7 +673,7 @@ def what_goes_not_together_is_refused(plan):
                          (("--net", "25,10", "--prompt-tokens", 1025), "--prompt-tokens 1025"),
                          (("--net", "25,10", "--context", 1024), "--context 1024"),
                          (("--net", "25,10", "--sequences", 17), "takes runtime.max_batch = 16 together"),
-                         (("--goal", "latency"), "--goal latency: the goal is what tfrun.parallel.split = auto aims at"),
+                         (("--goal", "latency"), "tfrun.parallel.goal says what tfrun.parallel.split = auto aims at"),
                          (("--cluster", cluster, "--goal", "speed"), "is not one of latency|throughput")):
         told = plan.run(plan.config(), "--ranks", 4, *flags, code=2)
         expect(words in told, words, told)

@@ -145,7 +145,7 @@ static const struct simulated {
     int stages, shares;
     double token_ms, first_ms;
 } simulated[] = {
-    {12, 768, 1, 25, 10, 1, 2, 9.49, 598.5},   {12, 768, 1, 25, 10, 1, 4, 5.84, 319.3},   {24, 1024, 1, 25, 10, 1, 8, 10.76, 757.4},
+    {12, 768, 1, 25, 10, 1, 2, 9.49, 598.5},   {12, 768, 1, 25, 10, 1, 4, 5.84, 319.3},   {24, 1024, 1, 25, 10, 1, 8, 10.76, 714.0},
     {12, 768, 1, 1.5, 100, 1, 2, 8.61, 593.0}, {12, 768, 1, 1.5, 100, 1, 4, 4.60, 302.1}, {12, 768, 1, 25, 10, 2, 2, 8.24, 379.8},
     {12, 768, 1, 1.5, 100, 2, 2, 7.33, 366.5}, {12, 768, 1, 25, 10, 2, 4, 5.24, 235.2},   {12, 768, 1, 1.5, 100, 2, 4, 3.96, 200.5},
     {12, 768, 1, 25, 10, 4, 2, 7.70, 260.0},   {12, 768, 1, 25, 10, 4, 4, 5.02, 174.8},   {12, 768, 1, 1.5, 100, 4, 4, 3.65, 137.5},
@@ -285,12 +285,15 @@ TFR_TEST(replicas_multiply_tokens_and_not_speed_of_a_stream) {
     struct setting setting = make(12, 768, 30e9, 80e9, 1.5, 100);
     setting.load.sequences = 8;
     struct tfr_layout layout = pipeline(&setting, 2, TFR_PLACE_FIRST);
+    layout.groups = 2;
     struct tfr_layout_times one = predict(&setting, &layout);
     setting.load.sequences = 24;
     layout.replicas = 3;
     struct tfr_layout_times three = predict(&setting, &layout);
     assert_int_equal(three.n_ranks, 6);
-    assert_true(fabs(three.tokens_per_s / one.tokens_per_s - 3) < 1e-9);
+    const double logits_ns = tfr_link_several_ns(&setting.cluster.net, 2, three.rows * VOCABULARY * 4); /* of two, to rank 0 */
+    assert_true(three.latency_ns - one.latency_ns > 0 && fabs(three.latency_ns - one.latency_ns - logits_ns) < 1e-3);
+    assert_true(three.tokens_per_s <= (3 + 1e-9) * one.tokens_per_s && three.tokens_per_s > 2.8 * one.tokens_per_s);
     assert_true(three.token_ns == one.token_ns && three.most_memory_bytes == one.most_memory_bytes);
     tfr_free(one.rank);
     tfr_free(three.rank);
