@@ -227,28 +227,27 @@ static void pack_numbers(struct tfr_store *store, const struct tfr_weight_rows *
     tfr_team_run(store->team, pack_part, job);
 }
 
-static enum tfr_status pack_floats(struct tfr_store *store, const struct tfr_weight_rows *rows, struct pack_job *job) {
-    struct source source;
-    TFR_TRY(open_source(&source, rows));
-    job->weight = &source.tensor;
-    tfr_team_run(store->team, pack_part, job);
-    close_source(&source);
-    return TFR_OK;
-}
-
 enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight_rows *rows, const struct tfr_kernel *kernel,
                                const struct tfr_problem *problem, int arg, const struct tfr_pack_need *need, const void **packed) {
     const int32_t dtype = problem->arg[arg].dtype;
     void *data = find(store, rows, need->format, dtype, need->bytes);
     if (data == NULL) {
         const uint64_t start_ns = tfr_clock_ns();
-        TFR_TRY(add(store, rows, need->format, dtype, need->bytes, &data));
-        struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .packed = data};
-        if (takes_coarse(kernel, rows, dtype)) {
-            pack_numbers(store, rows, &job);
-        } else {
-            TFR_TRY(pack_floats(store, rows, &job));
+        const bool is_coarse = takes_coarse(kernel, rows, dtype);
+        struct source source = {0};
+        if (!is_coarse) {
+            TFR_TRY(open_source(&source, rows));
         }
+        /* From here on nothing fails: what stands in the book is packed. */
+        const enum tfr_status status = add(store, rows, need->format, dtype, need->bytes, &data);
+        struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .weight = &source.tensor, .packed = data};
+        if (status == TFR_OK && is_coarse) {
+            pack_numbers(store, rows, &job);
+        } else if (status == TFR_OK) {
+            tfr_team_run(store->team, pack_part, &job);
+        }
+        close_source(&source);
+        TFR_TRY(status);
         drop(store, rows);
         store->pack_ns += tfr_clock_ns() - start_ns;
     }

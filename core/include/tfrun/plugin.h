@@ -334,7 +334,7 @@ struct tfr_kernel {
                     const struct tfr_run_ctx *ctx);
     void (*release)(const struct tfr_kernel *self, void *state); /* frees vendor objects; NULL: nothing to free */
     /* As `pack`, of a weight that is coarse already, into the same packed form: the bytes that `pack` would make of the numbers
-     * that were rounded. NULL: the kernel does not serve such checkpoints. Minor version 2. */
+     * that were rounded. NULL: the host reads the weight to f32 and calls `pack`. Minor version 2. */
     void (*pack_coarse)(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg,
                         const struct tfr_coarse *weight, void *packed, int32_t tid, int32_t nth);
 };
