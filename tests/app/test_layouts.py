@@ -450,12 +450,14 @@ def count_sent(plan, ranks, names, sequences):
 def two_ranks_send_what_is_foretold(plan):
     for sequences in (1, 20):  # the sums of 20 rows go another way than those of one
         count_sent(plan, 2, ("hf", "head last", "head split", "tensor 2"), sequences)
+    count_sent(plan, 2, ("replicas 2",), 20)
 
 
 @case
 def four_ranks_send_what_is_foretold(plan):
     for sequences in (1, 20):
         count_sent(plan, 4, ("head split", "tensor 4", "hybrid 2x2"), sequences)
+    count_sent(plan, 4, ("replicas 2x2", "replicas 4"), 20)
 
 
 def taken(plan, ranks, *flags):
@@ -673,7 +675,7 @@ def what_goes_not_together_is_refused(plan):
                          (("--net", "25,10", "--prompt-tokens", 1025), "--prompt-tokens 1025"),
                          (("--net", "25,10", "--context", 1024), "--context 1024"),
                          (("--net", "25,10", "--sequences", 17), "takes runtime.max_batch = 16 together"),
-                         (("--goal", "latency"), "tfrun.parallel.goal says what tfrun.parallel.split = auto aims at"),
+                         (("--goal", "latency"), "--goal latency: the goal is what tfrun.parallel.split = auto aims at"),
                          (("--cluster", cluster, "--goal", "speed"), "is not one of latency|throughput")):
         told = plan.run(plan.config(), "--ranks", 4, *flags, code=2)
         expect(words in told, words, told)
