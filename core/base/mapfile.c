@@ -55,11 +55,31 @@ static enum tfr_status map_bytes(struct tfr_mapfile *file, int fd, size_t size) 
     return TFR_OK;
 }
 
+static struct tfr_file_facts facts_of(const struct stat *stat) {
+    return (struct tfr_file_facts){.bytes = stat->st_size,
+                                   .inode = (int64_t)stat->st_ino,
+                                   .written_s = stat->st_mtim.tv_sec,
+                                   .written_ns = stat->st_mtim.tv_nsec,
+                                   .changed_s = stat->st_ctim.tv_sec,
+                                   .changed_ns = stat->st_ctim.tv_nsec,
+                                   .owner = stat->st_uid,
+                                   .mode = stat->st_mode};
+}
+
+bool tfr_file_facts(const char *path, struct tfr_file_facts *facts) {
+    struct stat found;
+    const bool is_known = stat(path, &found) == 0;
+    *facts = is_known ? facts_of(&found) : (struct tfr_file_facts){0};
+    return is_known;
+}
+
 enum tfr_status tfr_mapfile_open(struct tfr_mapfile *file, const char *path) {
     *file = (struct tfr_mapfile){0};
     int fd;
     size_t size;
     TFR_TRY(open_regular(path, &fd, &size));
+    struct stat found;
+    file->facts = fstat(fd, &found) == 0 ? facts_of(&found) : (struct tfr_file_facts){0};
     file->path = tfr_strdup(path);
     enum tfr_status status = file->path != NULL ? map_bytes(file, fd, size) : TFR_RESOURCE;
     close(fd);

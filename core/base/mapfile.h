@@ -13,7 +13,12 @@ struct tfr_mapfile {
     const uint8_t *data;
     size_t size;
     char *path;
+    struct tfr_file_facts { /* of the file that is mapped, whatever has its name by now */
+        int64_t bytes, inode, written_s, written_ns, changed_s, changed_ns;
+        uint32_t owner, mode;
+    } facts;
 };
+bool tfr_file_facts(const char *path, struct tfr_file_facts *facts); /* of a file by name; false where it can't be examined */
 
 enum tfr_status tfr_mapfile_open(struct tfr_mapfile *file, const char *path);
 void tfr_mapfile_close(struct tfr_mapfile *file);

@@ -229,7 +229,7 @@ static enum tfr_status open_runtime(struct tfr_engine *engine) {
         return TFR_RESOURCE;
     }
     TFR_TRY(tfr_rank_check_memory(engine));
-    TFR_TRY(tfr_store_open(&engine->store, engine->model->weights, engine->team, (enum tfr_hugepages)options->runtime_hugepages));
+    TFR_TRY(tfr_rank_open_store(engine));
     TFR_TRY(tfr_exec_open(&engine->exec, engine->team, engine->comm));
     TFR_TRY(tfr_slots_open(engine));
     TFR_TRY(tfr_steps_open(engine));

@@ -27,7 +27,7 @@ static void fill_param(const struct tfr_model *model, enum tfr_param param, bool
     for (int64_t layer = 0; layer < n_layers; layer++) {
         const struct tfr_weight *weight = tfr_model_stored_param(model, param, layer);
         exact[layer * TFR_PARAM_COUNT + (int64_t)param] =
-            (uint8_t)(weight != NULL ? exact_type(&weight->tensor, scans) : TFR_DTYPE_F32);
+            (uint8_t)(weight != NULL && weight->coarse == NULL ? exact_type(&weight->tensor, scans) : TFR_DTYPE_F32);
     }
 }
 

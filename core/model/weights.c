@@ -260,6 +260,10 @@ const char *tfr_weights_file(const struct tfr_weights *weights, size_t i) {
     return i < weights->n_files ? weights->files[i].path : NULL;
 }
 
+const struct tfr_file_facts *tfr_weights_facts(const struct tfr_weights *weights, size_t i) {
+    return i < weights->n_files ? &weights->files[i].facts : NULL;
+}
+
 const char *tfr_weights_note(const struct tfr_weights *weights, const char *key) {
     for (size_t i = 0; i < weights->n_notes; i++) {
         if (strcmp(weights->notes[i].key, key) == 0) {

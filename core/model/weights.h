@@ -11,6 +11,8 @@
 
 #include <tfrun/types.h>
 
+#include "base/mapfile.h"
+
 struct tfr_coarse_weight; /* model/coarse_tensor.h */
 
 struct tfr_weights; /* owns the mappings */
@@ -34,6 +36,8 @@ const char *tfr_weights_absent(const struct tfr_weights *weights, size_t i);
 enum tfr_status tfr_weights_strip(struct tfr_weights *weights, const char *front);
 /* Path of the i-th file that was opened, NULL beyond the last. */
 const char *tfr_weights_file(const struct tfr_weights *weights, size_t i);
+/* What the system said of it then, also where it is no longer there. */
+const struct tfr_file_facts *tfr_weights_facts(const struct tfr_weights *weights, size_t i);
 /* A text of the file's __metadata__, NULL if it has none of that key; of a sharded model, none. */
 const char *tfr_weights_note(const struct tfr_weights *weights, const char *key);
 /* Drops the resident pages of one tensor (it was packed and will not be read again). */

@@ -6,6 +6,10 @@
 /* What is known of the values of a weight: by its type, or by a look at them. */
 static enum tfr_status exact_type(const struct tfr_chooser *chooser, const struct tfr_value *value, enum tfr_dtype *exact) {
     *exact = value->stored;
+    if (value->weight != NULL && value->weight->coarse != NULL) {
+        *exact = TFR_DTYPE_F32; /* what its whole numbers stand for is nowhere stored */
+        return TFR_OK;
+    }
     if (value->weight == NULL || chooser->store == NULL || value->stored != TFR_DTYPE_F32) {
         return TFR_OK;
     }

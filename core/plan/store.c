@@ -3,7 +3,7 @@
  * A block is a bump allocator; pages are touched first by the thread that packs them, so blocks may be larger
  * than what is used. Nothing is freed before the store is closed.
  */
-#include "plan/store.h"
+#include "plan/store_internal.h"
 
 #include <string.h>
 
@@ -16,32 +16,6 @@
 
 static const size_t least_block_bytes = (size_t)64 << 20;
 static const size_t align_bytes = 64;
-
-struct item {
-    struct tfr_weight_rows rows;
-    const char *format; /* the plugin's string, which lives as long as the process */
-    int32_t dtype;
-    size_t bytes; /* a format may have several sizes, one for each way of blocking */
-    void *data;
-};
-
-struct tfr_store {
-    const struct tfr_weights *weights;
-    struct tfr_team *team;
-    enum tfr_hugepages hugepages;
-    struct tfr_block *blocks;
-    size_t n_blocks;
-    struct tfr_bump bump; /* over the last block */
-    struct item *items;
-    size_t n_items;
-    struct exact_rows {
-        struct tfr_weight_rows rows;
-        enum tfr_dtype exact;
-    } * exact; /* what was scanned */
-    size_t n_exact;
-    size_t bytes;
-    uint64_t pack_ns;
-};
 
 struct pack_job {
     const struct tfr_kernel *kernel;
@@ -68,7 +42,7 @@ static bool is_same(const struct tfr_weight_rows *a, const struct tfr_weight_row
 static void *find(const struct tfr_store *store, const struct tfr_weight_rows *rows, const char *format, int32_t dtype,
                   size_t bytes) {
     for (size_t i = 0; i < store->n_items; i++) {
-        const struct item *item = &store->items[i];
+        const struct tfr_store_item *item = &store->items[i];
         if (is_same(&item->rows, rows) && item->dtype == dtype && item->bytes == bytes && strcmp(item->format, format) == 0) {
             return item->data;
         }
@@ -100,16 +74,29 @@ static enum tfr_status take(struct tfr_store *store, size_t bytes, void **data) 
     return TFR_OK;
 }
 
-/* A new entry of the book with memory for `bytes`; what is to be written there is the caller's. */
+/* A new entry of the book: mapped where the file of packed weights has it, else with memory for `bytes`, which the caller fills. */
 static enum tfr_status add(struct tfr_store *store, const struct tfr_weight_rows *rows, const char *format, int32_t dtype,
-                           size_t bytes, void **data) {
-    struct item *items = tfr_realloc(store->items, store->n_items + 1, sizeof(*items));
+                           size_t bytes, struct tfr_store_item **item) {
+    struct tfr_store_item *items = tfr_realloc(store->items, store->n_items + 1, sizeof(*items));
     if (items == NULL) {
         return TFR_RESOURCE;
     }
     store->items = items;
-    TFR_TRY(take(store, bytes, data));
-    items[store->n_items++] = (struct item){.rows = *rows, .format = format, .dtype = dtype, .bytes = bytes, .data = *data};
+    void *data = (void *)(uintptr_t)tfr_store_mapped(store, rows, format, dtype, bytes);
+    const bool is_mapped = data != NULL;
+    if (is_mapped) {
+        store->bytes += bytes;
+    } else {
+        TFR_TRY(take(store, bytes, &data));
+    }
+    *item = &items[store->n_items++];
+    **item = (struct tfr_store_item){.rows = *rows,
+                                     .slice = rows->slice != NULL ? *rows->slice : (struct tfr_slice){0},
+                                     .format = format,
+                                     .dtype = dtype,
+                                     .bytes = bytes,
+                                     .data = data,
+                                     .is_mapped = is_mapped};
     return TFR_OK;
 }
 
@@ -186,9 +173,11 @@ void tfr_store_close(struct tfr_store *store) {
     if (store == NULL) {
         return;
     }
+    tfr_store_keep_packs(store);
     for (size_t i = 0; i < store->n_blocks; i++) {
         tfr_block_close(&store->blocks[i]);
     }
+    tfr_store_close_packs(store);
     tfr_free(store->exact);
     tfr_free(store->items);
     tfr_free(store->blocks);
@@ -227,28 +216,44 @@ static void pack_numbers(struct tfr_store *store, const struct tfr_weight_rows *
     tfr_team_run(store->team, pack_part, job);
 }
 
+static enum tfr_status pack_floats(struct tfr_store *store, const struct tfr_weight_rows *rows, struct pack_job *job) {
+    struct source source;
+    TFR_TRY(open_source(&source, rows));
+    job->weight = &source.tensor;
+    tfr_team_run(store->team, pack_part, job);
+    close_source(&source);
+    return TFR_OK;
+}
+
+/* Once an item is filled, or was not: what is in the book is whole. */
+static enum tfr_status settle(struct tfr_store *store, const struct tfr_weight_rows *rows, const struct tfr_store_item *item,
+                              enum tfr_status status) {
+    if (status != TFR_OK) {
+        store->n_items--; /* the last one */
+    } else if (!item->is_mapped) {
+        drop(store, rows);
+        store->has_news = true;
+    }
+    return status;
+}
+
 enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight_rows *rows, const struct tfr_kernel *kernel,
                                const struct tfr_problem *problem, int arg, const struct tfr_pack_need *need, const void **packed) {
     const int32_t dtype = problem->arg[arg].dtype;
     void *data = find(store, rows, need->format, dtype, need->bytes);
     if (data == NULL) {
         const uint64_t start_ns = tfr_clock_ns();
-        const bool is_coarse = takes_coarse(kernel, rows, dtype);
-        struct source source = {0};
-        if (!is_coarse) {
-            TFR_TRY(open_source(&source, rows));
-        }
-        /* From here on nothing fails: what stands in the book is packed. */
-        const enum tfr_status status = add(store, rows, need->format, dtype, need->bytes, &data);
-        struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .weight = &source.tensor, .packed = data};
-        if (status == TFR_OK && is_coarse) {
+        struct tfr_store_item *item;
+        TFR_TRY(add(store, rows, need->format, dtype, need->bytes, &item));
+        data = item->data;
+        enum tfr_status status = TFR_OK;
+        struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .packed = data};
+        if (!item->is_mapped && takes_coarse(kernel, rows, dtype)) {
             pack_numbers(store, rows, &job);
-        } else if (status == TFR_OK) {
-            tfr_team_run(store->team, pack_part, &job);
+        } else if (!item->is_mapped) {
+            status = pack_floats(store, rows, &job);
         }
-        close_source(&source);
-        TFR_TRY(status);
-        drop(store, rows);
+        TFR_TRY(settle(store, rows, item, status));
         store->pack_ns += tfr_clock_ns() - start_ns;
     }
     *packed = data;
@@ -263,18 +268,20 @@ enum tfr_status tfr_store_exact(struct tfr_store *store, const struct tfr_weight
             return TFR_OK;
         }
     }
-    struct exact_rows *known = tfr_realloc(store->exact, store->n_exact + 1, sizeof(*known));
+    struct tfr_exact_rows *known = tfr_realloc(store->exact, store->n_exact + 1, sizeof(*known));
     if (known == NULL) {
         return TFR_RESOURCE;
     }
     store->exact = known;
     const uint64_t start_ns = tfr_clock_ns();
     const struct tfr_tensor tensor = tfr_weight_rows_tensor(rows);
-    *exact = tfr_scan_exact(&tensor, store->team);
+    if (!tfr_store_known_exact(store, rows, exact)) {
+        *exact = tfr_scan_exact(&tensor, store->team);
+    }
     if (tensor.dtype == TFR_DTYPE_F32) {
         drop(store, rows);
     }
-    known[store->n_exact++] = (struct exact_rows){.rows = *rows, .exact = *exact};
+    known[store->n_exact++] = (struct tfr_exact_rows){.rows = *rows, .exact = *exact};
     store->pack_ns += tfr_clock_ns() - start_ns;
     return TFR_OK;
 }
@@ -288,12 +295,16 @@ enum tfr_status tfr_store_plain(struct tfr_store *store, const struct tfr_weight
     void *copy = find(store, rows, plain, dtype, bytes);
     if (copy == NULL) {
         const uint64_t start_ns = tfr_clock_ns();
+        struct tfr_store_item *item;
         struct source source;
         TFR_TRY(open_source(&source, rows));
-        const enum tfr_status status = add(store, rows, plain, dtype, bytes, &copy);
+        enum tfr_status status = add(store, rows, plain, dtype, bytes, &item);
         if (status == TFR_OK) {
-            convert(copy, dtype, &source.tensor);
-            drop(store, rows);
+            copy = item->data;
+            if (!item->is_mapped) {
+                convert(copy, dtype, &source.tensor);
+            }
+            status = settle(store, rows, item, TFR_OK);
         }
         close_source(&source);
         TFR_TRY(status);

@@ -23,6 +23,14 @@ void tfr_store_close(struct tfr_store *store);
 size_t tfr_store_bytes(const struct tfr_store *store);
 uint64_t tfr_store_pack_ns(const struct tfr_store *store); /* time spent on packing and converting so far */
 
+/* Weights that a file of packed weights holds are mapped from there instead of packed (plan/pack_file.h). `path` and `key` are
+ * copied; whoever may not read the weights, by `mode`, may not read the file. Before the first plan. */
+enum tfr_status tfr_store_use_packs(struct tfr_store *store, const char *path, const char *key, uint32_t mode);
+/* Writes that file with all that was packed, where something is new; nothing where no file is used. Closing does it too. */
+enum tfr_status tfr_store_save_packs(struct tfr_store *store);
+
+void tfr_store_keep_packs(struct tfr_store *store); /* the same; a failure is a warning */
+
 /* Rows [first, first + n) of a weight, all where n is 0; each such share is kept for itself. */
 struct tfr_weight_rows {
     const struct tfr_weight *weight;

@@ -146,6 +146,9 @@ struct tfr_memory_need {
 int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, int64_t n_vocabulary, enum tfr_dtype dtype);
 enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need *need);
 
+/* pack_cache.c: the store, with the file of runtime.pack_cache, which is written when the store closes. */
+enum tfr_status tfr_rank_open_store(struct tfr_engine *engine);
+
 /* limits.c: what runtime.kv_* say. */
 enum tfr_dtype tfr_packed_dtype(const struct tfr_config *config); /* of linears */
 enum tfr_dtype tfr_x_dtype(const struct tfr_config *config);      /* how x meets them: attrs.x_dtype */

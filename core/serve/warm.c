@@ -162,5 +162,6 @@ enum tfr_status tfr_engine_warm(struct tfr_engine *engine, void (*say_)(void *us
     tfr_free(path);
     TFR_TRY(status);
     tell_costs(engine);
+    tfr_store_keep_packs(engine->store);
     return TFR_OK;
 }
