@@ -11,7 +11,7 @@ struct tfr_bench_held {
     struct tfr_bench_case what;
     enum tfr_bench_limit_figure figure;
     double value, limit;
-    bool is_met;
+    bool is_met, is_doubtful; /* by a roof that was beaten: not met */
 };
 enum { TFR_MOST_HELD = 2 * TFR_MOST_BENCH_CASES };
 

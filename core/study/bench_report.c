@@ -179,7 +179,7 @@ static void fill_gate(struct tfr_grid *grid, const struct tfr_bench_held *held, 
         tfr_grid_put(grid, tfr_bench_limit_name(held[i].figure));
         put(grid, "%.3f", held[i].value);
         put(grid, tfr_bench_limit_is_least(held[i].figure) ? ">= %.2f" : "<= %.2f", held[i].limit);
-        tfr_grid_put(grid, held[i].is_met ? "held" : "MISSED");
+        tfr_grid_put(grid, held[i].is_met ? "held" : held[i].is_doubtful ? "DOUBTFUL" : "MISSED");
     }
 }
 
