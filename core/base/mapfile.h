@@ -46,7 +46,8 @@ void tfr_outfile_abandon(struct tfr_outfile *out); /* removes the temporary; NUL
 
 bool tfr_path_is_directory(const char *path);
 bool tfr_path_exists(const char *path);
-bool tfr_path_is_plain(const char *path); /* a regular file or a folder, at the end of all links */
+bool tfr_path_is_same(const char *a, const char *b); /* one file or folder, under two names or one */
+bool tfr_path_is_plain(const char *path);            /* a regular file or a folder, at the end of all links */
 /* `path` is `folder` or below it when all links and ".." are followed; it need not be there yet. In doubt false. */
 bool tfr_path_is_within(const char *path, const char *folder);
 /* "dir/name" unless name is absolute; the directory of a path ("." if none). Free with tfr_free. */

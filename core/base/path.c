@@ -49,6 +49,11 @@ bool tfr_path_is_plain(const char *path) {
     return stat(path, &facts) == 0 && (S_ISREG(facts.st_mode) || S_ISDIR(facts.st_mode));
 }
 
+bool tfr_path_is_same(const char *a, const char *b) {
+    struct stat facts_a, facts_b;
+    return stat(a, &facts_a) == 0 && stat(b, &facts_b) == 0 && facts_a.st_dev == facts_b.st_dev && facts_a.st_ino == facts_b.st_ino;
+}
+
 /* Where `path` really is, links followed. What is not there yet is where its folder is; NULL where that can't
  * be said: a link to nothing, or ".." behind a folder that is not there. Free with tfr_free. */
 static char *real_path(const char *path) {

@@ -2,7 +2,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "base/json.h"
@@ -46,11 +45,6 @@ enum tfr_status tfr_adapter_open_weights(struct tfr_weights **weights, const cha
     return tfr_raise(TFR_RESOURCE, "%s: no adapter_model.safetensors and no adapter_model.bin here", directory);
 }
 
-static bool is_same_folder(const char *a, const char *b) {
-    struct stat facts_a, facts_b;
-    return stat(a, &facts_a) == 0 && stat(b, &facts_b) == 0 && facts_a.st_dev == facts_b.st_dev && facts_a.st_ino == facts_b.st_ino;
-}
-
 static bool equal_tensors(const struct tfr_weights *a, const struct tfr_weights *b) {
     size_t n_a, n_b;
     const struct tfr_weight *all = tfr_weights_all(a, &n_a);
@@ -85,7 +79,7 @@ static bool has_same_weights(const struct tfr_config *config, const char *direct
  * folder that somebody else's file names is read only where it may be. */
 static enum tfr_status check_base(const struct tfr_config *config, const char *base) {
     const char *directory = config->directory;
-    if (base == NULL || is_same_folder(base, directory)) {
+    if (base == NULL || tfr_path_is_same(base, directory)) {
         return TFR_OK;
     }
     if (tfr_path_is_directory(base) && !tfr_config_may_read(config, base)) {
@@ -149,7 +143,7 @@ enum tfr_status tfr_lora_find(const struct tfr_config *config, char **directory)
         return *directory != NULL ? TFR_OK : TFR_RESOURCE;
     }
     /* --prefix may name the very adapter that lies here. */
-    const bool is_prefix = options->model_prefix != NULL && is_same_folder(options->model_prefix, config->directory);
+    const bool is_prefix = options->model_prefix != NULL && tfr_path_is_same(options->model_prefix, config->directory);
     if (options->model_adapter_beside == TFR_BESIDE_IGNORE || is_prefix || !has_adapter(config->directory)) {
         return TFR_OK;
     }

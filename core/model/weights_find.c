@@ -133,11 +133,20 @@ bool tfr_model_has_weights(const struct tfr_config *config) {
     return is_there;
 }
 
+/* Whether the file that model.weights names is the one of this name in the folder. */
+static bool is_named(const struct tfr_config *config, const char *name) {
+    const char *weights = config->options.model_weights;
+    char *path = weights != NULL ? tfr_path_join(config->directory, name) : NULL;
+    const bool is_same = path != NULL && tfr_path_is_same(weights, path);
+    tfr_free(path);
+    return is_same;
+}
+
 void tfr_model_each_unread(const struct tfr_config *config, void (*unread)(void *user, const char *name), void *user) {
     bool is_found = config->options.model_weights != NULL;
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
         if (has_file(config->directory, names[i])) {
-            if (is_found) {
+            if (is_found && !is_named(config, names[i])) {
                 unread(user, names[i]);
             }
             is_found = true;

@@ -1,6 +1,7 @@
 /* run_prediction.c - see run_prediction.h. */
 #include "report/run_prediction.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/arena.h"
@@ -48,7 +49,7 @@ static void fill_ranks(const struct tfr_layout_question *question, const struct 
         rank->busy_ns.predicted += rounds * times->rank[i].busy_ns;
         rank->messages.predicted += rounds * times->groups * sent.messages;
         rank->bytes.predicted += rounds * times->groups * sent.bytes;
-        rank->wait_share.predicted = 1 - rank->busy_ns.predicted / steps_ns;
+        rank->wait_share.predicted = fmax(0, 1 - rank->busy_ns.predicted / steps_ns);
         rank->busy_ns.measured = (double)facts[i].busy_ns;
         rank->messages.measured = (double)facts[i].sent_messages;
         rank->bytes.measured = (double)facts[i].sent_bytes;
@@ -152,8 +153,10 @@ void tfr_run_prediction_json(const struct tfr_run_prediction *prediction, struct
 }
 
 static const char *words(const struct tfr_foretold *figure, double unit, const char *name, char *text, size_t size) {
-    snprintf(text, size, "%.4g %s, %.4g (%+.0f %%)", figure->predicted / unit, name, figure->measured / unit,
-             100 * error_of(figure));
+    const int used = snprintf(text, size, "%.4g %s, %.4g", figure->predicted / unit, name, figure->measured / unit);
+    if (figure->predicted > 0) { /* of nothing no error is a share */
+        snprintf(text + used, size - (size_t)used, " (%+.0f %%)", 100 * error_of(figure));
+    }
     return text;
 }
 

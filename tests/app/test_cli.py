@@ -358,6 +358,12 @@ def a_signal_leaves_no_temporary_file(tfrun):
 
 
 @case
+def check_tells_what_is_read_and_nothing_else_of_it(tfrun):
+    lines = tfrun.run("check", tfrun.demo).stdout.decode().splitlines() # whose config names model.safetensors
+    expect_same([line.split()[0] for line in lines if "model.safetensors" in line and "model.weights" not in line], ["honoured"])
+
+
+@case
 def a_text_without_an_end_is_refused(tfrun):
     ran = tfrun.run("tokenize", tfrun.demo, "-f", "/dev/zero", code=5)
     expect(b"cannot read /dev/zero: it is larger than 1 GiB" in ran.stderr, ran.stderr)
