@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "base/tensor.h"
 
 /* The graph that is walked, and what its nodes are to be taken for. */
 struct walk {
@@ -112,6 +113,10 @@ static enum tfr_status add_kind(struct tfr_account *account, const struct tfr_ac
     return tfr_account_count(account, &kinds[account->n_kinds++]);
 }
 
+enum tfr_dtype tfr_account_reference_dtype(const struct tfr_account_question *question) {
+    return question->dtype == TFR_DTYPE_BF16 ? TFR_DTYPE_BF16 : TFR_DTYPE_F32;
+}
+
 static enum tfr_status add_node_part(const struct walk *walk, const struct tfr_node *node, const struct tfr_reference_part *part) {
     struct tfr_account *account = walk->account;
     const struct tfr_account_question *question = &account->question;
@@ -125,7 +130,7 @@ static enum tfr_status add_node_part(const struct walk *walk, const struct tfr_n
     }
     int at = find_kind(account, &kind);
     if (at < 0) {
-        const int64_t element = question->dtype == TFR_DTYPE_BF16 ? 2 : 4; /* the library has no coarse ones */
+        const int64_t element = (int64_t)tfr_dtype_size(tfr_account_reference_dtype(question));
         const bool in_f32 = part != NULL && question->hparams->reorder_and_upcast_attn && tfr_reference_is_upcast(part->op);
         const struct tfr_formula_types types = {.activation = in_f32 ? 4 : element, .weight = element};
         TFR_TRY(part != NULL ? tfr_formula_reference(&kind.formula, walk->graph, node, question->hparams, part, &types)
@@ -198,7 +203,7 @@ static enum tfr_status walk_graph(struct tfr_account *account, enum tfr_account_
 
 /* summary_type mean: no node of the graph; what calls the step computes it from the last hidden states. */
 static enum tfr_status add_mean(struct tfr_account *account, enum tfr_account_side side, int rank) {
-    const bool is_f32 = side == TFR_EXECUTED || account->question.dtype != TFR_DTYPE_BF16;
+    const bool is_f32 = side == TFR_EXECUTED || tfr_account_reference_dtype(&account->question) == TFR_DTYPE_F32;
     struct tfr_account_kind kind = {
         .side = side, .part = TFR_PART_SUMMARY, .op = TFR_OP_COUNT, .reference = TFR_REFERENCE_MEAN, .name = "mean"};
     snprintf(kind.module, sizeof kind.module, "multiple_choice_head");

@@ -61,6 +61,8 @@ struct tfr_account {
 
 /* The case that formulas are of: that of any of its sequences. */
 struct tfr_reference_case tfr_account_case(const struct tfr_account_question *question);
+/* Of the reference's weights and activations: the library has no coarse ones, its side is that of f32 then. */
+enum tfr_dtype tfr_account_reference_dtype(const struct tfr_account_question *question);
 int tfr_account_n_ranks(const struct tfr_account_question *question);
 enum tfr_status tfr_account_open(struct tfr_account **account, const struct tfr_account_question *question);
 void tfr_account_close(struct tfr_account *account);

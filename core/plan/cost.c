@@ -30,10 +30,12 @@ static double peak_flops(const struct tfr_machine *machine, const struct tfr_ker
         return machine->flops_f32_per_core * tfr_isa_flops_per_cycle(kernel->isa, TFR_DTYPE_I8) /
                tfr_isa_flops_per_cycle(machine->isa, TFR_DTYPE_F32);
     }
-    if (dtype != TFR_DTYPE_BF16 || order->kind == TFR_ORDER_FMA) {
+    const bool is_narrow = order->kind == TFR_ORDER_DP_BF16 || (dtype == TFR_DTYPE_BF16 && order->kind != TFR_ORDER_FMA);
+    if (!is_narrow) {
         return machine->flops_f32_per_core;
     }
-    const double f32 = tfr_isa_flops_per_cycle(kernel->isa, TFR_DTYPE_F32), own = tfr_isa_flops_per_cycle(kernel->isa, dtype);
+    const double f32 = tfr_isa_flops_per_cycle(kernel->isa, TFR_DTYPE_F32),
+                 own = tfr_isa_flops_per_cycle(kernel->isa, TFR_DTYPE_BF16);
     return own > f32 ? fmin(machine->flops_bf16_per_core, own / f32 * machine->flops_f32_per_core) : machine->flops_bf16_per_core;
 }
 

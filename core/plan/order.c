@@ -270,11 +270,19 @@ static int64_t block_length(const struct tfr_order *order, int64_t k) {
 }
 
 bool tfr_order_same(const struct tfr_order *a, const struct tfr_order *b, int64_t k) {
-    if (a->kind != b->kind || a->kind == TFR_ORDER_OWN || a->kind == TFR_ORDER_ANY) {
+    if (a->kind != b->kind) {
         return false;
     }
-    const bool has_blocks = a->kind == TFR_ORDER_FMA || a->kind == TFR_ORDER_DP_BF16;
-    return !has_blocks || block_length(a, k) == block_length(b, k);
+    switch (a->kind) {
+    case TFR_ORDER_FMA:
+    case TFR_ORDER_DP_BF16:
+        return block_length(a, k) == block_length(b, k);
+    case TFR_ORDER_INT:
+    case TFR_ORDER_INT_GROUP:
+        return true;
+    default: /* OWN, and what a newer minor version may state */
+        return false;
+    }
 }
 
 const char *tfr_order_text(const struct tfr_order *order, char *text, size_t size) {

@@ -35,7 +35,7 @@ double tfr_roof_bandwidth(const struct tfr_roofs *roofs, int threads, double set
                    of_threads(roofs, threads, high->one_core, high->all_cores));
 }
 
-/* The units that a kernel names; of one that takes what there is, the best. */
+/* The units that a kernel names; of one that takes what there is, the best. A narrow type without units of its own is widened. */
 double tfr_roof_flops(const struct tfr_roofs *roofs, int threads, enum tfr_dtype dtype, uint32_t isa) {
     double best = 0, named = 0;
     for (int i = 0; i < roofs->n_flops; i++) {
@@ -47,14 +47,15 @@ double tfr_roof_flops(const struct tfr_roofs *roofs, int threads, enum tfr_dtype
         best = fmax(best, rate);
         named = (roof->isa & isa) != 0 ? fmax(named, rate) : named;
     }
+    const bool has_none = best == 0 || (dtype == TFR_DTYPE_I8 && isa != 0 && named == 0);
+    if (dtype != TFR_DTYPE_F32 && has_none) {
+        return tfr_roof_flops(roofs, threads, TFR_DTYPE_F32, isa);
+    }
     return named > 0 ? named : best;
 }
 
 double tfr_roof_ns(const struct tfr_roofs *roofs, const struct tfr_task_facts *facts, enum tfr_bound *bound) {
-    double peak = tfr_roof_flops(roofs, facts->threads, (enum tfr_dtype)facts->dtype, facts->isa);
-    if (peak <= 0) { /* a narrow type without units of its own is widened */
-        peak = tfr_roof_flops(roofs, facts->threads, TFR_DTYPE_F32, 0);
-    }
+    const double peak = tfr_roof_flops(roofs, facts->threads, (enum tfr_dtype)facts->dtype, facts->isa);
     const double near = tfr_roof_bandwidth(roofs, facts->threads, facts->near_set);
     const double far = tfr_roof_bandwidth(roofs, facts->threads, facts->far_set);
     const double compute_ns = peak > 0 ? facts->flops / peak * 1e9 : 0;

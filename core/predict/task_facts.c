@@ -59,6 +59,9 @@ static enum tfr_dtype unit_dtype(const struct tfr_task *task) {
     if (kind == TFR_ORDER_INT || kind == TFR_ORDER_INT_GROUP) {
         return TFR_DTYPE_I8;
     }
+    if (kind == TFR_ORDER_DP_BF16) {
+        return TFR_DTYPE_BF16;
+    }
     return tfr_problem_dtype(&task->problem) == TFR_DTYPE_BF16 && kind != TFR_ORDER_FMA ? TFR_DTYPE_BF16 : TFR_DTYPE_F32;
 }
 

@@ -4,13 +4,17 @@
 #include "rank/rank.h"
 
 enum tfr_dtype tfr_packed_dtype(const struct tfr_config *config) {
-    static const enum tfr_dtype packed[] = {
-        [TFR_PACK_F32] = TFR_DTYPE_F32, [TFR_PACK_BF16] = TFR_DTYPE_BF16, [TFR_PACK_INT8] = TFR_DTYPE_I8_CHANNEL};
+    static const enum tfr_dtype packed[] = {[TFR_PACK_F32] = TFR_DTYPE_F32,
+                                            [TFR_PACK_BF16] = TFR_DTYPE_BF16,
+                                            [TFR_PACK_INT8] = TFR_DTYPE_I8_CHANNEL,
+                                            [TFR_PACK_INT8W] = TFR_DTYPE_I8_CHANNEL,
+                                            [TFR_PACK_INT4] = TFR_DTYPE_I4_GROUP};
     return packed[config->options.runtime_dtype];
 }
 
 enum tfr_dtype tfr_x_dtype(const struct tfr_config *config) {
-    return config->options.runtime_dtype == TFR_PACK_INT8 ? TFR_DTYPE_I8 : TFR_DTYPE_F32;
+    const int64_t type = config->options.runtime_dtype;
+    return type == TFR_PACK_INT8 || type == TFR_PACK_INT4 ? TFR_DTYPE_I8 : TFR_DTYPE_F32;
 }
 
 enum tfr_dtype tfr_table_dtype(const struct tfr_config *config) {

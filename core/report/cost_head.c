@@ -74,7 +74,7 @@ static void write_reference(const struct tfr_cost_report *report, const char *li
     fprintf(stream,
             "reference: the kernels of eager attention in transformers " TFR_COST_REFERENCE_RELEASE
             ", each by itself; %s; %s; FLOPs of all pairs%s",
-            tfr_dtype_name(question->dtype), of_logits(question->logits[TFR_REFERENCE]), line_end);
+            tfr_dtype_name(tfr_account_reference_dtype(question)), of_logits(question->logits[TFR_REFERENCE]), line_end);
     fprintf(
         stream,
         "  --level line has the same FLOPs, but counts also the bytes of positions, masks, integers and copies that its release "

@@ -259,7 +259,7 @@ const char *tfr_lines_place(const struct tfr_lines_view *view, char *text, size_
 }
 
 const char *tfr_lines_dtype(const struct tfr_lines_view *view) {
-    return tfr_dtype_name(view->report->dtype);
+    return tfr_dtype_name(view->report->dtype == TFR_DTYPE_BF16 ? TFR_DTYPE_BF16 : TFR_DTYPE_F32); /* those of the library */
 }
 
 const char *tfr_lines_range(const struct tfr_line_row *row, char *text, size_t size) {

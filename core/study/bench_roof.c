@@ -147,8 +147,10 @@ static enum tfr_status predict_too(struct tfr_bench *bench, const struct tfr_eng
 
 /* Of the units that multiply in linears. */
 static enum tfr_dtype unit_dtype(const struct tfr_config *config) {
-    const enum tfr_dtype x = tfr_x_dtype(config), packed = tfr_packed_dtype(config);
-    return x == TFR_DTYPE_I8 || packed == TFR_DTYPE_BF16 ? (x == TFR_DTYPE_I8 ? x : packed) : TFR_DTYPE_F32;
+    if (tfr_x_dtype(config) == TFR_DTYPE_I8) {
+        return TFR_DTYPE_I8;
+    }
+    return tfr_packed_dtype(config) == TFR_DTYPE_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16; /* int8w: bf16 holds its whole numbers */
 }
 
 enum tfr_status tfr_bench_roofs_settle(struct tfr_bench *bench, const struct tfr_bench_roofs *roofs,

@@ -15,9 +15,19 @@ typedef void tfr_coarse_pack_fn(const struct tfr_kernel *self, const struct tfr_
 typedef void tfr_coarse_repack_fn(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg,
                                   const struct tfr_coarse *weight, void *packed, int32_t tid, int32_t nth);
 
-tfr_coarse_run_fn tfr_coarse_i8_plain, tfr_coarse_i8_avx2, tfr_coarse_i8_avx512, tfr_coarse_i8_avx512vnni;
-tfr_coarse_pack_fn tfr_pack_i8_plain, tfr_pack_i8_avx2, tfr_pack_i8_avx512, tfr_pack_i8_avx512vnni;
-tfr_coarse_repack_fn tfr_repack_i8_plain, tfr_repack_i8_avx2, tfr_repack_i8_avx512, tfr_repack_i8_avx512vnni;
+/* The functions of one kernel in one variant. */
+#define TFR_COARSE_VARIANT(prefix, isa)                                                                                            \
+    tfr_coarse_run_fn tfr_coarse_##prefix##_##isa;                                                                                 \
+    tfr_coarse_pack_fn tfr_pack_##prefix##_##isa;                                                                                  \
+    tfr_coarse_repack_fn tfr_repack_##prefix##_##isa;
+#define TFR_COARSE_VARIANTS(prefix)                                                                                                \
+    TFR_COARSE_VARIANT(prefix, plain)                                                                                              \
+    TFR_COARSE_VARIANT(prefix, avx2)                                                                                               \
+    TFR_COARSE_VARIANT(prefix, avx512)                                                                                             \
+    TFR_COARSE_VARIANT(prefix, avx512vnni)
+TFR_COARSE_VARIANTS(i8)
+TFR_COARSE_VARIANTS(i4)
+tfr_coarse_run_fn tfr_coarse_i8w_plain, tfr_coarse_i8w_avx2, tfr_coarse_i8w_avx512, tfr_coarse_i8w_avx512bf16;
 
 /* Scratch of `rows` rounded rows: a scale for each, then their bytes, each row in whole lines. */
 static inline int64_t coarse_row_stride(int64_t k) {
@@ -30,6 +40,17 @@ static inline size_t coarse_scales_bytes(int64_t rows) {
 
 static inline size_t coarse_rows_bytes(int64_t rows, int64_t k) {
     return coarse_scales_bytes(rows) + (size_t)(rows * coarse_row_stride(k));
+}
+
+/* Of rows that are rounded in groups: the bytes of whole groups, then a scale and a sum for each. */
+static inline int64_t coarse_group_row_stride(int64_t k, int64_t group) {
+    const int64_t groups = (k + group - 1) / group;
+    return (groups * (group + (int64_t)sizeof(float) + (int64_t)sizeof(int32_t)) + 63) / 64 * 64;
+}
+
+/* Elements of rows that are rounded to bf16. */
+static inline int64_t coarse_half_row_stride(int64_t k) {
+    return (k + 31) / 32 * 32;
 }
 
 #endif

@@ -15,7 +15,7 @@ struct i8_tile {
     int64_t x_stride; /* bytes between rows */
     const char *panel;
     int64_t quads;     /* of K */
-    const char *ahead; /* what to prefetch, `lines` cache lines for each quad */
+    const char *ahead; /* what to prefetch */
     int32_t *sum;      /* [rows][64] */
 };
 
@@ -73,33 +73,60 @@ V_INLINE void i8_rows(const int rows, const int lines, const int locality, const
     }
 }
 
-/* A single row streams: it looks ahead into the caches that are nearest. More rows read the panel again, and meanwhile the next
- * one comes as near as it fits. */
-V_INLINE void i8_run(int64_t rows, int lines, const struct i8_tile *t) {
-#define I8_CASE(n)                                                                                                                 \
-    case n:                                                                                                                        \
-        if (lines == 1) {                                                                                                          \
-            i8_rows(n, 1, 2, t);                                                                                                   \
-        } else if (lines == 2) {                                                                                                   \
-            i8_rows(n, 2, 2, t);                                                                                                   \
-        } else {                                                                                                                   \
-            i8_rows(n, 4, 3, t);                                                                                                   \
-        }                                                                                                                          \
-        break;
-    switch (rows) {
-        I8_CASE(1)
-#if INTS_ROWS >= 3
-        I8_CASE(2)
-        I8_CASE(3)
-#endif
+/* A tile that streams prefetches all lines of a quad, into the caches that are nearest; one of several groups of rows 2, of the
+ * next panel. Where tiles have 6 rows, groups of several have 3 at least. */
+V_INLINE void i8_run(int64_t rows, bool streams, const struct i8_tile *t) {
 #if INTS_ROWS >= 6
-        I8_CASE(4)
-        I8_CASE(5)
-#endif
+    switch (streams ? rows : rows + INTS_ROWS) {
+    case 1:
+        i8_rows(1, 4, 3, t);
+        break;
+    case 2:
+        i8_rows(2, 4, 3, t);
+        break;
+    case 3:
+        i8_rows(3, 4, 3, t);
+        break;
+    case 4:
+        i8_rows(4, 4, 3, t);
+        break;
+    case 5:
+        i8_rows(5, 4, 3, t);
+        break;
+    case 6:
+        i8_rows(6, 4, 3, t);
+        break;
+    case 9:
+        i8_rows(3, 2, 2, t);
+        break;
+    case 10:
+        i8_rows(4, 2, 2, t);
+        break;
+    case 11:
+        i8_rows(5, 2, 2, t);
+        break;
     default:
-        switch (INTS_ROWS) { I8_CASE(INTS_ROWS) }
+        i8_rows(6, 2, 2, t);
+        break;
     }
-#undef I8_CASE
+#else
+    switch (rows) {
+    case 1:
+        i8_rows(1, 4, 3, t);
+        break;
+    case 2:
+        i8_rows(2, 2, 2, t);
+        break;
+#if INTS_ROWS >= 4
+    case 3:
+        i8_rows(3, 2, 2, t);
+        break;
+    default:
+        i8_rows(4, 2, 2, t);
+        break;
+#endif
+    }
+#endif
 }
 
 #endif

@@ -8,6 +8,8 @@
 
 #include "common/simd.h"
 
+#include <tfrun/quant.h>
+
 #if defined(__AVX512VNNI__) && defined(V_ISA_AVX512)
 /* The instruction takes an unsigned and a signed factor: x + 128 is the unsigned one. */
 #define INTS_SHIFT     128
@@ -142,6 +144,100 @@ V_INLINE vf i_float(vi a) {
     return __builtin_convertvector(a, vf);
 }
 #endif
+
+/* Dot products of unsigned bytes up to 15 with x as it is (no shift). Where the instruction makes sums of 16 bits they are kept
+ * for 32 of K: 8 * 2 * 15 * 127 at most. begin, 8 times dot, end. */
+#if defined(__AVX512VNNI__) && defined(V_ISA_AVX512)
+V_INLINE vi i4_begin(vi sum) {
+    return sum;
+}
+V_INLINE vi i4_dot(vi part, vi x, vi w) {
+    return _mm512_dpbusd_epi32(part, w, x);
+}
+V_INLINE vi i4_end(vi sum, vi part) {
+    (void)sum;
+    return part;
+}
+#elif defined(V_ISA_AVX512)
+V_INLINE vi i4_begin(vi sum) {
+    (void)sum;
+    return i_zero();
+}
+V_INLINE vi i4_dot(vi part, vi x, vi w) {
+    return _mm512_add_epi16(part, _mm512_maddubs_epi16(w, x));
+}
+V_INLINE vi i4_end(vi sum, vi part) {
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(part, _mm512_set1_epi16(1)));
+}
+#elif defined(V_ISA_AVX2)
+V_INLINE vi i4_begin(vi sum) {
+    (void)sum;
+    return i_zero();
+}
+V_INLINE vi i4_dot(vi part, vi x, vi w) {
+    return _mm256_add_epi16(part, _mm256_maddubs_epi16(w, x));
+}
+V_INLINE vi i4_end(vi sum, vi part) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(part, _mm256_set1_epi16(1)));
+}
+#else
+V_INLINE vi i4_begin(vi sum) {
+    return sum;
+}
+V_INLINE vi i4_dot(vi part, vi x, vi w) {
+    return i_dot(part, x, i_weights(&w));
+}
+V_INLINE vi i4_end(vi sum, vi part) {
+    (void)sum;
+    return part;
+}
+#endif
+
+typedef int32_t i_lanes __attribute__((vector_size(4 * VW)));
+typedef uint32_t i_words __attribute__((vector_size(4 * VW)));
+
+/* Low and high halves of bytes. */
+V_INLINE vi i_low(vi bytes) {
+    return (vi)((i_lanes)bytes & 0x0f0f0f0f);
+}
+V_INLINE vi i_high(vi bytes) {
+    return (vi)((i_lanes)bytes >> 4 & 0x0f0f0f0f);
+}
+V_INLINE vi i_multiply(vi a, vi b) {
+    return (vi)((i_lanes)a * (i_lanes)b);
+}
+V_INLINE vi i_from_bytes(const uint8_t *at) {
+    typedef uint8_t bytes __attribute__((vector_size(VW)));
+    bytes value;
+    memcpy(&value, at, sizeof value);
+    return (vi) __builtin_convertvector(value, i_lanes);
+}
+
+/* a * b + c rounded once, on every build. */
+V_INLINE vf i_chain(vf a, vf b, vf c) {
+#if V_HAS_FMA
+    return v_fma(a, b, c);
+#else
+    for (int lane = 0; lane < VW; lane++) {
+        c[lane] = fmaf(a[lane], b[lane], c[lane]);
+    }
+    return c;
+#endif
+}
+
+V_INLINE vf i_from_f16(const uint16_t *at) {
+#if defined(V_ISA_AVX512)
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)at));
+#elif defined(V_ISA_AVX2)
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)at));
+#else
+    vf value;
+    for (int lane = 0; lane < VW; lane++) {
+        value[lane] = tfr_quant_from_f16(at[lane]);
+    }
+    return value;
+#endif
+}
 
 /* Four bytes of x in every lane. */
 V_INLINE vi i_spread(const uint8_t *at) {

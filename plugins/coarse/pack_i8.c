@@ -72,11 +72,11 @@ static void find_scales(const struct job *job) {
     for (int64_t k = 0; k < job->k; k++) {
         for (int64_t p = job->begin; p < job->end; p++) {
             const int64_t n = columns_of(job, p);
-            uint32_t *largest = (uint32_t *)(void *)coarse_i8_scales(panel_at(job, p), job->k);
+            float *largest = coarse_i8_scales(panel_at(job, p), job->k);
             load_some(job, k, p * COLS, n, row);
             for (int64_t c = 0; c < n; c++) {
-                const uint32_t magnitude = tfr_quant_magnitude(row[c]);
-                largest[c] = magnitude > largest[c] ? magnitude : largest[c];
+                const uint32_t magnitude = tfr_quant_magnitude(row[c]), before = tfr_quant_bits(largest[c]);
+                largest[c] = tfr_quant_float(magnitude > before ? magnitude : before);
             }
         }
     }

@@ -1,4 +1,5 @@
-/* ref_coarse.c - linear on coarse weights by the words of plugin.h: the definition of TFR_ORDER_INT.
+/* ref_coarse.c - linear on int8 weights by the words of plugin.h: the definition of TFR_ORDER_INT, and int8w, with x as it is, in
+ * double.
  *
  * Without an activation the bits are those of every kernel that keeps that order; an activation is computed in double here, so the
  * order is then one of its own. Packed: [K][N] whole numbers, then [N] scales.
@@ -15,13 +16,13 @@
 /* OWN orders name themselves by a number. */
 enum { REF_COARSE_MARK = 531 };
 
-static struct tfr_order order_of(const struct tfr_problem *problem) {
-    return problem->attrs.activation == TFR_ACT_NONE ? (struct tfr_order){.kind = TFR_ORDER_INT}
+struct tfr_order tfr_ref_coarse_order(int kind, const struct tfr_problem *problem) {
+    return problem->attrs.activation == TFR_ACT_NONE ? (struct tfr_order){.kind = kind}
                                                      : (struct tfr_order){.kind = TFR_ORDER_OWN, .k_block = REF_COARSE_MARK};
 }
 
-bool tfr_ref_int8_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size) {
-    const struct tfr_order keeps = order_of(problem), *asked = &problem->order;
+bool tfr_ref_coarse_supports(int kind, const struct tfr_problem *problem, char *reason, size_t reason_size) {
+    const struct tfr_order keeps = tfr_ref_coarse_order(kind, problem), *asked = &problem->order;
     if (!TFR_HAS(tfr_attrs, &problem->attrs, x_dtype) || problem->attrs.x_dtype != TFR_DTYPE_I8) {
         snprintf(reason, reason_size, "rounds x to int8, which is not asked for");
         return false;
@@ -33,6 +34,10 @@ bool tfr_ref_int8_supports(const struct tfr_kernel *self, const struct tfr_probl
     return true;
 }
 
+bool tfr_ref_int8_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size) {
+    return tfr_ref_coarse_supports(TFR_ORDER_INT, problem, reason, reason_size);
+}
+
 static size_t numbers_bytes(const struct tfr_problem *problem) {
     return ((size_t)(problem->arg[0].dim[1] * problem->arg[4].dim[1]) + 63) / 64 * 64;
 }
@@ -42,7 +47,7 @@ int32_t tfr_ref_int8_prepare(const struct tfr_kernel *self, const struct tfr_pro
     needs->pack[1].bytes = numbers_bytes(problem) + (size_t)problem->arg[4].dim[1] * sizeof(float);
     needs->pack[1].format = "plain.i8_channel";
     needs->scratch_bytes = (size_t)problem->arg[0].dim[1];
-    needs->order = order_of(problem);
+    needs->order = tfr_ref_coarse_order(TFR_ORDER_INT, problem);
     return TFR_OK;
 }
 
@@ -89,7 +94,7 @@ void tfr_ref_int8_repack(const struct tfr_kernel *self, const struct tfr_problem
     }
 }
 
-static float finish(const struct tfr_problem *problem, float value, const float *bias, const float *residual) {
+float tfr_ref_coarse_end(const struct tfr_problem *problem, float value, const float *bias, const float *residual) {
     if (problem->attrs.activation != TFR_ACT_NONE) {
         const double biased = bias != NULL ? (double)value + *bias : value;
         const double active = tfr_ref_activate(biased, problem->attrs.activation);
@@ -116,9 +121,51 @@ int32_t tfr_ref_int8(const struct tfr_kernel *self, const struct tfr_problem *pr
             for (int64_t k = 0; k < n_in; k++) {
                 sum += (int64_t)rounded[k] * w[k * n_out];
             }
-            y[at] = finish(problem, (float)sum * (x_scale * scale[n]), bias != NULL ? &bias[n] : NULL,
-                           residual != NULL ? &residual[at] : NULL);
+            y[at] = tfr_ref_coarse_end(problem, (float)sum * (x_scale * scale[n]), bias != NULL ? &bias[n] : NULL,
+                                       residual != NULL ? &residual[at] : NULL);
         }
+    }
+    return TFR_OK;
+}
+
+bool tfr_ref_int8w_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size) {
+    const struct tfr_order *asked = &problem->order;
+    if (TFR_HAS(tfr_attrs, &problem->attrs, x_dtype) && problem->attrs.x_dtype != TFR_DTYPE_F32) {
+        snprintf(reason, reason_size, "does not round x to int8");
+        return false;
+    }
+    if (asked->kind != TFR_ORDER_ANY && (asked->kind != TFR_ORDER_OWN || asked->k_block != REF_COARSE_MARK)) {
+        snprintf(reason, reason_size, "adds in double, cannot keep the order asked for (kind %d, block %d)", asked->kind,
+                 asked->k_block);
+        return false;
+    }
+    return true;
+}
+
+int32_t tfr_ref_int8w_prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
+                              char *reason, size_t reason_size) {
+    const int32_t status = tfr_ref_int8_prepare(self, problem, needs, reason, reason_size);
+    needs->scratch_bytes = 0;
+    needs->order = (struct tfr_order){.kind = TFR_ORDER_OWN, .k_block = REF_COARSE_MARK};
+    return status;
+}
+
+int32_t tfr_ref_int8w(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                      const struct tfr_run_ctx *ctx) {
+    const int64_t n_in = problem->arg[0].dim[1], n_out = problem->arg[4].dim[1];
+    const float *bias = args->arg[2], *residual = args->arg[3];
+    const float *scale = (const float *)(const void *)((const char *)args->arg[1] + numbers_bytes(problem));
+    float *y = args->arg[4];
+    for (int64_t i = 0; i < args->rows * n_out; i++) {
+        const int64_t n = i % n_out;
+        const float *x = (const float *)args->arg[0] + i / n_out * n_in;
+        double sum = 0;
+        for (int64_t k = 0; k < n_in; k++) {
+            sum += (double)x[k] * ((const int8_t *)args->arg[1])[k * n_out + n];
+        }
+        sum = sum * scale[n] + (bias != NULL ? bias[n] : 0);
+        sum = tfr_ref_activate(sum, problem->attrs.activation);
+        y[i] = (float)(residual != NULL ? sum + residual[i] : sum);
     }
     return TFR_OK;
 }

@@ -16,17 +16,20 @@ static const struct share slow = {.flops = 0.005, .bytes = 0.05}; /* one thread,
         .run = run_function, __VA_ARGS__                                                                                           \
     }
 #define LINEAR .supports = tfr_ref_linear_supports, .prepare = tfr_ref_linear_prepare, .pack = tfr_ref_linear_pack
-#define INT8                                                                                                                       \
-    .supports = tfr_ref_int8_supports, .prepare = tfr_ref_int8_prepare, .pack = tfr_ref_int8_pack,                                 \
-    .pack_coarse = tfr_ref_int8_repack
-#define ALL .supports = NULL
+#define COARSE(name, packs)                                                                                                        \
+    .supports = tfr_ref_##name##_supports, .prepare = tfr_ref_##name##_prepare, .pack = tfr_ref_##packs##_pack,                    \
+    .pack_coarse = tfr_ref_##packs##_repack
+#define FOUR_BITS (1U << TFR_DTYPE_I4_GROUP | 1U << TFR_DTYPE_I4_GROUP64 | 1U << TFR_DTYPE_I4_ZERO | 1U << TFR_DTYPE_I4_ZERO64)
+#define ALL       .supports = NULL
 
 static const struct tfr_kernel *const kernels[] = {
     KERNEL(EMBED, "embed.any.ref.plain", TABLES, 0, tfr_ref_embed, ALL),
     KERNEL(LAYER_NORM, "layer_norm.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_layer_norm, ALL),
     KERNEL(LINEAR, "linear.f32.ref.plain", F32_ONLY, TFR_KERNEL_IN_PLACE, tfr_ref_linear, LINEAR),
     KERNEL(LINEAR, "linear.bf16.ref.plain", 1U << TFR_DTYPE_BF16, TFR_KERNEL_IN_PLACE, tfr_ref_linear, LINEAR),
-    KERNEL(LINEAR, "linear.int8.ref.plain", 1U << TFR_DTYPE_I8_CHANNEL, TFR_KERNEL_IN_PLACE, tfr_ref_int8, INT8),
+    KERNEL(LINEAR, "linear.int8.ref.plain", 1U << TFR_DTYPE_I8_CHANNEL, TFR_KERNEL_IN_PLACE, tfr_ref_int8, COARSE(int8, int8)),
+    KERNEL(LINEAR, "linear.int8w.ref.plain", 1U << TFR_DTYPE_I8_CHANNEL, TFR_KERNEL_IN_PLACE, tfr_ref_int8w, COARSE(int8w, int8)),
+    KERNEL(LINEAR, "linear.int4.ref.plain", FOUR_BITS, TFR_KERNEL_IN_PLACE, tfr_ref_int4, COARSE(int4, int4)),
     KERNEL(LINEAR, "linear.f16.ref.plain", 1U << TFR_DTYPE_F16, TFR_KERNEL_IN_PLACE, tfr_ref_linear, LINEAR),
     KERNEL(KV_APPEND, "kv_append.f32.ref.plain", F32_ONLY, 0, tfr_ref_kv_append, .supports = kv_dtype_served),
     KERNEL(ATTENTION, "attention.f32.ref.plain", F32_ONLY, 0, tfr_ref_attention, .supports = tfr_ref_attention_supports,

@@ -5,6 +5,8 @@
 #include <omp.h>
 #include <stdint.h>
 
+#include <tfrun/types.h>
+
 #include "bandwidth.h"
 
 #define CHAINS 12
@@ -38,6 +40,12 @@ __attribute__((target("avx512f,avx512bf16"))) static double turn_bf16(void) {
     return 2.0 * 32 * CHAINS * TURNS;
 }
 
+__attribute__((target("avx512f,avx512vnni"))) static double turn_i8(void) {
+    const __m512i x = _mm512_setzero_si512();
+    PEAK_LOOP(__m512i, _mm512_setzero_si512(), _mm512_dpbusd_epi32(sum[i], x, x))
+    return 2.0 * 64 * CHAINS * TURNS;
+}
+
 __attribute__((target("avx2,fma"))) static double turn_avx2(void) {
     const __m256 x = _mm256_setzero_ps();
     PEAK_LOOP(__m256, _mm256_setzero_ps(), _mm256_fmadd_ps(x, x, sum[i]))
@@ -58,9 +66,12 @@ static double turn_plain(void) {
 
 typedef double turn_fn(void);
 
-static turn_fn *choose(bool is_bf16) {
+static turn_fn *choose(int unit) {
 #if defined(__x86_64__)
-    if (is_bf16 && __builtin_cpu_supports("avx512bf16")) {
+    if (unit == TFR_DTYPE_I8 && __builtin_cpu_supports("avx512vnni")) {
+        return turn_i8;
+    }
+    if (unit == TFR_DTYPE_BF16 && __builtin_cpu_supports("avx512bf16")) {
         return turn_bf16;
     }
     if (__builtin_cpu_supports("avx512f")) {
@@ -70,12 +81,12 @@ static turn_fn *choose(bool is_bf16) {
         return turn_avx2;
     }
 #endif
-    (void)is_bf16;
+    (void)unit;
     return turn_plain;
 }
 
-double bench_peak_flops(bool is_bf16, int n_threads) {
-    turn_fn *const turn = choose(is_bf16);
+double bench_peak_flops(int unit, int n_threads) {
+    turn_fn *const turn = choose(unit);
     const double begin = bench_now();
     double flops = 0;
 #pragma omp parallel num_threads(n_threads) reduction(+ : flops)

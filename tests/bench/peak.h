@@ -5,7 +5,8 @@
 #include <stdbool.h>
 
 /* Multiply-adds a second (two FLOPs each) of n_threads OpenMP threads together: of f32 vectors as wide as the CPU has them, or
- * of pairs of bf16 where it has an instruction for them (else f32 again, which is what kernels take then). */
-double bench_peak_flops(bool is_bf16, int n_threads);
+ * of pairs of bf16 or fours of int8 where it has an instruction for them (else f32 again, which is what kernels take then).
+ * unit: enum tfr_dtype, F32, BF16 or I8. */
+double bench_peak_flops(int unit, int n_threads);
 
 #endif

@@ -1,12 +1,12 @@
 /* probe_rows.c - what the linears of a GPT-2 124M step cost by its rows, against what the machine could do:
  * max(reading the packed weights, FLOPs at the peak of the multipliers), both measured in the same run, in turn with the kernels.
  *
- *     probe_rows PLUGINS[,PLUGINS] [f32|bf16] [repetitions] [rows,...] [threads]
+ *     probe_rows PLUGINS[,PLUGINS] [f32|bf16|int8|int8w|int4] [repetitions] [rows,...] [threads]
  *
- * `own` is gemv where it serves the rows and gemm beyond; onednn stands beside it. Of two plugin folders (two builds) `own` of each
- * is run in turn, and the last column compares them repetition by repetition. Weights are distinct, as in a step. The head takes
- * part up to 64 rows: the rows of a prompt but the last have no logits. Of one thread CPU time is counted, so that others on the
- * machine disturb less. Uses the plugins' ABI, not the runtime.
+ * `own` is gemv where it serves the rows and gemm beyond, or coarse for whole numbers; onednn stands beside gemv and gemm. Of two
+ * plugin folders (two builds) `own` of each is run in turn, and the last column compares them repetition by repetition. Weights are
+ * distinct, as in a step. The head takes part up to 64 rows: the rows of a prompt but the last have no logits. Of one thread CPU
+ * time is counted, so that others on the machine disturb less. Uses the plugins' ABI, not the runtime.
  */
 #include <omp.h>
 #include <stdio.h>
@@ -22,6 +22,15 @@ enum { MOST_REPS = 200, MOST_ROWS = 16, MOST_SIDES = 3 };
 
 static const struct { int64_t k, n; } shapes[N_SHAPES] = {{768, 2304}, {768, 768}, {768, 3072}, {3072, 768}, {768, 50257}};
 
+static const struct type {
+    const char *word, *plugin;
+    int dtype, x_dtype, unit; /* unit: enum tfr_dtype of what multiplies */
+} types[] = {{"f32", "gemv", TFR_DTYPE_F32, TFR_DTYPE_F32, TFR_DTYPE_F32},
+             {"bf16", "gemv", TFR_DTYPE_BF16, TFR_DTYPE_F32, TFR_DTYPE_BF16},
+             {"int8", "coarse", TFR_DTYPE_I8_CHANNEL, TFR_DTYPE_I8, TFR_DTYPE_I8},
+             {"int8w", "coarse", TFR_DTYPE_I8_CHANNEL, TFR_DTYPE_F32, TFR_DTYPE_BF16},
+             {"int4", "coarse", TFR_DTYPE_I4_GROUP, TFR_DTYPE_I8, TFR_DTYPE_I8}};
+
 /* One program that can do the step: the linears of the five shapes, for one number of rows. */
 struct side {
     struct bench_linear linear[N_SHAPES];
@@ -30,7 +39,8 @@ struct side {
 };
 
 struct probe {
-    int dtype, n_threads, repetitions, n_rows, n_sides;
+    const struct type *type;
+    int n_threads, repetitions, n_rows, n_sides;
     int64_t rows[MOST_ROWS];
     const char *name[MOST_SIDES];
     const struct tfr_plugin *plugin[MOST_SIDES];
@@ -55,13 +65,13 @@ static float *random_floats(int64_t count) {
 }
 
 /* The first of the names that the plugin has and the CPU can run. */
-static const struct tfr_kernel *find(const struct tfr_plugin *plugin, int dtype, int64_t rows) {
-    static const char *const variants[] = {"avx512bf16", "avx512", "avx2", "plain", "auto"};
-    static const char *const families[] = {"gemv", "gemm", "onednn"};
+static const struct tfr_kernel *find(const struct tfr_plugin *plugin, const struct type *type, int64_t rows) {
+    static const char *const variants[] = {"avx512vnni", "avx512bf16", "avx512", "avx2", "plain", "auto"};
+    static const char *const families[] = {"gemv", "gemm", "coarse", "onednn"};
     char name[64];
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
-        for (size_t f = rows > 16 ? 1 : 0; f < 3; f++) {
-            snprintf(name, sizeof name, "linear.%s.%s.%s", dtype == TFR_DTYPE_BF16 ? "bf16" : "f32", families[f], variants[v]);
+        for (size_t f = rows > 16 ? 1 : 0; f < sizeof families / sizeof *families; f++) {
+            snprintf(name, sizeof name, "linear.%s.%s.%s", type->word, families[f], variants[v]);
             const struct tfr_kernel *kernel = bench_kernel_find(plugin, name);
             if (kernel != NULL) {
                 return kernel;
@@ -71,13 +81,19 @@ static const struct tfr_kernel *find(const struct tfr_plugin *plugin, int dtype,
     return NULL;
 }
 
+static struct tfr_problem problem_of(const struct probe *probe, int64_t rows, int64_t k, int64_t n) {
+    struct tfr_problem problem = bench_linear_problem(probe->type->dtype, rows, k, n, probe->n_threads);
+    problem.attrs.x_dtype = probe->type->x_dtype;
+    return problem;
+}
+
 static void open_side(struct probe *probe, int row, int s) {
     struct side *side = &probe->side[row][s];
     const int64_t rows = probe->rows[row];
-    const struct tfr_kernel *kernel = find(probe->plugin[s], probe->dtype, rows);
+    const struct tfr_kernel *kernel = find(probe->plugin[s], probe->type, rows);
     side->is_open = kernel != NULL;
     for (int i = 0; side->is_open && i < N_SHAPES; i++) {
-        const struct tfr_problem problem = bench_linear_problem(probe->dtype, rows, shapes[i].k, shapes[i].n, probe->n_threads);
+        const struct tfr_problem problem = problem_of(probe, rows, shapes[i].k, shapes[i].n);
         void *packed = (void *)(uintptr_t)probe->weight[i < HEAD ? i : N_LINEARS - 1].data;
         side->is_open = bench_linear_open(&side->linear[i], kernel, &problem, NULL, packed);
     }
@@ -88,9 +104,9 @@ static void pack(struct probe *probe) {
     float *weight = random_floats(shapes[HEAD].k * shapes[HEAD].n);
     for (int i = 0; i < N_LINEARS; i++) {
         const int64_t k = shapes[shape_of(i)].k, n = shapes[shape_of(i)].n;
-        const struct tfr_problem problem = bench_linear_problem(probe->dtype, 1, k, n, probe->n_threads);
+        const struct tfr_problem problem = problem_of(probe, 1, k, n);
         struct bench_linear linear;
-        if (!bench_linear_open(&linear, find(probe->plugin[0], probe->dtype, 1), &problem, weight, NULL)) {
+        if (!bench_linear_open(&linear, find(probe->plugin[0], probe->type, 1), &problem, weight, NULL)) {
             exit(1);
         }
         probe->weight[i] = (struct bench_buffer){.data = linear.packed, .bytes = linear.needs.pack[1].bytes};
@@ -120,7 +136,7 @@ static void measure(struct probe *probe) {
         const int at = turn < 0 ? 0 : turn;
         probe->read_blocks[at] = bench_read_seconds(probe->weight, N_LINEARS - 1, probe->n_threads);
         probe->read[at] = probe->read_blocks[at] + bench_read_seconds(probe->weight + N_LINEARS - 1, 1, probe->n_threads);
-        probe->peak[at] = bench_peak_flops(probe->dtype == TFR_DTYPE_BF16, probe->n_threads);
+        probe->peak[at] = bench_peak_flops(probe->type->unit, probe->n_threads);
         for (int row = 0; row < probe->n_rows; row++) {
             for (int s = 0; s < probe->n_sides; s++) {
                 struct side *side = &probe->side[row][s];
@@ -154,9 +170,8 @@ static void print(struct probe *probe, bool compares) {
     memcpy(blocks, probe->read_blocks, sizeof blocks);
     const double flops = bench_summarise(peak, probe->repetitions).median;
     const double all = bench_summarise(read, probe->repetitions).median, few = bench_summarise(blocks, probe->repetitions).median;
-    printf("%s, %d threads, %d repetitions: peak %.0f GFLOP/s, reading %.2f ms (%.2f without the head)\n",
-           probe->dtype == TFR_DTYPE_BF16 ? "bf16" : "f32", probe->n_threads, probe->repetitions, flops * 1e-9, all * 1e3,
-           few * 1e3);
+    printf("%s, %d threads, %d repetitions: peak %.0f GFLOP/s, reading %.2f ms (%.2f without the head)\n", probe->type->word,
+           probe->n_threads, probe->repetitions, flops * 1e-9, all * 1e3, few * 1e3);
     printf("rows  roof ms");
     for (int s = 0; s < probe->n_sides; s++) {
         printf("  %9s ms  / roof  of peak", probe->name[s]);
@@ -205,22 +220,24 @@ static void add_side(struct probe *probe, const char *name, const struct tfr_plu
 int main(int argc, char **argv) {
     static struct probe probe;
     const int wanted = argc > 3 ? atoi(argv[3]) : 15;
-    probe.dtype = argc > 2 && strcmp(argv[2], "bf16") == 0 ? TFR_DTYPE_BF16 : TFR_DTYPE_F32;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        probe.type = strcmp(argc > 2 ? argv[2] : "f32", types[i].word) == 0 ? &types[i] : probe.type;
+    }
     probe.repetitions = wanted < 1 ? 1 : wanted > MOST_REPS ? MOST_REPS : wanted;
     probe.n_threads = argc > 5 ? atoi(argv[5]) : omp_get_num_procs();
-    if (argc < 2 || take_rows(&probe, argc > 4 ? argv[4] : "1,2,4,8,16,24,32,48,64,128,512") == 0) {
-        fprintf(stderr, "usage: probe_rows PLUGINS[,PLUGINS] [f32|bf16] [repetitions] [rows,...] [threads]\n");
+    if (argc < 2 || probe.type == NULL || take_rows(&probe, argc > 4 ? argv[4] : "1,2,4,8,16,24,32,48,64,128,512") == 0) {
+        fprintf(stderr, "usage: probe_rows PLUGINS[,PLUGINS] [f32|bf16|int8|int8w|int4] [repetitions] [rows,...] [threads]\n");
         return 2;
     }
     if (probe.n_threads == 1) {
         bench_use_cpu_clock();
     }
     const char *comma = strchr(argv[1], ',');
-    add_side(&probe, "own", load(argv[1], comma != NULL ? (size_t)(comma - argv[1]) : strlen(argv[1]), "gemv"));
+    add_side(&probe, "own", load(argv[1], comma != NULL ? (size_t)(comma - argv[1]) : strlen(argv[1]), probe.type->plugin));
     if (comma != NULL) {
-        add_side(&probe, "second", load(comma + 1, strlen(comma + 1), "gemv"));
+        add_side(&probe, "second", load(comma + 1, strlen(comma + 1), probe.type->plugin));
     }
-    if (comma == NULL) {
+    if (comma == NULL && strcmp(probe.type->plugin, "gemv") == 0) {
         add_side(&probe, "onednn", load(argv[1], strlen(argv[1]), "onednn"));
     }
     probe.x = random_floats(4096 * 3072);

@@ -21,8 +21,10 @@ static const char *const act_names[TFR_ACT_COUNT] = {"none",   "gelu_tanh", "gel
                                                      "relu2",  "relu6",     "leaky_relu", "silu",        "tanh",        "sigmoid",
                                                      "linear", "mish",      "laplace",    "hardswish",   "sqrtsoftplus"};
 static const char *const dtype_names[] = {"f32", "bf16", "f16", "f64"};
-static const char *const packed_names[] = {"f32", "bf16", "int8", "f16"};
-static const int packed_dtypes[] = {TFR_DTYPE_F32, TFR_DTYPE_BF16, TFR_DTYPE_I8_CHANNEL, TFR_DTYPE_F16};
+static const char *const packed_names[] = {"f32", "bf16", "f16", "int8", "int4", "int4_64", "int4_zero", "int4_zero64", "int8w"};
+static const int packed_dtypes[] = {TFR_DTYPE_F32,        TFR_DTYPE_BF16,      TFR_DTYPE_F16,
+                                    TFR_DTYPE_I8_CHANNEL, TFR_DTYPE_I4_GROUP,  TFR_DTYPE_I4_GROUP64,
+                                    TFR_DTYPE_I4_ZERO,    TFR_DTYPE_I4_ZERO64, TFR_DTYPE_I8_CHANNEL};
 static const char *const cache_names[] = {"f32", "i8"};
 
 static _Noreturn void bad_line(const char *what, const char *text) {
@@ -94,9 +96,10 @@ static void parse_pair(const char *key, char *value, struct kernel_case *out) {
     if (strcmp(key, "act") == 0) {
         out->act = find_name("unknown activation", value, act_names, TFR_ACT_COUNT);
     } else if (strcmp(key, "dtype") == 0) {
-        const int at = find_name("unknown dtype", value, packed_names, 4);
+        const int at = find_name("unknown dtype", value, packed_names, (int)(sizeof packed_names / sizeof *packed_names));
         out->dtype = packed_dtypes[at];
-        out->x_dtype = strcmp(packed_names[at], "int8") == 0 ? TFR_DTYPE_I8 : TFR_DTYPE_F32;
+        const bool rounds_x = strncmp(packed_names[at], "int", 3) == 0 && strcmp(packed_names[at], "int8w") != 0;
+        out->x_dtype = rounds_x ? TFR_DTYPE_I8 : TFR_DTYPE_F32;
     } else if (strcmp(key, "stored") == 0) {
         out->stored = find_name("unknown dtype", value, dtype_names, 4);
     } else if (strcmp(key, "kv") == 0) {
@@ -347,7 +350,8 @@ double case_tolerance(const struct kernel_case *kase, double want) {
     case TFR_OP_LINEAR: {
         const double gain = kase->act == TFR_ACT_RELU2 ? 2 * sqrt(fabs(want) + 1) + 1 : 1.2; /* slope of the activation */
         const double f32 = ulp * (8 + sqrt(k)) * k * large * 0.5;
-        const double bf16 = kase->dtype == TFR_DTYPE_BF16 ? 6 * 0x1p-9 / sqrt(3) * sqrt(k) * large / sqrt(3) : 0;
+        const bool is_bf16 = kase->dtype == TFR_DTYPE_BF16 || kase->dtype == TFR_DTYPE_I8_CHANNEL; /* x is, where the CPU has it */
+        const double bf16 = is_bf16 ? 6 * 0x1p-9 / sqrt(3) * sqrt(k) * large / sqrt(3) : 0;
         return gain * (f32 + bf16) + 1e-6 * size;
     }
     case TFR_OP_ATTENTION: {

@@ -33,6 +33,8 @@ void check_orders(struct context *context, const char *filter);
 /* kernel_coarse.c: TFR_ORDER_INT is what its definition says; whole numbers that a checkpoint has are packed to the bytes that
  * floats are packed to. */
 void check_int_definition(struct context *context, const struct kernel_setup *setup, const float *out);
+/* TFR_ORDER_FMA over the whole numbers, the scale at the end, for one element. */
+float int8w_element(const struct kernel_data *data, int64_t k_block, int64_t m, int64_t n);
 void check_pack_coarse(struct context *context, const struct kernel_setup *setup);
 
 /* kernel_perf.c */

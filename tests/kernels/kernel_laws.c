@@ -144,7 +144,9 @@ static void check_fma_definition(struct context *context, const struct kernel_se
     const int64_t n_out = context->kase->n, total = context->kase->rows * n_out;
     const int64_t step = total / 97 + 1;
     for (int64_t i = 0; context->kase->act == TFR_ACT_NONE && i < total; i += step) {
-        const float want = fma_order_element(context->data, k_block, i / n_out, i % n_out);
+        const bool is_coarse = context->kase->dtype == TFR_DTYPE_I8_CHANNEL;
+        const float want = is_coarse ? int8w_element(context->data, k_block, i / n_out, i % n_out)
+                                     : fma_order_element(context->data, k_block, i / n_out, i % n_out);
         if (out[i] != want) {
             char text[128];
             snprintf(text, sizeof text, "order FMA %lld: element %lld is %.9g, by definition %.9g", (long long)k_block,
@@ -176,7 +178,7 @@ static void check_order(struct context *context, struct tfr_order order, const c
         if (order.kind == TFR_ORDER_FMA) {
             check_fma_definition(context, &setup, order.k_block, out);
         }
-        if (order.kind == TFR_ORDER_INT) {
+        if (order.kind == TFR_ORDER_INT || order.kind == TFR_ORDER_INT_GROUP) {
             check_int_definition(context, &setup, out);
         }
         if (first != NULL && memcmp(first, out, (size_t)context->data->out_bytes) != 0) {
@@ -198,7 +200,8 @@ void check_orders(struct context *context, const char *filter) {
         return;
     }
     if (context->kase->x_dtype == TFR_DTYPE_I8) {
-        check_order(context, (struct tfr_order){.kind = TFR_ORDER_INT}, filter);
+        const bool has_groups = context->kase->dtype != TFR_DTYPE_I8_CHANNEL;
+        check_order(context, (struct tfr_order){.kind = has_groups ? TFR_ORDER_INT_GROUP : TFR_ORDER_INT}, filter);
         return;
     }
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {

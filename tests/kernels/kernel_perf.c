@@ -7,6 +7,8 @@
 
 #include "common/dtype.h"
 
+#include <tfrun/quant.h>
+
 static const int activation_flops[] = {
 #define TFR_ACTIVATION(NAME, name, flops, formula) flops,
 #include <tfrun/activations.def>
@@ -31,10 +33,17 @@ void mode_support(struct context *context, const char *filter) {
     }
 }
 
-/* With one scale of an output beside whole numbers. */
+/* With their scales and zero points. */
 static double weight_bytes(const struct kernel_case *kase) {
-    const double elements = (double)(kase->k * kase->n);
-    return kase->dtype == TFR_DTYPE_I8_CHANNEL ? elements + 4 * (double)kase->n : (double)float_bytes(kase->dtype) * elements;
+    static const int bits[] = {
+#define BITS(name, bits, group, scale, zero, file_name, config_name) bits,
+        TFR_DTYPE_LIST(BITS)
+#undef BITS
+    };
+    const int64_t group = tfr_quant_group((enum tfr_dtype)kase->dtype);
+    const int beside = tfr_quant_has_zero((enum tfr_dtype)kase->dtype) ? 3 : 2;
+    const double elements = (double)(kase->k * kase->n), scales = kase->dtype == TFR_DTYPE_I8_CHANNEL ? 4 * (double)kase->n : 0;
+    return elements * bits[kase->dtype] / 8 + (group > 0 ? elements * beside / (double)group : scales);
 }
 
 /* The formulas of ops.def for this case. */

@@ -112,7 +112,7 @@ TFR_TEST(wrong_values_say_what_is_wanted) {
                    "config.json:2:24: tfrun.sampling.top_p = 1.4 is outside 0..1");
     assert_refused(load("{\"sampling\": {\"top_p\": \"high\"}}"), TFR_CONFIG, "tfrun.sampling.top_p = \"high\" is not a number");
     assert_refused(load("{\"runtime\": {\"dtype\": \"bf61\"}}"), TFR_CONFIG,
-                   "tfrun.runtime.dtype = \"bf61\" is not one of f32|bf16|int8; did you mean \"bf16\"?");
+                   "tfrun.runtime.dtype = \"bf61\" is not one of f32|bf16|int8|int8w|int4; did you mean \"bf16\"?");
     assert_refused(load("{\"version\": 2}"), TFR_CONFIG, "tfrun.version = 2 is not 1");
     assert_refused(load("{\"plugins\": [{\"name\": \"serve\"}]}"), TFR_CONFIG,
                    "tfrun.plugins = item 0 of the list is {...}, not a text");
@@ -196,7 +196,7 @@ TFR_TEST(problems_of_overrides_come_after_those_of_the_file) {
                                              {.key = "runtime.dtype", .value = "f64", .origin = "--dtype"}};
     assert_refused(load_with("{\"runtime\": {\"bind\": 1}}", overrides, 2), TFR_CONFIG,
                    "tfrun.runtime.bind = 1 is not a text\n--top-p: 7 is");
-    expect_words("\n--dtype: \"f64\" is not one of f32|bf16|int8");
+    expect_words("\n--dtype: \"f64\" is not one of f32|bf16|int8|int8w|int4");
     done();
 }
 

@@ -113,7 +113,8 @@ TFR_TEST(peaks_are_those_of_the_units_that_a_kernel_names) {
     assert_near(tfr_roof_flops(&roofs, 4, TFR_DTYPE_F32, 1), 2e11);
     assert_near(tfr_roof_flops(&roofs, 1, TFR_DTYPE_F32, 0), 1e11); /* what there is */
     assert_near(tfr_roof_flops(&roofs, 4, TFR_DTYPE_BF16, 0), 8e11);
-    assert_near(tfr_roof_flops(&roofs, 4, TFR_DTYPE_I8, 0), 0);
+    assert_near(tfr_roof_flops(&roofs, 4, TFR_DTYPE_I8, 0), 4e11); /* as f32, where whole numbers have no units */
+    assert_near(tfr_roof_flops(&roofs, 4, TFR_DTYPE_I8, 1), 2e11);
 }
 
 TFR_TEST(memory_of_another_speed_scales_what_lies_beyond_the_caches) {

@@ -437,6 +437,8 @@ TFR_TEST(orders_longer_than_k_are_equal) {
     assert_false(tfr_order_same(&own, &own, 512));
     const struct tfr_order whole = {.kind = TFR_ORDER_INT}, groups = {.kind = TFR_ORDER_INT_GROUP};
     assert_true(tfr_order_same(&whole, &whole, 512) && tfr_order_same(&groups, &groups, 512));
+    const struct tfr_order newer = {.kind = 99};
+    assert_false(tfr_order_same(&newer, &newer, 512));
     assert_false(tfr_order_same(&whole, &groups, 512) || tfr_order_same(&whole, &a, 512));
 }
 

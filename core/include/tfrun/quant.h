@@ -99,9 +99,9 @@ static inline float tfr_quant_i8_value(int8_t q, float scale) {
     return (float)q * scale;
 }
 
-/* Rows of x that enter a product as whole numbers: n floats with one scale, as a channel has. The factor is rounded once for all,
- * so that q is the nearest whole number of x / scale but for 2^-17 of a step; NaN and infinities make the scale NaN, and then q
- * means nothing (but is written). */
+/* Rows of x that enter a product as whole numbers: n floats with one scale, as a channel has. The factor is rounded, the rest is
+ * one fused multiply-add, on every build: q is the nearest whole number of x / scale but for 127 * 2^-24 of a step. NaN and
+ * infinities make the scale NaN, and then q means nothing (but is written). */
 static inline float tfr_quant_row_scale(const float *x, int64_t n) {
     uint32_t largest = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -111,10 +111,10 @@ static inline float tfr_quant_row_scale(const float *x, int64_t n) {
     return tfr_quant_i8_scale(largest);
 }
 
-static inline void tfr_quant_row(int8_t *restrict q, const float *restrict x, int64_t n, float scale) {
+static inline void tfr_quant_row(int8_t *__restrict q, const float *__restrict x, int64_t n, float scale) {
     const float factor = scale > 0 ? 1 / scale : 0;
     for (int64_t i = 0; i < n; i++) {
-        q[i] = (int8_t)(uint8_t)(tfr_quant_bits(x[i] * factor + TFR_QUANT_ROUND) & 255);
+        q[i] = (int8_t)(uint8_t)(tfr_quant_bits(fmaf(x[i], factor, TFR_QUANT_ROUND)) & 255);
     }
 }
 

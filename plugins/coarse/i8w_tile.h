@@ -1,0 +1,179 @@
+/* i8w_tile.h - the inner loop of int8 weights by rows as they are: up to I8W_ROWS rows of x times one block along K of a panel.
+ *
+ * Every output has one chain of additions in the order of k. In f32 it is sum = fma(x[k], (float)q[k], sum); where the CPU
+ * multiplies pairs in bf16, which holds every q exactly, x is rounded to bf16 and the chain takes pairs, k + 1 first, then k.
+ * Included by sources that are compiled once per ISA.
+ */
+#ifndef TFR_PLUGINS_COARSE_I8W_TILE_H
+#define TFR_PLUGINS_COARSE_I8W_TILE_H
+
+#include "coarse/ints.h"
+#include "common/coarse_panel.h"
+
+#if defined(__AVX512BF16__)
+#define I8W_ROWS      6
+#define I8W_REGISTERS 12
+typedef uint16_t i8w_x; /* how x lies in memory */
+#elif defined(V_ISA_AVX512)
+#define I8W_ROWS      6
+#define I8W_REGISTERS 24
+typedef float i8w_x;
+#else
+#define I8W_ROWS      4
+#define I8W_REGISTERS 8
+typedef float i8w_x;
+#endif
+
+struct i8w_tile {
+    const i8w_x *x;   /* first row */
+    int64_t x_stride; /* elements between rows */
+    const char *panel;
+    int64_t k_begin, k_end; /* begin: a multiple of 4 */
+    const char *ahead;
+    float *sum; /* [rows][64], taken over or, with `add`, added to */
+    bool add;
+};
+
+/* Number i of each quad, as f32. */
+V_INLINE vf i8w_number(vi quads, const int i) {
+    return i_float((vi)((i_lanes)((i_words)quads << (24 - 8 * i)) >> 24));
+}
+
+#if defined(__AVX512BF16__)
+/* Numbers i and i + 1 of each quad as a pair. */
+V_INLINE __m512bh i8w_pair(vi quads, const int i) {
+    const __m512i first = _mm512_castps_si512(i8w_number(quads, i)), second = _mm512_castps_si512(i8w_number(quads, i + 1));
+    return (__m512bh)_mm512_mask_blend_epi16(0x55555555, second, _mm512_srli_epi32(first, 16));
+}
+#endif
+
+/* `count` of K, 4 but for the last: quads of w at x. */
+V_INLINE void i8w_quad(const int rows, const int vectors, const int count, const i8w_x *x, int64_t x_stride, const char *w,
+                       vf sum[][TFR_PANEL_COLS / VW]) {
+    vi quads[TFR_PANEL_COLS / VW];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) {
+        quads[v] = i_load((const int32_t *)(const void *)(w + v * VW * 4));
+    }
+#if defined(__AVX512BF16__)
+#pragma GCC unroll 2
+    for (int i = 0; i < count; i += 2) {
+        __m512bh pair[TFR_PANEL_COLS / VW];
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; v++) {
+            pair[v] = i8w_pair(quads[v], i);
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            int32_t two;
+            memcpy(&two, x + r * x_stride + i, sizeof two);
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; v++) {
+                sum[r][v] = _mm512_dpbf16_ps(sum[r][v], (__m512bh)_mm512_set1_epi32(two), pair[v]);
+            }
+        }
+    }
+#else
+#pragma GCC unroll 4
+    for (int i = 0; i < count; i++) {
+        vf number[TFR_PANEL_COLS / VW];
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; v++) {
+            number[v] = i8w_number(quads[v], i);
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            const vf factor = v_set1(x[r * x_stride + i]);
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; v++) {
+                sum[r][v] = v_fma(factor, number[v], sum[r][v]);
+            }
+        }
+    }
+#endif
+}
+
+/* Columns [column, column + vectors * VW). */
+V_INLINE void i8w_strip(const int rows, const int vectors, const int lines, const struct i8w_tile *t, int column) {
+    vf sum[I8W_ROWS][TFR_PANEL_COLS / VW];
+    const char *w = t->panel + t->k_begin / 4 * COARSE_QUAD_BYTES + (size_t)column * 4, *ahead = t->ahead;
+    const i8w_x *x = t->x + t->k_begin;
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; v++) {
+            sum[r][v] = v_zero();
+        }
+    }
+    int64_t k = t->k_begin;
+    for (; k + 4 <= t->k_end; k += 4, x += 4, w += COARSE_QUAD_BYTES) {
+        for (int line = 0; line < lines; line++, ahead += 64) {
+            __builtin_prefetch(ahead, 0, 3);
+        }
+        i8w_quad(rows, vectors, 4, x, t->x_stride, w, sum);
+    }
+#if defined(__AVX512BF16__)
+    if (k < t->k_end) { /* rows end in zeros */
+        i8w_quad(rows, vectors, 4, x, t->x_stride, w, sum);
+    }
+#else
+    switch (t->k_end - k) {
+    case 1:
+        i8w_quad(rows, vectors, 1, x, t->x_stride, w, sum);
+        break;
+    case 2:
+        i8w_quad(rows, vectors, 2, x, t->x_stride, w, sum);
+        break;
+    case 3:
+        i8w_quad(rows, vectors, 3, x, t->x_stride, w, sum);
+        break;
+    default:
+        break;
+    }
+#endif
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; v++) {
+            float *to = t->sum + r * TFR_PANEL_COLS + column + v * VW;
+            v_store(to, t->add ? v_add(v_load(to), sum[r][v]) : sum[r][v]);
+        }
+    }
+}
+
+V_INLINE void i8w_rows(const int rows, const int lines, const struct i8w_tile *t) {
+    const int whole = TFR_PANEL_COLS / VW, fit = I8W_REGISTERS / rows;
+    const int vectors = fit >= whole ? whole : fit >= 8 ? 8 : fit >= 4 ? 4 : 2;
+    i8w_strip(rows, vectors, lines, t, 0);
+    for (int column = vectors * VW; column < TFR_PANEL_COLS; column += vectors * VW) {
+        i8w_strip(rows, vectors, 0, t, column);
+    }
+}
+
+/* One row or two stream: all lines of a quad; more read the panel again. */
+V_INLINE void i8w_run(int64_t rows, const struct i8w_tile *t) {
+    switch (rows) {
+    case 1:
+        i8w_rows(1, 4, t);
+        break;
+    case 2:
+        i8w_rows(2, 4, t);
+        break;
+    case 3:
+        i8w_rows(3, 2, t);
+        break;
+#if I8W_ROWS >= 6
+    case 4:
+        i8w_rows(4, 2, t);
+        break;
+    case 5:
+        i8w_rows(5, 2, t);
+        break;
+#endif
+    default:
+        i8w_rows(I8W_ROWS, 2, t);
+        break;
+    }
+}
+
+#endif
