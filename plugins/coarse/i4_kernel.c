@@ -67,8 +67,9 @@ V_INLINE void run_item(const struct coarse_job *job, const struct rounded *round
         const int64_t first = item->row0 + item->rows * g / item->groups;
         const int64_t rows = item->row0 + item->rows * (g + 1) / item->groups - first;
         tile.x = rounded->x + first * rounded->stride;
-        tile.ahead = coarse_ahead(job, item, g, 2 * 256 * groups * (type.group / 32));
-        i4_run(rows, coarse_streams(item, g), type, &tile);
+        const bool alone = item->groups == 1 || coarse_streams(item, g);
+        tile.ahead = coarse_ahead(job, item, g, 2 * 256 * groups * (type.group / 32)); /* a line in each of two strips */
+        i4_run(rows, alone, type, &tile);
         finish(job, item->panel, first, rows, sum);
     }
 }

@@ -143,24 +143,25 @@ V_INLINE void i4_strip(const int rows, const int vectors, const int lines, const
     }
 }
 
-/* All 64 columns, in strips that fit the registers; the first prefetches. */
+/* All 64 columns, in strips that fit the registers; each prefetches a piece. */
 V_INLINE void i4_rows(const int rows, const int lines, const int locality, const struct i4_type type, const struct i4_tile *t) {
 #if defined(V_ISA_AVX512)
     const int vectors = rows <= 2 ? 4 : 2;
 #else
     const int vectors = rows > 1 ? 2 : 4;
 #endif
-    i4_strip(rows, vectors, lines, locality, type, t, 0);
-    for (int column = vectors * VW; column < TFR_PANEL_COLS; column += vectors * VW) {
-        i4_strip(rows, vectors, 0, locality, type, t, column);
+    struct i4_tile strip = *t;
+    for (int column = 0; column < TFR_PANEL_COLS; column += vectors * VW) {
+        i4_strip(rows, vectors, lines, locality, type, &strip, column);
+        strip.ahead += lines * 256 * t->groups * (type.group / 32);
     }
 }
 
-/* A tile that streams prefetches 5 lines for each 256 bytes of numbers, which fetches its scales and zero points too (20 of 18 or
- * 19 lines for 32 of K); one of several groups of rows 2, so that two groups fetch nearly all. Fewer than 3 rows always stream. */
-V_INLINE void i4_run(int64_t rows, bool streams, const struct i4_type type, const struct i4_tile *t) {
+/* Lines for each 256 bytes of numbers: 5 where one or two rows stream, all columns at once, which fetches scales and zero points
+ * too (20 of 18 or 19 lines for 32 of K); in each of two strips 3 of a tile that is alone, 1 of several groups of rows. */
+V_INLINE void i4_run(int64_t rows, bool alone, const struct i4_type type, const struct i4_tile *t) {
 #if I4_ROWS >= 6
-    switch (streams ? rows : rows + I4_ROWS) {
+    switch (alone ? rows : rows + I4_ROWS) {
     case 1:
         i4_rows(1, 5, 3, type, t);
         break;
@@ -168,28 +169,28 @@ V_INLINE void i4_run(int64_t rows, bool streams, const struct i4_type type, cons
         i4_rows(2, 5, 3, type, t);
         break;
     case 3:
-        i4_rows(3, 5, 3, type, t);
+        i4_rows(3, 3, 2, type, t);
         break;
     case 4:
-        i4_rows(4, 5, 3, type, t);
+        i4_rows(4, 3, 2, type, t);
         break;
     case 5:
-        i4_rows(5, 5, 3, type, t);
+        i4_rows(5, 3, 2, type, t);
         break;
     case 6:
-        i4_rows(6, 5, 3, type, t);
+        i4_rows(6, 3, 2, type, t);
         break;
     case 9:
-        i4_rows(3, 2, 2, type, t);
+        i4_rows(3, 1, 2, type, t);
         break;
     case 10:
-        i4_rows(4, 2, 2, type, t);
+        i4_rows(4, 1, 2, type, t);
         break;
     case 11:
-        i4_rows(5, 2, 2, type, t);
+        i4_rows(5, 1, 2, type, t);
         break;
     default:
-        i4_rows(6, 2, 2, type, t);
+        i4_rows(6, 1, 2, type, t);
         break;
     }
 #else

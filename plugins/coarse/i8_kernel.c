@@ -72,8 +72,9 @@ V_INLINE void run_item(const struct coarse_job *job, const struct rounded *round
         const int64_t first = item->row0 + item->rows * g / item->groups;
         const int64_t rows = item->row0 + item->rows * (g + 1) / item->groups - first;
         tile.x = rounded->x + first * rounded->stride;
+        const bool alone = item->groups == 1 || coarse_streams(item, g);
         tile.ahead = coarse_ahead(job, item, g, 2 * 64 * quads);
-        i8_run(rows, coarse_streams(item, g), &tile);
+        i8_run(rows, alone, &tile);
         finish(job, rounded, item->panel, first, rows, sum);
     }
 }

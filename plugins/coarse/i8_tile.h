@@ -73,11 +73,11 @@ V_INLINE void i8_rows(const int rows, const int lines, const int locality, const
     }
 }
 
-/* A tile that streams prefetches all lines of a quad, into the caches that are nearest; one of several groups of rows 2, of the
- * next panel. Where tiles have 6 rows, groups of several have 3 at least. */
-V_INLINE void i8_run(int64_t rows, bool streams, const struct i8_tile *t) {
+/* A tile alone prefetches as many lines as a quad has; one of several groups of rows 2. Where tiles have 6 rows, groups of several
+ * have 3 at least. One or two rows want lines in the nearest cache, since they stream. */
+V_INLINE void i8_run(int64_t rows, bool alone, const struct i8_tile *t) {
 #if INTS_ROWS >= 6
-    switch (streams ? rows : rows + INTS_ROWS) {
+    switch (alone ? rows : rows + INTS_ROWS) {
     case 1:
         i8_rows(1, 4, 3, t);
         break;
@@ -85,16 +85,16 @@ V_INLINE void i8_run(int64_t rows, bool streams, const struct i8_tile *t) {
         i8_rows(2, 4, 3, t);
         break;
     case 3:
-        i8_rows(3, 4, 3, t);
+        i8_rows(3, 4, 2, t);
         break;
     case 4:
-        i8_rows(4, 4, 3, t);
+        i8_rows(4, 4, 2, t);
         break;
     case 5:
-        i8_rows(5, 4, 3, t);
+        i8_rows(5, 4, 2, t);
         break;
     case 6:
-        i8_rows(6, 4, 3, t);
+        i8_rows(6, 4, 2, t);
         break;
     case 9:
         i8_rows(3, 2, 2, t);

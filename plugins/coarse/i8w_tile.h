@@ -94,7 +94,7 @@ V_INLINE void i8w_quad(const int rows, const int vectors, const int count, const
 }
 
 /* Columns [column, column + vectors * VW). */
-V_INLINE void i8w_strip(const int rows, const int vectors, const int lines, const struct i8w_tile *t, int column) {
+V_INLINE void i8w_strip(const int rows, const int vectors, int lines, const struct i8w_tile *t, int column) {
     vf sum[I8W_ROWS][TFR_PANEL_COLS / VW];
     const char *w = t->panel + t->k_begin / 4 * COARSE_QUAD_BYTES + (size_t)column * 4, *ahead = t->ahead;
     const i8w_x *x = t->x + t->k_begin;
@@ -141,7 +141,7 @@ V_INLINE void i8w_strip(const int rows, const int vectors, const int lines, cons
     }
 }
 
-V_INLINE void i8w_rows(const int rows, const int lines, const struct i8w_tile *t) {
+V_INLINE void i8w_rows(const int rows, int lines, const struct i8w_tile *t) {
     const int whole = TFR_PANEL_COLS / VW, fit = I8W_REGISTERS / rows;
     const int vectors = fit >= whole ? whole : fit >= 8 ? 8 : fit >= 4 ? 4 : 2;
     i8w_strip(rows, vectors, lines, t, 0);
@@ -150,8 +150,8 @@ V_INLINE void i8w_rows(const int rows, const int lines, const struct i8w_tile *t
     }
 }
 
-/* One row or two stream: all lines of a quad; more read the panel again. */
-V_INLINE void i8w_run(int64_t rows, const struct i8w_tile *t) {
+/* `lines` that a quad prefetches: 4, or 2 of several groups of rows. */
+V_INLINE void i8w_run(int64_t rows, int lines, const struct i8w_tile *t) {
     switch (rows) {
     case 1:
         i8w_rows(1, 4, t);
@@ -160,18 +160,18 @@ V_INLINE void i8w_run(int64_t rows, const struct i8w_tile *t) {
         i8w_rows(2, 4, t);
         break;
     case 3:
-        i8w_rows(3, 2, t);
+        i8w_rows(3, lines, t);
         break;
 #if I8W_ROWS >= 6
     case 4:
-        i8w_rows(4, 2, t);
+        i8w_rows(4, lines, t);
         break;
     case 5:
-        i8w_rows(5, 2, t);
+        i8w_rows(5, lines, t);
         break;
 #endif
     default:
-        i8w_rows(I8W_ROWS, 2, t);
+        i8w_rows(I8W_ROWS, lines, t);
         break;
     }
 }

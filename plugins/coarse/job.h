@@ -9,7 +9,9 @@
 #include "common/coarse_panel.h"
 #include "common/dtype.h"
 
-#define AHEAD_BYTES 4096 /* of a group of rows that streams: about what one thread has under way */
+/* How far a tile looks ahead in what it streams: about what one thread has under way, more where the rows keep it longer. */
+#define AHEAD_BYTES(rows)  ((rows) <= COARSE_STREAM_ROWS ? 4096 : 8192)
+#define COARSE_STREAM_ROWS 2 /* so few rows take no longer than the panel does to come in */
 
 struct coarse_job {
     const float *x, *bias, *residual;
@@ -45,8 +47,8 @@ V_INLINE struct coarse_job coarse_job_of(const struct tfr_run_args *args, const 
 }
 
 /* One panel for some rows, in groups that differ by at most one row. While the groups pass over a panel they prefetch the next one,
- * each a piece, so that a step takes the longer of streaming and computing, not both; the first panel of a thread, and a single
- * group, look ahead in what they stream. */
+ * each a piece, so that a step takes the longer of streaming and computing, not both; the first panel of a thread, and one or two
+ * rows, look ahead in what they stream. */
 struct coarse_item {
     int64_t panel, row0, rows, groups;
     bool is_first, has_next;
@@ -64,14 +66,14 @@ V_INLINE struct coarse_item coarse_item_of(const struct coarse_job *job, int64_t
 }
 
 V_INLINE bool coarse_streams(const struct coarse_item *item, int64_t group) {
-    return item->groups == 1 || (item->is_first && group == 0);
+    return item->rows <= COARSE_STREAM_ROWS || (item->is_first && group == 0);
 }
 
 /* Where group `group` prefetches, `piece` bytes in all; lines that were just read cost nothing. */
 V_INLINE const char *coarse_ahead(const struct coarse_job *job, const struct coarse_item *item, int64_t group, int64_t piece) {
     const char *panel = job->weight + (size_t)item->panel * job->panel_stride;
     if (coarse_streams(item, group)) {
-        return panel + AHEAD_BYTES;
+        return panel + AHEAD_BYTES(item->rows);
     }
     return item->has_next && group * piece < (int64_t)job->panel_stride ? panel + job->panel_stride + group * piece : panel;
 }
