@@ -160,23 +160,17 @@ static struct tfr_coarse groups_of(const struct kernel_data *data) {
     return coarse;
 }
 
-void check_pack_coarse(struct context *context, const struct kernel_setup *setup) {
+static void compare_packs(struct context *context, const struct kernel_setup *setup, const struct kernel_data *data) {
     const struct tfr_kernel *kernel = setup->kernel;
-    if (setup->problem.op != TFR_OP_LINEAR || context->kase->dtype < TFR_DTYPE_I8_CHANNEL || kernel->pack_coarse == NULL) {
-        return;
-    }
-    const bool has_groups = context->kase->dtype != TFR_DTYPE_I8_CHANNEL;
-    struct tfr_coarse coarse = has_groups ? groups_of(context->data) : channels_of(context->data);
+    const bool has_groups = data->problem.arg[1].dtype != TFR_DTYPE_I8_CHANNEL;
+    struct tfr_coarse coarse = has_groups ? groups_of(data) : channels_of(data);
     const size_t bytes = setup->needs.pack[1].bytes;
-    void *packed = guarded_alloc(bytes);
+    void *packed = guarded_alloc(bytes), *floats = guarded_alloc(bytes);
     memset(packed, 0, bytes); /* what lies between its parts is nobody's */
-    for (int t = 0; t < setup->problem.n_threads; t++) {
-        kernel->pack_coarse(kernel, &setup->problem, 1, &coarse, packed, t, setup->problem.n_threads);
-    }
-    void *floats = guarded_alloc(bytes);
     memset(floats, 0, bytes);
     for (int t = 0; t < setup->problem.n_threads; t++) {
-        kernel->pack(kernel, &setup->problem, 1, &context->data->weight, floats, t, setup->problem.n_threads);
+        kernel->pack_coarse(kernel, &setup->problem, 1, &coarse, packed, t, setup->problem.n_threads);
+        kernel->pack(kernel, &setup->problem, 1, &data->weight, floats, t, setup->problem.n_threads);
     }
     if (memcmp(packed, floats, bytes) != 0 || !guard_holds(packed, bytes)) {
         report(context, setup, "pack_coarse writes other bytes than pack");
@@ -186,4 +180,33 @@ void check_pack_coarse(struct context *context, const struct kernel_setup *setup
     free(coarse.q.data);
     free(coarse.scale.data);
     free(coarse.zero.data);
+}
+
+/* Zeros, subnormals, ties, what f16 cannot hold, infinities and NaN among the weights: one of them in every `step`. */
+static void plant(struct tfr_tensor *weight, int64_t n, int64_t step) {
+    static const float rare[] = {0, -0.0f, 1e-41f, -1e-33f, 0.5f, -1, 7, 600000, -5e5f, 1e-6f, 3e38f, -INFINITY, NAN};
+    for (int64_t i = 0; i < n; i += step) {
+        ((float *)weight->data)[i] = rare[i / step % (int64_t)(sizeof rare / sizeof *rare)];
+    }
+}
+
+void check_pack_coarse(struct context *context, const struct kernel_setup *setup) {
+    const struct kernel_data *data = context->data;
+    if (setup->problem.op != TFR_OP_LINEAR || context->kase->dtype < TFR_DTYPE_I8_CHANNEL || setup->kernel->pack_coarse == NULL) {
+        return;
+    }
+    compare_packs(context, setup, data);
+    if (data->weight.dtype != TFR_DTYPE_F32) {
+        return;
+    }
+    const int64_t n = data->weight.dim[0] * data->weight.dim[1];
+    struct kernel_data changed = *data;
+    changed.weight.data = must_alloc((size_t)n * sizeof(float));
+    const int64_t steps[] = {1, 11, 401};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        memcpy(changed.weight.data, data->weight.data, (size_t)n * sizeof(float));
+        plant(&changed.weight, n, steps[i]);
+        compare_packs(context, setup, &changed);
+    }
+    free(changed.weight.data);
 }

@@ -199,7 +199,8 @@ static inline struct tfr_quant_i4 tfr_quant_i4_choose(const float *w, int64_t n,
     return (best.scale & 0x7fff) == 0 ? (struct tfr_quant_i4){.zero = TFR_QUANT_I4_MIDDLE} : best;
 }
 
-/* The whole numbers of n <= 64 weights and what they mean. */
+/* The whole numbers of n <= 64 weights and what they mean. plugins/coarse/pack_i4.c takes the same steps for 64 channels at once;
+ * kernel.coarse.* holds its bytes against these. */
 static inline struct tfr_quant_i4 tfr_quant_i4_group(uint8_t *q, const float *w, int64_t n, bool has_zero) {
     const struct tfr_quant_i4 group = tfr_quant_i4_choose(w, n, has_zero);
     const float scale = tfr_quant_from_f16(group.scale);
