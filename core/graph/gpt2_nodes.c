@@ -6,7 +6,10 @@
 
 #include <stdio.h>
 
+#include "base/status.h"
+#include "base/tensor.h"
 #include "graph/op.h"
+#include "model/coarse_tensor.h"
 
 struct tfr_node tfr_gpt2_node(const struct tfr_gpt2_builder *b, enum tfr_op op, const char *name) {
     struct tfr_node node = {.op = op, .layer = b->block, .arg = {-1, -1, -1, -1, -1, -1}};
@@ -54,8 +57,21 @@ static struct tfr_value param_value(const struct tfr_gpt2_builder *b, enum tfr_p
     return value;
 }
 
+/* Whole numbers of a checkpoint are taken as they are, or read as floats; rounding them again would make other ones. */
+static enum tfr_status check_type(const struct tfr_value *value) {
+    const struct tfr_coarse_weight *coarse = value->weight != NULL ? value->weight->coarse : NULL;
+    if (coarse == NULL || value->dtype < TFR_DTYPE_I8_CHANNEL || (int32_t)value->dtype == coarse->parts.dtype) {
+        return TFR_OK;
+    }
+    return tfr_raise(TFR_UNSUPPORTED,
+                     "%s: the checkpoint has it as %s, and runtime.dtype packs %s, which would round it a second time; give the "
+                     "--dtype that it was quantised to, or --dtype f32",
+                     value->name, tfr_dtype_name((enum tfr_dtype)coarse->parts.dtype), tfr_dtype_name(value->dtype));
+}
+
 static int param(struct tfr_gpt2_builder *b, enum tfr_param which, enum tfr_dtype dtype) {
     const struct tfr_value value = param_value(b, which, dtype);
+    b->status = b->status == TFR_OK ? check_type(&value) : b->status;
     return tfr_gpt2_add_value(b, &value);
 }
 
@@ -154,6 +170,7 @@ int tfr_gpt2_head_share(struct tfr_gpt2_builder *b, int x, int64_t first, int64_
         node.attrs.whole_n = (int32_t)weight.dim[0];
         weight.dim[0] = n;
     }
+    b->status = b->status == TFR_OK ? check_type(&weight) : b->status;
     node.arg[0] = x;
     node.arg[1] = tfr_gpt2_add_value(b, &weight);
     node.attrs.transposed = 1;
