@@ -141,8 +141,9 @@ static void cost(const struct tfr_kernel *self, const struct tfr_problem *proble
         .prepare = prepare, .pack = tfr_pack_##pack_as, .pack_coarse = tfr_repack_##pack_as,                                       \
         .run = tfr_coarse_##prefix##_##variant                                                                                     \
     }
-#define EIGHT_BITS                   (1U << TFR_DTYPE_I8_CHANNEL)
-#define FOUR_BITS                    (1U << TFR_DTYPE_I4_GROUP | 1U << TFR_DTYPE_I4_GROUP64 | 1U << TFR_DTYPE_I4_ZERO | 1U << TFR_DTYPE_I4_ZERO64)
+#define EIGHT_BITS (1U << TFR_DTYPE_I8_CHANNEL)
+#define FOUR_BITS  (1U << TFR_DTYPE_I4_GROUP | 1U << TFR_DTYPE_I4_GROUP64 | 1U << TFR_DTYPE_I4_ZERO | 1U << TFR_DTYPE_I4_ZERO64)
+
 #define INT8(variant, ...)           KERNEL(EIGHT_BITS, "int8", i8, i8_##variant, variant, __VA_ARGS__)
 #define INT4(variant, ...)           KERNEL(FOUR_BITS, "int4", i4, i4_##variant, variant, __VA_ARGS__)
 #define INT8W(variant, pack_as, ...) KERNEL(EIGHT_BITS, "int8w", i8w, i8_##pack_as, variant, __VA_ARGS__)
