@@ -163,6 +163,9 @@ void tfr_config_choose_head(struct tfr_config *config, int head);
 const char *tfr_head_class(int head);
 const char *tfr_head_word(int head);
 int tfr_head_find(const char *word);
+/* config_quantization.c: whether runtime.int4_finer names a tensor ("transformer.h.0.mlp.c_fc.weight", with or without its front).
+ */
+bool tfr_config_is_finer(const struct tfr_string_list *finer, const char *name);
 /* config_trust.c: whether a file that came with the config may have `path` read: it lies in the config's
  * folder, or the user trusts its folder or that of the config. */
 bool tfr_config_may_read(const struct tfr_config *config, const char *path);

@@ -2,6 +2,7 @@
  * Face, where quant_method says whose it is; tfrun reads what `tfrun quantize` wrote and refuses all others by name. */
 #include "config/config_internal.h"
 
+#include <fnmatch.h>
 #include <string.h>
 
 static const char method[] = "tfrun";
@@ -68,4 +69,15 @@ void tfr_config_read_quantization(struct tfr_config_reader *reader, const tfr_js
         return;
     }
     read_own(reader, node);
+}
+
+bool tfr_config_is_finer(const struct tfr_string_list *finer, const char *name) {
+    static const char front[] = "transformer.";
+    const char *bare = strncmp(name, front, sizeof front - 1) == 0 ? name + sizeof front - 1 : name;
+    for (size_t i = 0; finer != NULL && i < finer->n; i++) {
+        if (fnmatch(finer->items[i], name, 0) == 0 || fnmatch(finer->items[i], bare, 0) == 0) {
+            return true;
+        }
+    }
+    return false;
 }

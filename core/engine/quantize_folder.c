@@ -2,6 +2,7 @@
 #include <tfrun/tfrun.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,27 +12,53 @@
 #include "config/config.h"
 #include "model/quantize_parts.h"
 
-static enum tfr_status read_form(const struct tfr_quantize_request *request, struct tfr_quantize_form *form) {
-    static const char *const eights[] = {"int8", "int8w"};
-    *form = (struct tfr_quantize_form){.to = request->to};
-    for (size_t i = 0; i < TFR_COUNT_OF(eights); i++) {
-        if (strcmp(request->to, eights[i]) == 0) {
-            form->dtype = TFR_DTYPE_I8_CHANNEL;
-            return request->group == 0 && !request->zero_point
-                       ? TFR_OK
-                       : tfr_raise(TFR_USAGE, "%s has one scale for each output; --group and --zero-point are of int4",
-                                   request->to);
+/* What 4 bits lose most by, on the models that were measured (docs/quantize.md): the head, the first and the last block. */
+enum { N_FINER = 3, MAX_GLOB = 32 };
+struct usual_finer {
+    char text[N_FINER][MAX_GLOB];
+    char *items[N_FINER];
+    struct tfr_string_list list;
+};
+
+static void make_usual(struct usual_finer *usual, const struct tfr_hparams *model) {
+    snprintf(usual->text[0], MAX_GLOB, "lm_head.weight");
+    snprintf(usual->text[1], MAX_GLOB, "h.0.*");
+    snprintf(usual->text[2], MAX_GLOB, "h.%lld.*", (long long)model->n_layer - 1);
+    for (int i = 0; i < N_FINER; i++) {
+        usual->items[i] = usual->text[i];
+    }
+    usual->list = (struct tfr_string_list){.items = usual->items, .n = N_FINER};
+}
+
+static enum tfr_status read_fours(const struct tfr_config *config, const char *to, struct tfr_quantize_form *form,
+                                  struct usual_finer *usual) {
+    const struct tfr_options *options = &config->options;
+    const bool is_wide = options->runtime_int4_group == TFR_GROUP_64, is_mixed = strcmp(to, "mixed") == 0;
+    make_usual(usual, &config->model);
+    *form = (struct tfr_quantize_form){.to = to, .runtime = "int4", .finer = &options->runtime_int4_finer};
+    form->dtype = options->runtime_int4_zero_point ? (is_wide ? TFR_DTYPE_I4_ZERO64 : TFR_DTYPE_I4_ZERO)
+                                                   : (is_wide ? TFR_DTYPE_I4_GROUP64 : TFR_DTYPE_I4_GROUP);
+    if (is_mixed && options->runtime_int4_finer.n == 0) {
+        form->finer = &usual->list;
+    }
+    return TFR_OK;
+}
+
+static enum tfr_status read_form(const struct tfr_config *config, const char *to, struct tfr_quantize_form *form,
+                                 struct usual_finer *usual) {
+    static const char *const of_fours[] = {"runtime.int4_group", "runtime.int4_zero_point", "runtime.int4_finer"};
+    if (strcmp(to, "int4") == 0 || strcmp(to, "mixed") == 0) {
+        return read_fours(config, to, form, usual);
+    }
+    if (strcmp(to, "int8") != 0 && strcmp(to, "int8w") != 0) {
+        return tfr_raise(TFR_USAGE, "\"%s\" is none of int8, int8w, int4, mixed", to);
+    }
+    for (size_t i = 0; i < TFR_COUNT_OF(of_fours); i++) {
+        if (!tfr_config_is_default(config, of_fours[i])) {
+            return tfr_raise(TFR_USAGE, "%s has one scale for each output; %s is of int4 and mixed, leave it out", to, of_fours[i]);
         }
     }
-    if (strcmp(request->to, "int4") != 0) {
-        return tfr_raise(TFR_USAGE, "\"%s\" is none of int8, int8w, int4", request->to);
-    }
-    if (request->group != 0 && request->group != 32 && request->group != 64) {
-        return tfr_raise(TFR_USAGE, "%lld inputs can't share a scale; 32 or 64 can", (long long)request->group);
-    }
-    const bool is_wide = request->group == 64;
-    form->dtype = request->zero_point ? (is_wide ? TFR_DTYPE_I4_ZERO64 : TFR_DTYPE_I4_ZERO)
-                                      : (is_wide ? TFR_DTYPE_I4_GROUP64 : TFR_DTYPE_I4_GROUP);
+    *form = (struct tfr_quantize_form){.to = to, .runtime = to, .dtype = TFR_DTYPE_I8_CHANNEL};
     return TFR_OK;
 }
 
@@ -117,29 +144,30 @@ static enum tfr_status write_folder(const struct tfr_model *model, const struct 
     return status;
 }
 
-static enum tfr_status quantize(const struct tfr_config *config, const struct tfr_quantize_form *form,
-                                const struct tfr_quantize_request *request, struct tfr_quantized *quantized) {
+static enum tfr_status quantize(const struct tfr_config *config, const struct tfr_quantize_request *request,
+                                struct tfr_quantized *quantized) {
     struct tfr_model *model;
+    struct tfr_quantize_form form;
+    struct usual_finer usual;
+    TFR_TRY(read_form(config, request->to, &form, &usual));
     TFR_TRY(check_source(config));
     quantized->directory = tfr_strdup(config->options.output_file);
     if (quantized->directory == NULL) {
         return TFR_RESOURCE;
     }
     TFR_TRY(tfr_model_open(&model, config, TFR_MODEL_WEIGHTS));
-    const enum tfr_status status = write_folder(model, form, request, quantized);
+    const enum tfr_status status = write_folder(model, &form, request, quantized);
     tfr_model_close(model);
     return status;
 }
 
 enum tfr_status tfr_quantize(const char *config_path, const struct tfr_override *overrides, size_t n_overrides,
                              const struct tfr_quantize_request *request, struct tfr_quantized **quantized) {
-    struct tfr_quantize_form form;
     struct tfr_config *config;
     *quantized = NULL;
-    TFR_TRY(read_form(request, &form));
     TFR_TRY(tfr_config_load(&config, config_path, overrides, n_overrides));
     struct tfr_quantized *made = tfr_alloc(1, sizeof *made);
-    const enum tfr_status status = made != NULL ? quantize(config, &form, request, made) : TFR_RESOURCE;
+    const enum tfr_status status = made != NULL ? quantize(config, request, made) : TFR_RESOURCE;
     tfr_config_free(config);
     if (status != TFR_OK) {
         tfr_quantized_free(made);

@@ -6,10 +6,9 @@
 
 #include <stdio.h>
 
-#include "base/status.h"
-#include "base/tensor.h"
+#include <tfrun/quant.h>
+
 #include "graph/op.h"
-#include "model/coarse_tensor.h"
 
 struct tfr_node tfr_gpt2_node(const struct tfr_gpt2_builder *b, enum tfr_op op, const char *name) {
     struct tfr_node node = {.op = op, .layer = b->block, .arg = {-1, -1, -1, -1, -1, -1}};
@@ -57,22 +56,25 @@ static struct tfr_value param_value(const struct tfr_gpt2_builder *b, enum tfr_p
     return value;
 }
 
-/* Whole numbers of a checkpoint are taken as they are, or read as floats; rounding them again would make other ones. */
-static enum tfr_status check_type(const struct tfr_value *value) {
-    const struct tfr_coarse_weight *coarse = value->weight != NULL ? value->weight->coarse : NULL;
-    if (coarse == NULL || value->dtype < TFR_DTYPE_I8_CHANNEL || (int32_t)value->dtype == coarse->parts.dtype) {
-        return TFR_OK;
-    }
-    return tfr_raise(TFR_UNSUPPORTED,
-                     "%s: the checkpoint has it as %s, and runtime.dtype packs %s, which would round it a second time; give the "
-                     "--dtype that it was quantised to, or --dtype f32",
-                     value->name, tfr_dtype_name((enum tfr_dtype)coarse->parts.dtype), tfr_dtype_name(value->dtype));
-}
-
 static int param(struct tfr_gpt2_builder *b, enum tfr_param which, enum tfr_dtype dtype) {
     const struct tfr_value value = param_value(b, which, dtype);
-    b->status = b->status == TFR_OK ? check_type(&value) : b->status;
     return tfr_gpt2_add_value(b, &value);
+}
+
+/* Type that a linear's weight is packed in. What is stored coarse is not rounded again: it keeps its type under any coarse dtype.
+ */
+static enum tfr_dtype linear_dtype(const struct tfr_gpt2_builder *b, enum tfr_param which) {
+    const enum tfr_dtype dtype = b->spec->dtype;
+    char name[96];
+    if (tfr_quant_group(dtype) == 0) {
+        return dtype;
+    }
+    const struct tfr_weight *weight = b->spec->model != NULL ? tfr_model_param(b->spec->model, which, b->block) : NULL;
+    if (weight != NULL && weight->coarse != NULL) {
+        return weight->tensor.dtype;
+    }
+    tfr_model_param_name(which, b->block, name, sizeof name);
+    return tfr_quant_group(dtype) > 0 && tfr_config_is_finer(b->spec->finer, name) ? TFR_DTYPE_I8_CHANNEL : dtype;
 }
 
 int tfr_gpt2_table(struct tfr_gpt2_builder *b, enum tfr_param which) {
@@ -112,7 +114,7 @@ int tfr_gpt2_layer_norm(struct tfr_gpt2_builder *b, const char *name, int x, enu
 struct tfr_node tfr_gpt2_linear_node(struct tfr_gpt2_builder *b, const char *name, int x, enum tfr_param weight) {
     struct tfr_node node = tfr_gpt2_node(b, TFR_OP_LINEAR, name);
     node.arg[0] = x;
-    node.arg[1] = param(b, weight, b->spec->dtype);
+    node.arg[1] = param(b, weight, linear_dtype(b, weight));
     node.arg[2] = param(b, weight + 1, TFR_DTYPE_F32);
     node.attrs.x_dtype = b->spec->x_dtype;
     if (tfr_gpt2_n_shards(b) > 1) {
@@ -154,7 +156,7 @@ int tfr_gpt2_head_linear(struct tfr_gpt2_builder *b, const char *name, int x, en
                          const struct tfr_value *given) {
     struct tfr_node node = tfr_gpt2_node(b, TFR_OP_LINEAR, name);
     node.arg[0] = x;
-    node.arg[1] = param(b, weight, b->spec->dtype);
+    node.arg[1] = param(b, weight, linear_dtype(b, weight));
     node.arg[2] = bias != TFR_PARAM_COUNT ? param(b, bias, TFR_DTYPE_F32) : -1;
     node.attrs.transposed = 1;
     node.attrs.x_dtype = b->spec->x_dtype;
@@ -163,14 +165,13 @@ int tfr_gpt2_head_linear(struct tfr_gpt2_builder *b, const char *name, int x, en
 
 int tfr_gpt2_head_share(struct tfr_gpt2_builder *b, int x, int64_t first, int64_t n, const struct tfr_value *given) {
     struct tfr_node node = tfr_gpt2_node(b, TFR_OP_LINEAR, "lm_head");
-    struct tfr_value weight = param_value(b, TFR_PARAM_LM_HEAD, b->spec->dtype);
+    struct tfr_value weight = param_value(b, TFR_PARAM_LM_HEAD, linear_dtype(b, TFR_PARAM_LM_HEAD));
     if (n < weight.dim[0]) {
         weight.part_first = first;
         weight.part_of = weight.dim[0];
         node.attrs.whole_n = (int32_t)weight.dim[0];
         weight.dim[0] = n;
     }
-    b->status = b->status == TFR_OK ? check_type(&weight) : b->status;
     node.arg[0] = x;
     node.arg[1] = tfr_gpt2_add_value(b, &weight);
     node.attrs.transposed = 1;

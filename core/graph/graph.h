@@ -115,10 +115,11 @@ struct tfr_gpt2_spec {
     const struct tfr_table_types *tables; /* of a graph without data; NULL: as dtype */
     const struct tfr_placement *placement;
     int rank;
-    int64_t rows_max, logits_max; /* token rows and logit rows of the step */
-    enum tfr_dtype dtype;         /* of packed weights: f32, bf16, or coarse */
-    enum tfr_dtype x_dtype;       /* attrs.x_dtype of linears */
-    enum tfr_dtype kv_dtype;      /* of the kv caches: f32 or i8 */
+    int64_t rows_max, logits_max;        /* token rows and logit rows of the step */
+    enum tfr_dtype dtype;                /* of packed weights: f32, bf16, or coarse */
+    enum tfr_dtype x_dtype;              /* attrs.x_dtype of linears */
+    const struct tfr_string_list *finer; /* linears that have 8 bits where dtype has 4 (runtime.int4_finer) */
+    enum tfr_dtype kv_dtype;             /* of the kv caches: f32 or i8 */
     struct tfr_gpt2_features features;
     bool sums_by_head; /* projections add in one block of K for each head; a must where the placement has more than one shard */
 };

@@ -54,6 +54,8 @@ uint64_t tfr_hparams_fingerprint(const struct tfr_hparams *m) {
 static uint64_t runtime_fingerprint(const struct tfr_options *o) {
     uint64_t hash = mix_text(mix_text(0, o->runtime_kernels), o->model_prefix);
     const double numbers[] = {o->runtime_dtype,
+                              o->runtime_int4_group,
+                              o->runtime_int4_zero_point,
                               o->runtime_isa,
                               o->runtime_attn,
                               o->runtime_deterministic,

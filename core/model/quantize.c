@@ -42,6 +42,10 @@ static bool is_linear(const struct tfr_hparams *hparams, enum tfr_param param) {
     return tfr_model_param_shape(hparams, param, dim) == 2 && param != TFR_PARAM_WTE && param != TFR_PARAM_WPE;
 }
 
+static enum tfr_dtype type_of(const struct tfr_quantize_form *form, const char *name) {
+    return tfr_config_is_finer(form->finer, name) ? TFR_DTYPE_I8_CHANNEL : form->dtype;
+}
+
 static void add_item(struct writing *writing, const char *name, const char *end, const struct tfr_weight *weight, int part,
                      const struct tfr_tensor *form) {
     struct item *item = &writing->items[writing->n];
@@ -72,8 +76,9 @@ static void add_param(struct writing *writing, enum tfr_param param, int64_t lay
         return;
     }
     struct tfr_coarse_weight form;
-    tfr_coarse_shape(&form, writing->form->dtype, weight->tensor.dim, param >= TFR_PARAM_LM_HEAD);
-    tensor->type = tfr_dtype_name(writing->form->dtype);
+    const enum tfr_dtype dtype = type_of(writing->form, tensor->name);
+    tfr_coarse_shape(&form, dtype, weight->tensor.dim, param >= TFR_PARAM_LM_HEAD);
+    tensor->type = tfr_dtype_name(dtype);
     tensor->bytes = (int64_t)tfr_coarse_bytes(&form);
     add_item(writing, tensor->name, "", weight, NUMBERS, &form.parts.q);
     add_item(writing, tensor->name, "_scale", weight, SCALES, &form.parts.scale);
@@ -123,7 +128,7 @@ static enum tfr_status make_parts(struct writing *writing, const struct item *it
     const int k_axis = tfr_model_parse_name(item->name).param >= TFR_PARAM_LM_HEAD;
     struct tfr_coarse_error error;
     free_parts(coarse);
-    tfr_coarse_shape(coarse, writing->form->dtype, item->weight->tensor.dim, k_axis);
+    tfr_coarse_shape(coarse, type_of(writing->form, item->name), item->weight->tensor.dim, k_axis);
     if (!make_part(&coarse->parts.q) || !make_part(&coarse->parts.scale) ||
         (coarse->parts.zero.rank > 0 && !make_part(&coarse->parts.zero))) {
         return TFR_RESOURCE;

@@ -41,20 +41,26 @@ static void put_quantization(struct tfr_json_out *out, const struct tfr_quantize
     tfr_json_end(out, '}');
 }
 
-/* Whether runtime.dtype has the choice. */
-static bool is_dtype(const char *word) {
-    const char *name;
-    for (int i = 0; (name = tfr_choice_name("runtime.dtype", i)) != NULL; i++) {
-        if (strcmp(name, word) == 0) {
-            return true;
-        }
+/* So that the same checkpoint rounded while it is opened has the same types, and so that a plan without weights knows them. */
+static void put_int4(struct tfr_json_out *out, const struct tfr_quantize_form *form) {
+    const struct tfr_string_list *finer = form->finer;
+    if (tfr_quant_group(form->dtype) < 0) {
+        return;
     }
-    return false;
+    tfr_json_put_text(out, "int4_group", tfr_quant_group(form->dtype) == 32 ? "32" : "64");
+    tfr_json_put_bool(out, "int4_zero_point", tfr_quant_has_zero(form->dtype));
+    tfr_json_begin(out, "int4_finer", '[');
+    for (size_t i = 0; finer != NULL && i < finer->n; i++) {
+        tfr_json_put_text(out, NULL, finer->items[i]);
+    }
+    tfr_json_end(out, ']');
 }
 
-static void put_tfrun(struct tfr_json_out *out, const struct tfr_json_doc *doc, const tfr_json *tfrun, const char *dtype) {
+static void put_tfrun(struct tfr_json_out *out, const struct tfr_json_doc *doc, const tfr_json *tfrun,
+                      const struct tfr_quantize_form *form) {
     static const char *const files[] = {"weights", "tensor_prefix", "ignore_tensors", "adapter", "adapter_beside", "tokenizer"};
-    static const char *const own[] = {"version", "model", "runtime"}, *const of_runtime[] = {"dtype"};
+    static const char *const own[] = {"version", "model", "runtime"}, *const of_runtime[] = {"dtype", "int4_group",
+                                                                                             "int4_zero_point", "int4_finer"};
     tfr_json_begin(out, "tfrun", '{');
     tfr_json_put_int(out, "version", 1);
     put_rest(out, doc, tfrun, own, TFR_COUNT_OF(own));
@@ -62,9 +68,8 @@ static void put_tfrun(struct tfr_json_out *out, const struct tfr_json_doc *doc, 
     put_rest(out, doc, tfr_json_member(tfrun, "model"), files, TFR_COUNT_OF(files));
     tfr_json_end(out, '}');
     tfr_json_begin(out, "runtime", '{');
-    if (is_dtype(dtype)) {
-        tfr_json_put_text(out, "dtype", dtype);
-    }
+    tfr_json_put_text(out, "dtype", form->runtime);
+    put_int4(out, form);
     put_rest(out, doc, tfr_json_member(tfrun, "runtime"), of_runtime, TFR_COUNT_OF(of_runtime));
     tfr_json_end(out, '}');
     tfr_json_end(out, '}');
@@ -112,7 +117,7 @@ enum tfr_status tfr_quantize_config(const struct tfr_config *config, const struc
     tfr_json_begin(&out, NULL, '{');
     put_rest(&out, doc, root, own, TFR_COUNT_OF(own));
     put_quantization(&out, form);
-    put_tfrun(&out, doc, tfr_json_member(root, "tfrun"), form->to);
+    put_tfrun(&out, doc, tfr_json_member(root, "tfrun"), form);
     tfr_json_end(&out, '}');
     tfr_json_close(doc);
     char *text = NULL, *pretty = NULL;

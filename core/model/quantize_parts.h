@@ -9,8 +9,10 @@
 #include "model/model.h"
 
 struct tfr_quantize_form {
-    const char *to;       /* runtime.dtype of the new config */
-    enum tfr_dtype dtype; /* of the coarse weights */
+    const char *to;                      /* quantization_config.weights */
+    const char *runtime;                 /* runtime.dtype of the new config */
+    enum tfr_dtype dtype;                /* of coarse weights, */
+    const struct tfr_string_list *finer; /* but of these it is I8_CHANNEL; NULL: of none */
 };
 
 /* One entry of `tensors` for each parameter, in the order of the file. Memory: the parts of one tensor. */

@@ -3,13 +3,20 @@
 #include "base/status.h"
 #include "rank/rank.h"
 
+static enum tfr_dtype fours(const struct tfr_options *options) {
+    const bool is_wide = options->runtime_int4_group == TFR_GROUP_64;
+    return options->runtime_int4_zero_point ? (is_wide ? TFR_DTYPE_I4_ZERO64 : TFR_DTYPE_I4_ZERO)
+                                            : (is_wide ? TFR_DTYPE_I4_GROUP64 : TFR_DTYPE_I4_GROUP);
+}
+
 enum tfr_dtype tfr_packed_dtype(const struct tfr_config *config) {
     static const enum tfr_dtype packed[] = {[TFR_PACK_F32] = TFR_DTYPE_F32,
                                             [TFR_PACK_BF16] = TFR_DTYPE_BF16,
                                             [TFR_PACK_INT8] = TFR_DTYPE_I8_CHANNEL,
                                             [TFR_PACK_INT8W] = TFR_DTYPE_I8_CHANNEL,
                                             [TFR_PACK_INT4] = TFR_DTYPE_I4_GROUP};
-    return packed[config->options.runtime_dtype];
+    const int type = config->options.runtime_dtype;
+    return type == TFR_PACK_INT4 ? fours(&config->options) : packed[type];
 }
 
 enum tfr_dtype tfr_x_dtype(const struct tfr_config *config) {

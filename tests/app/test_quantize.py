@@ -147,11 +147,28 @@ for kind in KINDS:
 def a_folder_has_the_bits_of_rounding_while_opening(box):
     for stored in "f32", "bf16":
         model = box.model(stored, stored)
-        for dtype in "int8", :
-            folder, _ = box.quantize(model, "--to", dtype, name=f"{stored}-{dtype}")
-            expect_same(json.loads((folder / "config.json").read_text())["tfrun"]["runtime"]["dtype"], dtype)
-            expect_same(box.digest(folder), box.digest(model, "--dtype", dtype))
+        for kind, words in {**KINDS, "finer": ["--to", "int4", "--finer", "h.1.*.c_proj.weight", "--finer", "lm_head.*"]}.items():
+            folder, _ = box.quantize(model, *words, name=f"{stored}-{kind}")
+            expect_same(json.loads((folder / "config.json").read_text())["tfrun"]["runtime"]["dtype"], words[1])
+            expect_same(box.digest(folder), box.digest(model, "--dtype", *words[1:]))
             expect(box.digest(folder) != box.digest(model), "it rounds nothing")
+
+
+@case
+def mixed_is_4_bits_with_some_of_8(box):
+    model = box.model(n_layer=4)
+    folder, told = box.quantize(model, "--to", "mixed")
+    finer = json.loads((folder / "config.json").read_text())["tfrun"]["runtime"]["int4_finer"]
+    expect_same(finer, ["lm_head.weight", "h.0.*", "h.3.*"])
+    for tensor in told["tensors"]:
+        ends = tensor["name"] == "lm_head.weight" or ".h.0." in tensor["name"] or ".h.3." in tensor["name"]
+        expect_same(tensor["type"], "f32" if not is_linear(tensor["name"]) else "i8_channel" if ends else "i4_group")
+    chosen, _ = box.quantize(model, "--to", "mixed", "--finer", "h.2.mlp.c_fc.weight", name="chosen")
+    expect_same(json.loads((chosen / "config.json").read_text())["tfrun"]["runtime"]["int4_finer"], ["h.2.mlp.c_fc.weight"])
+    for made, words in (folder, finer), (chosen, ["h.2.mlp.c_fc.weight"]):
+        flags = [word for glob in words for word in ("--finer", glob)]
+        expect_same(box.digest(made), box.digest(model, "--dtype", "int4", *flags))
+    expect_same(box.digest(folder, "--dtype", "int8"), box.digest(folder))  # what is coarse keeps its type
 
 
 @case
@@ -313,10 +330,10 @@ def what_cannot_be_written_leaves_nothing(box):
     box.told(box.start("quantize", model, "--to", "int4", "-o", coarse, "-q"), 2, "already holds a model", "--force")
     box.told(box.start("quantize", coarse, "--to", "int4", "-o", out, "-q"), 4, "coarse already")
     box.told(box.start("quantize", model, "--to", "int4", "-o", model, "--force", "-q"), 2, "folder of the model itself")
-    box.told(box.start("quantize", model, "-o", out), 2, "--to int8, int8w or int4")
+    box.told(box.start("quantize", model, "-o", out), 2, "--to int8, int8w, int4 or mixed")
     box.told(box.start("quantize", model, "--to", "int3", "-o", out), 2, '"int3" is none of')
     box.told(box.start("quantize", model, "--to", "int8", "--group", "64", "-o", out), 2, "one scale for each output")
-    box.told(box.start("quantize", model, "--to", "int4", "--group", "48", "-o", out), 2, "32 or 64")
+    box.told(box.start("quantize", model, "--to", "int4", "--group", "48", "-o", out), 2, "48")
     box.told(box.start("quantize", model, "--to", "int4"), 2, "-o DIR")
     box.run("quantize", model, "--to", "int4", "-o", coarse, "--force", "-q")
     expect_same(json.loads((coarse / "config.json").read_text())["quantization_config"]["weights"], "int4")

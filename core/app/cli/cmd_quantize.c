@@ -6,9 +6,8 @@
 #include "app/cli/progress.h"
 
 static const struct tfr_flag flags[] = {
-    {"to", "TYPE", "int8 (inputs rounded too), int8w (inputs as they are) or int4", 0},
-    {"group", "N", "int4: inputs that share a scale, 32 or 64 [32]", 0},
-    {"zero-point", NULL, "int4: a zero point beside each scale", 0},
+    {"to", "TYPE", "int8 (inputs rounded too), int8w (inputs as they are), int4 or mixed (int4, some linears in 8 bits: --finer)",
+     0},
     {"json", NULL, "the result as one JSON document", 0},
     {"quiet", NULL, "no progress, only errors on stderr", 'q'},
     {"verbose", NULL, "more diagnostics", 'v'},
@@ -70,12 +69,11 @@ static size_t keep_overrides(const struct tfr_args *args, struct tfr_override *k
 
 static bool read_request(const struct tfr_args *args, struct tfr_quantize_request *request) {
     request->to = tfr_args_flag(args, "to");
-    request->zero_point = tfr_args_flag(args, "zero-point") != NULL;
     if (request->to == NULL) {
-        tfr_cli_usage("say which type the weights shall have: --to int8, int8w or int4");
+        tfr_cli_usage("say which type the weights shall have: --to int8, int8w, int4 or mixed");
         return false;
     }
-    return tfr_cli_int(args, "group", 32, 64, &request->group);
+    return true;
 }
 
 static int deliver(const struct tfr_args *args, const struct tfr_quantized *quantized, const struct tfr_evaluation *before,
@@ -135,7 +133,7 @@ static int run(struct tfr_args *args) {
 const struct tfr_command tfr_cmd_quantize = {
     .name = "quantize",
     .operands = "CONFIG -o DIR",
-    .help = "write the model with coarse weights (--to int8|int8w|int4, --data)",
+    .help = "write the model with coarse weights (--to int8|int8w|int4|mixed, --data)",
     .flags = flags,
     .n_flags = sizeof flags / sizeof flags[0],
     .reads = reads,

@@ -14,9 +14,7 @@ extern "C" {
 #endif
 
 struct tfr_quantize_request {
-    const char *to;           /* "int8", "int8w", "int4" */
-    int64_t group;            /* inputs that share a scale in 4 bits: 32 or 64; 0: 32 */
-    bool zero_point;          /* 4 bits with a zero point beside each scale */
+    const char *to;           /* "int8", "int8w", "int4", "mixed"; options below runtime.int4_ have the rest */
     tfr_progress_fn progress; /* may be NULL */
     void *user;
 };
