@@ -132,7 +132,7 @@ def law_of_values(box, kind):
     (plain / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
     write_tensors(plain / "model.safetensors",
                   {name: ("F32", shape, array.array("f", numbers).tobytes()) for name, (shape, numbers) in values.items()})
-    for dtype in "f32", "bf16":
+    for dtype in ("f32", "bf16") if kind == "int8" else ("f32",):
         expect_same(box.digest(folder, "--dtype", dtype), box.digest(plain, "--dtype", dtype))
 
 
