@@ -147,7 +147,7 @@ for kind in KINDS:
 def a_folder_has_the_bits_of_rounding_while_opening(box):
     for stored in "f32", "bf16":
         model = box.model(stored, stored)
-        for kind, words in {**KINDS, "finer": ["--to", "int4", "--finer", "h.1.*.c_proj.weight", "--finer", "lm_head.*"]}.items():
+        for kind, words in {**KINDS, "int8w": ["--to", "int8w"], "finer": ["--to", "int4", "--finer", "h.1.*.c_proj.weight", "--finer", "lm_head.*"]}.items():
             folder, _ = box.quantize(model, *words, name=f"{stored}-{kind}")
             expect_same(json.loads((folder / "config.json").read_text())["tfrun"]["runtime"]["dtype"], words[1])
             expect_same(box.digest(folder), box.digest(model, "--dtype", *words[1:]))
