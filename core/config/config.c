@@ -244,6 +244,7 @@ static enum tfr_status load(struct tfr_config *config, const char *path, const s
     tfr_config_check_trust(&reader, tfr_json_member(tfr_json_root(doc), "tfrun"));
     check_capacity(&reader);
     tfr_config_check_sums(&reader);
+    tfr_config_check_quantization(&reader);
     config->model.allow_missing_head = config->options.model_allow_missing_head;
     const enum tfr_status status = settle(&reader, overrides, n_overrides, findings);
     tfr_json_close(doc);

@@ -131,7 +131,8 @@ enum tfr_origin {
 /* "quantization_config" of what `tfrun quantize` wrote. */
 struct tfr_quantization {
     bool given;
-    int64_t group; /* of the tensors of 4 bits: 32 or 64 */
+    bool has_fours; /* weights int4 or mixed, not int8 or int8w */
+    int64_t group;  /* of the tensors of 4 bits: 32 or 64 */
     bool has_zero;
 };
 

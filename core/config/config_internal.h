@@ -101,6 +101,8 @@ void tfr_config_read_names(struct tfr_config_reader *reader, const tfr_json *roo
 void tfr_config_read_shown(struct tfr_config_reader *reader, const tfr_json *root);
 /* config_quantization.c: how the weights were rounded. */
 void tfr_config_read_quantization(struct tfr_config_reader *reader, const tfr_json *root);
+/* Complains where runtime.dtype is of another kind than the weights. */
+void tfr_config_check_quantization(struct tfr_config_reader *reader);
 /* config_labels.c: id2label, where given, decides the number of labels, as in Hugging Face's config class. */
 void tfr_config_read_labels(struct tfr_config_reader *reader, const tfr_json *root);
 void tfr_config_free_labels(struct tfr_string_list *labels);

@@ -35,8 +35,20 @@ static void read_own(struct tfr_config_reader *reader, const tfr_json *node) {
     if (version == NULL || !tfr_json_int64(reader->doc, version, &number) || number != 1) {
         tfr_config_complain(reader, version != NULL ? version : node, TFR_UNSUPPORTED,
                             "quantization_config.version is not 1, the only form there is; quantise the model again");
+        return;
     }
     *quantization = (struct tfr_quantization){.given = true, .group = 32};
+    static const char *const kinds[] = {"int8", "int8w", "int4", "mixed"};
+    const char *weights = tfr_json_string(tfr_json_member(node, "weights"));
+    int kind = 3;
+    while (kind >= 0 && (weights == NULL || strcmp(weights, kinds[kind]) != 0)) {
+        kind--;
+    }
+    if (kind < 0) {
+        tfr_config_complain(reader, node, TFR_CONFIG,
+                            "quantization_config.weights is none of int8, int8w, int4, mixed; quantise the model again");
+    }
+    quantization->has_fours = kind >= 2;
     if (group != NULL &&
         (!tfr_json_int64(reader->doc, group, &quantization->group) || (quantization->group != 32 && quantization->group != 64))) {
         tfr_config_complain(reader, group, TFR_CONFIG, "quantization_config.group_size is neither 32 nor 64");
@@ -69,6 +81,21 @@ void tfr_config_read_quantization(struct tfr_config_reader *reader, const tfr_js
         return;
     }
     read_own(reader, node);
+}
+
+/* What was rounded once is not rounded again: the folder's own kind, or f32 and bf16, which read it. */
+void tfr_config_check_quantization(struct tfr_config_reader *reader) {
+    const struct tfr_config *config = reader->config;
+    const int dtype = config->options.runtime_dtype;
+    const bool is_int4 = dtype == TFR_PACK_INT4, is_float = dtype == TFR_PACK_F32 || dtype == TFR_PACK_BF16;
+    char said[600];
+    if (config->quantization.given && !is_float && is_int4 != config->quantization.has_fours) {
+        tfr_complaints_add(&reader->complaints, tfr_option_fault(config, "runtime.dtype"), TFR_COMPLAINT_LAST_LINE, 0,
+                           "%s would round weights again that have %s bits (quantization_config); take --dtype %s, or f32, which "
+                           "computes with them as they are",
+                           tfr_option_said(config, "runtime.dtype", tfr_choice_name("runtime.dtype", dtype), said, sizeof said),
+                           config->quantization.has_fours ? "4" : "8", config->quantization.has_fours ? "int4" : "int8, int8w");
+    }
 }
 
 bool tfr_config_is_finer(const struct tfr_string_list *finer, const char *name) {

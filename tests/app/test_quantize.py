@@ -168,7 +168,7 @@ def mixed_is_4_bits_with_some_of_8(box):
     for made, words in (folder, finer), (chosen, ["h.2.mlp.c_fc.weight"]):
         flags = [word for glob in words for word in ("--finer", glob)]
         expect_same(box.digest(made), box.digest(model, "--dtype", "int4", *flags))
-    expect_same(box.digest(folder, "--dtype", "int8"), box.digest(folder))  # what is coarse keeps its type
+    box.told(box.start(folder, *PROMPT, "--dtype", "int8"), 2, "--dtype int8 would round weights again that have 4 bits", "int4, or f32")
 
 
 @case
@@ -265,9 +265,10 @@ def other_methods_are_refused(box):
                               ("gptq", 3, "quantization_config"),
                               ({"quant_method": "tfrun"}, 4, "quantization_config.version is not 1"),
                               ({"quant_method": "tfrun", "version": 2}, 4, "quantization_config.version is not 1"),
-                              ({"quant_method": "tfrun", "version": 1, "group_size": 48}, 3, "group_size is neither 32 nor 64"),
-                              ({"quant_method": "tfrun", "version": 1, "zero_point": 1}, 3, "quantization_config.zero_point"),
-                              ({"quant_method": "tfrun", "version": 1, "act_order": True}, 4, "act_order is unknown")):
+                              ({"quant_method": "tfrun", "version": 1, "weights": "int5"}, 3, "weights is none of int8"),
+                              ({"quant_method": "tfrun", "version": 1, "weights": "int4", "group_size": 48}, 3, "group_size is neither 32 nor 64"),
+                              ({"quant_method": "tfrun", "version": 1, "weights": "int4", "zero_point": 1}, 3, "quantization_config.zero_point"),
+                              ({"quant_method": "tfrun", "version": 1, "weights": "int4", "act_order": True}, 4, "act_order is unknown")):
         path.write_text(json.dumps({**config, "quantization_config": value}))
         box.told(box.start(model, *PROMPT), code, "config.json:1:", word)
 
