@@ -37,7 +37,9 @@ TFR_TEST(packed_bytes_are_those_of_an_engine) {
     struct tfr_generation_stats stats;
     const int32_t ids[] = {1, 2, 3};
     const struct tfr_prompt prompt = {.ids = ids, .n_ids = 3};
-    assert_ok(tfr_engine_open(&engine, TFR_SOURCE_DIR "/configs/demo", NULL, 0));
+    const struct tfr_override whole = {
+        .key = "runtime.lossless", .value = "false", .origin = "test"}; /* 32 bits, not 16 that are enough */
+    assert_ok(tfr_engine_open(&engine, TFR_SOURCE_DIR "/configs/demo", &whole, 1));
     assert_ok(tfr_generate(engine, &prompt, 1, NULL, NULL, &result, &stats));
     const int64_t said =
         tfr_packed_bytes(&engine->config->model, engine->config->model.n_layer, engine->config->model.vocab_size, TFR_DTYPE_F32);
