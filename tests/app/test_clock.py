@@ -22,7 +22,7 @@ class Box:
 
     def run(self, *arguments, clock=None):
         environment = dict(os.environ, **({"TFRUN_CLOCK": clock} if clock else {}))
-        return subprocess.run([self.program, *map(str, arguments), "--plugin", self.plugin, "--kernels", "clock", "-t", "1"],
+        return subprocess.run([self.program, *map(str, arguments), "--plugin", self.plugin, "--kernels", "clock", "-t", "1", "--no-lossless"],
                               capture_output=True, text=True, env=environment)
 
     def generate(self, *arguments, clock):

@@ -39,7 +39,7 @@ class Profiler:
 
 @case
 def a_calibration_is_written_and_shown(profiler):
-    path, made = profiler.calibrate()
+    path, made = profiler.calibrate("--no-lossless")
     expect(path.startswith(str(profiler.folder / "cache" / "tfrun" / "calibration-")) and path.endswith("-1t.json"), path)
     expect_same(made["schema"], "tfrun-calibration-1")
     expect_same(os.listdir(profiler.folder / "cache" / "tfrun"), [os.path.basename(path)])  # nothing half-written
@@ -114,7 +114,7 @@ def bad_words_are_usage(profiler):
         expect(told in profiler.run("profile", profiler.demo, *words, code=2)[1], words, told)
     expect("at most" in profiler.run("calibrate", profiler.demo, profiler.demo, code=2)[1], "two configs")
     expect("give --show" in profiler.run("calibrate", "--json", code=2)[1], "--json alone")
-    for words, told in [(("--quick",), "leave --quick out"), (("--file", "f", "--threads", 1), "give one"),
+    for words, told in [(("--quick",), "leave --quick and --asleep out"), (("--file", "f", "--threads", 1), "give one"),
                         ((profiler.demo,), "leave the config out")]:
         expect(told in profiler.run("calibrate", "--show", *words, code=2)[1], words, told)
 
@@ -185,7 +185,7 @@ def what_ran_is_what_cost_counts(profiler):
     """FLOPs and bytes of the nodes that were profiled, against the executed ones of `tfrun cost`."""
     for shape, asked in [(("--prompt-tokens", 7, "--no-decode"), ("--seq", 7)),
                          (("--prompt-tokens", 0, "--context", 9), ("--phase", "decode", "--cache", 9))]:
-        text = profiler.run("profile", profiler.demo, "--json", "--reps", 1, *shape)[0]
+        text = profiler.run("profile", profiler.demo, "--json", "--no-lossless", "--reps", 1, *shape)[0]
         [phase] = [value for key, value in json.loads(text).items() if key in ("prefill", "decode")]
         counted = json.loads(profiler.run("cost", profiler.demo, "--json", *asked)[0])["total"]["executed"]
         expect_same(sum(node["flops"] for node in phase["nodes"]), counted["flops"])

@@ -188,11 +188,12 @@ def a_flood_leaves_time_for_others(program):
         threads = [threading.Thread(target=drain), threading.Thread(target=pour)]
         for thread in threads:
             thread.start()
-        for _ in range(20):
+        n_asked = 0
+        while n_asked < 20 or probe.counts()["requests"] <= 1000: # however fast this machine is
             start = time.monotonic()
             expect_same(probe.get("/health").status, 200)
             expect(time.monotonic() - start < PATIENCE / 8)
-        expect(probe.counts()["requests"] > 1000)
+            n_asked += 1
         over.set()
         flood.socket.shutdown(socket.SHUT_RDWR)
         for thread in threads:
