@@ -125,7 +125,7 @@ def a_disturbed_calibration_is_doubted(profiler):
     expect(not any(kernel["kernel"].startswith("linear.f32") for kernel in made["kernels"]), "f32 was measured")
     expect("waited_percent" in made["conditions"] and "doubts" in made, made["conditions"])
     made["conditions"]["waited_percent"] = 75
-    made["roofs"]["bandwidth"][0]["all_cores"] = made["roofs"]["bandwidth"][0]["one_core"] / 3
+    made["roofs"]["bandwidth"][0]["all_cores"] = made["roofs"]["bandwidth"][0]["one_core"] / 1000  # the worst of all, whatever else ran
     with open(path, "w") as file:
         json.dump(made, file)
     shown = profiler.run("calibrate", "--show", "--threads", 1)[0]
