@@ -154,7 +154,7 @@ def crowd(server, n):
 @case
 def a_silent_stream_is_pinged(t):
     """It waits behind others, on a machine of any speed: they are left once it was told so."""
-    with t.serve("--max-batch", 16, "--ping", 1) as server:
+    with t.serve("--max-batch", 16, "--ping", 1, "--max-queue-ms", 600000) as server: # however slow it finds itself
         others = crowd(server, 20)
         with server.raw({**LONG, "max_tokens": 9}, stream=True) as sock:
             head, rest = read_head(sock)
@@ -168,7 +168,7 @@ def a_silent_stream_is_pinged(t):
 
 @case
 def a_request_has_its_time(t):
-    with t.serve("--max-batch", 16, "--request-timeout", 1) as server:
+    with t.serve("--max-batch", 16, "--request-timeout", 1, "--max-queue-ms", 600000) as server:
         others = crowd(server, 20)
         with server.raw(LONG) as whole, server.raw(LONG, stream=True) as stream:
             head, body = read_head(whole)

@@ -199,10 +199,12 @@ def a_client_that_leaves_frees_its_place(t):
                 with server.raw(long, stream=stream), server.raw(long, stream=stream):
                     time.sleep(pause)
                 left += 2
-                expect(wait_until(lambda: log.read_text().count(" 499 ") == left), log.read_text())
+                # one that was whole before its client left is none, on a fast machine
+                expect(wait_until(lambda: log.read_text().count(" 499 ") + log.read_text().count(" output=300 ") == left), log.read_text())
                 expect_same(server.ask(prompt="x", max_tokens=1)["usage"]["completion_tokens"], 1)
                 expect(server.metric("tfrun_cancelled_steps_max") <= 2, "steps from a leave to a free place")
-        expect(all("finish=cancelled" in line for line in log.read_text().splitlines() if " 499 " in line))
+        cancelled = [line for line in log.read_text().splitlines() if " 499 " in line]
+        expect(len(cancelled) > left / 2 and all("finish=cancelled" in line for line in cancelled), log.read_text())
 
 
 @case
