@@ -15,7 +15,9 @@
 #include "base/mapfile.h"
 #include "base/plural.h"
 #include "base/status.h"
+#include "config/config.h"
 #include "engine/calibrate_talk.h"
+#include "engine/wait_choice.h"
 #include "mpi/comm.h"
 #include "plan/registry.h"
 #include "predict/calibration.h"
@@ -235,17 +237,19 @@ static enum tfr_status threads_asked(const struct tfr_calibrate_question *questi
 /* As a run that is told the same. */
 static enum tfr_status choose_wait(struct meeting *meeting) {
     const struct tfr_calibrate_question *question = meeting->question;
-    const char *asked = "auto";
+    const char *asked = tfr_choice_name("parallel.wait", TFR_WAIT_AUTO), *name;
     for (size_t i = 0; i < question->n_overrides; i++) {
         asked = strcmp(question->overrides[i].key, "parallel.wait") == 0 ? question->overrides[i].value : asked;
     }
-    const bool own_cores = tfr_machine_gives_own_cores(meeting->machine, &meeting->threads, tfr_comm_local_size(meeting->comm));
-    if (strcmp(asked, "spin") != 0 && strcmp(asked, "sleep") != 0 && strcmp(asked, "auto") != 0) {
+    int option = 0;
+    while ((name = tfr_choice_name("parallel.wait", option)) != NULL && strcmp(name, asked) != 0 && option < TFR_WAIT_SLEEP) {
+        option++;
+    }
+    if (name == NULL || strcmp(name, asked) != 0) {
         return tfr_raise(TFR_USAGE, "--wait: \"%s\" is none of auto, spin, sleep", asked);
     }
-    meeting->wait = strcmp(asked, "spin") == 0                  ? TFR_COMM_WAIT_SPIN
-                    : strcmp(asked, "sleep") == 0 || !own_cores ? TFR_COMM_WAIT_SLEEP
-                                                                : TFR_COMM_WAIT_OWN_CORES;
+    const bool own_cores = tfr_machine_gives_own_cores(meeting->machine, &meeting->threads, tfr_comm_local_size(meeting->comm));
+    meeting->wait = tfr_wait_choice(option, own_cores);
     return TFR_OK;
 }
 

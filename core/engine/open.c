@@ -11,6 +11,7 @@
 #include "base/mapfile.h"
 #include "base/plural.h"
 #include "base/status.h"
+#include "engine/wait_choice.h"
 #include "generation/params.h"
 #include "job/command.h"
 #include "job/trace_file.h"
@@ -95,7 +96,6 @@ static enum tfr_status open_config(struct tfr_engine *engine, const char *path, 
 static void choose_wait(struct tfr_engine *engine) {
     const int n_node_ranks = tfr_comm_local_size(engine->comm);
     const bool own_cores = tfr_machine_gives_own_cores(engine->machine, &engine->threads, n_node_ranks);
-    static const enum tfr_comm_wait asked[] = {[TFR_WAIT_SPIN] = TFR_COMM_WAIT_SPIN, [TFR_WAIT_SLEEP] = TFR_COMM_WAIT_SLEEP};
     const int64_t option = engine->config->options.parallel_wait;
     if (option == TFR_WAIT_SPIN && !own_cores) {
         tfr_log(TFR_LOG_WARN, "mpi",
@@ -103,9 +103,7 @@ static void choose_wait(struct tfr_engine *engine) {
                 "working; use --wait auto",
                 n_node_ranks, tfr_plural(n_node_ranks), engine->threads.n_threads, tfr_plural(engine->threads.n_threads));
     }
-    tfr_comm_set_wait(engine->comm, option != TFR_WAIT_AUTO ? asked[option]
-                                    : own_cores             ? TFR_COMM_WAIT_OWN_CORES
-                                                            : TFR_COMM_WAIT_SLEEP);
+    tfr_comm_set_wait(engine->comm, tfr_wait_choice(option, own_cores));
 }
 
 /* Ranks that may use the same cores divide them; each says why it has as many threads as it has. */

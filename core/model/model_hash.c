@@ -12,7 +12,7 @@
 #include "model/coarse_tensor.h"
 #include "model/lora.h"
 
-enum { SAMPLE_BYTES = 4096, N_SAMPLES = 8, N_DENSE_SAMPLES = 256, LANES = 4, MAX_ID = 128 };
+enum { SAMPLE_BYTES = 4096, N_SAMPLES = 8, N_DENSE_SAMPLES = 256, MAX_ID = 128 };
 
 #define FULL_LIMIT ((size_t)2 << 30)
 
@@ -44,23 +44,8 @@ static uint64_t hash_dense_samples(uint64_t hash, const uint8_t *data, size_t si
     return hash_pieces(hash, data, size, N_DENSE_SAMPLES);
 }
 
-/* Four words at a time, each in a lane of its own, so that the speed is memory's. Any one changed byte
- * changes the result. */
 static uint64_t hash_all(uint64_t hash, const uint8_t *data, size_t size) {
-    uint64_t lanes[LANES], words[LANES];
-    size_t at = 0;
-    for (int i = 0; i < LANES; i++) {
-        lanes[i] = hash + (uint64_t)i;
-    }
-    for (; size - at >= sizeof words; at += sizeof words) {
-        memcpy(words, data + at, sizeof words);
-        for (int i = 0; i < LANES; i++) {
-            lanes[i] = (lanes[i] ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
-            lanes[i] ^= lanes[i] >> 32;
-        }
-    }
-    hash = tfr_hash(hash, lanes, sizeof lanes);
-    return tfr_hash(hash, data + at, size - at);
+    return tfr_hash_fast(hash, data, size);
 }
 
 static uint64_t hash_weight(const struct tfr_weight *weight, hash_bytes_fn hash_bytes) {

@@ -16,7 +16,7 @@
 
 #define MAGIC UINT64_C(0x316b636170726674) /* "tfrpack1" */
 
-enum { PAGE = 4096, LANES = 8 };
+enum { PAGE = 4096 };
 static const uint64_t piece_bytes = 1 << 20;
 
 /* Followed by the key, the entries and, each at a page of its own, the bytes of the weights. */
@@ -30,22 +30,6 @@ struct tfr_pack_file {
     const struct tfr_pack_entry *entries;
     size_t n;
 };
-
-/* Each step maps the lane one to one, so that no changed byte goes unseen. */
-static uint64_t sum_piece(uint64_t start, const uint8_t *data, size_t size) {
-    uint64_t lanes[LANES], words[LANES];
-    size_t at = 0;
-    for (int i = 0; i < LANES; i++) {
-        lanes[i] = start + (uint64_t)i;
-    }
-    for (; size - at >= sizeof words; at += sizeof words) {
-        memcpy(words, data + at, sizeof words);
-        for (int i = 0; i < LANES; i++) {
-            lanes[i] = (lanes[i] ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
-        }
-    }
-    return tfr_hash(tfr_hash(TFR_HASH_START, lanes, sizeof lanes), data + at, size - at);
-}
 
 /* Pieces of all weights in turn, each thread the next one. */
 struct sums {
@@ -76,7 +60,7 @@ static void sum_part(void *arg, int tid, int nth) {
     while (find_piece(sums, atomic_fetch_add(&sums->next, 1), &entry, &at)) {
         const uint64_t left = sums->entries[entry].bytes - at;
         const uint8_t *data = (const uint8_t *)sums->data[entry] + at;
-        atomic_fetch_add(&sums->sum[entry], sum_piece(at, data, (size_t)(left < piece_bytes ? left : piece_bytes)));
+        atomic_fetch_add(&sums->sum[entry], tfr_hash_fast(at, data, (size_t)(left < piece_bytes ? left : piece_bytes)));
     }
 }
 

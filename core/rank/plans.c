@@ -213,6 +213,9 @@ static void explain_attention(const struct tfr_plan *plan) {
 static void explain_halves(const struct tfr_engine *engine, const struct tfr_plan *plan) {
     int n_exact = 0, n_others = 0;
     const char *other = "";
+    if (engine->n_plans > 0 || !tfr_is_lossless(engine->config)) {
+        return;
+    }
     for (int i = 0; i < plan->n_tasks; i++) {
         const struct tfr_task *task = &plan->tasks[i];
         const bool is_exact = task->problem.op == TFR_OP_LINEAR && (task->problem.arg[1].flags & TFR_ARG_EXACT) != 0;
@@ -220,12 +223,9 @@ static void explain_halves(const struct tfr_engine *engine, const struct tfr_pla
         n_exact += is_exact;
         other = is_other && n_others++ == 0 ? task->name : other;
     }
-    if (engine->n_plans > 0 || !tfr_is_lossless(engine->config) || n_exact + n_others == 0) {
-        return;
-    }
-    if (n_others == 0) {
+    if (n_exact > 0 && n_others == 0) {
         tfr_log(TFR_LOG_INFO, "plan", "all weights of linears hold f32 values that 16 bits hold exactly, and are packed so");
-    } else {
+    } else if (n_others > 0) {
         tfr_log(TFR_LOG_INFO, "plan",
                 "%d of %d weights of linears are packed in 16 bits, which hold their f32 values exactly; %s%s in 32", n_exact,
                 n_exact + n_others, other, n_others > 1 ? " and others" : "");

@@ -126,9 +126,7 @@ static enum tfr_status take_load(struct layouts_report *report) {
             "--sequences %lld: an engine of %s takes runtime.max_batch = %lld together; give less, or a larger --max-batch",
             (long long)question->sequences, config->path, (long long)config->options.runtime_max_batch);
     }
-    report->load = (struct tfr_layout_load){.prompt = question->prompt > 0  ? question->prompt
-                                                      : positions / 2 < 512 ? (positions + 1) / 2
-                                                                            : 512,
+    report->load = (struct tfr_layout_load){.prompt = question->prompt > 0 ? question->prompt : tfr_common_prompt(config),
                                             .chunk = tfr_common_piece(config),
                                             .sequences = question->sequences,
                                             .context = question->context >= 0 ? question->context

@@ -49,7 +49,8 @@ struct tfr_bench {
     uint64_t logits_digest;        /* of that prompt and its eight tokens */
     int64_t *peak_memory_bytes;    /* [n_ranks] */
     double memory_rate, flop_rate; /* bytes and FLOPs a second of rank 0's threads, medians of the rounds; 0: not asked for */
-    char model[160], machine[160], dtype[16];
+    char model[160], machine[160];
+    int64_t dtype; /* runtime.dtype; of a bench that was run */
     bool is_gated; /* made to be held against limits (bench_gate.h) */
     struct tfr_manifest manifest;
 };

@@ -4,15 +4,14 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "config/choices.h"
 #include "profile/profile_run.h"
-
-static const char *const dtypes[] = {"f32", "bf16", "int8", "int8w", "int4"};
 
 static const struct limit {
     enum tfr_bench_kind kind;
     int64_t least;
     enum tfr_bench_limit_figure figure;
-    double of_dtype[TFR_COUNT_OF(dtypes)];
+    double of_dtype[TFR_PACK_INT4 + 1]; /* by runtime.dtype */
 } limits[] = {
 #define TFR_BENCH_LIMIT(kind, least, figure, ...) {TFR_BENCH_##kind, least, TFR_LIMIT_##figure, {__VA_ARGS__}},
 #include "study/bench_gate.def"
@@ -36,22 +35,11 @@ static double value_of(const struct tfr_bench_figure *figure, enum tfr_bench_lim
                                                 : 0;
 }
 
-static size_t find_dtype(const char *dtype) {
-    size_t i = 0;
-    while (i < TFR_COUNT_OF(dtypes) && strcmp(dtypes[i], dtype) != 0) {
-        i++;
-    }
-    return i;
-}
-
 static bool is_limited(const struct limit *limit, const struct tfr_bench_case *what) {
     return what->kind == limit->kind && what->n >= limit->least;
 }
 
 enum tfr_status tfr_bench_gate_check(const struct tfr_bench *bench) {
-    if (find_dtype(bench->dtype) == TFR_COUNT_OF(dtypes)) {
-        return tfr_raise(TFR_USAGE, "--gate has no limits for tfrun.runtime.dtype = %s; leave it out", bench->dtype);
-    }
     for (size_t i = 0; i < bench->n_figures; i++) {
         for (size_t l = 0; l < TFR_COUNT_OF(limits); l++) {
             if (is_limited(&limits[l], &bench->figures[i].what)) {
@@ -70,15 +58,14 @@ static bool is_doubtful(enum tfr_bench_limit_figure figure, double value) {
 
 size_t tfr_bench_hold(const struct tfr_bench *bench, struct tfr_bench_held held[TFR_MOST_HELD]) {
     size_t n = 0;
-    const size_t dtype = find_dtype(bench->dtype);
-    for (size_t i = 0; bench->is_gated && dtype < TFR_COUNT_OF(dtypes) && i < bench->n_figures; i++) {
+    for (size_t i = 0; bench->is_gated && i < bench->n_figures; i++) {
         const struct tfr_bench_figure *figure = &bench->figures[i];
         for (size_t l = 0; l < TFR_COUNT_OF(limits) && n < TFR_MOST_HELD; l++) {
             const struct limit *limit = &limits[l];
             if (!is_limited(limit, &figure->what)) {
                 continue;
             }
-            const double value = value_of(figure, limit->figure), bound = limit->of_dtype[dtype];
+            const double value = value_of(figure, limit->figure), bound = limit->of_dtype[bench->dtype];
             held[n++] =
                 (struct tfr_bench_held){.what = figure->what,
                                         .figure = limit->figure,

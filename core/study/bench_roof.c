@@ -82,8 +82,7 @@ static enum tfr_status add_step(struct sum *sum, const struct tfr_step_facts *st
  * a key or fewer. */
 static enum tfr_status add_step_of_several(struct sum *sum, const struct tfr_bench_case *what) {
     const struct tfr_config *config = sum->dry->config;
-    const int64_t positions = config->model.n_positions, replicas = sum->dry->placement.replicas;
-    const int64_t context = positions - 1 < TFR_BENCH_STEP_CONTEXT ? positions - 1 : TFR_BENCH_STEP_CONTEXT;
+    const int64_t replicas = sum->dry->placement.replicas, context = tfr_bench_step_context(config->model.n_positions);
     const int64_t decodes = tfr_bench_step_sequences(what, config->options.runtime_max_batch);
     if (what->kind == TFR_BENCH_STEPS) {
         const int64_t n = (what->n + replicas - 1) / replicas;

@@ -256,7 +256,7 @@ static void describe(struct tfr_bench *bench, const struct tfr_engine *engine) {
              (long long)model->n_layer, (long long)model->n_embd, (long long)model->n_head, (long long)model->vocab_size,
              tfr_choice_name("runtime.dtype", options->runtime_dtype),
              tfr_choice_name("runtime.kv_dtype", options->runtime_kv_dtype));
-    snprintf(bench->dtype, sizeof bench->dtype, "%s", tfr_choice_name("runtime.dtype", options->runtime_dtype));
+    bench->dtype = options->runtime_dtype;
     snprintf(bench->machine, sizeof bench->machine, "%s", engine->machine->cpu_name);
     bench->n_threads = engine->threads.n_threads;
     bench->load_s = (double)engine->load_ns / 1e9;

@@ -13,6 +13,10 @@ int64_t tfr_bench_step_sequences(const struct tfr_bench_case *what, int64_t max_
     return what->kind != TFR_BENCH_MIXED ? 0 : others < TFR_BENCH_MIXED_DECODES ? others : TFR_BENCH_MIXED_DECODES;
 }
 
+int64_t tfr_bench_step_context(int64_t n_positions) {
+    return n_positions - 1 < TFR_BENCH_STEP_CONTEXT ? n_positions - 1 : TFR_BENCH_STEP_CONTEXT;
+}
+
 struct tfr_bench_steps tfr_bench_steps_of(const struct tfr_bench_case *cases, size_t n, int64_t max_batch) {
     struct tfr_bench_steps steps = {0};
     for (size_t i = 0; i < n; i++) {
@@ -64,8 +68,7 @@ static enum tfr_status go_back(struct tfr_bench_steps *steps, struct tfr_stepper
 
 enum tfr_status tfr_bench_steps_time(struct tfr_bench_steps *steps, struct tfr_engine *engine, const struct tfr_bench_case *what,
                                      int repeats, struct tfr_rank_watch *watch, double *seconds) {
-    const int64_t n_positions = tfr_engine_n_positions(engine),
-                  context = n_positions - 1 < TFR_BENCH_STEP_CONTEXT ? n_positions - 1 : TFR_BENCH_STEP_CONTEXT;
+    const int64_t context = tfr_bench_step_context(tfr_engine_n_positions(engine));
     uint64_t took_ns = 0;
     TFR_TRY(need_company(steps, engine, what));
     TFR_TRY(tfr_stepper_reach(&steps->company, context));

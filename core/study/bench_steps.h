@@ -17,6 +17,8 @@ struct tfr_bench_steps {
 
 /* Sequences with a token each in such a step; 0 of other kinds. */
 int64_t tfr_bench_step_sequences(const struct tfr_bench_case *what, int64_t max_batch);
+/* Cached positions of each sequence, of a model that holds so many. */
+int64_t tfr_bench_step_context(int64_t n_positions);
 /* What these cases need. */
 struct tfr_bench_steps tfr_bench_steps_of(const struct tfr_bench_case *cases, size_t n, int64_t max_batch);
 /* Seconds of a step: the mean of `repeats`. `what` is of one of the two kinds. */

@@ -14,6 +14,16 @@ static void host_log(const char *plugin, const char *text) {
     fprintf(stderr, "%s: %s\n", plugin, text);
 }
 
+float *bench_random_floats(int64_t count) {
+    float *data = bench_huge_alloc((size_t)count * sizeof *data);
+    uint32_t seed = 1;
+    for (int64_t i = 0; i < count; i++) {
+        seed = seed * 1664525U + 1013904223U;
+        data[i] = (float)(int32_t)seed * 0x1p-36f;
+    }
+    return data;
+}
+
 const struct tfr_plugin *bench_plugin_load(const char *path) {
     static struct tfr_host host;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);

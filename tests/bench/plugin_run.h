@@ -12,6 +12,9 @@ struct bench_linear {
     void *packed, *state, *scratch, *thread_scratch;
 };
 
+/* As many numbers in -1/32 .. 1/32, always the same, in huge pages. */
+float *bench_random_floats(int64_t count);
+
 /* Loads a plugin; aborts with a text when it cannot. */
 const struct tfr_plugin *bench_plugin_load(const char *path);
 /* NULL if the plugin has no kernel of that name, or the CPU lacks what it needs. */

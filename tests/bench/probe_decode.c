@@ -27,16 +27,6 @@ struct model {
     size_t bytes;
 };
 
-static float *random_floats(int64_t count) {
-    float *data = bench_huge_alloc((size_t)count * sizeof *data);
-    uint32_t seed = 1;
-    for (int64_t i = 0; i < count; i++) {
-        seed = seed * 1664525U + 1013904223U;
-        data[i] = (float)(int32_t)seed * 0x1p-36f;
-    }
-    return data;
-}
-
 static bool add_linear(struct model *model, const struct tfr_kernel *kernel, int dtype, int64_t k, int64_t n, int n_threads,
                        const float *weight) {
     const struct tfr_problem problem = bench_linear_problem(dtype, 1, k, n, n_threads);
@@ -187,7 +177,7 @@ int main(int argc, char **argv) {
     snprintf(path[1], sizeof path[1], "%s/tfr_onednn.so", argv[1]);
     const struct tfr_plugin *gemv = bench_plugin_load(path[0]);
     const struct tfr_plugin *onednn = probe_direct_is_built() ? bench_plugin_load(path[1]) : NULL;
-    float *data = random_floats(head_k * head_n), *y = random_floats((int64_t)PREFILL_ROWS * 3072);
+    float *data = bench_random_floats(head_k * head_n), *y = bench_random_floats((int64_t)PREFILL_ROWS * 3072);
     printf("%d threads, %d repetitions; %s\n", n_threads, reps, onednn != NULL ? onednn->build : "no oneDNN");
     probe_decode("linear.f32.gemv.avx512", gemv, TFR_DTYPE_F32, n_threads, reps, data, y);
     probe_decode("linear.bf16.gemv.avx512bf16", gemv, TFR_DTYPE_BF16, n_threads, reps, data, y);

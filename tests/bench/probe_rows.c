@@ -54,16 +54,6 @@ static int shape_of(int linear) {
     return linear < N_LINEARS - 1 ? linear % 4 : HEAD;
 }
 
-static float *random_floats(int64_t count) {
-    float *data = bench_huge_alloc((size_t)count * sizeof *data);
-    uint32_t seed = 1;
-    for (int64_t i = 0; i < count; i++) {
-        seed = seed * 1664525U + 1013904223U;
-        data[i] = (float)(int32_t)seed * 0x1p-36f;
-    }
-    return data;
-}
-
 /* The first of the names that the plugin has and the CPU can run. */
 static const struct tfr_kernel *find(const struct tfr_plugin *plugin, const struct type *type, int64_t rows) {
     static const char *const variants[] = {"avx512vnni", "avx512bf16", "avx512", "avx2", "plain", "auto"};
@@ -101,7 +91,7 @@ static void open_side(struct probe *probe, int row, int s) {
 
 /* Packs the weights once, by the first side's kernel for one row: all own kernels and onednn share the form. */
 static void pack(struct probe *probe) {
-    float *weight = random_floats(shapes[HEAD].k * shapes[HEAD].n);
+    float *weight = bench_random_floats(shapes[HEAD].k * shapes[HEAD].n);
     for (int i = 0; i < N_LINEARS; i++) {
         const int64_t k = shapes[shape_of(i)].k, n = shapes[shape_of(i)].n;
         const struct tfr_problem problem = problem_of(probe, 1, k, n);
@@ -240,7 +230,7 @@ int main(int argc, char **argv) {
     if (comma == NULL && strcmp(probe.type->plugin, "gemv") == 0) {
         add_side(&probe, "onednn", load(argv[1], strlen(argv[1]), "onednn"));
     }
-    probe.x = random_floats(4096 * 3072);
+    probe.x = bench_random_floats(4096 * 3072);
     probe.y = bench_huge_alloc((size_t)(MOST_HEAD_ROWS * shapes[HEAD].n + 4096 * 3072) * sizeof(float));
     pack(&probe);
     for (int row = 0; row < probe.n_rows; row++) {
