@@ -16,6 +16,7 @@
 #include "plan/alone.h"
 #include "plan/memplan.h"
 #include "plan/problem.h"
+#include "plan/provide.h"
 #include "plan/select.h"
 
 enum { STATE_ALIGN = 64 };
@@ -253,51 +254,6 @@ static void set_priorities(struct tfr_plan *plan) {
     }
 }
 
-/* Tables and weights that a kernel reads unpacked stay where the file is mapped if they have the right type;
- * a linear may in addition count on alignment. Vectors are copied: they are small, and mostly stored
- * unaligned. */
-static bool is_usable_in_place(const struct tfr_task *task, int arg, const struct tfr_tensor *tensor) {
-    if ((int32_t)tensor->dtype != task->problem.arg[arg].dtype || tensor->rank < 2) {
-        return false;
-    }
-    return task->problem.op == TFR_OP_EMBED || task->problem.op == TFR_OP_LOOKUP_ADD ||
-           (uintptr_t)tensor->data % TFR_ARENA_ALIGN == 0;
-}
-
-static enum tfr_status provide_weight(struct tfr_store *store, struct tfr_task *task, int arg, const struct tfr_value *value) {
-    const struct tfr_weight_rows rows = tfr_value_rows(value);
-    const struct tfr_tensor tensor = tfr_weight_rows_tensor(&rows);
-    const void **data = &task->arg[arg].data;
-    if (task->needs.pack[arg].bytes > 0) {
-        return tfr_store_pack(store, &rows, task->kernel, &task->problem, arg, &task->needs.pack[arg], data);
-    }
-    if (value->slice.n_shards <= 1 && value->weight->coarse == NULL && is_usable_in_place(task, arg, &tensor)) {
-        *data = tensor.data;
-        return TFR_OK;
-    }
-    return tfr_store_plain(store, &rows, (enum tfr_dtype)task->problem.arg[arg].dtype, data);
-}
-
-static enum tfr_status provide_weights(struct tfr_plan *plan, struct tfr_store *store) {
-    for (int i = 0; i < plan->n_tasks; i++) {
-        struct tfr_task *task = &plan->tasks[i];
-        for (int a = 0; a < task->n_args; a++) {
-            if (task->arg[a].place != TFR_PLACE_CONST) {
-                continue;
-            }
-            const struct tfr_value *value = &plan->graph->values[plan->graph->nodes[i].arg[a]];
-            if (value->weight == NULL) {
-                return tfr_raise(TFR_RUNTIME,
-                                 "%s: %s has no data: a graph built without a checkpoint can only be "
-                                 "planned dry",
-                                 task->name, value->name);
-            }
-            TFR_TRY(provide_weight(store, task, a, value));
-        }
-    }
-    return TFR_OK;
-}
-
 static enum tfr_status make_state(struct tfr_task *task, void *state) {
     char reason[200] = "";
     const int32_t status =
@@ -338,7 +294,7 @@ static enum tfr_status build(struct tfr_plan *plan, const struct tfr_plan_reques
     if (plan->dry) {
         return TFR_OK;
     }
-    TFR_TRY(provide_weights(plan, request->store));
+    TFR_TRY(tfr_provide_weights(plan, request->store));
     return make_states(plan);
 }
 

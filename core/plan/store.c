@@ -16,6 +16,7 @@
 
 static const size_t least_block_bytes = (size_t)64 << 20;
 static const size_t align_bytes = 64;
+static const size_t round_bytes = (size_t)16 << 20;
 
 struct pack_job {
     const struct tfr_kernel *kernel;
@@ -24,10 +25,13 @@ struct pack_job {
     const struct tfr_tensor *weight;
     const struct tfr_coarse *coarse; /* in the place of `weight` */
     void *packed;
+    int round, n_rounds; /* each thread packs its share in so many pieces, one a round */
 };
 
 static void pack_part(void *arg, int tid, int nth) {
     const struct pack_job *job = arg;
+    tid = tid * job->n_rounds + job->round;
+    nth *= job->n_rounds;
     if (job->coarse != NULL) {
         job->kernel->pack_coarse(job->kernel, job->problem, job->arg, job->coarse, job->packed, tid, nth);
     } else {
@@ -216,11 +220,25 @@ static void pack_numbers(struct tfr_store *store, const struct tfr_weight_rows *
     tfr_team_run(store->team, pack_part, job);
 }
 
+/* A stored [N,K] is read along its rows, so what a round has packed need not stay in memory for the next one. Of [K,N] every
+ * round reads some of each row. */
+static int count_rounds(const struct source *source, const struct pack_job *job) {
+    const bool is_mapped = source->memory == NULL && source->numbers == NULL;
+    const size_t bytes = is_mapped && job->problem->attrs.transposed != 0 ? tfr_tensor_bytes(&source->tensor) : 0;
+    return (int)(bytes / round_bytes) + 1;
+}
+
 static enum tfr_status pack_floats(struct tfr_store *store, const struct tfr_weight_rows *rows, struct pack_job *job) {
     struct source source;
     TFR_TRY(open_source(&source, rows));
     job->weight = &source.tensor;
-    tfr_team_run(store->team, pack_part, job);
+    job->n_rounds = count_rounds(&source, job);
+    for (job->round = 0; job->round < job->n_rounds; job->round++) {
+        tfr_team_run(store->team, pack_part, job);
+        if (job->n_rounds > 1) {
+            drop(store, rows);
+        }
+    }
     close_source(&source);
     return TFR_OK;
 }
@@ -247,7 +265,7 @@ enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight_
         TFR_TRY(add(store, rows, need->format, dtype, need->bytes, &item));
         data = item->data;
         enum tfr_status status = TFR_OK;
-        struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .packed = data};
+        struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .packed = data, .n_rounds = 1};
         if (!item->is_mapped && takes_coarse(kernel, rows, dtype)) {
             pack_numbers(store, rows, &job);
         } else if (!item->is_mapped) {

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/arena.h"
+#include "base/tensor.h"
 #include "graph/op.h"
 
 static int32_t init_fails(const struct tfr_kernel *self, const struct tfr_problem *problem, void *state, char *reason,
@@ -296,6 +297,48 @@ TFR_TEST(classes_share_packed_weights) {
     tfr_registry_close(registry);
 }
 
+/* Stored bytes of a constant argument, 0 of others. */
+static size_t stored_bytes(const struct tfr_plan *plan, int arg) {
+    const struct tfr_task *task = &plan->tasks[arg / TFR_MAX_ARGS];
+    const int a = arg % TFR_MAX_ARGS;
+    if (a >= task->n_args || task->arg[a].place != TFR_PLACE_CONST || task->problem.op == TFR_OP_EMBED) {
+        return 0;
+    }
+    return tfr_tensor_bytes(&plan->graph->values[plan->graph->nodes[arg / TFR_MAX_ARGS].arg[a]].weight->tensor);
+}
+
+/* A store gives out memory in the order of packing. */
+TFR_TEST(large_weights_are_packed_first) {
+    TFR_UNUSED_STATE;
+    const struct tfr_hparams hparams = gpt2_tiny(2);
+    struct tfr_registry *registry = open_registry("gemv,ref");
+    struct tfr_team *team;
+    struct tfr_store *store;
+    struct tfr_graph *graph;
+    struct fake_weights fake;
+    assert_ok(tfr_team_open(&team, 2, NULL, true));
+    assert_ok(tfr_store_open(&store, NULL, team, TFR_HUGEPAGES_OFF));
+    assert_ok(gpt2_graph(&graph, &hparams, 1, 1, TFR_DTYPE_F32));
+    give_weights(&fake, graph);
+    struct tfr_plan *plan = full_plan(registry, graph, store, team, TFR_OK);
+    const int n = plan->n_tasks * TFR_MAX_ARGS;
+    int n_pairs = 0;
+    for (int i = 0; i < n * n; i++) {
+        const size_t left = stored_bytes(plan, i / n), right = stored_bytes(plan, i % n);
+        if (left > right && right > 0) {
+            assert_true(plan->tasks[i / n / TFR_MAX_ARGS].arg[i / n % TFR_MAX_ARGS].data <
+                        plan->tasks[i % n / TFR_MAX_ARGS].arg[i % n % TFR_MAX_ARGS].data);
+            n_pairs++;
+        }
+    }
+    assert_true(n_pairs > 100);
+    tfr_plan_free(plan);
+    tfr_store_close(store);
+    tfr_team_close(team);
+    tfr_free(fake.data);
+    tfr_registry_close(registry);
+}
+
 /* The graph of a rank in the middle: two hops, no embeddings, no head. */
 static struct tfr_graph *middle_rank(void) {
     const struct tfr_hparams hparams = gpt2_tiny(3);
@@ -408,7 +451,7 @@ TFR_TEST(failed_allocation_at_any_point_leaks_nothing) {
 TFR_TEST_MAIN(TFR_CASE(gpt2_costs_what_the_formulas_say), TFR_CASE(fusing_keeps_the_flops), TFR_CASE(decode_reads_the_weights_once),
               TFR_CASE(edges_and_priorities_fit_together), TFR_CASE(classes_keep_one_order_per_shape),
               TFR_CASE(cheap_tasks_of_one_row_run_on_the_master), TFR_CASE(explanation_fits_and_names_everything),
-              TFR_CASE(json_explanation_is_json), TFR_CASE(classes_share_packed_weights),
+              TFR_CASE(json_explanation_is_json), TFR_CASE(classes_share_packed_weights), TFR_CASE(large_weights_are_packed_first),
               TFR_CASE(states_are_made_and_released_once), TFR_CASE(failing_init_frees_everything),
               TFR_CASE(graph_without_data_can_only_be_planned_dry), TFR_CASE(empty_rank_has_an_empty_plan),
               TFR_CASE(missing_kernel_names_the_node), TFR_CASE(failed_allocation_at_any_point_leaks_nothing))

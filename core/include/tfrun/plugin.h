@@ -317,9 +317,9 @@ struct tfr_kernel {
      * served, with a reason. TFR_RESOURCE: no memory or the like: the plan fails with the reason. NULL: needs nothing. */
     int32_t (*prepare)(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
                        size_t reason_size);
-    /* Writes the packed form of argument `arg` (from F32, BF16, F16 or F64, in the file's layout, maybe unaligned). Called by
-     * every thread with its tid: each writes its own part, no barrier; first touch places the pages. NULL if nothing is packed.
-     */
+    /* Writes the packed form of argument `arg` (from F32, BF16, F16 or F64, in the file's layout, maybe unaligned): part tid of
+     * nth, no barrier; first touch places the pages. Threads pack at once, a large weight in several parts each, so that nth may
+     * be a multiple of their number. NULL if nothing is packed. */
     void (*pack)(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg, const struct tfr_tensor *weight,
                  void *packed, int32_t tid, int32_t nth);
     /* Fills `state`. One thread, outside parallel regions. Not TFR_OK: the plan fails with the reason. NULL: state stays zero. */
