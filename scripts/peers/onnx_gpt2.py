@@ -32,7 +32,7 @@ class Graph:
         self.weights, self.nodes, self.constants = weights, [], {}
 
     def constant(self, name, value):
-        self.constants[name] = numpy_helper.from_array(numpy.ascontiguousarray(value), name)
+        self.constants[name] = numpy_helper.from_array(value.copy(order="C"), name)
         return name
 
     def weight(self, name):

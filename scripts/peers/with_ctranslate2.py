@@ -15,8 +15,9 @@ import worker
 TYPES = {"f32": "float32", "int8": "int8"}
 
 
-def convert(model, _precision, files):
-    ctranslate2.converters.TransformersConverter(model).convert(files, force=True)
+def convert(model, precision, files):
+    quantization = None if precision == "f32" else TYPES[precision]
+    ctranslate2.converters.TransformersConverter(model).convert(files, quantization=quantization, force=True)
 
 
 class Peer(worker.Peer):
@@ -34,7 +35,7 @@ class Peer(worker.Peer):
         return self.model.generate_batch(
             [[self.words[token] for token in prompt] for prompt in prompts],
             max_length=length,
-            min_length=length,
+            end_token=[],
             include_prompt_in_result=False,
             **more,
         )

@@ -63,17 +63,21 @@ class Peer(worker.Peer):
         """Buffers of keys and values for that many; what is in them does not matter."""
         if self.cache and self.cache[0].shape()[::2] == [streams, room]:
             return
-        zeros = numpy.zeros((streams, self.heads, room, self.size), numpy.float32)
-        self.cache = [onnxruntime.OrtValue.ortvalue_from_numpy(zeros) for _ in range(2 * self.layers)]
+        self.memory = numpy.zeros((2 * self.layers, streams, self.heads, room, self.size), numpy.float32)
+        self.cache = [onnxruntime.OrtValue.ortvalue_from_numpy(part) for part in self.memory]
 
     def feed(self, inputs, past):
         ids = numpy.array(inputs, dtype=numpy.int64)
         n, new = ids.shape
         binding = self.session.io_binding()
-        binding.bind_cpu_input("input_ids", ids)
-        binding.bind_cpu_input("position_ids", numpy.tile(numpy.arange(past, past + new, dtype=numpy.int64), (n, 1)))
-        binding.bind_cpu_input("seqlens_k", numpy.full(n, past + new - 1, numpy.int32))
-        binding.bind_cpu_input("total_sequence_length", numpy.array(past + new, numpy.int32))
+        self.given = {
+            "input_ids": ids,
+            "position_ids": numpy.tile(numpy.arange(past, past + new, dtype=numpy.int64), (n, 1)),
+            "seqlens_k": numpy.full(n, past + new - 1, numpy.int32),
+            "total_sequence_length": numpy.array(past + new, numpy.int32),
+        }  # kept: a binding takes their memory, not them
+        for name, value in self.given.items():
+            binding.bind_cpu_input(name, value)
         for i, value in enumerate(self.cache):
             name = f"{('key', 'value')[i % 2]}_{i // 2}"
             binding.bind_ortvalue_input("past_" + name, value)

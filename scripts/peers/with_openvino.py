@@ -32,7 +32,7 @@ def last_position_only(model):
     import openvino
     from openvino import opset13 as ops
 
-    result = next(r for r in model.get_results() if "logits" in r.get_input_source_output(0).get_names())
+    result = next(r for r in model.get_results() if "logits" in r.output(0).get_names() | r.input_value(0).get_names())
     node = result.input_value(0).get_node()
     while node.get_type_name() != "MatMul":
         node = node.input_value(0).get_node()
