@@ -85,7 +85,13 @@ def measure(worker, work, options, tokens):
 
 
 def run_rounds(workers, options, tokens):
+    """As many rounds as were asked for, but none that would not end within --minutes; how many there were."""
+    longest = 0
     for number in range(options.rounds):
+        begin = time.monotonic()
+        if number and options.minutes and begin + longest > options.begin + 60 * options.minutes:
+            options.say(f"no time for round {number + 1}")
+            return number
         for work in options.work:
             for worker in workers[number % len(workers) :] + workers[: number % len(workers)]:
                 if worker.is_over:
@@ -96,7 +102,9 @@ def run_rounds(workers, options, tokens):
                 except fleet.Failed as failed:
                     options.skipped.append((worker.name, f"{work}, round {number + 1}: {failed}"))
                     worker.end()
-        options.say(f"round {number + 1} of {options.rounds} done")
+        longest = max(longest, time.monotonic() - begin)
+        options.say(f"round {number + 1} of {options.rounds} done in {time.monotonic() - begin:.0f} s")
+    return options.rounds
 
 
 def candidates(options):
@@ -149,6 +157,7 @@ def parse():
     parser.add_argument("--peers", metavar="LIST", help="names or NAME/PRECISION, in commas: tfrun,llama.cpp/q8_0; default: all")
     parser.add_argument("--work", default=",".join(WORKS), metavar="LIST", help="some of " + ", ".join(WORKS))
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument("--minutes", type=float, metavar="N", help="for all; a round that would end later is not begun")
     parser.add_argument("--repetitions", type=int, default=2, metavar="N", help="prompts of each length in a round")
     parser.add_argument("--steps", type=int, default=16, metavar="N", help="of one stream in a round; of sixteen, half as many")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
@@ -158,7 +167,7 @@ def parse():
     parser.add_argument("--format", choices=("table", "json", "md"), default="table")
     parser.add_argument("-o", "--output", metavar="FILE", help="the JSON document, whatever is printed")
     options = parser.parse_args()
-    options.skipped, options.files = [], options.files or options.venvs / "models"
+    options.skipped, options.files, options.begin = [], options.files or options.venvs / "models", time.monotonic()
     refuse_nonsense(parser, options)
     return options
 
@@ -212,7 +221,7 @@ def main():
         try:
             workers = start_all(options)
             timed = check(workers, options, tokens, options.logs)
-            run_rounds(timed, options, tokens)
+            options.rounds = run_rounds(timed, options, tokens)
             document = report.document(timed, options, (load_before, os.getloadavg()[0]))
         finally:
             fleet.end_all()

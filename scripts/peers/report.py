@@ -163,7 +163,7 @@ def conditions(doc):
     threads, (before, after) = doc["threads"], doc["load_average"]
     return [
         f"{facts['cpu']}, family {facts['family']}, model {facts['model']} ({', '.join(facts['isa'])}), {threads} thread{'s' * (threads > 1)}, "
-        f"Linux {facts['kernel']}; load average {before:.1f} before, {after:.1f} after; {doc['rounds']} rounds; median (quartiles).",
+        f"Linux {facts['kernel']}; load average {before:.1f} before, {after:.1f} after; {doc['rounds']} round{'s' * (doc['rounds'] > 1)}; median (quartiles).",
         f"Versions: {versions}.",
     ]
 

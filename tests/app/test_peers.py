@@ -82,7 +82,7 @@ def a_document_of_all_that_runs(script):
         [(one["class"], one["figure"], one["tfrun"], one["peer"]) for one in document["against"]],
         [("32 bits", name, "f32", "twin f32") for name in ("prefill-512", "decode-1", "decode-16")],
     )
-    expect("round 1 of 1 done" in err, err)
+    expect("round 1 of 1 done in" in err, err)
 
 
 @case
@@ -118,7 +118,9 @@ def who_is_wrong_dead_or_missing_is_named_and_left_out(script):
 @case
 def tables_for_people_and_pages(script):
     for form, rule in (("table", "  "), ("md", " | ")):
-        out, _ = script.run("--peers", "tfrun/f32,vLLM", "--work", "prefill-512", *fake("right", "twin/f32"), "--format", form)
+        words = ("--peers", "tfrun/f32,vLLM/bf16", "--rounds", 3, "--minutes", 1e-6, *fake("right", "twin/f32"))
+        out, err = script.run(*words, "--format", form)
+        expect("no time for round 2" in err, err)
         figures, ratios, conditions, missing = out.strip().split("\n\n")
         expect(
             [line.strip("| ").split(rule)[0].strip() for line in figures.splitlines() if "f32" in line]
@@ -127,7 +129,7 @@ def tables_for_people_and_pages(script):
         )
         expect("prompt of 512, ms" in figures and "in disguise" in figures and "18" not in figures.splitlines()[0], figures)
         expect("32 bits" in ratios and "twin f32" in ratios, ratios)
-        expect("1 thread," in conditions and "Versions: tfrun: tfrun " in conditions, conditions)
+        expect("1 thread," in conditions and "; 1 round; " in conditions and "Versions: tfrun: tfrun " in conditions, conditions)
         expect("- vLLM bf16: " in missing, missing)
 
 
