@@ -58,5 +58,5 @@ CLASSES = {
     "w4": "4 bits",
 }
 # How far logits may be from tfrun's f32: root of the mean square of the difference over the standard deviation of the logits. A
-# wrong model is at 1.4; what rounding costs was measured of the peers and is at most a third of these.
-LIMITS = {"32 bits": 1e-3, "16 bits": 0.05, "8 bits": 0.2, "4 bits": 0.7}
+# wrong model is at 1.4; what was measured of the peers is at most 0.4 of these (in f32 llama.cpp, whose GELU is a table of f16).
+LIMITS = {"32 bits": 5e-3, "16 bits": 0.05, "8 bits": 0.2, "4 bits": 0.7}

@@ -34,7 +34,7 @@ def bindings():
 
 
 def convert(model, precision, files):
-    """A GGUF file by llama.cpp's own converter, q8_0 and q4_0 by llama-quantize from f32."""
+    """A GGUF file by llama.cpp's own converter; q8_0 and q4_0 by llama-quantize from f32, wte and so the head in that type too."""
     plain = "f32" if precision in QUANTIZED else precision
     target = pathlib.Path(files) / f"{plain}.gguf"
     script = source() / "vendor" / "llama.cpp" / "convert_hf_to_gguf.py"
