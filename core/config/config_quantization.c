@@ -8,7 +8,7 @@
 static const char method[] = "tfrun";
 
 static bool is_known(const char *key) {
-    static const char *const keys[] = {"quant_method", "version", "weights", "group_size", "zero_point"};
+    static const char *const keys[] = {"quant_method", "version", "weights", "group_size", "zero_point", "smooth"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (strcmp(key, keys[i]) == 0) {
             return true;
@@ -57,6 +57,10 @@ static void read_own(struct tfr_config_reader *reader, const tfr_json *node) {
         tfr_config_wrong_type(reader, zero, "quantization_config.zero_point", "true or false");
     } else if (zero != NULL) {
         quantization->has_zero = tfr_json_bool(zero);
+    }
+    const tfr_json *smooth = tfr_json_member(node, "smooth"); /* said for people: nothing depends on it any more */
+    if (smooth != NULL && tfr_json_kind(smooth) != TFR_JSON_NUMBER) {
+        tfr_config_wrong_type(reader, smooth, "quantization_config.smooth", "a number");
     }
     refuse_unknown(reader, node);
 }

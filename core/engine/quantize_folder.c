@@ -151,6 +151,10 @@ static enum tfr_status quantize(const struct tfr_config *config, const struct tf
     struct tfr_quantize_form form;
     struct usual_finer usual;
     TFR_TRY(read_form(config, request->to, &form, &usual));
+    if (!(request->smooth >= 0 && request->smooth <= 1)) {
+        return tfr_raise(TFR_USAGE, "a smoothing of %g is not in 0..1; 0.5 is usual", request->smooth);
+    }
+    form.smooth = request->smooth;
     TFR_TRY(check_source(config));
     quantized->directory = tfr_strdup(config->options.output_file);
     if (quantized->directory == NULL) {

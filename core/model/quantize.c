@@ -34,12 +34,17 @@ struct writing {
     struct item *items;
     size_t n;
     struct tfr_coarse_weight coarse; /* of the tensor that is being written */
+    struct tfr_tensor smoothed;      /* the same, before it was rounded */
     uint64_t start_ns;
 };
 
 static bool is_linear(const struct tfr_hparams *hparams, enum tfr_param param) {
     int64_t dim[2];
     return tfr_model_param_shape(hparams, param, dim) == 2 && param != TFR_PARAM_WTE && param != TFR_PARAM_WPE;
+}
+
+static bool is_smoothed(const struct tfr_quantize_form *form, enum tfr_param param) {
+    return form->smooth > 0 && tfr_smooth_changes(param);
 }
 
 static enum tfr_dtype type_of(const struct tfr_quantize_form *form, const char *name) {
@@ -70,9 +75,11 @@ static void add_param(struct writing *writing, enum tfr_param param, int64_t lay
     tensor->type_before = tfr_dtype_name(weight->tensor.dtype);
     tensor->bytes_before = is_tied ? 0 : (int64_t)tfr_tensor_bytes(&weight->tensor);
     if (!is_linear(&model->hparams, param)) {
-        tensor->type = tensor->type_before;
-        tensor->bytes = tensor->bytes_before;
-        add_item(writing, tensor->name, "", weight, AS_IT_IS, &weight->tensor);
+        struct tfr_tensor plain = weight->tensor;
+        plain.dtype = is_smoothed(writing->form, param) ? TFR_DTYPE_F32 : plain.dtype; /* which holds all products */
+        tensor->type = tfr_dtype_name((enum tfr_dtype)plain.dtype);
+        tensor->bytes = is_tied ? 0 : (int64_t)tfr_tensor_bytes(&plain);
+        add_item(writing, tensor->name, "", weight, AS_IT_IS, &plain);
         return;
     }
     struct tfr_coarse_weight form;
@@ -122,8 +129,28 @@ static bool make_part(struct tfr_tensor *part) {
     return part->data != NULL;
 }
 
+/* What is to be written or rounded: the parameter, or its smoothed values, made when its first element is asked for. */
+static enum tfr_status find_source(struct writing *writing, const struct item *item, bool is_first,
+                                   const struct tfr_tensor **from) {
+    const struct tfr_parsed_name name = tfr_model_parse_name(item->name);
+    *from = &item->weight->tensor;
+    if (!is_smoothed(writing->form, name.param)) {
+        return TFR_OK;
+    }
+    *from = &writing->smoothed;
+    if (!is_first) {
+        return TFR_OK;
+    }
+    tfr_free(writing->smoothed.data);
+    writing->smoothed = tfr_tensor_make(NULL, TFR_DTYPE_F32, item->weight->tensor.rank, item->weight->tensor.dim);
+    return make_part(&writing->smoothed)
+               ? tfr_smooth_param(writing->model, name.param, name.layer, writing->form->smooth, writing->smoothed.data)
+               : TFR_RESOURCE;
+}
+
 static enum tfr_status make_parts(struct writing *writing, const struct item *item) {
     struct tfr_coarse_weight *coarse = &writing->coarse;
+    const struct tfr_tensor *from;
     struct tfr_quantized_tensor *tensor = &writing->quantized->tensors[item->tensor];
     const int k_axis = tfr_model_parse_name(item->name).param >= TFR_PARAM_LM_HEAD;
     struct tfr_coarse_error error;
@@ -133,7 +160,8 @@ static enum tfr_status make_parts(struct writing *writing, const struct item *it
         (coarse->parts.zero.rank > 0 && !make_part(&coarse->parts.zero))) {
         return TFR_RESOURCE;
     }
-    TFR_TRY(tfr_coarse_round(coarse, &item->weight->tensor, &error));
+    TFR_TRY(find_source(writing, item, true, &from));
+    TFR_TRY(tfr_coarse_round(coarse, from, &error));
     if (error.not_held >= 0) {
         return tfr_raise(TFR_MODEL,
                          "%s: tensor %s, output %lld, holds a NaN, an infinity or a number that %s is too small for; "
@@ -159,8 +187,10 @@ static void report(const struct writing *writing, const struct item *item) {
 static enum tfr_status fill(void *user, size_t index, int64_t first, int64_t n, void *buffer) {
     struct writing *writing = user;
     const struct item *item = &writing->items[index];
-    const struct tfr_tensor *from = &item->weight->tensor;
-    if (item->part != AS_IT_IS) {
+    const struct tfr_tensor *from;
+    if (item->part == AS_IT_IS) {
+        TFR_TRY(find_source(writing, item, first == 0, &from));
+    } else {
         if (item->part == NUMBERS && first == 0) {
             TFR_TRY(make_parts(writing, item));
         }
@@ -188,6 +218,7 @@ enum tfr_status tfr_quantize_weights(const struct tfr_model *model, const struct
         quantized->bytes += quantized->tensors[i].bytes;
     }
     free_parts(&writing.coarse);
+    tfr_free(writing.smoothed.data);
     tfr_free(writing.specs);
     tfr_free(writing.items);
     return status;

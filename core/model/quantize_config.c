@@ -38,6 +38,9 @@ static void put_quantization(struct tfr_json_out *out, const struct tfr_quantize
         tfr_json_put_int(out, "group_size", tfr_quant_group(form->dtype));
         tfr_json_put_bool(out, "zero_point", tfr_quant_has_zero(form->dtype));
     }
+    if (form->smooth > 0) {
+        tfr_json_put_number(out, "smooth", form->smooth);
+    }
     tfr_json_end(out, '}');
 }
 

@@ -179,6 +179,64 @@ def int8_and_int8w_are_the_same_tensors(box):
     expect((a / "model.safetensors").read_bytes() == (b / "model.safetensors").read_bytes())
 
 
+def with_outliers(box, model, name):
+    """A copy whose ln_1 and ln_2 have some large channels, which the rows behind them give back."""
+    folder = box.folder / name
+    shutil.copytree(model, folder)
+    tensors = read_tensors(folder / "model.safetensors")
+    for linear in [key for key in tensors if key.endswith(("c_attn.weight", "c_fc.weight"))]:
+        scale_rows(tensors, linear, [2.0 ** (6 * (k % 11 == 3) - 3 * (k % 17 == 5)) for k in range(tensors[linear][1][0])])
+    write_tensors(folder / "model.safetensors", tensors)
+    return folder
+
+
+def norms_of(linear):
+    front = linear.rsplit(".", 3)[0]
+    return [f"{front}.{'ln_1' if linear.endswith('c_attn.weight') else 'ln_2'}.{part}" for part in ("weight", "bias")]
+
+
+def scale_rows(tensors, linear, factors):
+    """Channels of the norm times, rows of the linear divided by `factors`; both in F32 then."""
+    for name, of in [(linear, lambda i: 1 / factors[i // tensors[linear][1][1]])] + [(name, lambda i: factors[i]) for name in norms_of(linear)]:
+        dtype, shape, raw = tensors[name]
+        tensors[name] = ("F32", shape, array.array("f", (x * of(i) for i, x in enumerate(floats(dtype, raw)))).tobytes())
+
+
+def smoothing(tensors, linear, strength):
+    """The factors that docs/quantize.md defines."""
+    rows, columns = tensors[linear][1]
+    weight, bias = (floats(*tensors[name][::2]) for name in norms_of(linear))
+    values = floats(*tensors[linear][::2])
+    logs = [strength * math.log2(max(abs(weight[k]) + abs(bias[k]), 1e-6)) -
+            (1 - strength) * math.log2(max(1e-6, *map(abs, values[k * columns:(k + 1) * columns]))) for k in range(rows)]
+    return [2.0 ** -round(x - sum(logs) / rows) for x in logs]
+
+
+@case
+def smoothing_is_what_rows_and_norms_say(box):
+    """--smooth gives the bits of a model that was smoothed here by the definition; in f32 neither has any effect."""
+    for stored in "f32", "bf16":
+        model = with_outliers(box, box.model(stored, stored), f"{stored}-outliers")
+        smoothed = box.folder / f"{stored}-smoothed"
+        shutil.copytree(model, smoothed)
+        tensors = read_tensors(smoothed / "model.safetensors")
+        for linear in [key for key in tensors if key.endswith(("c_attn.weight", "c_fc.weight"))]:
+            scale_rows(tensors, linear, smoothing(tensors, linear, 0.75))
+        write_tensors(smoothed / "model.safetensors", tensors)
+        expect_same(box.digest(smoothed), box.digest(model))
+        for kind, words in {**KINDS, "mixed": ["--to", "mixed"]}.items():
+            folder, told = box.quantize(model, *words, "--smooth", "0.75", name=f"{stored}-{kind}")
+            other, _ = box.quantize(smoothed, *words, name=f"{stored}-{kind}-other")
+            a, b = (read_tensors(path / "model.safetensors") for path in (folder, other))
+            expect_same({name: (dtype, shape, bytes(raw)) for name, (dtype, shape, raw) in a.items()},
+                        {name: (dtype, shape, bytes(raw)) for name, (dtype, shape, raw) in b.items()})
+            expect_same(json.loads((folder / "config.json").read_text())["quantization_config"]["smooth"], 0.75)
+            expect_same(box.digest(folder), box.digest(other))
+            expect_same(told["bytes"], sum(len(bytes(raw)) for _, _, raw in a.values()))
+    for value, word in ("0", "not a number above 0"), ("nan", "not a number"), ("0.5x", "not a number"), ("1.5", "not in 0..1"):
+        box.told(box.start("quantize", model, "--to", "int8", "--smooth", value, "-o", box.folder / "none", "-q"), 2, word)
+
+
 @case
 def heads_of_every_class(box):
     """Tied, untied, none, and those with a few columns."""

@@ -8,6 +8,8 @@
 static const struct tfr_flag flags[] = {
     {"to", "TYPE", "int8 (inputs rounded too), int8w (inputs as they are), int4 or mixed (int4, some linears in 8 bits: --finer)",
      0},
+    {"smooth", "A", "before rounding make inputs of c_attn and c_fc alike, in f32 without any effect: A in (0, 1], 0.5 is usual",
+     0},
     {"json", NULL, "the result as one JSON document", 0},
     {"quiet", NULL, "no progress, only errors on stderr", 'q'},
     {"verbose", NULL, "more diagnostics", 'v'},
@@ -71,6 +73,16 @@ static bool read_request(const struct tfr_args *args, struct tfr_quantize_reques
     request->to = tfr_args_flag(args, "to");
     if (request->to == NULL) {
         tfr_cli_usage("say which type the weights shall have: --to int8, int8w, int4 or mixed");
+        return false;
+    }
+    const char *smooth = tfr_args_flag(args, "smooth");
+    if (smooth == NULL) {
+        return true;
+    }
+    char *end;
+    request->smooth = strtod(smooth, &end);
+    if (*smooth < '.' || *smooth > '9' || *end != '\0' || request->smooth == 0) {
+        tfr_cli_usage("--smooth: \"%s\" is not a number above 0, at most 1", smooth);
         return false;
     }
     return true;

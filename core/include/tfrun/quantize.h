@@ -17,13 +17,14 @@ struct tfr_quantize_request {
     const char *to;           /* "int8", "int8w", "int4", "mixed"; options below runtime.int4_ have the rest */
     tfr_progress_fn progress; /* may be NULL */
     void *user;
+    double smooth; /* in (0, 1]: c_attn's and c_fc's inputs are made alike before rounding, in f32 without any effect; 0: not */
 };
 
 /* One parameter. Errors are 0 where it was written as it is. */
 struct tfr_quantized_tensor {
     char name[96];
     const char *type_before, *type; /* "f32", "i8_channel" */
-    double error;                   /* Frobenius norm of what rounding changed, relative to that of the tensor */
+    double error;                   /* Frobenius norm of what rounding changed, relative to that of the (smoothed) tensor */
     double largest;                 /* largest change of an element */
     int64_t bytes_before, bytes;    /* a tied head is 0 bytes before */
 };
