@@ -47,7 +47,7 @@ class Peer(worker.Peer):
         self.must(self.lib.tfr_engine_open(ctypes.byref(self.engine), os.fsencode(model), overrides, ctypes.c_size_t(len(wanted))))
         self.vocabulary = self.lib.tfr_engine_vocab_size(self.engine)
         self.sessions = []
-        self.start = [PROGRAM, str(model), "--dtype", precision, "-t", str(threads), "-n", "1", "-q", "-p", "{text}"]
+        self.start = [PROGRAM, str(model), "--dtype", precision, "-t", str(threads), "-n", "1", "-q", "--no-echo", "-p", "{text}"]
 
     def must(self, status):
         if status:
