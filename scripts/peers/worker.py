@@ -80,10 +80,14 @@ def answer(peer, asked):
     raise ValueError(f"'{what}' is nothing that a worker does")
 
 
-def serve(make):
-    """Answers go where stdout led to; what a library prints goes to stderr."""
+def apart():
+    """Where stdout led to, for answers alone: what a library prints goes to stderr."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    return out
+
+
+def serve(make, out):
     peer = None
     for line in sys.stdin:
         asked = json.loads(line)
@@ -101,19 +105,22 @@ def serve(make):
     os._exit(0)  # nothing to keep, and some libraries are slow to go
 
 
+def start(make, out, model, precision, threads, files, ids):
+    peer = make(model, precision, int(threads), files)
+    row = memoryview(peer.rows(peer.prefill([int(token) for token in ids.split(",")]))).cast("B").cast("f")
+    print(max(range(len(row)), key=row.__getitem__), file=out, flush=True)
+    os._exit(0)
+
+
 def main():
-    name, how, words = sys.argv[1], sys.argv[2:3], sys.argv[3:]
+    out, name, how, words = apart(), sys.argv[1], sys.argv[2:3], sys.argv[3:]
     module = importlib.import_module("with_" + name)
     if how == ["--convert"]:
         module.convert(*words)
     elif how == ["--start"]:
-        model, precision, threads, files, ids = words
-        peer = module.Peer(model, precision, int(threads), files)
-        row = memoryview(peer.rows(peer.prefill([int(token) for token in ids.split(",")]))).cast("B").cast("f")
-        print(max(range(len(row)), key=row.__getitem__), flush=True)
-        os._exit(0)
+        start(module.Peer, out, *words)
     else:
-        serve(module.Peer)
+        serve(module.Peer, out)
 
 
 if __name__ == "__main__":

@@ -34,4 +34,4 @@ class Peer(with_tfrun.Peer):
         return row if KIND != "wrong" else array.array("f", reversed(array.array("f", row))).tobytes()
 
 
-worker.serve(Peer)
+worker.serve(Peer, worker.apart())
