@@ -17,6 +17,7 @@
 static const size_t least_block_bytes = (size_t)64 << 20;
 static const size_t align_bytes = 64;
 static const size_t round_bytes = (size_t)16 << 20;
+static const size_t least_team_bytes = (size_t)1 << 20;
 
 struct pack_job {
     const struct tfr_kernel *kernel;
@@ -104,10 +105,44 @@ static enum tfr_status add(struct tfr_store *store, const struct tfr_weight_rows
     return TFR_OK;
 }
 
+static struct tfr_tensor take_rows(const struct tfr_weight_rows *rows, struct tfr_tensor tensor) {
+    if (rows->n > 0) {
+        tensor.data = (uint8_t *)tensor.data + (size_t)rows->first * (tfr_tensor_bytes(&tensor) / (size_t)tensor.dim[0]);
+        tensor.dim[0] = rows->n;
+    }
+    return tensor;
+}
+
+struct drop_job {
+    const struct tfr_weights *weights;
+    struct tfr_tensor tensor;
+};
+
+/* Each thread some rows: taking pages out of the table of pages takes as long as reading them. */
+static void drop_part(void *arg, int tid, int nth) {
+    const struct drop_job *job = arg;
+    const int64_t n = job->tensor.dim[0], first = n * tid / nth, end = n * (tid + 1) / nth;
+    if (end > first) {
+        const struct tfr_weight_rows rows = {.first = first, .n = end - first};
+        const struct tfr_weight part = {.tensor = take_rows(&rows, job->tensor)};
+        tfr_weights_drop(job->weights, &part);
+    }
+}
+
 static void drop(struct tfr_store *store, const struct tfr_weight_rows *rows) {
-    if (store->weights != NULL) {
-        const struct tfr_weight read = {.tensor = tfr_weight_rows_tensor(rows)};
-        tfr_weights_drop(store->weights, rows->weight->coarse != NULL ? rows->weight : &read);
+    struct drop_job job = {.weights = store->weights};
+    if (store->weights == NULL) {
+        return;
+    }
+    if (rows->weight->coarse != NULL) {
+        tfr_weights_drop(store->weights, rows->weight);
+        return;
+    }
+    job.tensor = tfr_weight_rows_tensor(rows);
+    if (tfr_tensor_bytes(&job.tensor) < least_team_bytes) {
+        drop_part(&job, 0, 1);
+    } else {
+        tfr_team_run(store->team, drop_part, &job);
     }
 }
 
@@ -121,14 +156,6 @@ struct source {
 static void close_source(struct source *source) {
     tfr_free(source->memory);
     tfr_free(source->numbers);
-}
-
-static struct tfr_tensor take_rows(const struct tfr_weight_rows *rows, struct tfr_tensor tensor) {
-    if (rows->n > 0) {
-        tensor.data = (uint8_t *)tensor.data + (size_t)rows->first * (tfr_tensor_bytes(&tensor) / (size_t)tensor.dim[0]);
-        tensor.dim[0] = rows->n;
-    }
-    return tensor;
 }
 
 static enum tfr_status open_source(struct source *source, const struct tfr_weight_rows *rows) {

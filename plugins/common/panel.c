@@ -18,6 +18,7 @@ typedef double f64x16 __attribute__((vector_size(128)));
 
 #define INLINE static inline __attribute__((always_inline))
 #define LANES  16
+#define AHEAD  512 /* bytes: sixteen or more rows are read side by side, more streams than CPUs foresee */
 
 /* What one thread packs. */
 struct job {
@@ -84,6 +85,7 @@ INLINE f32x16 load_some(const struct job *job, int64_t row, int64_t column, int6
     const size_t bytes = float_bytes(job->from_dtype);
     const char *at = job->from + (size_t)(row * job->from_stride + column) * bytes;
     char part[LANES * 8] = {0};
+    __builtin_prefetch(at + AHEAD);
     if (count >= LANES) {
         return load(at, job->from_dtype);
     }
