@@ -13,8 +13,8 @@
     X("sampling.early_stopping", "false|true|never", TFR_EARLY_FALSE, TFR_EARLY_TRUE, TFR_EARLY_NEVER)                             \
     X("runtime.dtype", "f32|bf16|int8|int8w|int4", TFR_PACK_F32, TFR_PACK_BF16, TFR_PACK_INT8, TFR_PACK_INT8W, TFR_PACK_INT4)      \
     X("runtime.int4_group", "32|64", TFR_GROUP_32, TFR_GROUP_64)                                                                   \
-    X("runtime.isa", "auto|plain|avx2|avx512|avx512_bf16|amx", TFR_LIMIT_AUTO, TFR_LIMIT_PLAIN, TFR_LIMIT_AVX2, TFR_LIMIT_AVX512,  \
-      TFR_LIMIT_AVX512_BF16, TFR_LIMIT_AMX)                                                                                        \
+    X("runtime.isa", "auto|plain|avx2|avx512|avx512_bf16|amx|neon", TFR_LIMIT_AUTO, TFR_LIMIT_PLAIN, TFR_LIMIT_AVX2,               \
+      TFR_LIMIT_AVX512, TFR_LIMIT_AVX512_BF16, TFR_LIMIT_AMX, TFR_LIMIT_NEON)                                                      \
     X("runtime.kv_dtype", "f32|int8", TFR_KV_F32, TFR_KV_INT8)                                                                     \
     X("runtime.kv_cache", "growing|static", TFR_KV_GROWING, TFR_KV_STATIC)                                                         \
     X("runtime.sums", "plain|by-head", TFR_SUMS_PLAIN, TFR_SUMS_BY_HEAD)                                                           \

@@ -32,6 +32,7 @@ static enum tfr_isa isa_limit(int choice) {
         [TFR_LIMIT_AVX512] = TFR_ISA_AVX2 | TFR_ISA_AVX512,
         [TFR_LIMIT_AVX512_BF16] = TFR_ISA_AVX2 | TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16 | TFR_ISA_AVX512_VNNI,
         [TFR_LIMIT_AMX] = UINT32_MAX,
+        [TFR_LIMIT_NEON] = TFR_ISA_NEON,
     };
     return limits[choice];
 }

@@ -26,7 +26,7 @@ typedef void attend_fn(struct tile *tile, const float *q, int64_t q_pitch, float
 
 ATTEND(1)
 ATTEND(2)
-#if VW > 4
+#if VW > 4 || defined(V_ISA_NEON)
 ATTEND(3)
 ATTEND(4)
 ATTEND(5)

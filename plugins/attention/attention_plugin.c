@@ -87,12 +87,18 @@ static const struct tfr_kernel *const kernels[] = {
 #ifdef TFR_HAVE_AVX2
     FUSED(avx2, TFR_ISA_AVX2, 20, 0.3, 0.8, 8),
 #endif
+#ifdef TFR_HAVE_NEON
+    FUSED(neon, TFR_ISA_NEON, 20, 0.3, 0.8, 4),
+#endif
     FUSED(plain, 0, 10, 0.08, 0.5, 1),
 #ifdef TFR_HAVE_AVX512
     EAGER(avx512, TFR_ISA_AVX512, 3),
 #endif
 #ifdef TFR_HAVE_AVX2
     EAGER(avx2, TFR_ISA_AVX2, 2),
+#endif
+#ifdef TFR_HAVE_NEON
+    EAGER(neon, TFR_ISA_NEON, 2),
 #endif
     EAGER(plain, 0, 1),
 };

@@ -9,10 +9,12 @@
 #include "common/act.h"
 
 /* Tile sizes per ISA: accumulators in registers, rows x vectors of 16 keys (scores) or of columns (values):
- * 24 of 32 registers for AVX-512, 12 of 16 for AVX2, 8 else. One row alone takes several panels side by side to hide the
+ * 24 of 32 registers for AVX-512 and NEON, 12 of 16 for AVX2, 8 else. One row alone takes several panels side by side to hide the
  * latency of its chains. */
 #if VW == 16
 enum { TILE_ROWS = 6, TILE_PANELS = 4, TILE_COLUMNS = 4, ONE_PANELS = 4, ONE_COLUMNS = 4 };
+#elif defined(V_ISA_NEON)
+enum { TILE_ROWS = 6, TILE_PANELS = 1, TILE_COLUMNS = 4, ONE_PANELS = 4, ONE_COLUMNS = 8 };
 #elif VW == 8
 enum { TILE_ROWS = 6, TILE_PANELS = 1, TILE_COLUMNS = 2, ONE_PANELS = 4, ONE_COLUMNS = 8 };
 #else

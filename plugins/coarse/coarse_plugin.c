@@ -158,6 +158,15 @@ static const struct tfr_kernel *const kernels[] = {
     INT8W(avx2, avx2, TFR_ISA_AVX2, 20, TFR_ORDER_FMA, false, 4, 0.40, 0.70),
     INT4(avx2, TFR_ISA_AVX2, 20, TFR_ORDER_INT_GROUP, false, 2, 0.60, 0.60),
 #endif
+#ifdef TFR_HAVE_NEON
+    INT8(neon, TFR_ISA_NEON, 20, TFR_ORDER_INT, false, 4, 0.40, 0.80),
+    INT8W(neon, neon, TFR_ISA_NEON, 20, TFR_ORDER_FMA, false, 6, 0.40, 0.70),
+    INT4(neon, TFR_ISA_NEON, 20, TFR_ORDER_INT_GROUP, false, 6, 0.30, 0.60),
+#endif
+#ifdef TFR_HAVE_DOTPROD
+    INT8(dotprod, TFR_ISA_NEON | TFR_ISA_DOTPROD, 30, TFR_ORDER_INT, false, 6, 0.80, 0.85),
+    INT4(dotprod, TFR_ISA_NEON | TFR_ISA_DOTPROD, 30, TFR_ORDER_INT_GROUP, false, 6, 0.60, 0.70),
+#endif
 #ifdef TFR_HAVE_AVX512
     INT8(avx512, TFR_ISA_AVX512, 30, TFR_ORDER_INT, false, 4, 0.80, 0.85),
     INT8W(avx512, avx512, TFR_ISA_AVX512, 30, TFR_ORDER_FMA, false, 6, 0.70, 0.85),

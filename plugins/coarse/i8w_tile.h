@@ -14,7 +14,7 @@
 #define I8W_ROWS      6
 #define I8W_REGISTERS 12
 typedef uint16_t i8w_x; /* how x lies in memory */
-#elif defined(V_ISA_AVX512)
+#elif V_REGISTERS == 32
 #define I8W_ROWS      6
 #define I8W_REGISTERS 24
 typedef float i8w_x;

@@ -61,6 +61,8 @@ V_INLINE vi i_dot(vi sum, vi x, vw w) {
     const __m256i pairs = _mm256_maddubs_epi16(w.size, _mm256_sign_epi8(x, w.w));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
+#elif defined(V_ISA_NEON)
+#include "coarse/ints_neon.h"
 #else
 #define INTS_SHIFT     0
 #define INTS_REGISTERS 8

@@ -12,7 +12,7 @@ typedef int32_t tfr_linear_run_fn(const struct tfr_kernel *self, const struct tf
                                   const struct tfr_run_ctx *ctx);
 
 /* f32 weights, and bf16 and f16 weights widened (TFR_ORDER_FMA); the avx512bf16 variants multiply in bf16 (TFR_ORDER_DP_BF16). */
-tfr_linear_run_fn tfr_gemv_plain, tfr_gemv_avx2, tfr_gemv_avx512, tfr_gemv_avx512bf16;
-tfr_linear_run_fn tfr_gemm_plain, tfr_gemm_avx2, tfr_gemm_avx512, tfr_gemm_avx512bf16;
+tfr_linear_run_fn tfr_gemv_plain, tfr_gemv_avx2, tfr_gemv_avx512, tfr_gemv_avx512bf16, tfr_gemv_neon;
+tfr_linear_run_fn tfr_gemm_plain, tfr_gemm_avx2, tfr_gemm_avx512, tfr_gemm_avx512bf16, tfr_gemm_neon;
 
 #endif

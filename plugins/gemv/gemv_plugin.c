@@ -33,12 +33,12 @@ struct kind {
     int order;     /* enum tfr_order_kind */
     bool few_rows; /* gemv: at most TFR_GEMV_MAX_ROWS */
     double flops, bytes;
-    enum width { WIDTH_PLAIN, WIDTH_AVX2, WIDTH_AVX512 } width;
+    enum width { WIDTH_PLAIN, WIDTH_AVX2, WIDTH_AVX512, WIDTH_NEON } width;
 };
 
 /* Vector width as a share of the machine's widest: the peaks that costs are compared with are those of the machine. Set once
  * at load, from the host's facts. */
-static double width_share[] = {[WIDTH_PLAIN] = 1.0, [WIDTH_AVX2] = 1.0, [WIDTH_AVX512] = 1.0};
+static double width_share[] = {[WIDTH_PLAIN] = 1.0, [WIDTH_AVX2] = 1.0, [WIDTH_AVX512] = 1.0, [WIDTH_NEON] = 1.0};
 
 static bool keeps_order(const struct tfr_problem *problem, int kind, char *reason, size_t size) {
     const struct tfr_order *asked = &problem->order;
@@ -168,6 +168,14 @@ static const struct tfr_kernel *const kernels[] = {
     BF16(gemv, avx512bf16, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, 40, TFR_ORDER_DP_BF16, true, 0.88, 0.95, WIDTH_AVX512),
     BF16(gemm, avx512bf16, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, 40, TFR_ORDER_DP_BF16, false, 0.78, 0.85, WIDTH_AVX512),
 #endif
+#ifdef TFR_HAVE_NEON
+    F32(gemv, neon, TFR_ISA_NEON, 20, TFR_ORDER_FMA, true, 0.88, 0.90, WIDTH_NEON),
+    F32(gemm, neon, TFR_ISA_NEON, 20, TFR_ORDER_FMA, false, 0.85, 0.85, WIDTH_NEON),
+    BF16(gemv, neon, TFR_ISA_NEON, 20, TFR_ORDER_FMA, true, 0.42, 0.85, WIDTH_NEON),
+    BF16(gemm, neon, TFR_ISA_NEON, 20, TFR_ORDER_FMA, false, 0.83, 0.80, WIDTH_NEON),
+    F16(gemv, neon, TFR_ISA_NEON, 20, TFR_ORDER_FMA, true, 0.42, 0.85, WIDTH_NEON),
+    F16(gemm, neon, TFR_ISA_NEON, 20, TFR_ORDER_FMA, false, 0.83, 0.80, WIDTH_NEON),
+#endif
 };
 
 static const struct tfr_plugin plugin = {
@@ -184,6 +192,6 @@ static const struct tfr_plugin plugin = {
 TFR_PLUGIN_ENTRY(gemv) {
     const bool has_avx512 = (host->isa & TFR_ISA_AVX512) != 0, has_avx2 = (host->isa & TFR_ISA_AVX2) != 0;
     width_share[WIDTH_AVX2] = has_avx512 ? 0.5 : 1.0;
-    width_share[WIDTH_PLAIN] = has_avx512 ? 0.125 : has_avx2 ? 0.25 : 1.0;
+    width_share[WIDTH_PLAIN] = has_avx512 ? 0.125 : has_avx2 || (host->isa & TFR_ISA_NEON) != 0 ? 0.25 : 1.0;
     return &plugin;
 }

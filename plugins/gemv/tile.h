@@ -191,7 +191,7 @@ V_INLINE void tile_run_dp(const int rows, const int vectors, const bool is_alone
 
 /* Vectors of columns that a strip has: as many as the registers allow, rows * vectors accumulators, 24 of 32 or 12 of 16. */
 V_INLINE int tile_vectors(int64_t rows) {
-    const int64_t fit = (VW == 16 ? 24 : 12) / rows, whole = 64 / VW;
+    const int64_t fit = V_REGISTERS * 3 / 4 / rows, whole = 64 / VW;
     return (int)(fit >= whole ? whole : fit >= 8 ? 8 : fit >= 4 ? 4 : 2);
 }
 

@@ -18,6 +18,9 @@ static const struct tfr_kernel *const kernels[] = {
 #ifdef TFR_HAVE_AVX2
     KERNEL(avx2, TFR_ISA_AVX2, 20, .flops = 0.3, .bytes = 0.8, .overhead_ns = 50),
 #endif
+#ifdef TFR_HAVE_NEON
+    KERNEL(neon, TFR_ISA_NEON, 20, .flops = 0.3, .bytes = 0.8, .overhead_ns = 50),
+#endif
     KERNEL(plain, 0, 10, .flops = 0.1, .bytes = 0.5, .overhead_ns = 50),
 };
 

@@ -57,7 +57,7 @@ bool onednn_eltwise(int activation, dnnl_alg_kind_t *kind, float *alpha, float *
 int32_t onednn_order(int dtype, int64_t k, bool is_plain, struct tfr_order *order, char *reason, size_t reason_size);
 
 typedef void tfr_onednn_act_fn(float *y, int64_t n, int activation);
-tfr_onednn_act_fn tfr_onednn_act_plain, tfr_onednn_act_avx2, tfr_onednn_act_avx512;
+tfr_onednn_act_fn tfr_onednn_act_plain, tfr_onednn_act_avx2, tfr_onednn_act_avx512, tfr_onednn_act_neon;
 /* y[i] = activation(y[i]), the same bits as every own kernel on this machine. Set by the plugin's entry. */
 extern tfr_onednn_act_fn *tfr_onednn_act;
 

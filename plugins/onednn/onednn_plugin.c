@@ -27,6 +27,11 @@ static void choose_activation(uint32_t isa) {
         tfr_onednn_act = tfr_onednn_act_avx512;
     }
 #endif
+#ifdef TFR_HAVE_NEON
+    if (isa & TFR_ISA_NEON) {
+        tfr_onednn_act = tfr_onednn_act_neon;
+    }
+#endif
 }
 
 static void describe_build(void) {

@@ -13,5 +13,6 @@ typedef int32_t tfr_pointwise_run(const struct tfr_kernel *self, const struct tf
 TFR_POINTWISE_DECLARE(plain);
 TFR_POINTWISE_DECLARE(avx2);
 TFR_POINTWISE_DECLARE(avx512);
+TFR_POINTWISE_DECLARE(neon);
 
 #endif

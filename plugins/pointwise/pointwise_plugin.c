@@ -29,6 +29,9 @@ static const struct share plain_share = {.flops = 0.05, .bytes = 0.5, .overhead_
 #ifdef TFR_HAVE_AVX2
 static const struct share avx2_share = {.flops = 0.15, .bytes = 0.7, .overhead_ns = 50};
 #endif
+#ifdef TFR_HAVE_NEON
+static const struct share neon_share = {.flops = 0.15, .bytes = 0.7, .overhead_ns = 50};
+#endif
 #ifdef TFR_HAVE_AVX512
 static const struct share avx512_share = {.flops = 0.2, .bytes = 0.75, .overhead_ns = 50};
 #endif
@@ -39,6 +42,9 @@ static const struct tfr_kernel *const kernels[] = {
 #endif
 #ifdef TFR_HAVE_AVX2
     KERNELS(avx2, TFR_ISA_AVX2, 20),
+#endif
+#ifdef TFR_HAVE_NEON
+    KERNELS(neon, TFR_ISA_NEON, 20),
 #endif
     KERNELS(plain, 0, 10),
 };

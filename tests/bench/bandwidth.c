@@ -39,8 +39,14 @@ size_t bench_huge_bytes(void) {
     return kib * 1024;
 }
 
+#if defined(__x86_64__)
+#define WIDEST __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define WIDEST
+#endif
+
 /* Four accumulators, so that the loads never wait for the xor. */
-__attribute__((target_clones("avx512f", "avx2", "default"))) static uint64_t read_all(const char *from, size_t bytes) {
+WIDEST static uint64_t read_all(const char *from, size_t bytes) {
     line sum[4] = {{0}};
     for (size_t at = 0; at + 256 <= bytes; at += 256) {
         for (size_t i = 0; i < 4; i++) {

@@ -25,6 +25,9 @@ static const struct variant variants[] = {
 #ifdef TFR_HAVE_AVX512
     {"avx512", TFR_ISA_AVX512, tfr_act_array_avx512, tfr_exp_array_avx512, tfr_sum16_avx512},
 #endif
+#ifdef TFR_HAVE_NEON
+    {"neon", TFR_ISA_NEON, tfr_act_array_neon, tfr_exp_array_neon, tfr_sum16_neon},
+#endif
 };
 enum { N_VARIANTS = sizeof variants / sizeof variants[0] };
 
