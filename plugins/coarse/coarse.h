@@ -29,6 +29,7 @@ typedef void tfr_coarse_repack_fn(const struct tfr_kernel *self, const struct tf
     TFR_COARSE_VARIANT(prefix, dotprod)
 TFR_COARSE_VARIANTS(i8)
 TFR_COARSE_VARIANTS(i4)
+tfr_coarse_run_fn tfr_coarse_i8_amxint8; /* packs as avx512vnni */
 tfr_coarse_run_fn tfr_coarse_i8w_plain, tfr_coarse_i8w_avx2, tfr_coarse_i8w_avx512, tfr_coarse_i8w_avx512bf16, tfr_coarse_i8w_neon;
 
 /* Scratch of `rows` rounded rows: a scale for each, then their bytes, each row in whole lines. */

@@ -148,6 +148,13 @@ static void cost(const struct tfr_kernel *self, const struct tfr_problem *proble
 #define INT4(variant, ...)           KERNEL(FOUR_BITS, "int4", i4, i4_##variant, variant, __VA_ARGS__)
 #define INT8W(variant, pack_as, ...) KERNEL(EIGHT_BITS, "int8w", i8w, i8_##pack_as, variant, __VA_ARGS__)
 
+/* Where plain C stands in for the tiles, processors without them do. */
+#if defined(TFR_TILES_EMULATED)
+#define TILES_ISA (TFR_ISA_AVX512 | TFR_ISA_AVX512_VNNI)
+#else
+#define TILES_ISA (TFR_ISA_AVX512 | TFR_ISA_AVX512_VNNI | TFR_ISA_AMX_INT8)
+#endif
+
 static const struct tfr_kernel *const kernels[] = {
     /* variant, ISA bits, score, order, plain, rows of a tile, share of flops, of bytes */
     INT8(plain, 0, 10, TFR_ORDER_INT, true, 2, 0.25, 0.30),
@@ -175,6 +182,9 @@ static const struct tfr_kernel *const kernels[] = {
 #ifdef TFR_HAVE_AVX512VNNI
     INT8(avx512vnni, TFR_ISA_AVX512 | TFR_ISA_AVX512_VNNI, 40, TFR_ORDER_INT, false, 6, 0.80, 0.90),
     INT4(avx512vnni, TFR_ISA_AVX512 | TFR_ISA_AVX512_VNNI, 40, TFR_ORDER_INT_GROUP, false, 6, 0.60, 0.75),
+#endif
+#ifdef TFR_HAVE_AMXINT8
+    KERNEL(EIGHT_BITS, "int8", i8, i8_avx512vnni, amxint8, TILES_ISA, 50, TFR_ORDER_INT, false, 16, 0.40, 0.85), /* not measured */
 #endif
 #ifdef TFR_HAVE_AVX512BF16
     INT8W(avx512bf16, avx512, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, 40, TFR_ORDER_DP_BF16, false, 6, 0.55, 0.85),

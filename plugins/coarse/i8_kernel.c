@@ -64,7 +64,7 @@ V_INLINE void finish(const struct coarse_job *job, const struct rounded *rounded
 }
 
 V_INLINE void run_item(const struct coarse_job *job, const struct rounded *rounded, const struct coarse_item *item) {
-    int32_t sum[INTS_ROWS * TFR_PANEL_COLS] __attribute__((aligned(64)));
+    int32_t sum[I8_ROWS * TFR_PANEL_COLS] __attribute__((aligned(64)));
     const int64_t quads = coarse_quads(job->k);
     struct i8_tile tile = {
         .x_stride = rounded->stride, .panel = job->weight + (size_t)item->panel * job->panel_stride, .quads = quads, .sum = sum};
@@ -82,12 +82,12 @@ V_INLINE void run_item(const struct coarse_job *job, const struct rounded *round
 int32_t V_NAME(tfr_coarse_i8)(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                               const struct tfr_run_ctx *ctx) {
     const size_t stride = coarse_i8_stride(problem->arg[0].dim[1]);
-    const struct coarse_job job = coarse_job_of(args, problem, stride, INTS_ROWS, ctx->nth);
+    const struct coarse_job job = coarse_job_of(args, problem, stride, I8_ROWS, ctx->nth);
     const struct rounded rounded = round_rows(&job, ctx);
     int64_t begin, end;
     split_evenly(job.panels * job.chunks, ctx->tid, ctx->nth, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
-        const struct coarse_item item = coarse_item_of(&job, i, begin, end, INTS_ROWS);
+        const struct coarse_item item = coarse_item_of(&job, i, begin, end, I8_ROWS);
         if (ctx->progress != NULL) { /* a transfer does not wait for the whole product */
             ctx->progress(ctx);
         }

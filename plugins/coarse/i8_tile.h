@@ -1,4 +1,4 @@
-/* i8_tile.h - the inner loop of int8: up to INTS_ROWS rows of x times one panel, into sums of 32 bits.
+/* i8_tile.h - the inner loop of int8: up to I8_ROWS rows of x times one panel, into sums of 32 bits.
  *
  * The loop it equals, for one row and column: sum = 0; for (k = 0; k < K; k++) sum += (x[k] + INTS_SHIFT) * w[k]. Sums of whole
  * numbers wrap around where the shift takes them over 2^31; what is taken away at the end brings them back.
@@ -18,6 +18,12 @@ struct i8_tile {
     const char *ahead; /* what to prefetch */
     int32_t *sum;      /* [rows][64] */
 };
+
+#if defined(__AMX_INT8__) || defined(TFR_TILES_EMULATED)
+#define I8_ROWS 16
+#include "coarse/i8_tiles.h"
+#else
+#define I8_ROWS INTS_ROWS
 
 /* Columns [column, column + vectors * VW). */
 V_INLINE void i8_strip(const int rows, const int vectors, const int lines, const int locality, const struct i8_tile *t,
@@ -128,5 +134,7 @@ V_INLINE void i8_run(int64_t rows, bool alone, const struct i8_tile *t) {
     }
 #endif
 }
+
+#endif
 
 #endif
