@@ -5,8 +5,8 @@
 
 #include <tfrun/plugin.h>
 
-/* So few rows are rounded by every thread for itself, which is cheaper than a barrier. */
-#define COARSE_ROWS_EACH 4
+/* So few rows are rounded by every thread for itself: a barrier, and lines that other cores have just written, cost more. */
+#define COARSE_ROWS_EACH 32
 
 typedef int32_t tfr_coarse_run_fn(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                                   const struct tfr_run_ctx *ctx);

@@ -3,6 +3,7 @@
  *
  * As i8_kernel.c: rows are rounded first, then a thread streams its panels once for all rows. Compiled once per ISA.
  */
+#include "coarse/i4_round.h"
 #include "coarse/i4_tile.h"
 #include "coarse/job.h"
 
@@ -18,16 +19,10 @@ static void round_row(const struct coarse_job *job, const struct rounded *to, in
     int8_t *q = to->x + row * to->stride;
     float *scale = (float *)(void *)(q + groups * group);
     int32_t *sum = (int32_t *)(void *)(scale + groups);
-    memset(q + (groups - 1) * group, 0, (size_t)group);
-    for (int64_t g = 0; g < groups; g++) {
-        const int64_t first = g * group, n = job->k - first < group ? job->k - first : group;
-        scale[g] = tfr_quant_row_scale(x + first, n);
-        tfr_quant_row(q + first, x + first, n, scale[g]);
-        int32_t of_group = 0;
-        for (int64_t i = 0; i < n; i++) {
-            of_group += q[first + i];
-        }
-        sum[g] = of_group;
+    if (group == 32) { /* a constant, for the loops over a group */
+        i4_round(32, job->k, x, q, scale, sum);
+    } else {
+        i4_round(64, job->k, x, q, scale, sum);
     }
 }
 
@@ -57,6 +52,10 @@ V_INLINE void finish(const struct coarse_job *job, int64_t panel, int64_t row0, 
     }
 }
 
+V_INLINE enum i4_ahead i4_ahead_of(const struct coarse_item *item, int64_t group) {
+    return coarse_streams(item, group) ? I4_STREAM : item->groups == 1 ? I4_IN_TWO : item->groups == 2 ? I4_IN_FOUR : I4_IN_MANY;
+}
+
 V_INLINE void run_item(const struct coarse_job *job, const struct rounded *rounded, const struct i4_type type,
                        const struct coarse_item *item) {
     float sum[I4_ROWS * TFR_PANEL_COLS] __attribute__((aligned(64)));
@@ -67,9 +66,10 @@ V_INLINE void run_item(const struct coarse_job *job, const struct rounded *round
         const int64_t first = item->row0 + item->rows * g / item->groups;
         const int64_t rows = item->row0 + item->rows * (g + 1) / item->groups - first;
         tile.x = rounded->x + first * rounded->stride;
-        const bool alone = item->groups == 1 || coarse_streams(item, g);
-        tile.ahead = coarse_ahead(job, item, g, 2 * 256 * groups * (type.group / 32)); /* a line in each of two strips */
-        i4_run(rows, alone, type, &tile);
+        const enum i4_ahead ahead = i4_ahead_of(item, g);
+        tile.ahead = coarse_ahead(job, item, g, i4_lines(ahead, false) * 2 * 256 * groups * (type.group / 32));
+        coarse_expect(job, item->panel, first, rows);
+        i4_run(rows, ahead, type, &tile);
         finish(job, item->panel, first, rows, sum);
     }
 }

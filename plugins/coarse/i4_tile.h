@@ -143,63 +143,89 @@ V_INLINE void i4_strip(const int rows, const int vectors, const int lines, const
     }
 }
 
-/* All 64 columns, in strips that fit the registers; each prefetches a piece. */
-V_INLINE void i4_rows(const int rows, const int lines, const int locality, const struct i4_type type, const struct i4_tile *t) {
+/* What a tile prefetches: what it reads itself, some KiB ahead and all in the first strip of columns, or the next panel, in this
+ * pass and others: a strip is a pass, two of them a tile of three rows or more. */
+enum i4_ahead {
+    I4_STREAM,
+    I4_IN_TWO, /* passes */
+    I4_IN_FOUR,
+    I4_IN_MANY /* six or more */
+};
+
+/* Lines for each 256 bytes of numbers that a pass prefetches. With their scales and zero points they have 4.5 to 4.75; what is too
+ * much belongs to the panel behind the next. */
+V_INLINE int i4_lines(const enum i4_ahead ahead, const bool is_first) {
+    switch (ahead) {
+    case I4_STREAM:
+        return is_first ? 5 : 0;
+    case I4_IN_TWO:
+        return 3;
+    case I4_IN_FOUR:
+        return 2;
+    default:
+        return 1;
+    }
+}
+
+/* All 64 columns, in strips that fit the registers. */
+V_INLINE void i4_rows(const int rows, const enum i4_ahead ahead, const struct i4_type type, const struct i4_tile *t) {
 #if defined(V_ISA_AVX512)
     const int vectors = rows <= 2 ? 4 : 2;
 #else
     const int vectors = rows > 1 ? 2 : 4;
 #endif
+    const int lines = i4_lines(ahead, false), locality = rows <= 2 ? 3 : 2;
     struct i4_tile strip = *t;
-    for (int column = 0; column < TFR_PANEL_COLS; column += vectors * VW) {
-        i4_strip(rows, vectors, lines, locality, type, &strip, column);
+    i4_strip(rows, vectors, i4_lines(ahead, true), locality, type, &strip, 0);
+    for (int column = vectors * VW; column < TFR_PANEL_COLS; column += vectors * VW) {
         strip.ahead += lines * 256 * t->groups * (type.group / 32);
+        i4_strip(rows, vectors, lines, locality, type, &strip, column);
     }
 }
 
-/* Lines for each 256 bytes of numbers: 5 where one or two rows stream, all columns at once, which fetches scales and zero points
- * too (20 of 18 or 19 lines for 32 of K); in each of two strips 3 of a tile that is alone, 1 of several groups of rows. */
-V_INLINE void i4_run(int64_t rows, bool alone, const struct i4_type type, const struct i4_tile *t) {
 #if I4_ROWS >= 6
-    switch (alone ? rows : rows + I4_ROWS) {
-    case 1:
-        i4_rows(1, 5, 3, type, t);
-        break;
-    case 2:
-        i4_rows(2, 5, 3, type, t);
-        break;
+V_INLINE void i4_some_rows(int64_t rows, const enum i4_ahead ahead, const struct i4_type type, const struct i4_tile *t) {
+    switch (rows) {
     case 3:
-        i4_rows(3, 3, 2, type, t);
+        i4_rows(3, ahead, type, t);
         break;
     case 4:
-        i4_rows(4, 3, 2, type, t);
+        i4_rows(4, ahead, type, t);
         break;
     case 5:
-        i4_rows(5, 3, 2, type, t);
-        break;
-    case 6:
-        i4_rows(6, 3, 2, type, t);
-        break;
-    case 9:
-        i4_rows(3, 1, 2, type, t);
-        break;
-    case 10:
-        i4_rows(4, 1, 2, type, t);
-        break;
-    case 11:
-        i4_rows(5, 1, 2, type, t);
+        i4_rows(5, ahead, type, t);
         break;
     default:
-        i4_rows(6, 1, 2, type, t);
+        i4_rows(6, ahead, type, t);
         break;
     }
-#else
-    if (rows == 1) {
-        i4_rows(1, 5, 3, type, t);
-    } else {
-        i4_rows(I4_ROWS, 2, 2, type, t);
-    }
-#endif
 }
+
+/* Up to I4_ROWS rows; one or two stream. */
+V_INLINE void i4_run(int64_t rows, enum i4_ahead ahead, const struct i4_type type, const struct i4_tile *t) {
+    if (rows == 1) {
+        i4_rows(1, I4_STREAM, type, t);
+    } else if (rows == 2) {
+        i4_rows(2, I4_STREAM, type, t);
+    } else if (ahead == I4_STREAM) {
+        i4_some_rows(rows, I4_STREAM, type, t);
+    } else if (ahead == I4_IN_TWO) {
+        i4_some_rows(rows, I4_IN_TWO, type, t);
+    } else if (ahead == I4_IN_FOUR) {
+        i4_some_rows(rows, I4_IN_FOUR, type, t);
+    } else {
+        i4_some_rows(rows, I4_IN_MANY, type, t);
+    }
+}
+#else
+V_INLINE void i4_run(int64_t rows, enum i4_ahead ahead, const struct i4_type type, const struct i4_tile *t) {
+    (void)ahead;
+    if (rows == 1) {
+        i4_rows(1, I4_STREAM, type, t);
+    } else {
+        i4_rows(I4_ROWS, I4_IN_FOUR, type, t);
+    }
+}
+#endif
 
 #endif

@@ -78,6 +78,16 @@ V_INLINE const char *coarse_ahead(const struct coarse_job *job, const struct coa
     return item->has_next && group * piece < (int64_t)job->panel_stride ? panel + job->panel_stride + group * piece : panel;
 }
 
+/* Lines of y that a tile is going to write come in while it computes. */
+V_INLINE void coarse_expect(const struct coarse_job *job, int64_t panel, int64_t row, int64_t rows) {
+    const float *y = job->y + row * job->n + panel * TFR_PANEL_COLS;
+    for (int64_t r = 0; r < rows; r++, y += job->n) {
+        for (int line = 0; line < TFR_PANEL_COLS; line += 16) {
+            __builtin_prefetch(y + line, 1, 3);
+        }
+    }
+}
+
 /* y[row][column0 + c ..] from the value before the bias, at most VW columns of a panel. The residual may be y itself. */
 V_INLINE void coarse_end(const struct coarse_job *job, int64_t row, int64_t column, int64_t columns, vf value) {
     const int n = columns < VW ? (int)columns : VW;
