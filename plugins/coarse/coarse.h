@@ -30,7 +30,8 @@ typedef void tfr_coarse_repack_fn(const struct tfr_kernel *self, const struct tf
 TFR_COARSE_VARIANTS(i8)
 TFR_COARSE_VARIANTS(i4)
 tfr_coarse_run_fn tfr_coarse_i8_amxint8; /* packs as avx512vnni */
-tfr_coarse_run_fn tfr_coarse_i8w_plain, tfr_coarse_i8w_avx2, tfr_coarse_i8w_avx512, tfr_coarse_i8w_avx512bf16, tfr_coarse_i8w_neon;
+tfr_coarse_run_fn tfr_coarse_i8w_plain, tfr_coarse_i8w_avx2, tfr_coarse_i8w_avx512, tfr_coarse_i8w_avx512bf16,
+    tfr_coarse_i8w_avx512vbmi, tfr_coarse_i8w_neon;
 
 /* Scratch of `rows` rounded rows: a scale for each, then their bytes, each row in whole lines. */
 static inline int64_t coarse_row_stride(int64_t k) {
@@ -49,6 +50,15 @@ static inline size_t coarse_rows_bytes(int64_t rows, int64_t k) {
 static inline int64_t coarse_group_row_stride(int64_t k, int64_t group) {
     const int64_t groups = (k + group - 1) / group;
     return (groups * (group + (int64_t)sizeof(float) + (int64_t)sizeof(int32_t)) + 63) / 64 * 64;
+}
+
+/* What widened weights of a thread take: a stretch of a panel, 256 bytes for each pair of K, and twice the sums of the rows that
+ * pass over it. */
+#define COARSE_WIDE_PAIRS 128
+#define COARSE_WIDE_ROWS  120 /* whole tiles */
+
+static inline size_t coarse_wide_bytes(int64_t rows) {
+    return (size_t)(COARSE_WIDE_PAIRS + 2 * (rows < COARSE_WIDE_ROWS ? rows : COARSE_WIDE_ROWS)) * 256;
 }
 
 /* Elements of rows that are rounded to bf16. */

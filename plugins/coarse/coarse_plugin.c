@@ -121,6 +121,9 @@ static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *
     needs->pack[1].format = format_of(problem->arg[1].dtype);
     needs->order = order_of(kind, problem);
     needs->scratch_per_thread_bytes = rows_bytes(kind, problem, rows < COARSE_ROWS_EACH ? rows : COARSE_ROWS_EACH);
+    if (kind->order == TFR_ORDER_DP_BF16) {
+        needs->scratch_per_thread_bytes += coarse_wide_bytes(rows);
+    }
     needs->scratch_bytes = rows > COARSE_ROWS_EACH ? rows_bytes(kind, problem, rows) : 0;
     return TFR_OK;
 }
@@ -188,6 +191,10 @@ static const struct tfr_kernel *const kernels[] = {
 #endif
 #ifdef TFR_HAVE_AVX512BF16
     INT8W(avx512bf16, avx512, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, 40, TFR_ORDER_DP_BF16, false, 6, 0.55, 0.85),
+#endif
+#ifdef TFR_HAVE_AVX512VBMI
+    INT8W(avx512vbmi, avx512, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16 | TFR_ISA_AVX512_VBMI, 50, TFR_ORDER_DP_BF16, false, 6, 0.75,
+          0.85),
 #endif
 };
 

@@ -79,7 +79,7 @@ int32_t V_NAME(tfr_coarse_i4)(const struct tfr_kernel *self, const struct tfr_pr
     const enum tfr_dtype dtype = (enum tfr_dtype)problem->arg[1].dtype;
     const struct i4_type type = {.group = (int)tfr_quant_group(dtype), .has_zero = tfr_quant_has_zero(dtype)};
     const size_t stride = coarse_i4_stride(problem->arg[0].dim[1], type.group, type.has_zero);
-    const struct coarse_job job = coarse_job_of(args, problem, stride, I4_ROWS, ctx->nth);
+    const struct coarse_job job = coarse_job_of(args, problem, stride, I4_ROWS, INT32_MAX, ctx->nth);
     const struct rounded rounded = round_rows(&job, type.group, ctx);
     int64_t begin, end;
     split_evenly(job.panels * job.chunks, ctx->tid, ctx->nth, &begin, &end);

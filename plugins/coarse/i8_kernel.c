@@ -82,7 +82,7 @@ V_INLINE void run_item(const struct coarse_job *job, const struct rounded *round
 int32_t V_NAME(tfr_coarse_i8)(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                               const struct tfr_run_ctx *ctx) {
     const size_t stride = coarse_i8_stride(problem->arg[0].dim[1]);
-    const struct coarse_job job = coarse_job_of(args, problem, stride, I8_ROWS, ctx->nth);
+    const struct coarse_job job = coarse_job_of(args, problem, stride, I8_ROWS, INT32_MAX, ctx->nth);
     const struct rounded rounded = round_rows(&job, ctx);
     int64_t begin, end;
     split_evenly(job.panels * job.chunks, ctx->tid, ctx->nth, &begin, &end);

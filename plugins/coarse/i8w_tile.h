@@ -32,6 +32,7 @@ struct i8w_tile {
     const char *ahead;
     float *sum; /* [rows][64], taken over or, with `add`, added to */
     bool add;
+    const uint8_t *bytes; /* what i8w_fill_bytes gave */
 };
 
 /* Number i of each quad, as f32. */
@@ -39,14 +40,98 @@ V_INLINE vf i8w_number(vi quads, const int i) {
     return i_float((vi)((i_lanes)((i_words)quads << (24 - 8 * i)) >> 24));
 }
 
-#if defined(__AVX512BF16__)
+/* Magnitudes 0 to 127 as bf16: their low bytes, then their high ones. */
+#define I8W_BYTES 256
+V_INLINE void i8w_fill_bytes(uint8_t *bytes) {
+    for (int i = 0; i < 128; i++) {
+        const uint32_t bits = tfr_quant_bits((float)i) >> 16;
+        bytes[i] = (uint8_t)(bits & 255);
+        bytes[128 + i] = (uint8_t)(bits >> 8);
+    }
+}
+
+#if defined(__AVX512VBMI__)
+/* Whole numbers of 8 bits as bf16: low and high bytes of the 128 magnitudes, and in which order a quad's numbers become pairs. */
+struct i8w_table {
+    __m512i low[2], high[2], order;
+};
+
+V_INLINE struct i8w_table i8w_table_of(const uint8_t *bytes) {
+    return (struct i8w_table){
+        .low = {_mm512_loadu_si512(bytes), _mm512_loadu_si512(bytes + 64)},
+        .high = {_mm512_loadu_si512(bytes + 128), _mm512_loadu_si512(bytes + 192)},
+        .order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15)),
+    };
+}
+
+/* Numbers 0 and 1, and 2 and 3, of each quad as pairs. */
+V_INLINE void i8w_pairs(vi quads, const struct i8w_table *table, __m512bh pair[2]) {
+    const __m512i numbers = _mm512_shuffle_epi8(quads, table->order), size = _mm512_abs_epi8(numbers);
+    const __m512i low = _mm512_permutex2var_epi8(table->low[0], size, table->low[1]);
+    const __m512i unsigned_high = _mm512_permutex2var_epi8(table->high[0], size, table->high[1]);
+    /* a | (b & c) */
+    const __m512i high = _mm512_ternarylogic_epi32(unsigned_high, numbers, _mm512_set1_epi8(-128), 0xf8);
+    pair[0] = (__m512bh)_mm512_unpacklo_epi8(low, high);
+    pair[1] = (__m512bh)_mm512_unpackhi_epi8(low, high);
+}
+#elif defined(__AVX512BF16__)
+struct i8w_table {
+    int none;
+};
+
+V_INLINE struct i8w_table i8w_table_of(const uint8_t *bytes) {
+    (void)bytes;
+    return (struct i8w_table){0};
+}
+
 /* Numbers i and i + 1 of each quad as a pair. */
 V_INLINE __m512bh i8w_pair(vi quads, const int i) {
     const __m512i first = _mm512_castps_si512(i8w_number(quads, i)), second = _mm512_castps_si512(i8w_number(quads, i + 1));
     return (__m512bh)_mm512_mask_blend_epi16(0x55555555, second, _mm512_srli_epi32(first, 16));
 }
+
+V_INLINE void i8w_pairs(vi quads, const struct i8w_table *table, __m512bh pair[2]) {
+    (void)table;
+    pair[0] = i8w_pair(quads, 0);
+    pair[1] = i8w_pair(quads, 2);
+}
 #endif
 
+#if defined(__AVX512BF16__)
+/* Two of K: a pair of each row. */
+V_INLINE void i8w_pair_of_rows(const int rows, const int vectors, const i8w_x *x, int64_t x_stride, const int i, __m512bh pair[][2],
+                               vf sum[][TFR_PANEL_COLS / VW]) {
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+        int32_t two;
+        memcpy(&two, x + r * x_stride + 2 * i, sizeof two);
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; v++) {
+            sum[r][v] = _mm512_dpbf16_ps(sum[r][v], (__m512bh)_mm512_set1_epi32(two), pair[v][i]);
+        }
+    }
+}
+
+/* Four of K, which were widened before. Meanwhile the quads at `next` are, a few instructions between the products, so that neither
+ * waits for the other. Behind the last quad of a panel lie its scales. */
+V_INLINE void i8w_quad(const int rows, const int vectors, const struct i8w_table *table, const i8w_x *x, int64_t x_stride,
+                       const char *next, __m512bh pair[][2], vf sum[][TFR_PANEL_COLS / VW]) {
+    __m512bh other[TFR_PANEL_COLS / VW][2];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) {
+        if (v == vectors / 2) {
+            i8w_pair_of_rows(rows, vectors, x, x_stride, 0, pair, sum);
+        }
+        i8w_pairs(i_load((const int32_t *)(const void *)(next + v * VW * 4)), table, other[v]);
+    }
+    i8w_pair_of_rows(rows, vectors, x, x_stride, 1, pair, sum);
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) {
+        pair[v][0] = other[v][0];
+        pair[v][1] = other[v][1];
+    }
+}
+#else
 /* `count` of K, 4 but for the last: quads of w at x. */
 V_INLINE void i8w_quad(const int rows, const int vectors, const int count, const i8w_x *x, int64_t x_stride, const char *w,
                        vf sum[][TFR_PANEL_COLS / VW]) {
@@ -55,25 +140,6 @@ V_INLINE void i8w_quad(const int rows, const int vectors, const int count, const
     for (int v = 0; v < vectors; v++) {
         quads[v] = i_load((const int32_t *)(const void *)(w + v * VW * 4));
     }
-#if defined(__AVX512BF16__)
-#pragma GCC unroll 2
-    for (int i = 0; i < count; i += 2) {
-        __m512bh pair[TFR_PANEL_COLS / VW];
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++) {
-            pair[v] = i8w_pair(quads[v], i);
-        }
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            int32_t two;
-            memcpy(&two, x + r * x_stride + i, sizeof two);
-#pragma GCC unroll 8
-            for (int v = 0; v < vectors; v++) {
-                sum[r][v] = _mm512_dpbf16_ps(sum[r][v], (__m512bh)_mm512_set1_epi32(two), pair[v]);
-            }
-        }
-    }
-#else
 #pragma GCC unroll 4
     for (int i = 0; i < count; i++) {
         vf number[TFR_PANEL_COLS / VW];
@@ -90,8 +156,8 @@ V_INLINE void i8w_quad(const int rows, const int vectors, const int count, const
             }
         }
     }
-#endif
 }
+#endif
 
 /* Columns [column, column + vectors * VW). */
 V_INLINE void i8w_strip(const int rows, const int vectors, int lines, const struct i8w_tile *t, int column) {
@@ -106,17 +172,26 @@ V_INLINE void i8w_strip(const int rows, const int vectors, int lines, const stru
         }
     }
     int64_t k = t->k_begin;
+#if defined(__AVX512BF16__)
+    const struct i8w_table table = i8w_table_of(t->bytes);
+    __m512bh pair[TFR_PANEL_COLS / VW][2];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) {
+        i8w_pairs(i_load((const int32_t *)(const void *)(w + v * VW * 4)), &table, pair[v]);
+    }
+    for (; k < t->k_end; k += 4, x += 4, w += COARSE_QUAD_BYTES) { /* rows end in zeros */
+        for (int line = 0; line < lines; line++, ahead += 64) {
+            __builtin_prefetch(ahead, 0, 3);
+        }
+        i8w_quad(rows, vectors, &table, x, t->x_stride, w + COARSE_QUAD_BYTES, pair, sum);
+    }
+#else
     for (; k + 4 <= t->k_end; k += 4, x += 4, w += COARSE_QUAD_BYTES) {
         for (int line = 0; line < lines; line++, ahead += 64) {
             __builtin_prefetch(ahead, 0, 3);
         }
         i8w_quad(rows, vectors, 4, x, t->x_stride, w, sum);
     }
-#if defined(__AVX512BF16__)
-    if (k < t->k_end) { /* rows end in zeros */
-        i8w_quad(rows, vectors, 4, x, t->x_stride, w, sum);
-    }
-#else
     switch (t->k_end - k) {
     case 1:
         i8w_quad(rows, vectors, 1, x, t->x_stride, w, sum);

@@ -23,11 +23,12 @@ struct coarse_job {
     int activation;
 };
 
-/* Chunks so that each thread has a few items; their rows are a multiple of those of a tile. */
+/* Chunks so that each thread has a few items, of most_rows at most; their rows are a multiple of those of a tile. */
 V_INLINE struct coarse_job coarse_job_of(const struct tfr_run_args *args, const struct tfr_problem *problem, size_t panel_stride,
-                                         int tile_rows, int nth) {
+                                         int tile_rows, int most_rows, int nth) {
     const int64_t k = problem->arg[0].dim[1], n = problem->arg[4].dim[1], panels = panel_count(n), rows = args->rows;
-    const int64_t wanted = (4 * (int64_t)nth + panels - 1) / panels;
+    const int64_t for_all = (4 * (int64_t)nth + panels - 1) / panels, for_room = (rows + most_rows - 1) / most_rows;
+    const int64_t wanted = for_all > for_room ? for_all : for_room;
     const int64_t share = (rows + wanted - 1) / wanted, whole = (share + tile_rows - 1) / tile_rows * tile_rows;
     return (struct coarse_job){
         .x = args->arg[0],

@@ -37,6 +37,9 @@ static uint32_t probe_avx512(unsigned leaf7_ecx, unsigned leaf7_edx) {
     if (leaf7_ecx & (1U << 11)) {
         isa |= TFR_ISA_AVX512_VNNI;
     }
+    if (leaf7_ecx & (1U << 1)) {
+        isa |= TFR_ISA_AVX512_VBMI;
+    }
     if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & (1U << 5))) {
         isa |= TFR_ISA_AVX512_BF16;
     }

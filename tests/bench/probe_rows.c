@@ -56,7 +56,7 @@ static int shape_of(int linear) {
 
 /* The first of the names that the plugin has and the CPU can run. */
 static const struct tfr_kernel *find(const struct tfr_plugin *plugin, const struct type *type, int64_t rows) {
-    static const char *const variants[] = {"avx512vnni", "avx512bf16", "avx512", "avx2", "plain", "auto"};
+    static const char *const variants[] = {"avx512vnni", "avx512vbmi", "avx512bf16", "avx512", "avx2", "plain", "auto"};
     static const char *const families[] = {"gemv", "gemm", "coarse", "onednn"};
     char name[64];
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {

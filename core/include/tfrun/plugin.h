@@ -61,7 +61,8 @@ enum tfr_activation {
     X(DOTPROD, 8, "dotprod")                                                                                                       \
     X(I8MM, 9, "i8mm")                                                                                                             \
     X(ARM_BF16, 10, "arm_bf16")                                                                                                    \
-    X(SVE, 11, "sve")
+    X(SVE, 11, "sve")                                                                                                              \
+    X(AVX512_VBMI, 12, "avx512_vbmi")
 enum tfr_isa {
 #define TFR_ISA_BIT(NAME, bit, name) TFR_ISA_##NAME = 1 << (bit),
     TFR_ISA_LIST(TFR_ISA_BIT)
