@@ -3,46 +3,19 @@
 
 #include <math.h>
 
-/* Steps of a loop that a compiler makes one instruction of. */
-enum { LANES = 16 };
+#include "base/row_loops.h"
 
 /* Scores that are looked at together: they stay in the first cache while the best of them is looked for. */
 enum { BLOCK = 1024 };
 
-/* The larger of `largest` and the scores, none of which is larger than a NaN nor is one; a NaN among them or at the start sets
- * *nan. */
-static float largest_of(const float *scores, int64_t n, float largest, int32_t *nan) {
-    float most[LANES];
-    int32_t odd[LANES] = {0}, any = largest != largest;
-    int64_t i = 0;
-    for (int j = 0; j < LANES; j++) {
-        most[j] = largest;
-    }
-    for (; i + LANES <= n; i += LANES) {
-        for (int j = 0; j < LANES; j++) {
-            most[j] = scores[i + j] > most[j] ? scores[i + j] : most[j];
-            odd[j] |= scores[i + j] != scores[i + j];
-        }
-    }
-    for (; i < n; i++) {
-        largest = scores[i] > largest ? scores[i] : largest;
-        any |= scores[i] != scores[i];
-    }
-    for (int j = 0; j < LANES; j++) {
-        largest = most[j] > largest ? most[j] : largest;
-        any |= odd[j];
-    }
-    *nan |= any;
-    return largest;
-}
-
 int32_t tfr_best_number(const float *scores, int64_t n, bool *has_nan) {
+    const struct tfr_row_loops *loops = tfr_row_loops();
     float largest = scores[0];
     int64_t best = 0;
-    int32_t nan = 0;
+    int32_t nan = scores[0] != scores[0];
     for (int64_t first = 0; first < n; first += BLOCK) {
         const int64_t count = n - first < BLOCK ? n - first : BLOCK;
-        const float larger = largest_of(scores + first, count, largest, &nan);
+        const float larger = loops->largest(scores + first, count, largest, &nan);
         if (larger > largest) {
             largest = larger;
             best = first;
@@ -63,29 +36,14 @@ int32_t tfr_best_id(const float *scores, int64_t n) {
 }
 
 bool tfr_has_nan(const float *scores, int64_t n) {
-    int32_t nan[LANES] = {0}, any = 0;
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (int j = 0; j < LANES; j++) {
-            nan[j] |= scores[i + j] != scores[i + j];
-        }
-    }
-    for (; i < n; i++) {
-        any |= scores[i] != scores[i];
-    }
-    for (int j = 0; j < LANES; j++) {
-        any |= nan[j];
-    }
-    return any != 0;
+    int32_t nan = 0;
+    tfr_row_loops()->largest(scores, n, -INFINITY, &nan);
+    return nan != 0;
 }
 
 /* log(sum) without the shift by the largest, which stays exact until the caller adds it. */
 static double log_sum_from(const float *logits, int64_t n, double largest) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += exp((double)logits[i] - largest);
-    }
-    return log(sum);
+    return log(tfr_row_loops()->exp_sum(logits, n, largest));
 }
 
 double tfr_log_sum_exp(const float *logits, int64_t n) {

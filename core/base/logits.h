@@ -1,7 +1,7 @@
 /* logits.h - one row of logits: its best id, log-probabilities, the terms of cross entropy.
  *
- * All sums run in double over ascending ids, so a value depends on its row alone: not on the rows beside it, the threads or the
- * ranks. Thread rule: no state, any thread.
+ * All sums run in double in the order of row_loops.h, so a value depends on its row alone: not on the rows beside it, the threads
+ * or the ranks. Thread rule: no state, any thread.
  */
 #ifndef TFR_BASE_LOGITS_H
 #define TFR_BASE_LOGITS_H

@@ -7,7 +7,8 @@
 #include "generation/strategy.h"
 #include "team/team.h"
 
-enum { MOST_SAMPLERS = 32, WORTH_IT = 3 /* one row, or two, are no work for a team */ };
+/* Microseconds: a greedy choice takes some 4, all else some 60 to 500 (probe_logits); a team starts and ends in about 5. */
+enum { MOST_SAMPLERS = 32, LIGHT_US = 4, HEAVY_US = 60, WORTH_US = 40 };
 
 struct job {
     struct tfr_ahead *ahead;
@@ -37,12 +38,20 @@ static bool reserve(struct tfr_ahead *ahead, size_t more) {
     return true;
 }
 
+static int64_t cost_us(const struct tfr_continuation *c) {
+    const struct tfr_params *params = c->params;
+    const bool is_light =
+        tfr_pipeline_is_greedy(&params->pipeline) && !c->has_digest && params->logprobs < 0 && !params->prompt_logprobs;
+    return is_light ? LIGHT_US : HEAVY_US;
+}
+
 void tfr_ahead_add(struct tfr_ahead *ahead, struct tfr_continuation *c, const float *logits) {
     const int64_t wanted = c->strategy->pieces != NULL ? c->strategy->pieces(c) : 0,
                   n = reserve(ahead, (size_t)wanted) ? wanted : 0;
     for (int64_t i = 0; i < n; i++) {
         ahead->pieces[ahead->n++] = (struct tfr_ahead_piece){.c = c, .logits = logits, .index = i};
     }
+    ahead->cost_us += n * cost_us(c);
 }
 
 /* One for each thread of the team, as far as there is memory. */
@@ -77,10 +86,11 @@ static void look(void *user, int tid, int nth) {
 
 void tfr_ahead_run(struct tfr_ahead *ahead) {
     struct job job = {.ahead = ahead};
-    if (ahead->n >= WORTH_IT && tfr_team_size(ahead->engine->team) > 1) {
+    if (ahead->n > 1 && ahead->cost_us >= WORTH_US && tfr_team_size(ahead->engine->team) > 1) {
         open_samplers(ahead);
         atomic_init(&job.next, 0);
         tfr_team_run(ahead->engine->team, look, &job);
     }
     ahead->n = 0;
+    ahead->cost_us = 0;
 }

@@ -1,7 +1,7 @@
 /* ahead.h - what strategies will need of the logits of a step, made by all threads of the team before each strategy takes its rows.
  *
- * Only an order of work: what was not looked at ahead (there is no memory for it, or one row alone) the strategy does itself when
- * it takes the row, with the same result. Thread rule: the engine's thread calls; pieces run on the team. */
+ * Only an order of work: what was not looked at ahead (there is no memory for it, or it is no work for a team) the strategy does
+ * itself when it takes the row, with the same result. Thread rule: the engine's thread calls; pieces run on the team. */
 #ifndef TFR_GENERATION_AHEAD_H
 #define TFR_GENERATION_AHEAD_H
 
@@ -19,6 +19,7 @@ struct tfr_ahead {
     int n_samplers;
     struct tfr_ahead_piece *pieces;
     size_t n, room;
+    int64_t cost_us; /* of all pieces, about */
 };
 
 void tfr_ahead_close(struct tfr_ahead *ahead); /* zeroed before */

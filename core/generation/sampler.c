@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/rng.h"
+#include "base/row_loops.h"
 #include "base/status.h"
 
 enum tfr_status tfr_sampler_open(struct tfr_sampler *sampler, const struct tfr_pipeline *pipeline, uint64_t seed,
@@ -64,28 +65,40 @@ enum tfr_status tfr_sampler_score(struct tfr_sampler *sampler, const struct tfr_
     return check_best(sampler, row->n);
 }
 
-int32_t tfr_draw(const float *weights, int64_t n, double uniform) {
-    double total = 0, reached = 0;
-    int32_t last = 0;
-    for (int64_t i = 0; i < n; i++) {
-        total += (double)weights[i];
-    }
-    for (int64_t i = 0; i < n; i++) {
+/* The first of ids [first, end) whose weight, with those before it and `reached`, passes `goal`; where rounding leaves none, the
+ * last that has any. -1: no weight at all. */
+static int32_t walk(const float *weights, int64_t first, int64_t end, double reached, double goal) {
+    int32_t last = -1;
+    for (int64_t i = first; i < end; i++) {
         reached += (double)weights[i];
         last = weights[i] > 0 ? (int32_t)i : last;
-        if (uniform * total < reached) {
+        if (goal < reached) {
             return (int32_t)i;
         }
     }
     return last;
 }
 
+int32_t tfr_draw(const float *weights, int64_t n, double uniform) {
+    const struct tfr_row_loops *loops = tfr_row_loops();
+    const double goal = uniform * loops->sum(weights, n);
+    double reached = 0;
+    for (int64_t first = 0; first < n; first += TFR_ROW_BLOCK) {
+        const int64_t end = n - first < TFR_ROW_BLOCK ? n : first + TFR_ROW_BLOCK;
+        const double block = loops->sum(weights + first, end - first);
+        if (goal < reached + block) {
+            return walk(weights, first, end, reached, goal);
+        }
+        reached += block;
+    }
+    const int32_t last = walk(weights, 0, n, 0, INFINITY);
+    return last < 0 ? 0 : last;
+}
+
 void tfr_probabilities(const float *scores, int64_t n, float *p) {
     memmove(p, scores, (size_t)n * sizeof *p);
     tfr_scores_normalise(p, n);
-    for (int64_t i = 0; i < n; i++) {
-        p[i] = expf(p[i]);
-    }
+    tfr_row_loops()->weights(p, n, 0, p);
 }
 
 enum tfr_status tfr_sampler_take_best(const struct tfr_score_row *row, const float *best, int32_t *id) {
@@ -107,7 +120,8 @@ enum tfr_status tfr_sampler_next(struct tfr_sampler *sampler, const struct tfr_s
         *id = tfr_best_id(sampler->scores, n);
         return TFR_OK;
     }
-    tfr_probabilities(sampler->scores, n, sampler->processors.p);
+    const float best = sampler->scores[tfr_best_id(sampler->scores, n)];
+    tfr_row_loops()->weights(sampler->scores, n, best, sampler->processors.p);
     *id = tfr_draw(sampler->processors.p, n, tfr_philox_uniform(sampler->seed, choice, (uint64_t)row->n));
     return TFR_OK;
 }

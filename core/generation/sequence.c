@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/logits.h"
+#include "base/row_loops.h"
 #include "base/status.h"
 #include "generation/pipeline.h"
 
@@ -77,10 +78,9 @@ enum tfr_status tfr_logprobs_reserve(struct tfr_logprob_list *list, size_t more)
     return TFR_OK;
 }
 
-/* The n best of a row, in logits. */
-static void find_best(struct tfr_logprob *best, size_t n, const float *logits, int64_t vocab_size) {
-    size_t have = 0;
-    for (int64_t id = 0; id < vocab_size && n > 0; id++) {
+/* Takes columns [first, end) into the best of those before. */
+static size_t take_best(struct tfr_logprob *best, size_t n, size_t have, const float *logits, int64_t first, int64_t end) {
+    for (int64_t id = first; id < end; id++) {
         if (have == n && !((double)logits[id] > best[n - 1].logprob)) {
             continue; /* nearly all of them */
         }
@@ -89,6 +89,19 @@ static void find_best(struct tfr_logprob *best, size_t n, const float *logits, i
             best[at] = best[at - 1];
         }
         best[at] = (struct tfr_logprob){.id = (int32_t)id, .logprob = (double)logits[id]};
+    }
+    return have;
+}
+
+/* The n best of a row, in logits. Most blocks have none of them. */
+static void find_best(struct tfr_logprob *best, size_t n, const float *logits, int64_t vocab_size) {
+    const struct tfr_row_loops *loops = tfr_row_loops();
+    size_t have = 0;
+    for (int64_t first = 0; first < vocab_size && n > 0; first += TFR_ROW_BLOCK) {
+        const int64_t end = vocab_size - first < TFR_ROW_BLOCK ? vocab_size : first + TFR_ROW_BLOCK;
+        if (have < n || !loops->is_below(logits + first, end - first, (float)best[n - 1].logprob)) {
+            have = take_best(best, n, have, logits, first, end);
+        }
     }
 }
 

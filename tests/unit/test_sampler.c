@@ -2,7 +2,10 @@
 #include "tfr_test.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/rng.h"
 #include "base/status.h"
 #include "generation/sampler.h"
 
@@ -187,8 +190,124 @@ TFR_TEST(draws_follow_the_distribution) {
     tfr_sampler_close(&sampler);
 }
 
+/* A vocabulary of many blocks of columns, where filters and draws take shortcuts, against their definitions. */
+enum { MANY = 5003 };
+
+static float many[MANY], kept[MANY];
+
+static int downwards(const void *a, const void *b) {
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x < y) - (x > y);
+}
+
+/* Normal numbers on a grid, so that some tie; a few are banned. */
+static void fill_many(double deviation, double grid, uint64_t key) {
+    for (int i = 0; i < MANY; i++) {
+        many[i] = (float)(round(deviation * tfr_philox_normal(key, 0, (uint64_t)i) / grid) * grid);
+        many[i] = i % 97 == 0 ? -INFINITY : many[i];
+    }
+}
+
+static void apply_to_many(int64_t top_k, double top_p, int64_t min_keep) {
+    struct tfr_pipeline pipeline = plain_sampling();
+    struct tfr_sampler sampler;
+    pipeline.top_k = top_k;
+    pipeline.top_p = top_p;
+    pipeline.min_keep = min_keep;
+    assert_ok(tfr_sampler_open(&sampler, &pipeline, 1, MANY));
+    assert_ok(tfr_sampler_score(&sampler, &no_row, many));
+    memcpy(kept, sampler.scores, sizeof kept);
+    tfr_sampler_close(&sampler);
+}
+
+TFR_TEST(top_k_of_many_keeps_those_that_reach_the_kth_of_a_sorted_list) {
+    TFR_UNUSED_STATE;
+    static const int64_t ks[] = {1, 2, 40, 512, 513, MANY - 60, MANY, 2 * MANY};
+    static float sorted[MANY];
+    for (int kind = 0; kind < 3; kind++) {
+        fill_many(3, kind == 0 ? 1e-6 : kind == 1 ? 0.05 : 2, 11);
+        memcpy(sorted, many, sizeof sorted);
+        qsort(sorted, MANY, sizeof *sorted, downwards);
+        for (size_t k = 0; k < sizeof ks / sizeof ks[0]; k++) {
+            const float last = sorted[ks[k] < MANY ? ks[k] - 1 : MANY - 1];
+            apply_to_many(ks[k], 1, 1);
+            for (int i = 0; i < MANY; i++) {
+                assert_true(kept[i] == (many[i] < last ? -INFINITY : many[i]));
+            }
+        }
+    }
+}
+
+/* Of a sorted list the worst are dropped while they hold at most 1 - top_p: in long double, so a token whose sum is within rounding
+ * of that may go either way. */
+static void check_top_p(double top_p, int64_t min_keep) {
+    static struct tfr_choice sorted[MANY], spare[MANY];
+    long double total = 0, dropped = 0;
+    float best = -INFINITY;
+    for (int i = 0; i < MANY; i++) {
+        sorted[i] = (struct tfr_choice){.score = many[i], .id = i};
+        best = many[i] > best ? many[i] : best;
+    }
+    for (int i = 0; i < MANY; i++) {
+        total += expl((long double)(many[i] - best));
+    }
+    tfr_choices_sort(sorted, spare, MANY);
+    for (int i = MANY - 1; i >= 0; i--) {
+        dropped += expl((long double)(sorted[i].score - best)) / total;
+        const long double over = dropped - (1 - (long double)top_p);
+        const float have = kept[sorted[i].id];
+        if (i < min_keep || over > 1e-6L) {
+            assert_true(have == many[sorted[i].id]);
+        } else if (over < -1e-6L) {
+            assert_true(have == -INFINITY);
+        }
+    }
+}
+
+TFR_TEST(top_p_of_many_keeps_what_a_sorted_list_keeps) {
+    TFR_UNUSED_STATE;
+    static const double ps[] = {0.999, 0.9, 0.5, 0.01};
+    for (int kind = 0; kind < 4; kind++) {
+        fill_many(kind == 3 ? 0.001 : 3, kind == 0 || kind == 3 ? 1e-6 : kind == 1 ? 0.05 : 2, 12);
+        for (size_t i = 0; i < sizeof ps / sizeof ps[0]; i++) {
+            for (int64_t keep = 1; keep <= 3; keep++) {
+                apply_to_many(0, ps[i], keep);
+                check_top_p(ps[i], keep);
+            }
+        }
+    }
+}
+
+/* The first id whose sum from the left, in long double, passes uniform times the whole; within rounding either of two. */
+TFR_TEST(draws_of_many_are_those_of_sums_from_the_left) {
+    TFR_UNUSED_STATE;
+    long double total = 0;
+    fill_many(3, 1e-6, 13);
+    for (int i = 0; i < MANY; i++) {
+        many[i] = expf(many[i]);
+        total += (long double)many[i];
+    }
+    for (int draw = 0; draw < 3000; draw++) {
+        const double uniform = tfr_philox_uniform(5, 0, (uint64_t)draw);
+        const int32_t id = tfr_draw(many, MANY, uniform);
+        long double before = 0;
+        for (int i = 0; i < id; i++) {
+            before += (long double)many[i];
+        }
+        const long double goal = (long double)uniform * total, rounding = total * 1e-13L;
+        assert_true(many[id] > 0 && before <= goal + rounding && goal <= before + (long double)many[id] + rounding);
+    }
+    assert_int_equal(tfr_draw(many, MANY, 1), MANY - 1);
+    for (int i = MANY - 500; i < MANY; i++) {
+        many[i] = 0;
+    }
+    assert_true(many[tfr_draw(many, MANY, 1)] > 0 && many[tfr_draw(many, MANY, 0)] > 0);
+}
+
 TFR_TEST_MAIN(TFR_CASE(greedy_takes_the_lowest_id_among_ties), TFR_CASE(nan_is_refused_by_position),
               TFR_CASE(infinity_is_refused_where_it_would_be_drawn_from), TFR_CASE(bans_of_every_token_are_refused),
               TFR_CASE(top_k_keeps_all_ties_of_the_last), TFR_CASE(top_p_keeps_the_smallest_set_that_reaches_the_mass),
               TFR_CASE(top_p_works_on_what_top_k_left), TFR_CASE(temperature_sharpens_before_top_p),
-              TFR_CASE(a_draw_depends_on_seed_choice_and_position_alone), TFR_CASE(draws_follow_the_distribution))
+              TFR_CASE(a_draw_depends_on_seed_choice_and_position_alone), TFR_CASE(draws_follow_the_distribution),
+              TFR_CASE(top_k_of_many_keeps_those_that_reach_the_kth_of_a_sorted_list),
+              TFR_CASE(top_p_of_many_keeps_what_a_sorted_list_keeps), TFR_CASE(draws_of_many_are_those_of_sums_from_the_left))
