@@ -20,6 +20,7 @@
 #include "serve/batcher.h"
 #include "session/feeding.h"
 #include "session/prefix.h"
+#include "session/warmup.h"
 
 enum { OPENING_TIMEOUT_S = 300 }; /* where the config cannot be read */
 
@@ -318,6 +319,7 @@ enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, co
     enum tfr_status status = open_stages(*engine, path, overrides, n_overrides);
     status = status == TFR_OK ? open_assistant(*engine) : status;
     status = status == TFR_OK ? open_requests(*engine) : status;
+    status = status == TFR_OK ? tfr_warmup(*engine) : status;
     if (status != TFR_OK) {
         tfr_engine_close(*engine);
         *engine = NULL;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "rank/stage_costs.h"
@@ -233,6 +234,16 @@ static void explain_halves(const struct tfr_engine *engine, const struct tfr_pla
     }
 }
 
+/* What a step waited for. Of a warm-up, of which one line tells at its end, only for who wants to know more. */
+static void tell(const struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_plan *made, uint64_t ns,
+                 uint64_t packing_ns) {
+    tfr_log(
+        engine->is_warming ? TFR_LOG_DEBUG : TFR_LOG_INFO, "plan",
+        "%lld rows, %lld logit rows: %d tasks, %.2f MB of activations, predicted %.3f ms; made in %.2f ms beside %.2f of packing",
+        (long long)rows, (long long)logits, made->n_tasks, (double)made->arena_bytes / 1e6, made->predicted_ns / 1e6,
+        (double)(ns > packing_ns ? ns - packing_ns : 0) / 1e6, (double)packing_ns / 1e6);
+}
+
 enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t logits, const struct tfr_gpt2_features *features,
                                 const struct tfr_plan **plan) {
     rows = tfr_bucket(rows, engine->max_rows);
@@ -245,13 +256,13 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
     }
     struct tfr_plan *made = NULL;
     TFR_TRY(tfr_steps_settle(engine, -1)); /* building takes its time, and may give up a plan that runs */
+    const uint64_t start_ns = tfr_clock_ns(), packed_ns = tfr_store_pack_ns(engine->store);
     enum tfr_status status = tfr_comm_agree(engine->comm, build(engine, rows, logits, features, false, &made));
     if (status != TFR_OK) {
         tfr_plan_free(made);
         return status;
     }
-    tfr_log(TFR_LOG_DEBUG, "plan", "%lld rows, %lld logit rows: %d tasks, %.2f MB of activations, predicted %.3f ms",
-            (long long)rows, (long long)logits, made->n_tasks, (double)made->arena_bytes / 1e6, made->predicted_ns / 1e6);
+    tell(engine, rows, logits, made, tfr_clock_ns() - start_ns, tfr_store_pack_ns(engine->store) - packed_ns);
     explain_halves(engine, made);
     struct tfr_shape_plan *space;
     status = make_space(engine, &space);

@@ -53,6 +53,7 @@ struct tfr_engine {
     struct tfr_shape_plan *plans; /* [max_plans] */
     int n_plans, max_plans;
     uint64_t n_plan_uses;
+    bool is_warming;        /* plans are made before a step needs them */
     struct tfr_slot *slots; /* [n_slots], and one more for the prefix */
     int64_t max_batch, max_slots, max_rows;
     int64_t chunk_rows;   /* rank 0 cuts longer prompts into steps of so many rows; at most max_rows */

@@ -4,14 +4,14 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "job/command.h"
 #include "serve/batcher.h"
 #include "serve/step_cost_file.h"
 #include "serve/step_measure.h"
 #include "session/session.h"
+#include "session/warmup.h"
 #include "team/crowd.h"
 
-enum { OTHER_PLANS = 16, CROWDED_PERCENT = 10 };
+enum { CROWDED_PERCENT = 10 };
 
 /* Times that differ by more than this are of another machine, or of one that others use too. */
 static const double slower = 1.4, faster = 0.7;
@@ -28,33 +28,6 @@ static void say(const struct warming *warming, const char *what) {
     if (warming->say != NULL) {
         warming->say(warming->user, what);
     }
-}
-
-static int64_t next_bucket(int64_t bucket, int64_t most) {
-    return bucket < most ? tfr_bucket(bucket + 1, most) : most + 1;
-}
-
-static enum tfr_status build_for_all(struct tfr_engine *engine, int64_t rows, int64_t logits) {
-    struct tfr_gpt2_features features = tfr_engine_features(engine);
-    for (; features.replica < engine->placement.replicas; features.replica++) {
-        TFR_TRY(tfr_engine_ask_plan(engine, rows, logits, &features));
-    }
-    return TFR_OK;
-}
-
-/* A step of so many rows may have one logit or one for each sequence that there can be. */
-static enum tfr_status build_plans(struct tfr_engine *engine) {
-    const int64_t most = engine->max_rows;
-    for (int64_t rows = 1; rows <= most; rows = next_bucket(rows, most)) {
-        for (int64_t logits = 1; logits <= rows && logits <= tfr_bucket(engine->max_batch, most);
-             logits = next_bucket(logits, most)) {
-            if (engine->n_plans + OTHER_PLANS * engine->placement.replicas >= engine->max_plans) {
-                return TFR_OK;
-            }
-            TFR_TRY(build_for_all(engine, rows, logits));
-        }
-    }
-    return TFR_OK;
 }
 
 /* Of the time in which threads could have run, the part in which others had their cores. */
@@ -156,7 +129,7 @@ enum tfr_status tfr_engine_warm(struct tfr_engine *engine, void (*say_)(void *us
     say(&warming, "building the plans of steps");
     TFR_TRY(tfr_batcher_prepare(engine->batcher));
     tfr_batcher_serve(engine->batcher); /* so that slots keep the memory that is touched here */
-    TFR_TRY(build_plans(engine));
+    TFR_TRY(tfr_warmup_plans(engine));
     char *path = tfr_step_cost_path(engine);
     const enum tfr_status status = find_costs(&warming, path);
     tfr_free(path);

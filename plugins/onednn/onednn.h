@@ -2,7 +2,9 @@
  * linear itself.
  *
  * Primitives depend on shapes only, not on weights, so all blocks of a model share them: a table of the
- * process holds one family for each distinct problem. Guarded by one mutex; never used inside `run`.
+ * process holds one family for each distinct problem. Guarded by one mutex. A primitive is machine code that the library writes
+ * when it is made, which takes it a third of a millisecond or more: each is made when a run first has its number of rows, since
+ * most of a plan's never come. Such a run is of class SELF and outside of parallel regions, as making one must be.
  */
 #ifndef TFR_PLUGINS_ONEDNN_H
 #define TFR_PLUGINS_ONEDNN_H
@@ -23,7 +25,7 @@ struct onednn_key {
 struct onednn_bucket {
     int64_t rows;
     dnnl_primitive_desc_t desc;
-    dnnl_primitive_t primitive; /* NULL until the first onednn_family_take */
+    dnnl_primitive_t primitive; /* NULL until the first onednn_primitive */
     struct compat_desc x, y;
 };
 
@@ -45,8 +47,10 @@ bool onednn_open_engine(void);
 /* The family of `key`, made if need be; never freed. With a reason: TFR_UNSUPPORTED where the library offers only its
  * reference code, TFR_RESOURCE without memory. */
 int32_t onednn_family_find(const struct onednn_key *key, struct onednn_family **family, char *reason, size_t reason_size);
-/* Makes the primitives for the first user, frees them after the last. */
-bool onednn_family_take(struct onednn_family *family, char *reason, size_t reason_size);
+/* While a family has users, its primitives stay. */
+void onednn_family_take(struct onednn_family *family);
+/* The primitive of a bucket, made for the first who asks; NULL where the library fails to. For users, one thread of each. */
+dnnl_primitive_t onednn_primitive(struct onednn_family *family, int bucket);
 void onednn_family_leave(struct onednn_family *family);
 
 /* True if the library has a fused form of `activation`: sets its kind and parameters. */

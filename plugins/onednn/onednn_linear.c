@@ -246,9 +246,7 @@ static int32_t init(const struct tfr_kernel *self, const struct tfr_problem *pro
     if (status != TFR_OK) {
         return status;
     }
-    if (!onednn_family_take(family, reason, size)) {
-        return TFR_RESOURCE;
-    }
+    onednn_family_take(family);
     s->family = family;
     if (!make_memory(s)) {
         leave(s);
@@ -300,6 +298,7 @@ static int bucket_for(const struct onednn_family *family, int64_t rows) {
 }
 
 static bool execute(const struct state *s, int bucket, const struct tfr_run_args *args, void *x, void *scratchpad) {
+    const dnnl_primitive_t primitive = onednn_primitive(s->family, bucket);
     const dnnl_exec_arg_t exec[] = {{DNNL_ARG_SRC, s->x[bucket]},
                                     {DNNL_ARG_WEIGHTS, s->weight},
                                     {DNNL_ARG_DST, s->y[bucket]},
@@ -313,7 +312,7 @@ static bool execute(const struct state *s, int bucket, const struct tfr_run_args
     if (s->family->key.has_bias) {
         dnnl_memory_set_data_handle(s->bias, args->arg[2]);
     }
-    return dnnl_primitive_execute(s->family->bucket[bucket].primitive, onednn_stream(), count, exec) == dnnl_success &&
+    return primitive != NULL && dnnl_primitive_execute(primitive, onednn_stream(), count, exec) == dnnl_success &&
            dnnl_stream_wait(onednn_stream()) == dnnl_success;
 }
 

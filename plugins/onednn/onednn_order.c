@@ -105,17 +105,19 @@ static bool is_order(const struct probe *p, int kind, int64_t k_block, int rows,
 
 static bool execute(struct onednn_family *family, const struct probe *p) {
     struct onednn_bucket *bucket = &family->bucket[family->n_buckets - 1];
+    const dnnl_primitive_t primitive = onednn_primitive(family, family->n_buckets - 1);
     dnnl_memory_t memory[4] = {NULL};
     void *data[4] = {p->dtype == TFR_DTYPE_BF16 ? (void *)p->x_rounded : (void *)p->x, p->packed, p->y, p->scratch};
-    bool is_done =
-        compat_memory(&memory[0], onednn_engine(), &bucket->x) && compat_memory(&memory[1], onednn_engine(), &family->weight) &&
-        compat_memory(&memory[2], onednn_engine(), &bucket->y) && compat_scratch_memory(&memory[3], onednn_engine(), bucket->desc);
+    bool is_done = primitive != NULL && compat_memory(&memory[0], onednn_engine(), &bucket->x) &&
+                   compat_memory(&memory[1], onednn_engine(), &family->weight) &&
+                   compat_memory(&memory[2], onednn_engine(), &bucket->y) &&
+                   compat_scratch_memory(&memory[3], onednn_engine(), bucket->desc);
     for (int i = 0; i < 4 && is_done; i++) {
         is_done = dnnl_memory_set_data_handle(memory[i], data[i]) == dnnl_success;
     }
     const dnnl_exec_arg_t args[] = {
         {DNNL_ARG_SRC, memory[0]}, {DNNL_ARG_WEIGHTS, memory[1]}, {DNNL_ARG_DST, memory[2]}, {DNNL_ARG_SCRATCHPAD, memory[3]}};
-    is_done = is_done && dnnl_primitive_execute(bucket->primitive, onednn_stream(), 4, args) == dnnl_success &&
+    is_done = is_done && dnnl_primitive_execute(primitive, onednn_stream(), 4, args) == dnnl_success &&
               dnnl_stream_wait(onednn_stream()) == dnnl_success;
     for (int i = 0; i < 4; i++) {
         if (memory[i] != NULL) {
@@ -137,9 +139,10 @@ static bool compute(struct probe *p, bool is_plain, int rows) {
     struct onednn_family *family;
     const int32_t status = onednn_family_find(&key, &family, reason, sizeof reason);
     p->lacks_memory = status == TFR_RESOURCE;
-    if (status != TFR_OK || !onednn_family_take(family, reason, sizeof reason)) {
+    if (status != TFR_OK) {
         return false;
     }
+    onednn_family_take(family);
     p->scratch = aligned_alloc(64, (family->scratch_bytes + 64) / 64 * 64);
     p->lacks_memory = p->scratch == NULL;
     const bool is_done = p->scratch != NULL && execute(family, p);

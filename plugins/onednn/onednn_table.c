@@ -231,20 +231,21 @@ static void free_primitives(struct onednn_family *family) {
     }
 }
 
-bool onednn_family_take(struct onednn_family *family, char *reason, size_t reason_size) {
-    bool is_made = true;
+void onednn_family_take(struct onednn_family *family) {
     pthread_mutex_lock(&table_lock);
-    for (int i = 0; i < family->n_buckets && is_made && family->n_users == 0; i++) {
-        is_made = dnnl_primitive_create(&family->bucket[i].primitive, family->bucket[i].desc) == dnnl_success;
-    }
-    if (is_made) {
-        family->n_users++;
-    } else {
-        free_primitives(family);
-        refuse(reason, reason_size, "oneDNN fails to make the primitive");
-    }
+    family->n_users++;
     pthread_mutex_unlock(&table_lock);
-    return is_made;
+}
+
+dnnl_primitive_t onednn_primitive(struct onednn_family *family, int bucket) {
+    struct onednn_bucket *taken = &family->bucket[bucket];
+    pthread_mutex_lock(&table_lock);
+    if (taken->primitive == NULL && dnnl_primitive_create(&taken->primitive, taken->desc) != dnnl_success) {
+        taken->primitive = NULL;
+    }
+    const dnnl_primitive_t primitive = taken->primitive;
+    pthread_mutex_unlock(&table_lock);
+    return primitive;
 }
 
 void onednn_family_leave(struct onednn_family *family) {

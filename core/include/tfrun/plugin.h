@@ -10,8 +10,8 @@
  *    and what is missing has the default written at the member. A NULL function pointer means its default too.
  *  - Every function gets `self`, the kernel's record or a copy of it, and through self->user whatever the plugin wants to
  *    know: one function serves many kernels, and a plugin needs no variable of its own.
- *  - The host owns every byte: a kernel states sizes in `prepare` and allocates nothing in `pack` and `run`.
- *    `prepare` and `init` may create vendor objects; those of `init` are freed by `release`.
+ *  - The host owns every byte: a kernel states sizes in `prepare` and allocates nothing in `pack` and `run`. `prepare`, `init` and,
+ *    for numbers of rows that first come, `run` of class SELF may make vendor objects; `release` frees what the last two made.
  *  - A kernel makes no threads, except class SELF through OpenMP. It logs nothing and does no I/O in `run`.
  *  - A plugin is never unloaded (pool threads may still stand in its code).
  *  - Room: all activations are f32 and rows are dense, row r of an argument with N columns starts at element r * N. An argument

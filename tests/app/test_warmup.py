@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Steps that find what they need: test_warmup.py TFRUN NAME SOURCE [MPIEXEC], test_warmup.py --list.
+
+What the log tells is counted: a plan that was made, with its class. No time is looked at. Standard library only.
+"""
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+from cases import case, expect, expect_same, main
+
+FEW = ["--max-rows", "24", "--max-batch", "4"]  # classes of 1, 2, 4, 8, 16 and 24 rows
+PROMPTS = ["-p", "The old sailor looked at the sea", "-p", "It was", "-p", "A whale", "-n", "5", "--ignore-eos"]
+
+
+class Box:
+    def __init__(self, tfrun, source, folder):
+        self.tfrun, self.source, self.folder = tfrun, source, folder
+        self.demo, self.tests = source / "configs" / "demo", source / "tests" / "model"
+        self.mpiexec = sys.argv[4] if len(sys.argv) > 4 else None
+
+    def run(self, *words, start=()):
+        """stdout, the classes of plans made before the line of the warm-up, and those made after it"""
+        done = subprocess.run(list(map(str, [*start, self.tfrun, *words])), capture_output=True, text=True, timeout=250)
+        expect(done.returncode == 0, done.stderr)
+        before, told, after = done.stderr.partition("warmed up in")
+        return done.stdout, classes(before), classes(after), told != ""
+
+    def has_nothing_to_make(self, *words, start=()):
+        plain, needed, _, told = self.run(*words, "--log", "info", start=start)
+        expect(needed and not told, needed)
+        warm, _, late, told = self.run(*words, "--warmup", "--log", "info", start=start)
+        expect(told and not late, late)
+        return plain, warm, needed
+
+
+def classes(said):
+    return [(int(rows), int(logits)) for rows, logits in re.findall(r"(\d+) rows, (\d+) logit rows: ", said)]
+
+
+def digest(answer):
+    return json.loads(answer)["logits_digest"]
+
+
+@case
+def no_step_of_a_run_makes_a_plan(box):
+    plain, warm, needed = box.has_nothing_to_make(box.demo, *PROMPTS, *FEW, "--json")
+    expect_same(digest(warm), digest(plain))
+    expect(len(needed) > 1, needed)
+
+
+@case
+def each_class_is_made_once(box):
+    _, made, late, told = box.run(box.demo, *PROMPTS, *FEW, "--warmup", "--log", "debug")
+    rows = [1, 2, 4, 8, 16, 24]
+    expect_same(sorted(made), sorted((r, k) for r in rows for k in rows if k <= r))
+    expect(told and not late, late)
+
+
+@case
+def other_commands_find_their_plans_too(box):
+    for words in (["eval", box.demo, "--data", box.demo / "heldout.txt", "--limit", "60", "--ctx", "40"],
+                  ["score", box.demo, "-p", "A whale swam in the sea.", "--per-token"],
+                  ["forward", box.tests / "forward" / "base", "--in", box.tests / "forward" / "base" / "request.safetensors",
+                   "--out", box.folder / "reply.safetensors", "--force"],
+                  ["classify", box.tests / "text" / "single", "--tokenizer", box.tests / "text" / "tokenizer", "-p",
+                   "The king went home.", "--labels", "0"]):
+        plain, warm, _ = box.has_nothing_to_make(*words, *FEW)
+        expect_same(re.sub("time .*", "", warm), re.sub("time .*", "", plain))
+
+
+@case
+def a_config_asks_for_it(box):
+    folder = box.folder / "model"
+    shutil.copytree(box.demo, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config.setdefault("tfrun", {}).setdefault("runtime", {})["warmup"] = True
+    (folder / "config.json").write_text(json.dumps(config))
+    _, _, late, told = box.run(folder, *PROMPTS, *FEW, "--log", "info")
+    expect(told and not late, late)
+
+
+@case
+def a_draft_model_is_warm_as_well(box):
+    words = [box.demo, "-p", "The old sailor", "-n", "6", "--ignore-eos", "--json", *FEW, "--assistant", box.demo]
+    plain, _, _, _ = box.run(*words)
+    warm, _, _, _ = box.run(*words, "--warmup")
+    expect_same(digest(warm), digest(plain))
+    said = subprocess.run([box.tfrun, *map(str, words), "--warmup", "-v"], capture_output=True, text=True, timeout=250).stderr
+    expect_same(said.count("warmed up in"), 2)
+    expect(not classes(said.rpartition("warmed up in")[2]), said)
+
+
+@case
+def ranks_make_their_plans_together(box):
+    for words in ([], ["--head", "split"], ["--replicas", "2"]):
+        start = [box.mpiexec, "-n", "2"]
+        plain, warm, _ = box.has_nothing_to_make(box.demo, *PROMPTS, *FEW, "-t", "1", "--json", *words, start=start)
+        expect_same(digest(warm), digest(plain))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Box))
