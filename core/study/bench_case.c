@@ -7,11 +7,9 @@
 
 #include "base/status.h"
 
-static const char *const names[] = {[TFR_BENCH_DECODE] = "decode",
-                                    [TFR_BENCH_PREFILL] = "prefill",
-                                    [TFR_BENCH_SEQUENCES] = "sequences",
-                                    [TFR_BENCH_STEPS] = "steps",
-                                    [TFR_BENCH_MIXED] = "mixed"};
+static const char *const names[] = {
+    [TFR_BENCH_DECODE] = "decode", [TFR_BENCH_PREFILL] = "prefill", [TFR_BENCH_SEQUENCES] = "sequences",
+    [TFR_BENCH_STEPS] = "steps",   [TFR_BENCH_MIXED] = "mixed",     [TFR_BENCH_CLASS] = "class"};
 
 const char *tfr_bench_kind_name(enum tfr_bench_kind kind) {
     return names[kind];
@@ -52,8 +50,8 @@ static enum tfr_status parse_one(struct tfr_bench_cases *cases, const char *word
         return TFR_OK;
     }
     return tfr_raise(TFR_USAGE,
-                     "--cases: \"%.*s\" is none of decode:POSITIONS, prefill:TOKENS, sequences:N, steps:N, mixed:ROWS with a whole "
-                     "number, as in "
+                     "--cases: \"%.*s\" is none of decode:POSITIONS, prefill:TOKENS, sequences:N, steps:N, mixed:ROWS, class:ROWS "
+                     "with a whole number, as in "
                      "decode:128,prefill:512,sequences:8",
                      (int)length, word);
 }
@@ -84,6 +82,7 @@ static int64_t most_of(enum tfr_bench_kind kind, int64_t n_positions, int64_t ma
     case TFR_BENCH_MIXED:
         return max_batch > 1 ? n_positions : 0;
     case TFR_BENCH_PREFILL:
+    case TFR_BENCH_CLASS:
         return n_positions;
     default:
         return n_positions - 1;
@@ -111,6 +110,13 @@ void tfr_bench_cases_usual(struct tfr_bench_cases *cases, int64_t n_positions, i
         } else if (list[i].kind == TFR_BENCH_PREFILL) {
             add(cases, list[i].kind, most);
         }
+    }
+}
+
+void tfr_bench_cases_add_classes(struct tfr_bench_cases *cases, int64_t n_positions) {
+    static const int64_t rows[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512};
+    for (size_t i = 0; i < TFR_COUNT_OF(rows) && rows[i] <= n_positions && cases->n < TFR_MOST_BENCH_CASES; i++) {
+        add(cases, TFR_BENCH_CLASS, rows[i]);
     }
 }
 

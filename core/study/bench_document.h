@@ -25,8 +25,8 @@ struct tfr_bench_rank {
 };
 
 /* Times are seconds: of a step that adds one token (decode), of a whole prompt (prefill), of one token of every sequence
- * (sequences), of a step of several sequences (steps), beside which rows of a prompt may be (mixed). `tokens` come in such a time.
- */
+ * (sequences), of a step of several sequences (steps), beside which rows of a prompt may be (mixed), of the rows of a prompt with
+ * as many logits as sequences may ask for (class). `tokens` come in such a time. */
 struct tfr_bench_figure {
     struct tfr_bench_case what;
     double *times; /* [n_times] one of each round */
@@ -52,6 +52,7 @@ struct tfr_bench {
     char model[160], machine[160];
     int64_t dtype; /* runtime.dtype; of a bench that was run */
     bool is_gated; /* made to be held against limits (bench_gate.h) */
+    bool is_warm;  /* runtime.warmup: what was done first is held too; of a bench that was run */
     struct tfr_manifest manifest;
 };
 

@@ -20,7 +20,8 @@ static const struct limit {
 const char *tfr_bench_limit_name(enum tfr_bench_limit_figure figure) {
     static const char *const names[] = {[TFR_LIMIT_ROOF_TIMES] = "time over roof",
                                         [TFR_LIMIT_LINEAR_SHARE] = "linears over peak",
-                                        [TFR_LIMIT_ATTENTION_SHARE] = "attention over all"};
+                                        [TFR_LIMIT_ATTENTION_SHARE] = "attention over all",
+                                        [TFR_LIMIT_FIRST_TIMES] = "first over later"};
     return names[figure];
 }
 
@@ -31,23 +32,26 @@ bool tfr_bench_limit_is_least(enum tfr_bench_limit_figure figure) {
 static double value_of(const struct tfr_bench_figure *figure, enum tfr_bench_limit_figure which) {
     return which == TFR_LIMIT_LINEAR_SHARE      ? figure->linear_share
            : which == TFR_LIMIT_ATTENTION_SHARE ? figure->attention_share
+           : which == TFR_LIMIT_FIRST_TIMES     ? figure->first_s / figure->spread.median
            : figure->roof_s > 0                 ? figure->spread.median / figure->roof_s
                                                 : 0;
 }
 
-static bool is_limited(const struct limit *limit, const struct tfr_bench_case *what) {
-    return what->kind == limit->kind && what->n >= limit->least;
+static bool is_limited(const struct tfr_bench *bench, const struct limit *limit, const struct tfr_bench_case *what) {
+    const bool is_possible = limit->figure != TFR_LIMIT_FIRST_TIMES || bench->is_warm;
+    return is_possible && what->kind == limit->kind && what->n >= limit->least;
 }
 
 enum tfr_status tfr_bench_gate_check(const struct tfr_bench *bench) {
     for (size_t i = 0; i < bench->n_figures; i++) {
         for (size_t l = 0; l < TFR_COUNT_OF(limits); l++) {
-            if (is_limited(&limits[l], &bench->figures[i].what)) {
+            if (is_limited(bench, &limits[l], &bench->figures[i].what)) {
                 return TFR_OK;
             }
         }
     }
-    return tfr_raise(TFR_USAGE, "--gate: none of the cases has a limit; decode:N has, steps:N from 2 and prefill:N from 512 on");
+    return tfr_raise(TFR_USAGE, "--gate: none of the cases has a limit; decode:N has, steps:N from 2, prefill:N from 512 on, and "
+                                "class:N with --warmup");
 }
 
 /* Nobody beats a roof: who seems to, met a machine that did other things while it was measured. A little of it is chance. */
@@ -62,7 +66,7 @@ size_t tfr_bench_hold(const struct tfr_bench *bench, struct tfr_bench_held held[
         const struct tfr_bench_figure *figure = &bench->figures[i];
         for (size_t l = 0; l < TFR_COUNT_OF(limits) && n < TFR_MOST_HELD; l++) {
             const struct limit *limit = &limits[l];
-            if (!is_limited(limit, &figure->what)) {
+            if (!is_limited(bench, limit, &figure->what)) {
                 continue;
             }
             const double value = value_of(figure, limit->figure), bound = limit->of_dtype[bench->dtype];

@@ -5,7 +5,13 @@
 
 #include "study/bench_document.h"
 
-enum tfr_bench_limit_figure { TFR_LIMIT_ROOF_TIMES, TFR_LIMIT_LINEAR_SHARE, TFR_LIMIT_ATTENTION_SHARE, TFR_LIMIT_FIGURES };
+enum tfr_bench_limit_figure {
+    TFR_LIMIT_ROOF_TIMES,
+    TFR_LIMIT_LINEAR_SHARE,
+    TFR_LIMIT_ATTENTION_SHARE,
+    TFR_LIMIT_FIRST_TIMES,
+    TFR_LIMIT_FIGURES
+};
 
 struct tfr_bench_held {
     struct tfr_bench_case what;

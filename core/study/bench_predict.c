@@ -24,7 +24,7 @@ static bool take_cluster(struct tfr_cluster_facts *facts, const struct tfr_engin
 static enum tfr_status predict_case(struct tfr_bench_figure *figure, struct tfr_layout_question *question, int64_t chunk) {
     const struct tfr_bench_case *what = &figure->what;
     const bool is_prompt = what->kind == TFR_BENCH_PREFILL, is_company = what->kind == TFR_BENCH_SEQUENCES;
-    if (what->kind == TFR_BENCH_STEPS || what->kind == TFR_BENCH_MIXED) {
+    if (what->kind == TFR_BENCH_STEPS || what->kind == TFR_BENCH_MIXED || what->kind == TFR_BENCH_CLASS) {
         return TFR_OK; /* the formulas know of sequences that come and go, not of a step alone */
     }
     const struct tfr_layout_load load = {.prompt = is_prompt ? what->n : 1,

@@ -99,7 +99,7 @@ static enum tfr_status read_figure(const struct tfr_json_doc *doc, const tfr_jso
         kind++;
     }
     if (kind == TFR_BENCH_KINDS) {
-        return tfr_document_refuse(doc, node, "case", "decode, prefill or sequences");
+        return tfr_document_refuse(doc, node, "case", "decode, prefill, sequences, steps, mixed or class");
     }
     figure->what.kind = (enum tfr_bench_kind)kind;
     TFR_TRY(read_whole(doc, node, "n", INT64_MAX, &figure->what.n));

@@ -107,7 +107,8 @@ static enum tfr_status add_case(struct sum *sum, const struct tfr_bench_case *wh
     }
     for (int64_t past = 0; past < what->n; past += chunk) {
         const int64_t rows = what->n - past < chunk ? what->n - past : chunk;
-        const int64_t logits = past + rows == what->n;
+        const int64_t kept = what->kind == TFR_BENCH_CLASS ? sum->dry->config->options.runtime_max_batch : 1;
+        const int64_t logits = past + rows < what->n ? 0 : kept < rows ? kept : rows;
         TFR_TRY(add_step(sum, &(struct tfr_step_facts){.rows = rows, .sequences = 1, .past = past, .logits = logits}));
     }
     return TFR_OK;

@@ -50,12 +50,12 @@ static enum tfr_status need_sequence(struct work *work) {
     return tfr_stepper_open(&work->stepper, work->engine, 1);
 }
 
-/* The prompt in one call, which is cut into steps as everywhere. */
-static enum tfr_status time_prefill(struct work *work, int64_t n, double *seconds) {
+/* The prompt in one call, which is cut into steps as everywhere; logits of its last `keep` tokens. */
+static enum tfr_status time_prompt(struct work *work, int64_t n, int64_t keep, double *seconds) {
     const float *logits;
     TFR_TRY(need_sequence(work));
     TFR_TRY(tfr_session_crop(work->stepper.sessions[0], 0));
-    const struct tfr_feed feed = {.session = work->stepper.sessions[0], .ids = work->stepper.ids, .n = n, .keep = 1};
+    const struct tfr_feed feed = {.session = work->stepper.sessions[0], .ids = work->stepper.ids, .n = n, .keep = keep};
     TFR_TRY(tfr_rank_watch_begin(work->watch));
     const uint64_t start_ns = tfr_clock_ns();
     TFR_TRY(tfr_engine_feed(work->engine, &feed, 1, &logits));
@@ -106,7 +106,9 @@ static enum tfr_status time_one(struct work *work, const struct tfr_bench_case *
     case TFR_BENCH_DECODE:
         return time_decode(work, what->n, seconds);
     case TFR_BENCH_PREFILL:
-        return time_prefill(work, what->n, seconds);
+        return time_prompt(work, what->n, 1, seconds);
+    case TFR_BENCH_CLASS:
+        return time_prompt(work, what->n, least(what->n, work->engine->max_batch), seconds);
     case TFR_BENCH_SEQUENCES:
         return time_sequences(work, what->n, seconds);
     default:
@@ -231,6 +233,9 @@ static enum tfr_status make_figures(struct work *work) {
         TFR_TRY(tfr_bench_cases_check(&cases, n_positions, max_batch));
     } else {
         tfr_bench_cases_usual(&cases, n_positions, max_batch, work->question->gate);
+        if (work->question->gate && bench->is_warm) {
+            tfr_bench_cases_add_classes(&cases, least(n_positions, work->engine->max_rows));
+        }
     }
     work->steps = tfr_bench_steps_of(cases.cases, cases.n, max_batch);
     bench->figures = tfr_alloc(cases.n, sizeof *bench->figures);
@@ -257,6 +262,7 @@ static void describe(struct tfr_bench *bench, const struct tfr_engine *engine) {
              tfr_choice_name("runtime.dtype", options->runtime_dtype),
              tfr_choice_name("runtime.kv_dtype", options->runtime_kv_dtype));
     bench->dtype = options->runtime_dtype;
+    bench->is_warm = options->runtime_warmup;
     snprintf(bench->machine, sizeof bench->machine, "%s", engine->machine->cpu_name);
     bench->n_threads = engine->threads.n_threads;
     bench->load_s = (double)engine->load_ns / 1e9;

@@ -125,6 +125,7 @@ static void put_heading(FILE *out, const struct view *view, size_t told) {
                : what->kind == TFR_BENCH_DECODE  ? tfr_format("a token behind %lld cached positions", n)
                : what->kind == TFR_BENCH_PREFILL ? tfr_format("a prompt of %lld tokens", n)
                : what->kind == TFR_BENCH_MIXED   ? tfr_format("a step with %lld rows of a prompt beside decodes", n)
+               : what->kind == TFR_BENCH_CLASS   ? tfr_format("%lld rows in a step", n)
                : what->kind == TFR_BENCH_STEPS   ? tfr_format("a step of %lld sequence%s", n, tfr_plural(n))
                                                  : tfr_format("%lld sequence%s side by side", n, tfr_plural(n));
     char *title = tfr_format("%s scaling: %s", view->kind == TFR_SCALING_WEAK ? "Weak" : "Strong", of != NULL ? of : "");

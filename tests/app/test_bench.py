@@ -154,6 +154,23 @@ def steps_of_several_have_a_token_of_each(bench):
 
 
 @case
+def the_first_of_a_class_is_held_where_an_engine_is_warm(bench):
+    words = [str(word) for word in (bench.program, "bench", bench.demo, "--threads", 1, "--repetitions", 10, "--gate", "--warmup",
+                                    "--cases", "class:2,class:30,prefill:30", "--json")]
+    ran = subprocess.run(words, capture_output=True, timeout=200, env=bench.environment)
+    made = json.loads(ran.stdout)
+    figures = {(one["case"], one["n"]): one for one in made["cases"]}
+    expect_same([(one["case"], one["n"], one["figure"], one["at_most"]) for one in made["gate"]],
+                [("class", 2, "first over later", 1.3), ("class", 30, "first over later", 1.3)])
+    for held in made["gate"]:
+        figure = figures["class", held["n"]]
+        expect(near(held["is"], figure["first_ms"] / figure["median_ms"]), held, figure)
+        expect_same(held["is_held"], held["is"] <= 1.3)
+    expect_same(ran.returncode, 0 if all(held["is_held"] for held in made["gate"]) else 6)
+    expect(figures["class", 30]["roof_ms"] > figures["prefill", 30]["roof_ms"], figures) # more logits
+
+
+@case
 def a_gate_is_what_its_figures_say(bench):
     limits = {("decode", "time over roof"): 1.10, ("steps", "time over roof"): 1.40, ("prefill", "linears over peak"): 0.85,
               ("prefill", "attention over all"): 0.15}
@@ -179,6 +196,7 @@ def a_gate_is_what_its_figures_say(bench):
     expect_same(ran.returncode, 6 if n_missed else 0)
     expect((f"{n_missed} of the limits" in ran.stderr.decode()) == (n_missed > 0), n_missed, ran.stderr)
     expect("--format csv has one table" in bench.run("bench", bench.demo, "--gate", "--format", "csv", code=2)[1])
+    expect("class:N with --warmup" in bench.run("bench", bench.demo, "--gate", "--cases", "class:8", code=2)[1])
     expect("none of the cases has a limit" in bench.run("bench", bench.demo, "--gate", "--cases", "prefill:128,sequences:1", code=2)[1])
     expect("--gate holds one process against its roofs" in bench.run("bench", bench.demo, "--gate", "--no-roofs", code=2)[1])
 

@@ -96,6 +96,9 @@ TFR_TEST(cases_stand_in_order_and_must_fit) {
     assert_int_equal(cases.n, 10);
     tfr_bench_cases_usual(&cases, 1024, 16, true);
     assert_int_equal(cases.n, 9); /* decode 16, 128, 900; prefill 512, 1024; steps 2, 4, 8, 16 */
+    tfr_bench_cases_add_classes(&cases, 63);
+    assert_int_equal(cases.n, 15); /* and class 1, 2, 4, 8, 16, 32 */
+    assert_true(cases.cases[14].kind == TFR_BENCH_CLASS && cases.cases[14].n == 32);
     assert_int_equal(tfr_bench_cases_parse(&cases, "mixed:7,steps:2"), TFR_OK);
     assert_int_equal(tfr_bench_cases_check(&cases, 7, 2), TFR_OK);
     assert_int_equal(tfr_bench_cases_check(&cases, 6, 2), TFR_USAGE);
