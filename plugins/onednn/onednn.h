@@ -24,8 +24,9 @@ struct onednn_key {
 /* The primitive for up to `rows` rows. */
 struct onednn_bucket {
     int64_t rows;
+    bool is_known, is_good; /* the library was asked; and has fast code that does with the family's scratch */
     dnnl_primitive_desc_t desc;
-    dnnl_primitive_t primitive; /* NULL until the first onednn_primitive */
+    dnnl_primitive_t primitive; /* NULL until a run had so many rows */
     struct compat_desc x, y;
 };
 
@@ -35,7 +36,7 @@ struct onednn_family {
     struct compat_desc weight, bias;
     int n_buckets;
     struct onednn_bucket bucket[ONEDNN_MAX_BUCKETS]; /* rows ascending; the last has rows_max */
-    size_t scratch_bytes;                            /* most of all buckets */
+    size_t scratch_bytes;                            /* the most of the first and the last bucket */
     const char *implementation;                      /* the library's name of what runs rows_max */
     int n_users;
 };
@@ -49,8 +50,9 @@ bool onednn_open_engine(void);
 int32_t onednn_family_find(const struct onednn_key *key, struct onednn_family **family, char *reason, size_t reason_size);
 /* While a family has users, its primitives stay. */
 void onednn_family_take(struct onednn_family *family);
-/* The primitive of a bucket, made for the first who asks; NULL where the library fails to. For users, one thread of each. */
-dnnl_primitive_t onednn_primitive(struct onednn_family *family, int bucket);
+/* The least bucket that serves so many rows, with its primitive, which is made for the first who asks; -1 where the library fails
+ * to. For users, one thread of each. */
+int onednn_bucket_for(struct onednn_family *family, int64_t rows);
 void onednn_family_leave(struct onednn_family *family);
 
 /* True if the library has a fused form of `activation`: sets its kind and parameters. */

@@ -228,14 +228,15 @@ static void release(const struct tfr_kernel *self, void *state) {
 
 static bool make_memory(struct state *s) {
     const struct onednn_family *family = s->family;
-    bool is_made =
-        compat_memory(&s->weight, onednn_engine(), &family->weight) && compat_memory(&s->bias, onednn_engine(), &family->bias);
-    for (int i = 0; i < family->n_buckets && is_made; i++) {
-        const struct onednn_bucket *bucket = &family->bucket[i];
-        is_made = compat_memory(&s->x[i], onednn_engine(), &bucket->x) && compat_memory(&s->y[i], onednn_engine(), &bucket->y) &&
-                  compat_scratch_memory(&s->scratch[i], onednn_engine(), bucket->desc);
-    }
-    return is_made;
+    return compat_memory(&s->weight, onednn_engine(), &family->weight) && compat_memory(&s->bias, onednn_engine(), &family->bias);
+}
+
+/* For so many rows, at the first run that has them. */
+static bool has_memory(struct state *s, int i) {
+    const struct onednn_bucket *bucket = &s->family->bucket[i];
+    return (s->x[i] != NULL || compat_memory(&s->x[i], onednn_engine(), &bucket->x)) &&
+           (s->y[i] != NULL || compat_memory(&s->y[i], onednn_engine(), &bucket->y)) &&
+           (s->scratch[i] != NULL || compat_scratch_memory(&s->scratch[i], onednn_engine(), bucket->desc));
 }
 
 static int32_t init(const struct tfr_kernel *self, const struct tfr_problem *problem, void *state, char *reason, size_t size) {
@@ -289,16 +290,11 @@ static void activate(float *y, int64_t count, int activation, int n_threads) {
     }
 }
 
-static int bucket_for(const struct onednn_family *family, int64_t rows) {
-    int i = 0;
-    while (i + 1 < family->n_buckets && family->bucket[i].rows < rows) {
-        i++;
+static bool execute(struct state *s, const struct tfr_run_args *args, void *x, void *scratchpad) {
+    const int bucket = onednn_bucket_for(s->family, args->rows);
+    if (bucket < 0 || !has_memory(s, bucket)) {
+        return false;
     }
-    return i;
-}
-
-static bool execute(const struct state *s, int bucket, const struct tfr_run_args *args, void *x, void *scratchpad) {
-    const dnnl_primitive_t primitive = onednn_primitive(s->family, bucket);
     const dnnl_exec_arg_t exec[] = {{DNNL_ARG_SRC, s->x[bucket]},
                                     {DNNL_ARG_WEIGHTS, s->weight},
                                     {DNNL_ARG_DST, s->y[bucket]},
@@ -312,13 +308,13 @@ static bool execute(const struct state *s, int bucket, const struct tfr_run_args
     if (s->family->key.has_bias) {
         dnnl_memory_set_data_handle(s->bias, args->arg[2]);
     }
-    return primitive != NULL && dnnl_primitive_execute(primitive, onednn_stream(), count, exec) == dnnl_success &&
+    return dnnl_primitive_execute(s->family->bucket[bucket].primitive, onednn_stream(), count, exec) == dnnl_success &&
            dnnl_stream_wait(onednn_stream()) == dnnl_success;
 }
 
 static int32_t run(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                    const struct tfr_run_ctx *ctx) {
-    const struct state *s = args->state;
+    struct state *s = args->state;
     const struct onednn_key *key = &s->family->key;
     const int threads_before = omp_get_max_threads();
     void *x = args->arg[0];
@@ -336,7 +332,7 @@ static int32_t run(const struct tfr_kernel *self, const struct tfr_problem *prob
     if (threads_before != key->n_threads) {
         omp_set_num_threads(key->n_threads);
     }
-    const bool is_done = execute(s, bucket_for(s->family, args->rows), args, x, ctx->scratch);
+    const bool is_done = execute(s, args, x, ctx->scratch);
     if (threads_before != key->n_threads) {
         omp_set_num_threads(threads_before);
     }

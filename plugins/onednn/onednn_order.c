@@ -104,11 +104,11 @@ static bool is_order(const struct probe *p, int kind, int64_t k_block, int rows,
 }
 
 static bool execute(struct onednn_family *family, const struct probe *p) {
-    struct onednn_bucket *bucket = &family->bucket[family->n_buckets - 1];
-    const dnnl_primitive_t primitive = onednn_primitive(family, family->n_buckets - 1);
+    const int found = onednn_bucket_for(family, family->key.rows_max);
+    const struct onednn_bucket *bucket = &family->bucket[found < 0 ? 0 : found];
     dnnl_memory_t memory[4] = {NULL};
     void *data[4] = {p->dtype == TFR_DTYPE_BF16 ? (void *)p->x_rounded : (void *)p->x, p->packed, p->y, p->scratch};
-    bool is_done = primitive != NULL && compat_memory(&memory[0], onednn_engine(), &bucket->x) &&
+    bool is_done = found >= 0 && compat_memory(&memory[0], onednn_engine(), &bucket->x) &&
                    compat_memory(&memory[1], onednn_engine(), &family->weight) &&
                    compat_memory(&memory[2], onednn_engine(), &bucket->y) &&
                    compat_scratch_memory(&memory[3], onednn_engine(), bucket->desc);
@@ -117,7 +117,7 @@ static bool execute(struct onednn_family *family, const struct probe *p) {
     }
     const dnnl_exec_arg_t args[] = {
         {DNNL_ARG_SRC, memory[0]}, {DNNL_ARG_WEIGHTS, memory[1]}, {DNNL_ARG_DST, memory[2]}, {DNNL_ARG_SCRATCHPAD, memory[3]}};
-    is_done = is_done && dnnl_primitive_execute(primitive, onednn_stream(), 4, args) == dnnl_success &&
+    is_done = is_done && dnnl_primitive_execute(bucket->primitive, onednn_stream(), 4, args) == dnnl_success &&
               dnnl_stream_wait(onednn_stream()) == dnnl_success;
     for (int i = 0; i < 4; i++) {
         if (memory[i] != NULL) {

@@ -1,8 +1,9 @@
 /* onednn_table.c - families of matmul primitives, one per distinct problem.
  *
  * A primitive has a fixed number of rows. A family holds up to eight sizes of rows, an eighth of rows_max
- * apart, so that short runs of a long plan pay for few rows too many. The library's own cache is off: this
- * table is the cache.
+ * apart, so that short runs of a long plan pay for few rows too many. The library is asked about the most and the
+ * fewest at once, since it may have no fast code, and about those between when a run has as many rows: a plan
+ * of one class of rows meets two of the eight. The library's own cache is off: this table is the cache.
  */
 #include "onednn/onednn.h"
 
@@ -144,28 +145,40 @@ static int bucket_rows(int64_t rows_max, int64_t rows[ONEDNN_MAX_BUCKETS]) {
     return count;
 }
 
-static bool make_buckets(struct onednn_family *family, char *reason, size_t size) {
-    int64_t rows[ONEDNN_MAX_BUCKETS];
-    const int count = bucket_rows(family->key.rows_max, rows);
+/* What the library does for so many rows; false with a text where that is slow. */
+static bool describe(struct onednn_family *family, struct onednn_bucket *bucket, char *reason, size_t size) {
     dnnl_primitive_attr_t attr = make_attr(&family->key);
     if (attr == NULL) {
         return refuse(reason, size, "oneDNN refuses the post-operations");
     }
-    for (int i = 0; i < count; i++) {
-        struct onednn_bucket *bucket = &family->bucket[family->n_buckets];
-        bucket->rows = rows[i];
-        if (!make_bucket(family, bucket, attr) || !is_fast(&family->key, compat_implementation(bucket->desc))) {
-            const char *text = bucket->desc != NULL ? compat_implementation(bucket->desc) : "none";
-            snprintf(reason, size, "oneDNN has no fast code for %lld rows here: %s", (long long)rows[i], text);
-            free_bucket(bucket);
-            continue;
-        }
-        const size_t scratch = compat_scratch_bytes(bucket->desc);
-        family->scratch_bytes = scratch > family->scratch_bytes ? scratch : family->scratch_bytes;
-        family->n_buckets++;
-    }
+    bucket->is_known = true;
+    bucket->is_good = make_bucket(family, bucket, attr) && is_fast(&family->key, compat_implementation(bucket->desc));
     dnnl_primitive_attr_destroy(attr);
-    return family->n_buckets > 0 && family->bucket[family->n_buckets - 1].rows == family->key.rows_max;
+    if (!bucket->is_good) {
+        const char *text = bucket->desc != NULL ? compat_implementation(bucket->desc) : "none";
+        snprintf(reason, size, "oneDNN has no fast code for %lld rows here: %s", (long long)bucket->rows, text);
+    }
+    return bucket->is_good;
+}
+
+static size_t scratch_of(const struct onednn_bucket *bucket) {
+    return bucket->is_good ? compat_scratch_bytes(bucket->desc) : 0;
+}
+
+/* The most and the fewest rows say how much scratch there is. Where a number between needs more, the next one has its runs. */
+static bool describe_ends(struct onednn_family *family, char *reason, size_t size) {
+    struct onednn_bucket *first = &family->bucket[0], *last = &family->bucket[family->n_buckets - 1];
+    if (!describe(family, last, reason, size)) {
+        return false;
+    }
+    family->implementation = compat_implementation(last->desc);
+    family->scratch_bytes = scratch_of(last);
+    if (first != last) {
+        char why[128];
+        describe(family, first, why, sizeof why);
+        family->scratch_bytes = scratch_of(first) > family->scratch_bytes ? scratch_of(first) : family->scratch_bytes;
+    }
+    return true;
 }
 
 static void free_family(struct onednn_family *family) {
@@ -190,11 +203,15 @@ static int32_t make_family(const struct onednn_key *key, struct onednn_family **
         free_family(family);
         return TFR_UNSUPPORTED;
     }
-    if (!make_buckets(family, reason, size)) {
+    int64_t rows[ONEDNN_MAX_BUCKETS];
+    family->n_buckets = bucket_rows(key->rows_max, rows);
+    for (int i = 0; i < family->n_buckets; i++) {
+        family->bucket[i].rows = rows[i];
+    }
+    if (!describe_ends(family, reason, size)) {
         free_family(family);
         return TFR_UNSUPPORTED;
     }
-    family->implementation = compat_implementation(family->bucket[family->n_buckets - 1].desc);
     *made = family;
     return TFR_OK;
 }
@@ -237,15 +254,23 @@ void onednn_family_take(struct onednn_family *family) {
     pthread_mutex_unlock(&table_lock);
 }
 
-dnnl_primitive_t onednn_primitive(struct onednn_family *family, int bucket) {
-    struct onednn_bucket *taken = &family->bucket[bucket];
-    pthread_mutex_lock(&table_lock);
-    if (taken->primitive == NULL && dnnl_primitive_create(&taken->primitive, taken->desc) != dnnl_success) {
-        taken->primitive = NULL;
+static bool is_ready(struct onednn_family *family, struct onednn_bucket *bucket) {
+    char reason[128];
+    if (!bucket->is_known && describe(family, bucket, reason, sizeof reason)) {
+        bucket->is_good = scratch_of(bucket) <= family->scratch_bytes;
     }
-    const dnnl_primitive_t primitive = taken->primitive;
+    return bucket->is_good &&
+           (bucket->primitive != NULL || dnnl_primitive_create(&bucket->primitive, bucket->desc) == dnnl_success);
+}
+
+int onednn_bucket_for(struct onednn_family *family, int64_t rows) {
+    int i = 0;
+    pthread_mutex_lock(&table_lock);
+    while (i < family->n_buckets && (family->bucket[i].rows < rows || !is_ready(family, &family->bucket[i]))) {
+        i++;
+    }
     pthread_mutex_unlock(&table_lock);
-    return primitive;
+    return i < family->n_buckets ? i : -1;
 }
 
 void onednn_family_leave(struct onednn_family *family) {
