@@ -79,11 +79,18 @@ static int first_free(const struct tfr_steps *steps) {
     return 0;
 }
 
+/* Room that grows moves, and is touched anew: there is at once as much as sequences side by side ask for, of which what is not used
+ * is not touched. */
+static int64_t logit_rows(const struct tfr_engine *engine, int64_t n) {
+    const int64_t rows = tfr_bucket(n > 0 ? n : 1, engine->max_rows), usual = tfr_bucket(engine->max_batch, engine->max_rows);
+    return rows > usual ? rows : usual;
+}
+
 enum tfr_status tfr_steps_choose(struct tfr_engine *engine, const struct tfr_step_body *body, int32_t *memory) {
     struct tfr_steps *steps = &engine->steps;
     struct tfr_step_memory *oldest;
     int n;
-    const int64_t rows = tfr_bucket(body->n_logits > 0 ? body->n_logits : 1, engine->max_rows);
+    const int64_t rows = logit_rows(engine, body->n_logits);
     *memory = 0;
     if (!may_fly(body)) {
         return tfr_step_reserve_logits(engine, &steps->memory[0], rows, &body->features);

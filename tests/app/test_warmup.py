@@ -4,6 +4,7 @@
 What the log tells is counted: a plan that was made, with its class. No time is looked at. Standard library only.
 """
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -92,6 +93,18 @@ def a_draft_model_is_warm_as_well(box):
     said = subprocess.run([box.tfrun, *map(str, words), "--warmup", "-v"], capture_output=True, text=True, timeout=250).stderr
     expect_same(said.count("warmed up in"), 2)
     expect(not classes(said.rpartition("warmed up in")[2]), said)
+
+
+@case
+def machine_code_is_made_for_rows_that_come(box):
+    prompt = ",".join(str(7 * i % 500) for i in range(110)) # a plan for up to 128 rows, for which there are eight sizes
+    done = subprocess.run([box.tfrun, box.demo, "--prompt-ids", prompt, "-n", "1", "--kernels", "onednn", "-q"], timeout=250,
+                          env={**os.environ, "ONEDNN_VERBOSE": "2", "DNNL_VERBOSE": "2"}, capture_output=True, text=True)
+    made = re.findall(r"create:cache_miss,cpu,matmul,.*,(\d+)x\d+:\d+x\d+:", done.stdout + done.stderr)
+    if not made: # not there, or built without a voice
+        sys.exit(77)
+    probes = {1, 3, 17} # that ask in which order it adds
+    expect_same({int(rows) for rows in made} - probes, {112})
 
 
 @case
