@@ -146,8 +146,9 @@ def against_table(doc):
 
 
 def laid_out(rows, form):
+    """Columns that begin with a number stand to the right."""
     if form == "md":
-        rule = ["---", *("---:" if i < len(rows[0]) - 2 else "---" for i in range(1, len(rows[0])))]
+        rule = ["---:" if i and all(row[i][:1].isdigit() or row[i] == "-" for row in rows[1:]) else "---" for i in range(len(rows[0]))]
         return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip() for row in rows)
