@@ -60,16 +60,16 @@ V_INLINE void run_item(const struct coarse_job *job, const struct rows *rows_in,
     for (int64_t g = 0; g < item->groups; g++) {
         const int64_t first = item->row0 + item->rows * g / item->groups;
         const int64_t rows = item->row0 + item->rows * (g + 1) / item->groups - first;
-        const int lines = item->groups == 1 || coarse_streams(item, g) ? 4 : 2;
+        const enum i8w_ahead kind = coarse_streams(item, g) ? I8W_STREAM : item->groups == 1 ? I8W_ALONE : I8W_SHARED;
         const char *ahead = coarse_ahead(job, item, g, 2 * 64 * coarse_quads(job->k));
         tile.x = rows_in->x + first * rows_in->stride;
         coarse_expect(job, item->panel, first, rows);
         for (int64_t k = 0; k < job->k; k += k_block) {
             tile.k_begin = k;
             tile.k_end = job->k - k < k_block ? job->k : k + k_block;
-            tile.ahead = ahead + k / 4 * lines * 64;
+            tile.ahead = ahead + k / 4 * i8w_lines(kind) * 64;
             tile.add = k > 0;
-            i8w_run(rows, lines, &tile);
+            i8w_run(rows, kind, &tile);
         }
         finish(job, item->panel, first, rows, sum);
     }

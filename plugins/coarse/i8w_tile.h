@@ -160,7 +160,7 @@ V_INLINE void i8w_quad(const int rows, const int vectors, const int count, const
 #endif
 
 /* Columns [column, column + vectors * VW). */
-V_INLINE void i8w_strip(const int rows, const int vectors, int lines, const struct i8w_tile *t, int column) {
+V_INLINE void i8w_strip(const int rows, const int vectors, const int lines, const struct i8w_tile *t, int column) {
     vf sum[I8W_ROWS][TFR_PANEL_COLS / VW];
     const char *w = t->panel + t->k_begin / 4 * COARSE_QUAD_BYTES + (size_t)column * 4, *ahead = t->ahead;
     const i8w_x *x = t->x + t->k_begin;
@@ -181,14 +181,22 @@ V_INLINE void i8w_strip(const int rows, const int vectors, int lines, const stru
     }
     for (; k < t->k_end; k += 4, x += 4, w += COARSE_QUAD_BYTES) { /* rows end in zeros */
         for (int line = 0; line < lines; line++, ahead += 64) {
-            __builtin_prefetch(ahead, 0, 3);
+            if (rows <= 2) {
+                __builtin_prefetch(ahead, 0, 3);
+            } else {
+                __builtin_prefetch(ahead, 0, 2);
+            }
         }
         i8w_quad(rows, vectors, &table, x, t->x_stride, w + COARSE_QUAD_BYTES, pair, sum);
     }
 #else
     for (; k + 4 <= t->k_end; k += 4, x += 4, w += COARSE_QUAD_BYTES) {
         for (int line = 0; line < lines; line++, ahead += 64) {
-            __builtin_prefetch(ahead, 0, 3);
+            if (rows <= 2) {
+                __builtin_prefetch(ahead, 0, 3);
+            } else {
+                __builtin_prefetch(ahead, 0, 2);
+            }
         }
         i8w_quad(rows, vectors, 4, x, t->x_stride, w, sum);
     }
@@ -216,38 +224,58 @@ V_INLINE void i8w_strip(const int rows, const int vectors, int lines, const stru
     }
 }
 
-V_INLINE void i8w_rows(const int rows, int lines, const struct i8w_tile *t) {
+/* What a tile prefetches: what it reads itself, some KiB ahead and all in the first strip of columns; or the next panel, alone or
+ * as one of several groups of rows. Lines for each quad, in each of two strips half of them. */
+enum i8w_ahead { I8W_STREAM, I8W_ALONE, I8W_SHARED };
+
+V_INLINE int i8w_lines(const enum i8w_ahead ahead) {
+    return ahead == I8W_SHARED ? 2 : 4;
+}
+
+V_INLINE void i8w_rows(const int rows, const enum i8w_ahead ahead, const struct i8w_tile *t) {
     const int whole = TFR_PANEL_COLS / VW, fit = I8W_REGISTERS / rows;
     const int vectors = fit >= whole ? whole : fit >= 8 ? 8 : fit >= 4 ? 4 : 2;
-    i8w_strip(rows, vectors, lines, t, 0);
+    const bool halves = whole / vectors == 2 && ahead != I8W_STREAM;
+    const int first = halves ? i8w_lines(ahead) / 2 : i8w_lines(ahead), others = halves ? first : 0;
+    struct i8w_tile strip = *t;
+    i8w_strip(rows, vectors, first, &strip, 0);
     for (int column = vectors * VW; column < TFR_PANEL_COLS; column += vectors * VW) {
-        i8w_strip(rows, vectors, 0, t, column);
+        strip.ahead += others * 64 * coarse_quads(t->k_end - t->k_begin);
+        i8w_strip(rows, vectors, others, &strip, column);
     }
 }
 
-/* `lines` that a quad prefetches: 4, or 2 of several groups of rows. */
-V_INLINE void i8w_run(int64_t rows, int lines, const struct i8w_tile *t) {
+V_INLINE void i8w_some_rows(int64_t rows, const enum i8w_ahead ahead, const struct i8w_tile *t) {
     switch (rows) {
-    case 1:
-        i8w_rows(1, 4, t);
-        break;
-    case 2:
-        i8w_rows(2, 4, t);
-        break;
     case 3:
-        i8w_rows(3, lines, t);
+        i8w_rows(3, ahead, t);
         break;
 #if I8W_ROWS >= 6
     case 4:
-        i8w_rows(4, lines, t);
+        i8w_rows(4, ahead, t);
         break;
     case 5:
-        i8w_rows(5, lines, t);
+        i8w_rows(5, ahead, t);
         break;
 #endif
     default:
-        i8w_rows(I8W_ROWS, lines, t);
+        i8w_rows(I8W_ROWS, ahead, t);
         break;
+    }
+}
+
+/* Up to I8W_ROWS rows; one or two stream. */
+V_INLINE void i8w_run(int64_t rows, enum i8w_ahead ahead, const struct i8w_tile *t) {
+    if (rows == 1) {
+        i8w_rows(1, I8W_STREAM, t);
+    } else if (rows == 2) {
+        i8w_rows(2, I8W_STREAM, t);
+    } else if (ahead == I8W_STREAM) {
+        i8w_some_rows(rows, I8W_STREAM, t);
+    } else if (ahead == I8W_ALONE) {
+        i8w_some_rows(rows, I8W_ALONE, t);
+    } else {
+        i8w_some_rows(rows, I8W_SHARED, t);
     }
 }
 
