@@ -174,7 +174,7 @@ V_INLINE void i4_rows(const int rows, const enum i4_ahead ahead, const struct i4
 #else
     const int vectors = rows > 1 ? 2 : 4;
 #endif
-    const int lines = i4_lines(ahead, false), locality = rows <= 2 ? 3 : 2;
+    const int lines = i4_lines(ahead, false), locality = rows <= 2 && ahead == I4_STREAM ? 3 : 2;
     struct i4_tile strip = *t;
     i4_strip(rows, vectors, i4_lines(ahead, true), locality, type, &strip, 0);
     for (int column = vectors * VW; column < TFR_PANEL_COLS; column += vectors * VW) {
