@@ -70,6 +70,10 @@ const char *tfr_dtype_name(enum tfr_dtype dtype) {
     return (unsigned)dtype < TFR_DTYPE_COUNT ? dtypes[dtype].name : "unknown";
 }
 
+const char *tfr_kv_dtype_name(enum tfr_dtype dtype) {
+    return dtype == TFR_DTYPE_I8 ? "int8" : tfr_dtype_name(dtype);
+}
+
 const char *tfr_dtype_file_name(enum tfr_dtype dtype) {
     return (unsigned)dtype < TFR_DTYPE_COUNT ? dtypes[dtype].file_name : "unknown";
 }

@@ -11,6 +11,7 @@ double tfr_dtype_cost(enum tfr_dtype dtype, int64_t k);
 /* The same, exactly: so many bytes for so many elements. */
 void tfr_dtype_fraction(enum tfr_dtype dtype, int64_t k, int64_t *bytes, int64_t *elements);
 const char *tfr_dtype_name(enum tfr_dtype dtype);      /* "f32" */
+const char *tfr_kv_dtype_name(enum tfr_dtype dtype);   /* of a kv cache, as runtime.kv_dtype has it: "int8" */
 const char *tfr_dtype_file_name(enum tfr_dtype dtype); /* "F32", as in a safetensors header; "" if no file has it */
 /* Both names are understood; false if unknown. */
 bool tfr_dtype_parse(const char *name, enum tfr_dtype *out);

@@ -15,7 +15,7 @@
     X("runtime.int4_group", "32|64", TFR_GROUP_32, TFR_GROUP_64)                                                                   \
     X("runtime.isa", "auto|plain|avx2|avx512|avx512_bf16|amx|neon", TFR_LIMIT_AUTO, TFR_LIMIT_PLAIN, TFR_LIMIT_AVX2,               \
       TFR_LIMIT_AVX512, TFR_LIMIT_AVX512_BF16, TFR_LIMIT_AMX, TFR_LIMIT_NEON)                                                      \
-    X("runtime.kv_dtype", "f32|int8", TFR_KV_F32, TFR_KV_INT8)                                                                     \
+    X("runtime.kv_dtype", "auto|f32|bf16|f16|int8", TFR_KV_AUTO, TFR_KV_F32, TFR_KV_BF16, TFR_KV_F16, TFR_KV_INT8)                 \
     X("runtime.kv_cache", "growing|static", TFR_KV_GROWING, TFR_KV_STATIC)                                                         \
     X("runtime.sums", "plain|by-head", TFR_SUMS_PLAIN, TFR_SUMS_BY_HEAD)                                                           \
     X("serve.chat", "off|plain", TFR_CHAT_OFF, TFR_CHAT_PLAIN)                                                                     \

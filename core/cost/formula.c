@@ -218,10 +218,10 @@ static enum tfr_status executed_op(struct tfr_formula *formula, const struct tfr
     bind_number(&binding, TFR_DIM_EA, sizeof(float), 1);
     bind_weight(&binding, graph, node);
     if (node->op == TFR_OP_KV_APPEND || node->op == TFR_OP_ATTENTION) {
-        const bool is_int8 = graph->values[node->arg[1]].dtype == TFR_DTYPE_I8; /* a scale for each vector */
-        const int64_t head_dim = node->attrs.head_dim;
-        bind_number(&binding, TFR_DIM_EK, is_int8 ? head_dim + (int64_t)sizeof(float) : (int64_t)sizeof(float),
-                    is_int8 ? head_dim : 1);
+        const enum tfr_dtype kv = graph->values[node->arg[1]].dtype;
+        const int64_t head_dim = node->attrs.head_dim, size = (int64_t)tfr_dtype_size(kv);
+        const bool is_int8 = kv == TFR_DTYPE_I8; /* a scale for each vector */
+        bind_number(&binding, TFR_DIM_EK, is_int8 ? head_dim + (int64_t)sizeof(float) : size, is_int8 ? head_dim : 1);
     }
     if (node->op == TFR_OP_ATTENTION && node->attrs.cross) {
         TFR_TRY(bind_cross(&binding));

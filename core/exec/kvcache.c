@@ -6,6 +6,7 @@
 #include <tfrun/kv.h>
 
 #include "base/status.h"
+#include "base/tensor.h"
 
 enum { LINE = 64 };
 
@@ -18,34 +19,45 @@ struct sizes {
     size_t elements, scales; /* bytes, whole lines */
 };
 
+static size_t scale_bytes(const struct tfr_kvcache_spec *spec) {
+    return spec->dtype == TFR_DTYPE_I8 ? sizeof(float) : 0;
+}
+
 static struct sizes layer_sizes(const struct tfr_kvcache_spec *spec, int64_t capacity) {
     const size_t vectors = (size_t)spec->n_heads * (size_t)capacity, elements = vectors * (size_t)spec->head_dim;
-    const bool is_int8 = spec->dtype == TFR_DTYPE_I8;
-    return (struct sizes){.elements = tfr_align_up(elements * (is_int8 ? sizeof(int8_t) : sizeof(float)), LINE),
-                          .scales = is_int8 ? vectors * sizeof(float) : 0};
+    return (struct sizes){.elements = tfr_align_up(elements * tfr_dtype_size(spec->dtype), LINE),
+                          .scales = vectors * scale_bytes(spec)};
 }
 
 size_t tfr_kvcache_position_bytes(const struct tfr_kvcache_spec *spec) {
-    const bool is_int8 = spec->dtype == TFR_DTYPE_I8;
-    const size_t vector = (size_t)spec->head_dim * (is_int8 ? sizeof(int8_t) : sizeof(float)) + (is_int8 ? sizeof(float) : 0);
+    const size_t vector = (size_t)spec->head_dim * tfr_dtype_size(spec->dtype) + scale_bytes(spec);
     return 2 * (size_t)(spec->n_layers * spec->n_heads) * vector;
 }
 
+/* Members for K at `k` and V at `v`, with their scales behind. */
+static struct tfr_kv view(const struct tfr_kvcache *cache, void *k, void *v, void *scales, size_t scale_size) {
+    struct tfr_kv kv = {.capacity = cache->capacity};
+    switch (cache->spec.dtype) {
+    case TFR_DTYPE_I8:
+        kv.k8 = k, kv.v8 = v;
+        kv.k_scale = scales, kv.v_scale = (float *)(void *)((uint8_t *)scales + scale_size);
+        break;
+    case TFR_DTYPE_BF16:
+        kv.k_pair = k, kv.v_pair = v;
+        break;
+    case TFR_DTYPE_F16:
+        kv.k_half = k, kv.v_half = v;
+        break;
+    default:
+        kv.k = k, kv.v = v;
+    }
+    return kv;
+}
+
 static void layer_views(struct tfr_kvcache *cache, const struct sizes *sizes) {
-    const bool is_int8 = cache->spec.dtype == TFR_DTYPE_I8;
     uint8_t *next = cache->block.data;
     for (int64_t i = 0; i < cache->spec.n_layers; i++) {
-        struct tfr_kv *kv = &cache->layer[i];
-        *kv = (struct tfr_kv){.capacity = cache->capacity};
-        if (is_int8) {
-            kv->k8 = (int8_t *)next;
-            kv->v8 = (int8_t *)(next + sizes->elements);
-            kv->k_scale = (float *)(void *)(next + 2 * sizes->elements);
-            kv->v_scale = (float *)(void *)(next + 2 * sizes->elements + sizes->scales);
-        } else {
-            kv->k = (float *)(void *)next;
-            kv->v = (float *)(void *)(next + sizes->elements);
-        }
+        cache->layer[i] = view(cache, next, next + sizes->elements, next + 2 * sizes->elements, sizes->scales);
         next += 2 * (sizes->elements + sizes->scales);
     }
 }
@@ -102,20 +114,32 @@ static void copy_rows(void *to, size_t to_pitch, const void *from, size_t from_p
     }
 }
 
+static void *keys_of(const struct tfr_kv *kv) {
+    return kv->k8 != NULL       ? (void *)kv->k8
+           : kv->k_pair != NULL ? (void *)kv->k_pair
+           : kv->k_half != NULL ? (void *)kv->k_half
+                                : kv->k;
+}
+
+static void *values_of(const struct tfr_kv *kv) {
+    return kv->v8 != NULL       ? (void *)kv->v8
+           : kv->v_pair != NULL ? (void *)kv->v_pair
+           : kv->v_half != NULL ? (void *)kv->v_half
+                                : kv->v;
+}
+
+/* Values of bf16 lie in pairs: of an odd number, one more comes along. */
 static void copy_layer(const struct tfr_kvcache_spec *spec, const struct tfr_kv *to, const struct tfr_kv *from, int64_t n) {
-    const bool is_int8 = spec->dtype == TFR_DTYPE_I8;
-    const size_t row = (size_t)spec->head_dim * (is_int8 ? sizeof(int8_t) : sizeof(float)), scale = sizeof(float);
+    const bool has_pairs = spec->dtype == TFR_DTYPE_BF16;
+    const size_t row = (size_t)spec->head_dim * tfr_dtype_size(spec->dtype), scale = scale_bytes(spec);
     const size_t to_room = (size_t)to->capacity, from_room = (size_t)from->capacity;
-    const size_t k_bytes = (size_t)panels_up(n) * row, v_bytes = (size_t)n * row;
-    if (!is_int8) {
-        copy_rows(to->k, to_room * row, from->k, from_room * row, spec->n_heads, k_bytes);
-        copy_rows(to->v, to_room * row, from->v, from_room * row, spec->n_heads, v_bytes);
-        return;
+    const size_t k_bytes = (size_t)panels_up(n) * row, v_bytes = (size_t)(has_pairs ? (n + 1) / 2 * 2 : n) * row;
+    copy_rows(keys_of(to), to_room * row, keys_of(from), from_room * row, spec->n_heads, k_bytes);
+    copy_rows(values_of(to), to_room * row, values_of(from), from_room * row, spec->n_heads, v_bytes);
+    if (scale > 0) {
+        copy_rows(to->k_scale, to_room * scale, from->k_scale, from_room * scale, spec->n_heads, (size_t)n * scale);
+        copy_rows(to->v_scale, to_room * scale, from->v_scale, from_room * scale, spec->n_heads, (size_t)n * scale);
     }
-    copy_rows(to->k8, to_room * row, from->k8, from_room * row, spec->n_heads, k_bytes);
-    copy_rows(to->v8, to_room * row, from->v8, from_room * row, spec->n_heads, v_bytes);
-    copy_rows(to->k_scale, to_room * scale, from->k_scale, from_room * scale, spec->n_heads, (size_t)n * scale);
-    copy_rows(to->v_scale, to_room * scale, from->v_scale, from_room * scale, spec->n_heads, (size_t)n * scale);
 }
 
 void tfr_kvcache_copy(struct tfr_kvcache *to, const struct tfr_kvcache *from, int64_t n) {

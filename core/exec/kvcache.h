@@ -13,7 +13,7 @@
 
 struct tfr_kvcache_spec {
     int64_t n_layers, n_heads, head_dim;
-    enum tfr_dtype dtype;                 /* F32 or I8 */
+    enum tfr_dtype dtype;                 /* F32, BF16, F16 or I8 */
     bool touch;                           /* every page when opened: no page fault later */
     const struct tfr_memory_plan *memory; /* of the team that will read it; NULL: as it comes */
 };
@@ -36,8 +36,8 @@ void tfr_kvcache_close(struct tfr_kvcache *cache);
 /* The first n positions of every layer; both have room for them, and the same spec. */
 void tfr_kvcache_copy(struct tfr_kvcache *to, const struct tfr_kvcache *from, int64_t n);
 
-/* Positions [first, first + n) of a block from and into dense f32 [n_heads][n][head_dim]. An int8 cache quantises what is loaded;
- * loading what was stored gives the same bits. */
+/* Positions [first, first + n) of a block from and into dense f32 [n_heads][n][head_dim]. A cache of 16 or 8 bits rounds what is
+ * loaded; loading what was stored gives the same bits. */
 void tfr_kvcache_load(struct tfr_kvcache *cache, int64_t layer, int64_t first, int64_t n, const float *keys, const float *values);
 void tfr_kvcache_store(const struct tfr_kvcache *cache, int64_t layer, int64_t first, int64_t n, float *keys, float *values);
 

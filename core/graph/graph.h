@@ -119,7 +119,7 @@ struct tfr_gpt2_spec {
     enum tfr_dtype dtype;                /* of packed weights: f32, bf16, or coarse */
     enum tfr_dtype x_dtype;              /* attrs.x_dtype of linears */
     const struct tfr_string_list *finer; /* linears that have 8 bits where dtype has 4 (runtime.int4_finer) */
-    enum tfr_dtype kv_dtype;             /* of the kv caches: f32 or i8 */
+    enum tfr_dtype kv_dtype;             /* of the kv caches: f32, bf16, f16 or i8 */
     struct tfr_gpt2_features features;
     bool sums_by_head; /* projections add in one block of K for each head; a must where the placement has more than one shard */
 };

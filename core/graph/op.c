@@ -133,8 +133,8 @@ static void bind_sum_blocks(const struct tfr_problem *problem, double value[TFR_
 
 /* Of a cache: an int8 vector has a scale. */
 static double kv_element_bytes(const struct tfr_problem *problem) {
-    const bool is_int8 = problem->arg[1].dtype == TFR_DTYPE_I8;
-    return tfr_dtype_cost(is_int8 ? TFR_DTYPE_I8_CHANNEL : TFR_DTYPE_F32, problem->attrs.head_dim);
+    const enum tfr_dtype dtype = (enum tfr_dtype)problem->arg[1].dtype;
+    return tfr_dtype_cost(dtype == TFR_DTYPE_I8 ? TFR_DTYPE_I8_CHANNEL : dtype, problem->attrs.head_dim);
 }
 
 const struct tfr_op_info *tfr_op_info(enum tfr_op op) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/tensor.h"
 #include "graph/op.h"
 #include "plan/problem.h"
 
@@ -27,7 +28,7 @@ static void describe(const struct tfr_problem *problem, char *text, size_t size)
     case TFR_OP_ATTENTION:
     case TFR_OP_KV_APPEND:
         snprintf(text, size, "%dx%d %s", problem->attrs.n_heads, problem->attrs.head_dim,
-                 problem->arg[1].dtype == TFR_DTYPE_I8 ? "int8" : "f32");
+                 tfr_kv_dtype_name((enum tfr_dtype)problem->arg[1].dtype));
         break;
     case TFR_OP_EMBED:
         snprintf(text, size, "%lld", (long long)problem->arg[2].dim[1]);

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/mapfile.h"
 #include "base/status.h"
+#include "base/tensor.h"
 #include "config/choices.h"
 #include "job/samples.h"
 #include "profile/stepper.h"
@@ -197,8 +198,7 @@ static void describe(struct tfr_profile *profile, const struct tfr_engine *engin
     const struct tfr_options *options = &engine->config->options;
     snprintf(profile->model, sizeof profile->model, "%lld blocks of %lld, %lld heads, vocabulary of %lld, %s, kv %s",
              (long long)model->n_layer, (long long)model->n_embd, (long long)model->n_head, (long long)model->vocab_size,
-             tfr_choice_name("runtime.dtype", options->runtime_dtype),
-             tfr_choice_name("runtime.kv_dtype", options->runtime_kv_dtype));
+             tfr_choice_name("runtime.dtype", options->runtime_dtype), tfr_kv_dtype_name(tfr_kv_dtype(engine->config)));
     snprintf(profile->machine, sizeof profile->machine, "%s, %d rank%s, %d thread%s on rank 0", engine->machine->cpu_name,
              profile->n_ranks, profile->n_ranks == 1 ? "" : "s", engine->threads.n_threads,
              engine->threads.n_threads == 1 ? "" : "s");

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/memtext.h"
 #include "base/status.h"
+#include "base/tensor.h"
 #include "report/auto_layout.h"
 #include "report/dry.h"
 
@@ -50,7 +51,7 @@ static enum tfr_status append_caches(struct plan_report *report, const struct tf
     const struct tfr_options *options = &dry->config->options;
     const int64_t capacity = tfr_kv_capacity(dry->config), bytes = position_bytes(dry, rank);
     return append_text(report, tfr_format("kv cache of a sequence: %s, %s, %lld bytes a position, %.2f MB for %lld positions\n",
-                                          tfr_choice_name("runtime.kv_dtype", options->runtime_kv_dtype),
+                                          tfr_kv_dtype_name(tfr_kv_dtype(dry->config)),
                                           tfr_choice_name("runtime.kv_cache", options->runtime_kv_cache), (long long)bytes,
                                           (double)(bytes * capacity) / 1e6, (long long)capacity));
 }
@@ -69,7 +70,7 @@ static enum tfr_status append_domains(struct plan_report *report, const struct t
 static void put_caches(struct plan_report *report, const struct tfr_dry *dry, int n_ranks) {
     struct tfr_json_out *out = &report->json;
     tfr_json_begin(out, "kv_cache", '{');
-    tfr_json_put_text(out, "dtype", tfr_choice_name("runtime.kv_dtype", dry->config->options.runtime_kv_dtype));
+    tfr_json_put_text(out, "dtype", tfr_kv_dtype_name(tfr_kv_dtype(dry->config)));
     tfr_json_put_text(out, "kind", tfr_choice_name("runtime.kv_cache", dry->config->options.runtime_kv_cache));
     tfr_json_put_int(out, "capacity", tfr_kv_capacity(dry->config));
     tfr_json_begin(out, "position_bytes", '[');

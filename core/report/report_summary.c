@@ -113,8 +113,7 @@ static void put_facts(FILE *stream, const struct summary *summary) {
               tfr_choice_name("runtime.dtype", options->runtime_dtype));
     put_bytes(stream, "packed bytes", summary->packed_bytes, "matrices of the blocks%s, in the layout of the kernels",
               tfr_head_has_vocabulary((int)model->head) ? " and of the vocabulary" : "");
-    put_bytes(stream, "kv cache bytes", summary->position_bytes, "a token as %s",
-              tfr_choice_name("runtime.kv_dtype", options->runtime_kv_dtype));
+    put_bytes(stream, "kv cache bytes", summary->position_bytes, "a token as %s", tfr_kv_dtype_name(tfr_kv_dtype(config)));
     put_bytes(stream, "activation bytes", summary->activation_bytes,
               "at most, in a step of %lld row%s (batch %lld of %lld, at most %lld a step) with logits of %lld",
               (long long)summary->step_rows, tfr_plural(summary->step_rows), (long long)summary->question->batch,
@@ -194,7 +193,7 @@ static enum tfr_status write_json(const struct summary *summary, char **text) {
     tfr_json_put_bool(&out, "cross_attention", config->model.add_cross_attention);
     tfr_json_put_text(&out, "activation_function", config->model.activation_name);
     tfr_json_put_text(&out, "dtype", tfr_choice_name("runtime.dtype", config->options.runtime_dtype));
-    tfr_json_put_text(&out, "kv_dtype", tfr_choice_name("runtime.kv_dtype", config->options.runtime_kv_dtype));
+    tfr_json_put_text(&out, "kv_dtype", tfr_kv_dtype_name(tfr_kv_dtype(config)));
     put_numbers(&out, summary);
     put_modules(&out, &summary->tree);
     tfr_json_end(&out, '}');

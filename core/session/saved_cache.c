@@ -35,7 +35,7 @@ static void make_identity(struct identity *identity, struct tfr_engine *engine) 
         {"layout", LAYOUT},
         {"model", identity->model},
         {"dtype", tfr_choice_name("runtime.dtype", engine->config->options.runtime_dtype)},
-        {"kv", tfr_choice_name("runtime.kv_dtype", engine->config->options.runtime_kv_dtype)},
+        {"kv", tfr_kv_dtype_name(tfr_kv_dtype(engine->config))},
         {"sums", tfr_choice_name("runtime.sums", tfr_sums_by_head(&engine->config->options) ? TFR_SUMS_BY_HEAD : TFR_SUMS_PLAIN)},
     };
     memcpy(identity->notes, notes, sizeof notes);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/plural.h"
 #include "base/status.h"
+#include "base/tensor.h"
 #include "config/choices.h"
 #include "job/command.h"
 #include "profile/stepper.h"
@@ -259,8 +260,7 @@ static void describe(struct tfr_bench *bench, const struct tfr_engine *engine) {
     const struct tfr_options *options = &engine->config->options;
     snprintf(bench->model, sizeof bench->model, "%lld blocks of %lld, %lld heads, vocabulary of %lld, %s, kv %s",
              (long long)model->n_layer, (long long)model->n_embd, (long long)model->n_head, (long long)model->vocab_size,
-             tfr_choice_name("runtime.dtype", options->runtime_dtype),
-             tfr_choice_name("runtime.kv_dtype", options->runtime_kv_dtype));
+             tfr_choice_name("runtime.dtype", options->runtime_dtype), tfr_kv_dtype_name(tfr_kv_dtype(engine->config)));
     bench->dtype = options->runtime_dtype;
     bench->is_warm = options->runtime_warmup;
     snprintf(bench->machine, sizeof bench->machine, "%s", engine->machine->cpu_name);

@@ -7,7 +7,7 @@
 typedef int32_t tfr_attention_run(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                                   const struct tfr_run_ctx *ctx);
 tfr_attention_run tfr_attention_eager_plain, tfr_attention_eager_avx2, tfr_attention_eager_avx512, tfr_attention_eager_neon;
-tfr_attention_run tfr_attention_plain, tfr_attention_avx2, tfr_attention_avx512, tfr_attention_neon;
+tfr_attention_run tfr_attention_plain, tfr_attention_avx2, tfr_attention_avx512, tfr_attention_avx512bf16, tfr_attention_neon;
 
 /* Most query rows of a tile on any ISA, and keys of a softmax block. The block is part of what a result's
  * bits depend on. */

@@ -13,37 +13,52 @@
 #include <tfrun/kv.h>
 
 #include "common/dtype.h"
-#include "common/simd.h"
+#include "common/kv_served.h"
+#include "common/simd_half.h"
 
 /* One query row of one head, and what bears on it. */
 struct query {
-    const float *q, *k, *v; /* k: panels [S/16][D][16], v: rows [S][D] of this head */
-    const int8_t *k8, *v8;  /* int8 caches: these, with a scale for each key, instead of k and v */
-    const float *k_scale, *v_scale;
+    const float *q;
+    struct tfr_kv kv;  /* of this head alone: each member at its first key */
     const float *mask; /* [n_keys] or NULL */
     float *weights;    /* [n_keys] or NULL */
     int64_t head_dim, n_keys, n_visible;
     float scale, factor; /* of the scores, of the probabilities */
+    bool rounds;         /* queries and probabilities enter their products in bf16 */
     double *sum;         /* [head_dim] scratch */
 };
 
-static void dot_panel(const struct query *query, int64_t s0, float dot[TFR_KV_PANEL]) {
-    const float *k = query->k + s0 * query->head_dim;
-    for (int64_t d = 0; d < query->head_dim; d++) {
-        const float factor = query->q[d];
+/* Element d of the 16 keys from s0 on. */
+V_INLINE void load_keys(const struct query *query, int64_t s0, int64_t d, float key[TFR_KV_PANEL]) {
+    const struct tfr_kv *kv = &query->kv;
+    const int64_t at = s0 * query->head_dim + d * TFR_KV_PANEL;
+    if (kv->k_pair != NULL) {
+        const bool is_alone = d >= query->head_dim / 2 * 2;
+        const uint16_t *pairs =
+            kv->k_pair + s0 * query->head_dim + (is_alone ? d : d / 2 * 2) * TFR_KV_PANEL + (is_alone ? 0 : d % 2);
         for (int i = 0; i < TFR_KV_PANEL; i++) {
-            dot[i] += factor * k[d * TFR_KV_PANEL + i];
+            key[i] = tfr_kv_from_bf16(pairs[i * (is_alone ? 1 : 2)]);
         }
+    } else if (kv->k_half != NULL) {
+        for (int i = 0; i < TFR_KV_PANEL; i += VW) {
+            v_store(key + i, v_load_f16(kv->k_half + at + i));
+        }
+    } else if (kv->k8 != NULL) {
+        for (int i = 0; i < TFR_KV_PANEL; i++) {
+            key[i] = tfr_kv_dequantise(kv->k8[at + i], kv->k_scale[s0 + i]);
+        }
+    } else {
+        memcpy(key, kv->k + at, TFR_KV_PANEL * sizeof(float));
     }
 }
 
-static void dot_panel_int8(const struct query *query, int64_t s0, float dot[TFR_KV_PANEL]) {
-    const int8_t *k = query->k8 + s0 * query->head_dim;
-    const float *scale = query->k_scale + s0;
+static void dot_panel(const struct query *query, int64_t s0, float dot[TFR_KV_PANEL]) {
     for (int64_t d = 0; d < query->head_dim; d++) {
         const float factor = query->q[d];
+        float key[TFR_KV_PANEL];
+        load_keys(query, s0, d, key);
         for (int i = 0; i < TFR_KV_PANEL; i++) {
-            dot[i] += factor * tfr_kv_dequantise(k[d * TFR_KV_PANEL + i], scale[i]);
+            dot[i] += factor * key[i];
         }
     }
 }
@@ -51,11 +66,7 @@ static void dot_panel_int8(const struct query *query, int64_t s0, float dot[TFR_
 /* Scores of the panel that starts at key s0; -infinity for keys that are not to be seen. */
 static void score_panel(const struct query *query, int64_t s0, float score[TFR_KV_PANEL]) {
     float dot[TFR_KV_PANEL] = {0};
-    if (query->k8 != NULL) {
-        dot_panel_int8(query, s0, dot);
-    } else {
-        dot_panel(query, s0, dot);
-    }
+    dot_panel(query, s0, dot);
     for (int i = 0; i < TFR_KV_PANEL; i++) {
         const int64_t s = s0 + i;
         const float mask = query->mask != NULL && s < query->n_visible ? query->mask[s] : 0.0f;
@@ -76,15 +87,15 @@ static float largest_score(const struct query *query) {
 }
 
 static void add_value(const struct query *query, int64_t s, float p) {
-    const int64_t first = s * query->head_dim;
-    if (query->v8 == NULL) {
+    if (query->kv.v != NULL) {
+        const float *v = query->kv.v + s * query->head_dim;
         for (int64_t d = 0; d < query->head_dim; d++) {
-            query->sum[d] += (double)p * query->v[first + d];
+            query->sum[d] += (double)p * v[d];
         }
         return;
     }
     for (int64_t d = 0; d < query->head_dim; d++) {
-        query->sum[d] += (double)p * tfr_kv_dequantise(query->v8[first + d], query->v_scale[s]);
+        query->sum[d] += (double)p * tfr_kv_value(&query->kv, query->head_dim, 0, s, d);
     }
 }
 
@@ -100,7 +111,7 @@ static double add_panel(const struct query *query, int64_t s0, float largest) {
             query->weights[s0 + i] = p;
         }
         if (p != 0) { /* a hidden value may be anything, NaN too */
-            add_value(query, s0 + i, p);
+            add_value(query, s0 + i, query->rounds ? bf16_to_f32(bf16_from_f32(p)) : p);
         }
     }
     return total;
@@ -126,17 +137,30 @@ static void attend_row(const struct query *query, float *o) {
     memset(query->weights + query->n_visible, 0, (size_t)(query->n_keys - query->n_visible) * sizeof(float));
 }
 
-static void point_to_head(struct query *query, const struct tfr_kv *kv, int64_t h) {
-    const int64_t first = h * kv->capacity;
-    if (kv->k8 == NULL) {
-        query->k = kv->k + first * query->head_dim;
-        query->v = kv->v + first * query->head_dim;
-        return;
+/* The cache of head h as one that has no other. */
+static struct tfr_kv head_of(const struct tfr_kv *kv, int64_t head_dim, int64_t h) {
+    const int64_t scales = h * kv->capacity, first = scales * head_dim;
+    struct tfr_kv head = {.capacity = kv->capacity};
+    if (kv->k8 != NULL) {
+        head.k8 = kv->k8 + first, head.v8 = kv->v8 + first;
+        head.k_scale = kv->k_scale + scales, head.v_scale = kv->v_scale + scales;
+    } else if (kv->k_pair != NULL) {
+        head.k_pair = kv->k_pair + first, head.v_pair = kv->v_pair + first;
+    } else if (kv->k_half != NULL) {
+        head.k_half = kv->k_half + first, head.v_half = kv->v_half + first;
+    } else {
+        head.k = kv->k + first, head.v = kv->v + first;
     }
-    query->k8 = kv->k8 + first * query->head_dim;
-    query->v8 = kv->v8 + first * query->head_dim;
-    query->k_scale = kv->k_scale + first;
-    query->v_scale = kv->v_scale + first;
+    return head;
+}
+
+/* Rounded to bf16, in scratch behind the sums. */
+static const float *round_query(const float *q, int64_t head_dim, void *scratch) {
+    float *to = (float *)(void *)((double *)scratch + head_dim);
+    for (int64_t d = 0; d < head_dim; d++) {
+        to[d] = bf16_to_f32(bf16_from_f32(q[d]));
+    }
+    return to;
 }
 
 /* Row t of one head of one sequence. */
@@ -154,8 +178,12 @@ static void attend(const struct tfr_run_args *args, const struct tfr_run_ctx *ct
                           .n_visible = is_causal ? seq->past + t + 1 : n_keys,
                           .scale = attrs->scale,
                           .factor = 1,
+                          .rounds = kv_in_bf16_products(problem),
                           .sum = ctx->thread_scratch};
-    point_to_head(&query, kv, h);
+    query.kv = head_of(kv, head_dim, h);
+    if (query.rounds) {
+        query.q = round_query(query.q, head_dim, ctx->thread_scratch);
+    }
     if (attrs->has_mask) {
         query.mask = extra->mask + ((extra->mask_heads > 1 ? h : 0) * seq->n_rows + t) * n_keys;
     }

@@ -8,45 +8,75 @@
  * keys in order, times e^(old maximum - new) at each block A tile shares loads of K and V between rows, never
  * sums. Keys that only some rows of a tile see are added row by row, so an invisible key takes no part at all
  * (its value may be anything, NaN too).
+ * With products in bf16 the chains are those of queries, keys, values and e^(score - maximum) rounded to bf16; the sums of
+ * e^(score - maximum) are not rounded. Where the CPU has it the chains take pairs (attention_dp.h).
  */
 #include "attention/attention_tile.h"
 
+#include "common/kv_served.h"
+
 typedef void attend_fn(struct tile *tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch);
 
-/* One function for each number of rows, so that its loops are compiled for it. */
-#define ATTEND(rows)                                                                                                               \
-    static void attend_##rows(struct tile *tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch) {                     \
-        attend(tile, q, q_pitch, o, o_pitch, rows, 0);                                                                             \
-    }                                                                                                                              \
-    static void attend_##rows##_int8(struct tile * tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch) {             \
-        attend(tile, q, q_pitch, o, o_pitch, rows, 1);                                                                             \
+/* One function for each kind and number of rows, so that its loops are compiled for it. */
+#define ATTEND(kind, rows)                                                                                                         \
+    static void attend_##kind##_##rows(struct tile *tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch) {            \
+        attend(tile, q, q_pitch, o, o_pitch, rows, kind);                                                                          \
     }
-#define BOTH(rows)                                                                                                                 \
-    { attend_##rows, attend_##rows##_int8 }
-
-ATTEND(1)
-ATTEND(2)
 #if VW > 4 || defined(V_ISA_NEON)
-ATTEND(3)
-ATTEND(4)
-ATTEND(5)
-ATTEND(6)
-static attend_fn *const attend_by_rows[TILE_ROWS + 1][2] = {{NULL}, BOTH(1), BOTH(2), BOTH(3), BOTH(4), BOTH(5), BOTH(6)};
+#define ATTEND_ALL(kind) ATTEND(kind, 1) ATTEND(kind, 2) ATTEND(kind, 3) ATTEND(kind, 4) ATTEND(kind, 5) ATTEND(kind, 6)
+#define OF_ROWS(kind)                                                                                                              \
+    { NULL, attend_##kind##_1, attend_##kind##_2, attend_##kind##_3, attend_##kind##_4, attend_##kind##_5, attend_##kind##_6 }
 #else
-static attend_fn *const attend_by_rows[TILE_ROWS + 1][2] = {{NULL}, BOTH(1), BOTH(2)};
+#define ATTEND_ALL(kind) ATTEND(kind, 1) ATTEND(kind, 2)
+#define OF_ROWS(kind)                                                                                                              \
+    { NULL, attend_##kind##_1, attend_##kind##_2 }
 #endif
 
-static void point_to_head(struct tile *tile, const struct tfr_kv *kv, int64_t h) {
-    const int64_t first = h * kv->capacity;
-    if (kv->k8 == NULL) {
-        tile->k = kv->k + first * tile->head_dim;
-        tile->v = kv->v + first * tile->head_dim;
-        return;
+ATTEND_ALL(KIND_ROUNDED)
+#if HAS_DP /* serves nothing else, see attention_plugin.c */
+static attend_fn *const attend_by_rows[KIND_COUNT][TILE_ROWS + 1] = {[KIND_ROUNDED] = OF_ROWS(KIND_ROUNDED)};
+#else
+ATTEND_ALL(KIND_F32)
+ATTEND_ALL(KIND_INT8)
+ATTEND_ALL(KIND_F16)
+ATTEND_ALL(KIND_BF16)
+static attend_fn *const attend_by_rows[KIND_COUNT][TILE_ROWS + 1] = {[KIND_F32] = OF_ROWS(KIND_F32),
+                                                                     [KIND_INT8] = OF_ROWS(KIND_INT8),
+                                                                     [KIND_F16] = OF_ROWS(KIND_F16),
+                                                                     [KIND_BF16] = OF_ROWS(KIND_BF16),
+                                                                     [KIND_ROUNDED] = OF_ROWS(KIND_ROUNDED)};
+#endif
+
+static enum kind kind_of(const struct tfr_problem *problem) {
+    switch (problem->arg[1].dtype) {
+    case TFR_DTYPE_I8:
+        return KIND_INT8;
+    case TFR_DTYPE_F16:
+        return KIND_F16;
+    case TFR_DTYPE_BF16:
+        return kv_in_bf16_products(problem) ? KIND_ROUNDED : KIND_BF16;
+    default:
+        return KIND_F32;
     }
-    tile->k8 = kv->k8 + first * tile->head_dim;
-    tile->v8 = kv->v8 + first * tile->head_dim;
-    tile->k_scale = kv->k_scale + first;
-    tile->v_scale = kv->v_scale + first;
+}
+
+static void point_to_head(struct tile *tile, const struct tfr_kv *kv, int64_t h, enum kind kind) {
+    const int64_t scales = h * kv->capacity, first = scales * tile->head_dim;
+    switch (kind) {
+    case KIND_INT8:
+        tile->k8 = kv->k8 + first, tile->v8 = kv->v8 + first;
+        tile->k_scale = kv->k_scale + scales, tile->v_scale = kv->v_scale + scales;
+        break;
+    case KIND_F16:
+        tile->k_half = kv->k_half + first, tile->v_half = kv->v_half + first;
+        break;
+    case KIND_BF16:
+    case KIND_ROUNDED:
+        tile->k_pair = kv->k_pair + first, tile->v_pair = kv->v_pair + first;
+        break;
+    default:
+        tile->k = kv->k + first, tile->v = kv->v + first;
+    }
 }
 
 static int64_t count_keys(const struct tfr_batch_seq *seq, bool is_cross) {
@@ -82,7 +112,8 @@ static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ct
                         .pitch = tfr_attention_pitch(head_dim),
                         .causal = sees_growing(seq, problem),
                         .scale = problem->attrs.scale};
-    point_to_head(&tile, kv, h);
+    const enum kind kind = kind_of(problem);
+    point_to_head(&tile, kv, h, kind);
     tile.q = ctx->thread_scratch;
     tile.acc = tile.q + MAX_ROWS * tile.pitch;
     tile.score = tile.acc + MAX_ROWS * tile.pitch;
@@ -93,7 +124,7 @@ static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ct
     if (seq->n_rows > 1) {
         fetch_rows(seq, t, end, head_dim, q, pitch, o, width);
     }
-    attend_by_rows[end - t][tile.k8 != NULL](&tile, q + t * pitch, pitch, o + t * width, width);
+    attend_by_rows[kind][end - t](&tile, q + t * pitch, pitch, o + t * width, width);
 }
 
 /* Rows of a sequence go in tiles that differ by one row at most. */

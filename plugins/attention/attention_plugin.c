@@ -29,6 +29,14 @@ static bool supports(const struct tfr_kernel *self, const struct tfr_problem *pr
     return false;
 }
 
+static bool dp_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size) {
+    if (kv_in_bf16_products(problem)) {
+        return supports(self, problem, reason, reason_size);
+    }
+    snprintf(reason, reason_size, "multiplies in bf16, and products of f32 are asked for");
+    return false;
+}
+
 static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
                        size_t reason_size) {
     needs->scratch_per_thread_bytes = tfr_attention_scratch(problem->attrs.head_dim);
@@ -59,7 +67,7 @@ static bool eager_supports(const struct tfr_kernel *self, const struct tfr_probl
 
 static int32_t eager_prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
                              char *reason, size_t reason_size) {
-    needs->scratch_per_thread_bytes = (size_t)problem->attrs.head_dim * sizeof(double);
+    needs->scratch_per_thread_bytes = (size_t)problem->attrs.head_dim * (sizeof(double) + sizeof(float));
     return TFR_OK;
 }
 
@@ -67,30 +75,33 @@ static const struct share eager_share = {.flops = 0.03, .bytes = 0.3, .overhead_
 
 #define KERNEL(name_text, variant, isa_bits, rank, ...)                                                                            \
     &(const struct tfr_kernel) {                                                                                                   \
-        .struct_size = sizeof(struct tfr_kernel), .op = TFR_OP_ATTENTION, .name = "attention.f32." name_text "." #variant,         \
+        .struct_size = sizeof(struct tfr_kernel), .op = TFR_OP_ATTENTION, .name = "attention." name_text "." #variant,             \
         .dtypes = 1U << TFR_DTYPE_F32, .isa = (isa_bits), .run_class = TFR_RUN_TEAM, .score = (rank), __VA_ARGS__                  \
     }
 #define EAGER(variant, isa_bits, rank)                                                                                             \
-    KERNEL("eager", variant, isa_bits, rank, .user = &eager_share, .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM,                         \
+    KERNEL("f32.eager", variant, isa_bits, rank, .user = &eager_share, .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM,                     \
            .supports = eager_supports, .cost = cost_by_share, .prepare = eager_prepare, .run = tfr_attention_eager_##variant)
-#define FUSED(variant, isa_bits, rank, flop_share, byte_share, n_lanes)                                                            \
-    KERNEL("attention", variant, isa_bits, rank,                                                                                   \
+#define FUSED(type, variant, isa_bits, rank, flop_share, byte_share, n_lanes, supports_function)                                   \
+    KERNEL(type ".attention", variant, isa_bits, rank,                                                                             \
            .user =                                                                                                                 \
                (&(const struct fused){.share = {.flops = flop_share, .bytes = byte_share, .overhead_ns = 200}, .lanes = n_lanes}), \
-           .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM | TFR_KERNEL_FUSED_ATTENTION, .supports = supports, .cost = cost,                \
+           .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM | TFR_KERNEL_FUSED_ATTENTION, .supports = supports_function, .cost = cost,       \
            .prepare = prepare, .run = tfr_attention_##variant)
 
 static const struct tfr_kernel *const kernels[] = {
+#ifdef TFR_HAVE_AVX512BF16
+    FUSED("bf16", avx512bf16, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, 40, 0.9, 0.85, 16, dp_supports),
+#endif
 #ifdef TFR_HAVE_AVX512
-    FUSED(avx512, TFR_ISA_AVX512, 30, 0.5, 0.85, 16),
+    FUSED("f32", avx512, TFR_ISA_AVX512, 30, 0.5, 0.85, 16, supports),
 #endif
 #ifdef TFR_HAVE_AVX2
-    FUSED(avx2, TFR_ISA_AVX2, 20, 0.3, 0.8, 8),
+    FUSED("f32", avx2, TFR_ISA_AVX2, 20, 0.3, 0.8, 8, supports),
 #endif
 #ifdef TFR_HAVE_NEON
-    FUSED(neon, TFR_ISA_NEON, 20, 0.3, 0.8, 4),
+    FUSED("f32", neon, TFR_ISA_NEON, 20, 0.3, 0.8, 4, supports),
 #endif
-    FUSED(plain, 0, 10, 0.08, 0.5, 1),
+    FUSED("f32", plain, 0, 10, 0.08, 0.5, 1, supports),
 #ifdef TFR_HAVE_AVX512
     EAGER(avx512, TFR_ISA_AVX512, 3),
 #endif

@@ -7,6 +7,7 @@
 #include "attention/attention.h"
 
 #include "common/act.h"
+#include "common/simd_half.h"
 
 /* Tile sizes per ISA: accumulators in registers, rows x vectors of 16 keys (scores) or of columns (values):
  * 24 of 32 registers for AVX-512 and NEON, 12 of 16 for AVX2, 8 else. One row alone takes several panels side by side to hide the
@@ -29,11 +30,16 @@ enum { KEYS = TFR_ATTENTION_KEYS, MAX_VECTORS = 8, MAX_ROWS = TFR_ATTENTION_ROWS
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* What the cache holds, and how it is multiplied: all by f32 products, but ROUNDED, where queries and probabilities are rounded to
+ * bf16 as keys and values are. */
+enum kind { KIND_F32, KIND_INT8, KIND_F16, KIND_BF16, KIND_ROUNDED, KIND_COUNT };
+
 /* A few query rows of one head, and what is known of them so far. */
 struct tile {
     const float *k, *v;    /* of this head: panels [S/16][D][16], rows [S][D] */
     const int8_t *k8, *v8; /* int8 cache: these instead, with a scale for each key */
     const float *k_scale, *v_scale;
+    const uint16_t *k_half, *v_half, *k_pair, *v_pair; /* f16, bf16 */
     int64_t head_dim, pitch;
     int64_t visible; /* keys that row 0 sees; row r sees visible + r * causal */
     int64_t causal;
@@ -43,47 +49,113 @@ struct tile {
     vf rescale[MAX_ROWS];         /* e^(top before the block - top after it) */
 };
 
-/* Elements of K and V from `at` on, as f32: an int8 one times its scale, which is exact. */
-V_INLINE vf load_key(const struct tile *tile, int64_t at, vf scale, const int is_int8) {
-    return is_int8 ? v_mul(v_load_i8(tile->k8 + at), scale) : v_load(tile->k + at);
+#if defined(__AVX512BF16__)
+#define HAS_DP 1
+#include "attention/attention_dp.h"
+#else /* never called: HAS_DP says so where they stand */
+#define HAS_DP 0
+V_INLINE void dp_scores(const struct tile *tile, int64_t first, vf dot[MAX_ROWS][MAX_VECTORS], const int rows, const int panels) {
+}
+V_INLINE void dp_put(float *to, int64_t at, vf x) {
+}
+V_INLINE void dp_values(const struct tile *tile, const float *score, int64_t start, int64_t j, int64_t end, int64_t c, int lanes,
+                        vf sum[MAX_ROWS][MAX_VECTORS], const int rows, const int vectors) {
+}
+#endif
+
+/* Elements of K from `at` on, as f32: an int8 one times its scale, which is exact. */
+V_INLINE vf load_key(const struct tile *tile, int64_t at, vf scale, const enum kind kind) {
+    return kind == KIND_INT8  ? v_mul(v_load_i8(tile->k8 + at), scale)
+           : kind == KIND_F16 ? v_load_f16(tile->k_half + at)
+                              : v_load(tile->k + at);
 }
 
-V_INLINE vf load_value(const struct tile *tile, int64_t at, vf scale, int lanes, const int is_int8) {
-    if (is_int8) {
+/* Of the value of key s, from column c on. */
+V_INLINE vf load_value(const struct tile *tile, int64_t s, int64_t c, vf scale, int lanes, const enum kind kind) {
+    const int64_t at = s * tile->head_dim + c;
+    if (kind == KIND_INT8) {
         return v_mul(lanes < VW ? v_load_i8_n(tile->v8 + at, lanes) : v_load_i8(tile->v8 + at), scale);
+    }
+    if (kind == KIND_F16) {
+        return lanes < VW ? v_load_f16_n(tile->v_half + at, lanes) : v_load_f16(tile->v_half + at);
+    }
+    if (kind == KIND_BF16 || kind == KIND_ROUNDED) {
+        const uint16_t *pairs = tile->v_pair + (s / 2 * tile->head_dim + c) * 2;
+        const vf both = lanes < VW ? v_load_pairs_n(pairs, lanes) : v_load_pairs(pairs);
+        return s % 2 == 0 ? v_pair_first(both) : v_pair_second(both);
     }
     return lanes < VW ? v_load_n(tile->v + at, lanes) : v_load(tile->v + at);
 }
 
-/* Scores of `rows` queries against `panels` panels of 16 keys, from key `first` on. `rows`, `panels` and
- * `is_int8` are constants where this is inlined. */
-V_INLINE void score_panels(const struct tile *tile, int64_t first, float *score, const int rows, const int panels,
-                           const int is_int8) {
+/* dot += element d of each query times `key`. */
+V_INLINE void add_products(vf dot[MAX_ROWS][MAX_VECTORS], const float *q, int64_t pitch, int64_t d, const vf *key, const int rows,
+                           const int vectors) {
+    UNROLL for (int r = 0; r < rows; r++) {
+        const vf query = v_set1(q[r * pitch + d]);
+        UNROLL for (int i = 0; i < vectors; i++) {
+            dot[r][i] = v_fma(query, key[i], dot[r][i]);
+        }
+    }
+}
+
+/* The products of keys of bf16, from `first` on: each load has two elements of VW keys, the last one of an odd head_dim alone. */
+V_INLINE void dot_pairs(const struct tile *tile, int64_t first, vf dot[MAX_ROWS][MAX_VECTORS], const int rows, const int panels) {
+    const int64_t head_dim = tile->head_dim, panel_size = head_dim * TFR_KV_PANEL;
+    const uint16_t *k = tile->k_pair + first * head_dim;
+    vf both[MAX_VECTORS], key[MAX_VECTORS];
+    int64_t d = 0;
+    for (; d + 2 <= head_dim; d += 2) {
+        UNROLL for (int i = 0; i < panels * V16; i++) {
+            both[i] = v_load_pairs(k + i / V16 * panel_size + d * TFR_KV_PANEL + i % V16 * VW * 2);
+            key[i] = v_pair_first(both[i]);
+        }
+        add_products(dot, tile->q, tile->pitch, d, key, rows, panels * V16);
+        UNROLL for (int i = 0; i < panels * V16; i++) {
+            key[i] = v_pair_second(both[i]);
+        }
+        add_products(dot, tile->q, tile->pitch, d + 1, key, rows, panels * V16);
+    }
+    if (d < head_dim) {
+        UNROLL for (int i = 0; i < panels * V16; i++) {
+            key[i] = v_load_bf16(k + i / V16 * panel_size + d * TFR_KV_PANEL + i % V16 * VW);
+        }
+        add_products(dot, tile->q, tile->pitch, d, key, rows, panels * V16);
+    }
+}
+
+V_INLINE void dot_elements(const struct tile *tile, int64_t first, vf dot[MAX_ROWS][MAX_VECTORS], const int rows, const int panels,
+                           const enum kind kind) {
     const int64_t head_dim = tile->head_dim, panel_size = head_dim * TFR_KV_PANEL, k = first * head_dim;
-    const int64_t pitch = tile->pitch;
-    const float *q = tile->q;
     vf key_scale[MAX_VECTORS];
     UNROLL for (int i = 0; i < panels * V16; i++) {
-        key_scale[i] = is_int8 ? v_load(tile->k_scale + first + i * VW) : v_zero();
+        key_scale[i] = kind == KIND_INT8 ? v_load(tile->k_scale + first + i * VW) : v_zero();
     }
+    for (int64_t d = 0; d < head_dim; d++) {
+        vf key[MAX_VECTORS];
+        UNROLL for (int i = 0; i < panels * V16; i++) {
+            const int64_t at = k + i / V16 * panel_size + d * TFR_KV_PANEL + i % V16 * VW;
+            key[i] = load_key(tile, at, key_scale[i], kind);
+        }
+        add_products(dot, tile->q, tile->pitch, d, key, rows, panels * V16);
+    }
+}
+
+/* Scores of `rows` queries against `panels` panels of 16 keys, from key `first` on. `rows`, `panels` and
+ * `kind` are constants where this is inlined. */
+V_INLINE void score_panels(const struct tile *tile, int64_t first, float *score, const int rows, const int panels,
+                           const enum kind kind) {
     vf dot[MAX_ROWS][MAX_VECTORS];
     UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int i = 0; i < panels * V16; i++) {
             dot[r][i] = v_zero();
         }
     }
-    for (int64_t d = 0; d < head_dim; d++) {
-        vf key[MAX_VECTORS];
-        UNROLL for (int i = 0; i < panels * V16; i++) {
-            const int64_t at = k + i / V16 * panel_size + d * TFR_KV_PANEL + i % V16 * VW;
-            key[i] = load_key(tile, at, key_scale[i], is_int8);
-        }
-        UNROLL for (int r = 0; r < rows; r++) {
-            const vf query = v_set1(q[r * pitch + d]);
-            UNROLL for (int i = 0; i < panels * V16; i++) {
-                dot[r][i] = v_fma(query, key[i], dot[r][i]);
-            }
-        }
+    if (HAS_DP && kind == KIND_ROUNDED) {
+        dp_scores(tile, first, dot, rows, panels);
+    } else if (kind == KIND_BF16 || kind == KIND_ROUNDED) {
+        dot_pairs(tile, first, dot, rows, panels);
+    } else {
+        dot_elements(tile, first, dot, rows, panels, kind);
     }
     const vf scale = v_set1(tile->scale);
     UNROLL for (int r = 0; r < rows; r++) {
@@ -93,19 +165,28 @@ V_INLINE void score_panels(const struct tile *tile, int64_t first, float *score,
     }
 }
 
-V_INLINE void score_block(const struct tile *tile, int64_t start, int64_t n_panels, const int rows, const int is_int8) {
+V_INLINE void score_block(const struct tile *tile, int64_t start, int64_t n_panels, const int rows, const enum kind kind) {
     const int side_by_side = rows == 1 ? ONE_PANELS : TILE_PANELS;
     int64_t p = 0;
     for (; p + side_by_side <= n_panels; p += side_by_side) {
-        score_panels(tile, start + p * TFR_KV_PANEL, tile->score + p * TFR_KV_PANEL, rows, side_by_side, is_int8);
+        score_panels(tile, start + p * TFR_KV_PANEL, tile->score + p * TFR_KV_PANEL, rows, side_by_side, kind);
     }
     for (; p < n_panels; p++) {
-        score_panels(tile, start + p * TFR_KV_PANEL, tile->score + p * TFR_KV_PANEL, rows, 1, is_int8);
+        score_panels(tile, start + p * TFR_KV_PANEL, tile->score + p * TFR_KV_PANEL, rows, 1, kind);
+    }
+}
+
+/* As the value products take it. */
+V_INLINE void put_probability(float *score, int64_t s, vf p, const enum kind kind) {
+    if (HAS_DP && kind == KIND_ROUNDED) {
+        dp_put(score, s, p);
+    } else {
+        v_store(score + s, kind == KIND_ROUNDED ? v_round_bf16(p) : p);
     }
 }
 
 /* Scores become e^(score - top); the invisible end of the last panel becomes 0. */
-V_INLINE void softmax_row(struct tile *tile, int r, int64_t visible) {
+V_INLINE void softmax_row(struct tile *tile, int r, int64_t visible, const enum kind kind) {
     float *score = tile->score + r * KEYS, *sum = tile->sum + r * 16;
     const int64_t n = (visible + TFR_KV_PANEL - 1) / TFR_KV_PANEL * TFR_KV_PANEL;
     for (int64_t s = visible / VW * VW; s < n; s += VW) {
@@ -130,7 +211,7 @@ V_INLINE void softmax_row(struct tile *tile, int r, int64_t visible) {
     for (int64_t s = 0; s < n; s += TFR_KV_PANEL) {
         for (int i = 0; i < V16; i++) {
             const vf p = v_exp(v_sub(v_load(score + s + i * VW), v_set1(top)));
-            v_store(score + s + i * VW, p);
+            put_probability(score, s + i * VW, p, kind);
             total[i] = v_add(total[i], p);
         }
     }
@@ -142,7 +223,7 @@ V_INLINE void softmax_row(struct tile *tile, int r, int64_t visible) {
 /* acc = acc * rescale + sum over keys [j, end) of the block at `start` of p v, for `vectors` vectors of columns from c; `lanes` of
  * the last vector lie inside the row. `with_rescale` 0: this block has rescaled the row already. */
 V_INLINE void value_columns(const struct tile *tile, int r0, int64_t start, int64_t j, int64_t end, int64_t c, int lanes,
-                            const int rows, const int vectors, const int with_rescale, const int is_int8) {
+                            const int rows, const int vectors, const int with_rescale, const enum kind kind) {
     const float *score = tile->score + r0 * KEYS;
     float *acc = tile->acc + r0 * tile->pitch + c;
     vf sum[MAX_ROWS][MAX_VECTORS];
@@ -152,12 +233,15 @@ V_INLINE void value_columns(const struct tile *tile, int r0, int64_t start, int6
             sum[r][i] = with_rescale ? v_mul(old, tile->rescale[r0 + r]) : old;
         }
     }
+    if (HAS_DP && kind == KIND_ROUNDED) {
+        dp_values(tile, score, start, j, end, c, lanes, sum, rows, vectors);
+        j = end;
+    }
     for (; j < end; j++) {
-        const int64_t row = (start + j) * tile->head_dim + c;
-        const vf value_scale = is_int8 ? v_set1(tile->v_scale[start + j]) : v_zero();
+        const vf value_scale = kind == KIND_INT8 ? v_set1(tile->v_scale[start + j]) : v_zero();
         vf value[MAX_VECTORS];
         UNROLL for (int i = 0; i < vectors; i++) {
-            value[i] = load_value(tile, row + i * VW, value_scale, i == vectors - 1 ? lanes : VW, is_int8);
+            value[i] = load_value(tile, start + j, c + i * VW, value_scale, i == vectors - 1 ? lanes : VW, kind);
         }
         UNROLL for (int r = 0; r < rows; r++) {
             const vf p = v_set1(score[r * KEYS + j]);
@@ -175,26 +259,52 @@ V_INLINE void value_columns(const struct tile *tile, int r0, int64_t start, int6
 
 /* Rows [r0, r0 + rows) take keys [j, end) of the block at `start`. */
 V_INLINE void value_rows(const struct tile *tile, int r0, int64_t start, int64_t j, int64_t end, const int rows,
-                         const int with_rescale, const int is_int8) {
+                         const int with_rescale, const enum kind kind) {
     const int vectors = rows == 1 ? ONE_COLUMNS : TILE_COLUMNS;
     int64_t c = 0;
     for (; c + vectors * VW <= tile->head_dim; c += vectors * VW) {
-        value_columns(tile, r0, start, j, end, c, VW, rows, vectors, with_rescale, is_int8);
+        value_columns(tile, r0, start, j, end, c, VW, rows, vectors, with_rescale, kind);
     }
     for (; c + VW <= tile->head_dim; c += VW) {
-        value_columns(tile, r0, start, j, end, c, VW, rows, 1, with_rescale, is_int8);
+        value_columns(tile, r0, start, j, end, c, VW, rows, 1, with_rescale, kind);
     }
     if (c < tile->head_dim) {
-        value_columns(tile, r0, start, j, end, c, (int)(tile->head_dim - c), rows, 1, with_rescale, is_int8);
+        value_columns(tile, r0, start, j, end, c, (int)(tile->head_dim - c), rows, 1, with_rescale, kind);
     }
 }
 
-static void value_tail(const struct tile *tile, int r, int64_t start, int64_t j, int64_t end) {
-    value_rows(tile, r, start, j, end, 1, 0, 0);
-}
+/* One function for each kind, as inlined it would be there for each row of each tile. */
+#define TAIL(KIND)                                                                                                                 \
+    static void value_tail_##KIND(const struct tile *tile, int r, int64_t start, int64_t j, int64_t end) {                         \
+        value_rows(tile, r, start, j, end, 1, 0, KIND);                                                                            \
+    }
+#if !HAS_DP
+TAIL(KIND_F32)
+TAIL(KIND_INT8)
+TAIL(KIND_F16)
+TAIL(KIND_BF16)
+#endif
+TAIL(KIND_ROUNDED)
 
-static void value_tail_int8(const struct tile *tile, int r, int64_t start, int64_t j, int64_t end) {
-    value_rows(tile, r, start, j, end, 1, 0, 1);
+V_INLINE void value_tail(const struct tile *tile, int r, int64_t start, int64_t j, int64_t end, const enum kind kind) {
+    switch (kind) {
+#if !HAS_DP
+    case KIND_F32:
+        value_tail_KIND_F32(tile, r, start, j, end);
+        break;
+    case KIND_INT8:
+        value_tail_KIND_INT8(tile, r, start, j, end);
+        break;
+    case KIND_F16:
+        value_tail_KIND_F16(tile, r, start, j, end);
+        break;
+    case KIND_BF16:
+        value_tail_KIND_BF16(tile, r, start, j, end);
+        break;
+#endif
+    default:
+        value_tail_KIND_ROUNDED(tile, r, start, j, end);
+    }
 }
 
 V_INLINE int64_t clamp(int64_t n, int64_t most) {
@@ -207,34 +317,38 @@ V_INLINE int64_t visible_to(const struct tile *tile, int r, int64_t start) {
 }
 
 /* One block of keys for all rows of the tile. */
-V_INLINE void attend_block(struct tile *tile, int64_t start, const int rows, const int is_int8) {
-    score_block(tile, start, (visible_to(tile, rows - 1, start) + TFR_KV_PANEL - 1) / TFR_KV_PANEL, rows, is_int8);
+V_INLINE void attend_block(struct tile *tile, int64_t start, const int rows, const enum kind kind) {
+    score_block(tile, start, (visible_to(tile, rows - 1, start) + TFR_KV_PANEL - 1) / TFR_KV_PANEL, rows, kind);
     for (int r = 0; r < rows; r++) {
         const int64_t visible = visible_to(tile, r, start);
         if (visible > 0) {
-            softmax_row(tile, r, visible);
+            softmax_row(tile, r, visible, kind);
         } else {
             tile->rescale[r] = v_set1(1.0f);
         }
     }
-    const int64_t common = visible_to(tile, 0, start);
-    value_rows(tile, 0, start, 0, common, rows, 1, is_int8);
-    for (int r = 1; r < rows; r++) {
+    const bool in_pairs = HAS_DP && kind == KIND_ROUNDED; /* a pair that not all rows see whole is each row's own */
+    const int64_t seen = visible_to(tile, 0, start), common = in_pairs ? seen / 2 * 2 : seen;
+    value_rows(tile, 0, start, 0, common, rows, 1, kind);
+    for (int r = in_pairs ? 0 : 1; r < rows; r++) {
         const int64_t visible = visible_to(tile, r, start);
-        if (visible > common && is_int8) {
-            value_tail_int8(tile, r, start, common, visible);
-        } else if (visible > common) {
-            value_tail(tile, r, start, common, visible);
+        if (visible > common) {
+            value_tail(tile, r, start, common, visible, kind);
         }
     }
 }
 
 /* Row r of the tile begins: its query, and nothing seen so far. */
-V_INLINE void begin_row(struct tile *tile, int r, const float *q) {
+V_INLINE void begin_row(struct tile *tile, int r, const float *q, const enum kind kind) {
     float *to = tile->q + r * tile->pitch, *acc = tile->acc + r * tile->pitch;
     for (int64_t d = 0; d < tile->head_dim; d += VW) {
         const int64_t lanes = tile->head_dim - d;
-        v_store(to + d, lanes < VW ? v_load_n(q + d, (int)lanes) : v_load(q + d));
+        const vf some = lanes < VW ? v_load_n(q + d, (int)lanes) : v_load(q + d);
+        if (HAS_DP && kind == KIND_ROUNDED) {
+            dp_put(to, d, some);
+        } else {
+            v_store(to + d, kind == KIND_ROUNDED ? v_round_bf16(some) : some);
+        }
         v_store(acc + d, v_zero());
     }
     for (int i = 0; i < 16; i += VW) {
@@ -262,13 +376,13 @@ V_INLINE void end_row(const struct tile *tile, int r, int64_t n_keys, float *o) 
 }
 
 V_INLINE void attend(struct tile *tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch, const int rows,
-                     const int is_int8) {
+                     const enum kind kind) {
     for (int r = 0; r < rows; r++) {
-        begin_row(tile, r, q + r * q_pitch);
+        begin_row(tile, r, q + r * q_pitch, kind);
     }
     const int64_t n_keys = tile->visible + (rows - 1) * tile->causal;
     for (int64_t start = 0; start < n_keys; start += KEYS) {
-        attend_block(tile, start, rows, is_int8);
+        attend_block(tile, start, rows, kind);
     }
     for (int r = 0; r < rows; r++) {
         end_row(tile, r, n_keys, o + r * o_pitch);

@@ -6,8 +6,6 @@
  */
 #include "pointwise/pointwise.h"
 
-#include <tfrun/kv.h>
-
 #include "common/act.h"
 #include "common/dtype.h"
 
@@ -234,89 +232,6 @@ int32_t V_NAME(tfr_pointwise_gather_rows)(const struct tfr_kernel *self, const s
     split_evenly(args->rows, ctx->tid, ctx->nth, &begin, &end);
     for (int64_t r = begin; r < end; r++) {
         memcpy((float *)args->arg[2] + r * width, (const float *)args->arg[0] + rows[r] * width, (size_t)width * sizeof(float));
-    }
-    return TFR_OK;
-}
-
-/* One vector as int8, its elements `step` apart; its scale. 16 at a time, so that the division is done on vectors. */
-V_INLINE float quantise_row(const float *x, int64_t head_dim, int8_t *q, const int64_t step) {
-    const float scale = tfr_kv_scale(x, head_dim);
-    int64_t d = 0;
-    for (; d + 16 <= head_dim; d += 16) {
-        int8_t some[16];
-        for (int i = 0; i < 16; i++) {
-            some[i] = tfr_kv_quantise(x[d + i], scale);
-        }
-        for (int i = 0; i < 16; i++) {
-            q[(d + i) * step] = some[i];
-        }
-    }
-    for (; d < head_dim; d++) {
-        q[d * step] = tfr_kv_quantise(x[d], scale);
-    }
-    return scale;
-}
-
-/* As append_panel, into an int8 cache. */
-static void append_panel_int8(const float *k_row, int64_t pitch, int64_t width, const struct tfr_kv *kv, int64_t head_dim,
-                              int64_t h, int64_t slot, int64_t n) {
-    for (int64_t t = 0; t < n; t++, k_row += pitch) {
-        const int64_t s = slot + t, at = tfr_kv_scale_index(kv, h, s);
-        int8_t *k = kv->k8 + tfr_kv_k_index(kv, head_dim, h, s, 0), *v = kv->v8 + tfr_kv_v_index(kv, head_dim, h, s);
-        kv->k_scale[at] = quantise_row(k_row, head_dim, k, TFR_KV_PANEL);
-        kv->v_scale[at] = quantise_row(k_row + width, head_dim, v, 1);
-    }
-}
-
-/* Rows [t0, t1) of one head, all in one panel: K is transposed into it, V rows are copied. */
-static void append_panel(const float *qkv, int64_t pitch, const struct tfr_batch_seq *seq, const struct tfr_kv *kv, int64_t n_heads,
-                         int64_t head_dim, int64_t h, int64_t t0, int64_t t1) {
-    const int64_t width = n_heads * head_dim, slot = seq->past + t0;
-    const float *k_row = qkv + (seq->row0 + t0) * pitch + pitch - 2 * width + h * head_dim;
-    if (kv->k8 != NULL) {
-        append_panel_int8(k_row, pitch, width, kv, head_dim, h, slot, t1 - t0);
-        return;
-    }
-    float *k = kv->k + tfr_kv_k_index(kv, head_dim, h, slot, 0), *v = kv->v + tfr_kv_v_index(kv, head_dim, h, slot);
-    for (int64_t d = 0; d < head_dim; d++) {
-        for (int64_t t = 0; t < t1 - t0; t++) {
-            k[d * TFR_KV_PANEL + t] = k_row[t * pitch + d];
-        }
-    }
-    for (int64_t t = 0; t < t1 - t0; t++) {
-        memcpy(v + t * head_dim, k_row + t * pitch + width, (size_t)head_dim * sizeof(float));
-    }
-}
-
-static int64_t n_panels(const struct tfr_batch_seq *seq) {
-    if (seq->query_only) {
-        return 0;
-    }
-    return (seq->past + seq->n_rows + TFR_KV_PANEL - 1) / TFR_KV_PANEL - seq->past / TFR_KV_PANEL;
-}
-
-/* The units of work are (sequence, head, panel), in this order; each thread takes a run of them. */
-int32_t V_NAME(tfr_pointwise_kv_append)(const struct tfr_kernel *self, const struct tfr_problem *problem,
-                                        const struct tfr_run_args *args, const struct tfr_run_ctx *ctx) {
-    const struct tfr_attrs *attrs = &problem->attrs;
-    int64_t total = 0, before = 0, begin, end;
-    for (int64_t b = 0; b < args->batch->n_seqs; b++) {
-        total += attrs->n_heads * n_panels(tfr_batch_at(args->batch, b));
-    }
-    split_evenly(total, ctx->tid, ctx->nth, &begin, &end);
-    for (int64_t b = 0; b < args->batch->n_seqs; b++) {
-        const struct tfr_batch_seq *seq = tfr_batch_at(args->batch, b);
-        const int64_t panels = n_panels(seq), units = attrs->n_heads * panels;
-        const int64_t first = begin > before ? begin - before : 0;
-        const int64_t last = end - before < units ? end - before : units;
-        for (int64_t u = first; u < last; u++) {
-            const int64_t slot0 = (seq->past / TFR_KV_PANEL + u % panels) * TFR_KV_PANEL - seq->past;
-            const int64_t t0 = slot0 > 0 ? slot0 : 0;
-            const int64_t t1 = slot0 + TFR_KV_PANEL < seq->n_rows ? slot0 + TFR_KV_PANEL : seq->n_rows;
-            append_panel(args->arg[0], problem->arg[0].dim[1], seq, tfr_seq_kv(args->batch, seq, attrs, 0), attrs->n_heads,
-                         attrs->head_dim, u / panels, t0, t1);
-        }
-        before += units;
     }
     return TFR_OK;
 }

@@ -12,7 +12,6 @@
 #include <tfrun/kv.h>
 
 #include "common/dtype.h"
-#include "common/kv_served.h"
 
 static double clip(double x, double low, double high) {
     return x < low ? low : x > high ? high : x; /* NaN passes */
@@ -174,119 +173,6 @@ int32_t tfr_ref_kv_append(const struct tfr_kernel *self, const struct tfr_proble
                 const float *k = k_row + h * head_dim;
                 tfr_kv_put(kv, head_dim, h, seq->past + t, k, k + width);
             }
-        }
-    }
-    return TFR_OK;
-}
-
-static double score_of(const float *q, const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s) {
-    double sum = 0;
-    for (int64_t d = 0; d < head_dim; d++) {
-        sum += (double)q[d] * tfr_kv_key(kv, head_dim, h, s, d);
-    }
-    return sum;
-}
-
-/* One query row of one head, and what bears on it. */
-struct query {
-    const float *q;
-    const struct tfr_kv *kv;
-    const float *mask; /* [n_keys] or NULL */
-    float *weights;    /* [n_keys] or NULL; zeros where nothing is written */
-    int64_t h, head_dim, n_visible;
-    double scale, factor; /* of the scores, of the probabilities */
-};
-
-/* The score of a key; false if the mask hides it. */
-static bool score_key(const struct query *query, int64_t s, double *score) {
-    if (query->mask != NULL && query->mask[s] <= TFR_MASK_INVISIBLE) {
-        return false;
-    }
-    *score = score_of(query->q, query->kv, query->head_dim, query->h, s) * query->scale;
-    *score += query->mask != NULL ? query->mask[s] : 0;
-    return true;
-}
-
-/* Scores are computed twice, so that no buffer bounds the context; `sum` is scratch for head_dim doubles. */
-static void attend_row(const struct query *query, double *sum, float *o) {
-    double largest = -INFINITY, total = 0, score;
-    for (int64_t s = 0; s < query->n_visible; s++) {
-        if (score_key(query, s, &score)) {
-            largest = score > largest ? score : largest;
-        }
-    }
-    memset(sum, 0, (size_t)query->head_dim * sizeof *sum);
-    for (int64_t s = 0; s < query->n_visible; s++) {
-        const bool counts = score_key(query, s, &score) && score != -INFINITY;
-        const double p = counts ? exp(score - largest) : 0; /* of NaN it is NaN */
-        total += p;
-        if (query->weights != NULL) {
-            query->weights[s] = (float)p;
-        }
-        for (int64_t d = 0; d < query->head_dim && p != 0; d++) {
-            sum[d] += p * tfr_kv_value(query->kv, query->head_dim, query->h, s, d);
-        }
-    }
-    const double factor = total != 0 ? query->factor / total : 0;
-    for (int64_t d = 0; d < query->head_dim; d++) {
-        o[d] = (float)(sum[d] * factor);
-    }
-    for (int64_t s = 0; s < query->n_visible && query->weights != NULL; s++) {
-        query->weights[s] = (float)(query->weights[s] * factor);
-    }
-}
-
-bool tfr_ref_attention_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason,
-                                size_t reason_size) {
-    if (problem->attrs.attention != TFR_ATTENTION_FUSED) {
-        return kv_dtype_served(self, problem, reason, reason_size);
-    }
-    snprintf(reason, reason_size, "is not fused, and fused attention was asked for");
-    return false;
-}
-
-int32_t tfr_ref_attention_prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs,
-                                  char *reason, size_t reason_size) {
-    needs->scratch_bytes = (size_t)problem->attrs.head_dim * sizeof(double);
-    return TFR_OK;
-}
-
-/* All heads of row t of a sequence. */
-static void attend_heads(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem,
-                         const struct tfr_batch_seq *seq, int64_t t) {
-    const struct tfr_attrs *attrs = &problem->attrs;
-    const struct tfr_attention_extra *extra = attrs->cross ? &seq->cross : &seq->self;
-    const int64_t head_dim = attrs->head_dim, width = attrs->n_heads * head_dim, row = seq->row0 + t;
-    const int64_t n_keys = attrs->cross ? seq->n_cross : seq->past + (seq->query_only ? 0 : seq->n_rows);
-    const bool is_causal = attrs->causal && !attrs->cross && !seq->query_only;
-    for (int64_t h = 0; h < attrs->n_heads; h++) {
-        const int64_t mask_row = (extra->mask_heads > 1 ? h : 0) * seq->n_rows + t;
-        struct query query = {.q = (const float *)args->arg[0] + row * problem->arg[0].dim[1] + h * head_dim,
-                              .kv = tfr_seq_kv(args->batch, seq, attrs, attrs->cross),
-                              .h = h,
-                              .head_dim = head_dim,
-                              .n_visible = is_causal ? seq->past + t + 1 : n_keys,
-                              .scale = attrs->scale,
-                              .factor = 1};
-        if (attrs->has_mask) {
-            query.mask = extra->mask + mask_row * n_keys;
-        }
-        if (attrs->has_head_mask) {
-            query.factor = extra->head_mask[attrs->layer * attrs->n_heads + h];
-        }
-        if (attrs->wants_weights) {
-            query.weights = extra->weights[attrs->layer] + extra->weights_offset + (h * seq->n_rows + t) * n_keys;
-            memset(query.weights, 0, (size_t)n_keys * sizeof(float));
-        }
-        attend_row(&query, ctx->scratch, (float *)args->arg[2] + row * width + h * head_dim);
-    }
-}
-
-int32_t tfr_ref_attention(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
-                          const struct tfr_run_ctx *ctx) {
-    for (int64_t b = 0; b < args->batch->n_seqs; b++) {
-        for (int64_t t = 0; t < tfr_batch_at(args->batch, b)->n_rows; t++) {
-            attend_heads(args, ctx, problem, tfr_batch_at(args->batch, b), t);
         }
     }
     return TFR_OK;

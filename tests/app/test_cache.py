@@ -199,6 +199,16 @@ def int8_and_static(box):
 
 
 @case
+def caches_of_16_bits(box):
+    for flags in (["--kv-dtype", "f16"], ["--kv-dtype", "bf16"], ["--dtype", "bf16"]):
+        box.save(PROMPT, *flags)
+        same_text(box.load(PROMPT, *flags), box.run(PROMPT, *flags), flags)
+        box.file.unlink()
+    box.save(PROMPT, "--dtype", "bf16")  # auto: its caches are bf16
+    box.refused(4, "another runtime.kv_dtype", "kv is bf16, needs f32", flags=("--cache-load", box.file, "--dtype", "bf16", "--kv-dtype", "f32"))
+
+
+@case
 def ranks_save_and_load_the_same(box):
     if not box.mpiexec:
         sys.exit(77)

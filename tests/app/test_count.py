@@ -39,6 +39,8 @@ SHAPES = {
     "bf16_ragged": ([5, 17, 3], [0, 12, 7], {"dtype": "bf16"}),
     "bf16_decode": ([1, 1], [31, 4], {"dtype": "bf16"}),
     "int8": ([6, 2], [3, 9], {"kv_dtype": "int8"}),
+    "f16": ([6, 2], [3, 9], {"kv_dtype": "f16"}),
+    "bf16_kv_f32_decode": ([1, 1], [13, 2], {"kv_dtype": "f32", "dtype": "bf16"}),
     "int8_bf16_decode": ([1, 1], [13, 2], {"kv_dtype": "int8", "dtype": "bf16"}),
     "int8_cut": ([19], [4], {"kv_dtype": "int8", "max_rows": 7}),
     "cross": ([5], [0], {"encoder_len": 7, "fields": CROSS}),

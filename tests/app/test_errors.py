@@ -590,7 +590,7 @@ def capacity_beyond_the_positions(box):
 
 @case
 def unknown_cache_type(box):
-    return wrong([box.model, *IDS, "--kv-dtype", "f16"], USAGE, "--kv-dtype", "f16", "f32|int8")
+    return wrong([box.model, *IDS, "--kv-dtype", "f64"], USAGE, "--kv-dtype", "f64", "auto|f32|bf16|f16|int8")
 
 
 @case

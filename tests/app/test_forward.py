@@ -101,7 +101,7 @@ TOKENS = [3, 1, 4, 1, 5, 9, 2, 6]
 INT8 = ("--kv-dtype", "int8")
 
 # What the kernels and their rounding depend on; a row keeps its bits within each of them.
-MODES = {"f32": [], "bf16": ["--dtype", "bf16"], "eager": ["--attn", "eager"], "int8": INT8, "four_threads": ["--threads", "4"]}
+MODES = {"f32": [], "bf16": ["--dtype", "bf16"], "eager": ["--attn", "eager"], "f16": ["--kv-dtype", "f16"], "int8": INT8, "four_threads": ["--threads", "4"]}
 
 
 def left_padding(box, flags):

@@ -165,6 +165,16 @@ def eval_of_int8_caches_is_near(tfrun):
 
 
 @case
+def eval_of_caches_of_16_bits_is_near(tfrun):
+    """As above, 0.1 by HALF_TOLERANCE."""
+    f32 = tfrun.eval("--ctx", 256)
+    for kind in "bf16", "f16":
+        half = tfrun.eval("--ctx", 256, "--kv-dtype", kind)
+        expect(f32["nll"] != half["nll"], kind + " changed nothing")
+        expect(abs(f32["nll"] - half["nll"]) < 2 * 0.1 / math.sqrt(399), f32["nll"], half["nll"])
+
+
+@case
 def eval_keeps_to_the_capacity(tfrun):
     expect_same(tfrun.eval("--kv-capacity", 128, "--kv-cache", "static")["ctx"], 128)
     expect_same(tfrun.eval("--kv-capacity", 128)["nll"], tfrun.eval("--ctx", 128)["nll"])

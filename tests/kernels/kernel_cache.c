@@ -17,17 +17,23 @@ static int64_t elements(const struct kernel_data *data, int b) {
     return data->kv[b].capacity * data->problem.attrs.n_heads * data->problem.attrs.head_dim;
 }
 
-static struct tfr_kv view(void *memory, int64_t capacity, int64_t n_elements, bool int8) {
-    uint8_t *at = memory;
-    if (!int8) {
-        return (struct tfr_kv){.k = memory, .v = (float *)memory + n_elements, .capacity = capacity};
+static struct tfr_kv view(void *memory, int64_t capacity, int64_t n_elements, int dtype) {
+    uint16_t *half = memory;
+    switch (dtype) {
+    case TFR_DTYPE_I8:
+        return (struct tfr_kv){.capacity = capacity, .k8 = memory, .v8 = (int8_t *)memory + n_elements};
+    case TFR_DTYPE_F16:
+        return (struct tfr_kv){.capacity = capacity, .k_half = half, .v_half = half + n_elements};
+    case TFR_DTYPE_BF16:
+        return (struct tfr_kv){.capacity = capacity, .k_pair = half, .v_pair = half + n_elements};
+    default:
+        return (struct tfr_kv){.capacity = capacity, .k = memory, .v = (float *)memory + n_elements};
     }
-    return (struct tfr_kv){.capacity = capacity, .k8 = memory, .v8 = (int8_t *)(at + n_elements)};
 }
 
 struct tfr_kv cache_at(const struct kernel_data *data, int b, void *memory) {
     const int64_t n = elements(data, b), n_scales = data->kv[b].capacity * data->problem.attrs.n_heads;
-    struct tfr_kv kv = view(memory, data->kv[b].capacity, n, is_int8(data));
+    struct tfr_kv kv = view(memory, data->kv[b].capacity, n, data->problem.arg[1].dtype);
     if (is_int8(data)) {
         kv.k_scale = (float *)(void *)((uint8_t *)memory + 2 * n);
         kv.v_scale = kv.k_scale + n_scales;
@@ -54,7 +60,8 @@ static void fill_cache(const struct kernel_case *kase, struct kernel_data *data,
     struct tfr_kv *kv = &data->kv[b];
     kv->capacity = (n_keys + 40) / TFR_KV_PANEL * TFR_KV_PANEL;
     const int64_t n = elements(data, b), n_scales = kv->capacity * kase->heads;
-    data->kv_bytes[b] = (size_t)(is_int8(data) ? 2 * n + 2 * n_scales * (int64_t)sizeof(float) : 2 * n * (int64_t)sizeof(float));
+    const int64_t size = is_int8(data) ? 1 : kase->kv == TFR_DTYPE_F32 ? 4 : 2;
+    data->kv_bytes[b] = (size_t)(2 * n * size + (is_int8(data) ? 2 * n_scales * (int64_t)sizeof(float) : 0));
     data->kv_memory[b] = must_alloc(data->kv_bytes[b]);
     *kv = cache_at(data, b, data->kv_memory[b]);
     for (int64_t h = 0; h < kase->heads && kase->op == TFR_OP_ATTENTION; h++) {
@@ -149,7 +156,7 @@ struct tfr_kv cache_as_f32(const struct kernel_data *data, int b, void **memory)
     const int64_t head_dim = data->problem.attrs.head_dim, n = elements(data, b);
     const struct tfr_kv *from = &data->kv[b];
     *memory = must_alloc((size_t)(2 * n) * sizeof(float));
-    const struct tfr_kv to = view(*memory, from->capacity, n, false);
+    const struct tfr_kv to = view(*memory, from->capacity, n, TFR_DTYPE_F32);
     for (int64_t h = 0; h < data->problem.attrs.n_heads; h++) {
         for (int64_t s = 0; s < from->capacity; s++) {
             for (int64_t d = 0; d < head_dim; d++) {

@@ -25,7 +25,8 @@ static const char *const packed_names[] = {"f32", "bf16", "f16", "int8", "int4",
 static const int packed_dtypes[] = {TFR_DTYPE_F32,        TFR_DTYPE_BF16,      TFR_DTYPE_F16,
                                     TFR_DTYPE_I8_CHANNEL, TFR_DTYPE_I4_GROUP,  TFR_DTYPE_I4_GROUP64,
                                     TFR_DTYPE_I4_ZERO,    TFR_DTYPE_I4_ZERO64, TFR_DTYPE_I8_CHANNEL};
-static const char *const cache_names[] = {"f32", "i8"};
+static const char *const cache_names[] = {"f32", "i8", "bf16", "f16"};
+static const int cache_dtypes[] = {TFR_DTYPE_F32, TFR_DTYPE_I8, TFR_DTYPE_BF16, TFR_DTYPE_F16};
 
 static _Noreturn void bad_line(const char *what, const char *text) {
     fprintf(stderr, "case file: %s: \"%s\"\n", what, text);
@@ -103,7 +104,9 @@ static void parse_pair(const char *key, char *value, struct kernel_case *out) {
     } else if (strcmp(key, "stored") == 0) {
         out->stored = find_name("unknown dtype", value, dtype_names, 4);
     } else if (strcmp(key, "kv") == 0) {
-        out->kv = find_name("unknown dtype", value, cache_names, 2) == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_I8;
+        out->kv = cache_dtypes[find_name("unknown dtype", value, cache_names, 4)];
+    } else if (strcmp(key, "products") == 0) { /* of attention */
+        out->x_dtype = find_name("unknown dtype", value, dtype_names, 2);
     } else if (strcmp(key, "spread") == 0) {
         out->spread = atof(value);
     } else if (strcmp(key, "offset") == 0) {
@@ -341,8 +344,9 @@ void data_free(struct kernel_data *data) {
  *   linear f32   n roundings of 2^-24 grow like sqrt(K) when their signs are random; 8 more for luck, times
  * sum |x w| linear bf16  x rounded to bf16 (relative error uniform in +-2^-9): 6 standard deviations of the
  * sum attention    error of a score moves its weight by that factor; the output is a mean of values of at
- * most `spread` layer_norm   mean and variance each within a few 2^-24 of |offset| + spread, relative to the
- * deviation spread/sqrt(3) activation   act.h the others   no arithmetic, or one rounding that both do */
+ * most `spread`; with products in bf16 a probability is rounded to within 2^-9 on both sides, perhaps by other maxima, or to the
+ * other neighbour: 2^-8 of a mean of |values| layer_norm   mean and variance each within a few 2^-24 of |offset| + spread, relative
+ * to the deviation spread/sqrt(3) activation   act.h the others   no arithmetic, or one rounding that both do */
 double case_tolerance(const struct kernel_case *kase, double want) {
     const double ulp = 0x1p-24, k = (double)kase->k, large = kase->spread + fabs(kase->offset);
     const double size = fmax(fabs(want), 1);
@@ -356,7 +360,8 @@ double case_tolerance(const struct kernel_case *kase, double want) {
     }
     case TFR_OP_ATTENTION: {
         const double score = sqrt((double)kase->dim) * kase->spread * kase->spread;
-        return kase->spread * (2e-6 + 4 * ulp * score * sqrt((double)kase->dim));
+        const double rounded = kase->x_dtype == TFR_DTYPE_BF16 ? 0x1p-8 : 0;
+        return kase->spread * (2e-6 + rounded + 4 * ulp * score * sqrt((double)kase->dim));
     }
     case TFR_OP_LAYER_NORM:
         return 16 * ulp * size * (1 + large / (kase->spread / sqrt(3) + 1e-5));

@@ -4,9 +4,9 @@
  *   rows=N   max=N (rows_max, default rows + 3)   k=N n=N (linear: inputs, outputs; else n is the width)
  *   heads=N dim=N seqs=PAST+N,PAST+N,... causal=0|1   act=NAME   dtype=f32|bf16|int8|int4|int4_64|int4_zero|int4_zero64|int8w
  *   (packed)
- *   kv=f32|i8 (cache)   cross=N (keys of the encoder)   query_only=0|1   mask=HEADS head_mask=0|1 weights=0|1
- * stored=f32|bf16|f16|f64 bias=0|1 residual=0|1 transposed=0|1   spread=X (inputs lie in [-X, X])   offset=X
- * (is added)   from=N (rows of a table)   blocks=N start=0|1 (sum_blocks)
+ *   kv=f32|i8|bf16|f16 (cache)   products=f32|bf16 (of attention)   cross=N (keys of the encoder)   query_only=0|1   mask=HEADS
+ * head_mask=0|1 weights=0|1 stored=f32|bf16|f16|f64 bias=0|1 residual=0|1 transposed=0|1   spread=X (inputs lie in [-X, X])
+ * offset=X (is added)   from=N (rows of a table)   blocks=N start=0|1 (sum_blocks)
  */
 #ifndef TFR_TEST_KERNEL_CASE_H
 #define TFR_TEST_KERNEL_CASE_H

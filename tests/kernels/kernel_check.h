@@ -26,7 +26,7 @@ float *run_fresh(struct kernel_setup *setup, void *const *in, int64_t rows, cons
 void check_same_rows(struct context *context, struct kernel_setup *setup, const float *whole);
 /* A kernel that reads or writes caches refuses types that it does not know, with a reason. */
 void check_refuses_other_caches(struct context *context, const struct kernel_setup *setup);
-/* An int8 cache gives the bits that an f32 cache of the same keys and values gives. */
+/* A cache of 16 or 8 bits gives the bits that an f32 cache of the same keys and values gives. */
 void check_dequantised(struct context *context, struct kernel_setup *setup, const float *want);
 void check_orders(struct context *context, const char *filter);
 

@@ -62,7 +62,10 @@ static void count_work(const struct kernel_case *kase, double *flops, double *by
         *bytes = 4 * m * k + weight_bytes(kase) + 4 * n * kase->bias + 4 * m * n * (1 + kase->residual);
     } else if (kase->op == TFR_OP_ATTENTION) {
         *flops = 4 * pairs * n + 6 * pairs * (double)kase->heads;
-        *bytes = 8 * m * n + 2 * keys * n * (kase->kv == TFR_DTYPE_I8 ? 1 + 4.0 / (double)kase->dim : 4);
+        *bytes = 8 * m * n + 2 * keys * n *
+                                 (kase->kv == TFR_DTYPE_I8    ? 1 + 4.0 / (double)kase->dim
+                                  : kase->kv == TFR_DTYPE_F32 ? 4
+                                                              : 2);
     } else if (kase->op == TFR_OP_LAYER_NORM) {
         *flops = 7 * m * n + 5 * m;
     } else if (kase->op == TFR_OP_ACTIVATION) {

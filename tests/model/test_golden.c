@@ -223,6 +223,15 @@ static void law_int8(const struct golden_case *golden) {
     expect_within(golden, types, INT8_TOLERANCE);
 }
 
+/* As INT8_TOLERANCE, of a number that is off by at most 2^-9 of itself, 2^-9 / sqrt(3) as a root mean square: 0.0011, half as much.
+ */
+static const double HALF_TOLERANCE = 0.1;
+
+static void law_half(const struct golden_case *golden) {
+    static const char *const types[] = {"runtime.kv_dtype=bf16", "runtime.kv_dtype=f16", NULL};
+    expect_within(golden, types, HALF_TOLERANCE);
+}
+
 static void law_isa(const struct golden_case *golden) {
     static const char *const sets[] = {"runtime.isa=plain", "runtime.isa=avx2", "runtime.isa=avx512", "runtime.isa=auto", NULL};
     expect_within(golden, sets, GOLDEN_TOLERANCE);
@@ -309,9 +318,9 @@ int main(int argc, char **argv) {
         const char *name;
         void (*check)(const struct golden_case *golden);
     } checks[] = {
-        {"golden", check_golden}, {"split", law_split}, {"company", law_company}, {"threads", law_threads}, {"rows", law_rows},
-        {"memory", law_memory},   {"keep", law_keep},   {"bf16", law_bf16},       {"int8", law_int8},       {"isa", law_isa},
-        {"kernels", law_kernels}, {"reuse", law_reuse}, {"refusal", law_refusal},
+        {"golden", check_golden}, {"split", law_split},     {"company", law_company}, {"threads", law_threads}, {"rows", law_rows},
+        {"memory", law_memory},   {"keep", law_keep},       {"bf16", law_bf16},       {"int8", law_int8},       {"half", law_half},
+        {"isa", law_isa},         {"kernels", law_kernels}, {"reuse", law_reuse},     {"refusal", law_refusal},
     };
     if (argc != 3) {
         golden_fail("usage: test_golden FOLDER golden|LAW");

@@ -128,11 +128,15 @@ RUN(run_copy) {
     return TFR_OK;
 }
 
+static size_t cache_size(const struct tfr_kv *kv) {
+    return kv->k8 != NULL ? 1 : kv->k != NULL ? sizeof(float) : 2;
+}
+
 /* One vector of keys or values into the cache: its elements, and in an int8 cache its scale. */
 static void give_vector(const struct tfr_kv *kv, int64_t head_dim, int64_t vector) {
     const int is_int8 = kv->k8 != NULL;
     for (int64_t d = 0; d < head_dim; d++) {
-        now->written += is_new(OUTPUT, (size_t)(vector * head_dim + d)) ? (is_int8 ? 1 : sizeof(float)) : 0;
+        now->written += is_new(OUTPUT, (size_t)(vector * head_dim + d)) ? cache_size(kv) : 0;
     }
     now->written += is_int8 && is_new(SCALE_K, (size_t)vector) ? sizeof(float) : 0;
 }
@@ -171,7 +175,7 @@ struct cache {
 static double take_cached(const struct cache *cache, int is_value, int64_t h, int64_t s, int64_t d) {
     const int64_t vector = (cache->first_vector + s) * cache->n_heads + h;
     const int is_int8 = cache->kv->k8 != NULL;
-    touch_read(is_value ? RESIDUAL : WEIGHT, vector * cache->head_dim + d, is_int8 ? 1 : sizeof(float));
+    touch_read(is_value ? RESIDUAL : WEIGHT, vector * cache->head_dim + d, cache_size(cache->kv));
     if (is_int8) {
         touch_read(is_value ? SCALE_V : SCALE_K, vector, sizeof(float));
     }

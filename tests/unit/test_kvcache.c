@@ -170,14 +170,50 @@ TFR_TEST(an_int8_cache_stored_and_loaded_is_the_same_cache) {
     check_round_trip(TFR_DTYPE_I8, 1 / 253.0);
 }
 
+TFR_TEST(a_cache_of_16_bits_stored_and_loaded_is_the_same_cache) {
+    TFR_UNUSED_STATE;
+    check_round_trip(TFR_DTYPE_BF16, 1 / 512.0); /* half a step below 1 */
+    check_round_trip(TFR_DTYPE_F16, 1 / 4096.0);
+}
+
+/* All numbers of 16 bits come back; what lies between two goes to the nearer one, and to the even one from the middle. */
+TFR_TEST(numbers_of_16_bits_are_rounded_to_the_nearest) {
+    TFR_UNUSED_STATE;
+    for (uint32_t bits = 0; bits < 0x7c00; bits++) {
+        const float low = tfr_kv_from_f16((uint16_t)bits), high = tfr_kv_from_f16((uint16_t)(bits + 1));
+        assert_int_equal(tfr_kv_to_f16(low), bits);
+        assert_int_equal(tfr_kv_to_f16(-low), bits | 0x8000);
+        if (bits < 0x7bff) {
+            const float middle = (low + high) / 2;
+            assert_int_equal(tfr_kv_to_f16(middle), bits + bits % 2);
+            assert_int_equal(tfr_kv_to_f16(nextafterf(middle, 0)), bits);
+            assert_int_equal(tfr_kv_to_f16(nextafterf(middle, 1e6f)), bits + 1);
+        }
+    }
+    assert_int_equal(tfr_kv_to_f16(65519.9f), 0x7bff);
+    assert_int_equal(tfr_kv_to_f16(65520), 0x7c00);
+    assert_true(isinf(tfr_kv_from_f16(tfr_kv_to_f16(INFINITY))) && isnan(tfr_kv_from_f16(tfr_kv_to_f16(NAN))));
+    for (uint32_t bits = 0; bits < 0x7f80; bits++) {
+        const float low = tfr_kv_from_bf16((uint16_t)bits), high = tfr_kv_from_bf16((uint16_t)(bits + 1));
+        assert_int_equal(tfr_kv_to_bf16(-low), bits | 0x8000);
+        if (bits < 0x7f7f) {
+            const float middle = low + (high - low) / 2;
+            assert_int_equal(tfr_kv_to_bf16(middle), bits + bits % 2);
+            assert_int_equal(tfr_kv_to_bf16(nextafterf(middle, 0)), bits);
+        }
+    }
+    assert_true(isnan(tfr_kv_from_bf16(tfr_kv_to_bf16(NAN))));
+}
+
 /* Also between caches of other room. */
 TFR_TEST(a_copy_has_the_first_positions_of_every_layer) {
     TFR_UNUSED_STATE;
     enum { N = 19, FLOATS = 3 * N * 20 };
     static float k[FLOATS], v[FLOATS], k1[FLOATS], v1[FLOATS], k2[FLOATS], v2[FLOATS];
-    for (int type = 0; type < 2; type++) {
+    static const enum tfr_dtype types[] = {TFR_DTYPE_F32, TFR_DTYPE_BF16, TFR_DTYPE_F16, TFR_DTYPE_I8};
+    for (size_t type = 0; type < sizeof types / sizeof *types; type++) {
         struct tfr_kvcache_spec spec = small_spec;
-        spec.dtype = type == 0 ? TFR_DTYPE_F32 : TFR_DTYPE_I8;
+        spec.dtype = types[type];
         struct tfr_kvcache from, to;
         assert_ok(tfr_kvcache_open(&from, &spec, 50));
         assert_ok(tfr_kvcache_open(&to, &spec, 32));
@@ -198,10 +234,12 @@ TFR_TEST(a_copy_has_the_first_positions_of_every_layer) {
     }
 }
 
-TFR_TEST(a_position_of_gpt2_has_73728_bytes_or_19584) {
+TFR_TEST(a_position_of_gpt2_has_73728_bytes_36864_or_19584) {
     TFR_UNUSED_STATE;
     struct tfr_kvcache_spec spec = {.n_layers = 12, .n_heads = 12, .head_dim = 64, .dtype = TFR_DTYPE_F32};
     assert_int_equal(tfr_kvcache_position_bytes(&spec), 73728);
+    spec.dtype = TFR_DTYPE_BF16;
+    assert_int_equal(tfr_kvcache_position_bytes(&spec), 36864);
     spec.dtype = TFR_DTYPE_I8;
     assert_int_equal(tfr_kvcache_position_bytes(&spec), 19584);
     struct tfr_kvcache cache;
@@ -256,5 +294,7 @@ TFR_TEST(a_cache_without_layers_or_memory_is_told) {
 TFR_TEST_MAIN(TFR_CASE(a_scale_is_the_largest_over_127_cut_to_17_bits), TFR_CASE(an_element_is_off_by_half_a_scale),
               TFR_CASE(quantising_again_changes_nothing), TFR_CASE(ties_go_to_even), TFR_CASE(extremes_have_their_rules),
               TFR_CASE(an_f32_cache_gives_back_what_it_was_given), TFR_CASE(an_int8_cache_stored_and_loaded_is_the_same_cache),
-              TFR_CASE(a_copy_has_the_first_positions_of_every_layer), TFR_CASE(a_position_of_gpt2_has_73728_bytes_or_19584),
+              TFR_CASE(a_copy_has_the_first_positions_of_every_layer), TFR_CASE(a_position_of_gpt2_has_73728_bytes_36864_or_19584),
+              TFR_CASE(a_cache_of_16_bits_stored_and_loaded_is_the_same_cache),
+              TFR_CASE(numbers_of_16_bits_are_rounded_to_the_nearest),
               TFR_CASE(a_static_cache_has_all_its_pages_and_a_growing_one_none), TFR_CASE(a_cache_without_layers_or_memory_is_told))

@@ -86,6 +86,9 @@ TFR_TEST(attention_cost_follows_visible_pairs) {
     problem.arg[1].dtype = TFR_DTYPE_I8; /* one byte, and a scale for each vector of 64 */
     tfr_op_cost(&problem, &facts, &cost);
     assert_true(cost.bytes_read == 4.0 * 1024 * 768 + 2 * 1024 * 12 * (64 + 4.0));
+    problem.arg[1].dtype = TFR_DTYPE_BF16;
+    tfr_op_cost(&problem, &facts, &cost);
+    assert_true(cost.bytes_read == 4.0 * 1024 * 768 + 2 * 2.0 * 1024 * 768);
 }
 
 TFR_TEST(facts_of_a_ragged_step) {

@@ -405,6 +405,7 @@ TFR_TEST(used_memory_changes_no_bit) {
     expect_same_in_used_memory("runtime.attn", "eager");
     expect_same_in_used_memory("runtime.kernels", "ref");
     expect_same_in_used_memory("runtime.kv_dtype", "int8");
+    expect_same_in_used_memory("runtime.kv_dtype", "bf16");
 }
 
 /* No memory for an entry is no failure of the request. */

@@ -144,8 +144,8 @@ TFR_TEST(what_a_slot_held_before_changes_nothing) {
     TFR_UNUSED_STATE;
     static const char *const settings[] = {"{\"max_tokens\": 13, \"logprobs\": 1}"}; /* up to the place of the NaN */
     static struct seen healthy[1], seen[1], poisoned[1];
-    static const char *const kinds_of_cache[] = {"f32", "int8"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const kinds_of_cache[] = {"f32", "int8", "bf16"};
+    for (size_t i = 0; i < 3; i++) {
         struct tfr_engine *engine = open_model(GOLDEN "base", "runtime.kv_dtype", kinds_of_cache[i]);
         run_alone(engine, settings, 1, healthy);
         tfr_engine_close(engine);

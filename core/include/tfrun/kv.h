@@ -1,5 +1,8 @@
-/* kv.h - where keys and values lie in a cache, and the one definition of an int8 cache: every writer and reader of
+/* kv.h - where keys and values lie in a cache, and the one definition of caches of 16 and 8 bits: every writer and reader of
  * a cache (kernels, loads, stores) takes its bits from here.
+ *
+ * In a cache of bf16 or f16 each number is rounded to the nearest, ties to even; a NaN stays one, what is too large for f16
+ * becomes infinite.
  *
  * An int8 vector is one head's key or value of one token: whole numbers q in [-127, 127] and one scale. What it
  * stands for is q * scale. A scale has 17 significant bits, so with the 7 of q the product is exact in f32: reading
@@ -20,6 +23,16 @@
 static inline int64_t tfr_kv_k_index(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, int64_t d) {
     const int64_t panel = h * (kv->capacity / TFR_KV_PANEL) + s / TFR_KV_PANEL;
     return (panel * head_dim + d) * TFR_KV_PANEL + s % TFR_KV_PANEL;
+}
+
+/* The same in a cache of bf16, and of V. */
+static inline int64_t tfr_kv_k_pair_index(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, int64_t d) {
+    const int64_t panel = (h * (kv->capacity / TFR_KV_PANEL) + s / TFR_KV_PANEL) * head_dim * TFR_KV_PANEL, key = s % TFR_KV_PANEL;
+    return panel + (d < head_dim / 2 * 2 ? (d / 2 * TFR_KV_PANEL + key) * 2 + d % 2 : d * TFR_KV_PANEL + key);
+}
+
+static inline int64_t tfr_kv_v_pair_index(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, int64_t d) {
+    return ((h * kv->capacity + s) / 2 * head_dim + d) * 2 + s % 2;
 }
 
 /* First element of a row of V. */
@@ -67,20 +80,97 @@ static inline float tfr_kv_dequantise(int8_t q, float scale) {
     return (float)q * scale;
 }
 
-/* Any element of a cache of either type, as attention sees it. */
+static inline uint16_t tfr_kv_to_bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t rounded = bits + 0x7fffU + (bits >> 16 & 1U);
+    return (uint16_t)(((bits & 0x7fffffffU) > 0x7f800000U ? bits | 0x400000U : rounded) >> 16);
+}
+
+static inline float tfr_kv_from_bf16(uint16_t half) {
+    const uint32_t bits = (uint32_t)half << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* A NaN keeps the upper bits of its fraction, as the instruction of x86 has it. */
+static inline uint16_t tfr_kv_to_f16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint32_t sign = bits >> 16 & 0x8000U, size = bits & 0x7fffffffU;
+    if (size > 0x7f800000U) {
+        return (uint16_t)(sign | 0x7e00U | (size >> 13 & 0x1ffU));
+    }
+    if (size >= 0x477ff000U) { /* 65520 and more round to infinity */
+        return (uint16_t)(sign | 0x7c00U);
+    }
+    if (size < 0x38800000U) { /* below 2^-14: in steps of 2^-24, which adding 0.5 leaves in the low bits of its fraction */
+        float y;
+        memcpy(&y, &size, sizeof y);
+        y += 0.5f;
+        memcpy(&bits, &y, sizeof bits);
+        return (uint16_t)(sign | (bits - 0x3f000000U));
+    }
+    const uint32_t rounded = size + 0xfffU + (size >> 13 & 1U);
+    return (uint16_t)(sign | ((rounded >> 13) - (112U << 10)));
+}
+
+static inline float tfr_kv_from_f16(uint16_t half) {
+    const uint32_t size = half & 0x7fffU, wide = size << 13;
+    float x;
+    memcpy(&x, &wide, sizeof x);
+    x *= 0x1p112f; /* moves the bias of the exponent, and makes subnormals normal */
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits |= (size >= 0x7c00U ? 0x7f800000U : 0U) | (uint32_t)(half & 0x8000U) << 16;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Any element of a cache of any type, as attention sees it. */
 static inline float tfr_kv_key(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, int64_t d) {
     const int64_t at = tfr_kv_k_index(kv, head_dim, h, s, d);
+    if (kv->k_pair != NULL) {
+        return tfr_kv_from_bf16(kv->k_pair[tfr_kv_k_pair_index(kv, head_dim, h, s, d)]);
+    }
+    if (kv->k_half != NULL) {
+        return tfr_kv_from_f16(kv->k_half[at]);
+    }
     return kv->k8 != NULL ? tfr_kv_dequantise(kv->k8[at], kv->k_scale[tfr_kv_scale_index(kv, h, s)]) : kv->k[at];
 }
 
 static inline float tfr_kv_value(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, int64_t d) {
     const int64_t at = tfr_kv_v_index(kv, head_dim, h, s) + d;
+    if (kv->v_pair != NULL) {
+        return tfr_kv_from_bf16(kv->v_pair[tfr_kv_v_pair_index(kv, head_dim, h, s, d)]);
+    }
+    if (kv->v_half != NULL) {
+        return tfr_kv_from_f16(kv->v_half[at]);
+    }
     return kv->v8 != NULL ? tfr_kv_dequantise(kv->v8[at], kv->v_scale[tfr_kv_scale_index(kv, h, s)]) : kv->v[at];
+}
+
+static inline void tfr_kv_put_16(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, const float *k, const float *v) {
+    const int64_t v_at = tfr_kv_v_index(kv, head_dim, h, s);
+    for (int64_t d = 0; d < head_dim; d++) {
+        if (kv->k_pair != NULL) {
+            kv->k_pair[tfr_kv_k_pair_index(kv, head_dim, h, s, d)] = tfr_kv_to_bf16(k[d]);
+            kv->v_pair[tfr_kv_v_pair_index(kv, head_dim, h, s, d)] = tfr_kv_to_bf16(v[d]);
+        } else {
+            kv->k_half[tfr_kv_k_index(kv, head_dim, h, s, d)] = tfr_kv_to_f16(k[d]);
+            kv->v_half[v_at + d] = tfr_kv_to_f16(v[d]);
+        }
+    }
 }
 
 /* Key s and value s of head h from rows of head_dim floats. */
 static inline void tfr_kv_put(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, const float *k, const float *v) {
     const int64_t k_at = tfr_kv_k_index(kv, head_dim, h, s, 0), v_at = tfr_kv_v_index(kv, head_dim, h, s);
+    if (kv->k_pair != NULL || kv->k_half != NULL) {
+        tfr_kv_put_16(kv, head_dim, h, s, k, v);
+        return;
+    }
     if (kv->k8 == NULL) {
         for (int64_t d = 0; d < head_dim; d++) {
             kv->k[k_at + d * TFR_KV_PANEL] = k[d];

@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 #define TFR_PLUGIN_ABI_MAJOR 2 /* other major: refused */
-#define TFR_PLUGIN_ABI_MINOR 2 /* newer or older: accepted, records are read as far as both sides know them */
+#define TFR_PLUGIN_ABI_MINOR 3 /* newer or older: accepted, records are read as far as both sides know them */
 
 /* True if a record that the other side made reaches as far as `member`. */
 #define TFR_HAS(type, record, member) ((record)->struct_size >= offsetof(struct type, member) + sizeof((record)->member))
@@ -102,7 +102,7 @@ enum tfr_arg_flag {
 };
 
 struct tfr_arg_desc {
-    int32_t dtype; /* enum tfr_dtype; weights: the type the weight is to be PACKED in (runtime.dtype); caches: F32 or I8 */
+    int32_t dtype; /* enum tfr_dtype; weights: the type the weight is to be PACKED in (runtime.dtype); caches: F32, BF16, F16, I8 */
     int32_t rank;
     int64_t dim[TFR_MAX_RANK]; /* a cache: [n_heads, head_dim] */
     uint32_t flags;            /* enum tfr_arg_flag */
@@ -129,8 +129,11 @@ struct tfr_attrs {
     int32_t n_blocks; /* linear, > 0: so many blocks, whose sums are not added but stay apart: y is [rows, n_blocks N], block b of a
                          row at b N; no bias, activation or residual then. sum_blocks: those of a row */
     int32_t whole_k, whole_n; /* linear: inputs and outputs of the weight that this one is a part of; 0: all are here */
-    int32_t x_dtype; /* linear on a coarse weight: F32 (0): x enters as the order says; I8: rounded to whole numbers, with a
-                        scale for each row (I8_CHANNEL) or for each group of it. Minor version 2 */
+    int32_t
+        x_dtype; /* linear on a coarse weight: F32 (0): x enters as the order says; I8: rounded to whole numbers, with a
+                    scale for each row (I8_CHANNEL) or for each group of it. Minor version 2
+                    attention: F32: products of f32, whatever the cache holds; BF16, on a cache of BF16 only: queries and
+                    probabilities (before they are divided by their total) enter the products rounded to bf16. Minor version 3 */
 };
 
 /* One op of a pattern (TFR_OP_FUSED). */
@@ -201,16 +204,21 @@ struct tfr_cost {
  * K lies in panels of 16 keys, so that 16 scores are computed side by side in the same order for one row and for many:
  *   key s, head h, element d:  k[((h * (capacity / 16) + s / 16) * head_dim + d) * 16 + s % 16]
  *   value:                     v[(h * capacity + s) * head_dim + d]
- * The dtype of the argument says which members are set: k and v (f32), or the others (i8). k8 and v8 lie as k and v do, and
- * stand for
+ * The dtype of the argument says which members are set: k and v (F32), k8 and v8 with their scales (I8), k_half and v_half (F16),
+ * k_pair and v_pair (BF16). k8, v8, k_half and v_half lie as k and v do; int8 stands for
  *   k8[..] * k_scale[h * capacity + s],  v8[..] * v_scale[h * capacity + s]
- * where the product is exact in f32. How a vector becomes int8 is defined in tfrun/kv.h. */
+ * where the product is exact in f32. BF16 lies in pairs, as the instructions take them that add two products at once: two
+ * neighbouring elements of a key side by side (the last one of an odd head_dim alone), and two neighbouring values
+ *   key:    the panel above, element d < head_dim / 2 * 2 at  (d / 2 * 16 + s % 16) * 2 + d % 2,  a last odd one at  d * 16 + s %
+ * 16 value:  v_pair[((h * capacity + s) / 2 * head_dim + d) * 2 + s % 2] How a vector becomes int8, and a number bf16 or f16, is
+ * defined in tfrun/kv.h. */
 #define TFR_KV_PANEL 16
 struct tfr_kv {
     float *k, *v;
     int64_t capacity;
     int8_t *k8, *v8;
     float *k_scale, *v_scale;
+    uint16_t *k_half, *v_half, *k_pair, *v_pair; /* minor version 3 */
 };
 
 /* What an attention may have beside its keys; each member is read only where the attrs say so. n_keys is past + n_rows,
