@@ -5,8 +5,8 @@
  *
  * Decode: one sequence at context 128; every token is followed by one pass over buffers of as many bytes as
  * the packed weights and the kv cache hold, with the same threads, in huge pages. Prefill: 512 tokens, logits
- * of the last. With a context: instead, decode there with an int8 kv cache against one of f32, token by token. Prints
- * medians and ratios.
+ * of the last. With a context: instead, decode there with kv caches of bf16, f16 and int8 against one of f32, token by token.
+ * Prints medians and ratios.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,28 +138,31 @@ static void probe_prefill(struct tfr_engine *engine, const int32_t *ids, int n, 
 }
 
 static void probe_caches(const char *path, const char *dtype, const int32_t *ids, int n, int context) {
-    static const char *const kinds[] = {"f32", "int8"};
-    static double token[2][MOST], ratio[MOST];
-    struct tfr_engine *engine[2];
-    struct tfr_session *session[2];
-    for (int k = 0; k < 2; k++) {
+    static const char *const kinds[] = {"f32", "bf16", "f16", "int8"};
+    enum { KINDS = sizeof kinds / sizeof *kinds };
+    static double token[KINDS][MOST], ratio[KINDS][MOST];
+    struct tfr_engine *engine[KINDS];
+    struct tfr_session *session[KINDS];
+    for (int k = 0; k < KINDS; k++) {
         engine[k] = open_engine(path, dtype, kinds[k]);
         check(tfr_session_open(&session[k], engine[k], context + n));
         feed(engine[k], session[k], ids, context);
     }
     for (int i = 0; i < n; i++) {
-        for (int k = 0; k < 2; k++) {
+        for (int k = 0; k < KINDS; k++) {
             const double start = bench_now();
             feed(engine[k], session[k], ids + i, 1);
             token[k][i] = bench_now() - start;
+            ratio[k][i] = token[k][i] / token[0][i];
         }
-        ratio[i] = token[1][i] / token[0][i];
     }
     printf("decode, %d to %d tokens in the cache\n", context, context + n);
-    print_row("a token, f32 kv cache", bench_summarise(token[0], n), 1e3, "ms");
-    print_row("a token, int8 kv cache", bench_summarise(token[1], n), 1e3, "ms");
-    print_row("int8 / f32, pair by pair", bench_summarise(ratio, n), 1, "x ");
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < KINDS; k++) {
+        char text[64];
+        snprintf(text, sizeof text, "a token, %s kv cache", kinds[k]);
+        print_row(text, bench_summarise(token[k], n), 1e3, "ms");
+        snprintf(text, sizeof text, "%s / f32, pair by pair", kinds[k]);
+        print_row(text, bench_summarise(ratio[k], n), 1, "x ");
         tfr_session_close(session[k]);
         tfr_engine_close(engine[k]);
     }
