@@ -159,6 +159,18 @@ V_INLINE void i8w_quad(const int rows, const int vectors, const int count, const
 }
 #endif
 
+/* Asks for `lines` lines from `ahead` on, and tells where the next begin. Few rows read them soon. */
+V_INLINE const char *i8w_prefetch(const int rows, const int lines, const char *ahead) {
+    for (int line = 0; line < lines; line++, ahead += 64) {
+        if (rows <= 2) {
+            __builtin_prefetch(ahead, 0, 3);
+        } else {
+            __builtin_prefetch(ahead, 0, 2);
+        }
+    }
+    return ahead;
+}
+
 /* Columns [column, column + vectors * VW). */
 V_INLINE void i8w_strip(const int rows, const int vectors, const int lines, const struct i8w_tile *t, int column) {
     vf sum[I8W_ROWS][TFR_PANEL_COLS / VW];
@@ -180,24 +192,12 @@ V_INLINE void i8w_strip(const int rows, const int vectors, const int lines, cons
         i8w_pairs(i_load((const int32_t *)(const void *)(w + v * VW * 4)), &table, pair[v]);
     }
     for (; k < t->k_end; k += 4, x += 4, w += COARSE_QUAD_BYTES) { /* rows end in zeros */
-        for (int line = 0; line < lines; line++, ahead += 64) {
-            if (rows <= 2) {
-                __builtin_prefetch(ahead, 0, 3);
-            } else {
-                __builtin_prefetch(ahead, 0, 2);
-            }
-        }
+        ahead = i8w_prefetch(rows, lines, ahead);
         i8w_quad(rows, vectors, &table, x, t->x_stride, w + COARSE_QUAD_BYTES, pair, sum);
     }
 #else
     for (; k + 4 <= t->k_end; k += 4, x += 4, w += COARSE_QUAD_BYTES) {
-        for (int line = 0; line < lines; line++, ahead += 64) {
-            if (rows <= 2) {
-                __builtin_prefetch(ahead, 0, 3);
-            } else {
-                __builtin_prefetch(ahead, 0, 2);
-            }
-        }
+        ahead = i8w_prefetch(rows, lines, ahead);
         i8w_quad(rows, vectors, 4, x, t->x_stride, w, sum);
     }
     switch (t->k_end - k) {
