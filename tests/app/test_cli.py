@@ -704,6 +704,18 @@ def threads_do_not_change_the_logits(tfrun):
 
 
 @case
+def threads_and_company_do_not_change_what_is_drawn(tfrun):
+    """Rows of several sequences are shared among the threads, a row alone is not."""
+    drawn = ["--temperature", 0.9, "--top-k", 60, "--top-p", 0.9, "--min-p", 0.01, "--repetition-penalty", 1.1, "--seed", 5,
+             "--logprobs", 3, "-n", 8]
+    prompts = [PROMPT, "The", "Once upon a time"]
+    settings = [word for prompt in prompts for word in ("--set", f"input.prompts={prompt}")]
+    alone = [tfrun.json(tfrun.demo, "-p", prompt, *drawn, "--threads", 1)["choices"][0] for prompt in prompts]
+    for threads in (1, 2, 3, 4):
+        expect_same(tfrun.json(tfrun.demo, *settings, *drawn, "--threads", threads)["choices"], alone)
+
+
+@case
 def a_process_without_a_launcher_never_loads_mpi(tfrun):
     loads = tfrun.folder / "loads"
     environment = {**os.environ, "LD_DEBUG": "files", "LD_DEBUG_OUTPUT": str(loads)}
