@@ -22,6 +22,7 @@ sys.path.insert(0, str(HERE / "peers"))
 import fleet  # noqa: E402
 import report  # noqa: E402
 from peers import CLASSES, PEERS  # noqa: E402
+from servers import end_by_signals  # noqa: E402
 
 WORKS = {"prefill-512": 512, "prefill-1000": 1000, "decode-1": 1, "decode-16": 16, "start": 8}
 LONG_START_S = 10  # a start that takes longer is measured in the first round alone
@@ -219,6 +220,7 @@ def main():
     options.say = lambda what: print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     load_before, workers = os.getloadavg()[0], []
+    end_by_signals()
     with tempfile.TemporaryDirectory() as folder:
         options.logs, tokens = pathlib.Path(folder), Tokens(options.model, options.seed)
         try:

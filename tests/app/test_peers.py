@@ -3,7 +3,9 @@
 refuses, whom it leaves out, what its documents look like."""
 
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -22,7 +24,7 @@ class Script:
             folder,
         )
 
-    def run(self, *words, code=0):
+    def command(self, *words):
         command = [
             sys.executable,
             "-B",
@@ -44,8 +46,11 @@ class Script:
             "prefill-512",
             *words,
         ]
+        return [str(word) for word in command]
+
+    def run(self, *words, code=0):
         ran = subprocess.run(
-            [str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False
+            self.command(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False
         )
         expect(ran.returncode == code, words, ran.returncode, ran.stdout, ran.stderr)
         return ran.stdout, ran.stderr
@@ -131,6 +136,34 @@ def tables_for_people_and_pages(script):
         expect("32 bits" in ratios and "twin f32" in ratios, ratios)
         expect("1 thread," in conditions and "; 1 round; " in conditions and "Versions: tfrun: tfrun " in conditions, conditions)
         expect("- vLLM bf16: " in missing, missing)
+
+
+def left_by(mark):
+    """Processes that have inherited it."""
+    found = []
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            pass
+    return found
+
+
+@case
+def who_is_ended_ends_those_who_are_stopped(script):
+    mark = f"TFRUN_TEST_MARK={script.folder}"
+    environment = {**os.environ, "TFRUN_TEST_MARK": str(script.folder)}
+    words = ("--peers", "tfrun/f32", "--rounds", 100000, *fake("right", "twin/f32"))
+    with subprocess.Popen(script.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        said = ""
+        while "round 1 of" not in said:
+            said = process.stderr.readline()
+            expect(said, "it ended before a round did", process.poll())
+        expect_same(len(left_by(mark)), 3)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    expect_same((process.returncode, left_by(mark)), (128 + signal.SIGTERM, []))
 
 
 @case
