@@ -60,7 +60,7 @@ def described(worker):
 
 
 def best(members, name):
-    """Of those that have every round of a figure, the one with the least median."""
+    """Of those that have a figure at all, the one with the least median."""
     there = [member for member in members if name in member["figures"]]
     return min(there, key=lambda member: member["figures"][name]["median"], default=None)
 
