@@ -10,7 +10,7 @@
 #include "coarse/ints.h"
 #include "common/coarse_panel.h"
 
-#if defined(V_ISA_AVX512)
+#if V_REGISTERS == 32
 #define I4_ROWS 6 /* of a tile: rows times vectors sums of both kinds stay in registers */
 #elif defined(V_ISA_AVX2)
 #define I4_ROWS 2
@@ -169,7 +169,7 @@ V_INLINE int i4_lines(const enum i4_ahead ahead, const bool is_first) {
 
 /* All 64 columns, in strips that fit the registers. */
 V_INLINE void i4_rows(const int rows, const enum i4_ahead ahead, const struct i4_type type, const struct i4_tile *t) {
-#if defined(V_ISA_AVX512)
+#if V_REGISTERS == 32
     const int vectors = rows <= 2 ? 4 : 2;
 #else
     const int vectors = rows > 1 ? 2 : 4;
