@@ -137,6 +137,11 @@ static inline bool compat_has_amx(void) {
     return (isa & amx) == amx;
 }
 
+static inline bool compat_has_bf16(void) {
+    const int isa = (int)dnnl_get_effective_cpu_isa(), bf16 = (int)dnnl_cpu_isa_avx512_core_bf16;
+    return (isa & bf16) == bf16;
+}
+
 static inline const char *compat_isa_text(void) {
     switch ((int)dnnl_get_effective_cpu_isa()) {
     case dnnl_cpu_isa_sse41:

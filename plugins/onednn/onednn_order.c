@@ -233,8 +233,8 @@ static bool find_order(int dtype, int64_t k, bool is_plain, struct tfr_order *or
 
 int32_t onednn_order(int dtype, int64_t k, bool is_plain, struct tfr_order *order, char *reason, size_t reason_size) {
     *order = (struct tfr_order){.kind = TFR_ORDER_OWN};
-    if (dtype == TFR_DTYPE_BF16 && compat_has_amx()) {
-        return TFR_OK; /* tiles add in an order of their own */
+    if (dtype == TFR_DTYPE_BF16 && (compat_has_amx() || !compat_has_bf16())) {
+        return TFR_OK; /* tiles add in an order of their own; code that widens first, of 3.2, in one that depends on the threads */
     }
     bool is_found = true;
     pthread_mutex_lock(&answers_lock);
