@@ -61,16 +61,21 @@ static void append_panel_half(const float *k_row, int64_t pitch, int64_t width, 
     }
 }
 
+/* 16 numbers as bf16, side by side so that they are rounded on vectors. */
+V_INLINE void round_16(const float *restrict x, uint16_t *restrict half) {
+    for (int i = 0; i < 16; i++) {
+        half[i] = tfr_kv_to_bf16(x[i]);
+    }
+}
+
 /* A key of bf16: its pairs lie a panel's 16 keys apart. */
 V_INLINE void put_key_pairs(const float *x, int64_t head_dim, uint16_t *k, int64_t key) {
     int64_t d = 0;
     for (; d + 16 <= head_dim; d += 16) {
-        uint32_t some[8];
-        for (int i = 0; i < 8; i++) {
-            some[i] = tfr_kv_to_bf16(x[d + 2 * i]) | (uint32_t)tfr_kv_to_bf16(x[d + 2 * i + 1]) << 16;
-        }
-        for (int i = 0; i < 8; i++) {
-            memcpy(k + (d + 2 * i) * TFR_KV_PANEL + 2 * key, &some[i], sizeof some[i]);
+        uint16_t half[16];
+        round_16(x + d, half);
+        for (int i = 0; i < 16; i += 2) {
+            memcpy(k + (d + i) * TFR_KV_PANEL + 2 * key, half + i, 2 * sizeof *half);
         }
     }
     for (; d + 2 <= head_dim; d += 2) {
@@ -84,9 +89,20 @@ V_INLINE void put_key_pairs(const float *x, int64_t head_dim, uint16_t *k, int64
 
 /* Two neighbouring values at once. */
 V_INLINE void put_value_pairs(const float *first, const float *second, int64_t head_dim, uint16_t *v) {
-    for (int64_t d = 0; d < head_dim; d++) {
-        const uint32_t both = tfr_kv_to_bf16(first[d]) | (uint32_t)tfr_kv_to_bf16(second[d]) << 16;
-        memcpy(v + 2 * d, &both, sizeof both);
+    int64_t d = 0;
+    for (; d + 16 <= head_dim; d += 16) {
+        uint16_t lower[16], upper[16], both[32];
+        round_16(first + d, lower);
+        round_16(second + d, upper);
+        for (int i = 0; i < 16; i++) {
+            both[2 * i] = lower[i];
+            both[2 * i + 1] = upper[i];
+        }
+        memcpy(v + 2 * d, both, sizeof both);
+    }
+    for (; d < head_dim; d++) {
+        v[2 * d] = tfr_kv_to_bf16(first[d]);
+        v[2 * d + 1] = tfr_kv_to_bf16(second[d]);
     }
 }
 
