@@ -74,7 +74,7 @@ enum tfr_status tfr_kvcache_open(struct tfr_kvcache *cache, const struct tfr_kvc
         *cache = (struct tfr_kvcache){0};
         return TFR_RESOURCE;
     }
-    enum tfr_status status = tfr_block_open(&cache->block, bytes, TFR_HUGEPAGES_OFF);
+    enum tfr_status status = tfr_block_open(&cache->block, bytes, TFR_HUGEPAGES_TRY);
     if (status != TFR_OK) {
         tfr_free(cache->layer);
         *cache = (struct tfr_kvcache){0};

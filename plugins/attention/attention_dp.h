@@ -37,6 +37,9 @@ V_INLINE void dp_scores(const struct tile *tile, int64_t first, vf dot[MAX_ROWS]
     __m512i key[MAX_VECTORS];
     int64_t d = 0;
     for (; d + 2 <= head_dim; d += 2) {
+        if (rows == 1) {
+            fetch(tile->values + (first * head_dim + d * panels * TFR_KV_PANEL) * 2, panels * TFR_KV_PANEL * 4);
+        }
         UNROLL for (int i = 0; i < panels; i++) {
             key[i] = _mm512_loadu_si512(k + i * panel_size + d * TFR_KV_PANEL);
         }
@@ -73,6 +76,9 @@ V_INLINE void dp_pair(const struct tile *tile, const float *score, int64_t start
 V_INLINE void dp_values(const struct tile *tile, const float *score, int64_t start, int64_t j, int64_t end, int64_t c, int lanes,
                         vf sum[MAX_ROWS][MAX_VECTORS], const int rows, const int vectors) {
     for (; j + 2 <= end; j += 2) {
+        if (rows == 1) {
+            fetch(tile->next_keys + (j * tile->head_dim + 2 * c) * 2, vectors * VW * 4);
+        }
         dp_pair(tile, score, start, j, c, lanes, _mm512_set1_epi32(-1), sum, rows, vectors);
     }
     if (j < end) {

@@ -60,6 +60,20 @@ static enum kind kind_of(const struct tfr_problem *problem) {
     }
 }
 
+static const char *keys_of(const struct tfr_kv *kv, enum kind kind) {
+    const void *keys = kind == KIND_F32 ? (const void *)kv->k : kind == KIND_INT8 ? (const void *)kv->k8 : kv->k_pair;
+    return kind == KIND_F16 ? (const char *)kv->k_half : keys;
+}
+
+static const char *values_of(const struct tfr_kv *kv, enum kind kind) {
+    const void *values = kind == KIND_F32 ? (const void *)kv->v : kind == KIND_INT8 ? (const void *)kv->v8 : kv->v_pair;
+    return kind == KIND_F16 ? (const char *)kv->v_half : values;
+}
+
+static int64_t head_bytes(const struct tfr_kv *kv, int64_t h, int64_t head_dim, enum kind kind) {
+    return h * kv->capacity * head_dim * element_size(kind);
+}
+
 static void point_to_head(struct tile *tile, const struct tfr_kv *kv, int64_t h, enum kind kind) {
     const int64_t scales = h * kv->capacity, first = scales * tile->head_dim;
     switch (kind) {
@@ -77,6 +91,8 @@ static void point_to_head(struct tile *tile, const struct tfr_kv *kv, int64_t h,
     default:
         tile->k = kv->k + first, tile->v = kv->v + first;
     }
+    tile->keys = keys_of(kv, kind) + head_bytes(kv, h, tile->head_dim, kind);
+    tile->values = values_of(kv, kind) + head_bytes(kv, h, tile->head_dim, kind);
 }
 
 static int64_t count_keys(const struct tfr_batch_seq *seq, bool is_cross) {
@@ -101,9 +117,36 @@ static void fetch_rows(const struct tfr_batch_seq *seq, int64_t t, int64_t end, 
     }
 }
 
-/* Rows [t, end) of one head of one sequence: a tile. */
+/* A row alone reads its keys from memory for itself; those of tiles mostly compute. A pair of the one kind
+ * takes several times as long as one of the other. */
+static bool is_short(const struct tfr_batch_seq *seq) {
+    return seq->n_rows == 1;
+}
+
+/* Where the keys of the next head lie, or of the first head of the next sequence that has one row: NULL if there is none. */
+static const char *keys_behind(const struct tfr_run_args *args, const struct tfr_problem *problem, int64_t b, int64_t h) {
+    const enum kind kind = kind_of(problem);
+    int64_t next = b;
+    if (++h == problem->attrs.n_heads) {
+        h = 0;
+        do {
+            next++;
+        } while (next < args->batch->n_seqs && !is_short(tfr_batch_at(args->batch, next)));
+    }
+    if (next >= args->batch->n_seqs) {
+        return NULL;
+    }
+    const struct tfr_batch_seq *seq = tfr_batch_at(args->batch, next);
+    if ((problem->attrs.cross ? seq->cross_kv : seq->kv) == NULL) {
+        return NULL;
+    }
+    const struct tfr_kv *kv = tfr_seq_kv(args->batch, seq, &problem->attrs, problem->attrs.cross);
+    return keys_of(kv, kind) + head_bytes(kv, h, problem->attrs.head_dim, kind);
+}
+
+/* Rows [t, end) of one head of one sequence: a tile. The keys at `next` are read behind it, if any. */
 static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ctx *ctx, const struct tfr_problem *problem,
-                        const struct tfr_batch_seq *seq, int64_t h, int64_t t, int64_t end) {
+                        const struct tfr_batch_seq *seq, int64_t h, int64_t t, int64_t end, const char *next) {
     const int64_t head_dim = problem->attrs.head_dim, width = problem->attrs.n_heads * head_dim;
     const int64_t pitch = problem->arg[0].dim[1]; /* q alone or qkv */
     const bool is_cross = problem->attrs.cross != 0;
@@ -114,6 +157,7 @@ static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ct
                         .scale = problem->attrs.scale};
     const enum kind kind = kind_of(problem);
     point_to_head(&tile, kv, h, kind);
+    tile.next_keys = next != NULL ? next : tile.keys;
     tile.q = ctx->thread_scratch;
     tile.acc = tile.q + MAX_ROWS * tile.pitch;
     tile.score = tile.acc + MAX_ROWS * tile.pitch;
@@ -143,12 +187,6 @@ static int64_t count_pairs(const struct tfr_batch_seq *seq, const struct tfr_pro
     return sees_growing(seq, problem) ? n * (seq->past + t) + n * (n + 1) / 2 : n * (n_keys > 0 ? n_keys : 1);
 }
 
-/* A row alone reads its keys from memory for itself; those of tiles mostly compute. A pair of the one kind
- * takes several times as long as one of the other. */
-static bool is_short(const struct tfr_batch_seq *seq) {
-    return seq->n_rows == 1;
-}
-
 static int64_t count_all(const struct tfr_batch *batch, const struct tfr_problem *problem, bool of_short) {
     int64_t total = 0;
     for (int64_t b = 0; b < batch->n_seqs; b++) {
@@ -171,7 +209,7 @@ static void attend_kind(const struct tfr_run_args *args, const struct tfr_run_ct
                 const int64_t t = first_row(seq, g), end = first_row(seq, g + 1);
                 const int64_t pairs = count_pairs(seq, problem, t, end);
                 if ((2 * before + pairs) * ctx->nth / (2 * total) == ctx->tid) {
-                    attend_rows(args, ctx, problem, seq, h, t, end);
+                    attend_rows(args, ctx, problem, seq, h, t, end, of_short ? keys_behind(args, problem, b, h) : NULL);
                 }
                 before += pairs;
             }

@@ -40,6 +40,7 @@ struct tile {
     const int8_t *k8, *v8; /* int8 cache: these instead, with a scale for each key */
     const float *k_scale, *v_scale;
     const uint16_t *k_half, *v_half, *k_pair, *v_pair; /* f16, bf16 */
+    const char *keys, *values, *next_keys;             /* k and v as bytes, and the keys that this thread probably reads next */
     int64_t head_dim, pitch;
     int64_t visible; /* keys that row 0 sees; row r sees visible + r * causal */
     int64_t causal;
@@ -48,6 +49,19 @@ struct tile {
     float top[MAX_ROWS];          /* largest score so far */
     vf rescale[MAX_ROWS];         /* e^(top before the block - top after it) */
 };
+
+/* Bytes of an element of the cache. */
+V_INLINE int64_t element_size(const enum kind kind) {
+    return kind == KIND_F32 ? 4 : kind == KIND_INT8 ? 1 : 2;
+}
+
+/* A row alone waits for memory: while it computes with keys, their values come into the second cache, and with values the next
+ * keys. What lies at `from` is never read here, so it may be behind the end of a cache. */
+V_INLINE void fetch(const char *from, int64_t bytes) {
+    UNROLL for (int64_t i = 0; i < bytes; i += 64) {
+        __builtin_prefetch(from + i, 0, 2);
+    }
+}
 
 #if defined(__AVX512BF16__)
 #define HAS_DP 1
@@ -105,6 +119,9 @@ V_INLINE void dot_pairs(const struct tile *tile, int64_t first, vf dot[MAX_ROWS]
     vf both[MAX_VECTORS], key[MAX_VECTORS];
     int64_t d = 0;
     for (; d + 2 <= head_dim; d += 2) {
+        if (rows == 1) {
+            fetch(tile->values + (first * head_dim + d * panels * TFR_KV_PANEL) * 2, panels * TFR_KV_PANEL * 4);
+        }
         UNROLL for (int i = 0; i < panels * V16; i++) {
             both[i] = v_load_pairs(k + i / V16 * panel_size + d * TFR_KV_PANEL + i % V16 * VW * 2);
             key[i] = v_pair_first(both[i]);
@@ -131,6 +148,10 @@ V_INLINE void dot_elements(const struct tile *tile, int64_t first, vf dot[MAX_RO
         key_scale[i] = kind == KIND_INT8 ? v_load(tile->k_scale + first + i * VW) : v_zero();
     }
     for (int64_t d = 0; d < head_dim; d++) {
+        if (rows == 1) {
+            const int64_t bytes = panels * TFR_KV_PANEL * element_size(kind);
+            fetch(tile->values + k * element_size(kind) + d * bytes, bytes);
+        }
         vf key[MAX_VECTORS];
         UNROLL for (int i = 0; i < panels * V16; i++) {
             const int64_t at = k + i / V16 * panel_size + d * TFR_KV_PANEL + i % V16 * VW;
@@ -238,6 +259,9 @@ V_INLINE void value_columns(const struct tile *tile, int r0, int64_t start, int6
         j = end;
     }
     for (; j < end; j++) {
+        if (rows == 1 && with_rescale) {
+            fetch(tile->next_keys + (j * tile->head_dim + c) * element_size(kind), vectors * VW * element_size(kind));
+        }
         const vf value_scale = kind == KIND_INT8 ? v_set1(tile->v_scale[start + j]) : v_zero();
         vf value[MAX_VECTORS];
         UNROLL for (int i = 0; i < vectors; i++) {
@@ -381,7 +405,10 @@ V_INLINE void attend(struct tile *tile, const float *q, int64_t q_pitch, float *
         begin_row(tile, r, q + r * q_pitch, kind);
     }
     const int64_t n_keys = tile->visible + (rows - 1) * tile->causal;
+    const char *next_keys = tile->next_keys;
     for (int64_t start = 0; start < n_keys; start += KEYS) {
+        const bool is_last = start + KEYS >= n_keys;
+        tile->next_keys = is_last ? next_keys : tile->keys + (start + KEYS) * tile->head_dim * element_size(kind);
         attend_block(tile, start, rows, kind);
     }
     for (int r = 0; r < rows; r++) {
