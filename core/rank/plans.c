@@ -191,19 +191,19 @@ static enum tfr_status make_space(struct tfr_engine *engine, struct tfr_shape_pl
     return TFR_OK;
 }
 
-/* Says why attention is not fused, once per plan. */
-static void explain_attention(const struct tfr_plan *plan) {
+/* Says why attention is not fused, once per plan; of a warm-up, as `tell`. */
+static void explain_attention(const struct tfr_engine *engine, const struct tfr_plan *plan) {
     for (int i = 0; i < plan->n_tasks; i++) {
         const struct tfr_task *task = &plan->tasks[i];
-        if (task->problem.op != TFR_OP_ATTENTION) {
+        if (task->problem.op != TFR_OP_ATTENTION || (task->kernel->flags & TFR_KERNEL_FUSED_ATTENTION) != 0) {
             continue;
         }
         for (int c = 0; c < task->n_candidates; c++) {
             const struct tfr_candidate *candidate = &task->candidates[c];
             const bool is_fused = (candidate->kernel->flags & TFR_KERNEL_FUSED_ATTENTION) != 0;
             if (is_fused && candidate->refusal[0] != '\0') {
-                tfr_log(TFR_LOG_INFO, "plan", "%s runs %s: the fused kernel %s", task->name, task->kernel->name,
-                        candidate->refusal);
+                tfr_log(engine->is_warming ? TFR_LOG_DEBUG : TFR_LOG_INFO, "plan", "%s runs %s: the fused kernel %s", task->name,
+                        task->kernel->name, candidate->refusal);
                 return;
             }
         }
@@ -270,7 +270,7 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
     TFR_TRY(status);
     *space =
         (struct tfr_shape_plan){.rows = rows, .logits = logits, .features = *features, .plan = made, .used = ++engine->n_plan_uses};
-    explain_attention(made);
+    explain_attention(engine, made);
     *plan = made;
     return TFR_OK;
 }

@@ -639,6 +639,12 @@ def verbose_says_where_settings_come_from(tfrun):
 
 
 @case
+def only_attention_that_is_not_fused_is_explained(tfrun):
+    said = tfrun.run(tfrun.demo, "-p", PROMPT, "-n", 2, "-v").stderr.decode()  # auto takes the fused kernel of f32
+    expect(": the fused kernel " not in said, said)
+
+
+@case
 def a_flag_beats_set_and_the_file(tfrun):
     last = tfrun.greedy("-p", PROMPT, "--set", "sampling.max_tokens=3", n=7)  # the last one given counts
     short = tfrun.json(tfrun.demo, "-p", PROMPT, "-n3")
