@@ -51,7 +51,8 @@ uint64_t tfr_hparams_fingerprint(const struct tfr_hparams *m) {
     return hash;
 }
 
-static uint64_t runtime_fingerprint(const struct tfr_options *o) {
+static uint64_t runtime_fingerprint(const struct tfr_config *config) {
+    const struct tfr_options *o = &config->options;
     uint64_t hash = mix_text(mix_text(0, o->runtime_kernels), o->model_prefix);
     const double numbers[] = {o->runtime_dtype,
                               o->runtime_int4_group,
@@ -63,7 +64,7 @@ static uint64_t runtime_fingerprint(const struct tfr_options *o) {
                               (double)o->runtime_max_rows,
                               (double)o->runtime_max_batch,
                               (double)o->runtime_max_slots,
-                              o->runtime_kv_dtype,
+                              tfr_kv_dtype(config),
                               o->runtime_kv_cache,
                               (double)o->runtime_kv_capacity};
     for (size_t i = 0; i < TFR_COUNT_OF(numbers); i++) {
@@ -113,7 +114,7 @@ enum tfr_status tfr_engine_same_config(struct tfr_engine *engine) {
     static const char *const names[PARTS] = {"another model", "other options under tfrun.runtime", "another split of the blocks"};
     const struct tfr_config *config = engine->config;
     const struct fingerprints mine = {
-        {tfr_hparams_fingerprint(&config->model), runtime_fingerprint(&config->options), split_fingerprint(config)}};
+        {tfr_hparams_fingerprint(&config->model), runtime_fingerprint(config), split_fingerprint(config)}};
     return exchange(engine, &mine, names);
 }
 

@@ -24,10 +24,15 @@ static uint64_t mix_text(uint64_t hash, const char *text) {
 static uint64_t digest(const struct tfr_engine *engine) {
     const struct tfr_options *o = &engine->config->options;
     const uint64_t model = tfr_hparams_fingerprint(&engine->config->model);
-    const int64_t numbers[] = {o->runtime_dtype,   o->runtime_kv_dtype,     o->runtime_isa,           o->runtime_attn,
-                               o->runtime_bind,    o->runtime_kv_cache,     o->runtime_deterministic, o->runtime_sums,
-                               o->parallel_tensor, o->runtime_kv_capacity,  engine->max_batch,        engine->max_rows,
-                               engine->n_prefix,   tfr_engine_size(engine), engine->machine->isa,     o->parallel_head,
+    const int64_t kv_dtype = tfr_kv_dtype(engine->config);
+    const int64_t numbers[] = {o->runtime_dtype,         kv_dtype,
+                               o->runtime_isa,           o->runtime_attn,
+                               o->runtime_bind,          o->runtime_kv_cache,
+                               o->runtime_deterministic, o->runtime_sums,
+                               o->parallel_tensor,       o->runtime_kv_capacity,
+                               engine->max_batch,        engine->max_rows,
+                               engine->n_prefix,         tfr_engine_size(engine),
+                               engine->machine->isa,     o->parallel_head,
                                o->parallel_split};
     uint64_t hash = tfr_hash(TFR_HASH_START, &model, sizeof model);
     hash = tfr_hash(hash, numbers, sizeof numbers);

@@ -114,6 +114,36 @@ TFR_TEST(costs_are_read_back_as_they_were) {
     tfr_engine_close(engine);
 }
 
+static char *cost_path_of(const char *dtype, const char *kv_dtype) {
+    const struct tfr_override overrides[] = {
+        {"runtime.threads", "2", "the test"}, {"runtime.dtype", dtype, "the test"}, {"runtime.kv_dtype", kv_dtype, "the test"}};
+    struct tfr_engine *engine;
+    assert_ok(tfr_engine_open(&engine, TFR_SOURCE_DIR "/configs/demo", overrides, 3));
+    char *path = tfr_step_cost_path(engine);
+    assert_non_null(path);
+    tfr_engine_close(engine);
+    return path;
+}
+
+/* Costs are of the type that caches have, however that was asked for. */
+TFR_TEST(costs_are_of_the_type_of_caches) {
+    TFR_UNUSED_STATE;
+    static const struct {
+        const char *dtype, *one, *other;
+        bool is_same;
+    } cases[] = {{"f32", "auto", "f32", true},
+                 {"f32", "auto", "bf16", false},
+                 {"bf16", "auto", "bf16", true},
+                 {"bf16", "auto", "f32", false}};
+    use_folder("warm_types");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *one = cost_path_of(cases[i].dtype, cases[i].one), *other = cost_path_of(cases[i].dtype, cases[i].other);
+        assert_int_equal(strcmp(one, other) == 0, cases[i].is_same);
+        tfr_free(one);
+        tfr_free(other);
+    }
+}
+
 /* Costs that were kept count while they are about right; those of another machine are measured again. */
 TFR_TEST(kept_costs_are_held_against_the_machine) {
     TFR_UNUSED_STATE;
@@ -153,4 +183,5 @@ TFR_TEST(without_a_cache_folder_it_serves_all_the_same) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(costs_are_known_and_a_first_request_builds_nothing), TFR_CASE(costs_are_read_back_as_they_were),
-              TFR_CASE(kept_costs_are_held_against_the_machine), TFR_CASE(without_a_cache_folder_it_serves_all_the_same))
+              TFR_CASE(costs_are_of_the_type_of_caches), TFR_CASE(kept_costs_are_held_against_the_machine),
+              TFR_CASE(without_a_cache_folder_it_serves_all_the_same))
