@@ -284,6 +284,15 @@ static enum tfr_status make_states(struct tfr_plan *plan) {
     return TFR_OK;
 }
 
+void tfr_plan_warm(struct tfr_plan *plan) {
+    for (int i = 0; i < plan->n_tasks; i++) {
+        const struct tfr_task *task = &plan->tasks[i];
+        if (task->kernel->warm != NULL) {
+            task->kernel->warm(task->kernel, &task->problem, task->state);
+        }
+    }
+}
+
 static enum tfr_status build(struct tfr_plan *plan, const struct tfr_plan_request *request) {
     TFR_TRY(select_kernels(plan, request));
     add_totals(plan);

@@ -107,6 +107,8 @@ struct tfr_plan_request {
     double encoder; /* encoder rows of each sequence, where they are known */
 };
 enum tfr_status tfr_plan_build(struct tfr_plan **plan, const struct tfr_plan_request *request);
+/* Makes ahead what kernels would make at their first runs: `warm` of tfrun/plugin.h. Before the first run. */
+void tfr_plan_warm(struct tfr_plan *plan);
 void tfr_plan_free(struct tfr_plan *plan);
 
 /* Table for people: node, kernel, rows, FLOPs, bytes, predicted time, order; kernels not taken with reasons underneath.

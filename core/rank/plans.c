@@ -262,6 +262,10 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
         tfr_plan_free(made);
         return status;
     }
+    const struct tfr_engine *asked = engine->lender != NULL ? engine->lender : engine; /* an assistant is as warm as its engine */
+    if (asked->config->options.runtime_warmup) {
+        tfr_plan_warm(made);
+    }
     tell(engine, rows, logits, made, tfr_clock_ns() - start_ns, tfr_store_pack_ns(engine->store) - packed_ns);
     explain_halves(engine, made);
     struct tfr_shape_plan *space;

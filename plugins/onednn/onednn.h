@@ -4,7 +4,8 @@
  * Primitives depend on shapes only, not on weights, so all blocks of a model share them: a table of the
  * process holds one family for each distinct problem. Guarded by one mutex. A primitive is machine code that the library writes
  * when it is made, which takes it a third of a millisecond or more: each is made when a run first has its number of rows, since
- * most of a plan's never come. Such a run is of class SELF and outside of parallel regions, as making one must be.
+ * most of a plan's never come, or all by `warm` where no run is to wait. Such a run is of class SELF and outside of parallel
+ * regions, as making one must be.
  */
 #ifndef TFR_PLUGINS_ONEDNN_H
 #define TFR_PLUGINS_ONEDNN_H
@@ -26,7 +27,7 @@ struct onednn_bucket {
     int64_t rows;
     bool is_known, is_good; /* the library was asked; and has fast code that does with the family's scratch */
     dnnl_primitive_desc_t desc;
-    dnnl_primitive_t primitive; /* NULL until a run had so many rows */
+    dnnl_primitive_t primitive; /* NULL until a run had so many rows, or a warm-up made it */
     struct compat_desc x, y;
 };
 

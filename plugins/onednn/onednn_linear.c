@@ -312,6 +312,21 @@ static bool execute(struct state *s, const struct tfr_run_args *args, void *x, v
            dnnl_stream_wait(onednn_stream()) == dnnl_success;
 }
 
+/* All of a family's primitives: most of them were made for the same linear of another block. */
+static void warm(const struct tfr_kernel *self, const struct tfr_problem *problem, void *state) {
+    struct state *s = state;
+    const int threads_before = omp_get_max_threads();
+    (void)self, (void)problem;
+    omp_set_num_threads(s->family->key.n_threads);
+    for (int i = 0; i < s->family->n_buckets; i++) {
+        const int bucket = onednn_bucket_for(s->family, s->family->bucket[i].rows);
+        if (bucket >= 0) {
+            (void)has_memory(s, bucket);
+        }
+    }
+    omp_set_num_threads(threads_before);
+}
+
 static int32_t run(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                    const struct tfr_run_ctx *ctx) {
     struct state *s = args->state;
@@ -363,7 +378,7 @@ static void cost(const struct tfr_kernel *self, const struct tfr_problem *proble
         .struct_size = sizeof(struct tfr_kernel), .op = TFR_OP_LINEAR, .name = "linear." #dtype ".onednn.auto",                    \
         .dtypes = 1U << TFR_DTYPE_##DTYPE, .run_class = TFR_RUN_SELF,                                                              \
         .flags = TFR_KERNEL_IN_PLACE | TFR_KERNEL_SAME_BITS_ANY_TEAM, .score = 25, .supports = supports, .cost = cost,             \
-        .prepare = prepare, .pack = pack, .init = init, .run = run, .release = release                                             \
+        .prepare = prepare, .pack = pack, .init = init, .run = run, .release = release, .warm = warm                               \
     }
 
 const struct tfr_kernel *const onednn_kernels[ONEDNN_N_KERNELS] = {KERNEL(F32, f32), KERNEL(BF16, bf16)};

@@ -2,8 +2,8 @@
  *
  * A primitive has a fixed number of rows. A family holds up to eight sizes of rows, an eighth of rows_max
  * apart, so that short runs of a long plan pay for few rows too many. The library is asked about the most and the
- * fewest at once, since it may have no fast code, and about those between when a run has as many rows: a plan
- * of one class of rows meets two of the eight. The library's own cache is off: this table is the cache.
+ * fewest at once, since it may have no fast code, and about those between when a run has as many rows, or in a
+ * warm-up: a plan of one class of rows meets two of the eight. The library's own cache is off: this table is the cache.
  */
 #include "onednn/onednn.h"
 

@@ -11,7 +11,7 @@ import sys
 GROWN = ["tfr_attrs", "tfr_needs", "tfr_cost", "tfr_batch_seq", "tfr_batch", "tfr_run_args", "tfr_run_ctx", "tfr_kernel", "tfr_host",
          "tfr_plugin"]
 # Members that only a newer header has, per record: the last ones.
-OLDER = {"tfr_kernel": ["pack_coarse", "release"], "tfr_run_args": ["lane"], "tfr_run_ctx": ["reason_size", "reason", "progress"],
+OLDER = {"tfr_kernel": ["warm", "pack_coarse", "release"], "tfr_run_args": ["lane"], "tfr_run_ctx": ["reason_size", "reason", "progress"],
          "tfr_attrs": ["x_dtype", "whole_k", "n_blocks", "k_block", "attention"], "tfr_needs": ["scratch_per_thread_bytes"]}
 
 

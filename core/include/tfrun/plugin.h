@@ -346,6 +346,10 @@ struct tfr_kernel {
      * that were rounded. NULL: the host reads the weight to f32 and calls `pack`. Minor version 2. */
     void (*pack_coarse)(const struct tfr_kernel *self, const struct tfr_problem *problem, int32_t arg,
                         const struct tfr_coarse *weight, void *packed, int32_t tid, int32_t nth);
+    /* Makes what runs would make when one first has some number of rows, up to rows_max: machine code, vendor objects. Called
+     * once, after `init`, where no run is to wait for that (runtime.warmup). What fails here is left to the runs. One thread,
+     * outside parallel regions. NULL: runs make nothing. Minor version 3. */
+    void (*warm)(const struct tfr_kernel *self, const struct tfr_problem *problem, void *state);
 };
 
 /* Facts a plugin may ask the host for; valid during the whole process. */
