@@ -18,7 +18,7 @@
 #include "rank/slots.h"
 #include "rank/step_run.h"
 
-#define TFR_MAX_PLANS 128 /* of one replica: rank 0 has those of all, and the others know their numbers */
+#define TFR_MAX_PLANS 256 /* of one replica: rank 0 has those of all, and the others know their numbers */
 
 struct tfr_shape_plan {
     int64_t rows, logits; /* the buckets */

@@ -62,6 +62,15 @@ def each_class_is_made_once(box):
 
 
 @case
+def more_classes_than_places_are_told(box):
+    words = [box.demo, "-p", "It was", "-n", "2", "--ignore-eos", "--warmup", "--log", "info", "--max-rows", "16384"]
+    done = subprocess.run(list(map(str, [box.tfrun, *words])), capture_output=True, text=True, timeout=250)
+    expect_same(done.returncode, 0)
+    n = 22 * 23 // 2 # classes of up to 16384 rows, each with as many classes of logits as it has rows
+    expect(f": 240 of {n} plans of classes of steps (the others" in done.stderr, done.stderr)
+
+
+@case
 def other_commands_find_their_plans_too(box):
     for words in (["eval", box.demo, "--data", box.demo / "heldout.txt", "--limit", "60", "--ctx", "40"],
                   ["score", box.demo, "-p", "A whale swam in the sea.", "--per-token"],
@@ -95,16 +104,32 @@ def a_draft_model_is_warm_as_well(box):
     expect(not classes(said.rpartition("warmed up in")[2]), said)
 
 
-@case
-def machine_code_is_made_for_rows_that_come(box):
-    prompt = ",".join(str(7 * i % 500) for i in range(110)) # a plan for up to 128 rows, for which there are eight sizes
-    done = subprocess.run([box.tfrun, box.demo, "--prompt-ids", prompt, "-n", "1", "--kernels", "onednn", "-q"], timeout=250,
+def sizes_of_machine_code(box, n_rows, *words):
+    """rows of the primitives that oneDNN writes for a prompt, one for each that it says"""
+    prompt = ",".join(str(7 * i % 500) for i in range(n_rows))
+    done = subprocess.run([box.tfrun, box.demo, "--prompt-ids", prompt, "-n", "1", "--kernels", "onednn", "-q", *words], timeout=250,
                           env={**os.environ, "ONEDNN_VERBOSE": "2", "DNNL_VERBOSE": "2"}, capture_output=True, text=True)
+    expect_same(done.returncode, 0)
     made = re.findall(r"create:cache_miss,cpu,matmul,.*,(\d+)x\d+:\d+x\d+:", done.stdout + done.stderr)
     if not made: # not there, or built without a voice
         sys.exit(77)
+    return sorted(map(int, made))
+
+
+@case
+def machine_code_is_made_for_rows_that_come(box):
+    made = sizes_of_machine_code(box, 110) # a plan for up to 128 rows, for which there are eight sizes
     probes = {1, 3, 17} # that ask in which order it adds
-    expect_same({int(rows) for rows in made} - probes, {112})
+    expect_same(set(made) - probes, {112})
+
+
+@case
+def a_warm_up_makes_the_machine_code_of_all_rows(box):
+    warm = ["--warmup", "--max-rows", "128"]
+    made = sizes_of_machine_code(box, 1, *warm)
+    expect({16, 32, 48, 64, 80, 96, 112, 128} <= set(made), made)
+    for n_rows in (20, 70, 110): # nothing is left for them
+        expect_same(sizes_of_machine_code(box, n_rows, *warm), made)
 
 
 @case
@@ -113,6 +138,19 @@ def ranks_make_their_plans_together(box):
         start = [box.mpiexec, "-n", "2"]
         plain, warm, _ = box.has_nothing_to_make(box.demo, *PROMPTS, *FEW, "-t", "1", "--json", *words, start=start)
         expect_same(digest(warm), digest(plain))
+
+
+@case
+def ranks_have_a_place_for_every_class_of_the_default(box):
+    """With a split head each class has a plan for its best tokens as well."""
+    words = [box.demo, "-p", "It was", "-n", "3", "-t", "1", "--head", "split", "--warmup", "--log", "debug"]
+    done = subprocess.run(list(map(str, [box.mpiexec, "-n", "2", box.tfrun, *words])), capture_output=True, text=True, timeout=250)
+    expect_same(done.returncode, 0)
+    rows = [1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512]
+    pairs = [(r, k) for r in rows for k in rows if k <= r]
+    n = len(pairs) + len([k for _, k in pairs if k <= 16]) # max_batch
+    expect(f": {n} plans of classes of steps, " in done.stderr, done.stderr[-2000:])
+    expect(set(pairs) <= set(classes(done.stderr.partition("warmed up in")[0])), done.stderr[-2000:])
 
 
 if __name__ == "__main__":
