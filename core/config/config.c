@@ -226,7 +226,7 @@ static enum tfr_status settle(struct tfr_config_reader *reader, const struct tfr
 }
 
 static enum tfr_status load(struct tfr_config *config, const char *path, const struct tfr_override *overrides, size_t n_overrides,
-                            struct tfr_findings *findings) {
+                            bool to_quantize, struct tfr_findings *findings) {
     size_t n_options;
     tfr_option_table(&n_options);
     config->origin = tfr_alloc(n_options, sizeof *config->origin);
@@ -237,7 +237,7 @@ static enum tfr_status load(struct tfr_config *config, const char *path, const s
     tfr_options_set_defaults(&config->options);
     struct tfr_json_doc *doc = NULL;
     TFR_TRY(tfr_json_open_file(&doc, config->path, TFR_CONFIG));
-    struct tfr_config_reader reader = {.config = config, .doc = doc};
+    struct tfr_config_reader reader = {.config = config, .doc = doc, .to_quantize = to_quantize};
     read_root(&reader);
     apply_overrides(&reader, overrides, n_overrides);
     tfr_config_settle_sampling(&reader);
@@ -245,6 +245,7 @@ static enum tfr_status load(struct tfr_config *config, const char *path, const s
     check_capacity(&reader);
     tfr_config_check_sums(&reader);
     tfr_config_check_quantization(&reader);
+    tfr_config_check_rounding(&reader);
     config->model.allow_missing_head = config->options.model_allow_missing_head;
     const enum tfr_status status = settle(&reader, overrides, n_overrides, findings);
     tfr_json_close(doc);
@@ -252,13 +253,13 @@ static enum tfr_status load(struct tfr_config *config, const char *path, const s
 }
 
 static enum tfr_status open_config(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
-                                   size_t n_overrides, struct tfr_findings *findings) {
+                                   size_t n_overrides, bool to_quantize, struct tfr_findings *findings) {
     *config = NULL;
     struct tfr_config *loaded = tfr_alloc(1, sizeof(*loaded));
     if (loaded == NULL) {
         return TFR_RESOURCE;
     }
-    const enum tfr_status status = load(loaded, path, overrides, n_overrides, findings);
+    const enum tfr_status status = load(loaded, path, overrides, n_overrides, to_quantize, findings);
     if (status != TFR_OK) {
         tfr_config_free(loaded);
         return status;
@@ -269,12 +270,17 @@ static enum tfr_status open_config(struct tfr_config **config, const char *path,
 
 enum tfr_status tfr_config_load(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
                                 size_t n_overrides) {
-    return open_config(config, path, overrides, n_overrides, NULL);
+    return open_config(config, path, overrides, n_overrides, false, NULL);
+}
+
+enum tfr_status tfr_config_load_to_quantize(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
+                                            size_t n_overrides) {
+    return open_config(config, path, overrides, n_overrides, true, NULL);
 }
 
 enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
                                   size_t n_overrides, struct tfr_findings *findings) {
-    return open_config(config, path, overrides, n_overrides, findings);
+    return open_config(config, path, overrides, n_overrides, false, findings);
 }
 
 void tfr_config_free(struct tfr_config *config) {

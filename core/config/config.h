@@ -153,6 +153,9 @@ struct tfr_config {
  * holds all problems, one per line. */
 enum tfr_status tfr_config_load(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
                                 size_t n_overrides);
+/* The same for `tfrun quantize`: how int4 rounds may be said beside any runtime.dtype. */
+enum tfr_status tfr_config_load_to_quantize(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
+                                            size_t n_overrides);
 /* The same, for reporting: what is wrong with the values becomes findings and is no failure; *config has
  * defaults in their place. Fails only where there is nothing to report on: no file, no JSON, no object. */
 enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
@@ -187,6 +190,8 @@ const char *tfr_option_said(const struct tfr_config *config, const char *key, co
 /* The status of a failure about a value of this config: TFR_CONFIG becomes TFR_USAGE where the command line gave the value.
  * `key` is its key, or a section ("sampling.") where the raised sentence begins with it. */
 enum tfr_status tfr_config_blame(const struct tfr_config *config, const char *key, enum tfr_status status);
+/* The command line gave the option a value. */
+bool tfr_config_is_overridden(const struct tfr_config *config, const char *key);
 /* Nobody gave the option a value. */
 bool tfr_config_is_default(const struct tfr_config *config, const char *key);
 /* Logs where each sampling option that is not the default comes from. */

@@ -178,6 +178,11 @@ static void collect_option(struct collector *collector, const tfr_json *tfrun, c
                                   .source = node != NULL ? "file" : weaker_source(collector->reader->config, key),
                                   .reason = help};
     struct tfr_json_out refused = {0};
+    const char *idle = tfr_config_idle_rounding(collector->reader->config, key);
+    if (idle != NULL) {
+        finding.verdict = TFR_VERDICT_NO_EFFECT;
+        finding.reason = idle;
+    }
     refuse_for_node(collector, node, &finding);
     if (finding.verdict == TFR_VERDICT_REFUSED) { /* what was refused, not what stands in its place */
         tfr_json_put_node(&refused, NULL, collector->reader->doc, node);

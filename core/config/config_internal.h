@@ -11,6 +11,7 @@
 struct tfr_config_reader {
     struct tfr_config *config;
     const struct tfr_json_doc *doc;
+    bool to_quantize; /* its weights are to be rounded to what runtime.dtype does not say */
     struct tfr_complaints complaints;
 };
 
@@ -103,6 +104,10 @@ void tfr_config_read_shown(struct tfr_config_reader *reader, const tfr_json *roo
 void tfr_config_read_quantization(struct tfr_config_reader *reader, const tfr_json *root);
 /* Complains where runtime.dtype is of another kind than the weights. */
 void tfr_config_check_quantization(struct tfr_config_reader *reader);
+/* Complains about flags of rounding and packing that no weight would follow; a file may hold settings for several types. */
+void tfr_config_check_rounding(struct tfr_config_reader *reader);
+/* Why an option of rounding or packing changes nothing here, for `tfrun check`; NULL where it may. */
+const char *tfr_config_idle_rounding(const struct tfr_config *config, const char *key);
 /* config_labels.c: id2label, where given, decides the number of labels, as in Hugging Face's config class. */
 void tfr_config_read_labels(struct tfr_config_reader *reader, const tfr_json *root);
 void tfr_config_free_labels(struct tfr_string_list *labels);

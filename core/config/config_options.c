@@ -72,6 +72,10 @@ const char *tfr_option_said(const struct tfr_config *config, const char *key, co
     return text;
 }
 
+bool tfr_config_is_overridden(const struct tfr_config *config, const char *key) {
+    return config->origin[tfr_option_find(key)] == TFR_ORIGIN_OVERRIDE;
+}
+
 bool tfr_config_is_default(const struct tfr_config *config, const char *key) {
     return config->origin[tfr_option_find(key)] == TFR_ORIGIN_DEFAULT;
 }

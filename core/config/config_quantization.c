@@ -5,6 +5,8 @@
 #include <fnmatch.h>
 #include <string.h>
 
+#include "base/status.h"
+
 static const char method[] = "tfrun";
 
 static bool is_known(const char *key) {
@@ -100,6 +102,71 @@ void tfr_config_check_quantization(struct tfr_config_reader *reader) {
                            tfr_option_said(config, "runtime.dtype", tfr_choice_name("runtime.dtype", dtype), said, sizeof said),
                            config->quantization.has_fours ? "4" : "8", config->quantization.has_fours ? "int4" : "int8, int8w");
     }
+}
+
+static void refuse_flag(struct tfr_config_reader *reader, const char *flag, const char *why) {
+    tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s does nothing %s", flag, why);
+}
+
+/* How weights are rounded to 4 bits: nothing follows where they have another type, or were rounded before. */
+static void check_fours(struct tfr_config_reader *reader) {
+    const struct tfr_options *o = &reader->config->options;
+    const struct tfr_quantization *stored = &reader->config->quantization;
+    const bool is_zero = o->runtime_int4_zero_point;
+    const int64_t group = o->runtime_int4_group == TFR_GROUP_64 ? 64 : 32;
+    const struct {
+        const char *key, *flag;
+        bool asks, is_as_stored;
+    } fours[] = {
+        {"runtime.int4_group", group == 64 ? "--group 64" : "--group 32", group == 64, group == stored->group},
+        {"runtime.int4_zero_point", is_zero ? "--zero-point" : "--no-zero-point", is_zero, is_zero == stored->has_zero},
+        {"runtime.int4_finer", "--finer", o->runtime_int4_finer.n > 0, false},
+    };
+    for (size_t i = 0; i < TFR_COUNT_OF(fours); i++) {
+        if (!tfr_config_is_overridden(reader->config, fours[i].key)) {
+            continue;
+        }
+        if (stored->has_fours && !fours[i].is_as_stored) {
+            refuse_flag(reader, fours[i].flag,
+                        "on weights that were rounded before (quantization_config); leave it out, or quantise the model that they "
+                        "were made from");
+        } else if (!stored->has_fours && fours[i].asks && o->runtime_dtype != TFR_PACK_INT4) {
+            refuse_flag(reader, fours[i].flag,
+                        stored->given ? "on weights of 8 bits (quantization_config); leave it out"
+                                      : "without int4; give --dtype int4 too");
+        }
+    }
+}
+
+void tfr_config_check_rounding(struct tfr_config_reader *reader) {
+    const struct tfr_options *o = &reader->config->options;
+    if (reader->to_quantize || reader->complaints.n > 0) {
+        return;
+    }
+    check_fours(reader);
+    if (!o->runtime_lossless || !tfr_config_is_overridden(reader->config, "runtime.lossless")) {
+        return;
+    }
+    if (o->runtime_dtype != TFR_PACK_F32) {
+        refuse_flag(reader, "--lossless", "without weights of f32; give --dtype f32 too, or leave it out");
+    } else if (!o->runtime_deterministic) {
+        refuse_flag(reader, "--lossless", "without deterministic; give --deterministic too, or leave it out");
+    }
+}
+
+const char *tfr_config_idle_rounding(const struct tfr_config *config, const char *key) {
+    const struct tfr_options *o = &config->options;
+    if (strncmp(key, "runtime.int4_", 13) == 0) {
+        return config->quantization.given          ? "the weights were rounded before: quantization_config says how"
+               : o->runtime_dtype != TFR_PACK_INT4 ? "runtime.dtype is not int4"
+                                                   : NULL;
+    }
+    if (strcmp(key, "runtime.lossless") == 0) {
+        return o->runtime_dtype != TFR_PACK_F32 ? "runtime.dtype is not f32"
+               : !o->runtime_deterministic      ? "runtime.deterministic is false"
+                                                : NULL;
+    }
+    return NULL;
 }
 
 bool tfr_config_is_finer(const struct tfr_string_list *finer, const char *name) {

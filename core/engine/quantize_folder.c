@@ -41,8 +41,9 @@ static enum tfr_status read_fours(const struct tfr_config *config, const char *t
                                                    : (is_wide ? TFR_DTYPE_I4_GROUP64 : TFR_DTYPE_I4_GROUP);
     if (is_mixed && options->runtime_int4_finer.n == 0) {
         form->finer = &usual->list;
+        return TFR_OK;
     }
-    return TFR_OK;
+    return tfr_model_check_finer(config);
 }
 
 static enum tfr_status read_form(const struct tfr_config *config, const char *to, struct tfr_quantize_form *form,
@@ -52,10 +53,10 @@ static enum tfr_status read_form(const struct tfr_config *config, const char *to
         return read_fours(config, to, form, usual);
     }
     if (strcmp(to, "int8") != 0 && strcmp(to, "int8w") != 0) {
-        return tfr_raise(TFR_USAGE, "\"%s\" is none of int8, int8w, int4, mixed", to);
+        return tfr_raise(TFR_USAGE, "--to: \"%s\" is none of int8, int8w, int4, mixed", to);
     }
     for (size_t i = 0; i < TFR_COUNT_OF(of_fours); i++) {
-        if (!tfr_config_is_default(config, of_fours[i])) {
+        if (tfr_config_is_overridden(config, of_fours[i])) {
             return tfr_raise(TFR_USAGE, "%s has one scale for each output; %s is of int4 and mixed, leave it out", to, of_fours[i]);
         }
     }
@@ -150,12 +151,12 @@ static enum tfr_status quantize(const struct tfr_config *config, const struct tf
     struct tfr_model *model;
     struct tfr_quantize_form form;
     struct usual_finer usual;
+    TFR_TRY(check_source(config));
     TFR_TRY(read_form(config, request->to, &form, &usual));
     if (!(request->smooth >= 0 && request->smooth <= 1)) {
         return tfr_raise(TFR_USAGE, "a smoothing of %g is not in 0..1; 0.5 is usual", request->smooth);
     }
     form.smooth = request->smooth;
-    TFR_TRY(check_source(config));
     quantized->directory = tfr_strdup(config->options.output_file);
     if (quantized->directory == NULL) {
         return TFR_RESOURCE;
@@ -170,7 +171,7 @@ enum tfr_status tfr_quantize(const char *config_path, const struct tfr_override 
                              const struct tfr_quantize_request *request, struct tfr_quantized **quantized) {
     struct tfr_config *config;
     *quantized = NULL;
-    TFR_TRY(tfr_config_load(&config, config_path, overrides, n_overrides));
+    TFR_TRY(tfr_config_load_to_quantize(&config, config_path, overrides, n_overrides));
     struct tfr_quantized *made = tfr_alloc(1, sizeof *made);
     const enum tfr_status status = made != NULL ? quantize(config, request, made) : TFR_RESOURCE;
     tfr_config_free(config);

@@ -91,6 +91,10 @@ int64_t tfr_model_summary_width(const struct tfr_hparams *hparams);
 /* Expected shape and Hugging Face name ("transformer.h.3.attn.c_attn.weight"). */
 int tfr_model_param_shape(const struct tfr_hparams *hparams, enum tfr_param param, int64_t *dim);
 const char *tfr_model_param_name(enum tfr_param param, int64_t layer, char *text, size_t size);
+/* Linears: what coarse types round. */
+bool tfr_model_is_linear(const struct tfr_hparams *hparams, enum tfr_param param);
+/* Refuses a glob of runtime.int4_finer that names no linear of the model; of a file's, no linear under any head. */
+enum tfr_status tfr_model_check_finer(const struct tfr_config *config);
 int64_t tfr_model_param_count(const struct tfr_hparams *hparams); /* of the whole model, tied matrix once */
 
 /* `tfrun check`: every tensor of the checkpoint, and those that it lacks, as findings; reads no data. No checkpoint is a

@@ -38,11 +38,6 @@ struct writing {
     uint64_t start_ns;
 };
 
-static bool is_linear(const struct tfr_hparams *hparams, enum tfr_param param) {
-    int64_t dim[2];
-    return tfr_model_param_shape(hparams, param, dim) == 2 && param != TFR_PARAM_WTE && param != TFR_PARAM_WPE;
-}
-
 static bool is_smoothed(const struct tfr_quantize_form *form, enum tfr_param param) {
     return form->smooth > 0 && tfr_smooth_changes(param);
 }
@@ -74,7 +69,7 @@ static void add_param(struct writing *writing, enum tfr_param param, int64_t lay
     tfr_model_param_name(param, layer, tensor->name, sizeof tensor->name);
     tensor->type_before = tfr_dtype_name(weight->tensor.dtype);
     tensor->bytes_before = is_tied ? 0 : (int64_t)tfr_tensor_bytes(&weight->tensor);
-    if (!is_linear(&model->hparams, param)) {
+    if (!tfr_model_is_linear(&model->hparams, param)) {
         struct tfr_tensor plain = weight->tensor;
         plain.dtype = is_smoothed(writing->form, param) ? TFR_DTYPE_F32 : plain.dtype; /* which holds all products */
         tensor->type = tfr_dtype_name((enum tfr_dtype)plain.dtype);

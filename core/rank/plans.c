@@ -41,6 +41,9 @@ static enum tfr_isa isa_limit(int choice) {
 enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct tfr_config *config,
                                   const struct tfr_machine *machine) {
     size_t n_bundled;
+    if (config->options.runtime_dtype == TFR_PACK_INT4 && !config->quantization.given) {
+        TFR_TRY(tfr_model_check_finer(config));
+    }
     char **folders = tfr_registry_folders(&n_bundled);
     if (folders == NULL) {
         return TFR_RESOURCE;

@@ -197,6 +197,20 @@ static void survey_tokenizer(const struct tfr_config *config, struct tfr_finding
                                         .reason = is_foreign ? "it has more tokens than the model has rows" : tfr_failure_text()});
 }
 
+/* Globs of runtime.int4_finer, where int4 rounds by them. */
+static void survey_finer(struct tfr_config *config, struct tfr_findings *findings) {
+    const bool is_read = config->options.runtime_dtype == TFR_PACK_INT4 && !config->quantization.given;
+    const enum tfr_status status = is_read ? tfr_model_check_finer(config) : TFR_OK;
+    if (status != TFR_OK) {
+        tfr_findings_add(findings, &(struct tfr_finding){.about = TFR_ABOUT_OTHER,
+                                                         .verdict = TFR_VERDICT_REFUSED,
+                                                         .status = status,
+                                                         .name = "runtime.int4_finer",
+                                                         .source = "together",
+                                                         .reason = tfr_failure_text()});
+    }
+}
+
 enum tfr_status tfr_report_check(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                  enum tfr_report_form form, char **text, enum tfr_status *verdict) {
     struct tfr_findings findings = {0};
@@ -207,6 +221,7 @@ enum tfr_status tfr_report_check(const char *path, const struct tfr_override *ov
     }
     if (status == TFR_OK) {
         survey_sampling(config, &findings);
+        survey_finer(config, &findings);
         survey_files(&config->options, &findings);
         survey_tokenizer(config, &findings);
         *verdict = tfr_findings_status(&findings);

@@ -233,7 +233,7 @@ def smoothing_is_what_rows_and_norms_say(box):
             expect_same(json.loads((folder / "config.json").read_text())["quantization_config"]["smooth"], 0.75)
             expect_same(box.digest(folder), box.digest(other))
             expect_same(told["bytes"], sum(len(bytes(raw)) for _, _, raw in a.values()))
-    for value, word in ("0", "not a number above 0"), ("nan", "not a number"), ("0.5x", "not a number"), ("1.5", "not in 0..1"):
+    for value, word in ("0", "not a number above 0"), ("nan", "not a number"), ("0.5x", "not a number"), ("1.5", "at most 1"):
         box.told(box.start("quantize", model, "--to", "int8", "--smooth", value, "-o", box.folder / "none", "-q"), 2, word)
 
 
@@ -304,6 +304,9 @@ def perplexity_is_that_of_eval(box):
     before = json.loads(box.run("eval", demo, *measure))["perplexity"]
     after = json.loads(box.run("eval", folder, *measure))["perplexity"]
     expect_same((told["perplexity"]["before"], told["perplexity"]["after"]), (before, after))
+    piped = subprocess.run([box.tfrun, "quantize", demo, "--to", "int8", "--data", "-", "--ctx", "128", "-o", box.folder / "piped", "--json", "-q"],
+                           capture_output=True, text=True, timeout=250, input=text.read_text())
+    expect_same(json.loads(piped.stdout)["perplexity"], told["perplexity"])
     expect(abs(told["perplexity"]["worse_percent"] - 100 * (after / before - 1)) < 1e-9)
     config = json.loads((folder / "config.json").read_text())
     source = json.loads((demo / "config.json").read_text())
@@ -394,8 +397,54 @@ def what_cannot_be_written_leaves_nothing(box):
     box.told(box.start("quantize", model, "--to", "int8", "--group", "64", "-o", out), 2, "one scale for each output")
     box.told(box.start("quantize", model, "--to", "int4", "--group", "48", "-o", out), 2, "48")
     box.told(box.start("quantize", model, "--to", "int4"), 2, "-o DIR")
+    box.told(box.start("quantize", coarse, "--to", "int8w", "--group", "64", "-o", out, "-q"), 4, "coarse already")
+    box.told(box.start("quantize", model, "--to", "int8", "-o", out, "--data", box.folder / "none"), 2, "none", "No such file")
+    box.told(box.start("quantize", model, "--to", "int8", "-o", out, "--smooth", "1.5"), 2, '--smooth: "1.5"', "at most 1")
+    for words in ["--ctx", "16"], ["--dtype", "int4"], ["--set", "eval.ctx=16"]:
+        box.told(box.start("quantize", model, "--to", "int8", *words, "-o", out), 2, *words[:1], "without --data")
+    for kind in "int4", "mixed":
+        done = box.start("quantize", model, "--to", kind, "--finer", "lm_head.*", "--finer", "nosuch.*", "-o", out)
+        box.told(done, 2, "--finer nosuch.* names no linear", "h.0.attn.c_attn.weight to h.1.mlp.c_proj.weight")
+    expect_same(list(out.iterdir()), [])
     box.run("quantize", model, "--to", "int4", "-o", coarse, "--force", "-q")
     expect_same(json.loads((coarse / "config.json").read_text())["quantization_config"]["weights"], "int4")
+
+
+@case
+def options_that_no_weight_would_follow_are_refused(box):
+    model = box.model()
+    eight, _ = box.quantize(model, "--to", "int8", name="eight")
+    zero, _ = box.quantize(model, "--to", "int4", "--zero-point", "--group", "64", name="zero")
+    for folder, words, *said in (
+            (model, ["--zero-point"], "--zero-point does nothing", "--dtype int4"),
+            (model, ["--dtype", "int8", "--group", "64"], "--group 64 does nothing", "--dtype int4"),
+            (model, ["--finer", "lm_head.weight"], "--finer does nothing"),
+            (model, ["--dtype", "int4", "--finer", "nosuch"], "--finer nosuch names no linear"),
+            (model, ["--lossless", "--no-deterministic"], "--lossless does nothing", "--deterministic"),
+            (model, ["--lossless", "--dtype", "bf16"], "--lossless does nothing", "--dtype f32"),
+            (eight, ["--group", "64"], "--group 64 does nothing", "quantization_config"),
+            (zero, ["--group", "32"], "--group 32 does nothing", "quantization_config"),
+            (zero, ["--no-zero-point"], "--no-zero-point does nothing", "quantization_config"),
+            (zero, ["--finer", "lm_head.weight"], "--finer does nothing", "quantization_config")):
+        box.told(box.start(folder, *PROMPT, *words), 2, *said)
+    digest = box.digest(zero)
+    expect_same(box.digest(zero, "--group", "64", "--zero-point"), digest)  # as they are stored
+    expect_same(box.digest(model, "--no-lossless", "--no-zero-point", "--group", "32"), box.digest(model))
+
+
+@case
+def a_file_may_hold_settings_of_several_types(box):
+    model = box.model()
+    config = json.loads((model / "config.json").read_text())
+    config["tfrun"] = {"version": 1, "runtime": {"int4_group": "64", "int4_finer": ["nosuch"]}}
+    (model / "config.json").write_text(json.dumps(config))
+    box.digest(model)
+    checked = json.loads(box.run("check", model, "--json"))
+    verdicts = {option["name"]: option["status"] for option in checked["options"]}
+    expect_same([verdicts["runtime.int4_" + name] for name in ("group", "zero_point", "finer")], ["no effect"] * 3)
+    box.told(box.start(model, *PROMPT, "--dtype", "int4"), 3, "tfrun.runtime.int4_finer = nosuch names no linear")
+    expect_same(box.start("check", model, "--dtype", "int4").returncode, 3)
+    box.quantize(model, "--to", "int8")
 
 
 @case

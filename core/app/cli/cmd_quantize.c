@@ -24,49 +24,82 @@ static void on_progress(void *user, const struct tfr_progress *progress) {
     tfr_progress_line_update(user, progress);
 }
 
-/* Perplexity of the text `name` under a config. Exit code. */
-static int measure(const char *config, const struct tfr_override *overrides, size_t n, const char *name, bool quiet,
+/* What --data names, NULL without it. */
+struct text {
+    char *bytes;
+    size_t size;
+};
+
+/* Perplexity of the text under a config. Exit code. */
+static int measure(const char *config, const struct tfr_override *overrides, size_t n, const struct text *text, bool quiet,
                    struct tfr_evaluation *evaluation) {
     struct tfr_engine *engine;
-    size_t size;
-    char *text = tfr_cli_read(name, &size);
-    if (text == NULL) {
-        return tfr_exit_code(TFR_RESOURCE);
-    }
     enum tfr_status status = tfr_engine_open(&engine, config, overrides, n);
     if (status == TFR_OK) {
         struct tfr_progress_line line;
         tfr_progress_line_open(&line, quiet);
         tfr_cli_catch_signals();
-        status = tfr_evaluate(engine, text, size, false, on_progress, &line, evaluation);
+        status = tfr_evaluate(engine, text->bytes, text->size, false, on_progress, &line, evaluation);
         tfr_progress_line_close(&line);
         tfr_engine_close(engine);
     }
-    free(text);
     return status == TFR_OK ? 0 : tfr_measure_fail(status);
+}
+
+static const char *bare_key(const struct tfr_override *override) {
+    return override->key + (strncmp(override->key, "tfrun.", 6) == 0 ? 6 : 0);
+}
+
+static bool begins_with_one_of(const char *key, const char *const *parts) {
+    while (*parts != NULL && strncmp(key, *parts, strlen(*parts)) != 0) {
+        parts++;
+    }
+    return *parts != NULL;
 }
 
 static const char *last_of(const struct tfr_args *args, const char *key) {
     const char *value = NULL;
     for (size_t i = 0; i < args->n_overrides; i++) {
-        const char *name = args->overrides[i].key;
-        name += strncmp(name, "tfrun.", 6) == 0 ? 6 : 0;
-        value = strcmp(name, key) == 0 ? args->overrides[i].value : value;
+        value = strcmp(bare_key(&args->overrides[i]), key) == 0 ? args->overrides[i].value : value;
     }
     return value;
 }
 
-/* What was said on the command line, for the new folder: what is said about the source's files and its type is not about it. */
-static size_t keep_overrides(const struct tfr_args *args, struct tfr_override *kept) {
+/* What was said on the command line but for keys that begin so. */
+static size_t keep_overrides(const struct tfr_args *args, const char *const *but, struct tfr_override *kept) {
     size_t n = 0;
     for (size_t i = 0; i < args->n_overrides; i++) {
-        const char *name = args->overrides[i].key;
-        name += strncmp(name, "tfrun.", 6) == 0 ? 6 : 0;
-        if (strncmp(name, "model.", 6) != 0 && strncmp(name, "output.", 7) != 0 && strcmp(name, "runtime.dtype") != 0) {
+        if (!begins_with_one_of(bare_key(&args->overrides[i]), but)) {
             kept[n++] = args->overrides[i];
         }
     }
     return n;
+}
+
+/* Without a text nothing is measured: what would only be about that is refused. */
+static bool has_stray(const struct tfr_args *args) {
+    static const char *const of_measuring[] = {"eval.", "runtime.dtype", NULL};
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        const struct tfr_override *override = &args->overrides[i];
+        if (begins_with_one_of(bare_key(override), of_measuring)) {
+            const bool by_set = strcmp(override->origin, "--set") == 0;
+            tfr_cli_usage("%s%s%s has no effect on `tfrun quantize` without --data, the text to measure on; %s", override->origin,
+                          by_set ? " " : "", by_set ? override->key : "",
+                          strcmp(bare_key(override), "runtime.dtype") == 0 ? "the type of the weights is --to" : "leave it out");
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Before work begins: stdin, too, can be read only once. */
+static bool read_text(const struct tfr_args *args, struct text *text) {
+    const char *name = last_of(args, "eval.data");
+    if (name == NULL) {
+        return !has_stray(args);
+    }
+    text->bytes = tfr_cli_read(name, &text->size);
+    return text->bytes != NULL;
 }
 
 static bool read_request(const struct tfr_args *args, struct tfr_quantize_request *request) {
@@ -81,7 +114,7 @@ static bool read_request(const struct tfr_args *args, struct tfr_quantize_reques
     }
     char *end;
     request->smooth = strtod(smooth, &end);
-    if (*smooth < '.' || *smooth > '9' || *end != '\0' || request->smooth == 0) {
+    if (*smooth < '.' || *smooth > '9' || *end != '\0' || !(request->smooth > 0 && request->smooth <= 1)) {
         tfr_cli_usage("--smooth: \"%s\" is not a number above 0, at most 1", smooth);
         return false;
     }
@@ -96,16 +129,19 @@ static int deliver(const struct tfr_args *args, const struct tfr_quantized *quan
     return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
 }
 
-static int compare(struct tfr_args *args, const char *config, const struct tfr_quantized *quantized, bool quiet) {
-    const char *data = last_of(args, "eval.data");
+/* How the weights are rounded is not about the source, and what is said about its files and its type not about the new folder. */
+static int compare(struct tfr_args *args, const char *config, const struct tfr_quantized *quantized, const struct text *text,
+                   bool quiet) {
+    static const char *const not_of_source[] = {"runtime.int4_", NULL};
+    static const char *const not_of_folder[] = {"model.", "output.", "runtime.dtype", "runtime.int4_", NULL};
     static struct tfr_override kept[TFR_MAX_ARGS_GIVEN];
     struct tfr_evaluation before = {0}, after = {0};
-    if (data == NULL) {
+    if (text->bytes == NULL) {
         return deliver(args, quantized, NULL, NULL);
     }
-    int code = measure(config, args->overrides, args->n_overrides, data, quiet, &before);
+    int code = measure(config, kept, keep_overrides(args, not_of_source, kept), text, quiet, &before);
     if (code == 0) {
-        code = measure(quantized->directory, kept, keep_overrides(args, kept), data, quiet, &after);
+        code = measure(quantized->directory, kept, keep_overrides(args, not_of_folder, kept), text, quiet, &after);
     }
     if (code == 0) {
         code = deliver(args, quantized, &before, &after);
@@ -115,30 +151,37 @@ static int compare(struct tfr_args *args, const char *config, const struct tfr_q
     return code;
 }
 
-static int run(struct tfr_args *args) {
-    const char *config = tfr_cli_operand(args, "a config");
-    struct tfr_quantize_request request = {0};
-    tfr_measure_apply_flags(args);
-    if (config == NULL || !read_request(args, &request)) {
-        return tfr_exit_code(TFR_USAGE);
-    }
+static int quantize(struct tfr_args *args, const char *config, struct tfr_quantize_request *request, const struct text *text) {
     const bool quiet = tfr_args_count(args, "quiet") > 0;
     struct tfr_progress_line line;
     struct tfr_quantized *quantized;
     tfr_progress_line_open(&line, quiet);
-    request.progress = on_progress;
-    request.user = &line;
-    const enum tfr_status status = tfr_quantize(config, args->overrides, args->n_overrides, &request, &quantized);
+    request->progress = on_progress;
+    request->user = &line;
+    const enum tfr_status status = tfr_quantize(config, args->overrides, args->n_overrides, request, &quantized);
     tfr_progress_line_close(&line);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
-    const int code = compare(args, config, quantized, quiet);
+    const int code = compare(args, config, quantized, text, quiet);
     if (code == 0 && !quiet) {
         tfr_cli_settle();
         fprintf(stderr, "tfrun: wrote %s; next: tfrun %s -p \"Hello\"\n", quantized->directory, quantized->directory);
     }
     tfr_quantized_free(quantized);
+    return code;
+}
+
+static int run(struct tfr_args *args) {
+    const char *config = tfr_cli_operand(args, "a config");
+    struct tfr_quantize_request request = {0};
+    struct text text = {0};
+    tfr_measure_apply_flags(args);
+    if (config == NULL || !read_request(args, &request) || !read_text(args, &text)) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    const int code = quantize(args, config, &request, &text);
+    free(text.bytes);
     return code;
 }
 
