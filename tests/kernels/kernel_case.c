@@ -340,13 +340,21 @@ void data_free(struct kernel_data *data) {
     free(data->weight.data);
 }
 
-/* Where each bound comes from:
- *   linear f32   n roundings of 2^-24 grow like sqrt(K) when their signs are random; 8 more for luck, times
- * sum |x w| linear bf16  x rounded to bf16 (relative error uniform in +-2^-9): 6 standard deviations of the
- * sum attention    error of a score moves its weight by that factor; the output is a mean of values of at
- * most `spread`; with products in bf16 a probability is rounded to within 2^-9 on both sides, perhaps by other maxima, or to the
- * other neighbour: 2^-8 of a mean of |values| layer_norm   mean and variance each within a few 2^-24 of |offset| + spread, relative
- * to the deviation spread/sqrt(3) activation   act.h the others   no arithmetic, or one rounding that both do */
+/* Where each bound comes from.
+ *
+ * linear f32: n roundings of 2^-24 grow like sqrt(K) when their signs are random; 8 more for luck, times sum |x w|.
+ *
+ * linear bf16: x rounded to bf16 (relative error uniform in +-2^-9): 6 standard deviations of the sum.
+ *
+ * attention: the error of a score moves its weight by that factor; the output is a mean of values of at most `spread`. With
+ * products in bf16 a probability is rounded to within 2^-9 on both sides, perhaps by other maxima, or to the other neighbour:
+ * 2^-8 of a mean of |values|.
+ *
+ * layer_norm: mean and variance each within a few 2^-24 of |offset| + spread, relative to the deviation spread/sqrt(3).
+ *
+ * activation: act.h.
+ *
+ * The others: no arithmetic, or one rounding that both do. */
 double case_tolerance(const struct kernel_case *kase, double want) {
     const double ulp = 0x1p-24, k = (double)kase->k, large = kase->spread + fabs(kase->offset);
     const double size = fmax(fabs(want), 1);

@@ -129,11 +129,12 @@ struct tfr_attrs {
     int32_t n_blocks; /* linear, > 0: so many blocks, whose sums are not added but stay apart: y is [rows, n_blocks N], block b of a
                          row at b N; no bias, activation or residual then. sum_blocks: those of a row */
     int32_t whole_k, whole_n; /* linear: inputs and outputs of the weight that this one is a part of; 0: all are here */
-    int32_t
-        x_dtype; /* linear on a coarse weight: F32 (0): x enters as the order says; I8: rounded to whole numbers, with a
-                    scale for each row (I8_CHANNEL) or for each group of it. Minor version 2
-                    attention: F32: products of f32, whatever the cache holds; BF16, on a cache of BF16 only: queries and
-                    probabilities (before they are divided by their total) enter the products rounded to bf16. Minor version 3 */
+    /* Linear on a coarse weight: F32 (0): x enters as the order says; I8: rounded to whole numbers, with a scale for each row
+     * (I8_CHANNEL) or for each group of it. Minor version 2.
+     *
+     * Attention: F32: products of f32, whatever the cache holds; BF16, on a cache of BF16 only: queries and probabilities (before
+     * they are divided by their total) enter the products rounded to bf16. Minor version 3. */
+    int32_t x_dtype;
 };
 
 /* One op of a pattern (TFR_OP_FUSED). */
@@ -208,10 +209,18 @@ struct tfr_cost {
  * k_pair and v_pair (BF16). k8, v8, k_half and v_half lie as k and v do; int8 stands for
  *   k8[..] * k_scale[h * capacity + s],  v8[..] * v_scale[h * capacity + s]
  * where the product is exact in f32. BF16 lies in pairs, as the instructions take them that add two products at once: two
- * neighbouring elements of a key side by side (the last one of an odd head_dim alone), and two neighbouring values
- *   key:    the panel above, element d < head_dim / 2 * 2 at  (d / 2 * 16 + s % 16) * 2 + d % 2,  a last odd one at  d * 16 + s %
- * 16 value:  v_pair[((h * capacity + s) / 2 * head_dim + d) * 2 + s % 2] How a vector becomes int8, and a number bf16 or f16, is
- * defined in tfrun/kv.h. */
+ * neighbouring elements of a key side by side (the last one of an odd head_dim alone), and two neighbouring values.
+ *
+ *   k_pair, in the panel of key s, which begins at (h * (capacity / 16) + s / 16) * head_dim * 16:
+ *
+ *     d < head_dim / 2 * 2:        (d / 2 * 16 + s % 16) * 2 + d % 2
+ *
+ *     the last d of an odd number: d * 16 + s % 16
+ *
+ *   v_pair[((h * capacity + s) / 2 * head_dim + d) * 2 + s % 2]
+ *
+ * How a vector becomes int8, and a number bf16 or f16, is defined in tfrun/kv.h. A host of ABI 2.2 or older has no members behind
+ * v_scale: who reads a cache asks for k first, then for k8, and only where both are NULL for the others. */
 #define TFR_KV_PANEL 16
 struct tfr_kv {
     float *k, *v;
