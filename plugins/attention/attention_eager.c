@@ -32,7 +32,9 @@ struct query {
 V_INLINE void load_keys(const struct query *query, int64_t s0, int64_t d, float key[TFR_KV_PANEL]) {
     const struct tfr_kv *kv = &query->kv;
     const int64_t at = s0 * query->head_dim + d * TFR_KV_PANEL;
-    if (kv->k_pair != NULL) {
+    if (kv->k != NULL) {
+        memcpy(key, kv->k + at, TFR_KV_PANEL * sizeof(float));
+    } else if (kv->k_pair != NULL) {
         const bool is_alone = d >= query->head_dim / 2 * 2;
         const uint16_t *pairs =
             kv->k_pair + s0 * query->head_dim + (is_alone ? d : d / 2 * 2) * TFR_KV_PANEL + (is_alone ? 0 : d % 2);
@@ -43,12 +45,10 @@ V_INLINE void load_keys(const struct query *query, int64_t s0, int64_t d, float 
         for (int i = 0; i < TFR_KV_PANEL; i += VW) {
             v_store(key + i, v_load_f16(kv->k_half + at + i));
         }
-    } else if (kv->k8 != NULL) {
+    } else {
         for (int i = 0; i < TFR_KV_PANEL; i++) {
             key[i] = tfr_kv_dequantise(kv->k8[at + i], kv->k_scale[s0 + i]);
         }
-    } else {
-        memcpy(key, kv->k + at, TFR_KV_PANEL * sizeof(float));
     }
 }
 
@@ -137,19 +137,19 @@ static void attend_row(const struct query *query, float *o) {
     memset(query->weights + query->n_visible, 0, (size_t)(query->n_keys - query->n_visible) * sizeof(float));
 }
 
-/* The cache of head h as one that has no other. */
+/* The cache of head h as one that has no other. The members are asked in the order of their age (struct tfr_kv). */
 static struct tfr_kv head_of(const struct tfr_kv *kv, int64_t head_dim, int64_t h) {
     const int64_t scales = h * kv->capacity, first = scales * head_dim;
     struct tfr_kv head = {.capacity = kv->capacity};
-    if (kv->k8 != NULL) {
+    if (kv->k != NULL) {
+        head.k = kv->k + first, head.v = kv->v + first;
+    } else if (kv->k8 != NULL) {
         head.k8 = kv->k8 + first, head.v8 = kv->v8 + first;
         head.k_scale = kv->k_scale + scales, head.v_scale = kv->v_scale + scales;
     } else if (kv->k_pair != NULL) {
         head.k_pair = kv->k_pair + first, head.v_pair = kv->v_pair + first;
-    } else if (kv->k_half != NULL) {
-        head.k_half = kv->k_half + first, head.v_half = kv->v_half + first;
     } else {
-        head.k = kv->k + first, head.v = kv->v + first;
+        head.k_half = kv->k_half + first, head.v_half = kv->v_half + first;
     }
     return head;
 }

@@ -127,31 +127,34 @@ static void append_panel_pair(const float *k_row, int64_t pitch, int64_t width, 
     }
 }
 
-/* Rows [t0, t1) of one head, all in one panel: K is transposed into it, V rows are copied. */
+/* Into a cache of f32. */
+static void append_panel_f32(const float *k_row, int64_t pitch, int64_t width, const struct tfr_kv *kv, int64_t head_dim, int64_t h,
+                             int64_t slot, int64_t n) {
+    float *k = kv->k + tfr_kv_k_index(kv, head_dim, h, slot, 0), *v = kv->v + tfr_kv_v_index(kv, head_dim, h, slot);
+    for (int64_t d = 0; d < head_dim; d++) {
+        for (int64_t t = 0; t < n; t++) {
+            k[d * TFR_KV_PANEL + t] = k_row[t * pitch + d];
+        }
+    }
+    for (int64_t t = 0; t < n; t++) {
+        memcpy(v + t * head_dim, k_row + t * pitch + width, (size_t)head_dim * sizeof(float));
+    }
+}
+
+/* Rows [t0, t1) of one head, all in one panel: K is transposed into it, V rows are copied. The members of the cache are asked in
+ * the order of their age (struct tfr_kv). */
 static void append_panel(const float *qkv, int64_t pitch, const struct tfr_batch_seq *seq, const struct tfr_kv *kv, int64_t n_heads,
                          int64_t head_dim, int64_t h, int64_t t0, int64_t t1) {
     const int64_t width = n_heads * head_dim, slot = seq->past + t0;
     const float *k_row = qkv + (seq->row0 + t0) * pitch + pitch - 2 * width + h * head_dim;
-    if (kv->k8 != NULL) {
+    if (kv->k != NULL) {
+        append_panel_f32(k_row, pitch, width, kv, head_dim, h, slot, t1 - t0);
+    } else if (kv->k8 != NULL) {
         append_panel_int8(k_row, pitch, width, kv, head_dim, h, slot, t1 - t0);
-        return;
-    }
-    if (kv->k_pair != NULL) {
+    } else if (kv->k_pair != NULL) {
         append_panel_pair(k_row, pitch, width, kv, head_dim, h, slot, t1 - t0);
-        return;
-    }
-    if (kv->k_half != NULL) {
+    } else {
         append_panel_half(k_row, pitch, width, kv, head_dim, h, slot, t1 - t0);
-        return;
-    }
-    float *k = kv->k + tfr_kv_k_index(kv, head_dim, h, slot, 0), *v = kv->v + tfr_kv_v_index(kv, head_dim, h, slot);
-    for (int64_t d = 0; d < head_dim; d++) {
-        for (int64_t t = 0; t < t1 - t0; t++) {
-            k[d * TFR_KV_PANEL + t] = k_row[t * pitch + d];
-        }
-    }
-    for (int64_t t = 0; t < t1 - t0; t++) {
-        memcpy(v + t * head_dim, k_row + t * pitch + width, (size_t)head_dim * sizeof(float));
     }
 }
 

@@ -176,6 +176,28 @@ TFR_TEST(a_cache_of_16_bits_stored_and_loaded_is_the_same_cache) {
     check_round_trip(TFR_DTYPE_F16, 1 / 4096.0);
 }
 
+/* In a host of ABI 2.2 a cache ends behind v_scale, and what a newer plugin sees there is the next layer's. */
+TFR_TEST(a_cache_of_an_older_host_is_read_no_further_than_it_goes) {
+    TFR_UNUSED_STATE;
+    enum { N = 16, WIDTH = 3, OLD_BYTES = offsetof(struct tfr_kv, k_half) };
+    static float k[N * WIDTH], v[N * WIDTH], k_scale[N], v_scale[N];
+    static int8_t k8[N * WIDTH], v8[N * WIDTH];
+    const struct tfr_kv old[] = {{.k = k, .v = v, .capacity = N},
+                                 {.k8 = k8, .v8 = v8, .k_scale = k_scale, .v_scale = v_scale, .capacity = N}};
+    const float key[WIDTH] = {1, 0.5f, -127}, value[WIDTH] = {127, 3, -4};
+    assert_int_equal(OLD_BYTES, 56);
+    for (int type = 0; type < 2; type++) {
+        struct tfr_kv kv;
+        memset(&kv, 0xa5, sizeof kv);
+        memcpy(&kv, &old[type], OLD_BYTES);
+        tfr_kv_put(&kv, WIDTH, 0, 5, key, value);
+        for (int64_t d = 0; d < WIDTH; d++) {
+            assert_true(fabsf(tfr_kv_key(&kv, WIDTH, 0, 5, d) - key[d]) <= (type == 0 ? 0 : 0.5f));
+            assert_true(tfr_kv_value(&kv, WIDTH, 0, 5, d) == value[d]);
+        }
+    }
+}
+
 /* All numbers of 16 bits come back; what lies between two goes to the nearer one, and to the even one from the middle. */
 TFR_TEST(numbers_of_16_bits_are_rounded_to_the_nearest) {
     TFR_UNUSED_STATE;
@@ -295,6 +317,7 @@ TFR_TEST_MAIN(TFR_CASE(a_scale_is_the_largest_over_127_cut_to_17_bits), TFR_CASE
               TFR_CASE(quantising_again_changes_nothing), TFR_CASE(ties_go_to_even), TFR_CASE(extremes_have_their_rules),
               TFR_CASE(an_f32_cache_gives_back_what_it_was_given), TFR_CASE(an_int8_cache_stored_and_loaded_is_the_same_cache),
               TFR_CASE(a_copy_has_the_first_positions_of_every_layer), TFR_CASE(a_position_of_gpt2_has_73728_bytes_36864_or_19584),
+              TFR_CASE(a_cache_of_an_older_host_is_read_no_further_than_it_goes),
               TFR_CASE(a_cache_of_16_bits_stored_and_loaded_is_the_same_cache),
               TFR_CASE(numbers_of_16_bits_are_rounded_to_the_nearest),
               TFR_CASE(a_static_cache_has_all_its_pages_and_a_growing_one_none), TFR_CASE(a_cache_without_layers_or_memory_is_told))

@@ -128,27 +128,30 @@ static inline float tfr_kv_from_f16(uint16_t half) {
     return x;
 }
 
-/* Any element of a cache of any type, as attention sees it. */
+/* Any element of a cache of any type, as attention sees it. Here and below members are asked in the order of their age: in a host
+ * of ABI 2.2 or older what stands at the place of the newer ones is the next layer's cache. */
 static inline float tfr_kv_key(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, int64_t d) {
     const int64_t at = tfr_kv_k_index(kv, head_dim, h, s, d);
-    if (kv->k_pair != NULL) {
-        return tfr_kv_from_bf16(kv->k_pair[tfr_kv_k_pair_index(kv, head_dim, h, s, d)]);
+    if (kv->k != NULL) {
+        return kv->k[at];
     }
-    if (kv->k_half != NULL) {
-        return tfr_kv_from_f16(kv->k_half[at]);
+    if (kv->k8 != NULL) {
+        return tfr_kv_dequantise(kv->k8[at], kv->k_scale[tfr_kv_scale_index(kv, h, s)]);
     }
-    return kv->k8 != NULL ? tfr_kv_dequantise(kv->k8[at], kv->k_scale[tfr_kv_scale_index(kv, h, s)]) : kv->k[at];
+    return kv->k_pair != NULL ? tfr_kv_from_bf16(kv->k_pair[tfr_kv_k_pair_index(kv, head_dim, h, s, d)])
+                              : tfr_kv_from_f16(kv->k_half[at]);
 }
 
 static inline float tfr_kv_value(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, int64_t d) {
     const int64_t at = tfr_kv_v_index(kv, head_dim, h, s) + d;
-    if (kv->v_pair != NULL) {
-        return tfr_kv_from_bf16(kv->v_pair[tfr_kv_v_pair_index(kv, head_dim, h, s, d)]);
+    if (kv->v != NULL) {
+        return kv->v[at];
     }
-    if (kv->v_half != NULL) {
-        return tfr_kv_from_f16(kv->v_half[at]);
+    if (kv->v8 != NULL) {
+        return tfr_kv_dequantise(kv->v8[at], kv->v_scale[tfr_kv_scale_index(kv, h, s)]);
     }
-    return kv->v8 != NULL ? tfr_kv_dequantise(kv->v8[at], kv->v_scale[tfr_kv_scale_index(kv, h, s)]) : kv->v[at];
+    return kv->v_pair != NULL ? tfr_kv_from_bf16(kv->v_pair[tfr_kv_v_pair_index(kv, head_dim, h, s, d)])
+                              : tfr_kv_from_f16(kv->v_half[at]);
 }
 
 static inline void tfr_kv_put_16(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, const float *k, const float *v) {
@@ -167,15 +170,15 @@ static inline void tfr_kv_put_16(const struct tfr_kv *kv, int64_t head_dim, int6
 /* Key s and value s of head h from rows of head_dim floats. */
 static inline void tfr_kv_put(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, const float *k, const float *v) {
     const int64_t k_at = tfr_kv_k_index(kv, head_dim, h, s, 0), v_at = tfr_kv_v_index(kv, head_dim, h, s);
-    if (kv->k_pair != NULL || kv->k_half != NULL) {
-        tfr_kv_put_16(kv, head_dim, h, s, k, v);
-        return;
-    }
-    if (kv->k8 == NULL) {
+    if (kv->k != NULL) {
         for (int64_t d = 0; d < head_dim; d++) {
             kv->k[k_at + d * TFR_KV_PANEL] = k[d];
             kv->v[v_at + d] = v[d];
         }
+        return;
+    }
+    if (kv->k8 == NULL) {
+        tfr_kv_put_16(kv, head_dim, h, s, k, v);
         return;
     }
     const int64_t at = tfr_kv_scale_index(kv, h, s);
