@@ -35,6 +35,29 @@ static bool keeps_apart(const struct tfr_kernel *kernel, const struct tfr_proble
     return false;
 }
 
+/* Caches had f32 and int8 alone before ABI 2.3, and attention multiplied in f32: a kernel of that time had no way to refuse others,
+ * and what it would read of them is a null pointer. */
+static bool knows_caches(const struct tfr_candidate *candidate, const struct tfr_problem *problem, char *reason, size_t size) {
+    if (candidate->abi_minor >= 3) {
+        return true;
+    }
+    for (int a = 0; a < problem->n_args; a++) {
+        const bool is_cache = problem->arg[a].flags & (TFR_ARG_READ | TFR_ARG_APPEND);
+        const enum tfr_dtype dtype = (enum tfr_dtype)problem->arg[a].dtype;
+        if (is_cache && dtype != TFR_DTYPE_F32 && dtype != TFR_DTYPE_I8) {
+            snprintf(reason, size, "its plugin was built for ABI 2.%d: kv caches of %s came with 2.3", (int)candidate->abi_minor,
+                     tfr_dtype_name(dtype));
+            return false;
+        }
+    }
+    if (problem->op == TFR_OP_ATTENTION && problem->attrs.x_dtype != TFR_DTYPE_F32) {
+        snprintf(reason, size, "its plugin was built for ABI 2.%d: attention in %s came with 2.3", (int)candidate->abi_minor,
+                 tfr_dtype_name((enum tfr_dtype)problem->attrs.x_dtype));
+        return false;
+    }
+    return true;
+}
+
 /* A kernel that says nothing about its order has one of its own. */
 static void default_order(struct tfr_needs *needs) {
     if (needs->order.kind == TFR_ORDER_ANY) {
@@ -67,7 +90,8 @@ enum tfr_status tfr_candidates_list(const struct tfr_registry *registry, const s
         const struct tfr_plugin *plugin = plugins[p].plugin;
         for (int k = 0; k < plugin->n_kernels; k++) {
             if (serves_op(plugin->kernels[k], problem)) {
-                (*list)[(*n)++] = (struct tfr_candidate){.kernel = plugin->kernels[k], .plugin = plugin->name};
+                (*list)[(*n)++] =
+                    (struct tfr_candidate){.kernel = plugin->kernels[k], .plugin = plugin->name, .abi_minor = plugin->abi_minor};
             }
         }
     }
@@ -116,7 +140,7 @@ bool tfr_candidate_judge(const struct tfr_chooser *chooser, const struct tfr_can
     reason[0] = '\0';
     if (!tfr_registry_allows(chooser->registry, kernel, candidate->plugin, reason, size) ||
         !serves_dtype(kernel, problem, reason, size) || !keeps_bits(kernel, problem, reason, size) ||
-        !keeps_apart(kernel, problem, reason, size)) {
+        !keeps_apart(kernel, problem, reason, size) || !knows_caches(candidate, problem, reason, size)) {
         return false;
     }
     const bool served = (kernel->supports == NULL || kernel->supports(kernel, problem, reason, size)) &&

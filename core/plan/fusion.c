@@ -157,7 +157,9 @@ enum tfr_status tfr_fuse_patterns(struct tfr_graph *graph, const struct tfr_choo
     for (size_t p = 0; p < n_plugins; p++) {
         for (int k = 0; k < plugins[p].plugin->n_kernels; k++) {
             struct tfr_candidate *candidate = &(*absent)[*n_absent];
-            *candidate = (struct tfr_candidate){.kernel = plugins[p].plugin->kernels[k], .plugin = plugins[p].plugin->name};
+            *candidate = (struct tfr_candidate){.kernel = plugins[p].plugin->kernels[k],
+                                                .plugin = plugins[p].plugin->name,
+                                                .abi_minor = plugins[p].plugin->abi_minor};
             if (candidate->kernel->op == TFR_OP_FUSED) {
                 TFR_TRY(offer_to(graph, chooser, candidate, n_threads));
                 *n_absent += candidate->refusal[0] != '\0';

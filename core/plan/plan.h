@@ -27,6 +27,7 @@ struct tfr_task_arg {
 struct tfr_candidate {
     const struct tfr_kernel *kernel;
     const char *plugin;
+    int32_t abi_minor;   /* that the plugin was built for */
     double predicted_ns; /* 0 when refused */
     char refusal[96];    /* "" when it could serve */
 };

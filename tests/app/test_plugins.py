@@ -55,6 +55,19 @@ def built_against_an_older_header(box):
 
 
 @case
+def built_before_caches_of_16_bits(box):
+    path = box.plugins / "older_plugin.so"
+    if not path.exists():
+        sys.exit(SKIPPED)
+    aged = ["--plugin", path, "--kernels", "kv_append.f32.aged"]
+    for more in [], ["--dtype", "bf16"], ["--kv-dtype", "f16"]:
+        expect_same(box.digest(*aged, *more), box.digest(*more))
+    words = box.run(box.tfrun, "plan", box.demo, *aged, "--dtype", "bf16", "--explain").stdout
+    expect("its plugin was built for ABI 2.0: kv caches of bf16 came with 2.3" in words, words)
+    expect("kv_append.f32.aged.plain" in box.run(box.tfrun, "plan", box.demo, *aged).stdout, "the kernel does not serve f32")
+
+
+@case
 def built_against_a_grown_header(box):
     listed = runs_as_ref(box, "grown")
     expect("rotary.f32.aged.plain" not in listed, "a kernel of an unknown op is offered")

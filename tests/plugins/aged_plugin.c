@@ -1,7 +1,8 @@
 /* aged_plugin.c - a layer_norm with the bits of ref's, built against an older and against a grown plugin header (make_header.py).
  *
  * AGED_GROWN sets and looks for members that the host does not know, as a plugin of a newer minor version would: it must find
- * that they are not there. It also brings a kernel of an op that the host has never heard of.
+ * that they are not there. It also brings a kernel of an op that the host has never heard of. AGED_OLDER brings a kv_append of the
+ * time when caches had f32 alone: it has no `supports`, so the host must ask it for no other.
  */
 #include <math.h>
 #include <stdio.h>
@@ -79,6 +80,40 @@ static const struct tfr_kernel norm = {
     .later = 42,
 #endif
 };
+#ifdef AGED_OLDER
+static void append_row(const struct tfr_kv *kv, const struct tfr_attrs *attrs, int64_t s, const float *k, const float *v) {
+    for (int64_t h = 0; h < attrs->n_heads; h++) {
+        for (int64_t d = 0; d < attrs->head_dim; d++) {
+            const int64_t panel = (h * (kv->capacity / TFR_KV_PANEL) + s / TFR_KV_PANEL) * attrs->head_dim + d;
+            kv->k[panel * TFR_KV_PANEL + s % TFR_KV_PANEL] = k[h * attrs->head_dim + d];
+            kv->v[(h * kv->capacity + s) * attrs->head_dim + d] = v[h * attrs->head_dim + d];
+        }
+    }
+}
+
+static int32_t append(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                      const struct tfr_run_ctx *ctx) {
+    (void)self, (void)ctx;
+    const int64_t pitch = problem->arg[0].dim[1], width = (int64_t)problem->attrs.n_heads * problem->attrs.head_dim;
+    for (int64_t b = 0; b < args->batch->n_seqs; b++) {
+        const struct tfr_batch_seq *seq = tfr_batch_at(args->batch, b);
+        for (int64_t t = 0; t < (seq->query_only ? 0 : seq->n_rows); t++) {
+            const float *k = (const float *)args->arg[0] + (seq->row0 + t + 1) * pitch - 2 * width;
+            append_row(tfr_seq_kv(args->batch, seq, &problem->attrs, 0), &problem->attrs, seq->past + t, k, k + width);
+        }
+    }
+    return TFR_OK;
+}
+
+static const struct tfr_kernel kv_append = {
+    .struct_size = sizeof(struct tfr_kernel),
+    .op = TFR_OP_KV_APPEND,
+    .name = "kv_append.f32.aged.plain",
+    .dtypes = 1U << TFR_DTYPE_F32,
+    .flags = TFR_KERNEL_SAME_BITS_ANY_TEAM,
+    .run = append,
+};
+#endif
 #ifdef AGED_GROWN
 static const struct tfr_kernel unheard_of = {
     .struct_size = sizeof(struct tfr_kernel),
@@ -90,6 +125,9 @@ static const struct tfr_kernel unheard_of = {
 #endif
 static const struct tfr_kernel *const kernels[] = {
     &norm,
+#ifdef AGED_OLDER
+    &kv_append,
+#endif
 #ifdef AGED_GROWN
     &unheard_of,
 #endif

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """make_header.py older|grown HEADER OUT: the plugin header as an older or a newer minor version of the ABI would have it.
 
-older: the last members of some records are not there yet. grown: every record that one side reads of the other has a member more
-at its end, and the minor version is one higher. Plugins built against both must run in this host.
+older: the last members of some records are not there yet, and the minor version is 0. grown: every record that one side reads of
+the other has a member more at its end, and the minor version is one higher. Plugins built against both must run in this host.
 """
 import pathlib
 import re
@@ -12,7 +12,8 @@ GROWN = ["tfr_attrs", "tfr_needs", "tfr_cost", "tfr_batch_seq", "tfr_batch", "tf
          "tfr_plugin"]
 # Members that only a newer header has, per record: the last ones.
 OLDER = {"tfr_kernel": ["warm", "pack_coarse", "release"], "tfr_run_args": ["lane"], "tfr_run_ctx": ["reason_size", "reason", "progress"],
-         "tfr_attrs": ["x_dtype", "whole_k", "n_blocks", "k_block", "attention"], "tfr_needs": ["scratch_per_thread_bytes"]}
+         "tfr_kv": ["k_pair"], "tfr_attrs": ["x_dtype", "whole_k", "n_blocks", "k_block", "attention"],
+         "tfr_needs": ["scratch_per_thread_bytes"]}
 
 
 def body_of(text, record):
@@ -25,11 +26,16 @@ def body_of(text, record):
     return begin, at - 1
 
 
+def with_minor(text, minor):
+    """minor: a function of the number that stands there."""
+    return re.sub(r"(#define TFR_PLUGIN_ABI_MINOR) (\d+)", lambda m: f"{m[1]} {minor(int(m[2]))}", text)
+
+
 def grow(text):
     for record in GROWN:
         _, end = body_of(text, record)
         text = text[:end] + "    int64_t later; /* of a newer minor version */\n" + text[end:]
-    return re.sub(r"(#define TFR_PLUGIN_ABI_MINOR) (\d+)", lambda m: f"{m[1]} {int(m[2]) + 1}", text)
+    return with_minor(text, lambda minor: minor + 1)
 
 
 def shrink(text):
@@ -43,7 +49,7 @@ def shrink(text):
                 sys.exit(f"make_header.py: the last member of {record} is {last.strip()}, not {member}: a newer minor only appends")
             body = body[:body.rindex(last)]
         text = text[:begin] + body + "\n" + text[end:]
-    return text
+    return with_minor(text, lambda minor: 0)
 
 
 def main():

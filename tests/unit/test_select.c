@@ -251,6 +251,43 @@ TFR_TEST(static_filter_and_supports_give_reasons) {
     close_world(&world);
 }
 
+static struct tfr_problem attention_problem(enum tfr_dtype cache, enum tfr_dtype x_dtype) {
+    return (struct tfr_problem){
+        .struct_size = sizeof(struct tfr_problem),
+        .op = TFR_OP_ATTENTION,
+        .n_args = 3,
+        .n_threads = 2,
+        .rows_min = 1,
+        .rows_max = 64,
+        .arg = {{.rank = 2, .dim = {64, 192}, .flags = TFR_ARG_VAR_ROWS},
+                {.dtype = cache, .rank = 2, .dim = {4, 16}, .flags = TFR_ARG_READ},
+                {.rank = 2, .dim = {64, 64}, .flags = TFR_ARG_VAR_ROWS}},
+        .attrs = {.struct_size = sizeof(struct tfr_attrs), .n_heads = 4, .head_dim = 16, .causal = 1, .x_dtype = x_dtype}};
+}
+
+TFR_TEST(plugins_older_than_caches_of_16_bits_are_not_given_any) {
+    TFR_UNUSED_STATE;
+    static const struct tfr_kernel kernels[] = {KERNEL(TFR_OP_ATTENTION, "old")}; /* no `supports`: it could not say no */
+    struct tfr_problem bf16 = attention_problem(TFR_DTYPE_BF16, TFR_DTYPE_F32),
+                       f16 = attention_problem(TFR_DTYPE_F16, TFR_DTYPE_F32);
+    struct tfr_problem products = attention_problem(TFR_DTYPE_F32, TFR_DTYPE_BF16);
+    struct world world;
+    open_world(&world, kernels, TFR_COUNT_OF(kernels), NULL, false);
+    world.plugin.abi_minor = 2;
+    assert_string_equal(choose(&world, attention_problem(TFR_DTYPE_F32, TFR_DTYPE_F32)), "old");
+    assert_string_equal(choose(&world, attention_problem(TFR_DTYPE_I8, TFR_DTYPE_F32)), "old");
+    assert_refused(tfr_select(&world.chooser, &bf16, &world.choice), TFR_UNSUPPORTED,
+                   "old: its plugin was built for ABI 2.2: kv caches of bf16 came with 2.3");
+    assert_refused(tfr_select(&world.chooser, &f16, &world.choice), TFR_UNSUPPORTED, "kv caches of f16 came with 2.3");
+    assert_refused(tfr_select(&world.chooser, &products, &world.choice), TFR_UNSUPPORTED, "attention in bf16 came with 2.3");
+    bf16.arg[1].flags = TFR_ARG_APPEND;
+    assert_refused(tfr_select(&world.chooser, &bf16, &world.choice), TFR_UNSUPPORTED, "kv caches of bf16 came with 2.3");
+    world.plugin.abi_minor = 3;
+    assert_string_equal(choose(&world, f16), "old");
+    assert_string_equal(choose(&world, products), "old");
+    close_world(&world);
+}
+
 TFR_TEST(no_kernel_at_all_lists_the_reasons) {
     TFR_UNUSED_STATE;
     static const struct tfr_kernel kernels[] = {KERNEL(TFR_OP_LINEAR, "few", .supports = supports_few)};
@@ -463,8 +500,8 @@ TFR_TEST(prediction_is_a_roofline) {
 
 TFR_TEST_MAIN(TFR_CASE(time_beats_score_beats_name), TFR_CASE(preference_beats_time),
               TFR_CASE(banned_kernels_are_refused_with_the_rule), TFR_CASE(static_filter_and_supports_give_reasons),
-              TFR_CASE(no_kernel_at_all_lists_the_reasons), TFR_CASE(fast_mode_follows_the_rows),
-              TFR_CASE(deterministic_mode_depends_on_neither_rows_nor_threads_nor_context),
+              TFR_CASE(plugins_older_than_caches_of_16_bits_are_not_given_any), TFR_CASE(no_kernel_at_all_lists_the_reasons),
+              TFR_CASE(fast_mode_follows_the_rows), TFR_CASE(deterministic_mode_depends_on_neither_rows_nor_threads_nor_context),
               TFR_CASE(deterministic_mode_wants_the_same_bits_for_any_team), TFR_CASE(few_row_kernel_keeps_the_order_of_many_rows),
               TFR_CASE(blocks_that_the_graph_wants_are_kept_for_all_rows_or_the_kernel_is_passed_by),
               TFR_CASE(own_order_within_twice_the_time_serves_all_rows), TFR_CASE(own_order_that_slows_one_row_is_passed_over),
