@@ -119,8 +119,19 @@ def one_value_that_is_not_exact_keeps_its_weight_in_f32(box):
 
 @case
 def every_instruction_set_has_the_bits_of_its_f32(box):
-    for isa in ("plain", "avx2", "avx512"):
+    has = json.loads(box.start(box.tfrun, "topology", "--json").stdout)["isa"]
+    for isa in ["plain", *({"avx2", "avx512", "neon"} & set(has))]:
         expect_same(box.digest(box.demo, "--isa", isa), box.digest(box.demo, "--isa", isa, "--no-lossless"))
+
+
+@case
+def an_instruction_set_that_the_cpu_lacks_is_refused(box):
+    has = json.loads(box.start(box.tfrun, "topology", "--json").stdout)["isa"]
+    for isa in {"avx2", "avx512", "avx512_bf16", "neon"} - set(has):
+        for command in ([], ["plan"]):
+            done = subprocess.run([box.tfrun, *command, box.demo, *([] if command else PROMPT), "--isa", isa], capture_output=True, text=True, timeout=250)
+            expect_same((done.returncode, done.stdout), (2, ""))
+            expect(f"--isa {isa}: this CPU lacks it; it can run auto, plain" in done.stderr and done.stderr.count("\n") == 1, done.stderr)
 
 
 @case

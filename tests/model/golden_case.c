@@ -86,6 +86,25 @@ void golden_free(struct golden_case *golden) {
     free(golden->logits);
 }
 
+bool golden_can_run(const char *setting) {
+    static const char key[] = "runtime.isa=";
+    if (setting == NULL || strncmp(setting, key, sizeof key - 1) != 0) {
+        return true;
+    }
+    const char *isa = setting + sizeof key - 1;
+    if (strcmp(isa, "plain") == 0 || strcmp(isa, "auto") == 0) {
+        return true;
+    }
+#if defined(__x86_64__)
+    return strcmp(isa, "avx2") == 0 ? __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+           : strcmp(isa, "avx512") == 0
+               ? __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+               : strcmp(isa, "avx512_bf16") == 0 && __builtin_cpu_supports("avx512bf16");
+#else
+    return strcmp(isa, "neon") == 0;
+#endif
+}
+
 struct tfr_engine *golden_engine(const struct golden_case *golden, const struct golden_settings *settings) {
     struct tfr_override overrides[MAX_SETTINGS + 1] = {{0}};
     char *keys[MAX_SETTINGS];

@@ -27,6 +27,8 @@ struct golden_settings {
 void golden_read(struct golden_case *golden, const char *folder);
 void golden_free(struct golden_case *golden);
 
+/* Whether this CPU has the instructions that "runtime.isa=..." names; such a setting is refused where it has not. */
+bool golden_can_run(const char *setting);
 struct tfr_engine *golden_engine(const struct golden_case *golden, const struct golden_settings *settings);
 struct tfr_session *golden_session(struct tfr_engine *engine, int64_t capacity);
 /* Feeds n ids to a session and copies the logits of the last `keep` to `to`. */

@@ -66,7 +66,9 @@ static void law_split(const struct golden_case *golden) {
                                                       {{"runtime.isa=avx2"}},
                                                       {{"runtime.isa=plain", "runtime.dtype=bf16"}}};
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
-        check_splits(golden, &settings[i]);
+        if (golden_can_run(settings[i].text[0])) {
+            check_splits(golden, &settings[i]);
+        }
     }
 }
 
@@ -149,6 +151,9 @@ static void expect_same(const struct golden_case *golden, const char *const *set
     const struct golden_settings plain = {{with}};
     float *first = golden_run(golden, &plain);
     for (; *settings != NULL; settings++) {
+        if (!golden_can_run(*settings)) {
+            continue;
+        }
         const struct golden_settings changed = {{*settings, with}};
         float *other = golden_run(golden, &changed);
         golden_same_bits(first, other, golden->n * golden->vocab_size, *settings);
