@@ -11,7 +11,7 @@
  * With products in bf16 the chains are those of queries, keys, values and e^(score - maximum) rounded to bf16; the sums of
  * e^(score - maximum) are not rounded. Where the CPU has it the chains take pairs (attention_dp.h).
  */
-#include "attention/attention_tile.h"
+#include "attention/attention_rows.h"
 
 #include "common/kv_served.h"
 

@@ -211,13 +211,10 @@ struct tfr_cost {
  * where the product is exact in f32. BF16 lies in pairs, as the instructions take them that add two products at once: two
  * neighbouring elements of a key side by side (the last one of an odd head_dim alone), and two neighbouring values.
  *
- *   k_pair, in the panel of key s, which begins at (h * (capacity / 16) + s / 16) * head_dim * 16:
- *
- *     d < head_dim / 2 * 2:        (d / 2 * 16 + s % 16) * 2 + d % 2
- *
- *     the last d of an odd number: d * 16 + s % 16
- *
- *   v_pair[((h * capacity + s) / 2 * head_dim + d) * 2 + s % 2]
+ *   p = (h * (capacity / 16) + s / 16) * head_dim * 16                (of the panel of s)
+ *   key, d < head_dim / 2 * 2:    k_pair[p + (d / 2 * 16 + s % 16) * 2 + d % 2]
+ *   key, the last d of an odd number:  k_pair[p + d * 16 + s % 16]
+ *   value:                        v_pair[((h * capacity + s) / 2 * head_dim + d) * 2 + s % 2]
  *
  * How a vector becomes int8, and a number bf16 or f16, is defined in tfrun/kv.h. A host of ABI 2.2 or older has no members behind
  * v_scale: who reads a cache asks for k first, then for k8, and only where both are NULL for the others. */
