@@ -39,7 +39,7 @@ V_INLINE void load_keys(const struct query *query, int64_t s0, int64_t d, float 
         const uint16_t *pairs =
             kv->k_pair + s0 * query->head_dim + (is_alone ? d : d / 2 * 2) * TFR_KV_PANEL + (is_alone ? 0 : d % 2);
         for (int i = 0; i < TFR_KV_PANEL; i++) {
-            key[i] = tfr_kv_from_bf16(pairs[i * (is_alone ? 1 : 2)]);
+            key[i] = tfr_half_from_bf16(pairs[i * (is_alone ? 1 : 2)]);
         }
     } else if (kv->k_half != NULL) {
         for (int i = 0; i < TFR_KV_PANEL; i += VW) {

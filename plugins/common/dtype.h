@@ -8,37 +8,19 @@
 
 #include <string.h>
 
+#include <tfrun/half.h>
 #include <tfrun/plugin.h>
 
 static inline float bf16_to_f32(uint16_t bits) {
-    const uint32_t wide = (uint32_t)bits << 16;
-    float value;
-    memcpy(&value, &wide, sizeof value);
-    return value;
+    return tfr_half_from_bf16(bits);
 }
 
-/* Round to nearest even; a NaN stays a (quiet) NaN. */
 static inline uint16_t bf16_from_f32(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7fffffffU) > 0x7f800000U) {
-        return (uint16_t)(bits >> 16 | 0x40U);
-    }
-    return (uint16_t)((bits + 0x7fffU + (bits >> 16 & 1U)) >> 16);
+    return tfr_half_to_bf16(value);
 }
 
 static inline float f16_to_f32(uint16_t half) {
-    const uint32_t sign = (uint32_t)(half & 0x8000U) << 16;
-    const uint32_t exponent = half >> 10 & 0x1fU, fraction = half & 0x3ffU;
-    uint32_t bits;
-    float value;
-    if (exponent == 0) { /* zero or subnormal: fraction * 2^-24, exact */
-        value = (float)fraction * 5.9604644775390625e-8f;
-        return sign != 0 ? -value : value;
-    }
-    bits = sign | (exponent == 31 ? 0xffU : exponent + 112U) << 23 | fraction << 13;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return tfr_half_from_f16(half);
 }
 
 /* A value that f16 holds exactly; of another the low bits are cut off. */

@@ -7,7 +7,7 @@
 #include "common/simd.h"
 
 /* v_pair_first and v_pair_second: of pairs of bf16, one in each 32 bits, the lower and the upper one as f32. v_store_f16 rounds to
- * the nearest, ties to even, as tfr_kv_to_f16. v_round_bf16_finite: as v_round_bf16, but for a NaN. */
+ * the nearest, ties to even, as tfr_half_to_f16. v_round_bf16_finite: as v_round_bf16, but for a NaN. */
 #if VW == 16
 V_INLINE void v_store_f16(uint16_t *p, vf a) {
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -41,7 +41,7 @@ typedef uint32_t v_bits __attribute__((vector_size(16)));
 
 V_INLINE void v_store_f16(uint16_t *p, vf a) {
     for (int i = 0; i < VW; i++) {
-        p[i] = tfr_kv_to_f16(a[i]);
+        p[i] = tfr_half_to_f16(a[i]);
     }
 }
 V_INLINE vf v_pair_first(vf pairs) {

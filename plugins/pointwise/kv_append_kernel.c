@@ -55,8 +55,8 @@ static void append_panel_half(const float *k_row, int64_t pitch, int64_t width, 
             }
         }
         for (; d < head_dim; d++) {
-            k[d * TFR_KV_PANEL] = tfr_kv_to_f16(k_row[d]);
-            v[d] = tfr_kv_to_f16(k_row[width + d]);
+            k[d * TFR_KV_PANEL] = tfr_half_to_f16(k_row[d]);
+            v[d] = tfr_half_to_f16(k_row[width + d]);
         }
     }
 }
@@ -64,7 +64,7 @@ static void append_panel_half(const float *k_row, int64_t pitch, int64_t width, 
 /* 16 numbers as bf16, side by side so that they are rounded on vectors. */
 V_INLINE void round_16(const float *restrict x, uint16_t *restrict half) {
     for (int i = 0; i < 16; i++) {
-        half[i] = tfr_kv_to_bf16(x[i]);
+        half[i] = tfr_half_to_bf16(x[i]);
     }
 }
 
@@ -79,11 +79,11 @@ V_INLINE void put_key_pairs(const float *x, int64_t head_dim, uint16_t *k, int64
         }
     }
     for (; d + 2 <= head_dim; d += 2) {
-        k[d * TFR_KV_PANEL + 2 * key] = tfr_kv_to_bf16(x[d]);
-        k[d * TFR_KV_PANEL + 2 * key + 1] = tfr_kv_to_bf16(x[d + 1]);
+        k[d * TFR_KV_PANEL + 2 * key] = tfr_half_to_bf16(x[d]);
+        k[d * TFR_KV_PANEL + 2 * key + 1] = tfr_half_to_bf16(x[d + 1]);
     }
     if (d < head_dim) {
-        k[d * TFR_KV_PANEL + key] = tfr_kv_to_bf16(x[d]);
+        k[d * TFR_KV_PANEL + key] = tfr_half_to_bf16(x[d]);
     }
 }
 
@@ -101,8 +101,8 @@ V_INLINE void put_value_pairs(const float *first, const float *second, int64_t h
         memcpy(v + 2 * d, both, sizeof both);
     }
     for (; d < head_dim; d++) {
-        v[2 * d] = tfr_kv_to_bf16(first[d]);
-        v[2 * d + 1] = tfr_kv_to_bf16(second[d]);
+        v[2 * d] = tfr_half_to_bf16(first[d]);
+        v[2 * d + 1] = tfr_half_to_bf16(second[d]);
     }
 }
 
@@ -122,7 +122,7 @@ static void append_panel_pair(const float *k_row, int64_t pitch, int64_t width, 
             continue;
         }
         for (int64_t d = 0; d < head_dim; d++) {
-            v[2 * d] = tfr_kv_to_bf16(v_row[t * pitch + d]);
+            v[2 * d] = tfr_half_to_bf16(v_row[t * pitch + d]);
         }
     }
 }

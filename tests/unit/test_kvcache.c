@@ -202,29 +202,29 @@ TFR_TEST(a_cache_of_an_older_host_is_read_no_further_than_it_goes) {
 TFR_TEST(numbers_of_16_bits_are_rounded_to_the_nearest) {
     TFR_UNUSED_STATE;
     for (uint32_t bits = 0; bits < 0x7c00; bits++) {
-        const float low = tfr_kv_from_f16((uint16_t)bits), high = tfr_kv_from_f16((uint16_t)(bits + 1));
-        assert_int_equal(tfr_kv_to_f16(low), bits);
-        assert_int_equal(tfr_kv_to_f16(-low), bits | 0x8000);
+        const float low = tfr_half_from_f16((uint16_t)bits), high = tfr_half_from_f16((uint16_t)(bits + 1));
+        assert_int_equal(tfr_half_to_f16(low), bits);
+        assert_int_equal(tfr_half_to_f16(-low), bits | 0x8000);
         if (bits < 0x7bff) {
             const float middle = (low + high) / 2;
-            assert_int_equal(tfr_kv_to_f16(middle), bits + bits % 2);
-            assert_int_equal(tfr_kv_to_f16(nextafterf(middle, 0)), bits);
-            assert_int_equal(tfr_kv_to_f16(nextafterf(middle, 1e6f)), bits + 1);
+            assert_int_equal(tfr_half_to_f16(middle), bits + bits % 2);
+            assert_int_equal(tfr_half_to_f16(nextafterf(middle, 0)), bits);
+            assert_int_equal(tfr_half_to_f16(nextafterf(middle, 1e6f)), bits + 1);
         }
     }
-    assert_int_equal(tfr_kv_to_f16(65519.9f), 0x7bff);
-    assert_int_equal(tfr_kv_to_f16(65520), 0x7c00);
-    assert_true(isinf(tfr_kv_from_f16(tfr_kv_to_f16(INFINITY))) && isnan(tfr_kv_from_f16(tfr_kv_to_f16(NAN))));
+    assert_int_equal(tfr_half_to_f16(65519.9f), 0x7bff);
+    assert_int_equal(tfr_half_to_f16(65520), 0x7c00);
+    assert_true(isinf(tfr_half_from_f16(tfr_half_to_f16(INFINITY))) && isnan(tfr_half_from_f16(tfr_half_to_f16(NAN))));
     for (uint32_t bits = 0; bits < 0x7f80; bits++) {
-        const float low = tfr_kv_from_bf16((uint16_t)bits), high = tfr_kv_from_bf16((uint16_t)(bits + 1));
-        assert_int_equal(tfr_kv_to_bf16(-low), bits | 0x8000);
+        const float low = tfr_half_from_bf16((uint16_t)bits), high = tfr_half_from_bf16((uint16_t)(bits + 1));
+        assert_int_equal(tfr_half_to_bf16(-low), bits | 0x8000);
         if (bits < 0x7f7f) {
             const float middle = low + (high - low) / 2;
-            assert_int_equal(tfr_kv_to_bf16(middle), bits + bits % 2);
-            assert_int_equal(tfr_kv_to_bf16(nextafterf(middle, 0)), bits);
+            assert_int_equal(tfr_half_to_bf16(middle), bits + bits % 2);
+            assert_int_equal(tfr_half_to_bf16(nextafterf(middle, 0)), bits);
         }
     }
-    assert_true(isnan(tfr_kv_from_bf16(tfr_kv_to_bf16(NAN))));
+    assert_true(isnan(tfr_half_from_bf16(tfr_half_to_bf16(NAN))));
 }
 
 /* Also between caches of other room. */

@@ -14,6 +14,7 @@
 #include <math.h>
 #include <string.h>
 
+#include <tfrun/half.h>
 #include <tfrun/plugin.h>
 
 #define TFR_KV_LARGEST 127
@@ -80,54 +81,6 @@ static inline float tfr_kv_dequantise(int8_t q, float scale) {
     return (float)q * scale;
 }
 
-static inline uint16_t tfr_kv_to_bf16(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    const uint32_t rounded = bits + 0x7fffU + (bits >> 16 & 1U);
-    return (uint16_t)(((bits & 0x7fffffffU) > 0x7f800000U ? bits | 0x400000U : rounded) >> 16);
-}
-
-static inline float tfr_kv_from_bf16(uint16_t half) {
-    const uint32_t bits = (uint32_t)half << 16;
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/* A NaN keeps the upper bits of its fraction, as the instruction of x86 has it. */
-static inline uint16_t tfr_kv_to_f16(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    const uint32_t sign = bits >> 16 & 0x8000U, size = bits & 0x7fffffffU;
-    if (size > 0x7f800000U) {
-        return (uint16_t)(sign | 0x7e00U | (size >> 13 & 0x1ffU));
-    }
-    if (size >= 0x477ff000U) { /* 65520 and more round to infinity */
-        return (uint16_t)(sign | 0x7c00U);
-    }
-    if (size < 0x38800000U) { /* below 2^-14: in steps of 2^-24, which adding 0.5 leaves in the low bits of its fraction */
-        float y;
-        memcpy(&y, &size, sizeof y);
-        y += 0.5f;
-        memcpy(&bits, &y, sizeof bits);
-        return (uint16_t)(sign | (bits - 0x3f000000U));
-    }
-    const uint32_t rounded = size + 0xfffU + (size >> 13 & 1U);
-    return (uint16_t)(sign | ((rounded >> 13) - (112U << 10)));
-}
-
-static inline float tfr_kv_from_f16(uint16_t half) {
-    const uint32_t size = half & 0x7fffU, wide = size << 13;
-    float x;
-    memcpy(&x, &wide, sizeof x);
-    x *= 0x1p112f; /* moves the bias of the exponent, and makes subnormals normal */
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    bits |= (size >= 0x7c00U ? 0x7f800000U : 0U) | (uint32_t)(half & 0x8000U) << 16;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 /* Any element of a cache of any type, as attention sees it. Here and below members are asked in the order of their age: in a host
  * of ABI 2.2 or older what stands at the place of the newer ones is the next layer's cache. */
 static inline float tfr_kv_key(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, int64_t d) {
@@ -138,8 +91,8 @@ static inline float tfr_kv_key(const struct tfr_kv *kv, int64_t head_dim, int64_
     if (kv->k8 != NULL) {
         return tfr_kv_dequantise(kv->k8[at], kv->k_scale[tfr_kv_scale_index(kv, h, s)]);
     }
-    return kv->k_pair != NULL ? tfr_kv_from_bf16(kv->k_pair[tfr_kv_k_pair_index(kv, head_dim, h, s, d)])
-                              : tfr_kv_from_f16(kv->k_half[at]);
+    return kv->k_pair != NULL ? tfr_half_from_bf16(kv->k_pair[tfr_kv_k_pair_index(kv, head_dim, h, s, d)])
+                              : tfr_half_from_f16(kv->k_half[at]);
 }
 
 static inline float tfr_kv_value(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, int64_t d) {
@@ -150,19 +103,19 @@ static inline float tfr_kv_value(const struct tfr_kv *kv, int64_t head_dim, int6
     if (kv->v8 != NULL) {
         return tfr_kv_dequantise(kv->v8[at], kv->v_scale[tfr_kv_scale_index(kv, h, s)]);
     }
-    return kv->v_pair != NULL ? tfr_kv_from_bf16(kv->v_pair[tfr_kv_v_pair_index(kv, head_dim, h, s, d)])
-                              : tfr_kv_from_f16(kv->v_half[at]);
+    return kv->v_pair != NULL ? tfr_half_from_bf16(kv->v_pair[tfr_kv_v_pair_index(kv, head_dim, h, s, d)])
+                              : tfr_half_from_f16(kv->v_half[at]);
 }
 
 static inline void tfr_kv_put_16(const struct tfr_kv *kv, int64_t head_dim, int64_t h, int64_t s, const float *k, const float *v) {
     const int64_t v_at = tfr_kv_v_index(kv, head_dim, h, s);
     for (int64_t d = 0; d < head_dim; d++) {
         if (kv->k_pair != NULL) {
-            kv->k_pair[tfr_kv_k_pair_index(kv, head_dim, h, s, d)] = tfr_kv_to_bf16(k[d]);
-            kv->v_pair[tfr_kv_v_pair_index(kv, head_dim, h, s, d)] = tfr_kv_to_bf16(v[d]);
+            kv->k_pair[tfr_kv_k_pair_index(kv, head_dim, h, s, d)] = tfr_half_to_bf16(k[d]);
+            kv->v_pair[tfr_kv_v_pair_index(kv, head_dim, h, s, d)] = tfr_half_to_bf16(v[d]);
         } else {
-            kv->k_half[tfr_kv_k_index(kv, head_dim, h, s, d)] = tfr_kv_to_f16(k[d]);
-            kv->v_half[v_at + d] = tfr_kv_to_f16(v[d]);
+            kv->k_half[tfr_kv_k_index(kv, head_dim, h, s, d)] = tfr_half_to_f16(k[d]);
+            kv->v_half[v_at + d] = tfr_half_to_f16(v[d]);
         }
     }
 }

@@ -216,7 +216,7 @@ struct tfr_cost {
  *   key, the last d of an odd number:  k_pair[p + d * 16 + s % 16]
  *   value:                        v_pair[((h * capacity + s) / 2 * head_dim + d) * 2 + s % 2]
  *
- * How a vector becomes int8, and a number bf16 or f16, is defined in tfrun/kv.h. A host of ABI 2.2 or older has no members behind
+ * tfrun/kv.h defines how a vector becomes int8, tfrun/half.h bf16 and f16. A host of ABI 2.2 or older has no members behind
  * v_scale: who reads a cache asks for k first, then for k8, and only where both are NULL for the others. */
 #define TFR_KV_PANEL 16
 struct tfr_kv {

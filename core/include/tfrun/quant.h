@@ -20,6 +20,7 @@
 #include <math.h>
 #include <string.h>
 
+#include <tfrun/half.h>
 #include <tfrun/types.h>
 
 #define TFR_QUANT_I8_LARGEST 127
@@ -51,31 +52,14 @@ static inline int32_t tfr_quant_round(float x) {
     return (int32_t)tfr_quant_bits(x + TFR_QUANT_ROUND) - at_zero;
 }
 
-/* Positive and negative numbers, infinities and NaN alike; nearest, ties to even. */
+/* A scale as it is stored: every NaN is the same one. */
 static inline uint16_t tfr_quant_to_f16(float x) {
-    const uint32_t sign = tfr_quant_bits(x) >> 16 & 0x8000, magnitude = tfr_quant_magnitude(x);
-    if (magnitude > 0x7f800000) {
-        return (uint16_t)(sign | 0x7e00);
-    }
-    if (magnitude >= 0x477ff000) {
-        return (uint16_t)(sign | 0x7c00); /* 65520 and above */
-    }
-    if (magnitude < 0x38800000) { /* below 2^-14 the step is 2^-24: the sum with 0.5, whose step that is, rounds for us */
-        return (uint16_t)(sign | (tfr_quant_bits(tfr_quant_float(magnitude) + 0.5f) - 0x3f000000));
-    }
-    const uint32_t odd = magnitude >> 13 & 1;
-    return (uint16_t)(sign | (magnitude - (112u << 23) + 0xfff + odd) >> 13);
+    const uint16_t half = tfr_half_to_f16(x);
+    return (half & 0x7fff) > 0x7c00 ? (uint16_t)((half & 0x8000) | 0x7e00) : half;
 }
 
 static inline float tfr_quant_from_f16(uint16_t half) {
-    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, magnitude = half & 0x7fff;
-    if (magnitude >= 0x7c00) {
-        return tfr_quant_float(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
-    }
-    if (magnitude < 0x400) {
-        return (sign != 0 ? -1.0f : 1.0f) * ((float)magnitude * 0x1p-24f);
-    }
-    return tfr_quant_float(sign | ((magnitude << 13) + (112u << 23)));
+    return tfr_half_from_f16(half);
 }
 
 /* 8 bits: the scale of a channel, from the largest tfr_quant_magnitude of its weights: largest / 127, cut to 17 significant bits
