@@ -254,7 +254,7 @@ enum tfr_status tfr_observations_settle(struct tfr_observations *seen, struct tf
     enum tfr_status status = TFR_OK;
     if (seen->n_memory > 0) {
         qsort(seen->memory, (size_t)seen->n_memory, sizeof *seen->memory, by_rate);
-        calibration->roofs.memory_rate = seen->memory[seen->n_memory / 2];
+        tfr_roofs_set_memory(&calibration->roofs, seen->memory[seen->n_memory / 2]);
     }
     qsort(seen->items, seen->n, sizeof *seen->items, by_key_and_time);
     for (size_t first = 0, n; first < seen->n && status == TFR_OK; first += n) {

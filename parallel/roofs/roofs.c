@@ -153,14 +153,24 @@ void tfr_roofs_merge(struct tfr_roofs *best, const struct tfr_roofs *more) {
     best->barrier_ns = lower(best->barrier_ns, more->barrier_ns);
 }
 
-struct tfr_roofs tfr_roofs_with_memory(const struct tfr_roofs *roofs, double rate) {
-    struct tfr_roofs now = *roofs;
-    const double ratio = rate > 0 && roofs->memory_rate > 0 ? rate / roofs->memory_rate : 1;
-    for (int i = 0; i < now.n_bandwidths; i++) {
-        if (now.bandwidth[i].bytes > 2 * now.l3_bytes) {
-            now.bandwidth[i].one_core *= ratio;
-            now.bandwidth[i].all_cores *= ratio;
+/* Bandwidths of working sets that the caches don't hold. */
+static void scale_memory(struct tfr_roofs *roofs, double ratio) {
+    for (int i = 0; i < roofs->n_bandwidths; i++) {
+        if (roofs->bandwidth[i].bytes > 2 * roofs->l3_bytes) {
+            roofs->bandwidth[i].one_core *= ratio;
+            roofs->bandwidth[i].all_cores *= ratio;
         }
     }
+}
+
+struct tfr_roofs tfr_roofs_with_memory(const struct tfr_roofs *roofs, double rate) {
+    struct tfr_roofs now = *roofs;
+    scale_memory(&now, rate > 0 && roofs->memory_rate > 0 ? rate / roofs->memory_rate : 1);
     return now;
+}
+
+void tfr_roofs_set_memory(struct tfr_roofs *roofs, double rate) {
+    const double largest = roofs->n_bandwidths > 0 ? roofs->bandwidth[roofs->n_bandwidths - 1].all_cores : 0;
+    roofs->memory_rate = rate;
+    scale_memory(roofs, rate > 0 && largest > 0 ? rate / largest : 1);
 }

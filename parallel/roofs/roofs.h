@@ -47,6 +47,9 @@ enum tfr_status tfr_roofs_memory(struct tfr_team *team, const struct tfr_machine
 /* The roofs of a moment in which memory gives this rate instead of memory_rate: bandwidths beyond twice the last cache level are
  * scaled. Unchanged where one of them is not known. */
 struct tfr_roofs tfr_roofs_with_memory(const struct tfr_roofs *roofs, double rate);
+/* Makes `rate` memory_rate, and the bandwidths beyond twice the last cache level those of the minutes in which memory gave it: a
+ * machine that shares its memory may have given twice as much when they were measured. */
+void tfr_roofs_set_memory(struct tfr_roofs *roofs, double rate);
 
 /* The better of each; of the same machine and team. `best` may be empty. */
 void tfr_roofs_merge(struct tfr_roofs *best, const struct tfr_roofs *more);

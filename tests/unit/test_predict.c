@@ -131,6 +131,18 @@ TFR_TEST(memory_of_another_speed_scales_what_lies_beyond_the_caches) {
     assert_near(tfr_roof_bandwidth(&now, 4, 1e18), 5e10);
 }
 
+TFR_TEST(roofs_are_those_of_the_minutes_in_which_kernels_were_measured) {
+    TFR_UNUSED_STATE;
+    struct tfr_roofs then = roofs;
+    then.l3_bytes = 1 << 22;
+    tfr_roofs_set_memory(&then, 2e10); /* the table was measured while memory gave 5e10 */
+    assert_near(then.memory_rate, 2e10);
+    assert_near(tfr_roof_bandwidth(&then, 4, 1 << 20), 3e11);
+    assert_near(tfr_roof_bandwidth(&then, 4, 1e18), 2e10);
+    const struct tfr_roofs now = tfr_roofs_with_memory(&then, 5e10);
+    assert_near(tfr_roof_bandwidth(&now, 4, 1e18), 5e10);
+}
+
 TFR_TEST(the_roof_is_the_slower_of_both_ways) {
     TFR_UNUSED_STATE;
     struct tfr_task_facts facts = {.dtype = TFR_DTYPE_F32,
@@ -187,4 +199,5 @@ TFR_TEST_MAIN(TFR_CASE(efficiency_is_exact_where_it_was_calibrated), TFR_CASE(ef
               TFR_CASE(bandwidth_is_exact_at_its_points_and_falls_between_them),
               TFR_CASE(peaks_are_those_of_the_units_that_a_kernel_names), TFR_CASE(the_roof_is_the_slower_of_both_ways),
               TFR_CASE(memory_of_another_speed_scales_what_lies_beyond_the_caches),
+              TFR_CASE(roofs_are_those_of_the_minutes_in_which_kernels_were_measured),
               TFR_CASE(a_shape_that_was_not_calibrated_takes_the_nearest_of_its_kernel), TFR_CASE(passages_between_tasks_add_up))
