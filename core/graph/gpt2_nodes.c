@@ -65,7 +65,6 @@ static int param(struct tfr_gpt2_builder *b, enum tfr_param which, enum tfr_dtyp
  */
 static enum tfr_dtype linear_dtype(const struct tfr_gpt2_builder *b, enum tfr_param which) {
     const enum tfr_dtype dtype = b->spec->dtype;
-    char name[96];
     if (tfr_quant_group(dtype) == 0) {
         return dtype;
     }
@@ -73,8 +72,7 @@ static enum tfr_dtype linear_dtype(const struct tfr_gpt2_builder *b, enum tfr_pa
     if (weight != NULL && weight->coarse != NULL) {
         return weight->tensor.dtype;
     }
-    tfr_model_param_name(which, b->block, name, sizeof name);
-    return tfr_quant_group(dtype) > 0 && tfr_config_is_finer(b->spec->finer, name) ? TFR_DTYPE_I8_CHANNEL : dtype;
+    return tfr_model_linear_dtype(b->spec->finer, which, b->block, dtype);
 }
 
 int tfr_gpt2_table(struct tfr_gpt2_builder *b, enum tfr_param which) {

@@ -93,6 +93,9 @@ int tfr_model_param_shape(const struct tfr_hparams *hparams, enum tfr_param para
 const char *tfr_model_param_name(enum tfr_param param, int64_t layer, char *text, size_t size);
 /* Linears: what coarse types round. */
 bool tfr_model_is_linear(const struct tfr_hparams *hparams, enum tfr_param param);
+/* The type of a linear's weight where `dtype` is asked for: 8 bits in place of 4 where one of `finer` (NULL: none) names it. */
+enum tfr_dtype tfr_model_linear_dtype(const struct tfr_string_list *finer, enum tfr_param param, int64_t layer,
+                                      enum tfr_dtype dtype);
 /* Refuses a glob of runtime.int4_finer that names no linear of the model; of a file's, no linear under any head. */
 enum tfr_status tfr_model_check_finer(const struct tfr_config *config);
 int64_t tfr_model_param_count(const struct tfr_hparams *hparams); /* of the whole model, tied matrix once */

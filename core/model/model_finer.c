@@ -1,4 +1,6 @@
 /* model_finer.c - the linears that runtime.int4_finer names: a glob that names none is a slip, and is told before work begins. */
+#include <tfrun/quant.h>
+
 #include "base/status.h"
 #include "model/model.h"
 #include "model/model_tensors.h"
@@ -6,6 +8,14 @@
 bool tfr_model_is_linear(const struct tfr_hparams *hparams, enum tfr_param param) {
     int64_t dim[2];
     return tfr_model_param_shape(hparams, param, dim) == 2 && param != TFR_PARAM_WTE && param != TFR_PARAM_WPE;
+}
+
+enum tfr_dtype tfr_model_linear_dtype(const struct tfr_string_list *finer, enum tfr_param param, int64_t layer,
+                                      enum tfr_dtype dtype) {
+    char name[96];
+    const bool may_differ = finer != NULL && finer->n > 0 && tfr_quant_group(dtype) > 0;
+    return may_differ && tfr_config_is_finer(finer, tfr_model_param_name(param, layer, name, sizeof name)) ? TFR_DTYPE_I8_CHANNEL
+                                                                                                           : dtype;
 }
 
 static bool names_a_linear(const struct tfr_hparams *hparams, const struct tfr_string_list *glob, bool any_head) {

@@ -5,14 +5,30 @@
 #include "base/tensor.h"
 #include "rank/rank.h"
 
-/* Packed weights: matrices of the blocks and the head over the vocabulary. Tables of embeddings stay in the
- * mapped file, biases and norms are small. */
-int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, int64_t n_vocabulary, enum tfr_dtype dtype) {
-    const int64_t width = model->n_embd, attention = 4 * width * width, feed_forward = width * model->n_inner;
-    const double of_width = tfr_dtype_cost(dtype, width), of_inner = tfr_dtype_cost(dtype, model->n_inner);
-    const double block = (double)(attention * (model->add_cross_attention ? 2 : 1) + feed_forward) * of_width +
-                         (double)feed_forward * of_inner; /* scales go by the inputs of a matrix */
-    return (int64_t)(block * (double)n_layers + (double)(n_vocabulary * width) * of_width + 0.5);
+/* Of one linear, with its scales. */
+static double linear_bytes(const struct tfr_config *config, enum tfr_param param, int64_t layer, enum tfr_dtype dtype) {
+    int64_t dim[2];
+    tfr_model_param_shape(&config->model, param, dim);
+    const int64_t n_inputs = dim[param >= TFR_PARAM_LM_HEAD ? 1 : 0];
+    return (double)(dim[0] * dim[1]) *
+           tfr_dtype_cost(tfr_model_linear_dtype(&config->options.runtime_int4_finer, param, layer, dtype), n_inputs);
+}
+
+/* Tables of embeddings stay in the mapped file, biases and norms are small. */
+int64_t tfr_packed_bytes(const struct tfr_config *config, int64_t n_layers, int64_t n_vocabulary, enum tfr_dtype dtype) {
+    const struct tfr_hparams *model = &config->model;
+    const int64_t n_kinds = config->options.runtime_int4_finer.n > 0 && model->n_layer > 0 ? model->n_layer : 1;
+    double blocks = 0, head = 0;
+    for (int param = 0; param < TFR_PARAM_PER_BLOCK && n_layers > 0; param++) {
+        const bool is_there = tfr_model_has_param(model, (enum tfr_param)param);
+        for (int64_t layer = 0; is_there && tfr_model_is_linear(model, (enum tfr_param)param) && layer < n_kinds; layer++) {
+            blocks += linear_bytes(config, (enum tfr_param)param, layer, dtype);
+        }
+    }
+    if (n_vocabulary > 0) {
+        head = linear_bytes(config, TFR_PARAM_LM_HEAD, 0, dtype) * (double)n_vocabulary / (double)model->vocab_size;
+    }
+    return (int64_t)(blocks * (double)n_layers / (double)n_kinds + head + 0.5);
 }
 
 enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need *need) {
@@ -55,8 +71,8 @@ enum tfr_status tfr_rank_check_memory(const struct tfr_engine *engine) {
     const struct tfr_kvcache_spec spec = tfr_engine_kv_spec(engine);
     const struct tfr_memory_need need = {
         .n_layers = engine->n_local_layers,
-        .weights_bytes = tfr_packed_bytes(&config->model, engine->n_local_layers, 0, dtype) / engine->placement.tensor +
-                         tfr_packed_bytes(&config->model, 0, n_vocabulary, head_dtype),
+        .weights_bytes = tfr_packed_bytes(config, engine->n_local_layers, 0, dtype) / engine->placement.tensor +
+                         tfr_packed_bytes(config, 0, n_vocabulary, head_dtype),
         .cache_bytes = (int64_t)tfr_kvcache_position_bytes(&spec) * tfr_kv_capacity(config),
         .free_bytes = engine->machine->memory_available_bytes,
         .can_halve = dtype == TFR_DTYPE_F32,

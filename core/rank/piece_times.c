@@ -166,9 +166,9 @@ struct tfr_layout_model tfr_layout_model_of(const struct tfr_config *config) {
         .n_embd = model->n_embd,
         .n_head = model->n_head,
         .vocabulary = model->vocab_size,
-        .block_bytes = (double)tfr_packed_bytes(model, 1, 0, dtype),
+        .block_bytes = (double)tfr_packed_bytes(config, 1, 0, dtype),
         .embed_bytes = (double)((model->vocab_size + model->n_positions) * model->n_embd) * sizeof(float),
-        .head_bytes = (double)tfr_packed_bytes(model, 0, model->vocab_size, dtype),
+        .head_bytes = (double)tfr_packed_bytes(config, 0, model->vocab_size, dtype),
         .cached_bytes = cached_bytes(config),
     };
 }
@@ -177,18 +177,18 @@ void tfr_model_work_of(struct tfr_model_work *work, const struct tfr_config *con
     enum { BLOCK_NODES = 8 }; /* two norms, four linears, appending to the cache, attention */
     const struct tfr_hparams *model = &config->model;
     const enum tfr_dtype dtype = tfr_packed_dtype(config);
-    const double width = (double)model->n_embd, block = (double)tfr_packed_bytes(model, 1, 0, TFR_DTYPE_I8),
+    const double width = (double)model->n_embd, block = (double)tfr_packed_bytes(config, 1, 0, TFR_DTYPE_I8),
                  head = (double)model->vocab_size * width;
     *work = (struct tfr_model_work){.speed = *speed};
     work->piece[TFR_PIECE_EMBED] = (struct tfr_piece_work){.bytes_row = 3 * width * sizeof(float), .nodes = 1};
-    work->piece[TFR_PIECE_BLOCK] = (struct tfr_piece_work){.bytes = (double)tfr_packed_bytes(model, 1, 0, dtype),
+    work->piece[TFR_PIECE_BLOCK] = (struct tfr_piece_work){.bytes = (double)tfr_packed_bytes(config, 1, 0, dtype),
                                                            .bytes_cached = cached_bytes(config),
                                                            .flops_row = 2 * block,
                                                            .flops_cached = 4 * width,
                                                            .nodes = BLOCK_NODES};
     work->piece[TFR_PIECE_NORM] = (struct tfr_piece_work){.bytes_row = 2 * width * sizeof(float), .nodes = 1};
     work->piece[TFR_PIECE_HEAD] = (struct tfr_piece_work){
-        .bytes = (double)tfr_packed_bytes(model, 0, model->vocab_size, dtype), .flops_row = 2 * head, .nodes = 1};
+        .bytes = (double)tfr_packed_bytes(config, 0, model->vocab_size, dtype), .flops_row = 2 * head, .nodes = 1};
     work->piece[TFR_PIECE_SUM] = (struct tfr_piece_work){.bytes_row = (double)model->n_head * width * sizeof(float), .nodes = 1};
     work->piece[TFR_PIECE_SAMPLE] = (struct tfr_piece_work){.bytes_row = (double)model->vocab_size * sizeof(float)};
 }

@@ -144,7 +144,9 @@ struct tfr_memory_need {
     int64_t free_bytes; /* 0: not known */
     bool can_halve;     /* weights are packed as f32 */
 };
-int64_t tfr_packed_bytes(const struct tfr_hparams *model, int64_t n_layers, int64_t n_vocabulary, enum tfr_dtype dtype);
+/* Matrices of so many blocks and of so many rows of the vocabulary, in `dtype` but for runtime.int4_finer (a block then counts as
+ * the mean of all). */
+int64_t tfr_packed_bytes(const struct tfr_config *config, int64_t n_layers, int64_t n_vocabulary, enum tfr_dtype dtype);
 enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need *need);
 
 /* pack_cache.c: the store, with the file of runtime.pack_cache, which is written when the store closes. */

@@ -10,6 +10,7 @@
 #include "base/plural.h"
 #include "base/status.h"
 #include "base/tensor.h"
+#include "model/coarse_tensor.h"
 #include "model/module_tree.h"
 #include "report/dry.h"
 
@@ -19,6 +20,8 @@ struct summary {
     const struct tfr_summary_question *question;
     struct tfr_module_tree tree;
     int64_t parameters, parameter_bytes, packed_bytes, position_bytes;
+    int64_t linears, finer; /* with coarse weights; those that have 8 bits where the others have 4 */
+    enum tfr_dtype stored;  /* all else then */
     int64_t seq, step_rows, step_logits, activation_bytes, scratch_bytes;
 };
 
@@ -69,15 +72,48 @@ static enum tfr_status measure_step(struct summary *summary, struct tfr_dry *dry
     return TFR_OK;
 }
 
+/* One parameter of a model with coarse weights: linears are rounded, a tied head's copy of wte too; all else is as it is stored. */
+static int64_t coarse_bytes(struct summary *summary, enum tfr_param param, int64_t layer) {
+    const struct tfr_config *config = summary->config;
+    int64_t dim[2] = {1, 1};
+    const int rank = tfr_model_param_shape(&config->model, param, dim);
+    if (!tfr_model_is_linear(&config->model, param)) {
+        return dim[0] * (rank > 1 ? dim[1] : 1) * (int64_t)tfr_dtype_size(summary->stored);
+    }
+    const enum tfr_dtype asked = tfr_packed_dtype(config),
+                         own = tfr_model_linear_dtype(&config->options.runtime_int4_finer, param, layer, asked);
+    struct tfr_coarse_weight form;
+    tfr_coarse_shape(&form, own, dim, param >= TFR_PARAM_LM_HEAD);
+    summary->linears++;
+    summary->finer += own != asked;
+    return (int64_t)tfr_coarse_bytes(&form);
+}
+
+static void count_parameters(struct summary *summary) {
+    const struct tfr_hparams *model = &summary->config->model;
+    const enum tfr_dtype dtype = tfr_packed_dtype(summary->config);
+    summary->parameters = tfr_model_param_count(model);
+    if (tfr_dtype_file_name(dtype)[0] != '\0') {
+        summary->parameter_bytes = summary->parameters * (int64_t)tfr_dtype_size(dtype);
+        return;
+    }
+    for (int param = 0; param < TFR_PARAM_COUNT; param++) {
+        const int64_t n = param < TFR_PARAM_PER_BLOCK ? model->n_layer : 1;
+        for (int64_t layer = 0; tfr_model_has_param(model, (enum tfr_param)param) && layer < n; layer++) {
+            summary->parameter_bytes += coarse_bytes(summary, (enum tfr_param)param, layer);
+        }
+    }
+}
+
 static enum tfr_status measure(struct summary *summary, struct tfr_dry *dry) {
     const struct tfr_config *config = summary->config;
     const struct tfr_hparams *model = &config->model;
     const enum tfr_dtype dtype = tfr_packed_dtype(config);
     const struct tfr_kvcache_spec spec = tfr_kv_spec(config, model->n_layer);
-    summary->parameters = tfr_model_param_count(model);
-    summary->parameter_bytes = (int64_t)((double)summary->parameters * tfr_dtype_cost(dtype, model->n_embd) + 0.5);
+    summary->stored = dry->tables.wte;
+    count_parameters(summary);
     summary->packed_bytes =
-        tfr_packed_bytes(model, model->n_layer, tfr_head_has_vocabulary((int)model->head) ? model->vocab_size : 0, dtype);
+        tfr_packed_bytes(config, model->n_layer, tfr_head_has_vocabulary((int)model->head) ? model->vocab_size : 0, dtype);
     summary->position_bytes = (int64_t)tfr_kvcache_position_bytes(&spec);
     summary->seq = summary->question->seq > 0 ? summary->question->seq : model->n_positions;
     return measure_step(summary, dry);
@@ -92,6 +128,20 @@ static void put_bytes(FILE *stream, const char *what, int64_t bytes, const char 
     vfprintf(stream, format, arguments);
     va_end(arguments);
     fputc('\n', stream);
+}
+
+static void put_parameter_bytes(FILE *stream, const struct summary *summary) {
+    const char *dtype = tfr_choice_name("runtime.dtype", summary->config->options.runtime_dtype);
+    char finer[64] = "";
+    if (summary->linears == 0) {
+        put_bytes(stream, "parameter bytes", summary->parameter_bytes, "all of them as %s", dtype);
+        return;
+    }
+    if (summary->finer > 0) {
+        snprintf(finer, sizeof finer, ", %lld of %lld in 8 bits", (long long)summary->finer, (long long)summary->linears);
+    }
+    put_bytes(stream, "parameter bytes", summary->parameter_bytes, "linears as %s%s, the rest as %s", dtype, finer,
+              tfr_dtype_name(summary->stored));
 }
 
 static void put_facts(FILE *stream, const struct summary *summary) {
@@ -109,8 +159,7 @@ static void put_facts(FILE *stream, const struct summary *summary) {
     const bool is_tied = tfr_head_has_vocabulary((int)model->head) && model->tie_word_embeddings;
     put_bytes(stream, "parameters", summary->parameters, "%s",
               is_tied ? "lm_head is wte, counted once; torchinfo counts it twice" : "each counted once");
-    put_bytes(stream, "parameter bytes", summary->parameter_bytes, "all of them as %s",
-              tfr_choice_name("runtime.dtype", options->runtime_dtype));
+    put_parameter_bytes(stream, summary);
     put_bytes(stream, "packed bytes", summary->packed_bytes, "matrices of the blocks%s, in the layout of the kernels",
               tfr_head_has_vocabulary((int)model->head) ? " and of the vocabulary" : "");
     put_bytes(stream, "kv cache bytes", summary->position_bytes, "a token as %s", tfr_kv_dtype_name(tfr_kv_dtype(config)));

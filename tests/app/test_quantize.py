@@ -172,6 +172,18 @@ def mixed_is_4_bits_with_some_of_8(box):
 
 
 @case
+def summary_counts_each_tensor_by_its_own_type(box):
+    model = box.model(n_layer=3, n_embd=64, n_inner=128)  # whole groups, as packed_bytes counts them
+    for kind in ["mixed"], ["mixed", "--zero-point", "--group", "64"], ["int4"], ["int8"]:
+        folder, told = box.quantize(model, "--to", *kind, name="-".join(kind))
+        summary = json.loads(box.start("summary", folder, "--json").stdout)
+        expect_same(summary["parameter_bytes"], sum(tensor["bytes"] for tensor in told["tensors"]))
+        expect_same(summary["packed_bytes"], sum(tensor["bytes"] for tensor in told["tensors"] if is_linear(tensor["name"])))
+        line = next(line for line in box.start("summary", folder).stdout.splitlines() if line.startswith("parameter bytes"))
+        expect(("9 of 13 in 8 bits" in line) == (kind[0] == "mixed") and "the rest as f32" in line, line)
+
+
+@case
 def int8_and_int8w_are_the_same_tensors(box):
     model = box.model()
     a, _ = box.quantize(model, "--to", "int8", name="a")

@@ -18,15 +18,23 @@ static void keep(void *user, enum tfr_log_level level, const char *area, const c
 /* 12 blocks of GPT-2 small have 84,934,656 elements in their matrices, its head 50257 * 768. */
 TFR_TEST(packed_bytes_of_gpt2) {
     TFR_UNUSED_STATE;
-    struct tfr_hparams model = {.n_embd = 768, .n_inner = 3072, .vocab_size = 50257};
-    assert_int_equal(tfr_packed_bytes(&model, 12, 0, TFR_DTYPE_F32), INT64_C(84934656) * 4);
-    assert_int_equal(tfr_packed_bytes(&model, 12, model.vocab_size, TFR_DTYPE_BF16), (INT64_C(84934656) + INT64_C(38597376)) * 2);
-    assert_int_equal(tfr_packed_bytes(&model, 0, 0, TFR_DTYPE_F32), 0);
+    struct tfr_config config = {.model = {.n_layer = 12, .n_embd = 768, .n_inner = 3072, .vocab_size = 50257}};
+    const struct tfr_hparams *model = &config.model;
+    assert_int_equal(tfr_packed_bytes(&config, 12, 0, TFR_DTYPE_F32), INT64_C(84934656) * 4);
+    assert_int_equal(tfr_packed_bytes(&config, 12, model->vocab_size, TFR_DTYPE_BF16), (INT64_C(84934656) + INT64_C(38597376)) * 2);
+    assert_int_equal(tfr_packed_bytes(&config, 0, 0, TFR_DTYPE_F32), 0);
     /* with a scale for each output: 3 * 768 + 768 + 3072 + 768 of a block, 50257 of the head */
-    assert_int_equal(tfr_packed_bytes(&model, 12, model.vocab_size, TFR_DTYPE_I8_CHANNEL),
+    assert_int_equal(tfr_packed_bytes(&config, 12, model->vocab_size, TFR_DTYPE_I8_CHANNEL),
                      INT64_C(84934656) + INT64_C(38597376) + (12 * 6912 + 50257) * 4);
-    model.add_cross_attention = true;
-    assert_int_equal(tfr_packed_bytes(&model, 1, 0, TFR_DTYPE_F32), (int64_t)16 * 768 * 768 * 4);
+    /* 4 bits and a scale of 16 for each 32; of two blocks in 12 and of the head 8 bits and a scale of 32 for each output */
+    char *globs[] = {"lm_head.weight", "h.0.*", "h.11.*"};
+    config.options.runtime_int4_finer = (struct tfr_string_list){.items = globs, .n = 3};
+    const int64_t of_fours = INT64_C(84934656) / 12 / 32 * 18, of_eights = INT64_C(84934656) / 12 + 6912 * 4;
+    assert_int_equal(tfr_packed_bytes(&config, 12, 0, TFR_DTYPE_I4_GROUP), 10 * of_fours + 2 * of_eights);
+    assert_int_equal(tfr_packed_bytes(&config, 0, model->vocab_size, TFR_DTYPE_I4_GROUP), INT64_C(38597376) + 50257 * 4);
+    config.options.runtime_int4_finer.n = 0;
+    config.model.add_cross_attention = true;
+    assert_int_equal(tfr_packed_bytes(&config, 1, 0, TFR_DTYPE_F32), (int64_t)16 * 768 * 768 * 4);
 }
 
 /* The demo model once run holds what was predicted, and its biases and norms. */
@@ -42,7 +50,7 @@ TFR_TEST(packed_bytes_are_those_of_an_engine) {
     assert_ok(tfr_engine_open(&engine, TFR_SOURCE_DIR "/configs/demo", &whole, 1));
     assert_ok(tfr_generate(engine, &prompt, 1, NULL, NULL, &result, &stats));
     const int64_t said =
-        tfr_packed_bytes(&engine->config->model, engine->config->model.n_layer, engine->config->model.vocab_size, TFR_DTYPE_F32);
+        tfr_packed_bytes(engine->config, engine->config->model.n_layer, engine->config->model.vocab_size, TFR_DTYPE_F32);
     const int64_t held = tfr_engine_memory(engine).weights_bytes;
     assert_true(held >= said && held < said + said / 20);
     tfr_generation_free(&result);
