@@ -58,6 +58,11 @@ struct tfr_bench {
 
 /* bench_compare.c: the same case of another bench; NULL where it has none. */
 const struct tfr_bench_figure *tfr_bench_find(const struct tfr_bench *bench, const struct tfr_bench_case *what);
+/* Refuses (TFR_USAGE) a bench of another model, and one that has none of the cases. */
+enum tfr_status tfr_bench_check_before(const struct tfr_bench *bench, const struct tfr_bench *before);
+/* What was recorded and is another now: type, machine, ranks, threads, program, options. Texts live during the call. */
+typedef void tfr_tell_difference(void *user, const char *what, const char *before, const char *now);
+void tfr_bench_differences(const struct tfr_bench *bench, const struct tfr_bench *before, tfr_tell_difference *tell, void *user);
 /* Where the median lies, seen from the interval of an earlier one: "inside", "faster", "slower". */
 const char *tfr_bench_verdict(const struct tfr_bench_figure *now, const struct tfr_bench_figure *before);
 

@@ -42,12 +42,18 @@ static bool is_limited(const struct tfr_bench *bench, const struct limit *limit,
     return is_possible && what->kind == limit->kind && what->n >= limit->least;
 }
 
+bool tfr_bench_has_limit(const struct tfr_bench *bench, const struct tfr_bench_case *what) {
+    size_t l = 0;
+    while (l < TFR_COUNT_OF(limits) && !is_limited(bench, &limits[l], what)) {
+        l++;
+    }
+    return l < TFR_COUNT_OF(limits);
+}
+
 enum tfr_status tfr_bench_gate_check(const struct tfr_bench *bench) {
     for (size_t i = 0; i < bench->n_figures; i++) {
-        for (size_t l = 0; l < TFR_COUNT_OF(limits); l++) {
-            if (is_limited(bench, &limits[l], &bench->figures[i].what)) {
-                return TFR_OK;
-            }
+        if (tfr_bench_has_limit(bench, &bench->figures[i].what)) {
+            return TFR_OK;
         }
     }
     return tfr_raise(TFR_USAGE, "--gate: none of the cases has a limit; decode:N has, steps:N from 2, prefill:N from 512 on, and "

@@ -24,6 +24,8 @@ enum { TFR_MOST_HELD = 2 * TFR_MOST_BENCH_CASES };
 /* "time over roof"; whether the limit is the least that is allowed. */
 const char *tfr_bench_limit_name(enum tfr_bench_limit_figure figure);
 bool tfr_bench_limit_is_least(enum tfr_bench_limit_figure figure);
+/* Whether a figure of the case is held. */
+bool tfr_bench_has_limit(const struct tfr_bench *bench, const struct tfr_bench_case *what);
 /* Before the rounds: TFR_USAGE where nothing would be held. */
 enum tfr_status tfr_bench_gate_check(const struct tfr_bench *bench);
 /* All figures that have a limit, in the order of the cases; how many. 0 where the bench was not made for a gate. */

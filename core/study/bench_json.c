@@ -79,6 +79,16 @@ static void put_gate(struct tfr_json_out *out, const struct tfr_bench *bench) {
         tfr_json_end(out, '}');
     }
     tfr_json_end(out, ']');
+    tfr_json_begin(out, "not_held", '[');
+    for (size_t i = 0; i < bench->n_figures; i++) {
+        if (!tfr_bench_has_limit(bench, &bench->figures[i].what)) {
+            tfr_json_begin(out, NULL, '{');
+            tfr_json_put_text(out, "case", tfr_bench_kind_name(bench->figures[i].what.kind));
+            tfr_json_put_int(out, "n", bench->figures[i].what.n);
+            tfr_json_end(out, '}');
+        }
+    }
+    tfr_json_end(out, ']');
 }
 
 static void put_ranks(struct tfr_json_out *out, const struct tfr_bench *bench) {
@@ -90,6 +100,15 @@ static void put_ranks(struct tfr_json_out *out, const struct tfr_bench *bench) {
         tfr_json_end(out, '}');
     }
     tfr_json_end(out, ']');
+}
+
+static void put_difference(void *user, const char *what, const char *before, const char *now) {
+    struct tfr_json_out *out = user;
+    tfr_json_begin(out, NULL, '{');
+    tfr_json_put_text(out, "what", what);
+    tfr_json_put_text(out, "before", before);
+    tfr_json_put_text(out, "now", now);
+    tfr_json_end(out, '}');
 }
 
 enum tfr_status tfr_bench_json(const struct tfr_bench *bench, const struct tfr_bench *before, char **text) {
@@ -119,6 +138,9 @@ enum tfr_status tfr_bench_json(const struct tfr_bench *bench, const struct tfr_b
     }
     if (before != NULL) {
         tfr_json_put_bool(&out, "same_digest_as_before", tfr_bench_same_bits(bench, before));
+        tfr_json_begin(&out, "differences", '[');
+        tfr_bench_differences(bench, before, put_difference, &out);
+        tfr_json_end(&out, ']');
     }
     tfr_manifest_put(&out, &bench->manifest);
     tfr_json_end(&out, '}');

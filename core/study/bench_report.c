@@ -88,6 +88,29 @@ static void fill(struct tfr_grid *grid, const struct tfr_bench *bench, const str
     }
 }
 
+struct differences {
+    FILE *out;
+    int n;
+};
+
+static void print_difference(void *user, const char *what, const char *before, const char *now) {
+    struct differences *differences = user;
+    fprintf(differences->out, "%s%s %s -> %s", differences->n == 0 ? "" : "; ", what, before[0] != '\0' ? before : "none",
+            now[0] != '\0' ? now : "none");
+    differences->n++;
+}
+
+static void print_before(FILE *out, const struct tfr_bench *bench, const struct tfr_bench *before, const char *line) {
+    const int n_runs = before->n_more_runs + 1;
+    const bool is_same = tfr_bench_same_bits(bench, before);
+    struct differences differences = {.out = out};
+    fprintf(out, "%sbefore   %s on %s, %d run%s, %d rank%s, digest %016" PRIx64 ": %s\n%sdiffers  ", line,
+            before->manifest.facts[TFR_FACT_MEASURED_AT], before->manifest.facts[TFR_FACT_HOST], n_runs, tfr_plural(n_runs),
+            before->n_ranks, tfr_plural(before->n_ranks), before->logits_digest, is_same ? "the same bits" : "OTHER BITS", line);
+    tfr_bench_differences(bench, before, print_difference, &differences);
+    fputs(differences.n > 0 ? "\n" : "in nothing that was recorded\n", out);
+}
+
 static void print_head(FILE *out, const struct tfr_bench *bench, const struct tfr_bench *before, const char *line) {
     int64_t most = 0;
     for (int rank = 0; rank < bench->n_ranks; rank++) {
@@ -108,11 +131,7 @@ static void print_head(FILE *out, const struct tfr_bench *bench, const struct tf
                 bench->memory_rate / 1e9);
     }
     if (before != NULL) {
-        const int n_runs = before->n_more_runs + 1;
-        fprintf(out, "%sbefore   %s on %s, %d run%s, %d rank%s, digest %016" PRIx64 ": %s\n", line,
-                before->manifest.facts[TFR_FACT_MEASURED_AT], before->manifest.facts[TFR_FACT_HOST], n_runs, tfr_plural(n_runs),
-                before->n_ranks, tfr_plural(before->n_ranks), before->logits_digest,
-                tfr_bench_same_bits(bench, before) ? "the same bits" : "OTHER BITS");
+        print_before(out, bench, before, line);
     }
     fputc('\n', out);
 }
@@ -183,11 +202,28 @@ static void fill_gate(struct tfr_grid *grid, const struct tfr_bench_held *held, 
     }
 }
 
+/* What was measured and is not held: said, so that nobody takes it for held. */
+static void fill_unlimited(struct tfr_grid *grid, const struct tfr_bench *bench) {
+    for (size_t i = 0; i < bench->n_figures; i++) {
+        const struct tfr_bench_case *what = &bench->figures[i].what;
+        if (tfr_bench_has_limit(bench, what)) {
+            continue;
+        }
+        tfr_grid_put(grid, tfr_bench_kind_name(what->kind));
+        tfr_grid_put_count(grid, what->n);
+        tfr_grid_put(grid, "");
+        tfr_grid_put(grid, "");
+        tfr_grid_put(grid, "none");
+        tfr_grid_put(grid, what->kind == TFR_BENCH_CLASS ? "not held: has a limit with --warmup" : "not held");
+    }
+}
+
 static enum tfr_status print_gate(FILE *out, const struct tfr_bench *bench, enum tfr_grid_form form) {
     struct tfr_bench_held held[TFR_MOST_HELD];
     struct tfr_grid grid = {.is_left = 1 | 1 << 2 | 1 << 5};
     fputc('\n', out);
     fill_gate(&grid, held, tfr_bench_hold(bench, held));
+    fill_unlimited(&grid, bench);
     const enum tfr_status status = tfr_grid_write(&grid, form, out);
     tfr_grid_close(&grid);
     return status;

@@ -295,6 +295,7 @@ static enum tfr_status check_again(const struct work *work) {
 static enum tfr_status run_all(struct work *work) {
     TFR_TRY(check_again(work));
     TFR_TRY(make_figures(work));
+    TFR_TRY(work->question->before != NULL ? tfr_bench_check_before(work->bench, work->question->before) : TFR_OK);
     TFR_TRY(work->question->gate ? tfr_bench_gate_check(work->bench) : TFR_OK);
     TFR_TRY(run_first(work));
     TFR_TRY(run_rounds(work));

@@ -181,6 +181,7 @@ def a_gate_is_what_its_figures_say(bench):
     expect_same(list(figures), [("decode", 16), ("decode", 128), ("prefill", 512), ("steps", 2)])
     expect_same([(one["case"], one["n"]) for one in made["gate"]],
                 [("decode", 16), ("decode", 128), ("prefill", 512), ("prefill", 512), ("steps", 2)])
+    expect_same(made["not_held"], [])
     for held in made["gate"]:
         figure = figures[held["case"], held["n"]]
         least, limit = "at_least" in held, held.get("at_least", held.get("at_most"))
@@ -199,6 +200,55 @@ def a_gate_is_what_its_figures_say(bench):
     expect("class:N with --warmup" in bench.run("bench", bench.demo, "--gate", "--cases", "class:8", code=2)[1])
     expect("none of the cases has a limit" in bench.run("bench", bench.demo, "--gate", "--cases", "prefill:128,sequences:1", code=2)[1])
     expect("--gate holds one process against its roofs" in bench.run("bench", bench.demo, "--gate", "--no-roofs", code=2)[1])
+
+
+@case
+def a_gate_says_what_it_does_not_hold(bench):
+    words = [str(word) for word in (bench.program, "bench", bench.demo, "--threads", 1, "--repetitions", 10, "--gate", "--cases",
+                                    "decode:4,class:3,prefill:9")]
+    shown = subprocess.run(words, capture_output=True, timeout=200, env=bench.environment, text=True).stdout
+    for one, told in (("class *3", "none *not held: has a limit with --warmup"), ("prefill *9", "none *not held")):
+        expect(re.search(f"^{one} +{told}$", shown, re.M), one, shown)
+    made = json.loads(subprocess.run([*words, "--json"], capture_output=True, timeout=200, env=bench.environment).stdout)
+    expect_same([(one["case"], one["n"]) for one in made["gate"]], [("decode", 4)])
+    expect_same([(one["case"], one["n"]) for one in made["not_held"]], [("prefill", 9), ("class", 3)])
+
+
+@case
+def a_comparison_names_what_differs(bench):
+    kept = bench.folder / "kept.json"
+    made = bench.document("--cases", "decode:3", "--save", kept)
+
+    def compare(*words, **changes):
+        kept.write_text(json.dumps({**made, **changes}))
+        return bench.run("bench", bench.demo, *SHORT, "--cases", "decode:3", "--no-roofs", "--compare", kept, *words)[0]
+
+    def differences(*words, **changes):
+        told = json.loads(compare(*words, "--json", **changes))["differences"]
+        return {one["what"]: (one["before"], one["now"]) for one in told}
+
+    expect("\ndiffers  in nothing that was recorded\n" in compare(), "equal")
+    expect_same(differences(), {})
+    expect_same(differences("--dtype", "int8", "--max-rows", 64),
+                {"dtype": ("f32, kv f32", "int8, kv f32"), "runtime.max_rows": ("as the config says", "64")})
+    shown = compare(machine="another", threads=7)
+    expect(re.search(r"^differs  machine another -> .*; threads 7 -> 1$", shown, re.M), shown)
+    old = [*made["manifest"]["overrides"], ["runtime.max_rows", "8"], ["runtime.max_rows", "16"]]
+    expect_same(differences(manifest={**made["manifest"], "host": "there", "overrides": old}),
+                {"host": ("there", made["manifest"]["host"]), "runtime.max_rows": ("16", "as the config says")})
+
+
+@case
+def what_cannot_be_compared_is_refused(bench):
+    kept = bench.folder / "kept.json"
+    made = bench.document("--cases", "decode:3")
+    words = ("bench", bench.demo, *SHORT, "--no-roofs", "--compare", kept)
+    kept.write_text(json.dumps({**made, "model": "12 blocks of 768, 12 heads, vocabulary of 50257, f32, kv f32"}))
+    told = bench.run(*words, "--cases", "decode:3", code=2)[1]
+    expect("of another model, 12 blocks of 768" in told and told.count("\n") == 1, told)
+    kept.write_text(json.dumps(made))
+    told = bench.run(*words, "--cases", "decode:4", code=2)[1]
+    expect("has none of the cases that are measured here; --cases decode:3 are its own" in told and told.count("\n") == 1, told)
 
 
 @case

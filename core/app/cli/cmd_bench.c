@@ -178,6 +178,7 @@ static int read_question(struct tfr_args *args) {
     int code = status == TFR_OK ? 0 : tfr_cli_fail(status);
     if (code == 0 && (rerun != NULL || compare != NULL)) {
         code = read_before(rerun != NULL ? rerun : compare);
+        ask.question.before = ask.before;
     }
     return code == 0 && rerun != NULL ? take_recorded(args) : code;
 }

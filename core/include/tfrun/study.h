@@ -26,6 +26,7 @@ struct tfr_bench_question {
     const struct tfr_bench *again; /* a bench that is repeated: refused where the config says something else now. NULL */
     void (*say)(void *user, int64_t done, int64_t total); /* rounds; may be NULL */
     void *user;
+    const struct tfr_bench *before; /* that it is to stand beside: refused where it can't. NULL */
 };
 
 /* Whether `cases` is a list of cases: before an engine is opened for them. TFR_USAGE where it is none. */
