@@ -12,6 +12,8 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+# Programs that link libtfrun alone: a cross linker does not follow its RUNPATH to cJSON.
+set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wl,-rpath-link,${TFR_SYSROOT}/usr/lib/aarch64-linux-gnu")
 set(ENV{PKG_CONFIG_SYSROOT_DIR} ${TFR_SYSROOT})
 set(ENV{PKG_CONFIG_LIBDIR} ${TFR_SYSROOT}/usr/lib/aarch64-linux-gnu/pkgconfig)
 

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Random added tokens, flags and texts through tfrun's tokenizer and Hugging Face `tokenizers`: every difference is printed.
 
-    scripts/check_added_tokens.py BUILD [rounds] [seed]
-
-BUILD has bin/tokenize_driver. Tokens are short and long, hold each other and blanks of all kinds; texts are random or made of the
+Tokens are short and long, hold each other and blanks of all kinds; texts are random or made of the
 tokens. What makes `tokenizers` itself panic (a token inside the blanks that another took along) is counted and passed over.
 """
 
+import argparse
 import copy
 import json
 import pathlib
@@ -16,7 +15,18 @@ import subprocess
 import sys
 import tempfile
 
-from tokenizers import Tokenizer
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=pathlib.Path, help="folder that has bin/tokenize_driver")
+    parser.add_argument("rounds", type=int, nargs="?", default=300, help="random tokenizers [300]")
+    parser.add_argument("seed", type=int, nargs="?", default=1)
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+from tokenizers import Tokenizer  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BASE = ROOT / "tests" / "model" / "files" / "plain_5" / "tokenizer.json"
@@ -56,15 +66,13 @@ def ours(driver, path, texts, plain):
     return rows
 
 
-def main():
-    driver = pathlib.Path(sys.argv[1]) / "bin" / "tokenize_driver"
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 300
-    seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
-    rng, base = random.Random(seed), json.loads(BASE.read_text())
+def main(args):
+    driver = args.build / "bin" / "tokenize_driver"
+    rng, base = random.Random(args.seed), json.loads(BASE.read_text())
     compared = panics = faults = 0
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "tokenizer.json"
-        for _ in range(rounds):
+        for _ in range(args.rounds):
             tokenizer, contents = random_tokenizer(rng, base)
             path.write_text(json.dumps(tokenizer))
             reference = Tokenizer.from_file(str(path))
@@ -86,4 +94,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(ARGS))

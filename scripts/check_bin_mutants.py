@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Reads damaged pytorch_model.bin files with tfrun's reader and with torch, and compares what both accept, byte for byte.
 
-check_bin_mutants.py MUTATE_TORCH [COUNT] [SEED]. Needs torch. MUTATE_TORCH is build/bin/mutate_torch, best of a build with sanitizers.
-A file that tfrun reads and torch refuses is listed with torch's reason; one that both read must give the same tensors.
+Needs torch. A file that tfrun reads and torch refuses is listed with torch's reason; one that both read must give the same tensors.
 """
+import argparse
 import collections
 import pathlib
 import subprocess
@@ -11,7 +11,18 @@ import sys
 import tempfile
 import zipfile
 
-import torch
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program", metavar="MUTATE_TORCH", help="build/bin/mutate_torch, best of a build with sanitizers")
+    parser.add_argument("count", nargs="?", default="10000", help="damaged files [10000]")
+    parser.add_argument("seed", nargs="?", default="1")
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
 
 CASES = pathlib.Path(__file__).resolve().parent.parent / "tests" / "model" / "golden" / "bin" / "cases"
 DTYPES = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16", torch.int64: "i64",
@@ -36,11 +47,10 @@ def has_folder(path):
     return zipfile.is_zipfile(path) and any(entry.external_attr & 0x10 for entry in zipfile.ZipFile(path).infolist())
 
 
-def main():
-    program, count, seed = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "10000", sys.argv[3] if len(sys.argv) > 3 else "1"
+def main(args):
     files = sorted(map(str, CASES.glob("*/*.bin")))
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([program, count, seed, folder, *files], capture_output=True, text=True)
+        done = subprocess.run([args.program, args.count, args.seed, folder, *files], capture_output=True, text=True)
         print(done.stderr.strip())
         if done.returncode != 0:
             return 1
@@ -67,4 +77,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(ARGS))

@@ -19,17 +19,33 @@ import pathlib
 import re
 import unittest.mock
 
-import torch
-import transformers
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.module_tracker import ModuleTracker
-
-CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 CLASSES = {"lm": "GPT2LMHeadModel", "none": "GPT2Model", "double": "GPT2DoubleHeadsModel",
            "seq-cls": "GPT2ForSequenceClassification", "token-cls": "GPT2ForTokenClassification", "qa": "GPT2ForQuestionAnswering"}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=pathlib.Path, help="the golden file")
+    parser.add_argument("--list", metavar="CONFIG", help="one pass of configs/CONFIG.json, call by call")
+    for name, default in (("batch", 1), ("seq", 8), ("cache", 0), ("encoder", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--attn", choices=("eager", "sdpa"), default="eager")
+    parser.add_argument("--head", choices=CLASSES, default="lm")
+    parser.add_argument("--dtype", choices=("f32", "bf16"), default="f32")
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils._pytree import tree_leaves  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+from torch.utils.module_tracker import ModuleTracker  # noqa: E402
+
+CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 ACTIVATIONS = ("gelu_new gelu_accurate gelu_pytorch_tanh gelu_python_tanh gelu_fast gelu gelu_python gelu_10 quick_gelu relu relu2 relu6 "
                "leaky_relu silu swish tanh sigmoid linear mish laplace hardswish sqrtsoftplus").split()
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
@@ -285,20 +301,7 @@ def text_of(golden):
     return "{" + ",\n".join(parts) + "}\n"
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=pathlib.Path, help="the golden file")
-    parser.add_argument("--list", metavar="CONFIG", help="one pass of configs/CONFIG.json, call by call")
-    for name, default in (("batch", 1), ("seq", 8), ("cache", 0), ("encoder", 0)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--attn", choices=("eager", "sdpa"), default="eager")
-    parser.add_argument("--head", choices=CLASSES, default="lm")
-    parser.add_argument("--dtype", choices=DTYPES, default="f32")
-    return parser.parse_args()
-
-
-def main():
-    args = parse()
+def main(args):
     if args.list:
         case = {name: getattr(args, name) for name in ("batch", "seq", "cache", "encoder", "attn", "head", "dtype")}
         count_ops({"config": args.list, "device": "meta", **case}, lines=True)
@@ -313,4 +316,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

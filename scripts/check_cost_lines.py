@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """check_cost_lines.py - holds the tables of lines (core/cost/lines_*.def) against the sources that they speak of.
 
-usage: scripts/check_cost_lines.py [--golden] torch=FOLDER RELEASE=FOLDER...
-
 RELEASE is a release of transformers, FOLDER what `pip download --no-deps` and unzip left: it has transformers/ in it, the first one
 torch/ of the release that lines_torch.def names. Checked: every class and function stands where the table says, and
 every statement of each forward belongs to exactly one row. Prints a line for each table; exit code 1 where anything differs.
 --golden writes tests/app/golden/cost_lines.json, from which a test checks the same without the sources: for each table and entry the
 line of the class, the first and last of the function, and the lines of its statements as ranges.
 """
+import argparse
 import ast
 import json
 import pathlib
@@ -129,12 +128,15 @@ class Checker:
         self.close()
 
 
-def main(args):
-    golden = {} if args[:1] == ["--golden"] else None
-    args = args[golden is not None:]
-    folders = [(release, pathlib.Path(folder)) for release, _, folder in (arg.partition("=") for arg in args)]
-    if not folders or folders[0][0] != "torch":
-        sys.exit(__doc__)
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--golden", action="store_true")
+    parser.add_argument("folders", nargs="+", metavar="RELEASE=FOLDER", help="the first is torch=FOLDER")
+    args = parser.parse_args()
+    golden = {} if args.golden else None
+    folders = [(release, pathlib.Path(folder)) for release, _, folder in (arg.partition("=") for arg in args.folders)]
+    if folders[0][0] != "torch":
+        parser.error("the first folder is torch=FOLDER")
     failed = False
     for release, folder in folders:
         table = TABLES / f"lines_{release.replace('.', '_')}.def"
@@ -152,4 +154,4 @@ def main(args):
     sys.exit(failed)
 
 
-main(sys.argv[1:])
+main()

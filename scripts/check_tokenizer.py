@@ -18,7 +18,20 @@ import subprocess
 import sys
 import tempfile
 
-from tokenizers import AddedToken, Tokenizer, __version__, decoders, models, pre_tokenizers
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program", help="tests' tokenize_driver")
+    parser.add_argument("folder", type=pathlib.Path, help="vocab.json and merges.txt of GPT-2")
+    parser.add_argument("--books", type=pathlib.Path, help="folder of text files")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--random", type=int, default=100000, help="number of random strings")
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+from tokenizers import AddedToken, Tokenizer, __version__, decoders, models, pre_tokenizers  # noqa: E402
 
 EOT = "<|endoftext|>"
 SCRIPTS = [(0x20, 0x7F), (0xA0, 0x180), (0x370, 0x400), (0x400, 0x500), (0x590, 0x600), (0x600, 0x700),
@@ -184,14 +197,7 @@ def check_variants(report, args):
                 driver.close()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", help="tests' tokenize_driver")
-    parser.add_argument("folder", type=pathlib.Path, help="vocab.json and merges.txt of GPT-2")
-    parser.add_argument("--books", type=pathlib.Path, help="folder of text files")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--random", type=int, default=100000, help="number of random strings")
-    args = parser.parse_args()
+def main(args):
     print(f"tokenizers {__version__}")
     report = Report()
     check_plain(report, args)
@@ -200,4 +206,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

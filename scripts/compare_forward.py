@@ -20,10 +20,28 @@ import subprocess
 import sys
 import tempfile
 
-import torch
-import transformers
-from safetensors.torch import load_file, save_file
-from transformers import (DynamicCache, EncoderDecoderCache, GPT2Config, GPT2DoubleHeadsModel, GPT2ForQuestionAnswering,
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--tfrun", default="build/bin/tfrun")
+    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--ranks", type=int, default=1)
+    parser.add_argument("--tolerance", type=float, default=1e-4)
+    parser.add_argument("--shape", help="a config.json whose sizes to take instead of tiny ones")
+    parser.add_argument("--golden", help="write golden cases into this folder")
+    parser.add_argument("--keep", help="keep models, requests and replies in this folder")
+    parser.add_argument("options", nargs="*")
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+from transformers import (DynamicCache, EncoderDecoderCache, GPT2Config, GPT2DoubleHeadsModel, GPT2ForQuestionAnswering,  # noqa: E402
                           GPT2ForSequenceClassification, GPT2ForTokenClassification, GPT2LMHeadModel, GPT2Model)
 
 CLASSES = {c.__name__: c for c in (GPT2LMHeadModel, GPT2Model, GPT2DoubleHeadsModel, GPT2ForSequenceClassification,
@@ -497,19 +515,7 @@ def write_golden(args, index, folder, name, asked, t, flags, shape, ref):
     return [("written", 0.0)]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--tfrun", default="build/bin/tfrun")
-    parser.add_argument("--cases", type=int, default=200)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--ranks", type=int, default=1)
-    parser.add_argument("--tolerance", type=float, default=1e-4)
-    parser.add_argument("--shape", help="a config.json whose sizes to take instead of tiny ones")
-    parser.add_argument("--golden", help="write golden cases into this folder")
-    parser.add_argument("--keep", help="keep models, requests and replies in this folder")
-    parser.add_argument("options", nargs="*")
-    args = parser.parse_args()
+def main(args):
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     root = pathlib.Path(args.keep or tempfile.mkdtemp())
@@ -541,4 +547,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(ARGS))

@@ -13,10 +13,25 @@ import subprocess
 import sys
 import tempfile
 
-import torch
-from transformers import GPT2Config, GPT2LMHeadModel
-
 LIMITS = {"f32": 2e-4, "bf16": 5e-2}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("config_dir")
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", choices=sorted(LIMITS), default="f32")
+    parser.add_argument("--tool", default="build/bin/logits_tool")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further settings of tfrun")
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402
+
 CLEAR_GAP = 0.1
 
 
@@ -35,16 +50,7 @@ def tfrun_logits(tool, config_dir, ids, settings):
     return data.view(len(ids), -1).double()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("config_dir")
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--dtype", choices=sorted(LIMITS), default="f32")
-    parser.add_argument("--tool", default="build/bin/logits_tool")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further settings of tfrun")
-    args = parser.parse_args()
-
+def main(args):
     vocab_size = GPT2Config.from_pretrained(args.config_dir).vocab_size
     ids = torch.randint(0, vocab_size, (args.tokens,), generator=torch.Generator().manual_seed(args.seed))
     want = reference_logits(args.config_dir, ids)
@@ -63,4 +69,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(ARGS))

@@ -15,8 +15,25 @@ import subprocess
 import sys
 import time
 
-import torch
-from transformers import AutoTokenizer, GPT2LMHeadModel
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("config_dir")
+    parser.add_argument("text")
+    parser.add_argument("--ctx", type=int, required=True)
+    parser.add_argument("--stride", type=int, required=True)
+    parser.add_argument("--limit", type=int, default=0, help="first N tokens only")
+    parser.add_argument("--bos", action="store_true")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of transformers")
+    parser.add_argument("--tfrun", default="build/bin/tfrun")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further settings of tfrun")
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+from transformers import AutoTokenizer, GPT2LMHeadModel  # noqa: E402
 
 LIMIT = 5e-6
 
@@ -45,19 +62,7 @@ def reference(config_dir, ids, ctx, stride, dtype):
     return nll / count, count, greedy
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("config_dir")
-    parser.add_argument("text")
-    parser.add_argument("--ctx", type=int, required=True)
-    parser.add_argument("--stride", type=int, required=True)
-    parser.add_argument("--limit", type=int, default=0, help="first N tokens only")
-    parser.add_argument("--bos", action="store_true")
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of transformers")
-    parser.add_argument("--tfrun", default="build/bin/tfrun")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further settings of tfrun")
-    args = parser.parse_args()
-
+def main(args):
     text = pathlib.Path(args.text).read_bytes().decode()
     tokenizer = AutoTokenizer.from_pretrained(args.config_dir)
     tokens = tokenizer(text, verbose=False)["input_ids"]
@@ -82,4 +87,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(ARGS))

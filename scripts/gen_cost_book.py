@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """gen_cost_book.py - writes docs/cost: the cost of every class line by line, as `tfrun cost --level line --format md` prints it.
 
-usage: scripts/gen_cost_book.py [--check] [PATH OF tfrun]
-
 --check compares with what is there and writes nothing; exit code 1 where it differs.
 """
+import argparse
 import json
 import pathlib
 import re
@@ -143,9 +142,12 @@ def book(program):
     return pages
 
 
-def main(args):
-    check = args[:1] == ["--check"]
-    program = str(pathlib.Path(args[check] if len(args) > check else ROOT / "build" / "bin" / "tfrun").resolve())
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    parser.add_argument("tfrun", type=pathlib.Path, nargs="?", default=ROOT / "build" / "bin" / "tfrun", help="the program [build/bin/tfrun]")
+    args = parser.parse_args()
+    check, program = args.check, str(args.tfrun.resolve())
     pages = book(program)
     there = set(BOOK.rglob("*.md")) if BOOK.exists() else set()
     wrong = [path for path, text in pages.items() if not path.exists() or path.read_text() != text] + sorted(there - set(pages))
@@ -160,4 +162,4 @@ def main(args):
             path.unlink()
 
 
-main(sys.argv[1:])
+main()

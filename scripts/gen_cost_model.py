@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """gen_cost_model.py - puts what `tfrun cost` prints into the tables of docs/cost-model.md, between their markers.
 
-usage: scripts/gen_cost_model.py [--check] [PATH OF tfrun]
-
 --check compares, also the two formulas of the text, and writes nothing; exit code 1 where the page says something else.
 """
+import argparse
 import json
 import pathlib
 import subprocess
@@ -47,9 +46,12 @@ def filled(text, name, table):
     return before + begin + table + end + rest.split(end)[1]
 
 
-def main(args):
-    check = args[:1] == ["--check"]
-    program = str(pathlib.Path(args[check] if len(args) > check else ROOT / "build" / "bin" / "tfrun").resolve())
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    parser.add_argument("tfrun", type=pathlib.Path, nargs="?", default=ROOT / "build" / "bin" / "tfrun", help="the program [build/bin/tfrun]")
+    args = parser.parse_args()
+    check, program = args.check, str(args.tfrun.resolve())
     there = PAGE.read_text()
     text = filled(there, "prefill", kernels(ask(program, "configs/gpt2.json")))
     text = filled(text, "decode", kernels(ask(program, "configs/gpt2.json", "--phase", "decode")))
@@ -63,4 +65,4 @@ def main(args):
     PAGE.write_text(text) if not check else None
 
 
-main(sys.argv[1:])
+main()

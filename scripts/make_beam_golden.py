@@ -14,9 +14,22 @@ import json
 import pathlib
 import random
 
-import torch
-import transformers
-from transformers import AutoTokenizer, GPT2LMHeadModel
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=pathlib.Path, nargs="?", help="folder of the tiny models")
+    parser.add_argument("--demo", type=pathlib.Path, help="folder of the demo model, instead")
+    parser.add_argument("-o", "--out", required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("-n", type=int, default=30, help="number of cases, or of prompts of the demo")
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from transformers import AutoTokenizer, GPT2LMHeadModel  # noqa: E402
 
 MODELS = ["base", "layers_5", "untied", "vocab_65", "one_head"]
 HF_TO_TFRUN = {"max_new_tokens": "max_tokens", "min_new_tokens": "min_tokens", "prompt_lookup_num_tokens": "prompt_lookup",
@@ -141,14 +154,7 @@ def demo_cases(folder, seed, n_prompts):
     return cases, dropped
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=pathlib.Path, nargs="?", help="folder of the tiny models")
-    parser.add_argument("--demo", type=pathlib.Path, help="folder of the demo model, instead")
-    parser.add_argument("-o", "--out", required=True)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("-n", type=int, default=30, help="number of cases, or of prompts of the demo")
-    args = parser.parse_args()
+def main(args):
     torch.set_grad_enabled(False)
     cases, dropped = demo_cases(args.demo, args.seed, args.n) if args.demo else tiny_cases(args.folder, args.seed, args.n)
     with open(args.out, "w", encoding="utf-8") as file:
@@ -159,4 +165,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -1,20 +1,30 @@
 #!/usr/bin/env python3
 """Writes tests/model/golden/bin: small random GPT-2 checkpoints, each as safetensors (a twin) and in the forms that torch.save gives.
 
-make_bin_golden.py [FOLDER]. Needs torch and safetensors. FOLDER/DTYPE is a twin; FOLDER/cases/NAME holds pytorch_model.bin, or shards
+Needs torch and safetensors. FOLDER/DTYPE is a twin; FOLDER/cases/NAME holds pytorch_model.bin, or shards
 of it, that must compute what the twin named in FOLDER/cases.json computes, bit for bit.
 """
+import argparse
 import io
 import json
 import pathlib
-import sys
 from collections import OrderedDict
 
-import torch
-from safetensors.torch import save_file
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OUT = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "tests" / "model" / "golden" / "bin"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path, nargs="?", default=ROOT / "tests" / "model" / "golden" / "bin")
+    return parser.parse_args()
+
+
+ARGS = arguments()  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+OUT = ARGS.folder
 C, V, N, LAYERS = 8, 23, 12, 1
 CONFIG = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": V, "n_positions": N, "n_embd": C, "n_layer": LAYERS,
           "n_head": 2, "bos_token_id": 0, "eos_token_id": 0}

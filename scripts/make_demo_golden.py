@@ -12,8 +12,18 @@ half of it must give the same ids.
 import argparse
 import json
 
-import torch
-from transformers import GPT2LMHeadModel, GPT2TokenizerFast
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("config_dir")
+    parser.add_argument("-o", "--out", required=True, help="JSON file to write")
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+from transformers import GPT2LMHeadModel, GPT2TokenizerFast  # noqa: E402
 
 NEW_TOKENS = 100
 
@@ -53,11 +63,7 @@ def greedy(model, prompt_ids):
     return ids[len(prompt_ids):], gap
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("config_dir")
-    parser.add_argument("-o", "--out", required=True, help="JSON file to write")
-    args = parser.parse_args()
+def main(args):
     tokenizer = GPT2TokenizerFast.from_pretrained(args.config_dir)
     model = GPT2LMHeadModel.from_pretrained(
         args.config_dir, dtype=torch.float32, attn_implementation="eager").eval()
@@ -77,4 +83,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -12,11 +12,20 @@ weights/. golden.json holds for each folder the ids of some texts, the texts of 
 generate and the pipeline give. A line that can't load a folder has the error's name there.
 """
 
+import argparse
 import json
 import os
 import pathlib
 import shutil
-import sys
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=("write", "read"))
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -254,4 +263,4 @@ def read():
 
 if __name__ == "__main__":
     transformers.logging.set_verbosity_error()
-    {"write": write, "read": read}[sys.argv[1]]()
+    {"write": write, "read": read}[ARGS.step]()

@@ -18,12 +18,22 @@ import json
 import pathlib
 import shutil
 
-import safetensors
-import torch
-import transformers
-from safetensors.torch import save_file
-from transformers import GPT2Config, GPT2LMHeadModel
-from transformers.activations import ACT2FN
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("-o", "--out", required=True, type=pathlib.Path, help="folder that holds the cases")
+    parser.add_argument("--only", help="make one case")
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import safetensors  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402
+from transformers.activations import ACT2FN  # noqa: E402
 
 TINY = {"n_embd": 20, "n_head": 4, "n_layer": 2, "n_inner": None, "vocab_size": 61, "n_positions": 32}
 STORED = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
@@ -169,11 +179,7 @@ def make_case(folder, spec, seed):
     return logits.abs().max().item()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("-o", "--out", required=True, type=pathlib.Path, help="folder that holds the cases")
-    parser.add_argument("--only", help="make one case")
-    args = parser.parse_args()
+def main(args):
     cases = all_cases()
     # Cases that share a checkpoint share its seed.
     seeds = {name: 1000 + i for i, name in enumerate(cases)}
@@ -189,4 +195,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -1,22 +1,32 @@
 #!/usr/bin/env python3
 """Writes tests/model/golden/lora: small random GPT-2 models, LoRA adapters that PEFT saved, and what PEFT computes with them.
 
-make_lora_golden.py [FOLDER]. Needs torch, transformers, peft and safetensors. A case is a folder with the adapter; cases.json names its
+Needs torch, transformers, peft and safetensors. A case is a folder with the adapter; cases.json names its
 model and holds one request and what PEFT answers from the adapter loaded again, not merged: logits in float64 for models in float32,
 and for those in bfloat16 and float16 the logits in float64 of the weights that PEFT's merge gives (rounded to the model's type).
 """
+import argparse
 import json
 import pathlib
 import shutil
-import sys
-
-import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OUT = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "tests" / "model" / "golden" / "lora"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path, nargs="?", default=ROOT / "tests" / "model" / "golden" / "lora")
+    return parser.parse_args()
+
+
+ARGS = arguments()  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel  # noqa: E402
+
+OUT = ARGS.folder
 FIELDS = {"model_type": "gpt2", "vocab_size": 23, "n_positions": 12, "n_embd": 8, "n_layer": 2, "n_head": 2, "bos_token_id": 0,
           "eos_token_id": 0, "pad_token_id": 0}
 IDS = [[1, 5, 22, 7, 3, 14], [9, 2, 2, 17, 11, 20]]

@@ -1,23 +1,33 @@
 #!/usr/bin/env python3
 """Writes tests/model/golden/prefix: a tiny random GPT-2, adapters that PEFT saved, and what PEFT computes with them in float64.
 
-make_prefix_golden.py [FOLDER]. Needs torch, transformers, peft and safetensors. A case is a folder with adapter/ (or prefix.safetensors),
+Needs torch, transformers, peft and safetensors. A case is a folder with adapter/ (or prefix.safetensors),
 request.safetensors, expected.safetensors and case.json: the config beside it, the flags of `tfrun forward`, and for language models a
 prompt with PEFT's greedy continuation. The prompt encoder is random and then saved; the expected values come from the adapter
 loaded again, as a user would.
 """
+import argparse
 import json
 import pathlib
-import sys
-
-import torch
-from peft import PeftModel, PrefixTuningConfig, get_peft_model
-from safetensors.torch import load_file, save_file
-from transformers import (GPT2Config, GPT2ForQuestionAnswering, GPT2ForSequenceClassification, GPT2ForTokenClassification,
-                          GPT2LMHeadModel)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-OUT = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "tests" / "model" / "golden" / "prefix"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path, nargs="?", default=ROOT / "tests" / "model" / "golden" / "prefix")
+    return parser.parse_args()
+
+
+ARGS = arguments()  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+from peft import PeftModel, PrefixTuningConfig, get_peft_model  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+from transformers import (GPT2Config, GPT2ForQuestionAnswering, GPT2ForSequenceClassification, GPT2ForTokenClassification,  # noqa: E402
+                          GPT2LMHeadModel)
+
+OUT = ARGS.folder
 TOKENS, ROWS, LENGTH, NEW = 5, 3, 7, 12
 CLASSES = {"lm": (GPT2LMHeadModel, "CAUSAL_LM"), "sequence": (GPT2ForSequenceClassification, "SEQ_CLS"),
            "token": (GPT2ForTokenClassification, "TOKEN_CLS"), "qa": (GPT2ForQuestionAnswering, "QUESTION_ANS")}

@@ -12,9 +12,19 @@ import copy
 import json
 import random
 
-import torch
-import transformers
-from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("-o", "--out", required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel  # noqa: E402
 
 VOCAB = 50
 HF_TO_TFRUN = {"min_new_tokens": "min_tokens"}
@@ -121,11 +131,7 @@ class Maker:
             made += self.case([name for name in names if name in some])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("-o", "--out", required=True)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
+def main(args):
     maker = Maker(args.seed)
     maker.run()
     with open(args.out, "w", encoding="utf-8") as file:
@@ -136,4 +142,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

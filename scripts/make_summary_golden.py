@@ -13,9 +13,18 @@ import hashlib
 import json
 import pathlib
 
-import torch
-import torchinfo
-import transformers
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", required=True, type=pathlib.Path)
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+import torchinfo  # noqa: E402
+import transformers  # noqa: E402
 
 CLASSES = {"lm": "GPT2LMHeadModel", "none": "GPT2Model", "double": "GPT2DoubleHeadsModel",
            "seq-cls": "GPT2ForSequenceClassification", "token-cls": "GPT2ForTokenClassification",
@@ -79,15 +88,12 @@ def all_cases():
         yield case_of({"fields": {}}, SMALL, head, True, (0, 1, 2, 3, 4, 5, 9), False)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", required=True, type=pathlib.Path)
+def main(args):
     golden = {"torch": torch.__version__, "transformers": transformers.__version__, "torchinfo": torchinfo.__version__,
               "small": SMALL, "cases": list(all_cases())}
-    output = parser.parse_args().output
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(golden, indent=1, ensure_ascii=False) + "\n")
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.write_text(json.dumps(golden, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -11,12 +11,22 @@ import argparse
 import json
 import pathlib
 
-import torch
-import transformers
-from safetensors.torch import save_file
-from transformers import (GPT2Config, GPT2ForSequenceClassification, GPT2ForTokenClassification, GPT2LMHeadModel, GPT2TokenizerFast,
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("-o", "--out", type=pathlib.Path, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+from transformers import (GPT2Config, GPT2ForSequenceClassification, GPT2ForTokenClassification, GPT2LMHeadModel, GPT2TokenizerFast,  # noqa: E402
                           pipeline)
-from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
+from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode  # noqa: E402
 
 TEXTS = ["The king went home.", "a", "There was once a poor woman", "Grüße, 2 of them!", "the the the", "She said: \"no\" and left the house."]
 PROMPTS = ["The king", "t", "There was once a poor"]
@@ -119,11 +129,7 @@ def one_item_a_line(value):
     return "[" + ",".join(f"\n  {json.dumps(v)}" for v in value) + "]" if isinstance(value, list) else json.dumps(value)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("-o", "--out", type=pathlib.Path, required=True)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
+def main(args):
     torch.set_grad_enabled(False)
     g = torch.Generator().manual_seed(args.seed)
     tokenizer, vocab = write_tokenizer(args.out / "tokenizer")
@@ -136,4 +142,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

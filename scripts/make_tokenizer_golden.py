@@ -1,20 +1,29 @@
 #!/usr/bin/env python3
 """Writes tests/model/golden/tokenizer_cases.json: tricky strings with the ids of Hugging Face `tokenizers`.
 
-    scripts/make_tokenizer_golden.py [configs/tokenizer/gpt2]
-
 `encode` holds texts and ids (special tokens parsed; `plain` where the ids differ when they are text), `decode` ids and
 texts, among them ids that end inside a character. No text holds U+0000, which our JSON reader refuses.
 """
 
+import argparse
 import json
 import pathlib
 import random
-import sys
-
-from check_tokenizer import BITS, BLANKS, EOT, SCRIPTS, gpt2, random_text
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path, nargs="?", default=ROOT / "configs" / "tokenizer" / "gpt2",
+                        help="vocab.json and merges.txt [configs/tokenizer/gpt2]")
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+from check_tokenizer import BITS, BLANKS, EOT, SCRIPTS, gpt2, random_text  # noqa: E402
+
 TEXTS = [
     "", " ", "  ", "Hello, world!", "It's they're I'll we'd you've I'm can't", "IT'S 'S 's", "x'sy", "''s", " 's", "!'s",
     "a  b", "a   b", "a \n b", "a\n\n\nb", "line\r\nline", "\tindent", "trailing  ", "  leading", "\n", "\n ", " \n",
@@ -41,9 +50,8 @@ def encode_case(tokenizer, text):
     return case if plain == case["ids"] else {**case, "plain": plain}
 
 
-def main():
-    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "configs" / "tokenizer" / "gpt2"
-    tokenizer = gpt2(folder)
+def main(args):
+    tokenizer = gpt2(args.folder)
     rng = random.Random(1)
     texts = list(TEXTS) + ["a" + blank + "b" for blank in BLANKS] + BITS + ["a" + chr(low) + "b" for low, _ in SCRIPTS]
     while len(texts) < 400:
@@ -62,4 +70,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

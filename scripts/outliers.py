@@ -18,7 +18,25 @@ import json
 import pathlib
 import shutil
 
-import numpy as np
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
+    parser.add_argument("--add", type=int, metavar="F", help="a power of two")
+    parser.add_argument("--channels", type=int, default=4)
+    parser.add_argument("--smooth", type=float, metavar="A")
+    args = parser.parse_args()
+    if (args.add is None) == (args.smooth is None):
+        parser.error("give --add or --smooth")
+    if args.add is not None and (args.add < 1 or args.add & (args.add - 1)):
+        parser.error("--add takes a power of two")
+    return args
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import numpy as np  # noqa: E402
 
 
 def read(path):
@@ -59,18 +77,7 @@ def smoothing(norm, weight, alpha):
     return np.exp2(-np.round(logs - logs.mean()))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=pathlib.Path)
-    parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
-    parser.add_argument("--add", type=int, metavar="F", help="a power of two")
-    parser.add_argument("--channels", type=int, default=4)
-    parser.add_argument("--smooth", type=float, metavar="A")
-    args = parser.parse_args()
-    if (args.add is None) == (args.smooth is None):
-        parser.error("give --add or --smooth")
-    if args.add is not None and (args.add < 1 or args.add & (args.add - 1)):
-        parser.error("--add takes a power of two")
+def main(args):
     shutil.copytree(args.model, args.output)
     path = args.output / "model.safetensors"
     tensors = read(path)
@@ -92,4 +99,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -29,12 +29,39 @@ import os
 import shutil
 import time
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model, GPT2TokenizerFast
 
-import train_demo
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data_dir")
+    parser.add_argument("-o", "--out", required=True, help="folder to write")
+    parser.add_argument("--tokenizer", required=True, help="folder with GPT-2's vocab.json and merges.txt")
+    parser.add_argument("--start", default="configs/demo", help="the small trained model to grow from")
+    parser.add_argument("--narrow", type=float, default=15, help="minutes before the growth")
+    parser.add_argument("--wide", type=float, default=45, help="minutes after it")
+    parser.add_argument("--narrow-rate", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--wide-rate", type=float, default=6e-4)
+    parser.add_argument("--noise", type=float, default=0.02, help="deviation of the random parts of the growth")
+    parser.add_argument("--beta2", type=float, default=0.99)
+    parser.add_argument("--narrow-batch", type=int, default=8, help="windows in a step")
+    parser.add_argument("--wide-batch", type=int, default=4)
+    parser.add_argument("--context", type=int, default=192)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--warmup", type=int, default=40, help="steps")
+    parser.add_argument("--save-every", type=float, default=4, help="minutes")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--resume", action="store_true", help="go on from state.pt in the folder")
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model, GPT2TokenizerFast  # noqa: E402
+
+import train_demo  # noqa: E402
 
 EMBD, LAYERS, HEADS, POSITIONS = 768, 12, 12, 1024
 KINDS = ("c_attn", "attn.c_proj", "c_fc", "mlp.c_proj")
@@ -244,28 +271,7 @@ def check(narrow, wide, heldout, context):
         raise SystemExit("the grown model is not the same function")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data_dir")
-    parser.add_argument("-o", "--out", required=True, help="folder to write")
-    parser.add_argument("--tokenizer", required=True, help="folder with GPT-2's vocab.json and merges.txt")
-    parser.add_argument("--start", default="configs/demo", help="the small trained model to grow from")
-    parser.add_argument("--narrow", type=float, default=15, help="minutes before the growth")
-    parser.add_argument("--wide", type=float, default=45, help="minutes after it")
-    parser.add_argument("--narrow-rate", type=float, default=1e-3, help="peak learning rate")
-    parser.add_argument("--wide-rate", type=float, default=6e-4)
-    parser.add_argument("--noise", type=float, default=0.02, help="deviation of the random parts of the growth")
-    parser.add_argument("--beta2", type=float, default=0.99)
-    parser.add_argument("--narrow-batch", type=int, default=8, help="windows in a step")
-    parser.add_argument("--wide-batch", type=int, default=4)
-    parser.add_argument("--context", type=int, default=192)
-    parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--warmup", type=int, default=40, help="steps")
-    parser.add_argument("--save-every", type=float, default=4, help="minutes")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resume", action="store_true", help="go on from state.pt in the folder")
-    args = parser.parse_args()
+def main(args):
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     os.makedirs(args.out, exist_ok=True)
@@ -292,4 +298,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -25,10 +25,36 @@ import os
 import re
 import time
 
-import numpy as np
-import torch
-from tokenizers import ByteLevelBPETokenizer
-from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data_dir")
+    parser.add_argument("-o", "--out", required=True, help="folder to write")
+    parser.add_argument("--steps", type=int, default=4800)
+    parser.add_argument("--minutes", type=float, default=82, help="end by then in any case")
+    parser.add_argument("--batch", type=int, default=8, help="windows in a step")
+    parser.add_argument("--context", type=int, default=512)
+    parser.add_argument("--vocab", type=int, default=6144)
+    parser.add_argument("--embd", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate")
+    parser.add_argument("--warmup", type=int, default=200, help="steps")
+    parser.add_argument("--weight-decay", type=float, default=0.1)
+    parser.add_argument("--eval-every", type=int, default=200, help="steps")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--resume", action="store_true", help="go on with the model in the folder")
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from tokenizers import ByteLevelBPETokenizer  # noqa: E402
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast  # noqa: E402
 
 EOT = "<|endoftext|>"
 
@@ -266,27 +292,7 @@ def train_model(model, books, shares, heldout, rng, args):
     return best
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data_dir")
-    parser.add_argument("-o", "--out", required=True, help="folder to write")
-    parser.add_argument("--steps", type=int, default=4800)
-    parser.add_argument("--minutes", type=float, default=82, help="end by then in any case")
-    parser.add_argument("--batch", type=int, default=8, help="windows in a step")
-    parser.add_argument("--context", type=int, default=512)
-    parser.add_argument("--vocab", type=int, default=6144)
-    parser.add_argument("--embd", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate")
-    parser.add_argument("--warmup", type=int, default=200, help="steps")
-    parser.add_argument("--weight-decay", type=float, default=0.1)
-    parser.add_argument("--eval-every", type=int, default=200, help="steps")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resume", action="store_true", help="go on with the model in the folder")
-    args = parser.parse_args()
+def main(args):
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
@@ -316,4 +322,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -9,12 +9,24 @@ import json
 import queue
 import threading
 
-import torch
-import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, StreamingResponse
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.generation.streamers import BaseStreamer
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--threads", type=int)
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+import uvicorn  # noqa: E402
+from fastapi import FastAPI, Request  # noqa: E402
+from fastapi.responses import JSONResponse, StreamingResponse  # noqa: E402
+from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
+from transformers.generation.streamers import BaseStreamer  # noqa: E402
 
 app = FastAPI()
 turn = threading.Lock()
@@ -80,13 +92,7 @@ def models():
     return JSONResponse({"object": "list", "data": [{"id": "gpt2", "object": "model", "max_model_len": 1024}]})
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--dtype", default="bfloat16")
-    parser.add_argument("--threads", type=int)
-    options = parser.parse_args()
+def main(options):
     if options.threads:
         torch.set_num_threads(options.threads)
     app.state.tokenizer = AutoTokenizer.from_pretrained(options.model)
@@ -95,4 +101,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

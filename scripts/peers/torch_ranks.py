@@ -11,10 +11,23 @@ import os
 import statistics
 import time
 
-import torch
-import torch.distributed as dist
-import torch.multiprocessing as processes
-import torch.nn.functional as F
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ranks", type=int, default=2, choices=(1, 2))
+    parser.add_argument("--prompt", type=int, default=960)
+    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--port", type=int, default=29511)
+    return parser.parse_args()
+
+
+ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+import torch  # noqa: E402
+import torch.distributed as dist  # noqa: E402
+import torch.multiprocessing as processes  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
 
 N_EMBD, N_HEAD, N_LAYER, VOCABULARY, POSITIONS = 768, 12, 12, 50257, 1024
 HEAD_DIM = N_EMBD // N_HEAD
@@ -105,16 +118,9 @@ def work(rank, options):
         print(json.dumps({"ranks": options.ranks, "torch": torch.__version__, "prompt_ms": prompt, "token_ms": token}), flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ranks", type=int, default=2, choices=(1, 2))
-    parser.add_argument("--prompt", type=int, default=960)
-    parser.add_argument("--tokens", type=int, default=32)
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--port", type=int, default=29511)
-    options = parser.parse_args()
+def main(options):
     processes.spawn(work, (options,), nprocs=options.ranks)
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

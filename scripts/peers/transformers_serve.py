@@ -5,11 +5,17 @@ A peer for scripts/compare_servers. `transformers serve` takes no token ids as p
 know, has no event for a token that is part of a character, and ends a stream without [DONE]. This adds the five and changes
 nothing of how it computes or schedules. Needs transformers 5.24 with its serving extra.
 """
-import tokenizers.decoders
-import typer
-from tokenizers.decoders import DecodeStream
-from transformers.cli.serve import Serve
-from transformers.cli.serving.completion import CompletionHandler
+import sys
+
+if __name__ == "__main__" and sys.argv[1:2] in ([], ["-h"], ["--help"]):  # before the imports that follow: help needs none of them
+    print(__doc__.strip())
+    sys.exit(0 if sys.argv[1:] else 2)
+
+import tokenizers.decoders  # noqa: E402
+import typer  # noqa: E402
+from tokenizers.decoders import DecodeStream  # noqa: E402
+from transformers.cli.serve import Serve  # noqa: E402
+from transformers.cli.serving.completion import CompletionHandler  # noqa: E402
 
 KNOWN = ("prompt", "max_tokens", "temperature", "top_p", "seed", "stream", "stop")
 plain = CompletionHandler.handle_request

@@ -113,6 +113,9 @@ def start(make, out, model, precision, threads, files, ids):
 
 
 def main():
+    if sys.argv[1:2] in ([], ["-h"], ["--help"]):
+        print(__doc__.strip())
+        return 0 if sys.argv[1:] else 2
     out, name, how, words = apart(), sys.argv[1], sys.argv[2:3], sys.argv[3:]
     module = importlib.import_module("with_" + name)
     if how == ["--convert"]:
@@ -121,8 +124,9 @@ def main():
         start(module.Peer, out, *words)
     else:
         serve(module.Peer, out)
+    return 0
 
 
 if __name__ == "__main__":
     sys.modules["worker"] = sys.modules["__main__"]
-    main()
+    sys.exit(main())

@@ -11,6 +11,7 @@
 #include "bandwidth.h"
 #include "plugin_run.h"
 #include "probe_direct.h"
+#include "usage.h"
 
 #define N_LAYERS     12
 #define PREFILL_ROWS 512
@@ -165,11 +166,15 @@ static void probe_prefill(const struct tfr_plugin *gemv, const struct tfr_plugin
     }
 }
 
+static const char usage[] =
+    "usage: tfr_probe PLUGIN_FOLDER [threads] [repetitions]\n"
+    "linears of GPT-2 124M: decode against reading the same bytes, prefill against oneDNN called directly\n";
+
 int main(int argc, char **argv) {
+    bench_help(argc, argv, usage);
     char path[2][1024];
     if (argc < 2) {
-        fprintf(stderr, "usage: %s PLUGIN_FOLDER [threads] [repetitions]\n", argv[0]);
-        return 2;
+        return bench_misuse(usage);
     }
     const int n_threads = argc > 2 ? atoi(argv[2]) : omp_get_num_procs();
     const int wanted = argc > 3 ? atoi(argv[3]) : 15, reps = wanted < 1 ? 1 : wanted > MAX_REPS ? MAX_REPS : wanted;

@@ -16,6 +16,7 @@
 
 #include "bandwidth.h"
 #include "probe_direct.h"
+#include "usage.h"
 
 enum { CONTEXT = 128, PREFILL = 512, MOST = 1000, MOST_IDS = 16384 };
 
@@ -168,10 +169,14 @@ static void probe_caches(const char *path, const char *dtype, const int32_t *ids
     }
 }
 
+static const char usage[] =
+    "usage: probe_engine MODEL_DIR [f32|bf16] [repetitions] [context]\n"
+    "decode against reading the same bytes, prefill in GFLOP/s; with a context: decode there by type of the kv cache\n";
+
 int main(int argc, char **argv) {
+    bench_help(argc, argv, usage);
     if (argc < 2) {
-        fprintf(stderr, "usage: probe_engine MODEL_DIR [f32|bf16] [repetitions] [context]\n");
-        return 2;
+        return bench_misuse(usage);
     }
     const char *dtype = argc > 2 ? argv[2] : "f32";
     int n = argc > 3 ? atoi(argv[3]) : 60;

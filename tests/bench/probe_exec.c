@@ -13,6 +13,7 @@
 #include "exec/exec.h"
 
 #include "bandwidth.h"
+#include "usage.h"
 
 enum { N_TASKS = 1000, MOST = 1000, N_CASES = 4 };
 
@@ -57,7 +58,11 @@ static double run_seconds(struct tfr_exec *exec, const struct chain *chain) {
     return (bench_now() - start) / N_TASKS;
 }
 
+static const char usage[] = "usage: probe_exec [threads] [repetitions]\n"
+                            "nanoseconds that the executor adds to a task, by class\n";
+
 int main(int argc, char **argv) {
+    bench_help(argc, argv, usage);
     static const char *const names[N_CASES] = {"SEQ", "TEAM", "TEAM, alone", "TEAM, traced"};
     static double seconds[N_CASES][MOST];
     static struct chain chains[N_CASES];

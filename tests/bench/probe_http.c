@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "app/http/transport.h"
+#include "usage.h"
 
 enum { MOST_STREAMS = 250, IDLE = 250, EVENT = 230, HEAD_OF_EVENT = 26 };
 
@@ -218,7 +219,11 @@ static void measure_streams(pthread_t network) {
     }
 }
 
+static const char usage[] = "usage: probe_http [streams] [steps] [step_us] [burners]\n"
+                            "the HTTP transport: an idle connection, an event of a stream, the way to its client\n";
+
 int main(int argc, char **argv) {
+    bench_help(argc, argv, usage);
     int *const numbers[] = {&n_streams, &n_steps, &step_us, &n_burners};
     struct tfr_http_limits limits;
     struct tfr_http_counts counts;

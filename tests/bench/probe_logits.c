@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "generation/sampler.h"
 #include "generation/sequence.h"
+#include "usage.h"
 
 enum { N_ROWS = 16, N_IDS = 512, N_TOP = 5, MOST = 10000 };
 
@@ -107,11 +108,15 @@ static void measure_all(struct place *place, int64_t repetitions) {
     measure(place, "log-softmax of a beam", &p, repetitions, do_normalise);
 }
 
+static const char usage[] = "usage: probe_logits [vocab_size, 5 at least] [repetitions, 1 to 10000]\n"
+                            "microseconds of one thread for a row of logits, by kind of settings\n";
+
 int main(int argc, char **argv) {
+    bench_help(argc, argv, usage);
     const int64_t vocab_size = argc > 1 ? atoll(argv[1]) : 50257, repetitions = argc > 2 ? atoll(argv[2]) : 200;
     const double deviations[] = {3, 0.3};
     if (vocab_size < N_TOP || repetitions < 1 || repetitions > MOST) {
-        die("probe_logits [vocab_size, 5 at least] [repetitions, 1 to 10000]");
+        return bench_misuse(usage);
     }
     float *logits = malloc((size_t)(N_ROWS * vocab_size) * sizeof *logits);
     int32_t ids[N_IDS];

@@ -12,6 +12,7 @@
 #include <tfrun/tfrun.h>
 
 #include "bandwidth.h"
+#include "usage.h"
 
 enum { PROMPT = 896, CACHED = 832, SHORT = 128, SAMPLED = 512, AT_ONCE = 8, ENDINGS = 4, ENDING = 12, MOST = 100 };
 
@@ -200,15 +201,18 @@ static void measure_scores(struct tfr_engine *engine, int repetitions) {
     print("  the context read and scored once", with, repetitions);
 }
 
+static const char usage[] = "usage: probe_prefix MODEL_DIR [repetitions] [cpu] [KEY=VALUE...]\n"
+                            "what cached beginnings of prompts are worth, and what they cost\n";
+
 int main(int argc, char **argv) {
+    bench_help(argc, argv, usage);
     struct tfr_override overrides[16] = {
         {"runtime.max_batch", "32", "probe"}, {"sampling.ignore_eos", "true", "probe"}, {"serve.max_queue_ms", "1000000", "probe"}};
     const int repetitions = argc > 2 ? atoi(argv[2]) : 7;
     struct tfr_engine *engine;
     size_t n = 3;
     if (argc < 2 || argc > 16 || repetitions < 1 || repetitions > MOST) {
-        fprintf(stderr, "usage: probe_prefix MODEL_DIR [repetitions] [cpu] [KEY=VALUE...]\n");
-        return 2;
+        return bench_misuse(usage);
     }
     for (int i = 3; i < argc; i++) {
         char *value = strchr(argv[i], '=');

@@ -14,6 +14,7 @@
 #include <tfrun/tfrun.h>
 
 #include "bandwidth.h"
+#include "usage.h"
 
 enum { PROMPT = 32, MOST_REQUESTS = 64, MOST = 100 };
 
@@ -94,7 +95,11 @@ static void measure(struct tfr_engine *engine, struct tfr_params *params, int n,
     printf("ratio                            %9.2f      (spread %.1f %%), same bits\n", summary.median, summary.spread * 100);
 }
 
+static const char usage[] = "usage: probe_requests MODEL_DIR [requests] [settings] [repetitions] [threads]\n"
+                            "N requests one after the other against the same N at once; settings are a JSON object\n";
+
 int main(int argc, char **argv) {
+    bench_help(argc, argv, usage);
     const int n = argc > 2 ? atoi(argv[2]) : 8, repetitions = argc > 4 ? atoi(argv[4]) : 5;
     const char *settings = argc > 3 ? argv[3] : "{\"num_beams\": 4, \"max_tokens\": 16}";
     const struct tfr_override overrides[] = {{"runtime.max_batch", "64", "probe"},
@@ -103,8 +108,7 @@ int main(int argc, char **argv) {
     struct tfr_engine *engine;
     struct tfr_params *params;
     if (argc < 2 || n < 1 || n > MOST_REQUESTS || repetitions < 1 || repetitions > MOST) {
-        fprintf(stderr, "usage: probe_requests MODEL_DIR [requests] [settings] [repetitions] [threads]\n");
-        return 2;
+        return bench_misuse(usage);
     }
     check(tfr_engine_open(&engine, argv[1], overrides, 3), NULL);
     check(tfr_params_parse_json(engine, settings, strlen(settings), &params), NULL);

@@ -16,6 +16,7 @@
 #include "bandwidth.h"
 #include "peak.h"
 #include "plugin_run.h"
+#include "usage.h"
 
 enum { N_LAYERS = 12, N_SHAPES = 5, N_LINEARS = N_LAYERS * 4 + 1, HEAD = 4, MOST_HEAD_ROWS = 64 };
 enum { MOST_REPS = 200, MOST_ROWS = 16, MOST_SIDES = 3 };
@@ -207,7 +208,12 @@ static void add_side(struct probe *probe, const char *name, const struct tfr_plu
     probe->plugin[probe->n_sides++] = plugin;
 }
 
+static const char usage[] =
+    "usage: probe_rows PLUGINS[,PLUGINS] [f32|bf16|int8|int8w|int4] [repetitions] [rows,...] [threads]\n"
+    "linears of GPT-2 124M by rows of a step, against what the machine could do; two folders are compared\n";
+
 int main(int argc, char **argv) {
+    bench_help(argc, argv, usage);
     static struct probe probe;
     const int wanted = argc > 3 ? atoi(argv[3]) : 15;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
@@ -216,8 +222,7 @@ int main(int argc, char **argv) {
     probe.repetitions = wanted < 1 ? 1 : wanted > MOST_REPS ? MOST_REPS : wanted;
     probe.n_threads = argc > 5 ? atoi(argv[5]) : omp_get_num_procs();
     if (argc < 2 || probe.type == NULL || take_rows(&probe, argc > 4 ? argv[4] : "1,2,4,8,16,24,32,48,64,128,512") == 0) {
-        fprintf(stderr, "usage: probe_rows PLUGINS[,PLUGINS] [f32|bf16|int8|int8w|int4] [repetitions] [rows,...] [threads]\n");
-        return 2;
+        return bench_misuse(usage);
     }
     if (probe.n_threads == 1) {
         bench_use_cpu_clock();

@@ -14,6 +14,7 @@
 #include <tfrun/tfrun.h>
 
 #include "bandwidth.h"
+#include "usage.h"
 
 enum { MOST_SEQUENCES = 64, MOST_SIZES = 16, MOST = 200 };
 
@@ -108,7 +109,11 @@ static bool take_sizes(struct probe *probe, const char *words) {
     return false;
 }
 
+static const char usage[] = "usage: probe_steps MODEL_DIR [f32|bf16] [prompt] [output] [repetitions] [sequences,...]\n"
+                            "what steps cost, and the tokens per second that they allow a server; JSON\n";
+
 int main(int argc, char **argv) {
+    bench_help(argc, argv, usage);
     static struct probe probe;
     const char *dtype = argc > 2 ? argv[2] : "bf16";
     probe.prompt = argc > 3 ? atoll(argv[3]) : 128;
@@ -116,8 +121,7 @@ int main(int argc, char **argv) {
     probe.repetitions = argc > 5 ? atoi(argv[5]) : 20;
     const bool good = argc > 1 && probe.prompt > 0 && probe.output > 1 && probe.repetitions > 0 && probe.repetitions <= MOST;
     if (!good || !take_sizes(&probe, argc > 6 ? argv[6] : "1,4,8,16,32")) {
-        fprintf(stderr, "usage: probe_steps MODEL_DIR [f32|bf16] [prompt] [output] [repetitions] [sequences,...]\n");
-        return 2;
+        return bench_misuse(usage);
     }
     char most[16];
     snprintf(most, sizeof most, "%d", probe.n_sessions + 1);

@@ -12,6 +12,7 @@
 #include "rank/rank.h"
 
 #include "bandwidth.h"
+#include "usage.h"
 
 enum { CONTEXT = 128, PREFILL = 64, MOST = 2000, N_IDS = 1024, USUAL = 300 };
 
@@ -78,10 +79,13 @@ static void probe(struct tfr_engine *engine, const char *what, int64_t context, 
     tfr_session_close(session);
 }
 
+static const char usage[] = "usage: probe_trace MODEL_DIR [f32|bf16] [pairs]\n"
+                            "what a trace costs a step, pair by pair\n";
+
 int main(int argc, char **argv) {
+    bench_help(argc, argv, usage);
     if (argc < 2) {
-        fprintf(stderr, "usage: probe_trace MODEL_DIR [f32|bf16] [pairs]\n");
-        return 2;
+        return bench_misuse(usage);
     }
     const int asked = argc > 3 ? atoi(argv[3]) : USUAL, n = asked < 4 || asked > MOST ? USUAL : asked;
     const struct tfr_override overrides[] = {{"runtime.dtype", argc > 2 ? argv[2] : "f32", "probe"},

@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+"""check_help.py SOURCE_DIR BUILD_DIR: files with a shebang are executable, and commands say how they are called when asked.
+
+Asked are the Python programs below scripts, without any package that Python does not bring (-S), and the probes that are built:
+`--help` prints something and ends with 0.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+
+
+def tracked(source):
+    """Paths of files as git has them; all there are in an unpacked archive."""
+    listed = subprocess.run(["git", "-C", source, "ls-files", "-z"], capture_output=True, text=True)
+    names = listed.stdout.split("\0")[:-1] if listed.returncode == 0 else [
+        str(path.relative_to(source)) for folder in ("core", "scripts", "tests", "configs") for path in (source / folder).rglob("*")]
+    return [name for name in names if (source / name).is_file()]
+
+
+def first_line(path):
+    with path.open("rb") as file:
+        return file.readline(200)
+
+
+def silent(command):
+    """What is wrong with the answer to --help, or nothing."""
+    ran = subprocess.run([*command, "--help"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=50)
+    if ran.returncode == 0 and ran.stdout.strip():
+        return None
+    told = (ran.stderr.strip() or "nothing on stdout").splitlines()[-1]
+    return f"{command[-1]} --help: exit {ran.returncode}, {told}"
+
+
+def main():
+    source, build = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    scripts = {name: first_line(source / name) for name in tracked(source)}
+    scripts = {name: line for name, line in scripts.items() if line.startswith(b"#!")}
+    wrong = [f"{name} has a shebang and is not executable (git update-index --chmod=+x)" for name in scripts
+             if not os.access(source / name, os.X_OK)]
+    commands = [[sys.executable, "-B", "-S", str(source / name)] for name, line in scripts.items()
+                if name.startswith("scripts/") and b"python" in line]
+    commands += [[str(path)] for path in sorted((build / "bin").glob("*probe*")) if path.name != "http_probe"]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        wrong += filter(None, pool.map(silent, commands))
+    print("\n".join(wrong) or f"{len(scripts)} files with a shebang, {len(commands)} commands that help")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
