@@ -10,13 +10,10 @@
 
 #include "app/http/http_chunked.h"
 #include "app/http/http_head.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "harness.h"
 
 static void require(bool holds) {
-    if (!holds) {
-        abort();
-    }
+    tfr_fuzz_require(holds, "a head has one meaning, in any pieces");
 }
 
 /* A string that lies in the head and ends there. */
@@ -97,7 +94,7 @@ static void check_chunks(const char *bytes, size_t size) {
     free(out);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int tfr_fuzz_http(const uint8_t *data, size_t size) {
     struct tfr_http_limits limits;
     struct tfr_head head;
     tfr_http_limits_default(&limits);

@@ -13,13 +13,10 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/status.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "harness.h"
 
 static void require(bool holds) {
-    if (!holds) {
-        abort();
-    }
+    tfr_fuzz_require(holds, "scanner, reader and writer agree");
 }
 
 /* An integer that is asked for exactly is the double that cJSON read, as far as a double can tell. */
@@ -55,7 +52,7 @@ static void check_writer(const uint8_t *data, size_t size) {
     tfr_free(out.text);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int tfr_fuzz_json(const uint8_t *data, size_t size) {
     const char *text = (const char *)data;
     bool accepted = tfr_json_scan("fuzz", text, size, TFR_CONFIG) == TFR_OK;
     struct tfr_json_doc *doc = NULL;

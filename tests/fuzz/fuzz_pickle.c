@@ -1,14 +1,13 @@
-/* fuzz_pickle.c - libFuzzer entry: any bytes as a file of torch.save, in the layout that they look like, and as a bare pickle.
- * Whatever is accepted must describe tensors that can be read to their last byte. Build: clang -fsanitize=fuzzer,address,undefined.
+/* fuzz_pickle.c - any bytes as a file of torch.save, in the layout that they look like, and as a bare pickle.
+ * Whatever is accepted must describe tensors that can be read to their last byte.
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "base/tensor.h"
+#include "harness.h"
 #include "model/torch_file.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static volatile uint8_t sink;
 
@@ -22,14 +21,14 @@ static void read_all(const struct tfr_torch_file *file) {
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int tfr_fuzz_pickle(const uint8_t *data, size_t size) {
     struct tfr_torch_file file;
-    if (tfr_torch_parse(&file, "fuzz", data, size) == TFR_OK) {
+    if (tfr_fuzz_accepted(tfr_torch_parse(&file, "fuzz", data, size))) {
         read_all(&file);
         tfr_torch_clear(&file);
     }
     struct tfr_pickle pickle;
-    if (tfr_pickle_parse(&pickle, "fuzz", data, size) == TFR_OK) {
+    if (tfr_fuzz_accepted(tfr_pickle_parse(&pickle, "fuzz", data, size))) {
         if (pickle.root >= pickle.n || pickle.end > size) {
             abort();
         }

@@ -1,26 +1,19 @@
-/* fuzz_tokenizer.c - any bytes through encode and decode with the GPT-2 vocabulary, and any bytes as its
- * files.
+/* fuzz_tokenizer.c - prompts through encode and decode, and any bytes as the files of a tokenizer.
  *
- * The first byte picks the mode. Encoding: the bytes of the ids are the input; decoding in pushes gives the
- * text of decoding at once. Opening: a tokenizer.json made of the input opens or is refused. The vocabulary
- * is read from TFR_SOURCE_DIR.
+ * prompt: the first byte picks the mode; with GPT-2's vocabulary the bytes of the ids are the input, and decoding in pushes gives
+ * the text of decoding at once. tokenizer: the input is a tokenizer.json. vocab: it is the files of a folder. Whatever opens as a
+ * tokenizer encodes and decodes within its own ids.
  */
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/status.h"
+#include "config/findings.h"
+#include "harness.h"
 #include "model/tokenizer.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static void require(bool holds) {
-    if (!holds) {
-        fprintf(stderr, "fuzz_tokenizer: %s\n", tfr_failure_text());
-        abort();
-    }
+    tfr_fuzz_require(holds, "ids are those of the text, and the text that of the ids");
 }
 
 static const struct tfr_tokenizer *gpt2(void) {
@@ -46,46 +39,35 @@ static void check_encoding(const uint8_t *data, size_t size, enum tfr_special sp
     tfr_ids_free(&ids);
 }
 
-static void check_decoding(const uint8_t *data, size_t size, enum tfr_decode_special special) {
-    const size_t n = size / 2;
-    struct tfr_ids ids = {0};
+static void check_decoding(const struct tfr_tokenizer *tokenizer, const struct tfr_ids *ids, enum tfr_decode_special special) {
     struct tfr_text joined = {0}, whole = {0};
     struct tfr_decoder decoder;
-    tfr_decoder_init(&decoder, gpt2(), special);
-    for (size_t i = 0; i < n; i++) {
-        const int32_t id = (data[2 * i] | data[2 * i + 1] << 8) % tfr_tokenizer_vocab_size(gpt2());
-        require(tfr_ids_append(&ids, id) == TFR_OK);
-        require(tfr_decoder_push(&decoder, id, &joined) == TFR_OK);
+    tfr_decoder_init(&decoder, tokenizer, special);
+    for (size_t i = 0; i < ids->n; i++) {
+        require(tfr_decoder_push(&decoder, ids->data[i], &joined) == TFR_OK);
     }
     require(tfr_decoder_finish(&decoder, &joined) == TFR_OK);
-    require(tfr_tokenizer_decode(gpt2(), ids.data, n, special, &whole) == TFR_OK);
+    require(tfr_tokenizer_decode(tokenizer, ids->data, ids->n, special, &whole) == TFR_OK);
     require(joined.size == whole.size && (whole.size == 0 || memcmp(joined.data, whole.data, whole.size) == 0));
-    tfr_ids_free(&ids);
     tfr_text_free(&joined);
     tfr_text_free(&whole);
 }
 
-static void check_opening(const uint8_t *data, size_t size) {
-    char path[64];
-    snprintf(path, sizeof(path), "fuzz_tokenizer_%ld.json", (long)getpid());
-    FILE *file = fopen(path, "wb");
-    require(file != NULL);
-    require(size == 0 || fwrite(data, 1, size, file) == size);
-    require(fclose(file) == 0);
-    struct tfr_tokenizer *tokenizer;
-    if (tfr_tokenizer_open(&tokenizer, path) == TFR_OK) {
-        tfr_tokenizer_close(tokenizer);
-    } else {
-        require(tfr_failure_text()[0] != '\0' && tokenizer == NULL);
+static void check_ids(const uint8_t *data, size_t size, enum tfr_decode_special special) {
+    struct tfr_ids ids = {0};
+    for (size_t i = 0; i < size / 2; i++) {
+        const int32_t id = (data[2 * i] | data[2 * i + 1] << 8) % tfr_tokenizer_vocab_size(gpt2());
+        require(tfr_ids_append(&ids, id) == TFR_OK);
     }
-    unlink(path);
+    check_decoding(gpt2(), &ids, special);
+    tfr_ids_free(&ids);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int tfr_fuzz_prompt(const uint8_t *data, size_t size) {
     if (size == 0) {
         return 0;
     }
-    switch (data[0] % 5) {
+    switch (data[0] % 4) {
     case 0:
         check_encoding(data + 1, size - 1, TFR_SPECIAL_PARSE);
         break;
@@ -93,13 +75,56 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         check_encoding(data + 1, size - 1, TFR_SPECIAL_PLAIN);
         break;
     case 2:
-        check_decoding(data + 1, size - 1, TFR_DECODE_ALL);
-        break;
-    case 3:
-        check_decoding(data + 1, size - 1, TFR_DECODE_SKIP_SPECIAL);
+        check_ids(data + 1, size - 1, TFR_DECODE_ALL);
         break;
     default:
-        check_opening(data + 1, size - 1);
+        check_ids(data + 1, size - 1, TFR_DECODE_SKIP_SPECIAL);
     }
+    return 0;
+}
+
+/* Text with words, numbers, blanks, characters of several bytes, and what is special in GPT-2. */
+static const char sample[] =
+    "It's 42  degrees,\n\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80 <|endoftext|> don't \xff\xfe the ab abc low lower";
+
+static void use(const struct tfr_tokenizer *tokenizer) {
+    struct tfr_ids ids = {0};
+    const int32_t most = tfr_tokenizer_vocab_size(tokenizer), eos = tfr_tokenizer_eos(tokenizer);
+    require(eos >= -1 && eos < most && tfr_tokenizer_n_model(tokenizer) <= most);
+    if (tfr_fuzz_accepted(tfr_tokenizer_encode(tokenizer, sample, sizeof sample - 1, TFR_SPECIAL_PARSE, &ids))) {
+        for (size_t i = 0; i < ids.n; i++) {
+            size_t length;
+            require(ids.data[i] >= 0 && ids.data[i] < most && tfr_tokenizer_bytes(tokenizer, ids.data[i], &length) != NULL);
+        }
+        check_decoding(tokenizer, &ids, TFR_DECODE_ALL);
+        check_decoding(tokenizer, &ids, TFR_DECODE_SKIP_SPECIAL);
+    }
+    tfr_ids_free(&ids);
+}
+
+/* With notes and without them the same. */
+static void open_path(const char *path) {
+    struct tfr_tokenizer *tokenizer = NULL, *noted = NULL;
+    struct tfr_findings notes = {0};
+    const enum tfr_status status = tfr_tokenizer_open(&tokenizer, path);
+    tfr_fuzz_require(tfr_fuzz_accepted(status) || tokenizer == NULL, "a tokenizer that is refused is NULL");
+    tfr_fuzz_require(tfr_tokenizer_open_noting(&noted, path, &notes) == status, "notes change nothing");
+    if (tokenizer != NULL) {
+        use(tokenizer);
+    }
+    tfr_tokenizer_close(tokenizer);
+    tfr_tokenizer_close(noted);
+    tfr_findings_clear(&notes);
+}
+
+int tfr_fuzz_tokenizer(const uint8_t *data, size_t size) {
+    open_path(tfr_fuzz_write("tokenizer.json", data, size));
+    return 0;
+}
+
+int tfr_fuzz_vocab(const uint8_t *data, size_t size) {
+    static const char *const names[] = {"vocab.json",        "merges.txt",    "tokenizer_config.json", "special_tokens_map.json",
+                                        "added_tokens.json", "tokenizer.json"};
+    open_path(tfr_fuzz_unpack(names, TFR_COUNT_OF(names), data, size));
     return 0;
 }

@@ -1,0 +1,96 @@
+/* fuzz_transport.c - what a client sends to the transport of the server: the first byte is the size of the pieces, the rest is
+ * sent. A reply is HTTP that a strict client takes, and the same for all pieces.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "app/load/load_wire.h"
+#include "stand.h"
+
+/* The body comes back; of a longer one as a stream. */
+static void echo(void *user, struct tfr_exchange *x) {
+    size_t size;
+    const char *body = tfr_http_body(x, &size);
+    const struct tfr_http_header header = {"X-Query", tfr_http_query(x)};
+    (void)user;
+    if (size > 16) {
+        tfr_http_stream_begin(x, 200, &header, 1);
+        tfr_http_stream_write(x, body, 16);
+        tfr_http_stream_end(x, body + 16, size - 16);
+    } else {
+        tfr_http_reply(x, 200, &header, 1, body, size);
+    }
+}
+
+/* Dates are those of now. */
+static void blank_dates(const struct tfr_stand_reply *reply) {
+    static const char name[] = "\r\nDate: ";
+    for (size_t at = 0; reply->size >= sizeof name + 28 && at + sizeof name + 28 <= reply->size; at++) {
+        if (memcmp(reply->bytes + at, name, sizeof name - 1) == 0) {
+            memset(reply->bytes + at + sizeof name - 1, '-', 28);
+        }
+    }
+}
+
+static struct tfr_stand_reply converse(struct tfr_stand *stand, const uint8_t *data, size_t size, size_t piece) {
+    struct tfr_stand_reply reply = {0};
+    const int fd = tfr_stand_connect(stand);
+    for (size_t at = 0; at < size && !reply.has_ended; at += piece) {
+        const ssize_t sent = send(fd, data + at, size - at < piece ? size - at : piece, MSG_NOSIGNAL);
+        (void)sent; /* a server that has closed reads no more */
+        tfr_stand_settle(stand, fd, &reply);
+    }
+    tfr_stand_settle(stand, fd, &reply);
+    struct tfr_stand_reply kept = reply;
+    reply.bytes = NULL;
+    tfr_stand_finish(stand, fd, &reply);
+    blank_dates(&kept);
+    return kept;
+}
+
+static void no_event(void *user, const char *data, size_t size) {
+    (void)user, (void)data, (void)size;
+}
+
+/* Replies one after the other, as a strict client sees them; those of HEAD have lengths and no bodies. */
+static void check_replies(const struct tfr_stand_reply *reply, const uint8_t *data, size_t size) {
+    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    const bool has_head = size >= 4 && memmem(data, size, "HEAD", 4) != NULL;
+    struct tfr_load_wire wire = {0};
+    tfr_load_wire_start(&wire, no_event, NULL);
+    for (size_t at = 0; at < reply->size && !has_head; at++) {
+        const size_t n = sizeof interim - 1;
+        if (wire.n_read == 0 && reply->size - at >= n && memcmp(reply->bytes + at, interim, n) == 0) {
+            at += n - 1;
+            continue;
+        }
+        tfr_fuzz_require(tfr_load_wire_feed(&wire, reply->bytes + at, 1), wire.error);
+        if (wire.state == TFR_WIRE_DONE) {
+            tfr_load_wire_start(&wire, no_event, NULL);
+        }
+    }
+    tfr_load_wire_free(&wire);
+}
+
+int tfr_fuzz_transport(const uint8_t *data, size_t size) {
+    static struct tfr_stand stand;
+    const struct tfr_http_app app = {.on_request = echo};
+    if (stand.http == NULL) {
+        tfr_stand_open(&stand, "raw", &app);
+    }
+    if (size < 2 || size > 16384) {
+        return 0;
+    }
+    const size_t piece = 1 + data[0] % 64;
+    struct tfr_stand_reply whole = converse(&stand, data + 1, size - 1, size), pieces;
+    check_replies(&whole, data + 1, size - 1);
+    if (size <= 64 * piece) {
+        pieces = converse(&stand, data + 1, size - 1, piece);
+        tfr_fuzz_require(whole.size == pieces.size && (whole.size == 0 || memcmp(whole.bytes, pieces.bytes, whole.size) == 0),
+                         "a client has the same replies in any pieces");
+        free(pieces.bytes);
+    }
+    free(whole.bytes);
+    return 0;
+}
