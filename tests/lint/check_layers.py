@@ -26,6 +26,7 @@ MAY_INCLUDE = {
     "core/predict": BASE | {"graph", "plan", "model", "topo", "team", "roofs"},
     "core/exec": BASE | {"plan"} | PARALLEL,
     "core/app": {"app"},
+    "core/app/help": BASE | {"app"},  # strict JSON
     "core/app/load": BASE | {"app"},  # strict JSON, random numbers, the clock
     "core/app/http": BASE | {"app"},  # strict JSON, UTF-8, the clock and the log of a server
     "parallel/topo": BASE,

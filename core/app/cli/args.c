@@ -48,8 +48,7 @@ static const struct tfr_flag *find_flag(const struct tfr_flag *flags, size_t n, 
     return NULL;
 }
 
-/* Two words for one thing, whichever of them a command has: the positions that are cached. NULL: there is no other word. */
-static const char *other_word(const char *name) {
+const char *tfr_args_other_word(const char *name) {
     return strcmp(name, "cache") == 0 ? "context" : strcmp(name, "context") == 0 ? "cache" : NULL;
 }
 
@@ -169,8 +168,8 @@ static bool take_long(struct tfr_args *args, struct words *words, char *word, co
     } else {
         negated = false;
     }
-    if (flag == NULL && option == NULL && other_word(name) != NULL) {
-        flag = find_flag(flags, n_flags, other_word(name), strlen(other_word(name)), 0);
+    if (flag == NULL && option == NULL && tfr_args_other_word(name) != NULL) {
+        flag = find_flag(flags, n_flags, tfr_args_other_word(name), strlen(tfr_args_other_word(name)), 0);
     }
     if (strcmp(name, "help") == 0) {
         args->help = true;
@@ -293,7 +292,7 @@ static void print_line(char short_name, const char *name, const char *operand, c
 
 static void print_flag(const struct tfr_flag *flag) {
     char name[64];
-    const char *also = other_word(flag->name);
+    const char *also = tfr_args_other_word(flag->name);
     snprintf(name, sizeof name,
              also != NULL      ? "%s, --%s"
              : is_switch(flag) ? "%s, --no-%s"
@@ -326,6 +325,11 @@ static bool is_hidden(const struct tfr_flag *flags, size_t n_flags, const char *
     return false;
 }
 
+bool tfr_args_shows(const struct tfr_flag *flags, size_t n_flags, const struct tfr_option_info *option, tfr_args_reads_fn reads,
+                    const void *user) {
+    return option->flag != NULL && reads(user, option->key) && !is_hidden(flags, n_flags, option->flag);
+}
+
 void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags, tfr_args_reads_fn reads, const void *user) {
     size_t n, n_read = 0;
     const struct tfr_option_info *table = tfr_option_table(&n);
@@ -333,7 +337,7 @@ void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags, tfr_ar
         print_flag(&flags[i]);
     }
     for (size_t i = 0; i < n; i++) {
-        if (table[i].flag == NULL || !reads(user, table[i].key) || is_hidden(flags, n_flags, table[i].flag)) {
+        if (!tfr_args_shows(flags, n_flags, &table[i], reads, user)) {
             continue;
         }
         if (n_read++ == 0) {

@@ -45,8 +45,13 @@ void tfr_args_add(struct tfr_args *args, const char *key, const char *value, con
 const char *tfr_args_nth(const struct tfr_args *args, const char *name, size_t index);
 /* How often a flag of the command was given. */
 size_t tfr_args_count(const struct tfr_args *args, const char *name);
-/* The command's own flags, then the options of the table that it reads, two columns in 100. */
+/* Two words for one thing, whichever of them a command has: the positions that are cached. NULL: there is no other word. */
+const char *tfr_args_other_word(const char *name);
 typedef bool (*tfr_args_reads_fn)(const void *user, const char *key);
+/* Whether the option is among those of a command: it has a flag, the command reads it, and none of its own flags has the name. */
+bool tfr_args_shows(const struct tfr_flag *flags, size_t n_flags, const struct tfr_option_info *option, tfr_args_reads_fn reads,
+                    const void *user);
+/* The command's own flags, then the options of the table that it reads, two columns in 100. */
 void tfr_args_print_options(const struct tfr_flag *flags, size_t n_flags, tfr_args_reads_fn reads, const void *user);
 
 #endif

@@ -1,91 +1,20 @@
-/* main.c - the subcommand table. `tfrun CONFIG` is `tfrun generate CONFIG`. */
+/* main.c - from words to a command. `tfrun CONFIG` is `tfrun generate CONFIG`. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/cli/cli.h"
+#include "app/cli/commands.h"
 #include "app/cli/launch.h"
 #include "app/cli/results.h"
-
-static const struct tfr_command *const commands[] = {
-    &tfr_cmd_generate, &tfr_cmd_forward, &tfr_cmd_tokenize, &tfr_cmd_eval, &tfr_cmd_score,    &tfr_cmd_classify,
-    &tfr_cmd_plan,     &tfr_cmd_summary, &tfr_cmd_graph,    &tfr_cmd_cost, &tfr_cmd_check,    &tfr_cmd_plugins,
-    &tfr_cmd_topology, &tfr_cmd_doctor,  &tfr_cmd_config,   &tfr_cmd_init, &tfr_cmd_quantize, &tfr_cmd_calibrate,
-    &tfr_cmd_profile,  &tfr_cmd_bench,   &tfr_cmd_scaling,  &tfr_cmd_load, &tfr_cmd_repl,     &tfr_cmd_serve,
-};
-enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
-
-static const struct tfr_command *find_command(const char *name) {
-    for (int i = 0; i < N_COMMANDS; i++) {
-        if (strcmp(commands[i]->name, name) == 0) {
-            return commands[i];
-        }
-    }
-    return NULL;
-}
-
-static bool is_read(const void *user, const char *key) {
-    const struct tfr_command *command = user;
-    if (command->reads == NULL) {
-        return true;
-    }
-    if (strncmp(key, "tfrun.", 6) == 0) {
-        key += 6;
-    }
-    for (const char *const *read = command->reads; *read != NULL; read++) {
-        size_t length = strlen(*read);
-        bool is_section = length > 0 && (*read)[length - 1] == '.';
-        if (is_section ? strncmp(key, *read, length) == 0 : strcmp(key, *read) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The flags of a command, with --ranks where it runs on all of them; until the next call. */
-static const struct tfr_flag *flags_of(const struct tfr_command *command, size_t *n) {
-    static struct tfr_flag flags[32];
-    *n = command->n_flags;
-    if (!command->on_all_ranks || *n >= sizeof flags / sizeof flags[0]) {
-        return command->flags;
-    }
-    for (size_t f = 0; f < *n; f++) {
-        flags[f] = command->flags[f];
-    }
-    flags[(*n)++] = tfr_launch_flag;
-    return flags;
-}
-
-static int print_help(const struct tfr_command *command) {
-    size_t n_flags;
-    const struct tfr_flag *flags = flags_of(command != NULL ? command : &tfr_cmd_generate, &n_flags);
-    if (command != NULL) {
-        const char *gap = command->operands[0] != '\0' ? " " : "";
-        tfr_results_print("Usage: tfrun %s%s%s [OPTIONS]\n%s\n\n", command->name, gap, command->operands, command->help);
-        tfr_args_print_options(flags, n_flags, is_read, command);
-        return 0;
-    }
-    tfr_results_print(
-        "tfrun %s runs GPT-2 models on CPUs.\n\n"
-        "Usage: tfrun CONFIG [OPTIONS]            do what the config says (generate)\n"
-        "       tfrun COMMAND ... [OPTIONS]\n"
-        "       tfrun CONFIG --ranks N ...        the same, blocks split over N ranks: mpirun -n N tfrun CONFIG ...\n\n"
-        "CONFIG is a Hugging Face config.json with an optional key \"tfrun\", or a model folder.\n\nCommands:\n",
-        tfr_version());
-    for (int i = 0; i < N_COMMANDS; i++) {
-        tfr_results_print("  %-10s %-14s %s\n", commands[i]->name, commands[i]->operands, commands[i]->help);
-    }
-    tfr_results_print("\nOptions of generate (others: tfrun COMMAND --help):\n");
-    tfr_args_print_options(flags, n_flags, is_read, &tfr_cmd_generate);
-    return 0;
-}
+#include "app/help/help.h"
 
 typedef bool (*is_owner_fn)(const struct tfr_command *command, const char *name);
 
 static int count_owners(is_owner_fn is_owner, const char *name) {
     int n = 0;
-    for (int i = 0; i < N_COMMANDS; i++) {
-        n += is_owner(commands[i], name);
+    for (int i = 0; i < TFR_N_COMMANDS; i++) {
+        n += is_owner(tfr_commands[i], name);
     }
     return n;
 }
@@ -96,9 +25,9 @@ static void name_owners(is_owner_fn is_owner, const char *name, char *text, size
     const int n_owners = count_owners(is_owner, name);
     size_t n = 0;
     text[0] = '\0';
-    for (int i = 0, named = 0; i < N_COMMANDS && named < MOST_NAMED && n < size; i++) {
-        if (is_owner(commands[i], name)) {
-            n += (size_t)snprintf(text + n, size - n, "%s%s", named == 0 ? " (it belongs to " : ", ", commands[i]->name);
+    for (int i = 0, named = 0; i < TFR_N_COMMANDS && named < MOST_NAMED && n < size; i++) {
+        if (is_owner(tfr_commands[i], name)) {
+            n += (size_t)snprintf(text + n, size - n, "%s%s", named == 0 ? " (it belongs to " : ", ", tfr_commands[i]->name);
             named++;
         }
     }
@@ -108,12 +37,12 @@ static void name_owners(is_owner_fn is_owner, const char *name, char *text, size
 }
 
 static bool is_reader(const struct tfr_command *command, const char *key) {
-    return command->reads != NULL && is_read(command, key);
+    return command->reads != NULL && tfr_command_reads(command, key);
 }
 
 static bool has_flag(const struct tfr_command *command, const char *name) {
     size_t n_flags;
-    const struct tfr_flag *flags = flags_of(command, &n_flags);
+    const struct tfr_flag *flags = tfr_command_flags(command, &n_flags);
     for (size_t f = 0; f < n_flags; f++) {
         if (strcmp(flags[f].name, name) == 0) {
             return true;
@@ -139,7 +68,7 @@ static bool is_known(const char *key) {
 static bool has_stray(const struct tfr_command *command, const struct tfr_args *args) {
     for (size_t i = 0; i < args->n_overrides; i++) {
         const struct tfr_override *override = &args->overrides[i];
-        if (is_known(override->key) && !is_read(command, override->key)) {
+        if (is_known(override->key) && !tfr_command_reads(command, override->key)) {
             bool by_set = strcmp(override->origin, "--set") == 0;
             char readers[128];
             name_owners(is_reader, override->key, readers, sizeof readers);
@@ -152,16 +81,16 @@ static bool has_stray(const struct tfr_command *command, const struct tfr_args *
 }
 
 static const char *nearest_command(const char *word) {
-    const char *names[N_COMMANDS];
-    for (int i = 0; i < N_COMMANDS; i++) {
-        names[i] = commands[i]->name;
+    const char *names[TFR_N_COMMANDS];
+    for (int i = 0; i < TFR_N_COMMANDS; i++) {
+        names[i] = tfr_commands[i]->name;
     }
-    return tfr_nearest_name(word, names, N_COMMANDS);
+    return tfr_nearest_name(word, names, TFR_N_COMMANDS);
 }
 
 /* The command word, taken out of argv; `generate` when the first word is not one. */
 static const struct tfr_command *take_command(int *argc, char ***argv) {
-    const struct tfr_command *command = *argc > 1 ? find_command((*argv)[1]) : NULL;
+    const struct tfr_command *command = *argc > 1 ? tfr_find_command((*argv)[1]) : NULL;
     if (command == NULL) {
         return &tfr_cmd_generate;
     }
@@ -170,10 +99,23 @@ static const struct tfr_command *take_command(int *argc, char ***argv) {
     return command;
 }
 
+/* `tfrun help WORD` */
+static int help_on(const char *word) {
+    const struct tfr_command *command = tfr_find_command(word);
+    if (strcmp(word, "--json") == 0) {
+        return tfr_help_json();
+    }
+    if (command == NULL) {
+        return tfr_cli_usage("help: \"%s\" is no command; `tfrun help` lists them, `tfrun help --json` has all as one document",
+                             word);
+    }
+    return tfr_help(command);
+}
+
 static int run(int argc, char **argv, char *const *words) {
     char *const *cut = argv;
     if (argc < 2) {
-        print_help(NULL);
+        tfr_help(NULL);
         return tfr_cli_usage("give a config or a command");
     }
     if (strcmp(argv[1], "--version") == 0) {
@@ -181,13 +123,13 @@ static int run(int argc, char **argv, char *const *words) {
         return 0;
     }
     if (strcmp(argv[1], "help") == 0 && access(argv[1], F_OK) != 0) {
-        return print_help(argc > 2 ? find_command(argv[2]) : NULL);
+        return argc > 2 ? help_on(argv[2]) : tfr_help(NULL);
     }
-    bool named = find_command(argv[1]) != NULL;
+    bool named = tfr_find_command(argv[1]) != NULL;
     const struct tfr_command *command = take_command(&argc, &argv);
     struct tfr_args args;
     size_t n_flags;
-    const struct tfr_flag *flags = flags_of(command, &n_flags);
+    const struct tfr_flag *flags = tfr_command_flags(command, &n_flags);
     if (!tfr_args_parse(&args, argc, argv, flags, n_flags)) {
         char owners[128];
         name_owners(has_flag, args.unknown != NULL && strncmp(args.unknown, "--", 2) == 0 ? args.unknown + 2 : "", owners,
@@ -195,9 +137,9 @@ static int run(int argc, char **argv, char *const *words) {
         return tfr_cli_usage("%s%s", args.error, owners);
     }
     if (args.help) {
-        return tfr_launched_rank() == 0 ? print_help(named ? command : NULL) : 0;
+        return tfr_launched_rank() == 0 ? tfr_help(named ? command : NULL) : 0;
     }
-    if (!named && args.n_operands > 1 && find_command(args.operands[1]) != NULL) {
+    if (!named && args.n_operands > 1 && tfr_find_command(args.operands[1]) != NULL) {
         return tfr_cli_usage("the command comes first: tfrun %s %s", args.operands[1], args.operands[0]);
     }
     if (!named && args.n_operands > 0 && access(args.operands[0], F_OK) != 0) {
