@@ -187,6 +187,42 @@ def program_of_a_stranger_finds_the_plugins(box):
         expect_bundled(box.run(*hidden, program, box.demo, env={"LD_LIBRARY_PATH": str(libraries)}), libraries)
 
 
+PROJECT = """
+cmake_minimum_required(VERSION 3.22)
+project(stranger C)
+find_package(tfrun 0.1 REQUIRED)
+add_executable(stranger stranger.c)
+target_link_libraries(stranger PRIVATE tfrun::tfrun)
+tfrun_add_plugin(tfr_example example.c)
+file(WRITE ${CMAKE_BINARY_DIR}/folder "${tfrun_PLUGIN_DIR}")
+"""
+
+
+@case
+def cmake_package_serves_programs_and_plugins(box):
+    """In an installation that was moved."""
+    skip_with_a_sanitizer(box)
+    build_stranger(box)
+    moved, project = box.folder / "elsewhere", box.folder / "project"
+    (box.folder / "prefix").rename(moved)
+    project.mkdir()
+    page = (box.source_dir / "docs" / "write-a-kernel.md").read_text(encoding="utf-8")
+    (project / "example.c").write_text(re.search(r"^```c\n(.*?)^```", page, re.M | re.S)[1])
+    (project / "stranger.c").write_text(STRANGER)
+    (project / "CMakeLists.txt").write_text(PROJECT)
+    for words in (["-S", project, "-B", project / "build", f"-DCMAKE_PREFIX_PATH={moved}", f"-DCMAKE_C_COMPILER={box.compiler}"],
+                  ["--build", project / "build"]):
+        ran = box.run("cmake", *words)
+        expect(ran.returncode == 0, ran.stdout, ran.stderr)
+    plugins = pathlib.Path((project / "build" / "folder").read_text())
+    expect(plugins.samefile(moved / plugins.relative_to(moved)) and (plugins / "tfr_gemv.so").exists(), plugins)
+    ran = box.run(project / "build" / "stranger", box.demo)
+    expect_bundled(ran, plugins.parent.parent)
+    words = ["--plugin", project / "build" / "tfr_example.so", "--kernels", "example"]
+    ran = box.run(moved / "bin" / "tfrun", "plan", moved / "share" / "tfrun" / "configs" / "demo", *words)
+    expect(ran.returncode == 0 and "layer_norm.f32.example.plain" in ran.stdout, ran.stdout, ran.stderr)
+
+
 @case
 def without_plugin_files_ref_serves_every_op(box):
     skip_with_a_sanitizer(box)

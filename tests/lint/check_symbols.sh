@@ -13,7 +13,7 @@ failed=0
 
 # expect FILE SYMBOLS...: the defined dynamic symbols of FILE are those in $work/expected.
 expect() {
-    nm -D --defined-only "$1" | awk '{print $NF}' | LC_ALL=C sort >"$work/found"
+    nm -D --defined-only "$1" | awk '$2 != "A" {print $NF}' | sed 's/@@TFRUN_[0-9]*$//' | LC_ALL=C sort >"$work/found"
     if ! diff "$work/expected" "$work/found" >"$work/difference"; then
         failed=1
         echo "$1: < declared but not exported, > exported but not declared"
@@ -32,6 +32,13 @@ if [ "$(wc -l <"$work/expected")" -lt 20 ]; then
     exit 1
 fi
 expect "$build/lib/libtfrun.so"
+if grep -q '^TFR_LINKER_HAS_VERSIONS:INTERNAL=1' "$build/CMakeCache.txt"; then
+    soname=$(objdump -p "$build/lib/libtfrun.so" | sed -n 's/^ *SONAME *//p')
+    if nm -D --defined-only "$build/lib/libtfrun.so" | grep -v ' A ' | grep -v "@@TFRUN_${soname##*.}\$"; then
+        failed=1
+        echo "libtfrun.so: these names have no version, or another than that of $soname"
+    fi
+fi
 
 for plugin in "$build"/lib/tfrun/plugins/*.so; do
     [ -e "$plugin" ] || continue # plugins linked statically
