@@ -39,7 +39,7 @@ int tfr_fuzz_cli(const uint8_t *data, size_t size) {
     size_t n_flags;
     tfr_fuzz_hush();
     const struct tfr_command *command = take_command(&argc, &argv);
-    const struct tfr_flag *flags = flags_of(command, &n_flags);
+    const struct tfr_flag *flags = tfr_command_flags(command, &n_flags);
     if (!tfr_args_parse(&args, argc, argv, flags, n_flags)) {
         tfr_fuzz_require(args.error[0] != '\0', "a command line that is refused has a sentence");
         name_owners(has_flag, args.unknown != NULL && strncmp(args.unknown, "--", 2) == 0 ? args.unknown + 2 : "", owners,
