@@ -84,7 +84,7 @@ static void set_attention(const struct tfr_gpt2_builder *b, struct tfr_attrs *at
     attrs->has_head_mask = features->head_mask;
     attrs->wants_weights = features->weights;
     attrs->attention = features->attention;
-    attrs->x_dtype = b->spec->dtype == TFR_DTYPE_BF16 && b->spec->kv_dtype == TFR_DTYPE_BF16 ? TFR_DTYPE_BF16 : TFR_DTYPE_F32;
+    attrs->x_dtype = b->spec->dtype != TFR_DTYPE_F32 && b->spec->kv_dtype == TFR_DTYPE_BF16 ? TFR_DTYPE_BF16 : TFR_DTYPE_F32;
 }
 
 /* The keys and values of this block, of the tokens or of the encoder. */

@@ -37,7 +37,7 @@ enum tfr_dtype tfr_kv_dtype(const struct tfr_config *config) {
     static const enum tfr_dtype types[] = {
         [TFR_KV_F32] = TFR_DTYPE_F32, [TFR_KV_BF16] = TFR_DTYPE_BF16, [TFR_KV_F16] = TFR_DTYPE_F16, [TFR_KV_INT8] = TFR_DTYPE_I8};
     const int type = config->options.runtime_kv_dtype;
-    return type != TFR_KV_AUTO ? types[type] : tfr_packed_dtype(config) == TFR_DTYPE_BF16 ? TFR_DTYPE_BF16 : TFR_DTYPE_F32;
+    return type != TFR_KV_AUTO ? types[type] : tfr_packed_dtype(config) == TFR_DTYPE_F32 ? TFR_DTYPE_F32 : TFR_DTYPE_BF16;
 }
 
 int64_t tfr_kv_capacity(const struct tfr_config *config) {

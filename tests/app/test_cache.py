@@ -200,7 +200,7 @@ def int8_and_static(box):
 
 @case
 def caches_of_16_bits(box):
-    for flags in (["--kv-dtype", "f16"], ["--kv-dtype", "bf16"], ["--dtype", "bf16"]):
+    for flags in (["--kv-dtype", "f16"], ["--kv-dtype", "bf16"], ["--dtype", "bf16"], ["--dtype", "int8"]):
         box.save(PROMPT, *flags)
         same_text(box.load(PROMPT, *flags), box.run(PROMPT, *flags), flags)
         box.file.unlink()

@@ -126,6 +126,9 @@ def plan_tells_the_bytes_of_caches(tfrun):
     cache = json.loads(tfrun.text("plan", model, "--json", "--kv-dtype", "int8", "--kv-capacity", 500, "--ranks", 2))["kv_cache"]
     expect(sum(cache.pop("position_bytes")) == 19584, "int8")
     expect(cache == {"dtype": "int8", "kind": "growing", "capacity": 500}, cache)
+    for dtype in "bf16", "int8", "int8w", "int4":  # auto
+        cache = json.loads(tfrun.text("plan", model, "--json", "--dtype", dtype))["kv_cache"]
+        expect([cache["dtype"], sum(cache["position_bytes"])] == ["bf16", 36864], dtype, cache)
 
 
 @case

@@ -175,6 +175,15 @@ def eval_of_caches_of_16_bits_is_near(tfrun):
 
 
 @case
+def eval_of_coarse_types_with_attention_in_bf16_is_near(tfrun):
+    """As above: keys, values, queries and probabilities are rounded to bf16 beside what the type rounds."""
+    for kind in "int8", "int8w", "int4":
+        exact, default = tfrun.eval("--ctx", 256, "--dtype", kind, "--kv-dtype", "f32"), tfrun.eval("--ctx", 256, "--dtype", kind)
+        expect(exact["nll"] != default["nll"], kind + ": attention is not in bf16")
+        expect(abs(exact["nll"] - default["nll"]) < 2 * 0.1 / math.sqrt(399), kind, exact["nll"], default["nll"])
+
+
+@case
 def eval_keeps_to_the_capacity(tfrun):
     expect_same(tfrun.eval("--kv-capacity", 128, "--kv-cache", "static")["ctx"], 128)
     expect_same(tfrun.eval("--kv-capacity", 128)["nll"], tfrun.eval("--ctx", 128)["nll"])
