@@ -7,6 +7,8 @@
 #ifndef TFR_PLUGINS_ATTENTION_DP_H
 #define TFR_PLUGINS_ATTENTION_DP_H
 
+#include <float.h>
+
 /* Elements [at, at + 16) of a row, rounded to the nearest, ties to even. In place behind what is still to be read. */
 V_INLINE void dp_put(float *to, int64_t at, vf x) {
     const __m256i narrow = (__m256i)_mm512_cvtneps_pbh(x);
@@ -83,6 +85,75 @@ V_INLINE void dp_values(const struct tile *tile, const float *score, int64_t sta
     }
     if (j < end) {
         dp_pair(tile, score, start, j, c, lanes, _mm512_set1_epi32(0xffff), sum, rows, vectors);
+    }
+}
+
+/* 2^x, off by less than 4e-6 of it: 2^(x - floor(x)) by a polynomial that is 1 at 0 and 2 at 1. */
+V_INLINE vf dp_exp2(vf x) {
+    const vf f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); /* of -inf it is 0 */
+    vf p = v_fma(v_set1(1.35557475e-2f), f, v_set1(5.20323701e-2f));
+    p = v_fma(p, f, v_set1(2.41379768e-1f));
+    p = v_fma(p, f, v_set1(6.93032146e-1f));
+    p = v_fma(p, f, v_set1(1.0f));
+    return _mm512_scalef_ps(p, x); /* times 2^floor(x) */
+}
+
+/* Lane r: the largest of the 16 lanes of of[r]; the lanes behind them hold anything. */
+V_INLINE vf dp_largest(const vf *of) {
+    vf half[4], quarter[2];
+    UNROLL for (int i = 0; i < 4; i++) {
+        const vf a = of[2 * i], b = of[2 * i + 1];
+        half[i] = v_max(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    }
+    UNROLL for (int i = 0; i < 2; i++) {
+        const vf a = half[2 * i], b = half[2 * i + 1];
+        quarter[i] = v_max(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    }
+    const vf two = v_max(_mm512_shuffle_ps(quarter[0], quarter[1], 0x44), _mm512_shuffle_ps(quarter[0], quarter[1], 0xee));
+    const vf all = v_max(two, _mm512_permute_ps(two, 0xb1)); /* of row r at 4 r, of row 4 + r at 4 r + 2 */
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0), all);
+}
+
+/* Products of one row become probabilities 2^(product * slope + shift), as bf16; `all` has their sums so far. */
+V_INLINE void dp_probabilities(float *score, int64_t n, vf slope, vf shift, vf rescale, float *all) {
+    vf total = v_mul(v_load(all), rescale);
+    int64_t s = 0;
+    for (; s + 2 * VW <= n; s += 2 * VW) {
+        const vf p = dp_exp2(v_fma(v_load(score + s), slope, shift)), q = dp_exp2(v_fma(v_load(score + s + VW), slope, shift));
+        _mm512_storeu_si512((uint16_t *)(void *)score + s, (__m512i)_mm512_cvtne2ps_pbh(q, p));
+        total = v_add(v_add(total, p), q);
+    }
+    if (s < n) {
+        const vf p = dp_exp2(v_fma(v_load(score + s), slope, shift));
+        dp_put(score, s, p);
+        total = v_add(total, p);
+    }
+    v_store(all, total);
+}
+
+/* A block's products become probabilities e^(scale * (product - largest so far)): the tops and rescales of all rows at once. A row
+ * that sees none of the block keeps its own. */
+V_INLINE void dp_softmax(struct tile *tile, const int64_t *visible, const int rows) {
+    const vf slope = v_set1(fmaxf(fabsf(tile->scale) * 1.44269504f, FLT_MIN)); /* log2(e); above 0, so that -inf stays it */
+    vf largest[MAX_ROWS];
+    int64_t n[MAX_ROWS];
+    UNROLL for (int r = 0; r < MAX_ROWS; r++) {
+        largest[r] = v_set1(-INFINITY);
+        n[r] = r < rows && visible[r] > 0 ? hide_behind(tile->score + r * KEYS, visible[r]) : 0;
+        for (int64_t s = 0; r < rows && s < n[r]; s += VW) {
+            largest[r] = v_max(largest[r], v_load(tile->score + r * KEYS + s));
+        }
+    }
+    const vf before = v_load_n(tile->top, MAX_ROWS);
+    const vf top = v_max(before, rows == 1 ? v_set1(v_fold_max(largest[0])) : dp_largest(largest));
+    const vf fall = _mm512_maskz_sub_ps(_mm512_cmp_ps_mask(before, top, _CMP_NEQ_UQ), before, top);
+    float rescale[VW], shift[VW];
+    v_store_n(tile->top, top, MAX_ROWS);
+    v_store(rescale, dp_exp2(v_mul(fall, slope)));
+    v_store(shift, v_sub(v_zero(), v_mul(top, slope)));
+    for (int r = 0; r < rows; r++) {
+        tile->rescale[r] = v_set1(rescale[r]);
+        dp_probabilities(tile->score + r * KEYS, n[r], slope, v_set1(shift[r]), tile->rescale[r], tile->sum + r * 16);
     }
 }
 

@@ -12,8 +12,8 @@ V_INLINE void begin_row(struct tile *tile, int r, const float *q, const enum kin
     for (int64_t d = 0; d < tile->head_dim; d += VW) {
         const int64_t lanes = tile->head_dim - d;
         const vf some = lanes < VW ? v_load_n(q + d, (int)lanes) : v_load(q + d);
-        if (HAS_DP && kind == KIND_ROUNDED) {
-            dp_put(to, d, some);
+        if (HAS_DP && kind == KIND_ROUNDED) { /* the largest product is the largest score */
+            dp_put(to, d, tile->scale < 0 ? v_sub(v_zero(), some) : some);
         } else {
             v_store(to + d, kind == KIND_ROUNDED ? v_round_bf16(some) : some);
         }

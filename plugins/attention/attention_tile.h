@@ -63,6 +63,16 @@ V_INLINE void fetch(const char *from, int64_t bytes) {
     }
 }
 
+/* The invisible end of the last panel becomes -inf. Returns the keys of whole panels. */
+V_INLINE int64_t hide_behind(float *score, int64_t visible) {
+    const int64_t n = (visible + TFR_KV_PANEL - 1) / TFR_KV_PANEL * TFR_KV_PANEL;
+    for (int64_t s = visible / VW * VW; s < n; s += VW) {
+        const int lanes = visible > s ? (int)(visible - s) : 0;
+        v_store(score + s, v_blend(v_first(lanes), v_load(score + s), v_set1(-INFINITY)));
+    }
+    return n;
+}
+
 #if defined(__AVX512BF16__)
 #define HAS_DP 1
 #include "attention/attention_dp.h"
@@ -74,6 +84,8 @@ V_INLINE void dp_put(float *to, int64_t at, vf x) {
 }
 V_INLINE void dp_values(const struct tile *tile, const float *score, int64_t start, int64_t j, int64_t end, int64_t c, int lanes,
                         vf sum[MAX_ROWS][MAX_VECTORS], const int rows, const int vectors) {
+}
+V_INLINE void dp_softmax(struct tile *tile, const int64_t *visible, const int rows) {
 }
 #endif
 
@@ -172,7 +184,7 @@ V_INLINE void score_panels(const struct tile *tile, int64_t first, float *score,
         }
     }
     if (HAS_DP && kind == KIND_ROUNDED) {
-        dp_scores(tile, first, dot, rows, panels);
+        dp_scores(tile, first, dot, rows, panels); /* dp_softmax scales them */
     } else if (kind == KIND_BF16 || kind == KIND_ROUNDED) {
         dot_pairs(tile, first, dot, rows, panels);
     } else {
@@ -181,7 +193,7 @@ V_INLINE void score_panels(const struct tile *tile, int64_t first, float *score,
     const vf scale = v_set1(tile->scale);
     UNROLL for (int r = 0; r < rows; r++) {
         UNROLL for (int i = 0; i < panels * V16; i++) {
-            v_store(score + r * KEYS + i * VW, v_mul(dot[r][i], scale));
+            v_store(score + r * KEYS + i * VW, HAS_DP && kind == KIND_ROUNDED ? dot[r][i] : v_mul(dot[r][i], scale));
         }
     }
 }
@@ -197,23 +209,10 @@ V_INLINE void score_block(const struct tile *tile, int64_t start, int64_t n_pane
     }
 }
 
-/* As the value products take it. */
-V_INLINE void put_probability(float *score, int64_t s, vf p, const enum kind kind) {
-    if (HAS_DP && kind == KIND_ROUNDED) {
-        dp_put(score, s, p);
-    } else {
-        v_store(score + s, kind == KIND_ROUNDED ? v_round_bf16(p) : p);
-    }
-}
-
 /* Scores become e^(score - top); the invisible end of the last panel becomes 0. */
 V_INLINE void softmax_row(struct tile *tile, int r, int64_t visible, const enum kind kind) {
     float *score = tile->score + r * KEYS, *sum = tile->sum + r * 16;
-    const int64_t n = (visible + TFR_KV_PANEL - 1) / TFR_KV_PANEL * TFR_KV_PANEL;
-    for (int64_t s = visible / VW * VW; s < n; s += VW) {
-        const int lanes = visible > s ? (int)(visible - s) : 0;
-        v_store(score + s, v_blend(v_first(lanes), v_load(score + s), v_set1(-INFINITY)));
-    }
+    const int64_t n = hide_behind(score, visible);
     vf largest[V16], total[V16];
     for (int i = 0; i < V16; i++) {
         largest[i] = v_set1(tile->top[r]);
@@ -232,7 +231,7 @@ V_INLINE void softmax_row(struct tile *tile, int r, int64_t visible, const enum 
     for (int64_t s = 0; s < n; s += TFR_KV_PANEL) {
         for (int i = 0; i < V16; i++) {
             const vf p = v_exp(v_sub(v_load(score + s + i * VW), v_set1(top)));
-            put_probability(score, s + i * VW, p, kind);
+            v_store(score + s + i * VW, kind == KIND_ROUNDED ? v_round_bf16(p) : p);
             total[i] = v_add(total[i], p);
         }
     }
@@ -340,17 +339,25 @@ V_INLINE int64_t visible_to(const struct tile *tile, int r, int64_t start) {
     return clamp(tile->visible + r * tile->causal - start, KEYS);
 }
 
+V_INLINE void softmax_rows(struct tile *tile, int64_t start, const int rows, const enum kind kind) {
+    int64_t visible[MAX_ROWS];
+    for (int r = 0; r < rows; r++) {
+        visible[r] = visible_to(tile, r, start);
+        if (visible[r] <= 0) {
+            tile->rescale[r] = v_set1(1.0f);
+        } else if (!HAS_DP || kind != KIND_ROUNDED) {
+            softmax_row(tile, r, visible[r], kind);
+        }
+    }
+    if (HAS_DP && kind == KIND_ROUNDED) {
+        dp_softmax(tile, visible, rows);
+    }
+}
+
 /* One block of keys for all rows of the tile. */
 V_INLINE void attend_block(struct tile *tile, int64_t start, const int rows, const enum kind kind) {
     score_block(tile, start, (visible_to(tile, rows - 1, start) + TFR_KV_PANEL - 1) / TFR_KV_PANEL, rows, kind);
-    for (int r = 0; r < rows; r++) {
-        const int64_t visible = visible_to(tile, r, start);
-        if (visible > 0) {
-            softmax_row(tile, r, visible, kind);
-        } else {
-            tile->rescale[r] = v_set1(1.0f);
-        }
-    }
+    softmax_rows(tile, start, rows, kind);
     const bool in_pairs = HAS_DP && kind == KIND_ROUNDED; /* a pair that not all rows see whole is each row's own */
     const int64_t seen = visible_to(tile, 0, start), common = in_pairs ? seen / 2 * 2 : seen;
     value_rows(tile, 0, start, 0, common, rows, 1, kind);
