@@ -79,7 +79,7 @@ V_INLINE void dp_values(const struct tile *tile, const float *score, int64_t sta
                         vf sum[MAX_ROWS][MAX_VECTORS], const int rows, const int vectors) {
     for (; j + 2 <= end; j += 2) {
         if (rows == 1) {
-            fetch(tile->next_keys + (j * tile->head_dim + 2 * c) * 2, vectors * VW * 4);
+            fetch_next(tile, (j * tile->head_dim + 2 * c) * 2, vectors * VW * 4);
         }
         dp_pair(tile, score, start, j, c, lanes, _mm512_set1_epi32(-1), sum, rows, vectors);
     }

@@ -157,7 +157,7 @@ static void attend_rows(const struct tfr_run_args *args, const struct tfr_run_ct
                         .scale = problem->attrs.scale};
     const enum kind kind = kind_of(problem);
     point_to_head(&tile, kv, h, kind);
-    tile.next_keys = next != NULL ? next : tile.keys;
+    tile.far_keys = next != NULL ? next : tile.keys;
     tile.q = ctx->thread_scratch;
     tile.acc = tile.q + MAX_ROWS * tile.pitch;
     tile.score = tile.acc + MAX_ROWS * tile.pitch;

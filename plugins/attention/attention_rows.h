@@ -43,16 +43,26 @@ V_INLINE void end_row(const struct tile *tile, int r, int64_t n_keys, float *o) 
     }
 }
 
+/* What comes in during the block at `start`: the next block as far as it is seen, then what is read behind this head, from `behind`
+ * on. Returns where that will be behind the block. */
+V_INLINE const char *point_ahead(struct tile *tile, int64_t start, int64_t n_keys, const char *behind, const enum kind kind) {
+    const int64_t key_bytes = tile->head_dim * element_size(kind);
+    const int64_t near = (clamp(n_keys - start - KEYS, KEYS) + TFR_KV_PANEL - 1) / TFR_KV_PANEL * TFR_KV_PANEL;
+    tile->next_keys = tile->keys + (start + KEYS) * key_bytes;
+    tile->near_bytes = near * key_bytes;
+    tile->far_keys = behind - tile->near_bytes;
+    return behind + (clamp(n_keys - start, KEYS) - near) * key_bytes;
+}
+
 V_INLINE void attend(struct tile *tile, const float *q, int64_t q_pitch, float *o, int64_t o_pitch, const int rows,
                      const enum kind kind) {
     for (int r = 0; r < rows; r++) {
         begin_row(tile, r, q + r * q_pitch, kind);
     }
     const int64_t n_keys = tile->visible + (rows - 1) * tile->causal;
-    const char *next_keys = tile->next_keys;
+    const char *behind = tile->far_keys;
     for (int64_t start = 0; start < n_keys; start += KEYS) {
-        const bool is_last = start + KEYS >= n_keys;
-        tile->next_keys = is_last ? next_keys : tile->keys + (start + KEYS) * tile->head_dim * element_size(kind);
+        behind = point_ahead(tile, start, n_keys, behind, kind);
         attend_block(tile, start, rows, kind);
     }
     for (int r = 0; r < rows; r++) {

@@ -40,7 +40,10 @@ struct tile {
     const int8_t *k8, *v8; /* int8 cache: these instead, with a scale for each key */
     const float *k_scale, *v_scale;
     const uint16_t *k_half, *v_half, *k_pair, *v_pair; /* f16, bf16 */
-    const char *keys, *values, *next_keys;             /* k and v as bytes, and the keys that this thread probably reads next */
+    const char *keys, *values;                         /* k and v as bytes */
+    const char *next_keys;                             /* of the next block: near_bytes of it are seen */
+    const char *far_keys;                              /* what this thread probably reads behind those, less near_bytes */
+    int64_t near_bytes;
     int64_t head_dim, pitch;
     int64_t visible; /* keys that row 0 sees; row r sees visible + r * causal */
     int64_t causal;
@@ -71,6 +74,11 @@ V_INLINE int64_t hide_behind(float *score, int64_t visible) {
         v_store(score + s, v_blend(v_first(lanes), v_load(score + s), v_set1(-INFINITY)));
     }
     return n;
+}
+
+/* `bytes` of the keys to come, `at` bytes behind those of the block whose values are being added. */
+V_INLINE void fetch_next(const struct tile *tile, int64_t at, int64_t bytes) {
+    fetch((at < tile->near_bytes ? tile->next_keys : tile->far_keys) + at, bytes);
 }
 
 #if defined(__AVX512BF16__)
@@ -259,7 +267,7 @@ V_INLINE void value_columns(const struct tile *tile, int r0, int64_t start, int6
     }
     for (; j < end; j++) {
         if (rows == 1 && with_rescale) {
-            fetch(tile->next_keys + (j * tile->head_dim + c) * element_size(kind), vectors * VW * element_size(kind));
+            fetch_next(tile, (j * tile->head_dim + c) * element_size(kind), vectors * VW * element_size(kind));
         }
         const vf value_scale = kind == KIND_INT8 ? v_set1(tile->v_scale[start + j]) : v_zero();
         vf value[MAX_VECTORS];
