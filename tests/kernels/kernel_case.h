@@ -7,6 +7,8 @@
  *   kv=f32|i8|bf16|f16 (cache)   products=f32|bf16 (of attention)   cross=N (keys of the encoder)   query_only=0|1   mask=HEADS
  * head_mask=0|1 weights=0|1 stored=f32|bf16|f16|f64 bias=0|1 residual=0|1 transposed=0|1   spread=X (inputs lie in [-X, X])
  * offset=X (is added)   from=N (rows of a table)   blocks=N start=0|1 (sum_blocks)
+ *
+ * TFRUN_CASE_ROWS=N in the environment is for emulators: a case has N rows at most, each of its sequences too (its last ones).
  */
 #ifndef TFR_TEST_KERNEL_CASE_H
 #define TFR_TEST_KERNEL_CASE_H
