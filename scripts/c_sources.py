@@ -20,6 +20,7 @@ class Token:
     kind: str
     text: str
     line: int
+    at: int  # where it begins in the text
 
     def is_sign(self, text):
         return self.kind == "sign" and self.text == text
@@ -107,7 +108,7 @@ def tokens_of(text):
         line += text.count("\n", last, match.start())
         last = match.start()
         if match.lastgroup != "comment":
-            found.append(Token(match.lastgroup, match.group(), line))
+            found.append(Token(match.lastgroup, match.group(), line, match.start()))
     return found
 
 
