@@ -24,9 +24,9 @@ struct tfr_task_sample {
 /* Time stamps from now on, on all ranks, of which those of the last n_steps are kept; 0: no longer. With observe.trace they go into
  * that trace, which keeps what it can. */
 enum tfr_status tfr_engine_watch(struct tfr_engine *engine, size_t n_steps);
-/* Of the last n steps, by rank, step and begin; free with tfr_free. Fails where the rings did not hold them. */
-enum tfr_status tfr_engine_samples(struct tfr_engine *engine, const struct tfr_step_facts *steps, size_t n,
-                                   struct tfr_task_sample **samples, size_t *n_samples);
+/* Of the last n_steps steps, by rank, step and begin; free with tfr_free. Fails where the rings did not hold them. */
+enum tfr_status tfr_engine_samples(struct tfr_engine *engine, const struct tfr_step_facts *steps, size_t n_steps,
+                                   struct tfr_task_sample **samples, size_t *n);
 enum { TFR_MAX_SAMPLED_STEPS = 64 };
 
 /* For command.c. */
