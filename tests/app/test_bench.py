@@ -230,7 +230,7 @@ def a_comparison_names_what_differs(bench):
     expect("\ndiffers  in nothing that was recorded\n" in compare(), "equal")
     expect_same(differences(), {})
     expect_same(differences("--dtype", "int8", "--max-rows", 64),
-                {"dtype": ("f32, kv f32", "int8, kv f32"), "runtime.max_rows": ("as the config says", "64")})
+                {"dtype": ("f32, kv f32", "int8, kv bf16"), "runtime.max_rows": ("as the config says", "64")})
     shown = compare(machine="another", threads=7)
     expect(re.search(r"^differs  machine another -> .*; threads 7 -> 1$", shown, re.M), shown)
     old = [*made["manifest"]["overrides"], ["runtime.max_rows", "8"], ["runtime.max_rows", "16"]]
