@@ -278,8 +278,9 @@ bool tfr_order_same(const struct tfr_order *a, const struct tfr_order *b, int64_
     case TFR_ORDER_DP_BF16:
         return block_length(a, k) == block_length(b, k);
     case TFR_ORDER_INT:
-    case TFR_ORDER_INT_GROUP:
         return true;
+    case TFR_ORDER_INT_GROUP:
+        return a->k_block == b->k_block;
     default: /* OWN, and what a newer minor version may state */
         return false;
     }
@@ -289,7 +290,7 @@ const char *tfr_order_text(const struct tfr_order *order, char *text, size_t siz
     static const char *const kinds[] = {[TFR_ORDER_ANY] = "-",   [TFR_ORDER_FMA] = "fma", [TFR_ORDER_DP_BF16] = "dp_bf16",
                                         [TFR_ORDER_OWN] = "own", [TFR_ORDER_INT] = "int", [TFR_ORDER_INT_GROUP] = "int_group"};
     const char *kind = (size_t)order->kind < TFR_COUNT_OF(kinds) ? kinds[order->kind] : "?";
-    bool blocked = order->kind == TFR_ORDER_FMA || order->kind == TFR_ORDER_DP_BF16;
+    bool blocked = order->kind == TFR_ORDER_FMA || order->kind == TFR_ORDER_DP_BF16 || order->kind == TFR_ORDER_INT_GROUP;
     if (blocked && order->k_block > 0) {
         snprintf(text, size, "%s %d", kind, (int)order->k_block);
     } else {

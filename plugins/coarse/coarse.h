@@ -4,6 +4,7 @@
 #define TFR_PLUGINS_COARSE_H
 
 #include <tfrun/plugin.h>
+#include <tfrun/quant.h>
 
 /* So few rows are rounded by every thread for itself: a barrier, and lines that other cores have just written, cost more. */
 #define COARSE_ROWS_EACH 32
@@ -46,10 +47,14 @@ static inline size_t coarse_rows_bytes(int64_t rows, int64_t k) {
     return coarse_scales_bytes(rows) + (size_t)(rows * coarse_row_stride(k));
 }
 
-/* Of rows that are rounded in groups: the bytes of whole groups, then a scale and a sum for each. */
-static inline int64_t coarse_group_row_stride(int64_t k, int64_t group) {
-    const int64_t groups = (k + group - 1) / group;
-    return (groups * (group + (int64_t)sizeof(float) + (int64_t)sizeof(int32_t)) + 63) / 64 * 64;
+/* Of rows that are rounded in spans: the bytes of whole groups, then a scale for each span and a whole number for each group. */
+static inline int64_t coarse_spans(int64_t groups, int64_t group) {
+    return (groups * group + TFR_QUANT_SPAN - 1) / TFR_QUANT_SPAN;
+}
+
+static inline int64_t coarse_span_row_stride(int64_t k, int64_t group) {
+    const int64_t groups = (k + group - 1) / group, spans = coarse_spans(groups, group);
+    return (groups * (group + (int64_t)sizeof(int32_t)) + spans * (int64_t)sizeof(float) + 63) / 64 * 64;
 }
 
 /* What widened weights of a thread take: a stretch of a panel, 256 bytes for each pair of K, and twice the sums of the rows that

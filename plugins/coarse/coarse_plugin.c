@@ -39,7 +39,7 @@ static struct tfr_order order_of(const struct kind *kind, const struct tfr_probl
         return (struct tfr_order){.kind = TFR_ORDER_OWN, .k_block = OWN_MARK};
     }
     if (!takes_x_as_it_is(kind)) {
-        return (struct tfr_order){.kind = kind->order};
+        return (struct tfr_order){.kind = kind->order, .k_block = kind->order == TFR_ORDER_INT_GROUP ? TFR_QUANT_SPAN : 0};
     }
     const bool may_choose = problem->order.kind == TFR_ORDER_ANY;
     return (struct tfr_order){.kind = kind->order,
@@ -103,7 +103,7 @@ static size_t rows_bytes(const struct kind *kind, const struct tfr_problem *prob
         return kind->order == TFR_ORDER_FMA ? 0 : (size_t)(rows * coarse_half_row_stride(k_of(problem))) * sizeof(uint16_t);
     }
     const int64_t group = tfr_quant_group((enum tfr_dtype)problem->arg[1].dtype), k = k_of(problem);
-    return group > 0 ? (size_t)(rows * coarse_group_row_stride(k, group)) : coarse_rows_bytes(rows, k);
+    return group > 0 ? (size_t)(rows * coarse_span_row_stride(k, group)) : coarse_rows_bytes(rows, k);
 }
 
 static size_t panel_bytes_of(const struct tfr_problem *problem) {

@@ -1,4 +1,4 @@
-/* i4_round.h - a row of x rounded to int8 in groups, as tfrun/quant.h says, but for all groups at once: the largest magnitudes,
+/* i4_round.h - a row of x rounded to int8 in spans, as tfrun/quant.h says, but for all spans at once: the largest magnitudes,
  * then the scales VW at a time (a division waits for none before it), then the numbers. The same operations, so the same bits.
  * Included by sources that are compiled once per ISA.
  */
@@ -7,9 +7,9 @@
 
 #include "coarse/ints.h"
 
-#define I4_SCALES_AT_ONCE 64 /* groups whose factors wait on the stack; whole vectors */
+#define I4_SCALES_AT_ONCE 32 /* spans whose factors wait on the stack; whole vectors */
 
-/* The largest magnitude of n <= group floats, as a float. */
+/* The largest magnitude of n floats, as a float. */
 V_INLINE float i4_largest(const float *x, const int n) {
     uint32_t largest = 0;
     for (int i = 0; i < n; i++) {
@@ -50,37 +50,56 @@ V_INLINE int32_t i4_sum_of(const int8_t *q, const int n) {
     return sum;
 }
 
-/* Whole groups [0, groups), I4_SCALES_AT_ONCE at most. */
-V_INLINE void i4_round_some(const int group, int64_t groups, const float *x, int8_t *q, float *scale, int32_t *sum) {
-    float factor[I4_SCALES_AT_ONCE] = {0}, of_group[I4_SCALES_AT_ONCE] = {0};
-    for (int64_t g = 0; g < groups; g++) {
-        factor[g] = i4_largest(x + g * group, group);
+/* Where a row goes: numbers, scales of its spans, and what the sums of its groups start from: `times` the sum of the numbers. */
+struct i4_row {
+    int8_t *q;
+    float *scale;
+    int32_t *start, times;
+};
+
+/* Spans [0, spans), I4_SCALES_AT_ONCE at most. */
+V_INLINE void i4_round_some(const int group, int64_t spans, const float *x, const struct i4_row *to) {
+    float factor[I4_SCALES_AT_ONCE] = {0}, of_span[I4_SCALES_AT_ONCE] = {0};
+    for (int64_t s = 0; s < spans; s++) {
+        factor[s] = i4_largest(x + s * TFR_QUANT_SPAN, TFR_QUANT_SPAN);
     }
-    for (int64_t g = 0; g < groups; g += VW) {
-        const vf some = i4_scale_of(v_load(factor + g));
-        v_store(of_group + g, some);
-        v_store(factor + g, i4_factor_of(some));
+    for (int64_t s = 0; s < spans; s += VW) {
+        const vf some = i4_scale_of(v_load(factor + s));
+        v_store(of_span + s, some);
+        v_store(factor + s, i4_factor_of(some));
     }
-    memcpy(scale, of_group, (size_t)groups * sizeof *scale);
-    for (int64_t g = 0; g < groups; g++, q += group) {
-        for (int i = 0; i < group; i++) {
-            q[i] = (int8_t)(uint8_t)(tfr_quant_bits(fmaf(x[g * group + i], factor[g], TFR_QUANT_ROUND)) & 255);
+    memcpy(to->scale, of_span, (size_t)spans * sizeof *of_span);
+    int32_t *start = to->start;
+    for (int64_t s = 0; s < spans; s++) {
+        int8_t *q = to->q + s * TFR_QUANT_SPAN;
+        const float *of_q = x + s * TFR_QUANT_SPAN;
+        for (int i = 0; i < TFR_QUANT_SPAN; i++) {
+            q[i] = (int8_t)(uint8_t)(tfr_quant_bits(fmaf(of_q[i], factor[s], TFR_QUANT_ROUND)) & 255);
         }
-        sum[g] = i4_sum_of(q, group);
+        for (int i = 0; i < TFR_QUANT_SPAN; i += group) {
+            *start++ = to->times * i4_sum_of(q + i, group);
+        }
     }
 }
 
-/* A row of k floats: numbers, padded with zeros to whole groups, scales and sums of the groups. */
-V_INLINE void i4_round(const int group, int64_t k, const float *x, int8_t *q, float *scale, int32_t *sum) {
-    const int64_t whole = k / group, rest = k - whole * group;
-    for (int64_t g = 0; g < whole; g += I4_SCALES_AT_ONCE) {
-        const int64_t some = whole - g < I4_SCALES_AT_ONCE ? whole - g : I4_SCALES_AT_ONCE;
-        i4_round_some(group, some, x + g * group, q + g * group, scale + g, sum + g);
+/* A row of k floats; its numbers are padded with zeros to whole groups. */
+V_INLINE void i4_round(const int group, int64_t k, const float *x, struct i4_row to) {
+    const int per_span = TFR_QUANT_SPAN / group;
+    const int64_t whole = k / TFR_QUANT_SPAN, rest = k - whole * TFR_QUANT_SPAN;
+    for (int64_t s = 0; s < whole; s += I4_SCALES_AT_ONCE) {
+        const int64_t some = whole - s < I4_SCALES_AT_ONCE ? whole - s : I4_SCALES_AT_ONCE;
+        i4_round_some(group, some, x + s * TFR_QUANT_SPAN,
+                      &(struct i4_row){to.q + s * TFR_QUANT_SPAN, to.scale + s, to.start + s * per_span, to.times});
     }
     if (rest > 0) {
-        float last[TFR_QUANT_MOST_GROUP] = {0};
-        memcpy(last, x + whole * group, (size_t)rest * sizeof *last);
-        i4_round_some(group, 1, last, q + whole * group, scale + whole, sum + whole);
+        float last[TFR_QUANT_SPAN] = {0};
+        int8_t q[TFR_QUANT_SPAN];
+        int32_t start[TFR_QUANT_SPAN / 32];
+        const int64_t groups = (rest + group - 1) / group;
+        memcpy(last, x + whole * TFR_QUANT_SPAN, (size_t)rest * sizeof *last);
+        i4_round_some(group, 1, last, &(struct i4_row){q, to.scale + whole, start, to.times});
+        memcpy(to.q + whole * TFR_QUANT_SPAN, q, (size_t)(groups * group));
+        memcpy(to.start + whole * per_span, start, (size_t)groups * sizeof *start);
     }
 }
 

@@ -83,9 +83,10 @@ int32_t V_NAME(tfr_coarse_i8)(const struct tfr_kernel *self, const struct tfr_pr
                               const struct tfr_run_ctx *ctx) {
     const size_t stride = coarse_i8_stride(problem->arg[0].dim[1]);
     const struct coarse_job job = coarse_job_of(args, problem, stride, I8_ROWS, INT32_MAX, ctx->nth);
-    const struct rounded rounded = round_rows(&job, ctx);
     int64_t begin, end;
     split_evenly(job.panels * job.chunks, ctx->tid, ctx->nth, &begin, &end);
+    coarse_expect_panel(&job, begin, end);
+    const struct rounded rounded = round_rows(&job, ctx);
     for (int64_t i = begin; i < end; i++) {
         const struct coarse_item item = coarse_item_of(&job, i, begin, end, I8_ROWS);
         if (ctx->progress != NULL) { /* a transfer does not wait for the whole product */

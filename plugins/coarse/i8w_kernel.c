@@ -136,11 +136,12 @@ int32_t V_NAME(tfr_coarse_i8w)(const struct tfr_kernel *self, const struct tfr_p
     const bool may_choose = problem->order.kind == TFR_ORDER_ANY || problem->order.kind == TFR_ORDER_OWN;
     const int64_t k_block = may_choose ? panel_default_k_block(k) : problem->order.k_block;
     const struct coarse_job job = coarse_job_of(args, problem, coarse_i8_stride(k), I8W_ROWS, COARSE_WIDE_ROWS, ctx->nth);
-    const struct rows rows = rows_of(&job, ctx);
     uint8_t bytes[I8W_BYTES];
     int64_t begin, end;
-    i8w_fill_bytes(bytes);
     split_evenly(job.panels * job.chunks, ctx->tid, ctx->nth, &begin, &end);
+    coarse_expect_panel(&job, begin, end);
+    i8w_fill_bytes(bytes);
+    const struct rows rows = rows_of(&job, ctx);
     for (int64_t i = begin; i < end; i++) {
         const struct coarse_item item = coarse_item_of(&job, i, begin, end, I8W_ROWS);
         if (ctx->progress != NULL) {

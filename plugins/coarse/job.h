@@ -79,6 +79,14 @@ V_INLINE const char *coarse_ahead(const struct coarse_job *job, const struct coa
     return item->has_next && group * piece < (int64_t)job->panel_stride ? panel + job->panel_stride + group * piece : panel;
 }
 
+/* The first lines that a thread is going to stream come in while it rounds its rows. */
+V_INLINE void coarse_expect_panel(const struct coarse_job *job, int64_t begin, int64_t end) {
+    const char *panel = job->weight + (size_t)(begin / job->chunks) * job->panel_stride;
+    for (int64_t at = 0; begin < end && at < AHEAD_BYTES(job->rows); at += 64) {
+        __builtin_prefetch(panel + at, 0, 3);
+    }
+}
+
 /* Lines of y that a tile is going to write come in while it computes. */
 V_INLINE void coarse_expect(const struct coarse_job *job, int64_t panel, int64_t row, int64_t rows) {
     const float *y = job->y + row * job->n + panel * TFR_PANEL_COLS;

@@ -17,7 +17,8 @@
 enum { REF_COARSE_MARK = 531 };
 
 struct tfr_order tfr_ref_coarse_order(int kind, const struct tfr_problem *problem) {
-    return problem->attrs.activation == TFR_ACT_NONE ? (struct tfr_order){.kind = kind}
+    const struct tfr_order keeps = {.kind = kind, .k_block = kind == TFR_ORDER_INT_GROUP ? TFR_QUANT_SPAN : 0};
+    return problem->attrs.activation == TFR_ACT_NONE ? keeps
                                                      : (struct tfr_order){.kind = TFR_ORDER_OWN, .k_block = REF_COARSE_MARK};
 }
 

@@ -100,6 +100,20 @@ void tfr_ref_int4_repack(const struct tfr_kernel *self, const struct tfr_problem
     }
 }
 
+/* The chain over the groups of K in [begin, end), whole groups but for the last of K. */
+static float span(const struct packed *w, const int8_t *x, int64_t begin, int64_t end, int64_t n) {
+    float chain = 0;
+    for (int64_t first = begin; first < end; first += w->group) {
+        const int64_t g = first / w->group, behind = end - first < w->group ? end : first + w->group;
+        int32_t sum = 0;
+        for (int64_t k = first; k < behind; k++) {
+            sum += x[k] * ((int32_t)w->q[k * w->n + n] - w->zero[g * w->n + n]);
+        }
+        chain = fmaf((float)sum, w->scale[g * w->n + n], chain);
+    }
+    return chain;
+}
+
 int32_t tfr_ref_int4(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                      const struct tfr_run_ctx *ctx) {
     const struct packed w = packed_of(problem, args->arg[1]);
@@ -109,18 +123,14 @@ int32_t tfr_ref_int4(const struct tfr_kernel *self, const struct tfr_problem *pr
     for (int64_t i = 0; i < args->rows * w.n; i++) {
         const int64_t n = i % w.n;
         const float *x = (const float *)args->arg[0] + i / w.n * w.k;
-        float chain = 0;
-        for (int64_t g = 0; g < w.groups; g++) {
-            const int64_t first = g * w.group, count = w.k - first < w.group ? w.k - first : w.group;
-            const float x_scale = tfr_quant_row_scale(x + first, count);
-            int32_t sum = 0;
-            tfr_quant_row(rounded, x + first, count, x_scale);
-            for (int64_t k = 0; k < count; k++) {
-                sum += rounded[k] * ((int32_t)w.q[(first + k) * w.n + n] - w.zero[g * w.n + n]);
-            }
-            chain = fmaf((float)sum, x_scale * w.scale[g * w.n + n], chain);
+        float total = 0;
+        for (int64_t k = 0; k < w.k; k += TFR_QUANT_SPAN) {
+            const int64_t end = w.k - k < TFR_QUANT_SPAN ? w.k : k + TFR_QUANT_SPAN;
+            const float x_scale = tfr_quant_row_scale(x + k, end - k);
+            tfr_quant_row(rounded + k, x + k, end - k, x_scale);
+            total = fmaf(x_scale, span(&w, rounded, k, end, n), total);
         }
-        y[i] = tfr_ref_coarse_end(problem, chain, bias != NULL ? &bias[n] : NULL, residual != NULL ? &residual[i] : NULL);
+        y[i] = tfr_ref_coarse_end(problem, total, bias != NULL ? &bias[n] : NULL, residual != NULL ? &residual[i] : NULL);
     }
     return TFR_OK;
 }

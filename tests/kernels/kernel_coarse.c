@@ -74,17 +74,22 @@ static float group_element(const struct kernel_data *data, int64_t m, int64_t n)
     const int64_t n_in = data->problem.arg[0].dim[1], n_out = data->problem.arg[4].dim[1];
     const float *x = (const float *)data->in[0] + m * n_in;
     float y = 0;
-    for (int64_t k = 0, count; k < n_in; k += count) {
-        uint8_t q[TFR_QUANT_MOST_GROUP];
-        int8_t rounded[TFR_QUANT_MOST_GROUP];
-        const struct tfr_quant_i4 mean = group_at(data, k, n, &count, q);
-        const float x_scale = tfr_quant_row_scale(x + k, count), scale = x_scale * tfr_quant_from_f16(mean.scale);
-        int64_t sum = 0;
-        tfr_quant_row(rounded, x + k, count, x_scale);
-        for (int64_t i = 0; i < count; i++) {
-            sum += rounded[i] * ((int64_t)q[i] - mean.zero);
+    for (int64_t first = 0; first < n_in; first += TFR_QUANT_SPAN) {
+        const int64_t end = n_in - first < TFR_QUANT_SPAN ? n_in : first + TFR_QUANT_SPAN;
+        const float x_scale = tfr_quant_row_scale(x + first, end - first);
+        float chain = 0;
+        for (int64_t k = first, count; k < end; k += count) {
+            uint8_t q[TFR_QUANT_MOST_GROUP];
+            int8_t rounded[TFR_QUANT_MOST_GROUP];
+            const struct tfr_quant_i4 mean = group_at(data, k, n, &count, q);
+            int64_t sum = 0;
+            tfr_quant_row(rounded, x + k, count, x_scale);
+            for (int64_t i = 0; i < count; i++) {
+                sum += rounded[i] * ((int64_t)q[i] - mean.zero);
+            }
+            chain = fmaf((float)sum, tfr_quant_from_f16(mean.scale), chain);
         }
-        y = fmaf((float)sum, scale, y);
+        y = fmaf(x_scale, chain, y);
     }
     y = data->in[2] != NULL ? y + ((const float *)data->in[2])[n] : y;
     return data->in[3] != NULL ? y + ((const float *)data->in[3])[m * n_out + n] : y;

@@ -12,6 +12,8 @@
 #include "common/dtype.h"
 #include "kernel_cache.h"
 
+#include <tfrun/quant.h>
+
 /* Rows [t, t + n) of sequence b (or of the matrix) in a run of their own: same bits as `whole` has for them.
  */
 static void check_row_range(struct context *context, struct kernel_setup *setup, const float *whole, int b, int64_t t, int64_t n) {
@@ -201,7 +203,10 @@ void check_orders(struct context *context, const char *filter) {
     }
     if (context->kase->x_dtype == TFR_DTYPE_I8) {
         const bool has_groups = context->kase->dtype != TFR_DTYPE_I8_CHANNEL;
-        check_order(context, (struct tfr_order){.kind = has_groups ? TFR_ORDER_INT_GROUP : TFR_ORDER_INT}, filter);
+        check_order(context,
+                    has_groups ? (struct tfr_order){TFR_ORDER_INT_GROUP, TFR_QUANT_SPAN}
+                               : (struct tfr_order){.kind = TFR_ORDER_INT},
+                    filter);
         return;
     }
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {

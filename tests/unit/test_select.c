@@ -472,8 +472,9 @@ TFR_TEST(orders_longer_than_k_are_equal) {
     assert_true(tfr_order_same(&a, &b, 512));
     assert_false(tfr_order_same(&a, &b, 768));
     assert_false(tfr_order_same(&own, &own, 512));
-    const struct tfr_order whole = {.kind = TFR_ORDER_INT}, groups = {.kind = TFR_ORDER_INT_GROUP};
+    const struct tfr_order whole = {.kind = TFR_ORDER_INT}, groups = {TFR_ORDER_INT_GROUP, 128}, others = {TFR_ORDER_INT_GROUP, 32};
     assert_true(tfr_order_same(&whole, &whole, 512) && tfr_order_same(&groups, &groups, 512));
+    assert_false(tfr_order_same(&groups, &others, 512));
     const struct tfr_order newer = {.kind = 99};
     assert_false(tfr_order_same(&newer, &newer, 512));
     assert_false(tfr_order_same(&whole, &groups, 512) || tfr_order_same(&whole, &a, 512));

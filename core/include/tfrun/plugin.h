@@ -78,11 +78,11 @@ enum tfr_order_kind {
     TFR_ORDER_DP_BF16, /* both factors rounded to bf16; as FMA, but the chain takes pairs (k+1 first, then k), as the
                           instruction vdpbf16ps does; block sums added in order */
     TFR_ORDER_OWN,     /* an order of the kernel's own: equal only to itself (k_block holds a number of its choice) */
-    /* Of weights in a coarse type, x rounded as attrs.x_dtype says (tfrun/quant.h defines both roundings); k_block is 0: */
+    /* Of weights in a coarse type, x rounded as attrs.x_dtype says (tfrun/quant.h defines both roundings); k_block is 0 in INT: */
     TFR_ORDER_INT,      /* I8_CHANNEL: the products of all of K added as whole numbers, exactly; then (float)sum times
                            (scale of the row * scale of the column), each rounded once */
-    TFR_ORDER_INT_GROUP /* types with groups: the products of a group added as whole numbers, exactly; one chain over the groups in
-                           their order, from zero: fma((float)sum, scale of the row's group * scale of the column's, chain) */
+    TFR_ORDER_INT_GROUP /* types with groups; rows with a scale for each k_block (TFR_QUANT_SPAN) of K. From zero, in order: chain =
+                           fma((float)exact sum, scale of the column's group, chain); total = fma(scale of the row, chain, total) */
 };
 struct tfr_order {
     int32_t kind;    /* enum tfr_order_kind */

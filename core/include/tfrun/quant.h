@@ -102,6 +102,10 @@ static inline void tfr_quant_row(int8_t *__restrict q, const float *__restrict x
     }
 }
 
+/* Beside weights of 4 bits a row has a scale for each so many of K: several groups, so that what a group costs is one conversion
+ * and one fused multiply-add. The last span may be shorter. */
+#define TFR_QUANT_SPAN 128
+
 /* Groups of 4 bits. */
 struct tfr_quant_i4 {
     uint16_t scale; /* bits of an f16; may be negative */
