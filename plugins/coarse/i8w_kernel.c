@@ -122,7 +122,9 @@ V_INLINE void run_any(const struct coarse_job *job, const struct rows *rows_in, 
     if (item->groups >= WIDE_GROUPS) {
         const bool has_own_rows = (const char *)rows_in->x == room;
         const size_t own = has_own_rows ? (size_t)(job->rows * rows_in->stride) * sizeof *rows_in->x : 0;
-        run_wide(job, rows_in, bytes, k_block, item, (float *)(void *)(room + own));
+        struct coarse_item wide = *item;
+        wide.groups = (item->rows + I8W_WIDE_ROWS - 1) / I8W_WIDE_ROWS;
+        run_wide(job, rows_in, bytes, k_block, &wide, (float *)(void *)(room + own));
         return;
     }
 #endif

@@ -11,7 +11,7 @@
 #include "common/coarse_panel.h"
 
 #if defined(__AVX512BF16__)
-#define I8W_ROWS      6
+#define I8W_ROWS      8 /* widening is dear, so many share it: two vectors of sums each, the rest of the registers widens */
 #define I8W_REGISTERS 12
 typedef uint16_t i8w_x; /* how x lies in memory */
 #elif V_REGISTERS == 32
@@ -256,6 +256,14 @@ V_INLINE void i8w_some_rows(int64_t rows, const enum i8w_ahead ahead, const stru
         break;
     case 5:
         i8w_rows(5, ahead, t);
+        break;
+#endif
+#if I8W_ROWS >= 8
+    case 6:
+        i8w_rows(6, ahead, t);
+        break;
+    case 7:
+        i8w_rows(7, ahead, t);
         break;
 #endif
     default:

@@ -10,6 +10,7 @@
 
 #define I8W_WIDE_QUADS  (COARSE_WIDE_PAIRS / 2)
 #define I8W_WIDE_FLOATS (COARSE_WIDE_PAIRS * TFR_PANEL_COLS)
+#define I8W_WIDE_ROWS   6 /* of a tile, which has all columns */
 
 /* One stretch for one group of rows. */
 struct i8w_wide {
@@ -39,7 +40,7 @@ V_INLINE void i8w_widen(const char *panel, int64_t begin, int64_t end, const uin
 
 V_INLINE void i8w_wide_rows(const int rows, const struct i8w_wide *t) {
     const int vectors = TFR_PANEL_COLS / VW;
-    vf sum[I8W_ROWS][TFR_PANEL_COLS / VW];
+    vf sum[I8W_WIDE_ROWS][TFR_PANEL_COLS / VW];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 8
@@ -74,7 +75,7 @@ V_INLINE void i8w_wide_rows(const int rows, const struct i8w_wide *t) {
     }
 }
 
-/* Groups of several have I8W_ROWS / 2 rows at least. */
+/* Groups of several have I8W_WIDE_ROWS / 2 rows at least. */
 V_INLINE void i8w_wide_run(int64_t rows, const struct i8w_wide *t) {
     switch (rows) {
     case 3:
@@ -87,7 +88,7 @@ V_INLINE void i8w_wide_run(int64_t rows, const struct i8w_wide *t) {
         i8w_wide_rows(5, t);
         break;
     default:
-        i8w_wide_rows(I8W_ROWS, t);
+        i8w_wide_rows(I8W_WIDE_ROWS, t);
         break;
     }
 }
