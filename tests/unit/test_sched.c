@@ -234,6 +234,78 @@ TFR_TEST(other_edges_and_other_lanes_do_not_wait) {
     close_diamond(&d);
 }
 
+/* What it knows of the runs in flight is what was added and not taken out; a run that is not there changes nothing. */
+TFR_TEST(runs_and_tasks_are_counted) {
+    TFR_UNUSED_STATE;
+    struct diamond d;
+    make_diamond(&d);
+    struct tfr_run *a = add(&d, TFR_LANE_DECODE), *b = add(&d, TFR_LANE_PREFILL), *c = add(&d, TFR_LANE_DECODE);
+    assert_int_equal(d.sched.n_runs, 3);
+    assert_int_equal(d.sched.n_tasks, 15);
+    assert_true(d.sched.capacity >= 15);
+    assert_int_equal(d.sched.n_ready, 6); /* tasks 0 and 4 of each */
+    assert_int_equal(b->phase, TFR_RUN_IN_FLIGHT);
+    assert_true(a->number < b->number && b->number < c->number);
+    tfr_sched_remove(&d.sched, b);
+    tfr_sched_remove(&d.sched, b);
+    assert_int_equal(d.sched.n_runs, 2);
+    assert_int_equal(d.sched.n_tasks, 10);
+    assert_int_equal(d.sched.n_ready, 4);
+    assert_null(b->next);
+    assert_ptr_equal(d.sched.oldest, a);
+    assert_ptr_equal(a->next, c);
+    tfr_run_close(&d.pool, b);
+    close_run(&d, a);
+    close_run(&d, c);
+    assert_int_equal(d.sched.n_tasks, 0);
+    assert_null(d.sched.oldest);
+    close_diamond(&d);
+}
+
+TFR_TEST(a_closed_scheduler_is_empty_and_serves_again) {
+    TFR_UNUSED_STATE;
+    struct diamond d;
+    make_diamond(&d);
+    struct tfr_run *run = add(&d, TFR_LANE_DECODE);
+    close_run(&d, run);
+    tfr_sched_close(&d.sched);
+    assert_null(d.sched.ready);
+    assert_int_equal(d.sched.n_ready, 0);
+    assert_int_equal(d.sched.capacity, 0);
+    assert_int_equal(d.sched.last_number, 0);
+    run_all(&d, (const int[]){0, 2, 1, 4, 3});
+    close_diamond(&d);
+}
+
+/* A run waits for an older one of its lane that has a message of the same edge in flight, and for no other. */
+TFR_TEST(a_message_is_behind_the_same_edge_of_an_older_run) {
+    TFR_UNUSED_STATE;
+    struct diamond d;
+    make_diamond(&d);
+    make_message(&d, 1, 3);
+    struct tfr_run *a = add(&d, TFR_LANE_DECODE), *b = add(&d, TFR_LANE_DECODE), *other = add(&d, TFR_LANE_PREFILL);
+    assert_false(tfr_sched_is_behind(&d.sched, b, 4));
+    a->in_flight[a->n_in_flight++] = 4;
+    assert_true(tfr_sched_is_behind(&d.sched, b, 4));
+    assert_false(tfr_sched_is_behind(&d.sched, a, 4));     /* itself */
+    assert_false(tfr_sched_is_behind(&d.sched, other, 4)); /* another lane */
+    assert_false(tfr_sched_is_behind(&d.sched, b, 0));     /* no message of that edge */
+    struct tfr_task task = d.tasks[4];
+    for (int field = 0; field < 3; field++) {
+        d.tasks[3] = task; /* another edge: its peer, its tag, its direction */
+        d.tasks[3].problem.attrs.peer += field == 0;
+        d.tasks[3].problem.attrs.tag += field == 1;
+        d.tasks[3].problem.op = field == 2 ? TFR_OP_RECV_HIDDEN : task.problem.op;
+        assert_false(tfr_sched_is_behind(&d.sched, b, 3));
+    }
+    a->n_in_flight = 0;
+    assert_false(tfr_sched_is_behind(&d.sched, b, 4));
+    close_run(&d, a);
+    close_run(&d, b);
+    close_run(&d, other);
+    close_diamond(&d);
+}
+
 TFR_TEST(a_run_takes_the_smallest_arena_that_fits) {
     TFR_UNUSED_STATE;
     struct tfr_run_pool pool = {0};
@@ -275,4 +347,5 @@ TFR_TEST_MAIN(TFR_CASE(highest_priority_runs_first), TFR_CASE(equal_priorities_r
               TFR_CASE(a_scheduler_serves_many_runs), TFR_CASE(the_older_run_goes_first_and_fills_in_where_it_waits),
               TFR_CASE(decode_goes_before_prefill_whatever_is_older), TFR_CASE(a_removed_run_leaves_the_others_their_tasks),
               TFR_CASE(messages_of_an_edge_go_out_in_the_order_of_the_runs), TFR_CASE(other_edges_and_other_lanes_do_not_wait),
-              TFR_CASE(a_run_takes_the_smallest_arena_that_fits))
+              TFR_CASE(runs_and_tasks_are_counted), TFR_CASE(a_closed_scheduler_is_empty_and_serves_again),
+              TFR_CASE(a_message_is_behind_the_same_edge_of_an_older_run), TFR_CASE(a_run_takes_the_smallest_arena_that_fits))
