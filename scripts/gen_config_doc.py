@@ -88,7 +88,7 @@ def value_schema(option):
         return {"type": "number", **bounds}
     if kind == "CHOICE":
         names = option["choices"].split("|")
-        return {"enum": names + [name == "true" for name in names if name in ("true", "false")]}
+        return {"enum": names + [name == "true" for name in names if name in ("true", "false")] + [int(name) for name in names if name.isdigit()]}
     if kind == "COUNT":
         return {"anyOf": [{"type": "integer", **bounds}, {"const": "auto"}]}
     if kind == "SEED":

@@ -73,6 +73,15 @@ static bool store_real(struct tfr_options *options, int option, double value, co
     return true;
 }
 
+static bool names_choice(const struct tfr_option_info *info, const char *value) {
+    const char *name;
+    int i = 0;
+    while ((name = tfr_choice_name(info->key, i)) != NULL && strcmp(name, value) != 0) {
+        i++;
+    }
+    return name != NULL;
+}
+
 static bool store_choice(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
     const struct tfr_option_info *info = info_of(option);
     const char *names[16];
@@ -259,8 +268,9 @@ bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tf
         return store_text(options, option, tfr_config_json_text(reader->doc, node), why, size);
     }
     tfr_json_value_text(node, shown, sizeof(shown));
-    if (type == TFR_OPTION_CHOICE && kind == TFR_JSON_BOOL) { /* of choices like true|false|never */
-        return store_choice(options, option, shown, why, size);
+    if (type == TFR_OPTION_CHOICE && kind != TFR_JSON_STRING) { /* of choices like true|false|never and 32|64 */
+        return names_choice(info_of(option), shown) ? store_choice(options, option, shown, why, size)
+                                                    : wrong(why, size, "%s is not one of %s", shown, info_of(option)->choices);
     }
     if (type == TFR_OPTION_BOOL && kind == TFR_JSON_BOOL) {
         *(bool *)tfr_option_member(options, option) = tfr_json_bool(node);

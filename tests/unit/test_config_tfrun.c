@@ -190,12 +190,28 @@ TFR_TEST(wrong_overrides_name_their_origin) {
     done();
 }
 
+/* JSON has numbers and truth values of its own for choices that read like them. */
+TFR_TEST(choices_are_taken_as_texts_and_as_what_they_read_like) {
+    TFR_UNUSED_STATE;
+    assert_ok(load("{\"runtime\": {\"dtype\": \"int4\", \"int4_group\": 64}}"));
+    assert_int_equal(config->options.runtime_int4_group, TFR_GROUP_64);
+    assert_ok(load("{\"runtime\": {\"dtype\": \"int4\", \"int4_group\": \"64\"}, \"sampling\": {\"do_sample\": true}}"));
+    assert_int_equal(config->options.runtime_int4_group, TFR_GROUP_64);
+    assert_int_equal(config->options.sampling_do_sample, TFR_SAMPLE_TRUE);
+    assert_refused(load("{\"runtime\": {\"int4_group\": 48}}"), TFR_CONFIG, "tfrun.runtime.int4_group = 48 is not one of 32|64");
+    assert_refused(load("{\"runtime\": {\"int4_group\": \"48\"}}"), TFR_CONFIG, "is not one of 32|64");
+    assert_refused(load("{\"runtime\": {\"int4_group\": true}}"), TFR_CONFIG, "true is not one of 32|64");
+    assert_refused(load("{\"runtime\": {\"int4_group\": [64]}}"), TFR_CONFIG, "is not one of 32|64");
+    assert_refused(load("{\"sampling\": {\"do_sample\": null}}"), TFR_CONFIG, "null is not one of auto|true|false");
+    done();
+}
+
 TFR_TEST(problems_of_overrides_come_after_those_of_the_file) {
     TFR_UNUSED_STATE;
     const struct tfr_override overrides[] = {{.key = "sampling.top_p", .value = "7", .origin = "--top-p"},
                                              {.key = "runtime.dtype", .value = "f64", .origin = "--dtype"}};
     assert_refused(load_with("{\"runtime\": {\"bind\": 1}}", overrides, 2), TFR_CONFIG,
-                   "tfrun.runtime.bind = 1 is not a text\n--top-p: 7 is");
+                   "tfrun.runtime.bind = 1 is not one of compact|scatter|none\n--top-p: 7 is");
     expect_words("\n--dtype: \"f64\" is not one of f32|bf16|int8|int8w|int4");
     done();
 }
@@ -279,6 +295,7 @@ TFR_TEST_MAIN(TFR_CASE(sums_by_head_want_a_fixed_order_and_equal_parts), TFR_CAS
               TFR_CASE(null_is_the_default_where_it_may_stand), TFR_CASE(unknown_keys_name_the_nearest),
               TFR_CASE(wrong_values_say_what_is_wanted), TFR_CASE(one_source_of_the_prompt), TFR_CASE(overrides_win_over_the_file),
               TFR_CASE(overrides_of_a_list_append_to_each_other), TFR_CASE(wrong_overrides_name_their_origin),
+              TFR_CASE(choices_are_taken_as_texts_and_as_what_they_read_like),
               TFR_CASE(problems_of_overrides_come_after_those_of_the_file), TFR_CASE(device_map_is_read),
               TFR_CASE(device_map_is_checked_in_order), TFR_CASE(option_table_is_consistent),
               TFR_CASE(choices_are_numbered_as_in_the_table))
