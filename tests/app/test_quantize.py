@@ -412,7 +412,8 @@ def what_cannot_be_written_leaves_nothing(box):
     box.told(box.start("quantize", coarse, "--to", "int8w", "--group", "64", "-o", out, "-q"), 4, "coarse already")
     box.told(box.start("quantize", model, "--to", "int8", "-o", out, "--data", box.folder / "none"), 2, "none", "No such file")
     box.told(box.start("quantize", model, "--to", "int8", "-o", out, "--smooth", "1.5"), 2, '--smooth: "1.5"', "at most 1")
-    for words in ["--ctx", "16"], ["--dtype", "int4"], ["--set", "eval.ctx=16"]:
+    for words in (["--ctx", "16"], ["--dtype", "int4"], ["--set", "eval.ctx=16"], ["--threads", "2"], ["--kernels", "ref"],
+                  ["--set", "tfrun.runtime.max_rows=8"], ["--warmup"], ["--trace", box.folder / "trace.json"]):
         box.told(box.start("quantize", model, "--to", "int8", *words, "-o", out), 2, *words[:1], "without --data")
     for kind in "int4", "mixed":
         done = box.start("quantize", model, "--to", kind, "--finer", "lm_head.*", "--finer", "nosuch.*", "-o", out)

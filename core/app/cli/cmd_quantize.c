@@ -76,12 +76,13 @@ static size_t keep_overrides(const struct tfr_args *args, const char *const *but
     return n;
 }
 
-/* Without a text nothing is measured: what would only be about that is refused. */
+/* Without a text nothing is measured: what would only be about that is refused. Rounding itself runs no kernel. */
 static bool has_stray(const struct tfr_args *args) {
-    static const char *const of_measuring[] = {"eval.", "runtime.dtype", NULL};
+    static const char *const of_measuring[] = {"eval.", "runtime.", "plugins", "observe.trace", NULL},
+                             *const of_rounding[] = {"runtime.int4_", NULL};
     for (size_t i = 0; i < args->n_overrides; i++) {
         const struct tfr_override *override = &args->overrides[i];
-        if (begins_with_one_of(bare_key(override), of_measuring)) {
+        if (begins_with_one_of(bare_key(override), of_measuring) && !begins_with_one_of(bare_key(override), of_rounding)) {
             const bool by_set = strcmp(override->origin, "--set") == 0;
             tfr_cli_usage("%s%s%s has no effect on `tfrun quantize` without --data, the text to measure on; %s", override->origin,
                           by_set ? " " : "", by_set ? override->key : "",
