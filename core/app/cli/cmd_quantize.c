@@ -78,8 +78,8 @@ static size_t keep_overrides(const struct tfr_args *args, const char *const *but
 
 /* Without a text nothing is measured: what would only be about that is refused. Rounding itself runs no kernel. */
 static bool has_stray(const struct tfr_args *args) {
-    static const char *const of_measuring[] = {"eval.", "runtime.", "plugins", "observe.trace", NULL},
-                             *const of_rounding[] = {"runtime.int4_", NULL};
+    static const char *const of_measuring[] = {"eval.", "runtime.", "plugins", "observe.trace", NULL}, *const of_rounding[] = {
+                                                                                                           "runtime.int4_", NULL};
     for (size_t i = 0; i < args->n_overrides; i++) {
         const struct tfr_override *override = &args->overrides[i];
         if (begins_with_one_of(bare_key(override), of_measuring) && !begins_with_one_of(bare_key(override), of_rounding)) {
