@@ -26,65 +26,20 @@ int64_t tfr_bucket(int64_t rows, int64_t max_rows) {
     return max_rows;
 }
 
-static enum tfr_isa isa_limit(int choice) {
-    static const uint32_t limits[] = {
-        [TFR_LIMIT_AUTO] = UINT32_MAX,
-        [TFR_LIMIT_PLAIN] = 0,
-        [TFR_LIMIT_AVX2] = TFR_ISA_AVX2,
-        [TFR_LIMIT_AVX512] = TFR_ISA_AVX2 | TFR_ISA_AVX512,
-        [TFR_LIMIT_AVX512_BF16] = TFR_ISA_AVX2 | TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16 | TFR_ISA_AVX512_VNNI | TFR_ISA_AVX512_VBMI,
-        [TFR_LIMIT_AMX] = UINT32_MAX,
-        [TFR_LIMIT_NEON] = TFR_ISA_NEON,
-    };
-    return limits[choice];
-}
-
-/* What a CPU must have so that a limit means anything on it. */
-static uint32_t isa_named(int choice) {
-    static const uint32_t named[] = {
-        [TFR_LIMIT_AVX2] = TFR_ISA_AVX2,    [TFR_LIMIT_AVX512] = TFR_ISA_AVX512,
-        [TFR_LIMIT_NEON] = TFR_ISA_NEON,    [TFR_LIMIT_AVX512_BF16] = TFR_ISA_AVX512_BF16,
-        [TFR_LIMIT_AMX] = TFR_ISA_AMX_BF16,
-    };
-    return (size_t)choice < TFR_COUNT_OF(named) ? named[choice] : 0;
-}
-
-/* A limit that this CPU does not reach would be passed over: the kernels would be those of auto, or plain C of another kind of CPU.
- */
-static enum tfr_status check_isa(const struct tfr_config *config, uint32_t isa) {
-    static const int limits[] = {TFR_LIMIT_PLAIN,       TFR_LIMIT_AVX2, TFR_LIMIT_AVX512,
-                                 TFR_LIMIT_AVX512_BF16, TFR_LIMIT_AMX,  TFR_LIMIT_NEON};
-    const int wanted = config->options.runtime_isa;
-    char said[600], can[128] = "auto";
-    if ((isa_named(wanted) & ~isa) == 0) {
-        return TFR_OK;
-    }
-    for (size_t i = 0; i < TFR_COUNT_OF(limits); i++) {
-        if ((isa_named(limits[i]) & ~isa) == 0) {
-            const size_t n = strlen(can);
-            snprintf(can + n, sizeof can - n, ", %s", tfr_choice_name("runtime.isa", limits[i]));
-        }
-    }
-    const char *name = tfr_choice_name("runtime.isa", wanted);
-    return tfr_config_blame(config, "runtime.isa",
-                            tfr_raise(TFR_CONFIG, "%s: this CPU lacks it; it can run %s",
-                                      tfr_option_said(config, "runtime.isa", name, said, sizeof said), can));
-}
-
 enum tfr_status tfr_open_registry(struct tfr_registry **registry, const struct tfr_config *config,
                                   const struct tfr_machine *machine) {
     size_t n_bundled;
     if (config->options.runtime_dtype == TFR_PACK_INT4 && !config->quantization.given) {
         TFR_TRY(tfr_model_check_finer(config));
     }
-    TFR_TRY(check_isa(config, machine->isa));
+    TFR_TRY(tfr_check_isa(config, machine->isa));
     char **folders = tfr_registry_folders(&n_bundled);
     if (folders == NULL) {
         return TFR_RESOURCE;
     }
     const struct tfr_options *options = &config->options;
     const struct tfr_registry_request request = {
-        .isa = machine->isa & isa_limit(options->runtime_isa),
+        .isa = machine->isa & tfr_isa_limit(options->runtime_isa),
         .n_cores = machine->n_cores,
         .l1d_bytes = machine->l1d_bytes,
         .l2_bytes = machine->l2_bytes,

@@ -158,19 +158,6 @@ const char *tfr_engine_class(const struct tfr_engine *engine) {
     return tfr_head_class(engine->config->model.head);
 }
 
-/* The widest one: a name a person knows the machine by. */
-const char *tfr_engine_isa(const struct tfr_engine *engine) {
-    static const uint32_t known[] = {TFR_ISA_AMX_BF16, TFR_ISA_AVX512_BF16, TFR_ISA_AVX512,
-                                     TFR_ISA_AVX2,     TFR_ISA_SVE,         TFR_ISA_NEON};
-    const uint32_t isa = tfr_registry_isa(engine->registry);
-    for (size_t i = 0; i < TFR_COUNT_OF(known); i++) {
-        if ((isa & known[i]) != 0) {
-            return tfr_isa_name(known[i]);
-        }
-    }
-    return "plain";
-}
-
 int64_t tfr_engine_vocab_size(const struct tfr_engine *engine) {
     return engine->config->model.vocab_size;
 }

@@ -128,8 +128,12 @@ static void read_environment(struct tfr_machine *machine) {
     machine->launcher_local_size = read_local_size();
 }
 
+uint32_t tfr_cpu_isa(void) {
+    return tfr_isa_probe();
+}
+
 static void read_this_cpu(struct tfr_machine *machine) {
-    machine->isa = tfr_isa_probe();
+    machine->isa = tfr_cpu_isa();
     read_cpu_name(machine->cpu_name, sizeof machine->cpu_name);
     tfr_topo_peaks("", machine);
 }

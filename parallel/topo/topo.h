@@ -53,6 +53,8 @@ void tfr_machine_free(struct tfr_machine *machine);
 /* FLOPs in a cycle of one core with these instruction sets, for factors of this type; a type without units of its own is widened
  * to f32. From one table. */
 double tfr_isa_flops_per_cycle(uint32_t isa, enum tfr_dtype dtype);
+/* enum tfr_isa of this CPU. */
+uint32_t tfr_cpu_isa(void);
 /* Name of the lowest bit of a set of enum tfr_isa. */
 const char *tfr_isa_name(uint32_t isa);
 

@@ -356,8 +356,9 @@ def a_signal_leaves_no_temporary_file(tfrun):
         expect(process.poll() is None and written, "it was not at work")
         has_nameless = has_nameless or written[0].endswith("(deleted)")
         process.send_signal(number)
-        process.communicate(timeout=60)
+        told = process.communicate(timeout=60)[1]
         expect_same((process.returncode, list(out.iterdir())), (-number, []))
+        expect_same(told, b"" if number == signal.SIGKILL else f"tfrun: ended by signal {int(number)}, before it was done\n".encode())
 
 
 @case

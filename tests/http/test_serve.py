@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import select
 import signal
 import socket
@@ -65,6 +66,26 @@ def health_says_loading_until_the_model_is_there(t):
                 time.sleep(0.002)
         expect_same(said[-1], (200, "ok"))
         expect((503, "loading") in said, said)
+
+
+@case
+def a_signal_while_loading_is_told(t):
+    for number in signal.SIGTERM, signal.SIGINT:
+        with t.serve("--port", find_port(), wait=False) as server:
+            server.port = int(server.process.args[-1])
+            until = time.monotonic() + PATIENCE
+            metrics = ""
+            while not metrics and time.monotonic() < until:
+                try:
+                    metrics = server.call("GET", "/metrics").body.decode()
+                except ConnectionRefusedError:
+                    time.sleep(0.002)
+            code = server.end(number)
+            isa = re.search('^tfrun_build_info{.*isa="([^"]*)"', metrics, re.M)
+            expect(isa and isa.group(1), "no instruction set while loading", metrics[:400])
+            was_loading = "serving" not in server.lines()[-2]  # else it was ready in between
+            expect_same(code, 128 + number if was_loading else 0)
+            expect(not was_loading or server.lines()[-1] == f"tfrun: ended by signal {int(number)}, before the model was loaded", server.lines())
 
 
 @case

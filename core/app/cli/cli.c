@@ -156,15 +156,17 @@ bool tfr_cli_int(const struct tfr_args *args, const char *flag, int64_t min, int
 static volatile sig_atomic_t caught_signal;
 
 /* What rank 0 says in end_at_once, made before, as a handler may do little: a launcher tells of ranks that die, but not that it was
- * interrupted itself. Empty in one process. */
+ * interrupted itself. */
 static struct {
     char sentence[128], siblings[64];
     int n_local;
+    bool is_alone; /* without a launcher */
 } farewell;
 
 static void prepare_farewell(void) {
     const char *open_mpi = getenv("OMPI_COMM_WORLD_LOCAL_SIZE"), *hydra = getenv("MPI_LOCALNRANKS");
     char host[64] = "?";
+    farewell.is_alone = tfr_launched_size() == 1;
     if (tfr_launched_size() == 1 || tfr_launched_rank() != 0) {
         return;
     }
@@ -191,8 +193,24 @@ static bool is_sibling_gone(void) {
     return size > 0 && n < farewell.n_local;
 }
 
+/* Of one process, as a handler may write it. */
+static void say_signal(int number) {
+    char text[64] = "tfrun: ended by signal ";
+    size_t n = strlen(text);
+    if (number >= 10) {
+        text[n++] = (char)('0' + number / 10);
+    }
+    text[n++] = (char)('0' + number % 10);
+    strcpy(text + n, ", before it was done\n");
+    const ssize_t told = write(STDERR_FILENO, text, strlen(text));
+    (void)told; /* nothing can be done about it here */
+}
+
 /* Ends the process as the signal would have, without the files that are not complete. */
 static void end_at_once(int number) {
+    if (farewell.is_alone) {
+        say_signal(number);
+    }
     if (farewell.sentence[0] != '\0' && !tfr_launched_is_named() && !is_sibling_gone()) {
         const ssize_t told = write(STDERR_FILENO, farewell.sentence, strlen(farewell.sentence));
         (void)told; /* nothing can be done about it here */

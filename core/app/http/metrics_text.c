@@ -87,7 +87,7 @@ static void put_build(struct look *look, const char *name) {
     escape(model, sizeof model, server->model);
     snprintf(labels, sizeof labels, "version=\"%s\",model=\"%s\",dtype=\"%s\",isa=\"%s\"", tfr_version(), model,
              tfr_settings_text(server->settings, "runtime.dtype"),
-             atomic_load(&server->state) != TFR_SERVER_LOADING ? tfr_engine_isa(server->engine) : "");
+             tfr_isa_within(tfr_settings_text(server->settings, "runtime.isa")));
     put_line(look, name, "", labels, 1);
 }
 

@@ -234,7 +234,10 @@ static void end_at_once(int number) {
  * the end. */
 static void on_signal(void *user, int number) {
     struct tfr_server *server = user;
-    if (server->signal != 0 || atomic_load(&server->state) == TFR_SERVER_LOADING) {
+    const bool is_loading = atomic_load(&server->state) == TFR_SERVER_LOADING;
+    if (server->signal != 0 || is_loading) {
+        fprintf(stderr, "tfrun: ended by signal %d, %s\n", number,
+                is_loading ? "before the model was loaded" : "the second one, with requests under way");
         end_at_once(number);
     }
     const int64_t seconds = tfr_settings_int(server->settings, "serve.drain_s");

@@ -98,6 +98,8 @@ TFR_API enum tfr_status tfr_engine_find_tokenizer(struct tfr_engine *engine, boo
 TFR_API int tfr_engine_threads(const struct tfr_engine *engine);
 /* The widest instruction set that its kernels may use: "avx512_bf16", "plain". */
 TFR_API const char *tfr_engine_isa(const struct tfr_engine *engine);
+/* The same before an engine is there: of this CPU within a limit, a word of runtime.isa; NULL where it is none. */
+TFR_API const char *tfr_isa_within(const char *limit);
 /* The class whose head it has: "GPT2LMHeadModel". */
 TFR_API const char *tfr_engine_class(const struct tfr_engine *engine);
 
