@@ -1,13 +1,14 @@
-/* tensor.c - the dtype table, dense views and scalar conversion, in integer arithmetic.
+/* tensor.c - the dtype table, dense views, and arrays from one float type to another, by tfrun/half.h.
  *
- * Conversions work on bits, so they do not depend on the rounding mode or on flush-to-zero, and NaN
- * payloads survive. Elements are read and written through memcpy: a mapped file may hold them unaligned.
+ * Elements are read and written through memcpy: a mapped file may hold them unaligned.
  */
 #include "base/tensor.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <tfrun/half.h>
 
 struct dtype_info {
     int bits, group;
@@ -21,25 +22,6 @@ static const struct dtype_info dtypes[] = {
     TFR_DTYPE_LIST(DTYPE_INFO)
 #undef DTYPE_INFO
 };
-
-static uint32_t float_bits(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    return bits;
-}
-
-static float bits_float(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
-/* value / 2^shift, ties to even; 1 <= shift <= 31. */
-static uint32_t shift_to_even(uint32_t value, unsigned shift) {
-    uint32_t half = 1u << (shift - 1);
-    uint32_t odd = value >> shift & 1;
-    return (value + half - 1 + odd) >> shift;
-}
 
 size_t tfr_dtype_size(enum tfr_dtype dtype) {
     return (unsigned)dtype < TFR_DTYPE_COUNT ? (size_t)dtypes[dtype].bits / 8 : 0;
@@ -148,56 +130,11 @@ const char *tfr_shape_text(int rank, const int64_t *dim, char *text, size_t size
     return text;
 }
 
-float tfr_bf16_to_f32(uint16_t bits) {
-    return bits_float((uint32_t)bits << 16);
-}
-
-uint16_t tfr_f32_to_bf16(float value) {
-    uint32_t bits = float_bits(value);
-    if ((bits & 0x7FFFFFFFu) > 0x7F800000u) {
-        /* The payload may sit in the half that is cut off: then the quiet bit keeps it a NaN. */
-        uint32_t high = bits >> 16;
-        return (uint16_t)((high & 0x7F) != 0 ? high : high | 0x40);
-    }
-    return (uint16_t)shift_to_even(bits, 16);
-}
-
-float tfr_f16_to_f32(uint16_t bits) {
-    uint32_t sign = (uint32_t)(bits & 0x8000) << 16;
-    uint32_t exponent = bits >> 10 & 0x1F, fraction = bits & 0x3FF;
-    if (exponent == 0) {
-        float magnitude = (float)fraction * 0x1p-24f;
-        return bits_float(sign | float_bits(magnitude));
-    }
-    uint32_t wide_exponent = exponent == 0x1F ? 0xFF : exponent + 127 - 15;
-    return bits_float(sign | wide_exponent << 23 | fraction << 13);
-}
-
-uint16_t tfr_f32_to_f16(float value) {
-    uint32_t bits = float_bits(value);
-    uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7FFFFFFFu;
-    if (magnitude > 0x7F800000u) {
-        uint32_t payload = magnitude >> 13 & 0x3FF;
-        return (uint16_t)(sign | 0x7C00 | (payload != 0 ? payload : 0x200));
-    }
-    if (magnitude >= 0x477FF000u) {
-        return (uint16_t)(sign | 0x7C00); /* 65520 and above round to infinity */
-    }
-    if (magnitude >= 0x38800000u) {
-        return (uint16_t)(sign | shift_to_even(magnitude - ((127u - 15u) << 23), 13));
-    }
-    if (magnitude <= 0x33000000u) {
-        return (uint16_t)sign; /* 2^-25, half of the smallest, ties to zero */
-    }
-    uint32_t significand = (magnitude & 0x7FFFFF) | 0x800000;
-    return (uint16_t)(sign | shift_to_even(significand, 126 - (magnitude >> 23)));
-}
-
 static void bf16_to_f32_many(float *to, const uint8_t *from, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         uint16_t bits;
         memcpy(&bits, from + 2 * i, sizeof(bits));
-        to[i] = tfr_bf16_to_f32(bits);
+        to[i] = tfr_half_from_bf16(bits);
     }
 }
 
@@ -205,7 +142,7 @@ static void f16_to_f32_many(float *to, const uint8_t *from, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         uint16_t bits;
         memcpy(&bits, from + 2 * i, sizeof(bits));
-        to[i] = tfr_f16_to_f32(bits);
+        to[i] = tfr_half_from_f16(bits);
     }
 }
 
@@ -252,7 +189,7 @@ void tfr_from_f32(void *to, const float *from, enum tfr_dtype dtype, int64_t n) 
     }
     uint8_t *bytes = to;
     for (int64_t i = 0; i < n; i++) {
-        uint16_t bits = dtype == TFR_DTYPE_F16 ? tfr_f32_to_f16(from[i]) : tfr_f32_to_bf16(from[i]);
+        uint16_t bits = dtype == TFR_DTYPE_F16 ? tfr_half_to_f16(from[i]) : tfr_half_to_bf16(from[i]);
         memcpy(bytes + 2 * i, &bits, sizeof(bits));
     }
 }

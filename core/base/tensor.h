@@ -1,4 +1,4 @@
-/* tensor.h - facts about dtypes and tensor views, and scalar conversion. No allocation.
+/* tensor.h - facts about dtypes and tensor views, and conversion of arrays. No allocation.
  * Thread rule: any thread, no state. */
 #ifndef TFR_BASE_TENSOR_H
 #define TFR_BASE_TENSOR_H
@@ -24,10 +24,6 @@ bool tfr_tensor_is_dense(const struct tfr_tensor *tensor);
 /* "[768, 2304]" into `text`. */
 const char *tfr_shape_text(int rank, const int64_t *dim, char *text, size_t size);
 
-float tfr_bf16_to_f32(uint16_t bits);
-uint16_t tfr_f32_to_bf16(float value); /* round to nearest even; NaN stays NaN */
-float tfr_f16_to_f32(uint16_t bits);
-uint16_t tfr_f32_to_f16(float value);
 /* n elements of `from` (F32, BF16, F16, F64, possibly unaligned) to floats. */
 void tfr_to_f32(float *to, const void *from, enum tfr_dtype dtype, int64_t n);
 /* n floats to F32, BF16 or F16. */

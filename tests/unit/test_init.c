@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include <tfrun/half.h>
+
 #include "base/rng.h"
 #include "base/status.h"
 #include "base/tensor.h"
@@ -142,7 +144,7 @@ TFR_TEST(bf16_is_the_rounded_f32) {
     open_made("a", TFR_MODEL_WEIGHTS);
     float full;
     memcpy(&full, (const float *)tfr_model_param(model, TFR_PARAM_LM_HEAD, 0)->tensor.data + 300, sizeof(full));
-    assert_int_equal(half, tfr_f32_to_bf16(full));
+    assert_int_equal(half, tfr_half_to_bf16(full));
     assert_refused(tfr_model_init(config, tfr_test_path("c"), TFR_DTYPE_F16, 7, false), TFR_USAGE,
                    "stored in f32 or bf16, not in f16");
     done();

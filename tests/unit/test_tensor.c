@@ -1,7 +1,12 @@
-/* test_tensor.c - the dtype table, views, and scalar conversion checked over every 16-bit value. */
+/* test_tensor.c - the dtype table, views, and scalar conversion checked over every 16-bit value (tfrun/half.h). */
 #include "tfr_test.h"
 
 #include <math.h>
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
+#include <tfrun/half.h>
 
 #include "base/status.h"
 #include "base/tensor.h"
@@ -106,34 +111,56 @@ TFR_TEST(shape_text_is_written_and_cut_safely) {
 TFR_TEST(bf16_all_values_round_trip) {
     TFR_UNUSED_STATE;
     for (uint32_t bits = 0; bits < 65536; bits++) {
-        float value = tfr_bf16_to_f32((uint16_t)bits);
+        float value = tfr_half_from_bf16((uint16_t)bits);
         assert_int_equal(bits_of(value), bits << 16);
-        assert_int_equal(tfr_f32_to_bf16(value), bits);
+        assert_int_equal(tfr_half_to_bf16(value), isnan(value) ? bits | 0x40 : bits);
     }
 }
 
 TFR_TEST(f16_all_values_round_trip_and_mean_what_they_should) {
     TFR_UNUSED_STATE;
     for (uint32_t bits = 0; bits < 65536; bits++) {
-        float value = tfr_f16_to_f32((uint16_t)bits);
+        float value = tfr_half_from_f16((uint16_t)bits);
         if ((bits & 0x7C00) != 0x7C00) {
             assert_true((double)value == f16_value(bits));
         } else {
             assert_true((bits & 0x3FF) != 0 ? isnan(value) : isinf(value));
         }
-        assert_int_equal(tfr_f32_to_f16(value), bits);
+        assert_int_equal(tfr_half_to_f16(value), isnan(value) ? bits | 0x200 : bits);
     }
 }
+
+#ifdef __SSE2__
+/* A program may have told the processor to take subnormal numbers of f32 for 0. */
+TFR_TEST(f16_needs_no_subnormals) {
+    TFR_UNUSED_STATE;
+    const unsigned before = _mm_getcsr(), flush_and_zero = 0x8040;
+    unsigned n_wrong = 0;
+    _mm_setcsr(before | flush_and_zero);
+    for (uint32_t bits = 0; bits < 0x400; bits++) {
+        volatile uint16_t half = (uint16_t)bits;
+        const float value = tfr_half_from_f16(half);
+        n_wrong += value != (float)((double)bits * 0x1p-24) || tfr_half_to_f16(value) != bits;
+    }
+    _mm_setcsr(before);
+    assert_int_equal(n_wrong, 0);
+}
+#else
+TFR_TEST(f16_needs_no_subnormals) {
+    TFR_UNUSED_STATE;
+    skip();
+}
+#endif
 
 /* Between each pair of neighbours: the middle goes to the even one, a hair beside it to the nearer one. */
 TFR_TEST(bf16_rounds_to_nearest_even) {
     TFR_UNUSED_STATE;
     for (uint32_t bits = 0; bits < 0x7F80; bits++) {
         uint32_t middle = bits << 16 | 0x8000;
-        assert_int_equal(tfr_f32_to_bf16(float_of(middle - 1)), bits);
-        assert_int_equal(tfr_f32_to_bf16(float_of(middle)), bits + (bits & 1));
-        assert_int_equal(tfr_f32_to_bf16(float_of(middle + 1)), bits + 1);
-        assert_int_equal(tfr_f32_to_bf16(-float_of(middle)), 0x8000 | (bits + (bits & 1)));
+        assert_int_equal(tfr_half_to_bf16(float_of(middle - 1)), bits);
+        assert_int_equal(tfr_half_to_bf16(float_of(middle)), bits + (bits & 1));
+        assert_int_equal(tfr_half_to_bf16(float_of(middle + 1)), bits + 1);
+        assert_int_equal(tfr_half_to_bf16(-float_of(middle)), 0x8000 | (bits + (bits & 1)));
     }
 }
 
@@ -141,24 +168,24 @@ TFR_TEST(f16_rounds_to_nearest_even) {
     TFR_UNUSED_STATE;
     for (uint32_t bits = 0; bits < 0x7BFF; bits++) {
         float middle = (float)((f16_value(bits) + f16_value(bits + 1)) / 2);
-        assert_int_equal(tfr_f32_to_f16(nextafterf(middle, 0)), bits);
-        assert_int_equal(tfr_f32_to_f16(middle), bits + (bits & 1));
-        assert_int_equal(tfr_f32_to_f16(nextafterf(middle, INFINITY)), bits + 1);
-        assert_int_equal(tfr_f32_to_f16(-middle), 0x8000 | (bits + (bits & 1)));
+        assert_int_equal(tfr_half_to_f16(nextafterf(middle, 0)), bits);
+        assert_int_equal(tfr_half_to_f16(middle), bits + (bits & 1));
+        assert_int_equal(tfr_half_to_f16(nextafterf(middle, INFINITY)), bits + 1);
+        assert_int_equal(tfr_half_to_f16(-middle), 0x8000 | (bits + (bits & 1)));
     }
 }
 
 TFR_TEST(edges_overflow_to_infinity_and_nan_stays_nan) {
     TFR_UNUSED_STATE;
-    assert_int_equal(tfr_f32_to_f16(65519.996f), 0x7BFF);
-    assert_int_equal(tfr_f32_to_f16(65520.0f), 0x7C00);
-    assert_int_equal(tfr_f32_to_f16(-1e30f), 0xFC00);
-    assert_int_equal(tfr_f32_to_f16(1e-30f), 0);
-    assert_int_equal(tfr_f32_to_bf16(3.4028235e38f), 0x7F80);
-    assert_int_equal(tfr_f32_to_bf16(-INFINITY), 0xFF80);
+    assert_int_equal(tfr_half_to_f16(65519.996f), 0x7BFF);
+    assert_int_equal(tfr_half_to_f16(65520.0f), 0x7C00);
+    assert_int_equal(tfr_half_to_f16(-1e30f), 0xFC00);
+    assert_int_equal(tfr_half_to_f16(1e-30f), 0);
+    assert_int_equal(tfr_half_to_bf16(3.4028235e38f), 0x7F80);
+    assert_int_equal(tfr_half_to_bf16(-INFINITY), 0xFF80);
     /* Payloads that vanish in the shorter form must not turn into infinity. */
-    assert_true(isnan(tfr_bf16_to_f32(tfr_f32_to_bf16(float_of(0x7F800001)))));
-    assert_true(isnan(tfr_f16_to_f32(tfr_f32_to_f16(float_of(0xFF800001)))));
+    assert_true(isnan(tfr_half_from_bf16(tfr_half_to_bf16(float_of(0x7F800001)))));
+    assert_true(isnan(tfr_half_from_f16(tfr_half_to_f16(float_of(0xFF800001)))));
 }
 
 TFR_TEST(arrays_convert_from_unaligned_bytes) {
@@ -191,5 +218,6 @@ TFR_TEST_MAIN(TFR_CASE(coarse_types_cost_their_bits_and_a_share_of_the_scale), T
               TFR_CASE(dense_view_has_row_major_strides), TFR_CASE(count_of_scalar_empty_and_too_large),
               TFR_CASE(shape_text_is_written_and_cut_safely), TFR_CASE(bf16_all_values_round_trip),
               TFR_CASE(f16_all_values_round_trip_and_mean_what_they_should), TFR_CASE(bf16_rounds_to_nearest_even),
-              TFR_CASE(f16_rounds_to_nearest_even), TFR_CASE(edges_overflow_to_infinity_and_nan_stays_nan),
-              TFR_CASE(arrays_convert_from_unaligned_bytes), TFR_CASE(dtype_without_conversion_gives_nan))
+              TFR_CASE(f16_needs_no_subnormals), TFR_CASE(f16_rounds_to_nearest_even),
+              TFR_CASE(edges_overflow_to_infinity_and_nan_stays_nan), TFR_CASE(arrays_convert_from_unaligned_bytes),
+              TFR_CASE(dtype_without_conversion_gives_nan))

@@ -2,7 +2,8 @@
  * here.
  *
  * To 16 bits: to the nearest, ties to even; what is too large becomes infinite, a NaN stays one (of f16 with the upper bits of its
- * fraction, as the instruction of x86 has it). Back: exact. No state; any thread.
+ * fraction, as the instruction of x86 has it). Back: exact. Neither needs numbers of f32 below 2^-126, which a program may have
+ * told the processor to take for 0; both need the usual rounding. No state; any thread.
  */
 #ifndef TFRUN_HALF_H
 #define TFRUN_HALF_H
@@ -46,12 +47,13 @@ static inline uint16_t tfr_half_to_f16(float x) {
 }
 
 static inline float tfr_half_from_f16(uint16_t half) {
-    const uint32_t size = half & 0x7fffU, wide = size << 13;
+    const uint32_t size = half & 0x7fffU, above_half = 0x3f000000U | size; /* 0.5 + size * 2^-24, for subnormals */
     float x;
-    memcpy(&x, &wide, sizeof x);
-    x *= 0x1p112f; /* moves the bias of the exponent, and makes subnormals normal */
+    memcpy(&x, &above_half, sizeof x);
+    x -= 0.5f;
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
+    bits = size < 0x400U ? bits : (size << 13) + (112U << 23);
     bits |= (size >= 0x7c00U ? 0x7f800000U : 0U) | (uint32_t)(half & 0x8000U) << 16;
     memcpy(&x, &bits, sizeof x);
     return x;
