@@ -86,6 +86,26 @@ static int print(enum tfr_status status, char *text) {
     return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
 }
 
+/* Options that are one layout; all of them are compared. In a config they are for its runs. 0, or an exit code. */
+static int check_layout_is_open(const struct tfr_args *args) {
+    static const char *const keys[] = {"parallel.split", "parallel.head", "parallel.tensor", "parallel.replicas",
+                                       "parallel.device_map"};
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        const struct tfr_override *said = &args->overrides[i];
+        const bool by_set = strcmp(said->origin, "--set") == 0;
+        const char *key = said->key + (strncmp(said->key, "tfrun.", 6) == 0 ? 6 : 0);
+        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+            if (strcmp(key, keys[k]) == 0) {
+                return tfr_cli_usage(
+                    "%s%s%s chooses a layout, and --net and --cluster compare all: leave it out, or plan the one without "
+                    "them",
+                    said->origin, by_set ? " " : "", by_set ? said->key : "");
+            }
+        }
+    }
+    return 0;
+}
+
 static int run_layouts(const struct tfr_args *args, const char *config, int64_t context, int64_t ranks) {
     static const char *const of_one_plan[] = {"explain", "rows"};
     struct tfr_layouts_question question = {
@@ -109,7 +129,7 @@ static int run_layouts(const struct tfr_args *args, const char *config, int64_t 
         return tfr_cli_usage("--%s compares layouts of ranks: say of how many with --ranks N or --sweep A..B",
                              question.net != NULL ? "net" : "cluster");
     }
-    if (!take_sweep(args, &question) || !take_format(args, &question) ||
+    if (check_layout_is_open(args) != 0 || !take_sweep(args, &question) || !take_format(args, &question) ||
         !tfr_cli_int(args, "prompt-tokens", 1, INT32_MAX, &question.prompt) ||
         !tfr_cli_int(args, "sequences", 1, 1 << 20, &question.sequences)) {
         return tfr_exit_code(TFR_USAGE);
