@@ -30,15 +30,16 @@ struct memo {
     int n;
 };
 
-static void memo_free(struct memo *memo) {
-    for (int i = 0; i < memo->n; i++) {
-        tfr_free(memo->known[i].choice.candidates);
-    }
-    tfr_free(memo->known);
+/* As long as it is and no longer: it was made for all kernels that there are. */
+static enum tfr_status keep_list(struct tfr_plan *plan, struct tfr_candidate **list, int n) {
+    struct tfr_candidate *exact = tfr_realloc(*list, (size_t)n, sizeof **list);
+    *list = exact != NULL ? exact : *list;
+    plan->lists[plan->n_lists++] = *list;
+    return exact != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
-static enum tfr_status choose(struct memo *memo, const struct tfr_chooser *chooser, const struct tfr_problem *problem,
-                              const struct tfr_choice **choice) {
+static enum tfr_status choose(struct tfr_plan *plan, struct memo *memo, const struct tfr_chooser *chooser,
+                              const struct tfr_problem *problem, const struct tfr_choice **choice) {
     for (int i = 0; i < memo->n; i++) {
         if (tfr_problem_same(&memo->known[i].problem, problem)) {
             *choice = &memo->known[i].choice;
@@ -48,29 +49,50 @@ static enum tfr_status choose(struct memo *memo, const struct tfr_chooser *choos
     struct known *known = &memo->known[memo->n];
     known->problem = *problem;
     TFR_TRY(tfr_select(chooser, problem, &known->choice));
+    TFR_TRY(keep_list(plan, &known->choice.candidates, known->choice.n_candidates));
     memo->n++;
     *choice = &known->choice;
     return TFR_OK;
 }
 
+/* An earlier task that was asked the same, and whose node declined the same kernel for the same reason; NULL. */
+static const struct tfr_task *find_declined(const struct tfr_plan *plan, const struct tfr_task *task, const struct tfr_node *node,
+                                            const struct tfr_choice *choice) {
+    const int n = choice->n_candidates;
+    for (const struct tfr_task *other = plan->tasks; other < task; other++) {
+        if (other->n_candidates == n + 1 &&
+            memcmp(other->candidates, choice->candidates, (size_t)n * sizeof *other->candidates) == 0 &&
+            other->candidates[n].kernel == node->declined && strcmp(other->candidates[n].refusal, node->declined_reason) == 0) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
 /* The chosen kernel first, then the others, last one whose pattern begins here and was not taken. */
-static enum tfr_status fill_candidates(struct tfr_task *task, const struct tfr_node *node, const struct tfr_choice *choice) {
-    const int n = choice->n_candidates, more = node->declined != NULL;
-    task->candidates = tfr_alloc((size_t)(n + more), sizeof(*task->candidates));
-    if (task->candidates == NULL) {
+static enum tfr_status fill_candidates(struct tfr_plan *plan, struct tfr_task *task, const struct tfr_node *node,
+                                       const struct tfr_choice *choice) {
+    const int n = choice->n_candidates;
+    const struct tfr_task *alike = node->declined != NULL ? find_declined(plan, task, node, choice) : NULL;
+    task->candidates = alike != NULL ? alike->candidates : choice->candidates;
+    task->n_candidates = n + (node->declined != NULL);
+    if (node->declined == NULL || alike != NULL) {
+        return TFR_OK;
+    }
+    struct tfr_candidate *list = tfr_alloc((size_t)n + 1, sizeof *list);
+    if (list == NULL) {
         return TFR_RESOURCE;
     }
-    memcpy(task->candidates, choice->candidates, (size_t)n * sizeof(*task->candidates));
-    if (more) {
-        task->candidates[n] = (struct tfr_candidate){.kernel = node->declined, .plugin = node->declined_plugin};
-        memcpy(task->candidates[n].refusal, node->declined_reason, sizeof(node->declined_reason));
-    }
-    task->n_candidates = n + more;
+    memcpy(list, choice->candidates, (size_t)n * sizeof *list);
+    list[n] = (struct tfr_candidate){.kernel = node->declined, .plugin = node->declined_plugin};
+    memcpy(list[n].refusal, node->declined_reason, sizeof(node->declined_reason));
+    plan->lists[plan->n_lists++] = list;
+    task->candidates = list;
     return TFR_OK;
 }
 
-static enum tfr_status fill_task(struct tfr_task *task, const struct tfr_node *node, const struct tfr_problem *problem,
-                                 const struct tfr_choice *choice) {
+static enum tfr_status fill_task(struct tfr_plan *plan, struct tfr_task *task, const struct tfr_node *node,
+                                 const struct tfr_problem *problem, const struct tfr_choice *choice) {
     task->name = node->name;
     task->kernel = choice->kernel;
     task->problem = *problem;
@@ -82,7 +104,7 @@ static enum tfr_status fill_task(struct tfr_task *task, const struct tfr_node *n
     task->predicted_ns = choice->prediction.time_ns;
     task->compute_bound = choice->prediction.compute_bound;
     task->needs = choice->needs;
-    return fill_candidates(task, node, choice);
+    return fill_candidates(plan, task, node, choice);
 }
 
 static enum tfr_status select_all(struct tfr_plan *plan, const struct tfr_chooser *chooser, struct memo *memo) {
@@ -91,11 +113,11 @@ static enum tfr_status select_all(struct tfr_plan *plan, const struct tfr_choose
         struct tfr_problem problem = tfr_problem_make(plan->graph, node, plan->n_threads, plan->deterministic);
         const struct tfr_choice *choice;
         enum tfr_status status = tfr_choose_half(chooser, plan->graph, node, &problem);
-        status = status == TFR_OK ? choose(memo, chooser, &problem, &choice) : status;
+        status = status == TFR_OK ? choose(plan, memo, chooser, &problem, &choice) : status;
         if (status != TFR_OK) {
             return tfr_raise_prefix(status, "%s", node->name);
         }
-        TFR_TRY(fill_task(&plan->tasks[i], node, &problem, choice));
+        TFR_TRY(fill_task(plan, &plan->tasks[i], node, &problem, choice));
         TFR_TRY(tfr_choose_alone(&plan->tasks[i], &chooser->outlook));
     }
     return TFR_OK;
@@ -118,12 +140,13 @@ static enum tfr_status select_kernels(struct tfr_plan *plan, const struct tfr_pl
     TFR_TRY(tfr_fuse_patterns(plan->graph, &chooser, plan->n_threads, &plan->absent, &plan->n_absent));
     plan->n_tasks = plan->graph->n_nodes;
     plan->tasks = tfr_alloc((size_t)plan->n_tasks, sizeof(*plan->tasks));
-    if (plan->tasks == NULL) {
+    plan->lists = tfr_alloc(2 * (size_t)plan->n_tasks, sizeof(*plan->lists)); /* of each problem, and with what a node declined */
+    if (plan->tasks == NULL || plan->lists == NULL) {
         return TFR_RESOURCE;
     }
     struct memo memo = {.known = tfr_alloc((size_t)plan->n_tasks, sizeof(struct known))};
     enum tfr_status status = memo.known != NULL ? select_all(plan, &chooser, &memo) : TFR_RESOURCE;
-    memo_free(&memo);
+    tfr_free(memo.known);
     return status;
 }
 
@@ -343,8 +366,11 @@ void tfr_plan_free(struct tfr_plan *plan) {
             task->kernel->release(task->kernel, task->state);
         }
         tfr_free(task->successors);
-        tfr_free(task->candidates);
     }
+    for (int i = 0; i < plan->n_lists; i++) {
+        tfr_free(plan->lists[i]);
+    }
+    tfr_free(plan->lists);
     tfr_free(plan->state_memory);
     tfr_free(plan->async);
     tfr_free(plan->absent);

@@ -50,7 +50,8 @@ struct tfr_task {
     bool compute_bound; /* by prediction; else bound by memory */
     bool alone;         /* a TEAM kernel that the master runs by itself: cheaper than a barrier, problem.n_threads is 1 */
     struct tfr_needs needs;
-    struct tfr_candidate *candidates; /* all kernels of the op, the chosen one first, then by time, then refused */
+    const struct tfr_candidate
+        *candidates; /* of the plan: all kernels of the op, the chosen one first, then by time, then refused */
     int n_candidates;
 };
 
@@ -60,6 +61,8 @@ struct tfr_plan {
     int n_tasks, n_threads;
     int64_t rows_max, logits_max;
     int *async, n_async;          /* asynchronous tasks, in order */
+    struct tfr_candidate **lists; /* candidates: tasks that were asked the same share one */
+    int n_lists;
     struct tfr_candidate *absent; /* kernels whose pattern does not stand in the graph */
     int n_absent;
     size_t arena_bytes, scratch_bytes, scratch_per_thread_bytes, packed_bytes;
