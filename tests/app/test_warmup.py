@@ -110,7 +110,7 @@ def sizes_of_machine_code(box, n_rows, *words):
     done = subprocess.run([box.tfrun, box.demo, "--prompt-ids", prompt, "-n", "1", "--kernels", "onednn", "-q", *words], timeout=250,
                           env={**os.environ, "ONEDNN_VERBOSE": "2", "DNNL_VERBOSE": "2"}, capture_output=True, text=True)
     expect_same(done.returncode, 0)
-    made = re.findall(r"create:cache_miss,cpu,matmul,.*,(\d+)x\d+:\d+x\d+:", done.stdout + done.stderr)
+    made = re.findall(r"create:cache_miss,cpu,matmul,.*,(\d+)x\d+:\d+x\d+[:,]", done.stdout + done.stderr)
     if not made: # not there, or built without a voice
         sys.exit(77)
     return sorted(map(int, made))
