@@ -152,7 +152,7 @@ enum tfr_status tfr_memory_judge(const char *what, const struct tfr_memory_need 
 /* pack_cache.c: the store, with the file of runtime.pack_cache, which is written when the store closes. */
 enum tfr_status tfr_rank_open_store(struct tfr_engine *engine);
 
-/* isa.c: the enum tfr_isa bits that runtime.isa leaves, and a refusal where this CPU lacks what it names. */
+/* isa_limit.c: the enum tfr_isa bits that runtime.isa leaves, and a refusal where this CPU lacks what it names. */
 uint32_t tfr_isa_limit(int choice);
 enum tfr_status tfr_check_isa(const struct tfr_config *config, uint32_t isa);
 

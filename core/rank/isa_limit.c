@@ -1,4 +1,4 @@
-/* isa.c - runtime.isa: what a limit leaves of the instruction sets of a CPU, and the names that people know them by. */
+/* isa_limit.c - runtime.isa: what a limit leaves of the instruction sets of a CPU, and the names that people know them by. */
 #include <stdio.h>
 #include <string.h>
 
