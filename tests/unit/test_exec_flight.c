@@ -97,6 +97,7 @@ TFR_TEST(a_started_run_goes_before_older_ones_up_to_its_message) {
 /* Messages that are posted last first, since more follows them: what the plan has first is looked at first all the same. */
 enum { N_MESSAGES = 8 };
 static bool has_come[N_MESSAGES];
+static int n_looks[N_MESSAGES];
 static int32_t run_nothing(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                            const struct tfr_run_ctx *ctx) {
     (void)self, (void)problem, (void)args, (void)ctx;
@@ -105,6 +106,7 @@ static int32_t run_nothing(const struct tfr_kernel *self, const struct tfr_probl
 static int32_t poll_whether_come(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                                  const struct tfr_run_ctx *ctx) {
     (void)self, (void)args, (void)ctx;
+    n_looks[problem->attrs.tag]++;
     return has_come[problem->attrs.tag];
 }
 static const struct tfr_kernel coming = {
@@ -121,12 +123,30 @@ TFR_TEST(messages_are_looked_at_in_the_order_of_the_plan) {
     for (int i = 0; i < N_MESSAGES; i++) {
         async[i] = i;
         has_come[i] = false;
+        n_looks[i] = 0;
         tasks[i] = (struct tfr_task){.name = "message", .kernel = &coming, .rows = TFR_ROWS_TOKENS, .priority_ns = i};
         tasks[i].problem.attrs.tag = i;
     }
     open_bench(&bench);
     assert_ok(tfr_exec_open_run(bench.exec, &run, &plan, &input));
     assert_ok(tfr_exec_submit(bench.exec, run));
+    /* Looking costs: the first three that have not come and one of the rest, in turn, so that none is left out. */
+    int n_before = 0;
+    for (int i = 0; i < N_MESSAGES; i++) {
+        n_before += n_looks[i];
+    }
+    for (int turn = 0; turn < N_MESSAGES; turn++) {
+        int n = 0;
+        tfr_exec_progress(bench.exec);
+        for (int i = 0; i < N_MESSAGES; i++) {
+            n += n_looks[i];
+        }
+        assert_true(n > n_before && n <= n_before + 4);
+        n_before = n;
+    }
+    for (int i = 0; i < N_MESSAGES; i++) {
+        assert_true(i < 3 ? n_looks[i] >= N_MESSAGES : n_looks[i] >= 1);
+    }
     for (int i = 0; i < N_MESSAGES; i++) {
         has_come[i] = true;
         tfr_exec_progress(bench.exec);
