@@ -34,12 +34,14 @@ static int32_t run_long(const struct tfr_kernel *self, const struct tfr_problem 
 }
 
 /* One thread of the team fails; the others have done their part. */
-static bool breaks;
+static bool breaks, says_nothing;
 static int32_t run_breaking(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                             const struct tfr_run_ctx *ctx) {
     const int32_t status = run_affine(self, problem, args, ctx);
     if (breaks && ctx->tid == ctx->nth - 1) {
-        snprintf(ctx->reason, ctx->reason_size, "thread %d gave up", ctx->tid);
+        if (!says_nothing) {
+            snprintf(ctx->reason, ctx->reason_size, "thread %d gave up", ctx->tid);
+        }
         return TFR_RESOURCE;
     }
     return status;
@@ -117,6 +119,27 @@ TFR_TEST(a_kernel_that_fails_ends_its_run_with_its_reason) {
     close_bench(&bench);
 }
 
+/* Words of an earlier failure are not taken for those of one that says nothing. */
+TFR_TEST(a_kernel_that_fails_without_words_gave_no_reason) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c;
+    struct tfr_run *run;
+    open_bench(&bench);
+    make_chain(&c, 7);
+    c.tasks[2].kernel = &breaking;
+    breaks = true;
+    for (int r = 0; r < 2; r++) {
+        says_nothing = r == 1;
+        assert_ok(tfr_exec_open_run(bench.exec, &run, &c.plan, &c.input[r]));
+        assert_ok(tfr_exec_submit(bench.exec, run));
+        assert_refused(tfr_exec_wait(bench.exec, run), TFR_RESOURCE, says_nothing ? "failed: no reason given" : "failed: thread ");
+        tfr_exec_close_run(bench.exec, run);
+    }
+    breaks = says_nothing = false;
+    close_bench(&bench);
+}
+
 TFR_TEST(messages_move_on_inside_kernels) {
     TFR_UNUSED_STATE;
     struct bench bench;
@@ -169,4 +192,5 @@ TFR_TEST(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(a_failing_task_ends_its_own_run), TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason),
-              TFR_CASE(messages_move_on_inside_kernels), TFR_CASE(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile))
+              TFR_CASE(a_kernel_that_fails_without_words_gave_no_reason), TFR_CASE(messages_move_on_inside_kernels),
+              TFR_CASE(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile))
