@@ -119,6 +119,39 @@ TFR_TEST(a_kernel_that_fails_ends_its_run_with_its_reason) {
     close_bench(&bench);
 }
 
+/* Scratch for all threads, and behind it some for each. */
+enum { SHARED_BYTES = 128, EACH_BYTES = 192 };
+static uint8_t *shared_seen[N_THREADS], *own_seen[N_THREADS];
+static int32_t run_seeing(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                          const struct tfr_run_ctx *ctx) {
+    shared_seen[ctx->tid] = ctx->scratch;
+    own_seen[ctx->tid] = ctx->thread_scratch;
+    memset(ctx->thread_scratch, ctx->tid, EACH_BYTES);
+    return run_affine(self, problem, args, ctx);
+}
+static const struct tfr_kernel seeing = {.name = "seeing", .run_class = TFR_RUN_TEAM, .run = run_seeing};
+
+TFR_TEST(each_thread_has_scratch_of_its_own_behind_that_of_all) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c;
+    struct tfr_run *run;
+    open_bench(&bench);
+    make_chain(&c, 0);
+    c.tasks[2].kernel = &seeing;
+    c.plan.scratch_bytes = SHARED_BYTES;
+    c.plan.scratch_per_thread_bytes = EACH_BYTES;
+    assert_ok(tfr_exec_open_run(bench.exec, &run, &c.plan, &c.input[0]));
+    assert_ok(tfr_exec_submit(bench.exec, run));
+    assert_ok(tfr_exec_wait(bench.exec, run));
+    for (int t = 0; t < N_THREADS; t++) {
+        assert_ptr_equal(shared_seen[t], shared_seen[0]);
+        assert_ptr_equal(own_seen[t], shared_seen[0] + SHARED_BYTES + t * EACH_BYTES);
+    }
+    tfr_exec_close_run(bench.exec, run);
+    close_bench(&bench);
+}
+
 /* Words of an earlier failure are not taken for those of one that says nothing. */
 TFR_TEST(a_kernel_that_fails_without_words_gave_no_reason) {
     TFR_UNUSED_STATE;
@@ -192,5 +225,6 @@ TFR_TEST(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(a_failing_task_ends_its_own_run), TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason),
-              TFR_CASE(a_kernel_that_fails_without_words_gave_no_reason), TFR_CASE(messages_move_on_inside_kernels),
+              TFR_CASE(a_kernel_that_fails_without_words_gave_no_reason),
+              TFR_CASE(each_thread_has_scratch_of_its_own_behind_that_of_all), TFR_CASE(messages_move_on_inside_kernels),
               TFR_CASE(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile))
