@@ -114,17 +114,23 @@ V_INLINE vf dp_largest(const vf *of) {
     return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0), all);
 }
 
-/* Products of one row become probabilities 2^(product * slope + shift), as bf16; `all` has their sums so far. */
-V_INLINE void dp_probabilities(float *score, int64_t n, vf slope, vf shift, vf rescale, float *all) {
+/* 2^((product - top) * slope). The difference comes first: it is exact where it matters, and the top itself is at 2^0 however large
+ * it is, in this block and in those behind it. */
+V_INLINE vf dp_probability(const float *product, vf top, vf slope) {
+    return dp_exp2(v_mul(v_sub(v_load(product), top), slope));
+}
+
+/* Products of one row become probabilities, as bf16; `all` has their sums so far. */
+V_INLINE void dp_probabilities(float *score, int64_t n, vf slope, vf top, vf rescale, float *all) {
     vf total = v_mul(v_load(all), rescale);
     int64_t s = 0;
     for (; s + 2 * VW <= n; s += 2 * VW) {
-        const vf p = dp_exp2(v_fma(v_load(score + s), slope, shift)), q = dp_exp2(v_fma(v_load(score + s + VW), slope, shift));
+        const vf p = dp_probability(score + s, top, slope), q = dp_probability(score + s + VW, top, slope);
         _mm512_storeu_si512((uint16_t *)(void *)score + s, (__m512i)_mm512_cvtne2ps_pbh(q, p));
         total = v_add(v_add(total, p), q);
     }
     if (s < n) {
-        const vf p = dp_exp2(v_fma(v_load(score + s), slope, shift));
+        const vf p = dp_probability(score + s, top, slope);
         dp_put(score, s, p);
         total = v_add(total, p);
     }
@@ -147,13 +153,12 @@ V_INLINE void dp_softmax(struct tile *tile, const int64_t *visible, const int ro
     const vf before = v_load_n(tile->top, MAX_ROWS);
     const vf top = v_max(before, rows == 1 ? v_set1(v_fold_max(largest[0])) : dp_largest(largest));
     const vf fall = _mm512_maskz_sub_ps(_mm512_cmp_ps_mask(before, top, _CMP_NEQ_UQ), before, top);
-    float rescale[VW], shift[VW];
+    float rescale[VW];
     v_store_n(tile->top, top, MAX_ROWS);
     v_store(rescale, dp_exp2(v_mul(fall, slope)));
-    v_store(shift, v_sub(v_zero(), v_mul(top, slope)));
     for (int r = 0; r < rows; r++) {
         tile->rescale[r] = v_set1(rescale[r]);
-        dp_probabilities(tile->score + r * KEYS, n[r], slope, v_set1(shift[r]), tile->rescale[r], tile->sum + r * 16);
+        dp_probabilities(tile->score + r * KEYS, n[r], slope, v_set1(tile->top[r]), tile->rescale[r], tile->sum + r * 16);
     }
 }
 

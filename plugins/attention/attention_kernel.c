@@ -2,14 +2,15 @@
  * tfr_ref_attention within rounding. No S x S matrix: a tile of query rows walks over blocks of 128 keys at
  * fixed positions.
  *
- * The one invariant: the bits of a row depend on its query and its visible keys alone, not on the tile it is
- * computed in. score    one chain of FMAs over d per key, then times scale block    maximum, then e^(score -
- * maximum); sums kept in 16 lanes (key % 16), panels in order output   per element one chain of FMAs over
- * keys in order, times e^(old maximum - new) at each block A tile shares loads of K and V between rows, never
- * sums. Keys that only some rows of a tile see are added row by row, so an invisible key takes no part at all
- * (its value may be anything, NaN too).
+ * The one invariant: the bits of a row depend on its query and its visible keys alone, not on the tile it is computed in:
+ *   score   one chain of FMAs over d per key, then times scale
+ *   block   maximum, then e^(score - maximum); sums kept in 16 lanes (key % 16), panels in order
+ *   output  per element one chain of FMAs over keys in order, times e^(old maximum - new) at each block
+ * A tile shares loads of K and V between rows, never sums. Keys that only some rows of a tile see are added row by row, so an
+ * invisible key takes no part at all (its value may be anything, NaN too).
  * With products in bf16 the chains are those of queries, keys, values and e^(score - maximum) rounded to bf16; the sums of
- * e^(score - maximum) are not rounded. Where the CPU has it the chains take pairs (attention_dp.h).
+ * e^(score - maximum) are not rounded. Where the CPU has it the chains take pairs, and products stay without the scale until
+ * their distance from the largest becomes a power of two (attention_dp.h).
  */
 #include "attention/attention_rows.h"
 

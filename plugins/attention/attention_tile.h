@@ -49,7 +49,7 @@ struct tile {
     int64_t causal;
     float scale;
     float *q, *acc, *score, *sum; /* in the scratch of the thread, see attention.h */
-    float top[MAX_ROWS];          /* largest score so far */
+    float top[MAX_ROWS];          /* largest score so far; of dp kernels the largest product */
     vf rescale[MAX_ROWS];         /* e^(top before the block - top after it) */
 };
 

@@ -61,6 +61,7 @@ static bool keeps_order(const struct kind *kind, const struct tfr_problem *probl
                       keeps.kind == TFR_ORDER_OWN       ? "has no fused multiply-add, rounds in a way of its own"
                       : keeps.kind == TFR_ORDER_DP_BF16 ? "adds in order dp_bf16 only"
                       : keeps.kind == TFR_ORDER_FMA     ? "adds in order fma only"
+                      : keeps.kind == asked->kind       ? "rounds rows in spans of 128 of K only"
                                                         : "adds whole numbers only");
     }
     if (keeps.kind != TFR_ORDER_OWN && takes_x_as_it_is(kind) &&
@@ -190,10 +191,10 @@ static const struct tfr_kernel *const kernels[] = {
     KERNEL(EIGHT_BITS, "int8", i8, i8_avx512vnni, amxint8, TILES_ISA, 50, TFR_ORDER_INT, false, 16, 0.40, 0.85), /* not measured */
 #endif
 #ifdef TFR_HAVE_AVX512BF16
-    INT8W(avx512bf16, avx512, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, 40, TFR_ORDER_DP_BF16, false, 6, 0.55, 0.85),
+    INT8W(avx512bf16, avx512, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16, 40, TFR_ORDER_DP_BF16, false, 8, 0.55, 0.85),
 #endif
 #ifdef TFR_HAVE_AVX512VBMI
-    INT8W(avx512vbmi, avx512, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16 | TFR_ISA_AVX512_VBMI, 50, TFR_ORDER_DP_BF16, false, 6, 0.75,
+    INT8W(avx512vbmi, avx512, TFR_ISA_AVX512 | TFR_ISA_AVX512_BF16 | TFR_ISA_AVX512_VBMI, 50, TFR_ORDER_DP_BF16, false, 8, 0.75,
           0.85),
 #endif
 };

@@ -1,4 +1,4 @@
-/* i4_kernel.c - linear of weights of 4 bits in groups by rows of int8 in the same groups, for any number of rows
+/* i4_kernel.c - linear of weights of 4 bits in groups by rows of int8 in spans of 128, for any number of rows
  * (TFR_ORDER_INT_GROUP).
  *
  * As i8_kernel.c: rows are rounded first, then a thread streams its panels once for all rows. Compiled once per ISA.

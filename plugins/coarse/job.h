@@ -81,8 +81,11 @@ V_INLINE const char *coarse_ahead(const struct coarse_job *job, const struct coa
 
 /* The first lines that a thread is going to stream come in while it rounds its rows. */
 V_INLINE void coarse_expect_panel(const struct coarse_job *job, int64_t begin, int64_t end) {
+    if (begin >= end) {
+        return; /* a job without rows has no chunks to divide by */
+    }
     const char *panel = job->weight + (size_t)(begin / job->chunks) * job->panel_stride;
-    for (int64_t at = 0; begin < end && at < AHEAD_BYTES(job->rows); at += 64) {
+    for (int64_t at = 0; at < AHEAD_BYTES(job->rows); at += 64) {
         __builtin_prefetch(panel + at, 0, 3);
     }
 }

@@ -107,6 +107,8 @@ static void parse_pair(const char *key, char *value, struct kernel_case *out) {
         out->kv = cache_dtypes[find_name("unknown dtype", value, cache_names, 4)];
     } else if (strcmp(key, "products") == 0) { /* of attention */
         out->x_dtype = find_name("unknown dtype", value, dtype_names, 2);
+    } else if (strcmp(key, "scale") == 0) {
+        out->scale = atof(value);
     } else if (strcmp(key, "spread") == 0) {
         out->spread = atof(value);
     } else if (strcmp(key, "offset") == 0) {
@@ -328,7 +330,7 @@ void data_build(const struct kernel_case *kase, struct kernel_data *data) {
     problem->deterministic = 1;
     problem->attrs = (struct tfr_attrs){.struct_size = sizeof problem->attrs,
                                         .epsilon = 1e-5f,
-                                        .scale = kase->dim > 0 ? (float)(1 / sqrt((double)kase->dim)) : 1,
+                                        .scale = (float)(kase->scale != 0 ? kase->scale : kase->dim > 0 ? 1 / sqrt((double)kase->dim) : 1),
                                         .activation = kase->act,
                                         .transposed = kase->transposed,
                                         .x_dtype = kase->x_dtype,

@@ -5,7 +5,7 @@
  *   heads=N dim=N seqs=PAST+N,PAST+N,... causal=0|1   act=NAME   dtype=f32|bf16|int8|int4|int4_64|int4_zero|int4_zero64|int8w
  *   (packed)
  *   kv=f32|i8|bf16|f16 (cache)   products=f32|bf16 (of attention)   cross=N (keys of the encoder)   query_only=0|1   mask=HEADS
- * head_mask=0|1 weights=0|1 stored=f32|bf16|f16|f64 bias=0|1 residual=0|1 transposed=0|1   spread=X (inputs lie in [-X, X])
+ * head_mask=0|1 weights=0|1 stored=f32|bf16|f16|f64 bias=0|1 residual=0|1 transposed=0|1   spread=X (inputs lie in [-X, X]) scale=X
  * offset=X (is added)   from=N (rows of a table)   blocks=N start=0|1 (sum_blocks)
  *
  * TFRUN_CASE_ROWS=N in the environment is for emulators: a case has N rows at most, each of its sequences too (its last ones).
@@ -28,7 +28,7 @@ struct kernel_case {
     int32_t start;
     int64_t cross, blocks;
     int64_t past[CASE_MAX_SEQS], n_rows[CASE_MAX_SEQS];
-    double spread, offset;
+    double spread, offset, scale; /* scale: of scores; 0 is 1 / sqrt(dim) */
 };
 
 /* A problem with its arguments. Outputs and the packed weight belong to a run, not to this. */

@@ -100,8 +100,15 @@ static const struct tfr_command *take_command(int *argc, char ***argv) {
 }
 
 /* `tfrun help WORD` */
-static int help_on(const char *word) {
+static int help_on(int argc, char **argv) {
+    const char *word = argv[2];
     const struct tfr_command *command = tfr_find_command(word);
+    if (argc > 3) {
+        return tfr_cli_usage("help: one word is enough, and \"%s\" is one more", argv[3]);
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        return tfr_help(NULL);
+    }
     if (strcmp(word, "--json") == 0) {
         return tfr_help_json();
     }
@@ -123,7 +130,7 @@ static int run(int argc, char **argv, char *const *words) {
         return 0;
     }
     if (strcmp(argv[1], "help") == 0 && access(argv[1], F_OK) != 0) {
-        return argc > 2 ? help_on(argv[2]) : tfr_help(NULL);
+        return argc > 2 ? help_on(argc, argv) : tfr_help(NULL);
     }
     bool named = tfr_find_command(argv[1]) != NULL;
     const struct tfr_command *command = take_command(&argc, &argv);

@@ -130,7 +130,7 @@ struct tfr_attrs {
                          row at b N; no bias, activation or residual then. sum_blocks: those of a row */
     int32_t whole_k, whole_n; /* linear: inputs and outputs of the weight that this one is a part of; 0: all are here */
     /* Linear on a coarse weight: F32 (0): x enters as the order says; I8: rounded to whole numbers, with a scale for each row
-     * (I8_CHANNEL) or for each group of it. Minor version 2.
+     * (I8_CHANNEL) or for each span of TFR_QUANT_SPAN of it (types with groups). Minor version 2.
      *
      * Attention: F32: products of f32, whatever the cache holds; BF16, on a cache of BF16 only: queries and probabilities (before
      * they are divided by their total) enter the products rounded to bf16. Minor version 3. */
