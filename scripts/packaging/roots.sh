@@ -46,7 +46,7 @@ copy_root() {
 
 # in_root FOLDER WORD...: runs as root in it, with /proc, /sys, /dev and a /tmp of its own.
 in_root() {
-    unshare --mount --pid --fork sh -ec '
+    unshare --mount --pid --kill-child sh -ec '
         mount -t proc proc "$1/proc"
         mount --rbind /dev "$1/dev"
         mount --rbind /sys "$1/sys"
