@@ -177,7 +177,7 @@ void tfr_exec_run_current(struct tfr_exec *exec, int tid, int nth) {
         .tid = tid,
         .nth = nth,
         .scratch = scratch,
-        .thread_scratch = scratch + exec->scratch_bytes + (size_t)tid * exec->scratch_per_thread_bytes,
+        .thread_scratch = scratch != NULL ? scratch + exec->scratch_bytes + (size_t)tid * exec->scratch_per_thread_bytes : NULL,
         .barrier = context_barrier,
         .team = exec,
         .progress = context_progress,

@@ -55,7 +55,9 @@ static void take_ids(struct run *run, struct choice *choice, const int32_t *ids,
         choice->ids = grown;
         choice->room = room;
     }
-    memcpy(choice->ids + choice->n, ids, n * sizeof *ids);
+    if (n > 0) {
+        memcpy(choice->ids + choice->n, ids, n * sizeof *ids);
+    }
     choice->n += n;
 }
 
