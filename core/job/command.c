@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "job/message_check.h"
 #include "job/samples.h"
 #include "job/trace_file.h"
 
@@ -162,7 +163,8 @@ enum tfr_status tfr_engine_follow(struct tfr_engine *engine) {
     enum tfr_status first_failure = TFR_OK;
     for (;;) {
         struct tfr_message *message;
-        const enum tfr_status heard = tfr_message_next(engine, &message);
+        enum tfr_status heard = tfr_message_next(engine, &message);
+        heard = heard == TFR_OK ? tfr_message_check(engine, message) : heard;
         tfr_rank_give_up(engine, heard); /* rank 0 would wait for this rank, which no longer knows what it says */
         TFR_TRY(heard);
         const uint64_t begin_ns = tfr_clock_ns(), before_ns = elsewhere_ns(engine);

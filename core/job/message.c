@@ -242,7 +242,8 @@ enum tfr_status tfr_message_next(struct tfr_engine *engine, struct tfr_message *
     TFR_TRY(heard);
     struct tfr_message *first = job->ring[job->next].message;
     const uint32_t due = ++*count_of(engine, first);
-    if ((first->number != due && first->kind != TFR_MESSAGE_CALL) || first->kind < 0 || first->kind >= TFR_N_MESSAGES) {
+    if ((first->number != due && first->kind != TFR_MESSAGE_CALL) || first->kind < 0 || first->kind >= TFR_N_MESSAGES ||
+        first->body_bytes < 0) {
         return tfr_raise(TFR_RUNTIME, "rank %d got command %u of kind %d where number %u was due: the ranks have lost each other",
                          tfr_engine_rank(engine), first->number, first->kind, due);
     }
