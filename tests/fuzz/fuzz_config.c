@@ -103,18 +103,20 @@ int tfr_fuzz_config(const uint8_t *data, size_t size) {
 }
 
 int tfr_fuzz_device_map(const uint8_t *data, size_t size) {
-    static const char head[] = "{\"model_type\": \"gpt2\", \"n_layer\": 6, \"n_embd\": 8, \"n_head\": 2, \"device_map\": ";
+    static const char head[] = "{\"n_layer\": 6, \"n_embd\": 8, \"n_head\": 2, \"tfrun\": {\"parallel\": {\"device_map\": ",
+                      tail[] = "}}}";
+    const size_t n_head = sizeof head - 1, n_tail = sizeof tail - 1;
     struct tfr_config *config;
-    char *text = malloc(sizeof head + size + 1);
+    char *text = malloc(n_head + size + n_tail);
     if (text == NULL) {
         return 0;
     }
-    memcpy(text, head, sizeof head - 1);
+    memcpy(text, head, n_head);
     if (size > 0) {
-        memcpy(text + sizeof head - 1, data, size);
+        memcpy(text + n_head, data, size);
     }
-    text[sizeof head - 1 + size] = '}';
-    const char *path = tfr_fuzz_write("device_map.json", text, sizeof head + size);
+    memcpy(text + n_head + size, tail, n_tail);
+    const char *path = tfr_fuzz_write("device_map.json", text, n_head + size + n_tail);
     if (tfr_fuzz_accepted(tfr_config_load(&config, path, NULL, 0))) {
         const struct tfr_device_map *map = &config->device_map;
         tfr_fuzz_require(map->n_blocks == 0 || map->n_blocks == config->model.n_layer, "a map names every block");

@@ -286,6 +286,36 @@ def engine_seeds():
     put("score", "long", b"\0" + json.dumps({"context": "x" * 40, "continuation": "y" * 20}).encode())
 
 
+def message_seeds():
+    kinds = ["STEP", "OPEN_SLOT", "CLOSE_SLOT", "COPY_SLOT", "OPEN_CROSS", "LOAD_KV", "FETCH_KV", "PLAN", "MEMORY", "FACTS", "TRACE", "WATCH", "SAMPLES", "CALL", "END"]
+
+    def say(kind, origin=0, slot=0, is_cross=0, layer=0, first=0, n=0, body=b""):
+        return bytes([kinds.index(kind)]) + struct.pack("<6i", origin, slot, is_cross, layer, first, n) + struct.pack("<H", len(body)) + body
+
+    def features(part=0, head=0, **flags):
+        names = ["embeds", "token_types", "hidden_states", "last_hidden", "cross", "weights", "mask", "cross_mask", "head_mask", "attention", "best", "replica"]
+        return struct.pack("<14i", part, head, *[flags.get(name, 0) for name in names])
+
+    def step(what, pieces, ids=(), rows=0, logits=(), positions=(), types=(), floats=0, memory=0):
+        rows = rows or len(ids)
+        numbers = [*logits, *ids, *positions, *types]
+        body = what + struct.pack("<iQ7q" if len(what) % 8 else "<i4xQ7q", memory, 0, len(pieces), rows, len(logits), len(ids), len(positions), len(types), floats)
+        for slot, query_only, n, past, mask_at, mask_heads, cross_at in pieces:
+            body += struct.pack("<2i5q", slot, query_only, n, past, mask_at, mask_heads, cross_at)
+        body += struct.pack(f"<{len(numbers)}i", *numbers)
+        body += bytes(-len(numbers) * 4 % 8) + f32(floats, 0)
+        return say("STEP", body=body)
+
+    opened = say("OPEN_SLOT", n=8, first=8) + say("OPEN_SLOT", slot=1, n=8, first=8)
+    one = step(features(), [(0, 0, 2, 0, 0, 0, 0)], ids=(5, 6), logits=(1,))
+    put("message", "steps", b"\0" + opened + one + step(features(), [(0, 0, 1, 2, 0, 0, 0), (1, 0, 1, 0, 0, 0, 0)], ids=(7, 8), logits=(0, 1), memory=1) + say("COPY_SLOT", slot=1, n=3) + say("CLOSE_SLOT"))
+    put("message", "states", b"\0" + opened + step(features(hidden_states=1, weights=1, token_types=1, mask=1, head_mask=1), [(0, 0, 2, 0, 2, 1, 0)], ids=(5, 6), logits=(0, 1), positions=(1, 0), types=(1, 2), floats=6))
+    put("message", "cache", b"\0" + opened + one + say("FETCH_KV", n=2) + say("LOAD_KV", first=1, n=2, body=f32(64)) + say("PLAN", first=1, n=4, body=features()) + say("WATCH", n=2) + say("CLOSE_SLOT", slot=1, n=1))
+    put("message", "cross", b"\1" + opened + say("OPEN_CROSS", n=3) + step(features(part=1), [(0, 0, 2, 0, 0, 0, 0)], rows=2, floats=32)
+        + step(features(cross=1, cross_mask=1), [(0, 0, 2, 0, 0, 0, 0)], ids=(5, 6), logits=(1,), floats=4) + say("FETCH_KV", is_cross=1, n=2) + say("OPEN_CROSS"))
+    put("message", "answers", b"\0" + b"".join(say(kind) for kind in ("MEMORY", "FACTS", "TRACE", "SAMPLES", "CALL", "END")) + say("SAMPLES", body=i64(1, 1, 0, 1)))
+
+
 def study_seeds():
     put("cluster", "net", "25,10")
     put("cluster", "file", '{"nodes": 2, "ranks_per_node": 2, "bandwidth_gbs": 30, "node_bandwidth_gbs": 50, "gflops": 80, "node_us": 2, "net": {"alpha_us": 25, "gbit_s": 10}, "shm": {"alpha_us": 1.5, "gb_s": 10}}')
@@ -391,6 +421,7 @@ if __name__ == "__main__":
     weight_seeds()
     tokenizer_seeds()
     engine_seeds()
+    message_seeds()
     study_seeds()
     serve_seeds()
     with tempfile.TemporaryDirectory() as folder:
