@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """check_help.py SOURCE_DIR BUILD_DIR: files with a shebang are executable, and commands say how they are called when asked.
 
-Asked are the Python programs below scripts, without any package that Python does not bring (-S), and the probes that are built:
-`--help` prints something and ends with 0.
+Asked are the Python programs below scripts, without any package that Python does not bring (-S), its shell scripts, and the probes that are
+built: `--help` prints something and ends with 0. A shell script is run only if its text knows the word, since another would begin its work.
 """
 
 import concurrent.futures
@@ -42,6 +42,10 @@ def main():
              if not os.access(source / name, os.X_OK)]
     commands = [[sys.executable, "-B", "-S", str(source / name)] for name, line in scripts.items()
                 if name.startswith("scripts/") and b"python" in line]
+    shells = [name for name, line in scripts.items() if name.startswith("scripts/") and line.rstrip().endswith(b"sh")]
+    deaf = [name for name in shells if "--help)" not in (source / name).read_text()]
+    wrong += [f"{name} has no --help: print the comment at its head, as scripts/setup does, before anything else" for name in deaf]
+    commands += [[str(source / name)] for name in shells if name not in deaf]
     commands += [[str(path)] for path in sorted((build / "bin").glob("*probe*")) if path.name != "http_probe"]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         wrong += filter(None, pool.map(silent, commands))
