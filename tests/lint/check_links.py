@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""check_links.py ROOT: what the documents point at exists - relative links, and paths of the repository in backticks."""
+"""check_links.py ROOT: what the documents point at exists - relative links, and in backticks paths of the repository and
+commands of tfrun."""
 import re
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 TOP = {"core", "plugins", "parallel", "configs", "scripts", "tests", "docs"}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
+# A word behind `tfrun` is a command unless it looks like a path or a model's name (gpt2, configs/demo), or goes on with a message (is, of).
+CALL = re.compile(r"(?:\S*/)?tfrun (?!(?:is|of) )([a-z]+)(?= |$)")
 
 
 def documents(root):
@@ -44,13 +47,26 @@ def path_fault(root, word):
     return None if (root / word.split(":")[0]).exists() else f"`{word}`, which is not there"
 
 
+def commands(root):
+    """Names of the commands, from the tables of core/app."""
+    tables = "".join(path.read_text(encoding="utf-8") for path in (root / "core/app").rglob("*.c"))
+    return {"help", *re.findall(r"^const struct tfr_command tfr_cmd_\w+ = \{\s*\.name = \"(\w+)\"", tables, re.M)}
+
+
+def command_fault(known, word):
+    call = CALL.match(word)
+    return f"`{word}`: tfrun has no command {call[1]}" if call and call[1] not in known else None
+
+
 def main():
     root = Path(sys.argv[1])
+    known = commands(root)
     n, errors = 0, []
     for page in documents(root):
         for number, line in enumerate(without_blocks(page.read_text(encoding="utf-8")).splitlines(), 1):
             faults = [link_fault(root, page, target) for target in LINK.findall(line)]
             faults += [path_fault(root, word) for word in CODE.findall(line)]
+            faults += [command_fault(known, word) for word in CODE.findall(line)]
             n += len(faults)
             errors += [f"{page.relative_to(root)}:{number}: {fault}" for fault in faults if fault]
     print("\n".join(errors + [f"{n} links and names, {len(errors)} errors"]))
