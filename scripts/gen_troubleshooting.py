@@ -26,7 +26,7 @@ NAMES_FIX = re.compile(
     rf"[;:,(] ?(?:or |then )?(?:{'|'.join(VERBS)})\b|did you mean|did_you_mean|\bdocs/\w+\.md|^(?:give|say|the command comes first)\b"
     r"|--[a-z-]+ (?:names|allows|leaves|finds|takes)| must be |is (?:outside|not in) <?\d*|is (?:none|not one|neither) |1 to <|at most"
     r"|; (?:only|known are|it is|`tfrun|it needs|needs|they have)|the (?:limit|most) is|`tfrun [a-z]+`|is not a (?:whole )?number|is not a list|is not A\.\.B"
-    r"|takes (?:no|one|KEY)|one config is enough| needs? (?:a value|at least|1 or|one)|is true or false|: it is one of")
+    r"|takes (?:no|one|KEY)|one \w+ is enough| needs? (?:a value|at least|1 or|one)|is true or false|: it is one of")
 ENDINGS = {"goes on": "", "part": "", "warning": "warning", "error of a library": "error", "of what failed": "as what failed",
            "a failed request": "a failed request"}
 
