@@ -30,6 +30,10 @@ NAMES_FIX = re.compile(
 ENDINGS = {"goes on": "", "part": "", "warning": "warning", "error of a library": "error", "of what failed": "as what failed",
            "a failed request": "a failed request"}
 
+# Words that do not tell one sentence from another.
+COMMON = set("is not no one of an the it its or and to be in on at as by for with are has did you mean give than that there here".split())
+SYSTEM_WORDS = re.compile(r"`([A-Z][a-z]+(?: [a-z]+)+)`")
+
 
 class Table:
     def __init__(self):
@@ -182,25 +186,84 @@ def complaints(table, sentences):
             yield f"docs/troubleshooting.toml: there is no area \"{entry['area']}\""
 
 
+def stripped(text):
+    return text.strip().removeprefix("tfrun: ").strip()
+
+
+def literal(sentence):
+    return re.sub(r"<[^>]*>", "", sentence.text)
+
+
+def telling(text):
+    """Its words without those that are in every second sentence, in the singular."""
+    return {word.rstrip("s") for word in set(re.findall(r"[a-z]{2,}", text.lower())) - COMMON}
+
+
+def pattern_of(sentence):
+    escaped = re.sub(r"[.^$*+?{}\[\]|()\\]", r"\\\g<0>", sentence.text)
+    return re.sub(r"<[^>]*>", ".*?", escaped.replace(r"\(s\)", r"(?:s|\(s\))?"))
+
+
 def said_in(sentences, text):
-    """The sentences that a message can be, those with most words of their own first."""
-    text = text.strip().removeprefix("tfrun: ").strip()
-    found = []
+    """The sentences that a message can be, those with most words of their own first. Such as "<x> is not <y>" count only where no better one is."""
+    text = stripped(text)
+    found = [sentence for sentence in sentences if len(own_words(sentence.text)) >= 2 and re.search(pattern_of(sentence), text)]
+    tells = {id(sentence): len(telling(literal(sentence))) for sentence in found}
+    found.sort(key=lambda sentence: (min(tells[id(sentence)], 2), len(literal(sentence))), reverse=True)
+    if not found:
+        return []
+    best, length = tells[id(found[0])], len(literal(found[0]))
+    if best >= 2:
+        return [sentence for sentence in found if tells[id(sentence)] >= 2]
+    return [sentence for sentence in found if tells[id(sentence)] == best and len(literal(sentence)) >= 0.8 * length]
+
+
+def nearest(sentences, text):
+    """Sentences that hold a text which is cut short, or share most of their telling words with one that is not quite what tfrun says."""
+    held = [sentence for sentence in sentences if len(stripped(text)) > 3 and stripped(text).lower() in sentence.text.lower()]
+    asked, near = telling(stripped(text)), []
     for sentence in sentences:
-        pattern = re.sub(r"<[^>]*>", ".*?", re.sub(r"[.^$*+?{}\[\]|()\\]", r"\\\g<0>", sentence.text))
-        if len(own_words(sentence.text)) >= 2 and re.search(pattern, text):
-            found.append(sentence)
-    return sorted(found, key=lambda sentence: -len(re.sub(r"<[^>]*>", "", sentence.text)))
+        own = telling(literal(sentence))
+        common = asked & own
+        if len(common) >= 3 and len(common) >= 0.75 * min(len(asked), len(own)):
+            near.append((len(common) / len(asked | own), sentence))
+    return held or [sentence for _, sentence in sorted(near, key=lambda pair: -pair[0])]
+
+
+def entries_with(table, text):
+    """Entries that have the text, or the system's words in it ("Too many open files"), in their cause or fix."""
+    text = stripped(text).lower()
+    found = [entry for entry in table.entries if text in f"{entry['title']}\n{entry['cause']}\n{entry['fix']}".lower()]
+    quoted = [entry for entry in table.entries if any(words.lower() in text for words in SYSTEM_WORDS.findall(entry["cause"]))]
+    return quoted or found
+
+
+def advice(entry):
+    return f"    cause: {entry['cause'].strip()}\n    fix: {entry['fix'].strip()}"
 
 
 def show(table, sentence):
     end = ending(sentence, *statuses())
     print(f"{sentence.text}\n    said by {sentence.function}, {sentence.path}" + (f"; {end}" if end else ""))
     if sentence.entry is not None:
-        entry = table.entries[sentence.entry]
-        print(f"    cause: {entry['cause'].strip()}\n    fix: {entry['fix'].strip()}")
+        print(advice(table.entries[sentence.entry]))
     else:
         print("    fix: as it says")
+
+
+def look_up(table, sentences, text):
+    """Prints what is known of a message; what stands in the way of knowing it, or None."""
+    found = said_in(sentences, text)
+    entries = [] if found else entries_with(table, text)
+    for entry in entries[:3]:
+        print(f"{entry['title']}\n{advice(entry)}")
+    if not found and not entries:
+        found = nearest(sentences, text)
+        if found:
+            print("no sentence is exactly this; nearest:")
+    for sentence in found[:3]:
+        show(table, sentence)
+    return None if found or entries else f"no sentence of tfrun is like that: {text}"
 
 
 def read():
@@ -226,10 +289,7 @@ def main():
     arguments = parser.parse_args()
     table, reader, sentences = read()
     if arguments.text:
-        found = said_in(sentences, arguments.text)
-        for sentence in found[:3]:
-            show(table, sentence)
-        sys.exit(None if found else f"no sentence of tfrun is like that: {arguments.text}")
+        sys.exit(look_up(table, sentences, arguments.text))
     if not arguments.check:
         PAGE.write_text(page(table, sentences), encoding="utf-8")
     wrong = wrongs(table, reader, sentences)
