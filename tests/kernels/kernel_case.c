@@ -330,7 +330,9 @@ void data_build(const struct kernel_case *kase, struct kernel_data *data) {
     problem->deterministic = 1;
     problem->attrs = (struct tfr_attrs){.struct_size = sizeof problem->attrs,
                                         .epsilon = 1e-5f,
-                                        .scale = (float)(kase->scale != 0 ? kase->scale : kase->dim > 0 ? 1 / sqrt((double)kase->dim) : 1),
+                                        .scale = (float)(kase->scale != 0 ? kase->scale
+                                                         : kase->dim > 0  ? 1 / sqrt((double)kase->dim)
+                                                                          : 1),
                                         .activation = kase->act,
                                         .transposed = kase->transposed,
                                         .x_dtype = kase->x_dtype,
