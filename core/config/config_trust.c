@@ -128,8 +128,8 @@ static void check_option(struct tfr_config_reader *reader, int option, const tfr
         check_count(reader, *(int64_t *)tfr_option_member(options, option), info, node);
         return;
     case TFR_TRUST_USER:
-        tfr_config_complain(reader, node, TFR_CONFIG, "tfrun.%s: only the command line says what is trusted (--%s %s)", info->key,
-                            info->flag, info->operand);
+        tfr_config_complain(reader, node, TFR_CONFIG, "tfrun.%s: only the command line may say this (--%s%s%s)", info->key,
+                            info->flag, info->operand != NULL ? " " : "", info->operand != NULL ? info->operand : "");
         return;
     }
 }
@@ -155,10 +155,12 @@ void tfr_config_check_trust(struct tfr_config_reader *reader, const tfr_json *tf
         return;
     }
     check_folders(reader);
-    if (in_trusted(config, config->directory)) {
-        return; /* it could load code; all else is less */
-    }
+    /* Where the folder is trusted it could load code, and all else is less; what only the command line says stays there. */
+    const bool trusted = in_trusted(config, config->directory);
     for (int i = 0; i < (int)n; i++) {
+        if (trusted && tfr_option_trust(i) != TFR_TRUST_USER) {
+            continue;
+        }
         if (config->origin[i] != TFR_ORIGIN_DEFAULT && config->origin[i] != TFR_ORIGIN_OVERRIDE) {
             check_option(reader, i, tfr_config_find_option(tfrun, tfr_option_table(&n)[i].key));
         }

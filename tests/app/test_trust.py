@@ -213,6 +213,15 @@ def a_config_does_not_trust_itself(box):
 
 
 @case
+def what_only_the_command_line_says_names_its_flag(box):
+    for tfrun, names in (({"serve": {"open": True}}, ["tfrun.serve.open: only the command line may say this (--open)"]),
+                         ({"serve": {"listen": "unix:s"}}, ["tfrun.serve.listen: only the command line may say this (--listen unix:PATH)"]),
+                         ({"runtime": {"pack_cache": "auto"}}, ["tfrun.runtime.pack_cache: only the command line may say this (--pack-cache DIR)"])):
+        box.refused(box.write(tfrun), *IDS, names=names)
+        box.refused(box.model, *IDS, "--trust", box.model, names=names)
+
+
+@case
 def threads_of_a_config_are_those_of_the_machine(box):
     model = box.write({"runtime": {"threads": 4096}})
     box.refused(model, *IDS, names=["tfrun.runtime.threads = 4096", "on this machine", "--threads N"])
