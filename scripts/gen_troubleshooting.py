@@ -126,9 +126,11 @@ HEAD = """# Troubleshooting
 Written by `scripts/gen_troubleshooting.py` from the sentences in the sources and from `docs/troubleshooting.toml`, where causes and fixes
 stand; do not edit. `lint.troubleshooting` fails where a sentence of the sources has no fix.
 
-Look for the words of the message: `<angle brackets>` stand for what differs from case to case. Or let it be found:
+Look for the words of the message: `<angle brackets>` stand for what differs from case to case. Search for some that do not, with cause and fix above them;
+or, where the sources are, let the whole message be found:
 
 ```sh
+grep -n "there is no such file" PREFIX/share/doc/tfrun/docs/troubleshooting.md
 scripts/gen_troubleshooting.py "configs/nowhere: there is no such file; give a config.json or a model folder"
 ```
 

@@ -48,6 +48,10 @@ _tfrun() {
     local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
     local commands=$(_tfrun_commands)
     COMPREPLY=()
+    if [ "$command" = help ] && [ "$COMP_CWORD" -gt 1 ]; then
+        [ "$COMP_CWORD" -gt 2 ] || COMPREPLY=($(compgen -W "$commands --json" -- "$current"))
+        return
+    fi
     case " $commands " in *" $command "*) ;; *) command=generate ;; esac
     if [ "$current" = "=" ]; then
         current=
@@ -116,6 +120,10 @@ ZSH_END = r"""
         _files
         return
     fi
+    if (( CURRENT > 2 )) && [[ $words[2] == help ]]; then
+        (( CURRENT > 3 )) || compadd -- ${commands%%:*} --json
+        return
+    fi
     local command=generate
     if (( CURRENT > 2 )) && [[ -n ${(M)commands:#${words[2]}:*} ]]; then
         command=$words[2]
@@ -152,8 +160,12 @@ function __tfrun_command
         echo generate
     end
 end
+function __tfrun_help
+    set -l words (commandline -opc)
+    test "$words[2]" = help
+end
 function __tfrun_in
-    contains -- (__tfrun_command) $argv
+    not __tfrun_help; and contains -- (__tfrun_command) $argv
 end
 function __tfrun_first
     test (count (commandline -opc)) -eq 1
@@ -169,6 +181,8 @@ def fish(told, options):
              "set -g __tfrun_commands " + " ".join(command["name"] for command in told["commands"]), *FISH_END.strip("\n").splitlines()]
     for command in told["commands"]:
         lines.append(f"complete -c tfrun -n __tfrun_first -a {command['name']} -d {fish_quote(short(command['help']))}")
+    lines.append("complete -c tfrun -f -n '__tfrun_help; and test (count (commandline -opc)) -eq 2' -a '--json '(string join ' ' $__tfrun_commands)")
+    lines += ["complete -c tfrun -n __tfrun_first -a help -d 'the options of a command'", "complete -c tfrun -f -n __tfrun_help"]
     owners = {}
     for command in told["commands"]:
         for name, letter, operand, choices, text in words_of(command, options):

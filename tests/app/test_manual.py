@@ -59,7 +59,7 @@ def document_has_the_commands_and_flags_of_help(manual):
 def help_on_no_command_is_refused(manual):
     ran = subprocess.run([manual.tfrun, "help", "plna"], capture_output=True, text=True, timeout=60)
     expect_same((ran.returncode, ran.stdout), (2, ""))
-    expect('"plna" is no command' in ran.stderr, ran.stderr)
+    expect('"plna" is no command; did you mean plan?' in ran.stderr, ran.stderr)
 
 
 @case
@@ -141,6 +141,8 @@ def zsh_completes(manual):
 COMPLETED = [
     (["tfrun"], ("", ["generate", "plan", "serve"])),
     (["tfrun"], ("qu", ["quantize"])),
+    (["tfrun", "help"], ("", ["serve", "--json"])),
+    (["tfrun", "help"], ("se", ["serve"])),
     (["tfrun", "plan"], ("--exp", ["--explain"])),
     (["tfrun", "plan", "--format"], ("", ["table", "md", "json", "csv"])),
     (["tfrun", "configs"], ("--num-b", ["--num-beams"])),

@@ -149,6 +149,10 @@ def build_stranger(box):
     prefix = box.folder / "prefix"
     ran = box.run("cmake", "--install", box.build, "--prefix", prefix)
     expect(ran.returncode == 0, ran.stderr)
+    for unit in prefix.rglob("tfrun@.service"):
+        expect(f"ExecStart={prefix}/bin/tfrun " in unit.read_text(), "the unit starts another program than the installed one")
+    ran = box.run(sys.executable, box.source_dir / "tests" / "lint" / "check_links.py", "--links", next(prefix.rglob("CONTRIBUTING.md")).parent)
+    expect(ran.returncode == 0, ran.stdout)
     (pkgconfig,) = prefix.rglob("tfrun.pc")
     flags = box.run("pkg-config", "--cflags", "--libs", "tfrun", env={"PKG_CONFIG_PATH": str(pkgconfig.parent)}).stdout.split()
     (box.folder / "stranger.c").write_text(STRANGER)

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""check_links.py ROOT: what the documents point at exists - relative links, and in backticks paths of the repository and
-commands of tfrun."""
+"""check_links.py [--links] ROOT: what the documents point at exists - relative links, and in backticks paths of the repository and
+commands of tfrun.
+
+With --links the links alone: of installed documents, where the sources are not."""
 import re
 import sys
 from pathlib import Path
@@ -59,14 +61,14 @@ def command_fault(known, word):
 
 
 def main():
-    root = Path(sys.argv[1])
-    known = commands(root)
+    root, links_alone = Path(sys.argv[-1]), "--links" in sys.argv[1:-1]
+    known = set() if links_alone else commands(root)
     n, errors = 0, []
     for page in documents(root):
         for number, line in enumerate(without_blocks(page.read_text(encoding="utf-8")).splitlines(), 1):
             faults = [link_fault(root, page, target) for target in LINK.findall(line)]
-            faults += [path_fault(root, word) for word in CODE.findall(line)]
-            faults += [command_fault(known, word) for word in CODE.findall(line)]
+            words = [] if links_alone else CODE.findall(line)
+            faults += [path_fault(root, word) for word in words] + [command_fault(known, word) for word in words]
             n += len(faults)
             errors += [f"{page.relative_to(root)}:{number}: {fault}" for fault in faults if fault]
     print("\n".join(errors + [f"{n} links and names, {len(errors)} errors"]))

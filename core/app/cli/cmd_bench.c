@@ -10,7 +10,7 @@
 static const struct tfr_flag flags[] = {
     {"cases", "LIST",
      "decode:POSITIONS, prefill:TOKENS, sequences:N, steps:N, mixed:ROWS, with commas [those that fit of 10 usual ones]", 0},
-    {"repetitions", "N", "rounds, in each of which every case is timed once [11]", 0},
+    {"repetitions", "N", "rounds, in each of which every case is timed once; at least 10 [11]", 0},
     {"gate", NULL, "hold the figures against limits, the usual cases being those that have one; exit code 6 where one is missed",
      0},
     {"no-roofs", NULL, "do not measure what the machine reaches between the rounds: some seconds less", 0},

@@ -104,13 +104,17 @@ static int help_on(int argc, char **argv) {
     const char *word = argv[2];
     const struct tfr_command *command = tfr_find_command(word);
     if (argc > 3) {
-        return tfr_cli_usage("help: one word is enough, and \"%s\" is one more", argv[3]);
+        return tfr_cli_usage("help takes one word, and \"%s\" is one more; leave it out", argv[3]);
     }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         return tfr_help(NULL);
     }
     if (strcmp(word, "--json") == 0) {
         return tfr_help_json();
+    }
+    const char *near = command == NULL ? nearest_command(word) : NULL;
+    if (near != NULL) {
+        return tfr_cli_usage("help: \"%s\" is no command; did you mean %s?", word, near);
     }
     if (command == NULL) {
         return tfr_cli_usage("help: \"%s\" is no command; `tfrun help` lists them, `tfrun help --json` has all as one document",
