@@ -13,7 +13,7 @@
 #include "base/status.h"
 #include "job/command.h"
 
-enum { EVENTS_A_THREAD = 1 << 16, N_CLOCK_ROUNDS = 5, SAME_CLOCK_NS = 1000000 };
+enum { EVENTS_A_THREAD = 1 << 16, N_CLOCK_ROUNDS = 5 };
 
 enum tfr_status tfr_trace_file_open(struct tfr_engine *engine) {
     const struct tfr_options *options = &engine->config->options;
@@ -54,7 +54,7 @@ static enum tfr_status tell_time(struct tfr_engine *engine, int peer) {
 }
 
 /* When rank 0's trace began, on this rank's clock: from the answer that came fastest. Ranks of one node share
- * a clock, which is seen by the distance being shorter than it can be measured. */
+ * a clock, which is seen by rank 0's time lying between question and answer; then it is exact, however long an answer takes. */
 static enum tfr_status ask_origin(struct tfr_engine *engine, uint64_t *origin_ns) {
     uint64_t fastest = UINT64_MAX;
     for (int i = 0; i < N_CLOCK_ROUNDS; i++) {
@@ -64,8 +64,7 @@ static enum tfr_status ask_origin(struct tfr_engine *engine, uint64_t *origin_ns
         TFR_TRY(tfr_comm_send(engine->comm, &question, 1, 0, TFR_TAG_TRACE));
         TFR_TRY(tfr_comm_recv(engine->comm, &reply, sizeof reply, 0, TFR_TAG_TRACE));
         const uint64_t took = tfr_clock_ns() - before, middle = before + took / 2;
-        const int64_t distance = (int64_t)(middle - reply.now_ns);
-        const bool is_same = distance > -SAME_CLOCK_NS && distance < SAME_CLOCK_NS;
+        const bool is_same = reply.now_ns - before <= took;
         if (took < fastest) {
             fastest = took;
             *origin_ns = is_same ? reply.origin_ns : middle - (reply.now_ns - reply.origin_ns);
