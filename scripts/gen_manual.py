@@ -144,8 +144,10 @@ def config_page(told):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", metavar="FOLDER", required=True, type=pathlib.Path)
-    parser.add_argument("program", nargs="+", help="tfrun, perhaps behind an emulator's words")
+    parser.add_argument("program", nargs=argparse.REMAINDER, help="tfrun, perhaps behind an emulator and its options")
     given = parser.parse_args()
+    if not given.program:
+        parser.error("it needs the path of a tfrun")
     told = json.loads(subprocess.run([*given.program, "help", "--json"], capture_output=True, text=True, check=True).stdout)
     options = {option["key"]: option for option in told["options"]}
     files = {"man1/tfrun.1": main_page(told), "man5/tfrun-config.5": config_page(told)}
