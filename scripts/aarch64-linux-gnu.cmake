@@ -19,5 +19,6 @@ set(ENV{PKG_CONFIG_LIBDIR} ${TFR_SYSROOT}/usr/lib/aarch64-linux-gnu/pkgconfig)
 
 find_program(TFR_QEMU_AARCH64 NAMES qemu-aarch64 qemu-aarch64-static)
 if(TFR_QEMU_AARCH64)
-  set(CMAKE_CROSSCOMPILING_EMULATOR ${TFR_QEMU_AARCH64} -L /usr/aarch64-linux-gnu)
+  set(CMAKE_CROSSCOMPILING_EMULATOR ${TFR_QEMU_AARCH64} -L /usr/aarch64-linux-gnu
+      -E LD_LIBRARY_PATH=${TFR_SYSROOT}/usr/lib/aarch64-linux-gnu)
 endif()

@@ -23,6 +23,7 @@ class Script:
             source_dir / "configs" / "demo",
             folder,
         )
+        self.environment = {**os.environ, "TFRUN_PROGRAM": str(program)}  # of peers that this test names itself
 
     def command(self, *words):
         command = [
@@ -50,7 +51,8 @@ class Script:
 
     def run(self, *words, code=0):
         ran = subprocess.run(
-            self.command(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False
+            self.command(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False,
+            env=self.environment,
         )
         expect(ran.returncode == code, words, ran.returncode, ran.stdout, ran.stderr)
         return ran.stdout, ran.stderr
@@ -153,7 +155,7 @@ def left_by(mark):
 @case
 def who_is_ended_ends_those_who_are_stopped(script):
     mark = f"TFRUN_TEST_MARK={script.folder}"
-    environment = {**os.environ, "TFRUN_TEST_MARK": str(script.folder)}
+    environment = {**script.environment, "TFRUN_TEST_MARK": str(script.folder)}
     words = ("--peers", "tfrun/f32", "--rounds", 100000, *fake("right", "twin/f32"))
     with subprocess.Popen(script.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         said = ""
