@@ -34,8 +34,16 @@ const struct tfr_bench_figure *tfr_bench_find(const struct tfr_bench *bench, con
     return NULL;
 }
 
-const char *tfr_bench_verdict(const struct tfr_bench_figure *now, const struct tfr_bench_figure *before) {
-    return now->spread.median < before->spread.low ? "faster" : now->spread.median > before->spread.high ? "slower" : "inside";
+bool tfr_bench_is_disturbed(const struct tfr_bench *bench, const struct tfr_bench_figure *figure) {
+    return figure->waited_percent >= TFR_BENCH_DISTURBED_PERCENT && strcmp(bench->manifest.facts[TFR_FACT_CROWDED], "1") != 0;
+}
+
+const char *tfr_bench_verdict(const struct tfr_bench *bench, const struct tfr_bench_figure *now, const struct tfr_bench *before,
+                              const struct tfr_bench_figure *then) {
+    if (tfr_bench_is_disturbed(bench, now) || tfr_bench_is_disturbed(before, then)) {
+        return "doubtful";
+    }
+    return now->spread.median < then->spread.low ? "faster" : now->spread.median > then->spread.high ? "slower" : "inside";
 }
 
 /* "6 blocks of 256, 8 heads, vocabulary of 6000, f32, kv f32": the length of what comes before the types. */

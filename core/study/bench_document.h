@@ -16,6 +16,8 @@
 enum { TFR_BENCH_COMPANY_PROMPT = 16, TFR_BENCH_COMPANY_TOKENS = 33, TFR_BENCH_COMPANY_MIDDLE = 32 };
 /* Steps of several sequences: cached positions of each; decodes beside the rows of a prompt, at most. */
 enum { TFR_BENCH_STEP_CONTEXT = 128, TFR_BENCH_MIXED_DECODES = 8 };
+/* From so much on a time is doubtful, as a calibration is. */
+enum { TFR_BENCH_DISTURBED_PERCENT = 5 };
 
 /* What a rank did in one such time. Measured in a round of its own, behind the others: the shares of the time that it had there, of
  * the median. */
@@ -35,6 +37,10 @@ struct tfr_bench_figure {
     double tokens, first_s;       /* first_s: the first time it was done, when plans were made and weights packed */
     struct tfr_bench_rank *ranks; /* [n_ranks]; NULL where it is not known */
     double roof_s, predicted_s;   /* bench_roof.h; 0: not asked for, not known */
+    /* Of the time of its rounds, the share in which threads of rank 0 could have run and others had their cores; below 0: not
+     * known. */
+    double waited_percent;
+    double rounds_s, waited_s; /* that it comes from; of a bench that was run */
     /* bench_gate.h: of a prompt's time, what linears reach of the peak of their multipliers, and the share of attention; 0 */
     double linear_share, attention_share;
 };
@@ -63,8 +69,13 @@ enum tfr_status tfr_bench_check_before(const struct tfr_bench *bench, const stru
 /* What was recorded and is another now: type, machine, ranks, threads, program, options. Texts live during the call. */
 typedef void tfr_tell_difference(void *user, const char *what, const char *before, const char *now);
 void tfr_bench_differences(const struct tfr_bench *bench, const struct tfr_bench *before, tfr_tell_difference *tell, void *user);
-/* Where the median lies, seen from the interval of an earlier one: "inside", "faster", "slower". */
-const char *tfr_bench_verdict(const struct tfr_bench_figure *now, const struct tfr_bench_figure *before);
+/* Whether others had the cores of rank 0 for so much of the time that the figure says little. Not where the bench itself had more
+ * threads than cores: they waited for one another. */
+bool tfr_bench_is_disturbed(const struct tfr_bench *bench, const struct tfr_bench_figure *figure);
+/* Where the median lies, seen from the interval of an earlier one: "inside", "faster", "slower"; "doubtful": either was disturbed.
+ */
+const char *tfr_bench_verdict(const struct tfr_bench *bench, const struct tfr_bench_figure *now, const struct tfr_bench *before,
+                              const struct tfr_bench_figure *then);
 
 /* bench_json.c */
 enum tfr_status tfr_bench_json(const struct tfr_bench *bench, const struct tfr_bench *before, char **text);

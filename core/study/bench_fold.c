@@ -78,6 +78,7 @@ static enum tfr_status add_times(struct tfr_bench_figure *to, const struct tfr_b
     to->spread = tfr_spread_of(times, to->n_times);
     to->spread.low = fmin(before.low, from->spread.low);
     to->spread.high = fmax(before.high, from->spread.high);
+    to->waited_percent = fmax(to->waited_percent, from->waited_percent);
     return TFR_OK;
 }
 

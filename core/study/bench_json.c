@@ -44,13 +44,19 @@ static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *
     if (figure->predicted_s > 0) {
         tfr_json_put_number(out, "predicted_ms", figure->predicted_s * 1e3);
     }
+    if (figure->waited_percent >= 0) {
+        tfr_json_put_number(out, "waited_percent", figure->waited_percent);
+    }
     const struct tfr_bench_figure *old = before != NULL ? tfr_bench_find(before, &figure->what) : NULL;
     if (old != NULL) {
         tfr_json_put_number(out, "before_ms", old->spread.median * 1e3);
         tfr_json_put_number(out, "before_low95_ms", old->spread.low * 1e3);
         tfr_json_put_number(out, "before_high95_ms", old->spread.high * 1e3);
         tfr_json_put_number(out, "ratio", spread->median / old->spread.median);
-        tfr_json_put_text(out, "verdict", tfr_bench_verdict(figure, old));
+        if (old->waited_percent >= 0) {
+            tfr_json_put_number(out, "before_waited_percent", old->waited_percent);
+        }
+        tfr_json_put_text(out, "verdict", tfr_bench_verdict(bench, figure, before, old));
     }
     if (figure->ranks != NULL) {
         put_figure_ranks(out, figure, bench->n_ranks);

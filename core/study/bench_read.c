@@ -110,6 +110,10 @@ static enum tfr_status read_figure(const struct tfr_json_doc *doc, const tfr_jso
     figure->first_s /= 1e3;
     figure->roof_s /= 1e3;
     figure->predicted_s /= 1e3;
+    figure->waited_percent = -1;
+    if (tfr_json_member(node, "waited_percent") != NULL) {
+        TFR_TRY(read_real(doc, node, "waited_percent", &figure->waited_percent));
+    }
     TFR_TRY(read_figure_ranks(doc, node, figure, n_ranks));
     return read_times(doc, node, figure);
 }

@@ -19,11 +19,11 @@ static void put(struct tfr_grid *grid, const char *format, double value) {
 
 /* Columns that are there where somebody knows their figures. */
 struct shown {
-    bool roof, predicted, before;
+    bool roof, predicted, before, waited;
 };
 
-static struct shown what_is_shown(const struct tfr_bench *bench, const struct tfr_bench *before) {
-    struct shown shown = {.before = before != NULL};
+static struct shown what_is_shown(const struct tfr_bench *bench, const struct tfr_bench *before, enum tfr_table_form form) {
+    struct shown shown = {.before = before != NULL, .waited = form == TFR_TABLE_CSV}; /* a line above the other tables tells it */
     for (size_t i = 0; i < bench->n_figures; i++) {
         shown.roof = shown.roof || bench->figures[i].roof_s > 0;
         shown.predicted = shown.predicted || bench->figures[i].predicted_s > 0;
@@ -42,14 +42,17 @@ static void put_head(struct tfr_grid *grid, const struct shown *shown) {
     static const char *const always[] = {"case",     "n",         "median ms", "q1 ms",   "q3 ms",
                                          "low95 ms", "high95 ms", "tokens/s",  "first ms"};
     static const char *const roof[] = {"roof ms", "% of roof"}, *const predicted[] = {"predicted ms"},
-                             *const before[] = {"before ms", "ratio", "verdict"};
+                             *const before[] = {"before ms", "ratio", "verdict"}, *const waited[] = {"waited %"};
     put_heads(grid, always, TFR_COUNT_OF(always));
     put_heads(grid, roof, shown->roof ? TFR_COUNT_OF(roof) : 0);
     put_heads(grid, predicted, shown->predicted ? TFR_COUNT_OF(predicted) : 0);
     put_heads(grid, before, shown->before ? TFR_COUNT_OF(before) : 0);
+    put_heads(grid, waited, shown->waited ? TFR_COUNT_OF(waited) : 0);
 }
 
-static void put_before(struct tfr_grid *grid, const struct tfr_bench_figure *figure, const struct tfr_bench_figure *old) {
+static void put_before(struct tfr_grid *grid, const struct tfr_bench *bench, const struct tfr_bench_figure *figure,
+                       const struct tfr_bench *before) {
+    const struct tfr_bench_figure *old = tfr_bench_find(before, &figure->what);
     if (old == NULL) {
         tfr_grid_put(grid, "");
         tfr_grid_put(grid, "");
@@ -58,11 +61,11 @@ static void put_before(struct tfr_grid *grid, const struct tfr_bench_figure *fig
     }
     put(grid, "%.4f", old->spread.median * 1e3);
     put(grid, "%.3f", figure->spread.median / old->spread.median);
-    tfr_grid_put(grid, tfr_bench_verdict(figure, old));
+    tfr_grid_put(grid, tfr_bench_verdict(bench, figure, before, old));
 }
 
-static void fill(struct tfr_grid *grid, const struct tfr_bench *bench, const struct tfr_bench *before) {
-    const struct shown shown = what_is_shown(bench, before);
+static void fill(struct tfr_grid *grid, const struct tfr_bench *bench, const struct tfr_bench *before, enum tfr_table_form form) {
+    const struct shown shown = what_is_shown(bench, before, form);
     put_head(grid, &shown);
     for (size_t i = 0; i < bench->n_figures; i++) {
         const struct tfr_bench_figure *figure = &bench->figures[i];
@@ -83,7 +86,12 @@ static void fill(struct tfr_grid *grid, const struct tfr_bench *bench, const str
             put(grid, "%.4f", figure->predicted_s * 1e3);
         }
         if (before != NULL) {
-            put_before(grid, figure, tfr_bench_find(before, &figure->what));
+            put_before(grid, bench, figure, before);
+        }
+        if (shown.waited && figure->waited_percent >= 0) {
+            put(grid, "%.1f", figure->waited_percent);
+        } else if (shown.waited) {
+            tfr_grid_put(grid, "");
         }
     }
 }
@@ -111,6 +119,31 @@ static void print_before(FILE *out, const struct tfr_bench *bench, const struct 
     fputs(differences.n > 0 ? "\n" : "in nothing that was recorded\n", out);
 }
 
+/* Which cases are doubtful, on which side, and by how much. */
+static void print_disturbed(FILE *out, const struct tfr_bench *bench, const struct tfr_bench *before, const char *line) {
+    int n = 0;
+    for (size_t i = 0; i < bench->n_figures; i++) {
+        const struct tfr_bench_figure *figure = &bench->figures[i];
+        const struct tfr_bench_figure *old = before != NULL ? tfr_bench_find(before, &figure->what) : NULL;
+        const bool is_now = tfr_bench_is_disturbed(bench, figure), was = old != NULL && tfr_bench_is_disturbed(before, old);
+        if (!is_now && !was) {
+            continue;
+        }
+        fprintf(out, "%s%s %s:%" PRId64, n == 0 ? line : "", n == 0 ? "waited   while others had the cores:" : ",",
+                tfr_bench_kind_name(figure->what.kind), figure->what.n);
+        n++;
+        if (is_now) {
+            fprintf(out, before != NULL ? " %.1f %% of the time now" : " %.1f %% of the time", figure->waited_percent);
+        }
+        if (was) {
+            fprintf(out, "%s %.1f %% of the time before", is_now ? " and" : "", old->waited_percent);
+        }
+    }
+    if (n > 0) {
+        fprintf(out, "; doubtful from %d %% on\n", TFR_BENCH_DISTURBED_PERCENT);
+    }
+}
+
 static void print_head(FILE *out, const struct tfr_bench *bench, const struct tfr_bench *before, const char *line) {
     int64_t most = 0;
     for (int rank = 0; rank < bench->n_ranks; rank++) {
@@ -133,12 +166,14 @@ static void print_head(FILE *out, const struct tfr_bench *bench, const struct tf
     if (before != NULL) {
         print_before(out, bench, before, line);
     }
+    print_disturbed(out, bench, before, line);
     fputc('\n', out);
 }
 
 /* Read by JUBE, ReFrame and scripts: keys are added, never changed. */
 static void print_line(FILE *out, const struct tfr_bench *bench, const struct tfr_bench_figure *figure,
-                       const struct tfr_bench_figure *old) {
+                       const struct tfr_bench *before) {
+    const struct tfr_bench_figure *old = before != NULL ? tfr_bench_find(before, &figure->what) : NULL;
     const struct tfr_spread *spread = &figure->spread;
     fprintf(out, "tfrun-perf: case=%s n=%" PRId64 " ranks=%d threads=%d repetitions=%zu median_ms=%.6f q1_ms=%.6f q3_ms=%.6f ",
             tfr_bench_kind_name(figure->what.kind), figure->what.n, bench->n_ranks, bench->n_threads, figure->n_times,
@@ -153,7 +188,13 @@ static void print_line(FILE *out, const struct tfr_bench *bench, const struct tf
     }
     if (old != NULL) {
         fprintf(out, " before_ms=%.6f ratio=%.6f verdict=%s", old->spread.median * 1e3, spread->median / old->spread.median,
-                tfr_bench_verdict(figure, old));
+                tfr_bench_verdict(bench, figure, before, old));
+    }
+    if (figure->waited_percent >= 0) {
+        fprintf(out, " waited_percent=%.3f", figure->waited_percent);
+    }
+    if (old != NULL && old->waited_percent >= 0) {
+        fprintf(out, " before_waited_percent=%.3f", old->waited_percent);
     }
     fputc('\n', out);
 }
@@ -236,7 +277,7 @@ static enum tfr_status print(FILE *out, const struct tfr_bench *bench, const str
     if (form != TFR_TABLE_CSV) {
         print_head(out, bench, before, form == TFR_TABLE_MD ? "- " : "");
     }
-    fill(&grid, bench, before);
+    fill(&grid, bench, before, form);
     enum tfr_status status = tfr_grid_write(&grid, forms[form], out);
     tfr_grid_close(&grid);
     if (status == TFR_OK && bench->n_ranks > 1 && form != TFR_TABLE_CSV) {
@@ -249,7 +290,7 @@ static enum tfr_status print(FILE *out, const struct tfr_bench *bench, const str
         fputc('\n', out);
     }
     for (size_t i = 0; form == TFR_TABLE_TEXT && i < bench->n_figures; i++) {
-        print_line(out, bench, &bench->figures[i], before != NULL ? tfr_bench_find(before, &bench->figures[i].what) : NULL);
+        print_line(out, bench, &bench->figures[i], before);
     }
     return status;
 }

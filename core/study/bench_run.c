@@ -15,6 +15,7 @@
 #include "study/bench_gate.h"
 #include "study/bench_roof.h"
 #include "study/bench_steps.h"
+#include "team/crowd.h"
 
 /* Steps of a decode time, whose mean it is; tokens of the prompt and the answer of the first request of all. */
 enum { DECODE_STEPS = 8, FIRST_PROMPT = 8, FIRST_TOKENS = 8 };
@@ -28,6 +29,33 @@ struct work {
     struct tfr_stepper stepper;    /* one sequence; closed while others need its place */
     struct tfr_bench_steps steps;  /* several; likewise */
 };
+
+/* How long threads of this process have waited for a core that others had. */
+struct waits {
+    uint64_t now_ns, waited_ns;
+    bool is_known;
+};
+
+static struct waits look_at_waits(void) {
+    struct waits waits;
+    uint64_t ran_ns;
+    waits.is_known = tfr_crowd_times("", &ran_ns, &waits.waited_ns);
+    waits.now_ns = tfr_clock_ns();
+    return waits;
+}
+
+/* The mean over the rounds, each weighted by its length. What one round does not know, none knows: a thread that ended took its
+ * times with it. */
+static void add_waits(const struct work *work, struct tfr_bench_figure *figure, const struct waits *from) {
+    const struct waits to = look_at_waits();
+    if (!from->is_known || !to.is_known || to.waited_ns < from->waited_ns) {
+        figure->waited_percent = -1;
+    } else if (figure->waited_percent >= 0) {
+        figure->rounds_s += (double)(to.now_ns - from->now_ns) / 1e9;
+        figure->waited_s += (double)(to.waited_ns - from->waited_ns) / 1e9;
+        figure->waited_percent = 100 * figure->waited_s / (figure->rounds_s * work->bench->n_threads);
+    }
+}
 
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
@@ -122,12 +150,14 @@ static enum tfr_status time_one(struct work *work, const struct tfr_bench_case *
 static enum tfr_status run_round(struct work *work, bool is_first) {
     for (size_t i = work->bench->n_figures; i > 0; i--) {
         struct tfr_bench_figure *figure = &work->bench->figures[i - 1];
+        const struct waits before = look_at_waits();
         double seconds;
         TFR_TRY(time_one(work, &figure->what, &seconds));
         if (is_first) {
             figure->first_s = seconds;
         } else {
             figure->times[figure->n_times++] = seconds;
+            add_waits(work, figure, &before);
         }
     }
     return TFR_OK;

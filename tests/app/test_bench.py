@@ -18,6 +18,15 @@ SHORT = ("--threads", 1, "--repetitions", 10, "--no-roofs")
 CASES = "decode:3,prefill:9,sequences:2"
 
 
+def is_disturbed(made, one):
+    return one["waited_percent"] >= 5 and not made["manifest"]["oversubscribed"]
+
+
+def verdict(made, one, was_disturbed, quiet):
+    """That of a quiet machine, which this one need not be."""
+    return "doubtful" if was_disturbed or is_disturbed(made, one) else quiet
+
+
 class Bench:
     def __init__(self, program, source_dir, folder):
         self.program, self.demo, self.folder = program, source_dir / "configs" / "demo", folder
@@ -278,8 +287,8 @@ def a_rerun_repeats_what_the_manifest_says(bench):
     expect_same(len(again["cases"]), 3)
     for new, old in zip(again["cases"], first["cases"]):
         expect(near(new["before_ms"], old["median_ms"]) and near(new["ratio"], new["median_ms"] / old["median_ms"]), new)
-        expect_same(new["verdict"], "faster" if new["median_ms"] < old["low95_ms"] else
-                    "slower" if new["median_ms"] > old["high95_ms"] else "inside")
+        expect_same(new["verdict"], verdict(again, new, is_disturbed(first, old), "faster" if new["median_ms"] < old["low95_ms"] else
+                                            "slower" if new["median_ms"] > old["high95_ms"] else "inside"))
     told = bench.run("bench", "--rerun", kept, "--save", kept, code=2)[1]
     expect("kept.json" in told and json.loads(kept.read_text()) == first, told)
 
@@ -292,8 +301,9 @@ def a_rerun_is_held_against_several_runs(bench):
     for path, factor, day in ((kept[0], 1e-9, 1), (kept[1], 1.0, 2), (kept[2], 1e9, 3)):
         made = {**first, "cases": [{**one, "times_ms": [factor * ms for ms in one["times_ms"]]}]}
         path.write_text(json.dumps({**made, "manifest": {**first["manifest"], "measured_at": f"2026-01-0{day}T00:00:00Z"}}))
-    for paths, verdict in ((f"{kept[0]},{kept[2]}", "inside"), (kept[0], "slower"), (kept[2], "faster")):
-        expect_same(json.loads(bench.run("bench", "--rerun", paths, "--no-roofs", "--json")[0])["cases"][0]["verdict"], verdict)
+    for paths, want in ((f"{kept[0]},{kept[2]}", "inside"), (kept[0], "slower"), (kept[2], "faster")):
+        again = json.loads(bench.run("bench", "--rerun", paths, "--no-roofs", "--json")[0])
+        expect_same(again["cases"][0]["verdict"], verdict(again, again["cases"][0], is_disturbed(first, one), want))
     expect("1 run, 1 rank" in bench.run("bench", "--rerun", kept[1], "--no-roofs")[0], "a comma of a name")
     expect("2 runs, 1 rank" in bench.run("bench", "--rerun", f"{kept[0]},{kept[2]}", "--no-roofs")[0], "two runs")
     kept[2].write_text(json.dumps({**first, "logits_digest": "0123456789abcdef"}))
@@ -364,6 +374,37 @@ def damaged_documents_are_refused(bench):
         kept.write_text(json.dumps({**good, **change}))
         expect(sentence in bench.run("bench", "--rerun", kept, code=4)[1], change, sentence)
     bench.run("bench", "--rerun", bench.folder / "none.json", code=5)
+
+
+@case
+def a_verdict_on_disturbed_times_is_doubtful(bench):
+    kept = bench.folder / "kept.json"
+    made = bench.document("--cases", "decode:3,prefill:9")
+    expect(all(one["waited_percent"] >= 0 for one in made["cases"]), made["cases"])
+
+    def compare(*percents, oversubscribed=0):
+        cases = [{**one, "times_ms": [1e9 * ms for ms in one["times_ms"]], "waited_percent": percent}
+                 for one, percent in zip(made["cases"], percents)]
+        kept.write_text(json.dumps({**made, "cases": cases, "manifest": {**made["manifest"], "oversubscribed": oversubscribed}}))
+        now = json.loads(bench.bench("--cases", "decode:3,prefill:9", "--compare", kept, "--json"))
+        for one, percent in zip(now["cases"], percents):
+            expect_same(one["before_waited_percent"], percent)
+            expect_same(one["verdict"], verdict(now, one, percent >= 5 and not oversubscribed, "faster"))
+
+    compare(4.9, 5.0)
+    compare(12.5, 0)
+    compare(12.5, 40, oversubscribed=1)  # its own threads waited for one another
+    cases = [{**made["cases"][0], "waited_percent": 12.5}, {**made["cases"][1], "waited_percent": 0}]
+    kept.write_text(json.dumps({**made, "cases": cases}))
+    shown = bench.bench("--cases", "decode:3,prefill:9", "--compare", kept)
+    expect(re.search(r"^waited   while others had the cores: decode:3 .*12\.5 % of the time before.*; doubtful from 5 % on$", shown, re.M), shown)
+    expect(re.search("case=decode .* verdict=doubtful waited_percent=[0-9.]+ before_waited_percent=12.500$", shown, re.M), shown)
+    rows = list(csv.DictReader(io.StringIO(bench.bench("--cases", "decode:3,prefill:9", "--compare", kept, "--format", "csv"))))
+    expect(rows[0]["verdict"] == "doubtful" and float(rows[0]["waited %"]) >= 0, rows)
+    del cases[0]["waited_percent"]  # of a program that did not know
+    kept.write_text(json.dumps({**made, "cases": cases}))
+    now = json.loads(bench.bench("--cases", "decode:3", "--compare", kept, "--json"))
+    expect("before_waited_percent" not in now["cases"][0], now)
 
 
 @case
