@@ -1,14 +1,18 @@
 /* bench_read.c - a bench from its document: figures are worked out again from the times, so only those are read. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/mapfile.h"
 #include "base/status.h"
 #include "study/bench_document.h"
 
 enum { MOST_RANKS = 1 << 20 };
+
+#define TO_MAKE_ONE "`tfrun bench CONFIG --save FILE` or --format json makes one"
 
 static enum tfr_status read_real(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, double *value) {
     const tfr_json *node = tfr_json_member(object, key);
@@ -155,7 +159,7 @@ static enum tfr_status read_head(const struct tfr_json_doc *doc, struct tfr_benc
     int64_t ranks, threads;
     const char *schema = tfr_json_string(tfr_json_member(root, "schema"));
     if (schema == NULL || strcmp(schema, TFR_BENCH_SCHEMA) != 0) {
-        return tfr_raise(TFR_MODEL, "%s is no document of `tfrun bench --json`, whose schema is \"" TFR_BENCH_SCHEMA "\"",
+        return tfr_raise(TFR_MODEL, "%s is no document of bench, whose schema is \"" TFR_BENCH_SCHEMA "\"; " TO_MAKE_ONE,
                          tfr_json_name(doc));
     }
     TFR_TRY(read_text(doc, root, "model", bench->model, sizeof bench->model));
@@ -187,10 +191,24 @@ static enum tfr_status read_all(const struct tfr_json_doc *doc, struct tfr_bench
                             : tfr_document_refuse(doc, tfr_json_root(doc), "manifest", "an object");
 }
 
+/* What is no JSON at all is most often the table of a bench, or the wrong file. */
+static enum tfr_status open_document(struct tfr_json_doc **doc, const char *path) {
+    if (tfr_path_is_directory(path)) {
+        return tfr_raise(TFR_MODEL, "%s is a folder, not a document of bench; " TO_MAKE_ONE, path);
+    }
+    const enum tfr_status status = tfr_json_open_file(doc, path, TFR_MODEL);
+    if (status == TFR_MODEL) {
+        char reason[512];
+        snprintf(reason, sizeof reason, "%s", tfr_failure_text());
+        return tfr_raise(TFR_MODEL, "%s: this is no JSON document of bench; " TO_MAKE_ONE, reason);
+    }
+    return status;
+}
+
 enum tfr_status tfr_bench_read(struct tfr_bench **bench, const char *path) {
     struct tfr_json_doc *doc;
     *bench = NULL;
-    TFR_TRY(tfr_json_open_file(&doc, path, TFR_MODEL));
+    TFR_TRY(open_document(&doc, path));
     struct tfr_bench *made = tfr_alloc(1, sizeof *made);
     const enum tfr_status status = made != NULL ? read_all(doc, made) : TFR_RESOURCE;
     tfr_json_close(doc);

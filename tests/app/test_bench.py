@@ -362,7 +362,7 @@ def other_bits_are_told(bench):
 @case
 def damaged_documents_are_refused(bench):
     good = bench.document("--cases", "decode:3")
-    for change, sentence in (({"schema": "tfrun-load-1"}, "is no document of `tfrun bench --json`"), ({"cases": 1}, "cases must be a list"),
+    for change, sentence in (({"schema": "tfrun-load-1"}, "is no document of bench"), ({"cases": 1}, "cases must be a list"),
                              ({"cases": [{"case": "x"}]}, "case must be"), ({"per_rank": []}, "per_rank must be"),
                              ({"cases": [{**good["cases"][0], "times_ms": []}]}, "times_ms must be"),
                              ({"cases": [{**good["cases"][0], "times_ms": [-1]}]}, "times_ms must be"),
@@ -374,6 +374,19 @@ def damaged_documents_are_refused(bench):
         kept.write_text(json.dumps({**good, **change}))
         expect(sentence in bench.run("bench", "--rerun", kept, code=4)[1], change, sentence)
     bench.run("bench", "--rerun", bench.folder / "none.json", code=5)
+
+
+@case
+def what_is_no_document_says_how_to_make_one(bench):
+    file = bench.folder / "kept.txt"
+    for text, what in ((bench.bench("--cases", "decode:3"), "kept.txt:1:1: expected a value, found 'm'"), ("", "found the end of the text"),
+                       ("[]", "is no document of bench, whose schema is \"tfrun-bench-1\""), ("{\"schema\": 1}", "is no document of bench"),
+                       (None, f"{bench.folder} is a folder, not a document")):
+        file.write_text(text or "")
+        path = bench.folder if text is None else file
+        for words in (("--compare", path, bench.demo, *SHORT), ("--rerun", path)):
+            told = bench.run("bench", *words, code=4)[1]
+            expect(what in told and "`tfrun bench CONFIG --save FILE` or --format json makes one" in told and told.count("\n") == 1, words, told)
 
 
 @case
