@@ -91,6 +91,7 @@ def a_rank_that_dies_ends_the_server(t):
             expect(server.process.wait(PATIENCE) != 0)
         if "hydra" not in LAUNCHER[0]: # which says so or does not
             expect(any("signal 9" in line for line in server.lines()), server.lines())
+        expect(not any("have 30 s to end" in line for line in server.lines()), server.lines())
         until = time.monotonic() + PATIENCE
         while any(is_alive(rank) for rank in ranks):
             expect(time.monotonic() < until, ranks)

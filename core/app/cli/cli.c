@@ -178,8 +178,7 @@ static void prepare_farewell(void) {
     farewell.n_local = open_mpi != NULL ? atoi(open_mpi) : hydra != NULL ? atoi(hydra) : 0;
 }
 
-/* Of the launcher's children one is missing: the end was not asked for, and was told of. */
-static bool is_sibling_gone(void) {
+bool tfr_cli_is_sibling_gone(void) {
     char text[4096];
     int n = 0;
     const int file = open(farewell.siblings, O_RDONLY | O_CLOEXEC);
@@ -211,7 +210,7 @@ static void end_at_once(int number) {
     if (farewell.is_alone) {
         say_signal(number);
     }
-    if (farewell.sentence[0] != '\0' && !tfr_launched_is_named() && !is_sibling_gone()) {
+    if (farewell.sentence[0] != '\0' && !tfr_launched_is_named() && !tfr_cli_is_sibling_gone()) {
         const ssize_t told = write(STDERR_FILENO, farewell.sentence, strlen(farewell.sentence));
         (void)told; /* nothing can be done about it here */
     }
@@ -223,7 +222,7 @@ static void end_at_once(int number) {
 static void cancel_first(int number) {
     caught_signal = number;
     farewell.sentence[0] = '\0';
-    if (is_sibling_gone()) { /* the step would wait for it, and the launcher kills in a second */
+    if (tfr_cli_is_sibling_gone()) { /* the step would wait for it, and the launcher kills in a second */
         tfr_engine_leave();
     } else {
         tfr_engine_cancel();
@@ -277,7 +276,7 @@ int tfr_cli_cancelled(void) {
         gethostname(host, sizeof host - 1);
         if (tfr_launched_is_named()) {
             told = true; /* by the rank that did not wait any longer */
-        } else if (is_sibling_gone()) {
+        } else if (tfr_cli_is_sibling_gone()) {
             fprintf(stderr, "tfrun: another rank is gone, which the launcher tells of; the results so far are there\n");
         } else {
             fprintf(stderr, "tfrun: rank %d on host %s was ended by signal %d; the results so far are there\n", tfr_launched_rank(),

@@ -85,6 +85,7 @@ static int prepare(struct job *job) {
     *server = (struct tfr_server){.settings = job->settings, .model = tfr_settings_model_name(job->settings)};
     server->created = (int64_t)time(NULL);
     server->metrics.created = server->created;
+    server->is_rank_gone = tfr_cli_is_sibling_gone;
     atomic_init(&server->state, TFR_SERVER_LOADING);
     tfr_server_set_log(server);
     server->keys = tfr_keys_open(tfr_settings_text(job->settings, "serve.api_key_file"), error, sizeof error);
@@ -237,6 +238,11 @@ static int serve(struct job *job) {
     atomic_store(&server->state, TFR_SERVER_READY);
     tell_start(job);
     status = drive(job);
+    if (status == TFR_CANCELLED) { /* another rank is gone, as on_signal said; the replies come first */
+        pthread_join(job->network, NULL);
+        job->running = false;
+        return tfr_exit_code(status);
+    }
     const int code = status != TFR_OK ? tfr_cli_fail(status) : 0, lost = end_network(job);
     return code != 0 ? code : lost;
 }

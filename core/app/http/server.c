@@ -240,11 +240,19 @@ static void on_signal(void *user, int number) {
                 is_loading ? "before the model was loaded" : "the second one, with requests under way");
         end_at_once(number);
     }
-    const int64_t seconds = tfr_settings_int(server->settings, "serve.drain_s");
+    const bool is_rank_gone = server->is_rank_gone != NULL && server->is_rank_gone();
+    const int64_t seconds = is_rank_gone ? 0 : tfr_settings_int(server->settings, "serve.drain_s");
     server->signal = number;
     server->drain_until_ns = tfr_clock_ns() + (uint64_t)seconds * 1000000000u;
     atomic_store(&server->state, TFR_SERVER_DRAINING);
-    fprintf(stderr, "tfrun: no more requests are taken; %zu under way have %lld s to end\n", server->n_pending, (long long)seconds);
+    if (is_rank_gone) { /* no step ends any more, and the launcher kills in a second */
+        fprintf(stderr, "tfrun: another rank is gone, which the launcher tells of; %zu requests under way end now\n",
+                server->n_pending);
+        tfr_engine_leave();
+    } else {
+        fprintf(stderr, "tfrun: no more requests are taken; %zu under way have %lld s to end\n", server->n_pending,
+                (long long)seconds);
+    }
     tfr_http_drain(server->http);
     for_each(server, drain_waiting);
     stop_when_drained(server);

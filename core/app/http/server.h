@@ -30,8 +30,9 @@ struct tfr_server {
     struct tfr_keys *keys;
     struct tfr_access_log log;
     struct tfr_http *http;
-    const char *model; /* the name that it is called by */
-    int64_t created;   /* unix time */
+    bool (*is_rank_gone)(void); /* whether a signal is the launcher's, since it has lost another rank; may be NULL */
+    const char *model;          /* the name that it is called by */
+    int64_t created;            /* unix time */
     /* by the engine's thread while loading */
     struct tfr_engine *engine;
     struct tfr_vocabulary *vocabulary; /* NULL: prompts are ids, and answers */
