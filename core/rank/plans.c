@@ -266,6 +266,7 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
     TFR_TRY(status);
     *space =
         (struct tfr_shape_plan){.rows = rows, .logits = logits, .features = *features, .plan = made, .used = ++engine->n_plan_uses};
+    engine->n_plans_made++;
     explain_attention(engine, made);
     *plan = made;
     return TFR_OK;

@@ -52,7 +52,7 @@ struct tfr_engine {
     bool serving;                 /* all ranks opened: the others now wait for control messages */
     struct tfr_shape_plan *plans; /* [max_plans] */
     int n_plans, max_plans;
-    uint64_t n_plan_uses;
+    uint64_t n_plan_uses, n_plans_made;
     bool is_warming;        /* plans are made before a step needs them */
     struct tfr_slot *slots; /* [n_slots], and one more for the prefix */
     int64_t max_batch, max_slots, max_rows;

@@ -231,7 +231,7 @@ static void tell_running(struct tfr_batcher *batcher) {
  * kind costs. */
 static void run_round(struct tfr_batcher *batcher, struct tfr_round_counts *counts) {
     const uint64_t start_ns = tfr_clock_ns();
-    const int n_plans = batcher->engine->n_plans;
+    const uint64_t n_plans_made = batcher->engine->n_plans_made;
     const bool was_alone = !tfr_steps_in_flight(batcher->engine);
     size_t n = 0;
     for (struct tfr_request *request = batcher->running.first; request != NULL; request = request->next) {
@@ -241,7 +241,8 @@ static void run_round(struct tfr_batcher *batcher, struct tfr_round_counts *coun
     const struct tfr_round_counts *finished = tfr_groups_finish(&batcher->groups);
     *counts = finished != NULL ? *finished : *counts;
     tell_running(batcher);
-    if (batcher->engine->n_plans == n_plans && batcher->is_serving && was_alone && !tfr_steps_in_flight(batcher->engine)) {
+    const bool planned = batcher->engine->n_plans_made != n_plans_made;
+    if (!planned && batcher->is_serving && was_alone && !tfr_steps_in_flight(batcher->engine)) {
         tfr_batcher_learn(batcher, counts, tfr_clock_ns() - start_ns);
     }
 }

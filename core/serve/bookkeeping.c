@@ -177,6 +177,8 @@ void tfr_batcher_report(struct tfr_batcher *batcher, const struct tfr_round_coun
     counts->slots_total = (size_t)load.slots_total;
     counts->n_steps += step->rows > 0;
     counts->n_batch_rows += (uint64_t)step->rows;
+    counts->plans = (size_t)batcher->engine->n_plans;
+    counts->n_plans_made = batcher->engine->n_plans_made;
     report_costs(batcher, counts);
     report_prefixes(batcher, counts);
     tfr_queue_report(batcher->queue, counts, &load);

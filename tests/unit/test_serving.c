@@ -472,6 +472,7 @@ TFR_TEST(a_snapshot_adds_up) {
     assert_int_equal(serving.generation_tokens, output);
     assert_true(serving.n_steps > 20 && serving.n_batch_rows >= prompt - serving.cached_tokens);
     assert_true(serving.last_step_age_s == 0);
+    assert_true(serving.plans > 0 && serving.n_plans_made >= serving.plans);
     tfr_engine_close(engine);
 }
 

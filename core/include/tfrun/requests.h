@@ -143,6 +143,8 @@ struct tfr_serving {
     double prefill_rate;                                             /* prompt tokens a second, alone; 0: not measured */
     double decode_cost_s[TFR_SERVING_COSTS];                         /* of a step without prompts; 0: not measured */
     int64_t last_budget_rows;                                        /* prompt rows that the last step had room for */
+    size_t plans;                                                    /* of shape classes, that are kept */
+    uint64_t n_plans_made;                                           /* with those that were given up */
 };
 /* Any thread; never waits for a step. */
 TFR_API void tfr_engine_serving(const struct tfr_engine *engine, struct tfr_serving *serving);
