@@ -212,9 +212,9 @@ struct tfr_prompt {
 TFR_API size_t tfr_generate_choices(const struct tfr_engine *engine);
 /* Continues the prompts as the config's sampling section says: all are submitted as requests and run side by side, as many as
  * runtime.max_batch holds; the first failure ends all. results[n * tfr_generate_choices] are filled, those of one prompt
- * together, the best first where they are ranked; free with tfr_generation_free. `on_text` may be NULL. After TFR_CANCELLED the
- * results hold what there was. Prompts take what input.cache_load has of them; with output.cache_save (one prompt) the first
- * result's session is saved once all went well. */
+ * together, the best first where they are ranked; free each with tfr_generation_free, also after a failure. `on_text` may be NULL.
+ * After TFR_CANCELLED the results hold what there was. Prompts take what input.cache_load has of them; with output.cache_save (one
+ * prompt) the first result's session is saved once all went well. */
 TFR_API enum tfr_status tfr_generate(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n, tfr_text_fn on_text,
                                      void *user, struct tfr_generation *results, struct tfr_generation_stats *stats);
 TFR_API void tfr_generation_free(struct tfr_generation *generation);
