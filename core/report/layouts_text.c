@@ -203,10 +203,5 @@ enum tfr_status tfr_layouts_write(const struct layouts_report *report, char **te
     FILE *stream;
     size_t size;
     TFR_TRY(tfr_memtext_open(&stream, text, &size));
-    const enum tfr_status status = write(report, stream), closed = tfr_memtext_close(stream, text);
-    if (status != TFR_OK && closed == TFR_OK) {
-        free(*text);
-        *text = NULL;
-    }
-    return status != TFR_OK ? status : closed;
+    return tfr_memtext_end(stream, text, write(report, stream));
 }

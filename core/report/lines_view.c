@@ -218,11 +218,7 @@ char *tfr_lines_formula(const struct tfr_lines_view *view, const struct tfr_line
         return NULL;
     }
     const enum tfr_status status = write_formula(view, sum, tfr_lines_poly(sum, amount), stream);
-    const enum tfr_status closed = tfr_memtext_close(stream, &text);
-    if (status != TFR_OK && closed == TFR_OK) {
-        tfr_free(text);
-    }
-    return status == TFR_OK && closed == TFR_OK ? text : NULL;
+    return tfr_memtext_end(stream, &text, status) == TFR_OK ? text : NULL;
 }
 
 const char *tfr_lines_kind(const struct tfr_lines_row *row) {

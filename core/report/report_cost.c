@@ -11,11 +11,7 @@ static enum tfr_status write(const struct tfr_cost_report *report, char **text) 
         return tfr_cost_report_json(report, text);
     }
     TFR_TRY(tfr_memtext_open(&stream, text, &size));
-    const enum tfr_status status = tfr_cost_report_text(report, stream), closed = tfr_memtext_close(stream, text);
-    if (status != TFR_OK && closed == TFR_OK) {
-        free(*text);
-    }
-    return status != TFR_OK ? status : closed;
+    return tfr_memtext_end(stream, text, tfr_cost_report_text(report, stream));
 }
 
 enum tfr_status tfr_report_cost(const char *path, const struct tfr_override *overrides, size_t n_overrides,

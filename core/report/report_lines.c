@@ -13,12 +13,7 @@ static enum tfr_status write(const struct tfr_lines_view *view, char **text) {
     const enum tfr_status status = format == TFR_COST_MARKDOWN ? tfr_lines_write_page(view, stream)
                                    : format == TFR_COST_CSV    ? tfr_lines_write_csv(view, stream)
                                                                : tfr_lines_write_table(view, stream);
-    const enum tfr_status closed = tfr_memtext_close(stream, text);
-    if (status != TFR_OK && closed == TFR_OK) {
-        free(*text);
-        *text = NULL;
-    }
-    return status != TFR_OK ? status : closed;
+    return tfr_memtext_end(stream, text, status);
 }
 
 enum tfr_status tfr_cost_report_lines(const struct tfr_cost_report *report, char **text) {

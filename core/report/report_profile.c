@@ -215,11 +215,5 @@ enum tfr_status tfr_report_profile(const struct tfr_profile *profile, enum tfr_t
         return tfr_profile_json(profile, text);
     }
     TFR_TRY(tfr_memtext_open(&out, text, &size));
-    const enum tfr_status status = print_tables(out, form, profile);
-    const enum tfr_status closed = tfr_memtext_close(out, text);
-    if (status != TFR_OK && closed == TFR_OK) {
-        tfr_free(*text);
-        *text = NULL;
-    }
-    return status != TFR_OK ? status : closed;
+    return tfr_memtext_end(out, text, print_tables(out, form, profile));
 }

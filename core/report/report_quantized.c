@@ -111,8 +111,7 @@ static enum tfr_status report_text(const struct tfr_quantized *quantized, const 
         fprintf(stream, "\nperplexity %.4f before, %.4f after: %+.3f %% (%zu tokens)\n", before->perplexity, after->perplexity,
                 worse_by(before, after), after->n_tokens);
     }
-    const enum tfr_status closed = tfr_memtext_close(stream, text);
-    return status != TFR_OK ? status : closed;
+    return tfr_memtext_end(stream, text, status);
 }
 
 enum tfr_status tfr_report_quantized(const struct tfr_quantized *quantized, const struct tfr_evaluation *before,

@@ -303,10 +303,5 @@ enum tfr_status tfr_report_bench(const struct tfr_bench *bench, const struct tfr
         return tfr_bench_json(bench, before, text);
     }
     TFR_TRY(tfr_memtext_open(&out, text, &size));
-    const enum tfr_status status = print(out, bench, before, form), closed = tfr_memtext_close(out, text);
-    if (status != TFR_OK && closed == TFR_OK) {
-        tfr_free(*text);
-        *text = NULL;
-    }
-    return status != TFR_OK ? status : closed;
+    return tfr_memtext_end(out, text, print(out, bench, before, form));
 }

@@ -185,10 +185,5 @@ enum tfr_status tfr_report_scaling(const struct tfr_scaling *scaling, enum tfr_t
     fill(&grid, scaling);
     const enum tfr_status status = tfr_grid_write(&grid, forms[form], out);
     tfr_grid_close(&grid);
-    const enum tfr_status closed = tfr_memtext_close(out, text);
-    if (status != TFR_OK && closed == TFR_OK) {
-        tfr_free(*text);
-        *text = NULL;
-    }
-    return status != TFR_OK ? status : closed;
+    return tfr_memtext_end(out, text, status);
 }
