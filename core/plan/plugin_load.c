@@ -5,6 +5,7 @@
 #include "plan/plugin_load.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@
 /* Last words of a plugin's entry function: the reason when it declines. */
 static _Thread_local char last_words[200];
 
-const char tfr_plugin_no_memory[] = "no memory";
+static const char no_memory[] = "no memory";
 
 static enum tfr_status check_version(const struct tfr_plugin *plugin, const char *path) {
     if (plugin->struct_size < offsetof(struct tfr_plugin, name)) {
@@ -159,6 +160,15 @@ enum tfr_status tfr_plugin_enter(const struct tfr_plugin **plugin, const char *p
     return tfr_plugin_check(*plugin, path);
 }
 
+bool tfr_plugin_is_system_fault(const char *sentence) {
+    static const int errors[] = {EMFILE, ENFILE, EIO, EINTR};
+    bool found = strstr(sentence, no_memory) != NULL;
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        found = found || strstr(sentence, strerror(errors[i])) != NULL; /* the loader's words end with the system's */
+    }
+    return found;
+}
+
 enum tfr_status tfr_plugin_load(const struct tfr_plugin **plugin, const char *path, const struct tfr_host *host) {
     /* A bare file name would be looked for in the system's library folders. */
     char *file = tfr_format("%s%s", strchr(path, '/') == NULL ? "./" : "", path);
@@ -170,7 +180,7 @@ enum tfr_status tfr_plugin_load(const struct tfr_plugin **plugin, const char *pa
     if (object == NULL) {
         const char *why = dlerror();
         const bool is_memory = why == NULL || strstr(why, "annot allocate memory") != NULL || strstr(why, "out of memory") != NULL;
-        return tfr_raise(TFR_RESOURCE, "plugin %s: cannot be loaded: %s", path, is_memory ? tfr_plugin_no_memory : why);
+        return tfr_raise(TFR_RESOURCE, "plugin %s: cannot be loaded: %s", path, is_memory ? no_memory : why);
     }
     void *symbol = dlsym(object, TFR_PLUGIN_SYMBOL);
     if (symbol == NULL) {

@@ -14,8 +14,8 @@ enum tfr_status tfr_plugin_check(const struct tfr_plugin *plugin, const char *pa
 /* A copy with records of this host's size where the plugin's own are of another, else NULL: an older kernel gets the defaults
  * of the members it lacks, a newer one that serves what is unknown here is left out. One tfr_free. */
 enum tfr_status tfr_plugin_complete(const struct tfr_plugin *plugin, struct tfr_plugin **completed);
-/* Stands in the sentence of a load that failed for want of memory. */
-extern const char tfr_plugin_no_memory[];
+/* Whether the sentence of a load that failed tells of the system (memory, open files, a disk) and not of the plugin. */
+bool tfr_plugin_is_system_fault(const char *sentence);
 /* The `log` member of a host record. */
 void tfr_plugin_log(const char *plugin, const char *text);
 

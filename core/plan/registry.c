@@ -149,13 +149,14 @@ static bool is_same_file(const char *a, const char *b) {
     return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
 }
 
-/* Failure to load a plugin that was merely found is a warning, but for want of memory: the choice of kernels must not depend on
- * that. A bundled one may be found in several of our own folders; any other may not take a name that is there. */
+/* Failure to load a plugin that was merely found is a warning, but where the system failed, as for want of memory: the choice of
+ * kernels must not depend on that. A bundled one may be found in several of our own folders; any other may not take a name that is
+ * there. */
 static enum tfr_status add_found(struct tfr_registry *registry, const char *path, bool is_bundled, const struct tfr_host *host) {
     const struct tfr_plugin *plugin;
     char fault[300];
     if (tfr_plugin_load(&plugin, path, host) != TFR_OK) {
-        if (strstr(tfr_failure_text(), tfr_plugin_no_memory) != NULL) {
+        if (tfr_plugin_is_system_fault(tfr_failure_text())) {
             return TFR_RESOURCE;
         }
         tfr_log(TFR_LOG_WARN, "plugin", "%s", tfr_failure_text());
@@ -176,12 +177,15 @@ static int is_plugin_file(const struct dirent *file) {
     return length > 7 && strncmp(file->d_name, "tfr_", 4) == 0 && strcmp(file->d_name + length - 3, ".so") == 0;
 }
 
-/* In the order of the names, so that every run finds them alike. A folder that is not there is no error. */
+/* In the order of the names, so that every run finds them alike. A folder that is not there is no error; one that can't be read is,
+ * because the choice of kernels must not depend on that. */
 static enum tfr_status add_folder(struct tfr_registry *registry, const char *folder, bool is_bundled, const struct tfr_host *host) {
     struct dirent **files;
     int n = scandir(folder, &files, is_plugin_file, alphasort);
     if (n < 0) {
-        return errno == ENOMEM ? tfr_raise(TFR_RESOURCE, "no memory to look for plugins in %s", folder) : TFR_OK;
+        return errno == ENOENT || errno == ENOTDIR
+                   ? TFR_OK
+                   : tfr_raise(TFR_RESOURCE, "%s: cannot look for plugins in this folder: %s", folder, strerror(errno));
     }
     enum tfr_status status = TFR_OK;
     for (int i = 0; i < n; i++) {

@@ -1,8 +1,11 @@
 /* test_registry.c - where plugins come from, which are refused with which sentence, and the user's list. */
 #include "plan/registry.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "tfr_test.h"
@@ -293,6 +296,40 @@ TFR_TEST(without_memory_no_plugin_is_silently_missing) {
     assert_true(done);
 }
 
+TFR_TEST(without_files_no_plugin_is_silently_missing) {
+    TFR_UNUSED_STATE;
+    struct tfr_registry *registry;
+    struct rlimit before, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const int next = open("/dev/null", O_RDONLY);
+    assert_true(next >= 0);
+    close(next);
+    none = (struct rlimit){(rlim_t)next + 1, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    DIR *taken = opendir("/");
+    const enum tfr_status status = open_both(&registry, NULL, PLUGINS "found", NULL, NULL);
+    setrlimit(RLIMIT_NOFILE, &before);
+    closedir(taken);
+    assert_int_equal(status, TFR_RESOURCE);
+    assert_non_null(strstr(tfr_failure_text(), "Too many open files"));
+    assert_true(tfr_plugin_is_system_fault("plugin p: cannot be loaded: p: cannot read file data: Input/output error"));
+    assert_false(
+        tfr_plugin_is_system_fault("plugin p: cannot be loaded: libdnnl.so.2: cannot open shared object file: No such file"));
+}
+
+TFR_TEST(a_folder_that_can_not_be_read_is_refused) {
+    TFR_UNUSED_STATE;
+    struct tfr_registry *registry;
+    const char *round = TFR_BINARY_DIR "/tests/plugins/round"; /* a link to itself */
+    unlink(round);
+    assert_int_equal(symlink("round", round), 0);
+    assert_int_equal(open_both(&registry, NULL, round, NULL, NULL), TFR_RESOURCE);
+    assert_non_null(strstr(tfr_failure_text(), "round: cannot look for plugins in this folder: "));
+    unlink(round);
+    assert_ok(open_both(&registry, NULL, round, NULL, NULL));
+    tfr_registry_close(registry);
+}
+
 TFR_TEST(missing_instruction_set_is_named) {
     TFR_UNUSED_STATE;
     struct tfr_registry *registry;
@@ -331,4 +368,5 @@ TFR_TEST_MAIN(TFR_CASE(plugin_of_a_path_is_loaded), TFR_CASE(plugins_of_a_folder
               TFR_CASE(linked_plugins_come_without_files), TFR_CASE(same_name_twice_is_refused),
               TFR_CASE(list_bans_and_prefers_by_plugin_and_by_prefix), TFR_CASE(ref_cannot_be_banned),
               TFR_CASE(word_that_names_nothing_is_refused), TFR_CASE(missing_instruction_set_is_named),
-              TFR_CASE(without_memory_no_plugin_is_silently_missing), TFR_CASE(folders_end_with_the_environment))
+              TFR_CASE(without_memory_no_plugin_is_silently_missing), TFR_CASE(a_folder_that_can_not_be_read_is_refused),
+              TFR_CASE(without_files_no_plugin_is_silently_missing), TFR_CASE(folders_end_with_the_environment))
