@@ -45,6 +45,8 @@ TFR_API void tfr_abandon_files(void);
 void tfr_outfile_abandon(struct tfr_outfile *out); /* removes the temporary; NULL-safe */
 
 bool tfr_path_is_directory(const char *path);
+/* Also where the system can't say so (no access, an error of the disk): whoever opens it then tells why, instead of taking it for
+ * absent. */
 bool tfr_path_exists(const char *path);
 bool tfr_path_is_same(const char *a, const char *b); /* one file or folder, under two names or one */
 bool tfr_path_is_plain(const char *path);            /* a regular file or a folder, at the end of all links */

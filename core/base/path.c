@@ -16,7 +16,7 @@ bool tfr_path_is_directory(const char *path) {
 }
 
 bool tfr_path_exists(const char *path) {
-    return access(path, F_OK) == 0;
+    return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG);
 }
 
 char *tfr_path_join(const char *directory, const char *name) {

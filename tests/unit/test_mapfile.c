@@ -275,6 +275,17 @@ TFR_TEST(paths_are_judged_by_where_they_end) {
     unlink(in_folder("link"));
 }
 
+TFR_TEST(what_can_not_be_looked_at_is_not_taken_for_absent) {
+    TFR_UNUSED_STATE;
+    char *text;
+    size_t size;
+    assert_int_equal(symlink("link", in_folder("link")), 0); /* round and round: neither there nor absent */
+    assert_true(tfr_path_exists(in_folder("link")));
+    assert_refused(TFR_RESOURCE, tfr_file_read(in_folder("link"), 10, &text, &size), "symbolic links");
+    assert_false(tfr_path_exists(in_folder("none")));
+    unlink(in_folder("link"));
+}
+
 TFR_TEST(paths_join_and_split) {
     TFR_UNUSED_STATE;
     assert_path(tfr_path_join("d", "f"), "d/f");
@@ -310,6 +321,7 @@ int main(int argc, char **argv) {
         TFR_CASE(outfile_refuses_bad_places_and_spares_devices),
         TFR_CASE(outfile_reports_a_full_device),
         TFR_CASE(paths_are_judged_by_where_they_end),
+        TFR_CASE(what_can_not_be_looked_at_is_not_taken_for_absent),
         TFR_CASE(paths_join_and_split),
     };
     if (argc > 1) {
