@@ -11,7 +11,7 @@ static struct tfr_account_question ask(const struct tfr_hparams *hparams, const 
                                          .logits = {TFR_LOGITS_ALL, TFR_LOGITS_LAST},
                                          .dtype = TFR_DTYPE_F32,
                                          .kv_dtype = TFR_DTYPE_F32,
-                                         .tables = {TFR_DTYPE_F32, TFR_DTYPE_F32},
+                                         .tables = {.wte = TFR_DTYPE_F32, .wpe = TFR_DTYPE_F32},
                                          .max_rows = 65536};
 }
 

@@ -18,7 +18,7 @@ static struct tfr_account_question question_of(const struct tfr_hparams *hparams
                                          .logits = {logits, logits},
                                          .dtype = TFR_DTYPE_F32,
                                          .kv_dtype = TFR_DTYPE_F32,
-                                         .tables = {TFR_DTYPE_F32, TFR_DTYPE_F32},
+                                         .tables = {.wte = TFR_DTYPE_F32, .wpe = TFR_DTYPE_F32},
                                          .max_rows = 1 << 30};
 }
 
