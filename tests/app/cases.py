@@ -1,9 +1,12 @@
 """What the tests from outside share: a list of cases by name, expectations, and a main that runs one of them."""
+import os
 import pathlib
 import sys
 import tempfile
 
 CASES = {}
+# What multiplies the seconds after which a test gives up; CMake sets it for builds under sanitizers and for those that are told to be slow.
+SLOWER = int(os.environ.get("TFRUN_TEST_PATIENCE", "1"))
 
 
 def case(function):

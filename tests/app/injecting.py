@@ -19,7 +19,7 @@ OWN_WORDS = ("libgomp: Out of memory", "libgomp: Thread creation failed", "topol
 MACHINES = 4  # records of the machine, kept for plugins: another one where it can be looked at only in part
 OTHER_PRIMITIVES = 16  # that oneDNN's plugin keeps where a refused call makes the plan take another one
 FAULTS = ("crash", "hang", "silent", "wrong", "half", "leak")
-PATIENCE_S = 60
+PATIENCE_S = 60 * int(os.environ.get("TFRUN_TEST_PATIENCE", "1"))
 COMMANDS = {}
 
 

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 from spread import interval, near
 
 SHORT = ("--threads", 1, "--repetitions", 10, "--no-roofs")
@@ -35,7 +35,7 @@ class Bench:
 
     def run(self, *words, code=0, ranks=0):
         launcher = [self.mpiexec, "-n", str(ranks)] if ranks else []
-        ran = subprocess.run([str(word) for word in (*launcher, self.program, *words)], capture_output=True, timeout=200,
+        ran = subprocess.run([str(word) for word in (*launcher, self.program, *words)], capture_output=True, timeout=200 * SLOWER,
                              env=self.environment)
         expect(ran.returncode == code, ran.returncode, "is not exit code", code, ran.stderr.decode())
         return ran.stdout.decode(), ran.stderr.decode()
@@ -166,7 +166,7 @@ def steps_of_several_have_a_token_of_each(bench):
 def the_first_of_a_class_is_held_where_an_engine_is_warm(bench):
     words = [str(word) for word in (bench.program, "bench", bench.demo, "--threads", 1, "--repetitions", 10, "--gate", "--warmup",
                                     "--cases", "class:2,class:30,prefill:30", "--json")]
-    ran = subprocess.run(words, capture_output=True, timeout=200, env=bench.environment)
+    ran = subprocess.run(words, capture_output=True, timeout=200 * SLOWER, env=bench.environment)
     made = json.loads(ran.stdout)
     figures = {(one["case"], one["n"]): one for one in made["cases"]}
     expect_same([(one["case"], one["n"], one["figure"], one["at_most"]) for one in made["gate"]],
@@ -184,7 +184,7 @@ def a_gate_is_what_its_figures_say(bench):
     limits = {("decode", "time over roof"): 1.10, ("steps", "time over roof"): 1.40, ("prefill", "linears over peak"): 0.85,
               ("prefill", "attention over all"): 0.15}
     words = [str(word) for word in (bench.program, "bench", bench.demo, "--threads", 1, "--repetitions", 10, "--max-batch", 3, "--gate")]
-    ran = subprocess.run([*words, "--json"], capture_output=True, timeout=200, env=bench.environment)
+    ran = subprocess.run([*words, "--json"], capture_output=True, timeout=200 * SLOWER, env=bench.environment)
     made = json.loads(ran.stdout)
     figures = {(one["case"], one["n"]): one for one in made["cases"]}
     expect_same(list(figures), [("decode", 16), ("decode", 128), ("prefill", 512), ("steps", 2)])
@@ -215,10 +215,10 @@ def a_gate_is_what_its_figures_say(bench):
 def a_gate_says_what_it_does_not_hold(bench):
     words = [str(word) for word in (bench.program, "bench", bench.demo, "--threads", 1, "--repetitions", 10, "--gate", "--cases",
                                     "decode:4,class:3,prefill:9")]
-    shown = subprocess.run(words, capture_output=True, timeout=200, env=bench.environment, text=True).stdout
+    shown = subprocess.run(words, capture_output=True, timeout=200 * SLOWER, env=bench.environment, text=True).stdout
     for one, told in (("class *3", "none *not held: has a limit with --warmup"), ("prefill *9", "none *not held")):
         expect(re.search(f"^{one} +{told}$", shown, re.M), one, shown)
-    made = json.loads(subprocess.run([*words, "--json"], capture_output=True, timeout=200, env=bench.environment).stdout)
+    made = json.loads(subprocess.run([*words, "--json"], capture_output=True, timeout=200 * SLOWER, env=bench.environment).stdout)
     expect_same([(one["case"], one["n"]) for one in made["gate"]], [("decode", 4)])
     expect_same([(one["case"], one["n"]) for one in made["not_held"]], [("prefill", 9), ("class", 3)])
 

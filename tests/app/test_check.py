@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 STATUSES = {"honoured", "no effect", "refused"}
 
@@ -36,7 +36,7 @@ class Check:
         self.golden = source_dir / "tests" / "model" / "golden"
 
     def run(self, *arguments, code=0):
-        ran = subprocess.run([self.program, "check", *map(str, arguments)], capture_output=True, timeout=60)
+        ran = subprocess.run([self.program, "check", *map(str, arguments)], capture_output=True, timeout=60 * SLOWER)
         if ran.returncode != code:
             raise AssertionError(f"exit code {ran.returncode}, expected {code}: {ran.stdout.decode()[-600:]}"
                                  f"{ran.stderr.decode()}")

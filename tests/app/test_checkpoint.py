@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 from tensors import read_tensors, write_tensors
 
 TWIN = pathlib.Path(__file__).resolve().parent.parent / "model" / "golden" / "bin"
@@ -29,7 +29,7 @@ class Box:
         self.tensors = read_tensors(self.file)
 
     def start(self, *words):
-        return subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=250)
+        return subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=250 * SLOWER)
 
     def write(self, **more):
         write_tensors(self.file, {**self.tensors, **{name.replace("__", "."): t for name, t in more.items()}})

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 PROMPT = "Once upon a time there was"
 
@@ -26,7 +26,7 @@ class Tfrun:
 
     def run(self, *arguments, stdin=b"", code=0):
         command = [self.program, *map(str, arguments)]
-        ran = subprocess.run(command, input=stdin, capture_output=True, timeout=120)
+        ran = subprocess.run(command, input=stdin, capture_output=True, timeout=120 * SLOWER)
         if code is not None and ran.returncode != code:
             raise AssertionError(f"exit code {ran.returncode}, expected {code}: {ran.stderr.decode()}")
         return ran
@@ -237,7 +237,7 @@ def a_reader_that_leaves_is_no_error(tfrun):
     expect_same(process.stdout.read(1), PROMPT[:1].encode())
     process.stdout.close()
     error = process.stderr.read()
-    expect(process.wait(timeout=60) in (0, 128 + signal.SIGPIPE), process.returncode, error)
+    expect(process.wait(timeout=60 * SLOWER) in (0, 128 + signal.SIGPIPE), process.returncode, error)
     expect(b"tfrun: " not in error.replace(b"tfrun: prompt", b""), error)
 
 
@@ -246,7 +246,7 @@ def a_full_disk_is_an_error(tfrun):
     jobs = [tfrun.demo, "-n", "5"], [tfrun.demo, "-n", "5", "--json"], ["tokenize", tfrun.demo], ["score", tfrun.demo]
     for job in jobs:
         with open("/dev/full", "wb") as full:
-            ran = subprocess.run([tfrun.program, *job, "-p", PROMPT], stdout=full, stderr=subprocess.PIPE, timeout=120)
+            ran = subprocess.run([tfrun.program, *job, "-p", PROMPT], stdout=full, stderr=subprocess.PIPE, timeout=120 * SLOWER)
         expect_same(ran.returncode, 1)
         expect(b"cannot write to stdout: No space left" in ran.stderr, ran.stderr)
 
@@ -258,7 +258,7 @@ def text_streams_as_it_comes(tfrun):
     pieces = 0
     while os.read(process.stdout.fileno(), 65536):
         pieces += 1
-    expect_same(process.wait(timeout=60), 0)
+    expect_same(process.wait(timeout=60 * SLOWER), 0)
     expect(pieces > 5, pieces, "pieces")
 
 
@@ -268,7 +268,7 @@ def interrupt_prints_what_is_there(tfrun):
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     os.read(process.stdout.fileno(), 1)
     process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=60 * SLOWER)
     expect_same(process.returncode, 130)
     expect(out.endswith(b"\n") and b"cancelled" in error, out[-20:], error)
 
@@ -279,7 +279,7 @@ def every_command_tells_a_full_disk(tfrun):
                   ["plugins"], ["topology"], ["tokenize", tfrun.demo, "-p", "a"], ["tokenize", tfrun.demo, "--decode", "-p", "72"],
                   [tfrun.demo, "-p", "a", "-n", 1, "-q"], ["score", tfrun.demo, "-p", "a b", "-q"]):
         with open("/dev/full", "wb") as full:
-            ran = subprocess.run([tfrun.program, *map(str, words)], stdout=full, stderr=subprocess.PIPE, timeout=120, check=False)
+            ran = subprocess.run([tfrun.program, *map(str, words)], stdout=full, stderr=subprocess.PIPE, timeout=120 * SLOWER, check=False)
         expect_same((ran.returncode, ran.stderr.count(b"cannot write to stdout: No space left")), (1, 1))
 
 
@@ -287,7 +287,7 @@ def every_command_tells_a_full_disk(tfrun):
 def libraries_print_on_stderr(tfrun):
     environment = {**os.environ, "DNNL_VERBOSE": "1", "ONEDNN_VERBOSE": "2"}
     words = [tfrun.program, tfrun.demo, "-p", PROMPT, "-n", "2", "--json", "-q", "--temperature", "0", "--kernels", "onednn"]
-    ran = subprocess.run(words, capture_output=True, env=environment, timeout=120, check=True)
+    ran = subprocess.run(words, capture_output=True, env=environment, timeout=120 * SLOWER, check=True)
     json.loads(ran.stdout)
 
 
@@ -305,7 +305,7 @@ def on_a_terminal(command):
         if not part:
             break
         seen += part
-    process.wait(timeout=60)
+    process.wait(timeout=60 * SLOWER)
     os.close(here)
     return seen
 
@@ -356,7 +356,7 @@ def a_signal_leaves_no_temporary_file(tfrun):
         expect(process.poll() is None and written, "it was not at work")
         has_nameless = has_nameless or written[0].endswith("(deleted)")
         process.send_signal(number)
-        told = process.communicate(timeout=60)[1]
+        told = process.communicate(timeout=60 * SLOWER)[1]
         expect_same((process.returncode, list(out.iterdir())), (-number, []))
         expect_same(told, b"" if number == signal.SIGKILL else f"tfrun: ended by signal {int(number)}, before it was done\n".encode())
 
@@ -730,7 +730,7 @@ def a_process_without_a_launcher_never_loads_mpi(tfrun):
     loads = tfrun.folder / "loads"
     environment = {**os.environ, "LD_DEBUG": "files", "LD_DEBUG_OUTPUT": str(loads)}
     ran = subprocess.run([tfrun.program, tfrun.demo, "-p", PROMPT, "-n", "2", "-q"], env=environment,
-                         capture_output=True, timeout=120)
+                         capture_output=True, timeout=120 * SLOWER)
     expect_same(ran.returncode, 0)
     loaded = "".join(path.read_text(errors="replace") for path in tfrun.folder.glob("loads.*"))
     expect("libtfrun" in loaded or "libm.so" in loaded, "the loader lists what it loads")

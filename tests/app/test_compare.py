@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 from standin import StandIn
 
 MARK, PEER = "TFRUN_TEST_MARK", pathlib.Path(__file__).with_name("standin.py")
@@ -31,7 +31,7 @@ class Scripts:
 
     def run(self, name, *words, codes):
         process = self.start(name, *words)
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=240 * SLOWER)
         expect(process.returncode in codes, words, process.returncode, "is none of", codes, out, err)
         self.nothing_is_left()
         return out, err
@@ -103,7 +103,7 @@ def who_ends_it_ends_the_servers(scripts):
         time.sleep(0.05)
         if process.poll() is None:
             os.killpg(process.pid, number)  # the impatient press it twice
-        process.communicate(timeout=100)
+        process.communicate(timeout=100 * SLOWER)
         expect_same(process.returncode, 128 + number)
         scripts.nothing_is_left()
 

@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 RELEASES = ("4.40.2", "4.57.6", "5.24.0")
 TABLE_LINE = re.compile(r'TFR_REFERENCE_OP\((\w+),\s+"(\w+)",\s+"[^"]*", "([^"]*)", "([^"]*)", "([^"]*)"')
@@ -130,7 +130,7 @@ def ask(cost, item, *flags):
         path.write_text(json.dumps({**{key: fields[key] for key in fields if key != "tfrun"}, **item["fields"]}))
     shape = [f"--{flag}={item[flag]}" for flag in ("batch", "seq", "cache", "head", "dtype")]
     encoder = [f"--encoder-len={item['encoder']}"] if item["encoder"] else []
-    ran = subprocess.run([cost.program, "cost", path, *shape, *encoder, *flags, "--format", "json"], capture_output=True, timeout=60)
+    ran = subprocess.run([cost.program, "cost", path, *shape, *encoder, *flags, "--format", "json"], capture_output=True, timeout=60 * SLOWER)
     expect(ran.returncode == 0, item["config"], ran.stderr.decode())
     return json.loads(ran.stdout)
 

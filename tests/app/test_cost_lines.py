@@ -10,7 +10,7 @@ import json
 import re
 import subprocess
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 RELEASES = ("4.40.2", "4.57.6", "5.24.0")
 GPT2 = "configs/gpt2.json"
@@ -24,7 +24,7 @@ class Lines:
         self.golden = json.loads(golden.read_text(encoding="utf-8"))
 
     def run(self, *args):
-        return subprocess.run([self.program, "cost", *args], cwd=self.source, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run([self.program, "cost", *args], cwd=self.source, capture_output=True, text=True, timeout=120 * SLOWER, check=False)
 
     def text(self, *args):
         ran = self.run(*args, "--level", "line")

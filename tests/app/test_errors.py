@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 
+from cases import SLOWER
+
 RUNTIME, USAGE, CONFIG, MODEL, RESOURCE, CHECK = 1, 2, 3, 4, 5, 6
 IDS = ["--prompt-ids", "1,2,3", "-n", "2"]
 CASES = {}
@@ -605,7 +607,7 @@ def plan_with_bad_rows(box):
 
 
 def check(arguments, code, words, n_lines, tfrun):
-    ran = subprocess.run([tfrun, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    ran = subprocess.run([tfrun, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=120 * SLOWER)
     error = ran.stderr.decode(errors="replace")
     lines = error.splitlines()
     faults = [f"lacks \"{word}\"" for word in words if word not in error]

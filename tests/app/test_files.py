@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from cases import CASES, case, expect, expect_same, main
+from cases import CASES, SLOWER, case, expect, expect_same, main
 
 FILES = pathlib.Path(__file__).resolve().parent.parent / "model" / "files"
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 9\n"
@@ -24,7 +24,7 @@ class Files:
         self.golden = json.loads((FILES / "golden.json").read_text())
 
     def run(self, *arguments, code=0):
-        ran = subprocess.run([self.program, *map(str, arguments)], capture_output=True, timeout=60)
+        ran = subprocess.run([self.program, *map(str, arguments)], capture_output=True, timeout=60 * SLOWER)
         expect(ran.returncode == code, arguments, ran.returncode, ran.stdout[-300:], ran.stderr)
         self.errors = ran.stderr.decode()
         return ran.stdout.decode()

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 USAGE, MODEL, RESOURCE, SKIPPED = 2, 4, 5, 77
 # Nothing in them depends on the machine: no kernel, no time.
@@ -29,7 +29,7 @@ SHAPES = [["--rows", "1"], ["--rows", "33", "--context", "0"], ["--seq", "7", "-
 
 def draw(program, source, words):
     ran = subprocess.run([os.path.abspath(program), "graph", "configs/demo", *words], capture_output=True, text=True, cwd=source,
-                         timeout=120, check=True)
+                         timeout=120 * SLOWER, check=True)
     return ran.stdout
 
 
@@ -40,7 +40,7 @@ class Drawer:
         self.demo = source_dir / "configs" / "demo"
 
     def run(self, *words, code=0, **more):
-        ran = subprocess.run([str(word) for word in (self.program, *words)], capture_output=True, text=True, timeout=120, **more)
+        ran = subprocess.run([str(word) for word in (self.program, *words)], capture_output=True, text=True, timeout=120 * SLOWER, **more)
         expect(ran.returncode == code, ran.returncode, "is not exit code", code, ran.stderr)
         return ran
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-from cases import CASES, case
+from cases import CASES, SLOWER, case
 from tensors import read_tensors, write_tensors
 
 TEXT = pathlib.Path(__file__).resolve().parent.parent / "model" / "text"
@@ -33,7 +33,7 @@ class Box:
         command = [self.tfrun, *map(str, words), "--trust", str(TEXT), "--trust", str(self.folder)]  # their tokenizer is next door
         if ranks > 1:
             command = [self.mpiexec, "-n", str(ranks), *command]
-        return subprocess.run(command, input=stdin.encode(), capture_output=True, timeout=250)
+        return subprocess.run(command, input=stdin.encode(), capture_output=True, timeout=250 * SLOWER)
 
     def run(self, *words, stdin="", ranks=1):
         done = self.start(*words, stdin=stdin, ranks=ranks)

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 RUN_COMMANDS = ("generate", "forward", "eval", "score", "classify", "profile", "load", "repl", "serve", "bench", "topology", "doctor")
 LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMI_SIZE", "PMIX_RANK", "SLURM_JOB_ID", "SLURM_CPUS_PER_TASK")
@@ -35,7 +35,7 @@ class Launch:
 
     def run(self, *words, code=0, **environment):
         ran = subprocess.run([self.program, *words], env={**self.environment, **environment}, stdin=subprocess.DEVNULL,
-                             capture_output=True, timeout=60)
+                             capture_output=True, timeout=60 * SLOWER)
         expect(ran.returncode == code, "exit code", ran.returncode, ran.stderr.decode())
         return ran.stdout.decode().splitlines(), ran.stderr.decode()
 

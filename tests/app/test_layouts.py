@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 GPT2 = {"gpt2": (12, 768, 12), "gpt2-medium": (24, 1024, 16)}
 VOCABULARY, POSITIONS = 50257, 1024
@@ -27,7 +27,7 @@ class Plan:
         self.program, self.source, self.folder = program, source_dir, folder
 
     def run(self, *arguments, code=0):
-        ran = subprocess.run([self.program, "plan", *map(str, arguments)], capture_output=True, timeout=120)
+        ran = subprocess.run([self.program, "plan", *map(str, arguments)], capture_output=True, timeout=120 * SLOWER)
         if ran.returncode != code:
             raise AssertionError(f"exit code {ran.returncode}, expected {code}: {ran.stdout.decode()[-600:]}{ran.stderr.decode()}")
         return ran.stdout.decode() if code == 0 else ran.stderr.decode()
@@ -415,7 +415,7 @@ def run_ranks(plan, ranks, flags, sequences, tokens):
     """What a run on ranks writes."""
     prompts = ["--prompt-ids", "5,6,7"] * sequences
     ran = subprocess.run([sys.argv[4], "-n", str(ranks), plan.program, "generate", str(plan.source / "configs" / "demo"), "--json", "-n", str(tokens),
-                          "-t", "1", "--ignore-eos", "--temperature", "0", *flags, *prompts], capture_output=True, text=True, timeout=120)
+                          "-t", "1", "--ignore-eos", "--temperature", "0", *flags, *prompts], capture_output=True, text=True, timeout=120 * SLOWER)
     expect(ran.returncode == 0, ranks, flags, ran.stderr)
     return ran.stdout, ran.stderr
 

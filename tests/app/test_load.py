@@ -8,7 +8,7 @@ import sys
 import time
 import xml.etree.ElementTree
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 from standin import StandIn
 
 
@@ -17,7 +17,7 @@ class Loader:
         self.program, self.demo, self.folder = program, source_dir / "configs" / "demo", folder
 
     def run(self, *words, code=0, **environment):
-        ran = subprocess.run([str(word) for word in (self.program, "load", *words)], capture_output=True, timeout=120,
+        ran = subprocess.run([str(word) for word in (self.program, "load", *words)], capture_output=True, timeout=120 * SLOWER,
                              env={**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache"), **environment})
         expect(ran.returncode == code, ran.returncode, "is not exit code", code, ran.stdout.decode(), ran.stderr.decode())
         return ran.stdout.decode(), ran.stderr.decode()

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 
-from cases import CASES, case, expect, expect_same, main
+from cases import CASES, SLOWER, case, expect, expect_same, main
 from tensors import read_tensors, write_tensors
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "model" / "golden" / "lora"
@@ -31,7 +31,7 @@ class Box:
     def start(self, *words, ranks=1):
         command = [self.tfrun, *map(str, words)]
         command = [self.mpiexec, "-n", str(ranks), *command] if ranks > 1 else command
-        return subprocess.run(command, capture_output=True, text=True, timeout=250)
+        return subprocess.run(command, capture_output=True, text=True, timeout=250 * SLOWER)
 
     def logits(self, model, *words):
         reply = self.folder / "out.safetensors"

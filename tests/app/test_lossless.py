@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 from tensors import read_tensors, write_tensors
 
 PROMPT = ["--prompt-ids", ",".join(str(7 * i % 2000 + 1) for i in range(70)), "-n", "6", "--ignore-eos", "--json"]
@@ -33,7 +33,7 @@ class Box:
         shutil.copytree(self.demo, self.folder)
 
     def start(self, *words):
-        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=250)
+        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=250 * SLOWER)
         expect(done.returncode == 0, done.stderr)
         return done
 
@@ -129,7 +129,7 @@ def an_instruction_set_that_the_cpu_lacks_is_refused(box):
     has = json.loads(box.start(box.tfrun, "topology", "--json").stdout)["isa"]
     for isa in {"avx2", "avx512", "avx512_bf16", "neon"} - set(has):
         for command in ([], ["plan"]):
-            done = subprocess.run([box.tfrun, *command, box.demo, *([] if command else PROMPT), "--isa", isa], capture_output=True, text=True, timeout=250)
+            done = subprocess.run([box.tfrun, *command, box.demo, *([] if command else PROMPT), "--isa", isa], capture_output=True, text=True, timeout=250 * SLOWER)
             expect_same((done.returncode, done.stdout), (2, ""))
             expect(f"--isa {isa}: this CPU lacks it; it can run auto, plain" in done.stderr and done.stderr.count("\n") == 1, done.stderr)
 

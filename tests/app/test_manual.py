@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 SKIPPED = 77
 
@@ -25,7 +25,7 @@ class Manual:
         tool = tool or self.tfrun
         if shutil.which(str(tool)) is None or (tool != self.tfrun and not self.pages.exists()):
             sys.exit(SKIPPED)
-        ran = subprocess.run([str(tool), *map(str, words)], capture_output=True, text=True, timeout=60)
+        ran = subprocess.run([str(tool), *map(str, words)], capture_output=True, text=True, timeout=60 * SLOWER)
         expect(ran.returncode == 0, ran.returncode, ran.stdout[-2000:], ran.stderr[-2000:])
         return ran.stdout
 
@@ -57,7 +57,7 @@ def document_has_the_commands_and_flags_of_help(manual):
 
 @case
 def help_on_no_command_is_refused(manual):
-    ran = subprocess.run([manual.tfrun, "help", "plna"], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([manual.tfrun, "help", "plna"], capture_output=True, text=True, timeout=60 * SLOWER)
     expect_same((ran.returncode, ran.stdout), (2, ""))
     expect('"plna" is no command; did you mean plan?' in ran.stderr, ran.stderr)
 
@@ -95,7 +95,7 @@ def pages_are_well_formed(manual):
     pages = sorted(manual.pages.glob("man?/*")) if manual.pages.exists() else sys.exit(SKIPPED)
     if shutil.which("mandoc") is None:
         sys.exit(SKIPPED)
-    said = subprocess.run(["mandoc", "-Tlint", "-Wwarning", *pages], capture_output=True, text=True, timeout=60).stdout
+    said = subprocess.run(["mandoc", "-Tlint", "-Wwarning", *pages], capture_output=True, text=True, timeout=60 * SLOWER).stdout
     wrong = [line for line in said.splitlines() if "missing date" not in line]  # a date would be another with each build
     expect(not wrong, wrong[:5])
 

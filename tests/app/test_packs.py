@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "model" / "golden"
 PROMPT = ["--prompt-ids", "1,2,3,20", "-n", "6", "--ignore-eos", "--json"]
@@ -23,7 +23,7 @@ class Box:
         shutil.copytree(GOLDEN / "base", self.folder)
 
     def start(self, *words, code=0):
-        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=250)
+        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=250 * SLOWER)
         expect(done.returncode == code, f"exit code {done.returncode}, needs {code}: {done.stderr}")
         return done
 

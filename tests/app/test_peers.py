@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 FAKE = pathlib.Path(__file__).with_name("fake_peer.py")
 WORKS = "prefill-512,decode-1,decode-16"
@@ -51,7 +51,7 @@ class Script:
 
     def run(self, *words, code=0):
         ran = subprocess.run(
-            self.command(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False,
+            self.command(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240 * SLOWER, check=False,
             env=self.environment,
         )
         expect(ran.returncode == code, words, ran.returncode, ran.stdout, ran.stderr)
@@ -164,7 +164,7 @@ def who_is_ended_ends_those_who_are_stopped(script):
             expect(said, "it ended before a round did", process.poll())
         expect_same(len(left_by(mark)), 3)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=60 * SLOWER)
     expect_same((process.returncode, left_by(mark)), (128 + signal.SIGTERM, []))
 
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 RUNTIME, USAGE, RESOURCE, SKIPPED = 1, 2, 5, 77
 PROMPT = ["-p", "Once upon a time", "-n", "4", "--temperature", "0", "--json"]
@@ -23,7 +23,7 @@ class Box:
 
     def run(self, *words, **more):
         environment = {**os.environ, **more.pop("env", {})}
-        return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=200, env=environment, **more)
+        return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=200 * SLOWER, env=environment, **more)
 
     def generate(self, *more, **environment):
         return self.run(self.tfrun, self.demo, *PROMPT, *more, env=environment)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 
 class Profiler:
@@ -21,7 +21,7 @@ class Profiler:
 
     def run(self, *words, code=0, ranks=0, **environment):
         launcher = [self.mpiexec, "-n", str(ranks)] if ranks else []
-        ran = subprocess.run([str(word) for word in (*launcher, self.program, *words)], capture_output=True, timeout=200,
+        ran = subprocess.run([str(word) for word in (*launcher, self.program, *words)], capture_output=True, timeout=200 * SLOWER,
                              env={**self.environment, **environment})
         expect(ran.returncode == code, ran.returncode, "is not exit code", code, ran.stderr.decode())
         return ran.stdout.decode(), ran.stderr.decode()
@@ -229,7 +229,7 @@ def a_signal_leaves_no_weights_behind(profiler):
             expect(running.poll() is None, "ended before it began")
             time.sleep(0.002)
         running.send_signal(signal.SIGINT)
-        _, told = running.communicate(timeout=100)
+        _, told = running.communicate(timeout=100 * SLOWER)
     expect_same(running.returncode, 130)
     expect_same(os.listdir(temporary), [])
     expect("stopped" in told.decode(), told)

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 
-from cases import CASES, case, expect, expect_same, main
+from cases import CASES, SLOWER, case, expect, expect_same, main
 from tensors import read_tensors, write_tensors
 
 PROMPT = ["--prompt-ids", "1,5,22,7,9,3", "-n", "6", "--ignore-eos", "--json", "-q"]
@@ -48,7 +48,7 @@ class Box:
     def start(self, *words, ranks=1):
         command = [self.tfrun, *map(str, words)]
         command = [self.mpiexec, "-n", str(ranks), *command] if ranks > 1 else command
-        return subprocess.run(command, capture_output=True, text=True, timeout=250)
+        return subprocess.run(command, capture_output=True, text=True, timeout=250 * SLOWER)
 
     def run(self, *words, ranks=1):
         done = self.start(*words, ranks=ranks)
@@ -317,7 +317,7 @@ def perplexity_is_that_of_eval(box):
     after = json.loads(box.run("eval", folder, *measure))["perplexity"]
     expect_same((told["perplexity"]["before"], told["perplexity"]["after"]), (before, after))
     piped = subprocess.run([box.tfrun, "quantize", demo, "--to", "int8", "--data", "-", "--ctx", "128", "-o", box.folder / "piped", "--json", "-q"],
-                           capture_output=True, text=True, timeout=250, input=text.read_text())
+                           capture_output=True, text=True, timeout=250 * SLOWER, input=text.read_text())
     expect_same(json.loads(piped.stdout)["perplexity"], told["perplexity"])
     expect(abs(told["perplexity"]["worse_percent"] - 100 * (after / before - 1)) < 1e-9)
     config = json.loads((folder / "config.json").read_text())

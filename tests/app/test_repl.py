@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 
 class Repl:
@@ -25,14 +25,14 @@ class Repl:
     def run(self, *lines, code=0, options=()):
         """stdout and stderr of a script."""
         ran = subprocess.run([self.program, "repl", str(self.demo), *options], input="".join(line + "\n" for line in lines).encode(),
-                             capture_output=True, timeout=120, env=self.environment)
+                             capture_output=True, timeout=120 * SLOWER, env=self.environment)
         expect(ran.returncode == code, ran.returncode, "is not exit code", code, ran.stdout.decode(), ran.stderr.decode())
         told = [line for line in ran.stderr.decode().splitlines(True) if "other programs" not in line]  # a busy machine
         return ran.stdout.decode(), "".join(told)
 
     def generate(self, text, *options):
         ran = subprocess.run([self.program, str(self.demo), "-p", text, "--no-echo", "-q", *map(str, options)], capture_output=True,
-                             timeout=120, env=self.environment, check=True)
+                             timeout=120 * SLOWER, env=self.environment, check=True)
         return ran.stdout.decode()
 
 
@@ -96,7 +96,7 @@ def settings_are_those_of_the_table(repl):
         expect(words in repl.run(line, code=3 if "top_p" in line else 2)[1], line)
     # a setting that is refused leaves the one before it
     script = subprocess.run([repl.program, "repl", str(repl.demo), "--set", "sampling.num_beams=2"], capture_output=True, env=repl.environment,
-                            input=b"/set max_tokens 5\nThe king\n", timeout=60, check=True)
+                            input=b"/set max_tokens 5\nThe king\n", timeout=60 * SLOWER, check=True)
     expect(script.stdout.strip() != b"", script)
 
 
@@ -114,7 +114,7 @@ def the_next_token_is_the_likeliest(repl):
 def a_score_is_that_of_tfrun_score(repl):
     out = repl.run("A whale swam in the sea.\\", "/undo", "/load " + str(write(repl.folder / "text", "A whale swam in the sea.")), "/score")[0]
     scored = json.loads(subprocess.run([repl.program, "score", str(repl.demo), "-p", "A whale swam in the sea.", "--json"], check=True,
-                                       capture_output=True, env=repl.environment, timeout=60).stdout)
+                                       capture_output=True, env=repl.environment, timeout=60 * SLOWER).stdout)
     expect(f"log-probability {find(scored, 'logprob'):.4f} " in out, out, scored)
     expect("two tokens" in repl.run("/score", code=2)[1], "no reason")
 
@@ -206,7 +206,7 @@ class Terminal:
                 pass
         except OSError:
             pass
-        expect_same(self.process.wait(timeout=30), 0)
+        expect_same(self.process.wait(timeout=30 * SLOWER), 0)
         os.close(self.fd)
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from fractions import Fraction
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 from spread import interval, near
 
 
@@ -26,7 +26,7 @@ class Scaling:
         self.made, self.n = json.loads(made), 0
 
     def run(self, *words, code=0):
-        ran = subprocess.run([str(word) for word in (self.program, *words)], capture_output=True, timeout=200, env=self.environment)
+        ran = subprocess.run([str(word) for word in (self.program, *words)], capture_output=True, timeout=200 * SLOWER, env=self.environment)
         expect(ran.returncode == code, ran.returncode, "is not exit code", code, ran.stderr.decode())
         return ran.stdout.decode(), ran.stderr.decode()
 
@@ -324,7 +324,7 @@ def a_study_starts_ranks_by_three_launchers(scaling):
 
     def told(launcher):
         ran = subprocess.run([start, launcher, "4", "2", "tfrun", "a b", "it's", "RANKS"], capture_output=True, text=True, cwd=scaling.folder,
-                             env=scaling.environment, timeout=60)
+                             env=scaling.environment, timeout=60 * SLOWER)
         return ran.returncode, ran.stdout
 
     expect_same(told("mpirun"), (0, "mpirun [-n] [4] [tfrun] [a b] [it's] [4]\n"))
@@ -345,7 +345,7 @@ def a_study_by_jube_ends_in_a_report(scaling):
                             "STUDY_CONFIG": str(scaling.source_dir / "configs" / "demo"), "STUDY_CASES": "decode:16,sequences:2",
                             "STUDY_OPTIONS": "--no-roofs --repetitions 10"}
     ran = subprocess.run([scaling.source_dir / "scripts" / "study" / "run", scaling.folder / "study"], capture_output=True, text=True,
-                         env=scaling.environment, timeout=200)
+                         env=scaling.environment, timeout=200 * SLOWER)
     told = [line for line in ran.stderr.splitlines() if not line.startswith("tfrun: warning: ")]  # of cores that others use
     expect_same((ran.returncode, told), (0, []))
     points = json.loads((scaling.folder / "study" / "report" / "scaling.json").read_text())["points"]

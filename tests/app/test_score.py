@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 USAGE, MODEL, RESOURCE, CHECK = 2, 4, 5, 6
 TEXT = "Once upon a time there was a little girl who lived with her grandmother at the edge of a great forest."
@@ -30,7 +30,7 @@ class Tfrun:
         self.heldout = self.demo / "heldout.txt"
 
     def run(self, *arguments, stdin="", code=0):
-        ran = subprocess.run([self.program, *map(str, arguments)], input=stdin.encode(), capture_output=True, timeout=250)
+        ran = subprocess.run([self.program, *map(str, arguments)], input=stdin.encode(), capture_output=True, timeout=250 * SLOWER)
         if ran.returncode != code:
             raise AssertionError(f"exit code {ran.returncode}, expected {code}: {ran.stderr.decode()}")
         return ran
@@ -231,7 +231,7 @@ def an_interrupt_tells_what_was_measured(tfrun):
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         time.sleep(3)
         process.send_signal(number)
-        out, message = process.communicate(timeout=60)
+        out, message = process.communicate(timeout=60 * SLOWER)
         expect_same((process.returncode, out), (128 + number, b""))
         expect(b"stopped on request" in message and re.search(rb"of the first \d+ tokens", message), message)
 

@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import sys
 
-from cases import CASES, case, expect, expect_same, main
+from cases import CASES, SLOWER, case, expect, expect_same, main
 from tensors import read_tensors, write_tensors
 
 LENGTHS = (1, 2, 15, 16, 17, 31, 38, 100, 195)
@@ -22,7 +22,7 @@ class Box:
         self.tfrun, self.source, self.folder = tfrun, source, folder
 
     def run(self, *words):
-        done = subprocess.run([self.tfrun, *map(str, words)], capture_output=True, text=True, timeout=250)
+        done = subprocess.run([self.tfrun, *map(str, words)], capture_output=True, text=True, timeout=250 * SLOWER)
         expect(done.returncode == 0, words, "failed with", done.returncode, done.stderr)
         return done.stdout
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import subprocess
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 HEADS = ("lm", "none", "double", "seq-cls", "token-cls", "qa")
 
@@ -20,7 +20,7 @@ class Summary:
         self.golden = json.loads((source_dir / "tests" / "app" / "golden" / "summary.json").read_text(encoding="utf-8"))
 
     def run(self, *arguments, code=0):
-        ran = subprocess.run([self.program, "summary", *map(str, arguments)], capture_output=True, timeout=60)
+        ran = subprocess.run([self.program, "summary", *map(str, arguments)], capture_output=True, timeout=60 * SLOWER)
         if ran.returncode != code:
             raise AssertionError(f"exit code {ran.returncode}, expected {code}: {ran.stdout.decode()[-600:]}{ran.stderr.decode()}")
         return ran.stdout.decode() if code == 0 else ran.stderr.decode()

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 PROMPT = "Once upon a time there was"
 N_TOKENS = 5  # one step for the prompt, then one for each token but the last
@@ -32,7 +32,7 @@ class Tracer:
     def run(self, *arguments, code=0, ranks=0):
         launcher = [self.mpiexec, "-n", str(ranks)] if ranks else []
         command = [*launcher, self.program, self.demo, "-p", PROMPT, "-n", N_TOKENS, "--temperature", 0, "--json", *arguments]
-        ran = subprocess.run([str(word) for word in command], capture_output=True, timeout=120)
+        ran = subprocess.run([str(word) for word in command], capture_output=True, timeout=120 * SLOWER)
         expect(ran.returncode == code, ran.returncode, "is not exit code", code, ran.stderr.decode())
         return ran
 
@@ -42,7 +42,7 @@ class Tracer:
 
     def planned(self, rows):
         ran = subprocess.run([str(self.program), "plan", str(self.demo), "--rows", str(rows), "--json", "--threads", "2"],
-                             capture_output=True, timeout=120, check=True)
+                             capture_output=True, timeout=120 * SLOWER, check=True)
         plan = json.loads(ran.stdout)
         return {task["node"]: task["kernel"] for task in plan["ranks"][0]["tasks"]}
 
@@ -186,7 +186,7 @@ def runs_of_a_model_and_its_assistant_have_numbers_of_their_own(tracer):
     steps = collections.Counter(max(of_run) for of_run in rows.values())  # of the model alone
     for n_rows, n_steps in steps.items():
         ran = subprocess.run([str(tracer.program), "graph", str(tracer.demo), "--measured", str(tracer.file), "--rows", str(n_rows), "--json"],
-                             capture_output=True, timeout=120, check=True)
+                             capture_output=True, timeout=120 * SLOWER, check=True)
         expect_same(json.loads(ran.stdout)["panels"][0]["totals"]["measured_steps"], n_steps)
 
 

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 CONFIG = 3
 READS = {  # what a config may name inside of its folder: key -> (flag, a file there is for it)
@@ -42,7 +42,7 @@ class Box:
 
     def start(self, *words, **environment):
         environment = {**os.environ, "TFR_TEST_MARK": str(self.mark), **environment}
-        return subprocess.run([self.program, *map(str, words)], capture_output=True, timeout=120, stdin=subprocess.DEVNULL,
+        return subprocess.run([self.program, *map(str, words)], capture_output=True, timeout=120 * SLOWER, stdin=subprocess.DEVNULL,
                               env=environment, cwd=self.own)
 
     def ok(self, *words, **environment):

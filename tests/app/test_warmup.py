@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 
-from cases import case, expect, expect_same, main
+from cases import SLOWER, case, expect, expect_same, main
 
 FEW = ["--max-rows", "24", "--max-batch", "4"]  # classes of 1, 2, 4, 8, 16 and 24 rows
 PROMPTS = ["-p", "The old sailor looked at the sea", "-p", "It was", "-p", "A whale", "-n", "5", "--ignore-eos"]
@@ -25,7 +25,7 @@ class Box:
 
     def run(self, *words, start=()):
         """stdout, the classes of plans made before the line of the warm-up, and those made after it"""
-        done = subprocess.run(list(map(str, [*start, self.tfrun, *words])), capture_output=True, text=True, timeout=250)
+        done = subprocess.run(list(map(str, [*start, self.tfrun, *words])), capture_output=True, text=True, timeout=250 * SLOWER)
         expect(done.returncode == 0, done.stderr)
         before, told, after = done.stderr.partition("warmed up in")
         return done.stdout, classes(before), classes(after), told != ""
@@ -64,7 +64,7 @@ def each_class_is_made_once(box):
 @case
 def more_classes_than_places_are_told(box):
     words = [box.demo, "-p", "It was", "-n", "2", "--ignore-eos", "--warmup", "--log", "info", "--max-rows", "16384"]
-    done = subprocess.run(list(map(str, [box.tfrun, *words])), capture_output=True, text=True, timeout=250)
+    done = subprocess.run(list(map(str, [box.tfrun, *words])), capture_output=True, text=True, timeout=250 * SLOWER)
     expect_same(done.returncode, 0)
     n = 22 * 23 // 2 # classes of up to 16384 rows, each with as many classes of logits as it has rows
     expect(f": 240 of {n} plans of classes of steps (the others" in done.stderr, done.stderr)
@@ -99,7 +99,7 @@ def a_draft_model_is_warm_as_well(box):
     plain, _, _, _ = box.run(*words)
     warm, _, _, _ = box.run(*words, "--warmup")
     expect_same(digest(warm), digest(plain))
-    said = subprocess.run([box.tfrun, *map(str, words), "--warmup", "-v"], capture_output=True, text=True, timeout=250).stderr
+    said = subprocess.run([box.tfrun, *map(str, words), "--warmup", "-v"], capture_output=True, text=True, timeout=250 * SLOWER).stderr
     expect_same(said.count("warmed up in"), 2)
     expect(not classes(said.rpartition("warmed up in")[2]), said)
 
@@ -107,7 +107,7 @@ def a_draft_model_is_warm_as_well(box):
 def sizes_of_machine_code(box, n_rows, *words):
     """rows of the primitives that oneDNN writes for a prompt, one for each that it says"""
     prompt = ",".join(str(7 * i % 500) for i in range(n_rows))
-    done = subprocess.run([box.tfrun, box.demo, "--prompt-ids", prompt, "-n", "1", "--kernels", "onednn", "-q", *words], timeout=250,
+    done = subprocess.run([box.tfrun, box.demo, "--prompt-ids", prompt, "-n", "1", "--kernels", "onednn", "-q", *words], timeout=250 * SLOWER,
                           env={**os.environ, "ONEDNN_VERBOSE": "2", "DNNL_VERBOSE": "2"}, capture_output=True, text=True)
     expect_same(done.returncode, 0)
     made = re.findall(r"create:cache_miss,cpu,matmul,.*,(\d+)x\d+:\d+x\d+[:,]", done.stdout + done.stderr)
@@ -144,7 +144,7 @@ def ranks_make_their_plans_together(box):
 def ranks_have_a_place_for_every_class_of_the_default(box):
     """With a split head each class has a plan for its best tokens as well."""
     words = [box.demo, "-p", "It was", "-n", "3", "-t", "1", "--head", "split", "--warmup", "--log", "debug"]
-    done = subprocess.run(list(map(str, [box.mpiexec, "-n", "2", box.tfrun, *words])), capture_output=True, text=True, timeout=250)
+    done = subprocess.run(list(map(str, [box.mpiexec, "-n", "2", box.tfrun, *words])), capture_output=True, text=True, timeout=250 * SLOWER)
     expect_same(done.returncode, 0)
     rows = [1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512]
     pairs = [(r, k) for r in rows for k in rows if k <= r]

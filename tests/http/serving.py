@@ -8,9 +8,13 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 
-PATIENCE = 60
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
+from cases import SLOWER  # noqa: E402
+
+PATIENCE = 60 * SLOWER
 PROMPT = "Once upon a time"
 
 

@@ -18,7 +18,7 @@ import sys
 
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE.parents[1] / "app"), str(HERE.parent)]
-from cases import case, expect, expect_same, main  # noqa: E402
+from cases import SLOWER, case, expect, expect_same, main  # noqa: E402
 from chromium import CONTROL, SHIFT, find  # noqa: E402
 from notebook import PROMPT, Notebook  # noqa: E402
 from page_terms import AWAY, IDLE, NOTICE, READY, SKIPPED, TEXT  # noqa: E402
@@ -131,7 +131,7 @@ def what_is_shown_is_what_the_model_says(make):
 
 
 def run(command, env=None):
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, timeout=300,
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True, timeout=300 * SLOWER,
                           env={**os.environ, **(env or {})}).stdout
 
 
