@@ -22,18 +22,16 @@ Tokens that the text has not share one row of the embedding, counted as often as
 its cost. DIR gets state.pt every --save-every minutes (--resume goes on from there) and, in the end, the folder that transformers
 and tfrun load, in f32.
 """
-import argparse
-import json
 import math
 import os
 import shutil
 import time
 
+import training
+
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data_dir")
-    parser.add_argument("-o", "--out", required=True, help="folder to write")
+    parser = training.parser_of(__doc__, "from state.pt", warmup=40)
     parser.add_argument("--tokenizer", required=True, help="folder with GPT-2's vocab.json and merges.txt")
     parser.add_argument("--start", default="configs/demo", help="the small trained model to grow from")
     parser.add_argument("--narrow", type=float, default=15, help="minutes before the growth")
@@ -45,12 +43,7 @@ def arguments():
     parser.add_argument("--narrow-batch", type=int, default=8, help="windows in a step")
     parser.add_argument("--wide-batch", type=int, default=4)
     parser.add_argument("--context", type=int, default=192)
-    parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--warmup", type=int, default=40, help="steps")
     parser.add_argument("--save-every", type=float, default=4, help="minutes")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resume", action="store_true", help="go on from state.pt in the folder")
     return parser.parse_args()
 
 
@@ -196,23 +189,15 @@ def train(args, stage, net, minutes, rate, batch_size, data, done):
     """Train for `minutes` by the clock; the rate warms up, then falls as a cosine. `done`: minutes and steps of an earlier run."""
     books, shares, heldout, _ = data
     rng = np.random.default_rng([args.seed, stage, done[1]])
-    groups = [{"params": [p for p in net.parameters() if (p.dim() >= 2) == decays], "weight_decay": 0.1 * decays}
-              for decays in (True, False)]
-    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, args.beta2), fused=True)
+    optimizer = training.optimizer_of(net, rate, args.beta2, 0.1)
     begin, saved, logged, total, step = time.time(), done[0], done[0], [], 0
     while (passed := (time.time() - begin) / 60 + done[0]) < minutes:
         step += 1
-        lr = rate * min(step / args.warmup, 0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * passed / minutes)))
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        lr = training.set_rate(optimizer, rate, step, args.warmup, passed / minutes)
         batch = train_demo.draw_batch(books, shares, rng, batch_size, args.context)
         with torch.autocast("cpu", torch.bfloat16):
             loss = net.losses(batch, int(rng.integers(POSITIONS - args.context + 1)) if step % 2 else 0)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        total.append(loss.item())
+        total.append(training.descend(net, optimizer, loss))
         if passed - saved >= args.save_every:
             saved = passed
             save_state(args, stage, net, passed, done[1] + step)
@@ -236,13 +221,9 @@ def save_model(args, net, rows):
     model.save_pretrained(args.out)
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(os.path.join(args.tokenizer, name), args.out)
-    path = os.path.join(args.out, "config.json")
-    with open(path, encoding="utf-8") as file:
-        text = json.load(file)
-    text["tfrun"] = {"version": 1, "task": "generate", "model": {"weights": "model.safetensors", "tokenizer": "."},
-                     "input": train_demo.TFRUN["input"], "sampling": {"max_tokens": 60, "temperature": 0.6, "top_k": 20, "seed": 2}}
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(json.dumps(text, indent=2) + "\n")
+    training.add_section(args.out, {
+        "version": 1, "task": "generate", "model": {"weights": "model.safetensors", "tokenizer": "."}, "input": train_demo.TFRUN["input"],
+        "sampling": {"max_tokens": 60, "temperature": 0.6, "top_k": 20, "seed": 2}})
 
 
 @torch.no_grad()
@@ -272,9 +253,7 @@ def check(narrow, wide, heldout, context):
 
 
 def main(args):
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    os.makedirs(args.out, exist_ok=True)
+    training.begin(args)
     tokenizer = GPT2TokenizerFast.from_pretrained(args.tokenizer)
     data = read_tokens(args, tokenizer, len(tokenizer))
     _, _, heldout, rows = data

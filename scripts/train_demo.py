@@ -17,19 +17,17 @@ the clock instead, and the run ends early but properly annealed.
 --resume trains the model of an earlier run in the same folder further: the same
 held-out text, fresh batches, a new schedule, and rows appended to the log.
 """
-import argparse
 import csv
-import json
 import math
 import os
 import re
 import time
 
+import training
+
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data_dir")
-    parser.add_argument("-o", "--out", required=True, help="folder to write")
+    parser = training.parser_of(__doc__, "with the model", warmup=200)
     parser.add_argument("--steps", type=int, default=4800)
     parser.add_argument("--minutes", type=float, default=82, help="end by then in any case")
     parser.add_argument("--batch", type=int, default=8, help="windows in a step")
@@ -38,14 +36,9 @@ def arguments():
     parser.add_argument("--embd", type=int, default=256)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate")
-    parser.add_argument("--warmup", type=int, default=200, help="steps")
     parser.add_argument("--weight-decay", type=float, default=0.1)
     parser.add_argument("--eval-every", type=int, default=200, help="steps")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resume", action="store_true", help="go on with the model in the folder")
     return parser.parse_args()
 
 
@@ -196,14 +189,6 @@ def make_model(args, eot_id):
     return model
 
 
-def make_optimizer(model, args):
-    """AdamW; only the matrices decay."""
-    groups = [{"params": [p for p in model.parameters() if p.dim() >= 2],
-               "weight_decay": args.weight_decay},
-              {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), fused=True)
-
-
 def draw_batch(books, shares, rng, batch, context):
     """`batch` windows at random places of books drawn by their shares."""
     rows = []
@@ -223,24 +208,13 @@ def heldout_loss(model, ids, context):
     return sum(losses) / len(windows)
 
 
-def learning_rate(args, step, minutes):
-    """Warm-up, then a cosine down to a twentieth of the peak."""
-    done = max(step / args.steps, minutes / args.minutes)
-    return args.lr * min(step / args.warmup, 0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * done)))
-
-
 def save_model(model, out):
     """The bf16 weights and config.json, which carries tfrun's section last."""
     rounded = GPT2LMHeadModel(model.config).to(torch.bfloat16)
     rounded.load_state_dict(model.state_dict())
     rounded.generation_config = GenerationConfig.from_model_config(model.config)
     rounded.save_pretrained(out)
-    path = os.path.join(out, "config.json")
-    with open(path, encoding="utf-8") as file:
-        config = json.load(file)
-    config["tfrun"] = TFRUN
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(json.dumps(config, indent=2) + "\n")
+    training.add_section(out, TFRUN)
 
 
 def earlier_run(args):
@@ -255,7 +229,7 @@ def earlier_run(args):
 
 def train_model(model, books, shares, heldout, rng, args):
     """Train, log each evaluation, and keep the best checkpoint in args.out."""
-    optimizer = make_optimizer(model, args)
+    optimizer = training.optimizer_of(model, args.lr, 0.98, args.weight_decay)
     steps_before, tokens_before, best, seconds_before = earlier_run(args)
     total, count, step, minutes = 0.0, 0, 0, 0.0
     start = time.time()
@@ -266,16 +240,11 @@ def train_model(model, books, shares, heldout, rng, args):
         while step < args.steps and minutes < args.minutes:
             step += 1
             minutes = (time.time() - start) / 60
-            for group in optimizer.param_groups:
-                group["lr"] = lr = learning_rate(args, step, minutes)
+            lr = training.set_rate(optimizer, args.lr, step, args.warmup, max(step / args.steps, minutes / args.minutes))
             batch = draw_batch(books, shares, rng, args.batch, args.context)
             with torch.autocast("cpu", torch.bfloat16):
                 loss = model(batch, labels=batch).loss
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            total, count = total + loss.item(), count + 1
+            total, count = total + training.descend(model, optimizer, loss), count + 1
 
             if step % args.eval_every == 0 or step == args.steps or minutes >= args.minutes:
                 held = heldout_loss(model, heldout, args.context)
@@ -293,10 +262,8 @@ def train_model(model, books, shares, heldout, rng, args):
 
 
 def main(args):
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
+    training.begin(args)
     rng = np.random.default_rng(args.seed)
-    os.makedirs(args.out, exist_ok=True)
 
     train, heldout_text = load_books(args.data_dir, rng)
     with open(os.path.join(args.out, "heldout.txt"), "w", encoding="utf-8") as file:
