@@ -84,6 +84,10 @@ void tfr_json_begin(struct tfr_json_out *out, const char *key, char bracket); /*
 void tfr_json_end(struct tfr_json_out *out, char bracket);                    /* '}' or ']' */
 void tfr_json_put_string(struct tfr_json_out *out, const char *key, const char *value, size_t size);
 void tfr_json_put_text(struct tfr_json_out *out, const char *key, const char *value);
+/* null where there is no text. */
+void tfr_json_put_text_or_null(struct tfr_json_out *out, const char *key, const char *value);
+/* A list of n texts. */
+void tfr_json_put_texts(struct tfr_json_out *out, const char *key, char *const *values, size_t n);
 void tfr_json_put_int(struct tfr_json_out *out, const char *key, int64_t value);
 /* Not negative. Beyond 2^53 as a string of digits, since readers of JSON round numbers there. */
 void tfr_json_put_int128(struct tfr_json_out *out, const char *key, tfr_int128 value);

@@ -135,6 +135,22 @@ void tfr_json_put_text(struct tfr_json_out *out, const char *key, const char *va
     tfr_json_put_string(out, key, value, strlen(value));
 }
 
+void tfr_json_put_text_or_null(struct tfr_json_out *out, const char *key, const char *value) {
+    if (value != NULL) {
+        tfr_json_put_text(out, key, value);
+    } else {
+        tfr_json_put_null(out, key);
+    }
+}
+
+void tfr_json_put_texts(struct tfr_json_out *out, const char *key, char *const *values, size_t n) {
+    tfr_json_begin(out, key, '[');
+    for (size_t i = 0; i < n; i++) {
+        tfr_json_put_text(out, NULL, values[i]);
+    }
+    tfr_json_end(out, ']');
+}
+
 void tfr_json_put_int(struct tfr_json_out *out, const char *key, int64_t value) {
     char digits[24];
     snprintf(digits, sizeof(digits), "%" PRId64, value);

@@ -206,14 +206,6 @@ static void put_device_map(struct tfr_json_out *out, const struct tfr_device_map
     tfr_json_end(out, ']');
 }
 
-static void put_list(struct tfr_json_out *out, const struct tfr_string_list *list) {
-    tfr_json_begin(out, NULL, '[');
-    for (size_t i = 0; i < list->n; i++) {
-        tfr_json_put_text(out, NULL, list->items[i]);
-    }
-    tfr_json_end(out, ']');
-}
-
 static void put_option(struct tfr_json_out *out, struct tfr_options *options, int option, const char *key) {
     const void *member = tfr_option_member(options, option);
     const enum tfr_option_type type = tfr_option_type(option);
@@ -224,17 +216,16 @@ static void put_option(struct tfr_json_out *out, struct tfr_options *options, in
     } else if (type == TFR_OPTION_CHOICE) {
         tfr_json_put_text(out, NULL, tfr_choice_name(key, *(const int *)member));
     } else if (type == TFR_OPTION_LIST) {
-        put_list(out, member);
+        const struct tfr_string_list *list = member;
+        tfr_json_put_texts(out, NULL, list->items, list->n);
     } else if (type == TFR_OPTION_COUNT && *(const int64_t *)member == 0) {
         tfr_json_put_text(out, NULL, "auto");
     } else if (type == TFR_OPTION_SEED && *(const int64_t *)member < 0) {
         tfr_json_put_null(out, NULL);
     } else if (type == TFR_OPTION_INT || type == TFR_OPTION_COUNT || type == TFR_OPTION_SEED) {
         tfr_json_put_int(out, NULL, *(const int64_t *)member);
-    } else if (*(char *const *)member != NULL) {
-        tfr_json_put_text(out, NULL, *(char *const *)member);
     } else {
-        tfr_json_put_null(out, NULL);
+        tfr_json_put_text_or_null(out, NULL, *(char *const *)member);
     }
 }
 

@@ -52,11 +52,7 @@ static void put_int4(struct tfr_json_out *out, const struct tfr_quantize_form *f
     }
     tfr_json_put_text(out, "int4_group", tfr_quant_group(form->dtype) == 32 ? "32" : "64");
     tfr_json_put_bool(out, "int4_zero_point", tfr_quant_has_zero(form->dtype));
-    tfr_json_begin(out, "int4_finer", '[');
-    for (size_t i = 0; finer != NULL && i < finer->n; i++) {
-        tfr_json_put_text(out, NULL, finer->items[i]);
-    }
-    tfr_json_end(out, ']');
+    tfr_json_put_texts(out, "int4_finer", finer != NULL ? finer->items : NULL, finer != NULL ? finer->n : 0);
 }
 
 static void put_tfrun(struct tfr_json_out *out, const struct tfr_json_doc *doc, const tfr_json *tfrun,

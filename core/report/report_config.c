@@ -8,14 +8,6 @@
 #include "base/status.h"
 #include "config/config.h"
 
-static void put_list(struct tfr_json_out *out, const char *key, const struct tfr_string_list *list) {
-    tfr_json_begin(out, key, '[');
-    for (size_t i = 0; i < list->n; i++) {
-        tfr_json_put_text(out, NULL, list->items[i]);
-    }
-    tfr_json_end(out, ']');
-}
-
 static void put_text(struct tfr_json_out *out, const char *key, const char *text) {
     if (text != NULL) {
         tfr_json_put_text(out, key, text);
@@ -55,7 +47,7 @@ static void put_json(struct tfr_json_out *out, const char *key, const char *text
 #define PUT_CHOICE(key, value) tfr_json_put_text(out, key, tfr_choice_name(key, value))
 #define PUT_COUNT(key, value)  put_count(out, key, value)
 #define PUT_SEED(key, value)   put_seed(out, key, value)
-#define PUT_LIST(key, value)   put_list(out, key, &(value))
+#define PUT_LIST(key, value)   tfr_json_put_texts(out, key, (value).items, (value).n)
 
 static void put_options(struct tfr_json_out *out, const struct tfr_options *options) {
     tfr_json_begin(out, "tfrun", '{');

@@ -382,11 +382,18 @@ TFR_TEST(writer_places_commas_and_keys) {
     tfr_json_end(&out, '}');
     tfr_json_put_bool(&out, NULL, false);
     tfr_json_end(&out, ']');
+    char *texts[] = {"b", "c"};
+    tfr_json_put_texts(&out, "t", texts, 2);
+    tfr_json_put_texts(&out, "e", NULL, 0);
+    tfr_json_put_text_or_null(&out, "y", "z");
+    tfr_json_put_text_or_null(&out, "w", NULL);
     tfr_json_put_number(&out, "n\"", 0.1);
     tfr_json_end(&out, '}');
     tfr_json_put_raw(&out, "\n");
     assert_false(out.failed);
-    assert_string_equal(out.text, "{\"a\":\"x\",\"l\":[-9223372036854775808,{},false],\"n\\\"\":0.1}\n");
+    assert_string_equal(
+        out.text,
+        "{\"a\":\"x\",\"l\":[-9223372036854775808,{},false],\"t\":[\"b\",\"c\"],\"e\":[],\"y\":\"z\",\"w\":null,\"n\\\"\":0.1}\n");
     assert_int_equal(out.size, strlen(out.text));
     tfr_free(out.text);
 }

@@ -8,17 +8,9 @@
 #include "base/arena.h"
 #include "base/json.h"
 
-static void put_text_or_null(struct tfr_json_out *out, const char *key, const char *text) {
-    if (text != NULL) {
-        tfr_json_put_text(out, key, text);
-    } else {
-        tfr_json_put_null(out, key);
-    }
-}
-
 static void put_letter(struct tfr_json_out *out, char letter) {
     const char text[2] = {letter, '\0'};
-    put_text_or_null(out, "short", letter != 0 ? text : NULL);
+    tfr_json_put_text_or_null(out, "short", letter != 0 ? text : NULL);
 }
 
 /* A switch has a --no- form; its operand is empty in the table. */
@@ -27,9 +19,9 @@ static void put_flag(struct tfr_json_out *out, const struct tfr_flag *flag) {
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_text(out, "name", flag->name);
     put_letter(out, flag->short_name);
-    put_text_or_null(out, "also", tfr_args_other_word(flag->name));
+    tfr_json_put_text_or_null(out, "also", tfr_args_other_word(flag->name));
     tfr_json_put_bool(out, "switch", is_switch);
-    put_text_or_null(out, "operand", is_switch ? NULL : flag->operand);
+    tfr_json_put_text_or_null(out, "operand", is_switch ? NULL : flag->operand);
     tfr_json_put_text(out, "help", flag->help);
     tfr_json_end(out, '}');
 }
@@ -61,11 +53,11 @@ static void put_option(struct tfr_json_out *out, const struct tfr_option_info *o
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_text(out, "key", option->key);
     tfr_json_put_text(out, "type", option->type);
-    put_text_or_null(out, "flag", option->flag);
+    tfr_json_put_text_or_null(out, "flag", option->flag);
     put_letter(out, option->short_flag);
-    put_text_or_null(out, "operand", option->operand);
-    put_text_or_null(out, "choices", option->choices);
-    put_text_or_null(out, "default", option->default_text);
+    tfr_json_put_text_or_null(out, "operand", option->operand);
+    tfr_json_put_text_or_null(out, "choices", option->choices);
+    tfr_json_put_text_or_null(out, "default", option->default_text);
     tfr_json_put_number(out, "min", option->min);
     tfr_json_put_number(out, "max", option->max);
     tfr_json_put_text(out, "help", option->help);

@@ -11,21 +11,13 @@ const struct tfr_error_info *tfr_error_info(enum tfr_error error) {
     return &errors[error];
 }
 
-static void put_or_null(struct tfr_json_out *out, const char *key, const char *text) {
-    if (text != NULL) {
-        tfr_json_put_text(out, key, text);
-    } else {
-        tfr_json_put_null(out, key);
-    }
-}
-
 void tfr_error_body(struct tfr_json_out *out, enum tfr_error error, const char *param, const char *message) {
     tfr_json_begin(out, NULL, '{');
     tfr_json_begin(out, "error", '{');
     tfr_json_put_text(out, "message", message != NULL ? message : errors[error].text);
     tfr_json_put_text(out, "type", errors[error].type);
-    put_or_null(out, "param", param);
-    put_or_null(out, "code", errors[error].code);
+    tfr_json_put_text_or_null(out, "param", param);
+    tfr_json_put_text_or_null(out, "code", errors[error].code);
     tfr_json_end(out, '}');
     tfr_json_end(out, '}');
 }
