@@ -58,7 +58,7 @@ def flag_entry(flag):
 def values(option):
     said = ""
     if option["choices"]:
-        said += " One of " + ", ".join(option["choices"].split("|")) + "."
+        said += " One of " + ", ".join(option["choices"]) + "."
     elif option["max"] > option["min"] and option["type"] != "LIST":
         said += f" {'`auto`, or ' if option['type'] == 'COUNT' else ''}{option['min']:.10g} to {option['max']:.10g}."
     return said + (f" Default: {option['default']}." if option["default"] is not None else "")
@@ -72,12 +72,9 @@ def option_entry(option):
 
 def exit_status(told):
     lines = [".SH EXIT STATUS"]
-    meanings = {}
-    for code in told["exit_codes"]:
+    for code in sorted(told["exit_codes"], key=lambda code: code["code"]):
         if code["code"] < 128:
-            meanings.setdefault(code["code"], []).append(code["meaning"])
-    for code, words in sorted(meanings.items()):
-        lines += entry([str(code)], None, "; ".join(words) + ".")
+            lines += entry([str(code["code"])], None, "; ".join(kind["meaning"] for kind in code["kinds"]) + ".")
     return lines + [".PP", roff(INTERRUPTED)]
 
 

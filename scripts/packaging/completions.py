@@ -23,7 +23,7 @@ def words_of(command, options):
         if flag["switch"]:
             yield "no-" + flag["name"], None, None, [], "not: " + flag["help"]
     for option in map(options.get, command["options"]):
-        values = option["choices"].split("|") if option["choices"] else ["auto"] if option["type"] == "COUNT" else []
+        values = option["choices"] or (["auto"] if option["type"] == "COUNT" else [])
         yield option["flag"], option["short"], option["operand"], values, option["help"]
         if option["type"] == "BOOL":
             yield "no-" + option["flag"], None, None, [], "not: " + option["help"]

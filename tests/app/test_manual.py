@@ -56,6 +56,21 @@ def document_has_the_commands_and_flags_of_help(manual):
 
 
 @case
+def document_has_lists_where_values_are_many(manual):
+    told = manual.told()
+    choices = {option["key"]: option["choices"] for option in told["options"]}
+    expect_same(choices["runtime.kv_cache"], ["growing", "static"])
+    expect_same(choices["runtime.threads"], None)
+    for key, names in choices.items():
+        expect(names is None or names and not any("|" in name or not name for name in names), key, names)
+    codes = [code["code"] for code in told["exit_codes"]]
+    expect_same(len(set(codes)), len(codes))
+    [model] = [code["kinds"] for code in told["exit_codes"] if code["code"] == 4]
+    expect_same([kind["name"] for kind in model], ["MODEL", "UNSUPPORTED"])
+    expect(all(kind["meaning"] for code in told["exit_codes"] for kind in code["kinds"]), told["exit_codes"])
+
+
+@case
 def help_on_no_command_is_refused(manual):
     ran = subprocess.run([manual.tfrun, "help", "plna"], capture_output=True, text=True, timeout=60 * SLOWER)
     expect_same((ran.returncode, ran.stdout), (2, ""))

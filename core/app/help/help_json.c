@@ -7,6 +7,7 @@
 #include "app/help/help.h"
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/status.h"
 
 static void put_letter(struct tfr_json_out *out, char letter) {
     const char text[2] = {letter, '\0'};
@@ -49,6 +50,20 @@ static void put_command(struct tfr_json_out *out, const struct tfr_command *comm
     tfr_json_end(out, '}');
 }
 
+/* "f32|bf16" as a list; null where any value will do. */
+static void put_choices(struct tfr_json_out *out, const char *choices) {
+    if (choices == NULL) {
+        tfr_json_put_null(out, "choices");
+        return;
+    }
+    tfr_json_begin(out, "choices", '[');
+    for (const char *at = choices, *end; at != NULL; at = *end == '|' ? end + 1 : NULL) {
+        end = at + strcspn(at, "|");
+        tfr_json_put_string(out, NULL, at, (size_t)(end - at));
+    }
+    tfr_json_end(out, ']');
+}
+
 static void put_option(struct tfr_json_out *out, const struct tfr_option_info *option) {
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_text(out, "key", option->key);
@@ -56,7 +71,7 @@ static void put_option(struct tfr_json_out *out, const struct tfr_option_info *o
     tfr_json_put_text_or_null(out, "flag", option->flag);
     put_letter(out, option->short_flag);
     tfr_json_put_text_or_null(out, "operand", option->operand);
-    tfr_json_put_text_or_null(out, "choices", option->choices);
+    put_choices(out, option->choices);
     tfr_json_put_text_or_null(out, "default", option->default_text);
     tfr_json_put_number(out, "min", option->min);
     tfr_json_put_number(out, "max", option->max);
@@ -64,17 +79,38 @@ static void put_option(struct tfr_json_out *out, const struct tfr_option_info *o
     tfr_json_end(out, '}');
 }
 
-/* Several kinds of failure may have one code. */
+/* Each code once, for all commands; several kinds of failure may have one. */
 static void put_exit_codes(struct tfr_json_out *out) {
-#define PUT_CODE(name, code, text)                                                                                                 \
-    tfr_json_begin(out, NULL, '{');                                                                                                \
-    tfr_json_put_int(out, "code", code);                                                                                           \
-    tfr_json_put_text(out, "meaning", text);                                                                                       \
-    tfr_json_end(out, '}');
+#define CODE_ITEM(name, code, text) {code, #name, text},
+    static const struct {
+        int code;
+        const char *name, *meaning;
+    } kinds[] = {TFR_STATUS_LIST(CODE_ITEM)};
+#undef CODE_ITEM
     tfr_json_begin(out, "exit_codes", '[');
-    TFR_STATUS_LIST(PUT_CODE)
+    for (size_t i = 0; i < TFR_COUNT_OF(kinds); i++) {
+        size_t first = 0;
+        while (kinds[first].code != kinds[i].code) {
+            first++;
+        }
+        if (first < i) {
+            continue;
+        }
+        tfr_json_begin(out, NULL, '{');
+        tfr_json_put_int(out, "code", kinds[i].code);
+        tfr_json_begin(out, "kinds", '[');
+        for (size_t k = i; k < TFR_COUNT_OF(kinds); k++) {
+            if (kinds[k].code == kinds[i].code) {
+                tfr_json_begin(out, NULL, '{');
+                tfr_json_put_text(out, "name", kinds[k].name);
+                tfr_json_put_text(out, "meaning", kinds[k].meaning);
+                tfr_json_end(out, '}');
+            }
+        }
+        tfr_json_end(out, ']');
+        tfr_json_end(out, '}');
+    }
     tfr_json_end(out, ']');
-#undef PUT_CODE
 }
 
 int tfr_help_json(void) {
