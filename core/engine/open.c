@@ -152,25 +152,6 @@ static enum tfr_status open_team(struct tfr_engine *engine) {
     return TFR_OK;
 }
 
-static void warn_of_idle_ranks(const struct tfr_engine *engine) {
-    const int size = tfr_engine_size(engine);
-    const int64_t n_layer = engine->config->model.n_layer;
-    char names[80] = "";
-    size_t used = 0;
-    int n_idle = 0;
-    for (int rank = 0; rank < size; rank++) {
-        if (!tfr_placement_has_work(&engine->placement, rank)) {
-            used += used < sizeof names - 16 ? (size_t)snprintf(names + used, sizeof names - used, " %d", rank) : 0;
-            n_idle++;
-        }
-    }
-    if (n_idle > 0) {
-        tfr_log(TFR_LOG_WARN, "mpi", "%d rank%s without a block, idle:%s%s; the model has %lld block%s, start %d rank%s", n_idle,
-                tfr_plural(n_idle), names, used < sizeof names - 16 ? "" : " ...", (long long)n_layer, tfr_plural(n_layer),
-                size - n_idle, tfr_plural(size - n_idle));
-    }
-}
-
 /* What the config leaves open of the layout. Rank 0 decides, as below. */
 static enum tfr_status choose_layout(struct tfr_engine *engine) {
     struct tfr_options *options = &engine->config->options;
@@ -204,15 +185,16 @@ static enum tfr_status choose_layout(struct tfr_engine *engine) {
 /* Rank 0 decides, from its own machine, and tells the others: ranks on unlike nodes must not split differently. */
 static enum tfr_status place_blocks(struct tfr_engine *engine) {
     struct tfr_placement *placement = &engine->placement;
-    const enum tfr_status status =
+    enum tfr_status status =
         tfr_engine_place(engine->config, engine->machine, engine->registry, tfr_engine_size(engine), placement);
+    status = status == TFR_OK ? tfr_check_idle_ranks(engine->config, tfr_engine_size(engine)) : status;
     TFR_TRY(tfr_comm_agree(engine->comm, status));
     int *stages = placement->stage_of_block;
     TFR_TRY(tfr_comm_bcast(engine->comm, stages, (size_t)placement->n_blocks * sizeof *stages));
     TFR_TRY(tfr_comm_bcast(engine->comm, placement, sizeof *placement));
     placement->stage_of_block = stages;
     engine->n_local_layers = tfr_placement_count_blocks(placement, tfr_engine_rank(engine));
-    warn_of_idle_ranks(engine);
+    tfr_warn_of_idle_ranks(engine->config, placement);
     return TFR_OK;
 }
 

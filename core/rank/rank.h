@@ -82,6 +82,10 @@ struct tfr_engine {
 enum tfr_status tfr_engine_place(const struct tfr_config *config, const struct tfr_machine *machine,
                                  const struct tfr_registry *registry, int n_ranks, struct tfr_placement *placement);
 
+/* idle.c: refuses (TFR_USAGE) so many ranks that most would have no work; tells of those that have none. */
+enum tfr_status tfr_check_idle_ranks(const struct tfr_config *config, int n_ranks);
+void tfr_warn_of_idle_ranks(const struct tfr_config *config, const struct tfr_placement *placement);
+
 /* Refuses a place for lm_head where several ranks have no such head. */
 enum tfr_status tfr_check_head_place(const struct tfr_config *config, int n_ranks);
 

@@ -131,8 +131,8 @@ enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *ove
     tfr_json_begin(&report.json, "ranks", '[');
     enum tfr_status status = tfr_dry_check_said(overrides, n_overrides, question->n_ranks);
     status = status == TFR_OK ? tfr_dry_open(&dry, path, overrides, n_overrides, question->n_ranks) : status;
-    if (status == TFR_OK && question->n_ranks == 1) {
-        status = tfr_auto_check(dry.config, 1);
+    if (status == TFR_OK) {
+        status = question->n_ranks == 1 ? tfr_auto_check(dry.config, 1) : tfr_check_idle_ranks(dry.config, question->n_ranks);
     }
     if (status == TFR_OK && form == TFR_REPORT_TEXT && dry.told[0] != '\0') {
         status = append_text(&report, tfr_format("%s\n", dry.told));

@@ -28,13 +28,14 @@ static enum tfr_status check_weights(const struct tfr_config *config) {
     return status;
 }
 
-/* By the rule that needs no costs: which blocks go where is no matter here. */
+/* By the rule that needs no costs: which blocks go where is no matter here. What --split auto will choose nobody knows yet. */
 static enum tfr_status check_layout(struct tfr_config *config, int n_ranks) {
+    const bool is_open = config->options.parallel_split == TFR_SPLIT_AUTO;
     struct tfr_placement placement = {0};
     config->options.parallel_split = TFR_SPLIT_HF;
     const enum tfr_status status = tfr_engine_place(config, NULL, NULL, n_ranks, &placement);
     tfr_placement_close(&placement);
-    return status;
+    return status == TFR_OK && !is_open ? tfr_check_idle_ranks(config, n_ranks) : status;
 }
 
 enum tfr_status tfr_report_start(const char *path, const struct tfr_override *overrides, size_t n_overrides, int n_ranks) {

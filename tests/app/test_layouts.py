@@ -597,6 +597,13 @@ def a_reason_for_each_layout_that_cannot_be(plan):
                           "replicas 5": "5 groups have 3 sequences to serve"})
 
 
+@case
+def so_many_ranks_that_most_are_idle_are_refused(plan):
+    expect("27 ranks for 12 blocks: at least 14 would have nothing to do" in plan.run(plan.config(), "--ranks", 27, code=2))
+    for words in ((26,), (27, "--head", "split"), (28, "--tensor", 2)):
+        expect_same(len(json.loads(plan.run(plan.config(), "--json", "--ranks", *words))["ranks"]), words[0])
+
+
 def blocks_of(plan, ranks, *flags):
     """Blocks of each rank, as tfrun splits them for a run."""
     plans = json.loads(plan.run(plan.config(), "--ranks", ranks, "--json", *flags))["ranks"]
