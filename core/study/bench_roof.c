@@ -1,6 +1,7 @@
 /* bench_roof.c - what no kernel could beat: bytes and FLOPs of each case at the roofs that were measured between the rounds. */
 #include "study/bench_roof.h"
 #include "base/arena.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "profile/profile_run.h"
 #include "report/dry.h"
@@ -28,7 +29,8 @@ struct sum {
     struct tfr_dry *dry;
     int64_t chunk; /* rows of a prompt that go in one step */
     double roof_ns, predicted_ns;
-    int n_ranks; /* that took part */
+    int n_ranks;     /* that took part */
+    bool has_unseen; /* a linear whose kernel the calibration does not know */
 };
 
 /* Adds what a step is for one rank. */
@@ -56,6 +58,7 @@ static enum tfr_status add_rank(struct sum *sum, const struct tfr_step_facts *st
         if (sum->calibration != NULL) {
             tfr_predict_task(sum->calibration, &facts, &prediction);
             sum->predicted_ns += prediction.ns;
+            sum->has_unseen = sum->has_unseen || (facts.op == TFR_OP_LINEAR && prediction.base == TFR_BASED_ON_ROOF);
         }
     }
     if (sum->calibration != NULL) {
@@ -138,6 +141,14 @@ static enum tfr_status predict_too(struct tfr_bench *bench, const struct tfr_eng
         sum->calibration = bench->n_ranks == 1 ? &taken->calibration : NULL;
     }
     status = status == TFR_OK ? settle_figures(bench, sum) : status;
+    if (status == TFR_OK && sum->has_unseen) {
+        const char *dtype = tfr_choice_name("runtime.dtype", engine->config->options.runtime_dtype);
+        tfr_log(TFR_LOG_WARN, "bench",
+                "the calibration of this host has no linears with weights in %s, which are predicted at their roof; run `tfrun "
+                "calibrate "
+                "--dtype %s`, which measures them in the place of its other types",
+                dtype, dtype);
+    }
     if (status == TFR_OK && taken->is_calibrated && bench->n_ranks > 1) {
         status = tfr_bench_predict_ranks(bench, engine, &taken->calibration, question);
     }
