@@ -141,7 +141,7 @@ static int run(struct tfr_args *args) {
 const struct tfr_command tfr_cmd_calibrate = {
     .name = "calibrate",
     .operands = "[CONFIG]",
-    .help = "measure machine and kernels (f32 and bf16, or --dtype), for profile and predictions",
+    .help = "measure machine and kernels (f32 and bf16, or --dtype), for predictions",
     .flags = flags,
     .n_flags = sizeof flags / sizeof flags[0],
     .reads = reads,
