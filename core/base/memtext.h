@@ -27,14 +27,15 @@ static inline enum tfr_status tfr_memtext_close(FILE *stream, char **text) {
     return tfr_raise(TFR_RESOURCE, "no memory for a text");
 }
 
-/* The end of a text that was written with `status`: where that is a failure the text is gone, and the first failure is told. */
+/* The end of a text that was written with `status`: where that is a failure the text is gone, and that failure is told. */
 static inline enum tfr_status tfr_memtext_end(FILE *stream, char **text, enum tfr_status status) {
-    const enum tfr_status closed = tfr_memtext_close(stream, text);
-    if (status != TFR_OK) {
-        free(*text);
-        *text = NULL;
+    if (status == TFR_OK) {
+        return tfr_memtext_close(stream, text);
     }
-    return status != TFR_OK ? status : closed;
+    fclose(stream);
+    free(*text);
+    *text = NULL;
+    return status;
 }
 
 #endif

@@ -1,5 +1,8 @@
 /* bench_roof.c - what no kernel could beat: bytes and FLOPs of each case at the roofs that were measured between the rounds. */
 #include "study/bench_roof.h"
+
+#include <string.h>
+
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -30,7 +33,7 @@ struct sum {
     int64_t chunk; /* rows of a prompt that go in one step */
     double roof_ns, predicted_ns;
     int n_ranks;     /* that took part */
-    bool has_unseen; /* a linear whose kernel the calibration does not know */
+    char unseen[64]; /* the first kernel of a linear that the calibration does not know; empty: none */
 };
 
 /* Adds what a step is for one rank. */
@@ -58,7 +61,9 @@ static enum tfr_status add_rank(struct sum *sum, const struct tfr_step_facts *st
         if (sum->calibration != NULL) {
             tfr_predict_task(sum->calibration, &facts, &prediction);
             sum->predicted_ns += prediction.ns;
-            sum->has_unseen = sum->has_unseen || (facts.op == TFR_OP_LINEAR && prediction.base == TFR_BASED_ON_ROOF);
+            if (facts.op == TFR_OP_LINEAR && prediction.base == TFR_BASED_ON_ROOF && sum->unseen[0] == '\0') {
+                memcpy(sum->unseen, facts.kernel, sizeof sum->unseen);
+            }
         }
     }
     if (sum->calibration != NULL) {
@@ -141,13 +146,11 @@ static enum tfr_status predict_too(struct tfr_bench *bench, const struct tfr_eng
         sum->calibration = bench->n_ranks == 1 ? &taken->calibration : NULL;
     }
     status = status == TFR_OK ? settle_figures(bench, sum) : status;
-    if (status == TFR_OK && sum->has_unseen) {
-        const char *dtype = tfr_choice_name("runtime.dtype", engine->config->options.runtime_dtype);
+    if (status == TFR_OK && sum->unseen[0] != '\0') {
         tfr_log(TFR_LOG_WARN, "bench",
-                "the calibration of this host has no linears with weights in %s, which are predicted at their roof; run `tfrun "
-                "calibrate "
-                "--dtype %s`, which measures them in the place of its other types",
-                dtype, dtype);
+                "the calibration of this host does not know %s, whose time is predicted at its roof; `tfrun calibrate` with the "
+                "same --dtype, --isa, --kernels and --finer measures it, in the place of what the file has",
+                sum->unseen);
     }
     if (status == TFR_OK && taken->is_calibrated && bench->n_ranks > 1) {
         status = tfr_bench_predict_ranks(bench, engine, &taken->calibration, question);

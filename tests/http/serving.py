@@ -142,7 +142,7 @@ class Setting:
         return Server(self.program, model or self.demo, self.folder, *flags, **more)
 
     def run(self, *words):
-        done = subprocess.run([self.program, *map(str, words)], capture_output=True, timeout=60, check=False)
+        done = subprocess.run([self.program, *map(str, words)], capture_output=True, timeout=PATIENCE, check=False)
         if done.returncode != 0:
             raise AssertionError(f"{words}: {done.returncode} {done.stderr}")
         return done.stdout

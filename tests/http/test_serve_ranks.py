@@ -18,7 +18,7 @@ LAUNCHER = (os.environ.get("TFRUN_TEST_MPIEXEC", "mpiexec"), "-n", "2")
 
 
 def children(launcher):
-    """Processes of tfrun that descend from it: Hydra has a proxy between."""
+    """Processes of tfrun that descend from it: Hydra has a proxy between, a wrapper is another."""
     parents, programs = {}, set()
     for entry in pathlib.Path("/proc").iterdir():
         try:
@@ -28,7 +28,13 @@ def children(launcher):
         parents[entry.name] = fields.split()[1]
         if name.endswith("(tfrun"):
             programs.add(entry.name)
-    return [int(process) for process in programs if str(launcher) in (parents[process], parents.get(parents[process]))]
+
+    def ancestors(process):
+        while process in parents:
+            process = parents[process]
+            yield process
+
+    return [int(process) for process in programs if str(launcher) in ancestors(process)]
 
 
 def is_alive(process):
@@ -38,9 +44,8 @@ def is_alive(process):
         return False
 
 
-@case
-def a_signal_to_all_ranks_is_a_drain(t):
-    with t.serve(launcher=LAUNCHER) as server:
+def drains(t, *wrapper):
+    with t.serve(launcher=(*LAUNCHER, *wrapper)) as server:
         expect("on each of 2 ranks" in server.start_line(), server.lines())
         ranks = children(server.process.pid)
         expect_same(len(ranks), 2)
@@ -55,6 +60,16 @@ def a_signal_to_all_ranks_is_a_drain(t):
         expect(b"data: [DONE]" in rest and b'"error"' not in rest, rest[-300:])
         expect_same(server.process.wait(PATIENCE), 0)
         expect_same([rank for rank in ranks if pathlib.Path(f"/proc/{rank}").exists()], [])
+
+
+@case
+def a_signal_to_all_ranks_is_a_drain(t):
+    drains(t)
+
+
+@case
+def a_script_around_each_rank_is_no_lost_rank(t):
+    drains(t, "sh", "-c", '"$@"; exit $?', "wrapper")
 
 
 def end(server):

@@ -178,7 +178,8 @@ static void prepare_farewell(void) {
     farewell.n_local = open_mpi != NULL ? atoi(open_mpi) : hydra != NULL ? atoi(hydra) : 0;
 }
 
-bool tfr_cli_is_sibling_gone(void) {
+/* Of the process that started this one, as far as they are in the first 4 KB of the system's list; -1 where it has none. */
+static int count_siblings(void) {
     char text[4096];
     int n = 0;
     const int file = open(farewell.siblings, O_RDONLY | O_CLOEXEC);
@@ -189,7 +190,18 @@ bool tfr_cli_is_sibling_gone(void) {
     if (file >= 0) {
         close(file);
     }
-    return size > 0 && n < farewell.n_local;
+    return size > 0 ? n : -1;
+}
+
+void tfr_cli_ranks_have_met(void) {
+    if (count_siblings() < farewell.n_local) {
+        farewell.n_local = 0;
+    }
+}
+
+bool tfr_cli_is_sibling_gone(void) {
+    const int n = count_siblings();
+    return n >= 0 && n < farewell.n_local;
 }
 
 /* Of one process, as a handler may write it. */
@@ -247,6 +259,7 @@ void tfr_cli_end_cleanly(void) {
 }
 
 void tfr_cli_catch_signals(void) {
+    tfr_cli_ranks_have_met();
     handle(SIGINT, cancel_first);
     handle(SIGTERM, cancel_first);
 }

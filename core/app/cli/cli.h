@@ -42,6 +42,9 @@ void tfr_cli_end_cleanly(void);
 void tfr_cli_catch_signals(void);
 /* Of ranks that follow rank 0, which gets the same signals from a launcher: they go on until it ends the job. */
 void tfr_cli_follow_signals(void);
+/* An engine is open, so all ranks are there. A parent that has fewer children than this node has ranks now is no launcher but, say,
+ * a script around each rank: how many it has later tells nothing of them. Part of tfr_cli_catch_signals. */
+void tfr_cli_ranks_have_met(void);
 /* Of the children of rank 0's launcher one is missing: an end that it tells of was not asked for. For handlers of signals too. */
 bool tfr_cli_is_sibling_gone(void);
 /* Exit code of work that was cancelled, and among ranks a sentence: 128 + the signal, or the status's own. */

@@ -234,6 +234,7 @@ static int serve(struct job *job) {
         end_network(job);
         return code;
     }
+    tfr_cli_ranks_have_met();
     tfr_engine_notify(server->engine, wake_network, server->http);
     atomic_store(&server->state, TFR_SERVER_READY);
     tell_start(job);

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 
+SLOWER = int(os.environ.get("TFRUN_TEST_PATIENCE", "1"))
 KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36,
         "End": 35, "F2": 113, "Backspace": 8}
 ALT, CONTROL, SHIFT = 1, 2, 8
@@ -78,7 +79,7 @@ class Browser:
         message = {"id": self.last, "method": method, "params": params} | ({"sessionId": session} if session else {})
         self.replies[self.last] = waiting = queue.Queue()
         os.write(self.to, json.dumps(message).encode() + b"\0")
-        reply = waiting.get(timeout=60)
+        reply = waiting.get(timeout=60 * SLOWER)
         if "error" in reply:
             raise RuntimeError(f"{method}: {reply['error']['message']}")
         return reply["result"]
