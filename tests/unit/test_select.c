@@ -176,10 +176,15 @@ static struct tfr_problem linear_problem(int64_t rows, int n_threads, bool deter
                                         {.rank = 2, .dim = {rows, 512}, .flags = TFR_ARG_VAR_ROWS}}};
 }
 
-static const char *choose(struct world *world, struct tfr_problem problem) {
+/* The choice before is forgotten, which tfr_select itself does not free. */
+static enum tfr_status select_anew(struct world *world, const struct tfr_problem *problem) {
     tfr_free(world->choice.candidates);
     world->choice.candidates = NULL;
-    assert_ok(tfr_select(&world->chooser, &problem, &world->choice));
+    return tfr_select(&world->chooser, problem, &world->choice);
+}
+
+static const char *choose(struct world *world, struct tfr_problem problem) {
+    assert_ok(select_anew(world, &problem));
     assert_ptr_equal(world->choice.candidates[0].kernel, world->choice.kernel);
     return world->choice.kernel->name;
 }
@@ -276,12 +281,12 @@ TFR_TEST(plugins_older_than_caches_of_16_bits_are_not_given_any) {
     world.plugin.abi_minor = 2;
     assert_string_equal(choose(&world, attention_problem(TFR_DTYPE_F32, TFR_DTYPE_F32)), "old");
     assert_string_equal(choose(&world, attention_problem(TFR_DTYPE_I8, TFR_DTYPE_F32)), "old");
-    assert_refused(tfr_select(&world.chooser, &bf16, &world.choice), TFR_UNSUPPORTED,
+    assert_refused(select_anew(&world, &bf16), TFR_UNSUPPORTED,
                    "old: its plugin was built for ABI 2.2: kv caches of bf16 came with 2.3");
-    assert_refused(tfr_select(&world.chooser, &f16, &world.choice), TFR_UNSUPPORTED, "kv caches of f16 came with 2.3");
-    assert_refused(tfr_select(&world.chooser, &products, &world.choice), TFR_UNSUPPORTED, "attention in bf16 came with 2.3");
+    assert_refused(select_anew(&world, &f16), TFR_UNSUPPORTED, "kv caches of f16 came with 2.3");
+    assert_refused(select_anew(&world, &products), TFR_UNSUPPORTED, "attention in bf16 came with 2.3");
     bf16.arg[1].flags = TFR_ARG_APPEND;
-    assert_refused(tfr_select(&world.chooser, &bf16, &world.choice), TFR_UNSUPPORTED, "kv caches of bf16 came with 2.3");
+    assert_refused(select_anew(&world, &bf16), TFR_UNSUPPORTED, "kv caches of bf16 came with 2.3");
     world.plugin.abi_minor = 3;
     assert_string_equal(choose(&world, f16), "old");
     assert_string_equal(choose(&world, products), "old");
