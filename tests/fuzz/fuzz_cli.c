@@ -1,8 +1,10 @@
 /* fuzz_cli.c - command lines: a word a line; the first may name a command. What its parser takes goes on to the config of a small
- * model, or is refused there. Nothing is run. */
+ * model, or is refused there. Nothing is run but help. */
 #define main tfr_fuzz_main_of_tfrun
 #include "app/cli/main.c"
 #undef main
+
+#include <fcntl.h>
 
 #include "base/status.h"
 #include "harness.h"
@@ -32,18 +34,48 @@ static void read_numbers(const struct tfr_args *args) {
     }
 }
 
+/* What is printed goes nowhere. */
+static void open_results(void) {
+    static bool is_open;
+    tfr_fuzz_hush();
+    if (!is_open) {
+        is_open = true;
+        const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        if (getenv("TFR_FUZZ_VERBOSE") == NULL) {
+            dup2(nowhere, STDOUT_FILENO);
+        }
+        tfr_results_open();
+    }
+}
+
+static void give_help(const struct tfr_command *command, int argc, char **words) {
+    if (argc > 2 && strcmp(words[1], "help") == 0) {
+        (void)help_on(argc, words);
+    } else {
+        (void)tfr_help(command);
+    }
+    (void)tfr_cli_flush();
+}
+
 int tfr_fuzz_cli(const uint8_t *data, size_t size) {
     char *words[MOST_WORDS + 1], **argv = words, *text = tfr_fuzz_text(data, size), owners[128];
     int argc = cut_words(text, words);
     struct tfr_args args;
     size_t n_flags;
-    tfr_fuzz_hush();
+    open_results();
+    if (argc > 2 && strcmp(words[1], "help") == 0) {
+        give_help(NULL, argc, words);
+        free(text);
+        return 0;
+    }
     const struct tfr_command *command = take_command(&argc, &argv);
     const struct tfr_flag *flags = tfr_command_flags(command, &n_flags);
     if (!tfr_args_parse(&args, argc, argv, flags, n_flags)) {
         tfr_fuzz_require(args.error[0] != '\0', "a command line that is refused has a sentence");
         name_owners(has_flag, args.unknown != NULL && strncmp(args.unknown, "--", 2) == 0 ? args.unknown + 2 : "", owners,
                     sizeof owners);
+    } else if (args.help) {
+        give_help(command, 0, NULL);
     } else if (!has_stray(command, &args)) {
         struct tfr_settings *settings;
         read_numbers(&args);

@@ -1,12 +1,16 @@
 /* fuzz_model.c - the files of weights: an index with its shards, whole folders, adapters.
  *
  * index: model.safetensors.index.json and two shards, or those of pytorch_model.bin; what opens can be read to the last byte.
- * checkpoint, quantized: a folder from its config to a token of its engine; `tfrun check` has the verdict that opening has.
+ * checkpoint, quantized: a folder from its config to a token of its engine; `tfrun check` has the verdict that opening has. Of
+ * quantized each matrix is rounded too, in every coarse type: what was rounded is read.
  * adapter: the files of a folder that PEFT wrote, on a model that is given.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include <tfrun/quant.h>
+
+#include "base/arena.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mapfile.h"
@@ -14,6 +18,7 @@
 #include "base/tensor.h"
 #include "harness.h"
 #include "model/adapter.h"
+#include "model/coarse_tensor.h"
 #include "model/lora.h"
 #include "model/model.h"
 
@@ -107,7 +112,58 @@ static void check_report(const char *folder) {
     }
 }
 
-static int open_folder(const uint8_t *data, size_t size) {
+static void make_parts(struct tfr_coarse_weight *to, enum tfr_dtype dtype, const int64_t *dim, int k_axis) {
+    tfr_coarse_shape(to, dtype, dim, k_axis);
+    struct tfr_tensor *const parts[] = {&to->parts.q, &to->parts.scale, &to->parts.zero};
+    for (size_t i = 0; i < TFR_COUNT_OF(parts) && parts[i]->rank > 0; i++) {
+        parts[i]->data = tfr_alloc(tfr_tensor_bytes(parts[i]) + 1, 1);
+        tfr_fuzz_require(parts[i]->data != NULL, "there is memory for a small matrix");
+    }
+}
+
+static void free_parts(struct tfr_coarse_weight *parts) {
+    tfr_free(parts->parts.q.data);
+    tfr_free(parts->parts.scale.data);
+    tfr_free(parts->parts.zero.data);
+}
+
+/* As `tfrun quantize` does, and once more what it means then. */
+static void round_matrix(const struct tfr_tensor *from, enum tfr_dtype dtype, int k_axis) {
+    struct tfr_coarse_weight once, again;
+    struct tfr_coarse_error error;
+    make_parts(&once, dtype, from->dim, k_axis);
+    make_parts(&again, dtype, from->dim, k_axis);
+    float *numbers = tfr_alloc((size_t)tfr_tensor_count(from) + 1, sizeof *numbers);
+    const struct tfr_tensor read = tfr_tensor_make(numbers, TFR_DTYPE_F32, 2, from->dim);
+    if (numbers != NULL && tfr_coarse_round(&once, from, &error) == TFR_OK && error.not_held < 0) {
+        tfr_fuzz_require(tfr_coarse_read(numbers, &once) == TFR_OK && tfr_coarse_round(&again, &read, &error) == TFR_OK &&
+                             error.not_held < 0 && (error.largest == 0 || tfr_quant_has_zero(dtype)),
+                         "what was rounded rounds to itself, but for types with zero points");
+    }
+    tfr_free(numbers);
+    free_parts(&once);
+    free_parts(&again);
+}
+
+static void round_all(const struct tfr_weights *weights) {
+    enum { MOST_ELEMENTS = 1 << 12 };
+    static const enum tfr_dtype coarse[] = {TFR_DTYPE_I8_CHANNEL, TFR_DTYPE_I4_GROUP, TFR_DTYPE_I4_GROUP64, TFR_DTYPE_I4_ZERO,
+                                            TFR_DTYPE_I4_ZERO64};
+    size_t n;
+    const struct tfr_weight *all = tfr_weights_all(weights, &n);
+    for (size_t i = 0; i < n && i < 8; i++) {
+        const struct tfr_tensor *tensor = &all[i].tensor;
+        const int64_t count = tfr_tensor_count(tensor);
+        for (size_t t = 0; t < TFR_COUNT_OF(coarse); t++) {
+            if (tensor->rank == 2 && tensor->dtype <= TFR_DTYPE_F64 && count > 0 && count <= MOST_ELEMENTS &&
+                all[i].coarse == NULL) {
+                round_matrix(tensor, coarse[t], (int)(i % 2));
+            }
+        }
+    }
+}
+
+static int open_folder(const uint8_t *data, size_t size, bool rounds) {
     enum { MOST_PARAMETERS = 1 << 16 };
     const char *folder = tfr_fuzz_unpack(checkpoint_names, TFR_COUNT_OF(checkpoint_names), data, size);
     struct tfr_config *config;
@@ -115,6 +171,9 @@ static int open_folder(const uint8_t *data, size_t size) {
     if (tfr_fuzz_accepted(tfr_config_load(&config, folder, NULL, 0))) {
         if (tfr_fuzz_accepted(tfr_model_open(&model, config, TFR_MODEL_WEIGHTS))) {
             const bool is_small = tfr_model_param_count(&model->hparams) <= MOST_PARAMETERS;
+            if (rounds) {
+                round_all(model->weights);
+            }
             tfr_model_close(model);
             if (is_small) {
                 run(folder);
@@ -127,11 +186,11 @@ static int open_folder(const uint8_t *data, size_t size) {
 }
 
 int tfr_fuzz_checkpoint(const uint8_t *data, size_t size) {
-    return open_folder(data, size);
+    return open_folder(data, size, false);
 }
 
 int tfr_fuzz_quantized(const uint8_t *data, size_t size) {
-    return open_folder(data, size);
+    return open_folder(data, size, true);
 }
 
 /* ---- adapters ------------------------------------------------------------------------------------------------- */

@@ -47,23 +47,40 @@ int tfr_fuzz_cluster(const uint8_t *data, size_t size) {
     return 0;
 }
 
+/* Conditions of another run: each alone is a refusal or a doubt. */
+static void check_conditions(const struct tfr_calibration *calibration, const char *path) {
+    static const int64_t later[] = {INT64_C(1800000000), 0, 5000, 100000, 70};
+    char doubts[TFR_DOUBTS_SIZE] = "", age[64];
+    for (int i = 0; i < 9; i++) {
+        struct tfr_conditions now = calibration->conditions;
+        char *const texts[] = {now.host, now.cpu, now.version, now.abi, now.bind, now.governor, now.plugins};
+        if (i < (int)TFR_COUNT_OF(texts)) {
+            snprintf(texts[i], 8, "a 1; x");
+        }
+        now.threads += i == 7;
+        now.isa ^= i == 8;
+        now.quota_cores += i % 2;
+        tfr_fuzz_accepted(tfr_calibration_check(calibration, &now, path, doubts, sizeof doubts));
+        now.measured_unix = 5000;
+        tfr_calibration_age(&now, later[i % (int)TFR_COUNT_OF(later)], age, sizeof age);
+    }
+    tfr_calibration_doubts(calibration, doubts, sizeof doubts);
+    char *own = tfr_calibration_path(calibration->conditions.host, calibration->conditions.threads);
+    tfr_fuzz_require(own != NULL && strstr(own, "/tfrun/calibration-") != NULL, "a cache has a name");
+    tfr_free(own);
+}
+
 int tfr_fuzz_calibration(const uint8_t *data, size_t size) {
     struct tfr_calibration calibration, again;
-    char doubts[TFR_DOUBTS_SIZE] = "", age[64], path[1024];
+    char path[1024];
     snprintf(path, sizeof path, "%s", tfr_fuzz_write("calibration.json", data, size));
     if (!tfr_fuzz_accepted(tfr_calibration_read(&calibration, path))) {
         return 0;
     }
-    struct tfr_conditions now = calibration.conditions;
-    tfr_fuzz_accepted(tfr_calibration_check(&calibration, &now, path, doubts, sizeof doubts));
-    now.threads++;
-    now.isa ^= 1;
-    tfr_fuzz_accepted(tfr_calibration_check(&calibration, &now, path, doubts, sizeof doubts));
-    tfr_calibration_doubts(&calibration, doubts, sizeof doubts);
-    tfr_calibration_age(&now, INT64_C(1800000000), age, sizeof age);
+    check_conditions(&calibration, path);
     char *text = tfr_calibration_text(&calibration);
     tfr_fuzz_require(text != NULL, "a calibration can be written");
-    tfr_fuzz_write("calibration.json", text, strlen(text));
+    tfr_fuzz_require(tfr_calibration_write(&calibration, path) == TFR_OK, "a calibration finds its file");
     tfr_fuzz_require(tfr_calibration_read(&again, path) == TFR_OK, "what was written is read");
     char *second = tfr_calibration_text(&again);
     tfr_fuzz_require(second != NULL && strcmp(text, second) == 0, "what was read twice is the same");
