@@ -376,6 +376,286 @@ def serve_seeds():
         put("repl", f"text_{i}", text)
 
 
+def coarse_tensors(kind, group=32, zero=False, width=8, broken=None):
+    """A small checkpoint whose linears are whole numbers, as `tfrun quantize` writes them; `broken` says what of it is not so."""
+    made, all_zero = {}, struct.pack("<e", 0.25)
+    for name, (dtype, shape, data) in small_tensors(C=width, V=11, P=4).items():
+        if len(shape) != 2 or ".w" not in name or "wte" in name or "wpe" in name:
+            made[name] = (dtype, shape, data)
+            continue
+        k, n = shape
+        eights = kind == "int8" or (kind == "mixed" and "c_fc" in name)
+        if eights:
+            made[name] = ("I8", [k, n], bytes(k * n))
+            made[name + "_scale"] = ("F32", [n], f32(n))
+        else:
+            groups = -(-k // group)
+            made[name] = ("U8", [-(-k // 2), n], bytes([0x98]) * (-(-k // 2) * n))
+            made[name + "_scale"] = ("F16", [groups, n], all_zero * (groups * n))
+            if zero:
+                made[name + "_zero_point"] = ("U8", [groups, n], bytes([7]) * (groups * n))
+    scales = [name for name in made if name.endswith("_scale")]
+    first = scales[0]
+    dtype, shape, data = made[first]
+    if broken == "no_scale":
+        del made[first]
+    elif broken == "alone":
+        del made[first[:-6]]
+    elif broken == "scale_shape":
+        made[first] = (dtype, [1, *shape], data)
+    elif broken == "scale_inf":
+        made[first] = (dtype, shape, (struct.pack("<f", float("inf")) if dtype == "F32" else struct.pack("<e", float("inf"))) + data[4 if dtype == "F32" else 2:])
+    elif broken == "zero_16":
+        name = first[:-6] + "_zero_point"
+        made[name] = made[name][0], made[name][1], bytes([16]) + made[name][2][1:]
+    elif broken == "zero_stray":
+        made[first[:-6] + "_zero_point"] = ("U8", shape, bytes(len(data) // 2))
+    elif broken == "below":
+        name = first[:-6]
+        made[name] = made[name][0], made[name][1], bytes([128]) + made[name][2][1:]
+    elif broken == "table":
+        made["transformer.wte.weight"] = ("I8", [11, width], bytes(11 * width))
+    return made
+
+
+def coarse_seeds():
+    def folder(name, quantization, weights, tfrun=None, width=8):
+        config = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": width, "n_head": 2, "n_layer": 1, "n_positions": 4, "vocab_size": 11}
+        if quantization is not None:
+            config["quantization_config"] = quantization
+        put("quantized", name, bundle([("config.json", json.dumps(config | ({"tfrun": tfrun} if tfrun else {}))), ("model.safetensors", tensors(weights))]))
+
+    own = {"quant_method": "tfrun", "version": 1}
+    for kind in ("int8", "int4", "mixed"):
+        folder("own_" + kind, own | {"weights": kind, "smooth": 0.5}, coarse_tensors(kind))
+        folder("own_f32_" + kind, own | {"weights": kind}, coarse_tensors(kind), {"runtime": {"dtype": "f32"}, "model": {"check_weights": True}})
+        folder("own_bf16_" + kind, own | {"weights": kind}, coarse_tensors(kind), {"runtime": {"dtype": "bf16"}})
+        folder("own_again_" + kind, own | {"weights": kind}, coarse_tensors(kind), {"runtime": {"dtype": "int8" if kind != "int8" else "int4"}})
+    for dtype in ("f32", "int4"):
+        folder("zero_" + dtype, own | {"weights": "int4", "zero_point": True}, coarse_tensors("int4", zero=True), {"runtime": {"dtype": dtype}})
+        folder("group64_" + dtype, own | {"weights": "int4", "group_size": 64}, coarse_tensors("int4", 64), {"runtime": {"dtype": dtype}})
+        folder("zero64_" + dtype, own | {"weights": "int4", "group_size": 64, "zero_point": True}, coarse_tensors("int4", 64, True), {"runtime": {"dtype": dtype, "int4_zero_point": True, "int4_group": "64"}})
+    folder("wide", own | {"weights": "int4", "zero_point": True}, coarse_tensors("int4", zero=True, width=16), {"runtime": {"dtype": "f32"}}, 16)
+    for broken in ("no_scale", "alone", "scale_shape", "scale_inf", "zero_stray", "below", "table"):
+        folder("broken_" + broken, own | {"weights": "int8"}, coarse_tensors("int8", broken=broken), {"model": {"check_weights": True}})
+    for broken in ("zero_16", "no_scale", "scale_inf"):
+        folder("broken_int4_" + broken, own | {"weights": "int4", "zero_point": True}, coarse_tensors("int4", zero=True, broken=broken))
+    for finer in (["h.0.mlp.*"], ["nothing*"], ["lm_head*", "transformer.h.0.attn.c_attn.weight"]):
+        folder("finer_" + finer[0][0], None, small_tensors(C=8, P=4), {"runtime": {"dtype": "int4", "int4_finer": finer}})
+    for dtype in ("int8", "int8w", "int4"):
+        folder("rounded_" + dtype, None, small_tensors(C=8, P=4), {"runtime": {"dtype": dtype}})
+    for dtype in ("F32", "F16", "BF16"):
+        varied = {name: (dtype, shape, b"".join((struct.pack("<f", (i * 37 % 101 - 50) / 64)[-2:] if dtype == "BF16" else struct.pack("<e" if dtype == "F16" else "<f", (i * 37 % 101 - 50) / 64))
+                                                for i in range(len(data) // (4 if dtype == "F32" else 2)))) for name, (dtype, shape, data) in small_tensors(C=8, P=4, dtype=dtype).items()}
+        put("quantized", "float_" + dtype, bundle([("config.json", '{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 8, "n_head": 2, "n_layer": 1, "n_positions": 4, "vocab_size": 11}'),
+                                                   ("model.safetensors", tensors(varied))]))
+
+
+def adapter_variants():
+    lora = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["c_attn", "c_fc", "wte", "wpe"], "task_type": "CAUSAL_LM"}
+    base = "base_model.model.transformer."
+
+    def put_lora(name, config, weights):
+        put("adapter", "more_" + name, bundle([("adapter_config.json", json.dumps(lora | config)), ("adapter_model.safetensors", tensors(weights))]))
+
+    def pair(module, k, n, dtype="F32"):
+        width = {"F32": 4, "F16": 2, "BF16": 2, "F64": 8}[dtype]
+        return {base + module + ".lora_A.weight": (dtype, [2, k], bytes(2 * k * width)), base + module + ".lora_B.weight": (dtype, [n, 2], bytes(n * 2 * width))}
+
+    attn = pair("h.0.attn.c_attn", 16, 48)
+    put_lora("tables", {}, {base + "wte.lora_embedding_A": ("F32", [2, 261], f32(522)), base + "wte.lora_embedding_B": ("F32", [16, 2], f32(32)),
+                            base + "wpe.lora_embedding_A": ("F32", [2, 32], f32(64)), base + "wpe.lora_embedding_B": ("F32", [16, 2], f32(32))})
+    for dtype in ("F16", "BF16", "F64"):
+        put_lora("type_" + dtype, {}, pair("h.0.attn.c_attn", 16, 48, dtype))
+    put_lora("bias", {"lora_bias": True, "bias": "all"}, attn | {base + "h.0.attn.c_attn.lora_B.bias": ("F32", [48], f32(48)), base + "h.0.attn.c_attn.base_layer.bias": ("F32", [48], f32(48)),
+                                                               base + "h.0.ln_1.bias": ("F32", [16], f32(16))})
+    put_lora("own", {"modules_to_save": ["wte", "lm_head", "ln_f"]}, attn | {"base_model.model.lm_head.weight": ("F32", [261, 16], f32(4176)), base + "ln_f.weight": ("F32", [16], f32(16))})
+    put_lora("half", {}, {name: what for name, what in attn.items() if "_A" in name})
+    put_lora("shape", {"r": 3}, attn)
+    put_lora("ints", {}, {name: ("I32", what[1], what[2]) for name, what in attn.items()})
+    put_lora("twice", {}, attn | {"transformer.h.0.attn.c_attn.lora_A.weight": ("F32", [2, 16], f32(32))})
+    put_lora("strange", {}, attn | {"x.y": ("F32", [1], f32(1))})
+    put_lora("layer", {}, attn | pair("h.7.attn.c_attn", 16, 48))
+    put_lora("table_as_linear", {}, {base + "wte.lora_A.weight": ("F32", [2, 16], f32(32))})
+    put_lora("mask", {}, attn | {base + "h.0.attn.bias": ("F32", [1, 1, 4, 4], f32(16))})
+    put_lora("untargeted", {"target_modules": ["c_fc"]}, attn)
+    for i, config in enumerate(({"target_modules": r".*\.c_(attn|fc)"}, {"target_modules": "all-linear"}, {"target_modules": 3}, {"target_modules": [1]}, {"exclude_modules": ["c_attn"]},
+                                {"exclude_modules": "h.0.*"}, {"layers_to_transform": 0}, {"layers_to_transform": [1]}, {"layers_to_transform": ["a"]}, {"modules_to_save": [1]},
+                                {"rank_pattern": {"c_attn": 2.5}}, {"rank_pattern": {r"h\.\d+\.attn": 2}}, {"rank_pattern": {"(?:a)": 1}}, {"rank_pattern": {"(": 1}}, {"rank_pattern": 3},
+                                {"rank_pattern": {"c_attn": "x"}}, {"alpha_pattern": {"(a)+(b)+(c)+(d)+(e)+": 1}}, {"alpha_pattern": {"\\w+": 8}}, {"alpha_pattern": {"a\\": 8}}, {"use_rslora": True},
+                                {"init_lora_weights": "pissa"}, {"init_lora_weights": "gaussian"}, {"init_lora_weights": "eva"}, {"init_lora_weights": "loftq"}, {"use_dora": True},
+                                {"alora_invocation_tokens": [1]}, {"unknown": 1}, {"unknown": []}, {"r": 0}, {"lora_alpha": "x"}, {"use_rslora": 3}, {"task_type": None}, {"task_type": "SEQ_CLS"},
+                                {"task_type": "QUESTION_ANS"}, {"task_type": "FEATURE_EXTRACTION"}, {"task_type": "SEQ_2_SEQ_LM"}, {"peft_type": "PROMPT_TUNING"}, {"peft_type": "IA3"}, {"peft_type": None},
+                                {"base_model_name_or_path": "x/y"})):
+        put_lora(f"config_{i}", config, attn)
+    prefix = {"peft_type": "PREFIX_TUNING", "task_type": "SEQ_CLS", "num_virtual_tokens": 3, "token_dim": 16, "num_layers": 1, "num_attention_heads": 2, "num_transformer_submodules": 1}
+    own = {"prompt_embeddings": ("F32", [3, 32], f32(96))}
+    head = {"base_model.score.weight": ("F32", [3, 16], f32(48))}
+    for i, (config, weights) in enumerate((({}, own | head), ({"task_type": "CAUSAL_LM"}, own), ({"task_type": None}, own | {"base_model.model.score.weight": head["base_model.score.weight"]}), ({}, own | {"x": ("F32", [1], f32(1))}), ({}, head),
+                                           ({}, {"prompt_embeddings": ("F16", [3, 32], bytes(192))}), ({}, {"prompt_embeddings": ("I64", [3, 32], bytes(768))}), ({}, {"prompt_embeddings": ("F32", [2, 32], f32(64))}),
+                                           ({"task_type": None}, {"prompt_embeddings": ("F32", [3, 32], f32(96, float("inf")))}), ({"num_virtual_tokens": 40}, {"prompt_embeddings": ("F32", [40, 32], f32(1280))}),
+                                           ({"num_layers": 2}, own), ({"token_dim": "x"}, own), ({"more": 1}, own))):
+        put("adapter", f"prefix_{i}", bundle([("adapter_config.json", json.dumps(prefix | config)), ("adapter_model.safetensors", tensors(weights))]))
+    put("adapter", "prefix_alone", bundle([("adapter_config.json", json.dumps(prefix))]))
+    past = {f"past_key_values.0.{kind}": ("F32", [1, 2, 3, 8], f32(48)) for kind in ("key", "value")}
+    for i, weights in enumerate((past, {name: what for name, what in past.items() if "key" in name}, past | {"x": ("F32", [1], f32(1))}, {name: ("F32", [2, 2, 3, 8], f32(96)) for name in past}, {"x": ("F32", [1], f32(1))},
+                                 {name: ("F32", [1, 2, 40, 8], f32(640)) for name in past}, {name: ("BF16", [1, 2, 3, 8], bytes(96)) for name in past}, {name: ("F32", [1, 2, 3, 8], f32(48, float("nan"))) for name in past})):
+        put("adapter", f"past_{i}", bundle([("prefix.safetensors", tensors(weights))]))
+
+
+def checkpoint_variants():
+    def folder(name, weights, config="", more=(), tfrun="", architecture="GPT2LMHeadModel"):
+        text = '{"model_type": "gpt2", "architectures": ["%s"], %s%s%s}' % (architecture, config, '"tfrun": {"model": {%s}}, ' % tfrun if tfrun else "", SMALL)
+        put("checkpoint", "more_" + name, bundle([("config.json", text), ("model.safetensors", tensors(weights)), *more]))
+
+    whole = small_tensors()
+    for name in ("h.0.crossattention.c_attn.weight", "score.weight", "classifier.weight", "qa_outputs.weight", "multiple_choice_head.summary.weight", "h.0.ln_1.gamma", "more.weight", "transformer.h.3.ln_1.weight",
+                 "transformer.h.0.attn.c_attn.lora_A.weight"):
+        folder("name_" + name[:12] + name[-6:], whole | {name: ("F32", [4], f32(4))})
+    folder("front", {"module." + name: what for name, what in whole.items()})
+    folder("front_compile", {"_orig_mod." + name: what for name, what in whole.items()})
+    folder("front_any", {"a.b." + name: what for name, what in whole.items()})
+    folder("forms", whole | {"h.0.ln_1.weight": ("F32", [4], f32(4))})
+    folder("head_other", whole | {"lm_head.weight": ("F32", [11, 4], f32(44))})
+    folder("head_type", whole | {"lm_head.weight": ("BF16", [11, 4], bytes(88))})
+    folder("head_ignored", whole | {"lm_head.weight": ("F32", [11, 4], f32(44))}, tfrun='"ignore_tensors": ["lm_head.*", "nothing"]')
+    folder("head_alone", {name if "wte" not in name else "lm_head.weight": what for name, what in whole.items()})
+    folder("untied", whole | {"lm_head.weight": ("F32", [11, 4], f32(44))}, '"tie_word_embeddings": false, ')
+    folder("untied_lacks", whole, '"tie_word_embeddings": false, ')
+    folder("nan", whole | {"transformer.ln_f.bias": ("F32", [4], f32(4, float("nan")))}, tfrun='"check_weights": true')
+    folder("inf", whole | {"transformer.ln_f.bias": ("F32", [4], f32(4, float("inf")))}, tfrun='"check_weights": true')
+    folder("ints", whole | {"transformer.ln_f.bias": ("I64", [4], bytes(32))})
+    folder("shape", whole | {"transformer.ln_f.bias": ("F32", [5], f32(5))})
+    folder("f64", whole | {"transformer.ln_f.bias": ("F64", [4], bytes(32))})
+    folder("missing_head", whole, tfrun='"allow_missing_head": true', architecture="GPT2ForSequenceClassification")
+    folder("headless", whole, architecture="GPT2Model")
+    folder("token", whole | {"classifier.weight": ("F32", [2, 4], f32(8)), "classifier.bias": ("F32", [2], f32(2))}, architecture="GPT2ForTokenClassification")
+    folder("answer", whole | {"qa_outputs.weight": ("F32", [2, 4], f32(8)), "qa_outputs.bias": ("F32", [2], f32(2))}, architecture="GPT2ForQuestionAnswering")
+    folder("double", whole | {"multiple_choice_head.summary.weight": ("F32", [1, 4], f32(4)), "multiple_choice_head.summary.bias": ("F32", [1], f32(1))}, architecture="GPT2DoubleHeadsModel")
+    folder("two_forms", whole, more=[("pytorch_model.bin", b"x"), ("model.safetensors.index.json", "{}")])
+    lora = ("adapter_config.json", json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 4, "target_modules": ["c_attn"], "task_type": "CAUSAL_LM"}))
+    own = {"base_model.model.transformer.h.0.attn.c_attn.lora_A.weight": ("F32", [1, 4], f32(4)), "base_model.model.transformer.h.0.attn.c_attn.lora_B.weight": ("F32", [12, 1], f32(12))}
+    folder("adapter", whole, more=[lora, ("adapter_model.safetensors", tensors(own))])
+    folder("adapter_alone", whole, more=[lora])
+    folder("adapter_ignored", whole, more=[("adapter_config.json", "{}")], tfrun='"adapter_beside": "ignore"')
+    folder("prefix_beside", whole, tfrun='"prefix": "."')
+    for i, name in enumerate(("config.json", "adapter_config.json", "flax_model.msgpack")):
+        put("checkpoint", f"alone_{i}", bundle([("config.json", "{%s}" % SMALL), (name, "{%s}" % SMALL)]))
+    for cross in ('"add_cross_attention": true, ',):
+        folder("cross_lacks", whole, cross)
+
+
+def trace_variants(trace):
+    """Traces of other runs: more threads, a cut, other ranks and rows."""
+    document = json.loads(trace)
+    events = document["traceEvents"]
+
+    def put_trace(name, made, **more):
+        put("trace", name, json.dumps({"traceEvents": made, **more}))
+
+    tasks = [event for event in events if event.get("cat") == "task"]
+    last = max(event["args"]["run"] for event in tasks)
+    few = [event for event in tasks if event["args"]["run"] == last]
+    names = [event for event in events if event["ph"] == "M"]
+    put_trace("run", few)
+    put_trace("threads", few + [{**event, "tid": 1, "ts": event["ts"] + 1} for event in few])
+    put_trace("cut", [{**names[0], "args": {"name": "rank 0", "events_overwritten": 7}}] + tasks)
+    put_trace("cut_all", [{**names[0], "args": {"name": "rank 0", "events_overwritten": 7}}] + few)
+    put_trace("lacks_one", few[:-8])
+    put_trace("rows", [{**event, "args": {**event["args"], "rows": 7}} for event in few])
+    put_trace("many_rows", [{**event, "args": {**event["args"], "rows": 7 + i, "run": i}} for i, event in enumerate(few)])
+    put_trace("rank", [{**event, "pid": 1} for event in few[:2]])
+    put_trace("model", [{**event, "args": {**event["args"], "model": "draft"}} for event in few])
+    put_trace("other", [{**few[0], "name": "h.9.x"}])
+    put_trace("message", [{**event, "cat": "message"} for event in few])
+    put_trace("none", [])
+    put_trace("no_time", [{key: value for key, value in few[0].items() if key != "dur"}])
+    put("trace", "no_events", "{}")
+
+
+def calibration_variants(document):
+    link = {"pairs": 2, "alpha_ns": 900, "byte_ns": 0.1}
+    for i, (shm, net) in enumerate(((link, None), (None, link), (link | {"late_ns": 3, "later_ns": 2}, link | {"large_above_bytes": 65536, "large_alpha_ns": 9000, "large_byte_ns": 0.2, "large_ways": 1e9}), ({**link, "pairs": 0}, None), (3, None))):
+        parts = {"same_node": shm, "other_node": net}
+        made = {**document, "net": {"transport": "x", "measured_at": "y", "asleep": True, **{key: value for key, value in parts.items() if value is not None}}}
+        put("calibration", f"net_{i}", json.dumps(made))
+    slow = json.loads(json.dumps(document))
+    slow["conditions"]["waited_percent"] = 40
+    for roof in slow["roofs"]["flops"] + slow["roofs"]["bandwidth"]:
+        roof["all_cores"] = roof["one_core"] / 2
+    put("calibration", "slow", json.dumps(slow))
+    wrong = json.loads(json.dumps(document))
+    wrong["kernels"][0]["points"] = wrong["kernels"][0]["points"][:1] * 2
+    put("calibration", "order", json.dumps(wrong))
+    for i, point in enumerate(([1, 1, 0, 0, 1], [1, 1, 0, 5, -1], [0, 1, 0, 5, 1], [1, 1], [1, 1, 0, "x", 1], [1, 1, 0, 2, 1, 9])):
+        wrong["kernels"][0]["points"] = [point]
+        put("calibration", f"point_{i}", json.dumps(wrong))
+
+
+def bench_variants(one):
+    """A second document that is alike but for its times, one of ranks, and such as differ."""
+    first = json.loads(one)
+
+    def put_pair(name, a, b):
+        put("bench", name, bundle([("bench", json.dumps(a)), ("before", json.dumps(b))]))
+
+    def other(**facts):
+        made = json.loads(one)
+        made["manifest"].update(facts)
+        for case in made["cases"]:
+            case["times_ms"] = [time * 1.5 for time in case["times_ms"]]
+        return made
+
+    put_pair("alike", first, other())
+    put_pair("copy", first, first)
+    put_pair("differs", first, other(host="other", governor="x", plugins="clock 1", mpi="SMPI", overrides=[["runtime.bind", "none"], ["runtime.attn", "eager"]]))
+    ranks = other(overrides=[["runtime.threads", "2"], ["runtime.attn", "fused"]], environment=[["A", "b"]])
+    ranks["ranks"] = 2
+    ranks["per_rank"] = ranks["per_rank"] * 2
+    for case in ranks["cases"]:
+        case["ranks"] = [{"busy_ms": 1, "wait_ms": 2, "control_ms": 0.5, "bytes_sent": 100, "messages_sent": 3}] * 2
+        case.update(roof_ms=0.5, predicted_ms=0.7, waited_percent=20)
+    put_pair("ranks", first, ranks)
+    more = json.loads(json.dumps(ranks))
+    more["cases"][0]["times_ms"] = [time * 2 for time in more["cases"][0]["times_ms"]]
+    put_pair("ranks_alike", ranks, more)
+    strange = other()
+    strange["model"] = "3 blocks of 8, f32, kv f32"
+    put_pair("model", first, strange)
+    kinds = other(cases="steps:2")
+    for case, kind in zip(kinds["cases"], ("steps", "sequences")):
+        case.update(case=kind, n=2)
+    put_pair("kinds", first, kinds)
+    put_pair("kinds_alone", kinds, kinds)
+    for case, kind in zip(kinds["cases"], ("mixed", "class")):
+        case.update(case=kind, n=2)
+    put_pair("kinds_mixed", kinds, ranks)
+    full = json.loads(one)
+    full["cases"][0]["times_ms"] = [1.5] * 900
+    again = json.loads(json.dumps(full))
+    again["cases"][0]["times_ms"] = [1.25] * 900
+    put_pair("too_many", full, again)
+    for i, cases in enumerate(("decode:8,decode:8", "decode:x", "prefill:0", "class:3,mixed:2,steps:1,sequences:1", ",".join(f"decode:{n}" for n in range(70)))):
+        put("bench", f"cases_{i}", json.dumps(other(cases=cases)))
+
+
+def line_variants():
+    commands = re.findall(r"&tfr_cmd_(\w+)", read("core/app/cli/commands.c").decode())
+    for command in commands:
+        put("cli", "help_" + command, command + "\n--help")
+    lines = ["help|plan", "help|--json", "help|--help", "help|a|b", "help|plna", "help|zzzzzz", "-h", "c|-n4", "c|-n", "c|--threads", "c|--no-threads|3", "c|--no-echo=1", "c|--echo=false", "bench|c|--gate=3", "bench|c|--gate", "bench|c|--json=maybe",
+             "bench|c|--no-json=true", "bench|c|--no-json", "cost|c|--context|3", "cost|c|--cache|3", "plan|c|--context=3", "c|-x", "c|-", "c|--set|runtime.threads", "c|--set=runtime.threads=3", "c|--rows|3", "score|c|--top-k|3", "eval|c|--set|serve.port=3",
+             "c|--set|x.y=1", "cost|c|--batch|x", "cost|c|--batch|0", "cost|c|--batch|99999999999999999999", "cost|c|--batch|1|--batch|2", "c|--help|x", "c|--temperature=0.5|--top-k=3|--seed=9|--dtype=bf16|--kv-dtype=f16"]
+    lines += ["|".join(["bench", *["a"] * 60]), "|".join(["c", *["--stop|x"] * 31])]
+    for i, line in enumerate(lines):
+        put("cli", f"more_{i}", line.replace("|", "\n"))
+    texts = ["the an\n/alternatives 3\n/choose 2\n/choose 9\n/choose x\n/undo\n/undo\n/undo\n/redo", "/load f\n/save f\nthe\n/save g\n/save g\n/save! g\n/load g\n/tokens\n/score\n/top", "the\n/top 300\n/top x\n/continue 0\n/continue 99\n/continue x",
+             "/set\n/set sampling.top_k 3\n/set runtime.dtype bf16\n/set temperature x\n/set seed 5\n/set logprobs 2\nthe\n/show\n/score", "/help x\n/quit x\n/ \n/s\n/sc\nthe \u00e9\U0001f600\n/tokens", "\n\n\n/score\n/tokens\n/undo\n/redo\n/alternatives",
+             "x" * 200 + "\n/show\n/continue", "/set num_beams 2\nthe\n/alternatives 2\n/set stop a\n/show\n/set stop\n/show", "/alternatives 99\n/alternatives 0\n/alternatives x\nthe\n/alternatives 2\n/tokens\n/choose 1\n/undo"]
+    for i, text in enumerate(texts):
+        put("repl", f"more_{i}", text)
+
+
 def run(folder, *words):
     environment = {**os.environ, "XDG_CACHE_HOME": folder + "/cache"}
     words = [str(word) for word in words]
@@ -397,15 +677,19 @@ def written_seeds(folder):
         run(folder, "init", name + ".json", "-o", name, "--seed", 1, "--trust", root, "--trust", folder)
     own = "lm", "-t", 1, "--bind", "none", "--trust", root, "--trust", folder
     run(folder, *own, "-p", "the an", "-n", 3, "--ignore-eos", "--trace", "trace.json")
-    put("trace", "decode", neutral(pathlib.Path(folder, "trace.json").read_bytes(), folder))
+    trace = neutral(pathlib.Path(folder, "trace.json").read_bytes(), folder)
+    put("trace", "decode", trace)
+    trace_variants(trace)
     benches = [neutral(run(folder, "bench", *own, "--cases", "decode:8,prefill:4", "--repetitions", 10, "--no-roofs", "--json"), folder) for _ in range(2)]
     benches[1] = benches[1].replace('"n_threads":1', '"n_threads":2')
     put("bench", "one", benches[0])
+    bench_variants(benches[0])
     put("bench", "two", bundle([("bench", benches[0]), ("before", benches[1])]))
     made = run(folder, "calibrate", "lm", "--quick", "--quiet", "-t", 1, "--trust", root).decode().strip()
     document = json.loads(neutral(pathlib.Path(made).read_bytes(), folder))
     document["kernels"] = document["kernels"][:3]
     put("calibration", "quick", json.dumps(document))
+    calibration_variants(document)
     for kind in ("int8", "int8w", "int4", "mixed"):
         run(folder, "quantize", "small", "--to", kind, "-o", kind, *(("--finer", "h.0.mlp.c_fc.weight") if kind == "mixed" else ()))
         put("quantized", kind, bundle(files_of(pathlib.Path(folder, kind))))
@@ -424,5 +708,9 @@ if __name__ == "__main__":
     message_seeds()
     study_seeds()
     serve_seeds()
+    coarse_seeds()
+    adapter_variants()
+    checkpoint_variants()
+    line_variants()
     with tempfile.TemporaryDirectory() as folder:
         written_seeds(folder)
