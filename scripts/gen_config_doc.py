@@ -169,7 +169,8 @@ Written by `scripts/gen_config_doc.py` from `core/config/config.def`; do not edi
 
 A config is the `config.json` of a Hugging Face GPT-2 model, untouched, plus one key, `tfrun`. `tfrun CONFIG` runs what it
 says; a model folder stands for the `config.json` in it. Every key below has three sources, in rising order: the default, the
-file, the command line (`--flag` or `--set section.key=value`).
+file, the command line (`--flag` or `--set section.key=value`); some the command line alone may say, which is in the table of what a
+folder is trusted with.
 
 - A key under `tfrun` that is not listed here is an error; unknown keys beside it are left to Hugging Face.
 - All problems are reported at once, each as `file:line:column: key = value`: what is wrong.

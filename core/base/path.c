@@ -99,8 +99,9 @@ enum tfr_status tfr_path_make_folders(const char *directory) {
         }
         const char kept = *at;
         *at = '\0';
-        if (mkdir(path, 0777) != 0 && !tfr_path_is_directory(path)) {
-            status = tfr_raise(TFR_RESOURCE, "%s: cannot make this folder: %s", path, strerror(errno));
+        const int error = mkdir(path, 0777) == 0 ? 0 : errno; /* before the question that comes next, which fails otherwise */
+        if (error != 0 && !tfr_path_is_directory(path)) {
+            status = tfr_raise(TFR_RESOURCE, "%s: cannot make this folder: %s", path, strerror(error));
         }
         *at = kept;
         if (kept == '\0') {

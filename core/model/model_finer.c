@@ -45,7 +45,7 @@ enum tfr_status tfr_model_check_finer(const struct tfr_config *config) {
         if (!names_a_linear(&config->model, &glob, !is_given)) {
             return tfr_raise(is_given ? TFR_USAGE : TFR_CONFIG,
                              "%s names no linear of this model; they are h.0.attn.c_attn.weight to h.%lld.mlp.c_proj.weight and "
-                             "the head's (`tfrun check` lists all tensors): mend it or leave it out",
+                             "lm_head.weight (`tfrun check` lists all tensors): mend it or leave it out",
                              tfr_option_said(config, key, finer->items[i], said, sizeof said),
                              (long long)config->model.n_layer - 1);
         }

@@ -77,9 +77,9 @@ static enum tfr_status refuse_word(const struct tfr_registry *registry, const ch
     const char *nearest = tfr_nearest_name(word, names, n);
     enum tfr_status status =
         nearest != NULL
-            ? tfr_raise(TFR_CONFIG, "list of plugins and kernels: nothing is called \"%s\" here; did you mean \"%s\"?", word,
+            ? tfr_raise(TFR_CONFIG, "runtime.kernels (--kernels): nothing is called \"%s\" here; did you mean \"%s\"?", word,
                         nearest)
-            : tfr_raise(TFR_CONFIG, "list of plugins and kernels: nothing is called \"%s\" here; `tfrun plugins` lists the names",
+            : tfr_raise(TFR_CONFIG, "runtime.kernels (--kernels): nothing is called \"%s\" here; `tfrun plugins` lists the names",
                         word);
     tfr_free(names);
     return status;

@@ -57,7 +57,7 @@ enum tfr_status tfr_bench_gate_check(const struct tfr_bench *bench) {
         }
     }
     return tfr_raise(TFR_USAGE, "--gate: none of the cases has a limit; decode:N has, steps:N from 2, prefill:N from 512 on, and "
-                                "class:N with --warmup");
+                                "class:N where --warmup is given");
 }
 
 /* Nobody beats a roof: who seems to, met a machine that did other things while it was measured. A little of it is chance. */

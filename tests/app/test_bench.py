@@ -209,7 +209,7 @@ def a_gate_is_what_its_figures_say(bench):
     expect_same(ran.returncode, 6 if n_missed else 0)
     expect((f"{n_missed} of the limits" in ran.stderr.decode()) == (n_missed > 0), n_missed, ran.stderr)
     expect("--format csv has one table" in bench.run("bench", bench.demo, "--gate", "--format", "csv", code=2)[1])
-    expect("class:N with --warmup" in bench.run("bench", bench.demo, "--gate", "--cases", "class:8", code=2)[1])
+    expect("class:N where --warmup is given" in bench.run("bench", bench.demo, "--gate", "--cases", "class:8", code=2)[1])
     expect("none of the cases has a limit" in bench.run("bench", bench.demo, "--gate", "--cases", "prefill:128,sequences:1", code=2)[1])
     expect("--gate holds one process against its roofs" in bench.run("bench", bench.demo, "--gate", "--no-roofs", code=2)[1])
 

@@ -195,6 +195,10 @@ TFR_TEST(an_unwritable_folder_is_named) {
                    "cannot make this folder");
     assert_refused(tfr_model_init(config, "/proc/tfrun-no-such-place", TFR_DTYPE_F32, 7, false), TFR_RESOURCE,
                    "/proc/tfrun-no-such-place: cannot make this folder: ");
+    /* Root too may make nothing here, for a reason that is not its absence. */
+    assert_int_not_equal(mkdir("/sys/tfrun-no-such-place", 0777), 0);
+    const char *why = strerror(errno);
+    assert_refused(tfr_model_init(config, "/sys/tfrun-no-such-place", TFR_DTYPE_F32, 7, false), TFR_RESOURCE, why);
     done();
 }
 

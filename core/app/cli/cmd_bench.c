@@ -9,7 +9,9 @@
 
 static const struct tfr_flag flags[] = {
     {"cases", "LIST",
-     "decode:POSITIONS, prefill:TOKENS, sequences:N, steps:N, mixed:ROWS, with commas [those that fit of 10 usual ones]", 0},
+     "decode:POSITIONS, prefill:TOKENS, sequences:N, steps:N, mixed:ROWS, class:ROWS, with commas [those that fit of 10 usual "
+     "ones]",
+     0},
     {"repetitions", "N", "rounds, in each of which every case is timed once; at least 10 [11]", 0},
     {"gate", NULL, "hold the figures against limits, the usual cases being those that have one; exit code 6 where one is missed",
      0},
