@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__linux__)
@@ -46,8 +47,13 @@ static bool cut_name(char *file) {
 static bool library_folder(char folder[PATH_MAX]) {
     static const char here;
     Dl_info info;
-    return dladdr(&here, &info) != 0 && info.dli_fname != NULL && strchr(info.dli_fname, '/') != NULL &&
-           realpath(info.dli_fname, folder) != NULL && cut_name(folder);
+    if (dladdr(&here, &info) == 0 || info.dli_fname == NULL || strchr(info.dli_fname, '/') == NULL) {
+        return false;
+    }
+    if (realpath(info.dli_fname, folder) == NULL) { /* no reason to look for no plugins */
+        snprintf(folder, PATH_MAX, "%s", info.dli_fname);
+    }
+    return cut_name(folder);
 }
 
 /* The folder of the running program; without /proc as the system was asked to start it. */
