@@ -77,8 +77,21 @@ void tfr_comm_set_wait(struct tfr_comm *comm, enum tfr_comm_wait wait) {
     comm->wait = wait;
 }
 
-static enum tfr_status backend_failed(const struct tfr_comm *comm, const char *what, int peer) {
-    return tfr_raise(TFR_RUNTIME, "rank %d: %s rank %d failed: %s", comm->backend->rank, what, peer, comm->backend->error);
+static enum tfr_status keep_broken(struct tfr_comm *comm) {
+    if (comm->backend->is_broken && comm->broken[0] == '\0') { /* and not a request that never was, or of another length */
+        snprintf(comm->broken, sizeof comm->broken, "%s", tfr_failure_text());
+    }
+    return TFR_RUNTIME;
+}
+
+static enum tfr_status backend_failed(struct tfr_comm *comm, const char *what, int peer) {
+    tfr_raise(TFR_RUNTIME, "rank %d: %s rank %d failed: %s", comm->backend->rank, what, peer, comm->backend->error);
+    return keep_broken(comm);
+}
+
+static enum tfr_status message_failed(struct tfr_comm *comm) {
+    tfr_raise(TFR_RUNTIME, "rank %d: a message failed: %s", comm->backend->rank, comm->backend->error);
+    return keep_broken(comm);
 }
 
 static enum tfr_status check_peer(const struct tfr_comm *comm, int peer) {
@@ -129,7 +142,7 @@ enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_comm_request request, b
         return tfr_raise(TFR_RUNTIME, "request %d does not exist", request);
     }
     if (!comm->backend->test(comm->backend, request, done)) {
-        return tfr_raise(TFR_RUNTIME, "rank %d: a message failed: %s", comm->backend->rank, comm->backend->error);
+        return message_failed(comm);
     }
     return TFR_OK;
 }
@@ -188,7 +201,7 @@ static enum tfr_status rest(struct tfr_comm *comm, struct tfr_backoff *backoff, 
     }
     backoff->last_ns = tfr_clock_ns();
     count_step(comm, backoff, backoff->last_ns - now);
-    return is_fine ? TFR_OK : tfr_raise(TFR_RUNTIME, "rank %d: a message failed: %s", comm->backend->rank, comm->backend->error);
+    return is_fine ? TFR_OK : message_failed(comm);
 }
 
 static bool is_over(const struct tfr_comm *comm, uint64_t waited) {

@@ -8,7 +8,7 @@
 
 #include "mpi/comm.h"
 
-#define TFR_COMM_BACKEND_VERSION  2
+#define TFR_COMM_BACKEND_VERSION  3
 #define TFR_COMM_BACKEND_FILE     "comm_mpi.so"
 #define TFR_COMM_BACKEND_SYMBOL   "tfr_comm_backend"
 #define TFR_COMM_BACKEND_VARIABLE "TFRUN_COMM_BACKEND" /* of the environment: the path of another file of the same interface */
@@ -19,6 +19,7 @@ struct tfr_comm_backend {
     int rank, size, local_rank, local_size;
     char describe[128];
     char error[512]; /* reason of the last false */
+    bool is_broken;  /* a call of MPI failed: nothing is sure any more */
     bool (*open)(struct tfr_comm_backend *backend);
     void (*close)(struct tfr_comm_backend *backend);
     bool (*isend)(struct tfr_comm_backend *backend, const void *data, size_t bytes, int peer, int tag, tfr_comm_request *request);

@@ -23,6 +23,7 @@ struct tfr_comm {
     void *call_user;
     struct tfr_comm_place *places; /* [size]; NULL in one process and until all are known */
     uint64_t waited_ns, sent_bytes, sent_messages;
+    char broken[256];         /* what was said when a message failed, "" none did: the ranks can't agree on anything any more */
     struct tfr_comm_records { /* of the kernels of tfr_comm_plugin, whose user pointer is this communicator */
         struct tfr_kernel kernel[2];
         const struct tfr_kernel *pointer[2];

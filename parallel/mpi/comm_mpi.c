@@ -41,6 +41,7 @@ static bool failed(struct tfr_comm_backend *backend, const char *call, int code)
     char text[MPI_MAX_ERROR_STRING] = "";
     int length = 0;
     MPI_Error_string(code, text, &length);
+    backend->is_broken = true;
     snprintf(backend->error, sizeof backend->error, "%s: %.*s", call, length, text);
     return false;
 }

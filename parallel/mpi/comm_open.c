@@ -202,9 +202,12 @@ void tfr_comm_close(struct tfr_comm *comm) {
         tfr_free(comm);
         return;
     }
-    /* MPI's own end would spin, and for ever if a rank is gone: wait our way first. */
-    if (tfr_comm_agree(comm, TFR_OK) != TFR_OK) {
-        tfr_log(TFR_LOG_ERROR, "mpi", "%s", tfr_failure_text());
+    /* MPI's own end would spin, and for ever if a rank is gone: wait our way first. Behind a message that failed there is no
+     * agreement: the others wait for what does not come, and end with this rank. */
+    const bool is_broken = comm->broken[0] != '\0';
+    if (is_broken || tfr_comm_agree(comm, TFR_OK) != TFR_OK) {
+        tfr_log_set_level(TFR_LOG_ERROR);
+        tfr_log(TFR_LOG_ERROR, "mpi", "%s", is_broken ? comm->broken : tfr_failure_text());
         tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
     }
     struct tfr_watchdog dog;

@@ -12,7 +12,8 @@ import time
 
 LIBRARY_KINDS = ("memory", "map", "thread", "vendor")
 CALL_KINDS = ("machine", "open", "read", "stat", "write", "close", "rename", "interrupt", "short_read", "short_write", "sigint", "sigterm")
-KINDS = LIBRARY_KINDS + CALL_KINDS
+RANK_KINDS = ("memory_0", "memory_1", "message_0", "message_1")  # of a case with ranks alone, on that rank
+KINDS = LIBRARY_KINDS + CALL_KINDS + RANK_KINDS
 ALONE = ("interrupt", "short_read", "short_write", "sigint", "sigterm")  # never all after the first one too
 PASSING = ("short_read", "short_write")  # nothing is lost: the result is whole
 OWN_WORDS = ("libgomp: Out of memory", "libgomp: Thread creation failed", "topology-linux.c")  # of vendors that end the process themselves
@@ -42,18 +43,19 @@ class Run:
 class Case:
     """words: of the command line; text: on stdin. varies: results vary with the machine's speed and are compared by their form alone;
     times: so does the line of stdout that begins so; serves: an HTTP server; reports: a refusal stands in the report on stdout;
-    machine: they tell of the machine, and are compared so where the machine can't be looked at; spares: its files are a help for later, and may be missing."""
+    program: another one than tfrun, which asks again where it was refused, so that one fault costs nothing; machine: they tell of the machine, and are compared so where the machine can't be looked at; spares: its files are a help for later, and may be missing."""
 
     def __init__(self, *words, text=b"", times=None, varies=False, serves=False, reports=False, machine=False,
-                 spares=False):
+                 spares=False, program=None, ranks=1):
         self.words, self.text, self.times = [str(word) for word in words], text, times
+        self.program, self.ranks = program, ranks
         self.varies, self.serves, self.reports, self.machine, self.spares = varies, serves, reports, machine, spares
 
 
 class Box:
-    def __init__(self, program, source, folder, library="", calls=""):
+    def __init__(self, program, source, folder, library="", calls="", mpiexec="mpiexec"):
         self.program, self.source, self.folder = str(pathlib.Path(program).resolve()), source.resolve(), pathlib.Path(folder)
-        self.library, self.calls = library, calls
+        self.library, self.calls, self.mpiexec = library, calls, mpiexec
         self.golden = self.source / "tests" / "model" / "golden"
         self.out, self.count, self.n_calls = self.folder / "out", self.folder / "count", self.folder / "calls"
         self.made = {}
@@ -91,6 +93,8 @@ class Box:
         given = {"TFR_INJECT_KIND": kind, "TFR_INJECT_AT": str(at), "TFR_INJECT_REST": str(int(rest)), "OMP_NUM_THREADS": "1",
                  "TFR_INJECT_COUNT": str(self.count), "TFR_INJECT_CALLS": str(self.n_calls), "TFR_INJECT_LIBRARY": self.library,
                  "XDG_CACHE_HOME": str(self.folder / "cache")}
+        if kind in RANK_KINDS:
+            given["TFR_INJECT_KIND"], given["TFR_INJECT_RANK"] = kind.split("_")
         return {**os.environ, **given, **({"LD_PRELOAD": self.library} if kind in LIBRARY_KINDS else {})}
 
     def run(self, case, kind, at=0, rest=False):
@@ -98,10 +102,15 @@ class Box:
         self.out.mkdir()
         for file in (self.count, self.n_calls):
             file.unlink(missing_ok=True)
-        words = [self.program, *case.words]
+        words = [str(case.program or self.program), *case.words]
         if kind == "thread" and "-t" in words:
             words[words.index("-t") + 1] = "2"
-        words = words if kind in LIBRARY_KINDS else [self.calls, *words]
+        if kind in RANK_KINDS:
+            messages = pathlib.Path(self.library).parent / "inject_messages.so"
+            if shutil.which(self.mpiexec) is None or not messages.exists():
+                raise Skip("MPI is not there, or not in this build")
+            words = [self.mpiexec, "-n", str(case.ranks), "env", f"LD_PRELOAD={self.library}:{messages}", *words]
+        words = [self.calls, *words] if kind in CALL_KINDS else words
         talk = serve if case.serves else converse
         code, out, error = talk(words, case, self.out, self.environment(kind, at, rest))
         out = re.sub(case.times, b"", out, flags=re.MULTILINE) if case.times else out
@@ -109,6 +118,10 @@ class Box:
         held = dict(line.split(" ", 1) for line in self.count.read_text().splitlines() if " " in line) if self.count.exists() else {}
         n = int(self.n_calls.read_text() or 0) if self.n_calls.exists() else int(held.get("requests", 0))
         return Run(code, out, error.decode(errors="replace"), files, held, n)
+
+
+def kinds_of(case):
+    return RANK_KINDS if case.ranks > 1 else LIBRARY_KINDS + CALL_KINDS
 
 
 def converse(words, case, folder, environment):
@@ -211,7 +224,7 @@ def judge_signal(case, kind, run, clean):
         return "crash", f"exit code {run.code}: {run.error[-300:]}"
     if run.code == 0 and not case.serves and not has_same_results(case, kind, run, clean):
         return "wrong", f"exit code 0, but {run.out[:200]!r} and {sorted(run.files)}"
-    if run.code == -number and not said(case, run):
+    if run.code == -number and not case.program and not said(case, run):
         return "silent", f"no sentence: {run.error!r}"
     return ("whole" if run.code == 0 else "refused"), ""
 
@@ -244,6 +257,8 @@ def judge(case, kind, run, clean, rest=False):
         return "half", f"exit code {run.code}, but there is {half}"
     if kind in PASSING and outcome == "refused":
         return "wrong", f"nothing was lost, but exit code {run.code}: {run.error[-300:]}"
+    if case.program and outcome == "refused" and not rest and not kind.startswith("sig"):
+        return "wrong", f"one fault, and the engine is of no more use: {run.error[-300:]}"
     held = leak(run, clean, kind) if outcome != "vendor" else None
     return ("leak", held) if held else (outcome, "")
 
@@ -397,6 +412,16 @@ def load(box):
 @command
 def repl(box):
     return Case("repl", box.small(), "-t", 1, text=b"/set max_tokens 3\nOnce upon\n/tokens\n/undo\n")
+
+
+@command
+def library(box):
+    return Case(box.golden / "base", "kept", program=pathlib.Path(box.library).parent / "inject_engine")
+
+
+@command
+def ranks(box):
+    return Case(box.golden / "base", "--prompt-ids", "1,2,3", "-n", 3, "-q", "-t", 1, ranks=2)
 
 
 @command

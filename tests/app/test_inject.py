@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""test_inject.py TFRUN NAME SOURCE_DIR INJECT_SO INJECT_CALLS: what comes when a request of a command is refused, a sample of all places.
+"""test_inject.py TFRUN NAME SOURCE_DIR INJECT_SO INJECT_CALLS [MPIEXEC]: what comes when a request of a command is refused, a sample of all places.
 
 `test_inject.py --list` prints the names: the commands of injecting.py, each run again and again with another request refused, alone or
 with all after it. Exit code 0 has to mean the whole right result, any other a sentence on stderr; no crash, no half-written file, and
@@ -9,7 +9,7 @@ import os
 import sys
 
 from cases import CASES, expect, main
-from injecting import ALONE, CALL_KINDS, COMMANDS, FAULTS, KINDS, Box, Skip, judge
+from injecting import ALONE, CALL_KINDS, COMMANDS, FAULTS, LIBRARY_KINDS, Box, Skip, judge
 
 MEMORY_POINTS, OTHERS = 3, 3  # kinds beside memory that a command has, one point each; all kinds have their turn
 SLOW = ("load", "bench", "quantize_data")  # for scripts/inject
@@ -28,34 +28,43 @@ def sample(box, name, kind, case):
     expect(kind != "memory" or clean.count > 40, clean.count, "requests; the library counts wrongly")
     faults = []
     for at in spread(clean.count, MEMORY_POINTS if kind == "memory" else 1):
-        for rest in (False,) if kind in ALONE else (False, True):
+        for rest in (False,) if kind in ALONE or case.ranks > 1 else (False, True):
             outcome, what = judge(case, kind, box.run(case, kind, at, rest), clean, rest)
             if outcome in FAULTS:
                 faults.append(f"{kind} {at} of {clean.count}{' and all after it' if rest else ''}: {outcome}: {what}")
     return faults
 
 
+def kinds_of_sample(name, case):
+    if case.ranks > 1:
+        return ("message_0", "message_1", "memory_1")
+    turn, others = list(COMMANDS).index(name), LIBRARY_KINDS[1:] + CALL_KINDS
+    return ["memory"] + [others[(OTHERS * turn + i) % len(others)] for i in range(OTHERS)]
+
+
 def try_sample(box, name):
+    case = COMMANDS[name](box)
+    faults = [fault for kind in kinds_of_sample(name, case) for fault in sample(box, name, kind, case)]
+    expect(not faults, len(faults), "faults:", "\n".join(faults))
+
+
+def try_or_skip(box, name):
     try:
-        case = COMMANDS[name](box)
+        try_sample(box, name)
     except Skip as reason:
         print("skipped:", reason)
         sys.exit(77)
-    turn, others = list(COMMANDS).index(name), KINDS[1:]
-    kinds = ["memory"] + [others[(OTHERS * turn + i) % len(others)] for i in range(OTHERS)]
-    faults = [fault for kind in kinds for fault in sample(box, name, kind, case)]
-    expect(not faults, len(faults), "faults:", "\n".join(faults))
 
 
 def make(program, source, folder):
     if len(sys.argv) < 6 or not os.path.exists(sys.argv[4]):
         print("skipped: no library to preload")
         sys.exit(77)
-    return Box(program, source, folder, sys.argv[4], sys.argv[5])
+    return Box(program, source, folder, *sys.argv[4:7])
 
 
 for each in (name for name in COMMANDS if name not in SLOW):
-    CASES[each] = lambda box, name=each: try_sample(box, name)
+    CASES[each] = lambda box, name=each: try_or_skip(box, name)
 
 if __name__ == "__main__":
     sys.exit(main(make))

@@ -1,15 +1,15 @@
 /* inject.c - preloaded into a program (LD_PRELOAD), makes one request fail: of the kind TFR_INJECT_KIND the one with number
  * TFR_INJECT_AT, and all after it with TFR_INJECT_REST=1. At the end it writes to the file TFR_INJECT_COUNT how many requests of
- * the kind there were, and what the program still held.
+ * the kind there were, and what the program still held. Of ranks that with the number TFR_INJECT_RANK, where it is given, has the
+ * faults.
  *
- * Kinds: memory (malloc and its relatives), map (mmap), thread (pthread_create), vendor (calls of oneDNN and hwloc,
+ * Kinds: memory (malloc and its relatives), map (mmap), thread (pthread_create), vendor (calls of oneDNN, hwloc and libzip,
  * inject_vendors.c), message (calls of MPI, inject_messages.c). System calls have a tool of their own, inject_calls.c, which
  * preloads this one for what it says about the end.
  *
  * Counting begins at the first file that the program itself opens, /dev/null: what the loader and the libraries do before main is
  * not ours to mend. Requests of the vendors' libraries for memory, whose failure ends in their own words or an abort, are not
- * counted. With TFR_INJECT_TRACE=N it tells on stderr who made request N (of
- * another tool's kind: the N-th for memory). */
+ * counted. With TFR_INJECT_TRACE=N it tells on stderr who made request N; of another tool's kind, the N-th for memory. */
 #include "inject.h"
 
 #include <dirent.h>
@@ -41,8 +41,8 @@ static atomic_bool counting;
 static atomic_long counts[INJECT_KINDS];
 static enum inject_kind kind;
 static long fail_at, trace_at;
-static bool fail_rest;
-static _Thread_local bool inside; /* of our own look-ups */
+static bool fail_rest, is_bystander; /* another rank fails and reports */
+static _Thread_local bool inside;    /* of our own look-ups */
 static _Thread_local bool
     is_onednn; /* the plugin, which keeps its primitives as long as the process lives, made the last request */
 
@@ -116,13 +116,22 @@ static bool is_vendors(const char *object) {
     return false;
 }
 
+/* Under MPI, whose libraries ask for memory through the C library too, only what is certainly tfrun's. */
+static bool is_tfruns(const char *object) {
+    return strstr(object, "tfrun") != NULL || strstr(object, "tfr_") != NULL || strstr(object, "comm_mpi") != NULL;
+}
+
+static bool is_ours(const char *object) {
+    return getenv("TFR_INJECT_RANK") != NULL ? is_tfruns(object) : !is_vendors(object);
+}
+
 static bool is_counted(const void *caller) {
     if (!atomic_load(&counting) || inside) {
         return false;
     }
     inside = true;
     Dl_info info;
-    const bool is_known = dladdr(caller, &info) != 0 && info.dli_fname != NULL, ours = !is_known || !is_vendors(info.dli_fname);
+    const bool is_known = dladdr(caller, &info) != 0 && info.dli_fname != NULL, ours = !is_known || is_ours(info.dli_fname);
     is_onednn = is_known && strstr(info.dli_fname, "tfr_onednn") != NULL;
     inside = false;
     return ours;
@@ -271,6 +280,12 @@ static long number_in(const char *name) {
     return text != NULL ? atol(text) : 0;
 }
 
+static bool is_another_rank(void) {
+    const char *wanted = getenv("TFR_INJECT_RANK"), *open_mpi = getenv("OMPI_COMM_WORLD_RANK"), *hydra = getenv("PMI_RANK");
+    const char *rank = open_mpi != NULL ? open_mpi : hydra;
+    return wanted != NULL && rank != NULL && strcmp(wanted, rank) != 0;
+}
+
 static void begin(void) {
     static const char *const names[INJECT_KINDS] = {"memory", "map", "thread", "vendor", "message"};
     const char *wanted = getenv("TFR_INJECT_KIND");
@@ -285,7 +300,8 @@ static void begin(void) {
         backtrace(&frame, 1); /* loads what it needs */
     }
     fail_rest = number_in("TFR_INJECT_REST") == 1;
-    atomic_store(&counting, true);
+    is_bystander = is_another_rank();
+    atomic_store(&counting, !is_bystander);
 }
 
 int open(const char *path, int flags, ...) {
@@ -293,7 +309,7 @@ int open(const char *path, int flags, ...) {
     va_start(arguments, flags);
     const int mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, int) : 0;
     va_end(arguments);
-    if (!atomic_load(&counting) && strcmp(path, "/dev/null") == 0) {
+    if (!atomic_load(&counting) && !is_bystander && strcmp(path, "/dev/null") == 0) {
         begin();
     }
     return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
