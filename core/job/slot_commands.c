@@ -53,7 +53,7 @@ int64_t tfr_engine_free_slots(const struct tfr_engine *engine) {
 
 void tfr_engine_close_slot(struct tfr_engine *engine, int32_t slot) {
     const struct tfr_kv_part part = {.slot = slot, .n = engine->is_server};
-    if (command_slot(engine, TFR_MESSAGE_CLOSE_SLOT, &part, 0) != TFR_OK) {
+    if (command_slot(engine, TFR_MESSAGE_CLOSE_SLOT, &part, 0) != TFR_OK && !tfr_comm_has_left()) {
         tfr_log(TFR_LOG_ERROR, "engine", "%s", tfr_failure_text());
     }
 }

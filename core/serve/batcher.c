@@ -89,7 +89,9 @@ static void end_request(struct tfr_batcher *batcher, struct tfr_request *request
 
 static void cancel(struct tfr_request *request) {
     if (request->continuation.status == TFR_OK) {
-        tfr_continuation_fail(&request->continuation, tfr_raise(TFR_CANCELLED, "stopped on request"));
+        tfr_continuation_fail(
+            &request->continuation,
+            tfr_raise(TFR_CANCELLED, tfr_comm_has_left() ? "stopped, since another rank is gone" : "stopped on request"));
     }
 }
 
@@ -280,7 +282,7 @@ static void cancel_all(struct tfr_batcher *batcher) {
 static void step(struct tfr_batcher *batcher, struct tfr_round_counts *counts) {
     take_new(batcher);
     run_calls(batcher);
-    if (tfr_engine_cancelled()) {
+    if (tfr_engine_cancelled() || tfr_comm_has_left()) {
         tfr_engine_clear_cancel();
         cancel_all(batcher);
         return;
@@ -322,7 +324,7 @@ enum tfr_status tfr_engine_step(struct tfr_engine *engine, struct tfr_step_info 
         batcher->told = false;
         tfr_queue_notify(batcher->queue);
     }
-    return TFR_OK;
+    return batcher->is_serving && tfr_comm_has_left() ? tfr_raise(TFR_CANCELLED, "another rank is gone") : TFR_OK;
 }
 
 void tfr_batcher_close(struct tfr_batcher *batcher) {

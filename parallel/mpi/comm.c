@@ -109,8 +109,18 @@ static enum tfr_status check_tag(int tag) {
     return TFR_OK;
 }
 
+/* What was posted may have been freed since: MPI, which would go on with it, is not called any more. */
+static bool is_over_with(const struct tfr_comm *comm) {
+    return tfr_comm_has_left() && comm->backend->size > 1;
+}
+
+static enum tfr_status check_left(const struct tfr_comm *comm) {
+    return is_over_with(comm) ? tfr_raise(TFR_CANCELLED, "stopped, since another rank is gone") : TFR_OK;
+}
+
 static enum tfr_status post_send(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
                                  tfr_comm_request *request) {
+    TFR_TRY(check_left(comm));
     TFR_TRY(check_peer(comm, peer));
     comm->sent_bytes += bytes;
     comm->sent_messages++;
@@ -118,6 +128,7 @@ static enum tfr_status post_send(struct tfr_comm *comm, const void *data, size_t
 }
 
 static enum tfr_status post_recv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag, tfr_comm_request *request) {
+    TFR_TRY(check_left(comm));
     TFR_TRY(check_peer(comm, peer));
     return comm->backend->irecv(comm->backend, data, bytes, peer, tag, request) ? TFR_OK
                                                                                 : backend_failed(comm, "receiving from", peer);
@@ -138,6 +149,9 @@ enum tfr_status tfr_comm_irecv(struct tfr_comm *comm, void *data, size_t bytes, 
 
 enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_comm_request request, bool *done) {
     *done = false;
+    if (is_over_with(comm)) { /* whoever waits for it is told by tfr_comm_pause */
+        return TFR_OK;
+    }
     if (request < 0 || request >= TFR_COMM_MAX_REQUESTS) {
         return tfr_raise(TFR_RUNTIME, "request %d does not exist", request);
     }

@@ -21,6 +21,7 @@ struct tfr_comm {
     enum tfr_comm_wait wait;
     void (*call)(void *user); /* tfr_comm_on_loss; NULL: nobody */
     void *call_user;
+    bool has_lost;                 /* a rank, and said so: the end of the communicator ends the job */
     struct tfr_comm_place *places; /* [size]; NULL in one process and until all are known */
     uint64_t waited_ns, sent_bytes, sent_messages;
     char broken[256];         /* what was said when a message failed, "" none did: the ranks can't agree on anything any more */
@@ -43,7 +44,8 @@ enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t b
 enum tfr_status tfr_comm_learn_places(struct tfr_comm *comm);
 /* True where it is known that somebody stopped the rank's process. */
 bool tfr_comm_is_stopped(const struct tfr_comm *comm, int rank);
-/* The limit of a wait is over. In one process a failure; among ranks it says which of them is lost and ends the job. */
+/* The limit of a wait is over. In one process a failure; among ranks it says which of them is lost and ends the job, but where
+ * there is somebody to call (rank 0 at work): then TFR_CANCELLED, as of tfr_comm_leave, and tfr_comm_close ends the job. */
 enum tfr_status tfr_comm_lose(struct tfr_comm *comm, const char *awaited);
 
 #endif

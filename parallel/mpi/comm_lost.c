@@ -3,6 +3,9 @@
  * Where one rank is lost all others wait, for it or for one that waits for it, and whoever is awaited directly is often
  * innocent. So all that come to their limit call each other; who is silent is named, and the lowest of the others
  * speaks. The places of ranks are known from the start.
+ *
+ * Rank 0, while it drives the others, has results that callers want. It leaves: what it waits for fails as cancelled, what there is
+ * is delivered, and closing the communicator ends the job. The others give it a few seconds for that.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -150,8 +153,13 @@ enum tfr_status tfr_comm_lose(struct tfr_comm *comm, const char *awaited) {
     let_others_speak(comm, rolls);
     leave_word(comm, rolls);
     say(comm, rolls, awaited);
-    tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
-    return TFR_RUNTIME;
+    if (comm->call == NULL) {
+        tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
+    }
+    comm->has_lost = true;
+    tfr_comm_leave();
+    return tfr_raise(TFR_CANCELLED,
+                     "stopped, since another rank does not answer"); /* rolls stay: an answer may still be received */
 }
 
 void tfr_comm_on_loss(struct tfr_comm *comm, void (*call_idle)(void *user), void *user) {

@@ -197,6 +197,9 @@ void tfr_comm_close(struct tfr_comm *comm) {
     if (comm == NULL) {
         return;
     }
+    if (comm->has_lost) {
+        tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
+    }
     if (tfr_comm_has_left() && comm->backend->size > 1) { /* MPI's end would wait for the one that is gone */
         tfr_free(comm->places);
         tfr_free(comm);

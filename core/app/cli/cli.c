@@ -297,6 +297,9 @@ int tfr_cli_cancelled(void) {
         }
         told = true;
     }
+    if (caught_signal == 0 && tfr_launched_is_named()) { /* this rank told of the one that is lost */
+        return tfr_exit_code(TFR_RUNTIME);
+    }
     return caught_signal != 0 ? 128 + (int)caught_signal : tfr_exit_code(TFR_CANCELLED);
 }
 

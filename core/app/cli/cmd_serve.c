@@ -87,6 +87,7 @@ static int prepare(struct job *job) {
     server->metrics.created = server->created;
     server->is_rank_gone = tfr_cli_is_sibling_gone;
     atomic_init(&server->state, TFR_SERVER_LOADING);
+    atomic_init(&server->is_lost, false);
     tfr_server_set_log(server);
     server->keys = tfr_keys_open(tfr_settings_text(job->settings, "serve.api_key_file"), error, sizeof error);
     if (server->keys == NULL) {
@@ -239,7 +240,9 @@ static int serve(struct job *job) {
     atomic_store(&server->state, TFR_SERVER_READY);
     tell_start(job);
     status = drive(job);
-    if (status == TFR_CANCELLED) { /* another rank is gone, as on_signal said; the replies come first */
+    if (status == TFR_CANCELLED) { /* another rank is lost, as was said; the replies come first */
+        atomic_store(&server->is_lost, true);
+        tfr_http_wake(server->http);
         pthread_join(job->network, NULL);
         job->running = false;
         return tfr_exit_code(status);

@@ -105,8 +105,9 @@ static void refuse_end(const struct tfr_call *call, const struct tfr_event *even
     case TFR_UNSUPPORTED:
         tfr_refuse_failed(refusal, TFR_ERROR_INVALID, NULL, event->error);
         break;
-    case TFR_CANCELLED:
-        tfr_refuse(refusal, is_late(call) ? TFR_ERROR_DEADLINE : TFR_ERROR_SERVER, NULL, "request %s: %s", call->id, event->error);
+    case TFR_CANCELLED: /* in time: a server that has lost a rank ends */
+        tfr_refuse(refusal, is_late(call) ? TFR_ERROR_DEADLINE : TFR_ERROR_DRAINING, NULL, "request %s: %s", call->id,
+                   event->error);
         break;
     case TFR_RESOURCE:
         tfr_log(TFR_LOG_ERROR, "serve", "%s: %s", call->id, event->error);

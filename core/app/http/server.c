@@ -212,15 +212,17 @@ static void stop_when_drained(struct tfr_server *server) {
     }
 }
 
-static void on_wake(void *user) {
-    struct tfr_server *server = user;
-    for_each(server, poll_call);
-    stop_when_drained(server);
-}
-
 static void on_tick(void *user) {
     struct tfr_server *server = user;
     for_each(server, tick_call);
+    stop_when_drained(server);
+}
+
+static void begin_drain(struct tfr_server *server, int64_t seconds) {
+    server->drain_until_ns = tfr_clock_ns() + (uint64_t)seconds * 1000000000u;
+    atomic_store(&server->state, TFR_SERVER_DRAINING);
+    tfr_http_drain(server->http);
+    for_each(server, drain_waiting);
     stop_when_drained(server);
 }
 
@@ -240,21 +242,26 @@ static void on_signal(void *user, int number) {
                 is_loading ? "before the model was loaded" : "the second one, with requests under way");
         end_at_once(number);
     }
-    const bool is_rank_gone = server->is_rank_gone != NULL && server->is_rank_gone();
-    const int64_t seconds = is_rank_gone ? 0 : tfr_settings_int(server->settings, "serve.drain_s");
     server->signal = number;
-    server->drain_until_ns = tfr_clock_ns() + (uint64_t)seconds * 1000000000u;
-    atomic_store(&server->state, TFR_SERVER_DRAINING);
-    if (is_rank_gone) { /* no step ends any more, and the launcher kills in a second */
+    if (server->is_rank_gone != NULL && server->is_rank_gone()) { /* no step ends any more, and the launcher kills in a second */
         fprintf(stderr, "tfrun: another rank is gone, which the launcher tells of; %zu requests under way end now\n",
                 server->n_pending);
+        begin_drain(server, 0);
         tfr_engine_leave();
-    } else {
-        fprintf(stderr, "tfrun: no more requests are taken; %zu under way have %lld s to end\n", server->n_pending,
-                (long long)seconds);
+        return;
     }
-    tfr_http_drain(server->http);
-    for_each(server, drain_waiting);
+    const int64_t seconds = tfr_settings_int(server->settings, "serve.drain_s");
+    fprintf(stderr, "tfrun: no more requests are taken; %zu under way have %lld s to end\n", server->n_pending, (long long)seconds);
+    begin_drain(server, seconds);
+}
+
+/* After a step, or because the engine's thread has no more of them. */
+static void on_wake(void *user) {
+    struct tfr_server *server = user;
+    if (atomic_load(&server->is_lost) && !server->closing) {
+        begin_drain(server, 0);
+    }
+    for_each(server, poll_call);
     stop_when_drained(server);
 }
 

@@ -41,6 +41,7 @@ struct tfr_server {
     size_t most_text;     /* bytes: of more no text fits the context, whatever its tokens are */
     char fingerprint[64]; /* equal ones: equal answers to equal requests */
     atomic_int state;
+    atomic_bool is_lost; /* another rank is: no step is made any more, and what was asked for ends */
     /* network thread */
     struct tfr_metrics metrics;    /* `rows` is the engine's thread's */
     struct tfr_gallery *gallery;   /* pictures of the machine, and the last profile */

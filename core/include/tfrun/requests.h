@@ -109,7 +109,9 @@ TFR_API enum tfr_status tfr_request_submit_all(struct tfr_engine *engine, const 
                                                struct tfr_request **requests);
 
 /* One step of the engine: takes what was submitted and cancelled, admits what fits, runs one ragged step for all, delivers events.
- * Failures belong to requests: this fails only where no step is possible. tfr_engine_cancel (a signal) ends all requests. */
+ * Failures belong to requests: this fails only where no step is possible. tfr_engine_cancel (a signal) ends all requests. Of a
+ * warmed engine (tfr_engine_warm) it returns TFR_CANCELLED once another rank is lost: all requests have ended, and it can only be
+ * closed. */
 struct tfr_step_info {
     size_t running, waiting;           /* requests, after the step */
     int64_t rows, prompt_rows, logits; /* token rows of the step, those of prompts, rows whose logits were wanted */

@@ -73,7 +73,8 @@ TFR_API bool tfr_launched_is_named(void);
 /* Asks the running call to stop after the step it is in; it then returns TFR_CANCELLED. Async-signal-safe. */
 TFR_API void tfr_engine_cancel(void);
 /* The same where another rank is gone and the launcher is about to end all: this one waits for none any more. What it has by then
- * is delivered as of any cancelled work; the engine can only be closed afterwards. */
+ * is delivered as of any cancelled work; the engine can only be closed afterwards. A rank that does not answer within
+ * parallel.timeout_s has the same effect, and tfr_engine_close then ends the job and this process with exit code 1. */
 TFR_API void tfr_engine_leave(void);
 
 TFR_API int64_t tfr_engine_vocab_size(const struct tfr_engine *engine);
