@@ -29,6 +29,7 @@ static bool supports(const struct tfr_kernel *self, const struct tfr_problem *pr
     return false;
 }
 
+#ifdef TFR_HAVE_AVX512BF16
 static bool dp_supports(const struct tfr_kernel *self, const struct tfr_problem *problem, char *reason, size_t reason_size) {
     if (kv_in_bf16_products(problem)) {
         return supports(self, problem, reason, reason_size);
@@ -36,6 +37,7 @@ static bool dp_supports(const struct tfr_kernel *self, const struct tfr_problem 
     snprintf(reason, reason_size, "multiplies in bf16, and products of f32 are asked for");
     return false;
 }
+#endif
 
 static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *problem, struct tfr_needs *needs, char *reason,
                        size_t reason_size) {
