@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "exec/exec.h"
+#include "exec/exec_internal.h"
 #include "tfr_test.h"
 
 /* Columns of every value; x -> 3 x + 1 by the team, a message that passes its rows on after some polls, 3 x +
@@ -116,6 +116,7 @@ static inline void open_bench(struct bench *bench) {
     n_polls = fails_at = 0;
 }
 static inline void close_bench(struct bench *bench) {
+    assert_int_equal(bench->exec->n_in_flight, 0); /* messages: every run is over */
     tfr_exec_close(bench->exec);
     tfr_comm_close(bench->comm);
     tfr_team_close(bench->team);

@@ -24,6 +24,28 @@ TFR_TEST(one_plan_may_be_in_flight_several_times) {
     close_bench(&bench);
 }
 
+TFR_TEST(a_wait_ends_with_its_own_run) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c;
+    struct tfr_run *run[2];
+    open_bench(&bench);
+    make_chain(&c, 0);
+    for (int r = 0; r < 2; r++) {
+        assert_ok(tfr_exec_open_run(bench.exec, &run[r], &c.plan, &c.input[r]));
+        assert_ok(tfr_exec_submit(bench.exec, run[r]));
+    }
+    assert_ok(tfr_exec_wait(bench.exec, run[0]));
+    check_chain(&c, 0);
+    assert_int_equal(tfr_exec_runs_in_flight(bench.exec), 1); /* it could go on, but nobody waits for it */
+    assert_ok(tfr_exec_wait(bench.exec, run[1]));
+    check_chain(&c, 1);
+    for (int r = 0; r < 2; r++) {
+        tfr_exec_close_run(bench.exec, run[r]);
+    }
+    close_bench(&bench);
+}
+
 /* A message of one row has arrived at the first poll, a longer one after twenty. */
 static int32_t poll_by_rows(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
                             const struct tfr_run_ctx *ctx) {
@@ -200,6 +222,7 @@ TFR_TEST(the_trace_shows_two_runs_at_once) {
     close_bench(&bench);
 }
 
-TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_message_that_arrives_early_waits_for_the_one_before_it),
+TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_wait_ends_with_its_own_run),
+              TFR_CASE(a_message_that_arrives_early_waits_for_the_one_before_it),
               TFR_CASE(a_started_run_goes_before_older_ones_up_to_its_message),
               TFR_CASE(messages_are_looked_at_in_the_order_of_the_plan), TFR_CASE(the_trace_shows_two_runs_at_once))

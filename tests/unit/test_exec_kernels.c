@@ -72,6 +72,34 @@ static const struct tfr_kernel meanwhile = {.name = "meanwhile", .run_class = TF
                                counted = {.name = "counted", .run_class = TFR_RUN_ASYNC, .run = run_delay, .poll = poll_counted},
                                slow = {.name = "slow", .run_class = TFR_RUN_TEAM, .run = run_long};
 
+/* The last thread comes late to the barrier: whoever leaves it before sees nothing of its work. */
+static atomic_bool has_arrived;
+static atomic_int n_early;
+static int32_t run_late(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                        const struct tfr_run_ctx *ctx) {
+    if (ctx->tid == ctx->nth - 1) {
+        usleep(20000);
+        atomic_store(&has_arrived, true);
+    }
+    ctx->barrier(ctx);
+    atomic_fetch_add(&n_early, !atomic_load(&has_arrived));
+    return run_affine(self, problem, args, ctx);
+}
+static const struct tfr_kernel late = {.name = "late", .run_class = TFR_RUN_TEAM, .run = run_late};
+
+TFR_TEST(no_thread_leaves_a_barrier_before_the_last_came) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    static struct chain c;
+    open_bench(&bench);
+    make_chain(&c, 0);
+    c.tasks[0].kernel = &late;
+    assert_ok(tfr_exec_run(bench.exec, &c.plan, &c.input[0]));
+    assert_int_equal(atomic_load(&n_early), 0);
+    check_chain(&c, 0);
+    close_bench(&bench);
+}
+
 TFR_TEST(a_failing_task_ends_its_own_run) {
     TFR_UNUSED_STATE;
     struct bench bench;
@@ -224,7 +252,8 @@ TFR_TEST(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile) {
     close_bench(&bench);
 }
 
-TFR_TEST_MAIN(TFR_CASE(a_failing_task_ends_its_own_run), TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason),
+TFR_TEST_MAIN(TFR_CASE(no_thread_leaves_a_barrier_before_the_last_came), TFR_CASE(a_failing_task_ends_its_own_run),
+              TFR_CASE(a_kernel_that_fails_ends_its_run_with_its_reason),
               TFR_CASE(a_kernel_that_fails_without_words_gave_no_reason),
               TFR_CASE(each_thread_has_scratch_of_its_own_behind_that_of_all), TFR_CASE(messages_move_on_inside_kernels),
               TFR_CASE(a_failure_belongs_to_its_run_though_another_goes_on_meanwhile))
