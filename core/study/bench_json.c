@@ -82,6 +82,7 @@ static void put_gate(struct tfr_json_out *out, const struct tfr_bench *bench) {
         tfr_json_put_number(out, tfr_bench_limit_is_least(held[i].figure) ? "at_least" : "at_most", held[i].limit);
         tfr_json_put_bool(out, "is_held", held[i].is_met);
         tfr_json_put_bool(out, "is_doubtful", held[i].is_doubtful);
+        tfr_json_put_bool(out, "is_disturbed", held[i].is_disturbed);
         tfr_json_end(out, '}');
     }
     tfr_json_end(out, ']');

@@ -122,6 +122,7 @@ static void print_before(FILE *out, const struct tfr_bench *bench, const struct 
 /* Which cases are doubtful, on which side, and by how much. */
 static void print_disturbed(FILE *out, const struct tfr_bench *bench, const struct tfr_bench *before, const char *line) {
     int n = 0;
+    bool has_roof = false;
     for (size_t i = 0; i < bench->n_figures; i++) {
         const struct tfr_bench_figure *figure = &bench->figures[i];
         const struct tfr_bench_figure *old = before != NULL ? tfr_bench_find(before, &figure->what) : NULL;
@@ -133,6 +134,7 @@ static void print_disturbed(FILE *out, const struct tfr_bench *bench, const stru
                 tfr_bench_kind_name(figure->what.kind), figure->what.n);
         n++;
         if (is_now) {
+            has_roof = has_roof || figure->roof_s > 0;
             fprintf(out, before != NULL ? " %.1f %% of the time now" : " %.1f %% of the time", figure->waited_percent);
         }
         if (was) {
@@ -140,7 +142,8 @@ static void print_disturbed(FILE *out, const struct tfr_bench *bench, const stru
         }
     }
     if (n > 0) {
-        fprintf(out, "; doubtful from %d %% on\n", TFR_BENCH_DISTURBED_PERCENT);
+        fprintf(out, "; doubtful from %d %% on%s\n", TFR_BENCH_DISTURBED_PERCENT,
+                has_roof ? ", and so is % of roof, even above 100: roofs were measured in between" : "");
     }
 }
 

@@ -199,8 +199,10 @@ def a_gate_is_what_its_figures_say(bench):
         least, limit = "at_least" in held, held.get("at_least", held.get("at_most"))
         expect_same(limit, limits[held["case"], held["figure"]])
         expect_same(least, held["figure"] == "linears over peak")
-        expect_same(held["is_doubtful"], held["figure"] == "time over roof" and held["is"] < 0.8 or least and held["is"] > 1.25)
-        expect_same(held["is_held"], not held["is_doubtful"] and (held["is"] >= limit if least else held["is"] <= limit))
+        is_beaten = held["figure"] == "time over roof" and held["is"] < 0.8 or least and held["is"] > 1.25
+        expect_same(held["is_held"], not is_beaten and (held["is"] >= limit if least else held["is"] <= limit))
+        expect_same(held["is_disturbed"], not held["is_held"] and is_disturbed(made, figure))
+        expect_same(held["is_doubtful"], is_beaten or held["is_disturbed"])
         if held["figure"] == "time over roof":
             expect(near(held["is"], figure["median_ms"] / figure["roof_ms"]), held, figure)
         else:
@@ -208,6 +210,11 @@ def a_gate_is_what_its_figures_say(bench):
     n_missed = sum(not held["is_held"] for held in made["gate"])
     expect_same(ran.returncode, 6 if n_missed else 0)
     expect((f"{n_missed} of the limits" in ran.stderr.decode()) == (n_missed > 0), n_missed, ran.stderr)
+    told = ran.stderr.decode().splitlines()[-1] if n_missed else ""
+    expect_same("calls MISSED" in told, any(not held["is_held"] and not held["is_doubtful"] for held in made["gate"]))
+    expect_same("a roof was beaten" in told, any(held["is_doubtful"] and not held["is_disturbed"] for held in made["gate"]))
+    expect_same("other programs had the cores" in told, any(held["is_disturbed"] for held in made["gate"]))
+    expect_same(told.endswith("; run it again with the cores free"), any(held["is_doubtful"] for held in made["gate"]))
     expect("--format csv has one table" in bench.run("bench", bench.demo, "--gate", "--format", "csv", code=2)[1])
     expect("class:N where --warmup is given" in bench.run("bench", bench.demo, "--gate", "--cases", "class:8", code=2)[1])
     expect("none of the cases has a limit" in bench.run("bench", bench.demo, "--gate", "--cases", "prefill:128,sequences:1", code=2)[1])

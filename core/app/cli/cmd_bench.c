@@ -215,10 +215,9 @@ static int deliver(struct tfr_engine *engine, const struct tfr_args *args, const
     }
     const size_t n_missed = tfr_bench_missed(bench);
     if (code == 0 && n_missed > 0) {
-        fprintf(stderr,
-                "tfrun: %zu of the limits of --gate %s not held: those that the table calls MISSED, or DOUBTFUL where a roof was "
-                "beaten\n",
-                n_missed, n_missed == 1 ? "is" : "are");
+        char words[1024];
+        tfr_bench_missed_why(bench, words, sizeof words);
+        fprintf(stderr, "tfrun: %zu of the limits of --gate %s not held: %s\n", n_missed, n_missed == 1 ? "is" : "are", words);
         code = tfr_exit_code(TFR_CHECK);
     }
     return code;

@@ -36,6 +36,8 @@ TFR_API enum tfr_status tfr_bench_run(struct tfr_bench **bench, struct tfr_engin
                                       const struct tfr_bench_question *question);
 /* Limits that figures of a bench with `gate` do not hold; the report names them. */
 TFR_API size_t tfr_bench_missed(const struct tfr_bench *bench);
+/* Why they are not held, and what to do: the end of a sentence, cut at `size` bytes. Empty where all are held. */
+TFR_API void tfr_bench_missed_why(const struct tfr_bench *bench, char *words, size_t size);
 TFR_API void tfr_bench_free(struct tfr_bench *bench);
 /* A document of tfr_report_bench. TFR_MODEL with file, line and member where it is none. */
 TFR_API enum tfr_status tfr_bench_read(struct tfr_bench **bench, const char *path);
