@@ -558,6 +558,21 @@ def flag_without_value(box):
 
 
 @case
+def option_for_a_number(box):
+    return wrong(["quantize", box.model, "--to", "int8", "--smooth", "-o", "out"], USAGE, '--smooth: "-o" is not a number but an option')
+
+
+@case
+def option_for_the_number_of_an_option(box):
+    return wrong([box.model, "-n", "--prompt=x"], USAGE, '-n: "--prompt=x" is not a number but an option', "give -n its number")
+
+
+@case
+def negative_number(box):
+    return wrong([box.model, *IDS, "--threads", "-1"], USAGE, '--threads', "-1 is")
+
+
+@case
 def missing_operand(box):
     return wrong(["generate"], USAGE, "a config", "--help")
 

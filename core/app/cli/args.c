@@ -82,7 +82,45 @@ static void add_flag(struct tfr_args *args, const struct tfr_flag *flag, const c
 struct words {
     char **argv;
     int argc, at;
+    const struct tfr_flag *flags; /* [n_flags] of the command */
+    size_t n_flags;
 };
+
+/* "-o", "--to" and "--to=int8", but not "-1". */
+static bool is_option(const struct words *words, const char *word) {
+    if (word[0] != '-' || word[1] == '\0') {
+        return false;
+    }
+    const bool is_long = word[1] == '-';
+    const char *name = word + 2;
+    const size_t length = strcspn(name, "=");
+    if (!is_long) {
+        return word[2] == '\0' && (find_flag(words->flags, words->n_flags, NULL, 0, word[1]) || find_option(NULL, 0, word[1]));
+    }
+    return find_flag(words->flags, words->n_flags, name, length, 0) != NULL || find_option(name, length, 0) != NULL ||
+           strcmp(word, "--set") == 0 || strcmp(word, "--help") == 0;
+}
+
+/* By the word that help has for the value: N, a number of seconds S, ... */
+static bool wants_number(const struct tfr_flag *flag) {
+    return flag->operand[0] != '\0' && flag->operand[1] == '\0' && strchr("AKNPSTV", flag->operand[0]) != NULL;
+}
+
+static bool is_number(const struct tfr_option_info *option) {
+    static const char *const types[] = {"INT", "COUNT", "SEED", "REAL"};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        if (strcmp(option->type, types[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A number was left out, and the next option would be taken for it. */
+static bool refuse_swallowed(struct tfr_args *args, const char *word, const char *value) {
+    snprintf(args->error, sizeof args->error, "%s: \"%s\" is not a number but an option; give %s its number", word, value, word);
+    return false;
+}
 
 /* The operand: after '=' if given, else the next word. */
 static const char *take_operand(struct words *words, const char *attached) {
@@ -109,6 +147,9 @@ static bool take_option(struct tfr_args *args, struct words *words, const struct
         return true;
     }
     const char *value = negated ? NULL : take_operand(words, attached);
+    if (value != NULL && attached == NULL && is_number(option) && is_option(words, value)) {
+        return refuse_swallowed(args, word, value);
+    }
     if (value == NULL) {
         return fail(args, negated ? "is not a switch; there is no --no- form" : "needs a value", word, "");
     }
@@ -134,6 +175,9 @@ static bool take_flag(struct tfr_args *args, struct words *words, const struct t
         return true;
     }
     const char *value = take_operand(words, attached);
+    if (value != NULL && attached == NULL && wants_number(flag) && is_option(words, value)) {
+        return refuse_swallowed(args, word, value);
+    }
     if (value == NULL) {
         return fail(args, "needs a value", word, "");
     }
@@ -202,7 +246,7 @@ static bool take_short(struct tfr_args *args, struct words *words, char *word, c
 }
 
 bool tfr_args_parse(struct tfr_args *args, int argc, char **argv, const struct tfr_flag *flags, size_t n_flags) {
-    struct words words = {.argv = argv, .argc = argc};
+    struct words words = {.argv = argv, .argc = argc, .flags = flags, .n_flags = n_flags};
     bool only_operands = false;
     *args = (struct tfr_args){0};
     for (words.at = 1; words.at < argc; words.at++) {
