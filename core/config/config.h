@@ -196,6 +196,8 @@ bool tfr_config_is_overridden(const struct tfr_config *config, const char *key);
 bool tfr_config_is_default(const struct tfr_config *config, const char *key);
 /* Logs where each sampling option that is not the default comes from. */
 void tfr_config_log_sampling(const struct tfr_config *config);
+/* config_quantization.c: warns of what the file says of int4 where its own runtime.dtype is another type. */
+void tfr_config_warn_of_idle(const struct tfr_config *config);
 
 /* The table itself is offered by tfr_option_table of tfrun.h, defined in config_options.c. */
 const char *tfr_choice_name(const char *key, int index);

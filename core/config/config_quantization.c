@@ -3,8 +3,10 @@
 #include "config/config_internal.h"
 
 #include <fnmatch.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/status.h"
 
 static const char method[] = "tfrun";
@@ -167,6 +169,33 @@ const char *tfr_config_idle_rounding(const struct tfr_config *config, const char
                                                 : NULL;
     }
     return NULL;
+}
+
+void tfr_config_warn_of_idle(const struct tfr_config *config) {
+    const struct tfr_options *o = &config->options;
+    const struct {
+        const char *key;
+        bool asks;
+    } fours[] = {{"runtime.int4_group", o->runtime_int4_group == TFR_GROUP_64},
+                 {"runtime.int4_zero_point", o->runtime_int4_zero_point},
+                 {"runtime.int4_finer", o->runtime_int4_finer.n > 0}};
+    char names[128] = "";
+    int n = 0;
+    for (size_t i = 0; i < TFR_COUNT_OF(fours); i++) {
+        if (fours[i].asks && config->origin[tfr_option_find(fours[i].key)] == TFR_ORIGIN_FILE) {
+            const size_t length = strlen(names);
+            snprintf(names + length, sizeof names - length, "%s%s", n > 0 ? ", " : "", fours[i].key);
+            n++;
+        }
+    }
+    /* A type of the command line is for this run: the file may be right for its own. What a folder says of its weights is a record.
+     */
+    if (n > 0 && !config->quantization.given && o->runtime_dtype != TFR_PACK_INT4 &&
+        !tfr_config_is_overridden(config, "runtime.dtype")) {
+        tfr_log(TFR_LOG_WARN, "config", "%s: %s %s no effect: runtime.dtype is not int4 but %s; leave %s out, or take int4",
+                config->path, names, n == 1 ? "has" : "have", tfr_choice_name("runtime.dtype", o->runtime_dtype),
+                n == 1 ? "it" : "them");
+    }
 }
 
 bool tfr_config_is_finer(const struct tfr_string_list *finer, const char *name) {

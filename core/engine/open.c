@@ -71,6 +71,7 @@ static void start_log(const struct tfr_engine *engine) {
     }
     tfr_comm_set_timeout(engine->comm, engine->config->options.parallel_timeout_s);
     tfr_config_log_sampling(engine->config);
+    tfr_config_warn_of_idle(engine->config);
 }
 
 static enum tfr_status read_config(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,

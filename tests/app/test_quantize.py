@@ -329,6 +329,30 @@ def perplexity_is_that_of_eval(box):
 
 
 @case
+def a_config_that_says_int4_in_vain_is_told(box):
+    model = box.model()
+    path = model / "config.json"
+    config = json.loads(path.read_text())
+
+    def warned(flags=(), **runtime):
+        path.write_text(json.dumps({**config, "tfrun": {"runtime": runtime}}))
+        done = box.start(model, *PROMPT[:-1], *flags)
+        expect_same(done.returncode, 0)
+        return [line for line in done.stderr.splitlines() if "int4" in line]
+
+    told = warned(dtype="int8", int4_group=64, int4_finer=["h.0.*"])
+    expect_same(len(told), 1)
+    expect("runtime.int4_group, runtime.int4_finer have no effect: runtime.dtype is not int4 but int8" in told[0] and "config.json: " in told[0], told)
+    expect_same(len(warned(int4_zero_point=True)), 1)
+    expect_same(warned(dtype="int8", int4_group=32, int4_zero_point=False, int4_finer=[]), [])  # as without them
+    expect_same(warned(dtype="int4", int4_group=32, int4_zero_point=True), [])
+    expect_same(warned(["--dtype", "int8"], dtype="int4", int4_zero_point=True), [])  # the file is right for its own type
+    path.write_text(json.dumps(config))
+    folder, _ = box.quantize(model, "--to", "int4", "--zero-point")
+    expect("int4_zero" not in box.start(folder, *PROMPT[:-1], "--dtype", "f32").stderr)
+
+
+@case
 def other_methods_are_refused(box):
     model = box.model()
     path = model / "config.json"
