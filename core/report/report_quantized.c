@@ -19,7 +19,11 @@ static double worse_by(const struct tfr_evaluation *before, const struct tfr_eva
 static void put_perplexity(struct tfr_json_out *out, const struct tfr_evaluation *before, const struct tfr_evaluation *after) {
     tfr_json_begin(out, "perplexity", '{');
     tfr_put_real(out, "before", before->perplexity);
+    tfr_json_put_text(out, "before_dtype", before->dtype);
+    tfr_json_put_text(out, "before_kv_dtype", before->kv_dtype);
     tfr_put_real(out, "after", after->perplexity);
+    tfr_json_put_text(out, "after_dtype", after->dtype);
+    tfr_json_put_text(out, "after_kv_dtype", after->kv_dtype);
     tfr_put_real(out, "worse_percent", worse_by(before, after));
     tfr_json_put_int(out, "n_tokens", (int64_t)after->n_tokens);
     tfr_json_end(out, '}');
@@ -108,8 +112,9 @@ static enum tfr_status report_text(const struct tfr_quantized *quantized, const 
     const enum tfr_status status = tfr_grid_write(&grid, TFR_GRID_TEXT, stream);
     tfr_grid_close(&grid);
     if (before != NULL && after != NULL) {
-        fprintf(stream, "\nperplexity %.4f before, %.4f after: %+.3f %% (%zu tokens)\n", before->perplexity, after->perplexity,
-                worse_by(before, after), after->n_tokens);
+        fprintf(stream, "\nperplexity %.4f (%s, kv %s) before, %.4f (%s, kv %s) after: %+.3f %% (%zu tokens)\n", before->perplexity,
+                before->dtype, before->kv_dtype, after->perplexity, after->dtype, after->kv_dtype, worse_by(before, after),
+                after->n_tokens);
     }
     return tfr_memtext_end(stream, text, status);
 }

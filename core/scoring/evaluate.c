@@ -13,6 +13,8 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "base/tensor.h"
+#include "config/choices.h"
 #include "scoring/score.h"
 #include "session/prefix.h"
 
@@ -187,7 +189,10 @@ static enum tfr_status run_windows(struct evaluating *run, const char *text, siz
 
 enum tfr_status tfr_evaluate(struct tfr_engine *engine, const char *text, size_t size, bool keep_tokens, tfr_progress_fn progress,
                              void *user, struct tfr_evaluation *evaluation) {
-    *evaluation = (struct tfr_evaluation){0};
+    *evaluation = (struct tfr_evaluation){
+        .dtype = tfr_choice_name("runtime.dtype", engine->config->options.runtime_dtype),
+        .kv_dtype = tfr_kv_dtype_name(tfr_kv_dtype(engine->config)),
+    };
     struct evaluating run = {.engine = engine, .result = evaluation, .progress = progress, .user = user};
     enum tfr_status status = run_windows(&run, text, size, keep_tokens);
     if (status != TFR_OK && status != TFR_CANCELLED) {

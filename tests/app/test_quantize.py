@@ -316,10 +316,15 @@ def perplexity_is_that_of_eval(box):
     before = json.loads(box.run("eval", demo, *measure))["perplexity"]
     after = json.loads(box.run("eval", folder, *measure))["perplexity"]
     expect_same((told["perplexity"]["before"], told["perplexity"]["after"]), (before, after))
+    expect_same([told["perplexity"][f"{side}_{what}"] for side in ("before", "after") for what in ("dtype", "kv_dtype")],
+                ["f32", "f32", "int8", "bf16"])
     piped = subprocess.run([box.tfrun, "quantize", demo, "--to", "int8", "--data", "-", "--ctx", "128", "-o", box.folder / "piped", "--json", "-q"],
                            capture_output=True, text=True, timeout=250 * SLOWER, input=text.read_text())
     expect_same(json.loads(piped.stdout)["perplexity"], told["perplexity"])
     expect(abs(told["perplexity"]["worse_percent"] - 100 * (after / before - 1)) < 1e-9)
+    text.write_text(text.read_text()[:300])
+    shown = box.run("quantize", demo, "--to", "int8", "--data", text, "--ctx", "128", "--dtype", "bf16", "--kv-dtype", "f16", "-o", box.folder / "shown", "-q")
+    expect("(bf16, kv f16) before, " in shown and "(int8, kv f16) after: " in shown, shown)
     config = json.loads((folder / "config.json").read_text())
     source = json.loads((demo / "config.json").read_text())
     expect_same({**config["tfrun"]["sampling"]}, source["tfrun"]["sampling"])
