@@ -88,9 +88,9 @@ def srun_is_taken_inside_an_allocation(launch):
     launch.fake("srun", "MPI plugin types are... none pmix pmix_v4")
     inside = {"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "8", "SLURM_JOB_NUM_NODES": "2"}
     cases = (("4", {}, ["-c", "4"]), ("3", {}, ["-c", "5"]), ("4", {"SLURM_CPUS_PER_TASK": "2"}, ["-c", "2"]),
-             ("32", {}, ["--overcommit"]))
+             ("14", {"SLURM_CPUS_ON_NODE": "4"}, ["--overcommit"]))
     for n_ranks, more, cpus in cases:
-        given, _ = launch.run(launch.demo, "--ranks", n_ranks, **inside, **more)
+        given, _ = launch.run(launch.demo, "--ranks", n_ranks, **{**inside, **more})
         expect(given[0].endswith("/srun"), given)
         expect_same(given[1:], ["--mpi=pmix", "-n", n_ranks, *cpus, launch.program, launch.demo])
     given, _ = launch.run(launch.demo, "--ranks", "2", SLURM_JOB_ID="7", SLURM_JOB_CPUS_PER_NODE="4(x2)", SLURM_JOB_NUM_NODES="2")
