@@ -1,4 +1,4 @@
-/* idle.c - ranks that a layout leaves without work: a few are told of, more than half are refused before they load anything. */
+/* idle.c - ranks that a layout leaves without work: a few are told of, many are refused before they load anything. */
 #include <stdio.h>
 
 #include "base/log.h"
@@ -14,12 +14,15 @@ static int count_idle(const struct tfr_placement *placement) {
     return n;
 }
 
+/* Fewer that are idle do no harm. */
+enum { LEAST_REFUSED = 8 };
+
 /* By numbers alone, so that it can be asked before costs are known: a stage for each block, and one for embeddings and head. */
 enum tfr_status tfr_check_idle_ranks(const struct tfr_config *config, int n_ranks) {
     const struct tfr_options *options = &config->options;
     const int64_t n_layer = config->model.n_layer;
     const int64_t most = (n_layer + 1) * options->parallel_tensor * options->parallel_replicas;
-    if (n_ranks <= 2 * most || options->parallel_head == TFR_HEAD_AT_SPLIT) {
+    if (n_ranks <= 2 * most || n_ranks - most < LEAST_REFUSED || options->parallel_head == TFR_HEAD_AT_SPLIT) {
         return TFR_OK;
     }
     return tfr_raise(
