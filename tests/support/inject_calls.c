@@ -288,7 +288,9 @@ static void tell_count(void) {
 
 /* Signals to this program are for COMMAND. */
 static void pass_on(int number) {
-    kill(program, number);
+    if (program > 0) { /* -1 would be everybody */
+        kill(program, number);
+    }
 }
 
 int main(int argc, char **argv) {
@@ -310,6 +312,7 @@ int main(int argc, char **argv) {
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     const int end = program > 0 ? follow() : NOT_HERE << 8;
+    program = 0;
     tell_count();
     end_as(end);
 }
