@@ -137,7 +137,7 @@ def converse(words, case, folder, environment):
 
 def ask(port):
     """One answer: its status and text, or None where the server broke off."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S / 6)
     try:
         connection.request("POST", "/v1/completions", json.dumps({"prompt": [1, 2, 3], "max_tokens": 3, "temperature": 0}),
                            {"Content-Type": "application/json"})

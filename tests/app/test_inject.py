@@ -12,6 +12,7 @@ from cases import CASES, expect, main
 from injecting import ALONE, CALL_KINDS, COMMANDS, FAULTS, LIBRARY_KINDS, Box, Skip, judge
 
 MEMORY_POINTS, OTHERS = 3, 3  # kinds beside memory that a command has, one point each; all kinds have their turn
+NEVER_NONE = ("memory", "open", "read", "stat", "close", "interrupt", "sigint", "sigterm")  # whatever the command
 SLOW = ("load", "bench", "quantize_data")  # for scripts/inject
 
 
@@ -23,9 +24,10 @@ def spread(count, points):
 def sample(box, name, kind, case):
     clean = box.run(case, kind)
     if clean.code == 77 and kind in CALL_KINDS:
-        return []  # this machine lets no tracer stop calls
+        print(f"{kind} is left out: this machine lets no tracer stop calls")
+        return []
     expect(clean.code == 0, name, kind, clean.code, clean.error)
-    expect(kind != "memory" or clean.count > 40, clean.count, "requests; the library counts wrongly")
+    expect(clean.count > (40 if kind == "memory" else 0) or kind not in NEVER_NONE, clean.count, kind, "requests; they are counted wrongly")
     faults = []
     for at in spread(clean.count, MEMORY_POINTS if kind == "memory" else 1):
         for rest in (False,) if kind in ALONE or case.ranks > 1 else (False, True):
