@@ -153,10 +153,10 @@ void tfr_roofs_merge(struct tfr_roofs *best, const struct tfr_roofs *more) {
     best->barrier_ns = lower(best->barrier_ns, more->barrier_ns);
 }
 
-/* Bandwidths of working sets that the caches don't hold. */
+/* Bandwidths of working sets that the caches don't hold: read again and again, twice the last one is gone before it is wanted. */
 static void scale_memory(struct tfr_roofs *roofs, double ratio) {
     for (int i = 0; i < roofs->n_bandwidths; i++) {
-        if (roofs->bandwidth[i].bytes > 2 * roofs->l3_bytes) {
+        if (roofs->bandwidth[i].bytes >= 2 * roofs->l3_bytes) {
             roofs->bandwidth[i].one_core *= ratio;
             roofs->bandwidth[i].all_cores *= ratio;
         }
