@@ -23,6 +23,7 @@ enum tfr_status tfr_bench_roofs_look(struct tfr_bench_roofs *roofs, const struct
     if (!weights_pass_caches(engine) || roofs->n_rates == TFR_MOST_TIMES) {
         return TFR_OK;
     }
+    TFR_TRY(tfr_roofs_set(engine->team, engine->machine, (int64_t)tfr_store_bytes(engine->store), &roofs->packed[roofs->n_rates]));
     return tfr_roofs_memory(engine->team, engine->machine, &roofs->rates[roofs->n_rates++]);
 }
 
@@ -171,8 +172,9 @@ enum tfr_status tfr_bench_roofs_settle(struct tfr_bench *bench, const struct tfr
                                        const struct tfr_engine *engine, const struct tfr_bench_question *question) {
     struct tfr_dry dry;
     const struct tfr_spread rates = tfr_spread_of(roofs->rates, roofs->n_rates);
-    const struct tfr_roofs now = tfr_roofs_with_memory(&roofs->roofs, rates.median);
+    struct tfr_roofs now = tfr_roofs_with_memory(&roofs->roofs, rates.median);
     struct sum sum = {.now = &now, .dry = &dry, .chunk = engine->chunk_rows};
+    tfr_roofs_put_set(&now, (int64_t)tfr_store_bytes(engine->store), tfr_spread_of(roofs->packed, roofs->n_rates).median);
     bench->memory_rate = rates.median;
     bench->flop_rate = tfr_roof_flops(&now, now.n_threads, unit_dtype(engine->config), 0);
     enum tfr_status status = tfr_dry_open(&dry, question->config, question->overrides, question->n_overrides, bench->n_ranks);

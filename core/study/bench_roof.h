@@ -13,7 +13,8 @@ struct tfr_calibration;
 
 struct tfr_bench_roofs {
     struct tfr_roofs roofs;
-    double rates[TFR_MOST_TIMES]; /* bytes a second of memory, one of each round */
+    double rates[TFR_MOST_TIMES];  /* bytes a second of memory, one of each round */
+    double packed[TFR_MOST_TIMES]; /* of a working set as large as the packed weights */
     size_t n_rates;
 };
 

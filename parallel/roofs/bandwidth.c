@@ -108,9 +108,13 @@ static size_t largest_size(const struct tfr_machine *machine, const struct tfr_t
 }
 
 enum tfr_status tfr_roofs_memory(struct tfr_team *team, const struct tfr_machine *machine, double *rate) {
+    return tfr_roofs_set(team, machine, (int64_t)largest_size(machine, team), rate);
+}
+
+enum tfr_status tfr_roofs_set(struct tfr_team *team, const struct tfr_machine *machine, int64_t bytes, double *rate) {
     enum { N_READS = 5 };
     struct tfr_block block;
-    const size_t size = largest_size(machine, team);
+    const size_t one_each = (size_t)tfr_team_size(team) * SHARE_BYTES, size = ((size_t)bytes + one_each - 1) / one_each * one_each;
     uint64_t took[N_READS];
     TFR_TRY(tfr_block_open(&block, size, TFR_HUGEPAGES_TRY));
     struct read_job job = {.read = reader_for(machine->isa), .memory = block.data, .size = size, .rounds = 1, .touch = true};

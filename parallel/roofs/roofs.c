@@ -174,3 +174,23 @@ void tfr_roofs_set_memory(struct tfr_roofs *roofs, double rate) {
     roofs->memory_rate = rate;
     scale_memory(roofs, rate > 0 && largest > 0 ? rate / largest : 1);
 }
+
+void tfr_roofs_put_set(struct tfr_roofs *roofs, int64_t bytes, double rate) {
+    int at = 0;
+    while (at < roofs->n_bandwidths && roofs->bandwidth[at].bytes < bytes) {
+        at++;
+    }
+    if (at == roofs->n_bandwidths || rate <= 0) {
+        return; /* beyond the largest is memory */
+    }
+    const double one_core = lower(roofs->bandwidth[at].one_core, rate);
+    if (roofs->bandwidth[at].bytes > bytes) {
+        if (roofs->n_bandwidths == TFR_MAX_BANDWIDTHS) {
+            return;
+        }
+        for (int i = roofs->n_bandwidths++; i > at; i--) {
+            roofs->bandwidth[i] = roofs->bandwidth[i - 1];
+        }
+    }
+    roofs->bandwidth[at] = (struct tfr_bandwidth){.bytes = bytes, .one_core = one_core, .all_cores = rate};
+}

@@ -143,6 +143,28 @@ TFR_TEST(roofs_are_those_of_the_minutes_in_which_kernels_were_measured) {
     assert_near(tfr_roof_bandwidth(&now, 4, 1e18), 5e10);
 }
 
+TFR_TEST(a_set_that_was_measured_has_a_point_of_its_own) {
+    TFR_UNUSED_STATE;
+    struct tfr_roofs now = roofs;
+    const struct tfr_bandwidth *largest = &now.bandwidth[now.n_bandwidths - 1];
+    const int64_t bytes = largest->bytes - 4096, n = now.n_bandwidths;
+    tfr_roofs_put_set(&now, bytes, 6e10);
+    assert_int_equal(now.n_bandwidths, n + 1);
+    assert_near(tfr_roof_bandwidth(&now, 4, (double)bytes), 6e10);
+    assert_near(tfr_roof_bandwidth(&now, 4, 1e18), 5e10);
+    assert_near(tfr_roof_bandwidth(&now, 4, 1 << 20), 3e11);
+    tfr_roofs_put_set(&now, bytes, 7e10); /* again: no second one */
+    assert_int_equal(now.n_bandwidths, n + 1);
+    assert_near(tfr_roof_bandwidth(&now, 4, (double)bytes), 7e10);
+    const struct tfr_roofs before = now;
+    tfr_roofs_put_set(&now, INT64_MAX, 9e10); /* beyond the largest */
+    tfr_roofs_put_set(&now, bytes, 0);        /* not measured */
+    now.n_bandwidths = TFR_MAX_BANDWIDTHS;
+    tfr_roofs_put_set(&now, 5000, 9e10); /* no room */
+    now.n_bandwidths = before.n_bandwidths;
+    assert_memory_equal(&now, &before, sizeof now);
+}
+
 TFR_TEST(the_roof_is_the_slower_of_both_ways) {
     TFR_UNUSED_STATE;
     struct tfr_task_facts facts = {.dtype = TFR_DTYPE_F32,
