@@ -82,6 +82,22 @@ static bool names_choice(const struct tfr_option_info *info, const char *value) 
     return name != NULL;
 }
 
+/* What a word of other programs is called here; NULL: not known. */
+static const char *known_word(const char *key, const char *value) {
+    static const struct {
+        const char *key, *word, *instead;
+    } words[] = {
+#define TFR_CHOICE_WORD(key, word, instead) {key, word, instead},
+#include "config/choice_words.def"
+    };
+    for (size_t i = 0; i < TFR_COUNT_OF(words); i++) {
+        if (strcmp(words[i].key, key) == 0 && strcmp(words[i].word, value) == 0) {
+            return words[i].instead;
+        }
+    }
+    return NULL;
+}
+
 static bool store_choice(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
     const struct tfr_option_info *info = info_of(option);
     const char *names[16];
@@ -93,7 +109,10 @@ static bool store_choice(struct tfr_options *options, int option, const char *va
             return true;
         }
     }
-    const char *nearest = tfr_nearest_name(value, names, n);
+    const char *instead = known_word(info->key, value), *nearest = tfr_nearest_name(value, names, n);
+    if (instead != NULL) {
+        return wrong(why, size, "\"%s\" is not one of %s; %s", value, info->choices, instead);
+    }
     if (nearest != NULL) {
         return wrong(why, size, "\"%s\" is not one of %s; did you mean \"%s\"?", value, info->choices, nearest);
     }

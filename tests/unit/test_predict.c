@@ -222,4 +222,5 @@ TFR_TEST_MAIN(TFR_CASE(efficiency_is_exact_where_it_was_calibrated), TFR_CASE(ef
               TFR_CASE(peaks_are_those_of_the_units_that_a_kernel_names), TFR_CASE(the_roof_is_the_slower_of_both_ways),
               TFR_CASE(memory_of_another_speed_scales_what_lies_beyond_the_caches),
               TFR_CASE(roofs_are_those_of_the_minutes_in_which_kernels_were_measured),
+              TFR_CASE(a_set_that_was_measured_has_a_point_of_its_own),
               TFR_CASE(a_shape_that_was_not_calibrated_takes_the_nearest_of_its_kernel), TFR_CASE(passages_between_tasks_add_up))
