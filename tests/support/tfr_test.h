@@ -15,6 +15,15 @@
 
 #include <cmocka.h>
 
+/* Defined where the build looks for data races: gcc says so by a macro, clang by a feature. */
+#if defined(__SANITIZE_THREAD__)
+#define TFR_TEST_THREAD_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TFR_TEST_THREAD_SANITIZER
+#endif
+#endif
+
 #define TFR_TEST(name) static void name(void **state_)
 #define TFR_CASE(name) cmocka_unit_test(name)
 #define TFR_TEST_MAIN(...)                                                                                                         \

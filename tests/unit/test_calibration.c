@@ -2,6 +2,7 @@
 #include "predict/calibration.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/mapfile.h"
@@ -9,42 +10,45 @@
 #include "tfr_files.h"
 #include "tfr_test.h"
 
+/* Of static storage, whose bytes between members are zero: they are compared too. */
+static const struct tfr_calibration original = {
+    .conditions = {.host = "here",
+                   .cpu = "a CPU",
+                   .version = "0.1.0",
+                   .abi = "2.0",
+                   .bind = "compact",
+                   .governor = "performance",
+                   .hugepages = "try, madvise",
+                   .plugins = "ref 0.1.0 (plain C); gemv 0.1.0 (compiler 12.2.0)",
+                   .model = "2 blocks",
+                   .measured_at = "2026-11-28T18:00:00Z",
+                   .measured_unix = 1795888800,
+                   .threads = 2,
+                   .isa = 7,
+                   .quota_cores = 1.5},
+    .roofs = {.n_threads = 2,
+              .flops = {{.dtype = TFR_DTYPE_F32, .isa = 2, .one_core = 1e11, .all_cores = 1.9e11 / 3}},
+              .n_flops = 1,
+              .bandwidth = {{.bytes = 16384, .one_core = 1e11 / 7, .all_cores = 2e11},
+                            {.bytes = 32768, .one_core = 9e10, .all_cores = 1e11}},
+              .n_bandwidths = 2,
+              .l1d_bytes = 32768,
+              .l2_bytes = 1 << 20,
+              .l3_bytes = 1 << 25,
+              .memory_rate = 3e10,
+              .fork_ns = 701.5,
+              .barrier_ns = 155},
+    .links = {.shm = {.alpha_ns = 1500,
+                      .byte_ns = 1.0 / 7,
+                      .large = {.above_bytes = 4096, .alpha_ns = 9e3, .byte_ns = 0.1, .ways = 3},
+                      .late_ns = 1e4 / 3,
+                      .later_ns = 2},
+              .shm_pairs = 3,
+              .transport = "messages",
+              .measured_at = "2026-11-28T18:00:00Z"}};
+
 static void make(struct tfr_calibration *made) {
-    *made =
-        (struct tfr_calibration){.conditions = {.host = "here",
-                                                .cpu = "a CPU",
-                                                .version = "0.1.0",
-                                                .abi = "2.0",
-                                                .bind = "compact",
-                                                .governor = "performance",
-                                                .hugepages = "try, madvise",
-                                                .plugins = "ref 0.1.0 (plain C); gemv 0.1.0 (compiler 12.2.0)",
-                                                .model = "2 blocks",
-                                                .measured_at = "2026-11-28T18:00:00Z",
-                                                .measured_unix = 1795888800,
-                                                .threads = 2,
-                                                .isa = 7,
-                                                .quota_cores = 1.5},
-                                 .roofs = {.n_threads = 2,
-                                           .flops = {{.dtype = TFR_DTYPE_F32, .isa = 2, .one_core = 1e11, .all_cores = 1.9e11 / 3}},
-                                           .n_flops = 1,
-                                           .bandwidth = {{.bytes = 16384, .one_core = 1e11 / 7, .all_cores = 2e11},
-                                                         {.bytes = 32768, .one_core = 9e10, .all_cores = 1e11}},
-                                           .n_bandwidths = 2,
-                                           .l1d_bytes = 32768,
-                                           .l2_bytes = 1 << 20,
-                                           .l3_bytes = 1 << 25,
-                                           .memory_rate = 3e10,
-                                           .fork_ns = 701.5,
-                                           .barrier_ns = 155},
-                                 .links = {.shm = {.alpha_ns = 1500,
-                                                   .byte_ns = 1.0 / 7,
-                                                   .large = {.above_bytes = 4096, .alpha_ns = 9e3, .byte_ns = 0.1, .ways = 3},
-                                                   .late_ns = 1e4 / 3,
-                                                   .later_ns = 2},
-                                           .shm_pairs = 3,
-                                           .transport = "messages",
-                                           .measured_at = "2026-11-28T18:00:00Z"}};
+    memcpy(made, &original, sizeof *made);
     const struct tfr_calibration_point points[] = {{.class_rows = 1, .rows = 1, .ns = 1234.5, .roof_ns = 1e3 / 3},
                                                    {.class_rows = 32, .rows = 17, .context = 128, .ns = 9e6, .roof_ns = 5e6}};
     for (size_t i = 0; i < TFR_COUNT_OF(points); i++) {

@@ -301,7 +301,7 @@ static void keep_many_logits(void) {
 
 TFR_TEST(a_closed_engine_gives_back_what_it_mapped) {
     TFR_UNUSED_STATE;
-#if defined(__SANITIZE_THREAD__)
+#if defined(TFR_TEST_THREAD_SANITIZER)
     skip(); /* maps memory of its own for every page that the program ever had */
 #endif
     keep_many_logits(); /* what stays of a first engine: libraries, threads */
