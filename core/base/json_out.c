@@ -183,6 +183,9 @@ void tfr_json_put_number(struct tfr_json_out *out, const char *key, double value
             break;
         }
     }
+    if (value == 0 && signbit(value)) {
+        snprintf(digits, sizeof digits, "-0.0"); /* "-0" is a whole number to many a reader, and has no sign then */
+    }
     open_value(out, key);
     for (const char *at = digits; *at != '\0';) {
         size_t run = strspn(at, "0123456789+-eE");
