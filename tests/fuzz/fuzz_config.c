@@ -70,10 +70,15 @@ static void use(const char *folder, const struct tfr_config *config, const struc
     if (tfr_fuzz_accepted(tfr_params_make(&params, &config->options, model))) {
         tfr_params_free(params);
     }
+    tfr_config_warn_of_idle(config);
+    tfr_config_log_sampling(config);
+    (void)tfr_config_is_finer(&config->options.runtime_int4_finer, "transformer.h.0.mlp.c_fc.weight");
+    tfr_fuzz_require(tfr_head_find(tfr_head_word(model->head)) == model->head && tfr_head_class(model->head)[0] != '\0',
+                     "a head is found by its word");
 }
 
 int tfr_fuzz_config(const uint8_t *data, size_t size) {
-    static const char *const names[] = {"config.json", "generation_config.json"};
+    static const char *const names[] = {"config.json", "generation_config.json", "adapter_config.json"};
     const char *folder = tfr_fuzz_unpack(names, TFR_COUNT_OF(names), data, size);
     size_t flags_size = 0;
     const uint8_t *said = tfr_fuzz_part("flags", data, size, &flags_size);
@@ -161,6 +166,13 @@ int tfr_fuzz_request(const uint8_t *data, size_t size) {
         tfr_params_free(params);
     }
     tfr_config_request_free(&options);
+    if (size > 0 && tfr_fuzz_accepted(json_size > 0 ? tfr_params_parse_json(tfr_fuzz_engine("lm"), json, json_size, &params)
+                                                    : tfr_params_parse(tfr_fuzz_engine("lm"), flags.list, flags.n, &params))) {
+        struct tfr_params *shared = tfr_params_share(params);
+        tfr_fuzz_require(shared->n == params->n, "a request that is shared is the same");
+        tfr_params_free(shared);
+        tfr_params_free(params);
+    }
     free(json);
     free(flags.text);
     return 0;

@@ -1,7 +1,7 @@
 /* fuzz_engine.c - what an engine is given to read: forward requests, encoder states, saved caches, JSON lines to score.
  *
- * forward: the first byte picks the model (language model, cross-attention, two heads, classification, tokens), the rest is a
- * safetensors file of inputs; a reply can be read to the last byte. The engine answers as before afterwards.
+ * forward: the first byte picks the model (language model, cross-attention, two heads, classification, tokens, a prefix, spans),
+ * the rest is a safetensors file of inputs; a reply can be read to the last byte. The engine answers as before afterwards.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,14 +18,19 @@
 #include "session/saved_cache.h"
 
 static const char *const kinds[] = {"lm", "cross", "double", "seq", "token"};
+static const char *const more_kinds[] = {"lm", "prefix", "span"}; /* of a first byte with the bit of 32, whose others are options */
 
 int tfr_fuzz_forward(const uint8_t *data, size_t size) {
     if (size == 0) {
         return 0;
     }
-    struct tfr_engine *engine = tfr_fuzz_engine(kinds[data[0] % TFR_COUNT_OF(kinds)]);
+    struct tfr_engine *engine =
+        tfr_fuzz_engine(data[0] & 32 ? more_kinds[data[0] % TFR_COUNT_OF(more_kinds)] : kinds[data[0] % TFR_COUNT_OF(kinds)]);
     const struct tfr_forward_options options = {.output_hidden_states = data[0] & 64 ? TFR_SWITCH_ON : TFR_SWITCH_CONFIG,
-                                                .output_attentions = data[0] & 128 ? TFR_SWITCH_ON : TFR_SWITCH_CONFIG};
+                                                .output_attentions = data[0] & 128 ? TFR_SWITCH_ON : TFR_SWITCH_CONFIG,
+                                                .auto_positions = data[0] / 32 % 2 == 1 && data[0] & 4,
+                                                .packed = data[0] / 32 % 2 == 1 && data[0] & 8 ? TFR_SWITCH_ON : TFR_SWITCH_CONFIG,
+                                                .logits_to_keep = data[0] / 32 % 2 == 1 && data[0] & 16 ? 2 : 0};
     char out[1024], in[1024];
     snprintf(in, sizeof in, "%s", tfr_fuzz_write("forward.safetensors", data + 1, size - 1));
     snprintf(out, sizeof out, "%s", tfr_fuzz_path("reply.safetensors"));
@@ -48,6 +53,7 @@ int tfr_fuzz_encoder(const uint8_t *data, size_t size) {
     snprintf(path, sizeof path, "%s", tfr_fuzz_write("states.safetensors", data + (size > 0), size - (size > 0)));
     char *const before = engine->config->options.input_encoder_states;
     engine->config->options.input_encoder_states = path;
+    tfr_fuzz_require(!tfr_fuzz_accepted(tfr_encoder_refuse_file(engine, "score")), "what does not read states says so");
     if (tfr_fuzz_accepted(tfr_encoder_file_open(&file, engine, n_prompts))) {
         struct tfr_session *session;
         struct tfr_encoder_states states;

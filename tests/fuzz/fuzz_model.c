@@ -44,6 +44,23 @@ static void read_all(const struct tfr_weights *weights) {
     }
 }
 
+/* Files of which a checkpoint is, and names without what all begin with. */
+static void check_files(struct tfr_weights *weights) {
+    size_t n = 0;
+    while (tfr_weights_file(weights, n) != NULL) {
+        tfr_fuzz_require(tfr_weights_facts(weights, n) != NULL, "a file has facts");
+        n++;
+    }
+    const char *note = tfr_weights_note(weights, "format");
+    tfr_fuzz_require(tfr_weights_facts(weights, n) == NULL && (note == NULL || strlen(note) < INT32_MAX),
+                     "there are no more facts than files");
+    const struct tfr_weight *all = tfr_weights_all(weights, &n);
+    for (size_t i = 0; i < n; i++) {
+        tfr_weights_drop(weights, &all[i]);
+    }
+    (void)tfr_fuzz_accepted(tfr_weights_strip(weights, "h."));
+}
+
 int tfr_fuzz_index(const uint8_t *data, size_t size) {
     static const char *const names[] = {"model.safetensors.index.json",     "pytorch_model.bin.index.json",
                                         "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
@@ -55,6 +72,7 @@ int tfr_fuzz_index(const uint8_t *data, size_t size) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
         if (tfr_path_exists(path) && tfr_fuzz_accepted(tfr_weights_open(&weights, path))) {
             read_all(weights);
+            check_files(weights);
             tfr_weights_close(weights);
         }
     }

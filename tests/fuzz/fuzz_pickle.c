@@ -23,6 +23,7 @@ static void read_all(const struct tfr_torch_file *file) {
 
 int tfr_fuzz_pickle(const uint8_t *data, size_t size) {
     struct tfr_torch_file file;
+    (void)tfr_torch_is_file(data, size);
     if (tfr_fuzz_accepted(tfr_torch_parse(&file, "fuzz", data, size))) {
         read_all(&file);
         tfr_torch_clear(&file);

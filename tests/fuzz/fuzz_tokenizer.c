@@ -1,8 +1,8 @@
 /* fuzz_tokenizer.c - prompts through encode and decode, and any bytes as the files of a tokenizer.
  *
- * prompt: the first byte picks the mode; with GPT-2's vocabulary the bytes of the ids are the input, and decoding in pushes gives
- * the text of decoding at once. tokenizer: the input is a tokenizer.json. vocab: it is the files of a folder. Whatever opens as a
- * tokenizer encodes and decodes within its own ids.
+ * prompt: the first byte picks the mode (its bit of 4: a small tokenizer that adds a space); with GPT-2's vocabulary the bytes of
+ * the ids are the input, and decoding in pushes gives the text of decoding at once. tokenizer: the input is a tokenizer.json.
+ * vocab: it is the files of a folder. Whatever opens as a tokenizer encodes and decodes within its own ids.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -63,8 +63,42 @@ static void check_ids(const uint8_t *data, size_t size, enum tfr_decode_special 
     tfr_ids_free(&ids);
 }
 
+/* One that puts a space before a text, takes blanks into its added token, and knows few bytes. */
+static const struct tfr_tokenizer *spaced(void) {
+    static const char text[] = "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"\\u0120\":3,\"\\u0120a\":4},"
+                               "\"merges\":[\"a b\",\"\\u0120 a\"]},"
+                               "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"use_regex\":true},"
+                               "\"decoder\":{\"type\":\"ByteLevel\"},"
+                               "\"added_tokens\":[{\"id\":5,\"content\":\"<s>\",\"lstrip\":true,\"rstrip\":true,\"normalized\":"
+                               "false,\"single_word\":false,"
+                               "\"special\":true}]}";
+    static struct tfr_tokenizer *tokenizer;
+    if (tokenizer == NULL) {
+        require(tfr_tokenizer_open(&tokenizer, tfr_fuzz_write("tokenizer.json", text, sizeof text - 1)) == TFR_OK);
+        require(tfr_tokenizer_adds_prefix_space(tokenizer) && tfr_tokenizer_find(tokenizer, "ab", 2) == 2);
+    }
+    return tokenizer;
+}
+
+/* Where some bytes are lost, ids are those of the tokenizer all the same, and decoding in pushes gives the text of decoding at
+ * once. */
+static void check_spaced(const uint8_t *data, size_t size) {
+    struct tfr_ids ids = {0};
+    require(tfr_tokenizer_encode(spaced(), (const char *)data, size, TFR_SPECIAL_PARSE, &ids) == TFR_OK);
+    for (size_t i = 0; i < ids.n; i++) {
+        require(ids.data[i] >= 0 && ids.data[i] < tfr_tokenizer_vocab_size(spaced()));
+    }
+    check_decoding(spaced(), &ids, TFR_DECODE_ALL);
+    check_decoding(spaced(), &ids, TFR_DECODE_SKIP_SPECIAL);
+    tfr_ids_free(&ids);
+}
+
 int tfr_fuzz_prompt(const uint8_t *data, size_t size) {
     if (size == 0) {
+        return 0;
+    }
+    if (data[0] / 4 % 2 == 1) {
+        check_spaced(data + 1, size - 1);
         return 0;
     }
     switch (data[0] % 4) {
@@ -91,6 +125,8 @@ static void use(const struct tfr_tokenizer *tokenizer) {
     struct tfr_ids ids = {0};
     const int32_t most = tfr_tokenizer_vocab_size(tokenizer), eos = tfr_tokenizer_eos(tokenizer);
     require(eos >= -1 && eos < most && tfr_tokenizer_n_model(tokenizer) <= most);
+    require(tfr_tokenizer_find(tokenizer, "", 0) < most);
+    (void)tfr_tokenizer_adds_prefix_space(tokenizer);
     if (tfr_fuzz_accepted(tfr_tokenizer_encode(tokenizer, sample, sizeof sample - 1, TFR_SPECIAL_PARSE, &ids))) {
         for (size_t i = 0; i < ids.n; i++) {
             size_t length;

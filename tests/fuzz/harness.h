@@ -42,7 +42,8 @@ const uint8_t *tfr_fuzz_part(const char *name, const uint8_t *data, size_t size,
 char *tfr_fuzz_text(const uint8_t *data, size_t size);
 
 /* A folder with a model of one block, 16 wide, 32 positions, with random weights, made at the first call, and a tokenizer of bytes
- * and a few merges. `kind` is lm, cross (with cross-attention), double, seq or token (with that head). Borrowed for good. */
+ * and a few merges. `kind` is lm, cross (with cross-attention), double, seq, token or span (with that head), or prefix (lm, its
+ * engine with one). Borrowed for good. */
 const char *tfr_fuzz_model(const char *kind);
 /* An engine of it, on one thread; opened at the first call for each kind and kept. */
 struct tfr_engine *tfr_fuzz_engine(const char *kind);

@@ -14,6 +14,8 @@ static const struct kind {
     {"double", "GPT2DoubleHeadsModel", ""},
     {"seq", "GPT2ForSequenceClassification", "\"num_labels\": 3, \"pad_token_id\": 0, "},
     {"token", "GPT2ForTokenClassification", "\"num_labels\": 3, "},
+    {"prefix", "GPT2LMHeadModel", ""},
+    {"span", "GPT2ForQuestionAnswering", ""},
 };
 enum { N_KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -22,6 +24,8 @@ static const struct tfr_override fixed[] = {{"runtime.threads", "1", "fuzz"},
                                             {"runtime.bind", "none", "fuzz"},
                                             {"runtime.warmup", "false", "fuzz"},
                                             {"sampling.max_tokens", "2", "fuzz"}};
+
+enum { N_FIXED = sizeof fixed / sizeof fixed[0] };
 
 static int find_kind(const char *name) {
     int i = 0;
@@ -56,11 +60,26 @@ const char *tfr_fuzz_model(const char *name) {
     return made[i];
 }
 
+/* Keys and values of three positions, all zeros, as a file of past_key_values. */
+static const char *write_prefix(void) {
+    static const char header[] = "{\"past_key_values.0.key\":{\"dtype\":\"F32\",\"shape\":[1,2,3,8],\"data_offsets\":[0,192]},"
+                                 "\"past_key_values.0.value\":{\"dtype\":\"F32\",\"shape\":[1,2,3,8],\"data_offsets\":[192,384]}}";
+    char bytes[8 + sizeof header - 1 + 384] = {0};
+    const uint64_t n = sizeof header - 1;
+    memcpy(bytes, &n, sizeof n);
+    memcpy(bytes + 8, header, sizeof header - 1);
+    return tfr_fuzz_write("prefix.safetensors", bytes, sizeof bytes);
+}
+
 struct tfr_engine *tfr_fuzz_engine(const char *name) {
     static struct tfr_engine *engines[N_KINDS];
     const int i = find_kind(name);
     if (engines[i] == NULL) {
-        const enum tfr_status status = tfr_engine_open(&engines[i], tfr_fuzz_model(name), fixed, sizeof fixed / sizeof fixed[0]);
+        const char *folder = tfr_fuzz_model(name);
+        const bool has_prefix = strcmp(name, "prefix") == 0;
+        struct tfr_override overrides[N_FIXED + 1] = {[N_FIXED] = {"model.prefix", has_prefix ? write_prefix() : "", "fuzz"}};
+        memcpy(overrides, fixed, sizeof fixed);
+        const enum tfr_status status = tfr_engine_open(&engines[i], folder, overrides, N_FIXED + has_prefix);
         tfr_fuzz_require(status == TFR_OK, "a small model opens");
         tfr_log_set_level(TFR_LOG_INFO); /* opening sets that of the config */
     }

@@ -38,11 +38,22 @@ static void on_gone(void *user, struct tfr_exchange *x, enum tfr_http_fault faul
     }
 }
 
+static void on_refused(void *user, const char *peer, enum tfr_http_fault fault) {
+    const struct tfr_stand *stand = user;
+    if (stand->app.on_refused != NULL) {
+        stand->app.on_refused(stand->app.user, peer, fault);
+    }
+}
+
 void tfr_stand_open(struct tfr_stand *stand, const char *name, const struct tfr_http_app *app) {
     struct tfr_http_limits limits;
     char address[300], error[512] = "";
-    const struct tfr_http_app own = {
-        .user = stand, .on_head = on_head, .on_request = on_request, .on_gone = on_gone, .on_wake = on_wake};
+    const struct tfr_http_app own = {.user = stand,
+                                     .on_head = on_head,
+                                     .on_request = on_request,
+                                     .on_gone = on_gone,
+                                     .on_refused = on_refused,
+                                     .on_wake = on_wake};
     tfr_http_limits_default(&limits);
     limits.max_head = 2048;
     limits.max_uri = 256;
@@ -94,7 +105,7 @@ void tfr_stand_settle(struct tfr_stand *stand, int fd, struct tfr_stand_reply *r
         take(fd, reply);
         tfr_http_counts(stand->http, &now);
         const struct tfr_conn *conn = stand->http->first;
-        const bool waits = conn == NULL || (conn->state != CONN_BUSY && conn->state != CONN_FLUSH);
+        const bool waits = conn == NULL || ((conn->state != CONN_BUSY || stand->holds) && conn->state != CONN_FLUSH);
         const bool same = now.bytes_in == before.bytes_in && now.bytes_out == before.bytes_out && now.accepted == before.accepted;
         quiet = waits && same ? quiet + 1 : 0;
         before = now;

@@ -10,6 +10,7 @@ struct tfr_stand {
     struct tfr_http *http;
     struct tfr_http_app app; /* of the server itself; on_wake stops the turn too */
     struct tfr_engine *engine;
+    bool holds; /* the app keeps a request without a reply: nothing more is waited for */
     char path[256];
 };
 
