@@ -77,21 +77,19 @@ void tfr_comm_set_wait(struct tfr_comm *comm, enum tfr_comm_wait wait) {
     comm->wait = wait;
 }
 
-static enum tfr_status keep_broken(struct tfr_comm *comm) {
-    if (comm->backend->is_broken && comm->broken[0] == '\0') { /* and not a request that never was, or of another length */
-        snprintf(comm->broken, sizeof comm->broken, "%s", tfr_failure_text());
-    }
-    return TFR_RUNTIME;
+/* A request that never was, or a message of another length, is a failure of this rank alone. */
+static enum tfr_status break_off(struct tfr_comm *comm) {
+    return comm->backend->is_broken && comm->backend->size > 1 ? tfr_comm_break(comm) : TFR_RUNTIME;
 }
 
 static enum tfr_status backend_failed(struct tfr_comm *comm, const char *what, int peer) {
     tfr_raise(TFR_RUNTIME, "rank %d: %s rank %d failed: %s", comm->backend->rank, what, peer, comm->backend->error);
-    return keep_broken(comm);
+    return break_off(comm);
 }
 
 static enum tfr_status message_failed(struct tfr_comm *comm) {
     tfr_raise(TFR_RUNTIME, "rank %d: a message failed: %s", comm->backend->rank, comm->backend->error);
-    return keep_broken(comm);
+    return break_off(comm);
 }
 
 static enum tfr_status check_peer(const struct tfr_comm *comm, int peer) {

@@ -24,7 +24,6 @@ struct tfr_comm {
     bool has_lost;                 /* a rank, and said so: the end of the communicator ends the job */
     struct tfr_comm_place *places; /* [size]; NULL in one process and until all are known */
     uint64_t waited_ns, sent_bytes, sent_messages;
-    char broken[256];         /* what was said when a message failed, "" none did: the ranks can't agree on anything any more */
     struct tfr_comm_records { /* of the kernels of tfr_comm_plugin, whose user pointer is this communicator */
         struct tfr_kernel kernel[2];
         const struct tfr_kernel *pointer[2];
@@ -47,5 +46,8 @@ bool tfr_comm_is_stopped(const struct tfr_comm *comm, int rank);
 /* The limit of a wait is over. In one process a failure; among ranks it says which of them is lost and ends the job, but where
  * there is somebody to call (rank 0 at work): then TFR_CANCELLED, as of tfr_comm_leave, and tfr_comm_close ends the job. */
 enum tfr_status tfr_comm_lose(struct tfr_comm *comm, const char *awaited);
+/* A call of MPI failed, and the text of that is this rank's failure: the others would wait for a message that does not come. Says
+ * so and ends the job, or leaves it, as tfr_comm_lose does. */
+enum tfr_status tfr_comm_break(struct tfr_comm *comm);
 
 #endif

@@ -1,4 +1,5 @@
-/* comm_lost.c - a wait is over its limit: who does not answer, one sentence about it, and the end of the job.
+/* comm_lost.c - a wait is over its limit: who does not answer, one sentence about it, and the end of the job. And a message that
+ * fails.
  *
  * Where one rank is lost all others wait, for it or for one that waits for it, and whoever is awaited directly is often
  * innocent. So all that come to their limit call each other; who is silent is named, and the lowest of the others
@@ -160,6 +161,34 @@ enum tfr_status tfr_comm_lose(struct tfr_comm *comm, const char *awaited) {
     tfr_comm_leave();
     return tfr_raise(TFR_CANCELLED,
                      "stopped, since another rank does not answer"); /* rolls stay: an answer may still be received */
+}
+
+/* The others are not called: what they say may not come through. Those that are told by a signal don't speak. */
+static void say_broken(const struct tfr_comm *comm) {
+    sigset_t waiting;
+    if (sigpending(&waiting) == 0 && sigismember(&waiting, TFR_SIGNAL_NAMED) == 1) { /* another rank did already */
+        return;
+    }
+    for (int rank = 0; rank < comm->backend->size; rank++) {
+        if (rank != comm->backend->rank && is_visible(comm, rank)) {
+            kill((pid_t)comm->places[rank].process, TFR_SIGNAL_NAMED);
+        }
+    }
+    kill(getpid(), TFR_SIGNAL_NAMED);
+    tfr_log_set_level(TFR_LOG_ERROR);
+    tfr_log(TFR_LOG_ERROR, "mpi", "%s", tfr_failure_text());
+}
+
+enum tfr_status tfr_comm_break(struct tfr_comm *comm) {
+    if (!comm->has_lost) {
+        say_broken(comm);
+    }
+    if (comm->call == NULL) {
+        tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
+    }
+    comm->has_lost = true;
+    tfr_comm_leave();
+    return tfr_raise(TFR_CANCELLED, "stopped, since a message between ranks failed");
 }
 
 void tfr_comm_on_loss(struct tfr_comm *comm, void (*call_idle)(void *user), void *user) {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -143,6 +144,23 @@ static bool start_backend(struct tfr_comm_backend *backend, int rank, int size, 
     return fine;
 }
 
+/* Rank 0's failure is told by whoever called. Where it has none it waits in MPI's start for this rank, and the launcher ends it
+ * with this one: so the others speak for themselves, one after the other, as one sentence is enough. */
+static enum tfr_status start_failed(const struct tfr_comm_backend *backend, int rank) {
+    enum { FIRST_MS = 500, TURN_MS = 1500, MOST_TURNS = 4 };
+    const enum tfr_status status = tfr_raise(TFR_RESOURCE, "MPI does not start: %s", backend->error);
+    if (rank > 0) {
+        const int ms = FIRST_MS + ((rank < MOST_TURNS ? rank : MOST_TURNS) - 1) * TURN_MS;
+        const struct timespec turn = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+        char host[64] = "?";
+        gethostname(host, sizeof host - 1);
+        nanosleep(&turn, NULL);
+        tfr_log_set_level(TFR_LOG_ERROR);
+        tfr_log(TFR_LOG_ERROR, "mpi", "rank %d on host %s: %s", rank, host, tfr_failure_text());
+    }
+    return status;
+}
+
 static enum tfr_status open_mpi(const char *const *plugin_dirs, int rank, int size, int64_t timeout_s,
                                 struct tfr_comm_backend **backend) {
     bool found = false;
@@ -151,7 +169,7 @@ static enum tfr_status open_mpi(const char *const *plugin_dirs, int rank, int si
         return no_backend(plugin_dirs, size);
     }
     if (!start_backend(*backend, rank, size, timeout_s)) {
-        return tfr_raise(TFR_RESOURCE, "MPI does not start: %s", (*backend)->error);
+        return start_failed(*backend, rank);
     }
     if ((*backend)->size != size) {
         return tfr_raise(TFR_RESOURCE,
@@ -205,12 +223,10 @@ void tfr_comm_close(struct tfr_comm *comm) {
         tfr_free(comm);
         return;
     }
-    /* MPI's own end would spin, and for ever if a rank is gone: wait our way first. Behind a message that failed there is no
-     * agreement: the others wait for what does not come, and end with this rank. */
-    const bool is_broken = comm->broken[0] != '\0';
-    if (is_broken || tfr_comm_agree(comm, TFR_OK) != TFR_OK) {
+    /* MPI's own end would spin, and for ever if a rank is gone: wait our way first. */
+    if (tfr_comm_agree(comm, TFR_OK) != TFR_OK) {
         tfr_log_set_level(TFR_LOG_ERROR);
-        tfr_log(TFR_LOG_ERROR, "mpi", "%s", is_broken ? comm->broken : tfr_failure_text());
+        tfr_log(TFR_LOG_ERROR, "mpi", "%s", tfr_failure_text());
         tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
     }
     struct tfr_watchdog dog;

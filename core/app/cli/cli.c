@@ -34,7 +34,15 @@ void tfr_cli_settle(void) {
     nanosleep(&pause, NULL);
 }
 
+/* Work was cancelled as another rank is gone, of which this rank told or the launcher does. */
+static bool is_told_of(enum tfr_status status) {
+    return status == TFR_CANCELLED && tfr_launched_size() > 1 && tfr_cli_is_sibling_gone();
+}
+
 int tfr_cli_fail(enum tfr_status status) {
+    if (is_told_of(status)) {
+        return tfr_exit_code(tfr_launched_is_named() ? TFR_RUNTIME : status);
+    }
     if (tfr_launched_rank() != 0) {
         let_rank_0_speak();
     } else {
@@ -201,7 +209,7 @@ void tfr_cli_ranks_have_met(void) {
 
 bool tfr_cli_is_sibling_gone(void) {
     const int n = count_siblings();
-    return n >= 0 && n < farewell.n_local;
+    return tfr_launched_is_named() || (n >= 0 && n < farewell.n_local);
 }
 
 /* Of one process, as a handler may write it. */

@@ -45,7 +45,8 @@ void tfr_cli_follow_signals(void);
 /* An engine is open, so all ranks are there. A parent that has fewer children than this node has ranks now is no launcher but, say,
  * a script around each rank: how many it has later tells nothing of them. Part of tfr_cli_catch_signals. */
 void tfr_cli_ranks_have_met(void);
-/* Of the children of rank 0's launcher one is missing: an end that it tells of was not asked for. For handlers of signals too. */
+/* Of the children of rank 0's launcher one is missing, or a rank told of one that is lost: an end that the launcher tells of was
+ * not asked for. For handlers of signals too. */
 bool tfr_cli_is_sibling_gone(void);
 /* Exit code of work that was cancelled, and among ranks a sentence: 128 + the signal, or the status's own. */
 int tfr_cli_cancelled(void);
