@@ -171,8 +171,15 @@ def serve(words, _, folder, environment):
     return code, json.dumps(answers).encode(), log.read_bytes()
 
 
-def leak(run, clean, kind):
-    """What is held at the end and was not in a run without a fault; the library's report is missing where a vendor ended the process."""
+def may_lack_report(case, run):
+    """A signal ended the process, or MPI_Abort and the launcher the ranks, or a server was told a second time to end and said so."""
+    return run.code < 0 or (case.ranks > 1 and run.code != 0) or (case.serves and run.code > 128 and bool(said(case, run)))
+
+
+def leak(case, run, clean, kind):
+    """What is held at the end and was not in a run without a fault. A vendor that ends the process leaves no report: not asked then."""
+    if not run.held and not may_lack_report(case, run):
+        return f"exit code {run.code}, and no report of what is held"
     for name, room in (("blocks", MACHINES if kind == "machine" else 0), ("kept", OTHER_PRIMITIVES), ("mapped", 0), ("files", 0)):
         if run.held and int(run.held[name]) > int(clean.held[name]) + room:
             return f"{name}: {run.held[name]}, without a fault {clean.held[name]}; requests {run.held.get('held', '')}; files {run.held.get('names', '')}"
@@ -227,6 +234,8 @@ def judge_signal(case, kind, run, clean):
         return "wrong", f"exit code 0, but {run.out[:200]!r} and {sorted(run.files)}"
     if run.code == -number and not case.program and not said(case, run):
         return "silent", f"no sentence: {run.error!r}"
+    if run.code == 128 + number and not said(case, run) and not case.varies and not clean.out.startswith(run.out.rstrip()):
+        return "wrong", f"stopped in order, but what there is is no beginning of the whole: {run.out[:200]!r}"
     return ("whole" if run.code == 0 else "refused"), ""
 
 
@@ -260,7 +269,7 @@ def judge(case, kind, run, clean, rest=False):
         return "wrong", f"nothing was lost, but exit code {run.code}: {run.error[-300:]}"
     if case.program and outcome == "refused" and not rest and not kind.startswith("sig"):
         return "wrong", f"one fault, and the engine is of no more use: {run.error[-300:]}"
-    held = leak(run, clean, kind) if outcome != "vendor" else None
+    held = leak(case, run, clean, kind) if outcome != "vendor" else None
     return ("leak", held) if held else (outcome, "")
 
 

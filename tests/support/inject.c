@@ -12,7 +12,6 @@
  * counted. With TFR_INJECT_TRACE=N it tells on stderr who made request N; of another tool's kind, the N-th for memory. */
 #include "inject.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
@@ -69,29 +68,35 @@ static size_t place_of(uintptr_t address) {
     return (size_t)((address >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 44) % PLACES;
 }
 
-static void hold(const void *memory, long number) {
-    if (memory == NULL || number == 0) {
+static void keep(struct held block) {
+    if (block.address == 0 || block.number == 0) {
         return;
     }
     lock_held();
-    size_t i = place_of((uintptr_t)memory);
+    size_t i = place_of(block.address);
     while (held[i].address != 0) {
         i = (i + 1) % PLACES;
     }
-    held[i] = (struct held){(uintptr_t)memory, number, is_onednn};
+    held[i] = block;
     unlock_held();
 }
 
-static void let_go(const void *memory) {
+static void hold(const void *memory, long number) {
+    keep((struct held){(uintptr_t)memory, number, is_onednn});
+}
+
+/* The block as it was held; all 0 where it was not. */
+static struct held let_go(const void *memory) {
     const uintptr_t address = (uintptr_t)memory;
     if (address == 0 || !atomic_load(&counting)) {
-        return;
+        return (struct held){0};
     }
     lock_held();
     size_t i = place_of(address);
     while (held[i].address != 0 && held[i].address != address) {
         i = (i + 1) % PLACES;
     }
+    const struct held block = held[i];
     for (size_t next = i; held[i].address != 0;) { /* those behind it that could stand here move up */
         next = (next + 1) % PLACES;
         const size_t home = place_of(held[next].address);
@@ -103,6 +108,7 @@ static void let_go(const void *memory) {
         }
     }
     unlock_held();
+    return block;
 }
 
 static bool is_vendors(const char *object) {
@@ -121,7 +127,7 @@ static bool is_tfruns(const char *object) {
     return strstr(object, "tfrun") != NULL || strstr(object, "tfr_") != NULL || strstr(object, "comm_mpi") != NULL;
 }
 
-static bool is_ours(const char *object) {
+bool inject_is_ours(const char *object) {
     return getenv("TFR_INJECT_RANK") != NULL ? is_tfruns(object) : !is_vendors(object);
 }
 
@@ -131,7 +137,7 @@ static bool is_counted(const void *caller) {
     }
     inside = true;
     Dl_info info;
-    const bool is_known = dladdr(caller, &info) != 0 && info.dli_fname != NULL, ours = !is_known || is_ours(info.dli_fname);
+    const bool is_known = dladdr(caller, &info) != 0 && info.dli_fname != NULL, ours = !is_known || inject_is_ours(info.dli_fname);
     is_onednn = is_known && strstr(info.dli_fname, "tfr_onednn") != NULL;
     inside = false;
     return ours;
@@ -201,8 +207,11 @@ void *realloc(void *old, size_t size) {
         errno = ENOMEM;
         return NULL;
     }
-    let_go(old); /* before another thread gets its address */
+    const struct held before = let_go(old); /* before another thread gets its address */
     void *memory = __libc_realloc(old, size);
+    if (memory == NULL && size > 0) {
+        keep(before);
+    }
     hold(memory, number);
     return memory;
 }
@@ -312,32 +321,7 @@ int open(const char *path, int flags, ...) {
     if (!atomic_load(&counting) && !is_bystander && strcmp(path, "/dev/null") == 0) {
         begin();
     }
-    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
-}
-
-/* hwloc leaves files of the kernel open where it runs out of memory. */
-static bool is_kernels(const char *target) {
-    return strncmp(target, "/sys/", 5) == 0 || strncmp(target, "/proc/", 6) == 0;
-}
-
-/* How many behind the standard streams, and their names, each behind a blank. */
-static int count_files(char *names, size_t size) {
-    int n = 0;
-    size_t used = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        char target[256] = "";
-        const int fd = atoi(entry->d_name);
-        if (fd > STDERR_FILENO && fd != dirfd(folder) && readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1) > 0 &&
-            !is_kernels(target)) {
-            n++;
-            used += used < size ? (size_t)snprintf(names + used, size - used, " %s", target) : 0;
-        }
-    }
-    if (folder != NULL) {
-        closedir(folder);
-    }
-    return n;
+    return inject_opened(syscall(SYS_openat, AT_FDCWD, path, flags, mode), __builtin_return_address(0));
 }
 
 /* What is still there: blocks, those that oneDNN's plugin keeps apart; bytes of mappings; files; then the numbers of the first
@@ -345,7 +329,7 @@ static int count_files(char *names, size_t size) {
 static int tell_held(char *text, size_t size) {
     long blocks = 0, kept = 0;
     char numbers[MOST_SHOWN * 24] = "", names[1024] = "";
-    const int files = count_files(names, sizeof names);
+    const int files = inject_count_files(names, sizeof names);
     for (size_t i = 0; i < PLACES; i++) {
         const size_t used = strlen(numbers);
         kept += held[i].address != 0 && held[i].is_kept;
