@@ -168,6 +168,23 @@ static enum tfr_status write_beside_links(struct tfr_calibration *calibration, c
     return tfr_calibration_write(calibration, path);
 }
 
+/* Before minutes of measuring: what stands there may be replaced by its like alone. */
+static enum tfr_status check_output(const char *path) {
+    struct tfr_calibration old = {0};
+    if (path == NULL || !tfr_path_exists(path)) {
+        return TFR_OK;
+    }
+    if (tfr_path_is_directory(path)) {
+        return tfr_raise(TFR_USAGE, "--file: %s is a folder; name a file in it", path);
+    }
+    if (tfr_calibration_read(&old, path) == TFR_MODEL) {
+        return tfr_raise(TFR_USAGE, "--file: %s exists and is no calibration, which would be lost; give another name, or remove it",
+                         path);
+    }
+    tfr_calibration_free(&old);
+    return TFR_OK;
+}
+
 enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, char **path) {
     struct work work = {.question = question};
     const int size = tfr_launched_size();
@@ -181,6 +198,7 @@ enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, cha
                          "ranks of N threads",
                          size);
     }
+    TFR_TRY(check_output(question->output));
     enum tfr_status status = measure_all(&work);
     if (status == TFR_OK) {
         status = tfr_observations_settle(&work.seen, &work.calibration);

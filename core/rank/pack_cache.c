@@ -130,7 +130,20 @@ static enum tfr_status use(struct tfr_engine *engine, struct key *key) {
     return status;
 }
 
+/* An empty name is a variable that was not set, and "none" is what other options call it. */
+static enum tfr_status check_folder(const char *named) {
+    if (named[0] == '\0') {
+        return tfr_raise(TFR_USAGE, "--pack-cache: the path is empty; name a folder, or leave it out to keep none");
+    }
+    if (strcmp(named, "none") == 0 || strcmp(named, "off") == 0) {
+        return tfr_raise(TFR_USAGE, "--pack-cache %s: leave it out to keep no packed weights; a folder of that name is ./%s", named,
+                         named);
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status use_packs(struct tfr_engine *engine) {
+    TFR_TRY(check_folder(engine->config->options.runtime_pack_cache));
     if (engine->model->adapter != NULL || engine->model->lora != NULL) {
         return tfr_raise(TFR_USAGE,
                          "--pack-cache keeps weights as the checkpoint has them, and an adapter changes or adds some; give no "

@@ -61,6 +61,13 @@ class Box:
 
 
 @case
+def a_folder_has_a_name(box):
+    for name, words in (("", "the path is empty"), ("none", "leave it out to keep no packed weights"), ("off", "is ./off")):
+        said = box.start(box.tfrun, box.folder, *PROMPT, "--pack-cache", name, code=2).stderr
+        expect(words in said and said.count("\n") == 1, said)
+
+
+@case
 def the_second_start_maps_what_the_first_one_wrote(box):
     want = box.plain()
     digest, said = box.run("-v")

@@ -57,6 +57,16 @@ def a_calibration_is_written_and_shown(profiler):
 
 
 @case
+def what_is_no_calibration_is_not_overwritten(profiler):
+    other = profiler.folder / "notes.txt"
+    other.write_text("precious")
+    said = profiler.run("calibrate", profiler.demo, "--quick", "--quiet", "--threads", 1, "--file", other, code=2)[1]
+    expect(f"{other} exists and is no calibration" in said and said.count("\n") == 1, said)
+    expect_same(other.read_text(), "precious")
+    expect("is a folder; name a file in it" in profiler.run("calibrate", profiler.demo, "--quick", "-q", "--file", profiler.folder, code=2)[1], "no fix")
+
+
+@case
 def without_a_calibration_there_is_none_to_show(profiler):
     expect("run `tfrun calibrate`" in profiler.run("calibrate", "--show", code=5)[1], "no fix")
 

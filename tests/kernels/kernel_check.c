@@ -192,6 +192,14 @@ static void run_case(struct context *context, const char *mode, const struct ker
     data_free(&data);
 }
 
+static bool is_of_some_kernel(const struct kernel_list *list, const char *part) {
+    int i = 0;
+    while (i < list->n && strstr(list->kernel[i]->name, part) == NULL) {
+        i++;
+    }
+    return i < list->n;
+}
+
 int main(int argc, char **argv) {
     const char *mode = argc > 3 ? argv[1] : "";
     if (strcmp(mode, "check") != 0 && strcmp(mode, "support") != 0 && strcmp(mode, "perf") != 0) {
@@ -206,6 +214,11 @@ int main(int argc, char **argv) {
     static struct context context;
     kernels_load(strcmp(argv[2], "-") == 0 ? NULL : argv[2], &context.list);
     const char *only = argc > 4 && argv[4][0] != 0 ? argv[4] : NULL;
+    if (argc > 5 && !is_of_some_kernel(&context.list, argv[5])) {
+        fprintf(stderr, "%s: 0 kernels have that in their name\n", argv[5]);
+        fclose(file);
+        return 2;
+    }
     int n_cases = 0;
     char line[512];
     while (fgets(line, sizeof line, file) != NULL) {

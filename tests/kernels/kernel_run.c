@@ -38,6 +38,10 @@ void kernels_load(const char *folder, struct kernel_list *list) {
         add_plugin(tfr_static_plugins[i], list);
     }
     DIR *dir = folder != NULL ? opendir(folder) : NULL;
+    if (folder != NULL && dir == NULL) { /* or `ref` alone would be held against itself */
+        fprintf(stderr, "cannot read the folder of plugins %s\n", folder);
+        exit(2);
+    }
     for (const struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
         char path[4096];
         const size_t length = strlen(entry->d_name);
