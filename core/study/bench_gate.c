@@ -68,12 +68,12 @@ static bool is_beyond_roof(enum tfr_bench_limit_figure figure, double value) {
     return figure == TFR_LIMIT_ROOF_TIMES ? value < least_times : figure == TFR_LIMIT_LINEAR_SHARE && value > most_share;
 }
 
-/* A limit that was held although others had the cores is held all the more. */
+/* Where others had the cores nothing is shown: they may have slowed what was measured, or the roof that it is held against. */
 static struct tfr_bench_held hold(const struct tfr_bench *bench, const struct limit *limit, const struct tfr_bench_figure *figure) {
     const double value = value_of(figure, limit->figure), bound = limit->of_dtype[bench->dtype];
     const bool is_beaten = is_beyond_roof(limit->figure, value);
     const bool is_within = tfr_bench_limit_is_least(limit->figure) ? value >= bound : value <= bound;
-    const bool is_met = value > 0 && !is_beaten && is_within, is_disturbed = !is_met && tfr_bench_is_disturbed(bench, figure);
+    const bool is_disturbed = tfr_bench_is_disturbed(bench, figure), is_met = value > 0 && is_within && !is_beaten && !is_disturbed;
     return (struct tfr_bench_held){.what = figure->what,
                                    .figure = limit->figure,
                                    .value = value,

@@ -18,7 +18,7 @@ struct tfr_bench_held {
     enum tfr_bench_limit_figure figure;
     double value, limit;
     double waited_percent;    /* of the time of the case, where other programs had the cores */
-    bool is_met, is_doubtful; /* doubtful: not met, and it may be the machine's fault */
+    bool is_met, is_doubtful; /* doubtful: not met for the machine's sake, whatever the value */
     bool is_disturbed;        /* doubtful as others had the cores; else as a roof was beaten */
 };
 enum { TFR_MOST_HELD = 2 * TFR_MOST_BENCH_CASES };

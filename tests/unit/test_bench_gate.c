@@ -50,17 +50,20 @@ TFR_TEST(a_limit_is_held_or_missed) {
     assert_why(&bench, "");
 }
 
-TFR_TEST(a_miss_while_others_had_the_cores_is_doubtful) {
+TFR_TEST(what_was_measured_while_others_had_the_cores_is_doubtful) {
     TFR_UNUSED_STATE;
     struct tfr_bench_figure figures[N_FIGURES];
     struct tfr_bench bench = bench_of(figures);
     struct tfr_bench_held held[TFR_MOST_HELD];
     figures[0].waited_percent = figures[1].waited_percent = 41.8;
     tfr_bench_hold(&bench, held);
-    assert_true(held[0].is_met && !held[0].is_doubtful); /* held all the more */
-    assert_true(!held[1].is_met && held[1].is_doubtful && held[1].is_disturbed);
-    assert_int_equal(tfr_bench_missed(&bench), 1);
-    assert_why(&bench, "DOUBTFUL, as other programs had the cores: steps:8 41.8 % of the time; run it again with the cores free");
+    for (int i = 0; i < 2; i++) { /* on either side of the limit: the roof may have been disturbed too */
+        assert_true(!held[i].is_met && held[i].is_doubtful && held[i].is_disturbed);
+    }
+    assert_int_equal(tfr_bench_missed(&bench), 2);
+    assert_why(&bench,
+               "DOUBTFUL, as other programs had the cores: decode:128 41.8 % of the time, steps:8 41.8 % of the time; run it "
+               "again with the cores free");
     bench.manifest.facts[TFR_FACT_CROWDED] = crowded; /* its own threads waited for each other */
     assert_why(&bench, "those that the table calls MISSED");
 }
@@ -82,5 +85,5 @@ TFR_TEST(a_roof_that_is_beaten_is_doubtful) {
     assert_why(&bench, "those that the table calls MISSED");
 }
 
-TFR_TEST_MAIN(TFR_CASE(a_limit_is_held_or_missed), TFR_CASE(a_miss_while_others_had_the_cores_is_doubtful),
+TFR_TEST_MAIN(TFR_CASE(a_limit_is_held_or_missed), TFR_CASE(what_was_measured_while_others_had_the_cores_is_doubtful),
               TFR_CASE(a_roof_that_is_beaten_is_doubtful))
