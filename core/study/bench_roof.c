@@ -19,11 +19,21 @@ enum tfr_status tfr_bench_roofs_measure(struct tfr_bench_roofs *roofs, const str
     return weights_pass_caches(engine) ? tfr_roofs_memory(engine->team, engine->machine, &roofs->roofs.memory_rate) : TFR_OK;
 }
 
+/* Whether the packed weights lie between two points of the ladder, and reading as much beside them leaves memory for others. */
+static bool has_set_of_its_own(const struct tfr_bench_roofs *roofs, const struct tfr_engine *engine) {
+    const int64_t bytes = (int64_t)tfr_store_bytes(engine->store), available = engine->machine->memory_available_bytes;
+    const int n = roofs->roofs.n_bandwidths;
+    return n > 0 && bytes < roofs->roofs.bandwidth[n - 1].bytes && (available <= 0 || bytes <= available / 4);
+}
+
 enum tfr_status tfr_bench_roofs_look(struct tfr_bench_roofs *roofs, const struct tfr_engine *engine) {
     if (!weights_pass_caches(engine) || roofs->n_rates == TFR_MOST_TIMES) {
         return TFR_OK;
     }
-    TFR_TRY(tfr_roofs_set(engine->team, engine->machine, (int64_t)tfr_store_bytes(engine->store), &roofs->packed[roofs->n_rates]));
+    if (has_set_of_its_own(roofs, engine)) {
+        TFR_TRY(
+            tfr_roofs_set(engine->team, engine->machine, (int64_t)tfr_store_bytes(engine->store), &roofs->packed[roofs->n_rates]));
+    }
     return tfr_roofs_memory(engine->team, engine->machine, &roofs->rates[roofs->n_rates++]);
 }
 

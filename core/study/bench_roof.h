@@ -14,7 +14,7 @@ struct tfr_calibration;
 struct tfr_bench_roofs {
     struct tfr_roofs roofs;
     double rates[TFR_MOST_TIMES];  /* bytes a second of memory, one of each round */
-    double packed[TFR_MOST_TIMES]; /* of a working set as large as the packed weights */
+    double packed[TFR_MOST_TIMES]; /* of a working set as large as the packed weights; 0: none */
     size_t n_rates;
 };
 

@@ -120,8 +120,10 @@ TFR_TEST(peaks_are_those_of_the_units_that_a_kernel_names) {
 TFR_TEST(memory_of_another_speed_scales_what_lies_beyond_the_caches) {
     TFR_UNUSED_STATE;
     struct tfr_roofs then = roofs;
-    then.l3_bytes = 1 << 27;                                   /* the last point has twice that, of which nothing stays */
-    struct tfr_roofs now = tfr_roofs_with_memory(&then, 1e10); /* what it gave then is not known */
+    /* The last point has twice that, of which nothing stays. */
+    then.l3_bytes = 1 << 27;
+    /* What memory gave then is not known. */
+    struct tfr_roofs now = tfr_roofs_with_memory(&then, 1e10);
     assert_memory_equal(&now, &then, sizeof now);
     then.memory_rate = 2e10;
     now = tfr_roofs_with_memory(&then, 1e10);
