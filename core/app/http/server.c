@@ -239,10 +239,8 @@ static void on_signal(void *user, int number) {
     const bool is_loading = atomic_load(&server->state) == TFR_SERVER_LOADING;
     const bool is_lost = server->is_rank_gone != NULL && server->is_rank_gone(); /* which the launcher tells of */
     if (server->signal != 0 || is_loading) {
-        if (!is_loading || !is_lost) {
-            fprintf(stderr, "tfrun: ended by signal %d, %s\n", number,
-                    is_loading ? "before the model was loaded" : "the second one, with requests under way");
-        }
+        fprintf(stderr, "tfrun: ended by signal %d, %s\n", number,
+                is_loading ? "before the model was loaded" : "the second one, with requests under way");
         end_at_once(number);
     }
     server->signal = number;
