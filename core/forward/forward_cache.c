@@ -102,6 +102,9 @@ static enum tfr_status store_block(const struct tfr_forward_request *request, co
     const struct kept kept = kept_keys(request, plan, b, is_cross);
     const struct tfr_kv_part part = {.slot = slot, .is_cross = is_cross, .layer = layer, .n = kept.n};
     const float *keys;
+    if (kept.n == 0) {
+        return TFR_OK; /* nothing to fetch, and maybe no memory yet that it would come to */
+    }
     TFR_TRY(tfr_engine_fetch_kv(request->engine, &part, &keys));
     float *const *to = past + 4 * layer + (is_cross ? 2 : 0);
     scatter(request->model, keys, to[0], b, &kept);
