@@ -1,12 +1,18 @@
 /* named.h - the signal that tells a process that another rank has named it as the one that does not answer.
  *
- * It is blocked from the start and never taken: whether it waits is all that is looked at. By default it does nothing, so any
- * process may be sent it, and a stopped one has it when it goes on. */
+ * Rank 0 of the command line blocks it from the start (tfr_launched_hear) and never takes it: whether it waits is all that is
+ * looked at. By default it does nothing, so any process may be sent it, and a stopped one has it when it goes on. */
 #ifndef TFR_BASE_NAMED_H
 #define TFR_BASE_NAMED_H
 
 #include <signal.h>
+#include <stdbool.h>
 
 enum { TFR_SIGNAL_NAMED = SIGURG };
+
+static inline bool tfr_is_named(void) {
+    sigset_t waiting;
+    return sigpending(&waiting) == 0 && sigismember(&waiting, TFR_SIGNAL_NAMED) == 1;
+}
 
 #endif

@@ -82,16 +82,31 @@ static bool names_choice(const struct tfr_option_info *info, const char *value) 
     return name != NULL;
 }
 
+/* Whether it is one of "word|word". */
+static bool is_among(const char *list, const char *word) {
+    const size_t length = strlen(word);
+    for (const char *at = list;; at++) {
+        const size_t n = strcspn(at, "|");
+        if (n == length && strncmp(at, word, n) == 0) {
+            return true;
+        }
+        at += n;
+        if (*at == '\0') {
+            return false;
+        }
+    }
+}
+
 /* What a word of other programs is called here; NULL: not known. */
 static const char *known_word(const char *key, const char *value) {
     static const struct {
-        const char *key, *word, *instead;
+        const char *key, *words, *instead;
     } words[] = {
-#define TFR_CHOICE_WORD(key, word, instead) {key, word, instead},
+#define TFR_CHOICE_WORD(key, words, instead) {key, words, instead},
 #include "config/choice_words.def"
     };
     for (size_t i = 0; i < TFR_COUNT_OF(words); i++) {
-        if (strcmp(words[i].key, key) == 0 && strcmp(words[i].word, value) == 0) {
+        if (strcmp(words[i].key, key) == 0 && is_among(words[i].words, value)) {
             return words[i].instead;
         }
     }
@@ -109,10 +124,11 @@ static bool store_choice(struct tfr_options *options, int option, const char *va
             return true;
         }
     }
-    const char *instead = known_word(info->key, value), *nearest = tfr_nearest_name(value, names, n);
+    const char *instead = known_word(info->key, value);
     if (instead != NULL) {
         return wrong(why, size, "\"%s\" is not one of %s; %s", value, info->choices, instead);
     }
+    const char *nearest = tfr_nearest_name(value, names, n);
     if (nearest != NULL) {
         return wrong(why, size, "\"%s\" is not one of %s; did you mean \"%s\"?", value, info->choices, nearest);
     }

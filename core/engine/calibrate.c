@@ -177,12 +177,13 @@ static enum tfr_status check_output(const char *path) {
     if (tfr_path_is_directory(path)) {
         return tfr_raise(TFR_USAGE, "--file: %s is a folder; name a file in it", path);
     }
-    if (tfr_calibration_read(&old, path) == TFR_MODEL) {
-        return tfr_raise(TFR_USAGE, "--file: %s exists and is no calibration, which would be lost; give another name, or remove it",
-                         path);
+    const enum tfr_status status = tfr_calibration_read(&old, path);
+    if (status == TFR_MODEL) {
+        return tfr_raise(
+            TFR_USAGE, "--file: %s exists and is no calibration, and would be overwritten; give another name, or remove it", path);
     }
     tfr_calibration_free(&old);
-    return TFR_OK;
+    return status;
 }
 
 enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, char **path) {

@@ -71,8 +71,7 @@ void tfr_launched_hear(void) {
 }
 
 bool tfr_launched_is_named(void) {
-    sigset_t waiting;
-    return sigpending(&waiting) == 0 && sigismember(&waiting, TFR_SIGNAL_NAMED) == 1;
+    return tfr_is_named();
 }
 
 void tfr_rank_give_up(const struct tfr_engine *engine, enum tfr_status status) {

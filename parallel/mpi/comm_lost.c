@@ -87,10 +87,10 @@ static bool is_visible(const struct tfr_comm *comm, int rank) {
 }
 
 /* A rank that was stopped is let go on by the launcher, to be ended: it finds this and does not speak of it once more. Nor does
- * this one. */
+ * this one. Without rolls all are told. */
 static void leave_word(const struct tfr_comm *comm, const struct roll *rolls) {
     for (int rank = 0; rank < comm->backend->size; rank++) {
-        if ((!rolls[rank].answers || rank == comm->backend->rank) && is_visible(comm, rank)) {
+        if ((rolls == NULL || !rolls[rank].answers || rank == comm->backend->rank) && is_visible(comm, rank)) {
             kill((pid_t)comm->places[rank].process, TFR_SIGNAL_NAMED);
         }
     }
@@ -140,6 +140,16 @@ static void let_others_speak(const struct tfr_comm *comm, const struct roll *rol
     }
 }
 
+/* Of a rank that nobody can call; rank 0 at work leaves, gives what it has, and ends the job by tfr_comm_close. */
+static enum tfr_status end_job(struct tfr_comm *comm, const char *why) {
+    if (comm->call == NULL) {
+        tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
+    }
+    comm->has_lost = true;
+    tfr_comm_leave();
+    return tfr_raise(TFR_CANCELLED, "stopped, since %s", why);
+}
+
 enum tfr_status tfr_comm_lose(struct tfr_comm *comm, const char *awaited) {
     struct roll *rolls = comm->backend->size > 1 ? tfr_alloc((size_t)comm->backend->size, sizeof *rolls) : NULL;
     if (rolls == NULL) {
@@ -154,27 +164,17 @@ enum tfr_status tfr_comm_lose(struct tfr_comm *comm, const char *awaited) {
     let_others_speak(comm, rolls);
     leave_word(comm, rolls);
     say(comm, rolls, awaited);
-    if (comm->call == NULL) {
-        tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
-    }
-    comm->has_lost = true;
-    tfr_comm_leave();
-    return tfr_raise(TFR_CANCELLED,
-                     "stopped, since another rank does not answer"); /* rolls stay: an answer may still be received */
+    return end_job(comm, "another rank does not answer"); /* rolls stay: an answer may still be received */
 }
 
-/* The others are not called: what they say may not come through. Those that are told by a signal don't speak. */
+/* The others are not called: what they say may not come through. Rank 0, which holds the signal back, does not speak of it once
+ * more; two other ranks whose calls fail at the same time both do. */
 static void say_broken(const struct tfr_comm *comm) {
-    sigset_t waiting;
-    if (sigpending(&waiting) == 0 && sigismember(&waiting, TFR_SIGNAL_NAMED) == 1) { /* another rank did already */
+    if (tfr_is_named()) {
         return;
     }
-    for (int rank = 0; rank < comm->backend->size; rank++) {
-        if (rank != comm->backend->rank && is_visible(comm, rank)) {
-            kill((pid_t)comm->places[rank].process, TFR_SIGNAL_NAMED);
-        }
-    }
-    kill(getpid(), TFR_SIGNAL_NAMED);
+    leave_word(comm, NULL);
+    kill(getpid(), TFR_SIGNAL_NAMED); /* also while nobody's place is known */
     tfr_log_set_level(TFR_LOG_ERROR);
     tfr_log(TFR_LOG_ERROR, "mpi", "%s", tfr_failure_text());
 }
@@ -183,12 +183,7 @@ enum tfr_status tfr_comm_break(struct tfr_comm *comm) {
     if (!comm->has_lost) {
         say_broken(comm);
     }
-    if (comm->call == NULL) {
-        tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
-    }
-    comm->has_lost = true;
-    tfr_comm_leave();
-    return tfr_raise(TFR_CANCELLED, "stopped, since a message between ranks failed");
+    return end_job(comm, "a message between ranks failed");
 }
 
 void tfr_comm_on_loss(struct tfr_comm *comm, void (*call_idle)(void *user), void *user) {

@@ -47,8 +47,8 @@ enum tfr_status tfr_roofs_memory(struct tfr_team *team, const struct tfr_machine
 /* What `bytes` bytes give at this moment that are read again and again: the median of a few reads. A set of two or three times the
  * last cache is partly found there, by a share that no other size tells. */
 enum tfr_status tfr_roofs_set(struct tfr_team *team, const struct tfr_machine *machine, int64_t bytes, double *rate);
-/* Gives that set a point of its own among the bandwidths, in the place of one of the same size; one core reads as much as it did
- * before, or what all do if that is less. Unchanged where there is no room or nothing to stand between. */
+/* Gives that set a point of its own among the bandwidths, in the place of one of the same size; one core reads what
+ * it does of the next larger one, or what all do if that is less. Unchanged where there is no room or nothing to stand between. */
 void tfr_roofs_put_set(struct tfr_roofs *roofs, int64_t bytes, double rate);
 /* The roofs of a moment in which memory gives this rate instead of memory_rate: bandwidths beyond twice the last cache level are
  * scaled. Unchanged where one of them is not known. */

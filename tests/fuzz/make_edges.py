@@ -9,6 +9,8 @@ import pathlib
 import struct
 import sys
 
+from seed_pieces import i64, tensors
+
 out = pathlib.Path(sys.argv[1])
 SMALL = {"n_embd": 4, "n_head": 2, "n_layer": 2, "n_positions": 8, "vocab_size": 11}
 
@@ -22,21 +24,6 @@ def put(target, data):
 
 def bundle(*parts):
     return "\n".join(f"=== {name}\n{text}" for name, text in parts)
-
-
-def tensors(entries, extra=None):
-    header, at, body = dict(extra or {}), 0, b""
-    for name, (dtype, shape, data) in entries.items():
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
-        at += len(data)
-        body += data
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + body
-
-
-def i64(*values):
-    return struct.pack(f"<{len(values)}q", *values)
 
 
 def f32(*values):

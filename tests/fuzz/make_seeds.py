@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 
+from seed_pieces import i64, tensors
+
 root = pathlib.Path(__file__).resolve().parents[2]
 model = root / "tests/model"
 out = pathlib.Path(sys.argv[1])
@@ -25,24 +27,6 @@ def put(target, name, data):
 
 def bundle(parts):
     return b"\n".join(b"=== " + name.encode() + b"\n" + (data if isinstance(data, bytes) else data.encode()) for name, data in parts)
-
-
-def tensors(entries, notes=None):
-    """entries: name -> (dtype, shape, bytes)."""
-    header, at, body = {}, 0, b""
-    if notes:
-        header["__metadata__"] = notes
-    for name, (dtype, shape, data) in entries.items():
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
-        at += len(data)
-        body += data
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + body
-
-
-def i64(*values):
-    return struct.pack(f"<{len(values)}q", *values)
 
 
 def f32(n, value=0.5):
@@ -141,7 +125,7 @@ def request_seeds():
 
 
 def weight_seeds():
-    put("safetensors", "small", tensors({"a": ("F32", [2], f32(2)), "b": ("I64", [1], i64(3)), "c": ("BOOL", [], b"\1")}, {"format": "pt"}))
+    put("safetensors", "small", tensors({"a": ("F32", [2], f32(2)), "b": ("I64", [1], i64(3)), "c": ("BOOL", [], b"\1")}, {"__metadata__": {"format": "pt"}}))
     for dtype in ("F32", "F16", "BF16"):
         put("safetensors", "model_" + dtype, tensors(small_tensors(C=2, V=3, P=2, dtype=dtype)))
     put("safetensors", "empty", tensors({}))
@@ -278,7 +262,7 @@ def engine_seeds():
     put("cache", "ids", struct.pack("<H", 900) + i64(7, 9))
     put("cache", "empty", b"\0\0")
     put("cache", "header", struct.pack("<H", 30) + b"x")
-    put("cache", "other", b"\0\0" + tensors({"input_ids": ("I64", [1], i64(7))}, {"kind": "tfrun-cache", "layout": "1"}))
+    put("cache", "other", b"\0\0" + tensors({"input_ids": ("I64", [1], i64(7))}, {"__metadata__": {"kind": "tfrun-cache", "layout": "1"}}))
     for at in (60, 100, 140, 180, 220, 260, 400, 600, 1000, 1400):
         put("cache", f"at_{at}", struct.pack("<H", at) + b"0")
     put("score", "pairs", b"\0" + b'{"context": "the ", "continuation": "an he"}\n{"context": "", "continuation": "a"}\n')

@@ -47,7 +47,7 @@ int inject_opened(long file, const void *caller) {
 #define OPENED(call) inject_opened(syscall call, __builtin_return_address(0))
 #define MODE(flags)                                                                                                                \
     int mode = 0;                                                                                                                  \
-    if (((flags) & (O_CREAT | O_TMPFILE)) != 0) {                                                                                  \
+    if (((flags)&O_CREAT) != 0 || ((flags)&O_TMPFILE) == O_TMPFILE) { /* which has the bit of O_DIRECTORY */                       \
         va_list arguments;                                                                                                         \
         va_start(arguments, flags);                                                                                                \
         mode = va_arg(arguments, int);                                                                                             \

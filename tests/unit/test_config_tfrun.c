@@ -115,6 +115,8 @@ TFR_TEST(wrong_values_say_what_is_wanted) {
                    "tfrun.runtime.dtype = \"bf61\" is not one of f32|bf16|int8|int8w|int4; did you mean \"bf16\"?");
     assert_refused(load("{\"runtime\": {\"dtype\": \"float32\"}}"), TFR_CONFIG,
                    "tfrun.runtime.dtype = \"float32\" is not one of f32|bf16|int8|int8w|int4; it is called f32 here");
+    assert_refused(load("{\"runtime\": {\"dtype\": \"half\"}}"), TFR_CONFIG,
+                   "\"half\" is not one of f32|bf16|int8|int8w|int4; take bf16");
     assert_refused(load("{\"version\": 2}"), TFR_CONFIG, "tfrun.version = 2 is not 1");
     assert_refused(load("{\"plugins\": [{\"name\": \"serve\"}]}"), TFR_CONFIG,
                    "tfrun.plugins = item 0 of the list is {...}, not a text");

@@ -237,14 +237,13 @@ static void end_at_once(int number) {
 static void on_signal(void *user, int number) {
     struct tfr_server *server = user;
     const bool is_loading = atomic_load(&server->state) == TFR_SERVER_LOADING;
-    const bool is_lost = server->is_rank_gone != NULL && server->is_rank_gone(); /* which the launcher tells of */
     if (server->signal != 0 || is_loading) {
         fprintf(stderr, "tfrun: ended by signal %d, %s\n", number,
                 is_loading ? "before the model was loaded" : "the second one, with requests under way");
         end_at_once(number);
     }
     server->signal = number;
-    if (is_lost) { /* no step ends any more, and the launcher kills in a second */
+    if (server->is_rank_gone != NULL && server->is_rank_gone()) { /* no step ends any more, and the launcher kills in a second */
         fprintf(stderr, "tfrun: another rank is gone, which the launcher tells of; %zu requests under way end now\n",
                 server->n_pending);
         begin_drain(server, 0);
