@@ -167,7 +167,7 @@ def make_files(peer, precision, files, environment, options):
     origin, note = f"{facts.st_size} bytes of {facts.st_mtime_ns}", files / "made-of.txt"
     if note.is_file() and note.read_text(encoding="utf-8") == origin:
         return
-    python = options.venvs.resolve() / CONVERT / "bin" / "python"
+    python = options.venvs.resolve() / CONVERT / "bin" / "python" if peer.packages else pathlib.Path(sys.executable)
     if not python.is_file():
         raise Failed(
             f"{files} has no files of this model, and {python}, which makes them, is missing; "

@@ -9,7 +9,7 @@ class Peer:
     module: str  # of with_MODULE.py
     precisions: tuple
     packages: tuple = ()  # of pip, into a virtual environment of its own; tfrun needs none
-    makes: tuple = ()  # precisions whose files worker.py --convert makes first, in the environment CONVERT
+    makes: tuple = ()  # precisions whose files worker.py --convert makes first, in the environment CONVERT (tfrun: in none)
     environment: dict = field(default_factory=dict)  # {venvs} and {tfrun} stand for options of compare_peers.py
 
 
@@ -30,7 +30,13 @@ CONVERT_PACKAGES = (
 LLAMA = "llama-cpp-python==0.3.36"  # its source carries llama.cpp, which setup builds for this machine
 
 PEERS = (
-    Peer("tfrun", "tfrun", ("f32", "bf16", "int8", "int8w", "int4"), environment={"TFRUN_PROGRAM": "{tfrun}"}),
+    Peer(
+        "tfrun",
+        "tfrun",
+        ("f32", "bf16", "int8", "int8w", "int4"),
+        makes=("int8", "int8w", "int4"),
+        environment={"TFRUN_PROGRAM": "{tfrun}"},
+    ),
     Peer("PyTorch", "torch", ("f32", "bf16"), ("torch", "transformers<5")),
     Peer(
         "llama.cpp",

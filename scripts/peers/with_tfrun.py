@@ -1,10 +1,14 @@
-"""with_tfrun.py: tfrun's library through its public header tfrun.h, for worker.py. Precisions: runtime.dtype."""
+"""with_tfrun.py: tfrun's library through its public header tfrun.h, for worker.py. Precisions: runtime.dtype.
+
+Whole numbers are rounded once before, by `tfrun quantize`, as those of other programs are.
+"""
 
 import ctypes
 import os
 import pathlib
 import re
 import subprocess
+import sys
 
 import worker
 
@@ -34,8 +38,15 @@ def ids_of(ids):
     return (ctypes.c_int32 * len(ids))(*ids)
 
 
+def convert(model, precision, files):
+    words = [PROGRAM, "quantize", model, "--to", precision, "-o", pathlib.Path(files) / "model", "-q"]
+    subprocess.run(words, check=True, stdout=sys.stderr)
+
+
 class Peer(worker.Peer):
-    def __init__(self, model, precision, threads, _files):
+    def __init__(self, model, precision, threads, files):
+        if files != "-":
+            model, self.notes = str(pathlib.Path(files) / "model"), "rounded before"
         self.lib = ctypes.CDLL(library())
         self.lib.tfr_last_error.restype = self.lib.tfr_version.restype = self.lib.tfr_engine_isa.restype = ctypes.c_char_p
         self.lib.tfr_engine_vocab_size.restype = self.lib.tfr_engine_n_positions.restype = ctypes.c_int64
