@@ -146,17 +146,24 @@ static enum tfr_status write_folder(const struct tfr_model *model, const struct 
     return status;
 }
 
+/* All that can be refused without weights. */
+static enum tfr_status read_request(const struct tfr_config *config, const struct tfr_quantize_request *request,
+                                    struct tfr_quantize_form *form, struct usual_finer *usual) {
+    TFR_TRY(check_source(config));
+    TFR_TRY(read_form(config, request->to, form, usual));
+    if (!(request->smooth >= 0 && request->smooth <= 1)) {
+        return tfr_raise(TFR_USAGE, "a smoothing of %g is not in 0..1; 0.5 is usual", request->smooth);
+    }
+    form->smooth = request->smooth;
+    return TFR_OK;
+}
+
 static enum tfr_status quantize(const struct tfr_config *config, const struct tfr_quantize_request *request,
                                 struct tfr_quantized *quantized) {
     struct tfr_model *model;
     struct tfr_quantize_form form;
     struct usual_finer usual;
-    TFR_TRY(check_source(config));
-    TFR_TRY(read_form(config, request->to, &form, &usual));
-    if (!(request->smooth >= 0 && request->smooth <= 1)) {
-        return tfr_raise(TFR_USAGE, "a smoothing of %g is not in 0..1; 0.5 is usual", request->smooth);
-    }
-    form.smooth = request->smooth;
+    TFR_TRY(read_request(config, request, &form, &usual));
     quantized->directory = tfr_strdup(config->options.output_file);
     if (quantized->directory == NULL) {
         return TFR_RESOURCE;
@@ -181,6 +188,17 @@ enum tfr_status tfr_quantize(const char *config_path, const struct tfr_override 
     }
     *quantized = made;
     return TFR_OK;
+}
+
+enum tfr_status tfr_quantize_check(const char *config_path, const struct tfr_override *overrides, size_t n_overrides,
+                                   const struct tfr_quantize_request *request) {
+    struct tfr_config *config;
+    struct tfr_quantize_form form;
+    struct usual_finer usual;
+    TFR_TRY(tfr_config_load_to_quantize(&config, config_path, overrides, n_overrides));
+    const enum tfr_status status = read_request(config, request, &form, &usual);
+    tfr_config_free(config);
+    return status;
 }
 
 void tfr_quantized_free(struct tfr_quantized *quantized) {

@@ -132,7 +132,7 @@ def law_of_values(box, kind):
     (plain / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
     write_tensors(plain / "model.safetensors",
                   {name: ("F32", shape, array.array("f", numbers).tobytes()) for name, (shape, numbers) in values.items()})
-    for dtype in ("f32", "bf16") if kind == "int8" else ("f32",):
+    for dtype in "f32", "bf16":
         expect_same(box.digest(folder, "--dtype", dtype), box.digest(plain, "--dtype", dtype))
 
 
@@ -439,10 +439,10 @@ def what_cannot_be_written_leaves_nothing(box):
     box.told(box.start("quantize", model, "--to", "int4", "--group", "48", "-o", out), 2, "48")
     box.told(box.start("quantize", model, "--to", "int4"), 2, "-o DIR")
     box.told(box.start("quantize", coarse, "--to", "int8w", "--group", "64", "-o", out, "-q"), 4, "coarse already")
-    box.told(box.start("quantize", model, "--to", "int8", "-o", out, "--data", box.folder / "none"), 2, "none", "No such file")
+    box.told(box.start("quantize", model, "--to", "int8", "-o", out, "--data", box.folder / "none"), 5, "none", "No such file")
     box.told(box.start("quantize", model, "--to", "int8", "-o", out, "--smooth", "1.5"), 2, '--smooth: "1.5"', "at most 1")
     for words in (["--ctx", "16"], ["--dtype", "int4"], ["--set", "eval.ctx=16"], ["--threads", "2"], ["--kernels", "ref"],
-                  ["--set", "tfrun.runtime.max_rows=8"], ["--warmup"], ["--trace", box.folder / "trace.json"]):
+                  ["--set", "tfrun.runtime.max_rows=8"], ["--warmup"]):
         box.told(box.start("quantize", model, "--to", "int8", *words, "-o", out), 2, *words[:1], "without --data")
     for kind in "int4", "mixed":
         done = box.start("quantize", model, "--to", kind, "--finer", "lm_head.*", "--finer", "nosuch.*", "-o", out)
@@ -450,6 +450,34 @@ def what_cannot_be_written_leaves_nothing(box):
     expect_same(list(out.iterdir()), [])
     box.run("quantize", model, "--to", "int4", "-o", coarse, "--force", "-q")
     expect_same(json.loads((coarse / "config.json").read_text())["quantization_config"]["weights"], "int4")
+
+
+@case
+def a_text_that_cannot_be_measured_leaves_no_folder(box):
+    demo, text, out = box.source / "configs" / "demo", box.folder / "text.txt", box.folder / "out"
+    text.write_text((demo / "heldout.txt").read_text()[:300])
+
+    def refused(code, *words, model=demo, data=text, to="int8", said, lines=1):
+        box.told(box.start("quantize", model, "--to", to, "-o", out, "-q", "--data", data, *words), code, said, lines=lines)
+        expect(not out.exists(), words)
+
+    refused(5, data=box.folder / "none", said="No such file")
+    refused(5, model=box.model(), said="no tokenizer")
+    refused(2, "--ctx", "100000", said="more than the model's n_positions = 512")
+    refused(2, "--trace", box.folder / "trace.json", said="--trace has no effect on `tfrun quantize`")
+    refused(2, "--dtype", "f16", said="is not one of")
+    refused(2, to="int3", said='"int3" is none of')
+    text.write_text("")
+    refused(4, said="the text has 0 tokens")
+    text.write_text((demo / "heldout.txt").read_text()[:300])
+    box.run("quantize", demo, "--to", "int8", "--data", text, "--lossless", "-o", out, "-q")  # of f32, which the folder has not
+    trusted, unmeasured = box.folder / "trusted", box.folder / "unmeasured"
+    shutil.copytree(demo, trusted)
+    config = json.loads((trusted / "config.json").read_text())
+    (trusted / "config.json").write_text(json.dumps({**config, "tfrun": {**config["tfrun"], "output": {"force": True}}}))
+    done = box.start("quantize", trusted, "--trust", trusted, "--to", "int4", "--data", text, "-o", unmeasured, "-q")
+    box.told(done, 3, "--trust DIR", "unmeasured is written and whole; only its perplexity was not measured", lines=2)
+    box.digest(unmeasured, "--trust", unmeasured)
 
 
 @case

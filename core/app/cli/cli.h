@@ -10,7 +10,8 @@ struct tfr_command {
     const char *name, *operands, *help;
     const struct tfr_flag *flags;
     size_t n_flags;
-    /* Option keys that mean something to the command, or prefixes ending in '.'; NULL-terminated. NULL: all. Others are refused. */
+    /* Option keys that mean something to the command, or prefixes ending in '.'; NULL-terminated. NULL: all. Others are refused,
+     * and so is what "!KEY" before a prefix takes out of it. */
     const char *const *reads;
     bool on_all_ranks;                 /* false: under a launcher rank 0 alone does it, the others end at once */
     int (*run)(struct tfr_args *args); /* returns the process's exit code */

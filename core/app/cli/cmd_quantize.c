@@ -16,8 +16,8 @@ static const struct tfr_flag flags[] = {
 };
 
 static const char *const reads[] = {
-    "trust",       "eval.",        "model.",        "runtime.",     "plugins", "observe.",
-    "output.file", "output.force", "output.format", "output.stats", NULL,
+    "trust",    "eval.",       "model.",       "runtime.",      "plugins",      "!observe.trace",
+    "observe.", "output.file", "output.force", "output.format", "output.stats", NULL,
 };
 
 static void on_progress(void *user, const struct tfr_progress *progress) {
@@ -28,6 +28,14 @@ static void on_progress(void *user, const struct tfr_progress *progress) {
 struct text {
     char *bytes;
     size_t size;
+};
+
+struct job {
+    const struct tfr_args *args;
+    const char *config;
+    struct tfr_quantize_request request;
+    struct text text;
+    bool quiet;
 };
 
 /* Perplexity of the text under a config. Exit code. */
@@ -78,8 +86,8 @@ static size_t keep_overrides(const struct tfr_args *args, const char *const *but
 
 /* Without a text nothing is measured: what would only be about that is refused. Rounding itself runs no kernel. */
 static bool has_stray(const struct tfr_args *args) {
-    static const char *const of_measuring[] = {"eval.", "runtime.", "plugins", "observe.trace", NULL}, *const of_rounding[] = {
-                                                                                                           "runtime.int4_", NULL};
+    static const char *const of_measuring[] = {"eval.", "runtime.", "plugins", NULL}, *const of_rounding[] = {"runtime.int4_",
+                                                                                                              NULL};
     for (size_t i = 0; i < args->n_overrides; i++) {
         const struct tfr_override *override = &args->overrides[i];
         if (begins_with_one_of(bare_key(override), of_measuring) && !begins_with_one_of(bare_key(override), of_rounding)) {
@@ -93,14 +101,14 @@ static bool has_stray(const struct tfr_args *args) {
     return false;
 }
 
-/* Before work begins: stdin, too, can be read only once. */
-static bool read_text(const struct tfr_args *args, struct text *text) {
+/* Before work begins: stdin, too, can be read only once. 0, or an exit code. */
+static int read_text(const struct tfr_args *args, struct text *text) {
     const char *name = last_of(args, "eval.data");
     if (name == NULL) {
-        return !has_stray(args);
+        return has_stray(args) ? tfr_exit_code(TFR_USAGE) : 0;
     }
     text->bytes = tfr_cli_read(name, &text->size);
-    return text->bytes != NULL;
+    return text->bytes != NULL ? 0 : tfr_exit_code(TFR_RESOURCE);
 }
 
 static bool read_request(const struct tfr_args *args, struct tfr_quantize_request *request) {
@@ -130,59 +138,74 @@ static int deliver(const struct tfr_args *args, const struct tfr_quantized *quan
     return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
 }
 
-/* How the weights are rounded is not about the source, and what is said about its files and its type not about the new folder. */
-static int compare(struct tfr_args *args, const char *config, const struct tfr_quantized *quantized, const struct text *text,
-                   bool quiet) {
+/* The source first: a text that it can't measure is refused before a folder is written. How weights are rounded is not about it. */
+static int measure_source(const struct job *job, struct tfr_evaluation *before) {
     static const char *const not_of_source[] = {"runtime.int4_", NULL};
-    static const char *const not_of_folder[] = {"model.", "output.", "runtime.dtype", "runtime.int4_", NULL};
     static struct tfr_override kept[TFR_MAX_ARGS_GIVEN];
-    struct tfr_evaluation before = {0}, after = {0};
-    if (text->bytes == NULL) {
-        return deliver(args, quantized, NULL, NULL);
-    }
-    int code = measure(config, kept, keep_overrides(args, not_of_source, kept), text, quiet, &before);
-    if (code == 0) {
-        code = measure(quantized->directory, kept, keep_overrides(args, not_of_folder, kept), text, quiet, &after);
-    }
-    if (code == 0) {
-        code = deliver(args, quantized, &before, &after);
-    }
-    tfr_evaluation_free(&before);
-    tfr_evaluation_free(&after);
-    return code;
-}
-
-static int quantize(struct tfr_args *args, const char *config, struct tfr_quantize_request *request, const struct text *text) {
-    const bool quiet = tfr_args_count(args, "quiet") > 0;
-    struct tfr_progress_line line;
-    struct tfr_quantized *quantized;
-    tfr_progress_line_open(&line, quiet);
-    request->progress = on_progress;
-    request->user = &line;
-    const enum tfr_status status = tfr_quantize(config, args->overrides, args->n_overrides, request, &quantized);
-    tfr_progress_line_close(&line);
+    const struct tfr_args *args = job->args;
+    const enum tfr_status status = tfr_quantize_check(job->config, args->overrides, args->n_overrides, &job->request);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
-    const int code = compare(args, config, quantized, text, quiet);
-    if (code == 0 && !quiet) {
+    const int code = measure(job->config, kept, keep_overrides(args, not_of_source, kept), &job->text, job->quiet, before);
+    tfr_cli_end_cleanly(); /* rounding ends at once where a signal comes, and leaves nothing */
+    return code;
+}
+
+/* What is said about the source's files and its type is not about the new folder. */
+static int measure_folder(const struct job *job, const char *directory, struct tfr_evaluation *after) {
+    static const char *const not_of_folder[] = {"model.", "output.", "runtime.dtype", "runtime.lossless", "runtime.int4_", NULL};
+    static struct tfr_override kept[TFR_MAX_ARGS_GIVEN];
+    const int code = measure(directory, kept, keep_overrides(job->args, not_of_folder, kept), &job->text, job->quiet, after);
+    if (code != 0) {
+        fprintf(stderr, "tfrun: %s is written and whole; only its perplexity was not measured\n", directory);
+    }
+    return code;
+}
+
+static int write_folder(struct job *job, struct tfr_quantized **quantized) {
+    const struct tfr_args *args = job->args;
+    struct tfr_progress_line line;
+    tfr_progress_line_open(&line, job->quiet);
+    job->request.progress = on_progress;
+    job->request.user = &line;
+    const enum tfr_status status = tfr_quantize(job->config, args->overrides, args->n_overrides, &job->request, quantized);
+    tfr_progress_line_close(&line);
+    return status == TFR_OK ? 0 : tfr_cli_fail(status);
+}
+
+static int quantize(struct job *job) {
+    const bool is_measured = job->text.bytes != NULL;
+    struct tfr_evaluation before = {0}, after = {0};
+    struct tfr_quantized *quantized = NULL;
+    int code = is_measured ? measure_source(job, &before) : 0;
+    code = code == 0 ? write_folder(job, &quantized) : code;
+    if (code == 0 && is_measured) {
+        code = measure_folder(job, quantized->directory, &after);
+    }
+    if (code == 0) {
+        code = deliver(job->args, quantized, is_measured ? &before : NULL, is_measured ? &after : NULL);
+    }
+    if (code == 0 && !job->quiet) {
         tfr_cli_settle();
         fprintf(stderr, "tfrun: wrote %s; next: tfrun %s -p \"Hello\"\n", quantized->directory, quantized->directory);
     }
+    tfr_evaluation_free(&before);
+    tfr_evaluation_free(&after);
     tfr_quantized_free(quantized);
     return code;
 }
 
 static int run(struct tfr_args *args) {
     const char *config = tfr_cli_operand(args, "a config");
-    struct tfr_quantize_request request = {0};
-    struct text text = {0};
+    struct job job = {.args = args, .config = config, .quiet = tfr_args_count(args, "quiet") > 0};
     tfr_measure_apply_flags(args);
-    if (config == NULL || !read_request(args, &request) || !read_text(args, &text)) {
+    if (config == NULL || !read_request(args, &job.request)) {
         return tfr_exit_code(TFR_USAGE);
     }
-    const int code = quantize(args, config, &request, &text);
-    free(text.bytes);
+    int code = read_text(args, &job.text);
+    code = code == 0 ? quantize(&job) : code;
+    free(job.text.bytes);
     return code;
 }
 

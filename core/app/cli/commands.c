@@ -30,6 +30,9 @@ bool tfr_command_reads(const void *user, const char *key) {
         key += 6;
     }
     for (const char *const *read = command->reads; *read != NULL; read++) {
+        if (**read == '!' && strcmp(key, *read + 1) == 0) {
+            return false;
+        }
         size_t length = strlen(*read);
         bool is_section = length > 0 && (*read)[length - 1] == '.';
         if (is_section ? strncmp(key, *read, length) == 0 : strcmp(key, *read) == 0) {

@@ -39,6 +39,10 @@ struct tfr_quantized {
  * files and generation_config.json. All is written, or nothing. Free with tfr_quantized_free. */
 TFR_API enum tfr_status tfr_quantize(const char *config, const struct tfr_override *overrides, size_t n_overrides,
                                      const struct tfr_quantize_request *request, struct tfr_quantized **quantized);
+/* What tfr_quantize refuses before it looks at weights, for callers that have work to do before: the source, the type, the folder.
+ */
+TFR_API enum tfr_status tfr_quantize_check(const char *config, const struct tfr_override *overrides, size_t n_overrides,
+                                           const struct tfr_quantize_request *request);
 TFR_API void tfr_quantized_free(struct tfr_quantized *quantized);
 /* Perplexities of the two models may be added; NULL: not measured. Free with tfr_string_free. */
 TFR_API enum tfr_status tfr_report_quantized(const struct tfr_quantized *quantized, const struct tfr_evaluation *before,
