@@ -71,7 +71,7 @@ enum tfr_status tfr_cache_write(const char *path, const char *text);
 /* That of the kind "calibration". */
 char *tfr_calibration_path(const char *host, int64_t threads);
 char *tfr_calibration_text(const struct tfr_calibration *calibration);
-/* Makes the folders. The file appears complete or not at all. */
+/* Makes the folders. The file appears complete or not at all. Refuses one of no use, below. */
 enum tfr_status tfr_calibration_write(const struct tfr_calibration *calibration, const char *path);
 /* calibration_read.c. Failure: TFR_RESOURCE where it cannot be read, TFR_MODEL where it is not a calibration. */
 enum tfr_status tfr_calibration_read(struct tfr_calibration *calibration, const char *path);
@@ -79,6 +79,9 @@ enum tfr_status tfr_calibration_read(struct tfr_calibration *calibration, const 
  * values and the fix). What may matter is named in `doubts`, "" if nothing. */
 enum tfr_status tfr_calibration_check(const struct tfr_calibration *calibration, const struct tfr_conditions *now, const char *path,
                                       char *doubts, size_t size);
+/* TFR_RUNTIME, with what it is, where a rate is none (0, or not finite), which no reader takes: nothing can be predicted from it.
+ */
+enum tfr_status tfr_calibration_check_rates(const struct tfr_calibration *calibration);
 /* What makes the calibration itself doubtful, added to `doubts`: threads that waited for cores, all threads slower than one. */
 enum { TFR_DOUBTS_SIZE = 1024 };
 void tfr_calibration_doubts(const struct tfr_calibration *calibration, char *doubts, size_t size);

@@ -24,6 +24,27 @@ static enum tfr_status plan_of_rank(struct tfr_dry *dry, const struct tfr_plan_q
     return tfr_dry_plan(dry, &step, plan);
 }
 
+/* Of steps that could run: a row needs a position behind those that are cached. */
+static enum tfr_status settle_question(const struct tfr_config *config, struct tfr_plan_question *question) {
+    enum { USUAL = 128 };
+    const int64_t most = tfr_kv_capacity(config) - 1, max_rows = config->options.runtime_max_rows;
+    if (question->rows > max_rows) {
+        return tfr_raise(TFR_USAGE,
+                         "--rows %lld: a step of %s has %lld at most (runtime.max_rows); give less, or a larger --max-rows",
+                         (long long)question->rows, config->path, (long long)max_rows);
+    }
+    if (question->context > most) {
+        return tfr_raise(TFR_USAGE, "--context %lld: a sequence of %s has %lld positions, %s; give %lld at most",
+                         (long long)question->context, config->path, (long long)most + 1,
+                         config->options.runtime_kv_capacity > 0 ? "which runtime.kv_capacity says" : "its n_positions",
+                         (long long)most);
+    }
+    if (question->context < 0) {
+        question->context = most < USUAL ? most : USUAL;
+    }
+    return TFR_OK;
+}
+
 struct plan_report {
     enum tfr_report_form form;
     char *text; /* TEXT grows here */
@@ -125,6 +146,7 @@ enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *ove
     }
     struct tfr_dry dry = {0};
     struct plan_report report = {.form = form};
+    struct tfr_plan_question settled = *question;
     tfr_json_begin(&report.json, NULL, '{');
     tfr_json_put_text(&report.json, "schema", "tfrun-plan-1");
     tfr_json_put_text(&report.json, "predicted_from", "nominal peaks");
@@ -134,11 +156,14 @@ enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *ove
     if (status == TFR_OK) {
         status = question->n_ranks == 1 ? tfr_auto_check(dry.config, 1) : tfr_check_idle_ranks(dry.config, question->n_ranks);
     }
+    if (status == TFR_OK) {
+        status = settle_question(dry.config, &settled);
+    }
     if (status == TFR_OK && form == TFR_REPORT_TEXT && dry.told[0] != '\0') {
         status = append_text(&report, tfr_format("%s\n", dry.told));
     }
     if (status == TFR_OK) {
-        status = report_ranks(&report, &dry, question);
+        status = report_ranks(&report, &dry, &settled);
     }
     tfr_json_end(&report.json, ']');
     if (status == TFR_OK && dry.told[0] != '\0') {

@@ -132,6 +132,22 @@ def plan_tells_the_bytes_of_caches(tfrun):
 
 
 @case
+def plan_refuses_what_it_would_pass_over(tfrun):
+    for command in ("plan", "graph", "summary"):
+        for words in (["--warmup"], ["--pack-cache", "auto"], ["--set", "runtime.warmup=true"]):
+            told = tfrun.run(command, tfrun.demo, *words, code=2).stderr.decode()
+            expect(f"has no effect on `tfrun {command}`" in told and told.count("\n") == 1, told)
+        expect("--warmup" not in tfrun.text(command, "--help"), command)
+    tfrun.run("plan", tfrun.demo, "--context", 511, "--rows", 513, "--max-rows", 600)
+    for words, told in ((["--context", 512], "--context 512: a sequence of "), (["--cache", 600], "has 512 positions, its n_positions; give 511 at most"),
+                        (["--rows", 513], "has 512 at most (runtime.max_rows)"),
+                        (["--context", 100, "--kv-capacity", 64], "has 64 positions, which runtime.kv_capacity says; give 63 at most")):
+        error = tfrun.run("plan", tfrun.demo, *words, code=2).stderr.decode()
+        expect(told in error and error.count("\n") == 1, error)
+    expect_same(tfrun.text("plan", tfrun.demo, "--kv-capacity", 64), tfrun.text("plan", tfrun.demo, "--kv-capacity", 64, "--context", 63))
+
+
+@case
 def plan_needs_no_weights(tfrun):
     expect(tfrun.text("plan", tfrun.source / "configs" / "gpt2-xl.json", "--ranks", 4), "a plan")
 

@@ -127,7 +127,8 @@ def bad_words_are_usage(profiler):
         expect(told in profiler.run("profile", profiler.demo, *words, code=2)[1], words, told)
     expect("at most" in profiler.run("calibrate", profiler.demo, profiler.demo, code=2)[1], "two configs")
     expect("give --show" in profiler.run("calibrate", "--json", code=2)[1], "--json alone")
-    for words, told in [(("--quick",), "leave --quick and --asleep out"), (("--file", "f", "--threads", 1), "give one"),
+    for words, told in [(("--quick",), "leave --quick and --asleep out"), (("--dtype", "bf16"), "--dtype has no effect on it"),
+                        (("--threads", 1, "--set", "runtime.isa=plain"), "runtime.isa has no effect on it"), (("--file", "f", "--threads", 1), "give one"),
                         ((profiler.demo,), "leave the config out")]:
         expect(told in profiler.run("calibrate", "--show", *words, code=2)[1], words, told)
 

@@ -82,6 +82,29 @@ TFR_TEST(a_file_comes_back_as_it_went_out) {
     tfr_calibration_free(&in);
 }
 
+static void expect_no_file_of(const struct tfr_calibration *useless, const char *words) {
+    char *path = tfr_format("%s/calibration.json", tfr_test_folder("useless"));
+    assert_refused(tfr_calibration_write(useless, path), TFR_RUNTIME, words);
+    assert_false(tfr_path_exists(path));
+    tfr_free(path);
+}
+
+TFR_TEST(what_no_reader_would_take_is_not_written) {
+    TFR_UNUSED_STATE;
+    struct tfr_calibration made = original;
+    made.roofs.bandwidth[1].all_cores = 0;
+    expect_no_file_of(&made, "all threads read 0.0 GB/s from 32 KiB; the threads got no time");
+    made = original;
+    made.roofs.flops[0].one_core = 0;
+    expect_no_file_of(&made, "one core reaches 0.0 GFLOP/s of f32");
+    made.roofs.flops[0].one_core = 1.0 / 0.0;
+    expect_no_file_of(&made, "one core reaches inf GFLOP/s of f32");
+    made.roofs.n_flops = 0;
+    expect_no_file_of(&made, "no FLOP/s were measured");
+    made.roofs = (struct tfr_roofs){.n_flops = 1};
+    expect_no_file_of(&made, "no GB/s were measured");
+}
+
 static void expect_no_calibration(const char *text, const char *words) {
     struct tfr_calibration in;
     const char *path = tfr_test_write_text("broken.json", text);
@@ -241,6 +264,7 @@ TFR_TEST(age_is_told_in_the_largest_unit) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(a_file_comes_back_as_it_went_out), TFR_CASE(what_is_no_calibration_is_refused),
-              TFR_CASE(a_file_that_is_not_there_is_a_missing_resource), TFR_CASE(other_conditions_are_refused_by_name),
-              TFR_CASE(what_may_matter_is_a_doubt_by_name), TFR_CASE(a_busy_machine_is_a_doubt),
-              TFR_CASE(each_host_and_number_of_threads_has_a_file), TFR_CASE(age_is_told_in_the_largest_unit))
+              TFR_CASE(what_no_reader_would_take_is_not_written), TFR_CASE(a_file_that_is_not_there_is_a_missing_resource),
+              TFR_CASE(other_conditions_are_refused_by_name), TFR_CASE(what_may_matter_is_a_doubt_by_name),
+              TFR_CASE(a_busy_machine_is_a_doubt), TFR_CASE(each_host_and_number_of_threads_has_a_file),
+              TFR_CASE(age_is_told_in_the_largest_unit))

@@ -55,6 +55,20 @@ static int show(const struct tfr_args *args, const char *file) {
     return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
 }
 
+/* The first option of the command line that is none of these; NULL: there is none. */
+static const char *option_beside(const struct tfr_args *args, const char *const *used, size_t n_used) {
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        bool is_used = false;
+        for (size_t u = 0; u < n_used; u++) {
+            is_used |= strcmp(args->overrides[i].key, used[u]) == 0;
+        }
+        if (!is_used) {
+            return strcmp(args->overrides[i].origin, "--set") == 0 ? args->overrides[i].key : args->overrides[i].origin;
+        }
+    }
+    return NULL;
+}
+
 /* What would change nothing beside --show; NULL: all is well. */
 static const char *idle_beside_show(const struct tfr_args *args, const char *file) {
     if (args->n_operands > 0 || tfr_args_flag(args, "net") != NULL) {
@@ -69,19 +83,23 @@ static const char *idle_beside_show(const struct tfr_args *args, const char *fil
     return NULL;
 }
 
+/* A calibration is found by its threads; of what types it is says its file. */
+static int show_asked(const struct tfr_args *args, const char *file) {
+    static const char *const used[] = {"runtime.threads", "observe.log", "trust"};
+    const char *idle = idle_beside_show(args, file), *option = option_beside(args, used, sizeof used / sizeof used[0]);
+    if (idle != NULL) {
+        return tfr_cli_usage("%s", idle);
+    }
+    if (option != NULL) {
+        return tfr_cli_usage("--show prints the calibration as it is, and %s has no effect on it; leave it out", option);
+    }
+    return tfr_launched_rank() > 0 ? 0 : show(args, file);
+}
+
 /* Messages alone: an option of kernels or of their threads' places would change nothing. NULL: all is well. */
 static const char *idle_beside_net(const struct tfr_args *args) {
     static const char *const used[] = {"runtime.threads", "parallel.wait", "observe.log", "trust"};
-    for (size_t i = 0; i < args->n_overrides; i++) {
-        bool is_used = false;
-        for (size_t u = 0; u < sizeof used / sizeof used[0]; u++) {
-            is_used |= strcmp(args->overrides[i].key, used[u]) == 0;
-        }
-        if (!is_used) {
-            return args->overrides[i].origin;
-        }
-    }
-    return NULL;
+    return option_beside(args, used, sizeof used / sizeof used[0]);
 }
 
 static int run(struct tfr_args *args) {
@@ -91,8 +109,7 @@ static int run(struct tfr_args *args) {
         return tfr_cli_usage("calibrate takes one config at most");
     }
     if (tfr_args_flag(args, "show") != NULL) {
-        const char *idle = idle_beside_show(args, file);
-        return idle != NULL ? tfr_cli_usage("%s", idle) : tfr_launched_rank() > 0 ? 0 : show(args, file);
+        return show_asked(args, file);
     }
     if (!is_net && tfr_args_flag(args, "asleep") != NULL) {
         return tfr_cli_usage("--asleep is about ranks that compute between messages: give --net too");

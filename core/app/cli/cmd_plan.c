@@ -10,7 +10,7 @@ enum { MOST_RANKS = 4096 };
 static const struct tfr_flag flags[] = {
     {"explain", NULL, "also list every refused kernel with its reason", 0},
     {"rows", "N", "token rows of the step: 1 is decode, more is prefill [1]", 0},
-    {"context", "N", "cached positions assumed for attention [128]", 0},
+    {"context", "N", "cached positions assumed for attention [128, or as many as the model has room for]", 0},
     {"ranks", "N", "plan for this many ranks [1]", 0},
     {"net", "US,GBIT_S",
      "what each layout of the ranks would take, each on a node of its own, with such links between them; or calibrated: as "
@@ -24,8 +24,9 @@ static const struct tfr_flag flags[] = {
     {"json", NULL, "as JSON", 0},
 };
 
-/* max_tokens: what --split mixed weighs. */
-static const char *const reads[] = {"trust", "runtime.", "parallel.", "sampling.max_tokens", "plugins", NULL};
+/* max_tokens: what --split mixed weighs. Warming up and packs on disk are about a start, and nothing starts here. */
+static const char *const reads[] = {
+    "trust", "!runtime.warmup", "!runtime.pack_cache", "runtime.", "parallel.", "sampling.max_tokens", "plugins", NULL};
 
 /* The first flag of a list that was given; NULL: none was. */
 static const char *first_given(const struct tfr_args *args, const char *const *names, size_t n) {
@@ -114,7 +115,7 @@ static int run_layouts(const struct tfr_args *args, const char *config, int64_t 
         .net = tfr_args_flag(args, "net"),
         .cluster = tfr_args_flag(args, "cluster"),
         .sequences = 8,
-        .context = tfr_args_flag(args, "context") != NULL ? context : -1,
+        .context = context,
     };
     const char *idle = first_given(args, of_one_plan, sizeof of_one_plan / sizeof of_one_plan[0]);
     if (idle != NULL) {
@@ -142,7 +143,7 @@ static int run_layouts(const struct tfr_args *args, const char *config, int64_t 
 static int run(struct tfr_args *args) {
     static const char *const of_layouts[] = {"sweep", "prompt-tokens", "sequences", "format"};
     const char *config = tfr_cli_operand(args, "a config");
-    int64_t rows = 1, context = 128, ranks = 1;
+    int64_t rows = 1, context = -1, ranks = 1;
     if (config == NULL || !tfr_cli_int(args, "rows", 1, 65536, &rows) || !tfr_cli_int(args, "context", 0, 1 << 20, &context) ||
         !tfr_cli_int(args, "ranks", 1, MOST_RANKS, &ranks)) {
         return tfr_exit_code(TFR_USAGE);

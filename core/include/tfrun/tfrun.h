@@ -264,8 +264,8 @@ TFR_API bool tfr_vocabulary_is_special(const struct tfr_vocabulary *vocabulary, 
 /* ---- reports (text for people, or JSON) ----------------------------------------------------------------- */
 
 /* The plan of a config, without weights: every node with kernel, refusals, FLOPs, bytes, predicted time. rows
- * = token rows of the step, context = cached positions; n_ranks plans for that many ranks and reports all of
- * them. */
+ * = token rows of the step, context = cached positions, fewer than a sequence may have; -1: 128, or as many as there is room for;
+ * n_ranks plans for that many ranks and reports all of them. */
 struct tfr_plan_question {
     int64_t rows, context;
     int n_ranks;
