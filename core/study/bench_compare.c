@@ -25,6 +25,10 @@ bool tfr_bench_same_bits(const struct tfr_bench *bench, const struct tfr_bench *
     return bench->logits_digest == before->logits_digest;
 }
 
+bool tfr_bench_differs(const struct tfr_bench *bench, const struct tfr_bench *before) {
+    return tfr_bench_differences(bench, before, NULL, NULL) > 0;
+}
+
 const struct tfr_bench_figure *tfr_bench_find(const struct tfr_bench *bench, const struct tfr_bench_case *what) {
     for (size_t i = 0; i < bench->n_figures; i++) {
         if (bench->figures[i].what.kind == what->kind && bench->figures[i].what.n == what->n) {
@@ -79,17 +83,25 @@ enum tfr_status tfr_bench_check_before(const struct tfr_bench *bench, const stru
 }
 
 struct telling {
-    tfr_tell_difference *tell;
+    tfr_tell_difference *tell; /* may be NULL */
     void *user;
+    int n;
 };
 
-static void tell_texts(const struct telling *telling, const char *what, const char *before, const char *now) {
-    if (strcmp(before, now) != 0) {
+static void tell(struct telling *telling, const char *what, const char *before, const char *now) {
+    if (telling->tell != NULL) {
         telling->tell(telling->user, what, before, now);
+    }
+    telling->n++;
+}
+
+static void tell_texts(struct telling *telling, const char *what, const char *before, const char *now) {
+    if (strcmp(before, now) != 0) {
+        tell(telling, what, before, now);
     }
 }
 
-static void tell_numbers(const struct telling *telling, const char *what, int before, int now) {
+static void tell_numbers(struct telling *telling, const char *what, int before, int now) {
     char texts[2][16];
     snprintf(texts[0], sizeof texts[0], "%d", before);
     snprintf(texts[1], sizeof texts[1], "%d", now);
@@ -97,7 +109,7 @@ static void tell_numbers(const struct telling *telling, const char *what, int be
 }
 
 /* Both types of one shape: "f32, kv f32". */
-static void tell_types(const struct telling *telling, const struct tfr_bench *bench, const struct tfr_bench *before) {
+static void tell_types(struct telling *telling, const struct tfr_bench *bench, const struct tfr_bench *before) {
     const char *now = bench->model + shape_length(bench->model), *then = before->model + shape_length(before->model);
     tell_texts(telling, "dtype", then + strspn(then, ", "), now + strspn(now, ", "));
 }
@@ -111,7 +123,7 @@ static const char *last_said(const struct tfr_said_list *list, const char *name)
 }
 
 /* Options of either command line; those that other lines tell of are left out. */
-static void tell_options(const struct telling *telling, const struct tfr_said_list *from, const struct tfr_said_list *other,
+static void tell_options(struct telling *telling, const struct tfr_said_list *from, const struct tfr_said_list *other,
                          bool from_is_now) {
     static const char *const told[] = {"runtime.threads", "runtime.dtype", "runtime.kv_dtype"};
     static const char unsaid[] = "as the config says";
@@ -124,12 +136,12 @@ static void tell_options(const struct telling *telling, const struct tfr_said_li
         }
         if (!is_told && (theirs == NULL || strcmp(mine, theirs) != 0)) {
             const char *there = theirs != NULL ? theirs : unsaid;
-            telling->tell(telling->user, name, from_is_now ? there : mine, from_is_now ? mine : there);
+            tell(telling, name, from_is_now ? there : mine, from_is_now ? mine : there);
         }
     }
 }
 
-void tfr_bench_differences(const struct tfr_bench *bench, const struct tfr_bench *before, tfr_tell_difference *tell, void *user) {
+int tfr_bench_differences(const struct tfr_bench *bench, const struct tfr_bench *before, tfr_tell_difference *to_tell, void *user) {
     static const struct {
         enum tfr_fact fact;
         const char *word;
@@ -144,7 +156,7 @@ void tfr_bench_differences(const struct tfr_bench *bench, const struct tfr_bench
                  {TFR_FACT_PLUGINS, "plugins"},
                  {TFR_FACT_CONFIG, "config"},
                  {TFR_FACT_HUGEPAGES, "huge pages"}};
-    const struct telling telling = {tell, user};
+    struct telling telling = {to_tell, user, 0};
     tell_types(&telling, bench, before);
     tell_texts(&telling, "machine", before->machine, bench->machine);
     tell_numbers(&telling, "ranks", before->n_ranks, bench->n_ranks);
@@ -155,4 +167,9 @@ void tfr_bench_differences(const struct tfr_bench *bench, const struct tfr_bench
     const struct tfr_said_list *then = &before->manifest.overrides, *now = &bench->manifest.overrides;
     tell_options(&telling, then, now, false);
     tell_options(&telling, now, then, true);
+    if (telling.n == 0) { /* all of the above changes it too */
+        tell_texts(&telling, "what the config says, by digest", before->manifest.facts[TFR_FACT_CONFIG_DIGEST],
+                   bench->manifest.facts[TFR_FACT_CONFIG_DIGEST]);
+    }
+    return telling.n;
 }

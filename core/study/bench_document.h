@@ -66,9 +66,10 @@ struct tfr_bench {
 const struct tfr_bench_figure *tfr_bench_find(const struct tfr_bench *bench, const struct tfr_bench_case *what);
 /* Refuses (TFR_USAGE) a bench of another model, and one that has none of the cases. */
 enum tfr_status tfr_bench_check_before(const struct tfr_bench *bench, const struct tfr_bench *before);
-/* What was recorded and is another now: type, machine, ranks, threads, program, options. Texts live during the call. */
+/* What was recorded and is another now: type, machine, ranks, threads, program, options; how many. Texts live during the call;
+ * `to_tell` may be NULL. */
 typedef void tfr_tell_difference(void *user, const char *what, const char *before, const char *now);
-void tfr_bench_differences(const struct tfr_bench *bench, const struct tfr_bench *before, tfr_tell_difference *tell, void *user);
+int tfr_bench_differences(const struct tfr_bench *bench, const struct tfr_bench *before, tfr_tell_difference *to_tell, void *user);
 /* Whether others had the cores of rank 0 for so much of the time that the figure says little. Not where the bench itself had more
  * threads than cores: they waited for one another. */
 bool tfr_bench_is_disturbed(const struct tfr_bench *bench, const struct tfr_bench_figure *figure);

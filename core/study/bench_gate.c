@@ -112,13 +112,35 @@ static void add(char *words, size_t size, const char *front, const char *text) {
     snprintf(words + length, size - length, "%s%s", length > 0 ? front : "", text);
 }
 
+static bool is_same_case(const struct tfr_bench_held *x, const struct tfr_bench_held *y) {
+    return x->what.kind == y->what.kind && x->what.n == y->what.n;
+}
+
+bool tfr_bench_is_missed(const struct tfr_bench_held *held) {
+    return !held->is_met && !held->is_doubtful;
+}
+
+/* "MISSED decode:16, prefill:512": each case once. */
+static void add_missed(char *words, size_t size, const struct tfr_bench_held *held, size_t n) {
+    const struct tfr_bench_held *last = NULL;
+    for (size_t i = 0; i < n; i++) {
+        char one[96];
+        if (!tfr_bench_is_missed(&held[i]) || (last != NULL && is_same_case(last, &held[i]))) {
+            continue;
+        }
+        snprintf(one, sizeof one, "%s%s:%" PRId64, last == NULL ? "MISSED " : "", tfr_bench_kind_name(held[i].what.kind),
+                 held[i].what.n);
+        add(words, size, ", ", one);
+        last = &held[i];
+    }
+}
+
 /* "DOUBTFUL, as ...: decode:16 41.8 % of the time, prefill:512 ...": each case once. */
 static void add_doubtful(char *words, size_t size, const struct tfr_bench_held *held, size_t n, bool is_disturbed) {
     const struct tfr_bench_held *last = NULL;
     for (size_t i = 0; i < n; i++) {
         char one[96];
-        if (!held[i].is_doubtful || held[i].is_disturbed != is_disturbed ||
-            (last != NULL && last->what.kind == held[i].what.kind && last->what.n == held[i].what.n)) {
+        if (!held[i].is_doubtful || held[i].is_disturbed != is_disturbed || (last != NULL && is_same_case(last, &held[i]))) {
             continue;
         }
         if (last == NULL) {
@@ -135,15 +157,12 @@ static void add_doubtful(char *words, size_t size, const struct tfr_bench_held *
 void tfr_bench_missed_why(const struct tfr_bench *bench, char *words, size_t size) {
     struct tfr_bench_held held[TFR_MOST_HELD];
     const size_t n = tfr_bench_hold(bench, held);
-    size_t n_missed = 0, n_doubtful = 0;
+    size_t n_doubtful = 0;
     for (size_t i = 0; i < n; i++) {
-        n_missed += !held[i].is_met && !held[i].is_doubtful;
         n_doubtful += held[i].is_doubtful;
     }
     words[0] = '\0';
-    if (n_missed > 0) {
-        add(words, size, "", "those that the table calls MISSED");
-    }
+    add_missed(words, size, held, n);
     add_doubtful(words, size, held, n, true);
     add_doubtful(words, size, held, n, false);
     if (n_doubtful > 0) {

@@ -23,6 +23,9 @@ struct tfr_bench_held {
 };
 enum { TFR_MOST_HELD = 2 * TFR_MOST_BENCH_CASES };
 
+/* Outside of its limit, without a doubt. */
+bool tfr_bench_is_missed(const struct tfr_bench_held *held);
+
 /* "time over roof"; whether the limit is the least that is allowed. */
 const char *tfr_bench_limit_name(enum tfr_bench_limit_figure figure);
 bool tfr_bench_limit_is_least(enum tfr_bench_limit_figure figure);

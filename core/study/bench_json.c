@@ -1,6 +1,7 @@
 /* bench_json.c - a bench as a document, schema tfrun-bench-1. Times are milliseconds, but for those of the start: seconds. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/json.h"
@@ -69,6 +70,21 @@ static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *
     tfr_json_end(out, '}');
 }
 
+/* Each case once, as --cases has it. */
+static void put_missed(struct tfr_json_out *out, const struct tfr_bench_held *held, size_t n) {
+    char last[64] = "";
+    tfr_json_begin(out, "missed", '[');
+    for (size_t i = 0; i < n; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s:%" PRId64, tfr_bench_kind_name(held[i].what.kind), held[i].what.n);
+        if (tfr_bench_is_missed(&held[i]) && strcmp(name, last) != 0) {
+            tfr_json_put_text(out, NULL, name);
+            memcpy(last, name, sizeof last);
+        }
+    }
+    tfr_json_end(out, ']');
+}
+
 static void put_gate(struct tfr_json_out *out, const struct tfr_bench *bench) {
     struct tfr_bench_held held[TFR_MOST_HELD];
     const size_t n = tfr_bench_hold(bench, held);
@@ -86,7 +102,8 @@ static void put_gate(struct tfr_json_out *out, const struct tfr_bench *bench) {
         tfr_json_end(out, '}');
     }
     tfr_json_end(out, ']');
-    tfr_json_begin(out, "not_held", '[');
+    put_missed(out, held, n);
+    tfr_json_begin(out, "without_limit", '[');
     for (size_t i = 0; i < bench->n_figures; i++) {
         if (!tfr_bench_has_limit(bench, &bench->figures[i].what)) {
             tfr_json_begin(out, NULL, '{');

@@ -246,7 +246,7 @@ static void fill_gate(struct tfr_grid *grid, const struct tfr_bench_held *held, 
     }
 }
 
-/* What was measured and is not held: said, so that nobody takes it for held. */
+/* What was measured and has no limit: said, so that nobody takes it for held. */
 static void fill_unlimited(struct tfr_grid *grid, const struct tfr_bench *bench) {
     for (size_t i = 0; i < bench->n_figures; i++) {
         const struct tfr_bench_case *what = &bench->figures[i].what;
@@ -257,8 +257,8 @@ static void fill_unlimited(struct tfr_grid *grid, const struct tfr_bench *bench)
         tfr_grid_put_count(grid, what->n);
         tfr_grid_put(grid, "");
         tfr_grid_put(grid, "");
-        tfr_grid_put(grid, "none");
-        tfr_grid_put(grid, what->kind == TFR_BENCH_CLASS ? "not held: has a limit with --warmup" : "not held");
+        tfr_grid_put(grid, "");
+        tfr_grid_put(grid, what->kind == TFR_BENCH_CLASS ? "no limit without --warmup" : "no limit");
     }
 }
 

@@ -193,7 +193,7 @@ def a_gate_is_what_its_figures_say(bench):
     expect_same(list(figures), [("decode", 16), ("decode", 128), ("prefill", 512), ("steps", 2)])
     expect_same([(one["case"], one["n"]) for one in made["gate"]],
                 [("decode", 16), ("decode", 128), ("prefill", 512), ("prefill", 512), ("steps", 2)])
-    expect_same(made["not_held"], [])
+    expect_same(made["without_limit"], [])
     for held in made["gate"]:
         figure = figures[held["case"], held["n"]]
         least, limit = "at_least" in held, held.get("at_least", held.get("at_most"))
@@ -210,9 +210,11 @@ def a_gate_is_what_its_figures_say(bench):
             expect(held["is"] > 0 and (least or held["is"] < 1), held)
     n_missed = sum(not held["is_held"] for held in made["gate"])
     expect_same(ran.returncode, 6 if n_missed else 0)
-    expect((f"{n_missed} of the limits" in ran.stderr.decode()) == (n_missed > 0), n_missed, ran.stderr)
+    expect((f"--gate: {n_missed} limit" in ran.stderr.decode()) == (n_missed > 0), n_missed, ran.stderr)
     told = ran.stderr.decode().splitlines()[-1] if n_missed else ""
-    expect_same("calls MISSED" in told, any(not held["is_held"] and not held["is_doubtful"] for held in made["gate"]))
+    missed = dict.fromkeys(f"{held['case']}:{held['n']}" for held in made["gate"] if not held["is_held"] and not held["is_doubtful"])
+    expect_same(made["missed"], list(missed))
+    expect_same(f"not held: MISSED {', '.join(missed)}" in told, bool(missed))
     expect_same("a roof was beaten" in told, any(held["is_doubtful"] and not held["is_disturbed"] for held in made["gate"]))
     expect_same("other programs had the cores" in told, any(held["is_disturbed"] for held in made["gate"]))
     expect_same(told.endswith("; run it again with the cores free"), any(held["is_doubtful"] for held in made["gate"]))
@@ -223,15 +225,15 @@ def a_gate_is_what_its_figures_say(bench):
 
 
 @case
-def a_gate_says_what_it_does_not_hold(bench):
+def a_gate_says_what_has_no_limit(bench):
     words = [str(word) for word in (bench.program, "bench", bench.demo, "--threads", 1, "--repetitions", 10, "--gate", "--cases",
                                     "decode:4,class:3,prefill:9")]
     shown = subprocess.run(words, capture_output=True, timeout=200 * SLOWER, env=bench.environment, text=True).stdout
-    for one, told in (("class *3", "none *not held: has a limit with --warmup"), ("prefill *9", "none *not held")):
+    for one, told in (("class *3", "no limit without --warmup"), ("prefill *9", "no limit")):
         expect(re.search(f"^{one} +{told}$", shown, re.M), one, shown)
     made = json.loads(subprocess.run([*words, "--json"], capture_output=True, timeout=200 * SLOWER, env=bench.environment).stdout)
     expect_same([(one["case"], one["n"]) for one in made["gate"]], [("decode", 4)])
-    expect_same([(one["case"], one["n"]) for one in made["not_held"]], [("prefill", 9), ("class", 3)])
+    expect_same([(one["case"], one["n"]) for one in made["without_limit"]], [("prefill", 9), ("class", 3)])
 
 
 @case
@@ -253,6 +255,14 @@ def a_comparison_names_what_differs(bench):
                 {"dtype": ("f32, kv f32", "int8, kv bf16"), "runtime.max_rows": ("as the config says", "64")})
     shown = compare(machine="another", threads=7)
     expect(re.search(r"^differs  machine another -> .*; threads 7 -> 1$", shown, re.M), shown)
+    for words, changes, code in ((("--dtype", "bf16"), {}, 0), ((), {"logits_digest": "0123456789abcdef", "machine": "another"}, 0),
+                                 ((), {"logits_digest": "0123456789abcdef"}, 6)):
+        kept.write_text(json.dumps({**made, **changes}))
+        shown, told = bench.run("bench", bench.demo, *SHORT, "--cases", "decode:3", "--no-roofs", "--compare", kept, *words, code=code)
+        expect("OTHER BITS" in shown, shown)
+        sentence = f"other bits than those of {kept}, and nothing that was recorded differs"
+        expect_same((sentence in told, sentence in (told.splitlines() or [""])[-1]), (code == 6, code == 6))
+    expect_same(list(differences(manifest={**made["manifest"], "config_digest": "0123456789abcdef"})), ["what the config says, by digest"])
     old = [*made["manifest"]["overrides"], ["runtime.max_rows", "8"], ["runtime.max_rows", "16"]]
     expect_same(differences(manifest={**made["manifest"], "host": "there", "overrides": old}),
                 {"host": ("there", made["manifest"]["host"]), "runtime.max_rows": ("16", "as the config says")})

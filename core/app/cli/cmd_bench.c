@@ -195,6 +195,35 @@ static int save(const struct tfr_engine *engine, const struct tfr_args *args, co
     return status == TFR_OK ? 0 : tfr_cli_fail(status);
 }
 
+/* The same bits are promised where the same is run again, and where nothing that is known to have a part in them changed. */
+static bool has_broken_bits(const struct tfr_bench *bench) {
+    return ask.before != NULL && !tfr_bench_same_bits(bench, ask.before) &&
+           (ask.question.again != NULL || !tfr_bench_differs(bench, ask.before));
+}
+
+/* What was to hold, told behind the results. 0, or an exit code. */
+static int hold(const struct tfr_args *args, const struct tfr_bench *bench) {
+    const size_t n_missed = tfr_bench_missed(bench);
+    const bool is_broken = has_broken_bits(bench);
+    if (n_missed > 0 || is_broken) {
+        tfr_cli_settle();
+    }
+    if (n_missed > 0) {
+        char words[2048];
+        tfr_bench_missed_why(bench, words, sizeof words);
+        fprintf(stderr, "tfrun: --gate: %zu limit%s not held: %s\n", n_missed, n_missed == 1 ? " is" : "s are", words);
+    }
+    if (is_broken) {
+        const char *rerun = tfr_args_flag(args, "rerun");
+        fprintf(stderr, "tfrun: the logits have other bits than those of %s%s\n",
+                rerun != NULL ? rerun : tfr_args_flag(args, "compare"),
+                tfr_bench_differs(bench, ask.before)
+                    ? ""
+                    : ", and nothing that was recorded differs: weights or build are others, or a kernel does not keep its bits");
+    }
+    return n_missed > 0 || is_broken ? tfr_exit_code(TFR_CHECK) : 0;
+}
+
 static int deliver(struct tfr_engine *engine, const struct tfr_args *args, const struct tfr_bench *bench) {
     char *text, *document;
     enum tfr_status status = tfr_report_bench(bench, ask.before, TFR_TABLE_JSON, &document);
@@ -209,18 +238,7 @@ static int deliver(struct tfr_engine *engine, const struct tfr_args *args, const
     }
     code = tfr_measure_deliver(engine, text, strlen(text));
     tfr_string_free(text);
-    if (code == 0 && ask.question.again != NULL && !tfr_bench_same_bits(bench, ask.before)) {
-        fprintf(stderr, "tfrun: the logits have other bits than those of %s\n", tfr_args_flag(args, "rerun"));
-        code = tfr_exit_code(TFR_CHECK);
-    }
-    const size_t n_missed = tfr_bench_missed(bench);
-    if (code == 0 && n_missed > 0) {
-        char words[1024];
-        tfr_bench_missed_why(bench, words, sizeof words);
-        fprintf(stderr, "tfrun: %zu of the limits of --gate %s not held: %s\n", n_missed, n_missed == 1 ? "is" : "are", words);
-        code = tfr_exit_code(TFR_CHECK);
-    }
-    return code;
+    return code == 0 ? hold(args, bench) : code;
 }
 
 /* The engine is open: it keeps the weights that were lent. */

@@ -36,7 +36,7 @@ TFR_API enum tfr_status tfr_bench_run(struct tfr_bench **bench, struct tfr_engin
                                       const struct tfr_bench_question *question);
 /* Limits that figures of a bench with `gate` do not hold; the report names them. */
 TFR_API size_t tfr_bench_missed(const struct tfr_bench *bench);
-/* Why they are not held, and what to do: the end of a sentence, cut at `size` bytes. Empty where all are held. */
+/* Which cases and why, and what to do: the end of a sentence, cut at `size` bytes. Empty where all are held. */
 TFR_API void tfr_bench_missed_why(const struct tfr_bench *bench, char *words, size_t size);
 TFR_API void tfr_bench_free(struct tfr_bench *bench);
 /* A document of tfr_report_bench. TFR_MODEL with file, line and member where it is none. */
@@ -58,6 +58,8 @@ TFR_API struct tfr_bench_recorded tfr_bench_recorded(const struct tfr_bench *ben
 TFR_API void tfr_bench_override(const struct tfr_bench *bench, size_t i, const char **key, const char **value);
 /* Whether the logits that both know of are equal. */
 TFR_API bool tfr_bench_same_bits(const struct tfr_bench *bench, const struct tfr_bench *before);
+/* Whether anything that both recorded of program, machine, settings and config is another; the report names it. */
+TFR_API bool tfr_bench_differs(const struct tfr_bench *bench, const struct tfr_bench *before);
 /* As a table with a line "tfrun-perf: key=value ..." for each case behind it, Markdown, CSV, or the whole document as JSON. With
  * `before` (else NULL) also its medians, the ratio, and whether the new median lies in the old interval. */
 TFR_API enum tfr_status tfr_report_bench(const struct tfr_bench *bench, const struct tfr_bench *before, enum tfr_table_form form,
