@@ -187,10 +187,16 @@ def refuse_nonsense(parser, options):
             parser.error(f"--work: '{work}' is none of {', '.join(WORKS)}")
     if not options.tfrun.is_file():
         parser.error(f"--tfrun: there is no program '{options.tfrun}'")
-    config = options.model / "config.json"
-    if not config.is_file():
-        parser.error(f"{config}: there is no such file")
-    positions = json.loads(config.read_text(encoding="utf-8")).get("n_positions", 1024)
+    for file in (options.model / "config.json", options.model / "model.safetensors"):
+        if not file.is_file():
+            parser.error(f"{file}: there is no such file")
+    try:
+        config = json.loads((options.model / "config.json").read_text(encoding="utf-8"))
+        positions, _ = config.get("n_positions", 1024), config["vocab_size"]
+    except (ValueError, AttributeError, KeyError) as error:
+        parser.error(f"{options.model / 'config.json'}: this is not the config of a model ({error!r})")
+    if options.output and not pathlib.Path(options.output).absolute().parent.is_dir():
+        parser.error(f"--output: there is no folder for {options.output}")
     for work in options.work:
         if (needed := need(work, options)) > positions:
             parser.error(f"--work: {work} takes {needed} positions, the model has {positions}")

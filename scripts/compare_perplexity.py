@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -27,13 +28,26 @@ def arguments():
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of transformers")
     parser.add_argument("--tfrun", default="build/bin/tfrun")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further settings of tfrun")
-    return parser.parse_args()
+    args = parser.parse_args()
+    for name in ("ctx", "stride"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name}: {getattr(args, name)} is no whole number above 0")
+    for file in (pathlib.Path(args.config_dir) / "config.json", pathlib.Path(args.text)):
+        if not file.is_file():
+            parser.error(f"{file}: there is no such file")
+    if shutil.which(args.tfrun) is None:
+        parser.error(f"--tfrun: there is no program '{args.tfrun}'")
+    return args
 
 
 ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
 
-import torch  # noqa: E402
-from transformers import AutoTokenizer, GPT2LMHeadModel  # noqa: E402
+try:
+    import torch
+    from transformers import AutoTokenizer, GPT2LMHeadModel
+except ImportError as missing:
+    print(f"compare_perplexity: {missing}; it compares with torch and transformers: pip install torch transformers", file=sys.stderr)
+    sys.exit(2)
 
 LIMIT = 5e-6
 
@@ -63,7 +77,21 @@ def reference(config_dir, ids, ctx, stride, dtype):
 
 
 def main(args):
-    text = pathlib.Path(args.text).read_bytes().decode()
+    command = [args.tfrun, "eval", args.config_dir, "--data", args.text, "--ctx", str(args.ctx), "--stride", str(args.stride),
+               "--limit", str(args.limit), "--json", "-q", *(["--bos"] if args.bos else [])]
+    for setting in args.set:
+        command += ["--set", setting]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE)
+    if done.returncode != 0:
+        print(f"compare_perplexity: tfrun eval ended with {done.returncode}; its words stand above", file=sys.stderr)
+        return 2
+    have = json.loads(done.stdout)
+
+    try:
+        text = pathlib.Path(args.text).read_bytes().decode()
+    except UnicodeDecodeError as error:
+        print(f"compare_perplexity: {args.text} is no UTF-8, which transformers asks for: {error}", file=sys.stderr)
+        return 2
     tokenizer = AutoTokenizer.from_pretrained(args.config_dir)
     tokens = tokenizer(text, verbose=False)["input_ids"]
     tokens = tokens[:args.limit] if args.limit else tokens
@@ -71,12 +99,6 @@ def main(args):
     start = time.monotonic()
     want, count, greedy = reference(args.config_dir, ids, args.ctx, args.stride, getattr(torch, args.dtype))
     seconds = time.monotonic() - start
-
-    command = [args.tfrun, "eval", args.config_dir, "--data", args.text, "--ctx", str(args.ctx), "--stride", str(args.stride),
-               "--limit", str(args.limit), "--json", "-q", *(["--bos"] if args.bos else [])]
-    for setting in args.set:
-        command += ["--set", setting]
-    have = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
     difference = abs(have["perplexity"] / math.exp(want) - 1)
     print(f"transformers {args.dtype}: perplexity {math.exp(want):.9g}, {count} tokens, {greedy} first choices, {seconds:.1f} s")

@@ -179,6 +179,7 @@ def nonsense_is_refused_before_the_work(script):
         (("--worker", "a=true"), "is not NAME/PRECISION=COMMAND"),
         (("--worker", "a/f31=true"), "is not NAME/PRECISION=COMMAND"),
         (("--tfrun", "/nowhere/tfrun"), "no program '/nowhere/tfrun'"),
+        (("--output", "/nowhere/found.json"), "there is no folder for /nowhere/found.json"),
     ):
         out, err = script.run(*words, code=2)
         expect(out == "" and told in err.splitlines()[-1], words, err)
