@@ -201,6 +201,10 @@ void tfr_config_warn_of_idle(const struct tfr_config *config);
 
 /* The table itself is offered by tfr_option_table of tfrun.h, defined in config_options.c. */
 const char *tfr_choice_name(const char *key, int index);
+/* What a word of other programs is called here, by choice_words.def; NULL: not known. */
+const char *tfr_choice_instead(const char *key, const char *value);
+/* The name that a value differs from by large letters alone, else tfr_nearest_name. */
+const char *tfr_choice_nearest(const char *value, const char *const *names, size_t n);
 /* runtime.dtype: weights of whole numbers, of which shards and sums by head can make no parts. */
 bool tfr_has_one_sum(const struct tfr_options *options);
 

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/arena.h"
 #include "base/mapfile.h"
@@ -82,12 +83,12 @@ static bool names_choice(const struct tfr_option_info *info, const char *value) 
     return name != NULL;
 }
 
-/* Whether it is one of "word|word". */
+/* Whether it is one of "word|word", in small or large letters. */
 static bool is_among(const char *list, const char *word) {
     const size_t length = strlen(word);
     for (const char *at = list;; at++) {
         const size_t n = strcspn(at, "|");
-        if (n == length && strncmp(at, word, n) == 0) {
+        if (n == length && strncasecmp(at, word, n) == 0) {
             return true;
         }
         at += n;
@@ -97,8 +98,7 @@ static bool is_among(const char *list, const char *word) {
     }
 }
 
-/* What a word of other programs is called here; NULL: not known. */
-static const char *known_word(const char *key, const char *value) {
+const char *tfr_choice_instead(const char *key, const char *value) {
     static const struct {
         const char *key, *words, *instead;
     } words[] = {
@@ -113,6 +113,15 @@ static const char *known_word(const char *key, const char *value) {
     return NULL;
 }
 
+const char *tfr_choice_nearest(const char *value, const char *const *names, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcasecmp(names[i], value) == 0) {
+            return names[i];
+        }
+    }
+    return tfr_nearest_name(value, names, n);
+}
+
 static bool store_choice(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
     const struct tfr_option_info *info = info_of(option);
     const char *names[16];
@@ -124,11 +133,11 @@ static bool store_choice(struct tfr_options *options, int option, const char *va
             return true;
         }
     }
-    const char *instead = known_word(info->key, value);
+    const char *instead = tfr_choice_instead(info->key, value);
     if (instead != NULL) {
         return wrong(why, size, "\"%s\" is not one of %s; %s", value, info->choices, instead);
     }
-    const char *nearest = tfr_nearest_name(value, names, n);
+    const char *nearest = tfr_choice_nearest(value, names, n);
     if (nearest != NULL) {
         return wrong(why, size, "\"%s\" is not one of %s; did you mean \"%s\"?", value, info->choices, nearest);
     }

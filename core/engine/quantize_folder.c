@@ -46,6 +46,18 @@ static enum tfr_status read_fours(const struct tfr_config *config, const char *t
     return tfr_model_check_finer(config);
 }
 
+static enum tfr_status refuse_type(const char *to) {
+    static const char *const names[] = {"int8", "int8w", "int4", "mixed"};
+    const char *instead = tfr_choice_instead("quantize --to", to), *near = tfr_choice_nearest(to, names, TFR_COUNT_OF(names));
+    if (instead != NULL) {
+        return tfr_raise(TFR_USAGE, "--to: \"%s\" is none of int8, int8w, int4, mixed; %s", to, instead);
+    }
+    if (near != NULL) {
+        return tfr_raise(TFR_USAGE, "--to: \"%s\" is none of int8, int8w, int4, mixed; did you mean \"%s\"?", to, near);
+    }
+    return tfr_raise(TFR_USAGE, "--to: \"%s\" is none of int8, int8w, int4, mixed", to);
+}
+
 static enum tfr_status read_form(const struct tfr_config *config, const char *to, struct tfr_quantize_form *form,
                                  struct usual_finer *usual) {
     static const char *const of_fours[] = {"runtime.int4_group", "runtime.int4_zero_point", "runtime.int4_finer"};
@@ -53,7 +65,7 @@ static enum tfr_status read_form(const struct tfr_config *config, const char *to
         return read_fours(config, to, form, usual);
     }
     if (strcmp(to, "int8") != 0 && strcmp(to, "int8w") != 0) {
-        return tfr_raise(TFR_USAGE, "--to: \"%s\" is none of int8, int8w, int4, mixed", to);
+        return refuse_type(to);
     }
     for (size_t i = 0; i < TFR_COUNT_OF(of_fours); i++) {
         if (tfr_config_is_overridden(config, of_fours[i])) {

@@ -435,6 +435,9 @@ def what_cannot_be_written_leaves_nothing(box):
     box.told(box.start("quantize", model, "--to", "int4", "-o", model, "--force", "-q"), 2, "folder of the model itself")
     box.told(box.start("quantize", model, "-o", out), 2, "--to int8, int8w, int4 or mixed")
     box.told(box.start("quantize", model, "--to", "int3", "-o", out), 2, '"int3" is none of')
+    for word, said in (("Q4_0", "mixed; int4 has weights of 4 bits"), ("INT8", 'mixed; did you mean "int8"?'), ("bf16", "run the model with --dtype bf16"),
+                       ("float16", "run the model with --dtype bf16"), ("w8a8", "mixed; it is called int8 here"), ("gguf", "mixed\n")):
+        box.told(box.start("quantize", model, "--to", word, "-o", out), 2, f'--to: "{word}" is none of int8, int8w, int4, mixed', said)
     box.told(box.start("quantize", model, "--to", "int8", "--group", "64", "-o", out), 2, "one scale for each output")
     box.told(box.start("quantize", model, "--to", "int4", "--group", "48", "-o", out), 2, "48")
     box.told(box.start("quantize", model, "--to", "int4"), 2, "-o DIR")

@@ -117,6 +117,12 @@ TFR_TEST(wrong_values_say_what_is_wanted) {
                    "tfrun.runtime.dtype = \"float32\" is not one of f32|bf16|int8|int8w|int4; it is called f32 here");
     assert_refused(load("{\"runtime\": {\"dtype\": \"half\"}}"), TFR_CONFIG,
                    "\"half\" is not one of f32|bf16|int8|int8w|int4; take bf16");
+    assert_refused(load("{\"runtime\": {\"dtype\": \"INT8\"}}"), TFR_CONFIG, "int4; did you mean \"int8\"?");
+    assert_refused(load("{\"runtime\": {\"dtype\": \"Q4_0\"}}"), TFR_CONFIG, "int4; int4 has weights of 4 bits");
+    assert_refused(load("{\"runtime\": {\"kv_dtype\": \"float16\"}}"), TFR_CONFIG,
+                   "tfrun.runtime.kv_dtype = \"float16\" is not one of auto|f32|bf16|f16|int8; it is called f16 here");
+    assert_refused(load("{\"runtime\": {\"kv_dtype\": \"BF16\"}}"), TFR_CONFIG, "int8; did you mean \"bf16\"?");
+    assert_refused(load("{\"runtime\": {\"kv_dtype\": \"FP8\"}}"), TFR_CONFIG, "int8; the cache of 8 bits is int8");
     assert_refused(load("{\"version\": 2}"), TFR_CONFIG, "tfrun.version = 2 is not 1");
     assert_refused(load("{\"plugins\": [{\"name\": \"serve\"}]}"), TFR_CONFIG,
                    "tfrun.plugins = item 0 of the list is {...}, not a text");
