@@ -90,6 +90,9 @@ def help_fits_110_columns(tfrun):
 def help_of_a_command_names_its_flags(tfrun):
     expect("--decode" in tfrun.text("tokenize", "--help"), "--decode")
     expect("--explain" in tfrun.text("plan", "--help"), "--explain")
+    for command in ("init", "quantize"):
+        told = " ".join(tfrun.text(command, "--help").split())
+        expect("-o, --output DIR the folder to write" in told and "instead of stdout" not in told, told)
 
 
 @case

@@ -173,11 +173,9 @@ static const char usage[] =
 int main(int argc, char **argv) {
     bench_help(argc, argv, usage);
     char path[2][1024];
-    if (argc < 2) {
-        return bench_misuse(usage);
-    }
-    const int n_threads = argc > 2 ? atoi(argv[2]) : omp_get_num_procs();
-    const int wanted = argc > 3 ? atoi(argv[3]) : 15, reps = wanted < 1 ? 1 : wanted > MAX_REPS ? MAX_REPS : wanted;
+    bench_words(argc, 1, 3, usage);
+    const int n_threads = (int)bench_number(argc, argv, 2, omp_get_num_procs(), 1, BENCH_MOST_THREADS, usage);
+    const int reps = (int)bench_number(argc, argv, 3, 15, 1, MAX_REPS, usage);
     snprintf(path[0], sizeof path[0], "%s/tfr_gemv.so", argv[1]);
     snprintf(path[1], sizeof path[1], "%s/tfr_onednn.so", argv[1]);
     const struct tfr_plugin *gemv = bench_plugin_load(path[0]);

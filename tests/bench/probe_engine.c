@@ -175,20 +175,17 @@ static const char usage[] =
 
 int main(int argc, char **argv) {
     bench_help(argc, argv, usage);
-    if (argc < 2) {
-        return bench_misuse(usage);
-    }
+    bench_words(argc, 1, 4, usage);
     const char *dtype = argc > 2 ? argv[2] : "f32";
-    int n = argc > 3 ? atoi(argv[3]) : 60;
-    n = n < 1 || n > MOST ? 60 : n;
+    const int n = (int)bench_number(argc, argv, 3, 60, 1, MOST, usage),
+              context = (int)bench_number(argc, argv, 4, 0, 0, MOST_IDS, usage);
     struct tfr_engine *engine = open_engine(argv[1], dtype, "f32");
-    const int context = argc > 4 ? atoi(argv[4]) : 0;
     static int32_t ids[MOST_IDS];
     for (int i = 0; i < MOST_IDS; i++) {
         ids[i] = (int32_t)((i * 7919 + 13) % tfr_engine_vocab_size(engine));
     }
     printf("%s, %s, %d threads\n", argv[1], dtype, tfr_engine_threads(engine));
-    if (context > 0 && context <= MOST_IDS) {
+    if (context > 0) {
         tfr_engine_close(engine);
         probe_caches(argv[1], dtype, ids, n, context);
         return 0;

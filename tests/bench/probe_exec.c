@@ -66,8 +66,9 @@ int main(int argc, char **argv) {
     static const char *const names[N_CASES] = {"SEQ", "TEAM", "TEAM, alone", "TEAM, traced"};
     static double seconds[N_CASES][MOST];
     static struct chain chains[N_CASES];
-    const int n_threads = argc > 1 ? atoi(argv[1]) : 2, asked = argc > 2 ? atoi(argv[2]) : 200;
-    const int n = asked < 1 || asked > MOST ? 200 : asked;
+    bench_words(argc, 0, 2, usage);
+    const int n_threads = (int)bench_number(argc, argv, 1, 2, 1, BENCH_MOST_THREADS, usage);
+    const int n = (int)bench_number(argc, argv, 2, 200, 1, MOST, usage);
     struct tfr_team *team;
     struct tfr_exec *exec;
     struct tfr_trace *trace;

@@ -224,19 +224,20 @@ static const char usage[] = "usage: probe_http [streams] [steps] [step_us] [burn
 
 int main(int argc, char **argv) {
     bench_help(argc, argv, usage);
-    int *const numbers[] = {&n_streams, &n_steps, &step_us, &n_burners};
     struct tfr_http_limits limits;
     struct tfr_http_counts counts;
     const struct tfr_http_app app = {.on_request = on_request, .on_wake = on_wake};
     char error[256];
     pthread_t network;
-    for (int i = 1; i < argc && i <= 4; i++) {
-        *numbers[i - 1] = atoi(argv[i]);
-    }
+    bench_words(argc, 0, 4, usage);
+    n_streams = (int)bench_number(argc, argv, 1, n_streams, 1, MOST_STREAMS, usage);
+    n_steps = (int)bench_number(argc, argv, 2, n_steps, 1, INT32_MAX, usage);
+    step_us = (int)bench_number(argc, argv, 3, step_us, 0, INT32_MAX, usage);
+    n_burners = (int)bench_number(argc, argv, 4, n_burners, 0, 64, usage);
     tfr_http_limits_default(&limits);
     waits = calloc((size_t)n_streams * (size_t)n_steps, sizeof *waits);
-    if (n_streams < 1 || n_streams > MOST_STREAMS || n_steps < 1 || n_burners > 64 || waits == NULL) {
-        die("up to 250 streams and 64 burners");
+    if (waits == NULL) {
+        die("no memory");
     }
     if (tfr_http_open(&http, "127.0.0.1:0", &limits, &app, error, sizeof error) != 0) {
         die(error);

@@ -113,11 +113,10 @@ static const char usage[] = "usage: probe_logits [vocab_size, 5 at least] [repet
 
 int main(int argc, char **argv) {
     bench_help(argc, argv, usage);
-    const int64_t vocab_size = argc > 1 ? atoll(argv[1]) : 50257, repetitions = argc > 2 ? atoll(argv[2]) : 200;
+    bench_words(argc, 0, 2, usage);
+    const int64_t vocab_size = bench_number(argc, argv, 1, 50257, N_TOP, 1 << 24, usage);
+    const int64_t repetitions = bench_number(argc, argv, 2, 200, 1, MOST, usage);
     const double deviations[] = {3, 0.3};
-    if (vocab_size < N_TOP || repetitions < 1 || repetitions > MOST) {
-        return bench_misuse(usage);
-    }
     float *logits = malloc((size_t)(N_ROWS * vocab_size) * sizeof *logits);
     int32_t ids[N_IDS];
     static struct place place;

@@ -208,15 +208,17 @@ int main(int argc, char **argv) {
     bench_help(argc, argv, usage);
     struct tfr_override overrides[16] = {
         {"runtime.max_batch", "32", "probe"}, {"sampling.ignore_eos", "true", "probe"}, {"serve.max_queue_ms", "1000000", "probe"}};
-    const int repetitions = argc > 2 ? atoi(argv[2]) : 7;
     struct tfr_engine *engine;
     size_t n = 3;
-    if (argc < 2 || argc > 16 || repetitions < 1 || repetitions > MOST) {
-        return bench_misuse(usage);
-    }
+    bench_words(argc, 1, 15, usage);
+    const int repetitions = (int)bench_number(argc, argv, 2, 7, 1, MOST, usage);
     for (int i = 3; i < argc; i++) {
         char *value = strchr(argv[i], '=');
-        by_cpu = by_cpu || strcmp(argv[i], "cpu") == 0;
+        const bool is_cpu = strcmp(argv[i], "cpu") == 0;
+        if (!is_cpu && value == NULL) {
+            return bench_misuse(usage);
+        }
+        by_cpu = by_cpu || is_cpu;
         if (value != NULL) {
             *value = '\0';
             overrides[n++] = (struct tfr_override){argv[i], value + 1, "probe"};

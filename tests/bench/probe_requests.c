@@ -100,16 +100,15 @@ static const char usage[] = "usage: probe_requests MODEL_DIR [requests] [setting
 
 int main(int argc, char **argv) {
     bench_help(argc, argv, usage);
-    const int n = argc > 2 ? atoi(argv[2]) : 8, repetitions = argc > 4 ? atoi(argv[4]) : 5;
+    bench_words(argc, 1, 5, usage);
+    const int n = (int)bench_number(argc, argv, 2, 8, 1, MOST_REQUESTS, usage);
+    const int repetitions = (int)bench_number(argc, argv, 4, 5, 1, MOST, usage);
     const char *settings = argc > 3 ? argv[3] : "{\"num_beams\": 4, \"max_tokens\": 16}";
     const struct tfr_override overrides[] = {{"runtime.max_batch", "64", "probe"},
                                              {"sampling.ignore_eos", "true", "probe"},
                                              {"runtime.threads", argc > 5 ? argv[5] : "auto", "probe"}};
     struct tfr_engine *engine;
     struct tfr_params *params;
-    if (argc < 2 || n < 1 || n > MOST_REQUESTS || repetitions < 1 || repetitions > MOST) {
-        return bench_misuse(usage);
-    }
     check(tfr_engine_open(&engine, argv[1], overrides, 3), NULL);
     check(tfr_params_parse_json(engine, settings, strlen(settings), &params), NULL);
     measure(engine, params, n, repetitions);

@@ -215,13 +215,13 @@ static const char usage[] =
 int main(int argc, char **argv) {
     bench_help(argc, argv, usage);
     static struct probe probe;
-    const int wanted = argc > 3 ? atoi(argv[3]) : 15;
+    bench_words(argc, 1, 5, usage);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         probe.type = strcmp(argc > 2 ? argv[2] : "f32", types[i].word) == 0 ? &types[i] : probe.type;
     }
-    probe.repetitions = wanted < 1 ? 1 : wanted > MOST_REPS ? MOST_REPS : wanted;
-    probe.n_threads = argc > 5 ? atoi(argv[5]) : omp_get_num_procs();
-    if (argc < 2 || probe.type == NULL || take_rows(&probe, argc > 4 ? argv[4] : "1,2,4,8,16,24,32,48,64,128,512") == 0) {
+    probe.repetitions = (int)bench_number(argc, argv, 3, 15, 1, MOST_REPS, usage);
+    probe.n_threads = (int)bench_number(argc, argv, 5, omp_get_num_procs(), 1, BENCH_MOST_THREADS, usage);
+    if (probe.type == NULL || take_rows(&probe, argc > 4 ? argv[4] : "1,2,4,8,16,24,32,48,64,128,512") == 0) {
         return bench_misuse(usage);
     }
     if (probe.n_threads == 1) {

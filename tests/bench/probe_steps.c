@@ -116,11 +116,11 @@ int main(int argc, char **argv) {
     bench_help(argc, argv, usage);
     static struct probe probe;
     const char *dtype = argc > 2 ? argv[2] : "bf16";
-    probe.prompt = argc > 3 ? atoll(argv[3]) : 128;
-    probe.output = argc > 4 ? atoll(argv[4]) : 64;
-    probe.repetitions = argc > 5 ? atoi(argv[5]) : 20;
-    const bool good = argc > 1 && probe.prompt > 0 && probe.output > 1 && probe.repetitions > 0 && probe.repetitions <= MOST;
-    if (!good || !take_sizes(&probe, argc > 6 ? argv[6] : "1,4,8,16,32")) {
+    bench_words(argc, 1, 6, usage);
+    probe.prompt = bench_number(argc, argv, 3, 128, 1, INT32_MAX, usage);
+    probe.output = bench_number(argc, argv, 4, 64, 2, INT32_MAX, usage);
+    probe.repetitions = (int)bench_number(argc, argv, 5, 20, 1, MOST, usage);
+    if (!take_sizes(&probe, argc > 6 ? argv[6] : "1,4,8,16,32")) {
         return bench_misuse(usage);
     }
     char most[16];

@@ -84,10 +84,8 @@ static const char usage[] = "usage: probe_trace MODEL_DIR [f32|bf16] [pairs]\n"
 
 int main(int argc, char **argv) {
     bench_help(argc, argv, usage);
-    if (argc < 2) {
-        return bench_misuse(usage);
-    }
-    const int asked = argc > 3 ? atoi(argv[3]) : USUAL, n = asked < 4 || asked > MOST ? USUAL : asked;
+    bench_words(argc, 1, 3, usage);
+    const int n = (int)bench_number(argc, argv, 3, USUAL, 4, MOST, usage);
     const struct tfr_override overrides[] = {{"runtime.dtype", argc > 2 ? argv[2] : "f32", "probe"},
                                              {"observe.trace", "/dev/null", "probe"},
                                              {"output.force", "true", "probe"}};

@@ -3,6 +3,7 @@
 
 Asked are the Python programs below scripts, without any package that Python does not bring (-S), its shell scripts, and the probes that are
 built: `--help` prints something and ends with 0. A shell script is run only if its text knows the word, since another would begin its work.
+A probe that gets words which none of them takes prints the same as an error and ends with 2.
 """
 
 import concurrent.futures
@@ -34,6 +35,13 @@ def silent(command):
     return f"{command[-1]} --help: exit {ran.returncode}, {told}"
 
 
+def heedless(command):
+    """What is wrong with a probe's answer to words that it can't take, or nothing."""
+    ran = subprocess.run([*command, *["none"] * 20], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=50)
+    is_right = ran.returncode == 2 and not ran.stdout and "usage: " in ran.stderr
+    return None if is_right else f"{command[-1]} with words that it does not take: exit {ran.returncode}, not 2 with its usage"
+
+
 def main():
     source, build = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     scripts = {name: first_line(source / name) for name in tracked(source)}
@@ -46,9 +54,11 @@ def main():
     deaf = [name for name in shells if "--help)" not in (source / name).read_text()]
     wrong += [f"{name} has no --help: print the comment at its head, as scripts/setup does, before anything else" for name in deaf]
     commands += [[str(source / name)] for name in shells if name not in deaf]
-    commands += [[str(path)] for path in sorted((build / "bin").glob("*probe*")) if path.name != "http_probe"]
+    probes = [[str(path)] for path in sorted((build / "bin").glob("*probe*")) if path.name != "http_probe"]
+    commands += probes
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         wrong += filter(None, pool.map(silent, commands))
+        wrong += filter(None, pool.map(heedless, probes))
     print("\n".join(wrong) or f"{len(scripts)} files with a shebang, {len(commands)} commands that help")
     return bool(wrong)
 

@@ -129,6 +129,13 @@ int tfr_cli_print(char *text) {
     return tfr_cli_flush();
 }
 
+void tfr_cli_take_folder(struct tfr_args *args) {
+    const char *directory = tfr_args_flag(args, "output");
+    if (directory != NULL) {
+        tfr_args_add(args, "output.file", directory, "--output");
+    }
+}
+
 bool tfr_cli_one_prompt(const struct tfr_args *args) {
     size_t n = 0;
     for (size_t i = 0; i < args->n_overrides; i++) {

@@ -57,6 +57,11 @@ int tfr_cli_write_failure(int error);
 int tfr_cli_flush(void);
 /* Whole text to stdout with a final newline; frees it. */
 int tfr_cli_print(char *text);
+/* -o of a command that writes a model folder: in its flags in the place of the option of the config, which means a file elsewhere;
+ * tfr_cli_take_folder makes that option of it. */
+#define TFR_FOLDER_FLAG                                                                                                            \
+    { "output", "DIR", "the folder to write; one that holds a model is refused without --force", 'o' }
+void tfr_cli_take_folder(struct tfr_args *args);
 /* False after tfr_cli_usage where -p is given several times to a command that takes one text. */
 bool tfr_cli_one_prompt(const struct tfr_args *args);
 /* A number of a flag in [min, max]; false after tfr_cli_usage. Absent: *value stays. */

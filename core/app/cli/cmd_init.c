@@ -1,6 +1,8 @@
 /* cmd_init.c - `tfrun init`: a randomly initialised checkpoint of any config. */
 #include "app/cli/cli.h"
 
+static const struct tfr_flag flags[] = {TFR_FOLDER_FLAG};
+
 static const char *const reads[] = {"trust",           "output.file", "output.force", "runtime.dtype", "sampling.seed",
                                     "model.tokenizer", NULL};
 
@@ -10,6 +12,7 @@ static int run(struct tfr_args *args) {
     if (config == NULL) {
         return tfr_exit_code(TFR_USAGE);
     }
+    tfr_cli_take_folder(args);
     enum tfr_status status = tfr_checkpoint_init(config, args->overrides, args->n_overrides, &directory);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
@@ -27,6 +30,8 @@ const struct tfr_command tfr_cmd_init = {
     .name = "init",
     .operands = "CONFIG -o DIR",
     .help = "write a randomly initialised checkpoint (--seed N, --dtype f32|bf16, --force)",
+    .flags = flags,
+    .n_flags = sizeof flags / sizeof flags[0],
     .reads = reads,
     .run = run,
 };

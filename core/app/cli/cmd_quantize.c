@@ -6,6 +6,7 @@
 #include "app/cli/progress.h"
 
 static const struct tfr_flag flags[] = {
+    TFR_FOLDER_FLAG,
     {"to", "TYPE", "int8 (inputs rounded too), int8w (inputs as they are), int4 or mixed (int4, some linears in 8 bits: --finer)",
      0},
     {"smooth", "A", "before rounding make inputs of c_attn and c_fc alike, in f32 without any effect: A in (0, 1], 0.5 is usual",
@@ -200,6 +201,7 @@ static int run(struct tfr_args *args) {
     const char *config = tfr_cli_operand(args, "a config");
     struct job job = {.args = args, .config = config, .quiet = tfr_args_count(args, "quiet") > 0};
     tfr_measure_apply_flags(args);
+    tfr_cli_take_folder(args);
     if (config == NULL || !read_request(args, &job.request)) {
         return tfr_exit_code(TFR_USAGE);
     }
