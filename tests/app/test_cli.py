@@ -141,6 +141,9 @@ def plan_refuses_what_it_would_pass_over(tfrun):
             told = tfrun.run(command, tfrun.demo, *words, code=2).stderr.decode()
             expect(f"has no effect on `tfrun {command}`" in told and told.count("\n") == 1, told)
         expect("--warmup" not in tfrun.text(command, "--help"), command)
+    for words in (["--warmup"], ["--set", "runtime.pack_cache=auto"]):
+        told = tfrun.run("cost", tfrun.demo, *words, code=2).stderr.decode()
+        expect("has no effect on `tfrun cost` without --measured" in told and told.count("\n") == 1, told)
     tfrun.run("plan", tfrun.demo, "--context", 511, "--rows", 513, "--max-rows", 600)
     for words, told in ((["--context", 512], "--context 512: a sequence of "), (["--cache", 600], "has 512 positions, its n_positions; give 511 at most"),
                         (["--rows", 513], "has 512 at most (runtime.max_rows)"),

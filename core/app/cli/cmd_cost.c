@@ -129,6 +129,20 @@ static bool take_lines(const struct tfr_args *args, struct tfr_cost_query *query
     return true;
 }
 
+/* What is about the start of a run is read where one is measured. 0, or an exit code. */
+static int check_start(const struct tfr_args *args) {
+    static const char *const keys[] = {"runtime.warmup", "runtime.pack_cache"};
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        const struct tfr_override *said = &args->overrides[i];
+        const char *key = said->key + (strncmp(said->key, "tfrun.", 6) == 0 ? 6 : 0);
+        if (strcmp(key, keys[0]) == 0 || strcmp(key, keys[1]) == 0) {
+            return tfr_cli_usage("%s has no effect on `tfrun cost` without --measured, which runs the step; leave it out",
+                                 strcmp(said->origin, "--set") == 0 ? key : said->origin);
+        }
+    }
+    return 0;
+}
+
 static int run(struct tfr_args *args) {
     static int64_t seq[MOST_SEQUENCES], cache[MOST_SEQUENCES];
     const char *config = tfr_cli_operand(args, "a config");
@@ -143,7 +157,7 @@ static int run(struct tfr_args *args) {
     }
     query.n_ranks = (int)ranks;
     const bool is_measured = tfr_args_flag(args, "measured") != NULL;
-    int code = is_measured ? tfr_cost_check_measured(&query) : 0;
+    int code = is_measured ? tfr_cost_check_measured(&query) : check_start(args);
     if (code != 0) {
         return code;
     }
