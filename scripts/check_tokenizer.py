@@ -31,6 +31,10 @@ def arguments():
 
 ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
 
+from packages import need  # noqa: E402
+
+need("tokenizers")
+
 from tokenizers import AddedToken, Tokenizer, __version__, decoders, models, pre_tokenizers  # noqa: E402
 
 EOT = "<|endoftext|>"

@@ -38,6 +38,10 @@ def arguments():
 
 ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
 
+from packages import need  # noqa: E402
+
+need("torch", "transformers", "safetensors")
+
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402

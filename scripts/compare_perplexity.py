@@ -42,12 +42,12 @@ def arguments():
 
 ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
 
-try:
-    import torch
-    from transformers import AutoTokenizer, GPT2LMHeadModel
-except ImportError as missing:
-    print(f"compare_perplexity: {missing}; it compares with torch and transformers: pip install torch transformers", file=sys.stderr)
-    sys.exit(2)
+from packages import need  # noqa: E402
+
+need("torch", "transformers")
+
+import torch  # noqa: E402
+from transformers import AutoTokenizer, GPT2LMHeadModel  # noqa: E402
 
 LIMIT = 5e-6
 

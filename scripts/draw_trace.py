@@ -136,9 +136,14 @@ def main():
     parser.add_argument("trace")
     parser.add_argument("--run", type=int, default=2, help="which step, from 1: the prompt [2]")
     given = parser.parse_args()
-    with open(given.trace, encoding="utf-8") as file:
-        events = json.load(file)["traceEvents"]
-    print("\n".join(Picture(events, given.run).lines()))
+    try:
+        with open(given.trace, encoding="utf-8") as file:
+            lines = list(Picture(json.load(file)["traceEvents"], given.run).lines())
+    except OSError as error:
+        parser.error(f"{given.trace}: {error.strerror}")
+    except (ValueError, KeyError, TypeError) as error:
+        parser.error(f"{given.trace} is no file of --trace that tfrun wrote ({error!r})")
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

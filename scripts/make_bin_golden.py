@@ -21,6 +21,10 @@ def arguments():
 
 ARGS = arguments()  # before the imports that follow: --help needs none of them
 
+from packages import need  # noqa: E402
+
+need("torch", "safetensors")
+
 import torch  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 

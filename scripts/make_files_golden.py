@@ -27,6 +27,10 @@ def arguments():
 
 ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
 
+from packages import need  # noqa: E402
+
+need("torch", "transformers", "tokenizers")
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch  # noqa: E402

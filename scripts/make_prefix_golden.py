@@ -21,6 +21,10 @@ def arguments():
 
 ARGS = arguments()  # before the imports that follow: --help needs none of them
 
+from packages import need  # noqa: E402
+
+need("torch", "peft", "safetensors", "transformers")
+
 import torch  # noqa: E402
 from peft import PeftModel, PrefixTuningConfig, get_peft_model  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402

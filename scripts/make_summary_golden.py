@@ -22,6 +22,10 @@ def arguments():
 
 ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
 
+from packages import need  # noqa: E402
+
+need("torch", "torchinfo", "transformers")
+
 import torch  # noqa: E402
 import torchinfo  # noqa: E402
 import transformers  # noqa: E402

@@ -36,6 +36,10 @@ def arguments():
 
 ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
 
+from packages import need  # noqa: E402
+
+need("numpy")
+
 import numpy as np  # noqa: E402
 
 

@@ -44,6 +44,10 @@ def arguments():
 
 ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
 
+from packages import need  # noqa: E402
+
+need("numpy", "torch", "tokenizers", "transformers")
+
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from tokenizers import ByteLevelBPETokenizer  # noqa: E402

@@ -100,7 +100,28 @@ def compare_perplexity_needs_its_files(tree):
     tree.refuses("compare_perplexity.py", demo, tree.root / "none", *usual, told="none: there is no such file")
     tree.refuses("compare_perplexity.py", demo, text, "--ctx", 8, "--stride", 0, told="--stride: 0 is no whole number above 0")
     tree.refuses("compare_perplexity.py", demo, text, *usual, "--tfrun", "/nowhere/tfrun", told="no program '/nowhere/tfrun'")
+    shutil.copy(tree.source / "scripts" / "packages.py", tree.root / "scripts")
     tree.refuses("compare_perplexity.py", demo, text, *usual, told="pip install torch transformers", python=("-B", "-S"))
+
+
+@case
+def packages_that_are_missing_are_told(tree):
+    shutil.copy(tree.source / "scripts" / "packages.py", tree.root / "scripts")
+    for name, words, told in (("check_added_tokens.py", ["build"], "package tokenizers is missing; pip install tokenizers"),
+                              ("compare_hf.py", ["model"], "packages torch, transformers are missing; pip install torch transformers"),
+                              ("make_golden.py", ["-o", "out"], "pip install safetensors torch transformers")):
+        tree.refuses(name, *words, told=told, python=("-B", "-S"))
+
+
+@case
+def pictures_and_hosts_need_their_files(tree):
+    broken = tree.root / "trace.json"
+    tree.refuses("draw_trace.py", broken, told="trace.json: No such file or directory")
+    for text in ("{", "[]", "{}", '{"traceEvents": 1}', '{"traceEvents": [1]}'):
+        broken.write_text(text)
+        tree.refuses("draw_trace.py", broken, told="trace.json is no file of --trace")
+    tree.refuses("hosts", "none", "--tfrun", tree.tfrun, told="there is no config 'none'")
+    tree.refuses("hosts", tree.root, "--tfrun", "/nowhere/tfrun", told="there is no program '/nowhere/tfrun'")
 
 
 if __name__ == "__main__":
