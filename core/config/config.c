@@ -283,6 +283,39 @@ enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path, 
     return open_config(config, path, overrides, n_overrides, false, findings);
 }
 
+/* What options may be set to is checked as for a model that says nothing. */
+static enum tfr_status set_alone(struct tfr_config *config, const struct tfr_override *overrides, size_t n_overrides) {
+    static const char nothing[] = "{}";
+    size_t n_options;
+    tfr_option_table(&n_options);
+    config->origin = tfr_alloc(n_options, sizeof *config->origin);
+    config->path = tfr_strdup("the command line");
+    config->directory = tfr_strdup(".");
+    if (config->origin == NULL || config->path == NULL || config->directory == NULL) {
+        return TFR_RESOURCE;
+    }
+    tfr_options_set_defaults(&config->options);
+    struct tfr_json_doc *doc = NULL;
+    TFR_TRY(tfr_json_open(&doc, config->path, nothing, strlen(nothing), TFR_CONFIG));
+    struct tfr_config_reader reader = {.config = config, .doc = doc};
+    apply_overrides(&reader, overrides, n_overrides);
+    const enum tfr_status status = settle(&reader, overrides, n_overrides, NULL);
+    tfr_json_close(doc);
+    return status;
+}
+
+enum tfr_status tfr_config_alone(struct tfr_config **config, const struct tfr_override *overrides, size_t n_overrides) {
+    *config = NULL;
+    struct tfr_config *made = tfr_alloc(1, sizeof *made);
+    const enum tfr_status status = made != NULL ? set_alone(made, overrides, n_overrides) : TFR_RESOURCE;
+    if (status != TFR_OK) {
+        tfr_config_free(made);
+        return status;
+    }
+    *config = made;
+    return TFR_OK;
+}
+
 void tfr_config_free(struct tfr_config *config) {
     if (config == NULL) {
         return;

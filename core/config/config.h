@@ -160,6 +160,8 @@ enum tfr_status tfr_config_load_to_quantize(struct tfr_config **config, const ch
  * defaults in their place. Fails only where there is nothing to report on: no file, no JSON, no object. */
 enum tfr_status tfr_config_survey(struct tfr_config **config, const char *path, const struct tfr_override *overrides,
                                   size_t n_overrides, struct tfr_findings *findings);
+/* The options alone, as the overrides set them: there is no file and no model, whose members stay 0. */
+enum tfr_status tfr_config_alone(struct tfr_config **config, const struct tfr_override *overrides, size_t n_overrides);
 void tfr_config_free(struct tfr_config *config);
 /* The model under another head, as that class of the reference takes the same file. Not for an engine: names of labels stay. */
 void tfr_config_choose_head(struct tfr_config *config, int head);

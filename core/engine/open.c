@@ -312,6 +312,25 @@ enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, co
     return TFR_OK;
 }
 
+static enum tfr_status open_bare(struct tfr_engine *engine, const struct tfr_override *overrides, size_t n_overrides) {
+    TFR_TRY(tfr_comm_open_alone(&engine->comm));
+    tfr_log_set_level(TFR_LOG_WARN);
+    TFR_TRY(tfr_config_alone(&engine->config, overrides, n_overrides));
+    start_log(engine);
+    TFR_TRY(open_team(engine));
+    return tfr_open_registry(&engine->registry, engine->config, engine->machine);
+}
+
+enum tfr_status tfr_engine_open_bare(struct tfr_engine **engine, const struct tfr_override *overrides, size_t n_overrides) {
+    *engine = tfr_alloc(1, sizeof **engine);
+    const enum tfr_status status = *engine != NULL ? open_bare(*engine, overrides, n_overrides) : TFR_RESOURCE;
+    if (status != TFR_OK) {
+        tfr_engine_close(*engine);
+        *engine = NULL;
+    }
+    return status;
+}
+
 /* Rank 0 lets the others go; a trace that nobody asked for before is written now, while the kernels that it
  * names are there. */
 static void end_serving(struct tfr_engine *engine) {
@@ -364,20 +383,4 @@ void tfr_engine_close(struct tfr_engine *engine) {
     tfr_free(engine->rank_facts);
     tfr_config_free(engine->config);
     tfr_free(engine);
-}
-
-struct tfr_engine_io tfr_engine_io(const struct tfr_engine *engine) {
-    const struct tfr_options *options = &engine->config->options;
-    return (struct tfr_engine_io){
-        .prompt = options->input_prompt,
-        .prompts = options->input_prompts.items,
-        .n_prompts = options->input_prompts.n,
-        .input_file = options->input_file,
-        .output_file = options->output_file,
-        .eval_data = options->eval_data,
-        .json = options->output_format == TFR_FORMAT_JSON,
-        .force = options->output_force,
-        .stats = options->output_stats != TFR_STATS_OFF,
-        .echo = options->output_echo,
-    };
 }

@@ -51,10 +51,9 @@ static double activation_bytes(const struct tfr_problem *problem, double rows) {
     return bytes;
 }
 
-/* Which units multiply. */
-static enum tfr_dtype unit_dtype(const struct tfr_task *task) {
-    const int32_t kind = task->needs.order.kind;
-    if (task->problem.op != TFR_OP_LINEAR) {
+enum tfr_dtype tfr_unit_dtype(const struct tfr_problem *problem, const struct tfr_order *order) {
+    const int32_t kind = order->kind;
+    if (problem->op != TFR_OP_LINEAR) {
         return TFR_DTYPE_F32;
     }
     if (kind == TFR_ORDER_INT || kind == TFR_ORDER_INT_GROUP) {
@@ -63,7 +62,7 @@ static enum tfr_dtype unit_dtype(const struct tfr_task *task) {
     if (kind == TFR_ORDER_DP_BF16) {
         return TFR_DTYPE_BF16;
     }
-    return tfr_problem_dtype(&task->problem) == TFR_DTYPE_BF16 && kind != TFR_ORDER_FMA ? TFR_DTYPE_BF16 : TFR_DTYPE_F32;
+    return tfr_problem_dtype(problem) == TFR_DTYPE_BF16 && kind != TFR_ORDER_FMA ? TFR_DTYPE_BF16 : TFR_DTYPE_F32;
 }
 
 /* Weights are wanted again a step later, when all others were read; cached keys likewise, of all blocks here. */
@@ -98,7 +97,7 @@ void tfr_task_facts_make(struct tfr_task_facts *facts, const struct tfr_plan *pl
     const int32_t run_class = task->kernel->run_class;
     *facts = (struct tfr_task_facts){
         .op = task->problem.op,
-        .dtype = unit_dtype(task),
+        .dtype = tfr_unit_dtype(&task->problem, &task->needs.order),
         .isa = task->kernel->isa,
         .threads = task->alone || run_class == TFR_RUN_SEQ || run_class == TFR_RUN_ASYNC ? 1 : plan->n_threads,
         .is_message = run_class == TFR_RUN_ASYNC,

@@ -57,6 +57,9 @@ struct tfr_manifest {
 /* After the work. */
 enum tfr_status tfr_manifest_make(struct tfr_manifest *manifest, const struct tfr_engine *engine,
                                   const struct tfr_bench_question *question);
+/* The same of kernels without a model, whose config, digest and cases are "". */
+enum tfr_status tfr_manifest_of_kernels(struct tfr_manifest *manifest, const struct tfr_engine *engine,
+                                        const struct tfr_kernel_bench_question *question);
 /* "16 hex digits": before the work, to hold a recorded one against it. */
 enum tfr_status tfr_manifest_config_digest(const struct tfr_bench_question *question, char **digest);
 void tfr_manifest_put(struct tfr_json_out *out, const struct tfr_manifest *manifest);

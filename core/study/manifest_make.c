@@ -64,15 +64,15 @@ static enum tfr_status note_environment(struct tfr_said_list *list) {
     return TFR_OK;
 }
 
-static enum tfr_status note_overrides(struct tfr_said_list *list, const struct tfr_bench_question *question) {
-    list->items = tfr_alloc(question->n_overrides + 1, sizeof *list->items);
+static enum tfr_status note_overrides(struct tfr_said_list *list, const struct tfr_override *overrides, size_t n) {
+    list->items = tfr_alloc(n + 1, sizeof *list->items);
     if (list->items == NULL) {
         return TFR_RESOURCE;
     }
-    for (size_t i = 0; i < question->n_overrides; i++) {
-        const char *key = question->overrides[i].key;
+    for (size_t i = 0; i < n; i++) {
+        const char *key = overrides[i].key;
         if (strncmp(key, "output.", 7) != 0 && strcmp(key, "observe.log") != 0) { /* where results go changes none */
-            TFR_TRY(add(list, tfr_strdup(key), tfr_strdup(question->overrides[i].value)));
+            TFR_TRY(add(list, tfr_strdup(key), tfr_strdup(overrides[i].value)));
         }
     }
     return TFR_OK;
@@ -110,6 +110,35 @@ static void put_word(FILE *out, const char *word) {
     fputc('\'', out);
 }
 
+static void put_overrides(FILE *out, const struct tfr_manifest *manifest) {
+    for (size_t i = 0; i < manifest->overrides.n; i++) {
+        char *setting = tfr_format("%s=%s", manifest->overrides.items[i].name, manifest->overrides.items[i].value);
+        fputs(" --set ", out);
+        put_word(out, setting != NULL ? setting : "");
+        tfr_free(setting);
+    }
+}
+
+static void put_flag(FILE *out, const char *flag, const char *value) {
+    if (value != NULL) {
+        fputs(flag, out);
+        put_word(out, value);
+    }
+}
+
+static enum tfr_status command_of_kernels(const struct tfr_manifest *manifest, const struct tfr_kernel_bench_question *question,
+                                          char **text) {
+    FILE *out;
+    size_t size;
+    TFR_TRY(tfr_memtext_open(&out, text, &size));
+    put_flag(out, "tfrun bench --micro ", question->file);
+    put_overrides(out, manifest);
+    put_flag(out, " --case ", question->only);
+    put_flag(out, " --kernel ", question->kernel);
+    fprintf(out, "%s --repetitions %" PRId64, question->no_roofs ? " --no-roofs" : "", question->repetitions);
+    return tfr_memtext_close(out, text);
+}
+
 static enum tfr_status command_of(const struct tfr_manifest *manifest, const struct tfr_bench_question *question, int n_ranks,
                                   char **text) {
     FILE *out;
@@ -120,16 +149,8 @@ static enum tfr_status command_of(const struct tfr_manifest *manifest, const str
     }
     fputs("tfrun bench ", out);
     put_word(out, question->config);
-    for (size_t i = 0; i < manifest->overrides.n; i++) {
-        char *setting = tfr_format("%s=%s", manifest->overrides.items[i].name, manifest->overrides.items[i].value);
-        fputs(" --set ", out);
-        put_word(out, setting != NULL ? setting : "");
-        tfr_free(setting);
-    }
-    if (question->cases != NULL) {
-        fputs(" --cases ", out);
-        put_word(out, question->cases);
-    }
+    put_overrides(out, manifest);
+    put_flag(out, " --cases ", question->cases);
     fprintf(out, " --repetitions %" PRId64, question->repetitions);
     return tfr_memtext_close(out, text);
 }
@@ -195,21 +216,40 @@ static void note_machine(char **facts, const struct tfr_engine *engine) {
     facts[TFR_FACT_LOCAL_RANKS] = tfr_format("%d", tfr_comm_local_size(engine->comm));
 }
 
-enum tfr_status tfr_manifest_make(struct tfr_manifest *manifest, const struct tfr_engine *engine,
-                                  const struct tfr_bench_question *question) {
-    char **facts = manifest->facts;
-    note_machine(facts, engine);
-    TFR_TRY(note_environment(&manifest->environment));
-    TFR_TRY(note_overrides(&manifest->overrides, question));
-    facts[TFR_FACT_CONFIG] = tfr_strdup(question->config);
-    TFR_TRY(tfr_manifest_config_digest(question, &facts[TFR_FACT_CONFIG_DIGEST]));
-    facts[TFR_FACT_CASES] = tfr_strdup(question->cases != NULL ? question->cases : "");
-    facts[TFR_FACT_REPETITIONS] = tfr_format("%" PRId64, question->repetitions);
-    TFR_TRY(command_of(manifest, question, tfr_engine_size(engine), &facts[TFR_FACT_COMMAND]));
+static enum tfr_status check_facts(char *const *facts) {
     for (int i = 0; i < TFR_N_FACTS; i++) {
         if (facts[i] == NULL) {
             return TFR_RESOURCE;
         }
     }
     return TFR_OK;
+}
+
+enum tfr_status tfr_manifest_make(struct tfr_manifest *manifest, const struct tfr_engine *engine,
+                                  const struct tfr_bench_question *question) {
+    char **facts = manifest->facts;
+    note_machine(facts, engine);
+    TFR_TRY(note_environment(&manifest->environment));
+    TFR_TRY(note_overrides(&manifest->overrides, question->overrides, question->n_overrides));
+    facts[TFR_FACT_CONFIG] = tfr_strdup(question->config);
+    TFR_TRY(tfr_manifest_config_digest(question, &facts[TFR_FACT_CONFIG_DIGEST]));
+    facts[TFR_FACT_CASES] = tfr_strdup(question->cases != NULL ? question->cases : "");
+    facts[TFR_FACT_REPETITIONS] = tfr_format("%" PRId64, question->repetitions);
+    TFR_TRY(command_of(manifest, question, tfr_engine_size(engine), &facts[TFR_FACT_COMMAND]));
+    return check_facts(facts);
+}
+
+enum tfr_status tfr_manifest_of_kernels(struct tfr_manifest *manifest, const struct tfr_engine *engine,
+                                        const struct tfr_kernel_bench_question *question) {
+    static const enum tfr_fact none[] = {TFR_FACT_CONFIG, TFR_FACT_CONFIG_DIGEST, TFR_FACT_CASES};
+    char **facts = manifest->facts;
+    note_machine(facts, engine);
+    TFR_TRY(note_environment(&manifest->environment));
+    TFR_TRY(note_overrides(&manifest->overrides, question->overrides, question->n_overrides));
+    for (size_t i = 0; i < TFR_COUNT_OF(none); i++) {
+        facts[none[i]] = tfr_strdup("");
+    }
+    facts[TFR_FACT_REPETITIONS] = tfr_format("%" PRId64, question->repetitions);
+    TFR_TRY(command_of_kernels(manifest, question, &facts[TFR_FACT_COMMAND]));
+    return check_facts(facts);
 }

@@ -473,5 +473,97 @@ def ranks_have_the_same_digest(bench):
     expect_same((again["manifest"]["command"], again["same_digest_as_before"]), (two["manifest"]["command"], True))
 
 
+MICRO = ("# what a small model asks\nnorm layer_norm rows=3 n=32\nfc linear rows=4 k=48 n=64 act=gelu_tanh  # with bias\n"
+         "step attention heads=2 dim=16 seqs=33+1,0+4 weights=1 mask=2\nkeep kv_append heads=2 dim=16 seqs=5+2\nhalf linear rows=2 k=32 n=32 dtype=bf16\n")
+
+
+def micro(bench, *words, text=MICRO, code=0):
+    (bench.folder / "cases.txt").write_bytes(text.encode("latin-1"))
+    return bench.run("bench", "--micro", bench.folder / "cases.txt", "--threads", 1, "--repetitions", 10, *words, code=code)
+
+
+@case
+def kernels_alone_are_those_that_serve_a_case(bench):
+    made = json.loads(micro(bench, "--json", "--no-roofs")[0])
+    kernels = json.loads(bench.run("plugins", "--json")[0])
+    names = {one["name"]: one["op"] for plugin in kernels for one in plugin["kernels"]}
+    expect_same((made["schema"], made["threads"], made["repetitions"]), ("tfrun-kernels-1", 1, 10))
+    expect_same([(one["case"], one["line"]) for one in made["cases"]], [("norm", 2), ("fc", 3), ("step", 4), ("keep", 5), ("half", 6)])
+    for one, op in zip(made["cases"], ("layer_norm", "linear", "attention", "kv_append", "linear")):
+        served, refused = [kernel["kernel"] for kernel in one["kernels"]], [kernel["kernel"] for kernel in one["refused"]]
+        expect_same(sorted(served + refused), sorted(name for name in names if names[name] == op))
+        expect(served and all(kernel["reason"] for kernel in one["refused"]), one)
+        expect(all(".ref." not in name for name in served), served)
+        for kernel in one["kernels"]:
+            times = kernel["times_us"]
+            median = statistics.median(times)
+            q1, _, q3 = statistics.quantiles(times, n=4, method="inclusive")
+            expect(len(times) == 10 and min(times) > 0 and near(kernel["median_us"], median), kernel)
+            expect(near(kernel["q1_us"], q1) and near(kernel["q3_us"], q3) and "roof_us" not in kernel, kernel)
+            expect(near(kernel["gflops"], one["flops"] / median / 1e3) and near(kernel["gb_s"], one["bytes"] / median / 1e3), kernel)
+    norm, fc, step, keep, _ = made["cases"]
+    expect_same((norm["flops"], norm["bytes"]), (7 * 3 * 32 + 5 * 3, 4 * 2 * 3 * 32 + 8 * 32))
+    expect_same((fc["flops"], fc["bytes"]), (4 * 64 * (2 * 48 + 1 + 9), 4 * (4 * 48 + 48 * 64 + 64 + 4 * 64)))
+    expect_same((step["flops"], step["bytes"]), (44 * (4 * 32 + 6 * 2), 4 * (2 * 5 * 32 + 2 * 38 * 32)))
+    expect_same((keep["flops"], keep["bytes"]), (0, 4 * 4 * 2 * 32))
+    if any(name.startswith("linear.f32.onednn.") for name in names):
+        expect(any(".onednn." in kernel["kernel"] for kernel in fc["kernels"] + fc["refused"]), fc)
+
+
+@case
+def kernels_alone_have_tables_and_a_roof(bench):
+    text, told = micro(bench, "--case", "fc", "--kernel", "ref")
+    lines = [line for line in text.splitlines() if line.startswith("tfrun-perf: ")]
+    expect_same(len(lines), 1)
+    pairs = dict(word.split("=") for word in lines[0].split(" ")[1:])
+    expect_same(list(pairs), ["case", "kernel", "threads", "repetitions", "median_us", "q1_us", "q3_us", "low95_us", "high95_us", "gflops", "gb_s",
+                              "roof_us", "roof_share"])
+    expect_same((pairs["case"], pairs["kernel"], pairs["threads"]), ("fc", "linear.f32.ref.plain", "1"))
+    expect(float(pairs["roof_us"]) > 0 and "% of roof" in text and "not timed" not in text and "case 1 of" not in told, text, told)
+    text, told = micro(bench, "--case", "half", "--kernel", "ref", "--no-roofs", "--verbose", "--save", bench.folder / "kept.json")
+    expect("not timed" in text and "does not serve bf16 weights" in text and "bench  case 1 of 1" in told and "% of roof" not in text, text, told)
+    kept = json.loads((bench.folder / "kept.json").read_text())
+    expect_same([one["case"] for one in kept["cases"]], ["half"])
+    expect("--micro" in kept["manifest"]["command"] and kept["manifest"]["overrides"] == [["runtime.threads", "1"]], kept["manifest"])
+    rows = list(csv.DictReader(io.StringIO(micro(bench, "--kernel", "layer_norm", "--no-roofs", "--format", "csv")[0])))
+    expect("none serves it" in {row["kernel"] for row in rows} and rows[0]["case"] == "norm" and rows[0]["kernel"].startswith("layer_norm."), rows)
+    expect("| fc |" in micro(bench, "--case", "fc", "--no-roofs", "--format", "md")[0].replace("  ", " "), "no Markdown")
+    expect("is no document of bench" in bench.run("bench", bench.demo, "--compare", bench.folder / "kept.json", code=4)[1], "a document of kernels is compared")
+
+
+@case
+def kernels_are_those_that_options_leave(bench):
+    one = json.loads(micro(bench, "--case", "fc", "--no-roofs", "--json", "--isa", "plain", "--kernels=-onednn", "--threads", 2)[0])["cases"][0]
+    expect(one["kernels"] and all(".onednn." not in kernel["kernel"] for kernel in one["kernels"]), one["kernels"])
+    expect(all(kernel["kernel"].endswith(".plain") for kernel in one["kernels"]), one["kernels"])
+    told = {kernel["kernel"]: kernel["reason"] for kernel in one["refused"]}
+    expect(all("banned" in told[name] for name in told if ".f32.onednn." in name), told)
+    micro(bench, "--case", "norm", "--no-roofs", "-o", bench.folder / "out.txt")
+    expect("tfrun-perf: case=norm" in (bench.folder / "out.txt").read_text(), "no table in the file")
+
+
+@case
+def what_says_nothing_of_kernels_is_refused(bench):
+    for words, sentence in ((("--cases", "decode:3"), "--cases is about a model"), (("--gate",), "--gate is about a model"),
+                            (("--compare", "a.json"), "--compare is about a model"), (("--rerun", "a.json"), "--rerun is about a model"),
+                            ((bench.demo,), "--micro times kernels alone: leave"), (("--dtype", "bf16"), "--dtype (runtime.dtype) is about a model"),
+                            (("--max-batch", 3), "(runtime.max_batch) is about a model"), (("--trust", "/"), "(trust) is about a model"),
+                            (("--repetitions", 9), "--repetitions"), (("--format", "xml"), "--format"), (("--case", "nothing"), "has no case \"nothing\""),
+                            (("--kernel", "nothing"), "no kernel here has \"nothing\" in its name"), (("--threads", 0), "--threads")):
+        out, told = micro(bench, *words, code=2)
+        expect(sentence in told and out == "", words, told)
+    expect("no kernel with \"layer_norm\" in its name serves a case; leave --kernel out" in micro(bench, "--case", "fc", "--kernel", "layer_norm", "--no-roofs", code=4)[1])
+    expect("--case picks what --micro times" in bench.run("bench", bench.demo, "--case", "fc", code=2)[1], "--case alone is taken")
+    expect("--kernel picks what --micro times" in bench.run("bench", bench.demo, "--kernel", "ref", code=2)[1], "--kernel alone is taken")
+    expect("none.txt" in bench.run("bench", "--micro", bench.folder / "none.txt", code=5)[1], "a file that is not there is no failure")
+    huge = "big linear rows=1 k=474000 n=474000\n"
+    expect("GB of memory with all kernels" in micro(bench, text=huge, code=5)[1], "a case that no machine here holds is built")
+    for text, sentence in (("fc liner rows=4\n", "cases.txt:1: there is no op \"liner\"; did you mean \"linear\"?"),
+                           ("a copy rows=1 n=1\n\nb copy rows=-1 n=1\n", "cases.txt:3: rows=-1 is not a whole number in 1..1048576"),
+                           ("a copy rows=1 n=\x80\n", "plain ASCII"), ("# none\n", "there is no case in it")):
+        out, told = micro(bench, text=text, code=3)
+        expect(sentence in told and out == "" and told.count("\n") == 1, text, told)
+
+
 if __name__ == "__main__":
     sys.exit(main(Bench))

@@ -1,5 +1,5 @@
-/* fuzz_plan.c - files that plans, predictions and studies read: clusters, calibrations, benches, traces, costs of steps, packed
- * weights. What was read and is written again reads as the same.
+/* fuzz_plan.c - files that plans, predictions and studies read: clusters, calibrations, benches, cases of kernels, traces, costs of
+ * steps, packed weights. What was read and is written again reads as the same.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 #include "predict/calibration.h"
 #include "predict/cluster_file.h"
 #include "serve/step_cost_file.h"
+#include "study/kernel_data.h"
 #include "team/team.h"
 
 static const struct tfr_override model_overrides[] = {{"trust", TFR_SOURCE_DIR, "fuzz"}, {"runtime.threads", "1", "fuzz"}};
@@ -121,6 +122,28 @@ static void join(const struct tfr_bench *bench, const struct tfr_bench *other) {
         tfr_scaling_pictures_free(pictures, n);
     }
     tfr_scaling_free(scaling);
+}
+
+/* Cases that were read hold their limits, and those that are small are built. */
+int tfr_fuzz_cases(const uint8_t *data, size_t size) {
+    enum { SMALL = 1 << 18, MOST_BUILT = 8 };
+    struct tfr_kernel_cases cases;
+    int n_built = 0;
+    if (!tfr_fuzz_accepted(tfr_kernel_cases_parse(&cases, "cases.txt", (const char *)data, size))) {
+        return 0;
+    }
+    for (size_t i = 0; i < cases.n; i++) {
+        const struct tfr_kernel_case *one = &cases.items[i];
+        struct tfr_kernel_data made;
+        tfr_fuzz_require(one->rows >= 1 && one->max >= one->rows && one->n >= 1 && one->n_seqs <= TFR_CASE_SEQS,
+                         "a case has a shape");
+        if (tfr_kernel_case_bytes(one) < SMALL && n_built++ < MOST_BUILT) {
+            tfr_fuzz_require(tfr_kernel_data_open(&made, one) == TFR_OK, "a small case is built");
+            tfr_kernel_data_close(&made);
+        }
+    }
+    tfr_kernel_cases_free(&cases);
+    return 0;
 }
 
 /* A document, alone, and beside a second one: compared, joined, folded. */

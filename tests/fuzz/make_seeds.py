@@ -301,6 +301,8 @@ def message_seeds():
 
 
 def study_seeds():
+    for path in sorted((root / "tests/kernels/cases").glob("*.txt")):
+        put("cases", path.stem, "\n".join(path.read_text().splitlines()[:12]))
     put("cluster", "net", "25,10")
     put("cluster", "file", '{"nodes": 2, "ranks_per_node": 2, "bandwidth_gbs": 30, "node_bandwidth_gbs": 50, "gflops": 80, "node_us": 2, "net": {"alpha_us": 25, "gbit_s": 10}, "shm": {"alpha_us": 1.5, "gb_s": 10}}')
     put("cluster", "short", '{"nodes": 2, "net": {"alpha_us": 25, "gbit_s": 10}}')

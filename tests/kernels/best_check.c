@@ -45,7 +45,7 @@ static int check(const struct tfr_kernel *kernel, int64_t width, int n_threads) 
     static float x[ROWS * MOST], y[2 * ROWS];
     uint64_t state = (uint64_t)width;
     int n_failed = 0;
-    struct kernel_data data = {.n_in = 1, .rows = ROWS, .in = {x}};
+    struct tfr_kernel_data data = {.n_in = 1, .rows = ROWS, .in = {x}};
     data.problem = (struct tfr_problem){.struct_size = sizeof data.problem,
                                         .op = TFR_OP_BEST_ROWS,
                                         .n_args = 2,

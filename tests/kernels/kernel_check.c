@@ -1,12 +1,11 @@
 /* kernel_check.c - every kernel of every plugin against `ref`, case by case.
  *
- *   kernel_check check   PLUGINS FILE [CASE] [KERNEL]   results, sentinels, in place, 1/2/3 threads, same
- * rows, same orders kernel_check support PLUGINS FILE [CASE] [KERNEL]   which kernel serves which case, and
- * why not kernel_check perf    PLUGINS FILE [CASE] [KERNEL]   GFLOP/s and GB/s on 1 and 2 threads, best of
- * many short rounds
+ *   kernel_check check   PLUGINS FILE [CASE] [KERNEL]   results, sentinels, in place, 1/2/3 threads, same rows, same orders
+ *   kernel_check support PLUGINS FILE [CASE] [KERNEL]   which kernel serves which case, and why not
  *
- * PLUGINS is a folder of shared plugins ("-": only those linked in). KERNEL is a part of kernel names. Exit
- * status 6 when a check failed, 2 on bad usage.
+ * FILE is what `tfrun bench --micro` takes (core/study/kernel_case.h). PLUGINS is a folder of shared plugins ("-": only those
+ * linked in). KERNEL is a part of kernel names. Exit status 6 when a check failed, 2 on bad usage. TFRUN_CASE_ROWS=N in the
+ * environment is for emulators: a case has N rows at most, each of its sequences too (its last ones).
  */
 #include "kernel_check.h"
 
@@ -14,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/status.h"
 #include "kernel_cache.h"
 
 void report(struct context *context, const struct kernel_setup *setup, const char *what) {
@@ -21,7 +21,12 @@ void report(struct context *context, const struct kernel_setup *setup, const cha
     context->n_failures++;
 }
 
-bool is_candidate(const struct tfr_kernel *kernel, const struct kernel_data *data, const char *filter) {
+static _Noreturn void die(void) {
+    fprintf(stderr, "%s\n", tfr_failure_text());
+    exit(2);
+}
+
+bool is_candidate(const struct tfr_kernel *kernel, const struct tfr_kernel_data *data, const char *filter) {
     const int op = data->problem.op;
     const int at = op == TFR_OP_LINEAR ? 1 : op == TFR_OP_EMBED ? 2 : 0;
     return kernel->op == op && (kernel->dtypes >> data->problem.arg[at].dtype & 1U) != 0 &&
@@ -33,7 +38,7 @@ bool is_ref(const struct tfr_kernel *kernel) {
 }
 
 /* The batch with its caches (kv_append) or weights (attention) in `out`. */
-static struct tfr_batch place_results(const struct kernel_data *data, const struct tfr_batch *batch, float **out,
+static struct tfr_batch place_results(const struct tfr_kernel_data *data, const struct tfr_batch *batch, float **out,
                                       struct tfr_batch_seq *seq, struct tfr_kv *kv) {
     uint8_t *next = (uint8_t *)*out;
     for (int b = 0; b < batch->n_seqs; b++) {
@@ -41,20 +46,20 @@ static struct tfr_batch place_results(const struct kernel_data *data, const stru
         seq[b].self.weights = seq[b].cross.weights = out;
         if (data->problem.op == TFR_OP_KV_APPEND) {
             memcpy(next, data->kv_memory[b], data->kv_bytes[b]);
-            kv[b] = cache_at(data, b, next);
+            kv[b] = tfr_kernel_cache_at(data, b, next);
             seq[b].kv = &kv[b];
             next += data->kv_bytes[b];
         }
     }
-    return batch_of(seq, batch->n_seqs);
+    return tfr_kernel_batch(seq, batch->n_seqs);
 }
 
 float *run_fresh(struct kernel_setup *setup, void *const *in, int64_t rows, const struct tfr_batch *batch) {
-    const struct kernel_data *data = setup->data;
+    const struct tfr_kernel_data *data = setup->data;
     const bool is_append = data->problem.op == TFR_OP_KV_APPEND, has_seqs = batch != NULL && batch->n_seqs > 0;
     float *out = guarded_alloc((size_t)data->out_bytes_max);
-    struct tfr_kv kv[CASE_MAX_SEQS];
-    struct tfr_batch_seq seq[CASE_MAX_SEQS];
+    struct tfr_kv kv[TFR_CASE_SEQS];
+    struct tfr_batch_seq seq[TFR_CASE_SEQS];
     struct tfr_batch placed = {0};
     if (has_seqs) {
         placed = place_results(data, batch, &out, seq, kv);
@@ -98,7 +103,7 @@ static void check_guards(struct context *context, const struct kernel_setup *set
 
 /* The first output in the buffer of the residual (linear), of a (add), of x (others): same bits as apart. */
 static void check_in_place(struct context *context, struct kernel_setup *setup, const float *want) {
-    const struct kernel_data *data = context->data;
+    const struct tfr_kernel_data *data = context->data;
     const int at = data->problem.op == TFR_OP_LINEAR ? 3 : 0;
     if (!(setup->kernel->flags & TFR_KERNEL_IN_PLACE) || data->in[at] == NULL) {
         return;
@@ -177,19 +182,36 @@ static void mode_check(struct context *context, const char *filter) {
     free(want);
 }
 
-static void run_case(struct context *context, const char *mode, const struct kernel_case *kase, const char *filter) {
-    struct kernel_data data;
-    data_build(kase, &data);
+static void run_case(struct context *context, const char *mode, const struct tfr_kernel_case *kase, const char *filter) {
+    struct tfr_kernel_data data;
+    if (tfr_kernel_data_open(&data, kase) != TFR_OK) {
+        die();
+    }
     context->kase = kase;
     context->data = &data;
     if (strcmp(mode, "check") == 0) {
         mode_check(context, filter);
-    } else if (strcmp(mode, "support") == 0) {
-        mode_support(context, filter);
     } else {
-        mode_perf(context, filter);
+        mode_support(context, filter);
     }
-    data_free(&data);
+    tfr_kernel_data_close(&data);
+}
+
+/* For emulators: no case has more rows than TFRUN_CASE_ROWS, and of each sequence the last ones are computed. */
+static void cut_rows(struct tfr_kernel_case *kase) {
+    const char *text = getenv("TFRUN_CASE_ROWS");
+    const int64_t most = text != NULL ? atoll(text) : 0, spare = kase->max - kase->rows;
+    if (most < 1 || kase->rows <= most) {
+        return;
+    }
+    kase->rows = kase->n_seqs > 0 ? 0 : most;
+    for (int b = 0; b < kase->n_seqs; b++) {
+        const int64_t cut = kase->n_rows[b] > most ? kase->n_rows[b] - most : 0;
+        kase->past[b] += cut;
+        kase->n_rows[b] -= cut;
+        kase->rows += kase->n_rows[b];
+    }
+    kase->max = kase->rows + spare;
 }
 
 static bool is_of_some_kernel(const struct kernel_list *list, const char *part) {
@@ -200,36 +222,38 @@ static bool is_of_some_kernel(const struct kernel_list *list, const char *part) 
     return i < list->n;
 }
 
+/* How many cases were run. */
+static int run_cases(struct context *context, const char *mode, const char *path, const char *only, const char *filter) {
+    struct tfr_kernel_cases cases;
+    int n_cases = 0;
+    if (tfr_kernel_cases_read(&cases, path) != TFR_OK) {
+        die();
+    }
+    for (size_t i = 0; i < cases.n; i++) {
+        if (only == NULL || strcmp(only, cases.items[i].name) == 0) {
+            cut_rows(&cases.items[i]);
+            run_case(context, mode, &cases.items[i], filter);
+            n_cases++;
+        }
+    }
+    tfr_kernel_cases_free(&cases);
+    return n_cases;
+}
+
 int main(int argc, char **argv) {
     const char *mode = argc > 3 ? argv[1] : "";
-    if (strcmp(mode, "check") != 0 && strcmp(mode, "support") != 0 && strcmp(mode, "perf") != 0) {
-        fprintf(stderr, "usage: kernel_check check|support|perf PLUGINS FILE [CASE] [KERNEL]\n");
-        return 2;
-    }
-    FILE *file = fopen(argv[3], "r");
-    if (file == NULL) {
-        fprintf(stderr, "cannot read %s\n", argv[3]);
+    if (strcmp(mode, "check") != 0 && strcmp(mode, "support") != 0) {
+        fprintf(stderr, "usage: kernel_check check|support PLUGINS FILE [CASE] [KERNEL]\n");
         return 2;
     }
     static struct context context;
     kernels_load(strcmp(argv[2], "-") == 0 ? NULL : argv[2], &context.list);
-    const char *only = argc > 4 && argv[4][0] != 0 ? argv[4] : NULL;
-    if (argc > 5 && !is_of_some_kernel(&context.list, argv[5])) {
-        fprintf(stderr, "%s: 0 kernels have that in their name\n", argv[5]);
-        fclose(file);
+    const char *only = argc > 4 && argv[4][0] != 0 ? argv[4] : NULL, *filter = argc > 5 ? argv[5] : NULL;
+    if (filter != NULL && !is_of_some_kernel(&context.list, filter)) {
+        fprintf(stderr, "%s: 0 kernels have that in their name\n", filter);
         return 2;
     }
-    int n_cases = 0;
-    char line[512];
-    while (fgets(line, sizeof line, file) != NULL) {
-        struct kernel_case kase;
-        if (case_parse(line, &kase) && (only == NULL || strcmp(only, kase.name) == 0)) {
-            run_case(&context, mode, &kase, argc > 5 ? argv[5] : NULL);
-            n_cases++;
-        }
-    }
-    fclose(file);
-    if (n_cases == 0) {
+    if (run_cases(&context, mode, argv[3], only, filter) == 0) {
         fprintf(stderr, "no case %s in %s\n", only != NULL ? only : "", argv[3]);
         return 2;
     }

@@ -6,8 +6,8 @@
 
 struct context {
     struct kernel_list list;
-    const struct kernel_case *kase;
-    const struct kernel_data *data;
+    const struct tfr_kernel_case *kase;
+    const struct tfr_kernel_data *data;
     int n_failures;
 };
 
@@ -15,7 +15,7 @@ struct context {
 void report(struct context *context, const struct kernel_setup *setup, const char *what);
 /* Static filter of the host: op and dtype (of the weight where there is one, else of the activation), and
  * KERNEL if given. */
-bool is_candidate(const struct tfr_kernel *kernel, const struct kernel_data *data, const char *filter);
+bool is_candidate(const struct tfr_kernel *kernel, const struct tfr_kernel_data *data, const char *filter);
 bool is_ref(const struct tfr_kernel *kernel);
 /* Output of one run in a fresh guarded buffer. kv_append writes into copies of the caches that lie in that
  * buffer. */
@@ -34,12 +34,14 @@ void check_orders(struct context *context, const char *filter);
  * floats are packed to. */
 void check_int_definition(struct context *context, const struct kernel_setup *setup, const float *out);
 /* TFR_ORDER_FMA over the whole numbers, the scale at the end, for one element. */
-float int8w_element(const struct kernel_data *data, int64_t k_block, int64_t m, int64_t n);
+float int8w_element(const struct tfr_kernel_data *data, int64_t k_block, int64_t m, int64_t n);
 void check_pack_coarse(struct context *context, const struct kernel_setup *setup);
 
-/* kernel_perf.c */
+/* kernel_support.c */
 void mode_support(struct context *context, const char *filter);
-void mode_perf(struct context *context, const char *filter);
+
+/* kernel_tolerance.c: the largest |kernel - ref| allowed for a result `want`. */
+double case_tolerance(const struct tfr_kernel_case *kase, double want);
 
 /* kernel_room.c: runs in buffers that end at a page nobody may touch, and compares with the bits of `want`. */
 void check_room(struct context *context, struct kernel_setup *setup, const float *want);

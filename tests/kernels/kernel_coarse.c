@@ -9,13 +9,13 @@
 
 #include <tfrun/quant.h>
 
-static float weight_at(const struct kernel_data *data, int64_t k, int64_t n) {
+static float weight_at(const struct tfr_kernel_data *data, int64_t k, int64_t n) {
     const struct tfr_tensor *w = &data->weight;
     const int64_t at = data->problem.attrs.transposed ? n * w->stride[0] + k : k * w->stride[0] + n;
     return load_as_f32(w->data, w->dtype, at);
 }
 
-static float channel_scale(const struct kernel_data *data, int64_t n) {
+static float channel_scale(const struct tfr_kernel_data *data, int64_t n) {
     uint32_t largest = 0;
     for (int64_t k = 0; k < data->problem.arg[0].dim[1]; k++) {
         const uint32_t magnitude = tfr_quant_magnitude(weight_at(data, k, n));
@@ -25,7 +25,7 @@ static float channel_scale(const struct kernel_data *data, int64_t n) {
 }
 
 /* What TFR_ORDER_INT means for one element, by the words of plugin.h (no activation). */
-static float int_element(const struct kernel_data *data, int64_t m, int64_t n) {
+static float int_element(const struct tfr_kernel_data *data, int64_t m, int64_t n) {
     const int64_t n_in = data->problem.arg[0].dim[1], n_out = data->problem.arg[4].dim[1];
     const float *x = (const float *)data->in[0] + m * n_in;
     const float x_scale = tfr_quant_row_scale(x, n_in), w_scale = channel_scale(data, n);
@@ -41,7 +41,7 @@ static float int_element(const struct kernel_data *data, int64_t m, int64_t n) {
     return data->in[3] != NULL ? y + ((const float *)data->in[3])[m * n_out + n] : y;
 }
 
-float int8w_element(const struct kernel_data *data, int64_t k_block, int64_t m, int64_t n) {
+float int8w_element(const struct tfr_kernel_data *data, int64_t k_block, int64_t m, int64_t n) {
     const int64_t n_in = data->problem.arg[0].dim[1], n_out = data->problem.arg[4].dim[1];
     const float *x = (const float *)data->in[0] + m * n_in, scale = channel_scale(data, n);
     float sum = 0;
@@ -58,7 +58,7 @@ float int8w_element(const struct kernel_data *data, int64_t k_block, int64_t m, 
 }
 
 /* The group of column n that begins at k. */
-static struct tfr_quant_i4 group_at(const struct kernel_data *data, int64_t k, int64_t n, int64_t *count, uint8_t *q) {
+static struct tfr_quant_i4 group_at(const struct tfr_kernel_data *data, int64_t k, int64_t n, int64_t *count, uint8_t *q) {
     const enum tfr_dtype dtype = (enum tfr_dtype)data->problem.arg[1].dtype;
     const int64_t left = data->problem.arg[0].dim[1] - k, group = tfr_quant_group(dtype);
     float w[TFR_QUANT_MOST_GROUP];
@@ -70,7 +70,7 @@ static struct tfr_quant_i4 group_at(const struct kernel_data *data, int64_t k, i
 }
 
 /* TFR_ORDER_INT_GROUP likewise. */
-static float group_element(const struct kernel_data *data, int64_t m, int64_t n) {
+static float group_element(const struct tfr_kernel_data *data, int64_t m, int64_t n) {
     const int64_t n_in = data->problem.arg[0].dim[1], n_out = data->problem.arg[4].dim[1];
     const float *x = (const float *)data->in[0] + m * n_in;
     float y = 0;
@@ -112,11 +112,11 @@ void check_int_definition(struct context *context, const struct kernel_setup *se
 }
 
 /* Where element (along_k, n) lies in a tensor that has `steps` of K: [steps,N], or [N,steps] where the weight is transposed. */
-static int64_t place(const struct kernel_data *data, int64_t steps, int64_t along_k, int64_t n) {
+static int64_t place(const struct tfr_kernel_data *data, int64_t steps, int64_t along_k, int64_t n) {
     return data->problem.attrs.transposed ? n * steps + along_k : along_k * data->problem.arg[4].dim[1] + n;
 }
 
-static struct tfr_tensor tensor_of(const struct kernel_data *data, enum tfr_dtype dtype, int64_t steps, size_t element) {
+static struct tfr_tensor tensor_of(const struct tfr_kernel_data *data, enum tfr_dtype dtype, int64_t steps, size_t element) {
     const int64_t n_out = data->problem.arg[4].dim[1];
     const bool is_transposed = data->problem.attrs.transposed != 0;
     return (struct tfr_tensor){.data = must_alloc((size_t)(steps * n_out) * element),
@@ -127,7 +127,7 @@ static struct tfr_tensor tensor_of(const struct kernel_data *data, enum tfr_dtyp
 }
 
 /* The weight as a checkpoint would have it. */
-static struct tfr_coarse channels_of(const struct kernel_data *data) {
+static struct tfr_coarse channels_of(const struct tfr_kernel_data *data) {
     const int64_t n_in = data->problem.arg[0].dim[1], n_out = data->problem.arg[4].dim[1];
     struct tfr_coarse coarse = {.struct_size = sizeof coarse, .dtype = TFR_DTYPE_I8_CHANNEL};
     coarse.q = tensor_of(data, TFR_DTYPE_I8, n_in, 1);
@@ -142,7 +142,7 @@ static struct tfr_coarse channels_of(const struct kernel_data *data) {
     return coarse;
 }
 
-static struct tfr_coarse groups_of(const struct kernel_data *data) {
+static struct tfr_coarse groups_of(const struct tfr_kernel_data *data) {
     const enum tfr_dtype dtype = (enum tfr_dtype)data->problem.arg[1].dtype;
     const int64_t n_in = data->problem.arg[0].dim[1], n_out = data->problem.arg[4].dim[1], group = tfr_quant_group(dtype);
     const int64_t halves = tfr_quant_halves(n_in), groups = tfr_quant_groups(n_in, group);
@@ -165,7 +165,7 @@ static struct tfr_coarse groups_of(const struct kernel_data *data) {
     return coarse;
 }
 
-static void compare_packs(struct context *context, const struct kernel_setup *setup, const struct kernel_data *data) {
+static void compare_packs(struct context *context, const struct kernel_setup *setup, const struct tfr_kernel_data *data) {
     const struct tfr_kernel *kernel = setup->kernel;
     const bool has_groups = data->problem.arg[1].dtype != TFR_DTYPE_I8_CHANNEL;
     struct tfr_coarse coarse = has_groups ? groups_of(data) : channels_of(data);
@@ -196,7 +196,7 @@ static void plant(struct tfr_tensor *weight, int64_t n, int64_t step) {
 }
 
 void check_pack_coarse(struct context *context, const struct kernel_setup *setup) {
-    const struct kernel_data *data = context->data;
+    const struct tfr_kernel_data *data = context->data;
     if (setup->problem.op != TFR_OP_LINEAR || context->kase->dtype < TFR_DTYPE_I8_CHANNEL || setup->kernel->pack_coarse == NULL) {
         return;
     }
@@ -205,7 +205,7 @@ void check_pack_coarse(struct context *context, const struct kernel_setup *setup
         return;
     }
     const int64_t n = data->weight.dim[0] * data->weight.dim[1];
-    struct kernel_data changed = *data;
+    struct tfr_kernel_data changed = *data;
     changed.weight.data = must_alloc((size_t)n * sizeof(float));
     const int64_t steps[] = {1, 11, 401};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {

@@ -17,7 +17,7 @@
 /* Rows [t, t + n) of sequence b (or of the matrix) in a run of their own: same bits as `whole` has for them.
  */
 static void check_row_range(struct context *context, struct kernel_setup *setup, const float *whole, int b, int64_t t, int64_t n) {
-    const struct kernel_data *data = context->data;
+    const struct tfr_kernel_data *data = context->data;
     const bool is_attention = data->problem.op == TFR_OP_ATTENTION;
     const int64_t row = is_attention ? data->seq[b].row0 + t : t, width = context->kase->n;
     void *in[TFR_MAX_ARGS], *copy[TFR_MAX_ARGS] = {0};
@@ -37,7 +37,7 @@ static void check_row_range(struct context *context, struct kernel_setup *setup,
         seq.past = data->seq[b].past + t;
         kv = cache_copy(data, b, seq.past + n, &kv_memory);
     }
-    const struct tfr_batch batch = batch_of(&seq, 1);
+    const struct tfr_batch batch = tfr_kernel_batch(&seq, 1);
     float *out = run_fresh(setup, in, n, &batch);
     if (memcmp(out, whole + row * width, (size_t)(n * width) * sizeof(float)) != 0) {
         char text[96];
@@ -52,12 +52,12 @@ static void check_row_range(struct context *context, struct kernel_setup *setup,
     }
 }
 
-static bool is_plain_causal(const struct kernel_case *kase) {
+static bool is_plain_causal(const struct tfr_kernel_case *kase) {
     return kase->causal && kase->cross == 0 && !kase->query_only && !kase->mask && !kase->head_mask && !kase->weights;
 }
 
 void check_same_rows(struct context *context, struct kernel_setup *setup, const float *whole) {
-    const struct kernel_case *kase = context->kase;
+    const struct tfr_kernel_case *kase = context->kase;
     const bool is_attention = kase->op == TFR_OP_ATTENTION;
     if (kase->op != TFR_OP_LINEAR && kase->op != TFR_OP_LAYER_NORM && kase->op != TFR_OP_ACTIVATION &&
         !(is_attention && is_plain_causal(kase))) {
@@ -94,19 +94,19 @@ void check_refuses_other_caches(struct context *context, const struct kernel_set
 }
 
 void check_dequantised(struct context *context, struct kernel_setup *setup, const float *want) {
-    const struct kernel_data *data = context->data;
+    const struct tfr_kernel_data *data = context->data;
     if (context->kase->op != TFR_OP_ATTENTION || context->kase->kv == TFR_DTYPE_F32 || context->kase->x_dtype != TFR_DTYPE_F32) {
         return;
     }
-    struct tfr_kv kv[CASE_MAX_SEQS];
-    void *memory[CASE_MAX_SEQS];
-    struct tfr_batch_seq seq[CASE_MAX_SEQS];
+    struct tfr_kv kv[TFR_CASE_SEQS];
+    void *memory[TFR_CASE_SEQS];
+    struct tfr_batch_seq seq[TFR_CASE_SEQS];
     for (int b = 0; b < context->kase->n_seqs; b++) {
         kv[b] = cache_as_f32(data, b, &memory[b]);
         seq[b] = data->seq[b];
         seq[b].kv = seq[b].cross_kv = &kv[b];
     }
-    const struct tfr_batch batch = batch_of(seq, context->kase->n_seqs);
+    const struct tfr_batch batch = tfr_kernel_batch(seq, context->kase->n_seqs);
     setup->problem.arg[1].dtype = TFR_DTYPE_F32;
     float *out = run_fresh(setup, data->in, data->rows, &batch);
     setup->problem.arg[1].dtype = context->kase->kv;
@@ -119,7 +119,7 @@ void check_dequantised(struct context *context, struct kernel_setup *setup, cons
     }
 }
 
-static float packed_weight(const struct kernel_data *data, int64_t k, int64_t n) {
+static float packed_weight(const struct tfr_kernel_data *data, int64_t k, int64_t n) {
     const struct tfr_tensor *w = &data->weight;
     const int64_t at = data->problem.attrs.transposed ? n * w->stride[0] + k : k * w->stride[0] + n;
     const float value = load_as_f32(w->data, w->dtype, at);
@@ -127,7 +127,7 @@ static float packed_weight(const struct kernel_data *data, int64_t k, int64_t n)
 }
 
 /* What TFR_ORDER_FMA means for one element, by the words of plugin.h (no activation). */
-static float fma_order_element(const struct kernel_data *data, int64_t k_block, int64_t m, int64_t n) {
+static float fma_order_element(const struct tfr_kernel_data *data, int64_t k_block, int64_t m, int64_t n) {
     const int64_t n_in = data->problem.arg[0].dim[1], n_out = data->problem.arg[4].dim[1];
     const float *x = (const float *)data->in[0] + m * n_in;
     float sum = 0;

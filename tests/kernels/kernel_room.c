@@ -55,7 +55,7 @@ static struct room copy_input(const struct tfr_arg_desc *arg, const void *data) 
 }
 
 void check_room(struct context *context, struct kernel_setup *setup, const float *want) {
-    const struct kernel_data *data = context->data;
+    const struct tfr_kernel_data *data = context->data;
     if (data->problem.op == TFR_OP_KV_APPEND || data->weights_floats > 0) {
         return; /* caches and weights are the caller's: other laws look at them */
     }

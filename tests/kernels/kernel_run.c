@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/tensor.h"
 #include "common/isa.h"
 #include "common/plugins_static.h"
 
@@ -64,6 +65,22 @@ void kernels_load(const char *folder, struct kernel_list *list) {
     }
 }
 
+void *must_alloc(size_t bytes) {
+    void *memory = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    if (memory == NULL) {
+        fprintf(stderr, "no memory for %zu bytes\n", bytes);
+        exit(2);
+    }
+    memset(memory, 0, (bytes + 127) / 64 * 64);
+    return memory;
+}
+
+void *random_floats(uint64_t *state, enum tfr_dtype dtype, int64_t n, double spread, double offset) {
+    void *values = must_alloc((size_t)n * tfr_dtype_size(dtype));
+    tfr_kernel_fill(state, dtype, values, n, spread, offset);
+    return values;
+}
+
 void *guarded_alloc(size_t bytes) {
     uint8_t *buffer = must_alloc(bytes + GUARD_BYTES);
     memset(buffer, 0xff, bytes);
@@ -81,7 +98,7 @@ bool guard_holds(const void *buffer, size_t bytes) {
     return true;
 }
 
-bool setup_open(const struct tfr_kernel *kernel, const struct kernel_data *data, int n_threads, struct tfr_order order,
+bool setup_open(const struct tfr_kernel *kernel, const struct tfr_kernel_data *data, int n_threads, struct tfr_order order,
                 struct kernel_setup *setup, char *reason, size_t reason_size) {
     *setup =
         (struct kernel_setup){.kernel = kernel, .data = data, .problem = data->problem, .needs.struct_size = sizeof setup->needs};
@@ -117,8 +134,7 @@ bool setup_open(const struct tfr_kernel *kernel, const struct kernel_data *data,
     return true;
 }
 
-/* Spins, so that timings of short kernels mean something; yields after a while, since threads may outnumber
- * cores. */
+/* Spins, and yields after a while, since threads may outnumber cores. */
 struct barrier {
     atomic_int n_arrived, phase;
 };
@@ -153,10 +169,8 @@ static void run_once(const struct kernel_setup *setup, const struct tfr_run_args
 
 static void *run_thread(void *arg) {
     const struct thread_job *job = arg;
-    for (int i = 0; i <= job->setup->repeats; i++) {
-        run_once(job->setup, job->args, &job->ctx);
-        wait_barrier(&job->ctx);
-    }
+    run_once(job->setup, job->args, &job->ctx);
+    wait_barrier(&job->ctx);
     return NULL;
 }
 
@@ -201,7 +215,7 @@ static void run_team(struct kernel_setup *setup, const struct tfr_run_args *args
 }
 
 void setup_run(struct kernel_setup *setup, void *const *in, int64_t rows, const struct tfr_batch *batch, void *out) {
-    const struct kernel_data *data = setup->data;
+    const struct tfr_kernel_data *data = setup->data;
     void *arg[TFR_MAX_ARGS] = {0};
     memcpy(arg, in, (size_t)data->n_in * sizeof *arg);
     arg[data->n_in] = out;
@@ -221,9 +235,7 @@ void setup_run(struct kernel_setup *setup, void *const *in, int64_t rows, const 
                                     .thread_scratch = setup->thread_scratch[0],
                                     .reason = reason,
                                     .reason_size = sizeof reason};
-    for (int i = 0; i <= setup->repeats; i++) {
-        run_once(setup, &args, &ctx);
-    }
+    run_once(setup, &args, &ctx);
 }
 
 const char *setup_overrun(const struct kernel_setup *setup) {

@@ -32,7 +32,7 @@ static struct tfr_problem problem_of(const struct world *world, int op, int n_bl
                                 .attrs = {.struct_size = sizeof(struct tfr_attrs), .n_blocks = n_blocks}};
 }
 
-static bool run(const struct tfr_kernel *kernel, const struct kernel_data *data, struct tfr_order order, float *y) {
+static bool run(const struct tfr_kernel *kernel, const struct tfr_kernel_data *data, struct tfr_order order, float *y) {
     struct kernel_setup setup;
     char reason[128] = "";
     if (!setup_open(kernel, data, 2, order, &setup, reason, sizeof reason)) {
@@ -50,7 +50,7 @@ static bool linear(const struct world *world, int first, int n, bool apart, bool
     for (int64_t r = 0; r < world->rows; r++) {
         memcpy(x + r * k, world->x + r * whole + first * world->block, (size_t)k * sizeof *x);
     }
-    struct kernel_data data = {.problem = problem_of(world, TFR_OP_LINEAR, apart ? n : 0), .n_in = 4, .rows = world->rows};
+    struct tfr_kernel_data data = {.problem = problem_of(world, TFR_OP_LINEAR, apart ? n : 0), .n_in = 4, .rows = world->rows};
     data.in[0] = x;
     data.in[2] = ends ? world->bias : NULL;
     data.in[3] = ends ? world->residual : NULL;
@@ -68,7 +68,7 @@ static bool linear(const struct world *world, int first, int n, bool apart, bool
 }
 
 static void sum_blocks(const struct world *world, int n, float *parts, float *start, bool ends, float *y) {
-    struct kernel_data data = {.problem = problem_of(world, TFR_OP_SUM_BLOCKS, n), .n_in = 4, .rows = world->rows};
+    struct tfr_kernel_data data = {.problem = problem_of(world, TFR_OP_SUM_BLOCKS, n), .n_in = 4, .rows = world->rows};
     void *in[] = {parts, start, ends ? world->bias : NULL, ends ? world->residual : NULL};
     memcpy(data.in, in, sizeof in);
     data.problem.arg[0] = rows_of(world->rows, n * N, parts);

@@ -1,10 +1,11 @@
-/* cmd_bench.c - `tfrun bench CONFIG`: steps, prompts and sequences side by side, timed so that the figures can be compared. */
+/* cmd_bench.c - `tfrun bench [CONFIG]`: steps, prompts and sequences side by side, timed so that the figures can be compared. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <tfrun/study.h>
 
+#include "app/cli/bench_micro.h"
 #include "app/cli/measure.h"
 
 static const struct tfr_flag flags[] = {
@@ -20,6 +21,9 @@ static const struct tfr_flag flags[] = {
      "a document of an earlier bench: its medians beside the new ones; of several runs of the same, with commas", 0},
     {"rerun", "FILES",
      "measure again what this document says, and compare; without config. It loads no code that the command line doesn't name", 0},
+    {"micro", "FILE", "one kernel at a time, over a file of cases (docs/bench.md); without config", 0},
+    {"case", "NAME", "with --micro: this case of the file alone", 0},
+    {"kernel", "PART", "with --micro: kernels that have this in their name; \"ref\" is left out otherwise", 0},
     {"save", "FILE", "the JSON document too, whatever the format", 0},
     {"format", "FORM", "table, md, json or csv [table]", 0},
     {"json", NULL, "the same as --format json", 0},
@@ -30,8 +34,7 @@ static const struct tfr_flag flags[] = {
 static const char *const reads[] = {"trust",    "model.",      "runtime.",     "parallel.",    "plugins",
                                     "observe.", "output.file", "output.force", "output.stats", NULL};
 
-/* Below ten rounds an interval says little. */
-enum { USUAL_ROUNDS = 11, LEAST_ROUNDS = 10, MOST_ROUNDS = 1000, MOST_RUNS = 64 };
+enum { MOST_RUNS = 64 };
 
 /* What the run is about, for `drive`. Random weights that are lent are no part of the overrides that were asked for. */
 static struct {
@@ -159,7 +162,7 @@ static int read_question(struct tfr_args *args) {
     const char *rerun = tfr_args_flag(args, "rerun"), *compare = tfr_args_flag(args, "compare");
     ask.question = (struct tfr_bench_question){
         .cases = tfr_args_flag(args, "cases"),
-        .repetitions = USUAL_ROUNDS,
+        .repetitions = TFR_USUAL_ROUNDS,
         .no_roofs = tfr_args_flag(args, "no-roofs") != NULL,
         .gate = tfr_args_flag(args, "gate") != NULL,
         .say = tfr_args_count(args, "verbose") > 0 ? on_say : NULL,
@@ -170,7 +173,7 @@ static int read_question(struct tfr_args *args) {
                                                                                                                  : "the launcher");
     }
     if (!tfr_measure_read_form(args, &ask.form) || (rerun != NULL && !is_alone(args)) ||
-        !tfr_cli_int(args, "repetitions", LEAST_ROUNDS, MOST_ROUNDS, &ask.question.repetitions)) {
+        !tfr_cli_int(args, "repetitions", TFR_LEAST_ROUNDS, TFR_MOST_ROUNDS, &ask.question.repetitions)) {
         return tfr_exit_code(TFR_USAGE);
     }
     if (ask.question.gate && ask.form == TFR_TABLE_CSV) {
@@ -185,8 +188,7 @@ static int read_question(struct tfr_args *args) {
     return code == 0 && rerun != NULL ? take_recorded(args) : code;
 }
 
-/* A place for the document, before the work (text NULL) and after it. */
-static int save(const struct tfr_engine *engine, const struct tfr_args *args, const char *text) {
+int tfr_bench_save(const struct tfr_engine *engine, const struct tfr_args *args, const char *text) {
     const char *path = tfr_args_flag(args, "save");
     enum tfr_status status = TFR_OK;
     if (path != NULL) {
@@ -230,7 +232,7 @@ static int deliver(struct tfr_engine *engine, const struct tfr_args *args, const
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
-    int code = save(engine, args, document);
+    int code = tfr_bench_save(engine, args, document);
     tfr_string_free(document);
     status = code == 0 ? tfr_report_bench(bench, ask.before, ask.form, &text) : TFR_OK;
     if (code != 0 || status != TFR_OK) {
@@ -246,7 +248,7 @@ static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
     struct tfr_bench *bench;
     tfr_measure_return_weights();
     int code = tfr_measure_check_output(engine);
-    code = code == 0 ? save(engine, args, NULL) : code;
+    code = code == 0 ? tfr_bench_save(engine, args, NULL) : code;
     if (code != 0) {
         return code;
     }
@@ -261,6 +263,13 @@ static int drive(struct tfr_engine *engine, const struct tfr_args *args) {
 }
 
 static int run(struct tfr_args *args) {
+    if (tfr_args_flag(args, "micro") != NULL) {
+        return tfr_bench_micro(args);
+    }
+    if (tfr_args_flag(args, "case") != NULL || tfr_args_flag(args, "kernel") != NULL) {
+        return tfr_cli_usage("--%s picks what --micro times: give --micro FILE too, or leave it out",
+                             tfr_args_flag(args, "case") != NULL ? "case" : "kernel");
+    }
     int code = read_question(args);
     if (code == 0) {
         tfr_measure_apply_flags(args);
@@ -279,7 +288,7 @@ static int run(struct tfr_args *args) {
 
 const struct tfr_command tfr_cmd_bench = {
     .name = "bench",
-    .operands = "CONFIG",
+    .operands = "[CONFIG]",
     .help = "how fast it runs here: decoding, prompts, sequences side by side, with intervals",
     .flags = flags,
     .n_flags = sizeof flags / sizeof flags[0],

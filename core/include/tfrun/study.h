@@ -65,6 +65,32 @@ TFR_API bool tfr_bench_differs(const struct tfr_bench *bench, const struct tfr_b
 TFR_API enum tfr_status tfr_report_bench(const struct tfr_bench *bench, const struct tfr_bench *before, enum tfr_table_form form,
                                          char **text);
 
+/* One kernel at a time, over a file of cases (docs/bench.md), without a model. */
+struct tfr_kernel_bench;
+struct tfr_kernel_bench_question {
+    const char *file;
+    const char *only,
+        *kernel; /* the name of a case, a part of kernel names; NULL: all cases, all kernels but the plain reference */
+    const struct tfr_override *overrides; /* that the engine was opened with */
+    size_t n_overrides;
+    int64_t repetitions;
+    bool no_roofs;                                        /* some seconds less, and no share of the roof */
+    void (*say)(void *user, int64_t done, int64_t total); /* cases; may be NULL */
+    void *user;
+};
+/* Threads, memory and kernels as options say, and no model: good for tfr_kernel_bench_run and tfr_engine_io alone. One process. To
+ * be freed by tfr_engine_close. */
+TFR_API enum tfr_status tfr_engine_open_bare(struct tfr_engine **engine, const struct tfr_override *overrides, size_t n_overrides);
+/* TFR_CONFIG with the place in the file for a case that is none; TFR_RESOURCE for one that takes more memory than there is;
+ * TFR_UNSUPPORTED where no kernel serves any case. */
+TFR_API enum tfr_status tfr_kernel_bench_run(struct tfr_kernel_bench **bench, struct tfr_engine *engine,
+                                             const struct tfr_kernel_bench_question *question);
+TFR_API void tfr_kernel_bench_free(struct tfr_kernel_bench *bench);
+/* As a table with a line "tfrun-perf: key=value ..." for each case and kernel behind it, Markdown, CSV, or JSON ("schema":
+ * "tfrun-kernels-1"), which always says which kernels refused a case; the first two do so with `refusals`. */
+TFR_API enum tfr_status tfr_report_kernel_bench(const struct tfr_kernel_bench *bench, enum tfr_table_form form, bool refusals,
+                                                char **text);
+
 /* Benches of one model on different numbers of ranks and threads, joined. They are borrowed, and outlive it. */
 struct tfr_scaling;
 TFR_API enum tfr_status tfr_scaling_join(struct tfr_scaling **scaling, const struct tfr_bench *const *benches, size_t n);

@@ -1,0 +1,124 @@
+/* kernel_bench.c - tfr_kernel_bench_run: a file of cases, one after the other. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "predict/predict.h"
+#include "study/kernel_bench_case.h"
+
+/* A part that no kernel has, and a case that no line has, would give an empty answer. */
+static enum tfr_status check_kernel(const struct tfr_kernel_work *work) {
+    const char *part = work->question->kernel;
+    size_t n;
+    const struct tfr_registry_entry *entries = tfr_registry_plugins(work->engine->registry, &n);
+    for (size_t i = 0; i < n && part != NULL; i++) {
+        for (int k = 0; k < entries[i].plugin->n_kernels; k++) {
+            if (strstr(entries[i].plugin->kernels[k]->name, part) != NULL) {
+                return TFR_OK;
+            }
+        }
+    }
+    return part == NULL ? TFR_OK
+                        : tfr_raise(TFR_USAGE, "--kernel: no kernel here has \"%s\" in its name; `tfrun plugins` lists them", part);
+}
+
+static enum tfr_status take_cases(struct tfr_kernel_work *work, const struct tfr_kernel_cases *cases) {
+    const char *only = work->question->only;
+    work->bench->results = tfr_alloc(cases->n, sizeof *work->bench->results);
+    if (work->bench->results == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (size_t i = 0; i < cases->n; i++) {
+        if (only == NULL || strcmp(only, cases->items[i].name) == 0) {
+            work->bench->results[work->bench->n_results++].of = cases->items[i];
+        }
+    }
+    return work->bench->n_results > 0 ? TFR_OK
+                                      : tfr_raise(TFR_USAGE, "--case: %s has no case \"%s\"; leave --case out for all of its %zu",
+                                                  work->question->file, only, cases->n);
+}
+
+static enum tfr_status read_file(struct tfr_kernel_work *work) {
+    struct tfr_kernel_cases cases;
+    TFR_TRY(tfr_kernel_cases_read(&cases, work->question->file));
+    const enum tfr_status status = take_cases(work, &cases);
+    tfr_kernel_cases_free(&cases);
+    return status;
+}
+
+static enum tfr_status run_all(struct tfr_kernel_work *work) {
+    struct tfr_kernel_bench *bench = work->bench;
+    struct tfr_engine *engine = work->engine;
+    size_t n_served = 0;
+    TFR_TRY(read_file(work));
+    TFR_TRY(check_kernel(work));
+    bench->file = tfr_strdup(work->question->file);
+    if (bench->file == NULL) {
+        return TFR_RESOURCE;
+    }
+    if (!work->question->no_roofs) {
+        TFR_TRY(tfr_roofs_measure(&work->roofs, engine->team, engine->machine, true, NULL, NULL));
+        TFR_TRY(tfr_roofs_memory(engine->team, engine->machine, &work->roofs.memory_rate));
+        bench->memory_rate = work->roofs.memory_rate;
+        bench->flop_rate = tfr_roof_flops(&work->roofs, bench->n_threads, TFR_DTYPE_F32, 0);
+    }
+    for (size_t i = 0; i < bench->n_results; i++) {
+        if (work->question->say != NULL) {
+            work->question->say(work->question->user, (int64_t)i, (int64_t)bench->n_results);
+        }
+        work->n_rates = 0;
+        TFR_TRY(tfr_kernel_bench_case(work, &bench->results[i]));
+        n_served += bench->results[i].n_served;
+    }
+    if (n_served == 0) {
+        const char *part = work->question->kernel;
+        return part != NULL
+                   ? tfr_raise(TFR_UNSUPPORTED, "%s: no kernel with \"%s\" in its name serves a case; leave --kernel out",
+                               work->question->file, part)
+                   : tfr_raise(TFR_UNSUPPORTED, "%s: no kernel serves a case of it; `tfrun plugins` lists those that are here",
+                               work->question->file);
+    }
+    return tfr_manifest_of_kernels(&bench->manifest, engine, work->question);
+}
+
+enum tfr_status tfr_kernel_bench_run(struct tfr_kernel_bench **bench, struct tfr_engine *engine,
+                                     const struct tfr_kernel_bench_question *question) {
+    *bench = NULL;
+    if (question->repetitions < 1 || question->repetitions > TFR_MOST_TIMES) {
+        return tfr_raise(TFR_USAGE, "%lld repetitions; 1..%d are possible", (long long)question->repetitions, TFR_MOST_TIMES);
+    }
+    struct tfr_kernel_work *work = tfr_alloc(1, sizeof *work);
+    struct tfr_kernel_bench *made = tfr_alloc(1, sizeof *made);
+    enum tfr_status status = work != NULL && made != NULL ? TFR_OK : TFR_RESOURCE;
+    if (status == TFR_OK) {
+        *work = (struct tfr_kernel_work){.bench = made, .engine = engine, .question = question};
+        made->repetitions = question->repetitions;
+        made->n_threads = engine->threads.n_threads;
+        snprintf(made->machine, sizeof made->machine, "%s", engine->machine->cpu_name);
+        status = run_all(work);
+    }
+    tfr_free(work);
+    if (status != TFR_OK) {
+        tfr_kernel_bench_free(made);
+        return status;
+    }
+    *bench = made;
+    return TFR_OK;
+}
+
+void tfr_kernel_bench_free(struct tfr_kernel_bench *bench) {
+    if (bench == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < bench->n_results; i++) {
+        for (size_t k = 0; k < bench->results[i].n_figures; k++) {
+            tfr_free(bench->results[i].figures[k].times);
+        }
+        tfr_free(bench->results[i].figures);
+    }
+    tfr_free(bench->results);
+    tfr_free(bench->file);
+    tfr_manifest_free(&bench->manifest);
+    tfr_free(bench);
+}

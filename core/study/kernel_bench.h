@@ -1,0 +1,50 @@
+/* kernel_bench.h - struct tfr_kernel_bench, what kernels took on the cases of a file: shown as tables and as JSON.
+ * Thread rule: read-only once it is complete. */
+#ifndef TFR_STUDY_KERNEL_BENCH_H
+#define TFR_STUDY_KERNEL_BENCH_H
+
+#include <tfrun/study.h>
+
+#include "study/kernel_case.h"
+#include "study/manifest.h"
+#include "study/order_stats.h"
+
+#define TFR_KERNEL_BENCH_SCHEMA "tfrun-kernels-1"
+
+/* One kernel on one case. Times are seconds of one run. */
+struct tfr_kernel_figure {
+    char kernel[64];
+    char refusal[160]; /* "" where it serves the case; else nothing behind this is set */
+    int threads;
+    double *times; /* [n_times] one of each round: the mean of runs in a row */
+    size_t n_times;
+    struct tfr_spread spread;
+    size_t packed_bytes;
+    double roof_s; /* 0: not asked for */
+    bool is_compute_bound;
+};
+
+struct tfr_kernel_result {
+    struct tfr_kernel_case of;
+    struct tfr_kernel_figure *figures; /* [n_figures] of the kernels asked: those that serve it, then the others, by name */
+    size_t n_figures, n_served;
+    double flops, bytes;   /* the least that one run costs (ops.def) */
+    double memory_rate;    /* between its rounds, the median; 0: not asked for, or its data stay in caches */
+    double waited_percent; /* of the time of its rounds, in which others had the cores; below 0: not known */
+};
+
+struct tfr_kernel_bench {
+    struct tfr_kernel_result *results;
+    size_t n_results;
+    int64_t repetitions;
+    int n_threads;
+    double memory_rate, flop_rate; /* bytes of memory and FLOPs in f32 a second, before the cases; 0: not asked for */
+    char machine[160];
+    char *file;
+    struct tfr_manifest manifest;
+};
+
+/* kernel_bench_json.c */
+enum tfr_status tfr_kernel_bench_json(const struct tfr_kernel_bench *bench, char **text);
+
+#endif
