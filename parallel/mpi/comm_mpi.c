@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <mpi.h>
@@ -104,10 +105,24 @@ static bool mpi_open(struct tfr_comm_backend *backend) {
     return find_local(backend);
 }
 
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* The end of MPI tells the launcher and waits for its answer, with PMIx for two seconds; then it goes on. A launcher that was held
+ * up for so long (stopped, or its machine asleep) may find the end of the process before what it was told, and takes that for a
+ * failure of the job. So it gets the time to read. */
 static void mpi_close(struct tfr_comm_backend *backend) {
+    enum { TO_READ_S = 1 };
+    const double patience_s = 1.9, start = seconds_now();
     (void)backend;
     MPI_Comm_free(&world);
     MPI_Finalize();
+    if (!is_simulated && seconds_now() - start > patience_s) {
+        sleep(TO_READ_S);
+    }
 }
 
 /* A free slot for a message of `bytes`, or -1 with a reason. */
