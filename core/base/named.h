@@ -1,6 +1,7 @@
-/* named.h - the signal that tells a process that another rank has named it as the one that does not answer.
+/* named.h - the signal that tells a rank that another one has spoken: it has named this one as the one that does not answer, or
+ * told of a message that failed.
  *
- * Rank 0 of the command line blocks it from the start (tfr_launched_hear) and never takes it: whether it waits is all that is
+ * Ranks of the command line block it from the start (tfr_launched_hear) and never take it: whether it waits is all that is
  * looked at. By default it does nothing, so any process may be sent it, and a stopped one has it when it goes on. */
 #ifndef TFR_BASE_NAMED_H
 #define TFR_BASE_NAMED_H

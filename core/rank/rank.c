@@ -68,10 +68,11 @@ void tfr_launched_hear(void) {
     sigemptyset(&kept);
     sigaddset(&kept, TFR_SIGNAL_NAMED);
     sigprocmask(SIG_BLOCK, &kept, NULL);
+    tfr_word_name_job();
 }
 
 bool tfr_launched_is_named(void) {
-    return tfr_is_named();
+    return tfr_is_named() || tfr_word_is_taken();
 }
 
 void tfr_rank_give_up(const struct tfr_engine *engine, enum tfr_status status) {

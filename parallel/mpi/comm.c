@@ -83,12 +83,15 @@ static enum tfr_status break_off(struct tfr_comm *comm) {
 }
 
 static enum tfr_status backend_failed(struct tfr_comm *comm, const char *what, int peer) {
-    tfr_raise(TFR_RUNTIME, "rank %d: %s rank %d failed: %s", comm->backend->rank, what, peer, comm->backend->error);
+    const int rank = comm->backend->rank;
+    tfr_raise(TFR_RUNTIME, "rank %d on host %s: %s rank %d on host %s failed: %s", rank, tfr_comm_host(comm, rank), what, peer,
+              tfr_comm_host(comm, peer), comm->backend->error);
     return break_off(comm);
 }
 
 static enum tfr_status message_failed(struct tfr_comm *comm) {
-    tfr_raise(TFR_RUNTIME, "rank %d: a message failed: %s", comm->backend->rank, comm->backend->error);
+    const int rank = comm->backend->rank;
+    tfr_raise(TFR_RUNTIME, "rank %d on host %s: a message failed: %s", rank, tfr_comm_host(comm, rank), comm->backend->error);
     return break_off(comm);
 }
 

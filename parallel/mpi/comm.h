@@ -97,6 +97,10 @@ enum tfr_status tfr_comm_group(struct tfr_comm *comm, uint64_t key, int *index, 
  * deliver what it has. Of the process; a signal handler may call it. Closing then waits for nobody. */
 void tfr_comm_leave(void);
 bool tfr_comm_has_left(void);
+/* Of ranks that meet the same failure one of each host speaks (comm_word.c): whether there is one. A handler of signals may ask,
+ * once the first of these was called; before that none is found. */
+void tfr_word_name_job(void);
+bool tfr_word_is_taken(void);
 /* The end without agreement: prints nothing, kills all ranks, exits with `code`. */
 void tfr_comm_abort(struct tfr_comm *comm, int code);
 

@@ -1,5 +1,5 @@
-/* comm_internal.h - the record behind struct tfr_comm, shared by comm.c (messages), comm_open.c (choice)
- * and comm_collect.c (collectives). */
+/* comm_internal.h - the record behind struct tfr_comm, shared by comm.c (messages), comm_open.c (choice),
+ * comm_collect.c (collectives) and comm_lost.c (the end of a job). */
 #ifndef TFR_MPI_COMM_INTERNAL_H
 #define TFR_MPI_COMM_INTERNAL_H
 
@@ -21,8 +21,9 @@ struct tfr_comm {
     enum tfr_comm_wait wait;
     void (*call)(void *user); /* tfr_comm_on_loss; NULL: nobody */
     void *call_user;
-    bool has_lost;                 /* a rank, and said so: the end of the communicator ends the job */
-    struct tfr_comm_place *places; /* [size]; NULL in one process and until all are known */
+    bool has_lost;                  /* a rank, and said so: the end of the communicator ends the job */
+    struct tfr_comm_place *places;  /* [size]; NULL in one process and until all are known */
+    char host[TFR_COMM_HOST_BYTES]; /* of this rank */
     uint64_t waited_ns, sent_bytes, sent_messages;
     struct tfr_comm_records { /* of the kernels of tfr_comm_plugin, whose user pointer is this communicator */
         struct tfr_kernel kernel[2];
@@ -41,6 +42,8 @@ enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t b
 
 /* Every rank learns the place of every other. */
 enum tfr_status tfr_comm_learn_places(struct tfr_comm *comm);
+/* "?" while it is not known. */
+const char *tfr_comm_host(const struct tfr_comm *comm, int rank);
 /* True where it is known that somebody stopped the rank's process. */
 bool tfr_comm_is_stopped(const struct tfr_comm *comm, int rank);
 /* The limit of a wait is over. In one process a failure; among ranks it says which of them is lost and ends the job, but where
@@ -49,5 +52,9 @@ enum tfr_status tfr_comm_lose(struct tfr_comm *comm, const char *awaited);
 /* A call of MPI failed, and the text of that is this rank's failure: the others would wait for a message that does not come. Says
  * so and ends the job, or leaves it, as tfr_comm_lose does. */
 enum tfr_status tfr_comm_break(struct tfr_comm *comm);
+
+/* True for the first rank of this job on this host that asks, which may then speak of what the others meet too, until its process
+ * ends. In doubt true: two sentences are better than none. Asked once by a process. */
+bool tfr_word_take(void);
 
 #endif

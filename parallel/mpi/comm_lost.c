@@ -75,8 +75,9 @@ static void call(struct tfr_comm *comm, struct roll *rolls) {
     }
 }
 
-static const char *host(const struct tfr_comm *comm, int rank) {
-    return comm->places != NULL ? comm->places[rank].host : "?";
+const char *tfr_comm_host(const struct tfr_comm *comm, int rank) {
+    const bool is_ours = rank == comm->backend->rank || comm->backend->local_size == comm->backend->size;
+    return comm->places != NULL ? comm->places[rank].host : is_ours ? comm->host : "?";
 }
 
 /* Its process is of this host and has the same number there as here. */
@@ -103,7 +104,7 @@ static int name_silent(const struct tfr_comm *comm, const struct roll *rolls, ch
     for (int rank = 0; rank < comm->backend->size; rank++) {
         if (!rolls[rank].answers) {
             used += used < size ? (size_t)snprintf(text + used, size - used, "%srank %d on host %s", n > 0 ? ", " : "", rank,
-                                                   host(comm, rank))
+                                                   tfr_comm_host(comm, rank))
                                 : 0;
             n++;
         }
@@ -124,7 +125,7 @@ static void say(const struct tfr_comm *comm, const struct roll *rolls, const cha
         tfr_log(TFR_LOG_ERROR, "mpi",
                 "rank %d on host %s waited %lld s for %s, though all ranks answer: allow for longer steps "
                 "(parallel.timeout_s, --mpi-timeout)",
-                rank, host(comm, rank), (long long)comm->timeout_s, awaited);
+                rank, tfr_comm_host(comm, rank), (long long)comm->timeout_s, awaited);
     }
 }
 
@@ -162,21 +163,56 @@ enum tfr_status tfr_comm_lose(struct tfr_comm *comm, const char *awaited) {
     }
     call(comm, rolls);
     let_others_speak(comm, rolls);
-    leave_word(comm, rolls);
-    say(comm, rolls, awaited);
+    if (!tfr_is_named()) { /* else another rank has spoken */
+        say(comm, rolls, awaited);
+        leave_word(comm, rolls); /* who finds it may end the job */
+    }
     return end_job(comm, "another rank does not answer"); /* rolls stay: an answer may still be received */
 }
 
-/* The others are not called: what they say may not come through. Rank 0, which holds the signal back, does not speak of it once
- * more; two other ranks whose calls fail at the same time both do. */
+/* Where calls of several ranks fail together, one of them speaks. The others hear of it by the signal that it sends once it has
+ * spoken; until then none of them may end the job, which would cut it short. */
+static bool may_speak(void) {
+    const uint64_t start = tfr_clock_ns();
+    if (!tfr_is_named() && tfr_word_take()) {
+        return !tfr_is_named(); /* by one that has spoken and ended in between */
+    }
+    while (!tfr_is_named() && tfr_clock_ns() - start < SPEAK_S * second_ns) {
+        sleep_ns(NAP_NS);
+    }
+    return !tfr_is_named();
+}
+
+/* Before the ranks know each other's places: to the other children of their launcher, to which the signal does nothing if they are
+ * no ranks. */
+static void leave_word_beside(void) {
+    char path[64];
+    int process;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)getppid(), (int)getppid());
+    FILE *file = fopen(path, "r");
+    while (file != NULL && fscanf(file, "%d", &process) == 1) {
+        kill((pid_t)process, TFR_SIGNAL_NAMED);
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+}
+
+/* The others are not called: what they say may not come through. */
 static void say_broken(const struct tfr_comm *comm) {
-    if (tfr_is_named()) {
+    if (!may_speak()) {
         return;
     }
-    leave_word(comm, NULL);
-    kill(getpid(), TFR_SIGNAL_NAMED); /* also while nobody's place is known */
     tfr_log_set_level(TFR_LOG_ERROR);
-    tfr_log(TFR_LOG_ERROR, "mpi", "%s", tfr_failure_text());
+    tfr_log(TFR_LOG_ERROR, "mpi",
+            "%s; the job ends. Start it again, and where it fails again look at MPI and the network of that host",
+            tfr_failure_text());
+    if (comm->places != NULL) {
+        leave_word(comm, NULL);
+    } else {
+        leave_word_beside();
+    }
+    kill(getpid(), TFR_SIGNAL_NAMED);
 }
 
 enum tfr_status tfr_comm_break(struct tfr_comm *comm) {
@@ -195,10 +231,10 @@ enum tfr_status tfr_comm_answer(struct tfr_comm *comm) {
     return tfr_comm_lose(comm, "a command of rank 0");
 }
 
-static struct tfr_comm_place own_place(void) {
-    struct tfr_comm_place place = {.host = "?", .process = getpid()};
+static struct tfr_comm_place own_place(const struct tfr_comm *comm) {
+    struct tfr_comm_place place = {.process = getpid()};
     struct stat facts;
-    gethostname(place.host, sizeof place.host - 1);
+    memcpy(place.host, comm->host, sizeof place.host);
     place.sees = stat("/proc/self/ns/pid", &facts) == 0 ? (uint64_t)facts.st_ino : 0;
     return place;
 }
@@ -210,7 +246,7 @@ enum tfr_status tfr_comm_learn_places(struct tfr_comm *comm) {
     }
     struct tfr_comm_place *places = tfr_alloc(size, sizeof *places);
     TFR_TRY(tfr_comm_agree(comm, places != NULL ? TFR_OK : TFR_RESOURCE));
-    const struct tfr_comm_place mine = own_place();
+    const struct tfr_comm_place mine = own_place(comm);
     const bool is_one_host = comm->backend->local_size == comm->backend->size;
     for (size_t i = 0; i < size; i++) { /* what is known of one that is lost before it has told */
         places[i] = (struct tfr_comm_place){.host = "?"};

@@ -144,17 +144,31 @@ static bool start_backend(struct tfr_comm_backend *backend, int rank, int size, 
     return fine;
 }
 
-/* Rank 0's failure is told by whoever called. Where it has none it waits in MPI's start for this rank, and the launcher ends it
- * with this one: so the others speak for themselves, one after the other, as one sentence is enough. */
+/* Whether rank 0, or another one, does not tell of it. Where rank 0's start fails too that comes at nearly the same time; where it
+ * does not, rank 0 waits in MPI's start for this one and is ended with it. */
+static bool is_untold(int rank) {
+    enum { PATIENCE_MS = 1500, NAP_MS = 10 };
+    const struct timespec nap = {.tv_nsec = NAP_MS * 1000000L};
+    tfr_word_name_job();
+    for (int ms = 0; rank > 0 && ms < PATIENCE_MS; ms += NAP_MS) {
+        if (tfr_word_is_taken()) {
+            return false;
+        }
+        nanosleep(&nap, NULL);
+    }
+    return tfr_word_take();
+}
+
+/* Rank 0's failure is told by whoever called, and one of the others' on each host by this. */
 static enum tfr_status start_failed(const struct tfr_comm_backend *backend, int rank) {
-    enum { FIRST_MS = 500, TURN_MS = 1500, MOST_TURNS = 4 };
-    const enum tfr_status status = tfr_raise(TFR_RESOURCE, "MPI does not start: %s", backend->error);
-    if (rank > 0) {
-        const int ms = FIRST_MS + ((rank < MOST_TURNS ? rank : MOST_TURNS) - 1) * TURN_MS;
-        const struct timespec turn = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+    const enum tfr_status status =
+        tfr_raise(TFR_RESOURCE,
+                  "MPI does not start: %s; see that `mpirun -n 2 hostname` runs on these hosts, with the "
+                  "launcher of the MPI that tfrun was built with (`ldd " TFR_COMM_BACKEND_FILE "`)",
+                  backend->error);
+    if (is_untold(rank) && rank > 0) {
         char host[64] = "?";
         gethostname(host, sizeof host - 1);
-        nanosleep(&turn, NULL);
         tfr_log_set_level(TFR_LOG_ERROR);
         tfr_log(TFR_LOG_ERROR, "mpi", "rank %d on host %s: %s", rank, host, tfr_failure_text());
     }
@@ -187,6 +201,8 @@ static enum tfr_status open_over(struct tfr_comm **comm, struct tfr_comm_backend
     }
     made->backend = backend;
     made->timeout_s = timeout_s;
+    snprintf(made->host, sizeof made->host, "?");
+    gethostname(made->host, sizeof made->host - 1);
     made->wait = backend->local_size > sysconf(_SC_NPROCESSORS_ONLN) ? TFR_COMM_WAIT_SLEEP : TFR_COMM_WAIT_OWN_CORES;
     *comm = made;
     return tfr_comm_learn_places(made);

@@ -28,6 +28,7 @@ KNOWN = {
     "self": "the back end of one process",
     "hosts": "facts of the machine that plugins ask for",
     "once": "the JSON library is told once where its memory comes from",
+    "word": "of the job that the process is of; handlers of signals ask for it",
     "took": "measured overheads of the team that one thread drives",
 }
 

@@ -1,6 +1,7 @@
 /* leave_check.c - rank 0 has tokens when another rank stops for ever: told to leave (as the program is when the launcher ends a job
  * that has lost a rank), it gives what it has, and closes without waiting. Ends with 7, so that the launcher ends the rest. With
- * TFRUN_TEST_SILENT nobody tells it: it waits as long as parallel.timeout_s says, gives what it has, and its close ends the job. */
+ * TFRUN_TEST_SILENT nobody tells it: it waits as long as parallel.timeout_s says, gives what it has, and its close ends the job. So
+ * it does with TFRUN_TEST_BREAKS, where no rank stops, but its messages fail (comm_fail.so). */
 #include <tfrun/tfrun.h>
 
 #include <signal.h>
@@ -19,6 +20,10 @@ struct drive {
 
 static bool is_silent(void) {
     return getenv("TFRUN_TEST_SILENT") != NULL;
+}
+
+static bool breaks(void) {
+    return getenv("TFRUN_TEST_BREAKS") != NULL;
 }
 
 static void leave(int number) {
@@ -46,7 +51,9 @@ static void stop_others(void) {
 static bool on_text(void *user, size_t prompt, const char *text, size_t size) {
     struct drive *drive = user;
     (void)prompt, (void)text, (void)size;
-    if (++drive->n_texts == N_TEXTS) {
+    if (++drive->n_texts == N_TEXTS && breaks()) {
+        setenv("TFRUN_FAIL_NOW", "1", 1);
+    } else if (drive->n_texts == N_TEXTS) {
         stop_others();
         signal(SIGALRM, leave);
         alarm(is_silent() ? 0 : 1);
@@ -84,13 +91,14 @@ int main(int argc, char **argv) {
         return 1;
     }
     const int code = drive(engine);
-    if (!is_silent()) {
+    const bool close_ends_job = is_silent() || breaks();
+    if (!close_ends_job) {
         tfr_engine_close(engine);
     }
     if (code == 0) {
         fprintf(stderr, "leave_check: kept what was there\n");
     }
-    if (is_silent()) {
+    if (close_ends_job) {
         tfr_engine_close(engine);
         fprintf(stderr, "leave_check: the job goes on\n");
     }

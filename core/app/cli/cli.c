@@ -182,10 +182,13 @@ static void prepare_farewell(void) {
     const char *open_mpi = getenv("OMPI_COMM_WORLD_LOCAL_SIZE"), *hydra = getenv("MPI_LOCALNRANKS");
     char host[64] = "?";
     farewell.is_alone = tfr_launched_size() == 1;
-    if (tfr_launched_size() == 1 || tfr_launched_rank() != 0) {
+    if (farewell.is_alone) {
         return;
     }
     tfr_launched_hear();
+    if (tfr_launched_rank() != 0) {
+        return;
+    }
     gethostname(host, sizeof host - 1);
     snprintf(farewell.sentence, sizeof farewell.sentence,
              "tfrun: rank 0 on host %s was told by a signal to end, before there were results\n", host);

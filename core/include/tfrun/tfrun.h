@@ -65,9 +65,9 @@ TFR_API enum tfr_status tfr_engine_follow(struct tfr_engine *engine);
 TFR_API enum tfr_status tfr_engine_write_trace(struct tfr_engine *engine);
 /* The rank a launcher gives this process, 0 without one; usable before anything else. */
 TFR_API int tfr_launched_rank(void);
-/* A rank that is stopped and let go on, to be ended, need not tell of its end where another one has: the other leaves a signal
- * (SIGURG), which is held back from tfr_launched_hear on, called before there are threads. tfr_launched_is_named may be asked in a
- * handler of signals. */
+/* A rank that is stopped and let go on, to be ended, need not tell of its end where another one has, nor one whose messages fail
+ * as those of another one did: the other leaves a signal (SIGURG), which is held back from tfr_launched_hear on, called before
+ * there are threads. tfr_launched_is_named may be asked in a handler of signals. */
 TFR_API void tfr_launched_hear(void);
 TFR_API bool tfr_launched_is_named(void);
 /* Asks the running call to stop after the step it is in; it then returns TFR_CANCELLED. Async-signal-safe. */
