@@ -40,13 +40,15 @@ static bool is_told_of(enum tfr_status status) {
 }
 
 int tfr_cli_fail(enum tfr_status status) {
+    if (tfr_launched_rank() == 0) {
+        tfr_cli_settle();
+    }
     if (is_told_of(status)) {
         return tfr_exit_code(tfr_launched_is_named() ? TFR_RUNTIME : status);
     }
     if (tfr_launched_rank() != 0) {
         let_rank_0_speak();
     } else {
-        tfr_cli_settle();
         const char *text = tfr_last_error();
         if (*text == '\0') {
             text = status == TFR_RESOURCE ? "no memory, or no more files" : "it failed, and left no words";
@@ -302,6 +304,7 @@ void tfr_cli_follow_signals(void) {
 
 int tfr_cli_cancelled(void) {
     static bool told;
+    tfr_cli_settle();
     if (caught_signal != 0 && tfr_launched_size() > 1 && !told) {
         char host[64] = "?";
         gethostname(host, sizeof host - 1);

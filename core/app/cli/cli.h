@@ -28,7 +28,8 @@ bool tfr_cli_has_launcher(void);
  * second inside the first, and Open MPI 5.0 loses what it has not read of the first. So under one this waits until the pipe was
  * read, and a moment more. */
 void tfr_cli_settle(void);
-/* Prints each line of the last error as "tfrun: ..." on stderr (rank 0 only) and returns the exit code of `status`. */
+/* Prints each line of the last error as "tfrun: ..." on stderr (rank 0 only, and not what another rank has told of) and returns the
+ * exit code of `status`. What was written to stdout before is settled. */
 int tfr_cli_fail(enum tfr_status status);
 /* One sentence about the command line; exit code 2. */
 int tfr_cli_usage(const char *format, ...) TFR_PRINTF(1, 2);
@@ -49,7 +50,8 @@ void tfr_cli_ranks_have_met(void);
 /* Of the children of rank 0's launcher one is missing, or a rank told of one that is lost: an end that the launcher tells of was
  * not asked for. For handlers of signals too. */
 bool tfr_cli_is_sibling_gone(void);
-/* Exit code of work that was cancelled, and among ranks a sentence: 128 + the signal, or the status's own. */
+/* Exit code of work that was cancelled, and among ranks a sentence: 128 + the signal, or the status's own. What was written to
+ * stdout before is settled. */
 int tfr_cli_cancelled(void);
 /* Exit code of a write to stdout that failed with this errno, after a message. A reader that left is no failure: 0. */
 int tfr_cli_write_failure(int error);
