@@ -222,13 +222,25 @@ static int end_network(struct job *job) {
     return job->network_error[0] == '\0' ? 0 : fail_with(TFR_RUNTIME, job->network_error);
 }
 
+/* Back where the server is ready; not where a signal has ended it while it loaded, as the network thread says: to say more would
+ * contradict that. */
+static void be_ready(struct tfr_server *server) {
+    int state = TFR_SERVER_LOADING;
+    if (!atomic_compare_exchange_strong(&server->state, &state, TFR_SERVER_READY)) {
+        for (;;) {
+            pause();
+        }
+    }
+}
+
 static int serve(struct job *job) {
     struct tfr_server *server = &job->server;
+    /* before the thread, which may be told to end the process at once */
+    fprintf(stderr, "tfrun: listening at %s%s, loading %s\n", scheme(job), tfr_http_address(server->http), server->model);
     if (pthread_create(&job->network, NULL, run_network, job) != 0) {
         return fail_with(TFR_RESOURCE, "the network thread can't be started");
     }
     job->running = true;
-    fprintf(stderr, "tfrun: listening at %s%s, loading %s\n", scheme(job), tfr_http_address(server->http), server->model);
     enum tfr_status status = open_model(job);
     if (status != TFR_OK) {
         const int code = tfr_cli_fail(status);
@@ -237,7 +249,7 @@ static int serve(struct job *job) {
     }
     tfr_cli_ranks_have_met();
     tfr_engine_notify(server->engine, wake_network, server->http);
-    atomic_store(&server->state, TFR_SERVER_READY);
+    be_ready(server);
     tell_start(job);
     status = drive(job);
     if (status == TFR_CANCELLED) { /* another rank is lost, as was said; the replies come first */

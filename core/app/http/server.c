@@ -236,7 +236,8 @@ static void end_at_once(int number) {
  * the end. */
 static void on_signal(void *user, int number) {
     struct tfr_server *server = user;
-    const bool is_loading = atomic_load(&server->state) == TFR_SERVER_LOADING;
+    int state = TFR_SERVER_LOADING;
+    const bool is_loading = atomic_compare_exchange_strong(&server->state, &state, TFR_SERVER_ENDED);
     if (server->signal != 0 || is_loading) {
         fprintf(stderr, "tfrun: ended by signal %d, %s\n", number,
                 is_loading ? "before the model was loaded" : "the second one, with requests under way");

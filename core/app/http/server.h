@@ -17,7 +17,8 @@
 
 enum { TFR_CALL_ASKER = 64 };
 
-enum tfr_server_state { TFR_SERVER_LOADING, TFR_SERVER_READY, TFR_SERVER_DRAINING };
+/* ENDED: by a signal while it loaded. The network thread ends the process, and the engine's has nothing more to say. */
+enum tfr_server_state { TFR_SERVER_LOADING, TFR_SERVER_READY, TFR_SERVER_DRAINING, TFR_SERVER_ENDED };
 
 struct tfr_route;
 struct tfr_call;
