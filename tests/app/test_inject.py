@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 """test_inject.py TFRUN NAME SOURCE_DIR INJECT_SO INJECT_CALLS [MPIEXEC]: what comes when a request of a command is refused, a sample of all places.
 
-`test_inject.py --list` prints the names: the commands of injecting.py, each run again and again with another request refused, alone or
+`test_inject.py --list` prints the names: the commands of injecting_commands.py, each run again and again with another request refused, alone or
 with all after it. Exit code 0 has to mean the whole right result, any other a sentence on stderr; no crash, no half-written file, and
 nothing held at the end that was not held without the fault. scripts/inject tries all places.
 """
 import os
+import pathlib
+import subprocess
 import sys
 
-from cases import CASES, expect, main
-from injecting import ALONE, CALL_KINDS, COMMANDS, FAULTS, LIBRARY_KINDS, Box, Skip, judge
+from cases import CASES, case, expect, main
+from injecting import ALONE, CALL_KINDS, LIBRARY_KINDS, Box, Skip
+from injecting_commands import COMMANDS
+from injecting_ends import FAULTS, judge
 
 MEMORY_POINTS, OTHERS = 3, 3  # kinds beside memory that a command has, one point each; all kinds have their turn
 NEVER_NONE = ("memory", "open", "read", "stat", "close", "interrupt", "sigint", "sigterm")  # whatever the command
@@ -63,6 +67,15 @@ def make(program, source, folder):
         print("skipped: no library to preload")
         sys.exit(77)
     return Box(program, source, folder, *sys.argv[4:7])
+
+
+@case
+def duplicates_of_files_are_counted(box):
+    """However a file is duplicated, the report of what is held has it, until it is closed."""
+    count = box.folder / "count"
+    subprocess.run([pathlib.Path(box.library).parent / "inject_dups"], check=True, env={**os.environ, "LD_PRELOAD": box.library, "TFR_INJECT_COUNT": str(count)})
+    held = dict(line.split(" ", 1) for line in count.read_text().splitlines() if " " in line)
+    expect(held["files"] == "5" and held["names"].split() == [f"/proc/{held['names'].split('/')[2]}/maps"] * 5, held)
 
 
 for each in (name for name in COMMANDS if name not in SLOW):

@@ -115,6 +115,42 @@ int signalfd(int file, const sigset_t *set, int flags) {
     return OPENED((SYS_signalfd4, file, set, KERNELS_SIGNALS / 8, flags));
 }
 
+/* Other commands than those that duplicate pass their argument on, whatever it is. */
+static int control(int file, int command, void *argument, const void *caller) {
+    const long result = syscall(SYS_fcntl, file, command, argument);
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? inject_opened(result, caller) : (int)result;
+}
+
+#define CONTROL                                                                                                                    \
+    va_list arguments;                                                                                                             \
+    va_start(arguments, command);                                                                                                  \
+    void *argument = va_arg(arguments, void *);                                                                                    \
+    va_end(arguments);                                                                                                             \
+    return control(file, command, argument, __builtin_return_address(0))
+
+int fcntl(int file, int command, ...) {
+    CONTROL;
+}
+
+int fcntl64(int file, int command, ...) {
+    CONTROL;
+}
+
+int dup(int file) {
+    return OPENED((SYS_dup, file));
+}
+
+int dup2(int file, int other) {
+    if (file == other) {
+        return syscall(SYS_fcntl, file, F_GETFD) < 0 ? -1 : other;
+    }
+    return OPENED((SYS_dup3, file, other, 0)); /* not every machine has a system call dup2 */
+}
+
+int dup3(int file, int other, int flags) {
+    return OPENED((SYS_dup3, file, other, flags));
+}
+
 static FILE *keep_stream(FILE *stream, const void *caller) {
     if (stream != NULL) {
         inject_opened(fileno(stream), caller);
