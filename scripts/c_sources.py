@@ -33,6 +33,7 @@ class Function:
     parameters: list
     body: list
     is_static: bool
+    head: list  # what stands before the body
     calls: list = None
 
 
@@ -84,7 +85,7 @@ class Source:
         for i, token in enumerate(head[:-1]):
             if token.kind == "name" and head[i + 1].is_sign("(") and past_closing(head, i + 1) == len(head):
                 parameters = [parameter_name(part) for part in split_at(head[i + 2:-1], ",")]
-                return Function(token.text, self, parameters, body, any(t.text == "static" for t in head[:i]))
+                return Function(token.text, self, parameters, body, any(t.text == "static" for t in head[:i]), head)
         return None
 
     def read_tables(self):
