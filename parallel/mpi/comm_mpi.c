@@ -37,11 +37,16 @@ static MPI_Comm world = MPI_COMM_NULL;
 static struct slot slots[TFR_COMM_MAX_REQUESTS];
 static int n_slots; /* that were ever used */
 
-/* False with MPI's own words for `code`. */
+/* False with MPI's own words for `code`; it has none before it has started. */
 static bool failed(struct tfr_comm_backend *backend, const char *call, int code) {
     char text[MPI_MAX_ERROR_STRING] = "";
-    int length = 0;
-    MPI_Error_string(code, text, &length);
+    int length = 0, is_open = 0;
+    MPI_Initialized(&is_open);
+    if (is_open) {
+        MPI_Error_string(code, text, &length);
+    } else {
+        length = snprintf(text, sizeof text, "error %d", code);
+    }
     backend->is_broken = true;
     snprintf(backend->error, sizeof backend->error, "%s: %.*s", call, length, text);
     return false;
