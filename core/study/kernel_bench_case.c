@@ -190,10 +190,10 @@ static enum tfr_status run_round(struct stand *stand) {
     TFR_TRY(look_at_memory(stand->work, result));
     for (size_t i = 0; i < result->n_served; i++) {
         struct tfr_kernel_figure *figure = &result->figures[i];
-        const int repeats = stand->runners[i].chosen;
+        double *seconds = &figure->times[figure->n_times++];
         TFR_TRY(tfr_kernel_runner_time(&stand->runners[i], 1, NULL));
-        TFR_TRY(tfr_kernel_runner_time(&stand->runners[i], repeats, &figure->times[figure->n_times]));
-        figure->n_times++;
+        TFR_TRY(tfr_kernel_runner_time(&stand->runners[i], stand->runners[i].chosen, seconds));
+        stand->runners[i].chosen = repeats_for(*seconds); /* fewer where others take the cores, or a round takes minutes */
     }
     return TFR_OK;
 }
