@@ -126,17 +126,19 @@ static void join(const struct tfr_bench *bench, const struct tfr_bench *other) {
 
 /* Cases that were read hold their limits, and those that are small are built. */
 int tfr_fuzz_cases(const uint8_t *data, size_t size) {
-    enum { SMALL = 1 << 18, MOST_BUILT = 8 };
+    enum { SMALL = 1 << 18, MOST_BUILT = 16 };
     struct tfr_kernel_cases cases;
     int n_built = 0;
-    if (!tfr_fuzz_accepted(tfr_kernel_cases_parse(&cases, "cases.txt", (const char *)data, size))) {
+    if (!tfr_fuzz_accepted(tfr_kernel_cases_read(&cases, tfr_fuzz_write("cases.txt", data, size)))) {
         return 0;
     }
     for (size_t i = 0; i < cases.n; i++) {
         const struct tfr_kernel_case *one = &cases.items[i];
         struct tfr_kernel_data made;
+        const struct tfr_op_facts facts = tfr_kernel_case_facts(one);
         tfr_fuzz_require(one->rows >= 1 && one->max >= one->rows && one->n >= 1 && one->n_seqs <= TFR_CASE_SEQS,
                          "a case has a shape");
+        tfr_fuzz_require(facts.rows >= 1 && facts.pairs >= 0 && facts.keys >= 0, "a case has a cost");
         if (tfr_kernel_case_bytes(one) < SMALL && n_built++ < MOST_BUILT) {
             tfr_fuzz_require(tfr_kernel_data_open(&made, one) == TFR_OK, "a small case is built");
             tfr_kernel_data_close(&made);
