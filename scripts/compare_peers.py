@@ -149,7 +149,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=pathlib.Path, help="a Hugging Face folder of GPT-2, f32, config.json and model.safetensors")
     parser.add_argument(
-        "--venvs", type=pathlib.Path, default=pathlib.Path("peers"), metavar="DIR", help="where scripts/peers/setup put the peers"
+        "--venvs", type=pathlib.Path, default=pathlib.Path("peers"), metavar="DIR", help="where scripts/peers/setup put the peers [%(default)s]"
     )
     parser.add_argument("--tfrun", type=pathlib.Path, default=HERE.parent / "build" / "bin" / "tfrun", metavar="PROGRAM")
     parser.add_argument(
@@ -203,6 +203,8 @@ def refuse_nonsense(parser, options):
     for name in ("threads", "rounds", "repetitions", "steps"):
         if getattr(options, name) < 1:
             parser.error(f"--{name}: {getattr(options, name)} is no whole number above 0")
+    if options.minutes is not None and not options.minutes > 0:
+        parser.error(f"--minutes: {options.minutes} is no number above 0")
     if options.threads > len(os.sched_getaffinity(0)):
         parser.error(
             f"--threads: {options.threads} is more than the {len(os.sched_getaffinity(0))} cores that this process may use"

@@ -1,7 +1,7 @@
 /* probe_engine.c - the whole runtime against the machine, in one run: decode against reading the same bytes,
  * prefill in GFLOP/s.
  *
- *     probe_engine MODEL_DIR [f32|bf16] [repetitions] [context]
+ *     probe_engine MODEL_DIR [f32|bf16|int8|int8w|int4] [repetitions] [context]
  *
  * Decode: one sequence at context 128; every token is followed by one pass over buffers of as many bytes as
  * the packed weights and the kv cache hold, with the same threads, in huge pages. Prefill: 512 tokens, logits
@@ -170,7 +170,7 @@ static void probe_caches(const char *path, const char *dtype, const int32_t *ids
 }
 
 static const char usage[] =
-    "usage: probe_engine MODEL_DIR [f32|bf16] [repetitions] [context]\n"
+    "usage: probe_engine MODEL_DIR [f32|bf16|int8|int8w|int4] [repetitions] [context]\n"
     "decode against reading the same bytes, prefill in GFLOP/s; with a context: decode there by type of the kv cache\n";
 
 int main(int argc, char **argv) {
