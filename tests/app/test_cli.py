@@ -136,7 +136,7 @@ def plan_tells_the_bytes_of_caches(tfrun):
 
 @case
 def plan_refuses_what_it_would_pass_over(tfrun):
-    for command in ("plan", "graph", "summary"):
+    for command in ("plan", "graph", "summary", "calibrate"):
         for words in (["--warmup"], ["--pack-cache", "auto"], ["--set", "runtime.warmup=true"]):
             told = tfrun.run(command, tfrun.demo, *words, code=2).stderr.decode()
             expect(f"has no effect on `tfrun {command}`" in told and told.count("\n") == 1, told)
