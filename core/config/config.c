@@ -96,10 +96,6 @@ static void read_root(struct tfr_config_reader *reader) {
     }
 }
 
-static const char *plain_key(const char *key) {
-    return strncmp(key, "tfrun.", 6) == 0 ? key + 6 : key;
-}
-
 static void override_problem(struct tfr_config_reader *reader, const struct tfr_override *override, const char *why) {
     const bool is_set = strcmp(override->origin, "--set") == 0;
     tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s%s%s: %s", override->origin,
@@ -107,7 +103,7 @@ static void override_problem(struct tfr_config_reader *reader, const struct tfr_
 }
 
 static void unknown_override(struct tfr_config_reader *reader, const struct tfr_override *override) {
-    const char *key = plain_key(override->key);
+    const char *key = tfr_option_plain(override->key);
     const char *dot = strrchr(key, '.');
     char prefix[128] = "", nearest[128], why[512];
     if (dot != NULL) {
@@ -118,9 +114,8 @@ static void unknown_override(struct tfr_config_reader *reader, const struct tfr_
     } else if (tfr_option_is_section(key)) {
         snprintf(why, sizeof(why), "%s is a section; name one key of it, as in \"%s.KEY=VALUE\"", key, key);
     } else if (tfr_option_nearest(prefix, dot != NULL ? dot + 1 : key, nearest, sizeof(nearest))) {
-        const bool is_full = strncmp(nearest, "tfrun.", 6) == 0;
-        snprintf(why, sizeof(why), "unknown key %s; did you mean \"%s%s\"?", key, is_full ? "" : prefix,
-                 is_full ? nearest + 6 : nearest);
+        const char *whole = tfr_option_plain(nearest);
+        snprintf(why, sizeof(why), "unknown key %s; did you mean \"%s%s\"?", key, whole != nearest ? "" : prefix, whole);
     } else {
         snprintf(why, sizeof(why), "unknown key %s; docs/config.md lists the known ones", key);
     }
@@ -151,7 +146,7 @@ static bool is_input_source(int option) {
 /* True if an earlier override names the same option, or (for the prompt) another source of the same thing. */
 static bool was_overridden(const struct tfr_override *overrides, size_t n, int option, bool any_input) {
     for (size_t i = 0; i < n; i++) {
-        const int earlier = tfr_option_find(plain_key(overrides[i].key));
+        const int earlier = tfr_option_find(tfr_option_plain(overrides[i].key));
         if (earlier == option || (any_input && is_input_source(earlier))) {
             return true;
         }
@@ -176,7 +171,7 @@ static void apply_overrides(struct tfr_config_reader *reader, const struct tfr_o
     struct tfr_options *options = &reader->config->options;
     char why[512];
     for (size_t i = 0; i < n; i++) {
-        const char *key = plain_key(overrides[i].key);
+        const char *key = tfr_option_plain(overrides[i].key);
         const int option = tfr_option_find(key);
         if (strcmp(key, "parallel.device_map") == 0) {
             override_device_map(reader, &overrides[i]);

@@ -203,6 +203,8 @@ void tfr_config_warn_of_idle(const struct tfr_config *config);
 
 /* The table itself is offered by tfr_option_table of tfrun.h, defined in config_options.c. */
 const char *tfr_choice_name(const char *key, int index);
+/* The key of an override, which may have "tfrun." before it, as the table has it. */
+const char *tfr_option_plain(const char *key);
 /* What a word of other programs is called here, by choice_words.def; NULL: not known. */
 const char *tfr_choice_instead(const char *key, const char *value);
 /* The name that a value differs from by large letters alone, else tfr_nearest_name. */

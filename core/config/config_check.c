@@ -135,8 +135,7 @@ static void apply_override(struct collector *collector, const char *key, struct 
     const struct tfr_complaints *complaints = &collector->reader->complaints;
     for (size_t o = 0; o < collector->n_overrides; o++) {
         const struct tfr_override *override = &collector->overrides[o];
-        const char *plain = strncmp(override->key, "tfrun.", 6) == 0 ? override->key + 6 : override->key;
-        if (strcmp(plain, key) != 0) {
+        if (strcmp(tfr_option_plain(override->key), key) != 0) {
             continue;
         }
         finding->source = override->origin;

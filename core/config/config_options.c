@@ -48,6 +48,11 @@ int tfr_option_find(const char *key) {
     return -1;
 }
 
+const char *tfr_option_plain(const char *key) {
+    static const char section[] = "tfrun.";
+    return strncmp(key, section, strlen(section)) == 0 ? key + strlen(section) : key;
+}
+
 enum tfr_option_type tfr_option_type(int option) {
     return option_slots[option].type;
 }

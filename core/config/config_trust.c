@@ -38,6 +38,12 @@ static bool in_trusted(const struct tfr_config *config, const char *path) {
     return false;
 }
 
+bool tfr_option_is_users(const char *key) {
+    const int option = tfr_option_find(tfr_option_plain(key));
+    const enum tfr_option_trust trust = option >= 0 ? tfr_option_trust(option) : TFR_TRUST_FREE;
+    return trust == TFR_TRUST_WRITES || trust == TFR_TRUST_LOADS || trust == TFR_TRUST_USER;
+}
+
 bool tfr_config_may_read(const struct tfr_config *config, const char *path) {
     return tfr_path_is_within(path, config->directory) || in_trusted(config, path) || in_trusted(config, config->directory);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "config/config.h"
 #include "study/bench_document.h"
 
 struct tfr_bench_recorded tfr_bench_recorded(const struct tfr_bench *bench) {
@@ -17,7 +18,7 @@ struct tfr_bench_recorded tfr_bench_recorded(const struct tfr_bench *bench) {
 }
 
 void tfr_bench_override(const struct tfr_bench *bench, size_t i, const char **key, const char **value) {
-    *key = bench->manifest.overrides.items[i].name;
+    *key = tfr_option_plain(bench->manifest.overrides.items[i].name);
     *value = bench->manifest.overrides.items[i].value;
 }
 

@@ -365,9 +365,12 @@ def a_rerun_loads_no_code_that_nobody_named(bench):
     expect("loads code or writes files" in told and f"--set plugins={plugin}" in told, told)
     expect("loads code" in bench.run("bench", "--rerun", kept, "--set", f"plugins={bench.folder}", code=2)[1], "another one")
     expect("cannot be loaded" in bench.run("bench", "--rerun", kept, "--set", f"plugins={plugin}", code=5)[1], "it was named")
-    for key, value in (("observe.trace", bench.folder / "harm"), ("trust", bench.folder)):
+    harm = bench.folder / "harm"
+    for key, value in (("observe.trace", harm), ("trust", bench.folder), ("tfrun.plugins", plugin), ("tfrun.observe.trace", harm), ("output.file", harm),
+                       ("output.force", "true"), ("output.cache_save", harm), ("runtime.pack_cache", harm), ("tfrun.runtime.pack_cache", harm)):
         with_override(key, value)
-        expect(key in bench.run("bench", "--rerun", kept, code=2)[1] and "harm" not in os.listdir(bench.folder), key)
+        told = bench.run("bench", "--rerun", kept, code=2)[1]
+        expect(f"asks for {key.removeprefix('tfrun.')} = {value}, which loads code or writes files" in told and not harm.exists(), key, told)
 
 
 @case

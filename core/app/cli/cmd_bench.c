@@ -48,11 +48,6 @@ static void on_say(void *user, int64_t done, int64_t total) {
     fprintf(stderr, "bench  round %lld of %lld\n", (long long)done + 1, (long long)total);
 }
 
-/* Options by which a document of somebody else could do harm: they load code, or name a file to write. */
-static bool is_for_user(const char *key) {
-    return strcmp(key, "plugins") == 0 || strcmp(key, "trust") == 0 || strncmp(key, "observe.", 8) == 0;
-}
-
 /* What --rerun takes from its document. False after tfr_cli_usage. */
 static bool is_alone(const struct tfr_args *args) {
     static const char *const said_there[] = {"cases", "repetitions", "compare"};
@@ -68,7 +63,8 @@ static bool is_alone(const struct tfr_args *args) {
     }
     for (size_t i = 0; i < args->n_overrides; i++) {
         const struct tfr_override *override = &args->overrides[i];
-        if (strncmp(override->key, "output.", 7) != 0 && strcmp(override->key, "observe.log") != 0 && !is_for_user(override->key)) {
+        if (strncmp(override->key, "output.", 7) != 0 && strcmp(override->key, "observe.log") != 0 &&
+            !tfr_option_is_users(override->key)) {
             tfr_cli_usage("--rerun repeats what its document says: leave %s out", override->origin);
             return false;
         }
@@ -89,7 +85,7 @@ static int take_overrides(struct tfr_args *args, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const char *key, *value;
         tfr_bench_override(ask.before, i, &key, &value);
-        if (!is_for_user(key)) {
+        if (!tfr_option_is_users(key)) {
             tfr_args_add(args, key, value, "--rerun");
         } else if (!is_said(args, key, value)) {
             return tfr_cli_usage("%s asks for %s = %s, which loads code or writes files: add --set %s=%s to allow it",

@@ -54,8 +54,11 @@ struct tfr_bench_recorded {
     int n_ranks;
 };
 TFR_API struct tfr_bench_recorded tfr_bench_recorded(const struct tfr_bench *bench);
-/* Override i of those, borrowed. */
+/* Override i of those, borrowed; the key as in the table of options. */
 TFR_API void tfr_bench_override(const struct tfr_bench *bench, size_t i, const char **key, const char **value);
+/* Whether only the user may say this option, and no file or document of somebody else: it loads code, names a file to write, or
+ * says what is trusted (docs/security.md). */
+TFR_API bool tfr_option_is_users(const char *key);
 /* Whether the logits that both know of are equal. */
 TFR_API bool tfr_bench_same_bits(const struct tfr_bench *bench, const struct tfr_bench *before);
 /* Whether anything that both recorded of program, machine, settings and config is another; the report names it. */
