@@ -154,6 +154,13 @@ def plan_refuses_what_it_would_pass_over(tfrun):
 
 
 @case
+def a_key_may_have_its_section_before_it(tfrun):
+    expect_same(tfrun.text("tokenize", tfrun.demo, "--set", "tfrun.input.prompt=hi there"), tfrun.text("tokenize", tfrun.demo, "-p", "hi there"))
+    told = tfrun.run("calibrate", "--show", "--file", "none", "--set", "tfrun.runtime.threads=2", code=2).stderr.decode()
+    expect("--threads finds it in the cache folder: give one" in told, told)
+
+
+@case
 def plan_needs_no_weights(tfrun):
     expect(tfrun.text("plan", tfrun.source / "configs" / "gpt2-xl.json", "--ranks", 4), "a plan")
 

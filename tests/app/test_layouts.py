@@ -685,7 +685,7 @@ def what_goes_not_together_is_refused(plan):
                          (("--net", "25,10", "--split", "hf"), "--split chooses a layout, and --net and --cluster compare all"),
                          (("--cluster", cluster, "--head", "last"), "--head chooses a layout"),
                          (("--net", "25,10", "--tensor", 2), "--tensor chooses a layout"),
-                         (("--net", "25,10", "--set", "tfrun.parallel.replicas=2"), "--set tfrun.parallel.replicas chooses a layout"),
+                         (("--net", "25,10", "--set", "tfrun.parallel.replicas=2"), "--set parallel.replicas chooses a layout"),
                          (("--goal", "latency"), "--goal latency: the goal is what tfrun.parallel.split = auto aims at"),
                          (("--cluster", cluster, "--goal", "speed"), "is not one of latency|throughput")):
         told = plan.run(plan.config(), "--ranks", 4, *flags, code=2)

@@ -130,13 +130,15 @@ static const char *take_operand(struct words *words, const char *attached) {
     return words->at + 1 < words->argc ? words->argv[++words->at] : NULL;
 }
 
+/* A key may have the name of its section before it, "tfrun.". */
 static bool take_set(struct tfr_args *args, const char *assignment) {
+    static const char whole[] = "tfrun.";
     char *equals = assignment != NULL ? strchr(assignment, '=') : NULL;
     if (equals == NULL || equals == assignment) {
         return fail(args, "takes KEY=VALUE, such as runtime.dtype=bf16", "--set", "");
     }
     *equals = '\0';
-    tfr_args_add(args, assignment, equals + 1, "--set");
+    tfr_args_add(args, assignment + (strncmp(assignment, whole, strlen(whole)) == 0 ? strlen(whole) : 0), equals + 1, "--set");
     return true;
 }
 

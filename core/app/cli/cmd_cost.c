@@ -131,13 +131,11 @@ static bool take_lines(const struct tfr_args *args, struct tfr_cost_query *query
 
 /* What is about the start of a run is read where one is measured. 0, or an exit code. */
 static int check_start(const struct tfr_args *args) {
-    static const char *const keys[] = {"runtime.warmup", "runtime.pack_cache"};
     for (size_t i = 0; i < args->n_overrides; i++) {
         const struct tfr_override *said = &args->overrides[i];
-        const char *key = said->key + (strncmp(said->key, "tfrun.", 6) == 0 ? 6 : 0);
-        if (strcmp(key, keys[0]) == 0 || strcmp(key, keys[1]) == 0) {
+        if (strcmp(said->key, "runtime.warmup") == 0 || strcmp(said->key, "runtime.pack_cache") == 0) {
             return tfr_cli_usage("%s has no effect on `tfrun cost` without --measured, which runs the step; leave it out",
-                                 strcmp(said->origin, "--set") == 0 ? key : said->origin);
+                                 strcmp(said->origin, "--set") == 0 ? said->key : said->origin);
         }
     }
     return 0;

@@ -94,9 +94,8 @@ static int check_layout_is_open(const struct tfr_args *args) {
     for (size_t i = 0; i < args->n_overrides; i++) {
         const struct tfr_override *said = &args->overrides[i];
         const bool by_set = strcmp(said->origin, "--set") == 0;
-        const char *key = said->key + (strncmp(said->key, "tfrun.", 6) == 0 ? 6 : 0);
         for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
-            if (strcmp(key, keys[k]) == 0) {
+            if (strcmp(said->key, keys[k]) == 0) {
                 return tfr_cli_usage(
                     "%s%s%s chooses a layout, and --net and --cluster compare all: leave it out, or plan the one without "
                     "them",

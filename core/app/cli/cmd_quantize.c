@@ -55,10 +55,6 @@ static int measure(const char *config, const struct tfr_override *overrides, siz
     return status == TFR_OK ? 0 : tfr_measure_fail(status);
 }
 
-static const char *bare_key(const struct tfr_override *override) {
-    return override->key + (strncmp(override->key, "tfrun.", 6) == 0 ? 6 : 0);
-}
-
 static bool begins_with_one_of(const char *key, const char *const *parts) {
     while (*parts != NULL && strncmp(key, *parts, strlen(*parts)) != 0) {
         parts++;
@@ -69,7 +65,7 @@ static bool begins_with_one_of(const char *key, const char *const *parts) {
 static const char *last_of(const struct tfr_args *args, const char *key) {
     const char *value = NULL;
     for (size_t i = 0; i < args->n_overrides; i++) {
-        value = strcmp(bare_key(&args->overrides[i]), key) == 0 ? args->overrides[i].value : value;
+        value = strcmp(args->overrides[i].key, key) == 0 ? args->overrides[i].value : value;
     }
     return value;
 }
@@ -78,7 +74,7 @@ static const char *last_of(const struct tfr_args *args, const char *key) {
 static size_t keep_overrides(const struct tfr_args *args, const char *const *but, struct tfr_override *kept) {
     size_t n = 0;
     for (size_t i = 0; i < args->n_overrides; i++) {
-        if (!begins_with_one_of(bare_key(&args->overrides[i]), but)) {
+        if (!begins_with_one_of(args->overrides[i].key, but)) {
             kept[n++] = args->overrides[i];
         }
     }
@@ -91,11 +87,11 @@ static bool has_stray(const struct tfr_args *args) {
                                                                                                               NULL};
     for (size_t i = 0; i < args->n_overrides; i++) {
         const struct tfr_override *override = &args->overrides[i];
-        if (begins_with_one_of(bare_key(override), of_measuring) && !begins_with_one_of(bare_key(override), of_rounding)) {
+        if (begins_with_one_of(override->key, of_measuring) && !begins_with_one_of(override->key, of_rounding)) {
             const bool by_set = strcmp(override->origin, "--set") == 0;
             tfr_cli_usage("%s%s%s has no effect on `tfrun quantize` without --data, the text to measure on; %s", override->origin,
                           by_set ? " " : "", by_set ? override->key : "",
-                          strcmp(bare_key(override), "runtime.dtype") == 0 ? "the type of the weights is --to" : "leave it out");
+                          strcmp(override->key, "runtime.dtype") == 0 ? "the type of the weights is --to" : "leave it out");
             return true;
         }
     }

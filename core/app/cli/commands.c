@@ -26,9 +26,6 @@ bool tfr_command_reads(const void *user, const char *key) {
     if (command->reads == NULL) {
         return true;
     }
-    if (strncmp(key, "tfrun.", 6) == 0) {
-        key += 6;
-    }
     for (const char *const *read = command->reads; *read != NULL; read++) {
         if (**read == '!' && strcmp(key, *read + 1) == 0) {
             return false;

@@ -55,7 +55,6 @@ static bool has_flag(const struct tfr_command *command, const char *name) {
 static bool is_known(const char *key) {
     size_t n;
     const struct tfr_option_info *table = tfr_option_table(&n);
-    key += strncmp(key, "tfrun.", 6) == 0 ? 6 : 0;
     for (size_t i = 0; i < n; i++) {
         if (strcmp(table[i].key, key) == 0) {
             return true;
