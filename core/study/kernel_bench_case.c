@@ -158,6 +158,15 @@ static enum tfr_status open_runners(struct stand *stand) {
     return TFR_OK;
 }
 
+/* Before each kernel, as a round of large cases takes long. */
+static enum tfr_status check_cancel(void) {
+    if (!tfr_engine_cancelled()) {
+        return TFR_OK;
+    }
+    tfr_engine_clear_cancel();
+    return tfr_raise(TFR_CANCELLED, "stopped on request");
+}
+
 static int repeats_for(double seconds) {
     const double wanted = seconds > 0 ? TIMED_S / seconds : MOST_REPEATS;
     return wanted < 1 ? 1 : wanted > MOST_REPEATS ? MOST_REPEATS : (int)wanted;
@@ -183,12 +192,9 @@ static enum tfr_status look_at_memory(struct tfr_kernel_work *work, const struct
 /* Every kernel once; a run before those that count brings back to the caches what the others took from them. */
 static enum tfr_status run_round(struct stand *stand) {
     struct tfr_kernel_result *result = stand->result;
-    if (tfr_engine_cancelled()) {
-        tfr_engine_clear_cancel();
-        return tfr_raise(TFR_CANCELLED, "stopped on request");
-    }
     TFR_TRY(look_at_memory(stand->work, result));
     for (size_t i = 0; i < result->n_served; i++) {
+        TFR_TRY(check_cancel());
         struct tfr_kernel_figure *figure = &result->figures[i];
         double *seconds = &figure->times[figure->n_times++];
         TFR_TRY(tfr_kernel_runner_time(&stand->runners[i], 1, NULL));
@@ -202,13 +208,13 @@ static enum tfr_status run_rounds(struct stand *stand) {
     struct tfr_kernel_result *result = stand->result;
     uint64_t ran[2], waited[2];
     for (size_t i = 0; i < result->n_served; i++) {
+        TFR_TRY(check_cancel());
         TFR_TRY(choose_repeats(&stand->runners[i]));
     }
     const bool is_told = tfr_crowd_times("", &ran[0], &waited[0]);
     for (int64_t round = 0; round < stand->work->bench->repetitions; round++) {
         TFR_TRY(run_round(stand));
     }
-    result->waited_percent = -1;
     if (is_told && tfr_crowd_times("", &ran[1], &waited[1]) && ran[1] >= ran[0] && waited[1] >= waited[0]) {
         const double wanted = (double)(ran[1] - ran[0]) + (double)(waited[1] - waited[0]);
         result->waited_percent = wanted > 0 ? 100 * (double)(waited[1] - waited[0]) / wanted : 0;
@@ -252,7 +258,11 @@ static enum tfr_status measure(struct stand *stand) {
     tfr_op_cost(&stand->data.problem, &facts, &cost);
     result->flops = cost.flops;
     result->bytes = cost.bytes_read + cost.bytes_written;
+    result->waited_percent = -1;
     TFR_TRY(ask_kernels(stand));
+    if (result->n_served == 0) {
+        return TFR_OK;
+    }
     TFR_TRY(open_runners(stand));
     TFR_TRY(run_rounds(stand));
     if (!stand->work->question->no_roofs) {

@@ -7,7 +7,7 @@
 #include "base/status.h"
 #include "study/kernel_data.h"
 
-enum { LINE_FLOATS = 16, SPARE_KEYS = 40 };
+enum { LINE_FLOATS = 16 };
 
 static bool is_int8(const struct tfr_kernel_data *data) {
     return data->problem.arg[1].dtype == TFR_DTYPE_I8;
@@ -46,8 +46,7 @@ struct tfr_kv tfr_kernel_cache_f32(const struct tfr_kernel_data *data, int b, vo
 }
 
 void tfr_kernel_cache_hide(const struct tfr_kernel_data *data, const struct tfr_kv *kv, int64_t n_keys) {
-    enum { MOST_HEAD_DIM = 1 << 12 }; /* of a case */
-    float nan[MOST_HEAD_DIM];
+    float nan[TFR_CASE_HEADS];
     const int64_t head_dim = data->problem.attrs.head_dim;
     for (int64_t d = 0; d < head_dim; d++) {
         nan[d] = NAN;
@@ -64,7 +63,7 @@ static enum tfr_status open_cache(struct tfr_kernel_data *data, const struct tfr
                                   uint64_t *state) {
     struct tfr_kv *kv = &data->kv[b];
     const bool is_read = of->op == TFR_OP_ATTENTION;
-    kv->capacity = (n_keys + SPARE_KEYS) / TFR_KV_PANEL * TFR_KV_PANEL;
+    kv->capacity = (n_keys + TFR_CASE_SPARE_KEYS) / TFR_KV_PANEL * TFR_KV_PANEL;
     const int64_t n = tfr_kernel_cache_elements(data, b), n_scales = kv->capacity * of->heads;
     const int64_t size = is_int8(data) ? 1 : of->kv == TFR_DTYPE_F32 ? 4 : 2;
     data->kv_bytes[b] = (size_t)(2 * n * size + (is_int8(data) ? 2 * n_scales * (int64_t)sizeof(float) : 0));

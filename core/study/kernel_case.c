@@ -28,9 +28,9 @@ int64_t tfr_kernel_case_keys(const struct tfr_kernel_case *of, int b) {
 }
 
 double tfr_kernel_case_bytes(const struct tfr_kernel_case *of) {
-    enum { ROUNDING = 128, SPARE_KEYS = 40, KV_BYTES = 16 };
-    const double rows = (double)of->max, n = (double)of->n, is_gather = of->op == TFR_OP_GATHER_ROWS;
-    double bytes = 4 * (double)tfr_kernel_case_width(of) * (is_gather > 0 ? (double)of->from : rows) + 4 * 3 * rows * n + 8 * rows;
+    enum { ROUNDING = 128, KV_BYTES = 16 };
+    const double rows = (double)of->max, n = (double)of->n, x_rows = of->op == TFR_OP_GATHER_ROWS ? (double)of->from : rows;
+    double bytes = 4 * (double)tfr_kernel_case_width(of) * x_rows + 4 * 3 * rows * n + 8 * rows;
     if (of->op == TFR_OP_LINEAR) {
         bytes += (double)of->k * n * (double)tfr_dtype_size((enum tfr_dtype)of->stored) + 4 * n;
     } else if (of->op == TFR_OP_EMBED || of->op == TFR_OP_LOOKUP_ADD) {
@@ -40,7 +40,7 @@ double tfr_kernel_case_bytes(const struct tfr_kernel_case *of) {
     }
     for (int b = 0; b < of->n_seqs; b++) {
         const double pairs = (double)of->n_rows[b] * (double)tfr_kernel_case_keys(of, b);
-        bytes += ((double)of->past[b] + (double)of->n_rows[b] + (double)of->cross + SPARE_KEYS) * n * KV_BYTES;
+        bytes += ((double)of->past[b] + (double)of->n_rows[b] + (double)of->cross + TFR_CASE_SPARE_KEYS) * n * KV_BYTES;
         bytes += 4 * pairs * ((double)of->mask + (of->weights ? (double)of->heads : 0));
     }
     return bytes + (TFR_MAX_ARGS + 3.0 * TFR_CASE_SEQS) * ROUNDING;
@@ -75,7 +75,7 @@ static enum tfr_status complete(struct tfr_kernel_case *one, bool has_max) {
                          : needs_k                     ? "rows, k and n"
                                                        : "rows and n");
     }
-    if (one->op == TFR_OP_BEST_ROWS && (one->n != TFR_BEST_WIDTH || one->k > TFR_BEST_COLUMNS)) {
+    if (one->op == TFR_OP_BEST_ROWS && one->n != TFR_BEST_WIDTH) {
         return tfr_raise(TFR_CONFIG, "n=%lld: best_rows gives %d numbers of a row; leave n out", (long long)one->n, TFR_BEST_WIDTH);
     }
     if (has_max && one->max < one->rows) {

@@ -12,6 +12,8 @@
 #include "graph/op.h"
 
 enum { TFR_CASE_SEQS = 16, TFR_CASE_NAME = 64, TFR_CASE_LINE = 512, TFR_CASES_MOST = 4096 };
+/* Heads, and columns of a head; positions that a cache has behind its last key, rounded down to whole panels. */
+enum { TFR_CASE_HEADS = 1 << 12, TFR_CASE_SPARE_KEYS = 40 };
 
 struct tfr_kernel_case {
     char name[TFR_CASE_NAME];

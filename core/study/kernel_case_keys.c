@@ -40,7 +40,7 @@ static const struct word packed[] = {{"f32", TFR_DTYPE_F32},
                                      {NULL, 0}};
 
 /* Large enough for any model, and small enough that no product of two overflows. */
-enum { MOST_ROWS = 1 << 20, MOST_WIDTH = 1 << 24, MOST_HEADS = 1 << 12, MOST_PAST = 1 << 24 };
+enum { MOST_ROWS = 1 << 20, MOST_WIDTH = TFR_BEST_COLUMNS, MOST_PAST = 1 << 24 };
 #define MOST_REAL 3.4e38 /* of f32 */
 
 static const struct key {
@@ -56,11 +56,11 @@ static const struct key {
     {"max", SIZE, AT(max), 1, MOST_ROWS, ROWS | HEADS, NULL},
     {"k", SIZE, AT(k), 1, MOST_WIDTH, OP(LINEAR) | OP(BEST_ROWS), NULL},
     {"n", SIZE, AT(n), 1, MOST_WIDTH, ROWS, NULL},
-    {"heads", SIZE, AT(heads), 1, MOST_HEADS, HEADS, NULL},
-    {"dim", SIZE, AT(dim), 1, MOST_HEADS, HEADS, NULL},
+    {"heads", SIZE, AT(heads), 1, TFR_CASE_HEADS, HEADS, NULL},
+    {"dim", SIZE, AT(dim), 1, TFR_CASE_HEADS, HEADS, NULL},
     {"seqs", SEQS, 0, 0, 0, HEADS, NULL},
     {"from", SIZE, AT(from), 1, MOST_WIDTH, OP(EMBED) | OP(GATHER_ROWS) | OP(LOOKUP_ADD), NULL},
-    {"blocks", SIZE, AT(blocks), 1, MOST_HEADS, OP(SUM_BLOCKS), NULL},
+    {"blocks", SIZE, AT(blocks), 1, TFR_CASE_HEADS, OP(SUM_BLOCKS), NULL},
     {"cross", SIZE, AT(cross), 1, MOST_PAST, HEADS, NULL},
     {"bias", FLAG, AT(bias), 0, 1, OP(LINEAR) | OP(SUM_BLOCKS), NULL},
     {"residual", FLAG, AT(residual), 0, 1, OP(LINEAR) | OP(SUM_BLOCKS), NULL},
@@ -68,7 +68,7 @@ static const struct key {
     {"start", FLAG, AT(start), 0, 1, OP(SUM_BLOCKS), NULL},
     {"causal", FLAG, AT(causal), 0, 1, OP(ATTENTION), NULL},
     {"query_only", FLAG, AT(query_only), 0, 1, HEADS, NULL},
-    {"mask", FLAG, AT(mask), 0, MOST_HEADS, OP(ATTENTION), NULL},
+    {"mask", FLAG, AT(mask), 0, TFR_CASE_HEADS, OP(ATTENTION), NULL},
     {"head_mask", FLAG, AT(head_mask), 0, 1, OP(ATTENTION), NULL},
     {"weights", FLAG, AT(weights), 0, 1, OP(ATTENTION), NULL},
     {"act", WORD, AT(act), 0, 0, OP(LINEAR) | OP(ACTIVATION), activations},

@@ -17,13 +17,24 @@ static void on_say(void *user, int64_t done, int64_t total) {
 static bool is_read(const char *key) {
     static const char *const keys[] = {"runtime.threads", "runtime.bind", "runtime.isa", "runtime.kernels", "runtime.hugepages",
                                        "parallel.memory", "plugins",      "output.file", "output.force",    "observe.log"};
-    key += strncmp(key, "tfrun.", 6) == 0 ? 6 : 0;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (strcmp(keys[i], key) == 0) {
             return true;
         }
     }
     return false;
+}
+
+/* All kernels that serve a case are timed: to prefer one would change nothing. */
+static bool prefers(const struct tfr_override *override) {
+    const char *word = override->value;
+    if (strcmp(override->key, "runtime.kernels") != 0) {
+        return false;
+    }
+    while (*(word += strspn(word, ", ")) == '-') {
+        word += strcspn(word, ", ");
+    }
+    return *word != '\0';
 }
 
 /* What says nothing about kernels alone is refused by name: 0, or an exit code. */
@@ -46,6 +57,11 @@ static int check(const struct tfr_args *args) {
         if (!is_read(override->key)) {
             return tfr_cli_usage("--micro times kernels alone, and %s (%s) is about a model; leave it out", override->origin,
                                  override->key);
+        }
+        if (prefers(override)) {
+            return tfr_cli_usage("--micro times all kernels that serve a case, and %s prefers some (%s): ban others with -NAME, or "
+                                 "take some alone with --kernel PART",
+                                 override->origin, override->value);
         }
     }
     return 0;

@@ -72,8 +72,8 @@ TFR_API enum tfr_status tfr_report_bench(const struct tfr_bench *bench, const st
 struct tfr_kernel_bench;
 struct tfr_kernel_bench_question {
     const char *file;
-    const char *only,
-        *kernel; /* the name of a case, a part of kernel names; NULL: all cases, all kernels but the plain reference */
+    const char *only;                     /* the name of a case; NULL: all of them */
+    const char *kernel;                   /* a part of kernel names; NULL: all kernels but the plain reference */
     const struct tfr_override *overrides; /* that the engine was opened with */
     size_t n_overrides;
     int64_t repetitions;
