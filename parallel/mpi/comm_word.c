@@ -14,7 +14,7 @@
 
 #include "mpi/comm_internal.h"
 
-enum { MOST_ASKERS = 1024, LOOKS = 20, NAP_NS = 1000000 };
+enum { MOST_ASKERS = 1024, LOOKS = 200, NAP_NS = 1000000 };
 
 static struct {
     struct sockaddr_un address; /* of this job */

@@ -252,6 +252,7 @@ static void end_at_once(int number) {
 }
 
 static void cancel_first(int number) {
+    const int error = errno; /* of the call that the signal came upon, which looks at it later */
     caught_signal = number;
     farewell.sentence[0] = '\0';
     if (tfr_cli_is_sibling_gone()) { /* the step would wait for it, and the launcher kills in a second */
@@ -260,6 +261,7 @@ static void cancel_first(int number) {
         tfr_engine_cancel();
     }
     signal(number, end_at_once); /* a second one */
+    errno = error;
 }
 
 /* A signal that is ignored stays so (nohup). */
