@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/log.h"
 #include "base/status.h"
-#include "predict/predict.h"
 #include "study/kernel_bench_case.h"
 
 /* A part that no kernel has, and a case that no line has, would give an empty answer. */
@@ -31,7 +31,9 @@ static enum tfr_status take_cases(struct tfr_kernel_work *work, const struct tfr
     }
     for (size_t i = 0; i < cases->n; i++) {
         if (only == NULL || strcmp(only, cases->items[i].name) == 0) {
-            work->bench->results[work->bench->n_results++].of = cases->items[i];
+            struct tfr_kernel_case *of = &work->bench->results[work->bench->n_results++].of;
+            *of = cases->items[i];
+            of->max = of->has_max ? of->max : of->rows; /* room for more is what only a check of kernels wants */
         }
     }
     return work->bench->n_results > 0 ? TFR_OK
@@ -45,6 +47,31 @@ static enum tfr_status read_file(struct tfr_kernel_work *work) {
     const enum tfr_status status = take_cases(work, &cases);
     tfr_kernel_cases_free(&cases);
     return status;
+}
+
+/* Nothing was timed, so no table has the reasons. */
+static enum tfr_status refuse_all(const struct tfr_kernel_work *work) {
+    const struct tfr_kernel_bench *bench = work->bench;
+    const char *part = work->question->kernel;
+    char which[TFR_CASE_NAME + 64];
+    for (size_t i = 0; i < bench->n_results; i++) {
+        for (size_t k = 0; k < bench->results[i].n_figures; k++) {
+            const struct tfr_kernel_figure *figure = &bench->results[i].figures[k];
+            tfr_log(TFR_LOG_INFO, "bench", "case %s: %s is not timed: %s", bench->results[i].of.name, figure->kernel,
+                    figure->refusal);
+        }
+    }
+    snprintf(which, sizeof which, "case %s", bench->results[0].of.name);
+    if (bench->n_results > 1) {
+        snprintf(which, sizeof which, "any of its %zu cases, %s the first", bench->n_results, bench->results[0].of.name);
+    }
+    return part != NULL
+               ? tfr_raise(TFR_UNSUPPORTED,
+                           "%s: no kernel with \"%s\" in its name serves %s; leave --kernel out, or add -v for the reasons",
+                           work->question->file, part, which)
+               : tfr_raise(TFR_UNSUPPORTED,
+                           "%s: no kernel serves %s; add -v for the reason of each, `tfrun plugins` lists all that are here",
+                           work->question->file, which);
 }
 
 static enum tfr_status run_all(struct tfr_kernel_work *work) {
@@ -61,7 +88,8 @@ static enum tfr_status run_all(struct tfr_kernel_work *work) {
         TFR_TRY(tfr_roofs_measure(&work->roofs, engine->team, engine->machine, true, NULL, NULL));
         TFR_TRY(tfr_roofs_memory(engine->team, engine->machine, &work->roofs.memory_rate));
         bench->memory_rate = work->roofs.memory_rate;
-        bench->flop_rate = tfr_roof_flops(&work->roofs, bench->n_threads, TFR_DTYPE_F32, 0);
+        bench->has_roofs = true;
+        tfr_kernel_peaks_take(work);
     }
     for (size_t i = 0; i < bench->n_results; i++) {
         if (work->question->say != NULL) {
@@ -72,12 +100,7 @@ static enum tfr_status run_all(struct tfr_kernel_work *work) {
         n_served += bench->results[i].n_served;
     }
     if (n_served == 0) {
-        const char *part = work->question->kernel;
-        return part != NULL
-                   ? tfr_raise(TFR_UNSUPPORTED, "%s: no kernel with \"%s\" in its name serves a case; leave --kernel out",
-                               work->question->file, part)
-                   : tfr_raise(TFR_UNSUPPORTED, "%s: no kernel serves a case of it; `tfrun plugins` lists those that are here",
-                               work->question->file);
+        return refuse_all(work);
     }
     return tfr_manifest_of_kernels(&bench->manifest, engine, work->question);
 }

@@ -225,30 +225,6 @@ static enum tfr_status run_rounds(struct stand *stand) {
     return TFR_OK;
 }
 
-/* All bytes of a run are wanted again at the next: the set that is gone through is what one run takes. */
-static void settle_roofs(struct stand *stand) {
-    struct tfr_roofs now = stand->work->roofs;
-    if (stand->work->n_rates > 0) {
-        stand->result->memory_rate = tfr_spread_of(stand->work->rates, stand->work->n_rates).median;
-        now = tfr_roofs_with_memory(&now, stand->result->memory_rate);
-    }
-    for (size_t i = 0; i < stand->result->n_served; i++) {
-        const struct tfr_kernel_runner *runner = &stand->runners[i];
-        struct tfr_kernel_figure *figure = &stand->result->figures[i];
-        const struct tfr_task_facts facts = {
-            .dtype = (int32_t)tfr_unit_dtype(&runner->problem, &runner->needs.order),
-            .isa = runner->kernel->isa,
-            .threads = figure->threads,
-            .flops = stand->result->flops,
-            .far_bytes = stand->result->bytes,
-            .far_set = stand->result->bytes,
-        };
-        enum tfr_bound bound;
-        figure->roof_s = tfr_roof_ns(&now, &facts, &bound) / 1e9;
-        figure->is_compute_bound = bound == TFR_BOUND_COMPUTE;
-    }
-}
-
 static enum tfr_status measure(struct stand *stand) {
     struct tfr_kernel_result *result = stand->result;
     struct tfr_cost cost = {.struct_size = sizeof cost};
@@ -266,7 +242,7 @@ static enum tfr_status measure(struct stand *stand) {
     TFR_TRY(open_runners(stand));
     TFR_TRY(run_rounds(stand));
     if (!stand->work->question->no_roofs) {
-        settle_roofs(stand);
+        tfr_kernel_roof_settle(stand->work, result);
     }
     return TFR_OK;
 }

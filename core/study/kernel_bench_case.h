@@ -19,4 +19,8 @@ struct tfr_kernel_work {
 /* Fills all of `result` but its case. Failures name file, line and case. */
 enum tfr_status tfr_kernel_bench_case(struct tfr_kernel_work *work, struct tfr_kernel_result *result);
 
+/* kernel_bench_roof.c: the peaks of the bench, once its roofs are measured; the roof of a case, once its rounds are done. */
+void tfr_kernel_peaks_take(struct tfr_kernel_work *work);
+void tfr_kernel_roof_settle(struct tfr_kernel_work *work, struct tfr_kernel_result *result);
+
 #endif

@@ -1,6 +1,15 @@
 /* kernel_bench_json.c - what kernels took as a document, schema tfrun-kernels-1. Times are microseconds. */
 #include "base/json.h"
+#include "base/tensor.h"
 #include "study/kernel_bench.h"
+
+static void put_roof(struct tfr_json_out *out, const struct tfr_kernel_result *result, const struct tfr_kernel_figure *figure) {
+    const double share = tfr_kernel_roof_share(result, figure);
+    tfr_json_put_number(out, "roof_us", result->roof_s * 1e6);
+    tfr_json_put_number(out, "roof_share", share);
+    tfr_json_put_text(out, "roof", result->is_compute_bound ? "compute" : "memory");
+    tfr_json_put_bool(out, "doubtful", share > TFR_KERNEL_DOUBTFUL_SHARE);
+}
 
 static void put_figure(struct tfr_json_out *out, const struct tfr_kernel_result *result, const struct tfr_kernel_figure *figure) {
     const struct tfr_spread *spread = &figure->spread;
@@ -15,10 +24,8 @@ static void put_figure(struct tfr_json_out *out, const struct tfr_kernel_result 
     tfr_json_put_number(out, "coverage", spread->coverage);
     tfr_json_put_number(out, "gflops", result->flops / spread->median / 1e9);
     tfr_json_put_number(out, "gb_s", result->bytes / spread->median / 1e9);
-    if (figure->roof_s > 0) {
-        tfr_json_put_number(out, "roof_us", figure->roof_s * 1e6);
-        tfr_json_put_number(out, "roof_share", figure->roof_s / spread->median);
-        tfr_json_put_text(out, "roof", figure->is_compute_bound ? "compute" : "memory");
+    if (result->roof_s > 0) {
+        put_roof(out, result, figure);
     }
     tfr_json_put_int(out, "packed_bytes", (int64_t)figure->packed_bytes);
     tfr_json_begin(out, "times_us", '[');
@@ -36,6 +43,7 @@ static void put_result(struct tfr_json_out *out, const struct tfr_kernel_result 
     tfr_json_put_int(out, "line", result->of.line);
     tfr_json_put_number(out, "flops", result->flops);
     tfr_json_put_number(out, "bytes", result->bytes);
+    tfr_json_put_text(out, "factors", tfr_kv_dtype_name(tfr_kernel_case_factors(&result->of)));
     if (result->memory_rate > 0) {
         tfr_json_put_number(out, "memory_bytes_per_s", result->memory_rate);
     }
@@ -67,7 +75,13 @@ enum tfr_status tfr_kernel_bench_json(const struct tfr_kernel_bench *bench, char
     tfr_json_put_int(&out, "threads", bench->n_threads);
     tfr_json_put_int(&out, "repetitions", bench->repetitions);
     tfr_json_put_number(&out, "memory_bytes_per_s", bench->memory_rate);
-    tfr_json_put_number(&out, "f32_flops_per_s", bench->flop_rate);
+    tfr_json_begin(&out, "flops_per_s", '{'); /* of factors of a type; without those that are not measured */
+    for (int i = 0; i < TFR_KERNEL_PEAKS; i++) {
+        if (bench->peaks[i].flop_rate > 0) {
+            tfr_json_put_number(&out, tfr_kv_dtype_name(bench->peaks[i].dtype), bench->peaks[i].flop_rate);
+        }
+    }
+    tfr_json_end(&out, '}');
     tfr_json_begin(&out, "cases", '[');
     for (size_t i = 0; i < bench->n_results; i++) {
         put_result(&out, &bench->results[i]);

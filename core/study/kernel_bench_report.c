@@ -5,6 +5,7 @@
 
 #include "base/memtext.h"
 #include "base/plural.h"
+#include "base/tensor.h"
 #include "report/grid.h"
 #include "study/bench_document.h"
 #include "study/kernel_bench.h"
@@ -22,6 +23,20 @@ static void put_heads(struct tfr_grid *grid, const char *const *heads, size_t n)
     grid->n_columns += (int)n;
 }
 
+static void put_roof(struct tfr_grid *grid, const struct tfr_kernel_result *result, const struct tfr_kernel_figure *figure) {
+    const double share = tfr_kernel_roof_share(result, figure);
+    if (result->roof_s <= 0) {
+        for (int i = 0; i < 4; i++) {
+            tfr_grid_put(grid, "");
+        }
+        return;
+    }
+    put(grid, "%.2f", result->roof_s * 1e6);
+    put(grid, "%.1f", 100 * share);
+    tfr_grid_put(grid, result->is_compute_bound ? "compute" : "memory");
+    tfr_grid_put(grid, share > TFR_KERNEL_DOUBTFUL_SHARE ? "doubtful" : "");
+}
+
 static void put_figure(struct tfr_grid *grid, const struct tfr_kernel_result *result, const struct tfr_kernel_figure *figure,
                        bool has_roof) {
     const struct tfr_spread *spread = &figure->spread;
@@ -35,17 +50,15 @@ static void put_figure(struct tfr_grid *grid, const struct tfr_kernel_result *re
     put(grid, "%.2f", result->flops / spread->median / 1e9);
     put(grid, "%.2f", result->bytes / spread->median / 1e9);
     if (has_roof) {
-        put(grid, "%.2f", figure->roof_s * 1e6);
-        put(grid, "%.1f", 100 * figure->roof_s / spread->median);
-        tfr_grid_put(grid, figure->is_compute_bound ? "compute" : "memory");
+        put_roof(grid, result, figure);
     }
 }
 
 static void fill(struct tfr_grid *grid, const struct tfr_kernel_bench *bench) {
     static const char *const heads[] = {"case",  "kernel",   "threads",   "median us", "q1 us",
                                         "q3 us", "low95 us", "high95 us", "GFLOP/s",   "GB/s"};
-    static const char *const roof[] = {"roof us", "% of roof", "roof of"};
-    const bool has_roof = bench->flop_rate > 0;
+    static const char *const roof[] = {"roof us", "% of roof", "roof of", "mark"};
+    const bool has_roof = bench->has_roofs;
     put_heads(grid, heads, TFR_COUNT_OF(heads));
     put_heads(grid, roof, has_roof ? TFR_COUNT_OF(roof) : 0);
     for (size_t i = 0; i < bench->n_results; i++) {
@@ -93,6 +106,23 @@ static void print_disturbed(FILE *out, const struct tfr_kernel_bench *bench, con
     }
 }
 
+/* The peaks that cases are held against; of those that were not measured the reason why a case has no roof. */
+static void print_roofs(FILE *out, const struct tfr_kernel_bench *bench, const char *line) {
+    fprintf(out, "%sroofs    ", line);
+    for (int i = 0; i < TFR_KERNEL_PEAKS; i++) {
+        if (bench->peaks[i].is_used && bench->peaks[i].flop_rate > 0) {
+            fprintf(out, "%.1f GFLOP/s in %s, ", bench->peaks[i].flop_rate / 1e9, tfr_kv_dtype_name(bench->peaks[i].dtype));
+        }
+    }
+    fprintf(out, "%.1f GB/s from memory\n", bench->memory_rate / 1e9);
+    for (int i = 0; i < TFR_KERNEL_PEAKS; i++) {
+        if (bench->peaks[i].is_used && bench->peaks[i].flop_rate <= 0) {
+            fprintf(out, "%sno roof  for products in %s: no loop measures the best instructions for them here\n", line,
+                    tfr_kv_dtype_name(bench->peaks[i].dtype));
+        }
+    }
+}
+
 static void print_head(FILE *out, const struct tfr_kernel_bench *bench, const char *line) {
     fprintf(out, "%scases    %zu of %s\n%smachine  %s, %d thread%s\n", line, bench->n_results, bench->file, line, bench->machine,
             bench->n_threads, tfr_plural(bench->n_threads));
@@ -101,9 +131,8 @@ static void print_head(FILE *out, const struct tfr_kernel_bench *bench, const ch
             " rounds, their quartiles and 95 %% "
             "interval\n",
             line, bench->repetitions);
-    if (bench->flop_rate > 0) {
-        fprintf(out, "%sroofs    %.1f GFLOP/s in f32, %.1f GB/s from memory\n", line, bench->flop_rate / 1e9,
-                bench->memory_rate / 1e9);
+    if (bench->has_roofs) {
+        print_roofs(out, bench, line);
     }
     print_disturbed(out, bench, line);
     fputc('\n', out);
@@ -116,8 +145,9 @@ static void print_line(FILE *out, const struct tfr_kernel_result *result, const 
             figure->kernel, figure->threads, figure->n_times, spread->median * 1e6, spread->q1 * 1e6, spread->q3 * 1e6);
     fprintf(out, "low95_us=%.4f high95_us=%.4f gflops=%.4f gb_s=%.4f", spread->low * 1e6, spread->high * 1e6,
             result->flops / spread->median / 1e9, result->bytes / spread->median / 1e9);
-    if (figure->roof_s > 0) {
-        fprintf(out, " roof_us=%.4f roof_share=%.6f", figure->roof_s * 1e6, figure->roof_s / spread->median);
+    if (result->roof_s > 0) {
+        const double share = tfr_kernel_roof_share(result, figure);
+        fprintf(out, " roof_us=%.4f roof_share=%.6f doubtful=%d", result->roof_s * 1e6, share, share > TFR_KERNEL_DOUBTFUL_SHARE);
     }
     fputc('\n', out);
 }
@@ -125,7 +155,7 @@ static void print_line(FILE *out, const struct tfr_kernel_result *result, const 
 static enum tfr_status print(FILE *out, const struct tfr_kernel_bench *bench, enum tfr_table_form form, bool refusals) {
     static const enum tfr_grid_form forms[] = {
         [TFR_TABLE_TEXT] = TFR_GRID_TEXT, [TFR_TABLE_MD] = TFR_GRID_MARKDOWN, [TFR_TABLE_CSV] = TFR_GRID_CSV};
-    struct tfr_grid grid = {.is_left = 1 | 1 << 1 | 1 << 12};
+    struct tfr_grid grid = {.is_left = 1 | 1 << 1 | 1 << 12 | 1 << 13};
     if (form != TFR_TABLE_CSV) {
         print_head(out, bench, form == TFR_TABLE_MD ? "- " : "");
     }

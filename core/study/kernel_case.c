@@ -46,8 +46,18 @@ double tfr_kernel_case_bytes(const struct tfr_kernel_case *of) {
     return bytes + (TFR_MAX_ARGS + 3.0 * TFR_CASE_SEQS) * ROUNDING;
 }
 
+enum tfr_dtype tfr_kernel_case_factors(const struct tfr_kernel_case *of) {
+    if (of->op == TFR_OP_ATTENTION || of->x_dtype != TFR_DTYPE_F32) {
+        return (enum tfr_dtype)of->x_dtype;
+    }
+    const bool is_short =
+        of->dtype == TFR_DTYPE_BF16 || of->dtype == TFR_DTYPE_I8_CHANNEL; /* bf16 holds the whole numbers of int8w */
+    return of->op == TFR_OP_LINEAR && is_short ? TFR_DTYPE_BF16 : TFR_DTYPE_F32;
+}
+
 struct tfr_op_facts tfr_kernel_case_facts(const struct tfr_kernel_case *of) {
-    struct tfr_op_facts facts = {.rows = (double)of->rows};
+    const bool is_idle = of->op == TFR_OP_KV_APPEND && of->query_only; /* rows that only ask are not appended */
+    struct tfr_op_facts facts = {.rows = is_idle ? 0 : (double)of->rows};
     for (int b = 0; b < of->n_seqs; b++) {
         const double n = (double)of->n_rows[b], keys = (double)tfr_kernel_case_keys(of, b);
         const bool is_causal = of->causal && of->cross == 0 && !of->query_only;
@@ -82,6 +92,7 @@ static enum tfr_status complete(struct tfr_kernel_case *one, bool has_max) {
         return tfr_raise(TFR_CONFIG, "max=%lld is less than the %lld rows; give as many or leave max out", (long long)one->max,
                          (long long)one->rows);
     }
+    one->has_max = has_max;
     one->max = has_max ? one->max : one->rows + SPARE_ROWS;
     if (one->mask > 1 && one->mask != one->heads) {
         return tfr_raise(TFR_CONFIG, "mask=%d: masks are 1 for all heads, or %lld, one for each; give one of the two", one->mask,

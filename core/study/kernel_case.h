@@ -23,6 +23,7 @@ struct tfr_kernel_case {
     int32_t dtype, x_dtype; /* of a linear's packed weight and its inputs (attention: of its products) */
     int32_t stored, kv;     /* of weights and tables as a file has them; of the cache */
     int64_t rows, max, k, n, heads, dim, from;
+    bool has_max; /* else max is rows and some more */
     int32_t bias, residual, transposed, causal, n_seqs;
     int32_t query_only, mask, head_mask, weights, start;
     int64_t cross, blocks;
@@ -50,6 +51,8 @@ double tfr_kernel_case_bytes(const struct tfr_kernel_case *of);
 int64_t tfr_kernel_case_width(const struct tfr_kernel_case *of);
 /* Keys that the rows of sequence b are held against. */
 int64_t tfr_kernel_case_keys(const struct tfr_kernel_case *of, int b);
+/* Of what the case multiplies: F32, BF16 or I8, whatever a kernel makes of it. */
+enum tfr_dtype tfr_kernel_case_factors(const struct tfr_kernel_case *of);
 /* What the least cost of the problem depends on besides it (tfr_op_cost). */
 struct tfr_op_facts tfr_kernel_case_facts(const struct tfr_kernel_case *of);
 

@@ -25,8 +25,8 @@ static const struct word activations[] = {
     {NULL, 0}};
 static const struct word stored[] = {
     {"f32", TFR_DTYPE_F32}, {"bf16", TFR_DTYPE_BF16}, {"f16", TFR_DTYPE_F16}, {"f64", TFR_DTYPE_F64}, {NULL, 0}};
-static const struct word caches[] = {
-    {"f32", TFR_DTYPE_F32}, {"i8", TFR_DTYPE_I8}, {"bf16", TFR_DTYPE_BF16}, {"f16", TFR_DTYPE_F16}, {NULL, 0}};
+static const struct word caches[] = {{"f32", TFR_DTYPE_F32}, {"bf16", TFR_DTYPE_BF16}, {"f16", TFR_DTYPE_F16},
+                                     {"int8", TFR_DTYPE_I8}, {"i8", TFR_DTYPE_I8},     {NULL, 0}};
 static const struct word products[] = {{"f32", TFR_DTYPE_F32}, {"bf16", TFR_DTYPE_BF16}, {NULL, 0}};
 static const struct word packed[] = {{"f32", TFR_DTYPE_F32},
                                      {"bf16", TFR_DTYPE_BF16},

@@ -521,7 +521,7 @@ def kernels_alone_have_tables_and_a_roof(bench):
     expect_same(len(lines), 1)
     pairs = dict(word.split("=") for word in lines[0].split(" ")[1:])
     expect_same(list(pairs), ["case", "kernel", "threads", "repetitions", "median_us", "q1_us", "q3_us", "low95_us", "high95_us", "gflops", "gb_s",
-                              "roof_us", "roof_share"])
+                              "roof_us", "roof_share", "doubtful"])
     expect_same((pairs["case"], pairs["kernel"], pairs["threads"]), ("fc", "linear.f32.ref.plain", "1"))
     expect(float(pairs["roof_us"]) > 0 and "% of roof" in text and "not timed" not in text and "case 1 of" not in told, text, told)
     text, told = micro(bench, "--case", "half", "--kernel", "ref", "--no-roofs", "--verbose", "--save", bench.folder / "kept.json")
@@ -533,6 +533,29 @@ def kernels_alone_have_tables_and_a_roof(bench):
     expect("none serves it" in {row["kernel"] for row in rows} and rows[0]["case"] == "norm" and rows[0]["kernel"].startswith("layer_norm."), rows)
     expect("| fc |" in micro(bench, "--case", "fc", "--no-roofs", "--format", "md")[0].replace("  ", " "), "no Markdown")
     expect("is no document of bench" in bench.run("bench", bench.demo, "--compare", bench.folder / "kept.json", code=4)[1], "a document of kernels is compared")
+
+
+@case
+def a_case_has_one_roof(bench):
+    """That of the best instructions for what it multiplies, whichever a kernel takes; and of no rows that only ask."""
+    text = ("whole linear rows=4 k=64 n=64 dtype=int8\nhalf attention heads=2 dim=16 seqs=0+32 kv=bf16 products=bf16\n"
+            "fc linear rows=4 k=64 n=64\nidle kv_append heads=2 dim=16 seqs=5+2 query_only=1\n")
+    for limit in ((), ("--isa", "plain")):
+        head = micro(bench, "--save", bench.folder / "roofs.json", "--force", *limit, text=text)[0].split("\ncase ")[0]
+        made = json.loads((bench.folder / "roofs.json").read_text())
+        peaks, (whole, half, fc, idle) = made["flops_per_s"], made["cases"]
+        expect_same([one["factors"] for one in made["cases"]], ["int8", "bf16", "f32", "f32"])
+        expect(idle["bytes"] == 0 and all("roof_us" not in kernel for kernel in idle["kernels"]), idle)
+        for one in (whole, half, fc):
+            kernels, peak = one["kernels"], peaks.get(one["factors"], 0)
+            expect_same(len({kernel.get("roof_us") for kernel in kernels}), 1)
+            expect_same("roof_us" in kernels[0], peak > 0)
+            expect((f" GFLOP/s in {one['factors']}, " in head) == (peak > 0) != (f"no roof  for products in {one['factors']}: " in head), head)
+            for kernel in kernels if peak > 0 else []:
+                expect(kernel["roof_us"] >= one["flops"] / peak * 1e6 * (1 - 1e-9), kernel, peaks)
+                expect_same(kernel["doubtful"], kernel["roof_us"] / kernel["median_us"] > 1.05)
+        if limit:
+            expect(peaks["bf16"] == peaks["f32"] and "int8" not in peaks, peaks)
 
 
 @case
@@ -554,10 +577,17 @@ def what_says_nothing_of_kernels_is_refused(bench):
                             (("--max-batch", 3), "(runtime.max_batch) is about a model"), (("--trust", "/"), "(trust) is about a model"),
                             (("--kernels", "gemv"), "--kernels prefers some (gemv): ban others"), (("--kernels=-onednn, gemv",), "prefers some"),
                             (("--repetitions", 9), "--repetitions"), (("--format", "xml"), "--format"), (("--case", "nothing"), "has no case \"nothing\""),
+                            (("--case", "fc", "--case", "norm"), "--case is given 2 times"), (("--kernel", ""), "--kernel is empty"),
                             (("--kernel", "nothing"), "no kernel here has \"nothing\" in its name"), (("--threads", 0), "--threads")):
         out, told = micro(bench, *words, code=2)
         expect(sentence in told and out == "", words, told)
-    expect("no kernel with \"layer_norm\" in its name serves a case; leave --kernel out" in micro(bench, "--case", "fc", "--kernel", "layer_norm", "--no-roofs", code=4)[1])
+    expect("no kernel with \"layer_norm\" in its name serves case fc; leave --kernel out" in micro(bench, "--case", "fc", "--kernel", "layer_norm", "--no-roofs", code=4)[1])
+    alone = "linear.f32.ref.plain"
+    told = micro(bench, "--case", "half", "--kernel", alone, "--no-roofs", "-v", code=4)[1]
+    expect(f"case half: {alone} is not timed: " in told and "serves case half; " in told, told)
+    both = bench.folder / "both.json"
+    told = micro(bench, "--no-roofs", "-o", both, "--save", f"{bench.folder}/./both.json", code=2)[1]
+    expect("--save and -o both name" in told and not both.exists(), told)
     expect("--case picks what --micro times" in bench.run("bench", bench.demo, "--case", "fc", code=2)[1], "--case alone is taken")
     expect("--kernel picks what --micro times" in bench.run("bench", bench.demo, "--kernel", "ref", code=2)[1], "--kernel alone is taken")
     expect("none.txt" in bench.run("bench", "--micro", bench.folder / "none.txt", code=5)[1], "a file that is not there is no failure")

@@ -106,15 +106,32 @@ TFR_TEST(a_long_line_and_too_many_cases_are_refused) {
     assert_non_null(strstr(tfr_failure_text(), "at most 4096 cases"));
 }
 
+TFR_TEST(factors_are_those_that_are_multiplied) {
+    TFR_UNUSED_STATE;
+    struct tfr_kernel_cases cases;
+    assert_ok(parse(&cases, "a linear rows=1 k=8 n=8\nb linear rows=1 k=8 n=8 dtype=f16\nc linear rows=1 k=8 n=8 dtype=bf16\n"
+                            "d linear rows=1 k=8 n=8 dtype=int8w\ne linear rows=1 k=8 n=8 dtype=int8\n"
+                            "f linear rows=1 k=8 n=8 dtype=int4_zero64\ng attention heads=1 dim=8 seqs=3+1 kv=int8\n"
+                            "h attention heads=1 dim=8 seqs=3+1 kv=bf16 products=bf16\ni embed rows=1 n=8 stored=bf16"));
+    static const int factors[] = {TFR_DTYPE_F32, TFR_DTYPE_F32, TFR_DTYPE_BF16, TFR_DTYPE_BF16, TFR_DTYPE_I8,
+                                  TFR_DTYPE_I8,  TFR_DTYPE_F32, TFR_DTYPE_BF16, TFR_DTYPE_F32};
+    for (size_t i = 0; i < cases.n; i++) {
+        assert_int_equal(tfr_kernel_case_factors(&cases.items[i]), factors[i]);
+    }
+    assert_int_equal(cases.items[6].kv, TFR_DTYPE_I8);
+    tfr_kernel_cases_free(&cases);
+}
+
 TFR_TEST(costs_are_those_of_the_sequences) {
     TFR_UNUSED_STATE;
     struct tfr_kernel_cases cases;
     assert_ok(parse(&cases, "a attention heads=2 dim=8 seqs=3+1,0+4\nb attention heads=2 dim=8 seqs=3+1,0+4 causal=0\n"
-                            "c attention heads=2 dim=8 seqs=3+1,0+4 cross=5\nd attention heads=2 dim=8 seqs=3+2 query_only=1"));
-    static const double pairs[] = {4 + 10, 4 + 16, 5 + 20, 6}, keys[] = {8, 8, 10, 3};
+                            "c attention heads=2 dim=8 seqs=3+1,0+4 cross=5\nd attention heads=2 dim=8 seqs=3+2 query_only=1\n"
+                            "e kv_append heads=2 dim=8 seqs=3+2 query_only=1"));
+    static const double pairs[] = {4 + 10, 4 + 16, 5 + 20, 6, 6}, keys[] = {8, 8, 10, 3, 3}, rows[] = {5, 5, 5, 2, 0};
     for (size_t i = 0; i < cases.n; i++) {
         const struct tfr_op_facts facts = tfr_kernel_case_facts(&cases.items[i]);
-        assert_true(facts.pairs == pairs[i] && facts.keys == keys[i] && facts.rows == (i == 3 ? 2 : 5));
+        assert_true(facts.pairs == pairs[i] && facts.keys == keys[i] && facts.rows == rows[i]);
     }
     tfr_kernel_cases_free(&cases);
 }
@@ -180,5 +197,6 @@ TFR_TEST(without_memory_nothing_is_left) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(a_line_is_a_case), TFR_CASE(what_is_no_case_is_refused_with_its_place),
-              TFR_CASE(a_long_line_and_too_many_cases_are_refused), TFR_CASE(costs_are_those_of_the_sequences),
-              TFR_CASE(data_repeat_and_fit_what_was_told), TFR_CASE(without_memory_nothing_is_left))
+              TFR_CASE(a_long_line_and_too_many_cases_are_refused), TFR_CASE(factors_are_those_that_are_multiplied),
+              TFR_CASE(costs_are_those_of_the_sequences), TFR_CASE(data_repeat_and_fit_what_was_told),
+              TFR_CASE(without_memory_nothing_is_left))

@@ -39,10 +39,19 @@ static bool prefers(const struct tfr_override *override) {
 
 /* What says nothing about kernels alone is refused by name: 0, or an exit code. */
 static int check(const struct tfr_args *args) {
-    static const char *const of_models[] = {"cases", "gate", "compare", "rerun"};
+    static const char *const of_models[] = {"cases", "gate", "compare", "rerun"}, *const once[] = {"case", "kernel"};
     for (size_t i = 0; i < sizeof of_models / sizeof of_models[0]; i++) {
         if (tfr_args_flag(args, of_models[i]) != NULL) {
             return tfr_cli_usage("--micro times kernels alone, and --%s is about a model; leave it out", of_models[i]);
+        }
+    }
+    for (size_t i = 0; i < sizeof once / sizeof once[0]; i++) {
+        if (tfr_args_count(args, once[i]) > 1) {
+            return tfr_cli_usage("--%s is given %zu times; give it once, or leave it out for all", once[i],
+                                 tfr_args_count(args, once[i]));
+        }
+        if (tfr_args_count(args, once[i]) == 1 && tfr_args_flag(args, once[i])[0] == '\0') {
+            return tfr_cli_usage("--%s is empty; give a name, or leave it out for all", once[i]);
         }
     }
     if (args->n_operands > 0) {
