@@ -51,7 +51,8 @@ static double activation_bytes(const struct tfr_problem *problem, double rows) {
     return bytes;
 }
 
-enum tfr_dtype tfr_unit_dtype(const struct tfr_problem *problem, const struct tfr_order *order) {
+/* Which units multiply where a kernel keeps this order. */
+static enum tfr_dtype unit_dtype(const struct tfr_problem *problem, const struct tfr_order *order) {
     const int32_t kind = order->kind;
     if (problem->op != TFR_OP_LINEAR) {
         return TFR_DTYPE_F32;
@@ -97,7 +98,7 @@ void tfr_task_facts_make(struct tfr_task_facts *facts, const struct tfr_plan *pl
     const int32_t run_class = task->kernel->run_class;
     *facts = (struct tfr_task_facts){
         .op = task->problem.op,
-        .dtype = tfr_unit_dtype(&task->problem, &task->needs.order),
+        .dtype = unit_dtype(&task->problem, &task->needs.order),
         .isa = task->kernel->isa,
         .threads = task->alone || run_class == TFR_RUN_SEQ || run_class == TFR_RUN_ASYNC ? 1 : plan->n_threads,
         .is_message = run_class == TFR_RUN_ASYNC,

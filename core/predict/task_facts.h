@@ -26,8 +26,6 @@ struct tfr_task_facts {
     double near_set, far_set;     /* what is gone through before those bytes are wanted again */
 };
 
-/* Which units multiply where a kernel keeps this order. */
-enum tfr_dtype tfr_unit_dtype(const struct tfr_problem *problem, const struct tfr_order *order);
 void tfr_task_facts_make(struct tfr_task_facts *facts, const struct tfr_plan *plan, int task, const struct tfr_step_facts *step);
 
 #endif
