@@ -120,18 +120,23 @@ bool tfr_bench_is_missed(const struct tfr_bench_held *held) {
     return !held->is_met && !held->is_doubtful;
 }
 
+const struct tfr_bench_held *tfr_bench_next_missed(const struct tfr_bench_held *held, size_t n, const struct tfr_bench_held *last) {
+    for (const struct tfr_bench_held *next = last != NULL ? last + 1 : held; next < held + n; next++) {
+        if (tfr_bench_is_missed(next) && (last == NULL || !is_same_case(last, next))) {
+            return next;
+        }
+    }
+    return NULL;
+}
+
 /* "MISSED decode:16, prefill:512": each case once. */
 static void add_missed(char *words, size_t size, const struct tfr_bench_held *held, size_t n) {
     const struct tfr_bench_held *last = NULL;
-    for (size_t i = 0; i < n; i++) {
+    for (const struct tfr_bench_held *next; (next = tfr_bench_next_missed(held, n, last)) != NULL; last = next) {
         char one[96];
-        if (!tfr_bench_is_missed(&held[i]) || (last != NULL && is_same_case(last, &held[i]))) {
-            continue;
-        }
-        snprintf(one, sizeof one, "%s%s:%" PRId64, last == NULL ? "MISSED " : "", tfr_bench_kind_name(held[i].what.kind),
-                 held[i].what.n);
+        snprintf(one, sizeof one, "%s%s:%" PRId64, last == NULL ? "MISSED " : "", tfr_bench_kind_name(next->what.kind),
+                 next->what.n);
         add(words, size, ", ", one);
-        last = &held[i];
     }
 }
 

@@ -25,6 +25,8 @@ enum { TFR_MOST_HELD = 2 * TFR_MOST_BENCH_CASES };
 
 /* Outside of its limit, without a doubt. */
 bool tfr_bench_is_missed(const struct tfr_bench_held *held);
+/* The first that is missed behind `last` (NULL: of all n) and of another case than it; NULL: there is none. */
+const struct tfr_bench_held *tfr_bench_next_missed(const struct tfr_bench_held *held, size_t n, const struct tfr_bench_held *last);
 
 /* "time over roof"; whether the limit is the least that is allowed. */
 const char *tfr_bench_limit_name(enum tfr_bench_limit_figure figure);

@@ -1,7 +1,6 @@
 /* bench_json.c - a bench as a document, schema tfrun-bench-1. Times are milliseconds, but for those of the start: seconds. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/arena.h"
 #include "base/json.h"
@@ -72,15 +71,12 @@ static void put_figure(struct tfr_json_out *out, const struct tfr_bench_figure *
 
 /* Each case once, as --cases has it. */
 static void put_missed(struct tfr_json_out *out, const struct tfr_bench_held *held, size_t n) {
-    char last[64] = "";
+    const struct tfr_bench_held *missed = NULL;
     tfr_json_begin(out, "missed", '[');
-    for (size_t i = 0; i < n; i++) {
+    while ((missed = tfr_bench_next_missed(held, n, missed)) != NULL) {
         char name[64];
-        snprintf(name, sizeof name, "%s:%" PRId64, tfr_bench_kind_name(held[i].what.kind), held[i].what.n);
-        if (tfr_bench_is_missed(&held[i]) && strcmp(name, last) != 0) {
-            tfr_json_put_text(out, NULL, name);
-            memcpy(last, name, sizeof last);
-        }
+        snprintf(name, sizeof name, "%s:%" PRId64, tfr_bench_kind_name(missed->what.kind), missed->what.n);
+        tfr_json_put_text(out, NULL, name);
     }
     tfr_json_end(out, ']');
 }
