@@ -25,8 +25,8 @@ class Skip(Exception):
 class Run:
     """How a command ended."""
 
-    def __init__(self, code, out, error, files, held, count):
-        self.code, self.out, self.error, self.files, self.held, self.count = code, out, error, files, held, count
+    def __init__(self, code, out, error, files, held, count, ways):
+        self.code, self.out, self.error, self.files, self.held, self.count, self.ways = code, out, error, files, held, count, ways
 
 
 class Case:
@@ -47,6 +47,7 @@ class Box:
         self.library, self.calls, self.mpiexec = library, calls, mpiexec
         self.golden = self.source / "tests" / "model" / "golden"
         self.out, self.count, self.n_calls = self.folder / "out", self.folder / "count", self.folder / "calls"
+        self.ways = self.folder / "ways"
         self.made = {}
 
     def plain(self, *words, text=b""):
@@ -86,10 +87,11 @@ class Box:
             given["TFR_INJECT_KIND"], given["TFR_INJECT_RANK"] = kind.split("_")
         return {**os.environ, **given, **({"LD_PRELOAD": self.library} if kind in LIBRARY_KINDS else {})}
 
-    def run(self, case, kind, at=0, rest=False):
+    def run(self, case, kind, at=0, rest=False, wants_ways=False):
+        """With `wants_ways` it has the numbers of the first and the last request of each way through the program."""
         shutil.rmtree(self.out, ignore_errors=True)
         self.out.mkdir()
-        for file in (self.count, self.n_calls):
+        for file in (self.count, self.n_calls, self.ways):
             file.unlink(missing_ok=True)
         words = [str(case.program or self.program), *case.words]
         if kind == "thread" and "-t" in words:
@@ -101,12 +103,14 @@ class Box:
             words = [self.mpiexec, "-n", str(case.ranks), "env", f"LD_PRELOAD={self.library}:{messages}", *words]
         words = [self.calls, *words] if kind in CALL_KINDS else words
         talk = serve if case.serves else converse
-        code, out, error = talk(words, case, self.out, self.environment(kind, at, rest))
+        environment = {**self.environment(kind, at, rest), **({"TFR_INJECT_WAYS": str(self.ways)} if wants_ways else {})}
+        code, out, error = talk(words, case, self.out, environment)
         out = re.sub(case.times, b"", out, flags=re.MULTILINE) if case.times else out
         files = {str(path.relative_to(self.out)): path.read_bytes() for path in sorted(self.out.rglob("*")) if path.is_file()}
         held = dict(line.split(" ", 1) for line in self.count.read_text().splitlines() if " " in line) if self.count.exists() else {}
         n = int(self.n_calls.read_text() or 0) if self.n_calls.exists() else int(held.get("requests", 0))
-        return Run(code, out, error.decode(errors="replace"), files, held, n)
+        ways = sorted([int(number) for number in line.split()] for line in self.ways.read_text().splitlines()) if self.ways.exists() else []
+        return Run(code, out, error.decode(errors="replace"), files, held, n, ways)
 
 
 def kinds_of(case):

@@ -79,6 +79,20 @@ def duplicates_of_files_are_counted(box):
     expect(held["files"] == "5" and held["names"].split() == [f"/proc/{held['names'].split('/')[2]}/maps"] * 5, held)
 
 
+@case
+def ways_are_told_by_their_first_and_last_request(box):
+    """scripts/inject begins with these: each way once, the first request begins one, and the same ways in another run."""
+    case = COMMANDS["generate"](box)
+    for kind in ("memory", "map"):
+        one, other = (box.run(case, kind, wants_ways=True) for _ in range(2))
+        firsts = [first for first, _ in one.ways]
+        expect(one.code == 0 and one.ways == other.ways, kind, one.code, one.error)
+        expect(firsts[0] == 1 and len(set(firsts)) == len(firsts) <= one.count, kind, firsts, one.count)
+        expect(all(first <= last <= one.count for first, last in one.ways), kind, one.ways)
+    calls = box.run(case, "read", wants_ways=True)
+    expect(calls.code == 77 or 1 < len(calls.ways) < calls.count, calls.code, calls.ways, calls.count, calls.error)
+
+
 for each in (name for name in COMMANDS if name not in SLOW):
     CASES[each] = lambda box, name=each: try_or_skip(box, name)
 

@@ -9,7 +9,8 @@
  *
  * Counting begins at the first file that the program itself opens, /dev/null: what the loader and the libraries do before main is
  * not ours to mend. Requests of the vendors' libraries for memory, whose failure ends in their own words or an abort, are not
- * counted. With TFR_INJECT_TRACE=N it tells on stderr who made request N; of another tool's kind, the N-th for memory. */
+ * counted. With TFR_INJECT_TRACE=N it tells on stderr who made request N; of another tool's kind, the N-th for memory. With
+ * TFR_INJECT_WAYS=FILE it writes there by which ways requests of the kind are made (inject_ways.c). */
 #include "inject.h"
 
 #include <dlfcn.h>
@@ -27,6 +28,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "inject_ways.h"
+
 void *memalign(size_t alignment, size_t size);
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
@@ -40,8 +43,8 @@ static atomic_bool counting;
 static atomic_long counts[INJECT_KINDS];
 static enum inject_kind kind;
 static long fail_at, trace_at;
-static bool fail_rest, is_bystander; /* another rank fails and reports */
-static _Thread_local bool inside;    /* of our own look-ups */
+static bool fail_rest, wants_ways, is_bystander; /* another rank fails and reports */
+static _Thread_local bool inside;                /* of our own look-ups */
 static _Thread_local bool
     is_onednn; /* the plugin, which keeps its primitives as long as the process lives, made the last request */
 
@@ -150,6 +153,13 @@ static void tell_trace(void) {
     inside = false;
 }
 
+static void note_way(long number) {
+    void *frames[DEPTH];
+    inside = true;
+    inject_note_way(inject_way_of(0, (const uintptr_t *)frames, (size_t)backtrace(frames, DEPTH)), number);
+    inside = false;
+}
+
 bool inject_must_fail(enum inject_kind asked, const void *caller, long *number) {
     *number = 0;
     if (!is_counted(caller) &&
@@ -159,6 +169,9 @@ bool inject_must_fail(enum inject_kind asked, const void *caller, long *number) 
     *number = atomic_fetch_add(&counts[asked], 1) + 1;
     if (*number == trace_at && asked == (kind < INJECT_KINDS ? kind : INJECT_MEMORY)) {
         tell_trace();
+    }
+    if (wants_ways && asked == kind) {
+        note_way(*number);
     }
     return asked == kind && fail_at > 0 && (*number == fail_at || (fail_rest && *number > fail_at));
 }
@@ -305,7 +318,8 @@ static void begin(void) {
     }
     fail_at = number_in("TFR_INJECT_AT");
     trace_at = number_in("TFR_INJECT_TRACE");
-    if (trace_at > 0) {
+    wants_ways = getenv("TFR_INJECT_WAYS") != NULL;
+    if (trace_at > 0 || wants_ways) {
         backtrace(&frame, 1); /* loads what it needs */
     }
     fail_rest = number_in("TFR_INJECT_REST") == 1;
@@ -349,7 +363,7 @@ __attribute__((destructor)) static void report(void) {
         return;
     }
     const int size = tell_held(text, sizeof text), fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0 || write(fd, text, (size_t)size) < 0) {
+    if (fd < 0 || write(fd, text, (size_t)size) < 0 || (kind < INJECT_KINDS && inject_tell_ways() != 0)) {
         _exit(99);
     }
 }

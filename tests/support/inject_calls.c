@@ -1,6 +1,7 @@
 /* inject_calls.c - inject_calls COMMAND...: runs COMMAND and makes one of its system calls fail: of the kind TFR_INJECT_KIND the
  * one with number TFR_INJECT_AT, and all after it with TFR_INJECT_REST=1. How many there were is written to the file
- * TFR_INJECT_CALLS. TFR_INJECT_LIBRARY is preloaded into COMMAND. Ends as COMMAND ends.
+ * TFR_INJECT_CALLS, by which ways they were made to TFR_INJECT_WAYS (inject_ways.c). TFR_INJECT_LIBRARY is preloaded into COMMAND.
+ * Ends as COMMAND ends.
  *
  * The kernel stops COMMAND at these calls alone (a seccomp filter) and this program, its tracer, lets them be or puts an error in
  * their place; so the calls that the C library makes for fwrite, fclose or opendir are there too. Counting begins when COMMAND
@@ -30,6 +31,9 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "inject_stack.h"
+#include "inject_ways.h"
 
 enum { NOT_HERE = 77, MOST_CALLS = 16 };
 
@@ -78,7 +82,7 @@ static const struct kind kinds[] = {
 
 static const struct kind *kind;
 static long fail_at, count;
-static bool fail_rest, counting;
+static bool fail_rest, counting, wants_ways;
 static pid_t program;
 
 static long number_in(const char *name) {
@@ -203,6 +207,9 @@ static bool must_fail(pid_t thread, const struct user_regs_struct *at) {
         return false;
     }
     const long number = ++count;
+    if (wants_ways) {
+        inject_note_way(inject_way_of_stack(thread, at->orig_rax, at->rsp), number);
+    }
     return fail_at > 0 && (number == fail_at || (fail_rest && number > fail_at));
 }
 
@@ -284,6 +291,9 @@ static void tell_count(void) {
         fprintf(file, "%ld\n", count);
         fclose(file);
     }
+    if (inject_tell_ways() != 0) {
+        fprintf(stderr, "inject_calls: TFR_INJECT_WAYS can't be written\n");
+    }
 }
 
 /* Signals to this program are for COMMAND. */
@@ -304,6 +314,7 @@ int main(int argc, char **argv) {
     }
     fail_at = number_in("TFR_INJECT_AT");
     fail_rest = number_in("TFR_INJECT_REST") == 1;
+    wants_ways = getenv("TFR_INJECT_WAYS") != NULL;
     program = fork();
     if (program == 0) {
         become(argv + 1);
