@@ -15,11 +15,13 @@ import subprocess
 import sys
 import tempfile
 
+import argtypes
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build", type=pathlib.Path, help="folder that has bin/tokenize_driver")
-    parser.add_argument("rounds", type=int, nargs="?", default=300, help="random tokenizers [300]")
+    parser.add_argument("build", type=argtypes.holding("bin/tokenize_driver"), help="folder that has bin/tokenize_driver")
+    parser.add_argument("rounds", type=argtypes.at_least_one, nargs="?", default=300, help="random tokenizers [300]")
     parser.add_argument("seed", type=int, nargs="?", default=1)
     return parser.parse_args()
 

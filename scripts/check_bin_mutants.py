@@ -11,10 +11,12 @@ import sys
 import tempfile
 import zipfile
 
+import argtypes
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", metavar="MUTATE_TORCH", help="build/bin/mutate_torch, best of a build with sanitizers")
+    parser.add_argument("program", type=argtypes.program, metavar="MUTATE_TORCH", help="build/bin/mutate_torch, best of a build with sanitizers")
     parser.add_argument("count", nargs="?", default="10000", help="damaged files [10000]")
     parser.add_argument("seed", nargs="?", default="1")
     return parser.parse_args()

@@ -19,14 +19,18 @@ import pathlib
 import re
 import unittest.mock
 
+import argtypes
+
+CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 CLASSES = {"lm": "GPT2LMHeadModel", "none": "GPT2Model", "double": "GPT2DoubleHeadsModel",
            "seq-cls": "GPT2ForSequenceClassification", "token-cls": "GPT2ForTokenClassification", "qa": "GPT2ForQuestionAnswering"}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=pathlib.Path, help="the golden file")
-    parser.add_argument("--list", metavar="CONFIG", help="one pass of configs/CONFIG.json, call by call")
+    parser.add_argument("-o", "--output", type=argtypes.writable, help="the golden file")
+    configs = sorted(path.stem for path in CONFIGS.glob("*.json") if path.stem != "schema")
+    parser.add_argument("--list", metavar="CONFIG", choices=configs, help="one pass of configs/CONFIG.json, call by call")
     for name, default in (("batch", 1), ("seq", 8), ("cache", 0), ("encoder", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--attn", choices=("eager", "sdpa"), default="eager")
@@ -49,7 +53,6 @@ from torch.utils._pytree import tree_leaves  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from torch.utils.module_tracker import ModuleTracker  # noqa: E402
 
-CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 ACTIVATIONS = ("gelu_new gelu_accurate gelu_pytorch_tanh gelu_python_tanh gelu_fast gelu gelu_python gelu_10 quick_gelu relu relu2 relu6 "
                "leaky_relu silu swish tanh sigmoid linear mish laplace hardswish sqrtsoftplus").split()
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}

@@ -128,6 +128,14 @@ class Checker:
         self.close()
 
 
+def table_of(release):
+    return TABLES / f"lines_{release.replace('.', '_')}.def"
+
+
+def releases():
+    return sorted(path.stem.removeprefix("lines_").replace("_", ".") for path in TABLES.glob("lines_*.def"))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--golden", action="store_true")
@@ -137,9 +145,14 @@ def main():
     folders = [(release, pathlib.Path(folder)) for release, _, folder in (arg.partition("=") for arg in args.folders)]
     if folders[0][0] != "torch":
         parser.error("the first folder is torch=FOLDER")
+    for release, folder in folders:
+        if not table_of(release).exists():
+            parser.error(f"{release}: there is no {table_of(release)}; known: {', '.join(releases())}")
+        if not folder.is_dir():
+            parser.error(f"{release}={folder}: there is no such folder")
     failed = False
     for release, folder in folders:
-        table = TABLES / f"lines_{release.replace('.', '_')}.def"
+        table = table_of(release)
         checker = Checker(folder, folders[0][1])
         checker.table(table)
         if golden is not None:

@@ -18,12 +18,14 @@ import subprocess
 import sys
 import tempfile
 
+import argtypes
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("program", help="tests' tokenize_driver")
-    parser.add_argument("folder", type=pathlib.Path, help="vocab.json and merges.txt of GPT-2")
-    parser.add_argument("--books", type=pathlib.Path, help="folder of text files")
+    parser.add_argument("program", type=argtypes.program, help="tests' tokenize_driver")
+    parser.add_argument("folder", type=argtypes.holding("vocab.json", "merges.txt"), help="vocab.json and merges.txt of GPT-2")
+    parser.add_argument("--books", type=argtypes.folder, help="folder of text files")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--random", type=int, default=100000, help="number of random strings")
     return parser.parse_args()

@@ -20,16 +20,18 @@ import subprocess
 import sys
 import tempfile
 
+import argtypes
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--tfrun", default="build/bin/tfrun")
-    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--tfrun", type=argtypes.program, default="build/bin/tfrun")
+    parser.add_argument("--cases", type=argtypes.at_least_one, default=200)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--ranks", type=int, default=1)
+    parser.add_argument("--ranks", type=argtypes.at_least_one, default=1)
     parser.add_argument("--tolerance", type=float, default=1e-4)
-    parser.add_argument("--shape", help="a config.json whose sizes to take instead of tiny ones")
+    parser.add_argument("--shape", type=argtypes.file, help="a config.json whose sizes to take instead of tiny ones")
     parser.add_argument("--golden", help="write golden cases into this folder")
     parser.add_argument("--keep", help="keep models, requests and replies in this folder")
     parser.add_argument("options", nargs="*")

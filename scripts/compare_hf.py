@@ -13,16 +13,18 @@ import subprocess
 import sys
 import tempfile
 
+import argtypes
+
 LIMITS = {"f32": 2e-4, "bf16": 5e-2}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("config_dir")
-    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("config_dir", type=argtypes.holding("config.json"))
+    parser.add_argument("--tokens", type=argtypes.at_least_one, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dtype", choices=sorted(LIMITS), default="f32")
-    parser.add_argument("--tool", default="build/bin/logits_tool")
+    parser.add_argument("--tool", type=argtypes.program, default="build/bin/logits_tool")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="further settings of tfrun")
     return parser.parse_args()
 

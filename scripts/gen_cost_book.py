@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 
+import argtypes
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BOOK = ROOT / "docs" / "cost"
 RELEASES = ["4.40.2", "5.24.0"]
@@ -145,7 +147,7 @@ def book(program):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    parser.add_argument("tfrun", type=pathlib.Path, nargs="?", default=ROOT / "build" / "bin" / "tfrun", help="the program [build/bin/tfrun]")
+    parser.add_argument("tfrun", type=argtypes.program, nargs="?", default=str(ROOT / "build" / "bin" / "tfrun"), help="the program [build/bin/tfrun]")
     args = parser.parse_args()
     check, program = args.check, str(args.tfrun.resolve())
     pages = book(program)

@@ -9,6 +9,8 @@ import pathlib
 import subprocess
 import sys
 
+import argtypes
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "cost-model.md"
 SIZES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
@@ -49,7 +51,7 @@ def filled(text, name, table):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    parser.add_argument("tfrun", type=pathlib.Path, nargs="?", default=ROOT / "build" / "bin" / "tfrun", help="the program [build/bin/tfrun]")
+    parser.add_argument("tfrun", type=argtypes.program, nargs="?", default=str(ROOT / "build" / "bin" / "tfrun"), help="the program [build/bin/tfrun]")
     args = parser.parse_args()
     check, program = args.check, str(args.tfrun.resolve())
     there = PAGE.read_text()

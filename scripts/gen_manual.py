@@ -10,8 +10,11 @@ import argparse
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+
+import argtypes
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "packaging"))
 import completions  # noqa: E402
@@ -140,11 +143,13 @@ def config_page(told):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", metavar="FOLDER", required=True, type=pathlib.Path)
+    parser.add_argument("-o", metavar="FOLDER", required=True, type=argtypes.makeable)
     parser.add_argument("program", nargs=argparse.REMAINDER, help="tfrun, perhaps behind an emulator and its options")
     given = parser.parse_args()
     if not given.program:
         parser.error("it needs the path of a tfrun")
+    if not shutil.which(given.program[0]):
+        parser.error(f"there is no program {given.program[0]!r}; build it, or say where it is")
     told = json.loads(subprocess.run([*given.program, "help", "--json"], capture_output=True, text=True, check=True).stdout)
     options = {option["key"]: option for option in told["options"]}
     files = {"man1/tfrun.1": main_page(told), "man5/tfrun-config.5": config_page(told)}

@@ -18,6 +18,8 @@ import subprocess
 import sys
 import uuid
 
+import argtypes
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HEADER = ROOT / "core" / "include" / "tfrun" / "types.h"
 PACKAGING = ROOT / "scripts" / "packaging"
@@ -109,10 +111,10 @@ def document(tarball, has_versions):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", metavar="FILE", type=pathlib.Path)
+    parser.add_argument("-o", metavar="FILE", type=argtypes.writable)
     parser.add_argument("--check-version", metavar="X.Y.Z")
     parser.add_argument("--installed", action="store_true", help="libraries with the versions that dpkg knows here, for an SBOM of a build")
-    parser.add_argument("tarball", nargs="?", type=pathlib.Path)
+    parser.add_argument("tarball", nargs="?", type=argtypes.file)
     given = parser.parse_args()
     if given.check_version:
         wrong = check_version(given.check_version)

@@ -11,15 +11,16 @@ rounding.
 import argparse
 import copy
 import json
-import pathlib
 import random
+
+import argtypes
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=pathlib.Path, nargs="?", help="folder of the tiny models")
-    parser.add_argument("--demo", type=pathlib.Path, help="folder of the demo model, instead")
-    parser.add_argument("-o", "--out", required=True)
+    parser.add_argument("folder", type=argtypes.folder, nargs="?", help="folder of the tiny models")
+    parser.add_argument("--demo", type=argtypes.holding("config.json"), help="folder of the demo model, instead")
+    parser.add_argument("-o", "--out", required=True, type=argtypes.writable)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("-n", type=int, default=30, help="number of cases, or of prompts of the demo")
     return parser.parse_args()

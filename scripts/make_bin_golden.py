@@ -10,12 +10,14 @@ import json
 import pathlib
 from collections import OrderedDict
 
+import argtypes
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path, nargs="?", default=ROOT / "tests" / "model" / "golden" / "bin")
+    parser.add_argument("folder", type=argtypes.makeable, nargs="?", default=ROOT / "tests" / "model" / "golden" / "bin")
     return parser.parse_args()
 
 

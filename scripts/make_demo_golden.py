@@ -12,11 +12,13 @@ half of it must give the same ids.
 import argparse
 import json
 
+import argtypes
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("config_dir")
-    parser.add_argument("-o", "--out", required=True, help="JSON file to write")
+    parser.add_argument("config_dir", type=argtypes.holding("config.json"))
+    parser.add_argument("-o", "--out", required=True, type=argtypes.writable, help="JSON file to write")
     return parser.parse_args()
 
 

@@ -15,13 +15,14 @@ Not covered by transformers' own code, stated here:
 """
 import argparse
 import json
-import pathlib
 import shutil
+
+import argtypes
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("-o", "--out", required=True, type=pathlib.Path, help="folder that holds the cases")
+    parser.add_argument("-o", "--out", required=True, type=argtypes.makeable, help="folder that holds the cases")
     parser.add_argument("--only", help="make one case")
     return parser.parse_args()
 

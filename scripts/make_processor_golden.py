@@ -12,10 +12,12 @@ import copy
 import json
 import random
 
+import argtypes
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("-o", "--out", required=True)
+    parser.add_argument("-o", "--out", required=True, type=argtypes.writable)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 

@@ -13,10 +13,12 @@ import hashlib
 import json
 import pathlib
 
+import argtypes
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", required=True, type=pathlib.Path)
+    parser.add_argument("-o", "--output", required=True, type=argtypes.writable)
     return parser.parse_args()
 
 

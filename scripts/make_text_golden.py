@@ -9,12 +9,13 @@ Needs torch, transformers 4.57, tokenizers and safetensors.
 """
 import argparse
 import json
-import pathlib
+
+import argtypes
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("-o", "--out", type=pathlib.Path, required=True)
+    parser.add_argument("-o", "--out", type=argtypes.makeable, required=True)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 

@@ -10,12 +10,14 @@ import json
 import pathlib
 import random
 
+import argtypes
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path, nargs="?", default=ROOT / "configs" / "tokenizer" / "gpt2",
+    parser.add_argument("folder", type=argtypes.holding("vocab.json", "merges.txt"), nargs="?", default=str(ROOT / "configs" / "tokenizer" / "gpt2"),
                         help="vocab.json and merges.txt [configs/tokenizer/gpt2]")
     return parser.parse_args()
 

@@ -15,16 +15,17 @@ Needs numpy. Reads and writes model.safetensors (F32, BF16); config and tokenize
 """
 import argparse
 import json
-import pathlib
 import shutil
+
+import argtypes
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=pathlib.Path)
-    parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
+    parser.add_argument("model", type=argtypes.holding("config.json", "model.safetensors"))
+    parser.add_argument("-o", "--output", type=argtypes.makeable, required=True)
     parser.add_argument("--add", type=int, metavar="F", help="a power of two")
-    parser.add_argument("--channels", type=int, default=4)
+    parser.add_argument("--channels", type=argtypes.at_least_one, default=4)
     parser.add_argument("--smooth", type=float, metavar="A")
     args = parser.parse_args()
     if (args.add is None) == (args.smooth is None):

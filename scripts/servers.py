@@ -3,7 +3,6 @@ import argparse
 import json
 import os
 import shlex
-import shutil
 import signal
 import statistics
 import subprocess
@@ -117,33 +116,6 @@ def begin(folder):
     """What tfrun keeps of the costs of steps is measured now, not on a busier day; and who is ended ends the servers too."""
     os.environ["XDG_CACHE_HOME"] = str(folder)
     end_by_signals()
-
-
-def at_least_one(text):
-    """A type for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
-def numbers(text):
-    return [at_least_one(word) for word in text.split(",")]
-
-
-def program(text):
-    """A type for argparse: a program that there is."""
-    found = shutil.which(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"there is no program {text!r}")
-    return Path(found)
-
-
-def writable(text):
-    """A type for argparse: a file that can be written once the work is done."""
-    path = Path(text)
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{text!r} can't be written")
-    return path
 
 
 def parser_of(page, usage):

@@ -27,13 +27,15 @@ import os
 import shutil
 import time
 
+import argtypes
+
 import training
 
 
 def arguments():
     parser = training.parser_of(__doc__, "from state.pt", warmup=40)
-    parser.add_argument("--tokenizer", required=True, help="folder with GPT-2's vocab.json and merges.txt")
-    parser.add_argument("--start", default="configs/demo", help="the small trained model to grow from")
+    parser.add_argument("--tokenizer", required=True, type=argtypes.holding("vocab.json", "merges.txt"), help="folder with GPT-2's vocab.json and merges.txt")
+    parser.add_argument("--start", type=argtypes.holding("config.json"), default="configs/demo", help="the small trained model to grow from")
     parser.add_argument("--narrow", type=float, default=15, help="minutes before the growth")
     parser.add_argument("--wide", type=float, default=45, help="minutes after it")
     parser.add_argument("--narrow-rate", type=float, default=1e-3, help="peak learning rate")

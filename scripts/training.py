@@ -4,15 +4,17 @@ import json
 import math
 import os
 
+import argtypes
+
 
 def parser_of(description, resume, warmup):
     """Options of every training; `resume` says what --resume goes on from, `warmup` is its usual length in steps."""
     parser = argparse.ArgumentParser(description=description.split("\n")[0])
-    parser.add_argument("data_dir")
-    parser.add_argument("-o", "--out", required=True, help="folder to write")
+    parser.add_argument("data_dir", type=argtypes.folder)
+    parser.add_argument("-o", "--out", required=True, type=argtypes.makeable, help="folder to write")
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--warmup", type=int, default=warmup, help="steps")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=argtypes.at_least_one, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true", help=f"go on {resume} in the folder")
     return parser

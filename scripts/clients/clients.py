@@ -14,7 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
-from servers import TFRUN, Server, end_by_signals, program  # noqa: E402  (stands one folder up)
+import argtypes  # noqa: E402  (stands one folder up)
+from servers import TFRUN, Server, end_by_signals  # noqa: E402
 
 DEMO = ROOT / "configs" / "demo"
 PAGE = ROOT / "docs" / "serving.md"
@@ -140,9 +141,9 @@ def main(description, attempt):
     """Runs one client; prints `pass: VERSIONS`, or what failed (exit code 1)."""
     name = Path(sys.argv[0]).name
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--tfrun", type=program, default=str(TFRUN), help="the program [build/bin/tfrun]")
+    parser.add_argument("--tfrun", type=argtypes.program, default=str(TFRUN), help="the program [build/bin/tfrun]")
     parser.add_argument("--environments", help="folder where virtual environments stay for the next time")
-    parser.add_argument("--config", default=DEMO, help="folder of the model, where a client asks for one")
+    parser.add_argument("--config", type=argtypes.config, default=str(DEMO), help="folder of the model, where a client asks for one")
     options = parser.parse_args()
     end_by_signals()
     with tempfile.TemporaryDirectory(prefix=f"tfrun-{name}-") as folder:

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """test_scripts.py TFRUN NAME SOURCE: programs of scripts/ that are asked for nothing, or for what is not there: a sentence, exit code 2.
 
-Each is copied into a tree of its own, in which nothing is built and nothing has run. Standard library only.
+REFUSED has words for each of them. The other cases copy a program into a tree of its own, in which nothing is built and nothing has run.
+Standard library only.
 """
+import concurrent.futures
 import json
 import os
 import shutil
@@ -17,6 +19,8 @@ class Tree:
         self.tfrun, self.source, self.root = tfrun, source, folder / "tree"
         (self.root / "scripts").mkdir(parents=True)
         (self.root / "core").mkdir()
+        for name in ("argtypes.py", "packages.py"):
+            shutil.copy(source / "scripts" / name, self.root / "scripts")
 
     def files(self):
         return sorted(path.relative_to(self.root).as_posix() for path in self.root.rglob("*"))
@@ -29,9 +33,125 @@ class Tree:
         command = [sys.executable, *python, script] if b"python" in script.read_bytes().splitlines()[0] else [script]
         done = subprocess.run([*map(str, command), *map(str, words)], capture_output=True, text=True, timeout=100 * SLOWER, cwd=self.root,
                               stdin=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "500"})
-        expect(done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr, name, words, done.returncode, done.stderr)
-        expect_same((done.stdout, done.stderr.splitlines()[-1].startswith(name.removesuffix(".py"))), ("", True))
+        expect_refused(name, words, told, done)
         expect_same(self.files(), before)
+
+
+def expect_refused(name, words, told, done):
+    expect(done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr, name, words, done.returncode, done.stderr)
+    expect_same((done.stdout, done.stderr.splitlines()[-1].startswith(name.removesuffix(".py"))), ("", True))
+
+
+# Program, words, what its sentence says. TFRUN, DEMO: the program and the bundled model; NONE: nothing is there; README: a file of another kind.
+REFUSED = [[part.strip() for part in line.split("|")] for line in """
+analyse | NONE | analyse: error:
+check_added_tokens.py | NONE | NONE': there is no such folder
+check_added_tokens.py | DEMO | this folder has no bin/tokenize_driver
+check_bin_mutants.py | NONE | there is no program 'NONE'
+check_bits | --tfrun NONE | there is no program 'NONE'
+check_bits | --tfrun TFRUN --mpiexec NONE | there is no program 'NONE'
+check_bits | --tfrun TFRUN --mpiexec true --dtypes f33 | "f33" is not one of
+check_bits | --tfrun TFRUN --mpiexec true --ranks 90 | ranks
+check_cost_flops.py | --list NONE | invalid choice
+check_cost_lines.py | torch=NONE | NONE: there is no such folder
+check_cost_lines.py | torch=DEMO 1.2.3=DEMO | 1.2.3: there is no
+check_hygiene | NONE | NONE is no build folder
+check_hygiene | --files README | this is no program and no library
+check_hygiene | | give a build folder
+check_prediction | NONE --tfrun TFRUN | NONE: there is no such file
+check_prediction | README --tfrun TFRUN | expected a value
+check_reproducible | NONE | is no commit
+check_serving | NONE --only tax --tfrun TFRUN | NONE: there is no such file
+check_serving | DEMO --only tax --tfrun TFRUN --dtype f33 | "f33" is not one of
+check_tokenizer.py | TFRUN NONE | NONE': there is no such folder
+clock_study | --tfrun NONE | there is no program 'NONE'
+clock_study | --tfrun TFRUN --shape 1,2 | '1,2' is not BLOCKS,WIDTH,HEADS,VOCABULARY
+clock_study | --tfrun TFRUN --shape 2,16,2,64 --ranks 2 --layouts none | 'none' matches none of
+compare_forward.py | --tfrun NONE | there is no program 'NONE'
+compare_hf.py | NONE --tool TFRUN | NONE': there is no such folder
+compare_peers.py | NONE --tfrun TFRUN | config.json: there is no such file
+compare_perplexity.py | NONE README --ctx 8 --stride 4 --tfrun TFRUN | config.json: there is no such file
+compare_ranks | --tfrun TFRUN --gguf NONE | NONE': there is no such file
+compare_servers | NONE --tfrun TFRUN | NONE: there is no such file
+compare_servers | DEMO --tfrun TFRUN --serve=--nosuch | --nosuch
+coverage | --lines NONE | there is no file
+draw_trace.py | NONE | NONE: No such file or directory
+draw_trace.py | README | is no file of --trace
+fuzz | nosuch 1 | nosuch is no target
+gen_cost_book.py | --check NONE | there is no program 'NONE'
+gen_cost_model.py | --check NONE | there is no program 'NONE'
+gen_manual.py | -o NONE nosuch | there is no program 'nosuch'
+gen_sbom.py | NONE | NONE': there is no such file
+gen_sbom.py | -o NONE/file | can't be written
+get_model.py | nosuch | invalid choice
+hosts | NONE --tfrun TFRUN | there is no config
+inject | --build NONE | no inject.so in
+kill_trials | NONE --tfrun TFRUN --mpirun true | NONE: there is no such file
+make_beam_golden.py | NONE -o out | NONE': there is no such folder
+make_beam_golden.py | --demo NONE -o out | NONE': there is no such folder
+make_bin_golden.py | README | README': no folder can be made there
+make_demo_golden.py | NONE -o out | NONE': there is no such folder
+make_files_golden.py | nosuch | invalid choice
+make_golden.py | -o README | no folder can be made there
+make_lora_golden.py | README | no folder can be made there
+make_prefix_golden.py | README | no folder can be made there
+make_processor_golden.py | -o NONE/file | can't be written
+make_summary_golden.py | -o NONE/file | can't be written
+make_text_golden.py | -o README | no folder can be made there
+make_tokenizer_golden.py | NONE | NONE': there is no such folder
+mutate | nosuch | nosuch is not in tests/mutants.toml
+outliers.py | NONE -o out --add 2 | NONE': there is no such folder
+outliers.py | DEMO -o out --add 3 | power of two
+page_screenshots | NONE | NONE': there is no such file
+release | --nosuch | unknown option
+release | --set 1.2 | no version of the form
+repeat | 0 | n: 0
+sanitize | nosuch | say address
+setup | --nosuch | unknown option
+simulate | --shape 1,10,3,5 SHAPE | a multiple of the heads
+soak | NONE --tfrun TFRUN | NONE: there is no such file
+soak | --tfrun NONE | there is no program 'NONE'
+soak | --engines 0 --tfrun TFRUN | '0' is no whole number
+step_shares | NONE --tfrun TFRUN |
+step_shares | --tfrun NONE DEMO | there is no program 'NONE'
+test_compilers | --nosuch | unknown option
+test_isa | NONE | has no bin/test_determinism
+test_recipes | nosuch | 'nosuch' is none of easybuild
+train_124m.py | NONE -o out --tokenizer DEMO --start DEMO | NONE': there is no such folder
+train_124m.py | DEMO -o out --tokenizer DEMO --start NONE | NONE': there is no such folder
+train_demo.py | NONE -o out | NONE': there is no such folder
+under_the_roof | NONE --tfrun TFRUN | NONE: there is no such file
+under_the_roof | DEMO --tfrun TFRUN --dtypes f33 | "f33" is not one of
+under_valgrind | nosuch | under_valgrind: error:
+""".strip().splitlines()]
+# These take no name of what has to be there, or hand their words on to ctest; suites of a distribution that can't be had are skipped by name.
+TAKE_NONE = """demo gen_config_doc.py gen_fields_doc.py gen_serving_doc.py gen_troubleshooting.py gen_unicode.py package_deb slurm_here test test_aarch64
+test_mpich test_onednn3 test_packages test_roots""".split()
+
+
+@case
+def what_is_not_there_is_a_sentence(tree):
+    """Each program of scripts/ where it stands; nothing appears in the folder that it is called from."""
+    scripts = tree.source / "scripts"
+    programs = {path.name for path in scripts.iterdir() if path.is_file() and os.access(path, os.X_OK)}
+    expect_same(programs, {name for name, *_ in REFUSED} | set(TAKE_NONE))
+    place = {"TFRUN": tree.tfrun, "DEMO": tree.source / "configs" / "demo", "NONE": tree.root / "none", "README": tree.source / "README.md"}
+
+    def filled(text):
+        for name, path in place.items():
+            text = text.replace(name, str(path))
+        return text
+
+    def run(row):
+        name, words, told = row[0], [filled(word) for word in row[1].split()], filled(row[2].strip())
+        python = [sys.executable, "-B", "-S"] if b"python" in (scripts / name).read_bytes().splitlines()[0] else []
+        done = subprocess.run([*python, scripts / name, *words], capture_output=True, text=True, timeout=100 * SLOWER, cwd=tree.root / "core",
+                              stdin=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "500"})
+        expect_refused(name, words, told, done)
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, REFUSED))
+    expect_same(list((tree.root / "core").iterdir()), [])
 
 
 @case
@@ -100,15 +220,14 @@ def compare_perplexity_needs_its_files(tree):
     tree.refuses("compare_perplexity.py", demo, tree.root / "none", *usual, told="none: there is no such file")
     tree.refuses("compare_perplexity.py", demo, text, "--ctx", 8, "--stride", 0, told="--stride: 0 is no whole number above 0")
     tree.refuses("compare_perplexity.py", demo, text, *usual, "--tfrun", "/nowhere/tfrun", told="no program '/nowhere/tfrun'")
-    shutil.copy(tree.source / "scripts" / "packages.py", tree.root / "scripts")
     tree.refuses("compare_perplexity.py", demo, text, *usual, told="pip install torch transformers", python=("-B", "-S"))
 
 
 @case
 def packages_that_are_missing_are_told(tree):
-    shutil.copy(tree.source / "scripts" / "packages.py", tree.root / "scripts")
-    for name, words, told in (("check_added_tokens.py", ["build"], "package tokenizers is missing; pip install tokenizers"),
-                              ("compare_hf.py", ["model"], "packages torch, transformers are missing; pip install torch transformers"),
+    demo = tree.source / "configs" / "demo"
+    for name, words, told in (("check_tokenizer.py", [tree.tfrun, demo], "package tokenizers is missing; pip install tokenizers"),
+                              ("compare_hf.py", [demo, "--tool", tree.tfrun], "packages torch, transformers are missing; pip install torch transformers"),
                               ("make_golden.py", ["-o", "out"], "pip install safetensors torch transformers")):
         tree.refuses(name, *words, told=told, python=("-B", "-S"))
 
