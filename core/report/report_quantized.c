@@ -2,6 +2,7 @@
  * measured; for people and as JSON. */
 #include <tfrun/tfrun.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,15 +17,38 @@ static double worse_by(const struct tfr_evaluation *before, const struct tfr_eva
     return 100 * (after->perplexity / before->perplexity - 1);
 }
 
+/* Standard error of worse_by from what each token lost, far below those of the two perplexities: both saw the same tokens. Negative
+ * where tokens were not kept, or one has no probability. */
+static double error_of_worse(const struct tfr_evaluation *before, const struct tfr_evaluation *after) {
+    const size_t n = before->n_tokens;
+    if (before->tokens == NULL || after->tokens == NULL || n != after->n_tokens) {
+        return -1;
+    }
+    double sum = 0, sum_of_squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double lost = before->tokens[i].logprob - after->tokens[i].logprob;
+        sum += lost;
+        sum_of_squares += lost * lost;
+    }
+    const double error = 100 * after->perplexity / before->perplexity * tfr_error_of_mean(sum, sum_of_squares, (double)n);
+    return isfinite(sum) && isfinite(error) ? error : -1;
+}
+
 static void put_perplexity(struct tfr_json_out *out, const struct tfr_evaluation *before, const struct tfr_evaluation *after) {
     tfr_json_begin(out, "perplexity", '{');
+    const double error = error_of_worse(before, after);
     tfr_put_real(out, "before", before->perplexity);
+    tfr_put_real(out, "before_error", before->perplexity_error);
     tfr_json_put_text(out, "before_dtype", before->dtype);
     tfr_json_put_text(out, "before_kv_dtype", before->kv_dtype);
     tfr_put_real(out, "after", after->perplexity);
+    tfr_put_real(out, "after_error", after->perplexity_error);
     tfr_json_put_text(out, "after_dtype", after->dtype);
     tfr_json_put_text(out, "after_kv_dtype", after->kv_dtype);
     tfr_put_real(out, "worse_percent", worse_by(before, after));
+    if (error >= 0) {
+        tfr_put_real(out, "worse_percent_error", error);
+    }
     tfr_json_put_int(out, "n_tokens", (int64_t)after->n_tokens);
     tfr_json_end(out, '}');
 }
@@ -97,6 +121,17 @@ static void put_rows(struct tfr_grid *grid, const struct tfr_quantized *quantize
     put_bytes(grid, quantized->bytes);
 }
 
+static void put_line(FILE *stream, const struct tfr_evaluation *before, const struct tfr_evaluation *after) {
+    const double error = error_of_worse(before, after);
+    fprintf(stream, "\nperplexity %.4f +- %.4f (%s, kv %s) before, %.4f +- %.4f (%s, kv %s) after: %+.3f %%", before->perplexity,
+            before->perplexity_error, before->dtype, before->kv_dtype, after->perplexity, after->perplexity_error, after->dtype,
+            after->kv_dtype, worse_by(before, after));
+    if (error >= 0) {
+        fprintf(stream, " +- %.3f", error);
+    }
+    fprintf(stream, " (%zu tokens)\n", after->n_tokens);
+}
+
 static enum tfr_status report_text(const struct tfr_quantized *quantized, const struct tfr_evaluation *before,
                                    const struct tfr_evaluation *after, char **text) {
     static const char *const head[] = {"tensor", "type", "error", "largest", "before", "after"};
@@ -112,9 +147,7 @@ static enum tfr_status report_text(const struct tfr_quantized *quantized, const 
     const enum tfr_status status = tfr_grid_write(&grid, TFR_GRID_TEXT, stream);
     tfr_grid_close(&grid);
     if (before != NULL && after != NULL) {
-        fprintf(stream, "\nperplexity %.4f (%s, kv %s) before, %.4f (%s, kv %s) after: %+.3f %% (%zu tokens)\n", before->perplexity,
-                before->dtype, before->kv_dtype, after->perplexity, after->dtype, after->kv_dtype, worse_by(before, after),
-                after->n_tokens);
+        put_line(stream, before, after);
     }
     return tfr_memtext_end(stream, text, status);
 }

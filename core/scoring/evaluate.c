@@ -93,8 +93,7 @@ static enum tfr_status lay_out_windows(struct evaluating *run) {
     return TFR_OK;
 }
 
-/* Standard error of the mean of n values with these sums, taken as independent. */
-static double error_of_mean(double sum, double sum_of_squares, double n) {
+double tfr_error_of_mean(double sum, double sum_of_squares, double n) {
     const double squares = sum_of_squares - sum * sum / n;
     return n > 1 && squares > 0 ? sqrt(squares / (n - 1) / n) : 0;
 }
@@ -112,7 +111,7 @@ static void report_progress(const struct evaluating *run) {
         .done = run->result->n_tokens,
         .total = run->total,
         .value = perplexity,
-        .error = perplexity * error_of_mean(run->sum, run->sum_of_squares, n),
+        .error = perplexity * tfr_error_of_mean(run->sum, run->sum_of_squares, n),
         .elapsed_ns = tfr_clock_ns() - run->start_ns,
     };
     run->progress(run->user, &progress);
@@ -162,7 +161,7 @@ static void conclude(struct evaluating *run) {
     }
     result->logprob = -run->sum;
     result->nll = run->sum / n;
-    result->nll_error = error_of_mean(run->sum, run->sum_of_squares, n);
+    result->nll_error = tfr_error_of_mean(run->sum, run->sum_of_squares, n);
     result->nll_error_windows = error_from_windows(run, result->nll);
     result->perplexity = exp(result->nll);
     result->perplexity_error = result->perplexity * result->nll_error;

@@ -7,7 +7,9 @@ model is opened, and every damage with its sentence. Standard library only.
 import array
 import json
 import math
+import re
 import shutil
+import statistics
 import struct
 import subprocess
 import sys
@@ -313,9 +315,15 @@ def perplexity_is_that_of_eval(box):
     text.write_text((demo / "heldout.txt").read_text()[:4000])
     folder, told = box.quantize(demo, "--to", "int8", "--data", text, "--ctx", "128")
     measure = ["--data", text, "--ctx", "128", "--json", "-q"]
-    before = json.loads(box.run("eval", demo, *measure))["perplexity"]
-    after = json.loads(box.run("eval", folder, *measure))["perplexity"]
+    evaluated = [json.loads(box.run("eval", model, *measure)) for model in (demo, folder)]
+    before, after = (one["perplexity"] for one in evaluated)
     expect_same((told["perplexity"]["before"], told["perplexity"]["after"]), (before, after))
+    expect_same([told["perplexity"][f"{side}_error"] for side in ("before", "after")], [one["perplexity_error"] for one in evaluated])
+    lost = [one["logprob"] - other["logprob"] for one, other in zip(*(json.loads(box.run(
+        "score", model, "-f", text, "--ctx", "128", "--per-token", "--json", "-q"))["tokens"] for model in (demo, folder)))]
+    expect_same(len(lost), told["perplexity"]["n_tokens"])
+    error = 100 * after / before * statistics.stdev(lost) / len(lost) ** 0.5  # of the same numbers in another order of adding
+    expect(abs(told["perplexity"]["worse_percent_error"] / error - 1) < 1e-6 and error < evaluated[0]["perplexity_error"], told["perplexity"], error)
     expect_same([told["perplexity"][f"{side}_{what}"] for side in ("before", "after") for what in ("dtype", "kv_dtype")],
                 ["f32", "f32", "int8", "bf16"])
     piped = subprocess.run([box.tfrun, "quantize", demo, "--to", "int8", "--data", "-", "--ctx", "128", "-o", box.folder / "piped", "--json", "-q"],
@@ -324,7 +332,7 @@ def perplexity_is_that_of_eval(box):
     expect(abs(told["perplexity"]["worse_percent"] - 100 * (after / before - 1)) < 1e-9)
     text.write_text(text.read_text()[:300])
     shown = box.run("quantize", demo, "--to", "int8", "--data", text, "--ctx", "128", "--dtype", "bf16", "--kv-dtype", "f16", "-o", box.folder / "shown", "-q")
-    expect("(bf16, kv f16) before, " in shown and "(int8, kv f16) after: " in shown, shown)
+    expect(re.search(r"perplexity [\d.]+ \+- [\d.]+ \(bf16, kv f16\) before, [\d.]+ \+- [\d.]+ \(int8, kv f16\) after: [+-][\d.]+ % \+- [\d.]+ \(", shown), shown)
     config = json.loads((folder / "config.json").read_text())
     source = json.loads((demo / "config.json").read_text())
     expect_same({**config["tfrun"]["sampling"]}, source["tfrun"]["sampling"])

@@ -44,7 +44,8 @@ TFR_API enum tfr_status tfr_quantize(const char *config, const struct tfr_overri
 TFR_API enum tfr_status tfr_quantize_check(const char *config, const struct tfr_override *overrides, size_t n_overrides,
                                            const struct tfr_quantize_request *request);
 TFR_API void tfr_quantized_free(struct tfr_quantized *quantized);
-/* Perplexities of the two models may be added; NULL: not measured. Free with tfr_string_free. */
+/* Perplexities of the two models may be added; NULL: not measured. With the tokens of both (keep_tokens) the difference has its own
+ * standard error. Free with tfr_string_free. */
 TFR_API enum tfr_status tfr_report_quantized(const struct tfr_quantized *quantized, const struct tfr_evaluation *before,
                                              const struct tfr_evaluation *after, enum tfr_report_form form, char **text);
 
