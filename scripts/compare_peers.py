@@ -19,11 +19,13 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "peers"))
+import argtypes  # noqa: E402
 import fleet  # noqa: E402
 import report  # noqa: E402
 from peers import CLASSES, PEERS  # noqa: E402
 from servers import end_by_signals  # noqa: E402
 
+VENVS = pathlib.Path("peers")
 WORKS = {"prefill-512": 512, "prefill-1000": 1000, "decode-1": 1, "decode-16": 16, "start": 8}
 LONG_START_S = 10  # a start that takes longer is measured in the first round alone
 CONTEXT, TEXT = 128, "The old sailor looked at the sea and"  # eight tokens of GPT-2's vocabulary
@@ -149,11 +151,12 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=pathlib.Path, help="a Hugging Face folder of GPT-2, f32, config.json and model.safetensors")
     parser.add_argument(
-        "--venvs", type=pathlib.Path, default=pathlib.Path("peers"), metavar="DIR", help="where scripts/peers/setup put the peers [%(default)s]"
+        "--venvs", type=pathlib.Path, metavar="DIR", help=f"where scripts/peers/setup put the peers [{VENVS}; where it is not there, tfrun alone]"
     )
     parser.add_argument("--tfrun", type=pathlib.Path, default=HERE.parent / "build" / "bin" / "tfrun", metavar="PROGRAM")
     parser.add_argument(
-        "--files", type=pathlib.Path, metavar="DIR", help="converted models, made where they are missing; default: VENVS/models"
+        "--files", type=argtypes.makeable, metavar="DIR",
+        help="converted models, made where they are missing; default: VENVS/models, for this run alone where VENVS is not there"
     )
     parser.add_argument(
         "--threads", type=int, default=2, metavar="N", help="of each, on the first N cores that this process may use"
@@ -171,7 +174,12 @@ def parse():
     parser.add_argument("--format", choices=("table", "json", "md"), default="table")
     parser.add_argument("-o", "--output", metavar="FILE", help="the JSON document, whatever is printed")
     options = parser.parse_args()
-    options.skipped, options.files, options.begin = [], options.files or options.venvs / "models", time.monotonic()
+    options.skipped, options.begin = [], time.monotonic()
+    if options.venvs is not None and not options.venvs.is_dir():
+        parser.error(f"--venvs: there is no folder '{options.venvs}'; scripts/peers/setup {options.venvs} makes it")
+    options.venvs = options.venvs or VENVS
+    if options.files is None and options.venvs.is_dir():
+        options.files = options.venvs / "models"
     refuse_nonsense(parser, options)
     return options
 
@@ -231,6 +239,9 @@ def main():
     end_by_signals()
     with tempfile.TemporaryDirectory() as folder:
         options.logs, tokens = pathlib.Path(folder), Tokens(options.model, options.seed)
+        if options.files is None:
+            options.files = options.logs / "models"
+            options.say(f"there is no folder '{options.venvs}': files that are made are for this run alone; --files DIR keeps them")
         try:
             workers = start_all(options)
             timed = check(workers, options, tokens, options.logs)

@@ -23,6 +23,7 @@ class Script:
             source_dir / "configs" / "demo",
             folder,
         )
+        self.venvs = folder
         self.environment = {**os.environ, "TFRUN_PROGRAM": str(program)}  # of peers that this test names itself
 
     def command(self, *words):
@@ -33,8 +34,7 @@ class Script:
             self.demo,
             "--tfrun",
             self.program,
-            "--venvs",
-            self.folder,
+            *(("--venvs", self.venvs) if self.venvs else ()),
             "--threads",
             1,
             "--rounds",
@@ -52,7 +52,7 @@ class Script:
     def run(self, *words, code=0):
         ran = subprocess.run(
             self.command(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240 * SLOWER, check=False,
-            env=self.environment,
+            env=self.environment, cwd=self.folder,
         )
         expect(ran.returncode == code, words, ran.returncode, ran.stdout, ran.stderr)
         return ran.stdout, ran.stderr
@@ -124,8 +124,10 @@ def who_is_wrong_dead_or_missing_is_named_and_left_out(script):
 
 @case
 def tables_for_people_and_pages(script):
+    """Where no peers are, tfrun's own files are made for the run, and nothing stays where it was called."""
+    script.venvs = None
     for form, rule in (("table", "  "), ("md", " | ")):
-        words = ("--peers", "tfrun/f32,vLLM/bf16", "--rounds", 3, "--minutes", 1e-6, *fake("right", "twin/f32"))
+        words = ("--peers", "tfrun/f32,tfrun/int8,vLLM/bf16", "--rounds", 3, "--minutes", 1e-6, *fake("right", "twin/f32"))
         out, err = script.run(*words, "--format", form)
         expect("no time for round 2" in err, err)
         figures, ratios, conditions, missing = out.strip().split("\n\n")
@@ -138,6 +140,8 @@ def tables_for_people_and_pages(script):
         expect("32 bits" in ratios and "twin f32" in ratios, ratios)
         expect("1 thread," in conditions and "; 1 round; " in conditions and "Versions: tfrun: tfrun " in conditions, conditions)
         expect("- vLLM bf16: " in missing, missing)
+        expect("no folder 'peers': files that are made are for this run alone" in err and "tfrun int8: making " in err, err)
+        expect_same(list(script.folder.iterdir()), [])
 
 
 def left_by(mark):
@@ -180,6 +184,7 @@ def nonsense_is_refused_before_the_work(script):
         (("--worker", "a/f31=true"), "is not NAME/PRECISION=COMMAND"),
         (("--tfrun", "/nowhere/tfrun"), "no program '/nowhere/tfrun'"),
         (("--output", "/nowhere/found.json"), "there is no folder for /nowhere/found.json"),
+        (("--venvs", "/nowhere/peers"), "no folder '/nowhere/peers'; scripts/peers/setup /nowhere/peers makes it"),
     ):
         out, err = script.run(*words, code=2)
         expect(out == "" and told in err.splitlines()[-1], words, err)
