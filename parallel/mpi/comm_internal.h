@@ -56,5 +56,8 @@ enum tfr_status tfr_comm_break(struct tfr_comm *comm);
 /* True for the first rank of this job on this host that asks, which may then speak of what the others meet too, until its process
  * ends. In doubt true: two sentences are better than none. Asked once by a process. */
 bool tfr_word_take(void);
+/* The ranks of this job that this one's launcher started here hear that one has spoken (base/named.h): before they know each
+ * other's places. Programs of other jobs, which a launcher that stays may have beside them, do not. */
+void tfr_word_tell_beside(void);
 
 #endif

@@ -183,21 +183,6 @@ static bool may_speak(void) {
     return !tfr_is_named();
 }
 
-/* Before the ranks know each other's places: to the other children of their launcher, to which the signal does nothing if they are
- * no ranks. */
-static void leave_word_beside(void) {
-    char path[64];
-    int process;
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)getppid(), (int)getppid());
-    FILE *file = fopen(path, "r");
-    while (file != NULL && fscanf(file, "%d", &process) == 1) {
-        kill((pid_t)process, TFR_SIGNAL_NAMED);
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-}
-
 /* The others are not called: what they say may not come through. */
 static void say_broken(const struct tfr_comm *comm) {
     if (!may_speak()) {
@@ -210,7 +195,7 @@ static void say_broken(const struct tfr_comm *comm) {
     if (comm->places != NULL) {
         leave_word(comm, NULL);
     } else {
-        leave_word_beside();
+        tfr_word_tell_beside();
     }
     kill(getpid(), TFR_SIGNAL_NAMED);
 }
