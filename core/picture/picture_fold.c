@@ -2,7 +2,8 @@
  * first block, with a number of times.
  *
  * What feeds the first block and what the last one feeds may be anything; between them a block is fed by its own boxes, by those of
- * the block before, or by a box outside that feeds all of them.
+ * the block before, by a box outside that feeds all of them, or by the same block of another rank, where ranks hold shards of it.
+ * Those ranks fold alike: what cuts a run on one of them cuts it on all.
  */
 #include <string.h>
 
@@ -20,6 +21,8 @@ struct folder {
     int *to;                 /* [boxes] the box that stands for it; -1: none does */
     int *index;              /* [boxes] where it comes to stand */
     int *first_to, *last_to; /* [boxes] the first and the last box that reads it; without one: behind all boxes, and -1 */
+    bool *is_shared;         /* [blocks] ranks hold shards of it, which send to each other */
+    bool *is_cut;            /* [blocks] no run goes on behind it */
 };
 
 static struct block block_at(const struct tfr_picture *picture, int first) {
@@ -30,6 +33,21 @@ static struct block block_at(const struct tfr_picture *picture, int first) {
         block.n++;
     }
     return block;
+}
+
+/* Within one block, from a rank to another. */
+static bool is_between_shards(const struct tfr_picture *picture, const struct tfr_picture_edge *edge) {
+    const struct tfr_picture_node *from = &picture->nodes[edge->from], *to = &picture->nodes[edge->to];
+    return from->panel != to->panel && from->layer >= 0 && from->layer == to->layer;
+}
+
+static int place_in_block(const struct tfr_picture *picture, int node) {
+    const struct tfr_picture_node *nodes = picture->nodes;
+    int first = node;
+    while (first > 0 && nodes[first - 1].layer == nodes[node].layer && nodes[first - 1].panel == nodes[node].panel) {
+        first--;
+    }
+    return node - first;
 }
 
 static bool is_inside(const struct block *block, int node) {
@@ -64,6 +82,12 @@ static bool same_origin(const struct block *before, const struct block *block, c
     return before == NULL || (is_inside(before, from) && from - before->first == next_from - block->first);
 }
 
+static bool same_shard(const struct tfr_picture *picture, const struct tfr_picture_edge *x, const struct tfr_picture_edge *y) {
+    return is_between_shards(picture, x) && is_between_shards(picture, y) &&
+           picture->nodes[x->from].panel == picture->nodes[y->from].panel &&
+           place_in_block(picture, x->from) == place_in_block(picture, y->from);
+}
+
 static bool same_block(const struct tfr_picture *picture, const struct block *before, const struct block *block,
                        const struct block *next) {
     if (block->n != next->n) {
@@ -76,7 +100,7 @@ static bool same_block(const struct tfr_picture *picture, const struct block *be
         }
         for (int e = 0; e < a->n_edges; e++) {
             const struct tfr_picture_edge *x = &picture->edges[a->first_edge + e], *y = &picture->edges[b->first_edge + e];
-            if (x->arrow != y->arrow || !same_origin(before, block, next, x->from, y->from)) {
+            if (x->arrow != y->arrow || (!same_shard(picture, x, y) && !same_origin(before, block, next, x->from, y->from))) {
                 return false;
             }
         }
@@ -84,7 +108,7 @@ static bool same_block(const struct tfr_picture *picture, const struct block *be
     return true;
 }
 
-/* Whether something that is not of the next block reads what `block` makes. */
+/* Whether something that is not of the next block reads what `block` makes; shards of `block` do not count. */
 static bool is_shown(const struct folder *folder, const struct block *block, const struct block *next) {
     for (int i = block->first; i < next->first; i++) {
         if (folder->first_to[i] < block->first || folder->last_to[i] >= next->first + next->n) {
@@ -101,6 +125,10 @@ static void find_readers(struct folder *folder) {
     }
     for (int e = 0; e < folder->picture->n_edges; e++) {
         const struct tfr_picture_edge *edge = &folder->picture->edges[e];
+        if (is_between_shards(folder->picture, edge)) {
+            folder->is_shared[folder->picture->nodes[edge->from].layer] = true;
+            continue;
+        }
         int *first = &folder->first_to[edge->from], *last = &folder->last_to[edge->from];
         *first = edge->to < *first ? edge->to : *first;
         *last = edge->to > *last ? edge->to : *last;
@@ -118,12 +146,29 @@ static int run_length(const struct folder *folder, struct block block) {
         const bool is_next = at < picture->n_nodes && picture->nodes[at].panel == picture->nodes[block.first].panel &&
                              picture->nodes[at].layer == picture->nodes[block.first].layer + 1;
         const struct block next = is_next ? block_at(picture, at) : (struct block){0};
-        if (!is_next || is_shown(folder, &block, &next) || !same_block(picture, before, &block, &next)) {
+        if (!is_next || folder->is_cut[picture->nodes[block.first].layer] || is_shown(folder, &block, &next) ||
+            !same_block(picture, before, &block, &next)) {
             return n;
         }
         kept = block;
         before = &kept;
         block = next;
+    }
+}
+
+/* Runs of one rank that end where blocks have shards elsewhere. A part of a run is one too, so no rank has another end then. */
+static void find_cuts(struct folder *folder) {
+    const struct tfr_picture *picture = folder->picture;
+    for (int i = 0; i < picture->n_nodes;) {
+        if (picture->nodes[i].layer < 0) {
+            i++;
+            continue;
+        }
+        const struct block block = block_at(picture, i);
+        const int n = run_length(folder, block);
+        const int64_t last = picture->nodes[i].layer + n - 1;
+        folder->is_cut[last] = folder->is_cut[last] || folder->is_shared[last];
+        i += block.n * n;
     }
 }
 
@@ -244,6 +289,7 @@ static void close_gaps(struct folder *folder, struct tfr_picture_edge *kept, int
 static enum tfr_status fold_with(struct folder *folder, struct tfr_picture_edge *kept) {
     int n = 0, n_kept = 0;
     find_readers(folder);
+    find_cuts(folder);
     TFR_TRY(find_runs(folder));
     for (int i = 0; i < folder->picture->n_nodes; i++) {
         folder->index[i] = folder->to[i] == i ? n++ : -1;
@@ -253,20 +299,34 @@ static enum tfr_status fold_with(struct folder *folder, struct tfr_picture_edge 
     return TFR_OK;
 }
 
+/* Behind the last block of the picture. */
+static size_t count_blocks(const struct tfr_picture *picture) {
+    int64_t last = -1;
+    for (int i = 0; i < picture->n_nodes; i++) {
+        last = picture->nodes[i].layer > last ? picture->nodes[i].layer : last;
+    }
+    return (size_t)(last + 1);
+}
+
 enum tfr_status tfr_picture_fold(struct tfr_picture *picture) {
+    const size_t n_nodes = (size_t)picture->n_nodes + 1, n_blocks = count_blocks(picture) + 1;
     struct folder folder = {.picture = picture,
-                            .to = tfr_alloc((size_t)picture->n_nodes + 1, sizeof(int)),
-                            .index = tfr_alloc((size_t)picture->n_nodes + 1, sizeof(int)),
-                            .first_to = tfr_alloc((size_t)picture->n_nodes + 1, sizeof(int)),
-                            .last_to = tfr_alloc((size_t)picture->n_nodes + 1, sizeof(int))};
+                            .to = tfr_alloc(n_nodes, sizeof(int)),
+                            .index = tfr_alloc(n_nodes, sizeof(int)),
+                            .first_to = tfr_alloc(n_nodes, sizeof(int)),
+                            .last_to = tfr_alloc(n_nodes, sizeof(int)),
+                            .is_shared = tfr_alloc(n_blocks, sizeof(bool)),
+                            .is_cut = tfr_alloc(n_blocks, sizeof(bool))};
     struct tfr_picture_edge *kept = tfr_alloc((size_t)picture->n_edges + 1, sizeof *kept);
-    const bool has_room =
-        folder.to != NULL && folder.index != NULL && folder.first_to != NULL && folder.last_to != NULL && kept != NULL;
+    const bool has_room = folder.to != NULL && folder.index != NULL && folder.first_to != NULL && folder.last_to != NULL &&
+                          folder.is_shared != NULL && folder.is_cut != NULL && kept != NULL;
     const enum tfr_status status = has_room ? fold_with(&folder, kept) : TFR_RESOURCE;
     tfr_free(folder.to);
     tfr_free(folder.index);
     tfr_free(folder.first_to);
     tfr_free(folder.last_to);
+    tfr_free(folder.is_shared);
+    tfr_free(folder.is_cut);
     tfr_free(kept);
     return status;
 }

@@ -124,8 +124,8 @@ def svg_is_a_picture_for_light_and_dark(drawer):
 def law_folded_costs_what_unfolded_costs(drawer):
     for config in (drawer.demo, drawer.source / "configs" / "gpt2-xl.json"):
         for shape in SHAPES:
-            for ranks in ("1", "3"):
-                words = [*shape, "--ranks", ranks, "--stage", "both"]
+            for ranks in (["1"], ["3"], *([["2", "--tensor", "2"]] if config == drawer.demo else [])):
+                words = [*shape, "--ranks", *ranks, "--stage", "both"]
                 folded, flat = drawer.graph(config, *words), drawer.graph(config, *words, "--unfold")
                 for one, other in zip(folded["panels"], flat["panels"]):
                     for key, value in one["totals"].items():
@@ -161,16 +161,30 @@ def fold(picture, folds):
 @case
 def law_edges_of_a_fold_are_those_of_its_blocks(drawer):
     for config in (drawer.demo, drawer.source / "tests" / "model" / "golden" / "layers_5"):
-        for ranks in ("1", "2", "3"):
-            words = ["--rows", "2", "--context", "0", "--ranks", ranks, "--stage", "both"]
+        for ranks in (["1"], ["2"], ["3"], ["2", "--tensor", "2"], ["4", "--tensor", "2"]):
+            words = ["--rows", "2", "--context", "0", "--ranks", *ranks, "--stage", "both"]
             folded, flat = drawer.graph(config, *words), drawer.graph(config, *words, "--unfold")
             nodes = nodes_of(folded)
 
             def name(node):
                 return node["stage"], node["rank"], node.get("fold"), node["name"]
             have = {(name(nodes[edge["from"]]), name(nodes[edge["to"]]), edge["kind"]) for edge in folded["edges"]}
-            expect_same(len(have), len(folded["edges"]))
+            expect_same(len({(edge["from"], edge["to"], edge["kind"]) for edge in folded["edges"]}), len(folded["edges"]))
             expect_same(have, fold(flat, folded["folds"]))
+
+
+@case
+def shards_of_equal_blocks_are_drawn_once(drawer):
+    """On every rank the same blocks, and their messages with them."""
+    for ranks, tensor, ends in ((2, 2, {(0, 11)}), (4, 2, {(0, 5), (6, 11)}), (4, 4, {(0, 11)})):
+        picture = drawer.graph(drawer.source / "configs" / "gpt2.json", "--ranks", ranks, "--tensor", tensor)
+        folds = sorted((item["rank"], item["first_block"], item["last_block"]) for item in picture["folds"])
+        expect_same([rank for rank, *_ in folds], list(range(ranks)))
+        expect_same({(first, last) for _, first, last in folds}, ends)
+        nodes = nodes_of(picture)
+        sent = {(nodes[edge["from"]]["rank"], nodes[edge["to"]]["rank"]) for edge in picture["edges"]
+                if edge["kind"] == "message" and nodes[edge["from"]]["name"].startswith("h.*.attn.")}
+        expect_same(len(sent), ranks * (tensor - 1))
 
 
 @case
