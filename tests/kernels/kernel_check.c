@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "base/status.h"
-#include "kernel_cache.h"
+#include "cache_copies.h"
 
 void report(struct context *context, const struct kernel_setup *setup, const char *what) {
     printf("FAIL %s: %s, %d threads: %s\n", context->kase->name, setup->kernel->name, setup->problem.n_threads, what);

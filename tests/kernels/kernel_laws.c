@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache_copies.h"
 #include "common/dtype.h"
-#include "kernel_cache.h"
 
 #include <tfrun/quant.h>
 

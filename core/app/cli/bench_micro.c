@@ -6,6 +6,7 @@
 
 #include <tfrun/study.h>
 
+#include "app/cli/cmd_bench.h"
 #include "app/cli/measure.h"
 
 static void on_say(void *user, int64_t done, int64_t total) {

@@ -8,6 +8,7 @@
 #include <tfrun/study.h>
 
 #include "app/cli/bench_micro.h"
+#include "app/cli/cmd_bench.h"
 #include "app/cli/measure.h"
 
 static const struct tfr_flag flags[] = {

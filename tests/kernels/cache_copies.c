@@ -1,5 +1,5 @@
-/* kernel_cache.c - see kernel_cache.h. */
-#include "kernel_cache.h"
+/* cache_copies.c - see cache_copies.h. */
+#include "cache_copies.h"
 
 #include <string.h>
 

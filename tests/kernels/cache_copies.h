@@ -1,6 +1,6 @@
-/* kernel_cache.h - copies of the kv caches of a case. */
-#ifndef TFR_TEST_KERNEL_CACHE_H
-#define TFR_TEST_KERNEL_CACHE_H
+/* cache_copies.h - copies of the kv caches of a case. */
+#ifndef TFR_TEST_CACHE_COPIES_H
+#define TFR_TEST_CACHE_COPIES_H
 
 #include "kernel_run.h"
 
