@@ -136,6 +136,12 @@ struct tfr_quantization {
     bool has_zero;
 };
 
+/* A row of quantized.def. */
+struct tfr_quantized_type {
+    const char *name, *runtime;
+    int bits;
+};
+
 struct tfr_config {
     char *path;      /* as given: "gpt2.json", "DIR/config.json" */
     char *directory; /* folder that relative paths start from */
@@ -198,6 +204,11 @@ bool tfr_config_is_overridden(const struct tfr_config *config, const char *key);
 bool tfr_config_is_default(const struct tfr_config *config, const char *key);
 /* Logs where each sampling option that is not the default comes from. */
 void tfr_config_log_sampling(const struct tfr_config *config);
+/* config_quantization.c: the types of quantized.def, and their names with commas. */
+const struct tfr_quantized_type *tfr_quantized_types(size_t *n);
+extern const char *const tfr_quantized_names;
+/* NULL: there is no type of that name. */
+const struct tfr_quantized_type *tfr_quantized_find(const char *name);
 /* config_quantization.c: warns of what the file says of int4 where its own runtime.dtype is another type. */
 void tfr_config_warn_of_idle(const struct tfr_config *config);
 

@@ -11,6 +11,31 @@
 
 static const char method[] = "tfrun";
 
+static const struct tfr_quantized_type types[] = {
+#define TFR_QUANTIZED(name, runtime, bits) {name, runtime, bits},
+#include "config/quantized.def"
+};
+
+static const char type_names[] =
+#define TFR_QUANTIZED(name, runtime, bits) ", " name
+#include "config/quantized.def"
+    ;
+const char *const tfr_quantized_names = type_names + 2;
+
+const struct tfr_quantized_type *tfr_quantized_types(size_t *n) {
+    *n = TFR_COUNT_OF(types);
+    return types;
+}
+
+const struct tfr_quantized_type *tfr_quantized_find(const char *name) {
+    for (size_t i = 0; i < TFR_COUNT_OF(types); i++) {
+        if (strcmp(types[i].name, name) == 0) {
+            return &types[i];
+        }
+    }
+    return NULL;
+}
+
 static bool is_known(const char *key) {
     static const char *const keys[] = {"quant_method", "version", "weights", "group_size", "zero_point", "smooth"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
@@ -42,17 +67,13 @@ static void read_own(struct tfr_config_reader *reader, const tfr_json *node) {
         return;
     }
     *quantization = (struct tfr_quantization){.given = true, .group = 32};
-    static const char *const kinds[] = {"int8", "int8w", "int4", "mixed"};
     const char *weights = tfr_json_string(tfr_json_member(node, "weights"));
-    int kind = 3;
-    while (kind >= 0 && (weights == NULL || strcmp(weights, kinds[kind]) != 0)) {
-        kind--;
+    const char *known = tfr_quantized_names;
+    const struct tfr_quantized_type *type = weights != NULL ? tfr_quantized_find(weights) : NULL;
+    if (type == NULL) {
+        tfr_config_complain(reader, node, TFR_CONFIG, "quantization_config.weights is none of %s; quantise the model again", known);
     }
-    if (kind < 0) {
-        tfr_config_complain(reader, node, TFR_CONFIG,
-                            "quantization_config.weights is none of int8, int8w, int4, mixed; quantise the model again");
-    }
-    quantization->has_fours = kind >= 2;
+    quantization->has_fours = type != NULL && type->bits == 4;
     if (group != NULL &&
         (!tfr_json_int64(reader->doc, group, &quantization->group) || (quantization->group != 32 && quantization->group != 64))) {
         tfr_config_complain(reader, group, TFR_CONFIG, "quantization_config.group_size is neither 32 nor 64");

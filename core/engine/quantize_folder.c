@@ -31,12 +31,12 @@ static void make_usual(struct usual_finer *usual, const struct tfr_hparams *mode
     usual->list = (struct tfr_string_list){.items = usual->items, .n = N_FINER};
 }
 
-static enum tfr_status read_fours(const struct tfr_config *config, const char *to, struct tfr_quantize_form *form,
-                                  struct usual_finer *usual) {
+static enum tfr_status read_fours(const struct tfr_config *config, const struct tfr_quantized_type *to,
+                                  struct tfr_quantize_form *form, struct usual_finer *usual) {
     const struct tfr_options *options = &config->options;
-    const bool is_wide = options->runtime_int4_group == TFR_GROUP_64, is_mixed = strcmp(to, "mixed") == 0;
+    const bool is_wide = options->runtime_int4_group == TFR_GROUP_64, is_mixed = strcmp(to->name, "mixed") == 0;
     make_usual(usual, &config->model);
-    *form = (struct tfr_quantize_form){.to = to, .runtime = "int4", .finer = &options->runtime_int4_finer};
+    *form = (struct tfr_quantize_form){.to = to->name, .runtime = to->runtime, .finer = &options->runtime_int4_finer};
     form->dtype = options->runtime_int4_zero_point ? (is_wide ? TFR_DTYPE_I4_ZERO64 : TFR_DTYPE_I4_ZERO)
                                                    : (is_wide ? TFR_DTYPE_I4_GROUP64 : TFR_DTYPE_I4_GROUP);
     if (is_mixed && options->runtime_int4_finer.n == 0) {
@@ -47,32 +47,41 @@ static enum tfr_status read_fours(const struct tfr_config *config, const char *t
 }
 
 static enum tfr_status refuse_type(const char *to) {
-    static const char *const names[] = {"int8", "int8w", "int4", "mixed"};
-    const char *instead = tfr_choice_instead("quantize --to", to), *near = tfr_choice_nearest(to, names, TFR_COUNT_OF(names));
+    enum { MOST_TYPES = 8 };
+    const char *names[MOST_TYPES];
+    size_t n;
+    const struct tfr_quantized_type *types = tfr_quantized_types(&n);
+    n = n < MOST_TYPES ? n : MOST_TYPES;
+    for (size_t i = 0; i < n; i++) {
+        names[i] = types[i].name;
+    }
+    const char *known = tfr_quantized_names, *instead = tfr_choice_instead("quantize --to", to),
+               *near = tfr_choice_nearest(to, names, n);
     if (instead != NULL) {
-        return tfr_raise(TFR_USAGE, "--to: \"%s\" is none of int8, int8w, int4, mixed; %s", to, instead);
+        return tfr_raise(TFR_USAGE, "--to: \"%s\" is none of %s; %s", to, known, instead);
     }
     if (near != NULL) {
-        return tfr_raise(TFR_USAGE, "--to: \"%s\" is none of int8, int8w, int4, mixed; did you mean \"%s\"?", to, near);
+        return tfr_raise(TFR_USAGE, "--to: \"%s\" is none of %s; did you mean \"%s\"?", to, known, near);
     }
-    return tfr_raise(TFR_USAGE, "--to: \"%s\" is none of int8, int8w, int4, mixed", to);
+    return tfr_raise(TFR_USAGE, "--to: \"%s\" is none of %s", to, known);
 }
 
 static enum tfr_status read_form(const struct tfr_config *config, const char *to, struct tfr_quantize_form *form,
                                  struct usual_finer *usual) {
     static const char *const of_fours[] = {"runtime.int4_group", "runtime.int4_zero_point", "runtime.int4_finer"};
-    if (strcmp(to, "int4") == 0 || strcmp(to, "mixed") == 0) {
-        return read_fours(config, to, form, usual);
-    }
-    if (strcmp(to, "int8") != 0 && strcmp(to, "int8w") != 0) {
+    const struct tfr_quantized_type *type = tfr_quantized_find(to);
+    if (type == NULL) {
         return refuse_type(to);
+    }
+    if (type->bits == 4) {
+        return read_fours(config, type, form, usual);
     }
     for (size_t i = 0; i < TFR_COUNT_OF(of_fours); i++) {
         if (tfr_config_is_overridden(config, of_fours[i])) {
             return tfr_raise(TFR_USAGE, "%s has one scale for each output; %s is of int4 and mixed, leave it out", to, of_fours[i]);
         }
     }
-    *form = (struct tfr_quantize_form){.to = to, .runtime = to, .dtype = TFR_DTYPE_I8_CHANNEL};
+    *form = (struct tfr_quantize_form){.to = type->name, .runtime = type->runtime, .dtype = TFR_DTYPE_I8_CHANNEL};
     return TFR_OK;
 }
 
