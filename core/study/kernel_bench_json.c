@@ -66,6 +66,17 @@ static void put_result(struct tfr_json_out *out, const struct tfr_kernel_result 
     tfr_json_end(out, '}');
 }
 
+static void put_rates(struct tfr_json_out *out, const struct tfr_kernel_bench *bench) {
+    tfr_json_put_number(out, "memory_bytes_per_s", bench->memory_rate);
+    tfr_json_begin(out, "flops_per_s", '{'); /* of factors of a type; without those that are not measured */
+    for (int i = 0; i < TFR_KERNEL_PEAKS; i++) {
+        if (bench->peaks[i].flop_rate > 0) {
+            tfr_json_put_number(out, tfr_kv_dtype_name(bench->peaks[i].dtype), bench->peaks[i].flop_rate);
+        }
+    }
+    tfr_json_end(out, '}');
+}
+
 enum tfr_status tfr_kernel_bench_json(const struct tfr_kernel_bench *bench, char **text) {
     struct tfr_json_out out = {0};
     tfr_json_begin(&out, NULL, '{');
@@ -74,14 +85,9 @@ enum tfr_status tfr_kernel_bench_json(const struct tfr_kernel_bench *bench, char
     tfr_json_put_text(&out, "machine", bench->machine);
     tfr_json_put_int(&out, "threads", bench->n_threads);
     tfr_json_put_int(&out, "repetitions", bench->repetitions);
-    tfr_json_put_number(&out, "memory_bytes_per_s", bench->memory_rate);
-    tfr_json_begin(&out, "flops_per_s", '{'); /* of factors of a type; without those that are not measured */
-    for (int i = 0; i < TFR_KERNEL_PEAKS; i++) {
-        if (bench->peaks[i].flop_rate > 0) {
-            tfr_json_put_number(&out, tfr_kv_dtype_name(bench->peaks[i].dtype), bench->peaks[i].flop_rate);
-        }
+    if (bench->has_roofs) {
+        put_rates(&out, bench);
     }
-    tfr_json_end(&out, '}');
     tfr_json_begin(&out, "cases", '[');
     for (size_t i = 0; i < bench->n_results; i++) {
         put_result(&out, &bench->results[i]);

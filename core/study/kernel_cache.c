@@ -76,7 +76,7 @@ static enum tfr_status open_cache(struct tfr_kernel_data *data, const struct tfr
     *kv = tfr_kernel_cache_at(data, b, data->kv_memory[b]);
     for (int64_t h = 0; h < of->heads && is_read; h++) {
         for (int64_t s = 0; s < n_keys; s++) {
-            tfr_kernel_fill(state, TFR_DTYPE_F32, vectors, 2 * of->dim, of->spread, 0);
+            tfr_kernel_fill(state, TFR_DTYPE_F32, vectors, 2 * of->dim, of->spread, of->offset);
             tfr_kv_put(kv, of->dim, h, s, vectors, vectors + of->dim);
         }
     }

@@ -1,6 +1,7 @@
 /* kernel_case.c - see kernel_case.h: lines to cases, what a case must have, and how large it is. */
 #include "study/kernel_case.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,9 +68,28 @@ struct tfr_op_facts tfr_kernel_case_facts(const struct tfr_kernel_case *of) {
     return facts;
 }
 
+/* What says nothing beside another key. The keys of an encoder are not those of the sequence, and rows that only ask stand behind
+ * all of them. */
+static enum tfr_status refuse_idle(const struct tfr_kernel_case *one, uint64_t given) {
+    const char *over = one->cross > 0 ? "cross" : "query_only";
+    if (one->op != TFR_OP_ATTENTION || (one->cross == 0 && !one->query_only)) {
+        return TFR_OK;
+    }
+    if (one->causal && tfr_kernel_case_has(given, "causal")) {
+        return tfr_raise(TFR_CONFIG, "causal=1 has no effect beside %s, where every row sees all keys; leave one of the two out",
+                         over);
+    }
+    if (one->query_only && one->cross > 0) {
+        return tfr_raise(TFR_CONFIG,
+                         "query_only=1 has no effect beside cross, where no row has a key of its own; leave one of the two out");
+    }
+    return TFR_OK;
+}
+
 /* What belongs together, once all keys are read. */
-static enum tfr_status complete(struct tfr_kernel_case *one, bool has_max) {
+static enum tfr_status complete(struct tfr_kernel_case *one, uint64_t given) {
     const char *op = tfr_op_info((enum tfr_op)one->op)->name;
+    const bool has_max = tfr_kernel_case_has(given, "max");
     const bool has_heads = one->op == TFR_OP_KV_APPEND || one->op == TFR_OP_ATTENTION;
     if (has_heads) {
         one->n = one->heads * one->dim;
@@ -92,12 +112,16 @@ static enum tfr_status complete(struct tfr_kernel_case *one, bool has_max) {
         return tfr_raise(TFR_CONFIG, "max=%lld is less than the %lld rows; give as many or leave max out", (long long)one->max,
                          (long long)one->rows);
     }
+    if (!tfr_kernel_case_has(given, "scale")) {
+        one->scale = has_heads ? 1 / sqrt((double)one->dim) : 1;
+    }
     one->has_max = has_max;
     one->max = has_max ? one->max : one->rows + SPARE_ROWS;
     if (one->mask > 1 && one->mask != one->heads) {
         return tfr_raise(TFR_CONFIG, "mask=%d: masks are 1 for all heads, or %lld, one for each; give one of the two", one->mask,
                          (long long)one->heads);
     }
+    TFR_TRY(refuse_idle(one, given));
     const double bytes = tfr_kernel_case_bytes(one);
     if (bytes > MOST_BYTES) {
         return tfr_raise(TFR_CONFIG, "this case takes %.3g GB of memory, at most %.0f GB are possible; make it smaller",
@@ -162,7 +186,7 @@ static enum tfr_status take_words(struct tfr_kernel_case *one, char *rest) {
         *equals = '\0';
         TFR_TRY(tfr_kernel_case_set(one, word, equals + 1, &given));
     }
-    return complete(one, one->max > 0);
+    return complete(one, given);
 }
 
 /* A line without its comment; *is_case false where nothing else stands there. */

@@ -28,7 +28,7 @@ struct tfr_kernel_case {
     int32_t query_only, mask, head_mask, weights, start;
     int64_t cross, blocks;
     int64_t past[TFR_CASE_SEQS], n_rows[TFR_CASE_SEQS];
-    double spread, offset, scale; /* inputs lie in offset +- spread; scale: of scores, 0 is 1 / sqrt(dim) */
+    double spread, offset, scale; /* inputs lie in offset +- spread; scale: of scores */
 };
 
 struct tfr_kernel_cases {
@@ -44,6 +44,8 @@ void tfr_kernel_cases_free(struct tfr_kernel_cases *cases);
 
 /* kernel_case_keys.c: sets one key; bits of `given` are the keys that were set. TFR_CONFIG without a place. */
 enum tfr_status tfr_kernel_case_set(struct tfr_kernel_case *to, const char *name, const char *value, uint64_t *given);
+/* Whether the key was set. */
+bool tfr_kernel_case_has(uint64_t given, const char *name);
 
 /* Bytes of inputs, weight as stored, caches and output together; at least what tfr_kernel_data_open takes. */
 double tfr_kernel_case_bytes(const struct tfr_kernel_case *of);

@@ -201,3 +201,12 @@ enum tfr_status tfr_kernel_case_set(struct tfr_kernel_case *to, const char *name
         return set_whole(to, &keys[i], value);
     }
 }
+
+bool tfr_kernel_case_has(uint64_t given, const char *name) {
+    for (size_t i = 0; i < TFR_COUNT_OF(keys); i++) {
+        if ((given >> i & 1U) != 0 && strcmp(keys[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}

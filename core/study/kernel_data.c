@@ -1,7 +1,6 @@
 /* kernel_data.c - see kernel_data.h: problems and their inputs. */
 #include "study/kernel_data.h"
 
-#include <math.h>
 #include <string.h>
 
 #include <tfrun/half.h>
@@ -180,13 +179,12 @@ static void build_others(struct build *build) {
 }
 
 static struct tfr_problem problem_of(const struct tfr_kernel_case *of) {
-    const double scale = of->scale != 0 ? of->scale : of->dim > 0 ? 1 / sqrt((double)of->dim) : 1;
     struct tfr_problem problem = {
         .struct_size = sizeof problem, .op = of->op, .n_threads = 1, .rows_min = 1, .rows_max = of->max, .deterministic = 1};
     problem.attrs = (struct tfr_attrs){
         .struct_size = sizeof problem.attrs,
         .epsilon = 1e-5f,
-        .scale = (float)scale,
+        .scale = (float)of->scale,
         .activation = of->act,
         .transposed = of->transposed,
         .x_dtype = of->x_dtype,

@@ -492,6 +492,7 @@ def kernels_alone_are_those_that_serve_a_case(bench):
     kernels = json.loads(bench.run("plugins", "--json")[0])
     names = {one["name"]: one["op"] for plugin in kernels for one in plugin["kernels"]}
     expect_same((made["schema"], made["threads"], made["repetitions"]), ("tfrun-kernels-1", 1, 10))
+    expect("memory_bytes_per_s" not in made and "flops_per_s" not in made, "rates that were not measured")
     expect_same([(one["case"], one["line"]) for one in made["cases"]], [("norm", 2), ("fc", 3), ("step", 4), ("keep", 5), ("half", 6)])
     for one, op in zip(made["cases"], ("layer_norm", "linear", "attention", "kv_append", "linear")):
         served, refused = [kernel["kernel"] for kernel in one["kernels"]], [kernel["kernel"] for kernel in one["refused"]]
@@ -544,6 +545,7 @@ def a_case_has_one_roof(bench):
         head = micro(bench, "--save", bench.folder / "roofs.json", "--force", *limit, text=text)[0].split("\ncase ")[0]
         made = json.loads((bench.folder / "roofs.json").read_text())
         peaks, (whole, half, fc, idle) = made["flops_per_s"], made["cases"]
+        expect(made["memory_bytes_per_s"] > 0, made)
         expect_same([one["factors"] for one in made["cases"]], ["int8", "bf16", "f32", "f32"])
         expect(idle["bytes"] == 0 and all("roof_us" not in kernel for kernel in idle["kernels"]), idle)
         for one in (whole, half, fc):

@@ -271,6 +271,11 @@ def line_edges():
         put("request", text)
 
 
+def case_edges():
+    for keys in ("causal=1 cross=3", "causal=1 query_only=1", "query_only=1 cross=3", "causal=0 cross=3", "scale=0 offset=2", "scale=1e-60"):
+        put("cases", f"a attention heads=1 dim=4 seqs=2+1 {keys}")
+
+
 if __name__ == "__main__":
     config_edges()
     file_edges()
@@ -278,3 +283,4 @@ if __name__ == "__main__":
     text_edges()
     wire_edges()
     line_edges()
+    case_edges()

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <tfrun/kv.h>
+
 #include "base/arena.h"
 #include "base/status.h"
 #include "study/kernel_data.h"
@@ -76,6 +78,10 @@ TFR_TEST(what_is_no_case_is_refused_with_its_place) {
         {"a best_rows rows=1 k=5 n=3", "best_rows gives 2 numbers of a row"},
         {"a copy rows=5 n=1 max=4", "max=4 is less than the 5 rows"},
         {"a attention heads=4 dim=8 seqs=0+2 mask=2", "mask=2: masks are 1 for all heads, or 4"},
+        {"a attention heads=1 dim=8 seqs=0+2 causal=1 cross=3",
+         "causal=1 has no effect beside cross, where every row sees all keys"},
+        {"a attention heads=1 dim=8 seqs=1+2 query_only=1 causal=1", "causal=1 has no effect beside query_only"},
+        {"a attention heads=1 dim=8 seqs=1+2 query_only=1 cross=3", "query_only=1 has no effect beside cross"},
         {"a linear rows=1048576 k=16777216 n=16777216", "GB of memory, at most 1000 GB are possible"},
         {"a copy rows=1 n=\x80", "is none of plain ASCII"},
         {"a copy rows=1 \x1b[31mn=1", "is none of plain ASCII"},
@@ -173,6 +179,28 @@ TFR_TEST(data_repeat_and_fit_what_was_told) {
     tfr_kernel_cases_free(&cases);
 }
 
+/* Also a factor of 0, and values of a cache that lie where inputs do. */
+TFR_TEST(attention_takes_scale_and_offset_as_they_are_given) {
+    TFR_UNUSED_STATE;
+    struct tfr_kernel_cases cases;
+    struct tfr_kernel_data data;
+    assert_ok(parse(&cases, "a attention heads=2 dim=16 seqs=4+1 scale=0 offset=-5\nb attention heads=2 dim=16 seqs=4+1"));
+    assert_ok(tfr_kernel_data_open(&data, &cases.items[0]));
+    assert_true(data.problem.attrs.scale == 0);
+    const float *x = data.in[0];
+    for (int64_t d = 0; d < 16; d++) {
+        for (int64_t s = 0; s < 5; s++) {
+            const float key = tfr_kv_key(&data.kv[0], 16, 1, s, d), value = tfr_kv_value(&data.kv[0], 16, 1, s, d);
+            assert_true(key >= -6 && key <= -4 && value >= -6 && value <= -4 && x[d] >= -6 && x[d] <= -4);
+        }
+    }
+    tfr_kernel_data_close(&data);
+    assert_ok(tfr_kernel_data_open(&data, &cases.items[1]));
+    assert_true(data.problem.attrs.scale == 0.25F);
+    tfr_kernel_data_close(&data);
+    tfr_kernel_cases_free(&cases);
+}
+
 /* Each allocation in turn: TFR_RESOURCE, and nothing that a sanitizer would find. */
 TFR_TEST(without_memory_nothing_is_left) {
     TFR_UNUSED_STATE;
@@ -199,4 +227,4 @@ TFR_TEST(without_memory_nothing_is_left) {
 TFR_TEST_MAIN(TFR_CASE(a_line_is_a_case), TFR_CASE(what_is_no_case_is_refused_with_its_place),
               TFR_CASE(a_long_line_and_too_many_cases_are_refused), TFR_CASE(factors_are_those_that_are_multiplied),
               TFR_CASE(costs_are_those_of_the_sequences), TFR_CASE(data_repeat_and_fit_what_was_told),
-              TFR_CASE(without_memory_nothing_is_left))
+              TFR_CASE(attention_takes_scale_and_offset_as_they_are_given), TFR_CASE(without_memory_nothing_is_left))
