@@ -79,9 +79,9 @@ enum tfr_status tfr_calibration_read(struct tfr_calibration *calibration, const 
  * values and the fix). What may matter is named in `doubts`, "" if nothing. */
 enum tfr_status tfr_calibration_check(const struct tfr_calibration *calibration, const struct tfr_conditions *now, const char *path,
                                       char *doubts, size_t size);
-/* TFR_RUNTIME, with what it is, where a rate is none (0, or not finite), which no reader takes: nothing can be predicted from it.
- */
-enum tfr_status tfr_calibration_check_rates(const struct tfr_calibration *calibration);
+/* TFR_RUNTIME, with the file that it was for, the member and its value, where a rate is none (0, or not finite), which no reader
+ * takes: nothing can be predicted from it. */
+enum tfr_status tfr_calibration_check_rates(const struct tfr_calibration *calibration, const char *path);
 /* What makes the calibration itself doubtful, added to `doubts`: threads that waited for cores, all threads slower than one. */
 enum { TFR_DOUBTS_SIZE = 1024 };
 void tfr_calibration_doubts(const struct tfr_calibration *calibration, char *doubts, size_t size);

@@ -89,36 +89,39 @@ static bool is_rate(double rate) {
     return isfinite(rate) && rate > 0;
 }
 
-static enum tfr_status refuse_rate(const char *what) {
+static enum tfr_status refuse_rate(const char *path, const char *what) {
     return tfr_raise(TFR_RUNTIME,
-                     "this calibration would be of no use, and is not kept: %s; the threads got no time, or the clock stood: run "
+                     "%s is not written: this calibration would be of no use: %s; the threads got no time, or the clock stood: run "
                      "`tfrun calibrate` again where the machine is quiet, without --quick",
-                     what);
+                     path, what);
 }
 
-enum tfr_status tfr_calibration_check_rates(const struct tfr_calibration *calibration) {
+enum tfr_status tfr_calibration_check_rates(const struct tfr_calibration *calibration, const char *path) {
     const struct tfr_roofs *roofs = &calibration->roofs;
-    char what[160];
+    char what[200];
     if (roofs->n_flops < 1 || roofs->n_bandwidths < 1) {
-        return refuse_rate(roofs->n_flops < 1 ? "no FLOP/s were measured" : "no GB/s were measured");
+        return refuse_rate(path, roofs->n_flops < 1 ? "no FLOP/s were measured (roofs.flops is empty)"
+                                                    : "no GB/s were measured (roofs.bandwidth is empty)");
     }
     for (int i = 0; i < roofs->n_flops; i++) {
         const struct tfr_flop_roof *roof = &roofs->flops[i];
-        if (!is_rate(roof->one_core) || !is_rate(roof->all_cores)) {
-            snprintf(what, sizeof what, "%s %.1f GFLOP/s of %s %s",
-                     is_rate(roof->one_core) ? "all threads reach" : "one core reaches",
-                     (is_rate(roof->one_core) ? roof->all_cores : roof->one_core) / 1e9,
-                     tfr_dtype_name((enum tfr_dtype)roof->dtype), roof->isa != 0 ? tfr_isa_name(roof->isa) : "plain");
-            return refuse_rate(what);
+        const bool is_of_all = is_rate(roof->one_core);
+        if (!is_of_all || !is_rate(roof->all_cores)) {
+            snprintf(what, sizeof what, "%s %.1f GFLOP/s of %s %s (roofs.flops[%d].%s)",
+                     is_of_all ? "all threads reach" : "one core reaches", (is_of_all ? roof->all_cores : roof->one_core) / 1e9,
+                     tfr_dtype_name((enum tfr_dtype)roof->dtype), roof->isa != 0 ? tfr_isa_name(roof->isa) : "plain", i,
+                     is_of_all ? "all_cores" : "one_core");
+            return refuse_rate(path, what);
         }
     }
     for (int i = 0; i < roofs->n_bandwidths; i++) {
         const struct tfr_bandwidth *at = &roofs->bandwidth[i];
-        if (!is_rate(at->one_core) || !is_rate(at->all_cores)) {
-            snprintf(what, sizeof what, "%s %.1f GB/s from %" PRId64 " KiB",
-                     is_rate(at->one_core) ? "all threads read" : "one core reads",
-                     (is_rate(at->one_core) ? at->all_cores : at->one_core) / 1e9, at->bytes >> 10);
-            return refuse_rate(what);
+        const bool is_of_all = is_rate(at->one_core);
+        if (!is_of_all || !is_rate(at->all_cores)) {
+            snprintf(what, sizeof what, "%s %.1f GB/s from %" PRId64 " KiB (roofs.bandwidth[%d].%s)",
+                     is_of_all ? "all threads read" : "one core reads", (is_of_all ? at->all_cores : at->one_core) / 1e9,
+                     at->bytes >> 10, i, is_of_all ? "all_cores" : "one_core");
+            return refuse_rate(path, what);
         }
     }
     return TFR_OK;

@@ -188,7 +188,7 @@ enum tfr_status tfr_cache_write(const char *path, const char *text) {
 }
 
 enum tfr_status tfr_calibration_write(const struct tfr_calibration *calibration, const char *path) {
-    TFR_TRY(tfr_calibration_check_rates(calibration));
+    TFR_TRY(tfr_calibration_check_rates(calibration, path));
     char *text = tfr_calibration_text(calibration);
     const enum tfr_status status = text != NULL ? tfr_cache_write(path, text) : TFR_RESOURCE;
     tfr_free(text);

@@ -9,9 +9,11 @@
 #include "base/status.h"
 #include "base/tensor.h"
 
-static enum tfr_status refuse(const struct tfr_json_doc *doc, const tfr_json *node, const char *key, const char *wanted) {
+/* At the member, or where it should be. */
+static enum tfr_status refuse(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, const char *wanted) {
+    const tfr_json *member = tfr_json_member(object, key);
     int line, column;
-    tfr_json_place(doc, node, &line, &column);
+    tfr_json_place(doc, member != NULL ? member : object, &line, &column);
     return tfr_raise(TFR_MODEL, "%s:%d:%d: %s must be %s: this is no calibration of this tfrun; run `tfrun calibrate`",
                      tfr_json_name(doc), line, column, key, wanted);
 }
@@ -43,7 +45,7 @@ static enum tfr_status read_real(const struct tfr_json_doc *doc, const tfr_json 
 /* What is divided by. */
 static enum tfr_status read_rate(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, double *value) {
     TFR_TRY(read_real(doc, object, key, value));
-    return *value > 0 ? TFR_OK : refuse(doc, object, key, "a rate above 0");
+    return *value > 0 ? TFR_OK : refuse(doc, object, key, "a rate above 0, and is 0");
 }
 
 static enum tfr_status read_isa(const struct tfr_json_doc *doc, const tfr_json *object, uint32_t *isa) {
