@@ -58,7 +58,8 @@ static int embed(struct tfr_gpt2_builder *b) {
 static double attention_scale(const struct tfr_gpt2_builder *b) {
     double scale = 1;
     if (b->hparams->scale_attn_weights) {
-        scale /= sqrt((double)(b->hparams->n_embd / b->hparams->n_head));
+        const int64_t width = b->hparams->n_embd / b->hparams->n_head; /* whole, as configs are checked */
+        scale /= sqrt((double)width);
     }
     if (b->hparams->scale_attn_by_inverse_layer_idx) {
         scale /= (double)(b->block + 1);

@@ -47,8 +47,8 @@ static double piece_ns(const struct maker *maker, const struct wish *wish, enum 
     if (wish->split != TFR_SPLIT_MIXED) {
         return token_ns;
     }
-    const double n_chunks = (double)((load->prompt + load->chunk - 1) / load->chunk);
-    return (double)load->tokens * token_ns + (is_of_all ? n_chunks * time_of(maker, wish, piece, true) : token_ns);
+    const int64_t n_chunks = (load->prompt + load->chunk - 1) / load->chunk;
+    return (double)load->tokens * token_ns + (is_of_all ? (double)n_chunks * time_of(maker, wish, piece, true) : token_ns);
 }
 
 /* Blocks of each stage. */

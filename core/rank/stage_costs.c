@@ -64,15 +64,16 @@ static enum tfr_status add_all(struct tfr_stage_costs *costs, const struct tfr_c
                                         .context = -1};
     const int split = (int)config->options.parallel_split;
     const int64_t piece = tfr_common_piece(config);
-    const double n_pieces = (double)((tfr_common_prompt(config) + piece - 1) / piece);
+    const int64_t n_pieces = (tfr_common_prompt(config) + piece - 1) / piece;
     const double n_decodes = split == TFR_SPLIT_PREFILL ? 0
                              : split == TFR_SPLIT_MIXED ? (double)config->options.sampling_max_tokens
                                                         : 1;
     if (n_decodes > 0) {
         TFR_TRY(tfr_stage_costs_add(costs, &planner, 1, 1, n_decodes, n_decodes));
     }
-    return split == TFR_SPLIT_PREFILL || split == TFR_SPLIT_MIXED ? tfr_stage_costs_add(costs, &planner, piece, 1, n_pieces, 1)
-                                                                  : TFR_OK;
+    return split == TFR_SPLIT_PREFILL || split == TFR_SPLIT_MIXED
+               ? tfr_stage_costs_add(costs, &planner, piece, 1, (double)n_pieces, 1)
+               : TFR_OK;
 }
 
 enum tfr_status tfr_stage_costs_open(struct tfr_stage_costs *costs, const struct tfr_config *config,

@@ -129,7 +129,8 @@ enum tfr_status tfr_roofs_set(struct tfr_team *team, const struct tfr_machine *m
         took[at] = one;
     }
     tfr_block_close(&block);
-    *rate = (double)size / (double)took[N_READS / 2] * 1e9;
+    const uint64_t median = took[N_READS / 2];
+    *rate = (double)size / (double)median * 1e9;
     return TFR_OK;
 }
 

@@ -62,7 +62,7 @@ static bool slurp(char *text, size_t size, const char *root, const char *format,
         return false;
     }
     const int m = vsnprintf(path + n, sizeof path - (size_t)n, format, args);
-    if (m < 0 || (size_t)(n + m) >= sizeof path) {
+    if (m < 0 || (size_t)m >= sizeof path - (size_t)n) {
         return false;
     }
     FILE *file = fopen(path, "re");

@@ -164,6 +164,40 @@ def analyse_needs_sources(tree):
     commands.write_text(json.dumps([{"directory": str(tree.root), "file": str(tree.root / "core" / "a.c"), "command": "cc -o a.o -c core/a.c"}]))
     tree.refuses("analyse", "nosuch", told="nosuch: nothing that the build compiles is there")
     tree.refuses("analyse", "core/a.c", "core/model/", told="core/model: nothing that the build compiles is there")
+    tree.refuses("analyse", "-j", 0, told="--jobs: 0 is less than 1")
+    os.environ["PATH"], path = str(tree.root), os.environ["PATH"]
+    tree.refuses("analyse", "--tool", "cppcheck", told="cppcheck is missing (Debian package cppcheck)")
+    os.environ["PATH"] = path
+
+
+@case
+def analyse_ends_with_0_for_an_empty_list_alone(tree):
+    """A compiler of ours says what a file holds and ends with the code in another; the list of what is none is ours too."""
+    says, ends, compiler, listed = (tree.root / name for name in ("says", "ends", "compiler", "scripts/presets/analyse.txt"))
+    compiler.write_text(f"#!/bin/sh\n/bin/cat {says} >&2\nread code < {ends}\nexit $code\n")
+    compiler.chmod(0o755)
+    (tree.root / "build").mkdir()
+    (tree.root / "build" / "compile_commands.json").write_text(json.dumps([
+        {"directory": str(tree.root), "file": str(tree.root / "core" / "a.c"), "command": f"{compiler} -o a.o -c core/a.c"}]))
+    listed.parent.mkdir()
+    shutil.copy(tree.source / "scripts" / "analyse", tree.root / "scripts" / "analyse")
+    leak = "core/a.c:3:7: warning: leak of 'p' [CWE-401] [-Wanalyzer-malloc-leak]\n"
+    rule = "gcc analyzer-malloc-leak core/a.c 'p' # the caller frees it\n"
+    for said, code, rules, want, told in (
+            ("", 0, "", 0, "0 findings, 0 left"), ("core/a.c:3:7: warning: shadows [-Wshadow]\n", 0, "", 0, "0 findings, 0 left"),
+            (leak, 0, "", 1, "core/a.c:3: leak of 'p' [CWE-401] [gcc analyzer-malloc-leak]"), (leak, 0, rule, 0, "1 findings, 0 left"),
+            (leak.replace("warning", "error").replace("-W", "-Werror="), 1, "", 1, "core/a.c:3: leak of 'p'"),
+            (leak, 0, rule.replace("'p'", "'q'"), 1, "nothing needs gcc analyzer-malloc-leak core/a.c 'q'"),
+            ("", 0, rule, 1, "nothing needs gcc analyzer-malloc-leak core/a.c 'p'"),
+            ("core/a.c:1:1: fatal error: b.h: No such file\n", 1, "", 1, "core/a.c:0: exit code 1: core/a.c:1:1: fatal error: b.h"),
+            ("", 4, "", 1, "exit code 4: no message [gcc failed]")):
+        says.write_text(said)
+        ends.write_text(f"{code}\n")
+        listed.write_text(rules)
+        for words in ((), ("core/a.c",)):
+            done = subprocess.run([sys.executable, "-B", tree.root / "scripts" / "analyse", "--tool", "gcc", *words], capture_output=True, text=True,
+                                  timeout=100 * SLOWER)
+            expect(done.returncode == want and told in done.stdout, said, code, rules, done.returncode, done.stdout, done.stderr)
 
 
 @case

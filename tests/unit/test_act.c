@@ -165,7 +165,7 @@ TFR_TEST(exp_is_within_3_ulp_and_keeps_subnormals_zero_and_inf) {
             const float in = (float)x;
             float out = 0;
             variants[v].exp(&in, &out, 1);
-            const double want = exp(in), ulp = fmax(want * 1.2e-7, 1.5e-45);
+            const double want = exp((double)in), ulp = fmax(want * 1.2e-7, 1.5e-45);
             if (!(fabs(out - want) <= 3 * ulp)) {
                 fail_msg("%s: exp(%g) is %g, wanted %g", variants[v].name, in, out, want);
             }

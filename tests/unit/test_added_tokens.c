@@ -116,7 +116,7 @@ TFR_TEST(the_work_is_linear_whatever_the_tokens_are) {
         token[lengths[i] - 1] = 'b';
         for (int with_short = 0; with_short < 2; with_short++) {
             const char *tokens[] = {token, "aa"};
-            struct tfr_added_set set = open_set(tokens, (size_t)(1 + with_short));
+            struct tfr_added_set set = open_set(tokens, 1 + (size_t)with_short);
             const uint64_t steps = steps_of(&set, text, TEXT);
             if (steps > 130 * (uint64_t)TEXT) {
                 fail_msg("a token of %zu bytes: %.1f steps a byte", lengths[i], (double)steps / TEXT);

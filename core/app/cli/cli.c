@@ -195,7 +195,7 @@ static void prepare_farewell(void) {
     snprintf(farewell.sentence, sizeof farewell.sentence,
              "tfrun: rank 0 on host %s was told by a signal to end, before there were results\n", host);
     snprintf(farewell.siblings, sizeof farewell.siblings, "/proc/%d/task/%d/children", (int)getppid(), (int)getppid());
-    farewell.n_local = open_mpi != NULL ? atoi(open_mpi) : hydra != NULL ? atoi(hydra) : 0;
+    farewell.n_local = (int)strtol(open_mpi != NULL ? open_mpi : hydra != NULL ? hydra : "0", NULL, 10);
 }
 
 /* Of the process that started this one, as far as they are in the first 4 KB of the system's list; -1 where it has none. */
