@@ -4,7 +4,7 @@ import re
 
 from c_sources import calls_of, past_closing, split_at
 
-PREFETCH = re.compile(r"prefetch")
+PREFETCH, BUILTIN = re.compile(r"prefetch"), re.compile(r"(__builtin|_mm)_prefetch$")
 STORES = {"=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>=", "++", "--"}
 
 
@@ -23,8 +23,12 @@ def statement_at(body, i):
 
 
 def is_call_of_prefetch(tokens):
-    return len(tokens) > 2 and tokens[0].kind == "name" and PREFETCH.search(tokens[0].text) is not None and tokens[1].is_sign("(") and \
+    """With arguments that change nothing and call nothing else."""
+    is_call = len(tokens) > 2 and tokens[0].kind == "name" and PREFETCH.search(tokens[0].text) is not None and tokens[1].is_sign("(") and \
         past_closing(tokens, 1) == len(tokens)
+    stores = [token for token in tokens if token.kind == "sign" and token.text in STORES]
+    calls = [token for token, after in zip(tokens, tokens[1:]) if token.kind == "name" and token.text != "sizeof" and after.is_sign("(")]
+    return is_call and not stores and all(PREFETCH.search(token.text) for token in calls)
 
 
 def is_prefetch(statement):
@@ -68,13 +72,29 @@ def names_of_hints(tokens):
             tokens[i + 1 + tokens[i + 1].is_sign("*")].kind == "name"}
 
 
-def what_else(function):
+def what_calls_do(calls, source, looked_at=()):
+    """The first of calls that does more than prefetch, whatever its name: of the compiler, or of a function of this source."""
+    for call in calls:
+        if not PREFETCH.search(call):
+            return f"calls {call}"
+        if BUILTIN.match(call) or call in looked_at:
+            continue
+        called = [function for function in source.functions if function.name == call]
+        if not called:
+            return f"calls {call}, which is not in this file"
+        more = what_else(called[0], (*looked_at, call))
+        if more:
+            return f"calls {call}, which {more}"
+    return None
+
+
+def what_else(function, looked_at=()):
     """The first thing that a function does beside prefetching and working out what to prefetch; None: there is none."""
     body, head = function.body, function.head
     hints, own = names_of_hints(head + body), set(function.parameters)
-    for call in calls_of(function):
-        if not PREFETCH.search(call.name):
-            return f"calls {call.name}"
+    more = what_calls_do([call.name for call in calls_of(function)], function.source, (*looked_at, function.name))
+    if more:
+        return more
     name_at = next(i for i, token in enumerate(head) if token.text == function.name)
     for i, token in enumerate(body):
         statement, first = statement_at(body, i)

@@ -11,10 +11,13 @@ ALONE = ("__builtin_prefetch(p->at, 0, 3);", "for (int i = 0; i < n; i++) { __bu
          "const int64_t a = n / 2, b = n; p->line[a] = b; tile_prefetch(p, sum, n - 1);")
 MORE = {"sum[0] = 1;": "changes sum", "*sum = 1;": "changes sum", "p->at += 64; sum[n] += 2;": "changes sum", "counter++;": "changes counter",
         "++counter;": "changes counter", "total = n;": "changes total", "tile_step(sum);": "calls tile_step", "float *q = sum; q[1] = 2;": "changes q",
-        "return n + 1;": "gives back"}
+        "return n + 1;": "gives back", "far_prefetch(sum);": "calls far_prefetch, which is not in this file",
+        "bad_prefetch(sum);": "calls bad_prefetch, which changes sum"}
+BAD = "static void bad_prefetch(float *sum) { sum[0] = 1; }"
 STATEMENTS = {"__builtin_prefetch(o + r, 1, 3);": True, "struct tile_prefetch p = tile_prefetch_of(kind, t);": True, "tile_prefetch(&p, true);": True,
               "x = tile_prefetch_sum(t) + 1;": False, "if (n > 1) tile_prefetch(&p, true);": False, "sum[r] += prefetched[r];": False,
-              "const int ahead = prefetch_distance(n);": False}
+              "const int ahead = prefetch_distance(n);": False, "__builtin_prefetch(at++, 0, 3);": False, "tile_prefetch(&p, next(t));": False,
+              "__builtin_prefetch(at + sizeof(float), 0, 3);": True}
 
 
 def load(path):
@@ -26,8 +29,8 @@ def load(path):
 
 def faults_of_rules(mutate, hints):
     for body in (*ALONE, *MORE):
-        text = f"static void tile_prefetch(struct tile_prefetch *p, float *sum, const int n) {{ {body} }}"
-        (function,) = mutate.Source("made up", text).functions
+        text = f"{BAD} static void tile_prefetch(struct tile_prefetch *p, float *sum, const int n) {{ {body} }}"
+        (_, function) = mutate.Source("made up", text).functions
         said, wanted = hints.what_else(function), MORE.get(body)
         if (said is None) != (wanted is None) or (wanted and not said.startswith(wanted)):
             yield f"of `{body}` is said: {said}; wanted: {wanted}"
