@@ -9,6 +9,7 @@
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "study/bench_document.h"
+#include "study/kernel_bench.h"
 
 enum { MOST_RANKS = 1 << 20 };
 
@@ -158,6 +159,12 @@ static enum tfr_status read_head(const struct tfr_json_doc *doc, struct tfr_benc
     char text[32];
     int64_t ranks, threads;
     const char *schema = tfr_json_string(tfr_json_member(root, "schema"));
+    if (schema != NULL && strcmp(schema, TFR_KERNEL_BENCH_SCHEMA) == 0) {
+        return tfr_raise(TFR_MODEL,
+                         "%s is of kernels alone (--micro), and this takes benches of models; kernels are compared in one run, in "
+                         "which they take turns, or by median_us and times_us of the same case and kernel (docs/bench.md)",
+                         tfr_json_name(doc));
+    }
     if (schema == NULL || strcmp(schema, TFR_BENCH_SCHEMA) != 0) {
         return tfr_raise(TFR_MODEL, "%s is no document of bench, whose schema is \"" TFR_BENCH_SCHEMA "\"; " TO_MAKE_ONE,
                          tfr_json_name(doc));

@@ -23,6 +23,43 @@ static enum tfr_status check_kernel(const struct tfr_kernel_work *work) {
                         : tfr_raise(TFR_USAGE, "--kernel: no kernel here has \"%s\" in its name; `tfrun plugins` lists them", part);
 }
 
+/* Some names of cases between commas: those that have the word in them, or all where none has; and how many more there are. */
+static void list_cases(const struct tfr_kernel_cases *cases, const char *word, char *text, size_t size) {
+    enum { MOST_NAMED = 8 };
+    size_t n = 0, length = 0;
+    for (size_t i = 0; i < cases->n; i++) {
+        n += strstr(cases->items[i].name, word) != NULL;
+    }
+    const char *part = n > 0 ? word : "";
+    const size_t n_shown = n > 0 ? n : cases->n;
+    for (size_t i = 0, shown = 0; i < cases->n && shown < MOST_NAMED; i++) {
+        if (strstr(cases->items[i].name, part) != NULL) {
+            length += (size_t)snprintf(text + length, size - length, "%s%s", shown++ > 0 ? ", " : "", cases->items[i].name);
+        }
+    }
+    if (n_shown > MOST_NAMED) {
+        snprintf(text + length, size - length, " and %zu more", n_shown - MOST_NAMED);
+    }
+}
+
+static enum tfr_status refuse_case(const char *file, const char *only, const struct tfr_kernel_cases *cases) {
+    char text[8 * (TFR_CASE_NAME + 2) + 32];
+    const char **names = tfr_alloc(cases->n, sizeof *names);
+    if (names == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (size_t i = 0; i < cases->n; i++) {
+        names[i] = cases->items[i].name;
+    }
+    const char *nearest = tfr_nearest_name(only, names, cases->n);
+    tfr_free(names);
+    if (nearest != NULL) {
+        return tfr_raise(TFR_USAGE, "--case: %s has no case \"%s\"; did you mean \"%s\"?", file, only, nearest);
+    }
+    list_cases(cases, only, text, sizeof text);
+    return tfr_raise(TFR_USAGE, "--case: %s has no case \"%s\"; give one that it has: %s", file, only, text);
+}
+
 static enum tfr_status take_cases(struct tfr_kernel_work *work, const struct tfr_kernel_cases *cases) {
     const char *only = work->question->only;
     work->bench->results = tfr_alloc(cases->n, sizeof *work->bench->results);
@@ -36,9 +73,7 @@ static enum tfr_status take_cases(struct tfr_kernel_work *work, const struct tfr
             of->max = of->has_max ? of->max : of->rows; /* room for more is what only a check of kernels wants */
         }
     }
-    return work->bench->n_results > 0 ? TFR_OK
-                                      : tfr_raise(TFR_USAGE, "--case: %s has no case \"%s\"; leave --case out for all of its %zu",
-                                                  work->question->file, only, cases->n);
+    return work->bench->n_results > 0 ? TFR_OK : refuse_case(work->question->file, only, cases);
 }
 
 static enum tfr_status read_file(struct tfr_kernel_work *work) {

@@ -533,7 +533,7 @@ def kernels_alone_have_tables_and_a_roof(bench):
     rows = list(csv.DictReader(io.StringIO(micro(bench, "--kernel", "layer_norm", "--no-roofs", "--format", "csv")[0])))
     expect("none serves it" in {row["kernel"] for row in rows} and rows[0]["case"] == "norm" and rows[0]["kernel"].startswith("layer_norm."), rows)
     expect("| fc |" in micro(bench, "--case", "fc", "--no-roofs", "--format", "md")[0].replace("  ", " "), "no Markdown")
-    expect("is no document of bench" in bench.run("bench", bench.demo, "--compare", bench.folder / "kept.json", code=4)[1], "a document of kernels is compared")
+    expect("is of kernels alone (--micro), and" in bench.run("bench", bench.demo, "--compare", bench.folder / "kept.json", code=4)[1], "a document of kernels is compared")
 
 
 @case
@@ -578,7 +578,8 @@ def what_says_nothing_of_kernels_is_refused(bench):
                             ((bench.demo,), "--micro times kernels alone: leave"), (("--dtype", "bf16"), "--dtype (runtime.dtype) is about a model"),
                             (("--max-batch", 3), "(runtime.max_batch) is about a model"), (("--trust", "/"), "(trust) is about a model"),
                             (("--kernels", "gemv"), "--kernels prefers some (gemv): ban others"), (("--kernels=-onednn, gemv",), "prefers some"),
-                            (("--repetitions", 9), "--repetitions"), (("--format", "xml"), "--format"), (("--case", "nothing"), "has no case \"nothing\""),
+                            (("--repetitions", 9), "--repetitions"), (("--format", "xml"), "--format"), (("--case", "nothing"), "has no case \"nothing\"; give one that it has: "),
+                            (("--case", "norn"), "did you mean \"norm\"?"),
                             (("--case", "fc", "--case", "norm"), "--case is given 2 times"), (("--kernel", ""), "--kernel is empty"),
                             (("--kernel", "nothing"), "no kernel here has \"nothing\" in its name"), (("--threads", 0), "--threads")):
         out, told = micro(bench, *words, code=2)

@@ -511,6 +511,7 @@ def options_that_no_weight_would_follow_are_refused(box):
     digest = box.digest(zero)
     expect_same(box.digest(zero, "--group", "64", "--zero-point"), digest)  # as they are stored
     expect_same(box.digest(model, "--no-lossless", "--no-zero-point", "--group", "32"), box.digest(model))
+    expect_same(box.digest(model, "--no-lossless", "--dtype", "bf16"), box.digest(model, "--dtype", "bf16"))  # asks for what is so anyway
 
 
 @case

@@ -119,6 +119,9 @@ TFR_TEST(wrong_values_say_what_is_wanted) {
                    "\"half\" is not one of f32|bf16|int8|int8w|int4; take bf16");
     assert_refused(load("{\"runtime\": {\"dtype\": \"INT8\"}}"), TFR_CONFIG, "int4; did you mean \"int8\"?");
     assert_refused(load("{\"runtime\": {\"dtype\": \"Q4_0\"}}"), TFR_CONFIG, "int4; int4 has weights of 4 bits");
+    assert_refused(load("{\"runtime\": {\"dtype\": \"Q4_K_M\"}}"), TFR_CONFIG, "int4; int4 with --zero-point has");
+    assert_refused(load("{\"runtime\": {\"dtype\": \"nf4\"}}"), TFR_CONFIG, "int4; int4 has weights of 4 bits");
+    assert_refused(load("{\"runtime\": {\"dtype\": \"GPTQ\"}}"), TFR_CONFIG, "int4; int4 and int8w round the weights");
     assert_refused(load("{\"runtime\": {\"kv_dtype\": \"float16\"}}"), TFR_CONFIG,
                    "tfrun.runtime.kv_dtype = \"float16\" is not one of auto|f32|bf16|f16|int8; it is called f16 here");
     assert_refused(load("{\"runtime\": {\"kv_dtype\": \"BF16\"}}"), TFR_CONFIG, "int8; did you mean \"bf16\"?");
