@@ -7,7 +7,9 @@ request is a model.generate() with a streamer of its own, one after the other. N
 import argparse
 import json
 import queue
+import sys
 import threading
+from pathlib import Path
 
 
 def arguments():
@@ -20,6 +22,11 @@ def arguments():
 
 
 ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from packages import need  # noqa: E402  (stands one folder up)
+
+need("torch", "transformers", "fastapi", "uvicorn")
 
 import torch  # noqa: E402
 import uvicorn  # noqa: E402

@@ -9,7 +9,9 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import time
+from pathlib import Path
 
 
 def arguments():
@@ -23,6 +25,11 @@ def arguments():
 
 
 ARGS = arguments() if __name__ == "__main__" else None  # before the imports that follow: --help needs none of them
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from packages import need  # noqa: E402  (stands one folder up)
+
+need("torch")
 
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402

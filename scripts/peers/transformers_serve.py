@@ -6,10 +6,16 @@ know, has no event for a token that is part of a character, and ends a stream wi
 nothing of how it computes or schedules. Needs transformers 5.24 with its serving extra.
 """
 import sys
+from pathlib import Path
 
 if __name__ == "__main__" and sys.argv[1:2] in ([], ["-h"], ["--help"]):  # before the imports that follow: help needs none of them
     print(__doc__.strip())
     sys.exit(0 if sys.argv[1:] else 2)
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from packages import need  # noqa: E402  (stands one folder up)
+
+need("tokenizers", "transformers", "typer")
 
 import tokenizers.decoders  # noqa: E402
 import typer  # noqa: E402

@@ -20,6 +20,7 @@ the name of a file with_PEER.py beside this one, which has a class Peer.
 import importlib
 import json
 import os
+import pathlib
 import sys
 import time
 
@@ -116,6 +117,10 @@ def main():
     if sys.argv[1:2] in ([], ["-h"], ["--help"]):
         print(__doc__.strip())
         return 0 if sys.argv[1:] else 2
+    peers = sorted(path.stem.removeprefix("with_") for path in pathlib.Path(__file__).parent.glob("with_*.py"))
+    if sys.argv[1] not in peers:
+        print(f"worker.py: {sys.argv[1]!r} is none of {', '.join(peers)}", file=sys.stderr)
+        return 2
     out, name, how, words = apart(), sys.argv[1], sys.argv[2:3], sys.argv[3:]
     module = importlib.import_module("with_" + name)
     if how == ["--convert"]:
