@@ -18,18 +18,17 @@ static const uint8_t nothing[1];
 
 /* Opens a regular file; anything else is refused by name. O_NONBLOCK keeps a FIFO from waiting for a writer.
  */
-static enum tfr_status open_regular(const char *path, int *out_fd, size_t *out_size) {
+static enum tfr_status open_regular(const char *path, int *out_fd, struct stat *facts) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return tfr_raise(TFR_RESOURCE, "%s: cannot open: %s", path, strerror(errno));
     }
-    struct stat facts;
     enum tfr_status status = TFR_OK;
-    if (fstat(fd, &facts) != 0) {
+    if (fstat(fd, facts) != 0) {
         status = tfr_raise(TFR_RESOURCE, "%s: cannot be examined: %s", path, strerror(errno));
-    } else if (S_ISDIR(facts.st_mode)) {
+    } else if (S_ISDIR(facts->st_mode)) {
         status = tfr_raise(TFR_RESOURCE, "%s: is a directory, not a file", path);
-    } else if (!S_ISREG(facts.st_mode)) {
+    } else if (!S_ISREG(facts->st_mode)) {
         status = tfr_raise(TFR_RESOURCE, "%s: is not a regular file", path);
     }
     if (status != TFR_OK) {
@@ -37,7 +36,6 @@ static enum tfr_status open_regular(const char *path, int *out_fd, size_t *out_s
         return status;
     }
     *out_fd = fd;
-    *out_size = (size_t)facts.st_size;
     return TFR_OK;
 }
 
@@ -76,12 +74,11 @@ bool tfr_file_facts(const char *path, struct tfr_file_facts *facts) {
 enum tfr_status tfr_mapfile_open(struct tfr_mapfile *file, const char *path) {
     *file = (struct tfr_mapfile){0};
     int fd;
-    size_t size;
-    TFR_TRY(open_regular(path, &fd, &size));
     struct stat found;
-    file->facts = fstat(fd, &found) == 0 ? facts_of(&found) : (struct tfr_file_facts){0};
+    TFR_TRY(open_regular(path, &fd, &found));
+    file->facts = facts_of(&found);
     file->path = tfr_strdup(path);
-    enum tfr_status status = file->path != NULL ? map_bytes(file, fd, size) : TFR_RESOURCE;
+    enum tfr_status status = file->path != NULL ? map_bytes(file, fd, (size_t)found.st_size) : TFR_RESOURCE;
     close(fd);
     if (status != TFR_OK) {
         tfr_mapfile_close(file);
@@ -142,8 +139,9 @@ enum tfr_status tfr_file_read(const char *path, size_t limit, char **text, size_
     *text = NULL;
     *size = 0;
     int fd;
-    size_t expected;
-    TFR_TRY(open_regular(path, &fd, &expected));
+    struct stat found;
+    TFR_TRY(open_regular(path, &fd, &found));
+    const size_t expected = (size_t)found.st_size;
     enum tfr_status status = TFR_RESOURCE;
     if (expected > limit) {
         tfr_raise(status, "%s: %zu bytes are more than the limit of %zu", path, expected, limit);

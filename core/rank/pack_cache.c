@@ -4,6 +4,7 @@
  * which program. So a checkpoint that was written anew finds a file that is stale, which is told and replaced.
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,18 +40,26 @@ static void put_file(struct key *key, const char *what, const struct tfr_file_fa
     put(key, what, line);
 }
 
-/* Where this code was loaded from: another build may pack otherwise under the same version. */
-static void put_program(struct key *key) {
+/* A key that leaves out a file would be that of another one too. */
+static enum tfr_status put_code(struct key *key, const char *what, const char *path) {
     struct tfr_file_facts facts;
-    Dl_info info;
-    put(key, "tfrun", tfr_version());
-    if (dladdr((const void *)(uintptr_t)&tfr_version, &info) != 0 && tfr_file_facts(info.dli_fname, &facts)) {
-        put_file(key, "library", &facts);
+    if (!tfr_file_facts(path, &facts)) {
+        return tfr_raise(TFR_RESOURCE, "%s: cannot be examined: %s; packed weights are kept for code that is known", path,
+                         strerror(errno));
     }
+    put_file(key, what, &facts);
+    return TFR_OK;
 }
 
-static void put_plugins(struct key *key, const struct tfr_registry *registry) {
-    struct tfr_file_facts facts;
+/* Where this code was loaded from: another build may pack otherwise under the same version. */
+static enum tfr_status put_program(struct key *key) {
+    Dl_info info;
+    put(key, "tfrun", tfr_version());
+    return put_code(key, "library",
+                    dladdr((const void *)(uintptr_t)&tfr_version, &info) != 0 ? info.dli_fname : "tfrun's own code");
+}
+
+static enum tfr_status put_plugins(struct key *key, const struct tfr_registry *registry) {
     char line[512];
     size_t n;
     const struct tfr_registry_entry *entries = tfr_registry_plugins(registry, &n);
@@ -58,16 +67,17 @@ static void put_plugins(struct key *key, const struct tfr_registry *registry) {
         const struct tfr_plugin *plugin = entries[i].plugin;
         snprintf(line, sizeof line, "%s %s %s", plugin->name, plugin->version, plugin->build != NULL ? plugin->build : "");
         put(key, "plugin", line);
-        if (entries[i].path[0] != '\0' && tfr_file_facts(entries[i].path, &facts)) {
-            put_file(key, "of", &facts);
+        if (entries[i].path[0] != '\0') {
+            TFR_TRY(put_code(key, "of", entries[i].path));
         }
     }
+    return TFR_OK;
 }
 
 static enum tfr_status make_key(const struct tfr_engine *engine, struct key *key) {
     const struct tfr_weights *weights = engine->model->weights;
-    put_program(key);
-    put_plugins(key, engine->registry);
+    TFR_TRY(put_program(key));
+    TFR_TRY(put_plugins(key, engine->registry));
     for (size_t i = 0; tfr_weights_facts(weights, i) != NULL; i++) {
         put_file(key, "weights", tfr_weights_facts(weights, i));
     }
@@ -115,11 +125,10 @@ static char *path_of(const struct tfr_engine *engine) {
     return path;
 }
 
-/* Without a folder that can be written `auto` has nothing to offer, and says so. */
+/* Without a folder that can be written, or a key, `auto` has nothing to offer, and says so. */
 static enum tfr_status use(struct tfr_engine *engine, struct key *key) {
     const bool is_auto = strcmp(engine->config->options.runtime_pack_cache, "auto") == 0;
-    TFR_TRY(make_key(engine, key));
-    char *path = path_of(engine);
+    char *path = make_key(engine, key) == TFR_OK ? path_of(engine) : NULL;
     if (path == NULL && is_auto) {
         tfr_log(TFR_LOG_WARN, "rank", "packed weights are not kept: %s", tfr_failure_text());
         return TFR_OK;

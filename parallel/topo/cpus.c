@@ -1,6 +1,8 @@
 /* cpus.c - sets of CPU numbers, and readers of the one-line files of /proc and /sys. */
 #include "topo/topo_internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,6 +57,23 @@ bool tfr_cpus_parse(struct tfr_cpus *cpus, const char *list) {
     return true;
 }
 
+/* As much as there is room for, with a NUL behind it. Without memory of its own: a machine is not another one when that is short.
+ */
+static bool read_beginning(int file, char *text, size_t size) {
+    size_t used = 0;
+    ssize_t n = 1;
+    while (n != 0 && used < size - 1) {
+        n = read(file, text + used, size - 1 - used);
+        if (n < 0 && errno != EINTR) {
+            used = 0;
+            break;
+        }
+        used += n > 0 ? (size_t)n : 0;
+    }
+    text[used] = '\0';
+    return n >= 0;
+}
+
 static bool slurp(char *text, size_t size, const char *root, const char *format, va_list args) {
     char path[PATH_MAX];
     const int n = snprintf(path, sizeof path, "%s", root);
@@ -65,14 +84,12 @@ static bool slurp(char *text, size_t size, const char *root, const char *format,
     if (m < 0 || (size_t)m >= sizeof path - (size_t)n) {
         return false;
     }
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
         return false;
     }
-    const size_t used = fread(text, 1, size - 1, file);
-    const bool fine = ferror(file) == 0;
-    fclose(file);
-    text[fine ? used : 0] = '\0';
+    const bool fine = read_beginning(file, text, size);
+    close(file);
     return fine;
 }
 

@@ -101,10 +101,8 @@ static void read_limits(const struct tfr_cpus *online, const struct tfr_cpus *af
 }
 
 static enum tfr_status read_cores(const struct tfr_cpus *allowed, struct tfr_machine *machine) {
-    if (!tfr_topo_read_hwloc(allowed, machine)) {
-        TFR_TRY(tfr_topo_read_flat("", allowed, machine));
-    }
-    return TFR_OK;
+    TFR_TRY(tfr_topo_read_hwloc(allowed, machine));
+    return machine->n_cores > 0 ? TFR_OK : tfr_topo_read_flat("", allowed, machine);
 }
 
 /* Ranks that the launcher put on this node, 0 without one: Open MPI, Hydra, a step of Slurm ("2(x3),1"). */

@@ -1,8 +1,8 @@
 /* topo_hwloc.c - the machine through hwloc, or another one that it describes; the only file that includes it.
  *
  * Devices are filtered out: scanning PCI can take seconds. Asked to leave the binding of threads alone. Which
- * cores this process may use is the caller's to say: hwloc would take a binding of ours for a limit. Any
- * failure is a quiet false: the flat reader takes over.
+ * cores this process may use is the caller's to say: hwloc would take a binding of ours for a limit. A
+ * failure of hwloc's is quiet, and no cores are found: the flat reader takes over.
  */
 #include "topo/topo_internal.h"
 
@@ -72,15 +72,16 @@ static int64_t cache_bytes(hwloc_topology_t topology, hwloc_obj_type_t type) {
     return cache != NULL ? (int64_t)cache->attr->cache.size : 0;
 }
 
-static bool read_cores(hwloc_topology_t topology, const struct tfr_cpus *allowed, struct tfr_machine *machine) {
+/* TFR_RESOURCE without memory. */
+static enum tfr_status read_cores(hwloc_topology_t topology, const struct tfr_cpus *allowed, struct tfr_machine *machine) {
     /* Some virtual machines show hardware threads without cores. */
     const bool has_cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0;
     const hwloc_obj_type_t type = has_cores ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
     const int n = hwloc_get_nbobjs_by_type(topology, type);
     struct tfr_cpus packages = {0}, nodes = {0};
-    machine->cores = n > 0 ? tfr_alloc((size_t)n, sizeof *machine->cores) : NULL;
+    machine->cores = tfr_alloc(n > 0 ? (size_t)n : 1, sizeof *machine->cores);
     if (machine->cores == NULL) {
-        return false;
+        return TFR_RESOURCE;
     }
     machine->n_cores = 0;
     for (int i = 0; i < n; i++) {
@@ -95,30 +96,32 @@ static bool read_cores(hwloc_topology_t topology, const struct tfr_cpus *allowed
     }
     machine->n_packages = tfr_cpus_count(&packages);
     machine->n_numa = tfr_cpus_count(&nodes);
-    return machine->n_cores > 0;
+    return TFR_OK;
 }
 
-static bool read_machine(hwloc_topology_t topology, const struct tfr_cpus *allowed, struct tfr_machine *machine) {
-    if (!read_cores(topology, allowed, machine)) {
+static enum tfr_status read_machine(hwloc_topology_t topology, const struct tfr_cpus *allowed, struct tfr_machine *machine) {
+    TFR_TRY(read_cores(topology, allowed, machine));
+    if (machine->n_cores == 0) {
         tfr_free(machine->cores);
         machine->cores = NULL;
-        return false;
+        return TFR_OK;
     }
     machine->l1d_bytes = cache_bytes(topology, HWLOC_OBJ_L1CACHE);
     machine->l2_bytes = cache_bytes(topology, HWLOC_OBJ_L2CACHE);
     machine->l3_bytes = cache_bytes(topology, HWLOC_OBJ_L3CACHE);
     machine->source = "hwloc " HWLOC_VERSION;
-    return true;
+    return TFR_OK;
 }
 
-bool tfr_topo_read_hwloc(const struct tfr_cpus *allowed, struct tfr_machine *machine) {
+enum tfr_status tfr_topo_read_hwloc(const struct tfr_cpus *allowed, struct tfr_machine *machine) {
     hwloc_topology_t topology;
+    machine->n_cores = 0;
     if (tfr_topo_described() != NULL || !load(&topology)) {
-        return false;
+        return TFR_OK;
     }
-    const bool fine = read_machine(topology, allowed, machine);
+    const enum tfr_status status = read_machine(topology, allowed, machine);
     hwloc_topology_destroy(topology);
-    return fine;
+    return status;
 }
 
 enum tfr_status tfr_topo_read_described(struct tfr_machine *machine) {
@@ -129,14 +132,17 @@ enum tfr_status tfr_topo_read_described(struct tfr_machine *machine) {
     if (!load(&topology)) {
         return tfr_raise(TFR_RESOURCE, "%s=%s: hwloc reads no machine from it; mend or unset it", variable, getenv(variable));
     }
-    const bool fine = !hwloc_topology_is_thissystem(topology) && read_machine(topology, &all, machine);
+    const bool is_another = !hwloc_topology_is_thissystem(topology);
+    const enum tfr_status status = is_another ? read_machine(topology, &all, machine) : TFR_OK;
+    const bool fine = is_another && status == TFR_OK && machine->n_cores > 0;
     if (fine) {
         machine->n_pus_online = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
         machine->memory_total_bytes = (int64_t)hwloc_get_root_obj(topology)->total_memory;
         machine->memory_available_bytes = machine->memory_total_bytes;
     }
     hwloc_topology_destroy(topology);
-    return fine ? TFR_OK
-                : tfr_raise(TFR_RESOURCE, "%s=%s: hwloc finds no core of another machine there; mend or unset it", variable,
-                            getenv(variable));
+    return fine || status != TFR_OK
+               ? status
+               : tfr_raise(TFR_RESOURCE, "%s=%s: hwloc finds no core of another machine there; mend or unset it", variable,
+                           getenv(variable));
 }

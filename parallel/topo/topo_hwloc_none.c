@@ -2,9 +2,10 @@
 #include "base/status.h"
 #include "topo/topo_internal.h"
 
-bool tfr_topo_read_hwloc(const struct tfr_cpus *allowed, struct tfr_machine *machine) {
-    (void)allowed, (void)machine;
-    return false;
+enum tfr_status tfr_topo_read_hwloc(const struct tfr_cpus *allowed, struct tfr_machine *machine) {
+    (void)allowed;
+    machine->n_cores = 0;
+    return TFR_OK;
 }
 
 const char *tfr_topo_described(void) {

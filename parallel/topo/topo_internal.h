@@ -40,9 +40,9 @@ void tfr_topo_online(const char *root, struct tfr_cpus *cpus);
 int tfr_topo_count_cores(const char *root, const struct tfr_cpus *cpus);
 
 /* The two sources: cores, caches, n_packages, n_numa and `source` of the machine, restricted to `allowed`.
- * hwloc: false where it fails, was not built in, or is told by the environment to describe another machine.
- * flat: fails for lack of memory only. */
-bool tfr_topo_read_hwloc(const struct tfr_cpus *allowed, struct tfr_machine *machine);
+ * hwloc: no cores where it fails, was not built in, or is told by the environment to describe another machine.
+ * Both fail for lack of memory only. */
+enum tfr_status tfr_topo_read_hwloc(const struct tfr_cpus *allowed, struct tfr_machine *machine);
 enum tfr_status tfr_topo_read_flat(const char *root, const struct tfr_cpus *allowed, struct tfr_machine *machine);
 
 /* Name of the variable that makes hwloc describe another machine, NULL if there is none; and that machine:

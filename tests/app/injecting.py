@@ -87,6 +87,18 @@ class Box:
             given["TFR_INJECT_KIND"], given["TFR_INJECT_RANK"] = kind.split("_")
         return {**os.environ, **given, **({"LD_PRELOAD": self.library} if kind in LIBRARY_KINDS else {})}
 
+    def files(self):
+        return {str(path.relative_to(self.out)): path.read_bytes() for path in sorted(self.out.rglob("*")) if path.is_file()}
+
+    def files_after(self, case):
+        """What was left for a later run may be less than the whole, as long as that one takes it without a word and completes it."""
+        left = self.files()
+        if not left:
+            return left
+        done = subprocess.run([self.program, *(word for word in case.words if word != "-q")], capture_output=True, cwd=self.out, check=False,
+                              env={**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache")}, timeout=PATIENCE_S)
+        return left if done.returncode != 0 or b"is not used" in done.stderr else self.files()
+
     def run(self, case, kind, at=0, rest=False, wants_ways=False):
         """With `wants_ways` it has the numbers of the first and the last request of each way through the program."""
         shutil.rmtree(self.out, ignore_errors=True)
@@ -106,7 +118,7 @@ class Box:
         environment = {**self.environment(kind, at, rest), **({"TFR_INJECT_WAYS": str(self.ways)} if wants_ways else {})}
         code, out, error = talk(words, case, self.out, environment)
         out = re.sub(case.times, b"", out, flags=re.MULTILINE) if case.times else out
-        files = {str(path.relative_to(self.out)): path.read_bytes() for path in sorted(self.out.rglob("*")) if path.is_file()}
+        files = self.files_after(case) if case.spares and at > 0 else self.files()
         held = dict(line.split(" ", 1) for line in self.count.read_text().splitlines() if " " in line) if self.count.exists() else {}
         n = int(self.n_calls.read_text() or 0) if self.n_calls.exists() else int(held.get("requests", 0))
         ways = sorted([int(number) for number in line.split()] for line in self.ways.read_text().splitlines()) if self.ways.exists() else []

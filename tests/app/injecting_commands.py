@@ -65,6 +65,11 @@ def tokenize(box):
 
 
 @command
+def detokenize(box):
+    return Case("tokenize", box.small(), "--decode", "-p", "1 2 3")
+
+
+@command
 def evaluate(box):
     return Case("eval", box.small(), "--data", box.file("text", "Once upon a time there was a king."), "-q", "-t", 1,
                 times=rb"^time .*$")
@@ -120,7 +125,17 @@ def config(box):
 
 @command
 def plugins(_):
-    return Case("plugins", machine=True)
+    return Case("plugins", machine=True, times=rb"^  /.*$")  # files, which have several names
+
+
+@command
+def topology(_):
+    return Case("topology", machine=True, times=rb"^(memory|nominal) .*$")
+
+
+@command
+def doctor(box):
+    return Case("doctor", box.golden / "base", machine=True)
 
 
 @command
@@ -150,6 +165,19 @@ def scaling(box):
 @command
 def bench(box):
     return Case("bench", box.golden / "base", "-t", 1, "--repetitions", 10, "--no-roofs", "--cases", "decode:3", "--json", "--save", "result", "-q", varies=True)
+
+
+@command
+def bench_compare(box):
+    def measure():
+        return box.file("before.json", box.plain(*words).decode())
+    words = ("bench", box.golden / "base", "-t", 1, "--repetitions", 10, "--no-roofs", "--cases", "decode:3", "--json", "-q")
+    return Case(*words, "--compare", box.make("before", measure), varies=True)
+
+
+@command
+def profile(box):
+    return Case("profile", box.golden / "base", "-t", 1, "--prompt-tokens", 4, "--context", 4, "--reps", 1, "--format", "json", varies=True)
 
 
 @command

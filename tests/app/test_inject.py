@@ -17,7 +17,7 @@ from injecting_ends import FAULTS, judge
 
 MEMORY_POINTS, OTHERS = 3, 3  # kinds beside memory that a command has, one point each; all kinds have their turn
 NEVER_NONE = ("memory", "open", "read", "stat", "close", "interrupt", "sigint", "sigterm")  # whatever the command
-SLOW = ("load", "bench", "quantize_data")  # for scripts/inject
+SLOW = ("load", "bench", "bench_compare", "profile", "quantize_data")  # for scripts/inject
 
 
 def spread(count, points):
@@ -31,7 +31,7 @@ def sample(box, name, kind, case):
         print(f"{kind} is left out: this machine lets no tracer stop calls")
         return []
     expect(clean.code == 0, name, kind, clean.code, clean.error)
-    expect(clean.count > (40 if kind == "memory" else 0) or kind not in NEVER_NONE, clean.count, kind, "requests; they are counted wrongly")
+    expect(clean.count > (10 if kind == "memory" else 0) or kind not in NEVER_NONE, clean.count, kind, "requests; they are counted wrongly")
     faults = []
     first = [1] if kind.startswith("message") else []  # the start of MPI, without which it has no words for a failure
     for at in first + spread(clean.count, MEMORY_POINTS if kind == "memory" else 1):

@@ -134,14 +134,34 @@ bool inject_is_ours(const char *object) {
     return getenv("TFR_INJECT_RANK") != NULL ? is_tfruns(object) : !is_vendors(object);
 }
 
+static const char *object_of(const void *code) {
+    Dl_info info;
+    return dladdr(code, &info) != 0 ? info.dli_fname : NULL;
+}
+
+static bool is_between(const char *object) {
+    return object != NULL && (strstr(object, "libc.so") != NULL || strstr(object, "inject.so") != NULL);
+}
+
+/* The file whose code asks: of what the C library asks for, whoever called it. NULL: not known. */
+static const char *who_asks(const void *caller) {
+    void *frames[DEPTH];
+    const char *object = object_of(caller);
+    const int n = is_between(object) ? backtrace(frames, DEPTH) : 0;
+    for (int i = 0; i < n && is_between(object); i++) {
+        object = object_of(frames[i]);
+    }
+    return object;
+}
+
 static bool is_counted(const void *caller) {
     if (!atomic_load(&counting) || inside) {
         return false;
     }
     inside = true;
-    Dl_info info;
-    const bool is_known = dladdr(caller, &info) != 0 && info.dli_fname != NULL, ours = !is_known || inject_is_ours(info.dli_fname);
-    is_onednn = is_known && strstr(info.dli_fname, "tfr_onednn") != NULL;
+    const char *asker = who_asks(caller);
+    const bool ours = asker == NULL || inject_is_ours(asker);
+    is_onednn = asker != NULL && strstr(asker, "tfr_onednn") != NULL;
     inside = false;
     return ours;
 }
@@ -319,9 +339,7 @@ static void begin(void) {
     fail_at = number_in("TFR_INJECT_AT");
     trace_at = number_in("TFR_INJECT_TRACE");
     wants_ways = getenv("TFR_INJECT_WAYS") != NULL;
-    if (trace_at > 0 || wants_ways) {
-        backtrace(&frame, 1); /* loads what it needs */
-    }
+    backtrace(&frame, 1); /* loads what it needs */
     fail_rest = number_in("TFR_INJECT_REST") == 1;
     is_bystander = is_another_rank();
     atomic_store(&counting, !is_bystander);

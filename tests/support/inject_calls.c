@@ -35,7 +35,7 @@
 #include "inject_stack.h"
 #include "inject_ways.h"
 
-enum { NOT_HERE = 77, MOST_CALLS = 16 };
+enum { NOT_HERE = 77, MOST_CALLS = 16, NAME = 128 };
 
 #if defined(__x86_64__)
 
@@ -136,34 +136,45 @@ static bool is_of_program(pid_t thread) {
     return access(path, F_OK) == 0;
 }
 
-/* Of the call: its path, or the name of its file; "" where it has neither. */
-static void name_of(pid_t thread, const struct user_regs_struct *at, char *name, size_t size) {
+static void read_text(pid_t thread, unsigned long long at, char *text, size_t size) {
+    const struct iovec here = {text, size - 1}, there = {(void *)(uintptr_t)at, size - 1};
+    memset(text, 0, size);
+    process_vm_readv(thread, &here, 1, &there, 1, 0);
+}
+
+static void name_of_file(pid_t thread, unsigned long long file, char *name, size_t size) {
     char link[64];
-    unsigned long long path = 0;
+    snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)thread, (int)file);
+    const ssize_t n = readlink(link, name, size - 1);
+    name[n > 0 ? n : 0] = '\0';
+}
+
+/* Of the call: its path, below an open folder too, or the name of its file; "" where it has neither. The beginning, where it is
+ * long. */
+static void name_of(pid_t thread, const struct user_regs_struct *at, char name[static NAME]) {
+    char path[NAME / 2 - 1], folder[NAME / 2 - 1] = "";
     switch (at->orig_rax) {
     case SYS_open:
     case SYS_stat:
     case SYS_access:
     case SYS_readlink:
-        path = at->rdi;
+        read_text(thread, at->rdi, name, NAME);
         break;
     case SYS_openat:
     case SYS_newfstatat:
     case SYS_statx:
     case SYS_faccessat:
     case SYS_faccessat2:
-        path = at->rsi;
+        read_text(thread, at->rsi, path, sizeof path);
+        if (path[0] != '/' && (int)at->rdi != AT_FDCWD) {
+            name_of_file(thread, at->rdi, folder, sizeof folder);
+        }
+        const bool has_end = folder[0] == '\0' || folder[1] == '\0' || path[0] == '\0'; /* the root's name ends with one */
+        snprintf(name, NAME, "%s%s%s", folder, has_end ? "" : "/", path);
         break;
     default:
+        name_of_file(thread, at->rdi, name, NAME);
         break;
-    }
-    snprintf(link, sizeof link, "/proc/%d/fd/%llu", (int)thread, at->rdi);
-    memset(name, 0, size);
-    const struct iovec here = {name, size - 1}, there = {(void *)(uintptr_t)path, size - 1};
-    if (path != 0) {
-        process_vm_readv(thread, &here, 1, &there, 1, 0);
-    } else if (readlink(link, name, size - 1) < 0) {
-        name[0] = '\0';
     }
 }
 
@@ -174,8 +185,8 @@ static bool is_of_machine(const char *name) {
 
 /* eventfd and its like, whose calls can't fail so, and what is of another kind. */
 static bool is_exempt(pid_t thread, const struct user_regs_struct *at) {
-    char name[24];
-    name_of(thread, at, name, sizeof name);
+    char name[NAME];
+    name_of(thread, at, name);
     return kind->signal == 0 &&
            (strncmp(name, "anon_inode", 10) == 0 || is_of_machine(name) != (strcmp(kind->name, "machine") == 0));
 }

@@ -59,11 +59,14 @@ static int encode(const struct tfr_vocabulary *vocabulary, const struct tfr_args
     return 0;
 }
 
-/* Decimal numbers in any text; false after a message. */
-static bool parse_ids(char *text, int32_t **ids, size_t *n) {
+/* Decimal numbers in any text. Exit code; the ids are the caller's where it is 0. */
+static int parse_ids(char *text, int32_t **ids, size_t *n) {
     *ids = malloc((strlen(text) / 2 + 1) * sizeof **ids);
     *n = 0;
-    for (char *at = text; *ids != NULL && *at != '\0';) {
+    if (*ids == NULL) {
+        return tfr_cli_no_memory("the ids");
+    }
+    for (char *at = text; *at != '\0';) {
         char *end;
         errno = 0;
         long value = strtol(at, &end, 10);
@@ -71,7 +74,7 @@ static bool parse_ids(char *text, int32_t **ids, size_t *n) {
             if (!isspace((unsigned char)*at) && strchr(",[]", *at) == NULL) {
                 tfr_cli_usage("\"%.20s\" is not a list of token ids", at);
                 free(*ids);
-                return false;
+                return tfr_exit_code(TFR_USAGE);
             }
             at++;
             continue;
@@ -79,20 +82,21 @@ static bool parse_ids(char *text, int32_t **ids, size_t *n) {
         if (errno != 0 || value < 0 || value > INT32_MAX) {
             tfr_cli_usage("token id %.*s is out of range", (int)(end - at), at);
             free(*ids);
-            return false;
+            return tfr_exit_code(TFR_USAGE);
         }
         (*ids)[(*n)++] = (int32_t)value;
         at = end;
     }
-    return *ids != NULL;
+    return 0;
 }
 
 static int decode(const struct tfr_vocabulary *vocabulary, char *text) {
     int32_t *ids;
     size_t n, size;
     char *out;
-    if (!parse_ids(text, &ids, &n)) {
-        return tfr_exit_code(TFR_USAGE);
+    const int code = parse_ids(text, &ids, &n);
+    if (code != 0) {
+        return code;
     }
     enum tfr_status status = tfr_vocabulary_decode(vocabulary, ids, n, &out, &size);
     free(ids);
@@ -119,6 +123,19 @@ static bool go_together(const struct tfr_args *args, const char *prompt, const c
     return true;
 }
 
+/* Of -p, or of a file; NULL after a message. */
+static char *read_text(const char *prompt, const char *file, size_t *size) {
+    if (prompt == NULL) {
+        return tfr_cli_read(file != NULL ? file : "-", size);
+    }
+    char *text = strdup(prompt);
+    *size = strlen(prompt);
+    if (text == NULL) {
+        tfr_cli_no_memory("the prompt");
+    }
+    return text;
+}
+
 static int run(struct tfr_args *args) {
     const char *config = tfr_cli_operand(args, "a config, a model folder or a tokenizer.json");
     const char *prompt = option(args, "input.prompt"), *file = option(args, "input.file");
@@ -130,8 +147,8 @@ static int run(struct tfr_args *args) {
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
-    size_t size = prompt != NULL ? strlen(prompt) : 0;
-    char *text = prompt != NULL ? strdup(prompt) : tfr_cli_read(file != NULL ? file : "-", &size);
+    size_t size;
+    char *text = read_text(prompt, file, &size);
     int code = tfr_exit_code(TFR_RESOURCE);
     if (text != NULL) {
         code = tfr_args_flag(args, "decode") != NULL ? decode(vocabulary, text) : encode(vocabulary, args, text, size);

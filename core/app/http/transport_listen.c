@@ -104,6 +104,10 @@ static int listen_unix(struct tfr_http *http, const char *address, const char *p
         return -1;
     }
     http->unix_path = strdup(path);
+    if (http->unix_path == NULL) { /* without it nobody would remove the socket */
+        unlink(path);
+        return explain(address, "listen on", error, size);
+    }
     http->local = true;
     snprintf(http->address, sizeof http->address, "unix:%s", path);
     return 0;
