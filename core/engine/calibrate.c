@@ -183,7 +183,7 @@ static enum tfr_status check_output(const char *path) {
             TFR_USAGE, "--file: %s exists and is no calibration, and would be overwritten; give another name, or remove it", path);
     }
     tfr_calibration_free(&old);
-    return status;
+    return status == TFR_UNSUPPORTED ? TFR_OK : status; /* one of another schema */
 }
 
 enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, char **path) {

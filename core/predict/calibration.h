@@ -9,7 +9,8 @@
 #include "predict/link.h"
 #include "roofs/roofs.h"
 
-#define TFR_CALIBRATION_SCHEMA "tfrun-calibration-1"
+/* 1 held attention with products of bf16 against the peak of f32: its roof times would not go with those of now. */
+#define TFR_CALIBRATION_SCHEMA "tfrun-calibration-2"
 
 /* Under which it was measured. */
 struct tfr_conditions {
@@ -73,7 +74,8 @@ char *tfr_calibration_path(const char *host, int64_t threads);
 char *tfr_calibration_text(const struct tfr_calibration *calibration);
 /* Makes the folders. The file appears complete or not at all. Refuses one of no use, below. */
 enum tfr_status tfr_calibration_write(const struct tfr_calibration *calibration, const char *path);
-/* calibration_read.c. Failure: TFR_RESOURCE where it cannot be read, TFR_MODEL where it is not a calibration. */
+/* calibration_read.c. Failure: TFR_RESOURCE where it cannot be read, TFR_UNSUPPORTED where it is one of another schema,
+ * TFR_MODEL where it is not a calibration. */
 enum tfr_status tfr_calibration_read(struct tfr_calibration *calibration, const char *path);
 /* calibration_check.c: refuses one that was made under conditions that kernels' times depend on (TFR_MODEL, with the field, both
  * values and the fix). What may matter is named in `doubts`, "" if nothing. */

@@ -9,6 +9,8 @@
 #include "base/status.h"
 #include "base/tensor.h"
 
+#define FAMILY "tfrun-calibration-"
+
 /* At the member, or where it should be. */
 static enum tfr_status refuse(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, const char *wanted) {
     const tfr_json *member = tfr_json_member(object, key);
@@ -244,6 +246,11 @@ static enum tfr_status read_links(const struct tfr_json_doc *doc, struct tfr_mea
 static enum tfr_status read_all(const struct tfr_json_doc *doc, struct tfr_calibration *calibration) {
     const tfr_json *list, *root = tfr_json_root(doc);
     const char *schema = tfr_json_string(tfr_json_member(root, "schema"));
+    if (schema != NULL && strcmp(schema, TFR_CALIBRATION_SCHEMA) != 0 && strncmp(schema, FAMILY, strlen(FAMILY)) == 0) {
+        return tfr_raise(TFR_UNSUPPORTED,
+                         "%s: schema is %.40s, written by another tfrun, and this one reads %s; run `tfrun calibrate`",
+                         tfr_json_name(doc), schema, TFR_CALIBRATION_SCHEMA);
+    }
     if (schema == NULL || strcmp(schema, TFR_CALIBRATION_SCHEMA) != 0) {
         return refuse(doc, root, "schema", TFR_CALIBRATION_SCHEMA);
     }

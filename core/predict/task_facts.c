@@ -54,6 +54,9 @@ static double activation_bytes(const struct tfr_problem *problem, double rows) {
 /* Which units multiply where a kernel keeps this order. */
 static enum tfr_dtype unit_dtype(const struct tfr_problem *problem, const struct tfr_order *order) {
     const int32_t kind = order->kind;
+    if (problem->op == TFR_OP_ATTENTION) {
+        return problem->attrs.x_dtype == TFR_DTYPE_BF16 ? TFR_DTYPE_BF16 : TFR_DTYPE_F32;
+    }
     if (problem->op != TFR_OP_LINEAR) {
         return TFR_DTYPE_F32;
     }

@@ -14,7 +14,7 @@ struct tfr_task_facts {
     char name[48];              /* of the node: "h.3.attn.c_attn" */
     char kernel[64], shape[64]; /* "linear.f32.gemv.avx512", "768x2304 bias": tasks of equal kernel and shape behave alike */
     int32_t op;                 /* enum tfr_op */
-    int32_t dtype;              /* of the multipliers it keeps busy: F32 or BF16 */
+    int32_t dtype;              /* of the multipliers it keeps busy: F32, BF16 or I8 */
     uint32_t isa;               /* that the kernel needs; 0: it takes what there is */
     int32_t threads;            /* 1 where one thread runs it */
     int32_t is_message;

@@ -44,7 +44,7 @@ def a_calibration_is_written_and_shown(profiler):
     path = out.strip()
     made = json.loads(open(path).read())
     expect(path.startswith(str(profiler.folder / "cache" / "tfrun" / "calibration-")) and path.endswith("-1t.json"), path)
-    expect_same(made["schema"], "tfrun-calibration-1")
+    expect_same(made["schema"], "tfrun-calibration-2")
     expect_same(os.listdir(profiler.folder / "cache" / "tfrun"), [os.path.basename(path)])  # nothing half-written
     expect(any(kernel["kernel"].startswith("linear.bf16") for kernel in made["kernels"]), "bf16 was measured too")
     expect(any(kernel["kernel"].startswith("linear.f32") for kernel in made["kernels"]), "f32 was measured too")
@@ -64,6 +64,10 @@ def what_is_no_calibration_is_not_overwritten(profiler):
     expect(f"{other} exists and is no calibration" in said and said.count("\n") == 1, said)
     expect_same(other.read_text(), "precious")
     expect("is a folder; name a file in it" in profiler.run("calibrate", profiler.demo, "--quick", "-q", "--file", profiler.folder, code=2)[1], "no fix")
+    old = profiler.folder / "old.json"  # of an earlier tfrun
+    old.write_text('{"schema": "tfrun-calibration-1"}')
+    profiler.run("calibrate", profiler.demo, "--quick", "--quiet", "--threads", 1, "--dtype", "f32", "--file", old)
+    expect_same(json.loads(old.read_text())["schema"], "tfrun-calibration-2")
 
 
 @case
@@ -99,9 +103,11 @@ def a_calibration_that_does_not_fit_is_told(profiler):
     text = profiler.profile()
     expect("refused:" in text and "elsewhere" in text and "Nominal peaks" in text, text)
     expect("elsewhere" in profiler.run("profile", profiler.demo, "--calibration", path, "--threads", 1, code=4)[1], "not named")
-    with open(path, "w") as file:
-        file.write("{")
-    expect("refused:" in profiler.profile(), "a broken file")
+    for broken, words in (("{", path), ('{"schema": "tfrun-calibration-1"}', "schema is tfrun-calibration-1, written by another tfrun")):
+        with open(path, "w") as file:
+            file.write(broken)
+        text = profiler.profile()
+        expect("refused:" in text and words in text, broken, text)
     profiler.run("profile", profiler.demo, "--calibration", profiler.folder / "none.json", code=5)
 
 

@@ -131,10 +131,10 @@ TFR_TEST(what_is_no_calibration_is_refused) {
     TFR_UNUSED_STATE;
     tfr_test_folder("no_calibration");
     expect_no_calibration("", "broken.json");
-    expect_no_calibration("{\"schema\": \"tfrun-calibration-1\"", "broken.json:1:");
+    expect_no_calibration("{\"schema\": \"tfrun-calibration-2\"", "broken.json:1:");
     expect_no_calibration("[]", "schema must be");
-    expect_no_calibration("{\"schema\":\"tfrun-plan-1\"}", "schema must be tfrun-calibration-1");
-    expect_refused_with("tfrun-calibration-1", "tfrun-calibration-0", "run `tfrun calibrate`");
+    expect_no_calibration("{\"schema\":\"tfrun-plan-1\"}", "schema must be tfrun-calibration-2");
+    expect_refused_with("tfrun-calibration-2", "tfrun-calibrations", "run `tfrun calibrate`");
     expect_refused_with("\"host\":\"here\",", "", "host must be a short string");
     expect_refused_with("\"plugins\":", "\"plugin\":", "plugins must be a short string");
     expect_refused_with("\"threads\":2", "\"threads\":-2", "threads must be a whole number");
@@ -153,6 +153,15 @@ TFR_TEST(what_is_no_calibration_is_refused) {
     expect_refused_with("\"bandwidth\":[", "\"bandwidth\":[],\"was\":[", "bandwidth must be a list as long");
     expect_refused_with("\"points\":[", "\"points\":[],\"was\":[", "points must be at least one");
     expect_refused_with("\"kernels\":[", "\"kernel\":[", "kernels must be");
+}
+
+TFR_TEST(a_calibration_of_another_schema_is_told_from_what_is_none) {
+    TFR_UNUSED_STATE;
+    struct tfr_calibration in;
+    tfr_test_folder("old_calibration");
+    const char *path = tfr_test_write_text("old.json", "{\"schema\": \"tfrun-calibration-1\"}");
+    assert_refused(tfr_calibration_read(&in, path), TFR_UNSUPPORTED,
+                   "old.json: schema is tfrun-calibration-1, written by another tfrun, and this one reads tfrun-calibration-2");
 }
 
 TFR_TEST(a_file_that_is_not_there_is_a_missing_resource) {
@@ -266,7 +275,8 @@ TFR_TEST(age_is_told_in_the_largest_unit) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(a_file_comes_back_as_it_went_out), TFR_CASE(what_is_no_calibration_is_refused),
-              TFR_CASE(what_no_reader_would_take_is_not_written), TFR_CASE(a_file_that_is_not_there_is_a_missing_resource),
-              TFR_CASE(other_conditions_are_refused_by_name), TFR_CASE(what_may_matter_is_a_doubt_by_name),
-              TFR_CASE(a_busy_machine_is_a_doubt), TFR_CASE(each_host_and_number_of_threads_has_a_file),
-              TFR_CASE(age_is_told_in_the_largest_unit))
+              TFR_CASE(what_no_reader_would_take_is_not_written),
+              TFR_CASE(a_calibration_of_another_schema_is_told_from_what_is_none),
+              TFR_CASE(a_file_that_is_not_there_is_a_missing_resource), TFR_CASE(other_conditions_are_refused_by_name),
+              TFR_CASE(what_may_matter_is_a_doubt_by_name), TFR_CASE(a_busy_machine_is_a_doubt),
+              TFR_CASE(each_host_and_number_of_threads_has_a_file), TFR_CASE(age_is_told_in_the_largest_unit))

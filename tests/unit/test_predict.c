@@ -184,6 +184,32 @@ TFR_TEST(the_roof_is_the_slower_of_both_ways) {
     assert_int_equal(bound, TFR_BOUND_MEMORY);
 }
 
+static int32_t units_of(enum tfr_op op, int32_t x_dtype) {
+    const struct tfr_kernel kernel = {.name = "any", .op = op};
+    struct tfr_task task = {.name = "h.0.attn", .kernel = &kernel, .rows = TFR_ROWS_TOKENS};
+    task.problem = (struct tfr_problem){
+        .struct_size = sizeof task.problem,
+        .op = op,
+        .n_args = 3,
+        .n_threads = 1,
+        .rows_max = 64,
+        .arg = {{.rank = 2, .dim = {64, 192}, .flags = TFR_ARG_VAR_ROWS},
+                {.dtype = TFR_DTYPE_BF16, .rank = 2, .dim = {4, 16}, .flags = TFR_ARG_READ},
+                {.rank = 2, .dim = {64, 64}, .flags = TFR_ARG_VAR_ROWS}},
+        .attrs = {.struct_size = sizeof(struct tfr_attrs), .n_heads = 4, .head_dim = 16, .causal = 1, .x_dtype = x_dtype}};
+    const struct tfr_plan plan = {.tasks = &task, .n_tasks = 1, .n_threads = 1};
+    struct tfr_task_facts facts;
+    tfr_task_facts_make(&facts, &plan, 0, &(struct tfr_step_facts){.rows = 64, .sequences = 1, .logits = 1});
+    return facts.dtype;
+}
+
+TFR_TEST(attention_keeps_the_units_of_its_products_busy) {
+    TFR_UNUSED_STATE;
+    assert_int_equal(units_of(TFR_OP_ATTENTION, TFR_DTYPE_F32), TFR_DTYPE_F32); /* whatever its cache holds */
+    assert_int_equal(units_of(TFR_OP_ATTENTION, TFR_DTYPE_BF16), TFR_DTYPE_BF16);
+    assert_int_equal(units_of(TFR_OP_KV_APPEND, TFR_DTYPE_BF16), TFR_DTYPE_F32);
+}
+
 TFR_TEST(a_shape_that_was_not_calibrated_takes_the_nearest_of_its_kernel) {
     TFR_UNUSED_STATE;
     struct tfr_calibration calibration = {.roofs = roofs, .conditions = {.threads = 4}};
@@ -224,5 +250,5 @@ TFR_TEST_MAIN(TFR_CASE(efficiency_is_exact_where_it_was_calibrated), TFR_CASE(ef
               TFR_CASE(peaks_are_those_of_the_units_that_a_kernel_names), TFR_CASE(the_roof_is_the_slower_of_both_ways),
               TFR_CASE(memory_of_another_speed_scales_what_lies_beyond_the_caches),
               TFR_CASE(roofs_are_those_of_the_minutes_in_which_kernels_were_measured),
-              TFR_CASE(a_set_that_was_measured_has_a_point_of_its_own),
+              TFR_CASE(a_set_that_was_measured_has_a_point_of_its_own), TFR_CASE(attention_keeps_the_units_of_its_products_busy),
               TFR_CASE(a_shape_that_was_not_calibrated_takes_the_nearest_of_its_kernel), TFR_CASE(passages_between_tasks_add_up))
