@@ -13,7 +13,11 @@
 static inline enum tfr_status tfr_memtext_open(FILE **stream, char **text, size_t *size) {
     *text = NULL;
     *stream = open_memstream(text, size);
-    return *stream != NULL ? TFR_OK : tfr_raise(TFR_RESOURCE, "no memory for a text");
+    if (*stream == NULL) {
+        tfr_raise(TFR_RESOURCE, "no memory for a text");
+        return TFR_RESOURCE; /* said here, for callers are analysed without the source of tfr_raise */
+    }
+    return TFR_OK;
 }
 
 static inline enum tfr_status tfr_memtext_close(FILE *stream, char **text) {
@@ -24,7 +28,8 @@ static inline enum tfr_status tfr_memtext_close(FILE *stream, char **text) {
     }
     free(*text);
     *text = NULL;
-    return tfr_raise(TFR_RESOURCE, "no memory for a text");
+    tfr_raise(TFR_RESOURCE, "no memory for a text");
+    return TFR_RESOURCE;
 }
 
 /* The end of a text that was written with `status`: where that is a failure the text is gone, and that failure is told. */

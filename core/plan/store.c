@@ -245,6 +245,7 @@ static void pack_numbers(struct tfr_store *store, const struct tfr_weight_rows *
     part.zero = part.zero.data != NULL ? take_rows(rows, part.zero) : part.zero;
     job->coarse = &part;
     tfr_team_run(store->team, pack_part, job);
+    job->coarse = NULL;
 }
 
 /* A stored [N,K] is read along its rows, so what a round has packed need not stay in memory for the next one. Of [K,N] every
@@ -266,6 +267,7 @@ static enum tfr_status pack_floats(struct tfr_store *store, const struct tfr_wei
             drop(store, rows);
         }
     }
+    job->weight = NULL;
     close_source(&source);
     return TFR_OK;
 }
