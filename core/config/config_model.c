@@ -152,7 +152,7 @@ static void set_default(struct tfr_hparams *model, const struct tfr_model_field 
         *(double *)member = number;
         return;
     case TFR_FIELD_BOOL:
-        *(bool *)member = strcmp(field->default_text, "true") == 0;
+        *(bool *)member = !is_null && strcmp(field->default_text, "true") == 0;
         return;
     case TFR_FIELD_OTHER:
         return;

@@ -65,6 +65,8 @@ static enum tfr_status predict_dry(struct tfr_bench *bench, struct tfr_dry *dry,
     enum tfr_status status = tfr_piece_times_open(&pieces, &planner, calibration, has_node ? &node.roofs : NULL);
     status = status == TFR_OK ? predict_cases(bench, asked, chunk) : status;
     status = status == TFR_OK ? pieces.status : status;
+    asked->model = NULL;
+    asked->user = NULL;
     tfr_piece_times_close(&pieces);
     tfr_calibration_free(&node);
     return status;

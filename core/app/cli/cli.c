@@ -226,13 +226,14 @@ bool tfr_cli_is_sibling_gone(void) {
 
 /* Of one process, as a handler may write it. */
 static void say_signal(int number) {
+    static const char end[] = ", before it was done\n";
     char text[64] = "tfrun: ended by signal ";
     size_t n = strlen(text);
     if (number >= 10) {
         text[n++] = (char)('0' + number / 10);
     }
     text[n++] = (char)('0' + number % 10);
-    strcpy(text + n, ", before it was done\n");
+    memcpy(text + n, end, sizeof end);
     const ssize_t told = write(STDERR_FILENO, text, strlen(text));
     (void)told; /* nothing can be done about it here */
 }

@@ -200,12 +200,12 @@ static bool fit_prompts(const struct reading *reading) {
 /* What an answer would hold, before anything of it is allocated. */
 static bool check_size(const struct reading *reading) {
     const struct tfr_ask *ask = reading->ask;
-    const size_t texts = ask->prompts.n * (ask->width > ask->n ? ask->width : ask->n);
+    const size_t each = ask->width > ask->n ? ask->width : ask->n, texts = ask->prompts.n * each;
     size_t tokens = 0;
     for (size_t i = 0; i < ask->prompts.n; i++) {
         tokens += (ask->echo ? ask->prompts.list[i].n : 0) + (size_t)ask->max_tokens;
     }
-    const size_t entries = tokens * (texts / ask->prompts.n) * (size_t)(ask->n_top + 2);
+    const size_t entries = tokens * each * (size_t)(ask->n_top + 2);
     if (texts > MOST_TEXTS || entries > MOST_ENTRIES) {
         return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, "prompt",
                           "the answer would hold %zu texts and %zu entries; at most %d and %d are made at once: ask in parts",

@@ -140,7 +140,7 @@ static struct in6_addr address_of(const struct sockaddr_storage *at) {
 }
 
 static void note_address(struct tfr_http *http) {
-    struct sockaddr_storage at;
+    struct sockaddr_storage at = {0}; /* of no family if the system does not say: not local then */
     socklen_t length = sizeof at;
     getsockname(http->listener, (struct sockaddr *)&at, &length);
     const struct in6_addr address = address_of(&at);

@@ -56,7 +56,7 @@ static bool read_list(const struct tfr_args *args, const char *flag, double min,
 /* "64" or "32-128". */
 static bool read_range(const struct tfr_args *args, const char *flag, struct tfr_load_range *range) {
     const char *text = tfr_args_flag(args, flag), *at = text;
-    double low, high;
+    double low = 0, high;
     if (text == NULL) {
         return true;
     }
