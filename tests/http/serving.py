@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import SLOWER  # noqa: E402
 
 PATIENCE = 60 * SLOWER
+ENOUGH = 3600  # seconds of --drain that no machine is too slow for
 PROMPT = "Once upon a time"
 
 

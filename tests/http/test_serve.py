@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
-from serving import PATIENCE, Setting, read_head, read_until, table  # noqa: E402
+from serving import ENOUGH, PATIENCE, Setting, read_head, read_until, table  # noqa: E402
 
 LONG = {"prompt": "Once upon a time", "ignore_eos": True, "temperature": 0}
 
@@ -239,7 +239,7 @@ def the_access_log_has_a_line_a_request(t):
 
 def end_while_one_runs(t, number):
     """A signal while one request runs and another waits: the code of the other one's answer. 200: the first was at its end."""
-    with t.serve("--max-batch", 1) as server:
+    with t.serve("--max-batch", 1, "--drain", ENOUGH) as server:
         with server.raw(LONG, max_tokens=500, stream=True) as running, server.raw(LONG, max_tokens=1) as waiting:
             rest = read_until(running, b"data: ")
             until = time.monotonic() + PATIENCE
@@ -300,7 +300,7 @@ def read_slowly(sock):
 def a_drain_waits_for_readers(t):
     large = {"prompt": [[5] * 500] * 3, "echo": True, "logprobs": 20, "max_tokens": 1}
     for stream in (False, True):
-        with t.serve() as server, server.raw(large, receive=4096, stream=stream) as sock:
+        with t.serve("--drain", ENOUGH) as server, server.raw(large, receive=4096, stream=stream) as sock:
             until = time.monotonic() + PATIENCE
             while server.call("GET", "/tfrun/v1/info").json["serving"]["generation_tokens"] < 3 and time.monotonic() < until:
                 time.sleep(0.01)

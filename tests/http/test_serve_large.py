@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
-from serving import PATIENCE, Setting, read_head, read_until  # noqa: E402
+from serving import ENOUGH, PATIENCE, Setting, read_head, read_until  # noqa: E402
 
 MOST = 4194304 - 200  # bytes of a text in the largest body
 CUT = {"truncate_prompt_tokens": 10, "max_tokens": 1, "return_token_ids": True}
@@ -81,7 +81,7 @@ def a_list_of_long_texts_costs_no_walk_over_the_vocabulary(t):
 def a_body_that_ends_after_the_signal_begins_nothing(t):
     bodies = {"/v1/completions": {"prompt": "x"}, "/v1/embeddings": {"input": "x"}, "/tokenize": {"prompt": "x"}}
     slow = {"prompt": [[5] * 500] * 3, "echo": True, "logprobs": 20, "max_tokens": 1}
-    with t.serve("--drain", 60) as server, server.raw(slow, receive=4096) as reader:
+    with t.serve("--drain", ENOUGH) as server, server.raw(slow, receive=4096) as reader:
         expect(reader.recv(16).startswith(b"HTTP/1.1 200 "))
         socks = {path: server.connect() for path in bodies}
         for path, sock in socks.items():

@@ -12,7 +12,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
-from serving import PATIENCE, PROMPT, Setting, read_head, read_until, table  # noqa: E402
+from serving import ENOUGH, PATIENCE, PROMPT, Setting, read_head, read_until, table  # noqa: E402
 
 LONG = {"prompt": PROMPT, "max_tokens": 500, "ignore_eos": True, "temperature": 1}
 
@@ -240,7 +240,7 @@ def a_pad_at_the_end_is_not_worth_a_line(t):
 @case
 def a_drain_is_told_to_whoever_asks(t):
     """A reader that takes its time keeps the server there."""
-    with t.serve("--drain", 60) as server:
+    with t.serve("--drain", ENOUGH) as server:
         kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
         kept.request("GET", "/health")
         expect_same(kept.getresponse().read(), b'{"status":"ok"}')

@@ -12,7 +12,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
 from company import PLAIN, alone, expect_equal, together, with_steps  # noqa: E402
-from serving import PATIENCE, Setting, read_until  # noqa: E402
+from serving import ENOUGH, PATIENCE, Setting, read_until  # noqa: E402
 
 LAUNCHER = (os.environ.get("TFRUN_TEST_MPIEXEC", "mpiexec"), "-n", "2")
 
@@ -45,7 +45,7 @@ def is_alive(process):
 
 
 def drains(t, *wrapper):
-    with t.serve(launcher=(*LAUNCHER, *wrapper)) as server:
+    with t.serve("--drain", ENOUGH, launcher=(*LAUNCHER, *wrapper)) as server:
         expect("on each of 2 ranks" in server.start_line(), server.lines())
         ranks = children(server.process.pid)
         expect_same(len(ranks), 2)
