@@ -43,7 +43,8 @@ static void read_row(const struct tfr_tensor *from, int64_t row, int64_t n, floa
 static double largest_of(const float *x, int64_t n) {
     double largest = 0;
     for (int64_t i = 0; i < n; i++) {
-        largest = fabs(x[i]) > largest ? fabs(x[i]) : largest;
+        const double size = fabs((double)x[i]);
+        largest = size > largest ? size : largest;
     }
     return largest;
 }
@@ -64,7 +65,8 @@ static enum tfr_status find_powers(const struct tfr_model *model, const struct p
     read_row(&tfr_model_param(model, pair->bias, layer)->tensor, 0, K, norm + K);
     for (int64_t k = 0; k < K; k++) {
         read_row(linear, k, N, row);
-        const double x = fmax(fabs(norm[k]) + fabs(norm[K + k]), least_size), w = fmax(largest_of(row, N), least_size);
+        const double x = fmax(fabs((double)norm[k]) + fabs((double)norm[K + k]), least_size),
+                     w = fmax(largest_of(row, N), least_size);
         powers[k] = strength * log2(x) - (1 - strength) * log2(w);
         mean += powers[k] / (double)K;
     }
