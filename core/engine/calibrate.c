@@ -161,9 +161,14 @@ static void warn_of_doubts(const struct tfr_calibration *calibration) {
 /* What calibrate --net found stays, where the old file can be read. */
 static enum tfr_status write_beside_links(struct tfr_calibration *calibration, const char *path) {
     struct tfr_calibration old = {0};
-    if (tfr_path_exists(path) && tfr_calibration_read(&old, path) == TFR_OK) {
+    const enum tfr_status status = tfr_path_exists(path) ? tfr_calibration_read(&old, path) : TFR_RESOURCE;
+    if (status == TFR_OK) {
         calibration->links = old.links;
         tfr_calibration_free(&old);
+    } else if (status == TFR_UNSUPPORTED) {
+        tfr_log(TFR_LOG_WARN, "calibrate",
+                "%s was of another schema: links of ranks that it had are not kept; `tfrun calibrate --net` measures them again",
+                path);
     }
     return tfr_calibration_write(calibration, path);
 }

@@ -60,13 +60,14 @@ def a_calibration_is_written_and_shown(profiler):
 def what_is_no_calibration_is_not_overwritten(profiler):
     other = profiler.folder / "notes.txt"
     other.write_text("precious")
-    said = profiler.run("calibrate", profiler.demo, "--quick", "--quiet", "--threads", 1, "--file", other, code=2)[1]
+    said = profiler.run("calibrate", profiler.demo, "--quick", "--threads", 1, "--file", other, code=2)[1]
     expect(f"{other} exists and is no calibration" in said and said.count("\n") == 1, said)
     expect_same(other.read_text(), "precious")
     expect("is a folder; name a file in it" in profiler.run("calibrate", profiler.demo, "--quick", "-q", "--file", profiler.folder, code=2)[1], "no fix")
     old = profiler.folder / "old.json"  # of an earlier tfrun
     old.write_text('{"schema": "tfrun-calibration-1"}')
-    profiler.run("calibrate", profiler.demo, "--quick", "--quiet", "--threads", 1, "--dtype", "f32", "--file", old)
+    said = profiler.run("calibrate", profiler.demo, "--quick", "--threads", 1, "--dtype", "f32", "--file", old)[1]
+    expect(f"{old} was of another schema: links of ranks that it had are not kept" in said, said)
     expect_same(json.loads(old.read_text())["schema"], "tfrun-calibration-2")
 
 
