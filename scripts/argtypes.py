@@ -1,4 +1,8 @@
-"""argtypes.py: types for argparse, by which scripts look at their words before they begin: a refusal names the word, with exit code 2."""
+"""argtypes.py: types for argparse, by which scripts look at their words before they begin: a refusal names the word, with exit code 2.
+
+Whether something is there is asked of os.path: a Path raises an OSError where the system won't say (a name that is too long, a folder that
+may not be looked into), which argparse lets through.
+"""
 import argparse
 import os
 import shlex
@@ -43,15 +47,15 @@ def command(text):
 
 def file(text):
     """A file that there is."""
-    if not Path(text).is_file():
-        refuse(f"{text!r}: this is a folder, not a file" if Path(text).is_dir() else f"{text!r}: there is no such file")
+    if not os.path.isfile(text):
+        refuse(f"{text!r}: this is a folder, not a file" if os.path.isdir(text) else f"{text!r}: there is no such file")
     return Path(text)
 
 
 def folder(text):
     """A folder that there is."""
-    if not Path(text).is_dir():
-        refuse(f"{text!r}: this is a file, not a folder" if Path(text).exists() else f"{text!r}: there is no such folder")
+    if not os.path.isdir(text):
+        refuse(f"{text!r}: this is a file, not a folder" if os.path.exists(text) else f"{text!r}: there is no such folder")
     return Path(text)
 
 
@@ -60,7 +64,7 @@ def holding(*names):
     def folder_with(text):
         found = folder(text)
         for name in names:
-            if not (found / name).is_file():
+            if not os.path.isfile(found / name):
                 refuse(f"{text!r}: this folder has no {name}")
         return found
     return folder_with
@@ -68,13 +72,13 @@ def holding(*names):
 
 def config(text):
     """A config, or a folder that has one."""
-    return holding("config.json")(text) if Path(text).is_dir() else file(text)
+    return holding("config.json")(text) if os.path.isdir(text) else file(text)
 
 
 def writable(text):
     """A file that can be written once the work is done."""
     path = Path(text)
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+    if os.path.isdir(path) or not os.access(path if os.path.exists(path) else path.parent, os.W_OK):
         refuse(f"{text!r} can't be written")
     return path
 
@@ -82,8 +86,8 @@ def writable(text):
 def makeable(text):
     """A folder that is there or can be made."""
     path = Path(text).absolute()
-    there = next(one for one in (path, *path.parents) if one.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
+    there = next(one for one in (path, *path.parents) if os.path.exists(one))
+    if not os.path.isdir(there) or not os.access(there, os.W_OK):
         refuse(f"{text!r}: no folder can be made there")
     return Path(text)
 

@@ -42,7 +42,8 @@ def expect_refused(name, words, told, done):
     expect_same((done.stdout, done.stderr.splitlines()[-1].startswith(name.rpartition("/")[2].removesuffix(".py"))), ("", True))
 
 
-# Program, words, what its sentence says. TFRUN, DEMO: the program and the bundled model; NONE: nothing is there; README: a file of another kind.
+# Program, words, what its sentence says. TFRUN, DEMO: the program and the bundled model; NONE: nothing is there; README: a file of another kind;
+# LONG: a name that no file can have.
 REFUSED = [[part.strip() for part in line.split("|")] for line in """
 analyse | NONE | analyse: error:
 check_added_tokens.py | NONE | NONE': there is no such folder
@@ -67,8 +68,11 @@ check_tokenizer.py | TFRUN NONE | NONE': there is no such folder
 clock_study | --tfrun NONE | there is no program 'NONE'
 clock_study | --tfrun TFRUN --shape 1,2 | '1,2' is not BLOCKS,WIDTH,HEADS,VOCABULARY
 clock_study | --tfrun TFRUN --shape 2,16,2,64 --ranks 2 --layouts none | 'none' matches none of
+clock_study | --tfrun TFRUN --layouts ( | '(' is no expression
+clock_study | --tfrun TFRUN --clock a,b,c | invalid numbers value
 compare_forward.py | --tfrun NONE | there is no program 'NONE'
 compare_hf.py | NONE --tool TFRUN | NONE': there is no such folder
+compare_hf.py | LONG --tool TFRUN | ': there is no such folder
 compare_peers.py | NONE --tfrun TFRUN | config.json: there is no such file
 compare_perplexity.py | NONE README --ctx 8 --stride 4 --tfrun TFRUN | config.json: there is no such file
 compare_ranks | --tfrun TFRUN --gguf NONE | NONE': there is no such file
@@ -144,7 +148,8 @@ def what_is_not_there_is_a_sentence(tree):
     scripts = tree.source / "scripts"
     programs = {path.name for path in scripts.iterdir() if path.is_file() and os.access(path, os.X_OK)}
     expect_same(programs, {name for name, *_ in REFUSED if "/" not in name} | set(TAKE_NONE))
-    place = {"TFRUN": tree.tfrun, "DEMO": tree.source / "configs" / "demo", "NONE": tree.root / "none", "README": tree.source / "README.md"}
+    place = {"TFRUN": tree.tfrun, "DEMO": tree.source / "configs" / "demo", "NONE": tree.root / "none", "README": tree.source / "README.md",
+             "LONG": 300 * "x"}
 
     def filled(text):
         for name, path in place.items():
