@@ -55,8 +55,10 @@ int inject_tell_ways(void) {
     const int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     int result = file < 0 ? -1 : 0;
     for (size_t i = 0; i < WAYS && result == 0; i++) {
-        const int size = ways[i].key == 0 ? 0 : snprintf(text, sizeof text, "%ld %ld\n", ways[i].first, ways[i].last);
-        result = syscall(SYS_write, file, text, (size_t)size) == size ? 0 : -1;
+        if (ways[i].key != 0) {
+            const int size = snprintf(text, sizeof text, "%ld %ld\n", ways[i].first, ways[i].last);
+            result = syscall(SYS_write, file, text, (size_t)size) == size ? 0 : -1;
+        }
     }
     if (file >= 0) {
         syscall(SYS_close, file);
