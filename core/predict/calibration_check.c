@@ -107,7 +107,7 @@ enum tfr_status tfr_calibration_check_rates(const struct tfr_calibration *calibr
         const struct tfr_flop_roof *roof = &roofs->flops[i];
         const bool is_of_all = is_rate(roof->one_core);
         if (!is_of_all || !is_rate(roof->all_cores)) {
-            snprintf(what, sizeof what, "%s %.1f GFLOP/s of %s %s (roofs.flops[%d].%s)",
+            snprintf(what, sizeof what, "%s %.4g GFLOP/s of %s %s (roofs.flops[%d].%s)",
                      is_of_all ? "all threads reach" : "one core reaches", (is_of_all ? roof->all_cores : roof->one_core) / 1e9,
                      tfr_dtype_name((enum tfr_dtype)roof->dtype), roof->isa != 0 ? tfr_isa_name(roof->isa) : "plain", i,
                      is_of_all ? "all_cores" : "one_core");
@@ -118,7 +118,7 @@ enum tfr_status tfr_calibration_check_rates(const struct tfr_calibration *calibr
         const struct tfr_bandwidth *at = &roofs->bandwidth[i];
         const bool is_of_all = is_rate(at->one_core);
         if (!is_of_all || !is_rate(at->all_cores)) {
-            snprintf(what, sizeof what, "%s %.1f GB/s from %" PRId64 " KiB (roofs.bandwidth[%d].%s)",
+            snprintf(what, sizeof what, "%s %.4g GB/s from %" PRId64 " KiB (roofs.bandwidth[%d].%s)",
                      is_of_all ? "all threads read" : "one core reads", (is_of_all ? at->all_cores : at->one_core) / 1e9,
                      at->bytes >> 10, i, is_of_all ? "all_cores" : "one_core");
             return refuse_rate(path, what);

@@ -44,7 +44,8 @@ static void put_file(struct key *key, const char *what, const struct tfr_file_fa
 static enum tfr_status put_code(struct key *key, const char *what, const char *path) {
     struct tfr_file_facts facts;
     if (!tfr_file_facts(path, &facts)) {
-        return tfr_raise(TFR_RESOURCE, "%s: cannot be examined: %s; packed weights are kept for code that is known", path,
+        return tfr_raise(TFR_RESOURCE,
+                         "%s: cannot be examined: %s; packed weights are kept for code that is known: leave --pack-cache out", path,
                          strerror(errno));
     }
     put_file(key, what, &facts);
@@ -55,8 +56,11 @@ static enum tfr_status put_code(struct key *key, const char *what, const char *p
 static enum tfr_status put_program(struct key *key) {
     Dl_info info;
     put(key, "tfrun", tfr_version());
-    return put_code(key, "library",
-                    dladdr((const void *)(uintptr_t)&tfr_version, &info) != 0 ? info.dli_fname : "tfrun's own code");
+    if (dladdr((const void *)(uintptr_t)&tfr_version, &info) == 0) {
+        return tfr_raise(TFR_RESOURCE, "the file of this code is not known, and packed weights are kept for code that is: leave "
+                                       "--pack-cache out");
+    }
+    return put_code(key, "library", info.dli_fname);
 }
 
 static enum tfr_status put_plugins(struct key *key, const struct tfr_registry *registry) {

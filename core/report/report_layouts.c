@@ -16,7 +16,7 @@ bool tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct t
     struct tfr_conditions now;
     char doubts[TFR_DOUBTS_SIZE], *file = tfr_calibration_path(dry->machine->host_name, n_threads);
     bool found = file != NULL && !dry->machine->is_described && tfr_path_exists(file);
-    doubts[0] = '\0';
+    doubts[0] = path[0] = '\0';
     if (found) {
         tfr_conditions_of(dry->registry, dry->machine, dry->config, n_threads, &now);
         found = tfr_calibration_read(calibration, file) == TFR_OK;
@@ -24,7 +24,7 @@ bool tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct t
             tfr_calibration_free(calibration);
             found = false;
         }
-        snprintf(path, size, doubts[0] != '\0' ? "%s, which may not hold: %s" : "%s", file, doubts);
+        snprintf(path, size, doubts[0] != '\0' ? "%s, which may not hold: %s" : "%s", found ? file : tfr_failure_text(), doubts);
     }
     tfr_free(file);
     return found;
@@ -60,7 +60,7 @@ static enum tfr_status check_measured_links(const struct layouts_report *report,
 static enum tfr_status take_measured_links(struct layouts_report *report) {
     struct tfr_cluster *cluster = &report->facts.cluster;
     struct tfr_calibration calibration = {0};
-    char path[256];
+    char path[sizeof report->calibrated_by / 2];
     const bool has_file = report->question->cluster != NULL;
     if (!has_file) {
         report->facts = tfr_cluster_of_one_node();
@@ -73,9 +73,9 @@ static enum tfr_status take_measured_links(struct layouts_report *report) {
     if (!found || links.net_pairs + links.shm_pairs == 0) {
         return tfr_raise(
             TFR_RESOURCE,
-            "--net calibrated: no calibration of %d thread%s with links between ranks holds here; run `tfrun calibrate "
+            "--net calibrated: no calibration of %d thread%s with links between ranks holds here%s%s; run `tfrun calibrate "
             "-t %d`, then `tfrun calibrate --net -t %d` on the ranks, or give --net US,GBIT_S",
-            n_threads, n_threads == 1 ? "" : "s", n_threads, n_threads);
+            n_threads, n_threads == 1 ? "" : "s", found || *path == '\0' ? "" : ": ", found ? "" : path, n_threads, n_threads);
     }
     cluster->shm = links.shm_pairs > 0 ? links.shm : cluster->shm;
     cluster->net = links.net_pairs > 0 ? links.net : cluster->net;
@@ -139,14 +139,14 @@ static enum tfr_status take_load(struct layouts_report *report) {
 static void take_calibration(struct layouts_report *report) {
     const struct tfr_dry *dry = &report->dry;
     const int n_threads = dry->threads.n_threads;
-    char path[sizeof report->calibrated_by - 8];
+    char path[sizeof report->calibrated_by / 2];
     if (tfr_dry_find_calibration(&report->dry, n_threads, &report->calibration, path, sizeof path)) {
         snprintf(report->calibrated_by, sizeof report->calibrated_by, "by %s", path);
     } else {
         tfr_calibration_nominal(&report->calibration, dry->machine, n_threads);
         snprintf(report->calibrated_by, sizeof report->calibrated_by,
-                 "by nominal peaks: no calibration of %d thread%s holds here (`tfrun calibrate -t %d`)", n_threads,
-                 n_threads == 1 ? "" : "s", n_threads);
+                 "by nominal peaks: no calibration of %d thread%s holds here (`tfrun calibrate -t %d`)%s%s", n_threads,
+                 n_threads == 1 ? "" : "s", n_threads, *path != '\0' ? ": " : "", path);
     }
     tfr_dry_find_calibration(&report->dry, dry->machine->n_cores, &report->node, path, sizeof path);
 }

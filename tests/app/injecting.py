@@ -91,7 +91,8 @@ class Box:
         return {str(path.relative_to(self.out)): path.read_bytes() for path in sorted(self.out.rglob("*")) if path.is_file()}
 
     def files_after(self, case):
-        """What was left for a later run may be less than the whole, as long as that one takes it without a word and completes it."""
+        """What was left for a later run may be less than the whole, as long as that one takes it without a word and completes it.
+        What that one replaces in silence is not seen here."""
         left = self.files()
         if not left:
             return left

@@ -116,7 +116,7 @@ simulate | --shape 1,10,3,5 SHAPE | a multiple of the heads
 soak | NONE --tfrun TFRUN | NONE: there is no such file
 soak | --tfrun NONE | there is no program 'NONE'
 soak | --engines 0 --tfrun TFRUN | '0' is no whole number
-step_shares | NONE --tfrun TFRUN |
+step_shares | NONE --tfrun TFRUN | NONE
 step_shares | --tfrun NONE DEMO | there is no program 'NONE'
 test_compilers | --nosuch | unknown option
 test_isa | NONE | has no bin/test_determinism

@@ -105,8 +105,9 @@ static int listen_unix(struct tfr_http *http, const char *address, const char *p
     }
     http->unix_path = strdup(path);
     if (http->unix_path == NULL) { /* without it nobody would remove the socket */
+        explain(address, "listen on", error, size);
         unlink(path);
-        return explain(address, "listen on", error, size);
+        return -1;
     }
     http->local = true;
     snprintf(http->address, sizeof http->address, "unix:%s", path);
