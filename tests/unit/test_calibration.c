@@ -93,9 +93,9 @@ TFR_TEST(what_no_reader_would_take_is_not_written) {
     TFR_UNUSED_STATE;
     struct tfr_calibration made = original;
     made.roofs.bandwidth[1].all_cores = 0;
-    expect_no_file_of(
-        &made, "/calibration.json is not written: this calibration would be of no use: all threads read 0 GB/s from 32 KiB "
-               "(roofs.bandwidth[1].all_cores); the threads got no time");
+    expect_no_file_of(&made,
+                      "/calibration.json is not written: this calibration would be of no use: all threads read 0 GB/s from 32 KiB "
+                      "(roofs.bandwidth[1].all_cores); the threads got no time");
     made = original;
     made.roofs.flops[0].one_core = 0;
     expect_no_file_of(&made, "one core reaches 0 GFLOP/s of f32 avx512 (roofs.flops[0].one_core)");
