@@ -35,7 +35,7 @@ struct layouts_report {
 void tfr_layouts_blocks(const struct tfr_listed_layout *item, char *text, size_t size);
 
 /* A calibration of this host and so many threads, and its path with what makes it doubtful, if it is there and holds for a dry run;
- * else false. */
+ * else false, and for a path why the one that is there does not: "" where there is none. */
 bool tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct tfr_calibration *calibration, char *path,
                               size_t size);
 

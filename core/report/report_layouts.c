@@ -24,7 +24,8 @@ bool tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct t
             tfr_calibration_free(calibration);
             found = false;
         }
-        snprintf(path, size, doubts[0] != '\0' ? "%s, which may not hold: %s" : "%s", found ? file : tfr_failure_text(), doubts);
+        snprintf(path, size, found && doubts[0] != '\0' ? "%s, which may not hold: %s" : "%s", found ? file : tfr_failure_text(),
+                 doubts);
     }
     tfr_free(file);
     return found;

@@ -109,6 +109,8 @@ def a_calibration_that_does_not_fit_is_told(profiler):
             file.write(broken)
         text = profiler.profile()
         expect("refused:" in text and words in text, broken, text)
+        expect(words in profiler.run("plan", profiler.demo, "--ranks", 2, "--threads", 1, "--net", "calibrated", code=5)[1], "the reason is not told")
+        expect(words in profiler.run("plan", profiler.demo, "--ranks", 2, "--threads", 1, "--net", "25,10")[0], "the reason is not told")
     profiler.run("profile", profiler.demo, "--calibration", profiler.folder / "none.json", code=5)
 
 
