@@ -57,6 +57,14 @@ def stdout_has_what_was_asked_for_alone(repl):
 
 
 @case
+def what_cannot_be_read_is_not_the_end(repl):
+    folder = os.open(repl.folder, os.O_RDONLY)
+    ran = subprocess.run([repl.program, "repl", str(repl.demo)], stdin=folder, capture_output=True, timeout=120 * SLOWER, env=repl.environment, check=False)
+    os.close(folder)
+    expect(ran.returncode == 5 and ran.stderr.count(b"tfrun: cannot read stdin: ") == 1 and ran.stdout == b"", ran)
+
+
+@case
 def undo_is_exact(repl):
     ask = ("/set max_tokens 12", PROMPT)
     again = repl.run(*ask, "/tokens", "/continue 5", "/undo", "/tokens", "/redo", "/undo", "/tokens")[0].split("\n")

@@ -140,6 +140,10 @@ static int run_lines(struct tfr_repl *repl) {
         const int written = tfr_cli_flush();
         code = repl->is_interactive ? 0 : code != 0 ? code : written;
     }
+    if (lines.error != 0) {
+        fprintf(stderr, "tfrun: cannot read stdin: %s\n", strerror(lines.error));
+        code = tfr_exit_code(TFR_RESOURCE);
+    }
     tfr_repl_lines_close(&lines);
     return code;
 }

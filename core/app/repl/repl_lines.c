@@ -31,6 +31,7 @@ static char *plain_line(struct tfr_repl_lines *lines, bool *was_stopped) {
         *was_stopped = true;
         return nothing;
     }
+    lines->error = size < 0 && feof(stdin) == 0 ? errno : 0;
     return size < 0 ? NULL : lines->line;
 }
 

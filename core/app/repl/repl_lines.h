@@ -16,6 +16,7 @@ struct tfr_repl_lines {
     const char *prompt; /* of plain lines; NULL: none is shown */
     char *line;
     size_t room;
+    int error; /* of the system, where the end is none but a plain line that could not be read */
 };
 
 void tfr_repl_lines_open(struct tfr_repl_lines *lines, bool is_interactive);
