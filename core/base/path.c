@@ -15,8 +15,14 @@ bool tfr_path_is_directory(const char *path) {
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
+bool tfr_path_look(const char *path, int *error) {
+    *error = access(path, F_OK) == 0 ? 0 : errno;
+    return *error != ENOENT && *error != ENOTDIR && *error != ENAMETOOLONG;
+}
+
 bool tfr_path_exists(const char *path) {
-    return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG);
+    int error;
+    return tfr_path_look(path, &error);
 }
 
 char *tfr_path_join(const char *directory, const char *name) {

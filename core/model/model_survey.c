@@ -119,14 +119,17 @@ static void open_adapter(struct survey *survey) {
     }
 }
 
-static void add_unread(void *user, const char *name) {
+static void add_unread(void *user, const char *name, int error) {
     struct survey *survey = user;
+    char unknown[MAX_NAME];
+    snprintf(unknown, sizeof(unknown), "can't be looked at: %.60s; other weights go first", strerror(error));
     tfr_findings_add(survey->findings, &(struct tfr_finding){.about = TFR_ABOUT_OTHER,
                                                              .verdict = TFR_VERDICT_NO_EFFECT,
                                                              .name = name,
                                                              .source = "file",
-                                                             .reason = "not read: other weights go first, as in "
-                                                                       "transformers"});
+                                                             .reason = error != 0 ? unknown
+                                                                                  : "not read: other weights go first, as in "
+                                                                                    "transformers"});
 }
 
 /* Which file was read, and which were not. */

@@ -54,10 +54,15 @@ enum tfr_status tfr_weights_refuse_foreign(const char *path, const uint8_t *data
     return TFR_OK;
 }
 
-static bool has_file(const char *directory, const char *name) {
+static bool look_for(const char *directory, const char *name, int *error) {
     char path[PATH_MAX]; /* on the stack: no memory must not look like no file */
     const int length = snprintf(path, sizeof(path), "%s/%s", directory, name);
-    return length > 0 && (size_t)length < sizeof(path) && tfr_path_exists(path);
+    return length > 0 && (size_t)length < sizeof(path) && tfr_path_look(path, error);
+}
+
+static bool has_file(const char *directory, const char *name) {
+    int error;
+    return look_for(directory, name, &error);
 }
 
 static bool has_ending(const char *directory, const char *ending) {
@@ -142,12 +147,13 @@ static bool is_named(const struct tfr_config *config, const char *name) {
     return is_same;
 }
 
-void tfr_model_each_unread(const struct tfr_config *config, void (*unread)(void *user, const char *name), void *user) {
+void tfr_model_each_unread(const struct tfr_config *config, void (*unread)(void *user, const char *name, int error), void *user) {
     bool is_found = config->options.model_weights != NULL;
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
-        if (has_file(config->directory, names[i])) {
+        int error;
+        if (look_for(config->directory, names[i], &error)) {
             if (is_found && !is_named(config, names[i])) {
-                unread(user, names[i]);
+                unread(user, names[i], error);
             }
             is_found = true;
         }

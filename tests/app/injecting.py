@@ -90,15 +90,16 @@ class Box:
     def files(self):
         return {str(path.relative_to(self.out)): path.read_bytes() for path in sorted(self.out.rglob("*")) if path.is_file()}
 
-    def files_after(self, case):
+    def files_after(self, case, kind):
         """What was left for a later run may be less than the whole, as long as that one takes it without a word and completes it.
-        What that one replaces in silence is not seen here."""
+        What that one replaces in silence is not seen here. Without a vendor it is of other plugins, and may be replaced."""
         left = self.files()
         if not left:
             return left
         done = subprocess.run([self.program, *(word for word in case.words if word != "-q")], capture_output=True, cwd=self.out, check=False,
                               env={**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache")}, timeout=PATIENCE_S)
-        return left if done.returncode != 0 or b"is not used" in done.stderr else self.files()
+        is_good = done.returncode == 0 and (kind == "vendor" or b"is not used" not in done.stderr)
+        return self.files() if is_good else left
 
     def run(self, case, kind, at=0, rest=False, wants_ways=False):
         """With `wants_ways` it has the numbers of the first and the last request of each way through the program."""
@@ -119,7 +120,7 @@ class Box:
         environment = {**self.environment(kind, at, rest), **({"TFR_INJECT_WAYS": str(self.ways)} if wants_ways else {})}
         code, out, error = talk(words, case, self.out, environment)
         out = re.sub(case.times, b"", out, flags=re.MULTILINE) if case.times else out
-        files = self.files_after(case) if case.spares and at > 0 else self.files()
+        files = self.files_after(case, kind) if case.spares and at > 0 else self.files()
         held = dict(line.split(" ", 1) for line in self.count.read_text().splitlines() if " " in line) if self.count.exists() else {}
         n = int(self.n_calls.read_text() or 0) if self.n_calls.exists() else int(held.get("requests", 0))
         ways = sorted([int(number) for number in line.split()] for line in self.ways.read_text().splitlines()) if self.ways.exists() else []

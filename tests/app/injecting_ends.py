@@ -35,6 +35,8 @@ def is_whole_text(text):
 
 
 def has_same_results(case, kind, run, clean):
+    if case.reports and b"can't be looked at" in run.out:
+        return True  # what a refused call hid is told
     if not case.varies and not (case.machine and kind in ("machine", "vendor")):
         return run.out == clean.out and (run.files == clean.files or (case.spares and not run.files))
     return run.files.keys() == clean.files.keys() and bool(run.out) == bool(clean.out) and all(map(is_whole_text, run.files.values()))

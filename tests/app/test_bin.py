@@ -78,6 +78,18 @@ def safetensors_go_first(box):
 
 
 @case
+def a_file_that_cannot_be_looked_at_is_told_as_such(box):
+    """A link to itself: the system can't say whether there is a file of weights; the answer does not depend on it."""
+    shutil.copy(GOLDEN / "f16" / "model.safetensors", box.folder)
+    box.file.unlink(missing_ok=True)
+    box.file.symlink_to(box.file.name)
+    expect_same(box.answer(box.folder), box.answer(GOLDEN / "f16"))
+    found = {f["name"]: f for f in json.loads(box.start("check", box.folder, "--json").stdout)["other"]}
+    expect_same([found["pytorch_model.bin"][key] for key in ("status", "reason")],
+                ["no effect", "can't be looked at: Too many levels of symbolic links; other weights go first"])
+
+
+@case
 def check_names_the_file_that_was_read(box):
     found = json.loads(box.start("check", GOLDEN / "cases" / "shards", "--json").stdout)
     expect(any(f["name"] == "checkpoint" and f["reason"].endswith("/pytorch_model.bin.index.json") for f in found["other"]), found)
