@@ -194,7 +194,8 @@ enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_fin
                             .findings = findings};
     char *path = NULL;
     enum tfr_status status = tfr_model_find_weights(config, &path);
-    if (status == TFR_RESOURCE) { /* nothing there is nothing wrong: a config alone may be asked about */
+    const bool is_absent = status == TFR_RESOURCE && !tfr_model_has_weights(config); /* else it lacks memory */
+    if (is_absent) { /* nothing there is nothing wrong: a config alone may be asked about */
         tfr_findings_add(findings, &(struct tfr_finding){.about = TFR_ABOUT_OTHER,
                                                          .verdict = TFR_VERDICT_NO_EFFECT,
                                                          .name = "checkpoint",
@@ -210,7 +211,7 @@ enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_fin
     if (status == TFR_OK) {
         add_files(&survey, path);
         survey_tensors(&survey);
-    } else if (status != TFR_RESOURCE || path != NULL) {
+    } else if (!is_absent) {
         refuse(&survey, TFR_ABOUT_OTHER, "checkpoint", "file", status, tfr_failure_text());
     }
     tfr_weights_close(survey.model.weights);

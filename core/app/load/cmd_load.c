@@ -1,6 +1,5 @@
 /* cmd_load.c - `tfrun load URL` and `tfrun load --in-process CONFIG`: how fast a server, or the engine alone, answers under load.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "app/cli/measure.h"
@@ -10,6 +9,8 @@
 #include "app/load/load_options.h"
 #include "app/load/load_report.h"
 #include "app/load/load_server.h"
+#include "base/arena.h"
+#include "base/memtext.h"
 
 /* Static: a table of results would be much for a stack. */
 static struct {
@@ -127,17 +128,12 @@ static void run_all(void *user) {
 static char *as_text(void (*put)(const struct tfr_load_report *report, FILE *out)) {
     char *text = NULL;
     size_t size;
-    FILE *out = open_memstream(&text, &size);
-    if (out == NULL) {
+    FILE *out;
+    if (tfr_memtext_open(&out, &text, &size) != TFR_OK) {
         return NULL;
     }
     put(&load.report, out);
-    const bool good = ferror(out) == 0;
-    if (fclose(out) != 0 || !good || text == NULL) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return tfr_memtext_close(out, &text) == TFR_OK ? text : NULL;
 }
 
 static int write_to(const char *path, const char *text) {
@@ -166,8 +162,8 @@ static int deliver(void) {
     if (code == 0 && svg != NULL) {
         code = write_to(load.options.svg, svg);
     }
-    free(text);
-    free(svg);
+    tfr_free(text);
+    tfr_free(svg);
     return code;
 }
 
