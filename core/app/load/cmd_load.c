@@ -125,15 +125,14 @@ static void run_all(void *user) {
 
 /* ---- what becomes of it ----------------------------------------------------------------------------------------- */
 
-static char *as_text(void (*put)(const struct tfr_load_report *report, FILE *out)) {
+static char *as_text(enum tfr_status (*put)(const struct tfr_load_report *report, FILE *out)) {
     char *text = NULL;
     size_t size;
     FILE *out;
     if (tfr_memtext_open(&out, &text, &size) != TFR_OK) {
         return NULL;
     }
-    put(&load.report, out);
-    return tfr_memtext_close(out, &text) == TFR_OK ? text : NULL;
+    return tfr_memtext_end(out, &text, put(&load.report, out)) == TFR_OK ? text : NULL;
 }
 
 static int write_to(const char *path, const char *text) {

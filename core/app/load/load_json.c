@@ -112,7 +112,7 @@ static void put_run(struct tfr_json_out *out, const struct tfr_load_result *resu
     tfr_json_end(out, '}');
 }
 
-void tfr_load_report_json(const struct tfr_load_report *report, FILE *file) {
+enum tfr_status tfr_load_report_json(const struct tfr_load_report *report, FILE *file) {
     struct tfr_json_out out = {0};
     tfr_json_begin(&out, NULL, '{');
     tfr_json_put_text(&out, "schema", "tfrun-load-1");
@@ -132,9 +132,11 @@ void tfr_load_report_json(const struct tfr_load_report *report, FILE *file) {
     }
     tfr_json_end(&out, ']');
     tfr_json_end(&out, '}');
-    if (!out.failed) {
-        fputs(out.text, file);
-        fputc('\n', file);
+    char *text = NULL;
+    const enum tfr_status status = tfr_json_take(&out, &text);
+    if (status == TFR_OK) {
+        fprintf(file, "%s\n", text);
     }
-    tfr_free(out.text);
+    tfr_free(text);
+    return status;
 }

@@ -189,7 +189,7 @@ static void put_title(const struct picture *picture) {
     }
 }
 
-void tfr_load_report_picture(const struct tfr_load_report *report, FILE *out) {
+enum tfr_status tfr_load_report_picture(const struct tfr_load_report *report, FILE *out) {
     struct picture picture = {.report = report, .out = out};
     for (size_t i = 0; i < report->n_results; i++) {
         const enum tfr_load_kind kind = report->results[i]->kind;
@@ -215,4 +215,5 @@ void tfr_load_report_picture(const struct tfr_load_report *report, FILE *out) {
         fprintf(out, "<text x='%d' y='60'>no request was done</text>\n", LEFT);
     }
     fprintf(out, "</svg>\n");
+    return TFR_OK;
 }

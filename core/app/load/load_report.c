@@ -151,7 +151,7 @@ static void put_sample_size(const struct tfr_load_report *report, FILE *out) {
     }
 }
 
-void tfr_load_report_text(const struct tfr_load_report *report, FILE *out) {
+enum tfr_status tfr_load_report_text(const struct tfr_load_report *report, FILE *out) {
     put_workload(report, out);
     put_head(report, out);
     for (size_t i = 0; i < report->n_results; i++) {
@@ -169,4 +169,5 @@ void tfr_load_report_text(const struct tfr_load_report *report, FILE *out) {
         fprintf(out, "capacity: %.3g requests/s, by the closed loop\n", report->capacity);
     }
     put_sample_size(report, out);
+    return TFR_OK;
 }

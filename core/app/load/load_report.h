@@ -19,9 +19,10 @@ struct tfr_load_report {
 /* What the first column has: "closed", "poisson", ... */
 const char *tfr_load_kind_name(enum tfr_load_kind kind);
 
-void tfr_load_report_text(const struct tfr_load_report *report, FILE *out);
-void tfr_load_report_json(const struct tfr_load_report *report, FILE *out);
+/* Each is TFR_RESOURCE where it has no memory of its own; what `out` could not take, `out` knows. */
+enum tfr_status tfr_load_report_text(const struct tfr_load_report *report, FILE *out);
+enum tfr_status tfr_load_report_json(const struct tfr_load_report *report, FILE *out);
 /* Latencies and tokens over clients or rate, on light and dark ground. */
-void tfr_load_report_picture(const struct tfr_load_report *report, FILE *out);
+enum tfr_status tfr_load_report_picture(const struct tfr_load_report *report, FILE *out);
 
 #endif
