@@ -24,6 +24,7 @@ struct view {
     size_t lines[MOST_LINES]; /* the first point of each */
     int n_lines;
     bool has_more; /* lines than it shows */
+    bool has_no_memory;
 };
 
 /* Colours that are told apart on light and dark paper, and by those who see fewer colours. */
@@ -89,6 +90,13 @@ static void put_quoted(FILE *out, const char *text) {
     fputc('\'', out);
 }
 
+/* The same; the text is made for it. */
+static void put_made(FILE *out, struct view *view, char *text) {
+    view->has_no_memory |= text == NULL;
+    put_quoted(out, text != NULL ? text : "");
+    tfr_free(text);
+}
+
 static void put_point(FILE *out, const struct tfr_scaling_point *point, enum tfr_scaling_kind kind) {
     const struct tfr_scaling_gain gain = tfr_scaling_gain(point, kind);
     fprintf(out, "%lld %.6f %.6f %.6f\n", (long long)point->cores, gain.speedup, gain.low, gain.high);
@@ -106,16 +114,15 @@ static void put_line_data(FILE *out, const struct view *view, int line) {
     fprintf(out, "end\n");
 }
 
-static void put_title(FILE *out, const struct tfr_scaling_point *point, size_t told) {
+static void put_title(FILE *out, struct view *view, const struct tfr_scaling_point *point, size_t told) {
     int length = (int)(strlen(point->settings) - told);
     length -= length > 0 && told > 0; /* the blank before what is told */
-    char *title = tfr_format("%s%s%.*s, %d thread%s a rank", tfr_scaling_source(point), length > 0 ? ", " : "", length,
-                             point->settings, point->bench->n_threads, tfr_plural(point->bench->n_threads));
-    put_quoted(out, title != NULL ? title : "");
-    tfr_free(title);
+    put_made(out, view,
+             tfr_format("%s%s%.*s, %d thread%s a rank", tfr_scaling_source(point), length > 0 ? ", " : "", length, point->settings,
+                        point->bench->n_threads, tfr_plural(point->bench->n_threads)));
 }
 
-static void put_heading(FILE *out, const struct view *view, size_t told) {
+static void put_heading(FILE *out, struct view *view, size_t told) {
     const struct tfr_scaling_point *point = view->first, *base = point->base[view->kind];
     const struct tfr_bench_case *what = &point->figure->what;
     const char *settings = view->scaling->points[view->lines[0]].settings;
@@ -128,20 +135,17 @@ static void put_heading(FILE *out, const struct view *view, size_t told) {
                : what->kind == TFR_BENCH_CLASS   ? tfr_format("%lld rows in a step", n)
                : what->kind == TFR_BENCH_STEPS   ? tfr_format("a step of %lld sequence%s", n, tfr_plural(n))
                                                  : tfr_format("%lld sequence%s side by side", n, tfr_plural(n));
-    char *title = tfr_format("%s scaling: %s", view->kind == TFR_SCALING_WEAK ? "Weak" : "Strong", of != NULL ? of : "");
-    char *where = tfr_format("%s; %s", point->bench->model, point->bench->machine);
+    view->has_no_memory |= of == NULL;
     fprintf(out, "set title ");
-    put_quoted(out, title != NULL ? title : "");
+    put_made(out, view, tfr_format("%s scaling: %s", view->kind == TFR_SCALING_WEAK ? "Weak" : "Strong", of != NULL ? of : ""));
     fprintf(out, " . \"\\n\" . ");
-    put_quoted(out, where != NULL ? where : "");
+    put_made(out, view, tfr_format("%s; %s", point->bench->model, point->bench->machine));
     if (told > 0) {
         fprintf(out, " . \"\\n\" . ");
         put_quoted(out, settings + strlen(settings) - told);
     }
     fprintf(out, "%s\n", view->has_more ? " . \"\\nThere are more layouts than these lines: give fewer documents\"" : "");
     tfr_free(of);
-    tfr_free(title);
-    tfr_free(where);
 }
 
 /* A tic for each number of cores that there is, but for many. */
@@ -200,7 +204,7 @@ static void put_ranges(FILE *out, const struct view *view) {
     fprintf(out, "set xrange [%.6g:%.6g]\nset yrange [%.6g:%.6g]\n", base * 0.9, base * cores * 1.1, low * 0.9, high * 1.1);
 }
 
-static void put_frame(FILE *out, const struct view *view, size_t told) {
+static void put_frame(FILE *out, struct view *view, size_t told) {
     const double base = (double)view->first->base[view->kind]->cores;
     fprintf(out, "set terminal svg size 760,600 dynamic noenhanced font 'sans-serif,13' background '#ffffff'\n");
     put_heading(out, view, told);
@@ -228,7 +232,7 @@ static void put_script(FILE *out, struct view *view) {
     for (int line = 0; line < view->n_lines; line++) {
         const struct tfr_scaling_point *point = &view->scaling->points[view->lines[line]];
         fprintf(out, ", \\\n  $line%d using ($1 * %.3f):2:3:4 title ", line, 1 + 0.012 * (line - 0.5 * (view->n_lines - 1)));
-        put_title(out, point, told);
+        put_title(out, view, point, told);
         fprintf(out, " with yerrorlines linewidth 1.5 linecolor '%s' pointtype %d pointsize 0.8%s", colors[line % N_COLORS],
                 (point->simulated ? 6 : 7) - (line < N_COLORS ? 0 : 2), point->simulated ? " dashtype 4" : "");
     }
@@ -241,7 +245,7 @@ static enum tfr_status make(struct tfr_scaling_picture *picture, struct view *vi
     size_t size;
     TFR_TRY(tfr_memtext_open(&out, &picture->script, &size));
     put_script(out, view);
-    TFR_TRY(tfr_memtext_close(out, &picture->script));
+    TFR_TRY(tfr_memtext_end(out, &picture->script, view->has_no_memory ? TFR_RESOURCE : TFR_OK));
     const int64_t n = view->kind == TFR_SCALING_WEAK ? view->first->base[view->kind]->figure->what.n : what->n;
     picture->name = tfr_format("%s-%s-%lld", tfr_scaling_kind_name(view->kind), tfr_bench_kind_name(what->kind), (long long)n);
     return picture->name != NULL ? TFR_OK : TFR_RESOURCE;

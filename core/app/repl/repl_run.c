@@ -21,7 +21,7 @@ struct run {
     } choices[TFR_REPL_MOST_ALTERNATIVES];
     struct tfr_logprob top[MOST_TOP + 1];
     size_t n_top;
-    bool has_no_memory;
+    bool has_no_memory, is_on_a_line; /* text stands on the line where it goes out */
     enum tfr_status status;
 };
 
@@ -68,8 +68,10 @@ static void take_tokens(struct run *run, const struct tfr_event *event) {
     }
     choice->finish = event->finish;
     tfr_kept_put(&choice->text, event->text, event->text_size);
+    run->has_no_memory |= choice->text.failed;
     if (run->streams && event->text_size > 0) {
         tfr_results_put(event->text, event->text_size);
+        run->is_on_a_line = true;
         tfr_results_flush();
     }
     if (event->logprobs != NULL && run->n_top == 0) {
@@ -211,7 +213,7 @@ int tfr_repl_go_on(struct tfr_repl *repl, char **operands) {
         return tfr_cli_no_memory("the text");
     }
     int code = run_on(run, extra, operands[0] != NULL ? 2 : 1);
-    if (run->choices[0].text.size > 0) {
+    if (run->is_on_a_line) {
         tfr_results_put("\n", 1);
     }
     code = code == 0 ? to_add(run, &run->choices[0]) : code;
