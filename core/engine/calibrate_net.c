@@ -19,8 +19,8 @@
 #include "engine/calibrate_talk.h"
 #include "engine/wait_choice.h"
 #include "mpi/comm.h"
-#include "plan/registry.h"
 #include "predict/calibration.h"
+#include "rank/meet.h"
 #include "topo/topo.h"
 
 enum { MOST_PAIRS = 4, MOST_GROUPS = 6, OPENING_TIMEOUT_S = 300 };
@@ -281,18 +281,9 @@ static enum tfr_status meet(struct meeting *meeting, char **path) {
     return tfr_comm_agree(meeting->comm, meeting->rank == 0 ? keep(meeting, path) : TFR_OK);
 }
 
-static enum tfr_status open_comm(struct tfr_comm **comm) {
-    size_t n_bundled;
-    char **folders = tfr_registry_folders(&n_bundled);
-    const enum tfr_status status =
-        folders != NULL ? tfr_comm_open(comm, (const char *const *)folders, OPENING_TIMEOUT_S) : TFR_RESOURCE;
-    tfr_registry_free_folders(folders);
-    return status;
-}
-
 enum tfr_status tfr_calibrate_net(const struct tfr_calibrate_question *question, char **path) {
     struct meeting *meeting = tfr_alloc(1, sizeof *meeting);
-    enum tfr_status status = meeting != NULL ? open_comm(&meeting->comm) : TFR_RESOURCE;
+    enum tfr_status status = meeting != NULL ? tfr_rank_meet(&meeting->comm, OPENING_TIMEOUT_S) : TFR_RESOURCE;
     *path = NULL;
     if (status == TFR_OK) {
         meeting->question = question;

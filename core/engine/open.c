@@ -15,6 +15,7 @@
 #include "generation/params.h"
 #include "job/command.h"
 #include "job/trace_file.h"
+#include "rank/meet.h"
 #include "report/auto_layout.h"
 #include "report/doctor_seats.h"
 #include "serve/batcher.h"
@@ -49,15 +50,7 @@ static enum tfr_status open_comm(struct tfr_engine *engine, const char *path, co
     if (engine->lender != NULL) {
         return tfr_comm_open_alone(&engine->comm);
     }
-    const int64_t timeout_s = opening_timeout(path, overrides, n_overrides);
-    size_t n_bundled;
-    char **folders = tfr_registry_folders(&n_bundled);
-    if (folders == NULL) {
-        return TFR_RESOURCE;
-    }
-    enum tfr_status status = tfr_comm_open(&engine->comm, (const char *const *)folders, timeout_s);
-    tfr_registry_free_folders(folders);
-    return status;
+    return tfr_rank_meet(&engine->comm, opening_timeout(path, overrides, n_overrides));
 }
 
 /* An assistant speaks and waits as the engine does that it drafts for. */

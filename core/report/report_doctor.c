@@ -9,7 +9,7 @@
 #include "base/plural.h"
 #include "base/status.h"
 #include "config/config.h"
-#include "plan/registry.h"
+#include "rank/meet.h"
 #include "report/doctor_seats.h"
 
 enum { OPENING_TIMEOUT_S = 300 };
@@ -89,15 +89,9 @@ enum tfr_status tfr_report_doctor(const char *path, const struct tfr_override *o
     struct tfr_machine *machine = NULL;
     struct tfr_comm *comm = NULL;
     int64_t n_blocks = 0, n_threads = 0;
-    size_t n_bundled;
-    char **folders = tfr_registry_folders(&n_bundled);
     *text = NULL;
     *n_found = 0;
-    if (folders == NULL) {
-        return TFR_RESOURCE;
-    }
-    enum tfr_status status = tfr_comm_open(&comm, (const char *const *)folders, OPENING_TIMEOUT_S);
-    tfr_registry_free_folders(folders);
+    enum tfr_status status = tfr_rank_meet(&comm, OPENING_TIMEOUT_S);
     if (status == TFR_OK) {
         status = tfr_comm_agree(comm, read_facts(path, overrides, n_overrides, &n_blocks, &n_threads, &machine));
     }

@@ -15,7 +15,7 @@
 #include "base/plural.h"
 #include "base/status.h"
 #include "mpi/comm.h"
-#include "plan/registry.h"
+#include "rank/meet.h"
 #include "team/team.h"
 #include "topo/domain.h"
 #include "topo/topo.h"
@@ -184,22 +184,11 @@ static enum tfr_status report_ranks(struct tfr_comm *comm, const struct tfr_mach
     return status;
 }
 
-static enum tfr_status open_comm(struct tfr_comm **comm) {
-    size_t n_bundled;
-    char **folders = tfr_registry_folders(&n_bundled);
-    if (folders == NULL) {
-        return TFR_RESOURCE;
-    }
-    const enum tfr_status status = tfr_comm_open(comm, (const char *const *)folders, OPENING_TIMEOUT_S);
-    tfr_registry_free_folders(folders);
-    return status;
-}
-
 enum tfr_status tfr_report_topology(enum tfr_report_form form, char **text) {
     struct tfr_machine *machine = NULL;
     struct tfr_comm *comm;
     *text = NULL;
-    TFR_TRY(open_comm(&comm));
+    TFR_TRY(tfr_rank_meet(&comm, OPENING_TIMEOUT_S));
     enum tfr_status status = tfr_comm_agree(comm, tfr_machine_read_for_plan(&machine));
     if (status == TFR_OK) {
         status = report_ranks(comm, machine, form, text);

@@ -21,6 +21,9 @@ typedef int tfr_comm_request;      /* index of a request in flight, -1 none */
  * are refused. One rank under a launcher needs no MPI. timeout_s 0 = never; it holds for the start of MPI too, whose end by it
  * ends the process (watchdog.h). */
 enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_dirs, int64_t timeout_s);
+/* `status`, with which a rank failed before there was a comm: where no other rank of this host tells of a failure in a moment, this
+ * one does so on stderr, unless it is rank 0, whose caller does. */
+enum tfr_status tfr_comm_not_met(enum tfr_status status);
 /* Of this process alone, whoever started it: for what one rank of a job does by itself. */
 enum tfr_status tfr_comm_open_alone(struct tfr_comm **comm);
 /* A clean end: all ranks call it; it waits for them, with the deadline. NULL-safe. */

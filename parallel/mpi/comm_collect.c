@@ -115,10 +115,10 @@ enum tfr_status tfr_comm_group(struct tfr_comm *comm, uint64_t key, int *index, 
     *index = 0;
     *size = 0;
     uint64_t *keys = tfr_alloc((size_t)n, sizeof *keys);
-    if (keys == NULL) {
-        return TFR_RESOURCE;
+    enum tfr_status status = tfr_comm_agree(comm, keys != NULL ? TFR_OK : TFR_RESOURCE); /* or the others would wait for this one */
+    if (status == TFR_OK) {
+        status = tfr_comm_gather(comm, &key, sizeof key, keys);
     }
-    enum tfr_status status = tfr_comm_gather(comm, &key, sizeof key, keys);
     if (status == TFR_OK) {
         status = tfr_comm_bcast(comm, keys, (size_t)n * sizeof *keys);
     }

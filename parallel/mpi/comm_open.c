@@ -159,14 +159,9 @@ static bool is_untold(int rank) {
     return tfr_word_take();
 }
 
-/* Rank 0's failure is told by whoever called, and one of the others' on each host by this. */
-static enum tfr_status start_failed(const struct tfr_comm_backend *backend, int rank) {
-    const enum tfr_status status =
-        tfr_raise(TFR_RESOURCE,
-                  "MPI does not start: %s; see that `mpirun -n 2 hostname` runs on these hosts, with the "
-                  "launcher of the MPI that tfrun was built with (`ldd " TFR_COMM_BACKEND_FILE "`)",
-                  backend->error);
-    if (is_untold(rank) && rank > 0) {
+enum tfr_status tfr_comm_not_met(enum tfr_status status) {
+    int rank, size;
+    if (tfr_comm_launched(&rank, &size) && is_untold(rank) && rank > 0) {
         char host[64] = "?";
         gethostname(host, sizeof host - 1);
         tfr_log_set_level(TFR_LOG_ERROR);
@@ -183,7 +178,10 @@ static enum tfr_status open_mpi(const char *const *plugin_dirs, int rank, int si
         return no_backend(plugin_dirs, size);
     }
     if (!start_backend(*backend, rank, size, timeout_s)) {
-        return start_failed(*backend, rank);
+        return tfr_raise(TFR_RESOURCE,
+                         "MPI does not start: %s; see that `mpirun -n 2 hostname` runs on these hosts, with the "
+                         "launcher of the MPI that tfrun was built with (`ldd " TFR_COMM_BACKEND_FILE "`)",
+                         (*backend)->error);
     }
     if ((*backend)->size != size) {
         return tfr_raise(TFR_RESOURCE,

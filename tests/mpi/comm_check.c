@@ -14,6 +14,7 @@
 
 #include <tfrun/plugin.h>
 
+#include "base/arena.h"
 #include "base/status.h"
 
 static struct tfr_comm *comm;
@@ -128,6 +129,10 @@ static void check_collectives(int rank, int size) {
     }
     CHECK_OK(tfr_comm_group(comm, (uint64_t)(rank % 2), &index, &group_size));
     CHECK(index == rank / 2 && group_size == (size + 1 - rank % 2) / 2);
+    if (rank == size - 1) { /* the others must not wait for this one */
+        tfr_alloc_fail_after(1);
+    }
+    CHECK(tfr_comm_group(comm, 0, &index, &group_size) == TFR_RESOURCE);
     CHECK(tfr_comm_local_size(comm) == size && tfr_comm_local_rank(comm) == rank);
     free(data);
     free(expected);
