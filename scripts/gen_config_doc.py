@@ -196,6 +196,7 @@ TRUST_WORDS = {
     "READS": "inside its own folder; elsewhere with the flag, or in a trusted folder",
     "WRITES": "only with the flag, or where the folder of the config is trusted",
     "LOADS": "from a trusted folder or one of TFRUN_PLUGIN_PATH; elsewhere with the flag",
+    "ADMITS": "only with the flag, or where the folder of the config is trusted",
     "COUNTS": "up to the processors of the machine, or 64; more with the flag, or where its folder is trusted",
     "USER": "never: the command line alone says it",
 }

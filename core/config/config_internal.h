@@ -33,10 +33,20 @@ enum tfr_option_type {
     TFR_OPTION_JSON
 };
 /* What somebody else's config may do with an option: config.def tells. */
-enum tfr_option_trust { TFR_TRUST_FREE, TFR_TRUST_READS, TFR_TRUST_WRITES, TFR_TRUST_LOADS, TFR_TRUST_COUNTS, TFR_TRUST_USER };
+enum tfr_option_trust {
+    TFR_TRUST_FREE,
+    TFR_TRUST_READS,
+    TFR_TRUST_WRITES,
+    TFR_TRUST_LOADS,
+    TFR_TRUST_ADMITS,
+    TFR_TRUST_COUNTS,
+    TFR_TRUST_USER
+};
 enum tfr_option_trust tfr_option_trust(int option);
 int tfr_option_find(const char *key);
 enum tfr_option_type tfr_option_type(int option);
+/* Whether "-" is stdin or stdout for it, and no file of that name. */
+bool tfr_option_takes_dash(int option);
 /* Address of the option's member, to be cast by its type. */
 void *tfr_option_member(struct tfr_options *options, int option);
 /* Who is at fault for a value of this option: TFR_USAGE if the command line gave it, else TFR_CONFIG. */

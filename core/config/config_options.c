@@ -61,6 +61,15 @@ enum tfr_option_trust tfr_option_trust(int option) {
     return option_slots[option].trust;
 }
 
+bool tfr_option_takes_dash(int option) {
+    static const char *const keys[] = {"input.file", "eval.data", "output.file"};
+    bool takes = false;
+    for (size_t i = 0; i < TFR_COUNT_OF(keys); i++) {
+        takes |= strcmp(option_infos[option].key, keys[i]) == 0;
+    }
+    return takes;
+}
+
 void *tfr_option_member(struct tfr_options *options, int option) {
     return (char *)options + option_slots[option].offset;
 }

@@ -49,10 +49,11 @@ bool tfr_config_may_read(const struct tfr_config *config, const char *path) {
 }
 
 /* A link, a device and a pipe in the folder are judged by what they are, not by their names. */
-static void check_read(struct tfr_config_reader *reader, const char *path, const struct tfr_option_info *info,
-                       const tfr_json *node) {
+static void check_read(struct tfr_config_reader *reader, int option, const struct tfr_option_info *info, const tfr_json *node) {
     const struct tfr_config *config = reader->config;
-    if (strcmp(path, "-") == 0 || in_trusted(config, path)) {
+    const char *path = *(char *const *)tfr_option_member(&reader->config->options, option);
+    const bool is_stream = path != NULL && strcmp(path, "-") == 0 && tfr_option_takes_dash(option);
+    if (path == NULL || is_stream || in_trusted(config, path)) {
         return;
     }
     if (!tfr_path_is_within(path, config->directory)) {
@@ -100,6 +101,31 @@ static void check_plugins(struct tfr_config_reader *reader, const tfr_json *node
     }
 }
 
+/* Whether the config gives away more than the default does. Keys in a trusted folder are the user's. */
+static bool admits(const struct tfr_config *config, int option, const struct tfr_option_info *info, const void *member) {
+    switch (tfr_option_type(option)) {
+    case TFR_OPTION_BOOL:
+        return *(const bool *)member;
+    case TFR_OPTION_LIST:
+        return ((const struct tfr_string_list *)member)->n > 0;
+    case TFR_OPTION_CHOICE:
+        return strcmp(tfr_choice_name(info->key, *(const int *)member), info->default_text) != 0;
+    default:
+        return *(char *const *)member != NULL && !in_trusted(config, *(char *const *)member);
+    }
+}
+
+/* A key that came with a model is known to whoever made it, and so is an origin that it lets in. */
+static void check_admission(struct tfr_config_reader *reader, int option, const struct tfr_option_info *info,
+                            const tfr_json *node) {
+    if (admits(reader->config, option, info, tfr_option_member(&reader->config->options, option))) {
+        tfr_config_complain(reader, node, TFR_CONFIG,
+                            "tfrun.%s: a config may not say whom a server answers, nor who learns what others ask; say it on the "
+                            "command line (--%s%s%s), or trust the folder of the config (--trust DIR)",
+                            info->key, info->flag, info->operand != NULL ? " " : "", info->operand != NULL ? info->operand : "");
+    }
+}
+
 static void check_count(struct tfr_config_reader *reader, int64_t count, const struct tfr_option_info *info, const tfr_json *node) {
     const long found = sysconf(_SC_NPROCESSORS_CONF);
     const int64_t limit = found > THREADS_ALWAYS ? found : THREADS_ALWAYS;
@@ -120,15 +146,16 @@ static void check_option(struct tfr_config_reader *reader, int option, const tfr
     case TFR_TRUST_FREE:
         return;
     case TFR_TRUST_READS:
-        if (*(char **)tfr_option_member(options, option) != NULL) {
-            check_read(reader, *(char **)tfr_option_member(options, option), info, node);
-        }
+        check_read(reader, option, info, node);
         return;
     case TFR_TRUST_WRITES:
         check_write(reader, option, info, node);
         return;
     case TFR_TRUST_LOADS:
         check_plugins(reader, node);
+        return;
+    case TFR_TRUST_ADMITS:
+        check_admission(reader, option, info, node);
         return;
     case TFR_TRUST_COUNTS:
         check_count(reader, *(int64_t *)tfr_option_member(options, option), info, node);

@@ -287,8 +287,8 @@ static bool path_from_json(struct tfr_config_reader *reader, int option, const c
     if (path[0] == '\0') {
         return wrong(why, size, "\"\" is an empty path");
     }
-    const bool is_stdin = strcmp(path, "-") == 0;
-    char *joined = is_stdin ? tfr_strdup(path) : tfr_path_join(reader->config->directory, path);
+    const bool is_stream = strcmp(path, "-") == 0 && tfr_option_takes_dash(option);
+    char *joined = is_stream ? tfr_strdup(path) : tfr_path_join(reader->config->directory, path);
     return store_text(&reader->config->options, option, joined, why, size);
 }
 

@@ -18,7 +18,11 @@ CONFIG = 3
 READS = {  # what a config may name inside of its folder: key -> (flag, a file there is for it)
     "model.weights": "--weights", "model.adapter": "--adapter", "model.tokenizer": "--tokenizer", "model.prefix": "--prefix", "input.file": "--file",
     "input.cache_load": "--cache-load", "input.encoder_states": "--encoder-states", "sampling.assistant": "--assistant",
-    "eval.data": "--data", "serve.api_key_file": "--api-key-file",
+    "eval.data": "--data",
+}
+ADMITS = {  # whom a server answers, and who learns what others ask: key -> (a value that gives something away, its flag)
+    "serve.api_key_file": ("keys", "--api-key-file FILE"), "serve.cors_origins": (["https://a.example"], "--cors-origin ORIGIN"),
+    "serve.allow_hosts": ("*", "--allow-host NAME"), "serve.log_prompts": (True, "--log-prompts"), "serve.share_prefix": ("all", "--share-prefix WITH"),
 }
 
 
@@ -76,7 +80,8 @@ def the_table_is_the_one_tested(box):
     expect_same({key for key, trust in found.items() if trust == "READS"}, set(READS))
     expect_same({key for key, trust in found.items() if trust == "WRITES"},
                 {"output.file", "output.cache_save", "output.force", "observe.trace", "serve.access_log"})
-    expect_same({trust for trust in found.values()}, {"FREE", "READS", "WRITES", "LOADS", "COUNTS", "USER"})
+    expect_same({key for key, trust in found.items() if trust == "ADMITS"}, set(ADMITS))
+    expect_same({trust for trust in found.values()}, {"FREE", "READS", "WRITES", "LOADS", "ADMITS", "COUNTS", "USER"})
     paths = set(re.findall(r'TFR_OPTION\(\w+,\s*"([\w.]+)",\s*PATH,\s*FREE', table))
     expect_same(paths, set())
 
@@ -219,6 +224,37 @@ def what_only_the_command_line_says_names_its_flag(box):
                          ({"runtime": {"pack_cache": "auto"}}, ["tfrun.runtime.pack_cache: only the command line may say this (--pack-cache DIR)"])):
         box.refused(box.write(tfrun), *IDS, names=names)
         box.refused(box.model, *IDS, "--trust", box.model, names=names)
+
+
+@case
+def a_config_does_not_say_whom_a_server_answers(box):
+    (box.model / "keys").write_text("known-to-the-stranger\n")
+    (box.own / "keys").write_text("known-to-the-user\n")
+    for key, (value, flag) in ADMITS.items():
+        model = box.write(nested(key, value))
+        for command in ([model, *IDS], ["plan", model], ["serve", model]):
+            box.refused(*command, names=[f"tfrun.{key}: ", f"({flag})", "--trust DIR"])
+        line = next(line for line in json.loads(box.start("check", model, "--json").stdout)["options"] if line["name"] == key)
+        expect_same(line["status"], "refused")
+        box.ok(model, *IDS, "--trust", model)
+    for tfrun in ({"serve": {"log_prompts": False, "share_prefix": "key", "cors_origins": [], "api_key_file": None}},
+                  {"serve": {"log_prompts": True}, "runtime": {"threads": 1}}):
+        box.ok(box.write(tfrun), *IDS, *([] if "runtime" not in tfrun else ["--trust", box.model]))
+    box.refused(box.write({"serve": {"api_key_file": "../own/keys"}}), *IDS, names=["tfrun.serve.api_key_file"])
+    box.ok(box.model, *IDS, "--trust", box.own)  # keys of a folder that is trusted are the user's
+
+
+@case
+def a_dash_is_stdin_or_a_file_of_the_folder(box):
+    """Where no text comes from stdin "-" is a name like any other, in the config's folder and not in the current one."""
+    shutil.copy(box.model / "model.safetensors", box.own / "-")
+    for key in ("model.weights", "model.adapter", "model.prefix", "input.cache_load", "sampling.assistant", "model.tokenizer"):
+        model = box.write(nested(key, "-"))
+        done = box.start(*(["tokenize", model, "-p", "x"] if key == "model.tokenizer" else [model, *IDS]))
+        expect(done.returncode != 0 and str(model / "-") in done.stderr.decode(), key, done.returncode, done.stderr)
+    want = box.ok(box.golden, *IDS)
+    shutil.move(box.own / "-", box.model / "-")
+    expect_same(box.ok(box.write({"model": {"weights": "-"}}), *IDS), want)
 
 
 @case
