@@ -24,6 +24,8 @@ SPEAKS = {
     "tfr_config_complain": (3, "status 2"),
     "tfr_json_refuse": (2, "of what failed"),
     "tfr_cli_usage": (0, "TFR_USAGE"),
+    "tfr_cli_tell": (0, "goes on"),
+    "tfr_server_tell": (0, "goes on"),
     "tfr_refuse": (3, "http 1"),
     "tfr_reply_error": (3, "http 1"),
     "tfr_log": (2, "level 0"),

@@ -91,6 +91,13 @@ static bool turns_text(const unsigned char *at) {
                              (at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9));
 }
 
+bool tfr_is_plain(const char *text) {
+    const unsigned char *at = (const unsigned char *)text;
+    for (; *at >= 0x20 && *at != 0x7F && !(at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0) && !turns_text(at); at++) {
+    }
+    return *at == '\0';
+}
+
 void tfr_defuse(char *text) {
     for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++) {
         if ((*at < 0x20 && *at != '\t') || *at == 0x7F) {

@@ -19,6 +19,8 @@ enum tfr_status tfr_raise_lines(enum tfr_status status, const char *text);
 /* Control characters of `text` become '?', so that no terminal obeys a name that came from a file: escape sequences, U+0080 to
  * U+009F and line ends; tabs stay. What would turn the direction of the text becomes U+FFFD. */
 void tfr_defuse(char *text);
+/* Whether tfr_defuse would leave the text as it is, and no tab is in it: texts of files that go into tables are held to this. */
+bool tfr_is_plain(const char *text);
 
 /* Puts "prefix: " before the stored text and returns `status`. */
 enum tfr_status tfr_raise_prefix(enum tfr_status status, const char *format, ...) TFR_PRINTF(2, 3);

@@ -11,6 +11,8 @@
 
 #define FAMILY "tfrun-calibration-"
 
+enum { MOST_THREADS = 4096 /* as runtime.threads */ };
+
 /* At the member, or where it should be. */
 static enum tfr_status refuse(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, const char *wanted) {
     const tfr_json *member = tfr_json_member(object, key);
@@ -22,8 +24,8 @@ static enum tfr_status refuse(const struct tfr_json_doc *doc, const tfr_json *ob
 
 static enum tfr_status read_text(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, char *text, size_t size) {
     const char *found = tfr_json_string(tfr_json_member(object, key));
-    if (found == NULL || strlen(found) >= size) {
-        return refuse(doc, object, key, "a short string");
+    if (found == NULL || strlen(found) >= size || !tfr_is_plain(found)) {
+        return refuse(doc, object, key, "a short string without control characters");
     }
     memcpy(text, found, strlen(found) + 1);
     return TFR_OK;
@@ -85,8 +87,8 @@ static enum tfr_status read_conditions(const struct tfr_json_doc *doc, struct tf
     }
     TFR_TRY(read_whole(doc, from, "measured_unix", &conditions->measured_unix));
     TFR_TRY(read_whole(doc, from, "threads", &conditions->threads));
-    if (conditions->threads < 1) {
-        return refuse(doc, from, "threads", "a whole number from 1 on");
+    if (conditions->threads < 1 || conditions->threads > MOST_THREADS) {
+        return refuse(doc, from, "threads", "a whole number from 1 to 4096");
     }
     TFR_TRY(read_isa(doc, from, &conditions->isa));
     TFR_TRY(read_real(doc, from, "waited_percent", &conditions->waited_percent));

@@ -55,9 +55,18 @@ static enum tfr_status report_json(const struct tfr_tokenizer *tokenizer, const 
     return tfr_json_take(&out, text);
 }
 
+/* One column on one line, whatever the config calls it. */
+static void print_name(FILE *stream, const char *name) {
+    for (; *name != '\0'; name++) {
+        fputc((unsigned char)*name < 0x20 || *name == 0x7F ? '?' : *name, stream);
+    }
+}
+
 static void print_labels(FILE *stream, const struct tfr_label_score *row, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        fprintf(stream, "%s%s\t%.6f", i > 0 ? "\t" : "", row[i].name, row[i].score);
+        fputs(i > 0 ? "\t" : "", stream);
+        print_name(stream, row[i].name);
+        fprintf(stream, "\t%.6f", row[i].score);
     }
 }
 

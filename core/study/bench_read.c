@@ -35,7 +35,7 @@ static enum tfr_status read_whole(const struct tfr_json_doc *doc, const tfr_json
 
 static enum tfr_status read_text(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, char *text, size_t size) {
     const char *found = tfr_json_string(tfr_json_member(object, key));
-    if (found == NULL || strlen(found) >= size || !tfr_document_is_plain(found)) {
+    if (found == NULL || strlen(found) >= size || !tfr_is_plain(found)) {
         return tfr_document_refuse(doc, object, key, "a short string without control characters");
     }
     memcpy(text, found, strlen(found) + 1);

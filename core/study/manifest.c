@@ -49,15 +49,6 @@ enum tfr_status tfr_document_refuse(const struct tfr_json_doc *doc, const tfr_js
                      column, key, wanted);
 }
 
-bool tfr_document_is_plain(const char *text) {
-    for (const char *at = text; *at != '\0'; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7F) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* [["name", "value"], ...] */
 static enum tfr_status read_list(struct tfr_said_list *list, const struct tfr_json_doc *doc, const tfr_json *object,
                                  const char *key) {
@@ -72,7 +63,7 @@ static enum tfr_status read_list(struct tfr_said_list *list, const struct tfr_js
     for (const tfr_json *pair = tfr_json_first(node); pair != NULL; pair = tfr_json_next(pair)) {
         const char *name = tfr_json_string(tfr_json_first(pair));
         const char *value = name != NULL ? tfr_json_string(tfr_json_next(tfr_json_first(pair))) : NULL;
-        if (value == NULL || tfr_json_size(pair) != 2 || !tfr_document_is_plain(name) || !tfr_document_is_plain(value)) {
+        if (value == NULL || tfr_json_size(pair) != 2 || !tfr_is_plain(name) || !tfr_is_plain(value)) {
             return tfr_document_refuse(doc, pair, key, "a list of pairs of strings without control characters");
         }
         struct tfr_said *said = &list->items[list->n++];
@@ -95,7 +86,7 @@ static enum tfr_status read_fact(struct tfr_manifest *manifest, const struct tfr
     if (node == NULL || tfr_json_kind(node) != wanted) {
         return tfr_document_refuse(doc, object, facts[fact].key, tfr_json_kind_name(wanted));
     }
-    if (wanted == TFR_JSON_STRING && !tfr_document_is_plain(tfr_json_string(node))) {
+    if (wanted == TFR_JSON_STRING && !tfr_is_plain(tfr_json_string(node))) {
         return tfr_document_refuse(doc, object, facts[fact].key, "a string without control characters");
     }
     manifest->facts[fact] =

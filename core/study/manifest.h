@@ -71,8 +71,6 @@ bool tfr_manifest_is_simulated(const struct tfr_manifest *manifest);
 
 /* A document that has something else at `key` of an object: TFR_MODEL with file and place. */
 enum tfr_status tfr_document_refuse(const struct tfr_json_doc *doc, const tfr_json *node, const char *key, const char *wanted);
-/* No control characters: texts of a document go into tables, onto terminals and into scripts. */
-bool tfr_document_is_plain(const char *text);
 
 /* commit.c */
 const char *tfr_build_commit(void);

@@ -10,7 +10,8 @@ import threading
 import time
 
 MODES = ("good", "no_done", "no_reason", "bad_chunk", "cut", "too_few", "error_event", "not_json", "html", "error_400", "whole",
-         "close_quietly", "refuse_second", "refuse_all", "stops_early", "no_usage", "hangs", "half_closes")
+         "close_quietly", "refuse_second", "refuse_all", "stops_early", "no_usage", "hangs", "half_closes", "steers")
+STEERING = "\x1b]0;t\x07\ntfrun: all is well\x9b2J\u202e"  # what a terminal obeys, and a line that looks like tfrun's own
 
 
 class StandIn:
@@ -69,7 +70,8 @@ class StandIn:
         if path == "/health":
             return self.reply(connection, 200, {"status": "ok"})
         if path == "/v1/models":
-            return self.reply(connection, 200, {"object": "list", "data": [{"id": "stand-in", "max_model_len": 1024}]})
+            name = STEERING if self.mode == "steers" else "stand-in"
+            return self.reply(connection, 200, {"object": "list", "data": [{"id": name, "max_model_len": 1024}]})
         if path != "/v1/completions":
             return self.reply(connection, 404, {"error": {"message": "no such route"}})
         return self.complete(connection, json.loads(body))
@@ -91,6 +93,8 @@ class StandIn:
         try:
             if self.mode == "refuse_all" or (self.mode == "refuse_second" and number % 2 == 0):
                 return self.reply(connection, 429, {"error": {"message": "queue is full"}}, "Retry-After: 1\r\n")
+            if self.mode == "steers":
+                return self.reply(connection, 400, {"error": {"message": STEERING}})
             if self.mode == "error_400":
                 return self.reply(connection, 400, {"error": {"message": "it has no taste"}})
             if not body.get("stream"):

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -353,6 +354,18 @@ def no_text_steers_the_terminal(tfrun):
         for text in (on_a_terminal([tfrun.program, command, path]).replace(b"\r\n", b"\n"),
                      *(lambda ran: (ran.stdout, ran.stderr))(tfrun.run(command, path, code=None))):
             expect(not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|^tfrun: wrote", text, re.M), command, text)
+
+
+@case
+def labels_are_columns_whatever_they_are_called(tfrun):
+    text = tfrun.source / "tests" / "model" / "text"
+    model = tfrun.folder / "model"
+    shutil.copytree(text / "single", model)
+    config = json.loads((model / "config.json").read_text())
+    config["id2label"] = {str(i): f"l{i}\x1b]0;t\x07\ntfrun: well\t" for i in range(3)}
+    (model / "config.json").write_text(json.dumps(config))
+    out = tfrun.run("classify", model, "--tokenizer", text / "tokenizer", "-p", "hello").stdout.decode()
+    expect(re.fullmatch(r"(l[012]\?]0;t\?\?tfrun: well\?\t0\.\d{6}[\t\n])+", out) and out.count("\n") == 1, out)
 
 
 def files_of(process):

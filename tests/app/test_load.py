@@ -2,6 +2,7 @@
 """test_load.py TFRUN NAME SOURCE_DIR: `tfrun load` against a stand-in whose pace is known, and against the engine in process."""
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -141,6 +142,15 @@ def what_is_wrong_is_a_failure_with_words(loader):
             out, err = loader.run(server.url, "--clients", 1, "--requests", 2, "--warmup", 0, *SHORT, code=1)
             expect(words in err and words in out and "2 requests failed" in err, mode, err, out)
             expect_same((mode, "--vocab-size N" in err), (mode, mode == "error_400"))
+
+
+@case
+def words_of_a_server_do_not_steer_the_terminal(loader):
+    with StandIn("steers", first_s=0.001) as server:
+        out, err = loader.run(server.url, "--clients", 1, "--requests", 2, "--warmup", 0, *SHORT, code=1)
+    expect("the server says: ?]0;t??tfrun: all is well" in err and "the server says: ?]0;t" in out, out, err)
+    for text in out, err:
+        expect(not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]|^tfrun: all", text, re.M), text)
 
 
 @case

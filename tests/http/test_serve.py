@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -17,7 +18,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
-from serving import ENOUGH, PATIENCE, Setting, read_head, read_until, table  # noqa: E402
+from serving import ENOUGH, PATIENCE, Server, Setting, read_head, read_until, table  # noqa: E402
 
 LONG = {"prompt": "Once upon a time", "ignore_eos": True, "temperature": 0}
 
@@ -176,6 +177,30 @@ def write(path, text):
 def find_port():
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return sock.getsockname()[1]
+
+
+@case
+def names_of_a_stranger_do_not_steer_the_terminal(t):
+    """The model's name and the keys' file are the config's words, and so is an address that is none."""
+    wild = "n\x1b]0;t\x07\ntfrun: all is well\x9b2J\u202e"
+    model = t.folder / "model"
+    shutil.copytree(t.source_dir / "configs" / "demo", model)
+    config = json.loads((model / "config.json").read_text())
+    (model / wild).write_text("sk-first-key\n")
+    (model / wild).chmod(0o644)
+    said = []
+    for serve in {"api_key_file": wild}, {"api_key_file": "not " + wild}, {"host": wild}:
+        config["tfrun"] = {"model": {"name": wild}, "serve": serve}
+        (model / "config.json").write_text(json.dumps(config))
+        with Server(t.program, model, t.folder, "--trust", model, wait=False) as server:
+            until = time.monotonic() + PATIENCE
+            while "listening at" not in server.log.read_text() and server.process.poll() is None and time.monotonic() < until:
+                time.sleep(0.01)
+            said.append(server.log.read_text())
+    for text, words in zip(said, ("others may read the keys", "can't be read", "there is no such host")):
+        expect(words in text or (words[0] == "t" and "is no address" in text), words, text)
+        expect(not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]|^tfrun: all", text, re.M), text)
+    expect("loading n?]0;t??tfrun: all is well" in said[0], said[0])
 
 
 @case

@@ -135,8 +135,8 @@ TFR_TEST(what_is_no_calibration_is_refused) {
     expect_no_calibration("[]", "schema must be");
     expect_no_calibration("{\"schema\":\"tfrun-plan-1\"}", "schema must be tfrun-calibration-2");
     expect_refused_with("tfrun-calibration-2", "tfrun-calibrations", "run `tfrun calibrate`");
-    expect_refused_with("\"host\":\"here\",", "", "host must be a short string");
-    expect_refused_with("\"plugins\":", "\"plugin\":", "plugins must be a short string");
+    expect_refused_with("\"host\":\"here\",", "", "host must be a short string without control characters");
+    expect_refused_with("\"plugins\":", "\"plugin\":", "plugins must be a short string without control characters");
     expect_refused_with("\"threads\":2", "\"threads\":-2", "threads must be a whole number");
     expect_refused_with("\"threads\":2", "\"threads\":2.5", "threads must be a whole number");
     expect_refused_with("\"barrier_ns\":155", "\"barrier_ns\":\"155\"", "barrier_ns must be a number");
@@ -147,7 +147,12 @@ TFR_TEST(what_is_no_calibration_is_refused) {
     expect_refused_with("[32,17,128,9000000,", "[32,0,128,9000000,", "a point must be");
     expect_refused_with("[32,17,128,9000000,", "[32,17,128,0,", "a point must be of a time above 0");
     expect_refused_with("[32,17,128,9000000,", "[1,1,0,9000000,", "points must be by rising class, rows and context");
-    expect_refused_with("\"threads\":2", "\"threads\":0", "threads must be a whole number from 1 on");
+    expect_refused_with("\"threads\":2", "\"threads\":0", "threads must be a whole number from 1 to 4096");
+    expect_refused_with("\"threads\":2", "\"threads\":4294967298", "threads must be a whole number from 1 to 4096");
+    expect_refused_with("\"host\":\"here\"", "\"host\":\"here\\ntfrun: ok\"",
+                        "host must be a short string without control characters");
+    expect_refused_with("\"host\":\"here\"", "\"host\":\"here\\u009b2J\"",
+                        "host must be a short string without control characters");
     expect_refused_with("\"waited_percent\":0", "\"waited\":0", "waited_percent must be a number");
     expect_refused_with("\"flops\":[", "\"flops\":[],\"was\":[", "flops must be a list as long");
     expect_refused_with("\"bandwidth\":[", "\"bandwidth\":[],\"was\":[", "bandwidth must be a list as long");

@@ -62,24 +62,32 @@ int tfr_cli_fail(enum tfr_status status) {
     return tfr_exit_code(status);
 }
 
-/* One line on stderr, whatever the words of the command line hold. */
-static void tell(char *text) {
+/* One line on stderr, whatever the words of the command line and names of files hold: U+0080 to U+009F steer a terminal too. */
+static void tell(const char *format, va_list arguments) {
+    char text[2048];
+    vsnprintf(text, sizeof text, format, arguments);
     for (char *at = text; *at != '\0'; at++) {
-        if ((unsigned char)*at < 0x20 || *at == 0x7F) {
+        const unsigned char byte = (unsigned char)*at;
+        if (byte < 0x20 || byte == 0x7F || (byte == 0xC2 && (unsigned char)at[1] >= 0x80 && (unsigned char)at[1] < 0xA0)) {
             *at = '?';
         }
     }
     fprintf(stderr, "tfrun: %s\n", text);
 }
 
+void tfr_cli_tell(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    tell(format, arguments);
+    va_end(arguments);
+}
+
 int tfr_cli_usage(const char *format, ...) {
     if (tfr_launched_rank() == 0) {
-        char text[2048];
         va_list arguments;
         va_start(arguments, format);
-        vsnprintf(text, sizeof text, format, arguments);
+        tell(format, arguments);
         va_end(arguments);
-        tell(text);
     }
     return tfr_exit_code(TFR_USAGE);
 }

@@ -31,6 +31,8 @@ void tfr_cli_settle(void);
 /* Prints each line of the last error as "tfrun: ..." on stderr (rank 0 only, and not what another rank has told of) and returns the
  * exit code of `status`. What was written to stdout before is settled. */
 int tfr_cli_fail(enum tfr_status status);
+/* "tfrun: ..." as one line on stderr, in which no name steers the terminal. */
+void tfr_cli_tell(const char *format, ...) TFR_PRINTF(1, 2);
 /* One sentence about the command line; exit code 2. */
 int tfr_cli_usage(const char *format, ...) TFR_PRINTF(1, 2);
 /* "no memory for WHAT", as a sentence; exit code 5. */

@@ -47,7 +47,7 @@ static int add_found(struct documents *documents, const char *path) {
     bool is = false;
     const enum tfr_status status = tfr_bench_is_document(path, &is);
     if (status == TFR_OK && !is) {
-        fprintf(stderr, "tfrun: %s is passed over: no document of bench\n", path);
+        tfr_cli_tell("%s is passed over: no document of bench", path);
     }
     return status != TFR_OK ? tfr_cli_fail(status) : is ? add(documents, path) : 0;
 }

@@ -33,7 +33,7 @@ struct job {
 
 /* A sentence of this program's own. */
 static int fail_with(enum tfr_status status, const char *text) {
-    fprintf(stderr, "tfrun: %s\n", text);
+    tfr_server_tell("%s", text);
     return tfr_exit_code(status);
 }
 
@@ -186,11 +186,11 @@ static void tell_start(const struct job *job) {
     if (tfr_engine_size(server->engine) > 1) {
         snprintf(ranks, sizeof ranks, " on each of %d ranks", tfr_engine_size(server->engine));
     }
-    fprintf(stderr, "tfrun: serving %s at %s%s: %lld slot%s x %lld positions, %.2f GiB, %d thread%s%s, %s, prefix cache %s\n",
-            server->model, scheme(job), tfr_http_address(server->http), (long long)n, n > 1 ? "s" : "",
-            (long long)server->n_positions, (double)(n * tfr_engine_slot_bytes(server->engine)) / (double)(1 << 30),
-            tfr_engine_threads(server->engine), tfr_engine_threads(server->engine) > 1 ? "s" : "", ranks, keys,
-            tfr_settings_bool(job->settings, "serve.prefix_cache") ? "on" : "off");
+    tfr_server_tell("serving %s at %s%s: %lld slot%s x %lld positions, %.2f GiB, %d thread%s%s, %s, prefix cache %s", server->model,
+                    scheme(job), tfr_http_address(server->http), (long long)n, n > 1 ? "s" : "", (long long)server->n_positions,
+                    (double)(n * tfr_engine_slot_bytes(server->engine)) / (double)(1 << 30), tfr_engine_threads(server->engine),
+                    tfr_engine_threads(server->engine) > 1 ? "s" : "", ranks, keys,
+                    tfr_settings_bool(job->settings, "serve.prefix_cache") ? "on" : "off");
 }
 
 /* Without a request and without a call: whether the network is still there. */
@@ -236,7 +236,7 @@ static void be_ready(struct tfr_server *server) {
 static int serve(struct job *job) {
     struct tfr_server *server = &job->server;
     /* before the thread, which may be told to end the process at once */
-    fprintf(stderr, "tfrun: listening at %s%s, loading %s\n", scheme(job), tfr_http_address(server->http), server->model);
+    tfr_server_tell("listening at %s%s, loading %s", scheme(job), tfr_http_address(server->http), server->model);
     if (pthread_create(&job->network, NULL, run_network, job) != 0) {
         return fail_with(TFR_RESOURCE, "the network thread can't be started");
     }

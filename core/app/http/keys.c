@@ -9,6 +9,8 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "app/http/server.h"
+
 enum { LEAST_KEY = 8, MOST_KEY = 255, MOST_KEYS = 1024 };
 
 /* Padded with zeros to one length, so that all comparisons take the same time. */
@@ -76,7 +78,7 @@ static bool add_file(struct tfr_keys *keys, const char *path, char *error, size_
     if (!good) {
         snprintf(error, size, "%s: not a file of keys: one a line, less than %d bytes", path, MOST_BYTES - 1);
     } else if (fstat(fileno(file), &facts) == 0 && (facts.st_mode & 0077) != 0) {
-        fprintf(stderr, "tfrun: warning: %s: others may read the keys; chmod 600 it\n", path);
+        tfr_server_tell("warning: %s: others may read the keys; chmod 600 it", path);
     }
     fclose(file);
     good = good && add_all(keys, text, "\n", path, error, size);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,16 @@ void tfr_server_set_log(const struct tfr_server *server) {
 void tfr_server_say(void *user, const char *what) {
     (void)user;
     tfr_log(TFR_LOG_INFO, "serve", "%s", what);
+}
+
+void tfr_server_tell(const char *format, ...) {
+    char text[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    tfr_defuse(text);
+    fprintf(stderr, "tfrun: %s\n", text);
 }
 
 void tfr_server_measure_texts(struct tfr_server *server) {

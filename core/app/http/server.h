@@ -87,6 +87,8 @@ struct tfr_http_app tfr_server_app(struct tfr_server *server);
 /* The log level of this program, which has a copy of base/ of its own; and a line of the start at level info. */
 void tfr_server_set_log(const struct tfr_server *server);
 void tfr_server_say(void *user, const char *what);
+/* "tfrun: ..." as one line on stderr, whatever is logged: names and paths in it may be a stranger's, and don't steer a terminal. */
+void tfr_server_tell(const char *format, ...) TFR_PRINTF(1, 2);
 
 /* Once the vocabulary is there: most_text. */
 void tfr_server_measure_texts(struct tfr_server *server);

@@ -14,6 +14,7 @@ static bool fail(struct tfr_load_reply *reply, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(reply->error, sizeof reply->error, format, arguments);
     va_end(arguments);
+    tfr_defuse(reply->error); /* words of a server */
     return false;
 }
 

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/status.h"
+
 enum { FEW_FOR_P95 = 200, FEW_FOR_P99 = 1000 };
 
 const char *tfr_load_kind_name(enum tfr_load_kind kind) {
@@ -24,8 +26,10 @@ static void put_range(FILE *out, struct tfr_load_range range) {
 
 static void put_workload(const struct tfr_load_report *report, FILE *out) {
     const struct tfr_load_workload *workload = &report->workload;
-    fprintf(out, "%s: %s%s%s%s\n", report->target, report->model, report->what[0] != '\0' ? ", " : "", report->what,
-            report->is_inside ? ", in this process" : "");
+    char server[512]; /* what it calls itself */
+    snprintf(server, sizeof server, "%s%s%s", report->model, report->what[0] != '\0' ? ", " : "", report->what);
+    tfr_defuse(server);
+    fprintf(out, "%s: %s%s\n", report->target, server, report->is_inside ? ", in this process" : "");
     fprintf(out, "prompts of ");
     put_range(out, workload->prompt_tokens);
     fprintf(out, workload->same_prompts ? " tokens, all the same; " : " tokens, no two the same; ");

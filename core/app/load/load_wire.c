@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/status.h"
+
 enum { MOST_HEAD = 32 << 10, MOST_LINE = 1 << 20, MOST_BODY = 256 << 20 };
 
 static bool fail(struct tfr_load_wire *wire, const char *format, ...) TFR_PRINTF(2, 3);
@@ -15,6 +17,7 @@ static bool fail(struct tfr_load_wire *wire, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(wire->error, sizeof wire->error, format, arguments);
     va_end(arguments);
+    tfr_defuse(wire->error); /* words of a server */
     return false;
 }
 
