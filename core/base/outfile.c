@@ -96,6 +96,12 @@ static int create_file(const char *path, int *fd) {
     return *fd >= 0 ? 0 : errno;
 }
 
+/* Nobody else may have it open before it gets the mode of the file that it replaces. */
+static int create_private_file(const char *path, int *fd) {
+    *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return *fd >= 0 ? 0 : errno;
+}
+
 static int create_link(const char *path, int *fd) {
     char nameless[40];
     snprintf(nameless, sizeof nameless, "/proc/self/fd/%d", *fd);
@@ -111,17 +117,23 @@ static int open_nameless(const char *path) {
     return fd;
 }
 
-static enum tfr_status open_temporary(struct tfr_outfile *out, bool is_named, int *fd) {
+/* `replaced`: the file that is there already, whose readers and writers stay the same; NULL: none. Where a file system has no modes
+ * the file is what it makes of it. */
+static enum tfr_status open_temporary(struct tfr_outfile *out, bool is_named, const struct stat *replaced, int *fd) {
     *fd = is_named ? -1 : open_nameless(out->path);
     out->is_nameless = *fd >= 0;
-    const int error = out->is_nameless ? 0 : create_temporary(out, create_file, fd);
+    const int error = out->is_nameless ? 0 : create_temporary(out, replaced != NULL ? create_private_file : create_file, fd);
+    if (error == 0 && replaced != NULL) {
+        (void)!fchmod(*fd, replaced->st_mode & 0777);
+    }
     return error == 0 ? TFR_OK : raise_write(out, error);
 }
 
 static enum tfr_status open_target(struct tfr_outfile *out, bool is_named, int *fd) {
     struct stat facts;
-    if (stat(out->path, &facts) != 0 || S_ISREG(facts.st_mode)) {
-        return open_temporary(out, is_named, fd);
+    const bool is_there = stat(out->path, &facts) == 0;
+    if (!is_there || S_ISREG(facts.st_mode)) {
+        return open_temporary(out, is_named, is_there ? &facts : NULL, fd);
     }
     if (S_ISDIR(facts.st_mode)) {
         return tfr_raise(TFR_RESOURCE, "%s: is a directory, not a file", out->path);

@@ -200,6 +200,29 @@ TFR_TEST(outfile_gets_the_mode_of_the_umask) {
     assert_int_equal(facts.st_mode & 0777, 0640);
 }
 
+/* Of a temporary with a name too, which nobody else can open meanwhile. */
+TFR_TEST(outfile_keeps_the_mode_of_what_it_replaces) {
+    TFR_UNUSED_STATE;
+    static const mode_t modes[] = {0600, 0640, 0444};
+    mode_t before = umask(022);
+    for (size_t i = 0; i < 2 * TFR_COUNT_OF(modes); i++) {
+        struct tfr_outfile out;
+        struct stat facts;
+        put("b", "old", 3);
+        assert_int_equal(chmod(in_folder("b"), modes[i / 2]), 0);
+        assert_ok(i % 2 == 0 ? tfr_outfile_open(&out, in_folder("b")) : tfr_outfile_open_named(&out, in_folder("b")));
+        assert_int_equal(fstat(fileno(out.stream), &facts), 0);
+        assert_int_equal(facts.st_mode & 0777, modes[i / 2]);
+        assert_ok(tfr_outfile_write(&out, "new", 3));
+        assert_ok(tfr_outfile_commit(&out));
+        assert_int_equal(stat(in_folder("b"), &facts), 0);
+        assert_int_equal(facts.st_mode & 0777, modes[i / 2]);
+        assert_content("b", "new");
+        unlink(in_folder("b"));
+    }
+    umask(before);
+}
+
 TFR_TEST(outfile_follows_a_link_and_keeps_it) {
     TFR_UNUSED_STATE;
     put("b", "old", 3);
@@ -317,6 +340,7 @@ int main(int argc, char **argv) {
         TFR_CASE(outfile_abandoned_leaves_no_trace),
         TFR_CASE(outfile_with_a_temporary_name_does_the_same),
         TFR_CASE(outfile_gets_the_mode_of_the_umask),
+        TFR_CASE(outfile_keeps_the_mode_of_what_it_replaces),
         TFR_CASE(outfile_follows_a_link_and_keeps_it),
         TFR_CASE(outfile_refuses_bad_places_and_spares_devices),
         TFR_CASE(outfile_reports_a_full_device),
