@@ -38,6 +38,9 @@ struct tfr_outfile {
 enum tfr_status tfr_outfile_open(struct tfr_outfile *out, const char *path);
 /* With a temporary from the start, as on a file system without files that have no name. */
 enum tfr_status tfr_outfile_open_named(struct tfr_outfile *out, const char *path);
+/* For a name of our own in a folder that may be a stranger's: a link of that name is replaced and not followed, and what is no
+ * regular file is refused. */
+enum tfr_status tfr_outfile_open_in_place(struct tfr_outfile *out, const char *path);
 enum tfr_status tfr_outfile_write(struct tfr_outfile *out, const void *data, size_t size);
 enum tfr_status tfr_outfile_commit(struct tfr_outfile *out); /* flush, fsync, rename; closes */
 /* Removes every temporary that there is; a signal handler may call it before it ends the process. tfrun.h offers it too. */

@@ -129,27 +129,38 @@ static enum tfr_status open_temporary(struct tfr_outfile *out, bool is_named, co
     return error == 0 ? TFR_OK : raise_write(out, error);
 }
 
-static enum tfr_status open_target(struct tfr_outfile *out, bool is_named, int *fd) {
+/* How a target is written. */
+enum way {
+    BY_LINK,  /* what a link stands for, and a device or a pipe too */
+    NAMED,    /* so too, with a temporary that has a name */
+    IN_PLACE, /* the name itself */
+};
+
+static enum tfr_status open_target(struct tfr_outfile *out, enum way way, int *fd) {
     struct stat facts;
-    const bool is_there = stat(out->path, &facts) == 0;
-    if (!is_there || S_ISREG(facts.st_mode)) {
-        return open_temporary(out, is_named, is_there ? &facts : NULL, fd);
+    const bool is_there = (way == IN_PLACE ? lstat(out->path, &facts) : stat(out->path, &facts)) == 0;
+    const bool is_link = is_there && S_ISLNK(facts.st_mode);
+    if (!is_there || is_link || S_ISREG(facts.st_mode)) {
+        return open_temporary(out, way == NAMED, is_there && !is_link ? &facts : NULL, fd);
     }
     if (S_ISDIR(facts.st_mode)) {
         return tfr_raise(TFR_RESOURCE, "%s: is a directory, not a file", out->path);
+    }
+    if (way == IN_PLACE) {
+        return tfr_raise(TFR_RESOURCE, "%s: is not a regular file", out->path);
     }
     *fd = open(out->path, O_WRONLY | O_CLOEXEC);
     return *fd >= 0 ? TFR_OK : raise_write(out, errno);
 }
 
-static enum tfr_status open_out(struct tfr_outfile *out, const char *path, bool is_named) {
+static enum tfr_status open_out(struct tfr_outfile *out, const char *path, enum way way) {
     *out = (struct tfr_outfile){0};
-    out->path = resolve(path);
+    out->path = way == IN_PLACE ? tfr_strdup(path) : resolve(path);
     if (out->path == NULL) {
         return TFR_RESOURCE;
     }
     int fd = -1;
-    enum tfr_status status = open_target(out, is_named, &fd);
+    enum tfr_status status = open_target(out, way, &fd);
     if (status == TFR_OK) {
         out->stream = fdopen(fd, "wb");
         if (out->stream == NULL) {
@@ -164,11 +175,15 @@ static enum tfr_status open_out(struct tfr_outfile *out, const char *path, bool 
 }
 
 enum tfr_status tfr_outfile_open(struct tfr_outfile *out, const char *path) {
-    return open_out(out, path, false);
+    return open_out(out, path, BY_LINK);
 }
 
 enum tfr_status tfr_outfile_open_named(struct tfr_outfile *out, const char *path) {
-    return open_out(out, path, true);
+    return open_out(out, path, NAMED);
+}
+
+enum tfr_status tfr_outfile_open_in_place(struct tfr_outfile *out, const char *path) {
+    return open_out(out, path, IN_PLACE);
 }
 
 enum tfr_status tfr_outfile_write(struct tfr_outfile *out, const void *data, size_t size) {

@@ -273,7 +273,7 @@ enum tfr_status tfr_pack_file_write(const char *path, const char *key, uint32_t 
     tfr_free(sums);
     const struct head head = lay_out(key, entries, n);
     struct tfr_outfile out;
-    TFR_TRY(tfr_outfile_open(&out, path));
+    TFR_TRY(tfr_outfile_open_in_place(&out, path)); /* beside a model that may be a stranger's, under a name that it may guess */
     enum tfr_status status = write_all(&out, &head, key, entries, data);
     if (status == TFR_OK) {
         status = set_mode(&out, mode);

@@ -139,6 +139,21 @@ def a_file_that_others_may_write_is_not_used(box):
 
 
 @case
+def a_link_of_its_name_is_not_followed(box):
+    """A model's folder may bring one: what it points at is the user's."""
+    precious = box.folder.parent / "precious"
+    for words in ["--pack-cache", "auto"], ["--pack-cache", box.packs]:
+        box.start(box.tfrun, box.folder, *PROMPT, *words)
+        file = next((box.folder if "auto" in words else box.packs).glob("tfrun-*.packs"))
+        file.unlink()
+        precious.write_bytes(b"precious")
+        file.symlink_to(precious)
+        said = box.start(box.tfrun, box.folder, *PROMPT, *words).stderr
+        expect("is not used: it is cut short" in said, said)
+        expect_same((precious.read_bytes(), file.is_symlink(), file.is_file()), (b"precious", False, True))
+
+
+@case
 def who_may_not_read_the_weights_may_not_read_the_file(box):
     os.chmod(box.folder / "model.safetensors", 0o600)
     box.run()

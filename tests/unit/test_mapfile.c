@@ -237,6 +237,27 @@ TFR_TEST(outfile_follows_a_link_and_keeps_it) {
     assert_content("b", "via");
 }
 
+TFR_TEST(outfile_in_place_replaces_a_link_and_refuses_what_is_no_file) {
+    TFR_UNUSED_STATE;
+    struct tfr_outfile out;
+    struct stat facts;
+    put("b", "old", 3);
+    unlink(in_folder("link"));
+    assert_int_equal(symlink("b", in_folder("link")), 0);
+    assert_ok(tfr_outfile_open_in_place(&out, in_folder("link")));
+    assert_ok(tfr_outfile_write(&out, "own", 3));
+    assert_ok(tfr_outfile_commit(&out));
+    assert_int_equal(lstat(in_folder("link"), &facts), 0);
+    assert_true(S_ISREG(facts.st_mode));
+    assert_content("link", "own");
+    assert_content("b", "old");
+    unlink(in_folder("link"));
+    assert_int_equal(mkfifo(in_folder("link"), 0600), 0);
+    assert_refused(tfr_outfile_open_in_place(&out, in_folder("link")), TFR_RESOURCE, "is not a regular file");
+    unlink(in_folder("link"));
+    assert_refused(tfr_outfile_open_in_place(&out, folder), TFR_RESOURCE, "is a directory");
+}
+
 TFR_TEST(outfile_refuses_bad_places_and_spares_devices) {
     TFR_UNUSED_STATE;
     struct tfr_outfile out;
@@ -341,6 +362,7 @@ int main(int argc, char **argv) {
         TFR_CASE(outfile_with_a_temporary_name_does_the_same),
         TFR_CASE(outfile_gets_the_mode_of_the_umask),
         TFR_CASE(outfile_keeps_the_mode_of_what_it_replaces),
+        TFR_CASE(outfile_in_place_replaces_a_link_and_refuses_what_is_no_file),
         TFR_CASE(outfile_follows_a_link_and_keeps_it),
         TFR_CASE(outfile_refuses_bad_places_and_spares_devices),
         TFR_CASE(outfile_reports_a_full_device),
