@@ -90,8 +90,15 @@ class Progress:
         print(("\r\033[K" if self.is_terminal else "") + text, end=end, file=sys.stderr, flush=True)
 
 
+def open_part(path, flags):
+    """Never by way of a link: the folder may be somebody else's, and the link lead to what is the user's."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 def fetch_part(url, part, name, total):
     """Appends what is missing to `part`."""
+    if os.path.islink(part):
+        os.remove(part)
     have = os.path.getsize(part) if os.path.exists(part) else 0
     if total is not None and have == total:
         return
@@ -103,7 +110,7 @@ def fetch_part(url, part, name, total):
         if have and answer.status != 206:  # the server sends all of it again
             have = 0
         progress = Progress(name, total, have)
-        with open(part, "ab" if have else "wb") as file:
+        with open(part, "ab" if have else "wb", opener=open_part) as file:
             while chunk := answer.read(CHUNK):
                 file.write(chunk)
                 have += len(chunk)

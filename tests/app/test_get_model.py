@@ -106,6 +106,18 @@ class GetModel(unittest.TestCase):
         self.assertEqual(self.weights(), WEIGHTS)
         self.assertIn(("/storage/model.safetensors", "bytes=1000-"), Hub.requests)
 
+    def test_a_link_in_the_place_of_a_part_is_not_followed(self):
+        mine = self.path("mine")
+        for name in ("model.safetensors.part", "vocab.json.part"):
+            with open(mine, "wb") as file:
+                file.write(b"mine")
+            os.symlink(mine, self.path(name))
+        self.call()
+        with open(mine, "rb") as file:
+            self.assertEqual(file.read(), b"mine")
+        self.assertEqual(self.weights(), WEIGHTS)
+        self.assertFalse(os.path.islink(self.path("model.safetensors")))
+
     def test_a_cut_connection_is_taken_up_again(self):
         for name in ("config.json", "vocab.json", "merges.txt"):
             with open(self.path(name), "wb") as file:
