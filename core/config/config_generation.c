@@ -185,6 +185,9 @@ void tfr_config_read_generation_file(struct tfr_config_reader *reader) {
 void tfr_config_read_eos_list(struct tfr_config_reader *reader, const tfr_json *list) {
     char *text = tfr_config_ids_that_occur(reader, list);
     text = text != NULL ? text : tfr_config_json_text(reader->doc, list);
+    if (text == NULL) {
+        tfr_config_complain(reader, list, TFR_RESOURCE, "%s: no memory for the list", tfr_json_key(list));
+    }
     char **member = tfr_option_member(&reader->config->options, tfr_option_find("sampling.eos_token_id"));
     tfr_free(*member);
     *member = text;

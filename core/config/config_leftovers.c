@@ -41,7 +41,7 @@ static bool put_id(const struct tfr_config_reader *reader, const tfr_json *node,
     return true;
 }
 
-char *tfr_config_ids_that_occur(const struct tfr_config_reader *reader, const tfr_json *node) {
+char *tfr_config_ids_that_occur(struct tfr_config_reader *reader, const tfr_json *node) {
     static const char *const lists[] = {"eos_token_id", "suppress_tokens", "begin_suppress_tokens"};
     if (!is_one_of(tfr_json_key(node), lists, sizeof lists / sizeof lists[0])) {
         return NULL;
@@ -54,6 +54,9 @@ char *tfr_config_ids_that_occur(const struct tfr_config_reader *reader, const tf
         good = put_id(reader, item, &out);
     }
     tfr_json_end(&out, ']');
+    if (good && out.failed) { /* no memory is not no list */
+        tfr_config_complain(reader, node, TFR_RESOURCE, "%s: no memory for the list", tfr_json_key(node));
+    }
     if (!good || out.failed) {
         tfr_free(out.text);
         return NULL;

@@ -100,8 +100,7 @@ static enum tfr_status check_source(const struct tfr_config *config) {
                          "it with --prefix %s",
                          config->path, options->model_prefix);
     }
-    if (tfr_path_is_within(options->output_file, config->directory) &&
-        tfr_path_is_within(config->directory, options->output_file)) {
+    if (tfr_path_is_same(options->output_file, config->directory)) { /* without memory, which must not look like another one */
         return tfr_raise(TFR_USAGE, "%s: is the folder of the model itself; choose another one for -o", options->output_file);
     }
     return options->output_force ? TFR_OK : tfr_folder_refuse_existing(options->output_file);

@@ -61,18 +61,30 @@ static bool equal_tensors(const struct tfr_weights *a, const struct tfr_weights 
     return is_equal;
 }
 
-/* Whether the weights of the config and those in another folder are the same; false where one cannot be read.
- */
-static bool has_same_weights(const struct tfr_config *config, const char *directory) {
+static enum tfr_status open_both(const struct tfr_config *config, const char *directory, struct tfr_weights *both[2]) {
     char *here = NULL, *there = NULL;
-    struct tfr_weights *a = NULL, *b = NULL;
-    const bool is_same = tfr_model_find_weights(config, &here) == TFR_OK && tfr_weights_find_in(directory, &there) == TFR_OK &&
-                         tfr_weights_open(&a, here) == TFR_OK && tfr_weights_open(&b, there) == TFR_OK && equal_tensors(a, b);
-    tfr_weights_close(a);
-    tfr_weights_close(b);
+    enum tfr_status status = tfr_model_find_weights(config, &here);
+    status = status == TFR_OK ? tfr_weights_find_in(directory, &there) : status;
+    status = status == TFR_OK ? tfr_weights_open(&both[0], here) : status;
+    status = status == TFR_OK ? tfr_weights_open(&both[1], there) : status;
     tfr_free(here);
     tfr_free(there);
-    return is_same;
+    return status;
+}
+
+/* Whether the weights of the config and those in another folder are the same. */
+static enum tfr_status compare_weights(const struct tfr_config *config, const char *directory, bool *is_same) {
+    struct tfr_weights *both[2] = {NULL, NULL};
+    const enum tfr_status status = open_both(config, directory, both);
+    *is_same = status == TFR_OK && equal_tensors(both[0], both[1]);
+    tfr_weights_close(both[0]);
+    tfr_weights_close(both[1]);
+    return status == TFR_OK
+               ? status
+               : tfr_raise_prefix(status,
+                                  "the adapter here names the model in %.500s, whose weights can't be compared with those "
+                                  "beside it (--adapter-beside ignore leaves it)",
+                                  directory);
 }
 
 /* The adapter names the model that it was made for. from_pretrained would take the weights from there; here a
@@ -91,10 +103,12 @@ static enum tfr_status check_base(const struct tfr_config *config, const char *b
                          "compared: --trust %.500s",
                          directory, base, directory, base);
     }
-    if (tfr_path_is_directory(base) && has_same_weights(config, base)) {
-        return TFR_OK; /* a copy */
-    }
     if (tfr_path_is_directory(base)) {
+        bool is_same;
+        TFR_TRY(compare_weights(config, base, &is_same));
+        if (is_same) {
+            return TFR_OK; /* a copy */
+        }
         return tfr_raise(TFR_UNSUPPORTED,
                          "%s: the adapter here is for the model in %.500s, not for the weights beside it; "
                          "run that one: tfrun "

@@ -153,6 +153,7 @@ static void open_lora(struct survey *survey) {
     } else if (directory != NULL) {
         snprintf(tensors, sizeof(tensors), "merged into %zu tensors: ", tfr_lora_count(survey->model.lora));
         char *reason = tfr_format("%s%s", tensors, directory);
+        survey->findings->failed |= reason == NULL;
         tfr_findings_add(
             survey->findings,
             &(struct tfr_finding){

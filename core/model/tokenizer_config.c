@@ -134,11 +134,29 @@ static enum tfr_status open_if_there(const char *folder, const char *name, struc
 }
 
 /* A folder with nothing but a tokenizer.json names no class. */
-static bool names_no_class(const char *folder, bool plain) {
+static enum tfr_status look_for_class(const char *folder, bool plain, bool *names_none) {
     char *path = tfr_path_join(folder, "config.json");
-    const bool bare = !plain && path != NULL && !tfr_path_exists(path);
+    if (path == NULL) {
+        return TFR_RESOURCE;
+    }
+    *names_none = !plain && !tfr_path_exists(path);
     tfr_free(path);
-    return bare;
+    return TFR_OK;
+}
+
+/* Without a tokenizer_config.json. */
+static enum tfr_status read_bare(struct tfr_tokenizer *tokenizer, const char *folder, bool plain,
+                                 enum tfr_tokenizer_family *family) {
+    const bool of_json = tokenizer->add_prefix_space;
+    bool names_none;
+    TFR_TRY(look_for_class(folder, plain, &names_none));
+    if (names_none) {
+        *family = TFR_FAMILY_BACKEND;
+    } else {
+        tokenizer->add_prefix_space = false;
+        note_overruled(tokenizer, of_json);
+    }
+    return TFR_OK;
 }
 
 static enum tfr_status read_files(struct tfr_tokenizer *tokenizer, const struct tfr_tokenizer_files *files, const char *folder,
@@ -148,12 +166,8 @@ static enum tfr_status read_files(struct tfr_tokenizer *tokenizer, const struct 
         TFR_TRY(read_class(tokenizer, files->config, plain, &family));
         TFR_TRY(read_prefix_space(tokenizer, files->config, family));
         TFR_TRY(read_settings(tokenizer, files->config, plain));
-    } else if (names_no_class(folder, plain)) {
-        family = TFR_FAMILY_BACKEND;
     } else {
-        const bool of_json = tokenizer->add_prefix_space;
-        tokenizer->add_prefix_space = false;
-        note_overruled(tokenizer, of_json);
+        TFR_TRY(read_bare(tokenizer, folder, plain, &family));
     }
     return tfr_tokenizer_read_tokens(tokenizer, files, family);
 }

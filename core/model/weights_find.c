@@ -141,10 +141,9 @@ bool tfr_model_has_weights(const struct tfr_config *config) {
 /* Whether the file that model.weights names is the one of this name in the folder. */
 static bool is_named(const struct tfr_config *config, const char *name) {
     const char *weights = config->options.model_weights;
-    char *path = weights != NULL ? tfr_path_join(config->directory, name) : NULL;
-    const bool is_same = path != NULL && tfr_path_is_same(weights, path);
-    tfr_free(path);
-    return is_same;
+    char path[PATH_MAX]; /* on the stack: no memory must not look like another file */
+    const int length = snprintf(path, sizeof(path), "%s/%s", config->directory, name);
+    return weights != NULL && length > 0 && (size_t)length < sizeof(path) && tfr_path_is_same(weights, path);
 }
 
 void tfr_model_each_unread(const struct tfr_config *config, void (*unread)(void *user, const char *name, int error), void *user) {

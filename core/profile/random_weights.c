@@ -93,7 +93,8 @@ enum tfr_status tfr_weights_are_missing(const char *path, const struct tfr_overr
     char *weights = NULL;
     TFR_TRY(tfr_config_load(&config, path, overrides, n_overrides));
     const enum tfr_status status = tfr_model_find_weights(config, &weights);
-    *missing = status == TFR_RESOURCE && config->options.model_weights == NULL; /* weights that were named must be there */
+    /* Weights that were named must be there; and the status is that of no memory, too. */
+    *missing = status == TFR_RESOURCE && config->options.model_weights == NULL && !tfr_model_has_weights(config);
     tfr_free(weights);
     tfr_config_free(config);
     return *missing ? TFR_OK : status;

@@ -30,12 +30,18 @@ static void put_seed(struct tfr_json_out *out, const char *key, int64_t value) {
     }
 }
 
+/* The text was looked at when the config was read: what fails here is memory. */
 static void put_json(struct tfr_json_out *out, const char *key, const char *text) {
     struct tfr_json_doc *doc;
-    if (text != NULL && tfr_json_open(&doc, key, text, strlen(text), TFR_CONFIG) == TFR_OK) {
-        tfr_json_put_node(out, key, doc, tfr_json_root(doc));
-        tfr_json_close(doc);
+    if (text == NULL) {
+        return;
     }
+    if (tfr_json_open(&doc, key, text, strlen(text), TFR_CONFIG) != TFR_OK) {
+        out->failed = true;
+        return;
+    }
+    tfr_json_put_node(out, key, doc, tfr_json_root(doc));
+    tfr_json_close(doc);
 }
 
 #define PUT_BOOL(key, value)   tfr_json_put_bool(out, key, value)

@@ -296,7 +296,29 @@ TFR_TEST(no_leak_when_memory_ends) {
                           "\"parallel\": {\"device_map\": {\"0\": [0,1,2,3,4,5,6,7,8,9,10,11]}}}}");
 }
 
-TFR_TEST_MAIN(TFR_CASE(no_leak_when_memory_ends), TFR_CASE(defaults_are_those_of_gpt2config), TFR_CASE(every_field_is_read),
+/* And none is taken for a config with fewer end tokens, or for one whose labels are wrong. */
+TFR_TEST(no_memory_is_no_missing_value) {
+    TFR_UNUSED_STATE;
+    static const char text[] = "{\"architectures\": [\"GPT2ForSequenceClassification\"], \"vocab_size\": 100,"
+                               "\"eos_token_id\": [1, 2, 500], \"id2label\": {\"0\": \"no\", \"1\": \"yes\"}}";
+    uint64_t i = 1;
+    for (enum tfr_status status = TFR_RESOURCE; status != TFR_OK; i++) {
+        tfr_alloc_fail_after(i);
+        status = load(text);
+        tfr_alloc_fail_after(0);
+        if (status == TFR_OK) {
+            assert_string_equal(config->options.sampling_eos_token_id, "[1,2]");
+            assert_string_equal(config->labels.items[1], "yes");
+        } else {
+            assert_int_equal(status, TFR_RESOURCE);
+        }
+    }
+    assert_true(i > 30);
+    done();
+}
+
+TFR_TEST_MAIN(TFR_CASE(no_leak_when_memory_ends), TFR_CASE(no_memory_is_no_missing_value),
+              TFR_CASE(defaults_are_those_of_gpt2config), TFR_CASE(every_field_is_read),
               TFR_CASE(aliases_are_read_and_contradictions_refused), TFR_CASE(every_activation_of_the_registry_is_known),
               TFR_CASE(unknown_activation_names_the_nearest), TFR_CASE(n_embd_must_divide_by_n_head),
               TFR_CASE(sizes_outside_their_limits_are_refused), TFR_CASE(wrong_types_are_refused),

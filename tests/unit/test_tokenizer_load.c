@@ -1,5 +1,6 @@
 /* test_tokenizer_load.c - opening: which files count, what they may say, and what is refused with which
  * words. */
+#include "base/arena.h"
 #include "base/status.h"
 #include "model/tokenizer.h"
 #include "tiny_tokenizer.h"
@@ -346,6 +347,24 @@ TFR_TEST(prefix_space_of_tokenizer_json) {
     tiny_remove(folder);
 }
 
+/* Such a folder names no class because it has no config.json; no memory to look for one must not look like one. */
+TFR_TEST(no_memory_does_not_change_how_a_bare_folder_is_read) {
+    TFR_UNUSED_STATE;
+    const char *folder = json_with("\"add_prefix_space\":false", "\"add_prefix_space\":true");
+    enum tfr_status status = TFR_RESOURCE;
+    for (uint64_t i = 1; status != TFR_OK; i++) {
+        struct tfr_tokenizer *tokenizer;
+        tfr_alloc_fail_after(i);
+        status = tfr_tokenizer_open(&tokenizer, folder);
+        tfr_alloc_fail_after(0);
+        if (status == TFR_OK) {
+            CHECK_ENCODING(tokenizer, "a", ' ', 'a');
+            tfr_tokenizer_close(tokenizer);
+        }
+    }
+    tiny_remove(folder);
+}
+
 TFR_TEST(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused) {
     TFR_UNUSED_STATE;
     static const struct {
@@ -499,8 +518,9 @@ TFR_TEST_MAIN(TFR_CASE(plain_files_open), TFR_CASE(end_of_text_that_nobody_names
               TFR_CASE(bad_merges_are_refused_with_their_line), TFR_CASE(files_beside_the_vocabulary_are_honoured),
               TFR_CASE(added_tokens_match_longest_and_special_ones_first), TFR_CASE(bad_files_beside_the_vocabulary_are_refused),
               TFR_CASE(tokenizer_json_opens_from_folder_and_by_path), TFR_CASE(tokenizer_json_wins_over_plain_files),
-              TFR_CASE(prefix_space_of_tokenizer_json), TFR_CASE(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused),
-              TFR_CASE(a_tokenizer_json_of_nothing_is_refused), TFR_CASE(lack_of_memory_while_opening_leaves_nothing),
+              TFR_CASE(prefix_space_of_tokenizer_json), TFR_CASE(no_memory_does_not_change_how_a_bare_folder_is_read),
+              TFR_CASE(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused), TFR_CASE(a_tokenizer_json_of_nothing_is_refused),
+              TFR_CASE(lack_of_memory_while_opening_leaves_nothing),
               TFR_CASE(bytes_without_a_token_are_left_out_or_refused_when_they_come), TFR_CASE(merges_in_any_form_are_the_same),
               TFR_CASE(pointers_of_git_lfs_are_named), TFR_CASE(added_tokens_decoder_says_it_all),
               TFR_CASE(tokens_take_blanks_along), TFR_CASE(split_special_tokens_makes_them_text),
