@@ -51,11 +51,11 @@ enum tfr_status tfr_doctor_visit(struct tfr_comm *comm, const struct tfr_machine
     struct tfr_seat mine;
     int index;
     *n_found = 0;
-    tfr_seat_read(&mine, "", machine, choice);
+    const bool is_read = tfr_seat_read(&mine, "", machine, choice) == TFR_OK;
     TFR_TRY(tfr_comm_group(comm, tfr_machine_core_key(machine), &index, &mine.n_sharing));
     struct tfr_seat *seats = tfr_alloc((size_t)n, sizeof *seats);
     struct door *doors = tfr_alloc((size_t)n, sizeof *doors);
-    enum tfr_status status = tfr_comm_agree(comm, seats != NULL && doors != NULL ? TFR_OK : TFR_RESOURCE);
+    enum tfr_status status = tfr_comm_agree(comm, is_read && seats != NULL && doors != NULL ? TFR_OK : TFR_RESOURCE);
     status = status == TFR_OK ? gather(comm, &mine, seats, doors) : status;
     if (status == TFR_OK && tfr_comm_rank(comm) == 0) {
         *n_found = tfr_doctor_examine(seats, n, n_blocks, found);

@@ -226,7 +226,7 @@ static void read_folder(const struct chain *chain, enum controller controller, s
     }
 }
 
-void tfr_cgroup_read(const char *root, struct tfr_cgroup_limits *limits) {
+enum tfr_status tfr_cgroup_read(const char *root, struct tfr_cgroup_limits *limits) {
     char *text = tfr_alloc(PROC_TEXT, 1);
     struct chain *chain = tfr_alloc(1, sizeof *chain);
     *limits = (struct tfr_cgroup_limits){0};
@@ -240,6 +240,8 @@ void tfr_cgroup_read(const char *root, struct tfr_cgroup_limits *limits) {
             }
         }
     }
+    const enum tfr_status status = text != NULL && chain != NULL ? TFR_OK : TFR_RESOURCE;
     tfr_free(chain);
     tfr_free(text);
+    return status;
 }

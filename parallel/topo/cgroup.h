@@ -16,7 +16,8 @@ struct tfr_cgroup_limits {
                                   used */
 };
 
-/* `root` is put before every path ("" in real life, a folder in tests). What cannot be read is no limit. */
-void tfr_cgroup_read(const char *root, struct tfr_cgroup_limits *limits);
+/* `root` is put before every path ("" in real life, a folder in tests). What cannot be read is no limit. TFR_RESOURCE: no memory.
+ */
+enum tfr_status tfr_cgroup_read(const char *root, struct tfr_cgroup_limits *limits);
 
 #endif

@@ -26,9 +26,9 @@ struct tfr_seat {
     double quota_cores;
 };
 
-/* `root` is put before /proc and /sys ("" in real life). n_sharing and refuses_cma are the caller's. */
-void tfr_seat_read(struct tfr_seat *seat, const char *root, const struct tfr_machine *machine,
-                   const struct tfr_thread_choice *choice);
+/* `root` is put before /proc and /sys ("" in real life). n_sharing and refuses_cma are the caller's. TFR_RESOURCE: no memory. */
+enum tfr_status tfr_seat_read(struct tfr_seat *seat, const char *root, const struct tfr_machine *machine,
+                              const struct tfr_thread_choice *choice);
 
 struct tfr_finding {
     const char *name; /* of findings.def */

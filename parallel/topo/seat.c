@@ -73,8 +73,8 @@ static void read_interfaces(struct tfr_seat *seat, const char *root) {
     }
 }
 
-void tfr_seat_read(struct tfr_seat *seat, const char *root, const struct tfr_machine *machine,
-                   const struct tfr_thread_choice *choice) {
+enum tfr_status tfr_seat_read(struct tfr_seat *seat, const char *root, const struct tfr_machine *machine,
+                              const struct tfr_thread_choice *choice) {
     int *pus = tfr_alloc((size_t)choice->n_threads, sizeof *pus);
     *seat = (struct tfr_seat){
         .n_cores = machine->n_cores,
@@ -96,7 +96,9 @@ void tfr_seat_read(struct tfr_seat *seat, const char *root, const struct tfr_mac
         }
         seat->domains = tfr_domain_bits(machine, pus, choice->n_threads);
     }
-    tfr_free(pus);
     read_openmp(seat, root);
     read_interfaces(seat, root);
+    const enum tfr_status status = pus != NULL ? TFR_OK : TFR_RESOURCE;
+    tfr_free(pus);
+    return status;
 }

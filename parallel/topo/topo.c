@@ -86,18 +86,16 @@ static int read_count(const char *variable) {
 
 /* Says which of affinity and CPU set is a limit. The system cuts every affinity to the CPU set, so an
  * affinity only counts as a limit of its own where it is narrower. */
-static void read_limits(const struct tfr_cpus *online, const struct tfr_cpus *affinity, const struct tfr_cpus *cpuset,
-                        struct tfr_machine *machine) {
+static enum tfr_status read_limits(const struct tfr_cpus *online, const struct tfr_cpus *affinity, const struct tfr_cpus *cpuset,
+                                   struct tfr_machine *machine) {
     struct tfr_cpus outer = *online;
     if (tfr_cpus_count(cpuset) > 0) {
         outer = tfr_cpus_and(online, cpuset);
         if (!tfr_cpus_equal(&outer, online)) {
-            machine->n_cpuset = tfr_topo_count_cores("", &outer);
+            TFR_TRY(tfr_topo_count_cores("", &outer, &machine->n_cpuset));
         }
     }
-    if (!tfr_cpus_equal(affinity, &outer)) {
-        machine->n_affinity = tfr_topo_count_cores("", affinity);
-    }
+    return tfr_cpus_equal(affinity, &outer) ? TFR_OK : tfr_topo_count_cores("", affinity, &machine->n_affinity);
 }
 
 static enum tfr_status read_cores(const struct tfr_cpus *allowed, struct tfr_machine *machine) {
@@ -140,7 +138,7 @@ static enum tfr_status read_all(struct tfr_machine *machine) {
     struct tfr_cpus online, current, affinity, places;
     struct tfr_cgroup_limits limits;
     tfr_topo_online("", &online);
-    tfr_cgroup_read("", &limits);
+    TFR_TRY(tfr_cgroup_read("", &limits)); /* no memory must not look like no limits */
     if (!tfr_bind_save(&affinity)) {
         affinity = online;
     }
@@ -151,7 +149,7 @@ static enum tfr_status read_all(struct tfr_machine *machine) {
     }
     machine->n_pus_online = tfr_cpus_count(&online);
     machine->quota_cores = limits.quota_cores;
-    read_limits(&online, &allowed, &limits.cpus, machine);
+    TFR_TRY(read_limits(&online, &allowed, &limits.cpus, machine));
     TFR_TRY(read_cores(&allowed, machine));
     read_memory(&limits, machine);
     read_environment(machine);

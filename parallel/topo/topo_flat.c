@@ -68,15 +68,15 @@ static struct tfr_core *read_cores(const char *root, const struct tfr_cpus *cpus
     return cores;
 }
 
-int tfr_topo_count_cores(const char *root, const struct tfr_cpus *cpus) {
+enum tfr_status tfr_topo_count_cores(const char *root, const struct tfr_cpus *cpus, int *count) {
     int n = 0;
     struct tfr_core *cores = read_cores(root, cpus, &n);
     if (cores == NULL) {
-        return tfr_cpus_count(cpus);
+        return TFR_RESOURCE;
     }
-    n = merge_siblings(cores, n);
+    *count = merge_siblings(cores, n);
     tfr_free(cores);
-    return n;
+    return TFR_OK;
 }
 
 static void read_numa(const char *root, struct tfr_core *cores, int n) {

@@ -36,8 +36,8 @@ bool tfr_topo_number(int64_t *number, const char *root, const char *format, ...)
 
 /* Online CPUs from /sys, else from the C library. */
 void tfr_topo_online(const char *root, struct tfr_cpus *cpus);
-/* Physical cores with at least one of `cpus`. */
-int tfr_topo_count_cores(const char *root, const struct tfr_cpus *cpus);
+/* Physical cores with at least one of `cpus`. TFR_RESOURCE: no memory. */
+enum tfr_status tfr_topo_count_cores(const char *root, const struct tfr_cpus *cpus, int *count);
 
 /* The two sources: cores, caches, n_packages, n_numa and `source` of the machine, restricted to `allowed`.
  * hwloc: no cores where it fails, was not built in, or is told by the environment to describe another machine.

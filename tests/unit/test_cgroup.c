@@ -1,6 +1,7 @@
 /* test_cgroup.c - control group limits read from made-up trees of version 1, version 2 and mixtures. */
 #include "topo/cgroup.h"
 
+#include "base/arena.h"
 #include "fake_tree.h"
 #include "tfr_test.h"
 #include "topo/topo_internal.h"
@@ -31,6 +32,22 @@ TFR_TEST(nothing_readable_is_no_limit) {
     assert_true(limits.quota_cores == 0);
     assert_int_equal(limits.memory_bytes, 0);
     assert_int_equal(tfr_cpus_count(&limits.cpus), 0);
+}
+
+TFR_TEST(no_memory_is_not_no_limit) {
+    TFR_UNUSED_STATE;
+    struct fake_tree tree;
+    struct tfr_cgroup_limits limits;
+    begin(&tree, "0::/user.slice/job\n", mount_v2);
+    fake_tree_write(&tree, "/sys/fs/cgroup/user.slice/job/cpu.max", "150000 100000\n");
+    for (uint64_t i = 1; i <= 2; i++) {
+        tfr_alloc_fail_after(i);
+        assert_int_equal(tfr_cgroup_read(tree.root, &limits), TFR_RESOURCE);
+    }
+    tfr_alloc_fail_after(0);
+    assert_int_equal(tfr_cgroup_read(tree.root, &limits), TFR_OK);
+    assert_true(limits.quota_cores == 1.5);
+    fake_tree_close(&tree);
 }
 
 TFR_TEST(v2_quota_of_own_group) {
@@ -186,7 +203,7 @@ TFR_TEST(cpu_lists_are_parsed_strictly) {
     }
 }
 
-TFR_TEST_MAIN(TFR_CASE(nothing_readable_is_no_limit), TFR_CASE(v2_quota_of_own_group),
+TFR_TEST_MAIN(TFR_CASE(nothing_readable_is_no_limit), TFR_CASE(no_memory_is_not_no_limit), TFR_CASE(v2_quota_of_own_group),
               TFR_CASE(v2_least_quota_of_all_ancestors_wins), TFR_CASE(v2_max_is_no_quota),
               TFR_CASE(v2_cpuset_of_own_group_or_nearest_ancestor), TFR_CASE(v2_memory_left_does_not_count_droppable_cache),
               TFR_CASE(v1_quota_cpuset_and_memory), TFR_CASE(v1_minus_one_is_no_quota), TFR_CASE(v1_ancestor_quota_counts),
