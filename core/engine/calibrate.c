@@ -158,17 +158,23 @@ static void warn_of_doubts(const struct tfr_calibration *calibration) {
     }
 }
 
-/* What calibrate --net found stays, where the old file can be read. */
+/* What calibrate --net found stays, where the old file can be read; else what was measured just now is worth more. */
 static enum tfr_status write_beside_links(struct tfr_calibration *calibration, const char *path) {
     struct tfr_calibration old = {0};
-    const enum tfr_status status = tfr_path_exists(path) ? tfr_calibration_read(&old, path) : TFR_RESOURCE;
-    if (status == TFR_OK) {
+    if (tfr_path_exists(path)) {
+        const enum tfr_status status = tfr_calibration_read(&old, path);
         calibration->links = old.links;
         tfr_calibration_free(&old);
-    } else if (status == TFR_UNSUPPORTED) {
-        tfr_log(TFR_LOG_WARN, "calibrate",
+        if (status == TFR_UNSUPPORTED) {
+            tfr_log(
+                TFR_LOG_WARN, "calibrate",
                 "%s was of another schema: links of ranks that it had are not kept; `tfrun calibrate --net` measures them again",
                 path);
+        } else if (status != TFR_OK) {
+            tfr_log(TFR_LOG_WARN, "calibrate",
+                    "links of ranks that the file had are not kept: %s; `tfrun calibrate --net` measures them again",
+                    tfr_failure_text());
+        }
     }
     return tfr_calibration_write(calibration, path);
 }

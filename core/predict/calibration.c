@@ -1,14 +1,16 @@
 /* calibration.c - the record of a calibration; its conditions. */
 #include "predict/calibration.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <tfrun/plugin.h>
 
 #include "base/arena.h"
-#include "base/mapfile.h"
 #include "base/status.h"
 
 void tfr_calibration_free(struct tfr_calibration *calibration) {
@@ -88,16 +90,20 @@ enum tfr_status tfr_calibration_add(struct tfr_calibration *calibration, const c
     return TFR_OK;
 }
 
-/* The word of a small file of the system, "unknown" where there is none. */
+/* The word of a small file of the system, "unknown" where there is none: read without memory, as that must not look like none. */
 static void read_word(const char *path, char *word, size_t size) {
-    char *text;
-    size_t length;
-    snprintf(word, size, "unknown");
-    if (tfr_path_exists(path) && tfr_file_read(path, 4096, &text, &length) == TFR_OK) {
-        text[strcspn(text, "\n")] = '\0';
-        snprintf(word, size, "%s", text);
-        tfr_free(text);
+    char text[4096] = "unknown";
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = -1;
+    while (file >= 0 && (n = read(file, text, sizeof text - 1)) < 0 && errno == EINTR) {
     }
+    if (n >= 0) {
+        text[n] = '\0';
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    snprintf(word, size, "%.*s", (int)strcspn(text, "\n"), text);
 }
 
 /* "always [madvise] never" -> "madvise": the word that holds. */

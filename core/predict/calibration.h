@@ -67,6 +67,8 @@ const struct tfr_calibration_kernel *tfr_calibration_find(const struct tfr_calib
 
 /* calibration_file.c: "$XDG_CACHE_HOME/tfrun/KIND-HOST-2t.json", or below ~/.cache; free with tfr_free. NULL after raising. */
 char *tfr_cache_file(const char *kind, const char *host, int64_t threads);
+/* Whether anything names one: else no file is there, which is not the same as no memory for its path. */
+bool tfr_cache_has_folder(void);
 /* A line of text as that file: makes the folders; it appears complete or not at all. */
 enum tfr_status tfr_cache_write(const char *path, const char *text);
 /* That of the kind "calibration". */

@@ -23,14 +23,23 @@ static void make_file_name(char *name, size_t size, const char *kind, const char
     snprintf(name, size, "%s-%s-%lldt.json", kind, plain, (long long)threads);
 }
 
+static const char *absolute(const char *variable) {
+    const char *path = getenv(variable);
+    return path != NULL && path[0] == '/' ? path : NULL;
+}
+
+bool tfr_cache_has_folder(void) {
+    return absolute("XDG_CACHE_HOME") != NULL || absolute("HOME") != NULL;
+}
+
 char *tfr_cache_file(const char *kind, const char *host, int64_t threads) {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *cache = absolute("XDG_CACHE_HOME"), *home = absolute("HOME");
     char name[160];
     make_file_name(name, sizeof name, kind, host, threads);
-    if (cache != NULL && cache[0] == '/') {
+    if (cache != NULL) {
         return tfr_format("%s/tfrun/%s", cache, name);
     }
-    if (home != NULL && home[0] == '/') {
+    if (home != NULL) {
         return tfr_format("%s/.cache/tfrun/%s", home, name);
     }
     tfr_raise(TFR_RESOURCE, "neither XDG_CACHE_HOME nor HOME names a folder for the %s; set one, or give its file by name", kind);

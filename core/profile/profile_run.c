@@ -42,10 +42,14 @@ static enum tfr_status read_and_check(struct tfr_profile *profile, const struct 
 enum tfr_status tfr_profile_take_calibration(struct tfr_profile *profile, const struct tfr_engine *engine, const char *named) {
     char *path = named != NULL ? tfr_strdup(named) : tfr_calibration_path(engine->machine->host_name, engine->threads.n_threads);
     enum tfr_status status = TFR_RESOURCE;
-    if (path != NULL && named == NULL && !tfr_path_exists(path)) {
+    if (path == NULL && named == NULL && !tfr_cache_has_folder()) {
+        snprintf(profile->calibrated_by, sizeof profile->calibrated_by, "none: %s. Nominal peaks instead", tfr_failure_text());
+    } else if (path == NULL) {
+        return status;
+    } else if (named == NULL && !tfr_path_exists(path)) {
         snprintf(profile->calibrated_by, sizeof profile->calibrated_by,
                  "none for this host and %d threads; run `tfrun calibrate`. Nominal peaks instead", engine->threads.n_threads);
-    } else if (path != NULL) {
+    } else {
         status = read_and_check(profile, engine, path);
         if (status != TFR_OK) {
             snprintf(profile->calibrated_by, sizeof profile->calibrated_by, "refused: %s. Nominal peaks instead",

@@ -1,11 +1,12 @@
 /* gnuplot.c - see gnuplot.h. */
 #include "report/gnuplot.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/arena.h"
 #include "base/program.h"
 #include "base/status.h"
 
@@ -28,13 +29,9 @@ enum tfr_status tfr_gnuplot_check(void) {
     const char *path = getenv("PATH"), *end;
     for (const char *at = path; at != NULL; at = *end == ':' ? end + 1 : NULL) {
         end = at + strcspn(at, ":");
-        char *file = end > at ? tfr_format("%.*s/gnuplot", (int)(end - at), at) : tfr_strdup("./gnuplot");
-        if (file == NULL) {
-            return TFR_RESOURCE;
-        }
-        const bool is_there = access(file, X_OK) == 0;
-        tfr_free(file);
-        if (is_there) {
+        char file[PATH_MAX]; /* on the stack: no memory must not look like no program */
+        const int length = snprintf(file, sizeof file, "%.*s/gnuplot", end > at ? (int)(end - at) : 1, end > at ? at : ".");
+        if (length > 0 && length < (int)sizeof file && access(file, X_OK) == 0) {
             return TFR_OK;
         }
     }

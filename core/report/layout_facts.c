@@ -26,6 +26,7 @@ enum tfr_status tfr_layout_facts_open(struct tfr_layout_facts *facts, const stru
                                       const struct tfr_machine *machine, const struct tfr_registry *registry,
                                       const struct tfr_thread_choice *threads, int ranks_per_node) {
     char path[256];
+    bool has_node;
     /* no member of it is changed, nor closed here */
     *facts = (struct tfr_layout_facts){.dry = {.config = (struct tfr_config *)config,
                                                .machine = (struct tfr_machine *)machine,
@@ -38,11 +39,11 @@ enum tfr_status tfr_layout_facts_open(struct tfr_layout_facts *facts, const stru
         TFR_TRY(tfr_model_exact_types(config, false, &dry->exact));
         dry->tables.exact = dry->exact;
     }
-    facts->is_measured = tfr_dry_find_calibration(dry, threads->n_threads, &facts->calibration, path, sizeof path);
+    TFR_TRY(tfr_dry_find_calibration(dry, threads->n_threads, &facts->calibration, &facts->is_measured, path, sizeof path));
     if (!facts->is_measured) {
         tfr_calibration_nominal(&facts->calibration, machine, threads->n_threads);
     }
-    tfr_dry_find_calibration(dry, machine->n_cores, &facts->node, path, sizeof path);
+    TFR_TRY(tfr_dry_find_calibration(dry, machine->n_cores, &facts->node, &has_node, path, sizeof path));
     take_links(facts, ranks_per_node);
     facts->model = tfr_layout_model_of(config);
     const struct tfr_planner planner = tfr_dry_planner(dry); /* of one rank */

@@ -130,10 +130,12 @@ enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struc
     tfr_json_end(&out, ']');
     put_stats(&out, stats);
     struct tfr_run_prediction prediction;
-    if (tfr_run_predict(engine, stats, n, &prediction) == TFR_OK && prediction.n_ranks > 0) {
+    const enum tfr_status status = tfr_run_predict(engine, stats, n, &prediction);
+    if (status == TFR_OK && prediction.n_ranks > 0) {
         tfr_run_prediction_json(&prediction, &out);
         tfr_run_prediction_free(&prediction);
     }
+    out.failed |= status == TFR_RESOURCE; /* what can't be foretold is left out, but not for want of memory */
     tfr_json_end(&out, '}');
     return tfr_json_take(&out, text);
 }

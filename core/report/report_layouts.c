@@ -11,24 +11,38 @@
 #include "profile/profile_run.h"
 #include "rank/stage_costs.h"
 
-bool tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct tfr_calibration *calibration, char *path,
-                              size_t size) {
+static enum tfr_status read_calibration(const struct tfr_dry *dry, int n_threads, const char *file,
+                                        struct tfr_calibration *calibration, bool *found, char *path, size_t size) {
     struct tfr_conditions now;
-    char doubts[TFR_DOUBTS_SIZE], *file = tfr_calibration_path(dry->machine->host_name, n_threads);
-    bool found = file != NULL && !dry->machine->is_described && tfr_path_exists(file);
-    doubts[0] = path[0] = '\0';
-    if (found) {
-        tfr_conditions_of(dry->registry, dry->machine, dry->config, n_threads, &now);
-        found = tfr_calibration_read(calibration, file) == TFR_OK;
-        if (found && tfr_calibration_check(calibration, &now, file, doubts, sizeof doubts) != TFR_OK) {
-            tfr_calibration_free(calibration);
-            found = false;
-        }
-        snprintf(path, size, found && doubts[0] != '\0' ? "%s, which may not hold: %s" : "%s", found ? file : tfr_failure_text(),
-                 doubts);
+    char doubts[TFR_DOUBTS_SIZE] = "";
+    const enum tfr_status status = tfr_calibration_read(calibration, file);
+    if (status == TFR_RESOURCE) {
+        return status;
+    }
+    tfr_conditions_of(dry->registry, dry->machine, dry->config, n_threads, &now);
+    *found = status == TFR_OK && tfr_calibration_check(calibration, &now, file, doubts, sizeof doubts) == TFR_OK;
+    if (!*found) {
+        tfr_calibration_free(calibration);
+    }
+    snprintf(path, size, *found && doubts[0] != '\0' ? "%s, which may not hold: %s" : "%s", *found ? file : tfr_failure_text(),
+             doubts);
+    return TFR_OK;
+}
+
+enum tfr_status tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct tfr_calibration *calibration, bool *found,
+                                         char *path, size_t size) {
+    *found = false;
+    path[0] = '\0';
+    if (dry->machine->is_described || !tfr_cache_has_folder()) {
+        return TFR_OK;
+    }
+    char *file = tfr_calibration_path(dry->machine->host_name, n_threads);
+    enum tfr_status status = file != NULL ? TFR_OK : TFR_RESOURCE;
+    if (status == TFR_OK && tfr_path_exists(file)) {
+        status = read_calibration(dry, n_threads, file, calibration, found, path, size);
     }
     tfr_free(file);
-    return found;
+    return status;
 }
 
 /* Threads of a rank: the cores are divided among those of a node, as when they run. */
@@ -68,7 +82,8 @@ static enum tfr_status take_measured_links(struct layouts_report *report) {
     }
     TFR_TRY(choose_threads(report));
     const int n_threads = report->dry.threads.n_threads;
-    const bool found = tfr_dry_find_calibration(&report->dry, n_threads, &calibration, path, sizeof path);
+    bool found;
+    TFR_TRY(tfr_dry_find_calibration(&report->dry, n_threads, &calibration, &found, path, sizeof path));
     const struct tfr_measured_links links = calibration.links;
     tfr_calibration_free(&calibration);
     if (!found || links.net_pairs + links.shm_pairs == 0) {
@@ -137,11 +152,13 @@ static enum tfr_status take_load(struct layouts_report *report) {
     return TFR_OK;
 }
 
-static void take_calibration(struct layouts_report *report) {
+static enum tfr_status take_calibration(struct layouts_report *report) {
     const struct tfr_dry *dry = &report->dry;
     const int n_threads = dry->threads.n_threads;
     char path[sizeof report->calibrated_by / 2];
-    if (tfr_dry_find_calibration(&report->dry, n_threads, &report->calibration, path, sizeof path)) {
+    bool found;
+    TFR_TRY(tfr_dry_find_calibration(&report->dry, n_threads, &report->calibration, &found, path, sizeof path));
+    if (found) {
         snprintf(report->calibrated_by, sizeof report->calibrated_by, "by %s", path);
     } else {
         tfr_calibration_nominal(&report->calibration, dry->machine, n_threads);
@@ -149,7 +166,7 @@ static void take_calibration(struct layouts_report *report) {
                  "by nominal peaks: no calibration of %d thread%s holds here (`tfrun calibrate -t %d`)%s%s", n_threads,
                  n_threads == 1 ? "" : "s", n_threads, *path != '\0' ? ": " : "", path);
     }
-    tfr_dry_find_calibration(&report->dry, dry->machine->n_cores, &report->node, path, sizeof path);
+    return tfr_dry_find_calibration(&report->dry, dry->machine->n_cores, &report->node, &found, path, sizeof path);
 }
 
 /* Where the cluster does not say how fast a rank is, it is this machine with as many threads. */
@@ -169,7 +186,7 @@ static enum tfr_status take_times(struct layouts_report *report) {
     }
     const bool is_measured = report->question->net != NULL && strcmp(report->question->net, "calibrated") == 0;
     TFR_TRY(is_measured ? TFR_OK : choose_threads(report)); /* measured links are those of ranks with so many threads */
-    take_calibration(report);
+    TFR_TRY(take_calibration(report));
     const struct tfr_planner planner = tfr_dry_planner(&report->dry);
     return tfr_piece_times_open(&report->pieces, &planner, &report->calibration,
                                 report->node.roofs.n_threads > 0 ? &report->node.roofs : NULL);

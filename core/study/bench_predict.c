@@ -58,7 +58,8 @@ static enum tfr_status predict_dry(struct tfr_bench *bench, struct tfr_dry *dry,
     struct tfr_piece_times pieces = {0};
     struct tfr_calibration node = {0};
     char path[256];
-    const bool has_node = tfr_dry_find_calibration(dry, dry->machine->n_cores, &node, path, sizeof path);
+    bool has_node;
+    TFR_TRY(tfr_dry_find_calibration(dry, dry->machine->n_cores, &node, &has_node, path, sizeof path));
     asked->model = &model;
     asked->ns = tfr_piece_times_ns;
     asked->user = &pieces;
