@@ -54,12 +54,16 @@ static enum tfr_status raise_write(const struct tfr_outfile *out, int error) {
     return tfr_raise(TFR_RESOURCE, "%s: cannot write: %s", out->path, strerror(error));
 }
 
-/* The file that `path` stands for: behind links, so that a link survives the rename. */
-static char *resolve(const char *path) {
+/* The file that `path` stands for: behind links, so that a link survives the rename. Of what is not there the path. */
+static enum tfr_status resolve(const char *path, char **resolved) {
     char *real = realpath(path, NULL);
-    char *copy = tfr_strdup(real != NULL ? real : path);
+    const int error = real == NULL ? errno : 0;
+    if (error == ENOMEM) {
+        return tfr_raise(TFR_RESOURCE, "%s: cannot write: %s", path, strerror(error));
+    }
+    *resolved = tfr_strdup(real != NULL ? real : path);
     free(real);
-    return copy;
+    return *resolved != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
 /* A path beside the target, noted before it is there, so that no signal comes between. False for lack of memory. */
@@ -138,10 +142,13 @@ enum way {
 
 static enum tfr_status open_target(struct tfr_outfile *out, enum way way, int *fd) {
     struct stat facts;
-    const bool is_there = (way == IN_PLACE ? lstat(out->path, &facts) : stat(out->path, &facts)) == 0;
-    const bool is_link = is_there && S_ISLNK(facts.st_mode);
-    if (!is_there || is_link || S_ISREG(facts.st_mode)) {
-        return open_temporary(out, way == NAMED, is_there && !is_link ? &facts : NULL, fd);
+    const int error = (way == IN_PLACE ? lstat(out->path, &facts) : stat(out->path, &facts)) == 0 ? 0 : errno;
+    const bool is_link = error == 0 && S_ISLNK(facts.st_mode);
+    if (error != 0 && error != ENOENT) { /* a device must not be taken for nothing there, and be renamed over */
+        return raise_write(out, error);
+    }
+    if (error != 0 || is_link || S_ISREG(facts.st_mode)) {
+        return open_temporary(out, way == NAMED, error == 0 && !is_link ? &facts : NULL, fd);
     }
     if (S_ISDIR(facts.st_mode)) {
         return tfr_raise(TFR_RESOURCE, "%s: is a directory, not a file", out->path);
@@ -155,7 +162,11 @@ static enum tfr_status open_target(struct tfr_outfile *out, enum way way, int *f
 
 static enum tfr_status open_out(struct tfr_outfile *out, const char *path, enum way way) {
     *out = (struct tfr_outfile){0};
-    out->path = way == IN_PLACE ? tfr_strdup(path) : resolve(path);
+    if (way == IN_PLACE) {
+        out->path = tfr_strdup(path);
+    } else {
+        TFR_TRY(resolve(path, &out->path));
+    }
     if (out->path == NULL) {
         return TFR_RESOURCE;
     }
@@ -199,6 +210,7 @@ static int finish_stream(struct tfr_outfile *out) {
     int fd = fileno(stream);
     out->stream = NULL;
     int error = fflush(stream) != 0 ? errno : 0;
+    error = error == 0 && ferror(stream) != 0 ? EIO : error; /* a write before, whose bytes stdio has dropped */
     if (error == 0 && (out->is_nameless || out->temporary != NULL) && fsync(fd) != 0) {
         error = errno;
     }
