@@ -56,7 +56,12 @@ static int add_folder(struct documents *documents, const char *folder) {
     struct dirent **files;
     int code = 0;
     const int n = scandir(folder, &files, is_json, alphasort);
-    if (n < 1) {
+    if (n < 0) {
+        fprintf(stderr, "tfrun: %s: cannot look for documents in this folder: %s\n", folder, strerror(errno));
+        return tfr_exit_code(TFR_RESOURCE);
+    }
+    if (n == 0) {
+        free(files);
         return tfr_cli_usage("%s: no documents there (*.json)", folder);
     }
     for (int i = 0; i < n; i++) {

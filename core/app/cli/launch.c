@@ -39,6 +39,7 @@ struct launch {
     char number[3][24];
     int n_numbers;
     char wiring[24], version[64]; /* room for words that are put together */
+    int error;                    /* of a launcher that could not be asked what it is: no answer is not the answer "another" */
 };
 
 static void add(struct launch *launch, const char *word) {
@@ -86,14 +87,16 @@ static bool is_in_path(const char *program) {
     return false;
 }
 
-/* Which of the words, the first that can be, is in what a command prints; NULL: none. */
-static const char *says(const char *command, const char *const *any) {
+/* Which of the words, the first that can be, is in what a command prints; NULL: none, or with an error in `launch`. */
+static const char *says(struct launch *launch, const char *command, const char *const *any) {
     char text[MOST_SAID];
     FILE *output = popen(command, "r");
     if (output == NULL) {
+        launch->error = errno;
         return NULL;
     }
     const size_t n = fread(text, 1, sizeof text - 1, output);
+    launch->error = ferror(output) ? errno : 0;
     text[n] = '\0';
     pclose(output);
     for (; *any != NULL; any++) {
@@ -131,7 +134,7 @@ static void add_cpus(struct launch *launch, int64_t n_ranks) {
 static bool take_srun(struct launch *launch, int64_t n_ranks) {
     static const char *const wirings[] = {TFR_SRUN_WIRING, "pmix", NULL};
     const bool has_srun = getenv("SLURM_JOB_ID") != NULL && is_in_path("srun");
-    const char *wiring = has_srun ? says("srun --mpi=list 2>&1", wirings) : NULL;
+    const char *wiring = has_srun ? says(launch, "srun --mpi=list 2>&1", wirings) : NULL;
     if (wiring == NULL) {
         return false;
     }
@@ -155,7 +158,7 @@ static bool take_mpirun(struct launch *launch, int64_t n_ranks) {
     }
     add(launch, launcher);
     snprintf(launch->version, sizeof launch->version, "%s --version 2>&1", launcher);
-    if (says(launch->version, open_mpi) != NULL) {
+    if (says(launch, launch->version, open_mpi) != NULL) {
         add(launch, "--map-by");
         add(launch, ":OVERSUBSCRIBE");
         add(launch, "--bind-to");
@@ -260,7 +263,13 @@ int tfr_launch(const struct tfr_args *args, const char *config, char *const *wor
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
-    if (!take_srun(&launch, n_ranks) && !take_mpirun(&launch, n_ranks)) {
+    const bool is_found = take_srun(&launch, n_ranks) || (launch.error == 0 && take_mpirun(&launch, n_ranks));
+    if (launch.error != 0) {
+        fprintf(stderr, "tfrun: --ranks %lld: the launcher can't be asked what it is: %s\n", (long long)n_ranks,
+                strerror(launch.error));
+        return tfr_exit_code(TFR_RESOURCE);
+    }
+    if (!is_found) {
         fprintf(stderr,
                 "tfrun: --ranks %lld needs mpirun, or srun with " TFR_SRUN_WIRING " inside an allocation, and PATH has neither; "
                 "install one (Debian package " TFR_LAUNCHER_PACKAGE "), or leave --ranks out for one process\n",

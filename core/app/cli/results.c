@@ -90,13 +90,31 @@ void tfr_results_put(const char *bytes, size_t size) {
     }
 }
 
+/* Of more than PRINT_BYTES, as a path may have. */
+static void put_long(const char *format, va_list arguments, size_t size) {
+    char *text = malloc(size + 1);
+    if (text == NULL) {
+        results.error = results.error == 0 ? ENOMEM : results.error; /* tfr_cli_flush tells it */
+        return;
+    }
+    vsnprintf(text, size + 1, format, arguments);
+    tfr_results_put(text, size);
+    free(text);
+}
+
 void tfr_results_print(const char *format, ...) {
     char text[PRINT_BYTES];
-    va_list arguments;
+    va_list arguments, again;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    va_copy(again, arguments);
+    const int size = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    tfr_results_put(text, strlen(text));
+    if (size < (int)sizeof text) {
+        tfr_results_put(text, strlen(text));
+    } else {
+        put_long(format, again, (size_t)size);
+    }
+    va_end(again);
 }
 
 void tfr_results_put_piece(const char *bytes, size_t size) {

@@ -89,7 +89,8 @@ static bool join_messages(struct reading *reading) {
     return true;
 }
 
-/* What the context has room for behind the prompt; 1 where that is too long already, which is refused later with the numbers. */
+/* What the context has room for behind the prompt; 1 where that is too long already, which is refused later with the numbers. 0 for
+ * lack of memory. */
 static int64_t room_behind(const struct reading *reading) {
     const struct tfr_server *server = reading->call->server;
     int32_t *ids;
@@ -97,8 +98,10 @@ static int64_t room_behind(const struct reading *reading) {
     if (reading->prompt.size > server->most_text) {
         return 1;
     }
-    if (server->vocabulary != NULL && reading->prompt.size > 0 &&
-        tfr_vocabulary_encode(server->vocabulary, reading->prompt.text, reading->prompt.size, false, &ids, &n) == TFR_OK) {
+    if (server->vocabulary != NULL && reading->prompt.size > 0) {
+        if (tfr_vocabulary_encode(server->vocabulary, reading->prompt.text, reading->prompt.size, false, &ids, &n) != TFR_OK) {
+            return 0;
+        }
         tfr_string_free(ids);
     }
     const int64_t used = n > 0 ? (int64_t)n : 1;
@@ -130,7 +133,9 @@ static void write_body(const struct reading *reading, struct tfr_json_out *out) 
         }
     }
     if (!limited) {
-        tfr_json_put_int(out, "max_tokens", newer->given ? newer->whole : room_behind(reading));
+        const int64_t room = newer->given ? newer->whole : room_behind(reading);
+        tfr_json_put_int(out, "max_tokens", room);
+        out->failed |= !newer->given && room == 0;
     }
     tfr_json_end(out, '}');
 }

@@ -113,8 +113,11 @@ static void put_prompt_text(struct tfr_choice *choice, const struct tfr_server *
     size_t size;
     if (prompt->text_size > 0) {
         tfr_json_put_bytes(&choice->text, prompt->text, prompt->text_size);
-    } else if (server->vocabulary != NULL &&
-               tfr_vocabulary_decode(server->vocabulary, prompt->ids, prompt->n, &text, &size) == TFR_OK) {
+    } else if (server->vocabulary != NULL) {
+        if (tfr_vocabulary_decode(server->vocabulary, prompt->ids, prompt->n, &text, &size) != TFR_OK) {
+            choice->text.failed = true; /* a text without its beginning is another one */
+            return;
+        }
         tfr_json_put_bytes(&choice->text, text, size);
         tfr_string_free(text);
     }

@@ -246,6 +246,9 @@ static int run_outside(const char *url) {
     static struct tfr_load_server server;
     char error[512];
     server.key = load.options.key;
+    if (load.options.model != NULL && strlen(load.options.model) >= sizeof server.model) {
+        return tfr_cli_usage("--model: the name has more than %zu bytes", sizeof server.model - 1);
+    }
     snprintf(server.model, sizeof server.model, "%s", load.options.model != NULL ? load.options.model : "");
     enum tfr_status status = tfr_load_server_find(&server, url, error, sizeof error);
     status = status == TFR_OK ? tfr_load_server_ask(&server, error, sizeof error) : status;

@@ -16,7 +16,7 @@ struct tfr_load_series {
     size_t n, capacity;
 };
 
-enum { TFR_LOAD_MOST_STATUS = 8 };
+enum { TFR_LOAD_MOST_STATUS = 64 };
 
 struct tfr_load_result {
     enum tfr_load_kind kind;

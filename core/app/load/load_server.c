@@ -13,6 +13,7 @@
 #include "app/load/arrivals.h"
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/status.h"
 
 static enum tfr_status find_unix(struct tfr_load_server *server, const char *path, char *error, size_t size) {
     struct sockaddr_un *address = (struct sockaddr_un *)&server->address;
@@ -151,6 +152,7 @@ static bool take_models(struct tfr_load_server *server, const struct tfr_load_wi
     }
     const tfr_json *model = tfr_json_first(tfr_json_member(tfr_json_root(doc), "data"));
     const char *id = tfr_json_string(tfr_json_member(model, "id"));
+    id = id != NULL && strlen(id) < sizeof server->model ? id : NULL; /* a part of it would be another one */
     if (id != NULL && server->model[0] == '\0') {
         snprintf(server->model, sizeof server->model, "%s", id);
     }
@@ -159,10 +161,13 @@ static bool take_models(struct tfr_load_server *server, const struct tfr_load_wi
     return id != NULL;
 }
 
-static void take_info(struct tfr_load_server *server, const struct tfr_load_wire *wire) {
+/* Of a server that is not tfrun there is none; but no memory must not look like that. */
+static enum tfr_status take_info(struct tfr_load_server *server, const struct tfr_load_wire *wire) {
     struct tfr_json_doc *doc;
-    if (wire->body.size == 0 || tfr_json_open(&doc, "info", wire->body.bytes, wire->body.size, TFR_RUNTIME) != TFR_OK) {
-        return;
+    const enum tfr_status status =
+        wire->body.size > 0 ? tfr_json_open(&doc, "info", wire->body.bytes, wire->body.size, TFR_RUNTIME) : TFR_RUNTIME;
+    if (status != TFR_OK) {
+        return status == TFR_RESOURCE ? status : TFR_OK;
     }
     const tfr_json *root = tfr_json_root(doc);
     const char *version = tfr_json_string(tfr_json_member(root, "version")),
@@ -173,6 +178,7 @@ static void take_info(struct tfr_load_server *server, const struct tfr_load_wire
     snprintf(server->what, sizeof server->what, "tfrun %.40s, %.20s, %" PRId64 " threads", version != NULL ? version : "?",
              dtype != NULL ? dtype : "?", int_member(doc, root, "threads"));
     tfr_json_close(doc);
+    return TFR_OK;
 }
 
 enum tfr_status tfr_load_server_ask(struct tfr_load_server *server, char *error, size_t size) {
@@ -196,7 +202,8 @@ enum tfr_status tfr_load_server_ask(struct tfr_load_server *server, char *error,
         verdict = TFR_RUNTIME;
     }
     if (verdict == TFR_OK && get(server, "/tfrun/v1/info", &wire, &there, words, sizeof words) == 200) {
-        take_info(server, &wire);
+        verdict = take_info(server, &wire);
+        snprintf(error, size, "%s", verdict != TFR_OK ? tfr_failure_text() : "");
     }
     tfr_load_wire_free(&wire);
     return verdict;

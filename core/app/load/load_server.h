@@ -11,7 +11,7 @@ struct tfr_load_server {
     struct sockaddr_storage address;
     socklen_t address_size;
     char host[300], base[300]; /* of the Host line; what stands before "/v1" */
-    char model[256];
+    char model[1024];
     const char *key;     /* NULL: none */
     bool is_tfrun;       /* has the routes of tfrun: tells ids, so that tokens are counted and not events */
     int64_t n_positions; /* 0: not known */
