@@ -104,13 +104,18 @@ static void count_threads(struct tfr_counters *counters) {
         }
         return;
     }
-    for (const struct dirent *entry; (entry = readdir(threads)) != NULL;) {
+    errno = 0; /* which is all that tells the end from a failure */
+    for (const struct dirent *entry; (entry = readdir(threads)) != NULL; errno = 0) {
         const pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
         if (thread > 0) {
             count_thread(counters, thread, is_amd);
         }
     }
+    const int error = errno;
     closedir(threads);
+    for (int c = 0; c < TFR_COUNTER_COUNT && error != 0; c++) {
+        counters->error[c] = error;
+    }
     drop_partial(counters);
 }
 
@@ -183,10 +188,16 @@ void tfr_counters_read(const struct tfr_counters *counters, struct tfr_counts *c
         struct {
             uint64_t value, enabled, running;
         } seen;
-        if (read(counters->file[i].fd, &seen, sizeof seen) != sizeof seen || seen.running == 0) {
-            continue;
+        const int c = counters->file[i].counter;
+        const ssize_t n = read(counters->file[i].fd, &seen, sizeof seen);
+        if (n != sizeof seen) { /* the sum of the others would be a part of the truth */
+            tfr_counters_explain(n < 0 ? errno : EIO, paranoia(), counts->why_not[c], sizeof counts->why_not[c]);
+        } else if (seen.running > 0) {
+            counts->value[c] += (double)seen.value * (double)seen.enabled / (double)seen.running;
+            counts->has[c] = true;
         }
-        counts->value[counters->file[i].counter] += (double)seen.value * (double)seen.enabled / (double)seen.running;
-        counts->has[counters->file[i].counter] = true;
+    }
+    for (int c = 0; c < TFR_COUNTER_COUNT; c++) {
+        counts->has[c] = counts->has[c] && counts->why_not[c][0] == '\0';
     }
 }

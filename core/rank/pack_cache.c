@@ -64,13 +64,13 @@ static enum tfr_status put_program(struct key *key) {
 }
 
 static enum tfr_status put_plugins(struct key *key, const struct tfr_registry *registry) {
-    char line[512];
     size_t n;
     const struct tfr_registry_entry *entries = tfr_registry_plugins(registry, &n);
     for (size_t i = 0; i < n; i++) {
         const struct tfr_plugin *plugin = entries[i].plugin;
-        snprintf(line, sizeof line, "%s %s %s", plugin->name, plugin->version, plugin->build != NULL ? plugin->build : "");
-        put(key, "plugin", line);
+        put(key, "plugin", plugin->name);
+        put(key, "version", plugin->version);
+        put(key, "build", plugin->build != NULL ? plugin->build : "");
         if (entries[i].path[0] != '\0') {
             TFR_TRY(put_code(key, "of", entries[i].path));
         }
@@ -120,9 +120,14 @@ static char *folder_of(const struct tfr_config *config) {
 
 static char *path_of(const struct tfr_engine *engine) {
     const char *weights = tfr_weights_file(engine->model->weights, 0);
-    char *folder = folder_of(engine->config), *real = realpath(weights, NULL), *path = NULL;
+    char *real = realpath(weights, NULL);
+    if (real == NULL) { /* by another name of the weights it would be another file */
+        tfr_raise(TFR_RESOURCE, "%s: cannot be examined: %s", weights, strerror(errno));
+        return NULL;
+    }
+    char *folder = folder_of(engine->config), *path = NULL;
     if (folder != NULL && tfr_path_make_folders(folder) == TFR_OK) {
-        path = tfr_format("%s/tfrun-%016llx.packs", folder, (unsigned long long)hash_part(engine, real != NULL ? real : weights));
+        path = tfr_format("%s/tfrun-%016llx.packs", folder, (unsigned long long)hash_part(engine, real));
     }
     free(real);
     tfr_free(folder);

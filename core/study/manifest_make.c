@@ -93,29 +93,28 @@ enum tfr_status tfr_manifest_config_digest(const struct tfr_bench_question *ques
     return *digest != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
-/* A word of a command line as a shell reads it. */
-static void put_word(FILE *out, const char *word) {
-    bool is_plain = *word != '\0';
+/* A word of a command line as a shell reads it: what stands before '=', which a shell takes as it is, and what stands behind. */
+static void put_setting(FILE *out, const char *before, const char *word) {
+    bool is_plain = *before != '\0' || *word != '\0';
     for (const char *at = word; *at != '\0'; at++) {
         is_plain = is_plain && (isalnum((unsigned char)*at) || strchr("_-./,:=+@%", *at) != NULL);
     }
-    if (is_plain) {
-        fputs(word, out);
-        return;
-    }
-    fputc('\'', out);
+    fputs(is_plain ? "" : "'", out);
+    fprintf(out, "%s%s", before, *before != '\0' ? "=" : "");
     for (const char *at = word; *at != '\0'; at++) {
         fputs(*at == '\'' ? "'\\''" : (char[2]){*at, '\0'}, out);
     }
-    fputc('\'', out);
+    fputs(is_plain ? "" : "'", out);
+}
+
+static void put_word(FILE *out, const char *word) {
+    put_setting(out, "", word);
 }
 
 static void put_overrides(FILE *out, const struct tfr_manifest *manifest) {
     for (size_t i = 0; i < manifest->overrides.n; i++) {
-        char *setting = tfr_format("%s=%s", manifest->overrides.items[i].name, manifest->overrides.items[i].value);
         fputs(" --set ", out);
-        put_word(out, setting != NULL ? setting : "");
-        tfr_free(setting);
+        put_setting(out, manifest->overrides.items[i].name, manifest->overrides.items[i].value);
     }
 }
 

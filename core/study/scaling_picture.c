@@ -24,7 +24,6 @@ struct view {
     size_t lines[MOST_LINES]; /* the first point of each */
     int n_lines;
     bool has_more; /* lines than it shows */
-    bool has_no_memory;
 };
 
 /* Colours that are told apart on light and dark paper, and by those who see fewer colours. */
@@ -81,20 +80,17 @@ static size_t common_end(const struct view *view) {
 }
 
 /* A text between single quotes of gnuplot, on one line: whatever stands behind its end would be a command. */
-static void put_quoted(FILE *out, const char *text) {
-    fputc('\'', out);
-    for (const char *at = text; *at != '\0'; at++) {
+static void put_within(FILE *out, const char *text, size_t size) {
+    for (const char *at = text; at < text + size; at++) {
         const bool is_plain = (unsigned char)*at >= 0x20 && *at != 0x7F;
         fputs(*at == '\'' ? "''" : is_plain ? (char[2]){*at, '\0'} : "?", out);
     }
-    fputc('\'', out);
 }
 
-/* The same; the text is made for it. */
-static void put_made(FILE *out, struct view *view, char *text) {
-    view->has_no_memory |= text == NULL;
-    put_quoted(out, text != NULL ? text : "");
-    tfr_free(text);
+static void put_quoted(FILE *out, const char *text) {
+    fputc('\'', out);
+    put_within(out, text, strlen(text));
+    fputc('\'', out);
 }
 
 static void put_point(FILE *out, const struct tfr_scaling_point *point, enum tfr_scaling_kind kind) {
@@ -114,38 +110,54 @@ static void put_line_data(FILE *out, const struct view *view, int line) {
     fprintf(out, "end\n");
 }
 
-static void put_title(FILE *out, struct view *view, const struct tfr_scaling_point *point, size_t told) {
-    int length = (int)(strlen(point->settings) - told);
+static void put_title(FILE *out, const struct tfr_scaling_point *point, size_t told) {
+    const char *source = tfr_scaling_source(point);
+    size_t length = strlen(point->settings) - told;
     length -= length > 0 && told > 0; /* the blank before what is told */
-    put_made(out, view,
-             tfr_format("%s%s%.*s, %d thread%s a rank", tfr_scaling_source(point), length > 0 ? ", " : "", length, point->settings,
-                        point->bench->n_threads, tfr_plural(point->bench->n_threads)));
+    fputc('\'', out);
+    put_within(out, source, strlen(source));
+    fputs(length > 0 ? ", " : "", out);
+    put_within(out, point->settings, length);
+    fprintf(out, ", %d thread%s a rank'", point->bench->n_threads, tfr_plural(point->bench->n_threads));
 }
 
-static void put_heading(FILE *out, struct view *view, size_t told) {
-    const struct tfr_scaling_point *point = view->first, *base = point->base[view->kind];
-    const struct tfr_bench_case *what = &point->figure->what;
-    const char *settings = view->scaling->points[view->lines[0]].settings;
+static void put_subject(FILE *out, const struct view *view) {
+    const struct tfr_bench_case *what = &view->first->figure->what;
+    const struct tfr_scaling_point *base = view->first->base[view->kind];
     const long long n = (long long)what->n;
     const double each = (double)base->figure->what.n / (double)base->cores;
-    char *of = view->kind == TFR_SCALING_WEAK    ? tfr_format("%.3g sequence%s for each core", each, each > 1 ? "s" : "")
-               : what->kind == TFR_BENCH_DECODE  ? tfr_format("a token behind %lld cached positions", n)
-               : what->kind == TFR_BENCH_PREFILL ? tfr_format("a prompt of %lld tokens", n)
-               : what->kind == TFR_BENCH_MIXED   ? tfr_format("a step with %lld rows of a prompt beside decodes", n)
-               : what->kind == TFR_BENCH_CLASS   ? tfr_format("%lld rows in a step", n)
-               : what->kind == TFR_BENCH_STEPS   ? tfr_format("a step of %lld sequence%s", n, tfr_plural(n))
-                                                 : tfr_format("%lld sequence%s side by side", n, tfr_plural(n));
-    view->has_no_memory |= of == NULL;
-    fprintf(out, "set title ");
-    put_made(out, view, tfr_format("%s scaling: %s", view->kind == TFR_SCALING_WEAK ? "Weak" : "Strong", of != NULL ? of : ""));
-    fprintf(out, " . \"\\n\" . ");
-    put_made(out, view, tfr_format("%s; %s", point->bench->model, point->bench->machine));
+    if (view->kind == TFR_SCALING_WEAK) {
+        fprintf(out, "%.3g sequence%s for each core", each, each > 1 ? "s" : "");
+    } else if (what->kind == TFR_BENCH_DECODE) {
+        fprintf(out, "a token behind %lld cached positions", n);
+    } else if (what->kind == TFR_BENCH_PREFILL) {
+        fprintf(out, "a prompt of %lld tokens", n);
+    } else if (what->kind == TFR_BENCH_MIXED) {
+        fprintf(out, "a step with %lld rows of a prompt beside decodes", n);
+    } else if (what->kind == TFR_BENCH_CLASS) {
+        fprintf(out, "%lld rows in a step", n);
+    } else if (what->kind == TFR_BENCH_STEPS) {
+        fprintf(out, "a step of %lld sequence%s", n, tfr_plural(n));
+    } else {
+        fprintf(out, "%lld sequence%s side by side", n, tfr_plural(n));
+    }
+}
+
+static void put_heading(FILE *out, const struct view *view, size_t told) {
+    const struct tfr_bench *bench = view->first->bench;
+    const char *settings = view->scaling->points[view->lines[0]].settings;
+    fprintf(out, "set title '%s scaling: ", view->kind == TFR_SCALING_WEAK ? "Weak" : "Strong");
+    put_subject(out, view);
+    fprintf(out, "' . \"\\n\" . '");
+    put_within(out, bench->model, strlen(bench->model));
+    fputs("; ", out);
+    put_within(out, bench->machine, strlen(bench->machine));
+    fputc('\'', out);
     if (told > 0) {
         fprintf(out, " . \"\\n\" . ");
         put_quoted(out, settings + strlen(settings) - told);
     }
     fprintf(out, "%s\n", view->has_more ? " . \"\\nThere are more layouts than these lines: give fewer documents\"" : "");
-    tfr_free(of);
 }
 
 /* A tic for each number of cores that there is, but for many. */
@@ -204,7 +216,7 @@ static void put_ranges(FILE *out, const struct view *view) {
     fprintf(out, "set xrange [%.6g:%.6g]\nset yrange [%.6g:%.6g]\n", base * 0.9, base * cores * 1.1, low * 0.9, high * 1.1);
 }
 
-static void put_frame(FILE *out, struct view *view, size_t told) {
+static void put_frame(FILE *out, const struct view *view, size_t told) {
     const double base = (double)view->first->base[view->kind]->cores;
     fprintf(out, "set terminal svg size 760,600 dynamic noenhanced font 'sans-serif,13' background '#ffffff'\n");
     put_heading(out, view, told);
@@ -232,7 +244,7 @@ static void put_script(FILE *out, struct view *view) {
     for (int line = 0; line < view->n_lines; line++) {
         const struct tfr_scaling_point *point = &view->scaling->points[view->lines[line]];
         fprintf(out, ", \\\n  $line%d using ($1 * %.3f):2:3:4 title ", line, 1 + 0.012 * (line - 0.5 * (view->n_lines - 1)));
-        put_title(out, view, point, told);
+        put_title(out, point, told);
         fprintf(out, " with yerrorlines linewidth 1.5 linecolor '%s' pointtype %d pointsize 0.8%s", colors[line % N_COLORS],
                 (point->simulated ? 6 : 7) - (line < N_COLORS ? 0 : 2), point->simulated ? " dashtype 4" : "");
     }
@@ -245,7 +257,7 @@ static enum tfr_status make(struct tfr_scaling_picture *picture, struct view *vi
     size_t size;
     TFR_TRY(tfr_memtext_open(&out, &picture->script, &size));
     put_script(out, view);
-    TFR_TRY(tfr_memtext_end(out, &picture->script, view->has_no_memory ? TFR_RESOURCE : TFR_OK));
+    TFR_TRY(tfr_memtext_close(out, &picture->script));
     const int64_t n = view->kind == TFR_SCALING_WEAK ? view->first->base[view->kind]->figure->what.n : what->n;
     picture->name = tfr_format("%s-%s-%lld", tfr_scaling_kind_name(view->kind), tfr_bench_kind_name(what->kind), (long long)n);
     return picture->name != NULL ? TFR_OK : TFR_RESOURCE;
