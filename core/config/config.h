@@ -136,7 +136,7 @@ struct tfr_quantization {
     bool has_zero;
 };
 
-/* A row of quantized.def. */
+/* A row of tfrun/quantized.def. */
 struct tfr_quantized_type {
     const char *name, *runtime;
     int bits;
@@ -204,8 +204,7 @@ bool tfr_config_is_overridden(const struct tfr_config *config, const char *key);
 bool tfr_config_is_default(const struct tfr_config *config, const char *key);
 /* Logs where each sampling option that is not the default comes from. */
 void tfr_config_log_sampling(const struct tfr_config *config);
-/* config_quantization.c: the types of quantized.def, and their names with commas. */
-const struct tfr_quantized_type *tfr_quantized_types(size_t *n);
+/* config_quantization.c: the names of tfrun/quantized.def with commas. */
 extern const char *const tfr_quantized_names;
 /* NULL: there is no type of that name. */
 const struct tfr_quantized_type *tfr_quantized_find(const char *name);

@@ -12,20 +12,15 @@
 static const char method[] = "tfrun";
 
 static const struct tfr_quantized_type types[] = {
-#define TFR_QUANTIZED(name, runtime, bits) {name, runtime, bits},
-#include "config/quantized.def"
+#define TFR_QUANTIZED(name, runtime, bits, told) {name, runtime, bits},
+#include <tfrun/quantized.def>
 };
 
 static const char type_names[] =
-#define TFR_QUANTIZED(name, runtime, bits) ", " name
-#include "config/quantized.def"
+#define TFR_QUANTIZED(name, runtime, bits, told) ", " name
+#include <tfrun/quantized.def>
     ;
 const char *const tfr_quantized_names = type_names + 2;
-
-const struct tfr_quantized_type *tfr_quantized_types(size_t *n) {
-    *n = TFR_COUNT_OF(types);
-    return types;
-}
 
 const struct tfr_quantized_type *tfr_quantized_find(const char *name) {
     for (size_t i = 0; i < TFR_COUNT_OF(types); i++) {

@@ -47,16 +47,12 @@ static enum tfr_status read_fours(const struct tfr_config *config, const struct 
 }
 
 static enum tfr_status refuse_type(const char *to) {
-    enum { MOST_TYPES = 8 };
-    const char *names[MOST_TYPES];
-    size_t n;
-    const struct tfr_quantized_type *types = tfr_quantized_types(&n);
-    n = n < MOST_TYPES ? n : MOST_TYPES;
-    for (size_t i = 0; i < n; i++) {
-        names[i] = types[i].name;
-    }
+    static const char *const names[] = {
+#define TFR_QUANTIZED(name, runtime, bits, told) name,
+#include <tfrun/quantized.def>
+    };
     const char *known = tfr_quantized_names, *instead = tfr_choice_instead("quantize --to", to),
-               *near = tfr_choice_nearest(to, names, n);
+               *near = tfr_choice_nearest(to, names, TFR_COUNT_OF(names));
     if (instead != NULL) {
         return tfr_raise(TFR_USAGE, "--to: \"%s\" is none of %s; %s", to, known, instead);
     }

@@ -441,7 +441,7 @@ def what_cannot_be_written_leaves_nothing(box):
     box.told(box.start("quantize", model, "--to", "int4", "-o", coarse, "-q"), 2, "already holds a model", "--force")
     box.told(box.start("quantize", coarse, "--to", "int4", "-o", out, "-q"), 4, "coarse already")
     box.told(box.start("quantize", model, "--to", "int4", "-o", model, "--force", "-q"), 2, "folder of the model itself")
-    box.told(box.start("quantize", model, "-o", out), 2, "--to int8, int8w, int4 or mixed")
+    box.told(box.start("quantize", model, "-o", out), 2, "by --to: int8 (inputs rounded too); int8w (", "; mixed (")
     box.told(box.start("quantize", model, "--to", "int3", "-o", out), 2, '"int3" is none of')
     for word, said in (("Q4_0", "mixed; int4 has weights of 4 bits"), ("INT8", 'mixed; did you mean "int8"?'), ("bf16", "run the model with --dtype bf16"),
                        ("float16", "run the model with --dtype bf16"), ("w8a8", "mixed; it is called int8 here"), ("gguf", "mixed\n")):

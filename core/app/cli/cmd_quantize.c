@@ -5,10 +5,15 @@
 #include "app/cli/measure.h"
 #include "app/cli/progress.h"
 
+/* "; int8 (inputs rounded too)" and so on: the first two characters are for nobody. */
+static const char types[] =
+#define TFR_QUANTIZED(name, runtime, bits, told) "; " name " (" told ")"
+#include <tfrun/quantized.def>
+    ;
+
 static const struct tfr_flag flags[] = {
     TFR_FOLDER_FLAG,
-    {"to", "TYPE", "int8 (inputs rounded too), int8w (inputs as they are), int4 or mixed (int4, some linears in 8 bits: --finer)",
-     0},
+    {"to", "TYPE", types + 2, 0},
     {"smooth", "A", "before rounding make inputs of c_attn and c_fc alike, in f32 without any effect: A in (0, 1], 0.5 is usual",
      0},
     {"json", NULL, "the result as one JSON document", 0},
@@ -111,7 +116,7 @@ static int read_text(const struct tfr_args *args, struct text *text) {
 static bool read_request(const struct tfr_args *args, struct tfr_quantize_request *request) {
     request->to = tfr_args_flag(args, "to");
     if (request->to == NULL) {
-        tfr_cli_usage("say which type the weights shall have: --to int8, int8w, int4 or mixed");
+        tfr_cli_usage("say which type the weights shall have by --to: %s", types + 2);
         return false;
     }
     const char *smooth = tfr_args_flag(args, "smooth");
@@ -210,7 +215,7 @@ static int run(struct tfr_args *args) {
 const struct tfr_command tfr_cmd_quantize = {
     .name = "quantize",
     .operands = "CONFIG -o DIR",
-    .help = "write the model with coarse weights (--to int8|int8w|int4|mixed, --data)",
+    .help = "write the model with coarse weights (--to TYPE, --data)",
     .flags = flags,
     .n_flags = sizeof flags / sizeof flags[0],
     .reads = reads,
