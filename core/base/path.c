@@ -2,6 +2,8 @@
 #include "base/mapfile.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -60,37 +62,49 @@ bool tfr_path_is_same(const char *a, const char *b) {
     return stat(a, &facts_a) == 0 && stat(b, &facts_b) == 0 && facts_a.st_dev == facts_b.st_dev && facts_a.st_ino == facts_b.st_ino;
 }
 
-/* Where `path` really is, links followed. What is not there yet is where its folder is; NULL where that can't
- * be said: a link to nothing, or ".." behind a folder that is not there. Free with tfr_free. */
-static char *real_path(const char *path) {
-    char *found = realpath(path, NULL);
-    const int error = errno;
-    char *real = found != NULL ? tfr_strdup(found) : NULL;
-    free(found);
+/* Moves the last name of `path` to the front of `rest`, with a slash before it; false where there is no such name. */
+static bool move_name(char *path, char *rest) {
     const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
-    struct stat facts;
-    const bool has_name = name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
-    if (found != NULL || error != ENOENT || !has_name || lstat(path, &facts) == 0) {
-        return real;
+    const size_t length = strlen(name), had = strlen(rest);
+    size_t end = (size_t)(name - path);
+    if (length == 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || length + had + 2 > PATH_MAX) {
+        return false;
     }
-    char *folder = tfr_path_directory(path);
-    char *real_folder = folder != NULL ? real_path(folder) : NULL;
-    real = real_folder != NULL ? tfr_path_join(real_folder, name) : NULL;
-    tfr_free(real_folder);
-    tfr_free(folder);
-    return real;
+    memmove(rest + length + 1, rest, had + 1);
+    memcpy(rest + 1, name, length);
+    rest[0] = '/';
+    while (end > 1 && path[end - 1] == '/') {
+        end--;
+    }
+    snprintf(path + end, 2, "%s", end == 0 ? "." : "");
+    return true;
+}
+
+/* Where `path` really is, links followed. What is not there yet is where its folder is; false where that can't be said: a link to
+ * nothing, or ".." behind a folder that is not there. Without memory of its own, as the lack of that must not look like another
+ * place. */
+static bool real_path(const char *path, char real[PATH_MAX]) {
+    char at[PATH_MAX], rest[PATH_MAX] = "";
+    struct stat facts;
+    if ((size_t)snprintf(at, sizeof at, "%s", path) >= sizeof at) {
+        return false;
+    }
+    while (realpath(at, real) == NULL) {
+        if (errno != ENOENT || lstat(at, &facts) == 0 || !move_name(at, rest)) {
+            return false;
+        }
+    }
+    const size_t length = strcmp(real, "/") == 0 && rest[0] != '\0' ? 0 : strlen(real);
+    return (size_t)snprintf(real + length, PATH_MAX - length, "%s", rest) < PATH_MAX - length;
 }
 
 bool tfr_path_is_within(const char *path, const char *folder) {
-    char *inner = real_path(path), *outer = realpath(folder, NULL);
-    bool within = false;
-    if (inner != NULL && outer != NULL) {
-        const size_t length = strcmp(outer, "/") == 0 ? 0 : strlen(outer);
-        within = strncmp(inner, outer, length) == 0 && (inner[length] == '/' || inner[length] == '\0');
+    char inner[PATH_MAX], outer[PATH_MAX];
+    if (!real_path(path, inner) || realpath(folder, outer) == NULL) {
+        return false;
     }
-    tfr_free(inner);
-    free(outer);
-    return within;
+    const size_t length = strcmp(outer, "/") == 0 ? 0 : strlen(outer);
+    return strncmp(inner, outer, length) == 0 && (inner[length] == '/' || inner[length] == '\0');
 }
 
 enum tfr_status tfr_path_make_folders(const char *directory) {

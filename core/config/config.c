@@ -96,10 +96,11 @@ static void read_root(struct tfr_config_reader *reader) {
     }
 }
 
-static void override_problem(struct tfr_config_reader *reader, const struct tfr_override *override, const char *why) {
+static void override_problem(struct tfr_config_reader *reader, const struct tfr_override *override, enum tfr_status status,
+                             const char *why) {
     const bool is_set = strcmp(override->origin, "--set") == 0;
-    tfr_complaints_add(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, "%s%s%s: %s", override->origin,
-                       is_set ? " " : "", is_set ? override->key : "", why);
+    tfr_complaints_add(&reader->complaints, status, TFR_COMPLAINT_LAST_LINE, 0, "%s%s%s: %s", override->origin, is_set ? " " : "",
+                       is_set ? override->key : "", why);
 }
 
 static void unknown_override(struct tfr_config_reader *reader, const struct tfr_override *override) {
@@ -119,21 +120,25 @@ static void unknown_override(struct tfr_config_reader *reader, const struct tfr_
     } else {
         snprintf(why, sizeof(why), "unknown key %s; docs/config.md lists the known ones", key);
     }
-    override_problem(reader, override, why);
+    override_problem(reader, override, TFR_USAGE, why);
 }
 
 /* The map comes as JSON text; its places count within that text, so the origin serves as the name of the
  * file. */
 static void override_device_map(struct tfr_config_reader *reader, const struct tfr_override *override) {
     struct tfr_json_doc *doc = NULL;
-    if (tfr_json_open(&doc, override->origin, override->value, strlen(override->value), TFR_CONFIG) != TFR_OK) {
-        tfr_complaints_add_lines(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, tfr_failure_text());
+    enum tfr_status status = tfr_json_open(&doc, override->origin, override->value, strlen(override->value), TFR_CONFIG);
+    if (status != TFR_OK) {
+        tfr_complaints_add_lines(&reader->complaints, status == TFR_RESOURCE ? status : TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0,
+                                 tfr_failure_text());
         return;
     }
     struct tfr_config_reader inner = {.config = reader->config, .doc = doc};
     tfr_config_read_device_map(&inner, tfr_json_root(doc));
-    if (tfr_complaints_raise(&inner.complaints, MAX_PROBLEMS) != TFR_OK) {
-        tfr_complaints_add_lines(&reader->complaints, TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0, tfr_failure_text());
+    status = tfr_complaints_raise(&inner.complaints, MAX_PROBLEMS);
+    if (status != TFR_OK) {
+        tfr_complaints_add_lines(&reader->complaints, status == TFR_RESOURCE ? status : TFR_USAGE, TFR_COMPLAINT_LAST_LINE, 0,
+                                 tfr_failure_text());
     }
     tfr_json_close(doc);
 }
@@ -182,8 +187,9 @@ static void apply_overrides(struct tfr_config_reader *reader, const struct tfr_o
             continue;
         }
         make_way(options, overrides, i, option);
-        if (!tfr_option_from_text(options, option, overrides[i].value, why, sizeof(why))) {
-            override_problem(reader, &overrides[i], why);
+        const enum tfr_status status = tfr_option_from_text(options, option, overrides[i].value, why, sizeof(why));
+        if (status != TFR_OK) {
+            override_problem(reader, &overrides[i], status == TFR_RESOURCE ? status : TFR_USAGE, why);
         } else {
             reader->config->origin[option] = TFR_ORIGIN_OVERRIDE;
         }

@@ -106,8 +106,9 @@ static void read_setting(struct tfr_config_reader *reader, const tfr_json *node,
         reader->config->origin[option] = (uint8_t)origin;
         return;
     }
-    if (!tfr_option_from_json(reader, option, node, why, sizeof why)) {
-        tfr_config_complain(reader, node, TFR_CONFIG, "%s = %s", tfr_json_key(node), why);
+    const enum tfr_status status = tfr_option_from_json(reader, option, node, why, sizeof why);
+    if (status != TFR_OK) {
+        tfr_config_complain(reader, node, status, "%s = %s", tfr_json_key(node), why);
         return;
     }
     reader->config->origin[option] = (uint8_t)origin;

@@ -59,8 +59,8 @@ bool tfr_option_nearest(const char *prefix, const char *name, char *text, size_t
 
 /* config_values.c: values into members. False after writing into `why` what is wrong, as in "1.4 is outside
  * 0..1". */
-bool tfr_option_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size);
-bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why, size_t size);
+enum tfr_status tfr_option_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size);
+enum tfr_status tfr_option_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why, size_t size);
 
 /* config_parse.c: true if the whole text is such a value and it fits. */
 bool tfr_parse_integer(const char *text, int64_t *value);

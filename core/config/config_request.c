@@ -33,6 +33,7 @@ static void read_member(struct tfr_config_reader *reader, const tfr_json *node) 
     const bool truncates = strcmp(name, "truncate") == 0;
     snprintf(key, sizeof key, "%s%.200s", truncates ? "input." : "sampling.", name);
     const int option = tfr_option_find(key);
+    enum tfr_status status;
     if (option < 0) {
         const bool found = tfr_option_nearest("sampling.", name, nearest, sizeof nearest);
         tfr_config_complain(reader, node, TFR_CONFIG, "unknown setting %.200s%s%s%s", name, found ? "; did you mean \"" : "",
@@ -43,8 +44,8 @@ static void read_member(struct tfr_config_reader *reader, const tfr_json *node) 
         tfr_option_clear(&reader->config->options, option);
     } else if (is_assistant(key)) {
         tfr_config_complain(reader, node, TFR_CONFIG, "assistant: %s", assistant_words);
-    } else if (!tfr_option_from_json(reader, option, node, why, sizeof why)) {
-        tfr_config_complain(reader, node, TFR_CONFIG, "%s = %s", name, why);
+    } else if ((status = tfr_option_from_json(reader, option, node, why, sizeof why)) != TFR_OK) {
+        tfr_config_complain(reader, node, status, "%s = %s", name, why);
     } else {
         took(reader, option);
     }
@@ -62,8 +63,8 @@ static void read_members(struct tfr_config_reader *reader, const struct tfr_json
     }
 }
 
-static void refuse(struct tfr_config_reader *reader, const struct tfr_override *override, const char *why) {
-    tfr_complaints_add(&reader->complaints, TFR_CONFIG, TFR_COMPLAINT_LAST_LINE, 0, "%s: %.200s: %s",
+static void refuse(struct tfr_config_reader *reader, const struct tfr_override *override, enum tfr_status status, const char *why) {
+    tfr_complaints_add(&reader->complaints, status, TFR_COMPLAINT_LAST_LINE, 0, "%s: %.200s: %s",
                        override->origin != NULL ? override->origin : origin_name, override->key, why);
 }
 
@@ -86,19 +87,20 @@ static void apply_override(struct tfr_config_reader *reader, const struct tfr_ov
         if (strcmp(override->value, "false") == 0) {
             tfr_option_clear(options, option);
         } else {
-            refuse(reader, override, assistant_words);
+            refuse(reader, override, TFR_CONFIG, assistant_words);
         }
         return;
     }
     if (option < 0 || !is_open_to_requests(override->key)) {
-        refuse(reader, override, "no setting of a request; those are sampling.* and input.truncate");
+        refuse(reader, override, TFR_CONFIG, "no setting of a request; those are sampling.* and input.truncate");
         return;
     }
     if (tfr_option_type(option) == TFR_OPTION_LIST && is_first(overrides, at)) {
         tfr_option_clear(options, option);
     }
-    if (!tfr_option_from_text(options, option, override->value, why, sizeof why)) {
-        refuse(reader, override, why);
+    const enum tfr_status status = tfr_option_from_text(options, option, override->value, why, sizeof why);
+    if (status != TFR_OK) {
+        refuse(reader, override, status, why);
     } else {
         took(reader, option);
     }

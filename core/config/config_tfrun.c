@@ -25,8 +25,9 @@ static void unknown_key(struct tfr_config_reader *reader, const tfr_json *node, 
 static void read_option(struct tfr_config_reader *reader, int option, const tfr_json *node) {
     char why[512];
     size_t n;
-    if (!tfr_option_from_json(reader, option, node, why, sizeof(why))) {
-        tfr_config_complain(reader, node, TFR_CONFIG, "tfrun.%s = %s", tfr_option_table(&n)[option].key, why);
+    const enum tfr_status status = tfr_option_from_json(reader, option, node, why, sizeof(why));
+    if (status != TFR_OK) {
+        tfr_config_complain(reader, node, status, "tfrun.%s = %s", tfr_option_table(&n)[option].key, why);
     } else if (tfr_json_kind(node) != TFR_JSON_NULL) {
         reader->config->origin[option] = TFR_ORIGIN_FILE;
     }
@@ -181,7 +182,8 @@ void tfr_config_read_device_map(struct tfr_config_reader *reader, const tfr_json
     reading.rank_of_block = tfr_alloc((size_t)n_layer, sizeof(int));
     reading.is_duplicate = tfr_alloc((size_t)n_layer, sizeof(bool));
     if (reading.rank_of_block == NULL || reading.is_duplicate == NULL) {
-        map_problem(&reading, object, "does not fit in memory", "");
+        tfr_config_complain(reader, object, TFR_RESOURCE, "tfrun.parallel.device_map: no memory for its blocks");
+        reading.failed = true;
         goto out;
     }
     for (int64_t block = 0; block < n_layer; block++) {

@@ -3,12 +3,12 @@
  * the rules. */
 #include "config/config_internal.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/arena.h"
 #include "base/mapfile.h"
 
 /* Threads that any machine stands. */
@@ -20,9 +20,9 @@ static bool in_plugin_path(const char *path) {
     bool found = false;
     while (at != NULL && *at != '\0' && !found) {
         const size_t length = strcspn(at, ":");
-        char *folder = tfr_strndup(at, length);
-        found = length > 0 && folder != NULL && tfr_path_is_within(path, folder);
-        tfr_free(folder);
+        char folder[PATH_MAX]; /* on the stack: no memory must not look like another folder */
+        snprintf(folder, sizeof folder, "%.*s", (int)length, at);
+        found = length > 0 && length < sizeof folder && tfr_path_is_within(path, folder);
         at += length + (at[length] == ':');
     }
     return found;

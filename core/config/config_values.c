@@ -16,13 +16,19 @@ static const struct tfr_option_info *info_of(int option) {
     return &tfr_option_table(&n)[option];
 }
 
-static bool wrong(char *why, size_t size, const char *format, ...) TFR_PRINTF(3, 4);
-static bool wrong(char *why, size_t size, const char *format, ...) {
+static enum tfr_status wrong(char *why, size_t size, const char *format, ...) TFR_PRINTF(3, 4);
+static enum tfr_status wrong(char *why, size_t size, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(why, size, format, arguments);
     va_end(arguments);
-    return false;
+    return TFR_CONFIG;
+}
+
+/* No wrong value: who gave it is not to blame. */
+static enum tfr_status lacks_memory(char *why, size_t size, const char *what) {
+    snprintf(why, size, "no memory for the %s", what);
+    return TFR_RESOURCE;
 }
 
 /* What a value of this type looks like, for "X is not ...". */
@@ -45,10 +51,10 @@ static const char *type_words(enum tfr_option_type type) {
     }
 }
 
-static bool in_range(int option, double value, const char *shown, char *why, size_t size) {
+static enum tfr_status in_range(int option, double value, const char *shown, char *why, size_t size) {
     const struct tfr_option_info *info = info_of(option);
     if (value >= info->min && value <= info->max) {
-        return true;
+        return TFR_OK;
     }
     if (info->min == info->max) {
         return wrong(why, size, "%s is not %.15g, the only value there is", shown, info->min);
@@ -56,22 +62,19 @@ static bool in_range(int option, double value, const char *shown, char *why, siz
     return wrong(why, size, "%s is outside %.15g..%.15g", shown, info->min, info->max);
 }
 
-static bool store_integer(struct tfr_options *options, int option, int64_t value, char *why, size_t size) {
+static enum tfr_status store_integer(struct tfr_options *options, int option, int64_t value, char *why, size_t size) {
     char shown[32];
     snprintf(shown, sizeof(shown), "%lld", (long long)value);
-    if (!in_range(option, (double)value, shown, why, size)) {
-        return false;
-    }
+    TFR_TRY(in_range(option, (double)value, shown, why, size));
     *(int64_t *)tfr_option_member(options, option) = value;
-    return true;
+    return TFR_OK;
 }
 
-static bool store_real(struct tfr_options *options, int option, double value, const char *shown, char *why, size_t size) {
-    if (!in_range(option, value, shown, why, size)) {
-        return false;
-    }
+static enum tfr_status store_real(struct tfr_options *options, int option, double value, const char *shown, char *why,
+                                  size_t size) {
+    TFR_TRY(in_range(option, value, shown, why, size));
     *(double *)tfr_option_member(options, option) = value;
-    return true;
+    return TFR_OK;
 }
 
 static bool names_choice(const struct tfr_option_info *info, const char *value) {
@@ -122,7 +125,7 @@ const char *tfr_choice_nearest(const char *value, const char *const *names, size
     return tfr_nearest_name(value, names, n);
 }
 
-static bool store_choice(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
+static enum tfr_status store_choice(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
     const struct tfr_option_info *info = info_of(option);
     const char *names[16];
     size_t n = 0;
@@ -130,7 +133,7 @@ static bool store_choice(struct tfr_options *options, int option, const char *va
         names[n] = name;
         if (strcmp(name, value) == 0) {
             *(int *)tfr_option_member(options, option) = (int)n;
-            return true;
+            return TFR_OK;
         }
     }
     const char *instead = tfr_choice_instead(info->key, value);
@@ -144,17 +147,17 @@ static bool store_choice(struct tfr_options *options, int option, const char *va
     return wrong(why, size, "\"%s\" is not one of %s", value, info->choices);
 }
 
-static bool store_text(struct tfr_options *options, int option, char *owned, char *why, size_t size) {
+static enum tfr_status store_text(struct tfr_options *options, int option, char *owned, char *why, size_t size) {
     if (owned == NULL) {
-        return wrong(why, size, "no memory for the text");
+        return lacks_memory(why, size, "text");
     }
     char **member = tfr_option_member(options, option);
     tfr_free(*member);
     *member = owned;
-    return true;
+    return TFR_OK;
 }
 
-static bool append_item(struct tfr_options *options, int option, const char *item, char *why, size_t size) {
+static enum tfr_status append_item(struct tfr_options *options, int option, const char *item, char *why, size_t size) {
     struct tfr_string_list *list = tfr_option_member(options, option);
     const double limit = info_of(option)->max;
     if (item[0] == '\0' && strcmp(info_of(option)->key, "input.prompts") != 0) {
@@ -165,26 +168,26 @@ static bool append_item(struct tfr_options *options, int option, const char *ite
     }
     char **items = tfr_realloc(list->items, list->n + 1, sizeof(*items));
     if (items == NULL) {
-        return wrong(why, size, "no memory for the list");
+        return lacks_memory(why, size, "list");
     }
     list->items = items;
     items[list->n] = tfr_strdup(item);
     if (items[list->n] == NULL) {
-        return wrong(why, size, "no memory for the list");
+        return lacks_memory(why, size, "list");
     }
     list->n++;
-    return true;
+    return TFR_OK;
 }
 
-static bool number_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
+static enum tfr_status number_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
     const enum tfr_option_type type = tfr_option_type(option);
     if (type == TFR_OPTION_COUNT && strcmp(value, "auto") == 0) {
         *(int64_t *)tfr_option_member(options, option) = 0;
-        return true;
+        return TFR_OK;
     }
     if (type == TFR_OPTION_SEED && strcmp(value, "null") == 0) {
         *(int64_t *)tfr_option_member(options, option) = -1;
-        return true;
+        return TFR_OK;
     }
     double real;
     int64_t integer;
@@ -197,21 +200,26 @@ static bool number_from_text(struct tfr_options *options, int option, const char
     return wrong(why, size, "\"%s\" is not %s", value, type_words(type));
 }
 
-static bool json_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
-    if (tfr_json_scan("the value", value, strlen(value), TFR_CONFIG) != TFR_OK) {
+static enum tfr_status json_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
+    const enum tfr_status status = tfr_json_scan("the value", value, strlen(value), TFR_CONFIG);
+    if (status == TFR_RESOURCE) {
+        return lacks_memory(why, size, "value");
+    }
+    if (status != TFR_OK) {
         return wrong(why, size, "\"%.60s\" is not JSON: %.200s", value, tfr_failure_text());
     }
     if (strcmp(value, "null") == 0) {
         tfr_option_clear(options, option);
-        return true;
+        return TFR_OK;
     }
     return store_text(options, option, tfr_strdup(value), why, size);
 }
 
-bool tfr_option_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
+enum tfr_status tfr_option_from_text(struct tfr_options *options, int option, const char *value, char *why, size_t size) {
     switch (tfr_option_type(option)) {
     case TFR_OPTION_BOOL:
-        return tfr_parse_bool(value, tfr_option_member(options, option)) || wrong(why, size, "\"%s\" is not true or false", value);
+        return tfr_parse_bool(value, tfr_option_member(options, option)) ? TFR_OK
+                                                                         : wrong(why, size, "\"%s\" is not true or false", value);
     case TFR_OPTION_INT:
     case TFR_OPTION_REAL:
     case TFR_OPTION_COUNT:
@@ -231,10 +239,11 @@ bool tfr_option_from_text(struct tfr_options *options, int option, const char *v
     case TFR_OPTION_LIST:
         return append_item(options, option, value, why, size);
     }
-    return false;
+    return TFR_CONFIG;
 }
 
-static bool integer_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why, size_t size) {
+static enum tfr_status integer_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why,
+                                         size_t size) {
     struct tfr_options *options = &reader->config->options;
     char shown[64];
     int64_t value;
@@ -250,18 +259,18 @@ static bool integer_from_json(struct tfr_config_reader *reader, int option, cons
 
 /* Plugins are files: a relative path starts from the folder of the config, as those of all other options do.
  */
-static bool append_from_file(struct tfr_config_reader *reader, int option, const char *item, char *why, size_t size) {
+static enum tfr_status append_from_file(struct tfr_config_reader *reader, int option, const char *item, char *why, size_t size) {
     if (tfr_option_trust(option) != TFR_TRUST_LOADS || item[0] == '\0') {
         return append_item(&reader->config->options, option, item, why, size);
     }
     char *path = tfr_path_join(reader->config->directory, item);
-    const bool added =
-        path != NULL ? append_item(&reader->config->options, option, path, why, size) : wrong(why, size, "no memory for the path");
+    const enum tfr_status status =
+        path != NULL ? append_item(&reader->config->options, option, path, why, size) : lacks_memory(why, size, "path");
     tfr_free(path);
-    return added;
+    return status;
 }
 
-static bool list_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why, size_t size) {
+static enum tfr_status list_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why, size_t size) {
     struct tfr_options *options = &reader->config->options;
     char shown[64];
     tfr_option_clear(options, option);
@@ -276,14 +285,12 @@ static bool list_from_json(struct tfr_config_reader *reader, int option, const t
         if (tfr_json_kind(item) != TFR_JSON_STRING) {
             return wrong(why, size, "item %zu of the list is %s, not a text", n, tfr_json_value_text(item, shown, sizeof(shown)));
         }
-        if (!append_from_file(reader, option, tfr_json_string(item), why, size)) {
-            return false;
-        }
+        TFR_TRY(append_from_file(reader, option, tfr_json_string(item), why, size));
     }
-    return true;
+    return TFR_OK;
 }
 
-static bool path_from_json(struct tfr_config_reader *reader, int option, const char *path, char *why, size_t size) {
+static enum tfr_status path_from_json(struct tfr_config_reader *reader, int option, const char *path, char *why, size_t size) {
     if (path[0] == '\0') {
         return wrong(why, size, "\"\" is an empty path");
     }
@@ -292,7 +299,7 @@ static bool path_from_json(struct tfr_config_reader *reader, int option, const c
     return store_text(&reader->config->options, option, joined, why, size);
 }
 
-bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why, size_t size) {
+enum tfr_status tfr_option_from_json(struct tfr_config_reader *reader, int option, const tfr_json *node, char *why, size_t size) {
     struct tfr_options *options = &reader->config->options;
     const enum tfr_option_type type = tfr_option_type(option);
     const enum tfr_json_kind kind = tfr_json_kind(node);
@@ -300,7 +307,7 @@ bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tf
                           type == TFR_OPTION_LIST || type == TFR_OPTION_JSON;
     char shown[64];
     if (kind == TFR_JSON_NULL && has_null) {
-        return true; /* null is the default of these types */
+        return TFR_OK; /* null is the default of these types */
     }
     if (type == TFR_OPTION_INT || type == TFR_OPTION_COUNT || type == TFR_OPTION_SEED) {
         return integer_from_json(reader, option, node, why, size);
@@ -318,7 +325,7 @@ bool tfr_option_from_json(struct tfr_config_reader *reader, int option, const tf
     }
     if (type == TFR_OPTION_BOOL && kind == TFR_JSON_BOOL) {
         *(bool *)tfr_option_member(options, option) = tfr_json_bool(node);
-        return true;
+        return TFR_OK;
     }
     if (type == TFR_OPTION_REAL && kind == TFR_JSON_NUMBER) {
         return store_real(options, option, tfr_json_number(node), shown, why, size);

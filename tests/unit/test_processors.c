@@ -31,7 +31,7 @@ static void read_row(const tfr_json *list, float *row) {
 static void set(struct tfr_options *options, const char *key, const char *value) {
     char why[256];
     const int option = tfr_option_find(key);
-    if (option < 0 || !tfr_option_from_text(options, option, value, why, sizeof why)) {
+    if (option < 0 || tfr_option_from_text(options, option, value, why, sizeof why) != TFR_OK) {
         fail_msg("%s = %s: %s", key, value, option < 0 ? "no such option" : why);
     }
 }
