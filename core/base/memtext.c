@@ -1,6 +1,7 @@
 /* memtext.c - a stream of stdio whose bytes go to a block of memory that grows.
  *
- * Not open_memstream: that of glibc drops what a printf gives it without memory and sets no error, so that nobody hears of it. */
+ * Not open_memstream: that of glibc drops what a printf gives it without memory and sets no error, so that nobody hears of it.
+ * glibc and musl have fopencookie. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* fopencookie */
 #endif
@@ -18,7 +19,8 @@ enum { FIRST_ROOM = 1024 };
 struct memtext {
     char *data;
     size_t length, room; /* a byte of the room is for the NUL */
-    char **text;         /* of who asked */
+    bool failed;
+    char **text; /* of who asked */
     size_t *size;
 };
 
@@ -36,10 +38,11 @@ static bool has_room(struct memtext *memtext, size_t n) {
     return true;
 }
 
-/* 0 is stdio's word for a failure here, and makes ferror true. */
+/* 0 is stdio's word for a failure here; that of musl forgets it. */
 static ssize_t write_bytes(void *cookie, const char *bytes, size_t n) {
     struct memtext *memtext = cookie;
-    if (!has_room(memtext, n)) {
+    memtext->failed |= !has_room(memtext, n);
+    if (memtext->failed) {
         return 0;
     }
     memcpy(memtext->data + memtext->length, bytes, n);
@@ -49,9 +52,13 @@ static ssize_t write_bytes(void *cookie, const char *bytes, size_t n) {
 
 static int hand_over(void *cookie) {
     struct memtext *memtext = cookie;
-    memtext->data[memtext->length] = '\0';
-    *memtext->text = memtext->data;
-    *memtext->size = memtext->length;
+    if (memtext->failed) {
+        tfr_free(memtext->data);
+    } else {
+        memtext->data[memtext->length] = '\0';
+        *memtext->text = memtext->data;
+        *memtext->size = memtext->length;
+    }
     tfr_free(memtext);
     return 0;
 }
@@ -76,7 +83,7 @@ enum tfr_status tfr_memtext_open(FILE **stream, char **text, size_t *size) {
 
 enum tfr_status tfr_memtext_close(FILE *stream, char **text) {
     const bool failed = fflush(stream) != 0 || ferror(stream) != 0;
-    if (fclose(stream) == 0 && !failed) {
+    if (fclose(stream) == 0 && !failed && *text != NULL) {
         return TFR_OK;
     }
     tfr_free(*text);

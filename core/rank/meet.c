@@ -9,5 +9,5 @@ enum tfr_status tfr_rank_meet(struct tfr_comm **comm, int64_t timeout_s) {
     *comm = NULL;
     const enum tfr_status status = folders != NULL ? tfr_comm_open(comm, (const char *const *)folders, timeout_s) : TFR_RESOURCE;
     tfr_registry_free_folders(folders);
-    return status != TFR_OK ? tfr_comm_not_met(status) : TFR_OK;
+    return *comm == NULL ? tfr_comm_not_met(status) : status; /* with one, all ranks know of it */
 }

@@ -34,9 +34,15 @@ def is_whole_text(text):
     return text != b""
 
 
+def words_of(out, has_hidden):
+    """Of a report: a file that a refused call hid has a row that tells so, which makes columns wider and counts one more."""
+    lines = out.splitlines()[:-1] if has_hidden else out.splitlines()
+    return [line.split() for line in lines if b"can't be looked at" not in line]
+
+
 def has_same_results(case, kind, run, clean):
     if case.reports and b"can't be looked at" in run.out:
-        return True  # what a refused call hid is told
+        return words_of(run.out, True) == words_of(clean.out, True)
     if not case.varies and not (case.machine and kind in ("machine", "vendor")):
         return run.out == clean.out and (run.files == clean.files or (case.spares and not run.files))
     return run.files.keys() == clean.files.keys() and bool(run.out) == bool(clean.out) and all(map(is_whole_text, run.files.values()))
