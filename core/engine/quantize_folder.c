@@ -12,6 +12,8 @@
 #include "config/config.h"
 #include "model/quantize_parts.h"
 
+static const char generation_name[] = "generation_config.json";
+
 /* Without --finer: the head and the ends of the model, whose errors all blocks, or the answer itself, would meet. A rule of thumb,
  * not measured tensor by tensor: --data tells what a choice is worth. */
 enum { N_FINER = 3, MAX_GLOB = 32 };
@@ -81,6 +83,26 @@ static enum tfr_status read_form(const struct tfr_config *config, const char *to
     return TFR_OK;
 }
 
+/* The name of generation settings, where the model has some. */
+static enum tfr_status find_generation(const struct tfr_config *config, char **from) {
+    *from = tfr_path_join(config->directory, generation_name);
+    if (*from != NULL && !tfr_path_exists(*from)) {
+        tfr_free(*from);
+        *from = NULL;
+        return TFR_OK;
+    }
+    return *from != NULL ? TFR_OK : TFR_RESOURCE;
+}
+
+static enum tfr_status refuse_existing(const struct tfr_config *config, const char *directory) {
+    char *from;
+    TFR_TRY(tfr_folder_refuse_existing(config, directory));
+    TFR_TRY(find_generation(config, &from));
+    const enum tfr_status status = from != NULL ? tfr_folder_refuse(directory, generation_name) : TFR_OK;
+    tfr_free(from);
+    return status;
+}
+
 static enum tfr_status check_source(const struct tfr_config *config) {
     const struct tfr_options *options = &config->options;
     if (options->output_file == NULL) {
@@ -99,7 +121,7 @@ static enum tfr_status check_source(const struct tfr_config *config) {
     if (tfr_path_is_same(options->output_file, config->directory)) { /* without memory, which must not look like another one */
         return tfr_raise(TFR_USAGE, "%s: is the folder of the model itself; choose another one for -o", options->output_file);
     }
-    return options->output_force ? TFR_OK : tfr_folder_refuse_existing(options->output_file);
+    return options->output_force ? TFR_OK : refuse_existing(config, options->output_file);
 }
 
 /* One more file of the folder, to be written by the caller. */
@@ -111,10 +133,9 @@ static enum tfr_status add_file(struct tfr_small_files *files, const char *direc
 }
 
 static enum tfr_status copy_generation(const struct tfr_config *config, const char *directory, struct tfr_small_files *files) {
-    char *from = tfr_path_join(config->directory, "generation_config.json"),
-         *to = tfr_path_join(directory, "generation_config.json");
-    enum tfr_status status = from != NULL && to != NULL ? TFR_OK : TFR_RESOURCE;
-    if (status == TFR_OK && tfr_path_exists(from)) {
+    char *from = NULL, *to = tfr_path_join(directory, generation_name);
+    enum tfr_status status = to != NULL ? find_generation(config, &from) : TFR_RESOURCE;
+    if (from != NULL) {
         status = tfr_small_files_copy(files, from, to);
     }
     tfr_free(from);

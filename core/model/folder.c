@@ -3,32 +3,62 @@
 #include "model/folder.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "base/status.h"
 
 enum { MAX_COPY_BYTES = 256 << 20 };
 
-enum tfr_status tfr_folder_refuse_existing(const char *directory) {
+static const char *const tokenizer_names[] = {
+    "vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"};
+
+enum tfr_status tfr_folder_refuse(const char *directory, const char *name) {
+    struct stat facts;
+    char *path = tfr_path_join(directory, name);
+    if (path == NULL) {
+        return TFR_RESOURCE;
+    }
+    const bool is_there = lstat(path, &facts) == 0; /* a link to nothing too */
+    tfr_free(path);
+    return is_there ? tfr_raise(TFR_USAGE, "%s: already holds a model (%s); choose another folder or give --force", directory, name)
+                    : TFR_OK;
+}
+
+/* The file of this name that the config's tokenizer has; NULL: none. A tokenizer may be named as a file: then it is a
+ * tokenizer.json and stands alone. */
+static enum tfr_status find_source(const struct tfr_config *config, const char *name, char **from) {
+    const char *named = config->options.model_tokenizer, *source = named != NULL ? named : config->directory;
+    const bool is_file = !tfr_path_is_directory(source);
+    *from = is_file ? tfr_strdup(source) : tfr_path_join(source, name);
+    if (*from == NULL) {
+        return TFR_RESOURCE;
+    }
+    if ((is_file && strcmp(name, "tokenizer.json") != 0) || !tfr_path_exists(*from)) {
+        tfr_free(*from);
+        *from = NULL;
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_folder_refuse_existing(const struct tfr_config *config, const char *directory) {
     static const char *const names[] = {"config.json", "model.safetensors", "model.safetensors.index.json"};
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
-        char *path = tfr_path_join(directory, names[i]);
-        if (path == NULL) {
-            return TFR_RESOURCE;
-        }
-        const bool exists = tfr_path_exists(path);
-        tfr_free(path);
-        if (exists) {
-            return tfr_raise(TFR_USAGE, "%s: already holds a model (%s); choose another folder or give --force", directory,
-                             names[i]);
-        }
+        TFR_TRY(tfr_folder_refuse(directory, names[i]));
+    }
+    for (size_t i = 0; i < TFR_COUNT_OF(tokenizer_names); i++) {
+        char *from;
+        TFR_TRY(find_source(config, tokenizer_names[i], &from));
+        const enum tfr_status status = from != NULL ? tfr_folder_refuse(directory, tokenizer_names[i]) : TFR_OK;
+        tfr_free(from);
+        TFR_TRY(status);
     }
     return TFR_OK;
 }
 
 enum tfr_status tfr_small_files_add(struct tfr_small_files *files, const char *path, struct tfr_outfile **out) {
     *out = &files->items[files->n];
-    TFR_TRY(tfr_outfile_open(*out, path));
+    TFR_TRY(tfr_outfile_open_in_place(*out, path));
     files->n++;
     return TFR_OK;
 }
@@ -67,20 +97,11 @@ enum tfr_status tfr_small_files_copy(struct tfr_small_files *files, const char *
 
 /* Every tokenizer file that is there; which of them are needed is the tokenizer's business. */
 enum tfr_status tfr_small_files_tokenizer(const struct tfr_config *config, const char *directory, struct tfr_small_files *files) {
-    static const char *const names[] = {
-        "vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"};
-    const char *source = config->options.model_tokenizer;
-    source = source != NULL ? source : config->directory;
-    const bool is_file = !tfr_path_is_directory(source);
     enum tfr_status status = TFR_OK;
-    for (size_t i = 0; i < TFR_COUNT_OF(names) && status == TFR_OK; i++) {
-        /* A tokenizer may be named as a file: then it is a tokenizer.json and stands alone. */
-        const bool is_wanted = !is_file || strcmp(names[i], "tokenizer.json") == 0;
-        char *from = is_file ? tfr_strdup(source) : tfr_path_join(source, names[i]);
-        char *to = tfr_path_join(directory, names[i]);
-        if (from == NULL || to == NULL) {
-            status = TFR_RESOURCE;
-        } else if (is_wanted && tfr_path_exists(from)) {
+    for (size_t i = 0; i < TFR_COUNT_OF(tokenizer_names) && status == TFR_OK; i++) {
+        char *from = NULL, *to = tfr_path_join(directory, tokenizer_names[i]);
+        status = to != NULL ? find_source(config, tokenizer_names[i], &from) : TFR_RESOURCE;
+        if (from != NULL) {
             status = tfr_small_files_copy(files, from, to);
         }
         tfr_free(from);

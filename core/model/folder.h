@@ -13,9 +13,11 @@ struct tfr_small_files {
     size_t n;
 };
 
-/* A folder that holds a model already. */
-enum tfr_status tfr_folder_refuse_existing(const char *directory);
-/* One more file, to be written by the caller. */
+/* A folder that holds a model already, or a file that would be written for the config's tokenizer. */
+enum tfr_status tfr_folder_refuse_existing(const struct tfr_config *config, const char *directory);
+/* One more name of it. */
+enum tfr_status tfr_folder_refuse(const char *directory, const char *name);
+/* One more file, to be written by the caller. A link that stands there is replaced: what it leads to is no part of the folder. */
 enum tfr_status tfr_small_files_add(struct tfr_small_files *files, const char *path, struct tfr_outfile **out);
 enum tfr_status tfr_small_files_copy(struct tfr_small_files *files, const char *from, const char *to);
 /* Every tokenizer file that the config's tokenizer has. */

@@ -142,10 +142,16 @@ static enum tfr_status check_source(const struct tfr_config *config) {
 
 static enum tfr_status write_weights(const struct tfr_hparams *hparams, const char *path, enum tfr_dtype dtype, uint64_t seed) {
     struct plan plan;
+    struct tfr_outfile out = {0};
     enum tfr_status status = make_plan(&plan, hparams, dtype, seed);
     if (status == TFR_OK) {
-        status = tfr_weights_write(path, plan.specs, plan.n, fill_tensor, &plan);
+        status = tfr_outfile_open_in_place(&out, path);
     }
+    if (status == TFR_OK) {
+        status = tfr_weights_write_into(&out, plan.specs, plan.n, fill_tensor, &plan);
+        status = status == TFR_OK ? tfr_outfile_commit(&out) : status;
+    }
+    tfr_outfile_abandon(&out);
     free_plan(&plan);
     return status;
 }
@@ -156,7 +162,7 @@ enum tfr_status tfr_model_init(const struct tfr_config *config, const char *dire
         return tfr_raise(TFR_USAGE, "a new checkpoint is stored in f32 or bf16, not in %s", tfr_dtype_name(dtype));
     }
     if (!force) {
-        TFR_TRY(tfr_folder_refuse_existing(directory));
+        TFR_TRY(tfr_folder_refuse_existing(config, directory));
     }
     TFR_TRY(check_source(config));
     TFR_TRY(tfr_path_make_folders(directory));

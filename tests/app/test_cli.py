@@ -357,6 +357,31 @@ def no_text_steers_the_terminal(tfrun):
 
 
 @case
+def no_file_of_a_folder_is_written_over_unasked(tfrun):
+    """Not the small files either, which a tokenizer may have there already; with --force a link is replaced, not followed."""
+    model, out, precious = tfrun.folder / "model", tfrun.folder / "out", tfrun.folder / "precious"
+    shutil.copytree(tfrun.source / "tests" / "model" / "golden" / "base", model)
+    shutil.copy(tfrun.demo / "vocab.json", model)
+    shutil.copy(tfrun.demo / "merges.txt", model)
+    (model / "generation_config.json").write_text("{}")
+    for words in ("init", model), ("quantize", model, "--to", "int8w"):
+        for name in ("vocab.json", "merges.txt", "model.safetensors", "generation_config.json"):
+            if words[0] == "init" and name == "generation_config.json":
+                continue  # none is written
+            out.mkdir()
+            precious.write_bytes(b"precious")
+            (out / name).symlink_to(precious)
+            said = tfrun.run(*words, "-o", out, code=2).stderr.decode()
+            expect(f"already holds a model ({name})" in said and "--force" in said, said)
+            expect_same(([path.name for path in out.iterdir()], precious.read_bytes()), ([name], b"precious"))
+            tfrun.run(*words, "-o", out, "--force")
+            expect_same((precious.read_bytes(), (out / name).is_symlink()), (b"precious", False))
+            shutil.rmtree(out)
+        tfrun.run(*words, "-o", out)  # a new one, as ever
+        shutil.rmtree(out)
+
+
+@case
 def labels_are_columns_whatever_they_are_called(tfrun):
     text = tfrun.source / "tests" / "model" / "text"
     model = tfrun.folder / "model"
