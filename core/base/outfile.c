@@ -121,14 +121,24 @@ static int open_nameless(const char *path) {
     return fd;
 }
 
-/* `replaced`: the file that is there already, whose readers and writers stay the same; NULL: none. Where a file system has no modes
- * the file is what it makes of it. */
+/* Readers and writers stay those of the file that is replaced; without its group there are none of a group. Where a file system has
+ * no modes the file is what it makes of it. */
+static void take_mode(int fd, const struct stat *replaced) {
+    struct stat made;
+    mode_t mode = replaced->st_mode & 0777;
+    if (fstat(fd, &made) != 0 || (made.st_gid != replaced->st_gid && fchown(fd, (uid_t)-1, replaced->st_gid) != 0)) {
+        mode &= ~(mode_t)S_IRWXG;
+    }
+    (void)!fchmod(fd, mode);
+}
+
+/* `replaced`: the file of this user that is there already; NULL: none. */
 static enum tfr_status open_temporary(struct tfr_outfile *out, bool is_named, const struct stat *replaced, int *fd) {
     *fd = is_named ? -1 : open_nameless(out->path);
     out->is_nameless = *fd >= 0;
     const int error = out->is_nameless ? 0 : create_temporary(out, replaced != NULL ? create_private_file : create_file, fd);
     if (error == 0 && replaced != NULL) {
-        (void)!fchmod(*fd, replaced->st_mode & 0777);
+        take_mode(*fd, replaced);
     }
     return error == 0 ? TFR_OK : raise_write(out, error);
 }
@@ -148,7 +158,9 @@ static enum tfr_status open_target(struct tfr_outfile *out, enum way way, int *f
         return raise_write(out, error);
     }
     if (error != 0 || is_link || S_ISREG(facts.st_mode)) {
-        return open_temporary(out, way == NAMED, error == 0 && !is_link ? &facts : NULL, fd);
+        const bool is_own =
+            error == 0 && way != IN_PLACE && facts.st_uid == geteuid(); /* another user's is not asked for its mode */
+        return open_temporary(out, way == NAMED, is_own ? &facts : NULL, fd);
     }
     if (S_ISDIR(facts.st_mode)) {
         return tfr_raise(TFR_RESOURCE, "%s: is a directory, not a file", out->path);

@@ -85,28 +85,51 @@ enum tfr_status tfr_raise_lines(enum tfr_status status, const char *text) {
     return status;
 }
 
-/* U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069: characters that show what follows in another order. */
-static bool turns_text(const unsigned char *at) {
-    return at[0] == 0xE2 && ((at[1] == 0x80 && (at[2] == 0x8E || at[2] == 0x8F || (at[2] >= 0xAA && at[2] <= 0xAE))) ||
-                             (at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9));
+/* Characters that show what follows in another order. */
+static bool turns_text(uint32_t code) {
+    return code == 0x200E || code == 0x200F || (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
+}
+
+/* What is no character may be one to a terminal of 8 bits, to which 0x80 to 0x9F are control characters. */
+static size_t defuse_stray(const char *text, size_t n, char *to) {
+    for (size_t i = 0; i < n; i++) {
+        to[i] = (uint8_t)text[i] < 0xA0 ? '?' : text[i];
+    }
+    to[n] = '\0';
+    return n;
+}
+
+size_t tfr_defuse_one(const char *text, char to[TFR_CHARACTER_BYTES]) {
+    uint32_t code;
+    const int taken = tfr_utf8_take((const uint8_t *)text, strnlen(text, TFR_CHARACTER_BYTES - 1), &code);
+    if (taken < 0) {
+        return defuse_stray(text, (size_t)-taken, to);
+    }
+    if ((code < 0x20 && code != '\t') || code == 0x7F) {
+        return defuse_stray("\x7f", 1, to);
+    }
+    const bool steers = code >= 0x80 && code < 0xA0;
+    memcpy(to, steers ? "\u00a0" : turns_text(code) ? "\uFFFD" : text, (size_t)taken); /* as long as what it stands for */
+    to[taken] = '\0';
+    return (size_t)taken;
 }
 
 bool tfr_is_plain(const char *text) {
-    const unsigned char *at = (const unsigned char *)text;
-    for (; *at >= 0x20 && *at != 0x7F && !(at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0) && !turns_text(at); at++) {
+    char character[TFR_CHARACTER_BYTES];
+    for (size_t n; *text != '\0'; text += n) {
+        n = tfr_defuse_one(text, character);
+        if (*text == '\t' || memcmp(text, character, n) != 0) {
+            return false;
+        }
     }
-    return *at == '\0';
+    return true;
 }
 
 void tfr_defuse(char *text) {
-    for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++) {
-        if ((*at < 0x20 && *at != '\t') || *at == 0x7F) {
-            *at = '?';
-        } else if (at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0) {
-            at[1] = 0xA0; /* a space */
-        } else if (turns_text(at)) {
-            memcpy(at, "\xEF\xBF\xBD", 3); /* U+FFFD */
-        }
+    char character[TFR_CHARACTER_BYTES];
+    for (size_t n; *text != '\0'; text += n) {
+        n = tfr_defuse_one(text, character);
+        memcpy(text, character, n);
     }
 }
 

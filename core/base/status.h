@@ -16,9 +16,14 @@ enum tfr_status tfr_raise(enum tfr_status status, const char *format, ...) TFR_P
  * given: names from files may hold line ends that would forge a second message. */
 enum tfr_status tfr_raise_lines(enum tfr_status status, const char *text);
 
-/* Control characters of `text` become '?', so that no terminal obeys a name that came from a file: escape sequences, U+0080 to
- * U+009F and line ends; tabs stay. What would turn the direction of the text becomes U+FFFD. */
+/* Control characters of `text` become '?', so that no terminal obeys a name that came from a file: escape sequences, line ends,
+ * bytes of 0x80 to 0x9F that are no part of a character; tabs stay. U+0080 to U+009F become a space, and what would turn the
+ * direction of the text U+FFFD. It is as long as before. */
 void tfr_defuse(char *text);
+/* The same of the first character of `text`, which goes to `to` with a NUL; returns its bytes in `text`, at least 1. `text` is not
+ * "". */
+enum { TFR_CHARACTER_BYTES = 5 };
+size_t tfr_defuse_one(const char *text, char to[TFR_CHARACTER_BYTES]);
 /* Whether tfr_defuse would leave the text as it is, and no tab is in it: texts of files that go into tables are held to this. */
 bool tfr_is_plain(const char *text);
 

@@ -101,8 +101,9 @@ static void check_plugins(struct tfr_config_reader *reader, const tfr_json *node
     }
 }
 
-/* Whether the config gives away more than the default does. Keys in a trusted folder are the user's. */
-static bool admits(const struct tfr_config *config, int option, const struct tfr_option_info *info, const void *member) {
+/* Whether the config gives away more than the default does. Any file will do for keys, also one of a folder that is trusted for
+ * another's sake. */
+static bool admits(int option, const struct tfr_option_info *info, const void *member) {
     switch (tfr_option_type(option)) {
     case TFR_OPTION_BOOL:
         return *(const bool *)member;
@@ -111,14 +112,14 @@ static bool admits(const struct tfr_config *config, int option, const struct tfr
     case TFR_OPTION_CHOICE:
         return strcmp(tfr_choice_name(info->key, *(const int *)member), info->default_text) != 0;
     default:
-        return *(char *const *)member != NULL && !in_trusted(config, *(char *const *)member);
+        return *(char *const *)member != NULL;
     }
 }
 
 /* A key that came with a model is known to whoever made it, and so is an origin that it lets in. */
 static void check_admission(struct tfr_config_reader *reader, int option, const struct tfr_option_info *info,
                             const tfr_json *node) {
-    if (admits(reader->config, option, info, tfr_option_member(&reader->config->options, option))) {
+    if (admits(option, info, tfr_option_member(&reader->config->options, option))) {
         tfr_config_complain(reader, node, TFR_CONFIG,
                             "tfrun.%s: a config may not say whom a server answers, nor who learns what others ask; say it on the "
                             "command line (--%s%s%s), or trust the folder of the config (--trust DIR)",

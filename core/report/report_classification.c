@@ -1,5 +1,6 @@
 /* report_classification.c - labels as text for people, or as one line of JSON for each text. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/json.h"
@@ -57,8 +58,10 @@ static enum tfr_status report_json(const struct tfr_tokenizer *tokenizer, const 
 
 /* One column on one line, whatever the config calls it. */
 static void print_name(FILE *stream, const char *name) {
-    for (; *name != '\0'; name++) {
-        fputc((unsigned char)*name < 0x20 || *name == 0x7F ? '?' : *name, stream);
+    char character[TFR_CHARACTER_BYTES];
+    for (size_t n; *name != '\0'; name += n) {
+        n = tfr_defuse_one(name, character);
+        fputs(strcmp(character, "\t") == 0 ? "?" : character, stream);
     }
 }
 

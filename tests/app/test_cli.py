@@ -342,6 +342,12 @@ def on_a_terminal(command):
     return seen
 
 
+def expect_tame(text):
+    """No control character, also none of 8 bits, nothing that turns what follows, and no line that a name made."""
+    shown = text.decode(errors="surrogateescape")
+    expect(not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\udc80-\udc9f]|^tfrun: wrote", shown, re.M), text)
+
+
 @case
 def no_text_steers_the_terminal(tfrun):
     wild = "a\x1b[2Jb\x9bc\x07d\x7f\te\n"
@@ -353,7 +359,14 @@ def no_text_steers_the_terminal(tfrun):
     for command in ("plan", "check", "generate", "config"):
         for text in (on_a_terminal([tfrun.program, command, path]).replace(b"\r\n", b"\n"),
                      *(lambda ran: (ran.stdout, ran.stderr))(tfrun.run(command, path, code=None))):
-            expect(not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|^tfrun: wrote", text, re.M), command, text)
+            expect_tame(text)
+    study = tfrun.folder / "study"
+    study.mkdir()
+    (study / "x\x9b2J\u202ey\x1b[2J\ntfrun: wrote.json").write_text("{}")
+    ran = tfrun.run("scaling", "--report", study, code=None)
+    expect(ran.returncode != 0 and b"2J" in ran.stderr, ran)
+    expect_tame(ran.stderr)
+    expect_tame(tfrun.run("generate", tfrun.demo, "--no\x9b2J\u202eoption", code=2).stderr)
 
 
 @case

@@ -223,6 +223,33 @@ TFR_TEST(outfile_keeps_the_mode_of_what_it_replaces) {
     umask(before);
 }
 
+/* What somebody else left there says nothing about who may write the new one; a group that is not the user's own stays. */
+TFR_TEST(outfile_takes_no_mode_of_another_user) {
+    TFR_UNUSED_STATE;
+    static const uid_t owners[] = {65534, 0};
+    static const gid_t groups[] = {65534, 65534};
+    static const mode_t before[] = {0666, 0640}, after[] = {0644, 0640};
+    if (geteuid() != 0) {
+        skip();
+    }
+    const mode_t mask = umask(022);
+    for (size_t i = 0; i < TFR_COUNT_OF(owners); i++) {
+        struct tfr_outfile out;
+        struct stat facts;
+        put("b", "old", 3);
+        assert_int_equal(chown(in_folder("b"), owners[i], groups[i]), 0);
+        assert_int_equal(chmod(in_folder("b"), before[i]), 0);
+        assert_ok(tfr_outfile_open_named(&out, in_folder("b")));
+        assert_ok(tfr_outfile_write(&out, "new", 3));
+        assert_ok(tfr_outfile_commit(&out));
+        assert_int_equal(stat(in_folder("b"), &facts), 0);
+        assert_int_equal(facts.st_mode & 0777, after[i]);
+        assert_int_equal(facts.st_gid, owners[i] == 0 ? groups[i] : getegid());
+        unlink(in_folder("b"));
+    }
+    umask(mask);
+}
+
 TFR_TEST(outfile_follows_a_link_and_keeps_it) {
     TFR_UNUSED_STATE;
     put("b", "old", 3);
@@ -362,6 +389,7 @@ int main(int argc, char **argv) {
         TFR_CASE(outfile_with_a_temporary_name_does_the_same),
         TFR_CASE(outfile_gets_the_mode_of_the_umask),
         TFR_CASE(outfile_keeps_the_mode_of_what_it_replaces),
+        TFR_CASE(outfile_takes_no_mode_of_another_user),
         TFR_CASE(outfile_in_place_replaces_a_link_and_refuses_what_is_no_file),
         TFR_CASE(outfile_follows_a_link_and_keeps_it),
         TFR_CASE(outfile_refuses_bad_places_and_spares_devices),

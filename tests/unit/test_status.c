@@ -101,6 +101,19 @@ TFR_TEST(defuse_takes_what_turns_text_and_leaves_the_rest) {
                               "c?\xE2\x80\xA6\xE2");
 }
 
+TFR_TEST(defuse_leaves_no_control_character_of_8_bits) {
+    TFR_UNUSED_STATE;
+    char text[] = "a\xC2\x9B"
+                  "b\x9B"
+                  "c\xE2\x9B"
+                  "d\xE9\t\xF0\x9F\x98\x80\xC3\x9F\x7F";
+    assert_false(tfr_is_plain("a\x9B") || tfr_is_plain("a\tb") || tfr_is_plain("\xC2\x9B"));
+    assert_true(tfr_is_plain("\xF0\x9F\x98\x80\xC3\x9F"));
+    tfr_defuse(text);
+    assert_string_equal(text, "a\xC2\xA0"
+                              "b?c\xE2?d\xE9\t\xF0\x9F\x98\x80\xC3\x9F?");
+}
+
 TFR_TEST(nearest_name_refuses_what_is_too_far) {
     TFR_UNUSED_STATE;
     static const char *const names[] = {"threads", "dtype"};
@@ -191,5 +204,6 @@ TFR_TEST_MAIN(TFR_CASE(raise_keeps_text_and_returns_status), TFR_CASE(raise_acce
               TFR_CASE(text_belongs_to_its_thread), TFR_CASE(names_texts_and_exit_codes_follow_the_list),
               TFR_CASE(nearest_name_counts_edits_and_swaps), TFR_CASE(nearest_name_refuses_what_is_too_far),
               TFR_CASE(nearest_name_knows_the_last_words_of_a_name), TFR_CASE(defuse_takes_what_turns_text_and_leaves_the_rest),
-              TFR_CASE(log_heads_each_line_by_level), TFR_CASE(log_none_silences_everything),
-              TFR_CASE(log_cuts_a_line_that_is_too_long), TFR_CASE(log_callback_replaces_stderr))
+              TFR_CASE(defuse_leaves_no_control_character_of_8_bits), TFR_CASE(log_heads_each_line_by_level),
+              TFR_CASE(log_none_silences_everything), TFR_CASE(log_cuts_a_line_that_is_too_long),
+              TFR_CASE(log_callback_replaces_stderr))

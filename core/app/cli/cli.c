@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "app/cli/results.h"
+#include "base/status.h"
 
 /* A launcher ends all ranks when the first one leaves with a failure: rank 0 gets the time to say why. */
 static void let_rank_0_speak(void) {
@@ -62,16 +63,11 @@ int tfr_cli_fail(enum tfr_status status) {
     return tfr_exit_code(status);
 }
 
-/* One line on stderr, whatever the words of the command line and names of files hold: U+0080 to U+009F steer a terminal too. */
+/* One line on stderr, whatever the words of the command line and names of files hold. */
 static void tell(const char *format, va_list arguments) {
     char text[2048];
     vsnprintf(text, sizeof text, format, arguments);
-    for (char *at = text; *at != '\0'; at++) {
-        const unsigned char byte = (unsigned char)*at;
-        if (byte < 0x20 || byte == 0x7F || (byte == 0xC2 && (unsigned char)at[1] >= 0x80 && (unsigned char)at[1] < 0xA0)) {
-            *at = '?';
-        }
-    }
+    tfr_defuse(text);
     fprintf(stderr, "tfrun: %s\n", text);
 }
 
