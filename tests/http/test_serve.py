@@ -201,6 +201,11 @@ def names_of_a_stranger_do_not_steer_the_terminal(t):
         expect(words in text or (words[0] == "t" and "is no address" in text), words, text)
         expect(not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]|^tfrun: all", text, re.M), text)
     expect("loading n?]0;t??tfrun: all is well" in said[0], said[0])
+    config["tfrun"] = {"model": {"name": "\x1b\n" + "é" * 200}}
+    (model / "config.json").write_text(json.dumps(config))
+    with Server(t.program, model, t.folder, "--metrics-compat", "vllm") as server:
+        for line in server.call("GET", "/metrics").body.decode().splitlines():
+            expect(re.fullmatch(r'# .*|[a-z0-9_:]+(\{([a-z_]+="([^"\\\x00-\x1f\x7f]|\\.)*",?)+\})? [0-9.e+-]+', line), line)
 
 
 @case

@@ -24,14 +24,18 @@ static void put_number(struct tfr_json_out *out, double value) {
     tfr_json_put_raw(out, text);
 }
 
-/* A label's value: backslash, quote and line end are escaped; control characters don't come in names of models. */
+/* A label's value: backslash, quote and line end are escaped; other control characters of a config's name become '?', and what is
+ * too long ends behind a whole character: a scraper takes no other text. */
 static void escape(char *to, size_t size, const char *from) {
     size_t n = 0;
     for (; *from != '\0' && n + 3 < size; from++) {
         if (*from == '\\' || *from == '"' || *from == '\n') {
             to[n++] = '\\';
         }
-        to[n++] = *from == '\n' ? 'n' : *from;
+        to[n++] = *from == '\n' ? 'n' : (unsigned char)*from < 0x20 || *from == 0x7F ? '?' : *from;
+    }
+    for (bool is_cut = (*from & 0xC0) == 0x80; is_cut && n > 0;) {
+        is_cut = (to[--n] & 0xC0) == 0x80;
     }
     to[n] = '\0';
 }
