@@ -53,6 +53,9 @@ static struct rate best_rate(const struct tfr_layout_question *question) {
     struct rate best = rate_of(question, sequences, 1);
     for (int groups = 2; groups <= most; groups += groups < 8 ? 1 : groups / 4) {
         const struct rate rate = rate_of(question, sequences, groups);
+        if (rate.round_ns < 0) { /* no memory: another number would be the best one by that */
+            return rate;
+        }
         best = rate.tokens_per_s > best.tokens_per_s ? rate : best;
     }
     return best;

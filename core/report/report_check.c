@@ -225,6 +225,9 @@ enum tfr_status tfr_report_check(const char *path, const struct tfr_override *ov
         survey_files(&config->options, &findings);
         survey_tokenizer(config, &findings);
         *verdict = tfr_findings_status(&findings);
+        status = findings.failed ? TFR_RESOURCE : TFR_OK; /* a finding of these may be lost, or lack its name */
+    }
+    if (status == TFR_OK) {
         status = form == TFR_REPORT_JSON ? as_json(config->path, &findings, text) : as_text(config->path, &findings, text);
     }
     tfr_config_free(config);

@@ -256,6 +256,31 @@ TFR_TEST(equal_stages_fill_and_drain_as_the_textbook_says) {
     tfr_free(times.rank);
 }
 
+/* The best number of groups is sought: one that could not be looked at must not make another one the best. */
+TFR_TEST(no_memory_does_not_choose_the_groups) {
+    TFR_UNUSED_STATE;
+    struct setting setting = make(12, 768, 30e9, 80e9, 25, 10);
+    const struct tfr_layout layout = pipeline(&setting, 4, TFR_PLACE_SPLIT);
+    setting.load.sequences = 16;
+    const struct tfr_layout_question question = ask(&setting, &layout);
+    const struct tfr_layout_times whole = predict(&setting, &layout);
+    enum tfr_status status = TFR_RESOURCE;
+    assert_true(whole.groups > 1);
+    for (uint64_t i = 1; i < 60 || status != TFR_OK; i++) {
+        struct tfr_layout_times times;
+        tfr_alloc_fail_after(i);
+        status = tfr_layout_predict(&question, &times);
+        tfr_alloc_fail_after(0);
+        assert_true(status == TFR_OK || status == TFR_RESOURCE);
+        if (status == TFR_OK) {
+            assert_int_equal(times.groups, whole.groups);
+            assert_true(times.round_ns == whole.round_ns && times.first_token_ns == whole.first_token_ns);
+            tfr_free(times.rank);
+        }
+    }
+    tfr_free(whole.rank);
+}
+
 /* Any ring: a round is no shorter than its latency and than its slowest rank, and one group alone takes its latency. */
 TFR_TEST(rounds_are_no_shorter_than_latency_and_bottleneck) {
     TFR_UNUSED_STATE;
@@ -447,7 +472,7 @@ TFR_TEST(shared_memory_and_unequal_ranks) {
 
 TFR_TEST_MAIN(TFR_CASE(speed_ups_of_the_table), TFR_CASE(shards_take_what_the_program_takes),
               TFR_CASE(rounds_of_groups_take_what_the_program_takes), TFR_CASE(prefill_of_the_table),
-              TFR_CASE(equal_stages_fill_and_drain_as_the_textbook_says),
+              TFR_CASE(equal_stages_fill_and_drain_as_the_textbook_says), TFR_CASE(no_memory_does_not_choose_the_groups),
               TFR_CASE(rounds_are_no_shorter_than_latency_and_bottleneck),
               TFR_CASE(replicas_multiply_tokens_and_not_speed_of_a_stream), TFR_CASE(messages_and_memory_counted_by_hand),
               TFR_CASE(a_link_is_found_from_its_points), TFR_CASE(links_within_a_node_and_between_nodes),
