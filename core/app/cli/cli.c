@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "app/cli/results.h"
-#include "base/status.h"
+#include "app/help/tell.h"
 
 /* A launcher ends all ranks when the first one leaves with a failure: rank 0 gets the time to say why. */
 static void let_rank_0_speak(void) {
@@ -63,18 +63,10 @@ int tfr_cli_fail(enum tfr_status status) {
     return tfr_exit_code(status);
 }
 
-/* One line on stderr, whatever the words of the command line and names of files hold. */
-static void tell(const char *format, va_list arguments) {
-    char text[2048];
-    vsnprintf(text, sizeof text, format, arguments);
-    tfr_defuse(text);
-    fprintf(stderr, "tfrun: %s\n", text);
-}
-
 void tfr_cli_tell(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    tell(format, arguments);
+    tfr_tell(format, arguments);
     va_end(arguments);
 }
 
@@ -82,7 +74,7 @@ int tfr_cli_usage(const char *format, ...) {
     if (tfr_launched_rank() == 0) {
         va_list arguments;
         va_start(arguments, format);
-        tell(format, arguments);
+        tfr_tell(format, arguments);
         va_end(arguments);
     }
     return tfr_exit_code(TFR_USAGE);

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "app/help/tell.h"
 #include "app/http/route.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -31,13 +32,10 @@ void tfr_server_say(void *user, const char *what) {
 }
 
 void tfr_server_tell(const char *format, ...) {
-    char text[2048];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    tfr_tell(format, arguments);
     va_end(arguments);
-    tfr_defuse(text);
-    fprintf(stderr, "tfrun: %s\n", text);
 }
 
 void tfr_server_measure_texts(struct tfr_server *server) {
