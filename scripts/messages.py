@@ -47,7 +47,8 @@ SPEAKERS = re.compile(r"complain|warn|refuse|raise|fail|tfr_cli_usage|tfr_log$|w
 SILENT = {"tfr_format", "tfr_results_print", "put_bytes", "tfr_topo_slurp", "tfr_topo_number"}
 PRINTS = re.compile(r"^[a-z][\w \t]*[ *](\w+)\([^;{]*?\)\s*TFR_PRINTF\(", re.M)
 SPEC = re.compile(r"%(?:(%)|[-+ #0]*(\*|\d+)?(?:\.(\*|\d+))?(?:hh|h|ll|l|z|j|t)?([diouxXeEfgGcsp]))")
-MOST_DEPTH, MOST_WORDS = 5, 60
+MOST_DEPTH, MOST_WORDS, MOST_CALLS, MOST_ENDS = 5, 60, 9, 2
+UNKNOWN = "of what failed"
 # What has no text beside the names of other files says nothing; half of the sources of kernels are so.
 TEXTS = re.compile(r'^(?!\s*#\s*include|\s*#error).*"', re.M)
 
@@ -85,6 +86,15 @@ def hole_name(tokens):
         elif token.kind == "name" and depth == 0 and token.text not in ("long", "int", "size_t", "double", "NULL"):
             names.append(token.text)
     return names[-1].replace("_", " ") if names else "..."
+
+
+def assigned_to(name, function):
+    """The expressions that the variable is set to."""
+    tokens = function.body
+    for i in range(len(tokens) - 1):
+        is_member = i > 0 and tokens[i - 1].text in ("->", ".")
+        if tokens[i].kind == "name" and tokens[i].text == name and tokens[i + 1].is_sign("=") and not is_member:
+            yield split_at(split_at(tokens[i + 2:], ";")[0], ",")[0]
 
 
 class Reader:
@@ -212,13 +222,7 @@ class Reader:
     def assigned(self, name, function, depth):
         if name in function.parameters:
             return None
-        lists, tokens = [], function.body
-        for i in range(len(tokens) - 1):
-            if tokens[i].kind == "name" and tokens[i].text == name and tokens[i + 1].is_sign("="):
-                if i and tokens[i - 1].text in ("->", "."):
-                    continue
-                value = split_at(split_at(tokens[i + 2:], ";")[0], ",")[0]
-                lists.append(self.texts(value, function, depth + 1))
+        lists = [self.texts(value, function, depth + 1) for value in assigned_to(name, function)]
         return self.union(lists, True) if lists else None
 
     # sentences
@@ -267,10 +271,49 @@ class Reader:
         kind, _, number = how.partition(" ")
         if kind not in ("status", "http", "level") or not number.isdigit():
             return {how}
-        names = {token.text for token in arguments[int(number)] if token.kind == "name" and re.match(r"TFR_[A-Z]", token.text)}
+        tokens = arguments[int(number)]
+        names = {token.text for token in tokens if token.kind == "name" and re.match(r"TFR_[A-Z]", token.text)}
         if kind == "level":
             return {"error of a library" if name == "TFR_LOG_ERROR" else "warning" for name in names & {"TFR_LOG_ERROR", "TFR_LOG_WARN"}}
-        return names or {"of what failed"}
+        if not names and kind == "status":
+            names = self.statuses(tokens, function) - {"TFR_OK"}
+        return names if 0 < len(names) <= MOST_ENDS else {UNKNOWN}
+
+    def statuses(self, tokens, function, depth=0):
+        """What the expression of a status can be: the names in it, and in what is assigned, handed over or returned; UNKNOWN beside
+        those where the sources don't tell."""
+        branches = ternary(tokens)
+        if branches:
+            return self.statuses(branches[0], function, depth) | self.statuses(branches[1], function, depth)
+        tokens = unwrapped(tokens)
+        if depth > MOST_CALLS or not tokens or tokens[0].kind != "name":
+            return {UNKNOWN}
+        name = tokens[0].text
+        if len(tokens) == 1 and re.match(r"TFR_[A-Z]", name):
+            return {name}
+        if len(tokens) == 1 and name in function.parameters:
+            place = function.parameters.index(name)
+            callers = [call for call in self.callers_of(function) if place < len(call.arguments)]
+            return self.any_status((call.arguments[place], call.function) for call in callers) if callers else {UNKNOWN}
+        if len(tokens) == 1:
+            values = list(assigned_to(name, function))
+            return self.any_status(((value, function) for value in values), depth) if values else {UNKNOWN}
+        if tokens[1].is_sign("(") and past_closing(tokens, 1) == len(tokens):
+            return self.returned_statuses(name, tokens, function, depth)
+        return {UNKNOWN}
+
+    def any_status(self, values, depth=0):
+        return set().union(*(self.statuses(value, function, depth + 1) for value, function in values))
+
+    def returned_statuses(self, name, tokens, function, depth):
+        if name in SPEAKS and SPEAKS[name][1] == "status 0":
+            return self.statuses(split_at(tokens[2:-1], ",")[0], function, depth + 1)
+        found = set()
+        for called in self.called(name, function.source):
+            values = [(split_at(called.body[i + 1:], ";")[0], called) for i, token in enumerate(called.body) if token.text == "return"]
+            values += [(call.arguments[0], called) for call in calls_of(called) if call.name == "TFR_TRY"]
+            found |= self.any_status(values, depth)
+        return found or {UNKNOWN}
 
     def filled(self, form, values, call, ends):
         """The sentence of a format, or several where other words than its own are all it has."""
@@ -333,4 +376,4 @@ def expanded(sentence):
         return [sentence] if own_words(sentence.text) else []
     rest = {name: texts for name, texts in sentence.words.items() if name != longest}
     return [Sentence(sentence.text.replace(f"<{longest}>", text), sentence.path, sentence.function, sentence.line, sentence.ends, rest)
-            for text in sentence.words[longest]]
+            for text in sentence.words[longest] if text]
