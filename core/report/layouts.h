@@ -35,8 +35,8 @@ struct layouts_report {
 void tfr_layouts_blocks(const struct tfr_listed_layout *item, char *text, size_t size);
 
 /* A calibration of this host and so many threads, and its path with what makes it doubtful, if it is there and holds for a dry run;
- * else it is not found, and for a path why the one that is there does not hold: "" where there is none. TFR_RESOURCE where the
- * system fails, as for want of memory: a layout must not be chosen by that. */
+ * else it is not found, and for a path why the one that is there does not hold, or may not be read: "" where there is none.
+ * TFR_RESOURCE for want of memory: a layout must not be chosen by that. */
 enum tfr_status tfr_dry_find_calibration(const struct tfr_dry *dry, int n_threads, struct tfr_calibration *calibration, bool *found,
                                          char *path, size_t size);
 

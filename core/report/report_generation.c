@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "rank/rank.h"
@@ -135,7 +136,9 @@ enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struc
         tfr_run_prediction_json(&prediction, &out);
         tfr_run_prediction_free(&prediction);
     }
-    out.failed |= status == TFR_RESOURCE; /* what can't be foretold is left out, but not for want of memory */
+    if (status == TFR_RESOURCE) { /* what was generated is worth more */
+        tfr_log(TFR_LOG_WARN, "generate", "the result is without its prediction: %s", tfr_failure_text());
+    }
     tfr_json_end(&out, '}');
     return tfr_json_take(&out, text);
 }

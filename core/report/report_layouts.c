@@ -1,15 +1,32 @@
 /* report_layouts.c - `tfrun plan CONFIG --ranks N --net A,B | --cluster FILE`: what each layout of N ranks would take. */
 #include "report/layouts.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/mapfile.h"
 #include "base/status.h"
 #include "profile/profile_run.h"
 #include "rank/stage_costs.h"
+
+/* The system refuses the file, as to another user: `why` says so then. No memory and no descriptors are no such thing. */
+static bool is_closed_to_us(const char *file, char *why, size_t size) {
+    struct stat facts;
+    int error = access(file, R_OK) == 0 && stat(file, &facts) == 0 ? 0 : errno;
+    if (error == 0 && !S_ISREG(facts.st_mode)) {
+        error = S_ISDIR(facts.st_mode) ? EISDIR : EINVAL;
+    }
+    if (error == 0 || error == ENOMEM || error == EMFILE || error == ENFILE) {
+        return false;
+    }
+    snprintf(why, size, "%s: %s", file, strerror(error));
+    return true;
+}
 
 static enum tfr_status read_calibration(const struct tfr_dry *dry, int n_threads, const char *file,
                                         struct tfr_calibration *calibration, bool *found, char *path, size_t size) {
@@ -38,7 +55,7 @@ enum tfr_status tfr_dry_find_calibration(const struct tfr_dry *dry, int n_thread
     }
     char *file = tfr_calibration_path(dry->machine->host_name, n_threads);
     enum tfr_status status = file != NULL ? TFR_OK : TFR_RESOURCE;
-    if (status == TFR_OK && tfr_path_exists(file)) {
+    if (status == TFR_OK && tfr_path_exists(file) && !is_closed_to_us(file, path, size)) {
         status = read_calibration(dry, n_threads, file, calibration, found, path, size);
     }
     tfr_free(file);
@@ -261,7 +278,7 @@ static enum tfr_status predict(struct layouts_report *report) {
     return report->pieces.status;
 }
 
-static void close(struct layouts_report *report) {
+static void close_report(struct layouts_report *report) {
     for (int i = 0; i < report->n_points; i++) {
         for (int k = 0; report->points[i].times != NULL && k < report->points[i].list.n; k++) {
             tfr_free(report->points[i].times[k].rank);
@@ -314,7 +331,7 @@ enum tfr_status tfr_report_layouts(const char *path, const struct tfr_override *
     if (status == TFR_OK) {
         status = question->format == TFR_COST_JSON ? tfr_layouts_write_json(report, text) : tfr_layouts_write(report, text);
     }
-    close(report);
+    close_report(report);
     tfr_free(report);
     return status;
 }

@@ -10,6 +10,8 @@ import heapq
 import io
 import json
 import math
+import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -26,8 +28,8 @@ class Plan:
     def __init__(self, program, source_dir, folder):
         self.program, self.source, self.folder = program, source_dir, folder
 
-    def run(self, *arguments, code=0):
-        ran = subprocess.run([self.program, "plan", *map(str, arguments)], capture_output=True, timeout=120 * SLOWER)
+    def run(self, *arguments, code=0, environment=None):
+        ran = subprocess.run([self.program, "plan", *map(str, arguments)], capture_output=True, env=environment, timeout=120 * SLOWER)
         if ran.returncode != code:
             raise AssertionError(f"exit code {ran.returncode}, expected {code}: {ran.stdout.decode()[-600:]}{ran.stderr.decode()}")
         return ran.stdout.decode() if code == 0 else ran.stderr.decode()
@@ -40,6 +42,16 @@ class Plan:
         path.write_text(json.dumps({"nodes": 8, "ranks_per_node": 2, "bandwidth_gbs": 30, "gflops": 80, "node_us": 2,
                                     "net": {"alpha_us": 25, "gbit_s": 10}, "shm": {"alpha_us": 1.5, "gb_s": 10}, **keys}))
         return path
+
+
+    def calibrate_badly(self):
+        """A calibration of one thread that the system opens for nobody; gives an environment with it, and its name."""
+        environment = {**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache")}
+        told = subprocess.run([self.program, "calibrate", "--show", "-t", "1"], env=environment, capture_output=True, text=True, timeout=120 * SLOWER)
+        file = pathlib.Path(told.stderr.split("tfrun calibrate`: ")[1].split(": cannot open")[0])
+        file.parent.mkdir(parents=True)
+        file.symlink_to(file.name)
+        return environment, str(file)
 
 
 class Machine:
@@ -411,11 +423,11 @@ def needs_mpi():
         raise SystemExit(77)
 
 
-def run_ranks(plan, ranks, flags, sequences, tokens):
+def run_ranks(plan, ranks, flags, sequences, tokens, environment=None):
     """What a run on ranks writes."""
     prompts = ["--prompt-ids", "5,6,7"] * sequences
     ran = subprocess.run([sys.argv[4], "-n", str(ranks), plan.program, "generate", str(plan.source / "configs" / "demo"), "--json", "-n", str(tokens),
-                          "-t", "1", "--ignore-eos", "--temperature", "0", *flags, *prompts], capture_output=True, text=True, timeout=120 * SLOWER)
+                          "-t", "1", "--ignore-eos", "--temperature", "0", *flags, *prompts], capture_output=True, text=True, env=environment, timeout=120 * SLOWER)
     expect(ran.returncode == 0, ranks, flags, ran.stderr)
     return ran.stdout, ran.stderr
 
@@ -502,10 +514,21 @@ def auto_refuses_what_leaves_it_no_choice(plan):
 
 
 @case
+def a_calibration_that_may_not_be_read_is_none(plan):
+    """As that of another user: it is told where a report has room, and costs nobody the layout."""
+    environment, file = plan.calibrate_badly()
+    told = plan.run(plan.config(), "--ranks", 2, "--split", "auto", "-t", 1, environment=environment)
+    expect("took" in told, told)
+    told = plan.run(plan.config(), "--ranks", 2, "--net", "25,10", "-t", 1, environment=environment)
+    expect("by nominal peaks" in told and f"{file}: Too many levels" in told, told)
+
+
+@case
 def ranks_take_the_same_layout(plan):
-    """Rank 0 chooses, by itself: the bits and what is said are those of the flags that it takes."""
+    """Rank 0 chooses, by itself: the bits and what is said are those of the flags that it takes. A calibration that may not be read costs
+    neither the choice nor the result."""
     needs_mpi()
-    text, *_ = run_ranks(plan, 2, ["--split", "auto", "-v"], 1, 6)
+    text, *_ = run_ranks(plan, 2, ["--split", "auto", "-v"], 1, 6, plan.calibrate_badly()[0])
     told = json.loads(text)
     flags = told["layout"].split(" took ", 1)[1].split(",", 1)[0].split()
     same = json.loads(run_ranks(plan, 2, flags, 1, 6)[0])
