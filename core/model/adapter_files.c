@@ -61,30 +61,34 @@ static bool equal_tensors(const struct tfr_weights *a, const struct tfr_weights 
     return is_equal;
 }
 
-static enum tfr_status open_both(const struct tfr_config *config, const char *directory, struct tfr_weights *both[2]) {
-    char *here = NULL, *there = NULL;
+static enum tfr_status open_both(const struct tfr_config *config, const char *there, struct tfr_weights *both[2]) {
+    char *here = NULL;
     enum tfr_status status = tfr_model_find_weights(config, &here);
-    status = status == TFR_OK ? tfr_weights_find_in(directory, &there) : status;
     status = status == TFR_OK ? tfr_weights_open(&both[0], here) : status;
     status = status == TFR_OK ? tfr_weights_open(&both[1], there) : status;
     tfr_free(here);
-    tfr_free(there);
     return status;
 }
 
-/* Whether the weights of the config and those in another folder are the same. */
+/* Whether the weights of the config and those in another folder are the same. A folder without weights, or with damaged ones, has
+ * others; what the system refuses now is no answer. */
 static enum tfr_status compare_weights(const struct tfr_config *config, const char *directory, bool *is_same) {
     struct tfr_weights *both[2] = {NULL, NULL};
-    const enum tfr_status status = open_both(config, directory, both);
+    char *there = NULL;
+    enum tfr_status status = tfr_weights_find_in(directory, &there);
+    const bool has_weights = tfr_weights_are_in(directory);
+    status = status == TFR_OK ? open_both(config, there, both) : status;
     *is_same = status == TFR_OK && equal_tensors(both[0], both[1]);
     tfr_weights_close(both[0]);
     tfr_weights_close(both[1]);
-    return status == TFR_OK
-               ? status
-               : tfr_raise_prefix(status,
-                                  "the adapter here names the model in %.500s, whose weights can't be compared with those "
-                                  "beside it (--adapter-beside ignore leaves it)",
-                                  directory);
+    tfr_free(there);
+    if (status != TFR_RESOURCE || !has_weights) {
+        return TFR_OK;
+    }
+    return tfr_raise_prefix(status,
+                            "%s: the adapter here names the model in %.500s, and these weights can't be compared with those there; "
+                            "merge it all the same: --adapter %.500s, or leave it: --adapter-beside ignore",
+                            config->directory, directory, config->directory);
 }
 
 /* The adapter names the model that it was made for. from_pretrained would take the weights from there; here a

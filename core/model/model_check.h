@@ -28,6 +28,7 @@ enum tfr_status tfr_model_find_weights(const struct tfr_config *config, char **p
 bool tfr_model_has_weights(const struct tfr_config *config);
 /* The same for any folder. */
 enum tfr_status tfr_weights_find_in(const char *directory, char **path);
+bool tfr_weights_are_in(const char *directory);
 /* Calls `unread` for each file of weights in the folder that is not the one found: another goes first. `error` is 0, or the errno
  * of a system that can't say whether there is one. */
 void tfr_model_each_unread(const struct tfr_config *config, void (*unread)(void *user, const char *name, int error), void *user);

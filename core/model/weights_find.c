@@ -105,6 +105,14 @@ static enum tfr_status no_weights(const char *directory) {
                      directory);
 }
 
+bool tfr_weights_are_in(const char *directory) {
+    bool is_there = false;
+    for (size_t i = 0; i < TFR_COUNT_OF(names) && !is_there; i++) {
+        is_there = has_file(directory, names[i]);
+    }
+    return is_there;
+}
+
 enum tfr_status tfr_weights_find_in(const char *directory, char **path) {
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
         if (has_file(directory, names[i])) {
@@ -131,11 +139,8 @@ enum tfr_status tfr_model_find_weights(const struct tfr_config *config, char **p
 }
 
 bool tfr_model_has_weights(const struct tfr_config *config) {
-    bool is_there = config->options.model_weights != NULL && tfr_path_exists(config->options.model_weights);
-    for (size_t i = 0; i < TFR_COUNT_OF(names) && config->options.model_weights == NULL; i++) {
-        is_there |= has_file(config->directory, names[i]);
-    }
-    return is_there;
+    const char *named = config->options.model_weights;
+    return named != NULL ? tfr_path_exists(named) : tfr_weights_are_in(config->directory);
 }
 
 /* Whether the file that model.weights names is the one of this name in the folder. */

@@ -134,6 +134,25 @@ def beside_the_weights_of_another_folder_it_is_refused(box):
 
 
 @case
+def beside_the_weights_of_a_folder_without_some_it_is_refused(box):
+    """Damaged ones are others; a file that can't be opened is none to compare with, which is another refusal."""
+    other = box.folder / "other"
+    folder = box.beside(base=str(other))
+    other.mkdir()
+    flags = (*PROMPT, "--trust", other)
+    for bytes_ in (None, b"", b"no safetensors"):
+        if bytes_ is not None:
+            (other / "model.safetensors").write_bytes(bytes_)
+        done = box.start(folder, *flags)
+        box.told(done, 4, f"{folder}: the adapter here is for the model in", f"--adapter {folder}", "--adapter-beside ignore")
+    (other / "model.safetensors").unlink()
+    (other / "model.safetensors").symlink_to("model.safetensors")
+    done = box.start(folder, *flags)
+    box.told(done, 5, f"{folder}: the adapter here names the model in", "can't be compared", f"--adapter {folder}", "--adapter-beside ignore",
+             "cannot open")
+
+
+@case
 def beside_a_copy_of_the_weights_it_merges(box):
     """The folder that the adapter names is here, and holds the same weights: whole folders are copied."""
     original = GOLDEN / "models" / "f32"
