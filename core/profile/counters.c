@@ -191,7 +191,8 @@ void tfr_counters_read(const struct tfr_counters *counters, struct tfr_counts *c
         const int c = counters->file[i].counter;
         const ssize_t n = read(counters->file[i].fd, &seen, sizeof seen);
         if (n != sizeof seen) { /* the sum of the others would be a part of the truth */
-            tfr_counters_explain(n < 0 ? errno : EIO, paranoia(), counts->why_not[c], sizeof counts->why_not[c]);
+            snprintf(counts->why_not[c], sizeof counts->why_not[c], "it was opened and can't be read: %s",
+                     strerror(n < 0 ? errno : EIO));
         } else if (seen.running > 0) {
             counts->value[c] += (double)seen.value * (double)seen.enabled / (double)seen.running;
             counts->has[c] = true;

@@ -126,6 +126,15 @@ def without_a_launcher_the_fix_is_told(launch):
 
 
 @case
+def a_launcher_that_cannot_be_asked_is_told_with_the_fix(launch):
+    path = launch.folder / "bin" / "mpirun"
+    path.write_text("#!/nowhere/sh\n")
+    path.chmod(0o755)
+    given, said = launch.run(launch.demo, "--ranks", "2", code=5)
+    expect(not given and "--ranks 2: mpirun can't be asked what it is: No such file" in said and "mpirun -n 2 tfrun" in said, given, said)
+
+
+@case
 def inside_a_launcher_it_is_refused(launch):
     launch.fake("mpirun", "HYDRA build details:")
     _, said = launch.run(launch.demo, "--ranks", "2", code=2, OMPI_COMM_WORLD_SIZE="1", OMPI_COMM_WORLD_RANK="0")

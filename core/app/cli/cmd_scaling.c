@@ -57,7 +57,8 @@ static int add_folder(struct documents *documents, const char *folder) {
     int code = 0;
     const int n = scandir(folder, &files, is_json, alphasort);
     if (n < 0) {
-        fprintf(stderr, "tfrun: %s: cannot look for documents in this folder: %s\n", folder, strerror(errno));
+        tfr_cli_tell("%s: cannot look for documents in this folder: %s; give the documents by name, or a folder that can be read",
+                     folder, strerror(errno));
         return tfr_exit_code(TFR_RESOURCE);
     }
     if (n == 0) {

@@ -6,12 +6,15 @@
 #include "app/cli/launch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "app/cli/cli.h"
@@ -38,8 +41,9 @@ struct launch {
     int n_words;
     char number[3][24];
     int n_numbers;
-    char wiring[24], version[64]; /* room for words that are put together */
-    int error;                    /* of a launcher that could not be asked what it is: no answer is not the answer "another" */
+    char wiring[24];   /* room for a word that is put together */
+    const char *asked; /* the program that was asked last what it is */
+    int error;         /* of one that could not be: no answer is not the answer "another" */
 };
 
 static void add(struct launch *launch, const char *word) {
@@ -87,19 +91,54 @@ static bool is_in_path(const char *program) {
     return false;
 }
 
-/* Which of the words, the first that can be, is in what a command prints; NULL: none, or with an error in `launch`. */
-static const char *says(struct launch *launch, const char *command, const char *const *any) {
+/* Starts a program, without a shell, which a small image may lack; what it prints goes to `fd`. Gives an errno, or 0. */
+static int start(const char *program, const char *option, int fd, pid_t *child) {
+    char *const words[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)option, NULL}; /* as above */
+    posix_spawn_file_actions_t actions;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error != 0) {
+        return error;
+    }
+    error = posix_spawn_file_actions_adddup2(&actions, fd, STDOUT_FILENO);
+    error = error == 0 ? posix_spawn_file_actions_adddup2(&actions, fd, STDERR_FILENO) : error;
+    error = error == 0 ? posix_spawnp(child, program, &actions, NULL, words, environ) : error;
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+/* Its text until it ends or `text` is full. Gives an errno, or 0. */
+static int take_text(int fd, char *text, size_t size) {
+    size_t at = 0;
+    ssize_t n = 1;
+    while (n != 0 && at + 1 < size) {
+        n = read(fd, text + at, size - 1 - at);
+        if (n < 0 && errno != EINTR) {
+            return errno;
+        }
+        at += n > 0 ? (size_t)n : 0;
+    }
+    text[at] = '\0';
+    return 0;
+}
+
+/* Which of the words, the first that can be, is in what a program prints; NULL: none, or with an error in `launch`. */
+static const char *says(struct launch *launch, const char *program, const char *option, const char *const *any) {
     char text[MOST_SAID];
-    FILE *output = popen(command, "r");
-    if (output == NULL) {
+    pid_t child;
+    int ends[2];
+    launch->asked = program;
+    if (pipe2(ends, O_CLOEXEC) != 0) {
         launch->error = errno;
         return NULL;
     }
-    const size_t n = fread(text, 1, sizeof text - 1, output);
-    launch->error = ferror(output) ? errno : 0;
-    text[n] = '\0';
-    pclose(output);
-    for (; *any != NULL; any++) {
+    launch->error = start(program, option, ends[1], &child);
+    close(ends[1]);
+    const bool is_started = launch->error == 0;
+    launch->error = is_started ? take_text(ends[0], text, sizeof text) : launch->error;
+    close(ends[0]);
+    while (is_started && waitpid(child, NULL, 0) < 0 && errno == EINTR) {
+    }
+    for (; launch->error == 0 && *any != NULL; any++) {
         if (strstr(text, *any) != NULL) {
             return *any;
         }
@@ -134,7 +173,7 @@ static void add_cpus(struct launch *launch, int64_t n_ranks) {
 static bool take_srun(struct launch *launch, int64_t n_ranks) {
     static const char *const wirings[] = {TFR_SRUN_WIRING, "pmix", NULL};
     const bool has_srun = getenv("SLURM_JOB_ID") != NULL && is_in_path("srun");
-    const char *wiring = has_srun ? says(launch, "srun --mpi=list 2>&1", wirings) : NULL;
+    const char *wiring = has_srun ? says(launch, "srun", "--mpi=list", wirings) : NULL;
     if (wiring == NULL) {
         return false;
     }
@@ -157,8 +196,7 @@ static bool take_mpirun(struct launch *launch, int64_t n_ranks) {
         return false;
     }
     add(launch, launcher);
-    snprintf(launch->version, sizeof launch->version, "%s --version 2>&1", launcher);
-    if (says(launch, launch->version, open_mpi) != NULL) {
+    if (says(launch, launcher, "--version", open_mpi) != NULL) {
         add(launch, "--map-by");
         add(launch, ":OVERSUBSCRIBE");
         add(launch, "--bind-to");
@@ -265,8 +303,8 @@ int tfr_launch(const struct tfr_args *args, const char *config, char *const *wor
     }
     const bool is_found = take_srun(&launch, n_ranks) || (launch.error == 0 && take_mpirun(&launch, n_ranks));
     if (launch.error != 0) {
-        fprintf(stderr, "tfrun: --ranks %lld: the launcher can't be asked what it is: %s\n", (long long)n_ranks,
-                strerror(launch.error));
+        tfr_cli_tell("--ranks %lld: %s can't be asked what it is: %s; start it yourself: %s -n %lld tfrun ...", (long long)n_ranks,
+                     launch.asked, strerror(launch.error), launch.asked, (long long)n_ranks);
         return tfr_exit_code(TFR_RESOURCE);
     }
     if (!is_found) {
