@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/status.h"
 
 enum { FEW_FOR_P95 = 200, FEW_FOR_P99 = 1000 };
@@ -24,12 +25,20 @@ static void put_range(FILE *out, struct tfr_load_range range) {
     }
 }
 
-static void put_workload(const struct tfr_load_report *report, FILE *out) {
-    const struct tfr_load_workload *workload = &report->workload;
-    char server[512]; /* what it calls itself */
-    snprintf(server, sizeof server, "%s%s%s", report->model, report->what[0] != '\0' ? ", " : "", report->what);
+/* What the server calls itself may be meant for a terminal. */
+static enum tfr_status put_server(const struct tfr_load_report *report, FILE *out) {
+    char *server = tfr_format("%s%s%s", report->model, report->what[0] != '\0' ? ", " : "", report->what);
+    if (server == NULL) {
+        return TFR_RESOURCE;
+    }
     tfr_defuse(server);
     fprintf(out, "%s: %s%s\n", report->target, server, report->is_inside ? ", in this process" : "");
+    tfr_free(server);
+    return TFR_OK;
+}
+
+static void put_workload(const struct tfr_load_report *report, FILE *out) {
+    const struct tfr_load_workload *workload = &report->workload;
     fprintf(out, "prompts of ");
     put_range(out, workload->prompt_tokens);
     fprintf(out, workload->same_prompts ? " tokens, all the same; " : " tokens, no two the same; ");
@@ -156,6 +165,7 @@ static void put_sample_size(const struct tfr_load_report *report, FILE *out) {
 }
 
 enum tfr_status tfr_load_report_text(const struct tfr_load_report *report, FILE *out) {
+    TFR_TRY(put_server(report, out));
     put_workload(report, out);
     put_head(report, out);
     for (size_t i = 0; i < report->n_results; i++) {

@@ -145,11 +145,13 @@ static int64_t int_member(const struct tfr_json_doc *doc, const tfr_json *object
     return node != NULL && tfr_json_int64(doc, node, &value) && value > 0 ? value : 0;
 }
 
-static bool take_models(struct tfr_load_server *server, const struct tfr_load_wire *wire) {
+/* TFR_RUNTIME where none is listed; no memory must not look like that. */
+static enum tfr_status take_models(struct tfr_load_server *server, const struct tfr_load_wire *wire) {
     struct tfr_json_doc *doc;
-    if (wire->body.size == 0 || tfr_json_open(&doc, "/v1/models", wire->body.bytes, wire->body.size, TFR_RUNTIME) != TFR_OK) {
-        return false;
+    if (wire->body.size == 0) {
+        return TFR_RUNTIME;
     }
+    TFR_TRY(tfr_json_open(&doc, "/v1/models", wire->body.bytes, wire->body.size, TFR_RUNTIME));
     const tfr_json *model = tfr_json_first(tfr_json_member(tfr_json_root(doc), "data"));
     const char *id = tfr_json_string(tfr_json_member(model, "id"));
     id = id != NULL && strlen(id) < sizeof server->model ? id : NULL; /* a part of it would be another one */
@@ -158,7 +160,7 @@ static bool take_models(struct tfr_load_server *server, const struct tfr_load_wi
     }
     server->n_positions = int_member(doc, model, "max_model_len");
     tfr_json_close(doc);
-    return id != NULL;
+    return id != NULL ? TFR_OK : TFR_RUNTIME;
 }
 
 /* Of a server that is not tfrun there is none; but no memory must not look like that. */
@@ -187,6 +189,7 @@ enum tfr_status tfr_load_server_ask(struct tfr_load_server *server, char *error,
     bool there;
     enum tfr_status verdict = TFR_OK;
     const int status = get(server, "/v1/models", &wire, &there, words, sizeof words);
+    const enum tfr_status models = status == 200 ? take_models(server, &wire) : TFR_RUNTIME;
     if (!there) {
         snprintf(error, size, "no server at %s: %s; start one with `tfrun serve CONFIG`", server->host, words);
         verdict = TFR_RESOURCE;
@@ -196,7 +199,10 @@ enum tfr_status tfr_load_server_ask(struct tfr_load_server *server, char *error,
     } else if (status == 0) {
         snprintf(error, size, "the server at %s does not speak as it should: %s", server->host, words);
         verdict = TFR_RUNTIME;
-    } else if ((status != 200 || !take_models(server, &wire)) && server->model[0] == '\0') {
+    } else if (models == TFR_RESOURCE) {
+        snprintf(error, size, "%s", tfr_failure_text());
+        verdict = models;
+    } else if (models != TFR_OK && server->model[0] == '\0') {
         snprintf(error, size, "the server at %s lists no model at /v1/models (status %d): name it with --model", server->host,
                  status);
         verdict = TFR_RUNTIME;
