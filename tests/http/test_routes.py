@@ -346,6 +346,20 @@ def classify_gives_what_the_command_gives(t):
 
 
 @case
+def a_byte_without_a_token_is_refused_for_good(t):
+    """As 503 it would be asked again and again."""
+    stage = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    (t.folder / "tokenizer.json").write_text(json.dumps({
+        "pre_tokenizer": stage, "decoder": stage, "model": {"type": "BPE", "unk_token": "a", "vocab": {"a": 0, "b": 1}, "merges": []}}))
+    with t.serve("--tokenizer", t.folder, "--chat", "plain") as server:
+        words = "byte 0x78 of the text has no token"
+        server.refused(400, "prompt", words, prompt="abx")
+        server.refused(400, "prompt", words, path="/tokenize", prompt="abx")
+        server.refused(400, "content", words, path="/tokenize", content="abx")
+        server.refused(400, "prompt", words, path="/v1/chat/completions", messages=[{"role": "user", "content": "abx"}])
+
+
+@case
 def chat_is_a_completion_of_joined_messages(t):
     messages = [{"role": "system", "content": "Once upon"}, {"role": "user", "content": [{"type": "text", "text": "a time"}]}]
     with t.serve() as server:

@@ -20,6 +20,11 @@ static bool no_memory(const struct reading *reading) {
     return tfr_refuse(reading->refusal, TFR_ERROR_NO_MEMORY, reading->field, "there is no memory for the prompt now");
 }
 
+/* A text with a byte that the vocabulary has no token for: it stays so, however often it comes. */
+static bool no_token(const struct reading *reading) {
+    return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, reading->field, "%s: %s", reading->field, tfr_last_error());
+}
+
 static bool wrong_form(const struct reading *reading) {
     return tfr_refuse(
         reading->refusal, TFR_ERROR_INVALID, reading->field,
@@ -98,8 +103,11 @@ static bool take_text(const struct reading *reading, const char *text, struct tf
         return false;
     }
     prompt->text = malloc(size + 1);
-    if (prompt->text == NULL || tfr_vocabulary_encode(reading->server->vocabulary, text, size, false, &ids, &prompt->n) != TFR_OK) {
-        return no_memory(reading);
+    const enum tfr_status status = prompt->text != NULL
+                                       ? tfr_vocabulary_encode(reading->server->vocabulary, text, size, false, &ids, &prompt->n)
+                                       : TFR_RESOURCE;
+    if (status != TFR_OK) {
+        return status == TFR_RESOURCE ? no_memory(reading) : no_token(reading);
     }
     memcpy(prompt->text, text, size + 1);
     prompt->text_size = size;

@@ -89,8 +89,8 @@ static bool join_messages(struct reading *reading) {
     return true;
 }
 
-/* What the context has room for behind the prompt; 1 where that is too long already, which is refused later with the numbers. 0 for
- * lack of memory. */
+/* What the context has room for behind the prompt; 1 where that is too long already, or can't be split, which is refused later with
+ * the numbers or the reason. 0 for lack of memory. */
 static int64_t room_behind(const struct reading *reading) {
     const struct tfr_server *server = reading->call->server;
     int32_t *ids;
@@ -99,8 +99,10 @@ static int64_t room_behind(const struct reading *reading) {
         return 1;
     }
     if (server->vocabulary != NULL && reading->prompt.size > 0) {
-        if (tfr_vocabulary_encode(server->vocabulary, reading->prompt.text, reading->prompt.size, false, &ids, &n) != TFR_OK) {
-            return 0;
+        const enum tfr_status status =
+            tfr_vocabulary_encode(server->vocabulary, reading->prompt.text, reading->prompt.size, false, &ids, &n);
+        if (status != TFR_OK) {
+            return status == TFR_RESOURCE ? 0 : 1;
         }
         tfr_string_free(ids);
     }

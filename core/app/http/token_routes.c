@@ -41,11 +41,27 @@ static void put_tokens(struct tfr_json_out *out, const struct tfr_server *server
     tfr_json_end(out, '}');
 }
 
-void tfr_route_tokenize(struct tfr_server *server, struct tfr_exchange *x) {
+/* A byte without a token (TFR_MODEL) stays one, however often the text comes. */
+static void reply_tokens(const struct tfr_server *server, struct tfr_exchange *x, const tfr_json *node, bool plain, bool as_texts) {
     struct tfr_json_out out = {0};
-    struct tfr_body body;
+    const char *text = tfr_json_string(node);
     int32_t *ids;
     size_t n;
+    const enum tfr_status status = tfr_vocabulary_encode(server->vocabulary, text, strlen(text), plain, &ids, &n);
+    if (status == TFR_RESOURCE) {
+        tfr_reply_error(x, TFR_ERROR_NO_MEMORY, tfr_json_key(node), "there is no memory for the tokens now");
+    } else if (status != TFR_OK) {
+        tfr_reply_error(x, TFR_ERROR_INVALID, tfr_json_key(node), "%s: %s", tfr_json_key(node), tfr_last_error());
+    } else {
+        tfr_call_of(x)->prompt_tokens = n; /* before the reply ends the call */
+        put_tokens(&out, server, ids, n, as_texts);
+        tfr_string_free(ids);
+        tfr_reply_json(x, 200, &out);
+    }
+}
+
+void tfr_route_tokenize(struct tfr_server *server, struct tfr_exchange *x) {
+    struct tfr_body body;
     if (!has_vocabulary(server, x) || !tfr_body_read(&body, tfr_call_of(x), tfr_tokenize_fields, TFR_N_TOKENIZE_FIELDS)) {
         return;
     }
@@ -57,14 +73,9 @@ void tfr_route_tokenize(struct tfr_server *server, struct tfr_exchange *x) {
         tfr_reply_error(x, TFR_ERROR_INVALID, prompt->given ? "prompt" : "content",
                         "the text has %zu bytes; at most %d are taken at once: ask in parts", strlen(tfr_json_string(given->node)),
                         MOST_TEXT_BYTES);
-    } else if (tfr_vocabulary_encode(server->vocabulary, tfr_json_string(given->node), strlen(tfr_json_string(given->node)),
-                                     parse->given && !parse->yes, &ids, &n) != TFR_OK) {
-        tfr_reply_error(x, TFR_ERROR_NO_MEMORY, "prompt", "there is no memory for the tokens now");
     } else {
-        tfr_call_of(x)->prompt_tokens = n; /* before the reply ends the call */
-        put_tokens(&out, server, ids, n, body.values[TFR_TOKENIZE_return_token_strs].yes);
-        tfr_string_free(ids);
-        tfr_reply_json(x, 200, &out);
+        const bool plain = parse->given && !parse->yes;
+        reply_tokens(server, x, given->node, plain, body.values[TFR_TOKENIZE_return_token_strs].yes);
     }
     tfr_body_close(&body);
 }
