@@ -98,7 +98,10 @@ static void read_setting(struct tfr_config_reader *reader, const tfr_json *node,
     if (tfr_json_kind(node) == TFR_JSON_NULL || tfr_config_asks_for_nothing(node)) {
         return;
     }
-    char *ids = tfr_config_ids_that_occur(reader, node);
+    char *ids;
+    if (tfr_config_ids_that_occur(reader, node, &ids) != TFR_OK) {
+        return;
+    }
     if (ids != NULL) {
         char **member = tfr_option_member(&reader->config->options, option);
         tfr_free(*member);
@@ -184,7 +187,10 @@ void tfr_config_read_generation_file(struct tfr_config_reader *reader) {
 }
 
 void tfr_config_read_eos_list(struct tfr_config_reader *reader, const tfr_json *list) {
-    char *text = tfr_config_ids_that_occur(reader, list);
+    char *text;
+    if (tfr_config_ids_that_occur(reader, list, &text) != TFR_OK) {
+        return;
+    }
     text = text != NULL ? text : tfr_config_json_text(reader->doc, list);
     if (text == NULL) {
         tfr_config_complain(reader, list, TFR_RESOURCE, "%s: no memory for the list", tfr_json_key(list));

@@ -151,8 +151,8 @@ void tfr_config_settle_request(struct tfr_config_reader *reader);
  * eos_token_id is "no end". */
 bool tfr_config_asks_for_nothing(const tfr_json *node);
 /* Of the end tokens and of the suppressed ones only ids that the vocabulary has can come: a list of these, as
- * JSON. NULL for other settings and for what is no list of ids. */
-char *tfr_config_ids_that_occur(struct tfr_config_reader *reader, const tfr_json *node);
+ * JSON. NULL in *ids for other settings and for what is no list of ids. TFR_RESOURCE, complained of. */
+enum tfr_status tfr_config_ids_that_occur(struct tfr_config_reader *reader, const tfr_json *node, char **ids);
 
 /* config_tfrun.c: the key "tfrun" and the device map. */
 void tfr_config_read_tfrun(struct tfr_config_reader *reader, const tfr_json *object);

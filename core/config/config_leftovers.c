@@ -41,10 +41,11 @@ static bool put_id(const struct tfr_config_reader *reader, const tfr_json *node,
     return true;
 }
 
-char *tfr_config_ids_that_occur(struct tfr_config_reader *reader, const tfr_json *node) {
+enum tfr_status tfr_config_ids_that_occur(struct tfr_config_reader *reader, const tfr_json *node, char **ids) {
     static const char *const lists[] = {"eos_token_id", "suppress_tokens", "begin_suppress_tokens"};
+    *ids = NULL;
     if (!is_one_of(tfr_json_key(node), lists, sizeof lists / sizeof lists[0])) {
-        return NULL;
+        return TFR_OK;
     }
     struct tfr_json_out out = {0};
     const bool is_list = tfr_json_kind(node) == TFR_JSON_ARRAY;
@@ -54,12 +55,13 @@ char *tfr_config_ids_that_occur(struct tfr_config_reader *reader, const tfr_json
         good = put_id(reader, item, &out);
     }
     tfr_json_end(&out, ']');
-    if (good && out.failed) { /* no memory is not no list */
+    if (good && !out.failed) {
+        *ids = out.text;
+        return TFR_OK;
+    }
+    tfr_free(out.text);
+    if (good) { /* no memory is not no list */
         tfr_config_complain(reader, node, TFR_RESOURCE, "%s: no memory for the list", tfr_json_key(node));
     }
-    if (!good || out.failed) {
-        tfr_free(out.text);
-        return NULL;
-    }
-    return out.text;
+    return good ? TFR_RESOURCE : TFR_OK;
 }

@@ -65,6 +65,12 @@ static enum tfr_status find_list(const struct tfr_json_doc *doc, const tfr_json 
     return *list != NULL && tfr_json_kind(*list) == kind ? TFR_OK : refuse(doc, object, key, tfr_json_kind_name(kind));
 }
 
+static enum tfr_status check_threads(const struct tfr_json_doc *doc, const tfr_json *from, int64_t threads) {
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "a whole number from 1 to %d", MOST_THREADS);
+    return threads >= 1 && threads <= MOST_THREADS ? TFR_OK : refuse(doc, from, "threads", wanted);
+}
+
 static enum tfr_status read_conditions(const struct tfr_json_doc *doc, struct tfr_conditions *conditions) {
     const tfr_json *from;
     TFR_TRY(find_list(doc, tfr_json_root(doc), "conditions", TFR_JSON_OBJECT, &from));
@@ -87,9 +93,7 @@ static enum tfr_status read_conditions(const struct tfr_json_doc *doc, struct tf
     }
     TFR_TRY(read_whole(doc, from, "measured_unix", &conditions->measured_unix));
     TFR_TRY(read_whole(doc, from, "threads", &conditions->threads));
-    if (conditions->threads < 1 || conditions->threads > MOST_THREADS) {
-        return refuse(doc, from, "threads", "a whole number from 1 to 4096");
-    }
+    TFR_TRY(check_threads(doc, from, conditions->threads));
     TFR_TRY(read_isa(doc, from, &conditions->isa));
     TFR_TRY(read_real(doc, from, "waited_percent", &conditions->waited_percent));
     return read_real(doc, from, "quota_cores", &conditions->quota_cores);

@@ -93,18 +93,30 @@ enum tfr_status tfr_manifest_config_digest(const struct tfr_bench_question *ques
     return *digest != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
-/* A word of a command line as a shell reads it: what stands before '=', which a shell takes as it is, and what stands behind. */
+/* Nothing of it is of weight to a shell. */
+static bool is_plain(const char *text) {
+    bool plain = true;
+    for (; *text != '\0'; text++) {
+        plain = plain && (isalnum((unsigned char)*text) || strchr("_-./,:=+@%", *text) != NULL);
+    }
+    return plain;
+}
+
+static void put_quoted(FILE *out, const char *text) {
+    for (; *text != '\0'; text++) {
+        fputs(*text == '\'' ? "'\\''" : (char[2]){*text, '\0'}, out);
+    }
+}
+
+/* A word of a command line as a shell reads it: what stands before '=' and what stands behind. */
 static void put_setting(FILE *out, const char *before, const char *word) {
-    bool is_plain = *before != '\0' || *word != '\0';
-    for (const char *at = word; *at != '\0'; at++) {
-        is_plain = is_plain && (isalnum((unsigned char)*at) || strchr("_-./,:=+@%", *at) != NULL);
-    }
-    fputs(is_plain ? "" : "'", out);
-    fprintf(out, "%s%s", before, *before != '\0' ? "=" : "");
-    for (const char *at = word; *at != '\0'; at++) {
-        fputs(*at == '\'' ? "'\\''" : (char[2]){*at, '\0'}, out);
-    }
-    fputs(is_plain ? "" : "'", out);
+    const bool has_name = *before != '\0';
+    const char *quote = (has_name || *word != '\0') && is_plain(before) && is_plain(word) ? "" : "'";
+    fputs(quote, out);
+    put_quoted(out, before);
+    fputs(has_name ? "=" : "", out);
+    put_quoted(out, word);
+    fputs(quote, out);
 }
 
 static void put_word(FILE *out, const char *word) {
