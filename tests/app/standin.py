@@ -70,7 +70,7 @@ class StandIn:
         if path == "/health":
             return self.reply(connection, 200, {"status": "ok"})
         if path == "/v1/models":
-            name = STEERING if self.mode == "steers" else "stand-in"
+            name = STEERING + "m" * 600 if self.mode == "steers" else "stand-in"
             return self.reply(connection, 200, {"object": "list", "data": [{"id": name, "max_model_len": 1024}]})
         if path != "/v1/completions":
             return self.reply(connection, 404, {"error": {"message": "no such route"}})

@@ -148,6 +148,7 @@ def what_is_wrong_is_a_failure_with_words(loader):
 def words_of_a_server_do_not_steer_the_terminal(loader):
     with StandIn("steers", first_s=0.001) as server:
         out, err = loader.run(server.url, "--clients", 1, "--requests", 2, "--warmup", 0, *SHORT, code=1)
+    expect("m" * 600 in out, "the name was cut", out)
     expect("the server says: ?]0;t??tfrun: all is well" in err and "the server says: ?]0;t" in out, out, err)
     for text in out, err:
         expect(not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]|^tfrun: all", text, re.M), text)
