@@ -62,6 +62,10 @@ static enum tfr_status start(const struct tfr_program *program, FILE *in, FILE *
     if (error == ENOENT) {
         return tfr_raise(TFR_RESOURCE, "%s", program->missing);
     }
+    if (error == EACCES) { /* also where it is nowhere, and one folder of PATH can't be looked into */
+        return tfr_raise(TFR_RESOURCE, "%s; or see that it, and each folder of PATH, may be used: %s", program->missing,
+                         strerror(error));
+    }
     return error == 0 ? TFR_OK
                       : tfr_raise(TFR_RESOURCE, "the program %s can't be started: %s", program->arguments[0], strerror(error));
 }

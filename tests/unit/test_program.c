@@ -44,6 +44,23 @@ TFR_TEST(what_fails_or_is_missing_says_so) {
     assert_refused(run(silent, LONG_S, "", &output), TFR_RUNTIME, "wrote nothing");
 }
 
+/* Nor does the system say whether there is one where it may not look into a folder of PATH. */
+TFR_TEST(what_may_not_be_started_is_named_with_the_fix) {
+    TFR_UNUSED_STATE;
+    static const char *const refused[] = {"no-such-program-as-this", NULL};
+    char folder[] = "/tmp/test_program-XXXXXX", path[64], *output, *before = strdup(getenv("PATH"));
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/%s", folder, refused[0]);
+    fclose(fopen(path, "w")); /* not executable, for root neither */
+    setenv("PATH", folder, 1);
+    assert_refused(run(refused, LONG_S, "", &output), TFR_RESOURCE, "install it");
+    assert_refused(run(refused, LONG_S, "", &output), TFR_RESOURCE, "each folder of PATH");
+    setenv("PATH", before, 1);
+    free(before);
+    unlink(path);
+    rmdir(folder);
+}
+
 /* Also with a child of its own that goes on, and holds its output. */
 TFR_TEST(what_takes_too_long_is_killed) {
     TFR_UNUSED_STATE;
@@ -93,5 +110,5 @@ TFR_TEST(the_end_of_the_process_waits_for_none) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(it_gets_the_input_and_gives_its_output), TFR_CASE(what_fails_or_is_missing_says_so),
-              TFR_CASE(what_takes_too_long_is_killed), TFR_CASE(its_signals_are_those_of_a_terminal),
-              TFR_CASE(the_end_of_the_process_waits_for_none))
+              TFR_CASE(what_may_not_be_started_is_named_with_the_fix), TFR_CASE(what_takes_too_long_is_killed),
+              TFR_CASE(its_signals_are_those_of_a_terminal), TFR_CASE(the_end_of_the_process_waits_for_none))
