@@ -9,14 +9,16 @@ A probe that gets words which none of them takes prints the same as an error and
 import concurrent.futures
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
 
 def tracked(source):
-    """Paths of files as git has them; all there are in an unpacked archive."""
-    listed = subprocess.run(["git", "-C", source, "ls-files", "-z"], capture_output=True, text=True)
-    names = listed.stdout.split("\0")[:-1] if listed.returncode == 0 else [
+    """Paths of files as git has them; all there are in an unpacked archive, or without git."""
+    git = shutil.which("git")
+    listed = subprocess.run([git, "-C", source, "ls-files", "-z"], capture_output=True, text=True) if git else None
+    names = listed.stdout.split("\0")[:-1] if listed and listed.returncode == 0 else [
         str(path.relative_to(source)) for folder in ("core", "scripts", "tests", "configs") for path in (source / folder).rglob("*")]
     return [name for name in names if (source / name).is_file()]
 

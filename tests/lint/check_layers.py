@@ -4,6 +4,7 @@
 Usage: check_layers.py ROOT [--picture]
 """
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -200,8 +201,9 @@ def picture_errors(root, included):
 
 def main():
     root = Path(sys.argv[1])
-    listed = subprocess.run(["git", "-C", str(root), "ls-files"], capture_output=True, text=True, check=False).stdout
-    tracked = {line.split("/")[0] for line in listed.splitlines()}  # none in an unpacked archive
+    git = shutil.which("git")
+    listed = subprocess.run([git, "-C", str(root), "ls-files"], capture_output=True, text=True, check=False).stdout if git else ""
+    tracked = {line.split("/")[0] for line in listed.splitlines()}  # none in an unpacked archive, or without git
     errors = [f"{name}: not one of the agreed top-level entries" for name in sorted(tracked)
               if not TOP_LEVEL.fullmatch(name)]
     sizes, names, included = {}, {}, {}
