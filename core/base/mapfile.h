@@ -51,8 +51,12 @@ bool tfr_path_is_directory(const char *path);
 /* Also where the system can't say so (no access, an error of the disk): whoever opens it then tells why, instead of taking it for
  * absent. */
 bool tfr_path_exists(const char *path);
+/* The same of `name` in the folder. Like the next two it needs no memory, the lack of which must not look like no file. */
+bool tfr_path_holds(const char *directory, const char *name);
 /* The same; *error is the system's errno where it can't say so, else 0 or that of an absent one. */
-bool tfr_path_look(const char *path, int *error);
+bool tfr_path_look(const char *directory, const char *name, int *error);
+/* Puts the path into `path` of PATH_MAX bytes; false where it is longer than any path may be. */
+bool tfr_path_put(char *path, const char *directory, const char *name);
 bool tfr_path_is_same(const char *a, const char *b); /* one file or folder, under two names or one */
 bool tfr_path_is_plain(const char *path);            /* a regular file or a folder, at the end of all links */
 /* `path` is `folder` or below it when all links and ".." are followed; it need not be there yet. In doubt false. */

@@ -2,13 +2,8 @@
  *
  * Not open_memstream: that of glibc drops what a printf gives it without memory and sets no error, so that nobody hears of it.
  * glibc and musl have fopencookie. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* fopencookie */
-#endif
-
 #include "base/memtext.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -82,21 +77,15 @@ enum tfr_status tfr_memtext_open(FILE **stream, char **text, size_t *size) {
 }
 
 enum tfr_status tfr_memtext_close(FILE *stream, char **text) {
-    const bool failed = fflush(stream) != 0 || ferror(stream) != 0;
-    if (fclose(stream) == 0 && !failed && *text != NULL) {
+    return tfr_memtext_end(stream, text, TFR_OK);
+}
+
+enum tfr_status tfr_memtext_end(FILE *stream, char **text, enum tfr_status status) {
+    const bool is_whole = fflush(stream) == 0 && ferror(stream) == 0, is_closed = fclose(stream) == 0;
+    if (status == TFR_OK && is_whole && is_closed && *text != NULL) {
         return TFR_OK;
     }
     tfr_free(*text);
     *text = NULL;
-    return tfr_raise(TFR_RESOURCE, "no memory for a text");
-}
-
-enum tfr_status tfr_memtext_end(FILE *stream, char **text, enum tfr_status status) {
-    if (status == TFR_OK) {
-        return tfr_memtext_close(stream, text);
-    }
-    fclose(stream);
-    tfr_free(*text);
-    *text = NULL;
-    return status;
+    return status != TFR_OK ? status : tfr_raise(TFR_RESOURCE, "no memory for a text");
 }

@@ -95,15 +95,18 @@ static int create_temporary(struct tfr_outfile *out, int (*create)(const char *p
 }
 
 /* With open and not with mkstemp, because open applies the umask to the final mode. */
-static int create_file(const char *path, int *fd) {
-    *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+static int create_with(const char *path, mode_t mode, int *fd) {
+    *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     return *fd >= 0 ? 0 : errno;
+}
+
+static int create_file(const char *path, int *fd) {
+    return create_with(path, 0666, fd);
 }
 
 /* Nobody else may have it open before it gets the mode of the file that it replaces. */
 static int create_private_file(const char *path, int *fd) {
-    *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return *fd >= 0 ? 0 : errno;
+    return create_with(path, 0600, fd);
 }
 
 static int create_link(const char *path, int *fd) {

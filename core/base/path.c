@@ -17,14 +17,30 @@ bool tfr_path_is_directory(const char *path) {
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
-bool tfr_path_look(const char *path, int *error) {
+static bool look(const char *path, int *error) {
     *error = access(path, F_OK) == 0 ? 0 : errno;
     return *error != ENOENT && *error != ENOTDIR && *error != ENAMETOOLONG;
 }
 
 bool tfr_path_exists(const char *path) {
     int error;
-    return tfr_path_look(path, &error);
+    return look(path, &error);
+}
+
+bool tfr_path_put(char *path, const char *directory, const char *name) {
+    const int length = snprintf(path, PATH_MAX, "%s/%s", directory, name);
+    return length > 0 && length < PATH_MAX;
+}
+
+bool tfr_path_look(const char *directory, const char *name, int *error) {
+    char path[PATH_MAX];
+    *error = ENAMETOOLONG;
+    return tfr_path_put(path, directory, name) && look(path, error);
+}
+
+bool tfr_path_holds(const char *directory, const char *name) {
+    int error;
+    return tfr_path_look(directory, name, &error);
 }
 
 char *tfr_path_join(const char *directory, const char *name) {

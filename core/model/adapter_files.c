@@ -1,5 +1,4 @@
 /* adapter_files.c - the files of a folder that PEFT wrote, and which such folder a config means. */
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -143,12 +142,6 @@ static enum tfr_status check_beside(const struct tfr_config *config) {
     return status;
 }
 
-static bool has_adapter(const char *directory) {
-    char path[PATH_MAX]; /* on the stack: no memory must not look like no adapter */
-    const int length = snprintf(path, sizeof path, "%s/adapter_config.json", directory);
-    return length > 0 && (size_t)length < sizeof path && tfr_path_exists(path);
-}
-
 enum tfr_status tfr_lora_find(const struct tfr_config *config, char **directory) {
     const struct tfr_options *options = &config->options;
     *directory = NULL;
@@ -162,7 +155,8 @@ enum tfr_status tfr_lora_find(const struct tfr_config *config, char **directory)
     }
     /* --prefix may name the very adapter that lies here. */
     const bool is_prefix = options->model_prefix != NULL && tfr_path_is_same(options->model_prefix, config->directory);
-    if (options->model_adapter_beside == TFR_BESIDE_IGNORE || is_prefix || !has_adapter(config->directory)) {
+    if (options->model_adapter_beside == TFR_BESIDE_IGNORE || is_prefix ||
+        !tfr_path_holds(config->directory, "adapter_config.json")) {
         return TFR_OK;
     }
     TFR_TRY(check_beside(config));

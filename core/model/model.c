@@ -1,7 +1,6 @@
 /* model.c - opens a model: finds the checkpoint, has it checked, opens the tokenizer. */
 #include "model/model.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,12 +16,6 @@ enum { MAX_NAME = 128 };
 
 /* Length of "transformer.": the bare name follows it. */
 enum { PREFIX_LENGTH = 12 };
-
-static bool has_file(const char *directory, const char *name) {
-    char path[PATH_MAX]; /* on the stack: no memory must not look like no file */
-    const int length = snprintf(path, sizeof(path), "%s/%s", directory, name);
-    return length > 0 && (size_t)length < sizeof(path) && tfr_path_exists(path);
-}
 
 enum tfr_status tfr_model_open_checkpoint(struct tfr_model *model, const char *path) {
     const char *front = model->config->options.model_tensor_prefix;
@@ -97,7 +90,8 @@ enum tfr_status tfr_model_table_types(const struct tfr_config *config, enum tfr_
 }
 
 bool tfr_model_has_tokenizer(const char *directory) {
-    return has_file(directory, "tokenizer.json") || (has_file(directory, "vocab.json") && has_file(directory, "merges.txt"));
+    return tfr_path_holds(directory, "tokenizer.json") ||
+           (tfr_path_holds(directory, "vocab.json") && tfr_path_holds(directory, "merges.txt"));
 }
 
 static enum tfr_status open_tokenizer(struct tfr_model *model) {

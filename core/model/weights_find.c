@@ -54,17 +54,6 @@ enum tfr_status tfr_weights_refuse_foreign(const char *path, const uint8_t *data
     return TFR_OK;
 }
 
-static bool look_for(const char *directory, const char *name, int *error) {
-    char path[PATH_MAX]; /* on the stack: no memory must not look like no file */
-    const int length = snprintf(path, sizeof(path), "%s/%s", directory, name);
-    return length > 0 && (size_t)length < sizeof(path) && tfr_path_look(path, error);
-}
-
-static bool has_file(const char *directory, const char *name) {
-    int error;
-    return look_for(directory, name, &error);
-}
-
 static bool has_ending(const char *directory, const char *ending) {
     DIR *stream = opendir(directory);
     bool is_there = false;
@@ -79,7 +68,7 @@ static bool has_ending(const char *directory, const char *ending) {
 }
 
 static enum tfr_status no_weights(const char *directory) {
-    if (has_file(directory, "adapter_config.json")) {
+    if (tfr_path_holds(directory, "adapter_config.json")) {
         return tfr_raise(TFR_RESOURCE,
                          "%s: an adapter alone, without the weights that it changes; name the model and this folder: "
                          "tfrun MODEL --adapter %s",
@@ -92,7 +81,7 @@ static enum tfr_status no_weights(const char *directory) {
                          directory);
     }
     for (size_t i = 0; i < TFR_COUNT_OF(foreign); i++) {
-        if (has_file(directory, foreign[i].name)) {
+        if (tfr_path_holds(directory, foreign[i].name)) {
             return tfr_raise(TFR_UNSUPPORTED,
                              "%s: only %s is here, %s, which tfrun does not read; take %s and save_pretrained(DIR) to get "
                              "model.safetensors",
@@ -108,14 +97,14 @@ static enum tfr_status no_weights(const char *directory) {
 bool tfr_weights_are_in(const char *directory) {
     bool is_there = false;
     for (size_t i = 0; i < TFR_COUNT_OF(names) && !is_there; i++) {
-        is_there = has_file(directory, names[i]);
+        is_there = tfr_path_holds(directory, names[i]);
     }
     return is_there;
 }
 
 enum tfr_status tfr_weights_find_in(const char *directory, char **path) {
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
-        if (has_file(directory, names[i])) {
+        if (tfr_path_holds(directory, names[i])) {
             *path = tfr_path_join(directory, names[i]);
             return *path != NULL ? TFR_OK : TFR_RESOURCE;
         }
@@ -146,16 +135,15 @@ bool tfr_model_has_weights(const struct tfr_config *config) {
 /* Whether the file that model.weights names is the one of this name in the folder. */
 static bool is_named(const struct tfr_config *config, const char *name) {
     const char *weights = config->options.model_weights;
-    char path[PATH_MAX]; /* on the stack: no memory must not look like another file */
-    const int length = snprintf(path, sizeof(path), "%s/%s", config->directory, name);
-    return weights != NULL && length > 0 && (size_t)length < sizeof(path) && tfr_path_is_same(weights, path);
+    char path[PATH_MAX];
+    return weights != NULL && tfr_path_put(path, config->directory, name) && tfr_path_is_same(weights, path);
 }
 
 void tfr_model_each_unread(const struct tfr_config *config, void (*unread)(void *user, const char *name, int error), void *user) {
     bool is_found = config->options.model_weights != NULL;
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
         int error;
-        if (look_for(config->directory, names[i], &error)) {
+        if (tfr_path_look(config->directory, names[i], &error)) {
             if (is_found && !is_named(config, names[i])) {
                 unread(user, names[i], error);
             }

@@ -124,13 +124,6 @@ struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine) {
     return memory;
 }
 
-static bool has_file(const char *directory, const char *name) {
-    char *path = tfr_path_join(directory, name);
-    const bool is_there = path == NULL || tfr_path_exists(path); /* in doubt it is */
-    tfr_free(path);
-    return is_there;
-}
-
 enum tfr_status tfr_engine_find_tokenizer(struct tfr_engine *engine, bool *found) {
     const struct tfr_tokenizer *tokenizer;
     const enum tfr_status status = tfr_engine_tokenizer(engine, &tokenizer);
@@ -140,8 +133,8 @@ enum tfr_status tfr_engine_find_tokenizer(struct tfr_engine *engine, bool *found
     if (status != TFR_RESOURCE) {
         return TFR_OK; /* one that does not fit is as good as none */
     }
-    const bool is_there =
-        tfr_path_is_directory(path) ? has_file(path, "tokenizer.json") || has_file(path, "vocab.json") : tfr_path_exists(path);
+    const bool is_there = tfr_path_is_directory(path) ? tfr_path_holds(path, "tokenizer.json") || tfr_path_holds(path, "vocab.json")
+                                                      : tfr_path_exists(path);
     return is_there ? status : TFR_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "tfr_test.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -354,6 +355,19 @@ TFR_TEST(what_can_not_be_looked_at_is_not_taken_for_absent) {
     assert_true(tfr_path_exists(in_folder("link")));
     assert_refused(TFR_RESOURCE, tfr_file_read(in_folder("link"), 10, &text, &size), "symbolic links");
     assert_false(tfr_path_exists(in_folder("none")));
+    int error;
+    assert_true(tfr_path_holds(folder, "link") && tfr_path_look(folder, "link", &error));
+    assert_int_equal(error, ELOOP);
+    put("file", "x", 1);
+    assert_true(tfr_path_look(folder, "file", &error));
+    assert_int_equal(error, 0);
+    assert_false(tfr_path_holds(folder, "none"));
+    char longer[8192];
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    assert_false(tfr_path_look(folder, longer, &error));
+    assert_int_equal(error, ENAMETOOLONG);
+    unlink(in_folder("file"));
     unlink(in_folder("link"));
 }
 
