@@ -16,7 +16,9 @@ static enum tfr_status fill_from_reply(void *user, size_t tensor, int64_t first,
     return TFR_OK;
 }
 
-static enum tfr_status write_reply(const char *path, struct tfr_forward_reply *reply) {
+/* What has come to `path` while the model ran is not written over either. */
+static enum tfr_status write_reply(const char *path, bool force, struct tfr_forward_reply *reply) {
+    TFR_TRY(tfr_result_write(path, NULL, 0, force));
     struct tfr_weight_spec *specs = tfr_alloc(reply->n, sizeof *specs);
     if (specs == NULL) {
         return TFR_RESOURCE;
@@ -45,7 +47,7 @@ static enum tfr_status forward_weights(struct tfr_engine *engine, const struct t
     struct tfr_forward_reply *reply = NULL;
     enum tfr_status status = tfr_forward(engine, inputs, n, options, &reply);
     if (status == TFR_OK) {
-        status = write_reply(out_path, reply);
+        status = write_reply(out_path, engine->config->options.output_force, reply);
     }
     tfr_forward_reply_close(reply);
     tfr_free(inputs);
