@@ -83,21 +83,10 @@ static enum tfr_status read_form(const struct tfr_config *config, const char *to
     return TFR_OK;
 }
 
-/* The name of generation settings, where the model has some. */
-static enum tfr_status find_generation(const struct tfr_config *config, char **from) {
-    *from = tfr_path_join(config->directory, generation_name);
-    if (*from != NULL && !tfr_path_exists(*from)) {
-        tfr_free(*from);
-        *from = NULL;
-        return TFR_OK;
-    }
-    return *from != NULL ? TFR_OK : TFR_RESOURCE;
-}
-
 static enum tfr_status refuse_existing(const struct tfr_config *config, const char *directory) {
     char *from;
     TFR_TRY(tfr_folder_refuse_existing(config, directory));
-    TFR_TRY(find_generation(config, &from));
+    TFR_TRY(tfr_folder_find(config->directory, generation_name, &from));
     const enum tfr_status status = from != NULL ? tfr_folder_refuse(directory, generation_name) : TFR_OK;
     tfr_free(from);
     return status;
@@ -134,7 +123,7 @@ static enum tfr_status add_file(struct tfr_small_files *files, const char *direc
 
 static enum tfr_status copy_generation(const struct tfr_config *config, const char *directory, struct tfr_small_files *files) {
     char *from = NULL, *to = tfr_path_join(directory, generation_name);
-    enum tfr_status status = to != NULL ? find_generation(config, &from) : TFR_RESOURCE;
+    enum tfr_status status = to != NULL ? tfr_folder_find(config->directory, generation_name, &from) : TFR_RESOURCE;
     if (from != NULL) {
         status = tfr_small_files_copy(files, from, to);
     }

@@ -25,20 +25,28 @@ enum tfr_status tfr_folder_refuse(const char *directory, const char *name) {
                     : TFR_OK;
 }
 
+enum tfr_status tfr_folder_find(const char *directory, const char *name, char **path) {
+    *path = tfr_path_join(directory, name);
+    if (*path == NULL) {
+        return TFR_RESOURCE;
+    }
+    if (!tfr_path_exists(*path)) {
+        tfr_free(*path);
+        *path = NULL;
+    }
+    return TFR_OK;
+}
+
 /* The file of this name that the config's tokenizer has; NULL: none. A tokenizer may be named as a file: then it is a
  * tokenizer.json and stands alone. */
 static enum tfr_status find_source(const struct tfr_config *config, const char *name, char **from) {
     const char *named = config->options.model_tokenizer, *source = named != NULL ? named : config->directory;
-    const bool is_file = !tfr_path_is_directory(source);
-    *from = is_file ? tfr_strdup(source) : tfr_path_join(source, name);
-    if (*from == NULL) {
-        return TFR_RESOURCE;
+    if (tfr_path_is_directory(source)) {
+        return tfr_folder_find(source, name, from);
     }
-    if ((is_file && strcmp(name, "tokenizer.json") != 0) || !tfr_path_exists(*from)) {
-        tfr_free(*from);
-        *from = NULL;
-    }
-    return TFR_OK;
+    const bool is_it = strcmp(name, "tokenizer.json") == 0 && tfr_path_exists(source);
+    *from = is_it ? tfr_strdup(source) : NULL;
+    return is_it && *from == NULL ? TFR_RESOURCE : TFR_OK;
 }
 
 enum tfr_status tfr_folder_refuse_existing(const struct tfr_config *config, const char *directory) {

@@ -17,6 +17,8 @@ struct tfr_small_files {
 enum tfr_status tfr_folder_refuse_existing(const struct tfr_config *config, const char *directory);
 /* One more name of it. */
 enum tfr_status tfr_folder_refuse(const char *directory, const char *name);
+/* The path of what the folder has under this name; NULL where it has none. The caller frees it. */
+enum tfr_status tfr_folder_find(const char *directory, const char *name, char **path);
 /* One more file, to be written by the caller. A link that stands there is replaced: what it leads to is no part of the folder. */
 enum tfr_status tfr_small_files_add(struct tfr_small_files *files, const char *path, struct tfr_outfile **out);
 enum tfr_status tfr_small_files_copy(struct tfr_small_files *files, const char *from, const char *to);
