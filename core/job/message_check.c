@@ -112,6 +112,17 @@ static bool has_floats(const struct tfr_step_body *body, int64_t at, int64_t hea
     return is_within(at, 0, body->n_floats) && wanted <= body->n_floats - at;
 }
 
+/* One for all heads, or one for each; without the feature nothing that a sequence could be given as one. */
+static bool has_masks(const struct tfr_engine *engine, const struct tfr_step_body *body, const struct tfr_step_piece *piece,
+                      const struct tfr_slot *slot) {
+    const struct tfr_gpt2_features *features = &body->features;
+    const int64_t heads = piece->mask_heads, n_cross = features->cross_mask && slot->cross != NULL ? slot->cross->n : 0;
+    const bool fits = features->mask ? heads == 1 || heads == engine->config->model.n_head : is_within(heads, 0, 1);
+    return fits && has_floats(body, piece->mask_at, features->mask ? heads : 0, piece->rows, tfr_step_piece_keys(piece)) &&
+           (!features->cross_mask || slot->cross != NULL) &&
+           has_floats(body, piece->cross_mask_at, features->cross_mask, piece->rows, n_cross);
+}
+
 static const char *check_piece(const struct tfr_engine *engine, const struct tfr_step_body *body,
                                const struct tfr_step_piece *piece) {
     const struct tfr_gpt2_features *features = &body->features;
@@ -129,16 +140,7 @@ static const char *check_piece(const struct tfr_engine *engine, const struct tfr
     if (!is_within(piece->past, 0, most) || tfr_step_piece_keys(piece) > most || tfr_step_piece_keys(piece) < 1) {
         return "number of positions";
     }
-    const int64_t n_head = engine->config->model.n_head, keys = tfr_step_piece_keys(piece);
-    const int64_t n_cross = features->cross_mask && slot->cross != NULL ? slot->cross->n : 0;
-    const bool has_mask = is_within(piece->mask_heads, features->mask, n_head) && has_floats(body, piece->mask_at,
-                                                                                             !features->mask          ? 0
-                                                                                             : piece->mask_heads == 1 ? 1
-                                                                                                                      : n_head,
-                                                                                             piece->rows, keys);
-    const bool has_cross_mask = (!features->cross_mask || slot->cross != NULL) &&
-                                has_floats(body, piece->cross_mask_at, features->cross_mask, piece->rows, n_cross);
-    return has_mask && has_cross_mask ? NULL : "mask";
+    return has_masks(engine, body, piece, slot) ? NULL : "mask";
 }
 
 static const char *check_pieces(const struct tfr_engine *engine, const struct tfr_step_body *body,

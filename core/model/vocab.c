@@ -161,7 +161,7 @@ enum tfr_status tfr_vocab_add(struct tfr_vocab *vocab, const char *name, size_t 
         TFR_TRY(rehash(vocab, 2 * vocab->n_slots));
     }
     TFR_TRY(reserve_entry(vocab, (size_t)id));
-    TFR_TRY(reserve_pool(vocab, 2 * size));
+    TFR_TRY(reserve_pool(vocab, 2 * size + 1)); /* an empty name has a place too */
     uint32_t *slot = find_slot(vocab, name, size, "", 0);
     if (*slot != 0) {
         return tfr_raise(TFR_MODEL, "token \"%.80s\" has two ids, %u and %lld", name, *slot - 1, (long long)id);

@@ -143,11 +143,17 @@ static const struct tfr_config *request_config(void) {
     return config;
 }
 
+/* How much stands before the line of the flags, which may be the last one and have no end. */
+static size_t before_flags(const uint8_t *data, const uint8_t *flags) {
+    const size_t end = (size_t)(flags - data);
+    return end - (data[end - 1] == '\n') - strlen("=== flags");
+}
+
 int tfr_fuzz_request(const uint8_t *data, size_t size) {
     size_t flags_size = 0;
     const uint8_t *said = tfr_fuzz_part("flags", data, size, &flags_size);
     struct flags flags = read_flags(said, flags_size);
-    const size_t json_size = said != NULL ? (size_t)(said - data) - sizeof "=== flags" : size;
+    const size_t json_size = said != NULL ? before_flags(data, said) : size;
     char *json = malloc(json_size + 1); /* as long as it is */
     if (json == NULL) {
         return 0;
