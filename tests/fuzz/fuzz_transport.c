@@ -41,7 +41,8 @@ static void echo(void *user, struct tfr_exchange *x) {
         stand->holds = true; /* a deadline ends it */
         return;
     }
-    if (strcmp(tfr_http_path(x), "/long") == 0) { /* longer than what a socket takes at once */
+    if (strcmp(tfr_http_path(x), "/long") == 0 && !stand->gave_long) { /* longer than what a socket takes at once */
+        stand->gave_long = true;
         tfr_http_reply(x, 200, &header, 1, long_body, sizeof long_body);
         return;
     }
@@ -65,6 +66,7 @@ static void expire(struct tfr_stand *stand, int fd, struct tfr_stand_reply *repl
 
 static struct tfr_stand_reply converse(struct tfr_stand *stand, const uint8_t *data, size_t size, size_t piece) {
     struct tfr_stand_reply reply = {0};
+    stand->gave_long = false;
     const int fd = tfr_stand_connect(stand);
     for (size_t at = 0; at < size && !reply.has_ended; at += piece) {
         const ssize_t sent = send(fd, data + at, size - at < piece ? size - at : piece, MSG_NOSIGNAL);

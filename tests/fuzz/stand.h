@@ -10,7 +10,8 @@ struct tfr_stand {
     struct tfr_http *http;
     struct tfr_http_app app; /* of the server itself; on_wake stops the turn too */
     struct tfr_engine *engine;
-    bool holds; /* the app keeps a request without a reply: nothing more is waited for */
+    bool holds;     /* the app keeps a request without a reply: nothing more is waited for */
+    bool gave_long; /* the app: once for each client, a second one would be more than a reply may be */
     char path[256];
 };
 
