@@ -13,8 +13,12 @@ static const struct tfr_slot *find_slot(const struct tfr_engine *engine, int32_t
     return is_within(slot, 0, engine->n_slots) ? &engine->slots[slot] : NULL;
 }
 
-/* Positions that a sequence may have. */
+/* Positions that a sequence may have. A growing cache without a capacity has no bound: rank 0 has looked at the positions that were
+ * given, which may begin again within a row, and more tokens than positions are no mistake then. */
 static int64_t most_positions(const struct tfr_engine *engine) {
+    if (tfr_engine_is_unbounded(engine)) {
+        return INT32_MAX;
+    }
     const int64_t capacity = tfr_kv_capacity(engine->config), model = engine->config->model.n_positions;
     return engine->n_prefix + (capacity > model ? capacity : model);
 }

@@ -73,7 +73,7 @@ static enum tfr_status gather_heads(struct tfr_engine *engine, const struct tfr_
 enum tfr_status tfr_kv_part_fetch(struct tfr_engine *engine, const struct tfr_kv_part *part, const float **keys) {
     const int rank = tfr_engine_rank(engine);
     const bool has_block = has_part(engine, part), takes_part = rank == 0 || has_block;
-    const size_t bytes = (size_t)tfr_kv_part_floats(engine, part) * sizeof(float);
+    const size_t bytes = (size_t)(tfr_kv_part_floats(engine, part) + 1) * sizeof(float); /* no positions have a place too */
     *keys = NULL;
     TFR_TRY(tfr_comm_agree(engine->comm, takes_part ? tfr_block_reserve(&engine->fetched, bytes, TFR_HUGEPAGES_OFF) : TFR_OK));
     float *to = engine->fetched.data;

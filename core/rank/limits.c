@@ -98,11 +98,13 @@ const char *tfr_engine_positions_name(const struct tfr_engine *engine) {
     return engine->n_prefix > 0 ? "n_positions - prefix" : "n_positions";
 }
 
-/* A growing cache without a capacity has no bound of its own: positions are checked where they are given. */
+bool tfr_engine_is_unbounded(const struct tfr_engine *engine) {
+    return !is_static(engine) && engine->config->options.runtime_kv_capacity == 0;
+}
+
 enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64_t n_past, int64_t n_new) {
     const int64_t capacity = tfr_kv_capacity(engine->config);
-    const bool is_bound = is_static(engine) || engine->config->options.runtime_kv_capacity > 0;
-    if (!is_bound || n_past + n_new <= capacity) {
+    if (tfr_engine_is_unbounded(engine) || n_past + n_new <= capacity) {
         return TFR_OK;
     }
     return tfr_raise(TFR_USAGE,

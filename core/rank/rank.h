@@ -178,6 +178,8 @@ bool tfr_sums_by_head(const struct tfr_options *options);
 void tfr_forget_ranks(struct tfr_config *config);
 /* Of an assistant, which is rank 0's own, whatever its folder says; nothing of others. */
 void tfr_assistant_forget_ranks(struct tfr_engine *engine);
+/* A growing cache without a capacity has no bound of its own: positions are checked where they are given. */
+bool tfr_engine_is_unbounded(const struct tfr_engine *engine);
 /* Fails for `n_past` cached and `n_new` new positions that a cache of this engine is not to hold; those of a prefix are cached
  * ones. */
 enum tfr_status tfr_engine_check_capacity(const struct tfr_engine *engine, int64_t n_past, int64_t n_new);

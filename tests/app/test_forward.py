@@ -316,6 +316,19 @@ def law_ranks(box):
             same(golden(box, name, *INT8, "--kv-cache", "static", ranks=ranks, tolerance=0.2), alone, f"with int8 caches on {ranks} ranks")
 
 
+@case
+def law_ranks_more_tokens_than_positions(box):
+    """Positions that begin again: a row may be longer than the model's n_positions, on any number of ranks."""
+    if not box.mpiexec:
+        sys.exit(77)
+    n = config_of(LM)["n_positions"] + 8
+    request = {"input_ids": ids([1 + i % 7 for i in range(n)]), "position_ids": ids([i % 8 for i in range(n)])}
+    for flags in ((), ("--packed",)):
+        alone = box.run(LM, request, *flags)
+        for ranks in (2, 3):
+            same(box.run(LM, request, *flags, ranks=ranks), alone, f"on {ranks} ranks with {flags}")
+
+
 # ---- refusals: model, request, words of the sentence
 
 def refused(box, model, tensors, *words, flags=()):

@@ -15,6 +15,8 @@
 #include "job/samples.h"
 #include "rank/step_run.h"
 
+/* A growing cache may be as long as memory is, and is copied as a whole. */
+enum { MOST_POSITIONS = 4096 };
 enum { NUMBERS = 6, HEAD = 1 + 4 * NUMBERS + 2, MOST_MESSAGES = 16 };
 
 static bool is_obeyed(int32_t kind) {
@@ -49,7 +51,8 @@ static size_t hear(struct tfr_engine *engine, const uint8_t *data, size_t size) 
     if (n > 0) {
         memcpy(tfr_message_body(message), data + HEAD, n);
     }
-    if (tfr_fuzz_accepted(tfr_message_check(engine, message)) && is_obeyed(kind)) {
+    const bool is_small = message->part.first <= MOST_POSITIONS && message->part.n <= MOST_POSITIONS;
+    if (tfr_fuzz_accepted(tfr_message_check(engine, message)) && is_obeyed(kind) && is_small) {
         tfr_fuzz_accepted(kind == TFR_MESSAGE_STEP ? obey_step(engine, message) : tfr_command(engine, message));
     }
     return HEAD + n;
