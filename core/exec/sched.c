@@ -103,11 +103,24 @@ static bool has_yet_to_post(const struct tfr_run *run, const struct tfr_task *me
     return false;
 }
 
-/* An older run of the lane has a message of the same edge still to post. */
+/* A task that was started is complete when the next one is picked, unless it is a message. */
+static bool has_yet_to_append(const struct tfr_run *run, int64_t layer) {
+    for (int i = 0; i < run->plan->n_appends; i++) {
+        const int task = run->plan->appends[i];
+        if (run->waiting[task] != TFR_STARTED && run->plan->tasks[task].layer == layer) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An older run of the lane has a message of the same edge still to post, or keys of the same block still to append. */
 static bool is_held_back(const struct tfr_sched *sched, const struct tfr_ready *ready) {
     const struct tfr_task *task = &ready->run->plan->tasks[ready->task];
-    for (const struct tfr_run *older = sched->oldest; older != ready->run; older = older->next) {
-        if (older->input.lane == ready->run->input.lane && has_yet_to_post(older, task)) {
+    const bool message = is_async(ready), append = task->problem.op == TFR_OP_KV_APPEND;
+    for (const struct tfr_run *older = sched->oldest; older != ready->run && (message || append); older = older->next) {
+        if (older->input.lane == ready->run->input.lane &&
+            ((message && has_yet_to_post(older, task)) || (append && has_yet_to_append(older, task->layer)))) {
             return true;
         }
     }
@@ -129,8 +142,7 @@ bool tfr_sched_is_behind(const struct tfr_sched *sched, const struct tfr_run *ru
 bool tfr_sched_pick(struct tfr_sched *sched, struct tfr_ready *picked, const struct tfr_run *only, bool messages) {
     for (int i = sched->n_ready - 1; i >= 0; i--) {
         const struct tfr_ready *ready = &sched->ready[i];
-        const bool message = is_async(ready);
-        if ((only != NULL && ready->run != only) || (messages && !message) || (message && is_held_back(sched, ready))) {
+        if ((only != NULL && ready->run != only) || (messages && !is_async(ready)) || is_held_back(sched, ready)) {
             continue;
         }
         *picked = *ready;

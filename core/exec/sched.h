@@ -12,8 +12,13 @@
  * no predecessors: they are posted when their run is submitted. Lanes have tags of their own. No run waits
  * for a younger one of its lane, so holding back cannot lock two ranks. They complete in that order too,
  * though a short one may arrive before a long one that was sent first: so what follows a message in an older
- * run is ready no later than what follows it in a younger one, and of two runs of a sequence the older one
- * appends its keys first.
+ * run is ready no later than what follows the message of that edge in a younger one.
+ *
+ * Keys. Of two runs of a lane the older one appends its keys of a block first, and so before a younger run of
+ * the same sequence reads them: who appends is held back until all older runs have appended theirs of that
+ * block. The order of messages does not see to that alone, since two runs may have different edges: shards of a
+ * stage receive from all others in a step of few rows, and from one in a step of many. This cannot lock
+ * either: the oldest run is never held back, on any rank, and a run is held back by older ones alone.
  *
  * Thread rule: the executor's master thread alone.
  */

@@ -243,25 +243,31 @@ static enum tfr_status link_tasks(struct tfr_plan *plan) {
     return status;
 }
 
-/* What a run keeps for its tasks, and which of them it may have in flight. */
-static enum tfr_status list_async(struct tfr_plan *plan) {
+/* What a run keeps for its tasks. */
+static void lay_out_run_states(struct tfr_plan *plan) {
     for (int i = 0; i < plan->n_tasks; i++) {
-        struct tfr_task *task = &plan->tasks[i];
-        plan->n_async += task->kernel->run_class == TFR_RUN_ASYNC;
-        task->run_state_offset = plan->run_state_bytes;
-        plan->run_state_bytes += tfr_align_up(task->needs.run_state_bytes, TFR_RUN_STATE_ALIGN);
+        plan->tasks[i].run_state_offset = plan->run_state_bytes;
+        plan->run_state_bytes += tfr_align_up(plan->tasks[i].needs.run_state_bytes, TFR_RUN_STATE_ALIGN);
     }
-    plan->async = tfr_alloc((size_t)plan->n_async, sizeof(*plan->async));
-    if (plan->async == NULL) {
-        return TFR_RESOURCE;
-    }
-    int n = 0;
-    for (int i = 0; i < plan->n_tasks; i++) {
-        if (plan->tasks[i].kernel->run_class == TFR_RUN_ASYNC) {
-            plan->async[n++] = i;
+}
+
+static bool is_async(const struct tfr_task *task) {
+    return task->kernel->run_class == TFR_RUN_ASYNC;
+}
+
+/* No pattern holds one: tfr_match. */
+static bool is_append(const struct tfr_task *task) {
+    return task->problem.op == TFR_OP_KV_APPEND;
+}
+
+static enum tfr_status list_tasks(const struct tfr_plan *plan, bool (*belongs)(const struct tfr_task *), int **list, int *n) {
+    *list = tfr_alloc((size_t)plan->n_tasks, sizeof(**list));
+    for (int i = 0; i < plan->n_tasks && *list != NULL; i++) {
+        if (belongs(&plan->tasks[i])) {
+            (*list)[(*n)++] = i;
         }
     }
-    return TFR_OK;
+    return *list != NULL ? TFR_OK : TFR_RESOURCE;
 }
 
 /* Steps stand behind their predecessors, so one pass from the end finds the longest paths. */
@@ -321,7 +327,9 @@ static enum tfr_status build(struct tfr_plan *plan, const struct tfr_plan_reques
     add_totals(plan);
     TFR_TRY(lay_out_memory(plan));
     TFR_TRY(link_tasks(plan));
-    TFR_TRY(list_async(plan));
+    TFR_TRY(list_tasks(plan, is_async, &plan->async, &plan->n_async));
+    TFR_TRY(list_tasks(plan, is_append, &plan->appends, &plan->n_appends));
+    lay_out_run_states(plan);
     set_priorities(plan);
     if (plan->dry) {
         return TFR_OK;
@@ -373,6 +381,7 @@ void tfr_plan_free(struct tfr_plan *plan) {
     tfr_free(plan->lists);
     tfr_free(plan->state_memory);
     tfr_free(plan->async);
+    tfr_free(plan->appends);
     tfr_free(plan->absent);
     tfr_free(plan->tasks);
     tfr_graph_free(plan->graph);

@@ -61,6 +61,7 @@ struct tfr_plan {
     int n_tasks, n_threads;
     int64_t rows_max, logits_max;
     int *async, n_async;          /* asynchronous tasks, in order */
+    int *appends, n_appends;      /* tasks that append to a cache, in order */
     struct tfr_candidate **lists; /* candidates: tasks that were asked the same share one */
     int n_lists;
     struct tfr_candidate *absent; /* kernels whose pattern does not stand in the graph */

@@ -178,6 +178,82 @@ TFR_TEST(messages_are_looked_at_in_the_order_of_the_plan) {
     close_bench(&bench);
 }
 
+/* The first rank of three shards: a step of few rows receives from both others, one of many from the last one alone. Then the keys
+ * of the next block are appended. What the last rank sent for both steps is there, what the middle one sent for the older is not.
+ */
+enum { TAG = 5000 };
+static bool came_from[3];
+static int32_t poll_peer(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                         const struct tfr_run_ctx *ctx) {
+    (void)self, (void)args, (void)ctx;
+    return came_from[problem->attrs.peer];
+}
+static int32_t note_rows(const struct tfr_kernel *self, const struct tfr_problem *problem, const struct tfr_run_args *args,
+                         const struct tfr_run_ctx *ctx) {
+    (void)self, (void)problem, (void)ctx;
+    assert_true(n_seen < 2);
+    rows_seen[n_seen++] = (int)args->rows;
+    return TFR_OK;
+}
+static const struct tfr_kernel from_peer = {.name = "from_peer", .run_class = TFR_RUN_ASYNC, .run = run_nothing, .poll = poll_peer},
+                               append = {.name = "append", .run_class = TFR_RUN_SEQ, .run = note_rows};
+
+struct shard_step {
+    struct tfr_plan plan;
+    struct tfr_task tasks[3];
+    int async[2], appends[1];
+};
+
+/* Receives from the ranks `first` to 2, then appends. */
+static void make_shard_step(struct shard_step *step, int first) {
+    const int n = 3 - first;
+    *step = (struct shard_step){.async = {0, 1}, .appends = {n}};
+    for (int i = 0; i < n; i++) {
+        step->tasks[i] = (struct tfr_task){
+            .name = "recv", .kernel = &from_peer, .rows = TFR_ROWS_TOKENS, .n_successors = 1, .successors = step->appends};
+        step->tasks[i].problem = (struct tfr_problem){.op = TFR_OP_RECV_HIDDEN, .attrs = {.peer = first + i, .tag = TAG}};
+    }
+    step->tasks[n] = (struct tfr_task){
+        .name = "append", .kernel = &append, .rows = TFR_ROWS_TOKENS, .n_predecessors = n, .problem = {.op = TFR_OP_KV_APPEND}};
+    step->plan = (struct tfr_plan){.tasks = step->tasks,
+                                   .n_tasks = n + 1,
+                                   .n_threads = N_THREADS,
+                                   .async = step->async,
+                                   .n_async = n,
+                                   .appends = step->appends,
+                                   .n_appends = 1};
+}
+
+TFR_TEST(a_step_with_fewer_messages_does_not_overtake_the_keys_of_an_older_one) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    struct shard_step step[2];
+    struct tfr_run *run[2];
+    open_bench(&bench);
+    n_seen = 0;
+    came_from[1] = false;
+    came_from[2] = true;
+    for (int r = 0; r < 2; r++) {
+        const struct tfr_exec_input input = {.rows = r == 0 ? 8 : 32};
+        make_shard_step(&step[r], 1 + r);
+        assert_ok(tfr_exec_open_run(bench.exec, &run[r], &step[r].plan, &input));
+        assert_ok(tfr_exec_start(bench.exec, run[r]));
+    }
+    for (int i = 0; i < 3; i++) {
+        tfr_exec_progress(bench.exec);
+        assert_int_equal(n_seen, 0);
+    }
+    came_from[1] = true;
+    assert_ok(tfr_exec_wait(bench.exec, run[1]));
+    assert_int_equal(n_seen, 2);
+    assert_int_equal(rows_seen[0], 8);
+    assert_int_equal(rows_seen[1], 32);
+    for (int r = 0; r < 2; r++) {
+        tfr_exec_close_run(bench.exec, run[r]);
+    }
+    close_bench(&bench);
+}
+
 /* Two stamps for every task and thread, a span for the message, and the number of runs in flight. */
 TFR_TEST(the_trace_shows_two_runs_at_once) {
     TFR_UNUSED_STATE;
@@ -225,4 +301,6 @@ TFR_TEST(the_trace_shows_two_runs_at_once) {
 TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_wait_ends_with_its_own_run),
               TFR_CASE(a_message_that_arrives_early_waits_for_the_one_before_it),
               TFR_CASE(a_started_run_goes_before_older_ones_up_to_its_message),
-              TFR_CASE(messages_are_looked_at_in_the_order_of_the_plan), TFR_CASE(the_trace_shows_two_runs_at_once))
+              TFR_CASE(messages_are_looked_at_in_the_order_of_the_plan),
+              TFR_CASE(a_step_with_fewer_messages_does_not_overtake_the_keys_of_an_older_one),
+              TFR_CASE(the_trace_shows_two_runs_at_once))

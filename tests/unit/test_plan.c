@@ -112,6 +112,11 @@ TFR_TEST(edges_and_priorities_fit_together) {
         assert_true(i == 0 || plan->tasks[i].n_predecessors > 0);
     }
     assert_true(plan->tasks[0].priority_ns <= plan->predicted_ns * (1 + 1e-9));
+    assert_int_equal(plan->n_appends, 3);
+    for (int i = 0; i < 3; i++) { /* one of each block, in their order */
+        assert_int_equal(plan->tasks[plan->appends[i]].problem.op, TFR_OP_KV_APPEND);
+        assert_int_equal(plan->tasks[plan->appends[i]].layer, i);
+    }
     tfr_plan_free(plan);
     tfr_registry_close(registry);
 }

@@ -306,6 +306,75 @@ TFR_TEST(a_message_is_behind_the_same_edge_of_an_older_run) {
     close_diamond(&d);
 }
 
+/* Task 1 appends the keys of a block: the older run's goes first, also where the younger one alone is ready, and it may go once the
+ * older one's was started. Other blocks and other lanes do not wait, nor does what appends nothing. */
+TFR_TEST(keys_of_a_block_are_appended_in_the_order_of_the_runs) {
+    TFR_UNUSED_STATE;
+    struct diamond d, e;
+    int append[] = {1};
+    struct tfr_run *c;
+    struct tfr_ready picked;
+    const struct tfr_exec_input input = {.rows = 1, .lane = TFR_LANE_PREFILL};
+    make_diamond(&d);
+    make_diamond(&e);
+    d.plan.appends = e.plan.appends = append;
+    d.plan.n_appends = e.plan.n_appends = 1;
+    d.tasks[1].problem.op = e.tasks[1].problem.op = TFR_OP_KV_APPEND;
+    d.tasks[1].layer = 5;
+    e.tasks[1].layer = 6;
+    struct tfr_run *a = add(&d, TFR_LANE_PREFILL), *b = add(&d, TFR_LANE_PREFILL), *decode = add(&d, TFR_LANE_DECODE);
+    assert_int_equal(tfr_run_open(&d.pool, &c, &e.plan, &input), TFR_OK);
+    assert_int_equal(tfr_sched_add(&d.sched, c), TFR_OK);
+    expect(&d, decode, 0);
+    expect(&d, decode, 4);
+    tfr_sched_complete(&d.sched, decode, 0);
+    expect(&d, decode, 2);
+    expect(&d, decode, 1);
+    expect(&d, a, 0);
+    expect(&d, a, 4);
+    expect(&d, b, 0);
+    tfr_sched_complete(&d.sched, b, 0); /* and a's is not complete, so it has not appended */
+    expect(&d, b, 2);
+    expect(&d, b, 4);
+    expect(&d, c, 0);
+    tfr_sched_complete(&d.sched, c, 0);
+    expect(&d, c, 2);
+    expect(&d, c, 1);
+    expect(&d, c, 4);
+    assert_false(tfr_sched_pick(&d.sched, &picked, b, false));
+    expect_nothing(&d);
+    tfr_sched_complete(&d.sched, a, 0);
+    expect(&d, a, 2);
+    expect(&d, a, 1);
+    expect(&d, b, 1);
+    expect_nothing(&d);
+    close_run(&d, a);
+    close_run(&d, b);
+    close_run(&d, c);
+    close_run(&d, decode);
+    close_diamond(&d);
+}
+
+/* A run that has failed appends nothing more: nobody waits for it. */
+TFR_TEST(who_appends_waits_for_no_run_that_was_removed) {
+    TFR_UNUSED_STATE;
+    struct diamond d;
+    int append[] = {0};
+    make_diamond(&d);
+    d.tasks[0].problem.op = TFR_OP_KV_APPEND;
+    d.plan.appends = append;
+    d.plan.n_appends = 1;
+    struct tfr_run *a = add(&d, TFR_LANE_DECODE), *b = add(&d, TFR_LANE_DECODE);
+    struct tfr_ready picked;
+    assert_true(tfr_sched_pick(&d.sched, &picked, b, false));
+    assert_int_equal(picked.task, 4);
+    assert_false(tfr_sched_pick(&d.sched, &picked, b, false));
+    close_run(&d, a);
+    expect(&d, b, 0);
+    close_run(&d, b);
+    close_diamond(&d);
+}
+
 TFR_TEST(a_run_takes_the_smallest_arena_that_fits) {
     TFR_UNUSED_STATE;
     struct tfr_run_pool pool = {0};
@@ -348,4 +417,6 @@ TFR_TEST_MAIN(TFR_CASE(highest_priority_runs_first), TFR_CASE(equal_priorities_r
               TFR_CASE(decode_goes_before_prefill_whatever_is_older), TFR_CASE(a_removed_run_leaves_the_others_their_tasks),
               TFR_CASE(messages_of_an_edge_go_out_in_the_order_of_the_runs), TFR_CASE(other_edges_and_other_lanes_do_not_wait),
               TFR_CASE(runs_and_tasks_are_counted), TFR_CASE(a_closed_scheduler_is_empty_and_serves_again),
-              TFR_CASE(a_message_is_behind_the_same_edge_of_an_older_run), TFR_CASE(a_run_takes_the_smallest_arena_that_fits))
+              TFR_CASE(a_message_is_behind_the_same_edge_of_an_older_run),
+              TFR_CASE(keys_of_a_block_are_appended_in_the_order_of_the_runs),
+              TFR_CASE(who_appends_waits_for_no_run_that_was_removed), TFR_CASE(a_run_takes_the_smallest_arena_that_fits))
