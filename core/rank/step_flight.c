@@ -3,6 +3,17 @@
 #include "rank/rank.h"
 #include "rank/step_run.h"
 
+/* What is in the logits of a failed step is nobody's answer, whoever it was that met the failure. */
+static void end_run(struct tfr_engine *engine, struct tfr_step_memory *memory, enum tfr_status status) {
+    if (status != TFR_OK && memory->taken) {
+        memory->failed = memory->run;
+    } else {
+        tfr_exec_close_run(engine->exec, memory->run);
+    }
+    memory->run = NULL;
+    engine->steps.n_runs--;
+}
+
 enum tfr_status tfr_step_wait(struct tfr_engine *engine, struct tfr_step_memory *memory) {
     if (memory->run == NULL) {
         return TFR_OK;
@@ -10,8 +21,7 @@ enum tfr_status tfr_step_wait(struct tfr_engine *engine, struct tfr_step_memory 
     const enum tfr_status status = tfr_exec_wait(engine->exec, memory->run);
     tfr_rank_give_up(engine, status);
     tfr_step_join_shares(engine, memory);
-    tfr_exec_close_run(engine->exec, memory->run);
-    memory->run = NULL;
+    end_run(engine, memory, status);
     return status;
 }
 
@@ -40,8 +50,9 @@ bool tfr_steps_in_flight(const struct tfr_engine *engine) {
 
 enum tfr_status tfr_steps_progress(struct tfr_engine *engine, bool *went_on) {
     *went_on = tfr_steps_in_flight(engine) && tfr_exec_progress(engine->exec);
-    for (int i = 0; i < TFR_STEP_MEMORIES && *went_on; i++) {
+    for (int i = 0, n = engine->steps.n_runs; i < TFR_STEP_MEMORIES && n > 0; i++) {
         struct tfr_step_memory *memory = &engine->steps.memory[i];
+        n -= memory->run != NULL;
         if (memory->run != NULL && memory->run->phase == TFR_RUN_DONE) {
             TFR_TRY(tfr_step_wait(engine, memory));
         }

@@ -89,9 +89,13 @@ static void close_memory(struct tfr_step_memory *memory) {
 void tfr_steps_close(struct tfr_engine *engine) {
     tfr_steps_trim(engine);
     for (int i = 0; i < TFR_STEP_MEMORIES; i++) {
-        if (engine->steps.memory[i].run != NULL) {
-            tfr_exec_close_run(engine->exec, engine->steps.memory[i].run);
+        struct tfr_step_memory *memory = &engine->steps.memory[i];
+        if (memory->run != NULL) {
+            tfr_exec_close_run(engine->exec, memory->run);
         }
-        close_memory(&engine->steps.memory[i]);
+        if (memory->failed != NULL) {
+            tfr_exec_close_run(engine->exec, memory->failed);
+        }
+        close_memory(memory);
     }
 }

@@ -308,6 +308,7 @@ static enum tfr_status submit(const struct step *step) {
         tfr_exec_close_run(exec, memory->run);
         memory->run = NULL;
     }
+    step->engine->steps.n_runs += memory->run != NULL;
     return status;
 }
 

@@ -49,8 +49,9 @@ int64_t tfr_step_piece_keys(const struct tfr_step_piece *piece); /* that its row
 
 /* What a step needs, kept from one to the next. Memories but the first have no room for what stands behind `taken`. */
 struct tfr_step_memory {
-    struct tfr_run *run; /* NULL: none is in flight */
-    bool taken;          /* rank 0: its results are still to be looked at */
+    struct tfr_run *run;    /* NULL: none is in flight */
+    bool taken;             /* rank 0: its results are still to be looked at */
+    struct tfr_run *failed; /* rank 0: the run that was in it, where it failed before they were; it has the sentence */
     int64_t n_pieces;
     int32_t *slots;                                      /* [max_rows] of its pieces */
     int32_t *ids, *positions, *token_types, *logit_rows; /* [max_rows] */
@@ -71,6 +72,7 @@ struct tfr_step_memory {
 enum { TFR_STEP_MEMORIES = 64, TFR_STEPS_OF_REPLICA = 15, TFR_ALL_GROUPS = 48 /* of sequences, each in a step of its own */ };
 struct tfr_steps {
     struct tfr_step_memory memory[TFR_STEP_MEMORIES]; /* but for the first opened when first used */
+    int n_runs;                                       /* memories with a run, in flight or done and not waited for */
     int most;                                         /* rank 0: steps in flight at most */
 };
 enum tfr_status tfr_steps_open(struct tfr_engine *engine);
@@ -96,11 +98,13 @@ enum tfr_status tfr_rank_step(struct tfr_engine *engine, struct tfr_step_body *b
 /* step_flight.c, of this rank's part of steps in flight. Failures end the job, where there are several ranks. */
 /* Rank 0: a memory for such a step, free, with room for its logits, taken until somebody sets that back. */
 enum tfr_status tfr_steps_choose(struct tfr_engine *engine, const struct tfr_step_body *body, int32_t *memory);
-/* Waits for a step; nothing where it is done. */
+/* Waits for a step; nothing where it is done. The failure of one whose results are still to be looked at goes to whoever waits, and
+ * to whoever looks (tfr_step_take). */
 enum tfr_status tfr_step_wait(struct tfr_engine *engine, struct tfr_step_memory *memory);
 /* Waits for all steps that use the caches of a slot; -1: for all steps. */
 enum tfr_status tfr_steps_settle(struct tfr_engine *engine, int32_t slot);
-/* Computes what is ready, for those who wait for something else. *went_on: there was something. */
+/* Computes what is ready, for those who wait for something else. *went_on: there was something. Fails where a step has failed, also
+ * while another one was waited for. */
 enum tfr_status tfr_steps_progress(struct tfr_engine *engine, bool *went_on);
 bool tfr_steps_in_flight(const struct tfr_engine *engine);
 

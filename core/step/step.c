@@ -171,8 +171,15 @@ enum tfr_status tfr_step_begin(struct tfr_step *step) {
 }
 
 enum tfr_status tfr_step_take(struct tfr_engine *engine, struct tfr_step_memory *memory) {
+    struct tfr_run *failed = memory->failed;
     memory->taken = false;
-    return tfr_step_wait(engine, memory);
+    if (failed == NULL) {
+        return tfr_step_wait(engine, memory);
+    }
+    memory->failed = NULL;
+    const enum tfr_status status = tfr_exec_wait(engine->exec, failed); /* once more, with its sentence */
+    tfr_exec_close_run(engine->exec, failed);
+    return status;
 }
 
 enum tfr_status tfr_step_end(struct tfr_step *step) {
