@@ -124,8 +124,16 @@ static void borrow_team(struct tfr_engine *engine) {
     engine->team = engine->lender->team;
 }
 
-static enum tfr_status open_team(struct tfr_engine *engine) {
+/* `pus`: [n_threads], to be filled. */
+static enum tfr_status open_own_team(struct tfr_engine *engine, int *pus) {
     const struct tfr_options *options = &engine->config->options;
+    tfr_bind_plan(engine->machine, &engine->threads, (enum tfr_bind)options->runtime_bind, pus);
+    TFR_TRY(tfr_team_open(&engine->team, engine->threads.n_threads, pus, engine->threads.oversubscribed));
+    return tfr_memory_open(&engine->memory, engine->machine, &engine->threads, pus, (enum tfr_memory_rule)options->parallel_memory,
+                           NULL);
+}
+
+static enum tfr_status open_team(struct tfr_engine *engine) {
     if (engine->lender != NULL) {
         borrow_team(engine);
         return TFR_OK;
@@ -133,15 +141,9 @@ static enum tfr_status open_team(struct tfr_engine *engine) {
     TFR_TRY(tfr_comm_agree(engine->comm, tfr_machine_read(&engine->machine)));
     TFR_TRY(choose_threads(engine));
     int *pus = tfr_alloc((size_t)engine->threads.n_threads, sizeof *pus);
-    TFR_TRY(tfr_comm_agree(engine->comm, pus != NULL ? TFR_OK : TFR_RESOURCE));
-    tfr_bind_plan(engine->machine, &engine->threads, (enum tfr_bind)options->runtime_bind, pus);
-    enum tfr_status status = tfr_team_open(&engine->team, engine->threads.n_threads, pus, engine->threads.oversubscribed);
-    if (status == TFR_OK) {
-        status = tfr_memory_open(&engine->memory, engine->machine, &engine->threads, pus,
-                                 (enum tfr_memory_rule)options->parallel_memory, NULL);
-    }
+    const enum tfr_status status = tfr_comm_agree(engine->comm, pus != NULL ? open_own_team(engine, pus) : TFR_RESOURCE);
     tfr_free(pus);
-    TFR_TRY(tfr_comm_agree(engine->comm, status));
+    TFR_TRY(status);
     tfr_team_settle(engine->team, &engine->memory);
     return TFR_OK;
 }

@@ -9,9 +9,6 @@
 
 enum { RING = 4 };
 
-/* MPI counts in int; the rest of a longer message goes in pieces, of which all but the last are waited for. */
-static const size_t piece_bytes = (size_t)1 << 30;
-
 /* Bytes of one message, and on rank 0 its sends in flight: two for each other rank. */
 struct copy {
     struct tfr_message *message;
@@ -142,8 +139,9 @@ static enum tfr_status post_rest(struct tfr_engine *engine, struct copy *copy, i
     const uint8_t *at = (const uint8_t *)copy->message + TFR_MESSAGE_INLINE;
     const size_t total = sizeof *copy->message + (size_t)copy->message->body_bytes;
     size_t left = total > TFR_MESSAGE_INLINE ? total - TFR_MESSAGE_INLINE : 0;
-    for (; left > piece_bytes; left -= piece_bytes, at += piece_bytes) {
-        TFR_TRY(tfr_comm_send(engine->comm, at, piece_bytes, peer, TFR_TAG_COMMAND_REST));
+    /* All pieces but the last are waited for. */
+    for (; left > TFR_COMM_PIECE_BYTES; left -= TFR_COMM_PIECE_BYTES, at += TFR_COMM_PIECE_BYTES) {
+        TFR_TRY(tfr_comm_send(engine->comm, at, TFR_COMM_PIECE_BYTES, peer, TFR_TAG_COMMAND_REST));
     }
     if (left == 0) {
         return TFR_OK;
@@ -223,7 +221,7 @@ static enum tfr_status take_rest(struct tfr_engine *engine, struct copy *whole, 
     memcpy(whole->message, first, TFR_MESSAGE_INLINE);
     uint8_t *at = (uint8_t *)whole->message + TFR_MESSAGE_INLINE;
     for (size_t left = total - TFR_MESSAGE_INLINE; left > 0;) {
-        const size_t n = left < piece_bytes ? left : piece_bytes;
+        const size_t n = left < TFR_COMM_PIECE_BYTES ? left : TFR_COMM_PIECE_BYTES;
         tfr_comm_request request;
         TFR_TRY(tfr_comm_irecv(engine->comm, at, n, 0, TFR_TAG_COMMAND_REST, &request));
         TFR_TRY(await(engine, request, "the rest of a command of rank 0"));

@@ -101,8 +101,10 @@ static enum tfr_status exchange(struct tfr_engine *engine, const struct fingerpr
         return TFR_OK;
     }
     struct fingerprints *all = tfr_alloc((size_t)n_ranks, sizeof *all);
-    TFR_TRY(tfr_comm_agree(engine->comm, all != NULL ? TFR_OK : TFR_RESOURCE));
-    enum tfr_status status = tfr_comm_gather(engine->comm, mine, sizeof *mine, all);
+    enum tfr_status status = tfr_comm_agree(engine->comm, all != NULL ? TFR_OK : TFR_RESOURCE);
+    if (status == TFR_OK) {
+        status = tfr_comm_gather(engine->comm, mine, sizeof *mine, all);
+    }
     if (status == TFR_OK) {
         status = tfr_comm_agree(engine->comm, tfr_engine_rank(engine) == 0 ? compare(all, n_ranks, names) : TFR_OK);
     }

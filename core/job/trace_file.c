@@ -82,20 +82,34 @@ static enum tfr_status own_events(const struct tfr_engine *engine, uint64_t orig
     return out->failed ? tfr_raise(TFR_RESOURCE, "no memory for the trace of rank %d", tfr_engine_rank(engine)) : TFR_OK;
 }
 
+/* Rank 0 has the sizes before it says that there is memory; afterwards no rank may fail alone. */
+static enum tfr_status give_events(struct tfr_engine *engine, const struct tfr_json_out *own) {
+    const uint64_t size = own->size;
+    enum tfr_status status = tfr_comm_gather(engine->comm, &size, sizeof size, NULL);
+    tfr_rank_give_up(engine, status);
+    TFR_TRY(status);
+    TFR_TRY(tfr_comm_agree(engine->comm, TFR_OK));
+    status = tfr_comm_send(engine->comm, own->text, own->size, 0, TFR_TAG_TRACE);
+    tfr_rank_give_up(engine, status);
+    return status;
+}
+
 static enum tfr_status send_events(struct tfr_engine *engine) {
     struct tfr_json_out out;
     uint64_t origin_ns = 0;
-    TFR_TRY(ask_origin(engine, &origin_ns));
-    enum tfr_status status = tfr_comm_agree(engine->comm, own_events(engine, origin_ns, &out));
+    enum tfr_status status = ask_origin(engine, &origin_ns);
+    tfr_rank_give_up(engine, status);
+    TFR_TRY(status);
+    status = tfr_comm_agree(engine->comm, own_events(engine, origin_ns, &out));
     if (status == TFR_OK) {
-        const uint64_t size = out.size;
-        status = tfr_comm_send(engine->comm, &size, sizeof size, 0, TFR_TAG_TRACE);
-    }
-    if (status == TFR_OK) {
-        status = tfr_comm_send(engine->comm, out.text, out.size, 0, TFR_TAG_TRACE);
+        status = give_events(engine, &out);
     }
     tfr_free(out.text);
     return status;
+}
+
+static enum tfr_status no_memory(const struct tfr_engine *engine) {
+    return tfr_raise(TFR_RESOURCE, "%s: no memory for the trace", engine->config->options.observe_trace);
 }
 
 /* The array of one rank without its brackets, behind those that came before. */
@@ -109,34 +123,57 @@ static void put_events(struct tfr_json_out *out, const char *array, size_t size)
     tfr_free(items);
 }
 
-static enum tfr_status receive_events(struct tfr_engine *engine, int peer, struct tfr_json_out *out) {
-    uint64_t size = 0;
-    TFR_TRY(tfr_comm_recv(engine->comm, &size, sizeof size, peer, TFR_TAG_TRACE));
-    char *text = tfr_alloc(1, (size_t)size);
-    if (text == NULL) {
-        return TFR_RESOURCE;
+/* Where there is no memory to put them the others are received all the same. */
+static enum tfr_status receive_events(struct tfr_engine *engine, const uint64_t *sizes, char *text, struct tfr_json_out *out) {
+    for (int peer = 1; peer < tfr_engine_size(engine); peer++) {
+        TFR_TRY(tfr_comm_recv(engine->comm, text, (size_t)sizes[peer], peer, TFR_TAG_TRACE));
+        put_events(out, text, (size_t)sizes[peer]);
     }
-    const enum tfr_status status = tfr_comm_recv(engine->comm, text, (size_t)size, peer, TFR_TAG_TRACE);
+    return TFR_OK;
+}
+
+/* `sizes`: [ranks], to be filled. One text at a time is in memory beside the whole. */
+static enum tfr_status take_events(struct tfr_engine *engine, const struct tfr_json_out *own, uint64_t *sizes,
+                                   struct tfr_json_out *out) {
+    const uint64_t size = own->size;
+    uint64_t most = 1;
+    enum tfr_status status = tfr_comm_gather(engine->comm, &size, sizeof size, sizes);
+    tfr_rank_give_up(engine, status);
+    TFR_TRY(status);
+    put_events(out, own->text, own->size);
+    for (int peer = 1; peer < tfr_engine_size(engine); peer++) {
+        most = sizes[peer] > most ? sizes[peer] : most;
+    }
+    char *text = tfr_alloc(1, (size_t)most);
+    status = text != NULL ? TFR_OK : no_memory(engine);
+    status = tfr_comm_agree(engine->comm, status);
     if (status == TFR_OK) {
-        put_events(out, text, (size_t)size);
+        status = receive_events(engine, sizes, text, out);
+        tfr_rank_give_up(engine, status);
     }
     tfr_free(text);
     return status;
 }
 
-static enum tfr_status collect(struct tfr_engine *engine, struct tfr_json_out *out) {
-    struct tfr_json_out own = {0};
-    const int n_ranks = tfr_engine_size(engine);
-    for (int peer = 1; peer < n_ranks; peer++) {
+static enum tfr_status tell_times(struct tfr_engine *engine) {
+    for (int peer = 1; peer < tfr_engine_size(engine); peer++) {
         TFR_TRY(tell_time(engine, peer));
     }
-    enum tfr_status status = tfr_comm_agree(engine->comm, own_events(engine, tfr_trace_opened_ns(engine->trace), &own));
+    return TFR_OK;
+}
+
+static enum tfr_status collect(struct tfr_engine *engine, struct tfr_json_out *out) {
+    struct tfr_json_out own = {0};
+    enum tfr_status status = tell_times(engine);
+    tfr_rank_give_up(engine, status);
+    TFR_TRY(status);
+    uint64_t *sizes = tfr_alloc((size_t)tfr_engine_size(engine), sizeof *sizes);
+    status = sizes != NULL ? own_events(engine, tfr_trace_opened_ns(engine->trace), &own) : TFR_RESOURCE;
+    status = tfr_comm_agree(engine->comm, status);
     if (status == TFR_OK) {
-        put_events(out, own.text, own.size);
+        status = take_events(engine, &own, sizes, out);
     }
-    for (int peer = 1; peer < n_ranks && status == TFR_OK; peer++) {
-        status = receive_events(engine, peer, out);
-    }
+    tfr_free(sizes);
     tfr_free(own.text);
     return status;
 }
@@ -151,7 +188,7 @@ static enum tfr_status write_events(struct tfr_engine *engine) {
     tfr_json_end(&out, ']');
     tfr_json_end(&out, '}');
     if (status == TFR_OK && out.failed) {
-        status = tfr_raise(TFR_RESOURCE, "%s: no memory for the trace", options->observe_trace);
+        status = no_memory(engine);
     }
     if (status == TFR_OK) {
         status = tfr_result_write(options->observe_trace, out.text, out.size, options->output_force);

@@ -274,15 +274,33 @@ static enum tfr_status await(struct tfr_comm *comm, tfr_comm_request request, co
 
 enum tfr_status tfr_comm_send_tagged(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
                                      const char *awaited) {
-    tfr_comm_request request = -1;
-    TFR_TRY(post_send(comm, data, bytes, peer, tag, &request));
-    return await(comm, request, awaited, peer);
+    const uint8_t *at = data;
+    for (;;) {
+        const size_t piece = tfr_comm_piece(bytes); /* an empty message is one too */
+        tfr_comm_request request = -1;
+        TFR_TRY(post_send(comm, at, piece, peer, tag, &request));
+        TFR_TRY(await(comm, request, awaited, peer));
+        bytes -= piece;
+        if (bytes == 0) {
+            return TFR_OK;
+        }
+        at += piece;
+    }
 }
 
 enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag, const char *awaited) {
-    tfr_comm_request request = -1;
-    TFR_TRY(post_recv(comm, data, bytes, peer, tag, &request));
-    return await(comm, request, awaited, peer);
+    uint8_t *at = data;
+    for (;;) {
+        const size_t piece = tfr_comm_piece(bytes); /* an empty message is one too */
+        tfr_comm_request request = -1;
+        TFR_TRY(post_recv(comm, at, piece, peer, tag, &request));
+        TFR_TRY(await(comm, request, awaited, peer));
+        bytes -= piece;
+        if (bytes == 0) {
+            return TFR_OK;
+        }
+        at += piece;
+    }
 }
 
 enum tfr_status tfr_comm_send(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag) {

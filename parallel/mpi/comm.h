@@ -59,14 +59,16 @@ enum tfr_status tfr_comm_irecv(struct tfr_comm *comm, void *data, size_t bytes, 
  */
 enum tfr_status tfr_comm_test(struct tfr_comm *comm, tfr_comm_request request, bool *done);
 
-/* Waiting forms, made of the above with the back-off. After a failure a request may still be in flight: the
+/* MPI counts in int. What goes with a wait is cut into pieces of this size, the last one shorter; both sides know the length. */
+#define TFR_COMM_PIECE_BYTES ((size_t)1 << 30)
+/* Waiting forms, made of the above with the back-off, of any length. After a failure a request may still be in flight: the
  * job is to be aborted. */
 enum tfr_status tfr_comm_send(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag);
 enum tfr_status tfr_comm_recv(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag);
 struct tfr_backoff {            /* zero to begin; lets a caller poll several things in turn */
     uint64_t start_ns, last_ns; /* the first pause, later by the time in which this process was stopped; the end of the last one */
     uint64_t looked_ns, stopped_ns;
-    uint32_t rounds;
+    uint64_t rounds; /* a rank that spins makes millions a second: 32 bits would be over in a quarter of an hour */
     bool is_crowded; /* another took the core when it was offered */
 };
 /* When a wait of this rank is over its limit, `call` tells those that wait without one, before all call each other (comm_lost.c);

@@ -12,10 +12,8 @@
 #include "base/status.h"
 #include "mpi/comm_internal.h"
 
-/* MPI counts in int; a longer broadcast goes in pieces. */
-static const size_t piece_bytes = (size_t)1 << 30;
-
-/* Binomial tree: the parent of a rank is the rank without its lowest bit. */
+/* At most a piece, which goes on while the next one comes. Binomial tree: the parent of a rank is the rank without its lowest bit.
+ */
 static enum tfr_status bcast_piece(struct tfr_comm *comm, void *data, size_t bytes) {
     const int rank = comm->backend->rank, size = comm->backend->size;
     const int lowest = rank & -rank;
@@ -37,7 +35,7 @@ static enum tfr_status bcast_piece(struct tfr_comm *comm, void *data, size_t byt
 enum tfr_status tfr_comm_bcast(struct tfr_comm *comm, void *data, size_t bytes) {
     uint8_t *at = data;
     while (bytes > 0) {
-        const size_t piece = bytes < piece_bytes ? bytes : piece_bytes;
+        const size_t piece = tfr_comm_piece(bytes);
         TFR_TRY(bcast_piece(comm, at, piece));
         at += piece;
         bytes -= piece;

@@ -36,6 +36,10 @@ struct tfr_comm {
 #define TFR_COMM_MAX_TAG 30000
 enum { TFR_TAG_BCAST = TFR_COMM_MAX_TAG + 1, TFR_TAG_GATHER, TFR_TAG_AGREE, TFR_TAG_ROLL };
 
+/* The next piece of what is left to go. */
+static inline size_t tfr_comm_piece(size_t left) {
+    return left < TFR_COMM_PIECE_BYTES ? left : TFR_COMM_PIECE_BYTES;
+}
 /* As the public forms, without the limit on tags; `awaited` is what a timeout names. */
 enum tfr_status tfr_comm_send_tagged(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag, const char *awaited);
 enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag, const char *awaited);

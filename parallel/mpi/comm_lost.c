@@ -230,7 +230,11 @@ enum tfr_status tfr_comm_learn_places(struct tfr_comm *comm) {
         return TFR_OK;
     }
     struct tfr_comm_place *places = tfr_alloc(size, sizeof *places);
-    TFR_TRY(tfr_comm_agree(comm, places != NULL ? TFR_OK : TFR_RESOURCE));
+    const enum tfr_status status = tfr_comm_agree(comm, places != NULL ? TFR_OK : TFR_RESOURCE);
+    if (status != TFR_OK) {
+        tfr_free(places); /* another rank has no memory for its own */
+        return status;
+    }
     const struct tfr_comm_place mine = own_place(comm);
     const bool is_one_host = comm->backend->local_size == comm->backend->size;
     for (size_t i = 0; i < size; i++) { /* what is known of one that is lost before it has told */
