@@ -323,17 +323,21 @@ def embeddings_wait_for_each_other(t):
             expect_same(reply.json["data"][0]["embedding"], vector)
 
 
+def init_head(t, architecture, labels):
+    """A model with random weights in the folder "model"."""
+    config = json.loads((t.demo / "config.json").read_text())
+    config.update(architectures=[architecture], id2label=dict(enumerate(labels)), pad_token_id=0)
+    (t.folder / "config.json").write_text(json.dumps(config))
+    t.run("init", t.folder / "config.json", "-o", t.folder / "model", "--seed", 5)
+    (t.folder / "model" / "tokenizer.json").write_bytes((t.demo / "tokenizer.json").read_bytes())
+
+
 @case
 def classify_gives_what_the_command_gives(t):
     with t.serve() as server:
         error = server.refused(400, None, "GPT2LMHeadModel", "GPT2ForSequenceClassification", path="/classify", input="x")
         expect("config.json" not in error["message"] and "tfrun" not in error["message"], error)
-    config = json.loads((t.demo / "config.json").read_text())
-    config.update(architectures=["GPT2ForSequenceClassification"], id2label={"0": "bad", "1": "good", "2": "so"}, pad_token_id=0)
-    (t.folder / "config.json").write_text(json.dumps(config))
-    t.run("init", t.folder / "config.json", "-o", t.folder / "model", "--seed", 5)
-    for name in ("tokenizer.json",):
-        (t.folder / "model" / name).write_bytes((t.demo / name).read_bytes())
+    init_head(t, "GPT2ForSequenceClassification", ["bad", "good", "so"])
     with t.serve(model=t.folder / "model") as server:
         texts = [PROMPT, "A cat."]
         said = server.post({"input": texts}, "/classify").json
@@ -343,6 +347,26 @@ def classify_gives_what_the_command_gives(t):
             expect_same((item["label"], item["num_classes"]), (wanted["labels"][0]["label"], 3))
             expect_same(item["label"], said["labels"][item["probs"].index(max(item["probs"]))])
             expect(max(abs(a - b) for a, b in zip(item["probs"], (scores[name] for name in ("bad", "good", "so")))) < 1e-9, item)
+
+
+@case
+def what_would_be_too_long_is_refused_before_all_of_it_is_computed(t):
+    """Labels of each token, and vectors; the rest of the inputs is not looked at any more."""
+    init_head(t, "GPT2ForTokenClassification", [f"label {i}" for i in range(50)])
+    with t.serve("--max-reply", 20000, model=t.folder / "model") as server:
+        said = server.post({"input": [[7, 8], t.ids("A cat.")]}, "/classify").json
+        wanted = json.loads(t.run("classify", t.folder / "model", "-p", "A cat.", "--labels", 0, "--json"))["tokens"][-1]
+        given = said["data"][1]["tokens"][-1]
+        scores = {label["label"]: label["score"] for label in wanted["labels"]}
+        expect_same((len(said["data"][0]["tokens"]), given["token"], given["label"]), (2, t.ids("A cat.")[-1], wanted["labels"][0]["label"]))
+        expect(max(abs(a - scores[name]) for a, name in zip(given["probs"], said["labels"], strict=True)) < 1e-9, given)
+        inputs = server.metric("tfrun_inputs_total")
+        server.refused(400, None, "at most 20000 are sent whole", path="/classify", input=[[7] * 100] * 200)
+        expect_same((inputs, server.metric("tfrun_inputs_total")), (2, 3))
+        vector = len(json.dumps(server.post({"input": [[7]]}, "/v1/embeddings").json["data"]))
+        server.refused(400, None, "at most 20000 are sent whole", path="/v1/embeddings", input=[[7]] * 200)
+        inputs = server.metric("tfrun_inputs_total") - 4
+        expect(20000 / vector / 2 < inputs < 20000 / vector * 2, inputs, vector)
 
 
 @case

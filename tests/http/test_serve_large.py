@@ -42,16 +42,41 @@ def what_can_not_fit_is_not_split(t):
 
 
 @case
+def of_a_list_no_more_is_split_than_is_wanted(t):
+    """The metrics count the bytes; a list as large as a body may be costs others no second."""
+    tokenizer = t.source_dir / "configs" / "tokenizer" / "gpt2"
+    letters, words = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=16000)), "some words " * 1454
+    with t.serve("--tokenizer", tokenizer, model=t.tiny_gpt2()) as server:
+        for given, text, said in (({"n": 16}, words, "4096 texts"),
+                                         ({"max_tokens": 1000, "logprobs": 5}, words, "at least 1792000 entries"),
+                                         ({}, words, "to be split; at most 2097152 are taken at once: ask in parts"),
+                                         (CUT, letters, "prompt have 4096000 bytes to be split")):
+            server.refused(400, "prompt", said, prompt=[text] * 256, **given)
+        server.refused(400, "input", "input have 4094464 bytes to be split", path="/v1/embeddings", input=[words] * 256)
+        error = server.refused(400, "prompt", "shorten it", prompt=["x", letters * 10])
+        expect_same((error["code"], server.metric("tfrun_split_bytes_total")), ("context_length_exceeded", 0))
+        usage = server.ask(prompt=[words] * 256, **CUT)["usage"]
+        expect_same(usage["prompt_tokens"], 2560)
+        split, longest = server.metric("tfrun_split_bytes_total"), 128  # bytes of the longest token of GPT-2
+        expect(split <= 256 * (11 * longest + 8), split)
+        expect_same(server.post({"prompt": "four"}, "/tokenize").status, 200)
+        expect_same(server.metric("tfrun_split_bytes_total"), split + 4)
+
+
+@case
 def the_end_of_a_text_is_the_end_of_all_of_it(t):
-    """Wherever tokens part, and where they don't: the last tokens are those of the text."""
+    """Wherever tokens part, and where they don't: the last tokens are those of the text. So of few tokens, and of many."""
     draw = random.Random(1)
-    starts = ("word " * 20000, "line\n" * 20000, *("".join(draw.choices(signs, k=30000)) for signs in ("漢字文本的了在", "aábcçdeéfgh")))
+    starts = ("word " * 20000, "line\n" * 20000, "a " + "漢字文本的了在" * 2000,
+              *("".join(draw.choices(signs, k=30000)) for signs in ("漢字文本的了在", "aábcçdeéfgh", "a \n.'s1")))
     with t.serve() as server:
         for start in starts:
             for end in ("", " and so on", "\nx", "。"):
-                given = server.ask(prompt=start + end, **CUT)["choices"][0]["prompt_token_ids"]
                 whole = server.post({"prompt": start + end}, "/tokenize").json["tokens"]
-                expect_same((start[:9], end, given), (start[:9], end, whole[-10:]))
+                for keeps in (10, 300):
+                    asked = {**CUT, "truncate_prompt_tokens": keeps}
+                    given = server.ask(prompt=start + end, **asked)["choices"][0]["prompt_token_ids"]
+                    expect_same((start[:9], end, given), (start[:9], end, whole[-keeps:]))
 
 
 @case
@@ -69,8 +94,8 @@ def a_list_of_long_texts_costs_no_walk_over_the_vocabulary(t):
     tokenizer = t.source_dir / "configs" / "tokenizer" / "gpt2"
     with t.serve("--tokenizer", tokenizer, model=t.tiny_gpt2()) as server:
         def refused(size):
-            reply = server.post({"prompt": [("some words " * 100)[:size]] * 256, "n": 16, "max_tokens": 1})
-            expect_same((reply.status, "texts" in reply.json["error"]["message"]), (400, True))
+            reply = server.post({"prompt": [("some words " * 100)[:size]] * 256, "echo": True, "logprobs": 20, "max_tokens": 1})
+            expect_same((reply.status, "entries" in reply.json["error"]["message"]), (400, True))
             return reply
         few, _ = best_of(5, lambda: refused(1024))
         more, _ = best_of(5, lambda: refused(1030))

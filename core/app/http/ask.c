@@ -166,14 +166,20 @@ static bool read_numbers(struct reading *reading) {
     return true;
 }
 
+/* The tokens of a prompt's end that are kept; -1: all. */
+static int64_t kept_tokens(const struct reading *reading) {
+    const struct tfr_field_value *truncate = value_of(reading, TFR_COMPLETION_truncate_prompt_tokens);
+    const int64_t limit = reading->call->server->n_positions, most = reading->ask->max_tokens;
+    return !truncate->given ? -1 : truncate->whole >= 0 ? truncate->whole : limit > most ? limit - most : 0;
+}
+
 /* Prompt and new tokens together; asked for, a prompt's beginning goes. */
 static bool fit_prompts(const struct reading *reading) {
     const struct tfr_ask *ask = reading->ask;
-    const struct tfr_field_value *truncate = value_of(reading, TFR_COMPLETION_truncate_prompt_tokens);
-    const int64_t limit = reading->call->server->n_positions;
+    const int64_t limit = reading->call->server->n_positions, kept = kept_tokens(reading);
     const int64_t room = limit > ask->max_tokens ? limit - ask->max_tokens : 0;
-    const int64_t most = !truncate->given ? INT64_MAX : truncate->whole >= 0 ? truncate->whole : room;
-    if (truncate->given && most == 0) {
+    const int64_t most = kept >= 0 ? kept : INT64_MAX;
+    if (kept == 0) {
         return refuse(reading, TFR_COMPLETION_truncate_prompt_tokens, "truncate_prompt_tokens leaves nothing of the prompt");
     }
     for (size_t i = 0; i < ask->prompts.n; i++) {
@@ -197,19 +203,21 @@ static bool fit_prompts(const struct reading *reading) {
     return true;
 }
 
-/* What an answer would hold, before anything of it is allocated. */
-static bool check_size(const struct reading *reading) {
+/* What an answer would hold at least: before the prompts are split, and again before anything of it is allocated. */
+static bool check_size(const struct reading *reading, size_t n_prompts) {
     const struct tfr_ask *ask = reading->ask;
-    const size_t each = ask->width > ask->n ? ask->width : ask->n, texts = ask->prompts.n * each;
-    size_t tokens = 0;
-    for (size_t i = 0; i < ask->prompts.n; i++) {
-        tokens += (ask->echo ? ask->prompts.list[i].n : 0) + (size_t)ask->max_tokens;
+    const size_t each = ask->width > ask->n ? ask->width : ask->n, texts = n_prompts * each;
+    const int64_t limit = reading->call->server->n_positions; /* for which more new tokens are refused later */
+    size_t tokens = n_prompts * (size_t)(ask->max_tokens < limit ? ask->max_tokens : limit);
+    for (size_t i = 0; i < ask->prompts.n && ask->echo; i++) {
+        tokens += ask->prompts.list[i].n;
     }
     const size_t entries = tokens * each * (size_t)(ask->n_top + 2);
     if (texts > MOST_TEXTS || entries > MOST_ENTRIES) {
-        return tfr_refuse(reading->refusal, TFR_ERROR_INVALID, "prompt",
-                          "the answer would hold %zu texts and %zu entries; at most %d and %d are made at once: ask in parts",
-                          texts, entries, MOST_TEXTS, MOST_ENTRIES);
+        return tfr_refuse(
+            reading->refusal, TFR_ERROR_INVALID, "prompt",
+            "the answer would hold %zu texts and at least %zu entries; at most %d and %d are made at once: ask in parts", texts,
+            entries, MOST_TEXTS, MOST_ENTRIES);
     }
     return true;
 }
@@ -285,10 +293,19 @@ static bool tell_own_limit(const struct reading *reading) {
     return false;
 }
 
+static bool read_prompts(const struct reading *reading) {
+    struct tfr_server *server = reading->call->server;
+    const tfr_json *node = value_of(reading, TFR_COMPLETION_prompt)->node;
+    const size_t most = (size_t)tfr_settings_int(server->settings, "serve.max_queue"), n = tfr_ask_prompts_count(node);
+    return check_size(reading, n < most ? n : most) &&
+           tfr_ask_prompts_read(&reading->ask->prompts, server, reading->doc, node, "prompt", most, kept_tokens(reading),
+                                reading->refusal) &&
+           fit_prompts(reading) && check_size(reading, n);
+}
+
 static bool read_all(struct reading *reading) {
     const struct tfr_server *server = reading->call->server;
     const bool strict = tfr_settings_bool(server->settings, "serve.strict_fields");
-    const size_t most = (size_t)tfr_settings_int(server->settings, "serve.max_queue");
     char unknown[512];
     if (!tfr_fields_read(fields, TFR_N_COMPLETION_FIELDS, reading->doc, reading->values, strict, unknown, sizeof unknown,
                          reading->refusal)) {
@@ -301,11 +318,8 @@ static bool read_all(struct reading *reading) {
         tfr_log(TFR_LOG_DEBUG, "serve", "%s: fields that are not known: %s", reading->call->id, unknown);
     }
     return tfr_body_check_model(server, text_of(reading, TFR_COMPLETION_model), reading->refusal) && read_numbers(reading) &&
-           check_options(reading) && check_stop(reading) && check_ids(reading) && read_counts(reading) &&
-           tfr_ask_prompts_read(&reading->ask->prompts, server, reading->doc, value_of(reading, TFR_COMPLETION_prompt)->node,
-                                "prompt", most, value_of(reading, TFR_COMPLETION_truncate_prompt_tokens)->given,
-                                reading->refusal) &&
-           fit_prompts(reading) && check_size(reading) && make_params(reading);
+           check_options(reading) && check_stop(reading) && check_ids(reading) && read_counts(reading) && read_prompts(reading) &&
+           make_params(reading);
 }
 
 bool tfr_ask_read(struct tfr_ask *ask, struct tfr_call *call, const void *body, size_t size, struct tfr_refusal *refusal) {

@@ -6,13 +6,18 @@
 
 #include "base/status.h"
 
+/* Bytes of texts that one request may have split, during which nobody else is served: 256 prompts that fill a context of 1024, with
+ * 8 bytes a token, where texts that people write have 3 to 5. */
+enum { MOST_SPLIT_BYTES = 1 << 21 };
+
 /* One list under reading. */
 struct reading {
     struct tfr_ask_prompts *prompts;
-    const struct tfr_server *server;
+    struct tfr_server *server;
     const struct tfr_json_doc *doc;
     const char *field;
     bool cuts;
+    size_t enough; /* where it cuts: bytes that have more tokens than are kept */
     struct tfr_refusal *refusal;
 };
 
@@ -66,24 +71,45 @@ static const char *parts_at(const char *at) {
     return is_word && at[0] == ' ' ? at : is_word && at[0] == '\n' ? at + 1 : NULL;
 }
 
-/* As much of the end as more than fills the context, from a place where tokens part anyway. A text that has none there (one word
- * without an end, a script without spaces) is cut between two characters: its tokens can be others then. */
+/* As much of the end as has more tokens than are kept, from the next place before it where tokens part anyway. A text that has none
+ * there (one word without an end, a script without spaces) is read from as far as twice what fills the context, and is cut there
+ * between two characters: its tokens can be others then. */
 static const char *tail_of(const struct reading *reading, const char *text, size_t size) {
-    const size_t enough = reading->server->most_text;
-    if (size <= 2 * enough) {
+    const size_t most = 2 * reading->server->most_text;
+    if (size <= reading->enough) {
         return text;
     }
-    const char *from = text + size - 2 * enough;
-    for (const char *at = from; at < from + enough; at++) {
+    const char *least = size > most ? text + size - most : text;
+    for (const char *at = text + size - reading->enough - 1; at > least; at--) {
         const char *found = parts_at(at);
         if (found != NULL) {
             return found;
         }
     }
-    while (((unsigned char)*from & 0xc0) == 0x80) {
-        from++;
+    while (least > text && ((unsigned char)*least & 0xc0) == 0x80) {
+        least++;
     }
-    return from;
+    return least;
+}
+
+/* Before any of it is split. */
+static bool check_texts(const struct reading *reading, const tfr_json *node, bool many) {
+    size_t total = 0;
+    if (reading->server->vocabulary == NULL) {
+        return true; /* it is told of the first one */
+    }
+    for (const tfr_json *item = many ? tfr_json_first(node) : node; item != NULL; item = many ? tfr_json_next(item) : NULL) {
+        const char *text = tfr_json_kind(item) == TFR_JSON_STRING ? tfr_json_string(item) : "";
+        const size_t size = strlen(text);
+        if (!reading->cuts && !check_bytes(reading, size)) {
+            return false;
+        }
+        total += reading->cuts ? strlen(tail_of(reading, text, size)) : size;
+    }
+    return total <= MOST_SPLIT_BYTES ||
+           tfr_refuse(reading->refusal, TFR_ERROR_INVALID, reading->field,
+                      "the texts of %s have %zu bytes to be split; at most %d are taken at once: ask in parts", reading->field,
+                      total, MOST_SPLIT_BYTES);
 }
 
 static bool take_text(const struct reading *reading, const char *text, struct tfr_ask_prompt *prompt) {
@@ -99,13 +125,10 @@ static bool take_text(const struct reading *reading, const char *text, struct tf
     if (reading->cuts) {
         text = tail_of(reading, text, size);
         size = strlen(text);
-    } else if (!check_bytes(reading, size)) {
-        return false;
     }
     prompt->text = malloc(size + 1);
-    const enum tfr_status status = prompt->text != NULL
-                                       ? tfr_vocabulary_encode(reading->server->vocabulary, text, size, false, &ids, &prompt->n)
-                                       : TFR_RESOURCE;
+    const enum tfr_status status =
+        prompt->text != NULL ? tfr_server_split(reading->server, text, size, false, &ids, &prompt->n) : TFR_RESOURCE;
     if (status != TFR_OK) {
         return status == TFR_RESOURCE ? no_memory(reading) : no_token(reading);
     }
@@ -156,14 +179,41 @@ static bool take_list(const struct reading *reading, const tfr_json *array) {
     return true;
 }
 
-bool tfr_ask_prompts_read(struct tfr_ask_prompts *prompts, const struct tfr_server *server, const struct tfr_json_doc *doc,
-                          const tfr_json *node, const char *field, size_t most, bool cuts, struct tfr_refusal *refusal) {
-    const struct reading reading = {
-        .cuts = cuts, .prompts = prompts, .server = server, .doc = doc, .field = field, .refusal = refusal};
-    const bool is_list = node != NULL && tfr_json_kind(node) == TFR_JSON_ARRAY;
-    const enum tfr_json_kind inner = is_list && tfr_json_size(node) > 0 ? tfr_json_kind(tfr_json_first(node)) : TFR_JSON_NULL;
+/* What the first entry of a list is; NULL where there is no such thing. */
+static enum tfr_json_kind inner_kind(const tfr_json *node) {
+    const bool has = node != NULL && tfr_json_kind(node) == TFR_JSON_ARRAY && tfr_json_size(node) > 0;
+    return has ? tfr_json_kind(tfr_json_first(node)) : TFR_JSON_NULL;
+}
+
+size_t tfr_ask_prompts_count(const tfr_json *node) {
+    const enum tfr_json_kind inner = inner_kind(node);
+    return inner == TFR_JSON_STRING || inner == TFR_JSON_ARRAY ? tfr_json_size(node) : 1;
+}
+
+/* Of one prompt alone. */
+static bool take_one(const struct reading *reading, const tfr_json *node, struct tfr_ask_prompt *prompt) {
+    if (node == NULL) {
+        return add_separator(reading, prompt);
+    }
+    if (tfr_json_kind(node) == TFR_JSON_STRING) {
+        return take_text(reading, tfr_json_string(node), prompt);
+    }
+    return inner_kind(node) == TFR_JSON_NUMBER ? take_ids(reading, node, prompt) : wrong_form(reading);
+}
+
+bool tfr_ask_prompts_read(struct tfr_ask_prompts *prompts, struct tfr_server *server, const struct tfr_json_doc *doc,
+                          const tfr_json *node, const char *field, size_t most, int64_t keeps, struct tfr_refusal *refusal) {
+    const int64_t kept = keeps < server->n_positions ? keeps : server->n_positions;
+    const struct reading reading = {.cuts = keeps >= 0,
+                                    .enough = keeps >= 0 ? (size_t)(kept + 1) * server->longest_token : 0,
+                                    .prompts = prompts,
+                                    .server = server,
+                                    .doc = doc,
+                                    .field = field,
+                                    .refusal = refusal};
+    const enum tfr_json_kind inner = inner_kind(node);
     const bool many = inner == TFR_JSON_STRING || inner == TFR_JSON_ARRAY;
-    const size_t n = many ? tfr_json_size(node) : 1;
+    const size_t n = tfr_ask_prompts_count(node);
     *prompts = (struct tfr_ask_prompts){0};
     if (n > most) {
         return tfr_refuse(refusal, TFR_ERROR_INVALID, field, "%s has %zu prompts; at most %zu are taken at once", field, n, most);
@@ -172,28 +222,24 @@ bool tfr_ask_prompts_read(struct tfr_ask_prompts *prompts, const struct tfr_serv
     if (prompts->list == NULL) {
         return no_memory(&reading);
     }
+    if (!check_texts(&reading, node, many)) {
+        return false;
+    }
     if (many) {
         return take_list(&reading, node);
     }
     prompts->n = 1;
-    if (node == NULL) {
-        return add_separator(&reading, &prompts->list[0]);
-    }
-    if (is_list && inner == TFR_JSON_NUMBER) {
-        return take_ids(&reading, node, &prompts->list[0]);
-    }
-    return tfr_json_kind(node) == TFR_JSON_STRING ? take_text(&reading, tfr_json_string(node), &prompts->list[0])
-                                                  : wrong_form(&reading);
+    return take_one(&reading, node, &prompts->list[0]);
 }
 
 bool tfr_ask_prompts_read_input(struct tfr_ask_prompts *prompts, struct tfr_call *call, const struct tfr_json_doc *doc,
                                 const tfr_json *node, struct tfr_refusal *refusal) {
-    const struct tfr_server *server = call->server;
+    struct tfr_server *server = call->server;
     if (node == NULL || tfr_json_kind(node) == TFR_JSON_NULL) {
         return tfr_refuse(refusal, TFR_ERROR_INVALID, "input", "input must be given: a text, token ids, or a list of them");
     }
     if (!tfr_ask_prompts_read(prompts, server, doc, node, "input", (size_t)tfr_settings_int(server->settings, "serve.max_queue"),
-                              false, refusal)) {
+                              -1, refusal)) {
         return false;
     }
     for (size_t i = 0; i < prompts->n; i++) {

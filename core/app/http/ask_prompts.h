@@ -16,12 +16,14 @@ struct tfr_ask_prompts {
     size_t n;
 };
 
+/* How many prompts a field has; NULL for absent: one. Whether they are right is looked at when they are read. */
+size_t tfr_ask_prompts_count(const tfr_json *node);
 /* `field` is the name for messages ("prompt", "input"). NULL for absent: one prompt, the end-of-text token. At most `most` prompts.
- * A text that can't fit the context is refused before it is split, unless the caller `cuts` prompts from the left: then its end is
- * read.
+ * `keeps` is how many tokens of a prompt's end the caller will keep, -1: all. Of a text it is enough of the end that is read then;
+ * else one that can't fit the context is refused. What texts are more than one request may have is refused before any is split.
  */
-bool tfr_ask_prompts_read(struct tfr_ask_prompts *prompts, const struct tfr_server *server, const struct tfr_json_doc *doc,
-                          const tfr_json *node, const char *field, size_t most, bool cuts, struct tfr_refusal *refusal);
+bool tfr_ask_prompts_read(struct tfr_ask_prompts *prompts, struct tfr_server *server, const struct tfr_json_doc *doc,
+                          const tfr_json *node, const char *field, size_t most, int64_t keeps, struct tfr_refusal *refusal);
 /* The field "input" of a request that computes no new token: it must be there, and each of them must fit the context. Counts the
  * tokens for the log. */
 bool tfr_ask_prompts_read_input(struct tfr_ask_prompts *prompts, struct tfr_call *call, const struct tfr_json_doc *doc,

@@ -92,15 +92,14 @@ static bool join_messages(struct reading *reading) {
 /* What the context has room for behind the prompt; 1 where that is too long already, or can't be split, which is refused later with
  * the numbers or the reason. 0 for lack of memory. */
 static int64_t room_behind(const struct reading *reading) {
-    const struct tfr_server *server = reading->call->server;
+    struct tfr_server *server = reading->call->server;
     int32_t *ids;
     size_t n = 0;
     if (reading->prompt.size > server->most_text) {
         return 1;
     }
     if (server->vocabulary != NULL && reading->prompt.size > 0) {
-        const enum tfr_status status =
-            tfr_vocabulary_encode(server->vocabulary, reading->prompt.text, reading->prompt.size, false, &ids, &n);
+        const enum tfr_status status = tfr_server_split(server, reading->prompt.text, reading->prompt.size, false, &ids, &n);
         if (status != TFR_OK) {
             return status == TFR_RESOURCE ? 0 : 1;
         }

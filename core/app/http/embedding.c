@@ -16,18 +16,17 @@
 struct embedding {
     struct tfr_engine_task task; /* first */
     struct tfr_ask_prompts prompts;
-    size_t at;       /* the input under work */
-    float **vectors; /* [prompts.n] of `width` each, NULL until made */
+    size_t at;     /* the input under work */
+    float *vector; /* [width] of that; NULL until made */
     size_t width;
     bool base64;
+    struct tfr_json_out out; /* the answer, as far as it is known */
 };
 
 static void free_embedding(struct tfr_engine_task *task) {
     struct embedding *embedding = (struct embedding *)task;
-    for (size_t i = 0; embedding->vectors != NULL && i < embedding->prompts.n; i++) {
-        free(embedding->vectors[i]);
-    }
-    free(embedding->vectors);
+    free(embedding->vector);
+    tfr_free(embedding->out.text);
     tfr_ask_prompts_free(&embedding->prompts);
     free(embedding);
 }
@@ -66,7 +65,7 @@ static bool pool(struct embedding *embedding, const struct tfr_tensor *states) {
     }
     const bool made = sums != NULL && vector != NULL;
     free(sums);
-    embedding->vectors[embedding->at] = vector; /* freed with the rest */
+    embedding->vector = vector; /* freed with the rest */
     embedding->width = width;
     return made;
 }
@@ -123,29 +122,33 @@ static void put_base64(struct tfr_json_out *out, const float *vector, size_t wid
     out->comma = true;
 }
 
-static void put_vector(struct tfr_json_out *out, const struct embedding *embedding, size_t i) {
+/* Of the input that was computed, which is freed. */
+static void put_vector(struct embedding *embedding) {
+    struct tfr_json_out *out = &embedding->out;
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_text(out, "object", "embedding");
-    tfr_json_put_int(out, "index", (int64_t)i);
+    tfr_json_put_int(out, "index", (int64_t)embedding->at);
     if (embedding->base64) {
-        put_base64(out, embedding->vectors[i], embedding->width);
+        put_base64(out, embedding->vector, embedding->width);
     } else {
         tfr_json_begin(out, "embedding", '[');
         for (size_t k = 0; k < embedding->width; k++) {
-            tfr_json_put_number(out, NULL, (double)embedding->vectors[i][k]);
+            tfr_json_put_number(out, NULL, (double)embedding->vector[k]);
         }
         tfr_json_end(out, ']');
     }
     tfr_json_end(out, '}');
+    free(embedding->vector);
+    embedding->vector = NULL;
 }
 
-static void put_answer(struct tfr_json_out *out, const struct embedding *embedding, const struct tfr_call *call) {
+static void put_head(struct tfr_json_out *out) {
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_text(out, "object", "list");
     tfr_json_begin(out, "data", '[');
-    for (size_t i = 0; i < embedding->prompts.n; i++) {
-        put_vector(out, embedding, i);
-    }
+}
+
+static void put_end(struct tfr_json_out *out, const struct tfr_call *call) {
     tfr_json_end(out, ']');
     tfr_json_put_text(out, "model", call->server->model);
     tfr_json_begin(out, "usage", '{');
@@ -158,14 +161,23 @@ static void put_answer(struct tfr_json_out *out, const struct embedding *embeddi
 static bool is_finite(const struct embedding *embedding) {
     bool finite = true;
     for (size_t k = 0; k < embedding->width; k++) {
-        finite &= isfinite(embedding->vectors[embedding->at][k]) != 0;
+        finite &= isfinite(embedding->vector[k]) != 0;
     }
     return finite;
 }
 
+static void reply_vectors(struct embedding *embedding) {
+    struct tfr_call *call = tfr_engine_task_take(&embedding->task);
+    struct tfr_json_out out = embedding->out;
+    embedding->out = (struct tfr_json_out){0};
+    put_end(&out, call);
+    tfr_reply_json(call->exchange, 200, &out);
+    free_embedding(&embedding->task);
+}
+
+/* Each vector is written when it is there, so that no turn of the network thread has to write them all. */
 static void embedding_done(struct tfr_engine_task *task) {
     struct embedding *embedding = (struct embedding *)task;
-    struct tfr_json_out out = {0};
     if (task->status == TFR_OK && !is_finite(embedding)) {
         task->status = TFR_CHECK;
         snprintf(task->error, sizeof task->error,
@@ -174,13 +186,17 @@ static void embedding_done(struct tfr_engine_task *task) {
     }
     if (task->status != TFR_OK) {
         tfr_engine_task_fail(task);
-    } else if (++embedding->at < embedding->prompts.n) {
+        return;
+    }
+    task->server->metrics.inputs++;
+    if (embedding->at == 0) {
+        put_head(&embedding->out);
+    }
+    put_vector(embedding);
+    if (++embedding->at < embedding->prompts.n && tfr_reply_goes_on(task->call, &embedding->out)) {
         tfr_engine_task_post(task);
     } else {
-        struct tfr_call *call = tfr_engine_task_take(task);
-        put_answer(&out, embedding, call);
-        tfr_reply_json(call->exchange, 200, &out);
-        free_embedding(task);
+        reply_vectors(embedding);
     }
 }
 
@@ -210,10 +226,6 @@ void tfr_route_embeddings(struct tfr_server *server, struct tfr_exchange *x) {
         embedding->task =
             (struct tfr_engine_task){.call = call, .run = run_embedding, .done = embedding_done, .free = free_embedding};
         good = read_body(embedding, &body, &refusal);
-    }
-    if (good) {
-        embedding->vectors = calloc(embedding->prompts.n, sizeof *embedding->vectors);
-        good = embedding->vectors != NULL || tfr_refuse(&refusal, TFR_ERROR_NO_MEMORY, NULL, "there is no memory for this now");
     }
     tfr_body_close(&body);
     if (good) {

@@ -31,6 +31,7 @@ enum {
 
 struct tfr_metrics {
     int64_t created; /* unix time of the start */
+    uint64_t split_bytes, inputs;
     /* requests by status, in the order in which the statuses were first seen, and by the words of tfr_metric_finishes */
     int statuses[TFR_METRIC_STATUSES];
     uint64_t requests[TFR_METRIC_STATUSES][TFR_METRIC_FINISHES];

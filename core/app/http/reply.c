@@ -74,6 +74,14 @@ void tfr_reply(struct tfr_exchange *x, int status, const char *type, const void 
     tfr_call_free(call);
 }
 
+static size_t most_bytes(const struct tfr_call *call) {
+    return (size_t)tfr_settings_int(call->server->settings, "serve.max_reply");
+}
+
+bool tfr_reply_goes_on(const struct tfr_call *call, const struct tfr_json_out *out) {
+    return !out->failed && out->size <= most_bytes(call);
+}
+
 void tfr_reply_json(struct tfr_exchange *x, int status, struct tfr_json_out *out) {
     static const struct tfr_http_header fresh = {"Cache-Control", "no-store"};
     if (out->failed) {
@@ -81,11 +89,11 @@ void tfr_reply_json(struct tfr_exchange *x, int status, struct tfr_json_out *out
         tfr_reply_error(x, TFR_ERROR_NO_MEMORY, NULL, NULL);
         return;
     }
-    const size_t most = (size_t)tfr_settings_int(tfr_call_of(x)->server->settings, "serve.max_reply"), size = out->size;
+    const size_t most = most_bytes(tfr_call_of(x)), size = out->size;
     if (size > most) {
         tfr_free(out->text);
-        tfr_reply_error(x, TFR_ERROR_INVALID, NULL, "the answer has %zu bytes; at most %zu are sent whole: ask in parts", size,
-                        most);
+        tfr_reply_error(x, TFR_ERROR_INVALID, NULL, "the answer has at least %zu bytes; at most %zu are sent whole: ask in parts",
+                        size, most);
         return;
     }
     tfr_reply(x, status, "application/json", out->text, out->size, &fresh, 1);

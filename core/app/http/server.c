@@ -46,7 +46,13 @@ void tfr_server_measure_texts(struct tfr_server *server) {
             longest = size;
         }
     }
+    server->longest_token = longest;
     server->most_text = (size_t)server->n_positions * longest;
+}
+
+enum tfr_status tfr_server_split(struct tfr_server *server, const char *text, size_t size, bool plain, int32_t **ids, size_t *n) {
+    server->metrics.split_bytes += size;
+    return tfr_vocabulary_encode(server->vocabulary, text, size, plain, ids, n);
 }
 
 /* An id of the client's is taken where it is short and plain, so that it can stand in headers and logs as it is. */

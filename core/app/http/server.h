@@ -39,6 +39,7 @@ struct tfr_server {
     struct tfr_vocabulary *vocabulary; /* NULL: prompts are ids, and answers */
     uint64_t task_ended_ns, task_ns;   /* when the last task ended, and what it took; of the engine's thread alone */
     int64_t n_positions, vocab_size;
+    size_t longest_token; /* bytes */
     size_t most_text;     /* bytes: of more no text fits the context, whatever its tokens are */
     char fingerprint[64]; /* equal ones: equal answers to equal requests */
     atomic_int state;
@@ -90,8 +91,10 @@ void tfr_server_say(void *user, const char *what);
 /* "tfrun: ..." as one line on stderr, whatever is logged: names and paths in it may be a stranger's, and don't steer a terminal. */
 void tfr_server_tell(const char *format, ...) TFR_PRINTF(1, 2);
 
-/* Once the vocabulary is there: most_text. */
+/* Once the vocabulary is there: longest_token and most_text. */
 void tfr_server_measure_texts(struct tfr_server *server);
+/* tfr_vocabulary_encode, and the metrics count the bytes: every text of a request goes through here. */
+enum tfr_status tfr_server_split(struct tfr_server *server, const char *text, size_t size, bool plain, int32_t **ids, size_t *n);
 
 /* Whether requests may call the model by this name. */
 bool tfr_server_has_model(const struct tfr_server *server, const char *name);

@@ -42,12 +42,12 @@ static void put_tokens(struct tfr_json_out *out, const struct tfr_server *server
 }
 
 /* A byte without a token (TFR_MODEL) stays one, however often the text comes. */
-static void reply_tokens(const struct tfr_server *server, struct tfr_exchange *x, const tfr_json *node, bool plain, bool as_texts) {
+static void reply_tokens(struct tfr_server *server, struct tfr_exchange *x, const tfr_json *node, bool plain, bool as_texts) {
     struct tfr_json_out out = {0};
     const char *text = tfr_json_string(node);
     int32_t *ids;
     size_t n;
-    const enum tfr_status status = tfr_vocabulary_encode(server->vocabulary, text, strlen(text), plain, &ids, &n);
+    const enum tfr_status status = tfr_server_split(server, text, strlen(text), plain, &ids, &n);
     if (status == TFR_RESOURCE) {
         tfr_reply_error(x, TFR_ERROR_NO_MEMORY, tfr_json_key(node), "there is no memory for the tokens now");
     } else if (status != TFR_OK) {
