@@ -405,6 +405,14 @@ def chat_is_a_completion_of_joined_messages(t):
         expect_same("".join(event["choices"][0]["delta"]["content"] for event in events[:-1]), text)
         expect_same(sum(len(event["choices"][0]["token_ids"]) for event in events[:-1]), 9)
         expect_same((events[-1]["choices"], events[-1]["usage"]["completion_tokens"]), ([], 9))
+        held = {"n": 2, "stream": True, "stop": [text[i:i + 12] + "\x01" for i in range(min(len(text), 60))]}  # no text of a token goes at once
+        for more in ({}, {"temperature": 1, "seed": 1}):
+            deltas = [event["choices"][0] for event in split_events(server.post(
+                {"messages": messages, **rules, **held, **more}, "/v1/chat/completions").body)]
+            expect(more or (deltas[0]["delta"]["content"], deltas[-1]["finish_reason"]) == ("", "length"), "nothing was held", deltas)
+            for index in range(2):
+                roles = ["role" in told["delta"] for told in deltas if told["index"] == index]
+                expect_same((roles[0], sum(roles)), (True, 1))
         whole = server.post({"messages": [{"role": "user", "content": " a" * 490}], "ignore_eos": True}, "/v1/chat/completions").json
         expect_same(whole["usage"]["total_tokens"], 512)
         path = {"path": "/v1/chat/completions"}

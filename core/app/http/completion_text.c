@@ -128,13 +128,15 @@ static void tell(struct tfr_completion *completion, const struct tfr_choice *tol
 void tfr_completion_tell(struct tfr_completion *completion, size_t prompt, size_t choice) {
     struct tfr_choice *told = &completion->choices[prompt * completion->ask.width + choice];
     tell(completion, told, prompt, choice, !told->prompt_told);
-    told->prompt_told = true;
+    told->prompt_told = told->role_told = true;
     tfr_choice_written(told);
 }
 
 void tfr_completion_tell_held(struct tfr_completion *completion, size_t prompt, size_t choice) {
-    static const struct tfr_choice nothing;
+    struct tfr_choice *own = &completion->choices[prompt * completion->ask.width + choice];
+    const struct tfr_choice nothing = {.role_told = own->role_told};
     tell(completion, &nothing, prompt, choice, false);
+    own->role_told = true;
 }
 
 void tfr_completion_tell_end(struct tfr_completion *completion) {

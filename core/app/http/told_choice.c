@@ -166,7 +166,7 @@ const char *tfr_finish_word(enum tfr_finish finish) {
     return finish == TFR_FINISH_LENGTH ? "length" : "stop";
 }
 
-/* A chat's has a role first. */
+/* A chat's has a role first, once. */
 static void write_text(const struct tfr_choice *choice, const struct tfr_ask *ask, struct tfr_json_out *out) {
     const char *text = choice->text.size > 0 ? choice->text.text : "";
     if (!ask->chat) {
@@ -174,7 +174,7 @@ static void write_text(const struct tfr_choice *choice, const struct tfr_ask *as
         return;
     }
     tfr_json_begin(out, ask->stream ? "delta" : "message", '{');
-    if (!choice->prompt_told) {
+    if (!choice->role_told) {
         tfr_json_put_text(out, "role", "assistant");
     }
     tfr_json_put_string(out, "content", text, choice->text.size);

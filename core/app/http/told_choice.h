@@ -22,7 +22,8 @@ struct tfr_choice {
     double logprob; /* of all new tokens together, where it is known */
     size_t n_tokens;
     enum tfr_finish finish;
-    bool prompt_told; /* its ids, with the first event */
+    bool prompt_told; /* its ids, with the first event that has text */
+    bool role_told;   /* a chat's, with the first event of all */
 };
 
 void tfr_choice_free(struct tfr_choice *choice);
