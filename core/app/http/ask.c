@@ -175,7 +175,7 @@ static int64_t kept_tokens(const struct reading *reading) {
 
 /* Prompt and new tokens together; asked for, a prompt's beginning goes. */
 static bool fit_prompts(const struct reading *reading) {
-    const struct tfr_ask *ask = reading->ask;
+    struct tfr_ask *ask = reading->ask;
     const int64_t limit = reading->call->server->n_positions, kept = kept_tokens(reading);
     const int64_t room = limit > ask->max_tokens ? limit - ask->max_tokens : 0;
     const int64_t most = kept >= 0 ? kept : INT64_MAX;
@@ -189,9 +189,7 @@ static bool fit_prompts(const struct reading *reading) {
             snprintf(which, sizeof which, "prompt[%zu]", i);
         }
         if ((int64_t)prompt->n > most) {
-            memmove(prompt->ids, prompt->ids + prompt->n - most, (size_t)most * sizeof *prompt->ids);
-            prompt->n = (size_t)most;
-            prompt->text_size = 0; /* an echo shows what is left: the ids' text */
+            tfr_ask_prompt_cut(prompt, (size_t)most); /* an echo shows what is left: the ids' text */
         }
         if ((int64_t)prompt->n > room) {
             return tfr_refuse(reading->refusal, TFR_ERROR_CONTEXT_LENGTH, (int64_t)prompt->n < limit ? "max_tokens" : "prompt",
@@ -199,6 +197,9 @@ static bool fit_prompts(const struct reading *reading) {
                               (long long)limit, which, prompt->n, (long long)ask->max_tokens,
                               (long long)prompt->n + (long long)ask->max_tokens);
         }
+    }
+    if (!ask->echo) {
+        tfr_ask_prompts_drop_texts(&ask->prompts);
     }
     return true;
 }

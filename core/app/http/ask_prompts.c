@@ -250,7 +250,26 @@ bool tfr_ask_prompts_read_input(struct tfr_ask_prompts *prompts, struct tfr_call
                               prompts->list[i].n);
         }
     }
+    tfr_ask_prompts_drop_texts(prompts);
     return true;
+}
+
+void tfr_ask_prompts_drop_texts(struct tfr_ask_prompts *prompts) {
+    for (size_t i = 0; i < prompts->n; i++) {
+        free(prompts->list[i].text);
+        prompts->list[i].text = NULL;
+        prompts->list[i].text_size = 0;
+    }
+}
+
+void tfr_ask_prompt_cut(struct tfr_ask_prompt *prompt, size_t most) {
+    memmove(prompt->ids, prompt->ids + prompt->n - most, most * sizeof *prompt->ids);
+    prompt->n = most;
+    int32_t *less = realloc(prompt->ids, most * sizeof *less);
+    prompt->ids = less != NULL ? less : prompt->ids;
+    free(prompt->text);
+    prompt->text = NULL;
+    prompt->text_size = 0;
 }
 
 void tfr_ask_prompts_free(struct tfr_ask_prompts *prompts) {
