@@ -156,6 +156,8 @@ void tfr_engine_task_fail(struct tfr_engine_task *task) {
         tfr_refuse(&refusal, TFR_ERROR_QUEUE_FULL, NULL, "there is too much to do already; come again later");
     } else if (is_asked) {
         tfr_refuse_failed(&refusal, TFR_ERROR_INVALID, NULL, task->error);
+    } else if (task->status == TFR_CANCELLED) { /* another rank is gone: this one ends after it */
+        tfr_refuse(&refusal, TFR_ERROR_DRAINING, NULL, "request %s: %s", call->id, task->error);
     } else {
         tfr_log(TFR_LOG_ERROR, "serve", "%s: %s", call->id, task->error);
         const bool is_memory = task->status == TFR_RESOURCE;
