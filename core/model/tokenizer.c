@@ -20,15 +20,13 @@ struct encoder {
     struct tfr_bpe_scratch scratch;
     struct tfr_ids *ids;
     enum tfr_special special;
-    bool lost_byte; /* a byte without a token was met */
 };
 
 /* The bytes of a text that have no token. transformers leaves them out, unless the vocabulary has an
- * unk_token: then its releases differ. */
-static enum tfr_status check_bytes(struct encoder *encoder, const uint8_t *text, size_t size) {
-    const struct tfr_tokenizer *tokenizer = encoder->tokenizer;
+ * unk_token: then its releases differ. A server reads texts of strangers all day: one line is enough. */
+static enum tfr_status check_bytes(const struct tfr_tokenizer *tokenizer, const uint8_t *text, size_t size) {
     for (size_t i = 0; tokenizer->lacks_bytes && i < size; i++) {
-        if (tokenizer->bpe.byte_id[text[i]] >= 0 || encoder->lost_byte) {
+        if (tokenizer->bpe.byte_id[text[i]] >= 0) {
             continue;
         }
         if (tokenizer->has_unknown) {
@@ -38,14 +36,17 @@ static enum tfr_status check_bytes(struct encoder *encoder, const uint8_t *text,
                              "they make of it; leave it out",
                              text[i]);
         }
-        tfr_log(TFR_LOG_WARN, "tokenizer", "byte 0x%02x has no token in this vocabulary: it is left out of the text", text[i]);
-        encoder->lost_byte = true;
+        if (!atomic_exchange(&((struct tfr_tokenizer *)tokenizer)->told_of_bytes, true)) {
+            tfr_log(TFR_LOG_WARN, "tokenizer",
+                    "byte 0x%02x has no token in this vocabulary: it is left out of the text; no other one is told of", text[i]);
+        }
+        break;
     }
     return TFR_OK;
 }
 
 static enum tfr_status encode_pieces(struct encoder *encoder, const uint8_t *text, size_t size) {
-    TFR_TRY(check_bytes(encoder, text, size));
+    TFR_TRY(check_bytes(encoder->tokenizer, text, size));
     for (size_t at = 0; at < size;) {
         const size_t piece = tfr_pretokenize_next(text + at, size - at);
         TFR_TRY(tfr_bpe_encode(&encoder->tokenizer->bpe, &encoder->scratch, text + at, piece, encoder->ids));

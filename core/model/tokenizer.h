@@ -6,7 +6,8 @@
  * add_prefix_space asks for). Decoding never rewrites spaces (clean_up_tokenization_spaces is not done).
  * docs/files.md lists which files and features are served.
  *
- * Thread rule: any thread; a tokenizer does not change after opening, working memory belongs to the call.
+ * Thread rule: any thread; a tokenizer does not change after opening, working memory belongs to the call. That a text
+ * has a byte without a token is logged once, of the first of them.
  */
 #ifndef TFR_MODEL_TOKENIZER_H
 #define TFR_MODEL_TOKENIZER_H

@@ -2,6 +2,8 @@
 #ifndef TFR_MODEL_TOKENIZER_INTERNAL_H
 #define TFR_MODEL_TOKENIZER_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "base/json.h"
 #include "config/findings.h"
 #include "model/added_tokens.h"
@@ -21,6 +23,7 @@ struct tfr_tokenizer {
     bool ignore_merges;         /* as tokenizer.json says; only let through where it changes nothing */
     bool has_unknown;           /* tokenizer.json has an unk_token for bytes that no token has */
     bool lacks_bytes;           /* some byte has no token */
+    atomic_bool told_of_bytes;  /* that a text lost one: by any thread, though all else stays as it was opened */
     bool told_of_ids;           /* once is enough: that the file says other ids than the tokens have */
     struct tfr_findings *notes; /* while opening; NULL: nobody asks */
 };

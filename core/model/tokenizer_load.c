@@ -132,6 +132,7 @@ enum tfr_status tfr_tokenizer_open_noting(struct tfr_tokenizer **out, const char
     }
     tokenizer->eos_id = tokenizer->last_added = -1;
     tokenizer->notes = notes;
+    atomic_init(&tokenizer->told_of_bytes, false);
     enum tfr_status status = read_all(tokenizer, path);
     tokenizer->notes = NULL;
     status = status == TFR_OK ? tfr_added_finish(&tokenizer->added) : status;

@@ -1,6 +1,7 @@
 /* test_tokenizer_load.c - opening: which files count, what they may say, and what is refused with which
  * words. */
 #include "base/arena.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "model/tokenizer.h"
 #include "tiny_tokenizer.h"
@@ -103,6 +104,36 @@ TFR_TEST(bad_vocabularies_are_refused) {
     tiny_write(folder, "vocab.json", "[1]");
     tiny_write(folder, "merges.txt", "#version: 0.2\n");
     check_refused(folder, "must be an object");
+}
+
+static int n_warnings;
+static void count_warnings(void *user, enum tfr_log_level level, const char *area, const char *text) {
+    (void)user, (void)area;
+    n_warnings += level == TFR_LOG_WARN;
+    assert_true(level != TFR_LOG_WARN || strstr(text, "byte 0x62 has no token") != NULL);
+}
+
+/* Of a tokenizer, not of each text. */
+TFR_TEST(bytes_without_a_token_are_told_of_once) {
+    TFR_UNUSED_STATE;
+    const char *folder = tiny_folder();
+    tiny_write(folder, "vocab.json", "{\"a\":0,\"c\":1}");
+    tiny_write(folder, "merges.txt", "#version: 0.2\n");
+    tfr_log_set_callback(count_warnings, NULL);
+    for (int opened = 1; opened <= 2; opened++) {
+        struct tfr_tokenizer *tokenizer = open_ok(folder);
+        n_warnings = 0;
+        CHECK_ENCODING(tokenizer, "ac", 0, 1);
+        assert_int_equal(n_warnings, 0);
+        for (int i = 0; i < 3; i++) {
+            CHECK_ENCODING(tokenizer, "abcx", 0, 1);
+            check_encoding(tokenizer, "yz", NULL, 0);
+        }
+        assert_int_equal(n_warnings, 1);
+        tfr_tokenizer_close(tokenizer);
+    }
+    tfr_log_set_callback(NULL, NULL);
+    tiny_remove(folder);
 }
 
 TFR_TEST(bytes_without_a_token_are_left_out_or_refused_when_they_come) {
@@ -520,7 +551,7 @@ TFR_TEST_MAIN(TFR_CASE(plain_files_open), TFR_CASE(end_of_text_that_nobody_names
               TFR_CASE(tokenizer_json_opens_from_folder_and_by_path), TFR_CASE(tokenizer_json_wins_over_plain_files),
               TFR_CASE(prefix_space_of_tokenizer_json), TFR_CASE(no_memory_does_not_change_how_a_bare_folder_is_read),
               TFR_CASE(what_tokenizer_json_asks_for_and_we_do_not_do_is_refused), TFR_CASE(a_tokenizer_json_of_nothing_is_refused),
-              TFR_CASE(lack_of_memory_while_opening_leaves_nothing),
+              TFR_CASE(lack_of_memory_while_opening_leaves_nothing), TFR_CASE(bytes_without_a_token_are_told_of_once),
               TFR_CASE(bytes_without_a_token_are_left_out_or_refused_when_they_come), TFR_CASE(merges_in_any_form_are_the_same),
               TFR_CASE(pointers_of_git_lfs_are_named), TFR_CASE(added_tokens_decoder_says_it_all),
               TFR_CASE(tokens_take_blanks_along), TFR_CASE(split_special_tokens_makes_them_text),
