@@ -275,7 +275,11 @@ int tfr_repl_choose(struct tfr_repl *repl, char **operands) {
     int32_t *ids = chosen->ids; /* the push forgets all of them */
     chosen->ids = NULL;
     const int code = tfr_repl_push(repl, ids, chosen->n, false);
-    free(ids);
+    if (code != 0) { /* it forgot nothing */
+        chosen->ids = ids;
+    } else {
+        free(ids);
+    }
     return code;
 }
 

@@ -92,10 +92,10 @@ static void show_end(const struct tfr_repl *repl) {
     enum { SHOWN = 16 };
     const struct tfr_repl_ids *text = tfr_repl_text(repl);
     const size_t from = text->n > SHOWN ? text->n - SHOWN : 0;
+    const int32_t *shown = text->n > 0 ? text->ids + from : NULL; /* the first state has no memory */
     char *bytes;
     size_t size;
-    if (repl->is_interactive &&
-        tfr_vocabulary_decode(repl->vocabulary, text->ids + from, text->n - from, &bytes, &size) == TFR_OK) {
+    if (repl->is_interactive && tfr_vocabulary_decode(repl->vocabulary, shown, text->n - from, &bytes, &size) == TFR_OK) {
         tfr_results_print("%zu tokens%s", text->n, text->n > 0 ? from > 0 ? ", ending in: ..." : ": " : "");
         tfr_results_put(bytes, size);
         tfr_results_put("\n", 1);
