@@ -33,7 +33,7 @@ TFR_TEST(inputs_that_wait_have_no_text) {
     struct tfr_json_doc *doc = tfr_fields_open(body, sizeof body - 1, &refusal);
     assert_non_null(doc);
     const tfr_json *input = tfr_json_member(tfr_json_root(doc), "input");
-    assert_true(tfr_ask_prompts_read(&prompts, &server, doc, input, "prompt", 2, false, &refusal));
+    assert_true(tfr_ask_prompts_read(&prompts, &server, doc, input, "prompt", 2, -1, &refusal));
     assert_string_equal(prompts.list[1].text, "the sea"); /* an echo would show it */
     tfr_ask_prompts_free(&prompts);
     assert_true(tfr_ask_prompts_read_input(&prompts, &call, doc, input, &refusal));
