@@ -18,6 +18,7 @@ struct copy {
 };
 
 struct tfr_job {
+    int n_ahead;                /* commands that may be on their way beside a new one: fewer in a job of many ranks */
     struct copy ring[RING + 1]; /* the last for a call; other ranks: the first two hold first parts, the third whole messages */
     int next;
     uint32_t number;         /* of the last message to all */
@@ -58,6 +59,7 @@ enum tfr_status tfr_job_open(struct tfr_engine *engine) {
         return TFR_RESOURCE;
     }
     job->posted = -1;
+    job->n_ahead = most * RING > TFR_COMM_MAX_REQUESTS / 2 ? 0 : RING - 1;
     job->number_to = tfr_alloc((size_t)engine->placement.replicas, sizeof *job->number_to);
     if (job->number_to == NULL) {
         return TFR_RESOURCE;
@@ -101,6 +103,15 @@ static enum tfr_status settle(struct tfr_engine *engine, struct copy *copy) {
     return TFR_OK;
 }
 
+/* Room for one more message: in its copy, and among the requests that there are. */
+static enum tfr_status make_way(struct tfr_engine *engine) {
+    struct tfr_job *job = engine->job;
+    for (int i = 0; i < RING - job->n_ahead; i++) { /* the oldest first */
+        TFR_TRY(settle(engine, &job->ring[(job->next + i) % RING]));
+    }
+    return TFR_OK;
+}
+
 void tfr_job_close(struct tfr_engine *engine) {
     struct tfr_job *job = engine->job;
     if (job == NULL) {
@@ -121,7 +132,7 @@ void tfr_job_close(struct tfr_engine *engine) {
 struct tfr_message *tfr_message_new(struct tfr_engine *engine, enum tfr_message_kind kind, size_t body_bytes) {
     struct tfr_job *job = engine->job;
     struct copy *copy = &job->ring[job->next];
-    tfr_rank_give_up(engine, settle(engine, copy)); /* a rank does not take what was said before */
+    tfr_rank_give_up(engine, make_way(engine)); /* a rank does not take what was said before */
     if (reserve(copy, sizeof *copy->message + body_bytes) != TFR_OK) {
         return NULL;
     }

@@ -12,14 +12,17 @@
 
 struct tfr_comm;
 #define TFR_COMM_MAX_REQUESTS 8192 /* rank 0 tells every rank of a large job about several steps */
-typedef int tfr_comm_request;      /* index of a request in flight, -1 none */
+/* A rank that tells all others of a command has two messages to each in flight, and where a rank is lost three more; the last
+ * share is for the messages of steps. */
+#define TFR_COMM_MAX_RANKS (TFR_COMM_MAX_REQUESTS / 6)
+typedef int tfr_comm_request; /* index of a request in flight, -1 none */
 
 /* Looks for a launcher (OMPI_COMM_WORLD_SIZE, PMIX_RANK, PMI_RANK/PMI_SIZE); without one: a comm of size 1.
  * `plugin_dirs` is a NULL-terminated list of folders where comm_mpi.so may lie (the kernel plugins' folders;
  * its name keeps it out of their scan). A launcher with more than one rank and no MPI back end is an error
  * that says what to install; tasks of an srun step that did not wire up (SLURM_STEP_NUM_TASKS > 1, size 1)
- * are refused. One rank under a launcher needs no MPI. timeout_s 0 = never; it holds for the start of MPI too, whose end by it
- * ends the process (watchdog.h). */
+ * are refused, and more ranks than TFR_COMM_MAX_RANKS. One rank under a launcher needs no MPI. timeout_s 0 = never; it holds for
+ * the start of MPI too, whose end by it ends the process (watchdog.h). */
 enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_dirs, int64_t timeout_s);
 /* `status`, with which a rank failed before there was a comm: where no other rank of this host tells of a failure in a moment, this
  * one does so on stderr, unless it is rank 0, whose caller does. */

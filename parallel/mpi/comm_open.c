@@ -173,6 +173,10 @@ enum tfr_status tfr_comm_not_met(enum tfr_status status) {
 static enum tfr_status open_mpi(const char *const *plugin_dirs, int rank, int size, int64_t timeout_s,
                                 struct tfr_comm_backend **backend) {
     bool found = false;
+    if (size > TFR_COMM_MAX_RANKS) {
+        return tfr_raise(TFR_USAGE, "the launcher started %d ranks, and a job of tfrun has at most %d; start fewer", size,
+                         TFR_COMM_MAX_RANKS);
+    }
     TFR_TRY(load(plugin_dirs, backend, &found));
     if (!found) {
         return no_backend(plugin_dirs, size);

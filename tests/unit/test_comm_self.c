@@ -2,6 +2,7 @@
  * refusals. */
 #include "mpi/comm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -115,6 +116,19 @@ TFR_TEST(ranks_without_a_back_end_are_told_what_to_build) {
     clear_environment();
 }
 
+TFR_TEST(more_ranks_than_can_be_told_are_refused) {
+    TFR_UNUSED_STATE;
+    struct tfr_comm *comm;
+    char size[16];
+    snprintf(size, sizeof size, "%d", TFR_COMM_MAX_RANKS + 1);
+    launch("OMPI_COMM_WORLD_RANK", "0", "OMPI_COMM_WORLD_SIZE", size);
+    assert_refused(tfr_comm_open(&comm, NULL, 5), TFR_USAGE, "a job of tfrun has at most 1365; start fewer");
+    snprintf(size, sizeof size, "%d", TFR_COMM_MAX_RANKS);
+    launch("OMPI_COMM_WORLD_RANK", "0", "OMPI_COMM_WORLD_SIZE", size);
+    assert_refused(tfr_comm_open(&comm, NULL, 5), TFR_RESOURCE, "1365 ranks were started, but the MPI back end");
+    clear_environment();
+}
+
 TFR_TEST(tasks_of_srun_without_wiring_are_refused) {
     TFR_UNUSED_STATE;
     struct tfr_comm *comm;
@@ -162,5 +176,5 @@ TFR_TEST(message_kernels_refuse_peers_that_do_not_exist) {
 TFR_TEST_MAIN(TFR_CASE(one_process_is_rank_0_of_1), TFR_CASE(collectives_of_one),
               TFR_CASE(agree_keeps_the_own_failure_and_its_text), TFR_CASE(messages_to_oneself_or_nobody_are_refused),
               TFR_CASE(launchers_are_seen_in_the_environment), TFR_CASE(ranks_without_a_back_end_are_told_what_to_build),
-              TFR_CASE(tasks_of_srun_without_wiring_are_refused), TFR_CASE(pause_gives_up_at_the_deadline),
-              TFR_CASE(message_kernels_refuse_peers_that_do_not_exist))
+              TFR_CASE(more_ranks_than_can_be_told_are_refused), TFR_CASE(tasks_of_srun_without_wiring_are_refused),
+              TFR_CASE(pause_gives_up_at_the_deadline), TFR_CASE(message_kernels_refuse_peers_that_do_not_exist))
