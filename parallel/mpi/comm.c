@@ -272,35 +272,29 @@ static enum tfr_status await(struct tfr_comm *comm, tfr_comm_request request, co
     }
 }
 
-enum tfr_status tfr_comm_send_tagged(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
-                                     const char *awaited) {
-    const uint8_t *at = data;
+/* Sends what is at `data`, which is read alone, or receives it there, piece by piece; an empty message is a piece too. */
+static enum tfr_status pass(struct tfr_comm *comm, bool sends, uint8_t *data, size_t bytes, int peer, int tag,
+                            const char *awaited) {
     for (;;) {
-        const size_t piece = tfr_comm_piece(bytes); /* an empty message is one too */
+        const size_t piece = tfr_comm_piece(bytes);
         tfr_comm_request request = -1;
-        TFR_TRY(post_send(comm, at, piece, peer, tag, &request));
+        TFR_TRY(sends ? post_send(comm, data, piece, peer, tag, &request) : post_recv(comm, data, piece, peer, tag, &request));
         TFR_TRY(await(comm, request, awaited, peer));
         bytes -= piece;
         if (bytes == 0) {
             return TFR_OK;
         }
-        at += piece;
+        data += piece;
     }
 }
 
+enum tfr_status tfr_comm_send_tagged(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag,
+                                     const char *awaited) {
+    return pass(comm, true, (void *)data, bytes, peer, tag, awaited);
+}
+
 enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag, const char *awaited) {
-    uint8_t *at = data;
-    for (;;) {
-        const size_t piece = tfr_comm_piece(bytes); /* an empty message is one too */
-        tfr_comm_request request = -1;
-        TFR_TRY(post_recv(comm, at, piece, peer, tag, &request));
-        TFR_TRY(await(comm, request, awaited, peer));
-        bytes -= piece;
-        if (bytes == 0) {
-            return TFR_OK;
-        }
-        at += piece;
-    }
+    return pass(comm, false, data, bytes, peer, tag, awaited);
 }
 
 enum tfr_status tfr_comm_send(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag) {
