@@ -182,7 +182,7 @@ int tfr_gpt2_pass(struct tfr_gpt2_builder *b, int x, int from, int to, int64_t t
         return x;
     }
     bool sends = b->spec->rank == from;
-    char name[64];
+    char name[32];
     snprintf(name, sizeof(name), sends ? "send.%lld" : "recv.%lld", (long long)tag);
     struct tfr_node node = tfr_gpt2_node(b, sends ? TFR_OP_SEND_HIDDEN : TFR_OP_RECV_HIDDEN, name);
     node.attrs.peer = sends ? to : from;
