@@ -283,7 +283,7 @@ static enum tfr_status meet(struct meeting *meeting, char **path) {
 
 enum tfr_status tfr_calibrate_net(const struct tfr_calibrate_question *question, char **path) {
     struct meeting *meeting = tfr_alloc(1, sizeof *meeting);
-    enum tfr_status status = meeting != NULL ? tfr_rank_meet(&meeting->comm, OPENING_TIMEOUT_S) : TFR_RESOURCE;
+    enum tfr_status status = meeting != NULL ? tfr_rank_meet(&meeting->comm, OPENING_TIMEOUT_S) : tfr_comm_not_met(TFR_RESOURCE);
     *path = NULL;
     if (status == TFR_OK) {
         meeting->question = question;

@@ -292,7 +292,7 @@ enum tfr_status tfr_engine_open(struct tfr_engine **engine, const char *path, co
     uint64_t start_ns = tfr_clock_ns();
     *engine = tfr_alloc(1, sizeof **engine);
     if (*engine == NULL) {
-        return TFR_RESOURCE;
+        return tfr_comm_not_met(TFR_RESOURCE);
     }
     enum tfr_status status = open_stages(*engine, path, overrides, n_overrides);
     status = status == TFR_OK ? open_assistant(*engine) : status;

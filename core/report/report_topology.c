@@ -188,8 +188,8 @@ enum tfr_status tfr_report_topology(enum tfr_report_form form, char **text) {
     struct tfr_machine *machine = NULL;
     struct tfr_comm *comm;
     *text = NULL;
-    TFR_TRY(tfr_rank_meet(&comm, OPENING_TIMEOUT_S));
-    enum tfr_status status = tfr_comm_agree(comm, tfr_machine_read_for_plan(&machine));
+    enum tfr_status status = tfr_rank_meet(&comm, OPENING_TIMEOUT_S);
+    status = status == TFR_OK ? tfr_comm_agree(comm, tfr_machine_read_for_plan(&machine)) : status;
     if (status == TFR_OK) {
         status = report_ranks(comm, machine, form, text);
     }

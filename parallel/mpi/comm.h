@@ -22,7 +22,8 @@ typedef int tfr_comm_request; /* index of a request in flight, -1 none */
  * its name keeps it out of their scan). A launcher with more than one rank and no MPI back end is an error
  * that says what to install; tasks of an srun step that did not wire up (SLURM_STEP_NUM_TASKS > 1, size 1)
  * are refused, and more ranks than TFR_COMM_MAX_RANKS. One rank under a launcher needs no MPI. timeout_s 0 = never; it holds for
- * the start of MPI too, whose end by it ends the process (watchdog.h). */
+ * the start of MPI too, whose end by it ends the process (watchdog.h). A failure that leaves *comm not NULL is one that all ranks
+ * know of, and all close it. */
 enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_dirs, int64_t timeout_s);
 /* `status`, with which a rank failed before there was a comm: where no other rank of this host tells of a failure in a moment, this
  * one does so on stderr, unless it is rank 0, whose caller does. */

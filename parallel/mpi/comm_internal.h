@@ -22,6 +22,7 @@ struct tfr_comm {
     void (*call)(void *user); /* tfr_comm_on_loss; NULL: nobody */
     void *call_user;
     bool has_lost;                  /* a rank, and said so: the end of the communicator ends the job */
+    bool is_spare;                  /* a record of the process: this rank had no memory for one of its own */
     struct tfr_comm_place *places;  /* [size]; NULL in one process and until all are known */
     char host[TFR_COMM_HOST_BYTES]; /* of this rank */
     uint64_t waited_ns, sent_bytes, sent_messages;
@@ -44,7 +45,7 @@ static inline size_t tfr_comm_piece(size_t left) {
 enum tfr_status tfr_comm_send_tagged(struct tfr_comm *comm, const void *data, size_t bytes, int peer, int tag, const char *awaited);
 enum tfr_status tfr_comm_recv_tagged(struct tfr_comm *comm, void *data, size_t bytes, int peer, int tag, const char *awaited);
 
-/* Every rank learns the place of every other. */
+/* Every rank learns the place of every other, and whether another one has no memory: for its places, or for a record. */
 enum tfr_status tfr_comm_learn_places(struct tfr_comm *comm);
 /* "?" while it is not known. */
 const char *tfr_comm_host(const struct tfr_comm *comm, int rank);

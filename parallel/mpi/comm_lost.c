@@ -229,7 +229,7 @@ enum tfr_status tfr_comm_learn_places(struct tfr_comm *comm) {
     if (size == 1) {
         return TFR_OK;
     }
-    struct tfr_comm_place *places = tfr_alloc(size, sizeof *places);
+    struct tfr_comm_place *places = comm->is_spare ? NULL : tfr_alloc(size, sizeof *places);
     const enum tfr_status status = tfr_comm_agree(comm, places != NULL ? TFR_OK : TFR_RESOURCE);
     if (status != TFR_OK) {
         tfr_free(places); /* another rank has no memory for its own */

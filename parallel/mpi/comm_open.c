@@ -196,11 +196,20 @@ static enum tfr_status open_mpi(const char *const *plugin_dirs, int rank, int si
     return TFR_OK;
 }
 
+/* A rank without memory for its record tells the others so, and takes its leave with them, by this one: of the process, as MPI is.
+ */
+static struct tfr_comm *spare_record(void) {
+    static struct tfr_comm spare;
+    spare = (struct tfr_comm){.is_spare = true};
+    return &spare;
+}
+
 static enum tfr_status open_over(struct tfr_comm **comm, struct tfr_comm_backend *backend, int64_t timeout_s) {
     struct tfr_comm *made = tfr_alloc(1, sizeof *made);
-    if (made == NULL) {
+    if (made == NULL && backend->size == 1) {
         return TFR_RESOURCE;
     }
+    made = made != NULL ? made : spare_record();
     made->backend = backend;
     made->timeout_s = timeout_s;
     snprintf(made->host, sizeof made->host, "?");
@@ -229,6 +238,13 @@ enum tfr_status tfr_comm_open(struct tfr_comm **comm, const char *const *plugin_
     return open_over(comm, backend, timeout_s);
 }
 
+static void free_record(struct tfr_comm *comm) {
+    tfr_free(comm->places);
+    if (!comm->is_spare) {
+        tfr_free(comm);
+    }
+}
+
 void tfr_comm_close(struct tfr_comm *comm) {
     if (comm == NULL) {
         return;
@@ -237,8 +253,7 @@ void tfr_comm_close(struct tfr_comm *comm) {
         tfr_comm_abort(comm, tfr_status_exit_code(TFR_RUNTIME));
     }
     if (tfr_comm_has_left() && comm->backend->size > 1) { /* MPI's end would wait for the one that is gone */
-        tfr_free(comm->places);
-        tfr_free(comm);
+        free_record(comm);
         return;
     }
     /* MPI's own end would spin, and for ever if a rank is gone: wait our way first. */
@@ -257,6 +272,5 @@ void tfr_comm_close(struct tfr_comm *comm) {
     tfr_watchdog_start(&dog, comm->backend->size > 1 ? limit_ms(comm->backend, comm->backend->rank, comm->timeout_s) : 0, sentence);
     comm->backend->close(comm->backend);
     tfr_watchdog_stop(&dog);
-    tfr_free(comm->places);
-    tfr_free(comm);
+    free_record(comm);
 }

@@ -1,7 +1,7 @@
 /* comm_check.c - the contract of comm.h between real ranks: comm_check MODE, started by mpiexec.
  *
  * Modes that succeed: messages, collectives, agree, kernels, idle, idle_own, spin, late (under comm_delay.so). Modes that must
- * fail: silent (a peer says nothing), dies (a peer is gone), short (a message of the wrong size).
+ * fail: silent (a peer says nothing), dies (a peer is gone), short (a message of the wrong size). no_memory: a rank cannot open.
  */
 #include "mpi/comm.h"
 
@@ -352,6 +352,19 @@ static void check_late(int rank, int size) {
     free(data);
 }
 
+/* The last rank has no memory for the record of its communicator: all know of it, and take their leave together. */
+static int open_without_memory(const char *const *dirs) {
+    int rank, size;
+    (void)tfr_comm_launched(&rank, &size);
+    tfr_alloc_fail_after(rank == size - 1);
+    const enum tfr_status status = tfr_comm_open(&comm, dirs, 60);
+    if (rank == 0) {
+        fprintf(stderr, "%s\n", tfr_failure_text());
+    }
+    tfr_comm_close(comm);
+    return status == TFR_RESOURCE ? 0 : 1;
+}
+
 static const struct {
     const char *name;
     void (*run)(int rank, int size);
@@ -366,6 +379,9 @@ static const struct {
 
 int main(int argc, char **argv) {
     const char *const dirs[] = {TFR_PLUGIN_DIR, NULL};
+    if (argc == 2 && strcmp(argv[1], "no_memory") == 0) {
+        return open_without_memory(dirs);
+    }
     if (tfr_comm_open(&comm, dirs, 60) != TFR_OK) {
         fprintf(stderr, "%s\n", tfr_failure_text());
         return 1;
@@ -380,6 +396,6 @@ int main(int argc, char **argv) {
             return 0;
         }
     }
-    fprintf(stderr, "usage: comm_check messages|collectives|agree|kernels|idle|idle_own|spin|late|silent|dies|short\n");
+    fprintf(stderr, "usage: comm_check messages|collectives|agree|kernels|idle|idle_own|spin|late|silent|dies|short|no_memory\n");
     return 2;
 }
