@@ -70,6 +70,8 @@ bool tfr_parse_bool(const char *text, bool *value);
 /* config_storage.c: all options at once, and what an option owns. */
 void tfr_options_set_defaults(struct tfr_options *options);
 void tfr_option_clear(struct tfr_options *options, int option);
+/* Gives it the value that it has where nobody says anything. */
+void tfr_option_reset(struct tfr_options *options, int option);
 void tfr_options_free(struct tfr_options *options);
 /* `to` is all of `from` and shares nothing with it; on failure it is to be freed all the same. */
 enum tfr_status tfr_options_copy(struct tfr_options *to, const struct tfr_options *from);

@@ -4,17 +4,24 @@
 #include "base/arena.h"
 #include "base/status.h"
 
+void tfr_option_reset(struct tfr_options *options, int option) {
+    size_t n;
+    const char *usual = tfr_option_table(&n)[option].default_text;
+    char why[256];
+    tfr_option_clear(options, option);
+    if (tfr_option_type(option) == TFR_OPTION_SEED) {
+        *(int64_t *)tfr_option_member(options, option) = -1;
+    }
+    if (usual != NULL) {
+        tfr_option_from_text(options, option, usual, why, sizeof(why));
+    }
+}
+
 void tfr_options_set_defaults(struct tfr_options *options) {
     size_t n;
-    const struct tfr_option_info *infos = tfr_option_table(&n);
-    char why[256];
+    tfr_option_table(&n);
     for (size_t i = 0; i < n; i++) {
-        if (tfr_option_type((int)i) == TFR_OPTION_SEED) {
-            *(int64_t *)tfr_option_member(options, (int)i) = -1;
-        }
-        if (infos[i].default_text != NULL) {
-            tfr_option_from_text(options, (int)i, infos[i].default_text, why, sizeof(why));
-        }
+        tfr_option_reset(options, (int)i);
     }
 }
 

@@ -139,7 +139,7 @@ static void check_count(struct tfr_config_reader *reader, int64_t count, const s
     }
 }
 
-static void check_option(struct tfr_config_reader *reader, int option, const tfr_json *node) {
+static void judge(struct tfr_config_reader *reader, int option, const tfr_json *node) {
     size_t n;
     const struct tfr_option_info *info = &tfr_option_table(&n)[option];
     struct tfr_options *options = &reader->config->options;
@@ -168,6 +168,15 @@ static void check_option(struct tfr_config_reader *reader, int option, const tfr
     }
 }
 
+/* What is refused is as if it were not said: `tfrun check` goes on, and must not read what the config may not name. */
+static void check_option(struct tfr_config_reader *reader, int option, const tfr_json *node) {
+    const size_t n_before = reader->complaints.n + reader->complaints.n_lost;
+    judge(reader, option, node);
+    if (reader->complaints.n + reader->complaints.n_lost > n_before) {
+        tfr_option_reset(&reader->config->options, option);
+    }
+}
+
 /* A misspelt folder would trust nothing, and the refusal that follows would puzzle. */
 static void check_folders(struct tfr_config_reader *reader) {
     const struct tfr_string_list *trusted = &reader->config->options.trust;
@@ -184,15 +193,15 @@ void tfr_config_check_trust(struct tfr_config_reader *reader, const tfr_json *tf
     const int trust = tfr_option_find("trust");
     size_t n;
     tfr_option_table(&n);
-    if (config->origin[trust] == TFR_ORIGIN_FILE) {
+    if (config->origin[trust] == TFR_ORIGIN_FILE) { /* before the others: it is refused, so nothing is trusted */
         check_option(reader, trust, tfr_config_find_option(tfrun, "trust"));
-        return;
+    } else {
+        check_folders(reader);
     }
-    check_folders(reader);
     /* Where the folder is trusted it could load code, and all else is less; what only the command line says stays there. */
     const bool trusted = in_trusted(config, config->directory);
     for (int i = 0; i < (int)n; i++) {
-        if (trusted && tfr_option_trust(i) != TFR_TRUST_USER) {
+        if (i == trust || (trusted && tfr_option_trust(i) != TFR_TRUST_USER)) {
             continue;
         }
         if (config->origin[i] != TFR_ORIGIN_DEFAULT && config->origin[i] != TFR_ORIGIN_OVERRIDE) {

@@ -288,5 +288,24 @@ def check_lists_what_is_refused(box):
     expect_same(done.returncode, CONFIG)
 
 
+@case
+def check_reads_nothing_that_is_refused(box):
+    """It goes on behind a refusal, with what the folder itself holds: no word of another file comes out."""
+    mine = box.own / "mine"
+    mine.mkdir()
+    (mine / "tokenizer.json").write_text("secret")
+    (mine / "adapter_config.json").write_text("secret")
+    shutil.copy(box.golden / "model.safetensors", mine / "w.safetensors")
+    values = {"weights": "w.safetensors", "tokenizer": "tokenizer.json", "prefix": ".", "adapter": "."}
+    for trust in {}, {"trust": [str(box.own)]}:
+        model = box.write({**trust, "model": {key: str(mine / value) for key, value in values.items()}})
+        done = box.start("check", model, "--json")
+        report = json.loads(done.stdout)
+        refused = {line["name"] for line in report["options"] if line["status"] == "refused"}
+        expect_same(refused, {"model." + key for key in values} | set(trust))
+        expect_same((done.returncode, report["tokenizer"], report["counts"]["refused"]), (CONFIG, [], len(refused)))
+        expect_same([(line["name"], line["reason"]) for line in report["other"]], [("checkpoint", str(model / "model.safetensors"))])
+
+
 if __name__ == "__main__":
     sys.exit(main(Box))
