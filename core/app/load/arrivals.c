@@ -8,6 +8,8 @@
 
 #include "base/rng.h"
 
+enum { MOST_SECONDS = 100000000 }; /* of a trace: in ns they fit */
+
 /* Each use of random numbers has a place of its own. */
 enum { GAPS = 1, LENGTHS, LEAVERS, SHARED, PROMPTS };
 
@@ -25,14 +27,17 @@ static int64_t draw(const struct tfr_load_workload *workload, int64_t number, in
     return value < range.high ? value : range.high;
 }
 
-void tfr_load_shape(const struct tfr_load_workload *workload, struct tfr_load_request *request) {
+void tfr_load_shape(const struct tfr_load_workload *workload, const struct tfr_load_arrival *given,
+                    struct tfr_load_request *request) {
     enum { MOST_MS = 200 };
     const uint64_t leavers = place(LEAVERS, request->number);
-    request->n_prompt = draw(workload, request->number, 0, workload->prompt_tokens);
-    request->n_output = draw(workload, request->number, 1, workload->output_tokens);
+    const bool comes_whole = workload->whole || workload->scoring; /* has no events to leave between */
+    request->n_prompt = given != NULL ? given->prompt_tokens : draw(workload, request->number, 0, workload->prompt_tokens);
+    request->n_output = given != NULL ? given->output_tokens : draw(workload, request->number, 1, workload->output_tokens);
     request->leave_after = -1;
     if (tfr_philox_uniform(workload->seed, leavers, 0) < workload->disconnect) {
-        request->leave_after = (int64_t)(tfr_philox_uniform(workload->seed, leavers, 1) * (double)request->n_output);
+        const double share = comes_whole ? 0 : tfr_philox_uniform(workload->seed, leavers, 1);
+        request->leave_after = (int64_t)(share * (double)request->n_output);
         request->leave_ns = (uint64_t)(tfr_philox_uniform(workload->seed, leavers, 2) * MOST_MS * 1e6);
     }
 }
@@ -92,11 +97,14 @@ static bool add_line(struct tfr_load_trace *trace, const double number[3]) {
     return true;
 }
 
-/* What is wrong with a line, or NULL. */
+/* What is wrong with a line, or NULL. Times are compared as they are kept: back in ms an equal one may look later. */
 static const char *judge(const struct tfr_load_trace *trace, const double number[3]) {
-    const double last = trace->n > 0 ? trace->arrivals[trace->n - 1].at_s * 1e3 : 0;
-    if (number[0] < last) {
+    const double at_s = number[0] / 1e3, last_s = trace->n > 0 ? trace->arrivals[trace->n - 1].at_s : 0;
+    if (at_s < last_s) {
         return trace->n > 0 ? "its time is before that of the line above" : "its time is negative";
+    }
+    if (at_s > MOST_SECONDS) {
+        return "its time is above 1e11 ms, which is three years";
     }
     const bool whole = number[1] == floor(number[1]) && number[2] == floor(number[2]);
     return whole && number[1] >= 1 && number[2] >= 1 && number[1] <= 1e6 && number[2] <= 1e6
@@ -104,10 +112,17 @@ static const char *judge(const struct tfr_load_trace *trace, const double number
                : "tokens are whole numbers in 1..1000000";
 }
 
+/* A first line that begins like a number is meant as one. */
+static bool has_names(const char *line) {
+    line += strspn(line, " \t");
+    return strchr("+-.0123456789", *line) == NULL;
+}
+
 bool tfr_load_trace_parse(struct tfr_load_trace *trace, const char *name, const char *text, char *error, size_t size) {
+    static const char mark[] = "\xef\xbb\xbf"; /* of the order of bytes, as some programs begin a text */
     *trace = (struct tfr_load_trace){0};
     int line = 0;
-    for (const char *at = text; *at != '\0';) {
+    for (const char *at = text + (strncmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0); *at != '\0';) {
         const size_t length = strcspn(at, "\n");
         double number[3];
         const char *wrong = NULL;
@@ -116,7 +131,7 @@ bool tfr_load_trace_parse(struct tfr_load_trace *trace, const char *name, const 
         if (!blank && parse_line(at, length, number)) {
             wrong = judge(trace, number);
             wrong = wrong != NULL || add_line(trace, number) ? wrong : "there is no memory for it";
-        } else if (!blank && !(trace->n == 0 && line == 1)) {
+        } else if (!blank && !(line == 1 && has_names(at))) {
             wrong = "it is not three numbers: arrival in ms, prompt tokens, output tokens";
         }
         if (wrong != NULL) {

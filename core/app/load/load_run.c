@@ -133,11 +133,7 @@ static void start_next(struct tfr_load_run *run, uint64_t due_ns) {
     request->number = run->n_started;
     request->client = is_closed(run) ? next_client(run) : -1;
     request->counts = run->n_started >= run->plan->warmup;
-    tfr_load_shape(run->workload, request);
-    if (run->plan->kind == TFR_LOAD_REPLAY) {
-        request->n_prompt = run->plan->trace->arrivals[run->n_started].prompt_tokens;
-        request->n_output = run->plan->trace->arrivals[run->n_started].output_tokens;
-    }
+    tfr_load_shape(run->workload, run->plan->kind == TFR_LOAD_REPLAY ? &run->plan->trace->arrivals[run->n_started] : NULL, request);
     if (request->client >= 0) {
         run->clients[request->client].ready_ns = never;
     }
