@@ -26,15 +26,24 @@ enum tfr_status tfr_model_open_checkpoint(struct tfr_model *model, const char *p
     return model->config->quantization.given ? tfr_model_fold_coarse(model) : TFR_OK;
 }
 
+enum tfr_status tfr_model_find_lora(const struct tfr_config *config, char **directory) {
+    TFR_TRY(tfr_lora_find(config, directory));
+    if (*directory == NULL || !config->quantization.given) {
+        return TFR_OK;
+    }
+    tfr_raise(TFR_UNSUPPORTED,
+              "%s: an adapter can't be merged into coarse weights; merge it while they are made: tfrun quantize MODEL "
+              "--adapter %s",
+              *directory, *directory);
+    tfr_free(*directory);
+    *directory = NULL;
+    return TFR_UNSUPPORTED;
+}
+
 static enum tfr_status open_lora(struct tfr_model *model) {
     char *directory = NULL;
-    enum tfr_status status = tfr_lora_find(model->config, &directory);
-    if (status == TFR_OK && directory != NULL && model->config->quantization.given) {
-        status = tfr_raise(TFR_UNSUPPORTED,
-                           "%s: an adapter can't be merged into coarse weights; merge it while they are made: tfrun quantize MODEL "
-                           "--adapter %s",
-                           directory, directory);
-    } else if (status == TFR_OK && directory != NULL) {
+    enum tfr_status status = tfr_model_find_lora(model->config, &directory);
+    if (status == TFR_OK && directory != NULL) {
         status = tfr_lora_open(&model->lora, directory, &model->hparams);
     }
     tfr_free(directory);
@@ -168,13 +177,12 @@ const struct tfr_weight *tfr_model_stored_param(const struct tfr_model *model, e
     if (!model->tied || (param != TFR_PARAM_WTE && param != TFR_PARAM_LM_HEAD)) {
         return find_param(model, param, layer);
     }
-    /* One matrix under either name; files saved with the head alone exist. A coarse head is a matrix of its own. */
-    const struct tfr_weight *head = param == TFR_PARAM_LM_HEAD ? find_param(model, param, 0) : NULL;
+    /* One matrix under either name; files saved with the head alone exist. A coarse head is a matrix of its own, and no table. */
+    const struct tfr_weight *head = find_param(model, TFR_PARAM_LM_HEAD, 0), *wte = find_param(model, TFR_PARAM_WTE, 0);
     if (head != NULL && head->coarse != NULL) {
-        return head;
+        return param == TFR_PARAM_LM_HEAD ? head : wte;
     }
-    const struct tfr_weight *wte = find_param(model, TFR_PARAM_WTE, 0);
-    return wte != NULL ? wte : find_param(model, TFR_PARAM_LM_HEAD, 0);
+    return wte != NULL ? wte : head;
 }
 
 const struct tfr_weight *tfr_model_param(const struct tfr_model *model, enum tfr_param param, int64_t layer) {

@@ -19,6 +19,8 @@ void tfr_model_each_missing(const struct tfr_model *model, void (*missing)(void 
 bool tfr_model_is_ignored(const struct tfr_model *model, const struct tfr_weight *weight);
 /* model.c: opens model->weights, with model.tensor_prefix taken off. */
 enum tfr_status tfr_model_open_checkpoint(struct tfr_model *model, const char *path);
+/* model.c: tfr_lora_find, and a refusal where the weights are coarse. */
+enum tfr_status tfr_model_find_lora(const struct tfr_config *config, char **directory);
 /* Refuses NaN and infinity; reads every byte of every parameter. */
 enum tfr_status tfr_model_check_values(const struct tfr_model *model);
 

@@ -144,7 +144,7 @@ static void add_files(struct survey *survey, const char *path) {
 /* Before the merge it stands in for tensors that the checkpoint lacks. */
 static void open_lora(struct survey *survey) {
     char *directory = NULL, tensors[48];
-    enum tfr_status status = tfr_lora_find(survey->model.config, &directory);
+    enum tfr_status status = tfr_model_find_lora(survey->model.config, &directory);
     if (status == TFR_OK && directory != NULL) {
         status = tfr_lora_open(&survey->model.lora, directory, &survey->model.hparams);
     }

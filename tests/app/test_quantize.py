@@ -280,6 +280,10 @@ def an_adapter_is_merged(box):
     folder, _ = box.quantize(model, "--to", "int8", "--adapter", adapter)
     expect_same(box.digest(folder), box.digest(model, "--adapter", adapter, "--dtype", "int8"))
     box.told(box.start(folder, *PROMPT, "--adapter", adapter), 4, "can't be merged into coarse weights", "tfrun quantize MODEL --adapter")
+    done = box.start("check", folder, "--adapter", adapter, "--json")
+    refused = [line for line in json.loads(done.stdout)["other"] if line["status"] == "refused"]
+    expect_same((done.returncode, [line["name"] for line in refused]), (4, ["adapter"]))
+    expect("can't be merged into coarse weights" in refused[0]["reason"], refused)
 
 
 @case
@@ -420,6 +424,7 @@ def damaged_folders_are_refused(box):
     whole, _ = box.quantize(model, "--to", "int8", name="eight")
     low = bytes([0x80]) + bytes(48 * 72 - 1)
     damage(put("", raw=low), name, "holds -128 at element 0", flags=["--check-weights"])
+    damage(lambda tensors: tensors.pop("transformer.wte.weight"), "tensor transformer.wte.weight [101, 48] is missing")
 
 
 @case
