@@ -98,8 +98,10 @@ def a_trace_is_played(loader):
     trace = loader.folder / "trace.csv"
     trace.write_text("ms,prompt,output\n0,3,2\n0,4,1\n200,5,3\n")
     with StandIn() as server:
-        [run] = loader.json(server.url, "--trace-in", trace)
+        made = json.loads(loader.run(server.url, "--trace-in", trace, "--json")[0])
+    [run], told = made["runs"], made["workload"]
     expect_same((run["kind"], run["requests"]["done"]), ("trace", 3))
+    expect_same((told["prompt_tokens"], told["output_tokens"]), ([3, 5], [1, 3]))
     expect_same([(len(body["prompt"]), body["max_tokens"]) for body in sorted(server.bodies, key=lambda b: len(b["prompt"]))],
                 [(3, 2), (4, 1), (5, 3)])
     expect(0.15 < server.arrived[2] - server.arrived[0] < 0.4, server.arrived)
@@ -266,6 +268,10 @@ def bad_words_are_refused_before_anything_is_sent(loader):
                         (("http://h:1", "--victim", "--whole"), "a victim has a stream"),
                         (("http://h:1", "--scoring", "--output-tokens", "3"), "no new tokens"), (("http://h:1", "--dtype", "bf16"), "tfrun serve"),
                         (("http://h:1", "--disconnect", "1.5"), "0..1"), (("http://h:1", "--same-prompts", "--shared-prefix", "3"), "give one"),
+                        (("http://h:1", "--victim", "--clients", "1,2"), "one number of --clients"),
+                        (("http://h:1", "--whole", "--slo", "ttft=1s,itl=1s"), "comes whole"),
+                        (("http://h:1", "--scoring", "--slo", "tpot=1s"), "comes whole"),
+                        (("http://h:1", "--as-text", "--vocab-size", "9"), "leave --vocab-size out"),
                         (("--in-process", loader.demo, "--as-text"), "beside --in-process"),
                         (("--in-process", loader.demo, "--prompt-tokens", "9999"), "positions")):
         out, err = loader.run(*words, code=2)
@@ -273,6 +279,10 @@ def bad_words_are_refused_before_anything_is_sent(loader):
     trace = loader.folder / "trace"
     trace.write_text("5 1 1\n1 1 1\n")
     expect("trace:2: its time is before" in loader.run("http://h:1", "--trace-in", trace, code=2)[1], "no line")
+    trace.write_bytes(b"0 1 1\n1 1 1\n\0 1 1\n")
+    expect("byte 13 is NUL" in loader.run("http://h:1", "--trace-in", trace, code=2)[1], "what is behind it would be passed over")
+    trace.write_text("5 1 1\n6 1 1\n")
+    expect("has 2 requests, and none would count" in loader.run("http://h:1", "--trace-in", trace, "--warmup", 2, code=2)[1], "no word")
 
 
 @case

@@ -196,7 +196,8 @@ static int check_lengths(void) {
     const struct tfr_load_workload *workload = &load.report.workload;
     int64_t most = workload->prompt_tokens.high + (workload->scoring ? 1 : workload->output_tokens.high);
     for (int64_t i = 0; i < load.options.trace.n; i++) {
-        const int64_t length = load.options.trace.arrivals[i].prompt_tokens + load.options.trace.arrivals[i].output_tokens;
+        const struct tfr_load_arrival *line = &load.options.trace.arrivals[i];
+        const int64_t length = line->prompt_tokens + (workload->scoring ? 1 : line->output_tokens);
         most = i == 0 || length > most ? length : most;
     }
     if (load.n_positions > 0 && most > load.n_positions) {

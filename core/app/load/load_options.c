@@ -125,20 +125,48 @@ static bool read_key(const struct tfr_args *args, const char **key) {
     return true;
 }
 
+static void widen(struct tfr_load_range *range, int64_t value) {
+    range->low = value < range->low ? value : range->low;
+    range->high = value > range->high ? value : range->high;
+}
+
+/* For the report: the lengths are those of the lines. */
+static void take_lengths(struct tfr_load_options *options) {
+    struct tfr_load_workload *workload = &options->workload;
+    workload->prompt_tokens = workload->output_tokens = (struct tfr_load_range){.low = INT64_MAX, .high = 0};
+    for (int64_t i = 0; i < options->trace.n; i++) {
+        widen(&workload->prompt_tokens, options->trace.arrivals[i].prompt_tokens);
+        widen(&workload->output_tokens, options->trace.arrivals[i].output_tokens);
+    }
+}
+
+static int take_trace(struct tfr_load_options *options, const char *path, const char *text, size_t size) {
+    char error[512];
+    if (strlen(text) < size) {
+        return tfr_cli_usage("%s: byte %zu is NUL; a trace is lines of plain text", path, strlen(text) + 1);
+    }
+    if (!tfr_load_trace_parse(&options->trace, path, text, error, sizeof error)) {
+        return tfr_cli_usage("%s", error);
+    }
+    if (options->warmup >= options->trace.n) {
+        return tfr_cli_usage("--warmup %lld: %s has %lld requests, and none would count; give less", (long long)options->warmup,
+                             path, (long long)options->trace.n);
+    }
+    take_lengths(options);
+    return 0;
+}
+
+/* Of several ranks the first alone sends requests, and stdin can be read only once. */
 static int read_trace(const struct tfr_args *args, struct tfr_load_options *options) {
     const char *path = tfr_args_flag(args, "trace-in");
-    char error[512];
-    size_t size;
-    char *text = path != NULL ? tfr_cli_read(path, &size) : NULL;
-    if (path == NULL) {
+    if (path == NULL || tfr_launched_rank() != 0) {
         return 0;
     }
-    if (text == NULL) {
-        return tfr_exit_code(TFR_RESOURCE);
-    }
-    const bool good = tfr_load_trace_parse(&options->trace, path, text, error, sizeof error);
+    size_t size;
+    char *text = tfr_cli_read(path, &size);
+    const int code = text != NULL ? take_trace(options, path, text, size) : tfr_exit_code(TFR_RESOURCE);
     free(text);
-    return good ? 0 : tfr_cli_usage("%s", error);
+    return code;
 }
 
 /* Two words that exclude each other, or a word that means nothing without another. NULL: all is well. */
@@ -164,6 +192,15 @@ static const char *clash(const struct tfr_args *args, const struct tfr_load_opti
     }
     if (options->has_victim && (has(args, "scoring") || has(args, "whole") || has(args, "disconnect") || has(args, "seconds"))) {
         return "a victim has a stream, and its prompts are counted: leave --scoring, --whole, --disconnect and --seconds out";
+    }
+    if (options->has_victim && options->clients.n > 1) {
+        return "a victim is one run: give one number of --clients";
+    }
+    if ((options->workload.scoring || options->workload.whole) && (options->slo.itl > 0 || options->slo.tpot > 0)) {
+        return "a reply that comes whole has no gaps between tokens: leave itl and tpot of --slo out beside --whole and --scoring";
+    }
+    if (options->workload.as_text && has(args, "vocab-size")) {
+        return "--as-text sends words and no ids: leave --vocab-size out";
     }
     if (options->workload.scoring && (has(args, "output-tokens") || has(args, "whole"))) {
         return "a scored prompt has no new tokens and comes whole: leave --output-tokens and --whole out";
