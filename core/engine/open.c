@@ -226,8 +226,8 @@ static enum tfr_status open_local(struct tfr_engine *engine) {
     return TFR_OK;
 }
 
-static enum tfr_status open_stages(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
-                                   size_t n_overrides) {
+static enum tfr_status open_in_order(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
+                                     size_t n_overrides) {
     TFR_TRY(open_comm(engine, path, overrides, n_overrides));
     TFR_TRY(open_config(engine, path, overrides, n_overrides));
     TFR_TRY(tfr_engine_same_config(engine));
@@ -242,6 +242,15 @@ static enum tfr_status open_stages(struct tfr_engine *engine, const char *path, 
     TFR_TRY(tfr_prefix_load(engine));
     engine->serving = true;
     return TFR_OK;
+}
+
+static enum tfr_status open_stages(struct tfr_engine *engine, const char *path, const struct tfr_override *overrides,
+                                   size_t n_overrides) {
+    const enum tfr_status status = open_in_order(engine, path, overrides, n_overrides);
+    if (engine->comm != NULL) {
+        tfr_rank_stay_together(engine, status, 0);
+    }
+    return status;
 }
 
 /* Stages of the assistant: of the command line's words, those about trust hold for its config too. */

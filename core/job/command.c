@@ -109,8 +109,11 @@ static enum tfr_status obey(struct tfr_engine *engine, struct tfr_message *messa
         TFR_EACH_MESSAGE(TFR_OBEY)
 #undef TFR_OBEY
     };
-    TFR_TRY(settle(engine, message));
-    return table[message->kind](engine, message);
+    const uint64_t agreed_before = tfr_comm_count_agreed(engine->comm);
+    enum tfr_status status = settle(engine, message);
+    status = status == TFR_OK ? table[message->kind](engine, message) : status;
+    tfr_rank_stay_together(engine, status, agreed_before);
+    return status;
 }
 
 static uint64_t elsewhere_ns(const struct tfr_engine *engine) {

@@ -1,6 +1,7 @@
 /* command.h - rank 0 says what to do and does it, every other rank does it too. Thread rule: the engine's thread.
  *
- * A command that fails on all ranks alike (they agreed) is rank 0's to report; the others stay until they are told to end.
+ * A command that fails on all ranks alike (they agreed) is rank 0's to report; the others stay until they are told to end. One that
+ * fails otherwise ends the job: the rule stands at tfr_rank_stay_together (rank/rank.h), and holds for whatever a command calls.
  */
 #ifndef TFR_JOB_COMMAND_H
 #define TFR_JOB_COMMAND_H

@@ -229,7 +229,6 @@ static enum tfr_status gather(struct tfr_engine *engine, const struct tfr_step_f
     enum tfr_status status = tfr_comm_agree(engine->comm, own_samples(engine, steps, n_steps, samples, n));
     if (status == TFR_OK) {
         status = collect(engine, samples, n);
-        tfr_rank_give_up(engine, status);
     }
     return status;
 }

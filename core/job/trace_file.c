@@ -85,22 +85,16 @@ static enum tfr_status own_events(const struct tfr_engine *engine, uint64_t orig
 /* Rank 0 has the sizes before it says that there is memory; afterwards no rank may fail alone. */
 static enum tfr_status give_events(struct tfr_engine *engine, const struct tfr_json_out *own) {
     const uint64_t size = own->size;
-    enum tfr_status status = tfr_comm_gather(engine->comm, &size, sizeof size, NULL);
-    tfr_rank_give_up(engine, status);
-    TFR_TRY(status);
+    TFR_TRY(tfr_comm_gather(engine->comm, &size, sizeof size, NULL));
     TFR_TRY(tfr_comm_agree(engine->comm, TFR_OK));
-    status = tfr_comm_send(engine->comm, own->text, own->size, 0, TFR_TAG_TRACE);
-    tfr_rank_give_up(engine, status);
-    return status;
+    return tfr_comm_send(engine->comm, own->text, own->size, 0, TFR_TAG_TRACE);
 }
 
 static enum tfr_status send_events(struct tfr_engine *engine) {
     struct tfr_json_out out;
     uint64_t origin_ns = 0;
-    enum tfr_status status = ask_origin(engine, &origin_ns);
-    tfr_rank_give_up(engine, status);
-    TFR_TRY(status);
-    status = tfr_comm_agree(engine->comm, own_events(engine, origin_ns, &out));
+    TFR_TRY(ask_origin(engine, &origin_ns));
+    enum tfr_status status = tfr_comm_agree(engine->comm, own_events(engine, origin_ns, &out));
     if (status == TFR_OK) {
         status = give_events(engine, &out);
     }
@@ -137,19 +131,15 @@ static enum tfr_status take_events(struct tfr_engine *engine, const struct tfr_j
                                    struct tfr_json_out *out) {
     const uint64_t size = own->size;
     uint64_t most = 1;
-    enum tfr_status status = tfr_comm_gather(engine->comm, &size, sizeof size, sizes);
-    tfr_rank_give_up(engine, status);
-    TFR_TRY(status);
+    TFR_TRY(tfr_comm_gather(engine->comm, &size, sizeof size, sizes));
     put_events(out, own->text, own->size);
     for (int peer = 1; peer < tfr_engine_size(engine); peer++) {
         most = sizes[peer] > most ? sizes[peer] : most;
     }
     char *text = tfr_alloc(1, (size_t)most);
-    status = text != NULL ? TFR_OK : no_memory(engine);
-    status = tfr_comm_agree(engine->comm, status);
+    enum tfr_status status = tfr_comm_agree(engine->comm, text != NULL ? TFR_OK : no_memory(engine));
     if (status == TFR_OK) {
         status = receive_events(engine, sizes, text, out);
-        tfr_rank_give_up(engine, status);
     }
     tfr_free(text);
     return status;
@@ -164,11 +154,9 @@ static enum tfr_status tell_times(struct tfr_engine *engine) {
 
 static enum tfr_status collect(struct tfr_engine *engine, struct tfr_json_out *out) {
     struct tfr_json_out own = {0};
-    enum tfr_status status = tell_times(engine);
-    tfr_rank_give_up(engine, status);
-    TFR_TRY(status);
+    TFR_TRY(tell_times(engine));
     uint64_t *sizes = tfr_alloc((size_t)tfr_engine_size(engine), sizeof *sizes);
-    status = sizes != NULL ? own_events(engine, tfr_trace_opened_ns(engine->trace), &own) : TFR_RESOURCE;
+    enum tfr_status status = sizes != NULL ? own_events(engine, tfr_trace_opened_ns(engine->trace), &own) : TFR_RESOURCE;
     status = tfr_comm_agree(engine->comm, status);
     if (status == TFR_OK) {
         status = take_events(engine, &own, sizes, out);
@@ -178,13 +166,24 @@ static enum tfr_status collect(struct tfr_engine *engine, struct tfr_json_out *o
     return status;
 }
 
+enum tfr_status tfr_trace_file_obey(struct tfr_engine *engine) {
+    return tfr_engine_rank(engine) == 0 ? collect(engine, engine->traced) : send_events(engine);
+}
+
+static enum tfr_status command_trace(struct tfr_engine *engine, struct tfr_json_out *out) {
+    struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_TRACE, 0);
+    engine->traced = out;
+    return message != NULL ? tfr_command(engine, message) : TFR_RESOURCE;
+}
+
+/* What rank 0 has no memory for, and the file, are no part of the command: nobody waits for them. */
 static enum tfr_status write_events(struct tfr_engine *engine) {
     const struct tfr_options *options = &engine->config->options;
     struct tfr_json_out out = {0};
     tfr_json_begin(&out, NULL, '{');
     tfr_json_put_text(&out, "displayTimeUnit", "ms");
     tfr_json_begin(&out, "traceEvents", '[');
-    enum tfr_status status = collect(engine, &out);
+    enum tfr_status status = command_trace(engine, &out);
     tfr_json_end(&out, ']');
     tfr_json_end(&out, '}');
     if (status == TFR_OK && out.failed) {
@@ -197,15 +196,10 @@ static enum tfr_status write_events(struct tfr_engine *engine) {
     return status;
 }
 
-enum tfr_status tfr_trace_file_obey(struct tfr_engine *engine) {
-    return tfr_engine_rank(engine) == 0 ? write_events(engine) : send_events(engine);
-}
-
 enum tfr_status tfr_engine_write_trace(struct tfr_engine *engine) {
     if (engine->trace == NULL || engine->trace_written) {
         return TFR_OK;
     }
     engine->trace_written = true; /* also where it fails: once is enough */
-    struct tfr_message *message = tfr_message_new(engine, TFR_MESSAGE_TRACE, 0);
-    return message != NULL ? tfr_command(engine, message) : TFR_RESOURCE;
+    return write_events(engine);
 }

@@ -8,7 +8,7 @@
 /* All ranks together, once the executor is open: rank 0 says whether there is a trace, and looks whether its
  * file can be written. */
 enum tfr_status tfr_trace_file_open(struct tfr_engine *engine);
-/* What the message TRACE means: rank 0 collects and writes, every other rank sends. */
+/* What the message TRACE means: rank 0 collects, for tfr_engine_write_trace to write, and every other rank sends. */
 enum tfr_status tfr_trace_file_obey(struct tfr_engine *engine);
 
 #endif

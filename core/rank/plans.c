@@ -261,9 +261,7 @@ enum tfr_status tfr_engine_plan(struct tfr_engine *engine, int64_t rows, int64_t
     tell(engine, rows, logits, made, tfr_clock_ns() - start_ns, tfr_store_pack_ns(engine->store) - packed_ns);
     explain_halves(engine, made);
     struct tfr_shape_plan *space;
-    status = make_space(engine, &space);
-    tfr_rank_give_up(engine, status); /* others may know of the plan */
-    TFR_TRY(status);
+    TFR_TRY(make_space(engine, &space));
     *space =
         (struct tfr_shape_plan){.rows = rows, .logits = logits, .features = *features, .plan = made, .used = ++engine->n_plan_uses};
     engine->n_plans_made++;

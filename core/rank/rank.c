@@ -83,6 +83,12 @@ void tfr_rank_give_up(const struct tfr_engine *engine, enum tfr_status status) {
     }
 }
 
+void tfr_rank_stay_together(const struct tfr_engine *engine, enum tfr_status status, uint64_t agreed_before) {
+    if (tfr_comm_count_agreed(engine->comm) == agreed_before) {
+        tfr_rank_give_up(engine, status);
+    }
+}
+
 void tfr_engine_set_digest(struct tfr_engine *engine, bool is_wanted) {
     engine->no_digest = !is_wanted;
 }

@@ -41,6 +41,7 @@ struct tfr_engine {
     struct tfr_exec *exec;
     struct tfr_trace *trace; /* NULL without observe.trace; an assistant adds to that of its lender */
     bool trace_written;
+    struct tfr_json_out *traced; /* rank 0: where the events of all ranks are collected */
     bool is_watched;
     struct tfr_trace *watch; /* job/samples.h: of steps that are measured, where there is no observe.trace */
     struct tfr_task_sample *sampled;
@@ -197,6 +198,12 @@ bool tfr_engine_cancelled(void);
 /* Ends the job of several ranks with the sentence of the last failure, which leaves them in different places;
  * with one rank, or status OK, nothing. */
 void tfr_rank_give_up(const struct tfr_engine *engine, enum tfr_status status);
+/* The rule of what several ranks do together. Where one alone may fail (memory, a file, a plan) all agree (tfr_comm_agree) before
+ * they go on: that failure all know of, and rank 0 reports it. Any other one (a message, memory between two messages) leaves the
+ * others waiting for this rank, and the job ends. Who does something together need not see to that: whoever begins it does, by
+ * this, with tfr_comm_count_agreed from before it. Those are the commands (obey in job/command.c, which has all kinds) and the
+ * opening (engine/open.c). What rank 0 does alone, with others that wait for a command, stays outside of both. */
+void tfr_rank_stay_together(const struct tfr_engine *engine, enum tfr_status status, uint64_t agreed_before);
 void tfr_engine_clear_cancel(void);
 
 #endif

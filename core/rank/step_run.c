@@ -335,9 +335,7 @@ static enum tfr_status make_way(struct tfr_engine *engine, int32_t index) {
 enum tfr_status tfr_rank_step(struct tfr_engine *engine, struct tfr_step_body *body) {
     struct step step = {
         .engine = engine, .memory = &engine->steps.memory[body->memory], .body = body, .parts = tfr_step_body_parts(body)};
-    enum tfr_status status = make_way(engine, body->memory);
-    tfr_rank_give_up(engine, status);
-    TFR_TRY(status);
+    TFR_TRY(make_way(engine, body->memory));
     if (!takes_part(&step) && tfr_engine_rank(engine) != 0) {
         return has_results(body) ? tfr_comm_agree(engine->comm, TFR_OK) : TFR_OK;
     }
@@ -345,7 +343,5 @@ enum tfr_status tfr_rank_step(struct tfr_engine *engine, struct tfr_step_body *b
     TFR_TRY(make_room(&step));
     lay_out_sequences(&step);
     lay_out_inputs(&step);
-    status = execute(&step);
-    tfr_rank_give_up(engine, status);
-    return status;
+    return execute(&step);
 }

@@ -92,7 +92,7 @@ enum tfr_status tfr_step_memory_open(struct tfr_engine *engine, struct tfr_step_
 
 /* On every rank, but for a step in flight, of which rank 0 and those of its replica hear; the others pass by. With several replicas
  * its plan is there (tfr_engine_ask_plan). Failing to find a plan or memory is agreed on; after that a failure of one rank cannot
- * be mended and ends the job. Back at once but for a step of memory 0. */
+ * be mended: the command that it is part of ends the job. Back at once but for a step of memory 0. */
 enum tfr_status tfr_rank_step(struct tfr_engine *engine, struct tfr_step_body *body);
 
 /* step_flight.c, of this rank's part of steps in flight. Failures end the job, where there are several ranks. */

@@ -33,17 +33,22 @@ static enum tfr_status load_blocks(struct tfr_engine *engine) {
     return status;
 }
 
+static enum tfr_status check_length(const struct tfr_engine *engine, int64_t n) {
+    if (n < tfr_kv_capacity(engine->config)) {
+        return TFR_OK;
+    }
+    return tfr_raise(TFR_MODEL, "%s: a prefix of %lld positions leaves none of %lld (%s) for tokens",
+                     engine->config->options.model_prefix, (long long)n, (long long)tfr_kv_capacity(engine->config),
+                     tfr_engine_positions_name(engine));
+}
+
 enum tfr_status tfr_prefix_load(struct tfr_engine *engine) {
     int64_t n = engine->model->adapter != NULL ? tfr_adapter_positions(engine->model->adapter) : 0;
     TFR_TRY(tfr_comm_bcast(engine->comm, &n, sizeof n));
     if (n == 0) {
         return TFR_OK;
     }
-    if (n >= tfr_kv_capacity(engine->config)) { /* the same verdict on every rank */
-        return tfr_raise(TFR_MODEL, "%s: a prefix of %lld positions leaves none of %lld (%s) for tokens",
-                         engine->config->options.model_prefix, (long long)n, (long long)tfr_kv_capacity(engine->config),
-                         tfr_engine_positions_name(engine));
-    }
+    TFR_TRY(tfr_comm_agree(engine->comm, check_length(engine, n)));
     struct tfr_slot *slot = &engine->slots[engine->n_slots];
     TFR_TRY(tfr_engine_open_fixed_kv(engine, &slot->kv, TFR_ALL_REPLICAS, n));
     slot->replica = TFR_ALL_REPLICAS;

@@ -97,6 +97,8 @@ enum tfr_status tfr_comm_bcast(struct tfr_comm *comm, void *data, size_t bytes);
  * other ranks that did not fail themselves get a text that names it. Call at every point where one rank alone
  * may fail. */
 enum tfr_status tfr_comm_agree(struct tfr_comm *comm, enum tfr_status mine);
+/* How many failures all ranks know of so far, since they agreed on them. */
+uint64_t tfr_comm_count_agreed(const struct tfr_comm *comm);
 /* Every rank's `bytes` to rank 0: all[size * bytes], NULL elsewhere. */
 enum tfr_status tfr_comm_gather(struct tfr_comm *comm, const void *mine, size_t bytes, void *all);
 /* Ranks with the same key: how many, and which of them this one is, in rank order. For dividing the cores of

@@ -97,6 +97,7 @@ enum tfr_status tfr_comm_agree(struct tfr_comm *comm, enum tfr_status mine) {
     if (verdict[0] == TFR_OK) {
         return TFR_OK;
     }
+    comm->n_agreed++;
     const enum tfr_status status = (enum tfr_status)verdict[0];
     if (verdict[1] == rank) {
         return status;
@@ -106,6 +107,10 @@ enum tfr_status tfr_comm_agree(struct tfr_comm *comm, enum tfr_status mine) {
         return tfr_raise_prefix(status, "rank %d", (int)verdict[1]);
     }
     return mine != TFR_OK ? status : tfr_raise(status, "rank %d failed: %s", (int)verdict[1], tfr_status_text(status));
+}
+
+uint64_t tfr_comm_count_agreed(const struct tfr_comm *comm) {
+    return comm->n_agreed;
 }
 
 enum tfr_status tfr_comm_group(struct tfr_comm *comm, uint64_t key, int *index, int *size) {

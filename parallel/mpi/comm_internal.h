@@ -26,6 +26,7 @@ struct tfr_comm {
     struct tfr_comm_place *places;  /* [size]; NULL in one process and until all are known */
     char host[TFR_COMM_HOST_BYTES]; /* of this rank */
     uint64_t waited_ns, sent_bytes, sent_messages;
+    uint64_t n_agreed;        /* failures */
     struct tfr_comm_records { /* of the kernels of tfr_comm_plugin, whose user pointer is this communicator */
         struct tfr_kernel kernel[2];
         const struct tfr_kernel *pointer[2];

@@ -1,10 +1,10 @@
-/* follow_check.c - a rank that can't take a command in ends the job, with its sentence, instead of leaving
- * the others waiting. */
+/* follow_check.c - a rank that can't take a command in, or with a second argument can't answer it, ends the job, with its sentence,
+ * instead of leaving the others waiting. */
 #include <stdio.h>
 
 #include "base/arena.h"
 #include "base/status.h"
-#include "rank/rank.h"
+#include "job/command.h"
 
 /* The list of rows with logits makes the message of the step longer than what goes at once, in a step that is not cut. */
 enum { N_TOKENS = 400 };
@@ -20,6 +20,20 @@ static enum tfr_status drive(struct tfr_engine *engine) {
     return status;
 }
 
+/* All requests that a rank may have but one, which is that of the next command: no answer can be posted. */
+static void leave_one_request(struct tfr_engine *engine) {
+    static char never_sent[TFR_COMM_MAX_REQUESTS];
+    for (int i = 1; i < TFR_COMM_MAX_REQUESTS; i++) {
+        tfr_comm_request request;
+        (void)tfr_comm_irecv(engine->comm, &never_sent[i], 1, 0, TFR_TAG_TRACE, &request);
+    }
+}
+
+static enum tfr_status ask(struct tfr_engine *engine) {
+    const int64_t *bytes;
+    return tfr_engine_ask_memory(engine, &bytes);
+}
+
 int main(int argc, char **argv) {
     const struct tfr_override uncut = {"runtime.max_rows", "512", "the test"};
     struct tfr_engine *engine;
@@ -27,11 +41,13 @@ int main(int argc, char **argv) {
         fprintf(stderr, "follow_check CONFIG: %s\n", tfr_failure_text());
         return 2;
     }
-    const bool drives = tfr_engine_rank(engine) == 0;
-    if (!drives) {
+    const bool drives = tfr_engine_rank(engine) == 0, answers = argc > 2;
+    if (!drives && answers) {
+        leave_one_request(engine);
+    } else if (!drives) {
         tfr_alloc_fail_after(3); /* the first two are of the slot */
     }
-    const enum tfr_status status = drives ? drive(engine) : tfr_engine_follow(engine);
+    const enum tfr_status status = !drives ? tfr_engine_follow(engine) : answers ? ask(engine) : drive(engine);
     tfr_engine_close(engine);
     return tfr_exit_code(status);
 }

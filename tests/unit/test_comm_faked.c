@@ -93,6 +93,19 @@ TFR_TEST(messages_up_to_a_piece_go_whole) {
 }
 
 /* What this rank had reserved by then is freed: the sanitizers tell. */
+/* Who fails alone is told from who fails with all others by this count. */
+TFR_TEST(failures_that_were_agreed_on_are_counted) {
+    TFR_UNUSED_STATE;
+    struct tfr_comm comm = fake();
+    assert_ok(tfr_comm_agree(&comm, TFR_OK));
+    assert_int_equal(tfr_comm_count_agreed(&comm), 0);
+    answer = TFR_MODEL;
+    assert_int_equal(tfr_comm_agree(&comm, TFR_OK), TFR_MODEL);
+    answer = TFR_OK;
+    assert_int_equal(tfr_comm_agree(&comm, tfr_raise(TFR_CONFIG, "mine")), TFR_CONFIG);
+    assert_int_equal(tfr_comm_count_agreed(&comm), 2);
+}
+
 TFR_TEST(places_end_where_another_rank_has_no_memory) {
     TFR_UNUSED_STATE;
     struct tfr_comm comm = fake();
@@ -117,4 +130,5 @@ TFR_TEST(a_wait_that_spins_for_long_has_a_limit_too) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(long_messages_go_in_pieces), TFR_CASE(messages_up_to_a_piece_go_whole),
-              TFR_CASE(places_end_where_another_rank_has_no_memory), TFR_CASE(a_wait_that_spins_for_long_has_a_limit_too))
+              TFR_CASE(failures_that_were_agreed_on_are_counted), TFR_CASE(places_end_where_another_rank_has_no_memory),
+              TFR_CASE(a_wait_that_spins_for_long_has_a_limit_too))
