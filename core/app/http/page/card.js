@@ -79,7 +79,7 @@ function moveToken(side) {
   while (doc.tokens[index] && !isScored(doc.tokens[index]));
   if (!doc.tokens[index]) return;
   showPanel(index);
-  paper.spans[index].scrollIntoView({block: 'nearest'});
+  paper.spans[index]?.scrollIntoView({block: 'nearest'});
   const {piece, lp} = doc.tokens[index];
   announce(`${visible(piece)}, ${percent(Math.exp(lp))}`);
   focusChosen();

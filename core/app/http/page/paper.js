@@ -24,10 +24,9 @@ function spanOf(token, index) {
   return span;
 }
 
-/* Tokens from `from` on, and the text between them. */
-function layerParts(from) {
+/* Tokens from `from` on, and the text between them, from `at` on. */
+function layerParts(from, at) {
   const parts = [];
-  let at = from ? doc.tokens[from - 1].end : 0;
   for (let i = from; i < doc.tokens.length; i++) {
     const token = doc.tokens[i];
     if (token.start > at) parts.push(doc.text.slice(at, token.start));
@@ -40,18 +39,19 @@ function layerParts(from) {
 
 function drawLayer() {
   paper.spans = [];
-  paper.layer.replaceChildren(...layerParts(0));
+  paper.layer.replaceChildren(...layerParts(0, 0));
   drawColours();
 }
 
-/* What a run appended since the last frame: only its end is new. */
+/* What a run appended since the last frame: only its end is new, which begins behind all that is shown, not behind the last token:
+ * what was typed after that is in the layer already. */
 function appendToLayer() {
   const {area, layer, spans} = paper;
   const known = spans.length, shown = area.value.length, isAtEnd = area.selectionStart >= shown;
   if (known > doc.tokens.length || !doc.text.startsWith(area.value)) return showText(doc.text.length);
   area.setRangeText(doc.text.slice(shown), shown, shown, isAtEnd ? 'end' : 'preserve');
   if (known === 0) return drawLayer();
-  layer.append(...layerParts(known));
+  layer.append(...layerParts(known, shown));
   drawColours(paper.colour === 'surprisal' ? 0 : known);
 }
 
@@ -65,9 +65,10 @@ function levelNow(tokens) {
   return surprisalScale(tokens);
 }
 
+/* Of the tokens that are drawn: a run may have more, until the next frame. */
 function drawColours(from = 0) {
   const {level, edges} = levelNow(doc.tokens);
-  for (let i = from; i < doc.tokens.length; i++) {
+  for (let i = from; i < paper.spans.length; i++) {
     const wanted = classOf(doc.tokens[i], level) + (i === paper.marked ? ' at' : '');
     if (paper.spans[i].className !== wanted) paper.spans[i].className = wanted;
   }

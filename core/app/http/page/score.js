@@ -78,7 +78,7 @@ function chart(tokens) {
     if (!tokens[i] || tokens !== doc.tokens || i === paper.marked) return;
     spot.setAttribute('x', i);
     showPanel(i);
-    paper.spans[i].scrollIntoView({block: 'nearest'});
+    paper.spans[i]?.scrollIntoView({block: 'nearest'});
   });
   return el('div', {class: 'chart'}, picture, el('span', {class: 'axis'}, `${brief(most)} bits`));
 }
