@@ -146,11 +146,22 @@ function showInfo(info) {
   openMachine();
 }
 
+/* A field that can't be sent is told as Continue tells it. */
+function copyMade(make, button) {
+  let text;
+  try {
+    text = make();
+  } catch (error) {
+    return notice(error.message);
+  }
+  return copy(text, button);
+}
+
 function onClicks() {
   const clicks = {
     continue: goOn, stop: stopRun, again, undo: () => goTo(undo), redo: () => goTo(redo), score: scoreText,
     'download-trace': downloadTrace, measure: measureMachine,
-    'copy-curl': event => copy(curl(), event.currentTarget), 'copy-link': event => copy(link(), event.currentTarget),
+    'copy-curl': event => copyMade(curl, event.currentTarget), 'copy-link': event => copyMade(link, event.currentTarget),
     'reset-settings': () => (setSettings({}), showSettings(), settingsChanged()),
   };
   for (const [id, work] of Object.entries(clicks)) byId(id).addEventListener('click', work);
@@ -191,7 +202,7 @@ function onPage() {
 
 /* A link pasted into the address of this page. */
 function openLink() {
-  if (location.hash.length < 2 || isRunning()) return;
+  if (linked() === '' || isRunning()) return;
   store();
   restore();
   textChanged();

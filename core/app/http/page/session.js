@@ -74,6 +74,9 @@ function checkedTokens(tokens, text) {
   });
 }
 
+/* What a link has behind its #; #text is the address of the text itself, where the first link of the page leads. */
+const linked = () => location.hash === '#text' ? '' : location.hash.slice(1);
+
 function toFragment(value) {
   const bytes = Array.from(encoder.encode(JSON.stringify(value)), byte => String.fromCharCode(byte));
   return btoa(bytes.join('')).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
@@ -92,9 +95,11 @@ function link() {
 function restore() {
   const session = storedSession();
   let from = session;
-  if (location.hash.length > 1) {
+  if (linked() !== '') {
     try {
-      from = fromFragment(location.hash.slice(1));
+      const given = fromFragment(linked());
+      if (typeof given?.text !== 'string') throw new TypeError('no text');
+      from = given;
       history.replaceState(null, '', location.pathname);
     } catch {
       notice('The link is damaged: its text could not be read. This is your last session.');
@@ -103,9 +108,12 @@ function restore() {
   if (typeof from?.text !== 'string') return;
   if (session) restoreSteps(session);
   if (from !== session) {
-    if (session) remember('link'); /* Undo brings the session back */
+    if (session || doc.text !== '') remember('link'); /* Undo brings it back */
     setState({text: lines(from.text), tokens: []});
     run.last = null;
+    clearVariants();
+    forgetScore();
+    closeCard();
   }
   setSettings(from.settings || {});
   showSettings();
@@ -126,7 +134,7 @@ function restoreSteps({states, at, ahead, last}) {
   run.last = {...newRun(start, lead, last.ids), made: last.made, origin: last.origin, n: last.n, choices};
 }
 
-/* The request of Continue, for a shell; the key by its usual variable. */
+/* The request of Continue, for a shell; the key by its usual variable. Throws what requestFields does. */
 function curl() {
   const body = {model: wire.info?.model, prompt: doc.text, ...requestFields(), seed: settings.seed ?? undefined, stream: true};
   const quoted = JSON.stringify(body).replace(/'/g, `'\\''`);

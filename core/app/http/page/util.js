@@ -87,19 +87,24 @@ const announce = (() => {
   };
 })();
 
+/* An origin that is not secure has no clipboard; the old way may still work. It takes the focus, which goes back. */
+function copyByField(text) {
+  const field = el('textarea', {class: 'sr', 'aria-hidden': 'true', tabindex: '-1'}), focused = document.activeElement;
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const isCopied = document.execCommand('copy');
+  field.remove();
+  focused?.focus();
+  return isCopied;
+}
+
 async function copy(text, button) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch { /* an origin that is not secure has no clipboard; the old way may still work */
-    const field = el('textarea', {class: 'sr', 'aria-hidden': 'true', tabindex: '-1'});
-    field.value = text;
-    document.body.append(field);
-    field.select();
-    document.execCommand('copy');
-    field.remove();
-  }
-  const label = button.textContent;
-  button.textContent = 'Copied';
-  announce('Copied.');
-  setTimeout(() => setText(button, label), 1500);
+  const isCopied = await Promise.resolve().then(() => navigator.clipboard.writeText(text)).then(() => true, () => copyByField(text));
+  const said = isCopied ? 'Copied' : 'Not copied';
+  button.dataset.label ||= button.textContent; /* of a second click too, while the first one is still told */
+  setText(button, said);
+  announce(`${said}.`);
+  clearTimeout(button.timer);
+  button.timer = setTimeout(() => setText(button, button.dataset.label), 1500);
 }
