@@ -26,29 +26,35 @@ function showFacts() {
   fact('fact-cached', cached == null ? '' : `${count(cached)} of ${count(times.usage.prompt_tokens)}`);
   fact('fact-queue', times.end == null && times.first == null ? times.queue || '' : '');
   fact('fact-finish', times.end == null ? '' : FINISH[times.finish] || times.finish || '');
-  if (times.end == null) showRoom(times.tokens.length);
+  if (times.end == null) showRoom(Math.ceil(times.tokens.length / run.last.n), run.last.origin?.length);
 }
 
-/* Until the first token: who else waits, and for how long. */
+/* Until the first token: who else waits, and for how long. One question at a time: a server that is stopped answers none. */
 function watchQueue(times) {
+  let isAsked = false;
   return setInterval(async () => {
-    if (times.first != null) return;
+    if (times.first != null || isAsked) return;
+    isAsked = true;
     try {
-      const {serving} = await askJson('/tfrun/v1/info');
+      const {serving} = await askJson('/tfrun/v1/info', null, AbortSignal.timeout(10000));
       if (!serving) return;
       const wait = `${plural(serving.waiting, 'request')} waiting, about ${seconds(serving.estimated_wait_s || 0)}`;
       times.queue = serving.waiting ? wait : 'reading the prompt';
       showFacts();
-    } catch { /* the run itself will say that the server is gone */ }
+    } catch { /* the run itself will say that the server is gone */
+    } finally {
+      isAsked = false;
+    }
   }, 500);
 }
 
-/* The meter: what is there, what Length asks for, and a sentence before the server has to refuse. */
-function showRoom(more = 0) {
+/* The meter: what is there, what Length asks for, and a sentence before the server has to refuse. A run tells how many tokens it
+ * began with: those that are known are of the text before it, which may have been longer. */
+function showRoom(more = 0, begun = room.tokens) {
   const most = wire.info?.n_positions, meter = byId('meter');
-  show(byId('room'), most && room.tokens != null);
-  if (!most || room.tokens == null) return;
-  const used = room.tokens + more, asked = isRunning() || wire.unable ? 0 : settings.values.max_tokens, over = used + asked - most;
+  show(byId('room'), most && begun != null);
+  if (!most || begun == null) return;
+  const used = begun + more, asked = isRunning() || wire.unable ? 0 : settings.values.max_tokens, over = used + asked - most;
   meter.setAttribute('aria-valuemax', most);
   meter.setAttribute('aria-valuenow', Math.min(used, most));
   meter.setAttribute('aria-valuetext', `${count(used)} of ${count(most)} tokens`);

@@ -106,8 +106,11 @@ async function readInfo() {
   if (key !== wire.key) readInfo(); /* that was the word on another key */
 }
 
+/* What does not change while a server runs: another one may have begun while nobody looked. */
+const lasting = info => JSON.stringify({...info, serving: null, max_slots: null});
+
 function takeInfo(info) {
-  const isNew = wire.info === null || wire.gone;
+  const isNew = wire.gone || lasting(info) !== lasting(wire.info);
   wire.info = info;
   setAway(false);
   setHealth('good', 'ready');

@@ -64,9 +64,13 @@ function drawTile({name, label, text}, value) {
     sparkline(values));
 }
 
+/* One question at a time: a server that is stopped answers none. */
 async function readMetrics() {
+  if (readMetrics.isUnderWay) return;
+  readMetrics.isUnderWay = true;
   try {
-    const now = parseMetrics(await (await ask('/metrics')).text()), change = between(strip.last, now);
+    const reply = await ask('/metrics', null, AbortSignal.timeout(10000));
+    const now = parseMetrics(await reply.text()), change = between(strip.last, now);
     strip.last = now;
     byId('strip').replaceChildren(...TILES.map(tile => drawTile(tile, tile.value(change) ?? null)));
     setText(byId('strip-note'), '');
@@ -74,6 +78,7 @@ async function readMetrics() {
     strip.last = null;
     setText(byId('strip-note'), error.status === 404 ? 'This server has no /metrics.' : error.message);
   }
+  readMetrics.isUnderWay = false;
 }
 
 /* While the machine is open and the page is looked at. */

@@ -15,7 +15,7 @@ const isWhole = piece => !/^bytes:.*\\x[0-9a-f]{2}/is.test(piece);
 function visible(piece) {
   if (!isWhole(piece)) return piece.slice(6);
   if (piece === '') return '(empty)';
-  return piece.replace(/[ \n\r\t]|[\u0000-\u001f\u007f-\u00a0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]/g, sign =>
+  return piece.replace(/[ \n\r\t]|[\u0000-\u001f\u007f-\u00a0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, sign =>
     ({' ': '\u00b7', '\n': '\u23ce', '\r': '\u240d', '\t': '\u21e5'})[sign]
     || `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

@@ -131,7 +131,8 @@ function unsaid() {
 
 function runEnded(times) {
   const made = times.usage?.completion_tokens ?? times.tokens.length;
-  announce(`${FINISH[times.finish] || 'done'}: ${plural(made, 'token')}.`);
+  const rest = run.last.n === 1 ? unsaid() : ''; /* what no turn came for */
+  announce(`${rest}\n${FINISH[times.finish] || 'done'}: ${plural(made, 'token')}.`.trim());
   showFacts();
   textChanged();
   machineAfterRun();

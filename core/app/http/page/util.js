@@ -100,7 +100,8 @@ function copyByField(text) {
 }
 
 async function copy(text, button) {
-  const isCopied = await Promise.resolve().then(() => navigator.clipboard.writeText(text)).then(() => true, () => copyByField(text));
+  const write = async () => navigator.clipboard.writeText(text);
+  const isCopied = await write().then(() => true, () => copyByField(text));
   const said = isCopied ? 'Copied' : 'Not copied';
   button.dataset.label ||= button.textContent; /* of a second click too, while the first one is still told */
   setText(button, said);

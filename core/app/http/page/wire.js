@@ -42,7 +42,13 @@ async function refusal(reply) {
 }
 
 async function askJson(path, body, signal) {
-  return (await ask(path, body, signal)).json();
+  const reply = await ask(path, body, signal);
+  try {
+    return await reply.json();
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new WireError('The answer did not come whole, or is none of this server\u2019s.', -1);
+  }
 }
 
 /* Lines of an event stream, however the bytes were cut: calls `take` with the object of each `data:` line. False where the stream
