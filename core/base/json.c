@@ -109,8 +109,8 @@ static enum tfr_status open_owned(struct tfr_json_doc **out, const char *name, c
     return TFR_OK;
 }
 
-enum tfr_status tfr_json_open_limited(struct tfr_json_doc **doc, const char *name, const char *text, size_t size,
-                                      enum tfr_status status, const struct tfr_json_limits *limits) {
+static enum tfr_status open_copy(struct tfr_json_doc **doc, const char *name, const char *text, size_t size,
+                                 const struct tfr_json_places *kind, enum tfr_status status) {
     *doc = NULL;
     char *copy = size < SIZE_MAX ? tfr_alloc(size + 1, 1) : NULL;
     if (copy == NULL) {
@@ -119,8 +119,19 @@ enum tfr_status tfr_json_open_limited(struct tfr_json_doc **doc, const char *nam
     if (size > 0) {
         memcpy(copy, text, size);
     }
+    return open_owned(doc, name, copy, size, kind, status);
+}
+
+enum tfr_status tfr_json_open_limited(struct tfr_json_doc **doc, const char *name, const char *text, size_t size,
+                                      enum tfr_status status, const struct tfr_json_limits *limits) {
     const struct tfr_json_places kind = {.limits = limits};
-    return open_owned(doc, name, copy, size, &kind, status);
+    return open_copy(doc, name, text, size, &kind, status);
+}
+
+enum tfr_status tfr_json_open_read(struct tfr_json_doc **doc, const char *path, const char *text, size_t size,
+                                   enum tfr_status status) {
+    const struct tfr_json_places kind = {.takes_python = true};
+    return open_copy(doc, path, text, size, &kind, status);
 }
 
 enum tfr_status tfr_json_open(struct tfr_json_doc **doc, const char *name, const char *text, size_t size, enum tfr_status status) {

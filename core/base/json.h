@@ -38,6 +38,9 @@ struct tfr_json_limits {
 enum tfr_status tfr_json_open_limited(struct tfr_json_doc **doc, const char *name, const char *text, size_t size,
                                       enum tfr_status status, const struct tfr_json_limits *limits);
 enum tfr_status tfr_json_open_file(struct tfr_json_doc **doc, const char *path, enum tfr_status status);
+/* The same for a file that the caller has read (base/textfile.h) and keeps the text of. */
+enum tfr_status tfr_json_open_read(struct tfr_json_doc **doc, const char *path, const char *text, size_t size,
+                                   enum tfr_status status);
 void tfr_json_close(struct tfr_json_doc *doc);
 
 const tfr_json *tfr_json_root(const struct tfr_json_doc *doc);

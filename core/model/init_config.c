@@ -1,6 +1,6 @@
 /* init_config.c - the config of a folder that `tfrun init` writes: the source, byte for byte, except that the
- * values of tfrun.model.weights and tfrun.model.tokenizer, where they are set, now name the files beside it.
- */
+ * values of tfrun.model.weights and tfrun.model.tokenizer, where they are set, now name the files beside it,
+ * and that a byte-order mark is gone. */
 #include "model/init_config.h"
 
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/mapfile.h"
 #include "base/status.h"
+#include "base/textfile.h"
 
 /* A config is text for people; a larger file is something else. */
 enum { MAX_CONFIG_BYTES = 16 << 20, MAX_CHANGES = 2 };
@@ -87,8 +88,8 @@ enum tfr_status tfr_init_copy_config(const char *from, struct tfr_outfile *to) {
     char *text = NULL;
     size_t size;
     struct tfr_json_doc *doc = NULL;
-    TFR_TRY(tfr_file_read(from, MAX_CONFIG_BYTES, &text, &size));
-    enum tfr_status status = tfr_json_open(&doc, from, text, size, TFR_CONFIG);
+    TFR_TRY(tfr_textfile_read(from, MAX_CONFIG_BYTES, TFR_CONFIG, &text, &size));
+    enum tfr_status status = tfr_json_open_read(&doc, from, text, size, TFR_CONFIG);
     if (status == TFR_OK) {
         status = write_config(to, text, size, doc);
         tfr_json_close(doc);

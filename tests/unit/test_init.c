@@ -173,6 +173,23 @@ TFR_TEST(the_new_folder_stands_on_its_own) {
     done();
 }
 
+/* Whatever may be run may be made random. */
+TFR_TEST(marks_and_words_of_python_pass) {
+    static const char rest[] = ", \"best\": [-Infinity, NaN], \"tfrun\": {\"model\": {\"weights\": ";
+    char source[512], wanted[512];
+    TFR_UNUSED_STATE;
+    tfr_test_folder("init");
+    done();
+    snprintf(source, sizeof(source), "\xef\xbb\xbf%s%s\"w.safetensors\"}}}", SMALL, rest);
+    snprintf(wanted, sizeof(wanted), "%s%s\"model.safetensors\"}}}", SMALL, rest);
+    assert_ok(tfr_config_load(&config, tfr_test_write_text("source.json", source), NULL, 0));
+    assert_ok(tfr_model_init(config, tfr_test_path("b"), TFR_DTYPE_BF16, 7, false));
+    tfr_test_write_text("expected.json", wanted);
+    assert_true(same_file(tfr_test_path("expected.json"), tfr_test_path("b/config.json")));
+    open_made("b", TFR_MODEL_WEIGHTS);
+    done();
+}
+
 TFR_TEST(an_existing_model_needs_force) {
     TFR_UNUSED_STATE;
     tfr_test_folder("init");
@@ -213,5 +230,6 @@ TFR_TEST(a_missing_tokenizer_is_named_before_writing) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(rules_of_gpt2config), TFR_CASE(same_seed_same_file), TFR_CASE(bf16_is_the_rounded_f32),
-              TFR_CASE(the_new_folder_stands_on_its_own), TFR_CASE(an_existing_model_needs_force),
-              TFR_CASE(an_unwritable_folder_is_named), TFR_CASE(a_missing_tokenizer_is_named_before_writing))
+              TFR_CASE(the_new_folder_stands_on_its_own), TFR_CASE(marks_and_words_of_python_pass),
+              TFR_CASE(an_existing_model_needs_force), TFR_CASE(an_unwritable_folder_is_named),
+              TFR_CASE(a_missing_tokenizer_is_named_before_writing))
