@@ -230,6 +230,14 @@ def a_victim_decodes_while_prompts_arrive(loader):
 
 
 @case
+def a_victim_that_is_refused_ends_the_run(loader):
+    with StandIn("refuse_all") as server:
+        _, err = loader.run(server.url, "--victim", "--requests", 3, "--prompt-tokens", 40, "--output-tokens", 4, code=1)
+    expect("1 request failed" in err and "the victim, which has to run beside the prompts, was refused" in err, err)
+    expect_same(server.requests, 1)
+
+
+@case
 def a_key_comes_from_the_environment(loader):
     with StandIn(key="s3cret") as server:
         words = (server.url, "--clients", 1, "--requests", 1, *SHORT)

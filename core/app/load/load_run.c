@@ -194,6 +194,18 @@ static void free_client(struct tfr_load_run *run, const struct tfr_load_request 
     }
 }
 
+/* Without a victim there is nothing to measure: that it is refused is a failure, after which no other one is tried. */
+static void end_victim(struct tfr_load_run *run, struct tfr_load_request *request) {
+    if (request->outcome == TFR_LOAD_REFUSED) {
+        request->outcome = TFR_LOAD_FAILED;
+        snprintf(request->error, sizeof request->error, "the victim, which has to run beside the prompts, was refused");
+    }
+    if (request->outcome == TFR_LOAD_FAILED) {
+        request->counts = true;
+        tfr_load_result_take(run->result, request, &run->plan->slo);
+    }
+}
+
 void tfr_load_run_end(struct tfr_load_run *run, struct tfr_load_request *request, enum tfr_load_outcome outcome, uint64_t ns) {
     request->outcome = outcome;
     request->end_ns = ns;
@@ -205,10 +217,7 @@ void tfr_load_run_end(struct tfr_load_run *run, struct tfr_load_request *request
     run->n_under_way--;
     if (request == run->victim) {
         run->victim = NULL;
-        if (outcome == TFR_LOAD_FAILED || outcome == TFR_LOAD_REFUSED) {
-            request->counts = true;
-            tfr_load_result_take(run->result, request, &run->plan->slo);
-        }
+        end_victim(run, request);
     } else {
         run->n_prompts -= run->plan->kind == TFR_LOAD_VICTIM;
         run->n_ended++;
