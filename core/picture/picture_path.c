@@ -8,7 +8,8 @@ struct ends {
     int *through; /* the edge it came by, -1 */
 };
 
-/* One pass over all edges; true if a way grew. Panels wait for each other, so one pass is not enough. */
+/* One pass over all edges; true if a way grew. A message to a panel that stands before takes another pass, so there may be many:
+ * blocks that go back and forth between ranks, shards that send to each other. */
 static bool relax(const struct tfr_picture *picture, const struct ends *ends) {
     bool grew = false;
     for (int i = 0; i < picture->n_nodes; i++) {
@@ -50,7 +51,7 @@ enum tfr_status tfr_picture_mark_path(struct tfr_picture *picture) {
         ends.ns[i] = picture->nodes[i].predicted_ns;
         ends.through[i] = -1;
     }
-    int passes = has_room ? picture->n_panels + 1 : 0;
+    int passes = has_room ? picture->n_nodes : 0; /* no way has more edges */
     while (passes > 0 && relax(picture, &ends)) {
         passes--;
     }

@@ -301,8 +301,13 @@ def words_of_the_other_commands(drawer):
 
 @case
 def law_the_critical_path_is_the_longest(drawer):
-    for words in ([], ["--ranks", 3], ["--rows", 64]):
-        picture = drawer.graph(drawer.demo, "--critical-path", "--unfold", *words)
+    config = json.loads((drawer.demo / "config.json").read_text(encoding="utf-8"))
+    config["tfrun"] = {"version": 1, "parallel": {"device_map": {"0": [0, 2, 4], "1": [1, 3, 5]}}}
+    to_and_fro = drawer.folder / "to_and_fro.json"  # the path crosses more often than there are ranks
+    to_and_fro.write_text(json.dumps(config), encoding="utf-8")
+    for model, *words in ([drawer.demo], [drawer.demo, "--ranks", 3], [drawer.demo, "--rows", 64],
+                          [drawer.demo, "--ranks", 2, "--tensor", 2], [to_and_fro, "--ranks", 2]):
+        picture = drawer.graph(model, "--critical-path", "--unfold", *words)
         nodes, ins = nodes_of(picture), collections.defaultdict(list)
         for edge in picture["edges"]:
             ins[edge["to"]].append(edge["from"])
