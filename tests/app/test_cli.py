@@ -155,6 +155,19 @@ def plan_refuses_what_it_would_pass_over(tfrun):
 
 
 @case
+def two_results_are_not_written_into_one_file(tfrun):
+    one, other = tfrun.folder / "one", f"{tfrun.folder}/./one"
+    for words in ([tfrun.demo, "-p", PROMPT, "-n", 2, "-o", one, "--trace", other], [tfrun.demo, "-p", PROMPT, "--cache-save", one, "-o", other, "--force"],
+                  ["forward", tfrun.demo, "--in", "none", "--out", one, "--trace", other], ["profile", tfrun.demo, "--svg", one, "-o", other],
+                  ["load", "--in-process", tfrun.demo, "--svg", one, "-o", other], ["load", "http://h:1", "--svg", one, "-o", other]):
+        for there in False, True:
+            one.write_text("old") if there else one.unlink(missing_ok=True)
+            told = tfrun.run(*words, code=2 if shutil.which("gnuplot") or words[0] != "profile" else None).stderr.decode()
+            expect(told.count("\n") == 1 and ("both name" in told or "gnuplot-nox" in told), words, told)
+            expect(one.read_text() == "old" if there else not one.exists(), words)
+
+
+@case
 def a_key_may_have_its_section_before_it(tfrun):
     expect_same(tfrun.text("tokenize", tfrun.demo, "--set", "tfrun.input.prompt=hi there"), tfrun.text("tokenize", tfrun.demo, "-p", "hi there"))
     told = tfrun.run("calibrate", "--show", "--file", "none", "--set", "tfrun.runtime.threads=2", code=2).stderr.decode()

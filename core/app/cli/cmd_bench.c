@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <tfrun/study.h>
@@ -187,28 +186,10 @@ static int read_question(struct tfr_args *args) {
     return code == 0 && rerun != NULL ? take_recorded(args) : code;
 }
 
-/* Also where neither is there yet; two names of one device are no matter. */
-static bool is_one_file(const char *a, const char *b) {
-    struct stat facts[2];
-    const bool is_there[2] = {stat(a, &facts[0]) == 0, stat(b, &facts[1]) == 0};
-    if (is_there[0] && is_there[1]) {
-        return S_ISREG(facts[0].st_mode) && facts[0].st_dev == facts[1].st_dev && facts[0].st_ino == facts[1].st_ino;
-    }
-    const char *name[2] = {strrchr(a, '/'), strrchr(b, '/')}, *const path[2] = {a, b};
-    char folder[2][4096];
-    for (int i = 0; i < 2; i++) {
-        const int length = name[i] != NULL ? (int)(name[i] - path[i]) + 1 : 0;
-        snprintf(folder[i], sizeof folder[i], "%.*s.", length, path[i]);
-        name[i] = name[i] != NULL ? name[i] + 1 : path[i];
-    }
-    return is_there[0] == is_there[1] && strcmp(name[0], name[1]) == 0 && stat(folder[0], &facts[0]) == 0 &&
-           stat(folder[1], &facts[1]) == 0 && facts[0].st_dev == facts[1].st_dev && facts[0].st_ino == facts[1].st_ino;
-}
-
 int tfr_bench_save(const struct tfr_engine *engine, const struct tfr_args *args, const char *text) {
     const char *path = tfr_args_flag(args, "save"), *output = tfr_engine_io(engine).output_file;
     enum tfr_status status = TFR_OK;
-    if (path != NULL && text == NULL && output != NULL && is_one_file(path, output)) {
+    if (path != NULL && text == NULL && output != NULL && tfr_measure_is_one_file(path, output)) {
         return tfr_cli_usage("--save and -o both name %s, and one would be written over the other; take two files", path);
     }
     if (path != NULL) {

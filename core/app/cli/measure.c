@@ -1,7 +1,9 @@
 /* measure.c - see measure.h. */
 #include "app/cli/measure.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <tfrun/profile.h>
 
@@ -20,17 +22,76 @@ void tfr_measure_apply_flags(struct tfr_args *args) {
     }
 }
 
+bool tfr_measure_is_one_file(const char *a, const char *b) {
+    struct stat facts[2];
+    const bool is_there[2] = {stat(a, &facts[0]) == 0, stat(b, &facts[1]) == 0};
+    if (is_there[0] && is_there[1]) {
+        return S_ISREG(facts[0].st_mode) && facts[0].st_dev == facts[1].st_dev && facts[0].st_ino == facts[1].st_ino;
+    }
+    const char *name[2] = {strrchr(a, '/'), strrchr(b, '/')}, *const path[2] = {a, b};
+    char folder[2][4096];
+    for (int i = 0; i < 2; i++) {
+        const int length = name[i] != NULL ? (int)(name[i] - path[i]) + 1 : 0;
+        snprintf(folder[i], sizeof folder[i], "%.*s.", length, path[i]);
+        name[i] = name[i] != NULL ? name[i] + 1 : path[i];
+    }
+    return is_there[0] == is_there[1] && strcmp(name[0], name[1]) == 0 && stat(folder[0], &facts[0]) == 0 &&
+           stat(folder[1], &facts[1]) == 0 && facts[0].st_dev == facts[1].st_dev && facts[0].st_ino == facts[1].st_ino;
+}
+
+/* A file that the command line names for results, and by which word. */
+struct named {
+    const char *word, *path;
+};
+
+static size_t list_outputs(const struct tfr_args *args, struct named *outputs) {
+    static const struct named flags[] = {{"--out", "out"}, {"--output", "output"}, {"--save", "save"}, {"--svg", "svg"}};
+    static const char *const keys[] = {"output.file", "output.cache_save", "observe.trace"};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        outputs[n] = (struct named){flags[i].word, tfr_args_flag(args, flags[i].path)};
+        n += outputs[n].path != NULL;
+    }
+    for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+        const struct tfr_override *said = NULL;
+        for (size_t i = 0; i < args->n_overrides; i++) {
+            said = strcmp(args->overrides[i].key, keys[k]) == 0 ? &args->overrides[i] : said;
+        }
+        if (said != NULL) {
+            outputs[n++] = (struct named){strcmp(said->origin, "--set") == 0 ? said->key : said->origin, said->value};
+        }
+    }
+    return n;
+}
+
+int tfr_measure_check_names(const struct tfr_args *args) {
+    struct named outputs[7];
+    const size_t n = list_outputs(args, outputs);
+    for (size_t b = 1; b < n; b++) {
+        for (size_t a = 0; a < b; a++) {
+            if (tfr_measure_is_one_file(outputs[a].path, outputs[b].path)) {
+                return tfr_cli_usage("%s and %s both name %s, and one would be written over the other; take two files",
+                                     outputs[a].word, outputs[b].word, outputs[a].path);
+            }
+        }
+    }
+    return 0;
+}
+
 int tfr_measure_run(const struct tfr_args *args, int (*drive)(struct tfr_engine *engine, const struct tfr_args *args)) {
     const char *config = tfr_cli_operand(args, "a config");
     if (config == NULL) {
         return tfr_exit_code(TFR_USAGE);
+    }
+    int code = tfr_measure_check_names(args);
+    if (code != 0) {
+        return code;
     }
     struct tfr_engine *engine;
     enum tfr_status status = tfr_engine_open(&engine, config, args->overrides, args->n_overrides);
     if (status != TFR_OK) {
         return tfr_cli_fail(status);
     }
-    int code;
     if (tfr_engine_rank(engine) == 0) {
         code = drive(engine, args);
         status = tfr_engine_write_trace(engine);

@@ -10,6 +10,11 @@
 void tfr_measure_apply_flags(struct tfr_args *args);
 /* Opens the engine of the one operand; rank 0 calls `drive`, the others follow. Returns the exit code. */
 int tfr_measure_run(const struct tfr_args *args, int (*drive)(struct tfr_engine *engine, const struct tfr_args *args));
+/* Whether two names are one file, also where it is not there yet; two names of one device are no matter. */
+bool tfr_measure_is_one_file(const char *a, const char *b);
+/* Two results of the command line in one file (-o, --trace, --cache-save, --svg, ...) are refused: exit code. Part of
+ * tfr_measure_run. */
+int tfr_measure_check_names(const struct tfr_args *args);
 /* tfr_cli_fail, with the exit code of the signal where work was stopped by one. */
 int tfr_measure_fail(enum tfr_status status);
 /* Whether the result could be written where the config says, before the work. Exit code. */

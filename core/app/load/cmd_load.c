@@ -141,8 +141,9 @@ static int write_to(const char *path, const char *text) {
 }
 
 /* Before the work: whether what comes of it can be kept. */
-static int check_files(void) {
-    int code = load.options.output != NULL ? write_to(load.options.output, NULL) : 0;
+static int check_files(const struct tfr_args *args) {
+    int code = tfr_measure_check_names(args);
+    code = code == 0 && load.options.output != NULL ? write_to(load.options.output, NULL) : code;
     return code == 0 && load.options.svg != NULL ? write_to(load.options.svg, NULL) : code;
 }
 
@@ -297,7 +298,7 @@ static int run(struct tfr_args *args) {
                                            .workload = load.options.workload,
                                            .slo = load.options.slo,
                                            .results = load.results};
-    code = tfr_launched_rank() == 0 ? check_files() : 0;
+    code = tfr_launched_rank() == 0 ? check_files(args) : 0;
     if (code == 0) {
         code = load.options.is_inside ? tfr_measure_run(args, drive_inside) : run_outside(operand);
     }
