@@ -1,6 +1,7 @@
 /* report_generation.c - generations as JSON, and result files that appear complete or not at all. */
 #include <tfrun/tfrun.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -143,15 +144,26 @@ enum tfr_status tfr_generation_json(const struct tfr_engine *engine, const struc
     return tfr_json_take(&out, text);
 }
 
+/* What is no regular file is written as it is, whatever its folder allows. */
+static enum tfr_status check_device(const char *path) {
+    return access(path, W_OK) == 0 ? TFR_OK : tfr_raise(TFR_RESOURCE, "cannot write %s: %s", path, strerror(errno));
+}
+
 static enum tfr_status check_target(const char *path, bool force) {
     if (strcmp(path, "-") == 0) {
         return tfr_raise(TFR_USAGE, "- is no file to write; results go to stdout where no output is named");
     }
-    if (tfr_path_is_directory(path)) {
+    if (path[0] == '\0') {
+        return tfr_raise(TFR_USAGE, "the name of a file to write is empty; name one");
+    }
+    if (tfr_path_is_directory(path) || path[strlen(path) - 1] == '/') {
         return tfr_raise(TFR_RESOURCE, "%s is a folder; name a file to write", path);
     }
     if (tfr_path_exists(path) && !force) {
         return tfr_raise(TFR_USAGE, "%s exists; pass --force to overwrite it", path);
+    }
+    if (tfr_path_exists(path) && !tfr_path_is_plain(path)) {
+        return check_device(path);
     }
     char *directory = tfr_path_directory(path);
     if (directory == NULL) {

@@ -525,6 +525,15 @@ def a_byte_0_is_text_like_any_other(tfrun):
 
 
 @case
+def a_name_that_no_file_can_have_is_refused_before_the_work(tfrun):
+    for name, told, code in ((f"{tfrun.folder}/new/", "is a folder; name a file to write", 5), ("-", "- is no file to write", 2)):
+        ran = tfrun.run(tfrun.demo, "-p", PROMPT, "-n", 4, "-o", name, code=code)
+        expect(told in ran.stderr.decode() and ran.stdout == b"", ran.stderr)
+    ran = tfrun.run("load", "--in-process", tfrun.demo, "--svg", "", code=2)
+    expect(b"the name of a file to write is empty" in ran.stderr and ran.stdout == b"", ran.stderr)
+
+
+@case
 def output_goes_to_a_file(tfrun):
     out = tfrun.folder / "out.txt"
     ran = tfrun.run(tfrun.demo, "-p", PROMPT, "-n", 4, "--temperature", 0, "-o", out)
