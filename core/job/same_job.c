@@ -8,7 +8,7 @@
 #include "base/hash.h"
 #include "base/status.h"
 
-enum { PARTS = 3 };
+enum { PARTS = 4 };
 
 /* Fingerprints of one rank; what each is called in a message stands beside them where they are made. */
 struct fingerprints {
@@ -53,7 +53,10 @@ uint64_t tfr_hparams_fingerprint(const struct tfr_hparams *m) {
 
 static uint64_t runtime_fingerprint(const struct tfr_config *config) {
     const struct tfr_options *o = &config->options;
-    uint64_t hash = mix_text(mix_text(0, o->runtime_kernels), o->model_prefix);
+    uint64_t hash = mix_text(0, o->runtime_kernels);
+    for (size_t i = 0; i < o->runtime_int4_finer.n; i++) {
+        hash = mix_text(hash, o->runtime_int4_finer.items[i]);
+    }
     const double numbers[] = {o->runtime_dtype,
                               o->runtime_int4_group,
                               o->runtime_int4_zero_point,
@@ -113,10 +116,11 @@ static enum tfr_status exchange(struct tfr_engine *engine, const struct fingerpr
 }
 
 enum tfr_status tfr_engine_same_config(struct tfr_engine *engine) {
-    static const char *const names[PARTS] = {"another model", "other options under tfrun.runtime", "another split of the blocks"};
+    static const char *const names[PARTS] = {"another model", "other options under tfrun.runtime", "another split of the blocks",
+                                             "another tfrun.model.prefix"};
     const struct tfr_config *config = engine->config;
-    const struct fingerprints mine = {
-        {tfr_hparams_fingerprint(&config->model), runtime_fingerprint(config), split_fingerprint(config)}};
+    const struct fingerprints mine = {{tfr_hparams_fingerprint(&config->model), runtime_fingerprint(config),
+                                       split_fingerprint(config), mix_text(0, config->options.model_prefix)}};
     return exchange(engine, &mine, names);
 }
 
