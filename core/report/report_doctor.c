@@ -42,8 +42,7 @@ static enum tfr_status write_json(const struct tfr_finding *found, int n, int n_
     }
     tfr_json_end(&json, ']');
     tfr_json_end(&json, '}');
-    *text = json.text;
-    return json.failed ? TFR_RESOURCE : TFR_OK;
+    return tfr_json_take(&json, text);
 }
 
 /* Shards share each block, replicas have blocks of their own, and of a split head every rank has a part; 0: no number is too large.
@@ -59,11 +58,9 @@ static enum tfr_status read_facts(const char *path, const struct tfr_override *o
                                   int64_t *n_threads, struct tfr_machine **machine) {
     struct tfr_config *config = NULL;
     TFR_TRY(tfr_machine_read(machine));
-    if (path == NULL) {
-        return TFR_OK;
-    }
-    TFR_TRY(tfr_config_load(&config, path, overrides, n_overrides));
-    *n_blocks = ranks_with_work(config);
+    TFR_TRY(path != NULL ? tfr_config_load(&config, path, overrides, n_overrides)
+                         : tfr_config_alone(&config, overrides, n_overrides));
+    *n_blocks = path != NULL ? ranks_with_work(config) : 0;
     *n_threads = config->options.runtime_threads;
     tfr_config_free(config);
     return TFR_OK;

@@ -155,6 +155,21 @@ def plan_refuses_what_it_would_pass_over(tfrun):
 
 
 @case
+def commands_without_a_config_refuse_what_they_would_pass_over(tfrun):
+    for words, told in ((["topology", "--set", "bogus.key=1"], "--set bogus.key has no effect on `tfrun topology`"),
+                        (["plugins", "--set", "bogus.key=1"], "--set bogus.key has no effect on `tfrun plugins`"),
+                        (["scaling", "--report", "--set", "bogus.key=1", "none"], "--set bogus.key has no effect on `tfrun scaling`"),
+                        (["tokenize", tfrun.demo, "-p", "x", "--set", "parallel.device_map={}"], "--set parallel.device_map has no effect on `tfrun tokenize`"),
+                        (["doctor", "--set", "bogus.key=1"], "unknown key bogus.key"), (["doctor", "--threads", "none"], "--threads"),
+                        (["doctor", "--threads", 4097], "outside 1..4096"), (["doctor", "--tensor", 2], "--tensor is about the blocks of a model"),
+                        (["calibrate", "--show", "--threads", "none"], "\"none\" is neither a whole number in 1..4096 nor auto"),
+                        (["calibrate", "--show", "--threads", 1 << 32], "is neither a whole number in 1..4096 nor auto"),
+                        (["calibrate", "--weights", "none"], "--weights are those of a config")):
+        ran = tfrun.run(*words, code=2)
+        expect(told in ran.stderr.decode() and ran.stderr.count(b"\n") == 1 and ran.stdout == b"", words, ran.stderr)
+
+
+@case
 def two_results_are_not_written_into_one_file(tfrun):
     one, other = tfrun.folder / "one", f"{tfrun.folder}/./one"
     for words in ([tfrun.demo, "-p", PROMPT, "-n", 2, "-o", one, "--trace", other], [tfrun.demo, "-p", PROMPT, "--cache-save", one, "-o", other, "--force"],

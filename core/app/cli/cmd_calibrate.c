@@ -40,18 +40,35 @@ static void on_say(void *user, const char *what, int64_t done, int64_t total) {
     }
 }
 
-static int64_t threads_asked(const struct tfr_args *args) {
-    for (size_t i = args->n_overrides; i > 0; i--) {
-        if (strcmp(args->overrides[i - 1].key, "runtime.threads") == 0) {
-            return strtoll(args->overrides[i - 1].value, NULL, 10);
-        }
+/* The last override of a key; NULL: there is none. */
+static const struct tfr_override *last_said(const struct tfr_args *args, const char *key) {
+    const struct tfr_override *said = NULL;
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        said = strcmp(args->overrides[i].key, key) == 0 ? &args->overrides[i] : said;
     }
-    return 0;
+    return said;
 }
 
-static int show(const struct tfr_args *args, const char *file) {
+/* 0: auto, or not said. Where a calibration is shown nobody else reads the option. False after tfr_cli_usage. */
+static bool threads_asked(const struct tfr_args *args, int64_t *threads) {
+    enum { MOST_THREADS = 4096 };
+    const struct tfr_override *said = last_said(args, "runtime.threads");
+    char *end;
+    *threads = 0;
+    if (said == NULL || strcmp(said->value, "auto") == 0) {
+        return true;
+    }
+    *threads = strtoll(said->value, &end, 10);
+    if (said->value[0] < '0' || said->value[0] > '9' || *end != '\0' || *threads < 1 || *threads > MOST_THREADS) {
+        tfr_cli_usage("--threads: \"%s\" is neither a whole number in 1..%d nor auto", said->value, MOST_THREADS);
+        return false;
+    }
+    return true;
+}
+
+static int show(const char *file, int64_t threads, bool json) {
     char *text;
-    const enum tfr_status status = tfr_report_calibration(file, threads_asked(args), tfr_args_flag(args, "json") != NULL, &text);
+    const enum tfr_status status = tfr_report_calibration(file, threads, json, &text);
     return status == TFR_OK ? tfr_cli_print(text) : tfr_cli_fail(status);
 }
 
@@ -70,14 +87,14 @@ static const char *option_beside(const struct tfr_args *args, const char *const 
 }
 
 /* What would change nothing beside --show; NULL: all is well. */
-static const char *idle_beside_show(const struct tfr_args *args, const char *file) {
+static const char *idle_beside_show(const struct tfr_args *args, const char *file, int64_t threads) {
     if (args->n_operands > 0 || tfr_args_flag(args, "net") != NULL) {
         return args->n_operands > 0 ? "--show measures nothing: leave the config out" : "--show measures nothing: leave --net out";
     }
     if (tfr_args_flag(args, "quick") != NULL || tfr_args_flag(args, "asleep") != NULL) {
         return "--show measures nothing: leave --quick and --asleep out";
     }
-    if (file != NULL && threads_asked(args) > 0) {
+    if (file != NULL && threads > 0) {
         return "--file names the calibration to show, --threads finds it in the cache folder: give one";
     }
     return NULL;
@@ -86,14 +103,18 @@ static const char *idle_beside_show(const struct tfr_args *args, const char *fil
 /* A calibration is found by its threads; of what types it is says its file. */
 static int show_asked(const struct tfr_args *args, const char *file) {
     static const char *const used[] = {"runtime.threads", "observe.log", "trust"};
-    const char *idle = idle_beside_show(args, file), *option = option_beside(args, used, sizeof used / sizeof used[0]);
+    int64_t threads;
+    if (!threads_asked(args, &threads)) {
+        return tfr_exit_code(TFR_USAGE);
+    }
+    const char *idle = idle_beside_show(args, file, threads), *option = option_beside(args, used, sizeof used / sizeof used[0]);
     if (idle != NULL) {
         return tfr_cli_usage("%s", idle);
     }
     if (option != NULL) {
         return tfr_cli_usage("--show prints the calibration as it is, and %s has no effect on it; leave it out", option);
     }
-    return tfr_launched_rank() > 0 ? 0 : show(args, file);
+    return tfr_launched_rank() > 0 ? 0 : show(file, threads, tfr_args_flag(args, "json") != NULL);
 }
 
 /* Messages alone: an option of kernels or of their threads' places would change nothing. NULL: all is well. */
@@ -125,6 +146,9 @@ static int run(struct tfr_args *args) {
     if (is_net && idle_beside_net(args) != NULL) {
         return tfr_cli_usage("--net measures messages between ranks, and %s has no effect on them; leave it out",
                              idle_beside_net(args));
+    }
+    if (args->n_operands == 0 && last_said(args, "model.weights") != NULL) {
+        return tfr_cli_usage("--weights are those of a config, and without one random ones are measured: name a config too");
     }
     if (tfr_args_flag(args, "json") != NULL) {
         return tfr_cli_usage("--json prints a calibration that there is: give --show too");

@@ -51,7 +51,7 @@ static bool has_flag(const struct tfr_command *command, const char *name) {
     return false;
 }
 
-/* An unknown key is told by whoever reads the config, with the nearest one. */
+/* The map has no line in the table. */
 static bool is_known(const char *key) {
     size_t n;
     const struct tfr_option_info *table = tfr_option_table(&n);
@@ -60,14 +60,19 @@ static bool is_known(const char *key) {
             return true;
         }
     }
-    return false;
+    return strcmp(key, "parallel.device_map") == 0;
+}
+
+/* An unknown key is told by whoever reads the config, with the nearest one; "trust" is of all commands that read one. */
+static bool is_judged_later(const struct tfr_command *command, const char *key) {
+    return !is_known(key) && tfr_command_reads(command, "trust");
 }
 
 /* An option that the command does not look at is refused, not passed over. */
 static bool has_stray(const struct tfr_command *command, const struct tfr_args *args) {
     for (size_t i = 0; i < args->n_overrides; i++) {
         const struct tfr_override *override = &args->overrides[i];
-        if (is_known(override->key) && !tfr_command_reads(command, override->key)) {
+        if (!is_judged_later(command, override->key) && !tfr_command_reads(command, override->key)) {
             bool by_set = strcmp(override->origin, "--set") == 0;
             char readers[128];
             name_owners(is_reader, override->key, readers, sizeof readers);
