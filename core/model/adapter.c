@@ -67,6 +67,11 @@ static enum tfr_status check_head(const struct tfr_adapter *adapter, const struc
                          "architectures name",
                          weight->file, weight->name);
     }
+    const struct tfr_weight *first = tfr_adapter_head(adapter, name); /* two names may mean the same, by the front */
+    if (first != weight) {
+        return tfr_raise(TFR_MODEL, "%s: tensors %.200s and %.200s are one and the same part; save the adapter again", weight->file,
+                         first->name, weight->name);
+    }
     return check_shape(weight, tfr_model_param_shape(&adapter->hparams, parsed.param, dim), dim);
 }
 

@@ -335,6 +335,10 @@ def refused_half_a_head(box):
     tensors = read_tensors(adapter)
     write_tensors(adapter, {name: t for name, t in tensors.items() if not name.endswith(".bias")})
     box.refused(4, "1 tensors of a head that has 2", prefix=adapter.parent, config="token.json")
+    twice = {name.replace("base_model.", "base_model.model."): t for name, t in tensors.items() if name.endswith(".weight")}
+    write_tensors(adapter, {**{name: t for name, t in tensors.items() if not name.endswith(".bias")}, **twice})
+    box.refused(4, "base_model.classifier.weight", "base_model.model.classifier.weight", "one and the same part", prefix=adapter.parent,
+                config="token.json")
 
 
 @case
