@@ -107,15 +107,6 @@ static void put_result(struct classify *classify) {
     tfr_classification_free(&classify->result);
 }
 
-static void put_end(struct tfr_json_out *out, const struct tfr_call *call) {
-    tfr_json_end(out, ']');
-    tfr_json_begin(out, "usage", '{');
-    tfr_json_put_int(out, "prompt_tokens", (int64_t)call->prompt_tokens);
-    tfr_json_put_int(out, "total_tokens", (int64_t)call->prompt_tokens);
-    tfr_json_end(out, '}');
-    tfr_json_end(out, '}');
-}
-
 static void classify_done(struct tfr_engine_task *task) {
     struct classify *classify = (struct classify *)task;
     if (task->status != TFR_OK) {
@@ -128,12 +119,8 @@ static void classify_done(struct tfr_engine_task *task) {
         tfr_engine_task_post(task);
         return;
     }
-    struct tfr_call *call = tfr_engine_task_take(task);
-    struct tfr_json_out out = classify->out;
-    classify->out = (struct tfr_json_out){0};
-    put_end(&out, call);
-    tfr_reply_json(call->exchange, 200, &out);
-    free_classify(task);
+    tfr_json_end(&classify->out, ']');
+    tfr_engine_task_reply(task, &classify->out);
 }
 
 static bool check_head(const struct tfr_server *server, struct tfr_refusal *refusal) {

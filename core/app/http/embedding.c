@@ -148,16 +148,6 @@ static void put_head(struct tfr_json_out *out) {
     tfr_json_begin(out, "data", '[');
 }
 
-static void put_end(struct tfr_json_out *out, const struct tfr_call *call) {
-    tfr_json_end(out, ']');
-    tfr_json_put_text(out, "model", call->server->model);
-    tfr_json_begin(out, "usage", '{');
-    tfr_json_put_int(out, "prompt_tokens", (int64_t)call->prompt_tokens);
-    tfr_json_put_int(out, "total_tokens", (int64_t)call->prompt_tokens);
-    tfr_json_end(out, '}');
-    tfr_json_end(out, '}');
-}
-
 static bool is_finite(const struct embedding *embedding) {
     bool finite = true;
     for (size_t k = 0; k < embedding->width; k++) {
@@ -167,12 +157,10 @@ static bool is_finite(const struct embedding *embedding) {
 }
 
 static void reply_vectors(struct embedding *embedding) {
-    struct tfr_call *call = tfr_engine_task_take(&embedding->task);
-    struct tfr_json_out out = embedding->out;
-    embedding->out = (struct tfr_json_out){0};
-    put_end(&out, call);
-    tfr_reply_json(call->exchange, 200, &out);
-    free_embedding(&embedding->task);
+    struct tfr_json_out *out = &embedding->out;
+    tfr_json_end(out, ']');
+    tfr_json_put_text(out, "model", embedding->task.server->model);
+    tfr_engine_task_reply(&embedding->task, out);
 }
 
 /* Each vector is written when it is there, so that no turn of the network thread has to write them all. */

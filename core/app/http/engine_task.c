@@ -145,6 +145,19 @@ struct tfr_call *tfr_engine_task_take(struct tfr_engine_task *task) {
     return task->call;
 }
 
+void tfr_engine_task_reply(struct tfr_engine_task *task, struct tfr_json_out *out) {
+    struct tfr_call *call = tfr_engine_task_take(task);
+    struct tfr_json_out whole = *out;
+    *out = (struct tfr_json_out){0};
+    tfr_json_begin(&whole, "usage", '{');
+    tfr_json_put_int(&whole, "prompt_tokens", (int64_t)call->prompt_tokens);
+    tfr_json_put_int(&whole, "total_tokens", (int64_t)call->prompt_tokens);
+    tfr_json_end(&whole, '}');
+    tfr_json_end(&whole, '}');
+    tfr_reply_json(call->exchange, 200, &whole);
+    task->free(task);
+}
+
 void tfr_engine_task_fail(struct tfr_engine_task *task) {
     static const struct tfr_http_header soon[] = {{"Retry-After", "1"}, {"retry-after-ms", "1000"}},
                                         never[] = {{"x-should-retry", "false"}};

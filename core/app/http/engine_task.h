@@ -34,6 +34,9 @@ void tfr_engine_task_start(struct tfr_engine_task *task);
 void tfr_engine_task_post(struct tfr_engine_task *task);
 /* The call does not wait any more, and can be replied to; the task is the caller's, who frees it. */
 struct tfr_call *tfr_engine_task_take(struct tfr_engine_task *task);
+/* Takes, replies with `out` behind which it puts what was used and the end of its object, and frees: `out`, which may be part of
+ * the task, is empty then. */
+void tfr_engine_task_reply(struct tfr_engine_task *task, struct tfr_json_out *out);
 /* Takes, replies with what `status` and `error` say, and frees. */
 void tfr_engine_task_fail(struct tfr_engine_task *task);
 /* `run` ended so; the text is tfr_last_error() of this thread. */
