@@ -155,6 +155,21 @@ def plan_refuses_what_it_would_pass_over(tfrun):
 
 
 @case
+def options_of_other_commands_are_refused_by_their_owner(tfrun):
+    for words, told in (([tfrun.demo, "-p", "x", "--alias", "n"], "--alias has no effect on `tfrun generate` (it belongs to serve); leave it out"),
+                        (["repl", tfrun.demo, "--port", 9], "--port has no effect on `tfrun repl` (it belongs to serve)"),
+                        (["load", "--in-process", tfrun.demo, "--access-log", "none"], "--access-log has no effect on `tfrun load` (it belongs to serve)"),
+                        (["profile", tfrun.demo, "--stats", "off"], "--stats has no effect on `tfrun profile` (it belongs to generate, eval, score)"),
+                        (["bench", tfrun.demo, "--stats", "off"], "--stats has no effect on `tfrun bench`"),
+                        (["quantize", tfrun.demo, "--to", "int8", "--set", "output.format=json"], "--set output.format has no effect on `tfrun quantize`"),
+                        (["plan", tfrun.demo, "--wait", "spin"], "--wait has no effect on `tfrun plan`"),
+                        (["graph", tfrun.demo, "--hugepages", "off"], "--hugepages has no effect on `tfrun graph`"),
+                        (["summary", tfrun.demo, "--max-slots", 40], "--max-slots has no effect on `tfrun summary`")):
+        ran = tfrun.run(*words, code=2)
+        expect(told in ran.stderr.decode() and ran.stderr.count(b"\n") == 1 and ran.stdout == b"", words, ran.stderr)
+
+
+@case
 def commands_without_a_config_refuse_what_they_would_pass_over(tfrun):
     for words, told in ((["topology", "--set", "bogus.key=1"], "--set bogus.key has no effect on `tfrun topology`"),
                         (["plugins", "--set", "bogus.key=1"], "--set bogus.key has no effect on `tfrun plugins`"),

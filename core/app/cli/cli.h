@@ -17,6 +17,14 @@ struct tfr_command {
     int (*run)(struct tfr_args *args); /* returns the process's exit code */
 };
 
+/* For `reads`: the keys of "serve." that are the engine's own, whoever feeds it; the others are about HTTP. */
+#define TFR_ENGINE_SERVING                                                                                                         \
+    "serve.itl_target_ms", "serve.max_queue", "serve.max_queue_tokens", "serve.max_queue_ms", "serve.prefix_cache",                \
+        "serve.share_prefix", "serve.prefix_block"
+/* And what is about a run alone, where only a plan is made: its start, its memory's pages and sequences, how ranks wait. */
+#define TFR_NO_START                                                                                                               \
+    "!runtime.warmup", "!runtime.pack_cache", "!runtime.hugepages", "!runtime.max_slots", "!parallel.wait", "!parallel.timeout_s"
+
 extern const struct tfr_command tfr_cmd_generate, tfr_cmd_tokenize, tfr_cmd_init, tfr_cmd_plan, tfr_cmd_graph, tfr_cmd_plugins,
     tfr_cmd_topology, tfr_cmd_doctor, tfr_cmd_config, tfr_cmd_check, tfr_cmd_eval, tfr_cmd_score, tfr_cmd_classify, tfr_cmd_forward,
     tfr_cmd_summary, tfr_cmd_calibrate, tfr_cmd_profile, tfr_cmd_cost, tfr_cmd_load, tfr_cmd_repl, tfr_cmd_serve, tfr_cmd_bench,

@@ -33,8 +33,8 @@ static const struct tfr_flag flags[] = {
     {"verbose", NULL, "more diagnostics", 'v'},
 };
 
-static const char *const reads[] = {"trust",    "model.",      "runtime.",     "parallel.",    "plugins",
-                                    "observe.", "output.file", "output.force", "output.stats", NULL};
+static const char *const reads[] = {"trust",   "!model.aliases", "model.",      "runtime.",     "parallel.",
+                                    "plugins", "observe.",       "output.file", "output.force", NULL};
 
 enum { MOST_RUNS = 64 };
 

@@ -20,8 +20,8 @@ static const struct tfr_flag flags[] = {
     {"verbose", NULL, "more diagnostics", 'v'},
 };
 
-static const char *const reads[] = {"trust",       "!runtime.warmup", "!runtime.pack_cache", "runtime.",      "plugins",
-                                    "observe.log", "model.weights",   "output.stats",        "parallel.wait", NULL};
+static const char *const reads[] = {"trust",       "!runtime.warmup", "!runtime.pack_cache", "runtime.", "plugins",
+                                    "observe.log", "model.weights",   "parallel.wait",       NULL};
 
 struct speaker {
     bool quiet, started;

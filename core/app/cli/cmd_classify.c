@@ -13,8 +13,8 @@ static const struct tfr_flag flags[] = {
 };
 
 static const char *const reads[] = {
-    "trust",   "input.prompt", "input.file",  "input.truncate", "model.",        "runtime.",     "parallel.",
-    "plugins", "observe.",     "output.file", "output.force",   "output.format", "output.stats", NULL,
+    "trust",     "input.prompt", "input.file", "input.truncate", "!model.aliases", "model.",        "runtime.",
+    "parallel.", "plugins",      "observe.",   "output.file",    "output.force",   "output.format", NULL,
 };
 
 struct job {

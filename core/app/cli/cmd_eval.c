@@ -16,8 +16,8 @@ static const struct tfr_flag flags[] = {
 };
 
 static const char *const reads[] = {
-    "trust",    "eval.",       "model.",       "runtime.",      "parallel.",    "plugins",
-    "observe.", "output.file", "output.force", "output.format", "output.stats", NULL,
+    "trust",    "eval.",       "!model.aliases", "model.",        "runtime.",     "parallel.", "plugins",
+    "observe.", "output.file", "output.force",   "output.format", "output.stats", NULL,
 };
 
 struct expectation {

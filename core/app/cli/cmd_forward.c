@@ -58,7 +58,8 @@ static int run(struct tfr_args *args) {
     return tfr_measure_run(args, drive);
 }
 
-static const char *const reads[] = {"trust", "model.", "runtime.", "parallel.", "plugins", "output.force", "observe.", NULL};
+static const char *const reads[] = {"trust",   "!model.aliases", "model.",   "runtime.", "parallel.",
+                                    "plugins", "output.force",   "observe.", NULL};
 
 const struct tfr_command tfr_cmd_forward = {
     .name = "forward",

@@ -325,8 +325,8 @@ static int run(struct tfr_args *args) {
     return tfr_measure_run(args, drive);
 }
 
-static const char *const reads[] = {"trust",    "version",   "task",    "model.",  "input.",   "sampling.",
-                                    "runtime.", "parallel.", "plugins", "output.", "observe.", NULL};
+static const char *const reads[] = {"trust",    "version",   "task",    "!model.aliases", "model.",   "input.", "sampling.",
+                                    "runtime.", "parallel.", "plugins", "output.",        "observe.", NULL};
 
 const struct tfr_command tfr_cmd_generate = {
     .name = "generate",

@@ -24,9 +24,8 @@ static const struct tfr_flag flags[] = {
     {"json", NULL, "as JSON", 0},
 };
 
-/* max_tokens: what --split mixed weighs. Warming up and packs on disk are about a start, and nothing starts here. */
-static const char *const reads[] = {
-    "trust", "!runtime.warmup", "!runtime.pack_cache", "runtime.", "parallel.", "sampling.max_tokens", "plugins", NULL};
+/* max_tokens: what --split mixed weighs. Nothing starts here. */
+static const char *const reads[] = {"trust", TFR_NO_START, "runtime.", "parallel.", "sampling.max_tokens", "plugins", NULL};
 
 /* The first flag of a list that was given; NULL: none was. */
 static const char *first_given(const struct tfr_args *args, const char *const *names, size_t n) {

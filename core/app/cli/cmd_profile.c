@@ -21,8 +21,8 @@ static const struct tfr_flag flags[] = {
     {"verbose", NULL, "more diagnostics", 'v'},
 };
 
-static const char *const reads[] = {"trust",    "model.",      "runtime.",     "parallel.",    "plugins",
-                                    "observe.", "output.file", "output.force", "output.stats", NULL};
+static const char *const reads[] = {"trust",   "!model.aliases", "model.",      "runtime.",     "parallel.",
+                                    "plugins", "observe.",       "output.file", "output.force", NULL};
 
 static bool read_question(const struct tfr_args *args, int64_t n_positions, struct tfr_profile_question *question) {
     *question = (struct tfr_profile_question){

@@ -22,8 +22,8 @@ static const struct tfr_flag flags[] = {
 };
 
 static const char *const reads[] = {
-    "trust",    "eval.",       "model.",       "runtime.",      "plugins",      "!observe.trace",
-    "observe.", "output.file", "output.force", "output.format", "output.stats", NULL,
+    "trust",          "eval.",    "!model.aliases", "model.",       "runtime.", "plugins",
+    "!observe.trace", "observe.", "output.file",    "output.force", NULL,
 };
 
 static void on_progress(void *user, const struct tfr_progress *progress) {

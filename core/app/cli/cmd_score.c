@@ -17,8 +17,9 @@ static const struct tfr_flag flags[] = {
 };
 
 static const char *const reads[] = {
-    "trust",     "input.prompt", "input.file", "eval.ctx",    "eval.stride",  "eval.limit",    "eval.bos",     "model.", "runtime.",
-    "parallel.", "plugins",      "observe.",   "output.file", "output.force", "output.format", "output.stats", NULL,
+    "trust",    "input.prompt",   "input.file",   "eval.ctx",      "eval.stride",  "eval.limit",
+    "eval.bos", "!model.aliases", "model.",       "runtime.",      "parallel.",    "plugins",
+    "observe.", "output.file",    "output.force", "output.format", "output.stats", NULL,
 };
 
 struct lines_out {

@@ -57,7 +57,8 @@ static const struct tfr_flag flags[] = {
     {"quiet", NULL, "no progress on stderr", 'q'},
 };
 
-static const char *const reads[] = {"trust", "model.", "runtime.", "parallel.", "plugins", "observe.", "serve.", NULL};
+static const char *const reads[] = {"trust",   "!model.aliases", "model.",           "runtime.", "parallel.",
+                                    "plugins", "observe.",       TFR_ENGINE_SERVING, NULL};
 
 static void tell(void *user, int64_t n_ended, int64_t n_all, uint64_t elapsed_ns) {
     (void)user;

@@ -15,7 +15,8 @@ static const struct tfr_flag flags[] = {
     {"quiet", NULL, "only errors on stderr", 'q'},
     {"verbose", NULL, "more diagnostics; -v -v for still more", 'v'},
 };
-static const char *const reads[] = {"trust", "model.", "sampling.", "runtime.", "parallel.", "plugins", "observe.", "serve.", NULL};
+static const char *const reads[] = {"trust",     "!model.aliases", "model.",   "sampling.",        "runtime.",
+                                    "parallel.", "plugins",        "observe.", TFR_ENGINE_SERVING, NULL};
 
 struct command {
     const char *word, *operands;
