@@ -103,12 +103,17 @@ static enum tfr_status choose_asked(const struct tfr_machine *machine, int asked
     return TFR_OK;
 }
 
+int tfr_machine_cores_here(const struct tfr_machine *machine) {
+    return machine->n_cores_here > 0 ? machine->n_cores_here : machine->n_pus_online;
+}
+
 /* Bound to one core by a launcher although the node has cores that no rank was given, as `mpirun -n 1` and
  * `-n 2` do unasked. Where the user asked for one core (srun -c 1, taskset, OMP_NUM_THREADS=1), that is what
  * he gets. */
 static bool is_pinched(const struct tfr_machine *machine) {
-    return machine->launcher_local_size > 0 && machine->n_affinity == 1 && machine->n_pus_online > machine->launcher_local_size &&
-           machine->omp_num_threads != 1 && machine->slurm_cpus_per_task != 1;
+    return machine->launcher_local_size > 0 && machine->n_affinity == 1 &&
+           tfr_machine_cores_here(machine) > machine->launcher_local_size && machine->omp_num_threads != 1 &&
+           machine->slurm_cpus_per_task != 1;
 }
 
 /* The first thing that a user would want to change. */
@@ -160,6 +165,7 @@ enum tfr_status tfr_machine_choose_threads(const struct tfr_machine *machine, in
 
 bool tfr_machine_gives_own_cores(const struct tfr_machine *machine, const struct tfr_thread_choice *choice, int n_node_ranks) {
     const int n_threads = n_node_ranks * choice->n_threads;
-    return !choice->oversubscribed && n_threads <= machine->n_pus_online &&
-           (machine->quota_cores <= 0 || n_threads <= machine->quota_cores);
+    const int most =
+        machine->n_cpuset > 0 ? machine->n_pus_online : tfr_machine_cores_here(machine); /* others may have other sets */
+    return !choice->oversubscribed && n_threads <= most && (machine->quota_cores <= 0 || n_threads <= machine->quota_cores);
 }

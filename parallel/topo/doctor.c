@@ -30,18 +30,24 @@ static int ranks_on(const struct patient *p, const char *host) {
 }
 
 /* An even share of the node for each of its ranks. */
-static int fair_cores(const struct patient *p, const struct tfr_seat *seat) {
+static int fair_cpus(const struct patient *p, const struct tfr_seat *seat) {
     const int share = seat->n_online / ranks_on(p, seat->host);
     return share > 1 ? share : 1;
 }
 
-/* Bound to one CPU though the node has idle ones and nobody asked for one thread. */
+/* What the ranks of its host have together. */
+static int cores_here(const struct tfr_seat *seat) {
+    return seat->n_here > 0 ? seat->n_here : seat->n_online;
+}
+
+/* Bound to one core though the node has idle ones and nobody asked for one thread. */
 static bool find_one_core(const struct patient *p, struct sign *sign) {
     for (int r = 0; r < p->n; r++) {
         const struct tfr_seat *seat = &p->seats[r];
-        if (seat->n_affinity == 1 && seat->n_online > ranks_on(p, seat->host) && seat->omp_num_threads != 1 && !seat->in_srun) {
+        const int n_here = cores_here(seat);
+        if (seat->n_affinity == 1 && n_here > ranks_on(p, seat->host) && seat->omp_num_threads != 1 && !seat->in_srun) {
             snprintf(sign->what, sizeof sign->what, "rank %d on %s is bound to one of %d CPUs: all its threads would share it", r,
-                     seat->host, seat->n_online);
+                     seat->host, n_here);
             return true;
         }
     }
@@ -51,13 +57,14 @@ static bool find_one_core(const struct patient *p, struct sign *sign) {
 static bool find_srun_cpus(const struct patient *p, struct sign *sign) {
     for (int r = 0; r < p->n; r++) {
         const struct tfr_seat *seat = &p->seats[r];
-        const int wanted = seat->slurm_cpus_per_task > 0 ? seat->slurm_cpus_per_task : fair_cores(p, seat);
+        const int wanted = seat->slurm_cpus_per_task > 0 ? seat->slurm_cpus_per_task : fair_cpus(p, seat);
+        const int n_cpus = seat->n_cpus > 0 ? seat->n_cpus : seat->n_cores; /* of a core with two threads Slurm counts both */
         const bool is_asked = seat->slurm_cpus_per_task == 1 || seat->omp_num_threads == 1;
-        if (seat->in_srun && seat->n_cores < wanted && seat->n_affinity > 0 && !is_asked) {
+        if (seat->in_srun && n_cpus < wanted && seat->n_affinity > 0 && !is_asked) {
             snprintf(sign->what, sizeof sign->what,
                      "srun gave rank %d on %s %d CPU%s where %d are there for it: srun without -c gives one, also inside an "
                      "allocation with --cpus-per-task",
-                     r, seat->host, seat->n_cores, tfr_plural(seat->n_cores), wanted);
+                     r, seat->host, n_cpus, tfr_plural(n_cpus), wanted);
             sign->cores = wanted;
             return true;
         }
@@ -98,8 +105,8 @@ static bool shares_a_pu(const struct tfr_seat *a, const struct tfr_seat *b, int 
 static bool find_shared_core(const struct patient *p, struct sign *sign) {
     for (int r = 0; r < p->n; r++) {
         const struct tfr_seat *seat = &p->seats[r];
-        const int n_ranks = ranks_on(p, seat->host);
-        sign->ranks = n_ranks < seat->n_online ? p->n : seat->n_online * p->n / n_ranks;
+        const int n_ranks = ranks_on(p, seat->host), n_here = cores_here(seat);
+        sign->ranks = n_ranks < n_here ? p->n : n_here * p->n / n_ranks;
         if (seat->n_sharing > seat->n_cores) {
             snprintf(sign->what, sizeof sign->what, "%d ranks on %s share %d core%s", seat->n_sharing, seat->host, seat->n_cores,
                      tfr_plural(seat->n_cores));

@@ -16,7 +16,9 @@ struct tfr_seat {
     char virtual_net[TFR_SEAT_NAME], real_net[TFR_SEAT_NAME / 2]; /* interfaces that are up: the virtual ones, one that is not */
     int32_t n_openmp;
     int32_t n_cores, n_affinity, n_online;
-    int32_t n_sharing;                          /* ranks that may use exactly the same cores */
+    int32_t n_cpus;    /* hardware threads that it may use; 0: not known */
+    int32_t n_here;    /* cores of the host, or of the cpuset, that all its ranks have together; 0: not known */
+    int32_t n_sharing; /* ranks that may use exactly the same cores */
     int32_t n_threads, pu[TFR_SEAT_PUS], n_pus; /* where its threads are pinned; none where they are free */
     uint64_t domains; /* NUMA domains (the first 64) of the cores that its threads are pinned to; 0 where they are free */
     int32_t omp_num_threads, slurm_cpus_per_task;

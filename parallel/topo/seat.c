@@ -80,6 +80,8 @@ enum tfr_status tfr_seat_read(struct tfr_seat *seat, const char *root, const str
         .n_cores = machine->n_cores,
         .n_affinity = machine->n_affinity,
         .n_online = machine->n_pus_online,
+        .n_cpus = machine->n_pus_allowed,
+        .n_here = machine->n_cores_here,
         .n_sharing = 1,
         .n_threads = choice->n_threads,
         .omp_num_threads = machine->omp_num_threads,

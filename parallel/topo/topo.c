@@ -88,14 +88,13 @@ static int read_count(const char *variable) {
  * affinity only counts as a limit of its own where it is narrower. */
 static enum tfr_status read_limits(const struct tfr_cpus *online, const struct tfr_cpus *affinity, const struct tfr_cpus *cpuset,
                                    struct tfr_machine *machine) {
-    struct tfr_cpus outer = *online;
-    if (tfr_cpus_count(cpuset) > 0) {
-        outer = tfr_cpus_and(online, cpuset);
-        if (!tfr_cpus_equal(&outer, online)) {
-            TFR_TRY(tfr_topo_count_cores("", &outer, &machine->n_cpuset));
-        }
+    const struct tfr_cpus outer = tfr_cpus_count(cpuset) > 0 ? tfr_cpus_and(online, cpuset) : *online;
+    const bool is_set = !tfr_cpus_equal(&outer, online), is_narrower = !tfr_cpus_equal(affinity, &outer);
+    if (is_set || is_narrower) {
+        TFR_TRY(tfr_topo_count_cores("", &outer, &machine->n_cores_here));
     }
-    return tfr_cpus_equal(affinity, &outer) ? TFR_OK : tfr_topo_count_cores("", affinity, &machine->n_affinity);
+    machine->n_cpuset = is_set ? machine->n_cores_here : 0;
+    return is_narrower ? tfr_topo_count_cores("", affinity, &machine->n_affinity) : TFR_OK;
 }
 
 static enum tfr_status read_cores(const struct tfr_cpus *allowed, struct tfr_machine *machine) {
@@ -148,9 +147,13 @@ static enum tfr_status read_all(struct tfr_machine *machine) {
         allowed = affinity; /* a sandbox that hides /sys: believe the system call */
     }
     machine->n_pus_online = tfr_cpus_count(&online);
+    machine->n_pus_allowed = tfr_cpus_count(&allowed);
     machine->quota_cores = limits.quota_cores;
     TFR_TRY(read_limits(&online, &allowed, &limits.cpus, machine));
     TFR_TRY(read_cores(&allowed, machine));
+    if (machine->n_affinity == 0 && machine->n_cpuset == 0) {
+        machine->n_cores_here = machine->n_cores;
+    }
     read_memory(&limits, machine);
     read_environment(machine);
     read_host_name(machine->host_name, sizeof machine->host_name);

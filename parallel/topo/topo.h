@@ -22,8 +22,11 @@ struct tfr_machine {
     struct tfr_core *cores;   /* [n_cores] one entry per usable physical core, neighbours next to each other */
     int n_cores;              /* usable: allowed by cpuset and affinity */
     int n_pus_online;         /* whole machine */
+    int n_pus_allowed;        /* hardware threads that this process may use; 0: not known */
     int n_affinity, n_cpuset; /* cores each limit alone allows; 0 = not limited */
-    double quota_cores;       /* CPU-time quota in cores; 0 = none */
+    /* Cores of the whole machine, or of the cpuset, whatever the affinity: what all ranks here have together; 0: not known. */
+    int n_cores_here;
+    double quota_cores; /* CPU-time quota in cores; 0 = none */
     /* From the environment, 0 = not set; the last is how many ranks a launcher put on this node. */
     int omp_num_threads, omp_thread_limit, slurm_cpus_per_task, launcher_local_size;
     bool omp_no_levels; /* OMP_MAX_ACTIVE_LEVELS=0: OpenMP starts no second thread */
@@ -82,6 +85,10 @@ enum tfr_status tfr_machine_choose_threads(const struct tfr_machine *machine, in
 /* Whether the threads of all `n_node_ranks` ranks on this node, each with as many as this one, have a core of their own, by
  * affinity and quota: who waits may keep its core. */
 bool tfr_machine_gives_own_cores(const struct tfr_machine *machine, const struct tfr_thread_choice *choice, int n_node_ranks);
+
+/* Cores of this node, or of the cpuset, that ranks which a launcher bound apart have together; hardware threads where nobody has
+ * counted the cores. */
+int tfr_machine_cores_here(const struct tfr_machine *machine);
 
 /* pu of each thread for a binding ("compact": core after core, "scatter": spread over the chunk), or why
  * there is none: pus[n_threads]. None is bound when oversubscribed, and under a CPU quota below the cores:

@@ -93,6 +93,34 @@ TFR_TEST(two_ranks_on_one_core_are_found) {
     check_one(seats, 0, "shared_core", "2 ranks on node0 share 1 core", "mpirun --bind-to none -n 2 tfrun ...");
 }
 
+/* Slurm counts the threads of a core, and of a container the cores are those of its cpuset. */
+TFR_TEST(hardware_threads_and_cpusets_are_told_from_cores) {
+    TFR_UNUSED_STATE;
+    struct tfr_seat seats[N];
+    struct tfr_finding found[TFR_MOST_FINDINGS];
+    sound_job(seats);
+    for (int r = 0; r < N; r++) { /* hosts of eight cores with two threads each */
+        seats[r].n_online = 16;
+        seats[r].n_here = 8;
+        seats[r].n_cpus = 8;
+        seats[r].slurm_cpus_per_task = 8;
+        seats[r].in_srun = true;
+    }
+    assert_int_equal(tfr_doctor_examine(seats, N, 0, found), 0);
+    seats[1].n_cpus = 2;
+    check_one(seats, 0, "srun_cpus", "srun gave rank 1 on node0 2 CPUs where 8 are there", "srun --mpi=pmix -n 4 -c 8 tfrun ...");
+    sound_job(seats);
+    for (int r = 0; r < N; r++) { /* two cores of 64, and each rank bound to one of them */
+        seats[r].n_online = 64;
+        seats[r].n_here = 2;
+        seats[r].n_affinity = seats[r].n_cores = seats[r].n_threads = seats[r].n_pus = 1;
+    }
+    assert_int_equal(tfr_doctor_examine(seats, N, 0, found), 0);
+    seats[0].n_here = seats[1].n_here = 1; /* which both ranks have */
+    seats[0].n_sharing = seats[1].n_sharing = 2;
+    check_one(seats, 0, "shared_core", "2 ranks on node0 share 1 core", "mpirun --bind-to none -n 2 tfrun ...");
+}
+
 /* Domains as bits. */
 TFR_TEST(ranks_that_do_not_fit_the_domains_are_found) {
     TFR_UNUSED_STATE;
@@ -166,8 +194,13 @@ TFR_TEST(a_seat_is_read_from_the_system) {
     struct fake_tree tree;
     struct tfr_seat seat;
     struct tfr_core cores[2] = {{.pu = 3}, {.pu = 5, .numa = 2}};
-    const struct tfr_machine machine = {
-        .host_name = "node", .cores = cores, .n_cores = 2, .n_affinity = 2, .n_pus_online = 8, .quota_cores = 0};
+    const struct tfr_machine machine = {.host_name = "node",
+                                        .cores = cores,
+                                        .n_cores = 2,
+                                        .n_affinity = 2,
+                                        .n_pus_online = 8,
+                                        .n_pus_allowed = 4,
+                                        .n_cores_here = 6};
     const struct tfr_thread_choice choice = {.n_threads = 2, .n_cores = 2};
     fake_tree_open(&tree);
     fake_tree_write(&tree, "/proc/self/maps",
@@ -186,6 +219,8 @@ TFR_TEST(a_seat_is_read_from_the_system) {
     assert_int_equal(seat.n_openmp, 2);
     assert_string_equal(seat.virtual_net, "docker0");
     assert_string_equal(seat.real_net, "enp3s0");
+    assert_int_equal(seat.n_cpus, 4);
+    assert_int_equal(seat.n_here, 6);
     assert_int_equal(seat.n_pus, 2);
     assert_int_equal(seat.pu[0], 3);
     assert_int_equal(seat.pu[1], 5);
@@ -199,6 +234,7 @@ TFR_TEST(a_seat_is_read_from_the_system) {
 
 TFR_TEST_MAIN(TFR_CASE(a_sound_job_has_no_finding), TFR_CASE(threads_on_one_core_are_found), TFR_CASE(srun_without_cpus_is_found),
               TFR_CASE(a_quota_below_the_threads_is_found), TFR_CASE(two_ranks_on_one_core_are_found),
-              TFR_CASE(ranks_that_do_not_fit_the_domains_are_found), TFR_CASE(two_openmp_runtimes_are_found),
-              TFR_CASE(refused_copies_are_found), TFR_CASE(virtual_interfaces_are_found_between_hosts),
-              TFR_CASE(ranks_without_a_block_are_found), TFR_CASE(a_seat_is_read_from_the_system))
+              TFR_CASE(hardware_threads_and_cpusets_are_told_from_cores), TFR_CASE(ranks_that_do_not_fit_the_domains_are_found),
+              TFR_CASE(two_openmp_runtimes_are_found), TFR_CASE(refused_copies_are_found),
+              TFR_CASE(virtual_interfaces_are_found_between_hosts), TFR_CASE(ranks_without_a_block_are_found),
+              TFR_CASE(a_seat_is_read_from_the_system))

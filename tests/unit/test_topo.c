@@ -235,6 +235,28 @@ TFR_TEST(ranks_that_fill_the_node_are_not_warned) {
     assert_non_null(strstr(choice.warning, "bound to a single core"));
 }
 
+/* Two hardware threads of a core are no core more, and a container has the cores of its cpuset. */
+TFR_TEST(ranks_with_all_cores_between_them_are_not_warned) {
+    TFR_UNUSED_STATE;
+    struct tfr_core cores[MAX_CORES];
+    struct tfr_thread_choice choice;
+    struct tfr_machine machine = plain_machine(cores, 1);
+    machine.n_affinity = 1;
+    machine.n_pus_online = 16;
+    machine.n_cores_here = machine.launcher_local_size = 8;
+    assert_ok(tfr_machine_choose_threads(&machine, 0, 0, 1, &choice));
+    assert_string_equal(choice.warning, "");
+    assert_true(tfr_machine_gives_own_cores(&machine, &choice, 8));
+    assert_false(tfr_machine_gives_own_cores(&machine, &choice, 16));
+    machine.n_pus_online = 64;
+    machine.n_cores_here = machine.n_cpuset = machine.launcher_local_size = 2;
+    assert_ok(tfr_machine_choose_threads(&machine, 0, 0, 1, &choice));
+    assert_string_equal(choice.warning, "");
+    machine.launcher_local_size = 1; /* one is left over */
+    assert_ok(tfr_machine_choose_threads(&machine, 0, 0, 1, &choice));
+    assert_non_null(strstr(choice.warning, "bound to a single core"));
+}
+
 TFR_TEST(chunks_of_all_ranks_are_disjoint_and_cover_the_cores) {
     TFR_UNUSED_STATE;
     for (int n = 1; n <= 20; n++) {
@@ -427,6 +449,8 @@ TFR_TEST(an_affinity_is_seen_as_the_limit) {
     assert_true(tfr_bind_restore(&saved));
     assert_int_equal(after->n_cores, 1);
     assert_int_equal(after->n_affinity, 1);
+    assert_int_equal(after->n_pus_allowed, 1);
+    assert_true(after->n_cores_here > 1);
     assert_int_equal(after->cores[0].pu, pu);
     after->omp_num_threads = after->omp_thread_limit = after->slurm_cpus_per_task = 0;
     after->quota_cores = 0;
@@ -459,6 +483,7 @@ TFR_TEST(own_binding_is_no_limit_for_a_second_engine) {
 TFR_TEST_MAIN(TFR_CASE(thread_choice_table), TFR_CASE(warnings_say_what_to_do), TFR_CASE(requests_that_cannot_be_met_are_refused),
               TFR_CASE(a_single_core_by_intent_is_not_warned_of), TFR_CASE(openmp_binds_one_rank_and_tfrun_several),
               TFR_CASE(another_machine_is_described_to_plans_only), TFR_CASE(ranks_that_fill_the_node_are_not_warned),
+              TFR_CASE(ranks_with_all_cores_between_them_are_not_warned),
               TFR_CASE(chunks_of_all_ranks_are_disjoint_and_cover_the_cores),
               TFR_CASE(binding_is_compact_or_scattered_in_the_chunk),
               TFR_CASE(waiting_ranks_keep_their_cores_while_there_is_one_for_each_thread),
