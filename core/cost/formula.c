@@ -68,18 +68,20 @@ enum tfr_status tfr_param_shape_poly(const struct tfr_hparams *hparams, enum tfr
     return parse_size(hparams, sizes[param].columns, columns);
 }
 
-/* Inputs and outputs of a linear. */
+/* Inputs and outputs of a linear, or of the part of it that a rank holds. */
 static enum tfr_status linear_shape(const struct tfr_graph *graph, const struct tfr_node *node, const struct tfr_hparams *hparams,
                                     struct tfr_poly *inputs, struct tfr_poly *outputs) {
     const struct tfr_parsed_name parsed = tfr_model_parse_name(graph->values[node->arg[1]].name);
     if (parsed.kind != TFR_NAME_PARAM) {
         return tfr_raise(TFR_MODEL, "node %s: %s is no parameter of the model", node->name, graph->values[node->arg[1]].name);
     }
+    const struct tfr_value *weight = &graph->values[node->arg[1]];
     if (!node->attrs.transposed) {
-        return tfr_param_shape_poly(hparams, parsed.param, inputs, outputs);
+        TFR_TRY(tfr_param_shape_poly(hparams, parsed.param, inputs, outputs));
+        return weight->slice.n_shards > 1 ? tfr_poly_scale(weight->slice.axis == 0 ? inputs : outputs, 1, weight->slice.n_shards)
+                                          : TFR_OK;
     }
     TFR_TRY(tfr_param_shape_poly(hparams, parsed.param, outputs, inputs));
-    const struct tfr_value *weight = &graph->values[node->arg[1]];
     return weight->part_of > 0 ? tfr_poly_scale(outputs, weight->dim[0], weight->part_of) : TFR_OK;
 }
 
@@ -103,20 +105,36 @@ static enum tfr_status width_of(const struct tfr_graph *graph, int value, const 
     return TFR_OK;
 }
 
-/* Columns of a message: hidden states, or logits, which may be a share of them. */
-static enum tfr_status message_width(const struct tfr_graph *graph, const struct tfr_node *node, const struct tfr_hparams *hparams,
-                                     struct tfr_poly *width) {
-    const int64_t columns = graph->values[node->arg[0]].dim[1];
-    if (!tfr_is_logits_message(graph, node, hparams)) {
-        *width = tfr_poly_dim(TFR_DIM_HIDDEN);
-        return TFR_OK;
-    }
-    *width = tfr_poly_dim(TFR_DIM_VOCAB);
-    return tfr_poly_scale(width, columns, hparams->vocab_size);
+/* Columns of what a node reads, of which the model's width, or its vocabulary, is another number. */
+static enum tfr_status bind_columns(struct binding *binding, enum tfr_dim letter, enum tfr_dim name, int64_t columns, int64_t of) {
+    struct tfr_poly width = tfr_poly_dim(name);
+    TFR_TRY(tfr_poly_scale(&width, columns, of));
+    bind(binding, letter, &width);
+    return TFR_OK;
+}
+
+/* Of a message: hidden states, block sums of a shard, several of these side by side, or logits, which may be a share of them. */
+static enum tfr_status bind_message(struct binding *binding, const struct tfr_graph *graph, const struct tfr_node *node,
+                                    const struct tfr_hparams *hparams) {
+    const bool is_logits = tfr_is_logits_message(graph, node, hparams);
+    return bind_columns(binding, TFR_DIM_C, is_logits ? TFR_DIM_VOCAB : TFR_DIM_HIDDEN, graph->values[node->arg[0]].dim[1],
+                        is_logits ? hparams->vocab_size : hparams->n_embd);
 }
 
 static bool has_arg(const struct tfr_node *node, int arg) {
     return arg < node->n_args && node->arg[arg] >= 0;
+}
+
+static void bind_bias_and_residual(struct binding *binding, const struct tfr_node *node) {
+    bind_number(binding, TFR_DIM_BIAS, has_arg(node, 2), 1);
+    bind_number(binding, TFR_DIM_RESIDUAL, has_arg(node, 3), 1);
+}
+
+/* Blocks of sums: those of the shard, and the total so far. */
+static enum tfr_status bind_sum_blocks(struct binding *binding, const struct tfr_node *node) {
+    bind_name(binding, TFR_DIM_N, TFR_DIM_HIDDEN);
+    bind_bias_and_residual(binding, node);
+    return bind_columns(binding, TFR_DIM_K, TFR_DIM_HIDDEN, node->attrs.n_blocks + has_arg(node, 1), 1);
 }
 
 /* Widths and flags: what does not depend on who runs the node. */
@@ -130,12 +148,14 @@ static enum tfr_status bind_shape(struct binding *binding, const struct tfr_grap
         TFR_TRY(linear_shape(graph, node, hparams, &inputs, &outputs));
         bind(binding, TFR_DIM_K, &inputs);
         bind(binding, TFR_DIM_N, &outputs);
-        bind_number(binding, TFR_DIM_BIAS, has_arg(node, 2), 1);
-        bind_number(binding, TFR_DIM_RESIDUAL, has_arg(node, 3), 1);
+        bind_bias_and_residual(binding, node);
     } else if (node->op == TFR_OP_SEND_HIDDEN || node->op == TFR_OP_RECV_HIDDEN) {
-        struct tfr_poly width;
-        TFR_TRY(message_width(graph, node, hparams, &width));
-        bind(binding, TFR_DIM_C, &width);
+        return bind_message(binding, graph, node, hparams);
+    } else if (node->op == TFR_OP_KV_APPEND || node->op == TFR_OP_ATTENTION) { /* of the heads that are here */
+        TFR_TRY(bind_columns(binding, TFR_DIM_C, TFR_DIM_HIDDEN, node->attrs.n_heads, hparams->n_head));
+        return bind_columns(binding, TFR_DIM_H, TFR_DIM_HEADS, node->attrs.n_heads, hparams->n_head);
+    } else if (node->op == TFR_OP_SUM_BLOCKS) {
+        return bind_sum_blocks(binding, node);
     } else if (node->op == TFR_OP_ACTIVATION || node->op == TFR_OP_ADD) {
         struct tfr_poly width;
         TFR_TRY(width_of(graph, node->arg[0], hparams, &width));
@@ -205,6 +225,11 @@ static void bind_weight(struct binding *binding, const struct tfr_graph *graph, 
     const struct tfr_value *weight = &graph->values[node->arg[arg]];
     const int64_t k = weight->dim[node->op == TFR_OP_LINEAR && node->attrs.transposed ? 1 : 0];
     int64_t bytes, elements;
+    if (node->op == TFR_OP_EMBED) { /* a row of each table: the mean of the two */
+        const enum tfr_dtype positions = graph->values[node->arg[3]].dtype;
+        bind_number(binding, TFR_DIM_EW, (int64_t)(tfr_dtype_size(weight->dtype) + tfr_dtype_size(positions)), 2);
+        return;
+    }
     tfr_dtype_fraction(weight->dtype, k, &bytes, &elements);
     bind_number(binding, TFR_DIM_EW, bytes, elements);
 }
@@ -213,6 +238,10 @@ static enum tfr_status executed_op(struct tfr_formula *formula, const struct tfr
                                    const struct tfr_hparams *hparams) {
     const struct tfr_op_info *info = tfr_op_info(node->op);
     struct binding binding = {0};
+    struct tfr_poly written = info->bytes_written;
+    if (node->op == TFR_OP_LINEAR && node->attrs.n_blocks > 0) { /* block sums that stay apart */
+        TFR_TRY(tfr_poly_scale(&written, node->attrs.n_blocks, 1));
+    }
     TFR_TRY(bind_shape(&binding, graph, node, hparams));
     bind_name(&binding, TFR_DIM_M, node->rows == TFR_ROWS_LOGITS ? TFR_DIM_R : TFR_DIM_T);
     bind_number(&binding, TFR_DIM_EA, sizeof(float), 1);
@@ -226,7 +255,7 @@ static enum tfr_status executed_op(struct tfr_formula *formula, const struct tfr
     if (node->op == TFR_OP_ATTENTION && node->attrs.cross) {
         TFR_TRY(bind_cross(&binding));
     }
-    return apply_all(formula, &info->flops, &info->bytes_read, &info->bytes_written, &binding,
+    return apply_all(formula, &info->flops, &info->bytes_read, &written, &binding,
                      node->rows == TFR_ROWS_LOGITS ? TFR_DIM_W : TFR_DIM_U);
 }
 

@@ -242,7 +242,7 @@ void tfr_op_bind(const struct tfr_problem *problem, const struct tfr_op_facts *f
         bind_sum_blocks(problem, value);
     } else if (problem->op == TFR_OP_EMBED) {
         value[TFR_DIM_C] = (double)problem->arg[2].dim[1];
-        value[TFR_DIM_EW] = (double)tfr_dtype_size(problem->arg[2].dtype);
+        value[TFR_DIM_EW] = (double)(tfr_dtype_size(problem->arg[2].dtype) + tfr_dtype_size(problem->arg[3].dtype)) / 2;
     } else if (problem->op == TFR_OP_LOOKUP_ADD) {
         value[TFR_DIM_EW] = (double)tfr_dtype_size(problem->arg[2].dtype);
     } else if (problem->op == TFR_OP_KV_APPEND || problem->op == TFR_OP_ATTENTION) {
@@ -295,4 +295,7 @@ void tfr_op_cost(const struct tfr_problem *problem, const struct tfr_op_facts *f
     cost->flops = tfr_poly_eval(&info->flops, value);
     cost->bytes_read = tfr_poly_eval(&info->bytes_read, value);
     cost->bytes_written = tfr_poly_eval(&info->bytes_written, value);
+    if (problem->op == TFR_OP_LINEAR && problem->attrs.n_blocks > 0) {
+        cost->bytes_written *= problem->attrs.n_blocks; /* block sums that stay apart */
+    }
 }

@@ -86,16 +86,19 @@ static void write_reference(const struct tfr_cost_report *report, const char *li
 enum tfr_status tfr_cost_report_head(const struct tfr_cost_report *report, const char *line_end, FILE *stream) {
     const struct tfr_account *account = report->account;
     const struct tfr_account_question *question = &account->question;
+    const struct tfr_table_types *tables = &question->tables;
+    const bool are_alike = tables->wte == tables->wpe;
     char steps[TFR_INT128_TEXT], keys[TFR_INT128_TEXT];
     write_dims(report, line_end, stream);
     write_sequences(report, line_end, stream);
     TFR_TRY(write_pairs(report, line_end, stream));
     write_reference(report, line_end, stream);
-    fprintf(
-        stream,
-        "executed: tfrun's graph after fusing; weights %s, tables %s, kv cache %s, activations f32; %s; FLOPs of visible pairs%s",
-        tfr_dtype_name(question->dtype), tfr_dtype_name(question->tables.wte), tfr_dtype_name(question->kv_dtype),
-        of_logits(question->logits[TFR_EXECUTED]), line_end);
+    fprintf(stream,
+            "executed: tfrun's graph after fusing; weights %s, tables %s%s%s, kv cache %s, activations f32; %s; FLOPs of visible "
+            "pairs%s",
+            tfr_dtype_name(question->dtype), tfr_dtype_name(tables->wte), are_alike ? "" : " and (positions) ",
+            are_alike ? "" : tfr_dtype_name(tables->wpe), tfr_dtype_name(question->kv_dtype),
+            of_logits(question->logits[TFR_EXECUTED]), line_end);
     fprintf(stream, "steps: %s of at most %lld rows, which read the weights each, and %s keys in all%s",
             tfr_int128_text(account->step[TFR_DIM_U], ',', steps), (long long)question->max_rows,
             tfr_int128_text(account->step[TFR_DIM_X], ',', keys), line_end);

@@ -103,6 +103,9 @@ static void put_question(const struct tfr_cost_report *report, struct tfr_json_o
     tfr_json_put_text(out, "reference_dtype", tfr_dtype_name(tfr_account_reference_dtype(&account->question)));
     tfr_json_put_text(out, "kv_dtype", tfr_dtype_name(account->question.kv_dtype));
     tfr_json_put_text(out, "table_dtype", tfr_dtype_name(account->question.tables.wte));
+    if (account->question.tables.wpe != account->question.tables.wte) {
+        tfr_json_put_text(out, "position_table_dtype", tfr_dtype_name(account->question.tables.wpe));
+    }
     tfr_json_put_int(out, "max_rows", account->question.max_rows);
 }
 

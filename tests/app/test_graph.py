@@ -138,6 +138,39 @@ def law_folded_costs_what_unfolded_costs(drawer):
                     expect_same(panel["totals"]["ops"], len(ops))
 
 
+@case
+def law_shards_cost_their_part_of_a_block(drawer):
+    """Of each rank by hand: its heads, its columns or rows of the weights, its block sums; and the plan writes as many bytes."""
+    width, inner, heads = 256, 1024, 4
+
+    def linear(rows, inputs, outputs, each, times=1):  # with a bias where `each` counts its addition
+        return (2 * rows * inputs * outputs + each * rows * outputs,
+                4 * (rows * inputs + inputs * outputs + (outputs if each > 0 else 0)), 4 * rows * outputs * times)
+
+    def wanted(rows, rank):
+        here, apart, pairs = width // 2, heads // 2 if rank > 0 else 1, rows * (rows + 1) // 2
+        return {"attn.c_attn": linear(rows, width, 3 * here, 1),
+                "attn.kv_append": (0, 8 * rows * here, 8 * rows * here),
+                "attn": (4 * pairs * here + 6 * pairs * heads // 2, 4 * rows * here + 8 * rows * here, 4 * rows * here),
+                "attn.c_proj": linear(rows, here, width, 0, apart),
+                "mlp.c_fc": linear(rows, width, inner // 2, 10),
+                "mlp.c_proj": linear(rows, inner // 2, width, 0, apart),
+                # the total so far, two blocks, bias and residual
+                "mlp.sum.1": (4 * rows * width, 4 * (4 * rows * width + width), 4 * rows * width)}
+
+    for rows in (1, 32):
+        words = ["--rows", rows, "--context", 0, "--ranks", 2, "--tensor", 2, "--threads", 1]
+        plan = json.loads(drawer.run("plan", drawer.demo, "--json", *words).stdout)
+        for panel, rank in zip(drawer.graph(drawer.demo, *words, "--unfold")["panels"], plan["ranks"]):
+            nodes = {node["name"]: node for node in panel["nodes"]}
+            tasks = {task["node"]: task for task in rank["tasks"]}
+            for name, costs in wanted(rows, panel["rank"]).items():
+                name = f"h.3.{name}"
+                if name in nodes or "sum" not in name:  # of many rows the last rank alone adds
+                    expect_same((name, *(nodes[name][key] for key in ("flops", "bytes_read", "bytes_written"))), (name, *costs))
+                    expect_same((name, tasks[name]["bytes_written"]), (name, costs[2]))
+
+
 def fold(picture, folds):
     """Edges of an unfolded picture as a folded one should have them, by names."""
     blocks = {(item["stage"], item["rank"], layer): item for item in folds

@@ -134,6 +134,17 @@ TFR_TEST(symbolic_sums_are_the_numeric_ones) {
     }
 }
 
+TFR_TEST(each_table_counts_in_its_own_type) {
+    TFR_UNUSED_STATE;
+    const struct tfr_sequences one = {.count = 1, .rows = 5};
+    struct tfr_account_question question = ask(&gpt2, &one);
+    question.tables.wte = TFR_DTYPE_BF16;
+    struct tfr_account *account = opened(&question);
+    int64_t n;
+    assert_count(of_op(account, TFR_EXECUTED, TFR_OP_EMBED, &n).read, 5 * 8 + 5 * (2 + 4) * 768);
+    tfr_account_close(account);
+}
+
 /* Cuts row after row, without a rule and without jumps. */
 static void cut_by_hand(const struct tfr_sequences *of, int64_t most, enum tfr_logits_kept logits,
                         tfr_int128 value[TFR_DIM_COUNT]) {
@@ -212,5 +223,5 @@ TFR_TEST(a_thousand_million_sequences_are_exact_or_refused) {
 
 TFR_TEST_MAIN(TFR_CASE(prefill_of_gpt2_is_the_sum_by_hand), TFR_CASE(figures_of_the_design),
               TFR_CASE(decode_reads_weights_and_cache), TFR_CASE(symbolic_sums_are_the_numeric_ones),
-              TFR_CASE(cuts_of_many_sequences_are_those_of_one_after_the_other), TFR_CASE(ranks_share_the_work_and_add_messages),
-              TFR_CASE(a_thousand_million_sequences_are_exact_or_refused))
+              TFR_CASE(each_table_counts_in_its_own_type), TFR_CASE(cuts_of_many_sequences_are_those_of_one_after_the_other),
+              TFR_CASE(ranks_share_the_work_and_add_messages), TFR_CASE(a_thousand_million_sequences_are_exact_or_refused))

@@ -74,6 +74,29 @@ TFR_TEST(transposed_weight_swaps_inputs_and_outputs) {
     assert_true(value[TFR_DIM_K] == 16 && value[TFR_DIM_N] == 8);
 }
 
+TFR_TEST(block_sums_that_stay_apart_are_all_written) {
+    TFR_UNUSED_STATE;
+    struct tfr_problem problem = linear_problem(3, 8, 16, false, TFR_ACT_NONE);
+    struct tfr_op_facts facts = {.rows = 3};
+    struct tfr_cost added = {0}, apart = {0};
+    tfr_op_cost(&problem, &facts, &added);
+    problem.attrs.n_blocks = 4;
+    tfr_op_cost(&problem, &facts, &apart);
+    assert_true(added.bytes_written == 4 * 3 * 16 && apart.bytes_written == 4 * added.bytes_written);
+    assert_true(apart.flops == added.flops && apart.bytes_read == added.bytes_read);
+}
+
+TFR_TEST(embed_reads_a_row_of_each_table_in_its_type) {
+    TFR_UNUSED_STATE;
+    struct tfr_problem problem = {.op = TFR_OP_EMBED, .n_args = 5};
+    struct tfr_op_facts facts = {.rows = 3};
+    struct tfr_cost cost = {0};
+    problem.arg[2] = (struct tfr_arg_desc){.dtype = TFR_DTYPE_BF16, .rank = 2, .dim = {9, 16}};
+    problem.arg[3] = (struct tfr_arg_desc){.dtype = TFR_DTYPE_F32, .rank = 2, .dim = {9, 16}};
+    tfr_op_cost(&problem, &facts, &cost);
+    assert_true(cost.bytes_read == 3 * 8 + 3 * (2 + 4) * 16);
+}
+
 TFR_TEST(attention_cost_follows_visible_pairs) {
     TFR_UNUSED_STATE;
     struct tfr_problem problem = {.op = TFR_OP_ATTENTION, .n_args = 3, .attrs = {.n_heads = 12, .head_dim = 64}};
@@ -158,6 +181,7 @@ TFR_TEST(every_activation_of_the_registry_has_a_class) {
 
 TFR_TEST_MAIN(TFR_CASE(every_formula_parses), TFR_CASE(every_argument_is_named), TFR_CASE(optional_arguments_are_marked),
               TFR_CASE(linear_cost_counts_bias_residual_and_activation), TFR_CASE(transposed_weight_swaps_inputs_and_outputs),
+              TFR_CASE(block_sums_that_stay_apart_are_all_written), TFR_CASE(embed_reads_a_row_of_each_table_in_its_type),
               TFR_CASE(attention_cost_follows_visible_pairs), TFR_CASE(facts_of_a_ragged_step),
               TFR_CASE(every_activation_has_a_name_and_a_cost), TFR_CASE(parts_of_an_op_add_up_to_its_flops),
               TFR_CASE(every_activation_of_the_registry_has_a_class))
