@@ -47,7 +47,7 @@ dnnl_stream_t onednn_stream(void);
 bool onednn_open_engine(void);
 
 /* The family of `key`, made if need be; never freed. With a reason: TFR_UNSUPPORTED where the library offers only its
- * reference code, TFR_RESOURCE without memory. */
+ * reference code, TFR_RESOURCE without memory. Of either of the first two there is one answer, whoever asks how often. */
 int32_t onednn_family_find(const struct onednn_key *key, struct onednn_family **family, char *reason, size_t reason_size);
 /* While a family has users, its primitives stay. */
 void onednn_family_take(struct onednn_family *family);

@@ -13,6 +13,13 @@
 
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct onednn_family *families;
+/* What was refused once stays refused, even where the library only lacked memory at that moment: how a weight lies in memory
+ * follows from the answer, so `pack` and `init` must get the one that `prepare` got. */
+static struct refusal {
+    struct onednn_key key;
+    char reason[128];
+    struct refusal *next;
+} * refusals;
 static dnnl_engine_t engine;
 static dnnl_stream_t stream;
 
@@ -221,6 +228,36 @@ static bool is_same_key(const struct onednn_key *a, const struct onednn_key *b) 
            a->has_bias == b->has_bias && a->adds == b->adds && a->activation == b->activation && a->is_plain == b->is_plain;
 }
 
+static const struct refusal *find_refusal(const struct onednn_key *key) {
+    const struct refusal *refusal = refusals;
+    while (refusal != NULL && !is_same_key(&refusal->key, key)) {
+        refusal = refusal->next;
+    }
+    return refusal;
+}
+
+/* A key that nobody has asked for yet. Without memory to keep the answer there is none. */
+static int32_t add(const struct onednn_key *key, struct onednn_family **family, char *reason, size_t size) {
+    struct refusal *refusal = calloc(1, sizeof *refusal);
+    if (refusal == NULL) {
+        refuse(reason, size, "no memory");
+        return TFR_RESOURCE;
+    }
+    const int32_t status = make_family(key, family, reason, size);
+    if (status == TFR_UNSUPPORTED) {
+        *refusal = (struct refusal){.key = *key, .next = refusals};
+        snprintf(refusal->reason, sizeof refusal->reason, "%s", reason);
+        refusals = refusal;
+        return status;
+    }
+    free(refusal);
+    if (status == TFR_OK) {
+        (*family)->next = families;
+        families = *family;
+    }
+    return status;
+}
+
 int32_t onednn_family_find(const struct onednn_key *key, struct onednn_family **family, char *reason, size_t reason_size) {
     int32_t status = TFR_OK;
     pthread_mutex_lock(&table_lock);
@@ -228,12 +265,12 @@ int32_t onednn_family_find(const struct onednn_key *key, struct onednn_family **
     while (*family != NULL && !is_same_key(&(*family)->key, key)) {
         *family = (*family)->next;
     }
-    if (*family == NULL) {
-        status = make_family(key, family, reason, reason_size);
-        if (status == TFR_OK) {
-            (*family)->next = families;
-            families = *family;
-        }
+    const struct refusal *refusal = *family == NULL ? find_refusal(key) : NULL;
+    if (refusal != NULL) {
+        refuse(reason, reason_size, refusal->reason);
+        status = TFR_UNSUPPORTED;
+    } else if (*family == NULL) {
+        status = add(key, family, reason, reason_size);
     }
     pthread_mutex_unlock(&table_lock);
     return status;
