@@ -290,9 +290,18 @@ static void activate(float *y, int64_t count, int activation, int n_threads) {
     }
 }
 
+/* Where the data of a run are; a primitive that was not told would take the addresses of the run before. */
+static bool point(struct state *s, int bucket, const struct tfr_run_args *args, void *x, void *scratchpad) {
+    return dnnl_memory_set_data_handle(s->x[bucket], x) == dnnl_success &&
+           dnnl_memory_set_data_handle(s->weight, args->arg[1]) == dnnl_success &&
+           dnnl_memory_set_data_handle(s->y[bucket], args->arg[4]) == dnnl_success &&
+           dnnl_memory_set_data_handle(s->scratch[bucket], scratchpad) == dnnl_success &&
+           (!s->family->key.has_bias || dnnl_memory_set_data_handle(s->bias, args->arg[2]) == dnnl_success);
+}
+
 static bool execute(struct state *s, const struct tfr_run_args *args, void *x, void *scratchpad) {
     const int bucket = onednn_bucket_for(s->family, args->rows);
-    if (bucket < 0 || !has_memory(s, bucket)) {
+    if (bucket < 0 || !has_memory(s, bucket) || !point(s, bucket, args, x, scratchpad)) {
         return false;
     }
     const dnnl_exec_arg_t exec[] = {{DNNL_ARG_SRC, s->x[bucket]},
@@ -301,13 +310,6 @@ static bool execute(struct state *s, const struct tfr_run_args *args, void *x, v
                                     {DNNL_ARG_SCRATCHPAD, s->scratch[bucket]},
                                     {DNNL_ARG_BIAS, s->bias}};
     const int count = s->family->key.has_bias ? 5 : 4;
-    dnnl_memory_set_data_handle(s->x[bucket], x);
-    dnnl_memory_set_data_handle(s->weight, args->arg[1]);
-    dnnl_memory_set_data_handle(s->y[bucket], args->arg[4]);
-    dnnl_memory_set_data_handle(s->scratch[bucket], scratchpad);
-    if (s->family->key.has_bias) {
-        dnnl_memory_set_data_handle(s->bias, args->arg[2]);
-    }
     return dnnl_primitive_execute(s->family->bucket[bucket].primitive, onednn_stream(), count, exec) == dnnl_success &&
            dnnl_stream_wait(onednn_stream()) == dnnl_success;
 }

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 from cases import CASES, case, expect, main
-from injecting import ALONE, CALL_KINDS, LIBRARY_KINDS, Box, Skip
+from injecting import ALONE, CALL_KINDS, LIBRARY_KINDS, Box, Case, Skip
 from injecting_commands import COMMANDS
 from injecting_ends import FAULTS, judge
 
@@ -91,6 +91,17 @@ def ways_are_told_by_their_first_and_last_request(box):
         expect(all(first <= last <= one.count for first, last in one.ways), kind, one.ways)
     calls = box.run(case, "read", wants_ways=True)
     expect(calls.code == 77 or 1 < len(calls.ways) < calls.count, calls.code, calls.ways, calls.count, calls.error)
+
+
+@case
+def a_primitive_does_not_run_without_its_data(box):
+    """The last calls of oneDNN, each refused in turn, are those of a linear that runs: where its data are, and the run itself."""
+    linears = Case(box.golden / "base", "--prompt-ids", "1,2,3", "-n", 1, "-q", "-t", 1, "--kernels", "onednn")
+    clean = box.run(linears, "vendor")
+    expect(clean.code == 0 and clean.count > 0, clean.code, clean.count, clean.error)
+    for at in range(max(1, clean.count - 11), clean.count + 1):
+        outcome, what = judge(linears, "vendor", box.run(linears, "vendor", at), clean)
+        expect(outcome not in FAULTS, at, clean.count, outcome, what)
 
 
 for each in (name for name in COMMANDS if name not in SLOW):
