@@ -199,6 +199,17 @@ static void settle_switch(int *asked, bool by_config) {
     *asked = *asked == TFR_SWITCH_CONFIG ? by_config : *asked > 0;
 }
 
+static enum tfr_status check_options(const struct tfr_forward_options *options) {
+    if (options->attn < TFR_ATTN_AUTO || options->attn > TFR_ATTN_FUSED) {
+        return tfr_raise(TFR_USAGE, "attn = %d is none of enum tfr_attention", options->attn);
+    }
+    const enum tfr_dtype dtype = options->out_dtype;
+    if (dtype != TFR_DTYPE_F32 && dtype != TFR_DTYPE_F16 && dtype != TFR_DTYPE_BF16) {
+        return tfr_raise(TFR_USAGE, "out_dtype = %d is none of TFR_DTYPE_F32, TFR_DTYPE_F16 and TFR_DTYPE_BF16", (int)dtype);
+    }
+    return TFR_OK;
+}
+
 enum tfr_status tfr_forward(struct tfr_engine *engine, const struct tfr_named_tensor *inputs, size_t n_inputs,
                             const struct tfr_forward_options *options, struct tfr_forward_reply **reply) {
     struct tfr_forward_request request = {.engine = engine,
@@ -209,9 +220,7 @@ enum tfr_status tfr_forward(struct tfr_engine *engine, const struct tfr_named_te
                                           .head = tfr_forward_head(engine)};
     const struct tfr_hparams *model = request.model;
     *reply = NULL;
-    if (options->attn < TFR_ATTN_AUTO || options->attn > TFR_ATTN_FUSED) {
-        return tfr_raise(TFR_USAGE, "attn = %d is none of enum tfr_attention", options->attn);
-    }
+    TFR_TRY(check_options(options));
     settle_switch(&request.options.use_cache, model->use_cache);
     settle_switch(&request.options.output_attentions, model->output_attentions);
     settle_switch(&request.options.output_hidden_states, model->output_hidden_states);

@@ -65,6 +65,17 @@ static enum tfr_status check_shape(const char *name, const struct tfr_tensor *te
     return TFR_OK;
 }
 
+/* A file has each name once; of a host program the second one would be passed over. */
+static enum tfr_status check_once(const struct tfr_forward_request *request, size_t index) {
+    for (size_t before = 0; before < index; before++) {
+        if (strcmp(request->inputs[before].name, request->inputs[index].name) == 0) {
+            return tfr_raise(TFR_USAGE, "%.200s is there twice, as inputs %zu and %zu; give it once", request->inputs[index].name,
+                             before, index);
+        }
+    }
+    return TFR_OK;
+}
+
 static enum tfr_status check_names(const struct tfr_forward_request *request) {
     for (size_t i = 0; i < request->n_inputs; i++) {
         const char *name = request->inputs[i].name;
@@ -78,6 +89,7 @@ static enum tfr_status check_names(const struct tfr_forward_request *request) {
                              (long long)request->model->n_layer, near != NULL ? "; did you mean " : "", near != NULL ? near : "",
                              near != NULL ? "?" : "");
         }
+        TFR_TRY(check_once(request, i));
         TFR_TRY(check_shape(name, &request->inputs[i].tensor));
     }
     return TFR_OK;

@@ -59,6 +59,28 @@ static void check_shapes_are_bounded(struct tfr_engine *engine) {
     }
 }
 
+/* What only a host program can ask for. */
+static void check_refusals(struct tfr_engine *engine, int32_t *ids) {
+    const struct tfr_named_tensor input = {.name = "input_ids",
+                                           .tensor = {.data = ids, .dtype = TFR_DTYPE_I32, .rank = 1, .dim = {2}, .stride = {1}}};
+    const struct tfr_named_tensor twice[] = {input, input};
+    const struct {
+        struct tfr_forward_options options;
+        size_t n;
+        const char *word;
+    } cases[] = {{{.out_dtype = TFR_DTYPE_F64}, 1, "out_dtype = 3"},
+                 {{.out_dtype = TFR_DTYPE_NONE}, 1, "out_dtype = -1"},
+                 {{.attn = 7}, 1, "attn = 7"},
+                 {{0}, 2, "input_ids is there twice"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct tfr_forward_reply *reply;
+        if (tfr_forward(engine, twice, cases[i].n, &cases[i].options, &reply) != TFR_USAGE || reply != NULL ||
+            strstr(tfr_last_error(), cases[i].word) == NULL) {
+            golden_fail("refusal %zu: %s", i, tfr_last_error());
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         golden_fail("usage: test_forward FOLDER");
@@ -78,6 +100,7 @@ int main(int argc, char **argv) {
     }
     check_beside_session(engine, ids, logits);
     check_shapes_are_bounded(engine);
+    check_refusals(engine, ids);
     if (tfr_forward_reply_at(reply, tfr_forward_reply_count(reply)) != NULL) {
         golden_fail("there is a tensor behind the last one");
     }
