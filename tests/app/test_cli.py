@@ -325,6 +325,16 @@ def a_full_disk_is_an_error(tfrun):
 
 
 @case
+def a_closed_stdout_is_missed_where_it_is_needed(tfrun):
+    out = tfrun.folder / "closed.txt"
+    for words, code in ((["-o", out], 0), ([], 1)):
+        ran = subprocess.run(["sh", "-c", 'exec "$0" "$@" >&-', str(tfrun.program), str(tfrun.demo), "-p", PROMPT, "-n", "2", "-q", *map(str, words)],
+                             stderr=subprocess.PIPE, timeout=120 * SLOWER)
+        expect_same((ran.returncode, ran.stderr.count(b"cannot write to stdout: Bad file descriptor")), (code, code))
+    expect(out.read_text().startswith(PROMPT), out)
+
+
+@case
 def text_streams_as_it_comes(tfrun):
     reader, writer = os.pipe2(os.O_DIRECT)  # one read for each write, however late the reader comes
     process = subprocess.Popen([tfrun.program, tfrun.demo, "-p", PROMPT, "-n", "60", "--ignore-eos", "-q"], stdout=writer)

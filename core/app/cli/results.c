@@ -15,10 +15,10 @@ enum { BUFFER_BYTES = 1 << 16, PRINT_BYTES = 4096 };
 static struct {
     char bytes[BUFFER_BYTES];
     size_t used;
-    int fd, error;
+    int fd, error, absence; /* absence: why there is no fd */
     bool terminal;
     char last; /* byte that went before */
-} results = {.fd = -1, .error = EBADF};
+} results = {.fd = -1, .absence = EBADF};
 
 /* A standard stream that is closed would be taken by the next file that is opened. */
 static void fill_standard_streams(void) {
@@ -33,7 +33,7 @@ static void fill_standard_streams(void) {
 
 void tfr_results_open(void) {
     results.fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    results.error = results.fd < 0 ? errno : 0;
+    results.absence = results.fd < 0 ? errno : 0;
     results.terminal = isatty(results.fd) == 1;
     fill_standard_streams();
     dup2(STDERR_FILENO, STDOUT_FILENO);
@@ -61,9 +61,13 @@ static void defuse(void) {
     }
 }
 
+/* A stdout that is closed is missed where something is to go there, not before. */
 int tfr_results_flush(void) {
     if (results.terminal) {
         defuse();
+    }
+    if (results.fd < 0 && results.used > 0 && results.error == 0) {
+        results.error = results.absence;
     }
     for (size_t done = 0; done < results.used && results.error == 0;) {
         const ssize_t n = write(results.fd, results.bytes + done, results.used - done);
