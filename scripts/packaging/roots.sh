@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# Sourced by scripts/test_packages and scripts/test_roots: clean roots of distributions, made by debootstrap from the mirror that this
+# Sourced by scripts/test_packages, scripts/test_roots and scripts/test_compilers: clean roots of distributions, made by debootstrap from the mirror that this
 # machine's apt uses, and commands in them. Needs root.
 
 # mirror_of DISTRIBUTION: address of its main archive in apt's configuration; nothing where apt has none.
@@ -7,7 +7,8 @@ mirror_of() {
     apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Label: $1" 'Component: main' | head -1
 }
 
-# make_root NAME SUITE FOLDER: fills FOLDER unless it is there whole, and says on stdout what was done; false after a sentence.
+# make_root NAME SUITE FOLDER: fills FOLDER unless it is there whole, and says on stdout what was done; false after a sentence. It is called
+# in conditions, where `set -e` does not hold.
 make_root() {
     case $2 in
     noble | jammy) distribution=Ubuntu ;;
@@ -29,13 +30,13 @@ make_root() {
         echo "$1: no root of $2: debootstrap failed: $(tail -1 "$3.log")"
         return 1
     fi
-    echo "deb $mirror $2 main" >"$3/etc/apt/sources.list"
-    printf '#!/bin/sh\nexit 101\n' >"$3/usr/sbin/policy-rc.d" # no service starts in it
-    chmod +x "$3/usr/sbin/policy-rc.d"
-    cp /etc/resolv.conf /etc/hosts "$3/etc/"
     apt-config dump | grep -i '^Acquire::https\?::.*Proxy' >"$3/etc/apt/apt.conf.d/99proxy" || true
-    echo 'force-unsafe-io' >"$3/etc/dpkg/dpkg.cfg.d/fast"
-    touch "$3/.complete"
+    echo "deb $mirror $2 main" >"$3/etc/apt/sources.list" &&
+        printf '#!/bin/sh\nexit 101\n' >"$3/usr/sbin/policy-rc.d" && # no service starts in it
+        chmod +x "$3/usr/sbin/policy-rc.d" &&
+        cp /etc/resolv.conf /etc/hosts "$3/etc/" &&
+        echo 'force-unsafe-io' >"$3/etc/dpkg/dpkg.cfg.d/fast" &&
+        touch "$3/.complete" || { echo "$1: no root of $2: $3 can't be filled"; return 1; }
 }
 
 # copy_root FROM TO: a fresh copy to install into.

@@ -119,6 +119,7 @@ soak | --engines 0 --tfrun TFRUN | '0' is no whole number
 step_shares | NONE --tfrun TFRUN | NONE
 step_shares | --tfrun NONE DEMO | there is no program 'NONE'
 test_compilers | --nosuch | unknown option
+test_compilers | --levels 7 | there is no level 7
 test_isa | NONE | has no bin/test_determinism
 test_recipes | nosuch | 'nosuch' is none of easybuild
 train_124m.py | NONE -o out --tokenizer DEMO --start DEMO | NONE': there is no such folder
@@ -289,6 +290,86 @@ def pictures_and_hosts_need_their_files(tree):
         tree.refuses("draw_trace.py", broken, told="trace.json is no file of --trace")
     tree.refuses("hosts", "none", "--tfrun", tree.tfrun, told="there is no config 'none'")
     tree.refuses("hosts", tree.root, "--tfrun", "/nowhere/tfrun", told="there is no program '/nowhere/tfrun'")
+
+
+def stand_in(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+
+
+def called(tree, name, *words, **environment):
+    shutil.copy(tree.source / "scripts" / name, tree.root / "scripts" / name)
+    path = f"{tree.root / 'bin'}:{os.environ['PATH']}"
+    return subprocess.run([tree.root / "scripts" / name, *words], capture_output=True, text=True, timeout=100 * SLOWER, cwd=tree.root,
+                          env={**os.environ, "PATH": path, **environment})
+
+
+@case
+def the_demo_fails_where_its_commands_do(tree):
+    """Two commands that fail write the same: nothing."""
+    shutil.copy(tree.source / "scripts" / "env", tree.root / "scripts" / "env")
+    stand_in(tree.root / "scripts" / "setup", "")
+    stand_in(tree.root / "build" / "bin" / "mpirun", 'shift 2\nRANKS=4 exec "$@"\n')
+    for text, code, told in (("echo story\n", 0, "four ranks wrote the same text"), ("exit 4\n", 4, "demo: tfrun ended with exit code 4"),
+                             ("echo story\n[ -z \"$RANKS\" ] || exit 3\n", 3, "demo: mpirun ended with exit code 3"),
+                             ("echo story of $RANKS\n", 1, "demo: the texts differ")):
+        stand_in(tree.root / "build" / "bin" / "tfrun", text)
+        done = called(tree, "demo", RANKS="")
+        expect(done.returncode == code and told in done.stdout + done.stderr, text, done.returncode, done.stdout, done.stderr)
+
+
+@case
+def setup_keeps_the_generator_of_a_folder(tree):
+    """One that was configured by hand, as the README says; cmake would refuse another one."""
+    stand_in(tree.root / "bin" / "cmake", 'echo "cmake: $*"\n')
+    done = called(tree, "setup", "--no-install", CMAKE_OPTIONS="")
+    expect(done.returncode == 0 and "cmake: -S . -B build -G Ninja " in done.stdout, done.stdout, done.stderr)
+    (tree.root / "build").mkdir()
+    (tree.root / "build" / "Makefile").write_text("")
+    for tests, is_anew in (("OFF", True), ("ON", False)):
+        (tree.root / "build" / "CMakeCache.txt").write_text(f"CMAKE_GENERATOR:INTERNAL=Unix Makefiles\nTFRUN_BUILD_TESTS:BOOL={tests}\n")
+        done = called(tree, "setup", "--no-install", CMAKE_OPTIONS="")
+        expect(done.returncode == 0 and "-G" not in done.stdout and "cmake: --build build" in done.stdout, done.stdout, done.stderr)
+        expect_same("cmake: -S . -B build" in done.stdout, is_anew)
+
+
+@case
+def each_build_type_is_configured_with_its_own_flags(tree):
+    stand_in(tree.root / "bin" / "cmake", 'echo "cmake: $*"\n')
+    done = called(tree, "test_compilers", "sh", "nosuch", "--", "none")
+    expect_same((done.returncode, done.stdout.splitlines()[-2:]),
+                (0, ["test_compilers: nosuch is not here, skipped", "test_compilers: 6 builds, 0 with faults"]))
+    said = {path.stem: path.read_text() for path in (tree.root / "build-compilers").glob("*.log")}
+    expect_same(sorted(said), ["sh-0", "sh-2", "sh-Debug", "sh-MinSizeRel", "sh-None", "sh-Release"])
+    for name, text in said.items():
+        expect(all(word in text for word in ("-DTFRUN_WERROR=ON", f"-B {tree.root}/build-compilers/{name} ")), name, text)
+        expect_same("KERNEL_OPTIMISATION" in text, name in ("sh-0", "sh-2"))
+        if "KERNEL_OPTIMISATION" not in text:
+            expect(f"-DCMAKE_BUILD_TYPE={name[3:]}\n" in text, name, text)
+
+
+@case
+def the_first_release_has_the_version_that_is_there(tree):
+    if not shutil.which("git"):
+        return
+    for name in ("core/include/tfrun/types.h", "scripts/packaging/spack/package.py"):
+        (tree.root / name).parent.mkdir(parents=True)
+        shutil.copy(tree.source / name, tree.root / name)
+    (recipe,) = (tree.source / "scripts" / "packaging" / "easybuild").glob("*.eb")
+    (tree.root / "scripts" / "packaging" / "easybuild").mkdir()
+    shutil.copy(recipe, tree.root / "scripts" / "packaging" / "easybuild")
+    (tree.root / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n- new\n")
+    for words in (("init", "-q"), ("add", ".")):
+        subprocess.run(["git", *words], cwd=tree.root, check=True)
+    version = recipe.name.split("-")[1]
+    for wanted in (version, "7.8.9"):
+        (tree.root / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n\n- new\n")
+        done = called(tree, "release", "--set", wanted)
+        expect(done.returncode == 0 and f"the version is {wanted} now" in done.stdout, done.stdout, done.stderr)
+        expect(f"## {wanted} - " in (tree.root / "CHANGELOG.md").read_text(), "no section")
+        (renamed,) = (tree.root / "scripts" / "packaging" / "easybuild").glob("*.eb")
+        expect(renamed.name.startswith(f"tfrun-{wanted}-") and f"version = '{wanted}'" in renamed.read_text(), renamed)
 
 
 if __name__ == "__main__":
