@@ -88,6 +88,13 @@ enum tfr_status tfr_queue_put(struct tfr_queue *queue, struct tfr_request *const
     return status;
 }
 
+enum tfr_status tfr_queue_check(struct tfr_queue *queue, size_t n) {
+    pthread_mutex_lock(&queue->mutex);
+    const enum tfr_status status = refuse(queue, tfr_queue_judge(&queue->limits, &queue->load, n, 0));
+    pthread_mutex_unlock(&queue->mutex);
+    return status;
+}
+
 void tfr_queue_left(struct tfr_request *request) {
     struct tfr_queue *queue = request->queue;
     pthread_mutex_lock(&queue->mutex);

@@ -72,6 +72,8 @@ void tfr_queue_close(struct tfr_queue *queue); /* empty by then */
 /* Any thread. */
 /* All n or none: TFR_BUSY where they are `limited` and too much waits. */
 enum tfr_status tfr_queue_put(struct tfr_queue *queue, struct tfr_request *const *requests, size_t n, bool limited);
+/* As tfr_queue_put would say of n that are limited, whatever their prompts. */
+enum tfr_status tfr_queue_check(struct tfr_queue *queue, size_t n);
 enum tfr_status tfr_queue_call(struct tfr_queue *queue, void (*work)(struct tfr_engine *engine, void *user), void *user);
 void tfr_queue_cancel(struct tfr_request *request);
 struct tfr_event_node *tfr_queue_next(struct tfr_request *request); /* NULL: none now */

@@ -104,6 +104,11 @@ enum tfr_status tfr_request_submit_all(struct tfr_engine *engine, const struct t
     return tfr_request_put(engine, prompts, n, settings(engine, params), &extra, requests);
 }
 
+enum tfr_status tfr_request_check_room(struct tfr_engine *engine, size_t n) {
+    TFR_TRY(check_engine(engine));
+    return tfr_queue_check(engine->batcher->queue, n);
+}
+
 bool tfr_request_poll(struct tfr_request *request, struct tfr_event *event) {
     struct tfr_event_node *node = tfr_queue_next(request);
     if (node == NULL) {

@@ -84,5 +84,22 @@ def what_takes_too_long_is_ended(t):
             expect(time.monotonic() < until)
 
 
+@case
+def too_many_are_refused_before_their_texts_are_split(t):
+    """A text that is too long for the context is told so where there is a place, and not read where there is none."""
+    n = 40
+    with t.serve("--threads", 1, "--max-queue", n) as server:
+        socks, until = [send(server, LARGE * n) for _ in range(n + 1)], time.monotonic() + PATIENCE
+        while True:
+            reply = server.post({"input": " the" * 600}, "/v1/embeddings")
+            if reply.status == 429:
+                break
+            expect_same((reply.status, reply.json["error"]["code"]), (400, "context_length_exceeded"))
+            expect(time.monotonic() < until)
+        expect_same((reply.json["error"]["code"], reply.headers["retry-after-ms"]), ("queue_full", "1000"))
+        for sock in socks:
+            sock.close()
+
+
 if __name__ == "__main__":
     sys.exit(main(Setting))

@@ -235,5 +235,28 @@ def a_full_queue_refuses_at_once(t):
     raise AssertionError("ten times those that wait had an answer before others were refused")
 
 
+def refuse_unread(running, first, server):
+    """Whether a text that is one token too long was refused for the full queue: nobody split it."""
+    read_until(running, b"data: ")
+    while not select.select([first], [], [], 0.001)[0]:
+        reply = server.post({"prompt": " the" * 600, "max_tokens": 1})
+        if reply.status == 429:
+            expect(reply.json["error"]["code"] == "queue_full" and "retry-after-ms" in reply.headers, reply.headers)
+            return True
+        expect_same((reply.status, reply.json["error"]["code"]), (400, "context_length_exceeded"))
+    return False
+
+
+@case
+def a_full_queue_refuses_before_it_splits(t):
+    long = {"prompt": PROMPT, "max_tokens": 400, "ignore_eos": True, "temperature": 0}
+    for _ in range(10):
+        with t.serve("--max-batch", 1, "--max-queue", 2) as server:
+            with server.raw(long, stream=True) as running, server.raw(long) as first, server.raw(long):
+                if refuse_unread(running, first, server):
+                    return
+    raise AssertionError("ten times those that wait had an answer before a text that is too long was refused unread")
+
+
 if __name__ == "__main__":
     sys.exit(main(Setting))

@@ -118,6 +118,27 @@ TFR_TEST(each_refusal_is_told_and_counted_and_takes_none) {
     tfr_queue_close(queue);
 }
 
+/* Before there are prompts: refused is what would be refused whatever is in them, and nothing else. */
+TFR_TEST(a_full_queue_is_told_before_there_are_prompts) {
+    TFR_UNUSED_STATE;
+    const struct tfr_queue_limits limits = {.most = 2, .most_tokens = 20, .most_s = 3};
+    struct tfr_queue *queue = open_queue(&limits);
+    struct tfr_request *request = make(queue, 20);
+    struct tfr_serving serving;
+    assert_ok(tfr_queue_check(queue, 9)); /* nothing waits */
+    assert_ok(tfr_queue_put(queue, &request, 1, true));
+    assert_ok(tfr_queue_check(queue, 1)); /* a prompt of no token would be taken */
+    assert_refused(tfr_queue_check(queue, 2), TFR_BUSY, "1 request waits, 2 may (serve.max_queue)");
+    queue->limits.most_tokens = 19;
+    assert_refused(tfr_queue_check(queue, 1), TFR_BUSY, "prompts of 20 tokens wait, 19 may (serve.max_queue_tokens)");
+    tfr_queue_read(queue, &serving);
+    assert_int_equal(serving.refused_full, 1);
+    assert_int_equal(serving.refused_tokens, 1);
+    assert_load(queue, 1, 20);
+    drop(request);
+    tfr_queue_close(queue);
+}
+
 TFR_TEST(a_report_keeps_what_the_queue_knows_better) {
     TFR_UNUSED_STATE;
     struct tfr_queue *queue = open_queue(NULL);
@@ -339,7 +360,8 @@ TFR_TEST(another_thread_ends_a_wait_without_end) {
 }
 
 TFR_TEST_MAIN(TFR_CASE(requests_come_out_in_order_and_count_while_they_wait),
-              TFR_CASE(each_refusal_is_told_and_counted_and_takes_none), TFR_CASE(a_report_keeps_what_the_queue_knows_better),
-              TFR_CASE(a_cancelled_request_makes_way_at_once), TFR_CASE(a_step_works_when_there_is_something_to_do),
+              TFR_CASE(each_refusal_is_told_and_counted_and_takes_none), TFR_CASE(a_full_queue_is_told_before_there_are_prompts),
+              TFR_CASE(a_report_keeps_what_the_queue_knows_better), TFR_CASE(a_cancelled_request_makes_way_at_once),
+              TFR_CASE(a_step_works_when_there_is_something_to_do),
               TFR_CASE(the_age_is_of_the_last_step_or_of_the_first_ones_beginning), TFR_CASE(calls_and_events_keep_their_order),
               TFR_CASE(a_wait_ends_with_work_or_with_its_time), TFR_CASE(another_thread_ends_a_wait_without_end))

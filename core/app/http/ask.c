@@ -294,11 +294,17 @@ static bool tell_own_limit(const struct reading *reading) {
     return false;
 }
 
+/* Before texts are split, which would be for nothing. */
+static bool check_room(const struct reading *reading, size_t n) {
+    return tfr_request_check_room(reading->call->server->engine, n) == TFR_OK ||
+           tfr_refuse_failed(reading->refusal, TFR_ERROR_QUEUE_FULL, NULL, tfr_last_error());
+}
+
 static bool read_prompts(const struct reading *reading) {
     struct tfr_server *server = reading->call->server;
     const tfr_json *node = value_of(reading, TFR_COMPLETION_prompt)->node;
     const size_t most = (size_t)tfr_settings_int(server->settings, "serve.max_queue"), n = tfr_ask_prompts_count(node);
-    return check_size(reading, n < most ? n : most) &&
+    return check_size(reading, n < most ? n : most) && (n > most || check_room(reading, n)) &&
            tfr_ask_prompts_read(&reading->ask->prompts, server, reading->doc, node, "prompt", most, kept_tokens(reading),
                                 reading->refusal) &&
            fit_prompts(reading) && check_size(reading, n);

@@ -143,7 +143,7 @@ void tfr_route_classify(struct tfr_server *server, struct tfr_exchange *x) {
     bool good = classify != NULL || tfr_refuse(&refusal, TFR_ERROR_NO_MEMORY, NULL, "there is no memory for this now");
     if (good) {
         classify->task = (struct tfr_engine_task){.call = call, .run = run_classify, .done = classify_done, .free = free_classify};
-        good = check_head(server, &refusal) &&
+        good = check_head(server, &refusal) && tfr_engine_task_has_place(server, &refusal) &&
                tfr_ask_prompts_read_input(&classify->prompts, call, body.doc, body.values[TFR_CLASSIFY_input].node, &refusal);
     }
     tfr_body_close(&body);
@@ -151,7 +151,7 @@ void tfr_route_classify(struct tfr_server *server, struct tfr_exchange *x) {
         tfr_engine_task_start(&classify->task);
         return;
     }
-    tfr_reply_refusal(x, &refusal, NULL, 0);
+    tfr_engine_task_reply_refusal(x, &refusal);
     if (classify != NULL) {
         free_classify(&classify->task);
     }

@@ -378,7 +378,11 @@ void tfr_completion_serve(struct tfr_call *call, const void *body, size_t size, 
     completion->call = call;
     if (!tfr_ask_read(&completion->ask, call, body, size, &refusal)) {
         free(completion);
-        tfr_reply_refusal(call->exchange, &refusal, NULL, 0);
+        if (refusal.error == TFR_ERROR_QUEUE_FULL) {
+            reply_busy(call);
+        } else {
+            tfr_reply_refusal(call->exchange, &refusal, NULL, 0);
+        }
         return;
     }
     completion->ask.chat = chat;

@@ -197,7 +197,8 @@ static bool read_body(struct embedding *embedding, const struct tfr_body *body, 
         return tfr_refuse(refusal, TFR_ERROR_INVALID, "encoding_format", "encoding_format = %.40s is neither float nor base64",
                           word);
     }
-    return tfr_ask_prompts_read_input(&embedding->prompts, call, body->doc, body->values[TFR_EMBEDDING_input].node, refusal);
+    return tfr_engine_task_has_place(call->server, refusal) &&
+           tfr_ask_prompts_read_input(&embedding->prompts, call, body->doc, body->values[TFR_EMBEDDING_input].node, refusal);
 }
 
 void tfr_route_embeddings(struct tfr_server *server, struct tfr_exchange *x) {
@@ -220,7 +221,7 @@ void tfr_route_embeddings(struct tfr_server *server, struct tfr_exchange *x) {
         tfr_engine_task_start(&embedding->task);
         return;
     }
-    tfr_reply_refusal(x, &refusal, NULL, 0);
+    tfr_engine_task_reply_refusal(x, &refusal);
     if (embedding != NULL) {
         free_embedding(&embedding->task);
     }

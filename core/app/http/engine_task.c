@@ -158,15 +158,28 @@ void tfr_engine_task_reply(struct tfr_engine_task *task, struct tfr_json_out *ou
     task->free(task);
 }
 
+static const struct tfr_http_header soon[] = {{"Retry-After", "1"}, {"retry-after-ms", "1000"}};
+
+static bool refuse_full(struct tfr_refusal *refusal) {
+    return tfr_refuse(refusal, TFR_ERROR_QUEUE_FULL, NULL, "%s", tfr_error_info(TFR_ERROR_QUEUE_FULL)->text);
+}
+
+bool tfr_engine_task_has_place(const struct tfr_server *server, struct tfr_refusal *refusal) {
+    return server->n_tasks < (size_t)tfr_settings_int(server->settings, "serve.max_queue") || refuse_full(refusal);
+}
+
+void tfr_engine_task_reply_refusal(struct tfr_exchange *x, const struct tfr_refusal *refusal) {
+    tfr_reply_refusal(x, refusal, soon, refusal->error == TFR_ERROR_QUEUE_FULL ? 2 : 0);
+}
+
 void tfr_engine_task_fail(struct tfr_engine_task *task) {
-    static const struct tfr_http_header soon[] = {{"Retry-After", "1"}, {"retry-after-ms", "1000"}},
-                                        never[] = {{"x-should-retry", "false"}};
+    static const struct tfr_http_header never[] = {{"x-should-retry", "false"}};
     const bool is_broken = task->status == TFR_CHECK; /* and will be the next time */
     const bool is_asked = task->status == TFR_USAGE || task->status == TFR_CONFIG || task->status == TFR_UNSUPPORTED;
     struct tfr_call *call = tfr_engine_task_take(task);
     struct tfr_refusal refusal;
     if (task->status == TFR_BUSY) {
-        tfr_refuse(&refusal, TFR_ERROR_QUEUE_FULL, NULL, "there is too much to do already; come again later");
+        refuse_full(&refusal);
     } else if (is_asked) {
         tfr_refuse_failed(&refusal, TFR_ERROR_INVALID, NULL, task->error);
     } else if (task->status == TFR_CANCELLED) { /* another rank is gone: this one ends after it */
@@ -179,7 +192,11 @@ void tfr_engine_task_fail(struct tfr_engine_task *task) {
                    : is_broken ? task->error
                                : "the server failed; its log says why");
     }
-    tfr_reply_refusal(call->exchange, &refusal, is_broken ? never : soon, is_broken ? 1 : task->status == TFR_BUSY ? 2 : 0);
+    if (is_broken) {
+        tfr_reply_refusal(call->exchange, &refusal, never, 1);
+    } else {
+        tfr_engine_task_reply_refusal(call->exchange, &refusal);
+    }
     task->free(task);
 }
 
@@ -192,6 +209,7 @@ void tfr_engine_task_post(struct tfr_engine_task *task) {
 
 void tfr_engine_task_start(struct tfr_engine_task *task) {
     struct tfr_call *call = task->call;
+    struct tfr_refusal refusal;
     task->server = call->server;
     tfr_call_asker(call, task->key);
     call->work = task;
@@ -200,7 +218,7 @@ void tfr_engine_task_start(struct tfr_engine_task *task) {
     call->drain = drain_task;
     call->abandon = abandon_task;
     tfr_call_wait(call);
-    if (task->server->n_tasks >= (size_t)tfr_settings_int(task->server->settings, "serve.max_queue")) {
+    if (!tfr_engine_task_has_place(task->server, &refusal)) {
         task->status = TFR_BUSY;
         tfr_engine_task_fail(task);
     } else {

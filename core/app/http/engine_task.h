@@ -28,7 +28,12 @@ struct tfr_engine_task {
     atomic_int stage;
 };
 
-/* The call waits for it. Replies 429 where serve.max_queue of them wait already; the task is freed then. */
+/* Whether there is a place for one more; else, where serve.max_queue of them wait, it is refused. To be asked before texts are
+ * split, which would be for nothing. */
+bool tfr_engine_task_has_place(const struct tfr_server *server, struct tfr_refusal *refusal);
+/* Replies with a refusal from before the start. */
+void tfr_engine_task_reply_refusal(struct tfr_exchange *x, const struct tfr_refusal *refusal);
+/* The call waits for it. Replies 429 where there is no place; the task is freed then. */
 void tfr_engine_task_start(struct tfr_engine_task *task);
 /* Once more, from `done`, behind those of its key that wait. */
 void tfr_engine_task_post(struct tfr_engine_task *task);

@@ -107,6 +107,9 @@ TFR_API enum tfr_status tfr_request_submit_on(struct tfr_engine *engine, const s
 TFR_API enum tfr_status tfr_request_submit_all(struct tfr_engine *engine, const struct tfr_prompt *prompts, size_t n,
                                                struct tfr_params *params, const struct tfr_request_terms *terms,
                                                struct tfr_request **requests);
+/* TFR_BUSY, as they would give, where n prompts would be refused now whatever is in them: to be asked before they are made, which
+ * would be for nothing. */
+TFR_API enum tfr_status tfr_request_check_room(struct tfr_engine *engine, size_t n);
 
 /* One step of the engine: takes what was submitted and cancelled, admits what fits, runs one ragged step for all, delivers events.
  * Failures belong to requests: this fails only where no step is possible. tfr_engine_cancel (a signal) ends all requests. Of a
