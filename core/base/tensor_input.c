@@ -101,6 +101,12 @@ enum tfr_status tfr_input_indices(const char *name, const struct tfr_tensor *ten
     return status;
 }
 
+/* What to give in the place of numbers that are no flags: an attention mask of less dims is never added. */
+static const char *other_than_flags(const char *name, const struct tfr_tensor *tensor) {
+    return tensor->rank < 4 && strstr(name, "attention_mask") != NULL ? "additive masks have rank 4"
+                                                                      : "give other numbers as a float type";
+}
+
 enum tfr_status tfr_input_mask(const char *name, const struct tfr_tensor *tensor, uint8_t **values) {
     const bool is_known = tfr_input_is_integer(tensor->dtype) || is_float(tensor->dtype) || tensor->dtype == TFR_DTYPE_U8 ||
                           tensor->dtype == TFR_DTYPE_BOOL;
@@ -117,8 +123,8 @@ enum tfr_status tfr_input_mask(const char *name, const struct tfr_tensor *tensor
         if (value != 0 && value != 1) {
             tfr_free(*values);
             *values = NULL;
-            return tfr_raise(TFR_USAGE, "%s: %g at row %lld, column %lld is neither 0 nor 1; additive masks have rank 4", name,
-                             value, (long long)(i / width), (long long)(i % width));
+            return tfr_raise(TFR_USAGE, "%s: %g at row %lld, column %lld is neither 0 nor 1; %s", name, value,
+                             (long long)(i / width), (long long)(i % width), other_than_flags(name, tensor));
         }
         (*values)[i] = value != 0;
     }
