@@ -262,6 +262,9 @@ enum tfr_status tfr_observations_settle(struct tfr_observations *seen, struct tf
         }
         const struct tfr_observation *middle = &seen->items[first + n / 2];
         const struct tfr_task_facts *facts = &middle->facts;
+        if (!(middle->ns > 0)) {
+            continue; /* too short for this clock: nothing is known of it, and no reader takes such a point */
+        }
         const struct tfr_calibration_point point = {.class_rows = facts->class_rows,
                                                     .rows = facts->rows_each,
                                                     .context = facts->context,

@@ -23,7 +23,8 @@ typedef void (*tfr_observe_say)(void *user, int64_t done, int64_t total);
 /* Adds what is seen. `quick`: each shape once. */
 enum tfr_status tfr_observe_kernels(struct tfr_observations *seen, struct tfr_engine *engine, bool quick, tfr_observe_say say,
                                     void *user);
-/* Medians of what is alike become points, beside what the calibration's roofs would give; empties `seen`. */
+/* Medians of what is alike become points, beside what the calibration's roofs would give, but for those that no time was seen of;
+ * empties `seen`. */
 enum tfr_status tfr_observations_settle(struct tfr_observations *seen, struct tfr_calibration *calibration);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "tfr_test.h"
 
+#include "base/arena.h"
 #include "base/status.h"
 #include "job/samples.h"
 #include "profile/observe_kernels.h"
@@ -174,6 +175,31 @@ TFR_TEST(observations_become_points_that_predict_them) {
     tfr_engine_close(engine);
 }
 
+/* Where the clock goes in large steps a task takes no time, and what passes between tasks less than none: no file takes that. */
+TFR_TEST(what_took_no_time_becomes_no_point) {
+    TFR_UNUSED_STATE;
+    static const char *const names[] = {"never seen", "mostly seen", TFR_BETWEEN_TASKS};
+    static const double took[][3] = {{0, 0, 5}, {0, 5, 5}, {-1, -1, -1}};
+    struct tfr_observations seen = {.items = tfr_alloc(9, sizeof *seen.items), .capacity = 9};
+    struct tfr_calibration calibration = {.roofs = {.n_threads = 1}};
+    assert_non_null(seen.items);
+    for (int kernel = 0; kernel < 3; kernel++) {
+        for (int i = 0; i < 3; i++) {
+            struct tfr_observation *item = &seen.items[seen.n++];
+            *item = (struct tfr_observation){.facts = {.threads = 1, .class_rows = 1, .rows = 1, .rows_each = 1},
+                                             .ns = took[kernel][i]};
+            snprintf(item->facts.kernel, sizeof item->facts.kernel, "%s", names[kernel]);
+        }
+    }
+    assert_ok(tfr_observations_settle(&seen, &calibration));
+    assert_null(tfr_calibration_find(&calibration, names[0], "", 1));
+    assert_null(tfr_calibration_find(&calibration, names[2], "", 1));
+    const struct tfr_calibration_kernel *known = tfr_calibration_find(&calibration, names[1], "", 1);
+    assert_non_null(known);
+    assert_true(known->n_points == 1 && known->points[0].ns == 5);
+    tfr_calibration_free(&calibration);
+}
+
 TFR_TEST(names_become_groups_and_modules) {
     TFR_UNUSED_STATE;
     static const char *const names[][3] = {{"h.11.attn.c_attn", "h.*.attn.c_attn", "h.*.attn"},
@@ -216,4 +242,5 @@ TFR_TEST(why_nothing_is_counted_is_said_with_the_fix) {
 TFR_TEST_MAIN(TFR_CASE(nodes_add_up_to_the_step), TFR_CASE(a_picture_takes_the_times_of_its_own_graph),
               TFR_CASE(a_long_prompt_goes_in_steps), TFR_CASE(questions_beyond_the_model_are_refused),
               TFR_CASE(afterwards_no_stamps_are_taken), TFR_CASE(observations_become_points_that_predict_them),
-              TFR_CASE(names_become_groups_and_modules), TFR_CASE(why_nothing_is_counted_is_said_with_the_fix))
+              TFR_CASE(what_took_no_time_becomes_no_point), TFR_CASE(names_become_groups_and_modules),
+              TFR_CASE(why_nothing_is_counted_is_said_with_the_fix))
