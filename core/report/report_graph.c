@@ -36,8 +36,10 @@ static enum tfr_status check_question(const struct tfr_graph_question *question)
 }
 
 /* Against the model: only what could run is drawn. */
-static enum tfr_status check_model(const struct tfr_graph_question *question, const struct tfr_config *config, int64_t context) {
+static enum tfr_status check_model(const struct tfr_graph_question *question, const struct tfr_dry *dry, int64_t context) {
+    const struct tfr_config *config = dry->config;
     const struct tfr_hparams *model = &config->model;
+    const int64_t most = (model->n_layer + 1) * dry->placement.tensor; /* a stage for each block, and one for embeddings and head */
     if (question->encoder > 0 && !model->add_cross_attention) {
         return tfr_raise(
             TFR_USAGE,
@@ -51,10 +53,10 @@ static enum tfr_status check_model(const struct tfr_graph_question *question, co
                          config->path, (long long)context, (long long)question->seq, (long long)model->n_positions);
     }
     TFR_TRY(tfr_dry_check_one_replica(config, question->n_ranks, "graph"));
-    if (question->n_ranks > model->n_layer + 1) {
+    if (question->n_ranks > most && dry->placement.head != TFR_PLACE_SPLIT) {
         return tfr_raise(TFR_USAGE, "%s: %lld block%s on %d ranks: at least %lld would have nothing to do; ask for at most %lld",
                          config->path, (long long)model->n_layer, tfr_plural(model->n_layer), question->n_ranks,
-                         (long long)(question->n_ranks - model->n_layer - 1), (long long)model->n_layer + 1);
+                         (long long)(question->n_ranks - most), (long long)most);
     }
     return TFR_OK;
 }
@@ -140,7 +142,7 @@ static enum tfr_status plan(struct tfr_picture *picture, struct tfr_dry *dry, co
     const struct tfr_hparams *model = &dry->config->model;
     const int64_t context = context_of(question, model);
     TFR_TRY(tfr_dry_choose_head(dry, question->head));
-    TFR_TRY(check_model(question, dry->config, context));
+    TFR_TRY(check_model(question, dry, context));
     const int64_t rows = question->seq * question->batch;
     picture->step.rows = rows;
     picture->step.logits = question->all_logits ? rows : question->batch;

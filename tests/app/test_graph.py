@@ -538,6 +538,19 @@ def refused_cross_attention_names_its_command(drawer):
 
 
 @case
+def shards_may_be_more_than_blocks(drawer):
+    """A stage for each block and one more, each of so many shards; of a split head every rank has a part."""
+    config = json.loads((drawer.demo / "config.json").read_text(encoding="utf-8"))
+    config.update(n_layer=1, tfrun={"version": 1, "parallel": {"head": "first"}})
+    one = drawer.folder / "one.json"
+    one.write_text(json.dumps(config), encoding="utf-8")
+    for words in (["--ranks", 4, "--tensor", 4], ["--ranks", 3, "--set", "parallel.head=split"]):
+        picture = drawer.graph(one, *words)
+        expect(all(any(node["kind"] == "op" for node in panel["nodes"]) for panel in picture["panels"]), "a rank without work")
+    drawer.refused(USAGE, "--ranks", 6, "--tensor", 2, config=one, says=["1 block on 6 ranks: at least 2", "at most 4"])
+
+
+@case
 def refused_questions(drawer):
     cross = drawer.source / "tests" / "model" / "forward" / "lm_cross_past"
     for words, says in (
