@@ -130,15 +130,6 @@ static enum tfr_status report_ranks(struct plan_report *report, struct tfr_dry *
     return TFR_OK;
 }
 
-static enum tfr_status take_json(struct tfr_json_out *json, char **text) {
-    if (json->failed) {
-        tfr_free(json->text);
-        return TFR_RESOURCE;
-    }
-    *text = json->text;
-    return TFR_OK;
-}
-
 enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                 const struct tfr_plan_question *question, enum tfr_report_form form, char **text) {
     if (form != TFR_REPORT_TEXT && form != TFR_REPORT_JSON) {
@@ -178,7 +169,7 @@ enum tfr_status tfr_report_plan(const char *path, const struct tfr_override *ove
     tfr_json_end(&report.json, '}');
     tfr_dry_close(&dry);
     if (status == TFR_OK && form == TFR_REPORT_JSON) {
-        return take_json(&report.json, text);
+        return tfr_json_take(&report.json, text);
     }
     tfr_free(report.json.text);
     if (status != TFR_OK) {
@@ -240,7 +231,7 @@ static enum tfr_status list_plugins(const struct tfr_registry *registry, const s
             plugin_json(&json, &entries[i], machine);
         }
         tfr_json_end(&json, ']');
-        return take_json(&json, text);
+        return tfr_json_take(&json, text);
     }
     size_t size;
     FILE *stream;

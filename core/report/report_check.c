@@ -31,25 +31,17 @@ static const struct {
 static const char *const verdict_names[] = {
     [TFR_VERDICT_HONOURED] = "honoured", [TFR_VERDICT_NO_EFFECT] = "no effect", [TFR_VERDICT_REFUSED] = "refused"};
 
-static void put_text(struct tfr_json_out *out, const char *key, const char *text) {
-    if (text != NULL) {
-        tfr_json_put_text(out, key, text);
-    } else {
-        tfr_json_put_null(out, key);
-    }
-}
-
 static void put_finding(struct tfr_json_out *out, const struct tfr_finding *finding) {
     const bool is_tensor = finding->about == TFR_ABOUT_TENSOR;
     tfr_json_begin(out, NULL, '{');
     tfr_json_put_text(out, "name", finding->name);
     if (is_tensor) {
-        put_text(out, "dtype", finding->dtype);
+        tfr_json_put_text_or_null(out, "dtype", finding->dtype);
     }
     tfr_json_put_value(out, is_tensor ? "shape" : "value", finding->value != NULL ? finding->value : "null");
-    put_text(out, is_tensor ? "kind" : "source", finding->source);
+    tfr_json_put_text_or_null(out, is_tensor ? "kind" : "source", finding->source);
     tfr_json_put_text(out, "status", verdict_names[finding->verdict]);
-    put_text(out, "reason", finding->reason);
+    tfr_json_put_text_or_null(out, "reason", finding->reason);
     tfr_json_end(out, '}');
 }
 

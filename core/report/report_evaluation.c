@@ -10,21 +10,12 @@
 #include "model/tokenizer.h"
 #include "scoring/score.h"
 
-static enum tfr_status finish_json(struct tfr_json_out *out, char **text) {
-    if (out->failed) {
-        tfr_free(out->text);
-        return TFR_RESOURCE;
-    }
-    *text = out->text;
-    return TFR_OK;
-}
-
-/* A token without probability makes an infinity. */
+/* A token without probability makes an infinity, and two of them, one over the other, no number at all. */
 void tfr_put_real(struct tfr_json_out *out, const char *key, double value) {
     if (isfinite(value)) {
         tfr_json_put_number(out, key, value);
     } else {
-        tfr_json_put_text(out, key, value > 0 ? "Infinity" : "-Infinity");
+        tfr_json_put_text(out, key, isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
     }
 }
 
@@ -69,7 +60,7 @@ static enum tfr_status evaluation_json(const struct tfr_engine *engine, const st
     tfr_put_real(&out, "bits_per_byte", evaluation->bits_per_byte);
     tfr_json_put_number(&out, "elapsed_s", (double)evaluation->elapsed_ns / 1e9);
     tfr_json_end(&out, '}');
-    return finish_json(&out, text);
+    return tfr_json_take(&out, text);
 }
 
 static enum tfr_status evaluation_text(const struct tfr_evaluation *evaluation, char **text) {
@@ -122,7 +113,7 @@ static enum tfr_status score_json(const struct tfr_engine *engine, const struct 
         tfr_json_end(&out, ']');
     }
     tfr_json_end(&out, '}');
-    return finish_json(&out, text);
+    return tfr_json_take(&out, text);
 }
 
 void tfr_print_piece(FILE *stream, const struct tfr_tokenizer *tokenizer, int32_t id) {

@@ -147,8 +147,7 @@ static enum tfr_status write_report(enum tfr_report_form form, const struct tfr_
     struct tfr_json_out json = {0};
     if (form == TFR_REPORT_JSON) {
         machine_json(&json, machine, seats, n);
-        *text = json.text;
-        return json.failed ? TFR_RESOURCE : TFR_OK;
+        return tfr_json_take(&json, text);
     }
     FILE *stream;
     TFR_TRY(tfr_memtext_open(&stream, text, &size));

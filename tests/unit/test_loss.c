@@ -4,8 +4,11 @@
 
 #include <math.h>
 
+#include "base/arena.h"
+#include "base/json.h"
 #include "base/rng.h"
 #include "base/status.h"
+#include "scoring/score.h"
 #include "scoring/score_rows.h"
 
 enum { V = 257, ROWS = 24 };
@@ -108,6 +111,23 @@ TFR_TEST(rows_on_a_team_are_rows_alone) {
     }
 }
 
+/* A perplexity beyond every double, and the error of one token, which is none. */
+TFR_TEST(what_is_no_number_is_told_as_such) {
+    TFR_UNUSED_STATE;
+    const double infinity = exp(1000), numbers[] = {1.5, infinity, -infinity, infinity * 0, infinity / infinity};
+    struct tfr_json_out out = {0};
+    char *text;
+    tfr_json_begin(&out, NULL, '[');
+    for (size_t i = 0; i < TFR_COUNT_OF(numbers); i++) {
+        tfr_put_real(&out, NULL, numbers[i]);
+    }
+    tfr_json_end(&out, ']');
+    assert_int_equal(tfr_json_take(&out, &text), TFR_OK);
+    assert_string_equal(text, "[1.5,\"Infinity\",\"-Infinity\",\"NaN\",\"NaN\"]");
+    tfr_free(text);
+}
+
 TFR_TEST_MAIN(TFR_CASE(logprob_is_the_definition), TFR_CASE(large_logits_do_not_overflow),
               TFR_CASE(adding_a_constant_changes_nothing), TFR_CASE(minus_infinity_has_no_probability),
-              TFR_CASE(best_is_the_lowest_id_among_ties), TFR_CASE(rows_on_a_team_are_rows_alone))
+              TFR_CASE(best_is_the_lowest_id_among_ties), TFR_CASE(rows_on_a_team_are_rows_alone),
+              TFR_CASE(what_is_no_number_is_told_as_such))
