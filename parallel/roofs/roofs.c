@@ -153,10 +153,20 @@ void tfr_roofs_merge(struct tfr_roofs *best, const struct tfr_roofs *more) {
     best->barrier_ns = lower(best->barrier_ns, more->barrier_ns);
 }
 
-/* Bandwidths of working sets that the caches don't hold: read again and again, twice the last one is gone before it is wanted. */
+/* Read again and again, twice the last cache level is gone before it is wanted. Where the system tells of no third level, as on
+ * many ARM CPUs and in some virtual machines, it is the second ones of all threads; the largest set is there to be memory's in any
+ * case. */
+static double memory_from(const struct tfr_roofs *roofs) {
+    const int n = roofs->n_bandwidths;
+    const double largest = n > 0 ? (double)roofs->bandwidth[n - 1].bytes : 0, seconds = (double)roofs->l2_bytes * roofs->n_threads;
+    return roofs->l3_bytes > 0 ? 2.0 * (double)roofs->l3_bytes : seconds > 0 ? lower(2 * seconds, largest) : largest;
+}
+
+/* Bandwidths of working sets that the caches don't hold. */
 static void scale_memory(struct tfr_roofs *roofs, double ratio) {
+    const double from = memory_from(roofs);
     for (int i = 0; i < roofs->n_bandwidths; i++) {
-        if (roofs->bandwidth[i].bytes >= 2 * roofs->l3_bytes) {
+        if ((double)roofs->bandwidth[i].bytes >= from) {
             roofs->bandwidth[i].one_core *= ratio;
             roofs->bandwidth[i].all_cores *= ratio;
         }

@@ -51,7 +51,7 @@ enum tfr_status tfr_roofs_set(struct tfr_team *team, const struct tfr_machine *m
  * it does of the next larger one, or what all do if that is less. Unchanged where there is no room or nothing to stand between. */
 void tfr_roofs_put_set(struct tfr_roofs *roofs, int64_t bytes, double rate);
 /* The roofs of a moment in which memory gives this rate instead of memory_rate: bandwidths beyond twice the last cache level are
- * scaled. Unchanged where one of them is not known. */
+ * scaled (of the largest set alone where no level is known). Unchanged where one of the rates is not known. */
 struct tfr_roofs tfr_roofs_with_memory(const struct tfr_roofs *roofs, double rate);
 /* Makes `rate` memory_rate, and the bandwidths beyond twice the last cache level those of the minutes in which memory gave it: a
  * machine that shares its memory may have given twice as much when they were measured. */

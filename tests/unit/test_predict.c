@@ -133,6 +133,25 @@ TFR_TEST(memory_of_another_speed_scales_what_lies_beyond_the_caches) {
     assert_near(tfr_roof_bandwidth(&now, 4, 1e18), 5e10);
 }
 
+/* What caches hold has nothing to do with what memory gives, also where nobody knows of a third level, or of none. */
+TFR_TEST(memory_of_machines_without_a_third_cache_is_what_lies_beyond_the_second) {
+    TFR_UNUSED_STATE;
+    struct tfr_roofs then = roofs;
+    then.memory_rate = 2e10;
+    then.bandwidth[1].bytes = 1 << 24;
+    for (int64_t l2_bytes = 0; l2_bytes <= 1 << 22; l2_bytes += 1 << 22) { /* of four threads */
+        then.l2_bytes = l2_bytes;
+        const struct tfr_roofs now = tfr_roofs_with_memory(&then, 1e10);
+        assert_near(tfr_roof_bandwidth(&now, 4, 1 << 14), 8e11);
+        assert_near(tfr_roof_bandwidth(&now, 4, 1 << 24), 3e11);
+        assert_near(tfr_roof_bandwidth(&now, 4, 1e18), 2.5e10);
+    }
+    then.l2_bytes = 1 << 20;
+    const struct tfr_roofs now = tfr_roofs_with_memory(&then, 1e10);
+    assert_near(tfr_roof_bandwidth(&now, 4, 1 << 14), 8e11);
+    assert_near(tfr_roof_bandwidth(&now, 4, 1 << 24), 1.5e11);
+}
+
 TFR_TEST(roofs_are_those_of_the_minutes_in_which_kernels_were_measured) {
     TFR_UNUSED_STATE;
     struct tfr_roofs then = roofs;
@@ -249,6 +268,7 @@ TFR_TEST_MAIN(TFR_CASE(efficiency_is_exact_where_it_was_calibrated), TFR_CASE(ef
               TFR_CASE(bandwidth_is_exact_at_its_points_and_falls_between_them),
               TFR_CASE(peaks_are_those_of_the_units_that_a_kernel_names), TFR_CASE(the_roof_is_the_slower_of_both_ways),
               TFR_CASE(memory_of_another_speed_scales_what_lies_beyond_the_caches),
+              TFR_CASE(memory_of_machines_without_a_third_cache_is_what_lies_beyond_the_second),
               TFR_CASE(roofs_are_those_of_the_minutes_in_which_kernels_were_measured),
               TFR_CASE(a_set_that_was_measured_has_a_point_of_its_own), TFR_CASE(attention_keeps_the_units_of_its_products_busy),
               TFR_CASE(a_shape_that_was_not_calibrated_takes_the_nearest_of_its_kernel), TFR_CASE(passages_between_tasks_add_up))
