@@ -61,7 +61,8 @@ def plain(number):
 
 
 def shown(number):
-    return f"{plain(number):g}" if abs(number) >= 1e6 else str(plain(number))
+    short = f"{number:g}"
+    return short if abs(number) >= 1e6 and float(short) == number else str(plain(number))
 
 
 def default_value(option):
