@@ -248,6 +248,13 @@ def a_key_comes_from_the_environment(loader):
 
 
 @case
+def a_name_of_several_addresses_is_tried_at_each(loader):
+    with StandIn() as server:  # at 127.0.0.1 alone, where localhost may be ::1 first
+        url = server.url.replace("127.0.0.1", "localhost")
+        expect_same(loader.json(url, "--clients", 1, "--requests", 2, *SHORT)[0]["requests"]["done"], 2)
+
+
+@case
 def a_socket_file_will_do(loader):
     path = str(loader.folder / "socket")
     with StandIn(family=socket.AF_UNIX, path=path) as server:

@@ -41,6 +41,39 @@ static bool split(const char *authority, char *host, size_t size, char *port, si
     return colon[1] != '\0' && strspn(colon + 1, "0123456789") == strlen(colon + 1) && strlen(colon + 1) <= 5;
 }
 
+static int dial(const struct tfr_load_server *server) {
+    const struct timeval limit = {.tv_sec = 10};
+    const int fd = socket(server->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -1;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    if (connect(fd, (const struct sockaddr *)&server->address, server->address_size) != 0) {
+        const int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+/* Of several addresses of a name ("localhost" has one of each version) the first where somebody listens, else the first one. */
+static void choose_address(struct tfr_load_server *server, const struct addrinfo *found) {
+    int fd = -1;
+    for (const struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next) {
+        memcpy(&server->address, at->ai_addr, at->ai_addrlen);
+        server->address_size = at->ai_addrlen;
+        fd = found->ai_next != NULL ? dial(server) : 0;
+    }
+    if (fd < 0) {
+        memcpy(&server->address, found->ai_addr, found->ai_addrlen);
+        server->address_size = found->ai_addrlen;
+    } else if (found->ai_next != NULL) {
+        close(fd);
+    }
+}
+
 enum tfr_status tfr_load_server_find(struct tfr_load_server *server, const char *url, char *error, size_t size) {
     char host[256], port[8];
     if (strncmp(url, "unix:", 5) == 0) {
@@ -74,30 +107,12 @@ enum tfr_status tfr_load_server_find(struct tfr_load_server *server, const char 
         snprintf(error, size, "%s: %s", url, gai_strerror(failed));
         return TFR_RESOURCE;
     }
-    memcpy(&server->address, found->ai_addr, found->ai_addrlen);
-    server->address_size = found->ai_addrlen;
+    choose_address(server, found);
     freeaddrinfo(found);
     return TFR_OK;
 }
 
 /* ---- before the first run ------------------------------------------------------------------------------------ */
-
-static int dial(const struct tfr_load_server *server) {
-    const struct timeval limit = {.tv_sec = 10};
-    const int fd = socket(server->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -1;
-    }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    if (connect(fd, (const struct sockaddr *)&server->address, server->address_size) != 0) {
-        const int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
-    return fd;
-}
 
 static void put_key(const struct tfr_load_server *server, char *line, size_t size) {
     snprintf(line, size, server->key != NULL ? "Authorization: Bearer %s\r\n" : "%s", server->key != NULL ? server->key : "");
