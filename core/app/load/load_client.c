@@ -272,6 +272,9 @@ static void client_start(struct tfr_load_target *target, struct tfr_load_request
     const bool is_new = connection == NULL;
     connection = is_new ? new_connection(client) : connection;
     if (connection == NULL || !tfr_load_server_request(client->server, client->workload, request, &connection->out)) {
+        if (connection != NULL && is_new) { /* it is not connected, and must not be taken for idle */
+            drop(connection);
+        }
         tfr_load_run_fail(target->run, request, tfr_clock_ns(), "no memory for the request");
         return;
     }
