@@ -220,7 +220,11 @@ static enum tfr_status threads_asked(const struct tfr_calibrate_question *questi
     *n_threads = 0;
     for (size_t i = 0; i < question->n_overrides; i++) {
         const struct tfr_override *override = &question->overrides[i];
-        if (strcmp(override->key, "runtime.threads") != 0 || strcmp(override->value, "auto") == 0) {
+        if (strcmp(override->key, "runtime.threads") != 0) {
+            continue;
+        }
+        if (strcmp(override->value, "auto") == 0) { /* the last one counts */
+            *n_threads = 0;
             continue;
         }
         char *end;
