@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -146,15 +147,15 @@ int main(int argc, char **argv) {
 
 
 def build_stranger(box):
-    prefix = box.folder / "prefix"
+    prefix = box.folder / "the prefix"
     ran = box.run("cmake", "--install", box.build, "--prefix", prefix)
     expect(ran.returncode == 0, ran.stderr)
     for unit in prefix.rglob("tfrun@.service"):
-        expect(f"ExecStart={prefix}/bin/tfrun " in unit.read_text(), "the unit starts another program than the installed one")
+        expect(f'ExecStart="{prefix}/bin/tfrun" ' in unit.read_text(), "the unit starts another program than the installed one")
     ran = box.run(sys.executable, box.source_dir / "tests" / "lint" / "check_links.py", "--links", next(prefix.rglob("CONTRIBUTING.md")).parent)
     expect(ran.returncode == 0, ran.stdout)
     (pkgconfig,) = prefix.rglob("tfrun.pc")
-    flags = box.run("pkg-config", "--cflags", "--libs", "tfrun", env={"PKG_CONFIG_PATH": str(pkgconfig.parent)}).stdout.split()
+    flags = shlex.split(box.run("pkg-config", "--cflags", "--libs", "tfrun", env={"PKG_CONFIG_PATH": str(pkgconfig.parent)}).stdout)
     (box.folder / "stranger.c").write_text(STRANGER)
     ran = box.run(box.compiler, box.folder / "stranger.c", "-o", box.folder / "stranger", *flags)
     expect(ran.returncode == 0, ran.stderr)
@@ -183,8 +184,8 @@ def program_of_a_stranger_finds_the_plugins(box):
     program, libraries = build_stranger(box)
     expect_bundled(box.run(program, box.demo, env={"LD_LIBRARY_PATH": str(libraries)}), libraries)
     moved = box.folder / "elsewhere"  # an installation that was moved
-    (box.folder / "prefix").rename(moved)
-    libraries = moved / libraries.relative_to(box.folder / "prefix")
+    (box.folder / "the prefix").rename(moved)
+    libraries = moved / libraries.relative_to(box.folder / "the prefix")
     expect_bundled(box.run(program, box.demo, env={"LD_LIBRARY_PATH": str(libraries)}), libraries)
     hidden = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
     if box.run(*hidden, "true").returncode == 0:  # may need to be root
@@ -208,7 +209,7 @@ def cmake_package_serves_programs_and_plugins(box):
     skip_with_a_sanitizer(box)
     build_stranger(box)
     moved, project = box.folder / "elsewhere", box.folder / "project"
-    (box.folder / "prefix").rename(moved)
+    (box.folder / "the prefix").rename(moved)
     project.mkdir()
     page = (box.source_dir / "docs" / "write-a-kernel.md").read_text(encoding="utf-8")
     (project / "example.c").write_text(re.search(r"^```c\n(.*?)^```", page, re.M | re.S)[1])
