@@ -189,6 +189,13 @@ def formulas_with_and_without_brackets(box):
 
 
 @case
+def flags_that_change_nothing_are_refused(box):
+    box.refused("--no-factor", says="--factor is about formulas")
+    box.refused("--level", "line", "--form", "numeric", "--expand", 1, says="--expand is about formulas")
+    box.refused("--level", "line", "--stored", "f32", says="--stored is about the tables")
+
+
+@case
 def the_reference_has_a_release(box):
     expect("eager attention in transformers 4.40.2" in box.cost("gpt2"), "no release in the head")
     expect_same(box.json("gpt2")["reference_release"], "4.40.2")

@@ -129,6 +129,23 @@ static bool take_lines(const struct tfr_args *args, struct tfr_cost_query *query
     return true;
 }
 
+/* A flag that would change nothing in the answer: 0, or an exit code. */
+static int check_idle(const struct tfr_args *args, const struct tfr_cost_query *query) {
+    static const char *const of_formulas[] = {"factor", "expand"};
+    for (size_t i = 0; i < sizeof of_formulas / sizeof of_formulas[0] && query->form == TFR_COST_NUMERIC; i++) {
+        if (tfr_args_flag(args, of_formulas[i]) != NULL) {
+            return tfr_cli_usage(
+                "--%s is about formulas, and --form numeric has none: give --form symbolic or both, or leave it out",
+                of_formulas[i]);
+        }
+    }
+    if (query->level == TFR_COST_LINE && query->stored != TFR_DTYPE_NONE) {
+        return tfr_cli_usage(
+            "--stored is about the tables of kernels and modules; lines have tensors of --dtype alone: leave it out");
+    }
+    return 0;
+}
+
 /* What is about the start of a run is read where one is measured. 0, or an exit code. */
 static int check_start(const struct tfr_args *args) {
     for (size_t i = 0; i < args->n_overrides; i++) {
@@ -156,6 +173,7 @@ static int run(struct tfr_args *args) {
     query.n_ranks = (int)ranks;
     const bool is_measured = tfr_args_flag(args, "measured") != NULL;
     int code = is_measured ? tfr_cost_check_measured(&query) : check_start(args);
+    code = code == 0 ? check_idle(args, &query) : code;
     if (code != 0) {
         return code;
     }
