@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "config/choices.h"
+#include "job/samples.h"
 #include "profile/profile_run.h"
 
 static const struct limit {
@@ -52,7 +53,22 @@ bool tfr_bench_has_limit(const struct tfr_bench *bench, const struct tfr_bench_c
     return l < TFR_COUNT_OF(limits);
 }
 
-enum tfr_status tfr_bench_gate_check(const struct tfr_bench *bench) {
+/* Where the time of a prompt goes is seen behind the rounds, and what can't be seen then is refused before them. */
+static enum tfr_status check_steps(const struct tfr_bench *bench, int64_t max_rows) {
+    for (size_t i = 0; i < bench->n_figures; i++) {
+        const struct tfr_bench_case *what = &bench->figures[i].what;
+        if (what->kind == TFR_BENCH_PREFILL && what->n > max_rows * TFR_MAX_SAMPLED_STEPS) {
+            return tfr_raise(TFR_USAGE,
+                             "--gate: prefill:%" PRId64 " takes more than the %d steps whose tasks can be timed, of %" PRId64
+                             " rows each; give a higher --max-rows, or --cases without it",
+                             what->n, TFR_MAX_SAMPLED_STEPS, max_rows);
+        }
+    }
+    return TFR_OK;
+}
+
+enum tfr_status tfr_bench_gate_check(const struct tfr_bench *bench, int64_t max_rows) {
+    TFR_TRY(check_steps(bench, max_rows));
     for (size_t i = 0; i < bench->n_figures; i++) {
         if (tfr_bench_has_limit(bench, &bench->figures[i].what)) {
             return TFR_OK;

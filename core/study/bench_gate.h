@@ -33,8 +33,8 @@ const char *tfr_bench_limit_name(enum tfr_bench_limit_figure figure);
 bool tfr_bench_limit_is_least(enum tfr_bench_limit_figure figure);
 /* Whether a figure of the case is held. */
 bool tfr_bench_has_limit(const struct tfr_bench *bench, const struct tfr_bench_case *what);
-/* Before the rounds: TFR_USAGE where nothing would be held. */
-enum tfr_status tfr_bench_gate_check(const struct tfr_bench *bench);
+/* Before the rounds, of steps of at most so many rows: TFR_USAGE where nothing would be held, or something could not be. */
+enum tfr_status tfr_bench_gate_check(const struct tfr_bench *bench, int64_t max_rows);
 /* All figures that have a limit, in the order of the cases; how many. 0 where the bench was not made for a gate. */
 size_t tfr_bench_hold(const struct tfr_bench *bench, struct tfr_bench_held held[TFR_MOST_HELD]);
 

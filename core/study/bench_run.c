@@ -326,7 +326,7 @@ static enum tfr_status run_all(struct work *work) {
     TFR_TRY(check_again(work));
     TFR_TRY(make_figures(work));
     TFR_TRY(work->question->before != NULL ? tfr_bench_check_before(work->bench, work->question->before) : TFR_OK);
-    TFR_TRY(work->question->gate ? tfr_bench_gate_check(work->bench) : TFR_OK);
+    TFR_TRY(work->question->gate ? tfr_bench_gate_check(work->bench, work->engine->max_rows) : TFR_OK);
     TFR_TRY(run_first(work));
     TFR_TRY(run_rounds(work));
     TFR_TRY(watch_ranks(work));

@@ -223,6 +223,8 @@ def a_gate_is_what_its_figures_say(bench):
     expect("class:N where --warmup is given" in bench.run("bench", bench.demo, "--gate", "--cases", "class:8", code=2)[1])
     expect("none of the cases has a limit" in bench.run("bench", bench.demo, "--gate", "--cases", "prefill:128,sequences:1", code=2)[1])
     expect("--gate holds one process against its roofs" in bench.run("bench", bench.demo, "--gate", "--no-roofs", code=2)[1])
+    few = bench.run("bench", bench.demo, "--gate", "--max-rows", "4", "--cases", "decode:3,prefill:512", code=2)[1] # before any round
+    expect("--gate: prefill:512 takes more than the 64 steps" in few and "give a higher --max-rows" in few, few)
 
 
 @case

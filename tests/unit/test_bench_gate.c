@@ -6,6 +6,7 @@
 
 #include <tfrun/study.h>
 
+#include "base/status.h"
 #include "config/choices.h"
 #include "study/bench_gate.h"
 
@@ -56,6 +57,15 @@ TFR_TEST(a_limit_is_held_or_missed) {
     assert_why(&bench, "");
 }
 
+/* Its tasks are timed behind the rounds. */
+TFR_TEST(a_prompt_of_more_steps_than_can_be_timed_is_refused_before_it_is_measured) {
+    TFR_UNUSED_STATE;
+    struct tfr_bench_figure figures[N_FIGURES];
+    const struct tfr_bench bench = bench_of(figures);
+    assert_ok(tfr_bench_gate_check(&bench, 8));
+    assert_refused(tfr_bench_gate_check(&bench, 7), TFR_USAGE, "prefill:512 takes more than the 64 steps");
+}
+
 TFR_TEST(what_was_measured_while_others_had_the_cores_is_doubtful) {
     TFR_UNUSED_STATE;
     struct tfr_bench_figure figures[N_FIGURES];
@@ -91,5 +101,6 @@ TFR_TEST(a_roof_that_is_beaten_is_doubtful) {
     assert_why(&bench, "MISSED steps:8");
 }
 
-TFR_TEST_MAIN(TFR_CASE(a_limit_is_held_or_missed), TFR_CASE(what_was_measured_while_others_had_the_cores_is_doubtful),
-              TFR_CASE(a_roof_that_is_beaten_is_doubtful))
+TFR_TEST_MAIN(TFR_CASE(a_limit_is_held_or_missed),
+              TFR_CASE(a_prompt_of_more_steps_than_can_be_timed_is_refused_before_it_is_measured),
+              TFR_CASE(what_was_measured_while_others_had_the_cores_is_doubtful), TFR_CASE(a_roof_that_is_beaten_is_doubtful))
