@@ -318,7 +318,7 @@ static enum tfr_status report(struct search *search) {
     for (int64_t i = 0; i < search->params->n; i++) {
         const int32_t *ids = search->finished.ids + i * search->max_length;
         if (search->finished.n[i] == 0) {
-            return tfr_raise(TFR_CHECK,
+            return tfr_raise(TFR_CONFIG,
                              "beams found %lld of %lld sequences: what is forced or banned leaves no other; lower "
                              "sampling.num_return_sequences",
                              (long long)i, (long long)search->params->n);

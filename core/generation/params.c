@@ -53,12 +53,51 @@ enum tfr_status tfr_params_make(struct tfr_params **params, const struct tfr_opt
     return TFR_OK;
 }
 
+/* Few tokens that are named leave others. */
+static bool may_ban_all(const struct tfr_pipeline *pipeline, int64_t vocab_size) {
+    const size_t n = pipeline->eos.n + pipeline->stop_ids.n + pipeline->suppress.n + pipeline->begin_suppress.n +
+                     pipeline->bad_words.n + pipeline->sequence_bias.n + pipeline->logit_bias.n;
+    return (int64_t)n >= vocab_size;
+}
+
+static enum tfr_status try_first_token(const struct tfr_pipeline *pipeline, int64_t vocab_size) {
+    const struct tfr_score_row row = {.max_length = INT64_MAX}; /* of no prompt: what depends on one bans nothing */
+    struct tfr_processors processors;
+    char options[320];
+    float *scores = tfr_alloc((size_t)vocab_size, sizeof *scores); /* all 0 */
+    enum tfr_status status = scores != NULL ? tfr_processors_open(&processors, pipeline, vocab_size) : TFR_RESOURCE;
+    if (status == TFR_OK) {
+        const bool is_none = tfr_processors_blame(&processors, &row, scores, options, sizeof options) == 0;
+        tfr_processors_close(&processors);
+        status = is_none ? tfr_raise(TFR_CONFIG, "no token is left for a text to begin with: none of %lld gets past %s",
+                                     (long long)vocab_size, options)
+                         : TFR_OK;
+    }
+    tfr_free(scores);
+    return status;
+}
+
+/* Whatever the prompt is. What depends on it, on what was generated or on a forced token, which passes some bans, is found when
+ * there is no token. */
+static enum tfr_status check_left(const struct tfr_params *params, int64_t vocab_size) {
+    struct tfr_pipeline first = params->pipeline;
+    const bool is_forced = first.forced_bos >= 0 || first.forced_eos.n > 0,
+               makes_none = params->max_tokens + params->max_length == 0;
+    first.min_length = 0; /* of prompt and text together */
+    return may_ban_all(&first, vocab_size) && !is_forced && !makes_none ? try_first_token(&first, vocab_size) : TFR_OK;
+}
+
 static enum tfr_status parse(const struct tfr_engine *engine, const struct tfr_request_text *text, struct tfr_params **params) {
     struct tfr_options options;
     *params = NULL;
     enum tfr_status status = tfr_config_request(engine->config, text, &options);
     status = status == TFR_OK ? tfr_params_make(params, &options, &engine->config->model) : status;
     tfr_config_request_free(&options);
+    status = status == TFR_OK ? check_left(*params, engine->config->model.vocab_size) : status;
+    if (status != TFR_OK) {
+        tfr_params_free(*params);
+        *params = NULL;
+    }
     return status;
 }
 

@@ -3,6 +3,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,34 @@ void tfr_processors_apply(struct tfr_processors *processors, const struct tfr_sc
             table[i].apply(processors, row, scores);
         }
     }
+}
+
+static int64_t count_left(const float *scores, int64_t n) {
+    int64_t left = 0;
+    for (int64_t i = 0; i < n; i++) {
+        left += scores[i] != -INFINITY;
+    }
+    return left;
+}
+
+int64_t tfr_processors_blame(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores, char *options,
+                             size_t size) {
+    int64_t left = count_left(scores, processors->vocab_size);
+    size_t used = 0;
+    options[0] = '\0';
+    for (size_t i = 0; i < N_PROCESSORS && left > 0; i++) {
+        const int64_t before = left;
+        if ((processors->active >> i & 1) == 0) {
+            continue;
+        }
+        table[i].apply(processors, row, scores);
+        left = count_left(scores, processors->vocab_size);
+        used = left > before ? 0 : used; /* remove_invalid_values takes back what was banned */
+        if (left < before && used < size) {
+            used += (size_t)snprintf(options + used, size - used, "%s%s", used > 0 ? ", " : "", table[i].option);
+        }
+    }
+    return left;
 }
 
 static void ban(const struct tfr_id_list *list, float *scores) {

@@ -73,6 +73,10 @@ void tfr_processors_use(struct tfr_processors *processors, const struct tfr_pipe
 void tfr_processors_close(struct tfr_processors *processors);
 bool tfr_processors_idle(const struct tfr_processors *processors);
 void tfr_processors_apply(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores);
+/* Applies them like that to a row that they leave no token of, and says how many are left nevertheless: 0, and the options of the
+ * table that ban some, ", " between them. */
+int64_t tfr_processors_blame(struct tfr_processors *processors, const struct tfr_score_row *row, float *scores, char *options,
+                             size_t size);
 /* Name and option of each line of the table, in order; NULL past its end. */
 const char *tfr_processor_name(size_t index, const char **option);
 

@@ -37,8 +37,20 @@ static enum tfr_status refuse_nan(int64_t position) {
                      (long long)position);
 }
 
+/* The settings exclude all tokens, and are named; or scores are no numbers, which no setting can mend. */
+static enum tfr_status refuse_none(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits) {
+    struct tfr_processors *processors = &sampler->processors;
+    char options[320];
+    memcpy(sampler->scores, logits, (size_t)processors->vocab_size * sizeof *logits);
+    if (tfr_processors_blame(processors, row, sampler->scores, options, sizeof options) > 0 || options[0] == '\0') {
+        return tfr_raise(TFR_CHECK, "the scores for position %lld are no numbers; look for it in the weights with --check-weights",
+                         (long long)row->n);
+    }
+    return tfr_raise(TFR_CONFIG, "no token is left for position %lld: none gets past %s", (long long)row->n, options);
+}
+
 /* The best score must be a number that others can be compared with. Without any token left, normalising makes NaN. */
-static enum tfr_status check_best(const struct tfr_sampler *sampler, int64_t position) {
+static enum tfr_status check_best(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits) {
     const struct tfr_processors *processors = &sampler->processors;
     bool has_nan;
     const float best = sampler->scores[tfr_best_number(sampler->scores, processors->vocab_size, &has_nan)];
@@ -46,13 +58,9 @@ static enum tfr_status check_best(const struct tfr_sampler *sampler, int64_t pos
         return tfr_raise(TFR_CHECK,
                          "the scores for position %lld hold infinity; raise sampling.temperature (it is %g) or look for "
                          "it in the weights with --check-weights",
-                         (long long)position, processors->pipeline->temperature);
+                         (long long)row->n, processors->pipeline->temperature);
     }
-    if (best == -INFINITY || has_nan) {
-        return tfr_raise(TFR_CHECK, "no token is left for position %lld: the bans of the sampling section exclude all of them",
-                         (long long)position);
-    }
-    return TFR_OK;
+    return best == -INFINITY || has_nan ? refuse_none(sampler, row, logits) : TFR_OK;
 }
 
 enum tfr_status tfr_sampler_score(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits) {
@@ -62,7 +70,7 @@ enum tfr_status tfr_sampler_score(struct tfr_sampler *sampler, const struct tfr_
     }
     memcpy(sampler->scores, logits, (size_t)n * sizeof *logits);
     tfr_processors_apply(&sampler->processors, row, sampler->scores);
-    return check_best(sampler, row->n);
+    return check_best(sampler, row, logits);
 }
 
 /* The first of ids [first, end) whose weight, with those before it and `reached`, passes `goal`; where rounding leaves none, the

@@ -21,7 +21,7 @@ enum tfr_status tfr_sampler_open(struct tfr_sampler *sampler, const struct tfr_p
 /* From here on for these settings and this seed; the working memory stays. */
 void tfr_sampler_use(struct tfr_sampler *sampler, const struct tfr_pipeline *pipeline, uint64_t seed);
 void tfr_sampler_close(struct tfr_sampler *sampler);
-/* Runs the pipeline: sampler->scores. NaN left in them, or no token left: TFR_CHECK. */
+/* Runs the pipeline: sampler->scores. NaN left in them: TFR_CHECK; no token left: TFR_CONFIG, with the options that ban them. */
 enum tfr_status tfr_sampler_score(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits);
 /* `choice` counts the samples of one prompt. */
 enum tfr_status tfr_sampler_next(struct tfr_sampler *sampler, const struct tfr_score_row *row, const float *logits, uint64_t choice,

@@ -301,7 +301,13 @@ def infinite_scores(box):
 @case
 def beams_that_cannot_differ(box):
     return wrong([box.model, "--prompt-ids", "1", "-n", "1", "--num-beams", "2", "--num-return-sequences", "2", "--forced-eos",
-                  "0"], CHECK, "beams found 1 of 2 sequences", "num_return_sequences")
+                  "0"], CONFIG, "beams found 1 of 2 sequences", "num_return_sequences")
+
+
+@case
+def bans_of_every_token(box):
+    return wrong([box.model, *IDS, "--set", f"sampling.suppress_tokens={list(range(61))}"], CONFIG, "no token is left for",
+                 "none gets past sampling.suppress_tokens")
 
 
 @case

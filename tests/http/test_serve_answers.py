@@ -95,6 +95,26 @@ def refused_settings_name_their_field(t):
 
 
 @case
+def bans_that_leave_no_token_name_their_field(t):
+    """Before anything is computed where no text can begin, whatever the prompt, also of a stream; else when it comes to that."""
+    model = t.source_dir / "tests" / "model" / "golden" / "base"
+    every = list(range(json.loads((model / "config.json").read_text())["vocab_size"]))
+    asked = {"prompt": [1], "max_tokens": 4, "temperature": 0, "ignore_eos": True}
+    with t.serve(model=model) as server:
+        for stream in (False, True):
+            server.refused(400, "suppress_tokens", "no token is left", **asked, stream=stream, suppress_tokens=every)
+            server.refused(400, "min_tokens", "min_tokens, suppress_tokens", **asked, stream=stream, suppress_tokens=every[1:], stop_token_ids=[0],
+                           min_tokens=1)
+        expect_same(server.ask(**{**asked, "max_tokens": 0}, echo=True, suppress_tokens=every)["usage"]["completion_tokens"], 0)
+        later = {**asked, "suppress_tokens": [id for id in every if id not in (5, 6)], "no_repeat_ngram_size": 1}
+        expect_same(sorted(server.ask(**{**later, "max_tokens": 2}, return_token_ids=True)["choices"][0]["token_ids"]), [5, 6])
+        told = server.refused(400, "no_repeat_ngram_size", "position 3", "no_repeat_ngram_size, suppress_tokens", **later)
+        *events, last, done = server.post({**later, "stream": True}).body.split(b"\n\n")[:-1]
+        expect_same((len(events), json.loads(last[6:])["error"], done), (2, told, b"data: [DONE]"))
+        expect_same(server.post(asked).status, 200)
+
+
+@case
 def a_model_without_a_tokenizer(t):
     model = t.folder / "bare"
     model.mkdir()

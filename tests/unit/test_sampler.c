@@ -75,7 +75,50 @@ TFR_TEST(bans_of_every_token_are_refused) {
     struct tfr_sampler sampler;
     pipeline.suppress = (struct tfr_id_list){.ids = all, .n = N};
     assert_ok(tfr_sampler_open(&sampler, &pipeline, 0, N));
-    assert_refused(tfr_sampler_next(&sampler, &no_row, logits, 0, &id), TFR_CHECK, "no token is left");
+    assert_refused(tfr_sampler_next(&sampler, &no_row, logits, 0, &id), TFR_CONFIG, "no token is left");
+    tfr_sampler_close(&sampler);
+}
+
+/* Each that takes part is named, in the order of the pipeline; those that only change scores, or could not take effect, are not. */
+TFR_TEST(bans_of_every_token_name_their_settings) {
+    TFR_UNUSED_STATE;
+    const float logits[N] = {1, 3, 2, 3, 3, 0};
+    int32_t low[] = {0, 1, 2}, stop[] = {5}, said[] = {3, 4}, id;
+    struct tfr_pipeline pipeline = tfr_pipeline_neutral();
+    const struct tfr_score_row row = {.ids = said, .n = 2, .n_prompt = 2, .max_length = 9};
+    struct tfr_sampler sampler;
+    pipeline.suppress = (struct tfr_id_list){.ids = low, .n = 3};
+    pipeline.stop_ids = (struct tfr_id_list){.ids = stop, .n = 1};
+    pipeline.min_tokens = 1;
+    pipeline.no_repeat_ngram_size = 1;
+    pipeline.repetition_penalty = 2;
+    pipeline.renormalize = true;
+    assert_ok(tfr_sampler_open(&sampler, &pipeline, 0, N));
+    assert_refused(tfr_sampler_next(&sampler, &row, logits, 0, &id), TFR_CONFIG,
+                   "position 2: none gets past sampling.no_repeat_ngram_size, sampling.min_tokens, sampling.suppress_tokens");
+    assert_string_equal(strrchr(tfr_failure_text(), ' '), " sampling.suppress_tokens");
+    pipeline.remove_invalid_values = true; /* what was banned before it may come again */
+    tfr_sampler_use(&sampler, &pipeline, 0);
+    assert_ok(tfr_sampler_next(&sampler, &row, logits, 0, &id));
+    assert_int_equal(id, 3);
+    tfr_sampler_close(&sampler);
+}
+
+TFR_TEST(scores_that_are_no_numbers_are_no_bans) {
+    TFR_UNUSED_STATE;
+    const float logits[N] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    const struct tfr_pipeline pipeline = {.forced_bos = -1,
+                                          .repetition_penalty = 1,
+                                          .decay_factor = 1,
+                                          .do_sample = true,
+                                          .temperature = 1,
+                                          .top_p = 1,
+                                          .typical_p = 1,
+                                          .min_keep = 1};
+    struct tfr_sampler sampler;
+    int32_t id;
+    assert_ok(tfr_sampler_open(&sampler, &pipeline, 0, N));
+    assert_refused(tfr_sampler_next(&sampler, &no_row, logits, 0, &id), TFR_CHECK, "the scores for position 0 are no numbers");
     tfr_sampler_close(&sampler);
 }
 
@@ -306,6 +349,7 @@ TFR_TEST(draws_of_many_are_those_of_sums_from_the_left) {
 
 TFR_TEST_MAIN(TFR_CASE(greedy_takes_the_lowest_id_among_ties), TFR_CASE(nan_is_refused_by_position),
               TFR_CASE(infinity_is_refused_where_it_would_be_drawn_from), TFR_CASE(bans_of_every_token_are_refused),
+              TFR_CASE(bans_of_every_token_name_their_settings), TFR_CASE(scores_that_are_no_numbers_are_no_bans),
               TFR_CASE(top_k_keeps_all_ties_of_the_last), TFR_CASE(top_p_keeps_the_smallest_set_that_reaches_the_mass),
               TFR_CASE(top_p_works_on_what_top_k_left), TFR_CASE(temperature_sharpens_before_top_p),
               TFR_CASE(a_draw_depends_on_seed_choice_and_position_alone), TFR_CASE(draws_follow_the_distribution),

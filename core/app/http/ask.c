@@ -344,6 +344,14 @@ bool tfr_ask_read(struct tfr_ask *ask, struct tfr_call *call, const void *body, 
     return good;
 }
 
+void tfr_ask_refuse_end(struct tfr_refusal *refusal, const char *text) {
+    if (strstr(text, "sampling.") != NULL) {
+        tfr_fields_refuse_settings(fields, TFR_N_COMPLETION_FIELDS, text, refusal);
+    } else {
+        tfr_refuse_failed(refusal, TFR_ERROR_INVALID, NULL, text);
+    }
+}
+
 void tfr_ask_free(struct tfr_ask *ask) {
     tfr_ask_prompts_free(&ask->prompts);
     tfr_params_free(ask->params);

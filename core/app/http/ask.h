@@ -30,6 +30,8 @@ struct tfr_ask {
 
 /* From the body of a request. False after a refusal; what was read is freed then. Names the call by request_id. */
 bool tfr_ask_read(struct tfr_ask *ask, struct tfr_call *call, const void *body, size_t size, struct tfr_refusal *refusal);
+/* Of a prompt that ended in a fault of the request: a setting that is named is the param. */
+void tfr_ask_refuse_end(struct tfr_refusal *refusal, const char *text);
 void tfr_ask_free(struct tfr_ask *ask);
 
 #endif

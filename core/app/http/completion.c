@@ -103,7 +103,7 @@ static void refuse_end(const struct tfr_call *call, const struct tfr_event *even
     case TFR_USAGE:
     case TFR_CONFIG:
     case TFR_UNSUPPORTED:
-        tfr_refuse_failed(refusal, TFR_ERROR_INVALID, NULL, event->error);
+        tfr_ask_refuse_end(refusal, event->error);
         break;
     case TFR_CANCELLED: /* in time: a server that has lost a rank ends */
         tfr_refuse(refusal, is_late(call) ? TFR_ERROR_DEADLINE : TFR_ERROR_DRAINING, NULL, "request %s: %s", call->id,
