@@ -24,6 +24,13 @@ struct cut {
     int64_t run;
 };
 
+/* A run with a task that the graph does not have: a step of another kind, such as the encoder's, or of another model. */
+struct stranger {
+    int rank, index;
+    int64_t run;
+    const char *name; /* of the task; of the file */
+};
+
 struct reader {
     struct tfr_picture *picture;
     const char *path;
@@ -34,6 +41,8 @@ struct reader {
     int n_ranks;
     struct cut *cuts;
     int n_cuts, cuts_room;
+    struct stranger *strangers;
+    int n_strangers, strangers_room;
 };
 
 static int panel_of(const struct tfr_picture *picture, int rank) {
@@ -66,6 +75,35 @@ static bool is_task(const tfr_json *event) {
            strcmp(phase, "X") == 0 && (strcmp(kind, "task") == 0 || strcmp(kind, "message") == 0);
 }
 
+/* The best of each share of a split head is chosen in greedy steps alone: it is in no graph, and the rest of the step is that of
+ * all.
+ */
+static bool is_choice(const char *name) {
+    return strcmp(name, "best") == 0;
+}
+
+static enum tfr_status add_stranger(struct reader *reader, int rank, int64_t run, const char *name) {
+    const struct stranger *last = reader->n_strangers > 0 ? &reader->strangers[reader->n_strangers - 1] : NULL;
+    if (is_choice(name) || (last != NULL && last->rank == rank && last->run == run)) {
+        return TFR_OK;
+    }
+    struct stranger *added =
+        tfr_picture_more((void **)&reader->strangers, &reader->n_strangers, &reader->strangers_room, sizeof *reader->strangers);
+    if (added == NULL) {
+        return TFR_RESOURCE;
+    }
+    *added = (struct stranger){.rank = rank, .index = reader->n_strangers, .run = run, .name = name};
+    return TFR_OK;
+}
+
+static enum tfr_status refuse_stranger(const struct reader *reader, const struct stranger *stranger) {
+    return tfr_raise(
+        TFR_USAGE,
+        "%s: rank %d ran %s, which the graph does not have there; give the config, the options and the number of ranks "
+        "that the trace was made with",
+        reader->path, stranger->rank, stranger->name);
+}
+
 static enum tfr_status read_event(struct reader *reader, const tfr_json *event) {
     const tfr_json *args = tfr_json_member(event, "args"), *ts = tfr_json_member(event, "ts"), *dur = tfr_json_member(event, "dur");
     const char *name = tfr_json_string(tfr_json_member(event, "name"));
@@ -84,12 +122,10 @@ static enum tfr_status read_event(struct reader *reader, const tfr_json *event) 
                          reader->path, (long long)rank, reader->picture->step.n_ranks,
                          reader->picture->step.n_ranks == 1 ? "" : "s");
     }
+    reader->n_ranks = reader->n_ranks > (int)rank ? reader->n_ranks : (int)rank + 1;
     const int node = find_node(reader, (int)rank, name);
     if (node < 0) {
-        return tfr_raise(TFR_USAGE,
-                         "%s: rank %lld ran %s, which the graph does not have there; give the config, the options and the "
-                         "number of ranks that the trace was made with",
-                         reader->path, (long long)rank, name);
+        return add_stranger(reader, (int)rank, run, name);
     }
     struct span *span = tfr_picture_more((void **)&reader->spans, &reader->n, &reader->room, sizeof *reader->spans);
     if (span == NULL) {
@@ -101,7 +137,6 @@ static enum tfr_status read_event(struct reader *reader, const tfr_json *event) 
     if (reader->picture->nodes[node].peer >= 0) {
         span->thread = -1;
     }
-    reader->n_ranks = reader->n_ranks > (int)rank ? reader->n_ranks : (int)rank + 1;
     return TFR_OK;
 }
 
@@ -132,6 +167,9 @@ static enum tfr_status read_events(struct reader *reader) {
         } else {
             TFR_TRY(read_cut(reader, event));
         }
+    }
+    if (reader->n_strangers > 0 && (reader->n == 0 || reader->n_ranks != reader->picture->step.n_ranks)) {
+        return refuse_stranger(reader, reader->strangers);
     }
     if (reader->n == 0) {
         return tfr_raise(TFR_MODEL, "%s: has no events of tasks; give a file that --trace wrote of a run", reader->path);
@@ -186,6 +224,36 @@ static int by_run(const void *a, const void *b) {
     return x->node - y->node;
 }
 
+static int compare_runs(const void *a, const void *b) {
+    const struct stranger *x = a, *y = b;
+    if (x->rank != y->rank) {
+        return x->rank - y->rank;
+    }
+    return (x->run > y->run) - (x->run < y->run);
+}
+
+static int by_rank_and_run(const void *a, const void *b) {
+    const int order = compare_runs(a, b);
+    return order != 0 ? order : ((const struct stranger *)a)->index - ((const struct stranger *)b)->index;
+}
+
+static bool is_strange(const struct reader *reader, const struct span *span) {
+    const struct stranger key = {.rank = span->rank, .run = span->run};
+    return reader->n_strangers > 0 &&
+           bsearch(&key, reader->strangers, (size_t)reader->n_strangers, sizeof key, compare_runs) != NULL;
+}
+
+/* A rank all of whose runs are strange ran another graph. */
+static enum tfr_status check_strangers(const struct reader *reader) {
+    for (int i = 0; i < reader->n_strangers; i++) {
+        const int panel = panel_of(reader->picture, reader->strangers[i].rank);
+        if (panel < 0 || reader->picture->panels[panel].n_steps == 0) {
+            return refuse_stranger(reader, &reader->strangers[i]);
+        }
+    }
+    return TFR_OK;
+}
+
 static bool is_same_run(const struct span *a, const struct span *b) {
     return a->rank == b->rank && a->run == b->run;
 }
@@ -223,7 +291,7 @@ static enum tfr_status add_runs(struct reader *reader) {
         for (j = i; j < reader->n && is_same_run(&reader->spans[i], &reader->spans[j]); j++) {
             rows = reader->spans[j].rows > rows ? reader->spans[j].rows : rows;
         }
-        if (is_cut(reader, &reader->spans[i])) {
+        if (is_cut(reader, &reader->spans[i]) || is_strange(reader, &reader->spans[i])) {
             continue;
         }
         if (rows == wanted) {
@@ -237,6 +305,9 @@ static enum tfr_status add_runs(struct reader *reader) {
         if (known == n_seen && n_seen < MOST_ROWS) {
             seen[n_seen++] = rows;
         }
+    }
+    if (n_taken == 0 && n_seen == 0 && reader->n_strangers > 0) {
+        return refuse_stranger(reader, reader->strangers);
     }
     if (n_taken == 0) {
         char list[200];
@@ -289,7 +360,13 @@ enum tfr_status tfr_picture_measure(struct tfr_picture *picture, const char *pat
     if (status == TFR_OK) {
         find_cuts(&reader);
         qsort(reader.spans, (size_t)reader.n, sizeof *reader.spans, by_run);
+        if (reader.n_strangers > 0) {
+            qsort(reader.strangers, (size_t)reader.n_strangers, sizeof *reader.strangers, by_rank_and_run);
+        }
         status = add_runs(&reader);
+    }
+    if (status == TFR_OK) {
+        status = check_strangers(&reader);
     }
     if (status == TFR_OK) {
         status = check_blocks(&reader);
@@ -299,6 +376,7 @@ enum tfr_status tfr_picture_measure(struct tfr_picture *picture, const char *pat
     }
     tfr_free(reader.spans);
     tfr_free(reader.cuts);
+    tfr_free(reader.strangers);
     tfr_json_close(doc);
     return status;
 }

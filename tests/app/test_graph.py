@@ -510,6 +510,28 @@ def refused_traces_of_something_else(drawer):
     drawer.refused(MODEL, "--measured", file, says=["trace.json:1"])
 
 
+@case
+def steps_of_another_kind_are_passed_over(drawer):
+    """An encoder's steps, the second head's, and what a greedy step adds to a split head stand in no graph, but in traces of it."""
+    file = drawer.folder / "trace.json"
+    for name, task, words in (("lm_cross", "h.0.crossattention", ["--rows", 6, "--encoder-len", 3]),
+                              ("double", "h.0.attn", ["--seq", 9, "--batch", 4])):
+        model = drawer.source / "tests" / "model" / "forward" / name
+        drawer.run("forward", model, "--in", model / "request.safetensors", "--out", drawer.folder / f"{name}.safetensors", "--trace", file,
+                   "--force")
+        words += ["--context", 0, "--unfold", "--measured", file]
+        picture = drawer.graph(model, *words)
+        expect(next(node for node in ops_of(picture) if node["name"] == task)["measured_us"] > 0, "nothing is measured")
+        document = json.loads(file.read_text())
+        task_events = [event for event in document["traceEvents"] if event["name"] == task]
+        document["traceEvents"] += [{**event, "name": "best"} for event in task_events]
+        file.write_text(json.dumps(document))
+        expect_same(drawer.graph(model, *words), picture)
+        document["traceEvents"] += [{**event, "name": "h.0.other"} for event in task_events]
+        file.write_text(json.dumps(document))
+        drawer.refused(USAGE, *words, config=model, says=["rank 0 ran h.", "which the graph does not have there"])
+
+
 # ---- refusals
 
 @case
