@@ -30,6 +30,8 @@ NAMES_FIX = re.compile(
 ENDINGS = {"goes on": "", "part": "", "warning": "warning", "error of a library": "error", "of what failed": "as what failed",
            "a failed request": "a failed request"}
 
+# What findings.def has for what differs.
+PLACES = {"%n": "<ranks>", "%m": "<ranks that fit>", "%c": "<cores>", "%i": "<interface>", "%%": "%"}
 # Words that do not tell one sentence from another.
 COMMON = set("is not no one of an the it its or and to be in on at as by for with are has did you mean give than that there here".split())
 SYSTEM_WORDS = re.compile(r"`([A-Z][a-z]+(?: [a-z]+)+)`")
@@ -79,7 +81,7 @@ def from_tables():
     for row in read_rows(ROOT / "core/app/http/http_faults.def", "TFR_HTTP_FAULT", ("name", "status", "code", "text")):
         yield Sentence(value_of(row["text"].removesuffix(")")), "core/app/http/http_faults.def", row["name"], 0, {f"HTTP {row['status']}"})
     for row in read_rows(ROOT / "parallel/topo/findings.def", "TFR_FINDING", ("NAME", "name", "at_start", "fix")):
-        yield Sentence(f"fix: {value_of(row['fix'])}", "parallel/topo/findings.def", row["NAME"], 0, {"warning"})
+        yield Sentence(f"fix: {re.sub('%.', lambda place: PLACES[place[0]], value_of(row['fix']))}", "parallel/topo/findings.def", row["NAME"], 0, {"warning"})
 
 
 def ending(sentence, codes, errors):
