@@ -26,6 +26,7 @@ KNOWN = {
     "references": "the table of reference ops, read from its text once",
     "references_once": "the table of reference ops, read from its text once",
     "self": "the back end of one process",
+    "spare": "the communicator of a rank without memory for its own: MPI is open once in a process",
     "hosts": "facts of the machine that plugins ask for",
     "once": "the JSON library is told once where its memory comes from",
     "word": "of the job that the process is of; handlers of signals ask for it",
