@@ -12,8 +12,8 @@
 
 #define TFR_BENCH_SCHEMA "tfrun-bench-1"
 
-/* Sequences side by side: tokens of each prompt and answer, and the context in the middle of the answer. */
-enum { TFR_BENCH_COMPANY_PROMPT = 16, TFR_BENCH_COMPANY_TOKENS = 33, TFR_BENCH_COMPANY_MIDDLE = 32 };
+/* Sequences side by side: tokens of each prompt and answer, where a sequence has the positions. */
+enum { TFR_BENCH_COMPANY_PROMPT = 16, TFR_BENCH_COMPANY_TOKENS = 33 };
 /* Steps of several sequences: cached positions of each; decodes beside the rows of a prompt, at most. */
 enum { TFR_BENCH_STEP_CONTEXT = 128, TFR_BENCH_MIXED_DECODES = 8 };
 /* From so much on a time is doubtful, as a calibration is. */
@@ -89,5 +89,10 @@ struct tfr_company {
 };
 enum tfr_status tfr_bench_company(struct tfr_engine *engine, int64_t n, int64_t prompt_tokens, int64_t new_tokens,
                                   struct tfr_rank_watch *watch, struct tfr_company *company);
+/* Of sequences that may have so many positions: tokens of the prompt, of the answer, and the context in the middle of that. */
+struct tfr_company_size {
+    int64_t prompt, tokens, middle;
+};
+struct tfr_company_size tfr_bench_company_size(int64_t n_positions);
 
 #endif

@@ -21,16 +21,23 @@ static bool take_cluster(struct tfr_cluster_facts *facts, const struct tfr_engin
     return local == size || links->net_pairs > 0;
 }
 
-static enum tfr_status predict_case(struct tfr_bench_figure *figure, struct tfr_layout_question *question, int64_t chunk) {
+/* What the cases of a bench have in common. */
+struct shape {
+    int64_t chunk;       /* rows of a prompt that go in one step */
+    int64_t n_positions; /* of a sequence */
+};
+
+static enum tfr_status predict_case(struct tfr_bench_figure *figure, struct tfr_layout_question *question,
+                                    const struct shape *shape) {
     const struct tfr_bench_case *what = &figure->what;
     const bool is_prompt = what->kind == TFR_BENCH_PREFILL, is_company = what->kind == TFR_BENCH_SEQUENCES;
     if (what->kind == TFR_BENCH_STEPS || what->kind == TFR_BENCH_MIXED || what->kind == TFR_BENCH_CLASS) {
         return TFR_OK; /* the formulas know of sequences that come and go, not of a step alone */
     }
     const struct tfr_layout_load load = {.prompt = is_prompt ? what->n : 1,
-                                         .chunk = chunk,
+                                         .chunk = shape->chunk,
                                          .sequences = is_company ? what->n : 1,
-                                         .context = is_company  ? TFR_BENCH_COMPANY_MIDDLE
+                                         .context = is_company  ? tfr_bench_company_size(shape->n_positions).middle
                                                     : is_prompt ? 0
                                                                 : what->n};
     struct tfr_layout_times times = {0};
@@ -43,16 +50,16 @@ static enum tfr_status predict_case(struct tfr_bench_figure *figure, struct tfr_
     return TFR_OK;
 }
 
-static enum tfr_status predict_cases(struct tfr_bench *bench, struct tfr_layout_question *question, int64_t chunk) {
+static enum tfr_status predict_cases(struct tfr_bench *bench, struct tfr_layout_question *question, const struct shape *shape) {
     for (size_t i = 0; i < bench->n_figures; i++) {
-        TFR_TRY(predict_case(&bench->figures[i], question, chunk));
+        TFR_TRY(predict_case(&bench->figures[i], question, shape));
     }
     return TFR_OK;
 }
 
 /* With the memory that all ranks of a node share, where all its threads were calibrated too. */
 static enum tfr_status predict_dry(struct tfr_bench *bench, struct tfr_dry *dry, const struct tfr_calibration *calibration,
-                                   struct tfr_layout_question *asked, int64_t chunk) {
+                                   struct tfr_layout_question *asked, const struct shape *shape) {
     const struct tfr_planner planner = tfr_dry_planner(dry);
     const struct tfr_layout_model model = tfr_layout_model_of(dry->config);
     struct tfr_piece_times pieces = {0};
@@ -64,7 +71,7 @@ static enum tfr_status predict_dry(struct tfr_bench *bench, struct tfr_dry *dry,
     asked->ns = tfr_piece_times_ns;
     asked->user = &pieces;
     enum tfr_status status = tfr_piece_times_open(&pieces, &planner, calibration, has_node ? &node.roofs : NULL);
-    status = status == TFR_OK ? predict_cases(bench, asked, chunk) : status;
+    status = status == TFR_OK ? predict_cases(bench, asked, shape) : status;
     status = status == TFR_OK ? pieces.status : status;
     asked->model = NULL;
     asked->user = NULL;
@@ -84,11 +91,12 @@ enum tfr_status tfr_bench_predict_ranks(struct tfr_bench *bench, const struct tf
         return status;
     }
     const struct tfr_layout layout = tfr_layout_of_engine(engine, blocks);
+    const struct shape shape = {.chunk = engine->chunk_rows, .n_positions = tfr_engine_n_positions(engine)};
     struct tfr_layout_question asked = {.layout = &layout, .cluster = &facts.cluster};
     enum tfr_status status = tfr_dry_open(&dry, question->config, question->overrides, question->n_overrides, 1);
     if (status == TFR_OK) {
         dry.threads = engine->threads;
-        status = predict_dry(bench, &dry, calibration, &asked, engine->chunk_rows);
+        status = predict_dry(bench, &dry, calibration, &asked, &shape);
     }
     tfr_dry_close(&dry);
     tfr_free(blocks);

@@ -18,6 +18,17 @@ struct party {
     struct tfr_rank_watch *watch;
 };
 
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+struct tfr_company_size tfr_bench_company_size(int64_t n_positions) {
+    struct tfr_company_size size = {.prompt = least(TFR_BENCH_COMPANY_PROMPT, n_positions / 2)};
+    size.tokens = least(TFR_BENCH_COMPANY_TOKENS, n_positions - size.prompt);
+    size.middle = size.prompt + size.tokens / 2;
+    return size;
+}
+
 /* Other numbers for each sequence, the same in each run: Knuth's generator. */
 static void make_prompt(const struct party *party, int64_t which, int64_t n) {
     uint64_t state = (uint64_t)which + 1;
@@ -79,13 +90,13 @@ struct window {
 
 /* After a step: from when all have their first token, to when one has its last. */
 static enum tfr_status follow(const struct party *party, struct window *window) {
-    int64_t all = 0, least = INT64_MAX, most = 0;
+    int64_t all = 0, fewest = INT64_MAX, most = 0;
     for (int64_t i = 0; i < party->n; i++) {
         all += party->got[i];
-        least = party->got[i] < least ? party->got[i] : least;
+        fewest = least(fewest, party->got[i]);
         most = party->got[i] > most ? party->got[i] : most;
     }
-    if (window->start_ns == 0 && least > 0) {
+    if (window->start_ns == 0 && fewest > 0) {
         TFR_TRY(tfr_rank_watch_begin(party->watch));
         window->start_ns = tfr_clock_ns();
         window->before = all;

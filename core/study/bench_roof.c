@@ -41,7 +41,8 @@ struct sum {
     const struct tfr_roofs *now;
     const struct tfr_calibration *calibration; /* NULL: nothing is predicted */
     struct tfr_dry *dry;
-    int64_t chunk; /* rows of a prompt that go in one step */
+    int64_t chunk;       /* rows of a prompt that go in one step */
+    int64_t n_positions; /* of a sequence: of the model, or of its cache, less a prefix */
     double roof_ns, predicted_ns;
     int n_ranks;     /* that took part */
     char unseen[64]; /* the first kernel of a linear that the calibration does not know; empty: none */
@@ -101,7 +102,7 @@ static enum tfr_status add_step(struct sum *sum, const struct tfr_step_facts *st
  * a key or fewer. */
 static enum tfr_status add_step_of_several(struct sum *sum, const struct tfr_bench_case *what) {
     const struct tfr_config *config = sum->dry->config;
-    const int64_t replicas = sum->dry->placement.replicas, context = tfr_bench_step_context(config->model.n_positions);
+    const int64_t replicas = sum->dry->placement.replicas, context = tfr_bench_step_context(sum->n_positions);
     const int64_t decodes = tfr_bench_step_sequences(what, config->options.runtime_max_batch);
     if (what->kind == TFR_BENCH_STEPS) {
         const int64_t n = (what->n + replicas - 1) / replicas;
@@ -118,8 +119,8 @@ static enum tfr_status add_case(struct sum *sum, const struct tfr_bench_case *wh
         return add_step(sum, &(struct tfr_step_facts){.rows = 1, .sequences = 1, .past = what->n, .logits = 1});
     }
     if (what->kind == TFR_BENCH_SEQUENCES) {
-        const int64_t n = (what->n + replicas - 1) / replicas;
-        return add_step(sum, &(struct tfr_step_facts){.rows = n, .sequences = n, .past = TFR_BENCH_COMPANY_MIDDLE, .logits = n});
+        const int64_t n = (what->n + replicas - 1) / replicas, past = tfr_bench_company_size(sum->n_positions).middle;
+        return add_step(sum, &(struct tfr_step_facts){.rows = n, .sequences = n, .past = past, .logits = n});
     }
     if (what->kind == TFR_BENCH_STEPS || what->kind == TFR_BENCH_MIXED) {
         return add_step_of_several(sum, what);
@@ -183,7 +184,7 @@ enum tfr_status tfr_bench_roofs_settle(struct tfr_bench *bench, const struct tfr
     struct tfr_dry dry;
     const struct tfr_spread rates = tfr_spread_of(roofs->rates, roofs->n_rates);
     struct tfr_roofs now = tfr_roofs_with_memory(&roofs->roofs, rates.median);
-    struct sum sum = {.now = &now, .dry = &dry, .chunk = engine->chunk_rows};
+    struct sum sum = {.now = &now, .dry = &dry, .chunk = engine->chunk_rows, .n_positions = tfr_engine_n_positions(engine)};
     tfr_roofs_put_set(&now, (int64_t)tfr_store_bytes(engine->store), tfr_spread_of(roofs->packed, roofs->n_rates).median);
     bench->memory_rate = rates.median;
     bench->flop_rate = tfr_roof_flops(&now, now.n_threads, unit_dtype(engine->config), 0);

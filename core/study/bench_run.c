@@ -110,14 +110,13 @@ static enum tfr_status time_decode(struct work *work, int64_t context, double *s
 }
 
 static enum tfr_status time_sequences(struct work *work, int64_t n, double *seconds) {
-    const int64_t n_positions = tfr_engine_n_positions(work->engine), prompt = least(TFR_BENCH_COMPANY_PROMPT, n_positions / 2);
+    const struct tfr_company_size size = tfr_bench_company_size(tfr_engine_n_positions(work->engine));
     struct tfr_company company;
     if (tfr_engine_free_slots(work->engine) < n) {
         tfr_stepper_close(&work->stepper);
         tfr_bench_steps_close(&work->steps);
     }
-    TFR_TRY(
-        tfr_bench_company(work->engine, n, prompt, least(TFR_BENCH_COMPANY_TOKENS, n_positions - prompt), work->watch, &company));
+    TFR_TRY(tfr_bench_company(work->engine, n, size.prompt, size.tokens, work->watch, &company));
     *seconds = company.seconds;
     return TFR_OK;
 }

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "config/choices.h"
 #include "study/bench_gate.h"
+#include "study/bench_steps.h"
 
 enum { N_FIGURES = 3 };
 
@@ -101,6 +102,22 @@ TFR_TEST(a_roof_that_is_beaten_is_doubtful) {
     assert_why(&bench, "MISSED steps:8");
 }
 
+/* What is measured is what roofs and predictions are of, also where a sequence has few positions. */
+TFR_TEST(contexts_keep_to_the_positions_that_there_are) {
+    TFR_UNUSED_STATE;
+    static const struct {
+        int64_t n_positions, step, prompt, tokens, middle;
+    } cases[] = {{1024, 128, 16, 33, 32}, {128, 127, 16, 33, 32}, {32, 31, 16, 16, 24}, {4, 3, 2, 2, 3}};
+    for (size_t i = 0; i < TFR_COUNT_OF(cases); i++) {
+        const struct tfr_company_size size = tfr_bench_company_size(cases[i].n_positions);
+        assert_int_equal(tfr_bench_step_context(cases[i].n_positions), cases[i].step);
+        assert_int_equal(size.prompt, cases[i].prompt);
+        assert_int_equal(size.tokens, cases[i].tokens);
+        assert_int_equal(size.middle, cases[i].middle);
+    }
+}
+
 TFR_TEST_MAIN(TFR_CASE(a_limit_is_held_or_missed),
               TFR_CASE(a_prompt_of_more_steps_than_can_be_timed_is_refused_before_it_is_measured),
-              TFR_CASE(what_was_measured_while_others_had_the_cores_is_doubtful), TFR_CASE(a_roof_that_is_beaten_is_doubtful))
+              TFR_CASE(what_was_measured_while_others_had_the_cores_is_doubtful), TFR_CASE(a_roof_that_is_beaten_is_doubtful),
+              TFR_CASE(contexts_keep_to_the_positions_that_there_are))
