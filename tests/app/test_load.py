@@ -275,7 +275,7 @@ def bad_words_are_refused_before_anything_is_sent(loader):
     for words, told in (((), "give a server"), (("nonsense",), "is no server's address"), (("https://host:1",), "no TLS"),
                         (("http://h:1", "--clients", "0"), "list of whole numbers in 1..1024"),
                         (("http://h:1", "--clients", "1,,2"), "list of whole numbers"), (("http://h:1", "--rate", "0"), "list of numbers"),
-                        (("http://h:1", "--prompt-tokens", "9-3"), "MIN-MAX"), (("http://h:1", "--slo", "ttft=5"), "with s or ms"),
+                        (("http://h:1", "--prompt-tokens", "9-3"), "MIN-MAX"), (("http://h:1", "--slo", "ttft=5"), "with s or ms"), (("http://h:1", "--slo", "ttft=0.0000001ms"), "with s or ms"),
                         (("http://h:1", "--slo", "speed=5s"), "of ttft, itl, tpot and e2e"), (("http://h:1", "--rate", "2", "--sweep"), "give one"),
                         (("http://h:1", "--rate", "2", "--clients", "2"), "closed loop"), (("http://h:1", "--percents", "5"), "give --sweep"),
                         (("http://h:1", "--arrivals", "constant"), "give --rate"),

@@ -300,7 +300,7 @@ def refusals_name_what_is_wrong(scaling):
     expect("joins documents with --report" in scaling.run("scaling", path, code=2)[1], "no mode")
     for words, code, sentence in (((), 2, "give documents"), ((path, "--format", "xml"), 2, "--format"),
                                   ((path, "-o", scaling.folder / "x", "--json"), 2, "leave --format out"),
-                                  ((path, "--force"), 2, "--output"), ((scaling.folder / "empty",), 2, "no documents"),
+                                  ((path, "--force"), 2, "--output"), ((path, "-o", path / "below"), 5, "cannot make"), ((scaling.folder / "empty",), 2, "no documents"),
                                   ((scaling.folder / "none.json",), 5, "none.json"),
                                   ((scaling.document(1, {}),), 2, "nothing to join")):
         expect(sentence in scaling.run("scaling", "--report", *words, code=code)[1], words, sentence)

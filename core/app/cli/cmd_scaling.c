@@ -177,7 +177,8 @@ static int write_folder(const struct tfr_scaling *scaling, const struct tfr_args
     const char *folder = tfr_args_flag(args, "output");
     struct files files = {0};
     if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
-        return tfr_cli_usage("--output: cannot make %s: %s", folder, strerror(errno));
+        tfr_cli_tell("--output: cannot make %s: %s; give a folder that can be written", folder, strerror(errno));
+        return tfr_exit_code(TFR_RESOURCE);
     }
     int code = add_tables(&files, scaling, folder);
     code = code == 0 ? add_pictures(&files, scaling, folder) : code;

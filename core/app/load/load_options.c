@@ -91,7 +91,7 @@ static bool read_slo(const struct tfr_args *args, struct tfr_load_slo *slo) {
         bool good = i < 4 && take_number(&at, &value) && value > 0;
         const size_t unit = strcspn(at, ",");
         const double scale = unit == 1 && *at == 's' ? 1e9 : unit == 2 && strncmp(at, "ms", 2) == 0 ? 1e6 : 0;
-        if (!good || scale == 0 || value * scale > 1e13) {
+        if (!good || scale == 0 || value * scale < 1 || value * scale > 1e13) { /* whole ns; none would be no limit */
             tfr_cli_usage("--slo: \"%s\" is not a list like ttft=1s,itl=100ms of ttft, itl, tpot and e2e, each with s or ms", text);
             return false;
         }
