@@ -21,8 +21,10 @@ import completions  # noqa: E402
 
 ENVIRONMENT = {
     "TFRUN_PLUGIN_PATH": "folders with plugins of your own, separated by colons, beside those that came with tfrun",
+    "TFRUN_COMM_BACKEND": "the file of another transport between ranks, which is code that is loaded in place of comm_mpi.so",
     "TFRUN_API_KEYS": "keys that requests to `tfrun serve` must give, separated by commas, where --api-key-file names none",
     "XDG_CACHE_HOME": "calibrations, measured step costs and packed weights are kept in its folder tfrun; default: ~/.cache",
+    "XDG_STATE_HOME": "lines that were typed in `repl` are kept in its folder tfrun; default: ~/.local/state",
     "TMPDIR": "where `profile` and `bench` put a checkpoint of random weights for a config that has none",
 }
 INTERRUPTED = "128 + n: ended by signal n; under a launcher its own code has the last word."

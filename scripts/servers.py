@@ -16,10 +16,11 @@ TFRUN = Path(__file__).resolve().parent.parent / "build" / "bin" / "tfrun"
 
 
 class Server:
-    """A server of a command line, in a process group of its own. One that rests is stopped, so that it takes no core."""
+    """A server of a command line, or of its words, in a process group of its own. One that rests is stopped, so that it takes no core."""
 
     def __init__(self, name, command, url, folder):
-        self.name, self.url, self.command = name, url.rstrip("/"), shlex.split(command)
+        self.name, self.url = name, url.rstrip("/")
+        self.command = shlex.split(command) if isinstance(command, str) else list(map(str, command))
         self.log, self.process = Path(folder) / f"{name.replace('/', '_')}.log", None
 
     def start(self, patience_s=180):

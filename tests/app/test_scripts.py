@@ -372,5 +372,18 @@ def the_first_release_has_the_version_that_is_there(tree):
         expect(renamed.name.startswith(f"tfrun-{wanted}-") and f"version = '{wanted}'" in renamed.read_text(), renamed)
 
 
+@case
+def a_program_may_lie_below_a_folder_with_a_blank(tree):
+    """The server of each script is started by its words, not by a line that is cut at blanks; ours ends at once, and is quoted."""
+    program, model = tree.root / "my programs" / "tfrun", tree.root / "my models"
+    stand_in(program, '[ "$1" = serve ] || exit 0\necho "serves $2"\nexit 9\n')
+    model.mkdir()
+    shutil.copy(tree.source / "scripts" / "servers.py", tree.root / "scripts" / "servers.py")
+    for name, words in (("soak", ()), ("check_serving", ("--only", "tax")), ("compare_servers", ())):
+        done = called(tree, name, model, "--tfrun", program, *words)
+        expect(done.returncode == 1 and "ended with 9" in done.stderr and f"serves {model}" in done.stderr, name, done.returncode, done.stdout,
+               done.stderr)
+
+
 if __name__ == "__main__":
     sys.exit(main(Tree))
