@@ -1,4 +1,4 @@
-/* model_coarse.h - coarse tensors of a checkpoint. For the files of core/model. */
+/* model_coarse.h - coarse tensors of a checkpoint. For the files of core/model, and the store of packed weights. */
 #ifndef TFR_MODEL_MODEL_COARSE_H
 #define TFR_MODEL_MODEL_COARSE_H
 

@@ -1,7 +1,8 @@
-/* scan.c - see scan.h. Threads take pieces in turn, so that all stop soon after one found a value that is not exact. */
+/* scan.c - see scan.h. Threads take pieces in turn, so that all stop soon after one found what is looked for. */
 #include "plan/scan.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/exact.h"
 #include "base/tensor.h"
@@ -52,4 +53,52 @@ enum tfr_dtype tfr_scan_exact(const struct tfr_tensor *tensor, struct tfr_team *
         }
     }
     return TFR_DTYPE_F32;
+}
+
+struct search {
+    const int8_t *numbers;
+    int64_t n;
+    atomic_llong next;
+    atomic_bool is_found;
+};
+
+/* A cache line at a time. */
+static bool has_lowest(const int8_t *numbers, int64_t n) {
+    enum { LANES = 64 };
+    typedef int8_t lanes __attribute__((vector_size(LANES)));
+    lanes found = {0}, some, lowest;
+    int64_t i = 0;
+    memset(&lowest, INT8_MIN, sizeof lowest);
+    for (; i + LANES <= n; i += LANES) {
+        memcpy(&some, numbers + i, sizeof some);
+        found |= (lanes)(some == lowest);
+    }
+    bool is_found = false;
+    for (int lane = 0; lane < LANES; lane++) {
+        is_found |= found[lane] != 0;
+    }
+    for (; i < n; i++) {
+        is_found |= numbers[i] == INT8_MIN;
+    }
+    return is_found;
+}
+
+static void search_part(void *arg, int tid, int nth) {
+    struct search *search = arg;
+    (void)tid, (void)nth;
+    while (!atomic_load_explicit(&search->is_found, memory_order_relaxed)) {
+        const int64_t first = atomic_fetch_add(&search->next, PIECE);
+        if (first >= search->n) {
+            return;
+        }
+        if (has_lowest(search->numbers + first, search->n - first < PIECE ? search->n - first : PIECE)) {
+            atomic_store_explicit(&search->is_found, true, memory_order_relaxed);
+        }
+    }
+}
+
+bool tfr_scan_has_lowest(const struct tfr_tensor *tensor, struct tfr_team *team) {
+    struct search search = {.numbers = tensor->data, .n = tfr_tensor_count(tensor)};
+    tfr_team_run(team, search_part, &search);
+    return atomic_load(&search.is_found);
 }

@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "base/tensor.h"
 #include "model/coarse_tensor.h"
+#include "model/model_coarse.h"
 #include "plan/scan.h"
 #include "plan/slice.h"
 
@@ -238,14 +239,18 @@ static bool takes_coarse(const struct tfr_kernel *kernel, const struct tfr_weigh
            TFR_HAS(tfr_kernel, kernel, pack_coarse) && kernel->pack_coarse != NULL;
 }
 
-static void pack_numbers(struct tfr_store *store, const struct tfr_weight_rows *rows, struct pack_job *job) {
+static enum tfr_status pack_numbers(struct tfr_store *store, const struct tfr_weight_rows *rows, struct pack_job *job) {
     struct tfr_coarse part = rows->weight->coarse->parts;
     part.q = take_rows(rows, part.q);
     part.scale = take_rows(rows, part.scale);
     part.zero = part.zero.data != NULL ? take_rows(rows, part.zero) : part.zero;
+    if (part.dtype == TFR_DTYPE_I8_CHANNEL && tfr_scan_has_lowest(&part.q, store->team)) {
+        TFR_TRY(tfr_model_check_coarse(rows->weight)); /* says where */
+    }
     job->coarse = &part;
     tfr_team_run(store->team, pack_part, job);
     job->coarse = NULL;
+    return TFR_OK;
 }
 
 /* A stored [N,K] is read along its rows, so what a round has packed need not stay in memory for the next one. Of [K,N] every
@@ -296,7 +301,7 @@ enum tfr_status tfr_store_pack(struct tfr_store *store, const struct tfr_weight_
         enum tfr_status status = TFR_OK;
         struct pack_job job = {.kernel = kernel, .problem = problem, .arg = arg, .packed = data, .n_rounds = 1};
         if (!item->is_mapped && takes_coarse(kernel, rows, dtype)) {
-            pack_numbers(store, rows, &job);
+            status = pack_numbers(store, rows, &job);
         } else if (!item->is_mapped) {
             status = pack_floats(store, rows, &job);
         }

@@ -423,7 +423,8 @@ def damaged_folders_are_refused(box):
     box.told(box.start(whole, *PROMPT), 4, "_zero_point stands where the config says that there are no zero points", lines=9)
     whole, _ = box.quantize(model, "--to", "int8", name="eight")
     low = bytes([0x80]) + bytes(48 * 72 - 1)
-    damage(put("", raw=low), name, "holds -128 at element 0", flags=["--check-weights"])
+    for flags in (["--check-weights"], [], ["--dtype", "int8w"]):
+        damage(put("", raw=low), name, "holds -128 at element 0", "quantise the model again", flags=flags)
     damage(lambda tensors: tensors.pop("transformer.wte.weight"), "tensor transformer.wte.weight [101, 48] is missing")
 
 
