@@ -94,8 +94,15 @@ static enum tfr_status lay_out_windows(struct evaluating *run) {
 }
 
 double tfr_error_of_mean(double sum, double sum_of_squares, double n) {
+    if (!isfinite(sum_of_squares)) { /* a token without probability */
+        return n > 1 ? INFINITY : 0;
+    }
     const double squares = sum_of_squares - sum * sum / n;
     return n > 1 && squares > 0 ? sqrt(squares / (n - 1) / n) : 0;
+}
+
+double tfr_perplexity_error(double nll, double nll_error) {
+    return nll_error > 0 ? exp(nll) * nll_error : 0; /* no error of an infinite perplexity is none all the same */
 }
 
 static void report_progress(const struct evaluating *run) {
@@ -103,15 +110,15 @@ static void report_progress(const struct evaluating *run) {
         return;
     }
     const double n = (double)run->result->n_tokens;
-    const double perplexity = exp(run->sum / n);
+    const double nll = run->sum / n;
     const struct tfr_progress progress = {
         .what = "eval",
         .unit = "tok",
         .value_name = "perplexity",
         .done = run->result->n_tokens,
         .total = run->total,
-        .value = perplexity,
-        .error = perplexity * tfr_error_of_mean(run->sum, run->sum_of_squares, n),
+        .value = exp(nll),
+        .error = tfr_perplexity_error(nll, tfr_error_of_mean(run->sum, run->sum_of_squares, n)),
         .elapsed_ns = tfr_clock_ns() - run->start_ns,
     };
     run->progress(run->user, &progress);
@@ -149,6 +156,9 @@ static double error_from_windows(const struct evaluating *run, double mean) {
         squares += away * away;
         used += sum->n > 0;
     }
+    if (!isfinite(mean)) {
+        return used > 1 ? INFINITY : 0;
+    }
     return used > 1 ? sqrt(squares * used / (used - 1)) / (double)run->result->n_tokens : 0;
 }
 
@@ -164,7 +174,7 @@ static void conclude(struct evaluating *run) {
     result->nll_error = tfr_error_of_mean(run->sum, run->sum_of_squares, n);
     result->nll_error_windows = error_from_windows(run, result->nll);
     result->perplexity = exp(result->nll);
-    result->perplexity_error = result->perplexity * result->nll_error;
+    result->perplexity_error = tfr_perplexity_error(result->nll, result->nll_error);
     result->bits_per_token = result->nll / log(2);
     result->bits_per_byte = result->n_bytes > 0 ? run->sum / log(2) / (double)result->n_bytes : 0;
 }

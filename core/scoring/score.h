@@ -21,8 +21,10 @@ enum tfr_status tfr_score_stream(struct tfr_engine *engine, const struct tfr_sco
 /* Appends the token that stands before everything: bos_token_id. TFR_USAGE if the config has none. */
 enum tfr_status tfr_append_bos(const struct tfr_engine *engine, struct tfr_ids *ids);
 
-/* evaluate.c: standard error of the mean of n values with these sums, taken as independent; 0 for one value. */
+/* evaluate.c: standard error of the mean of n values with these sums, taken as independent; 0 for one value, else infinity where
+ * one of them is; and what it is of exp(mean). */
 double tfr_error_of_mean(double sum, double sum_of_squares, double n);
+double tfr_perplexity_error(double nll, double nll_error);
 
 /* report_evaluation.c: a token's bytes in quotes, all but printable ASCII escaped, so that columns stay; as a member of JSON; and a
  * number, or the texts "Infinity" and "-Infinity", for which JSON has none. */

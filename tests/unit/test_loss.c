@@ -79,6 +79,19 @@ TFR_TEST(minus_infinity_has_no_probability) {
     assert_float_equal(score.logprob, -log(2), 1e-15);
 }
 
+/* Which no number is, for JSON has no word for that. */
+TFR_TEST(errors_of_what_has_no_probability_are_infinite_or_none) {
+    TFR_UNUSED_STATE;
+    assert_true(tfr_error_of_mean(INFINITY, INFINITY, 3) == INFINITY);
+    assert_true(tfr_error_of_mean(INFINITY, INFINITY, 1) == 0);
+    assert_float_equal(tfr_error_of_mean(3, 5, 2), 0.5, 1e-15); /* of 1 and 2 */
+    assert_true(tfr_error_of_mean(7, 49, 1) == 0);
+    assert_true(tfr_perplexity_error(INFINITY, INFINITY) == INFINITY);
+    assert_true(tfr_perplexity_error(INFINITY, 0) == 0);
+    assert_true(tfr_perplexity_error(800, 0) == 0); /* exp(800) is too large for a double */
+    assert_float_equal(tfr_perplexity_error(1, 0.5), exp(1) / 2, 1e-15);
+}
+
 TFR_TEST(best_is_the_lowest_id_among_ties) {
     TFR_UNUSED_STATE;
     const float row[5] = {1, 3, 2, 3, 3};
@@ -129,5 +142,5 @@ TFR_TEST(what_is_no_number_is_told_as_such) {
 
 TFR_TEST_MAIN(TFR_CASE(logprob_is_the_definition), TFR_CASE(large_logits_do_not_overflow),
               TFR_CASE(adding_a_constant_changes_nothing), TFR_CASE(minus_infinity_has_no_probability),
-              TFR_CASE(best_is_the_lowest_id_among_ties), TFR_CASE(rows_on_a_team_are_rows_alone),
-              TFR_CASE(what_is_no_number_is_told_as_such))
+              TFR_CASE(errors_of_what_has_no_probability_are_infinite_or_none), TFR_CASE(best_is_the_lowest_id_among_ties),
+              TFR_CASE(rows_on_a_team_are_rows_alone), TFR_CASE(what_is_no_number_is_told_as_such))
