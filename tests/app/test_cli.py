@@ -155,6 +155,14 @@ def plan_refuses_what_it_would_pass_over(tfrun):
 
 
 @case
+def what_is_said_by_name_beats_its_short_forms(tfrun):
+    for words, has_stats, has_debug in ((["-q"], False, False), (["-q", "--stats", "on"], True, False), (["-v", "--log", "debug"], True, True),
+                                        (["--log", "debug", "-q"], False, True), (["--log", "error", "-v", "-v"], True, False)):
+        said = tfrun.run(tfrun.demo, "-p", PROMPT, "-n", 2, *words).stderr
+        expect_same((words, b"first token" in said, b"tfrun [" in said), (words, has_stats, has_debug))
+
+
+@case
 def options_of_other_commands_are_refused_by_their_owner(tfrun):
     for words, told in (([tfrun.demo, "-p", "x", "--alias", "n"], "--alias has no effect on `tfrun generate` (it belongs to serve); leave it out"),
                         (["repl", tfrun.demo, "--port", 9], "--port has no effect on `tfrun repl` (it belongs to serve)"),

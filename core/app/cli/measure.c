@@ -9,13 +9,23 @@
 
 #include "app/cli/results.h"
 
+/* -q and -v stand for options, and give way to what the command line says of these by name. */
+static void stand_for(struct tfr_args *args, const char *key, const char *value, const char *origin) {
+    for (size_t i = 0; i < args->n_overrides; i++) {
+        if (strcmp(args->overrides[i].key, key) == 0) {
+            return;
+        }
+    }
+    tfr_args_add(args, key, value, origin);
+}
+
 void tfr_measure_apply_flags(struct tfr_args *args) {
     const size_t verbose = tfr_args_count(args, "verbose");
     if (tfr_args_count(args, "quiet") > 0) {
-        tfr_args_add(args, "output.stats", "off", "-q");
-        tfr_args_add(args, "observe.log", "error", "-q");
+        stand_for(args, "output.stats", "off", "-q");
+        stand_for(args, "observe.log", "error", "-q");
     } else if (verbose > 0) {
-        tfr_args_add(args, "observe.log", verbose > 1 ? "debug" : "info", "-v");
+        stand_for(args, "observe.log", verbose > 1 ? "debug" : "info", "-v");
     }
     if (tfr_args_flag(args, "json") != NULL) {
         tfr_args_add(args, "output.format", "json", "--json");
