@@ -95,8 +95,8 @@ static int find_kind(const struct tfr_account *account, const struct tfr_account
     for (int i = 0; i < account->n_kinds; i++) {
         const struct tfr_account_kind *kind = &account->kinds[i];
         if (kind->side == like->side && kind->part == like->part && kind->reference == like->reference &&
-            kind->in_block == like->in_block && kind->columns == like->columns && strcmp(kind->name, like->name) == 0 &&
-            strcmp(kind->module, like->module) == 0) {
+            kind->in_block == like->in_block && kind->columns == like->columns && kind->weight == like->weight &&
+            strcmp(kind->name, like->name) == 0 && strcmp(kind->module, like->module) == 0) {
             return i;
         }
     }
@@ -125,6 +125,9 @@ static enum tfr_status add_node_part(const struct walk *walk, const struct tfr_n
     name_node(walk, node, kind.name, sizeof kind.name);
     name_module(&kind, node);
     kind.columns = share_columns(walk, node);
+    if (part == NULL && node->op == TFR_OP_LINEAR) {
+        kind.weight = walk->graph->values[node->arg[1]].dtype;
+    }
     if (part != NULL && part->module != NULL) {
         snprintf(kind.module, sizeof kind.module, "%s", part->module);
     }
@@ -179,6 +182,7 @@ static enum tfr_status build(const struct walk *walk, struct tfr_graph **graph) 
         .rows_max = clamp(walk->account->step[TFR_DIM_T], question->max_rows),
         .logits_max = clamp(walk->account->step[TFR_DIM_R], question->max_rows),
         .dtype = question->dtype,
+        .finer = question->finer,
         .kv_dtype = question->kv_dtype,
         .features = {.part = (int32_t)walk->part, .head = question->hparams->head, .cross = question->encoder_len > 0},
     };

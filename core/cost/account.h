@@ -20,7 +20,8 @@ struct tfr_account_question {
     bool has_past;       /* formulas of a step with cached keys, though the sequences have none; those with some have it anyway */
     bool runs_encoder;   /* executed: their keys and values are computed in this call, not before */
     enum tfr_logits_kept logits[TFR_ACCOUNT_SIDES];
-    enum tfr_dtype dtype, kv_dtype; /* of packed weights; of the cache */
+    enum tfr_dtype dtype, kv_dtype;      /* of packed weights; of the cache */
+    const struct tfr_string_list *finer; /* as in struct tfr_gpt2_spec; NULL: none */
     struct tfr_table_types tables;
     const struct tfr_placement *placement; /* NULL: all on one rank */
     int64_t max_rows;
@@ -40,6 +41,7 @@ struct tfr_account_kind {
     char name[64];           /* of the node, "h.N." left out: "attn.c_attn" */
     char module[64];         /* below its block, or below the model: "attn.c_attn", "ln_f"; "" is the block or the model itself */
     int64_t columns;         /* of a share of lm_head or of its logits, else 0 */
+    enum tfr_dtype weight;   /* executed linear: what its weight is packed in, which may differ from block to block */
     bool in_block, in_transformer;
     struct tfr_formula formula; /* in letters of a step: see formula.h */
     struct tfr_amount amount;

@@ -1,4 +1,5 @@
 /* cost_head.c - the head of `tfrun cost`: what was asked, what the columns stand for and how it is counted. */
+#include <tfrun/quant.h>
 #include <tfrun/tfrun.h>
 
 #include "base/status.h"
@@ -88,16 +89,17 @@ enum tfr_status tfr_cost_report_head(const struct tfr_cost_report *report, const
     const struct tfr_account_question *question = &account->question;
     const struct tfr_table_types *tables = &question->tables;
     const bool are_alike = tables->wte == tables->wpe;
+    const bool is_finer = tfr_quant_group(question->dtype) > 0 && question->finer->n > 0;
     char steps[TFR_INT128_TEXT], keys[TFR_INT128_TEXT];
     write_dims(report, line_end, stream);
     write_sequences(report, line_end, stream);
     TFR_TRY(write_pairs(report, line_end, stream));
     write_reference(report, line_end, stream);
     fprintf(stream,
-            "executed: tfrun's graph after fusing; weights %s, tables %s%s%s, kv cache %s, activations f32; %s; FLOPs of visible "
+            "executed: tfrun's graph after fusing; weights %s%s, tables %s%s%s, kv cache %s, activations f32; %s; FLOPs of visible "
             "pairs%s",
-            tfr_dtype_name(question->dtype), tfr_dtype_name(tables->wte), are_alike ? "" : " and (positions) ",
-            are_alike ? "" : tfr_dtype_name(tables->wpe), tfr_dtype_name(question->kv_dtype),
+            tfr_dtype_name(question->dtype), is_finer ? " (runtime.int4_finer: some of 8 bits)" : "", tfr_dtype_name(tables->wte),
+            are_alike ? "" : " and (positions) ", are_alike ? "" : tfr_dtype_name(tables->wpe), tfr_dtype_name(question->kv_dtype),
             of_logits(question->logits[TFR_EXECUTED]), line_end);
     fprintf(stream, "steps: %s of at most %lld rows, which read the weights each, and %s keys in all%s",
             tfr_int128_text(account->step[TFR_DIM_U], ',', steps), (long long)question->max_rows,

@@ -80,6 +80,12 @@ static enum tfr_logits_kept kept(const struct tfr_cost_report *report, enum tfr_
     }
 }
 
+/* As where kernels are opened. */
+static enum tfr_status check_finer(const struct tfr_config *config) {
+    const bool is_rounded_here = config->options.runtime_dtype == TFR_PACK_INT4 && !config->quantization.given;
+    return is_rounded_here ? tfr_model_check_finer(config) : TFR_OK;
+}
+
 static enum tfr_status open_config(struct tfr_cost_report *report, const char *path, const struct tfr_override *overrides,
                                    size_t n_overrides) {
     const struct tfr_cost_query *query = report->query;
@@ -88,6 +94,7 @@ static enum tfr_status open_config(struct tfr_cost_report *report, const char *p
         report->config = report->dry.config;
     } else {
         TFR_TRY(tfr_config_load(&report->config, path, overrides, n_overrides));
+        TFR_TRY(check_finer(report->config));
     }
     if (report->config->options.parallel_tensor > 1) {
         return tfr_raise(TFR_CONFIG,
@@ -137,6 +144,7 @@ static enum tfr_status open_account(struct tfr_cost_report *report) {
         .logits = {[TFR_REFERENCE] = kept(report, TFR_REFERENCE), [TFR_EXECUTED] = kept(report, TFR_EXECUTED)},
         .dtype = report->dtype,
         .kv_dtype = tfr_kv_dtype(config),
+        .finer = &config->options.runtime_int4_finer,
         .placement = query->n_ranks > 1 ? &report->dry.placement : NULL,
         .max_rows = config->options.runtime_max_rows,
     };

@@ -5,6 +5,7 @@ Sums are checked against formulas written out here, in Python's integers. `--lis
 """
 import collections
 import csv
+import fractions
 import io
 import json
 import subprocess
@@ -268,7 +269,7 @@ def value(text, values):
         product = 1
         for factor in term.split():
             name, _, power = factor.partition("^")
-            product *= values[name] ** int(power or 1) if name in values else float(factor)
+            product *= values[name] ** int(power or 1) if name in values else fractions.Fraction(factor)
         terms.append(product)
     return sum(terms)
 
@@ -337,6 +338,29 @@ def tables_have_the_type_of_the_checkpoint(box):
     expect_same(embed(box.configs / "demo", "--stored", "f32"), 8 + 2 * 4 * 256)
     expect_same(embed("gpt2"), 8 + 2 * 4 * 768)
     expect_same(embed("gpt2", "--dtype", "bf16"), 8 + 2 * 2 * 768)
+
+
+@case
+def linears_that_are_finer_count_so(box):
+    """runtime.int4_finer: 8 bits and a scale of 4 bytes for each output, in the place of 4 and one of 2 bytes for each 32 inputs."""
+    def linears(*words):
+        told = box.json("gpt2", "--dtype", "int4", *words)
+        return next(row["executed"] for row in told["rows"] if row["name"] == "linear")
+
+    def more(inputs, outputs):
+        return outputs * (inputs + 4) - outputs * inputs * 9 // 16
+
+    plain = linears()
+    for glob, want in (("lm_head.weight", more(768, 50257)), ("h.3.mlp.*", more(768, 3072) + more(3072, 768)),
+                       ("h.*.attn.c_attn.weight", 12 * more(768, 2304))):
+        finer = linears("--finer", glob)
+        expect_same(finer["bytes_read"] - plain["bytes_read"], want)
+        expect_same({key: number for key, number in finer.items() if key != "bytes_read"},
+                    {key: number for key, number in plain.items() if key != "bytes_read"})
+        words = ("--dtype", "int4", "--finer", glob, "--seq", 40, "--form", "both")
+        check_formulas(box.json("gpt2", *words), box.json("gpt2", *words))
+    expect("some of 8 bits" in box.cost("gpt2", "--dtype", "int4", "--finer", "lm_head.weight"), "the head does not say so")
+    box.refused("--dtype", "int4", "--finer", "h.12.*", says="h.12.* names no linear of this model")
 
 
 @case
