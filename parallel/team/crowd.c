@@ -14,7 +14,7 @@
 #include "topo/topo_internal.h"
 
 /* A look is long enough to see several turns of the scheduler (3 to 4 ms each). Two lossy looks in a row are
- * no accident, eight are worth a warning; a pinned team stays loose until the cores were its own for two
+ * no accident, ten seconds of them are worth a warning; a pinned team stays loose until the cores were its own for two
  * seconds. A team that hardly wanted to run tells nothing. */
 enum { LOOK_NS = 250000000, LEAST_NS = LOOK_NS / 4, LOSSY_PERCENT = 20, QUIET_PERCENT = 4 };
 enum { LOSSY_LOOKS = 2, WARN_LOOKS = 40, QUIET_LOOKS = 8 };
