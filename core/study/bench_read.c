@@ -11,7 +11,8 @@
 #include "study/bench_document.h"
 #include "study/kernel_bench.h"
 
-enum { MOST_RANKS = 1 << 20 };
+/* A case of all ranks' threads is a number that fits. */
+enum { MOST_RANKS = 1 << 20, MOST_THREADS = 4096 /* as runtime.threads */, MOST_N = 1 << 30 };
 
 #define TO_MAKE_ONE "`tfrun bench CONFIG --save FILE` or --format json makes one"
 
@@ -28,9 +29,10 @@ static enum tfr_status read_real(const struct tfr_json_doc *doc, const tfr_json 
 static enum tfr_status read_whole(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, int64_t most,
                                   int64_t *value) {
     const tfr_json *node = tfr_json_member(object, key);
-    return node != NULL && tfr_json_int64(doc, node, value) && *value >= 0 && *value <= most
-               ? TFR_OK
-               : tfr_document_refuse(doc, object, key, "a whole number from 0 on");
+    if (node == NULL || !tfr_json_int64(doc, node, value) || *value < 0) {
+        return tfr_document_refuse(doc, object, key, "a whole number from 0 on");
+    }
+    return *value <= most ? TFR_OK : tfr_document_refuse(doc, object, key, "no more than there can be");
 }
 
 static enum tfr_status read_text(const struct tfr_json_doc *doc, const tfr_json *object, const char *key, char *text, size_t size) {
@@ -107,7 +109,7 @@ static enum tfr_status read_figure(const struct tfr_json_doc *doc, const tfr_jso
         return tfr_document_refuse(doc, node, "case", "decode, prefill, sequences, steps, mixed or class");
     }
     figure->what.kind = (enum tfr_bench_kind)kind;
-    TFR_TRY(read_whole(doc, node, "n", INT64_MAX, &figure->what.n));
+    TFR_TRY(read_whole(doc, node, "n", MOST_N, &figure->what.n));
     TFR_TRY(read_real(doc, node, "tokens", &figure->tokens));
     TFR_TRY(read_real(doc, node, "first_ms", &figure->first_s));
     TFR_TRY(read_optional(doc, node, "roof_ms", &figure->roof_s));
@@ -172,7 +174,7 @@ static enum tfr_status read_head(const struct tfr_json_doc *doc, struct tfr_benc
     TFR_TRY(read_text(doc, root, "model", bench->model, sizeof bench->model));
     TFR_TRY(read_text(doc, root, "machine", bench->machine, sizeof bench->machine));
     TFR_TRY(read_whole(doc, root, "ranks", MOST_RANKS, &ranks));
-    TFR_TRY(read_whole(doc, root, "threads", MOST_RANKS, &threads));
+    TFR_TRY(read_whole(doc, root, "threads", MOST_THREADS, &threads));
     TFR_TRY(read_whole(doc, root, "repetitions", TFR_MOST_TIMES, &bench->repetitions));
     TFR_TRY(read_real(doc, root, "memory_bytes_per_s", &bench->memory_rate));
     TFR_TRY(read_real(doc, root, "flops_per_s", &bench->flop_rate));

@@ -394,6 +394,8 @@ def damaged_documents_are_refused(bench):
                              ({"cases": [{**good["cases"][0], "times_ms": []}]}, "times_ms must be"),
                              ({"cases": [{**good["cases"][0], "times_ms": [-1]}]}, "times_ms must be"),
                              ({"logits_digest": "12"}, "logits_digest must be"), ({"ranks": 0}, "ranks must be"), ({"threads": 0}, "threads must be"), ({"model": "a\x1b[2J"}, "model must be"),
+                             ({"threads": 5000}, "threads must be no more than there can be"),
+                             ({"cases": [{**good["cases"][0], "n": 2 ** 62}]}, "n must be no more than there can be"),
                              ({"load_s": "x"}, "load_s must be"),
                              ({"manifest": {**good["manifest"], "cores": "2"}}, "cores must be"),
                              ({"manifest": {**good["manifest"], "overrides": [["a"]]}}, "overrides must be")):
