@@ -165,6 +165,7 @@ def what_is_said_by_name_beats_its_short_forms(tfrun):
 @case
 def options_of_other_commands_are_refused_by_their_owner(tfrun):
     for words, told in (([tfrun.demo, "-p", "x", "--alias", "n"], "--alias has no effect on `tfrun generate` (it belongs to serve); leave it out"),
+                        (["serve", tfrun.demo, "--logprobs", 3], "--logprobs has no effect on `tfrun serve` (it belongs to generate); leave it out"),
                         (["repl", tfrun.demo, "--port", 9], "--port has no effect on `tfrun repl` (it belongs to serve)"),
                         (["load", "--in-process", tfrun.demo, "--access-log", "none"], "--access-log has no effect on `tfrun load` (it belongs to serve)"),
                         (["profile", tfrun.demo, "--stats", "off"], "--stats has no effect on `tfrun profile` (it belongs to generate, eval, score)"),

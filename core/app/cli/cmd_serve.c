@@ -343,8 +343,10 @@ static int run(struct tfr_args *args) {
     return code;
 }
 
-static const char *const reads[] = {"trust",   "version",  "model.", "sampling.", "input.truncate", "runtime.", "parallel.",
-                                    "plugins", "observe.", "serve.", NULL};
+/* Log-probabilities are asked for by requests. */
+static const char *const reads[] = {"trust",     "version",        "model.",   "!sampling.logprobs", "!sampling.prompt_logprobs",
+                                    "sampling.", "input.truncate", "runtime.", "parallel.",          "plugins",
+                                    "observe.",  "serve.",         NULL};
 
 const struct tfr_command tfr_cmd_serve = {
     .name = "serve",

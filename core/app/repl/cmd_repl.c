@@ -15,8 +15,9 @@ static const struct tfr_flag flags[] = {
     {"quiet", NULL, "only errors on stderr", 'q'},
     {"verbose", NULL, "more diagnostics; -v -v for still more", 'v'},
 };
-static const char *const reads[] = {"trust",     "!model.aliases", "model.",   "sampling.",        "runtime.",
-                                    "parallel.", "plugins",        "observe.", TFR_ENGINE_SERVING, NULL};
+static const char *const reads[] = {
+    "trust",    "!model.aliases", "model.",  "!sampling.logprobs", "!sampling.prompt_logprobs", "sampling.",
+    "runtime.", "parallel.",      "plugins", "observe.",           TFR_ENGINE_SERVING,          NULL};
 
 struct command {
     const char *word, *operands;
