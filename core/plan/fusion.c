@@ -1,8 +1,8 @@
 /* fusion.c - which patterns become one node: the graph says where a kernel's pattern fits, the kernel whether it serves there,
  * and the predicted times whether that is worth it.
  *
- * In deterministic mode a pattern is judged at the nominal rows and threads, as the other choices are, and only inside blocks:
- * what stands behind them depends on what the caller wants to see, and a row's bits must not.
+ * In deterministic mode a pattern is judged at the nominal rows and threads, as the other choices are, and only inside a block:
+ * what stands behind the last one depends on what the caller wants to see, and where it stands on the ranks; a row's bits must not.
  */
 #include <stdio.h>
 #include <string.h>
@@ -64,9 +64,18 @@ static bool weigh_fused(const struct tfr_chooser *chooser, const struct tfr_cand
     return true;
 }
 
-static bool is_taken(const struct tfr_chooser *chooser, const struct tfr_node *fused, const struct weight *together,
-                     const struct weight *apart, char *reason, size_t size) {
-    if (chooser->deterministic && fused->layer < 0) {
+static bool is_in_one_block(const struct tfr_graph *graph, const struct tfr_match *match) {
+    const int64_t layer = graph->nodes[match->node[0]].layer;
+    bool is_inside = layer >= 0;
+    for (int p = 1; p < match->n; p++) {
+        is_inside = is_inside && graph->nodes[match->node[p]].layer == layer;
+    }
+    return is_inside;
+}
+
+static bool is_taken(const struct tfr_chooser *chooser, const struct tfr_graph *graph, const struct tfr_match *match,
+                     const struct weight *together, const struct weight *apart, char *reason, size_t size) {
+    if (chooser->deterministic && !is_in_one_block(graph, match)) {
         snprintf(reason, size, "is outside of blocks: other commands could not fuse it, and bits would differ");
         return false;
     }
@@ -93,7 +102,7 @@ static enum tfr_status offer(struct tfr_graph *graph, const struct tfr_chooser *
     }
     if (taken) {
         TFR_TRY(weigh_apart(&decides, graph, match, n_threads, &apart));
-        taken = is_taken(chooser, &fused, &together, &apart, reason, sizeof(reason));
+        taken = is_taken(chooser, graph, match, &together, &apart, reason, sizeof(reason));
     }
     if (taken) {
         tfr_put_fused(graph, match, dead);

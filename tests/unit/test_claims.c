@@ -74,6 +74,35 @@ TFR_TEST(a_kernel_gets_the_pattern_that_it_claims_where_it_serves) {
     tfr_registry_close(registry);
 }
 
+static const int32_t linear_gather[] = {TFR_OP_LINEAR, TFR_OP_GATHER_ROWS};
+
+/* The last block hands its rows to what depends on the command: all of them, or those whose logits are wanted. */
+TFR_TEST(a_pattern_that_reaches_out_of_a_block_is_left_apart) {
+    TFR_UNUSED_STATE;
+    struct tfr_registry *registry = open_registry(NULL);
+    struct tfr_order_book orders = {0};
+    struct tfr_kernel reaching = claiming_kernel;
+    const struct tfr_kernel *const pointers[] = {&reaching};
+    struct tfr_plugin plugin = claiming;
+    const struct tfr_hparams hparams = gpt2_tiny(2);
+    reaching.name = "linear+gather_rows.f32.reaching.plain";
+    reaching.pattern = linear_gather;
+    reaching.supports = NULL;
+    plugin.name = "reaching";
+    plugin.kernels = pointers;
+    assert_ok(tfr_registry_add(registry, &plugin, ""));
+    struct tfr_plan *plan = dry_plan(registry, &hparams, 4, 1, TFR_DTYPE_F32, true, &orders);
+    const struct tfr_task *task = find_task(plan, "h.1.mlp.c_proj");
+    assert_non_null(task);
+    assert_ptr_equal(task->candidates[task->n_candidates - 1].kernel, &reaching);
+    assert_non_null(strstr(task->candidates[task->n_candidates - 1].refusal, "is outside of blocks"));
+    tfr_plan_free(plan);
+    plan = dry_plan(registry, &hparams, 4, 1, TFR_DTYPE_F32, true, NULL); /* not deterministic */
+    assert_non_null(find_task(plan, "h.1.mlp.c_proj+gather_rows"));
+    tfr_plan_free(plan);
+    tfr_registry_close(registry);
+}
+
 /* Where in the text `part` stands behind `from`; fails if it does not. */
 static const char *behind(const char *from, const char *part) {
     const char *found = strstr(from, part);
@@ -138,5 +167,6 @@ TFR_TEST(a_banned_kernel_gets_no_pattern) {
     tfr_registry_close(registry);
 }
 
-TFR_TEST_MAIN(TFR_CASE(a_kernel_gets_the_pattern_that_it_claims_where_it_serves), TFR_CASE(claims_are_explained_node_by_node),
+TFR_TEST_MAIN(TFR_CASE(a_kernel_gets_the_pattern_that_it_claims_where_it_serves),
+              TFR_CASE(a_pattern_that_reaches_out_of_a_block_is_left_apart), TFR_CASE(claims_are_explained_node_by_node),
               TFR_CASE(a_pattern_that_stands_nowhere_is_told), TFR_CASE(a_banned_kernel_gets_no_pattern))
