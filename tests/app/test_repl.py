@@ -94,6 +94,36 @@ def alternatives_differ_and_one_is_taken(repl):
 
 
 @case
+def a_chosen_way_is_text_as_any_other(repl):
+    """It is taken as the tokens that came; it is undone, done again and gone on with."""
+    begin = ("/set max_tokens 6", PROMPT, "/undo", "/alternatives 3")
+    out, err = repl.run(*begin, "/choose 2", "/show", "/tokens", "/undo", "/show", "/redo", "/tokens", "/set temperature 0",
+                        "/set do_sample false", "/continue 5")
+    ways = re.findall(r"^\[\d\](.*)$", out, re.MULTILINE)
+    rows = [line for line in out.splitlines() if re.match(r" +\d+ +\d+ \"", line)]
+    n = len(rows) // 2
+    expect(err == "" and len(ways) == 3 and PROMPT + ways[1] in out and f"{PROMPT}\n-- " in out, out, err)
+    expect(n > 6 and rows[:n] == rows[n:], rows)
+    ids = ",".join(row.split()[1] for row in rows[:n])
+    ran = subprocess.run([repl.program, str(repl.demo), "--prompt-ids", ids, "-n", "5", "--temperature", "0", "--do-sample", "false", "--no-echo",
+                          "-q"], capture_output=True, timeout=120 * SLOWER, env=repl.environment, check=True)
+    expect_same(out.split(rows[-1] + "\n")[-1], ran.stdout.decode())
+
+
+@case
+def a_way_is_chosen_of_those_that_there_are(repl):
+    """Any change of the text ends them, the choice too; what is refused changes nothing."""
+    begin = ("/set max_tokens 3", PROMPT, "/undo", "/alternatives 3")
+    for lines in (("/choose 1",), ("/undo",), ("/undo", "/redo"), ("x\\",), ("/continue 1",)):
+        out, err = repl.run(*begin, *lines, "/choose 2", code=2)
+        expect("there are none now" in err and out.count("[2]") == 1, lines, out, err)
+    for word in ("0", "4", "-1", "one", "1.5"):
+        expect("1..3" in repl.run(*begin, f"/choose {word}", code=2)[1], word)
+    again = repl.run(*begin, "/alternatives 2", "/choose 3", code=2)[1]
+    expect("1..2" in again, again)
+
+
+@case
 def settings_are_those_of_the_table(repl):
     out = repl.run("/set temperature 0.5", "/set sampling.top_k 7", "/set temperature 0.9", "/set stop one", "/set stop two", "/set top_k",
                    "/show")[0]

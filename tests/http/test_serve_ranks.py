@@ -3,6 +3,7 @@
 
 `test_serve_ranks.py --list` prints the names.
 """
+import json
 import os
 import pathlib
 import signal
@@ -12,7 +13,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "app"))
 from cases import case, expect, expect_same, main  # noqa: E402
 from company import PLAIN, alone, expect_equal, together, with_steps  # noqa: E402
-from serving import ENOUGH, PATIENCE, Setting, read_until  # noqa: E402
+from serving import ENOUGH, PATIENCE, Setting, read_head, read_until  # noqa: E402
 
 LAUNCHER = (os.environ.get("TFRUN_TEST_MPIEXEC", "mpiexec"), "-n", "2")
 
@@ -114,6 +115,42 @@ def a_rank_that_dies_ends_the_server(t):
         while any(is_alive(rank) for rank in ranks):
             expect(time.monotonic() < until, ranks)
             time.sleep(0.05)
+
+
+def loses_a_rank_at(t, method, path, body, *flags, model=None):
+    """A rank is stopped, so that work for this route is under way until it is killed: whoever asked is told."""
+    with t.serve(*flags, model=model, launcher=LAUNCHER) as server:
+        other = max(children(server.process.pid))
+        os.kill(other, signal.SIGSTOP)
+        with server.connect() as sock:
+            text = json.dumps(body).encode() if body is not None else b""
+            sock.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                         f"Content-Length: {len(text)}\r\n\r\n".encode() + text)
+            until = time.monotonic() + PATIENCE
+            while server.call("GET", "/tfrun/v1/info").json["serving"]["last_step_age_s"] == 0:
+                expect(time.monotonic() < until, "it never came to the engine")
+            os.kill(other, signal.SIGKILL)
+            if "hydra" not in LAUNCHER[0]:  # which may end rank 0 without the time for it
+                head, rest = read_head(sock)
+                rest += b"" if b"}}" in rest else read_until(sock, b"}}")
+                expect(head.startswith(b"HTTP/1.1 503 ") and b'"code":"draining"' in rest, head, rest)
+            expect(server.process.wait(PATIENCE) != 0)
+
+
+@case
+def an_embedding_is_told_of_a_lost_rank(t):
+    loses_a_rank_at(t, "POST", "/v1/embeddings", {"input": ["x", "y"]})
+
+
+@case
+def a_label_is_told_of_a_lost_rank(t):
+    texts = t.source_dir / "tests" / "model" / "text"
+    loses_a_rank_at(t, "POST", "/classify", {"input": ["a", "b"]}, "--tokenizer", texts / "tokenizer", model=texts / "single")
+
+
+@case
+def a_profile_is_told_of_a_lost_rank(t):
+    loses_a_rank_at(t, "GET", "/tfrun/v1/profile", None, "--profile")
 
 
 if __name__ == "__main__":
