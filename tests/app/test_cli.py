@@ -163,6 +163,18 @@ def what_is_said_by_name_beats_its_short_forms(tfrun):
 
 
 @case
+def what_is_refused_is_named_by_its_key(tfrun):
+    pairs = tfrun.file("pairs.jsonl", json.dumps({"context": "a", "continuation": " b"}))
+    for words, told in ((["score", tfrun.demo, "--pairs", pairs, "--set", "eval.ctx=9"], "eval.ctx is about one text"),
+                        (["score", tfrun.demo, "--pairs", pairs, "--ctx", 9], "--ctx is about one text"),
+                        (["calibrate", "--set", "parallel.wait=spin"], "parallel.wait is about ranks"),
+                        (["bench", "--rerun", "none", "--set", "runtime.dtype=bf16"], "leave runtime.dtype out"),
+                        (["load", "http://h:1", "--set", "runtime.dtype=bf16"], "runtime.dtype has no effect on a server")):
+        ran = tfrun.run(*words, code=2)
+        expect(told in ran.stderr.decode() and ran.stderr.count(b"\n") == 1, words, ran.stderr)
+
+
+@case
 def options_of_other_commands_are_refused_by_their_owner(tfrun):
     for words, told in (([tfrun.demo, "-p", "x", "--alias", "n"], "--alias has no effect on `tfrun generate` (it belongs to serve); leave it out"),
                         (["serve", tfrun.demo, "--logprobs", 3], "--logprobs has no effect on `tfrun serve` (it belongs to generate); leave it out"),

@@ -5,6 +5,8 @@
 #ifndef TFR_APP_ARGS_H
 #define TFR_APP_ARGS_H
 
+#include <string.h>
+
 #include <tfrun/tfrun.h>
 
 /* Flags of a command that are not options of the config. */
@@ -40,6 +42,10 @@ bool tfr_args_parse(struct tfr_args *args, int argc, char **argv, const struct t
 const char *tfr_args_flag(const struct tfr_args *args, const char *name);
 /* Of a switch: enum tfr_switch, CONFIG if absent. */
 int tfr_args_switch(const struct tfr_args *args, const char *name);
+/* How the command line says an override, for sentences: by its flag, or behind --set by its key. */
+static inline const char *tfr_args_word(const struct tfr_override *said) {
+    return strcmp(said->origin, "--set") == 0 ? said->key : said->origin;
+}
 void tfr_args_add(struct tfr_args *args, const char *key, const char *value, const char *origin);
 /* Value of the index-th time a flag of the command was given; NULL beyond. */
 const char *tfr_args_nth(const struct tfr_args *args, const char *name, size_t index);

@@ -67,7 +67,7 @@ static bool is_alone(const struct tfr_args *args) {
         const struct tfr_override *override = &args->overrides[i];
         if (strncmp(override->key, "output.", 7) != 0 && strcmp(override->key, "observe.log") != 0 &&
             !tfr_option_is_users(override->key)) {
-            tfr_cli_usage("--rerun repeats what its document says: leave %s out", override->origin);
+            tfr_cli_usage("--rerun repeats what its document says: leave %s out", tfr_args_word(override));
             return false;
         }
     }

@@ -80,7 +80,7 @@ static const char *option_beside(const struct tfr_args *args, const char *const 
             is_used |= strcmp(args->overrides[i].key, used[u]) == 0;
         }
         if (!is_used) {
-            return strcmp(args->overrides[i].origin, "--set") == 0 ? args->overrides[i].key : args->overrides[i].origin;
+            return tfr_args_word(&args->overrides[i]);
         }
     }
     return NULL;
@@ -135,10 +135,9 @@ static int run(struct tfr_args *args) {
     if (!is_net && tfr_args_flag(args, "asleep") != NULL) {
         return tfr_cli_usage("--asleep is about ranks that compute between messages: give --net too");
     }
-    for (size_t i = 0; i < args->n_overrides && !is_net; i++) {
-        if (strcmp(args->overrides[i].key, "parallel.wait") == 0) {
-            return tfr_cli_usage("%s is about ranks that wait for each other: give --net too", args->overrides[i].origin);
-        }
+    const struct tfr_override *wait = last_said(args, "parallel.wait");
+    if (!is_net && wait != NULL) {
+        return tfr_cli_usage("%s is about ranks that wait for each other: give --net too", tfr_args_word(wait));
     }
     if (is_net && args->n_operands > 0) {
         return tfr_cli_usage("--net measures messages, and no kernels of %s: leave the config out", args->operands[0]);

@@ -152,7 +152,7 @@ static int check_start(const struct tfr_args *args) {
         const struct tfr_override *said = &args->overrides[i];
         if (strcmp(said->key, "runtime.warmup") == 0 || strcmp(said->key, "runtime.pack_cache") == 0) {
             return tfr_cli_usage("%s has no effect on `tfrun cost` without --measured, which runs the step; leave it out",
-                                 strcmp(said->origin, "--set") == 0 ? said->key : said->origin);
+                                 tfr_args_word(said));
         }
     }
     return 0;

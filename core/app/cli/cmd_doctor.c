@@ -8,8 +8,7 @@ static int check_layout(const struct tfr_args *args) {
     for (size_t i = 0; i < args->n_overrides && args->n_operands == 0; i++) {
         const struct tfr_override *said = &args->overrides[i];
         if (strncmp(said->key, "parallel.", strlen("parallel.")) == 0) {
-            return tfr_cli_usage("%s is about the blocks of a model: name its config too, or leave it out",
-                                 strcmp(said->origin, "--set") == 0 ? said->key : said->origin);
+            return tfr_cli_usage("%s is about the blocks of a model: name its config too, or leave it out", tfr_args_word(said));
         }
     }
     return 0;

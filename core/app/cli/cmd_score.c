@@ -134,7 +134,8 @@ static bool names_a_text(const struct tfr_args *args) {
         const bool is_of_text = strncmp(override->key, "input.", 6) == 0 ||
                                 (strncmp(override->key, "eval.", 5) == 0 && strcmp(override->key, "eval.bos") != 0);
         if (is_of_text) {
-            tfr_cli_usage("%s is about one text, not about the lines of --pairs or --choices; leave it out", override->origin);
+            tfr_cli_usage("%s is about one text, not about the lines of --pairs or --choices; leave it out",
+                          tfr_args_word(override));
             return true;
         }
     }

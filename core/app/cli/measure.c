@@ -68,7 +68,7 @@ static size_t list_outputs(const struct tfr_args *args, struct named *outputs) {
             said = strcmp(args->overrides[i].key, keys[k]) == 0 ? &args->overrides[i] : said;
         }
         if (said != NULL) {
-            outputs[n++] = (struct named){strcmp(said->origin, "--set") == 0 ? said->key : said->origin, said->value};
+            outputs[n++] = (struct named){tfr_args_word(said), said->value};
         }
     }
     return n;

@@ -290,7 +290,7 @@ static int run(struct tfr_args *args) {
     }
     if (!load.options.is_inside && args->n_overrides > 0) {
         return tfr_cli_usage("%s has no effect on a server that runs already; give it to `tfrun serve`, or add --in-process",
-                             args->overrides[0].origin);
+                             tfr_args_word(&args->overrides[0]));
     }
     load.report = (struct tfr_load_report){.target = operand,
                                            .model = operand,
