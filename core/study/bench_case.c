@@ -120,8 +120,10 @@ void tfr_bench_cases_add_classes(struct tfr_bench_cases *cases, int64_t n_positi
     }
 }
 
-static bool is_of_batch(enum tfr_bench_kind kind) {
-    return kind == TFR_BENCH_SEQUENCES || kind == TFR_BENCH_STEPS;
+/* Which of the two limits it is that allows no more. */
+static bool is_of_batch(enum tfr_bench_kind kind, int64_t n_positions, int64_t max_batch) {
+    const bool is_of_sequences = kind == TFR_BENCH_SEQUENCES || kind == TFR_BENCH_STEPS;
+    return is_of_sequences ? most_of(kind, n_positions, max_batch) > 0 : kind == TFR_BENCH_MIXED && max_batch < 2;
 }
 
 enum tfr_status tfr_bench_cases_check(const struct tfr_bench_cases *cases, int64_t n_positions, int64_t max_batch) {
@@ -130,7 +132,9 @@ enum tfr_status tfr_bench_cases_check(const struct tfr_bench_cases *cases, int64
         const int64_t most = most_of(one->kind, n_positions, max_batch);
         if (one->n > most) {
             return tfr_raise(TFR_USAGE, "--cases: %s:%lld; %s allows %lld at most", names[one->kind], (long long)one->n,
-                             is_of_batch(one->kind) ? "tfrun.runtime.max_batch" : "the model's longest sequence", (long long)most);
+                             is_of_batch(one->kind, n_positions, max_batch) ? "tfrun.runtime.max_batch"
+                                                                            : "the model's longest sequence",
+                             (long long)most);
         }
     }
     return TFR_OK;

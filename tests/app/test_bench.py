@@ -111,6 +111,8 @@ def as_many_sequences_as_there_is_room_for(bench):
 def refusals_name_the_flag(bench):
     for words, sentence in ((("--cases", "decode:600"), "the model's longest sequence allows 511"),
                             (("--cases", "sequences:17"), "tfrun.runtime.max_batch allows 16"),
+                            (("--cases", "mixed:16", "--max-batch", "1"), "mixed:16; tfrun.runtime.max_batch allows 0"),
+                            (("--cases", "sequences:2", "--kv-capacity", "3"), "sequences:2; the model's longest sequence allows 0"),
                             (("--cases", "foo:1"), "\"foo:1\" is none of decode:POSITIONS"),
                             (("--format", "xml"), "--format"), (("--repetitions", 9), "--repetitions"),
                             (("--temperature", 1), "has no effect on `tfrun bench`")):
