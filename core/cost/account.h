@@ -72,6 +72,9 @@ void tfr_account_close(struct tfr_account *account);
 /* numbers.c. The amount of a kind: its formula with the numbers of the question. */
 enum tfr_status tfr_account_count(const struct tfr_account *account, struct tfr_account_kind *kind);
 enum tfr_status tfr_amount_add(struct tfr_amount *sum, const struct tfr_amount *more);
+/* Sequences of all groups, and the steps that so many rows of a part of their own are cut into. */
+tfr_int128 tfr_account_n_sequences(const struct tfr_account *account);
+tfr_int128 tfr_account_steps_of(const struct tfr_account *account, tfr_int128 rows);
 
 /* Which items; zeroed members that begin with `by_` are not looked at. */
 struct tfr_account_filter {

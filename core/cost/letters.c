@@ -18,6 +18,20 @@ static bool keeps_letters(const struct tfr_account *account, enum tfr_account_si
     return account->question.n_sequences != 1 || (side == TFR_EXECUTED && account->step[TFR_DIM_U] > 1);
 }
 
+/* How often a part is run, each time with its weights. */
+static enum tfr_status name_runs(const struct tfr_account *account, const struct tfr_account_kind *kind, struct tfr_poly *poly) {
+    const struct tfr_account_question *question = &account->question;
+    struct tfr_poly runs = tfr_poly_number((tfr_int128)question->n_sequences); /* unequal sequences are calls of the reference */
+    if (kind->side == TFR_EXECUTED && kind->part == TFR_PART_ENCODER) {
+        runs = tfr_poly_dim(TFR_DIM_BATCH);
+        TFR_TRY(tfr_poly_scale(&runs, tfr_account_steps_of(account, question->encoder_len), 1));
+    } else if (kind->side == TFR_EXECUTED) {
+        runs = tfr_poly_number(kind->part == TFR_PART_SUMMARY ? tfr_account_steps_of(account, tfr_account_n_sequences(account))
+                                                              : 1); /* of the model more than one keeps its letter */
+    }
+    return tfr_poly_has(poly, TFR_DIM_U) ? tfr_poly_substitute(poly, TFR_DIM_U, &runs) : TFR_OK;
+}
+
 enum tfr_status tfr_account_name_letters(const struct tfr_account *account, const struct tfr_account_kind *kind, bool is_visible,
                                          struct tfr_poly *poly) {
     if (keeps_letters(account, kind->side) && kind->part == TFR_PART_MODEL) {
@@ -25,7 +39,7 @@ enum tfr_status tfr_account_name_letters(const struct tfr_account *account, cons
     }
     static const char *const kept[] = {
         [TFR_LOGITS_ALL] = "batch_size seq_len", [TFR_LOGITS_LAST] = "batch_size", [TFR_LOGITS_NONE] = "0"};
-    const bool is_executed = kind->side == TFR_EXECUTED, is_causal = is_visible && account->question.hparams->is_causal;
+    const bool is_causal = is_visible && account->question.hparams->is_causal;
     const enum tfr_logits_kept logits = account->question.logits[kind->side];
     const enum tfr_gpt2_part part = kind->part;
     const bool is_mean = kind->op == TFR_OP_COUNT;
@@ -43,7 +57,7 @@ enum tfr_status tfr_account_name_letters(const struct tfr_account *account, cons
     TFR_TRY(substitute(poly, TFR_DIM_B, "batch_size"));
     TFR_TRY(substitute(poly, TFR_DIM_Q, "seq_len"));
     TFR_TRY(substitute(poly, TFR_DIM_S, "cache_len + seq_len"));
-    TFR_TRY(substitute(poly, TFR_DIM_U, is_executed && part == TFR_PART_ENCODER ? "batch_size" : "1"));
+    TFR_TRY(name_runs(account, kind, poly));
     return substitute(poly, TFR_DIM_W, logits == TFR_LOGITS_NONE ? "0" : "1");
 }
 

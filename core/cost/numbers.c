@@ -25,21 +25,34 @@ static enum tfr_status evaluate(const struct tfr_account_kind *kind, const tfr_i
     return tfr_poly_count(&kind->formula.written, value, what, &amount->written);
 }
 
+tfr_int128 tfr_account_n_sequences(const struct tfr_account *account) {
+    tfr_int128 n = 0;
+    for (size_t i = 0; i < account->question.n_sequences; i++) {
+        n += account->question.sequences[i].count;
+    }
+    return n;
+}
+
+tfr_int128 tfr_account_steps_of(const struct tfr_account *account, tfr_int128 rows) {
+    const tfr_int128 most = account->question.max_rows;
+    return (rows + most - 1) / most;
+}
+
 /* Letters of the part that is not the model itself: rows of the encoder, one run for each sequence; rows of pooled tokens. */
 static enum tfr_status bind_part(const struct tfr_account *account, const struct tfr_account_kind *kind,
                                  const struct tfr_sequences *of, tfr_int128 value[TFR_DIM_COUNT]) {
     const struct tfr_account_question *question = &account->question;
-    const tfr_int128 count = of->count, most = question->max_rows;
+    const tfr_int128 count = of->count;
     const bool is_executed = kind->side == TFR_EXECUTED;
     if (kind->part == TFR_PART_ENCODER) {
         value[TFR_DIM_T] = count * question->encoder_len; /* both below 2^63 */
-        value[TFR_DIM_U] = is_executed ? count * ((question->encoder_len + most - 1) / most) : 1;
+        value[TFR_DIM_U] = is_executed ? count * tfr_account_steps_of(account, question->encoder_len) : 1;
     } else if (kind->op == TFR_OP_COUNT) { /* a mean of all rows, behind the steps they were cut into */
         value[TFR_DIM_T] = count * of->rows;
         value[TFR_DIM_B] = count;
     } else if (kind->part == TFR_PART_SUMMARY) {
         value[TFR_DIM_T] = count;
-        value[TFR_DIM_U] = is_executed ? (count + most - 1) / most : 1;
+        value[TFR_DIM_U] = 1;
     }
     return TFR_OK;
 }
@@ -79,7 +92,20 @@ static enum tfr_status count_reference(const struct tfr_account *account, struct
     return TFR_OK;
 }
 
+/* Pooled rows of all sequences are in steps together. */
+static enum tfr_status count_pooled(const struct tfr_account *account, struct tfr_account_kind *kind) {
+    const tfr_int128 n = tfr_account_n_sequences(account);
+    tfr_int128 value[TFR_DIM_COUNT];
+    memcpy(value, account->step, sizeof value);
+    value[TFR_DIM_T] = n;
+    value[TFR_DIM_U] = tfr_account_steps_of(account, n);
+    return evaluate(kind, value, &kind->amount);
+}
+
 static enum tfr_status count_executed_part(const struct tfr_account *account, struct tfr_account_kind *kind) {
+    if (kind->part == TFR_PART_SUMMARY && kind->op != TFR_OP_COUNT) {
+        return count_pooled(account, kind);
+    }
     for (size_t i = 0; i < account->question.n_sequences; i++) {
         struct tfr_amount one = {0};
         tfr_int128 value[TFR_DIM_COUNT];

@@ -176,6 +176,24 @@ enum tfr_status tfr_cost_report_open(struct tfr_cost_report *report, const char 
     return open_account(report);
 }
 
+/* Steps of a part of its own are numbers in the formulas: there is no letter for them. */
+static void add_steps(const struct tfr_account *account, char *text, size_t size) {
+    const struct tfr_account_question *question = &account->question;
+    const bool has_encoder = question->encoder_len > 0 && question->runs_encoder;
+    const bool has_pooled = question->hparams->head == TFR_HEAD_DOUBLE && question->logits[TFR_EXECUTED] != TFR_LOGITS_NONE;
+    const tfr_int128 encoder = has_encoder ? tfr_account_steps_of(account, question->encoder_len) : 0;
+    const tfr_int128 pooled = has_pooled ? tfr_account_steps_of(account, tfr_account_n_sequences(account)) : 0;
+    char number[TFR_INT128_TEXT];
+    size_t used = strlen(text);
+    if (encoder > 1) {
+        used += (size_t)snprintf(text + used, size - used, "; tfrun computes the encoder's part of a sequence in %s steps",
+                                 tfr_int128_text(encoder, ',', number));
+    }
+    if (pooled > 1) {
+        snprintf(text + used, size - used, "; tfrun computes the second head in %s steps", tfr_int128_text(pooled, ',', number));
+    }
+}
+
 void tfr_cost_formulas_hold(const struct tfr_cost_report *report, char *text, size_t size) {
     const struct tfr_reference_case of = tfr_account_case(&report->account->question);
     const bool is_any = report->config->model.n_head == 1;
@@ -187,6 +205,7 @@ void tfr_cost_formulas_hold(const struct tfr_cost_report *report, char *text, si
                          : "nothing is cached yet, so that the reference copies no keys (cat_cache)",
              of.heads_part ? "it copies the heads' results side by side (merge_heads)"
                            : "the heads' results lie side by side already (merge_heads)");
+    add_steps(report->account, text, size);
 }
 
 void tfr_cost_report_close(struct tfr_cost_report *report) {

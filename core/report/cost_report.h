@@ -43,7 +43,7 @@ struct tfr_cost_report {
 enum tfr_status tfr_cost_report_open(struct tfr_cost_report *report, const char *path, const struct tfr_override *overrides,
                                      size_t n_overrides, const struct tfr_cost_query *query);
 /* For which sequences formulas hold: "cache_len > 0 and seq_len > 1: ...". */
-enum { TFR_COST_HOLD_TEXT = 200 };
+enum { TFR_COST_HOLD_TEXT = 480 };
 void tfr_cost_formulas_hold(const struct tfr_cost_report *report, char *text, size_t size);
 void tfr_cost_report_close(struct tfr_cost_report *report);
 

@@ -134,6 +134,69 @@ TFR_TEST(symbolic_sums_are_the_numeric_ones) {
     }
 }
 
+/* Of one module of the parts that are steps of their own. */
+static void check_part(const struct tfr_account *account, const char *module) {
+    tfr_int128 value[TFR_DIM_COUNT], sum;
+    memcpy(value, account->step, sizeof value);
+    value[TFR_DIM_BATCH] = tfr_account_n_sequences(account);
+    for (int side = 0; side < TFR_ACCOUNT_SIDES; side++) {
+        const struct tfr_account_filter filter = {.side = (enum tfr_account_side)side, .by_module = true, .module = module};
+        struct tfr_formula formula;
+        struct tfr_amount amount;
+        int64_t n;
+        assert_ok(tfr_account_sum(account, &filter, &amount, &n));
+        assert_true(n > 0);
+        assert_ok(tfr_account_sum_poly(account, &filter, false, &formula));
+        assert_ok(tfr_poly_count(&formula.flops, value, "FLOPs", &sum));
+        assert_true(sum == amount.flops);
+        assert_ok(tfr_poly_count(&formula.read, value, "bytes", &sum));
+        assert_true(sum == amount.read);
+        assert_ok(tfr_poly_count(&formula.written, value, "bytes", &sum));
+        assert_true(sum == amount.written);
+    }
+}
+
+TFR_TEST(parts_of_their_own_run_as_often_as_their_formulas_say) {
+    TFR_UNUSED_STATE;
+    static const struct tfr_sequences alike[] = {{7, 5, 11}}, unequal[] = {{1, 5, 0}, {1, 7, 0}, {1, 2, 3}};
+    struct tfr_hparams model = gpt2;
+    model.add_cross_attention = true;
+    model.head = TFR_HEAD_DOUBLE;
+    model.num_labels = 1;
+    model.summary_use_proj = true;
+    for (int i = 0; i < 6; i++) {
+        struct tfr_account_question question = ask(&model, i % 2 ? unequal : alike);
+        question.n_sequences = i % 2 ? TFR_COUNT_OF(unequal) : 1;
+        question.encoder_len = 29;
+        question.runs_encoder = true;
+        question.max_rows = i < 2 ? 64 : i < 4 ? 10 : 2;
+        struct tfr_account *account = opened(&question);
+        check_part(account, "multiple_choice_head");
+        check_part(account, "transformer.h.N.crossattention.c_attn");
+        tfr_account_close(account);
+    }
+}
+
+TFR_TEST(unequal_sequences_are_pooled_together) {
+    TFR_UNUSED_STATE;
+    static const struct tfr_sequences alike[] = {{3, 5, 0}}, listed[] = {{1, 5, 0}, {1, 5, 0}, {1, 5, 0}};
+    const struct tfr_account_filter filter = {.side = TFR_EXECUTED};
+    struct tfr_hparams model = gpt2;
+    struct tfr_amount sum[2];
+    int64_t n;
+    model.head = TFR_HEAD_DOUBLE;
+    model.num_labels = 1;
+    model.summary_use_proj = true;
+    for (int i = 0; i < 2; i++) {
+        struct tfr_account_question question = ask(&model, i == 0 ? alike : listed);
+        question.n_sequences = i == 0 ? 1 : TFR_COUNT_OF(listed);
+        struct tfr_account *account = opened(&question);
+        assert_ok(tfr_account_sum(account, &filter, &sum[i], &n));
+        tfr_account_close(account);
+    }
+    assert_true(sum[0].read == sum[1].read && sum[0].flops == sum[1].flops && sum[0].written == sum[1].written);
+}
+
 TFR_TEST(each_table_counts_in_its_own_type) {
     TFR_UNUSED_STATE;
     const struct tfr_sequences one = {.count = 1, .rows = 5};
@@ -223,5 +286,6 @@ TFR_TEST(a_thousand_million_sequences_are_exact_or_refused) {
 
 TFR_TEST_MAIN(TFR_CASE(prefill_of_gpt2_is_the_sum_by_hand), TFR_CASE(figures_of_the_design),
               TFR_CASE(decode_reads_weights_and_cache), TFR_CASE(symbolic_sums_are_the_numeric_ones),
+              TFR_CASE(parts_of_their_own_run_as_often_as_their_formulas_say), TFR_CASE(unequal_sequences_are_pooled_together),
               TFR_CASE(each_table_counts_in_its_own_type), TFR_CASE(cuts_of_many_sequences_are_those_of_one_after_the_other),
               TFR_CASE(ranks_share_the_work_and_add_messages), TFR_CASE(a_thousand_million_sequences_are_exact_or_refused))
