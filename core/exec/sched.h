@@ -10,13 +10,15 @@
  * order, and of two runs of a lane the older one posts its message of an edge (operation, peer, tag) before
  * the younger one posts its own. A younger run's message that is ready too early is held back. Receives have
  * no predecessors: they are posted when their run is submitted. Lanes have tags of their own. No run waits
- * for a younger one of its lane, so holding back cannot lock two ranks. They complete in that order too,
- * though a short one may arrive before a long one that was sent first: so what follows a message in an older
- * run is ready no later than what follows the message of that edge in a younger one.
+ * for a younger one of its lane, so holding back cannot lock two ranks. They are looked at in that order too:
+ * one that is behind a message of the same edge of an older run (tfr_sched_is_behind) is not asked for. Nothing
+ * rests on it but time: looks are system calls where ranks share cores, and shards with several steps in flight
+ * would make three to five times as many; and the older run goes on first where a short message comes before a
+ * long one that was sent earlier.
  *
  * Keys. Of two runs of a lane the older one appends its keys of a block first, and so before a younger run of
  * the same sequence reads them: who appends is held back until all older runs have appended theirs of that
- * block. The order of messages does not see to that alone, since two runs may have different edges: shards of a
+ * block. The order of messages does not see to that, since two runs may have different edges: shards of a
  * stage receive from all others in a step of few rows, and from one in a step of many. This cannot lock
  * either: the oldest run is never held back, on any rank, and a run is held back by older ones alone.
  *

@@ -178,6 +178,35 @@ TFR_TEST(messages_are_looked_at_in_the_order_of_the_plan) {
     close_bench(&bench);
 }
 
+/* Those of younger runs would be looks for nothing: they come behind it. */
+TFR_TEST(of_messages_of_one_edge_the_oldest_alone_is_looked_at) {
+    TFR_UNUSED_STATE;
+    struct bench bench;
+    struct tfr_task task = {.name = "message", .kernel = &coming, .rows = TFR_ROWS_TOKENS};
+    int async[1] = {0}, n;
+    struct tfr_plan plan = {.tasks = &task, .n_tasks = 1, .n_threads = N_THREADS, .async = async, .n_async = 1};
+    const struct tfr_exec_input input = {.rows = 1};
+    struct tfr_run *run[3];
+    open_bench(&bench);
+    has_come[0] = false;
+    n_looks[0] = 0;
+    for (int r = 0; r < 3; r++) {
+        assert_ok(tfr_exec_open_run(bench.exec, &run[r], &plan, &input));
+        assert_ok(tfr_exec_submit(bench.exec, run[r]));
+    }
+    for (n = n_looks[0]; n < 5; n++) {
+        assert_int_equal(n_looks[0], n);
+        tfr_exec_progress(bench.exec);
+    }
+    has_come[0] = true;
+    for (int r = 0; r < 3; r++) {
+        assert_ok(tfr_exec_wait(bench.exec, run[r]));
+        tfr_exec_close_run(bench.exec, run[r]);
+    }
+    assert_int_equal(n_looks[0], n + 3);
+    close_bench(&bench);
+}
+
 /* The first rank of three shards: a step of few rows receives from both others, one of many from the last one alone. Then the keys
  * of the next block are appended. What the last rank sent for both steps is there, what the middle one sent for the older is not.
  */
@@ -302,5 +331,6 @@ TFR_TEST_MAIN(TFR_CASE(one_plan_may_be_in_flight_several_times), TFR_CASE(a_wait
               TFR_CASE(a_message_that_arrives_early_waits_for_the_one_before_it),
               TFR_CASE(a_started_run_goes_before_older_ones_up_to_its_message),
               TFR_CASE(messages_are_looked_at_in_the_order_of_the_plan),
+              TFR_CASE(of_messages_of_one_edge_the_oldest_alone_is_looked_at),
               TFR_CASE(a_step_with_fewer_messages_does_not_overtake_the_keys_of_an_older_one),
               TFR_CASE(the_trace_shows_two_runs_at_once))
