@@ -38,16 +38,22 @@ static bool matches(const struct tfr_list_rule *rule, const struct tfr_kernel *k
     return strcmp(rule->word, plugin) == 0 || strncmp(kernel->name, rule->word, strlen(rule->word)) == 0;
 }
 
-static bool matches_any(const struct tfr_registry *registry, const struct tfr_list_rule *rule) {
+/* Kernels that the word names: of ref, which no ban reaches, and of all others. */
+struct named {
+    bool of_ref, of_others;
+};
+
+static struct named named_by(const struct tfr_registry *registry, const struct tfr_list_rule *rule) {
+    struct named named = {false, false};
     for (size_t i = 0; i < registry->n_entries; i++) {
         const struct tfr_plugin *plugin = registry->entries[i].plugin;
         for (int k = 0; k < plugin->n_kernels; k++) {
             if (matches(rule, plugin->kernels[k], plugin->name)) {
-                return true;
+                *(strcmp(plugin->name, "ref") == 0 ? &named.of_ref : &named.of_others) = true;
             }
         }
     }
-    return false;
+    return named;
 }
 
 /* Names of all plugins and kernels, for the nearest one. NULL without memory. */
@@ -98,7 +104,14 @@ static bool is_bundled(const char *word) {
 enum tfr_status tfr_registry_check_list(const struct tfr_registry *registry) {
     for (size_t i = 0; i < registry->n_rules; i++) {
         const char *word = registry->rules[i].word;
-        if (matches_any(registry, &registry->rules[i])) {
+        const struct named named = named_by(registry, &registry->rules[i]);
+        if (registry->rules[i].ban && named.of_ref && !named.of_others) {
+            return tfr_raise(TFR_CONFIG,
+                             "runtime.kernels (--kernels): -%s names kernels of ref alone, and ref cannot be banned: it is "
+                             "the fallback of every op; leave -%s out",
+                             word, word);
+        }
+        if (named.of_ref || named.of_others) {
             continue;
         }
         if (!is_bundled(word)) {

@@ -550,6 +550,11 @@ def the_last_kernels_banned(box):
     return wrong([box.model, *IDS, "--kernels", "-ref"], USAGE, "ref cannot be banned", "fallback")
 
 
+@case
+def one_of_the_last_kernels_banned(box):
+    return wrong([box.model, *IDS, "--kernels", "gemv,-linear.f32.ref"], USAGE, "-linear.f32.ref", "ref cannot be banned", "fallback")
+
+
 # ---- the command line
 
 
