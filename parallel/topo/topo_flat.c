@@ -14,11 +14,26 @@
 /* NUMA nodes are numbered with gaps; nobody has seen one beyond this. */
 enum { MAX_NUMA = 1024 };
 
-static struct tfr_core read_core(const char *root, int cpu) {
-    int64_t core = cpu, package = 0;
-    if (!tfr_topo_number(&core, root, "/sys/devices/system/cpu/cpu%d/topology/core_id", cpu)) {
-        core = cpu;
+/* What the hardware threads of a core have in common: the first of them. The core's number would say it where nothing tells them,
+ * but it may come again in another cluster of the package. */
+static int64_t core_of(const char *root, int cpu) {
+    char list[4096];
+    struct tfr_cpus siblings = {0};
+    int64_t core = cpu;
+    if (tfr_topo_slurp(list, sizeof list, root, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu) &&
+        tfr_cpus_parse(&siblings, list) && tfr_cpus_has(&siblings, cpu)) {
+        size_t i = 0;
+        while (siblings.word[i] == 0) {
+            i++;
+        }
+        return (int64_t)(64 * i) + __builtin_ctzll(siblings.word[i]);
     }
+    return tfr_topo_number(&core, root, "/sys/devices/system/cpu/cpu%d/topology/core_id", cpu) ? core : cpu;
+}
+
+static struct tfr_core read_core(const char *root, int cpu) {
+    const int64_t core = core_of(root, cpu);
+    int64_t package = 0;
     if (!tfr_topo_number(&package, root, "/sys/devices/system/cpu/cpu%d/topology/physical_package_id", cpu)) {
         package = 0;
     }

@@ -387,6 +387,30 @@ TFR_TEST(flat_reader_keeps_to_the_allowed_cpus) {
     fake_tree_close(&tree);
 }
 
+/* As boards with clusters of unlike cores have it: numbers of cores begin again in each cluster. */
+TFR_TEST(flat_reader_tells_cores_of_clusters_apart) {
+    TFR_UNUSED_STATE;
+    static const char *const siblings[] = {"0\n", "1\n", "2,4\n", "3,5\n", "2,4\n", "3,5\n"};
+    struct fake_tree tree;
+    struct tfr_cpus all = {0};
+    int n = 0;
+    fake_tree_open(&tree);
+    for (int cpu = 0; cpu < 6; cpu++) {
+        char path[96];
+        write_cpu(&tree, cpu, cpu % 2, 0);
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+        fake_tree_write(&tree, path, siblings[cpu]);
+    }
+    assert_true(tfr_cpus_parse(&all, "0-5"));
+    assert_ok(tfr_topo_count_cores(tree.root, &all, &n));
+    assert_int_equal(n, 4);
+    struct tfr_cpus some = {0};
+    assert_true(tfr_cpus_parse(&some, "1,4-5"));
+    assert_ok(tfr_topo_count_cores(tree.root, &some, &n));
+    assert_int_equal(n, 3);
+    fake_tree_close(&tree);
+}
+
 TFR_TEST(flat_reader_counts_every_cpu_where_sys_is_hidden) {
     TFR_UNUSED_STATE;
     struct fake_tree tree;
@@ -489,6 +513,6 @@ TFR_TEST_MAIN(TFR_CASE(thread_choice_table), TFR_CASE(warnings_say_what_to_do), 
               TFR_CASE(waiting_ranks_keep_their_cores_while_there_is_one_for_each_thread),
               TFR_CASE(nothing_is_bound_when_oversubscribed_or_under_a_quota), TFR_CASE(core_key_tells_core_sets_and_hosts_apart),
               TFR_CASE(flat_reader_sees_cores_packages_nodes_and_caches), TFR_CASE(flat_reader_keeps_to_the_allowed_cpus),
-              TFR_CASE(flat_reader_counts_every_cpu_where_sys_is_hidden), TFR_CASE(clock_is_nominal_and_rounded),
-              TFR_CASE(this_machine_reads_the_same_twice), TFR_CASE(an_affinity_is_seen_as_the_limit),
-              TFR_CASE(own_binding_is_no_limit_for_a_second_engine))
+              TFR_CASE(flat_reader_tells_cores_of_clusters_apart), TFR_CASE(flat_reader_counts_every_cpu_where_sys_is_hidden),
+              TFR_CASE(clock_is_nominal_and_rounded), TFR_CASE(this_machine_reads_the_same_twice),
+              TFR_CASE(an_affinity_is_seen_as_the_limit), TFR_CASE(own_binding_is_no_limit_for_a_second_engine))
