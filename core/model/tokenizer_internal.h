@@ -60,6 +60,7 @@ struct tfr_added_spec {
     const char *content;
     int64_t id;
     bool special, normalized, lstrip, rstrip;
+    bool counts; /* its flags take the place of those that an earlier file gave the token */
 };
 enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *node,
                                         const struct tfr_added_spec *spec);

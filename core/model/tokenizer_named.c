@@ -15,24 +15,78 @@
 struct entry {
     const tfr_json *node;
     int64_t id;
+    const struct tfr_tokenizer_files *files;
 };
+
+/* The names of special tokens. */
+static const struct {
+    const char *name;
+    bool has_default; /* GPT2Tokenizer has <|endoftext|> there */
+} names[] = {{"bos_token", true},  {"eos_token", true},  {"unk_token", true},  {"sep_token", false},
+             {"pad_token", false}, {"cls_token", false}, {"mask_token", false}};
+
+/* The same thing before and after transformers 5: an array, or an object of name: token. */
+static const char *const lists[] = {"additional_special_tokens", "extra_special_tokens"};
 
 static int by_id(const void *left, const void *right) {
     const struct entry *a = left, *b = right;
     return (a->id > b->id) - (a->id < b->id);
 }
 
-/* added_tokens.json: {"content": id}. */
+static const tfr_json *member_of(const struct tfr_json_doc *doc, const char *key) {
+    return doc != NULL ? tfr_json_member(tfr_json_root(doc), key) : NULL;
+}
+
+/* The node that says what a name means, and its file; NULL where no file does. */
+static const tfr_json *find_name(const struct tfr_tokenizer_files *files, const char *name, const struct tfr_json_doc **doc) {
+    const tfr_json *node = member_of(files->named, name);
+    *doc = node != NULL ? files->named : files->config;
+    return node != NULL ? node : member_of(files->config, name);
+}
+
+/* A token is a text, or an object with one. */
+static bool is_token(const tfr_json *node, const char *content) {
+    const char *own = tfr_json_string(node);
+    own = own != NULL ? own : tfr_json_string(tfr_json_member(node, "content"));
+    return own != NULL && strcmp(own, content) == 0;
+}
+
+static bool is_in_lists(const struct tfr_json_doc *doc, const char *content) {
+    for (size_t i = 0; i < TFR_COUNT_OF(lists); i++) {
+        for (const tfr_json *node = tfr_json_first(member_of(doc, lists[i])); node != NULL; node = tfr_json_next(node)) {
+            if (is_token(node, content)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Whether a file says that the token is a special one. */
+static bool is_named(const struct tfr_tokenizer_files *files, const char *content) {
+    const struct tfr_json_doc *doc;
+    for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
+        if (is_token(find_name(files, names[i].name, &doc), content)) {
+            return true;
+        }
+    }
+    return is_in_lists(files->named, content) || is_in_lists(files->config, content);
+}
+
+/* added_tokens.json: {"content": id}. The names of special tokens say which of them are special. */
 static enum tfr_status add_plain(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const struct entry *entry) {
-    const struct tfr_added_spec spec = {.content = tfr_json_key(entry->node), .id = entry->id, .normalized = true};
+    const bool special = is_named(entry->files, tfr_json_key(entry->node));
+    const struct tfr_added_spec spec = {
+        .content = tfr_json_key(entry->node), .id = entry->id, .special = special, .normalized = !special};
     return tfr_tokenizer_add_token(tokenizer, doc, entry->node, &spec);
 }
 
-/* added_tokens_decoder: {"50256": {"content": ..., "special": ...}}. */
+/* added_tokens_decoder: {"50256": {"content": ..., "special": ...}}; tokenizer.json may have said something else. */
 static enum tfr_status add_described(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const struct entry *entry) {
     struct tfr_added_spec spec;
     TFR_TRY(tfr_tokenizer_read_spec(doc, entry->node, false, &spec));
     spec.id = entry->id;
+    spec.counts = true;
     return tfr_tokenizer_add_token(tokenizer, doc, entry->node, &spec);
 }
 
@@ -54,15 +108,16 @@ static enum tfr_status id_of_key(const struct tfr_json_doc *doc, const tfr_json 
 }
 
 /* Adds the members of `object` in the order of their ids. */
-static enum tfr_status add_by_id(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc, const tfr_json *object,
-                                 enum tfr_status (*read_id)(const struct tfr_json_doc *, const tfr_json *, int64_t *),
-                                 enum tfr_status (*add)(struct tfr_tokenizer *, const struct tfr_json_doc *,
-                                                        const struct entry *)) {
+static enum tfr_status
+add_by_id(struct tfr_tokenizer *tokenizer, const struct tfr_tokenizer_files *files, const struct tfr_json_doc *doc,
+          const tfr_json *object, enum tfr_status (*read_id)(const struct tfr_json_doc *, const tfr_json *, int64_t *),
+          enum tfr_status (*add)(struct tfr_tokenizer *, const struct tfr_json_doc *, const struct entry *)) {
     size_t n = 0;
     struct entry *entries = tfr_alloc(tfr_json_size(object) + 1, sizeof *entries);
     enum tfr_status status = entries != NULL ? TFR_OK : TFR_RESOURCE;
     for (const tfr_json *node = tfr_json_first(object); node != NULL && status == TFR_OK; node = tfr_json_next(node)) {
         entries[n].node = node;
+        entries[n].files = files;
         status = read_id(doc, node, &entries[n++].id);
     }
     if (status == TFR_OK && n > 0) {
@@ -85,17 +140,6 @@ static enum tfr_status add_named(struct tfr_tokenizer *tokenizer, const struct t
     return TFR_OK;
 }
 
-static const tfr_json *member_of(const struct tfr_json_doc *doc, const char *key) {
-    return doc != NULL ? tfr_json_member(tfr_json_root(doc), key) : NULL;
-}
-
-/* The node that says what a name means, and its file; NULL where no file does. */
-static const tfr_json *find_name(const struct tfr_tokenizer_files *files, const char *name, const struct tfr_json_doc **doc) {
-    const tfr_json *node = member_of(files->named, name);
-    *doc = node != NULL ? files->named : files->config;
-    return node != NULL ? node : member_of(files->config, name);
-}
-
 static enum tfr_status add_end_of_text(struct tfr_tokenizer *tokenizer, int32_t *id) {
     const struct tfr_added_spec spec = {.content = TFR_END_OF_TEXT, .id = -1, .special = true};
     TFR_TRY(tfr_tokenizer_add_token(tokenizer, NULL, NULL, &spec));
@@ -105,11 +149,6 @@ static enum tfr_status add_end_of_text(struct tfr_tokenizer *tokenizer, int32_t 
 
 static enum tfr_status read_names(struct tfr_tokenizer *tokenizer, const struct tfr_tokenizer_files *files,
                                   enum tfr_tokenizer_family family) {
-    static const struct {
-        const char *name;
-        bool has_default; /* GPT2Tokenizer has <|endoftext|> there */
-    } names[] = {{"bos_token", true},  {"eos_token", true},  {"unk_token", true},  {"sep_token", false},
-                 {"pad_token", false}, {"cls_token", false}, {"mask_token", false}};
     for (size_t i = 0; i < TFR_COUNT_OF(names); i++) {
         const struct tfr_json_doc *doc;
         const tfr_json *node = find_name(files, names[i].name, &doc);
@@ -127,9 +166,7 @@ static enum tfr_status read_names(struct tfr_tokenizer *tokenizer, const struct 
     return TFR_OK;
 }
 
-/* The same thing before and after transformers 5: an array, or an object of name: token. */
 static enum tfr_status read_lists(struct tfr_tokenizer *tokenizer, const struct tfr_json_doc *doc) {
-    static const char *const lists[] = {"additional_special_tokens", "extra_special_tokens"};
     for (size_t i = 0; i < TFR_COUNT_OF(lists); i++) {
         const tfr_json *list = member_of(doc, lists[i]);
         for (const tfr_json *node = tfr_json_first(list); node != NULL; node = tfr_json_next(node)) {
@@ -156,9 +193,9 @@ enum tfr_status tfr_tokenizer_read_tokens(struct tfr_tokenizer *tokenizer, const
             }
         }
         read.named = NULL;
-        TFR_TRY(add_by_id(tokenizer, files->config, table, id_of_key, add_described));
+        TFR_TRY(add_by_id(tokenizer, files, files->config, table, id_of_key, add_described));
     } else if (files->added != NULL) {
-        TFR_TRY(add_by_id(tokenizer, files->added, tfr_json_root(files->added), id_of_value, add_plain));
+        TFR_TRY(add_by_id(tokenizer, files, files->added, tfr_json_root(files->added), id_of_value, add_plain));
     }
     TFR_TRY(read_names(tokenizer, &read, family));
     TFR_TRY(read_lists(tokenizer, read.config));

@@ -141,10 +141,13 @@ enum tfr_status tfr_tokenizer_add_token(struct tfr_tokenizer *tokenizer, const s
     int32_t id;
     TFR_TRY(settle_id(tokenizer, doc, node, spec, &id));
     struct tfr_vocab_entry *entry = &tokenizer->vocab.entry[id];
+    const int flags = (spec->normalized ? TFR_ADDED_NORMALIZED : 0) | (spec->lstrip ? TFR_ADDED_LSTRIP : 0) |
+                      (spec->rstrip ? TFR_ADDED_RSTRIP : 0);
     if (!entry->added) {
-        const int flags = (spec->normalized ? TFR_ADDED_NORMALIZED : 0) | (spec->lstrip ? TFR_ADDED_LSTRIP : 0) |
-                          (spec->rstrip ? TFR_ADDED_RSTRIP : 0);
+        entry->added_at = (uint32_t)tokenizer->added.n;
         TFR_TRY(tfr_added_put(&tokenizer->added, spec->content, strlen(spec->content), id, flags));
+    } else if (spec->counts) {
+        tokenizer->added.token[entry->added_at].flags = flags;
     }
     entry->added = true;
     entry->special = entry->special || spec->special;

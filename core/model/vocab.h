@@ -16,8 +16,9 @@ struct tfr_vocab_entry {
     uint32_t at; /* in the pool: name, then bytes */
     uint32_t name_size, bytes_size;
     bool used;
-    bool special; /* set by the tokenizer, and so is `added` */
-    bool added;   /* found literally in the text */
+    bool special;      /* set by the tokenizer, and so is `added` */
+    bool added;        /* found literally in the text */
+    uint32_t added_at; /* of those: the tokenizer's place for it while it is opened */
 };
 
 struct tfr_vocab {

@@ -231,6 +231,17 @@ TFR_TEST(added_tokens_decoder_says_it_all) {
     tiny_remove(folder);
 }
 
+/* A special token is found before the others, also where its name and its id come from two files. */
+TFR_TEST(names_make_added_tokens_special_from_the_start) {
+    TFR_UNUSED_STATE;
+    const char *folder = plain_and(TINY_VOCAB_TAIL, "added_tokens.json", "{\"b<x>\":258}");
+    tiny_write(folder, "special_tokens_map.json", "{\"pad_token\":\"<x>\",\"mask_token\":\"b<x>\"}");
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    CHECK_ENCODING(tokenizer, "ab<x><x>", 'a', 258, 260); /* 259 is <|endoftext|> */
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
+}
+
 /* The next token is looked for behind the token itself: one inside the blanks that were taken along is found
  * too. */
 TFR_TEST(tokens_take_blanks_along) {
@@ -351,6 +362,18 @@ TFR_TEST(tokenizer_json_opens_from_folder_and_by_path) {
         CHECK_ENCODING(tokenizer, "abc<s>ab a", 257, 258, 256, ' ', 'a');
         tfr_tokenizer_close(tokenizer);
     }
+    tiny_remove(folder);
+}
+
+/* What tokenizer_config.json says of a token counts, in either line of transformers. */
+TFR_TEST(added_tokens_decoder_wins_over_tokenizer_json) {
+    TFR_UNUSED_STATE;
+    const char *folder = json_with("", "");
+    tiny_write(folder, "tokenizer_config.json",
+               "{\"added_tokens_decoder\":{\"258\":{\"content\":\"<s>\",\"special\":true,\"rstrip\":true}}}");
+    struct tfr_tokenizer *tokenizer = open_ok(folder);
+    CHECK_ENCODING(tokenizer, "a<s>  b", 'a', 258, 'b');
+    tfr_tokenizer_close(tokenizer);
     tiny_remove(folder);
 }
 
@@ -554,6 +577,7 @@ TFR_TEST_MAIN(TFR_CASE(plain_files_open), TFR_CASE(end_of_text_that_nobody_names
               TFR_CASE(lack_of_memory_while_opening_leaves_nothing), TFR_CASE(bytes_without_a_token_are_told_of_once),
               TFR_CASE(bytes_without_a_token_are_left_out_or_refused_when_they_come), TFR_CASE(merges_in_any_form_are_the_same),
               TFR_CASE(pointers_of_git_lfs_are_named), TFR_CASE(added_tokens_decoder_says_it_all),
+              TFR_CASE(names_make_added_tokens_special_from_the_start), TFR_CASE(added_tokens_decoder_wins_over_tokenizer_json),
               TFR_CASE(tokens_take_blanks_along), TFR_CASE(split_special_tokens_makes_them_text),
               TFR_CASE(what_tokenizer_json_says_without_effect_is_let_pass), TFR_CASE(prefix_space_belongs_to_the_class),
               TFR_CASE(other_classes_are_refused_beside_a_tokenizer_json_too),
