@@ -300,7 +300,7 @@ enum tfr_status tfr_calibrate_net(const struct tfr_calibrate_question *question,
                                        "mpirun -n N or srun -n N");
     }
     if (meeting != NULL) {
-        tfr_comm_close(meeting->comm);
+        status = tfr_rank_part(meeting->comm, status);
         tfr_machine_free(meeting->machine);
         tfr_free(meeting->hosts);
         tfr_free(meeting->talk.out);

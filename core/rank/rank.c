@@ -10,6 +10,7 @@
 #include "base/named.h"
 #include "base/status.h"
 #include "model/tokenizer.h"
+#include "rank/meet.h"
 
 static atomic_int cancel_requested; /* of the process; lock-free, so a signal handler may set it */
 
@@ -76,10 +77,8 @@ bool tfr_launched_is_named(void) {
 }
 
 void tfr_rank_give_up(const struct tfr_engine *engine, enum tfr_status status) {
-    if (status != TFR_OK && tfr_engine_size(engine) > 1 && !tfr_comm_has_left()) {
-        tfr_log_set_level(TFR_LOG_ERROR);
-        tfr_log(TFR_LOG_ERROR, "rank", "rank %d: %s", tfr_engine_rank(engine), tfr_failure_text());
-        tfr_comm_abort(engine->comm, tfr_status_exit_code(status));
+    if (status != TFR_OK) {
+        tfr_rank_end_job(engine->comm, status);
     }
 }
 

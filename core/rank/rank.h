@@ -201,8 +201,9 @@ void tfr_rank_give_up(const struct tfr_engine *engine, enum tfr_status status);
 /* The rule of what several ranks do together. Where one alone may fail (memory, a file, a plan) all agree (tfr_comm_agree) before
  * they go on: that failure all know of, and rank 0 reports it. Any other one (a message, memory between two messages) leaves the
  * others waiting for this rank, and the job ends. Who does something together need not see to that: whoever begins it does, by
- * this, with tfr_comm_count_agreed from before it. Those are the commands (obey in job/command.c, which has all kinds) and the
- * opening (engine/open.c). What rank 0 does alone, with others that wait for a command, stays outside of both. */
+ * this, with tfr_comm_count_agreed from before it. Those are the commands (obey in job/command.c, which has all kinds), the
+ * opening (engine/open.c), and meetings without an engine (tfr_rank_part in meet.h). What rank 0 does alone while the others wait
+ * for a command stays outside of them. */
 void tfr_rank_stay_together(const struct tfr_engine *engine, enum tfr_status status, uint64_t agreed_before);
 void tfr_engine_clear_cancel(void);
 

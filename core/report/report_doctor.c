@@ -74,11 +74,12 @@ static enum tfr_status examine(struct tfr_comm *comm, const struct tfr_machine *
     TFR_TRY(tfr_comm_group(comm, tfr_machine_core_key(machine), &index, &size));
     TFR_TRY(tfr_comm_agree(comm, tfr_machine_choose_threads(machine, (int)n_threads, index, size, &choice)));
     TFR_TRY(tfr_doctor_visit(comm, machine, &choice, n_blocks, found, n_found));
-    if (tfr_comm_rank(comm) != 0) {
-        return TFR_OK;
+    enum tfr_status status = TFR_OK;
+    if (tfr_comm_rank(comm) == 0) {
+        status = form == TFR_REPORT_JSON ? write_json(found, *n_found, tfr_comm_size(comm), text)
+                                         : write_text(found, *n_found, tfr_comm_size(comm), text);
     }
-    return form == TFR_REPORT_JSON ? write_json(found, *n_found, tfr_comm_size(comm), text)
-                                   : write_text(found, *n_found, tfr_comm_size(comm), text);
+    return tfr_comm_agree(comm, status);
 }
 
 enum tfr_status tfr_report_doctor(const char *path, const struct tfr_override *overrides, size_t n_overrides,
@@ -96,6 +97,5 @@ enum tfr_status tfr_report_doctor(const char *path, const struct tfr_override *o
         status = examine(comm, machine, n_threads, n_blocks, form, text, n_found);
     }
     tfr_machine_free(machine);
-    tfr_comm_close(comm);
-    return status;
+    return tfr_rank_part(comm, status);
 }

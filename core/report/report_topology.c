@@ -174,10 +174,11 @@ static enum tfr_status report_ranks(struct tfr_comm *comm, const struct tfr_mach
     struct seat mine;
     struct seat *seats = tfr_alloc((size_t)tfr_comm_size(comm), sizeof *seats);
     enum tfr_status status = tfr_comm_agree(comm, seats != NULL ? TFR_OK : TFR_RESOURCE);
-    status = status == TFR_OK ? take_seat(comm, machine, &mine) : status;
+    status = status == TFR_OK ? tfr_comm_agree(comm, take_seat(comm, machine, &mine)) : status;
     status = status == TFR_OK ? tfr_comm_gather(comm, &mine, sizeof mine, seats) : status;
-    if (status == TFR_OK && tfr_comm_rank(comm) == 0) {
-        status = write_report(form, machine, seats, tfr_comm_size(comm), text);
+    if (status == TFR_OK) {
+        const bool writes = tfr_comm_rank(comm) == 0;
+        status = tfr_comm_agree(comm, writes ? write_report(form, machine, seats, tfr_comm_size(comm), text) : TFR_OK);
     }
     tfr_free(seats);
     return status;
@@ -193,6 +194,5 @@ enum tfr_status tfr_report_topology(enum tfr_report_form form, char **text) {
         status = report_ranks(comm, machine, form, text);
     }
     tfr_machine_free(machine);
-    tfr_comm_close(comm);
-    return status;
+    return tfr_rank_part(comm, status);
 }
