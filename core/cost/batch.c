@@ -95,7 +95,7 @@ static void cut_step(struct cutter *cutter) {
     int64_t rows = 0, logits = 0;
     for (skip_finished(cutter); cutter->group < cutter->question->n; skip_finished(cutter)) {
         const struct tfr_sequences *of = &cutter->question->sequences[cutter->group];
-        const struct tfr_offer offer = {.left = of->rows - cutter->done, .may_share = true};
+        const struct tfr_offer offer = {.left = of->rows - cutter->done, .may_share = true, .whole = !cutter->question->is_causal};
         const int64_t n = tfr_cut_take(&offer, rows, cutter->question->max_rows);
         if (n < 0) {
             break;
@@ -172,11 +172,26 @@ static enum tfr_status cut_all(struct cutter *cutter) {
     return TFR_OK;
 }
 
+/* A row that sees later ones needs their keys in its step. */
+static enum tfr_status check_whole(const struct tfr_batch_question *question) {
+    char rows[TFR_INT128_TEXT];
+    for (size_t i = 0; i < question->n && !question->is_causal; i++) {
+        if (question->sequences[i].rows > question->max_rows) {
+            return tfr_raise(TFR_USAGE,
+                             "is_causal = false needs all %s new positions of a sequence in one step, which takes %lld; raise "
+                             "--max-rows",
+                             tfr_int128_text(question->sequences[i].rows, ',', rows), (long long)question->max_rows);
+        }
+    }
+    return TFR_OK;
+}
+
 enum tfr_status tfr_batch_in_steps(const struct tfr_batch_question *question, tfr_int128 value[TFR_DIM_COUNT]) {
     TFR_TRY(tfr_batch_at_once(question, value));
     if (value[TFR_DIM_T] <= question->max_rows) {
         return TFR_OK;
     }
+    TFR_TRY(check_whole(question));
     struct cutter cutter = {.question = question};
     TFR_TRY(cut_all(&cutter));
     value[TFR_DIM_X] = cutter.tally.keys;

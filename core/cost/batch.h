@@ -25,7 +25,7 @@ struct tfr_batch_question {
 /* Gives the names of the model their values in value[]: hidden_size, num_layers ... num_labels, and encoder_len. */
 void tfr_bind_model(const struct tfr_hparams *hparams, int64_t encoder_len, tfr_int128 value[TFR_DIM_COUNT]);
 /* Gives the letters of a step their values in value[]: T R A X B U W. All rows at once, or as the engine cuts them. Failure: sums
- * beyond 2^127. */
+ * beyond 2^127; without causality a sequence that no step takes in one piece. */
 enum tfr_status tfr_batch_at_once(const struct tfr_batch_question *question, tfr_int128 value[TFR_DIM_COUNT]);
 enum tfr_status tfr_batch_in_steps(const struct tfr_batch_question *question, tfr_int128 value[TFR_DIM_COUNT]);
 

@@ -252,6 +252,21 @@ TFR_TEST(cuts_of_many_sequences_are_those_of_one_after_the_other) {
     }
 }
 
+TFR_TEST(sequences_whose_rows_see_later_ones_stay_whole) {
+    TFR_UNUSED_STATE;
+    const struct tfr_sequences of = {.count = 5, .rows = 30};
+    struct tfr_batch_question question = {.sequences = &of, .n = 1, .logits = TFR_LOGITS_LAST, .max_rows = 64};
+    tfr_int128 value[TFR_DIM_COUNT] = {0};
+    assert_ok(tfr_batch_in_steps(&question, value)); /* 60 rows, 60, 30 */
+    assert_true(value[TFR_DIM_U] == 3 && value[TFR_DIM_B] == 5 && value[TFR_DIM_X] == 150 && value[TFR_DIM_A] == 5 * 30 * 30);
+    question.is_causal = true;
+    assert_ok(tfr_batch_in_steps(&question, value)); /* 64, 64, 22 */
+    assert_true(value[TFR_DIM_U] == 3 && value[TFR_DIM_B] == 7);
+    question.is_causal = false;
+    question.max_rows = 29;
+    assert_refused(tfr_batch_in_steps(&question, value), TFR_USAGE, "one step");
+}
+
 TFR_TEST(ranks_share_the_work_and_add_messages) {
     TFR_UNUSED_STATE;
     const struct tfr_sequences one = {.count = 2, .rows = 10};
@@ -288,4 +303,5 @@ TFR_TEST_MAIN(TFR_CASE(prefill_of_gpt2_is_the_sum_by_hand), TFR_CASE(figures_of_
               TFR_CASE(decode_reads_weights_and_cache), TFR_CASE(symbolic_sums_are_the_numeric_ones),
               TFR_CASE(parts_of_their_own_run_as_often_as_their_formulas_say), TFR_CASE(unequal_sequences_are_pooled_together),
               TFR_CASE(each_table_counts_in_its_own_type), TFR_CASE(cuts_of_many_sequences_are_those_of_one_after_the_other),
-              TFR_CASE(ranks_share_the_work_and_add_messages), TFR_CASE(a_thousand_million_sequences_are_exact_or_refused))
+              TFR_CASE(sequences_whose_rows_see_later_ones_stay_whole), TFR_CASE(ranks_share_the_work_and_add_messages),
+              TFR_CASE(a_thousand_million_sequences_are_exact_or_refused))
