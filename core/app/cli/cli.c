@@ -171,7 +171,7 @@ static volatile sig_atomic_t caught_signal;
 /* What rank 0 says in end_at_once, made before, as a handler may do little: a launcher tells of ranks that die, but not that it was
  * interrupted itself. */
 static struct {
-    char sentence[128], siblings[64];
+    char sentence[192], siblings[64];
     int n_local;
     bool is_alone; /* without a launcher */
 } farewell;
