@@ -113,13 +113,14 @@ static enum tfr_status make_packed_mask(struct tfr_forward_request *request) {
 }
 
 /* One position for all tokens of a row begins a sequence with every token: torch has no such packing. */
+static bool is_column(const struct tfr_forward_request *request, const struct tfr_tensor *tensor) {
+    return request->S > 1 && (tensor->rank == 0 || tensor->dim[tensor->rank - 1] == 1);
+}
+
 static enum tfr_status pack(struct tfr_forward_request *request) {
     const struct tfr_tensor *tensor = tfr_input_find(request, "position_ids");
     const int64_t dim[] = {request->B, request->S};
-    if (request->S > 1 && (tensor->rank == 0 || tensor->dim[tensor->rank - 1] == 1)) {
-        return tfr_input_shape("position_ids", tensor, 2, dim);
-    }
-    return make_packed_mask(request);
+    return is_column(request, tensor) ? tfr_input_shape("position_ids", tensor, 2, dim) : make_packed_mask(request);
 }
 
 static enum tfr_status check_packed(const struct tfr_forward_request *request) {
@@ -145,8 +146,8 @@ static int64_t first_restart(const struct tfr_forward_request *request) {
 
 /* transformers takes such a row for several sequences where it keeps no cache and is given none. */
 static enum tfr_status settle_restarts(struct tfr_forward_request *request) {
-    const bool is_alone =
-        tfr_input_find(request, "position_ids") != NULL && tfr_input_find(request, "attention_mask") == NULL && !request->has_past;
+    const struct tfr_tensor *tensor = tfr_input_find(request, "position_ids");
+    const bool is_alone = tensor != NULL && tfr_input_find(request, "attention_mask") == NULL && !request->has_past;
     const int64_t at = is_alone ? first_restart(request) : -1;
     if (at < 0 || request->options.packed == TFR_SWITCH_OFF) {
         return TFR_OK;
@@ -155,8 +156,9 @@ static enum tfr_status settle_restarts(struct tfr_forward_request *request) {
     tfr_log(is_packed ? TFR_LOG_INFO : TFR_LOG_WARN, "forward",
             "position_ids of row %lld do not go on by one at column %lld and there is no attention_mask: %s",
             (long long)(at / request->S), (long long)(at % request->S),
-            is_packed ? "another sequence begins there, as nothing is cached; --no-packed makes one of all"
-                      : "all its tokens see each other; --packed makes sequences of them");
+            is_packed                    ? "another sequence begins there, as nothing is cached; --no-packed makes one of all"
+            : is_column(request, tensor) ? "all its tokens see each other, and have one position; give one for each"
+                                         : "all its tokens see each other; --packed makes sequences of them");
     return is_packed ? pack(request) : TFR_OK;
 }
 

@@ -519,6 +519,8 @@ def warned_of_positions_that_restart(box):
     silent(box, LM, request, "--no-use-cache")
     silent(box, LM, {**request, "attention_mask": ids([1] * 3, [1] * 3)})
     silent(box, LM, {"input_ids": ids([1, 2, 3]), "position_ids": ids([4, 5, 6])})
+    column = {"input_ids": ids([1, 2, 3]), "position_ids": ("I64", [1, 1], [4])}  # which --packed refuses
+    warned(box, LM, column, "position_ids of row 0 do not go on by one at column 1", "have one position; give one for each")
 
 
 # ---- packed sequences, defaults of the config, types of the results
