@@ -21,11 +21,11 @@ struct compat_desc {
 
 #if DNNL_VERSION_MAJOR >= 3
 
-static inline bool compat_desc_make(struct compat_desc *desc, int64_t rows, int64_t columns, dnnl_data_type_t type,
-                                    dnnl_format_tag_t tag) {
+static inline dnnl_status_t compat_desc_make(struct compat_desc *desc, int64_t rows, int64_t columns, dnnl_data_type_t type,
+                                             dnnl_format_tag_t tag) {
     const dnnl_dims_t dims = {rows, columns};
     desc->handle = NULL;
-    return dnnl_memory_desc_create_with_tag(&desc->handle, 2, dims, type, tag) == dnnl_success;
+    return dnnl_memory_desc_create_with_tag(&desc->handle, 2, dims, type, tag);
 }
 
 static inline void compat_desc_free(struct compat_desc *desc) {
@@ -36,11 +36,11 @@ static inline void compat_desc_free(struct compat_desc *desc) {
 }
 
 /* y = x w (+ bias), with attr's post-ops. `bias` may be NULL. */
-static inline bool compat_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const struct compat_desc *x,
-                                 const struct compat_desc *w, const struct compat_desc *bias, const struct compat_desc *y,
-                                 const_dnnl_primitive_attr_t attr) {
+static inline dnnl_status_t compat_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const struct compat_desc *x,
+                                          const struct compat_desc *w, const struct compat_desc *bias, const struct compat_desc *y,
+                                          const_dnnl_primitive_attr_t attr) {
     return dnnl_matmul_primitive_desc_create(out, engine, x->handle, w->handle, bias != NULL ? bias->handle : NULL, y->handle,
-                                             attr) == dnnl_success;
+                                             attr);
 }
 
 /* Memory without data: its handle is set before each run. */
@@ -48,20 +48,20 @@ static inline bool compat_memory(dnnl_memory_t *out, dnnl_engine_t engine, const
     return dnnl_memory_create(out, desc->handle, engine, DNNL_MEMORY_NONE) == dnnl_success;
 }
 
-static inline bool compat_append_sum(dnnl_post_ops_t ops) {
-    return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef) == dnnl_success;
+static inline dnnl_status_t compat_append_sum(dnnl_post_ops_t ops) {
+    return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
 }
 
-static inline bool compat_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha, float beta) {
-    return dnnl_post_ops_append_eltwise(ops, kind, alpha, beta) == dnnl_success;
+static inline dnnl_status_t compat_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha, float beta) {
+    return dnnl_post_ops_append_eltwise(ops, kind, alpha, beta);
 }
 
 #else
 
-static inline bool compat_desc_make(struct compat_desc *desc, int64_t rows, int64_t columns, dnnl_data_type_t type,
-                                    dnnl_format_tag_t tag) {
+static inline dnnl_status_t compat_desc_make(struct compat_desc *desc, int64_t rows, int64_t columns, dnnl_data_type_t type,
+                                             dnnl_format_tag_t tag) {
     const dnnl_dims_t dims = {rows, columns};
-    return dnnl_memory_desc_init_by_tag(&desc->handle, 2, dims, type, tag) == dnnl_success;
+    return dnnl_memory_desc_init_by_tag(&desc->handle, 2, dims, type, tag);
 }
 
 static inline void compat_desc_free(struct compat_desc *desc) {
@@ -69,15 +69,13 @@ static inline void compat_desc_free(struct compat_desc *desc) {
 }
 
 /* y = x w (+ bias), with attr's post-ops. `bias` may be NULL. */
-static inline bool compat_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const struct compat_desc *x,
-                                 const struct compat_desc *w, const struct compat_desc *bias, const struct compat_desc *y,
-                                 const_dnnl_primitive_attr_t attr) {
+static inline dnnl_status_t compat_matmul(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const struct compat_desc *x,
+                                          const struct compat_desc *w, const struct compat_desc *bias, const struct compat_desc *y,
+                                          const_dnnl_primitive_attr_t attr) {
     dnnl_matmul_desc_t op;
     const dnnl_memory_desc_t *bias_handle = bias != NULL ? &bias->handle : NULL;
-    if (dnnl_matmul_desc_init(&op, &x->handle, &w->handle, bias_handle, &y->handle) != dnnl_success) {
-        return false;
-    }
-    return dnnl_primitive_desc_create(out, &op, attr, engine, NULL) == dnnl_success;
+    const dnnl_status_t status = dnnl_matmul_desc_init(&op, &x->handle, &w->handle, bias_handle, &y->handle);
+    return status == dnnl_success ? dnnl_primitive_desc_create(out, &op, attr, engine, NULL) : status;
 }
 
 /* Memory without data: its handle is set before each run. */
@@ -85,12 +83,12 @@ static inline bool compat_memory(dnnl_memory_t *out, dnnl_engine_t engine, const
     return dnnl_memory_create(out, &desc->handle, engine, DNNL_MEMORY_NONE) == dnnl_success;
 }
 
-static inline bool compat_append_sum(dnnl_post_ops_t ops) {
-    return dnnl_post_ops_append_sum(ops, 1.0f) == dnnl_success;
+static inline dnnl_status_t compat_append_sum(dnnl_post_ops_t ops) {
+    return dnnl_post_ops_append_sum(ops, 1.0f);
 }
 
-static inline bool compat_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha, float beta) {
-    return dnnl_post_ops_append_eltwise(ops, 1.0f, kind, alpha, beta) == dnnl_success;
+static inline dnnl_status_t compat_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha, float beta) {
+    return dnnl_post_ops_append_eltwise(ops, 1.0f, kind, alpha, beta);
 }
 
 #endif

@@ -78,51 +78,45 @@ static dnnl_data_type_t factor_type(const struct onednn_key *key) {
     return key->dtype == TFR_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
-static bool append_post_ops(const struct onednn_key *key, dnnl_post_ops_t ops) {
+static dnnl_status_t append_post_ops(const struct onednn_key *key, dnnl_post_ops_t ops) {
     dnnl_alg_kind_t kind;
     float alpha, beta;
-    if (key->adds && !compat_append_sum(ops)) {
-        return false;
+    const dnnl_status_t status = key->adds ? compat_append_sum(ops) : dnnl_success;
+    if (status != dnnl_success || key->activation == TFR_ACT_NONE) {
+        return status;
     }
-    return key->activation == TFR_ACT_NONE ||
-           (onednn_eltwise(key->activation, &kind, &alpha, &beta) && compat_append_eltwise(ops, kind, alpha, beta));
+    return onednn_eltwise(key->activation, &kind, &alpha, &beta) ? compat_append_eltwise(ops, kind, alpha, beta)
+                                                                 : dnnl_unimplemented;
 }
 
-/* NULL on failure. User-mode scratchpad: the default one may only be used by the thread that made the
- * primitive. */
-static dnnl_primitive_attr_t make_attr(const struct onednn_key *key) {
-    dnnl_primitive_attr_t attr = NULL;
+/* User-mode scratchpad: the default one may only be used by the thread that made the primitive. */
+static dnnl_status_t fill_attr(const struct onednn_key *key, dnnl_primitive_attr_t attr) {
     dnnl_post_ops_t ops = NULL;
-    if (dnnl_primitive_attr_create(&attr) != dnnl_success) {
-        return NULL;
-    }
-    const bool is_made = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success &&
-                         dnnl_post_ops_create(&ops) == dnnl_success && append_post_ops(key, ops) &&
-                         dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success;
+    dnnl_status_t status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    status = status == dnnl_success ? dnnl_post_ops_create(&ops) : status;
+    status = status == dnnl_success ? append_post_ops(key, ops) : status;
+    status = status == dnnl_success ? dnnl_primitive_attr_set_post_ops(attr, ops) : status;
     if (ops != NULL) {
         dnnl_post_ops_destroy(ops);
     }
-    if (!is_made) {
-        dnnl_primitive_attr_destroy(attr);
-        return NULL;
-    }
-    return attr;
+    return status;
 }
 
 /* The library reads the caller's OpenMP setting when it makes a primitive and blocks for that many threads.
  */
-static bool make_bucket(struct onednn_family *family, struct onednn_bucket *bucket, const_dnnl_primitive_attr_t attr) {
+static dnnl_status_t make_bucket(struct onednn_family *family, struct onednn_bucket *bucket, const_dnnl_primitive_attr_t attr) {
     const struct onednn_key *key = &family->key;
     const int threads_before = omp_get_max_threads();
-    if (!compat_desc_make(&bucket->x, bucket->rows, key->k, factor_type(key), dnnl_ab) ||
-        !compat_desc_make(&bucket->y, bucket->rows, key->n, dnnl_f32, dnnl_ab)) {
-        return false;
+    dnnl_status_t status = compat_desc_make(&bucket->x, bucket->rows, key->k, factor_type(key), dnnl_ab);
+    status = status == dnnl_success ? compat_desc_make(&bucket->y, bucket->rows, key->n, dnnl_f32, dnnl_ab) : status;
+    if (status != dnnl_success) {
+        return status;
     }
     omp_set_num_threads(key->n_threads);
-    const bool is_made =
+    status =
         compat_matmul(&bucket->desc, engine, &bucket->x, &family->weight, key->has_bias ? &family->bias : NULL, &bucket->y, attr);
     omp_set_num_threads(threads_before);
-    return is_made;
+    return status;
 }
 
 static void free_bucket(struct onednn_bucket *bucket) {
@@ -131,7 +125,7 @@ static void free_bucket(struct onednn_bucket *bucket) {
     }
     compat_desc_free(&bucket->x);
     compat_desc_free(&bucket->y);
-    *bucket = (struct onednn_bucket){0};
+    *bucket = (struct onednn_bucket){.rows = bucket->rows};
 }
 
 /* Only fast code is taken: brgemm for panel64; anything but the reference loop for plain weights. */
@@ -152,20 +146,39 @@ static int bucket_rows(int64_t rows_max, int64_t rows[ONEDNN_MAX_BUCKETS]) {
     return count;
 }
 
-/* What the library does for so many rows; false with a text where that is slow. */
-static bool describe(struct onednn_family *family, struct onednn_bucket *bucket, char *reason, size_t size) {
-    dnnl_primitive_attr_t attr = make_attr(&family->key);
-    if (attr == NULL) {
-        return refuse(reason, size, "oneDNN refuses the post-operations");
+/* No memory is no answer: the choice of kernels must not depend on that. With the words. */
+static bool lacks_memory(dnnl_status_t status, char *reason, size_t size) {
+    if (status == dnnl_out_of_memory) {
+        refuse(reason, size, "oneDNN has no memory");
+    }
+    return status == dnnl_out_of_memory;
+}
+
+/* What the library does for so many rows; TFR_UNSUPPORTED with a text where that is slow. Without memory it may be asked again. */
+static int32_t describe(struct onednn_family *family, struct onednn_bucket *bucket, char *reason, size_t size) {
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_status_t status = dnnl_primitive_attr_create(&attr);
+    status = status == dnnl_success ? fill_attr(&family->key, attr) : status;
+    const bool has_attr = status == dnnl_success;
+    status = has_attr ? make_bucket(family, bucket, attr) : status;
+    if (attr != NULL) {
+        dnnl_primitive_attr_destroy(attr);
+    }
+    if (lacks_memory(status, reason, size)) {
+        free_bucket(bucket);
+        return TFR_RESOURCE;
+    }
+    if (!has_attr) {
+        refuse(reason, size, "oneDNN refuses the post-operations");
+        return TFR_UNSUPPORTED;
     }
     bucket->is_known = true;
-    bucket->is_good = make_bucket(family, bucket, attr) && is_fast(&family->key, compat_implementation(bucket->desc));
-    dnnl_primitive_attr_destroy(attr);
+    bucket->is_good = status == dnnl_success && is_fast(&family->key, compat_implementation(bucket->desc));
     if (!bucket->is_good) {
-        const char *text = bucket->desc != NULL ? compat_implementation(bucket->desc) : "none";
+        const char *text = status == dnnl_success ? compat_implementation(bucket->desc) : "none";
         snprintf(reason, size, "oneDNN has no fast code for %lld rows here: %s", (long long)bucket->rows, text);
     }
-    return bucket->is_good;
+    return bucket->is_good ? TFR_OK : TFR_UNSUPPORTED;
 }
 
 static size_t scratch_of(const struct onednn_bucket *bucket) {
@@ -173,19 +186,24 @@ static size_t scratch_of(const struct onednn_bucket *bucket) {
 }
 
 /* The most and the fewest rows say how much scratch there is. Where a number between needs more, the next one has its runs. */
-static bool describe_ends(struct onednn_family *family, char *reason, size_t size) {
+static int32_t describe_ends(struct onednn_family *family, char *reason, size_t size) {
     struct onednn_bucket *first = &family->bucket[0], *last = &family->bucket[family->n_buckets - 1];
-    if (!describe(family, last, reason, size)) {
-        return false;
+    int32_t status = describe(family, last, reason, size);
+    if (status != TFR_OK) {
+        return status;
     }
     family->implementation = compat_implementation(last->desc);
     family->scratch_bytes = scratch_of(last);
     if (first != last) {
         char why[128];
-        describe(family, first, why, sizeof why);
+        status = describe(family, first, why, sizeof why);
+        if (status == TFR_RESOURCE) {
+            snprintf(reason, size, "%s", why);
+            return status;
+        }
         family->scratch_bytes = scratch_of(first) > family->scratch_bytes ? scratch_of(first) : family->scratch_bytes;
     }
-    return true;
+    return TFR_OK;
 }
 
 static void free_family(struct onednn_family *family) {
@@ -204,20 +222,22 @@ static int32_t make_family(const struct onednn_key *key, struct onednn_family **
         return TFR_RESOURCE;
     }
     family->key = *key;
-    if (!compat_desc_make(&family->weight, key->k, key->n, factor_type(key), weight_tag(key)) ||
-        !compat_desc_make(&family->bias, 1, key->n, dnnl_f32, dnnl_ab)) {
-        refuse(reason, size, "oneDNN refuses the layout of the weights");
+    dnnl_status_t layout = compat_desc_make(&family->weight, key->k, key->n, factor_type(key), weight_tag(key));
+    layout = layout == dnnl_success ? compat_desc_make(&family->bias, 1, key->n, dnnl_f32, dnnl_ab) : layout;
+    if (layout != dnnl_success) {
         free_family(family);
-        return TFR_UNSUPPORTED;
+        refuse(reason, size, "oneDNN refuses the layout of the weights");
+        return lacks_memory(layout, reason, size) ? TFR_RESOURCE : TFR_UNSUPPORTED;
     }
     int64_t rows[ONEDNN_MAX_BUCKETS];
     family->n_buckets = bucket_rows(key->rows_max, rows);
     for (int i = 0; i < family->n_buckets; i++) {
         family->bucket[i].rows = rows[i];
     }
-    if (!describe_ends(family, reason, size)) {
+    const int32_t status = describe_ends(family, reason, size);
+    if (status != TFR_OK) {
         free_family(family);
-        return TFR_UNSUPPORTED;
+        return status;
     }
     *made = family;
     return TFR_OK;
@@ -293,7 +313,7 @@ void onednn_family_take(struct onednn_family *family) {
 
 static bool is_ready(struct onednn_family *family, struct onednn_bucket *bucket) {
     char reason[128];
-    if (!bucket->is_known && describe(family, bucket, reason, sizeof reason)) {
+    if (!bucket->is_known && describe(family, bucket, reason, sizeof reason) == TFR_OK) {
         bucket->is_good = scratch_of(bucket) <= family->scratch_bytes;
     }
     return bucket->is_good &&
