@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <regex.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -124,33 +125,58 @@ void tfr_lora_config_close(struct tfr_lora_config *config) {
     *config = (struct tfr_lora_config){0};
 }
 
+/* One escape in the words of POSIX, which has none in a set; NULL: it can't be said so. */
+static const char *translate_escape(char letter, bool in_set, char one[3]) {
+    if (letter == 'd' || letter == 'w') {
+        static const char *const words[2][2] = {{"[0-9]", "0-9"}, {"[A-Za-z0-9_]", "A-Za-z0-9_"}};
+        return words[letter == 'w'][in_set];
+    }
+    if (letter == '\0' || strchr(in_set ? ".*+?(){}|$" : ".*+?()[]{}|^$\\-", letter) == NULL) {
+        return NULL;
+    }
+    snprintf(one, 3, in_set ? "%c" : "\\%c", letter);
+    return one;
+}
+
+/* Whether a set, which a [ begins, is one of plain characters, ranges and escapes: Python takes [ in it, and ] in front, as they
+ * are, POSIX takes [: for a class. */
+static bool is_plain_set(const char *c) {
+    c += c[1] == '^';
+    return c[1] != ']' && strcspn(c + 1, "[") >= strcspn(c + 1, "]");
+}
+
+/* Whether POSIX reads a character outside of sets and escapes as Python does. */
+static bool is_alike(const char *c, int *repeated) {
+    if (*c == '[') {
+        return is_plain_set(c);
+    }
+    if (*c == '{' || (*c == '(' && c[1] == '?') ||
+        ((*c == '*' || *c == '+' || *c == '?') && (c[1] == '?' || c[1] == '*' || c[1] == '+'))) {
+        return false;
+    }
+    *repeated += *c == ')' && c[1] == '+'; /* groups */
+    return *repeated <= MAX_REPEATED;
+}
+
 /* Python's pattern in the words of POSIX: \d and \w spelled out. What POSIX lacks is refused. */
 static enum tfr_status translate(const struct tfr_lora_config *config, const char *key, const char *pattern, char *to) {
     size_t n = 0;
-    int repeated = 0; /* groups */
-    bool is_known = true;
+    int repeated = 0;
+    bool is_known = true, in_set = false;
     for (const char *c = pattern; *c != '\0' && is_known; c++) {
         char one[3] = {*c, '\0', '\0'};
         const char *piece = one;
         if (*c == '\\') {
-            c++;
-            one[0] = '\\';
-            one[1] = *c;
-            piece = *c == 'd' ? "[0-9]" : *c == 'w' ? "[A-Za-z0-9_]" : one;
-            is_known = *c == 'd' || *c == 'w' || (*c != '\0' && strchr(".*+?()[]{}|^$\\-", *c) != NULL);
-        } else if (*c == '{' || (*c == '(' && c[1] == '?') ||
-                   ((*c == '*' || *c == '+' || *c == '?') && (c[1] == '?' || c[1] == '*' || c[1] == '+'))) {
-            is_known = false;
-        } else if (*c == ')' && c[1] == '+') {
-            is_known = ++repeated <= MAX_REPEATED;
+            piece = translate_escape(c[1], in_set, one);
+            is_known = piece != NULL && n + strlen(piece) < MAX_PATTERN;
+            c += is_known;
+        } else {
+            is_known = (in_set || is_alike(c, &repeated)) && n + 1 < MAX_PATTERN;
+            in_set = in_set ? *c != ']' : *c == '[';
         }
-        is_known = is_known && n + strlen(piece) < MAX_PATTERN;
         if (is_known) {
             memcpy(to + n, piece, strlen(piece));
             n += strlen(piece);
-        }
-        if (*c == '\0') {
-            break;
         }
     }
     to[n] = '\0';

@@ -303,6 +303,8 @@ def refused_flags_that_are_none(box):
 @case
 def refused_patterns(box):
     box.refused(box.adapter(alpha_pattern={"(?:c_fc)": 3}), 4, "alpha_pattern has a pattern", "write the modules out")
+    for pattern in ("c_[[:alpha:]]+", "c_[]a]ttn", r"c_[\]a]ttn", r"c_[a\-z]ttn"):  # another set, or none, in the words of POSIX
+        box.refused(box.adapter(alpha_pattern={pattern: 3}), 4, "alpha_pattern has a pattern", "write the modules out")
     box.refused(box.adapter(target_modules="c_(attn"), 4, "target_modules has a pattern", "that is none")
     for bomb in ("(" * 40 + "a" + "+)" * 40, "a" + "+" * 40):  # each level doubles what regcomp takes
         box.refused(box.adapter(target_modules=bomb), 4, "target_modules has a pattern", "more than 4 repeated groups")

@@ -130,6 +130,10 @@ TFR_TEST(modules_are_matched_as_peft_matches_them) {
     assert_true(is_target(", \"target_modules\": \".*c_attn\"", c_attn, 1));
     assert_false(is_target(", \"target_modules\": \"c_attn\"", c_attn, 1)); /* a text is for the whole name */
     assert_true(is_target(", \"target_modules\": \".*\\\\.h\\\\.\\\\d+\\\\.attn\\\\.c_(attn|proj)\"", c_attn, 1));
+    /* letters in a set */
+    assert_true(is_target(", \"target_modules\": \"[\\\\w.]+\\\\.h\\\\.[\\\\d]+\\\\.attn\\\\.c_[at]+n\"", c_attn, 1));
+    assert_false(is_target(", \"target_modules\": \"[\\\\w.]+\\\\.h\\\\.[^\\\\d]+\\\\.attn\\\\.c_attn\"", c_attn, 1));
+    assert_true(is_target(", \"target_modules\": \"[^\\\\d]+1[\\\\.]attn.c_attn\"", c_attn, 1));
     assert_false(is_target(", \"target_modules\": [\"c_attn\"], \"exclude_modules\": [\"h.1.attn.c_attn\"]", c_attn, 1));
     assert_false(is_target(", \"target_modules\": [\"c_attn\"], \"modules_to_save\": [\"attn\"]", c_attn, 1));
     assert_true(is_target(", \"target_modules\": [\"c_attn\"], \"layers_to_transform\": [0, 1]", c_attn, 1));
@@ -157,6 +161,7 @@ TFR_TEST(scaling_follows_the_patterns) {
     assert_true(scaling_of(", \"alpha_pattern\": {\"attn\": 1, \"h.1.attn.c_attn\": 24}", &rank) == 3 && rank == 8);
     assert_true(scaling_of(", \"alpha_pattern\": {\"attn.*\": 8, \"c_attn\": 24}", &rank) == 1); /* the first that matches */
     assert_true(scaling_of(", \"alpha_pattern\": {\"attn\": 1, \"_attn\": 1}", &rank) == 2);     /* whole parts of a name */
+    assert_true(scaling_of(", \"alpha_pattern\": {\"h\\\\.[\\\\d]+[.]attn[.][\\\\w]+\": 24}", &rank) == 3);
 }
 
 TFR_TEST(no_leak_when_memory_ends) {
