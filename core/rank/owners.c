@@ -22,17 +22,32 @@ static enum tfr_status split_by_cost(const struct tfr_config *config, const stru
     return status;
 }
 
-static enum tfr_status take_map(const struct tfr_config *config, int n_ranks, int *owner) {
+/* "are 4 ranks", or "are 4 ranks in 2 stages" where a device of the map is one. */
+static const char *describe_devices(const struct tfr_placement *placement, char *text, size_t size) {
+    const int n_ranks = placement->n_ranks;
+    const int n = snprintf(text, size, "%s %d rank%s", n_ranks == 1 ? "is" : "are", n_ranks, tfr_plural(n_ranks));
+    if (placement->stages < n_ranks && n > 0 && (size_t)n < size) {
+        snprintf(text + n, size - (size_t)n, " in %d stage%s (--tensor, --replicas)", placement->stages,
+                 tfr_plural(placement->stages));
+    }
+    return text;
+}
+
+static enum tfr_status take_map(const struct tfr_config *config, const struct tfr_placement *placement, int *owner) {
     const struct tfr_device_map *map = &config->device_map;
+    const int of_stage = placement->tensor * placement->replicas;
     bool names_first = false;
+    char devices[96];
     for (int64_t i = 0; i < map->n_blocks; i++) {
         owner[i] = map->rank_of_block[i];
         names_first |= owner[i] == 0;
-        if (owner[i] >= n_ranks) {
+        if (owner[i] >= placement->stages) {
+            const int64_t least = ((int64_t)owner[i] + 1) * of_stage;
             return tfr_raise(TFR_CONFIG,
-                             "%s: tfrun.parallel.device_map gives block %lld to device %d, but there are %d ranks; start at "
-                             "least %d (mpirun -n %d) or change the map",
-                             config->path, (long long)i, owner[i], n_ranks, owner[i] + 1, owner[i] + 1);
+                             "%s: tfrun.parallel.device_map gives block %lld to device %d, but there %s; start at "
+                             "least %lld (mpirun -n %lld) or change the map",
+                             config->path, (long long)i, owner[i], describe_devices(placement, devices, sizeof devices),
+                             (long long)least, (long long)least);
         }
     }
     if (!names_first) {
@@ -145,7 +160,7 @@ enum tfr_status tfr_engine_place(const struct tfr_config *config, const struct t
     TFR_TRY(count_stages(config, n_ranks, placement));
     int *stage = placement->stage_of_block;
     if (config->device_map.n_blocks > 0) {
-        TFR_TRY(take_map(config, placement->stages, stage));
+        TFR_TRY(take_map(config, placement, stage));
     } else if (placement->stages > 1 && config->options.parallel_split != TFR_SPLIT_HF) {
         TFR_TRY(split_by_cost(config, machine, registry, placement->stages, stage));
     } else {

@@ -437,7 +437,14 @@ def device_map_names_a_block_twice(box):
 @case
 def device_map_without_ranks(box):
     box.set_config(tfrun={"parallel": {"device_map": {"1": [0]}}})
-    return wrong([box.model, *IDS], CONFIG, "device_map", "mpirun -n 2")
+    return wrong([box.model, *IDS], CONFIG, "device_map", "there is 1 rank;", "mpirun -n 2")
+
+
+@case
+def device_map_of_more_devices_than_stages(box):
+    box.set_config(tfrun={"parallel": {"device_map": {"2": [0]}}})
+    return wrong(["plan", box.model, "--ranks", "4", "--replicas", "2"], CONFIG, "to device 2", "there are 4 ranks in 2 stages (--tensor, --replicas)",
+                 "mpirun -n 6")
 
 
 # ---- input and output
