@@ -166,11 +166,13 @@ static enum tfr_status check_part(const struct tfr_problem *part, const struct t
     if (part->attrs.whole_n == 0 || entry->order.kind != TFR_ORDER_OWN) {
         return TFR_OK;
     }
+    /* Of the head rank 0 alone may have all columns; of a block's linears all but shards have them. */
     return tfr_raise(
         TFR_UNSUPPORTED,
         "%s adds in an order of its own, so that some columns of [%lld, %lld] need not have the bits that all would have; "
-        "give --head first, or choose another kernel with --kernels",
-        entry->kernel->name, (long long)entry->k, (long long)entry->n);
+        "%s, or choose other kernels with --kernels=-%s",
+        entry->kernel->name, (long long)entry->k, (long long)entry->n,
+        part->attrs.whole_k > 0 ? "leave --tensor out" : "give --head first", entry->kernel->name);
 }
 
 enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct tfr_problem *part, struct tfr_order_entry *entry) {
