@@ -36,10 +36,12 @@ enum tfr_status tfr_rank_watch_end(struct tfr_rank_watch *watch, double units) {
     TFR_TRY(tfr_engine_rank_facts(watch->engine, &now));
     for (size_t rank = 0; rank < n_ranks(watch); rank++) {
         const struct tfr_rank_facts *then = &watch->before[rank], *asking = &watch->asking[rank];
+        const uint64_t busy_ns = now[rank].busy_ns - then->busy_ns, control_ns = now[rank].control_ns - then->control_ns;
+        const uint64_t waited_ns = now[rank].wait_ns - then->wait_ns, left_ns = less(watch->elapsed_ns, busy_ns + control_ns);
         watch->between[rank] = (struct tfr_rank_facts){
-            .busy_ns = now[rank].busy_ns - then->busy_ns,
-            .wait_ns = now[rank].wait_ns - then->wait_ns,
-            .control_ns = now[rank].control_ns - then->control_ns,
+            .busy_ns = busy_ns,
+            .wait_ns = waited_ns < left_ns ? waited_ns : left_ns, /* a rank waits while it is asked, too */
+            .control_ns = control_ns,
             .sent_bytes = less(now[rank].sent_bytes - then->sent_bytes, asking->sent_bytes),
             .sent_messages = less(now[rank].sent_messages - then->sent_messages, asking->sent_messages),
         };

@@ -1,7 +1,7 @@
 /* rank_watch.h - what every rank did between two moments: facts of all ranks, asked for at both.
  *
- * Asking takes messages of its own: an empty watch tells how many, and they are taken off. Thread rule: the engine's thread, rank
- * 0. */
+ * Asking takes messages of its own: an empty watch tells how many, and they are taken off. What a rank waited before the first
+ * moment and behind the second, until it was asked, is none of it. Thread rule: the engine's thread, rank 0. */
 #ifndef TFR_STUDY_RANK_WATCH_H
 #define TFR_STUDY_RANK_WATCH_H
 

@@ -473,6 +473,8 @@ def ranks_have_the_same_digest(bench):
         expect_same(one["ranks"][1]["bytes_sent"], rows * 256 * 4 if one["case"] != "prefill" else 256 * 4)
         for rank in one["ranks"]:
             expect(rank["busy_ms"] > 0 and rank["wait_ms"] >= 0 and rank["control_ms"] >= 0 and rank["messages_sent"] > 0, one)
+            others = rank["busy_ms"] + rank["control_ms"]  # the time that it was asked in is none of the case
+            expect(rank["wait_ms"] <= max(0, one["median_ms"] - others) + 1e-6 * one["median_ms"], one)
     shown = bench.bench("--cases", CASES, ranks=2)
     expect("kB sent" in shown and "kB sent" not in bench.bench("--cases", CASES), shown)
     kept = bench.folder / "kept.json"
