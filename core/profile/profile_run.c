@@ -176,9 +176,11 @@ static enum tfr_status watch_phases(struct work *work) {
 
 static enum tfr_status check_question(const struct tfr_engine *engine, const struct tfr_profile_question *question) {
     const int64_t n_positions = tfr_engine_n_positions(engine);
-    if (question->batch < 1 || question->batch > engine->max_batch || question->batch > engine->max_rows) {
-        return tfr_raise(TFR_USAGE, "a batch of %lld sequences; 1..%lld are possible (tfrun.runtime.max_batch)",
-                         (long long)question->batch, (long long)engine->max_batch);
+    const bool is_of_rows = engine->max_rows < engine->max_batch; /* a step has a row of each sequence at least */
+    const int64_t most_sequences = is_of_rows ? engine->max_rows : engine->max_batch;
+    if (question->batch < 1 || question->batch > most_sequences) {
+        return tfr_raise(TFR_USAGE, "a batch of %lld sequences; 1..%lld are possible (%s)", (long long)question->batch,
+                         (long long)most_sequences, is_of_rows ? "tfrun.runtime.max_rows" : "tfrun.runtime.max_batch");
     }
     if (question->prompt_tokens > n_positions || question->context >= n_positions) {
         return tfr_raise(TFR_USAGE,

@@ -120,6 +120,10 @@ TFR_TEST(questions_beyond_the_model_are_refused) {
     question = (struct tfr_profile_question){.prompt_tokens = 0, .context = -1, .batch = 1, .reps = 1};
     assert_refused(tfr_profile_run(&profile, engine, &question), TFR_USAGE, "nothing to run");
     tfr_engine_close(engine);
+    engine = open_model(GOLDEN "base", "runtime.max_rows", "3"); /* of which each sequence takes one */
+    question = (struct tfr_profile_question){.prompt_tokens = 1, .context = 1, .batch = 4, .reps = 1};
+    assert_refused(tfr_profile_run(&profile, engine, &question), TFR_USAGE, "1..3 are possible (tfrun.runtime.max_rows)");
+    tfr_engine_close(engine);
 }
 
 /* Stamps are taken while a profile runs, and by nobody afterwards. */
