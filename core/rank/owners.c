@@ -84,7 +84,21 @@ enum tfr_status tfr_check_head_place(const struct tfr_config *config, int n_rank
         config->path, tfr_choice_name("parallel.head", place), tfr_head_class(head));
 }
 
-/* Logits of a rank are one message, which MPI counts in bytes by an int. */
+/* So many columns of f32 are one message, which MPI counts in bytes by an int: rows of it at most. */
+static int64_t most_rows(int64_t columns) {
+    return INT32_MAX / (columns * (int64_t)sizeof(float));
+}
+
+static enum tfr_status check_rows_message(const struct tfr_config *config, const struct tfr_placement *placement) {
+    const int64_t columns = config->model.n_embd, rows = most_rows(columns), asked = config->options.runtime_max_rows;
+    return asked <= rows || tfr_placement_n_shares(placement) == 1
+               ? TFR_OK
+               : tfr_raise(TFR_CONFIG,
+                           "%s: a rank sends the rows of a step in one message, of %lld columns at most %lld rows, and "
+                           "tfrun.runtime.max_rows is %lld; give --max-rows %lld or less",
+                           config->path, (long long)columns, (long long)rows, (long long)asked, (long long)rows);
+}
+
 static enum tfr_status check_logits_message(const struct tfr_config *config, const struct tfr_placement *placement) {
     int64_t most = 0;
     for (int rank = 1; rank < tfr_placement_n_shares(placement); rank++) {
@@ -92,8 +106,7 @@ static enum tfr_status check_logits_message(const struct tfr_config *config, con
         tfr_placement_vocabulary(placement, rank, config->model.vocab_size, &first, &n);
         most = n > most ? n : most;
     }
-    const int64_t rows = most > 0 ? INT32_MAX / (most * (int64_t)sizeof(float)) : INT64_MAX,
-                  asked = config->options.runtime_max_rows;
+    const int64_t rows = most > 0 ? most_rows(most) : INT64_MAX, asked = config->options.runtime_max_rows;
     return asked <= rows
                ? TFR_OK
                : tfr_raise(TFR_CONFIG,
@@ -169,5 +182,6 @@ enum tfr_status tfr_engine_place(const struct tfr_config *config, const struct t
     placement->head = (enum tfr_head_place)config->options.parallel_head;
     placement->last_stage = last_owner(stage, n_layer);
     TFR_TRY(tfr_check_head_place(config, n_ranks));
+    TFR_TRY(check_rows_message(config, placement));
     return check_logits_message(config, placement);
 }

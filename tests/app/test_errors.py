@@ -440,6 +440,24 @@ def device_map_without_ranks(box):
     return wrong([box.model, *IDS], CONFIG, "device_map", "there is 1 rank;", "mpirun -n 2")
 
 
+def wide(box):
+    path = box.folder / "wide.json"
+    path.write_text(json.dumps({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_layer": 2, "n_head": 16, "n_embd": 16384,
+                                "vocab_size": 20000}))
+    return path
+
+
+@case
+def rows_of_a_message_above_2_gib(box):
+    return wrong(["plan", wide(box), "--ranks", "2", "--max-rows", "32768"], CONFIG, "of 16384 columns at most 32767 rows", "--max-rows 32767 or less")
+
+
+@case
+def logits_of_a_message_above_2_gib(box):
+    return wrong(["plan", wide(box), "--ranks", "2", "--max-rows", "32767", "--head", "last"], CONFIG, "of 20000 columns at most 26843 rows",
+                 "--head first")
+
+
 @case
 def device_map_of_more_devices_than_stages(box):
     box.set_config(tfrun={"parallel": {"device_map": {"2": [0]}}})
