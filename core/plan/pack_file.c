@@ -2,6 +2,7 @@
 #include "plan/pack_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -146,9 +147,18 @@ static const char *look_at_owner(const struct tfr_file_facts *facts) {
     return (facts->mode & (S_IWGRP | S_IWOTH)) != 0 ? "others may write it" : "";
 }
 
+/* One that another user keeps to itself is no more use than a damaged one. */
+static bool is_kept_from_us(const char *path) {
+    return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0 && errno == EACCES;
+}
+
 static enum tfr_status check(struct tfr_pack_file *file, const char *path, const char *key, struct tfr_team *team,
                              const char **fault) {
     struct head head;
+    if (is_kept_from_us(path)) {
+        *fault = "this user may not read it";
+        return TFR_OK;
+    }
     TFR_TRY(tfr_mapfile_open(&file->map, path));
     *fault = look_at_owner(&file->map.facts);
     *fault = (*fault)[0] == '\0' ? look(&file->map, key, &head) : *fault;

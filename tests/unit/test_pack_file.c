@@ -359,6 +359,25 @@ TFR_TEST(a_file_that_others_can_write_is_not_used) {
     }
 }
 
+/* Root may read everything, so it becomes somebody else for a while. */
+TFR_TEST(a_file_that_may_not_be_read_is_not_used) {
+    TFR_UNUSED_STATE;
+    struct tfr_pack_entry entries[N];
+    const uid_t own = geteuid();
+    unlink(path);
+    write_file(entries);
+    assert_int_equal(chmod(path, 0), 0);
+    assert_int_equal(chmod(folder, 0711), 0);
+    if (own != 0 || seteuid(12345) == 0) {
+        struct stat facts;
+        if (stat(path, &facts) == 0) { /* else a folder above is closed */
+            assert_unusable("this user may not read it");
+        }
+        assert_int_equal(seteuid(own), 0);
+    }
+    unlink(path);
+}
+
 TFR_TEST(the_mode_is_that_of_the_weights_within_the_umask) {
     TFR_UNUSED_STATE;
     static const struct {
@@ -392,6 +411,7 @@ int main(int argc, char **argv) {
                                        TFR_CASE(a_table_that_points_outside_is_damaged),
                                        TFR_CASE(a_head_that_counts_too_much_is_told),
                                        TFR_CASE(a_file_that_others_can_write_is_not_used),
+                                       TFR_CASE(a_file_that_may_not_be_read_is_not_used),
                                        TFR_CASE(the_mode_is_that_of_the_weights_within_the_umask)};
     if (argc > 1) {
         cmocka_set_test_filter(argv[1]);
