@@ -355,8 +355,7 @@ static void check_late(int rank, int size) {
 /* The last rank has no memory for the record of its communicator: all know of it, and take their leave together. */
 static int open_without_memory(const char *const *dirs) {
     int rank, size;
-    (void)tfr_comm_launched(&rank, &size);
-    tfr_alloc_fail_after(rank == size - 1);
+    tfr_alloc_fail_after(tfr_comm_launched(&rank, &size) && rank == size - 1);
     const enum tfr_status status = tfr_comm_open(&comm, dirs, 60);
     if (rank == 0) {
         fprintf(stderr, "%s\n", tfr_failure_text());
