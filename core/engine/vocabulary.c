@@ -31,6 +31,20 @@ void tfr_string_free(void *memory) {
     tfr_free(memory);
 }
 
+/* Without a config nobody else reads what is said beside it. */
+static enum tfr_status check_said(const char *path, const struct tfr_override *overrides, size_t n_overrides) {
+    struct tfr_config *config;
+    TFR_TRY(tfr_config_alone(&config, overrides, n_overrides));
+    const char *other = config->options.model_tokenizer;
+    const enum tfr_status status =
+        other == NULL
+            ? TFR_OK
+            : tfr_raise(TFR_USAGE, "%s is a tokenizer itself, and --tokenizer %s names another one; leave one of the two out", path,
+                        other);
+    tfr_config_free(config);
+    return status;
+}
+
 /* A folder without config.json and a tokenizer.json are taken as they are; anything else is a config. */
 static enum tfr_status tokenizer_path(const char *path, const struct tfr_override *overrides, size_t n_overrides, char **found) {
     size_t length = strlen(path);
@@ -43,6 +57,7 @@ static enum tfr_status tokenizer_path(const char *path, const struct tfr_overrid
     bool bare_folder = tfr_path_is_directory(path) && !tfr_path_exists(config_path);
     tfr_free(config_path);
     if (is_tokenizer || bare_folder) {
+        TFR_TRY(check_said(path, overrides, n_overrides));
         *found = tfr_strdup(path);
         return *found != NULL ? TFR_OK : TFR_RESOURCE;
     }

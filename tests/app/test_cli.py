@@ -196,6 +196,8 @@ def commands_without_a_config_refuse_what_they_would_pass_over(tfrun):
                         (["plugins", "--set", "bogus.key=1"], "--set bogus.key has no effect on `tfrun plugins`"),
                         (["scaling", "--report", "--set", "bogus.key=1", "none"], "--set bogus.key has no effect on `tfrun scaling`"),
                         (["tokenize", tfrun.demo, "-p", "x", "--set", "parallel.device_map={}"], "--set parallel.device_map has no effect on `tfrun tokenize`"),
+                        (["tokenize", tfrun.demo / "tokenizer.json", "-p", "x", "--tokenizer", tfrun.demo], "tokenizer.json is a tokenizer itself"),
+                        (["tokenize", tfrun.demo / "tokenizer.json", "-p", "x", "--set", "bogus.key=1"], "unknown key bogus.key"),
                         (["doctor", "--set", "bogus.key=1"], "unknown key bogus.key"), (["doctor", "--threads", "none"], "--threads"),
                         (["doctor", "--threads", 4097], "outside 1..4096"), (["doctor", "--tensor", 2], "--tensor is about the blocks of a model"),
                         (["calibrate", "--show", "--threads", "none"], "\"none\" is neither a whole number in 1..4096 nor auto"),
