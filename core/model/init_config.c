@@ -1,8 +1,9 @@
-/* init_config.c - the config of a folder that `tfrun init` writes: the source, byte for byte, except that the
- * values of tfrun.model.weights and tfrun.model.tokenizer, where they are set, now name the files beside it,
- * and that a byte-order mark is gone. */
+/* init_config.c - the config of a folder that `tfrun init` writes: the source, byte for byte, without a byte-order mark, and except
+ * that the values of tfrun.model.weights and tfrun.model.tokenizer, where they are set, now name the files beside it, and that
+ * what it says of the source's own weights is null: how their names begin, how they were rounded, what adapts them. */
 #include "model/init_config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -12,12 +13,12 @@
 #include "base/textfile.h"
 
 /* A config is text for people; a larger file is something else. */
-enum { MAX_CONFIG_BYTES = 16 << 20, MAX_CHANGES = 2 };
+enum { MAX_CONFIG_BYTES = 16 << 20, MAX_CHANGES = 6 };
 
-/* One string value of the text and what takes its place. */
+/* One value of the text and what takes its place. */
 struct change {
     size_t begin, end;
-    const char *value; /* with quotes */
+    const char *value; /* JSON */
 };
 
 /* Columns count characters: bytes that continue one are passed over. */
@@ -43,26 +44,51 @@ static size_t string_end(const char *text, size_t begin) {
     return at + 1;
 }
 
+/* One past a string, an object or a list that starts at `begin`. */
+static size_t value_end(const char *text, size_t begin) {
+    size_t at = begin;
+    int depth = 0;
+    do {
+        if (text[at] == '"') {
+            at = string_end(text, at);
+            continue;
+        }
+        depth += (text[at] == '{' || text[at] == '[') - (text[at] == '}' || text[at] == ']');
+        at++;
+    } while (depth > 0);
+    return at;
+}
+
+static int by_begin(const void *left, const void *right) {
+    const struct change *a = left, *b = right;
+    return (a->begin > b->begin) - (a->begin < b->begin);
+}
+
+/* What the source says of its weights, and of adapters that were made for them, holds for no others. */
 static size_t find_changes(const struct tfr_json_doc *doc, const char *text, struct change *changes) {
     static const struct {
+        bool is_ours; /* under tfrun.model */
         const char *key, *value;
-    } keys[MAX_CHANGES] = {{"weights", "\"model.safetensors\""}, {"tokenizer", "\".\""}};
-    const tfr_json *tfrun = tfr_json_member(tfr_json_root(doc), "tfrun");
-    const tfr_json *model = tfrun == NULL ? NULL : tfr_json_member(tfrun, "model");
+    } keys[MAX_CHANGES] = {{false, "quantization_config", "null"},
+                           {true, "weights", "\"model.safetensors\""},
+                           {true, "tokenizer", "\".\""},
+                           {true, "tensor_prefix", "null"},
+                           {true, "prefix", "null"},
+                           {true, "adapter", "null"}};
+    const tfr_json *root = tfr_json_root(doc), *model = tfr_json_member(tfr_json_member(root, "tfrun"), "model");
     size_t n = 0;
-    for (size_t i = 0; model != NULL && i < MAX_CHANGES; i++) {
-        const tfr_json *node = tfr_json_member(model, keys[i].key);
-        if (node != NULL && tfr_json_kind(node) == TFR_JSON_STRING) {
+    for (size_t i = 0; i < MAX_CHANGES; i++) {
+        const tfr_json *node = tfr_json_member(keys[i].is_ours ? model : root, keys[i].key);
+        const enum tfr_json_kind kind = tfr_json_kind(node);
+        if (kind == TFR_JSON_STRING || kind == TFR_JSON_OBJECT) {
             int line, column;
             tfr_json_place(doc, node, &line, &column);
             const size_t begin = offset_of(text, line, column);
-            changes[n++] = (struct change){.begin = begin, .end = string_end(text, begin), .value = keys[i].value};
+            changes[n++] = (struct change){.begin = begin, .end = value_end(text, begin), .value = keys[i].value};
         }
     }
-    if (n == 2 && changes[0].begin > changes[1].begin) {
-        const struct change first = changes[1];
-        changes[1] = changes[0];
-        changes[0] = first;
+    if (n > 0) {
+        qsort(changes, n, sizeof *changes, by_begin);
     }
     return n;
 }

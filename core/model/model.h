@@ -107,7 +107,7 @@ struct tfr_findings;
 bool tfr_model_has_tokenizer(const char *directory);
 enum tfr_status tfr_model_survey(const struct tfr_config *config, struct tfr_findings *findings);
 
-/* `tfrun init`: writes DIR/config.json (the source config, untouched), DIR/model.safetensors and the tokenizer files if the
+/* `tfrun init`: writes DIR/config.json (the source's, as init_config.c says), DIR/model.safetensors and the tokenizer files if the
  * config names a tokenizer. Rules of GPT2Config: normal(0, initializer_range); c_proj.weight normal(0, range / sqrt(2 L));
  * biases 0, layer norms 1 and 0. Random numbers are counter based (seed, tensor, element): same file everywhere. */
 enum tfr_status tfr_model_init(const struct tfr_config *config, const char *directory, enum tfr_dtype dtype, uint64_t seed,

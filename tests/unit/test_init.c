@@ -190,6 +190,25 @@ TFR_TEST(marks_and_words_of_python_pass) {
     done();
 }
 
+/* New weights have plain names, were not rounded, and no adapter was made for them. */
+TFR_TEST(what_was_said_of_other_weights_is_left_out) {
+    static const char form[] =
+        ", \"quantization_config\": %s, \"tfrun\": {\"model\": {\"adapter\": %s, \"tensor_prefix\":%s, \"prefix\":%s}}";
+    char source[512], wanted[1024];
+    TFR_UNUSED_STATE;
+    tfr_test_folder("init");
+    snprintf(source, sizeof(source), form, "{\"quant_method\": \"tfrun\", \"version\": 1, \"weights\": \"int8\", \"smooth\": 0.5}",
+             "\"a}\"", "\"module.\"", "\"p\"");
+    load(strcat(source, "}"));
+    assert_ok(tfr_model_init(config, tfr_test_path("b"), TFR_DTYPE_F32, 7, false));
+    snprintf(source, sizeof(source), form, "null", "null", "null", "null");
+    snprintf(wanted, sizeof(wanted), "%s%s}", SMALL, source);
+    tfr_test_write_text("expected.json", wanted);
+    assert_true(same_file(tfr_test_path("expected.json"), tfr_test_path("b/config.json")));
+    open_made("b", TFR_MODEL_WEIGHTS);
+    done();
+}
+
 TFR_TEST(an_existing_model_needs_force) {
     TFR_UNUSED_STATE;
     tfr_test_folder("init");
@@ -231,5 +250,5 @@ TFR_TEST(a_missing_tokenizer_is_named_before_writing) {
 
 TFR_TEST_MAIN(TFR_CASE(rules_of_gpt2config), TFR_CASE(same_seed_same_file), TFR_CASE(bf16_is_the_rounded_f32),
               TFR_CASE(the_new_folder_stands_on_its_own), TFR_CASE(marks_and_words_of_python_pass),
-              TFR_CASE(an_existing_model_needs_force), TFR_CASE(an_unwritable_folder_is_named),
-              TFR_CASE(a_missing_tokenizer_is_named_before_writing))
+              TFR_CASE(what_was_said_of_other_weights_is_left_out), TFR_CASE(an_existing_model_needs_force),
+              TFR_CASE(an_unwritable_folder_is_named), TFR_CASE(a_missing_tokenizer_is_named_before_writing))
