@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/log.h"
@@ -179,9 +180,31 @@ static enum tfr_status write_beside_links(struct tfr_calibration *calibration, c
     return tfr_calibration_write(calibration, path);
 }
 
-/* Before minutes of measuring: what stands there may be replaced by its like alone. */
+/* Whether a file could be written there; folders that are not there yet are made then. */
+static enum tfr_status check_folder(const char *path) {
+    char *folder = tfr_path_directory(path);
+    while (folder != NULL && !tfr_path_exists(folder) && strcmp(folder, "/") != 0 && strcmp(folder, ".") != 0) {
+        char *above = tfr_path_directory(folder);
+        tfr_free(folder);
+        folder = above;
+    }
+    if (folder == NULL) {
+        return TFR_RESOURCE;
+    }
+    const bool can = tfr_path_is_directory(folder) && access(folder, W_OK) == 0;
+    const enum tfr_status status =
+        can ? TFR_OK
+            : tfr_raise(TFR_RESOURCE, "%s: cannot be written, as %s is no folder that can; give another --file", path, folder);
+    tfr_free(folder);
+    return status;
+}
+
+/* What stands there may be replaced by its like alone. */
 static enum tfr_status check_output(const char *path) {
     struct tfr_calibration old = {0};
+    if (path != NULL && path[0] == '\0') {
+        return tfr_raise(TFR_USAGE, "--file: the name is empty; name a file");
+    }
     if (path == NULL || !tfr_path_exists(path)) {
         return TFR_OK;
     }
@@ -197,6 +220,15 @@ static enum tfr_status check_output(const char *path) {
     return status == TFR_UNSUPPORTED ? TFR_OK : status; /* one of another schema */
 }
 
+/* Before minutes of measuring. All hosts have one folder. */
+static enum tfr_status check_place(const char *output) {
+    TFR_TRY(check_output(output));
+    char *path = output != NULL ? tfr_strdup(output) : tfr_calibration_path("any", 1);
+    const enum tfr_status status = path != NULL ? check_folder(path) : TFR_RESOURCE;
+    tfr_free(path);
+    return status;
+}
+
 enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, char **path) {
     struct work work = {.question = question};
     const int size = tfr_launched_size();
@@ -210,7 +242,7 @@ enum tfr_status tfr_calibrate(const struct tfr_calibrate_question *question, cha
                          "ranks of N threads",
                          size);
     }
-    TFR_TRY(check_output(question->output));
+    TFR_TRY(check_place(question->output));
     enum tfr_status status = measure_all(&work);
     if (status == TFR_OK) {
         status = tfr_observations_settle(&work.seen, &work.calibration);

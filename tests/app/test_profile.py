@@ -64,6 +64,8 @@ def what_is_no_calibration_is_not_overwritten(profiler):
     expect(f"{other} exists and is no calibration" in said and said.count("\n") == 1, said)
     expect_same(other.read_text(), "precious")
     expect("is a folder; name a file in it" in profiler.run("calibrate", profiler.demo, "--quick", "-q", "--file", profiler.folder, code=2)[1], "no fix")
+    for name, told, code in ((other / "below", f"{other} is no folder that can", 5), ("", "--file: the name is empty", 2)):  # before minutes of work
+        expect(told in profiler.run("calibrate", profiler.demo, "-q", "--file", name, code=code)[1], name)
     old = profiler.folder / "old.json"  # of an earlier tfrun
     old.write_text('{"schema": "tfrun-calibration-1"}')
     said = profiler.run("calibrate", profiler.demo, "--quick", "--threads", 1, "--dtype", "f32", "--file", old)[1]
