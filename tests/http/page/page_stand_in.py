@@ -32,6 +32,8 @@ class StandIn(http.server.ThreadingHTTPServer):
         self.page, self.policy, self.info = page, policy, dict(INFO)
         self.worker, self.pictures, self.refuse_page, self.lets_page = None, {}, None, threading.Event()
         self.lets_page.set()
+        self.n_metrics, self.lets_metrics = 0, threading.Event()
+        self.lets_metrics.set()
         self.words, self.requests, self.gone = {}, [], threading.Event()
         self.script = [" and", " then", " the", " sea", " was", " calm", "."]  # what it says, over and over
         self.delay, self.refuse, self.key, self.break_after, self.fault, self.dribble = 0.01, None, None, None, None, False
@@ -101,6 +103,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path == "/tfrun/v1/info":
             return self.reply(200, self.server.info)
         if path == "/metrics":
+            self.server.n_metrics += 1
+            self.server.lets_metrics.wait(60)
             return self.reply(200, b"tfrun_requests_running 1\ntfrun_kv_usage_ratio 0.25\n", "text/plain; version=0.0.4")
         if path == "/tfrun/v1/graph.svg":
             return self.reply(200, PICTURE, "image/svg+xml")

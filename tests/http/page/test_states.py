@@ -167,6 +167,47 @@ def a_screen_reader_is_told_all_of_a_text(tool):
         expect("length reached: 7 tokens." in told, told)
 
 
+@case
+def a_server_that_says_nothing_is_asked_once(tool):
+    """One that is stopped takes connections and answers none: no question comes behind one that has no answer yet."""
+    with Visit(tool) as visit:
+        page, server = visit.page, visit.server
+        visit.ready()
+        server.lets_metrics.clear()
+        page.click("#machine > summary")
+        page.js("new Promise(resolve => setTimeout(resolve, 3500))")
+        expect_same(server.n_metrics, 1)
+        server.lets_metrics.set()
+        page.until("document.querySelectorAll('.tile').length === 6")
+        page.errors[:] = [error for error in page.errors if "Content Security Policy" not in error]  # of the stand-in's hostile picture
+
+
+@case
+def a_reload_while_tokens_come_keeps_them(tool):
+    """Text, what is known of its tokens, and the way back; Regenerate begins where that run began."""
+    with Visit(tool) as visit:
+        page = visit.page
+        visit.write("The ship")
+        visit.set("max_tokens", 300)
+        page.click("#continue")
+        page.until(f"{TEXT}.length > 40")
+        page.reload()
+        visit.ready()
+        text = visit.text
+        expect(text.startswith("The ship and then the sea was calm.") and page.js(IDLE), text)
+        expect_same(page.js(LAYER), text)
+        page.hover("#mirror span:nth-of-type(2)")
+        page.until("!document.getElementById('card').hidden")
+        page.hover("h1")
+        page.click("#undo")
+        expect_same(visit.text, "The ship")
+        page.click("#redo")
+        expect_same(visit.text, text)
+        visit.set("max_tokens", 2)
+        visit.run("#again")
+        expect_same(visit.text, "The ship and then")
+
+
 def make(_program, _source_dir, _folder):
     return sys.argv[4]
 
