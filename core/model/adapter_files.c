@@ -90,6 +90,25 @@ static enum tfr_status compare_weights(const struct tfr_config *config, const ch
                             config->directory, directory, config->directory);
 }
 
+/* The last name of a path, or of "owner/model"; slashes behind it are none of it. */
+static size_t last_name(const char *path, const char **name) {
+    size_t end = strlen(path), begin;
+    while (end > 0 && path[end - 1] == '/') {
+        end--;
+    }
+    for (begin = end; begin > 0 && path[begin - 1] != '/';) {
+        begin--;
+    }
+    *name = path + begin;
+    return end - begin;
+}
+
+static bool have_one_name(const char *a, const char *b) {
+    const char *name_a, *name_b;
+    const size_t length = last_name(a, &name_a);
+    return length == last_name(b, &name_b) && length > 0 && memcmp(name_a, name_b, length) == 0;
+}
+
 /* The adapter names the model that it was made for. from_pretrained would take the weights from there; here a
  * folder that somebody else's file names is read only where it may be. */
 static enum tfr_status check_base(const struct tfr_config *config, const char *base) {
@@ -118,9 +137,7 @@ static enum tfr_status check_base(const struct tfr_config *config, const char *b
                          "%.500s --adapter %s, or leave the adapter: --adapter-beside ignore",
                          directory, base, base, directory);
     }
-    const char *slash = strrchr(base, '/');
-    const size_t length = strlen(slash != NULL ? slash + 1 : base), own = strlen(directory);
-    if (own < length || strcmp(directory + own - length, slash != NULL ? slash + 1 : base) != 0) {
+    if (!have_one_name(directory, base)) {
         tfr_log(TFR_LOG_WARN, "model",
                 "%s: merging the adapter here into the weights beside it, though it names %.200s; if they "
                 "hold it already, say "

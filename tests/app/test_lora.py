@@ -124,6 +124,10 @@ def beside_the_weights_of_another_model_it_is_told(box):
     done = box.start(folder, *PROMPT[:-1])
     expect(done.returncode == 0 and "it names gpt2-of-others" in done.stderr, done.stderr)
     expect("it names" not in box.start(box.folder / "beside", *PROMPT[:-1], "--adapter-beside", "ignore").stderr, "nothing to tell")
+    for base, is_told in (("someone/side", True), ("someone/gpt2/", True), ("someone/beside", False), ("someone/beside/", False)):
+        box.configure(folder, base_model_name_or_path=base)
+        done = box.start(folder, *PROMPT[:-1])
+        expect(done.returncode == 0 and (f"it names {base}" in done.stderr) == is_told, base, done.stderr)
 
 
 @case
