@@ -351,6 +351,11 @@ def decode_and_count(box):
 
 
 @case
+def count_and_pieces(box):
+    return wrong(["tokenize", box.demo, "-p", "1", "--count", "--pieces"], USAGE, "--count", "--pieces")
+
+
+@case
 def two_texts_to_tokenize(box):
     return wrong(["tokenize", box.demo, "-p", "1", "-f", "x"], USAGE, "--prompt and --file")
 

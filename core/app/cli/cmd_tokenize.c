@@ -116,6 +116,10 @@ static bool go_together(const struct tfr_args *args, const char *prompt, const c
             return false;
         }
     }
+    if (tfr_args_flag(args, "count") != NULL && tfr_args_flag(args, "pieces") != NULL) {
+        tfr_cli_usage("--count gives a number alone, --pieces a line for each token; leave one of them out");
+        return false;
+    }
     if (prompt != NULL && file != NULL) {
         tfr_cli_usage("--prompt and --file are two sources of the text; give one");
         return false;
