@@ -291,10 +291,11 @@ static int attention_parts(const struct tfr_node *node, const struct tfr_hparams
     int n = 0;
     put(parts, &n, TFR_REFERENCE_SPLIT_HEADS, TFR_DIM_T, NULL);
     put(parts, &n, TFR_REFERENCE_MATMUL_QK, TFR_DIM_T, NULL);
-    if (hparams->scale_attn_weights) {
+    /* Upcast, all scales are the one factor of the product, which is there without any. */
+    if (hparams->scale_attn_weights || hparams->reorder_and_upcast_attn) {
         put(parts, &n, TFR_REFERENCE_SCALE, TFR_DIM_T, NULL);
     }
-    if (hparams->scale_attn_by_inverse_layer_idx) {
+    if (hparams->scale_attn_by_inverse_layer_idx && !hparams->reorder_and_upcast_attn) {
         put(parts, &n, TFR_REFERENCE_SCALE_LAYER, TFR_DIM_T, NULL);
     }
     if (node->attrs.causal) {

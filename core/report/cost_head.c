@@ -76,11 +76,14 @@ static void write_reference(const struct tfr_cost_report *report, const char *li
             "reference: the kernels of eager attention in transformers " TFR_COST_REFERENCE_RELEASE
             ", each by itself; %s; %s; FLOPs of all pairs%s",
             tfr_dtype_name(tfr_account_reference_dtype(question)), of_logits(question->logits[TFR_REFERENCE]), line_end);
+    const struct tfr_hparams *model = question->hparams;
+    const bool is_scaled_once =
+        model->reorder_and_upcast_attn || model->scale_attn_weights != model->scale_attn_by_inverse_layer_idx;
     fprintf(
         stream,
-        "  --level line has the same FLOPs, but counts also the bytes of positions, masks, integers and copies that its release "
+        "  --level line has the same FLOPs%s, but counts also the bytes of positions, masks, integers and copies that its release "
         "makes on the way%s",
-        line_end);
+        is_scaled_once ? "" : " (from transformers 5 on it scales once)", line_end);
 }
 
 /* What stands for what, before any number. */

@@ -7,6 +7,7 @@ import collections
 import csv
 import fractions
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -234,6 +235,20 @@ def the_mean_of_a_summary_is_in_every_level(box):
         expect_same(box.json(mean_config(box), *words, "--level", "module")["total"], mean)
     ragged = box.json(mean_config(box), "--head", "double", "--seq", "5,7", "--max-rows", 4)["rows"]
     expect_same([row["executed"]["flops"] for row in ragged if row["name"] == "mean"][0], 768 * (5 + 7 + 2))
+
+
+@case
+def lines_scale_as_their_release_does(box):
+    """4.40.2 as the kernels, whose release it is; 5.x once for each score, of 12 blocks and 12 heads."""
+    fields, path = json.loads((box.configs / "gpt2.json").read_text(encoding="utf-8")), box.folder / "scales.json"
+    for upcast, scaled, by_layer in itertools.product((False, True), repeat=3):
+        path.write_text(json.dumps({**fields, "reorder_and_upcast_attn": upcast, "scale_attn_weights": scaled,
+                                    "scale_attn_by_inverse_layer_idx": by_layer}), encoding="utf-8")
+        kernels = box.json(path, "--seq", 16)["total"]["reference"]["flops"]
+        old, new = (box.json(path, "--seq", 16, "--level", "line", "--release", release)["total"]["flops"] for release in ("4.40.2", "5.24.0"))
+        scales = 1 if upcast else scaled + by_layer
+        expect_same([kernels - old, new - old], [0, (1 - scales) * 12 * 12 * 16 * 16])
+        expect_same("it scales once" in box.cost(path, "--seq", 16), scales != 1)
 
 
 @case
