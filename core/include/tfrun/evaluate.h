@@ -60,7 +60,7 @@ struct tfr_evaluation {
     double bits_per_token, bits_per_byte;
     uint64_t elapsed_ns;
     struct tfr_token_score *tokens; /* [n_tokens] if asked for */
-    const char *dtype, *kv_dtype;   /* of the weights ("f32") and of the caches; never freed */
+    const char *dtype, *kv_dtype;   /* of the weights ("f32") and of the caches; the thread's that called */
 };
 /* `progress` may be NULL. After TFR_CANCELLED the result covers what was done. Free with tfr_evaluation_free.
  */

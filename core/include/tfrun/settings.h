@@ -19,8 +19,9 @@ TFR_API enum tfr_status tfr_settings_open(struct tfr_settings **settings, const 
                                           size_t n_overrides);
 TFR_API void tfr_settings_close(struct tfr_settings *settings);
 
-/* By a key of tfr_option_table whose type is BOOL; INT, COUNT (0: auto) or SEED (-1: null); REAL or INT; TEXT, PATH (absolute;
- * NULL: null) or CHOICE (its word); LIST. What is given is borrowed. Another key is a fault of the program: false, 0, NULL. */
+/* By a key of tfr_option_table whose type is BOOL; INT, COUNT (0: auto) or SEED (-1: null); REAL or INT; TEXT, PATH (from
+ * the folder of the config, or as the command line has it; NULL: null) or CHOICE (its word, this thread's); LIST. What is given is
+ * borrowed. Another key is a fault of the program: false, 0, NULL. */
 TFR_API bool tfr_settings_bool(const struct tfr_settings *settings, const char *key);
 TFR_API int64_t tfr_settings_int(const struct tfr_settings *settings, const char *key);
 TFR_API double tfr_settings_real(const struct tfr_settings *settings, const char *key);

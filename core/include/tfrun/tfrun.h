@@ -89,10 +89,10 @@ struct tfr_memory {
 TFR_API struct tfr_memory tfr_engine_memory(const struct tfr_engine *engine);
 /* Bytes of the kv cache of one full sequence, on this rank. */
 TFR_API int64_t tfr_engine_slot_bytes(const struct tfr_engine *engine);
-/* Rank 0. Without a tokenizer prompts are ids, and generations have ids and no text. */
 /* Whether requests that come from now on have a logits_digest in their statistics, as they have at first: it costs about as much as
  * five looks for the best token. */
 TFR_API void tfr_engine_set_digest(struct tfr_engine *engine, bool is_wanted);
+/* Rank 0. Without a tokenizer prompts are ids, and generations have ids and no text. */
 TFR_API bool tfr_engine_has_tokenizer(struct tfr_engine *engine);
 /* The same, and a failure where there is one that could not be read for want of memory: an answer would be ids in place of text. */
 TFR_API enum tfr_status tfr_engine_find_tokenizer(struct tfr_engine *engine, bool *found);
@@ -246,7 +246,8 @@ TFR_API enum tfr_status tfr_result_write(const char *path, const char *text, siz
 
 struct tfr_vocabulary; /* a tokenizer on its own; any thread */
 
-/* From a config file, a model folder or a tokenizer.json. */
+/* From a config file, a model folder or a tokenizer.json; beside the last, and a folder without config.json, an override of
+ * model.tokenizer is refused. */
 TFR_API enum tfr_status tfr_vocabulary_open(struct tfr_vocabulary **vocabulary, const char *path,
                                             const struct tfr_override *overrides, size_t n_overrides);
 TFR_API void tfr_vocabulary_close(struct tfr_vocabulary *vocabulary);
@@ -362,8 +363,8 @@ TFR_API enum tfr_status tfr_report_plugins(const char *const *paths, size_t n_pa
 /* Under a launcher all ranks call it; *text is NULL on all but rank 0. HWLOC_SYNTHETIC and HWLOC_XMLFILE are obeyed, here and in a
  * plan. */
 TFR_API enum tfr_status tfr_report_topology(enum tfr_report_form form, char **text);
-/* Mistakes in how this job's ranks were started, with the fix of each, and how many; the config may be NULL. All ranks call it;
- * *text is NULL on all but rank 0. */
+/* Mistakes in how this job's ranks were started, with the fix of each, and how many; the config may be NULL, and the overrides are
+ * read in any case. All ranks call it; *text is NULL on all but rank 0. */
 TFR_API enum tfr_status tfr_report_doctor(const char *path, const struct tfr_override *overrides, size_t n_overrides,
                                           enum tfr_report_form form, char **text, int *n_found);
 /* Whether ranks of this config could start, as far as that shows without loading: fails as opening would, and warns of nothing. */
