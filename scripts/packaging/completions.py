@@ -44,6 +44,10 @@ def quote(text):
 # ---- bash: compgen alone, so that it works without bash-completion too
 
 BASH_END = r"""
+_tfrun_files() { # each is a line: its name may have blanks
+    local IFS=$'\n'
+    COMPREPLY+=($(compgen -f -- "$1"))
+}
 _tfrun() {
     local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
     local commands=$(_tfrun_commands)
@@ -60,7 +64,7 @@ _tfrun() {
     fi
     local values=$(_tfrun_values "$command" "$before")
     if [ "$values" = "<file>" ]; then
-        COMPREPLY=($(compgen -f -- "$current"))
+        _tfrun_files "$current"
     elif [ "$values" = "<text>" ]; then
         return
     elif [ -n "$values" ]; then
@@ -68,9 +72,10 @@ _tfrun() {
     elif [ "${current#-}" != "$current" ]; then
         COMPREPLY=($(compgen -W "$(_tfrun_flags "$command")" -- "$current"))
     elif [ "$COMP_CWORD" = 1 ]; then
-        COMPREPLY=($(compgen -W "$commands help --version --help" -- "$current") $(compgen -f -- "$current"))
+        COMPREPLY=($(compgen -W "$commands help --version --help" -- "$current"))
+        _tfrun_files "$current"
     else
-        COMPREPLY=($(compgen -f -- "$current"))
+        _tfrun_files "$current"
     fi
 }
 complete -o filenames -F _tfrun tfrun"""

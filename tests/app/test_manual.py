@@ -132,6 +132,17 @@ def bash_completes(manual):
 
 
 @case
+def bash_offers_a_file_with_a_blank_whole(manual):
+    script = manual.pages / "completions" / "tfrun.bash"
+    for name in ("my model.json", "my other model.json"):
+        (manual.folder / name).touch()
+    for words in (["tfrun"], ["tfrun", "plan"], ["tfrun", "plan", "--file"]):
+        given = f'cd "{manual.folder}"; . "{script}"; COMP_WORDS=({" ".join(words)} my); COMP_CWORD={len(words)}; _tfrun; '
+        expect_same(sorted(manual.text("-c", given + 'printf "%s\\n" "${COMPREPLY[@]}"', tool="bash").splitlines()),
+                    ["my model.json", "my other model.json"])
+
+
+@case
 def fish_completes(manual):
     script = manual.pages / "completions" / "tfrun.fish"
     for words, wanted in COMPLETED:
