@@ -21,13 +21,13 @@ static enum tfr_status open_watch(struct tfr_engine *engine, size_t n_steps) {
 }
 
 enum tfr_status tfr_watch_obey(struct tfr_engine *engine, size_t n_steps) {
-    engine->is_watched = n_steps > 0;
-    if (engine->trace != NULL) {
-        return TFR_OK;
+    engine->is_watched = false;
+    if (engine->trace == NULL) {
+        tfr_exec_set_trace(engine->exec, NULL, NULL);
+        TFR_TRY(tfr_comm_agree(engine->comm, n_steps > 0 ? open_watch(engine, n_steps) : TFR_OK));
+        tfr_exec_set_trace(engine->exec, n_steps > 0 ? engine->watch : NULL, NULL);
     }
-    tfr_exec_set_trace(engine->exec, NULL, NULL);
-    TFR_TRY(tfr_comm_agree(engine->comm, n_steps > 0 ? open_watch(engine, n_steps) : TFR_OK));
-    tfr_exec_set_trace(engine->exec, n_steps > 0 ? engine->watch : NULL, NULL);
+    engine->is_watched = n_steps > 0;
     return TFR_OK;
 }
 

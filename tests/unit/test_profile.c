@@ -147,6 +147,16 @@ TFR_TEST(afterwards_no_stamps_are_taken) {
     assert_int_equal(tfr_trace_count(engine->watch), 0); /* a watch that was stopped before its first step */
     assert_ok(tfr_engine_feed(engine, &feed, 1, &logits));
     assert_int_equal(tfr_trace_count(engine->watch), 0);
+    int n_failed = 0;
+    for (enum tfr_status status = TFR_RESOURCE; status != TFR_OK; n_failed += status != TFR_OK) {
+        tfr_alloc_fail_after(n_failed + 1);
+        status = tfr_engine_watch(engine, 2);
+        tfr_alloc_fail_after(0);
+        assert_true(engine->is_watched == (status == TFR_OK)); /* a watch that can't be opened is none */
+    }
+    assert_true(n_failed > 1);
+    assert_ok(tfr_engine_watch(engine, 0));
+    assert_false(engine->is_watched);
     tfr_session_close(session);
     tfr_engine_close(engine);
 }
