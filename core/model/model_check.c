@@ -209,6 +209,18 @@ static enum tfr_status check_merged(void *user, const struct tfr_weight *weight)
     return check_finite(weight, user);
 }
 
+/* The head that counts may be one that came with a prefix. */
+static enum tfr_status check_heads(const struct tfr_model *model, float *buffer) {
+    enum tfr_status status = TFR_OK;
+    for (int param = TFR_PARAM_LM_HEAD + 1; param < TFR_PARAM_COUNT && status == TFR_OK && model->adapter != NULL; param++) {
+        const struct tfr_weight *weight = tfr_model_stored_param(model, (enum tfr_param)param, 0);
+        const bool is_read =
+            weight != NULL && weight->coarse == NULL && tfr_model_has_param(&model->hparams, (enum tfr_param)param);
+        status = is_read ? check_finite(weight, buffer) : TFR_OK;
+    }
+    return status;
+}
+
 enum tfr_status tfr_model_check_values(const struct tfr_model *model) {
     size_t n;
     const struct tfr_weight *all = tfr_weights_all(model->weights, &n);
@@ -225,6 +237,9 @@ enum tfr_status tfr_model_check_values(const struct tfr_model *model) {
     }
     if (status == TFR_OK) {
         status = tfr_lora_each(model->lora, check_merged, buffer);
+    }
+    if (status == TFR_OK) {
+        status = check_heads(model, buffer);
     }
     tfr_free(buffer);
     return status;

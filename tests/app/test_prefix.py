@@ -316,6 +316,16 @@ def refused_nan(box):
 
 
 @case
+def refused_nan_in_a_head(box):
+    adapter = box.adapter("token") / "adapter_model.safetensors"
+    tensors = read_tensors(adapter)
+    tensors["base_model.classifier.bias"][2][1] = math.inf
+    write_tensors(adapter, tensors)
+    box.refused(4, "base_model.classifier.bias holds an infinity at element 1", prefix=adapter.parent, config="token.json",
+                flags=("--check-weights",))
+
+
+@case
 def refused_long_prefix(box):
     past = {f"past_key_values.{i}.{part}": ("F32", [1, 3, 40, 4], [0.1] * 480) for i in range(3) for part in ("key", "value")}
     write_tensors(box.folder / "p.safetensors", past)
