@@ -27,21 +27,24 @@ size_t tfr_dtype_size(enum tfr_dtype dtype) {
     return (unsigned)dtype < TFR_DTYPE_COUNT ? (size_t)dtypes[dtype].bits / 8 : 0;
 }
 
+/* Of k elements that share their scales: the last group, and the last byte, may have fewer than fit. */
+static int64_t channel_bytes(const struct dtype_info *info, int64_t k) {
+    const int64_t groups = info->group > 0 ? (k + info->group - 1) / info->group : info->group < 0;
+    return (info->bits * k + 7) / 8 + groups * (int64_t)(tfr_dtype_size(info->scale) + tfr_dtype_size(info->zero));
+}
+
 double tfr_dtype_cost(enum tfr_dtype dtype, int64_t k) {
     if ((unsigned)dtype >= TFR_DTYPE_COUNT) {
         return 0;
     }
     const struct dtype_info *info = &dtypes[dtype];
-    const int64_t group = info->group < 0 ? k : info->group;
-    const size_t beside = tfr_dtype_size(info->scale) + tfr_dtype_size(info->zero);
-    return info->bits / 8.0 + (group > 0 ? (double)beside / (double)group : 0);
+    return info->group == 0 || k < 1 ? info->bits / 8.0 : (double)channel_bytes(info, k) / (double)k;
 }
 
 void tfr_dtype_fraction(enum tfr_dtype dtype, int64_t k, int64_t *bytes, int64_t *elements) {
     const struct dtype_info *info = &dtypes[dtype];
-    const int64_t group = info->group < 0 ? k : info->group > 0 ? info->group : 8;
-    *bytes = info->bits * group + (info->group != 0 ? 8 * (int64_t)(tfr_dtype_size(info->scale) + tfr_dtype_size(info->zero)) : 0);
-    *elements = 8 * group;
+    *bytes = info->group == 0 ? info->bits : channel_bytes(info, k);
+    *elements = info->group == 0 ? 8 : k;
     while (*bytes % 2 == 0 && *elements % 2 == 0) {
         *bytes /= 2;
         *elements /= 2;

@@ -379,6 +379,22 @@ def linears_that_are_finer_count_so(box):
 
 
 @case
+def coarse_weights_of_any_width(box):
+    """The last byte and the last group of a channel may hold fewer than fit; whole numbers of bytes all the same."""
+    fields, path = json.loads((box.configs / "gpt2.json").read_text(encoding="utf-8")), box.folder / "odd.json"
+    path.write_text(json.dumps({**fields, "n_embd": 50, "n_head": 5, "n_inner": 101, "n_layer": 2, "vocab_size": 97}), encoding="utf-8")
+    shapes = 2 * [(50, 150), (50, 50), (50, 101), (101, 50)] + [(50, 97)]
+
+    def linears(*words):
+        told = box.json(path, "--seq", 3, *words)
+        return next(row["executed"]["bytes_read"] for row in told["rows"] if row["name"] == "linear")
+
+    for words, group, scale in (([], 32, 2), (["--group", 64], 64, 2), (["--zero-point"], 32, 3), (["--group", 64, "--zero-point"], 64, 3)):
+        want = sum(outputs * (-(-inputs // 2) + scale * -(-inputs // group) - 4 * inputs) for inputs, outputs in shapes)
+        expect_same(linears("--dtype", "int4", *words) - linears("--dtype", "f32"), want)
+
+
+@case
 def every_form_has_the_ranks(box):
     """Numbers in CSV are those of JSON, formulas give them, and the table has both."""
     words = ("--ranks", 3, "--seq", 40, "--cache", 5, "--form", "both")

@@ -59,6 +59,8 @@ TFR_TEST(coarse_types_cost_their_bits_and_a_share_of_the_scale) {
     assert_true(tfr_dtype_cost(TFR_DTYPE_I4_GROUP64, 768) == 0.5 + 2.0 / 64);
     assert_true(tfr_dtype_cost(TFR_DTYPE_I4_ZERO, 768) == 0.5 + 3.0 / 32);
     assert_true(tfr_dtype_cost(TFR_DTYPE_I4_ZERO64, 768) == 0.5 + 3.0 / 64);
+    assert_true(tfr_dtype_cost(TFR_DTYPE_I4_GROUP, 33) == (17 + 2 * 2) / 33.0); /* the last byte and group hold one */
+    assert_true(tfr_dtype_cost(TFR_DTYPE_I4_ZERO64, 8) == (4 + 3) / 8.0);
     for (int dtype = 0; dtype < TFR_DTYPE_COUNT; dtype++) {
         int64_t bytes, elements;
         tfr_dtype_fraction((enum tfr_dtype)dtype, 770, &bytes, &elements);
