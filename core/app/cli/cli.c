@@ -333,19 +333,18 @@ static char *read_stream(FILE *stream, size_t *size) {
     *size = 0;
     while (text != NULL) {
         *size += fread(text + *size, 1, capacity - *size - 1, stream);
-        if (*size < capacity - 1) {
+        if (*size < capacity - 1 || *size > most_text_bytes) {
             break;
         }
-        char *grown = capacity <= most_text_bytes ? realloc(text, capacity *= 2) : NULL;
+        char *grown = realloc(text, capacity *= 2);
         if (grown == NULL) {
-            const int error = capacity > most_text_bytes ? EFBIG : ENOMEM;
             free(text);
-            errno = error;
+            errno = ENOMEM;
         }
         text = grown;
     }
-    if (text == NULL || ferror(stream)) {
-        const int error = errno;
+    if (text == NULL || ferror(stream) || *size > most_text_bytes) {
+        const int error = text != NULL && *size > most_text_bytes ? EFBIG : errno;
         free(text);
         errno = error;
         return NULL;
