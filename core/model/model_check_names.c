@@ -98,13 +98,24 @@ enum tfr_status tfr_model_check_prefix(const struct tfr_model *model) {
     return check_forms(model);
 }
 
+/* Whether `numbers` are those of `data`; only F64 has some that f32 does not hold. */
+static bool are_held(const float *numbers, const uint8_t *data, enum tfr_dtype dtype, int64_t n) {
+    for (int64_t i = 0; dtype == TFR_DTYPE_F64 && i < n; i++) {
+        const double number = numbers[i];
+        if (memcmp(&number, data + (size_t)i * sizeof number, sizeof number) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Equal numbers, perhaps in two types; in pieces, so that no rank ever holds two whole matrices. */
 static bool same_numbers(const struct tfr_model *model, const struct tfr_weight *a, const struct tfr_weight *b) {
     float numbers_a[PIECE], numbers_b[PIECE];
     const size_t width_a = tfr_dtype_size(a->tensor.dtype), width_b = tfr_dtype_size(b->tensor.dtype);
     const int64_t count = tfr_tensor_count(&a->tensor);
     const bool is_one_type = a->tensor.dtype == b->tensor.dtype;
-    bool is_same = count == tfr_tensor_count(&b->tensor) && (is_one_type || (width_a < 8 && width_b < 8));
+    bool is_same = count == tfr_tensor_count(&b->tensor);
     for (int64_t at = 0; is_same && at < count; at += PIECE) {
         const int64_t n = count - at < PIECE ? count - at : PIECE;
         const uint8_t *data_a = (const uint8_t *)a->tensor.data + (size_t)at * width_a;
@@ -114,7 +125,8 @@ static bool same_numbers(const struct tfr_model *model, const struct tfr_weight 
         } else {
             tfr_to_f32(numbers_a, data_a, a->tensor.dtype, n);
             tfr_to_f32(numbers_b, data_b, b->tensor.dtype, n);
-            is_same = memcmp(numbers_a, numbers_b, (size_t)n * sizeof *numbers_a) == 0;
+            is_same = memcmp(numbers_a, numbers_b, (size_t)n * sizeof *numbers_a) == 0 &&
+                      are_held(numbers_a, data_a, a->tensor.dtype, n) && are_held(numbers_b, data_b, b->tensor.dtype, n);
         }
         if (at % (PIECE * 128) == 0) {
             tfr_weights_drop(model->weights, a);

@@ -24,6 +24,7 @@ static struct checkpoint {
     struct tfr_weight_spec specs[MAX_TENSORS];
     char names[MAX_TENSORS][MAX_NAME];
     float base[MAX_TENSORS]; /* element i of tensor t is base + i */
+    bool is_finer;           /* F64 by less than F32 holds */
     size_t n;
 } file;
 
@@ -59,6 +60,7 @@ static void drop(const char *name) {
 static void make_checkpoint(bool has_prefix) {
     const struct tfr_hparams tiny = {.n_layer = 2, .n_embd = 4, .n_head = 2, .n_inner = 6, .vocab_size = 7, .n_positions = 5};
     file.n = 0;
+    file.is_finer = false;
     for (int param = 0; param < TFR_PARAM_LM_HEAD; param++) {
         for (int64_t layer = tfr_model_has_param(&tiny, (enum tfr_param)param) ? 0 : 2;
              layer < (param < TFR_PARAM_PER_BLOCK ? 2 : 1); layer++) {
@@ -79,6 +81,10 @@ static enum tfr_status fill(void *user, size_t tensor, int64_t first, int64_t n,
     if (file.specs[tensor].dtype == TFR_DTYPE_F32 || file.specs[tensor].dtype == TFR_DTYPE_BF16 ||
         file.specs[tensor].dtype == TFR_DTYPE_F16) {
         tfr_from_f32(buffer, values, file.specs[tensor].dtype, n);
+    } else if (file.specs[tensor].dtype == TFR_DTYPE_F64) {
+        for (int64_t i = 0; i < n; i++) {
+            ((double *)buffer)[i] = values[i] + (file.is_finer ? 1e-12 : 0);
+        }
     } else {
         memset(buffer, 0, (size_t)n * tfr_dtype_size(file.specs[tensor].dtype));
     }
@@ -228,6 +234,11 @@ TFR_TEST(a_tied_head_may_be_stored_twice_if_equal) {
     assert_refused(open_model("}"), TFR_MODEL,
                    "lm_head.weight (F32) differs from transformer.wte.weight (F32), but the config says "
                    "tie_word_embeddings = true");
+    file.base[file.n - 1] -= 1;
+    spec_of("lm_head.weight")->dtype = TFR_DTYPE_F64; /* in whatever type */
+    assert_ok(open_model("}"));
+    file.is_finer = true;
+    assert_refused(open_model("}"), TFR_MODEL, "lm_head.weight (F64) differs from transformer.wte.weight (F32)");
     done();
 }
 
