@@ -188,6 +188,16 @@ def a_connection_that_ends_with_the_reply_is_not_used_again(loader):
 
 
 @case
+def a_picture_is_well_formed_whatever_the_model_is_called(loader):
+    picture = loader.folder / "names.svg"
+    with StandIn(first_s=0.001, gap_s=0.001) as server:
+        name = os.fsdecode(b"caf\xc3\xa9 <&'> \xff \xe2\x82 \xef\xbf\xbe")
+        loader.run(server.url, "--clients", 1, "--requests", 2, "--model", name, "--json", "--svg", picture, *SHORT)
+    title = xml.etree.ElementTree.parse(picture).getroot().find("{http://www.w3.org/2000/svg}text").text
+    expect_same(title, "caf\u00e9 <&'> \ufffd \ufffd \ufffd")
+
+
+@case
 def some_leave_when_they_are_to(loader):
     with StandIn(first_s=0.03, gap_s=0.01) as server:
         [run] = loader.json(server.url, "--clients", 4, "--requests", 40, "--warmup", 0, "--disconnect", 0.5, "--prompt-tokens", 4,

@@ -1,8 +1,10 @@
 /* load_picture.c - the runs as an SVG: latencies above (logarithmic), tokens per second below, over clients or over the rate.
  * Colours are classes, which a rule for dark screens changes. */
 #include <math.h>
+#include <string.h>
 
 #include "app/load/load_report.h"
+#include "base/utf8.h"
 
 enum { WIDTH = 760, HEIGHT = 540, LEFT = 70, RIGHT = 730, TOP = 74, MIDDLE = 320, LOWER = 372, BOTTOM = 490 };
 
@@ -162,14 +164,18 @@ static void put_key(const struct picture *picture, double x, const char *class, 
             x + 26, x + 32, text);
 }
 
-/* Names come from the command line and from a server. */
+/* Names come from the command line and from a server: what XML can't hold becomes U+FFFD, or goes where it is a control. */
 static void put_escaped(FILE *out, const char *text) {
-    for (; *text != '\0'; text++) {
-        const unsigned char byte = (unsigned char)*text;
-        if (byte == '<' || byte == '>' || byte == '&' || byte == '\'' || byte == '"') {
-            fprintf(out, "&#%d;", byte);
-        } else if (byte >= 0x20) {
-            fputc(byte, out);
+    uint32_t code;
+    for (size_t left = strlen(text), n; left > 0; text += n, left -= n) {
+        const int taken = tfr_utf8_take((const uint8_t *)text, left, &code);
+        n = (size_t)(taken < 0 ? -taken : taken);
+        if (taken < 0 || code == 0xFFFE || code == 0xFFFF) {
+            fputs("\xEF\xBF\xBD", out);
+        } else if (code == '<' || code == '>' || code == '&' || code == '\'' || code == '"') {
+            fprintf(out, "&#%d;", (int)code);
+        } else if (code >= 0x20) {
+            fwrite(text, 1, n, out);
         }
     }
 }
