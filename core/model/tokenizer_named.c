@@ -51,12 +51,16 @@ static bool is_token(const tfr_json *node, const char *content) {
     return own != NULL && strcmp(own, content) == 0;
 }
 
+/* Those of an object come later, as in both lines of transformers. */
 static bool is_in_lists(const struct tfr_json_doc *doc, const char *content) {
     for (size_t i = 0; i < TFR_COUNT_OF(lists); i++) {
-        for (const tfr_json *node = tfr_json_first(member_of(doc, lists[i])); node != NULL; node = tfr_json_next(node)) {
-            if (is_token(node, content)) {
-                return true;
-            }
+        const tfr_json *list = member_of(doc, lists[i]);
+        const tfr_json *node = tfr_json_kind(list) == TFR_JSON_ARRAY ? tfr_json_first(list) : NULL;
+        while (node != NULL && !is_token(node, content)) {
+            node = tfr_json_next(node);
+        }
+        if (node != NULL) {
+            return true;
         }
     }
     return false;

@@ -240,6 +240,12 @@ TFR_TEST(names_make_added_tokens_special_from_the_start) {
     CHECK_ENCODING(tokenizer, "ab<x><x>", 'a', 258, 260); /* 259 is <|endoftext|> */
     tfr_tokenizer_close(tokenizer);
     tiny_remove(folder);
+    folder = plain_and(TINY_VOCAB_TAIL, "added_tokens.json", "{\"b<x>\":258}");
+    tiny_write(folder, "special_tokens_map.json", "{\"pad_token\":\"<x>\",\"extra_special_tokens\":{\"a\":\"b<x>\"}}");
+    tokenizer = open_ok(folder); /* but of an object, later */
+    CHECK_ENCODING(tokenizer, "ab<x><x>", 256, 260, 260);
+    tfr_tokenizer_close(tokenizer);
+    tiny_remove(folder);
 }
 
 /* The next token is looked for behind the token itself: one inside the blanks that were taken along is found
