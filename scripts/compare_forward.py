@@ -524,7 +524,11 @@ def write_golden(args, index, folder, name, asked, t, flags, shape, ref):
 def main(args):
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    root = pathlib.Path(args.keep or tempfile.mkdtemp())
+    with tempfile.TemporaryDirectory() as folder:
+        return run_all(args, pathlib.Path(args.keep or folder))
+
+
+def run_all(args, root):
     worst, bad, skipped = {}, 0, 0
     for index in range(args.first, args.cases + len(PACKED) + len(SHAPED)):
         name, asked = (SINGLE[index] if index < min(len(SINGLE), args.cases) else (PACKED + SHAPED)[index - args.cases] if index >= args.cases
