@@ -133,6 +133,16 @@ static bool prepare(const struct tfr_chooser *chooser, const struct tfr_kernel *
     return status == TFR_OK;
 }
 
+/* Of a weight that shards have parts of, each part must get the bits that all of it would. */
+static bool keeps_parts(const struct tfr_chooser *chooser, const struct tfr_needs *needs, char *reason, size_t size) {
+    if (chooser->by_parts && needs->order.kind == TFR_ORDER_OWN) {
+        snprintf(reason, size,
+                 "adds in an order of its own: with sums by head, shards of a weight need not have the bits of all of it");
+        return false;
+    }
+    return true;
+}
+
 bool tfr_candidate_judge(const struct tfr_chooser *chooser, const struct tfr_candidate *candidate,
                          const struct tfr_problem *problem, struct tfr_needs *needs, char *reason, size_t size) {
     const struct tfr_kernel *kernel = candidate->kernel;
@@ -151,5 +161,6 @@ bool tfr_candidate_judge(const struct tfr_chooser *chooser, const struct tfr_can
     if (problem->op == TFR_OP_LINEAR) {
         default_order(needs);
     }
-    return served && can_be_met(kernel, problem, needs, reason, size);
+    const bool is_met = served && can_be_met(kernel, problem, needs, reason, size);
+    return is_met && (problem->op != TFR_OP_LINEAR || keeps_parts(chooser, needs, reason, size));
 }

@@ -133,6 +133,7 @@ static enum tfr_status select_kernels(struct tfr_plan *plan, const struct tfr_pl
                     .encoder = request->encoder},
         .deterministic = request->deterministic,
         .lossless = request->lossless && request->deterministic,
+        .by_parts = request->by_parts,
         .store = request->store,
         .orders = request->orders,
         .failure = &failure,

@@ -105,7 +105,9 @@ struct tfr_plan_request {
     struct tfr_team *team;   /* packs; NULL in a dry plan */
     int n_threads;
     bool deterministic;
-    bool lossless;                 /* f32 weights that 16 bits hold exactly are packed so: deterministic mode only */
+    bool lossless; /* f32 weights that 16 bits hold exactly are packed so: deterministic mode only */
+    bool by_parts; /* sums by head: no linear takes an order of a kernel's own, in which columns need not have the bits that all
+                      have */
     struct tfr_order_book *orders; /* may be NULL when not deterministic */
     double context;                /* cached positions assumed per sequence, for predictions of attention */
     double sequences;

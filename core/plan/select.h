@@ -19,6 +19,7 @@ struct tfr_chooser {
     struct tfr_outlook outlook;
     bool deterministic;
     bool lossless;                 /* struct tfr_plan_request; with `store`, f32 weights are scanned */
+    bool by_parts;                 /* struct tfr_plan_request */
     struct tfr_store *store;       /* NULL in a dry plan */
     struct tfr_order_book *orders; /* deterministic only */
     enum tfr_status *failure;      /* set, and the sentence raised, when a kernel fails instead of answering */

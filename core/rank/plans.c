@@ -89,6 +89,7 @@ enum tfr_status tfr_plan_step(const struct tfr_planner *planner, int64_t rows, i
         .n_threads = planner->n_threads,
         .deterministic = config->options.runtime_deterministic,
         .lossless = tfr_is_lossless(config),
+        .by_parts = tfr_sums_by_head(&config->options),
         .orders = planner->orders,
         .encoder = (double)planner->encoder,
         .context = planner->context >= 0 ? (double)planner->context : (double)config->model.n_positions / 8,

@@ -62,6 +62,12 @@ bool onednn_eltwise(int activation, dnnl_alg_kind_t *kind, float *alpha, float *
 /* The order in which the library adds K products of this dtype and layout, found by comparing bits once per
  * (dtype, K, layout); TFR_ORDER_OWN if no known order gives the same bits. TFR_RESOURCE without memory. */
 int32_t onednn_order(int dtype, int64_t k, bool is_plain, struct tfr_order *order, char *reason, size_t reason_size);
+/* Where that is OWN, in deterministic mode: TFR_OK if a row of this problem has the same bits among any number of others and on any
+ * threads. That holds where the tiles of AMX take K in one piece, and take one row too: for some shapes the library has other code
+ * for few rows (of 2.6: for one row of 256 elements, and for up to 256 results). TFR_UNSUPPORTED with a reason, or as
+ * onednn_family_find.
+ */
+int32_t onednn_own_order_holds(const struct onednn_family *family, char *reason, size_t reason_size);
 
 typedef void tfr_onednn_act_fn(float *y, int64_t n, int activation);
 tfr_onednn_act_fn tfr_onednn_act_plain, tfr_onednn_act_avx2, tfr_onednn_act_avx512, tfr_onednn_act_neon;

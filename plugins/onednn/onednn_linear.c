@@ -84,19 +84,10 @@ static struct tfr_order own_order(const struct tfr_problem *problem, struct tfr_
     return order;
 }
 
-/* Measured on AMX: up to this K one row gives the same bits for any rows and threads; above, K is cut by
- * both. */
-static bool is_amx_in_one_block(const struct onednn_key *key) {
-    return key->dtype == TFR_DTYPE_BF16 && !key->is_plain && compat_has_amx() && key->k <= 768;
-}
-
 static bool keeps_order(const struct tfr_problem *problem, const struct onednn_family *family, struct tfr_order own, char *reason,
                         size_t size) {
     const struct tfr_order *asked = &problem->order;
     const int64_t k = family->key.k;
-    if (problem->deterministic && own.kind == TFR_ORDER_OWN && !is_amx_in_one_block(&family->key)) {
-        return refuse(reason, size, "this oneDNN adds in an unknown order: bits might depend on rows or threads");
-    }
     if (asked->kind == TFR_ORDER_ANY) {
         return true;
     }
@@ -155,8 +146,14 @@ static int32_t prepare(const struct tfr_kernel *self, const struct tfr_problem *
     const bool is_bf16 = key->dtype == TFR_DTYPE_BF16;
     (void)self;
     needs->order = own_order(problem, order);
-    if (!keeps_order(problem, family, needs->order, reason, size)) {
-        return TFR_UNSUPPORTED;
+    if (problem->deterministic && needs->order.kind == TFR_ORDER_OWN) {
+        status = onednn_own_order_holds(family, reason, size);
+    }
+    if (status == TFR_OK && !keeps_order(problem, family, needs->order, reason, size)) {
+        status = TFR_UNSUPPORTED;
+    }
+    if (status != TFR_OK) {
+        return status;
     }
     need_weight(key, &needs->pack[1]);
     needs->state_bytes = sizeof(struct state);

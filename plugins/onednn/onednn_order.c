@@ -256,3 +256,25 @@ int32_t onednn_order(int dtype, int64_t k, bool is_plain, struct tfr_order *orde
     }
     return is_found ? TFR_OK : TFR_RESOURCE;
 }
+
+/* Measured on AMX: up to this K one row gives the same bits for any rows and threads; above, K is cut by both. */
+static bool is_amx_in_one_block(const struct onednn_key *key) {
+    return key->dtype == TFR_DTYPE_BF16 && !key->is_plain && compat_has_amx() && key->k <= 768;
+}
+
+int32_t onednn_own_order_holds(const struct onednn_family *family, char *reason, size_t reason_size) {
+    struct onednn_key key = family->key;
+    struct onednn_family *one_row;
+    key.rows_max = 1;
+    if (!is_amx_in_one_block(&key)) {
+        snprintf(reason, reason_size, "this oneDNN adds in an unknown order: bits might depend on rows or threads");
+        return TFR_UNSUPPORTED;
+    }
+    const int32_t status = onednn_family_find(&key, &one_row, reason, reason_size);
+    if (status == TFR_OK && strcmp(one_row->implementation, family->implementation) != 0) {
+        snprintf(reason, reason_size, "this oneDNN has other code for one row (%s): bits would depend on rows",
+                 one_row->implementation);
+        return TFR_UNSUPPORTED;
+    }
+    return status;
+}
