@@ -21,20 +21,41 @@ enum { MAX_NAME = 64 };
 
 /* What the file says about itself. */
 struct identity {
-    char model[24];
+    char model[24], dtype[64];
     struct tfr_weight_note notes[6];
 };
+
+/* "int4", and behind it what it is rounded by where that is not as usual: other weights make other keys. */
+static void name_dtype(const struct tfr_config *config, char *text, size_t size) {
+    const struct tfr_options *options = &config->options;
+    const bool is_int4 = options->runtime_dtype == TFR_PACK_INT4 && !config->quantization.given; /* else its model says it */
+    size_t n = (size_t)snprintf(text, size, "%s", tfr_choice_name("runtime.dtype", options->runtime_dtype));
+    uint64_t finer = TFR_HASH_START;
+    for (size_t i = 0; i < options->runtime_int4_finer.n; i++) {
+        finer = tfr_hash(finer, options->runtime_int4_finer.items[i], strlen(options->runtime_int4_finer.items[i]) + 1);
+    }
+    if (is_int4 && options->runtime_int4_group == TFR_GROUP_64) {
+        n += (size_t)snprintf(text + n, size - n, " group 64");
+    }
+    if (is_int4 && options->runtime_int4_zero_point) {
+        n += (size_t)snprintf(text + n, size - n, " zero-point");
+    }
+    if (is_int4 && options->runtime_int4_finer.n > 0) {
+        snprintf(text + n, size - n, " finer %08llx", (unsigned long long)(finer & 0xffffffff));
+    }
+}
 
 static void make_identity(struct identity *identity, struct tfr_engine *engine) {
     if (engine->fingerprint == 0) { /* not yet known; samples of every tensor are read for it */
         engine->fingerprint = tfr_engine_fingerprint(engine);
     }
     snprintf(identity->model, sizeof identity->model, "%016llx", (unsigned long long)engine->fingerprint);
+    name_dtype(engine->config, identity->dtype, sizeof identity->dtype);
     const struct tfr_weight_note notes[] = {
         {"kind", KIND},
         {"layout", LAYOUT},
         {"model", identity->model},
-        {"dtype", tfr_choice_name("runtime.dtype", engine->config->options.runtime_dtype)},
+        {"dtype", identity->dtype},
         {"kv", tfr_kv_dtype_name(tfr_kv_dtype(engine->config))},
         {"sums", tfr_choice_name("runtime.sums", tfr_sums_by_head(&engine->config->options) ? TFR_SUMS_BY_HEAD : TFR_SUMS_PLAIN)},
     };
@@ -46,7 +67,8 @@ static enum tfr_status check_identity(struct tfr_engine *engine, const struct tf
         "is no cache that tfrun saved; give a file of --cache-save",
         "has a layout of another version of tfrun; save it again",
         "was saved from another model or prefix; save it again with this one",
-        "was saved with another runtime.dtype; run with that --dtype, or save it again",
+        "was saved with another runtime.dtype, or other roundings of int4; run with that --dtype, --group, --zero-point and "
+        "--finer, or save it again",
         "was saved with another runtime.kv_dtype; run with that --kv-dtype, or save it again",
         "was saved with other sums; run with that --sums (--tensor adds by head), or save it again",
     };

@@ -285,6 +285,19 @@ def refused_other_dtype(box):
     box.refused(4, "another runtime.dtype", "dtype is f32, needs bf16", flags=("--cache-load", box.file, "--dtype", "bf16"))
 
 
+@case
+def refused_other_rounding(box):
+    """Of int4 what it is rounded by belongs to its type: keys of other weights are other keys."""
+    box.save(PROMPT, "--dtype", "int4")
+    same_text(box.load(PROMPT, "--dtype", "int4"), box.run(PROMPT, "--dtype", "int4"), "int4")
+    for flags, needs in ((["--group", "64"], "needs int4 group 64"), (["--zero-point"], "needs int4 zero-point"),
+                         (["--finer", "h.0.*"], "needs int4 finer ")):
+        box.refused(4, "other roundings of int4", f"dtype is int4, {needs}", flags=("--cache-load", box.file, "--dtype", "int4", *flags))
+        box.save(PROMPT, "--dtype", "int4", *flags, "--force")
+        box.load(PROMPT, "--dtype", "int4", *flags)
+        box.save(PROMPT, "--dtype", "int4", "--force")
+
+
 def spoiled(box, change):
     box.save(PROMPT, "--force")
     header, body = raw(box.file)
