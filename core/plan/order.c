@@ -166,16 +166,13 @@ static enum tfr_status check_part(const struct tfr_problem *part, const struct t
     if (part->attrs.whole_n == 0 || entry->order.kind != TFR_ORDER_OWN) {
         return TFR_OK;
     }
-    /* Of the head rank 0 alone may have all columns; of a block's linears all but shards have them. A kernel of ref cannot be
-     * banned. */
+    /* A kernel of ref cannot be banned. */
     const bool may_ban = strstr(entry->kernel->name, ".ref.") == NULL;
     return tfr_raise(
         TFR_UNSUPPORTED,
         "%s adds in an order of its own, so that some columns of [%lld, %lld] need not have the bits that all would have; "
-        "%s, or choose other kernels with --kernels%s%s",
-        entry->kernel->name, (long long)entry->k, (long long)entry->n,
-        part->attrs.whole_k > 0 ? "leave --tensor out" : "give --head first", may_ban ? "=-" : "",
-        may_ban ? entry->kernel->name : "");
+        "give --head first, or choose other kernels with --kernels%s%s",
+        entry->kernel->name, (long long)entry->k, (long long)entry->n, may_ban ? "=-" : "", may_ban ? entry->kernel->name : "");
 }
 
 enum tfr_status tfr_order_decide(const struct tfr_chooser *chooser, const struct tfr_problem *part, struct tfr_order_entry *entry) {
