@@ -126,10 +126,14 @@ void tfr_lora_config_close(struct tfr_lora_config *config) {
 }
 
 /* One escape in the words of POSIX, which has none in a set; NULL: it can't be said so. */
-static const char *translate_escape(char letter, bool in_set, char one[3]) {
+static const char *translate_escape(const char *escaped, bool in_set, char one[3]) {
+    const char letter = *escaped;
     if (letter == 'd' || letter == 'w') {
         static const char *const words[2][2] = {{"[0-9]", "0-9"}, {"[A-Za-z0-9_]", "A-Za-z0-9_"}};
         return words[letter == 'w'][in_set];
+    }
+    if (in_set && letter == '-' && escaped[1] == ']') {
+        return "-"; /* the last of a set is itself */
     }
     if (letter == '\0' || strchr(in_set ? ".*+?(){}|$" : ".*+?()[]{}|^$\\-", letter) == NULL) {
         return NULL;
@@ -167,7 +171,7 @@ static enum tfr_status translate(const struct tfr_lora_config *config, const cha
         char one[3] = {*c, '\0', '\0'};
         const char *piece = one;
         if (*c == '\\') {
-            piece = translate_escape(c[1], in_set, one);
+            piece = translate_escape(c + 1, in_set, one);
             is_known = piece != NULL && n + strlen(piece) < MAX_PATTERN;
             c += is_known;
         } else {

@@ -136,8 +136,7 @@ static bool prepare(const struct tfr_chooser *chooser, const struct tfr_kernel *
 /* Of a weight that shards have parts of, each part must get the bits that all of it would. */
 static bool keeps_parts(const struct tfr_chooser *chooser, const struct tfr_needs *needs, char *reason, size_t size) {
     if (chooser->by_parts && needs->order.kind == TFR_ORDER_OWN) {
-        snprintf(reason, size,
-                 "adds in an order of its own: with sums by head, shards of a weight need not have the bits of all of it");
+        snprintf(reason, size, "adds in an order of its own: of sums by head, shards need not have the bits of the whole");
         return false;
     }
     return true;

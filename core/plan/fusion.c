@@ -76,7 +76,7 @@ static bool is_in_one_block(const struct tfr_graph *graph, const struct tfr_matc
 static bool is_taken(const struct tfr_chooser *chooser, const struct tfr_graph *graph, const struct tfr_match *match,
                      const struct weight *together, const struct weight *apart, char *reason, size_t size) {
     if (chooser->deterministic && !is_in_one_block(graph, match)) {
-        snprintf(reason, size, "is outside of blocks: other commands could not fuse it, and bits would differ");
+        snprintf(reason, size, "is not inside one block: other commands or ranks could not fuse it, and bits would differ");
         return false;
     }
     if (together->preference != apart->preference) {

@@ -27,7 +27,7 @@ double tfr_error_of_mean(double sum, double sum_of_squares, double n);
 double tfr_perplexity_error(double nll, double nll_error);
 
 /* report_evaluation.c: a token's bytes in quotes, all but printable ASCII escaped, so that columns stay; as a member of JSON; and a
- * number, or the texts "Infinity" and "-Infinity", for which JSON has none. */
+ * number, or the texts "Infinity", "-Infinity" and "NaN", for which JSON has none. */
 void tfr_print_piece(FILE *stream, const struct tfr_tokenizer *tokenizer, int32_t id);
 void tfr_put_piece(struct tfr_json_out *out, const struct tfr_tokenizer *tokenizer, const char *key, int32_t id);
 void tfr_put_real(struct tfr_json_out *out, const char *key, double value);

@@ -8,6 +8,7 @@ import concurrent.futures
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -298,6 +299,12 @@ def stand_in(path, text):
     path.chmod(0o755)
 
 
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
 def called(tree, name, *words, **environment):
     shutil.copy(tree.source / "scripts" / name, tree.root / "scripts" / name)
     path = f"{tree.root / 'bin'}:{os.environ['PATH']}"
@@ -380,7 +387,7 @@ def a_program_may_lie_below_a_folder_with_a_blank(tree):
     model.mkdir()
     shutil.copy(tree.source / "scripts" / "servers.py", tree.root / "scripts" / "servers.py")
     for name, words in (("soak", ()), ("check_serving", ("--only", "tax")), ("compare_servers", ())):
-        done = called(tree, name, model, "--tfrun", program, *words)
+        done = called(tree, name, model, "--tfrun", program, "--port", str(free_port()), *words)
         expect(done.returncode == 1 and "ended with 9" in done.stderr and f"serves {model}" in done.stderr, name, done.returncode, done.stdout,
                done.stderr)
 

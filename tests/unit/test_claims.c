@@ -65,7 +65,7 @@ TFR_TEST(a_kernel_gets_the_pattern_that_it_claims_where_it_serves) {
         assert_true(fused->cost.flops == 7.0 * rows * 24 + 5 * rows + 2.0 * rows * 24 * 72 + rows * 72);
         assert_true(fused->cost.bytes_written == 4.0 * rows * 72); /* what is handed on is not written */
         assert_string_equal(declined(plan, "h.0.ln_2"), "takes no activation");
-        assert_non_null(strstr(declined(plan, "ln_f"), "is outside of blocks"));
+        assert_non_null(strstr(declined(plan, "ln_f"), "is not inside one block"));
         tfr_plan_free(plan);
     }
     struct tfr_plan *plan = dry_plan(registry, &hparams, 4, 1, TFR_DTYPE_F32, true, NULL); /* not deterministic */
@@ -95,7 +95,7 @@ TFR_TEST(a_pattern_that_reaches_out_of_a_block_is_left_apart) {
     const struct tfr_task *task = find_task(plan, "h.1.mlp.c_proj");
     assert_non_null(task);
     assert_ptr_equal(task->candidates[task->n_candidates - 1].kernel, &reaching);
-    assert_non_null(strstr(task->candidates[task->n_candidates - 1].refusal, "is outside of blocks"));
+    assert_non_null(strstr(task->candidates[task->n_candidates - 1].refusal, "is not inside one block"));
     tfr_plan_free(plan);
     plan = dry_plan(registry, &hparams, 4, 1, TFR_DTYPE_F32, true, NULL); /* not deterministic */
     assert_non_null(find_task(plan, "h.1.mlp.c_proj+gather_rows"));
@@ -121,7 +121,7 @@ TFR_TEST(claims_are_explained_node_by_node) {
     char *text = tfr_plan_explain(plan, true);
     const char *reasons = behind(text, "kernels not taken"); /* ln_f asks the same as h.0.ln_2, and is answered otherwise */
     behind(behind(reasons, "  h.0.ln_2 and 1 more: "), "takes no activation");
-    behind(behind(reasons, "  ln_f: "), "is outside of blocks");
+    behind(behind(reasons, "  ln_f: "), "is not inside one block");
     tfr_free(text);
     tfr_plan_free(plan);
     tfr_registry_close(registry);

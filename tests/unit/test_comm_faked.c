@@ -92,7 +92,6 @@ TFR_TEST(messages_up_to_a_piece_go_whole) {
     check_piece(2, NULL, 0);
 }
 
-/* What this rank had reserved by then is freed: the sanitizers tell. */
 /* Who fails alone is told from who fails with all others by this count. */
 TFR_TEST(failures_that_were_agreed_on_are_counted) {
     TFR_UNUSED_STATE;
@@ -106,6 +105,7 @@ TFR_TEST(failures_that_were_agreed_on_are_counted) {
     assert_int_equal(tfr_comm_count_agreed(&comm), 2);
 }
 
+/* What this rank had reserved by then is freed: the sanitizers tell. */
 TFR_TEST(places_end_where_another_rank_has_no_memory) {
     TFR_UNUSED_STATE;
     struct tfr_comm comm = fake();

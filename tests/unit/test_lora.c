@@ -134,6 +134,7 @@ TFR_TEST(modules_are_matched_as_peft_matches_them) {
     assert_true(is_target(", \"target_modules\": \"[\\\\w.]+\\\\.h\\\\.[\\\\d]+\\\\.attn\\\\.c_[at]+n\"", c_attn, 1));
     assert_false(is_target(", \"target_modules\": \"[\\\\w.]+\\\\.h\\\\.[^\\\\d]+\\\\.attn\\\\.c_attn\"", c_attn, 1));
     assert_true(is_target(", \"target_modules\": \"[^\\\\d]+1[\\\\.]attn.c_attn\"", c_attn, 1));
+    assert_true(is_target(", \"target_modules\": \"[a-z_.\\\\-]+[0-9.]+[a-z_.\\\\-]+\"", c_attn, 1));
     assert_false(is_target(", \"target_modules\": [\"c_attn\"], \"exclude_modules\": [\"h.1.attn.c_attn\"]", c_attn, 1));
     assert_false(is_target(", \"target_modules\": [\"c_attn\"], \"modules_to_save\": [\"attn\"]", c_attn, 1));
     assert_true(is_target(", \"target_modules\": [\"c_attn\"], \"layers_to_transform\": [0, 1]", c_attn, 1));

@@ -21,9 +21,9 @@ struct tfr_command {
 #define TFR_ENGINE_SERVING                                                                                                         \
     "serve.itl_target_ms", "serve.max_queue", "serve.max_queue_tokens", "serve.max_queue_ms", "serve.prefix_cache",                \
         "serve.share_prefix", "serve.prefix_block"
-/* And what is about a run alone, where only a plan is made: its start, its memory's pages and sequences, how ranks wait. */
-#define TFR_NO_START                                                                                                               \
-    "!runtime.warmup", "!runtime.pack_cache", "!runtime.hugepages", "!runtime.max_slots", "!parallel.wait", "!parallel.timeout_s"
+/* And what is about a run alone, where only a plan is made: its start, its sequences, how ranks wait; its pages too, but `plan`
+ * looks for a calibration, which has some. */
+#define TFR_NO_START "!runtime.warmup", "!runtime.pack_cache", "!runtime.max_slots", "!parallel.wait", "!parallel.timeout_s"
 
 extern const struct tfr_command tfr_cmd_generate, tfr_cmd_tokenize, tfr_cmd_init, tfr_cmd_plan, tfr_cmd_graph, tfr_cmd_plugins,
     tfr_cmd_topology, tfr_cmd_doctor, tfr_cmd_config, tfr_cmd_check, tfr_cmd_eval, tfr_cmd_score, tfr_cmd_classify, tfr_cmd_forward,

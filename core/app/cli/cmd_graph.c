@@ -20,7 +20,7 @@ static const struct tfr_flag flags[] = {
     {"json", NULL, "the same as --format json", 0},
 };
 
-static const char *const reads[] = {"trust", TFR_NO_START, "runtime.", "parallel.", "plugins", NULL};
+static const char *const reads[] = {"trust", TFR_NO_START, "!runtime.hugepages", "runtime.", "parallel.", "plugins", NULL};
 
 /* Index of the word of a flag in a list, 0 when absent; -1 after tfr_cli_usage. */
 static int choice(const struct tfr_args *args, const char *flag, const char *const *words, int n, const char *list) {

@@ -17,7 +17,7 @@ static const struct tfr_flag flags[] = {
     {"json", NULL, "the same as --format json", 0},
 };
 
-static const char *const reads[] = {"trust", TFR_NO_START, "runtime.", "plugins", NULL};
+static const char *const reads[] = {"trust", TFR_NO_START, "!runtime.hugepages", "runtime.", "plugins", NULL};
 
 /* Index of a flag's word in a list of `n`, 0 if the flag is absent; -1 after a message. */
 static int word_of(const struct tfr_args *args, const char *flag, const char *const *words, int n) {

@@ -156,10 +156,10 @@ static int take_trace(struct tfr_load_options *options, const char *path, const 
     return 0;
 }
 
-/* Of several ranks the first alone sends requests, and stdin can be read only once. */
+/* Of several ranks the first alone sends requests, but all read a file, and fail alike; stdin can be read only once. */
 static int read_trace(const struct tfr_args *args, struct tfr_load_options *options) {
     const char *path = tfr_args_flag(args, "trace-in");
-    if (path == NULL || tfr_launched_rank() != 0) {
+    if (path == NULL || (strcmp(path, "-") == 0 && tfr_launched_rank() > 0)) {
         return 0;
     }
     size_t size;

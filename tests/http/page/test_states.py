@@ -7,10 +7,11 @@ Chromium.
 """
 import pathlib
 import sys
+import time
 
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "app"))
-from cases import case, expect, expect_same, main  # noqa: E402
+from cases import SLOWER, case, expect, expect_same, main  # noqa: E402
 from chromium import CONTROL, find  # noqa: E402
 from page_terms import IDLE, NOTICE, SKIPPED, TEXT  # noqa: E402
 from visit import Visit  # noqa: E402
@@ -47,11 +48,12 @@ def colours_change_while_tokens_come(tool):
     """More tokens have come than are drawn: nothing fails, and all are coloured in the end."""
     with Visit(tool) as visit:
         page = visit.page
-        visit.server.delay = 0.001
+        visit.server.delay = 0.01
         visit.write("The ship")
         visit.set("max_tokens", 300)
         page.click("#continue")
         page.until(f"{TEXT}.length > 20")
+        expect(not page.js(IDLE), "the run has ended before a colour changed")
         page.js("(async () => { for (let i = 0; i < 60; i++) { document.querySelectorAll('input[name=colour]')[i % 3].click();"
                 "await new Promise(resolve => setTimeout(resolve, 3)) } })()")
         page.until(IDLE)
@@ -175,7 +177,10 @@ def a_server_that_says_nothing_is_asked_once(tool):
         visit.ready()
         server.lets_metrics.clear()
         page.click("#machine > summary")
-        page.js("new Promise(resolve => setTimeout(resolve, 3500))")
+        waited = time.monotonic() + 60 * SLOWER
+        while server.n_metrics == 0 and time.monotonic() < waited:
+            time.sleep(0.05)
+        page.js("new Promise(resolve => setTimeout(resolve, 2500))")
         expect_same(server.n_metrics, 1)
         server.lets_metrics.set()
         page.until("document.querySelectorAll('.tile').length === 6")

@@ -157,6 +157,7 @@ function copyMade(make, button) {
   } catch (error) {
     return notice(error.message);
   }
+  notice('');
   return copy(text, button);
 }
 
@@ -208,6 +209,7 @@ function openLink() {
   if (linked() === '' || isRunning()) return;
   store();
   restore();
+  showPanel(-1);
   textChanged();
 }
 
