@@ -9,37 +9,45 @@
 
 enum { PIECE = 1 << 16 }; /* values */
 
+/* A search for values of one kind; done once one is found. */
 struct scan {
+    bool (*has)(const struct scan *scan, int64_t first, int64_t n); /* one among these values */
     const struct tfr_tensor *tensor;
-    enum tfr_dtype narrow;
+    enum tfr_dtype narrow; /* of has_inexact */
     int64_t n;
     atomic_llong next;
-    atomic_bool is_inexact;
+    atomic_bool is_found;
 };
 
 static void scan_part(void *arg, int tid, int nth) {
     struct scan *scan = arg;
     (void)tid, (void)nth;
-    while (!atomic_load_explicit(&scan->is_inexact, memory_order_relaxed)) {
+    while (!atomic_load_explicit(&scan->is_found, memory_order_relaxed)) {
         const int64_t first = atomic_fetch_add(&scan->next, PIECE);
         if (first >= scan->n) {
             return;
         }
-        const int64_t n = scan->n - first < PIECE ? scan->n - first : PIECE;
-        if (!tfr_is_exact(scan->narrow, (const uint8_t *)scan->tensor->data + (size_t)first * sizeof(float), n)) {
-            atomic_store_explicit(&scan->is_inexact, true, memory_order_relaxed);
+        if (scan->has(scan, first, scan->n - first < PIECE ? scan->n - first : PIECE)) {
+            atomic_store_explicit(&scan->is_found, true, memory_order_relaxed);
         }
     }
 }
 
+static bool finds(struct scan *scan, struct tfr_team *team) {
+    scan->n = tfr_tensor_count(scan->tensor);
+    tfr_team_run(team, scan_part, scan);
+    return atomic_load(&scan->is_found);
+}
+
+static bool has_inexact(const struct scan *scan, int64_t first, int64_t n) {
+    return !tfr_is_exact(scan->narrow, (const float *)scan->tensor->data + first, n);
+}
+
 /* A few values are enough for most tensors that are not exact. */
 static bool is_exact(const struct tfr_tensor *tensor, enum tfr_dtype narrow, struct tfr_team *team) {
-    struct scan scan = {.tensor = tensor, .narrow = narrow, .n = tfr_tensor_count(tensor)};
-    if (!tfr_is_exact(narrow, tensor->data, scan.n < 64 ? scan.n : 64)) {
-        return false;
-    }
-    tfr_team_run(team, scan_part, &scan);
-    return !atomic_load(&scan.is_inexact);
+    struct scan scan = {.has = has_inexact, .tensor = tensor, .narrow = narrow};
+    const int64_t n = tfr_tensor_count(tensor);
+    return tfr_is_exact(narrow, tensor->data, n < 64 ? n : 64) && !finds(&scan, team);
 }
 
 enum tfr_dtype tfr_scan_exact(const struct tfr_tensor *tensor, struct tfr_team *team) {
@@ -55,15 +63,9 @@ enum tfr_dtype tfr_scan_exact(const struct tfr_tensor *tensor, struct tfr_team *
     return TFR_DTYPE_F32;
 }
 
-struct search {
-    const int8_t *numbers;
-    int64_t n;
-    atomic_llong next;
-    atomic_bool is_found;
-};
-
 /* A cache line at a time. */
-static bool has_lowest(const int8_t *numbers, int64_t n) {
+static bool has_lowest(const struct scan *scan, int64_t first, int64_t n) {
+    const int8_t *numbers = (const int8_t *)scan->tensor->data + first;
     enum { LANES = 64 };
     typedef int8_t lanes __attribute__((vector_size(LANES)));
     lanes found = {0}, some, lowest;
@@ -83,22 +85,7 @@ static bool has_lowest(const int8_t *numbers, int64_t n) {
     return is_found;
 }
 
-static void search_part(void *arg, int tid, int nth) {
-    struct search *search = arg;
-    (void)tid, (void)nth;
-    while (!atomic_load_explicit(&search->is_found, memory_order_relaxed)) {
-        const int64_t first = atomic_fetch_add(&search->next, PIECE);
-        if (first >= search->n) {
-            return;
-        }
-        if (has_lowest(search->numbers + first, search->n - first < PIECE ? search->n - first : PIECE)) {
-            atomic_store_explicit(&search->is_found, true, memory_order_relaxed);
-        }
-    }
-}
-
 bool tfr_scan_has_lowest(const struct tfr_tensor *tensor, struct tfr_team *team) {
-    struct search search = {.numbers = tensor->data, .n = tfr_tensor_count(tensor)};
-    tfr_team_run(team, search_part, &search);
-    return atomic_load(&search.is_found);
+    struct scan scan = {.has = has_lowest, .tensor = tensor};
+    return finds(&scan, team);
 }
