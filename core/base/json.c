@@ -15,10 +15,18 @@
 #include "base/status.h"
 #include "base/textfile.h"
 
+/* Bytes from mark to mark: a place costs a walk over so many, not over the text up to it. */
+enum { MARK_STRIDE = 256 };
+
+struct mark {
+    int line, column;
+};
+
 struct tfr_json_doc {
     char *name;
     char *text; /* NUL-terminated */
     size_t size;
+    struct mark *marks; /* of each MARK_STRIDE-th byte */
     cJSON *root;
 };
 
@@ -80,6 +88,19 @@ static enum tfr_status build_tree(struct tfr_json_doc *doc, const struct tfr_jso
     return TFR_OK;
 }
 
+static enum tfr_status set_marks(struct tfr_json_doc *doc) {
+    doc->marks = tfr_alloc(doc->size / MARK_STRIDE + 1, sizeof(*doc->marks));
+    if (doc->marks == NULL) {
+        return TFR_RESOURCE;
+    }
+    doc->marks[0] = (struct mark){1, 1};
+    for (size_t i = 1; i <= doc->size / MARK_STRIDE; i++) {
+        doc->marks[i] = doc->marks[i - 1];
+        tfr_json_walk_place(doc->text + (i - 1) * MARK_STRIDE, MARK_STRIDE, &doc->marks[i].line, &doc->marks[i].column);
+    }
+    return TFR_OK;
+}
+
 /* Takes over `text`, which is NUL-terminated. */
 static enum tfr_status open_owned(struct tfr_json_doc **out, const char *name, char *text, size_t size,
                                   const struct tfr_json_places *kind, enum tfr_status status) {
@@ -95,6 +116,9 @@ static enum tfr_status open_owned(struct tfr_json_doc **out, const char *name, c
     doc->name = tfr_strdup(name);
     if (doc->name != NULL) {
         result = tfr_json_scan_places(name, text, size, status, &places);
+    }
+    if (result == TFR_OK) {
+        result = set_marks(doc);
     }
     if (result == TFR_OK) {
         replace_python_words(text, &places);
@@ -152,6 +176,7 @@ void tfr_json_close(struct tfr_json_doc *doc) {
         return;
     }
     cJSON_Delete(doc->root);
+    tfr_free(doc->marks);
     tfr_free(doc->text);
     tfr_free(doc->name);
     tfr_free(doc);
@@ -272,5 +297,9 @@ bool tfr_json_whole(const struct tfr_json_doc *doc, const tfr_json *node, int64_
 }
 
 void tfr_json_place(const struct tfr_json_doc *doc, const tfr_json *node, int *line, int *column) {
-    tfr_json_text_place(doc->text, node != NULL ? (size_t)node->valueint : 0, line, column);
+    const size_t offset = node != NULL ? (size_t)node->valueint : 0;
+    const struct mark *mark = &doc->marks[offset / MARK_STRIDE];
+    *line = mark->line;
+    *column = mark->column;
+    tfr_json_walk_place(doc->text + offset / MARK_STRIDE * MARK_STRIDE, offset % MARK_STRIDE, line, column);
 }

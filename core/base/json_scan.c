@@ -162,10 +162,8 @@ static enum tfr_status scan_value(struct tfr_json_scanner *scan) {
     }
 }
 
-void tfr_json_text_place(const char *text, size_t offset, int *line, int *column) {
-    *line = 1;
-    *column = 1;
-    for (size_t i = 0; i < offset; i++) {
+void tfr_json_walk_place(const char *text, size_t n, int *line, int *column) {
+    for (size_t i = 0; i < n; i++) {
         if (text[i] == '\n') {
             ++*line;
             *column = 1;
@@ -173,6 +171,12 @@ void tfr_json_text_place(const char *text, size_t offset, int *line, int *column
             ++*column;
         }
     }
+}
+
+void tfr_json_text_place(const char *text, size_t offset, int *line, int *column) {
+    *line = 1;
+    *column = 1;
+    tfr_json_walk_place(text, offset, line, column);
 }
 
 enum tfr_status tfr_json_scan_places(const char *name, const char *text, size_t size, enum tfr_status status,

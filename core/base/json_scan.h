@@ -24,5 +24,7 @@ enum tfr_status tfr_json_scan_places(const char *name, const char *text, size_t 
                                      struct tfr_json_places *places);
 /* Line and column, both from 1; a column is a character, not a byte. */
 void tfr_json_text_place(const char *text, size_t offset, int *line, int *column);
+/* Moves a place at `text` behind the next n bytes. */
+void tfr_json_walk_place(const char *text, size_t n, int *line, int *column);
 
 #endif

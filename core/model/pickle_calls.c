@@ -55,11 +55,14 @@ static const struct tfr_pickle_value *item(const machine_t *m, uint32_t of, uint
     return &m->pickle->values[m->pickle->values[of].as.items.at[i]];
 }
 
+/* Looks at no more items than a tensor may have dimensions: whose tuple has more is refused by its name, in torch_state.c. A
+ * stranger's file could name one long tuple in many tensors. */
 static bool is_tuple_of_ints(const machine_t *m, uint32_t value) {
     if (m->pickle->values[value].kind != TFR_PICKLE_TUPLE) {
         return false;
     }
-    for (uint32_t i = 0; i < m->pickle->values[value].as.items.n; i++) {
+    const uint32_t n = m->pickle->values[value].as.items.n;
+    for (uint32_t i = 0; i < n && i < TFR_MAX_RANK; i++) {
         if (item(m, value, i)->kind != TFR_PICKLE_INT) {
             return false;
         }

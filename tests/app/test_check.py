@@ -218,6 +218,15 @@ def all_refusals_are_in_one_report(check):
 
 
 @case
+def a_config_of_a_megabyte_costs_no_square(check):
+    """Each complaint, and each unknown key, is placed in the text: by a walk from its beginning that took an hour."""
+    many = {f"key{i}": [i, i, i] for i in range(40000)}
+    report = check.json(check.config(many=many, pruned_heads={"0": [1]}, **many), code=4)
+    expect_same(set(refused(report["fields"])), {"pruned_heads"})
+    expect_same(sum(line["name"] in many for line in report["fields"] + report["other"]), len(many))
+
+
+@case
 def an_unknown_flag_key_is_refused(check):
     report = check.json(check.config(), "--set", "runtime.thread=3", code=2)
     expect("runtime.threads" in refused(report["other"])["command line"], report["other"])

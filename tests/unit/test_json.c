@@ -300,6 +300,38 @@ TFR_TEST(places_are_those_of_the_values) {
     tfr_json_close(doc);
 }
 
+/* n items of four columns with their comma, five bytes: a character of each has two. */
+static size_t write_items(char *text, int n) {
+    size_t length = 0;
+    for (int i = 0; i < n; i++) {
+        length += (size_t)sprintf(text + length, "%s\"\xC3\xA4\"", i > 0 ? "," : "");
+    }
+    return length;
+}
+
+TFR_TEST(places_far_from_the_beginning_are_those_of_the_values) {
+    TFR_UNUSED_STATE;
+    enum { LINES = 60, ITEM = 4 };
+    char *text = calloc(LINES * LINES, ITEM + 3);
+    assert_non_null(text);
+    size_t length = (size_t)sprintf(text, "[");
+    for (int line = 1; line <= LINES; line++) {
+        length += (size_t)sprintf(text + length, "%s\n", line > 1 ? "," : "");
+        length += write_items(text + length, line);
+    }
+    sprintf(text + length, "]");
+    struct tfr_json_doc *doc = open_text(text);
+    const tfr_json *item = tfr_json_first(tfr_json_root(doc));
+    for (int line = 1; line <= LINES; line++) {
+        for (int i = 0; i < line; i++, item = tfr_json_next(item)) {
+            assert_place(doc, item, line + 1, 1 + i * ITEM);
+        }
+    }
+    assert_null(item);
+    tfr_json_close(doc);
+    free(text);
+}
+
 TFR_TEST(int64_is_exact_and_strict) {
     TFR_UNUSED_STATE;
     struct tfr_json_doc *doc = open_text("[9007199254740993, 9223372036854775807, -9223372036854775808, -0, 42,"
@@ -492,7 +524,8 @@ TFR_TEST_MAIN(TFR_CASE(limits_of_a_stranger_are_kept), TFR_CASE(byte_0_is_taken_
               TFR_CASE(refuses_numbers_that_are_not_finite_or_too_long), TFR_CASE(accepts_numbers_at_the_limits),
               TFR_CASE(refuses_bad_strings), TFR_CASE(refuses_invalid_utf8), TFR_CASE(accepts_utf8_at_the_borders),
               TFR_CASE(refuses_duplicate_keys), TFR_CASE(refuses_depth_over_64), TFR_CASE(tree_is_walked_in_order_with_exact_keys),
-              TFR_CASE(places_are_those_of_the_values), TFR_CASE(int64_is_exact_and_strict), TFR_CASE(file_errors_name_the_file),
+              TFR_CASE(places_are_those_of_the_values), TFR_CASE(places_far_from_the_beginning_are_those_of_the_values),
+              TFR_CASE(int64_is_exact_and_strict), TFR_CASE(file_errors_name_the_file),
               TFR_CASE(each_failing_allocation_is_reported), TFR_CASE(large_object_takes_linear_time),
               TFR_CASE(writer_places_commas_and_keys), TFR_CASE(writer_escapes_parse_back),
               TFR_CASE(writer_replaces_bytes_that_are_not_utf8), TFR_CASE(writer_numbers_read_back_exactly),

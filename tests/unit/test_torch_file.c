@@ -52,6 +52,38 @@ TFR_TEST(numbers_of_all_widths) {
     tfr_pickle_clear(&pickle);
 }
 
+static size_t append(char *to, size_t at, const char *bytes, size_t size, int times) {
+    for (int i = 0; i < times; i++, at += size) {
+        memcpy(to + at, bytes, size);
+    }
+    return at;
+}
+
+#define APPEND(text, times) at = append(bytes, at, text, sizeof(text) - 1, times)
+
+/* Ten thousand million looks, were each tensor's tuple read to its end. Dimensions beyond the limit are refused later, by name. */
+TFR_TEST(a_long_tuple_in_many_tensors_costs_no_square) {
+    TFR_UNUSED_STATE;
+    enum { N = 100000 };
+    char *bytes = malloc((size_t)N * 24 + 256);
+    size_t at = 0;
+    assert_non_null(bytes);
+    APPEND("\x80\x02((U\x07storagectorch\nFloatStorage\nU\x01"
+           "0U\x03"
+           "cpuK\x04tQq\x00(",
+           1);
+    APPEND("K\x01", N);
+    APPEND("tq\x01"
+           "ctorch._utils\n_rebuild_tensor_v2\nq\x02",
+           1);
+    APPEND("h\x02(h\x00K\x00h\x01h\x01NNtR", N);
+    APPEND("t.", 1);
+    assert_ok(parse(bytes, at));
+    assert_int_equal(root()->as.items.n, N + 3);
+    tfr_pickle_clear(&pickle);
+    free(bytes);
+}
+
 TFR_TEST(containers_hold_what_is_put_in) {
     TFR_UNUSED_STATE;
     assert_ok(PARSE("\x80\x02}q\x00(X\x01\x00\x00\x00"
@@ -192,6 +224,7 @@ TFR_TEST(safetensors_are_no_pickles) {
     assert_false(tfr_torch_is_file((const uint8_t *)"PK", 2));
 }
 
-TFR_TEST_MAIN(TFR_CASE(numbers_of_all_widths), TFR_CASE(containers_hold_what_is_put_in), TFR_CASE(a_dict_may_hold_itself),
-              TFR_CASE(damaged_pickles_are_refused), TFR_CASE(whatever_could_run_is_refused), TFR_CASE(size_and_depth_are_bounded),
-              TFR_CASE(no_leak_when_memory_ends), TFR_CASE(archives_need_libzip), TFR_CASE(safetensors_are_no_pickles))
+TFR_TEST_MAIN(TFR_CASE(numbers_of_all_widths), TFR_CASE(a_long_tuple_in_many_tensors_costs_no_square),
+              TFR_CASE(containers_hold_what_is_put_in), TFR_CASE(a_dict_may_hold_itself), TFR_CASE(damaged_pickles_are_refused),
+              TFR_CASE(whatever_could_run_is_refused), TFR_CASE(size_and_depth_are_bounded), TFR_CASE(no_leak_when_memory_ends),
+              TFR_CASE(archives_need_libzip), TFR_CASE(safetensors_are_no_pickles))
