@@ -530,6 +530,9 @@ def main(args):
 
 def run_all(args, root):
     worst, bad, skipped = {}, 0, 0
+    if not 0 <= args.first < args.cases + len(PACKED) + len(SHAPED):
+        print(f"compare_forward.py: --first {args.first}: there are cases 0 to {args.cases + len(PACKED) + len(SHAPED) - 1}", file=sys.stderr)
+        return 2
     for index in range(args.first, args.cases + len(PACKED) + len(SHAPED)):
         name, asked = (SINGLE[index] if index < min(len(SINGLE), args.cases) else (PACKED + SHAPED)[index - args.cases] if index >= args.cases
                        else random_case(random.Random(args.seed * 7919 + index)))
