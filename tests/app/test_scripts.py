@@ -359,7 +359,7 @@ def each_build_type_is_configured_with_its_own_flags(tree):
 @case
 def the_first_release_has_the_version_that_is_there(tree):
     if not shutil.which("git"):
-        return
+        sys.exit(77)
     for name in ("core/include/tfrun/types.h", "scripts/packaging/spack/package.py"):
         (tree.root / name).parent.mkdir(parents=True)
         shutil.copy(tree.source / name, tree.root / name)

@@ -215,9 +215,10 @@ def refusals_tell_when_to_come_again(t):
 
 @case
 def prompt_tokens_that_wait_have_a_limit(t):
-    with t.serve("--max-batch", 1, "--max-queue-tokens", 300) as server:
+    with t.serve("--max-batch", 1, "--max-queue-tokens", 300, "--max-queue-ms", 1000000) as server:
         with server.raw({**LONG, "prompt": [5] * 10}, stream=True) as running, server.raw({**LONG, "prompt": [5] * 10}):
             read_until(running, b"data: ")
+            wait_for(server, "waiting", lambda n: n == 1)
             reply = server.post({"prompt": [6] * 400, "max_tokens": 1})
         expect_same((reply.status, "serve.max_queue_tokens" in reply.json["error"]["message"]), (429, True))
 

@@ -129,7 +129,7 @@ class Page:
             raise RuntimeError(f"{text}: {reply['exceptionDetails'].get('exception', {}).get('description')}")
         return reply["result"].get("value")
 
-    def until(self, text, seconds=20):
+    def until(self, text, seconds=60 * SLOWER):
         end = time.monotonic() + seconds
         while True:
             try:

@@ -6,6 +6,7 @@ A word with the blank before it is a token; its id is where it came first. What 
 import http.server
 import json
 import re
+import socket
 import threading
 import time
 import urllib.parse
@@ -34,6 +35,7 @@ class StandIn(http.server.ThreadingHTTPServer):
         self.lets_page.set()
         self.n_metrics, self.lets_metrics = 0, threading.Event()
         self.lets_metrics.set()
+        self.connections = set()
         self.words, self.requests, self.gone = {}, [], threading.Event()
         self.script = [" and", " then", " the", " sea", " was", " calm", "."]  # what it says, over and over
         self.delay, self.refuse, self.key, self.break_after, self.fault, self.dribble = 0.01, None, None, None, None, False
@@ -44,8 +46,14 @@ class StandIn(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def close(self):
+        """As a process ends: connections that browsers keep end too."""
         self.shutdown()
         self.server_close()
+        for connection in list(self.connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:  # the browser was first
+                pass
 
     def id_of(self, word):
         return self.words.setdefault(word, 100 + len(self.words))
@@ -69,6 +77,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+    def setup(self):
+        super().setup()
+        self.server.connections.add(self.connection)
+
+    def finish(self):
+        self.server.connections.discard(self.connection)
+        super().finish()
 
     def reply(self, status, body, kind="application/json", headers=()):
         body = body if isinstance(body, bytes) else json.dumps(body).encode()
