@@ -92,9 +92,9 @@ def srun_is_taken_inside_an_allocation(launch):
     for n_ranks, more, cpus in cases:
         given, _ = launch.run(launch.demo, "--ranks", n_ranks, **{**inside, **more})
         expect(given[0].endswith("/srun"), given)
-        expect_same(given[1:], ["--mpi=pmix", "-n", n_ranks, *cpus, launch.program, launch.demo])
+        expect_same(given[1:], ["--mpi=pmix", "--kill-on-bad-exit=1", "-n", n_ranks, *cpus, launch.program, launch.demo])
     given, _ = launch.run(launch.demo, "--ranks", "2", SLURM_JOB_ID="7", SLURM_JOB_CPUS_PER_NODE="4(x2)", SLURM_JOB_NUM_NODES="2")
-    expect_same(given[1:6], ["--mpi=pmix", "-n", "2", "-c", "4"])
+    expect_same(given[1:7], ["--mpi=pmix", "--kill-on-bad-exit=1", "-n", "2", "-c", "4"])
     given, _ = launch.run(launch.demo, "--ranks", "2")
     expect(given[0].endswith("/mpirun"), given)
 

@@ -180,6 +180,7 @@ static bool take_srun(struct launch *launch, int64_t n_ranks) {
     snprintf(launch->wiring, sizeof launch->wiring, "--mpi=%s", wiring);
     add(launch, "srun");
     add(launch, launch->wiring);
+    add(launch, "--kill-on-bad-exit=1"); /* a rank that is killed ends the job, as mpirun has it */
     add_number(launch, "-n", n_ranks);
     add_cpus(launch, n_ranks);
     return true;
