@@ -3,6 +3,7 @@
 #include "generation/pipeline.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -59,18 +60,50 @@ static bool same_ids(const struct tfr_id_list *a, const struct tfr_id_list *b) {
     return a->n == b->n && memcmp(a->ids, b->ids, a->n * sizeof *a->ids) == 0;
 }
 
-/* The phrase just read at items[n]; one that is there already gets the new bias, as in a dictionary. */
-static void keep_phrase(struct tfr_phrase_list *phrases) {
-    struct tfr_phrase *fresh = &phrases->items[phrases->n];
+/* By their tokens; equal ones as they came. */
+static int by_tokens(const void *left, const void *right) {
+    const struct tfr_phrase *a = *(const struct tfr_phrase *const *)left, *b = *(const struct tfr_phrase *const *)right;
+    const size_t shorter = a->tokens.n < b->tokens.n ? a->tokens.n : b->tokens.n;
+    int order = memcmp(a->tokens.ids, b->tokens.ids, shorter * sizeof *a->tokens.ids);
+    order = order != 0 ? order : (a->tokens.n > b->tokens.n) - (a->tokens.n < b->tokens.n);
+    return order != 0 ? order : (a > b) - (a < b);
+}
+
+/* Takes out those without tokens. */
+static void close_gaps(struct tfr_phrase_list *phrases) {
+    size_t n = 0;
     for (size_t i = 0; i < phrases->n; i++) {
-        if (same_ids(&phrases->items[i].tokens, &fresh->tokens)) {
-            phrases->items[i].bias = fresh->bias;
-            tfr_free(fresh->tokens.ids);
-            *fresh = (struct tfr_phrase){0};
-            return;
-        }
+        const struct tfr_phrase phrase = phrases->items[i];
+        phrases->items[i] = (struct tfr_phrase){0};
+        phrases->items[n] = phrase;
+        n += phrase.tokens.n > 0;
     }
-    phrases->n++;
+    phrases->n = n;
+}
+
+/* A phrase that comes again gives the first one its bias, as in a dictionary. They are sorted for that: a file may list very many.
+ */
+static enum tfr_status join_equal(struct tfr_phrase_list *phrases) {
+    struct tfr_phrase **sorted = tfr_alloc(phrases->n + 1, sizeof *sorted), *first = NULL;
+    if (sorted == NULL) {
+        return TFR_RESOURCE;
+    }
+    for (size_t i = 0; i < phrases->n; i++) {
+        sorted[i] = &phrases->items[i];
+    }
+    qsort(sorted, phrases->n, sizeof *sorted, by_tokens);
+    for (size_t i = 0; i < phrases->n; i++) {
+        if (first == NULL || !same_ids(&first->tokens, &sorted[i]->tokens)) {
+            first = sorted[i];
+            continue;
+        }
+        first->bias = sorted[i]->bias;
+        tfr_free(sorted[i]->tokens.ids);
+        *sorted[i] = (struct tfr_phrase){0};
+    }
+    tfr_free(sorted);
+    close_gaps(phrases);
+    return TFR_OK;
 }
 
 static enum tfr_status open_phrases(struct tfr_phrase_list *phrases, const tfr_json *root) {
@@ -91,9 +124,9 @@ static enum tfr_status read_bias_pairs(const struct list_text *list, const tfr_j
         }
         phrases->items[phrases->n].bias = (float)tfr_json_number(bias);
         TFR_TRY(read_ids(list, ids, &phrases->items[phrases->n].tokens));
-        keep_phrase(phrases);
+        phrases->n++;
     }
-    return TFR_OK;
+    return join_equal(phrases);
 }
 
 /* An end token alone is no bad word: without it nothing would end. */
@@ -118,10 +151,10 @@ static enum tfr_status read_bad_words(const struct list_text *list, const tfr_js
             tfr_free(phrase->tokens.ids);
             *phrase = (struct tfr_phrase){0};
         } else {
-            keep_phrase(phrases);
+            phrases->n++;
         }
     }
-    return TFR_OK;
+    return join_equal(phrases);
 }
 
 static bool parse_key(const char *key, int64_t limit, int32_t *id) {
@@ -172,20 +205,22 @@ static enum tfr_status read_decay(const struct list_text *list, const tfr_json *
     return TFR_OK;
 }
 
-/* End tokens outside the vocabulary can never come and are left out, as the config does with its single one. */
+static int by_id(const void *left, const void *right) {
+    const int32_t a = *(const int32_t *)left, b = *(const int32_t *)right;
+    return (a > b) - (a < b);
+}
+
+/* End tokens outside the vocabulary can never come and are left out, as the config does with its single one. In order: they are
+ * looked for. */
 static enum tfr_status read_end_tokens(const struct list_text *list, const tfr_json *root, struct tfr_pipeline *pipeline) {
     const struct list_text any = {.key = list->key, .vocab_size = INT32_MAX, .doc = list->doc};
     TFR_TRY(read_ids(&any, root, &pipeline->eos));
+    int32_t *ids = pipeline->eos.ids;
     size_t n = 0;
-    for (size_t i = 0; i < pipeline->eos.n; i++) {
-        const int32_t id = pipeline->eos.ids[i];
-        const struct tfr_id_list before = {.ids = pipeline->eos.ids, .n = n};
-        bool known = false;
-        for (size_t j = 0; j < before.n; j++) {
-            known |= before.ids[j] == id;
-        }
-        if (id < list->vocab_size && !known) {
-            pipeline->eos.ids[n++] = id;
+    qsort(ids, pipeline->eos.n, sizeof *ids, by_id);
+    for (size_t i = 0; i < pipeline->eos.n && ids[i] < list->vocab_size; i++) {
+        if (n == 0 || ids[n - 1] != ids[i]) {
+            ids[n++] = ids[i];
         }
     }
     pipeline->eos.n = n;
@@ -324,19 +359,15 @@ void tfr_pipeline_close(struct tfr_pipeline *pipeline) {
     *pipeline = tfr_pipeline_neutral();
 }
 
-static bool holds(const struct tfr_id_list *list, int32_t id) {
-    for (size_t i = 0; i < list->n; i++) {
-        if (list->ids[i] == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool tfr_pipeline_ends(const struct tfr_pipeline *pipeline, int32_t id) {
-    return holds(&pipeline->eos, id);
+    const struct tfr_id_list *eos = &pipeline->eos;
+    return eos->n > 0 && bsearch(&id, eos->ids, eos->n, sizeof id, by_id) != NULL;
 }
 
 bool tfr_pipeline_stops(const struct tfr_pipeline *pipeline, int32_t id) {
-    return holds(&pipeline->stop_ids, id);
+    bool is_there = false;
+    for (size_t i = 0; i < pipeline->stop_ids.n && !is_there; i++) {
+        is_there = pipeline->stop_ids.ids[i] == id;
+    }
+    return is_there;
 }

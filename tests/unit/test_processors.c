@@ -160,6 +160,59 @@ TFR_TEST(a_banned_end_token_stays_banned_under_decay) {
     assert_true(scores[0] == -INFINITY && scores[1] == 1);
 }
 
+/* `n` items as the list of an option, opened for a vocabulary of `vocab_size`. */
+static void open_list(struct tfr_pipeline *pipeline, const char *key, const char *form, int n, int64_t vocab_size) {
+    enum { MOST = 32 };
+    struct tfr_options options = {0};
+    char *text = calloc((size_t)n, MOST);
+    assert_non_null(text);
+    size_t length = 0;
+    for (int i = 0; i < n; i++) {
+        length += (size_t)snprintf(text + length, MOST, form, i == 0 ? '[' : ',', i / 1000, i % 1000);
+    }
+    text[length] = ']';
+    tfr_options_set_defaults(&options);
+    set(&options, key, text);
+    free(text);
+    assert_ok(tfr_pipeline_open(pipeline, &options, -1, vocab_size));
+    tfr_options_free(&options);
+}
+
+/* A file may list very many: each was compared with all before it, for minutes. */
+TFR_TEST(long_lists_take_no_square_of_their_length) {
+    TFR_UNUSED_STATE;
+    enum { PHRASES = 600000, ENDS = 1000000 };
+    struct tfr_pipeline pipeline;
+    open_list(&pipeline, "sampling.bad_words_ids", "%c[%d,%d]", PHRASES, 1000);
+    assert_int_equal(pipeline.bad_words.n, PHRASES);
+    assert_int_equal(pipeline.bad_words.items[1001].tokens.ids[0], 1);
+    tfr_pipeline_close(&pipeline);
+    open_list(&pipeline, "sampling.eos_token_id", "%c1%d%03d", ENDS, 1 << 24);
+    assert_int_equal(pipeline.eos.n, ENDS);
+    assert_true(tfr_pipeline_ends(&pipeline, 1999999) && !tfr_pipeline_ends(&pipeline, 5));
+    tfr_pipeline_close(&pipeline);
+}
+
+TFR_TEST(a_phrase_that_comes_again_has_the_last_bias_in_the_first_place) {
+    TFR_UNUSED_STATE;
+    struct tfr_options options = {0};
+    struct tfr_pipeline pipeline;
+    tfr_options_set_defaults(&options);
+    set(&options, "sampling.sequence_bias", "[[[7], 1], [[3, 4], 2], [[3], 3], [[3, 4], 4], [[7], 5], [[9], 6], [[7], 7]]");
+    set(&options, "sampling.eos_token_id", "[9, 3, 60, 9, 1, 3]");
+    assert_ok(tfr_pipeline_open(&pipeline, &options, -1, V));
+    const struct tfr_phrase_list *list = &pipeline.sequence_bias;
+    assert_int_equal(list->n, 4);
+    assert_true(list->items[0].tokens.ids[0] == 7 && list->items[0].bias == 7);
+    assert_true(list->items[1].tokens.n == 2 && list->items[1].bias == 4);
+    assert_true(list->items[2].tokens.n == 1 && list->items[2].bias == 3);
+    assert_true(list->items[3].tokens.ids[0] == 9 && list->items[3].bias == 6);
+    assert_int_equal(pipeline.eos.n, 3);
+    assert_true(tfr_pipeline_ends(&pipeline, 9) && tfr_pipeline_ends(&pipeline, 1) && !tfr_pipeline_ends(&pipeline, 2));
+    tfr_pipeline_close(&pipeline);
+    tfr_options_free(&options);
+}
+
 TFR_TEST(lists_that_are_none_are_refused_by_key) {
     TFR_UNUSED_STATE;
     static const struct {
@@ -197,4 +250,6 @@ TFR_TEST(every_processor_has_an_option) {
 TFR_TEST_MAIN(TFR_CASE(every_processor_alone_gives_the_scores_of_transformers),
               TFR_CASE(random_combinations_give_the_scores_of_transformers), TFR_CASE(openai_penalties_count_generated_tokens_only),
               TFR_CASE(logit_bias_is_added), TFR_CASE(a_banned_end_token_stays_banned_under_decay),
+              TFR_CASE(long_lists_take_no_square_of_their_length),
+              TFR_CASE(a_phrase_that_comes_again_has_the_last_bias_in_the_first_place),
               TFR_CASE(lists_that_are_none_are_refused_by_key), TFR_CASE(every_processor_has_an_option))
